@@ -1,0 +1,169 @@
+//! Hooks: a URL with a subscription, a pipeline, secrets and a policy.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use url::Url;
+
+use super::attempt::words;
+use super::{HookId, Invalid, Pipeline, SigningSecret, Subscription, TenantId, UnixMillis};
+
+/// Where a tenant's events go, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hook {
+    /// Its id.
+    pub id: HookId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Where requests go: absolute, `http` or `https`.
+    pub url: Url,
+    /// Which event types it wants.
+    pub subscription: Subscription,
+    /// Whether events are matched and deliveries attempted. Deliveries of a disabled hook are kept.
+    pub enabled: bool,
+    /// For people.
+    pub description: String,
+    /// Added to every request before the pipeline runs.
+    pub headers: Vec<(String, String)>,
+    /// The plugins that shape its requests.
+    pub pipeline: Pipeline,
+    /// For one attempt as a whole, from connecting to the last byte of the answer's body.
+    pub timeout: Duration,
+    /// When failed attempts are made again.
+    pub retry: RetrySchedule,
+    /// How requests are signed.
+    pub signing: Signing,
+    /// The current secret first, then those that still sign beside it.
+    pub secrets: Vec<SigningSecret>,
+    /// When it was created.
+    pub created_at: UnixMillis,
+    /// When it was last changed.
+    pub updated_at: UnixMillis,
+}
+
+impl Hook {
+    /// The timeout where none is given. Standard Webhooks recommends 15 to 30 seconds.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+    /// The shortest timeout.
+    pub const MIN_TIMEOUT: Duration = Duration::from_millis(100);
+    /// The longest timeout.
+    pub const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+    /// The greatest number of headers.
+    pub const MAX_HEADERS: usize = 50;
+
+    /// # Errors
+    /// Where `text` is no absolute `http` or `https` URL with a host, has a user name or a fragment, or is too long.
+    pub fn parse_url(text: &str) -> Result<Url, Invalid> {
+        if text.len() > 2048 {
+            return Err(Invalid::new("a hook's URL has at most 2,048 bytes"));
+        }
+        let url = Url::parse(text).map_err(|error| Invalid::new(format!("not an absolute URL: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            return Err(Invalid::new("a hook's URL begins with https:// or http://"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Invalid::new("a hook's URL must not hold a user name; use an Authorization header"));
+        }
+        if url.fragment().is_some() {
+            return Err(Invalid::new("a hook's URL must not have a fragment: it would not be sent"));
+        }
+        Ok(url)
+    }
+
+    /// # Errors
+    /// Where `timeout` is not within 100 ms to 60 s.
+    pub fn check_timeout(timeout: Duration) -> Result<(), Invalid> {
+        if (Self::MIN_TIMEOUT..=Self::MAX_TIMEOUT).contains(&timeout) {
+            return Ok(());
+        }
+        Err(Invalid::new("a timeout is between 100 ms and 60,000 ms"))
+    }
+
+    /// # Errors
+    /// Where a header cannot be sent, or is one that the engine itself writes.
+    pub fn check_header(name: &str, value: &str) -> Result<(), Invalid> {
+        let Ok(parsed) = http::HeaderName::from_bytes(name.as_bytes()) else {
+            return Err(Invalid::new(format!("`{name}` is not a header name (RFC 9110, section 5.1)")));
+        };
+        if http::HeaderValue::from_str(value).is_err() {
+            return Err(Invalid::new(format!(
+                "the value of `{name}` has characters that a header cannot carry"
+            )));
+        }
+        if is_reserved_header(parsed.as_str()) {
+            return Err(Invalid::new(format!("`{name}` is written by the engine and cannot be set")));
+        }
+        Ok(())
+    }
+}
+
+/// Headers that frame the request or carry the signature: whatever a hook or a plugin says of them is
+/// not sent. `name` is in lower case.
+#[must_use]
+pub fn is_reserved_header(name: &str) -> bool {
+    const FRAMING: [&str; 9] = [
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "upgrade",
+        "proxy-connection",
+    ];
+    FRAMING.contains(&name) || name.starts_with("webhook-")
+}
+
+words! {
+    /// How a hook's requests are signed.
+    Signing {
+        /// Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+        Standard = "standard",
+        /// Not at all.
+        None = "none",
+    }
+}
+
+/// When failed attempts are made again: one wait for each retry, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetrySchedule(Vec<Duration>);
+
+impl RetrySchedule {
+    /// The greatest number of retries.
+    pub const MAX_RETRIES: usize = 100;
+    /// The longest wait between two attempts.
+    pub const MAX_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+    /// # Errors
+    /// Where there are more than 100 waits, or one is zero or longer than seven days.
+    pub fn new(waits: Vec<Duration>) -> Result<Self, Invalid> {
+        if waits.len() > Self::MAX_RETRIES {
+            return Err(Invalid::new("a schedule has at most 100 retries"));
+        }
+        if waits.iter().any(|wait| wait.is_zero() || *wait > Self::MAX_WAIT) {
+            return Err(Invalid::new("a retry comes after 1 to 604,800 seconds (seven days)"));
+        }
+        Ok(Self(waits))
+    }
+
+    /// The wait after the `failures`th failure in a row, counted from 1; none if no attempt is left.
+    #[must_use]
+    pub fn wait_after(&self, failures: u32) -> Option<Duration> {
+        self.0.get(failures.checked_sub(1)? as usize).copied()
+    }
+
+    /// The waits.
+    #[must_use]
+    pub fn waits(&self) -> &[Duration] {
+        &self.0
+    }
+}
+
+impl Default for RetrySchedule {
+    /// 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h: what Standard Webhooks suggests, over three days.
+    fn default() -> Self {
+        Self([5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400].map(Duration::from_secs).to_vec())
+    }
+}

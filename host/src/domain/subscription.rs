@@ -1,0 +1,125 @@
+//! Which event types a hook wants.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{EventType, Invalid};
+
+/// One entry of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TypePattern {
+    /// `*`: every type.
+    Any,
+    /// `session.*`: every type that begins with what stands before the asterisk.
+    Prefix(String),
+    /// `session.update`: this type.
+    Exact(EventType),
+}
+
+impl TypePattern {
+    /// Whether the pattern covers `event_type`. A type that is no longer than the prefix is not covered.
+    #[must_use]
+    pub fn matches(&self, event_type: &EventType) -> bool {
+        let text = event_type.as_str();
+        match self {
+            Self::Any => true,
+            Self::Prefix(prefix) => text.len() > prefix.len() && text.starts_with(prefix.as_str()),
+            Self::Exact(exact) => exact == event_type,
+        }
+    }
+}
+
+impl FromStr for TypePattern {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.strip_suffix('*') {
+            Some("") => Ok(Self::Any),
+            Some(prefix) => {
+                prefix.parse::<EventType>().map_err(|_| Self::rule())?;
+                Ok(Self::Prefix(prefix.to_owned()))
+            }
+            None => text.parse().map(Self::Exact).map_err(|_| Self::rule()),
+        }
+    }
+}
+
+impl TypePattern {
+    fn rule() -> Invalid {
+        Invalid::new(
+            "an entry is an event type, a type's beginning followed by `*` such as `session.*`, or `*`",
+        )
+    }
+}
+
+impl fmt::Display for TypePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+            Self::Exact(exact) => exact.fmt(f),
+        }
+    }
+}
+
+/// The event types a hook wants: at least one pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription(Vec<TypePattern>);
+
+impl Subscription {
+    /// The greatest number of patterns.
+    pub const MAX_PATTERNS: usize = 100;
+
+    /// # Errors
+    /// Where there is no pattern, or there are more than 100.
+    pub fn new(patterns: Vec<TypePattern>) -> Result<Self, Invalid> {
+        if patterns.is_empty() || patterns.len() > Self::MAX_PATTERNS {
+            return Err(Invalid::new("a hook wants 1 to 100 event types; `*` stands for all"));
+        }
+        Ok(Self(patterns))
+    }
+
+    /// Whether any pattern covers `event_type`.
+    #[must_use]
+    pub fn matches(&self, event_type: &EventType) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(event_type))
+    }
+
+    /// The patterns in the order they were given.
+    #[must_use]
+    pub fn patterns(&self) -> &[TypePattern] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_cover_what_they_say() {
+        for (pattern, event_type, covered) in [
+            ("*", "a", true),
+            ("session.*", "session.update", true),
+            ("session.*", "session.update.field", true),
+            ("session.*", "session.", false),
+            ("session.*", "session", false),
+            ("session.*", "sessions.update", false),
+            ("CUSTOM->engine::*", "CUSTOM->engine::dialer_member_end", true),
+            ("session.update", "session.update", true),
+            ("session.update", "session.updated", false),
+            ("session.update", "Session.Update", false),
+        ] {
+            let pattern: TypePattern = pattern.parse().unwrap();
+            assert_eq!(pattern.matches(&event_type.parse().unwrap()), covered, "{pattern} {event_type}");
+            assert_eq!(pattern.to_string().parse(), Ok(pattern));
+        }
+    }
+
+    #[test]
+    fn an_asterisk_stands_only_at_the_end() {
+        for text in ["", "*.update", "a*b", "**", "a b", "a,b"] {
+            assert!(text.parse::<TypePattern>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Tenants, their projects and their API keys.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Invalid, KeyId, TenantId, UnixMillis};
+
+/// Who owns hooks, plugins, events and keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its name, unique; often a domain, such as `demo.webitel.com`.
+    pub name: String,
+    /// The number that the project web hook API v1 calls `client_id`; unique where there is one.
+    pub client_id: Option<i64>,
+    /// When it was created.
+    pub created_at: UnixMillis,
+}
+
+impl Tenant {
+    /// The greatest length of a name, in bytes.
+    pub const MAX_NAME_LEN: usize = 128;
+
+    /// # Errors
+    /// Where `name` is empty, over 128 bytes, has white space or control characters, or looks like an id.
+    pub fn check_name(name: &str) -> Result<(), Invalid> {
+        let fits = |c: char| !c.is_whitespace() && !c.is_control();
+        if name.is_empty() || name.len() > Self::MAX_NAME_LEN || !name.chars().all(fits) {
+            return Err(Invalid::new("a tenant's name has 1 to 128 bytes without white space"));
+        }
+        if name.parse::<TenantId>().is_ok() {
+            return Err(Invalid::new("a tenant's name must not have the form of a tenant's id"));
+        }
+        Ok(())
+    }
+}
+
+/// A numbered project inside a tenant, which events may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its number, unique within the tenant, at least 1.
+    pub number: i64,
+    /// A name for people.
+    pub name: Option<String>,
+    /// When it was created.
+    pub created_at: UnixMillis,
+}
+
+/// An API key without the key: only its hash is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Its id.
+    pub id: KeyId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// A name for people.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// SHA-256 of the key. A key has 256 random bits, so a slow hash would add nothing.
+    pub hash: [u8; 32],
+    /// When it was created.
+    pub created_at: UnixMillis,
+}
+
+macro_rules! scopes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+        /// One thing that a key may do.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Scope { $($(#[$doc])* $name),+ }
+
+        impl Scope {
+            /// All there are.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The text, such as `events:write`.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+        }
+    };
+}
+
+scopes! {
+    /// Post events.
+    EventsWrite = "events:write",
+    /// Read events.
+    EventsRead = "events:read",
+    /// Create, change and delete hooks, and read and rotate their secrets.
+    HooksWrite = "hooks:write",
+    /// Read hooks.
+    HooksRead = "hooks:read",
+    /// Upload and delete plugins.
+    PluginsWrite = "plugins:write",
+    /// Read, download and run plugins.
+    PluginsRead = "plugins:read",
+    /// Retry and cancel deliveries.
+    DeliveriesWrite = "deliveries:write",
+    /// Read deliveries and attempts.
+    DeliveriesRead = "deliveries:read",
+    /// Make and delete keys.
+    KeysWrite = "keys:write",
+    /// List keys.
+    KeysRead = "keys:read",
+    /// Make and delete projects.
+    ProjectsWrite = "projects:write",
+    /// List projects.
+    ProjectsRead = "projects:read",
+}
+
+impl FromStr for Scope {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::ALL.iter().copied().find(|scope| scope.as_str() == text).ok_or_else(|| {
+            let all: Vec<_> = Self::ALL.iter().map(|scope| scope.as_str()).collect();
+            Invalid::new(format!("no such scope; there are {}", all.join(", ")))
+        })
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A set of scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scopes(u32);
+
+impl Scopes {
+    /// Everything a tenant may do.
+    #[must_use]
+    pub fn all() -> Self {
+        Scope::ALL.iter().copied().collect()
+    }
+
+    /// Whether `scope` is in the set.
+    #[must_use]
+    pub fn contains(self, scope: Scope) -> bool {
+        self.0 & (1 << scope as u32) != 0
+    }
+
+    /// Whether every scope of `other` is in the set.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+
+    /// The scopes, in the order of [`Scope::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL.iter().copied().filter(move |scope| self.contains(*scope))
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<T: IntoIterator<Item = Scope>>(scopes: T) -> Self {
+        Self(scopes.into_iter().fold(0, |set, scope| set | (1 << scope as u32)))
+    }
+}

@@ -1,0 +1,183 @@
+//! What must survive, behind narrow traits: one database each, one conformance suite for all.
+//!
+//! An event whose acceptance returned is on disk. Writers hand in what they have; the
+//! implementation commits together what has gathered, and answers when the commit stands.
+//! Storage knows nothing of delivering: it keeps states, leases and times that others decide upon.
+
+pub mod records;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    ApiKey, Attempt, Delivery, DeliveryId, DeliveryState, Digest, Event, EventId, EventKey, EventType, Hook,
+    HookId, KeyId, PluginName, PluginVersion, Project, Tenant, TenantId, UnixMillis,
+};
+pub use records::*;
+
+/// Why storage could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// Something with this name or number is there already.
+    #[error("{what} is taken")]
+    Taken {
+        /// What is taken, in words: `the name "demo"`.
+        what: String,
+    },
+    /// A row cannot be read back as what it was written as.
+    #[error("stored {what} is damaged: {detail}")]
+    Damaged {
+        /// What kind of row.
+        what: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The data directory or database is in use by another process.
+    #[error("{0} is in use by another process")]
+    InUse(String),
+    /// The database failed.
+    #[error("database")]
+    Database(#[from] sqlx::Error),
+    /// A migration failed.
+    #[error("migration")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The file system failed.
+    #[error("file system")]
+    Io(#[from] std::io::Error),
+    /// The engine is shutting down.
+    #[error("storage is closed")]
+    Closed,
+}
+
+/// All of storage, as the composition root hands it on.
+#[derive(Clone)]
+pub struct Storage {
+    /// Tenants, projects and keys.
+    pub tenants: Arc<dyn TenantStore>,
+    /// Hooks.
+    pub hooks: Arc<dyn HookStore>,
+    /// Plugins and their bytes.
+    pub plugins: Arc<dyn PluginStore>,
+    /// Events.
+    pub events: Arc<dyn EventStore>,
+    /// Deliveries and attempts.
+    pub deliveries: Arc<dyn DeliveryStore>,
+}
+
+/// Tenants, their projects and their API keys.
+#[async_trait]
+pub trait TenantStore: Send + Sync {
+    /// Every tenant, project and key there is; read once, at the start.
+    async fn load(&self) -> Result<(Vec<Tenant>, Vec<Project>, Vec<ApiKey>), StorageError>;
+    /// Adds a tenant. [`StorageError::Taken`] for a name or client id that is taken.
+    async fn insert_tenant(&self, tenant: &Tenant) -> Result<(), StorageError>;
+    /// Adds a project. [`StorageError::Taken`] for a number that the tenant has already.
+    async fn insert_project(&self, project: &Project) -> Result<(), StorageError>;
+    /// Removes a project; false if there was none.
+    async fn delete_project(&self, tenant: TenantId, number: i64) -> Result<bool, StorageError>;
+    /// Adds a key.
+    async fn insert_key(&self, key: &ApiKey) -> Result<(), StorageError>;
+    /// Removes a key; false if there was none.
+    async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<bool, StorageError>;
+}
+
+/// Hooks.
+#[async_trait]
+pub trait HookStore: Send + Sync {
+    /// Every hook there is; read once, at the start.
+    async fn load(&self) -> Result<Vec<Hook>, StorageError>;
+    /// Adds a hook.
+    async fn insert(&self, hook: &Hook) -> Result<(), StorageError>;
+    /// Replaces a hook with the same id and tenant; false if there is none.
+    async fn update(&self, hook: &Hook) -> Result<bool, StorageError>;
+    /// Removes a hook and cancels its deliveries that are not final, in one transaction; false if there was none.
+    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<bool, StorageError>;
+}
+
+/// Plugins: names, immutable versions, bytes by digest.
+#[async_trait]
+pub trait PluginStore: Send + Sync {
+    /// Every version there is; read once, at the start.
+    async fn load(&self) -> Result<Vec<PluginVersion>, StorageError>;
+    /// Adds a version with its bytes. Bytes are stored once for each digest.
+    async fn insert(&self, version: &PluginVersion, wasm: &[u8]) -> Result<(), StorageError>;
+    /// Removes a plugin with all its versions, and the bytes that no other version has; false if there was none.
+    async fn delete(&self, tenant: TenantId, name: &PluginName) -> Result<bool, StorageError>;
+    /// The bytes with this digest.
+    async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StorageError>;
+}
+
+/// Events.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// Stores events with their deliveries, all or nothing, and returns when they are on disk.
+    ///
+    /// One answer for each acceptance, in order. If any is a [`Accepted::Conflict`], nothing of this call is stored.
+    /// Calls that run at the same time are committed together.
+    async fn accept(&self, batch: Vec<Acceptance>) -> Result<Vec<Accepted>, StorageError>;
+    /// One event.
+    async fn event(&self, tenant: TenantId, id: &EventId) -> Result<Option<Event>, StorageError>;
+}
+
+/// Deliveries and their attempts.
+#[async_trait]
+pub trait DeliveryStore: Send + Sync {
+    /// At the start: leases of an earlier process end now, so that its work is taken up again.
+    /// Returns how many there were.
+    async fn recover(&self, now: UnixMillis) -> Result<u64, StorageError>;
+    /// The hooks that have deliveries which are not final, each with the time when the first of them is due.
+    async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
+    /// Leases up to `limit` deliveries of `hook` that are due at `now`, oldest due first, until `lease_until`.
+    /// A lease that has ended is due, too: this is how the work of a crashed process is picked up.
+    async fn claim(
+        &self,
+        hook: HookId,
+        now: UnixMillis,
+        lease_until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<Claimed>, StorageError>;
+    /// Records what came of leased deliveries, and returns when it is on disk. A delivery that was
+    /// cancelled meanwhile stays cancelled; its attempt is kept all the same.
+    async fn record(&self, records: Vec<Record>) -> Result<(), StorageError>;
+    /// One delivery.
+    async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError>;
+    /// A tenant's deliveries, newest first.
+    async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Vec<Delivery>, StorageError>;
+    /// The deliveries of one event, oldest first.
+    async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError>;
+    /// The attempts of a delivery, oldest first.
+    async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StorageError>;
+    /// Makes a delivery that is not leased due at `now`, from the start of its schedule, without the
+    /// request that an earlier attempt rendered. `None`: no such delivery.
+    async fn retry(
+        &self,
+        tenant: TenantId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> Result<Option<Changed>, StorageError>;
+    /// Calls off a delivery that is not final. `None`: no such delivery.
+    async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Changed>, StorageError>;
+    /// How many deliveries stand in each state, for the whole engine.
+    async fn count_by_state(&self) -> Result<Vec<(DeliveryState, u64)>, StorageError>;
+}
+
+/// What may be asked of a tenant's deliveries.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryQuery {
+    /// Only those for this hook.
+    pub hook: Option<HookId>,
+    /// Only those in this state.
+    pub state: Option<DeliveryState>,
+    /// Only those of events of this type.
+    pub event_type: Option<EventType>,
+    /// Only those made at this time or later.
+    pub since: Option<UnixMillis>,
+    /// Only those made before this time.
+    pub until: Option<UnixMillis>,
+    /// Only those older than this one: where the last page ended.
+    pub before: Option<DeliveryId>,
+    /// At most so many.
+    pub limit: u32,
+}

@@ -4,6 +4,7 @@
 //! `main → app → { api, ingest, delivery } → directory → { sandbox, storage } → domain`.
 
 pub mod clock;
+pub mod directory;
 pub mod domain;
 pub mod sandbox;
 pub mod storage;

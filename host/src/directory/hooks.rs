@@ -1,0 +1,161 @@
+//! Hooks, and which of them want an event.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Directory, DirectoryError, read, write};
+use crate::domain::{EventType, Hook, HookId, TenantId, TypePattern};
+
+/// Hooks in memory, and by tenant what they subscribe to.
+#[derive(Debug, Default)]
+pub struct HookIndex {
+    hooks: HashMap<HookId, Arc<Hook>>,
+    tenants: HashMap<TenantId, TenantHooks>,
+}
+
+/// One tenant's enabled hooks by what they want.
+#[derive(Debug, Default)]
+struct TenantHooks {
+    exact: HashMap<EventType, Vec<Arc<Hook>>>,
+    /// Hooks with at least one pattern that ends in an asterisk.
+    wildcard: Vec<Arc<Hook>>,
+}
+
+impl HookIndex {
+    /// The greatest number of hooks of one tenant.
+    pub const MAX_PER_TENANT: usize = 10_000;
+
+    /// An index of these.
+    #[must_use]
+    pub fn new(hooks: Vec<Hook>) -> Self {
+        let mut index = Self::default();
+        hooks.into_iter().for_each(|hook| index.put(Arc::new(hook)));
+        index
+    }
+
+    fn put(&mut self, hook: Arc<Hook>) {
+        self.remove(hook.id);
+        if hook.enabled {
+            let of_tenant = self.tenants.entry(hook.tenant).or_default();
+            let exact_only = hook.subscription.patterns().iter().all(|p| matches!(p, TypePattern::Exact(_)));
+            if exact_only {
+                for pattern in hook.subscription.patterns() {
+                    let TypePattern::Exact(event_type) = pattern else { continue };
+                    let hooks = of_tenant.exact.entry(event_type.clone()).or_default();
+                    // The same type may stand in a subscription twice; the hook gets one delivery.
+                    if hooks.last().is_none_or(|last| last.id != hook.id) {
+                        hooks.push(Arc::clone(&hook));
+                    }
+                }
+            } else {
+                of_tenant.wildcard.push(Arc::clone(&hook));
+            }
+        }
+        self.hooks.insert(hook.id, hook);
+    }
+
+    fn remove(&mut self, id: HookId) {
+        let Some(hook) = self.hooks.remove(&id) else { return };
+        let Some(of_tenant) = self.tenants.get_mut(&hook.tenant) else { return };
+        of_tenant.wildcard.retain(|other| other.id != id);
+        for pattern in hook.subscription.patterns() {
+            let TypePattern::Exact(event_type) = pattern else { continue };
+            if let Some(hooks) = of_tenant.exact.get_mut(event_type) {
+                hooks.retain(|other| other.id != id);
+                if hooks.is_empty() {
+                    of_tenant.exact.remove(event_type);
+                }
+            }
+        }
+    }
+
+    /// The enabled hooks of `tenant` that want `event_type`, each once.
+    #[must_use]
+    pub fn matching(&self, tenant: TenantId, event_type: &EventType) -> Vec<Arc<Hook>> {
+        let Some(of_tenant) = self.tenants.get(&tenant) else { return Vec::new() };
+        let mut matching = of_tenant.exact.get(event_type).cloned().unwrap_or_default();
+        let wildcard = of_tenant.wildcard.iter().filter(|hook| hook.subscription.matches(event_type));
+        matching.extend(wildcard.cloned());
+        matching
+    }
+}
+
+impl Directory {
+    /// One hook of any tenant, for the engine itself.
+    pub fn hook(&self, id: HookId) -> Option<Arc<Hook>> {
+        read(&self.hooks).hooks.get(&id).cloned()
+    }
+
+    /// One hook of `tenant`.
+    pub fn hook_of(&self, tenant: TenantId, id: HookId) -> Option<Arc<Hook>> {
+        self.hook(id).filter(|hook| hook.tenant == tenant)
+    }
+
+    /// A tenant's hooks, oldest first.
+    pub fn hooks(&self, tenant: TenantId) -> Vec<Arc<Hook>> {
+        let index = read(&self.hooks);
+        let mut all: Vec<_> = index.hooks.values().filter(|hook| hook.tenant == tenant).cloned().collect();
+        all.sort_by_key(|hook| hook.id);
+        all
+    }
+
+    /// The enabled hooks of `tenant` that want `event_type`.
+    pub fn matching_hooks(&self, tenant: TenantId, event_type: &EventType) -> Vec<Arc<Hook>> {
+        read(&self.hooks).matching(tenant, event_type)
+    }
+
+    /// Adds a hook.
+    ///
+    /// # Errors
+    /// Where the tenant has 10,000 hooks already, or storage fails.
+    pub async fn create_hook(&self, hook: Hook) -> Result<Arc<Hook>, DirectoryError> {
+        let _turn = self.mutation.lock().await;
+        if self.hooks(hook.tenant).len() >= HookIndex::MAX_PER_TENANT {
+            return Err(DirectoryError::TooMany(format!(
+                "a tenant has at most {} hooks",
+                HookIndex::MAX_PER_TENANT
+            )));
+        }
+        let hook = Arc::new(hook);
+        self.storage.hooks.insert(&hook).await?;
+        write(&self.hooks).put(Arc::clone(&hook));
+        Ok(hook)
+    }
+
+    /// Changes a hook: `change` gets the hook as it stands, and nobody else changes it meanwhile.
+    /// `Ok(None)`: there is no such hook.
+    ///
+    /// # Errors
+    /// What `change` answers, or where storage fails.
+    pub async fn change_hook<E: From<DirectoryError>>(
+        &self,
+        tenant: TenantId,
+        id: HookId,
+        change: impl FnOnce(&Hook) -> Result<Hook, E>,
+    ) -> Result<Option<Arc<Hook>>, E> {
+        let _turn = self.mutation.lock().await;
+        let Some(current) = self.hook_of(tenant, id) else { return Ok(None) };
+        let changed = Hook { id, tenant, updated_at: self.clock.now(), ..change(&current)? };
+        let hook = Arc::new(changed);
+        if !self.storage.hooks.update(&hook).await.map_err(DirectoryError::from)? {
+            return Ok(None);
+        }
+        write(&self.hooks).put(Arc::clone(&hook));
+        Ok(Some(hook))
+    }
+
+    /// Deletes a hook and cancels its deliveries that are not final; false if there was none.
+    ///
+    /// # Errors
+    /// Where storage fails.
+    pub async fn delete_hook(&self, tenant: TenantId, id: HookId) -> Result<bool, DirectoryError> {
+        let _turn = self.mutation.lock().await;
+        if self.hook_of(tenant, id).is_none() {
+            return Ok(false);
+        }
+        // Out of memory first: an event that is matched while the transaction runs must not make a
+        // delivery for a hook that is gone.
+        write(&self.hooks).remove(id);
+        Ok(self.storage.hooks.delete(tenant, id).await?)
+    }
+}

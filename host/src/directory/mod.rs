@@ -1,0 +1,107 @@
+//! What the engine knows by heart: tenants, projects, keys, hooks, plugin versions.
+//!
+//! All of it is read once at the start and then changed here and in storage together, storage first:
+//! what is in memory is on disk. Looking something up therefore costs no database read, on the way of
+//! an event least of all. Mutations take one lock in turn, so that memory changes in the order of the
+//! commits; readers never wait for them.
+
+mod hooks;
+mod plugins;
+mod standard;
+mod tenants;
+
+use std::sync::{Arc, RwLock};
+
+use crate::clock::Clock;
+use crate::domain::ids::IdGenerator;
+use crate::storage::{Storage, StorageError};
+
+pub use hooks::HookIndex;
+pub use plugins::{PluginIndex, PluginUse, Uploaded};
+pub use standard::{STANDARD_PLUGINS, StandardPlugin};
+pub use tenants::{TenantIndex, hash_key, new_key_text};
+
+/// Why the directory could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// A name or number is taken.
+    #[error("{0}")]
+    Taken(String),
+    /// Something still uses it.
+    #[error("{0}")]
+    InUse(String),
+    /// A bound is reached.
+    #[error("{0}")]
+    TooMany(String),
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(StorageError),
+}
+
+impl From<StorageError> for DirectoryError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Taken { what } => Self::Taken(format!("{what} is taken")),
+            other => Self::Storage(other),
+        }
+    }
+}
+
+/// See the module's head.
+pub struct Directory {
+    storage: Storage,
+    ids: Arc<IdGenerator>,
+    clock: Arc<dyn Clock>,
+    tenants: RwLock<TenantIndex>,
+    hooks: RwLock<HookIndex>,
+    plugins: RwLock<PluginIndex>,
+    /// Held over a commit and the change in memory that follows it.
+    mutation: tokio::sync::Mutex<()>,
+}
+
+impl Directory {
+    /// Reads all there is.
+    ///
+    /// # Errors
+    /// Where storage cannot be read.
+    pub async fn load(
+        storage: Storage,
+        ids: Arc<IdGenerator>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, StorageError> {
+        let (tenants, projects, keys) = storage.tenants.load().await?;
+        let hooks = storage.hooks.load().await?;
+        let versions = storage.plugins.load().await?;
+        Ok(Arc::new(Self {
+            ids,
+            clock,
+            tenants: RwLock::new(TenantIndex::new(tenants, projects, keys)),
+            hooks: RwLock::new(HookIndex::new(hooks)),
+            plugins: RwLock::new(PluginIndex::new(versions)),
+            mutation: tokio::sync::Mutex::new(()),
+            storage,
+        }))
+    }
+
+    /// Makes ids; shared by all that make any.
+    #[must_use]
+    pub fn ids(&self) -> &IdGenerator {
+        &self.ids
+    }
+
+    /// The clock that everything goes by.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+}
+
+/// A lock that a panicking holder left is still good: every change under these locks is a single insert or remove.
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// As [`read`].
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

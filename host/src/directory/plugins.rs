@@ -1,0 +1,193 @@
+//! Plugins: what a reference stands for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::standard::STANDARD_PLUGINS;
+use super::{Directory, DirectoryError, read, write};
+use crate::domain::attempt::ResolvedPlugin;
+use crate::domain::{Digest, HookId, PluginName, PluginRef, PluginVersion, TenantId};
+use crate::sandbox::Inspected;
+
+/// Plugin versions in memory.
+#[derive(Debug, Default)]
+pub struct PluginIndex {
+    /// By owner and name, oldest version first. Standard plugins have no owner.
+    versions: BTreeMap<(Option<TenantId>, PluginName), Vec<Arc<PluginVersion>>>,
+}
+
+/// Whether an upload made a new version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Uploaded {
+    /// It did.
+    New(Arc<PluginVersion>),
+    /// The newest version has the same bytes.
+    Same(Arc<PluginVersion>),
+}
+
+/// A hook that uses a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginUse {
+    /// Which hook.
+    pub hook: HookId,
+    /// By which reference.
+    pub by: PluginRef,
+}
+
+impl PluginIndex {
+    /// The greatest number of plugins of one tenant.
+    pub const MAX_PER_TENANT: usize = 1_000;
+
+    /// An index of the standard plugins and these.
+    #[must_use]
+    pub fn new(versions: Vec<PluginVersion>) -> Self {
+        let mut index = Self::default();
+        let standard = STANDARD_PLUGINS.iter().map(super::StandardPlugin::version);
+        standard.chain(versions).for_each(|version| index.put(Arc::new(version)));
+        index
+    }
+
+    fn put(&mut self, version: Arc<PluginVersion>) {
+        let versions = self.versions.entry((version.tenant, version.name.clone())).or_default();
+        versions.push(version);
+        versions.sort_by_key(|version| version.version);
+    }
+
+    fn of_name(&self, tenant: TenantId, name: &PluginName) -> &[Arc<PluginVersion>] {
+        let find = |owner| self.versions.get(&(owner, name.clone()));
+        find(Some(tenant)).or_else(|| find(None)).map_or(&[], Vec::as_slice)
+    }
+
+    fn resolve(&self, tenant: TenantId, reference: &PluginRef) -> Option<Arc<PluginVersion>> {
+        match reference {
+            PluginRef::Latest(name) => self.of_name(tenant, name).last().cloned(),
+            PluginRef::Version(name, number) => {
+                self.of_name(tenant, name).iter().find(|version| version.version == *number).cloned()
+            }
+            PluginRef::Digest(digest) => {
+                let visible = |owner: &Option<TenantId>| owner.is_none_or(|owner| owner == tenant);
+                let mine = self.versions.iter().filter(|((owner, _), _)| visible(owner));
+                mine.flat_map(|(_, versions)| versions).find(|version| version.digest == *digest).cloned()
+            }
+        }
+    }
+}
+
+impl Directory {
+    /// The version that `reference` stands for now, for `tenant`.
+    pub fn plugin(&self, tenant: TenantId, reference: &PluginRef) -> Option<Arc<PluginVersion>> {
+        read(&self.plugins).resolve(tenant, reference)
+    }
+
+    /// As [`Self::plugin`], in the form in which it stands on an attempt.
+    pub fn resolve(&self, tenant: TenantId, reference: &PluginRef) -> Option<ResolvedPlugin> {
+        let version = self.plugin(tenant, reference)?;
+        Some(ResolvedPlugin { name: version.name.clone(), version: version.version, digest: version.digest })
+    }
+
+    /// Every version of one plugin, oldest first; empty if there is none.
+    pub fn plugin_versions(&self, tenant: TenantId, name: &PluginName) -> Vec<Arc<PluginVersion>> {
+        read(&self.plugins).of_name(tenant, name).to_vec()
+    }
+
+    /// The newest version of each plugin that `tenant` may use, its own and the standard ones, by name.
+    pub fn plugins(&self, tenant: TenantId) -> Vec<Arc<PluginVersion>> {
+        let index = read(&self.plugins);
+        let mine = index.versions.iter().filter(|((owner, _), _)| owner.is_none_or(|owner| owner == tenant));
+        let mut newest: Vec<_> = mine.filter_map(|(_, versions)| versions.last().cloned()).collect();
+        newest.sort_by(|a, b| a.name.cmp(&b.name));
+        newest
+    }
+
+    /// Stores an upload that the sandbox has inspected. The same bytes as the newest version's make no new one.
+    ///
+    /// # Errors
+    /// Where the name is a standard plugin's, the tenant has 1,000 plugins already, or storage fails.
+    pub async fn add_plugin_version(
+        &self,
+        tenant: TenantId,
+        name: PluginName,
+        inspected: Inspected,
+        wasm: &[u8],
+    ) -> Result<Uploaded, DirectoryError> {
+        let _turn = self.mutation.lock().await;
+        let newest = {
+            let index = read(&self.plugins);
+            if index.versions.contains_key(&(None, name.clone())) {
+                return Err(DirectoryError::Taken(format!(
+                    "`{name}` is a standard plugin's name; choose another"
+                )));
+            }
+            let newest =
+                index.versions.get(&(Some(tenant), name.clone())).and_then(|all| all.last()).cloned();
+            let owned = index.versions.keys().filter(|(owner, _)| *owner == Some(tenant)).count();
+            if newest.is_none() && owned >= PluginIndex::MAX_PER_TENANT {
+                return Err(DirectoryError::TooMany(format!(
+                    "a tenant has at most {} plugins",
+                    PluginIndex::MAX_PER_TENANT
+                )));
+            }
+            newest
+        };
+        if let Some(same) = newest.as_ref().filter(|version| version.digest == inspected.digest) {
+            return Ok(Uploaded::Same(Arc::clone(same)));
+        }
+        let version = Arc::new(PluginVersion {
+            tenant: Some(tenant),
+            name,
+            version: newest.map_or(1, |version| version.version + 1),
+            digest: inspected.digest,
+            roles: inspected.roles,
+            imports: inspected.imports,
+            size_bytes: inspected.size_bytes,
+            created_at: self.clock.now(),
+        });
+        self.storage.plugins.insert(&version, wasm).await?;
+        write(&self.plugins).put(Arc::clone(&version));
+        Ok(Uploaded::New(version))
+    }
+
+    /// The hooks of `tenant` whose pipelines use any version of `name`.
+    pub fn plugin_uses(&self, tenant: TenantId, name: &PluginName) -> Vec<PluginUse> {
+        let mut uses = Vec::new();
+        for hook in self.hooks(tenant) {
+            for step in &hook.pipeline.0 {
+                if self.plugin(tenant, &step.plugin).is_some_and(|version| version.name == *name) {
+                    uses.push(PluginUse { hook: hook.id, by: step.plugin.clone() });
+                }
+            }
+        }
+        uses
+    }
+
+    /// Deletes a tenant's plugin with all its versions; false if there was none.
+    ///
+    /// # Errors
+    /// Where a hook uses it, or storage fails.
+    pub async fn delete_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DirectoryError> {
+        let _turn = self.mutation.lock().await;
+        if !read(&self.plugins).versions.contains_key(&(Some(tenant), name.clone())) {
+            return Ok(false);
+        }
+        if let Some(first) = self.plugin_uses(tenant, name).first() {
+            return Err(DirectoryError::InUse(format!(
+                "hook {} uses `{}`; take it out of the hook's pipeline first",
+                first.hook, first.by
+            )));
+        }
+        let was_there = self.storage.plugins.delete(tenant, name).await?;
+        write(&self.plugins).versions.remove(&(Some(tenant), name.clone()));
+        Ok(was_there)
+    }
+
+    /// The bytes of a plugin, as uploaded.
+    ///
+    /// # Errors
+    /// Where storage fails.
+    pub async fn plugin_wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, DirectoryError> {
+        if let Some(standard) = STANDARD_PLUGINS.iter().find(|plugin| plugin.digest() == *digest) {
+            return Ok(Some(standard.wasm.to_vec()));
+        }
+        Ok(self.storage.plugins.wasm(digest).await?)
+    }
+}

@@ -1,0 +1,48 @@
+//! The standard plugins, which ship inside the binary and pass through the same door as any other.
+
+use std::sync::LazyLock;
+
+use crate::domain::{Digest, PluginName, PluginVersion, Role, UnixMillis};
+
+/// One standard plugin.
+#[derive(Debug)]
+pub struct StandardPlugin {
+    /// Its name, which no tenant can take.
+    pub name: &'static str,
+    /// What it exports.
+    pub role: Role,
+    /// The interfaces that it imports.
+    pub imports: &'static [&'static str],
+    /// The component.
+    pub wasm: &'static [u8],
+    digest: Digest,
+}
+
+impl StandardPlugin {
+    /// SHA-256 of the component.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// As a plugin version: number 1, of no tenant.
+    ///
+    /// # Panics
+    /// Never: the names are checked by a test.
+    #[must_use]
+    pub fn version(&self) -> PluginVersion {
+        PluginVersion {
+            tenant: None,
+            name: self.name.parse::<PluginName>().expect("a standard plugin's name keeps the rules"),
+            version: 1,
+            digest: self.digest,
+            roles: vec![self.role],
+            imports: self.imports.iter().map(|import| (*import).to_owned()).collect(),
+            size_bytes: self.wasm.len() as u64,
+            created_at: UnixMillis(0),
+        }
+    }
+}
+
+/// All of them, by name.
+pub static STANDARD_PLUGINS: LazyLock<Vec<StandardPlugin>> = LazyLock::new(Vec::new);

@@ -7,4 +7,5 @@ pub mod clock;
 pub mod directory;
 pub mod domain;
 pub mod sandbox;
+pub mod server;
 pub mod storage;

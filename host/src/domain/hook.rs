@@ -99,7 +99,7 @@ impl Hook {
 }
 
 /// Headers that frame the request or carry the signature: whatever a hook or a plugin says of them is
-/// not sent. `name` is in lower case.
+/// not sent. Names are compared without regard to case (RFC 9110, section 5.1).
 #[must_use]
 pub fn is_reserved_header(name: &str) -> bool {
     const FRAMING: [&str; 9] = [
@@ -113,7 +113,12 @@ pub fn is_reserved_header(name: &str) -> bool {
         "upgrade",
         "proxy-connection",
     ];
-    FRAMING.contains(&name) || name.starts_with("webhook-")
+    const SIGNATURE: &str = "webhook-";
+    let signs = name
+        .as_bytes()
+        .get(..SIGNATURE.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(SIGNATURE.as_bytes()));
+    signs || FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))
 }
 
 words! {

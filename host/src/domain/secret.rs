@@ -44,6 +44,12 @@ impl SigningSecret {
         format!("{}{}", Self::PREFIX, STANDARD.encode(&*self.key))
     }
 
+    /// The same secret, signing until `end` beside its successor.
+    #[must_use]
+    pub fn expiring_at(self, end: UnixMillis) -> Self {
+        Self { expires_at: Some(end), ..self }
+    }
+
     /// Whether it signs at `now`.
     #[must_use]
     pub fn is_live(&self, now: UnixMillis) -> bool {

@@ -1,0 +1,202 @@
+//! The composition root: builds the engine out of its parts, runs it, and takes it down in order.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use axum::Router;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin_key;
+use crate::api::{self, ApiState};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::delivery::client::DeliveryClient;
+use crate::delivery::egress::EgressPolicy;
+use crate::delivery::feeder::Feeder;
+use crate::delivery::worker::Worker;
+use crate::delivery::{Dispatcher, DispatcherLimits, Pipelines, tls};
+use crate::directory::Directory;
+use crate::domain::Digest;
+use crate::domain::ids::IdGenerator;
+use crate::ingest::Ingest;
+use crate::sandbox::{Limits, Sandbox, SandboxConfig, WasmSource};
+use crate::server;
+use crate::storage::sqlite::{self, SqliteOptions, SqliteStorage};
+
+/// Where compiled plugins are kept, inside the data directory.
+const COMPILED: &str = "compiled";
+
+/// A running engine. Dropping it without [`Engine::shutdown`] is like a crash: nothing that was accepted
+/// is lost.
+pub struct Engine {
+    local_addr: SocketAddr,
+    new_admin_key: Option<String>,
+    grace: Duration,
+    stop_serving: CancellationToken,
+    stop_feeding: CancellationToken,
+    serving: JoinHandle<()>,
+    feeding: JoinHandle<()>,
+    dispatcher: Arc<Dispatcher>,
+    sandbox: Sandbox,
+    storage: SqliteStorage,
+}
+
+/// Builds and starts an engine.
+///
+/// # Errors
+/// Where the data directory, the certificates or the address to listen on cannot be used.
+pub async fn start(config: Config) -> Result<Engine> {
+    let clock = SystemClock::shared();
+    let storage = sqlite::open(&config.data_dir, SqliteOptions::default())
+        .await
+        .with_context(|| format!("cannot open the data directory {}", config.data_dir.display()))?;
+    let stores = storage.stores();
+    let recovered = stores.deliveries.recover(clock.now()).await.context("cannot take up deliveries again")?;
+    if recovered > 0 {
+        tracing::info!(deliveries = recovered, "took up deliveries that an earlier process had begun");
+    }
+    let ids = Arc::new(IdGenerator::new(0, storage.greatest_id().await?));
+    let directory = Directory::load(stores.clone(), ids, clock).await.context("cannot read the database")?;
+    let admin = admin_key::settle(&config).context("cannot settle the operator's key")?;
+
+    let source = Arc::new(Plugins(Arc::clone(&directory)));
+    let sandbox = Sandbox::start(sandbox_config(&config), source).context("cannot start the sandbox")?;
+    let dispatcher = Dispatcher::new(dispatcher_limits(&config));
+    let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
+    let worker = Worker {
+        directory: Arc::clone(&directory),
+        pipelines: Pipelines::new(Arc::clone(&directory), sandbox.clone()),
+        client: DeliveryClient::new(EgressPolicy::new(config.egress_allow.clone()), tls),
+        deliveries: Arc::clone(&stores.deliveries),
+        dispatcher: Arc::clone(&dispatcher),
+    };
+    dispatcher.start(Arc::new(worker));
+    let feeder = Feeder {
+        dispatcher: Arc::clone(&dispatcher),
+        directory: Arc::clone(&directory),
+        deliveries: Arc::clone(&stores.deliveries),
+    };
+    let stop_feeding = CancellationToken::new();
+    let feeding = tokio::spawn(feeder.run(stop_feeding.clone()));
+
+    let router = router(&config, &directory, &storage, &dispatcher, &sandbox, admin.hash);
+    let listener =
+        server::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let local_addr = listener.local_addr()?;
+    let stop_serving = CancellationToken::new();
+    let serving = tokio::spawn(server::serve(listener, router, stop_serving.clone(), config.shutdown_grace));
+    Ok(Engine {
+        local_addr,
+        new_admin_key: admin.generated,
+        grace: config.shutdown_grace,
+        stop_serving,
+        stop_feeding,
+        serving,
+        feeding,
+        dispatcher,
+        sandbox,
+        storage,
+    })
+}
+
+impl Engine {
+    /// Where the API listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The operator's key, if it was made just now: it is to be shown this once.
+    #[must_use]
+    pub fn new_admin_key(&self) -> Option<&str> {
+        self.new_admin_key.as_deref()
+    }
+
+    /// Runs until `signal`, then shuts down.
+    ///
+    /// # Errors
+    /// As [`Engine::shutdown`].
+    pub async fn run_until(self, signal: impl Future<Output = ()>) -> Result<()> {
+        signal.await;
+        self.shutdown().await
+    }
+
+    /// Takes the engine down in order: no new requests, no new attempts, then what is under way is given
+    /// its time, and what is not done by then is taken up by the next start.
+    ///
+    /// # Errors
+    /// Where the database cannot be closed properly; nothing is lost even so.
+    pub async fn shutdown(self) -> Result<()> {
+        self.stop_serving.cancel();
+        self.serving.await.context("the server ended badly")?;
+        self.stop_feeding.cancel();
+        self.feeding.await.context("the feeder ended badly")?;
+        if tokio::time::timeout(self.grace, self.dispatcher.drain()).await.is_err() {
+            let unfinished = self.dispatcher.in_flight();
+            tracing::warn!(unfinished, "some attempts did not finish within the shutdown's grace; they are made again");
+        }
+        self.sandbox.shutdown();
+        self.storage.close().await.context("cannot close the database")
+    }
+}
+
+fn router(
+    config: &Config,
+    directory: &Arc<Directory>,
+    storage: &SqliteStorage,
+    dispatcher: &Arc<Dispatcher>,
+    sandbox: &Sandbox,
+    admin_key_hash: [u8; 32],
+) -> Router {
+    let stores = storage.stores();
+    let ingest = Ingest::new(Arc::clone(directory), Arc::clone(&stores.events), Arc::clone(dispatcher));
+    api::router(ApiState {
+        directory: Arc::clone(directory),
+        storage: stores,
+        ingest: Arc::new(ingest),
+        pipelines: Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone())),
+        sandbox: sandbox.clone(),
+        dispatcher: Arc::clone(dispatcher),
+        admin_key_hash,
+        max_event_bytes: config.max_event_bytes,
+        max_plugin_bytes: config.max_plugin_bytes,
+    })
+}
+
+fn dispatcher_limits(config: &Config) -> DispatcherLimits {
+    DispatcherLimits {
+        in_flight: config.max_in_flight,
+        in_flight_per_tenant: config.max_in_flight_per_tenant,
+        in_flight_per_hook: config.max_in_flight_per_hook,
+        queued: config.queue_limit,
+        ..DispatcherLimits::default()
+    }
+}
+
+fn sandbox_config(config: &Config) -> SandboxConfig {
+    let mut sandbox = SandboxConfig::new(config.data_dir.join(COMPILED));
+    sandbox.threads = config.plugin_threads;
+    sandbox.limits = Limits {
+        fuel: config.plugin_fuel,
+        deadline: config.plugin_deadline,
+        memory_bytes: config.plugin_memory_bytes,
+        upload_bytes: config.max_plugin_bytes,
+        ..sandbox.limits
+    };
+    sandbox
+}
+
+/// The sandbox finds the plugins' bytes where the directory does.
+struct Plugins(Arc<Directory>);
+
+#[async_trait]
+impl WasmSource for Plugins {
+    async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
+        self.0.plugin_wasm(digest).await.map_err(|error| error.to_string())
+    }
+}

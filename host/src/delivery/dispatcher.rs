@@ -1,0 +1,195 @@
+//! Starts attempts: whenever room comes free or work arrives, whose turn it is is started as a task.
+//!
+//! The dispatcher has no loop of its own. [`Dispatcher::push_reserved`] and a finished attempt both
+//! *pump*: they start what may start and return. What does not fit into memory stays on disk, from where
+//! the [`feeder`](super::feeder) fetches it.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+
+use super::lanes::{Lanes, Work};
+use super::worker::Worker;
+use crate::domain::{HookId, TenantId, UnixMillis};
+
+/// How much is in memory and under way at most.
+#[derive(Debug, Clone)]
+pub struct DispatcherLimits {
+    /// Deliveries between start and finish.
+    pub in_flight: usize,
+    /// Requests under way of one tenant.
+    pub in_flight_per_tenant: usize,
+    /// Requests under way of one hook.
+    pub in_flight_per_hook: usize,
+    /// Deliveries waiting in memory; one tenant may have half of them.
+    pub queued: usize,
+    /// Deliveries of one hook waiting in memory.
+    pub queued_per_hook: usize,
+    /// What waits in memory, in bytes.
+    pub queued_bytes: usize,
+    /// How long a lease lasts. Far longer than a lane takes to empty: a lease that ends while its
+    /// delivery is still in memory costs a second request.
+    pub lease: Duration,
+}
+
+impl Default for DispatcherLimits {
+    fn default() -> Self {
+        Self {
+            in_flight: 512,
+            in_flight_per_tenant: 256,
+            in_flight_per_hook: 64,
+            queued: 10_000,
+            queued_per_hook: 1_000,
+            queued_bytes: 64 * 1024 * 1024,
+            lease: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// See the module's head.
+pub struct Dispatcher {
+    lanes: Mutex<Lanes>,
+    lease: Duration,
+    worker: OnceLock<Arc<Worker>>,
+    /// Attempts under way, to be waited for at the end.
+    tasks: TaskTracker,
+    /// Wakes the feeder.
+    feeder: Arc<Notify>,
+    /// When the feeder looks at the disk next by itself.
+    next_look: Mutex<Option<UnixMillis>>,
+}
+
+impl Dispatcher {
+    /// A dispatcher which keeps to `limits`. It starts nothing before it is given its worker.
+    #[must_use]
+    pub fn new(limits: DispatcherLimits) -> Arc<Self> {
+        Arc::new(Self {
+            lease: limits.lease,
+            lanes: Mutex::new(Lanes::new(limits)),
+            worker: OnceLock::new(),
+            tasks: TaskTracker::new(),
+            feeder: Arc::new(Notify::new()),
+            next_look: Mutex::new(None),
+        })
+    }
+
+    /// From now on, attempts are made by `worker`.
+    pub fn start(self: &Arc<Self>, worker: Arc<Worker>) {
+        let _ = self.worker.set(worker);
+        self.pump();
+    }
+
+    /// Takes room in memory for a delivery that is about to be stored. Until when it is to be leased, if
+    /// there is room; if there is none, it is to be stored as due.
+    pub fn reserve(&self, work: &Work, now: UnixMillis) -> Option<UnixMillis> {
+        self.lanes().reserve(work).then(|| now.plus(self.lease))
+    }
+
+    /// Gives room back that was reserved for a delivery which is not stored.
+    pub fn unreserve(&self, work: &Work) {
+        self.lanes().unreserve(work);
+    }
+
+    /// Takes deliveries that have been reserved and stored.
+    pub fn push_reserved(self: &Arc<Self>, works: Vec<Work>) {
+        {
+            let mut lanes = self.lanes();
+            works.into_iter().for_each(|work| lanes.push(work));
+        }
+        self.pump();
+    }
+
+    /// A delivery for `hook` of `tenant` was stored without room in memory: it is to be fetched from disk.
+    pub fn stored_on_disk(&self, hook: HookId, tenant: TenantId) {
+        self.lanes().set_backlog(hook, tenant, true);
+        self.wake();
+    }
+
+    /// Something may be due on disk: a hook was enabled, a delivery retried by hand.
+    pub fn wake(&self) {
+        self.feeder.notify_one();
+    }
+
+    /// A delivery on disk is due at `time`: the feeder must not sleep for longer.
+    pub fn due_at(&self, time: UnixMillis) {
+        let sleeps_too_long = {
+            let next = self.next_look.lock().unwrap_or_else(PoisonError::into_inner);
+            next.is_none_or(|next| time < next)
+        };
+        if sleeps_too_long {
+            self.wake();
+        }
+    }
+
+    /// Attempts under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.lanes().in_flight()
+    }
+
+    /// Starts nothing more, and waits for what is under way. What is queued stays leased on disk, and is
+    /// taken up by the next start.
+    pub async fn drain(&self) {
+        self.tasks.close();
+        self.lanes().clear();
+        self.tasks.wait().await;
+    }
+
+    pub(super) fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    pub(super) fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_next_look(&self, at: Option<UnixMillis>) {
+        *self.next_look.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    pub(super) fn woken(&self) -> Arc<Notify> {
+        Arc::clone(&self.feeder)
+    }
+
+    /// Starts whatever may start.
+    pub(super) fn pump(self: &Arc<Self>) {
+        let Some(worker) = self.worker.get() else { return };
+        while !self.tasks.is_closed() {
+            let Some(work) = self.lanes().start_next() else { return };
+            let slot =
+                Slot { dispatcher: Arc::clone(self), hook: work.hook, tenant: work.event.tenant, held: true };
+            self.tasks.spawn(Arc::clone(worker).run(work, slot));
+        }
+    }
+}
+
+/// The place of one attempt among those under way; given back in any case, a panic included.
+pub struct Slot {
+    dispatcher: Arc<Dispatcher>,
+    hook: HookId,
+    tenant: TenantId,
+    held: bool,
+}
+
+impl Slot {
+    /// The receiver has answered: another request of the hook may start, while this one is recorded.
+    pub fn answered(&mut self) {
+        if std::mem::take(&mut self.held) {
+            let wants_more = self.dispatcher.lanes().answered(self.hook, self.tenant);
+            if wants_more {
+                self.dispatcher.wake();
+            }
+            self.dispatcher.pump();
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.answered();
+        self.dispatcher.lanes().finished();
+        self.dispatcher.pump();
+    }
+}

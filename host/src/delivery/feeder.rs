@@ -1,0 +1,94 @@
+//! Fetches from disk what is due there: retries, what had no room in memory, leases that ended.
+//!
+//! One loop without input. It looks at the disk, leases what there is room for, and sleeps until the
+//! next delivery is due or somebody wakes it; a restart and a normal day run the same code.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Dispatcher;
+use super::lanes::Work;
+use crate::directory::Directory;
+use crate::domain::UnixMillis;
+use crate::storage::{DeliveryStore, StorageError};
+
+/// How many deliveries are leased at once: a claim is one short transaction.
+const CLAIM_AT_MOST: usize = 256;
+/// Where others leave a hook no room, it is looked at again after this.
+const WITHOUT_ROOM: Duration = Duration::from_millis(100);
+/// After storage failed, the next look is after this.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// The feeder looks at least so often, whatever it believes to be due.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+
+/// See the module's head.
+pub struct Feeder {
+    /// Where what is fetched goes.
+    pub dispatcher: Arc<Dispatcher>,
+    /// Knows which hooks are enabled.
+    pub directory: Arc<Directory>,
+    /// The disk.
+    pub deliveries: Arc<dyn DeliveryStore>,
+}
+
+impl Feeder {
+    /// Runs until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let woken = self.dispatcher.woken();
+        loop {
+            let now = self.directory.clock().now();
+            // Whoever finds something due earlier than this while the look is under way wakes the next one.
+            self.dispatcher.set_next_look(Some(now));
+            let next = match self.look(now).await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "cannot read due deliveries");
+                    Some(now.plus(AFTER_FAILURE))
+                }
+            };
+            self.dispatcher.set_next_look(next);
+            let sleep = next.map_or(AT_LEAST_EVERY, |next| self.directory.clock().now().until(next));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = woken.notified() => {}
+                () = tokio::time::sleep(sleep.min(AT_LEAST_EVERY)) => {}
+            }
+        }
+    }
+
+    /// Leases what is due and has room. When something is due next, as far as is known; what is due and
+    /// has no room is not counted: the dispatcher wakes the feeder when its lane runs low.
+    async fn look(&self, now: UnixMillis) -> Result<Option<UnixMillis>, StorageError> {
+        let mut next: Option<UnixMillis> = None;
+        for backlog in self.deliveries.backlog().await? {
+            let Some(hook) = self.directory.hook(backlog.hook).filter(|hook| hook.enabled) else { continue };
+            if backlog.first_due_at > now {
+                next = Some(next.map_or(backlog.first_due_at, |at| at.min(backlog.first_due_at)));
+                continue;
+            }
+            let limit = self.dispatcher.lanes().room(hook.id, hook.tenant).min(CLAIM_AT_MOST);
+            let mut claimed = Vec::new();
+            let lease_until = now.plus(self.dispatcher.lease());
+            if limit > 0 {
+                let at_most = u32::try_from(limit).unwrap_or(u32::MAX);
+                claimed = self.deliveries.claim(hook.id, now, lease_until, at_most).await?;
+            }
+            let more = limit == 0 || claimed.len() == limit;
+            {
+                let mut lanes = self.dispatcher.lanes();
+                lanes.set_backlog(hook.id, hook.tenant, more);
+                claimed.into_iter().for_each(|one| lanes.push_claimed(Work::claimed(one, lease_until)));
+                // A lane that is well filled wakes the feeder when it runs low. One that others leave no
+                // room has nothing that could wake it.
+                if more && !lanes.wakes_feeder(hook.id) {
+                    let again = if limit > 0 { now } else { now.plus(WITHOUT_ROOM) };
+                    next = Some(next.map_or(again, |at| at.min(again)));
+                }
+            }
+            self.dispatcher.pump();
+        }
+        Ok(next)
+    }
+}

@@ -1,0 +1,280 @@
+//! Deliveries in memory, in lanes by hook, with turns between tenants.
+//!
+//! Pure bookkeeping: no clock, no I/O, no locks. A tenant with a million deliveries gets as many turns
+//! as one with a single one, and within a tenant a hook with a backlog as many as one without. Everything
+//! is bounded: what is queued, in number and in bytes, and what is under way, as a whole, for each tenant
+//! and for each hook.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::DispatcherLimits;
+use crate::domain::{Delivery, DeliveryId, Event, HookId, Request, TenantId, Trigger, UnixMillis};
+use crate::storage::Claimed;
+
+/// A leased delivery with all that an attempt needs.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// For which hook.
+    pub hook: HookId,
+    /// Its event.
+    pub event: Arc<Event>,
+    /// What made it.
+    pub trigger: Trigger,
+    /// How many attempts there have been.
+    pub attempts: u32,
+    /// Its place in the retry schedule.
+    pub failures: u32,
+    /// The request that an earlier attempt rendered.
+    pub rendered: Option<Request>,
+    /// When the lease ends.
+    pub lease_until: UnixMillis,
+}
+
+impl Work {
+    /// A delivery that has not been attempted yet, and is not leased yet.
+    #[must_use]
+    pub fn fresh(delivery: DeliveryId, hook: HookId, event: Arc<Event>, trigger: Trigger) -> Self {
+        let lease_until = UnixMillis(0);
+        Self { delivery, hook, event, trigger, attempts: 0, failures: 0, rendered: None, lease_until }
+    }
+
+    /// A delivery that has been claimed from disk until `lease_until`.
+    #[must_use]
+    pub fn claimed(claimed: Claimed, lease_until: UnixMillis) -> Self {
+        let Claimed { delivery, event, rendered } = claimed;
+        let Delivery { id, hook, trigger, attempts, failures, .. } = delivery;
+        Self { delivery: id, hook, event, trigger, attempts, failures, rendered, lease_until }
+    }
+
+    fn tenant(&self) -> TenantId {
+        self.event.tenant
+    }
+
+    /// About how much memory it holds, in bytes. Deliveries of one event share its data; counting it for
+    /// each is on the safe side.
+    fn weight(&self) -> usize {
+        let rendered = self.rendered.as_ref().map_or(0, |request| request.body.as_bytes().len() + 1024);
+        256 + self.event.data.len() + rendered
+    }
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    limits: DispatcherLimits,
+    lanes: HashMap<HookId, Lane>,
+    tenants: HashMap<TenantId, Turn>,
+    /// The tenants that may start something now, each once.
+    ring: VecDeque<TenantId>,
+    queued: usize,
+    queued_bytes: usize,
+    /// Deliveries between start and finish.
+    in_flight: usize,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    queue: VecDeque<Work>,
+    /// Queued or reserved.
+    taken: usize,
+    /// Requests under way.
+    in_flight: usize,
+    /// There may be more on disk: new deliveries line up behind it.
+    backlog: bool,
+    /// Whether the hook stands in its tenant's `runnable`.
+    listed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Turn {
+    runnable: VecDeque<HookId>,
+    in_flight: usize,
+    /// Queued or reserved, over all hooks.
+    taken: usize,
+    /// Whether the tenant stands in the ring.
+    listed: bool,
+}
+
+impl Lanes {
+    pub(super) fn new(limits: DispatcherLimits) -> Self {
+        let (lanes, tenants, ring) = (HashMap::new(), HashMap::new(), VecDeque::new());
+        Self { limits, lanes, tenants, ring, queued: 0, queued_bytes: 0, in_flight: 0 }
+    }
+
+    /// Takes room for `work` if there is any. A hook with a backlog on disk has none, so that what came
+    /// first goes first; a test always has.
+    pub(super) fn reserve(&mut self, work: &Work) -> bool {
+        let lane = self.lanes.entry(work.hook).or_default();
+        let turn = self.tenants.entry(work.tenant()).or_default();
+        let limits = &self.limits;
+        // One tenant may take half of what there is, so that there is always some for another.
+        let fits = !lane.backlog
+            && lane.taken < limits.queued_per_hook
+            && turn.taken < limits.queued / 2
+            && self.queued < limits.queued
+            && self.queued_bytes + work.weight() <= limits.queued_bytes;
+        if !fits && work.trigger != Trigger::Test {
+            self.forget_if_idle(work.hook, work.tenant());
+            return false;
+        }
+        lane.taken += 1;
+        turn.taken += 1;
+        self.queued += 1;
+        self.queued_bytes += work.weight();
+        true
+    }
+
+    /// Gives back the room of work that was reserved and never pushed.
+    pub(super) fn unreserve(&mut self, work: &Work) {
+        self.release_room(work);
+        self.forget_if_idle(work.hook, work.tenant());
+    }
+
+    fn release_room(&mut self, work: &Work) {
+        self.queued -= 1;
+        self.queued_bytes -= work.weight();
+        if let Some(lane) = self.lanes.get_mut(&work.hook) {
+            lane.taken -= 1;
+        }
+        if let Some(turn) = self.tenants.get_mut(&work.tenant()) {
+            turn.taken -= 1;
+        }
+    }
+
+    /// Queues work that has been reserved.
+    pub(super) fn push(&mut self, work: Work) {
+        let (hook, tenant) = (work.hook, work.tenant());
+        self.lanes.entry(hook).or_default().queue.push_back(work);
+        self.list(hook, tenant);
+    }
+
+    /// How many more deliveries of `hook` there is room for, looked at from disk.
+    pub(super) fn room(&self, hook: HookId, tenant: TenantId) -> usize {
+        let of_lane = self.lanes.get(&hook).map_or(0, |lane| lane.taken);
+        let of_tenant = self.tenants.get(&tenant).map_or(0, |turn| turn.taken);
+        let room_in_lane = self.limits.queued_per_hook.saturating_sub(of_lane);
+        let room_of_tenant = (self.limits.queued / 2).saturating_sub(of_tenant);
+        let room_for_all = self.limits.queued.saturating_sub(self.queued);
+        let room = room_in_lane.min(room_of_tenant).min(room_for_all);
+        if self.queued_bytes < self.limits.queued_bytes { room } else { 0 }
+    }
+
+    /// Takes room for work that has been claimed from disk; [`Self::room`] has been asked before.
+    pub(super) fn push_claimed(&mut self, work: Work) {
+        self.lanes.entry(work.hook).or_default().taken += 1;
+        self.tenants.entry(work.tenant()).or_default().taken += 1;
+        self.queued += 1;
+        self.queued_bytes += work.weight();
+        self.push(work);
+    }
+
+    /// Notes whether `hook` may have more on disk.
+    pub(super) fn set_backlog(&mut self, hook: HookId, tenant: TenantId, backlog: bool) {
+        self.lanes.entry(hook).or_default().backlog = backlog;
+        self.forget_if_idle(hook, tenant);
+    }
+
+    /// Whether [`Self::answered`] will ask for more of `hook` by itself.
+    pub(super) fn wakes_feeder(&self, hook: HookId) -> bool {
+        self.lanes.get(&hook).is_some_and(|lane| lane.backlog && lane.taken > self.limits.queued_per_hook / 2)
+    }
+
+    /// The next delivery to attempt, if one may start now; it counts as under way until
+    /// [`Self::answered`] and [`Self::finished`].
+    pub(super) fn start_next(&mut self) -> Option<Work> {
+        if self.in_flight >= self.limits.in_flight {
+            return None;
+        }
+        while let Some(tenant) = self.ring.pop_front() {
+            let Some(turn) = self.tenants.get_mut(&tenant) else { continue };
+            turn.listed = false;
+            if turn.in_flight >= self.limits.in_flight_per_tenant {
+                continue;
+            }
+            let Some(hook) = turn.runnable.pop_front() else { continue };
+            let Some(lane) = self.lanes.get_mut(&hook) else { continue };
+            lane.listed = false;
+            let Some(work) = lane.queue.pop_front() else {
+                self.list(hook, tenant);
+                continue;
+            };
+            lane.in_flight += 1;
+            turn.in_flight += 1;
+            self.in_flight += 1;
+            self.release_room(&work);
+            self.list(hook, tenant);
+            return Some(work);
+        }
+        None
+    }
+
+    /// The receiver has answered, or failed to: its hook may start another. True if the hook has more on
+    /// disk and its queue runs low.
+    pub(super) fn answered(&mut self, hook: HookId, tenant: TenantId) -> bool {
+        let mut wants_more = false;
+        if let Some(lane) = self.lanes.get_mut(&hook) {
+            lane.in_flight -= 1;
+            wants_more = lane.backlog && lane.taken <= self.limits.queued_per_hook / 2;
+        }
+        if let Some(turn) = self.tenants.get_mut(&tenant) {
+            turn.in_flight -= 1;
+        }
+        self.list(hook, tenant);
+        self.forget_if_idle(hook, tenant);
+        wants_more
+    }
+
+    /// What came of it is recorded: another may start.
+    pub(super) fn finished(&mut self) {
+        self.in_flight -= 1;
+    }
+
+    /// Drops all that is queued: it stays leased on disk. What is under way goes on.
+    pub(super) fn clear(&mut self) {
+        let queued: Vec<Work> = self.lanes.values_mut().flat_map(|lane| lane.queue.drain(..)).collect();
+        queued.iter().for_each(|work| self.release_room(work));
+    }
+
+    /// Deliveries between start and finish.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    fn list(&mut self, hook: HookId, tenant: TenantId) {
+        let turn = self.tenants.entry(tenant).or_default();
+        if let Some(lane) = self.lanes.get_mut(&hook)
+            && !lane.listed
+            && !lane.queue.is_empty()
+            && lane.in_flight < self.limits.in_flight_per_hook
+        {
+            lane.listed = true;
+            turn.runnable.push_back(hook);
+        }
+        if !turn.listed && !turn.runnable.is_empty() && turn.in_flight < self.limits.in_flight_per_tenant {
+            turn.listed = true;
+            self.ring.push_back(tenant);
+        }
+    }
+
+    fn forget_if_idle(&mut self, hook: HookId, tenant: TenantId) {
+        if self
+            .lanes
+            .get(&hook)
+            .is_some_and(|lane| lane.taken == 0 && lane.in_flight == 0 && !lane.backlog && !lane.listed)
+        {
+            self.lanes.remove(&hook);
+        }
+        if self.tenants.get(&tenant).is_some_and(|turn| {
+            turn.taken == 0 && turn.in_flight == 0 && !turn.listed && turn.runnable.is_empty()
+        }) {
+            self.tenants.remove(&tenant);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "lanes_tests.rs"]
+mod tests;

@@ -1,0 +1,131 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::domain::{EventId, EventKey};
+
+fn limits() -> DispatcherLimits {
+    DispatcherLimits {
+        in_flight: 100,
+        in_flight_per_tenant: 100,
+        in_flight_per_hook: 100,
+        queued: 1_000,
+        queued_per_hook: 100,
+        queued_bytes: 1_000_000,
+        lease: Duration::from_secs(60),
+    }
+}
+
+fn work(tenant: i64, hook: i64, number: i64) -> Work {
+    let event = Event {
+        key: EventKey(number),
+        id: EventId::of_key(EventKey(number)),
+        tenant: TenantId(tenant),
+        project: None,
+        event_type: "t".parse().unwrap(),
+        occurred_at: UnixMillis(0),
+        data: "{}".into(),
+    };
+    Work::fresh(DeliveryId(number), HookId(hook), Arc::new(event), Trigger::Event)
+}
+
+/// Lanes with `(tenant, hook, how many)` queued, numbered in order.
+fn filled(limits: DispatcherLimits, queued: &[(i64, i64, i64)]) -> Lanes {
+    let mut lanes = Lanes::new(limits);
+    let mut number = 0;
+    for (tenant, hook, count) in queued {
+        for _ in 0..*count {
+            let work = work(*tenant, *hook, number);
+            assert!(lanes.reserve(&work));
+            lanes.push(work);
+            number += 1;
+        }
+    }
+    lanes
+}
+
+/// The hooks whose deliveries start, in order, while nothing finishes.
+fn started(lanes: &mut Lanes) -> Vec<i64> {
+    std::iter::from_fn(|| lanes.start_next()).map(|work| work.hook.0).collect()
+}
+
+#[test]
+fn tenants_and_hooks_take_turns() {
+    // Tenant 1 has three hooks with a lot, tenant 2 one with little, which came last.
+    let mut lanes = filled(limits(), &[(1, 10, 50), (1, 11, 1), (1, 12, 2), (2, 20, 2)]);
+    let started = started(&mut lanes);
+    assert_eq!(started[..8], [10, 20, 11, 20, 12, 10, 12, 10]);
+    assert_eq!(started.len(), 55);
+}
+
+#[test]
+fn each_limit_on_what_is_under_way_holds_and_ends() {
+    let cases = [
+        ("in all", DispatcherLimits { in_flight: 3, ..limits() }, 3),
+        ("of each tenant", DispatcherLimits { in_flight_per_tenant: 3, ..limits() }, 6),
+        ("of each hook", DispatcherLimits { in_flight_per_hook: 3, ..limits() }, 9),
+    ];
+    for (name, limits, expected) in cases {
+        let mut lanes = filled(limits, &[(1, 10, 20), (1, 11, 20), (2, 20, 20)]);
+        assert_eq!(started(&mut lanes).len(), expected, "{name}");
+        assert!(!lanes.answered(HookId(10), TenantId(1)), "{name}");
+        lanes.finished();
+        assert_eq!(started(&mut lanes).len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn each_limit_on_what_waits_holds() {
+    let small = DispatcherLimits { queued: 20, queued_per_hook: 5, queued_bytes: 1_000_000, ..limits() };
+    let tight = DispatcherLimits { queued_bytes: 1_000, ..limits() };
+    let cases = [
+        ("a hook's share", small.clone(), vec![(1, 10, 5)], (1, 10), false),
+        ("another hook has its own", small.clone(), vec![(1, 10, 5)], (1, 11), true),
+        ("a tenant's half", small.clone(), vec![(1, 10, 5), (1, 11, 5)], (1, 12), false),
+        ("another tenant has its own", small, vec![(1, 10, 5), (1, 11, 5)], (2, 20), true),
+        ("bytes", tight, vec![(1, 10, 3)], (2, 20), false),
+    ];
+    for (name, limits, queued, (tenant, hook), fits) in cases {
+        let mut lanes = filled(limits, &queued);
+        assert_eq!(lanes.reserve(&work(tenant, hook, 99)), fits, "{name}");
+    }
+}
+
+#[test]
+fn what_is_new_lines_up_behind_a_backlog_on_disk() {
+    let mut lanes = Lanes::new(limits());
+    lanes.set_backlog(HookId(10), TenantId(1), true);
+    assert!(!lanes.reserve(&work(1, 10, 1)));
+    assert!(lanes.reserve(&Work { trigger: Trigger::Test, ..work(1, 10, 2) }), "a test does not wait");
+    lanes.set_backlog(HookId(10), TenantId(1), false);
+    assert!(lanes.reserve(&work(1, 10, 3)));
+}
+
+#[test]
+fn a_lane_with_a_backlog_asks_for_more_when_it_runs_low() {
+    let small = DispatcherLimits { queued_per_hook: 4, ..limits() };
+    let mut lanes = filled(small, &[(1, 10, 4)]);
+    lanes.set_backlog(HookId(10), TenantId(1), true);
+    assert!(lanes.wakes_feeder(HookId(10)));
+    let asked: Vec<bool> = (0..4)
+        .map(|_| {
+            lanes.start_next().unwrap();
+            lanes.answered(HookId(10), TenantId(1))
+        })
+        .collect();
+    assert_eq!(asked, [false, true, true, true]);
+}
+
+#[test]
+fn nothing_is_left_when_all_is_done() {
+    let mut lanes = filled(limits(), &[(1, 10, 5), (2, 20, 5)]);
+    let given_back = work(3, 30, 99);
+    assert!(lanes.reserve(&given_back));
+    lanes.unreserve(&given_back);
+    while let Some(work) = lanes.start_next() {
+        lanes.answered(work.hook, work.event.tenant);
+        lanes.finished();
+    }
+    assert!(lanes.lanes.is_empty() && lanes.tenants.is_empty(), "{lanes:?}");
+    assert_eq!((lanes.queued, lanes.queued_bytes, lanes.in_flight), (0, 0, 0));
+}

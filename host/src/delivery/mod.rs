@@ -1,0 +1,34 @@
+//! The way out: each delivery is attempted until a receiver takes it or its schedule is over.
+//!
+//! ```text
+//! ingest ──reserve, commit, push──▶ dispatcher ──▶ worker ─┬─▶ pipelines (sandbox)
+//!             feeder ──claim from disk──▶ │                ├─▶ request, signing
+//!                ▲                        │                ├─▶ client (egress checked on connecting)
+//!                └── retries, overflow, ──┘                └─▶ decision ──▶ storage.record
+//!                    leases that ended
+//! ```
+//!
+//! Who writes what: [`Ingest`](crate::ingest::Ingest) inserts deliveries, leased where they have room in
+//! memory; the [`feeder`] leases the others when they are due; the [`worker`] alone ends a lease, by
+//! recording the attempt and the next state in one transaction. A lease that ends by itself means that
+//! the process died or lost the delivery: it is due again, and that is why delivery is *at least* once.
+//!
+//! A receiver's failure and a plugin's failure are data: an [`Outcome`](crate::domain::Outcome). What is
+//! done about it is decided in one pure function, [`decision::decide`].
+
+pub mod client;
+pub mod decision;
+mod dispatcher;
+pub mod egress;
+pub mod feeder;
+mod lanes;
+mod pipelines;
+mod request;
+pub mod signing;
+pub mod tls;
+pub mod worker;
+
+pub use dispatcher::{Dispatcher, DispatcherLimits};
+pub use lanes::Work;
+pub use pipelines::Pipelines;
+pub use request::signed_headers;

@@ -1,0 +1,105 @@
+//! Prepares a hook's pipeline for an event and has the sandbox run it. Sends nothing.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::request;
+use crate::directory::Directory;
+use crate::domain::attempt::ResolvedPlugin;
+use crate::domain::{
+    Event, Fault, FaultKind, Hook, PluginRef, PluginVersion, Request, RequestBody, Step, TenantId, Trigger,
+    Verdict,
+};
+use crate::sandbox::{PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, SandboxError};
+
+/// The name by which a plugin asks for the hook's current signing secret.
+const SIGNING_SECRET: &str = "signing";
+
+/// See the module's head.
+pub struct Pipelines {
+    directory: Arc<Directory>,
+    sandbox: Sandbox,
+}
+
+impl Pipelines {
+    /// Pipelines of what `directory` knows, run by `sandbox`.
+    #[must_use]
+    pub fn new(directory: Arc<Directory>, sandbox: Sandbox) -> Self {
+        Self { directory, sandbox }
+    }
+
+    /// Runs the hook's pipeline for `event`. A hook without plugins costs nothing here.
+    ///
+    /// # Errors
+    /// Only where the engine itself failed: a plugin's failure is part of the run.
+    pub async fn run(
+        &self,
+        hook: &Hook,
+        event: &Arc<Event>,
+        trigger: Trigger,
+    ) -> Result<PipelineRun, SandboxError> {
+        let draft = request::draft(hook, event);
+        if hook.pipeline.is_empty() {
+            return Ok(PipelineRun { steps: Vec::new(), end: PipelineEnd::Verdict(Verdict::Keep(draft)) });
+        }
+        let steps = hook.pipeline.0.iter().map(|step| self.prepare(hook.tenant, step)).collect();
+        let mut attributes = self.attributes(event, trigger);
+        attributes.push(("hook".to_owned(), hook.id.to_string()));
+        let current = hook.secrets.first();
+        let secrets =
+            current.map(|secret| (SIGNING_SECRET.to_owned(), Zeroizing::new(secret.key().to_vec())));
+        let secrets = secrets.into_iter().collect();
+        self.sandbox.run(PipelineJob { event: Arc::clone(event), attributes, draft, steps, secrets }).await
+    }
+
+    /// What [`Self::run`] would come to for an event that may not be stored.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn preview_hook(&self, hook: &Hook, event: Arc<Event>) -> Result<PipelineRun, SandboxError> {
+        self.run(hook, &event, Trigger::Test).await
+    }
+
+    /// Runs one plugin alone, with a draft such as a plain hook would send.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_plugin(
+        &self,
+        plugin: &PluginVersion,
+        settings: Arc<str>,
+        event: Arc<Event>,
+    ) -> Result<PipelineRun, SandboxError> {
+        let resolved =
+            ResolvedPlugin { name: plugin.name.clone(), version: plugin.version, digest: plugin.digest };
+        let reference = PluginRef::Version(plugin.name.clone(), plugin.version);
+        let steps = vec![PreparedStep { plugin: reference, resolved: Ok(resolved), settings }];
+        let draft = Request {
+            method: "POST".to_owned(),
+            url: "https://receiver.example/".to_owned(),
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: RequestBody::Text(Arc::clone(&event.data)),
+        };
+        let attributes = self.attributes(&event, Trigger::Test);
+        self.sandbox.run(PipelineJob { event, attributes, draft, steps, secrets: Vec::new() }).await
+    }
+
+    fn prepare(&self, tenant: TenantId, step: &Step) -> PreparedStep {
+        let resolved = self.directory.resolve(tenant, &step.plugin).ok_or_else(|| {
+            Fault::new(FaultKind::Unavailable, format!("there is no plugin `{}`", step.plugin))
+        });
+        PreparedStep { plugin: step.plugin.clone(), resolved, settings: Arc::clone(&step.settings) }
+    }
+
+    fn attributes(&self, event: &Event, trigger: Trigger) -> Vec<(String, String)> {
+        let mut attributes = vec![("trigger".to_owned(), trigger.as_str().to_owned())];
+        if let Some(tenant) = self.directory.tenant(event.tenant) {
+            attributes.push(("tenant".to_owned(), tenant.name.clone()));
+        }
+        if let Some(project) = event.project {
+            attributes.push(("project".to_owned(), project.to_string()));
+        }
+        attributes
+    }
+}

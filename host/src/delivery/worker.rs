@@ -1,0 +1,194 @@
+//! Makes one attempt of a delivery and records what came of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::client::DeliveryClient;
+use super::decision::{Decision, decide};
+use super::dispatcher::Slot;
+use super::lanes::Work;
+use super::{Dispatcher, Pipelines, request};
+use crate::directory::{Directory, DirectoryError};
+use crate::domain::{
+    Attempt, AttemptId, DeliveryState, Hook, Outcome, Request, RequestBody, SentRequest, StepReport, Trigger,
+    UnixMillis, Verdict,
+};
+use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError};
+use crate::storage::{DeliveryStore, Record, Rendered};
+
+/// An attempt begins only if its lease lasts for its timeout and this much longer.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+/// After the engine itself failed, a delivery is due again after this.
+const AFTER_OWN_FAILURE: Duration = Duration::from_secs(10);
+
+/// See the module's head.
+pub struct Worker {
+    /// Knows the hooks as they stand now.
+    pub directory: Arc<Directory>,
+    /// Shapes requests.
+    pub pipelines: Pipelines,
+    /// Sends them.
+    pub client: DeliveryClient,
+    /// Where attempts are recorded.
+    pub deliveries: Arc<dyn DeliveryStore>,
+    /// Is told when a retry is due.
+    pub dispatcher: Arc<Dispatcher>,
+}
+
+/// What an attempt came to, before it is decided upon.
+struct Made {
+    steps: Vec<StepReport>,
+    sent: Option<SentRequest>,
+    outcome: Outcome,
+    /// The body that was sent, for the case that it must be sent again; none if it came from storage.
+    body: Option<RequestBody>,
+}
+
+impl Worker {
+    /// Makes one attempt of `work`. `slot` is held to the end; the hook's part of it until the receiver
+    /// has answered.
+    pub async fn run(self: Arc<Self>, work: Work, mut slot: Slot) {
+        let now = self.directory.clock().now();
+        let record = match self.directory.hook(work.hook) {
+            None => Self::hand_back(&work, DeliveryState::Cancelled, None),
+            Some(hook) if !hook.enabled && work.trigger != Trigger::Test => Self::wait_until(&work, now),
+            Some(hook) if now.plus(hook.timeout + LEASE_MARGIN) > work.lease_until => {
+                Self::wait_until(&work, now)
+            }
+            Some(hook) => match self.attempt(&hook, &work, now, &mut slot).await {
+                Ok(record) => record,
+                Err(error) => {
+                    tracing::error!(delivery = %work.delivery, error = &error as &dyn std::error::Error, "the sandbox failed");
+                    Self::wait_until(&work, now.plus(AFTER_OWN_FAILURE))
+                }
+            },
+        };
+        slot.answered();
+        let (delivery, due_at) = (record.delivery, record.due_at);
+        if let Err(error) = self.deliveries.record(vec![record]).await {
+            // The lease ends by itself, and the delivery is made again: at least once.
+            tracing::error!(%delivery, error = &error as &dyn std::error::Error, "cannot record an attempt");
+            return;
+        }
+        if let Some(due_at) = due_at {
+            self.dispatcher.due_at(due_at);
+        }
+    }
+
+    async fn attempt(
+        &self,
+        hook: &Hook,
+        work: &Work,
+        now: UnixMillis,
+        slot: &mut Slot,
+    ) -> Result<Record, SandboxError> {
+        let began = Instant::now();
+        let made = self.make(hook, work, now).await?;
+        slot.answered();
+        let failures = work.failures + 1;
+        let clock = self.directory.clock();
+        let decision =
+            decide(&made.outcome, failures, &hook.retry, work.trigger, clock.now(), rand::random());
+        if let Decision::Exhausted { gone: true } = decision {
+            self.disable_gone(hook).await;
+        }
+        let retried = matches!(decision, Decision::RetryAt(_));
+        let rendered = match (&made.sent, made.body) {
+            (Some(sent), Some(body)) if retried => Rendered::Store(request::unsigned(sent, body)),
+            _ if !retried && work.rendered.is_some() => Rendered::Remove,
+            _ => Rendered::Keep,
+        };
+        let id = AttemptId::generate(self.directory.ids(), now);
+        let attempt = Attempt {
+            id,
+            delivery: work.delivery,
+            number: work.attempts + 1,
+            started_at: now,
+            duration: began.elapsed(),
+            steps: made.steps,
+            request: made.sent,
+            outcome: made.outcome,
+        };
+        let (state, failures, due_at) = match decision {
+            Decision::Succeeded => (DeliveryState::Succeeded, work.failures, None),
+            Decision::Dropped => (DeliveryState::Dropped, work.failures, None),
+            Decision::Exhausted { .. } => (DeliveryState::Exhausted, failures, None),
+            Decision::RetryAt(at) => (DeliveryState::Waiting, failures, Some(at)),
+        };
+        Ok(Record {
+            delivery: work.delivery,
+            tenant: work.event.tenant,
+            state,
+            attempts: attempt.number,
+            failures,
+            due_at,
+            attempt: Some(attempt),
+            rendered,
+        })
+    }
+
+    /// Runs the pipeline, unless an earlier attempt did, and sends what it wrote.
+    async fn make(&self, hook: &Hook, work: &Work, now: UnixMillis) -> Result<Made, SandboxError> {
+        if let Some(request) = &work.rendered {
+            let (sent, outcome) = self.send(hook, work, request.clone(), now).await;
+            return Ok(Made { steps: Vec::new(), sent, outcome, body: None });
+        }
+        let PipelineRun { steps, end } = self.pipelines.run(hook, &work.event, work.trigger).await?;
+        Ok(match end {
+            PipelineEnd::Fault { step, fault } => {
+                Made { steps, sent: None, outcome: Outcome::Faulted { step, fault }, body: None }
+            }
+            PipelineEnd::Verdict(Verdict::Drop { step }) => {
+                Made { steps, sent: None, outcome: Outcome::Dropped { step }, body: None }
+            }
+            PipelineEnd::Verdict(Verdict::Keep(request)) => {
+                let body = request.body.clone();
+                let (sent, outcome) = self.send(hook, work, request, now).await;
+                Made { steps, sent, outcome, body: Some(body) }
+            }
+        })
+    }
+
+    async fn send(
+        &self,
+        hook: &Hook,
+        work: &Work,
+        request: Request,
+        now: UnixMillis,
+    ) -> (Option<SentRequest>, Outcome) {
+        match request::build(hook, &work.event, request, now) {
+            Ok((built, sent)) => (Some(sent), self.client.send(built, hook.timeout).await),
+            Err(fault) => (None, Outcome::Faulted { step: hook.pipeline.0.len().saturating_sub(1), fault }),
+        }
+    }
+
+    /// The receiver says that it wants no more, ever: the hook is disabled, as Standard Webhooks has it.
+    async fn disable_gone(&self, hook: &Hook) {
+        let disabled = |current: &Hook| Ok::<_, DirectoryError>(Hook { enabled: false, ..current.clone() });
+        match self.directory.change_hook(hook.tenant, hook.id, disabled).await {
+            Ok(_) => tracing::warn!(hook = %hook.id, "the receiver answered 410 Gone; the hook is disabled"),
+            Err(error) => {
+                tracing::error!(hook = %hook.id, error = &error as &dyn std::error::Error, "cannot disable a hook");
+            }
+        }
+    }
+
+    /// Gives the lease back: the delivery is due at `at`, as if it had not been leased.
+    fn wait_until(work: &Work, at: UnixMillis) -> Record {
+        let state = if work.attempts == 0 { DeliveryState::Pending } else { DeliveryState::Waiting };
+        Self::hand_back(work, state, Some(at))
+    }
+
+    fn hand_back(work: &Work, state: DeliveryState, due_at: Option<UnixMillis>) -> Record {
+        Record {
+            delivery: work.delivery,
+            tenant: work.event.tenant,
+            state,
+            attempts: work.attempts,
+            failures: work.failures,
+            due_at,
+            attempt: None,
+            rendered: Rendered::Keep,
+        }
+    }
+}

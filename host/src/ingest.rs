@@ -1,0 +1,233 @@
+//! The way in: an event is matched with the hooks that want it, and stored with their deliveries in
+//! one transaction. When [`Ingest::accept`] has returned, the event is on disk.
+//!
+//! Ingest decides nothing about payloads and sends nothing. It asks the dispatcher whether a delivery
+//! has room in memory *before* the commit, so that the lease is stored with the delivery: what has no
+//! room is stored as due, and claimed from disk when there is.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::delivery::{Dispatcher, Work};
+use crate::directory::Directory;
+use crate::domain::{DeliveryId, Event, EventId, EventKey, EventType, Hook, TenantId, Trigger, UnixMillis};
+use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, StorageError};
+
+/// An event as some surface received it, checked for form.
+#[derive(Debug, Clone)]
+pub struct IncomingEvent {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The sender's own id.
+    pub id: Option<EventId>,
+    /// The request's `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+    /// Its type.
+    pub event_type: EventType,
+    /// When it happened, by its sender's word.
+    pub occurred_at: Option<UnixMillis>,
+    /// The project that it belongs to; the tenant has it.
+    pub project: Option<i64>,
+    /// Its data, JSON text.
+    pub data: Arc<str>,
+}
+
+/// What the sender of an event is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The event's id.
+    pub id: EventId,
+    /// How many hooks want it.
+    pub deliveries: u32,
+    /// Whether it had been accepted before; then this is the first answer again.
+    pub duplicate: bool,
+}
+
+/// Why events were not accepted. Nothing of the call is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// Another event has the same id or idempotency key.
+    #[error("event {index} of the call conflicts with another event")]
+    Conflict {
+        /// Which event of the call, counted from 0.
+        index: usize,
+        /// On what.
+        on: ConflictOn,
+    },
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// See the module's head.
+pub struct Ingest {
+    directory: Arc<Directory>,
+    events: Arc<dyn EventStore>,
+    dispatcher: Arc<Dispatcher>,
+}
+
+/// An event on its way into storage.
+struct Prepared {
+    acceptance: Acceptance,
+    /// The deliveries that have room in memory.
+    reserved: Vec<Work>,
+}
+
+impl Ingest {
+    /// Accepts what the surfaces hand in.
+    #[must_use]
+    pub fn new(directory: Arc<Directory>, events: Arc<dyn EventStore>, dispatcher: Arc<Dispatcher>) -> Self {
+        Self { directory, events, dispatcher }
+    }
+
+    /// Stores events with the deliveries they make, all or nothing; one receipt for each, in order.
+    ///
+    /// # Errors
+    /// Where an event conflicts with another, or storage fails; nothing is stored then.
+    pub async fn accept(&self, events: Vec<IncomingEvent>) -> Result<Vec<Receipt>, IngestError> {
+        let prepared = events.into_iter().map(|event| {
+            let hooks = self.directory.matching_hooks(event.tenant, &event.event_type);
+            self.prepare(event, &hooks, Trigger::Event)
+        });
+        let prepared: Vec<_> = prepared.collect();
+        self.store(prepared).await
+    }
+
+    /// Sends an event of its own to one hook, even while that is disabled.
+    ///
+    /// # Errors
+    /// Where storage fails.
+    pub async fn test(
+        &self,
+        hook: &Arc<Hook>,
+        event_type: EventType,
+        data: Arc<str>,
+    ) -> Result<(EventId, DeliveryId), IngestError> {
+        let event = IncomingEvent {
+            tenant: hook.tenant,
+            id: None,
+            idempotency_key: None,
+            event_type,
+            occurred_at: None,
+            project: None,
+            data,
+        };
+        let prepared = self.prepare(event, std::slice::from_ref(hook), Trigger::Test);
+        let ids = (prepared.acceptance.event.id.clone(), prepared.acceptance.deliveries[0].id);
+        self.store(vec![prepared]).await?;
+        Ok(ids)
+    }
+
+    fn prepare(&self, incoming: IncomingEvent, hooks: &[Arc<Hook>], trigger: Trigger) -> Prepared {
+        let now = self.directory.clock().now();
+        let key = EventKey::generate(self.directory.ids(), now);
+        // Two posts can only be the same if their sender named them: the digest is for those alone.
+        let named = incoming.id.is_some() || incoming.idempotency_key.is_some();
+        let content = if named { content_digest(&incoming) } else { [0; 32] };
+        let event = Arc::new(Event {
+            key,
+            id: incoming.id.unwrap_or_else(|| EventId::of_key(key)),
+            tenant: incoming.tenant,
+            project: incoming.project,
+            event_type: incoming.event_type,
+            occurred_at: incoming.occurred_at.unwrap_or(now),
+            data: incoming.data,
+        });
+        let mut reserved = Vec::with_capacity(hooks.len());
+        let mut deliveries = Vec::with_capacity(hooks.len());
+        for hook in hooks {
+            let id = DeliveryId::generate(self.directory.ids(), now);
+            let work = Work::fresh(id, hook.id, Arc::clone(&event), trigger);
+            let lease_until = self.dispatcher.reserve(&work, now);
+            deliveries.push(NewDelivery { id, hook: hook.id, trigger, lease_until });
+            if let Some(lease_until) = lease_until {
+                reserved.push(Work { lease_until, ..work });
+            }
+        }
+        let acceptance = Acceptance { event, content, idempotency_key: incoming.idempotency_key, deliveries };
+        Prepared { acceptance, reserved }
+    }
+
+    /// Commits, and hands the deliveries on. It runs to its end even if whoever asked is gone: the
+    /// reservations must be used or given back.
+    async fn store(&self, prepared: Vec<Prepared>) -> Result<Vec<Receipt>, IngestError> {
+        let (acceptances, reserved): (Vec<_>, Vec<_>) =
+            prepared.into_iter().map(|one| (one.acceptance, one.reserved)).unzip();
+        let first_answers: Vec<_> = acceptances
+            .iter()
+            .map(|acceptance| Receipt {
+                id: acceptance.event.id.clone(),
+                deliveries: u32::try_from(acceptance.deliveries.len()).unwrap_or(u32::MAX),
+                duplicate: false,
+            })
+            .collect();
+        let on_disk: Vec<Vec<_>> = acceptances
+            .iter()
+            .map(|one| {
+                one.deliveries.iter().filter(|new| new.lease_until.is_none()).map(|new| new.hook).collect()
+            })
+            .collect();
+        let tenants: Vec<_> = acceptances.iter().map(|one| one.event.tenant).collect();
+        let mut handover = Handover { dispatcher: Arc::clone(&self.dispatcher), reserved };
+        let outcomes = self.events.accept(acceptances).await?;
+        if let Some((index, on)) = first_conflict(&outcomes) {
+            return Err(IngestError::Conflict { index, on });
+        }
+        let mut receipts = Vec::with_capacity(outcomes.len());
+        for (index, (outcome, first)) in outcomes.into_iter().zip(first_answers).enumerate() {
+            match outcome {
+                Accepted::Stored => {
+                    handover.deliver(index);
+                    on_disk[index]
+                        .iter()
+                        .for_each(|hook| self.dispatcher.stored_on_disk(*hook, tenants[index]));
+                    receipts.push(first);
+                }
+                Accepted::Duplicate { id, deliveries, .. } => {
+                    receipts.push(Receipt { id, deliveries, duplicate: true });
+                }
+                Accepted::Conflict(_) => {}
+            }
+        }
+        Ok(receipts)
+    }
+}
+
+/// Reserved work between reservation and commit. What has not been delivered when this is dropped, be
+/// it for an error or because the caller went away in the middle, is given back: where the commit went
+/// through all the same, the delivery is on disk under a lease, and is taken up when that ends.
+struct Handover {
+    dispatcher: Arc<Dispatcher>,
+    reserved: Vec<Vec<Work>>,
+}
+
+impl Handover {
+    fn deliver(&mut self, index: usize) {
+        self.dispatcher.push_reserved(std::mem::take(&mut self.reserved[index]));
+    }
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        self.reserved.iter().flatten().for_each(|work| self.dispatcher.unreserve(work));
+    }
+}
+
+fn first_conflict(outcomes: &[Accepted]) -> Option<(usize, ConflictOn)> {
+    outcomes.iter().enumerate().find_map(|(index, outcome)| match outcome {
+        Accepted::Conflict(on) => Some((index, *on)),
+        _ => None,
+    })
+}
+
+/// Two posts under one name are the same event if type, project, time and data are the same.
+fn content_digest(event: &IncomingEvent) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    digest.update((event.event_type.as_str().len() as u64).to_le_bytes());
+    digest.update(event.event_type.as_str());
+    digest.update(event.project.unwrap_or(-1).to_le_bytes());
+    digest.update(event.occurred_at.map_or(i64::MIN, |time| time.0).to_le_bytes());
+    digest.update(event.data.as_bytes());
+    digest.finalize().into()
+}

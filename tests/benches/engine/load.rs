@@ -1,0 +1,120 @@
+//! A bare hyper client: connections that each send one request after the other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::{CONNECTIONS, MEASURED, WARM_UP};
+
+/// What is posted, where, with which headers.
+#[derive(Clone)]
+pub struct Target {
+    pub address: SocketAddr,
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    pub bodies: Arc<Vec<Bytes>>,
+    /// How many requests each connection sends in a row at most; so that a row of batches ends.
+    pub connections: usize,
+}
+
+impl Target {
+    pub fn new(address: SocketAddr, path: &str, bodies: Vec<Bytes>) -> Self {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Self { address, path: path.to_owned(), headers, bodies: Arc::new(bodies), connections: CONNECTIONS }
+    }
+
+    pub async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
+    pub fn request(&self, body: Bytes) -> Result<http::Request<Full<Bytes>>> {
+        let mut request = http::Request::post(&self.path).header("host", "127.0.0.1");
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        Ok(request.body(Full::new(body))?)
+    }
+}
+
+/// Posts as fast as answers come, and tells how much `progress` grew in a second.
+pub async fn saturate(target: &Target, progress: impl Fn() -> u64) -> Result<f64> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut tasks = Vec::new();
+    for connection in 0..target.connections {
+        let (target, stop) = (target.clone(), Arc::clone(&stop));
+        tasks.push(tokio::spawn(async move {
+            let mut sender = target.connect().await?;
+            let mut next = connection;
+            while !stop.load(Ordering::Relaxed) {
+                let body = target.bodies[next % target.bodies.len()].clone();
+                next += target.connections;
+                send(&mut sender, target.request(body)?).await?;
+            }
+            Ok::<_, anyhow::Error>(())
+        }));
+    }
+    tokio::time::sleep(WARM_UP).await;
+    let (began, before) = (Instant::now(), progress());
+    tokio::time::sleep(MEASURED).await;
+    let rate = (progress() - before) as f64 / began.elapsed().as_secs_f64();
+    stop.store(true, Ordering::Relaxed);
+    for task in tasks {
+        task.await.context("a connection of the load ended badly")??;
+    }
+    Ok(rate)
+}
+
+/// Posts `total` bodies at `rate` a second, whatever the answers take; `accepted` is told the number of
+/// each whose answer came.
+pub async fn paced(
+    target: &Target,
+    rate: f64,
+    total: u64,
+    accepted: Arc<dyn Fn(u64) + Send + Sync>,
+) -> Result<()> {
+    let next = Arc::new(AtomicU64::new(0));
+    let began = Instant::now();
+    let mut tasks = Vec::new();
+    for _ in 0..target.connections {
+        let (target, next, accepted) = (target.clone(), Arc::clone(&next), Arc::clone(&accepted));
+        tasks.push(tokio::spawn(async move {
+            let mut sender = target.connect().await?;
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= total {
+                    return Ok::<_, anyhow::Error>(());
+                }
+                let due = began + Duration::from_secs_f64(number as f64 / rate);
+                tokio::time::sleep_until(due.into()).await;
+                let body = target.bodies[number as usize % target.bodies.len()].clone();
+                send(&mut sender, target.request(body)?).await?;
+                accepted(number);
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.context("a connection of the load ended badly")??;
+    }
+    Ok(())
+}
+
+async fn send(sender: &mut SendRequest<Full<Bytes>>, request: http::Request<Full<Bytes>>) -> Result<()> {
+    sender.ready().await?;
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await?.to_bytes();
+    ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+    Ok(())
+}

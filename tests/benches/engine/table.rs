@@ -1,0 +1,28 @@
+//! The table that is printed at the end; each row also as soon as it is there.
+
+/// Rows of a name and what was measured.
+pub struct Table {
+    rows: Vec<(String, String)>,
+}
+
+impl Table {
+    pub fn new() -> Self {
+        Self { rows: Vec::new() }
+    }
+
+    /// Adds a row and shows it.
+    pub fn row(&mut self, name: impl Into<String>, figures: impl Into<String>) {
+        let (name, figures) = (name.into(), figures.into());
+        eprintln!("{name}: {figures}");
+        self.rows.push((name, figures));
+    }
+
+    /// Shows all rows.
+    pub fn print(&self) {
+        let width = self.rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        println!();
+        for (name, figures) in &self.rows {
+            println!("{name:width$}  {figures}");
+        }
+    }
+}

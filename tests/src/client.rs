@@ -1,0 +1,178 @@
+//! A client of the engine's HTTP API.
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+
+/// Sends requests with one key.
+#[derive(Clone)]
+pub struct Client {
+    http: HttpClient<HttpConnector, Full<Bytes>>,
+    base: String,
+    headers: Vec<(String, String)>,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: http::HeaderMap,
+    /// The body's bytes.
+    pub bytes: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON; null where it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
+    /// The body, if the status is this one.
+    ///
+    /// # Panics
+    /// Where it is another: the answer is shown.
+    #[allow(clippy::must_use_candidate, reason = "often only the status matters")]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.bytes));
+        self.json()
+    }
+}
+
+impl Client {
+    /// A client of the engine at `base`, such as `http://127.0.0.1:8080`, with `key`.
+    #[must_use]
+    pub fn new(base: &str, key: &str) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let http = HttpClient::builder(TokioExecutor::new()).build(connector);
+        let headers = vec![("authorization".to_owned(), format!("Bearer {key}"))];
+        Self { http, base: base.to_owned(), headers }
+    }
+
+    /// The same with one more header on every request.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same for an engine at `base`: where it is after a restart.
+    #[must_use]
+    pub fn at(mut self, base: &str) -> Self {
+        base.clone_into(&mut self.base);
+        self
+    }
+
+    /// The same without a key.
+    #[must_use]
+    pub fn without_key(mut self) -> Self {
+        self.headers.retain(|(name, _)| name != "authorization");
+        self
+    }
+
+    /// Sends a request; `path` begins with a slash.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<Answer> {
+        let mut request = http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = self.http.request(request.body(Full::new(body.into()))?).await?;
+        let (head, body) = answer.into_parts();
+        let bytes = body.collect().await?.to_bytes();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, bytes })
+    }
+
+    /// As [`Self::try_send`].
+    ///
+    /// # Panics
+    /// Where there is no answer.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        self.try_send(method, path, body, headers)
+            .await
+            .unwrap_or_else(|error| panic!("{method} {path}: {error:#}"))
+    }
+
+    /// GETs `path` under `/api/v3`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", &format!("/api/v3{path}"), "", &[]).await
+    }
+
+    /// POSTs JSON to `path` under `/api/v3`.
+    #[allow(clippy::needless_pass_by_value, reason = "callers write `json!` in place")]
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(
+            "POST",
+            &format!("/api/v3{path}"),
+            body.to_string(),
+            &[("content-type", "application/json")],
+        )
+        .await
+    }
+
+    /// Uploads a plugin, and expects it to be taken.
+    pub async fn upload(&self, name: &str, wasm: Vec<u8>) -> Value {
+        let path = format!("/api/v3/plugins/{name}");
+        self.send("PUT", &path, wasm, &[("content-type", "application/wasm")]).await.expect(201)
+    }
+
+    /// Posts an event, and expects it to be accepted; its id.
+    pub async fn publish(&self, event_type: &str, data: Value) -> String {
+        let answer = self.post("/events", json!({"type": event_type, "data": data})).await.expect(202);
+        answer["id"].as_str().expect("an accepted event has an id").to_owned()
+    }
+
+    /// The deliveries of an event once all of them are final.
+    ///
+    /// # Panics
+    /// Where that does not happen within [`crate::PATIENCE`].
+    pub async fn settled(&self, event: &str) -> Vec<Value> {
+        let last = ["succeeded", "exhausted", "dropped", "cancelled"];
+        self.deliveries_when(event, |delivery| last.contains(&delivery["state"].as_str().unwrap_or_default()))
+            .await
+    }
+
+    /// The deliveries of an event once each of them, shown with its attempts, is as `wanted` says.
+    ///
+    /// # Panics
+    /// Where that does not happen within [`crate::PATIENCE`].
+    pub async fn deliveries_when(&self, event: &str, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let began = std::time::Instant::now();
+        loop {
+            let list = self.get(&format!("/events/{event}/deliveries")).await.expect(200);
+            let mut shown = Vec::new();
+            for delivery in list["data"].as_array().into_iter().flatten() {
+                let id = delivery["id"].as_str().unwrap_or_default();
+                shown.push(self.get(&format!("/deliveries/{id}")).await.expect(200));
+            }
+            if !shown.is_empty() && shown.iter().all(&wanted) {
+                return shown;
+            }
+            assert!(began.elapsed() < crate::PATIENCE, "still {shown:#?}");
+            tokio::task::yield_now().await;
+        }
+    }
+}

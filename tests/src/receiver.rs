@@ -1,0 +1,173 @@
+//! A receiver of webhooks on loopback, which answers as the test says.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+
+/// One request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The headers.
+    pub headers: http::HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Arrival {
+    /// A header's value; empty where it is not there.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The body as JSON; null where it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// How a request is answered.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// With this status, these headers and this body.
+    Status(u16, Vec<(&'static str, String)>, Vec<u8>),
+    /// Not at all, until the gate is opened; then with 200.
+    Held(Arc<Notify>),
+    /// Not at all, ever.
+    Never,
+}
+
+impl Reply {
+    /// A status and nothing else.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self::Status(status, Vec::new(), Vec::new())
+    }
+}
+
+type Rule = dyn Fn(&Arrival) -> Reply + Send + Sync;
+
+/// See the module's head. It ends when it is dropped.
+pub struct Receiver {
+    address: SocketAddr,
+    arrivals: Mutex<mpsc::UnboundedReceiver<Arrival>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Receiver {
+    /// Answers everything with 200.
+    pub async fn start() -> Self {
+        Self::answering(|_| Reply::status(200)).await
+    }
+
+    /// Answers as `rule` says.
+    ///
+    /// # Panics
+    /// Where loopback cannot be listened on.
+    pub async fn answering(rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback can be listened on");
+        let address = listener.local_addr().expect("a listener has an address");
+        let (sender, arrivals) = mpsc::unbounded_channel();
+        let rule: Arc<Rule> = Arc::new(rule);
+        let task = tokio::spawn(async move {
+            // The set ends its connections when this task is aborted.
+            let mut connections = tokio::task::JoinSet::new();
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { continue };
+                let _ = stream.set_nodelay(true);
+                let (sender, rule) = (sender.clone(), Arc::clone(&rule));
+                let service = service_fn(move |request| answer(request, sender.clone(), Arc::clone(&rule)));
+                let http = hyper::server::conn::http1::Builder::new();
+                connections.spawn(async move {
+                    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+                });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Self { address, arrivals: Mutex::new(arrivals), task }
+    }
+
+    /// The URL of `path`, which begins with a slash.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The next request.
+    ///
+    /// # Panics
+    /// Where none arrives within [`crate::PATIENCE`].
+    pub async fn next(&self) -> Arrival {
+        let next = std::future::poll_fn(|context| {
+            self.arrivals.lock().expect("no test panics with the lock").poll_recv(context)
+        });
+        let arrival = tokio::time::timeout(crate::PATIENCE, next).await.expect("a request arrives in time");
+        arrival.expect("the receiver runs")
+    }
+
+    /// What has arrived and was not taken yet.
+    ///
+    /// # Panics
+    /// Never, unless a test panicked before.
+    #[must_use]
+    pub fn so_far(&self) -> Vec<Arrival> {
+        let mut arrivals = self.arrivals.lock().expect("no test panics with the lock");
+        std::iter::from_fn(|| arrivals.try_recv().ok()).collect()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn answer(
+    request: http::Request<Incoming>,
+    sender: mpsc::UnboundedSender<Arrival>,
+    rule: Arc<Rule>,
+) -> Result<http::Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = body.collect().await else { return never().await };
+    let arrival = Arrival {
+        method: head.method.to_string(),
+        path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+        headers: head.headers,
+        body: body.to_bytes(),
+    };
+    let reply = rule(&arrival);
+    let _ = sender.send(arrival);
+    let (status, headers, body) = match reply {
+        Reply::Status(status, headers, body) => (status, headers, body),
+        Reply::Held(gate) => {
+            gate.notified().await;
+            (200, Vec::new(), Vec::new())
+        }
+        Reply::Never => return never().await,
+    };
+    let mut response = http::Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    Ok(response.body(Full::new(Bytes::from(body))).expect("a test's reply can be sent"))
+}
+
+/// Longer than any hook's timeout.
+async fn never() -> Result<http::Response<Full<Bytes>>, Infallible> {
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    Ok(http::Response::default())
+}

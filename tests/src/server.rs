@@ -1,0 +1,150 @@
+//! The real binary, in a process of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::client::Client;
+
+/// The operator's key of every test.
+pub const ADMIN_KEY: &str = "test-operator-key-with-enough-characters";
+
+/// A running engine. It is killed when it is dropped; its data directory goes with the last that use it.
+pub struct Server {
+    child: Child,
+    base: String,
+    data_dir: Arc<tempfile::TempDir>,
+    binary: PathBuf,
+    environment: Vec<(String, String)>,
+}
+
+impl Server {
+    /// Starts `binary` with an empty data directory; loopback may be delivered to.
+    pub async fn start(binary: impl AsRef<Path>) -> Self {
+        Self::start_with(binary, &[]).await
+    }
+
+    /// As [`Self::start`], with more settings as environment variables.
+    ///
+    /// # Panics
+    /// Where the process does not say where it listens.
+    pub async fn start_with(binary: impl AsRef<Path>, environment: &[(&str, &str)]) -> Self {
+        let data_dir = Arc::new(tempfile::tempdir().expect("a temporary directory can be made"));
+        let mut all = vec![
+            ("HOOKWRIGHT_ADMIN_KEY".to_owned(), ADMIN_KEY.to_owned()),
+            ("HOOKWRIGHT_EGRESS_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
+            ("HOOKWRIGHT_LOG".to_owned(), "warn".to_owned()),
+        ];
+        for (name, value) in environment {
+            all.retain(|(given, _)| given != name);
+            all.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        Self::launch(binary.as_ref().to_owned(), data_dir, all).await
+    }
+
+    async fn launch(
+        binary: PathBuf,
+        data_dir: Arc<tempfile::TempDir>,
+        environment: Vec<(String, String)>,
+    ) -> Self {
+        let mut child = Command::new(&binary)
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir.path())
+            .env_remove("HOOKWRIGHT_CONFIG")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+        let stdout = child.stdout.take().expect("its output is piped");
+        let mut lines = BufReader::new(stdout).lines();
+        let told = async {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Some(at) = line.find("http://127.0.0.1:") {
+                    let url: String = line[at..].chars().take_while(|c| !c.is_whitespace()).collect();
+                    return Some(url.trim_end_matches('/').to_owned());
+                }
+            }
+            None
+        };
+        let base = tokio::time::timeout(crate::PATIENCE, told).await.ok().flatten();
+        let base = base.unwrap_or_else(|| panic!("{} says where it listens", binary.display()));
+        // Whatever it prints later is read, so that it never waits for a full pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { child, base, data_dir, binary, environment }
+    }
+
+    /// Kills it as `kill -9` does, in the middle of whatever it is doing, and waits until it is gone.
+    ///
+    /// # Panics
+    /// Where it cannot be killed.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("a child can be killed");
+    }
+
+    /// Asks it to shut down, as service managers do, and waits for its exit code.
+    ///
+    /// # Panics
+    /// Where it does not end in time.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        let id = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("`kill` is there");
+        assert!(sent.success());
+        let ended = tokio::time::timeout(crate::PATIENCE, self.child.wait()).await.expect("it ends in time");
+        ended.expect("a child can be waited for").code()
+    }
+
+    /// Starts it again on the same data, after it has ended.
+    #[must_use]
+    pub async fn restart(self) -> Self {
+        Self::launch(self.binary.clone(), Arc::clone(&self.data_dir), self.environment.clone()).await
+    }
+
+    /// Where it serves, such as `http://127.0.0.1:41234`.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// The operating system's number of the process.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// The operator's client.
+    #[must_use]
+    pub fn operator(&self) -> Client {
+        Client::new(&self.base, ADMIN_KEY)
+    }
+
+    /// A client of a new tenant called `name`, with a key that may do all.
+    ///
+    /// # Panics
+    /// Where the tenant cannot be made.
+    pub async fn tenant(&self, name: &str) -> Client {
+        Client::new(&self.base, &self.tenant_key(name).await)
+    }
+
+    /// The key of a new tenant called `name`.
+    ///
+    /// # Panics
+    /// Where the tenant cannot be made.
+    pub async fn tenant_key(&self, name: &str) -> String {
+        self.operator().post("/tenants", json!({"name": name})).await.expect(201);
+        let operator = self.operator().with_header("hookwright-tenant", name);
+        let key = operator.post("/keys", json!({"name": "test"})).await.expect(201);
+        key["key"].as_str().expect("a new key is shown").to_owned()
+    }
+}

@@ -1,0 +1,85 @@
+//! Nothing of one tenant is seen, changed or guessed by another.
+
+use hookwright_tests::Receiver;
+use serde_json::json;
+
+use crate::{engine, hook};
+
+#[tokio::test]
+async fn what_belongs_to_another_is_answered_as_if_it_were_not_there() {
+    let (server, owner) = engine().await;
+    let stranger = server.tenant("globex").await;
+    let receiver = Receiver::start().await;
+    let standard = owner.get("/plugins/field-map/wasm").await.bytes.to_vec();
+    owner.upload("mine", standard).await;
+    let hook = hook(&owner, &receiver, json!({"pipeline": [{"plugin": "mine"}]})).await;
+    let event = owner.publish("t", json!({"secret": true})).await;
+    let own = owner.post("/events", json!({"id": "own-id", "type": "t", "data": 1})).await.expect(202);
+    let delivery = owner.settled(&event).await[0]["id"].as_str().unwrap().to_owned();
+    owner.settled(own["id"].as_str().unwrap()).await;
+    let key = owner.post("/keys", json!({"name": "k"})).await.expect(201)["id"].as_str().unwrap().to_owned();
+    owner.post("/projects", json!({"id": 7, "name": "p"})).await.expect(201);
+    receiver.so_far();
+
+    let other_hook = r#"{"url": "https://example.com/", "types": ["*"]}"#;
+    let preview = format!(r#"{{"event": "{event}"}}"#);
+    let cases = [
+        ("GET", format!("/hooks/{hook}"), ""),
+        ("PUT", format!("/hooks/{hook}"), other_hook),
+        ("PATCH", format!("/hooks/{hook}"), r#"{"enabled": false}"#),
+        ("DELETE", format!("/hooks/{hook}"), ""),
+        ("GET", format!("/hooks/{hook}/secret"), ""),
+        ("POST", format!("/hooks/{hook}/secret/rotate"), "{}"),
+        ("POST", format!("/hooks/{hook}/test"), "{}"),
+        ("POST", format!("/hooks/{hook}/preview"), r#"{"event": {"type": "t", "data": 1}}"#),
+        ("GET", format!("/events/{event}"), ""),
+        ("GET", format!("/events/{event}/deliveries"), ""),
+        ("GET", "/events/own-id".to_owned(), ""),
+        ("GET", "/events/own-id/deliveries".to_owned(), ""),
+        ("GET", format!("/deliveries/{delivery}"), ""),
+        ("POST", format!("/deliveries/{delivery}/retry"), "{}"),
+        ("POST", format!("/deliveries/{delivery}/cancel"), "{}"),
+        ("GET", "/plugins/mine".to_owned(), ""),
+        ("GET", "/plugins/mine/versions".to_owned(), ""),
+        ("GET", "/plugins/mine/wasm".to_owned(), ""),
+        ("DELETE", "/plugins/mine".to_owned(), ""),
+        ("POST", "/plugins/mine/run".to_owned(), r#"{"event": {"type": "t", "data": 1}}"#),
+        ("POST", "/plugins/field-map/run".to_owned(), &preview),
+        ("DELETE", format!("/keys/{key}"), ""),
+        ("DELETE", "/projects/7".to_owned(), ""),
+    ];
+    for (method, path, body) in &cases {
+        let theirs = stranger.send(method, &format!("/api/v3{path}"), (*body).to_owned(), &[]).await;
+        // The same with ids that nobody has.
+        let nobody = path
+            .replace(&hook, "hook_0000000000001")
+            .replace(&event, "evt_0000000000001")
+            .replace(&delivery, "dlv_0000000000001")
+            .replace(&key, "key_0000000000001")
+            .replace("own-id", "no-id")
+            .replace("mine", "none")
+            .replace("/7", "/8");
+        let body = body.replace(&event, "evt_0000000000001");
+        let none = stranger.send(method, &format!("/api/v3{nobody}"), body, &[]).await;
+        assert_eq!(theirs.status, none.status, "{method} {path}: {}", theirs.json());
+        assert!((400..500).contains(&theirs.status), "{method} {path}: {}", theirs.json());
+        assert_eq!(theirs.json()["title"], none.json()["title"], "{method} {path}");
+    }
+    for path in ["/hooks", "/deliveries", "/keys", "/projects"] {
+        let list = stranger.get(path).await.expect(200);
+        let expected = usize::from(path == "/keys");
+        assert_eq!(list["data"].as_array().unwrap().len(), expected, "{path}: {list}");
+    }
+    let foreign = json!({"url": receiver.url("/"), "types": ["*"], "pipeline": [{"plugin": "mine"}]});
+    stranger.post("/hooks", foreign).await.expect(400);
+    stranger.post("/events", json!({"type": "t", "data": 1, "project": 7})).await.expect(400);
+    let list = stranger.get(&format!("/deliveries?hook={hook}")).await.expect(200);
+    assert_eq!(list["data"], json!([]));
+    // The same id is another event where another tenant sends it.
+    let same = stranger.post("/events", json!({"id": "own-id", "type": "t", "data": 2})).await.expect(202);
+    assert_eq!((&same["duplicate"], &same["deliveries"]), (&json!(false), &json!(0)));
+    let named = stranger.clone().with_header("hookwright-tenant", "acme");
+    named.get("/hooks").await.expect(403);
+    assert_eq!(receiver.so_far().len(), 0);
+    assert_eq!(owner.get(&format!("/hooks/{hook}")).await.expect(200)["enabled"], true);
+}

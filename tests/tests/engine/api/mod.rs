@@ -1,0 +1,5 @@
+//! The HTTP API, surface by surface.
+
+mod bad_input;
+mod isolation;
+mod resources;

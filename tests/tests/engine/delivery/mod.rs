@@ -1,0 +1,7 @@
+//! The way of an event, from its acceptance to its arrival.
+
+mod crash;
+mod egress;
+mod lifecycle;
+mod retries;
+mod shutdown;

@@ -101,7 +101,7 @@ CREATE TABLE deliveries (
     due_at     INTEGER                    -- NULL once final; the lease's end while delivering
 ) STRICT;
 -- What is to be done. The state stands in it so that leases can be found without reading a backlog's rows.
-CREATE INDEX deliveries_unfinished ON deliveries (hook_id, due_at, state) WHERE state < 3;
+CREATE INDEX deliveries_unfinished ON deliveries (hook_id, due_at, id, state) WHERE state < 3;
 -- What people ask for. A delivery that succeeds at once is never in it: it costs the hot path nothing.
 CREATE INDEX deliveries_by_state ON deliveries (tenant_id, state, id) WHERE state <> 1 AND state <> 3;
 -- The type stands in it so that a rare type is found without reading the rows of all others.

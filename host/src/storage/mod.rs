@@ -4,6 +4,8 @@
 //! implementation commits together what has gathered, and answers when the commit stands.
 //! Storage knows nothing of delivering: it keeps states, leases and times that others decide upon.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod records;
 pub mod sqlite;
 
@@ -46,6 +48,9 @@ pub enum StorageError {
     /// The file system failed.
     #[error("file system")]
     Io(#[from] std::io::Error),
+    /// What was to be committed together with others was not; nothing of it is stored.
+    #[error("the transaction was rolled back")]
+    Shared(#[source] Arc<StorageError>),
     /// The engine is shutting down.
     #[error("storage is closed")]
     Closed,

@@ -1,1 +1,167 @@
+//! Storage in one SQLite file, for one process at a time.
+//!
+//! Who does what:
+//! - the [`writer`] task commits events, records and claims: whatever has gathered, in one transaction;
+//! - everything else that writes takes its turn on the same [`connection`], in order of arrival;
+//! - queries read from a small pool of connections that can only read.
+//!
+//! The write-ahead log is flushed at every commit (`synchronous=FULL`): what was answered is on disk.
 
+mod attempt_rows;
+mod batch;
+mod claims;
+mod connection;
+mod dedup;
+mod deliveries;
+mod events;
+mod hooks;
+mod listing;
+mod plugins;
+mod recording;
+mod rows;
+mod tenants;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
+
+use self::connection::WriteConnection;
+use self::writer::Message;
+use super::{Storage, StorageError};
+
+/// The database's file in the data directory.
+pub const DATABASE_FILE: &str = "hookwright.db";
+/// The file whose lock says that the data directory is in use.
+pub const LOCK_FILE: &str = "hookwright.lock";
+
+/// What may be chosen about a database.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// Connections for queries, at least 1; each has a thread and up to 4 MiB of cache.
+    pub readers: u32,
+    /// Calls that may wait for the writer before callers are held up.
+    pub queue: usize,
+    /// Rows after which a transaction takes no further call.
+    pub max_group_rows: usize,
+    /// Bytes of data after which a transaction takes no further call.
+    pub max_group_bytes: usize,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { readers: 4, queue: 1024, max_group_rows: 2_000, max_group_bytes: 4 << 20 }
+    }
+}
+
+/// An open database.
+#[derive(Debug)]
+pub struct SqliteStorage {
+    shared: Arc<Shared>,
+    greatest_id: i64,
+}
+
+/// What all the stores have in common.
+#[derive(Debug)]
+struct Shared {
+    queue: mpsc::Sender<Message>,
+    writer: Arc<Mutex<WriteConnection>>,
+    readers: SqlitePool,
+}
+
+/// Opens the database in `data_dir`, makes both where they are missing, and brings the schema up to date.
+///
+/// # Errors
+/// [`StorageError::InUse`] where another process has the directory open; [`StorageError::Migrate`] where the
+/// database is that of a newer engine; else what the file system or the database said.
+pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStorage, StorageError> {
+    create_private(data_dir)?;
+    let lock = take_lock(data_dir)?;
+    let file = SqliteConnectOptions::new().filename(data_dir.join(DATABASE_FILE));
+    let mut writer = WriteConnection::new(file.clone(), lock);
+    let connection = writer.connection().await?;
+    sqlx::migrate!("migrations/sqlite").run(&mut *connection).await?;
+    let greatest_id = rows::greatest_id(connection).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(options.readers.max(1))
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(connection::read_options(file))
+        .await?;
+    let writer = Arc::new(Mutex::new(writer));
+    let queue = writer::spawn(Arc::clone(&writer), &options);
+    Ok(SqliteStorage { shared: Arc::new(Shared { queue, writer, readers }), greatest_id })
+}
+
+fn create_private(data_dir: &Path) -> std::io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    // Hooks' secrets are in the database.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(data_dir)
+}
+
+fn take_lock(data_dir: &Path) -> Result<File, StorageError> {
+    let lock = File::options().create(true).append(true).open(data_dir.join(LOCK_FILE))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            Err(StorageError::InUse(format!("the data directory {}", data_dir.display())))
+        }
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+impl SqliteStorage {
+    /// The database as the rest of the engine takes it.
+    #[must_use]
+    pub fn stores(&self) -> Storage {
+        Storage {
+            tenants: Arc::clone(&self.shared) as _,
+            hooks: Arc::clone(&self.shared) as _,
+            plugins: Arc::clone(&self.shared) as _,
+            events: Arc::clone(&self.shared) as _,
+            deliveries: Arc::clone(&self.shared) as _,
+        }
+    }
+
+    /// The greatest id that was in the database when it was opened, 0 if there was none:
+    /// ids made from now on must come after it.
+    #[must_use]
+    pub fn greatest_id(&self) -> i64 {
+        self.greatest_id
+    }
+
+    /// Commits what is queued, empties the write-ahead log into the database, and gives the data directory free.
+    /// What is asked of any store afterwards fails with [`StorageError::Closed`].
+    ///
+    /// # Errors
+    /// What the database said; everything committed is safe all the same.
+    pub async fn close(&self) -> Result<(), StorageError> {
+        let (reply, drained) = oneshot::channel();
+        if self.shared.queue.send(Message::Close(reply)).await.is_ok() {
+            // An error means that the writer is gone, which is what is wanted.
+            let _ = drained.await;
+        }
+        self.shared.readers.close().await;
+        self.shared.writer.lock().await.close().await
+    }
+}
+
+impl Shared {
+    /// The write connection, in order of arrival, beside the [`writer`] task.
+    async fn writer(&self) -> MutexGuard<'_, WriteConnection> {
+        self.writer.lock().await
+    }
+}
+
+/// How long a statement waits for a lock: only other programs, such as a backup, can hold one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

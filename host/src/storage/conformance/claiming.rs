@@ -1,0 +1,123 @@
+//! Leases.
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests")]
+
+use std::collections::HashSet;
+
+use futures_util::future::join_all;
+
+use super::{LEASE_END, NOW, World, request};
+use crate::domain::{DeliveryId, DeliveryState, HookId, UnixMillis};
+use crate::storage::{Backlog, Claimed, Record};
+
+/// A time after everything that is due at once.
+const LATER: UnixMillis = UnixMillis(NOW.0 + 1_000);
+
+fn ids(claimed: &[Claimed]) -> Vec<DeliveryId> {
+    claimed.iter().map(|claimed| claimed.delivery.id).collect()
+}
+
+async fn pending(world: &World, hook: HookId) -> DeliveryId {
+    world.delivery_in(hook, DeliveryState::Pending).await
+}
+
+/// No more than asked for, nothing of another hook, nothing that is not due.
+pub async fn what_is_due_is_claimed_oldest_first(world: &World) {
+    let (hook, other) = (HookId(1), HookId(2));
+    let waiting = world.delivery_in(hook, DeliveryState::Waiting).await;
+    let mut expected = Vec::new();
+    for _ in 0..5 {
+        expected.push(pending(world, hook).await);
+        pending(world, other).await;
+    }
+    assert_eq!(ids(&world.claim(hook, UnixMillis(NOW.0 - 1), 10).await), []);
+    assert_eq!(ids(&world.claim(hook, LATER, 2).await), expected[..2]);
+    // The one that waits was made first, but is due last.
+    expected.push(waiting);
+    assert_eq!(ids(&world.claim(hook, UnixMillis(NOW.0 + 5_000), 10).await), expected[2..]);
+    assert_eq!(ids(&world.claim(hook, UnixMillis(NOW.0 + 5_000), 10).await), []);
+}
+
+/// Also the lease that an event is accepted with.
+pub async fn a_lease_excludes_until_it_ends(world: &World) {
+    let hook = HookId(1);
+    let accepted = world.delivery_in(hook, DeliveryState::Delivering).await;
+    assert_eq!(world.delivery(accepted).await.due_at, Some(LEASE_END));
+    assert_eq!(ids(&world.claim(hook, UnixMillis(LEASE_END.0 - 1), 10).await), []);
+    assert_eq!(ids(&world.claim(hook, LEASE_END, 10).await), [accepted]);
+    let second = UnixMillis(LEASE_END.0 + 60_000);
+    assert_eq!(world.delivery(accepted).await.due_at, Some(second));
+    assert_eq!(ids(&world.claim(hook, UnixMillis(second.0 - 1), 10).await), []);
+    assert_eq!(ids(&world.claim(hook, second, 10).await), [accepted]);
+}
+
+/// All that an attempt needs.
+pub async fn a_claim_brings_event_and_rendered_request(world: &World) {
+    let hook = HookId(1);
+    let fresh = pending(world, hook).await;
+    let retried = world.delivery_in(hook, DeliveryState::Waiting).await;
+    let claimed = world.claim(hook, UnixMillis(NOW.0 + 5_000), 10).await;
+    assert_eq!(ids(&claimed), [fresh, retried]);
+    for one in &claimed {
+        assert_eq!(one.delivery, world.delivery(one.delivery.id).await);
+        assert_eq!(one.delivery.state, DeliveryState::Delivering);
+        assert_eq!((one.event.key, &*one.event.data), (one.delivery.event, r#"{"n":1}"#));
+    }
+    assert_eq!(claimed[0].rendered, None);
+    assert_eq!(claimed[1].rendered, Some(request("rendered")));
+    assert_eq!((claimed[1].delivery.attempts, claimed[1].delivery.failures), (1, 1));
+}
+
+/// Nothing is claimed twice, and nothing is left.
+pub async fn concurrent_claims_share_nothing(world: &World) {
+    let hook = HookId(1);
+    let stored = join_all((0..100).map(|_| pending(world, hook))).await;
+    let claims = join_all((0..20).map(|_| world.claim(hook, LATER, 7))).await;
+    let claimed: Vec<_> = claims.iter().flat_map(|claims| ids(claims)).collect();
+    assert_eq!(claimed.len(), 100);
+    assert_eq!(claimed.into_iter().collect::<HashSet<_>>(), stored.into_iter().collect());
+}
+
+/// As at the start after a crash.
+pub async fn recovery_ends_leases(world: &World) {
+    let hook = world.stored_hook().await;
+    let first = world.delivery_in(hook, DeliveryState::Delivering).await;
+    let second = world.delivery_in(hook, DeliveryState::Waiting).await;
+    let untouched = world.delivery_in(hook, DeliveryState::Succeeded).await;
+    assert_eq!(ids(&world.claim(hook, UnixMillis(NOW.0 + 5_000), 10).await), [second]);
+    assert_eq!(world.storage.deliveries.recover(LATER).await.unwrap(), 2);
+    for (id, state) in [(first, DeliveryState::Pending), (second, DeliveryState::Waiting)] {
+        let delivery = world.delivery(id).await;
+        assert_eq!((delivery.state, delivery.due_at), (state, Some(LATER)));
+    }
+    assert_eq!(world.delivery(untouched).await.state, DeliveryState::Succeeded);
+    let again = world.claim(hook, LATER, 10).await;
+    assert_eq!(ids(&again), [first, second]);
+    assert_eq!(again[1].rendered, Some(request("rendered")));
+    assert_eq!(world.storage.deliveries.recover(LATER).await.unwrap(), 2);
+}
+
+/// With the first time something is due; hooks without unfinished deliveries are not in it.
+pub async fn the_backlog_names_each_hook_once(world: &World) {
+    assert_eq!(world.storage.deliveries.backlog().await.unwrap(), []);
+    let done = HookId(world.id());
+    world.delivery_in(done, DeliveryState::Succeeded).await;
+    assert_eq!(world.storage.deliveries.backlog().await.unwrap(), []);
+    let (waits, due, leased) = (HookId(world.id()), HookId(world.id()), HookId(world.id()));
+    for due_at in [9_000, 4_000, 6_000] {
+        let id = world.delivery_in(waits, DeliveryState::Delivering).await;
+        let due_at = Some(UnixMillis(NOW.0 + due_at));
+        world.record(Record { due_at, ..world.record_of(id, DeliveryState::Waiting) }).await;
+    }
+    let first = pending(world, due).await;
+    pending(world, due).await;
+    world.delivery_in(due, DeliveryState::Cancelled).await;
+    world.delivery_in(leased, DeliveryState::Delivering).await;
+    let mut backlog = world.storage.deliveries.backlog().await.unwrap();
+    backlog.sort_by_key(|backlog| backlog.hook);
+    let expected = [
+        Backlog { hook: waits, first_due_at: UnixMillis(NOW.0 + 4_000) },
+        Backlog { hook: due, first_due_at: first.created_at() },
+        Backlog { hook: leased, first_due_at: LEASE_END },
+    ];
+    assert_eq!(backlog, expected);
+}

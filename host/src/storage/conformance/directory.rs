@@ -1,0 +1,174 @@
+//! Tenants, hooks and plugins.
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests")]
+
+use std::time::Duration;
+
+use super::{NOW, OTHER_TENANT, TENANT, World};
+use crate::domain::{
+    ApiKey, Digest, Hook, HookId, KeyId, Pipeline, PluginVersion, Project, RetrySchedule, Role, Scope, Scopes,
+    Signing, SigningSecret, Step, Subscription, Tenant, TenantId, UnixMillis,
+};
+use crate::storage::StorageError;
+
+fn tenant(id: i64, name: &str, client_id: Option<i64>) -> Tenant {
+    Tenant { id: TenantId(id), name: name.to_owned(), client_id, created_at: NOW }
+}
+
+fn project(tenant: TenantId, number: i64, name: Option<&str>) -> Project {
+    Project { tenant, number, name: name.map(str::to_owned), created_at: NOW }
+}
+
+fn key(id: i64, hash: u8, scopes: Scopes) -> ApiKey {
+    let name = "for \"people\"".to_owned();
+    ApiKey { id: KeyId(id), tenant: TENANT, name, scopes, hash: [hash; 32], created_at: NOW }
+}
+
+fn taken<T: std::fmt::Debug>(result: Result<T, StorageError>) -> String {
+    match result.unwrap_err() {
+        StorageError::Taken { what } => what,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// And removed again, by their own tenant only.
+pub async fn tenants_projects_and_keys_are_read_back(world: &World) {
+    let store = &world.storage.tenants;
+    let tenants = [tenant(41, "demo.webitel.com", Some(7)), tenant(42, "\u{fc}", None), tenant(43, "third", None)];
+    let projects = [project(TENANT, 1, None), project(TENANT, 2, Some("two")), project(OTHER_TENANT, 1, None)];
+    let some: Scopes = [Scope::EventsWrite, Scope::ProjectsRead].into_iter().collect();
+    let keys = [key(1, 1, Scopes::all()), key(2, 2, some), key(3, 3, Scopes::default())];
+    for tenant in &tenants {
+        store.insert_tenant(tenant).await.unwrap();
+    }
+    for project in &projects {
+        store.insert_project(project).await.unwrap();
+    }
+    for key in &keys {
+        store.insert_key(key).await.unwrap();
+    }
+    assert_eq!(store.load().await.unwrap(), (tenants.to_vec(), projects.to_vec(), keys.to_vec()));
+    for (tenant, done) in [(OTHER_TENANT, false), (TENANT, true), (TENANT, false)] {
+        assert_eq!(store.delete_project(tenant, 2).await.unwrap(), done);
+        assert_eq!(store.delete_key(tenant, KeyId(2)).await.unwrap(), done);
+    }
+    let (_, left_projects, left_keys) = store.load().await.unwrap();
+    assert_eq!((left_projects.len(), left_keys.len()), (2, 2));
+}
+
+/// Says what is taken; what is refused leaves nothing behind, and stops nothing.
+pub async fn what_is_taken_is_refused(world: &World) {
+    let store = &world.storage.tenants;
+    store.insert_tenant(&tenant(1, "demo", Some(7))).await.unwrap();
+    assert_eq!(taken(store.insert_tenant(&tenant(2, "demo", Some(8))).await), "the name \"demo\"");
+    assert_eq!(taken(store.insert_tenant(&tenant(2, "other", Some(7))).await), "the client id 7");
+    store.insert_tenant(&tenant(2, "other", Some(8))).await.unwrap();
+    store.insert_project(&project(TENANT, 5, None)).await.unwrap();
+    assert_eq!(taken(store.insert_project(&project(TENANT, 5, Some("x"))).await), "the project number 5");
+    store.insert_key(&key(1, 1, Scopes::all())).await.unwrap();
+    assert_eq!(taken(store.insert_key(&key(2, 1, Scopes::all())).await), "the key");
+    let hook = world.hook();
+    world.storage.hooks.insert(&hook).await.unwrap();
+    assert_eq!(taken(world.storage.hooks.insert(&hook).await), format!("the id {}", hook.id));
+    world.store(world.event()).await;
+}
+
+fn elaborate(hook: Hook) -> Hook {
+    let mut old = SigningSecret::from_bytes(vec![1; 24]).unwrap();
+    old.expires_at = Some(UnixMillis(NOW.0 + 5));
+    let step = |plugin: &str, settings: &str| Step { plugin: plugin.parse().unwrap(), settings: settings.into() };
+    let patterns = ["session.*", "CUSTOM->engine::x", "*"];
+    Hook {
+        url: Hook::parse_url("http://[::1]:8080/%2F?q=\u{fc}").unwrap(),
+        subscription: Subscription::new(patterns.map(|text| text.parse().unwrap()).to_vec()).unwrap(),
+        enabled: false,
+        description: "f\u{fc}r\n'people'".to_owned(),
+        headers: vec![("x-a".to_owned(), "1".to_owned()), ("X-A".to_owned(), "2".to_owned())],
+        pipeline: Pipeline(vec![
+            step("latest", "{}"),
+            step("name@3", "{\"a\": [1.0,  2]}"),
+            step(&Digest::of(b"x").to_string(), "{\"script\":\"\\n\"}"),
+        ]),
+        timeout: Duration::from_millis(1_234),
+        retry: RetrySchedule::new(vec![Duration::from_secs(1), Duration::from_millis(1)]).unwrap(),
+        signing: Signing::None,
+        secrets: vec![SigningSecret::from_bytes(vec![2; 64]).unwrap(), old],
+        updated_at: UnixMillis(NOW.0 + 1),
+        ..hook
+    }
+}
+
+/// Every field, with an empty schedule and no secret, too.
+pub async fn hooks_are_read_back_and_replaced(world: &World) {
+    let store = &world.storage.hooks;
+    let mut expected = [world.hook(), elaborate(world.hook()), world.hook()];
+    expected[2].retry = RetrySchedule::new(Vec::new()).unwrap();
+    expected[2].secrets = Vec::new();
+    for hook in &expected {
+        store.insert(hook).await.unwrap();
+    }
+    assert_eq!(store.load().await.unwrap(), expected);
+    expected[0] = elaborate(expected[0].clone());
+    expected[1] = Hook { id: expected[1].id, ..world.hook() };
+    for hook in &expected[..2] {
+        assert!(store.update(hook).await.unwrap());
+    }
+    assert_eq!(store.load().await.unwrap(), expected);
+}
+
+/// Another tenant neither changes nor deletes it.
+pub async fn a_hook_belongs_to_its_tenant(world: &World) {
+    let store = &world.storage.hooks;
+    let hook = world.hook();
+    store.insert(&hook).await.unwrap();
+    let stranger = Hook { tenant: OTHER_TENANT, secrets: Vec::new(), ..hook.clone() };
+    assert!(!store.update(&stranger).await.unwrap());
+    assert!(!store.update(&Hook { id: HookId(1), ..hook.clone() }).await.unwrap());
+    assert!(!store.delete(OTHER_TENANT, hook.id).await.unwrap());
+    assert_eq!(store.load().await.unwrap(), [hook.clone()]);
+    assert!(store.delete(TENANT, hook.id).await.unwrap());
+    assert_eq!(store.load().await.unwrap(), []);
+}
+
+fn version(tenant: Option<TenantId>, name: &str, version: u32, wasm: &[u8]) -> PluginVersion {
+    PluginVersion {
+        tenant,
+        name: name.parse().unwrap(),
+        version,
+        digest: Digest::of(wasm),
+        roles: vec![Role::Filter, Role::Transformer],
+        imports: vec!["hookwright:plugin/log@1.0.0".to_owned()],
+        size_bytes: wasm.len() as u64,
+        created_at: NOW,
+    }
+}
+
+/// Whoever uploaded it.
+pub async fn wasm_is_stored_once_and_goes_with_the_last_version(world: &World) {
+    let store = &world.storage.plugins;
+    let (big, small) = (vec![7; 3_000_000], vec![8; 10]);
+    let versions = [
+        (version(None, "standard", 1, &small), &small),
+        (version(Some(TENANT), "a", 1, &big), &big),
+        (version(Some(TENANT), "a", 2, &small), &small),
+        (version(Some(TENANT), "b", 1, &big), &big),
+        (version(Some(OTHER_TENANT), "a", 1, &big), &big),
+    ];
+    for (version, wasm) in &versions {
+        store.insert(version, wasm).await.unwrap();
+    }
+    assert_eq!(store.load().await.unwrap(), versions.clone().map(|(version, _)| version));
+    let again = store.insert(&versions[2].0, &small).await;
+    assert_eq!(taken(again), "version 2 of the plugin \"a\"");
+    let has = async |wasm: &[u8]| store.wasm(&Digest::of(wasm)).await.unwrap().as_deref() == Some(wasm);
+    assert_eq!(store.wasm(&Digest::of(b"unknown")).await.unwrap(), None);
+    let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
+    let rows = [(TENANT, &a, true), (TENANT, &a, false), (OTHER_TENANT, &b, false), (OTHER_TENANT, &a, true)];
+    for (tenant, name, done) in rows {
+        assert_eq!(store.delete(tenant, name).await.unwrap(), done);
+        assert!(has(&big).await && has(&small).await);
+    }
+    assert!(store.delete(TENANT, &b).await.unwrap());
+    assert_eq!(store.wasm(&Digest::of(&big)).await.unwrap(), None);
+    assert!(has(&small).await, "the standard plugin has it");
+    assert_eq!(store.load().await.unwrap(), [versions[0].0.clone()]);
+}

@@ -1,0 +1,238 @@
+//! What every database must do, as functions that take a [`Storage`].
+//!
+//! A database's own tests say `storage_conformance!(open)`, where `open` is an async function that
+//! returns a new, empty [`Storage`] and a value that is kept until the test ends. Nothing here sleeps or reads a clock.
+
+pub mod accepting;
+pub mod changing;
+pub mod claiming;
+pub mod directory;
+pub mod reading;
+pub mod recording;
+
+use std::sync::Arc;
+
+use super::{Acceptance, Accepted, Claimed, NewDelivery, Record, Rendered, Storage};
+use crate::domain::ids::IdGenerator;
+use crate::domain::{
+    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, Hook, HookId, Outcome,
+    Pipeline, Request, RequestBody, Response, RetrySchedule, SentRequest, Signing, SigningSecret,
+    Subscription, TenantId, Trigger, TypePattern, UnixMillis,
+};
+
+/// One test for each case of the suite.
+#[macro_export]
+macro_rules! storage_conformance {
+    ($open:path) => {
+        $crate::storage_conformance!(@ $open,
+            accepting: [
+                an_event_is_read_back_by_its_id, an_event_with_a_senders_id_is_found_by_both,
+                the_same_event_is_accepted_once, another_event_with_the_same_id_is_refused,
+                a_conflict_refuses_its_whole_call_and_no_other, an_id_in_use_already_fails_only_its_own_call,
+                hundreds_of_concurrent_calls_are_all_stored, of_concurrent_duplicates_one_is_stored
+            ],
+            claiming: [
+                what_is_due_is_claimed_oldest_first, a_lease_excludes_until_it_ends,
+                a_claim_brings_event_and_rendered_request, concurrent_claims_share_nothing,
+                recovery_ends_leases, the_backlog_names_each_hook_once
+            ],
+            recording: [
+                a_record_moves_a_delivery_on, every_shape_of_attempt_is_read_back,
+                a_cancelled_delivery_stays_cancelled, rendered_requests_live_until_the_end,
+                a_record_says_nothing_for_another_tenant, a_record_that_comes_twice_counts_once
+            ],
+            changing: [
+                retry_is_refused_only_under_a_lease, retry_needs_the_hook, cancel_is_refused_where_final,
+                a_retried_delivery_starts_afresh, a_deleted_hook_leaves_nothing_to_do
+            ],
+            reading: [
+                pages_follow_one_another, every_filter_keeps_what_it_says, counts_are_by_state,
+                tenants_do_not_see_one_another
+            ],
+            directory: [
+                tenants_projects_and_keys_are_read_back, what_is_taken_is_refused,
+                hooks_are_read_back_and_replaced, a_hook_belongs_to_its_tenant,
+                wasm_is_stored_once_and_goes_with_the_last_version
+            ]
+        );
+    };
+    (@ $open:path, $($module:ident: [$($case:ident),+]),+) => {
+        $($(
+            #[tokio::test]
+            async fn $case() {
+                let (storage, _guard) = $open().await;
+                $crate::storage::conformance::$module::$case(&$crate::storage::conformance::World::new(storage)).await;
+            }
+        )+)+
+    };
+}
+
+/// The time at which everything happens.
+pub const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
+/// When leases end.
+pub const LEASE_END: UnixMillis = UnixMillis(NOW.0 + 60_000);
+/// One tenant.
+pub const TENANT: TenantId = TenantId(41);
+/// Another tenant.
+pub const OTHER_TENANT: TenantId = TenantId(42);
+
+/// A database, and ids for what is put into it.
+pub struct World {
+    /// The database.
+    pub storage: Storage,
+    ids: IdGenerator,
+}
+
+#[allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests")]
+impl World {
+    /// Around an empty database.
+    #[must_use]
+    pub fn new(storage: Storage) -> Self {
+        Self { storage, ids: IdGenerator::new(1, 0) }
+    }
+
+    /// A new id.
+    pub fn id(&self) -> i64 {
+        self.ids.next_raw(NOW)
+    }
+
+    /// An event of the type `a.b` without deliveries.
+    pub fn event(&self) -> Acceptance {
+        let key = EventKey(self.id());
+        let event = Event {
+            key,
+            id: EventId::of_key(key),
+            tenant: TENANT,
+            project: None,
+            event_type: "a.b".parse().unwrap(),
+            occurred_at: NOW,
+            data: r#"{"n":1}"#.into(),
+        };
+        Acceptance { event: Arc::new(event), content: [0; 32], idempotency_key: None, deliveries: Vec::new() }
+    }
+
+    /// An event with a delivery for `hook`: leased until `lease_until`, or to be claimed.
+    pub fn event_for(&self, hook: HookId, lease_until: Option<UnixMillis>) -> Acceptance {
+        let mut acceptance = self.event();
+        let id = DeliveryId(self.id());
+        acceptance.deliveries.push(NewDelivery { id, hook, trigger: Trigger::Event, lease_until });
+        acceptance
+    }
+
+    /// Stores one event, which must be new.
+    pub async fn store(&self, acceptance: Acceptance) {
+        assert_eq!(self.storage.events.accept(vec![acceptance]).await.unwrap(), [Accepted::Stored]);
+    }
+
+    /// Stores an event with a delivery of [`TENANT`] in `state`, and a hook for it.
+    pub async fn delivery_in(&self, hook: HookId, state: DeliveryState) -> DeliveryId {
+        let lease = (state != DeliveryState::Pending).then_some(LEASE_END);
+        let acceptance = self.event_for(hook, lease);
+        let id = acceptance.deliveries[0].id;
+        self.store(acceptance).await;
+        match state {
+            DeliveryState::Pending | DeliveryState::Delivering => {}
+            DeliveryState::Cancelled => drop(self.storage.deliveries.cancel(TENANT, id).await.unwrap()),
+            state => self.record(self.record_of(id, state)).await,
+        }
+        assert_eq!(self.delivery(id).await.state, state);
+        id
+    }
+
+    /// A hook of [`TENANT`], stored.
+    pub async fn stored_hook(&self) -> HookId {
+        let hook = self.hook();
+        self.storage.hooks.insert(&hook).await.unwrap();
+        hook.id
+    }
+
+    /// A plain hook of [`TENANT`].
+    pub fn hook(&self) -> Hook {
+        Hook {
+            id: HookId(self.id()),
+            tenant: TENANT,
+            url: Hook::parse_url("https://example.com/hook?a=1").unwrap(),
+            subscription: Subscription::new(vec![TypePattern::Any]).unwrap(),
+            enabled: true,
+            description: String::new(),
+            headers: Vec::new(),
+            pipeline: Pipeline::default(),
+            timeout: Hook::DEFAULT_TIMEOUT,
+            retry: RetrySchedule::default(),
+            signing: Signing::Standard,
+            secrets: vec![SigningSecret::from_bytes(vec![7; 32]).unwrap()],
+            created_at: NOW,
+            updated_at: NOW,
+        }
+    }
+
+    /// The record of a first attempt that failed if `state` is to be waiting or exhausted.
+    pub fn record_of(&self, delivery: DeliveryId, state: DeliveryState) -> Record {
+        let failed = matches!(state, DeliveryState::Waiting | DeliveryState::Exhausted);
+        Record {
+            delivery,
+            tenant: TENANT,
+            state,
+            attempts: 1,
+            failures: u32::from(failed),
+            due_at: (!state.is_final()).then_some(UnixMillis(NOW.0 + 5_000)),
+            attempt: Some(self.attempt(delivery)),
+            rendered: match state {
+                DeliveryState::Waiting => Rendered::Store(request("rendered")),
+                _ => Rendered::Remove,
+            },
+        }
+    }
+
+    /// A first attempt that was answered with 500.
+    pub fn attempt(&self, delivery: DeliveryId) -> Attempt {
+        let headers = vec![("a".to_owned(), "1".to_owned()), ("a".to_owned(), "ü".to_owned())];
+        Attempt {
+            id: AttemptId(self.id()),
+            delivery,
+            number: 1,
+            started_at: NOW,
+            duration: std::time::Duration::from_nanos(1_234_567),
+            steps: Vec::new(),
+            request: Some(SentRequest {
+                method: "POST".to_owned(),
+                url: "https://example.com/".to_owned(),
+                headers: headers.clone(),
+                body_bytes: 7,
+            }),
+            outcome: Outcome::Response(Response {
+                status: 500,
+                headers,
+                body: vec![0, 159, 255],
+                body_truncated: true,
+            }),
+        }
+    }
+
+    /// Records one.
+    pub async fn record(&self, record: Record) {
+        self.storage.deliveries.record(vec![record]).await.unwrap();
+    }
+
+    /// A delivery of [`TENANT`].
+    pub async fn delivery(&self, id: DeliveryId) -> Delivery {
+        self.storage.deliveries.delivery(TENANT, id).await.unwrap().unwrap()
+    }
+
+    /// Claims at `now` until a minute later.
+    pub async fn claim(&self, hook: HookId, now: UnixMillis, limit: u32) -> Vec<Claimed> {
+        let lease_until = UnixMillis(now.0 + 60_000);
+        self.storage.deliveries.claim(hook, now, lease_until, limit).await.unwrap()
+    }
+}
+
+/// A rendered request whose body is `text`.
+#[must_use]
+pub fn request(text: &str) -> Request {
+    Request {
+        method: "PUT".to_owned(),
+        url: "http://example.com/x".to_owned(),
+        headers: vec![("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())],
+        body: RequestBody::Text(text.into()),
+    }
+}

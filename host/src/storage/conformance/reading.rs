@@ -1,0 +1,119 @@
+//! Lists and counts.
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests")]
+
+use std::sync::Arc;
+
+use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
+use crate::domain::{Delivery, DeliveryId, DeliveryState, EventKey, HookId, Trigger, UnixMillis};
+use crate::storage::{DeliveryQuery, NewDelivery};
+
+const ALL: u32 = 1_000;
+
+async fn list(world: &World, query: DeliveryQuery) -> Vec<DeliveryId> {
+    let deliveries = world.storage.deliveries.list(TENANT, &query).await.unwrap();
+    deliveries.iter().map(|delivery| delivery.id).collect()
+}
+
+/// Newest first, each delivery on one page.
+pub async fn pages_follow_one_another(world: &World) {
+    let mut expected = Vec::new();
+    for _ in 0..10 {
+        expected.insert(0, world.delivery_in(HookId(1), DeliveryState::Pending).await);
+    }
+    let (mut pages, mut before) = (Vec::new(), None);
+    loop {
+        let page = list(world, DeliveryQuery { before, limit: 3, ..DeliveryQuery::default() }).await;
+        assert!(page.len() <= 3);
+        let Some(last) = page.last() else { break };
+        before = Some(*last);
+        pages.extend(page);
+    }
+    assert_eq!(pages, expected);
+}
+
+/// Every combination of filters, against a plain filter over all.
+pub async fn every_filter_keeps_what_it_says(world: &World) {
+    let hooks = [world.stored_hook().await, world.stored_hook().await];
+    for round in 0..3 {
+        for state in DeliveryState::ALL {
+            for (hook, trigger) in hooks.into_iter().zip([Trigger::Replay, Trigger::Test]) {
+                let mut acceptance = world.event();
+                Arc::make_mut(&mut acceptance.event).event_type = format!("type.{round}").parse().unwrap();
+                // One an hour.
+                let id = DeliveryId(DeliveryId::first_at(UnixMillis(NOW.0 + round * 3_600_000)).0 + world.id() % 4096);
+                let lease_until = (state != DeliveryState::Pending).then_some(LEASE_END);
+                acceptance.deliveries.push(NewDelivery { id, hook, trigger, lease_until });
+                world.store(acceptance).await;
+                match state {
+                    DeliveryState::Pending | DeliveryState::Delivering => {}
+                    state => world.record(world.record_of(id, state)).await,
+                }
+            }
+        }
+    }
+    let everything = DeliveryQuery { limit: ALL, ..DeliveryQuery::default() };
+    let all = world.storage.deliveries.list(TENANT, &everything).await.unwrap();
+    assert_eq!(all.len(), 42);
+    assert!(all.is_sorted_by(|a, b| a.id > b.id));
+    let times = [None, Some(NOW), Some(UnixMillis(NOW.0 + 3_600_000)), Some(UnixMillis(NOW.0 + 9_000_000))];
+    let states = DeliveryState::ALL.map(Some).into_iter().chain([None]);
+    let mut asked = 0;
+    for state in states {
+        for hook in [None, Some(hooks[0]), Some(HookId(5))] {
+            for event_type in [None, Some("type.1".parse().unwrap()), Some("other".parse().unwrap())] {
+                for (since, until) in times.into_iter().flat_map(|since| times.map(|until| (since, until))) {
+                    let event_type = event_type.clone();
+                    let before = (asked % 2 == 0).then_some(all[3].id);
+                    asked += 1;
+                    let query = DeliveryQuery { hook, state, event_type, since, until, before, limit: ALL };
+                    let fits = |delivery: &&Delivery| {
+                        let made = delivery.id.created_at();
+                        state.is_none_or(|state| delivery.state == state)
+                            && hook.is_none_or(|hook| delivery.hook == hook)
+                            && query.event_type.as_ref().is_none_or(|wanted| delivery.event_type == *wanted)
+                            && since.is_none_or(|since| made >= since)
+                            && until.is_none_or(|until| made < until)
+                            && before.is_none_or(|before| delivery.id < before)
+                    };
+                    let expected: Vec<_> = all.iter().filter(fits).map(|delivery| delivery.id).collect();
+                    assert_eq!(list(world, query.clone()).await, expected, "{query:?}");
+                }
+            }
+        }
+    }
+}
+
+/// All seven, also those that have none.
+pub async fn counts_are_by_state(world: &World) {
+    let counts = async || world.storage.deliveries.count_by_state().await.unwrap();
+    assert_eq!(counts().await, DeliveryState::ALL.map(|state| (state, 0)));
+    let mut expected = Vec::new();
+    for (number, state) in (1..).zip(DeliveryState::ALL) {
+        for _ in 0..number {
+            world.delivery_in(HookId(1), state).await;
+        }
+        expected.push((state, number));
+    }
+    assert_eq!(counts().await, expected);
+}
+
+/// Not one row, whatever is asked.
+pub async fn tenants_do_not_see_one_another(world: &World) {
+    let hook = world.stored_hook().await;
+    let mut event = EventKey(0);
+    for state in DeliveryState::ALL {
+        let id = world.delivery_in(hook, state).await;
+        let delivery = world.delivery(id).await;
+        event = delivery.event;
+        let deliveries = &world.storage.deliveries;
+        assert_eq!(deliveries.of_event(TENANT, event).await.unwrap(), [delivery]);
+        assert_eq!(deliveries.of_event(OTHER_TENANT, event).await.unwrap(), []);
+        assert_eq!(deliveries.delivery(OTHER_TENANT, id).await.unwrap(), None);
+        for (hook, state) in [(None, None), (Some(hook), None), (None, Some(state)), (Some(hook), Some(state))] {
+            let query = DeliveryQuery { hook, state, limit: ALL, ..DeliveryQuery::default() };
+            assert_eq!(deliveries.list(OTHER_TENANT, &query).await.unwrap(), []);
+            assert!(!deliveries.list(TENANT, &query).await.unwrap().is_empty());
+        }
+    }
+    assert_ne!(event, EventKey(0));
+}

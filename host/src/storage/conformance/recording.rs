@@ -1,0 +1,162 @@
+//! What came of deliveries.
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests")]
+
+use std::time::Duration;
+
+use super::{NOW, OTHER_TENANT, TENANT, World, request};
+use crate::domain::attempt::{LogLevel, LogLine, ResolvedPlugin, UnreachableKind};
+use crate::domain::{
+    Attempt, DeliveryState, Digest, Fault, FaultKind, HookId, Outcome, RequestBody, Response, Role, StepReport,
+    UnixMillis,
+};
+use crate::storage::{Record, Rendered};
+
+const HOOK: HookId = HookId(3);
+
+/// To every state that there is after an attempt.
+pub async fn a_record_moves_a_delivery_on(world: &World) {
+    for state in DeliveryState::ALL.into_iter().filter(|state| *state != DeliveryState::Delivering) {
+        let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
+        let record = Record { attempts: 3, failures: 2, ..world.record_of(id, state) };
+        world.record(record.clone()).await;
+        let delivery = world.delivery(id).await;
+        assert_eq!((delivery.state, delivery.attempts, delivery.failures), (state, 3, 2));
+        assert_eq!(delivery.due_at, record.due_at);
+        assert_eq!(world.storage.deliveries.attempts(id).await.unwrap().len(), 1);
+    }
+    let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
+    let given_back = Record { attempt: None, attempts: 0, ..world.record_of(id, DeliveryState::Pending) };
+    world.record(given_back).await;
+    assert_eq!(world.storage.deliveries.attempts(id).await.unwrap().len(), 0);
+}
+
+fn fault(kind: FaultKind) -> Fault {
+    let backtrace = vec!["a".to_owned(), "b".to_owned()];
+    Fault { code: Some("E1".to_owned()), retryable: true, backtrace, ..Fault::new(kind, "w\u{f6}rds\n") }
+}
+
+fn outcomes() -> Vec<Outcome> {
+    let response = |status, body: Vec<u8>, body_truncated| {
+        let headers = vec![("x".to_owned(), "\u{fffd}".to_owned())];
+        Outcome::Response(Response { status, headers, body, body_truncated })
+    };
+    let mut all = vec![
+        response(200, Vec::new(), false),
+        response(599, (0..=255).cycle().take(Response::MAX_KEPT_BODY).collect(), true),
+        Outcome::TimedOut { after: Duration::from_nanos(20_000_000_001) },
+        Outcome::Dropped { step: 15 },
+    ];
+    use UnreachableKind::{Connect, Dns, Protocol, Refused, Tls};
+    let unreachable = |kind| Outcome::Unreachable { kind, message: "no \"route\"".to_owned() };
+    all.extend([Dns, Refused, Connect, Tls, Protocol].map(unreachable));
+    use FaultKind::{
+        Deadline, Failure, InvalidOutput, OutOfFuel, OutOfMemory, OutputTooLarge, Trap, Unavailable,
+    };
+    let kinds =
+        [Trap, OutOfFuel, Deadline, OutOfMemory, OutputTooLarge, InvalidOutput, Failure, Unavailable];
+    all.extend(kinds.map(|kind| Outcome::Faulted { step: 0, fault: Fault::new(kind, "") }));
+    all.extend(kinds.map(|kind| Outcome::Faulted { step: 2, fault: fault(kind) }));
+    all
+}
+
+fn steps() -> Vec<StepReport> {
+    use LogLevel::{Debug, Error, Info, Warn};
+    let plain = StepReport {
+        plugin: "latest".parse().unwrap(),
+        resolved: None,
+        roles: Vec::new(),
+        fuel: u64::MAX,
+        duration: Duration::from_nanos(1),
+        memory_bytes: 0,
+        logs: Vec::new(),
+        fault: None,
+    };
+    let logs = [Debug, Info, Warn, Error].map(|level| LogLine { level, message: format!("{level}\0") });
+    let digest = Digest::of(b"wasm");
+    let full = StepReport {
+        plugin: "name@3".parse().unwrap(),
+        resolved: Some(ResolvedPlugin { name: "name".parse().unwrap(), version: 3, digest }),
+        roles: Role::ALL.to_vec(),
+        memory_bytes: 1 << 32,
+        logs: logs.to_vec(),
+        fault: Some(fault(FaultKind::Trap)),
+        ..plain.clone()
+    };
+    vec![plain.clone(), full, StepReport { plugin: digest.to_string().parse().unwrap(), ..plain }]
+}
+
+/// With and without steps and request.
+pub async fn every_shape_of_attempt_is_read_back(world: &World) {
+    let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
+    let mut expected = Vec::new();
+    for (number, outcome) in (1..).zip(outcomes()) {
+        let mut attempt = Attempt { number, outcome, ..world.attempt(id) };
+        if number % 2 == 0 {
+            attempt.steps = steps();
+            attempt.request = None;
+        }
+        expected.push(format!("{attempt:?}"));
+        let attempt = Some(attempt);
+        world.record(Record { attempt, ..world.record_of(id, DeliveryState::Waiting) }).await;
+    }
+    let stored = world.storage.deliveries.attempts(id).await.unwrap();
+    assert_eq!(stored.iter().map(|attempt| format!("{attempt:?}")).collect::<Vec<_>>(), expected);
+}
+
+/// The attempt under way is kept all the same, and counted; nothing else of the record is.
+pub async fn a_cancelled_delivery_stays_cancelled(world: &World) {
+    let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
+    world.storage.deliveries.cancel(TENANT, id).await.unwrap();
+    world.record(world.record_of(id, DeliveryState::Waiting)).await;
+    let delivery = world.delivery(id).await;
+    assert_eq!((delivery.state, delivery.due_at), (DeliveryState::Cancelled, None));
+    assert_eq!((delivery.attempts, delivery.failures), (1, 0));
+    assert_eq!(world.storage.deliveries.attempts(id).await.unwrap().len(), 1);
+    assert_eq!(world.claim(HOOK, UnixMillis(NOW.0 + 100_000), 10).await.len(), 0);
+}
+
+/// Stored, replaced, kept, removed; every kind of body.
+pub async fn rendered_requests_live_until_the_end(world: &World) {
+    let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
+    let other = RequestBody::Binary(vec![255, 0]);
+    let binary = crate::domain::Request { body: other, ..request("") };
+    let none = crate::domain::Request { body: RequestBody::None, ..request("") };
+    let rows = [
+        (Rendered::Store(request("one")), Some(request("one"))),
+        (Rendered::Keep, Some(request("one"))),
+        (Rendered::Store(binary.clone()), Some(binary)),
+        (Rendered::Store(none.clone()), Some(none)),
+        (Rendered::Store(request("")), Some(request(""))),
+        (Rendered::Remove, None),
+        (Rendered::Keep, None),
+    ];
+    let mut now = NOW;
+    for (attempts, (rendered, expected)) in (1..).zip(rows) {
+        let due_at = Some(now);
+        let record = world.record_of(id, DeliveryState::Waiting);
+        world.record(Record { attempts, due_at, rendered, ..record }).await;
+        let claimed = world.claim(HOOK, now, 10).await;
+        assert_eq!(claimed.len(), 1);
+        assert_eq!(claimed[0].rendered, expected);
+        now = UnixMillis(now.0 + 60_000);
+    }
+}
+
+/// Isolation where a record's tenant is wrong.
+pub async fn a_record_says_nothing_for_another_tenant(world: &World) {
+    let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
+    let record = world.record_of(id, DeliveryState::Succeeded);
+    world.record(Record { tenant: OTHER_TENANT, attempt: None, ..record }).await;
+    assert_eq!(world.delivery(id).await.state, DeliveryState::Delivering);
+}
+
+/// In two calls, or in one.
+pub async fn a_record_that_comes_twice_counts_once(world: &World) {
+    let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
+    let record = world.record_of(id, DeliveryState::Exhausted);
+    let late = Record { state: DeliveryState::Succeeded, ..record.clone() };
+    world.storage.deliveries.record(vec![record.clone(), late]).await.unwrap();
+    world.record(record).await;
+    assert_eq!(world.delivery(id).await.state, DeliveryState::Exhausted, "the first had the lease");
+    assert_eq!(world.storage.deliveries.attempts(id).await.unwrap().len(), 1);
+}

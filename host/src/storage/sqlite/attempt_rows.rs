@@ -1,0 +1,264 @@
+//! Attempts from and to columns: what varies is compact JSON.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::{damaged, from_json, to_json};
+use crate::domain::attempt::{LogLine, ResolvedPlugin};
+use crate::domain::{
+    Attempt, AttemptId, DeliveryId, Fault, Outcome, Response, SentRequest, StepReport, UnixMillis,
+};
+use crate::storage::StorageError;
+
+/// Id, delivery, number, start, duration, outcome, status, detail, body, steps and request of an attempt.
+pub type AttemptColumns = (
+    i64,
+    i64,
+    i64,
+    i64,
+    i64,
+    String,
+    Option<i64>,
+    String,
+    Option<Vec<u8>>,
+    Option<String>,
+    Option<String>,
+);
+
+/// An attempt ready to be written.
+#[derive(Debug)]
+pub struct AttemptRow {
+    pub id: i64,
+    pub delivery: i64,
+    pub number: u32,
+    pub started_at: i64,
+    pub duration_ns: i64,
+    pub outcome: &'static str,
+    pub status: Option<u16>,
+    pub detail: String,
+    pub body: Option<Vec<u8>>,
+    pub steps: Option<String>,
+    pub request: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RequestJson {
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body_bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ResponseJson {
+    headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TimedOutJson {
+    after_ns: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UnreachableJson {
+    kind: String,
+    message: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FaultedJson {
+    step: usize,
+    fault: FaultJson,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DroppedJson {
+    step: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FaultJson {
+    kind: String,
+    message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    retryable: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    backtrace: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StepJson {
+    plugin: String,
+    /// Name, version and digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resolved: Option<(String, u32, String)>,
+    roles: Vec<String>,
+    fuel: u64,
+    ns: u64,
+    memory: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    logs: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fault: Option<FaultJson>,
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl AttemptRow {
+    /// The columns of `attempt`.
+    pub fn new(attempt: Attempt) -> Result<Self, StorageError> {
+        let (outcome, status, detail, body) = outcome_columns(attempt.outcome)?;
+        let steps: Vec<StepJson> = attempt.steps.into_iter().map(step_to_json).collect();
+        let request = attempt.request.map(|sent| {
+            let SentRequest { method, url, headers, body_bytes } = sent;
+            to_json(&RequestJson { method, url, headers, body_bytes })
+        });
+        Ok(Self {
+            id: attempt.id.0,
+            delivery: attempt.delivery.0,
+            number: attempt.number,
+            started_at: attempt.started_at.0,
+            duration_ns: i64::try_from(nanos(attempt.duration)).unwrap_or(i64::MAX),
+            outcome,
+            status,
+            detail,
+            body,
+            steps: (!steps.is_empty()).then(|| to_json(&steps)).transpose()?,
+            request: request.transpose()?,
+        })
+    }
+
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let body = self.body.as_ref().map_or(0, Vec::len);
+        self.detail.len() + body + text(&self.steps) + text(&self.request)
+    }
+}
+
+type OutcomeColumns = (&'static str, Option<u16>, String, Option<Vec<u8>>);
+
+fn outcome_columns(outcome: Outcome) -> Result<OutcomeColumns, StorageError> {
+    Ok(match outcome {
+        Outcome::Response(Response { status, headers, body, body_truncated: truncated }) => {
+            let body = (!body.is_empty()).then_some(body);
+            ("response", Some(status), to_json(&ResponseJson { headers, truncated })?, body)
+        }
+        Outcome::TimedOut { after } => {
+            ("timed-out", None, to_json(&TimedOutJson { after_ns: nanos(after) })?, None)
+        }
+        Outcome::Unreachable { kind, message } => {
+            let detail = UnreachableJson { kind: kind.as_str().to_owned(), message };
+            ("unreachable", None, to_json(&detail)?, None)
+        }
+        Outcome::Faulted { step, fault } => {
+            ("faulted", None, to_json(&FaultedJson { step, fault: fault_to_json(fault) })?, None)
+        }
+        Outcome::Dropped { step } => ("dropped", None, to_json(&DroppedJson { step })?, None),
+    })
+}
+
+fn fault_to_json(fault: Fault) -> FaultJson {
+    let Fault { kind, message, code, retryable, backtrace } = fault;
+    FaultJson { kind: kind.as_str().to_owned(), message, code, retryable, backtrace }
+}
+
+fn step_to_json(step: StepReport) -> StepJson {
+    StepJson {
+        plugin: step.plugin.to_string(),
+        resolved: step.resolved.map(|it| (it.name.to_string(), it.version, it.digest.to_string())),
+        roles: step.roles.into_iter().map(|role| role.as_str().to_owned()).collect(),
+        fuel: step.fuel,
+        ns: nanos(step.duration),
+        memory: step.memory_bytes,
+        logs: step.logs.into_iter().map(|line| (line.level.as_str().to_owned(), line.message)).collect(),
+        fault: step.fault.map(fault_to_json),
+    }
+}
+
+/// An attempt from its columns.
+pub fn attempt_from_columns(columns: AttemptColumns) -> Result<Attempt, StorageError> {
+    let (id, delivery, number, started_at, duration_ns, outcome, status, detail, body, steps, request) = columns;
+    let steps: Vec<StepJson> = steps.map_or(Ok(Vec::new()), |text| from_json("attempt", &text))?;
+    let request = request.map(|text| from_json::<RequestJson>("attempt", &text)).transpose()?;
+    Ok(Attempt {
+        id: AttemptId(id),
+        delivery: DeliveryId(delivery),
+        number: u32::try_from(number).map_err(|error| damaged("attempt", error))?,
+        started_at: UnixMillis(started_at),
+        duration: Duration::from_nanos(duration_ns.unsigned_abs()),
+        steps: steps.into_iter().map(step_from_json).collect::<Result<_, _>>()?,
+        request: request.map(|sent| {
+            let RequestJson { method, url, headers, body_bytes } = sent;
+            SentRequest { method, url, headers, body_bytes }
+        }),
+        outcome: outcome_from_columns(&outcome, status, &detail, body)?,
+    })
+}
+
+fn outcome_from_columns(
+    outcome: &str,
+    status: Option<i64>,
+    detail: &str,
+    body: Option<Vec<u8>>,
+) -> Result<Outcome, StorageError> {
+    Ok(match outcome {
+        "response" => {
+            let ResponseJson { headers, truncated } = from_json("attempt", detail)?;
+            let status = u16::try_from(status.unwrap_or(0)).map_err(|error| damaged("attempt", error))?;
+            let body = body.unwrap_or_default();
+            Outcome::Response(Response { status, headers, body, body_truncated: truncated })
+        }
+        "timed-out" => {
+            let TimedOutJson { after_ns } = from_json("attempt", detail)?;
+            Outcome::TimedOut { after: Duration::from_nanos(after_ns) }
+        }
+        "unreachable" => {
+            let UnreachableJson { kind, message } = from_json("attempt", detail)?;
+            Outcome::Unreachable { kind: kind.parse().map_err(|error| damaged("attempt", error))?, message }
+        }
+        "faulted" => {
+            let FaultedJson { step, fault } = from_json("attempt", detail)?;
+            Outcome::Faulted { step, fault: fault_from_json(fault)? }
+        }
+        "dropped" => {
+            let DroppedJson { step } = from_json("attempt", detail)?;
+            Outcome::Dropped { step }
+        }
+        other => return Err(damaged("attempt", format_args!("there is no outcome `{other}`"))),
+    })
+}
+
+fn fault_from_json(fault: FaultJson) -> Result<Fault, StorageError> {
+    let FaultJson { kind, message, code, retryable, backtrace } = fault;
+    let kind = kind.parse().map_err(|error| damaged("attempt", error))?;
+    Ok(Fault { kind, message, code, retryable, backtrace })
+}
+
+fn step_from_json(step: StepJson) -> Result<StepReport, StorageError> {
+    let bad = |error: crate::domain::Invalid| damaged("attempt", error);
+    let resolved = step.resolved.map(|(name, version, digest)| {
+        let (name, digest) = (name.parse().map_err(bad)?, digest.parse().map_err(bad)?);
+        Ok::<_, StorageError>(ResolvedPlugin { name, version, digest })
+    });
+    let logs = step.logs.into_iter().map(|(level, message)| {
+        Ok::<_, StorageError>(LogLine { level: level.parse().map_err(bad)?, message })
+    });
+    Ok(StepReport {
+        plugin: step.plugin.parse().map_err(bad)?,
+        resolved: resolved.transpose()?,
+        roles: step.roles.iter().map(|role| role.parse().map_err(bad)).collect::<Result<_, _>>()?,
+        fuel: step.fuel,
+        duration: Duration::from_nanos(step.ns),
+        memory_bytes: step.memory,
+        logs: logs.collect::<Result<_, _>>()?,
+        fault: step.fault.map(fault_from_json).transpose()?,
+    })
+}

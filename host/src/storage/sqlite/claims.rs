@@ -1,0 +1,145 @@
+//! Leases: taking what is due, and giving back what a crash left behind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use tokio::sync::Mutex;
+
+use super::batch::json_ids;
+use super::connection::WriteConnection;
+use super::rows::{
+    DeliveryRow, EventRow, RenderedRow, damaged, delivery_columns, delivery_from_row, event_from_row,
+    read_error, request_from_row,
+};
+use crate::domain::{Delivery, DeliveryState, Event, EventKey, HookId, UnixMillis};
+use crate::storage::{Backlog, Claimed, StorageError};
+
+/// What is to be leased.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    pub hook: HookId,
+    pub now: UnixMillis,
+    pub lease_until: UnixMillis,
+    pub limit: u32,
+}
+
+/// Leases, inside of the writer's transaction.
+pub async fn lease(connection: &mut SqliteConnection, claim: &Claim) -> Result<Vec<Delivery>, StorageError> {
+    let sql = concat!(
+        "SELECT ",
+        delivery_columns!(),
+        " FROM deliveries INDEXED BY deliveries_unfinished \
+         WHERE hook_id = ? AND state < 3 AND due_at <= ? ORDER BY due_at, id LIMIT ?"
+    );
+    let due = sqlx::query_as(sql).bind(claim.hook.0).bind(claim.now.0).bind(claim.limit);
+    let rows: Vec<DeliveryRow> = due.fetch_all(&mut *connection).await?;
+    let mut leased = rows.into_iter().map(delivery_from_row).collect::<Result<Vec<_>, _>>()?;
+    if leased.is_empty() {
+        return Ok(leased);
+    }
+    let ids = json_ids(leased.iter().map(|delivery| delivery.id.0));
+    let sql = "UPDATE deliveries SET state = 1, due_at = ? WHERE id IN (SELECT value FROM json_each(?))";
+    sqlx::query(sql).bind(claim.lease_until.0).bind(ids).execute(connection).await?;
+    for delivery in &mut leased {
+        delivery.state = DeliveryState::Delivering;
+        delivery.due_at = Some(claim.lease_until);
+    }
+    Ok(leased)
+}
+
+/// Adds events and rendered requests to leased deliveries: two queries, however many there are.
+pub async fn load(readers: &SqlitePool, deliveries: Vec<Delivery>) -> Result<Vec<Claimed>, StorageError> {
+    if deliveries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT key, tenant_id, external_id, project, event_type, occurred_at, data \
+        FROM events WHERE key IN (SELECT value FROM json_each(?))";
+    let keys = json_ids(deliveries.iter().map(|delivery| delivery.event.0));
+    let rows: Vec<EventRow> = sqlx::query_as(sql).bind(keys).fetch_all(readers).await.map_err(read_error)?;
+    let events = rows.into_iter().map(|row| event_from_row(row).map(|event| (event.key, Arc::new(event))));
+    let events: HashMap<EventKey, Arc<Event>> = events.collect::<Result<_, _>>()?;
+
+    let sql = "SELECT delivery_id, method, url, headers, body_kind, body \
+        FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))";
+    // What was never attempted has nothing rendered.
+    let attempted = deliveries.iter().filter(|delivery| delivery.attempts > 0);
+    let ids = json_ids(attempted.map(|delivery| delivery.id.0));
+    let rows: Vec<RenderedRow> = sqlx::query_as(sql).bind(ids).fetch_all(readers).await.map_err(read_error)?;
+    let mut rendered = rows.into_iter().map(request_from_row).collect::<Result<HashMap<_, _>, _>>()?;
+
+    let claimed = deliveries.into_iter().map(|delivery| {
+        let event = events.get(&delivery.event).cloned();
+        let event = event.ok_or_else(|| damaged("delivery", format_args!("{} has no event", delivery.id)))?;
+        let rendered = rendered.remove(&delivery.id);
+        Ok(Claimed { delivery, event, rendered })
+    });
+    claimed.collect()
+}
+
+/// Jumps from hook to hook on the index, so that it costs a look-up for each hook and not for each delivery.
+const HOOKS_WITH_BACKLOG: &str = "WITH RECURSIVE h (id) AS ( \
+      SELECT (SELECT hook_id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 \
+              ORDER BY hook_id LIMIT 1) \
+      UNION ALL \
+      SELECT (SELECT hook_id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 \
+              AND hook_id > h.id ORDER BY hook_id LIMIT 1) FROM h WHERE h.id IS NOT NULL) \
+    SELECT h.id, (SELECT due_at FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 \
+              AND hook_id = h.id ORDER BY due_at LIMIT 1) \
+    FROM h WHERE h.id IS NOT NULL";
+
+/// The hooks that have unfinished deliveries.
+pub async fn backlog(readers: &SqlitePool) -> Result<Vec<Backlog>, StorageError> {
+    let query = sqlx::query_as(HOOKS_WITH_BACKLOG);
+    let rows: Vec<(i64, i64)> = query.fetch_all(readers).await.map_err(read_error)?;
+    let backlog = rows.into_iter().map(|(hook, first_due_at)| Backlog {
+        hook: HookId(hook),
+        first_due_at: UnixMillis(first_due_at),
+    });
+    Ok(backlog.collect())
+}
+
+/// Ends all leases.
+pub async fn recover(connection: &mut SqliteConnection, now: UnixMillis) -> Result<u64, StorageError> {
+    let sql = "UPDATE deliveries SET state = iif(attempts = 0, 0, 2), due_at = ? WHERE id IN \
+        (SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1)";
+    Ok(sqlx::query(sql).bind(now.0).execute(connection).await?.rows_affected())
+}
+
+/// The hooks that are gone, but have unfinished deliveries: a crash came between.
+pub async fn orphaned_hooks(readers: &SqlitePool) -> Result<Vec<HookId>, StorageError> {
+    let waiting = backlog(readers).await?;
+    let ids = json_ids(waiting.iter().map(|backlog| backlog.hook.0));
+    let sql = "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT id FROM hooks)";
+    let gone: Vec<i64> = sqlx::query_scalar(sql).bind(ids).fetch_all(readers).await.map_err(read_error)?;
+    Ok(gone.into_iter().map(HookId).collect())
+}
+
+/// How many deliveries of a deleted hook are cancelled in one transaction: a few milliseconds' worth.
+pub const CANCEL_CHUNK: u32 = 2_000;
+
+/// Cancels every unfinished delivery of a hook that is gone; others write in between.
+pub async fn cancel_all(writer: &Mutex<WriteConnection>, hook: HookId) -> Result<(), StorageError> {
+    loop {
+        let mut connection = writer.lock().await;
+        connection.forget_hook(hook);
+        let more = cancel_some(connection.begin().await?, hook).await;
+        if !connection.finish(more).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Cancels up to [`CANCEL_CHUNK`] unfinished deliveries of `hook`; returns whether there may be more.
+pub async fn cancel_some(connection: &mut SqliteConnection, hook: HookId) -> Result<bool, StorageError> {
+    let sql = "SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = ? AND state < 3 LIMIT ?";
+    let query = sqlx::query_scalar(sql).bind(hook.0).bind(CANCEL_CHUNK);
+    let ids: Vec<i64> = query.fetch_all(&mut *connection).await?;
+    let more = ids.len() == CANCEL_CHUNK as usize;
+    let ids: Arc<str> = json_ids(ids).into();
+    let sql = "UPDATE deliveries SET state = 6, due_at = NULL WHERE id IN (SELECT value FROM json_each(?))";
+    sqlx::query(sql).bind(Arc::clone(&ids)).execute(&mut *connection).await?;
+    let sql = "DELETE FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))";
+    sqlx::query(sql).bind(ids).execute(connection).await?;
+    Ok(more)
+}

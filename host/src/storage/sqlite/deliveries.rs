@@ -1,0 +1,154 @@
+//! Deliveries and attempts.
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnection;
+
+use super::attempt_rows::{AttemptColumns, attempt_from_columns};
+use super::claims::{self, Claim};
+use super::recording::RecordRow;
+use super::rows::{DeliveryRow, delivery_columns, delivery_from_row, read_error};
+use super::{Shared, listing, writer};
+use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, HookId, TenantId, UnixMillis};
+use crate::storage::{Backlog, Changed, Claimed, DeliveryQuery, DeliveryStore, Record, StorageError};
+
+#[async_trait]
+impl DeliveryStore for Shared {
+    async fn recover(&self, now: UnixMillis) -> Result<u64, StorageError> {
+        for hook in claims::orphaned_hooks(&self.readers).await? {
+            claims::cancel_all(&self.writer, hook).await?;
+        }
+        let mut writer = self.writer().await;
+        let recovered = claims::recover(writer.begin().await?, now).await;
+        writer.finish(recovered).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
+        claims::backlog(&self.readers).await
+    }
+
+    async fn claim(
+        &self,
+        hook: HookId,
+        now: UnixMillis,
+        lease_until: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<Claimed>, StorageError> {
+        let claim = Claim { hook, now, lease_until, limit };
+        let leased = self.commit(writer::Message::Claim, claim).await?;
+        // After the commit, so that the writer does not wait for the events' data. If this fails, the
+        // leases end by themselves.
+        claims::load(&self.readers, leased).await
+    }
+
+    async fn record(&self, records: Vec<Record>) -> Result<(), StorageError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let rows = records.into_iter().map(RecordRow::new).collect::<Result<Vec<_>, _>>()?;
+        self.commit(writer::Message::Record, rows).await
+    }
+
+    async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError> {
+        let sql = concat!("SELECT ", delivery_columns!(), " FROM deliveries WHERE id = ? AND tenant_id = ?");
+        let query = sqlx::query_as(sql).bind(id.0).bind(tenant.0);
+        let row: Option<DeliveryRow> = query.fetch_optional(&self.readers).await.map_err(read_error)?;
+        row.map(delivery_from_row).transpose()
+    }
+
+    async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
+        listing::list(&self.readers, tenant, query).await
+    }
+
+    async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError> {
+        let sql = concat!(
+            "SELECT ",
+            delivery_columns!(),
+            " FROM deliveries INDEXED BY deliveries_by_event WHERE event_key = ? AND tenant_id = ? ORDER BY id"
+        );
+        let query = sqlx::query_as(sql).bind(event.0).bind(tenant.0);
+        let rows: Vec<DeliveryRow> = query.fetch_all(&self.readers).await.map_err(read_error)?;
+        rows.into_iter().map(delivery_from_row).collect()
+    }
+
+    async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StorageError> {
+        let sql = "SELECT id, delivery_id, number, started_at, duration_ns, outcome, status, detail, body, steps, \
+            request FROM attempts WHERE delivery_id = ? ORDER BY id";
+        let query = sqlx::query_as(sql).bind(delivery.0);
+        let rows: Vec<AttemptColumns> = query.fetch_all(&self.readers).await.map_err(read_error)?;
+        rows.into_iter().map(attempt_from_columns).collect()
+    }
+
+    async fn retry(
+        &self,
+        tenant: TenantId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> Result<Option<Changed>, StorageError> {
+        let mut writer = self.writer().await;
+        let changed = retry(writer.begin().await?, tenant, id, now).await;
+        writer.finish(changed).await
+    }
+
+    async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Changed>, StorageError> {
+        let mut writer = self.writer().await;
+        let changed = cancel(writer.begin().await?, tenant, id).await;
+        writer.finish(changed).await
+    }
+
+    async fn count_by_state(&self) -> Result<Vec<(DeliveryState, u64)>, StorageError> {
+        listing::count_by_state(&self.readers).await
+    }
+}
+
+/// A delivery, and whether its hook is there.
+async fn read(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    id: DeliveryId,
+) -> Result<Option<(Delivery, bool)>, StorageError> {
+    let sql = concat!("SELECT ", delivery_columns!(), " FROM deliveries WHERE id = ? AND tenant_id = ?");
+    let query = sqlx::query_as(sql).bind(id.0).bind(tenant.0);
+    let row: Option<DeliveryRow> = query.fetch_optional(&mut *connection).await?;
+    let Some(delivery) = row.map(delivery_from_row).transpose()? else { return Ok(None) };
+    let sql = "SELECT EXISTS (SELECT 1 FROM hooks WHERE id = ? AND tenant_id = ?)";
+    let hook = sqlx::query_scalar(sql).bind(delivery.hook.0).bind(tenant.0);
+    let has_hook: bool = hook.fetch_one(connection).await?;
+    Ok(Some((delivery, has_hook)))
+}
+
+async fn remove_rendered(connection: &mut SqliteConnection, id: DeliveryId) -> Result<(), StorageError> {
+    sqlx::query("DELETE FROM rendered_requests WHERE delivery_id = ?").bind(id.0).execute(connection).await?;
+    Ok(())
+}
+
+async fn retry(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    id: DeliveryId,
+    now: UnixMillis,
+) -> Result<Option<Changed>, StorageError> {
+    let Some((delivery, has_hook)) = read(&mut *connection, tenant, id).await? else { return Ok(None) };
+    if delivery.state == DeliveryState::Delivering || !has_hook {
+        return Ok(Some(Changed::Refused(delivery.state)));
+    }
+    let sql = "UPDATE deliveries SET state = 0, failures = 0, due_at = ? WHERE id = ?";
+    sqlx::query(sql).bind(now.0).bind(id.0).execute(&mut *connection).await?;
+    remove_rendered(connection, id).await?;
+    let state = DeliveryState::Pending;
+    Ok(Some(Changed::Done(Delivery { state, failures: 0, due_at: Some(now), ..delivery })))
+}
+
+async fn cancel(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    id: DeliveryId,
+) -> Result<Option<Changed>, StorageError> {
+    let Some((delivery, _)) = read(&mut *connection, tenant, id).await? else { return Ok(None) };
+    if delivery.state.is_final() {
+        return Ok(Some(Changed::Refused(delivery.state)));
+    }
+    let sql = "UPDATE deliveries SET state = 6, due_at = NULL WHERE id = ?";
+    sqlx::query(sql).bind(id.0).execute(&mut *connection).await?;
+    remove_rendered(connection, id).await?;
+    Ok(Some(Changed::Done(Delivery { state: DeliveryState::Cancelled, due_at: None, ..delivery })))
+}

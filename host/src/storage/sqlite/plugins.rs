@@ -1,0 +1,99 @@
+//! Plugins: versions, and bytes by digest.
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnection;
+
+use super::Shared;
+use super::rows::{damaged, from_json, read_error, to_json};
+use super::tenants::taken;
+use crate::domain::{Digest, Invalid, PluginName, PluginVersion, TenantId, UnixMillis};
+use crate::storage::{PluginStore, StorageError};
+
+/// Stands for the engine itself where a tenant's id would be.
+const STANDARD: i64 = 0;
+
+type VersionRow = (i64, String, i64, Vec<u8>, String, String, i64, i64);
+
+#[async_trait]
+impl PluginStore for Shared {
+    async fn load(&self) -> Result<Vec<PluginVersion>, StorageError> {
+        let sql = "SELECT owner, name, version, digest, roles, imports, size_bytes, created_at \
+            FROM plugin_versions ORDER BY owner, name, version";
+        let rows: Vec<VersionRow> = sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
+        rows.into_iter().map(version_from_row).collect()
+    }
+
+    async fn insert(&self, version: &PluginVersion, wasm: &[u8]) -> Result<(), StorageError> {
+        let mut writer = self.writer().await;
+        let inserted = insert(writer.begin().await?, version, wasm).await;
+        writer.finish(inserted).await
+    }
+
+    async fn delete(&self, tenant: TenantId, name: &PluginName) -> Result<bool, StorageError> {
+        let mut writer = self.writer().await;
+        let deleted = delete(writer.begin().await?, tenant, name).await;
+        writer.finish(deleted).await
+    }
+
+    async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StorageError> {
+        let query = sqlx::query_scalar("SELECT wasm FROM plugin_blobs WHERE digest = ?");
+        query.bind(digest.0.as_slice()).fetch_optional(&self.readers).await.map_err(read_error)
+    }
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    version: &PluginVersion,
+    wasm: &[u8],
+) -> Result<(), StorageError> {
+    let roles: Vec<&str> = version.roles.iter().map(|role| role.as_str()).collect();
+    let size = i64::try_from(version.size_bytes).map_err(|error| damaged("plugin", error))?;
+    let sql = "INSERT INTO plugin_versions (owner, name, version, digest, roles, imports, size_bytes, created_at) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let query = sqlx::query(sql).bind(version.tenant.map_or(STANDARD, |tenant| tenant.0));
+    let query = query.bind(version.name.as_str()).bind(version.version).bind(version.digest.0.as_slice());
+    let query = query.bind(to_json(&roles)?).bind(to_json(&version.imports)?);
+    let inserted = query.bind(size).bind(version.created_at.0).execute(&mut *connection).await;
+    inserted.map_err(|error| {
+        taken(error, |_| format!("version {} of the plugin \"{}\"", version.version, version.name))
+    })?;
+    let sql = "INSERT INTO plugin_blobs (digest, wasm) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING";
+    sqlx::query(sql).bind(version.digest.0.as_slice()).bind(wasm).execute(connection).await?;
+    Ok(())
+}
+
+async fn delete(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    name: &PluginName,
+) -> Result<bool, StorageError> {
+    let sql = "DELETE FROM plugin_versions WHERE owner = ? AND name = ? RETURNING digest";
+    let query = sqlx::query_scalar(sql).bind(tenant.0).bind(name.as_str());
+    let digests: Vec<Vec<u8>> = query.fetch_all(&mut *connection).await?;
+    for digest in &digests {
+        let sql = "DELETE FROM plugin_blobs WHERE digest = ?1 \
+            AND NOT EXISTS (SELECT 1 FROM plugin_versions WHERE digest = ?1)";
+        sqlx::query(sql).bind(digest.as_slice()).execute(&mut *connection).await?;
+    }
+    Ok(!digests.is_empty())
+}
+
+fn bad(error: Invalid) -> StorageError {
+    damaged("plugin", error)
+}
+
+fn version_from_row(row: VersionRow) -> Result<PluginVersion, StorageError> {
+    let (owner, name, version, digest, roles, imports, size_bytes, created_at) = row;
+    let roles: Vec<String> = from_json("plugin", &roles)?;
+    let digest = digest.try_into().map_err(|_| damaged("plugin", "its digest does not have 32 bytes"))?;
+    Ok(PluginVersion {
+        tenant: (owner != STANDARD).then_some(TenantId(owner)),
+        name: name.parse().map_err(bad)?,
+        version: u32::try_from(version).map_err(|error| damaged("plugin", error))?,
+        digest: Digest(digest),
+        roles: roles.iter().map(|role| role.parse()).collect::<Result<_, _>>().map_err(bad)?,
+        imports: from_json("plugin", &imports)?,
+        size_bytes: u64::try_from(size_bytes).map_err(|error| damaged("plugin", error))?,
+        created_at: UnixMillis(created_at),
+    })
+}

@@ -1,0 +1,152 @@
+//! Domain types from and to columns.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteConnection;
+
+use crate::domain::{
+    Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, Request, RequestBody, TenantId,
+    Trigger, UnixMillis,
+};
+use crate::storage::StorageError;
+
+/// A row that cannot be read back.
+pub fn damaged(what: &'static str, detail: impl Display) -> StorageError {
+    StorageError::Damaged { what, detail: detail.to_string() }
+}
+
+/// Queries on a pool that was closed say so in the words of storage.
+pub fn read_error(error: sqlx::Error) -> StorageError {
+    match error {
+        sqlx::Error::PoolClosed => StorageError::Closed,
+        error => error.into(),
+    }
+}
+
+/// Reads JSON text of a column.
+pub fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StorageError> {
+    serde_json::from_str(text).map_err(|error| damaged(what, error))
+}
+
+/// JSON text for a column.
+pub fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, StorageError> {
+    serde_json::to_string(value).map_err(|error| damaged("JSON", error))
+}
+
+/// The number for a state; those below 3 are not final. Statements and partial indexes spell these
+/// numbers out, and databases hold them: they never change.
+pub fn state_code(state: DeliveryState) -> i64 {
+    match state {
+        DeliveryState::Pending => 0,
+        DeliveryState::Delivering => 1,
+        DeliveryState::Waiting => 2,
+        DeliveryState::Succeeded => 3,
+        DeliveryState::Exhausted => 4,
+        DeliveryState::Dropped => 5,
+        DeliveryState::Cancelled => 6,
+    }
+}
+
+/// The state that a number stands for.
+pub fn state_from_code(code: i64) -> Result<DeliveryState, StorageError> {
+    let state = DeliveryState::ALL.into_iter().find(|state| state_code(*state) == code);
+    state.ok_or_else(|| damaged("delivery", format_args!("there is no state {code}")))
+}
+
+/// The number for a trigger.
+pub fn trigger_code(trigger: Trigger) -> i64 {
+    match trigger {
+        Trigger::Event => 0,
+        Trigger::Test => 1,
+        Trigger::Replay => 2,
+    }
+}
+
+fn trigger_from_code(code: i64) -> Result<Trigger, StorageError> {
+    let trigger = [Trigger::Event, Trigger::Test, Trigger::Replay].into_iter();
+    let mut trigger = trigger.filter(|trigger| trigger_code(*trigger) == code);
+    trigger.next().ok_or_else(|| damaged("delivery", format_args!("there is no trigger {code}")))
+}
+
+/// What [`delivery_from_row`] reads, after `SELECT`.
+macro_rules! delivery_columns {
+    () => {
+        "id, tenant_id, hook_id, event_key, event_type, made_by, state, attempts, failures, due_at"
+    };
+}
+pub(super) use delivery_columns;
+
+/// The columns of a delivery.
+pub type DeliveryRow = (i64, i64, i64, i64, String, i64, i64, i64, i64, Option<i64>);
+
+/// A delivery from [`delivery_columns`].
+pub fn delivery_from_row(row: DeliveryRow) -> Result<Delivery, StorageError> {
+    let (id, tenant, hook, event, event_type, trigger, state, attempts, failures, due_at) = row;
+    let count = |number: i64| u32::try_from(number).map_err(|error| damaged("delivery", error));
+    Ok(Delivery {
+        id: DeliveryId(id),
+        tenant: TenantId(tenant),
+        hook: HookId(hook),
+        event: EventKey(event),
+        event_type: event_type.parse().map_err(|error| damaged("delivery", error))?,
+        trigger: trigger_from_code(trigger)?,
+        state: state_from_code(state)?,
+        attempts: count(attempts)?,
+        failures: count(failures)?,
+        due_at: due_at.map(UnixMillis),
+    })
+}
+
+/// Key, tenant, external id, project, type, occurrence and data of an event.
+pub type EventRow = (i64, i64, Option<String>, Option<i64>, String, i64, String);
+
+/// An event from its row.
+pub fn event_from_row(row: EventRow) -> Result<Event, StorageError> {
+    let (key, tenant, external_id, project, event_type, occurred_at, data) = row;
+    let key = EventKey(key);
+    Ok(Event {
+        key,
+        id: external_id.map_or_else(|| EventId::of_key(key), |text| EventId::from_path(&text)),
+        tenant: TenantId(tenant),
+        project,
+        event_type: event_type.parse().map_err(|error| damaged("event", error))?,
+        occurred_at: UnixMillis(occurred_at),
+        data: Arc::from(data),
+    })
+}
+
+/// Delivery, method, URL, headers, kind of body and body of a rendered request.
+pub type RenderedRow = (i64, String, String, String, i64, Option<Vec<u8>>);
+
+/// The kind of a request's body, and its bytes.
+pub fn body_columns(body: &RequestBody) -> (i64, Option<&[u8]>) {
+    match body {
+        RequestBody::None => (0, None),
+        RequestBody::Text(text) => (1, Some(text.as_bytes())),
+        RequestBody::Binary(bytes) => (2, Some(bytes)),
+    }
+}
+
+/// A rendered request from its row.
+pub fn request_from_row(row: RenderedRow) -> Result<(DeliveryId, Request), StorageError> {
+    let (delivery, method, url, headers, body_kind, body) = row;
+    let body = match (body_kind, body) {
+        (0, _) => RequestBody::None,
+        (1, body) => {
+            let text = String::from_utf8(body.unwrap_or_default());
+            RequestBody::Text(text.map_err(|error| damaged("rendered request", error))?.into())
+        }
+        (_, body) => RequestBody::Binary(body.unwrap_or_default()),
+    };
+    let headers = from_json("rendered request", &headers)?;
+    Ok((DeliveryId(delivery), Request { method, url, headers, body }))
+}
+
+/// The greatest id in any table, 0 if there is none.
+pub async fn greatest_id(connection: &mut SqliteConnection) -> Result<i64, StorageError> {
+    let sql = "SELECT max((SELECT ifnull(max(id), 0) FROM tenants), (SELECT ifnull(max(id), 0) FROM api_keys), \
+        (SELECT ifnull(max(id), 0) FROM hooks), (SELECT ifnull(max(key), 0) FROM events), \
+        (SELECT ifnull(max(id), 0) FROM deliveries), (SELECT ifnull(max(id), 0) FROM attempts))";
+    Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
+}

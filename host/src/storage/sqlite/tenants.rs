@@ -1,0 +1,121 @@
+//! Tenants, projects and keys.
+
+use async_trait::async_trait;
+
+use super::Shared;
+use super::rows::{damaged, from_json, read_error, to_json};
+use crate::domain::{ApiKey, KeyId, Project, Scope, Tenant, TenantId, UnixMillis};
+use crate::storage::{StorageError, TenantStore};
+
+type TenantRow = (i64, String, Option<i64>, i64);
+type ProjectRow = (i64, i64, Option<String>, i64);
+type KeyRow = (i64, i64, String, String, Vec<u8>, i64);
+
+#[async_trait]
+impl TenantStore for Shared {
+    async fn load(&self) -> Result<(Vec<Tenant>, Vec<Project>, Vec<ApiKey>), StorageError> {
+        let sql = "SELECT id, name, client_id, created_at FROM tenants ORDER BY id";
+        let tenants: Vec<TenantRow> =
+            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
+        let sql = "SELECT tenant_id, number, name, created_at FROM projects ORDER BY tenant_id, number";
+        let projects: Vec<ProjectRow> =
+            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
+        let sql = "SELECT id, tenant_id, name, scopes, hash, created_at FROM api_keys ORDER BY id";
+        let keys: Vec<KeyRow> = sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
+        Ok((
+            tenants.into_iter().map(tenant_from_row).collect(),
+            projects.into_iter().map(project_from_row).collect(),
+            keys.into_iter().map(key_from_row).collect::<Result<_, _>>()?,
+        ))
+    }
+
+    async fn insert_tenant(&self, tenant: &Tenant) -> Result<(), StorageError> {
+        let sql = "INSERT INTO tenants (id, name, client_id, created_at) VALUES (?, ?, ?, ?)";
+        let query = sqlx::query(sql).bind(tenant.id.0).bind(&tenant.name).bind(tenant.client_id);
+        let query = query.bind(tenant.created_at.0);
+        let mut writer = self.writer().await;
+        let inserted = query.execute(writer.begin().await?).await.map(drop);
+        writer.finish(inserted.map_err(|error| {
+            taken(error, |column| match (column, tenant.client_id) {
+                ("tenants.client_id", Some(client_id)) => format!("the client id {client_id}"),
+                ("tenants.name", _) => format!("the name \"{}\"", tenant.name),
+                _ => format!("the id {}", tenant.id),
+            })
+        }))
+        .await
+    }
+
+    async fn insert_project(&self, project: &Project) -> Result<(), StorageError> {
+        let sql = "INSERT INTO projects (tenant_id, number, name, created_at) VALUES (?, ?, ?, ?)";
+        let query = sqlx::query(sql).bind(project.tenant.0).bind(project.number).bind(&project.name);
+        let query = query.bind(project.created_at.0);
+        let mut writer = self.writer().await;
+        let inserted = query.execute(writer.begin().await?).await.map(drop);
+        let what = |_: &str| format!("the project number {}", project.number);
+        writer.finish(inserted.map_err(|error| taken(error, what))).await
+    }
+
+    async fn delete_project(&self, tenant: TenantId, number: i64) -> Result<bool, StorageError> {
+        let query = sqlx::query("DELETE FROM projects WHERE tenant_id = ? AND number = ?");
+        let query = query.bind(tenant.0).bind(number);
+        let mut writer = self.writer().await;
+        let deleted = query.execute(writer.begin().await?).await;
+        writer.finish(deleted.map(|done| done.rows_affected() > 0).map_err(StorageError::from)).await
+    }
+
+    async fn insert_key(&self, key: &ApiKey) -> Result<(), StorageError> {
+        let scopes: Vec<&str> = key.scopes.iter().map(Scope::as_str).collect();
+        let sql = "INSERT INTO api_keys (id, tenant_id, name, scopes, hash, created_at) VALUES (?, ?, ?, ?, ?, ?)";
+        let query = sqlx::query(sql).bind(key.id.0).bind(key.tenant.0).bind(&key.name);
+        let query = query.bind(to_json(&scopes)?).bind(key.hash.as_slice()).bind(key.created_at.0);
+        let mut writer = self.writer().await;
+        let inserted = query.execute(writer.begin().await?).await.map(drop);
+        let what = |column: &str| match column {
+            "api_keys.hash" => "the key".to_owned(),
+            _ => format!("the id {}", key.id),
+        };
+        writer.finish(inserted.map_err(|error| taken(error, what))).await
+    }
+
+    async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<bool, StorageError> {
+        let query = sqlx::query("DELETE FROM api_keys WHERE id = ? AND tenant_id = ?");
+        let query = query.bind(id.0).bind(tenant.0);
+        let mut writer = self.writer().await;
+        let deleted = query.execute(writer.begin().await?).await;
+        writer.finish(deleted.map(|done| done.rows_affected() > 0).map_err(StorageError::from)).await
+    }
+}
+
+/// [`StorageError::Taken`] for an insertion that was not unique; `what` is told the column, as `table.column`.
+pub fn taken(error: sqlx::Error, what: impl FnOnce(&str) -> String) -> StorageError {
+    match &error {
+        sqlx::Error::Database(database) if database.is_unique_violation() => {
+            // SQLite says it only here: "UNIQUE constraint failed: tenants.name".
+            let column = database.message().rsplit(": ").next().unwrap_or_default();
+            StorageError::Taken { what: what(column) }
+        }
+        _ => error.into(),
+    }
+}
+
+fn tenant_from_row((id, name, client_id, created_at): TenantRow) -> Tenant {
+    Tenant { id: TenantId(id), name, client_id, created_at: UnixMillis(created_at) }
+}
+
+fn project_from_row((tenant, number, name, created_at): ProjectRow) -> Project {
+    Project { tenant: TenantId(tenant), number, name, created_at: UnixMillis(created_at) }
+}
+
+fn key_from_row((id, tenant, name, scopes, hash, created_at): KeyRow) -> Result<ApiKey, StorageError> {
+    let scopes: Vec<String> = from_json("API key", &scopes)?;
+    let scopes = scopes.iter().map(|scope| scope.parse::<Scope>());
+    let hash = hash.try_into().map_err(|_| damaged("API key", "its hash does not have 32 bytes"))?;
+    Ok(ApiKey {
+        id: KeyId(id),
+        tenant: TenantId(tenant),
+        name,
+        scopes: scopes.collect::<Result<_, _>>().map_err(|error| damaged("API key", error))?,
+        hash,
+        created_at: UnixMillis(created_at),
+    })
+}

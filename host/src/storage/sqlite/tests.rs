@@ -1,0 +1,228 @@
+//! The conformance suite on SQLite, and what is SQLite's own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::Row as _;
+
+use super::*;
+use crate::domain::{DeliveryState, EventId, HookId, Tenant, TenantId, UnixMillis};
+use crate::storage::conformance::{NOW, TENANT, World};
+use crate::storage::{Accepted, DeliveryQuery};
+
+mod bench;
+
+async fn open_new() -> (Storage, (SqliteStorage, tempfile::TempDir)) {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path(), SqliteOptions::default()).await.unwrap();
+    (storage.stores(), (storage, dir))
+}
+
+crate::storage_conformance!(open_new);
+
+async fn reopen(dir: &Path) -> SqliteStorage {
+    open(dir, SqliteOptions::default()).await.unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn what_was_stored_is_there_after_reopening() {
+    for closed in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let hook = HookId(9);
+        let id = runtime().block_on(async {
+            let storage = reopen(dir.path()).await;
+            assert_eq!(storage.greatest_id(), 0);
+            let world = World::new(storage.stores());
+            let id = world.delivery_in(hook, DeliveryState::Waiting).await;
+            if closed {
+                storage.close().await.unwrap();
+                assert!(!dir.path().join("hookwright.db-wal").exists());
+            }
+            id
+        });
+        // With the runtime everything was dropped where it stood.
+        runtime().block_on(async {
+            let storage = reopen(dir.path()).await;
+            assert!(storage.greatest_id() > id.0, "the attempt came after the delivery");
+            let world = World::new(storage.stores());
+            let claimed = world.claim(hook, UnixMillis(NOW.0 + 10_000), 10).await;
+            assert_eq!(claimed[0].delivery.id, id);
+            assert!(claimed[0].rendered.is_some());
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_data_directory_serves_one_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("a/b");
+    let first = reopen(&data).await;
+    let mode = std::os::unix::fs::PermissionsExt::mode(&data.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
+    let error = open(&data, SqliteOptions::default()).await.unwrap_err();
+    let expected = format!("the data directory {} is in use by another process", data.display());
+    assert_eq!(error.to_string(), expected);
+    first.close().await.unwrap();
+    let second = reopen(&data).await;
+    let world = World::new(first.stores());
+    let hooks = world.storage.hooks.load().await;
+    let failures = [
+        world.storage.events.accept(vec![world.event()]).await.map(drop),
+        world.storage.hooks.insert(&world.hook()).await,
+        hooks.map(drop),
+        first.close().await.map_err(|_| StorageError::Closed).and(Err(StorageError::Closed)),
+    ];
+    for failure in failures {
+        assert!(matches!(failure, Err(StorageError::Closed)), "{failure:?}");
+    }
+    second.close().await.unwrap();
+}
+
+/// Lets the database grow no further than it is.
+async fn set_full(storage: &SqliteStorage, full: bool) {
+    let mut writer = storage.shared.writer().await;
+    let connection = writer.connection().await.unwrap();
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await.unwrap();
+    let limit = if full { pages } else { 1_000_000 };
+    let pragma = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {limit}"));
+    sqlx::query(pragma).fetch_all(connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_what_is_written_and_nothing_after_it() {
+    let (stores, (storage, _dir)) = open_new().await;
+    let world = World::new(stores);
+    set_full(&storage, true).await;
+    let mut big = world.event_for(HookId(1), None);
+    Arc::make_mut(&mut big.event).data = "7".repeat(100_000).into();
+    let calls = [vec![world.event()], vec![big.clone()]].map(|call| world.storage.events.accept(call));
+    for answer in futures_util::future::join_all(calls).await {
+        let error = answer.unwrap_err();
+        assert!(format!("{error:?}").contains("full"), "{error:?}");
+    }
+    let mut hook = world.hook();
+    hook.description = "d".repeat(100_000);
+    assert!(world.storage.hooks.insert(&hook).await.is_err());
+    let query = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
+    assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap(), []);
+    set_full(&storage, false).await;
+    world.store(big).await;
+    world.storage.hooks.insert(&hook).await.unwrap();
+    assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_vanishes_leaves_no_transaction_open() {
+    let (stores, (storage, _dir)) = open_new().await;
+    let world = World::new(stores);
+    {
+        let mut writer = storage.shared.writer().await;
+        let connection = writer.begin().await.unwrap();
+        sqlx::query("DELETE FROM events").execute(connection).await.unwrap();
+    }
+    world.store(world.event()).await;
+    // Polled once and dropped: whatever came of it, the writer goes on.
+    for _ in 0..20 {
+        let mut accept = Box::pin(world.storage.events.accept(vec![world.event()]));
+        let mut insert = Box::pin(world.storage.hooks.insert(&HOOK_ONCE));
+        let _ = futures_util::future::poll_immediate(&mut accept).await;
+        let _ = futures_util::future::poll_immediate(&mut insert).await;
+        tokio::task::yield_now().await;
+        let _ = futures_util::future::poll_immediate(&mut insert).await;
+        drop((accept, insert));
+        world.store(world.event()).await;
+    }
+}
+
+static HOOK_ONCE: std::sync::LazyLock<crate::domain::Hook> = std::sync::LazyLock::new(|| {
+    let hook = Tenant { id: TenantId(1), name: String::new(), client_id: None, created_at: NOW };
+    crate::domain::Hook {
+        id: HookId(hook.id.0),
+        tenant: TENANT,
+        url: crate::domain::Hook::parse_url("http://a.b/").unwrap(),
+        subscription: crate::domain::Subscription::new(vec![crate::domain::TypePattern::Any]).unwrap(),
+        enabled: true,
+        description: String::new(),
+        headers: Vec::new(),
+        pipeline: crate::domain::Pipeline::default(),
+        timeout: Duration::from_secs(1),
+        retry: crate::domain::RetrySchedule::default(),
+        signing: crate::domain::Signing::None,
+        secrets: Vec::new(),
+        created_at: NOW,
+        updated_at: NOW,
+    }
+});
+
+#[tokio::test]
+async fn an_orphans_deliveries_are_cancelled_at_the_next_start() {
+    let (stores, (storage, _dir)) = open_new().await;
+    let world = World::new(stores);
+    let hook = world.stored_hook().await;
+    let ids = [world.delivery_in(hook, DeliveryState::Waiting).await, world.delivery_in(hook, DeliveryState::Delivering).await];
+    let mut writer = storage.shared.writer().await;
+    let connection = writer.connection().await.unwrap();
+    sqlx::query("DELETE FROM hooks").execute(connection).await.unwrap();
+    drop(writer);
+    assert_eq!(world.storage.deliveries.recover(NOW).await.unwrap(), 0);
+    for id in ids {
+        assert_eq!(world.delivery(id).await.state, DeliveryState::Cancelled);
+    }
+}
+
+#[tokio::test]
+async fn statements_go_the_way_they_are_meant_to() {
+    let (_stores, (storage, _dir)) = open_new().await;
+    let rows = [
+        (
+            "WITH r (id, state) AS (VALUES (1, 2), (3, 4)) UPDATE deliveries SET state = r.state FROM r \
+             WHERE deliveries.id = r.id AND deliveries.tenant_id = 5",
+            "SEARCH deliveries USING INTEGER PRIMARY KEY",
+        ),
+        (
+            "SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1",
+            "USING COVERING INDEX deliveries_unfinished",
+        ),
+        (
+            "SELECT hook_id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND hook_id > 4 \
+             ORDER BY hook_id LIMIT 1",
+            "SEARCH deliveries USING COVERING INDEX deliveries_unfinished (hook_id>?)",
+        ),
+        (
+            "SELECT * FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
+             AND due_at <= 5 ORDER BY due_at, id LIMIT 10",
+            "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND due_at<?)",
+        ),
+    ];
+    for (sql, expected) in rows {
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+        let plan = sqlx::query(explain).fetch_all(&storage.shared.readers).await;
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(_) => {
+                let mut writer = storage.shared.writer().await;
+                let connection = writer.connection().await.unwrap();
+                let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+                sqlx::query(explain).fetch_all(connection).await.unwrap()
+            }
+        };
+        let plan: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+        assert!(plan.iter().any(|line| line.starts_with(expected) || line.contains(expected)), "{sql}\n{plan:#?}");
+        assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_duplicate_is_told_the_senders_id() {
+    let (stores, _guard) = open_new().await;
+    let world = World::new(stores);
+    let mut acceptance = world.event();
+    Arc::make_mut(&mut acceptance.event).id = EventId::from_path("mine");
+    world.store(acceptance.clone()).await;
+    let answers = world.storage.events.accept(vec![acceptance]).await.unwrap();
+    assert!(matches!(&answers[0], Accepted::Duplicate { id, .. } if id.as_str() == "mine"));
+}

@@ -1,0 +1,224 @@
+//! The task that commits events, records and claims, together.
+//!
+//! It takes what has gathered in its queue, up to a bound, writes it in one transaction, and then answers everyone.
+//! The queue is bounded, too: where the disk is slow, callers wait. A caller that is gone is no reason
+//! to stop: what it handed in is written, and nobody is told.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::claims::{self, Claim};
+use super::connection::WriteConnection;
+use super::events;
+use super::recording::{self, RecordRow};
+use super::{Shared, SqliteOptions};
+use crate::domain::Delivery;
+use crate::storage::{Acceptance, Accepted, StorageError};
+
+/// One call that waits to be committed.
+#[derive(Debug)]
+pub struct Job<Work, Answer> {
+    work: Work,
+    reply: oneshot::Sender<Result<Answer, StorageError>>,
+}
+
+/// What may be asked of the writer.
+#[derive(Debug)]
+pub enum Message {
+    /// Store events.
+    Accept(Job<Vec<Acceptance>, Vec<Accepted>>),
+    /// Record what came of deliveries.
+    Record(Job<Vec<RecordRow>, ()>),
+    /// Lease deliveries.
+    Claim(Job<Claim, Vec<Delivery>>),
+    /// Commit what is queued, then end.
+    Close(oneshot::Sender<()>),
+}
+
+impl Shared {
+    /// Hands `work` to the writer, and waits for its commit.
+    pub(super) async fn commit<Work, Answer>(
+        &self,
+        kind: fn(Job<Work, Answer>) -> Message,
+        work: Work,
+    ) -> Result<Answer, StorageError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(kind(Job { work, reply })).await.map_err(|_| StorageError::Closed)?;
+        answer.await.map_err(|_| StorageError::Closed)?
+    }
+}
+
+/// Starts the task. It ends when told to, or when nobody can hand it anything any more.
+pub fn spawn(connection: Arc<Mutex<WriteConnection>>, options: &SqliteOptions) -> mpsc::Sender<Message> {
+    let (queue, messages) = mpsc::channel(options.queue.max(1));
+    let bounds = (options.max_group_rows.max(1), options.max_group_bytes.max(1));
+    tokio::spawn(run(connection, messages, bounds));
+    queue
+}
+
+async fn run(
+    connection: Arc<Mutex<WriteConnection>>,
+    mut messages: mpsc::Receiver<Message>,
+    (max_rows, max_bytes): (usize, usize),
+) {
+    let mut closing = None;
+    while let Some(message) = messages.recv().await {
+        let mut group = Group::default();
+        let mut next = Some(message);
+        // Those who were answered just now are about to come back: let them, and they share this commit.
+        tokio::task::yield_now().await;
+        while let Some(message) = next {
+            match message {
+                Message::Close(reply) => {
+                    messages.close();
+                    closing = Some(reply);
+                }
+                job => group.push(job),
+            }
+            next = None;
+            if group.rows < max_rows && group.bytes < max_bytes {
+                next = messages.try_recv().ok();
+            }
+        }
+        // Taken anew for each group, and given out in order of arrival: others get their turn between groups.
+        let mut connection = connection.lock().await;
+        group.commit(&mut connection).await;
+    }
+    if let Some(reply) = closing {
+        let _ = reply.send(());
+    }
+}
+
+/// What is committed together.
+#[derive(Debug, Default)]
+struct Group {
+    accepts: Vec<Job<Vec<Acceptance>, Vec<Accepted>>>,
+    records: Vec<Job<Vec<RecordRow>, ()>>,
+    claims: Vec<Job<Claim, Vec<Delivery>>>,
+    rows: usize,
+    bytes: usize,
+}
+
+/// What [`Group::write`] found, in the order of the jobs.
+struct Answers {
+    accepted: Vec<Vec<Accepted>>,
+    claimed: Vec<Vec<Delivery>>,
+}
+
+impl Group {
+    fn push(&mut self, message: Message) {
+        match message {
+            Message::Accept(job) => {
+                self.rows += job.work.iter().map(|one| 1 + one.deliveries.len()).sum::<usize>();
+                self.bytes += job.work.iter().map(|one| one.event.data.len()).sum::<usize>();
+                self.accepts.push(job);
+            }
+            Message::Record(job) => {
+                self.rows += job.work.len() * 2;
+                self.bytes += job.work.iter().map(RecordRow::bytes).sum::<usize>();
+                self.records.push(job);
+            }
+            Message::Claim(job) => {
+                self.rows += job.work.limit as usize;
+                self.claims.push(job);
+            }
+            Message::Close(_) => {}
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.accepts.len() + self.records.len() + self.claims.len()
+    }
+
+    async fn commit(self, connection: &mut WriteConnection) {
+        match self.try_commit(connection).await {
+            Ok(answers) => self.answer(answers),
+            // One call is at fault, by an id that is there already; the others must not suffer for it.
+            Err(error) if self.len() > 1 && is_constraint(&error) => {
+                for alone in self.split() {
+                    match alone.try_commit(connection).await {
+                        Ok(answers) => alone.answer(answers),
+                        Err(error) => alone.fail(error),
+                    }
+                }
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    async fn try_commit(&self, connection: &mut WriteConnection) -> Result<Answers, StorageError> {
+        if self.len() == 0 {
+            return Ok(Answers { accepted: Vec::new(), claimed: Vec::new() });
+        }
+        let written = match connection.begin().await {
+            Ok(_) => self.write(connection).await,
+            Err(error) => Err(error),
+        };
+        connection.finish(written).await
+    }
+
+    async fn write(&self, connection: &mut WriteConnection) -> Result<Answers, StorageError> {
+        let (connection, deleted_hooks) = connection.parts()?;
+        let calls: Vec<&[Acceptance]> = self.accepts.iter().map(|job| job.work.as_slice()).collect();
+        let accepted = events::store(connection, &calls, deleted_hooks).await?;
+        let records: Vec<&RecordRow> = self.records.iter().flat_map(|job| &job.work).collect();
+        recording::store(connection, &records).await?;
+        let mut claimed = Vec::with_capacity(self.claims.len());
+        for job in &self.claims {
+            claimed.push(match deleted_hooks.contains(&job.work.hook) {
+                true => Vec::new(),
+                false => claims::lease(connection, &job.work).await?,
+            });
+        }
+        Ok(Answers { accepted, claimed })
+    }
+
+    /// Tells everyone. That someone no longer listens is fine.
+    fn answer(self, answers: Answers) {
+        for (job, answer) in self.accepts.into_iter().zip(answers.accepted) {
+            let _ = job.reply.send(Ok(answer));
+        }
+        for job in self.records {
+            let _ = job.reply.send(Ok(()));
+        }
+        for (job, answer) in self.claims.into_iter().zip(answers.claimed) {
+            let _ = job.reply.send(Ok(answer));
+        }
+    }
+
+    fn fail(self, error: StorageError) {
+        let error = Arc::new(error);
+        let shared = || StorageError::Shared(Arc::clone(&error));
+        for job in self.accepts {
+            let _ = job.reply.send(Err(shared()));
+        }
+        for job in self.records {
+            let _ = job.reply.send(Err(shared()));
+        }
+        for job in self.claims {
+            let _ = job.reply.send(Err(shared()));
+        }
+    }
+
+    fn split(self) -> impl Iterator<Item = Self> {
+        let accepts = self.accepts.into_iter().map(Message::Accept);
+        let records = self.records.into_iter().map(Message::Record);
+        let claims = self.claims.into_iter().map(Message::Claim);
+        accepts.chain(records).chain(claims).map(|message| {
+            let mut group = Self::default();
+            group.push(message);
+            group
+        })
+    }
+}
+
+fn is_constraint(error: &StorageError) -> bool {
+    let StorageError::Database(sqlx::Error::Database(error)) = error else { return false };
+    matches!(
+        error.kind(),
+        sqlx::error::ErrorKind::UniqueViolation
+            | sqlx::error::ErrorKind::NotNullViolation
+            | sqlx::error::ErrorKind::CheckViolation
+    )
+}

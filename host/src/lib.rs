@@ -4,7 +4,9 @@
 //! `main → app → { api, ingest, delivery } → directory → { sandbox, storage } → domain`.
 
 pub mod clock;
+pub mod config;
 pub mod directory;
 pub mod domain;
 pub mod sandbox;
 pub mod storage;
+pub mod telemetry;

@@ -25,6 +25,7 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixMillis {
+        #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }

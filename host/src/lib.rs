@@ -4,8 +4,10 @@
 //! `main → app → { api, ingest, delivery } → directory → { sandbox, storage } → domain`.
 
 pub mod clock;
+pub mod config;
 pub mod directory;
 pub mod domain;
 pub mod sandbox;
 pub mod server;
 pub mod storage;
+pub mod telemetry;

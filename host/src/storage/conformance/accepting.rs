@@ -107,7 +107,9 @@ pub async fn a_conflict_refuses_its_whole_call_and_no_other(world: &World) {
     assert_eq!(answers[0], [Accepted::Stored, Accepted::Stored]);
     assert_eq!(answers[1][1], Accepted::Conflict(ConflictOn::Id));
     assert_eq!(answers[2], [Accepted::Stored], "what the refused call named is free");
-    for (acceptance, stored) in good.iter().chain(&later).map(|it| (it, true)).chain(bad.iter().map(|it| (it, false))) {
+    for (acceptance, stored) in
+        good.iter().chain(&later).map(|it| (it, true)).chain(bad.iter().map(|it| (it, false)))
+    {
         let id = EventId::of_key(acceptance.event.key);
         assert_eq!(world.storage.events.event(TENANT, &id).await.unwrap().is_some(), stored);
         let delivery = acceptance.deliveries[0].id;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::{
-    ApiKey, Digest, Hook, HookId, KeyId, Pipeline, PluginVersion, Project, RetrySchedule, Role, Scope, Scopes,
-    Signing, SigningSecret, Step, Subscription, Tenant, TenantId, UnixMillis,
+    ApiKey, Digest, Hook, HookId, KeyId, Pipeline, PluginVersion, Project, RetrySchedule, Role, Scope,
+    Scopes, Signing, SigningSecret, Step, Subscription, Tenant, TenantId, UnixMillis,
 };
 use crate::storage::StorageError;
 
@@ -33,8 +33,10 @@ fn taken<T: std::fmt::Debug>(result: Result<T, StorageError>) -> String {
 /// And removed again, by their own tenant only.
 pub async fn tenants_projects_and_keys_are_read_back(world: &World) {
     let store = &world.storage.tenants;
-    let tenants = [tenant(41, "demo.webitel.com", Some(7)), tenant(42, "\u{fc}", None), tenant(43, "third", None)];
-    let projects = [project(TENANT, 1, None), project(TENANT, 2, Some("two")), project(OTHER_TENANT, 1, None)];
+    let tenants =
+        [tenant(41, "demo.webitel.com", Some(7)), tenant(42, "\u{fc}", None), tenant(43, "third", None)];
+    let projects =
+        [project(TENANT, 1, None), project(TENANT, 2, Some("two")), project(OTHER_TENANT, 1, None)];
     let some: Scopes = [Scope::EventsWrite, Scope::ProjectsRead].into_iter().collect();
     let keys = [key(1, 1, Scopes::all()), key(2, 2, some), key(3, 3, Scopes::default())];
     for tenant in &tenants {
@@ -75,7 +77,8 @@ pub async fn what_is_taken_is_refused(world: &World) {
 fn elaborate(hook: Hook) -> Hook {
     let mut old = SigningSecret::from_bytes(vec![1; 24]).unwrap();
     old.expires_at = Some(UnixMillis(NOW.0 + 5));
-    let step = |plugin: &str, settings: &str| Step { plugin: plugin.parse().unwrap(), settings: settings.into() };
+    let step =
+        |plugin: &str, settings: &str| Step { plugin: plugin.parse().unwrap(), settings: settings.into() };
     let patterns = ["session.*", "CUSTOM->engine::x", "*"];
     Hook {
         url: Hook::parse_url("http://[::1]:8080/%2F?q=\u{fc}").unwrap(),

@@ -40,7 +40,9 @@ pub async fn every_filter_keeps_what_it_says(world: &World) {
                 let mut acceptance = world.event();
                 Arc::make_mut(&mut acceptance.event).event_type = format!("type.{round}").parse().unwrap();
                 // One an hour.
-                let id = DeliveryId(DeliveryId::first_at(UnixMillis(NOW.0 + round * 3_600_000)).0 + world.id() % 4096);
+                let id = DeliveryId(
+                    DeliveryId::first_at(UnixMillis(NOW.0 + round * 3_600_000)).0 + world.id() % 4096,
+                );
                 let lease_until = (state != DeliveryState::Pending).then_some(LEASE_END);
                 acceptance.deliveries.push(NewDelivery { id, hook, trigger, lease_until });
                 world.store(acceptance).await;
@@ -109,7 +111,9 @@ pub async fn tenants_do_not_see_one_another(world: &World) {
         assert_eq!(deliveries.of_event(TENANT, event).await.unwrap(), [delivery]);
         assert_eq!(deliveries.of_event(OTHER_TENANT, event).await.unwrap(), []);
         assert_eq!(deliveries.delivery(OTHER_TENANT, id).await.unwrap(), None);
-        for (hook, state) in [(None, None), (Some(hook), None), (None, Some(state)), (Some(hook), Some(state))] {
+        for (hook, state) in
+            [(None, None), (Some(hook), None), (None, Some(state)), (Some(hook), Some(state))]
+        {
             let query = DeliveryQuery { hook, state, limit: ALL, ..DeliveryQuery::default() };
             assert_eq!(deliveries.list(OTHER_TENANT, &query).await.unwrap(), []);
             assert!(!deliveries.list(TENANT, &query).await.unwrap().is_empty());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::{NOW, OTHER_TENANT, TENANT, World, request};
 use crate::domain::attempt::{LogLevel, LogLine, ResolvedPlugin, UnreachableKind};
 use crate::domain::{
-    Attempt, DeliveryState, Digest, Fault, FaultKind, HookId, Outcome, RequestBody, Response, Role, StepReport,
-    UnixMillis,
+    Attempt, DeliveryState, Digest, Fault, FaultKind, HookId, Outcome, RequestBody, Response, Role,
+    StepReport, UnixMillis,
 };
 use crate::storage::{Record, Rendered};
 
@@ -52,8 +52,7 @@ fn outcomes() -> Vec<Outcome> {
     use FaultKind::{
         Deadline, Failure, InvalidOutput, OutOfFuel, OutOfMemory, OutputTooLarge, Trap, Unavailable,
     };
-    let kinds =
-        [Trap, OutOfFuel, Deadline, OutOfMemory, OutputTooLarge, InvalidOutput, Failure, Unavailable];
+    let kinds = [Trap, OutOfFuel, Deadline, OutOfMemory, OutputTooLarge, InvalidOutput, Failure, Unavailable];
     all.extend(kinds.map(|kind| Outcome::Faulted { step: 0, fault: Fault::new(kind, "") }));
     all.extend(kinds.map(|kind| Outcome::Faulted { step: 2, fault: fault(kind) }));
     all

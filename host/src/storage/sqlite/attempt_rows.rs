@@ -12,19 +12,8 @@ use crate::domain::{
 use crate::storage::StorageError;
 
 /// Id, delivery, number, start, duration, outcome, status, detail, body, steps and request of an attempt.
-pub type AttemptColumns = (
-    i64,
-    i64,
-    i64,
-    i64,
-    i64,
-    String,
-    Option<i64>,
-    String,
-    Option<Vec<u8>>,
-    Option<String>,
-    Option<String>,
-);
+pub type AttemptColumns =
+    (i64, i64, i64, i64, i64, String, Option<i64>, String, Option<Vec<u8>>, Option<String>, Option<String>);
 
 /// An attempt ready to be written.
 #[derive(Debug)]
@@ -185,7 +174,8 @@ fn step_to_json(step: StepReport) -> StepJson {
 
 /// An attempt from its columns.
 pub fn attempt_from_columns(columns: AttemptColumns) -> Result<Attempt, StorageError> {
-    let (id, delivery, number, started_at, duration_ns, outcome, status, detail, body, steps, request) = columns;
+    let (id, delivery, number, started_at, duration_ns, outcome, status, detail, body, steps, request) =
+        columns;
     let steps: Vec<StepJson> = steps.map_or(Ok(Vec::new()), |text| from_json("attempt", &text))?;
     let request = request.map(|text| from_json::<RequestJson>("attempt", &text)).transpose()?;
     Ok(Attempt {

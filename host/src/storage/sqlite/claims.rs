@@ -65,7 +65,8 @@ pub async fn load(readers: &SqlitePool, deliveries: Vec<Delivery>) -> Result<Vec
     // What was never attempted has nothing rendered.
     let attempted = deliveries.iter().filter(|delivery| delivery.attempts > 0);
     let ids = json_ids(attempted.map(|delivery| delivery.id.0));
-    let rows: Vec<RenderedRow> = sqlx::query_as(sql).bind(ids).fetch_all(readers).await.map_err(read_error)?;
+    let rows: Vec<RenderedRow> =
+        sqlx::query_as(sql).bind(ids).fetch_all(readers).await.map_err(read_error)?;
     let mut rendered = rows.into_iter().map(request_from_row).collect::<Result<HashMap<_, _>, _>>()?;
 
     let claimed = deliveries.into_iter().map(|delivery| {
@@ -92,10 +93,9 @@ const HOOKS_WITH_BACKLOG: &str = "WITH RECURSIVE h (id) AS ( \
 pub async fn backlog(readers: &SqlitePool) -> Result<Vec<Backlog>, StorageError> {
     let query = sqlx::query_as(HOOKS_WITH_BACKLOG);
     let rows: Vec<(i64, i64)> = query.fetch_all(readers).await.map_err(read_error)?;
-    let backlog = rows.into_iter().map(|(hook, first_due_at)| Backlog {
-        hook: HookId(hook),
-        first_due_at: UnixMillis(first_due_at),
-    });
+    let backlog = rows
+        .into_iter()
+        .map(|(hook, first_due_at)| Backlog { hook: HookId(hook), first_due_at: UnixMillis(first_due_at) });
     Ok(backlog.collect())
 }
 
@@ -132,7 +132,8 @@ pub async fn cancel_all(writer: &Mutex<WriteConnection>, hook: HookId) -> Result
 
 /// Cancels up to [`CANCEL_CHUNK`] unfinished deliveries of `hook`; returns whether there may be more.
 pub async fn cancel_some(connection: &mut SqliteConnection, hook: HookId) -> Result<bool, StorageError> {
-    let sql = "SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = ? AND state < 3 LIMIT ?";
+    let sql =
+        "SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = ? AND state < 3 LIMIT ?";
     let query = sqlx::query_scalar(sql).bind(hook.0).bind(CANCEL_CHUNK);
     let ids: Vec<i64> = query.fetch_all(&mut *connection).await?;
     let more = ids.len() == CANCEL_CHUNK as usize;

@@ -109,7 +109,8 @@ impl WriteConnection {
     async fn rollback(&mut self) {
         if let Err(error) = self.execute("ROLLBACK").await {
             // SQLite rolls back by itself on some errors, and then says that there is nothing to roll back.
-            let already = matches!(&error, sqlx::Error::Database(error) if error.code().as_deref() == Some("1"));
+            let already =
+                matches!(&error, sqlx::Error::Database(error) if error.code().as_deref() == Some("1"));
             if !already {
                 tracing::warn!(%error, "SQLite's write connection is opened anew, since it did not roll back");
                 self.connection = None;

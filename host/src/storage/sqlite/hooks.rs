@@ -10,9 +10,9 @@ use sqlx::FromRow;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::Mutex;
 
+use super::connection::WriteConnection;
 use super::rows::{damaged, from_json, read_error, to_json};
 use super::tenants::taken;
-use super::connection::WriteConnection;
 use super::{Shared, claims};
 use crate::domain::{
     Hook, HookId, Invalid, Pipeline, RetrySchedule, SigningSecret, Step, Subscription, TenantId, UnixMillis,
@@ -171,7 +171,8 @@ fn millis(duration: Duration) -> i64 {
 fn hook_to_row(hook: &Hook) -> Result<HookRow, StorageError> {
     let patterns: Vec<String> = hook.subscription.patterns().iter().map(ToString::to_string).collect();
     let steps = hook.pipeline.0.iter();
-    let steps = steps.map(|step| StepJson { plugin: step.plugin.to_string(), settings: step.settings.to_string() });
+    let steps =
+        steps.map(|step| StepJson { plugin: step.plugin.to_string(), settings: step.settings.to_string() });
     let waits: Vec<i64> = hook.retry.waits().iter().copied().map(millis).collect();
     Ok(HookRow {
         id: hook.id.0,

@@ -66,8 +66,15 @@ pub async fn count_by_state(readers: &SqlitePool) -> Result<Vec<(DeliveryState, 
         (SELECT count(*) FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1), \
         total(state = 0), total(state = 2), total(state = 4), total(state = 5), total(state = 6) \
         FROM deliveries INDEXED BY deliveries_by_state WHERE state <> 1 AND state <> 3";
-    let (all, delivering, pending, waiting, exhausted, dropped, cancelled): (i64, i64, f64, f64, f64, f64, f64) =
-        sqlx::query_as(sql).fetch_one(readers).await.map_err(read_error)?;
+    let (all, delivering, pending, waiting, exhausted, dropped, cancelled): (
+        i64,
+        i64,
+        f64,
+        f64,
+        f64,
+        f64,
+        f64,
+    ) = sqlx::query_as(sql).fetch_one(readers).await.map_err(read_error)?;
     let [pending, waiting, exhausted, dropped, cancelled] =
         [pending, waiting, exhausted, dropped, cancelled].map(|count| count as i64);
     let succeeded = all - delivering - pending - waiting - exhausted - dropped - cancelled;

@@ -103,7 +103,10 @@ static STORE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
 });
 
 /// Writes all `records`, in order.
-pub async fn store(connection: &mut SqliteConnection, mut records: &[&RecordRow]) -> Result<(), StorageError> {
+pub async fn store(
+    connection: &mut SqliteConnection,
+    mut records: &[&RecordRow],
+) -> Result<(), StorageError> {
     while !records.is_empty() {
         let (distinct, rest) = records.split_at(distinct_prefix(records));
         store_distinct(connection, distinct).await?;
@@ -119,7 +122,10 @@ fn distinct_prefix(records: &[&RecordRow]) -> usize {
     records.iter().position(|record| !seen.insert(record.delivery)).unwrap_or(records.len())
 }
 
-async fn store_distinct(connection: &mut SqliteConnection, records: &[&RecordRow]) -> Result<(), StorageError> {
+async fn store_distinct(
+    connection: &mut SqliteConnection,
+    records: &[&RecordRow],
+) -> Result<(), StorageError> {
     UPDATE.execute(connection, records, bind_update).await?;
     let attempts: Vec<&AttemptRow> = records.iter().filter_map(|record| record.attempt.as_ref()).collect();
     INSERT_ATTEMPTS.execute(connection, &attempts, bind_attempt).await?;

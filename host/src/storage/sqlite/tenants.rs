@@ -35,14 +35,15 @@ impl TenantStore for Shared {
         let query = query.bind(tenant.created_at.0);
         let mut writer = self.writer().await;
         let inserted = query.execute(writer.begin().await?).await.map(drop);
-        writer.finish(inserted.map_err(|error| {
-            taken(error, |column| match (column, tenant.client_id) {
-                ("tenants.client_id", Some(client_id)) => format!("the client id {client_id}"),
-                ("tenants.name", _) => format!("the name \"{}\"", tenant.name),
-                _ => format!("the id {}", tenant.id),
-            })
-        }))
-        .await
+        writer
+            .finish(inserted.map_err(|error| {
+                taken(error, |column| match (column, tenant.client_id) {
+                    ("tenants.client_id", Some(client_id)) => format!("the client id {client_id}"),
+                    ("tenants.name", _) => format!("the name \"{}\"", tenant.name),
+                    _ => format!("the id {}", tenant.id),
+                })
+            }))
+            .await
     }
 
     async fn insert_project(&self, project: &Project) -> Result<(), StorageError> {
@@ -65,7 +66,8 @@ impl TenantStore for Shared {
 
     async fn insert_key(&self, key: &ApiKey) -> Result<(), StorageError> {
         let scopes: Vec<&str> = key.scopes.iter().map(Scope::as_str).collect();
-        let sql = "INSERT INTO api_keys (id, tenant_id, name, scopes, hash, created_at) VALUES (?, ?, ?, ?, ?, ?)";
+        let sql =
+            "INSERT INTO api_keys (id, tenant_id, name, scopes, hash, created_at) VALUES (?, ?, ?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(key.id.0).bind(key.tenant.0).bind(&key.name);
         let query = query.bind(to_json(&scopes)?).bind(key.hash.as_slice()).bind(key.created_at.0);
         let mut writer = self.writer().await;

@@ -163,7 +163,10 @@ async fn an_orphans_deliveries_are_cancelled_at_the_next_start() {
     let (stores, (storage, _dir)) = open_new().await;
     let world = World::new(stores);
     let hook = world.stored_hook().await;
-    let ids = [world.delivery_in(hook, DeliveryState::Waiting).await, world.delivery_in(hook, DeliveryState::Delivering).await];
+    let ids = [
+        world.delivery_in(hook, DeliveryState::Waiting).await,
+        world.delivery_in(hook, DeliveryState::Delivering).await,
+    ];
     let mut writer = storage.shared.writer().await;
     let connection = writer.connection().await.unwrap();
     sqlx::query("DELETE FROM hooks").execute(connection).await.unwrap();
@@ -211,7 +214,10 @@ async fn statements_go_the_way_they_are_meant_to() {
             }
         };
         let plan: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
-        assert!(plan.iter().any(|line| line.starts_with(expected) || line.contains(expected)), "{sql}\n{plan:#?}");
+        assert!(
+            plan.iter().any(|line| line.starts_with(expected) || line.contains(expected)),
+            "{sql}\n{plan:#?}"
+        );
         assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{plan:#?}");
     }
 }

@@ -100,12 +100,16 @@ async fn figures_of_a_great_backlog() {
         assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap().len(), 50);
     })
     .await;
-    let query = DeliveryQuery { event_type: Some("rare".parse().unwrap()), limit: 50, ..DeliveryQuery::default() };
+    let query =
+        DeliveryQuery { event_type: Some("rare".parse().unwrap()), limit: 50, ..DeliveryQuery::default() };
     measure("list a type that is not there", 1, async {
         assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap(), []);
     })
     .await;
-    measure("delete the hook", rows, async { assert!(world.storage.hooks.delete(TENANT, hook).await.unwrap()) }).await;
+    measure("delete the hook", rows, async {
+        assert!(world.storage.hooks.delete(TENANT, hook).await.unwrap())
+    })
+    .await;
     measure("recover", 1, async { drop(world.storage.deliveries.recover(later).await.unwrap()) }).await;
     storage.close().await.unwrap();
 }

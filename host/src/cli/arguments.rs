@@ -1,0 +1,187 @@
+//! What the command line may say.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{Given, SETTINGS};
+
+/// Hookwright: a webhook delivery engine whose payload logic is sandboxed WebAssembly.
+#[derive(Parser)]
+#[command(name = "hookwright", version, about, arg_required_else_help = true, subcommand_required = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Run the engine until it is interrupted
+    Serve(Serve),
+    /// Show the engine at work: events, plugins, verified deliveries; leaves nothing behind
+    Demo(Demo),
+    /// Try a plugin in the engine's own sandbox
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+}
+
+#[derive(Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+#[derive(Args)]
+pub(super) struct Demo {
+    /// Events to show instead of the built-in ones: one `{"type": …, "data": …}` a line
+    #[arg(long, value_name = "FILE")]
+    pub(super) events: Option<PathBuf>,
+    /// No colours, not even on a terminal
+    #[arg(long)]
+    pub(super) no_color: bool,
+}
+
+#[derive(Subcommand)]
+pub(super) enum PluginCommand {
+    /// Say whether a plugin would be taken, and what it is
+    Check {
+        /// A component, a core module, or a script (`.js`)
+        file: PathBuf,
+    },
+    /// Run a plugin once, within the limits it would have in the engine
+    Run(Run),
+}
+
+#[derive(Args)]
+pub(super) struct Run {
+    /// A component, a core module, or a script (`.js`)
+    pub(super) file: PathBuf,
+    /// The event, `{"type": …, "data": …}`; `-` reads it from standard input
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) event: PathBuf,
+    /// The settings of the plugin's step: a JSON object
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub(super) settings: Option<String>,
+    /// The event's type; `--event` then holds its data alone
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(super) event_type: Option<String>,
+}
+
+/// `--config`, and one option for each of [`SETTINGS`].
+pub(super) struct Settings {
+    pub(super) given: Given,
+}
+
+impl Args for Settings {
+    fn augment_args(command: ClapCommand) -> ClapCommand {
+        let config = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("Read settings from this TOML file [env: HOOKWRIGHT_CONFIG]");
+        SETTINGS.iter().fold(command.arg(config), |command, setting| {
+            let default = setting.default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
+            command.arg(
+                Arg::new(setting.name)
+                    .long(setting.option())
+                    .value_name(setting.value_name)
+                    .help(format!("{}{default} [env: {}]", setting.help, setting.variable()))
+                    .allow_hyphen_values(true)
+                    .action(if setting.list { ArgAction::Append } else { ArgAction::Set }),
+            )
+        })
+    }
+
+    fn augment_args_for_update(command: ClapCommand) -> ClapCommand {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Settings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut given = Given { config: matches.get_one::<PathBuf>("config").cloned(), ..Given::default() };
+        for setting in SETTINGS {
+            if let Some(texts) = matches.get_many::<String>(setting.name) {
+                let text = texts.map(String::as_str).collect::<Vec<_>>().join(",");
+                given.settings.insert(setting.name, text);
+            }
+        }
+        Ok(Self { given })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, ErrorKind> {
+        let words = std::iter::once("hookwright").chain(line.split_whitespace());
+        Arguments::try_parse_from(words).map(|arguments| arguments.command).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_definition_is_sound_and_help_names_every_form_of_every_setting() {
+        Arguments::command().debug_assert();
+        let mut command = Arguments::command();
+        let help = command.find_subcommand_mut("serve").unwrap().render_long_help().to_string();
+        for setting in SETTINGS {
+            assert!(help.contains(&format!("--{} <", setting.option())), "{}", setting.name);
+            assert!(help.contains(&setting.variable()), "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn settings_are_handed_on_as_they_were_given() {
+        let Ok(Command::Serve(serve)) = parse(
+            "serve --listen [::]:80 --config h.toml --egress-allow 10.0.0.0/8 --egress-allow ::1 --queue-limit -1",
+        ) else {
+            panic!("a command to serve")
+        };
+        let given = serve.settings.given;
+        assert_eq!(given.config, Some(PathBuf::from("h.toml")));
+        let settings: Vec<_> = given.settings.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        assert_eq!(settings, [("egress_allow", "10.0.0.0/8,::1"), ("listen", "[::]:80"), ("queue_limit", "-1")]);
+    }
+
+    #[test]
+    fn every_command_is_understood() {
+        assert!(matches!(parse("serve"), Ok(Command::Serve(_))));
+        assert!(matches!(parse("demo"), Ok(Command::Demo(Demo { events: None, no_color: false }))));
+        assert!(matches!(
+            parse("demo --no-color --events f"),
+            Ok(Command::Demo(Demo { events: Some(_), no_color: true }))
+        ));
+        assert!(matches!(parse("plugin check p.wasm"), Ok(Command::Plugin(PluginCommand::Check { .. }))));
+        let Ok(Command::Plugin(PluginCommand::Run(run))) =
+            parse("plugin run p.js --event - --settings {} --type a.b")
+        else {
+            panic!("a plugin to run")
+        };
+        assert_eq!(run.event, PathBuf::from("-"));
+        assert_eq!((run.settings.as_deref(), run.event_type.as_deref()), (Some("{}"), Some("a.b")));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_a_usage_error() {
+        for (line, kind) in [
+            ("--version", ErrorKind::DisplayVersion),
+            ("", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+            ("start", ErrorKind::InvalidSubcommand),
+            ("serve --liisten x", ErrorKind::UnknownArgument),
+            ("serve --listen", ErrorKind::InvalidValue),
+            ("serve --listen a --listen b", ErrorKind::ArgumentConflict),
+            ("plugin run p.wasm", ErrorKind::MissingRequiredArgument),
+            ("plugin check", ErrorKind::MissingRequiredArgument),
+        ] {
+            assert_eq!(parse(line).err(), Some(kind), "{line}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! `hookwright demo`: the engine at work, from posting an event to verifying its deliveries.
+//!
+//! Everything is real and in this process: the engine on a directory that is removed at the end, its HTTP API, and the
+//! receiver of `examples/receiver`, which verifies signatures. Loopback is opened for the hooks by
+//! the same setting that an operator would use.
+
+mod api;
+mod samples;
+mod show;
+
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use receiver::{Arrival, Receiver, Verdict, Verifier};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::app;
+use crate::config::{self, Given};
+use crate::directory::new_key_text;
+
+use api::{Api, text};
+pub(super) use samples::{Sample, events};
+use samples::{DemoHook, hooks};
+use show::Summary;
+
+/// How long all deliveries of one event may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the engine is asked about deliveries that come to no request, so that nothing arrives.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What became of an event for one hook.
+pub(super) enum Ending {
+    /// It arrived.
+    Arrived(Box<Arrival>),
+    /// The step with this index, counted from 0, dropped it.
+    Dropped(u64),
+    /// It failed.
+    Failed(String),
+}
+
+/// Runs the demo from start to end.
+pub(super) async fn run(events: Vec<Sample>, out: &mut impl Write) -> Result<()> {
+    let directory = TempDir::with_prefix("hookwright-demo-").context("cannot make a directory")?;
+    let admin_key = new_key_text();
+    let given = Given::default()
+        .with("listen", "127.0.0.1:0")
+        .with("data_dir", directory.path().to_string_lossy())
+        .with("admin_key", &admin_key)
+        .with("egress_allow", "127.0.0.0/8");
+    let engine = app::start(config::load(&given, |_| None)?).await?;
+    let api = Api::new(engine.local_addr(), &admin_key);
+    let shown = tokio::select! {
+        shown = show_all(api, &events, out) => shown,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    engine.shutdown().await?;
+    directory.close().context("cannot remove the demo's directory")?;
+    shown
+}
+
+async fn show_all(api: Api, events: &[Sample], out: &mut impl Write) -> Result<()> {
+    let api = as_tenant(api).await?;
+    let receiver = Receiver::bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
+    let address = receiver.address()?;
+    let (receiver, hooks) = make_hooks(&api, receiver).await?;
+    let (sender, arrivals) = mpsc::channel(64);
+    let serving = tokio::spawn(receiver.serve(sender));
+    show::introduction(out, address, &hooks)?;
+
+    let mut summary = Summary::default();
+    let mut watch = Watch { api, hooks, arrivals };
+    for (at, event) in events.iter().enumerate() {
+        let endings = watch.post(event).await?;
+        summary.count(&endings);
+        show::event(out, event, at, events.len(), &watch.hooks, &endings)?;
+    }
+    show::summary(out, &summary)?;
+    drop(watch);
+    serving.await?.context("the receiver failed")?;
+    if summary.unverified > 0 {
+        bail!("{} deliveries came without a signature that fits", summary.unverified);
+    }
+    Ok(())
+}
+
+/// Makes a tenant and a key, and goes on with that key alone.
+async fn as_tenant(api: Api) -> Result<Api> {
+    let tenant = api.post("/tenants", &json!({ "name": "demo.example" })).await?;
+    let api = api.for_tenant(text(&tenant, "id")?);
+    let key = api.post("/keys", &json!({ "name": "demo" })).await?;
+    Ok(api.with_key(text(&key, "key")?))
+}
+
+/// A hook of the demo with the id that the engine gave it.
+type MadeHook = (String, DemoHook);
+
+async fn make_hooks(api: &Api, mut receiver: Receiver) -> Result<(Receiver, Vec<MadeHook>)> {
+    let base = format!("http://{}", receiver.address()?);
+    let mut made = Vec::new();
+    for hook in hooks() {
+        let id = text(&api.post("/hooks", &hook.request(&base)).await?, "id")?.to_owned();
+        let secret = api.get(&format!("/hooks/{id}/secret")).await?;
+        receiver = receiver.at(&hook.path(), Verifier::new(&[text(&secret, "secret")?])?);
+        made.push((id, hook));
+    }
+    Ok((receiver, made))
+}
+
+/// Posts events and finds out what becomes of them.
+struct Watch {
+    api: Api,
+    hooks: Vec<MadeHook>,
+    arrivals: mpsc::Receiver<Arrival>,
+}
+
+impl Watch {
+    /// Posts an event; answers, for each hook in order, with what became of it.
+    async fn post(&mut self, event: &Sample) -> Result<Vec<Ending>> {
+        let accepted = self.api.post("/events", &json!({ "type": event.r#type, "data": event.data })).await?;
+        let id = text(&accepted, "id")?;
+        let (deliveries, mut arrived) = self.settle(id).await?;
+        let mut endings = Vec::with_capacity(self.hooks.len());
+        for (hook_id, hook) in &self.hooks {
+            let delivery = deliveries.iter().find(|delivery| delivery["hook"] == **hook_id);
+            let delivery = delivery.with_context(|| format!("event {id} has no delivery for {hook_id}"))?;
+            // A delivery that was made again arrives again; the first arrival is the one to show.
+            let arrival = arrived.iter().position(|arrival: &Arrival| arrival.path == hook.path());
+            endings.push(match arrival {
+                Some(at) if delivery["state"] == "succeeded" => Ending::Arrived(Box::new(arrived.swap_remove(at))),
+                _ => self.explain(text(delivery, "id")?).await?,
+            });
+        }
+        Ok(endings)
+    }
+
+    /// Waits until nothing more happens by itself soon; answers with the deliveries and what arrived.
+    async fn settle(&mut self, event: &str) -> Result<(Vec<Value>, Vec<Arrival>)> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut arrived = Vec::new();
+        let path = format!("/events/{event}/deliveries");
+        loop {
+            tokio::select! {
+                Some(arrival) = self.arrivals.recv() => {
+                    arrived.push(arrival);
+                    continue;
+                }
+                _ = tick.tick() => {}
+                () = tokio::time::sleep_until(deadline) => {
+                    bail!("the deliveries of event {event} did not end within {} s", PATIENCE.as_secs());
+                }
+            }
+            let answer = self.api.get(&path).await?;
+            let deliveries = answer["data"].as_array().context("a list of deliveries has no `data`")?;
+            let under_way = |delivery: &Value| matches!(delivery["state"].as_str(), Some("pending" | "delivering"));
+            if !deliveries.iter().any(under_way) {
+                // The receiver hands an arrival on before it answers: what succeeded is in the channel.
+                arrived.extend(std::iter::from_fn(|| self.arrivals.try_recv().ok()));
+                return Ok((deliveries.clone(), arrived));
+            }
+        }
+    }
+
+    /// Why a delivery did not arrive, by its last attempt.
+    async fn explain(&self, delivery: &str) -> Result<Ending> {
+        let delivery = self.api.get(&format!("/deliveries/{delivery}")).await?;
+        let last = delivery["attempts"].as_array().and_then(|attempts| attempts.last()).unwrap_or(&Value::Null);
+        if delivery["state"] == "dropped" {
+            return Ok(Ending::Dropped(last["step"].as_u64().unwrap_or(0)));
+        }
+        let messages = [&last["fault"]["message"], &last["error"]["message"]];
+        let message = messages.into_iter().find_map(Value::as_str).map(str::to_owned);
+        let otherwise = || format!("{}, {}", delivery["state"], last["outcome"]);
+        Ok(Ending::Failed(message.unwrap_or_else(otherwise)))
+    }
+}
+
+impl Ending {
+    /// Whether it arrived with a signature that fits.
+    fn is_verified(&self) -> bool {
+        matches!(self, Self::Arrived(arrival) if arrival.verdict == Verdict::Verified)
+    }
+}

@@ -1,0 +1,131 @@
+//! What the demo shows: events and hooks.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::cli::BadInput;
+
+/// Six events of our own making, of the kinds that shops and call centres send.
+const BUILT_IN: &str = include_str!("samples.ndjson");
+const CHAT_SCRIPT: &str = include_str!("chat.js");
+
+/// One event to post.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::cli) struct Sample {
+    /// Its type.
+    pub(super) r#type: String,
+    /// Its data, as written.
+    pub(super) data: Box<RawValue>,
+}
+
+/// The events in `file`, one JSON object a line; else the built-in ones.
+///
+/// # Errors
+/// Where the file cannot be read or a line is no event; says which.
+pub(in crate::cli) fn events(file: Option<&Path>) -> Result<Vec<Sample>, BadInput> {
+    let Some(path) = file else { return parse("the built-in events", BUILT_IN) };
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| BadInput(format!("cannot read {name}: {error}")))?;
+    parse(&name, &text)
+}
+
+fn parse(name: &str, text: &str) -> Result<Vec<Sample>, BadInput> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let events: Result<Vec<_>, _> = lines
+        .map(|(at, line)| {
+            serde_json::from_str(line).map_err(|error| {
+                BadInput(format!("line {} of {name} is not {{\"type\": …, \"data\": …}}: {error}", at + 1))
+            })
+        })
+        .collect();
+    events.and_then(|events| {
+        if events.is_empty() { Err(BadInput(format!("there are no events in {name}"))) } else { Ok(events) }
+    })
+}
+
+/// A hook of the demo, and how it is shown.
+pub(super) struct DemoHook {
+    /// Also its path at the receiver, behind a slash.
+    pub(super) name: &'static str,
+    /// Its plugins, as they are shown.
+    pub(super) plugins: &'static str,
+    pipeline: Value,
+}
+
+impl DemoHook {
+    /// The path at the receiver.
+    pub(super) fn path(&self) -> String {
+        format!("/{}", self.name)
+    }
+
+    /// What is posted to make the hook.
+    pub(super) fn request(&self, receiver: &str) -> Value {
+        json!({
+            "url": format!("{receiver}{}", self.path()),
+            "types": ["*"],
+            "description": format!("demo: {}", self.name),
+            "pipeline": self.pipeline,
+        })
+    }
+}
+
+/// Three hooks which want every event and make different things of it.
+pub(super) fn hooks() -> [DemoHook; 3] {
+    [
+        DemoHook {
+            name: "important",
+            plugins: "event-filter → field-map",
+            pipeline: json!([
+                { "plugin": "event-filter", "settings": { "any": [
+                    { "pointer": "/priority", "in": ["high", "urgent"] },
+                    { "pointer": "/total", "greater_or_equal": 100 },
+                    { "pointer": "/action", "in": ["created", "opened", "published", "completed"] },
+                ] } },
+                { "plugin": "field-map", "settings": {
+                    "pick": ["/id", "/subject", "/priority", "/total", "/currency", "/action"],
+                    "copy": {
+                        "/customer/email": "/contact/email",
+                        "/sender/login": "/contact/login",
+                        "/repository/full_name": "/where",
+                    },
+                    "set": { "/via": "hookwright" },
+                } },
+            ]),
+        },
+        DemoHook {
+            name: "chat",
+            plugins: "javascript",
+            pipeline: json!([{ "plugin": "javascript", "settings": { "script": CHAT_SCRIPT } }]),
+        },
+        DemoHook {
+            name: "archive",
+            plugins: "cloudevents",
+            pipeline: json!([
+                { "plugin": "cloudevents", "settings": { "mode": "structured", "source": "/demo" } },
+            ]),
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_read_line_by_line_and_a_bad_line_is_named() {
+        assert_eq!(events(None).unwrap().len(), 6);
+        let two = parse("FILE", "{\"type\":\"a\",\"data\":1}\n\n{\"type\":\"b\",\"data\":{}}\n").unwrap();
+        assert_eq!((two.len(), two[1].r#type.as_str(), two[0].data.get()), (2, "b", "1"));
+        for (text, expected) in [
+            ("\n", "there are no events in FILE"),
+            ("{\"type\":\"a\",\"data\":1}\n{\"type\":\"b\"}", "line 2 of FILE is not {\"type\": …, \"data\": …}: missing field `data`"),
+        ] {
+            let message = parse("FILE", text).unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+}

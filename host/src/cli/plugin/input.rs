@@ -1,0 +1,208 @@
+//! What `plugin run` is given: a file, an event, settings.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::cli::BadInput;
+use crate::cli::arguments::Run;
+use crate::clock::{Clock as _, SystemClock};
+use crate::directory::STANDARD_PLUGINS;
+use crate::domain::ids::IdGenerator;
+use crate::domain::{Event, EventId, EventKey, PluginName, Request, RequestBody, TenantId, UnixMillis};
+
+/// The standard plugin that runs scripts.
+const JAVASCRIPT: &str = "javascript";
+/// Where the request would go.
+const RECEIVER: &str = "https://receiver.example/";
+
+/// What a plugin's file holds.
+pub(super) enum Code {
+    /// What would be uploaded.
+    Wasm(Bytes),
+    /// A setting of the standard plugin `javascript`.
+    Script(String),
+}
+
+impl Code {
+    /// The WebAssembly that runs.
+    pub(super) fn wasm(&self) -> Result<Bytes> {
+        match self {
+            Self::Wasm(bytes) => Ok(bytes.clone()),
+            Self::Script(_) => match STANDARD_PLUGINS.iter().find(|plugin| plugin.name == JAVASCRIPT) {
+                Some(plugin) => Ok(Bytes::from_static(plugin.wasm)),
+                None => bail!("this build has no standard plugin `{JAVASCRIPT}`"),
+            },
+        }
+    }
+}
+
+/// All that one run needs.
+pub(in crate::cli) struct Input {
+    pub(super) file: PathBuf,
+    pub(super) code: Code,
+    pub(super) name: PluginName,
+    pub(super) settings: Arc<str>,
+    pub(super) event: Arc<Event>,
+    pub(super) draft: Request,
+}
+
+impl Input {
+    /// Reads the files that the command line names.
+    ///
+    /// # Errors
+    /// Where one cannot be read or used; says which, and what is wrong.
+    pub(in crate::cli) fn read(arguments: Run) -> Result<Self> {
+        let code = read_code(&arguments.file)?;
+        let settings = read_settings(arguments.settings.as_deref(), &code)?;
+        let event = Arc::new(read_event(&arguments.event, arguments.event_type.as_deref())?);
+        let draft = Request {
+            method: "POST".to_owned(),
+            url: RECEIVER.to_owned(),
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: RequestBody::Text(Arc::clone(&event.data)),
+        };
+        let name = if matches!(code, Code::Script(_)) { JAVASCRIPT } else { "plugin" };
+        Ok(Self { code, name: name.parse()?, settings, event, draft, file: arguments.file })
+    }
+}
+
+/// A script by its name's ending, all else as it is.
+pub(super) fn read_code(file: &Path) -> Result<Code, BadInput> {
+    let bytes = std::fs::read(file).map_err(|error| BadInput(format!("cannot read {}: {error}", file.display())))?;
+    if !file.extension().is_some_and(|ending| ending == "js" || ending == "mjs") {
+        return Ok(Code::Wasm(bytes.into()));
+    }
+    let script = String::from_utf8(bytes);
+    script.map(Code::Script).map_err(|_| BadInput(format!("{} is not UTF-8", file.display())))
+}
+
+fn read_settings(given: Option<&str>, code: &Code) -> Result<Arc<str>, BadInput> {
+    let text = match given.map(|text| (text, text.strip_prefix('@'))) {
+        None => "{}".to_owned(),
+        Some((_, Some(file))) => read_text(Path::new(file))?,
+        Some((text, None)) => text.to_owned(),
+    };
+    let mut settings: Map<String, Value> = serde_json::from_str(&text)
+        .map_err(|error| BadInput(format!("the settings are not a JSON object: {error}")))?;
+    let Code::Script(script) = code else { return Ok(text.into()) };
+    settings.insert("script".to_owned(), Value::from(script.as_str()));
+    Ok(Value::Object(settings).to_string().into())
+}
+
+fn read_text(file: &Path) -> Result<String, BadInput> {
+    let read = if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(file)
+    };
+    read.map_err(|error| BadInput(format!("cannot read {}: {error}", file.display())))
+}
+
+/// An event as it would be posted.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Posted {
+    r#type: String,
+    data: Box<RawValue>,
+    id: Option<String>,
+    occurred_at: Option<Timestamp>,
+}
+
+fn read_event(file: &Path, event_type: Option<&str>) -> Result<Event, BadInput> {
+    let text = read_text(file)?;
+    let bad = |what: String| BadInput(format!("the event in {} {what}", file.display()));
+    let posted = match event_type {
+        Some(event_type) => {
+            let data = serde_json::from_str(&text).map_err(|error| bad(format!("has data that is no JSON: {error}")))?;
+            Posted { r#type: event_type.to_owned(), data, id: None, occurred_at: None }
+        }
+        None => serde_json::from_str(&text).map_err(|error| {
+            bad(format!("is not {{\"type\": …, \"data\": …}}: {error}; with --type the file holds the data alone"))
+        })?,
+    };
+    let now = SystemClock.now();
+    let key = EventKey::generate(&IdGenerator::new(0, 0), now);
+    let id = match posted.id {
+        Some(id) => EventId::from_sender(&id).map_err(|rule| bad(format!("has a bad `id`: {rule}")))?,
+        None => EventId::of_key(key),
+    };
+    let event_type = posted.r#type.parse().map_err(|rule| bad(format!("has a bad type: {rule}")))?;
+    let occurred_at = posted.occurred_at.map_or(now, |time| UnixMillis(time.as_millisecond()));
+    let data = Box::<str>::from(posted.data).into();
+    Ok(Event { key, id, tenant: TenantId(0), project: None, event_type, occurred_at, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use tempfile::NamedTempFile;
+
+    use super::*;
+
+    fn file(content: &str) -> NamedTempFile {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        file
+    }
+
+    fn event(content: &str, event_type: Option<&str>) -> Result<Event, String> {
+        let file = file(content);
+        let path = file.path().display().to_string();
+        read_event(file.path(), event_type).map_err(|error| error.to_string().replace(&path, "FILE"))
+    }
+
+    #[test]
+    fn an_event_is_read_whole_or_as_data_of_a_type() {
+        let whole = event(
+            r#"{"type":"order.paid","data":{"total": 1.0},"id":"o-1","occurred_at":"2026-11-22T10:00:00Z"}"#,
+            None,
+        )
+        .unwrap();
+        assert_eq!((whole.event_type.as_str(), whole.id.as_str()), ("order.paid", "o-1"));
+        assert_eq!((&*whole.data, whole.occurred_at), (r#"{"total": 1.0}"#, UnixMillis(1_795_341_600_000)));
+        let data = event(r#"{"type":"a"}"#, Some("order.paid")).unwrap();
+        assert_eq!((data.event_type.as_str(), &*data.data), ("order.paid", r#"{"type":"a"}"#));
+    }
+
+    #[test]
+    fn a_bad_event_is_told_with_its_file_and_what_is_wrong() {
+        for (content, event_type, expected) in [
+            ("{", Some("a"), "the event in FILE has data that is no JSON: EOF"),
+            ("{\"total\": 1}", None, "the event in FILE is not {\"type\": …, \"data\": …}: unknown field `total`"),
+            ("{\"type\": \"a\"}", None, "the event in FILE is not {\"type\": …, \"data\": …}: missing field `data`"),
+            ("{}", Some("a b"), "the event in FILE has a bad type: an event type has 1 to 256 bytes"),
+        ] {
+            let message = event(content, event_type).unwrap_err();
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn settings_are_an_object_and_hold_the_script() {
+        let wasm = Code::Wasm(Bytes::new());
+        let script = Code::Script("return 1".to_owned());
+        let from_file = file(r#"{"a": 1}"#);
+        let at = format!("@{}", from_file.path().display());
+        for (given, code, expected) in [
+            (None, &wasm, "{}"),
+            (Some(r#"{"b":  1.0}"#), &wasm, r#"{"b":  1.0}"#),
+            (Some(at.as_str()), &wasm, r#"{"a": 1}"#),
+            (Some(at.as_str()), &script, r#"{"a":1,"script":"return 1"}"#),
+        ] {
+            assert_eq!(&*read_settings(given, code).unwrap(), expected);
+        }
+        for given in ["[]", "{", "1"] {
+            assert!(read_settings(Some(given), &wasm).is_err(), "{given}");
+        }
+    }
+}

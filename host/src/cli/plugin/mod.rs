@@ -1,0 +1,124 @@
+//! `hookwright plugin check` and `plugin run`: the engine's sandbox, without the engine.
+
+mod input;
+mod report;
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::FAILED;
+use super::style::{BAD, PLAIN};
+use crate::app;
+use crate::config::Config;
+use crate::domain::attempt::ResolvedPlugin;
+use crate::domain::{Digest, PluginRef};
+use crate::sandbox::{Inspected, PipelineJob, PreparedStep, Sandbox, UploadError, WasmSource};
+
+pub(super) use input::Input;
+use input::{Code, read_code};
+
+/// Says whether the file would be taken as a plugin, and what it is.
+pub(super) async fn check(file: &Path, config: Config, out: &mut impl Write) -> Result<ExitCode> {
+    let code = read_code(file)?;
+    if let Code::Script(script) = &code {
+        writeln!(
+            out,
+            "{}: a script of {} bytes. Scripts are not uploaded: put it into a hook's pipeline, as\n  \
+             {{\"plugin\": \"javascript\", \"settings\": {{\"script\": …}}}}\n\
+             or try it here with `hookwright plugin run`.",
+            file.display(),
+            script.len(),
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let bench = Bench::new(config, &code)?;
+    match bench.inspect().await? {
+        Ok(inspected) => {
+            report::inspected(out, &inspected)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(refusal) => refused(out, file, &refusal),
+    }
+}
+
+/// Runs the plugin once for the event.
+pub(super) async fn run(input: Input, config: Config, out: &mut impl Write) -> Result<ExitCode> {
+    let limits = report::Limits::of(&config);
+    let bench = Bench::new(config, &input.code)?;
+    if let Code::Wasm(_) = &input.code
+        && let Err(refusal) = bench.inspect().await?
+    {
+        return refused(out, &input.file, &refusal);
+    }
+    let resolved = ResolvedPlugin { name: input.name.clone(), version: 1, digest: bench.digest };
+    let step = PreparedStep {
+        plugin: PluginRef::Latest(input.name.clone()),
+        resolved: Ok(resolved),
+        settings: input.settings,
+    };
+    let attributes = vec![("tenant".to_owned(), "local".to_owned()), ("trigger".to_owned(), "test".to_owned())];
+    let job = PipelineJob {
+        draft: input.draft,
+        event: input.event,
+        attributes,
+        steps: vec![step],
+        secrets: Vec::new(),
+    };
+    let run = bench.sandbox.run(job).await.context("the sandbox failed")?;
+    let faulted = report::run(out, &run, &limits)?;
+    Ok(ExitCode::from(if faulted { FAILED } else { 0 }))
+}
+
+fn refused(out: &mut impl Write, file: &Path, refusal: &UploadError) -> Result<ExitCode> {
+    writeln!(out, "{BAD}refused{PLAIN}  {}: {refusal}", file.display())?;
+    Ok(ExitCode::from(FAILED))
+}
+
+/// A sandbox for one plugin, with a directory of its own for compiled code.
+struct Bench {
+    sandbox: Sandbox,
+    digest: Digest,
+    wasm: Bytes,
+    /// Removed at the end: compiled code that another user may have left must never be run.
+    _directory: TempDir,
+}
+
+impl Bench {
+    fn new(mut config: Config, code: &Code) -> Result<Self> {
+        let wasm = code.wasm()?;
+        let directory = TempDir::with_prefix("hookwright-plugin-").context("cannot make a directory")?;
+        directory.path().clone_into(&mut config.data_dir);
+        config.plugin_threads = 1;
+        let digest = Digest::of(&wasm);
+        let source = Arc::new(Given(HashMap::from([(digest, wasm.clone())])));
+        let sandbox =
+            Sandbox::start(app::sandbox_config(&config), source).context("cannot start the sandbox")?;
+        Ok(Self { sandbox, digest, wasm, _directory: directory })
+    }
+
+    /// What the plugin is, or why it is refused; only the sandbox's own failure is an error.
+    async fn inspect(&self) -> Result<Result<Inspected, UploadError>> {
+        match self.sandbox.inspect(self.wasm.clone()).await {
+            Err(UploadError::Sandbox(error)) => Err(error).context("the sandbox failed"),
+            answer => Ok(answer),
+        }
+    }
+}
+
+/// Has the bytes that it was given.
+struct Given(HashMap<Digest, Bytes>);
+
+#[async_trait]
+impl WasmSource for Given {
+    async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.0.get(digest).map(|bytes| bytes.to_vec()))
+    }
+}

@@ -1,0 +1,203 @@
+//! What `plugin check` and `plugin run` say.
+
+use std::io::{self, Write};
+
+use crate::cli::style::{BAD, FAINT, GOOD, HEAD, MUTED, PLAIN};
+use crate::config::Config;
+use crate::domain::attempt::{LogLevel, LogLine};
+use crate::domain::{Fault, FaultKind, Request, RequestBody, StepReport, Verdict};
+use crate::sandbox::{Inspected, PipelineEnd, PipelineRun};
+
+/// What a call may use, for comparison with what it used.
+pub(super) struct Limits {
+    fuel: u64,
+    deadline_ms: u128,
+    memory_bytes: usize,
+}
+
+impl Limits {
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            fuel: config.plugin_fuel,
+            deadline_ms: config.plugin_deadline.as_millis(),
+            memory_bytes: config.plugin_memory_bytes,
+        }
+    }
+}
+
+/// A plugin that would be taken.
+pub(super) fn inspected(out: &mut impl Write, inspected: &Inspected) -> io::Result<()> {
+    let roles: Vec<_> = inspected.roles.iter().map(|role| role.as_str()).collect();
+    writeln!(out, "{GOOD}accepted{PLAIN}")?;
+    row(out, "digest", &inspected.digest.to_string())?;
+    row(out, "roles", &roles.join(", "))?;
+    row(out, "imports", if inspected.imports.is_empty() { "none" } else { "" })?;
+    for import in &inspected.imports {
+        writeln!(out, "    {import}")?;
+    }
+    row(out, "size", &format!("{} bytes", grouped(inspected.size_bytes)))
+}
+
+/// What came of a run; answers with whether it ended in a fault.
+pub(super) fn run(out: &mut impl Write, run: &PipelineRun, limits: &Limits) -> io::Result<bool> {
+    match &run.end {
+        PipelineEnd::Verdict(Verdict::Keep(request)) => {
+            writeln!(out, "{GOOD}keep{PLAIN}")?;
+            show_request(out, request)?;
+        }
+        PipelineEnd::Verdict(Verdict::Drop { .. }) => writeln!(out, "{MUTED}drop{PLAIN}")?,
+        PipelineEnd::Fault { fault, .. } => show_fault(out, fault)?,
+    }
+    for step in &run.steps {
+        show_logs(out, &step.logs)?;
+        show_cost(out, step, limits)?;
+    }
+    Ok(matches!(run.end, PipelineEnd::Fault { .. }))
+}
+
+fn show_request(out: &mut impl Write, request: &Request) -> io::Result<()> {
+    writeln!(out, "\n{HEAD}{} {}{PLAIN}", request.method, request.url)?;
+    for (name, value) in &request.headers {
+        writeln!(out, "{name}: {value}")?;
+    }
+    writeln!(out)?;
+    match &request.body {
+        RequestBody::None => writeln!(out, "{FAINT}(no body){PLAIN}"),
+        RequestBody::Text(text) => writeln!(out, "{}", pretty(text)),
+        RequestBody::Binary(bytes) => {
+            writeln!(out, "{FAINT}({} bytes){PLAIN}", grouped(bytes.len() as u64))
+        }
+    }
+}
+
+fn show_fault(out: &mut impl Write, fault: &Fault) -> io::Result<()> {
+    let code = fault.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+    writeln!(out, "{BAD}{}{code}{PLAIN}: {}", fault.kind, fault.message)?;
+    if fault.retryable {
+        writeln!(out, "  the plugin says that the same call may succeed later")?;
+    }
+    for frame in &fault.backtrace {
+        writeln!(out, "    {FAINT}at {frame}{PLAIN}")?;
+    }
+    Ok(())
+}
+
+fn show_logs(out: &mut impl Write, logs: &[LogLine]) -> io::Result<()> {
+    if !logs.is_empty() {
+        writeln!(out, "\n{HEAD}log{PLAIN}")?;
+    }
+    for LogLine { level, message } in logs {
+        let style = match level {
+            LogLevel::Debug => FAINT,
+            LogLevel::Info => HEAD,
+            LogLevel::Warn => MUTED,
+            LogLevel::Error => BAD,
+        };
+        writeln!(out, "  {style}{:<5}{PLAIN} {message}", level.as_str())?;
+    }
+    Ok(())
+}
+
+/// What the step used and what it may use; the limit that it ran into in red.
+fn show_cost(out: &mut impl Write, step: &StepReport, limits: &Limits) -> io::Result<()> {
+    let hit = step.fault.as_ref().map(|fault| fault.kind);
+    let mut line = |name: &str, kind: FaultKind, text: String| {
+        let (on, off) = if hit == Some(kind) { (format!("{BAD}"), format!("{PLAIN}")) } else { Default::default() };
+        writeln!(out, "{on}{name:<8}{text}{off}")
+    };
+    let fuel = format!("{} of {} and more for larger inputs", grouped(step.fuel), grouped(limits.fuel));
+    let memory = format!("{} of {} bytes", grouped(step.memory_bytes), grouped(limits.memory_bytes as u64));
+    let micros = step.duration.as_micros();
+    let time = format!("{}.{:03} ms of {} ms", micros / 1000, micros % 1000, limits.deadline_ms);
+    line("\nfuel", FaultKind::OutOfFuel, fuel)?;
+    line("memory", FaultKind::OutOfMemory, memory)?;
+    line("time", FaultKind::Deadline, time)
+}
+
+fn row(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
+    writeln!(out, "  {HEAD}{name:<8}{PLAIN} {value}")
+}
+
+/// JSON with indentation; other text as it is.
+fn pretty(text: &str) -> String {
+    let parsed: Result<serde_json::Value, _> = serde_json::from_str(text);
+    parsed.ok().and_then(|value| serde_json::to_string_pretty(&value).ok()).unwrap_or_else(|| text.to_owned())
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::Digest;
+
+    fn text(show: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+        let mut coloured = Vec::new();
+        show(&mut coloured).unwrap();
+        let mut out = anstream::StripStream::new(Vec::new());
+        out.write_all(&coloured).unwrap();
+        String::from_utf8(out.into_inner()).unwrap()
+    }
+
+    fn step(fault: Option<Fault>) -> StepReport {
+        StepReport {
+            plugin: "plugin".parse().unwrap(),
+            resolved: None,
+            roles: Vec::new(),
+            fuel: 1_234_567,
+            duration: Duration::from_micros(1_042),
+            memory_bytes: 65_536,
+            logs: vec![LogLine { level: LogLevel::Warn, message: "odd".to_owned() }],
+            fault,
+        }
+    }
+
+    #[test]
+    fn a_request_is_shown_as_it_would_be_sent_with_what_it_cost() {
+        let request = Request {
+            method: "POST".to_owned(),
+            url: "https://receiver.example/".to_owned(),
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            body: RequestBody::Text(Arc::from(r#"{"a":1}"#)),
+        };
+        let kept = PipelineRun { steps: vec![step(None)], end: PipelineEnd::Verdict(Verdict::Keep(request)) };
+        let limits = Limits::of(&Config::default());
+        let shown = text(|out| run(out, &kept, &limits).map(|faulted| assert!(!faulted)));
+        assert_eq!(
+            shown,
+            "keep\n\nPOST https://receiver.example/\ncontent-type: application/json\n\n{\n  \"a\": 1\n}\n\n\
+             log\n  warn  odd\n\nfuel    1,234,567 of 50,000,000 and more for larger inputs\n\
+             memory  65,536 of 67,108,864 bytes\ntime    1.042 ms of 500 ms\n"
+        );
+    }
+
+    #[test]
+    fn the_limit_that_was_hit_is_red() {
+        let fault = Fault::new(FaultKind::OutOfFuel, "used up its fuel");
+        let end = PipelineEnd::Fault { step: 0, fault: fault.clone() };
+        let faulted = PipelineRun { steps: vec![step(Some(fault))], end };
+        let mut out = Vec::new();
+        assert!(run(&mut out, &faulted, &Limits::of(&Config::default())).unwrap());
+        let shown = String::from_utf8(out).unwrap();
+        assert!(shown.contains(&format!("{BAD}\nfuel")), "{shown:?}");
+        assert!(shown.contains("\nmemory"), "{shown:?}");
+    }
+
+    #[test]
+    fn a_taken_plugin_is_described() {
+        let imports = vec!["hookwright:plugin/log@1.0.0".to_owned()];
+        let roles = vec![crate::domain::Role::Filter, crate::domain::Role::Mapper];
+        let plugin = Inspected { digest: Digest([0; 32]), roles, imports, size_bytes: 12_345 };
+        let shown = text(|out| inspected(out, &plugin));
+        assert!(shown.contains("roles    filter, mapper\n"), "{shown}");
+        assert!(shown.contains("    hookwright:plugin/log@1.0.0\n  size     12,345 bytes\n"), "{shown}");
+    }
+}

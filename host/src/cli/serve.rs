@@ -1,0 +1,88 @@
+//! `hookwright serve`.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::style::{BAD, FAINT, HEAD, PLAIN};
+use crate::app;
+use crate::config::Config;
+
+/// Runs the engine until SIGINT or SIGTERM. A second one ends the process at once, which loses nothing.
+pub(super) async fn run(config: Config, out: &mut impl Write) -> Result<()> {
+    let stop = Stop::listen().context("cannot listen for signals")?;
+    let data_dir = config.data_dir.clone();
+    let engine = app::start(config).await?;
+    greet(out, engine.local_addr(), &data_dir, engine.new_admin_key())?;
+    engine.run_until(stop.wait()).await
+}
+
+fn greet(out: &mut impl Write, address: SocketAddr, data_dir: &Path, new_key: Option<&str>) -> io::Result<()> {
+    let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    writeln!(out, "{HEAD}Hookwright {}{PLAIN}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  listening on  http://{address}")?;
+    writeln!(out, "  data in       {}", data_dir.display())?;
+    writeln!(out, "  API           http://{address}/api/v3/openapi.json")?;
+    if let Some(key) = new_key {
+        writeln!(out)?;
+        writeln!(out, "  {BAD}The operator's key, shown this once:{PLAIN} {HEAD}{key}{PLAIN}")?;
+        writeln!(out, "  {FAINT}Keep it. Only its hash is stored; HOOKWRIGHT_ADMIN_KEY sets another.{PLAIN}")?;
+    }
+    out.flush()
+}
+
+/// The signals that end the engine.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn wait(mut self) {
+        self.next().await;
+        tracing::info!("shutting down");
+        tokio::spawn(async move {
+            self.next().await;
+            tracing::warn!("told twice to end: ending at once");
+            std::process::exit(130);
+        });
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn greeting(new_key: Option<&str>) -> String {
+        let mut out = anstream::StripStream::new(Vec::new());
+        greet(&mut out, ([127, 0, 0, 1], 8080).into(), Path::new("/var/lib/hookwright"), new_key).unwrap();
+        String::from_utf8(out.into_inner()).unwrap()
+    }
+
+    #[test]
+    fn the_greeting_says_where_everything_is() {
+        let greeting = greeting(None);
+        assert!(greeting.contains("listening on  http://127.0.0.1:8080\n"), "{greeting}");
+        assert!(greeting.contains("data in       /var/lib/hookwright\n"), "{greeting}");
+        assert!(!greeting.contains("key"), "{greeting}");
+    }
+
+    #[test]
+    fn a_new_key_is_shown() {
+        assert!(greeting(Some("hwk_1")).contains("shown this once: hwk_1\n"));
+    }
+}

@@ -1,0 +1,49 @@
+//! `hookwright.toml`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::load::ConfigError;
+use super::{SETTINGS, Setting};
+
+/// The settings that the file at `path` gives, as text.
+pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, String>, ConfigError> {
+    let content = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    parse(path, &content)
+}
+
+pub(super) fn parse(path: &Path, content: &str) -> Result<BTreeMap<&'static str, String>, ConfigError> {
+    let table: toml::Table = content
+        .parse()
+        .map_err(|source| ConfigError::NotToml { path: path.to_owned(), source: Box::new(source) })?;
+    let mut texts = BTreeMap::new();
+    for (name, value) in table {
+        let Some(setting) = Setting::named(&name) else {
+            return Err(ConfigError::Unknown { path: path.to_owned(), name, known: names() });
+        };
+        let text = text_of(setting, &value).ok_or_else(|| ConfigError::WrongType {
+            path: path.to_owned(),
+            name: setting.name,
+            found: value.type_str(),
+            wanted: if setting.list { "a string or an array of strings" } else { "a string or a number" },
+        })?;
+        texts.insert(setting.name, text);
+    }
+    Ok(texts)
+}
+
+fn text_of(setting: &Setting, value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Array(items) if setting.list => {
+            items.iter().map(toml::Value::as_str).collect::<Option<Vec<_>>>().map(|items| items.join(","))
+        }
+        _ => None,
+    }
+}
+
+fn names() -> String {
+    SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,89 @@
+//! How a setting's text is read. Every function answers with a value, or with what is allowed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+
+use super::values::{AdminKey, LogFormat};
+
+/// A whole number within bounds.
+pub(super) fn number<N>(text: &str, allowed: RangeInclusive<N>) -> Result<N, String>
+where
+    N: FromStr + PartialOrd + std::fmt::Display,
+{
+    // `4_096` is how TOML lets people write it; it is read the same from everywhere.
+    let parsed = text.replace('_', "").parse().ok().filter(|number| allowed.contains(number));
+    parsed.ok_or_else(|| format!("a whole number from {} to {}", allowed.start(), allowed.end()))
+}
+
+/// Milliseconds.
+pub(super) fn millis(text: &str, allowed: RangeInclusive<u64>) -> Result<Duration, String> {
+    number(text, allowed).map(Duration::from_millis).map_err(|rule| format!("{rule}, in milliseconds"))
+}
+
+/// An address to listen on.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "an IP address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned())
+}
+
+/// A path.
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("a path".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// Addresses and networks with commas between them.
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.map(network).collect()
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let rule = || {
+        format!(
+            "IP networks or addresses with commas between them, such as 127.0.0.0/8,fd00::/8; `{text}` is neither"
+        )
+    };
+    let parsed = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| rule())?;
+    if parsed.trunc() != parsed {
+        return Err(format!("networks without host bits: write {} for `{text}`", parsed.trunc()));
+    }
+    Ok(parsed)
+}
+
+/// The operator's key. The rule never repeats the text.
+pub(super) fn admin_key(text: &str) -> Result<AdminKey, String> {
+    AdminKey::new(text)
+        .ok_or_else(|| format!("{} to {} visible ASCII characters", AdminKey::MIN_LEN, AdminKey::MAX_LEN))
+}
+
+/// A number of threads, or `auto` for one a core.
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    if text == "auto" {
+        return Ok(std::thread::available_parallelism().map_or(1, usize::from).min(256));
+    }
+    number(text, 1..=256).map_err(|rule| format!("`auto` (one for each core) or {rule}"))
+}
+
+/// What is logged.
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    let parsed = EnvFilter::builder().parse(text).ok().filter(|_| !text.trim().is_empty());
+    let rule = "error, warn, info, debug, trace, off, or directives with commas between them, such as info,hookwright::delivery=debug";
+    parsed.map(|_| text.to_owned()).ok_or_else(|| rule.to_owned())
+}
+
+/// In which form it is logged.
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("text or json".to_owned()),
+    }
+}

@@ -1,0 +1,175 @@
+//! Precedence, and what is said of what is wrong.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::time::Duration;
+
+use super::*;
+
+fn environment(pairs: &[(&str, &str)]) -> impl Fn(&str) -> Option<OsString> + use<> {
+    let map: HashMap<_, _> = pairs.iter().map(|(k, v)| ((*k).to_owned(), OsString::from(*v))).collect();
+    move |name| map.get(name).cloned()
+}
+
+fn file(content: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(content.as_bytes()).unwrap();
+    file
+}
+
+fn error(given: &Given, variables: &[(&str, &str)]) -> String {
+    load(given, environment(variables)).unwrap_err().to_string()
+}
+
+#[test]
+fn every_default_keeps_its_own_rule_and_every_setting_has_its_own_name() {
+    let config = Config::default();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.max_event_bytes, 1 << 20);
+    assert_eq!(config.plugin_memory_bytes, 64 << 20);
+    assert_eq!(config.max_plugin_bytes, 32 << 20);
+    assert!(config.admin_key.is_none() && config.egress_allow.is_empty());
+    for setting in SETTINGS {
+        assert_eq!(SETTINGS.iter().filter(|other| other.name == setting.name).count(), 1);
+        assert!(!setting.help.ends_with('.'), "{}", setting.name);
+    }
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment_the_file_and_the_default() {
+    let file = file("queue_limit = 300\nlog = \"warn\"\n");
+    let path = file.path().to_str().unwrap();
+    for (option, variable, with_file, expected) in [
+        (Some("100"), Some("200"), true, 100),
+        (None, Some("200"), true, 200),
+        (None, None, true, 300),
+        (None, None, false, 10_000),
+        (Some("100"), None, false, 100),
+        (None, Some(""), true, 300),
+    ] {
+        let mut given = Given::default();
+        given.settings.extend(option.map(|text| ("queue_limit", text.to_owned())));
+        let mut variables: Vec<_> =
+            variable.map(|text| ("HOOKWRIGHT_QUEUE_LIMIT", text)).into_iter().collect();
+        variables.extend(with_file.then_some(("HOOKWRIGHT_CONFIG", path)));
+        let config = load(&given, environment(&variables)).unwrap();
+        assert_eq!(config.queue_limit, expected, "{option:?} {variable:?} {with_file}");
+    }
+}
+
+#[test]
+fn the_file_named_on_the_command_line_wins_over_the_one_in_the_environment() {
+    let (first, second) = (file("queue_limit = 1"), file("queue_limit = 2"));
+    let given = Given { config: Some(first.path().to_owned()), ..Given::default() };
+    let variables = [("HOOKWRIGHT_CONFIG", second.path().to_str().unwrap())];
+    assert_eq!(load(&given, environment(&variables)).unwrap().queue_limit, 1);
+}
+
+#[test]
+fn values_are_read_into_their_types() {
+    let file =
+        file("egress_allow = [\"10.0.0.0/8\", \"::1\"]\nplugin_fuel = 1_000_000\nlog_format = \"json\"\n");
+    let given = Given { config: Some(file.path().to_owned()), ..Given::default() };
+    let given = given
+        .with("shutdown_grace_ms", "2_500")
+        .with("admin_key", "correct-horse")
+        .with("plugin_threads", "3");
+    let config = load(&given, environment(&[("HOOKWRIGHT_LISTEN", "[::]:0")])).unwrap();
+    assert_eq!(config.listen.to_string(), "[::]:0");
+    assert_eq!(config.egress_allow, ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
+    assert_eq!((config.plugin_fuel, config.plugin_threads), (1_000_000, 3));
+    assert_eq!((config.log_format, config.shutdown_grace), (LogFormat::Json, Duration::from_millis(2_500)));
+    assert_eq!(config.admin_key.as_ref().unwrap().reveal(), "correct-horse");
+    assert!(!format!("{config:?}").contains("correct-horse"));
+}
+
+#[test]
+fn a_bad_value_is_told_with_its_setting_its_origin_and_what_is_allowed() {
+    for (name, text, expected) in [
+        (
+            "listen",
+            "8080",
+            "setting `listen` = `8080` from the command line (--listen): must be an IP address and a port, such as 127.0.0.1:8080 or [::]:8080",
+        ),
+        ("data_dir", "", "setting `data_dir` = `` from the command line (--data-dir): must be a path"),
+        (
+            "max_in_flight",
+            "0",
+            "setting `max_in_flight` = `0` from the command line (--max-in-flight): must be a whole number from 1 to 65536",
+        ),
+        (
+            "max_in_flight",
+            "-1",
+            "setting `max_in_flight` = `-1` from the command line (--max-in-flight): must be a whole number from 1 to 65536",
+        ),
+        (
+            "shutdown_grace_ms",
+            "10s",
+            "setting `shutdown_grace_ms` = `10s` from the command line (--shutdown-grace-ms): must be a whole number from 0 to 600000, in milliseconds",
+        ),
+        (
+            "plugin_threads",
+            "many",
+            "setting `plugin_threads` = `many` from the command line (--plugin-threads): must be `auto` (one for each core) or a whole number from 1 to 256",
+        ),
+        (
+            "egress_allow",
+            "127.0.0.0/8,localhost",
+            "setting `egress_allow` = `127.0.0.0/8,localhost` from the command line (--egress-allow): must be IP networks or addresses with commas between them, such as 127.0.0.0/8,fd00::/8; `localhost` is neither",
+        ),
+        (
+            "egress_allow",
+            "127.0.0.1/8",
+            "setting `egress_allow` = `127.0.0.1/8` from the command line (--egress-allow): must be networks without host bits: write 127.0.0.0/8 for `127.0.0.1/8`",
+        ),
+        (
+            "log_format",
+            "xml",
+            "setting `log_format` = `xml` from the command line (--log-format): must be text or json",
+        ),
+        (
+            "log",
+            "hookwright=loud",
+            "setting `log` = `hookwright=loud` from the command line (--log): must be error, warn, info, debug, trace, off, or directives with commas between them, such as info,hookwright::delivery=debug",
+        ),
+    ] {
+        assert_eq!(error(&Given::default().with(name, text), &[]), expected);
+    }
+}
+
+#[test]
+fn a_bad_key_is_not_shown() {
+    let message = error(&Given::default(), &[("HOOKWRIGHT_ADMIN_KEY", "two words")]);
+    assert_eq!(
+        message,
+        "setting `admin_key` from the environment (HOOKWRIGHT_ADMIN_KEY): must be 8 to 256 visible ASCII characters"
+    );
+}
+
+#[test]
+fn what_is_wrong_in_the_file_is_told_by_name() {
+    for (content, expected) in [
+        (
+            "liisten = \"x\"",
+            "unknown setting `liisten` in FILE; there are: listen, data_dir, admin_key, egress_allow,",
+        ),
+        ("log = true", "setting `log` in FILE is boolean; must be a string or a number"),
+        (
+            "egress_allow = [1]",
+            "setting `egress_allow` in FILE is array; must be a string or an array of strings",
+        ),
+        (
+            "queue_limit = 0",
+            "setting `queue_limit` = `0` from FILE: must be a whole number from 1 to 10000000",
+        ),
+        ("queue_limit = ", "FILE is not TOML"),
+    ] {
+        let file = file(content);
+        let given = Given { config: Some(file.path().to_owned()), ..Given::default() };
+        let message = error(&given, &[]).replace(file.path().to_str().unwrap(), "FILE");
+        assert!(message.starts_with(expected), "{message}");
+    }
+    let given = Given { config: Some("/nowhere/hookwright.toml".into()), ..Given::default() };
+    assert_eq!(error(&given, &[]), "cannot read the settings file /nowhere/hookwright.toml");
+}

@@ -1,0 +1,27 @@
+//! Logging, to standard error.
+//!
+//! A line reads alone: it says what happened, and its fields carry the ids. A failure is logged once,
+//! where it is handled.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+use crate::config::{Config, LogFormat};
+
+/// Begins to log, for the rest of the process's life.
+///
+/// # Errors
+/// Where something logs already.
+pub fn start(config: &Config) -> Result<(), TryInitError> {
+    // `config` has checked the filter; a directive that cannot be read is left out.
+    let filter = EnvFilter::builder().parse_lossy(&config.log);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // On a terminal the subscriber decides by itself: it knows `NO_COLOR`.
+    let lines = if std::io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
+    match config.log_format {
+        LogFormat::Text => lines.finish().try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_ansi(false).finish().try_init(),
+    }
+}

@@ -54,11 +54,10 @@ impl Takes {
     }
 
     fn check(self, headers: &HeaderMap) -> Result<(), Problem> {
-        if let Some(encoding) = headers.get(header::CONTENT_ENCODING) {
-            if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
-                let detail = "a compressed body is not taken; send it without Content-Encoding";
-                return Err(Problem::new(Kind::UnsupportedMediaType, detail).of_parameter("Content-Encoding"));
-            }
+        let encoding = headers.get(header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            let detail = "a compressed body is not taken; send it without Content-Encoding";
+            return Err(Problem::new(Kind::UnsupportedMediaType, detail).of_parameter("Content-Encoding"));
         }
         let Some(sent) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
         if self == Self::Json && sent.as_bytes() == b"application/json" {

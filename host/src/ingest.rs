@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The way in: an event is matched with the hooks that want it, and stored with their deliveries in
 //! one transaction. When [`Ingest::accept`] has returned, the event is on disk.
 //!
@@ -17,12 +16,6 @@ use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, 
 
 /// An event as some surface received it, checked for form.
 #[derive(Debug, Clone)]
-=======
-//! Stand-in until the real one lands.
-use crate::domain::{DeliveryId, EventId, EventType, Hook, TenantId, UnixMillis};
-use crate::storage::{ConflictOn, StorageError};
-use std::sync::Arc;
->>>>>>> 1f9be0a (API v3: every route, strict JSON, problem details, OpenAPI from the routes)
 pub struct IncomingEvent {
     /// Whose it is.
     pub tenant: TenantId,
@@ -87,7 +80,6 @@ impl Ingest {
     pub fn new(directory: Arc<Directory>, events: Arc<dyn EventStore>, dispatcher: Arc<Dispatcher>) -> Self {
         Self { directory, events, dispatcher }
     }
-<<<<<<< HEAD
 
     /// Stores events with the deliveries they make, all or nothing; one receipt for each, in order.
     ///
@@ -199,15 +191,6 @@ impl Ingest {
             }
         }
         Ok(receipts)
-=======
-    pub async fn test(
-        &self,
-        _: &Arc<Hook>,
-        _: EventType,
-        _: Arc<str>,
-    ) -> Result<(EventId, DeliveryId), IngestError> {
-        Err(IngestError::Storage(StorageError::Closed))
->>>>>>> 1f9be0a (API v3: every route, strict JSON, problem details, OpenAPI from the routes)
     }
 }
 

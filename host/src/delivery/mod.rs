@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The way out: each delivery is attempted until a receiver takes it or its schedule is over.
 //!
 //! ```text
@@ -33,30 +32,3 @@ pub use dispatcher::{Dispatcher, DispatcherLimits};
 pub use lanes::Work;
 pub use pipelines::Pipelines;
 pub use request::signed_headers;
-=======
-//! Stand-in until the real one lands.
-use crate::domain::{Event, Hook, PluginVersion, Request, UnixMillis};
-use crate::sandbox::{PipelineRun, SandboxError};
-use std::sync::Arc;
-pub struct Pipelines;
-impl Pipelines {
-    pub async fn preview_hook(&self, _: &Hook, _: Arc<Event>) -> Result<PipelineRun, SandboxError> {
-        Err(SandboxError)
-    }
-    pub async fn run_plugin(
-        &self,
-        _: &PluginVersion,
-        _: Arc<str>,
-        _: Arc<Event>,
-    ) -> Result<PipelineRun, SandboxError> {
-        Err(SandboxError)
-    }
-}
-pub fn signed_headers(_: &Hook, _: &Event, request: &Request, _: UnixMillis) -> Vec<(String, String)> {
-    request.headers.clone()
-}
-pub struct Dispatcher;
-impl Dispatcher {
-    pub fn wake(&self) {}
-}
->>>>>>> 1f9be0a (API v3: every route, strict JSON, problem details, OpenAPI from the routes)

@@ -1,0 +1,169 @@
+//! Who sends a request, and what they may do.
+//!
+//! A key is looked up by its hash, in memory. The operator's key is compared in constant time, and
+//! names the tenant it acts for with `Hookwright-Tenant`. A handler learns the tenant only from
+//! [`Caller::may`], so that none can forget to ask.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts};
+use http::request::Parts;
+use http::{HeaderMap, header};
+use subtle::ConstantTimeEq as _;
+
+use super::problem::{Kind, Problem, shorten};
+use crate::directory::{Directory, hash_key};
+use crate::domain::{ApiKey, Scope, Scopes, Tenant, TenantId};
+
+/// The header by which the operator names a tenant.
+pub const TENANT_HEADER: &str = "Hookwright-Tenant";
+
+/// SHA-256 of the operator's key.
+#[derive(Clone, Copy)]
+pub struct AdminKeyHash(pub [u8; 32]);
+
+/// Who sends a request.
+#[derive(Debug, Clone)]
+pub struct Caller(Who);
+
+#[derive(Debug, Clone)]
+enum Who {
+    Operator(Option<Arc<Tenant>>),
+    Key(Arc<ApiKey>),
+}
+
+impl Caller {
+    /// The tenant for which the caller acts, if it may do what `scope` covers.
+    ///
+    /// # Errors
+    /// Where a key lacks the scope, or the operator names no tenant.
+    pub fn may(&self, scope: Scope) -> Result<TenantId, Problem> {
+        match &self.0 {
+            Who::Key(key) if key.scopes.contains(scope) => Ok(key.tenant),
+            Who::Key(_) => Err(Problem::new(Kind::Forbidden, format!("the key lacks the scope `{scope}`"))),
+            Who::Operator(Some(tenant)) => Ok(tenant.id),
+            Who::Operator(None) => Err(Problem::parameter(
+                TENANT_HEADER,
+                "the operator's key acts for a tenant here: name it by the header Hookwright-Tenant, by id or name",
+            )),
+        }
+    }
+
+    /// What the caller may do for the tenant.
+    #[must_use]
+    pub fn scopes(&self) -> Scopes {
+        match &self.0 {
+            Who::Operator(_) => Scopes::all(),
+            Who::Key(key) => key.scopes,
+        }
+    }
+
+    /// # Errors
+    /// Where the caller isn't the operator.
+    pub fn must_be_operator(&self) -> Result<(), Problem> {
+        match self.0 {
+            Who::Operator(_) => Ok(()),
+            Who::Key(_) => Err(Problem::new(Kind::Forbidden, "only the operator's key may do that")),
+        }
+    }
+
+    /// Whether the caller may know of `tenant`: the operator of any, a key of its own.
+    #[must_use]
+    pub fn may_see(&self, tenant: TenantId) -> bool {
+        match &self.0 {
+            Who::Operator(_) => true,
+            Who::Key(key) => key.tenant == tenant,
+        }
+    }
+
+    fn identify(headers: &HeaderMap, directory: &Directory, admin: AdminKeyHash) -> Result<Self, Problem> {
+        let hash = hash_key(bearer(headers).ok_or_else(unauthenticated)?);
+        let named = one(headers, TENANT_HEADER)?;
+        if bool::from(hash.ct_eq(&admin.0)) {
+            let find = |text: &str| {
+                let tenant = directory.tenant_named(text);
+                tenant.ok_or_else(|| {
+                    Problem::parameter(TENANT_HEADER, format!("there is no tenant `{}`", shorten(text)))
+                })
+            };
+            return Ok(Self(Who::Operator(named.map(find).transpose()?)));
+        }
+        let key = directory.key_with_hash(&hash).ok_or_else(unauthenticated)?;
+        let is_own = |text| directory.tenant_named(text).is_some_and(|tenant| tenant.id == key.tenant);
+        if named.is_some_and(|text| !is_own(text)) {
+            let detail =
+                "the key belongs to another tenant than Hookwright-Tenant names; leave the header out";
+            return Err(Problem::new(Kind::Forbidden, detail).of_parameter(TENANT_HEADER));
+        }
+        Ok(Self(Who::Key(key)))
+    }
+}
+
+impl<S> FromRequestParts<S> for Caller
+where
+    S: Send + Sync,
+    Arc<Directory>: FromRef<S>,
+    AdminKeyHash: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let directory = Arc::<Directory>::from_ref(state);
+        Self::identify(&parts.headers, &directory, AdminKeyHash::from_ref(state))
+    }
+}
+
+/// The same words for a key that is missing and one that is unknown.
+fn unauthenticated() -> Problem {
+    Problem::new(Kind::Unauthenticated, "send a known API key: `Authorization: Bearer hwk_…`")
+}
+
+/// The token of `Authorization: Bearer <token>` (RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, None) = (all.next()?.to_str().ok()?, all.next()) else { return None };
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The value of a header that may stand once.
+///
+/// # Errors
+/// Where it stands more often, or isn't visible ASCII.
+pub(super) fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Problem> {
+    let mut all = headers.get_all(name).iter();
+    let Some(value) = all.next() else { return Ok(None) };
+    if all.next().is_some() {
+        return Err(Problem::parameter(name, format!("`{name}` stands twice")));
+    }
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => Ok(Some(text)),
+        Err(_) => Err(Problem::parameter(name, format!("the value of `{name}` is not UTF-8"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bearer_token_is_a_key() {
+        for (values, token) in [
+            (&["Bearer hwk_1"] as &[_], Some("hwk_1")),
+            (&["bearer  hwk_1 "], Some("hwk_1")),
+            (&[], None),
+            (&["hwk_1"], None),
+            (&["Bearer"], None),
+            (&["Bearer "], None),
+            (&["Basic aHdrXzE="], None),
+            (&["Bearer a", "Bearer b"], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, value.parse().unwrap());
+            }
+            assert_eq!(bearer(&headers), token, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A request's body: what it says it is, and no more of it than is taken.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use super::problem::{Kind, Problem, shorten};
+
+/// How long a body may take to arrive.
+const MAX_ARRIVAL: Duration = Duration::from_secs(120);
+
+/// What kind of body a request takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// One JSON document.
+    Json,
+    /// A JSON merge patch (RFC 7396), or simply JSON.
+    MergePatch,
+    /// One JSON document a line.
+    JsonLines,
+    /// Wasm.
+    Wasm,
+}
+
+impl Takes {
+    fn fits(self, essence: &str) -> bool {
+        let json =
+            essence == "application/json" || (essence.ends_with("+json") && !essence.ends_with("patch+json"));
+        match self {
+            Self::Json => json,
+            Self::MergePatch => json || essence == "application/merge-patch+json",
+            Self::JsonLines => matches!(
+                essence,
+                "application/x-ndjson"
+                    | "application/ndjson"
+                    | "application/jsonl"
+                    | "application/x-jsonlines"
+            ),
+            Self::Wasm => matches!(essence, "application/wasm" | "application/octet-stream"),
+        }
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::MergePatch => "application/merge-patch+json or application/json",
+            Self::JsonLines => "application/x-ndjson or application/jsonl",
+            Self::Wasm => "application/wasm or application/octet-stream",
+        }
+    }
+
+    fn check(self, headers: &HeaderMap) -> Result<(), Problem> {
+        let encoding = headers.get(header::CONTENT_ENCODING);
+        if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            let detail = "a compressed body is not taken; send it without Content-Encoding";
+            return Err(Problem::new(Kind::UnsupportedMediaType, detail).of_parameter("Content-Encoding"));
+        }
+        let Some(sent) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+        if self == Self::Json && sent.as_bytes() == b"application/json" {
+            return Ok(());
+        }
+        let sent = sent.to_str().unwrap_or_default();
+        let essence = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if self.fits(&essence) {
+            return Ok(());
+        }
+        let detail = format!("the body is sent as `{}`; {} is wanted", shorten(sent), self.in_words());
+        Err(Problem::new(Kind::UnsupportedMediaType, detail).of_parameter("Content-Type"))
+    }
+}
+
+/// A body that has not been read yet: whoever sent it is checked first.
+pub struct Payload {
+    headers: HeaderMap,
+    body: Body,
+}
+
+impl<S: Sync> FromRequest<S> for Payload {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
+        let (parts, body) = request.into_parts();
+        Ok(Self { headers: parts.headers, body })
+    }
+}
+
+impl Payload {
+    /// The request's headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Reads the body: at most `limit` bytes, of the type that is taken. No type given is as good.
+    ///
+    /// # Errors
+    /// Where it is of another type, larger, or doesn't arrive.
+    pub async fn read(self, takes: Takes, limit: usize) -> Result<Bytes, Problem> {
+        takes.check(&self.headers)?;
+        self.read_any(limit).await
+    }
+
+    /// As [`Self::read`], of a request that may come without a body.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub async fn read_optional(self, takes: Takes, limit: usize) -> Result<Option<Bytes>, Problem> {
+        let checked = takes.check(&self.headers);
+        let body = self.read_any(limit).await?;
+        if body.is_empty() {
+            return Ok(None);
+        }
+        checked.map(|()| Some(body))
+    }
+
+    async fn read_any(self, limit: usize) -> Result<Bytes, Problem> {
+        let too_large = || Problem::new(Kind::TooLarge, format!("the body has more than {limit} bytes"));
+        let announced = self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
+            return Err(too_large());
+        }
+        let reading = Limited::new(self.body, limit).collect();
+        match tokio::time::timeout(MAX_ARRIVAL, reading).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(_)) => Err(Problem::new(Kind::UnreadableBody, "the body broke off or is framed wrongly")),
+            Err(_) => {
+                Err(Problem::new(Kind::RequestTimeout, "the body took more than 120 seconds to arrive"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types_are_checked() {
+        for (takes, content_type, fits) in [
+            (Takes::Json, "application/json", true),
+            (Takes::Json, "Application/JSON; charset=utf-8", true),
+            (Takes::Json, "application/vnd.x+json", true),
+            (Takes::Json, "application/merge-patch+json", false),
+            (Takes::Json, "application/x-www-form-urlencoded", false),
+            (Takes::Json, "", false),
+            (Takes::MergePatch, "application/merge-patch+json", true),
+            (Takes::MergePatch, "application/json-patch+json", false),
+            (Takes::JsonLines, "application/x-ndjson", true),
+            (Takes::JsonLines, "application/json", false),
+            (Takes::Wasm, "application/wasm", true),
+            (Takes::Wasm, "text/javascript", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type.parse().unwrap())]);
+            assert_eq!(takes.check(&headers).is_ok(), fits, "{takes:?} {content_type}");
+        }
+        assert!(Takes::Json.check(&HeaderMap::new()).is_ok());
+        let gzip = HeaderMap::from_iter([(header::CONTENT_ENCODING, "gzip".parse().unwrap())]);
+        assert!(Takes::Json.check(&gzip).is_err());
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_than_is_taken() {
+        let read = |body: Body| Payload { headers: HeaderMap::new(), body }.read(Takes::Json, 4);
+        assert_eq!(read(Body::from("1234")).await.unwrap(), "1234");
+        assert_eq!(read(Body::from("12345")).await.unwrap_err().kind(), Kind::TooLarge);
+        let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, "5".parse().unwrap())]);
+        let announced = Payload { headers, body: Body::empty() };
+        assert_eq!(announced.read(Takes::Json, 4).await.unwrap_err().kind(), Kind::TooLarge);
+    }
+}

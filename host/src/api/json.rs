@@ -1,0 +1,278 @@
+//! Reads JSON strictly, and says what is wrong with it and where.
+//!
+//! The good case costs one pass of `serde_json` (and a count of brackets); only when that fails is
+//! the text read again, to find the path of the fault. Texts which are kept unparsed, such as an
+//! event's data, are checked here too for what would make plugins stumble later: nesting deeper
+//! than parsers take, and halves of surrogate pairs.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use super::pointer::Pointer;
+use super::problem::{Kind, Problem, shorten};
+
+/// How deep arrays and objects may be nested. `serde_json`, which reads them in most plugins, stops
+/// at 127; the rest is left for what is wrapped around them.
+pub const MAX_DEPTH: usize = 120;
+
+/// An object, and nothing else: what serde derives for a struct would take an array as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+/// The members of an object, in order; a name that stands twice is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members<V>(pub Vec<(String, V)>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor<V>(PhantomData<V>);
+
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for MembersVisitor<V> {
+            type Value = Members<V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<V>, A::Error> {
+                let (mut members, mut names) = (Vec::new(), HashSet::new());
+                while let Some((name, value)) = map.next_entry::<String, V>()? {
+                    if !names.insert(name.clone()) {
+                        return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+                    }
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersVisitor(PhantomData))
+    }
+}
+
+impl<V: Serialize> Serialize for Members<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// JSON text which the engine has checked before, to be written as it is.
+#[must_use]
+pub fn raw(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// Reads a body that is one JSON object.
+///
+/// # Errors
+/// Where it isn't, or isn't a `T`: says what is wrong and where.
+pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+    parse_text(text_of(body)?)
+}
+
+/// As [`parse`], from text.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
+    check_depth(text)?;
+    check_surrogates(text)?;
+    match serde_json::from_str::<Object<T>>(text) {
+        Ok(Object(value)) => Ok(value),
+        Err(_) => Err(find_fault::<Object<T>>(text)),
+    }
+}
+
+/// The text of a body.
+///
+/// # Errors
+/// Where it is empty, or not UTF-8.
+pub fn text_of(body: &[u8]) -> Result<&str, Problem> {
+    if body.is_empty() {
+        return Err(Problem::new(Kind::MalformedJson, "the body is empty; a JSON object is wanted"));
+    }
+    std::str::from_utf8(body).map_err(|error| {
+        let position = error.valid_up_to();
+        Problem::new(
+            Kind::MalformedJson,
+            format!("the body is not UTF-8: see byte {position}, counted from 0"),
+        )
+    })
+}
+
+/// Reads the text again, with an eye on the path. Costs more, and is only done when something is wrong.
+fn find_fault<'a, T: Deserialize<'a>>(text: &'a str) -> Problem {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let (error, path) = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        Err(error) => {
+            let path = Pointer::from(error.path());
+            (error.into_inner(), path)
+        }
+        Ok(_) => match reader.end() {
+            Err(error) => (error, Pointer::root()),
+            // The same text was refused before; this cannot be, and is no reason to panic.
+            Ok(()) => return Problem::new(Kind::MalformedJson, "the body could not be read"),
+        },
+    };
+    explain(&error, path)
+}
+
+fn explain(error: &serde_json::Error, path: Pointer) -> Problem {
+    let full = error.to_string();
+    if matches!(error.classify(), Category::Syntax | Category::Eof | Category::Io) {
+        return Problem::new(Kind::MalformedJson, full);
+    }
+    let (line, column) = (error.line(), error.column());
+    let message = full.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&full);
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        return unknown_member(rest, path);
+    }
+    if let Some(name) = quoted(message, "missing field `") {
+        return Problem::at(Kind::MissingMember, path.member(name), format!("`{name}` is missing"));
+    }
+    if let Some(name) = quoted(message, "duplicate field `") {
+        let path = end_with(path, name);
+        return Problem::at(Kind::DuplicateMember, path, format!("`{name}` stands twice"));
+    }
+    if let Some(mismatch) = message.strip_prefix("invalid type: ") {
+        return Problem::at(Kind::WrongType, path, plain_words(mismatch).into_owned());
+    }
+    let rule = message.strip_prefix("invalid value: ").map_or(Cow::Borrowed(message), plain_words);
+    Problem::at(Kind::InvalidValue, path, rule.into_owned())
+}
+
+/// `rest` is the name, "`, expected " and the names that there are.
+fn unknown_member(rest: &str, path: Pointer) -> Problem {
+    let (name, known) = rest.rsplit_once("`, ").unwrap_or((rest, ""));
+    // A name could hold the very separator; the known names never do.
+    let (name, known) = match rest.find("`, expected ").or_else(|| rest.find("`, there are no fields")) {
+        Some(end) => (&rest[..end], &rest[end + 3..]),
+        None => (name, known),
+    };
+    let known = known.replace("expected one of ", "known are ").replace("expected ", "known is ");
+    let detail = format!("`{}` is not known here; {known}", shorten(name));
+    Problem::at(Kind::UnknownMember, end_with(path, name), detail)
+}
+
+fn quoted<'m>(message: &'m str, before: &str) -> Option<&'m str> {
+    message.strip_prefix(before)?.strip_suffix('`')
+}
+
+/// serde fails while it reads the name of a member: whether the path has it already depends on the reader.
+fn end_with(path: Pointer, name: &str) -> Pointer {
+    let last = Pointer::to(name);
+    if path.as_str().ends_with(last.as_str()) { path } else { path.member(name) }
+}
+
+/// serde's words for types, in words for people who write JSON: "found X, expected Y".
+fn plain_words(mismatch: &str) -> Cow<'_, str> {
+    let Some((found, expected)) = mismatch.rsplit_once(", expected ") else {
+        return Cow::Borrowed(mismatch);
+    };
+    let found = match found {
+        "map" => "an object",
+        "sequence" => "an array",
+        other => other,
+    };
+    let expected = match expected {
+        "i64" | "i32" => "a whole number",
+        "u64" | "u32" | "u16" => "a whole number, not negative",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        other => other,
+    };
+    Cow::Owned(format!("expected {expected}, found {}", shorten(found)))
+}
+
+/// # Errors
+/// Where arrays and objects are nested more than [`MAX_DEPTH`] levels deep.
+fn check_depth(text: &str) -> Result<(), Problem> {
+    // `[` and `{` differ in one bit. As many must there be at least for the text to be too deep,
+    // and counting them is much faster than following them.
+    let openings = text.bytes().filter(|byte| byte | 0x20 == b'{').count();
+    if openings <= MAX_DEPTH || depth(text) <= MAX_DEPTH {
+        return Ok(());
+    }
+    let detail = format!("arrays and objects are nested more than {MAX_DEPTH} levels deep");
+    Err(Problem::new(Kind::MalformedJson, detail))
+}
+
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// # Errors
+/// Where an escape stands for half of a surrogate pair (RFC 8259, section 8.2): no text of UTF-8 can hold it.
+fn check_surrogates(text: &str) -> Result<(), Problem> {
+    if !text.contains("\\u") {
+        return Ok(());
+    }
+    let bytes = text.as_bytes();
+    let unit = |at: usize| -> Option<u32> {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] != b'\\' {
+            at += 1;
+            continue;
+        }
+        at += match unit(at) {
+            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => 12,
+            Some(0xd800..=0xdfff) => {
+                let escape = &text[at..at + 6];
+                let detail = format!("`{escape}` at byte {at} is half of a surrogate pair: no character");
+                return Err(Problem::new(Kind::MalformedJson, detail));
+            }
+            Some(_) => 6,
+            None => 2,
+        };
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

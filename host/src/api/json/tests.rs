@@ -1,0 +1,132 @@
+use super::*;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the members are there to be read from text")]
+struct Outer<'a> {
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    name: String,
+    count: Option<u32>,
+    number: Option<i64>,
+    flag: Option<bool>,
+    inner: Option<Object<Inner>>,
+    #[serde(default)]
+    list: Vec<Object<Inner>>,
+    map: Option<Members<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "as above")]
+struct Inner {
+    a: String,
+}
+
+#[test]
+fn faults_are_named_and_located() {
+    use Kind::{DuplicateMember, InvalidValue, MalformedJson, MissingMember, UnknownMember, WrongType};
+    for (text, kind, pointer, detail) in [
+        ("", MalformedJson, None, "empty"),
+        ("{", MalformedJson, None, "line 1 column 1"),
+        ("{\n\"name\": \"x\",}", MalformedJson, None, "line 2 column 13"),
+        ("{\"name\": \"x\"} x", MalformedJson, None, "trailing characters"),
+        ("{'name': 1}", MalformedJson, None, "key must be a string"),
+        ("{\"name\": \"\\ud800\"}", MalformedJson, None, "surrogate"),
+        ("{\"name\": \"x\", \"data\": \"\\udc00\\ud800\"}", MalformedJson, None, "\\udc00"),
+        ("{\"name\": \"x\", \"data\": {\"a\":}}", MalformedJson, None, "expected value"),
+        ("{\"name\": \"a\u{1}\"}", MalformedJson, None, "control character"),
+        ("null", WrongType, Some(""), "expected an object, found null"),
+        ("[\"x\"]", WrongType, Some(""), "expected an object, found an array"),
+        ("\"x\"", WrongType, Some(""), "expected an object, found string"),
+        ("{}", MissingMember, Some("/name"), "`name` is missing"),
+        (
+            "{\"name\": \"x\", \"nmae\": 1}",
+            UnknownMember,
+            Some("/nmae"),
+            "`nmae` is not known here; known are `data`",
+        ),
+        ("{\"a/b~`, expected x\": 1}", UnknownMember, Some("/a~1b~0`, expected x"), "not known"),
+        ("{\"\": 1}", UnknownMember, Some("/"), "`` is not known"),
+        ("{\"name\": \"x\", \"name\": \"y\"}", DuplicateMember, Some("/name"), "twice"),
+        ("{\"name\": 7}", WrongType, Some("/name"), "expected a string, found integer `7`"),
+        ("{\"name\": null}", WrongType, Some("/name"), "expected a string, found null"),
+        (
+            "{\"name\": \"x\", \"count\": -1}",
+            InvalidValue,
+            Some("/count"),
+            "expected a whole number, not negative",
+        ),
+        ("{\"name\": \"x\", \"count\": 1e3}", WrongType, Some("/count"), "floating point"),
+        ("{\"name\": \"x\", \"number\": 99999999999999999999}", WrongType, Some("/number"), "a whole number"),
+        ("{\"name\": \"x\", \"flag\": \"yes\"}", WrongType, Some("/flag"), "expected a boolean"),
+        (
+            "{\"name\": \"x\", \"inner\": [\"a\"]}",
+            WrongType,
+            Some("/inner"),
+            "expected an object, found an array",
+        ),
+        ("{\"name\": \"x\", \"inner\": {}}", MissingMember, Some("/inner/a"), "missing"),
+        (
+            "{\"name\": \"x\", \"inner\": {\"a\": \"\", \"b\": 1}}",
+            UnknownMember,
+            Some("/inner/b"),
+            "known is `a`",
+        ),
+        (
+            "{\"name\": \"x\", \"list\": [{\"a\": \"\"}, {\"a\": 1}]}",
+            WrongType,
+            Some("/list/1/a"),
+            "a string",
+        ),
+        ("{\"name\": \"x\", \"list\": {}}", WrongType, Some("/list"), "expected an array, found an object"),
+        ("{\"name\": \"x\", \"map\": {\"X/Y\": 1}}", WrongType, Some("/map/X~1Y"), "a string"),
+        (
+            "{\"name\": \"x\", \"map\": {\"a\": \"\", \"a\": \"\"}}",
+            DuplicateMember,
+            Some("/map/a"),
+            "`a` stands twice",
+        ),
+        ("{\"name\": \"x\", \"map\": []}", WrongType, Some("/map"), "expected an object"),
+    ] {
+        let problem = parse::<Outer>(text.as_bytes()).expect_err(text);
+        assert_eq!(problem.kind(), kind, "{text}: {problem}");
+        assert_eq!(problem.pointer().map(Pointer::as_str), pointer, "{text}");
+        assert!(problem.detail().contains(detail), "{text}: {problem}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused() {
+    let problem = parse::<Outer>(b"{\"name\": \"\xff\"}").expect_err("no UTF-8");
+    assert_eq!(problem.kind(), Kind::MalformedJson);
+    assert!(problem.detail().contains("byte 10"), "{problem}");
+}
+
+#[test]
+fn data_is_kept_as_it_was_sent() {
+    let text = r#"{"name": "x", "data":  {"b": 1.0, "a": [ 1e400 ], "😀": "\ud83d\ude00 \\ud800 \u0000"}  }"#;
+    let outer: Outer = parse(text.as_bytes()).unwrap();
+    assert_eq!(
+        outer.data.unwrap().get(),
+        r#"{"b": 1.0, "a": [ 1e400 ], "😀": "\ud83d\ude00 \\ud800 \u0000"}"#
+    );
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let nested = |levels: usize| {
+        let (open, close) = ("[".repeat(levels - 1), "]".repeat(levels - 1));
+        format!("{{\"name\": \"x\", \"data\": {open}{close}}}")
+    };
+    assert!(parse::<Outer>(nested(MAX_DEPTH).as_bytes()).is_ok());
+    let problem = parse::<Outer>(nested(MAX_DEPTH + 1).as_bytes()).expect_err("too deep");
+    assert!(problem.detail().contains("120 levels"), "{problem}");
+    assert!(parse::<Outer>(nested(500_000).as_bytes()).is_err());
+    let flat = format!(
+        "{{\"name\": \"\\\"{}\", \"list\": [{}{{\"a\":\"\"}}]}}",
+        "[".repeat(500),
+        "{\"a\":\"\"},".repeat(500)
+    );
+    assert!(parse::<Outer>(flat.as_bytes()).is_ok());
+}

@@ -1,0 +1,104 @@
+//! The HTTP interface: a folder for each surface, and beside them what surfaces share.
+//!
+//! A surface owns its wire types and converts at its edge; nothing of it is known further inside.
+//! Handlers hold no rules of the domain: they ask who calls, read, convert, call the engine, answer.
+//! There are no layers around the routes: what a request needs is asked for by its handler, and the
+//! way of an event pays for nothing else.
+
+pub mod auth;
+pub mod body;
+pub mod json;
+pub mod merge_patch;
+pub mod page;
+pub mod params;
+pub mod pointer;
+pub mod problem;
+pub mod time;
+pub mod v3;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRef;
+use http::{Method, Uri};
+
+use crate::delivery::{Dispatcher, Pipelines};
+use crate::directory::Directory;
+use crate::ingest::Ingest;
+use crate::sandbox::Sandbox;
+use crate::storage::Storage;
+use auth::AdminKeyHash;
+use problem::{Kind, Problem, shorten};
+
+/// What the HTTP interface works with.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Tenants, keys, hooks, plugins.
+    pub directory: Arc<Directory>,
+    /// What is on disk.
+    pub storage: Storage,
+    /// Takes events in.
+    pub ingest: Arc<Ingest>,
+    /// Runs pipelines without sending anything.
+    pub pipelines: Arc<Pipelines>,
+    /// Inspects uploads.
+    pub sandbox: Sandbox,
+    /// Is woken when something may be due.
+    pub dispatcher: Arc<Dispatcher>,
+    /// SHA-256 of the operator's key.
+    pub admin_key_hash: [u8; 32],
+}
+
+/// [`ApiState`] as handlers get it: a request clones one pointer, and of the parts only what it asks for.
+#[derive(Clone)]
+pub struct Shared(Arc<ApiState>);
+
+macro_rules! parts {
+    ($($part:ty: $field:ident),+ $(,)?) => {
+        $(impl FromRef<Shared> for $part {
+            fn from_ref(shared: &Shared) -> Self {
+                shared.0.$field.clone()
+            }
+        })+
+    };
+}
+
+parts! {
+    Arc<Directory>: directory,
+    Storage: storage,
+    Arc<Ingest>: ingest,
+    Arc<Pipelines>: pipelines,
+    Sandbox: sandbox,
+    Arc<Dispatcher>: dispatcher,
+}
+
+impl FromRef<Shared> for AdminKeyHash {
+    fn from_ref(shared: &Shared) -> Self {
+        Self(shared.0.admin_key_hash)
+    }
+}
+
+/// Every route of every surface.
+pub fn router(state: ApiState) -> Router {
+    let (routes, _) = v3::routes().split_for_parts();
+    with_fallbacks(routes).with_state(Shared(Arc::new(state)))
+}
+
+fn with_fallbacks<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes.fallback(no_such_route).method_not_allowed_fallback(no_such_method)
+}
+
+async fn no_such_route(method: Method, uri: Uri) -> Problem {
+    let path = shorten(uri.path());
+    let hint =
+        if uri.path().len() > 1 && uri.path().ends_with('/') { "; paths end without a slash" } else { "" };
+    Problem::new(Kind::NotFound, format!("nothing answers {method} {path}{hint}"))
+}
+
+/// The router adds `Allow`.
+async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        Kind::MethodNotAllowed,
+        format!("{} does not take {method}; see the header Allow", shorten(uri.path())),
+    )
+}

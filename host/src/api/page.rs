@@ -1,0 +1,141 @@
+//! Lists in pages: `{"data": […], "next": "<cursor>" | null}`.
+//!
+//! A cursor names the last item of the page before, so that items which come and go meanwhile neither
+//! repeat nor hide others. It is opaque to clients, and holds nothing that isn't theirs.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::params::Params;
+use super::problem::Problem;
+use crate::domain::Invalid;
+
+/// The greatest number of items on a page.
+pub const MAX_LIMIT: usize = 250;
+/// The number of items on a page where none is asked for.
+pub const DEFAULT_LIMIT: usize = 50;
+/// The query parameters of a list.
+pub const PARAMS: [&str; 2] = ["limit", "cursor"];
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// The items.
+    pub data: Vec<T>,
+    /// The `cursor` of the next page; null on the last.
+    pub next: Option<String>,
+}
+
+/// Which page is asked for, of a list whose items are in the order of `K`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted<K> {
+    /// At most so many items.
+    pub limit: usize,
+    /// The last item of the page before.
+    pub after: Option<K>,
+    list: &'static str,
+}
+
+impl<K: FromStr + Display + Ord> Wanted<K> {
+    /// Reads `limit` and `cursor`. `list` is a word for the list, so that a cursor of another is refused.
+    ///
+    /// # Errors
+    /// Where the limit isn't 1 to 250, or the cursor none that this list gave.
+    pub fn of(params: &Params, list: &'static str) -> Result<Self, Problem> {
+        let limit = match params.get("limit") {
+            None => DEFAULT_LIMIT,
+            Some(text) => {
+                text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
+                    Problem::parameter("limit", format!("a page has 1 to {MAX_LIMIT} items"))
+                })?
+            }
+        };
+        let after = params.get("cursor").map(|cursor| decode(list, cursor)).transpose();
+        let after = after.map_err(|Invalid(rule)| Problem::parameter("cursor", rule))?;
+        Ok(Self { limit, after, list })
+    }
+
+    /// The page of `items`, which are in ascending order of `key`.
+    pub fn select<I, T>(
+        &self,
+        items: impl IntoIterator<Item = I>,
+        key: impl Fn(&I) -> K,
+        view: impl Fn(I) -> T,
+    ) -> Page<T> {
+        let is_after = |item: &I| self.after.as_ref().is_none_or(|after| key(item) > *after);
+        let page = items.into_iter().filter(is_after).take(self.limit + 1).collect();
+        self.cut(page, key, view)
+    }
+
+    /// The page of `items`, which are what comes after the cursor: up to one more than [`Self::limit`],
+    /// which tells that there is a next page.
+    pub fn cut<I, T>(&self, mut items: Vec<I>, key: impl Fn(&I) -> K, view: impl Fn(I) -> T) -> Page<T> {
+        let more = items.len() > self.limit;
+        items.truncate(self.limit);
+        let next = items.last().filter(|_| more).map(|last| encode(self.list, &key(last)));
+        Page { data: items.into_iter().map(view).collect(), next }
+    }
+}
+
+fn encode(list: &str, key: &impl Display) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{list}:{key}"))
+}
+
+fn decode<K: FromStr>(list: &str, cursor: &str) -> Result<K, Invalid> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    let key = text.as_deref().and_then(|text| text.strip_prefix(list)?.strip_prefix(':')?.parse().ok());
+    key.ok_or_else(|| Invalid::new("not a cursor of this list; send the `next` of the page before as it is"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(query: &str) -> Result<Wanted<i64>, Problem> {
+        let uri = format!("/x?{query}").parse().unwrap();
+        Wanted::of(&Params::of(&uri, &PARAMS).unwrap(), "numbers")
+    }
+
+    #[test]
+    fn pages_follow_each_other_without_gap_or_overlap() {
+        let (mut seen, mut query) = (Vec::new(), "limit=3".to_owned());
+        loop {
+            let page = wanted(&query).unwrap().select(1..=7, |item| *item, |item| item);
+            seen.extend(page.data);
+            let Some(next) = page.next else { break };
+            query = format!("limit=3&cursor={next}");
+        }
+        assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7]);
+        let full = wanted("limit=7").unwrap().select(1..=7, |item| *item, |item| item);
+        assert_eq!(full.next, None);
+    }
+
+    #[test]
+    fn limits_and_cursors_are_checked() {
+        let foreign = encode("hooks", &1);
+        for query in [
+            "limit=0",
+            "limit=251",
+            "limit=-1",
+            "limit=x",
+            "limit=",
+            "cursor=",
+            "cursor=%00",
+            "cursor=bnVtYmVyczp4",
+        ]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([format!("cursor={foreign}")])
+        {
+            assert!(wanted(&query).is_err(), "{query}");
+        }
+        assert_eq!(wanted("limit=250").unwrap().limit, 250);
+        assert_eq!(wanted(&format!("cursor={}", encode("numbers", &-4))).unwrap().after, Some(-4));
+    }
+}

@@ -1,0 +1,148 @@
+//! An attempt as answers show it: what was sent, what came back, what the plugins said.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::time::Time;
+use crate::api::v3::report::{BodyView, FaultView, Headers, StepView};
+use crate::domain::{Attempt, Outcome, Response, SentRequest};
+
+/// Request headers whose values open doors: not shown.
+const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+
+/// One try to bring a delivery to its end.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
+pub(super) struct AttemptView {
+    #[schema(example = "atp_01m8rz4g3k2v7")]
+    id: String,
+    /// Counts from 1.
+    number: u32,
+    started_at: Time,
+    /// With the pipeline.
+    duration_ms: u64,
+    /// `response`, `timed-out`, `unreachable`, `faulted` or `dropped`.
+    #[schema(example = "response")]
+    outcome: &'static str,
+    /// What was sent; null if it did not come to that.
+    request: Option<SentRequestView>,
+    /// What the receiver answered.
+    response: Option<ResponseView>,
+    /// Why there was no answer, for `timed-out` and `unreachable`.
+    error: Option<ErrorView>,
+    /// The index of the step that failed or dropped, counted from 0.
+    step: Option<usize>,
+    /// How that step failed.
+    fault: Option<FaultView>,
+    /// The plugins that ran; empty where an earlier attempt's request was sent again.
+    steps: Vec<StepView>,
+}
+
+/// A request as it was sent. The values of `authorization`, `cookie` and `proxy-authorization` are masked.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SentRequest)]
+pub(super) struct SentRequestView {
+    method: String,
+    url: String,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    headers: Headers,
+    body_bytes: u64,
+}
+
+/// A receiver's answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Response)]
+pub(super) struct ResponseView {
+    #[schema(example = 200)]
+    status: u16,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    headers: Headers,
+    #[serde(flatten)]
+    body: BodyView,
+    /// Whether the body went on after the first 16 KiB, which are shown.
+    body_truncated: bool,
+}
+
+/// Why there was no answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeliveryError)]
+pub(super) struct ErrorView {
+    /// `timeout`, `dns`, `egress-refused`, `connect`, `tls` or `protocol`.
+    kind: &'static str,
+    message: String,
+}
+
+impl From<&Attempt> for AttemptView {
+    fn from(attempt: &Attempt) -> Self {
+        let shown = Shown::from(&attempt.outcome);
+        Self {
+            id: attempt.id.to_string(),
+            number: attempt.number,
+            started_at: Time(attempt.started_at),
+            duration_ms: u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX),
+            outcome: shown.outcome,
+            request: attempt.request.as_ref().map(SentRequestView::from),
+            response: shown.response,
+            error: shown.error,
+            step: shown.step,
+            fault: shown.fault,
+            steps: attempt.steps.iter().map(StepView::from).collect(),
+        }
+    }
+}
+
+/// An outcome, spread over the members that show it.
+#[derive(Default)]
+struct Shown {
+    outcome: &'static str,
+    response: Option<ResponseView>,
+    error: Option<ErrorView>,
+    step: Option<usize>,
+    fault: Option<FaultView>,
+}
+
+impl From<&Outcome> for Shown {
+    fn from(outcome: &Outcome) -> Self {
+        let none = Self::default();
+        match outcome {
+            Outcome::Response(response) => {
+                Self { outcome: "response", response: Some(response.into()), ..none }
+            }
+            Outcome::TimedOut { after } => {
+                let message = format!("no complete answer within {} ms", after.as_millis());
+                Self { outcome: "timed-out", error: Some(ErrorView { kind: "timeout", message }), ..none }
+            }
+            Outcome::Unreachable { kind, message } => {
+                let error = ErrorView { kind: kind.as_str(), message: message.clone() };
+                Self { outcome: "unreachable", error: Some(error), ..none }
+            }
+            Outcome::Faulted { step, fault } => {
+                Self { outcome: "faulted", step: Some(*step), fault: Some(fault.into()), ..none }
+            }
+            Outcome::Dropped { step } => Self { outcome: "dropped", step: Some(*step), ..none },
+        }
+    }
+}
+
+impl From<&SentRequest> for SentRequestView {
+    fn from(request: &SentRequest) -> Self {
+        Self {
+            method: request.method.clone(),
+            url: request.url.clone(),
+            headers: Headers::new(&request.headers).masked(&SECRET_HEADERS),
+            body_bytes: request.body_bytes,
+        }
+    }
+}
+
+impl From<&Response> for ResponseView {
+    fn from(response: &Response) -> Self {
+        let body = &response.body;
+        Self {
+            status: response.status,
+            headers: Headers::new(&response.headers),
+            body: if response.body_truncated { BodyView::of_cut(body) } else { BodyView::of(body) },
+            body_truncated: response.body_truncated,
+        }
+    }
+}

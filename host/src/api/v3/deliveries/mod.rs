@@ -1,0 +1,20 @@
+//! `/deliveries`: what became of events, and why not.
+
+mod attempt;
+mod change;
+mod read;
+mod view;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::Shared;
+pub(super) use view::DeliveryView;
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(read::list_deliveries))
+        .routes(routes!(read::get_delivery))
+        .routes(routes!(change::retry_delivery))
+        .routes(routes!(change::cancel_delivery))
+}

@@ -1,0 +1,77 @@
+//! `GET /deliveries` and `GET /deliveries/{id}`.
+
+use axum::Json;
+use axum::extract::State;
+use http::Uri;
+
+use super::view::{DeliveryView, FullDeliveryView};
+use crate::api::auth::Caller;
+use crate::api::page::{Page, Wanted};
+use crate::api::params::{NoParams, Params, Segment};
+use crate::api::problem::Problem;
+use crate::domain::{DeliveryId, Scope};
+use crate::storage::{DeliveryQuery, Storage};
+
+const PARAMS: [&str; 7] = ["hook", "state", "type", "since", "until", "limit", "cursor"];
+
+/// List deliveries
+///
+/// Needs `deliveries:read`.
+#[utoipa::path(
+    get, path = "/api/v3/deliveries", tag = "deliveries",
+    params(
+        ("hook" = Option<String>, Query, description = "Only those for this hook"),
+        ("state" = Option<String>, Query, description = "Only those in this state"),
+        ("type" = Option<String>, Query, description = "Only those of events of exactly this type"),
+        ("since" = Option<String>, Query, description = "Only those made at this time or later", format = DateTime),
+        ("until" = Option<String>, Query, description = "Only those made before this time", format = DateTime),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 250),
+        ("cursor" = Option<String>, Query),
+    ),
+    responses((status = 200, description = "A page, newest first", body = Page<DeliveryView>)),
+)]
+pub(super) async fn list_deliveries(
+    State(storage): State<Storage>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<Page<DeliveryView>>, Problem> {
+    let tenant = caller.may(Scope::DeliveriesRead)?;
+    let params = Params::of(&uri, &PARAMS)?;
+    let wanted: Wanted<DeliveryId> = Wanted::of(&params, "deliveries")?;
+    let query = DeliveryQuery {
+        hook: params.parse("hook")?,
+        state: params.parse("state")?,
+        event_type: params.parse("type")?,
+        since: params.time("since")?,
+        until: params.time("until")?,
+        before: wanted.after,
+        // One more tells whether there is a next page.
+        limit: u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX),
+    };
+    let found = storage.deliveries.list(tenant, &query).await?;
+    Ok(Json(wanted.cut(found, |delivery| delivery.id, DeliveryView::from)))
+}
+
+/// One delivery with its attempts
+///
+/// Needs `deliveries:read`.
+#[utoipa::path(
+    get, path = "/api/v3/deliveries/{delivery}", tag = "deliveries",
+    params(("delivery" = String, Path, description = "Its id")),
+    responses((status = 200, description = "The delivery", body = FullDeliveryView)),
+)]
+pub(super) async fn get_delivery(
+    State(storage): State<Storage>,
+    caller: Caller,
+    Segment(id): Segment<DeliveryId>,
+    _: NoParams,
+) -> Result<Json<FullDeliveryView>, Problem> {
+    let tenant = caller.may(Scope::DeliveriesRead)?;
+    let delivery = storage.deliveries.delivery(tenant, id).await?.ok_or_else(|| no_delivery(id))?;
+    let attempts = storage.deliveries.attempts(id).await?;
+    Ok(Json(FullDeliveryView::of(delivery, &attempts)))
+}
+
+pub(super) fn no_delivery(id: DeliveryId) -> Problem {
+    Problem::not_found("delivery", &id.to_string())
+}

@@ -1,0 +1,135 @@
+//! What the two dry runs have in common, `POST /hooks/{id}/preview` and `POST /plugins/{name}/run`: the event they
+//! are given, and what they answer.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::openapi::{OneOfBuilder, Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::events::wire::{EventInput, occurred_or};
+use super::report::{BodyView, Headers, StepView};
+use crate::api::json;
+use crate::api::pointer::Pointer;
+use crate::api::problem::{Kind, Problem, shorten};
+use crate::directory::Directory;
+use crate::domain::{Event, EventId, EventKey, Request, RequestBody, TenantId, Verdict};
+use crate::sandbox::{PipelineEnd, PipelineRun};
+use crate::storage::Storage;
+
+/// The two forms of the member `event`, for the description alone: [`read_event`] reads the text itself.
+pub(super) struct EventOrId;
+
+impl PartialSchema for EventOrId {
+    fn schema() -> RefOr<Schema> {
+        let event = Ref::from_schema_name(EventInput::name());
+        let description = "An event as `POST /events` takes it, or the id of a stored one.";
+        OneOfBuilder::new().item(event).item(String::schema()).description(Some(description)).into()
+    }
+}
+
+impl ToSchema for EventOrId {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((EventInput::name().into_owned(), EventInput::schema()));
+    }
+}
+
+/// Reads the member `event`: one that is written out, or the id of one that is stored.
+///
+/// # Errors
+/// Where it is neither; the pointer begins with `/event`.
+pub(super) async fn read_event(
+    event: &RawValue,
+    tenant: TenantId,
+    directory: &Directory,
+    storage: &Storage,
+) -> Result<Event, Problem> {
+    let here = Pointer::to("event");
+    if event.get().starts_with('"') {
+        let id: String = serde_json::from_str(event.get())
+            .map_err(|error| Problem::at(Kind::WrongType, here.clone(), error.to_string()))?;
+        let stored = storage.events.event(tenant, &EventId::from_path(&id)).await?;
+        return stored.ok_or_else(|| {
+            Problem::at(Kind::InvalidValue, here, format!("there is no event `{}`", shorten(&id)))
+        });
+    }
+    if !event.get().starts_with('{') {
+        let rule = "an event is an object, or a string: the id of a stored one";
+        return Err(Problem::at(Kind::WrongType, here, rule));
+    }
+    let input = json::parse_text::<EventInput>(event.get()).and_then(|input| input.check(tenant, directory));
+    let incoming = input.map_err(|problem| problem.under(&here))?;
+    let now = directory.clock().now();
+    let key = EventKey::generate(directory.ids(), now);
+    Ok(Event {
+        key,
+        occurred_at: occurred_or(now, &incoming),
+        id: incoming.id.unwrap_or_else(|| EventId::of_key(key)),
+        tenant,
+        project: incoming.project,
+        event_type: incoming.event_type,
+        data: incoming.data,
+    })
+}
+
+/// What a dry run came to. Nothing was sent or stored.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DryRun)]
+pub(super) struct DryRunView {
+    /// `keep`, `drop`, or `fault` where a plugin failed; see the last step for how.
+    #[schema(example = "keep")]
+    verdict: &'static str,
+    /// What would be sent; null unless the verdict is `keep`.
+    request: Option<RequestView>,
+    /// The steps that ran, in order.
+    steps: Vec<StepView>,
+}
+
+/// A request that a pipeline wrote.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Request)]
+pub(super) struct RequestView {
+    #[schema(example = "POST")]
+    method: String,
+    url: String,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    headers: Headers,
+    #[serde(flatten)]
+    body: BodyView,
+}
+
+impl DryRunView {
+    /// `headers` says which headers a request would be sent with.
+    pub(super) fn of(run: &PipelineRun, headers: impl FnOnce(&Request) -> Vec<(String, String)>) -> Self {
+        let (verdict, request) = match &run.end {
+            PipelineEnd::Verdict(Verdict::Keep(request)) => {
+                ("keep", Some(RequestView::of(request, &headers(request))))
+            }
+            PipelineEnd::Verdict(Verdict::Drop { .. }) => ("drop", None),
+            PipelineEnd::Fault { .. } => ("fault", None),
+        };
+        Self { verdict, request, steps: run.steps.iter().map(StepView::from).collect() }
+    }
+
+    /// With the signature's value masked.
+    pub(super) fn without_signature(mut self) -> Self {
+        self.request = self.request.map(|request| RequestView {
+            headers: request.headers.masked(&["webhook-signature"]),
+            ..request
+        });
+        self
+    }
+}
+
+impl RequestView {
+    fn of(request: &Request, headers: &[(String, String)]) -> Self {
+        Self {
+            method: request.method.clone(),
+            url: request.url.clone(),
+            headers: Headers::new(headers),
+            body: match &request.body {
+                RequestBody::None => BodyView::none(),
+                body => BodyView::of(body.as_bytes()),
+            },
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `POST /events/batch`: many events, one JSON object a line. All are taken in, or none.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::post::IDEMPOTENCY_KEY;
+use super::wire::{self, EventInput, MAX_EVENT_LEN};
+use crate::api::auth::Caller;
+use crate::api::body::{Payload, Takes};
+use crate::api::json;
+use crate::api::params::NoParams;
+use crate::api::problem::{Kind, Problem};
+use crate::directory::Directory;
+use crate::domain::{Scope, TenantId};
+use crate::ingest::{IncomingEvent, Ingest};
+
+/// The greatest number of events in a batch.
+const MAX_EVENTS: usize = 10_000;
+/// The greatest size of a batch, in bytes.
+const MAX_BATCH_LEN: usize = 16 * 1024 * 1024;
+/// Reading a batch larger than this is left to a thread that may take its time.
+const READ_HERE_UP_TO: usize = 128 * 1024;
+
+/// What became of a batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BatchReceipt {
+    /// How many events are on disk: as many as lines were sent.
+    accepted: usize,
+    /// How many of them had been accepted before.
+    duplicates: usize,
+    /// Their ids, in the order of the lines.
+    ids: Vec<String>,
+}
+
+/// Post many events
+///
+/// Needs `events:write`. One event a line (NDJSON), each as `POST /events` takes it, at most 10,000 lines or 16 MiB;
+/// empty lines are passed over. One bad line refuses all. A problem's `pointer` begins with the number of the line,
+/// counted from 1: `/17/type`.
+#[utoipa::path(
+    post, path = "/api/v3/events/batch", tag = "events",
+    request_body(content = EventInput, content_type = "application/x-ndjson", description = "One event a line; `application/jsonl` is as good"),
+    responses(
+        (status = 202, description = "All are on disk, and will be delivered", body = BatchReceipt),
+        (status = 409, description = "Another event has the id of one of these", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+    ),
+)]
+pub(super) async fn post_events(
+    State(directory): State<Arc<Directory>>,
+    State(ingest): State<Arc<Ingest>>,
+    caller: Caller,
+    _: NoParams,
+    payload: Payload,
+) -> Result<impl IntoResponse, Problem> {
+    let tenant = caller.may(Scope::EventsWrite)?;
+    if payload.headers().contains_key(IDEMPOTENCY_KEY) {
+        let rule = "a batch takes no Idempotency-Key; give each of its events an `id`";
+        return Err(Problem::parameter(IDEMPOTENCY_KEY, rule));
+    }
+    let body = payload.read(Takes::JsonLines, MAX_BATCH_LEN).await?;
+    let Batch { events, lines } = read_aside(body, tenant, directory).await?;
+    let line_of = |index: usize| lines.get(index).copied();
+    let receipts = ingest.accept(events).await.map_err(|error| wire::refused(error, line_of))?;
+    let answer = BatchReceipt {
+        accepted: receipts.len(),
+        duplicates: receipts.iter().filter(|receipt| receipt.duplicate).count(),
+        ids: receipts.iter().map(|receipt| receipt.id.to_string()).collect(),
+    };
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+/// The events of a batch, and the number of the line on which each stands.
+struct Batch {
+    events: Vec<IncomingEvent>,
+    lines: Vec<usize>,
+}
+
+async fn read_aside(body: Bytes, tenant: TenantId, directory: Arc<Directory>) -> Result<Batch, Problem> {
+    if body.len() <= READ_HERE_UP_TO {
+        return read(&body, |event| event.check(tenant, &directory));
+    }
+    let reading = tokio::task::spawn_blocking(move || read(&body, |event| event.check(tenant, &directory)));
+    reading.await.map_err(|error| Problem::internal("reading a batch", &error))?
+}
+
+fn read(
+    body: &[u8],
+    check: impl Fn(EventInput<'_>) -> Result<IncomingEvent, Problem>,
+) -> Result<Batch, Problem> {
+    let mut batch = Batch { events: Vec::new(), lines: Vec::new() };
+    for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
+        let number = index + 1;
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        if batch.events.len() == MAX_EVENTS {
+            return Err(Problem::new(Kind::TooLarge, format!("a batch has at most {MAX_EVENTS} events")));
+        }
+        if line.len() > MAX_EVENT_LEN {
+            let detail = format!("an event has at most {MAX_EVENT_LEN} bytes");
+            return Err(Problem::new(Kind::TooLarge, detail).in_line(number));
+        }
+        let event = json::parse::<EventInput>(line).and_then(&check);
+        batch.events.push(event.map_err(|problem| problem.in_line(number))?);
+        batch.lines.push(number);
+    }
+    if batch.events.is_empty() {
+        return Err(Problem::new(Kind::MalformedJson, "the body is empty; one event a line is wanted"));
+    }
+    Ok(batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::pointer::Pointer;
+    use crate::api::v3::events::wire::check_data;
+
+    fn line_numbers(body: &str) -> Result<Vec<usize>, Problem> {
+        let check = |_: EventInput<'_>| {
+            Ok(IncomingEvent {
+                tenant: TenantId(1),
+                id: None,
+                idempotency_key: None,
+                event_type: "a".parse().unwrap(),
+                occurred_at: None,
+                project: None,
+                data: check_data(serde_json::value::RawValue::NULL)?,
+            })
+        };
+        read(body.as_bytes(), check).map(|batch| batch.lines)
+    }
+
+    #[test]
+    fn lines_are_counted_from_one_with_the_empty_ones() {
+        let event = r#"{"type":"a","data":1}"#;
+        assert_eq!(line_numbers(&format!("{event}\r\n\n  \n{event}\n")).unwrap(), [1, 4]);
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let event = r#"{"type":"a","data":1}"#;
+        for (body, pointer) in [
+            (format!("{event}\n{{\"type\":7,\"data\":1}}"), Some("/2/type")),
+            (format!("\n{event}\n{{\"type\":\"a\"}}"), Some("/3/data")),
+            (format!("{event}\n[{event}]"), Some("/2")),
+            (format!("{event}{event}"), Some("/1")),
+            ("\n\n".to_owned(), None),
+            (format!("{event}\n").repeat(MAX_EVENTS + 1), None),
+        ] {
+            let problem = line_numbers(&body).expect_err(&body);
+            assert_eq!(problem.pointer().map(Pointer::as_str), pointer);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `GET /events/{id}` and the deliveries that it made.
+
+use axum::Json;
+use axum::extract::State;
+use http::Uri;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::api::auth::Caller;
+use crate::api::json;
+use crate::api::page::{self, Page, Wanted};
+use crate::api::params::{NoParams, Params, Segment};
+use crate::api::problem::Problem;
+use crate::api::time::Time;
+use crate::api::v3::deliveries::DeliveryView;
+use crate::domain::{Event, EventId, Scope, TenantId};
+use crate::storage::Storage;
+
+/// An accepted event.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
+pub(super) struct EventView {
+    #[schema(example = "evt_01m8rz4g3k2v7")]
+    id: String,
+    #[serde(rename = "type")]
+    #[schema(example = "session.update")]
+    event_type: String,
+    project: Option<i64>,
+    /// When it happened, by its sender's word; else when it was accepted.
+    occurred_at: Time,
+    accepted_at: Time,
+    /// As it was sent.
+    #[schema(value_type = serde_json::Value)]
+    data: Box<RawValue>,
+}
+
+impl From<Event> for EventView {
+    fn from(event: Event) -> Self {
+        Self {
+            id: event.id.to_string(),
+            event_type: event.event_type.to_string(),
+            project: event.project,
+            occurred_at: Time(event.occurred_at),
+            accepted_at: Time(event.accepted_at()),
+            data: json::raw(&event.data),
+        }
+    }
+}
+
+/// One event
+///
+/// Needs `events:read`.
+#[utoipa::path(
+    get, path = "/api/v3/events/{event}", tag = "events",
+    params(("event" = String, Path, description = "Its id: the sender's own, or the one it was given")),
+    responses((status = 200, description = "The event", body = EventView)),
+)]
+pub(super) async fn get_event(
+    State(storage): State<Storage>,
+    caller: Caller,
+    Segment(id): Segment<EventId>,
+    _: NoParams,
+) -> Result<Json<EventView>, Problem> {
+    let tenant = caller.may(Scope::EventsRead)?;
+    Ok(Json(find(&storage, tenant, &id).await?.into()))
+}
+
+async fn find(storage: &Storage, tenant: TenantId, id: &EventId) -> Result<Event, Problem> {
+    let event = storage.events.event(tenant, id).await?;
+    event.ok_or_else(|| Problem::not_found("event", id.as_str()))
+}
+
+/// The deliveries of an event
+///
+/// Needs `deliveries:read`.
+#[utoipa::path(
+    get, path = "/api/v3/events/{event}/deliveries", tag = "events",
+    params(
+        ("event" = String, Path, description = "Its id"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 250),
+        ("cursor" = Option<String>, Query),
+    ),
+    responses((status = 200, description = "A page, oldest first", body = Page<DeliveryView>)),
+)]
+pub(super) async fn list_event_deliveries(
+    State(storage): State<Storage>,
+    caller: Caller,
+    Segment(id): Segment<EventId>,
+    uri: Uri,
+) -> Result<Json<Page<DeliveryView>>, Problem> {
+    let tenant = caller.may(Scope::DeliveriesRead)?;
+    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "event-deliveries")?;
+    let event = find(&storage, tenant, &id).await?;
+    let deliveries = storage.deliveries.of_event(tenant, event.key).await?;
+    Ok(Json(wanted.select(deliveries, |delivery| delivery.id, DeliveryView::from)))
+}

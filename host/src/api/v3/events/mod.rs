@@ -1,0 +1,19 @@
+//! `/events`: taking events in, and looking at them.
+
+mod batch;
+mod get;
+mod post;
+pub(super) mod wire;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::Shared;
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(post::post_event))
+        .routes(routes!(batch::post_events))
+        .routes(routes!(get::get_event))
+        .routes(routes!(get::list_event_deliveries))
+}

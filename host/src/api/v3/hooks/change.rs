@@ -1,0 +1,140 @@
+//! `PUT`, `PATCH` and `DELETE /hooks/{id}`.
+//!
+//! A patch is applied to the hook as it is shown, and the result goes the way of a `PUT`. Both happen
+//! while nobody else changes the hook.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::MAX_HOOK_LEN;
+use super::read::no_hook;
+use super::view::HookView;
+use super::wire::HookInput;
+use crate::api::auth::Caller;
+use crate::api::body::{Payload, Takes};
+use crate::api::json::{self, Members};
+use crate::api::merge_patch::merge;
+use crate::api::params::{NoParams, Segment};
+use crate::api::pointer::Pointer;
+use crate::api::problem::{Kind, Problem};
+use crate::delivery::Dispatcher;
+use crate::directory::Directory;
+use crate::domain::{Hook, HookId, Scope};
+
+/// Replace a hook
+///
+/// Needs `hooks:write`. What is absent takes its default. The secrets stay.
+#[utoipa::path(
+    put, path = "/api/v3/hooks/{hook}", tag = "hooks", request_body = HookInput,
+    params(("hook" = String, Path, description = "Its id")),
+    responses((status = 200, description = "The hook as it is now", body = HookView)),
+)]
+pub(super) async fn replace_hook(
+    State(directory): State<Arc<Directory>>,
+    State(dispatcher): State<Arc<Dispatcher>>,
+    caller: Caller,
+    Segment(id): Segment<HookId>,
+    _: NoParams,
+    payload: Payload,
+) -> Result<Json<HookView>, Problem> {
+    let tenant = caller.may(Scope::HooksWrite)?;
+    let body = payload.read(Takes::Json, MAX_HOOK_LEN).await?;
+    let input: HookInput = json::parse(&body)?;
+    let change = |current: &Hook| replaced(current, input, &directory);
+    let changed = directory.change_hook(tenant, id, change).await?.ok_or_else(|| no_hook(id))?;
+    // It may have been enabled, with deliveries that have been due for long.
+    dispatcher.wake();
+    Ok(Json(HookView::from(&*changed)))
+}
+
+/// Change a hook
+///
+/// Needs `hooks:write`. A JSON merge patch (RFC 7396): members given are replaced, null takes one back to its default,
+/// arrays are replaced as a whole.
+#[utoipa::path(
+    patch, path = "/api/v3/hooks/{hook}", tag = "hooks",
+    request_body(content = Object, content_type = "application/merge-patch+json", description = "Members of a hook, none of them required"),
+    params(("hook" = String, Path, description = "Its id")),
+    responses((status = 200, description = "The hook as it is now", body = HookView)),
+)]
+pub(super) async fn patch_hook(
+    State(directory): State<Arc<Directory>>,
+    State(dispatcher): State<Arc<Dispatcher>>,
+    caller: Caller,
+    Segment(id): Segment<HookId>,
+    _: NoParams,
+    payload: Payload,
+) -> Result<Json<HookView>, Problem> {
+    let tenant = caller.may(Scope::HooksWrite)?;
+    let body = payload.read(Takes::MergePatch, MAX_HOOK_LEN).await?;
+    let Members(members) = json::parse::<Members<Box<RawValue>>>(&body)?;
+    let change = |current: &Hook| replaced(current, patched(current, members)?, &directory);
+    let changed = directory.change_hook(tenant, id, change).await?.ok_or_else(|| no_hook(id))?;
+    dispatcher.wake();
+    Ok(Json(HookView::from(&*changed)))
+}
+
+/// What `PUT` would have to be sent to change `current` as the patch says.
+fn patched(current: &Hook, patch: Vec<(String, Box<RawValue>)>) -> Result<HookInput, Problem> {
+    let shown = to_raw_value(&HookView::from(current));
+    let shown = shown.map_err(|error| Problem::internal("writing a hook as JSON", &error))?;
+    let patch = to_raw_value(&Members(patch));
+    let patch = patch.map_err(|error| Problem::internal("writing a patch as JSON", &error))?;
+    let merged = merge(&shown, &patch).map_err(|error| {
+        Problem::new(Kind::DuplicateMember, format!("the patch cannot be applied: {error}"))
+    })?;
+    json::parse_text(merged.get())
+}
+
+fn replaced(current: &Hook, input: HookInput, directory: &Directory) -> Result<Hook, Problem> {
+    if input.id.as_ref().is_some_and(|id| *id != current.id.to_string()) {
+        return Err(Problem::at(Kind::InvalidValue, Pointer::to("id"), "a hook's id cannot be changed"));
+    }
+    if input.secret.is_some() {
+        let rule =
+            "a secret is given where a hook is made; later, POST /hooks/{hook}/secret/rotate changes it";
+        return Err(Problem::at(Kind::InvalidValue, Pointer::to("secret"), rule));
+    }
+    let settings = input.check(current.tenant, directory)?;
+    Ok(Hook {
+        id: current.id,
+        tenant: current.tenant,
+        url: settings.url,
+        subscription: settings.subscription,
+        enabled: settings.enabled,
+        description: settings.description,
+        headers: settings.headers,
+        pipeline: settings.pipeline,
+        timeout: settings.timeout,
+        retry: settings.retry,
+        signing: settings.signing,
+        secrets: current.secrets.clone(),
+        created_at: current.created_at,
+        updated_at: current.updated_at,
+    })
+}
+
+/// Delete a hook
+///
+/// Needs `hooks:write`. Its deliveries that are not final are cancelled.
+#[utoipa::path(
+    delete, path = "/api/v3/hooks/{hook}", tag = "hooks",
+    params(("hook" = String, Path, description = "Its id")),
+    responses((status = 204, description = "It is gone")),
+)]
+pub(super) async fn delete_hook(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    Segment(id): Segment<HookId>,
+    _: NoParams,
+) -> Result<StatusCode, Problem> {
+    let tenant = caller.may(Scope::HooksWrite)?;
+    if !directory.delete_hook(tenant, id).await? {
+        return Err(no_hook(id));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

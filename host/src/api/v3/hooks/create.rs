@@ -1,0 +1,85 @@
+//! `POST /hooks`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::{StatusCode, header};
+
+use super::MAX_HOOK_LEN;
+use super::view::HookView;
+use super::wire::{self, HookInput};
+use crate::api::auth::Caller;
+use crate::api::body::{Payload, Takes};
+use crate::api::json;
+use crate::api::params::NoParams;
+use crate::api::pointer::Pointer;
+use crate::api::problem::{Kind, Problem};
+use crate::directory::Directory;
+use crate::domain::{Hook, HookId, Scope, SigningSecret};
+
+/// Make a hook
+///
+/// Needs `hooks:write`. It signs with the secret that `GET /hooks/{hook}/secret` shows.
+#[utoipa::path(
+    post, path = "/api/v3/hooks", tag = "hooks", request_body = HookInput,
+    responses(
+        (status = 201, description = "It is made", body = HookView),
+        (status = 409, description = "The tenant has as many hooks as it may", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+    ),
+)]
+pub(super) async fn create_hook(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    _: NoParams,
+    payload: Payload,
+) -> Result<impl IntoResponse, Problem> {
+    let tenant = caller.may(Scope::HooksWrite)?;
+    let body = payload.read(Takes::Json, MAX_HOOK_LEN).await?;
+    let input: HookInput = json::parse(&body)?;
+    refuse_read_only(&input)?;
+    let secret = input.secret.as_deref().map_or_else(new_secret, wire::read_secret)?;
+    let settings = input.check(tenant, &directory)?;
+    let now = directory.clock().now();
+    let hook = Hook {
+        id: HookId::generate(directory.ids(), now),
+        tenant,
+        url: settings.url,
+        subscription: settings.subscription,
+        enabled: settings.enabled,
+        description: settings.description,
+        headers: settings.headers,
+        pipeline: settings.pipeline,
+        timeout: settings.timeout,
+        retry: settings.retry,
+        signing: settings.signing,
+        secrets: vec![secret],
+        created_at: now,
+        updated_at: now,
+    };
+    let hook = directory.create_hook(hook).await?;
+    let location = format!("/api/v3/hooks/{}", hook.id);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(HookView::from(&*hook))))
+}
+
+fn refuse_read_only(input: &HookInput) -> Result<(), Problem> {
+    for (member, given) in
+        [("id", &input.id), ("created_at", &input.created_at), ("updated_at", &input.updated_at)]
+    {
+        if given.is_some() {
+            let detail = format!("`{member}` is given by the engine; leave it out");
+            return Err(Problem::at(Kind::InvalidValue, Pointer::to(member), detail));
+        }
+    }
+    Ok(())
+}
+
+/// A new secret: 256 random bits.
+///
+/// # Errors
+/// Never: 32 bytes are within the rules.
+pub(super) fn new_secret() -> Result<SigningSecret, Problem> {
+    let made = SigningSecret::from_bytes(rand::random::<[u8; 32]>().to_vec());
+    made.map_err(|error| Problem::internal("making a signing secret", &error))
+}

@@ -1,0 +1,30 @@
+//! `/hooks`: where events go, and how.
+
+mod change;
+mod create;
+mod preview;
+mod read;
+mod secret;
+mod test;
+mod view;
+mod wire;
+
+pub(super) use wire::check_settings;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::Shared;
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(create::create_hook, read::list_hooks))
+        .routes(routes!(read::get_hook, change::replace_hook, change::patch_hook, change::delete_hook))
+        .routes(routes!(secret::get_hook_secret))
+        .routes(routes!(secret::rotate_hook_secret))
+        .routes(routes!(preview::preview_hook))
+        .routes(routes!(test::test_hook))
+}
+
+/// The greatest size of a hook's description, in bytes: sixteen steps with the largest settings, and the rest.
+const MAX_HOOK_LEN: usize = 5 * 1024 * 1024;

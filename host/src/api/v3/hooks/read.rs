@@ -1,0 +1,61 @@
+//! `GET /hooks` and `GET /hooks/{id}`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use http::Uri;
+
+use super::view::HookView;
+use crate::api::auth::Caller;
+use crate::api::page::{self, Page, Wanted};
+use crate::api::params::{NoParams, Params, Segment};
+use crate::api::problem::Problem;
+use crate::directory::Directory;
+use crate::domain::{Hook, HookId, Scope, TenantId};
+
+/// List hooks
+///
+/// Needs `hooks:read`.
+#[utoipa::path(
+    get, path = "/api/v3/hooks", tag = "hooks",
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 250), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "A page, oldest first", body = Page<HookView>)),
+)]
+pub(super) async fn list_hooks(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<Page<HookView>>, Problem> {
+    let tenant = caller.may(Scope::HooksRead)?;
+    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "hooks")?;
+    Ok(Json(wanted.select(directory.hooks(tenant), |hook| hook.id, |hook| HookView::from(&*hook))))
+}
+
+/// One hook
+///
+/// Needs `hooks:read`. Its secret is another request's.
+#[utoipa::path(
+    get, path = "/api/v3/hooks/{hook}", tag = "hooks",
+    params(("hook" = String, Path, description = "Its id")),
+    responses((status = 200, description = "The hook", body = HookView)),
+)]
+pub(super) async fn get_hook(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    Segment(id): Segment<HookId>,
+    _: NoParams,
+) -> Result<Json<HookView>, Problem> {
+    let tenant = caller.may(Scope::HooksRead)?;
+    Ok(Json(HookView::from(&*find(&directory, tenant, id)?)))
+}
+
+/// # Errors
+/// Where the tenant has no such hook.
+pub(super) fn find(directory: &Directory, tenant: TenantId, id: HookId) -> Result<Arc<Hook>, Problem> {
+    directory.hook_of(tenant, id).ok_or_else(|| no_hook(id))
+}
+
+pub(super) fn no_hook(id: HookId) -> Problem {
+    Problem::not_found("hook", &id.to_string())
+}

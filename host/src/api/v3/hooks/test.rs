@@ -1,0 +1,85 @@
+//! `POST /hooks/{id}/test`: an event for this hook alone.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::read::find;
+use crate::api::auth::Caller;
+use crate::api::body::{Payload, Takes};
+use crate::api::json;
+use crate::api::params::{NoParams, Segment};
+use crate::api::pointer::Pointer;
+use crate::api::problem::{Kind, Problem};
+use crate::api::v3::events::wire::{MAX_EVENT_LEN, check_data};
+use crate::directory::Directory;
+use crate::domain::{EventType, HookId, Scope};
+use crate::ingest::{Ingest, IngestError};
+
+/// The type and data of a test where none are given.
+const DEFAULT_TYPE: &str = "hookwright.test";
+const DEFAULT_DATA: &str = r#"{"test":true,"message":"A test of this hook, sent by hand."}"#;
+
+/// What to test with.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TestInput<'a> {
+    /// Default: `hookwright.test`.
+    #[serde(rename = "type", borrow)]
+    #[schema(value_type = Option<String>)]
+    event_type: Option<Cow<'a, str>>,
+    /// Any JSON value. Default: `{"test": true, …}`.
+    #[serde(borrow)]
+    #[schema(value_type = Option<serde_json::Value>)]
+    data: Option<&'a RawValue>,
+}
+
+/// What the test made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TestReceipt {
+    #[schema(example = "evt_01m8rz4g3k2v7")]
+    event: String,
+    #[schema(example = "dlv_01m8rz4g3k2v8")]
+    delivery: String,
+}
+
+/// Test a hook
+///
+/// Needs `hooks:write`. Makes an event for this hook alone, whatever types it wants and even while it is disabled, and
+/// delivers it. The body may be left out.
+#[utoipa::path(
+    post, path = "/api/v3/hooks/{hook}/test", tag = "hooks", request_body = Option<TestInput>,
+    params(("hook" = String, Path, description = "Its id")),
+    responses((status = 202, description = "It will be delivered; look at the delivery for what came of it", body = TestReceipt)),
+)]
+pub(super) async fn test_hook(
+    State(directory): State<Arc<Directory>>,
+    State(ingest): State<Arc<Ingest>>,
+    caller: Caller,
+    Segment(id): Segment<HookId>,
+    _: NoParams,
+    payload: Payload,
+) -> Result<impl IntoResponse, Problem> {
+    let tenant = caller.may(Scope::HooksWrite)?;
+    let hook = find(&directory, tenant, id)?;
+    let body = payload.read_optional(Takes::Json, MAX_EVENT_LEN).await?;
+    let input = body.as_deref().map_or(Ok(TestInput::default()), json::parse)?;
+    let event_type = input.event_type.as_deref().unwrap_or(DEFAULT_TYPE).parse::<EventType>();
+    let event_type = event_type.map_err(|rule| Problem::invalid(Pointer::to("type"), rule))?;
+    let data = input.data.map_or(Ok(DEFAULT_DATA.into()), check_data)?;
+    let (event, delivery) = ingest.test(&hook, event_type, data).await.map_err(|error| match error {
+        IngestError::Storage(error) => error.into(),
+        IngestError::Conflict { .. } => {
+            Problem::new(Kind::Unavailable, "the test was not taken in; send it again")
+        }
+    })?;
+    let receipt = TestReceipt { event: event.to_string(), delivery: delivery.to_string() };
+    Ok((StatusCode::ACCEPTED, Json(receipt)))
+}

@@ -1,0 +1,74 @@
+//! A hook as answers show it. Its secrets never stand here.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::api::json;
+use crate::api::time::Time;
+use crate::api::v3::report::Headers;
+use crate::domain::Hook;
+
+/// A hook.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Hook)]
+pub(super) struct HookView {
+    #[schema(example = "hook_01m8rz4g3k2v7")]
+    id: String,
+    url: String,
+    types: Vec<String>,
+    enabled: bool,
+    description: String,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    headers: Headers,
+    pipeline: Vec<HookStepView>,
+    timeout_ms: u64,
+    retry: RetryView,
+    /// `standard` or `none`.
+    signing: &'static str,
+    created_at: Time,
+    updated_at: Time,
+}
+
+/// One plugin of a pipeline.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HookStep)]
+pub(super) struct HookStepView {
+    plugin: String,
+    #[schema(value_type = Object)]
+    settings: Box<RawValue>,
+}
+
+/// When failed attempts are made again.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Retry)]
+pub(super) struct RetryView {
+    schedule_s: Vec<u64>,
+}
+
+impl From<&Hook> for HookView {
+    fn from(hook: &Hook) -> Self {
+        let steps = hook.pipeline.0.iter();
+        Self {
+            id: hook.id.to_string(),
+            url: hook.url.to_string(),
+            types: hook.subscription.patterns().iter().map(ToString::to_string).collect(),
+            enabled: hook.enabled,
+            description: hook.description.clone(),
+            headers: Headers::new(&hook.headers),
+            pipeline: steps
+                .map(|step| HookStepView {
+                    plugin: step.plugin.to_string(),
+                    settings: json::raw(&step.settings),
+                })
+                .collect(),
+            timeout_ms: u64::try_from(hook.timeout.as_millis()).unwrap_or(u64::MAX),
+            retry: RetryView {
+                schedule_s: hook.retry.waits().iter().map(std::time::Duration::as_secs).collect(),
+            },
+            signing: hook.signing.as_str(),
+            created_at: Time(hook.created_at),
+            updated_at: Time(hook.updated_at),
+        }
+    }
+}

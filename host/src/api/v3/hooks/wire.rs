@@ -1,0 +1,222 @@
+//! A hook as it is sent, and how its members are checked.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::Url;
+use utoipa::ToSchema;
+
+use crate::api::json::{Members, Object};
+use crate::api::pointer::Pointer;
+use crate::api::problem::{Kind, Problem};
+use crate::directory::Directory;
+use crate::domain::{
+    Hook, Invalid, Pipeline, PluginRef, RetrySchedule, Signing, SigningSecret, Step, Subscription, TenantId,
+};
+
+/// The greatest size of a description, in bytes.
+const MAX_DESCRIPTION_LEN: usize = 1_000;
+/// The greatest size of a header's value, in bytes.
+const MAX_HEADER_VALUE_LEN: usize = 4_096;
+
+/// A hook to make, or to put in another's place. What is absent takes its default.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HookInput {
+    /// Where requests go: absolute, `https` or `http`, at most 2,048 bytes, without user name or fragment.
+    #[schema(example = "https://example.com/hook")]
+    url: String,
+    /// The event types it wants, 1 to 100: exact, beginning with (`session.*`), or all (`*`).
+    #[schema(example = json!(["session.*"]))]
+    types: Vec<String>,
+    /// Whether events are matched and deliveries attempted. Default: true.
+    enabled: Option<bool>,
+    /// For people, at most 1,000 bytes. Default: empty.
+    description: Option<String>,
+    /// Added to every request before the pipeline runs, at most 50. Whoever may read the hook sees them.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
+    headers: Option<Members<String>>,
+    /// The plugins that shape its requests, at most 16, in order. Default: none.
+    #[schema(value_type = Option<Vec<StepInput>>)]
+    pipeline: Option<Vec<Object<StepInput>>>,
+    /// For one attempt as a whole, 100 to 60,000. Default: 20,000.
+    #[schema(minimum = 100, maximum = 60_000)]
+    timeout_ms: Option<u64>,
+    /// When failed attempts are made again. Default: nine times over three days.
+    #[schema(value_type = Option<RetryInput>)]
+    retry: Option<Object<RetryInput>>,
+    /// `standard` (Standard Webhooks) or `none`. Default: `standard`.
+    signing: Option<String>,
+    /// Only where a hook is made: the secret it signs with, `whsec_` and 24 to 64 bytes in base64. Default: a new one.
+    #[schema(write_only)]
+    pub(super) secret: Option<String>,
+    /// May stand where a hook is changed, so that what was read can be sent back; must be the hook's own.
+    pub(super) id: Option<String>,
+    /// May stand where a hook is changed; it is passed over.
+    pub(super) created_at: Option<String>,
+    /// May stand where a hook is changed; it is passed over.
+    pub(super) updated_at: Option<String>,
+}
+
+/// One plugin of a pipeline.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StepInput {
+    /// `name` (the newest version), `name@3` or `sha256:…`.
+    #[schema(example = "field-map")]
+    plugin: String,
+    /// What the plugin is given, at most 256 KiB of JSON. Default: `{}`.
+    #[schema(value_type = Option<Object>)]
+    settings: Option<Box<RawValue>>,
+}
+
+/// When failed attempts are made again.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetryInput {
+    /// One wait in seconds for each retry, at most 100, each at most seven days. Empty: no retries.
+    #[schema(example = json!([5, 300, 1800]))]
+    schedule_s: Vec<u64>,
+}
+
+/// What a sender decides about a hook.
+#[derive(Debug)]
+pub(super) struct HookSettings {
+    pub(super) url: Url,
+    pub(super) subscription: Subscription,
+    pub(super) enabled: bool,
+    pub(super) description: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) pipeline: Pipeline,
+    pub(super) timeout: Duration,
+    pub(super) retry: RetrySchedule,
+    pub(super) signing: Signing,
+}
+
+impl HookInput {
+    /// Checks every member.
+    ///
+    /// # Errors
+    /// Names the first that breaks a rule.
+    pub(super) fn check(self, tenant: TenantId, directory: &Directory) -> Result<HookSettings, Problem> {
+        self.check_with(|plugin| directory.plugin(tenant, plugin).is_some())
+    }
+
+    fn check_with(self, resolves: impl Fn(&PluginRef) -> bool) -> Result<HookSettings, Problem> {
+        let at = |member| move |rule| Problem::invalid(Pointer::to(member), rule);
+        Ok(HookSettings {
+            url: Hook::parse_url(&self.url).map_err(at("url"))?,
+            subscription: read_types(&self.types)?,
+            enabled: self.enabled.unwrap_or(true),
+            description: check_description(self.description.unwrap_or_default())
+                .map_err(at("description"))?,
+            headers: self.headers.map_or(Ok(Vec::new()), check_headers)?,
+            pipeline: read_pipeline(self.pipeline.unwrap_or_default(), resolves)?,
+            timeout: read_timeout(self.timeout_ms).map_err(at("timeout_ms"))?,
+            retry: self.retry.map_or(Ok(RetrySchedule::default()), |Object(retry)| read_retry(&retry))?,
+            signing: self
+                .signing
+                .map_or(Ok(Signing::Standard), |text| text.parse())
+                .map_err(at("signing"))?,
+        })
+    }
+}
+
+/// # Errors
+/// Where it isn't one.
+pub(super) fn read_secret(text: &str) -> Result<SigningSecret, Problem> {
+    text.parse().map_err(|rule| Problem::invalid(Pointer::to("secret"), rule))
+}
+
+fn read_types(texts: &[String]) -> Result<Subscription, Problem> {
+    let read = |(index, text): (usize, &String)| {
+        text.parse().map_err(|rule| Problem::invalid(Pointer::to("types").index(index), rule))
+    };
+    let patterns = texts.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+    Subscription::new(patterns).map_err(|rule| Problem::invalid(Pointer::to("types"), rule))
+}
+
+fn check_description(text: String) -> Result<String, Invalid> {
+    let fits = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    if text.len() > MAX_DESCRIPTION_LEN || !text.chars().all(fits) {
+        return Err(Invalid::new("a description has at most 1,000 bytes without control characters"));
+    }
+    Ok(text)
+}
+
+fn check_headers(Members(headers): Members<String>) -> Result<Vec<(String, String)>, Problem> {
+    let root = || Pointer::to("headers");
+    if headers.len() > Hook::MAX_HEADERS {
+        let rule = format!("a hook has at most {} headers", Hook::MAX_HEADERS);
+        return Err(Problem::at(Kind::InvalidValue, root(), rule));
+    }
+    for (index, (name, value)) in headers.iter().enumerate() {
+        let here = || root().member(name);
+        Hook::check_header(name, value).map_err(|rule| Problem::invalid(here(), rule))?;
+        if value.len() > MAX_HEADER_VALUE_LEN {
+            let rule = format!("a header's value has at most {MAX_HEADER_VALUE_LEN} bytes");
+            return Err(Problem::at(Kind::InvalidValue, here(), rule));
+        }
+        if headers[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            let rule = format!("`{name}` stands twice: case makes no difference in the name of a header");
+            return Err(Problem::at(Kind::InvalidValue, here(), rule));
+        }
+    }
+    Ok(headers)
+}
+
+fn read_pipeline(
+    steps: Vec<Object<StepInput>>,
+    resolves: impl Fn(&PluginRef) -> bool,
+) -> Result<Pipeline, Problem> {
+    if steps.len() > Pipeline::MAX_STEPS {
+        let rule = format!("a pipeline has at most {} steps", Pipeline::MAX_STEPS);
+        return Err(Problem::at(Kind::InvalidValue, Pointer::to("pipeline"), rule));
+    }
+    let mut pipeline = Pipeline::default();
+    for (index, Object(step)) in steps.into_iter().enumerate() {
+        let here = Pointer::to("pipeline").index(index);
+        let invalid = |rule| Problem::invalid(here.clone().member("plugin"), rule);
+        let plugin: PluginRef = step.plugin.parse().map_err(invalid)?;
+        if !resolves(&plugin) {
+            return Err(invalid(Invalid::new(format!("there is no plugin `{plugin}`"))));
+        }
+        let settings = check_settings(step.settings.as_deref()).map_err(|problem| problem.under(&here))?;
+        pipeline.0.push(Step { plugin, settings: settings.into() });
+    }
+    Ok(pipeline)
+}
+
+/// A step's settings as text.
+///
+/// # Errors
+/// Where they aren't an object, or larger than a step's may be.
+pub(in crate::api::v3) fn check_settings(settings: Option<&RawValue>) -> Result<&str, Problem> {
+    let text = settings.map_or("{}", RawValue::get);
+    if !text.starts_with('{') {
+        return Err(Problem::at(Kind::WrongType, Pointer::to("settings"), "settings are an object"));
+    }
+    if text.len() > Pipeline::MAX_SETTINGS_LEN {
+        let detail = format!("settings have at most {} bytes of JSON", Pipeline::MAX_SETTINGS_LEN);
+        return Err(Problem::at(Kind::TooLarge, Pointer::to("settings"), detail));
+    }
+    Ok(text)
+}
+
+fn read_timeout(timeout_ms: Option<u64>) -> Result<Duration, Invalid> {
+    let timeout = timeout_ms.map_or(Hook::DEFAULT_TIMEOUT, Duration::from_millis);
+    Hook::check_timeout(timeout).map(|()| timeout)
+}
+
+fn read_retry(retry: &RetryInput) -> Result<RetrySchedule, Problem> {
+    let here = || Pointer::to("retry").member("schedule_s");
+    let waits: Vec<_> = retry.schedule_s.iter().copied().map(Duration::from_secs).collect();
+    for (index, wait) in waits.iter().enumerate().take(RetrySchedule::MAX_RETRIES) {
+        RetrySchedule::new(vec![*wait]).map_err(|rule| Problem::invalid(here().index(index), rule))?;
+    }
+    RetrySchedule::new(waits).map_err(|rule| Problem::invalid(here(), rule))
+}
+
+#[cfg(test)]
+mod tests;

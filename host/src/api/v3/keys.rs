@@ -1,0 +1,149 @@
+//! `/keys`: a tenant's API keys. A key is shown once, when it is made; only its hash is kept.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::{StatusCode, Uri, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::MAX_SMALL_BODY;
+use super::projects::check_label;
+use crate::api::auth::Caller;
+use crate::api::body::{Payload, Takes};
+use crate::api::page::{self, Page, Wanted};
+use crate::api::params::{NoParams, Params, Segment};
+use crate::api::pointer::Pointer;
+use crate::api::problem::{Kind, Problem};
+use crate::api::time::Time;
+use crate::api::{Shared, json};
+use crate::directory::Directory;
+use crate::domain::{ApiKey, KeyId, Scope, Scopes};
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(create_key, list_keys)).routes(routes!(delete_key))
+}
+
+/// A key to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyInput {
+    /// A name for people, 1 to 128 bytes.
+    name: String,
+    /// What it may do. Absent: all that the key which asks may do.
+    #[schema(example = json!(["events:write", "deliveries:read"]))]
+    scopes: Option<Vec<String>>,
+}
+
+/// An API key.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Key)]
+pub(super) struct KeyView {
+    #[schema(example = "key_01m8rz4g3k2v7")]
+    id: String,
+    name: String,
+    scopes: Vec<&'static str>,
+    created_at: Time,
+}
+
+impl From<Arc<ApiKey>> for KeyView {
+    fn from(key: Arc<ApiKey>) -> Self {
+        Self {
+            id: key.id.to_string(),
+            name: key.name.clone(),
+            scopes: key.scopes.iter().map(Scope::as_str).collect(),
+            created_at: Time(key.created_at),
+        }
+    }
+}
+
+/// A new key, with the key itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct NewKey {
+    #[serde(flatten)]
+    about: KeyView,
+    /// The key: shown this once.
+    #[schema(example = "hwk_…")]
+    key: String,
+}
+
+/// Make a key
+///
+/// Needs `keys:write`. A key cannot make one that may do more than itself.
+#[utoipa::path(
+    post, path = "/api/v3/keys", tag = "keys", request_body = KeyInput,
+    responses((status = 201, description = "It is made; this answer alone has the key itself", body = NewKey)),
+)]
+pub(super) async fn create_key(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    _: NoParams,
+    payload: Payload,
+) -> Result<impl IntoResponse, Problem> {
+    let tenant = caller.may(Scope::KeysWrite)?;
+    let body = payload.read(Takes::Json, MAX_SMALL_BODY).await?;
+    let KeyInput { name, scopes } = json::parse(&body)?;
+    check_label(&name)?;
+    let scopes = scopes.map_or(Ok(caller.scopes()), |texts| read_scopes(&texts))?;
+    if let Some(beyond) = scopes.iter().find(|scope| !caller.scopes().contains(*scope)) {
+        let detail = format!("the key lacks the scope `{beyond}`, so it cannot give it to another");
+        return Err(Problem::at(Kind::Forbidden, Pointer::to("scopes"), detail));
+    }
+    let (about, key) = directory.create_key(tenant, name, scopes).await?;
+    let answer = Json(NewKey { about: about.into(), key });
+    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], answer))
+}
+
+fn read_scopes(texts: &[String]) -> Result<Scopes, Problem> {
+    if texts.is_empty() {
+        let rule = "a key has at least one scope; leave `scopes` out for all";
+        return Err(Problem::at(Kind::InvalidValue, Pointer::to("scopes"), rule));
+    }
+    let read = |(index, text): (usize, &String)| {
+        text.parse::<Scope>().map_err(|rule| Problem::invalid(Pointer::to("scopes").index(index), rule))
+    };
+    texts.iter().enumerate().map(read).collect()
+}
+
+/// List keys
+///
+/// Needs `keys:read`. The keys themselves are not shown again.
+#[utoipa::path(
+    get, path = "/api/v3/keys", tag = "keys",
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 250), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "A page, oldest first", body = Page<KeyView>)),
+)]
+pub(super) async fn list_keys(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<Page<KeyView>>, Problem> {
+    let tenant = caller.may(Scope::KeysRead)?;
+    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "keys")?;
+    Ok(Json(wanted.select(directory.keys(tenant), |key| key.id, KeyView::from)))
+}
+
+/// Delete a key
+///
+/// Needs `keys:write`. The key is refused from then on.
+#[utoipa::path(
+    delete, path = "/api/v3/keys/{key}", tag = "keys",
+    params(("key" = String, Path, description = "Its id")),
+    responses((status = 204, description = "It is gone")),
+)]
+pub(super) async fn delete_key(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    Segment(id): Segment<KeyId>,
+    _: NoParams,
+) -> Result<StatusCode, Problem> {
+    let tenant = caller.may(Scope::KeysWrite)?;
+    if !directory.delete_key(tenant, id).await? {
+        return Err(Problem::not_found("key", &id.to_string()));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

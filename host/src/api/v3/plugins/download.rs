@@ -1,0 +1,47 @@
+//! `GET /plugins/{name}/wasm`: the bytes as they were uploaded.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::{Uri, header};
+
+use super::read::{find, no_plugin};
+use crate::api::auth::Caller;
+use crate::api::params::{Params, Segment};
+use crate::api::problem::Problem;
+use crate::directory::Directory;
+use crate::domain::{PluginName, Scope};
+
+/// Download a plugin
+///
+/// Needs `plugins:read`. The bytes as they were uploaded; `ETag` is their digest.
+#[utoipa::path(
+    get, path = "/api/v3/plugins/{plugin}/wasm", tag = "plugins",
+    params(
+        ("plugin" = String, Path, description = "Its name"),
+        ("version" = Option<u32>, Query, description = "Which version; absent: the newest", minimum = 1),
+    ),
+    responses((status = 200, description = "The Wasm", content_type = "application/wasm", body = Vec<u8>)),
+)]
+pub(super) async fn get_plugin_wasm(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    Segment(name): Segment<PluginName>,
+    uri: Uri,
+) -> Result<impl IntoResponse, Problem> {
+    let tenant = caller.may(Scope::PluginsRead)?;
+    let params = Params::of(&uri, &["version"])?;
+    let number = params.get("version").map(str::parse::<u32>).transpose();
+    let number = number.map_err(|_| Problem::parameter("version", "a version is a whole number from 1"))?;
+    let version = find(&directory, tenant, name, number)?;
+    // Deleted meanwhile.
+    let wasm = directory.plugin_wasm(&version.digest).await?.ok_or_else(|| no_plugin(&version.name))?;
+    let file = format!("attachment; filename=\"{}-v{}.wasm\"", version.name, version.version);
+    let headers = [
+        (header::CONTENT_TYPE, "application/wasm".to_owned()),
+        (header::ETAG, format!("\"{}\"", version.digest)),
+        (header::CONTENT_DISPOSITION, file),
+    ];
+    Ok((headers, wasm))
+}

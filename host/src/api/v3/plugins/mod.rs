@@ -1,0 +1,21 @@
+//! `/plugins`: what tenants upload, and the standard plugins beside it.
+
+mod delete;
+mod download;
+mod read;
+mod run;
+mod upload;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::api::Shared;
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(read::list_plugins))
+        .routes(routes!(upload::put_plugin, read::get_plugin, delete::delete_plugin))
+        .routes(routes!(read::list_plugin_versions))
+        .routes(routes!(download::get_plugin_wasm))
+        .routes(routes!(run::run_plugin))
+}

@@ -1,0 +1,140 @@
+//! `GET /plugins`, `GET /plugins/{name}`, `GET /plugins/{name}/versions`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use http::Uri;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::auth::Caller;
+use crate::api::page::{self, Page, Wanted};
+use crate::api::params::{NoParams, Params, Segment};
+use crate::api::problem::Problem;
+use crate::api::time::Time;
+use crate::directory::Directory;
+use crate::domain::{PluginName, PluginRef, PluginVersion, Role, Scope, TenantId};
+
+/// One immutable version of a plugin.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Plugin)]
+pub(super) struct PluginView {
+    #[schema(example = "my-filter")]
+    name: String,
+    #[schema(example = 3)]
+    version: u32,
+    /// SHA-256 of the bytes as uploaded.
+    #[schema(example = "sha256:…")]
+    digest: String,
+    /// `filter`, `mapper`, `transformer`: what it exports.
+    roles: Vec<&'static str>,
+    /// The interfaces that it imports.
+    imports: Vec<String>,
+    size_bytes: u64,
+    /// Whether it ships with the engine.
+    standard: bool,
+    /// Null for a standard plugin.
+    created_at: Option<Time>,
+}
+
+impl From<&PluginVersion> for PluginView {
+    fn from(version: &PluginVersion) -> Self {
+        Self {
+            name: version.name.to_string(),
+            version: version.version,
+            digest: version.digest.to_string(),
+            roles: version.roles.iter().map(|role: &Role| role.as_str()).collect(),
+            imports: version.imports.clone(),
+            size_bytes: version.size_bytes,
+            standard: version.tenant.is_none(),
+            created_at: version.tenant.map(|_| Time(version.created_at)),
+        }
+    }
+}
+
+/// List plugins
+///
+/// Needs `plugins:read`. The newest version of each, the standard ones among them.
+#[utoipa::path(
+    get, path = "/api/v3/plugins", tag = "plugins",
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 250), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "A page, by name", body = Page<PluginView>)),
+)]
+pub(super) async fn list_plugins(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<Page<PluginView>>, Problem> {
+    let tenant = caller.may(Scope::PluginsRead)?;
+    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "plugins")?;
+    let plugins = directory.plugins(tenant);
+    Ok(Json(wanted.select(plugins, |version| version.name.clone(), |version| PluginView::from(&*version))))
+}
+
+/// The newest version of a plugin
+///
+/// Needs `plugins:read`.
+#[utoipa::path(
+    get, path = "/api/v3/plugins/{plugin}", tag = "plugins",
+    params(("plugin" = String, Path, description = "Its name")),
+    responses((status = 200, description = "Its newest version", body = PluginView)),
+)]
+pub(super) async fn get_plugin(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    Segment(name): Segment<PluginName>,
+    _: NoParams,
+) -> Result<Json<PluginView>, Problem> {
+    let tenant = caller.may(Scope::PluginsRead)?;
+    Ok(Json(PluginView::from(&*find(&directory, tenant, name, None)?)))
+}
+
+/// The versions of a plugin
+///
+/// Needs `plugins:read`.
+#[utoipa::path(
+    get, path = "/api/v3/plugins/{plugin}/versions", tag = "plugins",
+    params(
+        ("plugin" = String, Path, description = "Its name"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 250),
+        ("cursor" = Option<String>, Query),
+    ),
+    responses((status = 200, description = "A page, oldest first", body = Page<PluginView>)),
+)]
+pub(super) async fn list_plugin_versions(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    Segment(name): Segment<PluginName>,
+    uri: Uri,
+) -> Result<Json<Page<PluginView>>, Problem> {
+    let tenant = caller.may(Scope::PluginsRead)?;
+    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "plugin-versions")?;
+    let versions = directory.plugin_versions(tenant, &name);
+    if versions.is_empty() {
+        return Err(no_plugin(&name));
+    }
+    Ok(Json(wanted.select(versions, |version| version.version, |version| PluginView::from(&*version))))
+}
+
+/// A version of a plugin, the newest where none is given.
+///
+/// # Errors
+/// Where there is no such plugin or version.
+pub(super) fn find(
+    directory: &Directory,
+    tenant: TenantId,
+    name: PluginName,
+    version: Option<u32>,
+) -> Result<Arc<PluginVersion>, Problem> {
+    let reference = match version {
+        Some(number) => PluginRef::Version(name, number),
+        None => PluginRef::Latest(name),
+    };
+    let found = directory.plugin(tenant, &reference);
+    found.ok_or_else(|| Problem::not_found("plugin", &reference.to_string()))
+}
+
+pub(super) fn no_plugin(name: &PluginName) -> Problem {
+    Problem::not_found("plugin", name.as_str())
+}

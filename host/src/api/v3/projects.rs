@@ -1,0 +1,133 @@
+//! `/projects`: numbered projects of a tenant, which events may name.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::MAX_SMALL_BODY;
+use crate::api::auth::Caller;
+use crate::api::body::{Payload, Takes};
+use crate::api::page::{self, Page, Wanted};
+use crate::api::params::{NoParams, Params, Segment};
+use crate::api::pointer::Pointer;
+use crate::api::problem::{Kind, Problem};
+use crate::api::time::Time;
+use crate::api::{Shared, json};
+use crate::directory::Directory;
+use crate::domain::{Project, Scope};
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(create_project, list_projects)).routes(routes!(delete_project))
+}
+
+/// A project to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProjectInput {
+    /// Its number, unique within the tenant, at least 1.
+    #[schema(example = 1_249_918, minimum = 1)]
+    id: i64,
+    /// A name for people, at most 128 bytes.
+    name: Option<String>,
+}
+
+/// A numbered project.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Project)]
+pub(super) struct ProjectView {
+    #[schema(example = 1_249_918)]
+    id: i64,
+    name: Option<String>,
+    created_at: Time,
+}
+
+impl From<Arc<Project>> for ProjectView {
+    fn from(project: Arc<Project>) -> Self {
+        Self { id: project.number, name: project.name.clone(), created_at: Time(project.created_at) }
+    }
+}
+
+/// Make a project
+///
+/// Needs `projects:write`.
+#[utoipa::path(
+    post, path = "/api/v3/projects", tag = "projects", request_body = ProjectInput,
+    responses(
+        (status = 201, description = "It is made", body = ProjectView),
+        (status = 409, description = "The tenant has that number already", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+    ),
+)]
+pub(super) async fn create_project(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    _: NoParams,
+    payload: Payload,
+) -> Result<impl IntoResponse, Problem> {
+    let tenant = caller.may(Scope::ProjectsWrite)?;
+    let body = payload.read(Takes::Json, MAX_SMALL_BODY).await?;
+    let ProjectInput { id, name } = json::parse(&body)?;
+    if id < 1 {
+        return Err(Problem::at(Kind::InvalidValue, Pointer::to("id"), "a project's number is at least 1"));
+    }
+    if let Some(name) = &name {
+        check_label(name)?;
+    }
+    let project = directory.create_project(tenant, id, name).await?;
+    Ok((StatusCode::CREATED, Json(ProjectView::from(project))))
+}
+
+/// # Errors
+/// Where a name for people is empty, over 128 bytes or has control characters.
+pub(super) fn check_label(name: &str) -> Result<(), Problem> {
+    if (1..=128).contains(&name.len()) && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let rule = "a name has 1 to 128 bytes without control characters";
+    Err(Problem::at(Kind::InvalidValue, Pointer::to("name"), rule))
+}
+
+/// List projects
+///
+/// Needs `projects:read`.
+#[utoipa::path(
+    get, path = "/api/v3/projects", tag = "projects",
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 250), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "A page, by number", body = Page<ProjectView>)),
+)]
+pub(super) async fn list_projects(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<Page<ProjectView>>, Problem> {
+    let tenant = caller.may(Scope::ProjectsRead)?;
+    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "projects")?;
+    Ok(Json(wanted.select(directory.projects(tenant), |project| project.number, ProjectView::from)))
+}
+
+/// Delete a project
+///
+/// Needs `projects:write`. Events that named it stay.
+#[utoipa::path(
+    delete, path = "/api/v3/projects/{project}", tag = "projects",
+    params(("project" = i64, Path, description = "Its number")),
+    responses((status = 204, description = "It is gone")),
+)]
+pub(super) async fn delete_project(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    Segment(number): Segment<i64>,
+    _: NoParams,
+) -> Result<StatusCode, Problem> {
+    let tenant = caller.may(Scope::ProjectsWrite)?;
+    if !directory.delete_project(tenant, number).await? {
+        return Err(Problem::not_found("project", &number.to_string()));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,190 @@
+//! What ran and what was written, as answers show it: steps, faults, logs, requests, headers, bodies.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+use crate::domain::attempt::LogLine;
+use crate::domain::{Fault, Role, StepReport};
+
+/// Stands where a header's value is kept from readers.
+pub(super) const MASK: &str = "•••";
+
+/// Headers as an object. A name that stands more than once has its values joined by `, ` (RFC 9110, section 5.3).
+#[derive(Debug, Clone, ToSchema)]
+#[schema(value_type = std::collections::BTreeMap<String, String>)]
+pub(super) struct Headers(Vec<(String, String)>);
+
+impl Headers {
+    pub(super) fn new(headers: &[(String, String)]) -> Self {
+        let mut joined: Vec<(String, String)> = Vec::with_capacity(headers.len());
+        for (name, value) in headers {
+            match joined.iter_mut().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                Some((_, values)) => {
+                    values.push_str(", ");
+                    values.push_str(value);
+                }
+                None => joined.push((name.clone(), value.clone())),
+            }
+        }
+        Self(joined)
+    }
+
+    /// Without the values of these headers, whose names are in lower case.
+    pub(super) fn masked(mut self, names: &[&str]) -> Self {
+        for (name, value) in &mut self.0 {
+            if names.contains(&name.to_ascii_lowercase().as_str()) {
+                MASK.clone_into(value);
+            }
+        }
+        self
+    }
+}
+
+impl Serialize for Headers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// A body: as text where it is UTF-8, else in base64. Both null: there is none.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BodyView {
+    /// The body as text.
+    body: Option<String>,
+    /// The body in base64, where it is no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+}
+
+impl BodyView {
+    pub(super) fn none() -> Self {
+        Self { body: None, body_base64: None }
+    }
+
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self { body: Some(text.to_owned()), body_base64: None },
+            Err(_) => Self { body: None, body_base64: Some(STANDARD.encode(bytes)) },
+        }
+    }
+
+    /// Of a body that was cut off, maybe inside a character.
+    pub(super) fn of_cut(bytes: &[u8]) -> Self {
+        match std::str::from_utf8(bytes) {
+            Err(error) if error.error_len().is_none() => Self::of(&bytes[..error.valid_up_to()]),
+            _ => Self::of(bytes),
+        }
+    }
+}
+
+/// One step that ran.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Step)]
+pub(super) struct StepView {
+    /// The reference in the pipeline.
+    #[schema(example = "field-map@1")]
+    plugin: String,
+    /// The version that it stood for.
+    version: Option<u32>,
+    /// SHA-256 of that version.
+    digest: Option<String>,
+    /// The role that ran last: `filter`, `mapper` or `transformer`.
+    role: Option<&'static str>,
+    /// The roles that ran, in order.
+    roles: Vec<&'static str>,
+    /// Fuel used: counts instructions.
+    fuel: u64,
+    duration_us: u64,
+    /// The most linear memory that it had.
+    memory_bytes: u64,
+    logs: Vec<LogView>,
+    fault: Option<FaultView>,
+}
+
+impl From<&StepReport> for StepView {
+    fn from(step: &StepReport) -> Self {
+        Self {
+            plugin: step.plugin.to_string(),
+            version: step.resolved.as_ref().map(|resolved| resolved.version),
+            digest: step.resolved.as_ref().map(|resolved| resolved.digest.to_string()),
+            role: step.roles.last().map(|role| role.as_str()),
+            roles: step.roles.iter().map(|role: &Role| role.as_str()).collect(),
+            fuel: step.fuel,
+            duration_us: u64::try_from(step.duration.as_micros()).unwrap_or(u64::MAX),
+            memory_bytes: step.memory_bytes,
+            logs: step.logs.iter().map(LogView::from).collect(),
+            fault: step.fault.as_ref().map(FaultView::from),
+        }
+    }
+}
+
+/// A line that a plugin logged.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LogLine)]
+pub(super) struct LogView {
+    #[schema(example = "info")]
+    level: &'static str,
+    message: String,
+}
+
+impl From<&LogLine> for LogView {
+    fn from(line: &LogLine) -> Self {
+        Self { level: line.level.as_str(), message: line.message.clone() }
+    }
+}
+
+/// How a plugin failed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Fault)]
+pub(super) struct FaultView {
+    /// `trap`, `out-of-fuel`, `deadline`, `out-of-memory`, `output-too-large`, `invalid-output`, `failure` or `unavailable`.
+    kind: &'static str,
+    message: String,
+    /// The plugin's own code, for `failure`.
+    code: Option<String>,
+    /// Whether the plugin said that the same call may succeed later.
+    retryable: bool,
+    /// The guest's call stack, innermost first.
+    backtrace: Vec<String>,
+}
+
+impl From<&Fault> for FaultView {
+    fn from(fault: &Fault) -> Self {
+        Self {
+            kind: fault.kind.as_str(),
+            message: fault.message.clone(),
+            code: fault.code.clone(),
+            retryable: fault.retryable,
+            backtrace: fault.backtrace.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_joined_and_masked() {
+        let pairs = [("Accept", "a"), ("X", "1"), ("accept", "b"), ("Authorization", "Bearer x")];
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let headers = Headers::new(&pairs).masked(&["authorization"]);
+        let text = serde_json::to_string(&headers).unwrap();
+        assert_eq!(text, r#"{"Accept":"a, b","X":"1","Authorization":"•••"}"#);
+    }
+
+    #[test]
+    fn bodies_are_text_where_they_can_be() {
+        for (view, json) in [
+            (BodyView::of(b"{}"), r#"{"body":"{}"}"#),
+            (BodyView::of(b"\xff"), r#"{"body":null,"body_base64":"/w=="}"#),
+            (BodyView::of("aä".as_bytes()), r#"{"body":"aä"}"#),
+            (BodyView::of_cut(&"aä".as_bytes()[..2]), r#"{"body":"a"}"#),
+            (BodyView::none(), r#"{"body":null}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&view).unwrap(), json);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `/tenants`: the operator makes and sees all; a tenant's key sees its own.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::MAX_SMALL_BODY;
+use crate::api::auth::Caller;
+use crate::api::body::{Payload, Takes};
+use crate::api::page::{self, Page, Wanted};
+use crate::api::params::{NoParams, Params, Segment};
+use crate::api::pointer::Pointer;
+use crate::api::problem::{Kind, Problem};
+use crate::api::time::Time;
+use crate::api::{Shared, json};
+use crate::directory::Directory;
+use crate::domain::Tenant;
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(create_tenant, list_tenants)).routes(routes!(get_tenant))
+}
+
+/// A tenant to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TenantInput {
+    /// Unique, 1 to 128 bytes without white space; often a domain.
+    #[schema(example = "demo.webitel.com")]
+    name: String,
+    /// The number that the project web hook API v1 knows the tenant by; unique, at least 1.
+    #[schema(example = 19_817_472)]
+    client_id: Option<i64>,
+}
+
+/// A tenant.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tenant)]
+pub(super) struct TenantView {
+    #[schema(example = "ten_01m8rz4g3k2v7")]
+    id: String,
+    name: String,
+    client_id: Option<i64>,
+    created_at: Time,
+}
+
+impl From<Arc<Tenant>> for TenantView {
+    fn from(tenant: Arc<Tenant>) -> Self {
+        Self {
+            id: tenant.id.to_string(),
+            name: tenant.name.clone(),
+            client_id: tenant.client_id,
+            created_at: Time(tenant.created_at),
+        }
+    }
+}
+
+/// Make a tenant
+///
+/// Only the operator's key may.
+#[utoipa::path(
+    post, path = "/api/v3/tenants", tag = "tenants", request_body = TenantInput,
+    responses(
+        (status = 201, description = "It is made", body = TenantView),
+        (status = 409, description = "The name or the client id is taken", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+    ),
+)]
+pub(super) async fn create_tenant(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    _: NoParams,
+    payload: Payload,
+) -> Result<impl IntoResponse, Problem> {
+    caller.must_be_operator()?;
+    let body = payload.read(Takes::Json, MAX_SMALL_BODY).await?;
+    let TenantInput { name, client_id } = json::parse(&body)?;
+    Tenant::check_name(&name).map_err(|rule| Problem::invalid(Pointer::to("name"), rule))?;
+    if client_id.is_some_and(|number| number < 1) {
+        return Err(Problem::at(Kind::InvalidValue, Pointer::to("client_id"), "a client id is at least 1"));
+    }
+    let tenant = directory.create_tenant(name, client_id).await?;
+    Ok((StatusCode::CREATED, Json(TenantView::from(tenant))))
+}
+
+/// List tenants
+///
+/// The operator's key sees all, a tenant's key its own.
+#[utoipa::path(
+    get, path = "/api/v3/tenants", tag = "tenants",
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 250), ("cursor" = Option<String>, Query)),
+    responses((status = 200, description = "A page, oldest first", body = Page<TenantView>)),
+)]
+pub(super) async fn list_tenants(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    uri: Uri,
+) -> Result<Json<Page<TenantView>>, Problem> {
+    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "tenants")?;
+    let visible = directory.tenants().into_iter().filter(|tenant| caller.may_see(tenant.id));
+    Ok(Json(wanted.select(visible, |tenant| tenant.id, TenantView::from)))
+}
+
+/// One tenant, by id or name
+#[utoipa::path(
+    get, path = "/api/v3/tenants/{tenant}", tag = "tenants",
+    params(("tenant" = String, Path, description = "Its id or name")),
+    responses((status = 200, description = "The tenant", body = TenantView)),
+)]
+pub(super) async fn get_tenant(
+    State(directory): State<Arc<Directory>>,
+    caller: Caller,
+    Segment(name): Segment<String>,
+    _: NoParams,
+) -> Result<Json<TenantView>, Problem> {
+    let tenant = directory.tenant_named(&name).filter(|tenant| caller.may_see(tenant.id));
+    Ok(Json(tenant.ok_or_else(|| Problem::not_found("tenant", &name))?.into()))
+}

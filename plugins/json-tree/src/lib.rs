@@ -16,6 +16,6 @@ mod number;
 mod pointer;
 
 pub use compare::{equal, order, unescape};
-pub use node::{Kind, Node, NotJson, depth, kind, write_string};
+pub use node::{Kind, Node, NotJson, array_index, depth, kind, write_string};
 pub use number::compare_numbers;
 pub use pointer::{BadPointer, Pointer};

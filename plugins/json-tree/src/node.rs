@@ -177,8 +177,8 @@ impl<'a> Node<'a> {
     }
 }
 
-/// RFC 6901, section 4: digits without leading zeros.
-pub(crate) fn array_index(token: &str) -> Option<usize> {
+/// The index that a token of a pointer is in an array (RFC 6901, section 4): digits without leading zeros.
+pub fn array_index(token: &str) -> Option<usize> {
     let digits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit());
     (digits && (token == "0" || !token.starts_with('0'))).then(|| token.parse().ok()).flatten()
 }

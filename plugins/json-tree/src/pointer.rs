@@ -48,6 +48,12 @@ impl Pointer {
     pub fn tokens(&self) -> &[String] {
         &self.tokens
     }
+
+    /// The last token and the pointer before it; of the whole document, none.
+    pub fn parent(&self) -> Option<(&str, Pointer)> {
+        let (last, before) = self.tokens.split_last()?;
+        Some((last, Pointer { tokens: before.to_vec() }))
+    }
 }
 
 /// Section 4: `~1` first, then `~0`, or `~01` would become `/`. One pass does both.

@@ -28,19 +28,19 @@ pub fn context(event: &Event<JsonText>, draft: &Request) -> Result<Value, Failur
         Body::Text(text) => Value::from(text.as_str()),
         Body::None | Body::Binary(_) => Value::from(()),
     };
-    let request = Value::from_iter([
+    let request = Value::from_pairs([
         ("method", Value::from(draft.method.as_str())),
         ("url", Value::from(draft.url.as_str())),
-        ("headers", Value::from_iter(headers)),
+        ("headers", Value::from_pairs(headers)),
         ("body", body),
     ]);
-    Ok(Value::from_iter([
+    Ok(Value::from_pairs([
         ("data", value_of(&source, &source)),
         ("id", Value::from(event.id.as_str())),
         ("type", Value::from(event.event_type.as_str())),
         ("occurred_at", Value::from(event.occurred_at)),
         ("time", Value::from(time::rfc3339(event.occurred_at))),
-        ("attributes", Value::from_iter(attributes)),
+        ("attributes", Value::from_pairs(attributes)),
         ("request", request),
     ]))
 }

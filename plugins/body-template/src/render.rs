@@ -3,7 +3,7 @@
 use hookwright_plugin::Failure;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
-use minijinja::{Environment, Error, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
 
 use crate::json_body;
 use crate::markup::{Markup, write_json};
@@ -33,6 +33,8 @@ impl Renderer {
         } else {
             UndefinedBehavior::Chainable
         });
+        // Of any kind but none: then what a block captures is known as written already.
+        environment.set_auto_escape_callback(|_name| AutoEscape::Custom("hookwright".into()));
         environment.set_formatter(move |out, _state, value| markup.write(out, value));
         environment.add_filter("tojson", move |value: Value| {
             if markup == Markup::Json {

@@ -73,7 +73,9 @@ fn flags(root: &Path, toolchain: &Toolchain) -> Result<OsString> {
 /// # Errors
 /// If npm or `componentize-qjs` fails; they have said why.
 pub fn componentize_javascript(root: &Path, directory: &Path) -> Result<Vec<u8>> {
-    run(Command::new("npm").current_dir(directory).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]))?;
+    // Not `npm ci`: that wants the package's binaries for every platform in the lock file, and some of them
+    // aren't published. With `--no-save` the lock file is followed as well, and not written.
+    run(Command::new("npm").current_dir(directory).args(["install", "--no-save", "--no-audit", "--no-fund"]))?;
     let output = tempfile::NamedTempFile::new()?;
     run(Command::new(directory.join("node_modules/.bin/componentize-qjs"))
         .arg("--wit")

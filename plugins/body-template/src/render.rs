@@ -1,0 +1,72 @@
+//! Templates: their syntax, their bounds, and what is told when they fail.
+
+use hookwright_plugin::Failure;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
+
+use crate::json_body;
+use crate::markup::{Markup, write_json};
+use crate::settings::Settings;
+
+/// Steps that a template may take. A loop takes a few for each round.
+const STEPS: u64 = 1_000_000;
+/// How deep what a template calls may be nested: the stack is small.
+const DEPTH: usize = 24;
+
+/// Renders templates with one kind of markup.
+pub struct Renderer {
+    environment: Environment<'static>,
+}
+
+impl Renderer {
+    /// What is missing is null, or nothing, unless the settings are strict.
+    pub fn new(settings: &Settings, markup: Markup) -> Self {
+        let mut environment = Environment::new();
+        if let Ok(syntax) = SyntaxConfig::builder().variable_delimiters("${", "}").build() {
+            environment.set_syntax(syntax);
+        }
+        environment.set_fuel(Some(STEPS));
+        environment.set_recursion_limit(DEPTH);
+        environment.set_undefined_behavior(if settings.strict {
+            UndefinedBehavior::Strict
+        } else {
+            UndefinedBehavior::Chainable
+        });
+        // Of any kind but none: then what a block captures is known as written already.
+        environment.set_auto_escape_callback(|_name| AutoEscape::Custom("hookwright".into()));
+        environment.set_formatter(move |out, _state, value| markup.write(out, value));
+        environment.add_filter("tojson", move |value: Value| {
+            if markup == Markup::Json {
+                return Ok(value);
+            }
+            let mut text = String::new();
+            write_json(&value, &mut text)?;
+            Ok::<Value, Error>(Value::from(text))
+        });
+        Renderer { environment }
+    }
+
+    /// Renders a template; `name` is how failures call it.
+    ///
+    /// # Errors
+    /// `bad-template` with the line, if it can't be read or fails.
+    pub fn render(&self, name: &str, template: &str, context: &Value) -> Result<String, Failure> {
+        if template.contains([json_body::BEGIN, json_body::END]) {
+            return Err(Failure::new("bad-template", format!("`{name}` has a control character")));
+        }
+        self.environment.render_str(template, context.clone()).map_err(|error| told(name, &error))
+    }
+}
+
+fn told(name: &str, error: &Error) -> Failure {
+    let mut message = format!("`{name}`");
+    if let Some(line) = error.line() {
+        message.push_str(&format!(", line {line}"));
+    }
+    message.push_str(&format!(": {}", error.kind()));
+    if let Some(detail) = error.detail() {
+        message.push_str(&format!(": {detail}"));
+    }
+    Failure::new("bad-template", message)
+}

@@ -1,0 +1,56 @@
+//! What can be written in the settings.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+/// The settings of the plugin; `README.md` defines each member.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub(crate) template: String,
+    #[serde(default = "json", deserialize_with = "header_value")]
+    pub(crate) content_type: String,
+    #[serde(default, deserialize_with = "method")]
+    pub(crate) method: Option<String>,
+    #[serde(default, deserialize_with = "headers")]
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Fail on what is missing, where otherwise it is null or nothing.
+    #[serde(default)]
+    pub(crate) strict: bool,
+}
+
+fn json() -> String {
+    "application/json".into()
+}
+
+fn header_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let fits = !text.is_empty() && !text.chars().any(char::is_control);
+    if fits { Ok(text) } else { Err(D::Error::custom("a header's value, not empty and of one line")) }
+}
+
+fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if is_token(&text) { Ok(Some(text)) } else { Err(D::Error::custom("an HTTP method, such as `PUT`")) }
+}
+
+fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let headers = BTreeMap::<String, String>::deserialize(deserializer)?;
+    for name in headers.keys() {
+        if !is_token(name) {
+            return Err(D::Error::custom(format_args!("`{name}` is no name of a header")));
+        }
+        if name.eq_ignore_ascii_case("content-type") {
+            return Err(D::Error::custom("the content type has its own member, `content_type`"));
+        }
+    }
+    Ok(headers)
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(fits)
+}

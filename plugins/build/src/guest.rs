@@ -1,0 +1,97 @@
+//! Compiling a plugin to a core module or, of JavaScript, straight to a component.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::toolchain::{TARGET, Toolchain};
+
+/// The flags that decide what is in the module. A small stack is a large part of what makes a fresh instance
+/// cheap: the pool clears it.
+pub const FLAGS: &[&str] = &["-Clink-arg=-zstack-size=65536", "-Clink-arg=--no-entry"];
+
+/// Compiles a crate of the workspace, and answers with the module.
+///
+/// # Errors
+/// If Cargo fails; it has said why.
+pub fn compile_rust(root: &Path, toolchain: &Toolchain, package: &str) -> Result<Vec<u8>> {
+    let target_directory = target_directory(root);
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(root)
+        .args(["rustc", "--locked", "--profile", "guest", "--lib", "--crate-type", "cdylib"])
+        .args(["--target", TARGET, "--package", package])
+        .env("CARGO_TARGET_DIR", &target_directory)
+        .env("RUSTC", &toolchain.rustc)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(root, toolchain)?)
+        // Wrappers and flags of the surroundings would make other bytes.
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTFLAGS");
+    if toolchain.library_source.is_some() {
+        // Building the standard library is unstable in Cargo; this lets a stable compiler do it.
+        cargo.env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=std,panic_abort");
+    }
+    if let Some(linker) = &toolchain.linker {
+        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+    }
+    run(&mut cargo)?;
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    let path = target_directory.join(TARGET).join("guest").join(file);
+    std::fs::read(&path).with_context(|| format!("reading {}", path.display()))
+}
+
+/// Its own, so that neither the flags nor the toolchain of guests disturb what is built for the host.
+fn target_directory(root: &Path) -> PathBuf {
+    root.join("target").join("plugins")
+}
+
+/// [`FLAGS`], and what keeps this machine's paths out of messages of panics.
+fn flags(root: &Path, toolchain: &Toolchain) -> Result<OsString> {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo_home = cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).context("no home directory")?;
+    let mut remaps = vec![(root.to_owned(), "hookwright")];
+    if let Ok(registries) = std::fs::read_dir(cargo_home.join("registry/src")) {
+        remaps.extend(registries.flatten().map(|registry| (registry.path(), "crates")));
+    }
+    if let Some(source) = &toolchain.library_source {
+        remaps.push((source.clone(), "rust"));
+    }
+    let mut flags = OsString::from(FLAGS.join("\u{1f}"));
+    for (from, to) in remaps {
+        flags.push("\u{1f}--remap-path-prefix=");
+        flags.push(from);
+        flags.push("=");
+        flags.push(to);
+    }
+    Ok(flags)
+}
+
+/// Puts `plugin.js` of a directory into QuickJS, with npm's `componentize-qjs` as its lock file has it.
+///
+/// # Errors
+/// If npm or `componentize-qjs` fails; they have said why.
+pub fn componentize_javascript(root: &Path, directory: &Path) -> Result<Vec<u8>> {
+    // Not `npm ci`: that wants the package's binaries for every platform in the lock file, and some of them
+    // aren't published. With `--no-save` the lock file is followed as well, and not written.
+    run(Command::new("npm").current_dir(directory).args(["install", "--no-save", "--no-audit", "--no-fund"]))?;
+    let output = tempfile::NamedTempFile::new()?;
+    run(Command::new(directory.join("node_modules/.bin/componentize-qjs"))
+        .arg("--wit")
+        .arg(root.join("wit/v1"))
+        .arg("--js")
+        .arg(directory.join("plugin.js"))
+        .args(["--world", "transformer-plugin", "--sync", "--stub-wasi", "--output"])
+        .arg(output.path()))?;
+    Ok(std::fs::read(output.path())?)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_owned();
+    let status = command.status().with_context(|| format!("running {}", program.display()))?;
+    if !status.success() {
+        bail!("{} failed ({status})", program.display());
+    }
+    Ok(())
+}

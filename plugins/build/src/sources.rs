@@ -1,0 +1,221 @@
+//! The digest of what a component is made from.
+//!
+//! It can be computed anywhere, without a WebAssembly toolchain: it is the SHA-256 of a list of
+//! *parts*. A part is a name and bytes; it goes in as the name, a zero byte, the length of the bytes in decimal, a zero byte, and the
+//! bytes. Parts are sorted by name. Names of files are relative to the workspace root with `/` between.
+//!
+//! For a plugin in Rust, the parts are
+//! - `Cargo.toml` and every file under `src/` of its crate and of each crate of this workspace that it
+//!   depends on, through any number of others, leaving out what only tests depend on;
+//! - for each crate from elsewhere in that closure, `lock:<name> <version>` with its checksum, as in `Cargo.lock`;
+//! - for each crate in the closure that has one, `workspace:<name>` with its entry under
+//!   `[workspace.dependencies]`, since features are chosen there; and `profile:guest` and `workspace:package` with those
+//!   tables (as TOML with sorted keys);
+//! - `flags` with the compiler flags of [`crate::guest::FLAGS`], a line each;
+//! - every file under `wit/v1/`.
+//!
+//! For the plugin in JavaScript they are `plugin.js`, `package.json` and `package-lock.json` of its directory, and the
+//! files under `wit/v1/`.
+//!
+//! `Cargo.lock` does not tell which optional dependencies a plugin really uses, so a crate may be in the closure
+//! that isn't in the component. A digest then changes without need; it never stays without reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use sha2::{Digest, Sha256};
+use toml::{Table, Value};
+
+use crate::guest::FLAGS;
+use crate::standard::{MadeFrom, Standard};
+
+type Parts = BTreeMap<String, Vec<u8>>;
+
+/// The digest of a plugin's sources in hexadecimal.
+///
+/// # Errors
+/// If a file can't be read, or `Cargo.lock` lacks a crate.
+pub fn digest(root: &Path, plugin: &Standard) -> Result<String> {
+    let mut hash = Sha256::new();
+    for (name, bytes) in parts(root, plugin)? {
+        hash.update(name.as_bytes());
+        hash.update(format!("\0{}\0", bytes.len()));
+        hash.update(&bytes);
+    }
+    Ok(hex::encode(hash.finalize()))
+}
+
+fn parts(root: &Path, plugin: &Standard) -> Result<Parts> {
+    let mut parts = Parts::new();
+    add_directory(&mut parts, root, &root.join("wit/v1"))?;
+    match plugin.made_from {
+        MadeFrom::Rust => add_crates(&mut parts, root, &plugin.package())?,
+        MadeFrom::JavaScript => {
+            for file in ["plugin.js", "package.json", "package-lock.json"] {
+                add_file(&mut parts, root, &root.join("plugins").join(plugin.name).join(file))?;
+            }
+        }
+    }
+    Ok(parts)
+}
+
+fn add_crates(parts: &mut Parts, root: &Path, package: &str) -> Result<()> {
+    let workspace = read_toml(&root.join("Cargo.toml"))?;
+    let members = members(root, &workspace)?;
+    let closure = closure(&read_toml(&root.join("Cargo.lock"))?, &members, package)?;
+    let shared = lookup(&workspace, &["workspace", "dependencies"]).and_then(Value::as_table);
+
+    for Locked { name, version, checksum, .. } in &closure {
+        match (members.get(name), checksum) {
+            (Some(member), _) => {
+                add_file(parts, root, &member.directory.join("Cargo.toml"))?;
+                add_directory(parts, root, &member.directory.join("src"))?;
+            }
+            (None, Some(checksum)) => {
+                parts.insert(format!("lock:{name} {version}"), checksum.clone().into_bytes());
+            }
+            (None, None) => return Err(anyhow!("`{name}` is neither in this workspace nor from a registry")),
+        }
+        if let Some(entry) = shared.and_then(|shared| shared.get(name)) {
+            parts.insert(format!("workspace:{name}"), entry.to_string().into_bytes());
+        }
+    }
+    for (name, path) in [("profile:guest", ["profile", "guest"]), ("workspace:package", ["workspace", "package"])] {
+        let table = lookup(&workspace, &path).with_context(|| format!("no {} in Cargo.toml", path.join(".")))?;
+        parts.insert(name.into(), table.to_string().into_bytes());
+    }
+    parts.insert("flags".into(), FLAGS.join("\n").into_bytes());
+    Ok(())
+}
+
+/// A crate of this workspace.
+struct Member {
+    directory: PathBuf,
+    /// What it depends on other than for its tests.
+    dependencies: BTreeSet<String>,
+}
+
+fn members(root: &Path, workspace: &Table) -> Result<BTreeMap<String, Member>> {
+    let paths = lookup(workspace, &["workspace", "members"]).and_then(Value::as_array).context("no members")?;
+    let mut members = BTreeMap::new();
+    for path in paths.iter().filter_map(Value::as_str) {
+        let directory = root.join(path);
+        let manifest = read_toml(&directory.join("Cargo.toml"))?;
+        let name = lookup(&manifest, &["package", "name"]).and_then(Value::as_str).context("no name")?;
+        let tables = ["dependencies", "build-dependencies"].map(|key| manifest.get(key).and_then(Value::as_table));
+        let dependencies = tables.into_iter().flatten().flat_map(Table::keys).cloned().collect();
+        members.insert(name.to_owned(), Member { directory, dependencies });
+    }
+    Ok(members)
+}
+
+/// A `[[package]]` of `Cargo.lock`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Locked {
+    name: String,
+    version: String,
+    checksum: Option<String>,
+    /// `name`, or `name version` where the lock has several.
+    dependencies: Vec<String>,
+}
+
+fn closure(lock: &Table, members: &BTreeMap<String, Member>, package: &str) -> Result<BTreeSet<Locked>> {
+    let text = |table: &Value, key| table.get(key).and_then(Value::as_str).map(str::to_owned);
+    let packages = lock.get("package").and_then(Value::as_array).context("Cargo.lock has no packages")?;
+    let locked: Vec<Locked> = packages
+        .iter()
+        .map(|table| Locked {
+            name: text(table, "name").unwrap_or_default(),
+            version: text(table, "version").unwrap_or_default(),
+            checksum: text(table, "checksum"),
+            dependencies: table
+                .get("dependencies")
+                .and_then(Value::as_array)
+                .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+                .unwrap_or_default(),
+        })
+        .collect();
+
+    let mut found = BTreeSet::new();
+    let mut wanted = vec![package.to_owned()];
+    while let Some(wish) = wanted.pop() {
+        let mut words = wish.split(' ');
+        let (name, version) = (words.next().unwrap_or_default(), words.next());
+        let package = locked
+            .iter()
+            .find(|package| package.name == name && version.is_none_or(|version| package.version == version))
+            .with_context(|| format!("Cargo.lock has no `{wish}`"))?;
+        if found.insert(package.clone()) {
+            let member = members.get(name);
+            let needed = |wish: &&String| {
+                let name = wish.split(' ').next().unwrap_or_default();
+                member.is_none_or(|member| member.dependencies.contains(name))
+            };
+            wanted.extend(package.dependencies.iter().filter(needed).cloned());
+        }
+    }
+    Ok(found)
+}
+
+fn lookup<'a>(table: &'a Table, path: &[&str]) -> Option<&'a Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter().try_fold(table.get(*first)?, |value, key| value.get(*key))
+}
+
+fn read_toml(path: &Path) -> Result<Table> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("reading {}", path.display()))
+}
+
+fn add_directory(parts: &mut Parts, root: &Path, directory: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            add_directory(parts, root, &path)?;
+        } else {
+            add_file(parts, root, &path)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_file(parts: &mut Parts, root: &Path, path: &Path) -> Result<()> {
+    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let names: Vec<_> = path.strip_prefix(root)?.iter().map(|name| name.to_string_lossy()).collect();
+    parts.insert(names.join("/"), bytes);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::standard::STANDARD;
+    use crate::workspace_root;
+
+    fn names(name: &str) -> Vec<String> {
+        let plugin = STANDARD.iter().find(|plugin| plugin.name == name).expect("a standard plugin");
+        parts(&workspace_root(), plugin).expect("parts").into_keys().collect()
+    }
+
+    #[test]
+    fn the_parts_of_a_rust_plugin_are_what_goes_into_it() {
+        let names = names("event-filter");
+        for part in [
+            "flags", "plugins/event-filter/src/lib.rs", "plugins/json-tree/src/node.rs", "plugins/sdk/src/lib.rs",
+            "plugins/sdk/Cargo.toml", "profile:guest", "wit/v1/plugin.wit", "workspace:regex-lite",
+        ] {
+            assert!(names.iter().any(|name| name == part), "{part} is missing");
+        }
+        assert!(names.iter().any(|name| name.starts_with("lock:serde_json ")));
+        assert!(!names.iter().any(|name| name.contains("golden") || name.contains("wasmtime")), "{names:?}");
+    }
+
+    #[test]
+    fn the_parts_of_the_javascript_plugin_are_its_script_and_its_lock() {
+        let expected = ["plugin.js", "package-lock.json", "package.json"];
+        let names = names("javascript");
+        assert!(expected.iter().all(|file| names.contains(&format!("plugins/javascript/{file}"))), "{names:?}");
+    }
+}

@@ -1,0 +1,68 @@
+//! The standard plugins there are.
+
+/// A standard plugin, before it is built.
+pub struct Standard {
+    /// What hooks call it, and the name of its directory under `plugins/` and of its component.
+    pub name: &'static str,
+    /// The interfaces that it must export, and no others.
+    pub roles: &'static [&'static str],
+    /// A line for people choosing a plugin.
+    pub description: &'static str,
+    /// What it is made from.
+    pub made_from: MadeFrom,
+}
+
+/// The way to a component.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum MadeFrom {
+    /// A crate `hookwright-<name>` in the workspace.
+    Rust,
+    /// A script `plugin.js`, put into QuickJS.
+    JavaScript,
+}
+
+/// All of them, by name.
+pub const STANDARD: &[Standard] = &[
+    Standard {
+        name: "body-template",
+        roles: &["transformer"],
+        description: "A JSON or text body written from a template with ${paths}, conditions and loops",
+        made_from: MadeFrom::Rust,
+    },
+    Standard {
+        name: "cloudevents",
+        roles: &["transformer"],
+        description: "The event as a CloudEvent 1.0, in structured or binary mode",
+        made_from: MadeFrom::Rust,
+    },
+    Standard {
+        name: "event-filter",
+        roles: &["filter"],
+        description: "Delivers only events whose data meets conditions",
+        made_from: MadeFrom::Rust,
+    },
+    Standard {
+        name: "field-map",
+        roles: &["mapper"],
+        description: "Picks, renames, moves, sets and drops members of the data",
+        made_from: MadeFrom::Rust,
+    },
+    Standard {
+        name: "javascript",
+        roles: &["transformer"],
+        description: "Runs the JavaScript in its settings to write the request",
+        made_from: MadeFrom::JavaScript,
+    },
+];
+
+impl Standard {
+    /// The crate's name, of a plugin in Rust.
+    pub fn package(&self) -> String {
+        format!("hookwright-{}", self.name)
+    }
+
+    /// The component's file name.
+    pub fn file(&self) -> String {
+        format!("{}.wasm", self.name)
+    }
+}

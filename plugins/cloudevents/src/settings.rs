@@ -1,0 +1,135 @@
+//! What can be written in the settings.
+
+use std::fmt;
+
+use hookwright_json_tree::Pointer;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+
+/// The settings of the plugin; `README.md` defines each member.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub(crate) mode: Mode,
+    #[serde(deserialize_with = "uri_reference")]
+    pub(crate) source: String,
+    #[serde(default)]
+    pub(crate) type_prefix: String,
+    pub(crate) subject: Option<Value>,
+    #[serde(default, deserialize_with = "extensions")]
+    pub(crate) extensions: Vec<(String, Value)>,
+}
+
+/// HTTP, section 1.3: where the context goes.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Into the body, around the data.
+    Structured,
+    /// Into headers.
+    Binary,
+}
+
+/// A value in the settings, or where to find it.
+#[derive(Debug)]
+pub enum Value {
+    /// Text, as it stands.
+    Text(String),
+    /// A whole number. CE, section 2.1, has 32 bits.
+    Integer(i32),
+    /// A boolean.
+    Boolean(bool),
+    /// In the event's data.
+    Pointer(Pointer),
+    /// An attribute of the event.
+    Attribute(String),
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValueVisitor;
+        impl<'de> Visitor<'de> for ValueVisitor {
+            type Value = Value;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(
+                    "a string, a boolean, an integer of 32 bits, {\"pointer\": …} or {\"attribute\": …}",
+                )
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+                Ok(Value::Text(text.into()))
+            }
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+                Ok(Value::Boolean(value))
+            }
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+                i32::try_from(value).map(Value::Integer).map_err(|_error| E::custom("an integer has 32 bits"))
+            }
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+                i32::try_from(value).map(Value::Integer).map_err(|_error| E::custom("an integer has 32 bits"))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let value = match map.next_key::<String>()?.as_deref() {
+                    Some("pointer") => Value::Pointer(map.next_value()?),
+                    Some("attribute") => Value::Attribute(map.next_value()?),
+                    Some(name) => return Err(A::Error::unknown_field(name, &["pointer", "attribute"])),
+                    None => return Err(A::Error::custom("`pointer` or `attribute` is needed")),
+                };
+                match map.next_key::<String>()? {
+                    None => Ok(value),
+                    Some(_) => Err(A::Error::custom("`pointer` or `attribute` stands alone")),
+                }
+            }
+        }
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+/// CE, section 3.1: a non-empty URI-reference. The characters of RFC 3986, section 2, are checked, not the
+/// grammar: a receiver compares sources as text.
+fn uri_reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Err(D::Error::custom("a source is not empty"));
+    }
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = match byte {
+            b'%' if after.len() >= 2 && after[..2].iter().all(u8::is_ascii_hexdigit) => &after[2..],
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => after,
+            byte if b"-._~:/?#[]@!$&'()*+,;=".contains(byte) => after,
+            _ => return Err(D::Error::custom("a source is a URI reference, such as `/orders` or `https://shop.example`")),
+        };
+    }
+    Ok(text)
+}
+
+/// CE, section 3: names are of lower-case letters and digits; the names of the specification's own
+/// attributes, and `data`, are taken.
+fn extensions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Value)>, D::Error> {
+    const TAKEN: &[&str] = &[
+        "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data", "data_base64",
+    ];
+    struct ExtensionsVisitor;
+    impl<'de> Visitor<'de> for ExtensionsVisitor {
+        type Value = Vec<(String, Value)>;
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object of extension attributes")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut extensions: Self::Value = Vec::new();
+            while let Some(name) = map.next_key::<String>()? {
+                let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+                if name.is_empty() || !name.bytes().all(allowed) {
+                    return Err(A::Error::custom(format_args!("`{name}` is not of lower-case letters and digits")));
+                }
+                if TAKEN.contains(&name.as_str()) || extensions.iter().any(|(other, _)| *other == name) {
+                    return Err(A::Error::custom(format_args!("the name `{name}` is taken")));
+                }
+                let value = map.next_value()?;
+                extensions.push((name, value));
+            }
+            Ok(extensions)
+        }
+    }
+    deserializer.deserialize_map(ExtensionsVisitor)
+}

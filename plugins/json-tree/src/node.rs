@@ -1,0 +1,344 @@
+//! The tree that grows where one goes.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::Pointer;
+
+/// A JSON value: text, or divided into its members.
+#[derive(Clone, Debug)]
+pub enum Node<'a> {
+    /// Not looked into. Valid JSON without white space around it, if it came from dividing.
+    Text(&'a str),
+    /// An object's members in their order, each name once.
+    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+    /// An array's elements.
+    Array(Vec<Node<'a>>),
+}
+
+/// The text isn't JSON.
+#[derive(Debug)]
+pub struct NotJson(serde_json::Error);
+
+impl fmt::Display for NotJson {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for NotJson {}
+
+/// The type of a JSON value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "JSON's own words")]
+pub enum Kind {
+    Null,
+    Boolean,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+/// The type of a value, from its first character. Of text that isn't JSON it says [`Kind::Number`].
+pub fn kind(text: &str) -> Kind {
+    match text.as_bytes().first() {
+        Some(b'{') => Kind::Object,
+        Some(b'[') => Kind::Array,
+        Some(b'"') => Kind::String,
+        Some(b't' | b'f') => Kind::Boolean,
+        Some(b'n') => Kind::Null,
+        _ => Kind::Number,
+    }
+}
+
+/// How deep arrays and objects are nested in a JSON text; 0 for other values.
+pub fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+impl<'a> Node<'a> {
+    /// A whole text. It isn't read, nor checked, before something in it is asked for.
+    pub fn new(text: &'a str) -> Self {
+        Node::Text(text.trim_matches([' ', '\t', '\n', '\r']))
+    }
+
+    /// An object without members.
+    pub fn empty() -> Self {
+        Node::Object(Vec::new())
+    }
+
+    /// The value at a pointer, if there is one.
+    ///
+    /// # Errors
+    /// [`NotJson`] if the text that had to be read isn't JSON.
+    pub fn get(&mut self, pointer: &Pointer) -> Result<Option<&mut Node<'a>>, NotJson> {
+        let mut node = self;
+        for token in pointer.tokens() {
+            node.divide()?;
+            let child = match node {
+                Node::Text(_) => None,
+                Node::Object(members) => {
+                    members.iter_mut().find(|(name, _)| name == token).map(|(_, value)| value)
+                }
+                Node::Array(elements) => array_index(token).and_then(|index| elements.get_mut(index)),
+            };
+            match child {
+                Some(child) => node = child,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(node))
+    }
+
+    /// Divides text into members, if it is an object or an array.
+    ///
+    /// # Errors
+    /// [`NotJson`] if it begins as one and isn't.
+    pub fn divide(&mut self) -> Result<(), NotJson> {
+        let Node::Text(text) = *self else { return Ok(()) };
+        *self = match kind(text) {
+            Kind::Object => Node::Object(serde_json::from_str::<Members<'a>>(text).map_err(NotJson)?.0),
+            Kind::Array => {
+                let elements = serde_json::from_str::<Vec<&'a RawValue>>(text).map_err(NotJson)?;
+                Node::Array(elements.into_iter().map(|raw| Node::Text(raw.get())).collect())
+            }
+            _ => return Ok(()),
+        };
+        Ok(())
+    }
+
+    /// The value's type.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Node::Text(text) => kind(text),
+            Node::Object(_) => Kind::Object,
+            Node::Array(_) => Kind::Array,
+        }
+    }
+
+    /// The value's text: a slice where it was not divided.
+    pub fn text(&self) -> Cow<'a, str> {
+        match self {
+            Node::Text(text) => Cow::Borrowed(text),
+            divided => {
+                let mut text = String::new();
+                divided.write(&mut text);
+                Cow::Owned(text)
+            }
+        }
+    }
+
+    /// Writes the value as JSON text.
+    pub fn write(&self, out: &mut String) {
+        match self {
+            Node::Text(text) => out.push_str(text),
+            Node::Object(members) => {
+                out.push('{');
+                for (index, (name, value)) in members.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    write_string(name, out);
+                    out.push(':');
+                    value.write(out);
+                }
+                out.push('}');
+            }
+            Node::Array(elements) => {
+                out.push('[');
+                for (index, value) in elements.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    value.write(out);
+                }
+                out.push(']');
+            }
+        }
+    }
+}
+
+/// The index that a token of a pointer is in an array (RFC 6901, section 4): digits without leading zeros.
+pub fn array_index(token: &str) -> Option<usize> {
+    let digits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit());
+    (digits && (token == "0" || !token.starts_with('0'))).then(|| token.parse().ok()).flatten()
+}
+
+/// Writes a string as JSON (RFC 8259, section 7), quotes included.
+pub fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    let mut written = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        if byte >= b' ' && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(&text[written..index]);
+        written = index + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            _ => {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                out.push_str("\\u00");
+                out.push(char::from(HEX[usize::from(byte >> 4)]));
+                out.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        }
+    }
+    out.push_str(&text[written..]);
+    out.push('"');
+}
+
+struct Members<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::with_capacity(16);
+                while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    members.push((name, Node::Text(value.get())));
+                }
+                Ok(Members(last_of_each_name(members)))
+            }
+        }
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+/// Few members are compared with one another; many go through a map, so that an object made to be slow isn't.
+fn last_of_each_name<'a>(members: Vec<(Cow<'a, str>, Node<'a>)>) -> Vec<(Cow<'a, str>, Node<'a>)> {
+    const FEW: usize = 48;
+    let twice = if members.len() <= FEW {
+        members.iter().enumerate().any(|(index, (name, _))| members[..index].iter().any(|(other, _)| other == name))
+    } else {
+        true
+    };
+    if !twice {
+        return members;
+    }
+    let mut places: HashMap<Cow<'a, str>, usize> = HashMap::with_capacity(members.len());
+    let mut unique: Vec<(Cow<'a, str>, Node<'a>)> = Vec::with_capacity(members.len());
+    for (name, value) in members {
+        match places.get(&name) {
+            Some(place) => unique[*place].1 = value,
+            None => {
+                places.insert(name.clone(), unique.len());
+                unique.push((name, value));
+            }
+        }
+    }
+    unique
+}
+
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a member's name")
+            }
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str, pointer: &str) -> Option<String> {
+        let mut root = Node::new(text);
+        let node = root.get(&Pointer::parse(pointer).expect(pointer)).expect("JSON");
+        node.map(|node| node.text().into_owned())
+    }
+
+    #[test]
+    fn the_examples_of_rfc_6901_section_5() {
+        let text = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#;
+        let cases = [
+            ("", text), ("/foo", r#"["bar","baz"]"#), ("/foo/0", r#""bar""#), ("/", "0"), ("/a~1b", "1"),
+            ("/c%d", "2"), ("/e^f", "3"), ("/g|h", "4"), ("/i\\j", "5"), ("/k\"l", "6"), ("/ ", "7"), ("/m~0n", "8"),
+        ];
+        for (pointer, expected) in cases {
+            assert_eq!(at(text, pointer).as_deref(), Some(expected), "{pointer}");
+        }
+        for missing in ["/bar", "/foo/2", "/foo/00", "/foo/-", "/foo/+0", "/foo/0/x"] {
+            assert_eq!(at(text, missing), None, "{missing}");
+        }
+    }
+
+    #[test]
+    fn what_is_divided_is_written_with_its_numbers_and_order() {
+        let text = r#" {"z": 1e400, "a\u0062": {"deep": [ 9007199254740993, 1.0 ]}, "m": "\u00e9"} "#;
+        let mut root = Node::new(text);
+        root.get(&Pointer::parse("/ab/deep/0").expect("pointer")).expect("JSON").expect("there");
+        assert_eq!(root.text(), r#"{"z":1e400,"ab":{"deep":[9007199254740993,1.0]},"m":"\u00e9"}"#);
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_member_counts() {
+        assert_eq!(at(r#"{"a":1,"b":2,"a":3}"#, "/a").as_deref(), Some("3"));
+        let many = (0..100).map(|n| format!("\"k{}\":{n}", n % 60)).collect::<Vec<_>>().join(",");
+        assert_eq!(at(&format!("{{{many}}}"), "/k3").as_deref(), Some("63"));
+    }
+
+    #[test]
+    fn strings_are_escaped_as_serde_json_would() {
+        for text in ["", "plain", "q\"b\\s/", "\u{0}\u{1f}\n\r\t", "é\u{7f}\u{2028}𝄞"] {
+            let mut written = String::new();
+            write_string(text, &mut written);
+            assert_eq!(serde_json::from_str::<String>(&written).expect(text), text);
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_json_is_told() {
+        let mut root = Node::new(r#"{"a": nul}"#);
+        assert!(root.get(&Pointer::parse("/a").expect("pointer")).is_err());
+        assert!(Node::new("[1,").divide().is_err());
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_of_strings() {
+        for (text, expected) in [("1", 0), (r#""[[""#, 0), (r#""\"[""#, 0), ("[]", 1), (r#"{"a":[{}],"b":[]}"#, 3)] {
+            assert_eq!(depth(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! From an upload, or a digest, to a plugin that is ready.
+//!
+//! Compiling is the one thing that tenants make the host do at length: it happens on one core, one
+//! plugin at a time, after the caps of [`super::validate`], and its result is kept on disk. What
+//! runs is therefore loaded, hardly ever compiled. (Compiling in a child process with limits of its
+//! own would go into `Loader::compile` and change nothing else: the code is mapped from the cache
+//! afterwards anyway.)
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::domain::{Digest, Fault, FaultKind};
+
+use super::cache::Cache;
+use super::catalog::Catalog;
+use super::limits::Limits;
+use super::plugin::{Linker, Plugin};
+use super::validate::{self, Shape};
+use super::{SandboxError, UploadError, WasmSource, engine, upload};
+
+/// Makes plugins ready, and keeps them so.
+pub(super) struct Loader {
+    pub(super) catalog: Catalog,
+    source: Arc<dyn WasmSource>,
+    /// One at a time may compile, and two may load what others compiled.
+    compiling: Semaphore,
+    loading: Semaphore,
+    workshop: Arc<Workshop>,
+}
+
+/// What blocking threads work with.
+struct Workshop {
+    engine: Engine,
+    linker: Linker,
+    cache: Cache,
+    limits: Limits,
+}
+
+impl Loader {
+    pub(super) fn new(
+        engine: Engine,
+        limits: Limits,
+        cache: Cache,
+        catalog: Catalog,
+        source: Arc<dyn WasmSource>,
+    ) -> wasmtime::Result<Self> {
+        let linker = Linker::new(&engine)?;
+        let workshop = Arc::new(Workshop { engine, linker, cache, limits });
+        Ok(Self { catalog, source, compiling: Semaphore::new(1), loading: Semaphore::new(2), workshop })
+    }
+
+    /// The plugin with this digest; a fault where nobody has its bytes, or they are no plugin.
+    pub(super) async fn plugin(&self, digest: &Digest) -> Result<Result<Arc<Plugin>, Fault>, SandboxError> {
+        if let Some(plugin) = self.catalog.get(digest) {
+            return Ok(Ok(plugin));
+        }
+        if let Some(plugin) = self.load(*digest).await? {
+            return Ok(Ok(plugin));
+        }
+        let unavailable = |message: String| Ok(Err(Fault::new(FaultKind::Unavailable, message)));
+        let Some(wasm) = self.source.wasm(digest).await.map_err(SandboxError::Source)? else {
+            return unavailable(format!("the bytes of {digest} are not here any more"));
+        };
+        if Digest::of(&wasm) != *digest {
+            return Err(SandboxError::Source(format!("what is stored as {digest} is something else")));
+        }
+        match self.compile(*digest, wasm.into()).await {
+            Ok((plugin, _)) => Ok(Ok(plugin)),
+            Err(UploadError::Sandbox(error)) => Err(error),
+            Err(error) => unavailable(error.to_string()),
+        }
+    }
+
+    async fn load(&self, digest: Digest) -> Result<Option<Arc<Plugin>>, SandboxError> {
+        let _turn = self.loading.acquire().await.map_err(|_| SandboxError::ShutDown)?;
+        if let Some(plugin) = self.catalog.get(&digest) {
+            return Ok(Some(plugin)); // Somebody else was waiting for the same.
+        }
+        let workshop = Arc::clone(&self.workshop);
+        let plugin = blocking(move || {
+            let component = workshop.cache.load(&workshop.engine, &digest)?;
+            workshop.linker.link(&component).ok()
+        })
+        .await?;
+        Ok(plugin.map(|plugin| self.catalog.insert(digest, plugin)))
+    }
+
+    /// Everything from the bytes to a plugin that is linked and on disk; no code of its own has run.
+    pub(super) async fn compile(
+        &self,
+        digest: Digest,
+        upload: bytes::Bytes,
+    ) -> Result<(Arc<Plugin>, Shape), UploadError> {
+        let _turn = self.compiling.acquire().await.map_err(|_| SandboxError::ShutDown)?;
+        let workshop = Arc::clone(&self.workshop);
+        let (plugin, shape) = blocking(move || workshop.compile(&digest, &upload)).await??;
+        Ok((self.catalog.insert(digest, plugin), shape))
+    }
+}
+
+impl Workshop {
+    fn compile(&self, digest: &Digest, upload: &[u8]) -> Result<(Plugin, Shape), UploadError> {
+        let wasm = upload::component(upload, &self.limits)?;
+        let shape = validate::component(&wasm, engine::features(&self.engine), &self.limits)?;
+        let component = match self.cache.load(&self.engine, digest) {
+            Some(component) => component,
+            None => self.compile_to_disk(digest, &wasm)?,
+        };
+        let plugin =
+            self.linker.link(&component).map_err(|error| UploadError::WrongType(format!("{error:#}")))?;
+        if plugin.roles().is_empty() {
+            return Err(UploadError::WrongType("a role's function is missing".to_owned()));
+        }
+        Ok((plugin, shape))
+    }
+
+    fn compile_to_disk(&self, digest: &Digest, wasm: &[u8]) -> Result<Component, UploadError> {
+        let refuse = |error: wasmtime::Error| UploadError::Compile(format!("{error:#}"));
+        let code = self.engine.precompile_component(wasm).map_err(refuse)?;
+        match self.cache.store(digest, &code) {
+            Ok(()) => {
+                if let Some(component) = self.cache.load(&self.engine, digest) {
+                    return Ok(component);
+                }
+            }
+            Err(error) => tracing::error!(%digest, %error, "compiled code cannot be kept"),
+        }
+        // A disk that is full is no reason not to run: compiled once more, kept in memory only.
+        Component::from_binary(&self.engine, wasm).map_err(refuse)
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SandboxError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| SandboxError::Panicked(error.to_string()))
+}

@@ -1,0 +1,160 @@
+//! One call: a fresh store and instance, metered from its first instruction to its last.
+
+use std::sync::Arc;
+
+use wasmtime::component::Instance;
+use wasmtime::{Engine, Store};
+
+use crate::domain::{Fault, FaultKind, Request};
+
+use super::SandboxError;
+use super::deadline::{self, Ticker};
+use super::fault::{self, Allowance};
+use super::limits::Limits;
+use super::logs::LogSink;
+use super::plugin::Plugin;
+use super::state::State;
+use super::v1::bindings::exports::hookwright::plugin::{filter, mapper, transformer};
+use super::v1::bindings::hookwright::plugin::types as wit;
+use super::v1::convert;
+
+/// What calls need of the engine.
+pub(super) struct Invoker {
+    pub(super) engine: Engine,
+    pub(super) limits: Limits,
+    pub(super) ticker: Ticker,
+}
+
+/// What came of a call, and what it cost.
+pub(super) struct Called<T> {
+    pub(super) answer: Result<T, Fault>,
+    pub(super) fuel: u64,
+    pub(super) memory_bytes: u64,
+    /// The log that went in, with what this call wrote.
+    pub(super) logs: LogSink,
+}
+
+/// What the guest or the host around it says.
+type Answer<T> = wasmtime::Result<Result<T, wit::Failure>>;
+
+impl Invoker {
+    pub(super) fn filter(
+        &self,
+        plugin: &Plugin,
+        guest: &filter::GuestIndices,
+        state: State,
+        event: wit::Event<'_>,
+    ) -> Result<Called<bool>, SandboxError> {
+        self.call(plugin, state, event_bytes(&event), |store, instance| {
+            guest.load(&mut *store, instance)?.call_accept(store, event)
+        })
+    }
+
+    pub(super) fn map(
+        &self,
+        plugin: &Plugin,
+        guest: &mapper::GuestIndices,
+        state: State,
+        event: wit::Event<'_>,
+    ) -> Result<Called<Arc<str>>, SandboxError> {
+        let called = self.call(plugin, state, event_bytes(&event), |store, instance| {
+            guest.load(&mut *store, instance)?.call_map_fields(store, event)
+        })?;
+        Ok(called.and_then(|data| match serde_json::from_str::<serde::de::IgnoredAny>(&data) {
+            Ok(_) => Ok(Arc::from(data)),
+            Err(error) => {
+                Err(Fault::new(FaultKind::InvalidOutput, format!("its new data is not JSON: {error}")))
+            }
+        }))
+    }
+
+    pub(super) fn transform(
+        &self,
+        plugin: &Plugin,
+        guest: &transformer::GuestIndices,
+        state: State,
+        event: wit::Event<'_>,
+        draft: &Request,
+    ) -> Result<Called<Option<Request>>, SandboxError> {
+        let headers = convert::pairs(&draft.headers);
+        let draft = convert::draft(draft, &headers);
+        let body = match draft.body {
+            wit::BodyParam::None => 0,
+            wit::BodyParam::Text(text) => text.len(),
+            wit::BodyParam::Binary(bytes) => bytes.len(),
+        };
+        let called = self.call(plugin, state, event_bytes(&event) + body, |store, instance| {
+            guest.load(&mut *store, instance)?.call_transform(store, event, draft)
+        })?;
+        Ok(called.and_then(|request| Ok(request.map(convert::request))))
+    }
+
+    /// A call of nothing: whether the plugin starts, and whether its exports have the right types.
+    pub(super) fn try_out(
+        &self,
+        plugin: &Plugin,
+        state: State,
+    ) -> Result<Called<Result<(), String>>, SandboxError> {
+        self.metered(state, 0, |store| {
+            plugin.try_out(store).map(|types| Ok(types.map_err(|error| format!("{error:#}"))))
+        })
+    }
+
+    fn call<T>(
+        &self,
+        plugin: &Plugin,
+        state: State,
+        event_bytes: usize,
+        call: impl FnOnce(&mut Store<State>, &Instance) -> Answer<T>,
+    ) -> Result<Called<T>, SandboxError> {
+        let input_bytes = event_bytes + state.settings.len();
+        self.metered(state, input_bytes, |store| {
+            let instance = plugin.pre.instantiate(&mut *store)?;
+            call(store, &instance)
+        })
+    }
+
+    fn metered<T>(
+        &self,
+        state: State,
+        input_bytes: usize,
+        work: impl FnOnce(&mut Store<State>) -> Answer<T>,
+    ) -> Result<Called<T>, SandboxError> {
+        let allowance = Allowance {
+            fuel: self.limits.fuel(input_bytes),
+            output_bytes: self.limits.output_bytes(input_bytes),
+        };
+        // Everything before the first instruction: start functions are the guest's code too.
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.meter);
+        store.set_fuel(allowance.fuel)?;
+        store.set_hostcall_fuel(allowance.output_bytes);
+        deadline::arm(&mut store, &self.limits);
+        let answer = {
+            let _at_work = self.ticker.work();
+            work(&mut store)
+        };
+        let fuel = allowance.fuel - store.get_fuel()?.min(allowance.fuel);
+        let mut state = store.into_data();
+        state.logs.end_call();
+        let answer = match answer {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(failure)) => Err(convert::failure(&failure)),
+            Err(error) if fault::is_ours(&error) => return Err(error.into()),
+            Err(error) => Err(fault::of(&error, &state.meter, &allowance)),
+        };
+        Ok(Called { answer, fuel, memory_bytes: state.meter.peak_bytes(), logs: state.logs })
+    }
+}
+
+impl<T> Called<T> {
+    fn and_then<U>(self, check: impl FnOnce(T) -> Result<U, Fault>) -> Called<U> {
+        let Self { answer, fuel, memory_bytes, logs } = self;
+        Called { answer: answer.and_then(check), fuel, memory_bytes, logs }
+    }
+}
+
+fn event_bytes(event: &wit::Event<'_>) -> usize {
+    let attributes: usize = event.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+    event.data.len() + event.id.len() + event.type_.len() + attributes
+}

@@ -1,0 +1,236 @@
+//! How much a plugin may have of everything, and the meter that keeps it to that.
+//!
+//! Fuel is the first bound: it counts instructions and the bytes of bulk operations, and is the
+//! same on every machine. The deadline stands behind it, for what fuel does not see. It is measured
+//! in the **calling thread's own processor time**, not by the clock on the wall: a plugin can't
+//! wait for anything in here, so time on the wall beyond its own processor time is other people's
+//! load, and an honest interpreter on a busy machine must not be faulted for that. A bound on the
+//! wall clock, ten times as long, stands behind both.
+//!
+//! Fuel and output grow with the input, for limits that a large event trips through no fault of the
+//! plugin's author are of no use to anybody.
+
+use std::fmt;
+
+use wasmtime::ResourceLimiter;
+
+/// Everything that a plugin may use. One call is one role of one step, in an instance of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Fuel for one call, before the input is counted.
+    pub fuel_base: u64,
+    /// Fuel for each byte of input besides: the event, the draft and the settings.
+    pub fuel_per_input_byte: u64,
+    /// Processor time for one call, in milliseconds.
+    pub deadline_ms: u64,
+    /// Time on the wall for one call, in milliseconds.
+    pub wall_deadline_ms: u64,
+    /// All linear memories of one instance together, in bytes.
+    pub memory_bytes: usize,
+    /// Elements of one table.
+    pub table_elements: usize,
+    /// Core instances in one component.
+    pub core_instances: u32,
+    /// Linear memories in one component.
+    pub memories: u32,
+    /// Tables in one component.
+    pub tables: u32,
+    /// What one call may hand to the host at once, in bytes, before the input is counted.
+    pub output_base_bytes: usize,
+    /// What it may hand over for each byte of input besides.
+    pub output_bytes_per_input_byte: usize,
+    /// All that one step may log, in bytes.
+    pub log_bytes: usize,
+    /// One line of log, in bytes.
+    pub log_line_bytes: usize,
+    /// The native stack of one call, in bytes. The threads have at least four times as much.
+    pub stack_bytes: usize,
+    /// An upload, in bytes.
+    pub upload_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fuel_base: 50_000_000,
+            fuel_per_input_byte: 2_000,
+            deadline_ms: 500,
+            wall_deadline_ms: 5_000,
+            memory_bytes: 64 << 20,
+            table_elements: 20_000,
+            core_instances: 32,
+            memories: 4,
+            tables: 16,
+            output_base_bytes: 1 << 20,
+            output_bytes_per_input_byte: 4,
+            log_bytes: 8 << 10,
+            log_line_bytes: 1 << 10,
+            stack_bytes: 512 << 10,
+            upload_bytes: 32 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// Fuel for a call with this much input.
+    pub(super) fn fuel(&self, input_bytes: usize) -> u64 {
+        let input = u64::try_from(input_bytes).unwrap_or(u64::MAX);
+        self.fuel_base.saturating_add(self.fuel_per_input_byte.saturating_mul(input))
+    }
+
+    /// What a call with this much input may hand to the host at once, in bytes.
+    pub(super) fn output_bytes(&self, input_bytes: usize) -> usize {
+        self.output_base_bytes.saturating_add(self.output_bytes_per_input_byte.saturating_mul(input_bytes))
+    }
+}
+
+/// What a plugin asked for and did not get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    Memory { wanted: usize, allowed: usize },
+    Table { wanted: usize, allowed: usize },
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Memory { wanted, allowed } => {
+                write!(f, "asked for {} of memory; a plugin may have {}", Size(wanted), Size(allowed))
+            }
+            Self::Table { wanted, allowed } => {
+                write!(f, "asked for a table of {wanted} elements; a plugin may have {allowed}")
+            }
+        }
+    }
+}
+
+/// Counts one store's memory. Whether it may grow is decided here alone, never by how full the pool
+/// is, so that the same call has the same end each time.
+#[derive(Debug)]
+pub(super) struct Meter {
+    memory_limit: usize,
+    table_limit: usize,
+    instances: usize,
+    memories: usize,
+    tables: usize,
+    memory_bytes: usize,
+    pending: usize,
+    peak_bytes: usize,
+    denied: Option<Denied>,
+}
+
+impl Meter {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            memory_limit: limits.memory_bytes,
+            table_limit: limits.table_elements,
+            instances: limits.core_instances as usize,
+            memories: limits.memories as usize,
+            tables: limits.tables as usize,
+            memory_bytes: 0,
+            pending: 0,
+            peak_bytes: 0,
+            denied: None,
+        }
+    }
+
+    /// The most linear memory at any time, in bytes.
+    pub(super) fn peak_bytes(&self) -> u64 {
+        self.peak_bytes as u64
+    }
+
+    /// The last thing that was not granted.
+    pub(super) fn denied(&self) -> Option<Denied> {
+        self.denied
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        let wanted = self.memory_bytes.saturating_add(more);
+        if wanted > self.memory_limit {
+            self.denied = Some(Denied::Memory { wanted, allowed: self.memory_limit });
+            return Ok(false);
+        }
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false); // The module's own maximum: none of our doing.
+        }
+        self.pending = more;
+        self.memory_bytes = wanted;
+        self.peak_bytes = self.peak_bytes.max(wanted);
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory_bytes -= std::mem::take(&mut self.pending).min(self.memory_bytes);
+        Ok(())
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > self.table_limit {
+            self.denied = Some(Denied::Table { wanted: desired, allowed: self.table_limit });
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        self.instances
+    }
+
+    fn memories(&self) -> usize {
+        self.memories
+    }
+
+    fn tables(&self) -> usize {
+        self.tables
+    }
+}
+
+/// A number of bytes in words: `64 MiB`, `1,536 KiB`, `12 bytes`.
+pub(super) struct Size(pub usize);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) => {
+                write!(f, "{} MiB", Count((bytes >> 20) as u64))
+            }
+            bytes if bytes >= 1 << 10 && bytes.is_multiple_of(1 << 10) => {
+                write!(f, "{} KiB", Count((bytes >> 10) as u64))
+            }
+            bytes => write!(f, "{} bytes", Count(bytes as u64)),
+        }
+    }
+}
+
+/// A number with commas between its thousands.
+pub(super) struct Count(pub u64);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `text` cut to at most `max` bytes, at a character's boundary, with `…` where something is missing.
+pub(super) fn shortened(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(max.saturating_sub('…'.len_utf8()));
+    format!("{}…", &text[..end])
+}

@@ -1,0 +1,205 @@
+//! A pipeline on its way through its steps.
+//!
+//! Within a step the roles that the plugin exports run in order: filter, mapper, transformer, each
+//! in an instance of its own. `event.data` is what the last mapper answered. Until a transformer
+//! has run, the draft's body follows the data, so that a pipeline of mappers alone sends what the
+//! last of them made.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::domain::attempt::{LogLevel, ResolvedPlugin};
+use crate::domain::plugin::Role;
+use crate::domain::{Event, Fault, PluginRef, Request, RequestBody, StepReport, TenantId, Verdict};
+
+use super::invoke::{Called, Invoker};
+use super::logs::LogSink;
+use super::plugin::Plugin;
+use super::state::{Secrets, State};
+use super::v1::convert;
+use super::{PipelineEnd, PipelineRun, SandboxError, sendable};
+
+/// A step whose plugin has been made ready, or not.
+pub(super) struct ReadyStep {
+    pub(super) plugin: PluginRef,
+    pub(super) resolved: Option<ResolvedPlugin>,
+    pub(super) settings: Arc<str>,
+    pub(super) ready: Result<Arc<Plugin>, Fault>,
+}
+
+/// How far a pipeline has come.
+pub(super) struct Progress {
+    event: Arc<Event>,
+    attributes: Vec<(String, String)>,
+    secrets: Arc<Secrets>,
+    steps: Vec<ReadyStep>,
+    reports: Vec<StepReport>,
+    /// The event's data as the next role sees it.
+    data: Arc<str>,
+    draft: Request,
+    /// Whether a transformer has written the draft.
+    written: bool,
+}
+
+/// What a role says of the pipeline.
+enum Said {
+    Continue,
+    Drop,
+}
+
+impl Progress {
+    pub(super) fn new(
+        event: Arc<Event>,
+        attributes: Vec<(String, String)>,
+        secrets: Secrets,
+        draft: Request,
+        steps: Vec<ReadyStep>,
+    ) -> Self {
+        let (secrets, data) = (Arc::new(secrets), Arc::clone(&event.data));
+        let reports = Vec::with_capacity(steps.len());
+        Self { event, attributes, secrets, steps, reports, data, draft, written: false }
+    }
+
+    /// Who pays.
+    pub(super) fn tenant(&self) -> TenantId {
+        self.event.tenant
+    }
+
+    /// Runs the next step; `None` if there are more to come.
+    pub(super) fn advance(&mut self, invoker: &Invoker) -> Result<Option<PipelineEnd>, SandboxError> {
+        let index = self.reports.len();
+        let Some(step) = self.steps.get(index) else {
+            return Ok(Some(self.keep()));
+        };
+        let mut report = StepReport {
+            plugin: step.plugin.clone(),
+            resolved: step.resolved.clone(),
+            roles: Vec::new(),
+            fuel: 0,
+            duration: Duration::ZERO,
+            memory_bytes: 0,
+            logs: Vec::new(),
+            fault: None,
+        };
+        let started = Instant::now();
+        let said = match &step.ready {
+            Ok(plugin) => {
+                let (plugin, settings) = (Arc::clone(plugin), Arc::clone(&step.settings));
+                self.step(invoker, &plugin, &settings, &mut report)?
+            }
+            Err(fault) => Err(fault.clone()),
+        };
+        report.duration = started.elapsed();
+        report.fault = said.as_ref().err().cloned();
+        self.reports.push(report);
+        Ok(match said {
+            Ok(Said::Drop) => Some(PipelineEnd::Verdict(Verdict::Drop { step: index })),
+            Err(fault) => Some(PipelineEnd::Fault { step: index, fault }),
+            Ok(Said::Continue) if self.reports.len() == self.steps.len() => Some(self.keep()),
+            Ok(Said::Continue) => None,
+        })
+    }
+
+    /// With the reports of the steps that ran.
+    pub(super) fn finish(self, end: PipelineEnd) -> PipelineRun {
+        PipelineRun { steps: self.reports, end }
+    }
+
+    fn keep(&mut self) -> PipelineEnd {
+        let nothing = Request {
+            method: String::new(),
+            url: String::new(),
+            headers: Vec::new(),
+            body: RequestBody::None,
+        };
+        PipelineEnd::Verdict(Verdict::Keep(std::mem::replace(&mut self.draft, nothing)))
+    }
+
+    fn step(
+        &mut self,
+        invoker: &Invoker,
+        plugin: &Plugin,
+        settings: &Arc<str>,
+        report: &mut StepReport,
+    ) -> Result<Result<Said, Fault>, SandboxError> {
+        let mut logs = LogSink::new(&invoker.limits);
+        let mut said = Ok(Said::Continue);
+        for role in plugin.roles() {
+            report.roles.push(role);
+            said = self.role(invoker, plugin, settings, role, &mut logs, report)?;
+            if !matches!(said, Ok(Said::Continue)) {
+                break;
+            }
+        }
+        report.logs = logs.into_lines();
+        Ok(said)
+    }
+
+    fn role(
+        &mut self,
+        invoker: &Invoker,
+        plugin: &Plugin,
+        settings: &Arc<str>,
+        role: Role,
+        logs: &mut LogSink,
+        report: &mut StepReport,
+    ) -> Result<Result<Said, Fault>, SandboxError> {
+        let state = State::new(
+            &invoker.limits,
+            std::mem::take(logs),
+            Arc::clone(settings),
+            Arc::clone(&self.secrets),
+            Some(Arc::clone(&self.event)),
+        );
+        let attributes = convert::pairs(&self.attributes);
+        let event = convert::event(&self.event, &attributes, &self.data);
+        Ok(match role {
+            Role::Filter => {
+                let Some(guest) = &plugin.filter else { return Ok(Ok(Said::Continue)) };
+                let accepted = account(invoker.filter(plugin, guest, state, event)?, logs, report);
+                accepted.map(|accepted| if accepted { Said::Continue } else { Said::Drop })
+            }
+            Role::Mapper => {
+                let Some(guest) = &plugin.mapper else { return Ok(Ok(Said::Continue)) };
+                let data = account(invoker.map(plugin, guest, state, event)?, logs, report);
+                data.map(|data| self.mapped(data))
+            }
+            Role::Transformer => {
+                let Some(guest) = &plugin.transformer else { return Ok(Ok(Said::Continue)) };
+                let called = invoker.transform(plugin, guest, state, event, &self.draft)?;
+                account(called, logs, report).and_then(|request| self.transformed(request, logs))
+            }
+        })
+    }
+
+    fn mapped(&mut self, data: Arc<str>) -> Said {
+        if !self.written {
+            self.draft.body = RequestBody::Text(Arc::clone(&data));
+        }
+        self.data = data;
+        Said::Continue
+    }
+
+    fn transformed(&mut self, request: Option<Request>, logs: &mut LogSink) -> Result<Said, Fault> {
+        let Some(mut request) = request else {
+            return Ok(Said::Drop);
+        };
+        for name in sendable::check(&mut request)? {
+            logs.write(
+                LogLevel::Warn,
+                &format!("`{name}` is written by the engine; the plugin's is not sent"),
+            );
+        }
+        self.draft = request;
+        self.written = true;
+        Ok(Said::Continue)
+    }
+}
+
+/// Puts a call's costs on its step's report.
+fn account<T>(called: Called<T>, logs: &mut LogSink, report: &mut StepReport) -> Result<T, Fault> {
+    report.fuel = report.fuel.saturating_add(called.fuel);
+    report.memory_bytes = report.memory_bytes.max(called.memory_bytes);
+    *logs = called.logs;
+    called.answer
+}

@@ -1,0 +1,65 @@
+//! A plugin that is ready to be called: compiled, linked, its exports found.
+
+use wasmtime::component::{Component, InstancePre};
+use wasmtime::{Engine, Store};
+
+use crate::domain::Roles;
+use crate::domain::plugin::Role;
+
+use super::state::State;
+use super::v1::bindings::exports::hookwright::plugin::{filter, mapper, transformer};
+use super::{v1, wasi};
+
+/// What is found once, so that a call only has to instantiate.
+pub(super) struct Plugin {
+    pub(super) pre: InstancePre<State>,
+    pub(super) filter: Option<filter::GuestIndices>,
+    pub(super) mapper: Option<mapper::GuestIndices>,
+    pub(super) transformer: Option<transformer::GuestIndices>,
+}
+
+/// What plugins may import, looked up once for each plugin.
+pub(super) struct Linker(wasmtime::component::Linker<State>);
+
+impl Linker {
+    pub(super) fn new(engine: &Engine) -> wasmtime::Result<Self> {
+        let mut linker = wasmtime::component::Linker::new(engine);
+        v1::host::add_to_linker(&mut linker)?;
+        wasi::add_to_linker(&mut linker)?;
+        Ok(Self(linker))
+    }
+
+    /// # Errors
+    /// Where an import is not offered, or with another type.
+    pub(super) fn link(&self, component: &Component) -> wasmtime::Result<Plugin> {
+        let pre = self.0.instantiate_pre(component)?;
+        component.initialize_copy_on_write_image()?;
+        Ok(Plugin {
+            filter: filter::GuestIndices::new(&pre).ok(),
+            mapper: mapper::GuestIndices::new(&pre).ok(),
+            transformer: transformer::GuestIndices::new(&pre).ok(),
+            pre,
+        })
+    }
+}
+
+impl Plugin {
+    /// What it exports, in the order in which a step runs it.
+    pub(super) fn roles(&self) -> Roles {
+        let exported = |role: &Role| match role {
+            Role::Filter => self.filter.is_some(),
+            Role::Mapper => self.mapper.is_some(),
+            Role::Transformer => self.transformer.is_some(),
+        };
+        Role::ALL.into_iter().filter(exported).collect()
+    }
+
+    /// Makes an instance, which runs its start functions, and checks the types of its exports.
+    pub(super) fn try_out(&self, store: &mut Store<State>) -> wasmtime::Result<Result<(), wasmtime::Error>> {
+        let instance = self.pre.instantiate(&mut *store)?;
+        let filter = self.filter.as_ref().map(|guest| guest.load(&mut *store, &instance).map(drop));
+        let mapper = self.mapper.as_ref().map(|guest| guest.load(&mut *store, &instance).map(drop));
+        let transformer = self.transformer.as_ref().map(|guest| guest.load(&mut *store, &instance).map(drop));
+        Ok([filter, mapper, transformer].into_iter().flatten().collect())
+    }
+}

@@ -1,0 +1,155 @@
+//! How steps follow on each other.
+
+use super::guest::{ACCEPT, Guest, REJECT, answering, changing};
+use super::*;
+use crate::domain::Verdict;
+use crate::domain::attempt::LogLevel;
+use crate::domain::plugin::Role;
+
+fn kept(run: &PipelineRun) -> &Request {
+    match &run.end {
+        PipelineEnd::Verdict(Verdict::Keep(request)) => request,
+        other => panic!("not kept: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn no_steps_send_the_draft() {
+    let run = World::new().run(1, &[]).await;
+    assert_eq!(*kept(&run), job(1, &[]).draft);
+    assert!(run.steps.is_empty());
+}
+
+#[tokio::test]
+async fn a_filters_no_ends_the_pipeline_there() {
+    let world = World::new();
+    let accept = world.upload(Guest::filter(ACCEPT).component()).await;
+    let reject = world.upload(Guest::filter(REJECT).component()).await;
+    let run = world.run(1, &[accept, reject, accept]).await;
+    assert_eq!(run.end, PipelineEnd::Verdict(Verdict::Drop { step: 1 }));
+    assert_eq!(run.steps.len(), 2);
+    assert_eq!(run.steps[1].roles, [Role::Filter]);
+}
+
+#[tokio::test]
+async fn a_step_reports_what_it_cost_and_logged_and_the_same_each_time() {
+    let world = World::new();
+    let log = "(call $write (i32.const 3) (i32.const 2048) (i32.const 2))";
+    let guest = Guest::filter(&format!("{log} {ACCEPT}")).log().with(r#"(data (i32.const 2048) "hi")"#);
+    let digest = world.upload(guest.component()).await;
+    let first = world.run(1, &[digest]).await.steps.remove(0);
+    let second = world.run(1, &[digest]).await.steps.remove(0);
+    assert_eq!((first.fuel, first.memory_bytes), (second.fuel, second.memory_bytes));
+    assert!(first.fuel > 0 && first.fuel < 1000, "{}", first.fuel);
+    assert_eq!(first.memory_bytes, 3 << 16);
+    assert!(!first.duration.is_zero());
+    assert_eq!(
+        first.logs,
+        [crate::domain::attempt::LogLine { level: LogLevel::Error, message: "hi".to_owned() }]
+    );
+    assert_eq!(first.resolved.unwrap().digest, digest);
+}
+
+#[tokio::test]
+async fn the_body_follows_the_data_until_a_transformer_has_run() {
+    let world = World::new();
+    let one = world.upload(answering("[1]").component()).await;
+    let two = world.upload(answering("[2]").component()).await;
+    // Answers with its draft and the event's data as body, which stand at 32 of the arguments.
+    let data = "(i32.store8 (i32.const 1056) (i32.const 1)) \
+        (i64.store align=4 (i32.const 1060) (i64.load align=4 (i32.add (local.get $args) (i32.const 32))))";
+    let body = world.upload(changing(data).component()).await;
+    let as_it_is = world.upload(changing("").component()).await;
+    for (steps, text) in [
+        (vec![one], "[1]"),
+        (vec![one, two], "[2]"),
+        (vec![one, as_it_is], "[1]"),
+        (vec![as_it_is, one], r#"{"a":1}"#),
+        (vec![as_it_is, one, body], "[1]"),
+        (vec![one, body, two], "[1]"),
+    ] {
+        let run = world.run(1, &steps).await;
+        assert_eq!(kept(&run).body, RequestBody::Text(Arc::from(text)));
+    }
+}
+
+#[tokio::test]
+async fn a_transformers_none_drops_the_delivery() {
+    let world = World::new();
+    let none = world.upload(Guest::transformer("(i32.const 1024)").component()).await;
+    assert_eq!(world.run(1, &[none]).await.end, PipelineEnd::Verdict(Verdict::Drop { step: 0 }));
+}
+
+#[tokio::test]
+async fn a_header_of_the_engines_is_left_out_with_a_word_in_the_log() {
+    let world = World::new();
+    let headers = "(i32.store (i32.const 2048) (i32.const 3072)) (i32.store (i32.const 2052) (i32.const 4)) \
+        (i32.store (i32.const 2056) (i32.const 3072)) (i32.store (i32.const 2060) (i32.const 4)) \
+        (i32.store (i32.const 1048) (i32.const 2048)) (i32.store (i32.const 1052) (i32.const 1))";
+    let guest = changing(headers).with(r#"(data (i32.const 3072) "Host")"#);
+    let digest = world.upload(guest.component()).await;
+    let run = world.run(1, &[digest]).await;
+    assert!(kept(&run).headers.is_empty());
+    assert_eq!(run.steps[0].logs[0].message, "`host` is written by the engine; the plugin's is not sent");
+}
+
+#[tokio::test]
+async fn a_plugin_reads_its_settings() {
+    let world = World::new();
+    // The settings' text becomes the data.
+    let guest = Guest::mapper("(call $get (i32.const 1028)) (i32.const 1024)").import(
+        "hookwright:plugin/config@1.0.0",
+        "get",
+        "(param i32)",
+    );
+    let digest = world.upload(guest.component()).await;
+    let mut job = job(1, &[digest]);
+    job.steps[0].settings = Arc::from(r#"{"key":"value"}"#);
+    let run = world.sandbox.run(job).await.unwrap();
+    assert_eq!(kept(&run).body, RequestBody::Text(Arc::from(r#"{"key":"value"}"#)));
+}
+
+#[tokio::test]
+async fn a_plugin_hashes_with_secrets_that_it_never_sees() {
+    let world = World::new();
+    let hash = |len: usize| {
+        let call = format!(
+            "(call $hmac-sha256 (i32.const 2048) (i32.const {len}) (i32.const 2048) (i32.const 0) (i32.const 3072))"
+        );
+        // The answer's bytes go to the log, from which the test reads them: 1 for an error, and text.
+        let body = format!(
+            "{call} (if (i32.load8_u (i32.const 3072)) (then (call $write (i32.const 1) \
+             (i32.load (i32.const 3076)) (i32.load (i32.const 3080))))) \
+             (i32.store8 (i32.const 1028) (i32.eq (i32.load (i32.const 3080)) (i32.const 32))) (i32.const 1024)"
+        );
+        Guest::filter(&body)
+            .log()
+            .import("hookwright:plugin/secrets@1.0.0", "hmac-sha256", "(param i32 i32 i32 i32 i32)")
+            .with(r#"(data (i32.const 2048) "signing")"#)
+    };
+    let known = world.upload(hash(7).component()).await;
+    let run = world.run(1, &[known]).await;
+    kept(&run);
+    let unknown = world.upload(hash(4).component()).await;
+    let run = world.run(1, &[unknown]).await;
+    assert_eq!(run.steps[0].logs[0].message, "no secret is called `sign`; this hook has `signing`");
+}
+
+#[tokio::test]
+async fn a_step_that_stands_for_nothing_is_its_fault() {
+    let world = World::new();
+    let mut job = job(1, &[Digest([0; 32])]);
+    let fault = Fault::new(crate::domain::FaultKind::Unavailable, "there is no plugin `x`");
+    job.steps[0].resolved = Err(fault.clone());
+    let run = world.sandbox.run(job).await.unwrap();
+    assert_eq!(run.end, PipelineEnd::Fault { step: 0, fault });
+    assert_eq!(run.steps[0].resolved, None);
+}
+
+#[tokio::test]
+async fn after_shutdown_there_is_an_error_and_no_waiting() {
+    let world = World::new();
+    world.sandbox.shutdown();
+    let error = world.sandbox.run(job(1, &[])).await.unwrap_err();
+    assert!(matches!(error, SandboxError::ShutDown));
+}

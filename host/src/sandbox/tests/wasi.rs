@@ -1,0 +1,75 @@
+//! WASI preview 1 modules, through the adapter, in an inert world.
+
+use super::guest::{ACCEPT, Guest};
+use super::*;
+
+const PREVIEW1: &str = "wasi_snapshot_preview1";
+
+/// Looks at the clock (at 2048), rolls dice (at 2056), and logs both with standard output's help.
+fn looking() -> Guest {
+    let hex = "(func $hex (local $i i32) (local $b i32)
+        (loop $more
+            (local.set $b (i32.load8_u (i32.add (i32.const 2048) (local.get $i))))
+            (i32.store8 (i32.add (i32.const 3072) (i32.mul (local.get $i) (i32.const 2)))
+                (i32.add (i32.const 97) (i32.shr_u (local.get $b) (i32.const 4))))
+            (i32.store8 (i32.add (i32.const 3073) (i32.mul (local.get $i) (i32.const 2)))
+                (i32.add (i32.const 97) (i32.and (local.get $b) (i32.const 15))))
+            (local.set $i (i32.add (local.get $i) (i32.const 1)))
+            (br_if $more (i32.lt_u (local.get $i) (i32.const 24))))
+        (i32.store (i32.const 4096) (i32.const 3072)) (i32.store (i32.const 4100) (i32.const 48))
+        (drop (call $fd_write (i32.const 1) (i32.const 4096) (i32.const 1) (i32.const 4104))))";
+    let body = format!(
+        "(drop (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 2048)))
+         (drop (call $clock_time_get (i32.const 1) (i64.const 1) (i32.const 2064)))
+         (drop (call $random_get (i32.const 2056) (i32.const 8))) (call $hex) {ACCEPT}"
+    );
+    Guest::filter(&body)
+        .import(PREVIEW1, "fd_write", "(param i32 i32 i32 i32) (result i32)")
+        .import(PREVIEW1, "clock_time_get", "(param i32 i64 i32) (result i32)")
+        .import(PREVIEW1, "random_get", "(param i32 i32) (result i32)")
+        .with(hex)
+}
+
+#[tokio::test]
+async fn a_preview_1_module_sees_the_events_time_and_its_numbers() {
+    let world = World::new();
+    let wasm = looking().module();
+    let inspected = world.sandbox.inspect(Bytes::from(wasm.clone())).await.unwrap_or_else(|e| panic!("{e}"));
+    assert!(inspected.imports.iter().any(|name| name.starts_with("wasi:clocks/wall-clock@0.2.")));
+    let digest = world.keep(&wasm);
+    let first = world.run(1, &[digest]).await;
+    let second = world.run(2, &[digest]).await;
+    let line = &first.steps[0].logs[0].message;
+    assert_eq!(first.steps[0].logs, second.steps[0].logs);
+    let bytes: Vec<u8> = line.as_bytes().chunks(2).map(|pair| (pair[0] - 97) << 4 | (pair[1] - 97)).collect();
+    let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    assert_eq!(number(0), 1_700_000_000_123_000_000);
+    assert!(number(16) < 1_000_000, "the monotonic clock begins at nothing: {}", number(16));
+}
+
+#[tokio::test]
+async fn a_sleeper_is_woken_at_once() {
+    // One subscription for a relative time of an hour: at 2048, 48 bytes; its clock is the monotonic.
+    let body = format!(
+        "(i32.store (i32.const 2064) (i32.const 1)) (i64.store (i32.const 2072) (i64.const 3600000000000))
+         (drop (call $poll_oneoff (i32.const 2048) (i32.const 3072) (i32.const 1) (i32.const 4096))) {ACCEPT}"
+    );
+    let guest = Guest::filter(&body).import(PREVIEW1, "poll_oneoff", "(param i32 i32 i32 i32) (result i32)");
+    let world = World::new();
+    let digest = world.upload(guest.module()).await;
+    let run = world.run(1, &[digest]).await;
+    assert!(run.steps[0].fault.is_none(), "{run:?}");
+    assert!(run.steps[0].duration < std::time::Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn a_program_that_exits_is_a_trap() {
+    let guest = Guest::filter("(call $proc_exit (i32.const 3)) (unreachable)").import(
+        PREVIEW1,
+        "proc_exit",
+        "(param i32)",
+    );
+    let (fault, _) = World::new().fault(guest.module()).await;
+    assert_eq!(fault.kind, crate::domain::FaultKind::Trap);
+    assert!(fault.message.starts_with("ended the program with status"), "{}", fault.message);
+}

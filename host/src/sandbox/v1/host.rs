@@ -1,0 +1,90 @@
+//! What plugins of version 1 import: their settings, a log, and keyed hashing.
+//!
+//! Written by hand and not from the macro: a message's length is looked at before it is copied, and
+//! settings go from their shared text straight into the guest.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentType, Lift, Linker, WasmList, WasmStr};
+
+use crate::domain::attempt::LogLevel;
+use crate::sandbox::state::{Secrets, State};
+
+/// The interfaces that plugins of version 1 may import.
+pub(in crate::sandbox) const INTERFACES: [&str; 4] = [
+    "hookwright:plugin/types@1.0.0",
+    "hookwright:plugin/config@1.0.0",
+    "hookwright:plugin/log@1.0.0",
+    "hookwright:plugin/secrets@1.0.0",
+];
+
+#[expect(dead_code, reason = "made by lifting a number, never by name")]
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+enum Level {
+    #[component(name = "debug")]
+    Debug,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "error")]
+    Error,
+}
+
+impl From<Level> for LogLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+        }
+    }
+}
+
+pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut config = linker.instance("hookwright:plugin/config@1.0.0")?;
+    config
+        .func_wrap("get", |store: StoreContextMut<'_, State>, (): ()| Ok((store.data().settings.clone(),)))?;
+    let mut log = linker.instance("hookwright:plugin/log@1.0.0")?;
+    log.func_wrap("write", |store: StoreContextMut<'_, State>, (level, message): (Level, WasmStr)| {
+        write_log(store, level, &message)
+    })?;
+    let mut secrets = linker.instance("hookwright:plugin/secrets@1.0.0")?;
+    secrets.func_wrap(
+        "hmac-sha256",
+        |store: StoreContextMut<'_, State>, (name, data): (WasmStr, WasmList<u8>)| {
+            let name = name.to_str(&store)?;
+            Ok((hmac_sha256(&store.data().secrets, &name, data.as_le_slice(&store)),))
+        },
+    )?;
+    Ok(())
+}
+
+fn write_log(mut store: StoreContextMut<'_, State>, level: Level, message: &WasmStr) -> wasmtime::Result<()> {
+    let message = {
+        let text = message.to_str(&store)?;
+        // One byte more than is kept shows the log that something is missing.
+        let end = text.floor_char_boundary(store.data().logs.line_bytes() + 4);
+        text[..end].to_owned()
+    };
+    store.data_mut().logs.write(level.into(), &message);
+    Ok(())
+}
+
+fn hmac_sha256(secrets: &Secrets, name: &str, data: &[u8]) -> Result<Vec<u8>, String> {
+    let Some((_, key)) = secrets.iter().find(|(known, _)| known == name) else {
+        let name = crate::sandbox::limits::shortened(name, 64);
+        let known: Vec<_> = secrets.iter().map(|(name, _)| format!("`{name}`")).collect();
+        return Err(match known.as_slice() {
+            [] => format!("no secret is called `{name}`: this hook has none"),
+            known => format!("no secret is called `{name}`; this hook has {}", known.join(", ")),
+        });
+    };
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|error| error.to_string())?;
+    mac.update(data);
+    Ok(mac.finalize().into_bytes().to_vec())
+}

@@ -1,0 +1,215 @@
+//! What must be true of a component before it is compiled: that it is valid, that it is not more
+//! than the compiler should be asked to chew, and that its imports and exports are the contract's.
+//!
+//! wasmparser's own bounds (a million functions of 7.6 MB each) are for browsers. Compile time grows
+//! with the size of the largest functions more than with anything else, so these are bounded by
+//! themselves. The largest function of QuickJS has some 60 KB, SpiderMonkey's some 300 KB.
+
+use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
+
+use super::limits::{Count, Limits, Size};
+use super::{UploadError, v1, wasi};
+
+/// The most functions in all modules together.
+const MAX_FUNCTIONS: u64 = 100_000;
+/// The largest body of one function, in bytes.
+const MAX_FUNCTION_BYTES: usize = 1 << 20;
+/// The most local variables of one function.
+const MAX_LOCALS: u64 = 20_000;
+/// The most core modules.
+const MAX_MODULES: u64 = 64;
+/// The most nested components.
+const MAX_COMPONENTS: u64 = 256;
+
+/// The names at a component's edge.
+#[derive(Debug, Default)]
+pub(super) struct Shape {
+    pub(super) imports: Vec<String>,
+    pub(super) exports: Vec<String>,
+}
+
+/// # Errors
+/// Where it is not valid, too complex, or not by the contract.
+pub(super) fn component(bytes: &[u8], features: WasmFeatures, limits: &Limits) -> Result<Shape, UploadError> {
+    let shape = shape(bytes, features, limits)?;
+    for import in &shape.imports {
+        check_import(import)?;
+    }
+    check_roles(&shape.exports)?;
+    Ok(shape)
+}
+
+fn shape(bytes: &[u8], features: WasmFeatures, limits: &Limits) -> Result<Shape, UploadError> {
+    let invalid = |error: wasmparser::BinaryReaderError| UploadError::Invalid(error.to_string());
+    let mut validator = Validator::new_with_features(features);
+    let mut allocations = wasmparser::FuncValidatorAllocations::default();
+    let mut shape = Shape::default();
+    let mut counts = Counts::default();
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(invalid)?;
+        match &payload {
+            Payload::Version { encoding, .. } => {
+                depth += 1;
+                counts.begin(*encoding)?;
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::CodeSectionEntry(body) => counts.function(body).map_err(invalid)??,
+            Payload::MemorySection(memories) => {
+                for memory in memories.clone() {
+                    check_memory(memory.map_err(invalid)?.initial, limits)?;
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables.clone() {
+                    check_table(table.map_err(invalid)?.ty.initial, limits)?;
+                }
+            }
+            Payload::ComponentImportSection(imports) if depth == 1 => {
+                for import in imports.clone() {
+                    shape.imports.push(import.map_err(invalid)?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(exports) if depth == 1 => {
+                for export in exports.clone() {
+                    shape.exports.push(export.map_err(invalid)?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+        if let ValidPayload::Func(function, body) = validator.payload(&payload).map_err(invalid)? {
+            let mut function = function.into_validator(std::mem::take(&mut allocations));
+            function.validate(&body).map_err(invalid)?;
+            allocations = function.into_allocations();
+        }
+    }
+    Ok(shape)
+}
+
+#[derive(Default)]
+struct Counts {
+    functions: u64,
+    modules: u64,
+    components: u64,
+}
+
+impl Counts {
+    fn begin(&mut self, encoding: Encoding) -> Result<(), UploadError> {
+        match encoding {
+            Encoding::Module => {
+                self.modules += 1;
+                at_most("core modules", self.modules, MAX_MODULES)
+            }
+            Encoding::Component => {
+                self.components += 1;
+                at_most("components", self.components, MAX_COMPONENTS)
+            }
+        }
+    }
+
+    fn function(
+        &mut self,
+        body: &wasmparser::FunctionBody<'_>,
+    ) -> wasmparser::Result<Result<(), UploadError>> {
+        self.functions += 1;
+        let bytes = body.range().len();
+        if bytes > MAX_FUNCTION_BYTES {
+            return Ok(Err(UploadError::TooComplex(format!(
+                "one of its functions has {} bytes; {} is the most",
+                Count(bytes as u64),
+                Size(MAX_FUNCTION_BYTES)
+            ))));
+        }
+        let mut locals = 0;
+        for group in body.get_locals_reader()? {
+            locals += u64::from(group?.0);
+        }
+        Ok(at_most("functions", self.functions, MAX_FUNCTIONS)
+            .and_then(|()| at_most("local variables in one function", locals, MAX_LOCALS)))
+    }
+}
+
+fn at_most(what: &str, found: u64, max: u64) -> Result<(), UploadError> {
+    if found <= max {
+        return Ok(());
+    }
+    Err(UploadError::TooComplex(format!("it has {} {what}; {} is the most", Count(found), Count(max))))
+}
+
+fn check_memory(pages: u64, limits: &Limits) -> Result<(), UploadError> {
+    let bytes = usize::try_from(pages.saturating_mul(64 << 10)).unwrap_or(usize::MAX);
+    if bytes <= limits.memory_bytes {
+        return Ok(());
+    }
+    Err(UploadError::TooComplex(format!(
+        "it asks for {} of memory when it starts; a plugin may have {}",
+        Size(bytes),
+        Size(limits.memory_bytes)
+    )))
+}
+
+fn check_table(elements: u64, limits: &Limits) -> Result<(), UploadError> {
+    if elements <= limits.table_elements as u64 {
+        return Ok(());
+    }
+    Err(UploadError::TooComplex(format!(
+        "it asks for a table of {} elements when it starts; a plugin may have {}",
+        Count(elements),
+        Count(limits.table_elements as u64)
+    )))
+}
+
+fn check_import(import: &str) -> Result<(), UploadError> {
+    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+    let package = interface.split('/').next().unwrap_or_default();
+    let known = match package {
+        "hookwright:plugin" => {
+            v1::host::INTERFACES
+                .iter()
+                .any(|known| known.split_once('@').is_some_and(|(n, _)| n == interface))
+                && version.starts_with("1.")
+        }
+        "wasi:sockets" | "wasi:http" => {
+            return Err(UploadError::Import(format!(
+                "it imports `{import}`, but plugins have no network: answer with the request to be sent, and the \
+                 engine sends it; if the import comes from your toolchain, build without its network support"
+            )));
+        }
+        _ => wasi::INTERFACES.contains(&interface) && version.starts_with("0.2."),
+    };
+    if known {
+        return Ok(());
+    }
+    Err(UploadError::Import(format!(
+        "it imports `{import}`, which is not offered; plugins may import {} and, inertly, WASI 0.2's cli, clocks, \
+         random, io and filesystem",
+        v1::host::INTERFACES.map(|name| format!("`{name}`")).join(", ")
+    )))
+}
+
+/// The roles by the names of their interfaces.
+const ROLES: [&str; 3] =
+    ["hookwright:plugin/filter", "hookwright:plugin/mapper", "hookwright:plugin/transformer"];
+
+fn check_roles(exports: &[String]) -> Result<(), UploadError> {
+    let is_role = |export: &String| {
+        export
+            .split_once('@')
+            .is_some_and(|(name, version)| ROLES.contains(&name) && version.starts_with("1."))
+    };
+    if exports.iter().any(is_role) {
+        return Ok(());
+    }
+    let found = match exports {
+        [] => "nothing".to_owned(),
+        some => {
+            let names: Vec<_> = some.iter().take(8).map(|name| format!("`{name}`")).collect();
+            let more = if some.len() > 8 { ", …" } else { "" };
+            names.join(", ") + more
+        }
+    };
+    Err(UploadError::NoRole(format!(
+        "a plugin exports one or more of {}; this one exports {found}",
+        ROLES.map(|role| format!("`{role}@1.0.0`")).join(", ")
+    )))
+}

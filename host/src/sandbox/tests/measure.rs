@@ -10,6 +10,7 @@ use super::*;
 
 const CALLS: u32 = 3000;
 
+#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it is run and read by people")]
 #[tokio::test]
 #[ignore = "measures, and asserts nothing"]
 async fn the_cost_of_a_call() {

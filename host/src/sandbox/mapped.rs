@@ -1,6 +1,6 @@
 //! Maps compiled code from a file: the one `unsafe` of this crate.
 
-#![allow(unsafe_code, reason = "wasmtime cannot check compiled code; the safety argument is below")]
+#![expect(unsafe_code, reason = "wasmtime cannot check compiled code; the safety argument is below")]
 
 use std::path::Path;
 

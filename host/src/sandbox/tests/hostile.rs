@@ -8,6 +8,7 @@ use crate::domain::FaultKind::{
 
 const LOOP: &str = "(loop $again (br $again)) (unreachable)";
 
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn guests() -> Vec<(&'static str, Guest, crate::domain::FaultKind, &'static str)> {
     let filter = Guest::filter;
     vec![

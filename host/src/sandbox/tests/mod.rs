@@ -2,6 +2,7 @@
 
 mod guest;
 mod hostile;
+mod measure;
 mod pipelines;
 mod uploads;
 mod wasi;

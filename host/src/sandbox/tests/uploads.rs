@@ -25,6 +25,7 @@ fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let good = Guest::filter(ACCEPT).component();
     let engine = engine::build(&limits(), 1).unwrap();
@@ -151,8 +152,8 @@ async fn compiled_code_that_was_tampered_with_is_compiled_anew() {
     let world = World::new();
     let digest = world.upload(Guest::filter(ACCEPT).component()).await;
     let cache = world.dir.path().join("cache");
-    let code = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
-    let code = code.filter(|path| path.extension().is_some_and(|e| e == "cwasm")).next().unwrap();
+    let mut code = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
+    let code = code.find(|path| path.extension().is_some_and(|e| e == "cwasm")).unwrap();
     let good = std::fs::read(&code).unwrap();
     let mut bad = good.clone();
     let middle = bad.len() / 2;

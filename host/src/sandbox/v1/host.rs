@@ -19,7 +19,7 @@ pub(in crate::sandbox) const INTERFACES: [&str; 4] = [
     "hookwright:plugin/secrets@1.0.0",
 ];
 
-#[allow(dead_code, reason = "made by lifting a number, never by name")]
+#[expect(dead_code, reason = "made by lifting a number, never by name")]
 #[derive(ComponentType, Lift, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]

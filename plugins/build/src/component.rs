@@ -30,6 +30,8 @@ pub fn check(component: &[u8], roles: &[&str]) -> Result<()> {
         }
     }
     let mut exports: Vec<String> = world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
+    // `componentize-qjs` leaves behind the function by which it initialised the component. No host calls it.
+    exports.retain(|name| name != "init");
     let mut expected: Vec<String> = roles.iter().map(|role| format!("{PACKAGE}{role}@1.0.0")).collect();
     exports.sort();
     expected.sort();

@@ -19,7 +19,9 @@ pub fn wrap(module: &[u8]) -> Result<Vec<u8>> {
 /// # Errors
 /// If it doesn't; the message names what is too much or too little.
 pub fn check(component: &[u8], roles: &[&str]) -> Result<()> {
-    let DecodedWasm::Component(resolve, world) = wit_component::decode(component).context("not a component")? else {
+    let DecodedWasm::Component(resolve, world) =
+        wit_component::decode(component).context("not a component")?
+    else {
         bail!("not a component, but a package of interfaces");
     };
     let world = &resolve.worlds[world];

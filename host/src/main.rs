@@ -1,7 +1,1 @@
-//! `hookwright`: parse the command line, match, run.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    hookwright::cli::main()
-}
+fn main() {}

@@ -64,9 +64,14 @@ mod tests {
 
     #[test]
     fn the_message_tells_number_and_total() {
-        let draft =
-            Request { method: "POST".into(), url: "https://chat.example/".into(), headers: vec![], body: Body::None };
-        let request = chat_message(order(120.5), draft, settings()).expect("no failure").expect("not cancelled");
+        let draft = Request {
+            method: "POST".into(),
+            url: "https://chat.example/".into(),
+            headers: vec![],
+            body: Body::None,
+        };
+        let request =
+            chat_message(order(120.5), draft, settings()).expect("no failure").expect("not cancelled");
         assert_eq!(request.body, Body::Text(r#"{"channel":"orders","text":"Order A1 over 120.50"}"#.into()));
         assert_eq!(request.header("content-type"), Some("application/json"));
     }

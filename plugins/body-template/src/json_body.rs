@@ -49,7 +49,11 @@ fn resolve(marked: &str) -> Result<String, Failure> {
         let (value, after) = after.split_once(END).ok_or_else(|| {
             Failure::new("bad-body", "a value was cut by a filter; shorten it before it is written")
         })?;
-        if in_string { write_inside_string(value, &mut body) } else { body.push_str(value) }
+        if in_string {
+            write_inside_string(value, &mut body)
+        } else {
+            body.push_str(value)
+        }
         rest = after;
     }
 }
@@ -93,6 +97,9 @@ mod tests {
     fn a_body_that_is_not_json_is_told_with_its_place() {
         let failure = finish("{\n  \"a\": ,\n}").expect_err("not JSON");
         assert_eq!(failure.code, "bad-body");
-        assert_eq!(failure.message, "the body isn't JSON: expected value at line 2 column 8, near `  \"a\": ,`");
+        assert_eq!(
+            failure.message,
+            "the body isn't JSON: expected value at line 2 column 8, near `  \"a\": ,`"
+        );
     }
 }

@@ -23,7 +23,9 @@ impl Markup {
     pub fn of(content_type: &str) -> Self {
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let subtype = media_type.split_once('/').map_or("", |(_, subtype)| subtype);
-        let is = |name: &str| subtype == name || subtype.rsplit_once('+').is_some_and(|(_, suffix)| suffix == name);
+        let is = |name: &str| {
+            subtype == name || subtype.rsplit_once('+').is_some_and(|(_, suffix)| suffix == name)
+        };
         if is("json") {
             Markup::Json
         } else if is("xml") || media_type == "text/html" {
@@ -87,7 +89,10 @@ pub fn write_json(value: &Value, text: &mut String) -> Result<(), Error> {
         ValueKind::Seq | ValueKind::Iterable => write_items(value, text)?,
         ValueKind::Map => write_members(value, text)?,
         _ => {
-            return Err(Error::new(ErrorKind::BadSerialization, format!("{} can't be written", value.kind())));
+            return Err(Error::new(
+                ErrorKind::BadSerialization,
+                format!("{} can't be written", value.kind()),
+            ));
         }
     }
     Ok(())
@@ -141,9 +146,14 @@ mod tests {
     #[test]
     fn the_content_type_tells_the_markup() {
         for (content_type, expected) in [
-            ("application/json", Markup::Json), ("Application/vnd.a+JSON; charset=utf-8", Markup::Json),
-            ("text/xml", Markup::Xml), ("application/soap+xml", Markup::Xml), ("text/html; charset=utf-8", Markup::Xml),
-            ("text/plain", Markup::Plain), ("application/jsonl", Markup::Plain), ("json", Markup::Plain),
+            ("application/json", Markup::Json),
+            ("Application/vnd.a+JSON; charset=utf-8", Markup::Json),
+            ("text/xml", Markup::Xml),
+            ("application/soap+xml", Markup::Xml),
+            ("text/html; charset=utf-8", Markup::Xml),
+            ("text/plain", Markup::Plain),
+            ("application/jsonl", Markup::Plain),
+            ("json", Markup::Plain),
         ] {
             assert_eq!(Markup::of(content_type), expected, "{content_type}");
         }

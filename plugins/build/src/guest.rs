@@ -48,9 +48,11 @@ fn target_directory(root: &Path) -> PathBuf {
 }
 
 /// [`FLAGS`], and what keeps this machine's paths out of messages of panics.
+#[allow(clippy::disallowed_methods, reason = "a tool of its own, which has to find Cargo's files")]
 fn flags(root: &Path, toolchain: &Toolchain) -> Result<OsString> {
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let cargo_home = cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).context("no home directory")?;
+    let cargo_home =
+        cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).context("no home directory")?;
     let mut remaps = vec![(root.to_owned(), "hookwright")];
     if let Ok(registries) = std::fs::read_dir(cargo_home.join("registry/src")) {
         remaps.extend(registries.flatten().map(|registry| (registry.path(), "crates")));
@@ -75,7 +77,12 @@ fn flags(root: &Path, toolchain: &Toolchain) -> Result<OsString> {
 pub fn componentize_javascript(root: &Path, directory: &Path) -> Result<Vec<u8>> {
     // Not `npm ci`: that wants the package's binaries for every platform in the lock file, and some of them
     // aren't published. With `--no-save` the lock file is followed as well, and not written.
-    run(Command::new("npm").current_dir(directory).args(["install", "--no-save", "--no-audit", "--no-fund"]))?;
+    run(Command::new("npm").current_dir(directory).args([
+        "install",
+        "--no-save",
+        "--no-audit",
+        "--no-fund",
+    ]))?;
     let output = tempfile::NamedTempFile::new()?;
     run(Command::new(directory.join("node_modules/.bin/componentize-qjs"))
         .arg("--wit")

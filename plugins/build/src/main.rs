@@ -40,7 +40,9 @@ fn build(names: &[String]) -> Result<()> {
         && !names.is_empty()
         && kept.toolchain != recorded
     {
-        bail!("the others were built with another toolchain; build all, so that the manifest is true of each");
+        bail!(
+            "the others were built with another toolchain; build all, so that the manifest is true of each"
+        );
     }
     let mut plugins = Vec::new();
     for plugin in STANDARD {
@@ -59,9 +61,12 @@ fn build_one(root: &Path, toolchain: &Toolchain, plugin: &Standard, into: &Path)
     eprintln!("building {}", plugin.name);
     let bytes = match plugin.made_from {
         MadeFrom::Rust => component::wrap(&guest::compile_rust(root, toolchain, &plugin.package())?)?,
-        MadeFrom::JavaScript => guest::componentize_javascript(root, &root.join("plugins").join(plugin.name))?,
+        MadeFrom::JavaScript => {
+            guest::componentize_javascript(root, &root.join("plugins").join(plugin.name))?
+        }
     };
-    component::check(&bytes, plugin.roles).with_context(|| format!("{} is not what it should be", plugin.name))?;
+    component::check(&bytes, plugin.roles)
+        .with_context(|| format!("{} is not what it should be", plugin.name))?;
     std::fs::write(into.join(plugin.file()), &bytes)?;
     Ok(Entry {
         name: plugin.name.into(),
@@ -94,7 +99,10 @@ fn check() -> Result<()> {
         }
     }
     if !wrong.is_empty() {
-        bail!("plugins/dist is not current; run `cargo run -p hookwright-plugins-build`:\n{}", wrong.join("\n"));
+        bail!(
+            "plugins/dist is not current; run `cargo run -p hookwright-plugins-build`:\n{}",
+            wrong.join("\n")
+        );
     }
     if kept.toolchain == recorded {
         eprintln!("plugins/dist is current, to the byte");

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::toolchain::Recorded;
 
 /// Who wrote it, for those who open it.
-const HEADER: &str = "# Written by `cargo run -p hookwright-plugins-build`. plugins/README.md says what it is.\n\n";
+const HEADER: &str =
+    "# Written by `cargo run -p hookwright-plugins-build`. plugins/README.md says what it is.\n\n";
 
 /// The components in the repository, and what they were made with and from.
 #[derive(Debug, Deserialize, Serialize)]

@@ -81,8 +81,11 @@ fn add_crates(parts: &mut Parts, root: &Path, package: &str) -> Result<()> {
             parts.insert(format!("workspace:{name}"), entry.to_string().into_bytes());
         }
     }
-    for (name, path) in [("profile:guest", ["profile", "guest"]), ("workspace:package", ["workspace", "package"])] {
-        let table = lookup(&workspace, &path).with_context(|| format!("no {} in Cargo.toml", path.join(".")))?;
+    for (name, path) in
+        [("profile:guest", ["profile", "guest"]), ("workspace:package", ["workspace", "package"])]
+    {
+        let table =
+            lookup(&workspace, &path).with_context(|| format!("no {} in Cargo.toml", path.join(".")))?;
         parts.insert(name.into(), table.to_string().into_bytes());
     }
     parts.insert("flags".into(), FLAGS.join("\n").into_bytes());
@@ -97,13 +100,15 @@ struct Member {
 }
 
 fn members(root: &Path, workspace: &Table) -> Result<BTreeMap<String, Member>> {
-    let paths = lookup(workspace, &["workspace", "members"]).and_then(Value::as_array).context("no members")?;
+    let paths =
+        lookup(workspace, &["workspace", "members"]).and_then(Value::as_array).context("no members")?;
     let mut members = BTreeMap::new();
     for path in paths.iter().filter_map(Value::as_str) {
         let directory = root.join(path);
         let manifest = read_toml(&directory.join("Cargo.toml"))?;
         let name = lookup(&manifest, &["package", "name"]).and_then(Value::as_str).context("no name")?;
-        let tables = ["dependencies", "build-dependencies"].map(|key| manifest.get(key).and_then(Value::as_table));
+        let tables =
+            ["dependencies", "build-dependencies"].map(|key| manifest.get(key).and_then(Value::as_table));
         let dependencies = tables.into_iter().flatten().flat_map(Table::keys).cloned().collect();
         members.insert(name.to_owned(), Member { directory, dependencies });
     }
@@ -203,8 +208,14 @@ mod tests {
     fn the_parts_of_a_rust_plugin_are_what_goes_into_it() {
         let names = names("event-filter");
         for part in [
-            "flags", "plugins/event-filter/src/lib.rs", "plugins/json-tree/src/node.rs", "plugins/sdk/src/lib.rs",
-            "plugins/sdk/Cargo.toml", "profile:guest", "wit/v1/plugin.wit", "workspace:regex-lite",
+            "flags",
+            "plugins/event-filter/src/lib.rs",
+            "plugins/json-tree/src/node.rs",
+            "plugins/sdk/src/lib.rs",
+            "plugins/sdk/Cargo.toml",
+            "profile:guest",
+            "wit/v1/plugin.wit",
+            "workspace:regex-lite",
         ] {
             assert!(names.iter().any(|name| name == part), "{part} is missing");
         }
@@ -216,6 +227,9 @@ mod tests {
     fn the_parts_of_the_javascript_plugin_are_its_script_and_its_lock() {
         let expected = ["plugin.js", "package-lock.json", "package.json"];
         let names = names("javascript");
-        assert!(expected.iter().all(|file| names.contains(&format!("plugins/javascript/{file}"))), "{names:?}");
+        assert!(
+            expected.iter().all(|file| names.contains(&format!("plugins/javascript/{file}"))),
+            "{names:?}"
+        );
     }
 }

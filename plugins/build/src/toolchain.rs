@@ -44,6 +44,7 @@ impl Toolchain {
     ///
     /// # Errors
     /// If none of them can build guests; the message says what to install.
+    #[allow(clippy::disallowed_methods, reason = "a tool of its own; this is its one setting")]
     pub fn find() -> Result<Self> {
         let chosen = std::env::var_os("HOOKWRIGHT_GUEST_RUSTC").map(PathBuf::from);
         let usual = [PathBuf::from("rustc"), PathBuf::from("/usr/bin/rustc")];
@@ -55,7 +56,11 @@ impl Toolchain {
         for rustc in &candidates {
             if let Some(source) = library_source(rustc) {
                 let linker = find_linker(&candidates)?;
-                return Ok(Toolchain { rustc: rustc.clone(), library_source: Some(source), linker: Some(linker) });
+                return Ok(Toolchain {
+                    rustc: rustc.clone(),
+                    library_source: Some(source),
+                    linker: Some(linker),
+                });
             }
         }
         bail!(
@@ -86,7 +91,8 @@ impl Toolchain {
 
 fn componentize_version(root: &Path) -> Result<String> {
     let text = std::fs::read_to_string(root.join("plugins/javascript/package.json"))?;
-    let (_, rest) = text.split_once("\"componentize-qjs\": \"").context("package.json lacks componentize-qjs")?;
+    let (_, rest) =
+        text.split_once("\"componentize-qjs\": \"").context("package.json lacks componentize-qjs")?;
     Ok(rest.split('"').next().unwrap_or_default().to_owned())
 }
 

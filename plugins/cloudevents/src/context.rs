@@ -60,7 +60,8 @@ fn resolve<'a>(
         Value::Attribute(name) => return Ok(event.attribute(name).map(|text| Attribute::Text(text.into()))),
         Value::Pointer(pointer) => pointer,
     };
-    let node = data.get(pointer).map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
+    let node =
+        data.get(pointer).map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
     let Some(&mut Node::Text(text)) = node else { return Ok(None) };
     Ok(match kind(text) {
         Kind::Null | Kind::Array | Kind::Object => None,

@@ -97,7 +97,11 @@ fn uri_reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D
             b'%' if after.len() >= 2 && after[..2].iter().all(u8::is_ascii_hexdigit) => &after[2..],
             b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => after,
             byte if b"-._~:/?#[]@!$&'()*+,;=".contains(byte) => after,
-            _ => return Err(D::Error::custom("a source is a URI reference, such as `/orders` or `https://shop.example`")),
+            _ => {
+                return Err(D::Error::custom(
+                    "a source is a URI reference, such as `/orders` or `https://shop.example`",
+                ));
+            }
         };
     }
     Ok(text)
@@ -107,7 +111,16 @@ fn uri_reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D
 /// attributes, and `data`, are taken.
 fn extensions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Value)>, D::Error> {
     const TAKEN: &[&str] = &[
-        "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data", "data_base64",
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "subject",
+        "time",
+        "datacontenttype",
+        "dataschema",
+        "data",
+        "data_base64",
     ];
     struct ExtensionsVisitor;
     impl<'de> Visitor<'de> for ExtensionsVisitor {
@@ -120,7 +133,9 @@ fn extensions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String,
             while let Some(name) = map.next_key::<String>()? {
                 let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
                 if name.is_empty() || !name.bytes().all(allowed) {
-                    return Err(A::Error::custom(format_args!("`{name}` is not of lower-case letters and digits")));
+                    return Err(A::Error::custom(format_args!(
+                        "`{name}` is not of lower-case letters and digits"
+                    )));
                 }
                 if TAKEN.contains(&name.as_str()) || extensions.iter().any(|(other, _)| *other == name) {
                     return Err(A::Error::custom(format_args!("the name `{name}` is taken")));

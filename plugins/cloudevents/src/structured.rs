@@ -97,7 +97,14 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648_section_10() {
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ];
         for (plain, expected) in cases {
             let mut text = String::new();
             write_base64(plain.as_bytes(), &mut text);
@@ -108,8 +115,12 @@ mod tests {
     #[test]
     fn media_types_of_json_are_known() {
         for (content_type, expected) in [
-            ("application/json", true), ("Text/JSON; charset=utf-8", true), ("application/vnd.x+json", true),
-            ("application/jsonp", false), ("text/plain", false), ("json", false),
+            ("application/json", true),
+            ("Text/JSON; charset=utf-8", true),
+            ("application/vnd.x+json", true),
+            ("application/jsonp", false),
+            ("text/plain", false),
+            ("json", false),
         ] {
             assert_eq!(is_json(content_type), expected, "{content_type}");
         }

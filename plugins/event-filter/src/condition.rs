@@ -90,7 +90,9 @@ impl Written {
         let count = |given: &[bool]| given.iter().filter(|given| **given).count();
         match (count(&groups), count(&subjects)) {
             (1, 0) if tests.is_empty() => Ok(self.group()),
-            (1, 0) => Err("a test needs a `pointer`, `of` or `attribute` beside it, not `all`, `any` or `not`"),
+            (1, 0) => {
+                Err("a test needs a `pointer`, `of` or `attribute` beside it, not `all`, `any` or `not`")
+            }
             (0, 1) if tests.is_empty() => Err("a value needs a test beside it, such as `equals` or `exists`"),
             (0, 1) => Ok(Condition::Value(self.subject(), tests)),
             _ => Err("a condition has exactly one of `all`, `any`, `not`, `pointer`, `of`, `attribute`"),

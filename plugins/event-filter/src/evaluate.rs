@@ -41,9 +41,10 @@ impl<'a> Evaluation<'a> {
         let all_hold = |value: Option<&str>| tests.iter().all(|test| test.holds(value));
         let text = match subject {
             Subject::Data(pointer) => {
-                let node = self.data.get(pointer).map_err(|error| {
-                    Failure::new("bad-data", format!("data isn't JSON: {error}"))
-                })?;
+                let node = self
+                    .data
+                    .get(pointer)
+                    .map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
                 return Ok(match node {
                     Some(node) => all_hold(Some(&node.text())),
                     None => all_hold(None),

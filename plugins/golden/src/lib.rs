@@ -205,11 +205,6 @@ impl RequestCase {
             (_, _, Some(bytes)) => Body::Binary(bytes.clone()),
             (None, None, None) => Body::None,
         };
-        Request {
-            method: self.method.clone(),
-            url: self.url.clone(),
-            headers: self.headers.clone(),
-            body,
-        }
+        Request { method: self.method.clone(), url: self.url.clone(), headers: self.headers.clone(), body }
     }
 }

@@ -11,7 +11,11 @@ use crate::number::compare_numbers;
 /// `None` if it isn't a string, or holds half of a surrogate pair, which is no character.
 pub fn unescape(text: &str) -> Option<Cow<'_, str>> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(text).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if inner.contains('\\') {
+        serde_json::from_str(text).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
 }
 
 /// Whether two JSON texts say the same: numbers by value, strings by their characters, objects without regard to the
@@ -70,11 +74,21 @@ mod tests {
     #[test]
     fn equality_is_of_values_not_of_text() {
         let cases = [
-            ("1", "1.0", true), ("1", r#""1""#, false), ("null", "null", true), ("null", "false", false),
-            ("true", "true", true), ("true", "false", false), (r#""é""#, r#""\u00e9""#, true),
-            (r#""a""#, r#""b""#, false), (r#"{"a":1,"b":[2]}"#, r#"{"b":[2.0],"a":1}"#, true),
-            (r#"{"a":1}"#, r#"{"a":1,"b":2}"#, false), (r#"{"a":1}"#, r#"{"b":1}"#, false), ("[1,2]", "[2,1]", false),
-            ("[]", "{}", false), ("[1]", "[1,1]", false), (r#""\ud800""#, r#""\ud801""#, false),
+            ("1", "1.0", true),
+            ("1", r#""1""#, false),
+            ("null", "null", true),
+            ("null", "false", false),
+            ("true", "true", true),
+            ("true", "false", false),
+            (r#""é""#, r#""\u00e9""#, true),
+            (r#""a""#, r#""b""#, false),
+            (r#"{"a":1,"b":[2]}"#, r#"{"b":[2.0],"a":1}"#, true),
+            (r#"{"a":1}"#, r#"{"a":1,"b":2}"#, false),
+            (r#"{"a":1}"#, r#"{"b":1}"#, false),
+            ("[1,2]", "[2,1]", false),
+            ("[]", "{}", false),
+            ("[1]", "[1,1]", false),
+            (r#""\ud800""#, r#""\ud801""#, false),
         ];
         for (left, right, expected) in cases {
             assert_eq!(equal(left, right), expected, "{left} {right}");
@@ -85,10 +99,14 @@ mod tests {
     #[test]
     fn only_numbers_and_strings_have_an_order() {
         let cases = [
-            ("1", "2", Some(Ordering::Less)), (r#""b""#, r#""a""#, Some(Ordering::Greater)),
+            ("1", "2", Some(Ordering::Less)),
+            (r#""b""#, r#""a""#, Some(Ordering::Greater)),
             // By code point U+FF5E comes before U+1D11E; by UTF-16 code unit it would not.
-            (r#""～""#, r#""𝄞""#, Some(Ordering::Less)), ("1", r#""2""#, None), ("true", "false", None),
-            ("null", "null", None), ("[1]", "[2]", None),
+            (r#""～""#, r#""𝄞""#, Some(Ordering::Less)),
+            ("1", r#""2""#, None),
+            ("true", "false", None),
+            ("null", "null", None),
+            ("[1]", "[2]", None),
         ];
         for (left, right, expected) in cases {
             assert_eq!(order(left, right), expected, "{left} {right}");

@@ -237,7 +237,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 fn last_of_each_name<'a>(members: Vec<(Cow<'a, str>, Node<'a>)>) -> Vec<(Cow<'a, str>, Node<'a>)> {
     const FEW: usize = 48;
     let twice = if members.len() <= FEW {
-        members.iter().enumerate().any(|(index, (name, _))| members[..index].iter().any(|(other, _)| other == name))
+        members
+            .iter()
+            .enumerate()
+            .any(|(index, (name, _))| members[..index].iter().any(|(other, _)| other == name))
     } else {
         true
     };
@@ -291,10 +294,21 @@ mod tests {
 
     #[test]
     fn the_examples_of_rfc_6901_section_5() {
-        let text = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#;
+        let text =
+            r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#;
         let cases = [
-            ("", text), ("/foo", r#"["bar","baz"]"#), ("/foo/0", r#""bar""#), ("/", "0"), ("/a~1b", "1"),
-            ("/c%d", "2"), ("/e^f", "3"), ("/g|h", "4"), ("/i\\j", "5"), ("/k\"l", "6"), ("/ ", "7"), ("/m~0n", "8"),
+            ("", text),
+            ("/foo", r#"["bar","baz"]"#),
+            ("/foo/0", r#""bar""#),
+            ("/", "0"),
+            ("/a~1b", "1"),
+            ("/c%d", "2"),
+            ("/e^f", "3"),
+            ("/g|h", "4"),
+            ("/i\\j", "5"),
+            ("/k\"l", "6"),
+            ("/ ", "7"),
+            ("/m~0n", "8"),
         ];
         for (pointer, expected) in cases {
             assert_eq!(at(text, pointer).as_deref(), Some(expected), "{pointer}");
@@ -337,7 +351,9 @@ mod tests {
 
     #[test]
     fn depth_counts_brackets_outside_of_strings() {
-        for (text, expected) in [("1", 0), (r#""[[""#, 0), (r#""\"[""#, 0), ("[]", 1), (r#"{"a":[{}],"b":[]}"#, 3)] {
+        for (text, expected) in
+            [("1", 0), (r#""[[""#, 0), (r#""\"[""#, 0), ("[]", 1), (r#"{"a":[{}],"b":[]}"#, 3)]
+        {
             assert_eq!(depth(text), expected, "{text}");
         }
     }

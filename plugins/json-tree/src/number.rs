@@ -57,7 +57,9 @@ impl<'a> Decimal<'a> {
 
     fn magnitude_cmp(&self, other: &Decimal<'_>) -> Ordering {
         let digits = |number: &Decimal<'a>| number.whole.iter().chain(number.fraction);
-        self.exponent.cmp(&other.exponent).then_with(|| digits(self).cmp(other.whole.iter().chain(other.fraction)))
+        self.exponent
+            .cmp(&other.exponent)
+            .then_with(|| digits(self).cmp(other.whole.iter().chain(other.fraction)))
     }
 }
 

@@ -70,9 +70,8 @@ fn expand(role: &Role, arguments: Tokens, item: Tokens) -> syn::Result<Tokens> {
     if !arguments.is_empty() {
         return Err(Error::new_spanned(arguments, format!("#[{}] takes no arguments", role.name)));
     }
-    let function: ItemFn = syn::parse2(item.clone()).map_err(|_error| {
-        Error::new_spanned(item, format!("#[{}] goes on a function", role.name))
-    })?;
+    let function: ItemFn = syn::parse2(item.clone())
+        .map_err(|_error| Error::new_spanned(item, format!("#[{}] goes on a function", role.name)))?;
     let has_settings = check_shape(role, &function)?;
 
     let name = &function.sig.ident;

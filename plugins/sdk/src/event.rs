@@ -25,7 +25,13 @@ pub struct Event<D = JsonText> {
 impl<D> Event<D> {
     /// An event with this type and data, the id `event`, the time 0 and no attributes: what tests need most.
     pub fn new(event_type: impl Into<String>, data: D) -> Self {
-        Event { id: "event".into(), event_type: event_type.into(), occurred_at: 0, attributes: Vec::new(), data }
+        Event {
+            id: "event".into(),
+            event_type: event_type.into(),
+            occurred_at: 0,
+            attributes: Vec::new(),
+            data,
+        }
     }
 
     /// The value of an attribute, if the event has it.
@@ -112,10 +118,14 @@ mod tests {
 
     #[test]
     fn data_of_another_type_is_told_with_its_path() {
-        let failure = Order::from_text(r#"{"lines":[{"count":1},{"count":"two"}]}"#.into()).expect_err("wrong type");
+        let failure =
+            Order::from_text(r#"{"lines":[{"count":1},{"count":"two"}]}"#.into()).expect_err("wrong type");
         assert_eq!(failure.code, "bad-data");
         assert!(!failure.retryable);
-        assert!(failure.message.starts_with("data at `lines[1].count`: invalid type: string \"two\""), "{failure:?}");
+        assert!(
+            failure.message.starts_with("data at `lines[1].count`: invalid type: string \"two\""),
+            "{failure:?}"
+        );
     }
 
     #[test]

@@ -81,7 +81,10 @@ mod tests {
     fn wrong_settings_are_told_with_their_path() {
         let cases = [
             (r#"{"rules":[{"limit":300}]}"#, "settings at `rules[0].limit`: invalid value"),
-            (r#"{"rules":[{"limt":3}]}"#, "settings at `rules[0].limt`: unknown field `limt`, expected `limit`"),
+            (
+                r#"{"rules":[{"limt":3}]}"#,
+                "settings at `rules[0].limt`: unknown field `limt`, expected `limit`",
+            ),
             (r#"{}"#, "settings: missing field `rules`"),
             (r#"{"rules":[]} x"#, "settings: trailing characters"),
             ("", "settings: EOF while parsing a value"),
@@ -91,6 +94,9 @@ mod tests {
             assert_eq!(failure.code, "bad-settings", "{text}");
             assert!(failure.message.starts_with(expected), "{text}: {}", failure.message);
         }
-        assert_eq!(parse_settings(r#"{"rules":[{"limit":3}]}"#), Ok(Settings { rules: vec![Rule { limit: 3 }] }));
+        assert_eq!(
+            parse_settings(r#"{"rules":[{"limit":3}]}"#),
+            Ok(Settings { rules: vec![Rule { limit: 3 }] })
+        );
     }
 }

@@ -47,30 +47,6 @@ pub struct ApiState {
     pub dispatcher: Arc<Dispatcher>,
     /// SHA-256 of the operator's key.
     pub admin_key_hash: [u8; 32],
-    /// The greatest size of an event's data, in bytes of JSON text.
-    pub max_event_bytes: usize,
-    /// The greatest size of an uploaded plugin, in bytes.
-    pub max_plugin_bytes: usize,
-}
-
-/// What bodies are held to.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// The greatest size of an event's data, in bytes of JSON text.
-    pub event_data: usize,
-    /// The greatest size of an uploaded plugin, in bytes.
-    pub plugin: usize,
-}
-
-impl Limits {
-    /// What an event may have beside its data, in bytes.
-    const ENVELOPE: usize = 64 * 1024;
-
-    /// The greatest size of an event with its members beside the data.
-    #[must_use]
-    pub fn event(self) -> usize {
-        self.event_data + Self::ENVELOPE
-    }
 }
 
 /// [`ApiState`] as handlers get it: a request clones one pointer, and of the parts only what it asks for.
@@ -94,12 +70,6 @@ parts! {
     Arc<Pipelines>: pipelines,
     Sandbox: sandbox,
     Arc<Dispatcher>: dispatcher,
-}
-
-impl FromRef<Shared> for Limits {
-    fn from_ref(shared: &Shared) -> Self {
-        Self { event_data: shared.0.max_event_bytes, plugin: shared.0.max_plugin_bytes }
-    }
 }
 
 impl FromRef<Shared> for AdminKeyHash {

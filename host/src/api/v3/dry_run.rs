@@ -13,7 +13,7 @@ use super::events::wire::EventInput;
 use super::report::{BodyView, Headers, StepView};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem, shorten};
-use crate::api::{Limits, Shared, json};
+use crate::api::{Shared, json};
 use crate::directory::Directory;
 use crate::domain::{Event, EventId, EventKey, Request, RequestBody, TenantId, Verdict};
 use crate::sandbox::{PipelineEnd, PipelineRun};
@@ -40,7 +40,6 @@ impl ToSchema for EventOrId {
 #[derive(Clone)]
 pub(super) struct Events {
     pub(super) directory: Arc<Directory>,
-    pub(super) limits: Limits,
     storage: Storage,
 }
 
@@ -73,7 +72,7 @@ impl Events {
 
     fn written_out(&self, event: &RawValue, tenant: TenantId) -> Result<Event, Problem> {
         let input: EventInput = json::parse_text(event.get())?;
-        let incoming = input.check(tenant, &self.directory, self.limits)?;
+        let incoming = input.check(tenant, &self.directory)?;
         let now = self.directory.clock().now();
         let key = EventKey::generate(self.directory.ids(), now);
         Ok(Event {
@@ -90,11 +89,7 @@ impl Events {
 
 impl FromRef<Shared> for Events {
     fn from_ref(shared: &Shared) -> Self {
-        Self {
-            directory: FromRef::from_ref(shared),
-            limits: FromRef::from_ref(shared),
-            storage: FromRef::from_ref(shared),
-        }
+        Self { directory: FromRef::from_ref(shared), storage: FromRef::from_ref(shared) }
     }
 }
 

@@ -11,12 +11,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::post::IDEMPOTENCY_KEY;
-use super::wire::{self, EventInput};
+use super::wire::{self, EventInput, MAX_EVENT_LEN};
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
+use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
-use crate::api::{Limits, json};
 use crate::directory::Directory;
 use crate::domain::{Scope, TenantId};
 use crate::ingest::{IncomingEvent, Ingest};
@@ -55,7 +55,6 @@ pub(super) struct BatchReceipt {
 pub(super) async fn post_events(
     State(directory): State<Arc<Directory>>,
     State(ingest): State<Arc<Ingest>>,
-    State(limits): State<Limits>,
     caller: Caller,
     _: NoParams,
     payload: Payload,
@@ -66,7 +65,7 @@ pub(super) async fn post_events(
         return Err(Problem::parameter(IDEMPOTENCY_KEY, rule));
     }
     let body = payload.read(Takes::JsonLines, MAX_BATCH_LEN).await?;
-    let Batch { events, lines } = read_aside(body, tenant, directory, limits).await?;
+    let Batch { events, lines } = read_aside(body, tenant, directory).await?;
     let line_of = |index: usize| lines.get(index).copied();
     let receipts = ingest.accept(events).await.map_err(|error| wire::refused(error, line_of))?;
     let answer = BatchReceipt {
@@ -83,24 +82,16 @@ struct Batch {
     lines: Vec<usize>,
 }
 
-async fn read_aside(
-    body: Bytes,
-    tenant: TenantId,
-    directory: Arc<Directory>,
-    limits: Limits,
-) -> Result<Batch, Problem> {
+async fn read_aside(body: Bytes, tenant: TenantId, directory: Arc<Directory>) -> Result<Batch, Problem> {
     if body.len() <= READ_HERE_UP_TO {
-        return read(&body, limits, |event| event.check(tenant, &directory, limits));
+        return read(&body, |event| event.check(tenant, &directory));
     }
-    let reading = tokio::task::spawn_blocking(move || {
-        read(&body, limits, |event| event.check(tenant, &directory, limits))
-    });
+    let reading = tokio::task::spawn_blocking(move || read(&body, |event| event.check(tenant, &directory)));
     reading.await.map_err(|error| Problem::internal("reading a batch", &error))?
 }
 
 fn read(
     body: &[u8],
-    limits: Limits,
     check: impl Fn(EventInput<'_>) -> Result<IncomingEvent, Problem>,
 ) -> Result<Batch, Problem> {
     let mut batch = Batch { events: Vec::new(), lines: Vec::new() };
@@ -113,8 +104,8 @@ fn read(
         if batch.events.len() == MAX_EVENTS {
             return Err(Problem::new(Kind::TooLarge, format!("a batch has at most {MAX_EVENTS} events")));
         }
-        if line.len() > limits.event() {
-            let detail = format!("an event has at most {} bytes", limits.event());
+        if line.len() > MAX_EVENT_LEN {
+            let detail = format!("an event has at most {MAX_EVENT_LEN} bytes");
             return Err(Problem::new(Kind::TooLarge, detail).in_line(number));
         }
         let event = json::parse::<EventInput>(line).and_then(&check);
@@ -133,8 +124,6 @@ mod tests {
     use crate::api::pointer::Pointer;
     use crate::api::v3::events::wire::check_data;
 
-    const LIMITS: Limits = Limits { event_data: 1_000, plugin: 0 };
-
     fn line_numbers(body: &str) -> Result<Vec<usize>, Problem> {
         let check = |_: EventInput<'_>| {
             Ok(IncomingEvent {
@@ -144,10 +133,10 @@ mod tests {
                 event_type: "a".parse().unwrap(),
                 occurred_at: None,
                 project: None,
-                data: check_data(serde_json::value::RawValue::NULL, LIMITS)?,
+                data: check_data(serde_json::value::RawValue::NULL)?,
             })
         };
-        read(body.as_bytes(), LIMITS, check).map(|batch| batch.lines)
+        read(body.as_bytes(), check).map(|batch| batch.lines)
     }
 
     #[test]

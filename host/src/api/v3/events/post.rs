@@ -12,12 +12,12 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::wire::{self, EventInput};
+use super::wire::{self, EventInput, MAX_EVENT_LEN};
 use crate::api::auth::{self, Caller};
 use crate::api::body::{Payload, Takes};
+use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
-use crate::api::{Limits, json};
 use crate::directory::Directory;
 use crate::domain::Scope;
 use crate::ingest::Ingest;
@@ -54,15 +54,14 @@ pub(super) struct EventReceipt<'a> {
 pub(super) async fn post_event(
     State(directory): State<Arc<Directory>>,
     State(ingest): State<Arc<Ingest>>,
-    State(limits): State<Limits>,
     caller: Caller,
     _: NoParams,
     payload: Payload,
 ) -> Result<Response, Problem> {
     let tenant = caller.may(Scope::EventsWrite)?;
     let idempotency_key = idempotency_key(payload.headers())?;
-    let body = payload.read(Takes::Json, limits.event()).await?;
-    let mut event = json::parse::<EventInput>(&body)?.check(tenant, &directory, limits)?;
+    let body = payload.read(Takes::Json, MAX_EVENT_LEN).await?;
+    let mut event = json::parse::<EventInput>(&body)?.check(tenant, &directory)?;
     event.idempotency_key = idempotency_key;
     let event_type = event.event_type.clone();
     let receipts = ingest.accept(vec![event]).await.map_err(|error| wire::refused(error, |_| None))?;

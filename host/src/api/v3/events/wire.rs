@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::api::Limits;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::time::parse_time;
@@ -15,6 +14,11 @@ use crate::directory::Directory;
 use crate::domain::{EventId, EventType, TenantId};
 use crate::ingest::{IncomingEvent, IngestError};
 use crate::storage::ConflictOn;
+
+/// The greatest size of an event's data, in bytes of JSON text.
+pub(in crate::api::v3) const MAX_DATA_LEN: usize = 1024 * 1024;
+/// The greatest size of an event with its members beside the data.
+pub(in crate::api::v3) const MAX_EVENT_LEN: usize = MAX_DATA_LEN + 64 * 1024;
 
 /// An event to take in.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -24,7 +28,7 @@ pub(in crate::api::v3) struct EventInput<'a> {
     #[serde(rename = "type", borrow)]
     #[schema(value_type = String, example = "session.update")]
     event_type: Cow<'a, str>,
-    /// Any JSON value, at most 1 MiB of text unless the operator set another bound. It is kept as it is sent.
+    /// Any JSON value, at most 1 MiB of text. It is kept as it is sent.
     #[serde(borrow)]
     #[schema(value_type = serde_json::Value)]
     data: &'a RawValue,
@@ -46,7 +50,6 @@ impl EventInput<'_> {
         self,
         tenant: TenantId,
         directory: &Directory,
-        limits: Limits,
     ) -> Result<IncomingEvent, Problem> {
         let event_type: EventType =
             self.event_type.parse().map_err(|rule| Problem::invalid(Pointer::to("type"), rule))?;
@@ -65,18 +68,17 @@ impl EventInput<'_> {
             event_type,
             occurred_at,
             project: self.project,
-            data: check_data(self.data, limits)?,
+            data: check_data(self.data)?,
         })
     }
 }
 
 /// # Errors
-/// Where there is more of it than may be.
-pub(in crate::api::v3) fn check_data(data: &RawValue, limits: Limits) -> Result<Arc<str>, Problem> {
+/// Where there is more than 1 MiB of it.
+pub(in crate::api::v3) fn check_data(data: &RawValue) -> Result<Arc<str>, Problem> {
     let text = data.get();
-    if text.len() > limits.event_data {
-        let detail =
-            format!("an event's data has at most {} bytes; this has {}", limits.event_data, text.len());
+    if text.len() > MAX_DATA_LEN {
+        let detail = format!("an event's data has at most {MAX_DATA_LEN} bytes; this has {}", text.len());
         return Err(Problem::at(Kind::TooLarge, Pointer::to("data"), detail));
     }
     Ok(text.into())

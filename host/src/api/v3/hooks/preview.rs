@@ -15,6 +15,7 @@ use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::Problem;
 use crate::api::v3::dry_run::{DryRunView, Events};
+use crate::api::v3::events::wire::MAX_EVENT_LEN;
 use crate::delivery::{Pipelines, signed_headers};
 use crate::domain::{HookId, Scope};
 
@@ -47,7 +48,7 @@ pub(super) async fn preview_hook(
 ) -> Result<Json<DryRunView>, Problem> {
     let tenant = caller.may(Scope::HooksRead)?;
     let hook = find(&events.directory, tenant, id)?;
-    let body = payload.read(Takes::Json, events.limits.event()).await?;
+    let body = payload.read(Takes::Json, MAX_EVENT_LEN).await?;
     let input: PreviewInput = json::parse(&body)?;
     let event = Arc::new(events.read(input.event, tenant).await?);
     let run = pipelines.preview_hook(&hook, Arc::clone(&event)).await?;

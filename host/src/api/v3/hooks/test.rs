@@ -14,11 +14,11 @@ use utoipa::ToSchema;
 use super::read::find;
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
+use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
-use crate::api::v3::events::wire::check_data;
-use crate::api::{Limits, json};
+use crate::api::v3::events::wire::{MAX_EVENT_LEN, check_data};
 use crate::directory::Directory;
 use crate::domain::{EventType, HookId, Scope};
 use crate::ingest::{Ingest, IngestError};
@@ -62,7 +62,6 @@ pub(super) struct TestReceipt {
 pub(super) async fn test_hook(
     State(directory): State<Arc<Directory>>,
     State(ingest): State<Arc<Ingest>>,
-    State(limits): State<Limits>,
     caller: Caller,
     Segment(id): Segment<HookId>,
     _: NoParams,
@@ -70,11 +69,11 @@ pub(super) async fn test_hook(
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
     let hook = find(&directory, tenant, id)?;
-    let body = payload.read_optional(Takes::Json, limits.event()).await?;
+    let body = payload.read_optional(Takes::Json, MAX_EVENT_LEN).await?;
     let input = body.as_deref().map_or(Ok(TestInput::default()), json::parse)?;
     let event_type = input.event_type.as_deref().unwrap_or(DEFAULT_TYPE).parse::<EventType>();
     let event_type = event_type.map_err(|rule| Problem::invalid(Pointer::to("type"), rule))?;
-    let data = input.data.map_or(Ok(DEFAULT_DATA.into()), |data| check_data(data, limits))?;
+    let data = input.data.map_or(Ok(DEFAULT_DATA.into()), check_data)?;
     let (event, delivery) = ingest.test(&hook, event_type, data).await.map_err(|error| match error {
         IngestError::Storage(error) => error.into(),
         IngestError::Conflict { .. } => {

@@ -16,6 +16,7 @@ use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::dry_run::{DryRunView, Events};
+use crate::api::v3::events::wire::MAX_EVENT_LEN;
 use crate::api::v3::hooks::check_settings;
 use crate::delivery::Pipelines;
 use crate::domain::{Pipeline, PluginName, Scope};
@@ -54,7 +55,7 @@ pub(super) async fn run_plugin(
 ) -> Result<Json<DryRunView>, Problem> {
     let tenant = caller.may(Scope::PluginsRead)?;
     let newest = find(&events.directory, tenant, name.clone(), None)?;
-    let body = payload.read(Takes::Json, events.limits.event() + Pipeline::MAX_SETTINGS_LEN).await?;
+    let body = payload.read(Takes::Json, MAX_EVENT_LEN + Pipeline::MAX_SETTINGS_LEN).await?;
     let input: RunInput = json::parse(&body)?;
     let plugin = match input.version {
         None => newest,

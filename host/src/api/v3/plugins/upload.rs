@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use super::read::PluginView;
-use crate::api::Limits;
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
 use crate::api::params::{NoParams, Segment};
@@ -17,13 +16,16 @@ use crate::directory::{Directory, STANDARD_PLUGINS, Uploaded};
 use crate::domain::{Invalid, PluginName, Scope};
 use crate::sandbox::{Sandbox, UploadError};
 
+/// The greatest size of an upload, in bytes.
+const MAX_UPLOAD_LEN: usize = 32 * 1024 * 1024;
+
 /// Upload a plugin
 ///
 /// Needs `plugins:write`. A component, or a core module that carries its component type. The same bytes as the newest
 /// version's make no new one.
 #[utoipa::path(
     put, path = "/api/v3/plugins/{name}", tag = "plugins",
-    request_body(content = Vec<u8>, content_type = "application/wasm", description = "The Wasm, at most 32 MiB unless the operator set another bound"),
+    request_body(content = Vec<u8>, content_type = "application/wasm", description = "The Wasm, at most 32 MiB"),
     params(("name" = String, Path, description = "Its name: 1 to 64 of a-z, 0-9, `-`, `_` and `.`")),
     responses(
         (status = 201, description = "A new version", body = PluginView),
@@ -34,7 +36,6 @@ use crate::sandbox::{Sandbox, UploadError};
 pub(super) async fn put_plugin(
     State(directory): State<Arc<Directory>>,
     State(sandbox): State<Sandbox>,
-    State(limits): State<Limits>,
     caller: Caller,
     Segment(name): Segment<String>,
     _: NoParams,
@@ -47,7 +48,7 @@ pub(super) async fn put_plugin(
         let detail = format!("`{name}` is a standard plugin's name; choose another");
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    let wasm = payload.read(Takes::Wasm, limits.plugin).await?;
+    let wasm = payload.read(Takes::Wasm, MAX_UPLOAD_LEN).await?;
     let inspected = sandbox.inspect(wasm.clone()).await.map_err(refused)?;
     let (status, version) = match directory.add_plugin_version(tenant, name, inspected, &wasm).await? {
         Uploaded::New(version) => (StatusCode::CREATED, version),

@@ -33,7 +33,8 @@ pub fn settle(config: &Config) -> io::Result<AdminKey> {
         Ok(text) => {
             let mut hash = [0; 32];
             hex::decode_to_slice(text.trim(), &mut hash).map_err(|_| {
-                let what = format!("{} does not hold a SHA-256; delete it to have a new key made", path.display());
+                let what =
+                    format!("{} does not hold a SHA-256; delete it to have a new key made", path.display());
                 io::Error::new(io::ErrorKind::InvalidData, what)
             })?;
             Ok(AdminKey { hash, generated: None })

@@ -56,7 +56,8 @@ pub async fn start(config: Config) -> Result<Engine> {
         .await
         .with_context(|| format!("cannot open the data directory {}", config.data_dir.display()))?;
     let stores = storage.stores();
-    let recovered = stores.deliveries.recover(clock.now()).await.context("cannot take up deliveries again")?;
+    let recovered =
+        stores.deliveries.recover(clock.now()).await.context("cannot take up deliveries again")?;
     if recovered > 0 {
         tracing::info!(deliveries = recovered, "took up deliveries that an earlier process had begun");
     }
@@ -138,7 +139,10 @@ impl Engine {
         self.feeding.await.context("the feeder ended badly")?;
         if tokio::time::timeout(self.grace, self.dispatcher.drain()).await.is_err() {
             let unfinished = self.dispatcher.in_flight();
-            tracing::warn!(unfinished, "some attempts did not finish within the shutdown's grace; they are made again");
+            tracing::warn!(
+                unfinished,
+                "some attempts did not finish within the shutdown's grace; they are made again"
+            );
         }
         self.sandbox.shutdown();
         self.storage.close().await.context("cannot close the database")

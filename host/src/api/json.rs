@@ -156,7 +156,8 @@ fn explain(error: &serde_json::Error, path: Pointer) -> Problem {
         return unknown_member(rest, path);
     }
     if let Some(name) = quoted(message, "missing field `") {
-        return Problem::at(Kind::MissingMember, path.member(name), format!("`{name}` is missing"));
+        // A pointer leads to what is there: the object which lacks the member.
+        return Problem::at(Kind::MissingMember, path, format!("`{name}` is missing"));
     }
     if let Some(name) = quoted(message, "duplicate field `") {
         let path = end_with(path, name);

@@ -59,8 +59,14 @@ impl Hook {
             return Err(Invalid::new("a hook's URL has at most 2,048 bytes"));
         }
         let url = Url::parse(text).map_err(|error| Invalid::new(format!("not an absolute URL: {error}")))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-            return Err(Invalid::new("a hook's URL begins with https:// or http://"));
+        // The parser mends more than is wise: `https:///path` would go to the host `path`.
+        let authority = text.split_once("://").map_or("", |(_, rest)| rest);
+        let names_host = !authority.is_empty() && !authority.starts_with(['/', '\\']);
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || !names_host {
+            return Err(Invalid::new("a hook's URL begins with https:// or http:// and a host"));
+        }
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(Invalid::new("a hook's URL has no white space or control characters; write %20"));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Invalid::new("a hook's URL must not hold a user name; use an Authorization header"));

@@ -39,7 +39,7 @@ fn faults_are_named_and_located() {
         ("null", WrongType, Some(""), "expected an object, found null"),
         ("[\"x\"]", WrongType, Some(""), "expected an object, found an array"),
         ("\"x\"", WrongType, Some(""), "expected an object, found string"),
-        ("{}", MissingMember, Some("/name"), "`name` is missing"),
+        ("{}", MissingMember, Some(""), "`name` is missing"),
         (
             "{\"name\": \"x\", \"nmae\": 1}",
             UnknownMember,
@@ -66,7 +66,7 @@ fn faults_are_named_and_located() {
             Some("/inner"),
             "expected an object, found an array",
         ),
-        ("{\"name\": \"x\", \"inner\": {}}", MissingMember, Some("/inner/a"), "missing"),
+        ("{\"name\": \"x\", \"inner\": {}}", MissingMember, Some("/inner"), "`a` is missing"),
         (
             "{\"name\": \"x\", \"inner\": {\"a\": \"\", \"b\": 1}}",
             UnknownMember,

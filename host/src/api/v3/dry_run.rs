@@ -1,22 +1,25 @@
 //! What the two dry runs have in common, `POST /hooks/{id}/preview` and `POST /plugins/{name}/run`: the event they
 //! are given, and what they answer.
 
+use std::sync::Arc;
+
+use axum::extract::FromRef;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::openapi::{OneOfBuilder, Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::events::wire::{EventInput, occurred_or};
+use super::events::wire::EventInput;
 use super::report::{BodyView, Headers, StepView};
-use crate::api::json;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem, shorten};
+use crate::api::{Shared, json};
 use crate::directory::Directory;
 use crate::domain::{Event, EventId, EventKey, Request, RequestBody, TenantId, Verdict};
 use crate::sandbox::{PipelineEnd, PipelineRun};
 use crate::storage::Storage;
 
-/// The two forms of the member `event`, for the description alone: [`read_event`] reads the text itself.
+/// The two forms of the member `event`, for the description alone: [`Events`] reads the text itself.
 pub(super) struct EventOrId;
 
 impl PartialSchema for EventOrId {
@@ -33,42 +36,61 @@ impl ToSchema for EventOrId {
     }
 }
 
-/// Reads the member `event`: one that is written out, or the id of one that is stored.
-///
-/// # Errors
-/// Where it is neither; the pointer begins with `/event`.
-pub(super) async fn read_event(
-    event: &RawValue,
-    tenant: TenantId,
-    directory: &Directory,
-    storage: &Storage,
-) -> Result<Event, Problem> {
-    let here = Pointer::to("event");
-    if event.get().starts_with('"') {
-        let id: String = serde_json::from_str(event.get())
-            .map_err(|error| Problem::at(Kind::WrongType, here.clone(), error.to_string()))?;
-        let stored = storage.events.event(tenant, &EventId::from_path(&id)).await?;
-        return stored.ok_or_else(|| {
+/// What is needed to read the event of a dry run.
+#[derive(Clone)]
+pub(super) struct Events {
+    pub(super) directory: Arc<Directory>,
+    storage: Storage,
+}
+
+impl Events {
+    /// Reads the member `event`: one that is written out, or the id of one that is stored.
+    ///
+    /// # Errors
+    /// Where it is neither; the pointer begins with `/event`.
+    pub(super) async fn read(&self, event: &RawValue, tenant: TenantId) -> Result<Event, Problem> {
+        let here = Pointer::to("event");
+        match event.get().as_bytes().first() {
+            Some(b'{') => self.written_out(event, tenant).map_err(|problem| problem.under(&here)),
+            Some(b'"') => self.stored(event, tenant, here).await,
+            _ => {
+                let rule = "an event is an object, or a string: the id of a stored one";
+                Err(Problem::at(Kind::WrongType, here, rule))
+            }
+        }
+    }
+
+    async fn stored(&self, id: &RawValue, tenant: TenantId, here: Pointer) -> Result<Event, Problem> {
+        let Ok(id) = serde_json::from_str::<String>(id.get()) else {
+            return Err(Problem::at(Kind::InvalidValue, here, "not the id of an event"));
+        };
+        let found = self.storage.events.event(tenant, &EventId::from_path(&id)).await?;
+        found.ok_or_else(|| {
             Problem::at(Kind::InvalidValue, here, format!("there is no event `{}`", shorten(&id)))
-        });
+        })
     }
-    if !event.get().starts_with('{') {
-        let rule = "an event is an object, or a string: the id of a stored one";
-        return Err(Problem::at(Kind::WrongType, here, rule));
+
+    fn written_out(&self, event: &RawValue, tenant: TenantId) -> Result<Event, Problem> {
+        let input: EventInput = json::parse_text(event.get())?;
+        let incoming = input.check(tenant, &self.directory)?;
+        let now = self.directory.clock().now();
+        let key = EventKey::generate(self.directory.ids(), now);
+        Ok(Event {
+            key,
+            id: incoming.id.unwrap_or_else(|| EventId::of_key(key)),
+            tenant,
+            project: incoming.project,
+            event_type: incoming.event_type,
+            occurred_at: incoming.occurred_at.unwrap_or(now),
+            data: incoming.data,
+        })
     }
-    let input = json::parse_text::<EventInput>(event.get()).and_then(|input| input.check(tenant, directory));
-    let incoming = input.map_err(|problem| problem.under(&here))?;
-    let now = directory.clock().now();
-    let key = EventKey::generate(directory.ids(), now);
-    Ok(Event {
-        key,
-        occurred_at: occurred_or(now, &incoming),
-        id: incoming.id.unwrap_or_else(|| EventId::of_key(key)),
-        tenant,
-        project: incoming.project,
-        event_type: incoming.event_type,
-        data: incoming.data,
-    })
+}
+
+impl FromRef<Shared> for Events {
+    fn from_ref(shared: &Shared) -> Self {
+        Self { directory: FromRef::from_ref(shared), storage: FromRef::from_ref(shared) }
+    }
 }
 
 /// What a dry run came to. Nothing was sent or stored.

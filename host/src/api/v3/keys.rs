@@ -131,8 +131,8 @@ pub(super) async fn list_keys(
 ///
 /// Needs `keys:write`. The key is refused from then on.
 #[utoipa::path(
-    delete, path = "/api/v3/keys/{key}", tag = "keys",
-    params(("key" = String, Path, description = "Its id")),
+    delete, path = "/api/v3/keys/{id}", tag = "keys",
+    params(("id" = String, Path, description = "Its id")),
     responses((status = 204, description = "It is gone")),
 )]
 pub(super) async fn delete_key(

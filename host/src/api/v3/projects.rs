@@ -115,8 +115,8 @@ pub(super) async fn list_projects(
 ///
 /// Needs `projects:write`. Events that named it stay.
 #[utoipa::path(
-    delete, path = "/api/v3/projects/{project}", tag = "projects",
-    params(("project" = i64, Path, description = "Its number")),
+    delete, path = "/api/v3/projects/{id}", tag = "projects",
+    params(("id" = i64, Path, description = "Its number")),
     responses((status = 204, description = "It is gone")),
 )]
 pub(super) async fn delete_project(

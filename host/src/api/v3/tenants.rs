@@ -108,8 +108,8 @@ pub(super) async fn list_tenants(
 
 /// One tenant, by id or name
 #[utoipa::path(
-    get, path = "/api/v3/tenants/{tenant}", tag = "tenants",
-    params(("tenant" = String, Path, description = "Its id or name")),
+    get, path = "/api/v3/tenants/{id}", tag = "tenants",
+    params(("id" = String, Path, description = "Its id or name")),
     responses((status = 200, description = "The tenant", body = TenantView)),
 )]
 pub(super) async fn get_tenant(

@@ -21,8 +21,8 @@ use crate::storage::{Changed, Storage};
 ///
 /// Needs `deliveries:write`. It is attempted at once, from the start of its schedule, with the pipeline run anew.
 #[utoipa::path(
-    post, path = "/api/v3/deliveries/{delivery}/retry", tag = "deliveries",
-    params(("delivery" = String, Path, description = "Its id")),
+    post, path = "/api/v3/deliveries/{id}/retry", tag = "deliveries",
+    params(("id" = String, Path, description = "Its id")),
     responses(
         (status = 202, description = "It will be attempted", body = DeliveryView),
         (status = 409, description = "It is being attempted right now, or its hook is gone", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
@@ -52,8 +52,8 @@ pub(super) async fn retry_delivery(
 ///
 /// Needs `deliveries:write`. An attempt that is being made may still reach the receiver.
 #[utoipa::path(
-    post, path = "/api/v3/deliveries/{delivery}/cancel", tag = "deliveries",
-    params(("delivery" = String, Path, description = "Its id")),
+    post, path = "/api/v3/deliveries/{id}/cancel", tag = "deliveries",
+    params(("id" = String, Path, description = "Its id")),
     responses(
         (status = 202, description = "It is cancelled", body = DeliveryView),
         (status = 409, description = "It is final already", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),

@@ -56,8 +56,8 @@ pub(super) async fn list_deliveries(
 ///
 /// Needs `deliveries:read`.
 #[utoipa::path(
-    get, path = "/api/v3/deliveries/{delivery}", tag = "deliveries",
-    params(("delivery" = String, Path, description = "Its id")),
+    get, path = "/api/v3/deliveries/{id}", tag = "deliveries",
+    params(("id" = String, Path, description = "Its id")),
     responses((status = 200, description = "The delivery", body = FullDeliveryView)),
 )]
 pub(super) async fn get_delivery(

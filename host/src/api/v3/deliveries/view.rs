@@ -15,7 +15,7 @@ pub(in crate::api::v3) struct DeliveryView {
     id: String,
     #[schema(example = "hook_01m8rz4g3k2v7")]
     hook: String,
-    /// The event's own number, by which `GET /events/{event}` finds it too.
+    /// The event's own number, by which `GET /events/{id}` finds it too.
     #[schema(example = "evt_01m8rz4g3k2v7")]
     event: String,
     /// The event's type.

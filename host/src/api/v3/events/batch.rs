@@ -150,7 +150,7 @@ mod tests {
         let event = r#"{"type":"a","data":1}"#;
         for (body, pointer) in [
             (format!("{event}\n{{\"type\":7,\"data\":1}}"), Some("/2/type")),
-            (format!("\n{event}\n{{\"type\":\"a\"}}"), Some("/3/data")),
+            (format!("\n{event}\n{{\"type\":\"a\"}}"), Some("/3")),
             (format!("{event}\n[{event}]"), Some("/2")),
             (format!("{event}{event}"), Some("/1")),
             ("\n\n".to_owned(), None),

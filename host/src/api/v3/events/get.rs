@@ -52,8 +52,8 @@ impl From<Event> for EventView {
 ///
 /// Needs `events:read`.
 #[utoipa::path(
-    get, path = "/api/v3/events/{event}", tag = "events",
-    params(("event" = String, Path, description = "Its id: the sender's own, or the one it was given")),
+    get, path = "/api/v3/events/{id}", tag = "events",
+    params(("id" = String, Path, description = "Its id: the sender's own, or the one it was given")),
     responses((status = 200, description = "The event", body = EventView)),
 )]
 pub(super) async fn get_event(
@@ -75,9 +75,9 @@ async fn find(storage: &Storage, tenant: TenantId, id: &EventId) -> Result<Event
 ///
 /// Needs `deliveries:read`.
 #[utoipa::path(
-    get, path = "/api/v3/events/{event}/deliveries", tag = "events",
+    get, path = "/api/v3/events/{id}/deliveries", tag = "events",
     params(
-        ("event" = String, Path, description = "Its id"),
+        ("id" = String, Path, description = "Its id"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 250),
         ("cursor" = Option<String>, Query),
     ),

@@ -11,7 +11,7 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::time::parse_time;
 use crate::directory::Directory;
-use crate::domain::{EventId, EventType, TenantId, UnixMillis};
+use crate::domain::{EventId, EventType, TenantId};
 use crate::ingest::{IncomingEvent, IngestError};
 use crate::storage::ConflictOn;
 
@@ -82,11 +82,6 @@ pub(in crate::api::v3) fn check_data(data: &RawValue) -> Result<Arc<str>, Proble
         return Err(Problem::at(Kind::TooLarge, Pointer::to("data"), detail));
     }
     Ok(text.into())
-}
-
-/// When an event happened that is shown or run, but not stored.
-pub(in crate::api::v3) fn occurred_or(now: UnixMillis, event: &IncomingEvent) -> UnixMillis {
-    event.occurred_at.unwrap_or(now)
 }
 
 /// Why ingest refused the events of one request.

@@ -29,8 +29,8 @@ use crate::domain::{Hook, HookId, Scope};
 ///
 /// Needs `hooks:write`. What is absent takes its default. The secrets stay.
 #[utoipa::path(
-    put, path = "/api/v3/hooks/{hook}", tag = "hooks", request_body = HookInput,
-    params(("hook" = String, Path, description = "Its id")),
+    put, path = "/api/v3/hooks/{id}", tag = "hooks", request_body = HookInput,
+    params(("id" = String, Path, description = "Its id")),
     responses((status = 200, description = "The hook as it is now", body = HookView)),
 )]
 pub(super) async fn replace_hook(
@@ -56,9 +56,9 @@ pub(super) async fn replace_hook(
 /// Needs `hooks:write`. A JSON merge patch (RFC 7396): members given are replaced, null takes one back to its default,
 /// arrays are replaced as a whole.
 #[utoipa::path(
-    patch, path = "/api/v3/hooks/{hook}", tag = "hooks",
+    patch, path = "/api/v3/hooks/{id}", tag = "hooks",
     request_body(content = Object, content_type = "application/merge-patch+json", description = "Members of a hook, none of them required"),
-    params(("hook" = String, Path, description = "Its id")),
+    params(("id" = String, Path, description = "Its id")),
     responses((status = 200, description = "The hook as it is now", body = HookView)),
 )]
 pub(super) async fn patch_hook(
@@ -95,8 +95,7 @@ fn replaced(current: &Hook, input: HookInput, directory: &Directory) -> Result<H
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("id"), "a hook's id cannot be changed"));
     }
     if input.secret.is_some() {
-        let rule =
-            "a secret is given where a hook is made; later, POST /hooks/{hook}/secret/rotate changes it";
+        let rule = "a secret is given where a hook is made; later, POST /hooks/{id}/secret/rotate changes it";
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("secret"), rule));
     }
     let settings = input.check(current.tenant, directory)?;
@@ -122,8 +121,8 @@ fn replaced(current: &Hook, input: HookInput, directory: &Directory) -> Result<H
 ///
 /// Needs `hooks:write`. Its deliveries that are not final are cancelled.
 #[utoipa::path(
-    delete, path = "/api/v3/hooks/{hook}", tag = "hooks",
-    params(("hook" = String, Path, description = "Its id")),
+    delete, path = "/api/v3/hooks/{id}", tag = "hooks",
+    params(("id" = String, Path, description = "Its id")),
     responses((status = 204, description = "It is gone")),
 )]
 pub(super) async fn delete_hook(

@@ -21,7 +21,7 @@ use crate::domain::{Hook, HookId, Scope, SigningSecret};
 
 /// Make a hook
 ///
-/// Needs `hooks:write`. It signs with the secret that `GET /hooks/{hook}/secret` shows.
+/// Needs `hooks:write`. It signs with the secret that `GET /hooks/{id}/secret` shows.
 #[utoipa::path(
     post, path = "/api/v3/hooks", tag = "hooks", request_body = HookInput,
     responses(

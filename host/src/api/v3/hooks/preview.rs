@@ -14,12 +14,10 @@ use crate::api::body::{Payload, Takes};
 use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::Problem;
-use crate::api::v3::dry_run::{DryRunView, read_event};
+use crate::api::v3::dry_run::{DryRunView, Events};
 use crate::api::v3::events::wire::MAX_EVENT_LEN;
 use crate::delivery::{Pipelines, signed_headers};
-use crate::directory::Directory;
 use crate::domain::{HookId, Scope};
-use crate::storage::Storage;
 
 /// What to run the hook's pipeline for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -36,13 +34,12 @@ pub(super) struct PreviewInput<'a> {
 /// Needs `hooks:read`. Runs the pipeline and shows the request as it would be sent. The signature is shown only to keys
 /// that also have `hooks:write`, who may read the secret itself.
 #[utoipa::path(
-    post, path = "/api/v3/hooks/{hook}/preview", tag = "hooks", request_body = PreviewInput,
-    params(("hook" = String, Path, description = "Its id")),
+    post, path = "/api/v3/hooks/{id}/preview", tag = "hooks", request_body = PreviewInput,
+    params(("id" = String, Path, description = "Its id")),
     responses((status = 200, description = "What the pipeline said", body = DryRunView)),
 )]
 pub(super) async fn preview_hook(
-    State(directory): State<Arc<Directory>>,
-    State(storage): State<Storage>,
+    State(events): State<Events>,
     State(pipelines): State<Arc<Pipelines>>,
     caller: Caller,
     Segment(id): Segment<HookId>,
@@ -50,12 +47,12 @@ pub(super) async fn preview_hook(
     payload: Payload,
 ) -> Result<Json<DryRunView>, Problem> {
     let tenant = caller.may(Scope::HooksRead)?;
-    let hook = find(&directory, tenant, id)?;
+    let hook = find(&events.directory, tenant, id)?;
     let body = payload.read(Takes::Json, MAX_EVENT_LEN).await?;
     let input: PreviewInput = json::parse(&body)?;
-    let event = Arc::new(read_event(input.event, tenant, &directory, &storage).await?);
+    let event = Arc::new(events.read(input.event, tenant).await?);
     let run = pipelines.preview_hook(&hook, Arc::clone(&event)).await?;
-    let now = directory.clock().now();
+    let now = events.directory.clock().now();
     let view = DryRunView::of(&run, |request| signed_headers(&hook, &event, request, now));
     // Else whoever may only read hooks could have any body signed.
     let may_sign = caller.scopes().contains(Scope::HooksWrite);

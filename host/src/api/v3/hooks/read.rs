@@ -36,8 +36,8 @@ pub(super) async fn list_hooks(
 ///
 /// Needs `hooks:read`. Its secret is another request's.
 #[utoipa::path(
-    get, path = "/api/v3/hooks/{hook}", tag = "hooks",
-    params(("hook" = String, Path, description = "Its id")),
+    get, path = "/api/v3/hooks/{id}", tag = "hooks",
+    params(("id" = String, Path, description = "Its id")),
     responses((status = 200, description = "The hook", body = HookView)),
 )]
 pub(super) async fn get_hook(

@@ -70,8 +70,8 @@ pub(super) struct RotateInput {
 ///
 /// Needs `hooks:write`.
 #[utoipa::path(
-    get, path = "/api/v3/hooks/{hook}/secret", tag = "hooks",
-    params(("hook" = String, Path, description = "Its id")),
+    get, path = "/api/v3/hooks/{id}/secret", tag = "hooks",
+    params(("id" = String, Path, description = "Its id")),
     responses((status = 200, description = "The secrets that sign now", body = SecretsView)),
 )]
 pub(super) async fn get_hook_secret(
@@ -91,8 +91,8 @@ pub(super) async fn get_hook_secret(
 /// Needs `hooks:write`. The old one signs on beside the new for 24 hours. At most five sign at the same time: a sixth
 /// ends the oldest at once. The body may be left out.
 #[utoipa::path(
-    post, path = "/api/v3/hooks/{hook}/secret/rotate", tag = "hooks", request_body = Option<RotateInput>,
-    params(("hook" = String, Path, description = "Its id")),
+    post, path = "/api/v3/hooks/{id}/secret/rotate", tag = "hooks", request_body = Option<RotateInput>,
+    params(("id" = String, Path, description = "Its id")),
     responses((status = 200, description = "The secrets that sign now", body = SecretsView)),
 )]
 pub(super) async fn rotate_hook_secret(

@@ -55,8 +55,8 @@ pub(super) struct TestReceipt {
 /// Needs `hooks:write`. Makes an event for this hook alone, whatever types it wants and even while it is disabled, and
 /// delivers it. The body may be left out.
 #[utoipa::path(
-    post, path = "/api/v3/hooks/{hook}/test", tag = "hooks", request_body = Option<TestInput>,
-    params(("hook" = String, Path, description = "Its id")),
+    post, path = "/api/v3/hooks/{id}/test", tag = "hooks", request_body = Option<TestInput>,
+    params(("id" = String, Path, description = "Its id")),
     responses((status = 202, description = "It will be delivered; look at the delivery for what came of it", body = TestReceipt)),
 )]
 pub(super) async fn test_hook(

@@ -6,43 +6,43 @@ use super::*;
 
 /// Every route of v3. One that is added stands here, too.
 const ROUTES: &str = "
-    DELETE /api/v3/hooks/{hook}
-    DELETE /api/v3/keys/{key}
-    DELETE /api/v3/plugins/{plugin}
-    DELETE /api/v3/projects/{project}
+    DELETE /api/v3/hooks/{id}
+    DELETE /api/v3/keys/{id}
+    DELETE /api/v3/plugins/{name}
+    DELETE /api/v3/projects/{id}
     GET /api/v3/deliveries
-    GET /api/v3/deliveries/{delivery}
-    GET /api/v3/events/{event}
-    GET /api/v3/events/{event}/deliveries
+    GET /api/v3/deliveries/{id}
+    GET /api/v3/events/{id}
+    GET /api/v3/events/{id}/deliveries
     GET /api/v3/health
     GET /api/v3/hooks
-    GET /api/v3/hooks/{hook}
-    GET /api/v3/hooks/{hook}/secret
+    GET /api/v3/hooks/{id}
+    GET /api/v3/hooks/{id}/secret
     GET /api/v3/keys
     GET /api/v3/openapi.json
     GET /api/v3/plugins
-    GET /api/v3/plugins/{plugin}
-    GET /api/v3/plugins/{plugin}/versions
-    GET /api/v3/plugins/{plugin}/wasm
+    GET /api/v3/plugins/{name}
+    GET /api/v3/plugins/{name}/versions
+    GET /api/v3/plugins/{name}/wasm
     GET /api/v3/projects
     GET /api/v3/tenants
-    GET /api/v3/tenants/{tenant}
+    GET /api/v3/tenants/{id}
     GET /health
-    PATCH /api/v3/hooks/{hook}
-    POST /api/v3/deliveries/{delivery}/cancel
-    POST /api/v3/deliveries/{delivery}/retry
+    PATCH /api/v3/hooks/{id}
+    POST /api/v3/deliveries/{id}/cancel
+    POST /api/v3/deliveries/{id}/retry
     POST /api/v3/events
     POST /api/v3/events/batch
     POST /api/v3/hooks
-    POST /api/v3/hooks/{hook}/preview
-    POST /api/v3/hooks/{hook}/secret/rotate
-    POST /api/v3/hooks/{hook}/test
+    POST /api/v3/hooks/{id}/preview
+    POST /api/v3/hooks/{id}/secret/rotate
+    POST /api/v3/hooks/{id}/test
     POST /api/v3/keys
-    POST /api/v3/plugins/{plugin}/run
+    POST /api/v3/plugins/{name}/run
     POST /api/v3/projects
     POST /api/v3/tenants
-    PUT /api/v3/hooks/{hook}
-    PUT /api/v3/plugins/{plugin}
+    PUT /api/v3/hooks/{id}
+    PUT /api/v3/plugins/{name}
 ";
 
 fn written() -> Value {

@@ -17,8 +17,8 @@ use crate::domain::{PluginName, Scope};
 ///
 /// Needs `plugins:write`. All its versions go. Refused while a hook uses any of them.
 #[utoipa::path(
-    delete, path = "/api/v3/plugins/{plugin}", tag = "plugins",
-    params(("plugin" = String, Path, description = "Its name")),
+    delete, path = "/api/v3/plugins/{name}", tag = "plugins",
+    params(("name" = String, Path, description = "Its name")),
     responses(
         (status = 204, description = "It is gone"),
         (status = 409, description = "A hook uses it, or it ships with the engine", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),

@@ -17,9 +17,9 @@ use crate::domain::{PluginName, Scope};
 ///
 /// Needs `plugins:read`. The bytes as they were uploaded; `ETag` is their digest.
 #[utoipa::path(
-    get, path = "/api/v3/plugins/{plugin}/wasm", tag = "plugins",
+    get, path = "/api/v3/plugins/{name}/wasm", tag = "plugins",
     params(
-        ("plugin" = String, Path, description = "Its name"),
+        ("name" = String, Path, description = "Its name"),
         ("version" = Option<u32>, Query, description = "Which version; absent: the newest", minimum = 1),
     ),
     responses((status = 200, description = "The Wasm", content_type = "application/wasm", body = Vec<u8>)),

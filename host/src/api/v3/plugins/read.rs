@@ -76,8 +76,8 @@ pub(super) async fn list_plugins(
 ///
 /// Needs `plugins:read`.
 #[utoipa::path(
-    get, path = "/api/v3/plugins/{plugin}", tag = "plugins",
-    params(("plugin" = String, Path, description = "Its name")),
+    get, path = "/api/v3/plugins/{name}", tag = "plugins",
+    params(("name" = String, Path, description = "Its name")),
     responses((status = 200, description = "Its newest version", body = PluginView)),
 )]
 pub(super) async fn get_plugin(
@@ -94,9 +94,9 @@ pub(super) async fn get_plugin(
 ///
 /// Needs `plugins:read`.
 #[utoipa::path(
-    get, path = "/api/v3/plugins/{plugin}/versions", tag = "plugins",
+    get, path = "/api/v3/plugins/{name}/versions", tag = "plugins",
     params(
-        ("plugin" = String, Path, description = "Its name"),
+        ("name" = String, Path, description = "Its name"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 250),
         ("cursor" = Option<String>, Query),
     ),

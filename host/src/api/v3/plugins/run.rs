@@ -15,13 +15,11 @@ use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
-use crate::api::v3::dry_run::{DryRunView, read_event};
+use crate::api::v3::dry_run::{DryRunView, Events};
 use crate::api::v3::events::wire::MAX_EVENT_LEN;
 use crate::api::v3::hooks::check_settings;
 use crate::delivery::Pipelines;
-use crate::directory::Directory;
 use crate::domain::{Pipeline, PluginName, Scope};
-use crate::storage::Storage;
 
 /// What to run a plugin with.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -43,13 +41,12 @@ pub(super) struct RunInput<'a> {
 ///
 /// Needs `plugins:read`. Runs one plugin for an event and shows what it says and what it cost.
 #[utoipa::path(
-    post, path = "/api/v3/plugins/{plugin}/run", tag = "plugins", request_body = RunInput,
-    params(("plugin" = String, Path, description = "Its name")),
+    post, path = "/api/v3/plugins/{name}/run", tag = "plugins", request_body = RunInput,
+    params(("name" = String, Path, description = "Its name")),
     responses((status = 200, description = "What the plugin said", body = DryRunView)),
 )]
 pub(super) async fn run_plugin(
-    State(directory): State<Arc<Directory>>,
-    State(storage): State<Storage>,
+    State(events): State<Events>,
     State(pipelines): State<Arc<Pipelines>>,
     caller: Caller,
     Segment(name): Segment<PluginName>,
@@ -57,17 +54,17 @@ pub(super) async fn run_plugin(
     payload: Payload,
 ) -> Result<Json<DryRunView>, Problem> {
     let tenant = caller.may(Scope::PluginsRead)?;
-    let newest = find(&directory, tenant, name.clone(), None)?;
+    let newest = find(&events.directory, tenant, name.clone(), None)?;
     let body = payload.read(Takes::Json, MAX_EVENT_LEN + Pipeline::MAX_SETTINGS_LEN).await?;
     let input: RunInput = json::parse(&body)?;
     let plugin = match input.version {
         None => newest,
-        Some(number) => find(&directory, tenant, name, Some(number)).map_err(|problem| {
+        Some(number) => find(&events.directory, tenant, name, Some(number)).map_err(|problem| {
             Problem::at(Kind::InvalidValue, Pointer::to("version"), problem.detail().to_owned())
         })?,
     };
     let settings = check_settings(input.settings)?;
-    let event = read_event(input.event, tenant, &directory, &storage).await?;
+    let event = events.read(input.event, tenant).await?;
     let run = pipelines.run_plugin(&plugin, settings.into(), Arc::new(event)).await?;
     Ok(Json(DryRunView::of(&run, |request| request.headers.clone())))
 }

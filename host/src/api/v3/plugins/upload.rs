@@ -24,9 +24,9 @@ const MAX_UPLOAD_LEN: usize = 32 * 1024 * 1024;
 /// Needs `plugins:write`. A component, or a core module that carries its component type. The same bytes as the newest
 /// version's make no new one.
 #[utoipa::path(
-    put, path = "/api/v3/plugins/{plugin}", tag = "plugins",
+    put, path = "/api/v3/plugins/{name}", tag = "plugins",
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "The Wasm, at most 32 MiB"),
-    params(("plugin" = String, Path, description = "Its name: 1 to 64 of a-z, 0-9, `-`, `_` and `.`")),
+    params(("name" = String, Path, description = "Its name: 1 to 64 of a-z, 0-9, `-`, `_` and `.`")),
     responses(
         (status = 201, description = "A new version", body = PluginView),
         (status = 200, description = "The newest version has these bytes", body = PluginView),
@@ -43,7 +43,7 @@ pub(super) async fn put_plugin(
 ) -> Result<Response, Problem> {
     let tenant = caller.may(Scope::PluginsWrite)?;
     // Here the name is one to be given: a bad one is no matter of what is there.
-    let name: PluginName = name.parse().map_err(|Invalid(rule)| Problem::parameter("plugin", rule))?;
+    let name: PluginName = name.parse().map_err(|Invalid(rule)| Problem::parameter("name", rule))?;
     if is_standard(&name) {
         let detail = format!("`{name}` is a standard plugin's name; choose another");
         return Err(Problem::new(Kind::Conflict, detail));
@@ -63,8 +63,9 @@ pub(super) fn is_standard(name: &PluginName) -> bool {
 }
 
 fn refused(error: UploadError) -> Problem {
-    if error.is_ours() {
-        return Problem::unavailable("inspecting an upload", &error);
+    match error {
+        UploadError::Sandbox(error) => error.into(),
+        UploadError::TooLarge { .. } => Problem::new(Kind::TooLarge, error.to_string()),
+        _ => Problem::new(Kind::InvalidPlugin, error.to_string()),
     }
-    Problem::new(Kind::InvalidPlugin, error.to_string())
 }

@@ -148,7 +148,10 @@ mod tests {
         let given = serve.settings.given;
         assert_eq!(given.config, Some(PathBuf::from("h.toml")));
         let settings: Vec<_> = given.settings.iter().map(|(name, text)| (*name, text.as_str())).collect();
-        assert_eq!(settings, [("egress_allow", "10.0.0.0/8,::1"), ("listen", "[::]:80"), ("queue_limit", "-1")]);
+        assert_eq!(
+            settings,
+            [("egress_allow", "10.0.0.0/8,::1"), ("listen", "[::]:80"), ("queue_limit", "-1")]
+        );
     }
 
     #[test]

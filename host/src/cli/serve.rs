@@ -20,7 +20,12 @@ pub(super) async fn run(config: Config, out: &mut impl Write) -> Result<()> {
     engine.run_until(stop.wait()).await
 }
 
-fn greet(out: &mut impl Write, address: SocketAddr, data_dir: &Path, new_key: Option<&str>) -> io::Result<()> {
+fn greet(
+    out: &mut impl Write,
+    address: SocketAddr,
+    data_dir: &Path,
+    new_key: Option<&str>,
+) -> io::Result<()> {
     let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
     writeln!(out, "{HEAD}Hookwright {}{PLAIN}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  listening on  http://{address}")?;
@@ -29,7 +34,10 @@ fn greet(out: &mut impl Write, address: SocketAddr, data_dir: &Path, new_key: Op
     if let Some(key) = new_key {
         writeln!(out)?;
         writeln!(out, "  {BAD}The operator's key, shown this once:{PLAIN} {HEAD}{key}{PLAIN}")?;
-        writeln!(out, "  {FAINT}Keep it. Only its hash is stored; HOOKWRIGHT_ADMIN_KEY sets another.{PLAIN}")?;
+        writeln!(
+            out,
+            "  {FAINT}Keep it. Only its hash is stored; HOOKWRIGHT_ADMIN_KEY sets another.{PLAIN}"
+        )?;
     }
     out.flush()
 }

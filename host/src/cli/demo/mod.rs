@@ -24,8 +24,8 @@ use crate::config::{self, Given};
 use crate::directory::new_key_text;
 
 use api::{Api, text};
-pub(super) use samples::{Sample, events};
 use samples::{DemoHook, hooks};
+pub(super) use samples::{Sample, events};
 use show::Summary;
 
 /// How long all deliveries of one event may take.
@@ -131,7 +131,9 @@ impl Watch {
             // A delivery that was made again arrives again; the first arrival is the one to show.
             let arrival = arrived.iter().position(|arrival: &Arrival| arrival.path == hook.path());
             endings.push(match arrival {
-                Some(at) if delivery["state"] == "succeeded" => Ending::Arrived(Box::new(arrived.swap_remove(at))),
+                Some(at) if delivery["state"] == "succeeded" => {
+                    Ending::Arrived(Box::new(arrived.swap_remove(at)))
+                }
                 _ => self.explain(text(delivery, "id")?).await?,
             });
         }
@@ -158,7 +160,8 @@ impl Watch {
             }
             let answer = self.api.get(&path).await?;
             let deliveries = answer["data"].as_array().context("a list of deliveries has no `data`")?;
-            let under_way = |delivery: &Value| matches!(delivery["state"].as_str(), Some("pending" | "delivering"));
+            let under_way =
+                |delivery: &Value| matches!(delivery["state"].as_str(), Some("pending" | "delivering"));
             if !deliveries.iter().any(under_way) {
                 // The receiver hands an arrival on before it answers: what succeeded is in the channel.
                 arrived.extend(std::iter::from_fn(|| self.arrivals.try_recv().ok()));
@@ -170,7 +173,8 @@ impl Watch {
     /// Why a delivery did not arrive, by its last attempt.
     async fn explain(&self, delivery: &str) -> Result<Ending> {
         let delivery = self.api.get(&format!("/deliveries/{delivery}")).await?;
-        let last = delivery["attempts"].as_array().and_then(|attempts| attempts.last()).unwrap_or(&Value::Null);
+        let last =
+            delivery["attempts"].as_array().and_then(|attempts| attempts.last()).unwrap_or(&Value::Null);
         if delivery["state"] == "dropped" {
             return Ok(Ending::Dropped(last["step"].as_u64().unwrap_or(0)));
         }

@@ -29,7 +29,8 @@ pub(in crate::cli) struct Sample {
 pub(in crate::cli) fn events(file: Option<&Path>) -> Result<Vec<Sample>, BadInput> {
     let Some(path) = file else { return parse("the built-in events", BUILT_IN) };
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| BadInput(format!("cannot read {name}: {error}")))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| BadInput(format!("cannot read {name}: {error}")))?;
     parse(&name, &text)
 }
 
@@ -122,7 +123,10 @@ mod tests {
         assert_eq!((two.len(), two[1].r#type.as_str(), two[0].data.get()), (2, "b", "1"));
         for (text, expected) in [
             ("\n", "there are no events in FILE"),
-            ("{\"type\":\"a\",\"data\":1}\n{\"type\":\"b\"}", "line 2 of FILE is not {\"type\": …, \"data\": …}: missing field `data`"),
+            (
+                "{\"type\":\"a\",\"data\":1}\n{\"type\":\"b\"}",
+                "line 2 of FILE is not {\"type\": …, \"data\": …}: missing field `data`",
+            ),
         ] {
             let message = parse("FILE", text).unwrap_err().to_string();
             assert!(message.starts_with(expected), "{message}");

@@ -76,7 +76,8 @@ impl Input {
 
 /// A script by its name's ending, all else as it is.
 pub(super) fn read_code(file: &Path) -> Result<Code, BadInput> {
-    let bytes = std::fs::read(file).map_err(|error| BadInput(format!("cannot read {}: {error}", file.display())))?;
+    let bytes =
+        std::fs::read(file).map_err(|error| BadInput(format!("cannot read {}: {error}", file.display())))?;
     if !file.extension().is_some_and(|ending| ending == "js" || ending == "mjs") {
         return Ok(Code::Wasm(bytes.into()));
     }
@@ -122,11 +123,14 @@ fn read_event(file: &Path, event_type: Option<&str>) -> Result<Event, BadInput> 
     let bad = |what: String| BadInput(format!("the event in {} {what}", file.display()));
     let posted = match event_type {
         Some(event_type) => {
-            let data = serde_json::from_str(&text).map_err(|error| bad(format!("has data that is no JSON: {error}")))?;
+            let data = serde_json::from_str(&text)
+                .map_err(|error| bad(format!("has data that is no JSON: {error}")))?;
             Posted { r#type: event_type.to_owned(), data, id: None, occurred_at: None }
         }
         None => serde_json::from_str(&text).map_err(|error| {
-            bad(format!("is not {{\"type\": …, \"data\": …}}: {error}; with --type the file holds the data alone"))
+            bad(format!(
+                "is not {{\"type\": …, \"data\": …}}: {error}; with --type the file holds the data alone"
+            ))
         })?,
     };
     let now = SystemClock.now();
@@ -178,8 +182,16 @@ mod tests {
     fn a_bad_event_is_told_with_its_file_and_what_is_wrong() {
         for (content, event_type, expected) in [
             ("{", Some("a"), "the event in FILE has data that is no JSON: EOF"),
-            ("{\"total\": 1}", None, "the event in FILE is not {\"type\": …, \"data\": …}: unknown field `total`"),
-            ("{\"type\": \"a\"}", None, "the event in FILE is not {\"type\": …, \"data\": …}: missing field `data`"),
+            (
+                "{\"total\": 1}",
+                None,
+                "the event in FILE is not {\"type\": …, \"data\": …}: unknown field `total`",
+            ),
+            (
+                "{\"type\": \"a\"}",
+                None,
+                "the event in FILE is not {\"type\": …, \"data\": …}: missing field `data`",
+            ),
             ("{}", Some("a b"), "the event in FILE has a bad type: an event type has 1 to 256 bytes"),
         ] {
             let message = event(content, event_type).unwrap_err();

@@ -64,7 +64,8 @@ pub(super) async fn run(input: Input, config: Config, out: &mut impl Write) -> R
         resolved: Ok(resolved),
         settings: input.settings,
     };
-    let attributes = vec![("tenant".to_owned(), "local".to_owned()), ("trigger".to_owned(), "test".to_owned())];
+    let attributes =
+        vec![("tenant".to_owned(), "local".to_owned()), ("trigger".to_owned(), "test".to_owned())];
     let job = PipelineJob {
         draft: input.draft,
         event: input.event,

@@ -102,7 +102,8 @@ fn show_logs(out: &mut impl Write, logs: &[LogLine]) -> io::Result<()> {
 fn show_cost(out: &mut impl Write, step: &StepReport, limits: &Limits) -> io::Result<()> {
     let hit = step.fault.as_ref().map(|fault| fault.kind);
     let mut line = |name: &str, kind: FaultKind, text: String| {
-        let (on, off) = if hit == Some(kind) { (format!("{BAD}"), format!("{PLAIN}")) } else { Default::default() };
+        let (on, off) =
+            if hit == Some(kind) { (format!("{BAD}"), format!("{PLAIN}")) } else { Default::default() };
         writeln!(out, "{on}{name:<8}{text}{off}")
     };
     let fuel = format!("{} of {} and more for larger inputs", grouped(step.fuel), grouped(limits.fuel));

@@ -45,8 +45,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
-    let colours = matches!(&arguments.command, Command::Demo(demo) if demo.no_color);
-    let mut out = if colours { AutoStream::never(io::stdout()) } else { AutoStream::auto(io::stdout()) };
+    let plain = matches!(&arguments.command, Command::Demo(demo) if demo.no_color);
+    let mut out = if plain { AutoStream::never(io::stdout()) } else { AutoStream::auto(io::stdout()) };
     match arguments.command {
         Command::Serve(serve) => {
             let config = load(&serve.settings.given)?;

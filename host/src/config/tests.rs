@@ -173,3 +173,17 @@ fn what_is_wrong_in_the_file_is_told_by_name() {
     let given = Given { config: Some("/nowhere/hookwright.toml".into()), ..Given::default() };
     assert_eq!(error(&given, &[]), "cannot read the settings file /nowhere/hookwright.toml");
 }
+
+#[test]
+fn the_readme_lists_every_setting_as_it_is() {
+    let rows = SETTINGS.iter().map(|setting| {
+        let default = setting.default.map(|text| format!("`{text}`")).unwrap_or_default();
+        format!("| `{}` | {default} | {} |\n", setting.name, setting.help)
+    });
+    let table =
+        format!("| Setting | Default | What it is for |\n|---|---|---|\n{}", rows.collect::<String>());
+    assert!(
+        include_str!("../../../README.md").contains(&table),
+        "README.md should hold this table:\n{table}"
+    );
+}

@@ -79,7 +79,7 @@ fn build_one(root: &Path, toolchain: &Toolchain, plugin: &Standard, into: &Path)
     })
 }
 
-/// Builds everything elsewhere and compares. Bytes are compared only where the same toolchain made them.
+/// Builds everything elsewhere and compares. Bytes are compared only of Rust plugins, where the same toolchain made them.
 fn check() -> Result<()> {
     let root = workspace_root();
     let kept = Manifest::read(&root.join("plugins/dist"))?;
@@ -89,10 +89,8 @@ fn check() -> Result<()> {
     let mut wrong = Vec::new();
     for plugin in STANDARD {
         let built = build_one(&root, &toolchain, plugin, elsewhere.path())?;
-        let comparable = match plugin.made_from {
-            MadeFrom::Rust => kept.toolchain == recorded,
-            MadeFrom::JavaScript => kept.toolchain.componentize_qjs == recorded.componentize_qjs,
-        };
+        // `componentize-qjs` keeps random numbers in the memory it initialises: no two of its builds are alike.
+        let comparable = plugin.made_from == MadeFrom::Rust && kept.toolchain == recorded;
         match kept.entry(plugin.name) {
             None => wrong.push(format!("{}: the manifest does not have it", plugin.name)),
             Some(old) => wrong.extend(differences(old, &built, comparable)),
@@ -105,7 +103,10 @@ fn check() -> Result<()> {
         );
     }
     if kept.toolchain == recorded {
-        eprintln!("plugins/dist is current, to the byte");
+        eprintln!(
+            "plugins/dist is current: the Rust plugins to the byte, the JavaScript one by its sources, since no two builds of it \
+             are alike"
+        );
     } else {
         eprintln!(
             "the sources of plugins/dist are current and build; the bytes of the Rust plugins were not compared, since the \

@@ -44,5 +44,26 @@ impl StandardPlugin {
     }
 }
 
+const CONFIG: &str = "hookwright:plugin/config@1.0.0";
+const LOG: &str = "hookwright:plugin/log@1.0.0";
+const TYPES: &str = "hookwright:plugin/types@1.0.0";
+
+/// A standard plugin from its file in `plugins/dist`. Roles and imports stand here so that starting the
+/// engine inspects nothing; a test holds them to what the sandbox finds.
+macro_rules! standard {
+    ($name:literal, $role:ident, $imports:expr) => {{
+        let wasm: &[u8] = include_bytes!(concat!("../../../plugins/dist/", $name, ".wasm"));
+        StandardPlugin { name: $name, role: Role::$role, imports: $imports, wasm, digest: Digest::of(wasm) }
+    }};
+}
+
 /// All of them, by name.
-pub static STANDARD_PLUGINS: LazyLock<Vec<StandardPlugin>> = LazyLock::new(Vec::new);
+pub static STANDARD_PLUGINS: LazyLock<Vec<StandardPlugin>> = LazyLock::new(|| {
+    vec![
+        standard!("body-template", Transformer, &[CONFIG, LOG, TYPES]),
+        standard!("cloudevents", Transformer, &[CONFIG, LOG, TYPES]),
+        standard!("event-filter", Filter, &[CONFIG, LOG, TYPES]),
+        standard!("field-map", Mapper, &[CONFIG, LOG, TYPES]),
+        standard!("javascript", Transformer, &[CONFIG, LOG, TYPES]),
+    ]
+});

@@ -1,5 +1,5 @@
 //! Plugins through the real engine.
 
-//mod golden;
+mod golden;
 mod hostile;
 mod upload;

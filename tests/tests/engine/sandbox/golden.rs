@@ -1,0 +1,130 @@
+//! The standard plugins' golden cases, run against the built components in the real sandbox: the same files
+//! that the plugins' own tests run natively.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hookwright::directory::{STANDARD_PLUGINS, StandardPlugin};
+use hookwright::domain::attempt::ResolvedPlugin;
+use hookwright::domain::{
+    Digest, Event, EventId, EventKey, Fault, FaultKind, PluginRef, Request, RequestBody, TenantId, UnixMillis, Verdict,
+};
+use hookwright::sandbox::{PipelineEnd, PipelineJob, PreparedStep, Sandbox, SandboxConfig, WasmSource};
+use hookwright_golden::{Answer, Case};
+use hookwright_plugin::{Body, Failure, Request as GuestRequest};
+
+/// The standard plugins, as the engine finds them.
+struct Standard;
+
+#[async_trait]
+impl WasmSource for Standard {
+    async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
+        let found = STANDARD_PLUGINS.iter().find(|plugin| plugin.digest() == *digest);
+        Ok(found.map(|plugin| plugin.wasm.to_vec()))
+    }
+}
+
+fn sandbox(directory: &Path) -> Sandbox {
+    Sandbox::start(SandboxConfig::new(directory.to_owned()), Arc::new(Standard)).expect("the sandbox starts")
+}
+
+#[tokio::test]
+async fn each_standard_plugin_is_what_the_directory_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let sandbox = sandbox(directory.path());
+    for plugin in STANDARD_PLUGINS.iter() {
+        let found = sandbox.inspect(plugin.wasm.into()).await.unwrap();
+        let said = plugin.version();
+        assert_eq!(
+            (found.digest, found.roles, found.imports, found.size_bytes),
+            (said.digest, said.roles, said.imports, said.size_bytes),
+            "{}",
+            plugin.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn each_golden_case_holds_in_the_sandbox() {
+    let directory = tempfile::tempdir().unwrap();
+    let sandbox = sandbox(directory.path());
+    let (mut run_so_far, mut wrong) = (0, Vec::new());
+    for plugin in STANDARD_PLUGINS.iter() {
+        let file = format!("{}/../plugins/{}/golden.json", env!("CARGO_MANIFEST_DIR"), plugin.name);
+        for case in hookwright_golden::read(file) {
+            run_so_far += 1;
+            let answer = run(&sandbox, plugin, &case).await;
+            if let Err(difference) = case.difference(&answer) {
+                wrong.push(format!("{}: {difference}", plugin.name));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {run_so_far} cases:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(run_so_far > 100, "{run_so_far}");
+}
+
+async fn run(sandbox: &Sandbox, plugin: &StandardPlugin, case: &Case) -> Result<Answer, Failure> {
+    let version = plugin.version();
+    let resolved = ResolvedPlugin { name: version.name.clone(), version: 1, digest: version.digest };
+    let step = PreparedStep {
+        plugin: PluginRef::Latest(version.name),
+        resolved: Ok(resolved),
+        settings: case.settings.get().into(),
+    };
+    let event = Event {
+        key: EventKey(1),
+        id: EventId::from_path(&case.event.id),
+        tenant: TenantId(1),
+        project: None,
+        event_type: case.event.event_type.parse().unwrap(),
+        occurred_at: UnixMillis(i64::try_from(case.event.occurred_at).unwrap()),
+        data: case.event.data.get().into(),
+    };
+    let GuestRequest { method, url, headers, body } = case.draft();
+    let body = match body {
+        Body::None => RequestBody::None,
+        Body::Text(text) => RequestBody::Text(text.into()),
+        Body::Binary(bytes) => RequestBody::Binary(bytes),
+    };
+    let job = PipelineJob {
+        event: Arc::new(event),
+        attributes: case.event.attributes.clone(),
+        draft: Request { method, url, headers, body },
+        steps: vec![step],
+        secrets: Vec::new(),
+    };
+    match sandbox.run(job).await.expect("the sandbox does not fail").end {
+        PipelineEnd::Fault { fault, .. } => Err(failure(fault)),
+        PipelineEnd::Verdict(Verdict::Drop { .. }) => Ok(match version.roles[0] {
+            hookwright::domain::Role::Filter => Answer::Accept(false),
+            _ => Answer::Request(None),
+        }),
+        PipelineEnd::Verdict(Verdict::Keep(request)) => Ok(match version.roles[0] {
+            hookwright::domain::Role::Filter => Answer::Accept(true),
+            hookwright::domain::Role::Mapper => Answer::Data(text(request.body)),
+            hookwright::domain::Role::Transformer => Answer::Request(Some(guest_request(request))),
+        }),
+    }
+}
+
+fn failure(fault: Fault) -> Failure {
+    let code = match fault.kind {
+        FaultKind::Failure => fault.code.unwrap_or_default(),
+        kind => kind.to_string(),
+    };
+    Failure { code, message: fault.message, retryable: fault.retryable }
+}
+
+fn text(body: RequestBody) -> String {
+    String::from_utf8(body.as_bytes().to_vec()).unwrap()
+}
+
+fn guest_request(request: Request) -> GuestRequest {
+    let body = match request.body {
+        RequestBody::None => Body::None,
+        RequestBody::Text(text) => Body::Text(text.to_string()),
+        RequestBody::Binary(bytes) => Body::Binary(bytes),
+    };
+    GuestRequest { method: request.method, url: request.url, headers: request.headers, body }
+}

@@ -172,12 +172,9 @@ fn explain(error: &serde_json::Error, path: Pointer) -> Problem {
 
 /// `rest` is the name, "`, expected " and the names that there are.
 fn unknown_member(rest: &str, path: Pointer) -> Problem {
-    let (name, known) = rest.rsplit_once("`, ").unwrap_or((rest, ""));
     // A name could hold the very separator; the known names never do.
-    let (name, known) = match rest.find("`, expected ").or_else(|| rest.find("`, there are no fields")) {
-        Some(end) => (&rest[..end], &rest[end + 3..]),
-        None => (name, known),
-    };
+    let end = rest.rfind("`, expected ").or_else(|| rest.rfind("`, there are no fields"));
+    let (name, known) = end.map_or((rest, ""), |end| (&rest[..end], &rest[end + 3..]));
     let known = known.replace("expected one of ", "known are ").replace("expected ", "known is ");
     let detail = format!("`{}` is not known here; {known}", shorten(name));
     Problem::at(Kind::UnknownMember, end_with(path, name), detail)

@@ -1,1 +1,7 @@
-fn main() {}
+//! `hookwright`: parse the command line, match, run.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hookwright::cli::main()
+}

@@ -31,6 +31,9 @@ use crate::storage::sqlite::{self, SqliteOptions, SqliteStorage};
 /// Where compiled plugins are kept, inside the data directory.
 const COMPILED: &str = "compiled";
 
+/// On a busy machine, a plugin may be on the wall's clock for so many times its own processor time.
+const WALL_PER_OWN_TIME: u64 = 10;
+
 /// A running engine. Dropping it without [`Engine::shutdown`] is like a crash: nothing that was accepted
 /// is lost.
 pub struct Engine {
@@ -61,7 +64,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     if recovered > 0 {
         tracing::info!(deliveries = recovered, "took up deliveries that an earlier process had begun");
     }
-    let ids = Arc::new(IdGenerator::new(0, storage.greatest_id().await?));
+    let ids = Arc::new(IdGenerator::new(0, storage.greatest_id()));
     let directory = Directory::load(stores.clone(), ids, clock).await.context("cannot read the database")?;
     let admin = admin_key::settle(&config).context("cannot settle the operator's key")?;
 
@@ -85,7 +88,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let stop_feeding = CancellationToken::new();
     let feeding = tokio::spawn(feeder.run(stop_feeding.clone()));
 
-    let router = router(&config, &directory, &storage, &dispatcher, &sandbox, admin.hash);
+    let router = router(&directory, &storage, &dispatcher, &sandbox, admin.hash);
     let listener =
         server::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     let local_addr = listener.local_addr()?;
@@ -150,7 +153,6 @@ impl Engine {
 }
 
 fn router(
-    config: &Config,
     directory: &Arc<Directory>,
     storage: &SqliteStorage,
     dispatcher: &Arc<Dispatcher>,
@@ -167,8 +169,6 @@ fn router(
         sandbox: sandbox.clone(),
         dispatcher: Arc::clone(dispatcher),
         admin_key_hash,
-        max_event_bytes: config.max_event_bytes,
-        max_plugin_bytes: config.max_plugin_bytes,
     })
 }
 
@@ -182,14 +182,17 @@ fn dispatcher_limits(config: &Config) -> DispatcherLimits {
     }
 }
 
-fn sandbox_config(config: &Config) -> SandboxConfig {
+/// What `config` says about running plugins.
+#[must_use]
+pub fn sandbox_config(config: &Config) -> SandboxConfig {
     let mut sandbox = SandboxConfig::new(config.data_dir.join(COMPILED));
+    let deadline_ms = u64::try_from(config.plugin_deadline.as_millis()).unwrap_or(u64::MAX);
     sandbox.threads = config.plugin_threads;
     sandbox.limits = Limits {
-        fuel: config.plugin_fuel,
-        deadline: config.plugin_deadline,
+        fuel_base: config.plugin_fuel,
+        deadline_ms,
+        wall_deadline_ms: deadline_ms.saturating_mul(WALL_PER_OWN_TIME),
         memory_bytes: config.plugin_memory_bytes,
-        upload_bytes: config.max_plugin_bytes,
         ..sandbox.limits
     };
     sandbox

@@ -1,12 +1,18 @@
 //! Hookwright: a webhook delivery engine whose payload logic is tenants' WebAssembly.
 //!
 //! `ARCHITECTURE.md` beside this crate's manifest tells the whole; dependencies point down only:
-//! `main → app → { api, ingest, delivery } → directory → { sandbox, storage } → domain`.
+//! `main → cli → app → { api, ingest, delivery } → directory → { sandbox, storage } → domain`.
 
+pub mod admin_key;
+pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod directory;
 pub mod domain;
+pub mod ingest;
 pub mod sandbox;
 pub mod server;
 pub mod storage;

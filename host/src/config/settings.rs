@@ -60,7 +60,6 @@ macro_rules! setting {
     };
 }
 
-const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 /// All of them, in the order in which help and README show them.
@@ -135,13 +134,6 @@ pub static SETTINGS: &[Setting] = &[
         queue_limit = |text| read::number(text, 1..=10_000_000)
     ),
     setting!(
-        "max_event_bytes",
-        "BYTES",
-        Some("1048576"),
-        "The greatest size of one event's request body",
-        max_event_bytes = |text| read::number(text, KIB..=16 * MIB)
-    ),
-    setting!(
         "shutdown_grace_ms",
         "MS",
         Some("10000"),
@@ -175,13 +167,6 @@ pub static SETTINGS: &[Setting] = &[
         Some("67108864"),
         "Linear memory for one call of a plugin",
         plugin_memory_bytes = |text| read::number(text, MIB..=1024 * MIB)
-    ),
-    setting!(
-        "max_plugin_bytes",
-        "BYTES",
-        Some("33554432"),
-        "The greatest size of an uploaded plugin",
-        max_plugin_bytes = |text| read::number(text, KIB..=256 * MIB)
     ),
     setting!(
         "log",

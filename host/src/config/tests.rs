@@ -26,9 +26,7 @@ fn error(given: &Given, variables: &[(&str, &str)]) -> String {
 fn every_default_keeps_its_own_rule_and_every_setting_has_its_own_name() {
     let config = Config::default();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.max_event_bytes, 1 << 20);
     assert_eq!(config.plugin_memory_bytes, 64 << 20);
-    assert_eq!(config.max_plugin_bytes, 32 << 20);
     assert!(config.admin_key.is_none() && config.egress_allow.is_empty());
     for setting in SETTINGS {
         assert_eq!(SETTINGS.iter().filter(|other| other.name == setting.name).count(), 1);

@@ -31,8 +31,6 @@ pub struct Config {
     pub max_in_flight_per_hook: usize,
     /// How many deliveries wait in memory; the others wait on disk.
     pub queue_limit: usize,
-    /// The greatest size of one event's request body.
-    pub max_event_bytes: usize,
     /// How long a shutdown waits for requests that are on their way.
     pub shutdown_grace: Duration,
     /// How many threads run plugins.
@@ -43,8 +41,6 @@ pub struct Config {
     pub plugin_deadline: Duration,
     /// Linear memory for one call of a plugin.
     pub plugin_memory_bytes: usize,
-    /// The greatest size of an uploaded plugin.
-    pub max_plugin_bytes: usize,
     /// What is logged, as `tracing-subscriber` reads it.
     pub log: String,
     /// In which form.
@@ -64,13 +60,11 @@ impl Config {
             max_in_flight_per_tenant: 0,
             max_in_flight_per_hook: 0,
             queue_limit: 0,
-            max_event_bytes: 0,
             shutdown_grace: Duration::ZERO,
             plugin_threads: 0,
             plugin_fuel: 0,
             plugin_deadline: Duration::ZERO,
             plugin_memory_bytes: 0,
-            max_plugin_bytes: 0,
             log: String::new(),
             log_format: LogFormat::Text,
         }

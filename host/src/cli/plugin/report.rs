@@ -100,6 +100,7 @@ fn show_logs(out: &mut impl Write, logs: &[LogLine]) -> io::Result<()> {
 
 /// What the step used and what it may use; the limit that it ran into in red.
 fn show_cost(out: &mut impl Write, step: &StepReport, limits: &Limits) -> io::Result<()> {
+    writeln!(out)?;
     let hit = step.fault.as_ref().map(|fault| fault.kind);
     let mut line = |name: &str, kind: FaultKind, text: String| {
         let (on, off) =
@@ -110,7 +111,7 @@ fn show_cost(out: &mut impl Write, step: &StepReport, limits: &Limits) -> io::Re
     let memory = format!("{} of {} bytes", grouped(step.memory_bytes), grouped(limits.memory_bytes as u64));
     let micros = step.duration.as_micros();
     let time = format!("{}.{:03} ms of {} ms", micros / 1000, micros % 1000, limits.deadline_ms);
-    line("\nfuel", FaultKind::OutOfFuel, fuel)?;
+    line("fuel", FaultKind::OutOfFuel, fuel)?;
     line("memory", FaultKind::OutOfMemory, memory)?;
     line("time", FaultKind::Deadline, time)
 }
@@ -188,7 +189,7 @@ mod tests {
         let mut out = Vec::new();
         assert!(run(&mut out, &faulted, &Limits::of(&Config::default())).unwrap());
         let shown = String::from_utf8(out).unwrap();
-        assert!(shown.contains(&format!("{BAD}\nfuel")), "{shown:?}");
+        assert!(shown.contains(&format!("\n{BAD}fuel")), "{shown:?}");
         assert!(shown.contains("\nmemory"), "{shown:?}");
     }
 

@@ -1,5 +1,4 @@
 //! Accepting events.
-#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests")]
 
 use std::sync::Arc;
 

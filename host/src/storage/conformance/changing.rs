@@ -1,5 +1,4 @@
 //! Retrying, cancelling, and deleting hooks.
-#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests")]
 
 use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::{DeliveryId, DeliveryState, HookId, UnixMillis};

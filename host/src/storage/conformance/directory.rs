@@ -1,5 +1,4 @@
 //! Tenants, hooks and plugins.
-#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests")]
 
 use std::time::Duration;
 

@@ -83,7 +83,6 @@ pub struct World {
     ids: IdGenerator,
 }
 
-#[allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests")]
 impl World {
     /// Around an empty database.
     #[must_use]

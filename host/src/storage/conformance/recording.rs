@@ -1,5 +1,4 @@
 //! What came of deliveries.
-#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests")]
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! The conformance suite on SQLite, and what is SQLite's own.
 
-use std::path::Path;
 use futures_util::FutureExt as _;
 use futures_util::future::poll_immediate;
 use sqlx::Row as _;
+use std::path::Path;
 
 use super::*;
 use crate::domain::{DeliveryState, EventId, HookId, UnixMillis};
@@ -194,10 +194,7 @@ async fn statements_go_the_way_they_are_meant_to() {
         let connection = writer.connection().await.unwrap();
         let plan = sqlx::query(explain).fetch_all(connection).await.unwrap();
         let plan: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
-        assert!(
-            plan.iter().any(|line| line.contains(expected)),
-            "{sql}\n{plan:#?}"
-        );
+        assert!(plan.iter().any(|line| line.contains(expected)), "{sql}\n{plan:#?}");
         assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{plan:#?}");
     }
 }

@@ -1,4 +1,5 @@
 //! Figures, asserted by nobody: `cargo test -p hookwright --lib storage::sqlite::tests::bench -- --ignored --nocapture`.
+#![expect(clippy::print_stdout, reason = "figures are to be read")]
 
 use std::time::Instant;
 
@@ -92,7 +93,10 @@ async fn figures_of_a_great_backlog() {
     })
     .await;
     let later = UnixMillis(NOW.0 + 10_000);
-    measure("claim 100", 1, async { assert_eq!(world.claim(hook, later, 100).await.len(), 100) }).await;
+    measure("claim 100", 1, async {
+        assert_eq!(world.claim(hook, later, 100).await.len(), 100);
+    })
+    .await;
     measure("count by state", 1, async { drop(world.storage.deliveries.count_by_state().await) }).await;
     let pending = DeliveryState::Delivering;
     let query = DeliveryQuery { state: Some(pending), limit: 50, ..DeliveryQuery::default() };
@@ -107,7 +111,7 @@ async fn figures_of_a_great_backlog() {
     })
     .await;
     measure("delete the hook", rows, async {
-        assert!(world.storage.hooks.delete(TENANT, hook).await.unwrap())
+        assert!(world.storage.hooks.delete(TENANT, hook).await.unwrap());
     })
     .await;
     measure("recover", 1, async {

@@ -12,6 +12,10 @@ use super::problem::{Kind, Problem, shorten};
 
 /// How long a body may take to arrive.
 const MAX_ARRIVAL: Duration = Duration::from_secs(120);
+/// How long a body that is too large is read all the same, so that its sender sees the answer.
+const MAX_DISCARDING: Duration = Duration::from_secs(10);
+/// How much of it is read, in bytes.
+const MAX_DISCARDED_LEN: usize = 128 * 1024 * 1024;
 
 /// What kind of body a request takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +125,9 @@ impl Payload {
         let too_large = || Problem::new(Kind::TooLarge, format!("the body has more than {limit} bytes"));
         let announced = self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
+            if !self.headers.contains_key(header::EXPECT) {
+                let _ = tokio::time::timeout(MAX_DISCARDING, discard(self.body)).await;
+            }
             return Err(too_large());
         }
         let reading = Limited::new(self.body, limit).collect();
@@ -131,6 +138,19 @@ impl Payload {
             Err(_) => {
                 Err(Problem::new(Kind::RequestTimeout, "the body took more than 120 seconds to arrive"))
             }
+        }
+    }
+}
+
+/// Reads what nobody wants. A client that is still sending when its connection is closed sees that the
+/// connection broke, and not the answer which says why. One that asks first (`Expect: 100-continue`)
+/// does not get here.
+async fn discard(mut body: Body) {
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        discarded += frame.data_ref().map_or(0, Bytes::len);
+        if discarded > MAX_DISCARDED_LEN {
+            return;
         }
     }
 }

@@ -19,7 +19,7 @@ async fn what_belongs_to_another_is_answered_as_if_it_were_not_there() {
     owner.settled(own["id"].as_str().unwrap()).await;
     let key = owner.post("/keys", json!({"name": "k"})).await.expect(201)["id"].as_str().unwrap().to_owned();
     owner.post("/projects", json!({"id": 7, "name": "p"})).await.expect(201);
-    receiver.so_far();
+    let _ = receiver.so_far();
 
     let other_hook = r#"{"url": "https://example.com/", "types": ["*"]}"#;
     let preview = format!(r#"{{"event": "{event}"}}"#);

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use hookwright::directory::{STANDARD_PLUGINS, StandardPlugin};
 use hookwright::domain::attempt::ResolvedPlugin;
 use hookwright::domain::{
-    Digest, Event, EventId, EventKey, Fault, FaultKind, PluginRef, Request, RequestBody, TenantId, UnixMillis, Verdict,
+    Digest, Event, EventId, EventKey, EventType, Fault, FaultKind, PluginRef, Request, RequestBody, TenantId,
+    UnixMillis, Verdict,
 };
 use hookwright::sandbox::{PipelineEnd, PipelineJob, PreparedStep, Sandbox, SandboxConfig, WasmSource};
 use hookwright_golden::{Answer, Case};
@@ -53,8 +54,10 @@ async fn each_golden_case_holds_in_the_sandbox() {
     for plugin in STANDARD_PLUGINS.iter() {
         let file = format!("{}/../plugins/{}/golden.json", env!("CARGO_MANIFEST_DIR"), plugin.name);
         for case in hookwright_golden::read(file) {
+            // The plugins know no rule for event types; the engine takes in fewer than they could be shown.
+            let Ok(event_type) = case.event.event_type.parse() else { continue };
             run_so_far += 1;
-            let answer = run(&sandbox, plugin, &case).await;
+            let answer = run(&sandbox, plugin, &case, event_type).await;
             if let Err(difference) = case.difference(&answer) {
                 wrong.push(format!("{}: {difference}", plugin.name));
             }
@@ -64,7 +67,12 @@ async fn each_golden_case_holds_in_the_sandbox() {
     assert!(run_so_far > 100, "{run_so_far}");
 }
 
-async fn run(sandbox: &Sandbox, plugin: &StandardPlugin, case: &Case) -> Result<Answer, Failure> {
+async fn run(
+    sandbox: &Sandbox,
+    plugin: &StandardPlugin,
+    case: &Case,
+    event_type: EventType,
+) -> Result<Answer, Failure> {
     let version = plugin.version();
     let resolved = ResolvedPlugin { name: version.name.clone(), version: 1, digest: version.digest };
     let step = PreparedStep {
@@ -77,7 +85,7 @@ async fn run(sandbox: &Sandbox, plugin: &StandardPlugin, case: &Case) -> Result<
         id: EventId::from_path(&case.event.id),
         tenant: TenantId(1),
         project: None,
-        event_type: case.event.event_type.parse().unwrap(),
+        event_type,
         occurred_at: UnixMillis(i64::try_from(case.event.occurred_at).unwrap()),
         data: case.event.data.get().into(),
     };

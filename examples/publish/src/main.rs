@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use anyhow::Context as _;
 use clap::Parser;
 use publish::Publisher;
+use serde_json::value::RawValue;
 
 /// Publishes an event to Hookwright.
 #[derive(Parser)]
@@ -31,7 +32,7 @@ async fn main() -> anyhow::Result<()> {
         text = String::new();
         io::stdin().read_to_string(&mut text)?;
     }
-    let data = serde_json::from_str(&text).context("the data is not JSON")?;
+    let data: Box<RawValue> = serde_json::from_str(&text).context("the data is not JSON")?;
     let answer = Publisher::new(&arguments.url, &arguments.key).publish(&arguments.event_type, &data).await?;
     writeln!(io::stdout(), "{answer}")?;
     Ok(())

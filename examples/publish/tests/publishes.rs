@@ -12,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use publish::Publisher;
-use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 
 type Seen = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
@@ -45,25 +45,29 @@ async fn engine(answers: &'static [(u16, &'static str)]) -> (String, Seen) {
     (url, seen)
 }
 
+fn data(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).unwrap()
+}
+
 #[tokio::test]
 async fn an_event_is_sent_again_under_the_same_key_until_it_is_accepted() {
     let (url, seen) =
         engine(&[(503, "busy"), (202, r#"{"id":"evt_1","deliveries":2,"duplicate":false}"#)]).await;
     let publisher = Publisher::new(&url, "hwk_1").retrying_after(&[Duration::ZERO]);
-    let answer = publisher.publish("order.paid", &json!({"total": 12})).await.unwrap();
+    let answer = publisher.publish("order.paid", &data(r#"{"total": 1.50}"#)).await.unwrap();
     assert_eq!(answer["deliveries"], 2);
     let seen = seen.lock().unwrap();
     let [first, second] = seen.as_slice() else { panic!("two requests") };
     assert_eq!(first.0["idempotency-key"], second.0["idempotency-key"]);
     assert_eq!(first.0["authorization"], "Bearer hwk_1");
-    assert_eq!(second.1, json!({"type": "order.paid", "data": {"total": 12}}).to_string());
+    assert_eq!(second.1, r#"{"type":"order.paid","data":{"total": 1.50}}"#);
 }
 
 #[tokio::test]
 async fn what_the_engine_refuses_is_told_and_not_sent_again() {
     let (url, seen) = engine(&[(400, r#"{"pointer":"/type"}"#)]).await;
     let publisher = Publisher::new(&url, "hwk_1").retrying_after(&[Duration::ZERO]);
-    let error = publisher.publish("", &json!({})).await.unwrap_err();
+    let error = publisher.publish("", &data("{}")).await.unwrap_err();
     assert_eq!(error.to_string(), r#"400 Bad Request: {"pointer":"/type"}"#);
     assert_eq!(seen.lock().unwrap().len(), 1);
 }

@@ -9,6 +9,7 @@
 
 mod arguments;
 mod demo;
+mod json;
 mod plugin;
 mod serve;
 mod style;

@@ -6,4 +6,4 @@ const who = (data.customer ?? data.agent ?? {}).name ?? data.sender?.login ?? "s
 const what = data.subject ?? data.id ?? data.repository?.full_name ?? "something";
 console.log(`a message about ${type}`);
 request.headers["x-channel"] = type.split(/[._]/)[0].toLowerCase();
-return { text: `${type}: ${who}, ${what}`, sent: event.occurredAt };
+request.body = { text: `${type}: ${who}, ${what}`, sent: new Date(event.occurredAt) };

@@ -28,8 +28,8 @@ use samples::{DemoHook, hooks};
 pub(super) use samples::{Sample, events};
 use show::Summary;
 
-/// How long all deliveries of one event may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long all deliveries of one event may take. The first waits until the plugins are compiled.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How often the engine is asked about deliveries that come to no request, so that nothing arrives.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -121,7 +121,7 @@ struct Watch {
 impl Watch {
     /// Posts an event; answers, for each hook in order, with what became of it.
     async fn post(&mut self, event: &Sample) -> Result<Vec<Ending>> {
-        let accepted = self.api.post("/events", &json!({ "type": event.r#type, "data": event.data })).await?;
+        let accepted = self.api.post("/events", event).await?;
         let id = text(&accepted, "id")?;
         let (deliveries, mut arrived) = self.settle(id).await?;
         let mut endings = Vec::with_capacity(self.hooks.len());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ const BUILT_IN: &str = include_str!("samples.ndjson");
 const CHAT_SCRIPT: &str = include_str!("chat.js");
 
 /// One event to post.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::cli) struct Sample {
     /// Its type.

@@ -10,11 +10,19 @@ use crate::cli::style::{BAD, FAINT, GOOD, HEAD, MUTED, PLAIN};
 /// How many events are shown whole; of the others, one line each.
 const WHOLE: usize = 8;
 /// How many lines of one body are shown.
-const MAX_LINES: usize = 14;
-/// How many characters of one line are shown.
-const MAX_WIDTH: usize = 110;
-/// The receiver's headers that make no difference between deliveries.
-const PLAIN_HEADERS: [&str; 4] = ["host", "content-length", "user-agent", "accept"];
+const MAX_LINES: usize = 4;
+/// How many characters one line has.
+const MAX_WIDTH: usize = 100;
+/// Headers that every delivery has, and that tell nothing of what a plugin did.
+const USUAL_HEADERS: [&str; 7] = [
+    "content-length",
+    "hookwright-event-type",
+    "host",
+    "user-agent",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+];
 
 /// How often what happened.
 #[derive(Default)]
@@ -71,10 +79,10 @@ pub(super) fn event(
                     (BAD, format!("{:?}", arrival.verdict))
                 };
                 writeln!(out, "  → {HEAD}{:<10}{PLAIN} {} · {style}{said}{PLAIN}", hook.name, hook.plugins)?;
-                let own = arrival.headers.iter().filter(|(name, _)| !PLAIN_HEADERS.contains(&name.as_str()));
+                let own = arrival.headers.iter().filter(|(name, _)| !USUAL_HEADERS.contains(&name.as_str()));
                 for (name, value) in own {
                     let value = String::from_utf8_lossy(value.as_bytes());
-                    writeln!(out, "    {FAINT}{name}: {}{PLAIN}", clipped(&value))?;
+                    writeln!(out, "    {FAINT}{name}: {value}{PLAIN}")?;
                 }
                 body(out, &arrival.body, "    ")?;
             }
@@ -123,26 +131,18 @@ pub(super) fn summary(out: &mut impl Write, summary: &Summary) -> io::Result<()>
     writeln!(out, "Next: `hookwright serve`, and the README's first plugin in five minutes.")
 }
 
-/// JSON on several lines, other text as it is; the beginning of it.
+/// A body's beginning, in lines that fit.
 fn body(out: &mut impl Write, bytes: &[u8], indent: &str) -> io::Result<()> {
-    let parsed: Result<serde_json::Value, _> = serde_json::from_slice(bytes);
-    let text = match &parsed {
-        Ok(value) => serde_json::to_string_pretty(value)?,
-        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
-    };
-    let count = text.lines().count();
-    for line in text.lines().take(MAX_LINES) {
-        writeln!(out, "{indent}{}", clipped(line))?;
+    let text = String::from_utf8_lossy(bytes);
+    let mut rest = text.as_ref();
+    for _ in 0..MAX_LINES {
+        let (line, after) =
+            rest.split_at(rest.char_indices().nth(MAX_WIDTH).map_or(rest.len(), |(end, _)| end));
+        writeln!(out, "{indent}{line}")?;
+        rest = after;
+        if rest.is_empty() {
+            return Ok(());
+        }
     }
-    if count > MAX_LINES {
-        writeln!(out, "{indent}{FAINT}… {} more lines{PLAIN}", count - MAX_LINES)?;
-    }
-    Ok(())
-}
-
-fn clipped(line: &str) -> String {
-    match line.char_indices().nth(MAX_WIDTH) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
-    }
+    writeln!(out, "{indent}{FAINT}… {} more bytes{PLAIN}", rest.len())
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::cli::json::indented;
 use crate::cli::style::{BAD, FAINT, GOOD, HEAD, MUTED, PLAIN};
 use crate::config::Config;
 use crate::domain::attempt::{LogLevel, LogLine};
@@ -31,10 +32,8 @@ pub(super) fn inspected(out: &mut impl Write, inspected: &Inspected) -> io::Resu
     writeln!(out, "{GOOD}accepted{PLAIN}")?;
     row(out, "digest", &inspected.digest.to_string())?;
     row(out, "roles", &roles.join(", "))?;
-    row(out, "imports", if inspected.imports.is_empty() { "none" } else { "" })?;
-    for import in &inspected.imports {
-        writeln!(out, "    {import}")?;
-    }
+    let imports = if inspected.imports.is_empty() { "none".to_owned() } else { inspected.imports.join(", ") };
+    row(out, "imports", &imports)?;
     row(out, "size", &format!("{} bytes", grouped(inspected.size_bytes)))
 }
 
@@ -63,7 +62,7 @@ fn show_request(out: &mut impl Write, request: &Request) -> io::Result<()> {
     writeln!(out)?;
     match &request.body {
         RequestBody::None => writeln!(out, "{FAINT}(no body){PLAIN}"),
-        RequestBody::Text(text) => writeln!(out, "{}", pretty(text)),
+        RequestBody::Text(text) => writeln!(out, "{}", indented(text)),
         RequestBody::Binary(bytes) => {
             writeln!(out, "{FAINT}({} bytes){PLAIN}", grouped(bytes.len() as u64))
         }
@@ -118,12 +117,6 @@ fn show_cost(out: &mut impl Write, step: &StepReport, limits: &Limits) -> io::Re
 
 fn row(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
     writeln!(out, "  {HEAD}{name:<8}{PLAIN} {value}")
-}
-
-/// JSON with indentation; other text as it is.
-fn pretty(text: &str) -> String {
-    let parsed: Result<serde_json::Value, _> = serde_json::from_str(text);
-    parsed.ok().and_then(|value| serde_json::to_string_pretty(&value).ok()).unwrap_or_else(|| text.to_owned())
 }
 
 /// `1234567` as `1,234,567`.
@@ -200,6 +193,6 @@ mod tests {
         let plugin = Inspected { digest: Digest([0; 32]), roles, imports, size_bytes: 12_345 };
         let shown = text(|out| inspected(out, &plugin));
         assert!(shown.contains("roles    filter, mapper\n"), "{shown}");
-        assert!(shown.contains("    hookwright:plugin/log@1.0.0\n  size     12,345 bytes\n"), "{shown}");
+        assert!(shown.contains("imports  hookwright:plugin/log@1.0.0\n  size     12,345 bytes\n"), "{shown}");
     }
 }

@@ -1,0 +1,69 @@
+//! JSON for people to read.
+
+use serde::de::IgnoredAny;
+
+/// JSON text with a line for each member; what isn't JSON, as it is. Works on the text, so that the order of
+/// members and the digits of numbers are shown as they are sent.
+pub(super) fn indented(text: &str) -> String {
+    if serde_json::from_str::<IgnoredAny>(text).is_err() {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() * 2);
+    let mut depth = 0;
+    let (mut in_string, mut escaped, mut opened) = (false, false, false);
+    for c in text.chars() {
+        if in_string {
+            out.push(c);
+            in_string = escaped || c != '"';
+            escaped = c == '\\' && !escaped;
+            continue;
+        }
+        match c {
+            ' ' | '\t' | '\r' | '\n' => continue,
+            '}' | ']' => {
+                depth -= 1;
+                if !opened {
+                    new_line(&mut out, depth);
+                }
+            }
+            _ if opened => new_line(&mut out, depth),
+            _ => {}
+        }
+        opened = matches!(c, '{' | '[');
+        depth += usize::from(opened);
+        in_string = c == '"';
+        out.push(c);
+        match c {
+            ',' => new_line(&mut out, depth),
+            ':' => out.push(' '),
+            _ => {}
+        }
+    }
+    out
+}
+
+fn new_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_have_lines_of_their_own_and_keep_their_order_and_digits() {
+        for (text, expected) in [
+            (
+                r#"{"b":1.50,"a":[1, {}],"c":[]}"#,
+                "{\n  \"b\": 1.50,\n  \"a\": [\n    1,\n    {}\n  ],\n  \"c\": []\n}",
+            ),
+            (r#"{ "a\"{,:" : "\\" }"#, "{\n  \"a\\\"{,:\": \"\\\\\"\n}"),
+            ("  true ", "true"),
+            ("[ ]", "[]"),
+            ("Hello, {you}", "Hello, {you}"),
+        ] {
+            assert_eq!(indented(text), expected);
+        }
+    }
+}

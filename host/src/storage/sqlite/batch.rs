@@ -1,13 +1,13 @@
-//! Statements over many rows.
+//! Statements over many rows, and all statements of a transaction in one go.
 //!
-//! A statement for each row costs ten times what one over all rows does. Rows are taken in powers of two up to
-//! 256, so that nine prepared statements serve every number of rows.
+//! A statement for each row costs ten times what one over all rows does, and each hand-over to SQLite's
+//! thread costs a switch there and back, which on a busy machine takes longer than the work. So the
+//! statements of a transaction are gathered in a [`Script`]. Rows are filled up with NULLs to a power of two,
+//! so that few texts of scripts occur, and their prepared statements are found again.
 
-use std::sync::Arc;
-
-use sqlx::AssertSqlSafe;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{Arguments as _, AssertSqlSafe};
 
 /// The most rows in one statement.
 const MAX_ROWS: usize = 256;
@@ -15,11 +15,12 @@ const MAX_ROWS: usize = 256;
 /// What binds one row's values.
 pub type Bind<T> = fn(&T, &mut SqliteArguments) -> Result<(), BoxDynError>;
 
-/// A statement with a list of `VALUES`, for any number of rows.
+/// A statement with a list of `VALUES`, for any number of rows. A row whose values are all NULL must have
+/// no effect.
 #[derive(Debug)]
 pub struct MultiRow {
     /// For 1, 2, 4, … rows.
-    statements: Vec<Arc<str>>,
+    statements: Vec<Box<str>>,
     columns: usize,
 }
 
@@ -28,30 +29,55 @@ impl MultiRow {
     /// Every `?` in `row` is a value: numbered parameters would make SQLite search them.
     pub fn new(head: &str, row: &str, tail: &str) -> Self {
         let sizes = (0..=MAX_ROWS.ilog2()).map(|power| 1 << power);
-        let statements = sizes.map(|rows| format!("{head} {} {tail}", vec![row; rows].join(",")).into());
+        let statements = sizes.map(|rows| format!("{head} {} {tail};", vec![row; rows].join(",")).into());
         Self { statements: statements.collect(), columns: row.matches('?').count() }
     }
+}
 
-    /// Runs it for all `rows`, in order.
-    pub async fn execute<T: Sync>(
-        &self,
-        connection: &mut SqliteConnection,
+/// Statements to be run one after the other, with their values.
+#[derive(Default)]
+pub struct Script {
+    sql: String,
+    values: SqliteArguments,
+}
+
+impl Script {
+    /// Adds `statement` for all `rows`, in order.
+    pub fn push_rows<T>(
+        &mut self,
+        statement: &MultiRow,
         mut rows: &[T],
         bind: Bind<T>,
     ) -> Result<(), sqlx::Error> {
         while !rows.is_empty() {
-            let power = rows.len().min(MAX_ROWS).ilog2();
-            let (chunk, rest) = rows.split_at(1 << power);
-            let mut arguments = SqliteArguments::default();
-            sqlx::Arguments::reserve(&mut arguments, chunk.len() * self.columns, 0);
+            let (chunk, rest) = rows.split_at(rows.len().min(MAX_ROWS));
+            let size = chunk.len().next_power_of_two();
+            self.sql.push_str(&statement.statements[size.ilog2() as usize]);
+            self.values.reserve(size * statement.columns, 0);
             for row in chunk {
-                bind(row, &mut arguments).map_err(sqlx::Error::Encode)?;
+                bind(row, &mut self.values).map_err(sqlx::Error::Encode)?;
             }
-            let sql = AssertSqlSafe(Arc::clone(&self.statements[power as usize]));
-            sqlx::query_with(sql, arguments).execute(&mut *connection).await?;
+            for _ in 0..(size - chunk.len()) * statement.columns {
+                self.values.add(None::<i64>).map_err(sqlx::Error::Encode)?;
+            }
             rows = rest;
         }
         Ok(())
+    }
+
+    /// Adds `sql`, which has one parameter.
+    pub fn push(&mut self, sql: &str, value: String) -> Result<(), sqlx::Error> {
+        self.sql.push_str(sql);
+        self.sql.push(';');
+        self.values.add(value).map_err(sqlx::Error::Encode)
+    }
+
+    /// Runs all that was added.
+    pub async fn run(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        if self.sql.is_empty() {
+            return Ok(());
+        }
+        sqlx::query_with(AssertSqlSafe(self.sql), self.values).execute(connection).await.map(drop)
     }
 }
 

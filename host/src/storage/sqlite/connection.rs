@@ -52,8 +52,8 @@ fn write_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
         // under load, and the log would grow without bound.
         .pragma("wal_autocheckpoint", "4000")
         .pragma("journal_size_limit", "67108864")
-        // Nine sizes of each multi-row statement, and some others.
-        .statement_cache_capacity(128)
+        // Scripts of several statements with up to 256 rows each, of which few different ones occur.
+        .statement_cache_capacity(64)
         .thread_name(|number| format!("sqlite-write-{number}"))
 }
 

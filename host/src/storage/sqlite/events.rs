@@ -8,7 +8,7 @@ use sqlx::Arguments as _;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 
-use super::batch::MultiRow;
+use super::batch::{MultiRow, Script};
 use super::dedup::{self, Seen};
 use super::rows::{self, EventRow, event_from_row};
 use super::{Shared, writer};
@@ -47,14 +47,14 @@ impl EventStore for Shared {
 
 static INSERT_EVENTS: LazyLock<MultiRow> = LazyLock::new(|| {
     let head = "INSERT INTO events (key, tenant_id, external_id, idempotency_key, content, project, \
-        event_type, occurred_at, delivery_count, data) VALUES";
-    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?)", "")
+        event_type, occurred_at, delivery_count, data) SELECT * FROM (VALUES";
+    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
 });
 
 static INSERT_DELIVERIES: LazyLock<MultiRow> = LazyLock::new(|| {
     let head = "INSERT INTO deliveries (id, tenant_id, hook_id, event_key, event_type, made_by, \
-        state, due_at, attempts, failures) VALUES";
-    MultiRow::new(head, "(?,?,?,?,?,?,?,?,0,0)", "")
+        state, due_at, attempts, failures) SELECT *, 0, 0 FROM (VALUES";
+    MultiRow::new(head, "(?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
 });
 
 /// A delivery with its event and the state in which it begins.
@@ -64,9 +64,10 @@ struct DeliveryInsert<'a> {
     state: DeliveryState,
 }
 
-/// Writes the events of all `calls` that have no conflict. One list of answers for each call.
+/// Adds the events of all `calls` that have no conflict to `script`. One list of answers for each call.
 pub async fn store(
     connection: &mut SqliteConnection,
+    script: &mut Script,
     calls: &[&[Acceptance]],
     deleted_hooks: &HashSet<HookId>,
 ) -> Result<Vec<Vec<Accepted>>, StorageError> {
@@ -88,8 +89,8 @@ pub async fn store(
         }
         answers.push(answer);
     }
-    INSERT_EVENTS.execute(connection, &events, bind_event).await?;
-    INSERT_DELIVERIES.execute(connection, &deliveries, bind_delivery).await?;
+    script.push_rows(&INSERT_EVENTS, &events, bind_event)?;
+    script.push_rows(&INSERT_DELIVERIES, &deliveries, bind_delivery)?;
     Ok(answers)
 }
 

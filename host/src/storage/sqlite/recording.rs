@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use sqlx::Arguments as _;
 use sqlx::error::BoxDynError;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::sqlite::SqliteArguments;
 
 use super::attempt_rows::AttemptRow;
-use super::batch::{MultiRow, json_ids};
+use super::batch::{MultiRow, Script, json_ids};
 use super::rows::{body_columns, state_code, to_json};
 use crate::domain::{DeliveryId, DeliveryState, RequestBody};
 use crate::storage::{Record, Rendered, StorageError};
@@ -87,8 +87,8 @@ static UPDATE: LazyLock<MultiRow> = LazyLock::new(|| {
 // An attempt that is there already was recorded by a call whose answer got lost.
 static INSERT_ATTEMPTS: LazyLock<MultiRow> = LazyLock::new(|| {
     let head = "INSERT INTO attempts (id, delivery_id, number, started_at, duration_ns, outcome, status, detail, \
-        body, steps, request) VALUES";
-    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", "ON CONFLICT (id) DO NOTHING")
+        body, steps, request) SELECT * FROM (VALUES";
+    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING")
 });
 
 // After the update: one that is final, because it was cancelled meanwhile, keeps no request.
@@ -102,14 +102,11 @@ static STORE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(head, "(?,?,?,?,?,?)", tail)
 });
 
-/// Writes all `records`, in order.
-pub async fn store(
-    connection: &mut SqliteConnection,
-    mut records: &[&RecordRow],
-) -> Result<(), StorageError> {
+/// Adds all `records` to `script`, in order.
+pub fn store(script: &mut Script, mut records: &[&RecordRow]) -> Result<(), StorageError> {
     while !records.is_empty() {
         let (distinct, rest) = records.split_at(distinct_prefix(records));
-        store_distinct(connection, distinct).await?;
+        store_distinct(script, distinct)?;
         records = rest;
     }
     Ok(())
@@ -122,21 +119,18 @@ fn distinct_prefix(records: &[&RecordRow]) -> usize {
     records.iter().position(|record| !seen.insert(record.delivery)).unwrap_or(records.len())
 }
 
-async fn store_distinct(
-    connection: &mut SqliteConnection,
-    records: &[&RecordRow],
-) -> Result<(), StorageError> {
-    UPDATE.execute(connection, records, bind_update).await?;
+fn store_distinct(script: &mut Script, records: &[&RecordRow]) -> Result<(), StorageError> {
+    script.push_rows(&UPDATE, records, bind_update)?;
     let attempts: Vec<&AttemptRow> = records.iter().filter_map(|record| record.attempt.as_ref()).collect();
-    INSERT_ATTEMPTS.execute(connection, &attempts, bind_attempt).await?;
+    script.push_rows(&INSERT_ATTEMPTS, &attempts, bind_attempt)?;
     let kept = |record: &&&RecordRow| matches!(record.rendered, RenderedChange::Store { .. });
     let kept: Vec<&RecordRow> = records.iter().filter(kept).copied().collect();
-    STORE_RENDERED.execute(connection, &kept, bind_rendered).await?;
+    script.push_rows(&STORE_RENDERED, &kept, bind_rendered)?;
     let removed = records.iter().filter(|record| matches!(record.rendered, RenderedChange::Remove));
     let removed: Vec<i64> = removed.map(|record| record.delivery.0).collect();
     if !removed.is_empty() {
         let sql = "DELETE FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))";
-        sqlx::query(sql).bind(json_ids(removed)).execute(connection).await?;
+        script.push(sql, json_ids(removed))?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::batch::Script;
 use super::claims::{self, Claim};
 use super::connection::WriteConnection;
 use super::events;
@@ -161,9 +162,11 @@ impl Group {
     async fn write(&self, connection: &mut WriteConnection) -> Result<Answers, StorageError> {
         let (connection, deleted_hooks) = connection.parts()?;
         let calls: Vec<&[Acceptance]> = self.accepts.iter().map(|job| job.work.as_slice()).collect();
-        let accepted = events::store(connection, &calls, deleted_hooks).await?;
+        let mut script = Script::default();
+        let accepted = events::store(connection, &mut script, &calls, deleted_hooks).await?;
         let records: Vec<&RecordRow> = self.records.iter().flat_map(|job| &job.work).collect();
-        recording::store(connection, &records).await?;
+        recording::store(&mut script, &records)?;
+        script.run(connection).await?;
         let mut claimed = Vec::with_capacity(self.claims.len());
         for job in &self.claims {
             claimed.push(match deleted_hooks.contains(&job.work.hook) {

@@ -68,6 +68,11 @@ pub async fn start(config: Config) -> Result<Engine> {
     let directory = Directory::load(stores.clone(), ids, clock).await.context("cannot read the database")?;
     let admin = admin_key::settle(&config).context("cannot settle the operator's key")?;
 
+    // Before anything is sent: a second engine that finds its port taken must not deliver first.
+    let listener =
+        server::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let local_addr = listener.local_addr()?;
+
     let source = Arc::new(Plugins(Arc::clone(&directory)));
     let sandbox = Sandbox::start(sandbox_config(&config), source).context("cannot start the sandbox")?;
     let dispatcher = Dispatcher::new(dispatcher_limits(&config));
@@ -89,9 +94,6 @@ pub async fn start(config: Config) -> Result<Engine> {
     let feeding = tokio::spawn(feeder.run(stop_feeding.clone()));
 
     let router = router(&directory, &storage, &dispatcher, &sandbox, admin.hash);
-    let listener =
-        server::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let local_addr = listener.local_addr()?;
     let stop_serving = CancellationToken::new();
     let serving = tokio::spawn(server::serve(listener, router, stop_serving.clone(), config.shutdown_grace));
     Ok(Engine {

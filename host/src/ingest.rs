@@ -55,10 +55,22 @@ pub enum IngestError {
         /// On what.
         on: ConflictOn,
     },
+    /// The events of one call make more deliveries than one transaction should hold.
+    #[error(
+        "the events make {deliveries} deliveries, and at most {MAX_DELIVERIES_PER_CALL} are taken in at once; send fewer events"
+    )]
+    TooMany {
+        /// How many there would be.
+        deliveries: usize,
+    },
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
+
+/// Deliveries that one call may make, if it has more than one event: they are one transaction, for which
+/// every other tenant waits.
+pub const MAX_DELIVERIES_PER_CALL: usize = 20_000;
 
 /// See the module's head.
 pub struct Ingest {
@@ -84,14 +96,18 @@ impl Ingest {
     /// Stores events with the deliveries they make, all or nothing; one receipt for each, in order.
     ///
     /// # Errors
-    /// Where an event conflicts with another, or storage fails; nothing is stored then.
+    /// Where an event conflicts with another, they make too many deliveries, or storage fails; nothing is
+    /// stored then.
     pub async fn accept(&self, events: Vec<IncomingEvent>) -> Result<Vec<Receipt>, IngestError> {
-        let prepared = events.into_iter().map(|event| {
-            let hooks = self.directory.matching_hooks(event.tenant, &event.event_type);
-            self.prepare(event, &hooks, Trigger::Event)
-        });
-        let prepared: Vec<_> = prepared.collect();
-        self.store(prepared).await
+        let matching = |event: &IncomingEvent| self.directory.matching_hooks(event.tenant, &event.event_type);
+        let hooks: Vec<_> = events.iter().map(matching).collect();
+        let deliveries = hooks.iter().map(Vec::len).sum();
+        if events.len() > 1 && deliveries > MAX_DELIVERIES_PER_CALL {
+            return Err(IngestError::TooMany { deliveries });
+        }
+        let with_hooks = events.into_iter().zip(hooks);
+        let prepared = with_hooks.map(|(event, hooks)| self.prepare(event, &hooks, Trigger::Event));
+        self.store(prepared.collect()).await
     }
 
     /// Sends an event of its own to one hook, even while that is disabled.

@@ -1,16 +1,23 @@
 //! Serves HTTP: accepts connections, hands requests to the router, and drains within a bound.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 /// Connections at the same time; the next ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -42,7 +49,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
         };
         // Answers are small and must not wait for acknowledgements; where it cannot be set, it is only slower.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
+        let service = detached(router.clone());
         let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -56,6 +63,25 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
         tracing::warn!("some requests did not finish within the shutdown's grace");
     }
+}
+
+/// Answers requests in tasks of their own, which run to their end even if the client goes away: what
+/// is half done between disk and memory would stay so.
+fn detached(
+    router: Router,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
+    service_fn(move |request: Request<Incoming>| {
+        let answering = tokio::spawn(router.clone().oneshot(request.map(Body::new)));
+        async move {
+            Ok(match answering.await {
+                Ok(Ok(response)) => response,
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a request's handler panicked");
+                    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+                }
+            })
+        }
+    })
 }
 
 async fn accept(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,6 +16,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use super::egress::EgressPolicy;
 use crate::domain::attempt::UnreachableKind;
@@ -30,6 +31,9 @@ const IDLE_PER_HOST: usize = 64;
 const READ_AT_MOST: usize = 64 * 1024;
 /// The greatest size of a response's head, in bytes.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+/// Names looked up at the same time. The system's resolver cannot be interrupted, and runs on threads that
+/// others need, too.
+const MAX_LOOKUPS: usize = 128;
 /// How much of a response's headers is kept, in bytes of names and values.
 const MAX_KEPT_HEADERS: usize = 16 * 1024;
 
@@ -47,7 +51,10 @@ impl DeliveryClient {
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(EgressConnector { policy: Arc::new(policy) });
+            .wrap_connector(EgressConnector {
+                policy: Arc::new(policy),
+                lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+            });
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -154,6 +161,7 @@ impl Unreachable {
 #[derive(Clone)]
 struct EgressConnector {
     policy: Arc<EgressPolicy>,
+    lookups: Arc<Semaphore>,
 }
 
 impl tower_service::Service<Uri> for EgressConnector {
@@ -166,15 +174,19 @@ impl tower_service::Service<Uri> for EgressConnector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let policy = Arc::clone(&self.policy);
-        Box::pin(async move { connect(&policy, &uri).await })
+        let (policy, lookups) = (Arc::clone(&self.policy), Arc::clone(&self.lookups));
+        Box::pin(async move { connect(&policy, lookups, &uri).await })
     }
 }
 
-async fn connect(policy: &EgressPolicy, uri: &Uri) -> Result<TokioIo<TcpStream>, Unreachable> {
+async fn connect(
+    policy: &EgressPolicy,
+    lookups: Arc<Semaphore>,
+    uri: &Uri,
+) -> Result<TokioIo<TcpStream>, Unreachable> {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    let addresses = resolve(host, port).await?;
+    let addresses = resolve(host, port, lookups).await?;
     let permitted: Vec<SocketAddr> = addresses.iter().copied().filter(|to| policy.permits(to.ip())).collect();
     if permitted.is_empty() {
         let shown: Vec<String> = addresses.iter().map(|to| to.ip().to_string()).collect();
@@ -200,15 +212,21 @@ async fn connect(policy: &EgressPolicy, uri: &Uri) -> Result<TokioIo<TcpStream>,
     Err(Unreachable::new(UnreachableKind::Connect, failure.unwrap_or_default()))
 }
 
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Unreachable> {
+async fn resolve(host: &str, port: u16, lookups: Arc<Semaphore>) -> Result<Vec<SocketAddr>, Unreachable> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     let failed = |what: &dyn fmt::Display| {
         Unreachable::new(UnreachableKind::Dns, format!("cannot resolve {host}: {what}"))
     };
-    let addresses: Vec<_> =
-        tokio::net::lookup_host((host, port)).await.map_err(|error| failed(&error))?.collect();
+    let place = lookups.acquire_owned().await.map_err(|error| failed(&error))?;
+    let name = (host.to_owned(), port);
+    let lookup = tokio::task::spawn_blocking(move || {
+        // Held until the resolver returns, which it may do long after the attempt has timed out.
+        let _place = place;
+        (name.0.as_str(), name.1).to_socket_addrs().map(Vec::from_iter)
+    });
+    let addresses = lookup.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
     if addresses.is_empty() {
         return Err(failed(&"the name has no address"));
     }

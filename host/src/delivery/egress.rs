@@ -41,6 +41,9 @@ pub fn is_global(address: IpAddr) -> bool {
     }
 }
 
+/// A public address by the registries, and yet the metadata service of every machine in Azure.
+const AZURE_WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
 fn is_global_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !(a == 0 // this network, RFC 791
@@ -48,6 +51,7 @@ fn is_global_v4(address: Ipv4Addr) -> bool {
         || address.is_private() // RFC 1918
         || (a == 100 && b & 0xc0 == 64) // shared address space, RFC 6598
         || address.is_link_local() // RFC 3927; cloud metadata lives at 169.254.169.254
+        || address == AZURE_WIRE_SERVER
         || (a == 192 && b == 0 && c == 0) // protocol assignments, RFC 6890
         || address.is_documentation() // RFC 5737
         || (a == 192 && b == 88 && c == 99) // 6to4 relays, RFC 7526
@@ -79,7 +83,7 @@ mod tests {
 
     #[test]
     fn only_global_addresses_are_permitted() {
-        let refused = "0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.127.255.255 127.0.0.1 127.255.255.254 169.254.169.254 \
+        let refused = "0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.127.255.255 127.0.0.1 127.255.255.254 169.254.169.254 168.63.129.16 \
             172.16.0.1 172.31.255.255 192.0.0.8 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 198.19.255.255 \
             198.51.100.7 203.0.113.9 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255 \
             :: ::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 ::127.0.0.1 64:ff9b::10.0.0.1 64:ff9b:1::1 100::1 \

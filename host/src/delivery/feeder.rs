@@ -39,8 +39,9 @@ impl Feeder {
         let woken = self.dispatcher.woken();
         loop {
             let now = self.directory.clock().now();
-            // Whoever finds something due earlier than this while the look is under way wakes the next one.
-            self.dispatcher.set_next_look(Some(now));
+            // Whoever stores something due while the look is under way wakes the next one: this look may
+            // have read the disk before.
+            self.dispatcher.set_next_look(None);
             let next = match self.look(now).await {
                 Ok(next) => next,
                 Err(error) => {

@@ -94,6 +94,8 @@ struct Turn {
     in_flight: usize,
     /// Queued or reserved, over all hooks.
     taken: usize,
+    /// The weight of those.
+    taken_bytes: usize,
     /// Whether the tenant stands in the ring.
     listed: bool,
 }
@@ -114,16 +116,14 @@ impl Lanes {
         let fits = !lane.backlog
             && lane.taken < limits.queued_per_hook
             && turn.taken < limits.queued / 2
+            && turn.taken_bytes + work.weight() <= limits.queued_bytes / 2
             && self.queued < limits.queued
             && self.queued_bytes + work.weight() <= limits.queued_bytes;
         if !fits && work.trigger != Trigger::Test {
             self.forget_if_idle(work.hook, work.tenant());
             return false;
         }
-        lane.taken += 1;
-        turn.taken += 1;
-        self.queued += 1;
-        self.queued_bytes += work.weight();
+        self.take_room(work);
         true
     }
 
@@ -131,6 +131,15 @@ impl Lanes {
     pub(super) fn unreserve(&mut self, work: &Work) {
         self.release_room(work);
         self.forget_if_idle(work.hook, work.tenant());
+    }
+
+    fn take_room(&mut self, work: &Work) {
+        self.lanes.entry(work.hook).or_default().taken += 1;
+        let turn = self.tenants.entry(work.tenant()).or_default();
+        turn.taken += 1;
+        turn.taken_bytes += work.weight();
+        self.queued += 1;
+        self.queued_bytes += work.weight();
     }
 
     fn release_room(&mut self, work: &Work) {
@@ -141,6 +150,7 @@ impl Lanes {
         }
         if let Some(turn) = self.tenants.get_mut(&work.tenant()) {
             turn.taken -= 1;
+            turn.taken_bytes -= work.weight();
         }
     }
 
@@ -154,20 +164,20 @@ impl Lanes {
     /// How many more deliveries of `hook` there is room for, looked at from disk.
     pub(super) fn room(&self, hook: HookId, tenant: TenantId) -> usize {
         let of_lane = self.lanes.get(&hook).map_or(0, |lane| lane.taken);
-        let of_tenant = self.tenants.get(&tenant).map_or(0, |turn| turn.taken);
+        let (of_tenant, bytes_of_tenant) =
+            self.tenants.get(&tenant).map_or((0, 0), |turn| (turn.taken, turn.taken_bytes));
         let room_in_lane = self.limits.queued_per_hook.saturating_sub(of_lane);
         let room_of_tenant = (self.limits.queued / 2).saturating_sub(of_tenant);
         let room_for_all = self.limits.queued.saturating_sub(self.queued);
         let room = room_in_lane.min(room_of_tenant).min(room_for_all);
-        if self.queued_bytes < self.limits.queued_bytes { room } else { 0 }
+        let has_bytes =
+            self.queued_bytes < self.limits.queued_bytes && bytes_of_tenant < self.limits.queued_bytes / 2;
+        if has_bytes { room } else { 0 }
     }
 
     /// Takes room for work that has been claimed from disk; [`Self::room`] has been asked before.
     pub(super) fn push_claimed(&mut self, work: Work) {
-        self.lanes.entry(work.hook).or_default().taken += 1;
-        self.tenants.entry(work.tenant()).or_default().taken += 1;
-        self.queued += 1;
-        self.queued_bytes += work.weight();
+        self.take_room(&work);
         self.push(work);
     }
 

@@ -77,13 +77,15 @@ fn each_limit_on_what_is_under_way_holds_and_ends() {
 #[test]
 fn each_limit_on_what_waits_holds() {
     let small = DispatcherLimits { queued: 20, queued_per_hook: 5, queued_bytes: 1_000_000, ..limits() };
-    let tight = DispatcherLimits { queued_bytes: 1_000, ..limits() };
+    let tight = DispatcherLimits { queued_bytes: 1_600, ..limits() };
     let cases = [
         ("a hook's share", small.clone(), vec![(1, 10, 5)], (1, 10), false),
         ("another hook has its own", small.clone(), vec![(1, 10, 5)], (1, 11), true),
         ("a tenant's half", small.clone(), vec![(1, 10, 5), (1, 11, 5)], (1, 12), false),
         ("another tenant has its own", small, vec![(1, 10, 5), (1, 11, 5)], (2, 20), true),
-        ("bytes", tight, vec![(1, 10, 3)], (2, 20), false),
+        ("a tenant's half of the bytes", tight.clone(), vec![(1, 10, 3)], (1, 11), false),
+        ("another tenant has its own bytes", tight.clone(), vec![(1, 10, 3)], (2, 20), true),
+        ("all bytes", tight, vec![(1, 10, 3), (2, 20, 3)], (3, 30), false),
     ];
     for (name, limits, queued, (tenant, hook), fits) in cases {
         let mut lanes = filled(limits, &queued);

@@ -153,9 +153,9 @@ impl Directory {
         if self.hook_of(tenant, id).is_none() {
             return Ok(false);
         }
-        // Out of memory first: an event that is matched while the transaction runs must not make a
-        // delivery for a hook that is gone.
+        // An event that is matched while this runs makes a delivery that storage stores as cancelled.
+        let was_there = self.storage.hooks.delete(tenant, id).await?;
         write(&self.hooks).remove(id);
-        Ok(self.storage.hooks.delete(tenant, id).await?)
+        Ok(was_there)
     }
 }

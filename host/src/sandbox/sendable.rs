@@ -15,6 +15,10 @@ const MAX_HEADERS: usize = 100;
 /// All names and values together, in bytes.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 
+/// The largest body, in bytes: four times the largest event. Bodies wait in memory and on disk, and steps
+/// that each answer with a multiple of their input would soon fill both.
+const MAX_BODY: usize = 4 << 20;
+
 /// Takes out the headers that the engine itself writes, and answers with their names.
 ///
 /// # Errors
@@ -22,6 +26,12 @@ const MAX_HEADER_BYTES: usize = 64 << 10;
 pub(super) fn check(request: &mut Request) -> Result<Vec<String>, Fault> {
     check_method(&request.method).map_err(invalid)?;
     check_url(&request.url).map_err(invalid)?;
+    let body = request.body.as_bytes().len();
+    if body > MAX_BODY {
+        let (body, most) = (Count(body as u64), Count(MAX_BODY as u64));
+        let message = format!("its request has a body of {body} bytes; {most} is the most");
+        return Err(Fault::new(FaultKind::OutputTooLarge, message));
+    }
     let reserved = take_reserved(request);
     check_headers(&request.headers).map_err(invalid)?;
     Ok(reserved)

@@ -93,16 +93,24 @@ async fn one_by_one(bodies: &[Bytes], pipeline: Value) -> Result<f64> {
     Ok(rate)
 }
 
+/// A fixed number of events in batches, from the first post to the last arrival: accepting must not run
+/// away from delivering unseen.
 async fn batches() -> Result<f64> {
+    const EVENTS: u64 = 20_000;
     let sink = Sink::start(None).await?;
     let lines: Vec<Bytes> = (0..BATCH as u64).map(event).collect();
     let body = lines.join(&b"\n"[..]).into();
     let (server, mut target) = engine(&sink, FAN_OUT, json!([]), "/api/v3/events/batch", vec![body]).await?;
     target.headers[0].1 = "application/x-ndjson".to_owned();
-    // Batches are accepted faster than they are delivered: two clients are more than enough, and what
-    // has no room in memory goes by way of the disk.
-    target.connections = 2;
-    let rate = load::saturate(&target, || sink.arrived()).await?;
+    target.connections = 4;
+    let began = Instant::now();
+    load::paced(&target, f64::INFINITY, EVENTS / BATCH as u64, Arc::new(|_| {})).await?;
+    let wanted = EVENTS * FAN_OUT as u64;
+    while sink.arrived() < wanted {
+        anyhow::ensure!(began.elapsed() < crate::MEASURED * 10, "{} of {wanted} arrived", sink.arrived());
+        tokio::time::sleep(crate::WARM_UP / 200).await;
+    }
+    let rate = wanted as f64 / began.elapsed().as_secs_f64();
     drop(server);
     Ok(rate)
 }

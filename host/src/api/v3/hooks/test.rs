@@ -76,7 +76,7 @@ pub(super) async fn test_hook(
     let data = input.data.map_or(Ok(DEFAULT_DATA.into()), check_data)?;
     let (event, delivery) = ingest.test(&hook, event_type, data).await.map_err(|error| match error {
         IngestError::Storage(error) => error.into(),
-        IngestError::Conflict { .. } => {
+        IngestError::Conflict { .. } | IngestError::TooMany { .. } => {
             Problem::new(Kind::Unavailable, "the test was not taken in; send it again")
         }
     })?;

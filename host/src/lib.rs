@@ -1,7 +1,8 @@
 //! Hookwright: a webhook delivery engine whose payload logic is tenants' WebAssembly.
 //!
 //! `ARCHITECTURE.md` beside this crate's manifest tells the whole; dependencies point down only:
-//! `main → cli → app → { api, ingest, delivery } → directory → { sandbox, storage } → domain`.
+//! `main → cli → app → api → ingest → delivery → directory → { sandbox, storage } → domain`. Beside it are
+//! `server` and `admin_key`, which `app` uses, `config`, `telemetry` (on `config`) and `clock` (on `domain`).
 
 pub mod admin_key;
 pub mod api;

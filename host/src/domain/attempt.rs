@@ -124,7 +124,7 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, Invalid> {
                 match text {
                     $($text => Ok(Self::$case),)+
-                    _ => Err(Invalid::new(concat!("one of: ", $($text, " "),+))),
+                    _ => Err(Invalid::new(format!("one of: {}", [$($text),+].join(", ")))),
                 }
             }
         }
@@ -161,7 +161,7 @@ words! {
         Trap = "trap",
         /// It used up its fuel.
         OutOfFuel = "out-of-fuel",
-        /// It ran past its wall-clock deadline.
+        /// It ran past its bound on processor time, or past the one on the wall clock behind it.
         Deadline = "deadline",
         /// It asked for more memory or table space than it may have.
         OutOfMemory = "out-of-memory",

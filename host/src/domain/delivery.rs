@@ -51,7 +51,7 @@ words! {
         Event = "event",
         /// A test of the hook.
         Test = "test",
-        /// An event shown again.
+        /// An event shown again. Nothing makes one yet.
         Replay = "replay",
     }
 }

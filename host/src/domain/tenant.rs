@@ -10,9 +10,9 @@ use super::{Invalid, KeyId, TenantId, UnixMillis};
 pub struct Tenant {
     /// Its id.
     pub id: TenantId,
-    /// Its name, unique; often a domain, such as `demo.webitel.com`.
+    /// Its name, unique; often a domain, such as `shop.example`.
     pub name: String,
-    /// The number that the project web hook API v1 calls `client_id`; unique where there is one.
+    /// A number that older clients know the tenant by; unique where there is one.
     pub client_id: Option<i64>,
     /// When it was created.
     pub created_at: UnixMillis,
@@ -144,12 +144,6 @@ impl Scopes {
     #[must_use]
     pub fn contains(self, scope: Scope) -> bool {
         self.0 & (1 << scope as u32) != 0
-    }
-
-    /// Whether every scope of `other` is in the set.
-    #[must_use]
-    pub fn covers(self, other: Self) -> bool {
-        other.0 & !self.0 == 0
     }
 
     /// The scopes, in the order of [`Scope::ALL`].

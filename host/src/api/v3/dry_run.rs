@@ -11,11 +11,13 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::events::wire::EventInput;
 use super::report::{BodyView, Headers, StepView};
+use crate::api::auth::Caller;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem, shorten};
 use crate::api::{Shared, json};
+use crate::delivery::signing;
 use crate::directory::Directory;
-use crate::domain::{Event, EventId, EventKey, Request, RequestBody, TenantId, Verdict};
+use crate::domain::{Event, EventId, EventKey, Request, RequestBody, Scope, TenantId, Verdict};
 use crate::sandbox::{PipelineEnd, PipelineRun};
 use crate::storage::Storage;
 
@@ -25,7 +27,7 @@ pub(super) struct EventOrId;
 impl PartialSchema for EventOrId {
     fn schema() -> RefOr<Schema> {
         let event = Ref::from_schema_name(EventInput::name());
-        let description = "An event as `POST /events` takes it, or the id of a stored one.";
+        let description = "An event as `POST /events` takes it, or the id of a stored one, for which the key needs `events:read`.";
         OneOfBuilder::new().item(event).item(String::schema()).description(Some(description)).into()
     }
 }
@@ -47,12 +49,17 @@ impl Events {
     /// Reads the member `event`: one that is written out, or the id of one that is stored.
     ///
     /// # Errors
-    /// Where it is neither; the pointer begins with `/event`.
-    pub(super) async fn read(&self, event: &RawValue, tenant: TenantId) -> Result<Event, Problem> {
+    /// Where it is neither, and the pointer begins with `/event`; or where it is stored and `caller` may not read it.
+    pub(super) async fn read(
+        &self,
+        event: &RawValue,
+        caller: &Caller,
+        tenant: TenantId,
+    ) -> Result<Event, Problem> {
         let here = Pointer::to("event");
         match event.get().as_bytes().first() {
             Some(b'{') => self.written_out(event, tenant).map_err(|problem| problem.under(&here)),
-            Some(b'"') => self.stored(event, tenant, here).await,
+            Some(b'"') => self.stored(event, caller.may(Scope::EventsRead)?, here).await,
             _ => {
                 let rule = "an event is an object, or a string: the id of a stored one";
                 Err(Problem::at(Kind::WrongType, here, rule))
@@ -134,10 +141,9 @@ impl DryRunView {
 
     /// With the signature's value masked.
     pub(super) fn without_signature(mut self) -> Self {
-        self.request = self.request.map(|request| RequestView {
-            headers: request.headers.masked(&["webhook-signature"]),
-            ..request
-        });
+        self.request = self
+            .request
+            .map(|request| RequestView { headers: request.headers.masked(&[signing::SIGNATURE]), ..request });
         self
     }
 }

@@ -32,9 +32,9 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 #[serde(deny_unknown_fields)]
 pub(super) struct TenantInput {
     /// Unique, 1 to 128 bytes without white space; often a domain.
-    #[schema(example = "demo.webitel.com")]
+    #[schema(example = "shop.example")]
     name: String,
-    /// The number that the project web hook API v1 knows the tenant by; unique, at least 1.
+    /// A number that older clients know the tenant by; unique, at least 1.
     #[schema(example = 19_817_472)]
     client_id: Option<i64>,
 }

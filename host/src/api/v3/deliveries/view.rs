@@ -21,7 +21,7 @@ pub(in crate::api::v3) struct DeliveryView {
     /// The event's type.
     #[serde(rename = "type")]
     event_type: String,
-    /// What made it: `event`, `test` or `replay`.
+    /// What made it: `event` or `test`.
     trigger: &'static str,
     /// `pending`, `delivering`, `waiting`, `succeeded`, `exhausted`, `dropped` or `cancelled`.
     state: &'static str,

@@ -13,7 +13,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::MAX_HOOK_LEN;
 use super::read::no_hook;
 use super::view::HookView;
-use super::wire::HookInput;
+use super::wire::{HookIdentity, HookInput};
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
 use crate::api::json::{self, Members};
@@ -23,7 +23,7 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::delivery::Dispatcher;
 use crate::directory::Directory;
-use crate::domain::{Hook, HookId, Scope};
+use crate::domain::{Hook, HookId, Scope, TenantId};
 
 /// Replace a hook
 ///
@@ -44,11 +44,7 @@ pub(super) async fn replace_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(Takes::Json, MAX_HOOK_LEN).await?;
     let input: HookInput = json::parse(&body)?;
-    let change = |current: &Hook| replaced(current, input, &directory);
-    let changed = directory.change_hook(tenant, id, change).await?.ok_or_else(|| no_hook(id))?;
-    // It may have been enabled, with deliveries that have been due for long.
-    dispatcher.wake();
-    Ok(Json(HookView::from(&*changed)))
+    change(&directory, &dispatcher, (tenant, id), |_| Ok(input)).await
 }
 
 /// Change a hook
@@ -72,8 +68,19 @@ pub(super) async fn patch_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(Takes::MergePatch, MAX_HOOK_LEN).await?;
     let Members(members) = json::parse::<Members<Box<RawValue>>>(&body)?;
-    let change = |current: &Hook| replaced(current, patched(current, members)?, &directory);
-    let changed = directory.change_hook(tenant, id, change).await?.ok_or_else(|| no_hook(id))?;
+    change(&directory, &dispatcher, (tenant, id), |current| patched(current, members)).await
+}
+
+/// Puts in a hook's place what `wanted` makes of it.
+async fn change(
+    directory: &Directory,
+    dispatcher: &Dispatcher,
+    (tenant, id): (TenantId, HookId),
+    wanted: impl FnOnce(&Hook) -> Result<HookInput, Problem> + Send,
+) -> Result<Json<HookView>, Problem> {
+    let replace = |current: &Hook| replaced(current, wanted(current)?, directory);
+    let changed = directory.change_hook(tenant, id, replace).await?.ok_or_else(|| no_hook(id))?;
+    // It may have been enabled, with deliveries that have been due for long.
     dispatcher.wake();
     Ok(Json(HookView::from(&*changed)))
 }
@@ -98,23 +105,13 @@ fn replaced(current: &Hook, input: HookInput, directory: &Directory) -> Result<H
         let rule = "a secret is given where a hook is made; later, POST /hooks/{id}/secret/rotate changes it";
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("secret"), rule));
     }
-    let settings = input.check(current.tenant, directory)?;
-    Ok(Hook {
+    Ok(input.check(current.tenant, directory)?.into_hook(HookIdentity {
         id: current.id,
         tenant: current.tenant,
-        url: settings.url,
-        subscription: settings.subscription,
-        enabled: settings.enabled,
-        description: settings.description,
-        headers: settings.headers,
-        pipeline: settings.pipeline,
-        timeout: settings.timeout,
-        retry: settings.retry,
-        signing: settings.signing,
         secrets: current.secrets.clone(),
         created_at: current.created_at,
         updated_at: current.updated_at,
-    })
+    }))
 }
 
 /// Delete a hook

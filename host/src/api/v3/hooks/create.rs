@@ -9,7 +9,7 @@ use http::{StatusCode, header};
 
 use super::MAX_HOOK_LEN;
 use super::view::HookView;
-use super::wire::{self, HookInput};
+use super::wire::{self, HookIdentity, HookInput};
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
 use crate::api::json;
@@ -17,7 +17,7 @@ use crate::api::params::NoParams;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::directory::Directory;
-use crate::domain::{Hook, HookId, Scope, SigningSecret};
+use crate::domain::{HookId, Scope, SigningSecret};
 
 /// Make a hook
 ///
@@ -42,22 +42,13 @@ pub(super) async fn create_hook(
     let secret = input.secret.as_deref().map_or_else(new_secret, wire::read_secret)?;
     let settings = input.check(tenant, &directory)?;
     let now = directory.clock().now();
-    let hook = Hook {
+    let hook = settings.into_hook(HookIdentity {
         id: HookId::generate(directory.ids(), now),
         tenant,
-        url: settings.url,
-        subscription: settings.subscription,
-        enabled: settings.enabled,
-        description: settings.description,
-        headers: settings.headers,
-        pipeline: settings.pipeline,
-        timeout: settings.timeout,
-        retry: settings.retry,
-        signing: settings.signing,
         secrets: vec![secret],
         created_at: now,
         updated_at: now,
-    };
+    });
     let hook = directory.create_hook(hook).await?;
     let location = format!("/api/v3/hooks/{}", hook.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(HookView::from(&*hook))))

@@ -23,7 +23,7 @@ use crate::domain::{HookId, Scope};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PreviewInput<'a> {
-    /// An event as `POST /events` takes it, or the id of a stored one.
+    /// An event as `POST /events` takes it, or the id of a stored one, for which the key needs `events:read`.
     #[serde(borrow)]
     #[schema(value_type = crate::api::v3::dry_run::EventOrId)]
     event: &'a RawValue,
@@ -50,7 +50,7 @@ pub(super) async fn preview_hook(
     let hook = find(&events.directory, tenant, id)?;
     let body = payload.read(Takes::Json, MAX_EVENT_LEN).await?;
     let input: PreviewInput = json::parse(&body)?;
-    let event = Arc::new(events.read(input.event, tenant).await?);
+    let event = Arc::new(events.read(input.event, &caller, tenant).await?);
     let run = pipelines.preview_hook(&hook, Arc::clone(&event)).await?;
     let now = events.directory.clock().now();
     let view = DryRunView::of(&run, |request| signed_headers(&hook, &event, request, now));

@@ -12,7 +12,8 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::directory::Directory;
 use crate::domain::{
-    Hook, Invalid, Pipeline, PluginRef, RetrySchedule, Signing, SigningSecret, Step, Subscription, TenantId,
+    Hook, HookId, Invalid, Pipeline, PluginRef, RetrySchedule, Signing, SigningSecret, Step, Subscription,
+    TenantId, UnixMillis,
 };
 
 /// The greatest size of a description, in bytes.
@@ -83,15 +84,47 @@ pub(super) struct RetryInput {
 /// What a sender decides about a hook.
 #[derive(Debug)]
 pub(super) struct HookSettings {
-    pub(super) url: Url,
-    pub(super) subscription: Subscription,
-    pub(super) enabled: bool,
-    pub(super) description: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) pipeline: Pipeline,
-    pub(super) timeout: Duration,
-    pub(super) retry: RetrySchedule,
-    pub(super) signing: Signing,
+    url: Url,
+    subscription: Subscription,
+    enabled: bool,
+    description: String,
+    headers: Vec<(String, String)>,
+    pipeline: Pipeline,
+    timeout: Duration,
+    retry: RetrySchedule,
+    signing: Signing,
+}
+
+/// What the engine keeps about a hook besides.
+#[derive(Debug)]
+pub(super) struct HookIdentity {
+    pub(super) id: HookId,
+    pub(super) tenant: TenantId,
+    pub(super) secrets: Vec<SigningSecret>,
+    pub(super) created_at: UnixMillis,
+    pub(super) updated_at: UnixMillis,
+}
+
+impl HookSettings {
+    /// The hook that has these settings.
+    pub(super) fn into_hook(self, identity: HookIdentity) -> Hook {
+        Hook {
+            id: identity.id,
+            tenant: identity.tenant,
+            url: self.url,
+            subscription: self.subscription,
+            enabled: self.enabled,
+            description: self.description,
+            headers: self.headers,
+            pipeline: self.pipeline,
+            timeout: self.timeout,
+            retry: self.retry,
+            signing: self.signing,
+            secrets: identity.secrets,
+            created_at: identity.created_at,
+            updated_at: identity.updated_at,
+        }
+    }
 }
 
 impl HookInput {

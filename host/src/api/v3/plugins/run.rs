@@ -25,7 +25,7 @@ use crate::domain::{Pipeline, PluginName, Scope};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RunInput<'a> {
-    /// An event as `POST /events` takes it, or the id of a stored one.
+    /// An event as `POST /events` takes it, or the id of a stored one, for which the key needs `events:read`.
     #[serde(borrow)]
     #[schema(value_type = crate::api::v3::dry_run::EventOrId)]
     event: &'a RawValue,
@@ -64,7 +64,7 @@ pub(super) async fn run_plugin(
         })?,
     };
     let settings = check_settings(input.settings)?;
-    let event = events.read(input.event, tenant).await?;
+    let event = events.read(input.event, &caller, tenant).await?;
     let run = pipelines.run_plugin(&plugin, settings.into(), Arc::new(event)).await?;
     Ok(Json(DryRunView::of(&run, |request| request.headers.clone())))
 }

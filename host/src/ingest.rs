@@ -156,7 +156,7 @@ impl Ingest {
             let id = DeliveryId::generate(self.directory.ids(), now);
             let work = Work::fresh(id, hook.id, Arc::clone(&event), trigger);
             let lease_until = self.dispatcher.reserve(&work, now);
-            deliveries.push(NewDelivery { id, hook: hook.id, trigger, lease_until });
+            deliveries.push(NewDelivery { id, hook: hook.id, trigger, lease_until, due_at: now });
             if let Some(lease_until) = lease_until {
                 reserved.push(Work { lease_until, ..work });
             }

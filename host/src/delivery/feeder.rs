@@ -12,10 +12,12 @@ use super::Dispatcher;
 use super::lanes::Work;
 use crate::directory::Directory;
 use crate::domain::UnixMillis;
-use crate::storage::{DeliveryStore, StorageError};
+use crate::storage::{Claims, DeliveryStore, StorageError};
 
 /// How many deliveries are leased at once: a claim is one short transaction.
 const CLAIM_AT_MOST: usize = 256;
+/// How many bytes of events and rendered bodies a claim brings into memory.
+const CLAIM_BYTES: u64 = 16 * 1024 * 1024;
 /// Where others leave a hook no room, it is looked at again after this.
 const WITHOUT_ROOM: Duration = Duration::from_millis(100);
 /// After storage failed, the next look is after this.
@@ -70,13 +72,13 @@ impl Feeder {
                 continue;
             }
             let limit = self.dispatcher.lanes().room(hook.id, hook.tenant).min(CLAIM_AT_MOST);
-            let mut claimed = Vec::new();
+            let mut claims = Claims { claimed: Vec::new(), more: true };
             let lease_until = now.plus(self.dispatcher.lease());
             if limit > 0 {
                 let at_most = u32::try_from(limit).unwrap_or(u32::MAX);
-                claimed = self.deliveries.claim(hook.id, now, lease_until, at_most).await?;
+                claims = self.deliveries.claim(hook.id, now, lease_until, at_most, CLAIM_BYTES).await?;
             }
-            let more = limit == 0 || claimed.len() == limit;
+            let Claims { claimed, more } = claims;
             {
                 let mut lanes = self.dispatcher.lanes();
                 lanes.set_backlog(hook.id, hook.tenant, more);

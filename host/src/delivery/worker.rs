@@ -118,6 +118,7 @@ impl Worker {
         Ok(Record {
             delivery: work.delivery,
             tenant: work.event.tenant,
+            lease_until: work.lease_until,
             state,
             attempts: attempt.number,
             failures,
@@ -183,6 +184,7 @@ impl Worker {
         Record {
             delivery: work.delivery,
             tenant: work.event.tenant,
+            lease_until: work.lease_until,
             state,
             attempts: work.attempts,
             failures: work.failures,

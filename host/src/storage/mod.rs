@@ -130,21 +130,26 @@ pub trait EventStore: Send + Sync {
 #[async_trait]
 pub trait DeliveryStore: Send + Sync {
     /// At the start: leases of an earlier process end now, so that its work is taken up again.
-    /// Returns how many there were.
+    /// Returns how many there were. What is due further ahead than any schedule goes was put there under a
+    /// clock that was wrong, and is due now, too.
     async fn recover(&self, now: UnixMillis) -> Result<u64, StorageError>;
     /// The hooks that have deliveries which are not final, each with the time when the first of them is due.
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
     /// Leases up to `limit` deliveries of `hook` that are due at `now`, oldest due first, until `lease_until`.
     /// A lease that has ended is due, too: this is how the work of a crashed process is picked up.
+    /// It takes no more than fit into `max_bytes` with their events' data and rendered bodies, but one at
+    /// least where any is due and `limit` is not 0.
     async fn claim(
         &self,
         hook: HookId,
         now: UnixMillis,
         lease_until: UnixMillis,
         limit: u32,
-    ) -> Result<Vec<Claimed>, StorageError>;
-    /// Records what came of leased deliveries, and returns when it is on disk. A delivery that was
-    /// cancelled meanwhile stays cancelled; its attempt is kept all the same.
+        max_bytes: u64,
+    ) -> Result<Claims, StorageError>;
+    /// Records what came of leased deliveries, and returns when it is on disk. A delivery whose lease is
+    /// over, because it was cancelled meanwhile or claimed by someone else, stays as it is; its attempt is
+    /// kept and counted all the same.
     async fn record(&self, records: Vec<Record>) -> Result<(), StorageError>;
     /// One delivery.
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError>;

@@ -30,8 +30,11 @@ pub struct NewDelivery {
     /// What made it.
     pub trigger: Trigger,
     /// Until when it is leased to this process, which then has it in memory; `None`: it is stored
-    /// as pending, due at once, and claimed from disk.
+    /// as pending, and claimed from disk.
     pub lease_until: Option<UnixMillis>,
+    /// When it is due, where it is not leased. Not the time in its id, which runs ahead of a clock that
+    /// was set back.
+    pub due_at: UnixMillis,
 }
 
 /// What came of an acceptance.
@@ -81,6 +84,15 @@ pub struct Claimed {
     pub rendered: Option<Request>,
 }
 
+/// What a claim took.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    /// The deliveries, oldest due first.
+    pub claimed: Vec<Claimed>,
+    /// Something else of this hook was due as well.
+    pub more: bool,
+}
+
 /// What came of a leased delivery.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -88,6 +100,9 @@ pub struct Record {
     pub delivery: DeliveryId,
     /// Whose.
     pub tenant: TenantId,
+    /// The end of the lease under which it was made; a record of another lease changes nothing but the
+    /// count of attempts.
+    pub lease_until: UnixMillis,
     /// Its state from now on; never `delivering`.
     pub state: DeliveryState,
     /// How many attempts there have been.

@@ -1,12 +1,13 @@
 //! Leases.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
 use super::{LEASE_END, NOW, World, request};
 use crate::domain::{DeliveryId, DeliveryState, HookId, UnixMillis};
-use crate::storage::{Backlog, Claimed, Record};
+use crate::storage::{Backlog, Claimed, Record, Rendered};
 
 /// A time after everything that is due at once.
 const LATER: UnixMillis = UnixMillis(NOW.0 + 1_000);
@@ -76,6 +77,66 @@ pub async fn concurrent_claims_share_nothing(world: &World) {
     assert_eq!(claimed.into_iter().collect::<HashSet<_>>(), stored.into_iter().collect());
 }
 
+/// Data and rendered bodies count, and something for each; one is taken however large it is.
+pub async fn a_claim_is_bounded_by_bytes_and_says_whether_there_is_more(world: &World) {
+    let hook = HookId(1);
+    let mut stored = Vec::new();
+    // In characters, the third is no larger than the first two.
+    for text in ["x".repeat(10_000), "x".repeat(10_000), "\u{1f980}".repeat(10_000), "x".into(), "x".into()] {
+        let mut acceptance = world.event_for(hook, None);
+        Arc::make_mut(&mut acceptance.event).data = format!("\"{text}\"").into();
+        stored.push(acceptance.deliveries[0].id);
+        world.store(acceptance).await;
+    }
+    let claim = async |now, limit, max_bytes| {
+        let lease_until = UnixMillis(LATER.0 + 60_000);
+        let claims = world.storage.deliveries.claim(hook, now, lease_until, limit, max_bytes).await.unwrap();
+        (ids(&claims.claimed), claims.more)
+    };
+    assert_eq!(claim(LATER, 0, u64::MAX).await, (Vec::new(), true));
+    assert_eq!(claim(LATER, 10, 30_000).await, (stored[..2].to_vec(), true));
+    assert_eq!(claim(LATER, 10, 30_000).await, (stored[2..3].to_vec(), true));
+    assert_eq!(claim(LATER, 1, u64::MAX).await, (stored[3..4].to_vec(), true));
+    assert_eq!(claim(LATER, 1, 0).await, (stored[4..].to_vec(), false));
+    assert_eq!(claim(LATER, 1, 0).await, (Vec::new(), false));
+    let mut retried = Vec::new();
+    for _ in 0..2 {
+        let id = world.delivery_in(hook, DeliveryState::Delivering).await;
+        let rendered = Rendered::Store(request(&"x".repeat(10_000)));
+        world.record(Record { rendered, ..world.record_of(id, DeliveryState::Waiting) }).await;
+        retried.push(id);
+    }
+    let due = UnixMillis(NOW.0 + 5_000);
+    assert_eq!(claim(due, 2, 20_000).await, (retried[..1].to_vec(), true));
+    assert_eq!(claim(due, 2, 20_000).await, (retried[1..].to_vec(), false));
+}
+
+/// Ids run ahead of a clock that was set back.
+pub async fn a_delivery_is_due_when_it_says_and_not_when_its_id_says(world: &World) {
+    let hook = HookId(1);
+    let due_at = UnixMillis(NOW.0 - 3_600_000);
+    let mut acceptance = world.event_for(hook, None);
+    acceptance.deliveries[0].due_at = due_at;
+    let id = acceptance.deliveries[0].id;
+    world.store(acceptance).await;
+    assert_eq!(world.delivery(id).await.due_at, Some(due_at));
+    assert_eq!(ids(&world.claim(hook, UnixMillis(due_at.0 - 1), 10).await), []);
+    assert_eq!(ids(&world.claim(hook, due_at, 10).await), [id]);
+}
+
+/// What waits for the longest that there is goes on waiting.
+pub async fn what_a_wrong_clock_put_out_of_reach_is_due_after_recovery(world: &World) {
+    let hook = world.stored_hook().await;
+    let days = |days: i64| Some(UnixMillis(LATER.0 + days * 24 * 3_600_000));
+    for (due_at, expected) in [(days(9), days(9)), (days(10), Some(LATER)), (days(9_000), Some(LATER))] {
+        let id = world.delivery_in(hook, DeliveryState::Delivering).await;
+        world.record(Record { due_at, ..world.record_of(id, DeliveryState::Waiting) }).await;
+        assert_eq!(world.storage.deliveries.recover(LATER).await.unwrap(), 0);
+        let delivery = world.delivery(id).await;
+        assert_eq!((delivery.state, delivery.due_at), (DeliveryState::Waiting, expected));
+    }
+}
+
 /// As at the start after a crash.
 pub async fn recovery_ends_leases(world: &World) {
     let hook = world.stored_hook().await;
@@ -107,7 +168,7 @@ pub async fn the_backlog_names_each_hook_once(world: &World) {
         let due_at = Some(UnixMillis(NOW.0 + due_at));
         world.record(Record { due_at, ..world.record_of(id, DeliveryState::Waiting) }).await;
     }
-    let first = pending(world, due).await;
+    pending(world, due).await;
     pending(world, due).await;
     world.delivery_in(due, DeliveryState::Cancelled).await;
     world.delivery_in(leased, DeliveryState::Delivering).await;
@@ -115,7 +176,7 @@ pub async fn the_backlog_names_each_hook_once(world: &World) {
     backlog.sort_by_key(|backlog| backlog.hook);
     let expected = [
         Backlog { hook: waits, first_due_at: UnixMillis(NOW.0 + 4_000) },
-        Backlog { hook: due, first_due_at: first.created_at() },
+        Backlog { hook: due, first_due_at: NOW },
         Backlog { hook: leased, first_due_at: LEASE_END },
     ];
     assert_eq!(backlog, expected);

@@ -34,11 +34,13 @@ macro_rules! storage_conformance {
             claiming: [
                 what_is_due_is_claimed_oldest_first, a_lease_excludes_until_it_ends,
                 a_claim_brings_event_and_rendered_request, concurrent_claims_share_nothing,
-                recovery_ends_leases, the_backlog_names_each_hook_once
+                a_claim_is_bounded_by_bytes_and_says_whether_there_is_more, recovery_ends_leases,
+                what_a_wrong_clock_put_out_of_reach_is_due_after_recovery,
+                a_delivery_is_due_when_it_says_and_not_when_its_id_says, the_backlog_names_each_hook_once
             ],
             recording: [
                 a_record_moves_a_delivery_on, every_shape_of_attempt_is_read_back,
-                a_cancelled_delivery_stays_cancelled, rendered_requests_live_until_the_end,
+                a_cancelled_delivery_stays_cancelled, a_record_of_another_lease_changes_nothing, rendered_requests_live_until_the_end,
                 a_record_says_nothing_for_another_tenant, a_record_that_comes_twice_counts_once
             ],
             changing: [
@@ -114,7 +116,13 @@ impl World {
     pub fn event_for(&self, hook: HookId, lease_until: Option<UnixMillis>) -> Acceptance {
         let mut acceptance = self.event();
         let id = DeliveryId(self.id());
-        acceptance.deliveries.push(NewDelivery { id, hook, trigger: Trigger::Event, lease_until });
+        acceptance.deliveries.push(NewDelivery {
+            id,
+            hook,
+            trigger: Trigger::Event,
+            lease_until,
+            due_at: NOW,
+        });
         acceptance
     }
 
@@ -165,12 +173,13 @@ impl World {
         }
     }
 
-    /// The record of a first attempt that failed if `state` is to be waiting or exhausted.
+    /// The record of a first attempt, under the lease until [`LEASE_END`], that failed if `state` is to be waiting or exhausted.
     pub fn record_of(&self, delivery: DeliveryId, state: DeliveryState) -> Record {
         let failed = matches!(state, DeliveryState::Waiting | DeliveryState::Exhausted);
         Record {
             delivery,
             tenant: TENANT,
+            lease_until: LEASE_END,
             state,
             attempts: 1,
             failures: u32::from(failed),
@@ -221,7 +230,7 @@ impl World {
     /// Claims at `now` until a minute later.
     pub async fn claim(&self, hook: HookId, now: UnixMillis, limit: u32) -> Vec<Claimed> {
         let lease_until = UnixMillis(now.0 + 60_000);
-        self.storage.deliveries.claim(hook, now, lease_until, limit).await.unwrap()
+        self.storage.deliveries.claim(hook, now, lease_until, limit, u64::MAX).await.unwrap().claimed
     }
 }
 

@@ -43,7 +43,7 @@ pub async fn every_filter_keeps_what_it_says(world: &World) {
                     DeliveryId::first_at(UnixMillis(NOW.0 + round * 3_600_000)).0 + world.id() % 4096,
                 );
                 let lease_until = (state != DeliveryState::Pending).then_some(LEASE_END);
-                acceptance.deliveries.push(NewDelivery { id, hook, trigger, lease_until });
+                acceptance.deliveries.push(NewDelivery { id, hook, trigger, lease_until, due_at: NOW });
                 world.store(acceptance).await;
                 match state {
                     DeliveryState::Pending | DeliveryState::Delivering => {}

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{NOW, OTHER_TENANT, TENANT, World, request};
+use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, request};
 use crate::domain::attempt::{LogLevel, LogLine, ResolvedPlugin, UnreachableKind};
 use crate::domain::{
-    Attempt, DeliveryState, Digest, Fault, FaultKind, HookId, Outcome, RequestBody, Response, Role,
+    Attempt, Delivery, DeliveryState, Digest, Fault, FaultKind, HookId, Outcome, RequestBody, Response, Role,
     StepReport, UnixMillis,
 };
 use crate::storage::{Record, Rendered};
@@ -113,6 +113,47 @@ pub async fn a_cancelled_delivery_stays_cancelled(world: &World) {
     assert_eq!(world.claim(HOOK, UnixMillis(NOW.0 + 100_000), 10).await.len(), 0);
 }
 
+/// Someone was slower than their lease, and another one has the delivery, or has it done.
+pub async fn a_record_of_another_lease_changes_nothing(world: &World) {
+    let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
+    let stale = async |attempts, state, rendered| {
+        let record = Record { attempts, failures: 9, rendered, ..world.record_of(id, state) };
+        let before = world.delivery(id).await;
+        let others = world.storage.deliveries.attempts(id).await.unwrap().len();
+        world.record(record).await;
+        let attempts = attempts.max(before.attempts);
+        assert_eq!(world.delivery(id).await, Delivery { attempts, ..before });
+        assert_eq!(world.storage.deliveries.attempts(id).await.unwrap().len(), others + 1);
+    };
+    let claim = async |now| {
+        let claimed = world.claim(HOOK, now, 10).await.remove(0);
+        (claimed.delivery.due_at.unwrap(), claimed.rendered)
+    };
+    let (second, rendered) = claim(LEASE_END).await;
+    assert_eq!(rendered, None);
+    stale(1, DeliveryState::Waiting, Rendered::Store(request("stale"))).await;
+    let (third, rendered) = claim(second).await;
+    assert_eq!(rendered, None, "only who has the lease stores a request");
+    let record = Record {
+        lease_until: third,
+        attempts: 2,
+        due_at: Some(third),
+        ..world.record_of(id, DeliveryState::Waiting)
+    };
+    world.record(record).await;
+    for state in [DeliveryState::Waiting, DeliveryState::Succeeded] {
+        stale(3, state, Rendered::Remove).await;
+        stale(3, state, Rendered::Store(request("stale"))).await;
+    }
+    let (fourth, rendered) = claim(third).await;
+    assert_eq!(rendered, Some(request("rendered")), "only who has the lease removes or replaces it");
+    stale(3, DeliveryState::Exhausted, Rendered::Remove).await;
+    let record = world.record_of(id, DeliveryState::Succeeded);
+    world.record(Record { lease_until: fourth, attempts: 4, ..record }).await;
+    stale(5, DeliveryState::Waiting, Rendered::Store(request("stale"))).await;
+    assert_eq!(world.delivery(id).await.state, DeliveryState::Succeeded);
+}
+
 /// Stored, replaced, kept, removed; every kind of body.
 pub async fn rendered_requests_live_until_the_end(world: &World) {
     let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
@@ -128,14 +169,15 @@ pub async fn rendered_requests_live_until_the_end(world: &World) {
         (Rendered::Remove, None),
         (Rendered::Keep, None),
     ];
-    let mut now = NOW;
+    let (mut now, mut lease_until) = (NOW, LEASE_END);
     for (attempts, (rendered, expected)) in (1..).zip(rows) {
         let due_at = Some(now);
         let record = world.record_of(id, DeliveryState::Waiting);
-        world.record(Record { attempts, due_at, rendered, ..record }).await;
+        world.record(Record { attempts, lease_until, due_at, rendered, ..record }).await;
         let claimed = world.claim(HOOK, now, 10).await;
         assert_eq!(claimed.len(), 1);
         assert_eq!(claimed[0].rendered, expected);
+        lease_until = claimed[0].delivery.due_at.unwrap();
         now = UnixMillis(now.0 + 60_000);
     }
 }

@@ -65,13 +65,6 @@ impl Script {
         Ok(())
     }
 
-    /// Adds `sql`, which has one parameter.
-    pub fn push(&mut self, sql: &str, value: String) -> Result<(), sqlx::Error> {
-        self.sql.push_str(sql);
-        self.sql.push(';');
-        self.values.add(value).map_err(sqlx::Error::Encode)
-    }
-
     /// Runs all that was added.
     pub async fn run(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         if self.sql.is_empty() {

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::{FromRow as _, Row as _};
 use tokio::sync::Mutex;
 
 use super::batch::json_ids;
 use super::connection::WriteConnection;
 use super::rows::{
-    DeliveryRow, EventRow, RenderedRow, damaged, delivery_columns, delivery_from_row, event_from_row,
-    read_error, request_from_row,
+    DELIVERY_COLUMNS, DeliveryRow, EventRow, RenderedRow, damaged, delivery_columns, delivery_from_row,
+    event_from_row, read_error, request_from_row,
 };
 use crate::domain::{Delivery, DeliveryState, Event, EventKey, HookId, UnixMillis};
 use crate::storage::{Backlog, Claimed, StorageError};
@@ -22,21 +24,48 @@ pub struct Claim {
     pub now: UnixMillis,
     pub lease_until: UnixMillis,
     pub limit: u32,
+    pub max_bytes: u64,
 }
 
+/// What was leased.
+#[derive(Debug, Default)]
+pub struct Leased {
+    pub deliveries: Vec<Delivery>,
+    /// Something else was due.
+    pub more: bool,
+}
+
+/// What a claimed delivery takes beside its event's data and its rendered body.
+const OVERHEAD_BYTES: u64 = 256;
+
 /// Leases, inside of the writer's transaction.
-pub async fn lease(connection: &mut SqliteConnection, claim: &Claim) -> Result<Vec<Delivery>, StorageError> {
+pub async fn lease(connection: &mut SqliteConnection, claim: &Claim) -> Result<Leased, StorageError> {
+    // One more than asked for tells whether there is more. Lengths are read off the heads of rows, without
+    // the data; what was never attempted has nothing rendered.
     let sql = concat!(
         "SELECT ",
         delivery_columns!(),
-        " FROM deliveries INDEXED BY deliveries_unfinished \
+        ", ifnull((SELECT octet_length(data) FROM events WHERE key = event_key), 0) \
+         + iif(attempts = 0, 0, ifnull((SELECT octet_length(body) FROM rendered_requests \
+         WHERE delivery_id = deliveries.id), 0)) \
+         FROM deliveries INDEXED BY deliveries_unfinished \
          WHERE hook_id = ? AND state < 3 AND due_at <= ? ORDER BY due_at, id LIMIT ?"
     );
-    let due = sqlx::query_as(sql).bind(claim.hook.0).bind(claim.now.0).bind(claim.limit);
-    let rows: Vec<DeliveryRow> = due.fetch_all(&mut *connection).await?;
-    let mut leased = rows.into_iter().map(delivery_from_row).collect::<Result<Vec<_>, _>>()?;
+    let due = sqlx::query(sql).bind(claim.hook.0).bind(claim.now.0).bind(i64::from(claim.limit) + 1);
+    let rows = due.fetch_all(&mut *connection).await?;
+    let mut leased = Vec::with_capacity(rows.len());
+    let mut total: u64 = 0;
+    for row in rows.iter().take(claim.limit as usize) {
+        let bytes: i64 = row.try_get(DELIVERY_COLUMNS)?;
+        total = total.saturating_add(OVERHEAD_BYTES + bytes.unsigned_abs());
+        if total > claim.max_bytes && !leased.is_empty() {
+            break;
+        }
+        leased.push(delivery_from_row(DeliveryRow::from_row(row)?)?);
+    }
+    let more = leased.len() < rows.len();
     if leased.is_empty() {
-        return Ok(leased);
+        return Ok(Leased { deliveries: leased, more });
     }
     let ids = json_ids(leased.iter().map(|delivery| delivery.id.0));
     let sql = "UPDATE deliveries SET state = 1, due_at = ? WHERE id IN (SELECT value FROM json_each(?))";
@@ -45,7 +74,20 @@ pub async fn lease(connection: &mut SqliteConnection, claim: &Claim) -> Result<V
         delivery.state = DeliveryState::Delivering;
         delivery.due_at = Some(claim.lease_until);
     }
-    Ok(leased)
+    Ok(Leased { deliveries: leased, more })
+}
+
+/// Ends the leases of one claim that came to nothing: what it took is due at `now`.
+pub async fn hand_back(
+    connection: &mut SqliteConnection,
+    ids: String,
+    lease_until: UnixMillis,
+    now: UnixMillis,
+) -> Result<(), StorageError> {
+    let sql = "UPDATE deliveries SET state = iif(attempts = 0, 0, 2), due_at = ? \
+        WHERE id IN (SELECT value FROM json_each(?)) AND state = 1 AND due_at = ?";
+    sqlx::query(sql).bind(now.0).bind(ids).bind(lease_until.0).execute(connection).await?;
+    Ok(())
 }
 
 /// Adds events and rendered requests to leased deliveries: two queries, however many there are.
@@ -99,11 +141,20 @@ pub async fn backlog(readers: &SqlitePool) -> Result<Vec<Backlog>, StorageError>
     Ok(backlog.collect())
 }
 
-/// Ends all leases.
+/// Nothing is due further ahead than this: the longest wait of a schedule is seven days, and up to a
+/// fifth of it may be added.
+const FURTHEST_AHEAD: Duration = Duration::from_secs(9 * 24 * 3600);
+
+/// Ends all leases, and makes due what a clock that was wrong put out of reach.
 pub async fn recover(connection: &mut SqliteConnection, now: UnixMillis) -> Result<u64, StorageError> {
     let sql = "UPDATE deliveries SET state = iif(attempts = 0, 0, 2), due_at = ? WHERE id IN \
         (SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1)";
-    Ok(sqlx::query(sql).bind(now.0).execute(connection).await?.rows_affected())
+    let leases = sqlx::query(sql).bind(now.0).execute(&mut *connection).await?.rows_affected();
+    let sql = "UPDATE deliveries SET due_at = ?1 WHERE id IN \
+        (SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND due_at > ?2)";
+    let furthest = now.plus(FURTHEST_AHEAD);
+    sqlx::query(sql).bind(now.0).bind(furthest.0).execute(connection).await?;
+    Ok(leases)
 }
 
 /// The hooks that are gone, but have unfinished deliveries: a crash came between.

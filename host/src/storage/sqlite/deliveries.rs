@@ -4,17 +4,18 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
 use super::attempt_rows::{AttemptColumns, attempt_from_columns};
-use super::claims::{self, Claim};
+use super::batch::json_ids;
+use super::claims::{self, Claim, Leased};
 use super::recording::RecordRow;
 use super::rows::{DeliveryRow, delivery_columns, delivery_from_row, read_error};
 use super::{Shared, listing, writer};
 use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, HookId, TenantId, UnixMillis};
-use crate::storage::{Backlog, Changed, Claimed, DeliveryQuery, DeliveryStore, Record, StorageError};
+use crate::storage::{Backlog, Changed, Claims, DeliveryQuery, DeliveryStore, Record, StorageError};
 
 #[async_trait]
 impl DeliveryStore for Shared {
     async fn recover(&self, now: UnixMillis) -> Result<u64, StorageError> {
-        for hook in claims::orphaned_hooks(&self.readers).await? {
+        for hook in claims::orphaned_hooks(&self.feeding).await? {
             claims::cancel_all(&self.writer, hook).await?;
         }
         let mut writer = self.writer().await;
@@ -23,7 +24,7 @@ impl DeliveryStore for Shared {
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
-        claims::backlog(&self.readers).await
+        claims::backlog(&self.feeding).await
     }
 
     async fn claim(
@@ -32,12 +33,23 @@ impl DeliveryStore for Shared {
         now: UnixMillis,
         lease_until: UnixMillis,
         limit: u32,
-    ) -> Result<Vec<Claimed>, StorageError> {
-        let claim = Claim { hook, now, lease_until, limit };
-        let leased = self.commit(writer::Message::Claim, claim).await?;
-        // After the commit, so that the writer does not wait for the events' data. If this fails, the
-        // leases end by themselves.
-        claims::load(&self.readers, leased).await
+        max_bytes: u64,
+    ) -> Result<Claims, StorageError> {
+        let claim = Claim { hook, now, lease_until, limit, max_bytes };
+        let Leased { deliveries, more } = self.commit(writer::Message::Claim, claim).await?;
+        let ids = json_ids(deliveries.iter().map(|delivery| delivery.id.0));
+        // After the commit, so that the writer does not wait for the events' data.
+        match claims::load(&self.feeding, deliveries).await {
+            Ok(claimed) => Ok(Claims { claimed, more }),
+            // It would be found damaged again at once, and forever: let the leases end by themselves.
+            Err(error @ StorageError::Damaged { .. }) => Err(error),
+            Err(error) => {
+                if let Err(error) = self.hand_back(ids, &claim).await {
+                    tracing::warn!(%error, "cannot give leases back; they end by themselves");
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn record(&self, records: Vec<Record>) -> Result<(), StorageError> {
@@ -51,7 +63,8 @@ impl DeliveryStore for Shared {
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError> {
         let sql = concat!("SELECT ", delivery_columns!(), " FROM deliveries WHERE id = ? AND tenant_id = ?");
         let query = sqlx::query_as(sql).bind(id.0).bind(tenant.0);
-        let row: Option<DeliveryRow> = query.fetch_optional(&self.readers).await.map_err(read_error)?;
+        // One row by its key, and the question by which the engine's health is told.
+        let row: Option<DeliveryRow> = query.fetch_optional(&self.feeding).await.map_err(read_error)?;
         row.map(delivery_from_row).transpose()
     }
 
@@ -97,6 +110,14 @@ impl DeliveryStore for Shared {
 
     async fn count_by_state(&self) -> Result<Vec<(DeliveryState, u64)>, StorageError> {
         listing::count_by_state(&self.readers).await
+    }
+}
+
+impl Shared {
+    async fn hand_back(&self, ids: String, claim: &Claim) -> Result<(), StorageError> {
+        let mut writer = self.writer().await;
+        let done = claims::hand_back(writer.begin().await?, ids, claim.lease_until, claim.now).await;
+        writer.finish(done).await
     }
 }
 

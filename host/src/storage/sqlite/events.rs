@@ -120,7 +120,7 @@ fn bind_event(acceptance: &&Acceptance, to: &mut SqliteArguments) -> Result<(), 
 
 fn bind_delivery(row: &DeliveryInsert<'_>, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
     let DeliveryInsert { event, delivery, state } = row;
-    let due_at = delivery.lease_until.unwrap_or(delivery.id.created_at());
+    let due_at = delivery.lease_until.unwrap_or(delivery.due_at);
     to.add(delivery.id.0)?;
     to.add(event.tenant.0)?;
     to.add(delivery.hook.0)?;

@@ -3,7 +3,8 @@
 //! Who does what:
 //! - the [`writer`] task commits events, records and claims: whatever has gathered, in one transaction;
 //! - everything else that writes takes its turn on the same [`connection`], in order of arrival;
-//! - queries read from a small pool of connections that can only read.
+//! - queries read from a small pool of connections that can only read, and what deliveries need from
+//!   another one, so that no list holds them up.
 //!
 //! The write-ahead log is flushed at every commit (`synchronous=FULL`): what was answered is on disk.
 
@@ -41,6 +42,9 @@ pub const DATABASE_FILE: &str = "hookwright.db";
 /// The file whose lock says that the data directory is in use.
 pub const LOCK_FILE: &str = "hookwright.lock";
 
+/// Connections for claims, the backlog and the engine's health, beside [`SqliteOptions::readers`].
+const FEEDING_CONNECTIONS: u32 = 2;
+
 /// What may be chosen about a database.
 #[derive(Debug, Clone)]
 pub struct SqliteOptions {
@@ -73,6 +77,8 @@ struct Shared {
     queue: mpsc::Sender<Message>,
     writer: Arc<Mutex<WriteConnection>>,
     readers: SqlitePool,
+    /// For what deliveries need: lists that people ask for must not hold them up.
+    feeding: SqlitePool,
 }
 
 /// Opens the database in `data_dir`, makes both where they are missing, and brings the schema up to date.
@@ -88,16 +94,21 @@ pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStora
     let connection = writer.connection().await?;
     sqlx::migrate!("migrations/sqlite").run(&mut *connection).await?;
     let greatest_id = rows::greatest_id(connection).await?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(options.readers.max(1))
+    let readers = pool(file.clone(), options.readers.max(1)).await?;
+    let feeding = pool(file, FEEDING_CONNECTIONS).await?;
+    let writer = Arc::new(Mutex::new(writer));
+    let queue = writer::spawn(Arc::clone(&writer), &options);
+    Ok(SqliteStorage { shared: Arc::new(Shared { queue, writer, readers, feeding }), greatest_id })
+}
+
+async fn pool(file: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, StorageError> {
+    let pool = SqlitePoolOptions::new()
+        .max_connections(connections)
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_with(connection::read_options(file))
-        .await?;
-    let writer = Arc::new(Mutex::new(writer));
-    let queue = writer::spawn(Arc::clone(&writer), &options);
-    Ok(SqliteStorage { shared: Arc::new(Shared { queue, writer, readers }), greatest_id })
+        .connect_with(connection::read_options(file));
+    Ok(pool.await?)
 }
 
 fn create_private(data_dir: &Path) -> std::io::Result<()> {
@@ -152,6 +163,7 @@ impl SqliteStorage {
             let _ = drained.await;
         }
         self.shared.readers.close().await;
+        self.shared.feeding.close().await;
         self.shared.writer.lock().await.close().await
     }
 }

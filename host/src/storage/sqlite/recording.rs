@@ -8,7 +8,7 @@ use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 
 use super::attempt_rows::AttemptRow;
-use super::batch::{MultiRow, Script, json_ids};
+use super::batch::{MultiRow, Script};
 use super::rows::{body_columns, state_code, to_json};
 use crate::domain::{DeliveryId, DeliveryState, RequestBody};
 use crate::storage::{Record, Rendered, StorageError};
@@ -18,6 +18,7 @@ use crate::storage::{Record, Rendered, StorageError};
 pub struct RecordRow {
     delivery: DeliveryId,
     tenant: i64,
+    lease_until: i64,
     state: DeliveryState,
     attempts: u32,
     failures: u32,
@@ -37,6 +38,8 @@ impl RecordRow {
     /// The columns of `record`.
     pub fn new(record: Record) -> Result<Self, StorageError> {
         let rendered = match record.rendered {
+            // One that is final keeps no request.
+            Rendered::Store(_) if record.state.is_final() => RenderedChange::Remove,
             Rendered::Store(request) => RenderedChange::Store {
                 method: request.method,
                 url: request.url,
@@ -51,6 +54,7 @@ impl RecordRow {
         Ok(Self {
             delivery: record.delivery,
             tenant: record.tenant.0,
+            lease_until: record.lease_until.0,
             state: record.state,
             attempts: record.attempts,
             failures: record.failures,
@@ -72,16 +76,28 @@ impl RecordRow {
     }
 }
 
+/// Whether a delivery stands under the lease under which the record `r` was made.
+macro_rules! has_lease {
+    () => {
+        "deliveries.state = 1 AND deliveries.due_at = r.lease_until"
+    };
+}
+
 // The count of attempts is a fact; all else is the decision of someone who had the lease. So whoever
-// cancelled or retried the delivery meanwhile is not overruled.
+// cancelled or retried the delivery meanwhile is not overruled, nor who claimed it when the lease had ended.
 static UPDATE: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "WITH r (id, tenant_id, state, attempts, failures, due_at) AS (VALUES";
-    let tail = ") UPDATE deliveries SET attempts = max(deliveries.attempts, r.attempts), \
-        failures = iif(deliveries.state = 1, r.failures, deliveries.failures), \
-        due_at = iif(deliveries.state = 1, r.due_at, deliveries.due_at), \
-        state = iif(deliveries.state = 1, r.state, deliveries.state) \
-        FROM r WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id";
-    MultiRow::new(head, "(?,?,?,?,?,?)", tail)
+    let head = "WITH r (id, tenant_id, lease_until, state, attempts, failures, due_at) AS (VALUES";
+    let tail = concat!(
+        ") UPDATE deliveries SET attempts = max(deliveries.attempts, r.attempts), failures = iif(",
+        has_lease!(),
+        ", r.failures, deliveries.failures), due_at = iif(",
+        has_lease!(),
+        ", r.due_at, deliveries.due_at), state = iif(",
+        has_lease!(),
+        ", r.state, deliveries.state) \
+        FROM r WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id"
+    );
+    MultiRow::new(head, "(?,?,?,?,?,?,?)", tail)
 });
 
 // An attempt that is there already was recorded by a call whose answer got lost.
@@ -91,15 +107,29 @@ static INSERT_ATTEMPTS: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING")
 });
 
-// After the update: one that is final, because it was cancelled meanwhile, keeps no request.
+// This and the next one come before the update, which ends the lease that they ask for.
 static STORE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "WITH r (delivery_id, method, url, headers, body_kind, body) AS (VALUES";
-    let tail = ") INSERT INTO rendered_requests (delivery_id, method, url, headers, body_kind, body) \
-        SELECT r.delivery_id, r.method, r.url, r.headers, r.body_kind, r.body \
-        FROM r CROSS JOIN deliveries d WHERE d.id = r.delivery_id AND d.state < 3 \
-        ON CONFLICT (delivery_id) DO UPDATE SET method = excluded.method, url = excluded.url, \
-        headers = excluded.headers, body_kind = excluded.body_kind, body = excluded.body";
-    MultiRow::new(head, "(?,?,?,?,?,?)", tail)
+    let head = "WITH r (id, tenant_id, lease_until, method, url, headers, body_kind, body) AS (VALUES";
+    let tail = concat!(
+        ") INSERT INTO rendered_requests (delivery_id, method, url, headers, body_kind, body) \
+        SELECT r.id, r.method, r.url, r.headers, r.body_kind, r.body FROM r CROSS JOIN deliveries \
+        WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id AND ",
+        has_lease!(),
+        " ON CONFLICT (delivery_id) DO UPDATE SET method = excluded.method, url = excluded.url, \
+        headers = excluded.headers, body_kind = excluded.body_kind, body = excluded.body"
+    );
+    MultiRow::new(head, "(?,?,?,?,?,?,?,?)", tail)
+});
+
+static REMOVE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
+    let head = "WITH r (id, tenant_id, lease_until) AS (VALUES";
+    let tail = concat!(
+        ") DELETE FROM rendered_requests WHERE delivery_id IN (SELECT r.id FROM r CROSS JOIN deliveries \
+        WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id AND ",
+        has_lease!(),
+        ")"
+    );
+    MultiRow::new(head, "(?,?,?)", tail)
 });
 
 /// Adds all `records` to `script`, in order.
@@ -120,24 +150,25 @@ fn distinct_prefix(records: &[&RecordRow]) -> usize {
 }
 
 fn store_distinct(script: &mut Script, records: &[&RecordRow]) -> Result<(), StorageError> {
-    script.push_rows(&UPDATE, records, bind_update)?;
-    let attempts: Vec<&AttemptRow> = records.iter().filter_map(|record| record.attempt.as_ref()).collect();
-    script.push_rows(&INSERT_ATTEMPTS, &attempts, bind_attempt)?;
     let kept = |record: &&&RecordRow| matches!(record.rendered, RenderedChange::Store { .. });
     let kept: Vec<&RecordRow> = records.iter().filter(kept).copied().collect();
     script.push_rows(&STORE_RENDERED, &kept, bind_rendered)?;
-    let removed = records.iter().filter(|record| matches!(record.rendered, RenderedChange::Remove));
-    let removed: Vec<i64> = removed.map(|record| record.delivery.0).collect();
-    if !removed.is_empty() {
-        let sql = "DELETE FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))";
-        script.push(sql, json_ids(removed))?;
-    }
-    Ok(())
+    let removed = |record: &&&RecordRow| matches!(record.rendered, RenderedChange::Remove);
+    let removed: Vec<&RecordRow> = records.iter().filter(removed).copied().collect();
+    script.push_rows(&REMOVE_RENDERED, &removed, bind_lease)?;
+    script.push_rows(&UPDATE, records, bind_update)?;
+    let attempts: Vec<&AttemptRow> = records.iter().filter_map(|record| record.attempt.as_ref()).collect();
+    Ok(script.push_rows(&INSERT_ATTEMPTS, &attempts, bind_attempt)?)
+}
+
+fn bind_lease(record: &&RecordRow, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
+    to.add(record.delivery.0)?;
+    to.add(record.tenant)?;
+    to.add(record.lease_until)
 }
 
 fn bind_update(record: &&RecordRow, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
-    to.add(record.delivery.0)?;
-    to.add(record.tenant)?;
+    bind_lease(record, to)?;
     to.add(state_code(record.state))?;
     to.add(record.attempts)?;
     to.add(record.failures)?;
@@ -163,7 +194,7 @@ fn bind_rendered(record: &&RecordRow, to: &mut SqliteArguments) -> Result<(), Bo
         return Err("a record without a request".into());
     };
     let (body_kind, body) = body_columns(body);
-    to.add(record.delivery.0)?;
+    bind_lease(record, to)?;
     to.add(method.as_str())?;
     to.add(url.as_str())?;
     to.add(headers.as_str())?;

@@ -77,6 +77,9 @@ macro_rules! delivery_columns {
 }
 pub(super) use delivery_columns;
 
+/// How many columns that are: the index of what is read after them.
+pub const DELIVERY_COLUMNS: usize = 10;
+
 /// The columns of a delivery.
 pub type DeliveryRow = (i64, i64, i64, i64, String, i64, i64, i64, i64, Option<i64>);
 

@@ -165,6 +165,60 @@ async fn an_orphans_deliveries_are_cancelled_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn lists_do_not_hold_up_deliveries() {
+    let (stores, (storage, _dir)) = open_new().await;
+    let world = World::new(stores);
+    let id = world.delivery_in(HookId(1), DeliveryState::Pending).await;
+    let mut busy = Vec::new();
+    for _ in 0..SqliteOptions::default().readers {
+        busy.push(storage.shared.readers.acquire().await.unwrap());
+    }
+    assert_eq!(world.storage.deliveries.backlog().await.unwrap().len(), 1);
+    assert_eq!(world.claim(HookId(1), NOW, 10).await.len(), 1);
+    assert_eq!(world.delivery(id).await.state, DeliveryState::Delivering);
+}
+
+#[tokio::test]
+async fn leases_are_given_back_if_what_was_leased_cannot_be_read() {
+    let (stores, (storage, _dir)) = open_new().await;
+    let world = World::new(stores);
+    let hook = HookId(1);
+    let mut ids = Vec::new();
+    for state in [DeliveryState::Pending, DeliveryState::Waiting, DeliveryState::Delivering] {
+        ids.push(world.delivery_in(hook, state).await);
+    }
+    let before = world.delivery(ids[2]).await;
+    let now = UnixMillis(NOW.0 + 5_000);
+    storage.shared.feeding.close().await;
+    // A lease that ends when that of the other one does: only what was claimed is given back.
+    let claim = world.storage.deliveries.claim(hook, now, before.due_at.unwrap(), 10, u64::MAX).await;
+    assert!(matches!(claim, Err(StorageError::Closed)), "{claim:?}");
+    let query = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
+    let mut found = world.storage.deliveries.list(TENANT, &query).await.unwrap();
+    found.sort_by_key(|delivery| delivery.id);
+    let found: Vec<_> = found.iter().map(|one| (one.id, one.state, one.due_at)).collect();
+    let expected = [
+        (ids[0], DeliveryState::Pending, Some(now)),
+        (ids[1], DeliveryState::Waiting, Some(now)),
+        (ids[2], DeliveryState::Delivering, before.due_at),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn what_is_damaged_stays_leased() {
+    let (stores, (storage, _dir)) = open_new().await;
+    let world = World::new(stores);
+    let id = world.delivery_in(HookId(1), DeliveryState::Pending).await;
+    let mut writer = storage.shared.writer().await;
+    sqlx::query("DELETE FROM events").execute(writer.connection().await.unwrap()).await.unwrap();
+    drop(writer);
+    let claim = world.storage.deliveries.claim(HookId(1), NOW, UnixMillis(NOW.0 + 1), 10, u64::MAX).await;
+    assert!(matches!(claim, Err(StorageError::Damaged { .. })), "{claim:?}");
+    assert_eq!(world.delivery(id).await.state, DeliveryState::Delivering);
+}
+
+#[tokio::test]
 async fn statements_go_the_way_they_are_meant_to() {
     let (_stores, (storage, _dir)) = open_new().await;
     let rows = [
@@ -172,6 +226,22 @@ async fn statements_go_the_way_they_are_meant_to() {
             "WITH r (id, state) AS (VALUES (1, 2), (3, 4)) UPDATE deliveries SET state = r.state FROM r \
              WHERE deliveries.id = r.id AND deliveries.tenant_id = 5",
             "SEARCH deliveries USING INTEGER PRIMARY KEY",
+        ),
+        (
+            "WITH r (id, lease_until) AS (VALUES (1, 2), (3, 4)) DELETE FROM rendered_requests WHERE delivery_id IN \
+             (SELECT r.id FROM r CROSS JOIN deliveries WHERE deliveries.id = r.id AND deliveries.state = 1)",
+            "SEARCH rendered_requests USING INTEGER PRIMARY KEY",
+        ),
+        (
+            "SELECT id, (SELECT octet_length(data) FROM events WHERE key = event_key) \
+             FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
+             AND due_at <= 5 ORDER BY due_at, id LIMIT 10",
+            "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND due_at<?)",
+        ),
+        (
+            "SELECT id FROM deliveries INDEXED BY deliveries_by_hook WHERE hook_id = 1 AND event_type = 'a' \
+             AND id < 5 ORDER BY id DESC LIMIT 10",
+            "USING COVERING INDEX deliveries_by_hook (hook_id=? AND id<?)",
         ),
         (
             "SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1",

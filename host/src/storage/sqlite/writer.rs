@@ -9,12 +9,11 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::batch::Script;
-use super::claims::{self, Claim};
+use super::claims::{self, Claim, Leased};
 use super::connection::WriteConnection;
 use super::events;
 use super::recording::{self, RecordRow};
 use super::{Shared, SqliteOptions};
-use crate::domain::Delivery;
 use crate::storage::{Acceptance, Accepted, StorageError};
 
 /// One call that waits to be committed.
@@ -32,7 +31,7 @@ pub enum Message {
     /// Record what came of deliveries.
     Record(Job<Vec<RecordRow>, ()>),
     /// Lease deliveries.
-    Claim(Job<Claim, Vec<Delivery>>),
+    Claim(Job<Claim, Leased>),
     /// Commit what is queued, then end.
     Close(oneshot::Sender<()>),
 }
@@ -96,7 +95,7 @@ async fn run(
 struct Group {
     accepts: Vec<Job<Vec<Acceptance>, Vec<Accepted>>>,
     records: Vec<Job<Vec<RecordRow>, ()>>,
-    claims: Vec<Job<Claim, Vec<Delivery>>>,
+    claims: Vec<Job<Claim, Leased>>,
     rows: usize,
     bytes: usize,
 }
@@ -104,7 +103,7 @@ struct Group {
 /// What [`Group::write`] found, in the order of the jobs.
 struct Answers {
     accepted: Vec<Vec<Accepted>>,
-    claimed: Vec<Vec<Delivery>>,
+    claimed: Vec<Leased>,
 }
 
 impl Group {
@@ -170,7 +169,7 @@ impl Group {
         let mut claimed = Vec::with_capacity(self.claims.len());
         for job in &self.claims {
             claimed.push(match deleted_hooks.contains(&job.work.hook) {
-                true => Vec::new(),
+                true => Leased::default(),
                 false => claims::lease(connection, &job.work).await?,
             });
         }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Dispatcher;
 use super::lanes::Work;
 use crate::directory::Directory;
-use crate::domain::UnixMillis;
+use crate::domain::{HookId, UnixMillis};
 use crate::storage::{Claims, DeliveryStore, StorageError};
 
 /// How many deliveries are leased at once: a claim is one short transaction.
@@ -68,17 +68,24 @@ impl Feeder {
         for backlog in self.deliveries.backlog().await? {
             let Some(hook) = self.directory.hook(backlog.hook).filter(|hook| hook.enabled) else { continue };
             if backlog.first_due_at > now {
-                next = Some(next.map_or(backlog.first_due_at, |at| at.min(backlog.first_due_at)));
+                next = earlier(next, backlog.first_due_at);
                 continue;
             }
             let limit = self.dispatcher.lanes().room(hook.id, hook.tenant).min(CLAIM_AT_MOST);
-            let mut claims = Claims { claimed: Vec::new(), more: true };
             let lease_until = now.plus(self.dispatcher.lease());
-            if limit > 0 {
-                let at_most = u32::try_from(limit).unwrap_or(u32::MAX);
-                claims = self.deliveries.claim(hook.id, now, lease_until, at_most, CLAIM_BYTES).await?;
+            let Claims { claimed, more } = match self.claim(hook.id, now, lease_until, limit).await {
+                Ok(claims) => claims,
+                Err(error) => {
+                    // One hook's damaged row must not hold up the others.
+                    tracing::error!(hook = %hook.id, error = &error as &dyn std::error::Error, "cannot lease deliveries");
+                    next = earlier(next, now.plus(AFTER_FAILURE));
+                    continue;
+                }
+            };
+            if !claimed.is_empty() {
+                // What the hook has due later was not looked at.
+                next = earlier(next, now);
             }
-            let Claims { claimed, more } = claims;
             {
                 let mut lanes = self.dispatcher.lanes();
                 lanes.set_backlog(hook.id, hook.tenant, more);
@@ -87,11 +94,29 @@ impl Feeder {
                 // room has nothing that could wake it.
                 if more && !lanes.wakes_feeder(hook.id) {
                     let again = if limit > 0 { now } else { now.plus(WITHOUT_ROOM) };
-                    next = Some(next.map_or(again, |at| at.min(again)));
+                    next = earlier(next, again);
                 }
             }
             self.dispatcher.pump();
         }
         Ok(next)
     }
+
+    async fn claim(
+        &self,
+        hook: HookId,
+        now: UnixMillis,
+        lease_until: UnixMillis,
+        limit: usize,
+    ) -> Result<Claims, StorageError> {
+        if limit == 0 {
+            return Ok(Claims { claimed: Vec::new(), more: true });
+        }
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        self.deliveries.claim(hook, now, lease_until, limit, CLAIM_BYTES).await
+    }
+}
+
+fn earlier(so_far: Option<UnixMillis>, at: UnixMillis) -> Option<UnixMillis> {
+    Some(so_far.map_or(at, |so_far| so_far.min(at)))
 }

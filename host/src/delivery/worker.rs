@@ -130,7 +130,9 @@ impl Worker {
 
     /// Runs the pipeline, unless an earlier attempt did, and sends what it wrote.
     async fn make(&self, hook: &Hook, work: &Work, now: UnixMillis) -> Result<Made, SandboxError> {
-        if let Some(request) = &work.rendered {
+        // A hook that was changed since has its say: whoever mends a URL means what is waiting, too.
+        let is_current = |_: &&Request| hook.updated_at <= work.delivery.created_at();
+        if let Some(request) = work.rendered.as_ref().filter(is_current) {
             let (sent, outcome) = self.send(hook, work, request.clone(), now).await;
             return Ok(Made { steps: Vec::new(), sent, outcome, body: None });
         }
@@ -165,7 +167,12 @@ impl Worker {
 
     /// The receiver says that it wants no more, ever: the hook is disabled, as Standard Webhooks has it.
     async fn disable_gone(&self, hook: &Hook) {
-        let disabled = |current: &Hook| Ok::<_, DirectoryError>(Hook { enabled: false, ..current.clone() });
+        let disabled = |current: &Hook| {
+            // One that was changed meanwhile is another place, which has not been asked yet.
+            let same = (&current.url, &current.headers, &current.pipeline)
+                == (&hook.url, &hook.headers, &hook.pipeline);
+            Ok::<_, DirectoryError>(Hook { enabled: current.enabled && !same, ..current.clone() })
+        };
         match self.directory.change_hook(hook.tenant, hook.id, disabled).await {
             Ok(_) => tracing::warn!(hook = %hook.id, "the receiver answered 410 Gone; the hook is disabled"),
             Err(error) => {

@@ -60,6 +60,10 @@ impl Loader {
         if let Some(plugin) = self.load(*digest).await? {
             return Ok(Ok(plugin));
         }
+        let _turn = self.compiling.acquire().await.map_err(|_| SandboxError::ShutDown)?;
+        if let Some(plugin) = self.catalog.get(digest) {
+            return Ok(Ok(plugin)); // Many wait for a plugin that is new; the first has compiled it.
+        }
         let unavailable = |message: String| Ok(Err(Fault::new(FaultKind::Unavailable, message)));
         let Some(wasm) = self.source.wasm(digest).await.map_err(SandboxError::Source)? else {
             return unavailable(format!("the bytes of {digest} are not here any more"));
@@ -67,7 +71,7 @@ impl Loader {
         if Digest::of(&wasm) != *digest {
             return Err(SandboxError::Source(format!("what is stored as {digest} is something else")));
         }
-        match self.compile(*digest, wasm.into()).await {
+        match self.compile_in_turn(*digest, wasm.into()).await {
             Ok((plugin, _)) => Ok(Ok(plugin)),
             Err(UploadError::Sandbox(error)) => Err(error),
             Err(error) => unavailable(error.to_string()),
@@ -95,6 +99,15 @@ impl Loader {
         upload: bytes::Bytes,
     ) -> Result<(Arc<Plugin>, Shape), UploadError> {
         let _turn = self.compiling.acquire().await.map_err(|_| SandboxError::ShutDown)?;
+        self.compile_in_turn(digest, upload).await
+    }
+
+    /// As [`Self::compile`], for a caller whose turn it is.
+    async fn compile_in_turn(
+        &self,
+        digest: Digest,
+        upload: bytes::Bytes,
+    ) -> Result<(Arc<Plugin>, Shape), UploadError> {
         let workshop = Arc::clone(&self.workshop);
         let (plugin, shape) = blocking(move || workshop.compile(&digest, &upload)).await??;
         Ok((self.catalog.insert(digest, plugin), shape))

@@ -33,7 +33,7 @@ fn taken<T: std::fmt::Debug>(result: Result<T, StorageError>) -> String {
 pub async fn tenants_projects_and_keys_are_read_back(world: &World) {
     let store = &world.storage.tenants;
     let tenants =
-        [tenant(41, "demo.webitel.com", Some(7)), tenant(42, "\u{fc}", None), tenant(43, "third", None)];
+        [tenant(41, "shop.example", Some(7)), tenant(42, "\u{fc}", None), tenant(43, "third", None)];
     let projects =
         [project(TENANT, 1, None), project(TENANT, 2, Some("two")), project(OTHER_TENANT, 1, None)];
     let some: Scopes = [Scope::EventsWrite, Scope::ProjectsRead].into_iter().collect();

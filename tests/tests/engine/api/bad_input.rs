@@ -252,4 +252,9 @@ async fn a_missing_or_wrong_key_is_refused_alike() {
     scoped.post("/events", json!({"type": "t", "data": 1})).await.expect(202);
     let refused = scoped.get("/hooks").await.expect(403);
     assert!(refused["detail"].as_str().unwrap().contains("hooks:read"), "{refused}");
+    let dry = client.post("/keys", json!({"name": "dry", "scopes": ["plugins:read"]})).await.expect(201);
+    let dry = Client::new(server.base(), dry["key"].as_str().unwrap());
+    let event = client.publish("t", json!({"secret": 1})).await;
+    let refused = dry.post("/plugins/cloudevents/run", json!({"event": event})).await.expect(403);
+    assert!(refused["detail"].as_str().unwrap().contains("events:read"), "{refused}");
 }

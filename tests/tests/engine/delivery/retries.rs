@@ -164,3 +164,17 @@ async fn deliveries_of_a_disabled_hook_wait_until_it_is_enabled() {
     client.send("PATCH", &path, r#"{"enabled": true}"#, &[]).await.expect(200);
     assert_eq!(client.settled(&event).await[0]["state"], "succeeded");
 }
+
+#[tokio::test]
+async fn what_waits_goes_where_a_changed_hook_says() {
+    let (_server, client) = engine().await;
+    let (wrong, right) = (Receiver::answering(|_| Reply::status(404)).await, Receiver::start().await);
+    let id = hook(&client, &wrong, json!({"retry": {"schedule_s": [1, 1]}})).await;
+    let event = client.publish("t", json!({"n": 1})).await;
+    wrong.next().await;
+    let patch = json!({"url": right.url("/"), "headers": {"x-mended": "yes"}}).to_string();
+    client.send("PATCH", &format!("/api/v3/hooks/{id}"), patch, &[]).await.expect(200);
+    let arrival = right.next().await;
+    assert_eq!((arrival.header("x-mended"), arrival.json()), ("yes", json!({"n": 1})));
+    assert_eq!(client.settled(&event).await[0]["state"], "succeeded");
+}

@@ -9,8 +9,9 @@ use crate::json_body;
 use crate::markup::{Markup, write_json};
 use crate::settings::Settings;
 
-/// Steps that a template may take. A loop takes a few for each round.
-const STEPS: u64 = 1_000_000;
+/// Steps that a template may take. A loop takes a few for each round. Few enough to be used up before the
+/// sandbox ends the call, which could not say that it was the template.
+const STEPS: u64 = 200_000;
 /// How deep what a template calls may be nested: the stack is small.
 const DEPTH: usize = 24;
 

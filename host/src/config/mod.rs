@@ -7,7 +7,7 @@
 //! environment over the file, the file over the default.
 //!
 //! Nothing outside this module reads the environment, and nothing here does it behind anyone's back:
-//! [`load`] is handed a way to look variables up, so that tests hand in a map.
+//! [`load()`] is handed a way to look variables up, so that tests hand in a map.
 
 mod file;
 mod load;

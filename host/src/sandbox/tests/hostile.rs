@@ -204,7 +204,7 @@ async fn a_flood_of_log_lines_is_cut_off_and_costs_no_fault() {
 #[tokio::test]
 async fn one_tenants_endless_loop_does_not_stop_another() {
     // One thread, and a loop with so much fuel that only the queue can let anybody else in.
-    let world = World::with(Limits { fuel_base: 20_000_000, ..limits() }, 1);
+    let world = World::with(Limits { fuel_base: 100_000_000, ..limits() }, 1);
     let endless = world.keep(&Guest::filter(LOOP).component());
     let quick = world.upload(Guest::filter(ACCEPT).component()).await;
     // The hostile tenant's second job is behind the other tenant's, whoever came first.

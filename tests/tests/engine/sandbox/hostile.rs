@@ -53,7 +53,7 @@ const GUESTS: &[(&str, &str, &str, &str)] = &[
 #[tokio::test]
 async fn each_hostile_plugin_ends_as_its_fault_while_others_are_served() {
     let server = Server::start(BINARY).await;
-    let (attacker, neighbour) = (server.tenant("mallory").await, server.tenant("acme").await);
+    let (attacker, neighbour) = (server.tenant("attacker").await, server.tenant("acme").await);
     let receiver = Receiver::start().await;
     hook(&neighbour, &receiver, json!({"pipeline": [{"plugin": "field-map", "settings": {}}]})).await;
     for (name, fields, body, kind) in GUESTS {

@@ -216,7 +216,8 @@ async fn one_tenants_endless_loop_does_not_stop_another() {
     };
     world.sandbox.run(job(3, &[endless])).await.unwrap(); // Ready in memory from here on.
     tokio::join!(run("first", first), run("second", second), run("other", other));
-    assert_eq!(*ends.lock().unwrap(), ["first", "other", "second"]);
+    // Which of the first two is seen to end first is up to the machine.
+    assert_eq!(ends.lock().unwrap().last(), Some(&"second"));
 }
 
 #[tokio::test]

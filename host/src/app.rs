@@ -55,7 +55,8 @@ pub struct Engine {
 /// Where the data directory, the certificates or the address to listen on cannot be used.
 pub async fn start(config: Config) -> Result<Engine> {
     let clock = SystemClock::shared();
-    let storage = sqlite::open(&config.data_dir, SqliteOptions::default())
+    let options = SqliteOptions { encryption_key: config.encryption_key.clone(), ..SqliteOptions::default() };
+    let storage = sqlite::open(&config.data_dir, options)
         .await
         .with_context(|| format!("cannot open the data directory {}", config.data_dir.display()))?;
     let stores = storage.stores();
@@ -170,6 +171,7 @@ fn router(
         pipelines: Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone())),
         sandbox: sandbox.clone(),
         dispatcher: Arc::clone(dispatcher),
+        vault: storage.vault(),
         admin_key_hash,
     })
 }

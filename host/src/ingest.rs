@@ -99,7 +99,9 @@ impl Ingest {
     /// Where an event conflicts with another, they make too many deliveries, or storage fails; nothing is
     /// stored then.
     pub async fn accept(&self, events: Vec<IncomingEvent>) -> Result<Vec<Receipt>, IngestError> {
-        let matching = |event: &IncomingEvent| self.directory.matching_hooks(event.tenant, &event.event_type);
+        let matching = |event: &IncomingEvent| {
+            self.directory.matching_hooks(event.tenant, &event.event_type, event.project)
+        };
         let hooks: Vec<_> = events.iter().map(matching).collect();
         let deliveries = hooks.iter().map(Vec::len).sum();
         if events.len() > 1 && deliveries > MAX_DELIVERIES_PER_CALL {
@@ -110,7 +112,8 @@ impl Ingest {
         self.store(prepared.collect()).await
     }
 
-    /// Sends an event of its own to one hook, even while that is disabled.
+    /// Sends an event of its own to one hook, once, even while that is disabled. Answers with the event as it is
+    /// stored and the delivery that it makes.
     ///
     /// # Errors
     /// Where storage fails.
@@ -119,20 +122,20 @@ impl Ingest {
         hook: &Arc<Hook>,
         event_type: EventType,
         data: Arc<str>,
-    ) -> Result<(EventId, DeliveryId), IngestError> {
+    ) -> Result<(Arc<Event>, DeliveryId), IngestError> {
         let event = IncomingEvent {
             tenant: hook.tenant,
             id: None,
             idempotency_key: None,
             event_type,
             occurred_at: None,
-            project: None,
+            project: hook.project,
             data,
         };
         let prepared = self.prepare(event, std::slice::from_ref(hook), Trigger::Test);
-        let ids = (prepared.acceptance.event.id.clone(), prepared.acceptance.deliveries[0].id);
+        let made = (Arc::clone(&prepared.acceptance.event), prepared.acceptance.deliveries[0].id);
         self.store(vec![prepared]).await?;
-        Ok(ids)
+        Ok(made)
     }
 
     fn prepare(&self, incoming: IncomingEvent, hooks: &[Arc<Hook>], trigger: Trigger) -> Prepared {

@@ -2,7 +2,8 @@
 //!
 //! `ARCHITECTURE.md` beside this crate's manifest tells the whole; dependencies point down only:
 //! `main → cli → app → api → ingest → delivery → directory → { sandbox, storage } → domain`. Beside it are
-//! `server` and `admin_key`, which `app` uses, `config`, `telemetry` (on `config`) and `clock` (on `domain`).
+//! `server` and `admin_key`, which `app` uses, `config`, `telemetry` (on `config`), `clock` (on `domain`) and `vault`,
+//! which storage encrypts with.
 
 pub mod admin_key;
 pub mod api;
@@ -18,3 +19,4 @@ pub mod sandbox;
 pub mod server;
 pub mod storage;
 pub mod telemetry;
+pub mod vault;

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::problem::{Kind, Problem, shorten};
 use crate::directory::{Directory, hash_key};
-use crate::domain::{ApiKey, Scope, Scopes, Tenant, TenantId};
+use crate::domain::{Scope, Scopes, Tenant, TenantId};
 
 /// The header by which the operator names a tenant.
 pub const TENANT_HEADER: &str = "Hookwright-Tenant";
@@ -29,7 +29,8 @@ pub struct Caller(Who);
 #[derive(Debug, Clone)]
 enum Who {
     Operator(Option<Arc<Tenant>>),
-    Key(Arc<ApiKey>),
+    /// Who acts for one tenant alone.
+    Tenant(TenantId, Scopes),
 }
 
 impl Caller {
@@ -39,8 +40,10 @@ impl Caller {
     /// Where a key lacks the scope, or the operator names no tenant.
     pub fn may(&self, scope: Scope) -> Result<TenantId, Problem> {
         match &self.0 {
-            Who::Key(key) if key.scopes.contains(scope) => Ok(key.tenant),
-            Who::Key(_) => Err(Problem::new(Kind::Forbidden, format!("the key lacks the scope `{scope}`"))),
+            Who::Tenant(tenant, scopes) if scopes.contains(scope) => Ok(*tenant),
+            Who::Tenant(..) => {
+                Err(Problem::new(Kind::Forbidden, format!("the key lacks the scope `{scope}`")))
+            }
             Who::Operator(Some(tenant)) => Ok(tenant.id),
             Who::Operator(None) => Err(Problem::parameter(
                 TENANT_HEADER,
@@ -54,7 +57,7 @@ impl Caller {
     pub fn scopes(&self) -> Scopes {
         match &self.0 {
             Who::Operator(_) => Scopes::all(),
-            Who::Key(key) => key.scopes,
+            Who::Tenant(_, scopes) => *scopes,
         }
     }
 
@@ -63,7 +66,7 @@ impl Caller {
     pub fn must_be_operator(&self) -> Result<(), Problem> {
         match self.0 {
             Who::Operator(_) => Ok(()),
-            Who::Key(_) => Err(Problem::new(Kind::Forbidden, "only the operator's key may do that")),
+            Who::Tenant(..) => Err(Problem::new(Kind::Forbidden, "only the operator's key may do that")),
         }
     }
 
@@ -72,30 +75,61 @@ impl Caller {
     pub fn may_see(&self, tenant: TenantId) -> bool {
         match &self.0 {
             Who::Operator(_) => true,
-            Who::Key(key) => key.tenant == tenant,
+            Who::Tenant(own, _) => *own == tenant,
+        }
+    }
+
+    /// Who acts for `tenant` alone, and may do what `scopes` say: for surfaces that know callers by other means.
+    #[must_use]
+    pub fn of_tenant(tenant: TenantId, scopes: Scopes) -> Self {
+        Self(Who::Tenant(tenant, scopes))
+    }
+
+    /// Who shows `key`; none if nobody has it. The operator names no tenant yet.
+    #[must_use]
+    pub fn of_key(key: &str, directory: &Directory, admin: AdminKeyHash) -> Option<Self> {
+        let hash = hash_key(key);
+        if bool::from(hash.ct_eq(&admin.0)) {
+            return Some(Self(Who::Operator(None)));
+        }
+        directory.key_with_hash(&hash).map(|key| Self::of_tenant(key.tenant, key.scopes))
+    }
+
+    /// The tenant for which the caller acts, unless it is the operator, who names none.
+    #[must_use]
+    pub fn tenant(&self) -> Option<TenantId> {
+        match &self.0 {
+            Who::Operator(named) => named.as_ref().map(|tenant| tenant.id),
+            Who::Tenant(tenant, _) => Some(*tenant),
+        }
+    }
+
+    /// The same caller; the operator acts for `tenant` from here on.
+    #[must_use]
+    pub fn naming(self, tenant: Arc<Tenant>) -> Self {
+        match self.0 {
+            Who::Operator(_) => Self(Who::Operator(Some(tenant))),
+            Who::Tenant(..) => self,
         }
     }
 
     fn identify(headers: &HeaderMap, directory: &Directory, admin: AdminKeyHash) -> Result<Self, Problem> {
-        let hash = hash_key(bearer(headers).ok_or_else(unauthenticated)?);
+        let key = bearer(headers).ok_or_else(unauthenticated)?;
         let named = one(headers, TENANT_HEADER)?;
-        if bool::from(hash.ct_eq(&admin.0)) {
-            let find = |text: &str| {
-                let tenant = directory.tenant_named(text);
-                tenant.ok_or_else(|| {
-                    Problem::parameter(TENANT_HEADER, format!("there is no tenant `{}`", shorten(text)))
-                })
-            };
-            return Ok(Self(Who::Operator(named.map(find).transpose()?)));
+        let caller = Self::of_key(key, directory, admin).ok_or_else(unauthenticated)?;
+        let Some(text) = named else { return Ok(caller) };
+        let tenant = directory.tenant_named(text);
+        match caller.tenant() {
+            None => tenant.map(|tenant| caller.naming(tenant)).ok_or_else(|| {
+                Problem::parameter(TENANT_HEADER, format!("there is no tenant `{}`", shorten(text)))
+            }),
+            Some(own) if tenant.is_some_and(|tenant| tenant.id == own) => Ok(caller),
+            Some(_) => {
+                let detail =
+                    "the key belongs to another tenant than Hookwright-Tenant names; leave the header out";
+                Err(Problem::new(Kind::Forbidden, detail).of_parameter(TENANT_HEADER))
+            }
         }
-        let key = directory.key_with_hash(&hash).ok_or_else(unauthenticated)?;
-        let is_own = |text| directory.tenant_named(text).is_some_and(|tenant| tenant.id == key.tenant);
-        if named.is_some_and(|text| !is_own(text)) {
-            let detail =
-                "the key belongs to another tenant than Hookwright-Tenant names; leave the header out";
-            return Err(Problem::new(Kind::Forbidden, detail).of_parameter(TENANT_HEADER));
-        }
-        Ok(Self(Who::Key(key)))
     }
 }
 
@@ -119,7 +153,7 @@ fn unauthenticated() -> Problem {
 }
 
 /// The token of `Authorization: Bearer <token>` (RFC 6750, section 2.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (value, None) = (all.next()?.to_str().ok()?, all.next()) else { return None };
     let (scheme, token) = value.split_once(' ')?;

@@ -27,6 +27,7 @@ use crate::directory::Directory;
 use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
 use crate::storage::Storage;
+use crate::vault::Vault;
 use auth::AdminKeyHash;
 use problem::{Kind, Problem, shorten};
 
@@ -45,6 +46,8 @@ pub struct ApiState {
     pub sandbox: Sandbox,
     /// Is woken when something may be due.
     pub dispatcher: Arc<Dispatcher>,
+    /// What signs the engine's own tokens.
+    pub vault: Arc<Vault>,
     /// SHA-256 of the operator's key.
     pub admin_key_hash: [u8; 32],
 }
@@ -70,6 +73,7 @@ parts! {
     Arc<Pipelines>: pipelines,
     Sandbox: sandbox,
     Arc<Dispatcher>: dispatcher,
+    Arc<Vault>: vault,
 }
 
 impl FromRef<Shared> for AdminKeyHash {

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::values::{AdminKey, LogFormat};
+use crate::vault::Key;
 
 /// A whole number within bounds.
 pub(super) fn number<N>(text: &str, allowed: RangeInclusive<N>) -> Result<N, String>
@@ -62,6 +63,12 @@ fn network(text: &str) -> Result<IpNet, String> {
 pub(super) fn admin_key(text: &str) -> Result<AdminKey, String> {
     AdminKey::new(text)
         .ok_or_else(|| format!("{} to {} visible ASCII characters", AdminKey::MIN_LEN, AdminKey::MAX_LEN))
+}
+
+/// The key that secrets are encrypted with. The rule never repeats the text.
+pub(super) fn encryption_key(text: &str) -> Result<Key, String> {
+    Key::from_text(text)
+        .ok_or_else(|| "32 random bytes in base64, such as `openssl rand -base64 32` prints".to_owned())
 }
 
 /// A number of threads, or `auto` for one a core.

@@ -89,6 +89,16 @@ pub static SETTINGS: &[Setting] = &[
         )
     },
     Setting {
+        secret: true,
+        ..setting!(
+            "encryption_key",
+            "KEY",
+            None,
+            "What secrets in the database are encrypted with, 32 bytes in base64; without one, the first start puts one into the data directory",
+            encryption_key = |text| read::encryption_key(text).map(Some)
+        )
+    },
+    Setting {
         list: true,
         ..setting!(
             "egress_allow",

@@ -150,7 +150,7 @@ fn what_is_wrong_in_the_file_is_told_by_name() {
     for (content, expected) in [
         (
             "liisten = \"x\"",
-            "unknown setting `liisten` in FILE; there are: listen, data_dir, admin_key, egress_allow,",
+            "unknown setting `liisten` in FILE; there are: listen, data_dir, admin_key, encryption_key,",
         ),
         ("log = true", "setting `log` in FILE is boolean; must be a string or a number"),
         (

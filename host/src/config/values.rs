@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::SETTINGS;
+use crate::vault::Key;
 
 /// Every setting, read and checked.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The operator's key, if the operator chose one.
     pub admin_key: Option<AdminKey>,
+    /// The key that secrets in the database are encrypted with, if the operator chose one.
+    pub encryption_key: Option<Key>,
     /// Addresses that hooks may reach although they are not public.
     pub egress_allow: Vec<IpNet>,
     /// Certificates in PEM which receivers' certificates may descend from, besides the public ones.
@@ -54,6 +57,7 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: PathBuf::new(),
             admin_key: None,
+            encryption_key: None,
             egress_allow: Vec::new(),
             egress_ca_file: None,
             max_in_flight: 0,

@@ -23,6 +23,7 @@ pub mod egress;
 pub mod feeder;
 mod lanes;
 mod pipelines;
+mod preflight;
 mod request;
 pub mod signing;
 pub mod tls;

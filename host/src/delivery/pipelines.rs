@@ -8,11 +8,13 @@ use super::request;
 use crate::directory::Directory;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{
-    Event, Fault, FaultKind, Hook, PluginRef, PluginVersion, Request, RequestBody, Step, TenantId, Trigger,
-    Verdict,
+    Event, Fault, FaultKind, Hook, Pipeline, PluginRef, PluginVersion, Request, RequestBody, Step, TenantId,
+    Trigger, Verdict,
 };
 use crate::sandbox::{PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, SandboxError};
 
+/// The attribute that shows plugins what the request before the request was answered with.
+const PREFLIGHT: &str = "preflight";
 /// The name by which a plugin asks for the hook's current signing secret.
 const SIGNING_SECRET: &str = "signing";
 
@@ -29,7 +31,8 @@ impl Pipelines {
         Self { directory, sandbox }
     }
 
-    /// Runs the hook's pipeline for `event`. A hook without plugins costs nothing here.
+    /// Runs the hook's pipeline for `event`. A hook without plugins costs nothing here. `preflight` is what the
+    /// request before the request was answered with, as plugins are shown it.
     ///
     /// # Errors
     /// Only where the engine itself failed: a plugin's failure is part of the run.
@@ -38,27 +41,45 @@ impl Pipelines {
         hook: &Hook,
         event: &Arc<Event>,
         trigger: Trigger,
+        preflight: Option<String>,
+    ) -> Result<PipelineRun, SandboxError> {
+        self.run_steps(hook, &hook.pipeline, event, trigger, preflight).await
+    }
+
+    /// Runs the pipeline that writes the request before the request.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_preflight(
+        &self,
+        hook: &Hook,
+        event: &Arc<Event>,
+        trigger: Trigger,
+    ) -> Result<PipelineRun, SandboxError> {
+        self.run_steps(hook, &hook.preflight, event, trigger, None).await
+    }
+
+    async fn run_steps(
+        &self,
+        hook: &Hook,
+        pipeline: &Pipeline,
+        event: &Arc<Event>,
+        trigger: Trigger,
+        preflight: Option<String>,
     ) -> Result<PipelineRun, SandboxError> {
         let draft = request::draft(hook, event);
-        if hook.pipeline.is_empty() {
+        if pipeline.is_empty() {
             return Ok(PipelineRun { steps: Vec::new(), end: PipelineEnd::Verdict(Verdict::Keep(draft)) });
         }
-        let steps = hook.pipeline.0.iter().map(|step| self.prepare(hook.tenant, step)).collect();
+        let steps = pipeline.0.iter().map(|step| self.prepare(hook.tenant, step)).collect();
         let mut attributes = self.attributes(event, trigger);
         attributes.push(("hook".to_owned(), hook.id.to_string()));
+        attributes.extend(preflight.map(|answer| (PREFLIGHT.to_owned(), answer)));
         let current = hook.secrets.first();
         let secrets =
             current.map(|secret| (SIGNING_SECRET.to_owned(), Zeroizing::new(secret.key().to_vec())));
         let secrets = secrets.into_iter().collect();
         self.sandbox.run(PipelineJob { event: Arc::clone(event), attributes, draft, steps, secrets }).await
-    }
-
-    /// What [`Self::run`] would come to for an event that may not be stored.
-    ///
-    /// # Errors
-    /// As [`Self::run`].
-    pub async fn preview_hook(&self, hook: &Hook, event: Arc<Event>) -> Result<PipelineRun, SandboxError> {
-        self.run(hook, &event, Trigger::Test).await
     }
 
     /// Runs one plugin alone, with a draft such as a plain hook would send.

@@ -1,17 +1,22 @@
 //! From what a pipeline wrote to what is sent.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
 
 use super::signing;
 use crate::domain::hook::is_reserved_header;
-use crate::domain::{Event, Fault, FaultKind, Hook, Request, RequestBody, SentRequest, Signing, UnixMillis};
+use crate::domain::{
+    Event, Fault, FaultKind, Hook, Request, RequestBody, SentRequest, Signing, Surface, UnixMillis,
+};
 
 /// Sent where neither hook nor plugin says otherwise.
 const USER_AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
 /// Tells the receiver the event's type: the body is the event's data alone, unless a plugin wraps it.
 const EVENT_TYPE: &str = "hookwright-event-type";
+
+/// What records show of a header whose value nobody can read again.
+const NOT_SHOWN: &str = "(not shown)";
 
 /// What is sent if no plugin says otherwise: the event's data, posted as JSON.
 #[must_use]
@@ -24,7 +29,9 @@ pub fn draft(hook: &Hook, event: &Event) -> Request {
     if !has("user-agent") {
         headers.push(("user-agent".to_owned(), USER_AGENT.to_owned()));
     }
-    if !has(EVENT_TYPE) && event.event_type.as_str().is_ascii() {
+    // Receivers that came from another system are sent what that sent.
+    let own = hook.origin.surface == Surface::V3;
+    if own && !has(EVENT_TYPE) && event.event_type.as_str().is_ascii() {
         headers.push((EVENT_TYPE.to_owned(), event.event_type.as_str().to_owned()));
     }
     headers.extend(hook.headers.iter().cloned());
@@ -60,11 +67,11 @@ fn sign_headers(
     headers
 }
 
-/// What was sent, without its signature: what a retry signs anew and sends again.
+/// What was sent, without its signature and the hook's authorization: what a retry signs anew and sends again.
 #[must_use]
-pub fn unsigned(sent: &SentRequest, body: RequestBody) -> Request {
+pub fn unsigned(hook: &Hook, sent: &SentRequest, body: RequestBody) -> Request {
     let mut headers = sent.headers.clone();
-    headers.retain(|(name, _)| !is_reserved_header(name));
+    headers.retain(|(name, _)| !is_reserved_header(name) && !is_overridden(hook, name));
     Request { method: sent.method.clone(), url: sent.url.clone(), headers, body }
 }
 
@@ -79,8 +86,41 @@ pub fn build(
     request: Request,
     now: UnixMillis,
 ) -> Result<(http::Request<Full<Bytes>>, SentRequest), Fault> {
-    let unsendable = |what: String| Fault::new(FaultKind::InvalidOutput, what);
-    let headers = sign_headers(hook, event, request.headers, request.body.as_bytes(), now);
+    let Request { method, url, headers, body } = request;
+    let mut headers = sign_headers(hook, event, headers, body.as_bytes(), now);
+    headers.retain(|(name, _)| !is_overridden(hook, name));
+    let (mut built, mut sent) = assemble(Request { method, url, headers, body })?;
+    if let Some(secret) = hook.secret_authorization() {
+        let mut value = HeaderValue::from_str(secret.reveal()).map_err(|_| {
+            unsendable("the hook's authorization has characters that a header cannot carry".to_owned())
+        })?;
+        value.set_sensitive(true);
+        built.headers_mut().insert(header::AUTHORIZATION, value);
+        sent.headers.push((header::AUTHORIZATION.as_str().to_owned(), NOT_SHOWN.to_owned()));
+    }
+    Ok((built, sent))
+}
+
+/// Whether the hook's own authorization goes in the place of this header.
+fn is_overridden(hook: &Hook, name: &str) -> bool {
+    hook.secret_authorization().is_some() && name.eq_ignore_ascii_case(header::AUTHORIZATION.as_str())
+}
+
+fn unsendable(what: String) -> Fault {
+    Fault::new(FaultKind::InvalidOutput, what)
+}
+
+/// A request that is neither signed nor authorised, in hyper's terms.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_plain(mut request: Request) -> Result<http::Request<Full<Bytes>>, Fault> {
+    request.headers.retain(|(name, _)| !is_reserved_header(name));
+    assemble(request).map(|(built, _)| built)
+}
+
+fn assemble(request: Request) -> Result<(http::Request<Full<Bytes>>, SentRequest), Fault> {
+    let headers = request.headers;
     let body = match request.body {
         RequestBody::None => Bytes::new(),
         RequestBody::Text(text) => Bytes::from_owner(SharedText(text)),

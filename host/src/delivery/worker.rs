@@ -7,13 +7,14 @@ use super::client::DeliveryClient;
 use super::decision::{Decision, decide};
 use super::dispatcher::Slot;
 use super::lanes::Work;
+use super::preflight::Preflight;
 use super::{Dispatcher, Pipelines, request};
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::{
     Attempt, AttemptId, DeliveryState, Hook, Outcome, Request, RequestBody, SentRequest, StepReport, Trigger,
     UnixMillis, Verdict,
 };
-use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError};
+use crate::sandbox::{PipelineEnd, SandboxError};
 use crate::storage::{DeliveryStore, Record, Rendered};
 
 /// An attempt begins only if its lease lasts for its timeout and this much longer.
@@ -36,12 +37,20 @@ pub struct Worker {
 }
 
 /// What an attempt came to, before it is decided upon.
-struct Made {
+pub(super) struct Made {
     steps: Vec<StepReport>,
     sent: Option<SentRequest>,
     outcome: Outcome,
-    /// The body that was sent, for the case that it must be sent again; none if it came from storage.
+    /// The body that was sent, for the case that it must be sent again; none if it came from storage, or is
+    /// to be written anew.
     body: Option<RequestBody>,
+}
+
+impl Made {
+    /// An attempt that sent nothing.
+    pub(super) fn unsent(steps: Vec<StepReport>, outcome: Outcome) -> Self {
+        Self { steps, sent: None, outcome, body: None }
+    }
 }
 
 impl Worker {
@@ -94,7 +103,7 @@ impl Worker {
         }
         let retried = matches!(decision, Decision::RetryAt(_));
         let rendered = match (&made.sent, made.body) {
-            (Some(sent), Some(body)) if retried => Rendered::Store(request::unsigned(sent, body)),
+            (Some(sent), Some(body)) if retried => Rendered::Store(request::unsigned(hook, sent, body)),
             _ if !retried && work.rendered.is_some() => Rendered::Remove,
             _ => Rendered::Keep,
         };
@@ -133,21 +142,33 @@ impl Worker {
         // A hook that was changed since has its say: whoever mends a URL means what is waiting, too.
         let is_current = |_: &&Request| hook.updated_at <= work.delivery.created_at();
         if let Some(request) = work.rendered.as_ref().filter(is_current) {
-            let (sent, outcome) = self.send(hook, work, request.clone(), now).await;
+            let (sent, outcome) = self.send(hook, work, request.clone(), now, hook.timeout).await;
             return Ok(Made { steps: Vec::new(), sent, outcome, body: None });
         }
-        let PipelineRun { steps, end } = self.pipelines.run(hook, &work.event, work.trigger).await?;
-        Ok(match end {
+        let began = Instant::now();
+        let (mut steps, answer) = match self.preflight(hook, work, hook.timeout).await? {
+            Preflight::Go { steps, answer } => (steps, answer),
+            Preflight::End(made) => return Ok(made),
+        };
+        // The hook's timeout is for an attempt as a whole.
+        let timeout = match answer {
+            Some(_) => hook.timeout.saturating_sub(began.elapsed()),
+            None => hook.timeout,
+        };
+        let (before, asks_first) = (steps.len(), answer.is_some());
+        let run = self.pipelines.run(hook, &work.event, work.trigger, answer).await?;
+        steps.extend(run.steps);
+        Ok(match run.end {
             PipelineEnd::Fault { step, fault } => {
-                Made { steps, sent: None, outcome: Outcome::Faulted { step, fault }, body: None }
+                Made::unsent(steps, Outcome::Faulted { step: before + step, fault })
             }
             PipelineEnd::Verdict(Verdict::Drop { step }) => {
-                Made { steps, sent: None, outcome: Outcome::Dropped { step }, body: None }
+                Made::unsent(steps, Outcome::Dropped { step: before + step })
             }
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
-                let body = request.body.clone();
-                let (sent, outcome) = self.send(hook, work, request, now).await;
-                Made { steps, sent, outcome, body: Some(body) }
+                let body = (!asks_first).then(|| request.body.clone());
+                let (sent, outcome) = self.send(hook, work, request, now, timeout).await;
+                Made { steps, sent, outcome, body }
             }
         })
     }
@@ -158,9 +179,10 @@ impl Worker {
         work: &Work,
         request: Request,
         now: UnixMillis,
+        timeout: Duration,
     ) -> (Option<SentRequest>, Outcome) {
         match request::build(hook, &work.event, request, now) {
-            Ok((built, sent)) => (Some(sent), self.client.send(built, hook.timeout).await),
+            Ok((built, sent)) => (Some(sent), self.client.send(built, timeout).await),
             Err(fault) => (None, Outcome::Faulted { step: hook.pipeline.0.len().saturating_sub(1), fault }),
         }
     }

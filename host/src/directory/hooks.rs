@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Directory, DirectoryError, read, write};
-use crate::domain::{EventType, Hook, HookId, TenantId, TypePattern};
+use crate::domain::{EventType, Hook, HookId, Surface, TenantId, TypePattern};
 
 /// Hooks in memory, and by tenant what they subscribe to.
 #[derive(Debug, Default)]
@@ -69,14 +69,13 @@ impl HookIndex {
         }
     }
 
-    /// The enabled hooks of `tenant` that want `event_type`, each once.
+    /// The enabled hooks of `tenant` that want an event of this type and project, each once.
     #[must_use]
-    pub fn matching(&self, tenant: TenantId, event_type: &EventType) -> Vec<Arc<Hook>> {
+    pub fn matching(&self, tenant: TenantId, event_type: &EventType, project: Option<i64>) -> Vec<Arc<Hook>> {
         let Some(of_tenant) = self.tenants.get(&tenant) else { return Vec::new() };
-        let mut matching = of_tenant.exact.get(event_type).cloned().unwrap_or_default();
+        let exact = of_tenant.exact.get(event_type).into_iter().flatten();
         let wildcard = of_tenant.wildcard.iter().filter(|hook| hook.subscription.matches(event_type));
-        matching.extend(wildcard.cloned());
-        matching
+        exact.chain(wildcard).filter(|hook| hook.wants_project(project)).cloned().collect()
     }
 }
 
@@ -99,9 +98,21 @@ impl Directory {
         all
     }
 
-    /// The enabled hooks of `tenant` that want `event_type`.
-    pub fn matching_hooks(&self, tenant: TenantId, event_type: &EventType) -> Vec<Arc<Hook>> {
-        read(&self.hooks).matching(tenant, event_type)
+    /// A tenant's hooks that were made through `surface`, oldest first.
+    pub fn hooks_through(&self, tenant: TenantId, surface: Surface) -> Vec<Arc<Hook>> {
+        let mut hooks = self.hooks(tenant);
+        hooks.retain(|hook| hook.origin.surface == surface);
+        hooks
+    }
+
+    /// The enabled hooks of `tenant` that want an event of this type and project.
+    pub fn matching_hooks(
+        &self,
+        tenant: TenantId,
+        event_type: &EventType,
+        project: Option<i64>,
+    ) -> Vec<Arc<Hook>> {
+        read(&self.hooks).matching(tenant, event_type, project)
     }
 
     /// Adds a hook.
@@ -110,6 +121,11 @@ impl Directory {
     /// Where the tenant has 10,000 hooks already, or storage fails.
     pub async fn create_hook(&self, hook: Hook) -> Result<Arc<Hook>, DirectoryError> {
         let _turn = self.mutation.lock().await;
+        self.insert_hook(hook).await
+    }
+
+    /// Adds a hook; the caller holds the turn.
+    async fn insert_hook(&self, hook: Hook) -> Result<Arc<Hook>, DirectoryError> {
         if self.hooks(hook.tenant).len() >= HookIndex::MAX_PER_TENANT {
             return Err(DirectoryError::TooMany(format!(
                 "a tenant has at most {} hooks",
@@ -118,6 +134,31 @@ impl Directory {
         }
         let hook = Arc::new(hook);
         self.storage.hooks.insert(&hook).await?;
+        write(&self.hooks).put(Arc::clone(&hook));
+        Ok(hook)
+    }
+
+    /// Changes the first hook of `tenant` that `is_it`, or adds one where there is none: `make` gets the hook as it
+    /// stands, and nobody else changes or adds one meanwhile. Id, tenant and times of what it answers are set here.
+    ///
+    /// # Errors
+    /// What `make` answers, or as [`Self::create_hook`].
+    pub async fn put_hook<E: From<DirectoryError>>(
+        &self,
+        tenant: TenantId,
+        is_it: impl Fn(&Hook) -> bool,
+        make: impl FnOnce(Option<&Hook>) -> Result<Hook, E>,
+    ) -> Result<Arc<Hook>, E> {
+        let _turn = self.mutation.lock().await;
+        let now = self.clock.now();
+        let current = self.hooks(tenant).into_iter().find(|hook| is_it(hook));
+        let made = Hook { tenant, updated_at: now, ..make(current.as_deref())? };
+        let Some(current) = current else {
+            let id = HookId::generate(&self.ids, now);
+            return Ok(self.insert_hook(Hook { id, created_at: now, ..made }).await?);
+        };
+        let hook = Arc::new(Hook { id: current.id, created_at: current.created_at, ..made });
+        self.storage.hooks.update(&hook).await.map_err(DirectoryError::from)?;
         write(&self.hooks).put(Arc::clone(&hook));
         Ok(hook)
     }

@@ -1,10 +1,11 @@
-//! What the engine knows by heart: tenants, projects, keys, hooks, plugin versions.
+//! What the engine knows by heart: tenants, projects, keys, logins, hooks, plugin versions.
 //!
 //! All of it is read once at the start and then changed here and in storage together, storage first:
 //! what is in memory is on disk. Looking something up therefore costs no database read, on the way of
 //! an event least of all. Mutations take one lock in turn, so that memory changes in the order of the
 //! commits; readers never wait for them.
 
+mod access;
 mod hooks;
 mod plugins;
 mod standard;
@@ -16,6 +17,7 @@ use crate::clock::Clock;
 use crate::domain::ids::IdGenerator;
 use crate::storage::{Storage, StorageError};
 
+pub use access::AccessIndex;
 pub use hooks::HookIndex;
 pub use plugins::{PluginIndex, PluginUse, Uploaded};
 pub use standard::{STANDARD_PLUGINS, StandardPlugin};
@@ -53,6 +55,7 @@ pub struct Directory {
     ids: Arc<IdGenerator>,
     clock: Arc<dyn Clock>,
     tenants: RwLock<TenantIndex>,
+    access: RwLock<AccessIndex>,
     hooks: RwLock<HookIndex>,
     plugins: RwLock<PluginIndex>,
     /// Held over a commit and the change in memory that follows it.
@@ -70,12 +73,14 @@ impl Directory {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StorageError> {
         let (tenants, projects, keys) = storage.tenants.load().await?;
+        let (logins, tokens) = storage.access.load().await?;
         let hooks = storage.hooks.load().await?;
         let versions = storage.plugins.load().await?;
         Ok(Arc::new(Self {
             ids,
             clock,
             tenants: RwLock::new(TenantIndex::new(tenants, projects, keys)),
+            access: RwLock::new(AccessIndex::new(logins, tokens)),
             hooks: RwLock::new(HookIndex::new(hooks)),
             plugins: RwLock::new(PluginIndex::new(versions)),
             mutation: tokio::sync::Mutex::new(()),

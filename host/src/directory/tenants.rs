@@ -124,9 +124,14 @@ impl Directory {
     /// Deletes a project; false if there was none.
     ///
     /// # Errors
-    /// Where storage fails.
+    /// Where a hook wants its events, or storage fails.
     pub async fn delete_project(&self, tenant: TenantId, number: i64) -> Result<bool, DirectoryError> {
         let _turn = self.mutation.lock().await;
+        if let Some(hook) = self.hooks(tenant).iter().find(|hook| hook.project == Some(number)) {
+            let what =
+                format!("the hook {} wants the events of project {number}; delete that first", hook.id);
+            return Err(DirectoryError::InUse(what));
+        }
         let was_there = self.storage.tenants.delete_project(tenant, number).await?;
         if let Some(projects) = write(&self.tenants).projects.get_mut(&tenant) {
             projects.retain(|project| project.number != number);

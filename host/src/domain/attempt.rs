@@ -151,6 +151,8 @@ words! {
         Tls = "tls",
         /// The connection broke, or what came was not HTTP.
         Protocol = "protocol",
+        /// The request before the request was not answered with 200.
+        Preflight = "preflight",
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use url::Url;
 
 use super::attempt::words;
-use super::{HookId, Invalid, Pipeline, SigningSecret, Subscription, TenantId, UnixMillis};
+use super::{
+    HookId, Invalid, Origin, Pipeline, SecretText, SigningSecret, Subscription, TenantId, UnixMillis,
+};
 
 /// Where a tenant's events go, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,16 +18,25 @@ pub struct Hook {
     pub id: HookId,
     /// Whose it is.
     pub tenant: TenantId,
+    /// Which interface it was made through.
+    pub origin: Origin,
     /// Where requests go: absolute, `http` or `https`.
     pub url: Url,
     /// Which event types it wants.
     pub subscription: Subscription,
+    /// The numbered project whose events alone it wants, if any.
+    pub project: Option<i64>,
     /// Whether events are matched and deliveries attempted. Deliveries of a disabled hook are kept.
     pub enabled: bool,
     /// For people.
     pub description: String,
     /// Added to every request before the pipeline runs.
     pub headers: Vec<(String, String)>,
+    /// A header whose value nobody can read again.
+    pub authorization: Option<Authorization>,
+    /// The plugins that write a request which goes before each attempt's own; empty: there is none. It must be
+    /// answered with 200, and the pipeline is shown the answer.
+    pub preflight: Pipeline,
     /// The plugins that shape its requests.
     pub pipeline: Pipeline,
     /// For one attempt as a whole, from connecting to the last byte of the answer's body.
@@ -86,6 +97,18 @@ impl Hook {
         Err(Invalid::new("a timeout is between 100 ms and 60,000 ms"))
     }
 
+    /// The value of the `Authorization` header that is put on when a request is sent.
+    #[must_use]
+    pub fn secret_authorization(&self) -> Option<&SecretText> {
+        self.authorization.as_ref().filter(|authorization| authorization.enabled).map(|it| &it.value)
+    }
+
+    /// Whether an event that belongs to `project` may go to it.
+    #[must_use]
+    pub fn wants_project(&self, project: Option<i64>) -> bool {
+        self.project.is_none() || self.project == project
+    }
+
     /// # Errors
     /// Where a header cannot be sent, or is one that the engine itself writes.
     pub fn check_header(name: &str, value: &str) -> Result<(), Invalid> {
@@ -102,6 +125,16 @@ impl Hook {
         }
         Ok(())
     }
+}
+
+/// The `Authorization` header of a hook's requests. It is put on when a request is sent: no plugin sees it, and no
+/// record of an attempt shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authorization {
+    /// The header's value.
+    pub value: SecretText,
+    /// Whether it is sent.
+    pub enabled: bool,
 }
 
 /// Headers that frame the request or carry the signature: whatever a hook or a plugin says of them is

@@ -4,6 +4,7 @@
 //! surface owns its wire types and converts at its edge, and every rule which depends on time
 //! takes `now`.
 
+pub mod access;
 pub mod attempt;
 pub mod delivery;
 pub mod event;
@@ -13,18 +14,21 @@ pub mod pipeline;
 pub mod plugin;
 pub mod secret;
 pub mod subscription;
+pub mod surface;
 pub mod tenant;
 pub mod time;
 
+pub use access::{DomainToken, Login};
 pub use attempt::{Attempt, Fault, FaultKind, Outcome, Response, SentRequest, StepReport};
 pub use delivery::{Delivery, DeliveryState, Trigger};
 pub use event::{Event, EventId, EventType};
-pub use hook::{Hook, RetrySchedule, Signing};
+pub use hook::{Authorization, Hook, RetrySchedule, Signing};
 pub use ids::{AttemptId, DeliveryId, EventKey, HookId, KeyId, TenantId};
 pub use pipeline::{Pipeline, PluginRef, Request, RequestBody, Step, Verdict};
 pub use plugin::{Digest, PluginName, PluginVersion, Role, Roles};
-pub use secret::SigningSecret;
+pub use secret::{SecretText, SigningSecret};
 pub use subscription::{Subscription, TypePattern};
+pub use surface::{Origin, Surface};
 pub use tenant::{ApiKey, Project, Scope, Scopes, Tenant};
 pub use time::UnixMillis;
 

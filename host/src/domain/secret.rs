@@ -1,4 +1,4 @@
-//! Signing secrets of Standard Webhooks.
+//! Secrets: those of Standard Webhooks' signatures, and texts that must not be shown.
 
 use std::fmt;
 use std::str::FromStr;
@@ -70,5 +70,29 @@ impl FromStr for SigningSecret {
 impl fmt::Debug for SigningSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SigningSecret(…)")
+    }
+}
+
+/// Text that must not be shown: encrypted at rest, wiped from memory, and never in a debug print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    /// Keeps `text` from view.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The text. Named so that it is never shown by accident.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(…)")
     }
 }

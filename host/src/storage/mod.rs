@@ -14,8 +14,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::domain::{
-    ApiKey, Attempt, Delivery, DeliveryId, DeliveryState, Digest, Event, EventId, EventKey, EventType, Hook,
-    HookId, KeyId, PluginName, PluginVersion, Project, Tenant, TenantId, UnixMillis,
+    ApiKey, Attempt, Delivery, DeliveryId, DeliveryState, Digest, DomainToken, Event, EventId, EventKey,
+    EventType, Hook, HookId, KeyId, Login, PluginName, PluginVersion, Project, Tenant, TenantId, UnixMillis,
 };
 pub use records::*;
 
@@ -61,6 +61,8 @@ pub enum StorageError {
 pub struct Storage {
     /// Tenants, projects and keys.
     pub tenants: Arc<dyn TenantStore>,
+    /// Logins and tokens of older systems' clients.
+    pub access: Arc<dyn AccessStore>,
     /// Hooks.
     pub hooks: Arc<dyn HookStore>,
     /// Plugins and their bytes.
@@ -86,6 +88,23 @@ pub trait TenantStore: Send + Sync {
     async fn insert_key(&self, key: &ApiKey) -> Result<(), StorageError>;
     /// Removes a key; false if there was none.
     async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<bool, StorageError>;
+}
+
+/// What clients of older systems show who they are with.
+#[async_trait]
+pub trait AccessStore: Send + Sync {
+    /// Every login and token there is; read once, at the start.
+    async fn load(&self) -> Result<(Vec<Login>, Vec<DomainToken>), StorageError>;
+    /// Adds a login, its secret encrypted. [`StorageError::Taken`] for a name that is taken.
+    async fn insert_login(&self, login: &Login) -> Result<(), StorageError>;
+    /// Removes a login; false if there was none.
+    async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, StorageError>;
+    /// Adds a token. [`StorageError::Taken`] for an id that is taken.
+    async fn insert_token(&self, token: &DomainToken) -> Result<(), StorageError>;
+    /// Says whether a token is taken from now on; false if there is none.
+    async fn enable_token(&self, tenant: TenantId, id: &str, enabled: bool) -> Result<bool, StorageError>;
+    /// Removes a token; false if there was none.
+    async fn delete_token(&self, tenant: TenantId, id: &str) -> Result<bool, StorageError>;
 }
 
 /// Hooks.

@@ -9,6 +9,7 @@ mod events;
 mod health;
 mod hooks;
 mod keys;
+mod logins;
 mod openapi;
 mod plugins;
 mod projects;
@@ -30,6 +31,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .merge(tenants::routes())
         .merge(projects::routes())
         .merge(keys::routes())
+        .merge(logins::routes())
         .merge(events::routes())
         .merge(hooks::routes())
         .merge(plugins::routes())

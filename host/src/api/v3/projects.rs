@@ -117,7 +117,10 @@ pub(super) async fn list_projects(
 #[utoipa::path(
     delete, path = "/api/v3/projects/{id}", tag = "projects",
     params(("id" = i64, Path, description = "Its number")),
-    responses((status = 204, description = "It is gone")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 409, description = "A hook wants its events", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+    ),
 )]
 pub(super) async fn delete_project(
     State(directory): State<Arc<Directory>>,

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::{NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::{
-    ApiKey, Digest, Hook, HookId, KeyId, Pipeline, PluginVersion, Project, RetrySchedule, Role, Scope,
-    Scopes, Signing, SigningSecret, Step, Subscription, Tenant, TenantId, UnixMillis,
+    ApiKey, Authorization, Digest, DomainToken, Hook, HookId, KeyId, Login, Origin, Pipeline, PluginVersion,
+    Project, RetrySchedule, Role, Scope, Scopes, SecretText, Signing, SigningSecret, Step, Subscription,
+    Surface, Tenant, TenantId, UnixMillis,
 };
 use crate::storage::StorageError;
 
@@ -73,6 +74,36 @@ pub async fn what_is_taken_is_refused(world: &World) {
     world.store(world.event()).await;
 }
 
+/// And changed and removed, by their own tenant only. What is taken is refused.
+pub async fn logins_and_tokens_are_read_back(world: &World) {
+    let store = &world.storage.access;
+    let login = |name: &str, tenant| {
+        let secret = SecretText::new(format!("secret of {name} \u{fc}"));
+        Login { name: name.to_owned(), tenant, secret, created_at: NOW }
+    };
+    let token = |id: &str, tenant| {
+        let (role, expires_at) = ("admin \u{fc}".to_owned(), UnixMillis(NOW.0 + 1));
+        DomainToken { id: id.to_owned(), tenant, role, enabled: true, expires_at, created_at: NOW }
+    };
+    let logins = [login("a", TENANT), login("b", OTHER_TENANT)];
+    let mut tokens = [token("1", TENANT), token("2", OTHER_TENANT)];
+    for (login, token) in logins.iter().zip(&tokens) {
+        store.insert_login(login).await.unwrap();
+        store.insert_token(token).await.unwrap();
+    }
+    assert_eq!(taken(store.insert_login(&login("a", OTHER_TENANT)).await), "the login \"a\"");
+    assert_eq!(taken(store.insert_token(&token("1", OTHER_TENANT)).await), "the token 1");
+    assert!(!store.enable_token(OTHER_TENANT, "1", false).await.unwrap());
+    assert!(store.enable_token(TENANT, "1", false).await.unwrap());
+    tokens[0].enabled = false;
+    assert_eq!(store.load().await.unwrap(), (logins.to_vec(), tokens.to_vec()));
+    for (tenant, done) in [(OTHER_TENANT, false), (TENANT, true), (TENANT, false)] {
+        assert_eq!(store.delete_login(tenant, "a").await.unwrap(), done);
+        assert_eq!(store.delete_token(tenant, "1").await.unwrap(), done);
+    }
+    assert_eq!(store.load().await.unwrap(), (logins[1..].to_vec(), tokens[1..].to_vec()));
+}
+
 fn elaborate(hook: Hook) -> Hook {
     let mut old = SigningSecret::from_bytes(vec![1; 24]).unwrap();
     old.expires_at = Some(UnixMillis(NOW.0 + 5));
@@ -82,6 +113,10 @@ fn elaborate(hook: Hook) -> Hook {
     Hook {
         url: Hook::parse_url("http://[::1]:8080/%2F?q=\u{fc}").unwrap(),
         subscription: Subscription::new(patterns.map(|text| text.parse().unwrap()).to_vec()).unwrap(),
+        origin: Origin { surface: Surface::Webitel, members: r#"{"map":{"b":"a"}}"#.into() },
+        project: Some(1_249_918),
+        authorization: Some(Authorization { value: SecretText::new("Basic \u{fc}"), enabled: false }),
+        preflight: Pipeline(vec![step("first", "{\"url\":\"x\"}")]),
         enabled: false,
         description: "f\u{fc}r\n'people'".to_owned(),
         headers: vec![("x-a".to_owned(), "1".to_owned()), ("X-A".to_owned(), "2".to_owned())],

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use super::{Acceptance, Accepted, Claimed, NewDelivery, Record, Rendered, Storage};
 use crate::domain::ids::IdGenerator;
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, Hook, HookId, Outcome,
-    Pipeline, Request, RequestBody, Response, RetrySchedule, SentRequest, Signing, SigningSecret,
+    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, Hook, HookId, Origin,
+    Outcome, Pipeline, Request, RequestBody, Response, RetrySchedule, SentRequest, Signing, SigningSecret,
     Subscription, TenantId, Trigger, TypePattern, UnixMillis,
 };
 
@@ -52,7 +52,7 @@ macro_rules! storage_conformance {
                 tenants_do_not_see_one_another
             ],
             directory: [
-                tenants_projects_and_keys_are_read_back, what_is_taken_is_refused,
+                tenants_projects_and_keys_are_read_back, logins_and_tokens_are_read_back, what_is_taken_is_refused,
                 hooks_are_read_back_and_replaced, a_hook_belongs_to_its_tenant,
                 wasm_is_stored_once_and_goes_with_the_last_version
             ]
@@ -158,11 +158,15 @@ impl World {
         Hook {
             id: HookId(self.id()),
             tenant: TENANT,
+            origin: Origin::default(),
             url: Hook::parse_url("https://example.com/hook?a=1").unwrap(),
             subscription: Subscription::new(vec![TypePattern::Any]).unwrap(),
+            project: None,
             enabled: true,
             description: String::new(),
             headers: Vec::new(),
+            authorization: None,
+            preflight: Pipeline::default(),
             pipeline: Pipeline::default(),
             timeout: Hook::DEFAULT_TIMEOUT,
             retry: RetrySchedule::default(),

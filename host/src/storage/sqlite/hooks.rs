@@ -15,7 +15,8 @@ use super::rows::{damaged, from_json, read_error, to_json};
 use super::tenants::taken;
 use super::{Shared, claims};
 use crate::domain::{
-    Hook, HookId, Invalid, Pipeline, RetrySchedule, SigningSecret, Step, Subscription, TenantId, UnixMillis,
+    Authorization, Hook, HookId, Invalid, Origin, Pipeline, RetrySchedule, SigningSecret, Step, Subscription,
+    TenantId, UnixMillis,
 };
 use crate::storage::{HookStore, StorageError};
 
@@ -34,6 +35,12 @@ struct HookRow {
     signing: String,
     created_at: i64,
     updated_at: i64,
+    surface: String,
+    surface_members: String,
+    project: Option<i64>,
+    preflight: String,
+    authorization: Option<Vec<u8>>,
+    authorization_enabled: bool,
 }
 
 type SecretRow = (i64, Vec<u8>, Option<i64>);
@@ -62,20 +69,20 @@ impl HookStore for Shared {
         rows.into_iter()
             .map(|row| {
                 let secrets = by_hook.remove(&row.id).unwrap_or_default();
-                hook_from_row(row, secrets)
+                self.hook_from_row(row, secrets)
             })
             .collect()
     }
 
     async fn insert(&self, hook: &Hook) -> Result<(), StorageError> {
-        let row = hook_to_row(hook)?;
+        let row = self.hook_to_row(hook)?;
         let mut writer = self.writer().await;
         let inserted = insert(writer.begin().await?, row, hook).await;
         writer.finish(inserted).await
     }
 
     async fn update(&self, hook: &Hook) -> Result<bool, StorageError> {
-        let row = hook_to_row(hook)?;
+        let row = self.hook_to_row(hook)?;
         let mut writer = self.writer().await;
         let updated = update(writer.begin().await?, row, hook).await;
         writer.finish(updated).await
@@ -109,7 +116,8 @@ async fn delete_in_chunks(
 
 async fn insert(connection: &mut SqliteConnection, row: HookRow, hook: &Hook) -> Result<(), StorageError> {
     let sql = "INSERT INTO hooks (url, subscription, enabled, description, headers, pipeline, timeout_ms, retry_ms, \
-        signing, created_at, updated_at, id, tenant_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        signing, created_at, updated_at, surface, surface_members, project, preflight, authorization, \
+        authorization_enabled, id, tenant_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let inserted = bind(sql, row).execute(&mut *connection).await;
     inserted.map_err(|error| taken(error, |_| format!("the id {}", hook.id)))?;
     insert_secrets(connection, hook).await
@@ -117,7 +125,8 @@ async fn insert(connection: &mut SqliteConnection, row: HookRow, hook: &Hook) ->
 
 async fn update(connection: &mut SqliteConnection, row: HookRow, hook: &Hook) -> Result<bool, StorageError> {
     let sql = "UPDATE hooks SET url = ?, subscription = ?, enabled = ?, description = ?, headers = ?, pipeline = ?, \
-        timeout_ms = ?, retry_ms = ?, signing = ?, created_at = ?, updated_at = ? WHERE id = ? AND tenant_id = ?";
+        timeout_ms = ?, retry_ms = ?, signing = ?, created_at = ?, updated_at = ?, surface = ?, surface_members = ?, \
+        project = ?, preflight = ?, authorization = ?, authorization_enabled = ? WHERE id = ? AND tenant_id = ?";
     if bind(sql, row).execute(&mut *connection).await?.rows_affected() == 0 {
         return Ok(false);
     }
@@ -146,6 +155,8 @@ fn bind(sql: &'static str, row: HookRow) -> Query {
     let query = sqlx::query(sql).bind(row.url).bind(row.subscription).bind(row.enabled).bind(row.description);
     let query = query.bind(row.headers).bind(row.pipeline).bind(row.timeout_ms).bind(row.retry_ms);
     let query = query.bind(row.signing).bind(row.created_at).bind(row.updated_at);
+    let query = query.bind(row.surface).bind(row.surface_members).bind(row.project).bind(row.preflight);
+    let query = query.bind(row.authorization).bind(row.authorization_enabled);
     query.bind(row.id).bind(row.tenant_id)
 }
 
@@ -168,58 +179,91 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
 }
 
-fn hook_to_row(hook: &Hook) -> Result<HookRow, StorageError> {
-    let patterns: Vec<String> = hook.subscription.patterns().iter().map(ToString::to_string).collect();
-    let steps = hook.pipeline.0.iter();
+fn pipeline_to_json(pipeline: &Pipeline) -> Result<String, StorageError> {
+    let steps = pipeline.0.iter();
     let steps =
         steps.map(|step| StepJson { plugin: step.plugin.to_string(), settings: step.settings.to_string() });
-    let waits: Vec<i64> = hook.retry.waits().iter().copied().map(millis).collect();
-    Ok(HookRow {
-        id: hook.id.0,
-        tenant_id: hook.tenant.0,
-        url: hook.url.to_string(),
-        subscription: to_json(&patterns)?,
-        enabled: hook.enabled,
-        description: hook.description.clone(),
-        headers: to_json(&hook.headers)?,
-        pipeline: to_json(&steps.collect::<Vec<_>>())?,
-        timeout_ms: millis(hook.timeout),
-        retry_ms: to_json(&waits)?,
-        signing: hook.signing.as_str().to_owned(),
-        created_at: hook.created_at.0,
-        updated_at: hook.updated_at.0,
-    })
+    to_json(&steps.collect::<Vec<_>>())
+}
+
+fn pipeline_from_json(text: &str) -> Result<Pipeline, StorageError> {
+    let steps: Vec<StepJson> = from_json("hook", text)?;
+    let steps = steps
+        .into_iter()
+        .map(|step| Ok(Step { plugin: step.plugin.parse()?, settings: step.settings.into() }))
+        .collect::<Result<_, _>>()
+        .map_err(bad)?;
+    Ok(Pipeline(steps))
+}
+
+/// What a hook's authorization is sealed for.
+fn place_of(hook: i64) -> String {
+    format!("hook/{hook}/authorization")
 }
 
 fn bad(error: Invalid) -> StorageError {
     damaged("hook", error)
 }
 
-fn hook_from_row(row: HookRow, secrets: Vec<SigningSecret>) -> Result<Hook, StorageError> {
-    let patterns: Vec<String> = from_json("hook", &row.subscription)?;
-    let patterns = patterns.iter().map(|pattern| pattern.parse()).collect::<Result<_, _>>().map_err(bad)?;
-    let steps: Vec<StepJson> = from_json("hook", &row.pipeline)?;
-    let steps = steps
-        .into_iter()
-        .map(|step| Ok(Step { plugin: step.plugin.parse()?, settings: step.settings.into() }))
-        .collect::<Result<_, _>>()
-        .map_err(bad)?;
-    let waits: Vec<u64> = from_json("hook", &row.retry_ms)?;
-    let waits = waits.into_iter().map(Duration::from_millis).collect();
-    Ok(Hook {
-        id: HookId(row.id),
-        tenant: TenantId(row.tenant_id),
-        url: row.url.parse().map_err(|error| damaged("hook", error))?,
-        subscription: Subscription::new(patterns).map_err(bad)?,
-        enabled: row.enabled,
-        description: row.description,
-        headers: from_json("hook", &row.headers)?,
-        pipeline: Pipeline(steps),
-        timeout: Duration::from_millis(row.timeout_ms.unsigned_abs()),
-        retry: RetrySchedule::new(waits).map_err(bad)?,
-        signing: row.signing.parse().map_err(bad)?,
-        secrets,
-        created_at: UnixMillis(row.created_at),
-        updated_at: UnixMillis(row.updated_at),
-    })
+impl Shared {
+    fn hook_to_row(&self, hook: &Hook) -> Result<HookRow, StorageError> {
+        let patterns: Vec<String> = hook.subscription.patterns().iter().map(ToString::to_string).collect();
+        let waits: Vec<i64> = hook.retry.waits().iter().copied().map(millis).collect();
+        let authorization = hook.authorization.as_ref();
+        let seal = |it: &Authorization| self.vault.seal(&place_of(hook.id.0), it.value.reveal().as_bytes());
+        Ok(HookRow {
+            id: hook.id.0,
+            tenant_id: hook.tenant.0,
+            url: hook.url.to_string(),
+            subscription: to_json(&patterns)?,
+            enabled: hook.enabled,
+            description: hook.description.clone(),
+            headers: to_json(&hook.headers)?,
+            pipeline: pipeline_to_json(&hook.pipeline)?,
+            timeout_ms: millis(hook.timeout),
+            retry_ms: to_json(&waits)?,
+            signing: hook.signing.as_str().to_owned(),
+            created_at: hook.created_at.0,
+            updated_at: hook.updated_at.0,
+            surface: hook.origin.surface.as_str().to_owned(),
+            surface_members: hook.origin.members.to_string(),
+            project: hook.project,
+            preflight: pipeline_to_json(&hook.preflight)?,
+            authorization: authorization.map(seal),
+            authorization_enabled: authorization.is_some_and(|it| it.enabled),
+        })
+    }
+
+    fn hook_from_row(&self, row: HookRow, secrets: Vec<SigningSecret>) -> Result<Hook, StorageError> {
+        let patterns: Vec<String> = from_json("hook", &row.subscription)?;
+        let patterns =
+            patterns.iter().map(|pattern| pattern.parse()).collect::<Result<_, _>>().map_err(bad)?;
+        let waits: Vec<u64> = from_json("hook", &row.retry_ms)?;
+        let waits = waits.into_iter().map(Duration::from_millis).collect();
+        let unseal = |sealed: Vec<u8>| self.unseal_text("hook", &place_of(row.id), &sealed);
+        let value = row.authorization.map(unseal).transpose()?;
+        Ok(Hook {
+            id: HookId(row.id),
+            tenant: TenantId(row.tenant_id),
+            origin: Origin {
+                surface: row.surface.parse().map_err(bad)?,
+                members: row.surface_members.into(),
+            },
+            url: row.url.parse().map_err(|error| damaged("hook", error))?,
+            subscription: Subscription::new(patterns).map_err(bad)?,
+            project: row.project,
+            enabled: row.enabled,
+            description: row.description,
+            headers: from_json("hook", &row.headers)?,
+            authorization: value.map(|value| Authorization { value, enabled: row.authorization_enabled }),
+            preflight: pipeline_from_json(&row.preflight)?,
+            pipeline: pipeline_from_json(&row.pipeline)?,
+            timeout: Duration::from_millis(row.timeout_ms.unsigned_abs()),
+            retry: RetrySchedule::new(waits).map_err(bad)?,
+            signing: row.signing.parse().map_err(bad)?,
+            secrets,
+            created_at: UnixMillis(row.created_at),
+            updated_at: UnixMillis(row.updated_at),
+        })
+    }
 }

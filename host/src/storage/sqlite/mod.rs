@@ -8,6 +8,7 @@
 //!
 //! The write-ahead log is flushed at every commit (`synchronous=FULL`): what was answered is on disk.
 
+mod access;
 mod attempt_rows;
 mod batch;
 mod claims;
@@ -36,6 +37,7 @@ use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 use self::connection::WriteConnection;
 use self::writer::Message;
 use super::{Storage, StorageError};
+use crate::vault::{Key, Vault};
 
 /// The database's file in the data directory.
 pub const DATABASE_FILE: &str = "hookwright.db";
@@ -56,11 +58,19 @@ pub struct SqliteOptions {
     pub max_group_rows: usize,
     /// Bytes of data after which a transaction takes no further call.
     pub max_group_bytes: usize,
+    /// What secrets are encrypted with; none: a key in the data directory.
+    pub encryption_key: Option<Key>,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { readers: 4, queue: 1024, max_group_rows: 2_000, max_group_bytes: 4 << 20 }
+        Self {
+            readers: 4,
+            queue: 1024,
+            max_group_rows: 2_000,
+            max_group_bytes: 4 << 20,
+            encryption_key: None,
+        }
     }
 }
 
@@ -79,6 +89,7 @@ struct Shared {
     readers: SqlitePool,
     /// For what deliveries need: lists that people ask for must not hold them up.
     feeding: SqlitePool,
+    vault: Arc<Vault>,
 }
 
 /// Opens the database in `data_dir`, makes both where they are missing, and brings the schema up to date.
@@ -89,6 +100,7 @@ struct Shared {
 pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStorage, StorageError> {
     create_private(data_dir)?;
     let lock = take_lock(data_dir)?;
+    let vault = Arc::new(Vault::open(data_dir, options.encryption_key.as_ref())?);
     let file = SqliteConnectOptions::new().filename(data_dir.join(DATABASE_FILE));
     let mut writer = WriteConnection::new(file.clone(), lock);
     let connection = writer.connection().await?;
@@ -98,7 +110,7 @@ pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStora
     let feeding = pool(file, FEEDING_CONNECTIONS).await?;
     let writer = Arc::new(Mutex::new(writer));
     let queue = writer::spawn(Arc::clone(&writer), &options);
-    Ok(SqliteStorage { shared: Arc::new(Shared { queue, writer, readers, feeding }), greatest_id })
+    Ok(SqliteStorage { shared: Arc::new(Shared { queue, writer, readers, feeding, vault }), greatest_id })
 }
 
 async fn pool(file: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, StorageError> {
@@ -137,11 +149,18 @@ impl SqliteStorage {
     pub fn stores(&self) -> Storage {
         Storage {
             tenants: Arc::clone(&self.shared) as _,
+            access: Arc::clone(&self.shared) as _,
             hooks: Arc::clone(&self.shared) as _,
             plugins: Arc::clone(&self.shared) as _,
             events: Arc::clone(&self.shared) as _,
             deliveries: Arc::clone(&self.shared) as _,
         }
+    }
+
+    /// What secrets are encrypted with.
+    #[must_use]
+    pub fn vault(&self) -> Arc<Vault> {
+        Arc::clone(&self.shared.vault)
     }
 
     /// The greatest id that was in the database when it was opened, 0 if there was none:

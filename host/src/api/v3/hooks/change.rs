@@ -23,7 +23,7 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::delivery::Dispatcher;
 use crate::directory::Directory;
-use crate::domain::{Hook, HookId, Scope, TenantId};
+use crate::domain::{Hook, HookId, Scope, Surface, TenantId};
 
 /// Replace a hook
 ///
@@ -78,11 +78,27 @@ async fn change(
     (tenant, id): (TenantId, HookId),
     wanted: impl FnOnce(&Hook) -> Result<HookInput, Problem> + Send,
 ) -> Result<Json<HookView>, Problem> {
-    let replace = |current: &Hook| replaced(current, wanted(current)?, directory);
+    let replace = |current: &Hook| {
+        refuse_foreign(current)?;
+        replaced(current, wanted(current)?, directory)
+    };
     let changed = directory.change_hook(tenant, id, replace).await?.ok_or_else(|| no_hook(id))?;
     // It may have been enabled, with deliveries that have been due for long.
     dispatcher.wake();
     Ok(Json(HookView::from(&*changed)))
+}
+
+/// A hook of another interface has members which this one knows nothing of.
+fn refuse_foreign(current: &Hook) -> Result<(), Problem> {
+    match current.origin.surface {
+        Surface::V3 => Ok(()),
+        other => {
+            let detail = format!(
+                "the hook was made through the interface `{other}`, which alone changes it; or delete it"
+            );
+            Err(Problem::new(Kind::Conflict, detail))
+        }
+    }
 }
 
 /// What `PUT` would have to be sent to change `current` as the patch says.

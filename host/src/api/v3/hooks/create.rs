@@ -55,9 +55,12 @@ pub(super) async fn create_hook(
 }
 
 fn refuse_read_only(input: &HookInput) -> Result<(), Problem> {
-    for (member, given) in
-        [("id", &input.id), ("created_at", &input.created_at), ("updated_at", &input.updated_at)]
-    {
+    for (member, given) in [
+        ("id", &input.id),
+        ("surface", &input.surface),
+        ("created_at", &input.created_at),
+        ("updated_at", &input.updated_at),
+    ] {
         if given.is_some() {
             let detail = format!("`{member}` is given by the engine; leave it out");
             return Err(Problem::at(Kind::InvalidValue, Pointer::to(member), detail));

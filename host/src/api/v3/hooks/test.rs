@@ -80,6 +80,6 @@ pub(super) async fn test_hook(
             Problem::new(Kind::Unavailable, "the test was not taken in; send it again")
         }
     })?;
-    let receipt = TestReceipt { event: event.to_string(), delivery: delivery.to_string() };
+    let receipt = TestReceipt { event: event.id.to_string(), delivery: delivery.to_string() };
     Ok((StatusCode::ACCEPTED, Json(receipt)))
 }

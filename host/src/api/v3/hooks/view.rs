@@ -15,8 +15,12 @@ use crate::domain::Hook;
 pub(super) struct HookView {
     #[schema(example = "hook_01m8rz4g3k2v7")]
     id: String,
+    /// The interface it was made through, which alone changes it: `v3`, `project-web-hook`, `apizee` or `webitel`.
+    surface: &'static str,
     url: String,
     types: Vec<String>,
+    /// The project whose events alone it wants, if any.
+    project: Option<i64>,
     enabled: bool,
     description: String,
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
@@ -51,6 +55,8 @@ impl From<&Hook> for HookView {
         let steps = hook.pipeline.0.iter();
         Self {
             id: hook.id.to_string(),
+            surface: hook.origin.surface.as_str(),
+            project: hook.project,
             url: hook.url.to_string(),
             types: hook.subscription.patterns().iter().map(ToString::to_string).collect(),
             enabled: hook.enabled,

@@ -12,8 +12,8 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::directory::Directory;
 use crate::domain::{
-    Hook, HookId, Invalid, Pipeline, PluginRef, RetrySchedule, Signing, SigningSecret, Step, Subscription,
-    TenantId, UnixMillis,
+    Hook, HookId, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, Signing, SigningSecret, Step,
+    Subscription, TenantId, UnixMillis,
 };
 
 /// The greatest size of a description, in bytes.
@@ -31,6 +31,9 @@ pub(super) struct HookInput {
     /// The event types it wants, 1 to 100: exact, beginning with (`session.*`), or all (`*`).
     #[schema(example = json!(["session.*"]))]
     types: Vec<String>,
+    /// The project whose events alone it wants; the tenant has it. Default: events of every project, and of none.
+    #[schema(example = 1_249_918)]
+    project: Option<i64>,
     /// Whether events are matched and deliveries attempted. Default: true.
     enabled: Option<bool>,
     /// For people, at most 1,000 bytes. Default: empty.
@@ -54,6 +57,8 @@ pub(super) struct HookInput {
     pub(super) secret: Option<String>,
     /// May stand where a hook is changed, so that what was read can be sent back; must be the hook's own.
     pub(super) id: Option<String>,
+    /// May stand where a hook is changed; it is passed over.
+    pub(super) surface: Option<String>,
     /// May stand where a hook is changed; it is passed over.
     pub(super) created_at: Option<String>,
     /// May stand where a hook is changed; it is passed over.
@@ -86,6 +91,7 @@ pub(super) struct RetryInput {
 pub(super) struct HookSettings {
     url: Url,
     subscription: Subscription,
+    project: Option<i64>,
     enabled: bool,
     description: String,
     headers: Vec<(String, String)>,
@@ -111,11 +117,15 @@ impl HookSettings {
         Hook {
             id: identity.id,
             tenant: identity.tenant,
+            origin: Origin::default(),
             url: self.url,
             subscription: self.subscription,
+            project: self.project,
             enabled: self.enabled,
             description: self.description,
             headers: self.headers,
+            authorization: None,
+            preflight: Pipeline::default(),
             pipeline: self.pipeline,
             timeout: self.timeout,
             retry: self.retry,
@@ -133,6 +143,10 @@ impl HookInput {
     /// # Errors
     /// Names the first that breaks a rule.
     pub(super) fn check(self, tenant: TenantId, directory: &Directory) -> Result<HookSettings, Problem> {
+        if let Some(project) = self.project.filter(|number| !directory.has_project(tenant, *number)) {
+            let detail = format!("there is no project {project}; make it first, by POST /api/v3/projects");
+            return Err(Problem::at(Kind::InvalidValue, Pointer::to("project"), detail));
+        }
         self.check_with(|plugin| directory.plugin(tenant, plugin).is_some())
     }
 
@@ -141,6 +155,7 @@ impl HookInput {
         Ok(HookSettings {
             url: Hook::parse_url(&self.url).map_err(at("url"))?,
             subscription: read_types(&self.types)?,
+            project: self.project,
             enabled: self.enabled.unwrap_or(true),
             description: check_description(self.description.unwrap_or_default())
                 .map_err(at("description"))?,

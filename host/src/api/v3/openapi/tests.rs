@@ -8,6 +8,7 @@ use super::*;
 const ROUTES: &str = "
     DELETE /api/v3/hooks/{id}
     DELETE /api/v3/keys/{id}
+    DELETE /api/v3/logins/{name}
     DELETE /api/v3/plugins/{name}
     DELETE /api/v3/projects/{id}
     GET /api/v3/deliveries
@@ -19,6 +20,7 @@ const ROUTES: &str = "
     GET /api/v3/hooks/{id}
     GET /api/v3/hooks/{id}/secret
     GET /api/v3/keys
+    GET /api/v3/logins
     GET /api/v3/openapi.json
     GET /api/v3/plugins
     GET /api/v3/plugins/{name}
@@ -38,6 +40,7 @@ const ROUTES: &str = "
     POST /api/v3/hooks/{id}/secret/rotate
     POST /api/v3/hooks/{id}/test
     POST /api/v3/keys
+    POST /api/v3/logins
     POST /api/v3/plugins/{name}/run
     POST /api/v3/projects
     POST /api/v3/tenants

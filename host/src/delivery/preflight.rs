@@ -1,0 +1,102 @@
+//! The request before the request: some receivers want to be asked for a token first.
+//!
+//! A hook's preflight is a pipeline of its own, whose request goes out before each attempt's. It must be answered
+//! with 200 exactly; the hook's pipeline is then shown the answer, as an attribute of the event, and does with it what
+//! it will. What the answer gives ends, so an attempt asks anew and its request is not kept for a retry.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::worker::{Made, Worker};
+use super::{lanes::Work, request};
+use crate::domain::attempt::UnreachableKind;
+use crate::domain::{Hook, Outcome, Response, StepReport, Verdict};
+use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError};
+
+/// The only status that lets the main request go out.
+const WANTED_STATUS: u16 = 200;
+
+/// What came of a hook's preflight.
+pub(super) enum Preflight {
+    /// The pipeline may run.
+    Go {
+        /// The plugins that wrote the first request; none where the hook has no preflight.
+        steps: Vec<StepReport>,
+        /// What the receiver answered, as plugins are shown it.
+        answer: Option<String>,
+    },
+    /// The attempt ends here.
+    End(Made),
+}
+
+/// An answer as plugins are shown it, in the attribute `preflight`.
+#[derive(Serialize)]
+struct Shown<'a> {
+    status: u16,
+    headers: &'a [(String, String)],
+    body: std::borrow::Cow<'a, str>,
+}
+
+impl Worker {
+    /// Makes the hook's preflight, if it has one, within `timeout`.
+    pub(super) async fn preflight(
+        &self,
+        hook: &Hook,
+        work: &Work,
+        timeout: Duration,
+    ) -> Result<Preflight, SandboxError> {
+        if hook.preflight.is_empty() {
+            return Ok(Preflight::Go { steps: Vec::new(), answer: None });
+        }
+        let PipelineRun { steps, end } =
+            self.pipelines.run_preflight(hook, &work.event, work.trigger).await?;
+        let request = match end {
+            PipelineEnd::Fault { step, fault } => {
+                return Ok(Preflight::End(Made::unsent(steps, Outcome::Faulted { step, fault })));
+            }
+            PipelineEnd::Verdict(Verdict::Drop { step }) => {
+                return Ok(Preflight::End(Made::unsent(steps, Outcome::Dropped { step })));
+            }
+            PipelineEnd::Verdict(Verdict::Keep(request)) => request,
+        };
+        let last = hook.preflight.0.len() - 1;
+        // Neither signed nor authorised: it goes elsewhere than the hook's own requests.
+        let built = match request::build_plain(request) {
+            Ok(built) => built,
+            Err(fault) => {
+                return Ok(Preflight::End(Made::unsent(steps, Outcome::Faulted { step: last, fault })));
+            }
+        };
+        Ok(match self.client.send(built, timeout).await {
+            Outcome::Response(response) => match shown(&response) {
+                Ok(answer) => Preflight::Go { steps, answer: Some(answer) },
+                Err(message) => Preflight::End(Made::unsent(steps, failed(message))),
+            },
+            Outcome::TimedOut { after } => Preflight::End(Made::unsent(steps, Outcome::TimedOut { after })),
+            Outcome::Unreachable { message, .. } => Preflight::End(Made::unsent(steps, failed(message))),
+            other @ (Outcome::Faulted { .. } | Outcome::Dropped { .. }) => {
+                Preflight::End(Made::unsent(steps, other))
+            }
+        })
+    }
+}
+
+fn failed(what: String) -> Outcome {
+    Outcome::Unreachable {
+        kind: UnreachableKind::Preflight,
+        message: format!("the request before the request failed: {what}"),
+    }
+}
+
+fn shown(response: &Response) -> Result<String, String> {
+    if response.status != WANTED_STATUS {
+        return Err(format!("it was answered with {}, and {WANTED_STATUS} is wanted", response.status));
+    }
+    if response.body_truncated {
+        return Err(format!("its answer has more than {} bytes", Response::MAX_KEPT_BODY));
+    }
+    let body = String::from_utf8_lossy(&response.body);
+    serde_json::to_string(&Shown { status: response.status, headers: &response.headers, body })
+        .map_err(|error| error.to_string())
+}

@@ -1,0 +1,146 @@
+//! Logins and tokens of older systems' clients.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Directory, DirectoryError, read, write};
+use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
+
+/// Logins and tokens in memory.
+#[derive(Debug, Default)]
+pub struct AccessIndex {
+    logins: HashMap<String, Arc<Login>>,
+    tokens: HashMap<String, Arc<DomainToken>>,
+}
+
+impl AccessIndex {
+    /// The greatest number of tokens of one tenant, ended ones too until they are deleted.
+    pub const MAX_TOKENS_PER_TENANT: usize = 10_000;
+    /// The greatest number of logins of one tenant.
+    pub const MAX_LOGINS_PER_TENANT: usize = 1_000;
+
+    /// An index of these.
+    #[must_use]
+    pub fn new(logins: Vec<Login>, tokens: Vec<DomainToken>) -> Self {
+        Self {
+            logins: logins.into_iter().map(|login| (login.name.clone(), Arc::new(login))).collect(),
+            tokens: tokens.into_iter().map(|token| (token.id.clone(), Arc::new(token))).collect(),
+        }
+    }
+}
+
+impl Directory {
+    /// The login with this name, of any tenant: a login says itself whose it is.
+    pub fn login(&self, name: &str) -> Option<Arc<Login>> {
+        read(&self.access).logins.get(name).cloned()
+    }
+
+    /// A tenant's logins, by name.
+    pub fn logins(&self, tenant: TenantId) -> Vec<Arc<Login>> {
+        let index = read(&self.access);
+        let mut all: Vec<_> = index.logins.values().filter(|it| it.tenant == tenant).cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Creates a login.
+    ///
+    /// # Errors
+    /// Where the name is taken, the tenant has 1,000 already, or storage fails.
+    pub async fn create_login(
+        &self,
+        tenant: TenantId,
+        name: String,
+        secret: SecretText,
+    ) -> Result<Arc<Login>, DirectoryError> {
+        let _turn = self.mutation.lock().await;
+        let max = AccessIndex::MAX_LOGINS_PER_TENANT;
+        if self.logins(tenant).len() >= max {
+            return Err(DirectoryError::TooMany(format!("a tenant has at most {max} logins")));
+        }
+        let login = Arc::new(Login { name, tenant, secret, created_at: self.clock.now() });
+        self.storage.access.insert_login(&login).await?;
+        write(&self.access).logins.insert(login.name.clone(), Arc::clone(&login));
+        Ok(login)
+    }
+
+    /// Deletes a login; false if there was none. It is refused from then on.
+    ///
+    /// # Errors
+    /// Where storage fails.
+    pub async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, DirectoryError> {
+        let _turn = self.mutation.lock().await;
+        let was_there = self.storage.access.delete_login(tenant, name).await?;
+        write(&self.access).logins.retain(|_, login| (login.tenant, login.name.as_str()) != (tenant, name));
+        Ok(was_there)
+    }
+
+    /// The token with this id, of any tenant: a signed token says itself whose it is.
+    pub fn domain_token(&self, id: &str) -> Option<Arc<DomainToken>> {
+        read(&self.access).tokens.get(id).cloned()
+    }
+
+    /// A tenant's tokens, oldest first.
+    pub fn domain_tokens(&self, tenant: TenantId) -> Vec<Arc<DomainToken>> {
+        let index = read(&self.access);
+        let mut all: Vec<_> = index.tokens.values().filter(|it| it.tenant == tenant).cloned().collect();
+        all.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        all
+    }
+
+    /// Creates a token that is taken until `expires_at`.
+    ///
+    /// # Errors
+    /// Where the id is taken, the tenant has 10,000 already, or storage fails.
+    pub async fn create_domain_token(
+        &self,
+        tenant: TenantId,
+        id: String,
+        role: String,
+        expires_at: UnixMillis,
+    ) -> Result<Arc<DomainToken>, DirectoryError> {
+        let _turn = self.mutation.lock().await;
+        let max = AccessIndex::MAX_TOKENS_PER_TENANT;
+        if self.domain_tokens(tenant).len() >= max {
+            return Err(DirectoryError::TooMany(format!("a domain has at most {max} tokens; delete some")));
+        }
+        let created_at = self.clock.now();
+        let token = Arc::new(DomainToken { id, tenant, role, enabled: true, expires_at, created_at });
+        self.storage.access.insert_token(&token).await?;
+        write(&self.access).tokens.insert(token.id.clone(), Arc::clone(&token));
+        Ok(token)
+    }
+
+    /// Says whether a token is taken from now on; none if there is no such token.
+    ///
+    /// # Errors
+    /// Where storage fails.
+    pub async fn enable_domain_token(
+        &self,
+        tenant: TenantId,
+        id: &str,
+        enabled: bool,
+    ) -> Result<Option<Arc<DomainToken>>, DirectoryError> {
+        let _turn = self.mutation.lock().await;
+        let Some(current) = self.domain_token(id).filter(|token| token.tenant == tenant) else {
+            return Ok(None);
+        };
+        if !self.storage.access.enable_token(tenant, id, enabled).await? {
+            return Ok(None);
+        }
+        let token = Arc::new(DomainToken { enabled, ..(*current).clone() });
+        write(&self.access).tokens.insert(token.id.clone(), Arc::clone(&token));
+        Ok(Some(token))
+    }
+
+    /// Deletes a token; false if there was none. It is refused from then on.
+    ///
+    /// # Errors
+    /// Where storage fails.
+    pub async fn delete_domain_token(&self, tenant: TenantId, id: &str) -> Result<bool, DirectoryError> {
+        let _turn = self.mutation.lock().await;
+        let was_there = self.storage.access.delete_token(tenant, id).await?;
+        write(&self.access).tokens.retain(|_, token| (token.tenant, token.id.as_str()) != (tenant, id));
+        Ok(was_there)
+    }
+}

@@ -1,0 +1,104 @@
+//! Logins and tokens of older systems' clients.
+
+use async_trait::async_trait;
+
+use super::Shared;
+use super::rows::{damaged, read_error};
+use super::tenants::taken;
+use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
+use crate::storage::{AccessStore, StorageError};
+
+type LoginRow = (String, i64, Vec<u8>, i64);
+type TokenRow = (String, i64, String, bool, i64, i64);
+
+#[async_trait]
+impl AccessStore for Shared {
+    async fn load(&self) -> Result<(Vec<Login>, Vec<DomainToken>), StorageError> {
+        let sql = "SELECT name, tenant_id, secret, created_at FROM logins ORDER BY name";
+        let logins: Vec<LoginRow> = sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
+        let sql = "SELECT id, tenant_id, role, enabled, expires_at, created_at FROM domain_tokens ORDER BY created_at, id";
+        let tokens: Vec<TokenRow> = sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
+        let logins = logins.into_iter().map(|row| self.login_from_row(row));
+        Ok((logins.collect::<Result<_, _>>()?, tokens.into_iter().map(token_from_row).collect()))
+    }
+
+    async fn insert_login(&self, login: &Login) -> Result<(), StorageError> {
+        let secret = self.vault.seal(&place_of(&login.name), login.secret.reveal().as_bytes());
+        let sql = "INSERT INTO logins (name, tenant_id, secret, created_at) VALUES (?, ?, ?, ?)";
+        let query = sqlx::query(sql).bind(&login.name).bind(login.tenant.0).bind(secret);
+        let query = query.bind(login.created_at.0);
+        let mut writer = self.writer().await;
+        let inserted = query.execute(writer.begin().await?).await.map(drop);
+        let what = |_: &str| format!("the login \"{}\"", login.name);
+        writer.finish(inserted.map_err(|error| taken(error, what))).await
+    }
+
+    async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, StorageError> {
+        let query = sqlx::query("DELETE FROM logins WHERE name = ? AND tenant_id = ?");
+        self.changes_one(query.bind(name.to_owned()).bind(tenant.0)).await
+    }
+
+    async fn insert_token(&self, token: &DomainToken) -> Result<(), StorageError> {
+        let sql = "INSERT INTO domain_tokens (id, tenant_id, role, enabled, expires_at, created_at) \
+            VALUES (?, ?, ?, ?, ?, ?)";
+        let query = sqlx::query(sql).bind(&token.id).bind(token.tenant.0).bind(&token.role);
+        let query = query.bind(token.enabled).bind(token.expires_at.0).bind(token.created_at.0);
+        let mut writer = self.writer().await;
+        let inserted = query.execute(writer.begin().await?).await.map(drop);
+        let what = |_: &str| format!("the token {}", token.id);
+        writer.finish(inserted.map_err(|error| taken(error, what))).await
+    }
+
+    async fn enable_token(&self, tenant: TenantId, id: &str, enabled: bool) -> Result<bool, StorageError> {
+        let query = sqlx::query("UPDATE domain_tokens SET enabled = ? WHERE id = ? AND tenant_id = ?");
+        self.changes_one(query.bind(enabled).bind(id.to_owned()).bind(tenant.0)).await
+    }
+
+    async fn delete_token(&self, tenant: TenantId, id: &str) -> Result<bool, StorageError> {
+        let query = sqlx::query("DELETE FROM domain_tokens WHERE id = ? AND tenant_id = ?");
+        self.changes_one(query.bind(id.to_owned()).bind(tenant.0)).await
+    }
+}
+
+type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+impl Shared {
+    /// Runs a statement in a transaction of its own; says whether it changed anything.
+    async fn changes_one(&self, query: Query) -> Result<bool, StorageError> {
+        let mut writer = self.writer().await;
+        let done = query.execute(writer.begin().await?).await;
+        writer.finish(done.map(|done| done.rows_affected() > 0).map_err(StorageError::from)).await
+    }
+
+    fn login_from_row(&self, (name, tenant, secret, created_at): LoginRow) -> Result<Login, StorageError> {
+        let secret = self.unseal_text("login", &place_of(&name), &secret)?;
+        Ok(Login { name, tenant: TenantId(tenant), secret, created_at: UnixMillis(created_at) })
+    }
+
+    /// A secret text that was sealed for `place`; `what` is the kind of row.
+    pub(super) fn unseal_text(
+        &self,
+        what: &'static str,
+        place: &str,
+        sealed: &[u8],
+    ) -> Result<SecretText, StorageError> {
+        let plain = self.vault.unseal(place, sealed).map_err(|error| damaged(what, error))?;
+        let text = std::str::from_utf8(&plain).map_err(|error| damaged(what, error))?;
+        Ok(SecretText::new(text))
+    }
+}
+
+fn place_of(login: &str) -> String {
+    format!("login/{login}")
+}
+
+fn token_from_row((id, tenant, role, enabled, expires_at, created_at): TokenRow) -> DomainToken {
+    DomainToken {
+        id,
+        tenant: TenantId(tenant),
+        role,
+        enabled,
+        expires_at: UnixMillis(expires_at),
+        created_at: UnixMillis(created_at),
+    }
+}

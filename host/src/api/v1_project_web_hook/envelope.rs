@@ -85,12 +85,12 @@ impl IntoResponse for Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        let status = match problem.kind() {
+        match problem.kind() {
             // This surface knows no 401: whoever is not known may not.
-            Kind::Unauthenticated => StatusCode::FORBIDDEN,
-            kind => kind.status(),
-        };
-        Self::new(status, problem.detail())
+            Kind::Unauthenticated => Self::forbidden(problem.detail()),
+            Kind::MalformedJson => Self::bad_request(format!("the body is not a JSON object: {problem}")),
+            kind => Self::new(kind.status(), problem.detail()),
+        }
     }
 }
 

@@ -129,7 +129,11 @@ mod tests {
             (r#"{"a": ${list}}"#, r#"{"a": [1, "a\"", null]}"#, r#"{"a": 1,a",}"#),
             (r#"{"a": "${list}"}"#, r#"{"a": "1,a\","}"#, r#"{"a": "1,a","}"#),
             (r#"{"a": ${o}}"#, r#"{"a": {"k": "deep", "x.y": 1}}"#, r#"{"a": [object Object]}"#),
-            (r#"["\"${name}", "\\", ${t}]"#, r#"["\"O\"Neil\\\n", "\\", true]"#, "[\"\\\"O\"Neil\\\n\", \"\\\\\", true]"),
+            (
+                r#"["\"${name}", "\\", ${t}]"#,
+                r#"["\"O\"Neil\\\n", "\\", true]"#,
+                "[\"\\\"O\"Neil\\\n\", \"\\\\\", true]",
+            ),
             (r#"{"${v}": "${auth:body:a.b}"}"#, r#"{"var": ""}"#, r#"{"var": ""}"#),
         ] {
             assert_eq!(rendered(template, true), escaped, "{template}");
@@ -140,7 +144,10 @@ mod tests {
     #[test]
     fn json_is_compacted_with_its_numbers_and_strings() {
         for (text, expected) in [
-            (" { \"b\" : [ 1.50 , 9007199254740993 ] ,\n \"a b\" : \" \\\" x \" } ", Some(r#"{"b":[1.50,9007199254740993],"a b":" \" x "}"#)),
+            (
+                " { \"b\" : [ 1.50 , 9007199254740993 ] ,\n \"a b\" : \" \\\" x \" } ",
+                Some(r#"{"b":[1.50,9007199254740993],"a b":" \" x "}"#),
+            ),
             ("1", Some("1")),
             ("", None),
             ("{\"a\": }", None),

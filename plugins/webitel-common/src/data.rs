@@ -81,9 +81,6 @@ mod tests {
             let event = Event::new("t", JsonText(text.into()));
             assert_eq!(Data::of(&event).expect(text).member("0"), None, "{text}");
         }
-        assert_eq!(
-            Data::of(&Event::new("t", JsonText("{".into()))).expect_err("not JSON").code,
-            "bad-data"
-        );
+        assert_eq!(Data::of(&Event::new("t", JsonText("{".into()))).expect_err("not JSON").code, "bad-data");
     }
 }

@@ -15,14 +15,14 @@ pub fn truthy(text: &str) -> bool {
     }
 }
 
-/// The text that a template puts in place of a value: nothing for what is falsy, else what `String()` gives, but of
-/// a number the text it came with.
+/// The text that a template puts in place of a value: nothing for what is falsy.
 pub fn template_text(text: &str) -> String {
-    if !truthy(text) {
-        return String::new();
-    }
-    let units = string_of(text, |number| Cow::Borrowed(number)).unwrap_or_default();
-    String::from_utf16_lossy(&units)
+    if truthy(text) { text_of(text) } else { String::new() }
+}
+
+/// What `String()` gives for a JSON value, but of a number the text it came with; nothing where it would throw.
+pub fn text_of(text: &str) -> String {
+    String::from_utf16_lossy(&string_of(text, Cow::Borrowed).unwrap_or_default())
 }
 
 /// What `String()` gives for a JSON value, in UTF-16 as JavaScript has it, so that half of a surrogate pair is kept.

@@ -57,7 +57,7 @@ impl Query {
         if let Node::Text(text) = value
             && !matches!(kind(text), Kind::Array | Kind::Object)
         {
-            let text = if kind(text) == Kind::Null { String::new() } else { plain(text) };
+            let text = if kind(text) == Kind::Null { String::new() } else { js::text_of(text) };
             self.push(key, &text);
             return Ok(());
         }
@@ -89,9 +89,9 @@ impl Query {
         }
         let (address, fragment) = url.find('#').map_or((url, ""), |hash| url.split_at(hash));
         let (address, own) = address.split_once('?').unwrap_or((address, ""));
-        let kept = own.split('&').filter(|parameter| {
-            !parameter.is_empty() && !self.names.contains(&top_name(parameter))
-        });
+        let kept = own
+            .split('&')
+            .filter(|parameter| !parameter.is_empty() && !self.names.contains(&top_name(parameter)));
         let added = Some(self.text.as_str()).filter(|text| !text.is_empty());
         let query = kept.chain(added).collect::<Vec<_>>().join("&");
         let mark = if query.is_empty() { "" } else { "?" };
@@ -110,12 +110,6 @@ fn members<'a>(value: &mut Node<'a>) -> Result<Vec<(Cow<'a, str>, Node<'a>)>, Fa
         }
         Node::Text(_) => Vec::new(),
     })
-}
-
-/// A boolean, a number or a string as text; falsy ones too.
-fn plain(text: &str) -> String {
-    let units = js::string_of(text, |number| Cow::Borrowed(number)).unwrap_or_default();
-    String::from_utf16_lossy(&units)
 }
 
 /// The name that a parameter of a URL belongs to: `o` of `o%5Bb%5D=1`.

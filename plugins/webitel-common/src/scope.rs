@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn flat_names_are_exact() {
-        let text = r#"{"a": {"b": 1}, "a.b": 2.0, "variable_v": "x", "zero": 0, "auth:body:token": "forged"}"#;
+        let text =
+            r#"{"a": {"b": 1}, "a.b": 2.0, "variable_v": "x", "zero": 0, "auth:body:token": "forged"}"#;
         let mut event = Event::new("t", JsonText(text.into()));
         event.attributes.push(("preflight".into(), r#"{"body":"{\"t\":\"real\"}"}"#.into()));
         let scope = Scope::of(&event).expect("a scope");

@@ -25,7 +25,8 @@ impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         let Node::Object(members) = divided::<D::Error>(&raw)? else { return Ok(Texts::default()) };
-        let texts = members.into_iter().filter_map(|(name, value)| Some((name.into_owned(), string(&value)?)));
+        let texts =
+            members.into_iter().filter_map(|(name, value)| Some((name.into_owned(), string(&value)?)));
         Ok(Texts(texts.collect()))
     }
 }

@@ -1,8 +1,8 @@
 //! The cases of `golden.json`, run natively.
 
+use hookwright_apizee_envelope::transform;
 use hookwright_golden::{Answer, check};
 use hookwright_plugin::parse_settings;
-use hookwright_apizee_envelope::transform;
 
 #[test]
 fn golden_cases_come_out_as_written() {

@@ -3,7 +3,7 @@
 use hookwright_tests::{Client, Receiver, Reply, Server};
 use serde_json::{Value, json};
 
-use super::{CLIENT_ID, JSON, PROJECT, WEB_HOOK, client_of};
+use super::{CLIENT_ID, JSON, PROJECT, WEB_HOOK, client_of, files_with};
 use crate::BINARY;
 
 /// An engine that trusts the receiver's authority, with a web hook there.
@@ -57,7 +57,7 @@ async fn a_test_arrives_over_tls_as_it_is_published() {
             "event_type": "a built-in name wins",
         },
     });
-    let (_server, client, _dir) = engine_with(&authority, &receiver, more).await;
+    let (server, client, _dir) = engine_with(&authority, &receiver, more).await;
     let path = format!("{WEB_HOOK}/trigger_session_test");
     let answer = client.send("POST", &path, "", &[]).await;
     let event = answer.expect(200)["result"].clone();
@@ -97,8 +97,9 @@ async fn a_test_arrives_over_tls_as_it_is_published() {
     // What is recorded shows that it was sent, and not what.
     let listed = client.get("/deliveries").await.expect(200)["data"][0]["id"].as_str().unwrap().to_owned();
     let shown = client.get(&format!("/deliveries/{listed}")).await;
-    assert_eq!(shown.expect(200)["attempts"][0]["request"]["headers"]["authorization"], "(not shown)");
+    assert_eq!(shown.expect(200)["attempts"][0]["request"]["headers"]["authorization"], "•••");
     assert!(!String::from_utf8_lossy(&shown.bytes).contains("do-not-show-me"));
+    assert_eq!(files_with(server.data_dir(), b"do-not-show-me"), [""; 0]);
 }
 
 #[tokio::test]
@@ -138,7 +139,7 @@ async fn session_events_of_the_project_arrive_and_no_others() {
         // It will be retried; polling shows the last attempt.
         let id = receipt["id"].as_str().unwrap();
         let shown = client.deliveries_when(id, |delivery| delivery["state"] == "waiting").await;
-        assert_eq!(shown[0]["attempts"][0]["outcome"]["status"], 404);
+        assert_eq!(shown[0]["attempts"][0]["response"]["status"], 404);
     }
 }
 

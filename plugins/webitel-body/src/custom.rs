@@ -30,6 +30,10 @@ pub fn render(template: &str, scope: &Scope<'_>, escape: bool) -> String {
             }
             Piece::Name(name) => name,
         };
+        // A backslash here would escape the first character of the value, or the backslash that escapes it.
+        if escape && std::mem::take(&mut place.escaped) {
+            rendered.pop();
+        }
         match find(name, scope) {
             Some(Found::Json(json))
                 if escape && !place.in_string && matches!(kind(&json), Kind::Array | Kind::Object) =>
@@ -133,6 +137,11 @@ mod tests {
                 r#"["\"${name}", "\\", ${t}]"#,
                 r#"["\"O\"Neil\\\n", "\\", true]"#,
                 "[\"\\\"O\"Neil\\\n\", \"\\\\\", true]",
+            ),
+            (
+                r#"["\${name}", "\\${name}", "\${gone}"]"#,
+                r#"["O\"Neil\\\n", "\\O\"Neil\\\n", ""]"#,
+                "[\"\\O\"Neil\\\n\", \"\\\\O\"Neil\\\n\", \"\\\"]",
             ),
             (r#"{"${v}": "${auth:body:a.b}"}"#, r#"{"var": ""}"#, r#"{"var": ""}"#),
         ] {

@@ -8,9 +8,9 @@ use super::envelope::{Refusal, Success};
 use super::event::EventView;
 use super::path::Project;
 use super::web_hook::Kept;
-use crate::api::problem::{Kind, Problem};
+use crate::api::problem::Problem;
 use crate::domain::{EventType, Scope};
-use crate::ingest::{Ingest, IngestError};
+use crate::ingest::Ingest;
 
 /// The test's type, and its data: no session.
 const TYPE: &str = "session.test";
@@ -27,11 +27,6 @@ pub(super) async fn trigger(
     let event_type = TYPE.parse::<EventType>();
     let event_type = event_type.map_err(|error| Problem::internal("the type of a test", &error))?;
     let made = ingest.test(&hook, event_type, DATA.into()).await;
-    let (event, delivery) = made.map_err(|error| match error {
-        IngestError::Storage(error) => Refusal::from(error),
-        IngestError::Conflict { .. } | IngestError::TooMany { .. } => {
-            Problem::new(Kind::Unavailable, "the test was not taken in; send it again").into()
-        }
-    })?;
+    let (event, delivery) = made.map_err(Problem::from)?;
     Ok(Success(EventView::pending(&tenant, project.number, delivery, &event)))
 }

@@ -1,11 +1,10 @@
 //! The operator's key: chosen by the operator, or made at the first start and shown once.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 
 use crate::config::Config;
 use crate::directory::{hash_key, new_key_text};
+use crate::private_file;
 
 /// Holds the SHA-256 of a key that the engine made, in hexadecimal digits. Deleting it makes a new key
 /// at the next start.
@@ -29,24 +28,16 @@ pub fn settle(config: &Config) -> io::Result<AdminKey> {
         return Ok(AdminKey { hash: hash_key(key.reveal()), generated: None });
     }
     let path = config.data_dir.join(FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            let mut hash = [0; 32];
-            hex::decode_to_slice(text.trim(), &mut hash).map_err(|_| {
-                let what =
-                    format!("{} does not hold a SHA-256; delete it to have a new key made", path.display());
-                io::Error::new(io::ErrorKind::InvalidData, what)
-            })?;
-            Ok(AdminKey { hash, generated: None })
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let text = new_key_text();
-            let hash = hash_key(&text);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            writeln!(file, "{}", hex::encode(hash))?;
-            file.sync_all()?;
-            Ok(AdminKey { hash, generated: Some(text) })
-        }
-        Err(error) => Err(error),
-    }
+    let Some(text) = private_file::read(&path)? else {
+        let text = new_key_text();
+        let hash = hash_key(&text);
+        private_file::create(&path, &hex::encode(hash))?;
+        return Ok(AdminKey { hash, generated: Some(text) });
+    };
+    let mut hash = [0; 32];
+    hex::decode_to_slice(text.trim(), &mut hash).map_err(|_| {
+        let what = format!("{} does not hold a SHA-256; delete it to have a new key made", path.display());
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    })?;
+    Ok(AdminKey { hash, generated: None })
 }

@@ -68,6 +68,17 @@ pub enum IngestError {
     Storage(#[from] StorageError),
 }
 
+/// Why a hook was not tested. Nothing is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum TestError {
+    /// There is no room for another delivery in memory.
+    #[error("the engine has too much to do for a test right now; try again in a moment")]
+    Busy,
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
 /// Deliveries that one call may make, if it has more than one event: they are one transaction, for which
 /// every other tenant waits.
 pub const MAX_DELIVERIES_PER_CALL: usize = 20_000;
@@ -116,13 +127,13 @@ impl Ingest {
     /// stored and the delivery that it makes.
     ///
     /// # Errors
-    /// Where storage fails.
+    /// Where there is no room in memory (a disabled hook's deliveries are not fetched from disk), or storage fails.
     pub async fn test(
         &self,
         hook: &Arc<Hook>,
         event_type: EventType,
         data: Arc<str>,
-    ) -> Result<(Arc<Event>, DeliveryId), IngestError> {
+    ) -> Result<(Arc<Event>, DeliveryId), TestError> {
         let event = IncomingEvent {
             tenant: hook.tenant,
             id: None,
@@ -133,9 +144,17 @@ impl Ingest {
             data,
         };
         let prepared = self.prepare(event, std::slice::from_ref(hook), Trigger::Test);
-        let made = (Arc::clone(&prepared.acceptance.event), prepared.acceptance.deliveries[0].id);
-        self.store(vec![prepared]).await?;
-        Ok(made)
+        let delivery = &prepared.acceptance.deliveries[0];
+        if delivery.lease_until.is_none() && !hook.enabled {
+            return Err(TestError::Busy);
+        }
+        let made = (Arc::clone(&prepared.acceptance.event), delivery.id);
+        match self.store(vec![prepared]).await {
+            Ok(_) => Ok(made),
+            Err(IngestError::Storage(error)) => Err(TestError::Storage(error)),
+            // An event without a name of its sender's conflicts with nothing, and one delivery is never too many.
+            Err(IngestError::Conflict { .. } | IngestError::TooMany { .. }) => Err(TestError::Busy),
+        }
     }
 
     fn prepare(&self, incoming: IncomingEvent, hooks: &[Arc<Hook>], trigger: Trigger) -> Prepared {

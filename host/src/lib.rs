@@ -15,6 +15,7 @@ pub mod delivery;
 pub mod directory;
 pub mod domain;
 pub mod ingest;
+pub mod private_file;
 pub mod sandbox;
 pub mod server;
 pub mod storage;

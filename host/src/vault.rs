@@ -4,9 +4,7 @@
 //! data directory. With the latter, whoever gets the whole directory gets the secrets as well: the operator's own key
 //! is what keeps a stolen copy of the database shut.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -15,6 +13,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use crate::private_file;
 
 /// Holds a key that the engine made, in base64.
 const FILE: &str = "encryption.key";
@@ -57,6 +57,8 @@ pub struct Sealed;
 pub struct Vault {
     key: Key,
     aead: LessSafeKey,
+    /// One that was in use before; it opens and no longer seals.
+    older: Option<Key>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -66,25 +68,29 @@ impl std::fmt::Debug for Vault {
 }
 
 impl Vault {
-    /// A vault with this key.
-    ///
-    /// # Panics
-    /// Never: the key has the length that the algorithm wants.
+    /// A vault that seals with this key.
     #[must_use]
     pub fn new(key: Key) -> Self {
-        let unbound = UnboundKey::new(&CHACHA20_POLY1305, key.reveal()).expect("the key has 32 bytes");
-        Self { key, aead: LessSafeKey::new(unbound) }
+        Self { aead: aead(&key), key, older: None }
     }
 
     /// A vault with the operator's key; without one, with the data directory's, which is made where it is missing.
+    /// What was sealed under the latter still opens after the operator has chosen a key.
     ///
     /// # Errors
     /// Where the file in the data directory cannot be read or written, or holds no key.
     pub fn open(data_dir: &Path, operators: Option<&Key>) -> io::Result<Self> {
-        match operators {
-            Some(key) => Ok(Self::new(key.clone())),
-            None => stored_key(&data_dir.join(FILE)).map(Self::new),
+        let path = data_dir.join(FILE);
+        let stored = stored_key(&path)?;
+        if let Some(key) = operators {
+            return Ok(Self { older: stored, ..Self::new(key.clone()) });
         }
+        if let Some(key) = stored {
+            return Ok(Self::new(key));
+        }
+        let key = Key(Zeroizing::new(rand::random()));
+        private_file::create(&path, &Zeroizing::new(STANDARD.encode(key.reveal())))?;
+        Ok(Self::new(key))
     }
 
     /// Encrypts `plain`. It opens only under the same `place`, so that what is sealed in one row cannot be put
@@ -117,49 +123,53 @@ impl Vault {
             return Err(Sealed);
         }
         let (nonce, text) = rest.split_at(NONCE_LEN);
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Sealed)?;
-        let mut plain = Zeroizing::new(text.to_vec());
-        let length = self
-            .aead
-            .open_in_place(nonce, Aad::from(place.as_bytes()), &mut plain)
-            .map_err(|_| Sealed)?
-            .len();
-        plain.truncate(length);
-        Ok(plain)
+        let unseal = |aead: &LessSafeKey| {
+            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+            let mut plain = Zeroizing::new(text.to_vec());
+            let length = aead.open_in_place(nonce, Aad::from(place.as_bytes()), &mut plain).ok()?.len();
+            plain.truncate(length);
+            Some(plain)
+        };
+        let older = || self.older.as_ref().map(aead);
+        unseal(&self.aead).or_else(|| unseal(&older()?)).ok_or(Sealed)
     }
 
     /// A key for `purpose` that says nothing of this one or of those for other purposes: what the engine signs
     /// for itself is signed with it.
-    ///
-    /// # Panics
-    /// Never: HMAC takes a key of any length.
     #[must_use]
     pub fn derive(&self, purpose: &str) -> Key {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(self.key.reveal()).expect("HMAC takes a key of any length");
-        mac.update(purpose.as_bytes());
-        Key(Zeroizing::new(mac.finalize().into_bytes().into()))
+        derive(&self.key, purpose)
+    }
+
+    /// The keys that something for `purpose` may have been signed with: [`Self::derive`]'s first.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> Vec<Key> {
+        [Some(&self.key), self.older.as_ref()].into_iter().flatten().map(|key| derive(key, purpose)).collect()
     }
 }
 
-fn stored_key(path: &Path) -> io::Result<Key> {
-    match std::fs::read_to_string(path).map(Zeroizing::new) {
-        Ok(text) => Key::from_text(&text).ok_or_else(|| {
-            let what = format!(
-                "{} does not hold 32 bytes in base64; without its key, the secrets in the database are lost",
-                path.display()
-            );
-            io::Error::new(io::ErrorKind::InvalidData, what)
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let key = Key(Zeroizing::new(rand::random()));
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-            writeln!(file, "{}", Zeroizing::new(STANDARD.encode(key.reveal())).as_str())?;
-            file.sync_all()?;
-            Ok(key)
-        }
-        Err(error) => Err(error),
-    }
+fn aead(key: &Key) -> LessSafeKey {
+    let unbound = UnboundKey::new(&CHACHA20_POLY1305, key.reveal()).expect("the key has 32 bytes");
+    LessSafeKey::new(unbound)
+}
+
+fn derive(key: &Key, purpose: &str) -> Key {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.reveal()).expect("HMAC takes a key of any length");
+    mac.update(purpose.as_bytes());
+    Key(Zeroizing::new(mac.finalize().into_bytes().into()))
+}
+
+/// The data directory's key, if it has one.
+fn stored_key(path: &Path) -> io::Result<Option<Key>> {
+    let Some(text) = private_file::read(path)?.map(Zeroizing::new) else { return Ok(None) };
+    let key = Key::from_text(&text).ok_or_else(|| {
+        let what = format!(
+            "{} does not hold 32 bytes in base64; without its key, the secrets in the database are lost",
+            path.display()
+        );
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    })?;
+    Ok(Some(key))
 }
 
 #[cfg(test)]
@@ -189,8 +199,13 @@ mod tests {
         let sealed = Vault::open(dir.path(), None).unwrap().seal("a", b"b");
         let again = Vault::open(dir.path(), None).unwrap();
         assert_eq!(**again.unseal("a", &sealed).unwrap(), *b"b");
+        // An operator who chooses a key later can still open what there is, and seals with the new one.
         let own = Key::from_text(&STANDARD.encode([9; 32])).unwrap();
-        assert_eq!(Vault::open(dir.path(), Some(&own)).unwrap().unseal("a", &sealed), Err(Sealed));
+        let chosen = Vault::open(dir.path(), Some(&own)).unwrap();
+        assert_eq!(**chosen.unseal("a", &sealed).unwrap(), *b"b");
+        assert_eq!(again.unseal("a", &chosen.seal("a", b"c")), Err(Sealed));
+        assert_eq!(chosen.derived("x"), [chosen.derive("x"), again.derive("x")]);
+        assert_ne!(chosen.derive("x"), chosen.derive("y"));
         std::fs::write(dir.path().join(FILE), "c2hvcnQ=").unwrap();
         assert_eq!(Vault::open(dir.path(), None).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }

@@ -8,10 +8,11 @@ ALTER TABLE hooks ADD COLUMN authorization BLOB;                           -- en
 ALTER TABLE hooks ADD COLUMN authorization_enabled INTEGER NOT NULL DEFAULT 0;
 
 CREATE TABLE logins (
-    name       TEXT PRIMARY KEY NOT NULL,
     tenant_id  INTEGER NOT NULL,
+    name       TEXT NOT NULL,
     secret     BLOB NOT NULL,             -- encrypted
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, name)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE domain_tokens (
@@ -22,3 +23,6 @@ CREATE TABLE domain_tokens (
     expires_at INTEGER NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- When the hook that rendered it was last changed: a request is sent again only for the hook as it then was.
+ALTER TABLE rendered_requests ADD COLUMN hook_updated_at INTEGER NOT NULL DEFAULT -1;

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::pointer::Pointer;
 use crate::directory::DirectoryError;
 use crate::domain::Invalid;
-use crate::ingest::IngestError;
+use crate::ingest::TestError;
 use crate::sandbox::SandboxError;
 use crate::storage::StorageError;
 
@@ -299,20 +299,20 @@ impl From<DirectoryError> for Problem {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::Taken(what) | DirectoryError::InUse(what) => Self::new(Kind::Conflict, what),
+            DirectoryError::NoProject(_) => {
+                Self::at(Kind::InvalidValue, Pointer::to("project"), error.to_string())
+            }
             DirectoryError::TooMany(what) => Self::new(Kind::LimitReached, what),
             DirectoryError::Storage(error) => error.into(),
         }
     }
 }
 
-/// Of one event for one hook, which conflicts with nothing and makes one delivery.
-impl From<IngestError> for Problem {
-    fn from(error: IngestError) -> Self {
+impl From<TestError> for Problem {
+    fn from(error: TestError) -> Self {
         match error {
-            IngestError::Storage(error) => error.into(),
-            IngestError::Conflict { .. } | IngestError::TooMany { .. } => {
-                Self::new(Kind::Unavailable, "it was not taken in; send it again")
-            }
+            TestError::Busy => Self::new(Kind::Unavailable, error.to_string()),
+            TestError::Storage(error) => error.into(),
         }
     }
 }

@@ -9,8 +9,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::DispatcherLimits;
-use crate::domain::{Delivery, DeliveryId, Event, HookId, Request, TenantId, Trigger, UnixMillis};
-use crate::storage::Claimed;
+use crate::domain::{Delivery, DeliveryId, Event, HookId, TenantId, Trigger, UnixMillis};
+use crate::storage::{Claimed, RenderedRequest};
 
 /// A leased delivery with all that an attempt needs.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct Work {
     /// Its place in the retry schedule.
     pub failures: u32,
     /// The request that an earlier attempt rendered.
-    pub rendered: Option<Request>,
+    pub rendered: Option<RenderedRequest>,
     /// When the lease ends.
     pub lease_until: UnixMillis,
 }
@@ -56,7 +56,7 @@ impl Work {
     /// About how much memory it holds, in bytes. Deliveries of one event share its data; counting it for
     /// each is on the safe side.
     fn weight(&self) -> usize {
-        let rendered = self.rendered.as_ref().map_or(0, |request| request.body.as_bytes().len() + 1024);
+        let rendered = self.rendered.as_ref().map_or(0, |it| it.request.body.as_bytes().len() + 1024);
         256 + self.event.data.len() + rendered
     }
 }

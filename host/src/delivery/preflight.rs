@@ -4,7 +4,7 @@
 //! with 200 exactly; the hook's pipeline is then shown the answer, as an attribute of the event, and does with it what
 //! it will. What the answer gives ends, so an attempt asks anew and its request is not kept for a retry.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -25,6 +25,8 @@ pub(super) enum Preflight {
         steps: Vec<StepReport>,
         /// What the receiver answered, as plugins are shown it.
         answer: Option<String>,
+        /// What is left of the hook's timeout, which is for both requests together.
+        left: Duration,
     },
     /// The attempt ends here.
     End(Made),
@@ -39,38 +41,40 @@ struct Shown<'a> {
 }
 
 impl Worker {
-    /// Makes the hook's preflight, if it has one, within `timeout`.
-    pub(super) async fn preflight(
-        &self,
-        hook: &Hook,
-        work: &Work,
-        timeout: Duration,
-    ) -> Result<Preflight, SandboxError> {
+    /// Makes the hook's preflight, if it has one.
+    pub(super) async fn preflight(&self, hook: &Hook, work: &Work) -> Result<Preflight, SandboxError> {
         if hook.preflight.is_empty() {
-            return Ok(Preflight::Go { steps: Vec::new(), answer: None });
+            return Ok(Preflight::Go { steps: Vec::new(), answer: None, left: hook.timeout });
         }
         let PipelineRun { steps, end } =
             self.pipelines.run_preflight(hook, &work.event, work.trigger).await?;
+        // From here: the receivers are not to blame for the time that plugins wait and take.
+        let began = Instant::now();
         let answered = match end {
             PipelineEnd::Fault { step, fault } => Err(Outcome::Faulted { step, fault }),
             PipelineEnd::Verdict(Verdict::Drop { step }) => Err(Outcome::Dropped { step }),
-            PipelineEnd::Verdict(Verdict::Keep(request)) => self.ask(hook, request, timeout).await,
+            PipelineEnd::Verdict(Verdict::Keep(request)) => self.ask(hook, request).await,
         };
+        let left = hook.timeout.saturating_sub(began.elapsed());
         Ok(match answered {
-            Ok(answer) => Preflight::Go { steps, answer: Some(answer) },
+            Ok(_) if left.is_zero() => {
+                Preflight::End(Made::unsent(steps, Outcome::TimedOut { after: hook.timeout }))
+            }
+            Ok(answer) => Preflight::Go { steps, answer: Some(answer), left },
             Err(outcome) => Preflight::End(Made::unsent(steps, outcome)),
         })
     }
 
     /// Sends the request before the request: the answer as plugins are shown it, or what the attempt came to.
-    async fn ask(&self, hook: &Hook, request: Request, timeout: Duration) -> Result<String, Outcome> {
+    async fn ask(&self, hook: &Hook, request: Request) -> Result<String, Outcome> {
         let last = hook.preflight.0.len() - 1;
         // Neither signed nor authorised: it goes elsewhere than the hook's own requests.
         let built = request::build_plain(request).map_err(|fault| Outcome::Faulted { step: last, fault })?;
-        match self.client.send(built, timeout).await {
+        match self.client.send(built, hook.timeout).await {
             Outcome::Response(response) => shown(&response).map_err(failed),
             Outcome::Unreachable { message, .. } => Err(failed(message)),
-            other => Err(other),
+            Outcome::TimedOut { after } => Err(failed(format!("no answer within {} ms", after.as_millis()))),
+            other @ (Outcome::Faulted { .. } | Outcome::Dropped { .. }) => Err(other),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::domain::{
     UnixMillis, Verdict,
 };
 use crate::sandbox::{PipelineEnd, SandboxError};
-use crate::storage::{DeliveryStore, Record, Rendered};
+use crate::storage::{DeliveryStore, Record, Rendered, RenderedRequest};
 
 /// An attempt begins only if its lease lasts for its timeout and this much longer.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
@@ -103,7 +103,10 @@ impl Worker {
         }
         let retried = matches!(decision, Decision::RetryAt(_));
         let rendered = match (&made.sent, made.body) {
-            (Some(sent), Some(body)) if retried => Rendered::Store(request::unsigned(hook, sent, body)),
+            (Some(sent), Some(body)) if retried => {
+                let request = request::unsigned(hook, sent, body);
+                Rendered::Store(RenderedRequest { request, hook_updated_at: hook.updated_at })
+            }
             _ if !retried && work.rendered.is_some() => Rendered::Remove,
             _ => Rendered::Keep,
         };
@@ -140,20 +143,14 @@ impl Worker {
     /// Runs the pipeline, unless an earlier attempt did, and sends what it wrote.
     async fn make(&self, hook: &Hook, work: &Work, now: UnixMillis) -> Result<Made, SandboxError> {
         // A hook that was changed since has its say: whoever mends a URL means what is waiting, too.
-        let is_current = |_: &&Request| hook.updated_at <= work.delivery.created_at();
-        if let Some(request) = work.rendered.as_ref().filter(is_current) {
-            let (sent, outcome) = self.send(hook, work, request.clone(), now, hook.timeout).await;
+        let is_current = |it: &&RenderedRequest| it.hook_updated_at == hook.updated_at;
+        if let Some(rendered) = work.rendered.as_ref().filter(is_current) {
+            let (sent, outcome) = self.send(hook, work, rendered.request.clone(), now, hook.timeout).await;
             return Ok(Made { steps: Vec::new(), sent, outcome, body: None });
         }
-        let began = Instant::now();
-        let (mut steps, answer) = match self.preflight(hook, work, hook.timeout).await? {
-            Preflight::Go { steps, answer } => (steps, answer),
+        let (mut steps, answer, timeout) = match self.preflight(hook, work).await? {
+            Preflight::Go { steps, answer, left } => (steps, answer, left),
             Preflight::End(made) => return Ok(made),
-        };
-        // The hook's timeout is for an attempt as a whole.
-        let timeout = match answer {
-            Some(_) => hook.timeout.saturating_sub(began.elapsed()),
-            None => hook.timeout,
         };
         let (before, asks_first) = (steps.len(), answer.is_some());
         let run = self.pipelines.run(hook, &work.event, work.trigger, answer).await?;
@@ -168,6 +165,13 @@ impl Worker {
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
                 let body = (!asks_first).then(|| request.body.clone());
                 let (sent, outcome) = self.send(hook, work, request, now, timeout).await;
+                // Nothing was sent if the last step wrote what cannot be sent.
+                let outcome = match outcome {
+                    Outcome::Faulted { fault, .. } => {
+                        Outcome::Faulted { step: steps.len().saturating_sub(1), fault }
+                    }
+                    other => other,
+                };
                 Made { steps, sent, outcome, body }
             }
         })
@@ -183,7 +187,7 @@ impl Worker {
     ) -> (Option<SentRequest>, Outcome) {
         match request::build(hook, &work.event, request, now) {
             Ok((built, sent)) => (Some(sent), self.client.send(built, timeout).await),
-            Err(fault) => (None, Outcome::Faulted { step: hook.pipeline.0.len().saturating_sub(1), fault }),
+            Err(fault) => (None, Outcome::Faulted { step: 0, fault }),
         }
     }
 
@@ -191,12 +195,14 @@ impl Worker {
     async fn disable_gone(&self, hook: &Hook) {
         let disabled = |current: &Hook| {
             // One that was changed meanwhile is another place, which has not been asked yet.
-            let same = (&current.url, &current.headers, &current.pipeline)
-                == (&hook.url, &hook.headers, &hook.pipeline);
+            let same = current.updated_at == hook.updated_at;
             Ok::<_, DirectoryError>(Hook { enabled: current.enabled && !same, ..current.clone() })
         };
         match self.directory.change_hook(hook.tenant, hook.id, disabled).await {
-            Ok(_) => tracing::warn!(hook = %hook.id, "the receiver answered 410 Gone; the hook is disabled"),
+            Ok(Some(now)) if !now.enabled => {
+                tracing::warn!(hook = %hook.id, "the receiver answered 410 Gone; the hook is disabled");
+            }
+            Ok(_) => {}
             Err(error) => {
                 tracing::error!(hook = %hook.id, error = &error as &dyn std::error::Error, "cannot disable a hook");
             }
@@ -204,7 +210,11 @@ impl Worker {
     }
 
     /// Gives the lease back: the delivery is due at `at`, as if it had not been leased.
+    /// A test is not made later: it is called off.
     fn wait_until(work: &Work, at: UnixMillis) -> Record {
+        if work.trigger == Trigger::Test {
+            return Self::hand_back(work, DeliveryState::Cancelled, None);
+        }
         let state = if work.attempts == 0 { DeliveryState::Pending } else { DeliveryState::Waiting };
         Self::hand_back(work, state, Some(at))
     }

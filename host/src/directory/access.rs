@@ -9,7 +9,8 @@ use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
 /// Logins and tokens in memory.
 #[derive(Debug, Default)]
 pub struct AccessIndex {
-    logins: HashMap<String, Arc<Login>>,
+    /// By name; several tenants may have a login of the same.
+    logins: HashMap<String, Vec<Arc<Login>>>,
     tokens: HashMap<String, Arc<DomainToken>>,
 }
 
@@ -22,23 +23,28 @@ impl AccessIndex {
     /// An index of these.
     #[must_use]
     pub fn new(logins: Vec<Login>, tokens: Vec<DomainToken>) -> Self {
-        Self {
-            logins: logins.into_iter().map(|login| (login.name.clone(), Arc::new(login))).collect(),
-            tokens: tokens.into_iter().map(|token| (token.id.clone(), Arc::new(token))).collect(),
-        }
+        let mut index = Self::default();
+        logins.into_iter().for_each(|login| index.add_login(Arc::new(login)));
+        index.tokens = tokens.into_iter().map(|token| (token.id.clone(), Arc::new(token))).collect();
+        index
+    }
+
+    fn add_login(&mut self, login: Arc<Login>) {
+        self.logins.entry(login.name.clone()).or_default().push(login);
     }
 }
 
 impl Directory {
-    /// The login with this name, of any tenant: a login says itself whose it is.
-    pub fn login(&self, name: &str) -> Option<Arc<Login>> {
-        read(&self.access).logins.get(name).cloned()
+    /// The logins with this name, of all tenants: by whose secret a password was made tells which it is.
+    pub fn logins_named(&self, name: &str) -> Vec<Arc<Login>> {
+        read(&self.access).logins.get(name).cloned().unwrap_or_default()
     }
 
     /// A tenant's logins, by name.
     pub fn logins(&self, tenant: TenantId) -> Vec<Arc<Login>> {
         let index = read(&self.access);
-        let mut all: Vec<_> = index.logins.values().filter(|it| it.tenant == tenant).cloned().collect();
+        let mut all: Vec<_> =
+            index.logins.values().flatten().filter(|it| it.tenant == tenant).cloned().collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
     }
@@ -46,7 +52,7 @@ impl Directory {
     /// Creates a login.
     ///
     /// # Errors
-    /// Where the name is taken, the tenant has 1,000 already, or storage fails.
+    /// Where the tenant has the name already, it has 1,000 already, or storage fails.
     pub async fn create_login(
         &self,
         tenant: TenantId,
@@ -60,7 +66,7 @@ impl Directory {
         }
         let login = Arc::new(Login { name, tenant, secret, created_at: self.clock.now() });
         self.storage.access.insert_login(&login).await?;
-        write(&self.access).logins.insert(login.name.clone(), Arc::clone(&login));
+        write(&self.access).add_login(Arc::clone(&login));
         Ok(login)
     }
 
@@ -71,7 +77,13 @@ impl Directory {
     pub async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, DirectoryError> {
         let _turn = self.mutation.lock().await;
         let was_there = self.storage.access.delete_login(tenant, name).await?;
-        write(&self.access).logins.retain(|_, login| (login.tenant, login.name.as_str()) != (tenant, name));
+        let mut index = write(&self.access);
+        if let Some(logins) = index.logins.get_mut(name) {
+            logins.retain(|login| login.tenant != tenant);
+            if logins.is_empty() {
+                index.logins.remove(name);
+            }
+        }
         Ok(was_there)
     }
 

@@ -1,10 +1,10 @@
 //! Hooks, and which of them want an event.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{Directory, DirectoryError, read, write};
-use crate::domain::{EventType, Hook, HookId, Surface, TenantId, TypePattern};
+use crate::domain::{EventType, Hook, HookId, Surface, TenantId, TypePattern, UnixMillis};
 
 /// Hooks in memory, and by tenant what they subscribe to.
 #[derive(Debug, Default)]
@@ -13,9 +13,11 @@ pub struct HookIndex {
     tenants: HashMap<TenantId, TenantHooks>,
 }
 
-/// One tenant's enabled hooks by what they want.
+/// One tenant's hooks, and the enabled ones by what they want.
 #[derive(Debug, Default)]
 struct TenantHooks {
+    /// All of them, oldest first.
+    all: BTreeMap<HookId, Arc<Hook>>,
     exact: HashMap<EventType, Vec<Arc<Hook>>>,
     /// Hooks with at least one pattern that ends in an asterisk.
     wildcard: Vec<Arc<Hook>>,
@@ -35,8 +37,9 @@ impl HookIndex {
 
     fn put(&mut self, hook: Arc<Hook>) {
         self.remove(hook.id);
+        let of_tenant = self.tenants.entry(hook.tenant).or_default();
+        of_tenant.all.insert(hook.id, Arc::clone(&hook));
         if hook.enabled {
-            let of_tenant = self.tenants.entry(hook.tenant).or_default();
             let exact_only = hook.subscription.patterns().iter().all(|p| matches!(p, TypePattern::Exact(_)));
             if exact_only {
                 for pattern in hook.subscription.patterns() {
@@ -57,6 +60,7 @@ impl HookIndex {
     fn remove(&mut self, id: HookId) {
         let Some(hook) = self.hooks.remove(&id) else { return };
         let Some(of_tenant) = self.tenants.get_mut(&hook.tenant) else { return };
+        of_tenant.all.remove(&id);
         of_tenant.wildcard.retain(|other| other.id != id);
         for pattern in hook.subscription.patterns() {
             let TypePattern::Exact(event_type) = pattern else { continue };
@@ -93,9 +97,7 @@ impl Directory {
     /// A tenant's hooks, oldest first.
     pub fn hooks(&self, tenant: TenantId) -> Vec<Arc<Hook>> {
         let index = read(&self.hooks);
-        let mut all: Vec<_> = index.hooks.values().filter(|hook| hook.tenant == tenant).cloned().collect();
-        all.sort_by_key(|hook| hook.id);
-        all
+        index.tenants.get(&tenant).map_or_else(Vec::new, |hooks| hooks.all.values().cloned().collect())
     }
 
     /// A tenant's hooks that were made through `surface`, oldest first.
@@ -124,8 +126,22 @@ impl Directory {
         self.insert_hook(hook).await
     }
 
+    /// Now, and after the hook's last change: two states of a hook never have the same time.
+    fn after(&self, current: &Hook) -> UnixMillis {
+        UnixMillis(self.clock.now().0.max(current.updated_at.0 + 1))
+    }
+
+    /// The caller holds the turn, so that the project stays.
+    fn check_project(&self, hook: &Hook) -> Result<(), DirectoryError> {
+        match hook.project.filter(|number| !self.has_project(hook.tenant, *number)) {
+            Some(number) => Err(DirectoryError::NoProject(number)),
+            None => Ok(()),
+        }
+    }
+
     /// Adds a hook; the caller holds the turn.
     async fn insert_hook(&self, hook: Hook) -> Result<Arc<Hook>, DirectoryError> {
+        self.check_project(&hook)?;
         if self.hooks(hook.tenant).len() >= HookIndex::MAX_PER_TENANT {
             return Err(DirectoryError::TooMany(format!(
                 "a tenant has at most {} hooks",
@@ -150,14 +166,16 @@ impl Directory {
         make: impl FnOnce(Option<&Hook>) -> Result<Hook, E>,
     ) -> Result<Arc<Hook>, E> {
         let _turn = self.mutation.lock().await;
-        let now = self.clock.now();
         let current = self.hooks(tenant).into_iter().find(|hook| is_it(hook));
-        let made = Hook { tenant, updated_at: now, ..make(current.as_deref())? };
+        let made = Hook { tenant, ..make(current.as_deref())? };
         let Some(current) = current else {
+            let now = self.clock.now();
             let id = HookId::generate(&self.ids, now);
-            return Ok(self.insert_hook(Hook { id, created_at: now, ..made }).await?);
+            return Ok(self.insert_hook(Hook { id, created_at: now, updated_at: now, ..made }).await?);
         };
-        let hook = Arc::new(Hook { id: current.id, created_at: current.created_at, ..made });
+        self.check_project(&made)?;
+        let updated_at = self.after(&current);
+        let hook = Arc::new(Hook { id: current.id, created_at: current.created_at, updated_at, ..made });
         self.storage.hooks.update(&hook).await.map_err(DirectoryError::from)?;
         write(&self.hooks).put(Arc::clone(&hook));
         Ok(hook)
@@ -176,7 +194,8 @@ impl Directory {
     ) -> Result<Option<Arc<Hook>>, E> {
         let _turn = self.mutation.lock().await;
         let Some(current) = self.hook_of(tenant, id) else { return Ok(None) };
-        let changed = Hook { id, tenant, updated_at: self.clock.now(), ..change(&current)? };
+        let changed = Hook { id, tenant, updated_at: self.after(&current), ..change(&current)? };
+        self.check_project(&changed)?;
         let hook = Arc::new(changed);
         if !self.storage.hooks.update(&hook).await.map_err(DirectoryError::from)? {
             return Ok(None);

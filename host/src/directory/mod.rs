@@ -32,6 +32,9 @@ pub enum DirectoryError {
     /// Something still uses it.
     #[error("{0}")]
     InUse(String),
+    /// The tenant has no project with this number.
+    #[error("there is no project {0}; make it first, by POST /api/v3/projects")]
+    NoProject(i64),
     /// A bound is reached.
     #[error("{0}")]
     TooMany(String),

@@ -44,6 +44,11 @@ impl PluginIndex {
         let mut index = Self::default();
         let standard = STANDARD_PLUGINS.iter().map(super::StandardPlugin::version);
         standard.chain(versions).for_each(|version| index.put(Arc::new(version)));
+        for (owner, name) in index.versions.keys().filter(|(owner, _)| owner.is_some()) {
+            if index.versions.contains_key(&(None, name.clone())) {
+                tracing::warn!(tenant = ?owner, plugin = %name, "a standard plugin of this name goes before the tenant's own; refer to that by its digest");
+            }
+        }
         index
     }
 
@@ -53,9 +58,11 @@ impl PluginIndex {
         versions.sort_by_key(|version| version.version);
     }
 
+    /// A standard plugin goes before a tenant's own of that name, which an engine that did not have it yet took in:
+    /// what the engine itself puts into pipelines must be what it means.
     fn of_name(&self, tenant: TenantId, name: &PluginName) -> &[Arc<PluginVersion>] {
         let find = |owner| self.versions.get(&(owner, name.clone()));
-        find(Some(tenant)).or_else(|| find(None)).map_or(&[], Vec::as_slice)
+        find(None).or_else(|| find(Some(tenant))).map_or(&[], Vec::as_slice)
     }
 
     fn resolve(&self, tenant: TenantId, reference: &PluginRef) -> Option<Arc<PluginVersion>> {
@@ -151,7 +158,7 @@ impl Directory {
     pub fn plugin_uses(&self, tenant: TenantId, name: &PluginName) -> Vec<PluginUse> {
         let mut uses = Vec::new();
         for hook in self.hooks(tenant) {
-            for step in &hook.pipeline.0 {
+            for step in hook.pipeline.0.iter().chain(&hook.preflight.0) {
                 if self.plugin(tenant, &step.plugin).is_some_and(|version| version.name == *name) {
                     uses.push(PluginUse { hook: hook.id, by: step.plugin.clone() });
                 }

@@ -1,11 +1,11 @@
 //! What clients of older systems show who they are with, beside API keys.
 
-use super::{Invalid, SecretText, TenantId, UnixMillis};
+use super::{Invalid, Scope, SecretText, TenantId, UnixMillis};
 
 /// A login of the project web hook's API: a name, and the secret that its passwords are made with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// Its name, unique in the engine: nothing else in a request says whose it is.
+    /// Its name, unique within the tenant.
     pub name: String,
     /// Whose it is.
     pub tenant: TenantId,
@@ -16,6 +16,8 @@ pub struct Login {
 }
 
 impl Login {
+    /// What a login may do: all that its interface has, and nothing else.
+    pub const SCOPES: [Scope; 3] = [Scope::HooksRead, Scope::HooksWrite, Scope::DeliveriesRead];
     /// The greatest length of a name, in bytes.
     pub const MAX_NAME_LEN: usize = 128;
     /// The shortest secret, in bytes.

@@ -60,6 +60,8 @@ impl Hook {
     pub const MIN_TIMEOUT: Duration = Duration::from_millis(100);
     /// The longest timeout.
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+    /// The greatest length of a URL, in bytes.
+    pub const MAX_URL_LEN: usize = 2048;
     /// The greatest number of headers.
     pub const MAX_HEADERS: usize = 50;
 
@@ -70,10 +72,15 @@ impl Hook {
     /// # Errors
     /// Where `text` is no absolute `http` or `https` URL with a host, has a user name or a fragment, or is too long.
     pub fn parse_url(text: &str) -> Result<Url, Invalid> {
-        if text.len() > 2048 {
-            return Err(Invalid::new("a hook's URL has at most 2,048 bytes"));
+        let too_long = |text: &str| text.len() > Self::MAX_URL_LEN;
+        let rule = || Invalid::new("a hook's URL has at most 2,048 bytes, with what must be escaped in it");
+        if too_long(text) {
+            return Err(rule());
         }
         let url = Url::parse(text).map_err(|error| Invalid::new(format!("not an absolute URL: {error}")))?;
+        if too_long(url.as_str()) {
+            return Err(rule());
+        }
         // The parser mends more than is wise: `https:///path` would go to the host `path`.
         let authority = text.split_once("://").map_or("", |(_, rest)| rest);
         let names_host = !authority.is_empty() && !authority.starts_with(['/', '\\']);

@@ -95,7 +95,7 @@ pub trait TenantStore: Send + Sync {
 pub trait AccessStore: Send + Sync {
     /// Every login and token there is; read once, at the start.
     async fn load(&self) -> Result<(Vec<Login>, Vec<DomainToken>), StorageError>;
-    /// Adds a login, its secret encrypted. [`StorageError::Taken`] for a name that is taken.
+    /// Adds a login, its secret encrypted. [`StorageError::Taken`] for a name that the tenant has already.
     async fn insert_login(&self, login: &Login) -> Result<(), StorageError>;
     /// Removes a login; false if there was none.
     async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, StorageError>;

@@ -81,7 +81,7 @@ pub struct Claimed {
     /// Its event.
     pub event: Arc<Event>,
     /// The unsigned request that an earlier attempt rendered.
-    pub rendered: Option<Request>,
+    pub rendered: Option<RenderedRequest>,
 }
 
 /// What a claim took.
@@ -117,11 +117,20 @@ pub struct Record {
     pub rendered: Rendered,
 }
 
+/// A request that an attempt rendered, unsigned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RenderedRequest {
+    /// The request.
+    pub request: Request,
+    /// When the hook that rendered it was last changed. It is sent again only for the hook as it was then.
+    pub hook_updated_at: UnixMillis,
+}
+
 /// What becomes of the rendered request that retries send again.
 #[derive(Debug, Clone)]
 pub enum Rendered {
     /// Store this one: the first attempt failed.
-    Store(Request),
+    Store(RenderedRequest),
     /// Leave what is stored, or not stored, as it is.
     Keep,
     /// Remove it: the delivery is final.

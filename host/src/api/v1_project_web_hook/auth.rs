@@ -17,15 +17,13 @@ use subtle::ConstantTimeEq as _;
 use super::envelope::Refusal;
 use crate::api::auth::{AdminKeyHash, Caller, bearer};
 use crate::directory::Directory;
-use crate::domain::{Scope, Scopes, UnixMillis};
+use crate::domain::{Login, Scopes, UnixMillis};
 
 /// How far a request's timestamp may be from the engine's clock, in seconds.
 const MAX_CLOCK_DIFFERENCE: u64 = 300;
 /// The headers as the original takes them, first by their own names.
 const AUTHORIZATION: [&str; 2] = ["authorization", "http-authorization"];
 const TIMESTAMP: [&str; 2] = ["x-api-timestamp", "http-x-api-timestamp"];
-/// What a login may do: all that this surface has, and nothing else.
-const SCOPES: [Scope; 3] = [Scope::HooksRead, Scope::HooksWrite, Scope::DeliveriesRead];
 
 /// Who sends a request of this surface.
 pub(super) struct Client(pub(super) Caller);
@@ -63,14 +61,21 @@ fn login(headers: &HeaderMap, directory: &Directory, now: UnixMillis) -> Result<
             "X-API-TIMESTAMP is more than {MAX_CLOCK_DIFFERENCE} seconds from the server's clock; see GET /api/v1/time"
         )));
     }
-    let login = directory.login(&user);
-    // An unknown name costs as much time as a wrong password.
-    let secret = login.as_ref().map_or("no such login", |login| login.secret.reveal());
-    let matches = bool::from(password(secret, &user, timestamp).as_bytes().ct_eq(given.as_bytes()));
-    match login {
-        Some(login) if matches => Ok(Caller::of_tenant(login.tenant, Scopes::from_iter(SCOPES))),
+    let mut matching = directory.logins_named(&user);
+    if matching.is_empty() {
+        // An unknown name costs as much time as a wrong password.
+        let _ = is_password(&given, "no such login", &user, timestamp);
+    }
+    matching.retain(|login| is_password(&given, login.secret.reveal(), &user, timestamp));
+    match matching.as_slice() {
+        [login] => Ok(Caller::of_tenant(login.tenant, Scopes::from_iter(Login::SCOPES))),
+        // Of two tenants with the same name and secret, nobody can tell which is meant.
         _ => Err(Refusal::forbidden("the user name or the password is not right")),
     }
+}
+
+fn is_password(given: &str, secret: &str, user: &str, timestamp: i64) -> bool {
+    password(secret, user, timestamp).as_bytes().ct_eq(given.as_bytes()).into()
 }
 
 /// The value of a header that may come under two names, and may stand once.

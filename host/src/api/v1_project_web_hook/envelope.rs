@@ -70,6 +70,10 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, message)
     }
 
+    pub(super) fn no_project(number: i64) -> Self {
+        Self::not_found(format!("there is no project {number}"))
+    }
+
     pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
     }
@@ -96,6 +100,9 @@ impl From<Problem> for Refusal {
 
 impl From<DirectoryError> for Refusal {
     fn from(error: DirectoryError) -> Self {
+        if let DirectoryError::NoProject(number) = error {
+            return Self::no_project(number);
+        }
         Problem::from(error).into()
     }
 }

@@ -71,8 +71,12 @@ impl EventView {
                 (Some(NO_RESPONSE), Some(delivery.state.to_string()));
         }
         let sent_to = last.and_then(|attempt| attempt.request.as_ref()).map(|request| request.url.as_str());
-        let kept = || hook.and_then(|hook| Kept::of(hook).ok()?.endpoint);
-        self.endpoint = sent_to.map(|url| url.trim_start_matches("https://").to_owned()).or_else(kept);
+        // As it was given, unless it went elsewhere.
+        let still = hook.filter(|hook| sent_to.is_none_or(|url| url == hook.url.as_str()));
+        self.endpoint = still.and_then(|hook| Kept::of(hook).ok()?.endpoint);
+        if self.endpoint.is_none() {
+            self.endpoint = sent_to.map(|url| url.trim_start_matches("https://").to_owned());
+        }
         self
     }
 }
@@ -82,7 +86,8 @@ fn response(outcome: &Outcome) -> (u16, String) {
     match outcome {
         Outcome::Response(response) => {
             let reason = StatusCode::from_u16(response.status).ok().and_then(|it| it.canonical_reason());
-            (response.status, reason.unwrap_or_default().to_owned())
+            // Pollers wait until there is a message.
+            (response.status, reason.unwrap_or("Unknown").to_owned())
         }
         Outcome::TimedOut { after } => (NO_RESPONSE, format!("no answer within {} ms", after.as_millis())),
         Outcome::Unreachable { message, .. } => (NO_RESPONSE, message.clone()),

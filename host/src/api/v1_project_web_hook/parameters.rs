@@ -52,6 +52,13 @@ impl Parameters {
             }
             let value = text(&value)?;
             match name.strip_prefix("custom_parameters[").and_then(|rest| rest.strip_suffix(']')) {
+                Some(key) if key.is_empty() || key.contains(['[', ']']) => {
+                    return Err(wrong(
+                        &name,
+                        "must be custom_parameters[name]: lists and nested pairs come as JSON",
+                    ));
+                }
+                Some(_) if custom.len() >= MAX_CUSTOM => return Err(too_many()),
                 Some(key) => custom.push((key.to_owned(), value)),
                 None => parameters.set(&name, &value, project)?,
             }
@@ -132,9 +139,13 @@ fn read_authorization(value: String) -> Result<SecretText, Refusal> {
 
 fn check_custom(custom: Members<Box<RawValue>>) -> Result<Members<Box<RawValue>>, Refusal> {
     if custom.0.len() > MAX_CUSTOM {
-        return Err(wrong("custom_parameters", &format!("has at most {MAX_CUSTOM} pairs")));
+        return Err(too_many());
     }
     Ok(custom)
+}
+
+fn too_many() -> Refusal {
+    wrong("custom_parameters", &format!("has at most {MAX_CUSTOM} pairs"))
 }
 
 #[cfg(test)]

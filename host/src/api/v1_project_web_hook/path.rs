@@ -32,6 +32,9 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let client = Client::from_request_parts(parts, state).await?;
+        if parts.uri.query().is_some_and(|query| !query.is_empty()) {
+            return Err(Refusal::bad_request("there are no parameters in the query; send them in the body"));
+        }
         let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let mut segments = path.map(|Path(segments)| segments).unwrap_or_default().into_iter();
         let project = segments.next().map(|(_, text)| text).unwrap_or_default();
@@ -49,7 +52,7 @@ impl Project {
     pub(super) fn of(&self, scope: Scope) -> Result<Arc<Tenant>, Refusal> {
         let id = self.client.0.may(scope)?;
         let tenant = self.directory.tenant(id).filter(|_| self.directory.has_project(id, self.number));
-        tenant.ok_or_else(|| Refusal::not_found(format!("there is no project {}", self.number)))
+        tenant.ok_or_else(|| Refusal::no_project(self.number))
     }
 
     /// The project's web hook, and whose it is.

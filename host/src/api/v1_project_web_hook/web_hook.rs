@@ -74,6 +74,10 @@ impl Kept {
             custom_parameters: &self.custom_parameters,
         };
         let settings = serde_json::to_string(&settings).map_err(write)?;
+        if settings.len() > Pipeline::MAX_SETTINGS_LEN {
+            let rule = format!("custom_parameters have at most {} bytes as JSON", Pipeline::MAX_SETTINGS_LEN);
+            return Err(Refusal::bad_request(rule));
+        }
         let members = serde_json::to_string(&self).map_err(write)?;
         Ok(Hook {
             id: HookId(0),

@@ -31,7 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoginInput {
-    /// Its name, unique in the engine: 1 to 128 bytes without colons and semicolons.
+    /// Its name, unique within the tenant: 1 to 128 bytes without colons and semicolons.
     #[schema(example = "username")]
     name: String,
     /// The API secret that passwords are made with, 8 to 256 bytes: the one that clients have, if they are to go on
@@ -67,7 +67,8 @@ pub(super) struct NewLogin {
 
 /// Make a login
 ///
-/// For clients of the project web hook, API v1. Needs `keys:write` and, since a login may change web hooks, `hooks:write`.
+/// For clients of the project web hook, API v1. Needs `keys:write` and what a login may do: `hooks:read`,
+/// `hooks:write` and `deliveries:read`.
 #[utoipa::path(
     post, path = "/api/v3/logins", tag = "logins", request_body = LoginInput,
     responses(
@@ -81,7 +82,10 @@ pub(super) async fn create_login(
     _: NoParams,
     payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
-    caller.may(Scope::HooksWrite)?;
+    // A key cannot make a login that may do more than itself.
+    for scope in Login::SCOPES {
+        caller.may(scope)?;
+    }
     let tenant = caller.may(Scope::KeysWrite)?;
     let body = payload.read(Takes::Json, MAX_SMALL_BODY).await?;
     let LoginInput { name, secret } = json::parse(&body)?;

@@ -91,7 +91,10 @@ pub async fn logins_and_tokens_are_read_back(world: &World) {
         store.insert_login(login).await.unwrap();
         store.insert_token(token).await.unwrap();
     }
-    assert_eq!(taken(store.insert_login(&login("a", OTHER_TENANT)).await), "the login \"a\"");
+    assert_eq!(taken(store.insert_login(&login("a", TENANT)).await), "the login \"a\"");
+    // Another tenant may have one of the same name.
+    store.insert_login(&login("a", OTHER_TENANT)).await.unwrap();
+    assert!(store.delete_login(OTHER_TENANT, "a").await.unwrap());
     assert_eq!(taken(store.insert_token(&token("1", OTHER_TENANT)).await), "the token 1");
     assert!(!store.enable_token(OTHER_TENANT, "1", false).await.unwrap());
     assert!(store.enable_token(TENANT, "1", false).await.unwrap());

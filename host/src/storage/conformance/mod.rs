@@ -12,7 +12,7 @@ pub mod recording;
 
 use std::sync::Arc;
 
-use super::{Acceptance, Accepted, Claimed, NewDelivery, Record, Rendered, Storage};
+use super::{Acceptance, Accepted, Claimed, NewDelivery, Record, Rendered, RenderedRequest, Storage};
 use crate::domain::ids::IdGenerator;
 use crate::domain::{
     Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, Hook, HookId, Origin,
@@ -240,11 +240,12 @@ impl World {
 
 /// A rendered request whose body is `text`.
 #[must_use]
-pub fn request(text: &str) -> Request {
-    Request {
+pub fn request(text: &str) -> RenderedRequest {
+    let request = Request {
         method: "PUT".to_owned(),
         url: "http://example.com/x".to_owned(),
         headers: vec![("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())],
         body: RequestBody::Text(text.into()),
-    }
+    };
+    RenderedRequest { request, hook_updated_at: UnixMillis(NOW.0 - 7) }
 }

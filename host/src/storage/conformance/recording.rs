@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, request};
 use crate::domain::attempt::{LogLevel, LogLine, ResolvedPlugin, UnreachableKind};
 use crate::domain::{
-    Attempt, Delivery, DeliveryState, Digest, Fault, FaultKind, HookId, Outcome, RequestBody, Response, Role,
-    StepReport, UnixMillis,
+    Attempt, Delivery, DeliveryState, Digest, Fault, FaultKind, HookId, Outcome, Request, RequestBody,
+    Response, Role, StepReport, UnixMillis,
 };
-use crate::storage::{Record, Rendered};
+use crate::storage::{Record, Rendered, RenderedRequest};
 
 const HOOK: HookId = HookId(3);
 
@@ -158,8 +158,11 @@ pub async fn a_record_of_another_lease_changes_nothing(world: &World) {
 pub async fn rendered_requests_live_until_the_end(world: &World) {
     let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
     let other = RequestBody::Binary(vec![255, 0]);
-    let binary = crate::domain::Request { body: other, ..request("") };
-    let none = crate::domain::Request { body: RequestBody::None, ..request("") };
+    let with = |body| {
+        let RenderedRequest { request, hook_updated_at } = request("");
+        RenderedRequest { request: Request { body, ..request }, hook_updated_at }
+    };
+    let (binary, none) = (with(other), with(RequestBody::None));
     let rows = [
         (Rendered::Store(request("one")), Some(request("one"))),
         (Rendered::Keep, Some(request("one"))),

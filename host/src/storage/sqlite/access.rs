@@ -14,7 +14,7 @@ type TokenRow = (String, i64, String, bool, i64, i64);
 #[async_trait]
 impl AccessStore for Shared {
     async fn load(&self) -> Result<(Vec<Login>, Vec<DomainToken>), StorageError> {
-        let sql = "SELECT name, tenant_id, secret, created_at FROM logins ORDER BY name";
+        let sql = "SELECT name, tenant_id, secret, created_at FROM logins ORDER BY tenant_id, name";
         let logins: Vec<LoginRow> = sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
         let sql = "SELECT id, tenant_id, role, enabled, expires_at, created_at FROM domain_tokens ORDER BY created_at, id";
         let tokens: Vec<TokenRow> = sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
@@ -23,7 +23,7 @@ impl AccessStore for Shared {
     }
 
     async fn insert_login(&self, login: &Login) -> Result<(), StorageError> {
-        let secret = self.vault.seal(&place_of(&login.name), login.secret.reveal().as_bytes());
+        let secret = self.vault.seal(&place_of(login.tenant, &login.name), login.secret.reveal().as_bytes());
         let sql = "INSERT INTO logins (name, tenant_id, secret, created_at) VALUES (?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(&login.name).bind(login.tenant.0).bind(secret);
         let query = query.bind(login.created_at.0);
@@ -71,7 +71,7 @@ impl Shared {
     }
 
     fn login_from_row(&self, (name, tenant, secret, created_at): LoginRow) -> Result<Login, StorageError> {
-        let secret = self.unseal_text("login", &place_of(&name), &secret)?;
+        let secret = self.unseal_text("login", &place_of(TenantId(tenant), &name), &secret)?;
         Ok(Login { name, tenant: TenantId(tenant), secret, created_at: UnixMillis(created_at) })
     }
 
@@ -88,8 +88,8 @@ impl Shared {
     }
 }
 
-fn place_of(login: &str) -> String {
-    format!("login/{login}")
+fn place_of(tenant: TenantId, login: &str) -> String {
+    format!("login/{tenant}/{login}")
 }
 
 fn token_from_row((id, tenant, role, enabled, expires_at, created_at): TokenRow) -> DomainToken {

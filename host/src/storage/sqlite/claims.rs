@@ -102,7 +102,7 @@ pub async fn load(readers: &SqlitePool, deliveries: Vec<Delivery>) -> Result<Vec
     let events = rows.into_iter().map(|row| event_from_row(row).map(|event| (event.key, Arc::new(event))));
     let events: HashMap<EventKey, Arc<Event>> = events.collect::<Result<_, _>>()?;
 
-    let sql = "SELECT delivery_id, method, url, headers, body_kind, body \
+    let sql = "SELECT delivery_id, method, url, headers, body_kind, body, hook_updated_at \
         FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))";
     // What was never attempted has nothing rendered.
     let attempted = deliveries.iter().filter(|delivery| delivery.attempts > 0);
@@ -145,8 +145,12 @@ pub async fn backlog(readers: &SqlitePool) -> Result<Vec<Backlog>, StorageError>
 /// fifth of it may be added.
 const FURTHEST_AHEAD: Duration = Duration::from_secs(9 * 24 * 3600);
 
-/// Ends all leases, and makes due what a clock that was wrong put out of reach.
+/// Ends all leases, makes due what a clock that was wrong put out of reach, and calls off tests: a test is sent once,
+/// and whether it was is not known.
 pub async fn recover(connection: &mut SqliteConnection, now: UnixMillis) -> Result<u64, StorageError> {
+    let sql = "UPDATE deliveries SET state = 6, due_at = NULL WHERE made_by = 1 AND id IN \
+        (SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3)";
+    sqlx::query(sql).execute(&mut *connection).await?;
     let sql = "UPDATE deliveries SET state = iif(attempts = 0, 0, 2), due_at = ? WHERE id IN \
         (SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1)";
     let leases = sqlx::query(sql).bind(now.0).execute(&mut *connection).await?.rows_affected();

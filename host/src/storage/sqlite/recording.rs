@@ -10,8 +10,8 @@ use sqlx::sqlite::SqliteArguments;
 use super::attempt_rows::AttemptRow;
 use super::batch::{MultiRow, Script};
 use super::rows::{body_columns, state_code, to_json};
-use crate::domain::{DeliveryId, DeliveryState, RequestBody};
-use crate::storage::{Record, Rendered, StorageError};
+use crate::domain::{DeliveryId, DeliveryState};
+use crate::storage::{Record, Rendered, RenderedRequest, StorageError};
 
 /// A record ready to be written: JSON is made by the caller, since the writer is there only once.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct RecordRow {
 
 #[derive(Debug)]
 enum RenderedChange {
-    Store { method: String, url: String, headers: String, body: RequestBody },
+    Store { request: RenderedRequest, headers: String },
     Keep,
     Remove,
 }
@@ -40,12 +40,9 @@ impl RecordRow {
         let rendered = match record.rendered {
             // One that is final keeps no request.
             Rendered::Store(_) if record.state.is_final() => RenderedChange::Remove,
-            Rendered::Store(request) => RenderedChange::Store {
-                method: request.method,
-                url: request.url,
-                headers: to_json(&request.headers)?,
-                body: request.body,
-            },
+            Rendered::Store(rendered) => {
+                RenderedChange::Store { headers: to_json(&rendered.request.headers)?, request: rendered }
+            }
             Rendered::Keep => RenderedChange::Keep,
             // The first attempt finds nothing stored, so that most deliveries never touch that table.
             Rendered::Remove if record.attempts <= 1 => RenderedChange::Keep,
@@ -67,8 +64,8 @@ impl RecordRow {
     /// About how many bytes it takes.
     pub fn bytes(&self) -> usize {
         let rendered = match &self.rendered {
-            RenderedChange::Store { url, headers, body, .. } => {
-                url.len() + headers.len() + body.as_bytes().len()
+            RenderedChange::Store { request: RenderedRequest { request, .. }, headers } => {
+                request.url.len() + headers.len() + request.body.as_bytes().len()
             }
             RenderedChange::Keep | RenderedChange::Remove => 0,
         };
@@ -109,16 +106,18 @@ static INSERT_ATTEMPTS: LazyLock<MultiRow> = LazyLock::new(|| {
 
 // This and the next one come before the update, which ends the lease that they ask for.
 static STORE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "WITH r (id, tenant_id, lease_until, method, url, headers, body_kind, body) AS (VALUES";
+    let head = "WITH r (id, tenant_id, lease_until, method, url, headers, body_kind, body, hook_updated_at) \
+        AS (VALUES";
     let tail = concat!(
-        ") INSERT INTO rendered_requests (delivery_id, method, url, headers, body_kind, body) \
-        SELECT r.id, r.method, r.url, r.headers, r.body_kind, r.body FROM r CROSS JOIN deliveries \
+        ") INSERT INTO rendered_requests (delivery_id, method, url, headers, body_kind, body, hook_updated_at) \
+        SELECT r.id, r.method, r.url, r.headers, r.body_kind, r.body, r.hook_updated_at FROM r CROSS JOIN deliveries \
         WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id AND ",
         has_lease!(),
         " ON CONFLICT (delivery_id) DO UPDATE SET method = excluded.method, url = excluded.url, \
-        headers = excluded.headers, body_kind = excluded.body_kind, body = excluded.body"
+        headers = excluded.headers, body_kind = excluded.body_kind, body = excluded.body, \
+        hook_updated_at = excluded.hook_updated_at"
     );
-    MultiRow::new(head, "(?,?,?,?,?,?,?,?)", tail)
+    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?)", tail)
 });
 
 static REMOVE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
@@ -190,14 +189,17 @@ fn bind_attempt(row: &&AttemptRow, to: &mut SqliteArguments) -> Result<(), BoxDy
 }
 
 fn bind_rendered(record: &&RecordRow, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
-    let RenderedChange::Store { method, url, headers, body } = &record.rendered else {
+    let RenderedChange::Store { request: RenderedRequest { request, hook_updated_at }, headers } =
+        &record.rendered
+    else {
         return Err("a record without a request".into());
     };
-    let (body_kind, body) = body_columns(body);
+    let (body_kind, body) = body_columns(&request.body);
     bind_lease(record, to)?;
-    to.add(method.as_str())?;
-    to.add(url.as_str())?;
+    to.add(request.method.as_str())?;
+    to.add(request.url.as_str())?;
     to.add(headers.as_str())?;
     to.add(body_kind)?;
-    to.add(body)
+    to.add(body)?;
+    to.add(hook_updated_at.0)
 }

@@ -9,7 +9,7 @@ use crate::domain::{
     Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, Request, RequestBody, TenantId,
     Trigger, UnixMillis,
 };
-use crate::storage::StorageError;
+use crate::storage::{RenderedRequest, StorageError};
 
 /// A row that cannot be read back.
 pub fn damaged(what: &'static str, detail: impl Display) -> StorageError {
@@ -119,8 +119,8 @@ pub fn event_from_row(row: EventRow) -> Result<Event, StorageError> {
     })
 }
 
-/// Delivery, method, URL, headers, kind of body and body of a rendered request.
-pub type RenderedRow = (i64, String, String, String, i64, Option<Vec<u8>>);
+/// Delivery, method, URL, headers, kind of body, body and hook's last change of a rendered request.
+pub type RenderedRow = (i64, String, String, String, i64, Option<Vec<u8>>, i64);
 
 /// The kind of a request's body, and its bytes.
 pub fn body_columns(body: &RequestBody) -> (i64, Option<&[u8]>) {
@@ -132,8 +132,8 @@ pub fn body_columns(body: &RequestBody) -> (i64, Option<&[u8]>) {
 }
 
 /// A rendered request from its row.
-pub fn request_from_row(row: RenderedRow) -> Result<(DeliveryId, Request), StorageError> {
-    let (delivery, method, url, headers, body_kind, body) = row;
+pub fn request_from_row(row: RenderedRow) -> Result<(DeliveryId, RenderedRequest), StorageError> {
+    let (delivery, method, url, headers, body_kind, body, updated_at) = row;
     let body = match (body_kind, body) {
         (0, _) => RequestBody::None,
         (1, body) => {
@@ -143,7 +143,8 @@ pub fn request_from_row(row: RenderedRow) -> Result<(DeliveryId, Request), Stora
         (_, body) => RequestBody::Binary(body.unwrap_or_default()),
     };
     let headers = from_json("rendered request", &headers)?;
-    Ok((DeliveryId(delivery), Request { method, url, headers, body }))
+    let request = Request { method, url, headers, body };
+    Ok((DeliveryId(delivery), RenderedRequest { request, hook_updated_at: UnixMillis(updated_at) }))
 }
 
 /// The greatest id in any table, 0 if there is none.

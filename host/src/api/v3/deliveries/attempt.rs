@@ -67,7 +67,7 @@ pub(super) struct ResponseView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DeliveryError)]
 pub(super) struct ErrorView {
-    /// `timeout`, `dns`, `egress-refused`, `connect`, `tls` or `protocol`.
+    /// `timeout`, `dns`, `egress-refused`, `connect`, `tls`, `protocol` or `preflight`.
     kind: &'static str,
     message: String,
 }

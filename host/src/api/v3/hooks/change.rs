@@ -89,7 +89,7 @@ async fn change(
 }
 
 /// A hook of another interface has members which this one knows nothing of.
-fn refuse_foreign(current: &Hook) -> Result<(), Problem> {
+pub(super) fn refuse_foreign(current: &Hook) -> Result<(), Problem> {
     match current.origin.surface {
         Surface::V3 => Ok(()),
         other => {

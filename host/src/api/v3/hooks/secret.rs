@@ -10,6 +10,7 @@ use http::header;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::change::refuse_foreign;
 use super::create::new_secret;
 use super::read::{find, no_hook};
 use super::wire;
@@ -22,7 +23,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::time::Time;
 use crate::api::v3::MAX_SMALL_BODY;
 use crate::directory::Directory;
-use crate::domain::{Hook, HookId, Scope, SigningSecret, UnixMillis};
+use crate::domain::{Hook, HookId, Scope, Signing, SigningSecret, UnixMillis};
 
 /// How long a secret signs on beside its successor.
 const OVERLAP: Duration = Duration::from_secs(24 * 3600);
@@ -111,6 +112,9 @@ pub(super) async fn rotate_hook_secret(
     let secret = given.as_deref().map_or_else(new_secret, wire::read_secret)?;
     let now = directory.clock().now();
     let change = |hook: &Hook| {
+        if hook.signing == Signing::None {
+            refuse_foreign(hook)?;
+        }
         let secrets = rotated(&hook.secrets, secret, now)?;
         Ok::<_, Problem>(Hook { secrets, ..hook.clone() })
     };

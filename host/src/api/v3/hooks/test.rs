@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::change::refuse_foreign;
 use super::read::find;
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
@@ -69,6 +70,7 @@ pub(super) async fn test_hook(
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
     let hook = find(&directory, tenant, id)?;
+    refuse_foreign(&hook)?;
     let body = payload.read_optional(Takes::Json, MAX_EVENT_LEN).await?;
     let input = body.as_deref().map_or(Ok(TestInput::default()), json::parse)?;
     let event_type = input.event_type.as_deref().unwrap_or(DEFAULT_TYPE).parse::<EventType>();

@@ -143,10 +143,6 @@ impl HookInput {
     /// # Errors
     /// Names the first that breaks a rule.
     pub(super) fn check(self, tenant: TenantId, directory: &Directory) -> Result<HookSettings, Problem> {
-        if let Some(project) = self.project.filter(|number| !directory.has_project(tenant, *number)) {
-            let detail = format!("there is no project {project}; make it first, by POST /api/v3/projects");
-            return Err(Problem::at(Kind::InvalidValue, Pointer::to("project"), detail));
-        }
         self.check_with(|plugin| directory.plugin(tenant, plugin).is_some())
     }
 

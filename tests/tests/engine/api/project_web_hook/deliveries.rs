@@ -165,25 +165,49 @@ async fn a_poller_is_told_how_it_ended() {
 }
 
 #[tokio::test]
-async fn a_retry_carries_the_authorization_again() {
+async fn a_retry_carries_the_authorization_again_and_it_is_stored_nowhere() {
     let (receiver, authority) = Receiver::tls(|_| Reply::status(500)).await;
-    let more = json!({"enable_http_authorization": true, "http_authorization_value": "Basic abc"});
-    let (_server, client, _dir) = engine_with(&authority, &receiver, more).await;
+    let more = json!({"enable_http_authorization": true, "http_authorization_value": "Basic do-not-show-me"});
+    let (server, client, _dir) = engine_with(&authority, &receiver, more).await;
     let event = json!({"type": "session.create", "project": PROJECT, "data": {"session_id": "x"}});
     let id = client.post("/events", event).await.expect(202)["id"].as_str().unwrap().to_owned();
-    let delivery = client.deliveries_when(&id, |delivery| delivery["state"] == "waiting").await.remove(0);
-    let first = receiver.next().await;
-    let path = format!("/deliveries/{}/retry", delivery["id"].as_str().unwrap());
-    client.post(&path, json!({})).await.expect(202);
-    let second = receiver.next().await;
-    assert_eq!((first.header("authorization"), second.header("authorization")), ("Basic abc", "Basic abc"));
-    assert_eq!(first.body, second.body);
-    // Switched off, it is kept and not sent; switched on again, it is sent without being given again.
     client.deliveries_when(&id, |delivery| delivery["state"] == "waiting").await;
-    for (flag, sent) in [(false, ""), (true, "Basic abc")] {
+    // The request waits on disk for its retry.
+    assert_eq!(files_with(server.data_dir(), b"do-not-show-me"), [""; 0]);
+    let first = receiver.next().await;
+    let second = receiver.next().await;
+    let sent = [first.header("authorization"), second.header("authorization")];
+    assert_eq!(sent, ["Basic do-not-show-me"; 2]);
+    assert_eq!(first.body, second.body);
+    let shown = client.deliveries_when(&id, |delivery| delivery["attempts"][1].is_object()).await;
+    assert_eq!(
+        shown[0]["attempts"][1]["steps"],
+        json!([]),
+        "the request of the first attempt was sent again"
+    );
+    // Switched off, it is kept and not sent; switched on again, it is sent without being given again.
+    for (flag, sent) in [(false, ""), (true, "Basic do-not-show-me")] {
         let put = json!({"enable_http_authorization": flag}).to_string();
         client.send("PUT", WEB_HOOK, put, JSON).await.expect(200);
         trigger(&client).await;
         assert_eq!(receiver.next().await.header("authorization"), sent);
     }
+}
+
+#[tokio::test]
+async fn a_test_that_a_restart_interrupts_is_finished_and_not_sent_again() {
+    let (receiver, authority) = Receiver::tls(|_| Reply::Never).await;
+    let more = json!({"enable_web_hook": false});
+    let (mut server, client, _dir) = engine_with(&authority, &receiver, more).await;
+    let event = trigger(&client).await;
+    receiver.next().await;
+    server.kill().await;
+    let server = server.restart().await;
+    let client = client.at(server.base());
+    let event = finished(&client, event["id"].as_i64().unwrap()).await;
+    assert_eq!((&event["response_code"], &event["response_message"]), (&0.into(), &"cancelled".into()));
+    client.send("PUT", WEB_HOOK, r#"{"enable_web_hook": true}"#, JSON).await.expect(200);
+    let session = json!({"type": "session.create", "project": PROJECT, "data": {"session_id": "x"}});
+    client.post("/events", session).await.expect(202);
+    assert_eq!(receiver.next().await.json()["event_type"], "session.create");
 }

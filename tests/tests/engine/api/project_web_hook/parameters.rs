@@ -11,6 +11,8 @@ async fn what_is_wrong_is_told_and_changes_nothing() {
     let many = format!(r#"{{"custom_parameters": {{{}}}}}"#, many.join(","));
     let long = format!(r#"{{"http_authorization_value": "{}"}}"#, "x".repeat(5_000));
     let long_endpoint = format!(r#"{{"endpoint": "example.com/{}"}}"#, "x".repeat(3_000));
+    // What must be escaped in it makes it longer than it may be.
+    let escaped_endpoint = format!(r#"{{"endpoint": "example.com/{}"}}"#, "\u{fc}".repeat(900));
     let cases: Vec<(&str, &str)> = vec![
         ("{", "JSON"),
         ("[]", "object"),
@@ -32,6 +34,7 @@ async fn what_is_wrong_is_told_and_changes_nothing() {
         (r#"{"endpoint": "u:p@example.com"}"#, "endpoint"),
         (r#"{"endpoint": "example.com:99999"}"#, "endpoint"),
         (r#"{"endpoint": "example.com#part"}"#, "endpoint"),
+        (&escaped_endpoint, "endpoint"),
         (&long_endpoint, "endpoint"),
         (r#"{"enable_web_hook": 1}"#, "enable_web_hook must be"),
         (r#"{"enable_web_hook": null}"#, "enable_web_hook must be"),
@@ -59,10 +62,17 @@ async fn what_is_wrong_is_told_and_changes_nothing() {
         // The first is right, the second is not.
         (r#"{"endpoint": "example.com/b", "enable_web_hook": "maybe"}"#, "enable_web_hook must be"),
     ];
+    let many_form: String = (0..5_000).map(|number| format!("custom_parameters[{number}]=&")).collect();
+    // What JSON escapes takes more room than the form did.
+    let large_form = format!("custom_parameters[a]={}", "%01".repeat(60_000));
     let forms = [
         ("endpoint=a.example&endpoint=b.example", "endpoint stands twice"),
         ("enable_web_hook=1", "enable_web_hook must be"),
         ("custom_parameters=", "custom_parameters must be a Hash"),
+        ("custom_parameters[]=1", "custom_parameters[name]"),
+        ("custom_parameters[a][b]=1", "custom_parameters[name]"),
+        (&many_form, "custom_parameters has at most 100"),
+        (&large_form, "custom_parameters have at most"),
         ("custom_parameters[a]=1&custom_parameters[a]=2", "stands twice"),
         ("{\"endpoint\":\"x\"}", "there is no parameter"),
         ("endpoint=http%3A%2F%2Fexample.com", "HTTPS"),
@@ -105,6 +115,7 @@ async fn paths_are_checked_after_who_calls() {
         ("GET", "/api/v1/projects/7/web_hook", 404, "not found"),
         ("POST", "/api/v1/projects/7/web_hook/trigger_session_test", 404, "not found"),
         ("POST", "/api/v1/projects/1249918/web_hook/trigger_session_test", 404, "not found"),
+        ("PUT", "/api/v1/projects/1249918/web_hook?enable_web_hook=false", 400, "bad request"),
         ("GET", "/api/v1/nothing", 404, "not found"),
         ("GET", "/api/v1", 404, "not found"),
         ("POST", "/api/v1/projects/1249918/web_hook", 405, "method not allowed"),

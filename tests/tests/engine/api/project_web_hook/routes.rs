@@ -107,6 +107,8 @@ async fn the_engines_own_interface_shows_it_and_leaves_it_alone() {
     let path = format!("/api/v3/hooks/{}", shown["id"].as_str().unwrap());
     client.send("PATCH", &path, r#"{"enabled": false}"#, JSON).await.expect(409);
     client.send("PUT", &path, r#"{"url": "https://example.com", "types": ["*"]}"#, JSON).await.expect(409);
+    client.send("POST", &format!("{path}/test"), "", &[]).await.expect(409);
+    client.send("POST", &format!("{path}/secret/rotate"), "", &[]).await.expect(409);
     assert_eq!(client.get("/hooks").await.expect(200)["data"][0], shown);
     client.send("DELETE", "/api/v3/projects/1249918", "", &[]).await.expect(409);
     client.send("DELETE", &path, "", &[]).await.expect(204);

@@ -3,7 +3,7 @@
 use hookwright_tests::Client;
 use serde_json::json;
 
-use super::{WEB_HOOK, basic, engine, text};
+use super::{WEB_HOOK, basic, client_of, engine, text};
 
 const SECRET: &str = "some-api-secret";
 
@@ -134,11 +134,38 @@ async fn logins_are_checked() {
         client.post("/logins", body).await.expect(status);
     }
     let stranger = server.tenant("globex").await;
-    stranger.post("/logins", json!({"name": "taken"})).await.expect(409);
     stranger.send("DELETE", "/api/v3/logins/taken", "", &[]).await.expect(404);
     assert_eq!(client.get("/logins").await.expect(200)["data"].as_array().unwrap().len(), 1);
     // A key cannot make a login that may do more than itself.
-    let key = client.post("/keys", json!({"name": "k", "scopes": ["keys:write"]})).await.expect(201);
-    let weak = Client::new(server.base(), key["key"].as_str().unwrap());
-    weak.post("/logins", json!({"name": "x"})).await.expect(403);
+    let all = ["hooks:read", "hooks:write", "deliveries:read", "keys:write"];
+    for missing in all {
+        let scopes: Vec<_> = all.into_iter().filter(|scope| *scope != missing).collect();
+        let key = client.post("/keys", json!({"name": "k", "scopes": scopes})).await.expect(201);
+        let weak = Client::new(server.base(), key["key"].as_str().unwrap());
+        weak.post("/logins", json!({"name": "x"})).await.expect(403);
+    }
+}
+
+#[tokio::test]
+async fn tenants_with_logins_of_the_same_name_are_told_apart_by_the_secret() {
+    let (server, first) = engine().await;
+    let second = client_of(&server, "globex", 7, 8).await;
+    first.post("/logins", json!({"name": "username", "secret": "secret-of-the-first"})).await.expect(201);
+    second.post("/logins", json!({"name": "username", "secret": "secret-of-the-second"})).await.expect(201);
+    let now = server_time(&first).await;
+    let anyone = first.clone().without_key();
+    let ask = async |secret: &str, path: &str, status| {
+        let (value, at) = (basic("username", secret, now), now.to_string());
+        let headers = [("authorization", value.as_str()), ("x-api-timestamp", at.as_str())];
+        let answer = anyone.send("GET", path, "", &headers).await.expect(status);
+        answer["message"].as_str().unwrap().to_owned()
+    };
+    let theirs = "/api/v1/projects/8/web_hook";
+    assert_eq!(ask("secret-of-the-first", WEB_HOOK, 404).await, "project 1249918 has no web hook");
+    assert_eq!(ask("secret-of-the-first", theirs, 404).await, "there is no project 8");
+    assert_eq!(ask("secret-of-the-second", theirs, 404).await, "project 8 has no web hook");
+    // Where both have the same secret too, nobody can tell which is meant.
+    first.send("DELETE", "/api/v3/logins/username", "", &[]).await.expect(204);
+    first.post("/logins", json!({"name": "username", "secret": "secret-of-the-second"})).await.expect(201);
+    ask("secret-of-the-second", theirs, 403).await;
 }

@@ -14,6 +14,7 @@ pub mod params;
 pub mod pointer;
 pub mod problem;
 pub mod time;
+pub mod v2_webitel;
 pub mod v3;
 
 use std::sync::Arc;
@@ -85,6 +86,7 @@ impl FromRef<Shared> for AdminKeyHash {
 /// Every route of every surface.
 pub fn router(state: ApiState) -> Router {
     let (routes, _) = v3::routes().split_for_parts();
+    let routes = routes.nest("/api/v2", v2_webitel::routes());
     with_fallbacks(routes).with_state(Shared(Arc::new(state)))
 }
 

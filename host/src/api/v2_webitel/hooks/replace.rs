@@ -1,0 +1,31 @@
+//! `PUT /hooks/:id`: the whole hook, not a part of it.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+
+use super::members::Wanted;
+use super::named;
+use crate::api::v2_webitel::access::{Call, Segments};
+use crate::api::v2_webitel::answer::{Changed, Done, Refusal};
+use crate::delivery::Dispatcher;
+use crate::directory::Directory;
+use crate::domain::{Hook, Scope};
+
+/// Puts what was sent in a hook's place.
+pub(super) async fn replace_hook(
+    State(directory): State<Arc<Directory>>,
+    State(dispatcher): State<Arc<Dispatcher>>,
+    path: Segments,
+    mut call: Call,
+) -> Result<Done<Changed>, Refusal> {
+    let domain = call.domain(Scope::HooksWrite)?;
+    let id = named(&directory, &domain, &path)?;
+    let wanted = Wanted::read(&call.body().await?, domain.id, &directory)?;
+    let Some(id) = id else { return Ok(Done::with(Changed::replaced(false))) };
+    let replace = |current: &Hook| Ok::<_, Refusal>(wanted.in_place_of(current));
+    let changed = directory.change_hook(domain.id, id, replace).await?;
+    // It may have been enabled, with deliveries that have been due for long.
+    dispatcher.wake();
+    Ok(Done::with(Changed::replaced(changed.is_some())))
+}

@@ -61,10 +61,17 @@ macro_rules! standard {
 /// All of them, by name.
 pub static STANDARD_PLUGINS: LazyLock<Vec<StandardPlugin>> = LazyLock::new(|| {
     vec![
+        standard!("apizee-envelope", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("body-template", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("cloudevents", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("event-filter", Filter, &[CONFIG, LOG, TYPES]),
         standard!("field-map", Mapper, &[CONFIG, LOG, TYPES]),
         standard!("javascript", Transformer, &[CONFIG, LOG, SECRETS, TYPES]),
+        standard!("project-envelope", Transformer, &[CONFIG, LOG, TYPES]),
+        standard!("webitel-auth", Transformer, &[CONFIG, LOG, TYPES]),
+        standard!("webitel-body", Transformer, &[CONFIG, LOG, TYPES]),
+        standard!("webitel-filter", Filter, &[CONFIG, LOG, TYPES]),
+        standard!("webitel-headers", Transformer, &[CONFIG, LOG, TYPES]),
+        standard!("webitel-map", Mapper, &[CONFIG, LOG, TYPES]),
     ]
 });

@@ -224,6 +224,15 @@ mod tests {
     }
 
     #[test]
+    fn what_plugins_share_is_a_part_of_each() {
+        for name in ["webitel-auth", "webitel-body", "webitel-filter", "webitel-headers", "webitel-map"] {
+            let names = names(name);
+            assert!(names.iter().any(|name| name == "plugins/webitel-common/src/js.rs"), "{name}: {names:?}");
+        }
+        assert!(names("webitel-filter").iter().any(|name| name.starts_with("lock:regress ")));
+    }
+
+    #[test]
     fn the_parts_of_the_javascript_plugin_are_its_script_and_its_lock() {
         let expected = ["plugin.js", "package-lock.json", "package.json"];
         let names = names("javascript");

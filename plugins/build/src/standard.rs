@@ -24,6 +24,12 @@ pub enum MadeFrom {
 /// All of them, by name.
 pub const STANDARD: &[Standard] = &[
     Standard {
+        name: "apizee-envelope",
+        roles: &["transformer"],
+        description: "The event in the form of Apizee's company webhooks",
+        made_from: MadeFrom::Rust,
+    },
+    Standard {
         name: "body-template",
         roles: &["transformer"],
         description: "A JSON or text body written from a template with ${paths}, conditions and loops",
@@ -52,6 +58,42 @@ pub const STANDARD: &[Standard] = &[
         roles: &["transformer"],
         description: "Runs the JavaScript in its settings to write the request",
         made_from: MadeFrom::JavaScript,
+    },
+    Standard {
+        name: "project-envelope",
+        roles: &["transformer"],
+        description: "The notice of a project web hook: ids, event type and time, and custom parameters",
+        made_from: MadeFrom::Rust,
+    },
+    Standard {
+        name: "webitel-auth",
+        roles: &["transformer"],
+        description: "The auth request that a Webitel hook sends before its own",
+        made_from: MadeFrom::Rust,
+    },
+    Standard {
+        name: "webitel-body",
+        roles: &["transformer"],
+        description: "The body or query string of a Webitel hook",
+        made_from: MadeFrom::Rust,
+    },
+    Standard {
+        name: "webitel-filter",
+        roles: &["filter"],
+        description: "The filter of a Webitel hook, which compares as JavaScript does",
+        made_from: MadeFrom::Rust,
+    },
+    Standard {
+        name: "webitel-headers",
+        roles: &["transformer"],
+        description: "The headers of a Webitel hook, from templates",
+        made_from: MadeFrom::Rust,
+    },
+    Standard {
+        name: "webitel-map",
+        roles: &["mapper"],
+        description: "The fields and the map of a Webitel hook: picks and renames members",
+        made_from: MadeFrom::Rust,
     },
 ];
 

@@ -1,0 +1,13 @@
+//! The cases of `golden.json`, run natively.
+
+use hookwright_apizee_envelope::transform;
+use hookwright_golden::{Answer, check};
+use hookwright_plugin::parse_settings;
+
+#[test]
+fn golden_cases_come_out_as_written() {
+    check(concat!(env!("CARGO_MANIFEST_DIR"), "/golden.json"), |case| {
+        let settings = parse_settings(case.settings.get())?;
+        transform(&case.event(), case.draft(), &settings).map(Answer::Request)
+    });
+}

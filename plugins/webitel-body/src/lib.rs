@@ -1,0 +1,108 @@
+//! The standard plugin `webitel-body`: the request that a Webitel hook sends. Its settings are described in `README.md`.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod custom;
+mod id;
+
+use std::borrow::Cow;
+
+use hookwright_json_tree::write_string;
+use hookwright_plugin::{Body, Event, Failure, JsonText, Request};
+use hookwright_webitel_common::settings::{Method, exactly_true, method, text};
+use hookwright_webitel_common::{Query, Scope};
+use serde::Deserialize;
+
+/// The settings of the plugin; `README.md` defines each member.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+pub struct Settings {
+    #[serde(deserialize_with = "method")]
+    method: Option<Method>,
+    #[serde(deserialize_with = "exactly_true")]
+    custom_body: bool,
+    #[serde(deserialize_with = "text")]
+    raw_body: Option<String>,
+    escape_body: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { method: None, custom_body: false, raw_body: None, escape_body: true }
+    }
+}
+
+/// What is to be sent.
+enum Content<'a> {
+    /// The value that a template came to, alone.
+    Value(String),
+    /// The data of an envelope.
+    Data(Cow<'a, str>),
+}
+
+/// The request with the hook's method and body; or, with GET, with its parameters.
+///
+/// # Errors
+/// `bad-data` if the data isn't JSON or can't be written into a URL, `bad-preflight` if what should be the
+/// auth answer isn't.
+pub fn transform(
+    event: &Event<JsonText>,
+    mut draft: Request,
+    settings: &Settings,
+) -> Result<Option<Request>, Failure> {
+    let content = content(event, settings)?;
+    let method = settings.method.unwrap_or(Method::Post);
+    draft.method = method.as_str().into();
+    if method == Method::Get {
+        let data = match content {
+            Content::Value(value) => Cow::Owned(value),
+            Content::Data(data) => data,
+        };
+        draft.url = Query::of_json(&data)?.merged_into(&draft.url);
+        draft.body = Body::None;
+        // There is nothing whose type it could be.
+        draft.remove_header("content-type");
+        return Ok(Some(draft));
+    }
+    draft.body = Body::Text(match content {
+        Content::Value(value) => value,
+        Content::Data(data) => envelope(event, &data),
+    });
+    // A hook's own headers may have been set already, and go before these.
+    for name in ["content-type", "accept"] {
+        if draft.header(name).is_none() {
+            draft.set_header(name, "application/json");
+        }
+    }
+    Ok(Some(draft))
+}
+
+fn content<'a>(event: &'a Event<JsonText>, settings: &Settings) -> Result<Content<'a>, Failure> {
+    let template = settings.raw_body.as_deref().filter(|text| settings.custom_body && !text.is_empty());
+    let Some(template) = template else { return Ok(Content::Data(event.data.0.trim().into())) };
+    let rendered = custom::render(template, &Scope::of(event)?, settings.escape_body);
+    // What is no JSON is not sent; that something happened is.
+    Ok(custom::compact(&rendered).map_or(Content::Data("{}".into()), Content::Value))
+}
+
+fn envelope(event: &Event<JsonText>, data: &str) -> String {
+    let mut body = String::with_capacity(data.len() + 96);
+    body.push_str("{\"id\":");
+    write_string(&id::of(event), &mut body);
+    body.push_str(",\"action\":");
+    write_string(&event.event_type, &mut body);
+    body.push_str(",\"data\":");
+    body.push_str(data);
+    body.push('}');
+    body
+}
+
+#[hookwright_plugin::transformer]
+fn transformer(
+    event: Event<JsonText>,
+    draft: Request,
+    settings: Settings,
+) -> Result<Option<Request>, Failure> {
+    transform(&event, draft, &settings)
+}

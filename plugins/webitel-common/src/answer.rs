@@ -1,0 +1,160 @@
+//! The answer to the auth request, which the host keeps in the attribute `preflight`.
+
+use hookwright_json_tree::{Kind, Node};
+use hookwright_plugin::{Event, Failure, JsonText};
+use serde::Deserialize;
+
+use crate::js;
+
+/// The attribute that holds the answer.
+const ATTRIBUTE: &str = "preflight";
+
+/// What templates can take from the answer. An event that had no auth request has an empty one.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// Names in lower case, repeated ones apart.
+    headers: Vec<(String, String)>,
+    /// The cookies that were set, each name once.
+    cookies: Vec<(String, String)>,
+    /// The body's members that are strings.
+    body: Vec<(String, String)>,
+}
+
+/// As the host writes it. Members may be added.
+#[derive(Deserialize)]
+struct Written {
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    #[serde(default)]
+    body: String,
+}
+
+impl Answer {
+    /// Reads the answer from an event's attributes.
+    ///
+    /// # Errors
+    /// `bad-preflight` if the attribute is there and isn't an answer.
+    pub fn of(event: &Event<JsonText>) -> Result<Self, Failure> {
+        let Some(text) = event.attribute(ATTRIBUTE) else { return Ok(Answer::default()) };
+        let Written { headers, body } = serde_json::from_str(text).map_err(|error| {
+            Failure::new("bad-preflight", format!("the attribute `{ATTRIBUTE}` is no answer: {error}"))
+        })?;
+        let mut cookies: Vec<(String, String)> = Vec::new();
+        for (name, value) in headers.iter().filter(|(name, _)| name == "set-cookie").filter_map(cookie) {
+            match cookies.iter_mut().find(|(known, _)| known == name) {
+                Some(known) => known.1 = value.to_owned(),
+                None => cookies.push((name.to_owned(), value.to_owned())),
+            }
+        }
+        Ok(Answer { headers, cookies, body: strings(&body) })
+    }
+
+    /// What a template's name that begins with `auth:` stands for, given what comes after that.
+    ///
+    /// `body:<member>` is a string in the body. `header:<name>` is a header, its repetitions joined, or else a cookie.
+    pub fn text_of(&self, name: &str) -> String {
+        let found = match name.split_once(':') {
+            Some(("body", member)) => find(&self.body, member).map(str::to_owned),
+            Some(("header", name)) => {
+                self.header(name).or_else(|| find(&self.cookies, name).map(str::to_owned))
+            }
+            _ => None,
+        };
+        found.unwrap_or_default()
+    }
+
+    /// The cookies as the value of a `cookie` header, if there are any.
+    pub fn cookie_header(&self) -> Option<String> {
+        let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        let found = self.headers.iter().filter(|(known, _)| known == name);
+        let values: Vec<&str> = found.map(|(_, value)| value.as_str()).collect();
+        // A comma may be part of a cookie, so that one can't stand between two.
+        let between = if name == "set-cookie" { ";" } else { ", " };
+        (!values.is_empty()).then(|| values.join(between))
+    }
+}
+
+/// Name and value of a `set-cookie` header (RFC 6265, section 5.2): what is before the first `;`.
+fn cookie(header: &(String, String)) -> Option<(&str, &str)> {
+    let pair = header.1.split(';').next()?;
+    let (name, value) = pair.split_once('=')?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| (name, value.trim()))
+}
+
+fn strings(body: &str) -> Vec<(String, String)> {
+    let mut node = Node::new(body);
+    // A body that isn't JSON has no members; that is no mistake of anybody's.
+    let (Ok(()), Node::Object(members)) = (node.divide(), node) else { return Vec::new() };
+    let strings = members.into_iter().filter(|(_, value)| value.kind() == Kind::String);
+    strings.map(|(name, value)| (name.into_owned(), js::template_text(&value.text()))).collect()
+}
+
+fn find<'p>(pairs: &'p [(String, String)], name: &str) -> Option<&'p str> {
+    pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(text: &str) -> Result<Answer, Failure> {
+        let mut event = Event::new("t", JsonText("{}".into()));
+        event.attributes.push(("preflight".into(), text.into()));
+        Answer::of(&event)
+    }
+
+    #[test]
+    fn strings_headers_and_cookies_are_found() {
+        let answer = answer(
+            r#"{"status":200,"headers":[["x-token","t1"],["x-many","a"],["x-many","b"],
+                ["set-cookie","sid=a=b; Path=/"],["set-cookie","lang = en"],["set-cookie","sid=new"],["set-cookie","odd"]],
+                "body":"{\"token\":\"abc\",\"count\":1,\"in\":{\"x\":\"y\"},\"a:b\":\"colon\"}"}"#,
+        )
+        .expect("an answer");
+        for (name, expected) in [
+            ("body:token", "abc"),
+            ("body:a:b", "colon"),
+            ("body:count", ""),
+            ("body:in", ""),
+            ("body:gone", ""),
+            ("header:x-token", "t1"),
+            ("header:X-Token", ""),
+            ("header:x-many", "a, b"),
+            ("header:sid", "new"),
+            ("header:lang", "en"),
+            ("header:odd", ""),
+            ("header:set-cookie", "sid=a=b; Path=/;lang = en;sid=new;odd"),
+            ("status", ""),
+            ("", ""),
+        ] {
+            assert_eq!(answer.text_of(name), expected, "{name}");
+        }
+        assert_eq!(answer.cookie_header().as_deref(), Some("sid=new; lang=en"));
+    }
+
+    #[test]
+    fn a_header_goes_before_a_cookie_of_its_name() {
+        let answer = answer(r#"{"headers":[["set-cookie","etag=c"],["etag","h"]]}"#).expect("an answer");
+        assert_eq!(answer.text_of("header:etag"), "h");
+    }
+
+    #[test]
+    fn without_an_answer_everything_is_empty() {
+        let answer = Answer::of(&Event::new("t", JsonText("{}".into()))).expect("none is one");
+        assert_eq!((answer.text_of("body:a"), answer.cookie_header()), (String::new(), None));
+    }
+
+    #[test]
+    fn bodies_that_are_no_objects_have_nothing_and_no_answer_is_told() {
+        for body in ["", "text", "[1]", "{\\\"a\\\":", "\\\"x\\\""] {
+            let answer = answer(&format!(r#"{{"body":"{body}"}}"#)).expect(body);
+            assert_eq!(answer.text_of("body:a"), "", "{body}");
+        }
+        assert_eq!(answer("200 OK").expect_err("no answer").code, "bad-preflight");
+    }
+}

@@ -1,0 +1,29 @@
+//! Headers of a request from templates.
+
+use hookwright_plugin::Request;
+
+use crate::Scope;
+use crate::settings::Texts;
+
+/// Sets headers from their templates, in place of those that have such a name.
+pub fn set(request: &mut Request, templates: &Texts, scope: &Scope<'_>) {
+    for (name, template) in templates.iter() {
+        request.set_header(name, without_controls(&scope.render_flat(template)));
+    }
+}
+
+/// What a header's value can carry (RFC 9110, section 5.5): values come from elsewhere, and a line end
+/// in one would begin another header.
+pub fn without_controls(value: &str) -> String {
+    value.chars().filter(|character| *character == '\t' || !character.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_taken_out() {
+        assert_eq!(without_controls("a\r\nx-evil: 1\u{0}\u{7f}\u{85}\té’"), "ax-evil: 1\té’");
+    }
+}

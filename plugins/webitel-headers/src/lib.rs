@@ -1,0 +1,46 @@
+//! The standard plugin `webitel-headers`: the member `headers` of a Webitel hook. Its settings are described in `README.md`.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+use hookwright_plugin::{Event, Failure, JsonText, Request};
+use hookwright_webitel_common::settings::{Texts, truthy};
+use hookwright_webitel_common::{Scope, headers};
+use serde::Deserialize;
+
+/// The settings of the plugin; `README.md` defines each member.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    headers: Texts,
+    #[serde(deserialize_with = "truthy")]
+    cookie: bool,
+}
+
+/// The request with the hook's headers.
+///
+/// # Errors
+/// `bad-data` if the data isn't JSON, `bad-preflight` if what should be the auth answer isn't.
+pub fn transform(
+    event: &Event<JsonText>,
+    mut draft: Request,
+    settings: &Settings,
+) -> Result<Option<Request>, Failure> {
+    let scope = Scope::of(event)?;
+    headers::set(&mut draft, &settings.headers, &scope);
+    if settings.cookie
+        && let Some(cookies) = scope.answer.cookie_header()
+    {
+        draft.set_header("cookie", headers::without_controls(&cookies));
+    }
+    Ok(Some(draft))
+}
+
+#[hookwright_plugin::transformer]
+fn transformer(
+    event: Event<JsonText>,
+    draft: Request,
+    settings: Settings,
+) -> Result<Option<Request>, Failure> {
+    transform(&event, draft, &settings)
+}

@@ -86,7 +86,7 @@ impl FromRef<Shared> for AdminKeyHash {
 /// Every route of every surface.
 pub fn router(state: ApiState) -> Router {
     let (routes, _) = v3::routes().split_for_parts();
-    let routes = routes.nest("/api/v2", v2_webitel::routes());
+    let routes = routes.merge(v2_webitel::routes());
     with_fallbacks(routes).with_state(Shared(Arc::new(state)))
 }
 

@@ -29,8 +29,15 @@ const MAX_BODY: usize = 5 * 1024 * 1024;
 /// How much of a URL that leads nowhere is repeated, in characters.
 const MAX_SHOWN_URL: usize = 2_000;
 
-/// Every route of this surface, without the `/api/v2` before it.
+/// Where the surface is: as documented, and as in the document's curl line, which goes by way of a proxy.
+const PLACES: [&str; 2] = ["/api/v2", "/engine/api/v2"];
+
+/// Every route of this surface.
 pub fn routes() -> Router<Shared> {
+    PLACES.into_iter().fold(Router::new(), |routes, place| routes.nest(place, surface()))
+}
+
+fn surface() -> Router<Shared> {
     Router::new()
         .merge(hooks::routes())
         .merge(events::routes())

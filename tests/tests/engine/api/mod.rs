@@ -3,3 +3,4 @@
 mod bad_input;
 mod isolation;
 mod resources;
+mod webitel;

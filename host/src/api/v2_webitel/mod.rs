@@ -18,7 +18,7 @@ use axum::Router;
 use axum::extract::{OriginalUri, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::MethodRouter;
+use axum::routing::{MethodRouter, any};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::Shared;
@@ -34,7 +34,11 @@ const PLACES: [&str; 2] = ["/api/v2", "/engine/api/v2"];
 
 /// Every route of this surface.
 pub fn routes() -> Router<Shared> {
-    PLACES.into_iter().fold(Router::new(), |routes, place| routes.nest(place, surface()))
+    PLACES.into_iter().fold(Router::new(), |routes, place| {
+        // The place itself with a slash at its end is none of what is nested there.
+        let bare = any(no_such_route).layer(middleware::from_fn(cross_origin));
+        routes.nest(place, surface()).route(&format!("{place}/"), bare)
+    })
 }
 
 fn surface() -> Router<Shared> {
@@ -52,6 +56,7 @@ fn either(path: &str, methods: MethodRouter<Shared>) -> Router<Shared> {
     Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods)
 }
 
+/// The original knows no method as wrong: a route that does not take one is not found.
 async fn no_such_route(OriginalUri(uri): OriginalUri) -> Refusal {
     let mut url: String = uri.to_string();
     if let Some((end, _)) = url.char_indices().nth(MAX_SHOWN_URL) {
@@ -70,8 +75,6 @@ async fn cross_origin(request: Request, next: Next) -> Response {
         _ => next.run(request).await,
     };
     let headers = response.headers_mut();
-    // The original knows no method as wrong: a route that does not take one is not found.
-    headers.remove(header::ALLOW);
     let origin = origin.unwrap_or(HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(

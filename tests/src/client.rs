@@ -37,7 +37,6 @@ impl Answer {
     ///
     /// # Panics
     /// Where it is another: the answer is shown.
-    #[allow(clippy::must_use_candidate, reason = "often only the status matters")]
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.bytes));
         self.json()
@@ -122,7 +121,6 @@ impl Client {
     }
 
     /// POSTs JSON to `path` under `/api/v3`.
-    #[allow(clippy::needless_pass_by_value, reason = "callers write `json!` in place")]
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.send(
             "POST",

@@ -9,9 +9,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]
@@ -79,6 +83,23 @@ impl Receiver {
     /// # Panics
     /// Where loopback cannot be listened on.
     pub async fn answering(rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static) -> Self {
+        Self::listening(None, rule).await
+    }
+
+    /// Answers over TLS as `rule` says, with a certificate of an authority of its own; and that authority's
+    /// certificate in PEM.
+    ///
+    /// # Panics
+    /// Where loopback cannot be listened on.
+    pub async fn tls(rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static) -> (Self, String) {
+        let (acceptor, authority) = certify();
+        (Self::listening(Some(acceptor), rule).await, authority)
+    }
+
+    async fn listening(
+        tls: Option<TlsAcceptor>,
+        rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback can be listened on");
         let address = listener.local_addr().expect("a listener has an address");
         let (sender, arrivals) = mpsc::unbounded_channel();
@@ -91,8 +112,13 @@ impl Receiver {
                 let _ = stream.set_nodelay(true);
                 let (sender, rule) = (sender.clone(), Arc::clone(&rule));
                 let service = service_fn(move |request| answer(request, sender.clone(), Arc::clone(&rule)));
-                let http = hyper::server::conn::http1::Builder::new();
+                let (http, tls) = (hyper::server::conn::http1::Builder::new(), tls.clone());
                 connections.spawn(async move {
+                    let Some(tls) = tls else {
+                        let _ = http.serve_connection(TokioIo::new(stream), service).await;
+                        return;
+                    };
+                    let Ok(stream) = tls.accept(stream).await else { return };
                     let _ = http.serve_connection(TokioIo::new(stream), service).await;
                 });
                 while connections.try_join_next().is_some() {}
@@ -105,6 +131,12 @@ impl Receiver {
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Host and port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The next request.
@@ -134,6 +166,27 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// A certificate for loopback, and in PEM that of the authority which issued it.
+fn certify() -> (TlsAcceptor, String) {
+    let made = || -> anyhow::Result<_> {
+        let authority_key = KeyPair::generate()?;
+        let mut authority = CertificateParams::new(Vec::new())?;
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = authority.self_signed(&authority_key)?.pem();
+        let key = KeyPair::generate()?;
+        let own = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
+        let certificate = own.signed_by(&key, &Issuer::new(authority, authority_key))?;
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)?;
+        Ok((TlsAcceptor::from(Arc::new(config)), pem))
+    };
+    made().expect("a certificate for loopback can be made")
 }
 
 async fn answer(

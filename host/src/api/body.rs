@@ -22,6 +22,8 @@ const MAX_DISCARDED_LEN: usize = 128 * 1024 * 1024;
 pub enum Takes {
     /// One JSON document.
     Json,
+    /// One JSON document, or a form.
+    JsonOrForm,
     /// A JSON merge patch (RFC 7396), or simply JSON.
     MergePatch,
     /// One JSON document a line.
@@ -36,6 +38,7 @@ impl Takes {
             essence == "application/json" || (essence.ends_with("+json") && !essence.ends_with("patch+json"));
         match self {
             Self::Json => json,
+            Self::JsonOrForm => json || essence == "application/x-www-form-urlencoded",
             Self::MergePatch => json || essence == "application/merge-patch+json",
             Self::JsonLines => matches!(
                 essence,
@@ -51,6 +54,7 @@ impl Takes {
     fn in_words(self) -> &'static str {
         match self {
             Self::Json => "application/json",
+            Self::JsonOrForm => "application/json or application/x-www-form-urlencoded",
             Self::MergePatch => "application/merge-patch+json or application/json",
             Self::JsonLines => "application/x-ndjson or application/jsonl",
             Self::Wasm => "application/wasm or application/octet-stream",

@@ -5,6 +5,7 @@
 //! There are no layers around the routes: what a request needs is asked for by its handler, and the
 //! way of an event pays for nothing else.
 
+pub mod apizee;
 pub mod auth;
 pub mod body;
 pub mod json;
@@ -14,6 +15,7 @@ pub mod params;
 pub mod pointer;
 pub mod problem;
 pub mod time;
+pub mod v1_project_web_hook;
 pub mod v2_webitel;
 pub mod v3;
 
@@ -86,7 +88,7 @@ impl FromRef<Shared> for AdminKeyHash {
 /// Every route of every surface.
 pub fn router(state: ApiState) -> Router {
     let (routes, _) = v3::routes().split_for_parts();
-    let routes = routes.merge(v2_webitel::routes());
+    let routes = routes.nest("/api/v1", v1_project_web_hook::routes()).merge(v2_webitel::routes());
     with_fallbacks(routes).with_state(Shared(Arc::new(state)))
 }
 

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::pointer::Pointer;
 use crate::directory::DirectoryError;
 use crate::domain::Invalid;
+use crate::ingest::IngestError;
 use crate::sandbox::SandboxError;
 use crate::storage::StorageError;
 
@@ -300,6 +301,18 @@ impl From<DirectoryError> for Problem {
             DirectoryError::Taken(what) | DirectoryError::InUse(what) => Self::new(Kind::Conflict, what),
             DirectoryError::TooMany(what) => Self::new(Kind::LimitReached, what),
             DirectoryError::Storage(error) => error.into(),
+        }
+    }
+}
+
+/// Of one event for one hook, which conflicts with nothing and makes one delivery.
+impl From<IngestError> for Problem {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Storage(error) => error.into(),
+            IngestError::Conflict { .. } | IngestError::TooMany { .. } => {
+                Self::new(Kind::Unavailable, "it was not taken in; send it again")
+            }
         }
     }
 }

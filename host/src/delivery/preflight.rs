@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::worker::{Made, Worker};
 use super::{lanes::Work, request};
 use crate::domain::attempt::UnreachableKind;
-use crate::domain::{Hook, Outcome, Response, StepReport, Verdict};
+use crate::domain::{Hook, Outcome, Request, Response, StepReport, Verdict};
 use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError};
 
 /// The only status that lets the main request go out.
@@ -51,34 +51,27 @@ impl Worker {
         }
         let PipelineRun { steps, end } =
             self.pipelines.run_preflight(hook, &work.event, work.trigger).await?;
-        let request = match end {
-            PipelineEnd::Fault { step, fault } => {
-                return Ok(Preflight::End(Made::unsent(steps, Outcome::Faulted { step, fault })));
-            }
-            PipelineEnd::Verdict(Verdict::Drop { step }) => {
-                return Ok(Preflight::End(Made::unsent(steps, Outcome::Dropped { step })));
-            }
-            PipelineEnd::Verdict(Verdict::Keep(request)) => request,
+        let answered = match end {
+            PipelineEnd::Fault { step, fault } => Err(Outcome::Faulted { step, fault }),
+            PipelineEnd::Verdict(Verdict::Drop { step }) => Err(Outcome::Dropped { step }),
+            PipelineEnd::Verdict(Verdict::Keep(request)) => self.ask(hook, request, timeout).await,
         };
+        Ok(match answered {
+            Ok(answer) => Preflight::Go { steps, answer: Some(answer) },
+            Err(outcome) => Preflight::End(Made::unsent(steps, outcome)),
+        })
+    }
+
+    /// Sends the request before the request: the answer as plugins are shown it, or what the attempt came to.
+    async fn ask(&self, hook: &Hook, request: Request, timeout: Duration) -> Result<String, Outcome> {
         let last = hook.preflight.0.len() - 1;
         // Neither signed nor authorised: it goes elsewhere than the hook's own requests.
-        let built = match request::build_plain(request) {
-            Ok(built) => built,
-            Err(fault) => {
-                return Ok(Preflight::End(Made::unsent(steps, Outcome::Faulted { step: last, fault })));
-            }
-        };
-        Ok(match self.client.send(built, timeout).await {
-            Outcome::Response(response) => match shown(&response) {
-                Ok(answer) => Preflight::Go { steps, answer: Some(answer) },
-                Err(message) => Preflight::End(Made::unsent(steps, failed(message))),
-            },
-            Outcome::TimedOut { after } => Preflight::End(Made::unsent(steps, Outcome::TimedOut { after })),
-            Outcome::Unreachable { message, .. } => Preflight::End(Made::unsent(steps, failed(message))),
-            other @ (Outcome::Faulted { .. } | Outcome::Dropped { .. }) => {
-                Preflight::End(Made::unsent(steps, other))
-            }
-        })
+        let built = request::build_plain(request).map_err(|fault| Outcome::Faulted { step: last, fault })?;
+        match self.client.send(built, timeout).await {
+            Outcome::Response(response) => shown(&response).map_err(failed),
+            Outcome::Unreachable { message, .. } => Err(failed(message)),
+            other => Err(other),
+        }
     }
 }
 

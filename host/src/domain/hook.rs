@@ -63,6 +63,10 @@ impl Hook {
     /// The greatest number of headers.
     pub const MAX_HEADERS: usize = 50;
 
+    /// The URL of a hook that other systems let be made without one. It is disabled, and no name resolves under
+    /// `.invalid` (RFC 6761, section 6.4).
+    pub const NOWHERE: &str = "https://endpoint.invalid/";
+
     /// # Errors
     /// Where `text` is no absolute `http` or `https` URL with a host, has a user name or a fragment, or is too long.
     pub fn parse_url(text: &str) -> Result<Url, Invalid> {

@@ -38,6 +38,12 @@ impl IdGenerator {
         Self { last: AtomicI64::new(free_millis << SEQUENCE_BITS), node: i64::from(node & 0x3ff) }
     }
 
+    /// The node whose ids it makes.
+    #[must_use]
+    pub fn node(&self) -> i64 {
+        self.node
+    }
+
     /// The next id. Ids run ahead of the clock where more than 4,096 are asked for in a millisecond.
     pub fn next_raw(&self, now: UnixMillis) -> i64 {
         let floor = (now.0 - EPOCH_MS).max(0) << SEQUENCE_BITS;
@@ -88,6 +94,22 @@ macro_rules! id {
             #[must_use]
             pub fn created_at(self) -> UnixMillis {
                 UnixMillis((self.0 >> (NODE_BITS + SEQUENCE_BITS)) + EPOCH_MS)
+            }
+
+            /// The id without its node: below 2^53, so that every reader of JSON holds it exactly. Two nodes may
+            /// make the same; with the node it is the id again.
+            #[must_use]
+            pub fn short(self) -> i64 {
+                let sequence = self.0 & ((1 << SEQUENCE_BITS) - 1);
+                ((self.0 >> (NODE_BITS + SEQUENCE_BITS)) << SEQUENCE_BITS) | sequence
+            }
+
+            /// The id of `node` which has this short form; none if no id has.
+            #[must_use]
+            pub fn from_short(short: i64, node: i64) -> Option<Self> {
+                let (millis, sequence) = (short >> SEQUENCE_BITS, short & ((1 << SEQUENCE_BITS) - 1));
+                let fits = (0..1 << 41).contains(&millis) && (0..1 << NODE_BITS).contains(&node);
+                fits.then_some(Self((millis << (NODE_BITS + SEQUENCE_BITS)) | (node << SEQUENCE_BITS) | sequence))
             }
 
             /// The least id that can have been made at `time`; for filters by time.
@@ -171,6 +193,20 @@ mod tests {
         let before = EventKey::generate(&IdGenerator::new(7, 0), NOW);
         let ids = IdGenerator::new(7, before.0);
         assert!(EventKey::generate(&ids, UnixMillis(NOW.0 - 86_400_000)) > before);
+    }
+
+    #[test]
+    fn a_short_form_and_its_node_make_the_id_again() {
+        for node in [0, 7, 1023] {
+            let ids = IdGenerator::new(node, 0);
+            for id in (0..5_000).map(|_| DeliveryId::generate(&ids, NOW)) {
+                assert!(id.short() < 1 << 53);
+                assert_eq!(DeliveryId::from_short(id.short(), ids.node()), Some(id));
+            }
+        }
+        for short in [-1, i64::MIN, 1 << 53, i64::MAX] {
+            assert_eq!(DeliveryId::from_short(short, 0), None, "{short}");
+        }
     }
 
     #[test]

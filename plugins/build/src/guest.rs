@@ -48,7 +48,7 @@ fn target_directory(root: &Path) -> PathBuf {
 }
 
 /// [`FLAGS`], and what keeps this machine's paths out of messages of panics.
-#[allow(clippy::disallowed_methods, reason = "a tool of its own, which has to find Cargo's files")]
+#[expect(clippy::disallowed_methods, reason = "a tool of its own, which has to find Cargo's files")]
 fn flags(root: &Path, toolchain: &Toolchain) -> Result<OsString> {
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo_home =

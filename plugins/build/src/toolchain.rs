@@ -44,7 +44,7 @@ impl Toolchain {
     ///
     /// # Errors
     /// If none of them can build guests; the message says what to install.
-    #[allow(clippy::disallowed_methods, reason = "a tool of its own; this is its one setting")]
+    #[expect(clippy::disallowed_methods, reason = "a tool of its own; this is its one setting")]
     pub fn find() -> Result<Self> {
         let chosen = std::env::var_os("HOOKWRIGHT_GUEST_RUSTC").map(PathBuf::from);
         let usual = [PathBuf::from("rustc"), PathBuf::from("/usr/bin/rustc")];

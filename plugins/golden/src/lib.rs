@@ -111,7 +111,7 @@ pub struct FailureCase {
 
 /// What a plugin answered with.
 #[derive(Debug)]
-#[allow(missing_docs, reason = "the words of the contract")]
+#[expect(missing_docs, reason = "the words of the contract")]
 pub enum Answer {
     Accept(bool),
     Data(String),

@@ -7,7 +7,7 @@ mod deliveries;
 mod dry_run;
 mod events;
 mod health;
-mod hooks;
+pub(super) mod hooks;
 mod keys;
 mod logins;
 mod openapi;
@@ -18,7 +18,7 @@ mod tenants;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use super::Shared;
+use super::{Shared, apizee};
 
 /// What a body of plain settings may have, in bytes.
 const MAX_SMALL_BODY: usize = 64 * 1024;
@@ -36,4 +36,5 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .merge(hooks::routes())
         .merge(plugins::routes())
         .merge(deliveries::routes())
+        .merge(apizee::routes())
 }

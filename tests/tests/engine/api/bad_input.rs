@@ -95,6 +95,9 @@ fn hook_cases() -> Vec<Case> {
     };
     vec![
         post(json!({}), 400, None),
+        with(json!({"project": 99}), "/project"),
+        with(json!({"project": "7"}), "/project"),
+        with(json!({"surface": "apizee"}), "/surface"),
         post(json!({"url": "https://example.com/"}), 400, None),
         with(json!({"url": "example.com"}), "/url"),
         with(json!({"url": "ftp://example.com/"}), "/url"),

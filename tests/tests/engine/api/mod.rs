@@ -1,6 +1,8 @@
 //! The HTTP API, surface by surface.
 
+mod apizee;
 mod bad_input;
 mod isolation;
+mod project_web_hook;
 mod resources;
 mod webitel;

@@ -48,6 +48,26 @@ async fn a_hook_is_created_read_changed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_hook_may_want_the_events_of_one_project() {
+    let (_server, client) = engine().await;
+    let receiver = Receiver::start().await;
+    for id in [7, 8] {
+        client.post("/projects", json!({"id": id})).await.expect(201);
+    }
+    let id = hook(&client, &receiver, json!({"project": 7})).await;
+    for (project, deliveries) in [(json!(7), 1), (json!(8), 0), (json!(null), 0)] {
+        let event = json!({"type": "t", "project": project, "data": 1});
+        assert_eq!(client.post("/events", event).await.expect(202)["deliveries"], deliveries, "{project}");
+    }
+    client.send("DELETE", "/api/v3/projects/7", "", &[]).await.expect(409);
+    let merge = [("content-type", "application/merge-patch+json")];
+    let patched = client.send("PATCH", &format!("/api/v3/hooks/{id}"), r#"{"project": null}"#, &merge).await;
+    assert_eq!(patched.expect(200)["project"], json!(null));
+    client.send("DELETE", "/api/v3/projects/7", "", &[]).await.expect(204);
+    assert_eq!(client.post("/events", json!({"type": "t", "data": 1})).await.expect(202)["deliveries"], 1);
+}
+
+#[tokio::test]
 async fn a_rotated_secret_signs_beside_the_old_one() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;

@@ -73,7 +73,7 @@ fn refuse_read_only(input: &HookInput) -> Result<(), Problem> {
 ///
 /// # Errors
 /// Never: 32 bytes are within the rules.
-pub(super) fn new_secret() -> Result<SigningSecret, Problem> {
+pub(in crate::api) fn new_secret() -> Result<SigningSecret, Problem> {
     let made = SigningSecret::from_bytes(rand::random::<[u8; 32]>().to_vec());
     made.map_err(|error| Problem::internal("making a signing secret", &error))
 }

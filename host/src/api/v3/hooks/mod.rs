@@ -9,6 +9,8 @@ mod test;
 mod view;
 mod wire;
 
+pub(in crate::api) use create::new_secret;
+pub(in crate::api) use wire::check_headers;
 pub(super) use wire::check_settings;
 
 use utoipa_axum::router::OpenApiRouter;

@@ -17,11 +17,11 @@ use crate::api::body::{Payload, Takes};
 use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
-use crate::api::problem::{Kind, Problem};
+use crate::api::problem::Problem;
 use crate::api::v3::events::wire::{MAX_EVENT_LEN, check_data};
 use crate::directory::Directory;
 use crate::domain::{EventType, HookId, Scope};
-use crate::ingest::{Ingest, IngestError};
+use crate::ingest::Ingest;
 
 /// The type and data of a test where none are given.
 const DEFAULT_TYPE: &str = "hookwright.test";
@@ -74,12 +74,7 @@ pub(super) async fn test_hook(
     let event_type = input.event_type.as_deref().unwrap_or(DEFAULT_TYPE).parse::<EventType>();
     let event_type = event_type.map_err(|rule| Problem::invalid(Pointer::to("type"), rule))?;
     let data = input.data.map_or(Ok(DEFAULT_DATA.into()), check_data)?;
-    let (event, delivery) = ingest.test(&hook, event_type, data).await.map_err(|error| match error {
-        IngestError::Storage(error) => error.into(),
-        IngestError::Conflict { .. } | IngestError::TooMany { .. } => {
-            Problem::new(Kind::Unavailable, "the test was not taken in; send it again")
-        }
-    })?;
+    let (event, delivery) = ingest.test(&hook, event_type, data).await?;
     let receipt = TestReceipt { event: event.id.to_string(), delivery: delivery.to_string() };
     Ok((StatusCode::ACCEPTED, Json(receipt)))
 }

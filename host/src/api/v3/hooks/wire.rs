@@ -193,7 +193,13 @@ fn check_description(text: String) -> Result<String, Invalid> {
     Ok(text)
 }
 
-fn check_headers(Members(headers): Members<String>) -> Result<Vec<(String, String)>, Problem> {
+/// A hook's headers.
+///
+/// # Errors
+/// Names the first that cannot be sent, is the engine's own, or stands twice.
+pub(in crate::api) fn check_headers(
+    Members(headers): Members<String>,
+) -> Result<Vec<(String, String)>, Problem> {
     let root = || Pointer::to("headers");
     if headers.len() > Hook::MAX_HEADERS {
         let rule = format!("a hook has at most {} headers", Hook::MAX_HEADERS);

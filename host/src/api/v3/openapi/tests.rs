@@ -7,10 +7,12 @@ use super::*;
 /// Every route of v3. One that is added stands here, too.
 const ROUTES: &str = "
     DELETE /api/v3/hooks/{id}
+    DELETE /api/v3/apizee/webhook
     DELETE /api/v3/keys/{id}
     DELETE /api/v3/logins/{name}
     DELETE /api/v3/plugins/{name}
     DELETE /api/v3/projects/{id}
+    GET /api/v3/apizee/webhook
     GET /api/v3/deliveries
     GET /api/v3/deliveries/{id}
     GET /api/v3/events/{id}
@@ -44,6 +46,7 @@ const ROUTES: &str = "
     POST /api/v3/plugins/{name}/run
     POST /api/v3/projects
     POST /api/v3/tenants
+    PUT /api/v3/apizee/webhook
     PUT /api/v3/hooks/{id}
     PUT /api/v3/plugins/{name}
 ";

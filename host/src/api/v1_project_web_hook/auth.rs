@@ -1,0 +1,127 @@
+//! Who calls: HTTP Basic with a password made for the moment, or one of the engine's own keys.
+//!
+//! The password is `Base64(HMAC-SHA256(secret, "name:<user>;timestamp:<ts>;"))`, with the timestamp beside it in a
+//! header, so that a password that is overheard serves for minutes only.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::HeaderMap;
+use http::request::Parts;
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+use super::envelope::Refusal;
+use crate::api::auth::{AdminKeyHash, Caller, bearer};
+use crate::directory::Directory;
+use crate::domain::{Scope, Scopes, UnixMillis};
+
+/// How far a request's timestamp may be from the engine's clock, in seconds.
+const MAX_CLOCK_DIFFERENCE: u64 = 300;
+/// The headers as the original takes them, first by their own names.
+const AUTHORIZATION: [&str; 2] = ["authorization", "http-authorization"];
+const TIMESTAMP: [&str; 2] = ["x-api-timestamp", "http-x-api-timestamp"];
+/// What a login may do: all that this surface has, and nothing else.
+const SCOPES: [Scope; 3] = [Scope::HooksRead, Scope::HooksWrite, Scope::DeliveriesRead];
+
+/// Who sends a request of this surface.
+pub(super) struct Client(pub(super) Caller);
+
+impl<S> FromRequestParts<S> for Client
+where
+    S: Send + Sync,
+    Arc<Directory>: FromRef<S>,
+    AdminKeyHash: FromRef<S>,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        if bearer(&parts.headers).is_some() {
+            return Ok(Self(Caller::from_request_parts(parts, state).await?));
+        }
+        let directory = Arc::<Directory>::from_ref(state);
+        let now = directory.clock().now();
+        login(&parts.headers, &directory, now).map(Self)
+    }
+}
+
+fn login(headers: &HeaderMap, directory: &Directory, now: UnixMillis) -> Result<Caller, Refusal> {
+    let (user, given) = one(headers, AUTHORIZATION)?.and_then(basic).ok_or_else(|| {
+        Refusal::forbidden(
+            "send HTTP Basic authentication with X-API-TIMESTAMP, or an API key: `Authorization: Bearer hwk_…`",
+        )
+    })?;
+    let timestamp = one(headers, TIMESTAMP)?.and_then(|text| text.trim().parse::<i64>().ok());
+    let timestamp = timestamp.ok_or_else(|| {
+        Refusal::forbidden("X-API-TIMESTAMP is wanted once: the time as a whole number of unix seconds")
+    })?;
+    if timestamp.abs_diff(now.unix_seconds()) > MAX_CLOCK_DIFFERENCE {
+        return Err(Refusal::forbidden(format!(
+            "X-API-TIMESTAMP is more than {MAX_CLOCK_DIFFERENCE} seconds from the server's clock; see GET /api/v1/time"
+        )));
+    }
+    let login = directory.login(&user);
+    // An unknown name costs as much time as a wrong password.
+    let secret = login.as_ref().map_or("no such login", |login| login.secret.reveal());
+    let matches = bool::from(password(secret, &user, timestamp).as_bytes().ct_eq(given.as_bytes()));
+    match login {
+        Some(login) if matches => Ok(Caller::of_tenant(login.tenant, Scopes::from_iter(SCOPES))),
+        _ => Err(Refusal::forbidden("the user name or the password is not right")),
+    }
+}
+
+/// The value of a header that may come under two names, and may stand once.
+fn one<'h>(headers: &'h HeaderMap, names: [&str; 2]) -> Result<Option<&'h str>, Refusal> {
+    let mut all = names.iter().flat_map(|name| headers.get_all(*name));
+    let Some(value) = all.next() else { return Ok(None) };
+    match (value.to_str(), all.next()) {
+        (Ok(text), None) => Ok(Some(text)),
+        _ => Err(Refusal::forbidden(format!("{} is wanted once, in ASCII", names[0]))),
+    }
+}
+
+/// User name and password (RFC 7617, section 2).
+fn basic(value: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    text.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
+}
+
+/// The password that `user` shows at `timestamp`.
+fn password(secret: &str, user: &str, timestamp: i64) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+    mac.update(format!("name:{user};timestamp:{timestamp};").as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_vector_holds() {
+        let made = password("some-api-secret", "username", 123_456_789);
+        assert_eq!(made, "gFUxSuDp1AexwedepvxGPOixhk4jsiinClqYGrjqkNc=");
+    }
+
+    #[test]
+    fn only_basic_authentication_is_read() {
+        for (value, read) in [
+            ("Basic dTpwOnE=", Some(("u".to_owned(), "p:q".to_owned()))),
+            ("basic  dTpw", Some(("u".to_owned(), "p".to_owned()))),
+            ("Bearer dTpw", None),
+            ("Basic", None),
+            ("Basic dQ==", None),
+            ("Basic ***", None),
+            ("Basic /w==", None),
+        ] {
+            assert_eq!(basic(value), read, "{value}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `GET /projects/:project_id/web_hook/events/:event_id`: a web hook event, to be polled until it is finished.
+//!
+//! A web hook event is a delivery. Its number is the delivery's id without the node, which every JSON reader holds
+//! exactly.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::envelope::{Refusal, Success};
+use super::path::Project;
+use super::web_hook::{Kept, client_id, find};
+use crate::directory::Directory;
+use crate::domain::{Attempt, Delivery, DeliveryId, Event, EventId, Hook, Outcome, Scope, Tenant};
+use crate::storage::Storage;
+
+/// What a code of 0 stands for: no answer came, and the message says why.
+const NO_RESPONSE: u16 = 0;
+
+/// A web hook event.
+#[derive(Debug, Serialize)]
+pub(super) struct EventView {
+    id: i64,
+    client_id: i64,
+    project_id: i64,
+    session_id: Option<Box<RawValue>>,
+    event_type: String,
+    /// Unix seconds, with milliseconds.
+    event_timestamp: f64,
+    response_code: Option<u16>,
+    response_message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<String>,
+}
+
+/// What an event's data says of the session.
+#[derive(Deserialize, Default)]
+struct Session {
+    #[serde(default)]
+    session_id: Option<Box<RawValue>>,
+}
+
+impl EventView {
+    /// An event that has just been taken in.
+    pub(super) fn pending(tenant: &Tenant, project: i64, delivery: DeliveryId, event: &Event) -> Self {
+        let session = serde_json::from_str::<Session>(&event.data).unwrap_or_default();
+        Self {
+            id: delivery.short(),
+            client_id: client_id(tenant),
+            project_id: project,
+            session_id: session.session_id,
+            event_type: event.event_type.to_string(),
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are below 2^53")]
+            event_timestamp: event.occurred_at.0 as f64 / 1000.0,
+            response_code: None,
+            response_message: None,
+            endpoint: None,
+        }
+    }
+
+    /// With what came of it so far.
+    fn answered(mut self, delivery: &Delivery, last: Option<&Attempt>, hook: Option<&Hook>) -> Self {
+        if let Some(attempt) = last {
+            let (code, message) = response(&attempt.outcome);
+            (self.response_code, self.response_message) = (Some(code), Some(message));
+        } else if delivery.state.is_final() {
+            (self.response_code, self.response_message) =
+                (Some(NO_RESPONSE), Some(delivery.state.to_string()));
+        }
+        let sent_to = last.and_then(|attempt| attempt.request.as_ref()).map(|request| request.url.as_str());
+        let kept = || hook.and_then(|hook| Kept::of(hook).ok()?.endpoint);
+        self.endpoint = sent_to.map(|url| url.trim_start_matches("https://").to_owned()).or_else(kept);
+        self
+    }
+}
+
+/// The code and the message of an outcome.
+fn response(outcome: &Outcome) -> (u16, String) {
+    match outcome {
+        Outcome::Response(response) => {
+            let reason = StatusCode::from_u16(response.status).ok().and_then(|it| it.canonical_reason());
+            (response.status, reason.unwrap_or_default().to_owned())
+        }
+        Outcome::TimedOut { after } => (NO_RESPONSE, format!("no answer within {} ms", after.as_millis())),
+        Outcome::Unreachable { message, .. } => (NO_RESPONSE, message.clone()),
+        Outcome::Faulted { fault, .. } => (NO_RESPONSE, fault.message.clone()),
+        Outcome::Dropped { .. } => (NO_RESPONSE, "nothing was to be sent".to_owned()),
+    }
+}
+
+pub(super) async fn event(
+    State(directory): State<Arc<Directory>>,
+    State(storage): State<Storage>,
+    project: Project,
+) -> Result<Success<EventView>, Refusal> {
+    let number = project.event()?;
+    let tenant = project.of(Scope::DeliveriesRead)?;
+    let no_event =
+        || Refusal::not_found(format!("project {} has no web hook event {number}", project.number));
+    let id = DeliveryId::from_short(number, directory.ids().node()).ok_or_else(no_event)?;
+    let delivery = storage.deliveries.delivery(tenant.id, id).await?.ok_or_else(no_event)?;
+    let event = storage.events.event(tenant.id, &EventId::of_key(delivery.event)).await?;
+    let event = event.filter(|event| event.project == Some(project.number)).ok_or_else(no_event)?;
+    let hook = find(&directory, tenant.id, project.number);
+    // A project may have hooks of other interfaces, too; those of a web hook that is gone cannot be told apart.
+    if directory.hook(delivery.hook).is_some_and(|other| hook.as_ref().is_none_or(|own| own.id != other.id)) {
+        return Err(no_event());
+    }
+    let attempts = storage.deliveries.attempts(id).await?;
+    let view = EventView::pending(&tenant, project.number, id, &event);
+    Ok(Success(view.answered(&delivery, attempts.last(), hook.as_deref())))
+}

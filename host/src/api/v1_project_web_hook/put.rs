@@ -1,0 +1,60 @@
+//! `PUT /projects/:project_id/web_hook`: makes the web hook, or changes what is said and nothing else.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::header;
+
+use super::envelope::{Refusal, Success};
+use super::parameters::Parameters;
+use super::path::Project;
+use super::web_hook::{Kept, View, is_of};
+use crate::api::body::{Payload, Takes};
+use crate::delivery::Dispatcher;
+use crate::directory::Directory;
+use crate::domain::{Hook, Scope, SecretText, Tenant};
+
+/// The greatest size of a body, in bytes.
+const MAX_BODY: usize = 256 * 1024;
+const FORM: &str = "application/x-www-form-urlencoded";
+
+pub(super) async fn put(
+    State(directory): State<Arc<Directory>>,
+    State(dispatcher): State<Arc<Dispatcher>>,
+    project: Project,
+    payload: Payload,
+) -> Result<Success<View>, Refusal> {
+    let tenant = project.of(Scope::HooksWrite)?;
+    let parameters = read(payload, project.number).await?;
+    let number = project.number;
+    let make = |current: Option<&Hook>| changed(&tenant, number, current, parameters);
+    let hook = directory.put_hook(tenant.id, |hook| is_of(hook, number), make).await?;
+    // It may have been enabled, with deliveries that have been due for long.
+    dispatcher.wake();
+    View::of(&tenant, number, &hook).map(Success)
+}
+
+async fn read(payload: Payload, project: i64) -> Result<Parameters, Refusal> {
+    let sent = payload.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_form = sent.is_some_and(|sent| sent.trim_start().to_ascii_lowercase().starts_with(FORM));
+    let body = payload.read_optional(Takes::JsonOrForm, MAX_BODY).await?.unwrap_or_default();
+    match body.is_empty() {
+        true => Ok(Parameters::default()),
+        false if is_form => Parameters::from_form(&body, project),
+        false => Parameters::from_json(&body, project),
+    }
+}
+
+fn changed(tenant: &Tenant, project: i64, current: Option<&Hook>, said: Parameters) -> Result<Hook, Refusal> {
+    let before = current.map_or(Ok(Kept::default()), Kept::of)?;
+    let kept = Kept {
+        endpoint: said.endpoint.or(before.endpoint),
+        enable_web_hook: said.enable_web_hook.unwrap_or(before.enable_web_hook),
+        enable_http_authorization: said.enable_http_authorization.unwrap_or(before.enable_http_authorization),
+        custom_parameters: said.custom_parameters.unwrap_or(before.custom_parameters),
+    };
+    let stored = current.and_then(|hook| hook.authorization.as_ref()).map(|stored| stored.value.clone());
+    let authorization = said.http_authorization_value.or(stored);
+    let authorization = authorization.filter(|value: &SecretText| !value.reveal().is_empty());
+    kept.into_hook(tenant, project, authorization)
+}

@@ -1,0 +1,32 @@
+//! `POST /projects/:project_id/web_hook/trigger_session_test`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+
+use super::envelope::{Refusal, Success};
+use super::event::EventView;
+use super::path::Project;
+use super::web_hook::Kept;
+use crate::api::problem::Problem;
+use crate::domain::{EventType, Scope};
+use crate::ingest::Ingest;
+
+/// The test's type, and its data: no session.
+const TYPE: &str = "session.test";
+const DATA: &str = r#"{"session_id":null}"#;
+
+pub(super) async fn trigger(
+    State(ingest): State<Arc<Ingest>>,
+    project: Project,
+) -> Result<Success<EventView>, Refusal> {
+    let (tenant, hook) = project.web_hook(Scope::HooksWrite)?;
+    if Kept::of(&hook)?.endpoint.is_none() {
+        return Err(Refusal::bad_request("the web hook has no endpoint yet; PUT one first"));
+    }
+    let event_type = TYPE.parse::<EventType>();
+    let event_type = event_type.map_err(|error| Problem::internal("the type of a test", &error))?;
+    let made = ingest.test(&hook, event_type, DATA.into()).await;
+    let (event, delivery) = made.map_err(Problem::from)?;
+    Ok(Success(EventView::pending(&tenant, project.number, delivery, &event)))
+}

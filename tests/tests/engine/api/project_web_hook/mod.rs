@@ -1,0 +1,68 @@
+//! The project web hook, API v1: its routes in turn, as its own clients use them.
+
+mod deliveries;
+mod isolation;
+mod parameters;
+mod routes;
+mod who_calls;
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use hookwright_tests::{Client, Server};
+use serde_json::json;
+use sha2::Sha256;
+
+use crate::BINARY;
+
+/// The numbers of the published examples.
+const CLIENT_ID: i64 = 19_817_472;
+const PROJECT: i64 = 1_249_918;
+const WEB_HOOK: &str = "/api/v1/projects/1249918/web_hook";
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+const FORM: &[(&str, &str)] = &[("content-type", "application/x-www-form-urlencoded")];
+
+/// A tenant with the published numbers, and its client.
+async fn client_of(server: &Server, name: &str, client_id: i64, project: i64) -> Client {
+    let operator = server.operator();
+    operator.post("/tenants", json!({"name": name, "client_id": client_id})).await.expect(201);
+    let operator = operator.with_header("hookwright-tenant", name);
+    let key = operator.post("/keys", json!({"name": "test"})).await.expect(201);
+    let client = Client::new(server.base(), key["key"].as_str().unwrap());
+    client.post("/projects", json!({"id": project})).await.expect(201);
+    client
+}
+
+/// An engine with the tenant of the published examples.
+async fn engine() -> (Server, Client) {
+    let server = Server::start(BINARY).await;
+    let client = client_of(&server, "acme", CLIENT_ID, PROJECT).await;
+    (server, client)
+}
+
+/// The text of an answer with this status.
+async fn text(client: &Client, method: &str, path: &str, body: &str, status: u16) -> String {
+    let answer = client.send(method, path, body.to_owned(), if body.is_empty() { &[] } else { JSON }).await;
+    answer.expect(status);
+    String::from_utf8(answer.bytes.to_vec()).unwrap()
+}
+
+/// The files of a data directory that hold these bytes as they are.
+fn files_with(dir: &Path, bytes: &[u8]) -> Vec<String> {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let holds = |path: &PathBuf| {
+        std::fs::read(path).is_ok_and(|content| content.windows(bytes.len()).any(|window| window == bytes))
+    };
+    files.filter(holds).map(|path| path.display().to_string()).collect()
+}
+
+/// `Authorization` as a client of the original makes it.
+fn basic(user: &str, secret: &str, timestamp: i64) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(format!("name:{user};timestamp:{timestamp};").as_bytes());
+    let password = STANDARD.encode(mac.finalize().into_bytes());
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}

@@ -1,0 +1,122 @@
+//! Each parameter wrong in each way: the surface's own refusal, and nothing is changed.
+
+use super::{FORM, JSON, WEB_HOOK, engine, text};
+
+#[tokio::test]
+async fn what_is_wrong_is_told_and_changes_nothing() {
+    let (_server, client) = engine().await;
+    let put = r#"{"endpoint": "example.com/a", "custom_parameters": {"a": "1"}}"#;
+    let before = text(&client, "PUT", WEB_HOOK, put, 200).await;
+    let many: Vec<_> = (0..101).map(|number| format!("\"{number}\": \"\"")).collect();
+    let many = format!(r#"{{"custom_parameters": {{{}}}}}"#, many.join(","));
+    let long = format!(r#"{{"http_authorization_value": "{}"}}"#, "x".repeat(5_000));
+    let long_endpoint = format!(r#"{{"endpoint": "example.com/{}"}}"#, "x".repeat(3_000));
+    let cases: Vec<(&str, &str)> = vec![
+        ("{", "JSON"),
+        ("[]", "object"),
+        ("null", "object"),
+        ("\"endpoint\"", "object"),
+        (r#"{"endpoint": "example.com/a"} x"#, ""),
+        (r#"{"endpoint": "example.com/a", "endpoint": "example.com/b"}"#, "endpoint"),
+        (r#"{"endpoint": 5}"#, "endpoint must be a String"),
+        (r#"{"endpoint": null}"#, "endpoint must be a String"),
+        (r#"{"endpoint": true}"#, "endpoint must be a String"),
+        (r#"{"endpoint": ["example.com"]}"#, "endpoint must be a String"),
+        (r#"{"endpoint": {"a": 1}}"#, "endpoint must be a String"),
+        (r#"{"endpoint": ""}"#, "endpoint"),
+        (r#"{"endpoint": "http://example.com"}"#, "HTTPS"),
+        (r#"{"endpoint": "ftp://example.com"}"#, "HTTPS"),
+        (r#"{"endpoint": "https://"}"#, "endpoint"),
+        (r#"{"endpoint": "/path"}"#, "endpoint"),
+        (r#"{"endpoint": "example.com/a b"}"#, "endpoint"),
+        (r#"{"endpoint": "u:p@example.com"}"#, "endpoint"),
+        (r#"{"endpoint": "example.com:99999"}"#, "endpoint"),
+        (r#"{"endpoint": "example.com#part"}"#, "endpoint"),
+        (&long_endpoint, "endpoint"),
+        (r#"{"enable_web_hook": 1}"#, "enable_web_hook must be"),
+        (r#"{"enable_web_hook": null}"#, "enable_web_hook must be"),
+        (r#"{"enable_web_hook": "yes"}"#, "enable_web_hook must be"),
+        (r#"{"enable_web_hook": "True"}"#, "enable_web_hook must be"),
+        (r#"{"enable_web_hook": ""}"#, "enable_web_hook must be"),
+        (r#"{"enable_web_hook": ["true"]}"#, "enable_web_hook must be"),
+        (r#"{"enable_http_authorization": 0}"#, "enable_http_authorization must be"),
+        (r#"{"enable_http_authorization": "on"}"#, "enable_http_authorization must be"),
+        (r#"{"enable_http_authorization": {}}"#, "enable_http_authorization must be"),
+        (r#"{"http_authorization_value": 5}"#, "http_authorization_value must be a String"),
+        (r#"{"http_authorization_value": null}"#, "http_authorization_value must be a String"),
+        (r#"{"http_authorization_value": {"a": "b"}}"#, "http_authorization_value must be a String"),
+        (r#"{"http_authorization_value": "a\nb: c"}"#, "http_authorization_value must be what"),
+        (&long, "http_authorization_value must be what"),
+        (r#"{"custom_parameters": "a"}"#, "custom_parameters must be a Hash"),
+        (r#"{"custom_parameters": null}"#, "custom_parameters must be a Hash"),
+        (r#"{"custom_parameters": [["a", "b"]]}"#, "custom_parameters must be a Hash"),
+        (r#"{"custom_parameters": 1}"#, "custom_parameters must be a Hash"),
+        (r#"{"custom_parameters": {"a": 1, "a": 2}}"#, "a"),
+        (&many, "custom_parameters has at most 100"),
+        (r#"{"customer_parameters": {"a": "b"}}"#, "there is no parameter `customer_parameters`"),
+        (r#"{"enable_webhook": "true"}"#, "there is no parameter `enable_webhook`"),
+        (r#"{"project_id": 1}"#, "project_id is not the one in the path"),
+        // The first is right, the second is not.
+        (r#"{"endpoint": "example.com/b", "enable_web_hook": "maybe"}"#, "enable_web_hook must be"),
+    ];
+    let forms = [
+        ("endpoint=a.example&endpoint=b.example", "endpoint stands twice"),
+        ("enable_web_hook=1", "enable_web_hook must be"),
+        ("custom_parameters=", "custom_parameters must be a Hash"),
+        ("custom_parameters[a]=1&custom_parameters[a]=2", "stands twice"),
+        ("{\"endpoint\":\"x\"}", "there is no parameter"),
+        ("endpoint=http%3A%2F%2Fexample.com", "HTTPS"),
+    ];
+    let json = cases.into_iter().map(|(body, told)| (body, told, JSON));
+    for (body, told, headers) in json.chain(forms.map(|(body, told)| (body, told, FORM))) {
+        let answer = client.send("PUT", WEB_HOOK, body.to_owned(), headers).await;
+        let refused = answer.expect(400);
+        assert_eq!(refused["status"], "bad request", "{body}");
+        assert!(refused["message"].as_str().unwrap().contains(told), "{body}: {refused}");
+        assert!(refused.get("result").is_none(), "{body}");
+    }
+    for (headers, body, status, words) in [
+        (&[("content-type", "text/plain")][..], "endpoint=x", 415, "unsupported media type"),
+        (&[("content-type", "multipart/form-data")][..], "endpoint=x", 415, "unsupported media type"),
+        (JSON, &"x".repeat(300_000)[..], 413, "payload too large"),
+    ] {
+        let refused = client.send("PUT", WEB_HOOK, body.to_owned(), headers).await.expect(status);
+        assert_eq!(refused["status"], words);
+    }
+    assert_eq!(text(&client, "GET", WEB_HOOK, "", 200).await, before);
+    text(&client, "PUT", WEB_HOOK, r#"{"project_id": 1249918}"#, 200).await;
+}
+
+#[tokio::test]
+async fn paths_are_checked_after_who_calls() {
+    let (_server, client) = engine().await;
+    let cases = [
+        ("GET", "/api/v1/projects/abc/web_hook", 400, "bad request"),
+        ("GET", "/api/v1/projects/1.5/web_hook", 400, "bad request"),
+        ("GET", "/api/v1/projects/+1/web_hook", 400, "bad request"),
+        ("PUT", "/api/v1/projects/99999999999999999999/web_hook", 400, "bad request"),
+        ("DELETE", "/api/v1/projects/%ff/web_hook", 400, "bad request"),
+        ("POST", "/api/v1/projects/x/web_hook/trigger_session_test", 400, "bad request"),
+        ("GET", "/api/v1/projects/1249918/web_hook/events/x", 400, "bad request"),
+        ("GET", "/api/v1/projects/1249918/web_hook/events/0", 404, "not found"),
+        ("GET", "/api/v1/projects/1249918/web_hook/events/-1", 404, "not found"),
+        ("GET", "/api/v1/projects/1249918/web_hook/events/9223372036854775807", 404, "not found"),
+        ("GET", "/api/v1/projects/0/web_hook", 404, "not found"),
+        ("GET", "/api/v1/projects/7/web_hook", 404, "not found"),
+        ("POST", "/api/v1/projects/7/web_hook/trigger_session_test", 404, "not found"),
+        ("POST", "/api/v1/projects/1249918/web_hook/trigger_session_test", 404, "not found"),
+        ("GET", "/api/v1/nothing", 404, "not found"),
+        ("GET", "/api/v1", 404, "not found"),
+        ("POST", "/api/v1/projects/1249918/web_hook", 405, "method not allowed"),
+    ];
+    for (method, path, status, words) in cases {
+        let answer = client.send(method, path, "", &[]).await;
+        assert_eq!((answer.status, &answer.json()["status"]), (status, &words.into()), "{method} {path}");
+    }
+    let anyone = client.without_key();
+    for (method, path, status, _) in cases.iter().filter(|case| case.1.contains("projects") && case.2 != 405)
+    {
+        let answer = anyone.send(method, path, "", &[]).await;
+        assert_eq!(answer.status, 403, "{method} {path} instead of {status}");
+    }
+}

@@ -1,0 +1,144 @@
+//! Who may call: passwords made for the moment, the engine's own keys, and nobody else.
+
+use hookwright_tests::Client;
+use serde_json::json;
+
+use super::{WEB_HOOK, basic, engine, text};
+
+const SECRET: &str = "some-api-secret";
+
+async fn server_time(client: &Client) -> i64 {
+    let answer = client.clone().without_key().send("GET", "/api/v1/time", "", &[]).await.expect(200);
+    assert_eq!(answer["status"], "success");
+    answer["result"]["timestamp"].as_i64().unwrap()
+}
+
+#[tokio::test]
+async fn a_login_calls_with_a_password_for_the_moment() {
+    let (_server, client) = engine().await;
+    let made = client.post("/logins", json!({"name": "username", "secret": SECRET})).await.expect(201);
+    assert!(made.get("secret").is_none(), "{made}");
+    let now = server_time(&client).await;
+    let anyone = client.clone().without_key();
+    let no_web_hook = r#"{"status":"not found","message":"project 1249918 has no web hook"}"#;
+    for (authorization, timestamp) in
+        [("authorization", "x-api-timestamp"), ("http-authorization", "http-x-api-timestamp")]
+    {
+        for difference in [0, -290, 290] {
+            let (value, at) = (basic("username", SECRET, now + difference), (now + difference).to_string());
+            let headers = [(authorization, value.as_str()), (timestamp, at.as_str())];
+            let answer = anyone.send("GET", WEB_HOOK, "", &headers).await;
+            assert_eq!(answer.status, 404, "{headers:?}");
+            assert_eq!(answer.bytes, no_web_hook);
+        }
+    }
+    // Of several hundred seconds, one must be off; no clock is exact to the second here.
+    let right = basic("username", SECRET, now);
+    let old = basic("username", SECRET, now - 400);
+    let now_text = now.to_string();
+    let old_text = (now - 400).to_string();
+    let refused: Vec<Vec<(&str, &str)>> = vec![
+        vec![],
+        vec![("x-api-timestamp", &now_text)],
+        vec![("authorization", &right)],
+        vec![("authorization", &right), ("x-api-timestamp", "now")],
+        vec![("authorization", &right), ("x-api-timestamp", &now_text), ("x-api-timestamp", &now_text)],
+        vec![("authorization", &right), ("authorization", &right), ("x-api-timestamp", &now_text)],
+        vec![("authorization", &right), ("x-api-timestamp", &old_text)],
+        vec![("authorization", &old), ("x-api-timestamp", &old_text)],
+        vec![("authorization", "Basic dXNlcm5hbWU6cGFzc3dvcmQ="), ("x-api-timestamp", &now_text)],
+        vec![("authorization", "Basic !"), ("x-api-timestamp", &now_text)],
+        vec![("authorization", "Digest x"), ("x-api-timestamp", &now_text)],
+        vec![("authorization", "Bearer hwk_nobodys")],
+    ];
+    for headers in refused {
+        let answer = anyone.send("GET", WEB_HOOK, "", &headers).await;
+        assert_eq!(answer.status, 403, "{headers:?}");
+        let body = answer.json();
+        assert_eq!(body["status"], "forbidden", "{headers:?}");
+        assert!(body.get("result").is_none() && body["message"].as_str().unwrap().len() > 10, "{body}");
+    }
+    // Nobody can tell a login that is not there from a wrong password.
+    let wrong = basic("username", "another-secret", now);
+    let unknown = basic("stranger", SECRET, now);
+    let answers = [wrong, unknown].map(|value| (value, now_text.clone()));
+    let mut texts = Vec::new();
+    for (value, at) in &answers {
+        let headers = [("authorization", value.as_str()), ("x-api-timestamp", at.as_str())];
+        texts.push(anyone.send("GET", WEB_HOOK, "", &headers).await.bytes);
+    }
+    assert_eq!(texts[0], texts[1]);
+
+    client.send("DELETE", "/api/v3/logins/username", "", &[]).await.expect(204);
+    let headers = [("authorization", right.as_str()), ("x-api-timestamp", now_text.as_str())];
+    anyone.send("GET", WEB_HOOK, "", &headers).await.expect(403);
+}
+
+#[tokio::test]
+async fn a_secret_that_the_engine_made_is_shown_once_and_serves() {
+    let (_server, client) = engine().await;
+    let made = client.post("/logins", json!({"name": "made"})).await.expect(201);
+    let secret = made["secret"].as_str().unwrap().to_owned();
+    let listed = client.get("/logins").await;
+    assert_eq!(listed.expect(200)["data"][0]["name"], "made");
+    assert!(!String::from_utf8_lossy(&listed.bytes).contains(&secret));
+    let now = server_time(&client).await;
+    let (value, at) = (basic("made", &secret, now), now.to_string());
+    let headers = [("authorization", value.as_str()), ("x-api-timestamp", at.as_str())];
+    client.clone().without_key().send("GET", WEB_HOOK, "", &headers).await.expect(404);
+    // A login serves this surface alone.
+    client.without_key().send("GET", "/api/v3/hooks", "", &headers).await.expect(401);
+}
+
+#[tokio::test]
+async fn keys_of_the_engine_serve_here_within_their_scopes() {
+    let (server, client) = engine().await;
+    let reader = client.post("/keys", json!({"name": "r", "scopes": ["hooks:read"]})).await.expect(201);
+    let reader = Client::new(server.base(), reader["key"].as_str().unwrap());
+    text(&reader, "GET", WEB_HOOK, "", 404).await;
+    for (method, path) in [
+        ("PUT", WEB_HOOK.to_owned()),
+        ("DELETE", WEB_HOOK.to_owned()),
+        ("POST", format!("{WEB_HOOK}/trigger_session_test")),
+        ("GET", format!("{WEB_HOOK}/events/1")),
+    ] {
+        let refused = text(&reader, method, &path, "", 403).await;
+        assert!(
+            refused.starts_with(r#"{"status":"forbidden","message":"the key lacks the scope"#),
+            "{refused}"
+        );
+    }
+    // The operator acts for the tenant that it names.
+    let operator = server.operator();
+    text(&operator, "GET", WEB_HOOK, "", 400).await;
+    text(&operator.with_header("hookwright-tenant", "acme"), "GET", WEB_HOOK, "", 404).await;
+}
+
+#[tokio::test]
+async fn logins_are_checked() {
+    let (server, client) = engine().await;
+    client.post("/logins", json!({"name": "taken"})).await.expect(201);
+    for (body, status) in [
+        (json!({}), 400),
+        (json!({"name": ""}), 400),
+        (json!({"name": "a:b"}), 400),
+        (json!({"name": "a;b"}), 400),
+        (json!({"name": "a\nb"}), 400),
+        (json!({"name": "a".repeat(129)}), 400),
+        (json!({"name": 1}), 400),
+        (json!({"name": "x", "secret": "short"}), 400),
+        (json!({"name": "x", "secret": "s".repeat(257)}), 400),
+        (json!({"name": "x", "secret": null, "more": 1}), 400),
+        (json!({"name": "taken"}), 409),
+    ] {
+        client.post("/logins", body).await.expect(status);
+    }
+    let stranger = server.tenant("globex").await;
+    stranger.post("/logins", json!({"name": "taken"})).await.expect(409);
+    stranger.send("DELETE", "/api/v3/logins/taken", "", &[]).await.expect(404);
+    assert_eq!(client.get("/logins").await.expect(200)["data"].as_array().unwrap().len(), 1);
+    // A key cannot make a login that may do more than itself.
+    let key = client.post("/keys", json!({"name": "k", "scopes": ["keys:write"]})).await.expect(201);
+    let weak = Client::new(server.base(), key["key"].as_str().unwrap());
+    weak.post("/logins", json!({"name": "x"})).await.expect(403);
+}

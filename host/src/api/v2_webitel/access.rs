@@ -19,6 +19,7 @@ use crate::api::Shared;
 use crate::api::auth::{self, AdminKeyHash, Caller};
 use crate::api::body::{Payload, Takes};
 use crate::api::json::{self, Members};
+use crate::api::problem::{Kind, Problem};
 use crate::directory::Directory;
 use crate::domain::{Scope, Tenant, TenantId};
 use crate::vault::Vault;
@@ -56,7 +57,7 @@ impl FromRequest<Shared> for Call {
         let (text, body) = match given {
             Some(text) => (text, Body::Unread(payload)),
             None => {
-                let body = payload.read_optional(Takes::Json, MAX_BODY).await?;
+                let body = payload.read_optional(Takes::Json, MAX_BODY).await.map_err(without_token)?;
                 (body.as_deref().and_then(token_in).ok_or_else(unknown)?, Body::Read(body))
             }
         };
@@ -75,6 +76,14 @@ fn token_in(body: &[u8]) -> Option<String> {
     let Members(members) = json::parse::<Members<&RawValue>>(body).ok()?;
     let (_, value) = members.into_iter().find(|(name, _)| name == TOKEN_NAME)?;
     serde_json::from_str(value.get()).ok()
+}
+
+/// A body that is no JSON has no token in it, and who sends it is not known.
+fn without_token(problem: Problem) -> Refusal {
+    match problem.kind() {
+        Kind::UnsupportedMediaType => unknown(),
+        _ => problem.into(),
+    }
 }
 
 fn unknown() -> Refusal {

@@ -21,7 +21,7 @@ use crate::api::Shared;
 use crate::api::json::{self, Members};
 use crate::api::problem::Problem;
 use crate::domain::{EventType, Invalid, Scope};
-use crate::ingest::{IncomingEvent, Ingest, IngestError};
+use crate::ingest::{IncomingEvent, Ingest};
 
 /// The greatest size of an event, in bytes of JSON text: what the engine's own surface takes as data.
 const MAX_EVENT_LEN: usize = 1024 * 1024;
@@ -61,19 +61,9 @@ async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result
         project: None,
         data: event.data.into(),
     };
-    let receipts = ingest.accept(vec![incoming]).await.map_err(refused)?;
+    let receipts = ingest.accept(vec![incoming]).await.map_err(Problem::from)?;
     let id = receipts.first().map(|receipt| receipt.id.to_string()).unwrap_or_default();
     Ok(Done::with(Receipt { id }))
-}
-
-/// Only storage refuses an event that is alone and has no id of its sender's.
-fn refused(error: IngestError) -> Refusal {
-    match error {
-        IngestError::Storage(error) => Problem::from(error).into(),
-        error @ (IngestError::Conflict { .. } | IngestError::TooMany { .. }) => {
-            Refusal::new(StatusCode::CONFLICT, error.to_string())
-        }
-    }
 }
 
 /// An event of the switch.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use axum::routing::{patch, post};
+use axum::routing::{get, patch};
 use http::{StatusCode, header};
 use serde::Serialize;
 
@@ -29,7 +29,7 @@ const LATEST_END: i64 = 253_402_300_799_999;
 
 pub(super) fn routes() -> Router<Shared> {
     let one = patch(enable_token).delete(delete_token);
-    either("/domains/{name}/settings/token", post(create_token))
+    either("/domains/{name}/settings/token", get(list_tokens).post(create_token))
         .merge(either("/domains/{name}/settings/token/{uuid}", one))
 }
 
@@ -56,6 +56,17 @@ impl TokenView {
             token: text,
         }
     }
+}
+
+/// The domain's tokens, oldest first, so that one whose id nobody kept can be ended.
+async fn list_tokens(
+    State(directory): State<Arc<Directory>>,
+    path: Segments,
+    call: Call,
+) -> Result<Done<Vec<TokenView>>, Refusal> {
+    let domain = call.domain_called(path.get(0), Scope::KeysRead)?;
+    let tokens = directory.domain_tokens(domain.id);
+    Ok(Done::with(tokens.iter().map(|token| TokenView::of(token, None)).collect()))
 }
 
 /// Makes a token: `{"expire": <ms>, "role": "…"}`.

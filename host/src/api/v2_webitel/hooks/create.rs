@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::members::Wanted;
+use super::members::{Identity, Wanted};
 use super::view::{HookView, IdAt};
 use crate::api::v2_webitel::access::Call;
 use crate::api::v2_webitel::answer::{Changed, Done, Refusal};
 use crate::api::v2_webitel::id;
+use crate::api::v3::hooks::new_secret;
 use crate::directory::Directory;
-use crate::domain::Scope;
+use crate::domain::{HookId, Scope};
 
 /// What the original's database says of an insertion.
 #[derive(Debug, Serialize)]
@@ -30,7 +31,15 @@ pub(super) async fn create_hook(
 ) -> Result<Done<Inserted>, Refusal> {
     let domain = call.domain(Scope::HooksWrite)?;
     let wanted = Wanted::read(&call.body().await?, domain.id, &directory)?;
-    let hook = directory.create_hook(wanted.into_new(&directory)?).await?;
+    let now = directory.clock().now();
+    let identity = Identity {
+        id: HookId::generate(directory.ids(), now),
+        tenant: domain.id,
+        secrets: vec![new_secret()?],
+        created_at: now,
+        updated_at: now,
+    };
+    let hook = directory.create_hook(wanted.into_hook(identity)?).await?;
     Ok(Done::with(Inserted {
         result: Changed::count(true),
         ops: [HookView::of(&hook, &domain, IdAt::End)],

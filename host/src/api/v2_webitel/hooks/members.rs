@@ -1,19 +1,20 @@
 //! A hook as it is sent: its members are checked in the original's order, and kept as they were.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::{RawValue, to_raw_value};
 use url::Url;
 
-use super::pipeline::{Auth, Plugin, Shape, preflight, shape};
+use super::pipeline::{self, Auth, Plugin, Shape};
 use crate::api::json::Members;
 use crate::api::v2_webitel::answer::Refusal;
 use crate::api::v2_webitel::given::{Given, compact};
 use crate::directory::Directory;
 use crate::domain::{
-    EventType, Hook, HookId, Invalid, Origin, PluginRef, RetrySchedule, Role, Signing, SigningSecret,
-    Subscription, Surface, TenantId, TypePattern, UnixMillis,
+    EventType, Hook, HookId, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, Role, Signing,
+    SigningSecret, Subscription, Surface, TenantId, TypePattern, UnixMillis,
 };
 
 /// What is kept of a hook, in the order in which it is echoed: that of the published examples, then what came later,
@@ -46,10 +47,28 @@ const MAX_DESCRIPTION_LEN: usize = 4_096;
 /// The wait before a retry, in seconds, where none is given.
 const DEFAULT_DELAY: u64 = 60;
 
-/// A hook as a sender wants it.
+/// What a sender decides about a hook.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    hook: Hook,
+    members: Arc<str>,
+    event: EventType,
+    enabled: bool,
+    description: String,
+    url: Url,
+    retry: RetrySchedule,
+    preflight: Pipeline,
+    pipeline: Pipeline,
+}
+
+/// What the engine keeps about a hook besides.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) id: HookId,
+    pub(super) tenant: TenantId,
+    /// Nothing is signed with them, but a plugin may ask for the current one.
+    pub(super) secrets: Vec<SigningSecret>,
+    pub(super) created_at: UnixMillis,
+    pub(super) updated_at: UnixMillis,
 }
 
 impl Wanted {
@@ -62,74 +81,59 @@ impl Wanted {
         let given = Given::read(&text)?;
         let event = read_event(&given)?;
         let action = Action::read(&given, tenant, directory)?;
-        let enabled = given.flag("enable")? == Some(true);
-        let description = read_description(&given)?;
-        let headers = read_headers(&given)?;
-        let fields = given.texts("fields")?.and_then(|_| given.raw("fields"));
-        let map = given.object_of_texts("map")?.and_then(|_| given.raw("map"));
-        let filter = read_filter(&given)?;
         let auth = read_auth(&given)?;
-        let retry = read_retry(&given)?;
-        let pipeline = shape(&Shape {
-            filter,
-            headers,
+        let shape = Shape {
+            filter: read_filter(&given)?,
+            headers: read_headers(&given)?,
             cookie: auth.as_ref().is_some_and(|auth| auth.cookie),
-            fields,
-            map,
+            fields: given.texts("fields")?.and_then(|_| given.raw("fields")),
+            map: given.object_of_texts("map")?.and_then(|_| given.raw("map")),
             method: action.method,
             custom_body: given.flag("customBody")? == Some(true),
             raw_body: given.text("rawBody")?,
             escape_body: given.flag("escapeBody")?,
             plugin: action.plugin,
-        })?;
-        let hook = Hook {
-            // The first three are set where the hook's place is known.
-            id: HookId(0),
-            tenant,
-            secrets: Vec::new(),
-            origin: Origin { surface: Surface::Webitel, members: kept(&given)?.into() },
-            url: action.url,
-            subscription: Subscription::new(vec![TypePattern::Exact(event)])
-                .map_err(|Invalid(rule)| Refusal::bad(rule))?,
-            project: None,
-            enabled,
-            description,
-            headers: Vec::new(),
-            authorization: None,
-            preflight: auth.as_ref().map_or(Ok(Default::default()), preflight)?,
-            pipeline,
-            timeout: Hook::DEFAULT_TIMEOUT,
-            retry,
-            // Receivers that came from the original know no signature.
-            signing: Signing::None,
-            created_at: UnixMillis(0),
-            updated_at: UnixMillis(0),
         };
-        Ok(Self { hook })
+        Ok(Self {
+            event,
+            enabled: given.flag("enable")? == Some(true),
+            description: read_description(&given)?,
+            url: action.url,
+            retry: read_retry(&given)?,
+            preflight: auth.as_ref().map_or_else(|| Ok(Pipeline::default()), pipeline::preflight)?,
+            pipeline: pipeline::shape(&shape)?,
+            members: kept(&given)?.into(),
+        })
     }
 
-    /// The hook, in a place of its own.
+    /// The hook that is so.
     ///
     /// # Errors
-    /// Never: 32 bytes are within the rules of secrets.
-    pub(super) fn into_new(self, directory: &Directory) -> Result<Hook, Refusal> {
-        let now = directory.clock().now();
-        // Nothing is signed with it, but a plugin may ask for it.
-        let secret = SigningSecret::from_bytes(rand::random::<[u8; 32]>().to_vec());
-        let secrets = vec![secret.map_err(|Invalid(rule)| Refusal::bad(rule))?];
-        let id = HookId::generate(directory.ids(), now);
-        Ok(Hook { id, secrets, created_at: now, updated_at: now, ..self.hook })
-    }
-
-    /// The hook in the place of `current`.
-    pub(super) fn in_place_of(self, current: &Hook) -> Hook {
-        Hook {
-            id: current.id,
-            tenant: current.tenant,
-            secrets: current.secrets.clone(),
-            created_at: current.created_at,
-            ..self.hook
-        }
+    /// Never: a subscription to one event is within the rules.
+    pub(super) fn into_hook(self, identity: Identity) -> Result<Hook, Refusal> {
+        let subscription = Subscription::new(vec![TypePattern::Exact(self.event)]);
+        Ok(Hook {
+            id: identity.id,
+            tenant: identity.tenant,
+            origin: Origin { surface: Surface::Webitel, members: self.members },
+            url: self.url,
+            subscription: subscription.map_err(|Invalid(rule)| Refusal::bad(rule))?,
+            project: None,
+            enabled: self.enabled,
+            description: self.description,
+            // Those of the members are templates, which a plugin renders.
+            headers: Vec::new(),
+            authorization: None,
+            preflight: self.preflight,
+            pipeline: self.pipeline,
+            timeout: Hook::DEFAULT_TIMEOUT,
+            retry: self.retry,
+            // Receivers that came from the original know no signature.
+            signing: Signing::None,
+            secrets: identity.secrets,
+            created_at: identity.created_at,
+            updated_at: identity.updated_at,
+        })
     }
 }
 

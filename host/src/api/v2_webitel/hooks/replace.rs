@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 
-use super::members::Wanted;
+use super::members::{Identity, Wanted};
 use super::named;
 use crate::api::v2_webitel::access::{Call, Segments};
 use crate::api::v2_webitel::answer::{Changed, Done, Refusal};
@@ -23,7 +23,15 @@ pub(super) async fn replace_hook(
     let id = named(&directory, &domain, &path)?;
     let wanted = Wanted::read(&call.body().await?, domain.id, &directory)?;
     let Some(id) = id else { return Ok(Done::with(Changed::replaced(false))) };
-    let replace = |current: &Hook| Ok::<_, Refusal>(wanted.in_place_of(current));
+    let replace = |current: &Hook| {
+        wanted.into_hook(Identity {
+            id: current.id,
+            tenant: current.tenant,
+            secrets: current.secrets.clone(),
+            created_at: current.created_at,
+            updated_at: current.updated_at,
+        })
+    };
     let changed = directory.change_hook(domain.id, id, replace).await?;
     // It may have been enabled, with deliveries that have been due for long.
     dispatcher.wake();

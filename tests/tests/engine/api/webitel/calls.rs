@@ -126,6 +126,9 @@ async fn a_token_is_taken_from_header_query_and_body_and_its_own_domain_counts()
     call(&nobody, "GET", "/hooks", of_body.clone()).await.expect(200);
     call(&nobody, "DELETE", &format!("/hooks/{id}"), of_body).await.expect(200);
 
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let answer = nobody.send("POST", "/api/v2/hooks", format!("access_token={key}"), &form).await;
+    assert_eq!(refused(&answer, 401), "Invalid token");
     for (client, body) in [
         (nobody.clone(), ""),
         (nobody.clone(), "nonsense"),
@@ -224,7 +227,7 @@ async fn slashes_at_the_end_are_taken_and_unknown_routes_named() {
         ("POST", "/api/v2/hooks/59802a53a7ec15000c40926a"),
         ("PATCH", "/api/v2/hooks/59802a53a7ec15000c40926a"),
         ("GET", "/api/v2/events"),
-        ("GET", "/api/v2/domains/demo.webitel.com/settings/token"),
+        ("PUT", "/api/v2/domains/demo.webitel.com/settings/token"),
         ("GET", "/api/v2/hooks/a/b"),
     ] {
         let answer = client.send(method, path, "", &[]).await;

@@ -53,6 +53,7 @@ async fn what_belongs_to_another_domain_is_answered_as_if_it_were_not_there() {
         ("POST", "/hooks".to_owned(), with_version),
         ("POST", path.clone(), json!({"expire": FAR, "role": "admin"})),
         ("POST", path.clone(), json!({})),
+        ("GET", path.clone(), Value::Null),
         ("PATCH", token.clone(), json!({"state": false})),
         ("PATCH", own_path.clone(), json!({"state": false})),
         ("DELETE", token.clone(), Value::Null),

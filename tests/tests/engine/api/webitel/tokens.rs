@@ -57,6 +57,9 @@ async fn a_token_is_made_shown_once_disabled_enabled_and_deleted() {
     assert_eq!(payload, format!(r#"{{"id":"{uuid}","exp":{FAR},"d":"{DOMAIN}","t":"domain","v":2}}"#));
     assert_eq!(token, signed(&server, HS256, &payload));
 
+    let list = text(&call(&operator, "GET", &path(DOMAIN), Value::Null).await);
+    assert!(list.ends_with(&format!(r#",{{{shown}}}]}}"#)), "beside the client's own: {list}");
+
     let client = showing(&server, token);
     call(&client, "GET", "/hooks", Value::Null).await.expect(200);
     let one = format!("{}/{uuid}", path(DOMAIN));
@@ -203,6 +206,7 @@ async fn what_is_wrong_with_a_token_to_make_is_named_and_nothing_is_made() {
     call(&showing(&server, &token), "GET", "/hooks", Value::Null).await.expect(200);
     // A token is not made by a token, nor ended by one.
     for (method, path, body) in [
+        ("GET", path(DOMAIN), Value::Null),
         ("POST", path(DOMAIN), json!({"expire": FAR})),
         ("PATCH", one.clone(), json!({"state": false})),
         ("DELETE", one, Value::Null),

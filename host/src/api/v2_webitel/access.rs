@@ -53,7 +53,7 @@ impl FromRequest<Shared> for Call {
         let query = Query::of(request.uri());
         let Ok(payload) = Payload::from_request(request, state).await;
         let given = auth::one(payload.headers(), TOKEN_HEADER).map_err(|_| unknown())?;
-        let given = given.or(query.get(TOKEN_NAME)).filter(|text| !text.is_empty()).map(str::to_owned);
+        let given = given.filter(|text| !text.is_empty()).or(query.get(TOKEN_NAME)).map(str::to_owned);
         let (text, body) = match given {
             Some(text) => (text, Body::Unread(payload)),
             None => {

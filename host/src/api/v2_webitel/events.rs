@@ -94,7 +94,7 @@ impl SwitchEvent {
         let data = if members.iter().any(|(name, _)| is_credential(name)) {
             let rest = Members(members.into_iter().filter(|(name, _)| !is_credential(name)).collect());
             serde_json::to_string(&rest)
-                .map_err(|error| Refusal::from(Problem::internal("writing an event as JSON", &error)))?
+                .map_err(|error| Problem::internal("writing an event as JSON", &error))?
         } else {
             text.to_owned()
         };

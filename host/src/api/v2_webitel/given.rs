@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::answer::Refusal;
 use crate::api::json::{self, Members};
 
-/// The members of an object. One that is null counts as absent.
+/// The members of an object. Whoever asks for one that is null finds it absent.
 #[derive(Debug, Clone)]
 pub(super) struct Given<'a> {
     /// What stands before a member's name in a refusal: empty, or `auth.`.
@@ -21,22 +21,18 @@ impl<'a> Given<'a> {
     /// Where it isn't one.
     pub(super) fn read(text: &'a str) -> Result<Self, Refusal> {
         let Members(members) = json::parse_text::<Members<&RawValue>>(text)?;
-        Ok(Self::of(String::new(), members))
+        Ok(Self { path: String::new(), members })
     }
 
-    fn of(path: String, mut members: Vec<(String, &'a RawValue)>) -> Self {
-        members.retain(|(_, value)| value.get() != "null");
-        Self { path, members }
-    }
-
-    /// The members, in their order.
+    /// The members, in their order, with those that are null.
     pub(super) fn members(&self) -> &[(String, &'a RawValue)] {
         &self.members
     }
 
     /// The JSON of a member.
     pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
-        self.members.iter().find(|(other, _)| other == name).map(|(_, value)| *value)
+        let (_, value) = self.members.iter().find(|(other, _)| other == name)?;
+        (value.get() != "null").then_some(*value)
     }
 
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, Refusal> {
@@ -68,7 +64,7 @@ impl<'a> Given<'a> {
     pub(super) fn object(&self, name: &str) -> Result<Option<Self>, Refusal> {
         let members =
             self.typed::<Members<&'a RawValue>>(name, "an object, each of whose members stands once")?;
-        Ok(members.map(|Members(members)| Self::of(format!("{}{name}.", self.path), members)))
+        Ok(members.map(|Members(members)| Self { path: format!("{}{name}.", self.path), members }))
     }
 
     /// An object whose members are all strings.

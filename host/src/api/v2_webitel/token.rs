@@ -3,6 +3,7 @@
 //! A token is taken while its signature is this engine's, it has not ended, and the directory has it enabled for the
 //! domain that it names. What the directory does not know was deleted, or made by another system.
 
+use http::StatusCode;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,6 @@ use super::answer::Refusal;
 use crate::directory::Directory;
 use crate::domain::{DomainToken, Scope, Scopes, Tenant, TenantId, UnixMillis};
 use crate::vault::{Key, Vault};
-use http::StatusCode;
 
 /// Sets the key of these signatures apart from every other key of the engine.
 const PURPOSE: &str = "webitel domain tokens";

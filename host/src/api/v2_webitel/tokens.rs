@@ -89,8 +89,8 @@ async fn create_token(
         return Err(given.wrong("role", "at most 128 bytes"));
     }
     let made = directory.create_domain_token(domain.id, new_uuid(), role, UnixMillis(expire)).await?;
-    let text = token::sign(&made, &domain, &vault)
-        .map_err(|error| Refusal::from(Problem::internal("signing a token", &error)))?;
+    let text =
+        token::sign(&made, &domain, &vault).map_err(|error| Problem::internal("signing a token", &error))?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Done::with(TokenView::of(&made, Some(text)))))
 }
 

@@ -18,7 +18,7 @@ pub(super) async fn delete_hook(
 ) -> Result<Done<Changed>, Refusal> {
     let domain = call.domain(Scope::HooksWrite)?;
     let deleted = match named(&directory, &domain, &path)? {
-        Some(id) => directory.delete_hook(domain.id, id).await?,
+        Some(hook) => directory.delete_hook(domain.id, hook.id).await?,
         None => false,
     };
     Ok(Done::with(Changed::count(deleted)))

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::pipeline::{self, Auth, Plugin, Shape};
 use crate::api::json::Members;
+use crate::api::problem::Problem;
 use crate::api::v2_webitel::answer::Refusal;
 use crate::api::v2_webitel::given::{Given, compact};
 use crate::directory::Directory;
@@ -154,14 +155,14 @@ fn kept(given: &Given<'_>) -> Result<String, Refusal> {
 }
 
 fn kept_of(given: &Given<'_>, name: &str, known: &[&str]) -> Result<Box<RawValue>, Refusal> {
-    let members = given.object(name)?.map(|object| object.members().to_vec()).unwrap_or_default();
-    let members = members.into_iter().filter(|(member, _)| known.contains(&member.as_str())).collect();
+    let mut members = given.object(name)?.map(|object| object.members().to_vec()).unwrap_or_default();
+    members.retain(|(member, value)| known.contains(&member.as_str()) && value.get() != "null");
     to_raw_value(&Members(members)).map_err(unwritable)
 }
 
 /// What was read as JSON can be written as such.
 fn unwritable(error: serde_json::Error) -> Refusal {
-    crate::api::problem::Problem::internal("writing a hook as JSON", &error).into()
+    Problem::internal("writing a hook as JSON", &error).into()
 }
 
 fn read_event(given: &Given<'_>) -> Result<EventType, Refusal> {

@@ -8,8 +8,11 @@ mod read;
 mod replace;
 mod view;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::routing::get;
+use http::StatusCode;
 
 use super::access::Segments;
 use super::answer::Refusal;
@@ -17,28 +20,21 @@ use super::either;
 use super::id::{self, Named};
 use crate::api::Shared;
 use crate::directory::Directory;
-use crate::domain::{Hook, HookId, Surface, Tenant};
+use crate::domain::{Hook, Surface, Tenant};
 
 pub(super) fn routes() -> Router<Shared> {
     let one = get(read::get_hook).put(replace::replace_hook).delete(delete::delete_hook);
     either("/hooks", get(read::list_hooks).post(create::create_hook)).merge(either("/hooks/{id}", one))
 }
 
-/// The hook that the path names, if it is one of the domain's; hooks of other surfaces are none here.
+/// The hook that the path names, if it is one of the domain's; hooks of other surfaces, which alone change them, are
+/// none here.
 ///
 /// # Errors
 /// Where what the path says has not the form of an id.
-fn named(directory: &Directory, domain: &Tenant, path: &Segments) -> Result<Option<HookId>, Refusal> {
+fn named(directory: &Directory, domain: &Tenant, path: &Segments) -> Result<Option<Arc<Hook>>, Refusal> {
     let text = path.get(0).unwrap_or_default();
-    match id::read(text).ok_or_else(|| Refusal::new(http::StatusCode::BAD_REQUEST, "Bad id"))? {
-        Named::Nothing => Ok(None),
-        Named::Hook(id) => {
-            Ok(directory.hook_of(domain.id, id).filter(|hook| is_own(hook)).map(|hook| hook.id))
-        }
-    }
-}
-
-/// Whether the hook was made through this surface, which alone changes it.
-fn is_own(hook: &Hook) -> bool {
-    hook.origin.surface == Surface::Webitel
+    let named = id::read(text).ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "Bad id"))?;
+    let Named::Hook(id) = named else { return Ok(None) };
+    Ok(directory.hook_of(domain.id, id).filter(|hook| hook.origin.surface == Surface::Webitel))
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use url::Url;
 
+use crate::api::problem::Problem;
 use crate::api::v2_webitel::answer::Refusal;
 use crate::domain::{Invalid, Pipeline, PluginRef, Step};
 
@@ -146,9 +147,8 @@ fn filled(value: Option<&RawValue>) -> Option<&RawValue> {
 }
 
 fn standard(name: &str, members: &str, settings: &impl Serialize) -> Result<Step, Refusal> {
-    let text = serde_json::to_string(settings).map_err(|error| {
-        Refusal::from(crate::api::problem::Problem::internal("writing settings as JSON", &error))
-    })?;
+    let text = serde_json::to_string(settings)
+        .map_err(|error| Problem::internal("writing settings as JSON", &error))?;
     if text.len() > Pipeline::MAX_SETTINGS_LEN {
         let max = Pipeline::MAX_SETTINGS_LEN;
         return Err(Refusal::bad(format_args!("{members}: more than {max} bytes of JSON")));

@@ -30,6 +30,6 @@ pub(super) async fn get_hook(
     call: Call,
 ) -> Result<Done<Option<HookView>>, Refusal> {
     let domain = call.domain(Scope::HooksRead)?;
-    let hook = named(&directory, &domain, &path)?.and_then(|id| directory.hook_of(domain.id, id));
+    let hook = named(&directory, &domain, &path)?;
     Ok(Done::with(hook.map(|hook| HookView::of(&hook, &domain, IdAt::Start))))
 }

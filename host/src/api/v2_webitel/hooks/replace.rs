@@ -20,9 +20,9 @@ pub(super) async fn replace_hook(
     mut call: Call,
 ) -> Result<Done<Changed>, Refusal> {
     let domain = call.domain(Scope::HooksWrite)?;
-    let id = named(&directory, &domain, &path)?;
+    let current = named(&directory, &domain, &path)?;
     let wanted = Wanted::read(&call.body().await?, domain.id, &directory)?;
-    let Some(id) = id else { return Ok(Done::with(Changed::replaced(false))) };
+    let Some(current) = current else { return Ok(Done::with(Changed::replaced(false))) };
     let replace = |current: &Hook| {
         wanted.into_hook(Identity {
             id: current.id,
@@ -32,7 +32,7 @@ pub(super) async fn replace_hook(
             updated_at: current.updated_at,
         })
     };
-    let changed = directory.change_hook(domain.id, id, replace).await?;
+    let changed = directory.change_hook(domain.id, current.id, replace).await?;
     // It may have been enabled, with deliveries that have been due for long.
     dispatcher.wake();
     Ok(Done::with(Changed::replaced(changed.is_some())))

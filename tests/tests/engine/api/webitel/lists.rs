@@ -64,7 +64,6 @@ async fn columns_show_what_they_name_and_the_id() {
         let expected = format!(
             r#"{{"status":"OK","data":[{{"_id":"{id}"{of_first}}},{{"_id":"{second}"{of_second}}}]}}"#
         );
-        // What an object is sent with keeps its order, and `json!` writes by name.
         assert_eq!(list, expected, "{columns}");
     }
     let all = text(&call(&client, "GET", "/hooks", Value::Null).await);
@@ -86,8 +85,8 @@ async fn hooks_of_other_surfaces_are_none_here() {
         (&json!("webitel"), &json!("https://example.com/a"), &json!(["E"]), &json!("none"), &json!("d"))
     );
     // The engine's own id of its own hook, in this surface's spelling.
-    let number = own["created_at"].as_str().map(|_| own["id"].as_str().unwrap()).unwrap();
-    let foreign = spelled(number);
+    let engines = own["id"].as_str().unwrap();
+    let foreign = spelled(engines);
     assert_eq!(spelled(shown["id"].as_str().unwrap()), id);
     let path = format!("/hooks/{foreign}");
     assert_eq!(call(&client, "GET", &path, Value::Null).await.expect(200)["data"], Value::Null);
@@ -95,7 +94,7 @@ async fn hooks_of_other_surfaces_are_none_here() {
     assert_eq!(put["data"], json!({"ok": 1, "nModified": 0, "n": 0}));
     let deleted = call(&client, "DELETE", &path, Value::Null).await.expect(200);
     assert_eq!(deleted["data"], json!({"ok": 1, "n": 0}));
-    assert_eq!(engine.get(&format!("/hooks/{number}")).await.expect(200), own);
+    assert_eq!(engine.get(&format!("/hooks/{engines}")).await.expect(200), own);
 }
 
 /// The id of the engine's own surface as this one spells it.

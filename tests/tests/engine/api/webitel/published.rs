@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{DOMAIN, call, create, raw_call, showing, text, webitel};
+use super::{call, create, raw_call, showing, text, webitel};
 
 /// The example of a list.
 const LIST_ANSWER: &str = include_str!("published/list.answer.json");
@@ -134,7 +134,7 @@ async fn the_published_token_was_signed_elsewhere() {
             "{method}"
         );
     }
-    assert_eq!(call(&client, "GET", "/hooks", Value::Null).await.expect(200)["data"], json!([]), "{DOMAIN}");
+    assert_eq!(call(&client, "GET", "/hooks", Value::Null).await.expect(200)["data"], json!([]));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod lists;
 mod plugins;
 mod published;
 mod tokens;
+mod translation;
 
 use hookwright_tests::{Answer, Client, Server};
 use serde_json::{Value, json};

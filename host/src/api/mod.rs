@@ -16,6 +16,7 @@ pub mod pointer;
 pub mod problem;
 pub mod time;
 pub mod v1_project_web_hook;
+pub mod v2_webitel;
 pub mod v3;
 
 use std::sync::Arc;
@@ -87,7 +88,7 @@ impl FromRef<Shared> for AdminKeyHash {
 /// Every route of every surface.
 pub fn router(state: ApiState) -> Router {
     let (routes, _) = v3::routes().split_for_parts();
-    let routes = routes.nest("/api/v1", v1_project_web_hook::routes());
+    let routes = routes.nest("/api/v1", v1_project_web_hook::routes()).merge(v2_webitel::routes());
     with_fallbacks(routes).with_state(Shared(Arc::new(state)))
 }
 

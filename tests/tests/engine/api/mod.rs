@@ -5,3 +5,4 @@ mod bad_input;
 mod isolation;
 mod project_web_hook;
 mod resources;
+mod webitel;

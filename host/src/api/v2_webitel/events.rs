@@ -1,0 +1,164 @@
+//! `POST /events`: an event as the switch writes it, a flat map.
+//!
+//! The original takes these from the switch itself; here whatever connects the two posts them. What is known by its
+//! full name comes in through the engine's own surface as well, and reaches the same hooks.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::access::{CREDENTIALS, Call};
+use super::answer::{Done, Refusal};
+use super::either;
+use super::given::Given;
+use crate::api::Shared;
+use crate::api::json::{self, Members};
+use crate::api::problem::Problem;
+use crate::domain::{EventType, Invalid, Scope};
+use crate::ingest::{IncomingEvent, Ingest};
+
+/// The greatest size of an event, in bytes of JSON text: what the engine's own surface takes as data.
+const MAX_EVENT_LEN: usize = 1024 * 1024;
+/// Where an event says its domain, in the order in which it is looked for.
+const DOMAINS: [&str; 2] = ["variable_domain_name", "variable_w_domain"];
+/// Where it stands after an `@` otherwise.
+const PRESENCES: [&str; 2] = ["Channel-Presence-ID", "variable_presence_id"];
+
+pub(super) fn routes() -> Router<Shared> {
+    either("/events", post(post_event))
+}
+
+/// What became of an event.
+#[derive(Debug, Serialize)]
+struct Receipt {
+    id: String,
+}
+
+/// Takes an event in. The answer is given when it is on disk.
+async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result<Done<Receipt>, Refusal> {
+    call.must_have(Scope::EventsWrite)?;
+    let body = call.body().await?;
+    let event = SwitchEvent::read(&body)?;
+    let domain = call.domain_or(Scope::EventsWrite, || Some(&event.domain))?;
+    if domain.name != event.domain {
+        return Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "Permission denied! The event is of another domain.",
+        ));
+    }
+    let incoming = IncomingEvent {
+        tenant: domain.id,
+        id: None,
+        idempotency_key: None,
+        event_type: event.name,
+        occurred_at: None,
+        project: None,
+        data: event.data.into(),
+    };
+    let receipts = ingest.accept(vec![incoming]).await.map_err(Problem::from)?;
+    let id = receipts.first().map(|receipt| receipt.id.to_string()).unwrap_or_default();
+    Ok(Done::with(Receipt { id }))
+}
+
+/// An event of the switch.
+#[derive(Debug)]
+struct SwitchEvent {
+    /// The full name: that of the event, and its subclass where it has one.
+    name: EventType,
+    domain: String,
+    /// The whole map, without what the request says of its sender.
+    data: String,
+}
+
+impl SwitchEvent {
+    fn read(body: &Bytes) -> Result<Self, Refusal> {
+        // Checks that it is an object; the text is kept as it was sent.
+        let Members(members) = json::parse::<Members<&RawValue>>(body)?;
+        let text = json::text_of(body)?.trim();
+        let given = Given::read(text)?;
+        let required = |name| Ok::<_, Refusal>(given.text(name)?.filter(|text| !text.is_empty()));
+        let name = required("Event-Name")?.ok_or_else(|| Refusal::bad("Event-Name is required"))?;
+        let name = match required("Event-Subclass")? {
+            Some(subclass) => format!("{name}->{subclass}"),
+            None => name,
+        };
+        let name = name.parse().map_err(|Invalid(rule)| Refusal::bad(format_args!("Event-Name: {rule}")))?;
+        let domain = domain_of(&given)?.ok_or_else(|| Refusal::bad("domain is required"))?;
+        let is_credential = |name: &String| CREDENTIALS.contains(&name.as_str());
+        let data = if members.iter().any(|(name, _)| is_credential(name)) {
+            let rest = Members(members.into_iter().filter(|(name, _)| !is_credential(name)).collect());
+            serde_json::to_string(&rest)
+                .map_err(|error| Problem::internal("writing an event as JSON", &error))?
+        } else {
+            text.to_owned()
+        };
+        if data.len() > MAX_EVENT_LEN {
+            let info = format!("an event has at most {MAX_EVENT_LEN} bytes");
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, info));
+        }
+        Ok(Self { name, domain, data })
+    }
+}
+
+fn domain_of(given: &Given<'_>) -> Result<Option<String>, Refusal> {
+    for member in DOMAINS {
+        if let Some(domain) = given.text(member)?.filter(|domain| !domain.is_empty()) {
+            return Ok(Some(domain));
+        }
+    }
+    for member in PRESENCES {
+        let presence = given.text(member)?.unwrap_or_default();
+        if let Some((_, domain)) = presence.split_once('@').filter(|(_, domain)| !domain.is_empty()) {
+            return Ok(Some(domain.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<SwitchEvent, Refusal> {
+        SwitchEvent::read(&Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn the_domain_is_the_first_that_an_event_names() {
+        for (members, domain) in [
+            (r#""variable_w_domain":"b","variable_domain_name":"a","Channel-Presence-ID":"1@c""#, Some("a")),
+            (r#""variable_w_domain":"b","Channel-Presence-ID":"1@c""#, Some("b")),
+            (r#""variable_domain_name":"","variable_w_domain":null,"Channel-Presence-ID":"1@c""#, Some("c")),
+            (r#""variable_presence_id":"1@d","Channel-Presence-ID":"1@c""#, Some("c")),
+            (r#""variable_presence_id":"1@d","Channel-Presence-ID":"1@""#, Some("d")),
+            (r#""variable_presence_id":"d""#, None),
+            (r#""x":1"#, None),
+        ] {
+            let event = read(&format!(r#"{{"Event-Name":"E",{members}}}"#));
+            assert_eq!(event.ok().map(|event| event.domain).as_deref(), domain, "{members}");
+        }
+    }
+
+    #[test]
+    fn the_name_has_the_subclass_and_the_data_no_credentials() {
+        let event = read(
+            r#" {"Event-Name": "CUSTOM", "Event-Subclass":"a::b", "variable_domain_name":"d", "n": 1.50} "#,
+        )
+        .unwrap();
+        assert_eq!(event.name.as_str(), "CUSTOM->a::b");
+        assert_eq!(
+            event.data,
+            r#"{"Event-Name": "CUSTOM", "Event-Subclass":"a::b", "variable_domain_name":"d", "n": 1.50}"#
+        );
+        let text = r#"{"access_token":"t","Event-Name":"E","x_key":"k","variable_domain_name":"d","n":1.50}"#;
+        let event = read(text).unwrap();
+        assert_eq!((event.name.as_str(), event.domain.as_str()), ("E", "d"));
+        assert_eq!(event.data, r#"{"Event-Name":"E","variable_domain_name":"d","n":1.50}"#);
+    }
+}

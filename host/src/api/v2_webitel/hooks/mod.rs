@@ -1,0 +1,40 @@
+//! `/hooks`: the domain's hooks, in the original's members.
+
+mod create;
+mod delete;
+mod members;
+mod pipeline;
+mod read;
+mod replace;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use http::StatusCode;
+
+use super::access::Segments;
+use super::answer::Refusal;
+use super::either;
+use super::id::{self, Named};
+use crate::api::Shared;
+use crate::directory::Directory;
+use crate::domain::{Hook, Surface, Tenant};
+
+pub(super) fn routes() -> Router<Shared> {
+    let one = get(read::get_hook).put(replace::replace_hook).delete(delete::delete_hook);
+    either("/hooks", get(read::list_hooks).post(create::create_hook)).merge(either("/hooks/{id}", one))
+}
+
+/// The hook that the path names, if it is one of the domain's; hooks of other surfaces, which alone change them, are
+/// none here.
+///
+/// # Errors
+/// Where what the path says has not the form of an id.
+fn named(directory: &Directory, domain: &Tenant, path: &Segments) -> Result<Option<Arc<Hook>>, Refusal> {
+    let text = path.get(0).unwrap_or_default();
+    let named = id::read(text).ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "Bad id"))?;
+    let Named::Hook(id) = named else { return Ok(None) };
+    Ok(directory.hook_of(domain.id, id).filter(|hook| hook.origin.surface == Surface::Webitel))
+}

@@ -1,0 +1,162 @@
+//! From a hook's members to the standard plugins that do what they say.
+//!
+//! The order is the original's: the filter sees the event as it came, headers are rendered from it, then the data is
+//! picked and renamed, and last the request is written. A step that would do nothing is left out.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use url::Url;
+
+use crate::api::problem::Problem;
+use crate::api::v2_webitel::answer::Refusal;
+use crate::domain::{Invalid, Pipeline, PluginRef, Step};
+
+/// What shapes a hook's requests.
+#[derive(Debug)]
+pub(super) struct Shape<'a> {
+    pub(super) filter: Option<&'a RawValue>,
+    pub(super) headers: Option<&'a RawValue>,
+    /// Whether the cookies that the auth request brought are sent along.
+    pub(super) cookie: bool,
+    pub(super) fields: Option<&'a RawValue>,
+    pub(super) map: Option<&'a RawValue>,
+    pub(super) method: &'static str,
+    pub(super) custom_body: bool,
+    pub(super) raw_body: Option<String>,
+    pub(super) escape_body: Option<bool>,
+    pub(super) plugin: Option<Plugin>,
+}
+
+/// A plugin in the place of the template.
+#[derive(Debug)]
+pub(super) struct Plugin {
+    pub(super) reference: PluginRef,
+    pub(super) writes_requests: bool,
+}
+
+/// The request before the request.
+#[derive(Debug)]
+pub(super) struct Auth<'a> {
+    pub(super) url: Url,
+    pub(super) method: Option<&'static str>,
+    pub(super) headers: Option<&'a RawValue>,
+    pub(super) map: Option<&'a RawValue>,
+    pub(super) cookie: bool,
+}
+
+#[derive(Serialize)]
+struct FilterSettings<'a> {
+    filter: &'a RawValue,
+}
+
+#[derive(Serialize)]
+struct HeadersSettings<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cookie: bool,
+}
+
+#[derive(Serialize)]
+struct MapSettings<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    map: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BodySettings<'a> {
+    method: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    custom_body: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_body: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escape_body: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct AuthSettings<'a> {
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    map: Option<&'a RawValue>,
+}
+
+/// The plugins that shape a hook's requests.
+///
+/// # Errors
+/// Where the members that one plugin is given are larger than its settings may be.
+pub(super) fn shape(wanted: &Shape<'_>) -> Result<Pipeline, Refusal> {
+    let mut steps = Vec::new();
+    if let Some(filter) = filled(wanted.filter) {
+        steps.push(standard("webitel-filter", "filter", &FilterSettings { filter })?);
+    }
+    let headers = filled(wanted.headers);
+    if headers.is_some() || wanted.cookie {
+        let settings = HeadersSettings { headers, cookie: wanted.cookie };
+        steps.push(standard("webitel-headers", "headers", &settings)?);
+    }
+    let replaced = wanted.plugin.as_ref().is_some_and(|plugin| plugin.writes_requests);
+    // An empty template is none: the original sends the envelope.
+    let template =
+        wanted.raw_body.as_deref().filter(|text| wanted.custom_body && !replaced && !text.is_empty());
+    let (fields, map) = (filled(wanted.fields), filled(wanted.map));
+    if template.is_none() && (fields.is_some() || map.is_some()) {
+        steps.push(standard("webitel-map", "fields and map", &MapSettings { fields, map })?);
+    }
+    let own = wanted.plugin.as_ref().map(|plugin| step(plugin.reference.clone(), "{}".to_owned()));
+    let body = BodySettings {
+        method: wanted.method,
+        custom_body: template.is_some(),
+        raw_body: template,
+        escape_body: wanted.escape_body.filter(|_| template.is_some()),
+    };
+    let body = standard("webitel-body", "rawBody", &body)?;
+    // Who writes requests has the last word; who reshapes data goes before it is written.
+    steps.extend(match own {
+        Some(own) if replaced => vec![body, own],
+        Some(own) => vec![own, body],
+        None => vec![body],
+    });
+    Ok(Pipeline(steps))
+}
+
+/// The plugin that writes the request before the request.
+///
+/// # Errors
+/// As [`shape`].
+pub(super) fn preflight(auth: &Auth<'_>) -> Result<Pipeline, Refusal> {
+    let settings = AuthSettings {
+        url: auth.url.as_str(),
+        method: auth.method,
+        headers: filled(auth.headers),
+        map: filled(auth.map),
+    };
+    Ok(Pipeline(vec![standard("webitel-auth", "auth", &settings)?]))
+}
+
+/// An array or object that is not empty; its text is compact.
+fn filled(value: Option<&RawValue>) -> Option<&RawValue> {
+    value.filter(|value| !matches!(value.get(), "[]" | "{}"))
+}
+
+fn standard(name: &str, members: &str, settings: &impl Serialize) -> Result<Step, Refusal> {
+    let text = serde_json::to_string(settings)
+        .map_err(|error| Problem::internal("writing settings as JSON", &error))?;
+    if text.len() > Pipeline::MAX_SETTINGS_LEN {
+        let max = Pipeline::MAX_SETTINGS_LEN;
+        return Err(Refusal::bad(format_args!("{members}: more than {max} bytes of JSON")));
+    }
+    let reference = name.parse().map_err(|Invalid(rule)| Refusal::bad(rule))?;
+    Ok(step(reference, text))
+}
+
+fn step(plugin: PluginRef, settings: String) -> Step {
+    Step { plugin, settings: settings.into() }
+}

@@ -1,0 +1,104 @@
+//! A hook as it is echoed, whole or in part.
+
+use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::api::json::{self, Members};
+use crate::api::v2_webitel::id;
+use crate::domain::{Hook, Tenant};
+
+/// Where the id stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IdAt {
+    /// As in the published answer to GET.
+    Start,
+    /// As in that to POST.
+    End,
+}
+
+/// The member that is the id.
+const ID: &str = "_id";
+
+/// A hook's members, in order.
+#[derive(Debug)]
+pub(super) struct HookView(Vec<(String, Box<RawValue>)>);
+
+impl HookView {
+    pub(super) fn of(hook: &Hook, domain: &Tenant, id_at: IdAt) -> Self {
+        let mut members = vec![("domain".to_owned(), text(&domain.name))];
+        members.extend(members_of(&json::raw(&hook.origin.members)));
+        for (name, value) in &mut members {
+            // The engine disables a hook whose receiver is gone for good.
+            if name == "enable" && !hook.enabled {
+                *value = json::raw("false");
+            }
+        }
+        let id = (ID.to_owned(), text(&id::text_of(hook.id)));
+        members.insert(if id_at == IdAt::Start { 0 } else { members.len() }, id);
+        Self(members)
+    }
+
+    /// What `columns` name, and the id; everything where they are none.
+    pub(super) fn project(self, columns: &[Vec<&str>]) -> Self {
+        if columns.is_empty() {
+            return self;
+        }
+        let paths: Vec<&[&str]> = columns.iter().map(Vec::as_slice).chain([[ID].as_slice()]).collect();
+        Self(project(self.0, &paths))
+    }
+}
+
+impl Serialize for HookView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+fn text(text: &str) -> Box<RawValue> {
+    to_raw_value(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// The members of an object; what is none has none.
+fn members_of(value: &RawValue) -> Vec<(String, Box<RawValue>)> {
+    serde_json::from_str(value.get()).map(|Members(members)| members).unwrap_or_default()
+}
+
+/// The members to which a path leads, or further in; as the original's database does it, an object on the way is
+/// there even if nothing in it is, and what is no object is not.
+fn project(members: Vec<(String, Box<RawValue>)>, paths: &[&[&str]]) -> Vec<(String, Box<RawValue>)> {
+    let mut wanted = Vec::new();
+    for (name, value) in members {
+        let further: Vec<&[&str]> =
+            paths.iter().filter(|path| path.first() == Some(&name.as_str())).map(|path| &path[1..]).collect();
+        if further.iter().any(|path| path.is_empty()) {
+            wanted.push((name, value));
+        } else if !further.is_empty() && value.get().starts_with('{') {
+            let inner = Members(project(members_of(&value), &further));
+            wanted.extend(to_raw_value(&inner).ok().map(|inner| (name, inner)));
+        }
+    }
+    wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_projection_keeps_the_order_of_the_document() {
+        let text = r#"{"_id":"1","domain":"d","event":"e","action":{"type":"web","url":"u"},"fields":["a"]}"#;
+        for (columns, expected) in [
+            (vec![vec!["event"]], r#"{"_id":"1","event":"e"}"#),
+            (vec![vec!["event"], vec!["domain"]], r#"{"_id":"1","domain":"d","event":"e"}"#),
+            (vec![vec!["action", "url"]], r#"{"_id":"1","action":{"url":"u"}}"#),
+            (vec![vec!["action", "url"], vec!["action"]], r#"{"_id":"1","action":{"type":"web","url":"u"}}"#),
+            (vec![vec!["action", "gone"]], r#"{"_id":"1","action":{}}"#),
+            (vec![vec!["event", "x"], vec!["fields", "0"]], r#"{"_id":"1"}"#),
+            (vec![vec!["gone"], vec![""]], r#"{"_id":"1"}"#),
+            (vec![], text),
+        ] {
+            let view = HookView(members_of(&json::raw(text))).project(&columns);
+            assert_eq!(serde_json::to_string(&view).unwrap(), expected, "{columns:?}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The request before the request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hookwright_tests::{Client, Receiver, Reply};
+use serde_json::{Value, json};
+
+use super::{DOMAIN, call, create, hook, webitel};
+
+/// Answers with a token and cookies that are other ones each time.
+async fn auth_server() -> Receiver {
+    let count = Arc::new(AtomicUsize::new(0));
+    Receiver::answering(move |_| {
+        let n = count.fetch_add(1, Ordering::SeqCst) + 1;
+        let headers = vec![
+            ("x-session", format!("s{n}")),
+            ("set-cookie", format!("sid=c{n}; Path=/; HttpOnly")),
+            ("set-cookie", "lang=en".to_owned()),
+        ];
+        let body = json!({"token": format!("t{n}"), "n": n, "Event-Name": "forged"}).to_string();
+        Reply::Status(200, headers, body.into_bytes())
+    })
+    .await
+}
+
+async fn post(client: &Client) -> String {
+    let event = json!({"Event-Name": "E", "variable_domain_name": DOMAIN, "user": "100", "auth:body:token": "forged"});
+    let sent = call(client, "POST", "/events", event).await.expect(200);
+    sent["data"]["id"].as_str().unwrap().to_owned()
+}
+
+/// Members of a hook that asks `auth` first, with more in its `auth`.
+fn asking(auth: &Receiver, more: Value) -> Value {
+    let mut members = json!({"auth": {"enabled": true, "url": auth.url("/login?app=1")}});
+    for (name, value) in more.as_object().unwrap() {
+        members["auth"][name] = value.clone();
+    }
+    members
+}
+
+#[tokio::test]
+async fn its_answer_gives_tokens_and_cookies_to_the_main_request_and_nothing_to_its_data() {
+    let (_server, engine, client) = webitel().await;
+    let (auth, receiver) = (auth_server().await, Receiver::start().await);
+    let mut members = asking(
+        &auth,
+        json!({"method": "post", "headers": {"X-Key": "k${user}"}, "map": {"login": "${user}", "none": "${gone}"}, "cookie": true}),
+    );
+    members["headers"] = json!({"Authorization": "Bearer ${auth:body:token}", "X-Session": "${auth:header:x-session}",
+        "X-Cookie": "${auth:header:sid}", "X-Number": "${auth:body:n}"});
+    let id = create(&client, hook("E", &receiver.url("/"), members.clone())).await;
+    let delivery = engine.settled(&post(&client).await).await.remove(0);
+    assert_eq!(delivery["state"], "succeeded", "{delivery:#}");
+    let asked = auth.next().await;
+    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", "/login?app=1"));
+    assert_eq!(asked.json(), json!({"login": "100", "none": ""}));
+    assert_eq!((asked.header("x-key"), asked.header("authorization")), ("k100", ""));
+    let main = receiver.next().await;
+    for (name, value) in [
+        ("authorization", "Bearer t1"),
+        ("x-session", "s1"),
+        ("x-cookie", "c1"),
+        ("x-number", ""),
+        ("cookie", "sid=c1; lang=en"),
+    ] {
+        assert_eq!(main.header(name), value, "{name}");
+    }
+    let data = json!({"Event-Name": "E", "variable_domain_name": DOMAIN, "user": "100", "auth:body:token": "forged"});
+    assert_eq!(main.json()["data"], data, "the answer is no part of the data");
+
+    // The template of the body sees it too; by GET, `map` is the query.
+    members["auth"]["method"] = json!("GET");
+    members["auth"]["cookie"] = json!(false);
+    members["customBody"] = json!(true);
+    members["rawBody"] = json!(r#"{"token": "${auth:body:token}", "cookie": "${auth:header:lang}"}"#);
+    call(&client, "PUT", &format!("/hooks/{id}"), hook("E", &receiver.url("/"), members)).await.expect(200);
+    engine.settled(&post(&client).await).await;
+    let asked = auth.next().await;
+    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("GET", "/login?app=1&login=100&none="));
+    assert!(asked.body.is_empty());
+    let main = receiver.next().await;
+    assert_eq!((main.json(), main.header("cookie")), (json!({"token": "t2", "cookie": "en"}), ""));
+}
+
+#[tokio::test]
+async fn without_a_200_the_main_request_is_not_sent() {
+    let (_server, engine, client) = webitel().await;
+    let auth = Receiver::answering(|arrival| Reply::status(arrival.path[1..].parse().unwrap())).await;
+    let receiver = Receiver::start().await;
+    for status in [201, 204, 302, 401, 500] {
+        let url = auth.url(&format!("/{status}"));
+        let members = json!({"auth": {"enabled": true, "url": url}});
+        let id = create(&client, hook("E", &receiver.url("/"), members)).await;
+        let delivery = engine.settled(&post(&client).await).await.remove(0);
+        let attempt = &delivery["attempts"][0];
+        assert_eq!(delivery["state"], "exhausted", "{status}");
+        assert_eq!(
+            (&attempt["outcome"], &attempt["error"]["kind"], &attempt["request"]),
+            (&json!("unreachable"), &json!("preflight"), &Value::Null),
+            "{status}: {attempt:#}"
+        );
+        assert!(attempt["error"]["message"].as_str().unwrap().contains(&status.to_string()), "{attempt:#}");
+        call(&client, "DELETE", &format!("/hooks/{id}"), Value::Null).await.expect(200);
+    }
+    assert_eq!((auth.so_far().len(), receiver.so_far().len()), (5, 0));
+}
+
+#[tokio::test]
+async fn a_retry_asks_again() {
+    let (_server, engine, client) = webitel().await;
+    let auth = auth_server().await;
+    let receiver = Receiver::answering(|arrival| {
+        Reply::status(if arrival.header("x-token") == "t1" { 403 } else { 200 })
+    })
+    .await;
+    let mut members = asking(&auth, json!({}));
+    members["headers"] = json!({"X-Token": "${auth:body:token}"});
+    members["retries"] = json!(2);
+    members["delay"] = json!(1);
+    create(&client, hook("E", &receiver.url("/"), members)).await;
+    let delivery = engine.settled(&post(&client).await).await.remove(0);
+    assert_eq!(
+        (&delivery["state"], delivery["attempts"].as_array().unwrap().len()),
+        (&json!("succeeded"), 2)
+    );
+    let tokens: Vec<_> =
+        receiver.so_far().iter().map(|arrival| arrival.header("x-token").to_owned()).collect();
+    assert_eq!((auth.so_far().len(), tokens), (2, vec!["t1".to_owned(), "t2".to_owned()]));
+}
+
+#[tokio::test]
+async fn it_is_made_only_where_it_is_enabled_and_leads_somewhere_and_under_the_same_egress_policy() {
+    let (_server, engine, client) = webitel().await;
+    let (auth, receiver) = (auth_server().await, Receiver::start().await);
+    for (members, state) in [
+        (json!({"enabled": false, "url": auth.url("/")}), "succeeded"),
+        (json!({"url": auth.url("/")}), "succeeded"),
+        (json!({"enabled": true}), "succeeded"),
+        (json!({"enabled": true, "url": ""}), "succeeded"),
+        (json!({"enabled": false, "url": "nonsense"}), "succeeded"),
+        (json!({"enabled": true, "url": "http://169.254.169.254/latest/"}), "exhausted"),
+        (json!({"enabled": true, "url": "http://10.0.0.1/"}), "exhausted"),
+    ] {
+        let id = create(&client, hook("E", &receiver.url("/"), json!({"auth": members}))).await;
+        let delivery = engine.settled(&post(&client).await).await.remove(0);
+        assert_eq!(delivery["state"], state, "{members}: {delivery:#}");
+        call(&client, "DELETE", &format!("/hooks/{id}"), Value::Null).await.expect(200);
+    }
+    assert_eq!((auth.so_far().len(), receiver.so_far().len()), (0, 5));
+}

@@ -1,0 +1,106 @@
+//! `action.plugin`: a plugin in the place of the template.
+
+use hookwright_tests::{Arrival, Client, Receiver, guest};
+use serde_json::{Value, json};
+
+use super::{DOMAIN, call, create, hook, webitel};
+
+/// Posts an event and waits until it is delivered.
+async fn deliver(engine: &Client, client: &Client, members: Value) -> Value {
+    let mut event = json!({"Event-Name": "E", "variable_domain_name": DOMAIN});
+    for (name, value) in members.as_object().unwrap() {
+        event[name] = value.clone();
+    }
+    let sent = call(client, "POST", "/events", event).await.expect(200);
+    engine.settled(sent["data"]["id"].as_str().unwrap()).await.remove(0)
+}
+
+/// A hook with the plugin and these members beside.
+fn with_plugin(receiver: &Receiver, plugin: &str, more: Value) -> Value {
+    let mut hook = hook("E", &receiver.url("/"), more);
+    hook["action"]["plugin"] = json!(plugin);
+    hook
+}
+
+/// The plugins of the only hook, in their order.
+async fn steps(engine: &Client) -> Vec<String> {
+    let hooks = engine.get("/hooks").await.expect(200);
+    let steps = hooks["data"][0]["pipeline"].as_array().unwrap();
+    steps.iter().map(|step| step["plugin"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_tenants_plugin_that_writes_requests_has_the_last_word() {
+    let (_server, engine, client) = webitel().await;
+    let receiver = Receiver::start().await;
+    // Without settings it posts the envelope, whatever stood in the draft.
+    let wasm = engine.get("/plugins/webitel-body/wasm").await.bytes.to_vec();
+    engine.upload("my-body", wasm).await;
+    let members = json!({"customBody": true, "rawBody": "{\"ignored\": true}", "escapeBody": false,
+        "fields": ["n"], "map": {"n": "m"}, "headers": {"X-Call": "${call}"}});
+    let mut hook = with_plugin(&receiver, "my-body", members);
+    hook["action"]["method"] = json!("PUT");
+    create(&client, hook).await;
+    assert_eq!(steps(&engine).await, ["webitel-headers", "webitel-map", "webitel-body", "my-body"]);
+    let delivery = deliver(&engine, &client, json!({"n": 1, "call": "c1", "other": 2})).await;
+    assert_eq!(delivery["state"], "succeeded", "{delivery:#}");
+    let arrival = receiver.next().await;
+    assert_eq!((arrival.method.as_str(), arrival.header("x-call")), ("POST", "c1"));
+    assert_eq!((&arrival.json()["action"], &arrival.json()["data"]), (&json!("E"), &json!({"m": 1})));
+}
+
+#[tokio::test]
+async fn a_tenants_plugin_that_filters_or_reshapes_goes_before_the_body() {
+    let (_server, engine, client) = webitel().await;
+    let receiver = Receiver::start().await;
+    engine.upload("my-filter", guest::filter("", "(i32.const 0)")).await;
+    engine.upload("my-filter", guest::filter("", "(unreachable)")).await;
+    let wasm = engine.get("/plugins/field-map/wasm").await.bytes.to_vec();
+    engine.upload("my-map", wasm).await;
+    let rule = json!({"n": {"operation": "==", "value": 1}});
+    // The second version of the filter breaks down.
+    for (plugin, state) in [
+        ("my-filter@1", "succeeded"),
+        ("my-filter@2", "exhausted"),
+        ("my-filter", "exhausted"),
+        ("my-map", "succeeded"),
+        ("field-map@1", "succeeded"),
+    ] {
+        let members = json!({"filter": rule, "fields": ["n"]});
+        let id = create(&client, with_plugin(&receiver, plugin, members)).await;
+        assert_eq!(steps(&engine).await, ["webitel-filter", "webitel-map", plugin, "webitel-body"]);
+        let delivery = deliver(&engine, &client, json!({"n": 1})).await;
+        assert_eq!(delivery["state"], state, "{plugin}: {delivery:#}");
+        let ran = delivery["attempts"][0]["steps"].as_array().unwrap().clone();
+        assert_eq!(ran[2]["plugin"], plugin, "{plugin}");
+
+        // Beside such a plugin the template counts.
+        let members = json!({"customBody": true, "rawBody": "{\"custom\": ${n}}"});
+        let hook = with_plugin(&receiver, plugin, members);
+        call(&client, "PUT", &format!("/hooks/{id}"), hook).await.expect(200);
+        assert_eq!(deliver(&engine, &client, json!({"n": 2})).await["state"], state, "{plugin}");
+        let bodies: Vec<_> = receiver.so_far().iter().map(Arrival::json).collect();
+        if state == "succeeded" {
+            assert_eq!(
+                (&bodies[0]["data"], &bodies[1]),
+                (&json!({"n": 1}), &json!({"custom": 2})),
+                "{plugin}"
+            );
+        } else {
+            assert!(bodies.is_empty(), "{plugin}");
+        }
+        call(&client, "DELETE", &format!("/hooks/{id}"), Value::Null).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_that_a_hook_uses_stays() {
+    let (_server, engine, client) = webitel().await;
+    let receiver = Receiver::start().await;
+    let wasm = engine.get("/plugins/cloudevents/wasm").await.bytes.to_vec();
+    engine.upload("mine", wasm).await;
+    let id = create(&client, with_plugin(&receiver, "mine", json!({}))).await;
+    engine.send("DELETE", "/api/v3/plugins/mine", "", &[]).await.expect(409);
+    call(&client, "DELETE", &format!("/hooks/{id}"), Value::Null).await.expect(200);
+    assert_eq!(engine.send("DELETE", "/api/v3/plugins/mine", "", &[]).await.status, 204);
+}

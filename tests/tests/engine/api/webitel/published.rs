@@ -1,0 +1,157 @@
+//! The requests of the published document, as they stand there, and its answers.
+
+use serde_json::{Value, json};
+
+use super::{call, create, raw_call, showing, text, webitel};
+
+/// The example of a list.
+const LIST_ANSWER: &str = include_str!("published/list.answer.json");
+/// The example of a new hook.
+const CREATE_REQUEST: &str = include_str!("published/create.request.json");
+/// What that is answered with. The hook in it was sent with another `rawBody`.
+const CREATE_ANSWER: &str = include_str!("published/create.answer.json");
+/// The token of the examples, which ended in 2017 and was signed elsewhere.
+const TOKEN: &str = include_str!("published/token.txt");
+
+/// The path of both examples: its domain is another than the token's, which is the one that counts.
+const PATH: &str = "/hooks?domain=demo.domain.com";
+
+/// Without the white space between the parts of a JSON text.
+fn compact(text: &str) -> String {
+    let (mut in_string, mut before) = (false, ' ');
+    let mut stays = |c: char| {
+        in_string ^= c == '"' && before != '\\';
+        before = c;
+        in_string || !c.is_whitespace()
+    };
+    text.chars().filter(|c| stays(*c)).collect()
+}
+
+/// The text with `new` in the place of the published id.
+fn with_id(text: &str, new: &str) -> String {
+    let published = ["59802a53a7ec15000c40926a", "598035b7a7ec15000c40926e"];
+    published.iter().fold(text.to_owned(), |text, old| text.replace(old, new))
+}
+
+#[tokio::test]
+async fn the_published_hook_is_made_and_answered_as_published() {
+    let (_server, _, client) = webitel().await;
+    let answer = raw_call(&client, "POST", PATH, CREATE_REQUEST).await;
+    let made = answer.expect(200);
+    let id = made["data"]["insertedIds"][0].as_str().unwrap();
+    // As published, but for the id and for `rawBody`, which is the one that was sent.
+    let sent: Value = serde_json::from_str(CREATE_REQUEST).unwrap();
+    let published: Value = serde_json::from_str(CREATE_ANSWER).unwrap();
+    let expected = with_id(CREATE_ANSWER.trim_end(), id)
+        .replace(&published["data"]["ops"][0]["rawBody"].to_string(), &sent["rawBody"].to_string());
+    assert_eq!(text(&answer), expected);
+    assert_eq!(
+        text(&answer),
+        format!(
+            r#"{{"status":"OK","data":{{"result":{{"ok":1,"n":1}},"ops":[{{"domain":"demo.webitel.com","event":"CUSTOM->engine::dialer_member_end","enable":true,"description":"Dialer’s member was complited","action":{{"type":"web","method":"POST","url":"https://requestb.in/yoe4hwyo"}},"fields":[],"map":{{}},"filter":{{}},"headers":{{"Content-Type":"application/json"}},"auth":{{"headers":{{}},"map":{{}},"enabled":false}},"customBody":true,"rawBody":"{{ \"dlr_id\": \"${{dialerId}}\", \"member_id\": \"${{id}}\", \"end_cause\": \"${{endCause}}\" }}","_id":"{id}"}}],"insertedCount":1,"insertedIds":["{id}"]}}}}"#
+        )
+    );
+}
+
+#[tokio::test]
+async fn the_hook_of_the_published_answer_is_echoed_byte_for_byte() {
+    let (_server, _, client) = webitel().await;
+    let (from, to) =
+        (CREATE_ANSWER.find("[{").unwrap() + 1, CREATE_ANSWER.find("}],\"inserted").unwrap() + 1);
+    let answer = raw_call(&client, "POST", PATH, &CREATE_ANSWER[from..to]).await;
+    let id = answer.expect(200)["data"]["insertedIds"][0].as_str().unwrap().to_owned();
+    assert_eq!(text(&answer), with_id(CREATE_ANSWER.trim_end(), &id));
+}
+
+#[tokio::test]
+async fn the_published_list_is_answered_byte_for_byte() {
+    let (_server, _, client) = webitel().await;
+    let hook = compact(LIST_ANSWER);
+    let hook = &hook[hook.find("[{").unwrap() + 1..hook.rfind("}]").unwrap() + 1];
+    let made = raw_call(&client, "POST", "/hooks", hook.to_owned()).await.expect(200);
+    let id = made["data"]["insertedIds"][0].as_str().unwrap();
+    let expected = with_id(&compact(LIST_ANSWER), id);
+    // The document's own path, and that of its curl line.
+    for path in ["/api/v2/hooks?domain=demo.domain.com", "/engine/api/v2/hooks?domain=demo.domain.com"] {
+        let answer = client.send("GET", path, "", &[("accept", "*/*"), ("user-agent", "curl/7.54.0")]).await;
+        assert_eq!((answer.status, text(&answer)), (200, expected.clone()), "{path}");
+        assert_eq!(answer.headers["content-type"], "application/json", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_other_routes_answer_as_the_originals_database() {
+    let (_server, _, client) = webitel().await;
+    let id = create(&client, serde_json::from_str(CREATE_REQUEST).unwrap()).await;
+    let path = format!("/hooks/{id}");
+    let one = text(&call(&client, "GET", &path, Value::Null).await);
+    assert!(
+        one.starts_with(&format!(
+            r#"{{"status":"OK","data":{{"_id":"{id}","domain":"demo.webitel.com","event":"#
+        )),
+        "{one}"
+    );
+    let all = text(&call(&client, "GET", "/hooks", Value::Null).await);
+    assert_eq!(all, one.replacen("\"data\":{", "\"data\":[{", 1).replacen("\"}}", "\"}]}", 1));
+
+    let other = r#"{"event":"E","action":{"url":"https://example.com/","type":"web","method":"get"}}"#;
+    let replaced = raw_call(&client, "PUT", &path, other).await;
+    assert_eq!(text(&replaced), r#"{"status":"OK","data":{"ok":1,"nModified":1,"n":1}}"#);
+    let one = call(&client, "GET", &path, Value::Null).await;
+    assert_eq!(
+        text(&one),
+        format!(
+            r#"{{"status":"OK","data":{{"_id":"{id}","domain":"demo.webitel.com","event":"E","action":{{"url":"https://example.com/","type":"web","method":"get"}}}}}}"#
+        ),
+        "the whole hook is replaced, and what is absent stays absent"
+    );
+    let deleted = call(&client, "DELETE", &path, Value::Null).await;
+    assert_eq!((deleted.status, text(&deleted).as_str()), (200, r#"{"status":"OK","data":{"ok":1,"n":1}}"#));
+
+    // Gone, and an id of the document's own.
+    for path in [path.as_str(), "/hooks/59802a53a7ec15000c40926a"] {
+        for (method, body, expected) in [
+            ("GET", "", r#"{"status":"OK","data":null}"#),
+            ("PUT", other, r#"{"status":"OK","data":{"ok":1,"nModified":0,"n":0}}"#),
+            ("DELETE", "", r#"{"status":"OK","data":{"ok":1,"n":0}}"#),
+        ] {
+            let answer = raw_call(&client, method, path, body).await;
+            assert_eq!((answer.status, text(&answer).as_str()), (200, expected), "{method} {path}");
+        }
+    }
+    assert_eq!(call(&client, "GET", "/hooks", Value::Null).await.expect(200)["data"], json!([]));
+}
+
+#[tokio::test]
+async fn the_published_token_was_signed_elsewhere() {
+    let (server, _, client) = webitel().await;
+    let published = showing(&server, TOKEN.trim_end());
+    for (method, body) in [("GET", ""), ("POST", CREATE_REQUEST)] {
+        let answer = raw_call(&published, method, PATH, body).await;
+        assert_eq!(
+            (answer.status, text(&answer).as_str()),
+            (401, r#"{"status":"error","info":"Invalid token"}"#),
+            "{method}"
+        );
+    }
+    assert_eq!(call(&client, "GET", "/hooks", Value::Null).await.expect(200)["data"], json!([]));
+}
+
+#[tokio::test]
+async fn what_came_later_is_echoed_after_the_rest_and_only_where_it_was_given() {
+    let (_server, _, client) = webitel().await;
+    let sent = r#"{"delay":5,"unknown":1,"retries":3,"escapeBody":false,"rawBody":"1","customBody":true,
+        "auth":{"cookie":true,"enabled":true,"url":"https://auth.example/","map":{},"more":1},"domain":"globex",
+        "action":{"url":"https://example.com/","extra":{},"type":"web","plugin":"cloudevents@1","method":"Put"},
+        "description":null,"_id":"x","event":"E","headers":{"X": 5, "Y": "\u00e9 1e2"},"enable":false}"#;
+    let answer = raw_call(&client, "POST", "/hooks", sent).await;
+    let id = answer.expect(200)["data"]["insertedIds"][0].as_str().unwrap().to_owned();
+    let members = r#""event":"E","enable":false,"action":{"url":"https://example.com/","type":"web","plugin":"cloudevents@1","method":"Put"},"headers":{"X":5,"Y":"\u00e9 1e2"},"auth":{"cookie":true,"enabled":true,"url":"https://auth.example/","map":{}},"customBody":true,"rawBody":"1","escapeBody":false,"retries":3,"delay":5"#;
+    let ops = format!(r#""ops":[{{"domain":"demo.webitel.com",{members},"_id":"{id}"}}]"#);
+    assert!(text(&answer).contains(&ops), "{}", text(&answer));
+    let one = text(&call(&client, "GET", &format!("/hooks/{id}"), Value::Null).await);
+    assert_eq!(
+        one,
+        format!(r#"{{"status":"OK","data":{{"_id":"{id}","domain":"demo.webitel.com",{members}}}}}"#)
+    );
+}

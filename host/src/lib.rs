@@ -5,6 +5,7 @@
 //! `server` and `admin_key`, which `app` uses, `config`, `telemetry` (on `config`) and `clock` (on `domain`).
 
 pub mod admin_key;
+mod allocator;
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -47,7 +47,8 @@ fn write_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .pragma("cache_size", "-32768")
+        // What is written lies at the ends of tables and indexes: few pages. More would fill with uploaded plugins.
+        .pragma("cache_size", "-8192")
         // The writer itself moves the log into the database: a helper beside it would never catch up
         // under load, and the log would grow without bound.
         .pragma("wal_autocheckpoint", "4000")

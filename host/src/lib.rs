@@ -2,7 +2,8 @@
 //!
 //! `ARCHITECTURE.md` beside this crate's manifest tells the whole; dependencies point down only:
 //! `main → cli → app → api → ingest → delivery → directory → { sandbox, storage } → domain`. Beside it are
-//! `server` and `admin_key`, which `app` uses, `config`, `telemetry` (on `config`) and `clock` (on `domain`).
+//! `server` and `admin_key`, which `app` uses, `config`, `telemetry` (on `config`), `clock` (on `domain`)
+//! and `allocator`.
 
 pub mod admin_key;
 mod allocator;

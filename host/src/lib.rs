@@ -2,10 +2,11 @@
 //!
 //! `ARCHITECTURE.md` beside this crate's manifest tells the whole; dependencies point down only:
 //! `main → cli → app → api → ingest → delivery → directory → { sandbox, storage } → domain`. Beside it are
-//! `server` and `admin_key`, which `app` uses, `config`, `telemetry` (on `config`), `clock` (on `domain`) and `vault`,
-//! which storage encrypts with.
+//! `server` and `admin_key`, which `app` uses, `config`, `telemetry` (on `config`), `clock` (on `domain`), `vault`,
+//! which storage encrypts with, `private_file`, and `allocator`.
 
 pub mod admin_key;
+mod allocator;
 pub mod api;
 pub mod app;
 pub mod cli;

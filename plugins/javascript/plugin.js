@@ -11,7 +11,8 @@ import { write as writeLog } from "hookwright:plugin/log@1.0.0";
 // script's first line, so that lines count as the tenant's; the tail is on a line of its own, for a
 // script that ends in a comment.
 const HEAD = "(function (event, request) {";
-const TAIL = "\n;if (typeof handle === 'function') return handle(event, request);\n})";
+const TAIL = "\n})";
+const CALL_HANDLE = "\n;if (typeof handle === 'function') return handle(event, request);";
 // A name that the script can't reach: evaluated outside of this module's scope.
 const evaluate = globalThis.eval;
 
@@ -65,7 +66,7 @@ function readScript() {
 
 function compile(script) {
   try {
-    return evaluate(HEAD + script + TAIL);
+    return evaluate(HEAD + script + (script.includes("handle") ? CALL_HANDLE : "") + TAIL);
   } catch (error) {
     return fail("syntax-error", `${error.message}${place(error, script)}`);
   }
@@ -217,26 +218,36 @@ globalThis.Date = new Proxy(EventDate, {
 });
 SystemDate.prototype.constructor = globalThis.Date;
 
-// Four words from the id (FNV-1a, over each word's own start), then sfc32.
-let words = [0, 0, 0, 0];
+// Four words from the id (FNV-1a, over each word's own start), then sfc32. Made when a script first asks for a
+// random number: most never do.
+let seed = null;
+let a = 0x811c9dc5, b = 0x1b873593, c = 0xcc9e2d51, counter = 1;
 
 function installClock(event) {
   now = Number(event.occurredAt);
-  words = [0x811c9dc5, 0x1b873593, 0xcc9e2d51, 1];
-  for (let word = 0; word < 3; word++) {
-    for (let index = 0; index < event.id.length; index++) {
-      words[word] = Math.imul(words[word] ^ event.id.charCodeAt(index), 0x01000193);
-    }
+  seed = event.id;
+}
+
+function mixed(word, id) {
+  for (let index = 0; index < id.length; index++) {
+    word = Math.imul(word ^ id.charCodeAt(index), 0x01000193);
   }
-  for (let round = 0; round < 12; round++) {
-    nextWord();
-  }
+  return word;
 }
 
 function nextWord() {
-  const [a, b, c, counter] = words;
+  if (seed !== null) {
+    [a, b, c] = [mixed(a, seed), mixed(b, seed), mixed(c, seed)];
+    seed = null;
+    for (let round = 0; round < 12; round++) {
+      nextWord();
+    }
+  }
   const sum = (a + b + counter) | 0;
-  words = [b ^ (b >>> 9), (c + (c << 3)) | 0, (((c << 21) | (c >>> 11)) + sum) | 0, (counter + 1) | 0];
+  a = b ^ (b >>> 9);
+  b = (c + (c << 3)) | 0;
+  c = (((c << 21) | (c >>> 11)) + sum) | 0;
+  counter = (counter + 1) | 0;
   return sum >>> 0;
 }
 

@@ -14,12 +14,11 @@ use std::path::{Path, PathBuf};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
-use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
 use crate::domain::Digest;
 
-use super::mapped;
+use super::mapped::Mapped;
 
 /// Part of the MAC: to be counted up when what is compiled from the same upload changes.
 const FORMAT: &[u8] = b"hookwright compiled code 1\0";
@@ -47,7 +46,7 @@ impl Cache {
     }
 
     /// The code for these bytes, if it is here and is what this engine wrote.
-    pub(super) fn load(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
+    pub(super) fn load(&self, engine: &Engine, digest: &Digest) -> Option<Mapped> {
         let path = self.path(digest, "cwasm");
         let code = File::open(&path).ok()?;
         let expected = fs::read(self.path(digest, "mac")).ok()?;
@@ -55,7 +54,7 @@ impl Cache {
             tracing::warn!(%digest, %error, "compiled code does not verify and is compiled anew");
             return None;
         }
-        mapped::component(engine, &path)
+        Mapped::open(engine, &path)
             .inspect_err(|error| tracing::warn!(%digest, %error, "compiled code cannot be mapped"))
             .ok()
     }

@@ -1,51 +1,115 @@
 //! Plugins that are ready to be called, by digest: a bounded number, least recently used first out.
+//!
+//! Of these, the ones used last are *warm*: the pages that their calls touched stay in memory. Of the others
+//! the system is told to forget the pages, which the next call finds again in the system's cache of files, some ten
+//! microseconds later. So a hundred plugins of which each ran once don't cost what a hundred busy ones do.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::Digest;
 
+use super::mapped::Mapped;
 use super::plugin::Plugin;
 
 /// A plugin that leaves lives on in the calls that hold it; its code is still in the disk's cache.
 pub(super) struct Catalog {
     capacity: usize,
+    /// How much mapped code is kept warm, in bytes.
+    warm_bytes: usize,
     entries: Mutex<Entries>,
 }
 
 #[derive(Default)]
 struct Entries {
-    by_digest: HashMap<Digest, (Arc<Plugin>, u64)>,
+    by_digest: HashMap<Digest, Entry>,
     uses: u64,
+    warm_bytes: usize,
+}
+
+struct Entry {
+    plugin: Arc<Plugin>,
+    used: u64,
+    warm: bool,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.plugin.code.as_ref().map_or(0, Mapped::bytes)
+    }
 }
 
 impl Catalog {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), entries: Mutex::default() }
+    pub(super) fn new(capacity: usize, warm_bytes: usize) -> Self {
+        Self { capacity: capacity.max(1), warm_bytes, entries: Mutex::default() }
     }
 
     pub(super) fn get(&self, digest: &Digest) -> Option<Arc<Plugin>> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.uses += 1;
-        let now = entries.uses;
-        let (plugin, used) = entries.by_digest.get_mut(digest)?;
-        *used = now;
-        Some(Arc::clone(plugin))
+        let (plugin, cold) = self.entries().touch(digest, self.warm_bytes)?;
+        release(&cold);
+        Some(plugin)
     }
 
     pub(super) fn insert(&self, digest: Digest, plugin: Plugin) -> Arc<Plugin> {
         let plugin = Arc::new(plugin);
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.uses += 1;
-        let now = entries.uses;
-        if entries.by_digest.len() >= self.capacity && !entries.by_digest.contains_key(&digest) {
-            let oldest =
-                entries.by_digest.iter().min_by_key(|(_, (_, used))| *used).map(|(digest, _)| *digest);
-            if let Some(oldest) = oldest {
-                entries.by_digest.remove(&oldest);
-            }
+        let mut entries = self.entries();
+        entries.remove(&digest);
+        if entries.by_digest.len() >= self.capacity
+            && let Some(oldest) = entries.oldest(|_| true)
+        {
+            entries.remove(&oldest);
         }
-        entries.by_digest.insert(digest, (Arc::clone(&plugin), now));
+        let entry = Entry { plugin: Arc::clone(&plugin), used: 0, warm: false };
+        entries.by_digest.insert(digest, entry);
+        let touched = entries.touch(&digest, self.warm_bytes);
+        drop(entries);
+        if let Some((_, cold)) = touched {
+            release(&cold);
+        }
         plugin
     }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    /// The plugin, which is warm from now on, and those that are not any more.
+    fn touch(&mut self, digest: &Digest, warm_bytes: usize) -> Option<(Arc<Plugin>, Vec<Arc<Plugin>>)> {
+        self.uses += 1;
+        let entry = self.by_digest.get_mut(digest)?;
+        entry.used = self.uses;
+        let plugin = Arc::clone(&entry.plugin);
+        let mut cold = Vec::new();
+        if !std::mem::replace(&mut entry.warm, true) {
+            self.warm_bytes += entry.bytes();
+            while self.warm_bytes > warm_bytes
+                && let Some(oldest) = self.oldest(|entry| entry.warm).filter(|oldest| oldest != digest)
+                && let Some(entry) = self.by_digest.get_mut(&oldest)
+            {
+                entry.warm = false;
+                self.warm_bytes -= entry.bytes();
+                cold.push(Arc::clone(&entry.plugin));
+            }
+        }
+        Some((plugin, cold))
+    }
+
+    fn oldest(&self, which: impl Fn(&Entry) -> bool) -> Option<Digest> {
+        let all = self.by_digest.iter().filter(|(_, entry)| which(entry));
+        all.min_by_key(|(_, entry)| entry.used).map(|(digest, _)| *digest)
+    }
+
+    fn remove(&mut self, digest: &Digest) {
+        if let Some(entry) = self.by_digest.remove(digest)
+            && entry.warm
+        {
+            self.warm_bytes -= entry.bytes();
+        }
+    }
+}
+
+fn release(plugins: &[Arc<Plugin>]) {
+    plugins.iter().filter_map(|plugin| plugin.code.as_ref()).for_each(Mapped::release);
 }

@@ -8,10 +8,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::allocator;
 use crate::domain::{Digest, Fault, FaultKind};
 
 use super::cache::Cache;
@@ -85,8 +86,8 @@ impl Loader {
         }
         let workshop = Arc::clone(&self.workshop);
         let plugin = blocking(move || {
-            let component = workshop.cache.load(&workshop.engine, &digest)?;
-            workshop.linker.link(&component).ok()
+            let code = workshop.cache.load(&workshop.engine, &digest)?;
+            workshop.linker.link_mapped(code).ok()
         })
         .await?;
         Ok(plugin.map(|plugin| self.catalog.insert(digest, plugin)))
@@ -109,7 +110,7 @@ impl Loader {
         upload: bytes::Bytes,
     ) -> Result<(Arc<Plugin>, Shape), UploadError> {
         let workshop = Arc::clone(&self.workshop);
-        let (plugin, shape) = blocking(move || workshop.compile(&digest, &upload)).await??;
+        let (plugin, shape) = on_own_thread(move || workshop.compile(&digest, &upload)).await??;
         Ok((self.catalog.insert(digest, plugin), shape))
     }
 }
@@ -118,32 +119,52 @@ impl Workshop {
     fn compile(&self, digest: &Digest, upload: &[u8]) -> Result<(Plugin, Shape), UploadError> {
         let wasm = upload::component(upload, &self.limits)?;
         let shape = validate::component(&wasm, engine::features(&self.engine), &self.limits)?;
-        let component = match self.cache.load(&self.engine, digest) {
-            Some(component) => component,
+        let linked = match self.cache.load(&self.engine, digest) {
+            Some(code) => self.linker.link_mapped(code),
             None => self.compile_to_disk(digest, &wasm)?,
         };
-        let plugin =
-            self.linker.link(&component).map_err(|error| UploadError::WrongType(format!("{error:#}")))?;
+        let plugin = linked.map_err(|error| UploadError::WrongType(format!("{error:#}")))?;
         if plugin.roles().is_empty() {
             return Err(UploadError::WrongType("a role's function is missing".to_owned()));
         }
         Ok((plugin, shape))
     }
 
-    fn compile_to_disk(&self, digest: &Digest, wasm: &[u8]) -> Result<Component, UploadError> {
+    fn compile_to_disk(&self, digest: &Digest, wasm: &[u8]) -> Result<wasmtime::Result<Plugin>, UploadError> {
         let refuse = |error: wasmtime::Error| UploadError::Compile(format!("{error:#}"));
-        let code = self.engine.precompile_component(wasm).map_err(refuse)?;
+        // By an engine of its own with the same settings, since an engine keeps the compiler's buffers for as
+        // long as it lives: megabytes, by the greatest function so far.
+        let compiler = engine::build(&self.limits, 1).map_err(SandboxError::from)?;
+        let code = compiler.precompile_component(wasm).map_err(refuse)?;
+        drop(compiler);
         match self.cache.store(digest, &code) {
             Ok(()) => {
-                if let Some(component) = self.cache.load(&self.engine, digest) {
-                    return Ok(component);
+                if let Some(code) = self.cache.load(&self.engine, digest) {
+                    return Ok(self.linker.link_mapped(code));
                 }
             }
             Err(error) => tracing::error!(%digest, %error, "compiled code cannot be kept"),
         }
         // A disk that is full is no reason not to run: compiled once more, kept in memory only.
-        Component::from_binary(&self.engine, wasm).map_err(refuse)
+        let component = Component::from_binary(&self.engine, wasm).map_err(refuse)?;
+        Ok(self.linker.link(&component))
     }
+}
+
+/// Runs `work` on a thread of its own, with which goes what the allocator keeps for it: compiling a small
+/// plugin takes tens of megabytes for a moment.
+async fn on_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SandboxError> {
+    let (reply, answer) = oneshot::channel();
+    let work = move || {
+        let done = work();
+        allocator::release();
+        drop(reply.send(done));
+    };
+    let thread = std::thread::Builder::new().name("sandbox-compile".to_owned());
+    thread.spawn(work).map_err(SandboxError::Threads)?;
+    answer.await.map_err(|_| SandboxError::Panicked("the thread that compiles".to_owned()))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SandboxError> {

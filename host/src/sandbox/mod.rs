@@ -69,6 +69,9 @@ pub struct SandboxConfig {
     pub threads: usize,
     /// How many plugins are kept ready in memory.
     pub ready_plugins: usize,
+    /// How much code of these stays in memory, in bytes; that of the others is found again in the
+    /// system's cache of files.
+    pub warm_code_bytes: usize,
     /// What a plugin may use.
     pub limits: Limits,
 }
@@ -82,6 +85,7 @@ impl SandboxConfig {
             cache_bytes: 2 << 30,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             ready_plugins: 512,
+            warm_code_bytes: 32 << 20,
             limits: Limits::default(),
         }
     }
@@ -110,7 +114,7 @@ impl Sandbox {
         let engine = engine::build(&config.limits, threads + 1)?;
         let cache = cache::Cache::open(&config.cache_dir, &engine, config.cache_bytes)
             .map_err(|source| SandboxError::Cache { path: config.cache_dir.clone(), source })?;
-        let catalog = catalog::Catalog::new(config.ready_plugins);
+        let catalog = catalog::Catalog::new(config.ready_plugins, config.warm_code_bytes);
         let loader = Loader::new(engine.clone(), config.limits.clone(), cache, catalog, source)?;
         let ticker = deadline::Ticker::start(&engine).map_err(SandboxError::Threads)?;
         let invoker = Arc::new(Invoker { engine, limits: config.limits, ticker });

@@ -6,6 +6,7 @@ use wasmtime::{Engine, Store};
 use crate::domain::Roles;
 use crate::domain::plugin::Role;
 
+use super::mapped::Mapped;
 use super::state::State;
 use super::v1::bindings::exports::hookwright::plugin::{filter, mapper, transformer};
 use super::{v1, wasi};
@@ -16,6 +17,8 @@ pub(super) struct Plugin {
     pub(super) filter: Option<filter::GuestIndices>,
     pub(super) mapper: Option<mapper::GuestIndices>,
     pub(super) transformer: Option<transformer::GuestIndices>,
+    /// Where its code is; none where it is in memory only.
+    pub(super) code: Option<Mapped>,
 }
 
 /// What plugins may import, looked up once for each plugin.
@@ -31,6 +34,13 @@ impl Linker {
 
     /// # Errors
     /// Where an import is not offered, or with another type.
+    pub(super) fn link_mapped(&self, code: Mapped) -> wasmtime::Result<Plugin> {
+        let plugin = self.link(code.component())?;
+        Ok(Plugin { code: Some(code), ..plugin })
+    }
+
+    /// # Errors
+    /// As [`Self::link_mapped`].
     pub(super) fn link(&self, component: &Component) -> wasmtime::Result<Plugin> {
         let pre = self.0.instantiate_pre(component)?;
         component.initialize_copy_on_write_image()?;
@@ -39,6 +49,7 @@ impl Linker {
             mapper: mapper::GuestIndices::new(&pre).ok(),
             transformer: transformer::GuestIndices::new(&pre).ok(),
             pre,
+            code: None,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Rows (a) to (f): deliveries in a second, and how long one takes at half load.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -14,7 +15,12 @@ use crate::relay;
 use crate::sink::{OnArrival, Sink};
 use crate::table::Table;
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_hookwright-under-test");
+/// The engine that is measured: the one built with this benchmark, or another build to compare it with.
+pub fn binary() -> PathBuf {
+    let built = env!("CARGO_BIN_EXE_hookwright-under-test");
+    std::env::var_os("HOOKWRIGHT_BENCH_BINARY").filter(|path| !path.is_empty()).unwrap_or(built.into()).into()
+}
+
 const EVENT_TYPE: &str = "order.paid";
 /// Events in one batch, hooks for each event.
 const BATCH: usize = 100;
@@ -50,6 +56,18 @@ fn javascript_step() -> Value {
     json!([{"plugin": "javascript", "settings": {"script": script}}])
 }
 
+/// Rows (c) to (f) alone: what two builds are compared by.
+pub async fn compared(table: &mut Table) -> Result<()> {
+    let bodies: Vec<Bytes> = (0..1024).map(event).collect();
+    for (name, pipeline) in [("(c)", json!([])), ("(d)", rust_step()), ("(e)", javascript_step())] {
+        let (rate, cost) = one_by_one(&bodies, pipeline).await?;
+        table.row(name, format!("{rate:9.0} deliveries/s  {cost}"));
+    }
+    let (rate, cost) = batches().await?;
+    table.row("(f)", format!("{rate:9.0} deliveries/s  {cost}"));
+    Ok(())
+}
+
 pub async fn throughput(table: &mut Table) -> Result<()> {
     let bodies: Vec<Bytes> = (0..1024).map(event).collect();
 
@@ -69,33 +87,35 @@ pub async fn throughput(table: &mut Table) -> Result<()> {
         ("(d) engine, durable, Rust plugin", rust_step()),
         ("(e) engine, durable, JavaScript", javascript_step()),
     ] {
-        let rate = one_by_one(&bodies, pipeline).await?;
-        table.row(name, format!("{rate:9.0} deliveries/s  {:5.2} of (b)", rate / two_hops));
+        let (rate, cost) = one_by_one(&bodies, pipeline).await?;
+        table.row(name, format!("{rate:9.0} deliveries/s  {:5.2} of (b)  {cost}", rate / two_hops));
         if plain == 0.0 {
             plain = rate;
         }
     }
 
-    let rate = batches().await?;
+    let (rate, cost) = batches().await?;
     table.row(
         "(f) engine, batches, 1 event to 10 hooks",
-        format!("{rate:9.0} deliveries/s  {:5.2} of (a)", rate / one_hop),
+        format!("{rate:9.0} deliveries/s  {:5.2} of (a)  {cost}", rate / one_hop),
     );
 
     latency(table, plain / 2.0).await
 }
 
-async fn one_by_one(bodies: &[Bytes], pipeline: Value) -> Result<f64> {
+async fn one_by_one(bodies: &[Bytes], pipeline: Value) -> Result<(f64, Cost)> {
     let sink = Sink::start(None).await?;
     let (server, target) = engine(&sink, 1, pipeline, "/api/v3/events", bodies.to_vec()).await?;
+    let before = Cost::so_far(&server, 0);
     let rate = load::saturate(&target, || sink.arrived()).await?;
+    let cost = Cost::so_far(&server, sink.arrived()).since(&before);
     drop(server);
-    Ok(rate)
+    Ok((rate, cost))
 }
 
 /// A fixed number of events in batches, from the first post to the last arrival: accepting must not run
 /// away from delivering unseen.
-async fn batches() -> Result<f64> {
+async fn batches() -> Result<(f64, Cost)> {
     const EVENTS: u64 = 20_000;
     let sink = Sink::start(None).await?;
     let lines: Vec<Bytes> = (0..BATCH as u64).map(event).collect();
@@ -111,8 +131,41 @@ async fn batches() -> Result<f64> {
         tokio::time::sleep(crate::WARM_UP / 200).await;
     }
     let rate = wanted as f64 / began.elapsed().as_secs_f64();
+    let cost = Cost::so_far(&server, wanted);
     drop(server);
-    Ok(rate)
+    Ok((rate, cost))
+}
+
+/// Processor time of the engine's process, and what it was spent on: steadier than rates where others use
+/// the machine, too.
+struct Cost {
+    /// In clock ticks, of which Linux tells a hundred a second; none where it is not to be had.
+    ticks: Option<u64>,
+    deliveries: u64,
+}
+
+impl Cost {
+    fn so_far(server: &Server, deliveries: u64) -> Self {
+        let read = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.process_id()?)).ok()?;
+            // The name, in brackets, may have spaces; user and system time are the 12th and 13th field behind.
+            let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+            Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+        };
+        Self { ticks: read(), deliveries }
+    }
+
+    fn since(self, before: &Self) -> Self {
+        let ticks = self.ticks.zip(before.ticks).map(|(now, before)| now - before);
+        Self { ticks, deliveries: self.deliveries - before.deliveries }
+    }
+}
+
+impl std::fmt::Display for Cost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(ticks) = self.ticks else { return Ok(()) };
+        write!(f, "{:5.1} µs of processor each", ticks as f64 * 1e4 / self.deliveries as f64)
+    }
 }
 
 /// An engine with `hooks` hooks, all at `sink`, and where to post to it.
@@ -123,7 +176,7 @@ pub async fn engine(
     path: &str,
     bodies: Vec<Bytes>,
 ) -> Result<(Server, Target)> {
-    let server = Server::start(BINARY).await;
+    let server = Server::start(binary()).await;
     let key = server.tenant_key("bench").await;
     let client = Client::new(server.base(), &key);
     for _ in 0..hooks {

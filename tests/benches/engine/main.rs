@@ -4,6 +4,10 @@
 //! stands between them in one of its own: nothing (a), a bare relay (b), or the real binary with its
 //! database synced to disk (c to f). Same cores, same connections, same payloads, one after the other.
 //!
+//! Names of rows after `--` run these alone: `throughput`, `calls`, `memory`; and, of these, `compared`, rows (c) to
+//! (f) without (a) and (b), and `plugins`, memory with a hundred plugins. With `HOOKWRIGHT_BENCH_BINARY`,
+//! another build of the engine is measured, so that two can be compared in turn.
+//!
 //! Figures are printed, never asserted: machines differ.
 
 mod calls;
@@ -42,6 +46,12 @@ fn main() -> Result<()> {
     }
     if runs("memory") {
         runtime()?.block_on(memory::run(&mut table))?;
+    }
+    if wanted.iter().any(|want| want == "compared") {
+        runtime()?.block_on(engine::compared(&mut table))?;
+    }
+    if wanted.iter().any(|want| want == "plugins") {
+        runtime()?.block_on(memory::many_plugins(&mut table))?;
     }
     table.print();
     Ok(())

@@ -7,7 +7,7 @@ use hookwright_tests::{Client, Server};
 use hyper::body::Bytes;
 use serde_json::json;
 
-use crate::engine::{BINARY, data, engine};
+use crate::engine::{binary, data, engine};
 use crate::load::{self};
 use crate::sink::Sink;
 use crate::table::Table;
@@ -22,9 +22,9 @@ pub async fn run(table: &mut Table) -> Result<()> {
 }
 
 /// A hundred plugins of different bytes, each used by ten hooks and each run once.
-async fn many_plugins(table: &mut Table) -> Result<()> {
+pub async fn many_plugins(table: &mut Table) -> Result<()> {
     let sink = Sink::start(None).await?;
-    let server = Server::start(BINARY).await;
+    let server = Server::start(binary()).await;
     let client = Client::new(server.base(), &server.tenant_key("bench").await);
     let wasm = client.get("/plugins/field-map/wasm").await;
     for number in 0..PLUGINS {

@@ -21,6 +21,28 @@ async fn no_steps_send_the_draft() {
 }
 
 #[tokio::test]
+async fn code_whose_pages_were_forgotten_runs_as_before() {
+    let World { sandbox, store, dir } = World::new();
+    drop(sandbox);
+    let cache_dir = dir.path().join("cold");
+    let config =
+        SandboxConfig { threads: 2, limits: limits(), warm_code_bytes: 0, ..SandboxConfig::new(cache_dir) };
+    let sandbox = Sandbox::start(config, Arc::clone(&store) as Arc<dyn WasmSource>).unwrap();
+    let world = World { sandbox, store, dir };
+    let one = world.upload(answering("[1]").component()).await;
+    let two = world.upload(answering("[2]").component()).await;
+    let first = world.run(1, &[one, two]).await;
+    assert_eq!(kept(&first).body, RequestBody::Text(Arc::from("[2]")));
+    for _ in 0..50 {
+        // Each step has the pages of the other one's plugin forgotten.
+        let (there, back) = ([one, two], [two, one]);
+        let (run, other) = tokio::join!(world.run(1, &there), world.run(2, &back));
+        assert_eq!(run.end, first.end);
+        assert_eq!(kept(&other).body, RequestBody::Text(Arc::from("[1]")));
+    }
+}
+
+#[tokio::test]
 async fn a_filters_no_ends_the_pipeline_there() {
     let world = World::new();
     let accept = world.upload(Guest::filter(ACCEPT).component()).await;

@@ -41,7 +41,17 @@ pub struct Script {
     values: SqliteArguments,
 }
 
+/// Begins a transaction that writes, without trying first whether it could do with reading.
+pub const BEGIN: &str = "BEGIN IMMEDIATE;";
+/// Ends it, on disk.
+pub const COMMIT: &str = "COMMIT;";
+
 impl Script {
+    /// Adds a statement without values; it ends in a semicolon.
+    pub fn push(&mut self, statement: &'static str) {
+        self.sql.push_str(statement);
+    }
+
     /// Adds `statement` for all `rows`, in order.
     pub fn push_rows<T>(
         &mut self,

@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::BUSY_TIMEOUT;
+use super::batch::{BEGIN, COMMIT};
 use crate::domain::HookId;
 use crate::storage::StorageError;
 
@@ -47,7 +48,8 @@ fn write_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .pragma("cache_size", "-32768")
+        // What is written lies at the ends of tables and indexes: few pages. More would fill with uploaded plugins.
+        .pragma("cache_size", "-8192")
         // The writer itself moves the log into the database: a helper beside it would never catch up
         // under load, and the log would grow without bound.
         .pragma("wal_autocheckpoint", "4000")
@@ -79,31 +81,43 @@ impl WriteConnection {
 
     /// Begins a transaction. Whatever comes of it must be handed to [`Self::finish`].
     pub async fn begin(&mut self) -> Result<&mut SqliteConnection, StorageError> {
+        let connection = self.about_to_begin().await?;
+        sqlx::query(BEGIN).execute(&mut *connection).await?;
+        Ok(connection)
+    }
+
+    /// The connection, for a script that begins a transaction. Whatever comes of it must be handed to
+    /// [`Self::finish`], or, where the script also commits, to [`Self::finish_committed`].
+    pub async fn about_to_begin(&mut self) -> Result<&mut SqliteConnection, StorageError> {
         self.connection().await?;
         // Before the statement, since this future may be dropped while it runs.
         self.open = true;
-        let connection = self.connection.as_mut().ok_or(StorageError::Closed)?;
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
-        Ok(connection)
+        self.connection.as_mut().ok_or(StorageError::Closed)
     }
 
     /// Commits if `result` is a success, and rolls back if it is not, or if the commit fails.
     pub async fn finish<T>(&mut self, result: Result<T, StorageError>) -> Result<T, StorageError> {
         let committed = match result {
-            Ok(value) => match self.execute("COMMIT").await {
-                Ok(()) => {
-                    self.open = false;
-                    return Ok(value);
-                }
-                Err(error) => StorageError::from(error),
-            },
+            Ok(value) => self.execute(COMMIT).await.map(|()| value).map_err(StorageError::from),
+            Err(error) => Err(error),
+        };
+        self.finish_committed(committed).await
+    }
+
+    /// After a commit: rolls back what is open if it, or anything before it, failed.
+    pub async fn finish_committed<T>(&mut self, result: Result<T, StorageError>) -> Result<T, StorageError> {
+        let error = match result {
+            Ok(value) => {
+                self.open = false;
+                return Ok(value);
+            }
             Err(error) => error,
         };
         self.rollback().await;
-        if is_broken(&committed) {
+        if is_broken(&error) {
             self.connection = None;
         }
-        Err(committed)
+        Err(error)
     }
 
     async fn rollback(&mut self) {
@@ -133,6 +147,11 @@ impl WriteConnection {
             self.deleted_hooks.clear();
         }
         self.deleted_hooks.insert(hook);
+    }
+
+    /// The hooks that were deleted since the database was opened.
+    pub fn deleted_hooks(&self) -> &HashSet<HookId> {
+        &self.deleted_hooks
     }
 
     /// The open transaction's connection, with the hooks that were deleted since the database was opened.

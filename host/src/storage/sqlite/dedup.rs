@@ -48,6 +48,11 @@ pub fn external_id(acceptance: &Acceptance) -> Option<&str> {
     id.as_key().is_none().then(|| id.as_str())
 }
 
+/// Whether it must be looked up whether the event is new: its sender named it, or the request.
+pub fn is_named(acceptance: &Acceptance) -> bool {
+    acceptance.idempotency_key.is_some() || external_id(acceptance).is_some()
+}
+
 type Row = (i64, Option<String>, Option<String>, Option<Vec<u8>>, i64, i64);
 
 impl Seen {

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use async_trait::async_trait;
 use sqlx::Arguments as _;
 use sqlx::error::BoxDynError;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::sqlite::SqliteArguments;
 
 use super::batch::{MultiRow, Script};
 use super::dedup::{self, Seen};
@@ -65,13 +65,12 @@ struct DeliveryInsert<'a> {
 }
 
 /// Adds the events of all `calls` that have no conflict to `script`. One list of answers for each call.
-pub async fn store(
-    connection: &mut SqliteConnection,
+pub fn store(
     script: &mut Script,
+    mut seen: Seen,
     calls: &[&[Acceptance]],
     deleted_hooks: &HashSet<HookId>,
 ) -> Result<Vec<Vec<Accepted>>, StorageError> {
-    let mut seen = Seen::load(connection, calls).await?;
     let mut answers = Vec::with_capacity(calls.len());
     let mut events = Vec::new();
     let mut deliveries = Vec::new();

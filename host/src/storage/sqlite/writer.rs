@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::batch::Script;
+use super::batch::{BEGIN, COMMIT, Script};
 use super::claims::{self, Claim, Leased};
 use super::connection::WriteConnection;
+use super::dedup::{self, Seen};
 use super::events;
 use super::recording::{self, RecordRow};
 use super::{Shared, SqliteOptions};
@@ -151,20 +152,43 @@ impl Group {
         if self.len() == 0 {
             return Ok(Answers { accepted: Vec::new(), claimed: Vec::new() });
         }
+        let calls: Vec<&[Acceptance]> = self.accepts.iter().map(|job| job.work.as_slice()).collect();
+        if self.claims.is_empty() && !calls.iter().copied().flatten().any(dedup::is_named) {
+            return self.write_blindly(&calls, connection).await;
+        }
         let written = match connection.begin().await {
-            Ok(_) => self.write(connection).await,
+            Ok(_) => self.write(&calls, connection).await,
             Err(error) => Err(error),
         };
         connection.finish(written).await
     }
 
-    async fn write(&self, connection: &mut WriteConnection) -> Result<Answers, StorageError> {
-        let (connection, deleted_hooks) = connection.parts()?;
-        let calls: Vec<&[Acceptance]> = self.accepts.iter().map(|job| job.work.as_slice()).collect();
+    /// Where nothing must be read: from the beginning of the transaction to its commit in one go.
+    async fn write_blindly(
+        &self,
+        calls: &[&[Acceptance]],
+        connection: &mut WriteConnection,
+    ) -> Result<Answers, StorageError> {
         let mut script = Script::default();
-        let accepted = events::store(connection, &mut script, &calls, deleted_hooks).await?;
-        let records: Vec<&RecordRow> = self.records.iter().flat_map(|job| &job.work).collect();
-        recording::store(&mut script, &records)?;
+        script.push(BEGIN);
+        let accepted = events::store(&mut script, Seen::default(), calls, connection.deleted_hooks())?;
+        recording::store(&mut script, &self.records())?;
+        script.push(COMMIT);
+        let committed = script.run(connection.about_to_begin().await?).await;
+        connection.finish_committed(committed.map_err(StorageError::from)).await?;
+        Ok(Answers { accepted, claimed: Vec::new() })
+    }
+
+    async fn write(
+        &self,
+        calls: &[&[Acceptance]],
+        connection: &mut WriteConnection,
+    ) -> Result<Answers, StorageError> {
+        let (connection, deleted_hooks) = connection.parts()?;
+        let seen = Seen::load(connection, calls).await?;
+        let mut script = Script::default();
+        let accepted = events::store(&mut script, seen, calls, deleted_hooks)?;
+        recording::store(&mut script, &self.records())?;
         script.run(connection).await?;
         let mut claimed = Vec::with_capacity(self.claims.len());
         for job in &self.claims {
@@ -174,6 +198,10 @@ impl Group {
             });
         }
         Ok(Answers { accepted, claimed })
+    }
+
+    fn records(&self) -> Vec<&RecordRow> {
+        self.records.iter().flat_map(|job| &job.work).collect()
     }
 
     /// Tells everyone. That someone no longer listens is fine.

@@ -19,7 +19,7 @@ use super::either;
 use super::given::Given;
 use crate::api::Shared;
 use crate::api::json::{self, Members};
-use crate::api::problem::Problem;
+use crate::api::v3::events::refused;
 use crate::domain::{EventType, Invalid, Scope};
 use crate::ingest::{IncomingEvent, Ingest};
 
@@ -61,7 +61,7 @@ async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result
         project: None,
         data: event.data.into(),
     };
-    let receipts = ingest.accept(vec![incoming]).await.map_err(Problem::from)?;
+    let receipts = ingest.accept(vec![incoming]).await.map_err(|error| refused(error, |_| None))?;
     let id = receipts.first().map(|receipt| receipt.id.to_string()).unwrap_or_default();
     Ok(Done::with(Receipt { id }))
 }

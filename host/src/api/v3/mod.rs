@@ -5,7 +5,7 @@
 
 mod deliveries;
 mod dry_run;
-mod events;
+pub(super) mod events;
 mod health;
 pub(super) mod hooks;
 mod keys;

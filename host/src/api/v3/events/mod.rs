@@ -5,6 +5,8 @@ mod get;
 mod post;
 pub(super) mod wire;
 
+pub(in crate::api) use wire::refused;
+
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 

@@ -85,7 +85,7 @@ pub(in crate::api::v3) fn check_data(data: &RawValue) -> Result<Arc<str>, Proble
 }
 
 /// Why ingest refused the events of one request.
-pub(super) fn refused(error: IngestError, line: impl FnOnce(usize) -> Option<usize>) -> Problem {
+pub(in crate::api) fn refused(error: IngestError, line: impl FnOnce(usize) -> Option<usize>) -> Problem {
     match error {
         IngestError::Storage(error) => error.into(),
         error @ IngestError::TooMany { .. } => Problem::new(Kind::TooLarge, error.to_string()),

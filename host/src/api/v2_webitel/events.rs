@@ -19,6 +19,7 @@ use super::either;
 use super::given::Given;
 use crate::api::Shared;
 use crate::api::json::{self, Members};
+use crate::api::problem::Problem;
 use crate::api::v3::events::refused;
 use crate::domain::{EventType, Invalid, Scope};
 use crate::ingest::{IncomingEvent, Ingest};

@@ -37,7 +37,7 @@ const KEPT: [&str; 14] = [
     "delay",
 ];
 /// What is kept of `action`, in the order in which it was sent.
-const KEPT_OF_ACTION: [&str; 4] = ["type", "method", "url", "plugin"];
+const KEPT_OF_ACTION: [&str; 5] = ["type", "method", "url", "plugin", "settings"];
 /// What is kept of `auth`, likewise.
 const KEPT_OF_AUTH: [&str; 6] = ["headers", "map", "enabled", "url", "method", "cookie"];
 
@@ -101,7 +101,9 @@ impl Wanted {
             description: read_description(&given)?,
             url: action.url,
             retry: read_retry(&given)?,
-            preflight: auth.as_ref().map_or_else(|| Ok(Pipeline::default()), pipeline::preflight)?,
+            preflight: auth
+                .as_ref()
+                .map_or_else(|| Ok(Pipeline::default()), |auth| pipeline::preflight(auth, shape.filter))?,
             pipeline: pipeline::shape(&shape)?,
             members: kept(&given)?.into(),
         })
@@ -210,13 +212,24 @@ fn read_plugin(
     tenant: TenantId,
     directory: &Directory,
 ) -> Result<Option<Plugin>, Refusal> {
-    let Some(text) = given.text("plugin")? else { return Ok(None) };
+    let settings = given.object("settings")?.and_then(|_| given.raw("settings"));
+    let Some(text) = given.text("plugin")? else {
+        return match settings {
+            Some(_) => Err(given.wrong("settings", "left out where there is no plugin")),
+            None => Ok(None),
+        };
+    };
     let reference = text.parse().ok().filter(|reference| !matches!(reference, PluginRef::Digest(_)));
     let reference: PluginRef =
         reference.ok_or_else(|| given.wrong("plugin", "the name of a plugin, or `name@version`"))?;
     let version = directory.plugin(tenant, &reference);
     let version = version.ok_or_else(|| Refusal::bad(format_args!("there is no plugin `{reference}`")))?;
-    Ok(Some(Plugin { reference, writes_requests: version.roles.contains(&Role::Transformer) }))
+    let settings = settings.map_or("{}", RawValue::get);
+    if settings.len() > Pipeline::MAX_SETTINGS_LEN {
+        return Err(given.wrong("settings", "at most 262144 bytes of JSON"));
+    }
+    let writes_requests = version.roles.contains(&Role::Transformer);
+    Ok(Some(Plugin { reference, settings: settings.to_owned(), writes_requests }))
 }
 
 fn read_description(given: &Given<'_>) -> Result<String, Refusal> {

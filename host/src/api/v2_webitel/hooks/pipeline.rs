@@ -31,6 +31,8 @@ pub(super) struct Shape<'a> {
 #[derive(Debug)]
 pub(super) struct Plugin {
     pub(super) reference: PluginRef,
+    /// A JSON object.
+    pub(super) settings: String,
     pub(super) writes_requests: bool,
 }
 
@@ -93,10 +95,7 @@ struct AuthSettings<'a> {
 /// # Errors
 /// Where the members that one plugin is given are larger than its settings may be.
 pub(super) fn shape(wanted: &Shape<'_>) -> Result<Pipeline, Refusal> {
-    let mut steps = Vec::new();
-    if let Some(filter) = filled(wanted.filter) {
-        steps.push(standard("webitel-filter", "filter", &FilterSettings { filter })?);
-    }
+    let mut steps = filter_step(wanted.filter)?;
     let headers = filled(wanted.headers);
     if headers.is_some() || wanted.cookie {
         let settings = HeadersSettings { headers, cookie: wanted.cookie };
@@ -110,7 +109,7 @@ pub(super) fn shape(wanted: &Shape<'_>) -> Result<Pipeline, Refusal> {
     if template.is_none() && (fields.is_some() || map.is_some()) {
         steps.push(standard("webitel-map", "fields and map", &MapSettings { fields, map })?);
     }
-    let own = wanted.plugin.as_ref().map(|plugin| step(plugin.reference.clone(), "{}".to_owned()));
+    let own = wanted.plugin.as_ref().map(|plugin| step(plugin.reference.clone(), plugin.settings.clone()));
     let body = BodySettings {
         method: wanted.method,
         custom_body: template.is_some(),
@@ -127,18 +126,26 @@ pub(super) fn shape(wanted: &Shape<'_>) -> Result<Pipeline, Refusal> {
     Ok(Pipeline(steps))
 }
 
-/// The plugin that writes the request before the request.
+fn filter_step(filter: Option<&RawValue>) -> Result<Vec<Step>, Refusal> {
+    let step = |filter| standard("webitel-filter", "filter", &FilterSettings { filter });
+    filled(filter).map(step).into_iter().collect()
+}
+
+/// The plugins that write the request before the request. The filter is the first of them: for an event that is
+/// dropped, nobody is asked for a token.
 ///
 /// # Errors
 /// As [`shape`].
-pub(super) fn preflight(auth: &Auth<'_>) -> Result<Pipeline, Refusal> {
+pub(super) fn preflight(auth: &Auth<'_>, filter: Option<&RawValue>) -> Result<Pipeline, Refusal> {
     let settings = AuthSettings {
         url: auth.url.as_str(),
         method: auth.method,
         headers: filled(auth.headers),
         map: filled(auth.map),
     };
-    Ok(Pipeline(vec![standard("webitel-auth", "auth", &settings)?]))
+    let mut steps = filter_step(filter)?;
+    steps.push(standard("webitel-auth", "auth", &settings)?);
+    Ok(Pipeline(steps))
 }
 
 /// An array or object that is not empty; its text is compact.

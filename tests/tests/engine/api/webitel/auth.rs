@@ -149,3 +149,18 @@ async fn it_is_made_only_where_it_is_enabled_and_leads_somewhere_and_under_the_s
     }
     assert_eq!((auth.so_far().len(), receiver.so_far().len()), (0, 5));
 }
+
+#[tokio::test]
+async fn for_an_event_that_the_filter_drops_nobody_is_asked() {
+    let (_server, engine, client) = webitel().await;
+    let (auth, receiver) = (auth_server().await, Receiver::start().await);
+    for (user, state, asked) in [("101", "dropped", 0), ("100", "succeeded", 1)] {
+        let mut members = asking(&auth, json!({}));
+        members["filter"] = json!({"user": {"operation": "==", "value": user}});
+        let id = create(&client, hook("E", &receiver.url("/"), members)).await;
+        let delivery = engine.settled(&post(&client).await).await.remove(0);
+        assert_eq!((&delivery["state"], auth.so_far().len()), (&json!(state), asked), "{delivery:#}");
+        call(&client, "DELETE", &format!("/hooks/{id}"), Value::Null).await.expect(200);
+    }
+    assert_eq!(receiver.so_far().len(), 1);
+}

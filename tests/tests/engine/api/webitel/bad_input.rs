@@ -116,6 +116,13 @@ fn action_members() -> Vec<(Value, &'static str)> {
         (json!({"method": "PATCH"}), "action.method must be one of GET, POST, PUT and DELETE"),
         (json!({"method": "HEAD"}), "action.method must be one of"),
         (json!({"method": "GET "}), "action.method must be one of"),
+        (json!({"settings": {}}), "action.settings must be left out where there is no plugin"),
+        (json!({"plugin": "cloudevents", "settings": []}), "action.settings must be an object"),
+        (json!({"plugin": "cloudevents", "settings": "{}"}), "action.settings must be an object"),
+        (
+            json!({"plugin": "cloudevents", "settings": {"a": "x".repeat(262_144)}}),
+            "action.settings must be at most",
+        ),
         (json!({"plugin": 5}), "action.plugin must be a string"),
         (json!({"plugin": ""}), "action.plugin must be the name of a plugin"),
         (json!({"plugin": "Bad Name"}), "action.plugin must be the name of a plugin"),

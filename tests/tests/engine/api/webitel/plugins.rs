@@ -104,3 +104,18 @@ async fn a_plugin_that_a_hook_uses_stays() {
     call(&client, "DELETE", &format!("/hooks/{id}"), Value::Null).await.expect(200);
     assert_eq!(engine.send("DELETE", "/api/v3/plugins/mine", "", &[]).await.status, 204);
 }
+
+#[tokio::test]
+async fn a_plugin_is_given_its_settings() {
+    let (_server, engine, client) = webitel().await;
+    let receiver = Receiver::start().await;
+    let script = "request.body = {caller: event.data.caller, envelope: JSON.parse(request.body).action};";
+    let mut hook = with_plugin(&receiver, "javascript", json!({}));
+    hook["action"]["settings"] = json!({"script": script});
+    let id = create(&client, hook.clone()).await;
+    let shown = call(&client, "GET", &format!("/hooks/{id}"), Value::Null).await.expect(200);
+    assert_eq!(shown["data"]["action"], hook["action"]);
+    let delivery = deliver(&engine, &client, json!({"caller": "100"})).await;
+    assert_eq!(delivery["state"], "succeeded", "{delivery:#}");
+    assert_eq!(receiver.next().await.json(), json!({"caller": "100", "envelope": "E"}));
+}

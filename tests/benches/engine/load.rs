@@ -12,7 +12,8 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::{CONNECTIONS, MEASURED, WARM_UP};
+use crate::sink::Sink;
+use crate::{CONNECTIONS, MEASURED, WARM_UP, WINDOW};
 
 /// What is posted, where, with which headers.
 #[derive(Clone)]
@@ -21,14 +22,20 @@ pub struct Target {
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub bodies: Arc<Vec<Bytes>>,
-    /// How many requests each connection sends in a row at most; so that a row of batches ends.
+    /// How many there are, each with one request at a time.
     pub connections: usize,
+    /// How many deliveries may be under way before the load waits.
+    pub window: u64,
 }
+
+/// Where one connection looks again whether it may go on.
+const PAUSE: Duration = Duration::from_millis(1);
 
 impl Target {
     pub fn new(address: SocketAddr, path: &str, bodies: Vec<Bytes>) -> Self {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { address, path: path.to_owned(), headers, bodies: Arc::new(bodies), connections: CONNECTIONS }
+        let bodies = Arc::new(bodies);
+        Self { address, path: path.to_owned(), headers, bodies, connections: CONNECTIONS, window: WINDOW }
     }
 
     pub async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
@@ -48,16 +55,25 @@ impl Target {
     }
 }
 
-/// Posts as fast as answers come, and tells how much `progress` grew in a second.
-pub async fn saturate(target: &Target, progress: impl Fn() -> u64) -> Result<f64> {
-    let stop = Arc::new(AtomicBool::new(false));
+/// Deliveries a second while `target` is posted to as fast as it can be, each request making `deliveries` of them.
+///
+/// The load keeps to what arrives: it waits while more than [`Target::window`] deliveries are under way. What is
+/// measured is a rate that can go on for ever, and not how deliveries fare beside a backlog that grows.
+pub async fn saturate(target: &Target, sink: &Sink, deliveries: u64) -> Result<f64> {
+    let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(sink.arrived())));
     let mut tasks = Vec::new();
     for connection in 0..target.connections {
-        let (target, stop) = (target.clone(), Arc::clone(&stop));
+        let (target, sink) = (target.clone(), sink.clone());
+        let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
         tasks.push(tokio::spawn(async move {
             let mut sender = target.connect().await?;
             let mut next = connection;
             while !stop.load(Ordering::Relaxed) {
+                if sent.load(Ordering::Relaxed) >= sink.arrived() + target.window {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                sent.fetch_add(deliveries, Ordering::Relaxed);
                 let body = target.bodies[next % target.bodies.len()].clone();
                 next += target.connections;
                 send(&mut sender, target.request(body)?).await?;
@@ -66,9 +82,9 @@ pub async fn saturate(target: &Target, progress: impl Fn() -> u64) -> Result<f64
         }));
     }
     tokio::time::sleep(WARM_UP).await;
-    let (began, before) = (Instant::now(), progress());
+    let (began, before) = (Instant::now(), sink.arrived());
     tokio::time::sleep(MEASURED).await;
-    let rate = (progress() - before) as f64 / began.elapsed().as_secs_f64();
+    let rate = (sink.arrived() - before) as f64 / began.elapsed().as_secs_f64();
     stop.store(true, Ordering::Relaxed);
     for task in tasks {
         task.await.context("a connection of the load ended badly")??;

@@ -24,6 +24,8 @@ use anyhow::Result;
 
 /// Connections of the load, as many as requests under way.
 pub const CONNECTIONS: usize = 64;
+/// How many deliveries may be under way before the load waits for arrivals.
+pub const WINDOW: u64 = 1_024;
 /// How long each row is measured.
 pub const MEASURED: Duration = Duration::from_secs(8);
 /// How long each row runs before it is measured.

@@ -61,7 +61,9 @@ impl Takes {
         }
     }
 
-    fn check(self, headers: &HeaderMap) -> Result<(), Problem> {
+    /// # Errors
+    /// Where the headers say that the body is of another type, or compressed.
+    pub fn check(self, headers: &HeaderMap) -> Result<(), Problem> {
         let encoding = headers.get(header::CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             let detail = "a compressed body is not taken; send it without Content-Encoding";

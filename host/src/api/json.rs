@@ -161,7 +161,7 @@ fn explain(error: &serde_json::Error, path: Pointer) -> Problem {
     }
     if let Some(name) = quoted(message, "duplicate field `") {
         let path = end_with(path, name);
-        return Problem::at(Kind::DuplicateMember, path, format!("`{name}` stands twice"));
+        return Problem::at(Kind::DuplicateMember, path, format!("`{}` stands twice", shorten(name)));
     }
     if let Some(mismatch) = message.strip_prefix("invalid type: ") {
         return Problem::at(Kind::WrongType, path, plain_words(mismatch).into_owned());

@@ -101,6 +101,23 @@ pub fn build(
     Ok((built, sent))
 }
 
+/// What is recorded of a request that may carry what a receiver answered to the request before it: neither the
+/// values of headers that plugins wrote, nor the URL's query.
+#[must_use]
+pub fn without_secrets(mut sent: SentRequest) -> SentRequest {
+    const PLAIN: [&str; 3] = ["accept", "content-type", "user-agent"];
+    for (name, value) in &mut sent.headers {
+        if !PLAIN.iter().any(|plain| name.eq_ignore_ascii_case(plain)) {
+            NOT_SHOWN.clone_into(value);
+        }
+    }
+    if let Some(query) = sent.url.find('?') {
+        sent.url.truncate(query + 1);
+        sent.url.push_str(NOT_SHOWN);
+    }
+    sent
+}
+
 /// Whether the hook's own authorization goes in the place of this header.
 fn is_overridden(hook: &Hook, name: &str) -> bool {
     hook.secret_authorization().is_some() && name.eq_ignore_ascii_case(header::AUTHORIZATION.as_str())

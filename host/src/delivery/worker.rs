@@ -165,6 +165,7 @@ impl Worker {
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
                 let body = (!asks_first).then(|| request.body.clone());
                 let (sent, outcome) = self.send(hook, work, request, now, timeout).await;
+                let sent = if asks_first { sent.map(request::without_secrets) } else { sent };
                 // Nothing was sent if the last step wrote what cannot be sent.
                 let outcome = match outcome {
                     Outcome::Faulted { fault, .. } => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::standard::STANDARD_PLUGINS;
 use super::{Directory, DirectoryError, read, write};
 use crate::domain::attempt::ResolvedPlugin;
-use crate::domain::{Digest, HookId, PluginName, PluginRef, PluginVersion, TenantId};
+use crate::domain::{Digest, Hook, HookId, PluginName, PluginRef, PluginVersion, Role, Surface, TenantId};
 use crate::sandbox::Inspected;
 
 /// Plugin versions in memory.
@@ -136,6 +136,7 @@ impl Directory {
             }
             newest
         };
+        self.check_order(tenant, &name, newest.as_deref(), &inspected)?;
         if let Some(same) = newest.as_ref().filter(|version| version.digest == inspected.digest) {
             return Ok(Uploaded::Same(Arc::clone(same)));
         }
@@ -152,6 +153,31 @@ impl Directory {
         self.storage.plugins.insert(&version, wasm).await?;
         write(&self.plugins).put(Arc::clone(&version));
         Ok(Uploaded::New(version))
+    }
+
+    /// A hook of Webitel's has its steps in an order that goes by whether the tenant's plugin writes requests. A
+    /// version with other roles would be run in the wrong place, and nobody would know.
+    fn check_order(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        newest: Option<&PluginVersion>,
+        inspected: &Inspected,
+    ) -> Result<(), DirectoryError> {
+        let writes = |roles: &[Role]| roles.contains(&Role::Transformer);
+        if newest.is_none_or(|newest| writes(&newest.roles) == writes(&inspected.roles)) {
+            return Ok(());
+        }
+        let by_name = PluginRef::Latest(name.clone());
+        let uses = |hook: &Hook| hook.pipeline.0.iter().any(|step| step.plugin == by_name);
+        match self.hooks_through(tenant, Surface::Webitel).iter().find(|hook| uses(hook)) {
+            None => Ok(()),
+            Some(hook) => Err(DirectoryError::InUse(format!(
+                "hook {} runs `{name}` in a place that fits its roles so far, and this version has others: upload it under \
+                 another name, or have the hook name a version",
+                hook.id
+            ))),
+        }
     }
 
     /// The hooks of `tenant` whose pipelines use any version of `name`.

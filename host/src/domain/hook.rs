@@ -62,6 +62,8 @@ impl Hook {
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(60);
     /// The greatest length of a URL, in bytes.
     pub const MAX_URL_LEN: usize = 2048;
+    /// The greatest length of a header's name, in bytes.
+    pub const MAX_HEADER_NAME_LEN: usize = 256;
     /// The greatest number of headers.
     pub const MAX_HEADERS: usize = 50;
 
@@ -124,8 +126,12 @@ impl Hook {
     /// Where a header cannot be sent, or is one that the engine itself writes.
     pub fn check_header(name: &str, value: &str) -> Result<(), Invalid> {
         let Ok(parsed) = http::HeaderName::from_bytes(name.as_bytes()) else {
-            return Err(Invalid::new(format!("`{name}` is not a header name (RFC 9110, section 5.1)")));
+            let shown: String = name.chars().take(100).collect();
+            return Err(Invalid::new(format!("`{shown}` is not a header name (RFC 9110, section 5.1)")));
         };
+        if name.len() > Self::MAX_HEADER_NAME_LEN {
+            return Err(Invalid::new("the name of a header has at most 256 bytes"));
+        }
         if http::HeaderValue::from_str(value).is_err() {
             return Err(Invalid::new(format!(
                 "the value of `{name}` has characters that a header cannot carry"

@@ -96,6 +96,8 @@ impl Cache {
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
         file.write_all(bytes)?;
+        // Pages of it are forgotten and read again: what is mapped must be on disk.
+        file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
     }

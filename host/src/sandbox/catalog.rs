@@ -2,7 +2,8 @@
 //!
 //! Of these, the ones used last are *warm*: the pages that their calls touched stay in memory. Of the others
 //! the system is told to forget the pages, which the next call finds again in the system's cache of files, some ten
-//! microseconds later. So a hundred plugins of which each ran once don't cost what a hundred busy ones do.
+//! microseconds later. A plugin counts as used when a pipeline is handed in; what waits in a long queue may run cold.
+//! So a hundred plugins of which each ran once don't cost what a hundred busy ones do.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

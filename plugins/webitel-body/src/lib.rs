@@ -61,8 +61,10 @@ pub fn transform(
         };
         draft.url = Query::of_json(&data)?.merged_into(&draft.url);
         draft.body = Body::None;
-        // There is nothing whose type it could be.
-        draft.remove_header("content-type");
+        // There is nothing whose type it could be; one that the hook's own headers name is sent all the same.
+        if draft.header("content-type") == Some("application/json") {
+            draft.remove_header("content-type");
+        }
         return Ok(Some(draft));
     }
     draft.body = Body::Text(match content {
@@ -79,7 +81,7 @@ pub fn transform(
 }
 
 fn content<'a>(event: &'a Event<JsonText>, settings: &Settings) -> Result<Content<'a>, Failure> {
-    let template = settings.raw_body.as_deref().filter(|text| settings.custom_body && !text.is_empty());
+    let template = settings.raw_body.as_deref().filter(|_| settings.custom_body);
     let Some(template) = template else { return Ok(Content::Data(event.data.0.trim().into())) };
     let rendered = custom::render(template, &Scope::of(event)?, settings.escape_body);
     // What is no JSON is not sent; that something happened is.

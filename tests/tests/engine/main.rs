@@ -4,6 +4,8 @@ mod api;
 mod delivery;
 mod sandbox;
 
+use std::path::{Path, PathBuf};
+
 use hookwright_tests::{Client, Receiver, Server};
 use serde_json::{Value, json};
 
@@ -25,4 +27,13 @@ async fn hook(client: &Client, receiver: &Receiver, more: Value) -> String {
     }
     let hook = client.post("/hooks", body).await.expect(201);
     hook["id"].as_str().expect("a hook has an id").to_owned()
+}
+
+/// The files of a data directory that hold these bytes as they are.
+fn files_with(dir: &Path, bytes: &[u8]) -> Vec<String> {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let holds = |path: &PathBuf| {
+        std::fs::read(path).is_ok_and(|content| content.windows(bytes.len()).any(|window| window == bytes))
+    };
+    files.filter(holds).map(|path| path.display().to_string()).collect()
 }

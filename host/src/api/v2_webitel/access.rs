@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 
 use super::answer::Refusal;
 use super::query::Query;
@@ -39,6 +40,11 @@ pub(super) struct Call {
     directory: Arc<Directory>,
 }
 
+/// Bodies that are read at the same time to find a token in them.
+static UNKNOWN_SENDERS: Semaphore = Semaphore::const_new(16);
+/// The greatest size of such a body, in bytes: what is larger has its token in the header or the query.
+const MAX_UNKNOWN_BODY: usize = 512 * 1024;
+
 enum Body {
     Unread(Payload),
     /// It had to be read for the token in it.
@@ -57,7 +63,13 @@ impl FromRequest<Shared> for Call {
         let (text, body) = match given {
             Some(text) => (text, Body::Unread(payload)),
             None => {
-                let body = payload.read_optional(Takes::Json, MAX_BODY).await.map_err(without_token)?;
+                // Nobody knows yet who sends it: only so many such bodies are in memory at once.
+                let _turn = UNKNOWN_SENDERS.acquire().await.map_err(|_| unknown())?;
+                if Takes::Json.check(payload.headers()).is_err() {
+                    return Err(unknown());
+                }
+                let body =
+                    payload.read_optional(Takes::Json, MAX_UNKNOWN_BODY).await.map_err(without_token)?;
                 (body.as_deref().and_then(token_in).ok_or_else(unknown)?, Body::Read(body))
             }
         };

@@ -19,13 +19,11 @@ use super::either;
 use super::given::Given;
 use crate::api::Shared;
 use crate::api::json::{self, Members};
-use crate::api::problem::Problem;
-use crate::api::v3::events::refused;
+use crate::api::problem::{Kind, Problem};
+use crate::api::v3::events::{MAX_DATA_LEN, refused};
 use crate::domain::{EventType, Invalid, Scope};
 use crate::ingest::{IncomingEvent, Ingest};
 
-/// The greatest size of an event, in bytes of JSON text: what the engine's own surface takes as data.
-const MAX_EVENT_LEN: usize = 1024 * 1024;
 /// Where an event says its domain, in the order in which it is looked for.
 const DOMAINS: [&str; 2] = ["variable_domain_name", "variable_w_domain"];
 /// Where it stands after an `@` otherwise.
@@ -99,9 +97,9 @@ impl SwitchEvent {
         } else {
             text.to_owned()
         };
-        if data.len() > MAX_EVENT_LEN {
-            let info = format!("an event has at most {MAX_EVENT_LEN} bytes");
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, info));
+        if data.len() > MAX_DATA_LEN {
+            let detail = format!("an event has at most {MAX_DATA_LEN} bytes");
+            return Err(Problem::new(Kind::TooLarge, detail).into());
         }
         Ok(Self { name, domain, data })
     }

@@ -6,6 +6,9 @@ use serde_json::value::RawValue;
 use super::answer::Refusal;
 use crate::api::json::{self, Members};
 
+/// What an object must be.
+const OBJECT: &str = "an object, each of whose members stands once";
+
 /// The members of an object. Whoever asks for one that is null finds it absent.
 #[derive(Debug, Clone)]
 pub(super) struct Given<'a> {
@@ -62,23 +65,43 @@ impl<'a> Given<'a> {
 
     /// An object; its members are called after it in refusals.
     pub(super) fn object(&self, name: &str) -> Result<Option<Self>, Refusal> {
-        let members =
-            self.typed::<Members<&'a RawValue>>(name, "an object, each of whose members stands once")?;
+        let members = self.typed::<Members<&'a RawValue>>(name, OBJECT)?;
         Ok(members.map(|Members(members)| Self { path: format!("{}{name}.", self.path), members }))
     }
 
     /// An object whose members are all strings.
     pub(super) fn object_of_texts(&self, name: &str) -> Result<Option<Self>, Refusal> {
         let Some(object) = self.object(name)? else { return Ok(None) };
-        for (member, _) in &object.members {
-            object.text(member)?;
+        for (member, value) in &object.members {
+            object.text_of(member, value)?;
         }
         Ok(Some(object))
     }
 
+    /// As [`Self::text`], of a member that is at hand: looking each up by its name would take its time where there
+    /// are many.
+    pub(super) fn text_of(&self, name: &str, value: &'a RawValue) -> Result<Option<String>, Refusal> {
+        self.read_as(name, value, "a string")
+    }
+
+    /// As [`Self::object`], of a member that is at hand.
+    pub(super) fn object_of(&self, name: &str, value: &'a RawValue) -> Result<Option<Self>, Refusal> {
+        let members = self.read_as::<Members<&'a RawValue>>(name, value, OBJECT)?;
+        Ok(members.map(|Members(members)| Self { path: format!("{}{name}.", self.path), members }))
+    }
+
     fn typed<T: Deserialize<'a>>(&self, name: &str, wanted: &str) -> Result<Option<T>, Refusal> {
-        let read = self.raw(name).map(|value| serde_json::from_str(value.get()));
-        read.transpose().map_err(|_| self.wrong(name, wanted))
+        let value = self.members.iter().find(|(other, _)| other == name).map(|(_, value)| *value);
+        value.map_or(Ok(None), |value| self.read_as(name, value, wanted))
+    }
+
+    fn read_as<T: Deserialize<'a>>(
+        &self,
+        name: &str,
+        value: &'a RawValue,
+        wanted: &str,
+    ) -> Result<Option<T>, Refusal> {
+        serde_json::from_str(value.get()).map_err(|_| self.wrong(name, wanted))
     }
 
     /// A member that is not what it must be.

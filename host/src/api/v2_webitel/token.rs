@@ -3,6 +3,8 @@
 //! A token is taken while its signature is this engine's, it has not ended, and the directory has it enabled for the
 //! domain that it names. What the directory does not know was deleted, or made by another system.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
@@ -84,7 +86,8 @@ pub(super) fn verify(
     if claims.exp <= now.0 {
         return Err(refuse("Token Expired"));
     }
-    let known = directory.domain_token(&claims.id).filter(|token| token.enabled);
+    let is_it = |token: &Arc<DomainToken>| token.enabled && token.expires_at.0 == claims.exp;
+    let known = directory.domain_token(&claims.id).filter(is_it);
     let tenant = known.and_then(|token| directory.tenant(token.tenant));
     let tenant = tenant.filter(|tenant| tenant.name == claims.d);
     tenant.map(|tenant| tenant.id).ok_or_else(|| refuse("Not found token"))

@@ -20,11 +20,32 @@ async fn no_steps_send_the_draft() {
     assert!(run.steps.is_empty());
 }
 
+/// How much of a plugin's compiled code, mapped from `dir`, is in memory.
+#[cfg(target_os = "linux")]
+fn resident_kilobytes(dir: &std::path::Path, digest: &Digest) -> u64 {
+    let name = format!("{}/{}", dir.display(), digest.to_hex());
+    let (mut its_own, mut kilobytes) = (false, 0);
+    for line in std::fs::read_to_string("/proc/self/smaps").unwrap().lines() {
+        match line.split_once(':') {
+            Some(("Rss", value)) if its_own => {
+                kilobytes += value.trim().trim_end_matches(" kB").parse::<u64>().unwrap();
+            }
+            // The line that begins a mapping has a hexadecimal range in front.
+            _ if line.split('-').next().is_some_and(|start| u64::from_str_radix(start, 16).is_ok()) => {
+                its_own = line.contains(&name);
+            }
+            _ => {}
+        }
+    }
+    kilobytes
+}
+
 #[tokio::test]
 async fn code_whose_pages_were_forgotten_runs_as_before() {
     let World { sandbox, store, dir } = World::new();
     drop(sandbox);
-    let cache_dir = dir.path().join("cold");
+    let cold = dir.path().join("cold");
+    let cache_dir = cold.clone();
     let config =
         SandboxConfig { threads: 2, limits: limits(), warm_code_bytes: 0, ..SandboxConfig::new(cache_dir) };
     let sandbox = Sandbox::start(config, Arc::clone(&store) as Arc<dyn WasmSource>).unwrap();
@@ -33,6 +54,17 @@ async fn code_whose_pages_were_forgotten_runs_as_before() {
     let two = world.upload(answering("[2]").component()).await;
     let first = world.run(1, &[one, two]).await;
     assert_eq!(kept(&first).body, RequestBody::Text(Arc::from("[2]")));
+    // The one that is asked for last stays; the other is forgotten as soon as that is asked for.
+    #[cfg(target_os = "linux")]
+    {
+        world.run(1, &[one]).await;
+        let (one_used, two_forgotten) = [one, two].map(|it| resident_kilobytes(&cold, &it)).into();
+        world.run(1, &[two]).await;
+        let (one_forgotten, two_used) = [one, two].map(|it| resident_kilobytes(&cold, &it)).into();
+        // What is left are the first pages of linear memories, which lie in the same file.
+        assert!(one_forgotten < one_used, "{one_forgotten} of {one_used} KB");
+        assert!(two_forgotten < two_used, "{two_forgotten} of {two_used} KB");
+    }
     for _ in 0..50 {
         // Each step has the pages of the other one's plugin forgotten.
         let (there, back) = ([one, two], [two, one]);

@@ -45,6 +45,8 @@ const KEPT_OF_AUTH: [&str; 6] = ["headers", "map", "enabled", "url", "method", "
 const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 /// The greatest size of a description, in bytes.
 const MAX_DESCRIPTION_LEN: usize = 4_096;
+/// The greatest size of what is kept of a hook, in bytes: hooks are held in memory, and listed by the page.
+const MAX_KEPT_LEN: usize = 512 * 1024;
 /// The wait before a retry, in seconds, where none is given.
 const DEFAULT_DELAY: u64 = 60;
 
@@ -153,7 +155,11 @@ fn kept(given: &Given<'_>) -> Result<String, Refusal> {
         members.push((name, value));
     }
     let members = Members(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
-    serde_json::to_string(&members).map_err(unwritable)
+    let text = serde_json::to_string(&members).map_err(unwritable)?;
+    if text.len() > MAX_KEPT_LEN {
+        return Err(Refusal::bad(format_args!("a hook has at most {MAX_KEPT_LEN} bytes of JSON")));
+    }
+    Ok(text)
 }
 
 fn kept_of(given: &Given<'_>, name: &str, known: &[&str]) -> Result<Box<RawValue>, Refusal> {
@@ -246,10 +252,13 @@ fn read_headers<'a>(given: &Given<'a>) -> Result<Option<&'a RawValue>, Refusal> 
     if headers.members().len() > Hook::MAX_HEADERS {
         return Err(given.wrong("headers", "at most 50 headers"));
     }
-    for (name, _) in headers.members() {
-        let template = headers.text(name).ok().flatten().unwrap_or_default();
+    for (index, (name, value)) in headers.members().iter().enumerate() {
+        let template = headers.text_of(name, value).ok().flatten().unwrap_or_default();
         Hook::check_header(name, &template)
             .map_err(|Invalid(rule)| Refusal::bad(format_args!("{}: {rule}", given.name("headers"))))?;
+        if headers.members()[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            return Err(headers.wrong(name, "named once: case makes no difference in the name of a header"));
+        }
     }
     Ok(given.raw("headers"))
 }
@@ -257,8 +266,8 @@ fn read_headers<'a>(given: &Given<'a>) -> Result<Option<&'a RawValue>, Refusal> 
 /// The filter. An operation that is not known never holds; that there is one is all that is checked.
 fn read_filter<'a>(given: &Given<'a>) -> Result<Option<&'a RawValue>, Refusal> {
     let Some(filter) = given.object("filter")? else { return Ok(None) };
-    for (key, _) in filter.members() {
-        let rule = filter.object(key)?;
+    for (key, value) in filter.members() {
+        let rule = filter.object_of(key, value)?;
         if rule.map_or(Ok(None), |rule| rule.text("operation"))?.is_none() {
             return Err(filter.wrong(key, "an object with an operation and a value"));
         }

@@ -102,9 +102,7 @@ pub(super) fn shape(wanted: &Shape<'_>) -> Result<Pipeline, Refusal> {
         steps.push(standard("webitel-headers", "headers", &settings)?);
     }
     let replaced = wanted.plugin.as_ref().is_some_and(|plugin| plugin.writes_requests);
-    // An empty template is none: the original sends the envelope.
-    let template =
-        wanted.raw_body.as_deref().filter(|text| wanted.custom_body && !replaced && !text.is_empty());
+    let template = wanted.raw_body.as_deref().filter(|_| wanted.custom_body && !replaced);
     let (fields, map) = (filled(wanted.fields), filled(wanted.map));
     if template.is_none() && (fields.is_some() || map.is_some()) {
         steps.push(standard("webitel-map", "fields and map", &MapSettings { fields, map })?);

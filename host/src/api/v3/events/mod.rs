@@ -5,7 +5,7 @@ mod get;
 mod post;
 pub(super) mod wire;
 
-pub(in crate::api) use wire::refused;
+pub(in crate::api) use wire::{MAX_DATA_LEN, refused};
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

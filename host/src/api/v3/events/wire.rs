@@ -16,7 +16,7 @@ use crate::ingest::{IncomingEvent, IngestError};
 use crate::storage::ConflictOn;
 
 /// The greatest size of an event's data, in bytes of JSON text.
-pub(in crate::api::v3) const MAX_DATA_LEN: usize = 1024 * 1024;
+pub(in crate::api) const MAX_DATA_LEN: usize = 1024 * 1024;
 /// The greatest size of an event with its members beside the data.
 pub(in crate::api::v3) const MAX_EVENT_LEN: usize = MAX_DATA_LEN + 64 * 1024;
 

@@ -3,8 +3,8 @@
 use hookwright_tests::{Client, Receiver, Reply, Server};
 use serde_json::{Value, json};
 
-use super::{CLIENT_ID, JSON, PROJECT, WEB_HOOK, client_of, files_with};
-use crate::BINARY;
+use super::{CLIENT_ID, JSON, PROJECT, WEB_HOOK, client_of};
+use crate::{BINARY, files_with};
 
 /// An engine that trusts the receiver's authority, with a web hook there.
 async fn engine_with(

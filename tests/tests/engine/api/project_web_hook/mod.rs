@@ -6,8 +6,6 @@ mod parameters;
 mod routes;
 mod who_calls;
 
-use std::path::{Path, PathBuf};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -48,15 +46,6 @@ async fn text(client: &Client, method: &str, path: &str, body: &str, status: u16
     let answer = client.send(method, path, body.to_owned(), if body.is_empty() { &[] } else { JSON }).await;
     answer.expect(status);
     String::from_utf8(answer.bytes.to_vec()).unwrap()
-}
-
-/// The files of a data directory that hold these bytes as they are.
-fn files_with(dir: &Path, bytes: &[u8]) -> Vec<String> {
-    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let holds = |path: &PathBuf| {
-        std::fs::read(path).is_ok_and(|content| content.windows(bytes.len()).any(|window| window == bytes))
-    };
-    files.filter(holds).map(|path| path.display().to_string()).collect()
 }
 
 /// `Authorization` as a client of the original makes it.

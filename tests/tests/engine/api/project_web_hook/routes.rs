@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{FORM, JSON, WEB_HOOK, engine, files_with, text};
+use super::{FORM, JSON, WEB_HOOK, engine, text};
+use crate::files_with;
 
 #[tokio::test]
 async fn a_web_hook_is_made_shown_changed_and_deleted() {

@@ -7,6 +7,7 @@ use hookwright_tests::{Client, Receiver, Reply};
 use serde_json::{Value, json};
 
 use super::{DOMAIN, call, create, hook, webitel};
+use crate::files_with;
 
 /// Answers with a token and cookies that are other ones each time.
 async fn auth_server() -> Receiver {
@@ -41,7 +42,7 @@ fn asking(auth: &Receiver, more: Value) -> Value {
 
 #[tokio::test]
 async fn its_answer_gives_tokens_and_cookies_to_the_main_request_and_nothing_to_its_data() {
-    let (_server, engine, client) = webitel().await;
+    let (server, engine, client) = webitel().await;
     let (auth, receiver) = (auth_server().await, Receiver::start().await);
     let mut members = asking(
         &auth,
@@ -68,6 +69,16 @@ async fn its_answer_gives_tokens_and_cookies_to_the_main_request_and_nothing_to_
     }
     let data = json!({"Event-Name": "E", "variable_domain_name": DOMAIN, "user": "100", "auth:body:token": "forged"});
     assert_eq!(main.json()["data"], data, "the answer is no part of the data");
+
+    // What is recorded says that there were headers, and not what was in them.
+    let recorded = &delivery["attempts"][0]["request"]["headers"];
+    assert_eq!(
+        (&recorded["x-session"], &recorded["accept"]),
+        (&json!("(not shown)"), &json!("application/json"))
+    );
+    for secret in ["Bearer t1", "\"s1\"", "sid=c1"] {
+        assert_eq!(files_with(server.data_dir(), secret.as_bytes()), [""; 0], "{secret}");
+    }
 
     // The template of the body sees it too; by GET, `map` is the query.
     members["auth"]["method"] = json!("GET");
@@ -145,6 +156,10 @@ async fn it_is_made_only_where_it_is_enabled_and_leads_somewhere_and_under_the_s
         let id = create(&client, hook("E", &receiver.url("/"), json!({"auth": members}))).await;
         let delivery = engine.settled(&post(&client).await).await.remove(0);
         assert_eq!(delivery["state"], state, "{members}: {delivery:#}");
+        if state == "exhausted" {
+            let message = delivery["attempts"][0]["error"]["message"].as_str().unwrap();
+            assert!(message.contains("egress policy"), "{members}: {message}");
+        }
         call(&client, "DELETE", &format!("/hooks/{id}"), Value::Null).await.expect(200);
     }
     assert_eq!((auth.so_far().len(), receiver.so_far().len()), (0, 5));

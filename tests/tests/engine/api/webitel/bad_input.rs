@@ -9,6 +9,8 @@ use super::{DOMAIN, call, create, hook, raw_call, refused, text, webitel};
 fn members() -> Vec<(Value, String)> {
     let object = "must be an object, each of whose members stands once";
     let many: serde_json::Map<_, _> = (0..51).map(|n| (format!("X-{n}"), json!("v"))).collect();
+    let very_many: serde_json::Map<_, _> =
+        (0..200_000).map(|n| (format!("m{n}"), json!("a value"))).collect();
     let mut cases = vec![
         (json!({"event": 5}), "event must be a string".to_owned()),
         (json!({"event": ["E"]}), "event must be a string".to_owned()),
@@ -61,6 +63,14 @@ fn members() -> Vec<(Value, String)> {
         (json!({"delay": "60"}), "delay must be a whole number".to_owned()),
         (json!({"delay": 0.5}), "delay must be a whole number".to_owned()),
         (json!({"delay": 604_801}), "delay must be at most 604800 seconds".to_owned()),
+        (json!({"headers": {"X-A": "1", "x-a": "2"}}), "headers.x-a must be named once".to_owned()),
+        (json!({"headers": {"a b".repeat(1_000): "1"}}), "headers: `a ba ba b".to_owned()),
+        // Looking each of these up by its name would take minutes.
+        (json!({"map": very_many}), "fields and map: more than 262144 bytes of JSON".to_owned()),
+        (
+            json!({"customBody": false, "rawBody": "x".repeat(600_000)}),
+            "a hook has at most 524288".to_owned(),
+        ),
     ];
     cases.extend(auth_members());
     cases

@@ -94,6 +94,26 @@ async fn a_tenants_plugin_that_filters_or_reshapes_goes_before_the_body() {
 }
 
 #[tokio::test]
+async fn a_version_with_other_roles_is_refused_where_the_order_of_steps_goes_by_them() {
+    let (_server, engine, client) = webitel().await;
+    let receiver = Receiver::start().await;
+    let wasm = async |name: &str| engine.get(&format!("/plugins/{name}/wasm")).await.bytes.to_vec();
+    let (maps, writes) = (wasm("field-map").await, wasm("cloudevents").await);
+    engine.upload("mine", maps).await;
+    let id = create(&client, with_plugin(&receiver, "mine", json!({}))).await;
+    let put = async |status: u16| {
+        let headers = [("content-type", "application/wasm")];
+        engine.send("PUT", "/api/v3/plugins/mine", writes.clone(), &headers).await.expect(status)
+    };
+    put(409).await;
+    assert_eq!(engine.get("/plugins/mine/versions").await.expect(200)["data"].as_array().unwrap().len(), 1);
+    call(&client, "PUT", &format!("/hooks/{id}"), with_plugin(&receiver, "mine@1", json!({})))
+        .await
+        .expect(200);
+    put(201).await;
+}
+
+#[tokio::test]
 async fn a_plugin_that_a_hook_uses_stays() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;

@@ -33,7 +33,10 @@ async fn each_member_becomes_the_settings_of_its_plugin() {
         (json!({"map": {"a": "b"}}), json!([["webitel-map", {"map": {"a": "b"}}], plain])),
         (json!({"customBody": true, "rawBody": "{}", "fields": ["a"]}), json!([custom])),
         (json!({"customBody": false, "rawBody": "{}"}), json!([plain])),
-        (json!({"customBody": true, "rawBody": ""}), json!([plain])),
+        (
+            json!({"customBody": true, "rawBody": ""}),
+            json!([["webitel-body", {"method": "POST", "customBody": true, "rawBody": ""}]]),
+        ),
         (json!({"customBody": true}), json!([plain])),
         (json!({"escapeBody": false}), json!([plain])),
         (

@@ -145,7 +145,8 @@ impl Worker {
         // A hook that was changed since has its say: whoever mends a URL means what is waiting, too.
         let is_current = |it: &&RenderedRequest| it.hook_updated_at == hook.updated_at;
         if let Some(rendered) = work.rendered.as_ref().filter(is_current) {
-            let (sent, outcome) = self.send(hook, work, rendered.request.clone(), now, hook.timeout).await;
+            let request = (hook.pipeline.0.len().saturating_sub(1), rendered.request.clone());
+            let (sent, outcome) = self.send(hook, work, request, now, hook.timeout).await;
             return Ok(Made { steps: Vec::new(), sent, outcome, body: None });
         }
         let (mut steps, answer, timeout) = match self.preflight(hook, work).await? {
@@ -164,31 +165,26 @@ impl Worker {
             }
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
                 let body = (!asks_first).then(|| request.body.clone());
-                let (sent, outcome) = self.send(hook, work, request, now, timeout).await;
+                let last = steps.len().saturating_sub(1);
+                let (sent, outcome) = self.send(hook, work, (last, request), now, timeout).await;
                 let sent = if asks_first { sent.map(request::without_secrets) } else { sent };
-                // Nothing was sent if the last step wrote what cannot be sent.
-                let outcome = match outcome {
-                    Outcome::Faulted { fault, .. } => {
-                        Outcome::Faulted { step: steps.len().saturating_sub(1), fault }
-                    }
-                    other => other,
-                };
                 Made { steps, sent, outcome, body }
             }
         })
     }
 
+    /// Sends what the step `last_step` wrote, which is to blame where that cannot be sent.
     async fn send(
         &self,
         hook: &Hook,
         work: &Work,
-        request: Request,
+        (last_step, request): (usize, Request),
         now: UnixMillis,
         timeout: Duration,
     ) -> (Option<SentRequest>, Outcome) {
         match request::build(hook, &work.event, request, now) {
             Ok((built, sent)) => (Some(sent), self.client.send(built, timeout).await),
-            Err(fault) => (None, Outcome::Faulted { step: 0, fault }),
+            Err(fault) => (None, Outcome::Faulted { step: last_step, fault }),
         }
     }
 

@@ -7,7 +7,7 @@ use axum::extract::State;
 use http::StatusCode;
 
 use super::wire::{WebhookInput, WebhookView};
-use super::{is_it, no_webhook};
+use super::{find, is_it, no_webhook};
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
 use crate::api::json;
@@ -15,7 +15,7 @@ use crate::api::params::NoParams;
 use crate::api::problem::Problem;
 use crate::delivery::Dispatcher;
 use crate::directory::Directory;
-use crate::domain::{Scope, Surface};
+use crate::domain::Scope;
 
 /// The greatest size of the settings, in bytes: 50 headers of the greatest size, and the rest.
 const MAX_BODY: usize = 256 * 1024;
@@ -56,7 +56,7 @@ pub(super) async fn delete_webhook(
     _: NoParams,
 ) -> Result<StatusCode, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
-    let hook = directory.hooks_through(tenant, Surface::Apizee).into_iter().next().ok_or_else(no_webhook)?;
+    let hook = find(&directory, tenant)?;
     if !directory.delete_hook(tenant, hook.id).await? {
         return Err(no_webhook());
     }

@@ -8,16 +8,27 @@ mod change;
 mod read;
 mod wire;
 
+use std::sync::Arc;
+
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Shared;
 use super::problem::{Kind, Problem};
-use crate::domain::{Hook, Surface};
+use crate::directory::Directory;
+use crate::domain::{Hook, Surface, TenantId};
 
 /// Every route of the surface.
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(read::get_webhook, change::put_webhook, change::delete_webhook))
+}
+
+/// The tenant's web hook.
+///
+/// # Errors
+/// Where it has none.
+fn find(directory: &Directory, tenant: TenantId) -> Result<Arc<Hook>, Problem> {
+    directory.hooks_through(tenant, Surface::Apizee).into_iter().next().ok_or_else(no_webhook)
 }
 
 fn is_it(hook: &Hook) -> bool {

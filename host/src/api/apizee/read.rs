@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
-use super::no_webhook;
+use super::find;
 use super::wire::WebhookView;
 use crate::api::auth::Caller;
 use crate::api::params::NoParams;
 use crate::api::problem::Problem;
 use crate::directory::Directory;
-use crate::domain::{Scope, Surface};
+use crate::domain::Scope;
 
 /// The Apizee web hook
 ///
@@ -26,6 +26,5 @@ pub(super) async fn get_webhook(
     _: NoParams,
 ) -> Result<Json<WebhookView>, Problem> {
     let tenant = caller.may(Scope::HooksRead)?;
-    let hook = directory.hooks_through(tenant, Surface::Apizee).into_iter().next().ok_or_else(no_webhook)?;
-    WebhookView::of(&hook).map(Json)
+    WebhookView::of(&*find(&directory, tenant)?).map(Json)
 }

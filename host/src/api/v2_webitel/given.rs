@@ -65,8 +65,7 @@ impl<'a> Given<'a> {
 
     /// An object; its members are called after it in refusals.
     pub(super) fn object(&self, name: &str) -> Result<Option<Self>, Refusal> {
-        let members = self.typed::<Members<&'a RawValue>>(name, OBJECT)?;
-        Ok(members.map(|Members(members)| Self { path: format!("{}{name}.", self.path), members }))
+        self.raw(name).map_or(Ok(None), |value| self.object_of(name, value))
     }
 
     /// An object whose members are all strings.
@@ -91,8 +90,7 @@ impl<'a> Given<'a> {
     }
 
     fn typed<T: Deserialize<'a>>(&self, name: &str, wanted: &str) -> Result<Option<T>, Refusal> {
-        let value = self.members.iter().find(|(other, _)| other == name).map(|(_, value)| *value);
-        value.map_or(Ok(None), |value| self.read_as(name, value, wanted))
+        self.raw(name).map_or(Ok(None), |value| self.read_as(name, value, wanted))
     }
 
     fn read_as<T: Deserialize<'a>>(

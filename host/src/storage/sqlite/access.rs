@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::Shared;
+use super::hooks::Query;
 use super::rows::{damaged, read_error};
 use super::tenants::taken;
 use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
@@ -60,11 +61,9 @@ impl AccessStore for Shared {
     }
 }
 
-type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
 impl Shared {
     /// Runs a statement in a transaction of its own; says whether it changed anything.
-    async fn changes_one(&self, query: Query) -> Result<bool, StorageError> {
+    pub(super) async fn changes_one(&self, query: Query) -> Result<bool, StorageError> {
         let mut writer = self.writer().await;
         let done = query.execute(writer.begin().await?).await;
         writer.finish(done.map(|done| done.rows_affected() > 0).map_err(StorageError::from)).await

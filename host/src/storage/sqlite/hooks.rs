@@ -149,7 +149,8 @@ async fn delete(
     claims::cancel_some(connection, id).await.map(Some)
 }
 
-type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+/// A statement with what is bound to it.
+pub type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 fn bind(sql: &'static str, row: HookRow) -> Query {
     let query = sqlx::query(sql).bind(row.url).bind(row.subscription).bind(row.enabled).bind(row.description);

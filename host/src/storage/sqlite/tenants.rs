@@ -58,10 +58,7 @@ impl TenantStore for Shared {
 
     async fn delete_project(&self, tenant: TenantId, number: i64) -> Result<bool, StorageError> {
         let query = sqlx::query("DELETE FROM projects WHERE tenant_id = ? AND number = ?");
-        let query = query.bind(tenant.0).bind(number);
-        let mut writer = self.writer().await;
-        let deleted = query.execute(writer.begin().await?).await;
-        writer.finish(deleted.map(|done| done.rows_affected() > 0).map_err(StorageError::from)).await
+        self.changes_one(query.bind(tenant.0).bind(number)).await
     }
 
     async fn insert_key(&self, key: &ApiKey) -> Result<(), StorageError> {
@@ -81,10 +78,7 @@ impl TenantStore for Shared {
 
     async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<bool, StorageError> {
         let query = sqlx::query("DELETE FROM api_keys WHERE id = ? AND tenant_id = ?");
-        let query = query.bind(id.0).bind(tenant.0);
-        let mut writer = self.writer().await;
-        let deleted = query.execute(writer.begin().await?).await;
-        writer.finish(deleted.map(|done| done.rows_affected() > 0).map_err(StorageError::from)).await
+        self.changes_one(query.bind(id.0).bind(tenant.0)).await
     }
 }
 

@@ -19,7 +19,7 @@ use crate::delivery::client::DeliveryClient;
 use crate::delivery::egress::EgressPolicy;
 use crate::delivery::feeder::Feeder;
 use crate::delivery::worker::Worker;
-use crate::delivery::{Dispatcher, DispatcherLimits, Pipelines, tls};
+use crate::delivery::{Dispatcher, DispatcherLimits, Pipelines, Recorder, tls};
 use crate::directory::Directory;
 use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
@@ -82,8 +82,7 @@ pub async fn start(config: Config) -> Result<Engine> {
         directory: Arc::clone(&directory),
         pipelines: Pipelines::new(Arc::clone(&directory), sandbox.clone()),
         client: DeliveryClient::new(EgressPolicy::new(config.egress_allow.clone()), tls),
-        deliveries: Arc::clone(&stores.deliveries),
-        dispatcher: Arc::clone(&dispatcher),
+        recorder: Recorder::start(Arc::clone(&stores.deliveries), Arc::clone(&dispatcher)),
     };
     dispatcher.start(Arc::new(worker));
     let feeder = Feeder {

@@ -139,7 +139,7 @@ pub static SETTINGS: &[Setting] = &[
     setting!(
         "queue_limit",
         "COUNT",
-        Some("10000"),
+        Some("40000"),
         "How many deliveries wait in memory; the others wait on disk",
         queue_limit = |text| read::number(text, 1..=10_000_000)
     ),

@@ -42,7 +42,7 @@ fn the_command_line_wins_over_the_environment_the_file_and_the_default() {
         (Some("100"), Some("200"), true, 100),
         (None, Some("200"), true, 200),
         (None, None, true, 300),
-        (None, None, false, 10_000),
+        (None, None, false, 40_000),
         (Some("100"), None, false, 100),
         (None, Some(""), true, 300),
     ] {

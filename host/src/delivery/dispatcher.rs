@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::lanes::{Lanes, Work};
 use super::worker::Worker;
@@ -40,7 +41,7 @@ impl Default for DispatcherLimits {
             in_flight: 512,
             in_flight_per_tenant: 256,
             in_flight_per_hook: 64,
-            queued: 10_000,
+            queued: 40_000,
             queued_per_hook: 1_000,
             queued_bytes: 64 * 1024 * 1024,
             lease: Duration::from_secs(15 * 60),
@@ -158,8 +159,13 @@ impl Dispatcher {
         let Some(worker) = self.worker.get() else { return };
         while !self.tasks.is_closed() {
             let Some(work) = self.lanes().start_next() else { return };
-            let slot =
-                Slot { dispatcher: Arc::clone(self), hook: work.hook, tenant: work.event.tenant, held: true };
+            let slot = Slot {
+                dispatcher: Arc::clone(self),
+                hook: work.hook,
+                tenant: work.event.tenant,
+                held: true,
+                _tracked: self.tasks.token(),
+            };
             self.tasks.spawn(Arc::clone(worker).run(work, slot));
         }
     }
@@ -171,6 +177,8 @@ pub struct Slot {
     hook: HookId,
     tenant: TenantId,
     held: bool,
+    /// Who drains waits for the slot, which outlives its task: it is given back when the record is on disk.
+    _tracked: TaskTrackerToken,
 }
 
 impl Slot {

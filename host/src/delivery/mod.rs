@@ -4,7 +4,7 @@
 //! ingest ──reserve, commit, push──▶ dispatcher ──▶ worker ─┬─▶ pipelines (sandbox)
 //!             feeder ──claim from disk──▶ │                ├─▶ request, signing
 //!                ▲                        │                ├─▶ client (egress checked on connecting)
-//!                └── retries, overflow, ──┘                └─▶ decision ──▶ storage.record
+//!                └── retries, overflow, ──┘                └─▶ decision ──▶ recorder ──▶ storage.record
 //!                    leases that ended
 //! ```
 //!
@@ -24,6 +24,7 @@ pub mod feeder;
 mod lanes;
 mod pipelines;
 mod preflight;
+mod recorder;
 mod request;
 pub mod signing;
 pub mod tls;
@@ -32,4 +33,5 @@ pub mod worker;
 pub use dispatcher::{Dispatcher, DispatcherLimits};
 pub use lanes::Work;
 pub use pipelines::Pipelines;
+pub use recorder::Recorder;
 pub use request::signed_headers;

@@ -1,4 +1,4 @@
-//! Makes one attempt of a delivery and records what came of it.
+//! Makes one attempt of a delivery and hands in what came of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,14 +8,15 @@ use super::decision::{Decision, decide};
 use super::dispatcher::Slot;
 use super::lanes::Work;
 use super::preflight::Preflight;
-use super::{Dispatcher, Pipelines, request};
+use super::recorder::Recorder;
+use super::{Pipelines, request};
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::{
     Attempt, AttemptId, DeliveryState, Hook, Outcome, Request, RequestBody, SentRequest, StepReport, Trigger,
     UnixMillis, Verdict,
 };
 use crate::sandbox::{PipelineEnd, SandboxError};
-use crate::storage::{DeliveryStore, Record, Rendered, RenderedRequest};
+use crate::storage::{Record, Rendered, RenderedRequest};
 
 /// An attempt begins only if its lease lasts for its timeout and this much longer.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
@@ -30,10 +31,8 @@ pub struct Worker {
     pub pipelines: Pipelines,
     /// Sends them.
     pub client: DeliveryClient,
-    /// Where attempts are recorded.
-    pub deliveries: Arc<dyn DeliveryStore>,
-    /// Is told when a retry is due.
-    pub dispatcher: Arc<Dispatcher>,
+    /// Writes down what came of it.
+    pub recorder: Recorder,
 }
 
 /// What an attempt came to, before it is decided upon.
@@ -73,15 +72,7 @@ impl Worker {
             },
         };
         slot.answered();
-        let (delivery, due_at) = (record.delivery, record.due_at);
-        if let Err(error) = self.deliveries.record(vec![record]).await {
-            // The lease ends by itself, and the delivery is made again: at least once.
-            tracing::error!(%delivery, error = &error as &dyn std::error::Error, "cannot record an attempt");
-            return;
-        }
-        if let Some(due_at) = due_at {
-            self.dispatcher.due_at(due_at);
-        }
+        self.recorder.hand_in(record, slot).await;
     }
 
     async fn attempt(

@@ -52,6 +52,12 @@ impl Script {
         self.sql.push_str(statement);
     }
 
+    /// Adds a statement with one value; it ends in a semicolon.
+    pub fn push_value(&mut self, statement: &'static str, value: i64) -> Result<(), sqlx::Error> {
+        self.sql.push_str(statement);
+        self.values.add(value).map_err(sqlx::Error::Encode)
+    }
+
     /// Adds `statement` for all `rows`, in order.
     pub fn push_rows<T>(
         &mut self,

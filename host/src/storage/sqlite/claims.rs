@@ -35,6 +35,19 @@ pub struct Leased {
     pub more: bool,
 }
 
+/// Whether a delivery is among those whose [`keys`] are bound.
+macro_rules! is_among {
+    () => {
+        "(tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
+    };
+}
+
+/// Tenant and id of each, as JSON.
+pub fn keys<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> String {
+    let keys: Vec<_> = deliveries.into_iter().map(|it| vec![it.tenant.0, it.id.0]).collect();
+    serde_json::Value::from(keys).to_string()
+}
+
 /// What a claimed delivery takes beside its event's data and its rendered body.
 const OVERHEAD_BYTES: u64 = 256;
 
@@ -67,9 +80,8 @@ pub async fn lease(connection: &mut SqliteConnection, claim: &Claim) -> Result<L
     if leased.is_empty() {
         return Ok(Leased { deliveries: leased, more });
     }
-    let ids = json_ids(leased.iter().map(|delivery| delivery.id.0));
-    let sql = "UPDATE deliveries SET state = 1, due_at = ? WHERE id IN (SELECT value FROM json_each(?))";
-    sqlx::query(sql).bind(claim.lease_until.0).bind(ids).execute(connection).await?;
+    let sql = concat!("UPDATE deliveries SET state = 1, due_at = ? WHERE ", is_among!());
+    sqlx::query(sql).bind(claim.lease_until.0).bind(keys(&leased)).execute(connection).await?;
     for delivery in &mut leased {
         delivery.state = DeliveryState::Delivering;
         delivery.due_at = Some(claim.lease_until);
@@ -80,13 +92,16 @@ pub async fn lease(connection: &mut SqliteConnection, claim: &Claim) -> Result<L
 /// Ends the leases of one claim that came to nothing: what it took is due at `now`.
 pub async fn hand_back(
     connection: &mut SqliteConnection,
-    ids: String,
+    keys: String,
     lease_until: UnixMillis,
     now: UnixMillis,
 ) -> Result<(), StorageError> {
-    let sql = "UPDATE deliveries SET state = iif(attempts = 0, 0, 2), due_at = ? \
-        WHERE id IN (SELECT value FROM json_each(?)) AND state = 1 AND due_at = ?";
-    sqlx::query(sql).bind(now.0).bind(ids).bind(lease_until.0).execute(connection).await?;
+    let sql = concat!(
+        "UPDATE deliveries SET state = iif(attempts = 0, 0, 2), due_at = ? WHERE ",
+        is_among!(),
+        " AND state = 1 AND due_at = ?"
+    );
+    sqlx::query(sql).bind(now.0).bind(keys).bind(lease_until.0).execute(connection).await?;
     Ok(())
 }
 
@@ -148,14 +163,14 @@ const FURTHEST_AHEAD: Duration = Duration::from_secs(9 * 24 * 3600);
 /// Ends all leases, makes due what a clock that was wrong put out of reach, and calls off tests: a test is sent once,
 /// and whether it was is not known.
 pub async fn recover(connection: &mut SqliteConnection, now: UnixMillis) -> Result<u64, StorageError> {
-    let sql = "UPDATE deliveries SET state = 6, due_at = NULL WHERE made_by = 1 AND id IN \
-        (SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3)";
+    let sql = "UPDATE deliveries SET state = 6, due_at = NULL WHERE made_by = 1 AND (tenant_id, id) IN \
+        (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3)";
     sqlx::query(sql).execute(&mut *connection).await?;
-    let sql = "UPDATE deliveries SET state = iif(attempts = 0, 0, 2), due_at = ? WHERE id IN \
-        (SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1)";
+    let sql = "UPDATE deliveries SET state = iif(attempts = 0, 0, 2), due_at = ? WHERE (tenant_id, id) IN \
+        (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1)";
     let leases = sqlx::query(sql).bind(now.0).execute(&mut *connection).await?.rows_affected();
-    let sql = "UPDATE deliveries SET due_at = ?1 WHERE id IN \
-        (SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND due_at > ?2)";
+    let sql = "UPDATE deliveries SET due_at = ?1 WHERE (tenant_id, id) IN \
+        (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND due_at > ?2)";
     let furthest = now.plus(FURTHEST_AHEAD);
     sqlx::query(sql).bind(now.0).bind(furthest.0).execute(connection).await?;
     Ok(leases)
@@ -187,14 +202,18 @@ pub async fn cancel_all(writer: &Mutex<WriteConnection>, hook: HookId) -> Result
 
 /// Cancels up to [`CANCEL_CHUNK`] unfinished deliveries of `hook`; returns whether there may be more.
 pub async fn cancel_some(connection: &mut SqliteConnection, hook: HookId) -> Result<bool, StorageError> {
-    let sql =
-        "SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = ? AND state < 3 LIMIT ?";
-    let query = sqlx::query_scalar(sql).bind(hook.0).bind(CANCEL_CHUNK);
-    let ids: Vec<i64> = query.fetch_all(&mut *connection).await?;
-    let more = ids.len() == CANCEL_CHUNK as usize;
-    let ids: Arc<str> = json_ids(ids).into();
-    let sql = "UPDATE deliveries SET state = 6, due_at = NULL WHERE id IN (SELECT value FROM json_each(?))";
-    sqlx::query(sql).bind(Arc::clone(&ids)).execute(&mut *connection).await?;
+    let sql = concat!(
+        "SELECT ",
+        delivery_columns!(),
+        " FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = ? AND state < 3 LIMIT ?"
+    );
+    let query = sqlx::query_as(sql).bind(hook.0).bind(CANCEL_CHUNK);
+    let rows: Vec<DeliveryRow> = query.fetch_all(&mut *connection).await?;
+    let more = rows.len() == CANCEL_CHUNK as usize;
+    let cancelled = rows.into_iter().map(delivery_from_row).collect::<Result<Vec<_>, _>>()?;
+    let sql = concat!("UPDATE deliveries SET state = 6, due_at = NULL WHERE ", is_among!());
+    sqlx::query(sql).bind(keys(&cancelled)).execute(&mut *connection).await?;
+    let ids = json_ids(cancelled.iter().map(|delivery| delivery.id.0));
     let sql = "DELETE FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))";
     sqlx::query(sql).bind(ids).execute(connection).await?;
     Ok(more)

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
 use super::attempt_rows::{AttemptColumns, attempt_from_columns};
-use super::batch::json_ids;
 use super::claims::{self, Claim, Leased};
 use super::recording::RecordRow;
 use super::rows::{DeliveryRow, delivery_columns, delivery_from_row, read_error};
+use super::unwritten::Which;
 use super::{Shared, listing, writer};
 use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, HookId, TenantId, UnixMillis};
 use crate::storage::{Backlog, Changed, Claims, DeliveryQuery, DeliveryStore, Record, StorageError};
@@ -15,6 +15,7 @@ use crate::storage::{Backlog, Changed, Claims, DeliveryQuery, DeliveryStore, Rec
 #[async_trait]
 impl DeliveryStore for Shared {
     async fn recover(&self, now: UnixMillis) -> Result<u64, StorageError> {
+        self.settle(Which::All).await?;
         for hook in claims::orphaned_hooks(&self.feeding).await? {
             claims::cancel_all(&self.writer, hook).await?;
         }
@@ -24,7 +25,9 @@ impl DeliveryStore for Shared {
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
-        claims::backlog(&self.feeding).await
+        let mut backlog = claims::backlog(&self.feeding).await?;
+        self.ledger.add_backlog(&mut backlog);
+        Ok(backlog)
     }
 
     async fn claim(
@@ -37,14 +40,14 @@ impl DeliveryStore for Shared {
     ) -> Result<Claims, StorageError> {
         let claim = Claim { hook, now, lease_until, limit, max_bytes };
         let Leased { deliveries, more } = self.commit(writer::Message::Claim, claim).await?;
-        let ids = json_ids(deliveries.iter().map(|delivery| delivery.id.0));
+        let keys = claims::keys(&deliveries);
         // After the commit, so that the writer does not wait for the events' data.
         match claims::load(&self.feeding, deliveries).await {
             Ok(claimed) => Ok(Claims { claimed, more }),
             // It would be found damaged again at once, and forever: let the leases end by themselves.
             Err(error @ StorageError::Damaged { .. }) => Err(error),
             Err(error) => {
-                if let Err(error) = self.hand_back(ids, &claim).await {
+                if let Err(error) = self.hand_back(keys, &claim).await {
                     tracing::warn!(%error, "cannot give leases back; they end by themselves");
                 }
                 Err(error)
@@ -61,6 +64,7 @@ impl DeliveryStore for Shared {
     }
 
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError> {
+        self.settle(Which::One(id)).await?;
         let sql = concat!("SELECT ", delivery_columns!(), " FROM deliveries WHERE id = ? AND tenant_id = ?");
         let query = sqlx::query_as(sql).bind(id.0).bind(tenant.0);
         // One row by its key, and the question by which the engine's health is told.
@@ -69,14 +73,17 @@ impl DeliveryStore for Shared {
     }
 
     async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
+        self.settle(Which::Of(tenant)).await?;
         listing::list(&self.readers, tenant, query).await
     }
 
     async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError> {
+        self.settle(Which::OfEvent(event)).await?;
         let sql = concat!(
             "SELECT ",
             delivery_columns!(),
-            " FROM deliveries INDEXED BY deliveries_by_event WHERE event_key = ? AND tenant_id = ? ORDER BY id"
+            " FROM deliveries WHERE (tenant_id, id) IN (SELECT e.tenant_id, e.key + (d.value ->> 0) \
+             FROM events e CROSS JOIN json_each(e.deliveries) d WHERE e.key = ? AND e.tenant_id = ?) ORDER BY id"
         );
         let query = sqlx::query_as(sql).bind(event.0).bind(tenant.0);
         let rows: Vec<DeliveryRow> = query.fetch_all(&self.readers).await.map_err(read_error)?;
@@ -97,26 +104,29 @@ impl DeliveryStore for Shared {
         id: DeliveryId,
         now: UnixMillis,
     ) -> Result<Option<Changed>, StorageError> {
+        self.settle(Which::One(id)).await?;
         let mut writer = self.writer().await;
         let changed = retry(writer.begin().await?, tenant, id, now).await;
         writer.finish(changed).await
     }
 
     async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Changed>, StorageError> {
+        self.settle(Which::One(id)).await?;
         let mut writer = self.writer().await;
         let changed = cancel(writer.begin().await?, tenant, id).await;
         writer.finish(changed).await
     }
 
     async fn count_by_state(&self) -> Result<Vec<(DeliveryState, u64)>, StorageError> {
+        self.settle(Which::All).await?;
         listing::count_by_state(&self.readers).await
     }
 }
 
 impl Shared {
-    async fn hand_back(&self, ids: String, claim: &Claim) -> Result<(), StorageError> {
+    async fn hand_back(&self, keys: String, claim: &Claim) -> Result<(), StorageError> {
         let mut writer = self.writer().await;
-        let done = claims::hand_back(writer.begin().await?, ids, claim.lease_until, claim.now).await;
+        let done = claims::hand_back(writer.begin().await?, keys, claim.lease_until, claim.now).await;
         writer.finish(done).await
     }
 }
@@ -152,8 +162,8 @@ async fn retry(
     if delivery.state == DeliveryState::Delivering || !has_hook {
         return Ok(Some(Changed::Refused(delivery.state)));
     }
-    let sql = "UPDATE deliveries SET state = 0, failures = 0, due_at = ? WHERE id = ?";
-    sqlx::query(sql).bind(now.0).bind(id.0).execute(&mut *connection).await?;
+    let sql = "UPDATE deliveries SET state = 0, failures = 0, due_at = ? WHERE id = ? AND tenant_id = ?";
+    sqlx::query(sql).bind(now.0).bind(id.0).bind(tenant.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
     let state = DeliveryState::Pending;
     Ok(Some(Changed::Done(Delivery { state, failures: 0, due_at: Some(now), ..delivery })))
@@ -168,8 +178,8 @@ async fn cancel(
     if delivery.state.is_final() {
         return Ok(Some(Changed::Refused(delivery.state)));
     }
-    let sql = "UPDATE deliveries SET state = 6, due_at = NULL WHERE id = ?";
-    sqlx::query(sql).bind(id.0).execute(&mut *connection).await?;
+    let sql = "UPDATE deliveries SET state = 6, due_at = NULL WHERE id = ? AND tenant_id = ?";
+    sqlx::query(sql).bind(id.0).bind(tenant.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
     Ok(Some(Changed::Done(Delivery { state: DeliveryState::Cancelled, due_at: None, ..delivery })))
 }

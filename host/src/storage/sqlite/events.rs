@@ -1,6 +1,7 @@
-//! Events.
+//! Events, and the rows that their deliveries begin with.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
@@ -11,9 +12,10 @@ use sqlx::sqlite::SqliteArguments;
 use super::batch::{MultiRow, Script};
 use super::dedup::{self, Seen};
 use super::rows::{self, EventRow, event_from_row};
+use super::unwritten::{Change, Unwritten};
 use super::{Shared, writer};
-use crate::domain::{DeliveryState, Event, EventId, HookId, TenantId};
-use crate::storage::{Acceptance, Accepted, EventStore, NewDelivery, StorageError};
+use crate::domain::{DeliveryId, DeliveryState, Event, EventId, HookId, TenantId, Trigger, UnixMillis};
+use crate::storage::{Acceptance, Accepted, EventStore, StorageError};
 
 #[async_trait]
 impl EventStore for Shared {
@@ -47,58 +49,112 @@ impl EventStore for Shared {
 
 static INSERT_EVENTS: LazyLock<MultiRow> = LazyLock::new(|| {
     let head = "INSERT INTO events (key, tenant_id, external_id, idempotency_key, content, project, \
-        event_type, occurred_at, delivery_count, data) SELECT * FROM (VALUES";
-    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
+        event_type, occurred_at, delivery_count, data, deliveries) SELECT * FROM (VALUES";
+    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
 });
 
+// One that is there already was written by a commit that was believed to have failed.
 static INSERT_DELIVERIES: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "INSERT INTO deliveries (id, tenant_id, hook_id, event_key, event_type, made_by, \
-        state, due_at, attempts, failures) SELECT *, 0, 0 FROM (VALUES";
-    MultiRow::new(head, "(?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
+    let head = "INSERT INTO deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, \
+        state, due_at, attempts, failures) SELECT * FROM (VALUES";
+    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING")
 });
 
-/// A delivery with its event and the state in which it begins.
-struct DeliveryInsert<'a> {
-    event: &'a Arc<Event>,
-    delivery: &'a NewDelivery,
-    state: DeliveryState,
+/// The row of a delivery.
+#[derive(Debug)]
+pub struct DeliveryInsert {
+    pub id: DeliveryId,
+    pub event: Arc<Event>,
+    pub hook: HookId,
+    pub trigger: Trigger,
+    pub state: DeliveryState,
+    pub due_at: Option<UnixMillis>,
+    pub attempts: u32,
+    pub failures: u32,
 }
 
-/// Adds the events of all `calls` that have no conflict to `script`. One list of answers for each call.
-pub fn store(
-    script: &mut Script,
-    mut seen: Seen,
-    calls: &[&[Acceptance]],
-    deleted_hooks: &HashSet<HookId>,
-) -> Result<Vec<Vec<Accepted>>, StorageError> {
-    let mut answers = Vec::with_capacity(calls.len());
-    let mut events = Vec::new();
-    let mut deliveries = Vec::new();
+/// What events make of a transaction.
+#[derive(Default)]
+pub struct Stored<'a> {
+    /// One list of answers for each call.
+    pub answers: Vec<Vec<Accepted>>,
+    /// The events that are new.
+    events: Vec<&'a Acceptance>,
+    /// The deliveries that get a row at once.
+    pub rows: Vec<DeliveryInsert>,
+    /// What the ledger of the others is told.
+    pub change: Change,
+}
+
+/// Decides what is stored of all `calls`.
+pub fn decide<'a>(mut seen: Seen, calls: &[&'a [Acceptance]], deleted_hooks: &HashSet<HookId>) -> Stored<'a> {
+    let mut stored = Stored::default();
     for call in calls {
         let answer = seen.decide(call);
         if !dedup::has_conflict(&answer) {
             let new = call.iter().zip(&answer).filter(|(_, answer)| **answer == Accepted::Stored);
-            for (acceptance, _) in new {
-                events.push(acceptance);
-                deliveries.extend(acceptance.deliveries.iter().map(|delivery| {
-                    let state = first_state(delivery, deleted_hooks);
-                    DeliveryInsert { event: &acceptance.event, delivery, state }
-                }));
-            }
+            new.for_each(|(acceptance, _)| stored.add(acceptance, deleted_hooks));
         }
-        answers.push(answer);
+        stored.answers.push(answer);
     }
-    script.push_rows(&INSERT_EVENTS, &events, bind_event)?;
-    script.push_rows(&INSERT_DELIVERIES, &deliveries, bind_delivery)?;
-    Ok(answers)
+    stored
 }
 
-fn first_state(delivery: &NewDelivery, deleted_hooks: &HashSet<HookId>) -> DeliveryState {
-    match delivery.lease_until {
-        _ if deleted_hooks.contains(&delivery.hook) => DeliveryState::Cancelled,
-        Some(_) => DeliveryState::Delivering,
-        None => DeliveryState::Pending,
+impl<'a> Stored<'a> {
+    fn add(&mut self, acceptance: &'a Acceptance, deleted_hooks: &HashSet<HookId>) {
+        let event = &acceptance.event;
+        self.change.last_event = self.change.last_event.max(Some(event.key));
+        for new in &acceptance.deliveries {
+            let state = match new.lease_until {
+                _ if deleted_hooks.contains(&new.hook) => DeliveryState::Cancelled,
+                Some(lease_until) if new.trigger == Trigger::Event => {
+                    let unwritten = Unwritten { event: Arc::clone(event), hook: new.hook, lease_until };
+                    self.change.added.push((new.id, unwritten));
+                    continue;
+                }
+                Some(_) => DeliveryState::Delivering,
+                None => DeliveryState::Pending,
+            };
+            let due_at = (!state.is_final()).then(|| new.lease_until.unwrap_or(new.due_at));
+            let (id, hook, trigger, event) = (new.id, new.hook, new.trigger, Arc::clone(event));
+            self.rows.push(DeliveryInsert {
+                id,
+                event,
+                hook,
+                trigger,
+                state,
+                due_at,
+                attempts: 0,
+                failures: 0,
+            });
+        }
+        self.events.push(acceptance);
     }
+
+    /// Adds the new events to `script`.
+    pub fn write_events(&self, script: &mut Script) -> Result<(), StorageError> {
+        Ok(script.push_rows(&INSERT_EVENTS, &self.events, bind_event)?)
+    }
+}
+
+/// Adds rows of deliveries to `script`.
+pub fn write_deliveries(script: &mut Script, rows: &[&DeliveryInsert]) -> Result<(), StorageError> {
+    Ok(script.push_rows(&INSERT_DELIVERIES, rows, bind_delivery)?)
+}
+
+/// The deliveries of an event as its row names them; [`super::unwritten::recover`] reads that.
+fn named(acceptance: &Acceptance) -> Option<String> {
+    let deliveries = &acceptance.deliveries;
+    if deliveries.is_empty() {
+        return None;
+    }
+    let mut text = String::with_capacity(deliveries.len() * 32);
+    for new in deliveries {
+        let before = if text.is_empty() { '[' } else { ',' };
+        let _ = write!(text, "{before}[{},{}]", new.id.0 - acceptance.event.key.0, new.hook.0);
+    }
+    text.push(']');
+    Some(text)
 }
 
 fn bind_event(acceptance: &&Acceptance, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
@@ -114,18 +170,19 @@ fn bind_event(acceptance: &&Acceptance, to: &mut SqliteArguments) -> Result<(), 
     to.add(event.event_type.as_str())?;
     to.add(event.occurred_at.0)?;
     to.add(i64::try_from(acceptance.deliveries.len())?)?;
-    to.add(Arc::clone(&event.data))
+    to.add(Arc::clone(&event.data))?;
+    to.add(named(acceptance))
 }
 
-fn bind_delivery(row: &DeliveryInsert<'_>, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
-    let DeliveryInsert { event, delivery, state } = row;
-    let due_at = delivery.lease_until.unwrap_or(delivery.due_at);
-    to.add(delivery.id.0)?;
-    to.add(event.tenant.0)?;
-    to.add(delivery.hook.0)?;
-    to.add(event.key.0)?;
-    to.add(event.event_type.as_str())?;
-    to.add(rows::trigger_code(delivery.trigger))?;
-    to.add(rows::state_code(*state))?;
-    to.add((!state.is_final()).then_some(due_at.0))
+fn bind_delivery(row: &&DeliveryInsert, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
+    to.add(row.event.tenant.0)?;
+    to.add(row.id.0)?;
+    to.add(row.hook.0)?;
+    to.add(row.event.key.0)?;
+    to.add(row.event.event_type.as_str())?;
+    to.add(rows::trigger_code(row.trigger))?;
+    to.add(rows::state_code(row.state))?;
+    to.add(row.due_at.map(|time| time.0))?;
+    to.add(row.attempts)?;
+    to.add(row.failures)
 }

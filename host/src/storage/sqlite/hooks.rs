@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use super::connection::WriteConnection;
 use super::rows::{damaged, from_json, read_error, to_json};
 use super::tenants::taken;
+use super::unwritten::Which;
 use super::{Shared, claims};
 use crate::domain::{
     Authorization, Hook, HookId, Invalid, Origin, Pipeline, RetrySchedule, SigningSecret, Step, Subscription,
@@ -92,6 +93,7 @@ impl HookStore for Shared {
     /// a great backlog holds nobody up. Nothing is claimed from it any more from the first of them on, and where a
     /// crash comes between, [`recover`](crate::storage::DeliveryStore::recover) finishes the work.
     async fn delete(&self, tenant: TenantId, id: HookId) -> Result<bool, StorageError> {
+        self.settle(Which::Of(tenant)).await?;
         // In a task, so that it goes on where the caller does not wait for the end.
         let deleting = tokio::spawn(delete_in_chunks(Arc::clone(&self.writer), tenant, id));
         deleting.await.map_err(|_| StorageError::Closed)?

@@ -7,14 +7,15 @@ use super::rows::{DeliveryRow, delivery_columns, delivery_from_row, read_error, 
 use crate::domain::{Delivery, DeliveryId, DeliveryState, TenantId};
 use crate::storage::{DeliveryQuery, StorageError};
 
-/// The index is named in the statement: there are no statistics which the planner could choose by.
-fn index(query: &DeliveryQuery) -> &'static str {
+/// The index is named in the statement: there are no statistics which the planner could choose by. None is the
+/// table itself, which is clustered by tenant.
+fn index(query: &DeliveryQuery) -> Option<&'static str> {
     match (query.state, query.hook) {
         // Few at any time: what is in the memory of the process.
-        (Some(DeliveryState::Delivering), _) => "deliveries_unfinished",
-        (Some(state), _) if state != DeliveryState::Succeeded => "deliveries_by_state",
-        (_, Some(_)) => "deliveries_by_hook",
-        (_, None) => "deliveries_by_tenant",
+        (Some(DeliveryState::Delivering), _) => Some("deliveries_unfinished"),
+        (Some(state), _) if state != DeliveryState::Succeeded => Some("deliveries_by_state"),
+        (_, Some(_)) => Some("deliveries_by_hook"),
+        (_, None) => None,
     }
 }
 
@@ -25,7 +26,10 @@ pub async fn list(
     query: &DeliveryQuery,
 ) -> Result<Vec<Delivery>, StorageError> {
     let mut sql = QueryBuilder::<Sqlite>::new(concat!("SELECT ", delivery_columns!(), " FROM deliveries"));
-    sql.push(" INDEXED BY ").push(index(query)).push(" WHERE tenant_id = ").push_bind(tenant.0);
+    if let Some(index) = index(query) {
+        sql.push(" INDEXED BY ").push(index);
+    }
+    sql.push(" WHERE tenant_id = ").push_bind(tenant.0);
     if let Some(hook) = query.hook {
         sql.push(" AND hook_id = ").push_bind(hook.0);
     }
@@ -33,8 +37,8 @@ pub async fn list(
         sql.push(" AND state = ").push_bind(state_code(state));
         // The condition of a partial index must stand in the statement word for word.
         match index(query) {
-            "deliveries_by_state" => drop(sql.push(" AND state <> 1 AND state <> 3")),
-            "deliveries_unfinished" => {
+            Some("deliveries_by_state") => drop(sql.push(" AND state <> 1 AND state <> 3")),
+            Some("deliveries_unfinished") => {
                 sql.push(" AND state < 3 AND hook_id IN (SELECT id FROM hooks WHERE tenant_id = ");
                 sql.push_bind(tenant.0).push(")");
             }

@@ -2,6 +2,7 @@
 //!
 //! Who does what:
 //! - the [`writer`] task commits events, records and claims: whatever has gathered, in one transaction;
+//! - a delivery in memory is part of its event's row until there is more to say of it, see [`unwritten`];
 //! - everything else that writes takes its turn on the same [`connection`], in order of arrival;
 //! - queries read from a small pool of connections that can only read, and what deliveries need from
 //!   another one, so that no list holds them up.
@@ -18,12 +19,14 @@ mod deliveries;
 mod events;
 mod hooks;
 mod listing;
+mod plan;
 mod plugins;
 mod recording;
 mod rows;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod unwritten;
 mod writer;
 
 use std::fs::{DirBuilder, File, TryLockError};
@@ -35,6 +38,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 
 use self::connection::WriteConnection;
+use self::unwritten::SharedLedger;
 use self::writer::Message;
 use super::{Storage, StorageError};
 use crate::vault::{Key, Vault};
@@ -86,6 +90,8 @@ pub struct SqliteStorage {
 struct Shared {
     queue: mpsc::Sender<Message>,
     writer: Arc<Mutex<WriteConnection>>,
+    /// Deliveries that have no row of their own.
+    ledger: Arc<SharedLedger>,
     readers: SqlitePool,
     /// For what deliveries need: lists that people ask for must not hold them up.
     feeding: SqlitePool,
@@ -105,12 +111,14 @@ pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStora
     let mut writer = WriteConnection::new(file.clone(), lock);
     let connection = writer.connection().await?;
     sqlx::migrate!("migrations/sqlite").run(&mut *connection).await?;
+    let ledger = Arc::new(SharedLedger::new(unwritten::recover(&mut *connection).await?));
     let greatest_id = rows::greatest_id(connection).await?;
     let readers = pool(file.clone(), options.readers.max(1)).await?;
     let feeding = pool(file, FEEDING_CONNECTIONS).await?;
     let writer = Arc::new(Mutex::new(writer));
-    let queue = writer::spawn(Arc::clone(&writer), &options);
-    Ok(SqliteStorage { shared: Arc::new(Shared { queue, writer, readers, feeding, vault }), greatest_id })
+    let queue = writer::spawn(Arc::clone(&writer), Arc::clone(&ledger), &options);
+    let shared = Shared { queue, writer, ledger, readers, feeding, vault };
+    Ok(SqliteStorage { shared: Arc::new(shared), greatest_id })
 }
 
 async fn pool(file: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, StorageError> {

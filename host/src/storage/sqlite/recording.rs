@@ -9,7 +9,9 @@ use sqlx::sqlite::SqliteArguments;
 
 use super::attempt_rows::AttemptRow;
 use super::batch::{MultiRow, Script};
+use super::events::DeliveryInsert;
 use super::rows::{body_columns, state_code, to_json};
+use super::unwritten::Ledger;
 use crate::domain::{DeliveryId, DeliveryState};
 use crate::storage::{Record, Rendered, RenderedRequest, StorageError};
 
@@ -131,14 +133,53 @@ static REMOVE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(head, "(?,?,?)", tail)
 });
 
-/// Adds all `records` to `script`, in order.
-pub fn store(script: &mut Script, mut records: &[&RecordRow]) -> Result<(), StorageError> {
-    while !records.is_empty() {
-        let (distinct, rest) = records.split_at(distinct_prefix(records));
-        store_distinct(script, distinct)?;
-        records = rest;
+/// Records, divided by whether their deliveries have rows.
+#[derive(Debug, Default)]
+pub struct Divided<'a> {
+    /// The rows that deliveries without one get.
+    pub rows: Vec<DeliveryInsert>,
+    /// The deliveries that have one from now on.
+    pub written: HashSet<DeliveryId>,
+    /// The records which change a row that is there by then.
+    changes: Vec<&'a RecordRow>,
+}
+
+impl<'a> Divided<'a> {
+    /// A record that ends a delivery without a row is the row, and that is all of it. For the others the row begins
+    /// as a leased one, and is changed as any other.
+    pub fn new(records: &[&'a RecordRow], ledger: &Ledger) -> Self {
+        let mut divided = Self::default();
+        for record in records {
+            let unwritten = ledger.get(record.delivery).filter(|_| divided.written.insert(record.delivery));
+            let Some(unwritten) = unwritten else {
+                divided.changes.push(record);
+                continue;
+            };
+            let mut row = unwritten.leased_row(record.delivery);
+            let is_of_lease = unwritten.lease_until.0 == record.lease_until;
+            if is_of_lease && unwritten.event.tenant.0 == record.tenant && record.state.is_final() {
+                let RecordRow { state, attempts, failures, .. } = **record;
+                row = DeliveryInsert { state, attempts, failures, due_at: None, ..row };
+            } else {
+                divided.changes.push(record);
+            }
+            divided.rows.push(row);
+        }
+        divided
     }
-    Ok(())
+
+    /// Adds to `script` what changes rows, in order, and all attempts. The new rows must be there already.
+    pub fn write_changes(&self, script: &mut Script, records: &[&RecordRow]) -> Result<(), StorageError> {
+        let mut changes = self.changes.as_slice();
+        while !changes.is_empty() {
+            let (distinct, rest) = changes.split_at(distinct_prefix(changes));
+            change_distinct(script, distinct)?;
+            changes = rest;
+        }
+        let attempts: Vec<&AttemptRow> =
+            records.iter().filter_map(|record| record.attempt.as_ref()).collect();
+        Ok(script.push_rows(&INSERT_ATTEMPTS, &attempts, bind_attempt)?)
+    }
 }
 
 /// How many records from the first on are of different deliveries: an `UPDATE … FROM` with two rows for
@@ -148,16 +189,14 @@ fn distinct_prefix(records: &[&RecordRow]) -> usize {
     records.iter().position(|record| !seen.insert(record.delivery)).unwrap_or(records.len())
 }
 
-fn store_distinct(script: &mut Script, records: &[&RecordRow]) -> Result<(), StorageError> {
+fn change_distinct(script: &mut Script, records: &[&RecordRow]) -> Result<(), StorageError> {
     let kept = |record: &&&RecordRow| matches!(record.rendered, RenderedChange::Store { .. });
     let kept: Vec<&RecordRow> = records.iter().filter(kept).copied().collect();
     script.push_rows(&STORE_RENDERED, &kept, bind_rendered)?;
     let removed = |record: &&&RecordRow| matches!(record.rendered, RenderedChange::Remove);
     let removed: Vec<&RecordRow> = records.iter().filter(removed).copied().collect();
     script.push_rows(&REMOVE_RENDERED, &removed, bind_lease)?;
-    script.push_rows(&UPDATE, records, bind_update)?;
-    let attempts: Vec<&AttemptRow> = records.iter().filter_map(|record| record.attempt.as_ref()).collect();
-    Ok(script.push_rows(&INSERT_ATTEMPTS, &attempts, bind_attempt)?)
+    Ok(script.push_rows(&UPDATE, records, bind_update)?)
 }
 
 fn bind_lease(record: &&RecordRow, to: &mut SqliteArguments) -> Result<(), BoxDynError> {

@@ -147,10 +147,13 @@ pub fn request_from_row(row: RenderedRow) -> Result<(DeliveryId, RenderedRequest
     Ok((DeliveryId(delivery), RenderedRequest { request, hook_updated_at: UnixMillis(updated_at) }))
 }
 
-/// The greatest id in any table, 0 if there is none.
+/// The greatest id in any table, 0 if there is none. Deliveries are clustered by tenant: one look-up for each.
 pub async fn greatest_id(connection: &mut SqliteConnection) -> Result<i64, StorageError> {
-    let sql = "SELECT max((SELECT ifnull(max(id), 0) FROM tenants), (SELECT ifnull(max(id), 0) FROM api_keys), \
+    let sql = "WITH RECURSIVE t (id) AS (SELECT min(tenant_id) FROM deliveries UNION ALL \
+          SELECT (SELECT min(tenant_id) FROM deliveries WHERE tenant_id > t.id) FROM t WHERE t.id IS NOT NULL) \
+        SELECT max((SELECT ifnull(max(id), 0) FROM tenants), (SELECT ifnull(max(id), 0) FROM api_keys), \
         (SELECT ifnull(max(id), 0) FROM hooks), (SELECT ifnull(max(key), 0) FROM events), \
-        (SELECT ifnull(max(id), 0) FROM deliveries), (SELECT ifnull(max(id), 0) FROM attempts))";
+        (SELECT ifnull(max((SELECT max(id) FROM deliveries WHERE tenant_id = t.id)), 0) FROM t WHERE t.id IS NOT NULL), \
+        (SELECT ifnull(max(id), 0) FROM attempts))";
     Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
 }

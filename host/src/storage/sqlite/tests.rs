@@ -6,9 +6,9 @@ use sqlx::Row as _;
 use std::path::Path;
 
 use super::*;
-use crate::domain::{DeliveryState, EventId, HookId, UnixMillis};
-use crate::storage::conformance::{NOW, TENANT, World};
-use crate::storage::{Accepted, DeliveryQuery};
+use crate::domain::{DeliveryId, DeliveryState, EventId, EventKey, HookId, UnixMillis};
+use crate::storage::conformance::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
+use crate::storage::{Accepted, DeliveryQuery, NewDelivery};
 
 mod bench;
 
@@ -54,6 +54,91 @@ fn what_was_stored_is_there_after_reopening() {
             assert!(claimed[0].rendered.is_some());
         });
     }
+}
+
+#[test]
+fn what_only_memory_knew_is_found_after_a_crash() {
+    for closed in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let (hook, done_hook, leased, done) = runtime().block_on(async {
+            let storage = reopen(dir.path()).await;
+            let world = World::new(storage.stores());
+            let (hook, done_hook) = (world.stored_hook().await, world.stored_hook().await);
+            let mut leased = Vec::new();
+            let mut done = Vec::new();
+            // More than a second of ids lies between the first and the last, so that `written_until` moves; and the
+            // events come in an order that is not that of their keys.
+            for (round, step) in [(0, 3), (1, 1), (2, 0), (3, 2), (4, 5), (5, 4)] {
+                let mut acceptance = world.event_for(hook, Some(LEASE_END));
+                let event = Arc::make_mut(&mut acceptance.event);
+                event.key = EventKey(event.key.0 + (step << 34));
+                event.id = EventId::of_key(event.key);
+                acceptance.deliveries[0].id = DeliveryId(event.key.0 + 1);
+                acceptance.deliveries.push(NewDelivery {
+                    id: DeliveryId(event.key.0 + 2),
+                    hook: done_hook,
+                    ..acceptance.deliveries[0].clone()
+                });
+                let ids: Vec<_> = acceptance.deliveries.iter().map(|new| new.id).collect();
+                world.store(acceptance).await;
+                world.record(world.record_of(ids[1], DeliveryState::Succeeded)).await;
+                done.push(ids[1]);
+                if round % 2 == 0 {
+                    leased.push(ids[0]);
+                } else {
+                    world.record(world.record_of(ids[0], DeliveryState::Succeeded)).await;
+                    done.push(ids[0]);
+                }
+            }
+            if closed {
+                storage.close().await.unwrap();
+            }
+            (hook, done_hook, leased, done)
+        });
+        runtime().block_on(async {
+            let storage = reopen(dir.path()).await;
+            assert!(storage.greatest_id() >= leased.iter().chain(&done).map(|id| id.0).max().unwrap());
+            let world = World::new(storage.stores());
+            assert_eq!(world.storage.deliveries.recover(NOW).await.unwrap(), leased.len() as u64);
+            let mut claimed: Vec<_> =
+                world.claim(hook, NOW, 10).await.iter().map(|one| one.delivery.id).collect();
+            claimed.sort();
+            let mut expected = leased.clone();
+            expected.sort();
+            assert_eq!(claimed, expected);
+            assert_eq!(world.claim(done_hook, NOW, 10).await.len(), 0);
+            for id in done {
+                assert_eq!(world.delivery(id).await.state, DeliveryState::Succeeded);
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_done_at_once_is_written_once() {
+    let (stores, (storage, _dir)) = open_new().await;
+    let world = World::new(stores);
+    let rows = async || -> i64 {
+        let count = sqlx::query_scalar("SELECT count(*) FROM deliveries");
+        count.fetch_one(&storage.shared.readers).await.unwrap()
+    };
+    let acceptance = world.event_for(HookId(1), Some(LEASE_END));
+    let id = acceptance.deliveries[0].id;
+    world.store(acceptance).await;
+    assert_eq!(rows().await, 0, "it is on disk in its event's row");
+    world.record(world.record_of(id, DeliveryState::Succeeded)).await;
+    assert_eq!(rows().await, 1);
+    // One that is asked about, and one of another tenant, which is not.
+    let acceptance = world.event_for(HookId(1), Some(LEASE_END));
+    let asked_for = acceptance.deliveries[0].id;
+    world.store(acceptance).await;
+    let mut others = world.event_for(HookId(2), Some(LEASE_END));
+    Arc::make_mut(&mut others.event).tenant = OTHER_TENANT;
+    world.store(others).await;
+    let query = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
+    let listed = world.storage.deliveries.list(TENANT, &query).await.unwrap();
+    assert_eq!(listed.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [asked_for, id]);
+    assert_eq!(rows().await, 2);
 }
 
 #[tokio::test]
@@ -223,9 +308,27 @@ async fn statements_go_the_way_they_are_meant_to() {
     let (_stores, (storage, _dir)) = open_new().await;
     let rows = [
         (
-            "WITH r (id, state) AS (VALUES (1, 2), (3, 4)) UPDATE deliveries SET state = r.state FROM r \
-             WHERE deliveries.id = r.id AND deliveries.tenant_id = 5",
-            "SEARCH deliveries USING INTEGER PRIMARY KEY",
+            "WITH r (id, tenant_id, state) AS (VALUES (1, 2, 5), (3, 4, 5)) UPDATE deliveries SET state = r.state FROM r \
+             WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id",
+            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+        ),
+        (
+            "UPDATE deliveries SET state = 6 WHERE (tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each('[]'))",
+            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+        ),
+        (
+            "SELECT id FROM deliveries WHERE (tenant_id, id) IN (SELECT e.tenant_id, e.key + (d.value ->> 0) \
+             FROM events e CROSS JOIN json_each(e.deliveries) d WHERE e.key = 1 AND e.tenant_id = 2)",
+            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+        ),
+        (
+            "SELECT * FROM deliveries WHERE tenant_id = 1 AND event_type = 'a' AND id < 5 ORDER BY id DESC LIMIT 10",
+            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id<?)",
+        ),
+        (
+            "SELECT e.key FROM events e CROSS JOIN json_each(e.deliveries) d \
+             WHERE e.key > (SELECT event_key FROM written_until)",
+            "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)",
         ),
         (
             "WITH r (id, lease_until) AS (VALUES (1, 2), (3, 4)) DELETE FROM rendered_requests WHERE delivery_id IN \

@@ -4,6 +4,7 @@
 //! The queue is bounded, too: where the disk is slow, callers wait. A caller that is gone is no reason
 //! to stop: what it handed in is written, and nobody is told.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -13,8 +14,11 @@ use super::claims::{self, Claim, Leased};
 use super::connection::WriteConnection;
 use super::dedup::{self, Seen};
 use super::events;
-use super::recording::{self, RecordRow};
+use super::plan::Plan;
+use super::recording::RecordRow;
+use super::unwritten::{SETTLE_AT_ONCE, SharedLedger, Which};
 use super::{Shared, SqliteOptions};
+use crate::domain::HookId;
 use crate::storage::{Acceptance, Accepted, StorageError};
 
 /// One call that waits to be committed.
@@ -33,6 +37,8 @@ pub enum Message {
     Record(Job<Vec<RecordRow>, ()>),
     /// Lease deliveries.
     Claim(Job<Claim, Leased>),
+    /// Write rows of deliveries that have none.
+    Settle(Job<Which, ()>),
     /// Commit what is queued, then end.
     Close(oneshot::Sender<()>),
 }
@@ -51,15 +57,20 @@ impl Shared {
 }
 
 /// Starts the task. It ends when told to, or when nobody can hand it anything any more.
-pub fn spawn(connection: Arc<Mutex<WriteConnection>>, options: &SqliteOptions) -> mpsc::Sender<Message> {
+pub fn spawn(
+    connection: Arc<Mutex<WriteConnection>>,
+    ledger: Arc<SharedLedger>,
+    options: &SqliteOptions,
+) -> mpsc::Sender<Message> {
     let (queue, messages) = mpsc::channel(options.queue.max(1));
     let bounds = (options.max_group_rows.max(1), options.max_group_bytes.max(1));
-    tokio::spawn(run(connection, messages, bounds));
+    tokio::spawn(run(connection, ledger, messages, bounds));
     queue
 }
 
 async fn run(
     connection: Arc<Mutex<WriteConnection>>,
+    ledger: Arc<SharedLedger>,
     mut messages: mpsc::Receiver<Message>,
     (max_rows, max_bytes): (usize, usize),
 ) {
@@ -84,7 +95,7 @@ async fn run(
         }
         // Taken anew for each group, and given out in order of arrival: others get their turn between groups.
         let mut connection = connection.lock().await;
-        group.commit(&mut connection).await;
+        group.commit(&mut connection, &ledger).await;
     }
     if let Some(reply) = closing {
         let _ = reply.send(());
@@ -97,11 +108,12 @@ struct Group {
     accepts: Vec<Job<Vec<Acceptance>, Vec<Accepted>>>,
     records: Vec<Job<Vec<RecordRow>, ()>>,
     claims: Vec<Job<Claim, Leased>>,
+    questions: Vec<Job<Which, ()>>,
     rows: usize,
     bytes: usize,
 }
 
-/// What [`Group::write`] found, in the order of the jobs.
+/// What is told to who handed in events and claims, in the order of the jobs.
 struct Answers {
     accepted: Vec<Vec<Accepted>>,
     claimed: Vec<Leased>,
@@ -124,21 +136,25 @@ impl Group {
                 self.rows += job.work.limit as usize;
                 self.claims.push(job);
             }
+            Message::Settle(job) => {
+                self.rows += SETTLE_AT_ONCE;
+                self.questions.push(job);
+            }
             Message::Close(_) => {}
         }
     }
 
     fn len(&self) -> usize {
-        self.accepts.len() + self.records.len() + self.claims.len()
+        self.accepts.len() + self.records.len() + self.claims.len() + self.questions.len()
     }
 
-    async fn commit(self, connection: &mut WriteConnection) {
-        match self.try_commit(connection).await {
+    async fn commit(self, connection: &mut WriteConnection, ledger: &SharedLedger) {
+        match self.try_commit(connection, ledger).await {
             Ok(answers) => self.answer(answers),
             // One call is at fault, by an id that is there already; the others must not suffer for it.
             Err(error) if self.len() > 1 && is_constraint(&error) => {
                 for alone in self.split() {
-                    match alone.try_commit(connection).await {
+                    match alone.try_commit(connection, ledger).await {
                         Ok(answers) => alone.answer(answers),
                         Err(error) => alone.fail(error),
                     }
@@ -148,19 +164,24 @@ impl Group {
         }
     }
 
-    async fn try_commit(&self, connection: &mut WriteConnection) -> Result<Answers, StorageError> {
+    async fn try_commit(
+        &self,
+        connection: &mut WriteConnection,
+        ledger: &SharedLedger,
+    ) -> Result<Answers, StorageError> {
         if self.len() == 0 {
             return Ok(Answers { accepted: Vec::new(), claimed: Vec::new() });
         }
         let calls: Vec<&[Acceptance]> = self.accepts.iter().map(|job| job.work.as_slice()).collect();
         if self.claims.is_empty() && !calls.iter().copied().flatten().any(dedup::is_named) {
-            return self.write_blindly(&calls, connection).await;
+            return self.write_blindly(&calls, connection, ledger).await;
         }
         let written = match connection.begin().await {
-            Ok(_) => self.write(&calls, connection).await,
+            Ok(_) => self.write(&calls, connection, ledger).await,
             Err(error) => Err(error),
         };
-        connection.finish(written).await
+        let (plan, claimed) = connection.finish(written).await?;
+        Ok(Answers { accepted: plan.committed(ledger), claimed })
     }
 
     /// Where nothing must be read: from the beginning of the transaction to its commit in one go.
@@ -168,27 +189,29 @@ impl Group {
         &self,
         calls: &[&[Acceptance]],
         connection: &mut WriteConnection,
+        ledger: &SharedLedger,
     ) -> Result<Answers, StorageError> {
+        let plan = self.plan(Seen::default(), calls, connection.deleted_hooks(), ledger);
         let mut script = Script::default();
         script.push(BEGIN);
-        let accepted = events::store(&mut script, Seen::default(), calls, connection.deleted_hooks())?;
-        recording::store(&mut script, &self.records())?;
+        plan.write(&mut script)?;
         script.push(COMMIT);
         let committed = script.run(connection.about_to_begin().await?).await;
         connection.finish_committed(committed.map_err(StorageError::from)).await?;
-        Ok(Answers { accepted, claimed: Vec::new() })
+        Ok(Answers { accepted: plan.committed(ledger), claimed: Vec::new() })
     }
 
-    async fn write(
-        &self,
-        calls: &[&[Acceptance]],
+    async fn write<'a>(
+        &'a self,
+        calls: &[&'a [Acceptance]],
         connection: &mut WriteConnection,
-    ) -> Result<Answers, StorageError> {
+        ledger: &SharedLedger,
+    ) -> Result<(Plan<'a>, Vec<Leased>), StorageError> {
         let (connection, deleted_hooks) = connection.parts()?;
         let seen = Seen::load(connection, calls).await?;
+        let plan = self.plan(seen, calls, deleted_hooks, ledger);
         let mut script = Script::default();
-        let accepted = events::store(&mut script, seen, calls, deleted_hooks)?;
-        recording::store(&mut script, &self.records())?;
+        plan.write(&mut script)?;
         script.run(connection).await?;
         let mut claimed = Vec::with_capacity(self.claims.len());
         for job in &self.claims {
@@ -197,11 +220,21 @@ impl Group {
                 false => claims::lease(connection, &job.work).await?,
             });
         }
-        Ok(Answers { accepted, claimed })
+        Ok((plan, claimed))
     }
 
-    fn records(&self) -> Vec<&RecordRow> {
-        self.records.iter().flat_map(|job| &job.work).collect()
+    fn plan<'a>(
+        &'a self,
+        seen: Seen,
+        calls: &[&'a [Acceptance]],
+        deleted_hooks: &HashSet<HookId>,
+        ledger: &SharedLedger,
+    ) -> Plan<'a> {
+        let stored = events::decide(seen, calls, deleted_hooks);
+        let records = self.records.iter().flat_map(|job| &job.work).collect();
+        let questions = self.questions.iter().map(|job| job.work);
+        let claims = self.claims.iter().map(|job| &job.work);
+        Plan::new(stored, records, questions, claims, &ledger.lock())
     }
 
     /// Tells everyone. That someone no longer listens is fine.
@@ -210,6 +243,9 @@ impl Group {
             let _ = job.reply.send(Ok(answer));
         }
         for job in self.records {
+            let _ = job.reply.send(Ok(()));
+        }
+        for job in self.questions {
             let _ = job.reply.send(Ok(()));
         }
         for (job, answer) in self.claims.into_iter().zip(answers.claimed) {
@@ -229,13 +265,17 @@ impl Group {
         for job in self.claims {
             let _ = job.reply.send(Err(shared()));
         }
+        for job in self.questions {
+            let _ = job.reply.send(Err(shared()));
+        }
     }
 
     fn split(self) -> impl Iterator<Item = Self> {
         let accepts = self.accepts.into_iter().map(Message::Accept);
         let records = self.records.into_iter().map(Message::Record);
         let claims = self.claims.into_iter().map(Message::Claim);
-        accepts.chain(records).chain(claims).map(|message| {
+        let questions = self.questions.into_iter().map(Message::Settle);
+        accepts.chain(records).chain(claims).chain(questions).map(|message| {
             let mut group = Self::default();
             group.push(message);
             group

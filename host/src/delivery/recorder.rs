@@ -1,0 +1,65 @@
+//! Writes down what came of attempts: whatever has gathered, in one call.
+//!
+//! One loop for the whole engine. Workers hand in what they know and are done; while one call is on its way to the
+//! disk, the next gathers. An attempt's place among those under way is free again only when its record is on disk, so
+//! that no more is in here than may be under way.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::Dispatcher;
+use super::dispatcher::Slot;
+use crate::domain::UnixMillis;
+use crate::storage::{DeliveryStore, Record};
+
+/// How many records go to the disk together at most.
+const AT_ONCE: usize = 512;
+/// How many wait in the queue; who finds it full waits.
+const QUEUE: usize = 1_024;
+
+/// Where workers hand in. See the module's head.
+pub struct Recorder {
+    queue: mpsc::Sender<(Record, Slot)>,
+}
+
+impl Recorder {
+    /// Starts the loop, which ends when nobody can hand in anything any more.
+    #[must_use]
+    pub fn start(deliveries: Arc<dyn DeliveryStore>, dispatcher: Arc<Dispatcher>) -> Self {
+        let (queue, handed_in) = mpsc::channel(QUEUE);
+        tokio::spawn(run(handed_in, deliveries, dispatcher));
+        Self { queue }
+    }
+
+    /// Has `record` written; `slot` is held until it is.
+    pub async fn hand_in(&self, record: Record, slot: Slot) {
+        // The loop ends after all who could hand in.
+        let _ = self.queue.send((record, slot)).await;
+    }
+}
+
+async fn run(
+    mut handed_in: mpsc::Receiver<(Record, Slot)>,
+    deliveries: Arc<dyn DeliveryStore>,
+    dispatcher: Arc<Dispatcher>,
+) {
+    let mut gathered = Vec::with_capacity(AT_ONCE);
+    while handed_in.recv_many(&mut gathered, AT_ONCE).await > 0 {
+        let (records, slots): (Vec<Record>, Vec<Slot>) = gathered.drain(..).unzip();
+        let (first, count) = (records[0].delivery, records.len());
+        let next_due: Option<UnixMillis> = records.iter().filter_map(|record| record.due_at).min();
+        match deliveries.record(records).await {
+            Ok(()) => {
+                if let Some(due_at) = next_due {
+                    dispatcher.due_at(due_at);
+                }
+            }
+            // Their leases end by themselves, and they are made again: at least once.
+            Err(error) => {
+                tracing::error!(%first, count, error = &error as &dyn std::error::Error, "cannot record attempts");
+            }
+        }
+        drop(slots);
+    }
+}

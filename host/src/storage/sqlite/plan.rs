@@ -1,0 +1,65 @@
+//! What one transaction writes, and what the ledger is told when it is committed.
+//!
+//! Decided in one go and without waiting, from what was handed in and what the [`Ledger`] knows; a plan that is not
+//! committed has changed nothing.
+
+use super::batch::Script;
+use super::claims::Claim;
+use super::events::{self, DeliveryInsert, Stored};
+use super::recording::{Divided, RecordRow};
+use super::unwritten::{Ledger, SharedLedger, Which};
+use crate::domain::EventKey;
+use crate::storage::{Accepted, StorageError};
+
+/// See the module's head.
+pub struct Plan<'a> {
+    stored: Stored<'a>,
+    records: Vec<&'a RecordRow>,
+    divided: Divided<'a>,
+    /// Rows of deliveries that somebody asks for, or whose leases have ended.
+    asked_for: Vec<DeliveryInsert>,
+    /// Where it is to be from now on, if that is elsewhere.
+    written_until: Option<EventKey>,
+}
+
+impl<'a> Plan<'a> {
+    /// What is written of events, records, questions and claims.
+    pub fn new(
+        mut stored: Stored<'a>,
+        records: Vec<&'a RecordRow>,
+        questions: impl Iterator<Item = Which>,
+        claims: impl Iterator<Item = &'a Claim>,
+        ledger: &Ledger,
+    ) -> Self {
+        let mut divided = Divided::new(&records, ledger);
+        let mut written = std::mem::take(&mut divided.written);
+        let mut asked_for = Vec::new();
+        let expired = claims.flat_map(|claim| ledger.expired(claim.hook, claim.now));
+        for (id, unwritten) in questions.flat_map(|which| ledger.some(which)).chain(expired) {
+            if written.insert(id) {
+                asked_for.push(unwritten.leased_row(id));
+            }
+        }
+        stored.change.removed = written.into_iter().collect();
+        let written_until = ledger.next_written_until(&stored.change);
+        Self { stored, records, divided, asked_for, written_until }
+    }
+
+    /// Adds all of it to `script`.
+    pub fn write(&self, script: &mut Script) -> Result<(), StorageError> {
+        self.stored.write_events(script)?;
+        let rows = [&self.stored.rows, &self.divided.rows, &self.asked_for].into_iter().flatten();
+        events::write_deliveries(script, &rows.collect::<Vec<_>>())?;
+        self.divided.write_changes(script, &self.records)?;
+        if let Some(until) = self.written_until {
+            script.push_value("UPDATE written_until SET event_key = ?;", until.0)?;
+        }
+        Ok(())
+    }
+
+    /// After the commit: what the senders of events are told.
+    pub fn committed(self, ledger: &SharedLedger) -> Vec<Vec<Accepted>> {
+        ledger.lock().apply(self.stored.change, self.written_until);
+        self.stored.answers
+    }
+}

@@ -52,6 +52,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Serve(serve) => {
             let config = load(&serve.settings.given)?;
             telemetry::start(&config)?;
+            for variable in config::unknown_variables(config::process_variables()) {
+                tracing::warn!(
+                    variable,
+                    "no setting has this name; `hookwright serve --help` lists those there are"
+                );
+            }
             runtime()?.block_on(serve::run(config, &mut out))?;
             Ok(ExitCode::SUCCESS)
         }

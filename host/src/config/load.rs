@@ -121,6 +121,22 @@ pub fn process_environment(variable: &str) -> Option<OsString> {
     std::env::var_os(variable)
 }
 
+/// The names of the process's own variables.
+pub fn process_variables() -> impl Iterator<Item = String> {
+    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
+}
+
+/// Of `variables`, those which look like settings and are none: misspelt ones, most likely. What clients of the
+/// engine's API are told by such variables is none of its settings either, and is let be.
+pub fn unknown_variables(variables: impl Iterator<Item = String>) -> Vec<String> {
+    const OTHERS: [&str; 3] = [CONFIG_VARIABLE, "HOOKWRIGHT_URL", "HOOKWRIGHT_KEY"];
+    let is_known = |name: &String| {
+        OTHERS.contains(&name.as_str()) || SETTINGS.iter().any(|setting| setting.variable() == *name)
+    };
+    variables.filter(|name| name.starts_with("HOOKWRIGHT_") && !is_known(name)).collect()
+}
+
 /// Reads every setting. A variable that is empty counts as not there, as compose files leave them.
 ///
 /// # Errors

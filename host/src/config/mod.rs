@@ -15,7 +15,7 @@ mod read;
 mod settings;
 mod values;
 
-pub use load::{ConfigError, Given, Origin, load, process_environment};
+pub use load::{ConfigError, Given, Origin, load, process_environment, process_variables, unknown_variables};
 pub use settings::{SETTINGS, Setting};
 pub use values::{AdminKey, Config, LogFormat};
 

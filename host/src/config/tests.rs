@@ -173,6 +173,13 @@ fn what_is_wrong_in_the_file_is_told_by_name() {
 }
 
 #[test]
+fn a_variable_that_is_no_setting_is_found() {
+    let variables = ["HOOKWRIGHT_LISTEN", "HOOKWRIGHT_LISTEM", "HOOKWRIGHT_CONFIG", "HOOKWRIGHT_KEY", "PATH"];
+    let unknown = unknown_variables(variables.into_iter().map(str::to_owned));
+    assert_eq!(unknown, ["HOOKWRIGHT_LISTEM"]);
+}
+
+#[test]
 fn the_readme_lists_every_setting_as_it_is() {
     let rows = SETTINGS.iter().map(|setting| {
         let default = setting.default.map(|text| format!("`{text}`")).unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::admin_key;
 use crate::api::{self, ApiState};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::delivery::client::DeliveryClient;
+use crate::delivery::client::{DeliveryClient, IDLE_CONNECTIONS};
 use crate::delivery::egress::EgressPolicy;
 use crate::delivery::feeder::Feeder;
 use crate::delivery::worker::Worker;
@@ -24,6 +24,7 @@ use crate::directory::Directory;
 use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
 use crate::ingest::Ingest;
+use crate::open_files;
 use crate::sandbox::{Limits, Sandbox, SandboxConfig, WasmSource};
 use crate::server;
 use crate::storage::sqlite::{self, SqliteOptions, SqliteStorage};
@@ -33,6 +34,9 @@ const COMPILED: &str = "compiled";
 
 /// On a busy machine, a plugin may be on the wall's clock for so many times its own processor time.
 const WALL_PER_OWN_TIME: u64 = 10;
+
+/// Files that the engine has open whatever its load: the database, plugins' code, its own ends of this and that.
+const OWN_FILES: usize = 128;
 
 /// A running engine. Dropping it without [`Engine::shutdown`] is like a crash: nothing that was accepted
 /// is lost.
@@ -81,7 +85,11 @@ pub async fn start(config: Config) -> Result<Engine> {
     let worker = Worker {
         directory: Arc::clone(&directory),
         pipelines: Pipelines::new(Arc::clone(&directory), sandbox.clone()),
-        client: DeliveryClient::new(EgressPolicy::new(config.egress_allow.clone()), tls),
+        client: DeliveryClient::new(
+            EgressPolicy::new(config.egress_allow.clone()),
+            tls,
+            idle_connections(open_files::raise_limit(), config.max_in_flight),
+        ),
         recorder: Recorder::start(Arc::clone(&stores.deliveries), Arc::clone(&dispatcher)),
     };
     dispatcher.start(Arc::new(worker));
@@ -185,6 +193,12 @@ fn dispatcher_limits(config: &Config) -> DispatcherLimits {
     }
 }
 
+/// How many connections to receivers may rest where `open_files` files and sockets may be open. Requests under way
+/// have theirs before; of what is left, the API's clients have half.
+fn idle_connections(open_files: usize, in_flight: usize) -> usize {
+    (open_files.saturating_sub(OWN_FILES).saturating_sub(in_flight) / 2).min(IDLE_CONNECTIONS)
+}
+
 /// What `config` says about running plugins.
 #[must_use]
 pub fn sandbox_config(config: &Config) -> SandboxConfig {
@@ -208,5 +222,23 @@ struct Plugins(Arc<Directory>);
 impl WasmSource for Plugins {
     async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
         self.0.plugin_wasm(digest).await.map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_connections_leave_files_for_what_is_under_way() {
+        for (open_files, in_flight, idle) in [
+            (256, 512, 0),
+            (1_024, 512, 192),
+            (4_096, 512, 1_024),
+            (4_096, 3_000, 484),
+            (usize::MAX, 512, 1_024),
+        ] {
+            assert_eq!(idle_connections(open_files, in_flight), idle, "{open_files} {in_flight}");
+        }
     }
 }

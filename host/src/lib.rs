@@ -3,7 +3,7 @@
 //! `ARCHITECTURE.md` beside this crate's manifest tells the whole; dependencies point down only:
 //! `main → cli → app → api → ingest → delivery → directory → { sandbox, storage } → domain`. Beside it are
 //! `server` and `admin_key`, which `app` uses, `config`, `telemetry` (on `config`), `clock` (on `domain`), `vault`,
-//! which storage encrypts with, `private_file`, and `allocator`.
+//! which storage encrypts with, `private_file`, `open_files`, which `app` uses, and `allocator`.
 
 pub mod admin_key;
 mod allocator;
@@ -16,6 +16,7 @@ pub mod delivery;
 pub mod directory;
 pub mod domain;
 pub mod ingest;
+mod open_files;
 pub mod private_file;
 pub mod sandbox;
 pub mod server;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ type Rule = dyn Fn(&Arrival) -> Reply + Send + Sync;
 pub struct Receiver {
     address: SocketAddr,
     arrivals: Mutex<mpsc::UnboundedReceiver<Arrival>>,
+    connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -104,16 +106,19 @@ impl Receiver {
         let address = listener.local_addr().expect("a listener has an address");
         let (sender, arrivals) = mpsc::unbounded_channel();
         let rule: Arc<Rule> = Arc::new(rule);
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let connections = Arc::clone(&accepted);
         let task = tokio::spawn(async move {
             // The set ends its connections when this task is aborted.
-            let mut connections = tokio::task::JoinSet::new();
+            let mut serving = tokio::task::JoinSet::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else { continue };
+                accepted.fetch_add(1, Ordering::SeqCst);
                 let _ = stream.set_nodelay(true);
                 let (sender, rule) = (sender.clone(), Arc::clone(&rule));
                 let service = service_fn(move |request| answer(request, sender.clone(), Arc::clone(&rule)));
                 let (http, tls) = (hyper::server::conn::http1::Builder::new(), tls.clone());
-                connections.spawn(async move {
+                serving.spawn(async move {
                     let Some(tls) = tls else {
                         let _ = http.serve_connection(TokioIo::new(stream), service).await;
                         return;
@@ -121,10 +126,10 @@ impl Receiver {
                     let Ok(stream) = tls.accept(stream).await else { return };
                     let _ = http.serve_connection(TokioIo::new(stream), service).await;
                 });
-                while connections.try_join_next().is_some() {}
+                while serving.try_join_next().is_some() {}
             }
         });
-        Self { address, arrivals: Mutex::new(arrivals), task }
+        Self { address, arrivals: Mutex::new(arrivals), connections, task }
     }
 
     /// The URL of `path`, which begins with a slash.
@@ -137,6 +142,12 @@ impl Receiver {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections have been made.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// The next request.

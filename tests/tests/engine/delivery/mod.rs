@@ -1,5 +1,6 @@
 //! The way of an event, from its acceptance to its arrival.
 
+mod connections;
 mod crash;
 mod egress;
 mod lifecycle;

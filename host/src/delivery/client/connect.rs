@@ -1,0 +1,109 @@
+//! Resolves, checks, connects.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::link::Link;
+use super::lookup::Lookups;
+use super::place::Place;
+use super::stream::{Stream, Transport};
+use super::unreachable::Unreachable;
+use crate::delivery::egress::EgressPolicy;
+use crate::domain::attempt::UnreachableKind;
+
+/// The greatest size of a response's head, in bytes.
+const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+/// What is spoken over TLS (RFC 7301, section 6).
+const ALPN: &[u8] = b"http/1.1";
+
+/// Opens connections.
+pub(super) struct Connector {
+    policy: EgressPolicy,
+    tls: TlsConnector,
+    lookups: Arc<Lookups>,
+}
+
+impl Connector {
+    pub(super) fn new(policy: EgressPolicy, mut tls: ClientConfig, lookups: Arc<Lookups>) -> Self {
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        Self { policy, tls: Arc::new(tls).into(), lookups }
+    }
+
+    /// A new connection to `place`.
+    ///
+    /// # Errors
+    /// Where there is none to be had, or the policy lets none be made.
+    pub(super) async fn connect(&self, place: Place) -> Result<Box<Link>, Unreachable> {
+        let socket = self.open(&place).await?;
+        let transport = match place.https {
+            false => Transport::Plain(socket),
+            true => Transport::Tls(Box::new(self.secure(socket, &place.host).await?)),
+        };
+        let (stream, heard) = Stream::new(transport);
+        let parts =
+            http1::Builder::new().max_buf_size(MAX_RESPONSE_HEAD).handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = parts.map_err(|error| Unreachable::classify(&error))?;
+        Ok(Box::new(Link::new(Arc::new(place), sender, connection, heard)))
+    }
+
+    /// The address that is checked is the one that is connected to.
+    async fn open(&self, place: &Place) -> Result<TcpStream, Unreachable> {
+        let host = &place.host;
+        let addresses = self.resolve(host, place.port).await?;
+        let permitted: Vec<SocketAddr> =
+            addresses.iter().copied().filter(|to| self.policy.permits(to.ip())).collect();
+        if permitted.is_empty() {
+            let shown: Vec<String> = addresses.iter().map(|to| to.ip().to_string()).collect();
+            return Err(Unreachable::new(
+                UnreachableKind::Refused,
+                format!(
+                    "{host} is at {}, where the operator's egress policy lets no request go",
+                    shown.join(", ")
+                ),
+            ));
+        }
+        let mut failure = None;
+        for address in permitted {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    // Small requests must not wait for acknowledgements; where it cannot be set, it is only slower.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Err(error) => failure = Some(format!("cannot connect to {address}: {error}")),
+            }
+        }
+        Err(Unreachable::new(UnreachableKind::Connect, failure.unwrap_or_default()))
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unreachable> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let found = self.lookups.find(host).await.map_err(|what| {
+            Unreachable::new(UnreachableKind::Dns, format!("cannot resolve {host}: {what}"))
+        })?;
+        let with_port = |address: &SocketAddr| {
+            let mut address = *address;
+            address.set_port(port);
+            address
+        };
+        Ok(found.iter().map(with_port).collect())
+    }
+
+    async fn secure(
+        &self,
+        socket: TcpStream,
+        host: &str,
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Unreachable> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| Unreachable::classify(&error))?;
+        self.tls.connect(name, socket).await.map_err(|error| Unreachable::classify(&error))
+    }
+}

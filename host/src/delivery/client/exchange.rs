@@ -1,0 +1,59 @@
+//! A request and its answer, over whichever connection.
+//!
+//! Connections end while they are idle, and the end and our next request may pass each other on the way. Three
+//! cases, of connections that have been used before; on a new one, every failure is the attempt's.
+//!
+//! 1. The end has come in before anything was written. Nothing can have been processed: the request goes over the next
+//!    connection, and nobody notices.
+//! 2. Something was written, and not a byte of an answer came before the end. Nearly always the receiver had closed
+//!    already, but the request *may* have been processed. A client sends it again by itself only if the
+//!    method is idempotent or it knows that repeating does no harm (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1),
+//!    and once. It is known where the request bears a `webhook-id`: that is what receivers tell repetitions by, and
+//!    delivery is *at least* once. So these are sent again, over a new connection, and a receiver which closes
+//!    idle connections costs no failed attempt. Other requests are not: that attempt has failed and is recorded, and
+//!    the hook's schedule says whether there is another.
+//! 3. An answer had begun. The attempt has failed.
+
+use super::link::{Failure, Link};
+use super::place::{Place, address};
+use super::unreachable::Unreachable;
+use super::{DeliveryClient, Request};
+use crate::delivery::signing;
+use crate::domain::Response;
+
+impl DeliveryClient {
+    pub(super) async fn exchange(&self, mut request: Request) -> Result<Response, Unreachable> {
+        let place = Place::of(request.uri())?;
+        address(&mut request, &place)?;
+        let repeatable = may_be_repeated(&request);
+        while let Some(link) = self.pool.take(&place) {
+            let again = repeatable.then(|| request.clone());
+            match self.exchange_over(link, request).await {
+                Ok(response) => return Ok(response),
+                Err(Failure::Unsent(unsent, _)) => request = *unsent,
+                Err(failure) => match (failure, again) {
+                    (Failure::Unheard(_), Some(again)) => {
+                        request = again;
+                        break;
+                    }
+                    (failure, _) => return Err(Unreachable::classify(&failure.into_error())),
+                },
+            }
+        }
+        let link = self.connector.connect(place).await?;
+        let exchanged = self.exchange_over(link, request).await;
+        exchanged.map_err(|failure| Unreachable::classify(&failure.into_error()))
+    }
+
+    async fn exchange_over(&self, link: Box<Link>, request: Request) -> Result<Response, Failure> {
+        let (response, link) = link.exchange(request).await?;
+        if let Some(link) = link {
+            self.pool.put(link);
+        }
+        Ok(response)
+    }
+}
+
+fn may_be_repeated(request: &Request) -> bool {
+    request.method().is_idempotent() || request.headers().contains_key(signing::ID)
+}

@@ -1,0 +1,154 @@
+//! One connection, and the exchanges that go over it.
+//!
+//! hyper gives a connection two halves: one to send by, and a future in which everything happens. Most clients
+//! spawn the future. Here whoever has an exchange to make polls it on the way, in the same task. Both halves wake
+//! each other through channels; since nobody else polls either, what waits for the future is asked again right
+//! after it was polled, and its waker need wake nobody.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use http_body_util::Full;
+use hyper::body::{Body as _, Bytes};
+use hyper::client::conn::http1::{Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::task::unconstrained;
+
+use super::Request;
+use super::answer::ReadBody;
+use super::place::Place;
+use super::stream::{Heard, Stream};
+use crate::domain::Response;
+
+/// hyper's future, in which everything happens.
+type Engine = Connection<TokioIo<Stream>, Full<Bytes>>;
+
+/// A connection to a receiver. Dropping it closes the socket.
+pub(super) struct Link {
+    place: Arc<Place>,
+    sender: SendRequest<Full<Bytes>>,
+    /// None once it has ended.
+    engine: Option<Engine>,
+    heard: Heard,
+}
+
+/// Why an exchange came to nothing.
+pub(super) enum Failure {
+    /// The connection was closed before anything was written; here is the request.
+    Unsent(Box<Request>, hyper::Error),
+    /// Some or all of the request was written, and the connection ended without a byte of an answer.
+    Unheard(hyper::Error),
+    /// The answer broke off, or is none.
+    Broken(hyper::Error),
+}
+
+impl Failure {
+    pub(super) fn into_error(self) -> hyper::Error {
+        match self {
+            Self::Unsent(_, error) | Self::Unheard(error) | Self::Broken(error) => error,
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn new(
+        place: Arc<Place>,
+        sender: SendRequest<Full<Bytes>>,
+        engine: Engine,
+        heard: Heard,
+    ) -> Self {
+        Self { place, sender, engine: Some(engine), heard }
+    }
+
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
+    /// Sends `request` and reads the answer. The link comes back if it can be used again.
+    pub(super) async fn exchange(
+        mut self: Box<Self>,
+        request: Request,
+    ) -> Result<(Response, Option<Box<Self>>), Failure> {
+        self.heard.clear();
+        let answering = self.sender.try_send_request(request);
+        // Not counted against the task's budget: it does no work of its own, and when told to wait its turn it
+        // would ask a waker that wakes nobody.
+        let mut answering = pin!(unconstrained(answering));
+        let answer = drive(&mut self.engine, |context| answering.as_mut().poll(context)).await;
+        let (head, mut body) = match answer {
+            Ok(answer) => answer.into_parts(),
+            Err(mut error) => {
+                return Err(match error.take_message() {
+                    Some(request) => Failure::Unsent(Box::new(request), error.into_error()),
+                    None if self.heard.anything() => Failure::Broken(error.into_error()),
+                    None => Failure::Unheard(error.into_error()),
+                });
+            }
+        };
+        let mut read = ReadBody::default();
+        while !body.is_end_stream()
+            && let Some(frame) =
+                drive(&mut self.engine, |context| Pin::new(&mut body).poll_frame(context)).await
+        {
+            if let Some(piece) = frame.map_err(Failure::Broken)?.data_ref() {
+                read.take(piece);
+            }
+            if read.is_too_long() {
+                return Ok((read.into_response(&head), None));
+            }
+        }
+        Ok((read.into_response(&head), self.rest()))
+    }
+
+    /// What is left after an exchange, if it can be used again: the answer does not end the connection, and the
+    /// request was written whole.
+    fn rest(mut self: Box<Self>) -> Option<Box<Self>> {
+        // So that hyper sees that the exchange is over, and that neither it nor the socket holds on to the waker of
+        // a task with other things to do: a waker keeps the memory of a task that has ended.
+        poll_once(&mut self.engine);
+        if self.engine.is_some() && self.sender.is_ready() {
+            return Some(self);
+        }
+        self.close();
+        None
+    }
+
+    /// Ends a connection in order, as far as that goes without waiting: TLS says farewell.
+    pub(super) fn close(self: Box<Self>) {
+        let Self { sender, mut engine, .. } = *self;
+        drop(sender);
+        poll_once(&mut engine);
+    }
+}
+
+/// Polls without a task behind it. Not counted against a budget that would have the engine look at nothing.
+fn poll_once(engine: &mut Option<Engine>) {
+    let once = poll_fn(|context| {
+        poll_engine(engine, context);
+        Poll::Ready(())
+    });
+    let _ = pin!(unconstrained(once)).poll(&mut Context::from_waker(Waker::noop()));
+}
+
+/// Polls the engine until `part` of an exchange is there.
+async fn drive<T>(engine: &mut Option<Engine>, mut part: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+    poll_fn(|context| {
+        let mut nobody = Context::from_waker(Waker::noop());
+        if let Poll::Ready(done) = part(&mut nobody) {
+            return Poll::Ready(done);
+        }
+        poll_engine(engine, context);
+        part(&mut nobody)
+    })
+    .await
+}
+
+/// An engine that has ended is dropped at once, since only then it gives back a request that it has not begun.
+fn poll_engine(engine: &mut Option<Engine>, context: &mut Context<'_>) {
+    // What it failed of is told to whoever waits for a part of the exchange.
+    if engine.as_mut().is_some_and(|engine| Pin::new(engine).poll(context).is_ready()) {
+        *engine = None;
+    }
+}

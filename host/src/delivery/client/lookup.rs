@@ -1,0 +1,100 @@
+//! Names to addresses. Those who ask for the same name at the same time share one look-up; nothing is remembered
+//! after it, since how long a name's addresses hold good is for the system's resolver to know.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Semaphore, watch};
+
+/// Names looked up at the same time. The system's resolver cannot be interrupted, and runs on threads that
+/// others need, too.
+const MAX_LOOKUPS: usize = 128;
+
+/// The addresses of a name, with port 0, or in words why there are none.
+type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
+
+/// Finds a name's addresses. Blocks.
+pub(super) type Resolver = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
+/// The look-ups under way.
+pub(super) struct Lookups {
+    resolver: Arc<Resolver>,
+    places: Semaphore,
+    under_way: Mutex<HashMap<Arc<str>, watch::Sender<Option<Found>>>>,
+}
+
+impl Lookups {
+    /// Look-ups by the operating system's resolver.
+    pub(super) fn by_the_system() -> Arc<Self> {
+        Self::by(Arc::new(|host: &str| (host, 0).to_socket_addrs().map(Vec::from_iter)))
+    }
+
+    pub(super) fn by(resolver: Arc<Resolver>) -> Arc<Self> {
+        let places = Semaphore::new(MAX_LOOKUPS);
+        Arc::new(Self { resolver, places, under_way: Mutex::default() })
+    }
+
+    /// The addresses of `host`.
+    ///
+    /// # Errors
+    /// In words, where there are none.
+    pub(super) async fn find(self: &Arc<Self>, host: &str) -> Found {
+        let mut answer = self.join(host);
+        match answer.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(found)) => found.clone(),
+            _ => Err("the look-up came to nothing".into()),
+        }
+    }
+
+    /// Waits with others who look for the same name, or begins to look. In a task of its own: whoever was first
+    /// may be the first to lose patience.
+    fn join(self: &Arc<Self>, host: &str) -> watch::Receiver<Option<Found>> {
+        let mut under_way = self.under_way();
+        if let Some(lookup) = under_way.get(host) {
+            return lookup.subscribe();
+        }
+        let (sender, receiver) = watch::channel(None);
+        let name: Arc<str> = host.into();
+        under_way.insert(Arc::clone(&name), sender.clone());
+        tokio::spawn(Arc::clone(self).look_up(name, sender));
+        receiver
+    }
+
+    async fn look_up(self: Arc<Self>, name: Arc<str>, lookup: watch::Sender<Option<Found>>) {
+        let found = loop {
+            tokio::select! {
+                place = self.places.acquire() => {
+                    // Held until the resolver returns, which it may do long after all have ceased to wait. Those who
+                    // ask while it runs wait with it, rather than have it asked once more.
+                    let _place = place;
+                    break self.resolve(&name).await;
+                }
+                () = lookup.closed() => {}
+            }
+            // Nobody waits for its turn any more. Who asks does so under the lock.
+            let mut under_way = self.under_way();
+            if lookup.receiver_count() == 0 {
+                under_way.remove(&name);
+                return;
+            }
+        };
+        self.under_way().remove(&name);
+        lookup.send_replace(Some(found));
+    }
+
+    async fn resolve(&self, name: &Arc<str>) -> Found {
+        let (resolver, asked) = (Arc::clone(&self.resolver), Arc::clone(name));
+        match tokio::task::spawn_blocking(move || resolver(&asked)).await {
+            Ok(Ok(addresses)) if addresses.is_empty() => Err("the name has no address".into()),
+            Ok(Ok(addresses)) => Ok(addresses.into()),
+            Ok(Err(error)) => Err(error.to_string().into()),
+            Err(error) => Err(error.to_string().into()),
+        }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<Arc<str>, watch::Sender<Option<Found>>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

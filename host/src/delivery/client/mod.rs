@@ -1,0 +1,85 @@
+//! The only place that opens outbound connections, always through the [egress policy](super::egress).
+//!
+//! ```text
+//! send ─▶ exchange ─┬─ pool.take ──▶ link.exchange ─┬─ answer, read whole ─▶ pool.put ─┐
+//!                   │ (idle ones, newest first)     ├─ closed meanwhile ─▶ the next    ├─▶ Outcome
+//!                   └─ connect, if there is none ──▶└─ broken, late, too long ─▶ gone ─┘
+//! ```
+//!
+//! An exchange runs in the task of its attempt and nowhere else: a [`link`] polls hyper's half of the connection
+//! together with what it waits for, so that no request is handed to another task and back. Whatever ends the
+//! attempt, its timeout or a shutdown, drops the link, and with it the socket.
+//!
+//! Between exchanges a link rests in the [`pool`], where nothing polls it. Whether the receiver has closed it
+//! shows when it is taken out, which costs no attempt: hyper looks before it writes, and gives the request back.
+
+mod answer;
+mod connect;
+mod exchange;
+mod link;
+mod lookup;
+mod place;
+mod pool;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod unreachable;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use rustls::ClientConfig;
+
+use self::connect::Connector;
+use self::pool::Pool;
+use super::egress::EgressPolicy;
+use crate::domain::Outcome;
+
+/// What is sent, in hyper's terms.
+type Request = http::Request<Full<Bytes>>;
+
+/// How many connections may rest unless there is a reason for fewer. Each holds a file descriptor and some 10 KB.
+pub const IDLE_CONNECTIONS: usize = 1024;
+/// For how long a connection may rest.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Sends requests. Cheap to clone.
+#[derive(Clone)]
+pub struct DeliveryClient {
+    connector: Arc<Connector>,
+    pool: Arc<Pool>,
+}
+
+impl DeliveryClient {
+    /// A client that connects where `policy` permits, trusts what `tls` says, and keeps at most `idle`
+    /// connections that are not in use, to all receivers together, each for at most 60 seconds.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, on which the pool is swept.
+    #[must_use]
+    pub fn new(policy: EgressPolicy, tls: ClientConfig, idle: usize) -> Self {
+        Self::with_connector(
+            Connector::new(policy, tls, lookup::Lookups::by_the_system()),
+            idle,
+            IDLE_TIMEOUT,
+        )
+    }
+
+    fn with_connector(connector: Connector, idle: usize, idle_timeout: Duration) -> Self {
+        let pool = Arc::new(Pool::new(idle, idle_timeout));
+        tokio::spawn(pool::sweep(Arc::downgrade(&pool)));
+        Self { connector: Arc::new(connector), pool }
+    }
+
+    /// Sends one request. `timeout` is for all of it, from connecting to the last byte of the answer.
+    /// Redirects are not followed.
+    pub async fn send(&self, request: Request, timeout: Duration) -> Outcome {
+        match tokio::time::timeout(timeout, self.exchange(request)).await {
+            Ok(Ok(response)) => Outcome::Response(response),
+            Ok(Err(failure)) => Outcome::Unreachable { kind: failure.kind, message: failure.message },
+            Err(_) => Outcome::TimedOut { after: timeout },
+        }
+    }
+}

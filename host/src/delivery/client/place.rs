@@ -1,0 +1,97 @@
+//! Where a request goes: what may share a connection, and how the request names it.
+
+use http::uri::Parts;
+use http::{HeaderValue, Uri, header};
+
+use super::Request;
+use super::unreachable::Unreachable;
+use crate::domain::attempt::UnreachableKind;
+
+/// Requests to the same scheme, host and port may go over the same connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    /// Whether there is TLS.
+    pub(super) https: bool,
+    /// The name or address in lower case, an IPv6 address without its brackets.
+    pub(super) host: Box<str>,
+    pub(super) port: u16,
+}
+
+impl Place {
+    /// Where `uri` points.
+    ///
+    /// # Errors
+    /// Where it points nowhere; what hooks and plugins say has been checked before.
+    pub(super) fn of(uri: &Uri) -> Result<Self, Unreachable> {
+        let https = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            other => return Err(unusable(format!("unsupported scheme {}", other.unwrap_or_default()))),
+        };
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
+            return Err(unusable("the URL names no host".to_owned()));
+        }
+        let port = uri.port_u16().unwrap_or(default_port(https));
+        Ok(Self { https, host: host.to_ascii_lowercase().into(), port })
+    }
+}
+
+fn default_port(https: bool) -> u16 {
+    if https { 443 } else { 80 }
+}
+
+fn unusable(what: String) -> Unreachable {
+    Unreachable::new(UnreachableKind::Protocol, what)
+}
+
+/// Writes a request to `place` as a server wants it: the host in its header (RFC 9112, section 3.2), path and
+/// query alone in the first line (section 3.2.1).
+///
+/// # Errors
+/// Where the host cannot stand in a header, which no URL's can.
+pub(super) fn address(request: &mut Request, place: &Place) -> Result<(), Unreachable> {
+    let uri = std::mem::take(request.uri_mut());
+    let host = uri.host().unwrap_or_default();
+    let value = match place.port == default_port(place.https) {
+        true => HeaderValue::from_str(host),
+        false => HeaderValue::try_from(format!("{host}:{}", place.port)),
+    };
+    let value = value.map_err(|error| unusable(error.to_string()))?;
+    request.headers_mut().entry(header::HOST).or_insert(value);
+    let mut origin = Parts::default();
+    origin.path_and_query = uri.into_parts().path_and_query;
+    if origin.path_and_query.is_some() {
+        *request.uri_mut() = Uri::from_parts(origin).map_err(|error| unusable(error.to_string()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_its_host_and_its_path() {
+        for (url, host, line, place) in [
+            ("http://a.example", "a.example", "/", (false, "a.example", 80)),
+            ("http://a.example:80/b?c=d", "a.example", "/b?c=d", (false, "a.example", 80)),
+            ("http://A.example:443/?c", "A.example:443", "/?c", (false, "a.example", 443)),
+            ("https://a.example:443/", "a.example", "/", (true, "a.example", 443)),
+            ("https://[2001:db8::1]:8443/x", "[2001:db8::1]:8443", "/x", (true, "2001:db8::1", 8443)),
+        ] {
+            let mut request = Request::new(http_body_util::Full::default());
+            *request.uri_mut() = url.parse().unwrap();
+            let found = Place::of(request.uri()).unwrap();
+            address(&mut request, &found).unwrap();
+            assert_eq!(
+                (request.headers()["host"].to_str().unwrap(), &*request.uri().to_string()),
+                (host, line)
+            );
+            assert_eq!((found.https, &*found.host, found.port), place, "{url}");
+        }
+        for url in ["/only/a/path", "ftp://a.example/", "a.example:80"] {
+            assert!(Place::of(&url.parse().unwrap()).is_err(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Connections that are not in use. Pure bookkeeping, but for closing what is one too many.
+//!
+//! The newest is taken first: it is the likeliest to be open still, and the others get old enough to be closed. The
+//! oldest of all goes where there are too many, whoever's it is: there is no bound for each receiver, so that one with
+//! many requests under way finds as many connections, and one that is asked seldom loses its own first.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use super::link::Link;
+use super::place::Place;
+
+/// The sweep looks at most so often while a connection could get too old. What would be by the next time goes before.
+const LOOKS: u32 = 60;
+
+/// See the module's head.
+pub(super) struct Pool {
+    most: usize,
+    idle_timeout: Duration,
+    resting: Mutex<Resting>,
+}
+
+#[derive(Default)]
+struct Resting {
+    /// By the order in which they came.
+    links: BTreeMap<u64, (Box<Link>, Instant)>,
+    /// The numbers of each place's links, in that order; never empty.
+    places: HashMap<Arc<Place>, VecDeque<u64>>,
+    next: u64,
+}
+
+impl Pool {
+    /// A pool of at most `most` connections, each of which rests for at most `idle_timeout`.
+    pub(super) fn new(most: usize, idle_timeout: Duration) -> Self {
+        Self { most, idle_timeout, resting: Mutex::default() }
+    }
+
+    /// The newest connection to `place`.
+    pub(super) fn take(&self, place: &Place) -> Option<Box<Link>> {
+        self.resting().take_newest(place)
+    }
+
+    /// Keeps a connection for the next request.
+    pub(super) fn put(&self, link: Box<Link>) {
+        let oldest = {
+            let mut resting = self.resting();
+            resting.put(link);
+            if resting.links.len() > self.most { resting.take_oldest() } else { None }
+        };
+        // Not under the lock: closing asks the system.
+        if let Some(link) = oldest {
+            link.close();
+        }
+    }
+
+    /// Closes what is too old, and says when to look again.
+    pub(super) fn close_old(&self, now: Instant) -> Instant {
+        let soonest = now + self.idle_timeout / LOOKS;
+        loop {
+            let mut resting = self.resting();
+            let oldest = resting.oldest().unwrap_or(now) + self.idle_timeout;
+            if oldest > soonest {
+                return oldest;
+            }
+            let link = resting.take_oldest();
+            drop(resting);
+            if let Some(link) = link {
+                link.close();
+            }
+        }
+    }
+
+    fn resting(&self) -> MutexGuard<'_, Resting> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Resting {
+    fn put(&mut self, link: Box<Link>) {
+        let number = self.next;
+        self.next += 1;
+        self.places.entry(Arc::clone(link.place())).or_default().push_back(number);
+        self.links.insert(number, (link, Instant::now()));
+    }
+
+    fn take_newest(&mut self, place: &Place) -> Option<Box<Link>> {
+        let numbers = self.places.get_mut(place)?;
+        let newest = numbers.pop_back()?;
+        if numbers.is_empty() {
+            self.places.remove(place);
+        }
+        self.links.remove(&newest).map(|(link, _)| link)
+    }
+
+    fn take_oldest(&mut self) -> Option<Box<Link>> {
+        let (_, (link, _)) = self.links.pop_first()?;
+        let numbers = self.places.get_mut(link.place())?;
+        numbers.pop_front();
+        if numbers.is_empty() {
+            self.places.remove(link.place());
+        }
+        Some(link)
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        self.links.first_key_value().map(|(_, (_, since))| *since)
+    }
+}
+
+/// Closes connections that have rested for long enough, until the pool is gone. One that comes while the sweep waits
+/// is younger than what it waits for.
+pub(super) async fn sweep(pool: Weak<Pool>) {
+    while let Some(next) = pool.upgrade().map(|pool| pool.close_old(Instant::now())) {
+        tokio::time::sleep_until(next.into()).await;
+    }
+}

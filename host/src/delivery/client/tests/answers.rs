@@ -1,0 +1,161 @@
+//! What receivers answer, or do instead.
+
+use super::*;
+use crate::domain::Response;
+
+/// What comes of a request that is answered so on a new connection, and the receiver's end of it. The connection is
+/// closed after the answer if `then` says so.
+async fn answered(
+    request: fn(SocketAddr) -> Request,
+    answer: &str,
+    then: Then,
+) -> (Outcome, Receiver, DeliveryClient, Option<Peer>) {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let (outcome, peer) = tokio::join!(client.send(request(receiver.address()), PATIENCE), async {
+        let mut peer = receiver.accept().await;
+        peer.serve(answer).await;
+        match then {
+            Then::Close => None,
+            Then::Wait => Some(peer),
+        }
+    });
+    (outcome, receiver, client, peer)
+}
+
+enum Then {
+    Close,
+    Wait,
+}
+
+fn head(to: SocketAddr) -> Request {
+    let mut request = post(to);
+    *request.method_mut() = http::Method::HEAD;
+    *request.body_mut() = Full::default();
+    request
+}
+
+fn response(outcome: Outcome) -> Response {
+    match outcome {
+        Outcome::Response(response) => response,
+        other => panic!("no answer: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn after_these_answers_the_connection_is_used_again() {
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    let informed = format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n{OK}");
+    let long = format!("HTTP/1.1 200 OK\r\ncontent-length: 65536\r\n\r\n{}", "x".repeat(65_536));
+    let old = "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n";
+    let headed = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
+    let cases: [(fn(SocketAddr) -> Request, &str, &str); 7] = [
+        (post, OK, "ok"),
+        (post, chunked, "abcde"),
+        (post, &informed, "ok"),
+        (post, &long, &"x".repeat(Response::MAX_KEPT_BODY)),
+        (post, "HTTP/1.1 204 No Content\r\n\r\n", ""),
+        (post, old, ""),
+        (head, headed, ""),
+    ];
+    for (request, answer, body) in cases {
+        let (outcome, receiver, client, peer) = answered(request, answer, Then::Wait).await;
+        let response = response(outcome);
+        assert_eq!(String::from_utf8_lossy(&response.body), body);
+        assert_eq!(response.body_truncated, answer.len() > 60_000);
+        let mut peer = peer.unwrap();
+        let (outcome, _) = tokio::join!(client.send(post(receiver.address()), PATIENCE), peer.serve(OK));
+        assert_eq!(status(&outcome), 200, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn after_these_answers_the_connection_is_closed() {
+    let too_long = format!("HTTP/1.1 200 OK\r\ncontent-length: 9000000\r\n\r\n{}", "x".repeat(65_537));
+    for (answer, body) in [
+        ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok", "ok"),
+        ("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok", "ok"),
+        ("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", ""),
+        (&too_long, &*"x".repeat(Response::MAX_KEPT_BODY)),
+    ] {
+        let (outcome, receiver, client, peer) = answered(post, answer, Then::Wait).await;
+        let response = response(outcome);
+        assert_eq!(String::from_utf8_lossy(&response.body), body);
+        peer.unwrap().is_closed().await;
+        receiver.used(&client).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_ends_with_the_connection() {
+    let (outcome, ..) = answered(post, "HTTP/1.1 200 OK\r\n\r\nall of it", Then::Close).await;
+    assert_eq!(response(outcome).body, b"all of it");
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_said() {
+    let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(70_000));
+    for (answer, said) in [
+        ("", "protocol: connection closed before message completed"),
+        ("HTTP/1.1 2", "protocol: connection closed before message completed"),
+        ("SSH-2.0-OpenSSH_9.6\r\n\r\n", "protocol: invalid HTTP version parsed"),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok",
+            "protocol: end of file before message length reached",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxx\r\n",
+            "protocol: Invalid chunk size line: missing size digit",
+        ),
+        (&endless, "protocol: message head is too large"),
+    ] {
+        let (outcome, ..) = answered(post, answer, Then::Close).await;
+        assert_eq!(why(outcome), said, "{answer:.40}");
+    }
+}
+
+/// The rest of the request is not wanted, and the connection cannot be used before it is sent.
+#[tokio::test]
+async fn an_answer_before_the_request_is_read_counts() {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let mut request = post(receiver.address());
+    *request.body_mut() = Full::from("x".repeat(32 << 20));
+    let (outcome, mut peer) = tokio::join!(client.send(request, PATIENCE), async {
+        let mut peer = receiver.accept().await;
+        peer.say("HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n").await;
+        peer
+    });
+    assert_eq!(status(&outcome), 413);
+    peer.is_closed().await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_never_answers_is_given_up_and_its_connection_closed() {
+    for begun in ["", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab"] {
+        let (client, receiver) = (client(8), Receiver::start().await);
+        let mut peer = receiver.used(&client).await;
+        let limit = Duration::from_millis(200);
+        let (outcome, _) = tokio::join!(client.send(post(receiver.address()), limit), peer.serve(begun));
+        assert_eq!(outcome, Outcome::TimedOut { after: limit });
+        peer.is_closed().await;
+        receiver.used(&client).await;
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_dropped_closes_its_connection() {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let mut peer = receiver.used(&client).await;
+    tokio::select! {
+        biased;
+        outcome = client.send(post(receiver.address()), PATIENCE) => panic!("{outcome:?}"),
+        _ = peer.request() => {}
+    }
+    peer.is_closed().await;
+}
+
+#[tokio::test]
+async fn where_nobody_listens_that_is_said() {
+    let address = Receiver::start().await.address();
+    let said = why(client(8).send(post(address), PATIENCE).await);
+    assert!(said.starts_with(&format!("connect: cannot connect to {address}: ")), "{said}");
+}

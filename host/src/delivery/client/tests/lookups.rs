@@ -1,0 +1,93 @@
+//! Look-ups of names.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use super::*;
+
+/// A resolver which says that every name is at 127.0.0.1, and that as often as the sender says so; and how often it
+/// was asked.
+fn gated() -> (Arc<Resolver>, mpsc::Sender<()>, Arc<AtomicUsize>) {
+    let (open, gate) = mpsc::channel();
+    let (gate, asked) = (Mutex::new(gate), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&asked);
+    let resolver = move |_: &str| {
+        count.fetch_add(1, Ordering::SeqCst);
+        // At the end of the test, the sender is gone.
+        let _ = gate.lock().unwrap().recv();
+        Ok(vec![SocketAddr::from(([127, 0, 0, 1], 0))])
+    };
+    (Arc::new(resolver), open, asked)
+}
+
+#[tokio::test]
+async fn those_who_ask_for_a_name_at_the_same_time_share_a_look_up() {
+    let (resolver, open, asked) = gated();
+    let lookups = Lookups::by(resolver);
+    let (one, other, ()) = tokio::join!(lookups.find("a.example"), lookups.find("a.example"), async {
+        open.send(()).unwrap();
+    });
+    assert_eq!((one.clone(), one.unwrap().len()), (other, 1));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    // What was found is not remembered.
+    open.send(()).unwrap();
+    lookups.find("a.example").await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn one_who_asks_while_a_look_up_runs_that_all_others_gave_up_waits_with_it() {
+    let (resolver, open, asked) = gated();
+    let lookups = Lookups::by(resolver);
+    tokio::select! {
+        biased;
+        _ = lookups.find("a.example") => panic!("the gate is shut"),
+        () = async { while asked.load(Ordering::SeqCst) == 0 { tokio::task::yield_now().await } } => {}
+    }
+    let (found, ()) = tokio::join!(lookups.find("a.example"), async { open.send(()).unwrap() });
+    assert_eq!((found.is_ok(), asked.load(Ordering::SeqCst)), (true, 1));
+}
+
+#[tokio::test]
+async fn different_names_are_looked_up_each_by_itself() {
+    let (resolver, open, asked) = gated();
+    let lookups = Lookups::by(resolver);
+    for _ in 0..2 {
+        open.send(()).unwrap();
+    }
+    let (one, other) = tokio::join!(lookups.find("a.example"), lookups.find("b.example"));
+    assert_eq!((one.is_ok(), other.is_ok(), asked.load(Ordering::SeqCst)), (true, true, 2));
+}
+
+#[tokio::test]
+async fn a_name_is_resolved_checked_and_connected_to() {
+    let resolver = |host: &str| match host {
+        "here.example" => Ok(vec![SocketAddr::from(([127, 0, 0, 1], 0))]),
+        "inside.example" => {
+            Ok(vec![SocketAddr::from(([10, 0, 0, 1], 0)), SocketAddr::from(([10, 0, 0, 2], 0))])
+        }
+        "nowhere.example" => Ok(Vec::new()),
+        _ => Err(std::io::Error::other("no such name")),
+    };
+    let (client, receiver) = (resolving(Arc::new(resolver)), Receiver::start().await);
+    let to = |host: &str| {
+        let url = format!("http://{host}:{}/", receiver.address().port());
+        http::Request::post(url).body(Full::default()).unwrap()
+    };
+    let (outcome, request) = tokio::join!(client.send(to("here.example"), PATIENCE), async {
+        receiver.accept().await.serve(OK).await
+    });
+    assert_eq!(status(&outcome), 200);
+    assert!(request.contains(&format!("host: here.example:{}\r\n", receiver.address().port())), "{request}");
+    for (host, said) in [
+        (
+            "inside.example",
+            "egress-refused: inside.example is at 10.0.0.1, 10.0.0.2, where the operator's egress policy lets no request go",
+        ),
+        ("nowhere.example", "dns: cannot resolve nowhere.example: the name has no address"),
+        ("other.example", "dns: cannot resolve other.example: no such name"),
+    ] {
+        assert_eq!(why(client.send(to(host), PATIENCE).await), said);
+    }
+}

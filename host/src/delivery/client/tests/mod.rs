@@ -1,0 +1,153 @@
+//! The client against receivers that are played by hand: each test holds both ends.
+
+mod answers;
+mod lookups;
+mod resting;
+mod reuse;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::connect::Connector;
+use super::lookup::{Lookups, Resolver};
+use super::{DeliveryClient, IDLE_TIMEOUT, Request};
+use crate::delivery::egress::EgressPolicy;
+use crate::delivery::{signing, tls};
+use crate::domain::Outcome;
+
+/// Longer than any test takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// An answer that lets the connection be used again.
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// A client that may connect to loopback.
+fn client(idle: usize) -> DeliveryClient {
+    client_with(idle, IDLE_TIMEOUT)
+}
+
+fn client_with(idle: usize, idle_timeout: Duration) -> DeliveryClient {
+    let connector = Connector::new(loopback(), tls::client_config(None).unwrap(), Lookups::by_the_system());
+    DeliveryClient::with_connector(connector, idle, idle_timeout)
+}
+
+/// A client that resolves names so.
+fn resolving(resolver: Arc<Resolver>) -> DeliveryClient {
+    let connector = Connector::new(loopback(), tls::client_config(None).unwrap(), Lookups::by(resolver));
+    DeliveryClient::with_connector(connector, 8, IDLE_TIMEOUT)
+}
+
+fn loopback() -> EgressPolicy {
+    EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()])
+}
+
+/// A request that receivers cannot tell from another.
+fn post(to: SocketAddr) -> Request {
+    let body = Full::from("a body");
+    http::Request::post(format!("http://{to}/path")).body(body).unwrap()
+}
+
+/// One that they can.
+fn named(to: SocketAddr) -> Request {
+    let mut request = post(to);
+    request.headers_mut().insert(signing::ID, "evt_1".parse().unwrap());
+    request
+}
+
+fn status(outcome: &Outcome) -> u16 {
+    match outcome {
+        Outcome::Response(response) => response.status,
+        other => panic!("no answer: {other:?}"),
+    }
+}
+
+/// Why there was no answer.
+fn why(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Unreachable { kind, message } => format!("{kind}: {message}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The receivers' side.
+struct Receiver(TcpListener);
+
+impl Receiver {
+    async fn start() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    async fn accept(&self) -> Peer {
+        Peer(within(self.0.accept()).await.unwrap().0)
+    }
+
+    /// A connection over which one request was made and answered.
+    async fn used(&self, client: &DeliveryClient) -> Peer {
+        let (outcome, peer) = tokio::join!(client.send(post(self.address()), PATIENCE), async {
+            let mut peer = self.accept().await;
+            peer.serve(OK).await;
+            peer
+        });
+        assert_eq!(status(&outcome), 200);
+        peer
+    }
+}
+
+/// The receiver's end of one connection.
+struct Peer(TcpStream);
+
+impl Peer {
+    /// Takes one request, which has a body or none, and gives this answer.
+    async fn serve(&mut self, answer: &str) -> String {
+        let request = self.request().await;
+        self.say(answer).await;
+        request
+    }
+
+    async fn request(&mut self) -> String {
+        let mut request = String::new();
+        let mut piece = [0; 4096];
+        loop {
+            let (head, body) = request.split_once("\r\n\r\n").unwrap_or_default();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length = length.map_or(0, |length| length.parse().unwrap());
+            if !head.is_empty() && body.len() >= length {
+                return request;
+            }
+            let read = within(self.0.read(&mut piece)).await.unwrap();
+            assert_ne!(read, 0, "closed after {request:?}");
+            request.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+        }
+    }
+
+    async fn say(&mut self, what: &str) {
+        within(self.0.write_all(what.as_bytes())).await.unwrap();
+    }
+
+    /// Waits until the client has closed the connection.
+    async fn is_closed(&mut self) {
+        let mut rest = Vec::new();
+        // It is reset where the client has not read everything.
+        let _ = within(self.0.read_to_end(&mut rest)).await;
+    }
+}
+
+/// What is broken fails, in the end, rather than hang.
+async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("it comes to an end")
+}
+
+/// Lets the runtime hear from the system what has happened to its sockets: on loopback that is known there at once.
+async fn settle() {
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,82 @@
+//! How many connections rest, and for how long.
+
+use std::time::Instant;
+
+use super::*;
+
+/// As many connections as receivers, each used once.
+async fn used(client: &DeliveryClient, receivers: &[Receiver]) -> Vec<Peer> {
+    let mut peers = Vec::new();
+    for receiver in receivers {
+        peers.push(receiver.used(client).await);
+    }
+    peers
+}
+
+#[tokio::test]
+async fn no_more_rest_than_the_bound_and_the_oldest_goes_first() {
+    let client = client(2);
+    let receivers = [Receiver::start().await, Receiver::start().await, Receiver::start().await];
+    let mut peers = used(&client, &receivers).await;
+    peers[0].is_closed().await;
+    for kept in [1, 2] {
+        let (outcome, _) =
+            tokio::join!(client.send(post(receivers[kept].address()), PATIENCE), peers[kept].serve(OK));
+        assert_eq!(status(&outcome), 200);
+    }
+}
+
+#[tokio::test]
+async fn with_no_room_every_connection_is_closed_after_its_request() {
+    let (client, receiver) = (client(0), Receiver::start().await);
+    receiver.used(&client).await.is_closed().await;
+    receiver.used(&client).await.is_closed().await;
+}
+
+#[tokio::test]
+async fn the_newest_is_used_first() {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let address = receiver.address();
+    let (one, other, mut peers) =
+        tokio::join!(client.send(post(address), PATIENCE), client.send(post(address), PATIENCE), async {
+            let mut peers = [receiver.accept().await, receiver.accept().await];
+            peers[0].request().await;
+            peers[1].serve(OK).await;
+            // Not before the other one rests.
+            settle().await;
+            peers[0].say(OK).await;
+            peers
+        });
+    assert_eq!((status(&one), status(&other)), (200, 200));
+    let (outcome, _) = tokio::join!(client.send(post(address), PATIENCE), peers[0].serve(OK));
+    assert_eq!(status(&outcome), 200);
+}
+
+#[tokio::test]
+async fn what_rests_for_too_long_is_closed_without_any_traffic() {
+    let idle_timeout = Duration::from_millis(60);
+    let (client, receiver) = (client_with(8, idle_timeout), Receiver::start().await);
+    let mut peer = receiver.used(&client).await;
+    peer.is_closed().await;
+    // The client is still there: that was the sweep.
+    receiver.used(&client).await;
+}
+
+#[tokio::test]
+async fn a_minute_is_the_most_and_what_is_used_rests_anew() {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let pool = &client.pool;
+    let began = Instant::now();
+    assert_eq!(pool.close_old(began), began + IDLE_TIMEOUT);
+    let mut peer = receiver.used(&client).await;
+    let rests = Instant::now();
+    // It is looked at again when it is too old, or before.
+    let next = pool.close_old(rests + Duration::from_secs(50));
+    assert!(next <= rests + IDLE_TIMEOUT && next > began + IDLE_TIMEOUT);
+    let (outcome, _) = tokio::join!(client.send(post(receiver.address()), PATIENCE), peer.serve(OK));
+    assert_eq!(status(&outcome), 200);
+    let rests_anew = pool.close_old(next - Duration::from_secs(2));
+    assert!(rests_anew > next);
+    pool.close_old(rests_anew);
+    peer.is_closed().await;
+}

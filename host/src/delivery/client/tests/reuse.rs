@@ -1,0 +1,142 @@
+//! Which connection a request goes over.
+
+use super::*;
+
+#[tokio::test]
+async fn a_connection_is_used_again() {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let mut peer = receiver.used(&client).await;
+    for _ in 0..3 {
+        let (outcome, request) =
+            tokio::join!(client.send(post(receiver.address()), PATIENCE), peer.serve(OK));
+        assert_eq!(status(&outcome), 200);
+        let address = receiver.address();
+        assert_eq!(
+            request,
+            format!("POST /path HTTP/1.1\r\nhost: {address}\r\ncontent-length: 6\r\n\r\na body")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_costs_no_attempt() {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let (first, second) = tokio::join!(receiver.used(&client), async {
+        // The first has its connection by now, so that there are two.
+        receiver.used(&client).await
+    });
+    drop((first, second));
+    settle().await;
+    // Both are found closed, one after the other.
+    receiver.used(&client).await;
+}
+
+#[tokio::test]
+async fn a_connection_with_unasked_bytes_is_not_used() {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let mut peer = receiver.used(&client).await;
+    peer.say("HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n").await;
+    settle().await;
+    receiver.used(&client).await;
+    peer.is_closed().await;
+}
+
+#[tokio::test]
+async fn bytes_after_an_answer_cost_the_connection() {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let (outcome, mut peer) = tokio::join!(client.send(post(receiver.address()), PATIENCE), async {
+        let mut peer = receiver.accept().await;
+        peer.serve(&format!("{OK}HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
+        peer
+    });
+    assert_eq!(status(&outcome), 200);
+    peer.is_closed().await;
+    receiver.used(&client).await;
+}
+
+/// The receiver closes just as the request is on its way: whether it was processed cannot be known.
+#[tokio::test]
+async fn what_receivers_can_tell_apart_is_sent_again_where_the_connection_ends_without_an_answer() {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let mut put = post(receiver.address());
+    *put.method_mut() = http::Method::PUT;
+    for request in [named(receiver.address()), put] {
+        let mut peer = receiver.used(&client).await;
+        let (outcome, ()) = tokio::join!(client.send(request, PATIENCE), async {
+            let first = peer.request().await;
+            drop(peer);
+            let second = receiver.accept().await.serve(OK).await;
+            assert_eq!(first, second);
+        });
+        assert_eq!(status(&outcome), 200);
+    }
+}
+
+#[tokio::test]
+async fn it_is_sent_again_once() {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let mut peer = receiver.used(&client).await;
+    let (outcome, ()) = tokio::join!(client.send(named(receiver.address()), PATIENCE), async {
+        peer.request().await;
+        drop(peer);
+        receiver.accept().await.request().await;
+    });
+    assert_eq!(why(outcome), "protocol: connection closed before message completed");
+}
+
+#[tokio::test]
+async fn what_receivers_cannot_tell_apart_is_not_sent_again() {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let mut peer = receiver.used(&client).await;
+    let (outcome, ()) = tokio::join!(client.send(post(receiver.address()), PATIENCE), async {
+        peer.request().await;
+        drop(peer);
+    });
+    assert_eq!(why(outcome), "protocol: connection closed before message completed");
+}
+
+#[tokio::test]
+async fn what_was_answered_in_part_is_not_sent_again() {
+    for begun in ["HTTP/1.1 ", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
+        let (client, receiver) = (client(8), Receiver::start().await);
+        let mut peer = receiver.used(&client).await;
+        let (outcome, ()) = tokio::join!(client.send(named(receiver.address()), PATIENCE), async {
+            peer.serve(begun).await;
+            drop(peer);
+        });
+        assert_eq!(why(outcome), "protocol: connection closed before message completed", "{begun}");
+    }
+}
+
+#[tokio::test]
+async fn many_requests_at_once_find_connections_for_all_of_them() {
+    const AT_ONCE: usize = 256;
+    let (client, receiver) = (client(AT_ONCE), Receiver::start().await);
+    let address = receiver.address();
+    let accepted = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
+    let serving = tokio::spawn(async move {
+        let mut peers = tokio::task::JoinSet::new();
+        loop {
+            let mut peer = receiver.accept().await;
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            peers.spawn(async move {
+                loop {
+                    peer.serve(OK).await;
+                }
+            });
+        }
+    });
+    for round in 0..4 {
+        let mut requests = tokio::task::JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let client = client.clone();
+            requests.spawn(async move { client.send(post(address), PATIENCE).await });
+        }
+        for outcome in requests.join_all().await {
+            assert_eq!(status(&outcome), 200);
+        }
+        assert!(accepted.load(std::sync::atomic::Ordering::Relaxed) <= AT_ONCE, "{round}");
+    }
+    serving.abort();
+}

@@ -70,7 +70,8 @@ impl Worker {
         let last = hook.preflight.0.len() - 1;
         // Neither signed nor authorised: it goes elsewhere than the hook's own requests.
         let built = request::build_plain(request).map_err(|fault| Outcome::Faulted { step: last, fault })?;
-        match self.client.send(built, hook.timeout).await {
+        let again = built.clone();
+        match self.client.send(built, &|| Some(again.clone()), hook.timeout).await {
             Outcome::Response(response) => shown(&response).map_err(failed),
             Outcome::Unreachable { message, .. } => Err(failed(message)),
             Outcome::TimedOut { after } => Err(failed(format!("no answer within {} ms", after.as_millis()))),

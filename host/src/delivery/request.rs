@@ -15,6 +15,9 @@ const USER_AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
 /// Tells the receiver the event's type: the body is the event's data alone, unless a plugin wraps it.
 const EVENT_TYPE: &str = "hookwright-event-type";
 
+/// Room for what is added on the way: the authorization, the host, the length.
+const ADDED_HEADERS: usize = 3;
+
 /// What records show of a header whose value nobody can read again.
 const NOT_SHOWN: &str = "(not shown)";
 
@@ -89,16 +92,38 @@ pub fn build(
     let Request { method, url, headers, body } = request;
     let mut headers = sign_headers(hook, event, headers, body.as_bytes(), now);
     headers.retain(|(name, _)| !is_overridden(hook, name));
-    let (mut built, mut sent) = assemble(Request { method, url, headers, body })?;
-    if let Some(secret) = hook.secret_authorization() {
-        let mut value = HeaderValue::from_str(secret.reveal()).map_err(|_| {
-            unsendable("the hook's authorization has characters that a header cannot carry".to_owned())
-        })?;
-        value.set_sensitive(true);
-        built.headers_mut().insert(header::AUTHORIZATION, value);
+    let (body_bytes, body) = (body.as_bytes().len() as u64, shared(body));
+    let mut sent = SentRequest { method, url, headers, body_bytes };
+    let mut built = assemble(&sent, |_| true, body)?;
+    if authorize(hook, &mut built)? {
         sent.headers.push((header::AUTHORIZATION.as_str().to_owned(), NOT_SHOWN.to_owned()));
     }
     Ok((built, sent))
+}
+
+/// The request once more, as it was built: `sent` is what is recorded of it, and `body` its body.
+///
+/// # Errors
+/// As [`build`], and so never after it.
+pub fn build_again(
+    hook: &Hook,
+    sent: &SentRequest,
+    body: Full<Bytes>,
+) -> Result<http::Request<Full<Bytes>>, Fault> {
+    let mut built = assemble(sent, |name| !is_overridden(hook, name), body)?;
+    authorize(hook, &mut built)?;
+    Ok(built)
+}
+
+/// Puts the hook's own authorization on, if it has one.
+fn authorize(hook: &Hook, built: &mut http::Request<Full<Bytes>>) -> Result<bool, Fault> {
+    let Some(secret) = hook.secret_authorization() else { return Ok(false) };
+    let mut value = HeaderValue::from_str(secret.reveal()).map_err(|_| {
+        unsendable("the hook's authorization has characters that a header cannot carry".to_owned())
+    })?;
+    value.set_sensitive(true);
+    built.headers_mut().insert(header::AUTHORIZATION, value);
+    Ok(true)
 }
 
 /// What is recorded of a request that may carry what a receiver answered to the request before it: neither the
@@ -131,36 +156,55 @@ fn unsendable(what: String) -> Fault {
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_plain(mut request: Request) -> Result<http::Request<Full<Bytes>>, Fault> {
-    request.headers.retain(|(name, _)| !is_reserved_header(name));
-    assemble(request).map(|(built, _)| built)
+pub fn build_plain(request: Request) -> Result<http::Request<Full<Bytes>>, Fault> {
+    let Request { method, url, headers, body } = request;
+    let written = SentRequest { method, url, headers, body_bytes: body.as_bytes().len() as u64 };
+    assemble(&written, |name| !is_reserved_header(name), shared(body))
 }
 
-fn assemble(request: Request) -> Result<(http::Request<Full<Bytes>>, SentRequest), Fault> {
-    let headers = request.headers;
-    let body = match request.body {
+fn shared(body: RequestBody) -> Full<Bytes> {
+    Full::new(match body {
         RequestBody::None => Bytes::new(),
         RequestBody::Text(text) => Bytes::from_owner(SharedText(text)),
         RequestBody::Binary(bytes) => Bytes::from(bytes),
-    };
-    let mut built = http::Request::new(Full::new(body));
-    *built.method_mut() = http::Method::from_bytes(request.method.as_bytes())
-        .map_err(|_| unsendable(format!("`{}` is not an HTTP method", request.method)))?;
-    *built.uri_mut() =
-        request.url.parse().map_err(|error| unsendable(format!("`{}`: {error}", request.url)))?;
+    })
+}
+
+/// What is written in `written`, with those of its headers that are `wanted`.
+fn assemble(
+    written: &SentRequest,
+    wanted: impl Fn(&str) -> bool,
+    body: Full<Bytes>,
+) -> Result<http::Request<Full<Bytes>>, Fault> {
+    let SentRequest { method, url, headers, .. } = written;
+    let mut built = http::Request::new(body);
+    *built.method_mut() = http::Method::from_bytes(method.as_bytes())
+        .map_err(|_| unsendable(format!("`{method}` is not an HTTP method")))?;
+    *built.uri_mut() = url.parse().map_err(|error| unsendable(format!("`{url}`: {error}")))?;
     let map = built.headers_mut();
-    map.reserve(headers.len());
-    for (name, value) in &headers {
-        let parsed = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| unsendable(format!("`{name}` is not a header name")))?;
+    map.reserve(headers.len() + ADDED_HEADERS);
+    for (name, value) in headers.iter().filter(|(name, _)| wanted(name)) {
+        let parsed = header_name(name)?;
         let value = HeaderValue::from_str(value).map_err(|_| {
             unsendable(format!("the value of `{name}` has characters that a header cannot carry"))
         })?;
         map.append(parsed, value);
     }
-    let body_bytes = hyper::body::Body::size_hint(built.body()).exact().unwrap_or(0);
-    let sent = SentRequest { method: request.method, url: request.url, headers, body_bytes };
-    Ok((built, sent))
+    Ok(built)
+}
+
+fn header_name(name: &str) -> Result<HeaderName, Fault> {
+    const OWN: [HeaderName; 4] = [
+        HeaderName::from_static(signing::ID),
+        HeaderName::from_static(signing::TIMESTAMP),
+        HeaderName::from_static(signing::SIGNATURE),
+        HeaderName::from_static(EVENT_TYPE),
+    ];
+    // On every request, and no standard ones, which would have to be copied.
+    if let Some(own) = OWN.iter().find(|own| own.as_str() == name) {
+        return Ok(own.clone());
+    }
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable(format!("`{name}` is not a header name")))
 }
 
 /// Lets a body share the event's text.

@@ -174,7 +174,12 @@ impl Worker {
         timeout: Duration,
     ) -> (Option<SentRequest>, Outcome) {
         match request::build(hook, &work.event, request, now) {
-            Ok((built, sent)) => (Some(sent), self.client.send(built, timeout).await),
+            Ok((built, sent)) => {
+                let body = built.body().clone();
+                let again = || request::build_again(hook, &sent, body.clone()).ok();
+                let outcome = self.client.send(built, &again, timeout).await;
+                (Some(sent), outcome)
+            }
             Err(fault) => (None, Outcome::Faulted { step: last_step, fault }),
         }
     }

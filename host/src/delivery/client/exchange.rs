@@ -17,27 +17,29 @@
 use super::link::{Failure, Link};
 use super::place::{Place, address};
 use super::unreachable::Unreachable;
-use super::{DeliveryClient, Request};
+use super::{Again, DeliveryClient, Request};
 use crate::delivery::signing;
 use crate::domain::Response;
 
 impl DeliveryClient {
-    pub(super) async fn exchange(&self, mut request: Request) -> Result<Response, Unreachable> {
+    pub(super) async fn exchange(
+        &self,
+        mut request: Request,
+        again: &Again<'_>,
+    ) -> Result<Response, Unreachable> {
         let place = Place::of(request.uri())?;
         address(&mut request, &place)?;
         let repeatable = may_be_repeated(&request);
         while let Some(link) = self.pool.take(&place) {
-            let again = repeatable.then(|| request.clone());
             match self.exchange_over(link, request).await {
                 Ok(response) => return Ok(response),
                 Err(Failure::Unsent(unsent, _)) => request = *unsent,
-                Err(failure) => match (failure, again) {
-                    (Failure::Unheard(_), Some(again)) => {
-                        request = again;
-                        break;
-                    }
-                    (failure, _) => return Err(Unreachable::classify(&failure.into_error())),
-                },
+                Err(Failure::Unheard(error)) if repeatable => {
+                    request = again().ok_or_else(|| Unreachable::classify(&error))?;
+                    address(&mut request, &place)?;
+                    break;
+                }
+                Err(failure) => return Err(Unreachable::classify(&failure.into_error())),
             }
         }
         let link = self.connector.connect(place).await?;

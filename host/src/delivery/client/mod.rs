@@ -40,6 +40,9 @@ use crate::domain::Outcome;
 /// What is sent, in hyper's terms.
 type Request = http::Request<Full<Bytes>>;
 
+/// Makes a request anew. Most are sent once, and a copy of each is not cheap.
+pub type Again<'a> = dyn Fn() -> Option<http::Request<Full<Bytes>>> + Sync + 'a;
+
 /// How many connections may rest unless there is a reason for fewer. Each holds a file descriptor and some 10 KB.
 pub const IDLE_CONNECTIONS: usize = 1024;
 /// For how long a connection may rest.
@@ -73,10 +76,10 @@ impl DeliveryClient {
         Self { connector: Arc::new(connector), pool }
     }
 
-    /// Sends one request. `timeout` is for all of it, from connecting to the last byte of the answer.
-    /// Redirects are not followed.
-    pub async fn send(&self, request: Request, timeout: Duration) -> Outcome {
-        match tokio::time::timeout(timeout, self.exchange(request)).await {
+    /// Sends one request. `timeout` is for all of it, from connecting to the last byte of the answer. Redirects are
+    /// not followed. Where the request has to be sent once more, it is made by `again`; see [`exchange`].
+    pub async fn send(&self, request: Request, again: &Again<'_>, timeout: Duration) -> Outcome {
+        match tokio::time::timeout(timeout, self.exchange(request, again)).await {
             Ok(Ok(response)) => Outcome::Response(response),
             Ok(Err(failure)) => Outcome::Unreachable { kind: failure.kind, message: failure.message },
             Err(_) => Outcome::TimedOut { after: timeout },

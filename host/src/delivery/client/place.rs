@@ -1,6 +1,6 @@
 //! Where a request goes: what may share a connection, and how the request names it.
 
-use http::uri::Parts;
+use http::uri::{Authority, Parts};
 use http::{HeaderValue, Uri, header};
 
 use super::Request;
@@ -51,16 +51,14 @@ fn unusable(what: String) -> Unreachable {
 /// # Errors
 /// Where the host cannot stand in a header, which no URL's can.
 pub(super) fn address(request: &mut Request, place: &Place) -> Result<(), Unreachable> {
-    let uri = std::mem::take(request.uri_mut());
-    let host = uri.host().unwrap_or_default();
-    let value = match place.port == default_port(place.https) {
-        true => HeaderValue::from_str(host),
-        false => HeaderValue::try_from(format!("{host}:{}", place.port)),
-    };
-    let value = value.map_err(|error| unusable(error.to_string()))?;
-    request.headers_mut().entry(header::HOST).or_insert(value);
+    let parts = std::mem::take(request.uri_mut()).into_parts();
+    // With the port, if there is one, but not with the one that goes without saying. URLs have no user names here.
+    let named = if place.port == default_port(place.https) { Authority::host } else { Authority::as_str };
+    let host = parts.authority.as_ref().map_or("", named);
+    let host = HeaderValue::from_str(host).map_err(|error| unusable(error.to_string()))?;
+    request.headers_mut().insert(header::HOST, host);
     let mut origin = Parts::default();
-    origin.path_and_query = uri.into_parts().path_and_query;
+    origin.path_and_query = parts.path_and_query;
     if origin.path_and_query.is_some() {
         *request.uri_mut() = Uri::from_parts(origin).map_err(|error| unusable(error.to_string()))?;
     }

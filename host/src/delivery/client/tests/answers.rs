@@ -11,7 +11,7 @@ async fn answered(
     then: Then,
 ) -> (Outcome, Receiver, DeliveryClient, Option<Peer>) {
     let (client, receiver) = (client(8), Receiver::start().await);
-    let (outcome, peer) = tokio::join!(client.send(request(receiver.address()), PATIENCE), async {
+    let (outcome, peer) = tokio::join!(client.request(request(receiver.address())), async {
         let mut peer = receiver.accept().await;
         peer.serve(answer).await;
         match then {
@@ -63,7 +63,7 @@ async fn after_these_answers_the_connection_is_used_again() {
         assert_eq!(String::from_utf8_lossy(&response.body), body);
         assert_eq!(response.body_truncated, answer.len() > 60_000);
         let mut peer = peer.unwrap();
-        let (outcome, _) = tokio::join!(client.send(post(receiver.address()), PATIENCE), peer.serve(OK));
+        let (outcome, _) = tokio::join!(client.request(post(receiver.address())), peer.serve(OK));
         assert_eq!(status(&outcome), 200, "{answer}");
     }
 }
@@ -119,7 +119,7 @@ async fn an_answer_before_the_request_is_read_counts() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut request = post(receiver.address());
     *request.body_mut() = Full::from("x".repeat(32 << 20));
-    let (outcome, mut peer) = tokio::join!(client.send(request, PATIENCE), async {
+    let (outcome, mut peer) = tokio::join!(client.request(request), async {
         let mut peer = receiver.accept().await;
         peer.say("HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n").await;
         peer
@@ -134,7 +134,8 @@ async fn a_receiver_that_never_answers_is_given_up_and_its_connection_closed() {
         let (client, receiver) = (client(8), Receiver::start().await);
         let mut peer = receiver.used(&client).await;
         let limit = Duration::from_millis(200);
-        let (outcome, _) = tokio::join!(client.send(post(receiver.address()), limit), peer.serve(begun));
+        let (outcome, _) =
+            tokio::join!(client.request_within(post(receiver.address()), limit), peer.serve(begun));
         assert_eq!(outcome, Outcome::TimedOut { after: limit });
         peer.is_closed().await;
         receiver.used(&client).await;
@@ -147,7 +148,7 @@ async fn an_attempt_that_is_dropped_closes_its_connection() {
     let mut peer = receiver.used(&client).await;
     tokio::select! {
         biased;
-        outcome = client.send(post(receiver.address()), PATIENCE) => panic!("{outcome:?}"),
+        outcome = client.request(post(receiver.address())) => panic!("{outcome:?}"),
         _ = peer.request() => {}
     }
     peer.is_closed().await;
@@ -156,6 +157,6 @@ async fn an_attempt_that_is_dropped_closes_its_connection() {
 #[tokio::test]
 async fn where_nobody_listens_that_is_said() {
     let address = Receiver::start().await.address();
-    let said = why(client(8).send(post(address), PATIENCE).await);
+    let said = why(client(8).request(post(address)).await);
     assert!(said.starts_with(&format!("connect: cannot connect to {address}: ")), "{said}");
 }

@@ -75,9 +75,8 @@ async fn a_name_is_resolved_checked_and_connected_to() {
         let url = format!("http://{host}:{}/", receiver.address().port());
         http::Request::post(url).body(Full::default()).unwrap()
     };
-    let (outcome, request) = tokio::join!(client.send(to("here.example"), PATIENCE), async {
-        receiver.accept().await.serve(OK).await
-    });
+    let (outcome, request) =
+        tokio::join!(client.request(to("here.example")), async { receiver.accept().await.serve(OK).await });
     assert_eq!(status(&outcome), 200);
     assert!(request.contains(&format!("host: here.example:{}\r\n", receiver.address().port())), "{request}");
     for (host, said) in [
@@ -88,6 +87,6 @@ async fn a_name_is_resolved_checked_and_connected_to() {
         ("nowhere.example", "dns: cannot resolve nowhere.example: the name has no address"),
         ("other.example", "dns: cannot resolve other.example: no such name"),
     ] {
-        assert_eq!(why(client.send(to(host), PATIENCE).await), said);
+        assert_eq!(why(client.request(to(host)).await), said);
     }
 }

@@ -58,6 +58,18 @@ fn named(to: SocketAddr) -> Request {
     request
 }
 
+impl DeliveryClient {
+    /// Sends `request`, and again where it must be.
+    async fn request(&self, request: Request) -> Outcome {
+        self.request_within(request, PATIENCE).await
+    }
+
+    async fn request_within(&self, request: Request, limit: Duration) -> Outcome {
+        let again = request.clone();
+        self.send(request, &|| Some(again.clone()), limit).await
+    }
+}
+
 fn status(outcome: &Outcome) -> u16 {
     match outcome {
         Outcome::Response(response) => response.status,
@@ -91,7 +103,7 @@ impl Receiver {
 
     /// A connection over which one request was made and answered.
     async fn used(&self, client: &DeliveryClient) -> Peer {
-        let (outcome, peer) = tokio::join!(client.send(post(self.address()), PATIENCE), async {
+        let (outcome, peer) = tokio::join!(client.request(post(self.address())), async {
             let mut peer = self.accept().await;
             peer.serve(OK).await;
             peer

@@ -21,7 +21,7 @@ async fn no_more_rest_than_the_bound_and_the_oldest_goes_first() {
     peers[0].is_closed().await;
     for kept in [1, 2] {
         let (outcome, _) =
-            tokio::join!(client.send(post(receivers[kept].address()), PATIENCE), peers[kept].serve(OK));
+            tokio::join!(client.request(post(receivers[kept].address())), peers[kept].serve(OK));
         assert_eq!(status(&outcome), 200);
     }
 }
@@ -38,7 +38,7 @@ async fn the_newest_is_used_first() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let address = receiver.address();
     let (one, other, mut peers) =
-        tokio::join!(client.send(post(address), PATIENCE), client.send(post(address), PATIENCE), async {
+        tokio::join!(client.request(post(address)), client.request(post(address)), async {
             let mut peers = [receiver.accept().await, receiver.accept().await];
             peers[0].request().await;
             peers[1].serve(OK).await;
@@ -48,7 +48,7 @@ async fn the_newest_is_used_first() {
             peers
         });
     assert_eq!((status(&one), status(&other)), (200, 200));
-    let (outcome, _) = tokio::join!(client.send(post(address), PATIENCE), peers[0].serve(OK));
+    let (outcome, _) = tokio::join!(client.request(post(address)), peers[0].serve(OK));
     assert_eq!(status(&outcome), 200);
 }
 
@@ -73,7 +73,7 @@ async fn a_minute_is_the_most_and_what_is_used_rests_anew() {
     // It is looked at again when it is too old, or before.
     let next = pool.close_old(rests + Duration::from_secs(50));
     assert!(next <= rests + IDLE_TIMEOUT && next > began + IDLE_TIMEOUT);
-    let (outcome, _) = tokio::join!(client.send(post(receiver.address()), PATIENCE), peer.serve(OK));
+    let (outcome, _) = tokio::join!(client.request(post(receiver.address())), peer.serve(OK));
     assert_eq!(status(&outcome), 200);
     let rests_anew = pool.close_old(next - Duration::from_secs(2));
     assert!(rests_anew > next);

@@ -7,8 +7,7 @@ async fn a_connection_is_used_again() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut peer = receiver.used(&client).await;
     for _ in 0..3 {
-        let (outcome, request) =
-            tokio::join!(client.send(post(receiver.address()), PATIENCE), peer.serve(OK));
+        let (outcome, request) = tokio::join!(client.request(post(receiver.address())), peer.serve(OK));
         assert_eq!(status(&outcome), 200);
         let address = receiver.address();
         assert_eq!(
@@ -44,7 +43,7 @@ async fn a_connection_with_unasked_bytes_is_not_used() {
 #[tokio::test]
 async fn bytes_after_an_answer_cost_the_connection() {
     let (client, receiver) = (client(8), Receiver::start().await);
-    let (outcome, mut peer) = tokio::join!(client.send(post(receiver.address()), PATIENCE), async {
+    let (outcome, mut peer) = tokio::join!(client.request(post(receiver.address())), async {
         let mut peer = receiver.accept().await;
         peer.serve(&format!("{OK}HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
         peer
@@ -62,7 +61,7 @@ async fn what_receivers_can_tell_apart_is_sent_again_where_the_connection_ends_w
     *put.method_mut() = http::Method::PUT;
     for request in [named(receiver.address()), put] {
         let mut peer = receiver.used(&client).await;
-        let (outcome, ()) = tokio::join!(client.send(request, PATIENCE), async {
+        let (outcome, ()) = tokio::join!(client.request(request), async {
             let first = peer.request().await;
             drop(peer);
             let second = receiver.accept().await.serve(OK).await;
@@ -76,7 +75,7 @@ async fn what_receivers_can_tell_apart_is_sent_again_where_the_connection_ends_w
 async fn it_is_sent_again_once() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut peer = receiver.used(&client).await;
-    let (outcome, ()) = tokio::join!(client.send(named(receiver.address()), PATIENCE), async {
+    let (outcome, ()) = tokio::join!(client.request(named(receiver.address())), async {
         peer.request().await;
         drop(peer);
         receiver.accept().await.request().await;
@@ -88,7 +87,7 @@ async fn it_is_sent_again_once() {
 async fn what_receivers_cannot_tell_apart_is_not_sent_again() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut peer = receiver.used(&client).await;
-    let (outcome, ()) = tokio::join!(client.send(post(receiver.address()), PATIENCE), async {
+    let (outcome, ()) = tokio::join!(client.request(post(receiver.address())), async {
         peer.request().await;
         drop(peer);
     });
@@ -100,7 +99,7 @@ async fn what_was_answered_in_part_is_not_sent_again() {
     for begun in ["HTTP/1.1 ", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
         let (client, receiver) = (client(8), Receiver::start().await);
         let mut peer = receiver.used(&client).await;
-        let (outcome, ()) = tokio::join!(client.send(named(receiver.address()), PATIENCE), async {
+        let (outcome, ()) = tokio::join!(client.request(named(receiver.address())), async {
             peer.serve(begun).await;
             drop(peer);
         });
@@ -131,7 +130,7 @@ async fn many_requests_at_once_find_connections_for_all_of_them() {
         let mut requests = tokio::task::JoinSet::new();
         for _ in 0..AT_ONCE {
             let client = client.clone();
-            requests.spawn(async move { client.send(post(address), PATIENCE).await });
+            requests.spawn(async move { client.request(post(address)).await });
         }
         for outcome in requests.join_all().await {
             assert_eq!(status(&outcome), 200);

@@ -73,3 +73,40 @@ impl InstanceState for State {
         contents(memory.data(&self.store));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Imports something, and puts a number into memory and another into a global.
+    const MODULE: &str = r#"(module
+        (import "somewhere" "else" (func $else))
+        (memory (export "memory") 1)
+        (global $kept (mut i32) (i32.const 0))
+        (func (export "initialise") (i32.store (i32.const 8) (i32.const 7)) (global.set $kept (i32.const 5)))
+        (func (export "calls") (call $else))
+        (func (export "kept") (result i32) (i32.add (i32.load (i32.const 8)) (global.get $kept))))"#;
+
+    #[test]
+    fn what_initialising_leaves_in_memory_is_in_the_module() {
+        let module = wat::parse_str(MODULE).expect("a module");
+        let snapshot = initialised(&module).expect("a snapshot");
+        let engine = Engine::default();
+        let module = Module::new(&engine, &snapshot).expect("a module");
+        assert!(module.get_export(INITIALISE).is_none());
+        let mut linker = Linker::new(&engine);
+        linker.define_unknown_imports_as_traps(&module).expect("imports");
+        let mut store = Store::new(&engine, ());
+        let instance = linker.instantiate(&mut store, &module).expect("an instance");
+        let kept = instance.get_typed_func::<(), i32>(&mut store, "kept").expect("the function");
+        assert_eq!(kept.call(&mut store, ()).expect("a call"), 12);
+    }
+
+    #[test]
+    fn initialising_may_not_call_what_is_imported() {
+        let text = MODULE.replace("(i32.store (i32.const 8) (i32.const 7))", "(call $else)");
+        let module = wat::parse_str(text).expect("a module");
+        let refused = format!("{:#}", initialised(&module).expect_err("a call"));
+        assert!(refused.contains("initialising"), "{refused}");
+    }
+}

@@ -46,7 +46,6 @@ impl StandardPlugin {
 
 const CONFIG: &str = "hookwright:plugin/config@1.0.0";
 const LOG: &str = "hookwright:plugin/log@1.0.0";
-const SECRETS: &str = "hookwright:plugin/secrets@1.0.0";
 const TYPES: &str = "hookwright:plugin/types@1.0.0";
 
 /// A standard plugin from its file in `plugins/dist`. Roles and imports stand here so that starting the
@@ -66,7 +65,7 @@ pub static STANDARD_PLUGINS: LazyLock<Vec<StandardPlugin>> = LazyLock::new(|| {
         standard!("cloudevents", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("event-filter", Filter, &[CONFIG, LOG, TYPES]),
         standard!("field-map", Mapper, &[CONFIG, LOG, TYPES]),
-        standard!("javascript", Transformer, &[CONFIG, LOG, SECRETS, TYPES]),
+        standard!("javascript", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("project-envelope", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("webitel-auth", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("webitel-body", Transformer, &[CONFIG, LOG, TYPES]),

@@ -1,7 +1,10 @@
 //! Making a component of a module, and holding it to what the plugin is meant to be.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
-use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding};
+use wit_parser::Resolve;
 
 /// The package of the contract. Nothing else may be imported.
 const PACKAGE: &str = "hookwright:plugin/";
@@ -12,6 +15,18 @@ const PACKAGE: &str = "hookwright:plugin/";
 /// If the module's imports and exports aren't what its type says.
 pub fn wrap(module: &[u8]) -> Result<Vec<u8>> {
     ComponentEncoder::default().validate(true).module(module)?.encode()
+}
+
+/// Wraps a core module that exports and imports what a world of `wit/v1` says, but doesn't carry that world's type.
+///
+/// # Errors
+/// If the world isn't there, or the module's imports and exports aren't what it says.
+pub fn wrap_for_world(root: &Path, mut module: Vec<u8>, world: &str) -> Result<Vec<u8>> {
+    let mut resolve = Resolve::default();
+    let (package, _files) = resolve.push_path(root.join("wit/v1"))?;
+    let world = resolve.select_world(&[package], Some(world))?;
+    wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
+    wrap(&module)
 }
 
 /// Checks that a component exports these roles and no others, and imports only from the contract.
@@ -32,8 +47,6 @@ pub fn check(component: &[u8], roles: &[&str]) -> Result<()> {
         }
     }
     let mut exports: Vec<String> = world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
-    // `componentize-qjs` leaves behind the function by which it initialised the component. No host calls it.
-    exports.retain(|name| name != "init");
     let mut expected: Vec<String> = roles.iter().map(|role| format!("{PACKAGE}{role}@1.0.0")).collect();
     exports.sort();
     expected.sort();

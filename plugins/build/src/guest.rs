@@ -1,4 +1,4 @@
-//! Compiling a plugin to a core module or, of JavaScript, straight to a component.
+//! Compiling a plugin in Rust to a core module.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -70,31 +70,8 @@ fn flags(root: &Path, toolchain: &Toolchain) -> Result<OsString> {
     Ok(flags)
 }
 
-/// Puts `plugin.js` of a directory into QuickJS, with npm's `componentize-qjs` as its lock file has it.
-///
-/// # Errors
-/// If npm or `componentize-qjs` fails; they have said why.
-pub fn componentize_javascript(root: &Path, directory: &Path) -> Result<Vec<u8>> {
-    // Not `npm ci`: that wants the package's binaries for every platform in the lock file, and some of them
-    // aren't published. With `--no-save` the lock file is followed as well, and not written.
-    run(Command::new("npm").current_dir(directory).args([
-        "install",
-        "--no-save",
-        "--no-audit",
-        "--no-fund",
-    ]))?;
-    let output = tempfile::NamedTempFile::new()?;
-    run(Command::new(directory.join("node_modules/.bin/componentize-qjs"))
-        .arg("--wit")
-        .arg(root.join("wit/v1"))
-        .arg("--js")
-        .arg(directory.join("plugin.js"))
-        .args(["--world", "transformer-plugin", "--sync", "--stub-wasi", "--output"])
-        .arg(output.path()))?;
-    Ok(std::fs::read(output.path())?)
-}
-
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a program that says itself why it fails.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_owned();
     let status = command.status().with_context(|| format!("running {}", program.display()))?;
     if !status.success() {

@@ -7,9 +7,12 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod c_toolchain;
 pub mod component;
 pub mod guest;
 pub mod manifest;
+pub mod quickjs;
+pub mod snapshot;
 pub mod sources;
 pub mod standard;
 pub mod toolchain;

@@ -5,10 +5,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use hookwright_plugins_build::c_toolchain::{CToolchain, RecordedC};
 use hookwright_plugins_build::manifest::{Entry, Manifest, sha256};
 use hookwright_plugins_build::standard::{MadeFrom, STANDARD, Standard};
-use hookwright_plugins_build::toolchain::Toolchain;
-use hookwright_plugins_build::{component, guest, sources, workspace_root};
+use hookwright_plugins_build::toolchain::{Recorded, Toolchain};
+use hookwright_plugins_build::{component, guest, quickjs, snapshot, sources, workspace_root};
 
 const USAGE: &str = "usage: hookwright-plugins-build           build all into plugins/dist
        hookwright-plugins-build --check   build all elsewhere and compare with plugins/dist
@@ -28,41 +29,65 @@ fn main() -> Result<()> {
     }
 }
 
+/// What plugins are built with, and what the manifest says of it.
+struct Toolchains {
+    rust: Toolchain,
+    c: CToolchain,
+    recorded: (Recorded, RecordedC),
+}
+
+impl Toolchains {
+    fn find() -> Result<Self> {
+        let (rust, c) = (Toolchain::find()?, CToolchain::find()?);
+        let recorded = (rust.record()?, c.record()?);
+        Ok(Self { rust, c, recorded })
+    }
+
+    /// Whether a plugin of the manifest was built with what is here, and must be the same to the byte.
+    fn built(&self, kept: &Manifest, made_from: MadeFrom) -> bool {
+        match made_from {
+            MadeFrom::Rust => kept.toolchain == self.recorded.0,
+            MadeFrom::QuickJs => kept.c_toolchain == self.recorded.1,
+        }
+    }
+}
+
 /// Builds into `plugins/dist`: the plugins named, or all.
 fn build(names: &[String]) -> Result<()> {
     let root = workspace_root();
     let dist = root.join("plugins/dist");
     std::fs::create_dir_all(&dist)?;
-    let toolchain = Toolchain::find()?;
-    let recorded = toolchain.record(&root)?;
+    let toolchains = Toolchains::find()?;
     let kept = Manifest::read(&dist).ok();
-    if let Some(kept) = &kept
-        && !names.is_empty()
-        && kept.toolchain != recorded
-    {
-        bail!(
-            "the others were built with another toolchain; build all, so that the manifest is true of each"
-        );
-    }
     let mut plugins = Vec::new();
     for plugin in STANDARD {
-        let old = kept.as_ref().and_then(|kept| kept.entry(plugin.name));
+        let old = kept.as_ref().and_then(|kept| Some((kept, kept.entry(plugin.name)?)));
         let entry = match old {
-            Some(old) if !names.is_empty() && !names.iter().any(|name| name == plugin.name) => old.clone(),
-            _ => build_one(&root, &toolchain, plugin, &dist)?,
+            Some((kept, old)) if !names.is_empty() && !names.iter().any(|name| name == plugin.name) => {
+                if !toolchains.built(kept, plugin.made_from) {
+                    bail!(
+                        "{} was built with another toolchain; build all, so that the manifest is true of each",
+                        plugin.name
+                    );
+                }
+                old.clone()
+            }
+            _ => build_one(&root, &toolchains, plugin, &dist)?,
         };
         plugins.push(entry);
     }
-    Manifest { toolchain: recorded, plugins }.write(&dist)
+    let (toolchain, c_toolchain) = toolchains.recorded;
+    Manifest { toolchain, c_toolchain, plugins }.write(&dist)
 }
 
 /// Builds one plugin into a directory.
-fn build_one(root: &Path, toolchain: &Toolchain, plugin: &Standard, into: &Path) -> Result<Entry> {
+fn build_one(root: &Path, toolchains: &Toolchains, plugin: &Standard, into: &Path) -> Result<Entry> {
     eprintln!("building {}", plugin.name);
     let bytes = match plugin.made_from {
-        MadeFrom::Rust => component::wrap(&guest::compile_rust(root, toolchain, &plugin.package())?)?,
-        MadeFrom::JavaScript => {
-            guest::componentize_javascript(root, &root.join("plugins").join(plugin.name))?
+        MadeFrom::Rust => component::wrap(&guest::compile_rust(root, &toolchains.rust, &plugin.package())?)?,
+        MadeFrom::QuickJs => {
+            let module = quickjs::compile(root, &toolchains.c, &root.join("plugins").join(plugin.name))?;
+            component::wrap_for_world(root, snapshot::initialised(&module)?, "transformer-plugin")?
         }
     };
     component::check(&bytes, plugin.roles)
@@ -79,18 +104,16 @@ fn build_one(root: &Path, toolchain: &Toolchain, plugin: &Standard, into: &Path)
     })
 }
 
-/// Builds everything elsewhere and compares. Bytes are compared only of Rust plugins, where the same toolchain made them.
+/// Builds everything elsewhere and compares. Bytes are compared only of plugins which the same toolchain made.
 fn check() -> Result<()> {
     let root = workspace_root();
     let kept = Manifest::read(&root.join("plugins/dist"))?;
-    let toolchain = Toolchain::find()?;
-    let recorded = toolchain.record(&root)?;
+    let toolchains = Toolchains::find()?;
     let elsewhere = tempfile::tempdir()?;
     let mut wrong = Vec::new();
     for plugin in STANDARD {
-        let built = build_one(&root, &toolchain, plugin, elsewhere.path())?;
-        // `componentize-qjs` keeps random numbers in the memory it initialises: no two of its builds are alike.
-        let comparable = plugin.made_from == MadeFrom::Rust && kept.toolchain == recorded;
+        let built = build_one(&root, &toolchains, plugin, elsewhere.path())?;
+        let comparable = toolchains.built(&kept, plugin.made_from);
         match kept.entry(plugin.name) {
             None => wrong.push(format!("{}: the manifest does not have it", plugin.name)),
             Some(old) => wrong.extend(differences(old, &built, comparable)),
@@ -102,16 +125,14 @@ fn check() -> Result<()> {
             wrong.join("\n")
         );
     }
-    if kept.toolchain == recorded {
-        eprintln!(
-            "plugins/dist is current: the Rust plugins to the byte, the JavaScript one by its sources, since no two builds of it \
-             are alike"
-        );
+    if STANDARD.iter().all(|plugin| toolchains.built(&kept, plugin.made_from)) {
+        eprintln!("plugins/dist is current, to the byte");
     } else {
         eprintln!(
-            "the sources of plugins/dist are current and build; the bytes of the Rust plugins were not compared, since the \
-             toolchain is another.\nrecorded: {:?}\nhere:     {recorded:?}",
-            kept.toolchain
+            "the sources of plugins/dist are current and build; bytes were not compared where the toolchain is another.\n\
+             recorded: {:?}\nhere:     {:?}",
+            (&kept.toolchain, &kept.c_toolchain),
+            toolchains.recorded
         );
     }
     Ok(())

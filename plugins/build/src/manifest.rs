@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::c_toolchain::RecordedC;
 use crate::toolchain::Recorded;
 
 /// Who wrote it, for those who open it.
@@ -16,8 +17,10 @@ const HEADER: &str =
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// What built them.
+    /// What built those in Rust.
     pub toolchain: Recorded,
+    /// What built the one in C.
+    pub c_toolchain: RecordedC,
     /// One for each standard plugin, by name.
     #[serde(rename = "plugin")]
     pub plugins: Vec<Entry>,

@@ -14,8 +14,12 @@
 //! - `flags` with the compiler flags of [`crate::guest::FLAGS`], a line each;
 //! - every file under `wit/v1/`.
 //!
-//! For the plugin in JavaScript they are `plugin.js`, `package.json` and `package-lock.json` of its directory, and the
-//! files under `wit/v1/`.
+//! For the plugin in C around QuickJS they are
+//! - every file under `src/` of its directory;
+//! - `lock:<name> <version>` with the checksum, as in `Cargo.lock`, of the crate with QuickJS in it, and of
+//!   [`wasmtime_wizer`], which writes the snapshot;
+//! - `compiler flags` and `linker flags` with those of [`crate::quickjs`], a line each;
+//! - every file under `wit/v1/`.
 //!
 //! `Cargo.lock` does not tell which optional dependencies a plugin really uses, so a crate may be in the closure
 //! that isn't in the component. A digest then changes without need; it never stays without reason.
@@ -28,6 +32,7 @@ use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use crate::guest::FLAGS;
+use crate::quickjs::{COMPILER_FLAGS, LINKER_FLAGS, PACKAGE, STACK_BYTES};
 use crate::standard::{MadeFrom, Standard};
 
 type Parts = BTreeMap<String, Vec<u8>>;
@@ -51,13 +56,25 @@ fn parts(root: &Path, plugin: &Standard) -> Result<Parts> {
     add_directory(&mut parts, root, &root.join("wit/v1"))?;
     match plugin.made_from {
         MadeFrom::Rust => add_crates(&mut parts, root, &plugin.package())?,
-        MadeFrom::JavaScript => {
-            for file in ["plugin.js", "package.json", "package-lock.json"] {
-                add_file(&mut parts, root, &root.join("plugins").join(plugin.name).join(file))?;
-            }
-        }
+        MadeFrom::QuickJs => add_c(&mut parts, root, &root.join("plugins").join(plugin.name))?,
     }
     Ok(parts)
+}
+
+fn add_c(parts: &mut Parts, root: &Path, directory: &Path) -> Result<()> {
+    add_directory(parts, root, &directory.join("src"))?;
+    let packages = packages(&read_toml(&root.join("Cargo.lock"))?)?;
+    for name in [PACKAGE, "wasmtime-wizer"] {
+        let package = packages.iter().find(|package| package.name == name);
+        let Some(Locked { version, checksum: Some(checksum), .. }) = package else {
+            return Err(anyhow!("Cargo.lock has no `{name}` from a registry"));
+        };
+        parts.insert(format!("lock:{name} {version}"), checksum.clone().into_bytes());
+    }
+    parts.insert("compiler flags".into(), COMPILER_FLAGS.join("\n").into_bytes());
+    parts.insert("linker flags".into(), LINKER_FLAGS.join("\n").into_bytes());
+    parts.insert("stack".into(), STACK_BYTES.to_string().into_bytes());
+    Ok(())
 }
 
 fn add_crates(parts: &mut Parts, root: &Path, package: &str) -> Result<()> {
@@ -125,23 +142,24 @@ struct Locked {
     dependencies: Vec<String>,
 }
 
-fn closure(lock: &Table, members: &BTreeMap<String, Member>, package: &str) -> Result<BTreeSet<Locked>> {
+fn packages(lock: &Table) -> Result<Vec<Locked>> {
     let text = |table: &Value, key| table.get(key).and_then(Value::as_str).map(str::to_owned);
     let packages = lock.get("package").and_then(Value::as_array).context("Cargo.lock has no packages")?;
-    let locked: Vec<Locked> = packages
-        .iter()
-        .map(|table| Locked {
-            name: text(table, "name").unwrap_or_default(),
-            version: text(table, "version").unwrap_or_default(),
-            checksum: text(table, "checksum"),
-            dependencies: table
-                .get("dependencies")
-                .and_then(Value::as_array)
-                .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
-                .unwrap_or_default(),
-        })
-        .collect();
+    let locked = packages.iter().map(|table| Locked {
+        name: text(table, "name").unwrap_or_default(),
+        version: text(table, "version").unwrap_or_default(),
+        checksum: text(table, "checksum"),
+        dependencies: table
+            .get("dependencies")
+            .and_then(Value::as_array)
+            .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+            .unwrap_or_default(),
+    });
+    Ok(locked.collect())
+}
 
+fn closure(lock: &Table, members: &BTreeMap<String, Member>, package: &str) -> Result<BTreeSet<Locked>> {
+    let locked = packages(lock)?;
     let mut found = BTreeSet::new();
     let mut wanted = vec![package.to_owned()];
     while let Some(wish) = wanted.pop() {
@@ -233,12 +251,13 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_the_javascript_plugin_are_its_script_and_its_lock() {
-        let expected = ["plugin.js", "package-lock.json", "package.json"];
+    fn the_parts_of_the_javascript_plugin_are_its_source_and_what_it_is_built_with() {
         let names = names("javascript");
-        assert!(
-            expected.iter().all(|file| names.contains(&format!("plugins/javascript/{file}"))),
-            "{names:?}"
-        );
+        for part in ["compiler flags", "plugins/javascript/src/plugin.c", "stack", "wit/v1/plugin.wit"] {
+            assert!(names.iter().any(|name| name == part), "{part} is missing: {names:?}");
+        }
+        for package in ["lock:rquickjs-sys ", "lock:wasmtime-wizer "] {
+            assert!(names.iter().any(|name| name.starts_with(package)), "{package} is missing: {names:?}");
+        }
     }
 }

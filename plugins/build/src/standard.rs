@@ -17,8 +17,8 @@ pub struct Standard {
 pub enum MadeFrom {
     /// A crate `hookwright-<name>` in the workspace.
     Rust,
-    /// A script `plugin.js`, put into QuickJS.
-    JavaScript,
+    /// The C in its directory `src`, around QuickJS.
+    QuickJs,
 }
 
 /// All of them, by name.
@@ -57,7 +57,7 @@ pub const STANDARD: &[Standard] = &[
         name: "javascript",
         roles: &["transformer"],
         description: "Runs the JavaScript in its settings to write the request",
-        made_from: MadeFrom::JavaScript,
+        made_from: MadeFrom::QuickJs,
     },
     Standard {
         name: "project-envelope",

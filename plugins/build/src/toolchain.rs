@@ -1,4 +1,4 @@
-//! Finding what guests can be built with.
+//! Finding what guests in Rust can be built with.
 //!
 //! Two ways lead there: a Rust with the target's standard library, as rustup installs it, or a Rust with the source of
 //! its standard library, as Debian's packages `rustc-web` and `rust-web-src` are, from which Cargo builds it.
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// The target of guests.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// What the components in the repository were built with.
+/// What the components of Rust in the repository were built with.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recorded {
@@ -24,8 +24,6 @@ pub struct Recorded {
     pub standard_library: String,
     /// What the linker says of its version, or `of rustc` for the one that comes with it.
     pub linker: String,
-    /// The version of `componentize-qjs` in `plugins/javascript/package-lock.json`.
-    pub componentize_qjs: String,
 }
 
 /// A Rust that can build guests.
@@ -73,7 +71,7 @@ impl Toolchain {
     ///
     /// # Errors
     /// If a program does not tell its version.
-    pub fn record(&self, root: &Path) -> Result<Recorded> {
+    pub fn record(&self) -> Result<Recorded> {
         let linker = match &self.linker {
             Some(linker) => output(Command::new(linker).args(["-flavor", "wasm", "--version"]))
                 .or_else(|_error| output(Command::new(linker).arg("--version")))?,
@@ -84,16 +82,8 @@ impl Toolchain {
             cargo: output(Command::new("cargo").arg("--version"))?,
             standard_library: if self.library_source.is_some() { "from-source" } else { "prebuilt" }.into(),
             linker,
-            componentize_qjs: componentize_version(root)?,
         })
     }
-}
-
-fn componentize_version(root: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(root.join("plugins/javascript/package.json"))?;
-    let (_, rest) =
-        text.split_once("\"componentize-qjs\": \"").context("package.json lacks componentize-qjs")?;
-    Ok(rest.split('"').next().unwrap_or_default().to_owned())
 }
 
 fn has_target(rustc: &Path) -> bool {

@@ -1,0 +1,51 @@
+// JSON of the event and of the body, read and written without the detours that QuickJS makes: it goes through each text
+// character by character, which is most of what a short script costs.
+
+#ifndef HOOKWRIGHT_JSON_H
+#define HOOKWRIGHT_JSON_H
+
+#include <wasm_simd128.h>
+
+#include "guest.h"
+
+// Objects in each other. What is deeper is left to QuickJS, and so are its errors.
+enum { JSON_DEPTH = 128 };
+
+// The value of a text; an exception as `JSON.parse` has it.
+JSValue json_read(struct text text, const char *name);
+
+// What `JSON.stringify` makes of the value, in `text`. False if it throws, or isn't text: the exception or what
+// came of it is in `other`.
+bool json_write(JSValueConst value, struct text *text, JSValue *other);
+
+// How many of the bytes come before the first that is not itself in a string of JSON: a quotation mark, a backslash or a
+// control character. Of a text to be written also before bytes that may be half of a surrogate pair.
+static inline size_t json_plain_length(const char *bytes, size_t length, bool is_written) {
+  size_t index = 0;
+  for (; index + 16 <= length; index += 16) {
+    v128_t block = wasm_v128_load(bytes + index);
+    v128_t ends = wasm_v128_or(wasm_v128_or(wasm_i8x16_eq(block, wasm_i8x16_splat('"')),
+                                            wasm_i8x16_eq(block, wasm_i8x16_splat('\\'))),
+                               wasm_u8x16_lt(block, wasm_u8x16_splat(0x20)));
+    if (is_written) {
+      ends = wasm_v128_or(ends, wasm_i8x16_eq(block, wasm_u8x16_splat(0xed)));
+    }
+    uint32_t mask = wasm_i8x16_bitmask(ends);
+    if (mask != 0) {
+      return index + (size_t)__builtin_ctz(mask);
+    }
+  }
+  for (; index < length; index++) {
+    uint8_t byte = (uint8_t)bytes[index];
+    if (byte == '"' || byte == '\\' || byte < 0x20 || (is_written && byte == 0xed)) {
+      break;
+    }
+  }
+  return index;
+}
+
+// Powers of ten that a double holds exactly.
+static const double JSON_POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+#endif

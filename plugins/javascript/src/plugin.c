@@ -1,0 +1,156 @@
+// The standard plugin `javascript`: QuickJS in a component, running the script in its settings.
+// README.md is for those who write scripts; this is what runs around one.
+//
+// `initialise` is called when the component is built, and what memory holds then is kept in it: a runtime and a context
+// with all that scripts find. Every call begins with that memory, in an instance of its own.
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "guest.h"
+
+enum {
+  // Of the stack that is in memory. The rest of it (the linker is told how much there is) is for what
+  // QuickJS does between two looks at the bound.
+  STACK = STACK_BYTES - 16 * 1024,
+  // Free memory that a call finds. All of the memory is written again after each call, so there is no more of it than
+  // events of some kilobytes need.
+  FREE = 64 * 1024,
+  // The collector of cycles is for scripts that make much garbage.
+  COLLECT_FROM = 8 << 20,
+};
+
+JSContext *context;
+struct names names;
+JSClassID plain_class;
+
+static JSRuntime *runtime;
+static struct answer answer;
+
+bool refuse(const char *code, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  int length = vsnprintf(NULL, 0, format, arguments);
+  va_end(arguments);
+  char *message = length < 0 ? NULL : memory_allocate(NULL, (size_t)length + 1);
+  if (message == NULL) {
+    __builtin_trap();
+  }
+  va_start(arguments, format);
+  vsnprintf(message, (size_t)length + 1, format, arguments);
+  va_end(arguments);
+  answer = (struct answer){
+      .is_failure = 1,
+      .failure = {.code = {code, strlen(code)}, .message = {message, (size_t)length}},
+  };
+  return false;
+}
+
+static bool is_promise(JSValueConst result, struct text script, bool *is) {
+  JSValue then = JS_GetProperty(context, result, names.then);
+  *is = JS_IsFunction(context, then);
+  return !JS_IsException(then) || refuse_exception(script);
+}
+
+static bool answer_with(JSValueConst result, JSValueConst shown, const struct request *draft, struct text script) {
+  if (JS_IsUndefined(result)) {
+    result = shown;
+  } else if (!JS_IsObject(result) || JS_IsFunction(context, result)) {
+    struct text what = description(result);
+    return refuse("bad-result", "the script returned %.*s; return an object to send, null to drop, or nothing",
+                  SHOWN(what));
+  } else {
+    bool promise;
+    if (!is_promise(result, script, &promise)) {
+      return false;
+    }
+    if (promise) {
+      return refuse("bad-result", "the script returned a promise; it runs once and to its end, without async or await");
+    }
+  }
+  answer.sent.is_some = 1;
+  return request_from_script(result, draft, script, &answer.sent.request);
+}
+
+static bool run(struct text script, const struct parameters *given) {
+  JSValue function = script_compile(script);
+  if (JS_IsUndefined(function)) {
+    return false;
+  }
+  JSValue shown = request_for_script(&given->draft);
+  JSValue event, result;
+  if (!event_for_script(&given->event, &event) || !script_call(function, script, event, shown, &result)) {
+    return false;
+  }
+  if (JS_IsNull(result) || (JS_IsBool(result) && !JS_VALUE_GET_BOOL(result))) {
+    return true;
+  }
+  return answer_with(result, shown, &given->draft, script);
+}
+
+__attribute__((export_name("hookwright:plugin/transformer@1.0.0#transform")))
+struct answer *transform(const struct parameters *given) {
+  JS_UpdateStackTop(runtime);
+  environment_begin(&given->event);
+  struct text script;
+  if (script_read(&script)) {
+    run(script, given);
+  }
+  return &answer;
+}
+
+// What a call does once, so that it finds the names, shapes and functions that most scripts need.
+static void rehearse(void) {
+  static struct header header = {{"content-type", 12}, {"application/json", 16}};
+  static const char SCRIPT[] = "return { ...request, body: { type: event.type, data: JSON.parse(JSON.stringify(event.data)) } };";
+  struct parameters given = {
+      .event = {.id = {"id", 2}, .type = {"type", 4}, .attributes = {&header, 1}, .data = {"{}", 2}},
+      .draft = {.method = {"POST", 4}, .url = {"url", 3}, .headers = {&header, 1}, .body = {BODY_TEXT, {"{}", 2}}},
+  };
+  struct text script = {SCRIPT, sizeof SCRIPT - 1};
+  if (!run(script, &given)) {
+    __builtin_trap();
+  }
+  answer = (struct answer){.is_failure = 0};
+}
+
+// libc's constructors. Calling them here keeps the linker from doing it at the head of every export.
+void __wasm_call_ctors(void);
+
+__attribute__((export_name("initialise")))
+void initialise(void) {
+  __wasm_call_ctors();
+  static const JSMallocFunctions MEMORY = {
+      memory_calloc, memory_allocate, memory_free, memory_reallocate, memory_usable_size,
+  };
+  runtime = JS_NewRuntime2(&MEMORY, NULL);
+  JS_SetMaxStackSize(runtime, STACK);
+  JS_SetGCThreshold(runtime, COLLECT_FROM);
+  context = JS_NewContext(runtime);
+  names = (struct names){
+      .attributes = JS_NewAtom(context, "attributes"),
+      .body = JS_NewAtom(context, "body"),
+      .data = JS_NewAtom(context, "data"),
+      .headers = JS_NewAtom(context, "headers"),
+      .id = JS_NewAtom(context, "id"),
+      .message = JS_NewAtom(context, "message"),
+      .method = JS_NewAtom(context, "method"),
+      .name = JS_NewAtom(context, "name"),
+      .occurred_at = JS_NewAtom(context, "occurredAt"),
+      .script = JS_NewAtom(context, "script"),
+      .stack = JS_NewAtom(context, "stack"),
+      .then = JS_NewAtom(context, "then"),
+      .to_json = JS_NewAtom(context, "toJSON"),
+      .type = JS_NewAtom(context, "type"),
+      .url = JS_NewAtom(context, "url"),
+  };
+  JSValue plain = JS_NewObject(context);
+  plain_class = JS_GetClassID(plain);
+  JS_FreeValue(context, plain);
+  environment_install();
+  request_prepare();
+  rehearse();
+  JS_RunGC(runtime);
+  memory_reserve(FREE);
+}

@@ -18,7 +18,7 @@
 //! - every file under `src/` of its directory;
 //! - `lock:<name> <version>` with the checksum, as in `Cargo.lock`, of the crate with QuickJS in it, and of
 //!   [`wasmtime_wizer`], which writes the snapshot;
-//! - `compiler flags` and `linker flags` with those of [`crate::quickjs`], a line each;
+//! - `compiler flags` and `linker flags` with those of [`crate::quickjs`], a line each, and `stack` with the stack's size;
 //! - every file under `wit/v1/`.
 //!
 //! `Cargo.lock` does not tell which optional dependencies a plugin really uses, so a crate may be in the closure

@@ -60,7 +60,7 @@ fn build(names: &[String]) -> Result<()> {
 fn build_one(root: &Path, toolchain: &Toolchain, plugin: &Standard, into: &Path) -> Result<Entry> {
     eprintln!("building {}", plugin.name);
     let bytes = match plugin.made_from {
-        MadeFrom::Rust => component::wrap(&guest::compile_rust(root, toolchain, &plugin.package())?)?,
+        MadeFrom::Rust => component::wrap(&guest::compile_rust(root, toolchain, plugin)?)?,
         MadeFrom::JavaScript => {
             guest::componentize_javascript(root, &root.join("plugins").join(plugin.name))?
         }

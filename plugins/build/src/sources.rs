@@ -11,7 +11,7 @@
 //! - for each crate in the closure that has one, `workspace:<name>` with its entry under
 //!   `[workspace.dependencies]`, since features are chosen there; and `profile:guest` and `workspace:package` with those
 //!   tables (as TOML with sorted keys);
-//! - `flags` with the compiler flags of [`crate::guest::FLAGS`], a line each;
+//! - `flags` with the compiler flags of [`crate::guest::FLAGS`] and [`crate::guest::link_flags`], a line each;
 //! - every file under `wit/v1/`.
 //!
 //! For the plugin in JavaScript they are `plugin.js`, `package.json` and `package-lock.json` of its directory, and the
@@ -27,7 +27,7 @@ use anyhow::{Context, Result, anyhow};
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
-use crate::guest::FLAGS;
+use crate::guest::{FLAGS, link_flags};
 use crate::standard::{MadeFrom, Standard};
 
 type Parts = BTreeMap<String, Vec<u8>>;
@@ -50,7 +50,11 @@ fn parts(root: &Path, plugin: &Standard) -> Result<Parts> {
     let mut parts = Parts::new();
     add_directory(&mut parts, root, &root.join("wit/v1"))?;
     match plugin.made_from {
-        MadeFrom::Rust => add_crates(&mut parts, root, &plugin.package())?,
+        MadeFrom::Rust => {
+            add_crates(&mut parts, root, &plugin.package())?;
+            let flags = [FLAGS, link_flags(plugin)].concat().join("\n");
+            parts.insert("flags".into(), flags.into_bytes());
+        }
         MadeFrom::JavaScript => {
             for file in ["plugin.js", "package.json", "package-lock.json"] {
                 add_file(&mut parts, root, &root.join("plugins").join(plugin.name).join(file))?;
@@ -88,7 +92,6 @@ fn add_crates(parts: &mut Parts, root: &Path, package: &str) -> Result<()> {
             lookup(&workspace, &path).with_context(|| format!("no {} in Cargo.toml", path.join(".")))?;
         parts.insert(name.into(), table.to_string().into_bytes());
     }
-    parts.insert("flags".into(), FLAGS.join("\n").into_bytes());
     Ok(())
 }
 

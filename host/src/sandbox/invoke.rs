@@ -60,7 +60,7 @@ impl Invoker {
         let called = self.call(plugin, state, event_bytes(&event), |store, instance| {
             guest.load(&mut *store, instance)?.call_map_fields(store, event)
         })?;
-        Ok(called.and_then(|data| match serde_json::from_str::<serde::de::IgnoredAny>(&data) {
+        Ok(called.and_then(|data| match hookwright_json_tree::checked(&data) {
             Ok(_) => Ok(Arc::from(data)),
             Err(error) => {
                 Err(Fault::new(FaultKind::InvalidOutput, format!("its new data is not JSON: {error}")))

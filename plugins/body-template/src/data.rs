@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use hookwright_json_tree::{Kind, Node, kind, unescape};
+use hookwright_json_tree::{Kind, Node, checked, kind, unescape};
 use hookwright_plugin::{Body, Event, Failure, JsonText, Request, time};
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 
@@ -16,8 +16,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 /// # Errors
 /// `bad-data` if the data isn't JSON.
 pub fn context(event: &Event<JsonText>, draft: &Request) -> Result<Value, Failure> {
-    let text = event.data.0.trim_ascii();
-    serde_json::from_str::<serde::de::IgnoredAny>(text)
+    let text = checked(&event.data.0)
         .map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
     let source: Arc<str> = text.into();
     let attributes: BTreeMap<&str, &str> =

@@ -84,7 +84,7 @@ fn build(names: &[String]) -> Result<()> {
 fn build_one(root: &Path, toolchains: &Toolchains, plugin: &Standard, into: &Path) -> Result<Entry> {
     eprintln!("building {}", plugin.name);
     let bytes = match plugin.made_from {
-        MadeFrom::Rust => component::wrap(&guest::compile_rust(root, &toolchains.rust, &plugin.package())?)?,
+        MadeFrom::Rust => component::wrap(&guest::compile_rust(root, &toolchains.rust, plugin)?)?,
         MadeFrom::QuickJs => {
             let module = quickjs::compile(root, &toolchains.c, &root.join("plugins").join(plugin.name))?;
             component::wrap_for_world(root, snapshot::initialised(&module)?, "transformer-plugin")?

@@ -11,7 +11,7 @@
 //! - for each crate in the closure that has one, `workspace:<name>` with its entry under
 //!   `[workspace.dependencies]`, since features are chosen there; and `profile:guest` and `workspace:package` with those
 //!   tables (as TOML with sorted keys);
-//! - `flags` with the compiler flags of [`crate::guest::FLAGS`], a line each;
+//! - `flags` with the compiler flags of [`crate::guest::FLAGS`] and [`crate::guest::link_flags`], a line each;
 //! - every file under `wit/v1/`.
 //!
 //! For the plugin in C around QuickJS they are
@@ -31,7 +31,7 @@ use anyhow::{Context, Result, anyhow};
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
-use crate::guest::FLAGS;
+use crate::guest::{FLAGS, link_flags};
 use crate::quickjs::{COMPILER_FLAGS, LINKER_FLAGS, PACKAGE, STACK_BYTES};
 use crate::standard::{MadeFrom, Standard};
 
@@ -55,7 +55,11 @@ fn parts(root: &Path, plugin: &Standard) -> Result<Parts> {
     let mut parts = Parts::new();
     add_directory(&mut parts, root, &root.join("wit/v1"))?;
     match plugin.made_from {
-        MadeFrom::Rust => add_crates(&mut parts, root, &plugin.package())?,
+        MadeFrom::Rust => {
+            add_crates(&mut parts, root, &plugin.package())?;
+            let flags = [FLAGS, link_flags(plugin)].concat().join("\n");
+            parts.insert("flags".into(), flags.into_bytes());
+        }
         MadeFrom::QuickJs => add_c(&mut parts, root, &root.join("plugins").join(plugin.name))?,
     }
     Ok(parts)
@@ -105,7 +109,6 @@ fn add_crates(parts: &mut Parts, root: &Path, package: &str) -> Result<()> {
             lookup(&workspace, &path).with_context(|| format!("no {} in Cargo.toml", path.join(".")))?;
         parts.insert(name.into(), table.to_string().into_bytes());
     }
-    parts.insert("flags".into(), FLAGS.join("\n").into_bytes());
     Ok(())
 }
 

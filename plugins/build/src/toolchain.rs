@@ -97,7 +97,7 @@ fn library_source(rustc: &Path) -> Option<PathBuf> {
     source.join("library/std/Cargo.toml").is_file().then_some(source)
 }
 
-/// `rust-lld` of any Rust here, or the system's `wasm-ld`.
+/// `rust-lld` of any Rust here, or the system's `wasm-ld`, from version 18 on: earlier ones have no `--initial-heap`.
 fn find_linker(compilers: &[PathBuf]) -> Result<PathBuf> {
     for rustc in compilers {
         let Ok(directory) = output(Command::new(rustc).args(["--print", "target-libdir"])) else { continue };
@@ -106,7 +106,7 @@ fn find_linker(compilers: &[PathBuf]) -> Result<PathBuf> {
             return Ok(linker);
         }
     }
-    for name in ["wasm-ld", "wasm-ld-19", "wasm-ld-16", "wasm-ld-14"] {
+    for name in ["wasm-ld", "wasm-ld-19"] {
         if output(Command::new(name).arg("--version")).is_ok() {
             return Ok(name.into());
         }

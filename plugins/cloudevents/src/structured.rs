@@ -2,15 +2,14 @@
 
 use std::fmt::Write;
 
-use hookwright_json_tree::write_string;
+use hookwright_json_tree::{checked, write_string};
 use hookwright_plugin::{Body, Failure, Request};
-use serde_json::value::RawValue;
 
 use crate::context::{Attribute, Context};
 
 pub fn write(context: &Context<'_>, mut draft: Request) -> Result<Request, Failure> {
     let content_type = draft.header("content-type").map(str::to_owned);
-    let mut text = String::with_capacity(size(&draft.body) + 512);
+    let mut text = String::with_capacity(size(&draft.body) + 1024);
     text.push('{');
     for (name, attribute) in &context.attributes {
         write_string(name, &mut text);
@@ -50,10 +49,10 @@ fn write_data(body: &Body, content_type: Option<&str>, text: &mut String) -> Res
     match body {
         Body::None => return Ok(()),
         Body::Text(data) if is_json => {
-            let data: &RawValue = serde_json::from_str(data)
+            let data = checked(data)
                 .map_err(|error| Failure::new("bad-body", format!("the body isn't JSON: {error}")))?;
             text.push_str("\"data\":");
-            text.push_str(data.get());
+            text.push_str(data);
         }
         Body::Text(data) => {
             text.push_str("\"data\":");

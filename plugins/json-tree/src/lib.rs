@@ -14,8 +14,9 @@ mod compare;
 mod node;
 mod number;
 mod pointer;
+mod scan;
 
 pub use compare::{equal, order, unescape};
-pub use node::{Kind, Node, NotJson, array_index, depth, kind, write_string};
+pub use node::{Kind, Node, NotJson, array_index, checked, depth, kind, write_string};
 pub use number::compare_numbers;
 pub use pointer::{BadPointer, Pointer};

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::Pointer;
+use crate::{Pointer, scan};
 
 /// A JSON value: text, or divided into its members.
 #[derive(Clone, Debug)]
@@ -53,6 +53,17 @@ pub fn kind(text: &str) -> Kind {
         Some(b't' | b'f') => Kind::Boolean,
         Some(b'n') => Kind::Null,
         _ => Kind::Number,
+    }
+}
+
+/// A whole JSON text, without the white space around it.
+///
+/// # Errors
+/// [`NotJson`] if it isn't JSON.
+pub fn checked(text: &str) -> Result<&str, NotJson> {
+    match scan::only_value(text) {
+        Some(value) => Ok(value),
+        None => serde_json::from_str::<&RawValue>(text).map(RawValue::get).map_err(NotJson),
     }
 }
 
@@ -116,11 +127,20 @@ impl<'a> Node<'a> {
     pub fn divide(&mut self) -> Result<(), NotJson> {
         let Node::Text(text) = *self else { return Ok(()) };
         *self = match kind(text) {
-            Kind::Object => Node::Object(serde_json::from_str::<Members<'a>>(text).map_err(NotJson)?.0),
-            Kind::Array => {
-                let elements = serde_json::from_str::<Vec<&'a RawValue>>(text).map_err(NotJson)?;
-                Node::Array(elements.into_iter().map(|raw| Node::Text(raw.get())).collect())
-            }
+            Kind::Object => match scan::members(text) {
+                Some(members) => {
+                    let members = members.into_iter().map(|(name, text)| (name, Node::Text(text)));
+                    Node::Object(last_of_each_name(members.collect()))
+                }
+                None => Node::Object(serde_json::from_str::<Members<'a>>(text).map_err(NotJson)?.0),
+            },
+            Kind::Array => match scan::elements(text) {
+                Some(elements) => Node::Array(elements.into_iter().map(Node::Text).collect()),
+                None => {
+                    let elements = serde_json::from_str::<Vec<&'a RawValue>>(text).map_err(NotJson)?;
+                    Node::Array(elements.into_iter().map(|raw| Node::Text(raw.get())).collect())
+                }
+            },
             _ => return Ok(()),
         };
         Ok(())
@@ -187,11 +207,10 @@ pub fn array_index(token: &str) -> Option<usize> {
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
     let mut written = 0;
-    for (index, byte) in text.bytes().enumerate() {
-        if byte >= b' ' && byte != b'"' && byte != b'\\' {
-            continue;
-        }
+    loop {
+        let index = scan::next_special(text.as_bytes(), written);
         out.push_str(&text[written..index]);
+        let Some(byte) = text.as_bytes().get(index) else { break };
         written = index + 1;
         match byte {
             b'"' => out.push_str("\\\""),
@@ -207,7 +226,6 @@ pub fn write_string(text: &str, out: &mut String) {
             }
         }
     }
-    out.push_str(&text[written..]);
     out.push('"');
 }
 

@@ -215,3 +215,71 @@ impl AsRef<[u8]> for SharedText {
         self.0.as_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::hook::Authorization;
+    use crate::domain::{
+        EventId, EventKey, HookId, Origin, Pipeline, RetrySchedule, SecretText, Subscription, TenantId,
+        TypePattern,
+    };
+
+    const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
+
+    fn hook(authorization: Option<&str>) -> Hook {
+        let authorization =
+            authorization.map(|value| Authorization { value: SecretText::new(value), enabled: true });
+        Hook {
+            id: HookId(1),
+            tenant: TenantId(1),
+            origin: Origin::default(),
+            url: Hook::parse_url("https://example.com:8443/hook?a=1").unwrap(),
+            subscription: Subscription::new(vec![TypePattern::Any]).unwrap(),
+            project: None,
+            enabled: true,
+            description: String::new(),
+            headers: vec![("x-two".to_owned(), "1".to_owned()), ("X-Two".to_owned(), "2".to_owned())],
+            authorization,
+            preflight: Pipeline::default(),
+            pipeline: Pipeline::default(),
+            timeout: Hook::DEFAULT_TIMEOUT,
+            retry: RetrySchedule::default(),
+            signing: Signing::Standard,
+            secrets: vec!["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap()],
+            created_at: NOW,
+            updated_at: NOW,
+        }
+    }
+
+    fn event() -> Event {
+        Event {
+            key: EventKey(1),
+            id: EventId::of_key(EventKey(1)),
+            tenant: TenantId(1),
+            project: None,
+            event_type: "order.paid".parse().unwrap(),
+            occurred_at: NOW,
+            data: r#"{"n": 1}"#.into(),
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_built_again_is_the_same() {
+        for authorization in [None, Some("Bearer secret")] {
+            let (hook, event) = (hook(authorization), event());
+            let mut draft = draft(&hook, &event);
+            draft.headers.push(("Authorization".to_owned(), "of a plugin".to_owned()));
+            draft.headers.push(("Webhook-Id".to_owned(), "of a plugin".to_owned()));
+            let (built, sent) = build(&hook, &event, draft, NOW).unwrap();
+            assert_eq!(built.headers()["authorization"], authorization.unwrap_or("of a plugin"));
+            assert_eq!(built.headers()[signing::ID], event.id.as_str());
+            assert!(!sent.headers.iter().any(|(_, value)| value.contains("Bearer")));
+            assert_eq!(sent.body_bytes, 8);
+
+            let again = build_again(&hook, &sent, built.body().clone()).unwrap();
+            assert_eq!((again.method(), again.uri()), (built.method(), built.uri()));
+            assert_eq!(again.headers(), built.headers());
+        }
+    }
+}

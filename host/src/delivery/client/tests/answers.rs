@@ -6,7 +6,7 @@ use crate::domain::Response;
 /// What comes of a request that is answered so on a new connection, and the receiver's end of it. The connection is
 /// closed after the answer if `then` says so.
 async fn answered(
-    request: fn(SocketAddr) -> Request,
+    request: Asked,
     answer: &str,
     then: Then,
 ) -> (Outcome, Receiver, DeliveryClient, Option<Peer>) {
@@ -21,6 +21,9 @@ async fn answered(
     });
     (outcome, receiver, client, peer)
 }
+
+/// Which request, to a receiver that is there.
+type Asked = fn(SocketAddr) -> Request;
 
 enum Then {
     Close,
@@ -48,7 +51,7 @@ async fn after_these_answers_the_connection_is_used_again() {
     let long = format!("HTTP/1.1 200 OK\r\ncontent-length: 65536\r\n\r\n{}", "x".repeat(65_536));
     let old = "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n";
     let headed = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
-    let cases: [(fn(SocketAddr) -> Request, &str, &str); 7] = [
+    let cases: [(Asked, &str, &str); 7] = [
         (post, OK, "ok"),
         (post, chunked, "abcde"),
         (post, &informed, "ok"),

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 /// Names looked up at the same time. The system's resolver cannot be interrupted, and runs on threads that
 /// others need, too.
-const MAX_LOOKUPS: usize = 128;
+pub(super) const MAX_LOOKUPS: usize = 128;
 
 /// The addresses of a name, with port 0, or in words why there are none.
 type Found = Result<Arc<[SocketAddr]>, Arc<str>>;

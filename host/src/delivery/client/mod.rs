@@ -6,11 +6,11 @@
 //!                   └─ connect, if there is none ──▶└─ broken, late, too long ─▶ gone ─┘
 //! ```
 //!
-//! An exchange runs in the task of its attempt and nowhere else: a [`link`] polls hyper's half of the connection
+//! An exchange runs in the task of its attempt and nowhere else: a `link` polls hyper's half of the connection
 //! together with what it waits for, so that no request is handed to another task and back. Whatever ends the
 //! attempt, its timeout or a shutdown, drops the link, and with it the socket.
 //!
-//! Between exchanges a link rests in the [`pool`], where nothing polls it. Whether the receiver has closed it
+//! Between exchanges a link rests in the `pool`, where nothing polls it. Whether the receiver has closed it
 //! shows when it is taken out, which costs no attempt: hyper looks before it writes, and gives the request back.
 
 mod answer;
@@ -77,7 +77,7 @@ impl DeliveryClient {
     }
 
     /// Sends one request. `timeout` is for all of it, from connecting to the last byte of the answer. Redirects are
-    /// not followed. Where the request has to be sent once more, it is made by `again`; see [`exchange`].
+    /// not followed. Where the request has to be sent once more, it is made by `again`; see `exchange`.
     pub async fn send(&self, request: Request, again: &Again<'_>, timeout: Duration) -> Outcome {
         match tokio::time::timeout(timeout, self.exchange(request, again)).await {
             Ok(Ok(response)) => Outcome::Response(response),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::*;
+use crate::delivery::client::lookup::MAX_LOOKUPS;
 
 /// A resolver which says that every name is at 127.0.0.1, and that as often as the sender says so; and how often it
 /// was asked.
@@ -48,6 +49,32 @@ async fn one_who_asks_while_a_look_up_runs_that_all_others_gave_up_waits_with_it
     }
     let (found, ()) = tokio::join!(within(lookups.find("a.example")), async { open.send(()).unwrap() });
     assert_eq!((found.is_ok(), asked.load(Ordering::SeqCst)), (true, 1));
+}
+
+#[tokio::test]
+async fn a_look_up_whose_turn_comes_when_nobody_waits_any_more_is_not_made() {
+    let (resolver, open, asked) = gated();
+    let lookups = Lookups::by(resolver);
+    let mut first = tokio::task::JoinSet::new();
+    for n in 0..MAX_LOOKUPS {
+        let lookups = Arc::clone(&lookups);
+        first.spawn(async move { lookups.find(&format!("{n}.example")).await.is_ok() });
+    }
+    while asked.load(Ordering::SeqCst) < MAX_LOOKUPS {
+        tokio::task::yield_now().await;
+    }
+    tokio::select! {
+        biased;
+        _ = lookups.find("one-too-many.example") => panic!("all places are taken"),
+        () = settle() => {}
+    }
+    settle().await;
+    (0..MAX_LOOKUPS).for_each(|_| open.send(()).unwrap());
+    assert!(within(first.join_all()).await.into_iter().all(|found| found));
+    // The next is the only one since.
+    open.send(()).unwrap();
+    within(lookups.find("next.example")).await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), MAX_LOOKUPS + 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! A delivery which has room in memory is leased when its event is accepted, and mostly done a moment later. Its
 //! event's row names it; a row of its own, with all that indexes cost, it gets only when there is something to say:
 //! when an attempt is recorded, when somebody asks for it, or when its lease ends. Who does what:
-//! - the [`writer`](super::writer) adds what it has committed, and removes what it has written;
+//! - the [`writer`] adds what it has committed, and removes what it has written;
 //! - whoever reads deliveries has it write those first which the answer could need ([`Shared::settle`]);
 //! - after a crash [`recover`] writes what only this memory knew. It looks at events after `written_until`, a key
 //!   below which every delivery has its row.

@@ -10,7 +10,6 @@ use tokio::sync::mpsc;
 
 use super::Dispatcher;
 use super::dispatcher::Slot;
-use crate::domain::UnixMillis;
 use crate::storage::{DeliveryStore, Record};
 
 /// How many records go to the disk together at most.
@@ -34,8 +33,10 @@ impl Recorder {
 
     /// Has `record` written; `slot` is held until it is.
     pub async fn hand_in(&self, record: Record, slot: Slot) {
-        // The loop ends after all who could hand in.
-        let _ = self.queue.send((record, slot)).await;
+        let delivery = record.delivery;
+        if self.queue.send((record, slot)).await.is_err() {
+            tracing::error!(%delivery, "cannot record an attempt: the recorder has ended");
+        }
     }
 }
 
@@ -48,7 +49,7 @@ async fn run(
     while handed_in.recv_many(&mut gathered, AT_ONCE).await > 0 {
         let (records, slots): (Vec<Record>, Vec<Slot>) = gathered.drain(..).unzip();
         let (first, count) = (records[0].delivery, records.len());
-        let next_due: Option<UnixMillis> = records.iter().filter_map(|record| record.due_at).min();
+        let next_due = records.iter().filter_map(|record| record.due_at).min();
         match deliveries.record(records).await {
             Ok(()) => {
                 if let Some(due_at) = next_due {

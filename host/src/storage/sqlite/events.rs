@@ -1,4 +1,4 @@
-//! Events, and the rows that their deliveries begin with.
+//! Events, and how rows of deliveries are inserted.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;

@@ -93,10 +93,12 @@ impl HookStore for Shared {
     /// a great backlog holds nobody up. Nothing is claimed from it any more from the first of them on, and where a
     /// crash comes between, [`recover`](crate::storage::DeliveryStore::recover) finishes the work.
     async fn delete(&self, tenant: TenantId, id: HookId) -> Result<bool, StorageError> {
-        self.settle(Which::Of(tenant)).await?;
         // In a task, so that it goes on where the caller does not wait for the end.
         let deleting = tokio::spawn(delete_in_chunks(Arc::clone(&self.writer), tenant, id));
-        deleting.await.map_err(|_| StorageError::Closed)?
+        let deleted = deleting.await.map_err(|_| StorageError::Closed)??;
+        // Those without a row get one, as cancelled as the others: the writer knows by now that the hook is gone.
+        self.settle(Which::OfHook(id)).await?;
+        Ok(deleted)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Storage in one SQLite file, for one process at a time.
 //!
 //! Who does what:
-//! - the [`writer`] task commits events, records and claims: whatever has gathered, in one transaction;
+//! - the [`writer`] task commits events, records, claims, and rows that somebody asks for: whatever has gathered, in
+//!   one transaction;
 //! - a delivery in memory is part of its event's row until there is more to say of it, see [`unwritten`];
 //! - everything else that writes takes its turn on the same [`connection`], in order of arrival;
 //! - queries read from a small pool of connections that can only read, and what deliveries need from
@@ -92,6 +93,7 @@ struct Shared {
     writer: Arc<Mutex<WriteConnection>>,
     /// Deliveries that have no row of their own.
     ledger: Arc<SharedLedger>,
+    max_group_bytes: usize,
     readers: SqlitePool,
     /// For what deliveries need: lists that people ask for must not hold them up.
     feeding: SqlitePool,
@@ -117,7 +119,8 @@ pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStora
     let feeding = pool(file, FEEDING_CONNECTIONS).await?;
     let writer = Arc::new(Mutex::new(writer));
     let queue = writer::spawn(Arc::clone(&writer), Arc::clone(&ledger), &options);
-    let shared = Shared { queue, writer, ledger, readers, feeding, vault };
+    let max_group_bytes = options.max_group_bytes;
+    let shared = Shared { queue, writer, ledger, max_group_bytes, readers, feeding, vault };
     Ok(SqliteStorage { shared: Arc::new(shared), greatest_id })
 }
 

@@ -3,12 +3,14 @@
 //! Decided in one go and without waiting, from what was handed in and what the [`Ledger`] knows; a plan that is not
 //! committed has changed nothing.
 
+use std::collections::HashSet;
+
 use super::batch::Script;
 use super::claims::Claim;
 use super::events::{self, DeliveryInsert, Stored};
 use super::recording::{Divided, RecordRow};
-use super::unwritten::{Ledger, SharedLedger, Which};
-use crate::domain::EventKey;
+use super::unwritten::{Ledger, Settle, SharedLedger};
+use crate::domain::{EventKey, HookId};
 use crate::storage::{Accepted, StorageError};
 
 /// See the module's head.
@@ -16,9 +18,9 @@ pub struct Plan<'a> {
     stored: Stored<'a>,
     records: Vec<&'a RecordRow>,
     divided: Divided<'a>,
-    /// Rows of deliveries that somebody asks for, or whose leases have ended.
+    /// Rows of deliveries that somebody asks for, whose leases have ended, or that have waited for long.
     asked_for: Vec<DeliveryInsert>,
-    /// Where it is to be from now on, if that is elsewhere.
+    /// The new `written_until`, if it moves.
     written_until: Option<EventKey>,
 }
 
@@ -27,17 +29,18 @@ impl<'a> Plan<'a> {
     pub fn new(
         mut stored: Stored<'a>,
         records: Vec<&'a RecordRow>,
-        questions: impl Iterator<Item = Which>,
+        questions: &HashSet<Settle>,
         claims: impl Iterator<Item = &'a Claim>,
-        ledger: &Ledger,
+        (ledger, deleted_hooks): (&Ledger, &HashSet<HookId>),
     ) -> Self {
-        let mut divided = Divided::new(&records, ledger);
+        let mut divided = Divided::new(&records, ledger, deleted_hooks);
         let mut written = std::mem::take(&mut divided.written);
         let mut asked_for = Vec::new();
+        let wanted = questions.iter().flat_map(|question| ledger.wanted(*question));
         let expired = claims.flat_map(|claim| ledger.expired(claim.hook, claim.now));
-        for (id, unwritten) in questions.flat_map(|which| ledger.some(which)).chain(expired) {
+        for (id, unwritten) in wanted.chain(expired).chain(ledger.old(stored.change.last_event)) {
             if written.insert(id) {
-                asked_for.push(unwritten.leased_row(id));
+                asked_for.push(unwritten.first_row(id, deleted_hooks));
             }
         }
         stored.change.removed = written.into_iter().collect();

@@ -12,7 +12,7 @@ use super::batch::{MultiRow, Script};
 use super::events::DeliveryInsert;
 use super::rows::{body_columns, state_code, to_json};
 use super::unwritten::Ledger;
-use crate::domain::{DeliveryId, DeliveryState};
+use crate::domain::{DeliveryId, DeliveryState, HookId};
 use crate::storage::{Record, Rendered, RenderedRequest, StorageError};
 
 /// A record ready to be written: JSON is made by the caller, since the writer is there only once.
@@ -61,6 +61,22 @@ impl RecordRow {
             attempt: record.attempt.map(AttemptRow::new).transpose()?,
             rendered,
         })
+    }
+
+    /// Divides rows so that no part has more than `most` bytes, as far as single rows let it.
+    pub fn parts(rows: Vec<Self>, most: usize) -> Vec<Vec<Self>> {
+        let mut parts = Vec::new();
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        for row in rows {
+            if bytes + row.bytes() > most && !part.is_empty() {
+                parts.push(std::mem::take(&mut part));
+                bytes = 0;
+            }
+            bytes += row.bytes();
+            part.push(row);
+        }
+        parts.push(part);
+        parts
     }
 
     /// About how many bytes it takes.
@@ -146,8 +162,8 @@ pub struct Divided<'a> {
 
 impl<'a> Divided<'a> {
     /// A record that ends a delivery without a row is the row, and that is all of it. For the others the row begins
-    /// as a leased one, and is changed as any other.
-    pub fn new(records: &[&'a RecordRow], ledger: &Ledger) -> Self {
+    /// as it would without a record, and is changed as any other.
+    pub fn new(records: &[&'a RecordRow], ledger: &Ledger, deleted_hooks: &HashSet<HookId>) -> Self {
         let mut divided = Self::default();
         for record in records {
             let unwritten = ledger.get(record.delivery).filter(|_| divided.written.insert(record.delivery));
@@ -155,8 +171,8 @@ impl<'a> Divided<'a> {
                 divided.changes.push(record);
                 continue;
             };
-            let mut row = unwritten.leased_row(record.delivery);
-            let is_of_lease = unwritten.lease_until.0 == record.lease_until;
+            let mut row = unwritten.first_row(record.delivery, deleted_hooks);
+            let is_of_lease = row.due_at.is_some_and(|lease_until| lease_until.0 == record.lease_until);
             if is_of_lease && unwritten.event.tenant.0 == record.tenant && record.state.is_final() {
                 let RecordRow { state, attempts, failures, .. } = **record;
                 row = DeliveryInsert { state, attempts, failures, due_at: None, ..row };

@@ -128,10 +128,12 @@ async fn a_delivery_that_is_done_at_once_is_written_once() {
     assert_eq!(rows().await, 0, "it is on disk in its event's row");
     world.record(world.record_of(id, DeliveryState::Succeeded)).await;
     assert_eq!(rows().await, 1);
-    // One that is asked about, and one of another tenant, which is not.
+    // One that is listed, and one of another tenant, which is not.
     let acceptance = world.event_for(HookId(1), Some(LEASE_END));
     let asked_for = acceptance.deliveries[0].id;
     world.store(acceptance).await;
+    assert_eq!(world.delivery(asked_for).await.state, DeliveryState::Delivering);
+    assert_eq!(rows().await, 1, "one alone is told without being written");
     let mut others = world.event_for(HookId(2), Some(LEASE_END));
     Arc::make_mut(&mut others.event).tenant = OTHER_TENANT;
     world.store(others).await;
@@ -331,9 +333,14 @@ async fn statements_go_the_way_they_are_meant_to() {
             "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)",
         ),
         (
-            "WITH r (id, lease_until) AS (VALUES (1, 2), (3, 4)) DELETE FROM rendered_requests WHERE delivery_id IN \
-             (SELECT r.id FROM r CROSS JOIN deliveries WHERE deliveries.id = r.id AND deliveries.state = 1)",
+            "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) DELETE FROM rendered_requests WHERE delivery_id IN \
+             (SELECT r.id FROM r CROSS JOIN deliveries WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id)",
             "SEARCH rendered_requests USING INTEGER PRIMARY KEY",
+        ),
+        (
+            "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) SELECT r.id FROM r CROSS JOIN deliveries \
+             WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id AND deliveries.state = 1",
+            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
         ),
         (
             "SELECT id, (SELECT octet_length(data) FROM events WHERE key = event_key) \

@@ -2,26 +2,35 @@
 //!
 //! A delivery which has room in memory is leased when its event is accepted, and mostly done a moment later. Its
 //! event's row names it; a row of its own, with all that indexes cost, it gets only when there is something to say:
-//! when an attempt is recorded, when somebody asks for it, or when its lease ends. Who does what:
+//! when an attempt is recorded, when somebody asks for it, when its lease ends, or when it has been waiting for some
+//! seconds. Who does what:
 //! - the [`writer`] adds what it has committed, and removes what it has written;
 //! - whoever reads deliveries has it write those first which the answer could need ([`Shared::settle`]);
 //! - after a crash [`recover`] writes what only this memory knew. It looks at events after `written_until`, a key
 //!   below which every delivery has its row.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::sqlite::SqliteConnection;
 
 use super::events::DeliveryInsert;
 use super::{Shared, writer};
-use crate::domain::{DeliveryId, DeliveryState, Event, EventKey, HookId, TenantId, Trigger, UnixMillis};
+use crate::domain::{
+    Delivery, DeliveryId, DeliveryState, Event, EventKey, HookId, TenantId, Trigger, UnixMillis,
+};
 use crate::storage::{Backlog, StorageError};
 
 /// How many deliveries are written in one transaction at most, where somebody asks for them.
-pub const SETTLE_AT_ONCE: usize = 2_000;
-/// `written_until` follows in steps of so much: a start after a crash looks at the events of a few seconds.
+pub const SETTLE_AT_ONCE: usize = 1_000;
+/// `written_until` follows in steps of so much, 1,024 ms of ids, whose milliseconds begin at bit 22: a start after a crash
+/// looks at the events of a few seconds.
 const STEP: i64 = 1 << 32;
+/// One whose event is so much older than the newest gets its row even if nothing came of it, so that a slow receiver does
+/// not hold `written_until` back.
+const OLD: i64 = 8 * STEP;
+/// How many of these are written in one transaction at most.
+const OLD_AT_ONCE: usize = 256;
 
 /// A delivery without a row of its own.
 #[derive(Debug, Clone)]
@@ -32,27 +41,45 @@ pub struct Unwritten {
 }
 
 impl Unwritten {
-    /// The row that it gets where nothing came of it yet.
-    pub fn leased_row(&self, id: DeliveryId) -> DeliveryInsert {
+    /// The row that it gets where nothing came of it yet: leased, or cancelled if its hook is gone.
+    pub fn first_row(&self, id: DeliveryId, deleted_hooks: &HashSet<HookId>) -> DeliveryInsert {
+        let is_gone = deleted_hooks.contains(&self.hook);
         DeliveryInsert {
             id,
             event: Arc::clone(&self.event),
             hook: self.hook,
             trigger: Trigger::Event,
-            state: DeliveryState::Delivering,
-            due_at: Some(self.lease_until),
+            state: if is_gone { DeliveryState::Cancelled } else { DeliveryState::Delivering },
+            due_at: (!is_gone).then_some(self.lease_until),
             attempts: 0,
             failures: 0,
+        }
+    }
+
+    /// As it would be read from that row.
+    fn delivery(&self, id: DeliveryId) -> Delivery {
+        Delivery {
+            id,
+            tenant: self.event.tenant,
+            hook: self.hook,
+            event: self.event.key,
+            event_type: self.event.event_type.clone(),
+            trigger: Trigger::Event,
+            state: DeliveryState::Delivering,
+            attempts: 0,
+            failures: 0,
+            due_at: Some(self.lease_until),
         }
     }
 }
 
 /// Which deliveries are to be written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Which {
     One(DeliveryId),
     OfEvent(EventKey),
-    Of(TenantId),
+    OfHook(HookId),
+    OfTenant(TenantId),
     All,
 }
 
@@ -61,16 +88,26 @@ impl Which {
         match self {
             Self::One(wanted) => wanted == id,
             Self::OfEvent(key) => delivery.event.key == key,
-            Self::Of(tenant) => delivery.event.tenant == tenant,
+            Self::OfHook(hook) => delivery.hook == hook,
+            Self::OfTenant(tenant) => delivery.event.tenant == tenant,
             Self::All => true,
         }
     }
 }
 
-/// All of them, and how far `written_until` is.
+/// A question for some of them: up to `until`, so that it ends although others come meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Settle {
+    pub which: Which,
+    pub until: DeliveryId,
+    /// How many there were when it was asked, [`SETTLE_AT_ONCE`] at most.
+    pub count: usize,
+}
+
+/// The deliveries without rows, and how far `written_until` is.
 #[derive(Debug)]
 pub struct Ledger {
-    by_id: HashMap<DeliveryId, Unwritten>,
+    by_id: BTreeMap<DeliveryId, Unwritten>,
     /// How many of each event.
     events: BTreeMap<EventKey, usize>,
     /// The greatest key of an event that was committed.
@@ -89,28 +126,43 @@ pub struct Change {
 
 impl Ledger {
     pub fn new(written_until: EventKey) -> Self {
-        Self { by_id: HashMap::new(), events: BTreeMap::new(), last_event: written_until, written_until }
+        Self { by_id: BTreeMap::new(), events: BTreeMap::new(), last_event: written_until, written_until }
     }
 
     pub fn get(&self, id: DeliveryId) -> Option<&Unwritten> {
         self.by_id.get(&id)
     }
 
-    /// Up to [`SETTLE_AT_ONCE`] of those that are wanted.
-    pub fn some(&self, which: Which) -> Vec<(DeliveryId, &Unwritten)> {
-        let one = match which {
-            Which::One(id) => {
-                return self.by_id.get_key_value(&id).map(|(id, it)| (*id, it)).into_iter().collect();
-            }
-            _ => self.by_id.iter().map(|(id, it)| (*id, it)),
+    /// Those that are wanted, the oldest first.
+    pub fn wanted(&self, question: Settle) -> impl Iterator<Item = (DeliveryId, &Unwritten)> {
+        let Settle { which, until, .. } = question;
+        let ids = match which {
+            Which::One(id) => id..=id,
+            _ => DeliveryId(0)..=until,
         };
-        one.filter(|(id, it)| which.covers(*id, it)).take(SETTLE_AT_ONCE).collect()
+        let wanted =
+            self.by_id.range(ids).map(|(id, it)| (*id, it)).filter(move |(id, it)| which.covers(*id, it));
+        wanted.take(SETTLE_AT_ONCE)
     }
 
-    /// Those of `hook` whose lease has ended.
-    pub fn expired(&self, hook: HookId, now: UnixMillis) -> Vec<(DeliveryId, &Unwritten)> {
-        let expired = |it: &Unwritten| it.hook == hook && it.lease_until <= now;
-        self.by_id.iter().filter(|(_, it)| expired(it)).map(|(id, it)| (*id, it)).collect()
+    /// Those of `hook` whose lease has ended. Leases end about in the order in which they began, so if the first has not
+    /// ended nobody looks at the others: one that ended all the same gets its row with the [`Self::old`] ones.
+    pub fn expired(&self, hook: HookId, now: UnixMillis) -> impl Iterator<Item = (DeliveryId, &Unwritten)> {
+        let has_ended = self.by_id.first_key_value().is_some_and(|(_, first)| first.lease_until <= now);
+        let all = has_ended.then_some(&self.by_id).into_iter().flatten();
+        all.filter(move |(_, it)| it.hook == hook && it.lease_until <= now).map(|(id, it)| (*id, it))
+    }
+
+    /// Some of those which were accepted long before `last_event`.
+    pub fn old(&self, last_event: Option<EventKey>) -> impl Iterator<Item = (DeliveryId, &Unwritten)> {
+        let limit = self.with_last(last_event).0 - OLD;
+        let oldest = self.by_id.iter().take(OLD_AT_ONCE).map(|(id, it)| (*id, it));
+        oldest.filter(move |(_, it)| it.event.key.0 < limit)
+    }
+
+    /// The greatest key of an event, if `last_event` is committed, too.
+    fn with_last(&self, last_event: Option<EventKey>) -> EventKey {
+        last_event.map_or(self.last_event, |last| last.max(self.last_event))
     }
 
     /// When the first lease of each hook ends.
@@ -134,15 +186,14 @@ impl Ledger {
         }
         // What this transaction removes is looked at by the next one.
         let oldest = self.events.keys().next().copied().into_iter().chain(late).min();
-        let last = change.last_event.map_or(self.last_event, |last| last.max(self.last_event));
-        let until = oldest.map_or(last, |oldest| EventKey(oldest.0 - 1));
+        let until = oldest.map_or(self.with_last(change.last_event), |oldest| EventKey(oldest.0 - 1));
         (until.0 - self.written_until.0 >= STEP).then_some(until)
     }
 
     /// After the commit.
     pub fn apply(&mut self, change: Change, written_until: Option<EventKey>) {
         self.written_until = written_until.unwrap_or(self.written_until);
-        self.last_event = change.last_event.map_or(self.last_event, |last| last.max(self.last_event));
+        self.last_event = self.with_last(change.last_event);
         for (id, delivery) in change.added {
             *self.events.entry(delivery.event.key).or_default() += 1;
             self.by_id.insert(id, delivery);
@@ -160,7 +211,7 @@ impl Ledger {
     }
 }
 
-/// The ledger as its users share it. Held for lookups alone, never across a wait.
+/// The ledger as its users share it. Held while a plan is made or applied, never across a wait.
 #[derive(Debug)]
 pub struct SharedLedger(Mutex<Ledger>);
 
@@ -173,8 +224,19 @@ impl SharedLedger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, which: Which) -> usize {
-        self.lock().some(which).len()
+    /// One of `tenant`'s, as it would be read if it had a row.
+    pub fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Option<Delivery> {
+        let ledger = self.lock();
+        let found = ledger.get(id).filter(|it| it.event.tenant == tenant);
+        found.map(|it| it.delivery(id))
+    }
+
+    /// Asks for those that are wanted of all there are now; none if there are none.
+    fn ask(&self, which: Which, until: Option<DeliveryId>) -> Option<Settle> {
+        let ledger = self.lock();
+        let until = until.or_else(|| ledger.by_id.last_key_value().map(|(id, _)| *id))?;
+        let count = ledger.wanted(Settle { which, until, count: 0 }).count();
+        (count > 0).then_some(Settle { which, until, count })
     }
 
     /// Adds to what is on disk when the leases of the others end.
@@ -190,25 +252,28 @@ impl SharedLedger {
 }
 
 impl Shared {
-    /// Has rows written for those of the wanted deliveries that have none. Costs nothing where all have.
+    /// Has rows written for those of the wanted deliveries that have none. Writes nothing where all have.
     pub async fn settle(&self, which: Which) -> Result<(), StorageError> {
-        // Those that come meanwhile are not waited for: the question was asked before.
-        let mut left = match which {
-            Which::Of(_) | Which::All => self.ledger.lock().by_id.len(),
-            Which::One(_) | Which::OfEvent(_) => usize::MAX,
-        };
-        loop {
-            let count = self.ledger.count(which);
-            if count == 0 || left == 0 {
-                return Ok(());
-            }
-            self.commit(writer::Message::Settle, which).await?;
-            left = left.saturating_sub(count);
+        let mut until = None;
+        while let Some(question) = self.ledger.ask(which, until) {
+            // Those that come meanwhile are not waited for: the question was asked before.
+            until = Some(question.until);
+            self.commit(writer::Message::Settle, question).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for a list. Where it cannot be written, the list shows what has been: reading goes on while a disk is
+    /// full.
+    pub async fn settle_to_read(&self, which: Which) {
+        if let Err(error) = self.settle(which).await {
+            tracing::warn!(%error, "deliveries in memory are missing from a list, since they cannot be written");
         }
     }
 }
 
-/// Gives a row to what a process that died left without one: as if its lease had ended. The ledger to begin with.
+/// Gives a row to what a process that died left without one: as if its lease had ended. Answers with the ledger to
+/// begin with.
 pub async fn recover(connection: &mut SqliteConnection) -> Result<Ledger, StorageError> {
     let sql = "INSERT INTO deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, state, due_at, \
         attempts, failures) SELECT e.tenant_id, e.key + (d.value ->> 0), d.value ->> 1, e.key, e.event_type, 0, 1, 0, 0, 0 \
@@ -270,5 +335,18 @@ mod tests {
             assert_eq!(next, expected.map(EventKey), "{what}");
             ledger.apply(change, next);
         }
+    }
+
+    /// Else a slow receiver would have the next start look at all that came after.
+    #[test]
+    fn what_waits_for_long_gets_its_row() {
+        let mut ledger = Ledger::new(EventKey(0));
+        let change = accepted(OLD);
+        let next = ledger.next_written_until(&change);
+        ledger.apply(change, next);
+        let old = |last| ledger.old(last).map(|(id, _)| id.0).collect::<Vec<_>>();
+        assert_eq!(old(None), [0; 0]);
+        assert_eq!(old(Some(EventKey(2 * OLD))), [0; 0]);
+        assert_eq!(old(Some(EventKey(2 * OLD + 1))), [OLD + 1]);
     }
 }

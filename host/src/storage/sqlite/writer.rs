@@ -1,4 +1,4 @@
-//! The task that commits events, records and claims, together.
+//! The task that commits events, records, claims, and rows that somebody asks for, together.
 //!
 //! It takes what has gathered in its queue, up to a bound, writes it in one transaction, and then answers everyone.
 //! The queue is bounded, too: where the disk is slow, callers wait. A caller that is gone is no reason
@@ -16,7 +16,7 @@ use super::dedup::{self, Seen};
 use super::events;
 use super::plan::Plan;
 use super::recording::RecordRow;
-use super::unwritten::{SETTLE_AT_ONCE, SharedLedger, Which};
+use super::unwritten::{Settle, SharedLedger};
 use super::{Shared, SqliteOptions};
 use crate::domain::HookId;
 use crate::storage::{Acceptance, Accepted, StorageError};
@@ -38,7 +38,7 @@ pub enum Message {
     /// Lease deliveries.
     Claim(Job<Claim, Leased>),
     /// Write rows of deliveries that have none.
-    Settle(Job<Which, ()>),
+    Settle(Job<Settle, ()>),
     /// Commit what is queued, then end.
     Close(oneshot::Sender<()>),
 }
@@ -108,7 +108,7 @@ struct Group {
     accepts: Vec<Job<Vec<Acceptance>, Vec<Accepted>>>,
     records: Vec<Job<Vec<RecordRow>, ()>>,
     claims: Vec<Job<Claim, Leased>>,
-    questions: Vec<Job<Which, ()>>,
+    questions: Vec<Job<Settle, ()>>,
     rows: usize,
     bytes: usize,
 }
@@ -137,7 +137,7 @@ impl Group {
                 self.claims.push(job);
             }
             Message::Settle(job) => {
-                self.rows += SETTLE_AT_ONCE;
+                self.rows += job.work.count;
                 self.questions.push(job);
             }
             Message::Close(_) => {}
@@ -232,9 +232,10 @@ impl Group {
     ) -> Plan<'a> {
         let stored = events::decide(seen, calls, deleted_hooks);
         let records = self.records.iter().flat_map(|job| &job.work).collect();
-        let questions = self.questions.iter().map(|job| job.work);
+        // Many may ask the same.
+        let questions = self.questions.iter().map(|job| job.work).collect();
         let claims = self.claims.iter().map(|job| &job.work);
-        Plan::new(stored, records, questions, claims, &ledger.lock())
+        Plan::new(stored, records, &questions, claims, (&ledger.lock(), deleted_hooks))
     }
 
     /// Tells everyone. That someone no longer listens is fine.
@@ -254,20 +255,16 @@ impl Group {
     }
 
     fn fail(self, error: StorageError) {
+        fn refuse<Work, Answer>(jobs: Vec<Job<Work, Answer>>, error: &Arc<StorageError>) {
+            for job in jobs {
+                let _ = job.reply.send(Err(StorageError::Shared(Arc::clone(error))));
+            }
+        }
         let error = Arc::new(error);
-        let shared = || StorageError::Shared(Arc::clone(&error));
-        for job in self.accepts {
-            let _ = job.reply.send(Err(shared()));
-        }
-        for job in self.records {
-            let _ = job.reply.send(Err(shared()));
-        }
-        for job in self.claims {
-            let _ = job.reply.send(Err(shared()));
-        }
-        for job in self.questions {
-            let _ = job.reply.send(Err(shared()));
-        }
+        refuse(self.accepts, &error);
+        refuse(self.records, &error);
+        refuse(self.claims, &error);
+        refuse(self.questions, &error);
     }
 
     fn split(self) -> impl Iterator<Item = Self> {

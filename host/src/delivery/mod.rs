@@ -8,9 +8,9 @@
 //!                    leases that ended
 //! ```
 //!
-//! Who writes what: [`Ingest`](crate::ingest::Ingest) inserts deliveries, leased where they have room in
-//! memory; the [`feeder`] leases the others when they are due; the [`worker`] alone ends a lease, by
-//! recording the attempt and the next state in one transaction. A lease that ends by itself means that
+//! Who writes what: [`Ingest`](crate::ingest::Ingest) stores events with their deliveries, leased where they have room in
+//! memory; the [`feeder`] leases the others when they are due; the [`worker`] alone decides how a lease ends, and the
+//! recorder writes the attempt and the next state in one transaction. A lease that ends by itself means that
 //! the process died or lost the delivery: it is due again, and that is why delivery is *at least* once.
 //!
 //! A receiver's failure and a plugin's failure are data: an [`Outcome`](crate::domain::Outcome). What is

@@ -8,8 +8,7 @@
 //! end take 3.4 µs. Of these the store takes 0.2, clearing and restoring the memory 0.9 (0.4 for each page of 64 KiB), and the
 //! two small core modules by which `wit-component` ties imports to the memory they need 1.1. It makes no system call, so
 //! long as the memory is not grown, which costs some 10 µs: the pages are opened, and closed before the slot is used again.
-//! Without copy-on-write images it takes 0.4 µs more. QuickJS, on a slower machine: 430 µs with 2 MiB kept resident against
-//! 560 with half a MiB, and 830 without copy-on-write images. Fuel costs a Rust filter a tenth of its call.
+//! Without copy-on-write images it takes 0.4 µs more. Fuel costs a Rust filter a tenth of its call.
 
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures,
@@ -18,7 +17,8 @@ use wasmtime::{
 use super::limits::Limits;
 
 /// How much of a used memory is cleared by hand and kept, in bytes; what lies above goes back to the
-/// operating system, which costs a system call for each instance.
+/// operating system, which costs a system call for each instance. Guests with an interpreter and its heap fit in: keeping a
+/// quarter of it made such a guest's call a third longer.
 const MEMORY_KEEP_RESIDENT: usize = 2 << 20;
 /// The same for tables.
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;

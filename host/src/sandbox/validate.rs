@@ -3,7 +3,7 @@
 //!
 //! wasmparser's own bounds (a million functions of 7.6 MB each) are for browsers. Compile time grows
 //! with the size of the largest functions more than with anything else, so these are bounded by
-//! themselves. The largest function of QuickJS has some 60 KB, SpiderMonkey's some 300 KB.
+//! themselves. The largest function of a QuickJS has some 60 KB, of a SpiderMonkey some 300 KB.
 
 use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 

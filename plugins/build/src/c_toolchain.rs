@@ -7,11 +7,10 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::toolchain::output;
+use crate::toolchain::{output, system_linker};
 
 /// The first that is there is taken. Another version makes other bytes, but no other plugin.
 const CLANGS: &[&str] = &["clang-19", "clang", "clang-20", "clang-18"];
-const LINKERS: &[&str] = &["wasm-ld-19", "wasm-ld", "wasm-ld-20", "wasm-ld-18"];
 
 /// What the guest in C in the repository was built with.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -39,7 +38,10 @@ impl CToolchain {
     ///
     /// # Errors
     /// If a part is missing; the message says what to install.
-    #[expect(clippy::disallowed_methods, reason = "a tool of its own; this is its one setting")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a tool of its own, which is told of its compilers by the environment"
+    )]
     pub fn find() -> Result<Self> {
         let chosen = std::env::var("HOOKWRIGHT_GUEST_CLANG").ok();
         let clangs = chosen.as_deref().map_or(CLANGS.to_vec(), |chosen| vec![chosen]);
@@ -48,9 +50,7 @@ impl CToolchain {
             "no clang here can build for WebAssembly. On Debian: \
              `apt install clang-19 lld-19 libclang-rt-19-dev-wasm32`. Another can be named in HOOKWRIGHT_GUEST_CLANG.",
         )?;
-        let linker = LINKERS.iter().find(|linker| output(Command::new(linker).arg("--version")).is_ok());
-        let linker = linker.context("no wasm-ld is here (Debian: `apt install lld-19`)")?.into();
-        Ok(Self { clang, linker, builtins })
+        Ok(Self { clang, linker: system_linker()?, builtins })
     }
 
     /// What goes into the manifest.

@@ -42,7 +42,10 @@ impl Toolchain {
     ///
     /// # Errors
     /// If none of them can build guests; the message says what to install.
-    #[expect(clippy::disallowed_methods, reason = "a tool of its own; this is its one setting")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a tool of its own, which is told of its compilers by the environment"
+    )]
     pub fn find() -> Result<Self> {
         let chosen = std::env::var_os("HOOKWRIGHT_GUEST_RUSTC").map(PathBuf::from);
         let usual = [PathBuf::from("rustc"), PathBuf::from("/usr/bin/rustc")];
@@ -63,7 +66,7 @@ impl Toolchain {
         }
         bail!(
             "no Rust here can build for {TARGET}. With rustup: `rustup target add {TARGET}`. On Debian: \
-             `apt install rustc-web rust-web-src lld`. Another compiler can be named in HOOKWRIGHT_GUEST_RUSTC."
+             `apt install rustc-web rust-web-src lld-19`. Another compiler can be named in HOOKWRIGHT_GUEST_RUSTC."
         )
     }
 
@@ -106,12 +109,17 @@ fn find_linker(compilers: &[PathBuf]) -> Result<PathBuf> {
             return Ok(linker);
         }
     }
-    for name in ["wasm-ld", "wasm-ld-19"] {
-        if output(Command::new(name).arg("--version")).is_ok() {
-            return Ok(name.into());
-        }
-    }
-    bail!("no linker for {TARGET}: neither a rust-lld nor wasm-ld is here (Debian: `apt install lld`)")
+    system_linker().with_context(|| format!("no linker for {TARGET}: neither a rust-lld nor wasm-ld is here"))
+}
+
+/// The system's `wasm-ld`; the first that is there is taken.
+///
+/// # Errors
+/// If there is none; the message says what to install.
+pub fn system_linker() -> Result<PathBuf> {
+    let names = ["wasm-ld-19", "wasm-ld", "wasm-ld-20", "wasm-ld-18"];
+    let found = names.iter().find(|name| output(Command::new(name).arg("--version")).is_ok());
+    found.map(PathBuf::from).context("no wasm-ld is here (Debian: `apt install lld-19`)")
 }
 
 /// What a program writes, without the line's end.

@@ -1,7 +1,7 @@
 // What the parts of the guest share: the contract's types as the component model lays them out, the state that the
 // snapshot holds, and the functions of each part.
 //
-// The guest is one call long: it frees nothing of its own, and what QuickJS gives it stays until the instance goes.
+// The guest is one call long: it frees only what is easily freed, and what else QuickJS gives it stays until the instance goes.
 
 #ifndef HOOKWRIGHT_GUEST_H
 #define HOOKWRIGHT_GUEST_H

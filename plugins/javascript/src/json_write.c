@@ -1,6 +1,6 @@
 // Writing JSON. A value is taken to be what nearly all bodies are: plain objects and arrays of plain data, not very deep.
 // If it turns out to have anything else in it, such as a getter, a `toJSON`, a date or itself, nothing of what was written is
-// kept, and QuickJS writes it from its beginning. But for getters in place of elements of an array, which nobody writes, no code
+// kept, and QuickJS writes it from its beginning. But for getters in place of elements of an array or of `toJSON`, which nobody writes, no code
 // of the script has run until then.
 
 #include <math.h>

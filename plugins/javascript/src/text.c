@@ -98,7 +98,7 @@ struct text description(JSValueConst value) {
                      : JS_IsArray(value)           ? "an array"
                      : JS_IsSymbol(value)          ? "a symbol"
                      : JS_IsBigInt(value)          ? "a bigint"
-                                                   : "a object";
+                                                   : "an object";
   return (struct text){what, strlen(what)};
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::link::Link;
 use super::place::Place;
 
-/// The sweep looks at most so often while a connection could get too old. What would be by the next time goes before.
+/// The sweep looks at most this many times in an idle timeout; what would get too old before its next look is closed now.
 const LOOKS: u32 = 60;
 
 /// See the module's head.

@@ -22,7 +22,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
 use crate::config::{self, Config, ConfigError, Given};
-use crate::telemetry;
+use crate::{allocator, telemetry};
 use arguments::{Arguments, Command, PluginCommand};
 
 /// A plugin was refused or failed, and that has been said.
@@ -52,6 +52,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Serve(serve) => {
             let config = load(&serve.settings.given)?;
             telemetry::start(&config)?;
+            allocator::use_small_pages();
             for variable in config::unknown_variables(config::process_variables()) {
                 tracing::warn!(
                     variable,

@@ -11,6 +11,7 @@ use crate::storage::conformance::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::{Accepted, DeliveryQuery, NewDelivery};
 
 mod bench;
+mod upgrading;
 
 async fn open_new() -> (Storage, (SqliteStorage, tempfile::TempDir)) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,0 +1,50 @@
+//! Databases of earlier engines.
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::*;
+
+/// As it was before deliveries were written once: every delivery has a row, and an index finds those of an event.
+async fn database_of_version_2(dir: &Path) {
+    let file = SqliteConnectOptions::new().filename(dir.join(DATABASE_FILE)).create_if_missing(true);
+    let mut connection = file.connect().await.unwrap();
+    let mut migrator = sqlx::migrate!("migrations/sqlite");
+    migrator.migrations.to_mut().retain(|migration| migration.version <= 2);
+    migrator.run(&mut connection).await.unwrap();
+    let rows = "INSERT INTO hooks (id, tenant_id, url, subscription, enabled, description, headers, pipeline, timeout_ms, \
+          retry_ms, signing, created_at, updated_at) \
+          VALUES (7, 41, 'https://example.com/', '[\"*\"]', 1, '', '[]', '[]', 20000, '[5000]', 'standard', 0, 0); \
+        INSERT INTO events (key, tenant_id, event_type, occurred_at, delivery_count, data) \
+          VALUES (100, 41, 'a.b', 0, 3, '1'), (200, 41, 'a.b', 0, 0, '2'), (300, 42, 'a.b', 0, 1, '3'); \
+        INSERT INTO deliveries (id, tenant_id, hook_id, event_key, event_type, made_by, state, attempts, failures, due_at) \
+          VALUES (101, 41, 7, 100, 'a.b', 0, 1, 0, 0, 5000), (102, 41, 7, 100, 'a.b', 0, 3, 1, 0, NULL), \
+          (205, 41, 7, 100, 'a.b', 0, 2, 1, 1, 9000), (301, 42, 8, 300, 'a.b', 0, 4, 9, 9, NULL);";
+    sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn deliveries_of_an_earlier_engine_are_all_there() {
+    let dir = tempfile::tempdir().unwrap();
+    database_of_version_2(dir.path()).await;
+    let storage = reopen(dir.path()).await;
+    assert_eq!(storage.greatest_id(), 301);
+    let world = World::new(storage.stores());
+    let deliveries = &world.storage.deliveries;
+    let of_event = async |tenant, key| {
+        let found = deliveries.of_event(tenant, EventKey(key)).await.unwrap();
+        found.iter().map(|one| (one.id.0, one.state, one.attempts)).collect::<Vec<_>>()
+    };
+    use DeliveryState::{Delivering, Exhausted, Succeeded, Waiting};
+    let of_first = [(101, Delivering, 0), (102, Succeeded, 1), (205, Waiting, 1)];
+    assert_eq!(of_event(TENANT, 100).await, of_first);
+    assert_eq!(of_event(TENANT, 200).await, []);
+    assert_eq!(of_event(OTHER_TENANT, 300).await, [(301, Exhausted, 9)]);
+    assert_eq!(of_event(OTHER_TENANT, 100).await, []);
+    assert_eq!(deliveries.recover(NOW).await.unwrap(), 1);
+    let mut claimed: Vec<_> =
+        world.claim(HookId(7), NOW, 10).await.iter().map(|one| one.delivery.id.0).collect();
+    claimed.sort_unstable();
+    assert_eq!(claimed, [101, 205]);
+}

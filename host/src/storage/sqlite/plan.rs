@@ -16,7 +16,6 @@ use crate::storage::{Accepted, StorageError};
 /// See the module's head.
 pub struct Plan<'a> {
     stored: Stored<'a>,
-    records: Vec<&'a RecordRow>,
     divided: Divided<'a>,
     /// Rows of deliveries that somebody asks for, whose leases have ended, or that have waited for long.
     asked_for: Vec<DeliveryInsert>,
@@ -28,13 +27,12 @@ impl<'a> Plan<'a> {
     /// What is written of events, records, questions and claims.
     pub fn new(
         mut stored: Stored<'a>,
-        records: Vec<&'a RecordRow>,
+        records: impl Iterator<Item = &'a RecordRow>,
         questions: &HashSet<Settle>,
         claims: impl Iterator<Item = &'a Claim>,
         (ledger, deleted_hooks): (&Ledger, &HashSet<HookId>),
     ) -> Self {
-        let mut divided = Divided::new(&records, ledger, deleted_hooks);
-        let mut written = std::mem::take(&mut divided.written);
+        let (divided, mut written) = Divided::new(records, ledger, deleted_hooks);
         let mut asked_for = Vec::new();
         let wanted = questions.iter().flat_map(|question| ledger.wanted(*question));
         let expired = claims.flat_map(|claim| ledger.expired(claim.hook, claim.now));
@@ -45,7 +43,7 @@ impl<'a> Plan<'a> {
         }
         stored.change.removed = written.into_iter().collect();
         let written_until = ledger.next_written_until(&stored.change);
-        Self { stored, records, divided, asked_for, written_until }
+        Self { stored, divided, asked_for, written_until }
     }
 
     /// Adds all of it to `script`.
@@ -53,7 +51,7 @@ impl<'a> Plan<'a> {
         self.stored.write_events(script)?;
         let rows = [&self.stored.rows, &self.divided.rows, &self.asked_for].into_iter().flatten();
         events::write_deliveries(script, &rows.collect::<Vec<_>>())?;
-        self.divided.write_changes(script, &self.records)?;
+        self.divided.write_changes(script)?;
         if let Some(until) = self.written_until {
             script.push_value("UPDATE written_until SET event_key = ?;", until.0)?;
         }

@@ -154,19 +154,24 @@ static REMOVE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
 pub struct Divided<'a> {
     /// The rows that deliveries without one get.
     pub rows: Vec<DeliveryInsert>,
-    /// The deliveries that have one from now on.
-    pub written: HashSet<DeliveryId>,
     /// The records which change a row that is there by then.
     changes: Vec<&'a RecordRow>,
+    attempts: Vec<&'a AttemptRow>,
 }
 
 impl<'a> Divided<'a> {
     /// A record that ends a delivery without a row is the row, and that is all of it. For the others the row begins
-    /// as it would without a record, and is changed as any other.
-    pub fn new(records: &[&'a RecordRow], ledger: &Ledger, deleted_hooks: &HashSet<HookId>) -> Self {
-        let mut divided = Self::default();
+    /// as it would without a record, and is changed as any other. With it come the deliveries that have a row from
+    /// now on.
+    pub fn new(
+        records: impl Iterator<Item = &'a RecordRow>,
+        ledger: &Ledger,
+        deleted_hooks: &HashSet<HookId>,
+    ) -> (Self, HashSet<DeliveryId>) {
+        let (mut divided, mut written) = (Self::default(), HashSet::new());
         for record in records {
-            let unwritten = ledger.get(record.delivery).filter(|_| divided.written.insert(record.delivery));
+            divided.attempts.extend(&record.attempt);
+            let unwritten = ledger.get(record.delivery).filter(|_| written.insert(record.delivery));
             let Some(unwritten) = unwritten else {
                 divided.changes.push(record);
                 continue;
@@ -174,27 +179,25 @@ impl<'a> Divided<'a> {
             let mut row = unwritten.first_row(record.delivery, deleted_hooks);
             let is_of_lease = row.due_at.is_some_and(|lease_until| lease_until.0 == record.lease_until);
             if is_of_lease && unwritten.event.tenant.0 == record.tenant && record.state.is_final() {
-                let RecordRow { state, attempts, failures, .. } = **record;
+                let RecordRow { state, attempts, failures, .. } = *record;
                 row = DeliveryInsert { state, attempts, failures, due_at: None, ..row };
             } else {
                 divided.changes.push(record);
             }
             divided.rows.push(row);
         }
-        divided
+        (divided, written)
     }
 
     /// Adds to `script` what changes rows, in order, and all attempts. The new rows must be there already.
-    pub fn write_changes(&self, script: &mut Script, records: &[&RecordRow]) -> Result<(), StorageError> {
+    pub fn write_changes(&self, script: &mut Script) -> Result<(), StorageError> {
         let mut changes = self.changes.as_slice();
         while !changes.is_empty() {
             let (distinct, rest) = changes.split_at(distinct_prefix(changes));
             change_distinct(script, distinct)?;
             changes = rest;
         }
-        let attempts: Vec<&AttemptRow> =
-            records.iter().filter_map(|record| record.attempt.as_ref()).collect();
-        Ok(script.push_rows(&INSERT_ATTEMPTS, &attempts, bind_attempt)?)
+        Ok(script.push_rows(&INSERT_ATTEMPTS, &self.attempts, bind_attempt)?)
     }
 }
 

@@ -231,7 +231,7 @@ impl Group {
         ledger: &SharedLedger,
     ) -> Plan<'a> {
         let stored = events::decide(seen, calls, deleted_hooks);
-        let records = self.records.iter().flat_map(|job| &job.work).collect();
+        let records = self.records.iter().flat_map(|job| &job.work);
         // Many may ask the same.
         let questions = self.questions.iter().map(|job| job.work).collect();
         let claims = self.claims.iter().map(|job| &job.work);

@@ -151,7 +151,7 @@ impl Engine {
         self.stop_feeding.cancel();
         self.feeding.await.context("the feeder ended badly")?;
         if tokio::time::timeout(self.grace, self.dispatcher.drain()).await.is_err() {
-            let unfinished = self.dispatcher.in_flight();
+            let unfinished = self.dispatcher.unfinished();
             tracing::warn!(
                 unfinished,
                 "some attempts did not finish within the shutdown's grace; they are made again"
@@ -183,11 +183,16 @@ fn router(
     })
 }
 
+/// How many deliveries may be under way or unrecorded, for each request that may be under way: where the disk takes many
+/// records at once, requests must not wait for them.
+const UNFINISHED_FOR_EACH: usize = 4;
+
 fn dispatcher_limits(config: &Config) -> DispatcherLimits {
     DispatcherLimits {
         in_flight: config.max_in_flight,
         in_flight_per_tenant: config.max_in_flight_per_tenant,
         in_flight_per_hook: config.max_in_flight_per_hook,
+        unfinished: UNFINISHED_FOR_EACH * config.max_in_flight,
         queued: config.queue_limit,
         ..DispatcherLimits::default()
     }

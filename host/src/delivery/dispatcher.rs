@@ -18,12 +18,15 @@ use crate::domain::{HookId, TenantId, UnixMillis};
 /// How much is in memory and under way at most.
 #[derive(Debug, Clone)]
 pub struct DispatcherLimits {
-    /// Deliveries between start and finish.
+    /// Requests under way.
     pub in_flight: usize,
     /// Requests under way of one tenant.
     pub in_flight_per_tenant: usize,
     /// Requests under way of one hook.
     pub in_flight_per_hook: usize,
+    /// Deliveries between start and finish: requests under way, and attempts that are not recorded yet. After a crash, as
+    /// many may be sent once more.
+    pub unfinished: usize,
     /// Deliveries waiting in memory; one tenant may have half of them.
     pub queued: usize,
     /// Deliveries of one hook waiting in memory.
@@ -41,6 +44,7 @@ impl Default for DispatcherLimits {
             in_flight: 512,
             in_flight_per_tenant: 256,
             in_flight_per_hook: 64,
+            unfinished: 2_048,
             queued: 40_000,
             queued_per_hook: 1_000,
             queued_bytes: 64 * 1024 * 1024,
@@ -124,10 +128,10 @@ impl Dispatcher {
         }
     }
 
-    /// Attempts under way.
+    /// Deliveries that are under way, or not recorded yet.
     #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.lanes().in_flight()
+    pub fn unfinished(&self) -> usize {
+        self.lanes().unfinished()
     }
 
     /// Starts nothing more, and waits for what is under way. What is queued stays leased on disk, and is
@@ -171,7 +175,7 @@ impl Dispatcher {
     }
 }
 
-/// The place of one attempt among those under way; given back in any case, a panic included.
+/// The place of one attempt among those under way and those unfinished; given back in any case, a panic included.
 pub struct Slot {
     dispatcher: Arc<Dispatcher>,
     hook: HookId,
@@ -182,7 +186,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The receiver has answered: another request of the hook may start, while this one is recorded.
+    /// The receiver has answered: another request may start, while this one is recorded.
     pub fn answered(&mut self) {
         if std::mem::take(&mut self.held) {
             let wants_more = self.dispatcher.lanes().answered(self.hook, self.tenant);

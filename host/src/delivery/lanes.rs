@@ -71,8 +71,10 @@ pub(super) struct Lanes {
     ring: VecDeque<TenantId>,
     queued: usize,
     queued_bytes: usize,
-    /// Deliveries between start and finish.
+    /// Requests under way.
     in_flight: usize,
+    /// Deliveries between start and finish.
+    unfinished: usize,
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +105,7 @@ struct Turn {
 impl Lanes {
     pub(super) fn new(limits: DispatcherLimits) -> Self {
         let (lanes, tenants, ring) = (HashMap::new(), HashMap::new(), VecDeque::new());
-        Self { limits, lanes, tenants, ring, queued: 0, queued_bytes: 0, in_flight: 0 }
+        Self { limits, lanes, tenants, ring, queued: 0, queued_bytes: 0, in_flight: 0, unfinished: 0 }
     }
 
     /// Takes room for `work` if there is any. A hook with a backlog on disk has none, so that what came
@@ -192,10 +194,10 @@ impl Lanes {
         self.lanes.get(&hook).is_some_and(|lane| lane.backlog && lane.taken > self.limits.queued_per_hook / 2)
     }
 
-    /// The next delivery to attempt, if one may start now; it counts as under way until
-    /// [`Self::answered`] and [`Self::finished`].
+    /// The next delivery to attempt, if one may start now; its request counts as under way until [`Self::answered`],
+    /// and itself as unfinished until [`Self::finished`].
     pub(super) fn start_next(&mut self) -> Option<Work> {
-        if self.in_flight >= self.limits.in_flight {
+        if self.in_flight >= self.limits.in_flight || self.unfinished >= self.limits.unfinished {
             return None;
         }
         while let Some(tenant) = self.ring.pop_front() {
@@ -214,6 +216,7 @@ impl Lanes {
             lane.in_flight += 1;
             turn.in_flight += 1;
             self.in_flight += 1;
+            self.unfinished += 1;
             self.release_room(&work);
             self.list(hook, tenant);
             return Some(work);
@@ -221,10 +224,11 @@ impl Lanes {
         None
     }
 
-    /// The receiver has answered, or failed to: its hook may start another. True if the hook has more on
+    /// The receiver has answered, or failed to: another request may start. True if the hook has more on
     /// disk and its queue runs low.
     pub(super) fn answered(&mut self, hook: HookId, tenant: TenantId) -> bool {
         let mut wants_more = false;
+        self.in_flight -= 1;
         if let Some(lane) = self.lanes.get_mut(&hook) {
             lane.in_flight -= 1;
             wants_more = lane.backlog && lane.taken <= self.limits.queued_per_hook / 2;
@@ -237,9 +241,9 @@ impl Lanes {
         wants_more
     }
 
-    /// What came of it is recorded: another may start.
+    /// What came of it is recorded.
     pub(super) fn finished(&mut self) {
-        self.in_flight -= 1;
+        self.unfinished -= 1;
     }
 
     /// Drops all that is queued: it stays leased on disk. What is under way goes on.
@@ -249,8 +253,8 @@ impl Lanes {
     }
 
     /// Deliveries between start and finish.
-    pub(super) fn in_flight(&self) -> usize {
-        self.in_flight
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished
     }
 
     fn list(&mut self, hook: HookId, tenant: TenantId) {

@@ -9,6 +9,7 @@ fn limits() -> DispatcherLimits {
         in_flight: 100,
         in_flight_per_tenant: 100,
         in_flight_per_hook: 100,
+        unfinished: 100,
         queued: 1_000,
         queued_per_hook: 100,
         queued_bytes: 1_000_000,
@@ -60,17 +61,20 @@ fn tenants_and_hooks_take_turns() {
 
 #[test]
 fn each_limit_on_what_is_under_way_holds_and_ends() {
+    // How many start at once, after an answer, and after that one's record.
     let cases = [
-        ("in all", DispatcherLimits { in_flight: 3, ..limits() }, 3),
-        ("of each tenant", DispatcherLimits { in_flight_per_tenant: 3, ..limits() }, 6),
-        ("of each hook", DispatcherLimits { in_flight_per_hook: 3, ..limits() }, 9),
+        ("requests in all", DispatcherLimits { in_flight: 3, ..limits() }, [3, 1, 0]),
+        ("of each tenant", DispatcherLimits { in_flight_per_tenant: 3, ..limits() }, [6, 1, 0]),
+        ("of each hook", DispatcherLimits { in_flight_per_hook: 3, ..limits() }, [9, 1, 0]),
+        ("what is not recorded", DispatcherLimits { unfinished: 3, ..limits() }, [3, 0, 1]),
     ];
-    for (name, limits, expected) in cases {
+    for (name, limits, [at_once, answered, recorded]) in cases {
         let mut lanes = filled(limits, &[(1, 10, 20), (1, 11, 20), (2, 20, 20)]);
-        assert_eq!(started(&mut lanes).len(), expected, "{name}");
+        assert_eq!(started(&mut lanes).len(), at_once, "{name}");
         assert!(!lanes.answered(HookId(10), TenantId(1)), "{name}");
+        assert_eq!(started(&mut lanes).len(), answered, "{name}, answered");
         lanes.finished();
-        assert_eq!(started(&mut lanes).len(), 1, "{name}");
+        assert_eq!(started(&mut lanes).len(), recorded, "{name}, recorded");
     }
 }
 
@@ -129,5 +133,5 @@ fn nothing_is_left_when_all_is_done() {
         lanes.finished();
     }
     assert!(lanes.lanes.is_empty() && lanes.tenants.is_empty(), "{lanes:?}");
-    assert_eq!((lanes.queued, lanes.queued_bytes, lanes.in_flight), (0, 0, 0));
+    assert_eq!((lanes.queued, lanes.queued_bytes, lanes.in_flight, lanes.unfinished), (0, 0, 0, 0));
 }

@@ -1,8 +1,8 @@
 //! Writes down what came of attempts: whatever has gathered, in one call.
 //!
 //! One loop for the whole engine. Workers hand in what they know and are done; while one call is on its way to the
-//! disk, the next gathers. An attempt's place among those under way is free again only when its record is on disk, so
-//! that no more is in here than may be under way.
+//! disk, the next gathers. An attempt's place among those unfinished is free again only when its record is on disk, so
+//! that no more is in here than may be unfinished.
 
 use std::sync::Arc;
 

@@ -18,18 +18,12 @@ pub const END: char = '\u{2}';
 /// `bad-body`, with line, column and the text there, if it isn't JSON.
 pub fn finish(marked: &str) -> Result<String, Failure> {
     let body = resolve(marked)?;
-    if hookwright_json_tree::checked(&body).is_ok() {
-        return Ok(body);
+    if let Err(error) = hookwright_json_tree::checked(&body) {
+        let (line, column) = error.place();
+        let around = excerpt(body.lines().nth(line.saturating_sub(1)).unwrap_or_default(), column);
+        return Err(Failure::new("bad-body", format!("the body isn't JSON: {error}, near `{around}`")));
     }
-    match serde_json::from_str::<serde::de::IgnoredAny>(&body) {
-        Ok(_) => Ok(body),
-        // Only serde_json knows the line and the column.
-        Err(error) => {
-            let line = body.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
-            let around = excerpt(line, error.column());
-            Err(Failure::new("bad-body", format!("the body isn't JSON: {error}, near `{around}`")))
-        }
-    }
+    Ok(body)
 }
 
 fn resolve(marked: &str) -> Result<String, Failure> {

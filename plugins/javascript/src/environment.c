@@ -68,16 +68,7 @@ static struct text for_log(JSValueConst value) {
     return text_for_message(value);
   }
   if (is_error(value)) {
-    struct text name = property_for_message(value, names.name);
-    struct text message = property_for_message(value, names.message);
-    char *both = memory_allocate(NULL, name.length + 2 + message.length);
-    if (both == NULL) {
-      return message;
-    }
-    memcpy(both, name.bytes, name.length);
-    memcpy(both + name.length, ": ", 2);
-    memcpy(both + name.length + 2, message.bytes, message.length);
-    return (struct text){both, name.length + 2 + message.length};
+    return joined(property_for_message(value, names.name), ": ", property_for_message(value, names.message));
   }
   JSValue json = JS_JSONStringify(context, value, JS_UNDEFINED, JS_UNDEFINED);
   if (JS_IsException(json)) {

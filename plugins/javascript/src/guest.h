@@ -122,6 +122,8 @@ bool text_from(JSValueConst value, struct text *text);
 struct text text_for_message(JSValueConst value);
 // The property of an object, for messages.
 struct text property_for_message(JSValueConst object, JSAtom name);
+// Both in one, with `between` between them; only `after` where there is no memory for that.
+struct text joined(struct text before, const char *between, struct text after);
 // A value named in a message: what it is, rather than all of it.
 struct text description(JSValueConst value);
 JSValue string_from(struct text text);

@@ -1,6 +1,6 @@
 // The event and the draft as objects of the script, and the request out of what it has made of them.
 
-#include <string.h>
+#include <strings.h>
 
 #include "json.h"
 
@@ -51,18 +51,7 @@ static JSAtom lower_case_atom(struct text name) {
   return atom;
 }
 
-// Several of one name are joined.
-static struct text joined(struct text before, struct text value) {
-  char *both = memory_allocate(NULL, before.length + 2 + value.length);
-  if (both == NULL) {
-    return value;
-  }
-  memcpy(both, before.bytes, before.length);
-  memcpy(both + before.length, ", ", 2);
-  memcpy(both + before.length + 2, value.bytes, value.length);
-  return (struct text){both, before.length + 2 + value.length};
-}
-
+// Values of one name are joined.
 static JSValue headers_object(const struct headers *headers) {
   JSValue object = JS_NewObject(context);
   for (size_t index = 0; index < headers->length; index++) {
@@ -70,7 +59,7 @@ static JSValue headers_object(const struct headers *headers) {
     JSAtom name = lower_case_atom(header->name);
     struct text value = header->value;
     if (index > 0 && JS_GetOwnProperty(context, NULL, object, name) > 0) {
-      value = joined(property_for_message(object, name), value);
+      value = joined(property_for_message(object, name), ", ", value);
     }
     JS_DefinePropertyValue(context, object, name, string_from(value), JS_PROP_C_W_E);
     JS_FreeAtom(context, name);

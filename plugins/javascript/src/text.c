@@ -62,6 +62,18 @@ struct text property_for_message(JSValueConst object, JSAtom name) {
   return text_for_message(value);
 }
 
+struct text joined(struct text before, const char *between, struct text after) {
+  size_t gap = strlen(between);
+  char *all = memory_allocate(NULL, before.length + gap + after.length);
+  if (all == NULL) {
+    return after;
+  }
+  memcpy(all, before.bytes, before.length);
+  memcpy(all + before.length, between, gap);
+  memcpy(all + before.length + gap, after.bytes, after.length);
+  return (struct text){all, before.length + gap + after.length};
+}
+
 // Where the hundredth character ends.
 static size_t length_of_excerpt(struct text text) {
   size_t characters = 0;

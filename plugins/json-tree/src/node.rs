@@ -32,6 +32,13 @@ impl fmt::Display for NotJson {
 
 impl std::error::Error for NotJson {}
 
+impl NotJson {
+    /// The line and the column where it ceases to be JSON, from 1.
+    pub fn place(&self) -> (usize, usize) {
+        (self.0.line(), self.0.column())
+    }
+}
+
 /// The type of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "JSON's own words")]

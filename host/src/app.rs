@@ -185,7 +185,7 @@ fn router(
 
 /// How many deliveries may be under way or unrecorded, for each request that may be under way: where the disk takes many
 /// records at once, requests must not wait for them.
-const UNFINISHED_FOR_EACH: usize = 4;
+const UNFINISHED_FOR_EACH: usize = 3;
 
 fn dispatcher_limits(config: &Config) -> DispatcherLimits {
     DispatcherLimits {

@@ -44,7 +44,7 @@ impl Default for DispatcherLimits {
             in_flight: 512,
             in_flight_per_tenant: 256,
             in_flight_per_hook: 64,
-            unfinished: 2_048,
+            unfinished: 1_536,
             queued: 40_000,
             queued_per_hook: 1_000,
             queued_bytes: 64 * 1024 * 1024,

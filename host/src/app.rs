@@ -183,16 +183,12 @@ fn router(
     })
 }
 
-/// How many deliveries may be under way or unrecorded, for each request that may be under way: where the disk takes many
-/// records at once, requests must not wait for them.
-const UNFINISHED_FOR_EACH: usize = 3;
-
 fn dispatcher_limits(config: &Config) -> DispatcherLimits {
     DispatcherLimits {
         in_flight: config.max_in_flight,
         in_flight_per_tenant: config.max_in_flight_per_tenant,
         in_flight_per_hook: config.max_in_flight_per_hook,
-        unfinished: UNFINISHED_FOR_EACH * config.max_in_flight,
+        unfinished: DispatcherLimits::UNFINISHED_FOR_EACH * config.max_in_flight,
         queued: config.queue_limit,
         ..DispatcherLimits::default()
     }

@@ -68,7 +68,10 @@ static struct text for_log(JSValueConst value) {
     return text_for_message(value);
   }
   if (is_error(value)) {
-    return joined(property_for_message(value, names.name), ": ", property_for_message(value, names.message));
+    // One after the other: getters of a script may run here, and C does not order arguments.
+    struct text name = property_for_message(value, names.name);
+    struct text message = property_for_message(value, names.message);
+    return joined(name, ": ", message);
   }
   JSValue json = JS_JSONStringify(context, value, JS_UNDEFINED, JS_UNDEFINED);
   if (JS_IsException(json)) {

@@ -48,14 +48,14 @@ impl EventStore for Shared {
 }
 
 static INSERT_EVENTS: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "INSERT INTO events (key, tenant_id, external_id, idempotency_key, content, project, \
+    let head = "INSERT OR ROLLBACK INTO events (key, tenant_id, external_id, idempotency_key, content, project, \
         event_type, occurred_at, delivery_count, data, deliveries) SELECT * FROM (VALUES";
     MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
 });
 
 // One that is there already was written by a commit that was believed to have failed.
 static INSERT_DELIVERIES: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "INSERT INTO deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, \
+    let head = "INSERT OR ROLLBACK INTO deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, \
         state, due_at, attempts, failures) SELECT * FROM (VALUES";
     MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING")
 });

@@ -103,7 +103,7 @@ macro_rules! has_lease {
 static UPDATE: LazyLock<MultiRow> = LazyLock::new(|| {
     let head = "WITH r (id, tenant_id, lease_until, state, attempts, failures, due_at) AS (VALUES";
     let tail = concat!(
-        ") UPDATE deliveries SET attempts = max(deliveries.attempts, r.attempts), failures = iif(",
+        ") UPDATE OR ROLLBACK deliveries SET attempts = max(deliveries.attempts, r.attempts), failures = iif(",
         has_lease!(),
         ", r.failures, deliveries.failures), due_at = iif(",
         has_lease!(),
@@ -117,7 +117,7 @@ static UPDATE: LazyLock<MultiRow> = LazyLock::new(|| {
 
 // An attempt that is there already was recorded by a call whose answer got lost.
 static INSERT_ATTEMPTS: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "INSERT INTO attempts (id, delivery_id, number, started_at, duration_ns, outcome, status, detail, \
+    let head = "INSERT OR ROLLBACK INTO attempts (id, delivery_id, number, started_at, duration_ns, outcome, status, detail, \
         body, steps, request) SELECT * FROM (VALUES";
     MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING")
 });

@@ -9,17 +9,18 @@ use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use axum::Router;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin_key;
 use crate::api::{self, ApiState};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::delivery::client::{DeliveryClient, IDLE_CONNECTIONS};
+use crate::cores::Cores;
+use crate::delivery::client::{Connector, DeliveryClient, IDLE_CONNECTIONS};
 use crate::delivery::egress::EgressPolicy;
 use crate::delivery::feeder::Feeder;
 use crate::delivery::worker::Worker;
-use crate::delivery::{Dispatcher, DispatcherLimits, Pipelines, Recorder, tls};
+use crate::delivery::{Crew, Dispatcher, DispatcherLimits, Pipelines, Recorder, tls};
 use crate::directory::Directory;
 use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
@@ -48,6 +49,7 @@ pub struct Engine {
     stop_feeding: CancellationToken,
     serving: JoinHandle<()>,
     feeding: JoinHandle<()>,
+    stop_cores: DropGuard,
     dispatcher: Arc<Dispatcher>,
     sandbox: Sandbox,
     storage: SqliteStorage,
@@ -82,17 +84,19 @@ pub async fn start(config: Config) -> Result<Engine> {
     let sandbox = Sandbox::start(sandbox_config(&config), source).context("cannot start the sandbox")?;
     let dispatcher = Dispatcher::new(dispatcher_limits(&config));
     let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
-    let worker = Worker {
+    let connector = Arc::new(Connector::new(EgressPolicy::new(config.egress_allow.clone()), tls));
+    let idle = idle_connections(open_files::raise_limit(), config.max_in_flight);
+    let recorder = Recorder::start(Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
+    let stopping_cores = CancellationToken::new();
+    let cores = Arc::new(Cores::start(&stopping_cores).context("cannot start a thread for each core")?);
+    let stop_cores = stopping_cores.drop_guard();
+    let worker = || Worker {
         directory: Arc::clone(&directory),
         pipelines: Pipelines::new(Arc::clone(&directory), sandbox.clone()),
-        client: DeliveryClient::new(
-            EgressPolicy::new(config.egress_allow.clone()),
-            tls,
-            idle_connections(open_files::raise_limit(), config.max_in_flight),
-        ),
-        recorder: Recorder::start(Arc::clone(&stores.deliveries), Arc::clone(&dispatcher)),
+        client: DeliveryClient::new(Arc::clone(&connector), idle / cores.runtimes().len()),
+        recorder: recorder.clone(),
     };
-    dispatcher.start(Arc::new(worker));
+    dispatcher.start(Crew::new(Arc::clone(&cores), worker));
     let feeder = Feeder {
         dispatcher: Arc::clone(&dispatcher),
         directory: Arc::clone(&directory),
@@ -103,7 +107,8 @@ pub async fn start(config: Config) -> Result<Engine> {
 
     let router = router(&directory, &storage, &dispatcher, &sandbox, admin.hash);
     let stop_serving = CancellationToken::new();
-    let serving = tokio::spawn(server::serve(listener, router, stop_serving.clone(), config.shutdown_grace));
+    let serving =
+        tokio::spawn(server::serve(listener, router, cores, stop_serving.clone(), config.shutdown_grace));
     Ok(Engine {
         local_addr,
         new_admin_key: admin.generated,
@@ -112,6 +117,7 @@ pub async fn start(config: Config) -> Result<Engine> {
         stop_feeding,
         serving,
         feeding,
+        stop_cores,
         dispatcher,
         sandbox,
         storage,
@@ -157,6 +163,7 @@ impl Engine {
                 "some attempts did not finish within the shutdown's grace; they are made again"
             );
         }
+        drop(self.stop_cores);
         self.sandbox.shutdown();
         self.storage.close().await.context("cannot close the database")
     }

@@ -1,4 +1,4 @@
-//! Serves HTTP: accepts connections, hands requests to the router, and drains within a bound.
+//! Serves HTTP: accepts connections, spreads them over the cores, hands requests to the router, and drains within a bound.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,9 +15,12 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+
+use crate::cores::Cores;
 
 /// Connections at the same time; the next ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -37,7 +40,13 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Serves until `stop`, then lets requests under way finish for at most `grace`.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, grace: Duration) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    cores: Arc<Cores>,
+    stop: CancellationToken,
+    grace: Duration,
+) {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD).half_close(false);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -50,8 +59,16 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
         // Answers are small and must not wait for acknowledgements; where it cannot be set, it is only slower.
         let _ = stream.set_nodelay(true);
         let service = detached(router.clone());
+        let core = cores.in_turn();
+        let stream = match moved(stream, core) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot serve a connection");
+                continue;
+            }
+        };
         let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
+        core.spawn(async move {
             if let Err(error) = connection.await {
                 // A client that breaks off or sends no HTTP is its own affair.
                 tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
@@ -63,6 +80,13 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     if tokio::time::timeout(grace, connections.shutdown()).await.is_err() {
         tracing::warn!("some requests did not finish within the shutdown's grace");
     }
+}
+
+/// A connection that is read and written on `runtime`.
+fn moved(stream: TcpStream, runtime: &Handle) -> std::io::Result<TcpStream> {
+    let stream = stream.into_std()?;
+    let _on_it = runtime.enter();
+    TcpStream::from_std(stream)
 }
 
 /// Answers requests in tasks of their own, which run to their end even if the client goes away: what

@@ -22,7 +22,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
 use crate::config::{self, Config, ConfigError, Given};
-use crate::{allocator, telemetry};
+use crate::{allocator, cores, telemetry};
 use arguments::{Arguments, Command, PluginCommand};
 
 /// A plugin was refused or failed, and that has been said.
@@ -84,8 +84,15 @@ fn load(given: &Given) -> Result<Config, ConfigError> {
     config::load(given, config::process_environment)
 }
 
+/// For all but connections, attempts and plugins, which have threads of their own: here, more threads than half as many as
+/// there are cores would only be in their way.
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder
+        .worker_threads(cores::count().div_ceil(2))
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
 }
 
 /// What the user gave cannot be used: a file that isn't there, an event that is no JSON.

@@ -74,7 +74,7 @@ pub(super) fn encryption_key(text: &str) -> Result<Key, String> {
 /// A number of threads, or `auto` for one a core.
 pub(super) fn threads(text: &str) -> Result<usize, String> {
     if text == "auto" {
-        return Ok(std::thread::available_parallelism().map_or(1, usize::from).min(256));
+        return Ok(crate::cores::count().min(256));
     }
     number(text, 1..=256).map_err(|rule| format!("`auto` (one for each core) or {rule}"))
 }

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::crew::Crew;
 use super::lanes::{Lanes, Work};
-use super::worker::Worker;
 use crate::domain::{HookId, TenantId, UnixMillis};
 
 /// How much is in memory and under way at most.
@@ -64,7 +64,7 @@ impl Default for DispatcherLimits {
 pub struct Dispatcher {
     lanes: Mutex<Lanes>,
     lease: Duration,
-    worker: OnceLock<Arc<Worker>>,
+    crew: OnceLock<Crew>,
     /// Attempts under way, to be waited for at the end.
     tasks: TaskTracker,
     /// Wakes the feeder.
@@ -74,22 +74,22 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher which keeps to `limits`. It starts nothing before it is given its worker.
+    /// A dispatcher which keeps to `limits`. It starts nothing before it is given its crew.
     #[must_use]
     pub fn new(limits: DispatcherLimits) -> Arc<Self> {
         Arc::new(Self {
             lease: limits.lease,
             lanes: Mutex::new(Lanes::new(limits)),
-            worker: OnceLock::new(),
+            crew: OnceLock::new(),
             tasks: TaskTracker::new(),
             feeder: Arc::new(Notify::new()),
             next_look: Mutex::new(None),
         })
     }
 
-    /// From now on, attempts are made by `worker`.
-    pub fn start(self: &Arc<Self>, worker: Arc<Worker>) {
-        let _ = self.worker.set(worker);
+    /// From now on, attempts are made by `crew`.
+    pub fn start(self: &Arc<Self>, crew: Crew) {
+        let _ = self.crew.set(crew);
         self.pump();
     }
 
@@ -167,9 +167,9 @@ impl Dispatcher {
 
     /// Starts whatever may start.
     pub(super) fn pump(self: &Arc<Self>) {
-        let Some(worker) = self.worker.get() else { return };
+        let Some(crew) = self.crew.get() else { return };
         while !self.tasks.is_closed() {
-            let Some(work) = self.lanes().start_next() else { return };
+            let Some((work, of_hook)) = self.lanes().start_next() else { return };
             let slot = Slot {
                 dispatcher: Arc::clone(self),
                 hook: work.hook,
@@ -177,7 +177,7 @@ impl Dispatcher {
                 held: true,
                 _tracked: self.tasks.token(),
             };
-            self.tasks.spawn(Arc::clone(worker).run(work, slot));
+            crew.begin(work, of_hook, slot, &self.tasks);
         }
     }
 }

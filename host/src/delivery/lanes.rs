@@ -195,8 +195,9 @@ impl Lanes {
     }
 
     /// The next delivery to attempt, if one may start now; its request counts as under way until [`Self::answered`],
-    /// and itself as unfinished until [`Self::finished`].
-    pub(super) fn start_next(&mut self) -> Option<Work> {
+    /// and itself as unfinished until [`Self::finished`]. With it, how many of its hook's requests are under way, its own
+    /// counted.
+    pub(super) fn start_next(&mut self) -> Option<(Work, usize)> {
         if self.in_flight >= self.limits.in_flight || self.unfinished >= self.limits.unfinished {
             return None;
         }
@@ -214,12 +215,13 @@ impl Lanes {
                 continue;
             };
             lane.in_flight += 1;
+            let of_hook = lane.in_flight;
             turn.in_flight += 1;
             self.in_flight += 1;
             self.unfinished += 1;
             self.release_room(&work);
             self.list(hook, tenant);
-            return Some(work);
+            return Some((work, of_hook));
         }
         None
     }

@@ -47,7 +47,7 @@ fn filled(limits: DispatcherLimits, queued: &[(i64, i64, i64)]) -> Lanes {
 
 /// The hooks whose deliveries start, in order, while nothing finishes.
 fn started(lanes: &mut Lanes) -> Vec<i64> {
-    std::iter::from_fn(|| lanes.start_next()).map(|work| work.hook.0).collect()
+    std::iter::from_fn(|| lanes.start_next()).map(|(work, _)| work.hook.0).collect()
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn nothing_is_left_when_all_is_done() {
     let given_back = work(3, 30, 99);
     assert!(lanes.reserve(&given_back));
     lanes.unreserve(&given_back);
-    while let Some(work) = lanes.start_next() {
+    while let Some((work, _)) = lanes.start_next() {
         lanes.answered(work.hook, work.event.tenant);
         lanes.finished();
     }

@@ -17,6 +17,7 @@
 //! done about it is decided in one pure function, [`decision::decide`].
 
 pub mod client;
+mod crew;
 pub mod decision;
 mod dispatcher;
 pub mod egress;
@@ -30,6 +31,7 @@ pub mod signing;
 pub mod tls;
 pub mod worker;
 
+pub use crew::Crew;
 pub use dispatcher::{Dispatcher, DispatcherLimits};
 pub use lanes::Work;
 pub use pipelines::Pipelines;

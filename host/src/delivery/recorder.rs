@@ -17,7 +17,8 @@ const AT_ONCE: usize = 512;
 /// How many wait in the queue; who finds it full waits.
 const QUEUE: usize = 1_024;
 
-/// Where workers hand in. See the module's head.
+/// Where workers hand in. Clones share the loop. See the module's head.
+#[derive(Clone)]
 pub struct Recorder {
     queue: mpsc::Sender<(Record, Slot)>,
 }

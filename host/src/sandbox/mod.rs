@@ -83,7 +83,7 @@ impl SandboxConfig {
         Self {
             cache_dir: cache_dir.into(),
             cache_bytes: 2 << 30,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: crate::cores::count(),
             ready_plugins: 512,
             warm_code_bytes: 32 << 20,
             limits: Limits::default(),

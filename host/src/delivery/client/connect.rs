@@ -23,15 +23,21 @@ const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 /// What is spoken over TLS (RFC 7301, section 6).
 const ALPN: &[u8] = b"http/1.1";
 
-/// Opens connections.
-pub(super) struct Connector {
+/// Opens connections, for any number of clients.
+pub struct Connector {
     policy: EgressPolicy,
     tls: TlsConnector,
     lookups: Arc<Lookups>,
 }
 
 impl Connector {
-    pub(super) fn new(policy: EgressPolicy, mut tls: ClientConfig, lookups: Arc<Lookups>) -> Self {
+    /// Connects where `policy` permits, and trusts what `tls` says. Names are looked up by the system.
+    #[must_use]
+    pub fn new(policy: EgressPolicy, tls: ClientConfig) -> Self {
+        Self::resolving(policy, tls, Lookups::by_the_system())
+    }
+
+    pub(super) fn resolving(policy: EgressPolicy, mut tls: ClientConfig, lookups: Arc<Lookups>) -> Self {
         tls.alpn_protocols = vec![ALPN.to_vec()];
         Self { policy, tls: Arc::new(tls).into(), lookups }
     }

@@ -30,11 +30,9 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use rustls::ClientConfig;
 
-use self::connect::Connector;
+pub use self::connect::Connector;
 use self::pool::Pool;
-use super::egress::EgressPolicy;
 use crate::domain::Outcome;
 
 /// What is sent, in hyper's terms.
@@ -43,7 +41,7 @@ type Request = http::Request<Full<Bytes>>;
 /// Makes a request anew. Most are sent once, and a copy of each is not cheap.
 pub type Again<'a> = dyn Fn() -> Option<http::Request<Full<Bytes>>> + Sync + 'a;
 
-/// How many connections may rest unless there is a reason for fewer. Each holds a file descriptor and some 10 KB.
+/// How many connections may rest in all unless there is a reason for fewer. Each holds a file descriptor and some 10 KB.
 pub const IDLE_CONNECTIONS: usize = 1024;
 /// For how long a connection may rest.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -56,24 +54,20 @@ pub struct DeliveryClient {
 }
 
 impl DeliveryClient {
-    /// A client that connects where `policy` permits, trusts what `tls` says, and keeps at most `idle`
-    /// connections that are not in use, to all receivers together, each for at most 60 seconds.
+    /// A client that keeps at most `idle` connections that are not in use, to all receivers together, each for at most
+    /// 60 seconds.
     ///
     /// # Panics
     /// Outside of a tokio runtime, on which the pool is swept.
     #[must_use]
-    pub fn new(policy: EgressPolicy, tls: ClientConfig, idle: usize) -> Self {
-        Self::with_connector(
-            Connector::new(policy, tls, lookup::Lookups::by_the_system()),
-            idle,
-            IDLE_TIMEOUT,
-        )
+    pub fn new(connector: Arc<Connector>, idle: usize) -> Self {
+        Self::with_timeout(connector, idle, IDLE_TIMEOUT)
     }
 
-    fn with_connector(connector: Connector, idle: usize, idle_timeout: Duration) -> Self {
+    fn with_timeout(connector: Arc<Connector>, idle: usize, idle_timeout: Duration) -> Self {
         let pool = Arc::new(Pool::new(idle, idle_timeout));
         tokio::spawn(pool::sweep(Arc::downgrade(&pool)));
-        Self { connector: Arc::new(connector), pool }
+        Self { connector, pool }
     }
 
     /// Sends one request. `timeout` is for all of it, from connecting to the last byte of the answer. Redirects are

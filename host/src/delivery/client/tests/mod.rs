@@ -31,14 +31,15 @@ fn client(idle: usize) -> DeliveryClient {
 }
 
 fn client_with(idle: usize, idle_timeout: Duration) -> DeliveryClient {
-    let connector = Connector::new(loopback(), tls::client_config(None).unwrap(), Lookups::by_the_system());
-    DeliveryClient::with_connector(connector, idle, idle_timeout)
+    let connector = Connector::new(loopback(), tls::client_config(None).unwrap());
+    DeliveryClient::with_timeout(Arc::new(connector), idle, idle_timeout)
 }
 
 /// A client that resolves names so.
 fn resolving(resolver: Arc<Resolver>) -> DeliveryClient {
-    let connector = Connector::new(loopback(), tls::client_config(None).unwrap(), Lookups::by(resolver));
-    DeliveryClient::with_connector(connector, 8, IDLE_TIMEOUT)
+    let connector =
+        Connector::resolving(loopback(), tls::client_config(None).unwrap(), Lookups::by(resolver));
+    DeliveryClient::with_timeout(Arc::new(connector), 8, IDLE_TIMEOUT)
 }
 
 fn loopback() -> EgressPolicy {

@@ -1,0 +1,67 @@
+//! Threads for what there is much of: connections of the API's clients, and attempts. One for each core, each with a
+//! runtime of its own.
+//!
+//! What begins on such a thread ends on it: its memory, its sockets and its timers are nobody else's. Where threads share
+//! their tasks, nearly every answer from outside moves a task to another core, which has nothing of it at hand. All that
+//! there is one of, such as the loop that commits, runs on the engine's common runtime.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::CancellationToken;
+
+thread_local! {
+    static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// See the module's head.
+pub struct Cores {
+    runtimes: Vec<Handle>,
+    turns: AtomicUsize,
+}
+
+impl Cores {
+    /// Starts a thread for each core. They end at `stop`, with whatever runs on them.
+    ///
+    /// # Errors
+    /// Where the system gives no more threads or files.
+    pub fn start(stop: &CancellationToken) -> io::Result<Self> {
+        let start = |number| {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let (handle, stop) = (runtime.handle().clone(), stop.clone());
+            thread::Builder::new().name(format!("core-{number}")).spawn(move || {
+                NUMBER.set(Some(number));
+                runtime.block_on(stop.cancelled());
+            })?;
+            Ok(handle)
+        };
+        let runtimes = (0..count()).map(start).collect::<io::Result<_>>()?;
+        Ok(Self { runtimes, turns: AtomicUsize::new(0) })
+    }
+
+    /// Their runtimes; there is one at least.
+    #[must_use]
+    pub fn runtimes(&self) -> &[Handle] {
+        &self.runtimes
+    }
+
+    /// The runtime whose turn it is.
+    pub fn in_turn(&self) -> &Handle {
+        &self.runtimes[self.turns.fetch_add(1, Relaxed) % self.runtimes.len()]
+    }
+}
+
+/// How many cores there are for this process.
+#[must_use]
+pub fn count() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Which of the threads this is, counted from 0, if it is one.
+#[must_use]
+pub fn here() -> Option<usize> {
+    NUMBER.get()
+}

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::batch::{BEGIN, COMMIT, Script};
@@ -26,6 +27,8 @@ use crate::storage::{Acceptance, Accepted, StorageError};
 pub struct Job<Work, Answer> {
     work: Work,
     reply: oneshot::Sender<Result<Answer, StorageError>>,
+    /// Where the answer is waited for.
+    asked_on: Handle,
 }
 
 /// What may be asked of the writer.
@@ -51,7 +54,10 @@ impl Shared {
         work: Work,
     ) -> Result<Answer, StorageError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.send(kind(Job { work, reply })).await.map_err(|_| StorageError::Closed)?;
+        self.queue
+            .send(kind(Job { work, reply, asked_on: Handle::current() }))
+            .await
+            .map_err(|_| StorageError::Closed)?;
         answer.await.map_err(|_| StorageError::Closed)?
     }
 }
@@ -240,8 +246,20 @@ impl Group {
 
     /// Tells everyone. That someone no longer listens is fine.
     fn answer(self, answers: Answers) {
-        for (job, answer) in self.accepts.into_iter().zip(answers.accepted) {
-            let _ = job.reply.send(Ok(answer));
+        // Of these there are many. To wake a task of another runtime is a system call: one for each runtime is enough.
+        let mut runtimes: Vec<(Handle, Vec<_>)> = Vec::new();
+        for (Job { reply, asked_on, .. }, answer) in self.accepts.into_iter().zip(answers.accepted) {
+            match runtimes.iter_mut().find(|(runtime, _)| runtime.id() == asked_on.id()) {
+                Some((_, replies)) => replies.push((reply, answer)),
+                None => runtimes.push((asked_on, vec![(reply, answer)])),
+            }
+        }
+        for (runtime, replies) in runtimes {
+            runtime.spawn(async move {
+                for (reply, answer) in replies {
+                    let _ = reply.send(Ok(answer));
+                }
+            });
         }
         for job in self.records {
             let _ = job.reply.send(Ok(()));

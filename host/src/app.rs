@@ -61,7 +61,14 @@ pub struct Engine {
 /// Where the data directory, the certificates or the address to listen on cannot be used.
 pub async fn start(config: Config) -> Result<Engine> {
     let clock = SystemClock::shared();
-    let options = SqliteOptions { encryption_key: config.encryption_key.clone(), ..SqliteOptions::default() };
+    let stopping_cores = CancellationToken::new();
+    let cores = Arc::new(Cores::start(&stopping_cores).context("cannot start a thread for each core")?);
+    let stop_cores = stopping_cores.drop_guard();
+    let options = SqliteOptions {
+        encryption_key: config.encryption_key.clone(),
+        writer_on: Some(cores.first().clone()),
+        ..SqliteOptions::default()
+    };
     let storage = sqlite::open(&config.data_dir, options)
         .await
         .with_context(|| format!("cannot open the data directory {}", config.data_dir.display()))?;
@@ -86,10 +93,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
     let connector = Arc::new(Connector::new(EgressPolicy::new(config.egress_allow.clone()), tls));
     let idle = idle_connections(open_files::raise_limit(), config.max_in_flight);
-    let recorder = Recorder::start(Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
-    let stopping_cores = CancellationToken::new();
-    let cores = Arc::new(Cores::start(&stopping_cores).context("cannot start a thread for each core")?);
-    let stop_cores = stopping_cores.drop_guard();
+    let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let worker = || Worker {
         directory: Arc::clone(&directory),
         pipelines: Pipelines::new(Arc::clone(&directory), sandbox.clone()),
@@ -163,9 +167,11 @@ impl Engine {
                 "some attempts did not finish within the shutdown's grace; they are made again"
             );
         }
-        drop(self.stop_cores);
         self.sandbox.shutdown();
-        self.storage.close().await.context("cannot close the database")
+        let closed = self.storage.close().await.context("cannot close the database");
+        // Not before: what commits runs there.
+        drop(self.stop_cores);
+        closed
     }
 }
 

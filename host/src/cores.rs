@@ -2,8 +2,10 @@
 //! runtime of its own.
 //!
 //! What begins on such a thread ends on it: its memory, its sockets and its timers are nobody else's. Where threads share
-//! their tasks, nearly every answer from outside moves a task to another core, which has nothing of it at hand. All that
-//! there is one of, such as the loop that commits, runs on the engine's common runtime.
+//! their tasks, nearly every answer from outside moves a task to another core, which has nothing of it at hand.
+//!
+//! The two loops that every event and every attempt wait for, which commit and record, run on the [first](Cores::first)
+//! of them: on a thread of their own they would be woken, by a system call, for nearly each.
 
 use std::cell::Cell;
 use std::io;
@@ -46,6 +48,12 @@ impl Cores {
     #[must_use]
     pub fn runtimes(&self) -> &[Handle] {
         &self.runtimes
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub fn first(&self) -> &Handle {
+        &self.runtimes[0]
     }
 
     /// The runtime whose turn it is.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::Dispatcher;
@@ -24,11 +25,11 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts the loop, which ends when nobody can hand in anything any more.
+    /// Starts the loop on `runtime`. It ends when nobody can hand in anything any more.
     #[must_use]
-    pub fn start(deliveries: Arc<dyn DeliveryStore>, dispatcher: Arc<Dispatcher>) -> Self {
+    pub fn start(runtime: &Handle, deliveries: Arc<dyn DeliveryStore>, dispatcher: Arc<Dispatcher>) -> Self {
         let (queue, handed_in) = mpsc::channel(QUEUE);
-        tokio::spawn(run(handed_in, deliveries, dispatcher));
+        runtime.spawn(run(handed_in, deliveries, dispatcher));
         Self { queue }
     }
 

@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 
 use self::connection::WriteConnection;
@@ -65,6 +66,8 @@ pub struct SqliteOptions {
     pub max_group_bytes: usize,
     /// What secrets are encrypted with; none: a key in the data directory.
     pub encryption_key: Option<Key>,
+    /// The runtime on which the loop runs that commits; none: that of whoever opens the database.
+    pub writer_on: Option<Handle>,
 }
 
 impl Default for SqliteOptions {
@@ -75,6 +78,7 @@ impl Default for SqliteOptions {
             max_group_rows: 2_000,
             max_group_bytes: 4 << 20,
             encryption_key: None,
+            writer_on: None,
         }
     }
 }

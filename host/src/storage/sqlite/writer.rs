@@ -70,7 +70,8 @@ pub fn spawn(
 ) -> mpsc::Sender<Message> {
     let (queue, messages) = mpsc::channel(options.queue.max(1));
     let bounds = (options.max_group_rows.max(1), options.max_group_bytes.max(1));
-    tokio::spawn(run(connection, ledger, messages, bounds));
+    let runtime = options.writer_on.clone().unwrap_or_else(Handle::current);
+    runtime.spawn(run(connection, ledger, messages, bounds));
     queue
 }
 

@@ -94,13 +94,14 @@ pub async fn start(config: Config) -> Result<Engine> {
     let connector = Arc::new(Connector::new(EgressPolicy::new(config.egress_allow.clone()), tls));
     let idle = idle_connections(open_files::raise_limit(), config.max_in_flight);
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
-    let worker = || Worker {
+    let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), idle);
+    let workers = clients.into_iter().map(|client| Worker {
         directory: Arc::clone(&directory),
         pipelines: Pipelines::new(Arc::clone(&directory), sandbox.clone()),
-        client: DeliveryClient::new(Arc::clone(&connector), idle / cores.runtimes().len()),
+        client,
         recorder: recorder.clone(),
-    };
-    dispatcher.start(Crew::new(Arc::clone(&cores), worker));
+    });
+    dispatcher.start(Crew::new(Arc::clone(&cores), workers));
     let feeder = Feeder {
         dispatcher: Arc::clone(&dispatcher),
         directory: Arc::clone(&directory),

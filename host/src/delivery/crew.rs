@@ -30,14 +30,11 @@ pub struct Crew {
 type UnderWay = Arc<AtomicUsize>;
 
 impl Crew {
-    /// Workers for all of `cores`. `worker` makes one; it is called on the runtime on which that will work.
+    /// A crew of as many `workers` as there are cores.
     #[must_use]
-    pub fn new(cores: Arc<Cores>, worker: impl Fn() -> Worker) -> Self {
-        let workers = cores.runtimes().iter().map(|runtime| {
-            let _on_it = runtime.enter();
-            (Arc::new(worker()), UnderWay::default())
-        });
-        Self { workers: workers.collect(), cores }
+    pub fn new(cores: Arc<Cores>, workers: impl Iterator<Item = Worker>) -> Self {
+        let workers = workers.map(|worker| (Arc::new(worker), UnderWay::default())).collect();
+        Self { workers, cores }
     }
 
     /// Begins an attempt, with which `of_hook` requests of its hook are under way.

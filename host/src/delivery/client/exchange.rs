@@ -30,7 +30,7 @@ impl DeliveryClient {
         let place = Place::of(request.uri())?;
         address(&mut request, &place)?;
         let repeatable = may_be_repeated(&request);
-        while let Some(link) = self.pool.take(&place) {
+        while let Some(link) = self.rested(&place) {
             match self.exchange_over(link, request).await {
                 Ok(response) => return Ok(response),
                 Err(Failure::Unsent(unsent, _)) => request = *unsent,
@@ -47,10 +47,14 @@ impl DeliveryClient {
         exchanged.map_err(|failure| Unreachable::classify(&failure.into_error()))
     }
 
+    fn rested(&self, place: &Place) -> Option<Box<Link>> {
+        self.pools.iter().find_map(|pool| pool.take(place))
+    }
+
     async fn exchange_over(&self, link: Box<Link>, request: Request) -> Result<Response, Failure> {
         let (response, link) = link.exchange(request).await?;
         if let Some(link) = link {
-            self.pool.put(link);
+            self.pools[0].put(link);
         }
         Ok(response)
     }

@@ -50,24 +50,40 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct DeliveryClient {
     connector: Arc<Connector>,
-    pool: Arc<Pool>,
+    /// Its own, then those of its siblings, in which it looks before it connects.
+    pools: Vec<Arc<Pool>>,
 }
 
 impl DeliveryClient {
-    /// A client that keeps at most `idle` connections that are not in use, to all receivers together, each for at most
-    /// 60 seconds.
+    /// So many clients, each with a share of at most `idle` connections that are not in use, to all receivers together, each for
+    /// at most 60 seconds. One that has none to a receiver takes a sibling's, so that together they open no more than one
+    /// would.
     ///
     /// # Panics
     /// Outside of a tokio runtime, on which the pool is swept.
     #[must_use]
-    pub fn new(connector: Arc<Connector>, idle: usize) -> Self {
-        Self::with_timeout(connector, idle, IDLE_TIMEOUT)
+    pub fn siblings(connector: &Arc<Connector>, count: usize, idle: usize) -> Vec<Self> {
+        Self::with_timeout(connector, count, idle, IDLE_TIMEOUT)
     }
 
-    fn with_timeout(connector: Arc<Connector>, idle: usize, idle_timeout: Duration) -> Self {
-        let pool = Arc::new(Pool::new(idle, idle_timeout));
-        tokio::spawn(pool::sweep(Arc::downgrade(&pool)));
-        Self { connector, pool }
+    fn with_timeout(
+        connector: &Arc<Connector>,
+        count: usize,
+        idle: usize,
+        idle_timeout: Duration,
+    ) -> Vec<Self> {
+        let pool = |_| {
+            let pool = Arc::new(Pool::new(idle / count, idle_timeout));
+            tokio::spawn(pool::sweep(Arc::downgrade(&pool)));
+            pool
+        };
+        let mut pools: Vec<_> = (0..count).map(pool).collect();
+        let client = |_| {
+            let client = Self { connector: Arc::clone(connector), pools: pools.clone() };
+            pools.rotate_left(1);
+            client
+        };
+        (0..count).map(client).collect()
     }
 
     /// Sends one request. `timeout` is for all of it, from connecting to the last byte of the answer. Redirects are

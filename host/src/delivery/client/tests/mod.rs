@@ -32,14 +32,14 @@ fn client(idle: usize) -> DeliveryClient {
 
 fn client_with(idle: usize, idle_timeout: Duration) -> DeliveryClient {
     let connector = Connector::new(loopback(), tls::client_config(None).unwrap());
-    DeliveryClient::with_timeout(Arc::new(connector), idle, idle_timeout)
+    DeliveryClient::with_timeout(&Arc::new(connector), 1, idle, idle_timeout).remove(0)
 }
 
 /// A client that resolves names so.
 fn resolving(resolver: Arc<Resolver>) -> DeliveryClient {
     let connector =
         Connector::resolving(loopback(), tls::client_config(None).unwrap(), Lookups::by(resolver));
-    DeliveryClient::with_timeout(Arc::new(connector), 8, IDLE_TIMEOUT)
+    DeliveryClient::with_timeout(&Arc::new(connector), 1, 8, IDLE_TIMEOUT).remove(0)
 }
 
 fn loopback() -> EgressPolicy {

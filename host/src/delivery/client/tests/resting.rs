@@ -65,7 +65,7 @@ async fn what_rests_for_too_long_is_closed_without_any_traffic() {
 #[tokio::test]
 async fn a_minute_is_the_most_and_what_is_used_rests_anew() {
     let (client, receiver) = (client(8), Receiver::start().await);
-    let pool = &client.pool;
+    let pool = &client.pools[0];
     let began = Instant::now();
     assert_eq!(pool.close_old(began), began + IDLE_TIMEOUT);
     let mut peer = receiver.used(&client).await;

@@ -42,9 +42,9 @@ impl Crew {
         let counts = self.workers.iter().map(|(_, under_way)| under_way.load(Relaxed));
         let number = choose(work.hook, of_hook, cores::here(), counts);
         let (worker, under_way) = &self.workers[number];
-        let place = Place::among(under_way);
+        let busy = Busy::among(under_way);
         // In a box, since the runtime would move these 4 KB some more times on their way.
-        let attempt = Box::pin(Arc::clone(worker).run(work, slot, place));
+        let attempt = Box::pin(Arc::clone(worker).run(work, slot, busy));
         tasks.spawn_on(attempt, &self.cores.runtimes()[number]);
     }
 }
@@ -71,16 +71,16 @@ fn choose(
 }
 
 /// One of the attempts that a worker has under way.
-pub(super) struct Place(UnderWay);
+pub(super) struct Busy(UnderWay);
 
-impl Place {
+impl Busy {
     fn among(under_way: &UnderWay) -> Self {
         under_way.fetch_add(1, Relaxed);
         Self(Arc::clone(under_way))
     }
 }
 
-impl Drop for Place {
+impl Drop for Busy {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }

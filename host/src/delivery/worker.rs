@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::client::DeliveryClient;
-use super::crew::Place;
+use super::crew::Busy;
 use super::decision::{Decision, decide};
 use super::dispatcher::Slot;
 use super::lanes::Work;
@@ -55,8 +55,8 @@ impl Made {
 
 impl Worker {
     /// Makes one attempt of `work`. `slot` is held to the end; the hook's part of it until the receiver
-    /// has answered. `_place` is held as long as the worker is busy with it.
-    pub(super) async fn run(self: Arc<Self>, work: Work, mut slot: Slot, _place: Place) {
+    /// has answered. `_busy` is held as long as the worker is busy with it.
+    pub(super) async fn run(self: Arc<Self>, work: Work, mut slot: Slot, _busy: Busy) {
         let now = self.directory.clock().now();
         let record = match self.directory.hook(work.hook) {
             None => Self::hand_back(&work, DeliveryState::Cancelled, None),

@@ -18,7 +18,7 @@ pub type Bind<T> = fn(&T, &mut SqliteArguments) -> Result<(), BoxDynError>;
 /// A statement with a list of `VALUES`, for any number of rows. A row whose values are all NULL must have
 /// no effect.
 ///
-/// Statements say `OR ROLLBACK`: a transaction in which one fails is rolled back whole anyway, and SQLite need keep no
+/// Those that every event and every attempt need say `OR ROLLBACK`: a transaction in which one fails is rolled back whole anyway, and SQLite need keep no
 /// journal to undo a single statement by.
 #[derive(Debug)]
 pub struct MultiRow {

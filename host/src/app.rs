@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use axum::Router;
 use tokio::task::JoinHandle;
@@ -49,8 +49,10 @@ pub struct Engine {
     stop_feeding: CancellationToken,
     serving: JoinHandle<()>,
     feeding: JoinHandle<()>,
+    recorder: Recorder,
+    // Goes before the cores do.
+    attempts: Attempts,
     stop_cores: DropGuard,
-    dispatcher: Arc<Dispatcher>,
     sandbox: Sandbox,
     storage: SqliteStorage,
 }
@@ -122,8 +124,9 @@ pub async fn start(config: Config) -> Result<Engine> {
         stop_feeding,
         serving,
         feeding,
+        recorder,
+        attempts: Attempts(dispatcher),
         stop_cores,
-        dispatcher,
         sandbox,
         storage,
     })
@@ -145,10 +148,19 @@ impl Engine {
     /// Runs until `signal`, then shuts down.
     ///
     /// # Errors
-    /// As [`Engine::shutdown`].
-    pub async fn run_until(self, signal: impl Future<Output = ()>) -> Result<()> {
-        signal.await;
-        self.shutdown().await
+    /// As [`Engine::shutdown`]; and where a part of the engine fails that it cannot do without. It is then as after a
+    /// crash: the next start takes up what is not done.
+    pub async fn run_until(mut self, signal: impl Future<Output = ()>) -> Result<()> {
+        let ended = tokio::select! {
+            () = signal => return self.shutdown().await,
+            () = self.storage.ended() => "what writes to the database",
+            () = self.recorder.ended() => "what records attempts",
+            _ = &mut self.feeding => "what fetches deliveries from disk",
+            _ = &mut self.serving => "the server",
+        };
+        bail!(
+            "{ended} has failed; the log says why. Nothing that was accepted is lost: start the engine again"
+        )
     }
 
     /// Takes the engine down in order: no new requests, no new attempts, then what is under way is given
@@ -161,8 +173,9 @@ impl Engine {
         self.serving.await.context("the server ended badly")?;
         self.stop_feeding.cancel();
         self.feeding.await.context("the feeder ended badly")?;
-        if tokio::time::timeout(self.grace, self.dispatcher.drain()).await.is_err() {
-            let unfinished = self.dispatcher.unfinished();
+        let Attempts(dispatcher) = &self.attempts;
+        if tokio::time::timeout(self.grace, dispatcher.drain()).await.is_err() {
+            let unfinished = dispatcher.unfinished();
             tracing::warn!(
                 unfinished,
                 "some attempts did not finish within the shutdown's grace; they are made again"
@@ -173,6 +186,15 @@ impl Engine {
         // Not before: what commits runs there.
         drop(self.stop_cores);
         closed
+    }
+}
+
+/// Starts attempts, until it is dropped: each that ends when the cores do would start the next.
+struct Attempts(Arc<Dispatcher>);
+
+impl Drop for Attempts {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

@@ -101,7 +101,9 @@ impl Dispatcher {
 
     /// Gives room back that was reserved for a delivery which is not stored.
     pub fn unreserve(&self, work: &Work) {
-        self.lanes().unreserve(work);
+        if self.lanes().unreserve(work) {
+            self.wake();
+        }
     }
 
     /// Takes deliveries that have been reserved and stored.
@@ -144,9 +146,14 @@ impl Dispatcher {
     /// Starts nothing more, and waits for what is under way. What is queued stays leased on disk, and is
     /// taken up by the next start.
     pub async fn drain(&self) {
+        self.stop();
+        self.tasks.wait().await;
+    }
+
+    /// Starts nothing more.
+    pub fn stop(&self) {
         self.tasks.close();
         self.lanes().clear();
-        self.tasks.wait().await;
     }
 
     pub(super) fn lease(&self) -> Duration {

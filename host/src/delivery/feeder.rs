@@ -44,7 +44,7 @@ impl Feeder {
             // Whoever stores something due while the look is under way wakes the next one: this look may
             // have read the disk before.
             self.dispatcher.set_next_look(None);
-            let next = match self.look(now).await {
+            let next = match self.look(now, &stop).await {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "cannot read due deliveries");
@@ -62,10 +62,21 @@ impl Feeder {
     }
 
     /// Leases what is due and has room. When something is due next, as far as is known; what is due and
-    /// has no room is not counted: the dispatcher wakes the feeder when its lane runs low.
-    async fn look(&self, now: UnixMillis) -> Result<Option<UnixMillis>, StorageError> {
+    /// has no room is not counted: the dispatcher wakes the feeder when its lane runs low. At `stop` it ends early.
+    async fn look(
+        &self,
+        now: UnixMillis,
+        stop: &CancellationToken,
+    ) -> Result<Option<UnixMillis>, StorageError> {
         let mut next: Option<UnixMillis> = None;
-        for backlog in self.deliveries.backlog().await? {
+        let backlogs = self.deliveries.backlog().await?;
+        // Who stored something since has noted it and woken the next look, which finds it.
+        let due = backlogs.iter().filter(|backlog| backlog.first_due_at <= now).map(|backlog| backlog.hook);
+        self.dispatcher.lanes().keep_backlogs(&due.collect());
+        for backlog in backlogs {
+            if stop.is_cancelled() {
+                break;
+            }
             let Some(hook) = self.directory.hook(backlog.hook).filter(|hook| hook.enabled) else { continue };
             if backlog.first_due_at > now {
                 next = earlier(next, backlog.first_due_at);

@@ -5,7 +5,7 @@
 //! is bounded: what is queued, in number and in bytes, and what is under way, as a whole, for each tenant
 //! and for each hook.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::DispatcherLimits;
@@ -90,6 +90,18 @@ struct Lane {
     listed: bool,
 }
 
+impl Lane {
+    /// Whether its queue runs low while there may be more on disk.
+    fn wants_more(&self, limits: &DispatcherLimits) -> bool {
+        self.backlog && self.taken <= limits.queued_per_hook / 2
+    }
+
+    /// Whether there is nothing that would have to be remembered of it.
+    fn is_idle(&self) -> bool {
+        self.taken == 0 && self.in_flight == 0 && !self.backlog && !self.listed
+    }
+}
+
 #[derive(Debug, Default)]
 struct Turn {
     runnable: VecDeque<HookId>,
@@ -109,19 +121,19 @@ impl Lanes {
     }
 
     /// Takes room for `work` if there is any. A hook with a backlog on disk has none, so that what came
-    /// first goes first; a test always has.
+    /// first goes first; only a test does not line up behind that.
     pub(super) fn reserve(&mut self, work: &Work) -> bool {
         let lane = self.lanes.entry(work.hook).or_default();
         let turn = self.tenants.entry(work.tenant()).or_default();
         let limits = &self.limits;
         // One tenant may take half of what there is, so that there is always some for another.
-        let fits = !lane.backlog
+        let fits = (!lane.backlog || work.trigger == Trigger::Test)
             && lane.taken < limits.queued_per_hook
             && turn.taken < limits.queued / 2
             && turn.taken_bytes + work.weight() <= limits.queued_bytes / 2
             && self.queued < limits.queued
             && self.queued_bytes + work.weight() <= limits.queued_bytes;
-        if !fits && work.trigger != Trigger::Test {
+        if !fits {
             self.forget_if_idle(work.hook, work.tenant());
             return false;
         }
@@ -129,10 +141,13 @@ impl Lanes {
         true
     }
 
-    /// Gives back the room of work that was reserved and never pushed.
-    pub(super) fn unreserve(&mut self, work: &Work) {
+    /// Gives back the room of work that was reserved and never pushed. True if the hook has more on disk, for which
+    /// there is room now.
+    pub(super) fn unreserve(&mut self, work: &Work) -> bool {
         self.release_room(work);
+        let wants_more = self.lanes.get(&work.hook).is_some_and(|lane| lane.wants_more(&self.limits));
         self.forget_if_idle(work.hook, work.tenant());
+        wants_more
     }
 
     fn take_room(&mut self, work: &Work) {
@@ -189,9 +204,17 @@ impl Lanes {
         self.forget_if_idle(hook, tenant);
     }
 
-    /// Whether [`Self::answered`] will ask for more of `hook` by itself.
+    /// Of all hooks, only those `due` have something on disk now: what is noted of others is out of date.
+    pub(super) fn keep_backlogs(&mut self, due: &HashSet<HookId>) {
+        self.lanes.retain(|hook, lane| {
+            lane.backlog &= due.contains(hook);
+            !lane.is_idle()
+        });
+    }
+
+    /// Whether [`Self::answered`] or [`Self::unreserve`] will ask for more of `hook` by itself.
     pub(super) fn wakes_feeder(&self, hook: HookId) -> bool {
-        self.lanes.get(&hook).is_some_and(|lane| lane.backlog && lane.taken > self.limits.queued_per_hook / 2)
+        self.lanes.get(&hook).is_some_and(|lane| lane.backlog && !lane.wants_more(&self.limits))
     }
 
     /// The next delivery to attempt, if one may start now; its request counts as under way until [`Self::answered`],
@@ -233,7 +256,7 @@ impl Lanes {
         self.in_flight -= 1;
         if let Some(lane) = self.lanes.get_mut(&hook) {
             lane.in_flight -= 1;
-            wants_more = lane.backlog && lane.taken <= self.limits.queued_per_hook / 2;
+            wants_more = lane.wants_more(&self.limits);
         }
         if let Some(turn) = self.tenants.get_mut(&tenant) {
             turn.in_flight -= 1;
@@ -276,11 +299,7 @@ impl Lanes {
     }
 
     fn forget_if_idle(&mut self, hook: HookId, tenant: TenantId) {
-        if self
-            .lanes
-            .get(&hook)
-            .is_some_and(|lane| lane.taken == 0 && lane.in_flight == 0 && !lane.backlog && !lane.listed)
-        {
+        if self.lanes.get(&hook).is_some_and(Lane::is_idle) {
             self.lanes.remove(&hook);
         }
         if self.tenants.get(&tenant).is_some_and(|turn| {

@@ -92,8 +92,10 @@ fn each_limit_on_what_waits_holds() {
         ("all bytes", tight, vec![(1, 10, 3), (2, 20, 3)], (3, 30), false),
     ];
     for (name, limits, queued, (tenant, hook), fits) in cases {
-        let mut lanes = filled(limits, &queued);
-        assert_eq!(lanes.reserve(&work(tenant, hook, 99)), fits, "{name}");
+        for trigger in [Trigger::Event, Trigger::Test] {
+            let mut lanes = filled(limits.clone(), &queued);
+            assert_eq!(lanes.reserve(&Work { trigger, ..work(tenant, hook, 99) }), fits, "{name}");
+        }
     }
 }
 
@@ -120,6 +122,32 @@ fn a_lane_with_a_backlog_asks_for_more_when_it_runs_low() {
         })
         .collect();
     assert_eq!(asked, [false, true, true, true]);
+}
+
+#[test]
+fn room_that_is_given_back_is_for_what_waits_on_disk() {
+    let small = DispatcherLimits { queued_per_hook: 4, ..limits() };
+    let mut lanes = Lanes::new(small);
+    let reserved: Vec<Work> = (0..4).map(|number| work(1, 10, number)).collect();
+    assert!(reserved.iter().all(|work| lanes.reserve(work)));
+    lanes.set_backlog(HookId(10), TenantId(1), true);
+    assert!(lanes.wakes_feeder(HookId(10)));
+    let asked: Vec<bool> = reserved.iter().map(|work| lanes.unreserve(work)).collect();
+    assert_eq!(asked, [false, true, true, true]);
+}
+
+#[test]
+fn a_backlog_that_is_no_more_is_forgotten() {
+    let mut lanes = Lanes::new(limits());
+    for hook in [10, 11, 12] {
+        lanes.set_backlog(HookId(hook), TenantId(1), true);
+    }
+    assert!(lanes.reserve(&work(1, 20, 1)));
+    lanes.keep_backlogs(&[HookId(11)].into());
+    assert!(lanes.reserve(&work(1, 10, 2)) && !lanes.reserve(&work(1, 11, 3)));
+    let mut known: Vec<i64> = lanes.lanes.keys().map(|hook| hook.0).collect();
+    known.sort_unstable();
+    assert_eq!(known, [10, 11, 20], "12 has nothing that would have to be remembered");
 }
 
 #[test]

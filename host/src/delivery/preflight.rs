@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::worker::{Made, Worker};
+use super::worker::{Made, NotMade, Worker};
 use super::{lanes::Work, request};
 use crate::domain::attempt::UnreachableKind;
 use crate::domain::{Hook, Outcome, Request, Response, StepReport, Verdict};
-use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError};
+use crate::sandbox::{PipelineEnd, PipelineRun};
 
 /// The only status that lets the main request go out.
 const WANTED_STATUS: u16 = 200;
@@ -42,12 +42,13 @@ struct Shown<'a> {
 
 impl Worker {
     /// Makes the hook's preflight, if it has one.
-    pub(super) async fn preflight(&self, hook: &Hook, work: &Work) -> Result<Preflight, SandboxError> {
+    pub(super) async fn preflight(&self, hook: &Hook, work: &Work) -> Result<Preflight, NotMade> {
         if hook.preflight.is_empty() {
             return Ok(Preflight::Go { steps: Vec::new(), answer: None, left: hook.timeout });
         }
         let PipelineRun { steps, end } =
             self.pipelines.run_preflight(hook, &work.event, work.trigger).await?;
+        self.still_leased(work, hook.timeout)?;
         // From here: the receivers are not to blame for the time that plugins wait and take.
         let began = Instant::now();
         let answered = match end {
@@ -71,7 +72,7 @@ impl Worker {
         // Neither signed nor authorised: it goes elsewhere than the hook's own requests.
         let built = request::build_plain(request).map_err(|fault| Outcome::Faulted { step: last, fault })?;
         let again = built.clone();
-        match self.client.send(built, &|| Some(again.clone()), hook.timeout).await {
+        match self.client.send(hook.tenant, built, &|| Some(again.clone()), hook.timeout).await {
             Outcome::Response(response) => shown(&response).map_err(failed),
             Outcome::Unreachable { message, .. } => Err(failed(message)),
             Outcome::TimedOut { after } => Err(failed(format!("no answer within {} ms", after.as_millis()))),

@@ -46,11 +46,27 @@ pub(super) struct Made {
     body: Option<RequestBody>,
 }
 
+/// Why there was no attempt; the delivery is as it was before.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotMade {
+    /// It would have outlived its lease.
+    #[error("the lease is too short")]
+    LeaseTooShort,
+    /// The engine itself failed.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+}
+
 impl Made {
     /// An attempt that sent nothing.
     pub(super) fn unsent(steps: Vec<StepReport>, outcome: Outcome) -> Self {
         Self { steps, sent: None, outcome, body: None }
     }
+}
+
+/// Whether an attempt that begins `now` and takes all of its `timeout` is over and recorded before its lease ends.
+fn lasts(lease_until: UnixMillis, now: UnixMillis, timeout: Duration) -> bool {
+    now.plus(timeout + LEASE_MARGIN) <= lease_until
 }
 
 impl Worker {
@@ -61,12 +77,11 @@ impl Worker {
         let record = match self.directory.hook(work.hook) {
             None => Self::hand_back(&work, DeliveryState::Cancelled, None),
             Some(hook) if !hook.enabled && work.trigger != Trigger::Test => Self::wait_until(&work, now),
-            Some(hook) if now.plus(hook.timeout + LEASE_MARGIN) > work.lease_until => {
-                Self::wait_until(&work, now)
-            }
+            Some(hook) if !lasts(work.lease_until, now, hook.timeout) => Self::wait_until(&work, now),
             Some(hook) => match self.attempt(&hook, &work, now, &mut slot).await {
                 Ok(record) => record,
-                Err(error) => {
+                Err(NotMade::LeaseTooShort) => Self::wait_until(&work, now),
+                Err(NotMade::Sandbox(error)) => {
                     tracing::error!(delivery = %work.delivery, error = &error as &dyn std::error::Error, "the sandbox failed");
                     Self::wait_until(&work, now.plus(AFTER_OWN_FAILURE))
                 }
@@ -82,17 +97,18 @@ impl Worker {
         work: &Work,
         now: UnixMillis,
         slot: &mut Slot,
-    ) -> Result<Record, SandboxError> {
+    ) -> Result<Record, NotMade> {
         let began = Instant::now();
         let made = self.make(hook, work, now).await?;
-        slot.answered();
         let failures = work.failures + 1;
         let clock = self.directory.clock();
         let decision =
             decide(&made.outcome, failures, &hook.retry, work.trigger, clock.now(), rand::random());
         if let Decision::Exhausted { gone: true } = decision {
+            // Before its place is given back: what changes hooks goes one by one, and this tenant's share bounds the wait.
             self.disable_gone(hook).await;
         }
+        slot.answered();
         let retried = matches!(decision, Decision::RetryAt(_));
         let rendered = match (&made.sent, made.body) {
             (Some(sent), Some(body)) if retried => {
@@ -133,7 +149,7 @@ impl Worker {
     }
 
     /// Runs the pipeline, unless an earlier attempt did, and sends what it wrote.
-    async fn make(&self, hook: &Hook, work: &Work, now: UnixMillis) -> Result<Made, SandboxError> {
+    async fn make(&self, hook: &Hook, work: &Work, now: UnixMillis) -> Result<Made, NotMade> {
         // A hook that was changed since has its say: whoever mends a URL means what is waiting, too.
         let is_current = |it: &&RenderedRequest| it.hook_updated_at == hook.updated_at;
         if let Some(rendered) = work.rendered.as_ref().filter(is_current) {
@@ -156,6 +172,7 @@ impl Worker {
                 Made::unsent(steps, Outcome::Dropped { step: before + step })
             }
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
+                let now = self.still_leased(work, timeout)?;
                 let body = (!asks_first).then(|| request.body.clone());
                 let last = steps.len().saturating_sub(1);
                 let (sent, outcome) = self.send(hook, work, (last, request), now, timeout).await;
@@ -163,6 +180,13 @@ impl Worker {
                 Made { steps, sent, outcome, body }
             }
         })
+    }
+
+    /// The time, after plugins have run: they wait for their turn, and not within the hook's timeout, so that by now
+    /// another attempt may be due.
+    pub(super) fn still_leased(&self, work: &Work, timeout: Duration) -> Result<UnixMillis, NotMade> {
+        let now = self.directory.clock().now();
+        if lasts(work.lease_until, now, timeout) { Ok(now) } else { Err(NotMade::LeaseTooShort) }
     }
 
     /// Sends what the step `last_step` wrote, which is to blame where that cannot be sent.
@@ -178,7 +202,7 @@ impl Worker {
             Ok((built, sent)) => {
                 let body = built.body().clone();
                 let again = || request::build_again(hook, &sent, body.clone()).ok();
-                let outcome = self.client.send(built, &again, timeout).await;
+                let outcome = self.client.send(hook.tenant, built, &again, timeout).await;
                 (Some(sent), outcome)
             }
             Err(fault) => (None, Outcome::Faulted { step: last_step, fault }),
@@ -187,6 +211,10 @@ impl Worker {
 
     /// The receiver says that it wants no more, ever: the hook is disabled, as Standard Webhooks has it.
     async fn disable_gone(&self, hook: &Hook) {
+        // Many may say so at the same time.
+        if self.directory.hook(hook.id).is_none_or(|now| !now.enabled || now.updated_at != hook.updated_at) {
+            return;
+        }
         let disabled = |current: &Hook| {
             // One that was changed meanwhile is another place, which has not been asked yet.
             let same = current.updated_at == hook.updated_at;

@@ -3,7 +3,7 @@
 //! Compiling is the one thing that tenants make the host do at length: it happens on one core, one
 //! plugin at a time, after the caps of [`super::validate`], and its result is kept on disk. What
 //! runs is therefore loaded, hardly ever compiled. (Compiling in a child process with limits of its
-//! own would go into `Loader::compile` and change nothing else: the code is mapped from the cache
+//! own would go into `Workshop::compile_to_disk` and change nothing else: the code is mapped from the cache
 //! afterwards anyway.)
 
 use std::sync::Arc;
@@ -69,7 +69,8 @@ impl Loader {
         let Some(wasm) = self.source.wasm(digest).await.map_err(SandboxError::Source)? else {
             return unavailable(format!("the bytes of {digest} are not here any more"));
         };
-        if Digest::of(&wasm) != *digest {
+        let (is_it, wasm) = blocking(move || (Digest::of(&wasm), wasm)).await?;
+        if is_it != *digest {
             return Err(SandboxError::Source(format!("what is stored as {digest} is something else")));
         }
         match self.compile_in_turn(*digest, wasm.into()).await {
@@ -167,6 +168,7 @@ async fn on_own_thread<T: Send + 'static>(
     answer.await.map_err(|_| SandboxError::Panicked("the thread that compiles".to_owned()))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SandboxError> {
+/// Runs `work` where it holds up nothing else.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SandboxError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| SandboxError::Panicked(error.to_string()))
 }

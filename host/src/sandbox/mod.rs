@@ -131,18 +131,19 @@ impl Sandbox {
     /// ours and the same upload may be taken later.
     pub async fn inspect(&self, upload: Bytes) -> Result<Inspected, UploadError> {
         let size_bytes = upload.len() as u64;
-        let digest = Digest::of(&upload);
+        // Megabytes are not hashed where connections wait.
+        let hashed = upload.clone();
+        let digest = compile::blocking(move || Digest::of(&hashed)).await?;
         let (plugin, shape) = self.0.loader.compile(digest, upload).await?;
         let roles = plugin.roles();
         let _turn = self.0.trying.acquire().await.map_err(|_| SandboxError::ShutDown)?;
         let invoker = Arc::clone(&self.0.invoker);
-        let tried = tokio::task::spawn_blocking(move || {
+        let tried = compile::blocking(move || {
             let logs = LogSink::new(&invoker.limits);
             let state = State::new(&invoker.limits, logs, Arc::from("{}"), Arc::default(), None);
             invoker.try_out(&plugin, state)
         })
-        .await
-        .map_err(|error| SandboxError::Panicked(error.to_string()))??;
+        .await??;
         match tried.answer {
             Ok(Ok(())) => Ok(Inspected { digest, roles, imports: shape.imports, size_bytes }),
             Ok(Err(words)) => Err(UploadError::WrongType(words)),

@@ -168,8 +168,8 @@ pub trait DeliveryStore: Send + Sync {
     ) -> Result<Claims, StorageError>;
     /// Records what came of leased deliveries, and returns when it is on disk. A delivery whose lease is
     /// over, because it was cancelled meanwhile or claimed by someone else, stays as it is; its attempt is
-    /// kept and counted all the same.
-    async fn record(&self, records: Vec<Record>) -> Result<(), StorageError>;
+    /// kept and counted all the same. Where it fails, it may be tried again: what is recorded already stays as it is.
+    async fn record(&self, records: &[Record]) -> Result<(), StorageError>;
     /// One delivery.
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError>;
     /// A tenant's deliveries, newest first.

@@ -16,6 +16,7 @@ use super::place::Place;
 use super::stream::{Stream, Transport};
 use super::unreachable::Unreachable;
 use crate::delivery::egress::EgressPolicy;
+use crate::domain::TenantId;
 use crate::domain::attempt::UnreachableKind;
 
 /// The greatest size of a response's head, in bytes.
@@ -42,12 +43,12 @@ impl Connector {
         Self { policy, tls: Arc::new(tls).into(), lookups }
     }
 
-    /// A new connection to `place`.
+    /// A new connection to `place`, for a request of `tenant`.
     ///
     /// # Errors
     /// Where there is none to be had, or the policy lets none be made.
-    pub(super) async fn connect(&self, place: Place) -> Result<Box<Link>, Unreachable> {
-        let socket = self.open(&place).await?;
+    pub(super) async fn connect(&self, tenant: TenantId, place: Place) -> Result<Box<Link>, Unreachable> {
+        let socket = self.open(tenant, &place).await?;
         let transport = match place.https {
             false => Transport::Plain(socket),
             true => Transport::Tls(Box::new(self.secure(socket, &place.host).await?)),
@@ -60,9 +61,9 @@ impl Connector {
     }
 
     /// The address that is checked is the one that is connected to.
-    async fn open(&self, place: &Place) -> Result<TcpStream, Unreachable> {
+    async fn open(&self, tenant: TenantId, place: &Place) -> Result<TcpStream, Unreachable> {
         let host = &place.host;
-        let addresses = self.resolve(host, place.port).await?;
+        let addresses = self.resolve(tenant, host, place.port).await?;
         let permitted: Vec<SocketAddr> =
             addresses.iter().copied().filter(|to| self.policy.permits(to.ip())).collect();
         if permitted.is_empty() {
@@ -89,11 +90,16 @@ impl Connector {
         Err(Unreachable::new(UnreachableKind::Connect, failure.unwrap_or_default()))
     }
 
-    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unreachable> {
+    async fn resolve(
+        &self,
+        tenant: TenantId,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, Unreachable> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
-        let found = self.lookups.find(host).await.map_err(|what| {
+        let found = self.lookups.find(tenant, host).await.map_err(|what| {
             Unreachable::new(UnreachableKind::Dns, format!("cannot resolve {host}: {what}"))
         })?;
         let with_port = |address: &SocketAddr| {

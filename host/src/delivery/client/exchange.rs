@@ -19,11 +19,12 @@ use super::place::{Place, address};
 use super::unreachable::Unreachable;
 use super::{Again, DeliveryClient, Request};
 use crate::delivery::signing;
-use crate::domain::Response;
+use crate::domain::{Response, TenantId};
 
 impl DeliveryClient {
     pub(super) async fn exchange(
         &self,
+        tenant: TenantId,
         mut request: Request,
         again: &Again<'_>,
     ) -> Result<Response, Unreachable> {
@@ -42,7 +43,7 @@ impl DeliveryClient {
                 Err(failure) => return Err(Unreachable::classify(&failure.into_error())),
             }
         }
-        let link = self.connector.connect(place).await?;
+        let link = self.connector.connect(tenant, place).await?;
         let exchanged = self.exchange_over(link, request).await;
         exchanged.map_err(|failure| Unreachable::classify(&failure.into_error()))
     }

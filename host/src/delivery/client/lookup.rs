@@ -6,7 +6,9 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, watch};
+
+use crate::domain::TenantId;
 
 /// Names looked up at the same time. The system's resolver cannot be interrupted, and runs on threads that
 /// others need, too.
@@ -18,11 +20,21 @@ type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
 /// Finds a name's addresses. Blocks.
 pub(super) type Resolver = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
+/// Of these, how many for one tenant: names whose servers never answer must hold up nobody else's.
+pub(super) const MAX_LOOKUPS_OF_TENANT: usize = MAX_LOOKUPS / 4;
+
 /// The look-ups under way.
 pub(super) struct Lookups {
     resolver: Arc<Resolver>,
-    places: Semaphore,
-    under_way: Mutex<HashMap<Arc<str>, watch::Sender<Option<Found>>>>,
+    turns: Semaphore,
+    under_way: Mutex<UnderWay>,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    names: HashMap<Arc<str>, watch::Sender<Option<Found>>>,
+    /// The turns of each tenant that has a look-up here.
+    tenants: HashMap<TenantId, Arc<Semaphore>>,
 }
 
 impl Lookups {
@@ -32,16 +44,16 @@ impl Lookups {
     }
 
     pub(super) fn by(resolver: Arc<Resolver>) -> Arc<Self> {
-        let places = Semaphore::new(MAX_LOOKUPS);
-        Arc::new(Self { resolver, places, under_way: Mutex::default() })
+        let turns = Semaphore::new(MAX_LOOKUPS);
+        Arc::new(Self { resolver, turns, under_way: Mutex::default() })
     }
 
-    /// The addresses of `host`.
+    /// The addresses of `host`, for a request of `tenant`.
     ///
     /// # Errors
     /// In words, where there are none.
-    pub(super) async fn find(self: &Arc<Self>, host: &str) -> Found {
-        let mut answer = self.join(host);
+    pub(super) async fn find(self: &Arc<Self>, tenant: TenantId, host: &str) -> Found {
+        let mut answer = self.join(tenant, host);
         match answer.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(found)) => found.clone(),
             _ => Err("the look-up came to nothing".into()),
@@ -50,25 +62,33 @@ impl Lookups {
 
     /// Waits with others who look for the same name, or begins to look. In a task of its own: whoever was first
     /// may be the first to lose patience.
-    fn join(self: &Arc<Self>, host: &str) -> watch::Receiver<Option<Found>> {
+    fn join(self: &Arc<Self>, tenant: TenantId, host: &str) -> watch::Receiver<Option<Found>> {
         let mut under_way = self.under_way();
-        if let Some(lookup) = under_way.get(host) {
+        if let Some(lookup) = under_way.names.get(host) {
             return lookup.subscribe();
         }
         let (sender, receiver) = watch::channel(None);
         let name: Arc<str> = host.into();
-        under_way.insert(Arc::clone(&name), sender.clone());
-        tokio::spawn(Arc::clone(self).look_up(name, sender));
+        under_way.names.insert(Arc::clone(&name), sender.clone());
+        let of_tenant =
+            under_way.tenants.entry(tenant).or_insert_with(|| Arc::new(Semaphore::new(MAX_LOOKUPS_OF_TENANT)));
+        let of_tenant = Arc::clone(of_tenant);
+        tokio::spawn(Arc::clone(self).look_up(name, sender, (tenant, of_tenant)));
         receiver
     }
 
-    async fn look_up(self: Arc<Self>, name: Arc<str>, lookup: watch::Sender<Option<Found>>) {
+    async fn look_up(
+        self: Arc<Self>,
+        name: Arc<str>,
+        lookup: watch::Sender<Option<Found>>,
+        (tenant, of_tenant): (TenantId, Arc<Semaphore>),
+    ) {
         let found = loop {
             tokio::select! {
-                place = self.places.acquire() => {
+                turns = self.turns(&of_tenant) => {
                     // Held until the resolver returns, which it may do long after all have ceased to wait. Those who
                     // ask while it runs wait with it, rather than have it asked once more.
-                    let _place = place;
+                    let _turns = turns;
                     break self.resolve(&name).await;
                 }
                 () = lookup.closed() => {}
@@ -76,12 +96,17 @@ impl Lookups {
             // Nobody waits for its turn any more. Who asks does so under the lock.
             let mut under_way = self.under_way();
             if lookup.receiver_count() == 0 {
-                under_way.remove(&name);
+                under_way.end(&name, tenant, of_tenant);
                 return;
             }
         };
-        self.under_way().remove(&name);
+        self.under_way().end(&name, tenant, of_tenant);
         lookup.send_replace(Some(found));
+    }
+
+    /// One of the tenant's turns, then one of all.
+    async fn turns<'a>(&'a self, of_tenant: &'a Semaphore) -> [Result<SemaphorePermit<'a>, AcquireError>; 2] {
+        [of_tenant.acquire().await, self.turns.acquire().await]
     }
 
     async fn resolve(&self, name: &Arc<str>) -> Found {
@@ -94,7 +119,18 @@ impl Lookups {
         }
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashMap<Arc<str>, watch::Sender<Option<Found>>>> {
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl UnderWay {
+    /// Forgets a look-up, and with its last one the tenant.
+    fn end(&mut self, name: &str, tenant: TenantId, of_tenant: Arc<Semaphore>) {
+        self.names.remove(name);
+        drop(of_tenant);
+        if self.tenants.get(&tenant).is_some_and(|turns| Arc::strong_count(turns) == 1) {
+            self.tenants.remove(&tenant);
+        }
     }
 }

@@ -33,7 +33,7 @@ use hyper::body::Bytes;
 
 pub use self::connect::Connector;
 use self::pool::Pool;
-use crate::domain::Outcome;
+use crate::domain::{Outcome, TenantId};
 
 /// What is sent, in hyper's terms.
 type Request = http::Request<Full<Bytes>>;
@@ -86,10 +86,16 @@ impl DeliveryClient {
         (0..count).map(client).collect()
     }
 
-    /// Sends one request. `timeout` is for all of it, from connecting to the last byte of the answer. Redirects are
+    /// Sends one request of `tenant`. `timeout` is for all of it, from connecting to the last byte of the answer. Redirects are
     /// not followed. Where the request has to be sent once more, it is made by `again`; see `exchange`.
-    pub async fn send(&self, request: Request, again: &Again<'_>, timeout: Duration) -> Outcome {
-        match tokio::time::timeout(timeout, self.exchange(request, again)).await {
+    pub async fn send(
+        &self,
+        tenant: TenantId,
+        request: Request,
+        again: &Again<'_>,
+        timeout: Duration,
+    ) -> Outcome {
+        match tokio::time::timeout(timeout, self.exchange(tenant, request, again)).await {
             Ok(Ok(response)) => Outcome::Response(response),
             Ok(Err(failure)) => Outcome::Unreachable { kind: failure.kind, message: failure.message },
             Err(_) => Outcome::TimedOut { after: timeout },

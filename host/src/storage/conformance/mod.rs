@@ -223,7 +223,7 @@ impl World {
 
     /// Records one.
     pub async fn record(&self, record: Record) {
-        self.storage.deliveries.record(vec![record]).await.unwrap();
+        self.storage.deliveries.record(&[record]).await.unwrap();
     }
 
     /// A delivery of [`TENANT`].

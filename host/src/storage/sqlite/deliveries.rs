@@ -56,11 +56,11 @@ impl DeliveryStore for Shared {
         }
     }
 
-    async fn record(&self, records: Vec<Record>) -> Result<(), StorageError> {
+    async fn record(&self, records: &[Record]) -> Result<(), StorageError> {
         if records.is_empty() {
             return Ok(());
         }
-        let rows = records.into_iter().map(RecordRow::new).collect::<Result<Vec<_>, _>>()?;
+        let rows = records.iter().map(RecordRow::new).collect::<Result<Vec<_>, _>>()?;
         // Several messages where they are large, so that no transaction is: others wait for it.
         let parts = RecordRow::parts(rows, self.max_group_bytes).into_iter();
         try_join_all(parts.map(|part| self.commit(writer::Message::Record, part))).await.map(drop)

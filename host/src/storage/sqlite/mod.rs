@@ -185,6 +185,11 @@ impl SqliteStorage {
         self.greatest_id
     }
 
+    /// Returns when nothing is written any more: after [`Self::close`], or if the writer has failed.
+    pub async fn ended(&self) {
+        self.shared.queue.closed().await;
+    }
+
     /// Commits what is queued, empties the write-ahead log into the database, and gives the data directory free.
     /// What is asked of any store afterwards fails with [`StorageError::Closed`].
     ///

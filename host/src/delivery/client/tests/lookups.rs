@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::*;
-use crate::delivery::client::lookup::MAX_LOOKUPS;
+use crate::delivery::client::lookup::{MAX_LOOKUPS, MAX_LOOKUPS_OF_TENANT};
 
 /// A resolver which says that every name is at 127.0.0.1, and that as often as the sender says so; and how often it
 /// was asked.
@@ -27,14 +27,14 @@ async fn those_who_ask_for_a_name_at_the_same_time_share_a_look_up() {
     let (resolver, open, asked) = gated();
     let lookups = Lookups::by(resolver);
     let (one, other, ()) =
-        tokio::join!(within(lookups.find("a.example")), within(lookups.find("a.example")), async {
+        tokio::join!(within(lookups.find(TENANT, "a.example")), within(lookups.find(TENANT, "a.example")), async {
             open.send(()).unwrap();
         });
     assert_eq!((one.clone(), one.unwrap().len()), (other, 1));
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     // What was found is not remembered.
     open.send(()).unwrap();
-    within(lookups.find("a.example")).await.unwrap();
+    within(lookups.find(TENANT, "a.example")).await.unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
@@ -44,10 +44,10 @@ async fn one_who_asks_while_a_look_up_runs_that_all_others_gave_up_waits_with_it
     let lookups = Lookups::by(resolver);
     tokio::select! {
         biased;
-        _ = lookups.find("a.example") => panic!("the gate is shut"),
+        _ = lookups.find(TENANT, "a.example") => panic!("the gate is shut"),
         () = async { while asked.load(Ordering::SeqCst) == 0 { tokio::task::yield_now().await } } => {}
     }
-    let (found, ()) = tokio::join!(within(lookups.find("a.example")), async { open.send(()).unwrap() });
+    let (found, ()) = tokio::join!(within(lookups.find(TENANT, "a.example")), async { open.send(()).unwrap() });
     assert_eq!((found.is_ok(), asked.load(Ordering::SeqCst)), (true, 1));
 }
 
@@ -57,15 +57,15 @@ async fn a_look_up_whose_turn_comes_when_nobody_waits_any_more_is_not_made() {
     let lookups = Lookups::by(resolver);
     let mut first = tokio::task::JoinSet::new();
     for n in 0..MAX_LOOKUPS {
-        let lookups = Arc::clone(&lookups);
-        first.spawn(async move { lookups.find(&format!("{n}.example")).await.is_ok() });
+        let (lookups, tenant) = (Arc::clone(&lookups), TenantId((n / MAX_LOOKUPS_OF_TENANT) as i64));
+        first.spawn(async move { lookups.find(tenant, &format!("{n}.example")).await.is_ok() });
     }
     while asked.load(Ordering::SeqCst) < MAX_LOOKUPS {
         tokio::task::yield_now().await;
     }
     tokio::select! {
         biased;
-        _ = lookups.find("one-too-many.example") => panic!("all places are taken"),
+        _ = lookups.find(TENANT, "one-too-many.example") => panic!("all places are taken"),
         () = settle() => {}
     }
     settle().await;
@@ -73,8 +73,32 @@ async fn a_look_up_whose_turn_comes_when_nobody_waits_any_more_is_not_made() {
     assert!(within(first.join_all()).await.into_iter().all(|found| found));
     // The next is the only one since.
     open.send(()).unwrap();
-    within(lookups.find("next.example")).await.unwrap();
+    within(lookups.find(TENANT, "next.example")).await.unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), MAX_LOOKUPS + 1);
+}
+
+#[tokio::test]
+async fn a_tenant_whose_names_never_resolve_holds_up_nobody_else() {
+    let (resolver, open, asked) = gated();
+    let lookups = Lookups::by(resolver);
+    let mut dead = tokio::task::JoinSet::new();
+    for n in 0..MAX_LOOKUPS {
+        let lookups = Arc::clone(&lookups);
+        dead.spawn(async move { lookups.find(TENANT, &format!("{n}.example")).await.is_ok() });
+    }
+    while asked.load(Ordering::SeqCst) < MAX_LOOKUPS_OF_TENANT {
+        tokio::task::yield_now().await;
+    }
+    settle().await;
+    assert_eq!(asked.load(Ordering::SeqCst), MAX_LOOKUPS_OF_TENANT);
+    // Of those who wait at the gate, one goes through: whose it is, is for the gate to say.
+    let other = tokio::spawn(async move { lookups.find(TenantId(2), "other.example").await.is_ok() });
+    while asked.load(Ordering::SeqCst) == MAX_LOOKUPS_OF_TENANT {
+        tokio::task::yield_now().await;
+    }
+    (0..=MAX_LOOKUPS).for_each(|_| open.send(()).unwrap());
+    assert!(within(other).await.unwrap());
+    assert_eq!(within(dead.join_all()).await.len(), MAX_LOOKUPS);
 }
 
 #[tokio::test]
@@ -84,7 +108,7 @@ async fn different_names_are_looked_up_each_by_itself() {
     for _ in 0..2 {
         open.send(()).unwrap();
     }
-    let (one, other) = tokio::join!(within(lookups.find("a.example")), within(lookups.find("b.example")));
+    let (one, other) = tokio::join!(within(lookups.find(TENANT, "a.example")), within(lookups.find(TENANT, "b.example")));
     assert_eq!((one.is_ok(), other.is_ok(), asked.load(Ordering::SeqCst)), (true, true, 2));
 }
 

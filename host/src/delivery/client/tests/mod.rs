@@ -18,8 +18,10 @@ use super::lookup::{Lookups, Resolver};
 use super::{DeliveryClient, IDLE_TIMEOUT, Request};
 use crate::delivery::egress::EgressPolicy;
 use crate::delivery::{signing, tls};
-use crate::domain::Outcome;
+use crate::domain::{Outcome, TenantId};
 
+/// Whose requests these are.
+const TENANT: TenantId = TenantId(1);
 /// Longer than any test takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// An answer that lets the connection be used again.
@@ -67,7 +69,7 @@ impl DeliveryClient {
 
     async fn request_within(&self, request: Request, limit: Duration) -> Outcome {
         let again = request.clone();
-        self.send(request, &|| Some(again.clone()), limit).await
+        self.send(TENANT, request, &|| Some(again.clone()), limit).await
     }
 }
 

@@ -266,6 +266,18 @@ impl WasmSource for Plugins {
 mod tests {
     use super::*;
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_engine_that_cannot_write_any_more_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let config = Config { data_dir: dir.path().join("data"), listen, ..Config::default() };
+        let engine = start(config).await.unwrap();
+        engine.storage.close().await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(30), engine.run_until(std::future::pending()));
+        let error = ended.await.unwrap().unwrap_err();
+        assert!(error.to_string().starts_with("what writes to the database has failed"), "{error}");
+    }
+
     #[test]
     fn idle_connections_leave_files_for_what_is_under_way() {
         for (open_files, in_flight, idle) in [

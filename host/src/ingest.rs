@@ -90,11 +90,10 @@ pub struct Ingest {
     dispatcher: Arc<Dispatcher>,
 }
 
-/// An event on its way into storage.
-struct Prepared {
-    acceptance: Acceptance,
-    /// The deliveries that have room in memory.
-    reserved: Vec<Work>,
+/// Events on their way into storage. Dropped instead, they leave nothing behind.
+pub struct Prepared {
+    acceptances: Vec<Acceptance>,
+    handover: Handover,
 }
 
 impl Ingest {
@@ -110,6 +109,14 @@ impl Ingest {
     /// Where an event conflicts with another, they make too many deliveries, or storage fails; nothing is
     /// stored then.
     pub async fn accept(&self, events: Vec<IncomingEvent>) -> Result<Vec<Receipt>, IngestError> {
+        self.store(self.prepare(events)?).await
+    }
+
+    /// The first half of [`Self::accept`], in which nothing waits: for many events it belongs where it holds up nobody.
+    ///
+    /// # Errors
+    /// Where the events make too many deliveries.
+    pub fn prepare(&self, events: Vec<IncomingEvent>) -> Result<Prepared, IngestError> {
         let matching = |event: &IncomingEvent| {
             self.directory.matching_hooks(event.tenant, &event.event_type, event.project)
         };
@@ -118,9 +125,11 @@ impl Ingest {
         if events.len() > 1 && deliveries > MAX_DELIVERIES_PER_CALL {
             return Err(IngestError::TooMany { deliveries });
         }
-        let with_hooks = events.into_iter().zip(hooks);
-        let prepared = with_hooks.map(|(event, hooks)| self.prepare(event, &hooks, Trigger::Event));
-        self.store(prepared.collect()).await
+        let mut prepared = self.nothing_prepared(events.len());
+        for (event, hooks) in events.into_iter().zip(hooks) {
+            self.prepare_one(event, &hooks, Trigger::Event, &mut prepared);
+        }
+        Ok(prepared)
     }
 
     /// Sends an event of its own to one hook, once, even while that is disabled. Answers with the event as it is
@@ -143,13 +152,14 @@ impl Ingest {
             project: hook.project,
             data,
         };
-        let prepared = self.prepare(event, std::slice::from_ref(hook), Trigger::Test);
-        let delivery = &prepared.acceptance.deliveries[0];
-        if delivery.lease_until.is_none() && !hook.enabled {
+        let mut prepared = self.nothing_prepared(1);
+        self.prepare_one(event, std::slice::from_ref(hook), Trigger::Test, &mut prepared);
+        let Acceptance { event, deliveries, .. } = &prepared.acceptances[0];
+        if deliveries[0].lease_until.is_none() && !hook.enabled {
             return Err(TestError::Busy);
         }
-        let made = (Arc::clone(&prepared.acceptance.event), delivery.id);
-        match self.store(vec![prepared]).await {
+        let made = (Arc::clone(event), deliveries[0].id);
+        match self.store(prepared).await {
             Ok(_) => Ok(made),
             Err(IngestError::Storage(error)) => Err(TestError::Storage(error)),
             // An event without a name of its sender's conflicts with nothing, and one delivery is never too many.
@@ -157,7 +167,19 @@ impl Ingest {
         }
     }
 
-    fn prepare(&self, incoming: IncomingEvent, hooks: &[Arc<Hook>], trigger: Trigger) -> Prepared {
+    fn nothing_prepared(&self, events: usize) -> Prepared {
+        let reserved = Vec::with_capacity(events);
+        let handover = Handover { dispatcher: Arc::clone(&self.dispatcher), reserved };
+        Prepared { acceptances: Vec::with_capacity(events), handover }
+    }
+
+    fn prepare_one(
+        &self,
+        incoming: IncomingEvent,
+        hooks: &[Arc<Hook>],
+        trigger: Trigger,
+        prepared: &mut Prepared,
+    ) {
         let now = self.directory.clock().now();
         let key = EventKey::generate(self.directory.ids(), now);
         // Two posts can only be the same if their sender named them: the digest is for those alone.
@@ -183,15 +205,17 @@ impl Ingest {
                 reserved.push(Work { lease_until, ..work });
             }
         }
-        let acceptance = Acceptance { event, content, idempotency_key: incoming.idempotency_key, deliveries };
-        Prepared { acceptance, reserved }
+        let idempotency_key = incoming.idempotency_key;
+        prepared.acceptances.push(Acceptance { event, content, idempotency_key, deliveries });
+        prepared.handover.reserved.push(reserved);
     }
 
-    /// Commits, and hands the deliveries on. It runs to its end even if whoever asked is gone: the
-    /// reservations must be used or given back.
-    async fn store(&self, prepared: Vec<Prepared>) -> Result<Vec<Receipt>, IngestError> {
-        let (acceptances, reserved): (Vec<_>, Vec<_>) =
-            prepared.into_iter().map(|one| (one.acceptance, one.reserved)).unzip();
+    /// The second half of [`Self::accept`]: commits, and hands the deliveries on.
+    ///
+    /// # Errors
+    /// Where an event conflicts with another, or storage fails; nothing is stored then.
+    pub async fn store(&self, prepared: Prepared) -> Result<Vec<Receipt>, IngestError> {
+        let Prepared { acceptances, mut handover } = prepared;
         let first_answers: Vec<_> = acceptances
             .iter()
             .map(|acceptance| Receipt {
@@ -207,7 +231,6 @@ impl Ingest {
             })
             .collect();
         let tenants: Vec<_> = acceptances.iter().map(|one| one.event.tenant).collect();
-        let mut handover = Handover { dispatcher: Arc::clone(&self.dispatcher), reserved };
         let outcomes = self.events.accept(acceptances).await?;
         if let Some((index, on)) = first_conflict(&outcomes) {
             return Err(IngestError::Conflict { index, on });
@@ -237,6 +260,7 @@ impl Ingest {
 /// through all the same, the delivery is on disk under a lease, and is taken up when that ends.
 struct Handover {
     dispatcher: Arc<Dispatcher>,
+    /// By event: the deliveries that have room in memory.
     reserved: Vec<Vec<Work>>,
 }
 

@@ -87,7 +87,10 @@ async fn persistently<F: Future<Output = Result<(), StorageError>>>(
         match record().await {
             Err(StorageError::Closed) => return Err(StorageError::Closed),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "cannot record attempts; trying again");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot record attempts; trying again"
+                );
                 tokio::time::sleep(between_tries).await;
             }
             Ok(()) => return Ok(()),

@@ -169,6 +169,8 @@ async fn on_own_thread<T: Send + 'static>(
 }
 
 /// Runs `work` where it holds up nothing else.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SandboxError> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SandboxError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| SandboxError::Panicked(error.to_string()))
 }

@@ -90,12 +90,7 @@ impl Connector {
         Err(Unreachable::new(UnreachableKind::Connect, failure.unwrap_or_default()))
     }
 
-    async fn resolve(
-        &self,
-        tenant: TenantId,
-        host: &str,
-        port: u16,
-    ) -> Result<Vec<SocketAddr>, Unreachable> {
+    async fn resolve(&self, tenant: TenantId, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unreachable> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }

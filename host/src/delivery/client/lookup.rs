@@ -70,8 +70,10 @@ impl Lookups {
         let (sender, receiver) = watch::channel(None);
         let name: Arc<str> = host.into();
         under_way.names.insert(Arc::clone(&name), sender.clone());
-        let of_tenant =
-            under_way.tenants.entry(tenant).or_insert_with(|| Arc::new(Semaphore::new(MAX_LOOKUPS_OF_TENANT)));
+        let of_tenant = under_way
+            .tenants
+            .entry(tenant)
+            .or_insert_with(|| Arc::new(Semaphore::new(MAX_LOOKUPS_OF_TENANT)));
         let of_tenant = Arc::clone(of_tenant);
         tokio::spawn(Arc::clone(self).look_up(name, sender, (tenant, of_tenant)));
         receiver

@@ -165,10 +165,7 @@ fn fault_to_json(fault: &Fault) -> FaultJson {
 fn step_to_json(step: &StepReport) -> StepJson {
     StepJson {
         plugin: step.plugin.to_string(),
-        resolved: step
-            .resolved
-            .as_ref()
-            .map(|it| (it.name.to_string(), it.version, it.digest.to_string())),
+        resolved: step.resolved.as_ref().map(|it| (it.name.to_string(), it.version, it.digest.to_string())),
         roles: step.roles.iter().map(|role| role.as_str().to_owned()).collect(),
         fuel: step.fuel,
         ns: nanos(step.duration),

@@ -42,9 +42,10 @@ impl RecordRow {
         let rendered = match &record.rendered {
             // One that is final keeps no request.
             Rendered::Store(_) if record.state.is_final() => RenderedChange::Remove,
-            Rendered::Store(rendered) => {
-                RenderedChange::Store { headers: to_json(&rendered.request.headers)?, request: rendered.clone() }
-            }
+            Rendered::Store(rendered) => RenderedChange::Store {
+                headers: to_json(&rendered.request.headers)?,
+                request: rendered.clone(),
+            },
             Rendered::Keep => RenderedChange::Keep,
             // The first attempt finds nothing stored, so that most deliveries never touch that table.
             Rendered::Remove if record.attempts <= 1 => RenderedChange::Keep,

@@ -19,14 +19,14 @@ use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
 use crate::directory::Directory;
 use crate::domain::{Scope, TenantId};
-use crate::ingest::{IncomingEvent, Ingest};
+use crate::ingest::{IncomingEvent, Ingest, Prepared};
 
 /// The greatest number of events in a batch.
 const MAX_EVENTS: usize = 10_000;
 /// The greatest size of a batch, in bytes.
 const MAX_BATCH_LEN: usize = 16 * 1024 * 1024;
-/// Reading a batch larger than this is left to a thread that may take its time.
-const READ_HERE_UP_TO: usize = 128 * 1024;
+/// What is to be done with a batch larger than this is left to a thread that may take its time.
+const PREPARE_HERE_UP_TO: usize = 128 * 1024;
 
 /// What became of a batch.
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,9 +65,8 @@ pub(super) async fn post_events(
         return Err(Problem::parameter(IDEMPOTENCY_KEY, rule));
     }
     let body = payload.read(Takes::JsonLines, MAX_BATCH_LEN).await?;
-    let Batch { events, lines } = read_aside(body, tenant, directory).await?;
-    let line_of = |index: usize| lines.get(index).copied();
-    let receipts = ingest.accept(events).await.map_err(|error| wire::refused(error, line_of))?;
+    let (prepared, lines) = prepare_aside(body, tenant, directory, Arc::clone(&ingest)).await?;
+    let receipts = ingest.store(prepared).await.map_err(|error| wire::refused(error, line_of(&lines)))?;
     let answer = BatchReceipt {
         accepted: receipts.len(),
         duplicates: receipts.iter().filter(|receipt| receipt.duplicate).count(),
@@ -82,12 +81,29 @@ struct Batch {
     lines: Vec<usize>,
 }
 
-async fn read_aside(body: Bytes, tenant: TenantId, directory: Arc<Directory>) -> Result<Batch, Problem> {
-    if body.len() <= READ_HERE_UP_TO {
-        return read(&body, |event| event.check(tenant, &directory));
+/// The line of each event, by its index.
+fn line_of(lines: &[usize]) -> impl Fn(usize) -> Option<usize> {
+    |index| lines.get(index).copied()
+}
+
+/// The events of a batch, ready to be stored, and their lines.
+async fn prepare_aside(
+    body: Bytes,
+    tenant: TenantId,
+    directory: Arc<Directory>,
+    ingest: Arc<Ingest>,
+) -> Result<(Prepared, Vec<usize>), Problem> {
+    let is_small = body.len() <= PREPARE_HERE_UP_TO;
+    let prepare = move || {
+        let Batch { events, lines } = read(&body, |event| event.check(tenant, &directory))?;
+        let prepared = ingest.prepare(events).map_err(|error| wire::refused(error, line_of(&lines)))?;
+        Ok((prepared, lines))
+    };
+    if is_small {
+        return prepare();
     }
-    let reading = tokio::task::spawn_blocking(move || read(&body, |event| event.check(tenant, &directory)));
-    reading.await.map_err(|error| Problem::internal("reading a batch", &error))?
+    let prepared = tokio::task::spawn_blocking(prepare).await;
+    prepared.map_err(|error| Problem::internal("reading a batch", &error))?
 }
 
 fn read(

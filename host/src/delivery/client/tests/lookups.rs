@@ -26,10 +26,13 @@ fn gated() -> (Arc<Resolver>, mpsc::Sender<()>, Arc<AtomicUsize>) {
 async fn those_who_ask_for_a_name_at_the_same_time_share_a_look_up() {
     let (resolver, open, asked) = gated();
     let lookups = Lookups::by(resolver);
-    let (one, other, ()) =
-        tokio::join!(within(lookups.find(TENANT, "a.example")), within(lookups.find(TENANT, "a.example")), async {
+    let (one, other, ()) = tokio::join!(
+        within(lookups.find(TENANT, "a.example")),
+        within(lookups.find(TENANT, "a.example")),
+        async {
             open.send(()).unwrap();
-        });
+        }
+    );
     assert_eq!((one.clone(), one.unwrap().len()), (other, 1));
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     // What was found is not remembered.
@@ -47,7 +50,8 @@ async fn one_who_asks_while_a_look_up_runs_that_all_others_gave_up_waits_with_it
         _ = lookups.find(TENANT, "a.example") => panic!("the gate is shut"),
         () = async { while asked.load(Ordering::SeqCst) == 0 { tokio::task::yield_now().await } } => {}
     }
-    let (found, ()) = tokio::join!(within(lookups.find(TENANT, "a.example")), async { open.send(()).unwrap() });
+    let (found, ()) =
+        tokio::join!(within(lookups.find(TENANT, "a.example")), async { open.send(()).unwrap() });
     assert_eq!((found.is_ok(), asked.load(Ordering::SeqCst)), (true, 1));
 }
 
@@ -108,7 +112,8 @@ async fn different_names_are_looked_up_each_by_itself() {
     for _ in 0..2 {
         open.send(()).unwrap();
     }
-    let (one, other) = tokio::join!(within(lookups.find(TENANT, "a.example")), within(lookups.find(TENANT, "b.example")));
+    let (one, other) =
+        tokio::join!(within(lookups.find(TENANT, "a.example")), within(lookups.find(TENANT, "b.example")));
     assert_eq!((one.is_ok(), other.is_ok(), asked.load(Ordering::SeqCst)), (true, true, 2));
 }
 

@@ -31,7 +31,7 @@ pub fn settle(config: &Config) -> io::Result<AdminKey> {
     let Some(text) = private_file::read(&path)? else {
         let text = new_key_text();
         let hash = hash_key(&text);
-        private_file::create(&path, &hex::encode(hash))?;
+        private_file::create(&path, format!("{}\n", hex::encode(hash)).as_bytes())?;
         return Ok(AdminKey { hash, generated: Some(text) });
     };
     let mut hash = [0; 32];

@@ -33,8 +33,9 @@ use crate::storage::sqlite::{self, SqliteOptions, SqliteStorage};
 /// Where compiled plugins are kept, inside the data directory.
 const COMPILED: &str = "compiled";
 
-/// On a busy machine, a plugin may be on the wall's clock for so many times its own processor time.
-const WALL_PER_OWN_TIME: u64 = 10;
+/// How many deliveries may be unfinished for each request that may be under way: where the disk takes many records at
+/// once, requests must not wait for them.
+const UNFINISHED_FOR_EACH: usize = 3;
 
 /// Files that the engine has open whatever its load: the database, plugins' code, its own ends of this and that.
 const OWN_FILES: usize = 128;
@@ -68,8 +69,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let stop_cores = stopping_cores.drop_guard();
     let options = SqliteOptions {
         encryption_key: config.encryption_key.clone(),
-        writer_on: Some(cores.first().clone()),
-        ..SqliteOptions::default()
+        writer_runtime: Some(cores.first().clone()),
     };
     let storage = sqlite::open(&config.data_dir, options)
         .await
@@ -224,9 +224,11 @@ fn dispatcher_limits(config: &Config) -> DispatcherLimits {
         in_flight: config.max_in_flight,
         in_flight_per_tenant: config.max_in_flight_per_tenant,
         in_flight_per_hook: config.max_in_flight_per_hook,
-        unfinished: DispatcherLimits::UNFINISHED_FOR_EACH * config.max_in_flight,
+        unfinished: UNFINISHED_FOR_EACH * config.max_in_flight,
         queued: config.queue_limit,
-        ..DispatcherLimits::default()
+        queued_per_hook: 1_000,
+        queued_bytes: 64 << 20,
+        lease: Duration::from_secs(15 * 60),
     }
 }
 
@@ -239,17 +241,14 @@ fn idle_connections(open_files: usize, in_flight: usize) -> usize {
 /// What `config` says about running plugins.
 #[must_use]
 pub fn sandbox_config(config: &Config) -> SandboxConfig {
-    let mut sandbox = SandboxConfig::new(config.data_dir.join(COMPILED));
-    let deadline_ms = u64::try_from(config.plugin_deadline.as_millis()).unwrap_or(u64::MAX);
-    sandbox.threads = config.plugin_threads;
-    sandbox.limits = Limits {
+    let limits = Limits {
         fuel_base: config.plugin_fuel,
-        deadline_ms,
-        wall_deadline_ms: deadline_ms.saturating_mul(WALL_PER_OWN_TIME),
+        deadline_ms: u64::try_from(config.plugin_deadline.as_millis()).unwrap_or(u64::MAX),
         memory_bytes: config.plugin_memory_bytes,
-        ..sandbox.limits
+        ..Limits::default()
     };
-    sandbox
+    let cache_dir = config.data_dir.join(COMPILED);
+    SandboxConfig { threads: config.plugin_threads, limits, ..SandboxConfig::new(cache_dir) }
 }
 
 /// The sandbox finds the plugins' bytes where the directory does.

@@ -1,8 +1,8 @@
 //! Threads for what there is much of: connections of the API's clients, and attempts. One for each core, each with a
 //! runtime of its own.
 //!
-//! What begins on such a thread ends on it: its memory, its sockets and its timers are nobody else's. Where threads share
-//! their tasks, nearly every answer from outside moves a task to another core, which has nothing of it at hand.
+//! What begins on such a thread ends on it, its memory and its timers are nobody else's, and so are its sockets but for resting
+//! connections to receivers, which another core may take over (`delivery::client`). Where threads share their tasks, nearly every answer from outside moves a task to another core, which has nothing of it at hand.
 //!
 //! The two loops that every event and every attempt wait for, which commit and record, run on the [first](Cores::first)
 //! of them: on a thread of their own they would be woken, by a system call, for nearly each.

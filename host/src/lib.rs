@@ -1,9 +1,6 @@
 //! Hookwright: a webhook delivery engine whose payload logic is tenants' WebAssembly.
 //!
-//! `ARCHITECTURE.md` beside this crate's manifest tells the whole; dependencies point down only:
-//! `main → cli → app → api → ingest → delivery → directory → { sandbox, storage } → domain`. Beside it are
-//! `server` and `admin_key`, which `app` uses, `config`, `telemetry` (on `config`), `clock` (on `domain`), `vault`,
-//! which storage encrypts with, `private_file`, `open_files`, which `app` uses, and `allocator`.
+//! `ARCHITECTURE.md` beside this crate's manifest tells the whole, with what may depend on what.
 
 pub mod admin_key;
 mod allocator;

@@ -1,18 +1,28 @@
-//! Files that hold a secret: read if they are there, else made whole or not at all.
+//! What the owner alone can read: directories, and files that hold a secret, which are made whole or not at all.
 
+use std::fs::DirBuilder;
 use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-/// Writes `line` to a new file that its owner alone can read, and returns when it is on disk. Where a crash comes
+/// Makes a directory, and those it is in, where they are missing.
+///
+/// # Errors
+/// Where the file system fails.
+pub fn create_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Writes `content` to a new file that its owner alone can read, and returns when it is on disk. Where a crash comes
 /// between, there is no file.
 ///
 /// # Errors
 /// Where the file is there already, or the file system fails.
-pub fn create(path: &Path, line: &str) -> io::Result<()> {
+pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     // Such files are readable to their owner alone.
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    writeln!(file, "{line}")?;
+    file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map_err(|error| error.error)?;
     std::fs::File::open(dir)?.sync_all()
@@ -41,8 +51,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         assert_eq!(read(&path).unwrap(), None);
-        create(&path, "one").unwrap();
-        assert_eq!(create(&path, "two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        create(&path, b"one\n").unwrap();
+        assert_eq!(create(&path, b"two\n").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(read(&path).unwrap().as_deref(), Some("one\n"));
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");

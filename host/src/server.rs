@@ -49,12 +49,12 @@ pub async fn serve(
 ) {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD).half_close(false);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = GracefulShutdown::new();
     loop {
-        let (stream, place) = tokio::select! {
+        let (stream, permit) = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &permits) => accepted,
         };
         // Answers are small and must not wait for acknowledgements; where it cannot be set, it is only slower.
         let _ = stream.set_nodelay(true);
@@ -73,7 +73,7 @@ pub async fn serve(
                 // A client that breaks off or sends no HTTP is its own affair.
                 tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
             }
-            drop(place);
+            drop(permit);
         });
     }
     drop(listener);
@@ -110,13 +110,13 @@ fn detached(
 
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
     loop {
         // The semaphore is never closed.
-        let Ok(place) = Arc::clone(places).acquire_owned().await else { std::future::pending().await };
+        let Ok(permit) = Arc::clone(permits).acquire_owned().await else { std::future::pending().await };
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, _)) => return (stream, permit),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept a connection");
                 tokio::time::sleep(AFTER_ACCEPT_FAILURE).await;

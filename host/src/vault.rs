@@ -46,7 +46,7 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// What was sealed cannot be opened: it was sealed under another key or in another place, or is damaged.
+/// What was sealed cannot be opened: it was sealed under another key or for another context, or is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "it cannot be decrypted: the key is not the one that it was encrypted with (see the setting encryption_key)"
@@ -89,35 +89,36 @@ impl Vault {
             return Ok(Self::new(key));
         }
         let key = Key(Zeroizing::new(rand::random()));
-        private_file::create(&path, &Zeroizing::new(STANDARD.encode(key.reveal())))?;
+        let line = Zeroizing::new(STANDARD.encode(key.reveal()) + "\n");
+        private_file::create(&path, line.as_bytes())?;
         Ok(Self::new(key))
     }
 
-    /// Encrypts `plain`. It opens only under the same `place`, so that what is sealed in one row cannot be put
+    /// Encrypts `plain`. It opens only under the same `context`, so that what is sealed in one row cannot be put
     /// into another.
     ///
     /// # Panics
     /// Never: ring refuses only what is larger than 256 GiB.
     #[must_use]
-    pub fn seal(&self, place: &str, plain: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, context: &str, plain: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE_LEN] = rand::random();
         let mut text = plain.to_vec();
         let tag = self
             .aead
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
-                Aad::from(place.as_bytes()),
+                Aad::from(context.as_bytes()),
                 &mut text,
             )
             .expect("the text is within the algorithm's bound");
         [&[FORMAT], nonce.as_slice(), &text, tag.as_ref()].concat()
     }
 
-    /// Decrypts what [`Self::seal`] made for the same `place`.
+    /// Decrypts what [`Self::seal`] made for the same `context`.
     ///
     /// # Errors
-    /// Where it was not sealed under this key for this place.
-    pub fn unseal(&self, place: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Sealed> {
+    /// Where it was not sealed under this key for this context.
+    pub fn unseal(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Sealed> {
         let (&format, rest) = sealed.split_first().ok_or(Sealed)?;
         if format != FORMAT || rest.len() < NONCE_LEN {
             return Err(Sealed);
@@ -126,7 +127,7 @@ impl Vault {
         let unseal = |aead: &LessSafeKey| {
             let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
             let mut plain = Zeroizing::new(text.to_vec());
-            let length = aead.open_in_place(nonce, Aad::from(place.as_bytes()), &mut plain).ok()?.len();
+            let length = aead.open_in_place(nonce, Aad::from(context.as_bytes()), &mut plain).ok()?.len();
             plain.truncate(length);
             Some(plain)
         };

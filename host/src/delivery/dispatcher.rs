@@ -38,28 +38,6 @@ pub struct DispatcherLimits {
     pub lease: Duration,
 }
 
-impl DispatcherLimits {
-    /// How many deliveries may be unfinished for each request that may be under way: where the disk takes many records at
-    /// once, requests must not wait for them.
-    pub const UNFINISHED_FOR_EACH: usize = 3;
-}
-
-impl Default for DispatcherLimits {
-    fn default() -> Self {
-        let in_flight = 512;
-        Self {
-            in_flight,
-            in_flight_per_tenant: 256,
-            in_flight_per_hook: 64,
-            unfinished: Self::UNFINISHED_FOR_EACH * in_flight,
-            queued: 40_000,
-            queued_per_hook: 1_000,
-            queued_bytes: 64 * 1024 * 1024,
-            lease: Duration::from_secs(15 * 60),
-        }
-    }
-}
-
 /// See the module's head.
 pub struct Dispatcher {
     lanes: Mutex<Lanes>,

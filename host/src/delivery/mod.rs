@@ -36,4 +36,4 @@ pub use dispatcher::{Dispatcher, DispatcherLimits};
 pub use lanes::Work;
 pub use pipelines::Pipelines;
 pub use recorder::Recorder;
-pub use request::signed_headers;
+pub use request::{plain_draft, signed_headers};

@@ -8,8 +8,7 @@ use super::request;
 use crate::directory::Directory;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{
-    Event, Fault, FaultKind, Hook, Pipeline, PluginRef, PluginVersion, Request, RequestBody, Step, TenantId,
-    Trigger, Verdict,
+    Event, Fault, FaultKind, Hook, Pipeline, PluginRef, PluginVersion, Step, TenantId, Trigger, Verdict,
 };
 use crate::sandbox::{PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, SandboxError};
 
@@ -96,12 +95,7 @@ impl Pipelines {
             ResolvedPlugin { name: plugin.name.clone(), version: plugin.version, digest: plugin.digest };
         let reference = PluginRef::Version(plugin.name.clone(), plugin.version);
         let steps = vec![PreparedStep { plugin: reference, resolved: Ok(resolved), settings }];
-        let draft = Request {
-            method: "POST".to_owned(),
-            url: "https://receiver.example/".to_owned(),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-            body: RequestBody::Text(Arc::clone(&event.data)),
-        };
+        let draft = request::plain_draft(&event);
         let attributes = self.attributes(&event, Trigger::Test);
         self.sandbox.run(PipelineJob { event, attributes, draft, steps, secrets: Vec::new() }).await
     }

@@ -42,6 +42,17 @@ pub fn draft(hook: &Hook, event: &Event) -> Request {
     Request { method: "POST".to_owned(), url: hook.url.as_str().to_owned(), headers, body }
 }
 
+/// What a plugin that is run by itself is given, since there is no hook: as from one without headers of its own.
+#[must_use]
+pub fn plain_draft(event: &Event) -> Request {
+    Request {
+        method: "POST".to_owned(),
+        url: "https://receiver.example/".to_owned(),
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: RequestBody::Text(std::sync::Arc::clone(&event.data)),
+    }
+}
+
 /// All headers as they are sent, in order: the request's own without reserved ones, then the signature's.
 #[must_use]
 pub fn signed_headers(

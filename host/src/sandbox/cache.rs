@@ -17,6 +17,7 @@ use wasmtime::Engine;
 use zeroize::Zeroizing;
 
 use crate::domain::Digest;
+use crate::private_file;
 
 use super::mapped::Mapped;
 
@@ -35,11 +36,7 @@ impl Cache {
     /// # Errors
     /// Where the directory or its key can't be made or read.
     pub(super) fn open(dir: &Path, engine: &Engine, max_bytes: u64) -> io::Result<Self> {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(dir)?;
+        private_file::create_dir(dir)?;
         let cache = Self { dir: dir.to_owned(), key: key(dir)?, engine: fingerprint(engine), max_bytes };
         cache.prune()?;
         Ok(cache)
@@ -131,14 +128,10 @@ fn key(dir: &Path) -> io::Result<Zeroizing<[u8; 64]>> {
     let path = dir.join("key");
     if !path.exists() {
         let fresh = Zeroizing::new(rand::random::<[u8; 64]>());
-        // Temporary files have mode 0600. Whoever of two processes comes second reads the first's.
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(&*fresh)?;
-        file.as_file().sync_all()?;
-        match file.persist_noclobber(&path) {
-            Ok(_) => {}
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error.error),
+        // Whoever of two processes comes second reads the first's.
+        match private_file::create(&path, &*fresh) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
         }
     }
     let bytes = Zeroizing::new(fs::read(&path)?);

@@ -45,7 +45,7 @@ impl fmt::Display for Overdue {
 /// the wall where that is less: never too little, but where the tick itself came late, and late ticks make all
 /// deadlines late.
 pub(super) fn arm<T>(store: &mut Store<T>, limits: &Limits) {
-    let (deadline_ms, wall_deadline_ms) = (limits.deadline_ms, limits.wall_deadline_ms);
+    let (deadline_ms, wall_deadline_ms) = (limits.deadline_ms, limits.wall_deadline_ms());
     let mut own = None;
     let started = Instant::now();
     store.set_epoch_deadline(1);
@@ -74,17 +74,9 @@ impl OwnTime {
         Self::now().saturating_sub(self.0)
     }
 
-    #[cfg(unix)]
     fn now() -> Duration {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
-    }
-
-    /// Where a thread's own time is not to be had, the wall's does: stricter, never laxer.
-    #[cfg(not(unix))]
-    fn now() -> Duration {
-        static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-        BEGAN.elapsed()
     }
 }
 

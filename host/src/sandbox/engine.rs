@@ -54,8 +54,6 @@ fn config(limits: &Limits, calls: usize) -> Config {
         .consume_fuel(true)
         .epoch_interruption(true)
         .max_wasm_stack(limits.stack_bytes)
-        // Compiling is one tenant's wish: it gets one core.
-        .parallel_compilation(false)
         .native_unwind_info(false)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, calls)));

@@ -111,11 +111,3 @@ pub enum UploadError {
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
 }
-
-impl UploadError {
-    /// Whether the engine failed, rather than the upload.
-    #[must_use]
-    pub fn is_ours(&self) -> bool {
-        matches!(self, Self::Sandbox(_))
-    }
-}

@@ -5,7 +5,7 @@
 //! in the **calling thread's own processor time**, not by the clock on the wall: a plugin can't
 //! wait for anything in here, so time on the wall beyond its own processor time is other people's
 //! load, and an honest interpreter on a busy machine must not be faulted for that. A bound on the
-//! wall clock, ten times as long, stands behind both.
+//! wall clock, [`WALL_PER_OWN_TIME`] times as long, stands behind both.
 //!
 //! Fuel and output grow with the input, for limits that a large event trips through no fault of the
 //! plugin's author are of no use to anybody.
@@ -13,6 +13,9 @@
 use std::fmt;
 
 use wasmtime::ResourceLimiter;
+
+/// On a busy machine, a plugin may be on the wall's clock for so many times its own processor time.
+const WALL_PER_OWN_TIME: u64 = 10;
 
 /// Everything that a plugin may use. One call is one role of one step, in an instance of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +26,6 @@ pub struct Limits {
     pub fuel_per_input_byte: u64,
     /// Processor time for one call, in milliseconds.
     pub deadline_ms: u64,
-    /// Time on the wall for one call, in milliseconds.
-    pub wall_deadline_ms: u64,
     /// All linear memories of one instance together, in bytes.
     pub memory_bytes: usize,
     /// Elements of one table.
@@ -55,7 +56,6 @@ impl Default for Limits {
             fuel_base: 50_000_000,
             fuel_per_input_byte: 2_000,
             deadline_ms: 500,
-            wall_deadline_ms: 5_000,
             memory_bytes: 64 << 20,
             table_elements: 20_000,
             core_instances: 32,
@@ -76,6 +76,11 @@ impl Limits {
     pub(super) fn fuel(&self, input_bytes: usize) -> u64 {
         let input = u64::try_from(input_bytes).unwrap_or(u64::MAX);
         self.fuel_base.saturating_add(self.fuel_per_input_byte.saturating_mul(input))
+    }
+
+    /// Time on the wall for one call, in milliseconds.
+    pub(super) fn wall_deadline_ms(&self) -> u64 {
+        self.deadline_ms.saturating_mul(WALL_PER_OWN_TIME)
     }
 
     /// What a call with this much input may hand to the host at once, in bytes.
@@ -211,7 +216,7 @@ impl fmt::Display for Size {
 }
 
 /// A number with commas between its thousands.
-pub(super) struct Count(pub u64);
+pub struct Count(pub u64);
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

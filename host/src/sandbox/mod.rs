@@ -47,7 +47,7 @@ use bytes::Bytes;
 use crate::domain::Digest;
 
 pub use errors::{SandboxError, UploadError};
-pub use limits::Limits;
+pub use limits::{Count, Limits};
 pub use types::*;
 
 use self::compile::Loader;
@@ -57,18 +57,19 @@ use self::pipeline::{Progress, ReadyStep};
 use self::pool::Pool;
 use self::state::State;
 
+/// How much compiled code is kept on disk, in bytes.
+const CACHE_BYTES: u64 = 2 << 30;
+/// How many plugins are kept ready in memory.
+const READY_PLUGINS: usize = 512;
+
 /// How the sandbox is set up.
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
     /// Where compiled code is kept. The directory belongs to the sandbox alone; it may be deleted
     /// while no engine runs.
     pub cache_dir: PathBuf,
-    /// How much compiled code is kept there, in bytes.
-    pub cache_bytes: u64,
     /// Threads for calls, at least 1; as many as there are cores is right.
     pub threads: usize,
-    /// How many plugins are kept ready in memory.
-    pub ready_plugins: usize,
     /// How much code of these stays in memory, in bytes; that of the others is found again in the
     /// system's cache of files.
     pub warm_code_bytes: usize,
@@ -77,14 +78,12 @@ pub struct SandboxConfig {
 }
 
 impl SandboxConfig {
-    /// A thread for each core, 2 GiB of compiled code, 512 plugins ready, and the default limits.
+    /// A thread for each core, 32 MiB of code in memory, and the default limits.
     #[must_use]
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
             cache_dir: cache_dir.into(),
-            cache_bytes: 2 << 30,
             threads: crate::cores::count(),
-            ready_plugins: 512,
             warm_code_bytes: 32 << 20,
             limits: Limits::default(),
         }
@@ -112,9 +111,9 @@ impl Sandbox {
     pub fn start(config: SandboxConfig, source: Arc<dyn WasmSource>) -> Result<Self, SandboxError> {
         let threads = config.threads.max(1);
         let engine = engine::build(&config.limits, threads + 1)?;
-        let cache = cache::Cache::open(&config.cache_dir, &engine, config.cache_bytes)
+        let cache = cache::Cache::open(&config.cache_dir, &engine, CACHE_BYTES)
             .map_err(|source| SandboxError::Cache { path: config.cache_dir.clone(), source })?;
-        let catalog = catalog::Catalog::new(config.ready_plugins, config.warm_code_bytes);
+        let catalog = catalog::Catalog::new(READY_PLUGINS, config.warm_code_bytes);
         let loader = Loader::new(engine.clone(), config.limits.clone(), cache, catalog, source)?;
         let ticker = deadline::Ticker::start(&engine).map_err(SandboxError::Threads)?;
         let invoker = Arc::new(Invoker { engine, limits: config.limits, ticker });

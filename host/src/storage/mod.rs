@@ -4,7 +4,7 @@
 //! implementation commits together what has gathered, and answers when the commit stands.
 //! Storage knows nothing of delivering: it keeps states, leases and times that others decide upon.
 
-#[cfg(any(test, feature = "conformance"))]
+#[cfg(test)]
 pub mod conformance;
 pub mod records;
 pub mod sqlite;

@@ -14,14 +14,13 @@ use serde_json::{Map, Value};
 use crate::cli::BadInput;
 use crate::cli::arguments::Run;
 use crate::clock::{Clock as _, SystemClock};
+use crate::delivery::plain_draft;
 use crate::directory::STANDARD_PLUGINS;
 use crate::domain::ids::IdGenerator;
-use crate::domain::{Event, EventId, EventKey, PluginName, Request, RequestBody, TenantId, UnixMillis};
+use crate::domain::{Event, EventId, EventKey, PluginName, Request, TenantId, UnixMillis};
 
 /// The standard plugin that runs scripts.
 const JAVASCRIPT: &str = "javascript";
-/// Where the request would go.
-const RECEIVER: &str = "https://receiver.example/";
 
 /// What a plugin's file holds.
 pub(super) enum Code {
@@ -63,12 +62,7 @@ impl Input {
         let code = read_code(&arguments.file)?;
         let settings = read_settings(arguments.settings.as_deref(), &code)?;
         let event = Arc::new(read_event(&arguments.event, arguments.event_type.as_deref())?);
-        let draft = Request {
-            method: "POST".to_owned(),
-            url: RECEIVER.to_owned(),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-            body: RequestBody::Text(Arc::clone(&event.data)),
-        };
+        let draft = plain_draft(&event);
         let name = if matches!(code, Code::Script(_)) { JAVASCRIPT } else { "plugin" };
         Ok(Self { code, name: name.parse()?, settings, event, draft, file: arguments.file })
     }

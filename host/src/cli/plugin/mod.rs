@@ -51,7 +51,7 @@ pub(super) async fn check(file: &Path, config: Config, out: &mut impl Write) -> 
 
 /// Runs the plugin once for the event.
 pub(super) async fn run(input: Input, config: Config, out: &mut impl Write) -> Result<ExitCode> {
-    let limits = report::Limits::of(&config);
+    let limits = app::sandbox_config(&config).limits;
     let bench = Bench::new(config, &input.code)?;
     if let Code::Wasm(_) = &input.code
         && let Err(refusal) = bench.inspect().await?

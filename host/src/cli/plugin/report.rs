@@ -4,27 +4,9 @@ use std::io::{self, Write};
 
 use crate::cli::json::indented;
 use crate::cli::style::{BAD, FAINT, GOOD, HEAD, MUTED, PLAIN};
-use crate::config::Config;
 use crate::domain::attempt::{LogLevel, LogLine};
 use crate::domain::{Fault, FaultKind, Request, RequestBody, StepReport, Verdict};
-use crate::sandbox::{Inspected, PipelineEnd, PipelineRun};
-
-/// What a call may use, for comparison with what it used.
-pub(super) struct Limits {
-    fuel: u64,
-    deadline_ms: u128,
-    memory_bytes: usize,
-}
-
-impl Limits {
-    pub(super) fn of(config: &Config) -> Self {
-        Self {
-            fuel: config.plugin_fuel,
-            deadline_ms: config.plugin_deadline.as_millis(),
-            memory_bytes: config.plugin_memory_bytes,
-        }
-    }
-}
+use crate::sandbox::{Count, Inspected, Limits, PipelineEnd, PipelineRun};
 
 /// A plugin that would be taken.
 pub(super) fn inspected(out: &mut impl Write, inspected: &Inspected) -> io::Result<()> {
@@ -34,7 +16,7 @@ pub(super) fn inspected(out: &mut impl Write, inspected: &Inspected) -> io::Resu
     row(out, "roles", &roles.join(", "))?;
     let imports = if inspected.imports.is_empty() { "none".to_owned() } else { inspected.imports.join(", ") };
     row(out, "imports", &imports)?;
-    row(out, "size", &format!("{} bytes", grouped(inspected.size_bytes)))
+    row(out, "size", &format!("{} bytes", Count(inspected.size_bytes)))
 }
 
 /// What came of a run; answers with whether it ended in a fault.
@@ -64,7 +46,7 @@ fn show_request(out: &mut impl Write, request: &Request) -> io::Result<()> {
         RequestBody::None => writeln!(out, "{FAINT}(no body){PLAIN}"),
         RequestBody::Text(text) => writeln!(out, "{}", indented(text)),
         RequestBody::Binary(bytes) => {
-            writeln!(out, "{FAINT}({} bytes){PLAIN}", grouped(bytes.len() as u64))
+            writeln!(out, "{FAINT}({} bytes){PLAIN}", Count(bytes.len() as u64))
         }
     }
 }
@@ -106,8 +88,8 @@ fn show_cost(out: &mut impl Write, step: &StepReport, limits: &Limits) -> io::Re
             if hit == Some(kind) { (format!("{BAD}"), format!("{PLAIN}")) } else { Default::default() };
         writeln!(out, "{on}{name:<8}{text}{off}")
     };
-    let fuel = format!("{} of {} and more for larger inputs", grouped(step.fuel), grouped(limits.fuel));
-    let memory = format!("{} of {} bytes", grouped(step.memory_bytes), grouped(limits.memory_bytes as u64));
+    let fuel = format!("{} of {} and more for larger inputs", Count(step.fuel), Count(limits.fuel_base));
+    let memory = format!("{} of {} bytes", Count(step.memory_bytes), Count(limits.memory_bytes as u64));
     let micros = step.duration.as_micros();
     let time = format!("{}.{:03} ms of {} ms", micros / 1000, micros % 1000, limits.deadline_ms);
     line("fuel", FaultKind::OutOfFuel, fuel)?;
@@ -117,13 +99,6 @@ fn show_cost(out: &mut impl Write, step: &StepReport, limits: &Limits) -> io::Re
 
 fn row(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
     writeln!(out, "  {HEAD}{name:<8}{PLAIN} {value}")
-}
-
-/// `1234567` as `1,234,567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
-    groups.join(",")
 }
 
 #[cfg(test)]
@@ -164,7 +139,7 @@ mod tests {
             body: RequestBody::Text(Arc::from(r#"{"a":1}"#)),
         };
         let kept = PipelineRun { steps: vec![step(None)], end: PipelineEnd::Verdict(Verdict::Keep(request)) };
-        let limits = Limits::of(&Config::default());
+        let limits = Limits::default();
         let shown = text(|out| run(out, &kept, &limits).map(|faulted| assert!(!faulted)));
         assert_eq!(
             shown,
@@ -180,7 +155,7 @@ mod tests {
         let end = PipelineEnd::Fault { step: 0, fault: fault.clone() };
         let faulted = PipelineRun { steps: vec![step(Some(fault))], end };
         let mut out = Vec::new();
-        assert!(run(&mut out, &faulted, &Limits::of(&Config::default())).unwrap());
+        assert!(run(&mut out, &faulted, &Limits::default()).unwrap());
         let shown = String::from_utf8(out).unwrap();
         assert!(shown.contains(&format!("\n{BAD}fuel")), "{shown:?}");
         assert!(shown.contains("\nmemory"), "{shown:?}");

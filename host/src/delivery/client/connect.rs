@@ -10,9 +10,9 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::endpoint::Endpoint;
 use super::link::Link;
 use super::lookup::Lookups;
-use super::place::Place;
 use super::stream::{Stream, Transport};
 use super::unreachable::Unreachable;
 use crate::delivery::egress::EgressPolicy;
@@ -43,27 +43,31 @@ impl Connector {
         Self { policy, tls: Arc::new(tls).into(), lookups }
     }
 
-    /// A new connection to `place`, for a request of `tenant`.
+    /// A new connection to `endpoint`, for a request of `tenant`.
     ///
     /// # Errors
     /// Where there is none to be had, or the policy lets none be made.
-    pub(super) async fn connect(&self, tenant: TenantId, place: Place) -> Result<Box<Link>, Unreachable> {
-        let socket = self.open(tenant, &place).await?;
-        let transport = match place.https {
+    pub(super) async fn connect(
+        &self,
+        tenant: TenantId,
+        endpoint: Endpoint,
+    ) -> Result<Box<Link>, Unreachable> {
+        let socket = self.open(tenant, &endpoint).await?;
+        let transport = match endpoint.https {
             false => Transport::Plain(socket),
-            true => Transport::Tls(Box::new(self.secure(socket, &place.host).await?)),
+            true => Transport::Tls(Box::new(self.secure(socket, &endpoint.host).await?)),
         };
         let (stream, heard) = Stream::new(transport);
         let parts =
             http1::Builder::new().max_buf_size(MAX_RESPONSE_HEAD).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = parts.map_err(|error| Unreachable::classify(&error))?;
-        Ok(Box::new(Link::new(Arc::new(place), sender, connection, heard)))
+        Ok(Box::new(Link::new(Arc::new(endpoint), sender, connection, heard)))
     }
 
     /// The address that is checked is the one that is connected to.
-    async fn open(&self, tenant: TenantId, place: &Place) -> Result<TcpStream, Unreachable> {
-        let host = &place.host;
-        let addresses = self.resolve(tenant, host, place.port).await?;
+    async fn open(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<TcpStream, Unreachable> {
+        let host = &endpoint.host;
+        let addresses = self.resolve(tenant, host, endpoint.port).await?;
         let permitted: Vec<SocketAddr> =
             addresses.iter().copied().filter(|to| self.policy.permits(to.ip())).collect();
         if permitted.is_empty() {

@@ -14,8 +14,8 @@
 //!    the hook's schedule says whether there is another.
 //! 3. An answer had begun. The attempt has failed.
 
+use super::endpoint::{Endpoint, address};
 use super::link::{Failure, Link};
-use super::place::{Place, address};
 use super::unreachable::Unreachable;
 use super::{Again, DeliveryClient, Request};
 use crate::delivery::signing;
@@ -28,28 +28,28 @@ impl DeliveryClient {
         mut request: Request,
         again: &Again<'_>,
     ) -> Result<Response, Unreachable> {
-        let place = Place::of(request.uri())?;
-        address(&mut request, &place)?;
+        let endpoint = Endpoint::of(request.uri())?;
+        address(&mut request, &endpoint)?;
         let repeatable = may_be_repeated(&request);
-        while let Some(link) = self.rested(&place) {
+        while let Some(link) = self.rested(&endpoint) {
             match self.exchange_over(link, request).await {
                 Ok(response) => return Ok(response),
                 Err(Failure::Unsent(unsent, _)) => request = *unsent,
                 Err(Failure::Unheard(error)) if repeatable => {
                     request = again().ok_or_else(|| Unreachable::classify(&error))?;
-                    address(&mut request, &place)?;
+                    address(&mut request, &endpoint)?;
                     break;
                 }
                 Err(failure) => return Err(Unreachable::classify(&failure.into_error())),
             }
         }
-        let link = self.connector.connect(tenant, place).await?;
+        let link = self.connector.connect(tenant, endpoint).await?;
         let exchanged = self.exchange_over(link, request).await;
         exchanged.map_err(|failure| Unreachable::classify(&failure.into_error()))
     }
 
-    fn rested(&self, place: &Place) -> Option<Box<Link>> {
-        self.pools.iter().find_map(|pool| pool.take(place))
+    fn rested(&self, endpoint: &Endpoint) -> Option<Box<Link>> {
+        self.pools.iter().find_map(|pool| pool.take(endpoint))
     }
 
     async fn exchange_over(&self, link: Box<Link>, request: Request) -> Result<Response, Failure> {

@@ -18,19 +18,19 @@ use tokio::task::unconstrained;
 
 use super::Request;
 use super::answer::ReadBody;
-use super::place::Place;
+use super::endpoint::Endpoint;
 use super::stream::{Heard, Stream};
 use crate::domain::Response;
 
 /// hyper's future, in which everything happens.
-type Engine = Connection<TokioIo<Stream>, Full<Bytes>>;
+type HyperConnection = Connection<TokioIo<Stream>, Full<Bytes>>;
 
 /// A connection to a receiver. Dropping it closes the socket.
 pub(super) struct Link {
-    place: Arc<Place>,
+    endpoint: Arc<Endpoint>,
     sender: SendRequest<Full<Bytes>>,
     /// None once it has ended.
-    engine: Option<Engine>,
+    connection: Option<HyperConnection>,
     heard: Heard,
 }
 
@@ -54,16 +54,16 @@ impl Failure {
 
 impl Link {
     pub(super) fn new(
-        place: Arc<Place>,
+        endpoint: Arc<Endpoint>,
         sender: SendRequest<Full<Bytes>>,
-        engine: Engine,
+        connection: HyperConnection,
         heard: Heard,
     ) -> Self {
-        Self { place, sender, engine: Some(engine), heard }
+        Self { endpoint, sender, connection: Some(connection), heard }
     }
 
-    pub(super) fn place(&self) -> &Arc<Place> {
-        &self.place
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
     }
 
     /// Sends `request` and reads the answer. The link comes back if it can be used again.
@@ -76,7 +76,7 @@ impl Link {
         // Not counted against the task's budget: it does no work of its own, and when told to wait its turn it
         // would ask a waker that wakes nobody.
         let mut answering = pin!(unconstrained(answering));
-        let answer = drive(&mut self.engine, |context| answering.as_mut().poll(context)).await;
+        let answer = drive(&mut self.connection, |context| answering.as_mut().poll(context)).await;
         let (head, mut body) = match answer {
             Ok(answer) => answer.into_parts(),
             Err(mut error) => {
@@ -90,7 +90,7 @@ impl Link {
         let mut read = ReadBody::default();
         while !body.is_end_stream()
             && let Some(frame) =
-                drive(&mut self.engine, |context| Pin::new(&mut body).poll_frame(context)).await
+                drive(&mut self.connection, |context| Pin::new(&mut body).poll_frame(context)).await
         {
             if let Some(piece) = frame.map_err(Failure::Broken)?.data_ref() {
                 read.take(piece);
@@ -107,8 +107,8 @@ impl Link {
     fn rest(mut self: Box<Self>) -> Option<Box<Self>> {
         // So that hyper sees that the exchange is over, and that neither it nor the socket holds on to the waker of
         // a task with other things to do: a waker keeps the memory of a task that has ended.
-        poll_once(&mut self.engine);
-        if self.engine.is_some() && self.sender.is_ready() {
+        poll_once(&mut self.connection);
+        if self.connection.is_some() && self.sender.is_ready() {
             return Some(self);
         }
         self.close();
@@ -117,38 +117,41 @@ impl Link {
 
     /// Ends a connection in order, as far as that goes without waiting: TLS says farewell.
     pub(super) fn close(self: Box<Self>) {
-        let Self { sender, mut engine, .. } = *self;
+        let Self { sender, mut connection, .. } = *self;
         drop(sender);
-        poll_once(&mut engine);
+        poll_once(&mut connection);
     }
 }
 
-/// Polls without a task behind it. Not counted against a budget that would have the engine look at nothing.
-fn poll_once(engine: &mut Option<Engine>) {
+/// Polls without a task behind it. Not counted against a budget that would have the connection look at nothing.
+fn poll_once(connection: &mut Option<HyperConnection>) {
     let once = poll_fn(|context| {
-        poll_engine(engine, context);
+        poll_connection(connection, context);
         Poll::Ready(())
     });
     let _ = pin!(unconstrained(once)).poll(&mut Context::from_waker(Waker::noop()));
 }
 
-/// Polls the engine until `part` of an exchange is there.
-async fn drive<T>(engine: &mut Option<Engine>, mut part: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+/// Polls the connection until `part` of an exchange is there.
+async fn drive<T>(
+    connection: &mut Option<HyperConnection>,
+    mut part: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> T {
     poll_fn(|context| {
         let mut nobody = Context::from_waker(Waker::noop());
         if let Poll::Ready(done) = part(&mut nobody) {
             return Poll::Ready(done);
         }
-        poll_engine(engine, context);
+        poll_connection(connection, context);
         part(&mut nobody)
     })
     .await
 }
 
-/// An engine that has ended is dropped at once, since only then it gives back a request that it has not begun.
-fn poll_engine(engine: &mut Option<Engine>, context: &mut Context<'_>) {
+/// A connection that has ended is dropped at once, since only then it gives back a request that it has not begun.
+fn poll_connection(connection: &mut Option<HyperConnection>, context: &mut Context<'_>) {
     // What it failed of is told to whoever waits for a part of the exchange.
-    if engine.as_mut().is_some_and(|engine| Pin::new(engine).poll(context).is_ready()) {
-        *engine = None;
+    if connection.as_mut().is_some_and(|connection| Pin::new(connection).poll(context).is_ready()) {
+        *connection = None;
     }
 }

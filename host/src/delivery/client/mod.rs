@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! send ─▶ exchange ─┬─ pool.take ──▶ link.exchange ─┬─ answer, read whole ─▶ pool.put ─┐
-//!                   │ (idle ones, newest first)     ├─ closed meanwhile ─▶ the next    ├─▶ Outcome
+//!                   │ (own pool, then siblings')    ├─ closed meanwhile ─▶ the next    ├─▶ Outcome
 //!                   └─ connect, if there is none ──▶└─ broken, late, too long ─▶ gone ─┘
 //! ```
 //!
@@ -15,10 +15,10 @@
 
 mod answer;
 mod connect;
+mod endpoint;
 mod exchange;
 mod link;
 mod lookup;
-mod place;
 mod pool;
 mod stream;
 #[cfg(test)]
@@ -46,11 +46,11 @@ pub const IDLE_CONNECTIONS: usize = 1024;
 /// For how long a connection may rest.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Sends requests. Cheap to clone.
-#[derive(Clone)]
+/// Sends requests.
 pub struct DeliveryClient {
     connector: Arc<Connector>,
-    /// Its own, then those of its siblings, in which it looks before it connects.
+    /// Its own, then those of its siblings, in which it looks before it connects. A socket that it takes from a sibling goes on
+    /// being watched by that one's runtime, which wakes ours.
     pools: Vec<Arc<Pool>>,
 }
 

@@ -1,15 +1,15 @@
 //! Connections that are not in use. Pure bookkeeping, but for closing what is one too many.
 //!
 //! The newest is taken first: it is the likeliest to be open still, and the others get old enough to be closed. The
-//! oldest of all goes where there are too many, whoever's it is: there is no bound for each receiver, so that one with
+//! oldest of a pool goes where there are too many, whoever's it is: there is no bound for each receiver, so that one with
 //! many requests under way finds as many connections, and one that is asked seldom loses its own first.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::endpoint::Endpoint;
 use super::link::Link;
-use super::place::Place;
 
 /// The sweep looks at most this many times in an idle timeout; what would get too old before its next look is closed now.
 const LOOKS: u32 = 60;
@@ -25,8 +25,8 @@ pub(super) struct Pool {
 struct Resting {
     /// By the order in which they came.
     links: BTreeMap<u64, (Box<Link>, Instant)>,
-    /// The numbers of each place's links, in that order; never empty.
-    places: HashMap<Arc<Place>, VecDeque<u64>>,
+    /// The numbers of each endpoint's links, in that order; never empty.
+    endpoints: HashMap<Arc<Endpoint>, VecDeque<u64>>,
     next: u64,
 }
 
@@ -36,9 +36,9 @@ impl Pool {
         Self { most, idle_timeout, resting: Mutex::default() }
     }
 
-    /// The newest connection to `place`.
-    pub(super) fn take(&self, place: &Place) -> Option<Box<Link>> {
-        self.resting().take_newest(place)
+    /// The newest connection to `endpoint`.
+    pub(super) fn take(&self, endpoint: &Endpoint) -> Option<Box<Link>> {
+        self.resting().take_newest(endpoint)
     }
 
     /// Keeps a connection for the next request.
@@ -80,25 +80,25 @@ impl Resting {
     fn put(&mut self, link: Box<Link>) {
         let number = self.next;
         self.next += 1;
-        self.places.entry(Arc::clone(link.place())).or_default().push_back(number);
+        self.endpoints.entry(Arc::clone(link.endpoint())).or_default().push_back(number);
         self.links.insert(number, (link, Instant::now()));
     }
 
-    fn take_newest(&mut self, place: &Place) -> Option<Box<Link>> {
-        let numbers = self.places.get_mut(place)?;
+    fn take_newest(&mut self, endpoint: &Endpoint) -> Option<Box<Link>> {
+        let numbers = self.endpoints.get_mut(endpoint)?;
         let newest = numbers.pop_back()?;
         if numbers.is_empty() {
-            self.places.remove(place);
+            self.endpoints.remove(endpoint);
         }
         self.links.remove(&newest).map(|(link, _)| link)
     }
 
     fn take_oldest(&mut self) -> Option<Box<Link>> {
         let (_, (link, _)) = self.links.pop_first()?;
-        let numbers = self.places.get_mut(link.place())?;
+        let numbers = self.endpoints.get_mut(link.endpoint())?;
         numbers.pop_front();
         if numbers.is_empty() {
-            self.places.remove(link.place());
+            self.endpoints.remove(link.endpoint());
         }
         Some(link)
     }

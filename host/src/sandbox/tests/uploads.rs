@@ -166,7 +166,6 @@ async fn compiled_code_that_was_tampered_with_is_compiled_anew() {
     assert_eq!(std::fs::read(&code).unwrap(), good);
 }
 
-#[cfg(unix)]
 #[tokio::test]
 async fn nobody_else_can_read_the_cache_or_its_key() {
     use std::os::unix::fs::PermissionsExt as _;

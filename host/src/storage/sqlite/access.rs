@@ -3,9 +3,7 @@
 use async_trait::async_trait;
 
 use super::Shared;
-use super::hooks::Query;
 use super::rows::{damaged, read_error};
-use super::tenants::taken;
 use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
 use crate::storage::{AccessStore, StorageError};
 
@@ -24,14 +22,13 @@ impl AccessStore for Shared {
     }
 
     async fn insert_login(&self, login: &Login) -> Result<(), StorageError> {
-        let secret = self.vault.seal(&place_of(login.tenant, &login.name), login.secret.reveal().as_bytes());
+        let secret =
+            self.vault.seal(&context_of(login.tenant, &login.name), login.secret.reveal().as_bytes());
         let sql = "INSERT INTO logins (name, tenant_id, secret, created_at) VALUES (?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(&login.name).bind(login.tenant.0).bind(secret);
         let query = query.bind(login.created_at.0);
-        let mut writer = self.writer().await;
-        let inserted = query.execute(writer.begin().await?).await.map(drop);
         let what = |_: &str| format!("the login \"{}\"", login.name);
-        writer.finish(inserted.map_err(|error| taken(error, what))).await
+        self.insert_one(query, what).await
     }
 
     async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, StorageError> {
@@ -44,10 +41,8 @@ impl AccessStore for Shared {
             VALUES (?, ?, ?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(&token.id).bind(token.tenant.0).bind(&token.role);
         let query = query.bind(token.enabled).bind(token.expires_at.0).bind(token.created_at.0);
-        let mut writer = self.writer().await;
-        let inserted = query.execute(writer.begin().await?).await.map(drop);
         let what = |_: &str| format!("the token {}", token.id);
-        writer.finish(inserted.map_err(|error| taken(error, what))).await
+        self.insert_one(query, what).await
     }
 
     async fn enable_token(&self, tenant: TenantId, id: &str, enabled: bool) -> Result<bool, StorageError> {
@@ -62,32 +57,25 @@ impl AccessStore for Shared {
 }
 
 impl Shared {
-    /// Runs a statement in a transaction of its own; says whether it changed anything.
-    pub(super) async fn changes_one(&self, query: Query) -> Result<bool, StorageError> {
-        let mut writer = self.writer().await;
-        let done = query.execute(writer.begin().await?).await;
-        writer.finish(done.map(|done| done.rows_affected() > 0).map_err(StorageError::from)).await
-    }
-
     fn login_from_row(&self, (name, tenant, secret, created_at): LoginRow) -> Result<Login, StorageError> {
-        let secret = self.unseal_text("login", &place_of(TenantId(tenant), &name), &secret)?;
+        let secret = self.unseal_text("login", &context_of(TenantId(tenant), &name), &secret)?;
         Ok(Login { name, tenant: TenantId(tenant), secret, created_at: UnixMillis(created_at) })
     }
 
-    /// A secret text that was sealed for `place`; `what` is the kind of row.
+    /// A secret text that was sealed for `context`; `what` is the kind of row.
     pub(super) fn unseal_text(
         &self,
         what: &'static str,
-        place: &str,
+        context: &str,
         sealed: &[u8],
     ) -> Result<SecretText, StorageError> {
-        let plain = self.vault.unseal(place, sealed).map_err(|error| damaged(what, error))?;
+        let plain = self.vault.unseal(context, sealed).map_err(|error| damaged(what, error))?;
         let text = std::str::from_utf8(&plain).map_err(|error| damaged(what, error))?;
         Ok(SecretText::new(text))
     }
 }
 
-fn place_of(tenant: TenantId, login: &str) -> String {
+fn context_of(tenant: TenantId, login: &str) -> String {
     format!("login/{tenant}/{login}")
 }
 

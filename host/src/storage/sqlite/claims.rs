@@ -12,7 +12,7 @@ use super::batch::json_ids;
 use super::connection::WriteConnection;
 use super::rows::{
     DELIVERY_COLUMNS, DeliveryRow, EventRow, RenderedRow, damaged, delivery_columns, delivery_from_row,
-    event_from_row, read_error, request_from_row,
+    event_columns, event_from_row, read_error, request_from_row,
 };
 use crate::domain::{Delivery, DeliveryState, Event, EventKey, HookId, UnixMillis};
 use crate::storage::{Backlog, Claimed, StorageError};
@@ -43,7 +43,7 @@ macro_rules! is_among {
 }
 
 /// Tenant and id of each, as JSON.
-pub fn keys<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> String {
+pub fn json_keys<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> String {
     let keys: Vec<_> = deliveries.into_iter().map(|it| vec![it.tenant.0, it.id.0]).collect();
     serde_json::Value::from(keys).to_string()
 }
@@ -81,7 +81,7 @@ pub async fn lease(connection: &mut SqliteConnection, claim: &Claim) -> Result<L
         return Ok(Leased { deliveries: leased, more });
     }
     let sql = concat!("UPDATE deliveries SET state = 1, due_at = ? WHERE ", is_among!());
-    sqlx::query(sql).bind(claim.lease_until.0).bind(keys(&leased)).execute(connection).await?;
+    sqlx::query(sql).bind(claim.lease_until.0).bind(json_keys(&leased)).execute(connection).await?;
     for delivery in &mut leased {
         delivery.state = DeliveryState::Delivering;
         delivery.due_at = Some(claim.lease_until);
@@ -110,10 +110,10 @@ pub async fn load(readers: &SqlitePool, deliveries: Vec<Delivery>) -> Result<Vec
     if deliveries.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = "SELECT key, tenant_id, external_id, project, event_type, occurred_at, data \
-        FROM events WHERE key IN (SELECT value FROM json_each(?))";
-    let keys = json_ids(deliveries.iter().map(|delivery| delivery.event.0));
-    let rows: Vec<EventRow> = sqlx::query_as(sql).bind(keys).fetch_all(readers).await.map_err(read_error)?;
+    let sql =
+        concat!("SELECT ", event_columns!(), " FROM events WHERE key IN (SELECT value FROM json_each(?))");
+    let ids = json_ids(deliveries.iter().map(|delivery| delivery.event.0));
+    let rows: Vec<EventRow> = sqlx::query_as(sql).bind(ids).fetch_all(readers).await.map_err(read_error)?;
     let events = rows.into_iter().map(|row| event_from_row(row).map(|event| (event.key, Arc::new(event))));
     let events: HashMap<EventKey, Arc<Event>> = events.collect::<Result<_, _>>()?;
 
@@ -212,7 +212,7 @@ pub async fn cancel_some(connection: &mut SqliteConnection, hook: HookId) -> Res
     let more = rows.len() == CANCEL_CHUNK as usize;
     let cancelled = rows.into_iter().map(delivery_from_row).collect::<Result<Vec<_>, _>>()?;
     let sql = concat!("UPDATE deliveries SET state = 6, due_at = NULL WHERE ", is_among!());
-    sqlx::query(sql).bind(keys(&cancelled)).execute(&mut *connection).await?;
+    sqlx::query(sql).bind(json_keys(&cancelled)).execute(&mut *connection).await?;
     let ids = json_ids(cancelled.iter().map(|delivery| delivery.id.0));
     let sql = "DELETE FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))";
     sqlx::query(sql).bind(ids).execute(connection).await?;

@@ -49,7 +49,7 @@ pub fn external_id(acceptance: &Acceptance) -> Option<&str> {
 }
 
 /// Whether it must be looked up whether the event is new: its sender named it, or the request.
-pub fn is_named(acceptance: &Acceptance) -> bool {
+pub fn may_repeat(acceptance: &Acceptance) -> bool {
     acceptance.idempotency_key.is_some() || external_id(acceptance).is_some()
 }
 
@@ -128,7 +128,7 @@ impl Seen {
         let tenant = acceptance.event.tenant;
         let external_id = external_id(acceptance).map(str::to_owned);
         let idempotency_key = acceptance.idempotency_key.clone();
-        if external_id.is_none() && idempotency_key.is_none() {
+        if !may_repeat(acceptance) {
             return Accepted::Stored;
         }
         let by_id = external_id.clone().and_then(|id| {

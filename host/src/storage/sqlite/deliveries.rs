@@ -13,6 +13,9 @@ use super::{Shared, listing, writer};
 use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, HookId, TenantId, UnixMillis};
 use crate::storage::{Backlog, Changed, Claims, DeliveryQuery, DeliveryStore, Record, StorageError};
 
+/// One delivery, by its id and its tenant.
+const ONE: &str = concat!("SELECT ", delivery_columns!(), " FROM deliveries WHERE id = ? AND tenant_id = ?");
+
 #[async_trait]
 impl DeliveryStore for Shared {
     async fn recover(&self, now: UnixMillis) -> Result<u64, StorageError> {
@@ -41,7 +44,7 @@ impl DeliveryStore for Shared {
     ) -> Result<Claims, StorageError> {
         let claim = Claim { hook, now, lease_until, limit, max_bytes };
         let Leased { deliveries, more } = self.commit(writer::Message::Claim, claim).await?;
-        let keys = claims::keys(&deliveries);
+        let keys = claims::json_keys(&deliveries);
         // After the commit, so that the writer does not wait for the events' data.
         match claims::load(&self.feeding, deliveries).await {
             Ok(claimed) => Ok(Claims { claimed, more }),
@@ -62,7 +65,7 @@ impl DeliveryStore for Shared {
         }
         let rows = records.iter().map(RecordRow::new).collect::<Result<Vec<_>, _>>()?;
         // Several messages where they are large, so that no transaction is: others wait for it.
-        let parts = RecordRow::parts(rows, self.max_group_bytes).into_iter();
+        let parts = RecordRow::parts(rows, writer::MAX_GROUP_BYTES).into_iter();
         try_join_all(parts.map(|part| self.commit(writer::Message::Record, part))).await.map(drop)
     }
 
@@ -70,8 +73,7 @@ impl DeliveryStore for Shared {
         if let Some(delivery) = self.ledger.delivery(tenant, id) {
             return Ok(Some(delivery));
         }
-        let sql = concat!("SELECT ", delivery_columns!(), " FROM deliveries WHERE id = ? AND tenant_id = ?");
-        let query = sqlx::query_as(sql).bind(id.0).bind(tenant.0);
+        let query = sqlx::query_as(ONE).bind(id.0).bind(tenant.0);
         // One row by its key, and the question by which the engine's health is told.
         let row: Option<DeliveryRow> = query.fetch_optional(&self.feeding).await.map_err(read_error)?;
         row.map(delivery_from_row).transpose()
@@ -142,8 +144,7 @@ async fn read(
     tenant: TenantId,
     id: DeliveryId,
 ) -> Result<Option<(Delivery, bool)>, StorageError> {
-    let sql = concat!("SELECT ", delivery_columns!(), " FROM deliveries WHERE id = ? AND tenant_id = ?");
-    let query = sqlx::query_as(sql).bind(id.0).bind(tenant.0);
+    let query = sqlx::query_as(ONE).bind(id.0).bind(tenant.0);
     let row: Option<DeliveryRow> = query.fetch_optional(&mut *connection).await?;
     let Some(delivery) = row.map(delivery_from_row).transpose()? else { return Ok(None) };
     let sql = "SELECT EXISTS (SELECT 1 FROM hooks WHERE id = ? AND tenant_id = ?)";

@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteArguments;
 
 use super::batch::{MultiRow, Script};
 use super::dedup::{self, Seen};
-use super::rows::{self, EventRow, event_from_row};
+use super::rows::{self, EventRow, event_columns, event_from_row};
 use super::unwritten::{Change, Unwritten};
 use super::{Shared, writer};
 use crate::domain::{DeliveryId, DeliveryState, Event, EventId, HookId, TenantId, Trigger, UnixMillis};
@@ -29,16 +29,18 @@ impl EventStore for Shared {
     async fn event(&self, tenant: TenantId, id: &EventId) -> Result<Option<Event>, StorageError> {
         // The engine's key finds an event with a sender's id, too: it is what deliveries hold.
         let query = match id.as_key() {
-            Some(key) => sqlx::query_as(
-                "SELECT key, tenant_id, external_id, project, event_type, occurred_at, data \
-                 FROM events WHERE key = ? AND tenant_id = ?",
-            )
+            Some(key) => sqlx::query_as(concat!(
+                "SELECT ",
+                event_columns!(),
+                " FROM events WHERE key = ? AND tenant_id = ?"
+            ))
             .bind(key.0)
             .bind(tenant.0),
-            None => sqlx::query_as(
-                "SELECT key, tenant_id, external_id, project, event_type, occurred_at, data \
-                 FROM events WHERE external_id = ? AND tenant_id = ?",
-            )
+            None => sqlx::query_as(concat!(
+                "SELECT ",
+                event_columns!(),
+                " FROM events WHERE external_id = ? AND tenant_id = ?"
+            ))
             .bind(id.as_str())
             .bind(tenant.0),
         };
@@ -143,7 +145,7 @@ pub fn write_deliveries(script: &mut Script, rows: &[&DeliveryInsert]) -> Result
 }
 
 /// The deliveries of an event as its row names them; [`super::unwritten::recover`] reads that.
-fn named(acceptance: &Acceptance) -> Option<String> {
+fn deliveries_json(acceptance: &Acceptance) -> Option<String> {
     let deliveries = &acceptance.deliveries;
     if deliveries.is_empty() {
         return None;
@@ -159,19 +161,17 @@ fn named(acceptance: &Acceptance) -> Option<String> {
 
 fn bind_event(acceptance: &&Acceptance, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
     let event = &acceptance.event;
-    let external_id = dedup::external_id(acceptance);
-    let compared = external_id.is_some() || acceptance.idempotency_key.is_some();
     to.add(event.key.0)?;
     to.add(event.tenant.0)?;
-    to.add(external_id)?;
+    to.add(dedup::external_id(acceptance))?;
     to.add(acceptance.idempotency_key.as_deref())?;
-    to.add(compared.then_some(acceptance.content.as_slice()))?;
+    to.add(dedup::may_repeat(acceptance).then_some(acceptance.content.as_slice()))?;
     to.add(event.project)?;
     to.add(event.event_type.as_str())?;
     to.add(event.occurred_at.0)?;
     to.add(i64::try_from(acceptance.deliveries.len())?)?;
     to.add(Arc::clone(&event.data))?;
-    to.add(named(acceptance))
+    to.add(deliveries_json(acceptance))
 }
 
 fn bind_delivery(row: &&DeliveryInsert, to: &mut SqliteArguments) -> Result<(), BoxDynError> {

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use super::connection::WriteConnection;
 use super::rows::{damaged, from_json, read_error, to_json};
-use super::tenants::taken;
+use super::statements::{Query, taken};
 use super::unwritten::Which;
 use super::{Shared, claims};
 use crate::domain::{
@@ -153,10 +153,7 @@ async fn delete(
     claims::cancel_some(connection, id).await.map(Some)
 }
 
-/// A statement with what is bound to it.
-pub type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
-fn bind(sql: &'static str, row: HookRow) -> Query {
+fn bind(sql: &'static str, row: HookRow) -> Query<'static> {
     let query = sqlx::query(sql).bind(row.url).bind(row.subscription).bind(row.enabled).bind(row.description);
     let query = query.bind(row.headers).bind(row.pipeline).bind(row.timeout_ms).bind(row.retry_ms);
     let query = query.bind(row.signing).bind(row.created_at).bind(row.updated_at);
@@ -202,7 +199,7 @@ fn pipeline_from_json(text: &str) -> Result<Pipeline, StorageError> {
 }
 
 /// What a hook's authorization is sealed for.
-fn place_of(hook: i64) -> String {
+fn context_of(hook: i64) -> String {
     format!("hook/{hook}/authorization")
 }
 
@@ -215,7 +212,7 @@ impl Shared {
         let patterns: Vec<String> = hook.subscription.patterns().iter().map(ToString::to_string).collect();
         let waits: Vec<i64> = hook.retry.waits().iter().copied().map(millis).collect();
         let authorization = hook.authorization.as_ref();
-        let seal = |it: &Authorization| self.vault.seal(&place_of(hook.id.0), it.value.reveal().as_bytes());
+        let seal = |it: &Authorization| self.vault.seal(&context_of(hook.id.0), it.value.reveal().as_bytes());
         Ok(HookRow {
             id: hook.id.0,
             tenant_id: hook.tenant.0,
@@ -245,7 +242,7 @@ impl Shared {
             patterns.iter().map(|pattern| pattern.parse()).collect::<Result<_, _>>().map_err(bad)?;
         let waits: Vec<u64> = from_json("hook", &row.retry_ms)?;
         let waits = waits.into_iter().map(Duration::from_millis).collect();
-        let unseal = |sealed: Vec<u8>| self.unseal_text("hook", &place_of(row.id), &sealed);
+        let unseal = |sealed: Vec<u8>| self.unseal_text("hook", &context_of(row.id), &sealed);
         let value = row.authorization.map(unseal).transpose()?;
         Ok(Hook {
             id: HookId(row.id),

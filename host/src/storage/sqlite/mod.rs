@@ -24,13 +24,14 @@ mod plan;
 mod plugins;
 mod recording;
 mod rows;
+mod statements;
 mod tenants;
 #[cfg(test)]
 mod tests;
 mod unwritten;
 mod writer;
 
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,7 @@ use self::connection::WriteConnection;
 use self::unwritten::SharedLedger;
 use self::writer::Message;
 use super::{Storage, StorageError};
+use crate::private_file;
 use crate::vault::{Key, Vault};
 
 /// The database's file in the data directory.
@@ -50,37 +52,18 @@ pub const DATABASE_FILE: &str = "hookwright.db";
 /// The file whose lock says that the data directory is in use.
 pub const LOCK_FILE: &str = "hookwright.lock";
 
-/// Connections for claims, the backlog and the engine's health, beside [`SqliteOptions::readers`].
+/// Connections for queries; each has a thread and up to 4 MiB of cache.
+const READERS: u32 = 4;
+/// Connections for claims, the backlog and the engine's health, beside [`READERS`].
 const FEEDING_CONNECTIONS: u32 = 2;
 
 /// What may be chosen about a database.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SqliteOptions {
-    /// Connections for queries, at least 1; each has a thread and up to 4 MiB of cache.
-    pub readers: u32,
-    /// Calls that may wait for the writer before callers are held up.
-    pub queue: usize,
-    /// Rows after which a transaction takes no further call.
-    pub max_group_rows: usize,
-    /// Bytes of data after which a transaction takes no further call.
-    pub max_group_bytes: usize,
     /// What secrets are encrypted with; none: a key in the data directory.
     pub encryption_key: Option<Key>,
     /// The runtime on which the loop runs that commits; none: that of whoever opens the database.
-    pub writer_on: Option<Handle>,
-}
-
-impl Default for SqliteOptions {
-    fn default() -> Self {
-        Self {
-            readers: 4,
-            queue: 1024,
-            max_group_rows: 2_000,
-            max_group_bytes: 4 << 20,
-            encryption_key: None,
-            writer_on: None,
-        }
-    }
+    pub writer_runtime: Option<Handle>,
 }
 
 /// An open database.
@@ -97,7 +80,6 @@ struct Shared {
     writer: Arc<Mutex<WriteConnection>>,
     /// Deliveries that have no row of their own.
     ledger: Arc<SharedLedger>,
-    max_group_bytes: usize,
     readers: SqlitePool,
     /// For what deliveries need: lists that people ask for must not hold them up.
     feeding: SqlitePool,
@@ -110,7 +92,7 @@ struct Shared {
 /// [`StorageError::InUse`] where another process has the directory open; [`StorageError::Migrate`] where the
 /// database is that of a newer engine; else what the file system or the database said.
 pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStorage, StorageError> {
-    create_private(data_dir)?;
+    private_file::create_dir(data_dir)?;
     let lock = take_lock(data_dir)?;
     let vault = Arc::new(Vault::open(data_dir, options.encryption_key.as_ref())?);
     let file = SqliteConnectOptions::new().filename(data_dir.join(DATABASE_FILE));
@@ -119,12 +101,11 @@ pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStora
     sqlx::migrate!("migrations/sqlite").run(&mut *connection).await?;
     let ledger = Arc::new(SharedLedger::new(unwritten::recover(&mut *connection).await?));
     let greatest_id = rows::greatest_id(connection).await?;
-    let readers = pool(file.clone(), options.readers.max(1)).await?;
+    let readers = pool(file.clone(), READERS).await?;
     let feeding = pool(file, FEEDING_CONNECTIONS).await?;
     let writer = Arc::new(Mutex::new(writer));
-    let queue = writer::spawn(Arc::clone(&writer), Arc::clone(&ledger), &options);
-    let max_group_bytes = options.max_group_bytes;
-    let shared = Shared { queue, writer, ledger, max_group_bytes, readers, feeding, vault };
+    let queue = writer::spawn(Arc::clone(&writer), Arc::clone(&ledger), options.writer_runtime);
+    let shared = Shared { queue, writer, ledger, readers, feeding, vault };
     Ok(SqliteStorage { shared: Arc::new(shared), greatest_id })
 }
 
@@ -136,15 +117,6 @@ async fn pool(file: SqliteConnectOptions, connections: u32) -> Result<SqlitePool
         .max_lifetime(None)
         .connect_with(connection::read_options(file));
     Ok(pool.await?)
-}
-
-fn create_private(data_dir: &Path) -> std::io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    // Hooks' secrets are in the database.
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(data_dir)
 }
 
 fn take_lock(data_dir: &Path) -> Result<File, StorageError> {

@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::Shared;
 use super::rows::{damaged, from_json, read_error, to_json};
-use super::tenants::taken;
+use super::statements::taken;
 use crate::domain::{Digest, Invalid, PluginName, PluginVersion, TenantId, UnixMillis};
 use crate::storage::{PluginStore, StorageError};
 

@@ -69,6 +69,14 @@ fn trigger_from_code(code: i64) -> Result<Trigger, StorageError> {
     trigger.next().ok_or_else(|| damaged("delivery", format_args!("there is no trigger {code}")))
 }
 
+/// What [`event_from_row`] reads, after `SELECT`.
+macro_rules! event_columns {
+    () => {
+        "key, tenant_id, external_id, project, event_type, occurred_at, data"
+    };
+}
+pub(super) use event_columns;
+
 /// What [`delivery_from_row`] reads, after `SELECT`.
 macro_rules! delivery_columns {
     () => {

@@ -33,27 +33,20 @@ impl TenantStore for Shared {
         let sql = "INSERT INTO tenants (id, name, client_id, created_at) VALUES (?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(tenant.id.0).bind(&tenant.name).bind(tenant.client_id);
         let query = query.bind(tenant.created_at.0);
-        let mut writer = self.writer().await;
-        let inserted = query.execute(writer.begin().await?).await.map(drop);
-        writer
-            .finish(inserted.map_err(|error| {
-                taken(error, |column| match (column, tenant.client_id) {
-                    ("tenants.client_id", Some(client_id)) => format!("the client id {client_id}"),
-                    ("tenants.name", _) => format!("the name \"{}\"", tenant.name),
-                    _ => format!("the id {}", tenant.id),
-                })
-            }))
-            .await
+        let what = |column: &str| match (column, tenant.client_id) {
+            ("tenants.client_id", Some(client_id)) => format!("the client id {client_id}"),
+            ("tenants.name", _) => format!("the name \"{}\"", tenant.name),
+            _ => format!("the id {}", tenant.id),
+        };
+        self.insert_one(query, what).await
     }
 
     async fn insert_project(&self, project: &Project) -> Result<(), StorageError> {
         let sql = "INSERT INTO projects (tenant_id, number, name, created_at) VALUES (?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(project.tenant.0).bind(project.number).bind(&project.name);
         let query = query.bind(project.created_at.0);
-        let mut writer = self.writer().await;
-        let inserted = query.execute(writer.begin().await?).await.map(drop);
         let what = |_: &str| format!("the project number {}", project.number);
-        writer.finish(inserted.map_err(|error| taken(error, what))).await
+        self.insert_one(query, what).await
     }
 
     async fn delete_project(&self, tenant: TenantId, number: i64) -> Result<bool, StorageError> {
@@ -67,30 +60,16 @@ impl TenantStore for Shared {
             "INSERT INTO api_keys (id, tenant_id, name, scopes, hash, created_at) VALUES (?, ?, ?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(key.id.0).bind(key.tenant.0).bind(&key.name);
         let query = query.bind(to_json(&scopes)?).bind(key.hash.as_slice()).bind(key.created_at.0);
-        let mut writer = self.writer().await;
-        let inserted = query.execute(writer.begin().await?).await.map(drop);
         let what = |column: &str| match column {
             "api_keys.hash" => "the key".to_owned(),
             _ => format!("the id {}", key.id),
         };
-        writer.finish(inserted.map_err(|error| taken(error, what))).await
+        self.insert_one(query, what).await
     }
 
     async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<bool, StorageError> {
         let query = sqlx::query("DELETE FROM api_keys WHERE id = ? AND tenant_id = ?");
         self.changes_one(query.bind(id.0).bind(tenant.0)).await
-    }
-}
-
-/// [`StorageError::Taken`] for an insertion that was not unique; `what` is told the column, as `table.column`.
-pub fn taken(error: sqlx::Error, what: impl FnOnce(&str) -> String) -> StorageError {
-    match &error {
-        sqlx::Error::Database(database) if database.is_unique_violation() => {
-            // SQLite says it only here: "UNIQUE constraint failed: tenants.name".
-            let column = database.message().rsplit(": ").next().unwrap_or_default();
-            StorageError::Taken { what: what(column) }
-        }
-        _ => error.into(),
     }
 }
 

@@ -258,7 +258,7 @@ async fn lists_do_not_hold_up_deliveries() {
     let world = World::new(stores);
     let id = world.delivery_in(HookId(1), DeliveryState::Pending).await;
     let mut busy = Vec::new();
-    for _ in 0..SqliteOptions::default().readers {
+    for _ in 0..READERS {
         busy.push(storage.shared.readers.acquire().await.unwrap());
     }
     assert_eq!(world.storage.deliveries.backlog().await.unwrap().len(), 1);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::Shared;
 use super::batch::{BEGIN, COMMIT, Script};
 use super::claims::{self, Claim, Leased};
 use super::connection::WriteConnection;
@@ -18,9 +19,15 @@ use super::events;
 use super::plan::Plan;
 use super::recording::RecordRow;
 use super::unwritten::{Settle, SharedLedger};
-use super::{Shared, SqliteOptions};
 use crate::domain::HookId;
 use crate::storage::{Acceptance, Accepted, StorageError};
+
+/// Calls that may wait before callers are held up.
+const QUEUE: usize = 1_024;
+/// Rows after which a transaction takes no further call.
+const MAX_GROUP_ROWS: usize = 2_000;
+/// Bytes of data after which a transaction takes no further call.
+pub const MAX_GROUP_BYTES: usize = 4 << 20;
 
 /// One call that waits to be committed.
 #[derive(Debug)]
@@ -62,16 +69,14 @@ impl Shared {
     }
 }
 
-/// Starts the task. It ends when told to, or when nobody can hand it anything any more.
+/// Starts the task on `runtime`, or else on the caller's. It ends when told to, or when nobody can hand it anything any more.
 pub fn spawn(
     connection: Arc<Mutex<WriteConnection>>,
     ledger: Arc<SharedLedger>,
-    options: &SqliteOptions,
+    runtime: Option<Handle>,
 ) -> mpsc::Sender<Message> {
-    let (queue, messages) = mpsc::channel(options.queue.max(1));
-    let bounds = (options.max_group_rows.max(1), options.max_group_bytes.max(1));
-    let runtime = options.writer_on.clone().unwrap_or_else(Handle::current);
-    runtime.spawn(run(connection, ledger, messages, bounds));
+    let (queue, messages) = mpsc::channel(QUEUE);
+    runtime.unwrap_or_else(Handle::current).spawn(run(connection, ledger, messages));
     queue
 }
 
@@ -79,7 +84,6 @@ async fn run(
     connection: Arc<Mutex<WriteConnection>>,
     ledger: Arc<SharedLedger>,
     mut messages: mpsc::Receiver<Message>,
-    (max_rows, max_bytes): (usize, usize),
 ) {
     let mut closing = None;
     while let Some(message) = messages.recv().await {
@@ -96,7 +100,7 @@ async fn run(
                 job => group.push(job),
             }
             next = None;
-            if group.rows < max_rows && group.bytes < max_bytes {
+            if group.rows < MAX_GROUP_ROWS && group.bytes < MAX_GROUP_BYTES {
                 next = messages.try_recv().ok();
             }
         }
@@ -180,7 +184,7 @@ impl Group {
             return Ok(Answers { accepted: Vec::new(), claimed: Vec::new() });
         }
         let calls: Vec<&[Acceptance]> = self.accepts.iter().map(|job| job.work.as_slice()).collect();
-        if self.claims.is_empty() && !calls.iter().copied().flatten().any(dedup::is_named) {
+        if self.claims.is_empty() && !calls.iter().copied().flatten().any(dedup::may_repeat) {
             return self.write_blindly(&calls, connection, ledger).await;
         }
         let written = match connection.begin().await {

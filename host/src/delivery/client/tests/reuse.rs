@@ -18,6 +18,19 @@ async fn a_connection_is_used_again() {
 }
 
 #[tokio::test]
+async fn a_sibling_that_has_none_takes_ones_connection() {
+    let connector = Arc::new(Connector::new(loopback(), tls::client_config(None).unwrap()));
+    let siblings = DeliveryClient::siblings(&connector, 2, 8);
+    let receiver = Receiver::start().await;
+    let mut peer = receiver.used(&siblings[0]).await;
+    for sibling in [1, 1, 0, 1] {
+        let request = siblings[sibling].request(post(receiver.address()));
+        let (outcome, _) = tokio::join!(request, peer.serve(OK));
+        assert_eq!(status(&outcome), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_was_closed_meanwhile_costs_no_attempt() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let (first, second) = tokio::join!(receiver.used(&client), async {
@@ -110,7 +123,7 @@ async fn what_was_answered_in_part_is_not_sent_again() {
 #[tokio::test]
 async fn many_requests_at_once_find_connections_for_all_of_them() {
     const AT_ONCE: usize = 256;
-    let (client, receiver) = (client(AT_ONCE), Receiver::start().await);
+    let (client, receiver) = (Arc::new(client(AT_ONCE)), Receiver::start().await);
     let address = receiver.address();
     let accepted = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = Arc::clone(&accepted);
@@ -129,7 +142,7 @@ async fn many_requests_at_once_find_connections_for_all_of_them() {
     for round in 0..4 {
         let mut requests = tokio::task::JoinSet::new();
         for _ in 0..AT_ONCE {
-            let client = client.clone();
+            let client = Arc::clone(&client);
             requests.spawn(async move { client.request(post(address)).await });
         }
         for outcome in requests.join_all().await {

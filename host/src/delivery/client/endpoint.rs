@@ -9,7 +9,7 @@ use crate::domain::attempt::UnreachableKind;
 
 /// Requests to the same scheme, host and port may go over the same connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct Endpoint {
     /// Whether there is TLS.
     pub(super) https: bool,
     /// The name or address in lower case, an IPv6 address without its brackets.
@@ -17,7 +17,7 @@ pub(super) struct Place {
     pub(super) port: u16,
 }
 
-impl Place {
+impl Endpoint {
     /// Where `uri` points.
     ///
     /// # Errors
@@ -45,15 +45,16 @@ fn unusable(what: String) -> Unreachable {
     Unreachable::new(UnreachableKind::Protocol, what)
 }
 
-/// Writes a request to `place` as a server wants it: the host in its header (RFC 9112, section 3.2), path and
+/// Writes a request to `endpoint` as a server wants it: the host in its header (RFC 9112, section 3.2), path and
 /// query alone in the first line (section 3.2.1).
 ///
 /// # Errors
 /// Where the host cannot stand in a header, which no URL's can.
-pub(super) fn address(request: &mut Request, place: &Place) -> Result<(), Unreachable> {
+pub(super) fn address(request: &mut Request, endpoint: &Endpoint) -> Result<(), Unreachable> {
     let parts = std::mem::take(request.uri_mut()).into_parts();
     // With the port, if there is one, but not with the one that goes without saying. URLs have no user names here.
-    let named = if place.port == default_port(place.https) { Authority::host } else { Authority::as_str };
+    let named =
+        if endpoint.port == default_port(endpoint.https) { Authority::host } else { Authority::as_str };
     let host = parts.authority.as_ref().map_or("", named);
     let host = HeaderValue::from_str(host).map_err(|error| unusable(error.to_string()))?;
     request.headers_mut().insert(header::HOST, host);
@@ -71,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_request_names_its_host_and_its_path() {
-        for (url, host, line, place) in [
+        for (url, host, line, endpoint) in [
             ("http://a.example", "a.example", "/", (false, "a.example", 80)),
             ("http://a.example:80/b?c=d", "a.example", "/b?c=d", (false, "a.example", 80)),
             ("http://A.example:443/?c", "A.example:443", "/?c", (false, "a.example", 443)),
@@ -80,16 +81,16 @@ mod tests {
         ] {
             let mut request = Request::new(http_body_util::Full::default());
             *request.uri_mut() = url.parse().unwrap();
-            let found = Place::of(request.uri()).unwrap();
+            let found = Endpoint::of(request.uri()).unwrap();
             address(&mut request, &found).unwrap();
             assert_eq!(
                 (request.headers()["host"].to_str().unwrap(), &*request.uri().to_string()),
                 (host, line)
             );
-            assert_eq!((found.https, &*found.host, found.port), place, "{url}");
+            assert_eq!((found.https, &*found.host, found.port), endpoint, "{url}");
         }
         for url in ["/only/a/path", "ftp://a.example/", "a.example:80"] {
-            assert!(Place::of(&url.parse().unwrap()).is_err(), "{url}");
+            assert!(Endpoint::of(&url.parse().unwrap()).is_err(), "{url}");
         }
     }
 }

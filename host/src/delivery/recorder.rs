@@ -12,14 +12,13 @@ use tokio::sync::mpsc;
 
 use super::Dispatcher;
 use super::dispatcher::Slot;
-use crate::storage::{DeliveryStore, Record, StorageError};
+use crate::storage::{DeliveryStore, Patience, Record};
 
 /// How many records go to the disk together at most.
 const AT_ONCE: usize = 512;
-/// How often a call is tried. Together with what each may take, that is well within a lease.
-const TRIES: u32 = 30;
-/// How long after one that failed.
-const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+/// Together with what each try may take, this is well within a lease. Meanwhile the attempts' places stay taken, so that soon
+/// no more are begun: what is sent and not recorded is sent again.
+const PATIENCE: Patience = Patience { tries: 30, between: Duration::from_secs(1) };
 /// How many wait in the queue; who finds it full waits.
 const QUEUE: usize = 1_024;
 
@@ -61,10 +60,10 @@ async fn run(
     while handed_in.recv_many(&mut gathered, AT_ONCE).await > 0 {
         let (records, slots): (Vec<Record>, Vec<Slot>) = gathered.drain(..).unzip();
         let (first, count) = (records[0].delivery, records.len());
-        let (store, rows) = (&*deliveries, records.as_slice());
-        match persistently(BETWEEN_TRIES, || store.record(rows)).await {
+        let next_due = records.iter().filter_map(|record| record.due_at).min();
+        match deliveries.record(records, PATIENCE).await {
             Ok(()) => {
-                if let Some(due_at) = records.iter().filter_map(|record| record.due_at).min() {
+                if let Some(due_at) = next_due {
                     dispatcher.due_at(due_at);
                 }
             }
@@ -74,54 +73,5 @@ async fn run(
             }
         }
         drop(slots);
-    }
-}
-
-/// Tries again for a while where storage fails, at a full disk for example. Meanwhile the attempts' places stay taken, so
-/// that soon no more are begun: what is sent and not recorded is sent again.
-async fn persistently<F: Future<Output = Result<(), StorageError>>>(
-    between_tries: Duration,
-    record: impl Fn() -> F,
-) -> Result<(), StorageError> {
-    for _ in 1..TRIES {
-        match record().await {
-            Err(StorageError::Closed) => return Err(StorageError::Closed),
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot record attempts; trying again"
-                );
-                tokio::time::sleep(between_tries).await;
-            }
-            Ok(()) => return Ok(()),
-        }
-    }
-    record().await
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn what_cannot_be_recorded_is_tried_again_for_a_while() {
-        let full = || StorageError::Io(std::io::ErrorKind::StorageFull.into());
-        for (what, fails, error, tries, recorded) in [
-            ("at once", 0, full as fn() -> StorageError, 1, true),
-            ("once there is room", 3, full, 4, true),
-            ("at the last moment", TRIES - 1, full, TRIES, true),
-            ("never", TRIES, full, TRIES, false),
-            ("storage is closed", 1, || StorageError::Closed, 1, false),
-        ] {
-            let tried = Cell::new(0);
-            let record = || {
-                tried.set(tried.get() + 1);
-                std::future::ready(if tried.get() > fails { Ok(()) } else { Err(error()) })
-            };
-            let done = persistently(Duration::ZERO, record).await.is_ok();
-            assert_eq!((done, tried.get()), (recorded, tries), "{what}");
-        }
     }
 }

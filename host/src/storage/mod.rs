@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 pub mod conformance;
+mod patience;
 pub mod records;
 pub mod sqlite;
 
@@ -17,6 +18,7 @@ use crate::domain::{
     ApiKey, Attempt, Delivery, DeliveryId, DeliveryState, Digest, DomainToken, Event, EventId, EventKey,
     EventType, Hook, HookId, KeyId, Login, PluginName, PluginVersion, Project, Tenant, TenantId, UnixMillis,
 };
+pub use patience::Patience;
 pub use records::*;
 
 /// Why storage could not do what was asked.
@@ -168,8 +170,8 @@ pub trait DeliveryStore: Send + Sync {
     ) -> Result<Claims, StorageError>;
     /// Records what came of leased deliveries, and returns when it is on disk. A delivery whose lease is
     /// over, because it was cancelled meanwhile or claimed by someone else, stays as it is; its attempt is
-    /// kept and counted all the same. Where it fails, it may be tried again: what is recorded already stays as it is.
-    async fn record(&self, records: &[Record]) -> Result<(), StorageError>;
+    /// kept and counted all the same. Where it fails, it is tried again while `patience` lasts.
+    async fn record(&self, records: Vec<Record>, patience: Patience) -> Result<(), StorageError>;
     /// One delivery.
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError>;
     /// A tenant's deliveries, newest first.

@@ -12,7 +12,9 @@ pub mod recording;
 
 use std::sync::Arc;
 
-use super::{Acceptance, Accepted, Claimed, NewDelivery, Record, Rendered, RenderedRequest, Storage};
+use super::{
+    Acceptance, Accepted, Claimed, NewDelivery, Patience, Record, Rendered, RenderedRequest, Storage,
+};
 use crate::domain::ids::IdGenerator;
 use crate::domain::{
     Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, Hook, HookId, Origin,
@@ -223,7 +225,7 @@ impl World {
 
     /// Records one.
     pub async fn record(&self, record: Record) {
-        self.storage.deliveries.record(&[record]).await.unwrap();
+        self.storage.deliveries.record(vec![record], Patience::NONE).await.unwrap();
     }
 
     /// A delivery of [`TENANT`].

@@ -8,7 +8,7 @@ use crate::domain::{
     Attempt, Delivery, DeliveryState, Digest, Fault, FaultKind, HookId, Outcome, Request, RequestBody,
     Response, Role, StepReport, UnixMillis,
 };
-use crate::storage::{Record, Rendered, RenderedRequest};
+use crate::storage::{Patience, Record, Rendered, RenderedRequest};
 
 const HOOK: HookId = HookId(3);
 
@@ -198,7 +198,7 @@ pub async fn a_record_that_comes_twice_counts_once(world: &World) {
     let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
     let record = world.record_of(id, DeliveryState::Exhausted);
     let late = Record { state: DeliveryState::Succeeded, ..record.clone() };
-    world.storage.deliveries.record(&[record.clone(), late]).await.unwrap();
+    world.storage.deliveries.record(vec![record.clone(), late], Patience::NONE).await.unwrap();
     world.record(record).await;
     assert_eq!(world.delivery(id).await.state, DeliveryState::Exhausted, "the first had the lease");
     assert_eq!(world.storage.deliveries.attempts(id).await.unwrap().len(), 1);

@@ -1,6 +1,5 @@
 //! Attempts from and to columns: what varies is compact JSON.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -33,16 +32,16 @@ pub struct AttemptRow {
 }
 
 #[derive(Serialize, Deserialize)]
-struct RequestJson<'a> {
-    method: Cow<'a, str>,
-    url: Cow<'a, str>,
-    headers: Cow<'a, [(String, String)]>,
+struct RequestJson {
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
     body_bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]
-struct ResponseJson<'a> {
-    headers: Cow<'a, [(String, String)]>,
+struct ResponseJson {
+    headers: Vec<(String, String)>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
 }
@@ -103,13 +102,12 @@ fn nanos(duration: Duration) -> u64 {
 
 impl AttemptRow {
     /// The columns of `attempt`.
-    pub fn new(attempt: &Attempt) -> Result<Self, StorageError> {
-        let (outcome, status, detail, body) = outcome_columns(&attempt.outcome)?;
-        let steps: Vec<StepJson> = attempt.steps.iter().map(step_to_json).collect();
-        let request = attempt.request.as_ref().map(|sent| {
+    pub fn new(attempt: Attempt) -> Result<Self, StorageError> {
+        let (outcome, status, detail, body) = outcome_columns(attempt.outcome)?;
+        let steps: Vec<StepJson> = attempt.steps.into_iter().map(step_to_json).collect();
+        let request = attempt.request.map(|sent| {
             let SentRequest { method, url, headers, body_bytes } = sent;
-            let (method, url, headers) = (method.into(), url.into(), headers.into());
-            to_json(&RequestJson { method, url, headers, body_bytes: *body_bytes })
+            to_json(&RequestJson { method, url, headers, body_bytes })
         });
         Ok(Self {
             id: attempt.id.0,
@@ -136,42 +134,41 @@ impl AttemptRow {
 
 type OutcomeColumns = (&'static str, Option<u16>, String, Option<Vec<u8>>);
 
-fn outcome_columns(outcome: &Outcome) -> Result<OutcomeColumns, StorageError> {
+fn outcome_columns(outcome: Outcome) -> Result<OutcomeColumns, StorageError> {
     Ok(match outcome {
         Outcome::Response(Response { status, headers, body, body_truncated: truncated }) => {
-            let body = (!body.is_empty()).then(|| body.clone());
-            let detail = ResponseJson { headers: headers.into(), truncated: *truncated };
-            ("response", Some(*status), to_json(&detail)?, body)
+            let body = (!body.is_empty()).then_some(body);
+            ("response", Some(status), to_json(&ResponseJson { headers, truncated })?, body)
         }
         Outcome::TimedOut { after } => {
-            ("timed-out", None, to_json(&TimedOutJson { after_ns: nanos(*after) })?, None)
+            ("timed-out", None, to_json(&TimedOutJson { after_ns: nanos(after) })?, None)
         }
         Outcome::Unreachable { kind, message } => {
-            let detail = UnreachableJson { kind: kind.as_str().to_owned(), message: message.clone() };
+            let detail = UnreachableJson { kind: kind.as_str().to_owned(), message };
             ("unreachable", None, to_json(&detail)?, None)
         }
         Outcome::Faulted { step, fault } => {
-            ("faulted", None, to_json(&FaultedJson { step: *step, fault: fault_to_json(fault) })?, None)
+            ("faulted", None, to_json(&FaultedJson { step, fault: fault_to_json(fault) })?, None)
         }
-        Outcome::Dropped { step } => ("dropped", None, to_json(&DroppedJson { step: *step })?, None),
+        Outcome::Dropped { step } => ("dropped", None, to_json(&DroppedJson { step })?, None),
     })
 }
 
-fn fault_to_json(fault: &Fault) -> FaultJson {
-    let Fault { kind, message, code, retryable, backtrace } = fault.clone();
+fn fault_to_json(fault: Fault) -> FaultJson {
+    let Fault { kind, message, code, retryable, backtrace } = fault;
     FaultJson { kind: kind.as_str().to_owned(), message, code, retryable, backtrace }
 }
 
-fn step_to_json(step: &StepReport) -> StepJson {
+fn step_to_json(step: StepReport) -> StepJson {
     StepJson {
         plugin: step.plugin.to_string(),
-        resolved: step.resolved.as_ref().map(|it| (it.name.to_string(), it.version, it.digest.to_string())),
-        roles: step.roles.iter().map(|role| role.as_str().to_owned()).collect(),
+        resolved: step.resolved.map(|it| (it.name.to_string(), it.version, it.digest.to_string())),
+        roles: step.roles.into_iter().map(|role| role.as_str().to_owned()).collect(),
         fuel: step.fuel,
         ns: nanos(step.duration),
         memory: step.memory_bytes,
-        logs: step.logs.iter().map(|line| (line.level.as_str().to_owned(), line.message.clone())).collect(),
-        fault: step.fault.as_ref().map(fault_to_json),
+        logs: step.logs.into_iter().map(|line| (line.level.as_str().to_owned(), line.message)).collect(),
+        fault: step.fault.map(fault_to_json),
     }
 }
 
@@ -180,7 +177,7 @@ pub fn attempt_from_columns(columns: AttemptColumns) -> Result<Attempt, StorageE
     let (id, delivery, number, started_at, duration_ns, outcome, status, detail, body, steps, request) =
         columns;
     let steps: Vec<StepJson> = steps.map_or(Ok(Vec::new()), |text| from_json("attempt", &text))?;
-    let request = request.map(|text| from_json::<RequestJson<'_>>("attempt", &text)).transpose()?;
+    let request = request.map(|text| from_json::<RequestJson>("attempt", &text)).transpose()?;
     Ok(Attempt {
         id: AttemptId(id),
         delivery: DeliveryId(delivery),
@@ -190,8 +187,7 @@ pub fn attempt_from_columns(columns: AttemptColumns) -> Result<Attempt, StorageE
         steps: steps.into_iter().map(step_from_json).collect::<Result<_, _>>()?,
         request: request.map(|sent| {
             let RequestJson { method, url, headers, body_bytes } = sent;
-            let (method, url) = (method.into_owned(), url.into_owned());
-            SentRequest { method, url, headers: headers.into_owned(), body_bytes }
+            SentRequest { method, url, headers, body_bytes }
         }),
         outcome: outcome_from_columns(&outcome, status, &detail, body)?,
     })
@@ -208,12 +204,7 @@ fn outcome_from_columns(
             let ResponseJson { headers, truncated } = from_json("attempt", detail)?;
             let status = u16::try_from(status.unwrap_or(0)).map_err(|error| damaged("attempt", error))?;
             let body = body.unwrap_or_default();
-            Outcome::Response(Response {
-                status,
-                headers: headers.into_owned(),
-                body,
-                body_truncated: truncated,
-            })
+            Outcome::Response(Response { status, headers, body, body_truncated: truncated })
         }
         "timed-out" => {
             let TimedOutJson { after_ns } = from_json("attempt", detail)?;

@@ -1,5 +1,7 @@
 //! Deliveries and attempts.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use sqlx::sqlite::SqliteConnection;
@@ -11,7 +13,9 @@ use super::rows::{DeliveryRow, delivery_columns, delivery_from_row, read_error};
 use super::unwritten::Which;
 use super::{Shared, listing, writer};
 use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, HookId, TenantId, UnixMillis};
-use crate::storage::{Backlog, Changed, Claims, DeliveryQuery, DeliveryStore, Record, StorageError};
+use crate::storage::{
+    Backlog, Changed, Claims, DeliveryQuery, DeliveryStore, Patience, Record, StorageError,
+};
 
 /// One delivery, by its id and its tenant.
 const ONE: &str = concat!("SELECT ", delivery_columns!(), " FROM deliveries WHERE id = ? AND tenant_id = ?");
@@ -59,14 +63,17 @@ impl DeliveryStore for Shared {
         }
     }
 
-    async fn record(&self, records: &[Record]) -> Result<(), StorageError> {
+    async fn record(&self, records: Vec<Record>, patience: Patience) -> Result<(), StorageError> {
         if records.is_empty() {
             return Ok(());
         }
-        let rows = records.iter().map(RecordRow::new).collect::<Result<Vec<_>, _>>()?;
+        let rows = records.into_iter().map(RecordRow::new).collect::<Result<Vec<_>, _>>()?;
         // Several messages where they are large, so that no transaction is: others wait for it.
-        let parts = RecordRow::parts(rows, writer::MAX_GROUP_BYTES).into_iter();
-        try_join_all(parts.map(|part| self.commit(writer::Message::Record, part))).await.map(drop)
+        let parts: Vec<_> =
+            RecordRow::parts(rows, writer::MAX_GROUP_BYTES).into_iter().map(Arc::new).collect();
+        let written =
+            parts.iter().map(|part| patience.bear(|| self.commit(writer::Message::Record, Arc::clone(part))));
+        try_join_all(written).await.map(drop)
     }
 
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError> {

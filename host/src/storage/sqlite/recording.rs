@@ -38,14 +38,13 @@ enum RenderedChange {
 
 impl RecordRow {
     /// The columns of `record`.
-    pub fn new(record: &Record) -> Result<Self, StorageError> {
-        let rendered = match &record.rendered {
+    pub fn new(record: Record) -> Result<Self, StorageError> {
+        let rendered = match record.rendered {
             // One that is final keeps no request.
             Rendered::Store(_) if record.state.is_final() => RenderedChange::Remove,
-            Rendered::Store(rendered) => RenderedChange::Store {
-                headers: to_json(&rendered.request.headers)?,
-                request: rendered.clone(),
-            },
+            Rendered::Store(rendered) => {
+                RenderedChange::Store { headers: to_json(&rendered.request.headers)?, request: rendered }
+            }
             Rendered::Keep => RenderedChange::Keep,
             // The first attempt finds nothing stored, so that most deliveries never touch that table.
             Rendered::Remove if record.attempts <= 1 => RenderedChange::Keep,
@@ -59,7 +58,7 @@ impl RecordRow {
             attempts: record.attempts,
             failures: record.failures,
             due_at: record.due_at.map(|time| time.0),
-            attempt: record.attempt.as_ref().map(AttemptRow::new).transpose()?,
+            attempt: record.attempt.map(AttemptRow::new).transpose()?,
             rendered,
         })
     }

@@ -44,7 +44,7 @@ pub enum Message {
     /// Store events.
     Accept(Job<Vec<Acceptance>, Vec<Accepted>>),
     /// Record what came of deliveries.
-    Record(Job<Vec<RecordRow>, ()>),
+    Record(Job<Arc<Vec<RecordRow>>, ()>),
     /// Lease deliveries.
     Claim(Job<Claim, Leased>),
     /// Write rows of deliveries that have none.
@@ -117,7 +117,7 @@ async fn run(
 #[derive(Debug, Default)]
 struct Group {
     accepts: Vec<Job<Vec<Acceptance>, Vec<Accepted>>>,
-    records: Vec<Job<Vec<RecordRow>, ()>>,
+    records: Vec<Job<Arc<Vec<RecordRow>>, ()>>,
     claims: Vec<Job<Claim, Leased>>,
     questions: Vec<Job<Settle, ()>>,
     rows: usize,
@@ -242,7 +242,7 @@ impl Group {
         ledger: &SharedLedger,
     ) -> Plan<'a> {
         let stored = events::decide(seen, calls, deleted_hooks);
-        let records = self.records.iter().flat_map(|job| &job.work);
+        let records = self.records.iter().flat_map(|job| job.work.iter());
         // Many may ask the same.
         let questions = self.questions.iter().map(|job| job.work).collect();
         let claims = self.claims.iter().map(|job| &job.work);

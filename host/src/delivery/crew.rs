@@ -7,8 +7,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use tokio_util::task::TaskTracker;
-
 use super::dispatcher::Slot;
 use super::lanes::Work;
 use super::worker::Worker;
@@ -38,14 +36,14 @@ impl Crew {
     }
 
     /// Begins an attempt, with which `of_hook` requests of its hook are under way.
-    pub(super) fn begin(&self, work: Work, of_hook: usize, slot: Slot, tasks: &TaskTracker) {
+    pub(super) fn begin(&self, work: Work, of_hook: usize, slot: Slot) {
         let counts = self.workers.iter().map(|(_, under_way)| under_way.load(Relaxed));
         let number = choose(work.hook, of_hook, cores::here(), counts);
         let (worker, under_way) = &self.workers[number];
         let busy = Busy::among(under_way);
         // In a box, since the runtime would move these 4 KB some more times on their way.
         let attempt = Box::pin(Arc::clone(worker).run(work, slot, busy));
-        tasks.spawn_on(attempt, &self.cores.runtimes()[number]);
+        self.cores.runtimes()[number].spawn(attempt);
     }
 }
 

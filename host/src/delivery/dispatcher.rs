@@ -162,7 +162,7 @@ impl Dispatcher {
                 held: true,
                 _tracked: self.tasks.token(),
             };
-            crew.begin(work, of_hook, slot, &self.tasks);
+            crew.begin(work, of_hook, slot);
         }
     }
 }
@@ -173,7 +173,7 @@ pub struct Slot {
     hook: HookId,
     tenant: TenantId,
     held: bool,
-    /// Who drains waits for the slot, which outlives its task: it is given back when the record is on disk.
+    /// Who drains waits for the slot, and not for its task, which it outlives: it is given back when the record is on disk.
     _tracked: TaskTrackerToken,
 }
 

@@ -25,6 +25,7 @@ mod stream;
 mod tests;
 mod unreachable;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,7 +96,9 @@ impl DeliveryClient {
         again: &Again<'_>,
         timeout: Duration,
     ) -> Outcome {
-        match tokio::time::timeout(timeout, self.exchange(tenant, request, again)).await {
+        // Where it is made: to move it would be to copy some kilobytes.
+        let exchange = pin!(self.exchange(tenant, request, again));
+        match tokio::time::timeout(timeout, exchange).await {
             Ok(Ok(response)) => Outcome::Response(response),
             Ok(Err(failure)) => Outcome::Unreachable { kind: failure.kind, message: failure.message },
             Err(_) => Outcome::TimedOut { after: timeout },

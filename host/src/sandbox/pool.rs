@@ -120,7 +120,7 @@ impl Shared {
         if self.waiting.load(Ordering::Relaxed) == 0 && begun.is_some() {
             return begun;
         }
-        let mut queue = self.lock();
+        let (mut queue, mut yielded) = (self.lock(), false);
         if let Some(task) = begun {
             queue.fair.push_begun(task.progress.tenant(), task);
         }
@@ -132,7 +132,15 @@ impl Shared {
                 self.waiting.store(queue.fair.len(), Ordering::Relaxed);
                 return Some(task);
             }
-            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            if yielded {
+                queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                // While others have the core they may hand something in, and then nobody need be woken.
+                drop(queue);
+                thread::yield_now();
+                queue = self.lock();
+            }
+            yielded = !yielded;
         }
     }
 

@@ -35,7 +35,7 @@ pub struct Leased {
     pub more: bool,
 }
 
-/// Whether a delivery is among those whose [`keys`] are bound.
+/// Whether a delivery is among those whose [`json_keys`] are bound.
 macro_rules! is_among {
     () => {
         "(tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"

@@ -255,3 +255,20 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_needs_a_lease_that_outlasts_its_timeout_and_its_record() {
+        let timeout = Duration::from_secs(20);
+        for (left_ms, does) in [(30_000, true), (29_999, false), (0, false), (-1, false)] {
+            assert_eq!(
+                lasts(UnixMillis(1_000_000 + left_ms), UnixMillis(1_000_000), timeout),
+                does,
+                "{left_ms}"
+            );
+        }
+    }
+}

@@ -89,7 +89,10 @@ impl Vault {
             return Ok(Self::new(key));
         }
         let key = Key(Zeroizing::new(rand::random()));
-        let line = Zeroizing::new(STANDARD.encode(key.reveal()) + "\n");
+        // With room for all of it from the beginning: what is left behind when a text grows is not wiped.
+        let mut line = Zeroizing::new(String::with_capacity(64));
+        STANDARD.encode_string(key.reveal(), &mut line);
+        line.push('\n');
         private_file::create(&path, line.as_bytes())?;
         Ok(Self::new(key))
     }

@@ -48,7 +48,9 @@ impl Worker {
         }
         let PipelineRun { steps, end } =
             self.pipelines.run_preflight(hook, &work.event, work.trigger).await?;
-        self.still_leased(work, hook.timeout)?;
+        if matches!(end, PipelineEnd::Verdict(Verdict::Keep(_))) {
+            self.still_leased(work, hook.timeout)?;
+        }
         // From here: the receivers are not to blame for the time that plugins wait and take.
         let began = Instant::now();
         let answered = match end {

@@ -16,9 +16,8 @@ use crate::storage::{DeliveryStore, Patience, Record};
 
 /// How many records go to the disk together at most.
 const AT_ONCE: usize = 512;
-/// Together with what each try may take, this is well within a lease. Meanwhile the attempts' places stay taken, so that soon
-/// no more are begun: what is sent and not recorded is sent again.
-const PATIENCE: Patience = Patience { tries: 30, between: Duration::from_secs(1) };
+/// Meanwhile the attempts' places stay taken, so that soon no more are begun: what is sent and not recorded is sent again.
+const PATIENCE: Patience = Patience { lasts: Duration::from_secs(30), between: Duration::from_secs(1) };
 /// How many wait in the queue; who finds it full waits.
 const QUEUE: usize = 1_024;
 

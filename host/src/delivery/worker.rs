@@ -20,7 +20,7 @@ use crate::sandbox::{PipelineEnd, SandboxError};
 use crate::storage::{Record, Rendered, RenderedRequest};
 
 /// An attempt begins only if its lease lasts for its timeout and this much longer.
-const LEASE_MARGIN: Duration = Duration::from_secs(10);
+const LEASE_MARGIN: Duration = Duration::from_secs(60);
 /// After the engine itself failed, a delivery is due again after this.
 const AFTER_OWN_FAILURE: Duration = Duration::from_secs(10);
 
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn an_attempt_needs_a_lease_that_outlasts_its_timeout_and_its_record() {
         let timeout = Duration::from_secs(20);
-        for (left_ms, does) in [(30_000, true), (29_999, false), (0, false), (-1, false)] {
+        for (left_ms, does) in [(80_000, true), (79_999, false), (0, false), (-1, false)] {
             assert_eq!(
                 lasts(UnixMillis(1_000_000 + left_ms), UnixMillis(1_000_000), timeout),
                 does,

@@ -1,4 +1,4 @@
-//! Names to addresses. Those who ask for the same name at the same time share one look-up; nothing is remembered
+//! Names to addresses. Those of a tenant who ask for the same name at the same time share one look-up; nothing is remembered
 //! after it, since how long a name's addresses hold good is for the system's resolver to know.
 
 use std::collections::HashMap;
@@ -32,7 +32,8 @@ pub(super) struct Lookups {
 
 #[derive(Default)]
 struct UnderWay {
-    names: HashMap<Arc<str>, watch::Sender<Option<Found>>>,
+    /// Not shared by tenants, of whom one may have to wait for its turn where another need not.
+    names: HashMap<(TenantId, Arc<str>), watch::Sender<Option<Found>>>,
     /// The turns of each tenant that has a look-up here.
     tenants: HashMap<TenantId, Arc<Semaphore>>,
 }
@@ -64,12 +65,13 @@ impl Lookups {
     /// may be the first to lose patience.
     fn join(self: &Arc<Self>, tenant: TenantId, host: &str) -> watch::Receiver<Option<Found>> {
         let mut under_way = self.under_way();
-        if let Some(lookup) = under_way.names.get(host) {
+        let name: Arc<str> = host.into();
+        let key = (tenant, Arc::clone(&name));
+        if let Some(lookup) = under_way.names.get(&key) {
             return lookup.subscribe();
         }
         let (sender, receiver) = watch::channel(None);
-        let name: Arc<str> = host.into();
-        under_way.names.insert(Arc::clone(&name), sender.clone());
+        under_way.names.insert(key, sender.clone());
         let of_tenant = under_way
             .tenants
             .entry(tenant)
@@ -98,11 +100,11 @@ impl Lookups {
             // Nobody waits for its turn any more. Who asks does so under the lock.
             let mut under_way = self.under_way();
             if lookup.receiver_count() == 0 {
-                under_way.end(&name, tenant, of_tenant);
+                under_way.end((tenant, name), of_tenant);
                 return;
             }
         };
-        self.under_way().end(&name, tenant, of_tenant);
+        self.under_way().end((tenant, name), of_tenant);
         lookup.send_replace(Some(found));
     }
 
@@ -128,11 +130,11 @@ impl Lookups {
 
 impl UnderWay {
     /// Forgets a look-up, and with its last one the tenant.
-    fn end(&mut self, name: &str, tenant: TenantId, of_tenant: Arc<Semaphore>) {
-        self.names.remove(name);
+    fn end(&mut self, key: (TenantId, Arc<str>), of_tenant: Arc<Semaphore>) {
+        self.names.remove(&key);
         drop(of_tenant);
-        if self.tenants.get(&tenant).is_some_and(|turns| Arc::strong_count(turns) == 1) {
-            self.tenants.remove(&tenant);
+        if self.tenants.get(&key.0).is_some_and(|turns| Arc::strong_count(turns) == 1) {
+            self.tenants.remove(&key.0);
         }
     }
 }

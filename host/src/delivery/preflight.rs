@@ -48,15 +48,15 @@ impl Worker {
         }
         let PipelineRun { steps, end } =
             self.pipelines.run_preflight(hook, &work.event, work.trigger).await?;
-        if matches!(end, PipelineEnd::Verdict(Verdict::Keep(_))) {
-            self.still_leased(work, hook.timeout)?;
-        }
         // From here: the receivers are not to blame for the time that plugins wait and take.
         let began = Instant::now();
         let answered = match end {
             PipelineEnd::Fault { step, fault } => Err(Outcome::Faulted { step, fault }),
             PipelineEnd::Verdict(Verdict::Drop { step }) => Err(Outcome::Dropped { step }),
-            PipelineEnd::Verdict(Verdict::Keep(request)) => self.ask(hook, request).await,
+            PipelineEnd::Verdict(Verdict::Keep(request)) => {
+                self.still_leased(work, hook.timeout)?;
+                self.ask(hook, request).await
+            }
         };
         let left = hook.timeout.saturating_sub(began.elapsed());
         Ok(match answered {

@@ -19,7 +19,7 @@ use crate::domain::{
 use crate::sandbox::{PipelineEnd, SandboxError};
 use crate::storage::{Record, Rendered, RenderedRequest};
 
-/// An attempt begins only if its lease lasts for its timeout and this much longer.
+/// An attempt begins only if its lease lasts for its timeout and this much longer: its record may be tried for a while.
 const LEASE_MARGIN: Duration = Duration::from_secs(60);
 /// After the engine itself failed, a delivery is due again after this.
 const AFTER_OWN_FAILURE: Duration = Duration::from_secs(10);
@@ -47,14 +47,17 @@ pub(super) struct Made {
 }
 
 /// Why there was no attempt; the delivery is as it was before.
-#[derive(Debug, thiserror::Error)]
 pub(super) enum NotMade {
     /// It would have outlived its lease.
-    #[error("the lease is too short")]
     LeaseTooShort,
     /// The engine itself failed.
-    #[error(transparent)]
-    Sandbox(#[from] SandboxError),
+    Sandbox(SandboxError),
+}
+
+impl From<SandboxError> for NotMade {
+    fn from(error: SandboxError) -> Self {
+        Self::Sandbox(error)
+    }
 }
 
 impl Made {

@@ -69,8 +69,8 @@ impl Loader {
         let Some(wasm) = self.source.wasm(digest).await.map_err(SandboxError::Source)? else {
             return unavailable(format!("the bytes of {digest} are not here any more"));
         };
-        let (is_it, wasm) = blocking(move || (Digest::of(&wasm), wasm)).await?;
-        if is_it != *digest {
+        let (found, wasm) = blocking(move || (Digest::of(&wasm), wasm)).await?;
+        if found != *digest {
             return Err(SandboxError::Source(format!("what is stored as {digest} is something else")));
         }
         match self.compile_in_turn(*digest, wasm.into()).await {

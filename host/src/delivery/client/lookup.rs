@@ -13,6 +13,8 @@ use crate::domain::TenantId;
 /// Names looked up at the same time. The system's resolver cannot be interrupted, and runs on threads that
 /// others need, too.
 pub(super) const MAX_LOOKUPS: usize = 128;
+/// Of these, how many for one tenant: names whose servers never answer must hold up nobody else's.
+pub(super) const MAX_LOOKUPS_OF_TENANT: usize = MAX_LOOKUPS / 4;
 
 /// The addresses of a name, with port 0, or in words why there are none.
 type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
@@ -20,8 +22,8 @@ type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
 /// Finds a name's addresses. Blocks.
 pub(super) type Resolver = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
-/// Of these, how many for one tenant: names whose servers never answer must hold up nobody else's.
-pub(super) const MAX_LOOKUPS_OF_TENANT: usize = MAX_LOOKUPS / 4;
+/// Whose look-up, and of which name.
+type Key = (TenantId, Arc<str>);
 
 /// The look-ups under way.
 pub(super) struct Lookups {
@@ -33,7 +35,7 @@ pub(super) struct Lookups {
 #[derive(Default)]
 struct UnderWay {
     /// Not shared by tenants, of whom one may have to wait for its turn where another need not.
-    names: HashMap<(TenantId, Arc<str>), watch::Sender<Option<Found>>>,
+    names: HashMap<Key, watch::Sender<Option<Found>>>,
     /// The turns of each tenant that has a look-up here.
     tenants: HashMap<TenantId, Arc<Semaphore>>,
 }
@@ -64,28 +66,27 @@ impl Lookups {
     /// Waits with others who look for the same name, or begins to look. In a task of its own: whoever was first
     /// may be the first to lose patience.
     fn join(self: &Arc<Self>, tenant: TenantId, host: &str) -> watch::Receiver<Option<Found>> {
+        let key: Key = (tenant, host.into());
         let mut under_way = self.under_way();
-        let name: Arc<str> = host.into();
-        let key = (tenant, Arc::clone(&name));
         if let Some(lookup) = under_way.names.get(&key) {
             return lookup.subscribe();
         }
         let (sender, receiver) = watch::channel(None);
-        under_way.names.insert(key, sender.clone());
+        under_way.names.insert(key.clone(), sender.clone());
         let of_tenant = under_way
             .tenants
             .entry(tenant)
             .or_insert_with(|| Arc::new(Semaphore::new(MAX_LOOKUPS_OF_TENANT)));
         let of_tenant = Arc::clone(of_tenant);
-        tokio::spawn(Arc::clone(self).look_up(name, sender, (tenant, of_tenant)));
+        tokio::spawn(Arc::clone(self).look_up(key, sender, of_tenant));
         receiver
     }
 
     async fn look_up(
         self: Arc<Self>,
-        name: Arc<str>,
+        key: Key,
         lookup: watch::Sender<Option<Found>>,
-        (tenant, of_tenant): (TenantId, Arc<Semaphore>),
+        of_tenant: Arc<Semaphore>,
     ) {
         let found = loop {
             tokio::select! {
@@ -93,18 +94,18 @@ impl Lookups {
                     // Held until the resolver returns, which it may do long after all have ceased to wait. Those who
                     // ask while it runs wait with it, rather than have it asked once more.
                     let _turns = turns;
-                    break self.resolve(&name).await;
+                    break self.resolve(&key.1).await;
                 }
                 () = lookup.closed() => {}
             }
             // Nobody waits for its turn any more. Who asks does so under the lock.
             let mut under_way = self.under_way();
             if lookup.receiver_count() == 0 {
-                under_way.end((tenant, name), of_tenant);
+                under_way.end(&key, of_tenant);
                 return;
             }
         };
-        self.under_way().end((tenant, name), of_tenant);
+        self.under_way().end(&key, of_tenant);
         lookup.send_replace(Some(found));
     }
 
@@ -130,8 +131,8 @@ impl Lookups {
 
 impl UnderWay {
     /// Forgets a look-up, and with its last one the tenant.
-    fn end(&mut self, key: (TenantId, Arc<str>), of_tenant: Arc<Semaphore>) {
-        self.names.remove(&key);
+    fn end(&mut self, key: &Key, of_tenant: Arc<Semaphore>) {
+        self.names.remove(key);
         drop(of_tenant);
         if self.tenants.get(&key.0).is_some_and(|turns| Arc::strong_count(turns) == 1) {
             self.tenants.remove(&key.0);

@@ -22,6 +22,21 @@ fn gated() -> (Arc<Resolver>, mpsc::Sender<()>, Arc<AtomicUsize>) {
     (Arc::new(resolver), open, asked)
 }
 
+/// A tenant that no other look-up is for.
+const NEWCOMER: TenantId = TenantId(1_000);
+
+/// Begins [`MAX_LOOKUPS`] look-ups, each of another name; whether it was found.
+fn as_many_as_may_be(
+    lookups: &Arc<Lookups>,
+    tenant: impl Fn(usize) -> TenantId,
+) -> tokio::task::JoinSet<bool> {
+    let found = |n| {
+        let (lookups, tenant) = (Arc::clone(lookups), tenant(n));
+        async move { lookups.find(tenant, &format!("{n}.example")).await.is_ok() }
+    };
+    (0..MAX_LOOKUPS).map(found).collect()
+}
+
 /// Until the resolver has been asked so often.
 async fn was_asked(asked: &AtomicUsize, times: usize) {
     within(async {
@@ -58,7 +73,7 @@ async fn one_who_asks_while_a_look_up_runs_that_all_others_gave_up_waits_with_it
     tokio::select! {
         biased;
         _ = lookups.find(TENANT, "a.example") => panic!("the gate is shut"),
-        () = async { while asked.load(Ordering::SeqCst) == 0 { tokio::task::yield_now().await } } => {}
+        () = was_asked(&asked, 1) => {}
     }
     let (found, ()) =
         tokio::join!(within(lookups.find(TENANT, "a.example")), async { open.send(()).unwrap() });
@@ -69,15 +84,11 @@ async fn one_who_asks_while_a_look_up_runs_that_all_others_gave_up_waits_with_it
 async fn a_look_up_whose_turn_comes_when_nobody_waits_any_more_is_not_made() {
     let (resolver, open, asked) = gated();
     let lookups = Lookups::by(resolver);
-    let mut first = tokio::task::JoinSet::new();
-    for n in 0..MAX_LOOKUPS {
-        let (lookups, tenant) = (Arc::clone(&lookups), TenantId((n / MAX_LOOKUPS_OF_TENANT) as i64));
-        first.spawn(async move { lookups.find(tenant, &format!("{n}.example")).await.is_ok() });
-    }
+    let first = as_many_as_may_be(&lookups, |n| TenantId((n / MAX_LOOKUPS_OF_TENANT) as i64));
     was_asked(&asked, MAX_LOOKUPS).await;
     tokio::select! {
         biased;
-        _ = lookups.find(TENANT, "one-too-many.example") => panic!("all places are taken"),
+        _ = lookups.find(NEWCOMER, "one-too-many.example") => panic!("all turns are taken"),
         () = settle() => {}
     }
     settle().await;
@@ -93,18 +104,13 @@ async fn a_look_up_whose_turn_comes_when_nobody_waits_any_more_is_not_made() {
 async fn a_tenant_whose_names_never_resolve_holds_up_nobody_else() {
     let (resolver, open, asked) = gated();
     let lookups = Lookups::by(resolver);
-    let mut dead = tokio::task::JoinSet::new();
-    for n in 0..MAX_LOOKUPS {
-        let lookups = Arc::clone(&lookups);
-        dead.spawn(async move { lookups.find(TENANT, &format!("{n}.example")).await.is_ok() });
-    }
+    let dead = as_many_as_may_be(&lookups, |_| TENANT);
     was_asked(&asked, MAX_LOOKUPS_OF_TENANT).await;
     settle().await;
     assert_eq!(asked.load(Ordering::SeqCst), MAX_LOOKUPS_OF_TENANT);
-    // Of those who wait at the gate, one goes through: whose it is, is for the gate to say.
-    // Nor one who asks for a name that the first waits for.
+    // Not even one who asks for a name that the first waits for.
     let same = format!("{}.example", MAX_LOOKUPS - 1);
-    let other = tokio::spawn(async move { lookups.find(TenantId(2), &same).await.is_ok() });
+    let other = tokio::spawn(async move { lookups.find(NEWCOMER, &same).await.is_ok() });
     was_asked(&asked, MAX_LOOKUPS_OF_TENANT + 1).await;
     (0..=MAX_LOOKUPS).for_each(|_| open.send(()).unwrap());
     assert!(within(other).await.unwrap());

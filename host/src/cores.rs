@@ -11,9 +11,13 @@ use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
+
+/// Shorter than nearly all timeouts of connections and requests, and long enough to cost nothing.
+const BEAT: Duration = Duration::from_millis(500);
 
 thread_local! {
     static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
@@ -36,6 +40,7 @@ impl Cores {
             let (handle, stop) = (runtime.handle().clone(), stop.clone());
             thread::Builder::new().name(format!("core-{number}")).spawn(move || {
                 NUMBER.set(Some(number));
+                runtime.spawn(beat());
                 runtime.block_on(stop.cancelled());
             })?;
             Ok(handle)
@@ -72,4 +77,12 @@ pub fn count() -> usize {
 #[must_use]
 pub fn here() -> Option<usize> {
     NUMBER.get()
+}
+
+/// Keeps a timer set for ever. Else setting any other would be a system call: a runtime is woken for a timer that ends
+/// before all that it knew of when it last went to sleep.
+async fn beat() {
+    loop {
+        tokio::time::sleep(BEAT).await;
+    }
 }

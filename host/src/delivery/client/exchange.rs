@@ -16,6 +16,7 @@
 
 use super::endpoint::{Endpoint, address};
 use super::link::{Failure, Link};
+use super::pool::Pool;
 use super::unreachable::Unreachable;
 use super::{Again, DeliveryClient, Request};
 use crate::delivery::signing;
@@ -31,8 +32,8 @@ impl DeliveryClient {
         let endpoint = Endpoint::of(request.uri())?;
         address(&mut request, &endpoint)?;
         let repeatable = may_be_repeated(&request);
-        while let Some(link) = self.rested(&endpoint) {
-            match self.exchange_over(link, request).await {
+        while let Some((link, home)) = self.rested(&endpoint) {
+            match exchange_over(link, home, request).await {
                 Ok(response) => return Ok(response),
                 Err(Failure::Unsent(unsent, _)) => request = *unsent,
                 Err(Failure::Unheard(error)) if repeatable => {
@@ -44,21 +45,23 @@ impl DeliveryClient {
             }
         }
         let link = self.connector.connect(tenant, endpoint).await?;
-        let exchanged = self.exchange_over(link, request).await;
+        let exchanged = exchange_over(link, &self.pools[0], request).await;
         exchanged.map_err(|failure| Unreachable::classify(&failure.into_error()))
     }
 
-    fn rested(&self, endpoint: &Endpoint) -> Option<Box<Link>> {
-        self.pools.iter().find_map(|pool| pool.take(endpoint))
+    /// A connection that rests, with the pool to which it goes back.
+    fn rested(&self, endpoint: &Endpoint) -> Option<(Box<Link>, &Pool)> {
+        self.pools.iter().find_map(|pool| Some((pool.take(endpoint)?, &**pool)))
     }
+}
 
-    async fn exchange_over(&self, link: Box<Link>, request: Request) -> Result<Response, Failure> {
-        let (response, link) = link.exchange(request).await?;
-        if let Some(link) = link {
-            self.pools[0].put(link);
-        }
-        Ok(response)
+/// Keeps the link, if it can be used again, in `home`: the pool of the client on whose runtime it was opened.
+async fn exchange_over(link: Box<Link>, home: &Pool, request: Request) -> Result<Response, Failure> {
+    let (response, link) = link.exchange(request).await?;
+    if let Some(link) = link {
+        home.put(link);
     }
+    Ok(response)
 }
 
 fn may_be_repeated(request: &Request) -> bool {

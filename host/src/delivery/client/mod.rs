@@ -51,7 +51,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct DeliveryClient {
     connector: Arc<Connector>,
     /// Its own, then those of its siblings, in which it looks before it connects. A socket that it takes from a sibling goes on
-    /// being watched by that one's runtime, which wakes ours.
+    /// being watched by that one's runtime, which wakes ours, and goes back there.
     pools: Vec<Arc<Pool>>,
 }
 

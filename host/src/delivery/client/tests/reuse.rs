@@ -1,6 +1,7 @@
 //! Which connection a request goes over.
 
 use super::*;
+use crate::delivery::client::endpoint::Endpoint;
 
 #[tokio::test]
 async fn a_connection_is_used_again() {
@@ -28,6 +29,9 @@ async fn a_sibling_that_has_none_takes_ones_connection() {
         let (outcome, _) = tokio::join!(request, peer.serve(OK));
         assert_eq!(status(&outcome), 200);
     }
+    // Whoever used it, it rests with the one on whose runtime it was opened.
+    let endpoint = Endpoint::of(post(receiver.address()).uri()).unwrap();
+    assert!(siblings[0].pools[0].take(&endpoint).is_some());
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::BUSY_TIMEOUT;
 use super::batch::{BEGIN, COMMIT};
+use super::wal;
 use crate::domain::HookId;
 use crate::storage::StorageError;
 
@@ -43,11 +44,17 @@ pub fn read_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
         .thread_name(|number| format!("sqlite-read-{number}"))
 }
 
-fn write_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
+/// What the connection that brings the schema up to date is opened with. It may write whole tables anew, and needs
+/// only its cache for that.
+pub fn migration_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
     common_options(file)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+}
+
+fn write_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
+    wal::options(common_options(file))
         // What is written lies at the ends of tables and indexes: few pages. More would fill with uploaded plugins.
         .pragma("cache_size", "-8192")
         // The writer itself moves the log into the database: a helper beside it would never catch up

@@ -5,6 +5,7 @@
 //!   one transaction;
 //! - a delivery in memory is part of its event's row until there is more to say of it, see [`unwritten`];
 //! - everything else that writes takes its turn on the same [`connection`], in order of arrival;
+//! - the write-ahead log goes to its file in few large pieces, see [`wal`];
 //! - queries read from a small pool of connections that can only read, and what deliveries need from
 //!   another one, so that no list holds them up.
 //!
@@ -29,6 +30,7 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 mod unwritten;
+mod wal;
 mod writer;
 
 use std::fs::{File, TryLockError};
@@ -37,6 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 
@@ -96,9 +99,11 @@ pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStora
     let lock = take_lock(data_dir)?;
     let vault = Arc::new(Vault::open(data_dir, options.encryption_key.as_ref())?);
     let file = SqliteConnectOptions::new().filename(data_dir.join(DATABASE_FILE));
+    let mut migrating = connection::migration_options(file.clone()).connect().await?;
+    sqlx::migrate!("migrations/sqlite").run(&mut migrating).await?;
+    migrating.close().await?;
     let mut writer = WriteConnection::new(file.clone(), lock);
     let connection = writer.connection().await?;
-    sqlx::migrate!("migrations/sqlite").run(&mut *connection).await?;
     let ledger = Arc::new(SharedLedger::new(unwritten::recover(&mut *connection).await?));
     let greatest_id = rows::greatest_id(connection).await?;
     let readers = pool(file.clone(), READERS).await?;

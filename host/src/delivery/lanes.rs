@@ -311,5 +311,4 @@ impl Lanes {
 }
 
 #[cfg(test)]
-#[path = "lanes_tests.rs"]
 mod tests;

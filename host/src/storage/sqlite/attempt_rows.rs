@@ -1,10 +1,11 @@
 //! Attempts from and to columns: what varies is compact JSON.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{damaged, from_json, to_json};
+use super::rows::{JsonMaker, damaged, from_json};
 use crate::domain::attempt::{LogLine, ResolvedPlugin};
 use crate::domain::{
     Attempt, AttemptId, DeliveryId, Fault, Outcome, Response, SentRequest, StepReport, UnixMillis,
@@ -15,7 +16,7 @@ use crate::storage::StorageError;
 pub type AttemptColumns =
     (i64, i64, i64, i64, i64, String, Option<i64>, String, Option<Vec<u8>>, Option<String>, Option<String>);
 
-/// An attempt ready to be written.
+/// An attempt ready to be written: its texts are bound as they are, without a copy of sqlx's.
 #[derive(Debug)]
 pub struct AttemptRow {
     pub id: i64,
@@ -23,12 +24,12 @@ pub struct AttemptRow {
     pub number: u32,
     pub started_at: i64,
     pub duration_ns: i64,
-    pub outcome: &'static str,
+    pub outcome: Arc<str>,
     pub status: Option<u16>,
-    pub detail: String,
+    pub detail: Arc<str>,
     pub body: Option<Vec<u8>>,
-    pub steps: Option<String>,
-    pub request: Option<String>,
+    pub steps: Option<Arc<str>>,
+    pub request: Option<Arc<str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,12 +103,12 @@ fn nanos(duration: Duration) -> u64 {
 
 impl AttemptRow {
     /// The columns of `attempt`.
-    pub fn new(attempt: Attempt) -> Result<Self, StorageError> {
-        let (outcome, status, detail, body) = outcome_columns(attempt.outcome)?;
+    pub fn new(attempt: Attempt, json: &mut JsonMaker) -> Result<Self, StorageError> {
+        let (outcome, status, detail, body) = outcome_columns(attempt.outcome, json)?;
         let steps: Vec<StepJson> = attempt.steps.into_iter().map(step_to_json).collect();
         let request = attempt.request.map(|sent| {
             let SentRequest { method, url, headers, body_bytes } = sent;
-            to_json(&RequestJson { method, url, headers, body_bytes })
+            json.text(&RequestJson { method, url, headers, body_bytes })
         });
         Ok(Self {
             id: attempt.id.0,
@@ -119,38 +120,41 @@ impl AttemptRow {
             status,
             detail,
             body,
-            steps: (!steps.is_empty()).then(|| to_json(&steps)).transpose()?,
+            steps: (!steps.is_empty()).then(|| json.text(&steps)).transpose()?,
             request: request.transpose()?,
         })
     }
 
     /// About how many bytes it takes.
     pub fn bytes(&self) -> usize {
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
         let body = self.body.as_ref().map_or(0, Vec::len);
         self.detail.len() + body + text(&self.steps) + text(&self.request)
     }
 }
 
-type OutcomeColumns = (&'static str, Option<u16>, String, Option<Vec<u8>>);
+type OutcomeColumns = (Arc<str>, Option<u16>, Arc<str>, Option<Vec<u8>>);
 
-fn outcome_columns(outcome: Outcome) -> Result<OutcomeColumns, StorageError> {
+/// What nearly all attempts come to.
+static RESPONSE: LazyLock<Arc<str>> = LazyLock::new(|| "response".into());
+
+fn outcome_columns(outcome: Outcome, json: &mut JsonMaker) -> Result<OutcomeColumns, StorageError> {
     Ok(match outcome {
         Outcome::Response(Response { status, headers, body, body_truncated: truncated }) => {
             let body = (!body.is_empty()).then_some(body);
-            ("response", Some(status), to_json(&ResponseJson { headers, truncated })?, body)
+            (RESPONSE.clone(), Some(status), json.text(&ResponseJson { headers, truncated })?, body)
         }
         Outcome::TimedOut { after } => {
-            ("timed-out", None, to_json(&TimedOutJson { after_ns: nanos(after) })?, None)
+            ("timed-out".into(), None, json.text(&TimedOutJson { after_ns: nanos(after) })?, None)
         }
         Outcome::Unreachable { kind, message } => {
             let detail = UnreachableJson { kind: kind.as_str().to_owned(), message };
-            ("unreachable", None, to_json(&detail)?, None)
+            ("unreachable".into(), None, json.text(&detail)?, None)
         }
         Outcome::Faulted { step, fault } => {
-            ("faulted", None, to_json(&FaultedJson { step, fault: fault_to_json(fault) })?, None)
+            ("faulted".into(), None, json.text(&FaultedJson { step, fault: fault_to_json(fault) })?, None)
         }
-        Outcome::Dropped { step } => ("dropped", None, to_json(&DroppedJson { step })?, None),
+        Outcome::Dropped { step } => ("dropped".into(), None, json.text(&DroppedJson { step })?, None),
     })
 }
 

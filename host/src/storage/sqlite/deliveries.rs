@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::attempt_rows::{AttemptColumns, attempt_from_columns};
 use super::claims::{self, Claim, Leased};
 use super::recording::RecordRow;
-use super::rows::{DeliveryRow, delivery_columns, delivery_from_row, read_error};
+use super::rows::{DeliveryRow, JsonMaker, delivery_columns, delivery_from_row, read_error};
 use super::unwritten::Which;
 use super::{Shared, listing, writer};
 use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, HookId, TenantId, UnixMillis};
@@ -67,7 +67,9 @@ impl DeliveryStore for Shared {
         if records.is_empty() {
             return Ok(());
         }
-        let rows = records.into_iter().map(RecordRow::new).collect::<Result<Vec<_>, _>>()?;
+        let mut json = JsonMaker::default();
+        let rows = records.into_iter().map(|record| RecordRow::new(record, &mut json));
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
         // Several messages where they are large, so that no transaction is: others wait for it.
         let parts: Vec<_> =
             RecordRow::parts(rows, writer::MAX_GROUP_BYTES).into_iter().map(Arc::new).collect();

@@ -15,7 +15,7 @@ use super::rows::{self, EventRow, event_columns, event_from_row};
 use super::unwritten::{Change, Unwritten};
 use super::{Shared, writer};
 use crate::domain::{DeliveryId, DeliveryState, Event, EventId, HookId, TenantId, Trigger, UnixMillis};
-use crate::storage::{Acceptance, Accepted, EventStore, StorageError};
+use crate::storage::{Acceptance, Accepted, EventStore, NewDelivery, StorageError};
 
 #[async_trait]
 impl EventStore for Shared {
@@ -75,6 +75,27 @@ pub struct DeliveryInsert {
     pub failures: u32,
 }
 
+impl DeliveryInsert {
+    /// How a delivery begins: leased, or due, or called off because its hook is gone by now.
+    pub fn first(new: &NewDelivery, event: &Arc<Event>, deleted_hooks: &HashSet<HookId>) -> Self {
+        let (state, due_at) = match new.lease_until {
+            _ if deleted_hooks.contains(&new.hook) => (DeliveryState::Cancelled, None),
+            Some(lease_until) => (DeliveryState::Delivering, Some(lease_until)),
+            None => (DeliveryState::Pending, Some(new.due_at)),
+        };
+        Self {
+            id: new.id,
+            event: Arc::clone(event),
+            hook: new.hook,
+            trigger: new.trigger,
+            state,
+            due_at,
+            attempts: 0,
+            failures: 0,
+        }
+    }
+}
+
 /// What events make of a transaction.
 #[derive(Default)]
 pub struct Stored<'a> {
@@ -107,28 +128,10 @@ impl<'a> Stored<'a> {
         let event = &acceptance.event;
         self.change.last_event = self.change.last_event.max(Some(event.key));
         for new in &acceptance.deliveries {
-            let state = match new.lease_until {
-                _ if deleted_hooks.contains(&new.hook) => DeliveryState::Cancelled,
-                Some(lease_until) if new.trigger == Trigger::Event => {
-                    let unwritten = Unwritten { event: Arc::clone(event), hook: new.hook, lease_until };
-                    self.change.added.push((new.id, unwritten));
-                    continue;
-                }
-                Some(_) => DeliveryState::Delivering,
-                None => DeliveryState::Pending,
-            };
-            let due_at = (!state.is_final()).then(|| new.lease_until.unwrap_or(new.due_at));
-            let (id, hook, trigger, event) = (new.id, new.hook, new.trigger, Arc::clone(event));
-            self.rows.push(DeliveryInsert {
-                id,
-                event,
-                hook,
-                trigger,
-                state,
-                due_at,
-                attempts: 0,
-                failures: 0,
-            });
+            match Unwritten::of(new, event).filter(|_| !deleted_hooks.contains(&new.hook)) {
+                Some(unwritten) => self.change.added.push((new.id, unwritten)),
+                None => self.rows.push(DeliveryInsert::first(new, event, deleted_hooks)),
+            }
         }
         self.events.push(acceptance);
     }
@@ -167,7 +170,7 @@ fn bind_event(acceptance: &&Acceptance, to: &mut SqliteArguments) -> Result<(), 
     to.add(acceptance.idempotency_key.as_deref())?;
     to.add(dedup::may_repeat(acceptance).then_some(acceptance.content.as_slice()))?;
     to.add(event.project)?;
-    to.add(event.event_type.as_str())?;
+    to.add(event.event_type.shared())?;
     to.add(event.occurred_at.0)?;
     to.add(i64::try_from(acceptance.deliveries.len())?)?;
     to.add(Arc::clone(&event.data))?;
@@ -179,7 +182,7 @@ fn bind_delivery(row: &&DeliveryInsert, to: &mut SqliteArguments) -> Result<(), 
     to.add(row.id.0)?;
     to.add(row.hook.0)?;
     to.add(row.event.key.0)?;
-    to.add(row.event.event_type.as_str())?;
+    to.add(row.event.event_type.shared())?;
     to.add(rows::trigger_code(row.trigger))?;
     to.add(rows::state_code(row.state))?;
     to.add(row.due_at.map(|time| time.0))?;

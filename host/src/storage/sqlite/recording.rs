@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteArguments;
 use super::attempt_rows::AttemptRow;
 use super::batch::{MultiRow, Script};
 use super::events::DeliveryInsert;
-use super::rows::{body_columns, state_code, to_json};
+use super::rows::{JsonMaker, body_columns, state_code, to_json};
 use super::unwritten::Ledger;
 use crate::domain::{DeliveryId, DeliveryState, HookId};
 use crate::storage::{Record, Rendered, RenderedRequest, StorageError};
@@ -38,7 +38,7 @@ enum RenderedChange {
 
 impl RecordRow {
     /// The columns of `record`.
-    pub fn new(record: Record) -> Result<Self, StorageError> {
+    pub fn new(record: Record, json: &mut JsonMaker) -> Result<Self, StorageError> {
         let rendered = match record.rendered {
             // One that is final keeps no request.
             Rendered::Store(_) if record.state.is_final() => RenderedChange::Remove,
@@ -58,7 +58,7 @@ impl RecordRow {
             attempts: record.attempts,
             failures: record.failures,
             due_at: record.due_at.map(|time| time.0),
-            attempt: record.attempt.map(AttemptRow::new).transpose()?,
+            attempt: record.attempt.map(|attempt| AttemptRow::new(attempt, json)).transpose()?,
             rendered,
         })
     }
@@ -238,12 +238,13 @@ fn bind_attempt(row: &&AttemptRow, to: &mut SqliteArguments) -> Result<(), BoxDy
     to.add(row.number)?;
     to.add(row.started_at)?;
     to.add(row.duration_ns)?;
-    to.add(row.outcome)?;
+    // Texts by value: of a reference to one, sqlx makes a copy.
+    to.add(row.outcome.clone())?;
     to.add(row.status)?;
-    to.add(row.detail.as_str())?;
+    to.add(row.detail.clone())?;
     to.add(row.body.as_deref())?;
-    to.add(row.steps.as_deref())?;
-    to.add(row.request.as_deref())
+    to.add(row.steps.clone())?;
+    to.add(row.request.clone())
 }
 
 fn bind_rendered(record: &&RecordRow, to: &mut SqliteArguments) -> Result<(), BoxDynError> {

@@ -34,6 +34,20 @@ pub fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, Storag
     serde_json::to_string(value).map_err(|error| damaged("JSON", error))
 }
 
+/// Makes JSON text for columns of which many are written at once: each is made in the same piece of memory, which has
+/// grown as large as it must be, and is copied once.
+#[derive(Debug, Default)]
+pub struct JsonMaker(Vec<u8>);
+
+impl JsonMaker {
+    /// The text for `value`, which can be bound without a copy of sqlx's.
+    pub fn text<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<Arc<str>, StorageError> {
+        self.0.clear();
+        serde_json::to_writer(&mut self.0, value).map_err(|error| damaged("JSON", error))?;
+        std::str::from_utf8(&self.0).map(Arc::from).map_err(|error| damaged("JSON", error))
+    }
+}
+
 /// The number for a state; those below 3 are not final. Statements and partial indexes spell these
 /// numbers out, and databases hold them: they never change.
 pub fn state_code(state: DeliveryState) -> i64 {

@@ -19,7 +19,7 @@ use super::{Shared, writer};
 use crate::domain::{
     Delivery, DeliveryId, DeliveryState, Event, EventKey, HookId, TenantId, Trigger, UnixMillis,
 };
-use crate::storage::{Backlog, StorageError};
+use crate::storage::{Backlog, NewDelivery, StorageError};
 
 /// How many deliveries are written in one transaction at most, where somebody asks for them.
 pub const SETTLE_AT_ONCE: usize = 1_000;
@@ -41,19 +41,18 @@ pub struct Unwritten {
 }
 
 impl Unwritten {
-    /// The row that it gets where nothing came of it yet: leased, or cancelled if its hook is gone.
+    /// What is kept of a new delivery that needs no row yet: one that an event made and that is leased at once.
+    pub fn of(new: &NewDelivery, event: &Arc<Event>) -> Option<Self> {
+        let lease_until = new.lease_until.filter(|_| new.trigger == Trigger::Event)?;
+        Some(Self { event: Arc::clone(event), hook: new.hook, lease_until })
+    }
+
+    /// The row that it gets where nothing came of it yet.
     pub fn first_row(&self, id: DeliveryId, deleted_hooks: &HashSet<HookId>) -> DeliveryInsert {
-        let is_gone = deleted_hooks.contains(&self.hook);
-        DeliveryInsert {
-            id,
-            event: Arc::clone(&self.event),
-            hook: self.hook,
-            trigger: Trigger::Event,
-            state: if is_gone { DeliveryState::Cancelled } else { DeliveryState::Delivering },
-            due_at: (!is_gone).then_some(self.lease_until),
-            attempts: 0,
-            failures: 0,
-        }
+        let Self { ref event, hook, lease_until } = *self;
+        let lease = Some(lease_until);
+        let new = NewDelivery { id, hook, trigger: Trigger::Event, lease_until: lease, due_at: lease_until };
+        DeliveryInsert::first(&new, event, deleted_hooks)
     }
 
     /// As it would be read from that row.

@@ -33,6 +33,18 @@ impl Server {
     /// # Panics
     /// Where the process does not say where it listens.
     pub async fn start_with(binary: impl AsRef<Path>, environment: &[(&str, &str)]) -> Self {
+        Self::start_logging_to(binary, environment, Stdio::inherit()).await
+    }
+
+    /// As [`Self::start_with`]; what it logs goes to `log`.
+    ///
+    /// # Panics
+    /// As [`Self::start_with`].
+    pub async fn start_logging_to(
+        binary: impl AsRef<Path>,
+        environment: &[(&str, &str)],
+        log: impl Into<Stdio>,
+    ) -> Self {
         let data_dir = Arc::new(tempfile::tempdir().expect("a temporary directory can be made"));
         let mut all = vec![
             ("HOOKWRIGHT_ADMIN_KEY".to_owned(), ADMIN_KEY.to_owned()),
@@ -43,13 +55,14 @@ impl Server {
             all.retain(|(given, _)| given != name);
             all.push(((*name).to_owned(), (*value).to_owned()));
         }
-        Self::launch(binary.as_ref().to_owned(), data_dir, all).await
+        Self::launch(binary.as_ref().to_owned(), data_dir, all, log.into()).await
     }
 
     async fn launch(
         binary: PathBuf,
         data_dir: Arc<tempfile::TempDir>,
         environment: Vec<(String, String)>,
+        log: Stdio,
     ) -> Self {
         let mut child = Command::new(&binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
@@ -58,6 +71,7 @@ impl Server {
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
@@ -102,7 +116,8 @@ impl Server {
     /// Starts it again on the same data, after it has ended.
     #[must_use]
     pub async fn restart(self) -> Self {
-        Self::launch(self.binary.clone(), Arc::clone(&self.data_dir), self.environment.clone()).await
+        let (binary, data_dir) = (self.binary.clone(), Arc::clone(&self.data_dir));
+        Self::launch(binary, data_dir, self.environment.clone(), Stdio::inherit()).await
     }
 
     /// Where it serves, such as `http://127.0.0.1:41234`.

@@ -18,6 +18,8 @@ pub fn start(config: &Config) -> Result<(), TryInitError> {
     // `config` has checked the filter; a directive that cannot be read is left out.
     let filter = EnvFilter::builder().parse_lossy(&config.log);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written, as on a full disk, is lost: to say so on standard error fails, too, and would be a panic.
+    let lines = lines.log_internal_errors(false);
     // On a terminal the subscriber decides by itself: it knows `NO_COLOR`.
     let lines = if std::io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
     match config.log_format {

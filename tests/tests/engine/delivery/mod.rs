@@ -4,5 +4,6 @@ mod connections;
 mod crash;
 mod egress;
 mod lifecycle;
+mod log;
 mod retries;
 mod shutdown;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Directory, DirectoryError, read, write};
 use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
@@ -113,10 +114,14 @@ impl Directory {
     ) -> Result<Arc<DomainToken>, DirectoryError> {
         let _turn = self.mutation.lock().await;
         let max = AccessIndex::MAX_TOKENS_PER_TENANT;
-        if self.domain_tokens(tenant).len() >= max {
+        let others = self.domain_tokens(tenant);
+        if others.len() >= max {
             return Err(DirectoryError::TooMany(format!("a domain has at most {max} tokens; delete some")));
         }
-        let created_at = self.clock.now();
+        // Ids are random: this alone says which of two is the older, also where both are of the same millisecond.
+        let after = |newest: &Arc<DomainToken>| newest.created_at.plus(Duration::from_millis(1));
+        let now = self.clock.now();
+        let created_at = others.last().map_or(now, |newest| now.max(after(newest)));
         let token = Arc::new(DomainToken { id, tenant, role, enabled: true, expires_at, created_at });
         self.storage.access.insert_token(&token).await?;
         write(&self.access).tokens.insert(token.id.clone(), Arc::clone(&token));
@@ -154,5 +159,42 @@ impl Directory {
         let was_there = self.storage.access.delete_token(tenant, id).await?;
         write(&self.access).tokens.retain(|_, token| (token.tenant, token.id.as_str()) != (tenant, id));
         Ok(was_there)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::domain::ids::IdGenerator;
+    use crate::storage::sqlite::{self, SqliteOptions};
+
+    const NOW: UnixMillis = UnixMillis(1_000);
+
+    /// As where all is over within a millisecond.
+    #[derive(Debug)]
+    struct Standing;
+
+    impl Clock for Standing {
+        fn now(&self) -> UnixMillis {
+            NOW
+        }
+    }
+
+    #[tokio::test]
+    async fn tokens_of_one_millisecond_have_the_order_in_which_they_were_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+        let load = || Directory::load(storage.stores(), Arc::new(IdGenerator::new(0, 0)), Arc::new(Standing));
+        let directory = load().await.unwrap();
+        let ids = ["b", "c", "a"];
+        for id in ids {
+            let made = directory.create_domain_token(TenantId(1), id.to_owned(), String::new(), NOW);
+            made.await.unwrap();
+        }
+        for directory in [directory, load().await.unwrap()] {
+            let all = directory.domain_tokens(TenantId(1));
+            assert_eq!(all.iter().map(|token| token.id.as_str()).collect::<Vec<_>>(), ids);
+        }
     }
 }

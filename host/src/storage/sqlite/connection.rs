@@ -44,17 +44,20 @@ pub fn read_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
         .thread_name(|number| format!("sqlite-read-{number}"))
 }
 
-/// What the connection that brings the schema up to date is opened with. It may write whole tables anew, and needs
-/// only its cache for that.
-pub fn migration_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
-    common_options(file)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
+/// With a write-ahead log, in which every commit is on disk.
+fn durable_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
+    common_options(file).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
 }
 
-fn write_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
-    wal::options(common_options(file))
+/// What the connection that brings the schema up to date is opened with. It may write whole tables anew, which need not
+/// fit into memory: unlike the writer, it spills them into the log.
+pub fn migration_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
+    durable_options(file).create_if_missing(true)
+}
+
+/// What the connection that writes is opened with, and [`wal`]'s tests.
+pub fn write_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
+    wal::through_vfs(durable_options(file))
         // What is written lies at the ends of tables and indexes: few pages. More would fill with uploaded plugins.
         .pragma("cache_size", "-8192")
         // The writer itself moves the log into the database: a helper beside it would never catch up

@@ -6,10 +6,11 @@
 //! begins where the last one ended, and goes to the file before anything else is asked of it, above all before it
 //! is synced.
 //!
-//! Nobody misses what is gathered, on two conditions, which [`options`] sees to. `synchronous=FULL`: every commit is synced
-//! before SQLite tells anyone, in the log's index, that it is there. `cache_spill=off`: nothing but a commit is written, so
-//! that between a commit's first write and its sync there is nothing but its other writes, under SQLite's write lock. Where
-//! writing fails, it is the sync that SQLite sees fail, and it rolls back as for any other.
+//! Nobody misses what is gathered, on two conditions. `synchronous=FULL`, which all have that come here: every commit
+//! is synced before SQLite tells anyone, in the log's index, that it is there. And `cache_spill=off`, which goes with the
+//! VFS: nothing but a commit is written, so that between a commit's first write and its sync there is nothing but its
+//! other writes, under SQLite's write lock. Where writing fails, it is the sync that SQLite sees fail, and it rolls back
+//! as for any other.
 //!
 //! And nothing is written behind the sync: SQLite pads a commit only for disks that may lose what stands beside what they
 //! write, which it takes none to be unless it is told so (`psow=0`).
@@ -25,10 +26,10 @@ use std::ptr;
 use std::sync::OnceLock;
 
 use libsqlite3_sys::{
-    SQLITE_IOERR_NOMEM, SQLITE_OK, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_filename, sqlite3_io_methods,
+    SQLITE_IOERR, SQLITE_OK, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_filename, sqlite3_io_methods,
     sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
 };
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::SqliteConnectOptions;
 
 /// The name by which a connection chooses this VFS, once it is [registered](register).
 const NAME: &CStr = c"hookwright-wal";
@@ -96,12 +97,10 @@ static METHODS: sqlite3_io_methods = sqlite3_io_methods {
     xUnfetch: None,
 };
 
-/// `file`, written through this VFS, where SQLite takes it.
-pub fn options(file: SqliteConnectOptions) -> SqliteConnectOptions {
-    let file = file.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
-    let file = file.pragma("cache_spill", "off");
+/// `file`, which has `synchronous=FULL`, written through this VFS, where SQLite takes it.
+pub fn through_vfs(file: SqliteConnectOptions) -> SqliteConnectOptions {
     match register() {
-        Some(vfs) => file.vfs(vfs),
+        Some(vfs) => file.vfs(vfs).pragma("cache_spill", "off"),
         None => file,
     }
 }
@@ -140,7 +139,7 @@ unsafe extern "C" fn open(
     // table, and with memory for a file of its own, which is at `file` or behind a `Log` there.
     unsafe {
         let real = (*vfs.cast::<Vfs>()).real;
-        let Some(real_open) = (*real).xOpen else { return SQLITE_IOERR_NOMEM };
+        let Some(real_open) = (*real).xOpen else { return SQLITE_IOERR };
         if flags & SQLITE_OPEN_WAL == 0 {
             return real_open(real, name, file, flags, out_flags);
         }
@@ -173,7 +172,7 @@ macro_rules! ask {
         let real = real_file($file);
         match (*real).pMethods.as_ref().and_then(|methods| methods.$method) {
             Some(method) => method(real $(, $argument)*),
-            None => SQLITE_IOERR_NOMEM,
+            None => SQLITE_IOERR,
         }
     }};
 }

@@ -5,6 +5,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::*;
+use crate::storage::sqlite::connection::write_options;
 
 /// What a log asks of the file behind it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -189,7 +190,7 @@ fn plain(directory: &Path) -> SqliteConnectOptions {
 async fn writer(directory: &Path) -> SqliteConnection {
     assert_eq!(register(), Some("hookwright-wal"));
     // Far less cache than the transactions need.
-    let options = options(plain(directory)).pragma("cache_size", "10");
+    let options = write_options(plain(directory)).pragma("cache_size", "10");
     options.pragma("wal_autocheckpoint", "200").connect().await.unwrap()
 }
 

@@ -31,14 +31,25 @@ pub struct Work {
     pub rendered: Option<RenderedRequest>,
     /// When the lease ends.
     pub lease_until: UnixMillis,
+    /// Whether it is the lease with which the delivery was stored.
+    pub is_first_lease: bool,
 }
 
 impl Work {
     /// A delivery that has not been attempted yet, and is not leased yet.
     #[must_use]
     pub fn fresh(delivery: DeliveryId, hook: HookId, event: Arc<Event>, trigger: Trigger) -> Self {
-        let lease_until = UnixMillis(0);
-        Self { delivery, hook, event, trigger, attempts: 0, failures: 0, rendered: None, lease_until }
+        Self {
+            delivery,
+            hook,
+            event,
+            trigger,
+            attempts: 0,
+            failures: 0,
+            rendered: None,
+            lease_until: UnixMillis(0),
+            is_first_lease: true,
+        }
     }
 
     /// A delivery that has been claimed from disk until `lease_until`.
@@ -46,7 +57,8 @@ impl Work {
     pub fn claimed(claimed: Claimed, lease_until: UnixMillis) -> Self {
         let Claimed { delivery, event, rendered } = claimed;
         let Delivery { id, hook, trigger, attempts, failures, .. } = delivery;
-        Self { delivery: id, hook, event, trigger, attempts, failures, rendered, lease_until }
+        let is_first_lease = false;
+        Self { delivery: id, hook, event, trigger, attempts, failures, rendered, lease_until, is_first_lease }
     }
 
     fn tenant(&self) -> TenantId {

@@ -121,7 +121,10 @@ impl Worker {
             _ if !retried && work.rendered.is_some() => Rendered::Remove,
             _ => Rendered::Keep,
         };
-        let id = AttemptId::generate(self.directory.ids(), now);
+        let id = match work.is_first_lease {
+            true => AttemptId::under_first_lease(work.delivery),
+            false => AttemptId::generate(self.directory.ids(), now),
+        };
         let attempt = Attempt {
             id,
             delivery: work.delivery,

@@ -173,6 +173,15 @@ id!(
     AttemptId, "atp_"
 );
 
+impl AttemptId {
+    /// Of the attempt that is made under the lease with which a delivery is stored. There is one at most, so that it
+    /// needs no number but the delivery's: storage finds it by that, without an index.
+    #[must_use]
+    pub fn under_first_lease(delivery: DeliveryId) -> Self {
+        Self(delivery.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

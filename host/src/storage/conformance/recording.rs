@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, request};
 use crate::domain::attempt::{LogLevel, LogLine, ResolvedPlugin, UnreachableKind};
 use crate::domain::{
-    Attempt, Delivery, DeliveryState, Digest, Fault, FaultKind, HookId, Outcome, Request, RequestBody,
-    Response, Role, StepReport, UnixMillis,
+    Attempt, AttemptId, Delivery, DeliveryState, Digest, Fault, FaultKind, HookId, Outcome, Request,
+    RequestBody, Response, Role, StepReport, UnixMillis,
 };
 use crate::storage::{Patience, Record, Rendered, RenderedRequest};
 
@@ -99,6 +99,26 @@ pub async fn every_shape_of_attempt_is_read_back(world: &World) {
     }
     let stored = world.storage.deliveries.attempts(id).await.unwrap();
     assert_eq!(stored.iter().map(|attempt| format!("{attempt:?}")).collect::<Vec<_>>(), expected);
+}
+
+/// The first has its delivery's number, and the later ones numbers of their own.
+pub async fn attempts_are_read_back_in_order(world: &World) {
+    let mut expected = Vec::new();
+    for _ in 0..2 {
+        let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
+        let first = Attempt { id: AttemptId::under_first_lease(id), ..world.attempt(id) };
+        let [second, third] = [2, 3].map(|number| Attempt { number, ..world.attempt(id) });
+        expected.push((id, [first.id, second.id, third.id]));
+        for attempt in [first.clone(), third, second, first] {
+            let attempt = Some(attempt);
+            world.record(Record { attempt, ..world.record_of(id, DeliveryState::Waiting) }).await;
+        }
+    }
+    for (id, expected) in expected {
+        let attempts = world.storage.deliveries.attempts(id).await.unwrap();
+        assert_eq!(attempts.iter().map(|attempt| attempt.id).collect::<Vec<_>>(), expected);
+        assert!(attempts.iter().all(|attempt| attempt.delivery == id));
+    }
 }
 
 /// The attempt under way is kept all the same, and counted; nothing else of the record is.

@@ -12,6 +12,14 @@ use crate::domain::{
 };
 use crate::storage::StorageError;
 
+/// What [`attempt_from_columns`] reads, after `SELECT`.
+macro_rules! attempt_columns {
+    () => {
+        "id, delivery_id, number, started_at, duration_ns, outcome, status, detail, body, steps, request"
+    };
+}
+pub(super) use attempt_columns;
+
 /// Id, delivery, number, start, duration, outcome, status, detail, body, steps and request of an attempt.
 pub type AttemptColumns =
     (i64, i64, i64, i64, i64, String, Option<i64>, String, Option<Vec<u8>>, Option<String>, Option<String>);

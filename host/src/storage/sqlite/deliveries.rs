@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use sqlx::sqlite::SqliteConnection;
 
-use super::attempt_rows::{AttemptColumns, attempt_from_columns};
+use super::attempt_rows::{AttemptColumns, attempt_columns, attempt_from_columns};
 use super::claims::{self, Claim, Leased};
 use super::recording::RecordRow;
 use super::rows::{DeliveryRow, JsonMaker, delivery_columns, delivery_from_row, read_error};
@@ -19,6 +19,15 @@ use crate::storage::{
 
 /// One delivery, by its id and its tenant.
 const ONE: &str = concat!("SELECT ", delivery_columns!(), " FROM deliveries WHERE id = ? AND tenant_id = ?");
+
+/// The attempts of one delivery: the one that has its id, and the later ones.
+pub(super) const ATTEMPTS: &str = concat!(
+    "SELECT ",
+    attempt_columns!(),
+    " FROM attempts WHERE id = ?1 AND delivery_id = ?1 UNION ALL SELECT ",
+    attempt_columns!(),
+    " FROM attempts INDEXED BY later_attempts WHERE delivery_id = ?1 AND delivery_id <> id ORDER BY id"
+);
 
 #[async_trait]
 impl DeliveryStore for Shared {
@@ -107,9 +116,7 @@ impl DeliveryStore for Shared {
     }
 
     async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StorageError> {
-        let sql = "SELECT id, delivery_id, number, started_at, duration_ns, outcome, status, detail, body, steps, \
-            request FROM attempts WHERE delivery_id = ? ORDER BY id";
-        let query = sqlx::query_as(sql).bind(delivery.0);
+        let query = sqlx::query_as(ATTEMPTS).bind(delivery.0);
         let rows: Vec<AttemptColumns> = query.fetch_all(&self.readers).await.map_err(read_error)?;
         rows.into_iter().map(attempt_from_columns).collect()
     }

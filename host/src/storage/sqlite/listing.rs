@@ -1,21 +1,30 @@
-//! Lists of deliveries: which index serves which question.
+//! Lists of deliveries: what leads to those that are asked for.
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::rows::{DeliveryRow, delivery_columns, delivery_from_row, read_error, state_code};
-use crate::domain::{Delivery, DeliveryId, DeliveryState, TenantId};
+use super::spans;
+use crate::domain::{Delivery, DeliveryId, DeliveryState, HookId, TenantId};
 use crate::storage::{DeliveryQuery, StorageError};
 
-/// The index is named in the statement: there are no statistics which the planner could choose by. None is the
-/// table itself, which is clustered by tenant.
-fn index(query: &DeliveryQuery) -> Option<&'static str> {
+/// What leads to the deliveries of a list. It is named in the statement: there are no statistics which the planner could
+/// choose by.
+enum Way {
+    /// The table itself, which is clustered by tenant.
+    Table,
+    Index(&'static str),
+    /// The parts of the table in which this hook has some.
+    Spans(HookId),
+}
+
+fn way(query: &DeliveryQuery) -> Way {
     match (query.state, query.hook) {
         // Few at any time: what is in the memory of the process.
-        (Some(DeliveryState::Delivering), _) => Some("deliveries_unfinished"),
-        (Some(state), _) if state != DeliveryState::Succeeded => Some("deliveries_by_state"),
-        (_, Some(_)) => Some("deliveries_by_hook"),
-        (_, None) => None,
+        (Some(DeliveryState::Delivering), _) => Way::Index("deliveries_unfinished"),
+        (Some(state), _) if state != DeliveryState::Succeeded => Way::Index("deliveries_by_state"),
+        (_, Some(hook)) => Way::Spans(hook),
+        (_, None) => Way::Table,
     }
 }
 
@@ -25,10 +34,19 @@ pub async fn list(
     tenant: TenantId,
     query: &DeliveryQuery,
 ) -> Result<Vec<Delivery>, StorageError> {
-    let mut sql = QueryBuilder::<Sqlite>::new(concat!("SELECT ", delivery_columns!(), " FROM deliveries"));
-    if let Some(index) = index(query) {
-        sql.push(" INDEXED BY ").push(index);
-    }
+    let mut statement = statement(tenant, query);
+    let rows: Vec<DeliveryRow> = statement.build_query_as().fetch_all(readers).await.map_err(read_error)?;
+    rows.into_iter().map(delivery_from_row).collect()
+}
+
+pub(super) fn statement(tenant: TenantId, query: &DeliveryQuery) -> QueryBuilder<Sqlite> {
+    let way = way(query);
+    let mut sql = QueryBuilder::<Sqlite>::new(concat!("SELECT ", delivery_columns!(), " FROM "));
+    match way {
+        Way::Table => sql.push("deliveries"),
+        Way::Index(name) => sql.push("deliveries INDEXED BY ").push(name),
+        Way::Spans(_) => sql.push("hook_spans CROSS JOIN deliveries"),
+    };
     sql.push(" WHERE tenant_id = ").push_bind(tenant.0);
     if let Some(hook) = query.hook {
         sql.push(" AND hook_id = ").push_bind(hook.0);
@@ -36,9 +54,9 @@ pub async fn list(
     if let Some(state) = query.state {
         sql.push(" AND state = ").push_bind(state_code(state));
         // The condition of a partial index must stand in the statement word for word.
-        match index(query) {
-            Some("deliveries_by_state") => drop(sql.push(" AND state <> 1 AND state <> 3")),
-            Some("deliveries_unfinished") => {
+        match way {
+            Way::Index("deliveries_by_state") => drop(sql.push(" AND state <> 1 AND state <> 3")),
+            Way::Index("deliveries_unfinished") => {
                 sql.push(" AND state < 3 AND hook_id IN (SELECT id FROM hooks WHERE tenant_id = ");
                 sql.push_bind(tenant.0).push(")");
             }
@@ -48,22 +66,30 @@ pub async fn list(
     if let Some(event_type) = &query.event_type {
         sql.push(" AND event_type = ").push_bind(event_type.as_str());
     }
-    if let Some(since) = query.since {
-        sql.push(" AND id >= ").push_bind(DeliveryId::first_at(since).0);
-    }
     let until = query.until.map(DeliveryId::first_at);
-    if let Some(before) = [until, query.before].into_iter().flatten().min() {
-        sql.push(" AND id < ").push_bind(before.0);
+    let first = query.since.map_or(0, |since| DeliveryId::first_at(since).0);
+    let last = [until, query.before].into_iter().flatten().min();
+    let last = last.map_or(i64::MAX, |before| before.0.saturating_sub(1));
+    if let Way::Spans(hook) = way {
+        sql.push(" AND hook = ").push_bind(hook.0);
+        sql.push(" AND span BETWEEN ").push_bind(first >> spans::BITS);
+        sql.push(" AND ").push_bind(last >> spans::BITS);
+        // One bound for each end, since SQLite begins and ends a search by one alone.
+        sql.push(format_args!(" AND id BETWEEN max(span << {}, ", spans::BITS)).push_bind(first);
+        sql.push(format_args!(") AND min((span << {}) | {}, ", spans::BITS, (1_i64 << spans::BITS) - 1));
+        sql.push_bind(last).push(") ORDER BY span DESC, id DESC");
+    } else {
+        sql.push(" AND id BETWEEN ").push_bind(first).push(" AND ").push_bind(last);
+        sql.push(" ORDER BY id DESC");
     }
-    sql.push(" ORDER BY id DESC LIMIT ").push_bind(query.limit);
-    let rows: Vec<DeliveryRow> = sql.build_query_as().fetch_all(readers).await.map_err(read_error)?;
-    rows.into_iter().map(delivery_from_row).collect()
+    sql.push(" LIMIT ").push_bind(query.limit);
+    sql
 }
 
 /// How many deliveries stand in each state, in the order of [`DeliveryState::ALL`].
 ///
 /// The bulk, which succeeded, is not visited: it is what is left of the number of all, which SQLite reads off
-/// the pages of an index.
+/// the pages of the table.
 pub async fn count_by_state(readers: &SqlitePool) -> Result<Vec<(DeliveryState, u64)>, StorageError> {
     // In one statement, so that all numbers are of one moment.
     let sql = "SELECT (SELECT count(*) FROM deliveries), \

@@ -25,6 +25,7 @@ mod plan;
 mod plugins;
 mod recording;
 mod rows;
+mod spans;
 mod statements;
 mod tenants;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::batch::Script;
 use super::claims::Claim;
 use super::events::{self, DeliveryInsert, Stored};
 use super::recording::{Divided, RecordRow};
+use super::spans::{self, HookSpan};
 use super::unwritten::{Ledger, Settle, SharedLedger};
 use crate::domain::{EventKey, HookId};
 use crate::storage::{Accepted, StorageError};
@@ -42,6 +43,8 @@ impl<'a> Plan<'a> {
             }
         }
         stored.change.removed = written.into_iter().collect();
+        let rows = [&stored.rows, &divided.rows, &asked_for].into_iter().flatten();
+        stored.change.spans = ledger.spans.missing(rows.map(|row| HookSpan::of(row.hook, row.id)));
         let written_until = ledger.next_written_until(&stored.change);
         Self { stored, divided, asked_for, written_until }
     }
@@ -50,7 +53,11 @@ impl<'a> Plan<'a> {
     pub fn write(&self, script: &mut Script) -> Result<(), StorageError> {
         self.stored.write_events(script)?;
         let rows = [&self.stored.rows, &self.divided.rows, &self.asked_for].into_iter().flatten();
-        events::write_deliveries(script, &rows.collect::<Vec<_>>())?;
+        let mut rows: Vec<_> = rows.collect();
+        // In the order of the table, so that each page is looked for once.
+        rows.sort_unstable_by_key(|row| (row.event.tenant, row.id));
+        events::write_deliveries(script, &rows)?;
+        spans::write(script, &self.stored.change.spans)?;
         self.divided.write_changes(script)?;
         if let Some(until) = self.written_until {
             script.push_value("UPDATE written_until SET event_key = ?;", until.0)?;

@@ -186,6 +186,8 @@ impl<'a> Divided<'a> {
             }
             divided.rows.push(row);
         }
+        // In the order of the table, as with rows of deliveries.
+        divided.attempts.sort_unstable_by_key(|attempt| attempt.id);
         (divided, written)
     }
 

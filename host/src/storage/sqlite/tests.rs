@@ -2,7 +2,6 @@
 
 use futures_util::FutureExt as _;
 use futures_util::future::poll_immediate;
-use sqlx::Row as _;
 use std::path::Path;
 
 use super::*;
@@ -11,6 +10,7 @@ use crate::storage::conformance::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::{Accepted, DeliveryQuery, NewDelivery};
 
 mod bench;
+mod searching;
 mod upgrading;
 
 async fn open_new() -> (Storage, (SqliteStorage, tempfile::TempDir)) {
@@ -107,6 +107,9 @@ fn what_only_memory_knew_is_found_after_a_crash() {
             let mut expected = leased.clone();
             expected.sort();
             assert_eq!(claimed, expected);
+            let of_hook = DeliveryQuery { hook: Some(hook), limit: 10, ..DeliveryQuery::default() };
+            let listed = world.storage.deliveries.list(TENANT, &of_hook).await.unwrap();
+            assert!(expected.iter().all(|id| listed.iter().any(|delivery| delivery.id == *id)), "{listed:?}");
             assert_eq!(world.claim(done_hook, NOW, 10).await.len(), 0);
             for id in done {
                 assert_eq!(world.delivery(id).await.state, DeliveryState::Succeeded);
@@ -304,80 +307,6 @@ async fn what_is_damaged_stays_leased() {
     let claim = world.storage.deliveries.claim(HookId(1), NOW, UnixMillis(NOW.0 + 1), 10, u64::MAX).await;
     assert!(matches!(claim, Err(StorageError::Damaged { .. })), "{claim:?}");
     assert_eq!(world.delivery(id).await.state, DeliveryState::Delivering);
-}
-
-#[tokio::test]
-async fn statements_go_the_way_they_are_meant_to() {
-    let (_stores, (storage, _dir)) = open_new().await;
-    let rows = [
-        (
-            "WITH r (id, tenant_id, state) AS (VALUES (1, 2, 5), (3, 4, 5)) UPDATE deliveries SET state = r.state FROM r \
-             WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "UPDATE deliveries SET state = 6 WHERE (tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each('[]'))",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "SELECT id FROM deliveries WHERE (tenant_id, id) IN (SELECT e.tenant_id, e.key + (d.value ->> 0) \
-             FROM events e CROSS JOIN json_each(e.deliveries) d WHERE e.key = 1 AND e.tenant_id = 2)",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "SELECT * FROM deliveries WHERE tenant_id = 1 AND event_type = 'a' AND id < 5 ORDER BY id DESC LIMIT 10",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id<?)",
-        ),
-        (
-            "SELECT e.key FROM events e CROSS JOIN json_each(e.deliveries) d \
-             WHERE e.key > (SELECT event_key FROM written_until)",
-            "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)",
-        ),
-        (
-            "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) DELETE FROM rendered_requests WHERE delivery_id IN \
-             (SELECT r.id FROM r CROSS JOIN deliveries WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id)",
-            "SEARCH rendered_requests USING INTEGER PRIMARY KEY",
-        ),
-        (
-            "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) SELECT r.id FROM r CROSS JOIN deliveries \
-             WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id AND deliveries.state = 1",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "SELECT id, (SELECT octet_length(data) FROM events WHERE key = event_key) \
-             FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
-             AND due_at <= 5 ORDER BY due_at, id LIMIT 10",
-            "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND due_at<?)",
-        ),
-        (
-            "SELECT id FROM deliveries INDEXED BY deliveries_by_hook WHERE hook_id = 1 AND event_type = 'a' \
-             AND id < 5 ORDER BY id DESC LIMIT 10",
-            "USING COVERING INDEX deliveries_by_hook (hook_id=? AND id<?)",
-        ),
-        (
-            "SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1",
-            "USING COVERING INDEX deliveries_unfinished",
-        ),
-        (
-            "SELECT hook_id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND hook_id > 4 \
-             ORDER BY hook_id LIMIT 1",
-            "SEARCH deliveries USING COVERING INDEX deliveries_unfinished (hook_id>?)",
-        ),
-        (
-            "SELECT * FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
-             AND due_at <= 5 ORDER BY due_at, id LIMIT 10",
-            "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND due_at<?)",
-        ),
-    ];
-    for (sql, expected) in rows {
-        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-        let mut writer = storage.shared.writer().await;
-        let connection = writer.connection().await.unwrap();
-        let plan = sqlx::query(explain).fetch_all(connection).await.unwrap();
-        let plan: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
-        assert!(plan.iter().any(|line| line.contains(expected)), "{sql}\n{plan:#?}");
-        assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{plan:#?}");
-    }
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sqlx::sqlite::SqliteConnection;
 
 use super::events::DeliveryInsert;
+use super::spans::{self, HookSpan, KnownSpans};
 use super::{Shared, writer};
 use crate::domain::{
     Delivery, DeliveryId, DeliveryState, Event, EventKey, HookId, TenantId, Trigger, UnixMillis,
@@ -112,6 +113,8 @@ pub struct Ledger {
     /// The greatest key of an event that was committed.
     last_event: EventKey,
     written_until: EventKey,
+    /// Where the rows of the others lie.
+    pub spans: KnownSpans,
 }
 
 /// What a transaction does to the ledger once it is committed.
@@ -121,11 +124,14 @@ pub struct Change {
     pub removed: Vec<DeliveryId>,
     /// The greatest key among the events of the transaction.
     pub last_event: Option<EventKey>,
+    /// Where its rows of deliveries lie, as far as that was not known.
+    pub spans: Vec<HookSpan>,
 }
 
 impl Ledger {
     pub fn new(written_until: EventKey) -> Self {
-        Self { by_id: BTreeMap::new(), events: BTreeMap::new(), last_event: written_until, written_until }
+        let (by_id, events, spans) = (BTreeMap::new(), BTreeMap::new(), KnownSpans::default());
+        Self { by_id, events, last_event: written_until, written_until, spans }
     }
 
     pub fn get(&self, id: DeliveryId) -> Option<&Unwritten> {
@@ -193,6 +199,7 @@ impl Ledger {
     pub fn apply(&mut self, change: Change, written_until: Option<EventKey>) {
         self.written_until = written_until.unwrap_or(self.written_until);
         self.last_event = self.with_last(change.last_event);
+        self.spans.add(change.spans);
         for (id, delivery) in change.added {
             *self.events.entry(delivery.event.key).or_default() += 1;
             self.by_id.insert(id, delivery);
@@ -279,6 +286,7 @@ pub async fn recover(connection: &mut SqliteConnection) -> Result<Ledger, Storag
         FROM events e CROSS JOIN json_each(e.deliveries) d \
         WHERE e.key > (SELECT event_key FROM written_until) ON CONFLICT DO NOTHING";
     sqlx::query(sql).execute(&mut *connection).await?;
+    spans::recover(connection).await?;
     let sql = "UPDATE written_until SET event_key = (SELECT ifnull(max(key), 0) FROM events)";
     sqlx::query(sql).execute(&mut *connection).await?;
     let until = sqlx::query_scalar("SELECT event_key FROM written_until").fetch_one(connection).await?;

@@ -19,7 +19,9 @@ async fn database_of_version_2(dir: &Path) {
           VALUES (100, 41, 'a.b', 0, 3, '1'), (200, 41, 'a.b', 0, 0, '2'), (300, 42, 'a.b', 0, 1, '3'); \
         INSERT INTO deliveries (id, tenant_id, hook_id, event_key, event_type, made_by, state, attempts, failures, due_at) \
           VALUES (101, 41, 7, 100, 'a.b', 0, 1, 0, 0, 5000), (102, 41, 7, 100, 'a.b', 0, 3, 1, 0, NULL), \
-          (205, 41, 7, 100, 'a.b', 0, 2, 1, 1, 9000), (301, 42, 8, 300, 'a.b', 0, 4, 9, 9, NULL);";
+          (205, 41, 7, 100, 'a.b', 0, 2, 1, 1, 9000), (301, 42, 8, 300, 'a.b', 0, 4, 9, 9, NULL); \
+        INSERT INTO attempts (id, delivery_id, number, started_at, duration_ns, outcome, detail) \
+          VALUES (103, 102, 1, 0, 0, 'dropped', '{\"step\":0}');";
     sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }
@@ -42,6 +44,10 @@ async fn deliveries_of_an_earlier_engine_are_all_there() {
     assert_eq!(of_event(TENANT, 200).await, []);
     assert_eq!(of_event(OTHER_TENANT, 300).await, [(301, Exhausted, 9)]);
     assert_eq!(of_event(OTHER_TENANT, 100).await, []);
+    let of_hook = DeliveryQuery { hook: Some(HookId(7)), limit: 10, ..DeliveryQuery::default() };
+    let of_hook = deliveries.list(TENANT, &of_hook).await.unwrap();
+    assert_eq!(of_hook.iter().map(|one| one.id.0).collect::<Vec<_>>(), [205, 102, 101]);
+    assert_eq!(deliveries.attempts(DeliveryId(102)).await.unwrap()[0].id.0, 103);
     assert_eq!(deliveries.recover(NOW).await.unwrap(), 1);
     let mut claimed: Vec<_> =
         world.claim(HookId(7), NOW, 10).await.iter().map(|one| one.delivery.id.0).collect();

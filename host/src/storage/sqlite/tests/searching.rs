@@ -1,0 +1,108 @@
+//! What is looked for, and by which way.
+
+use sqlx::Row as _;
+
+use super::*;
+
+#[tokio::test]
+async fn statements_go_the_way_they_are_meant_to() {
+    let (_stores, (storage, _dir)) = open_new().await;
+    let of_tenant = DeliveryQuery { event_type: Some("a".parse().unwrap()), ..DeliveryQuery::default() };
+    let of_hook = DeliveryQuery { hook: Some(HookId(1)), ..of_tenant.clone() };
+    let [of_tenant, of_hook] =
+        [of_tenant, of_hook].map(|query| listing::statement(TENANT, &query).into_sql());
+    let rows = [
+        (of_tenant.as_str(), "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id>? AND id<?)"),
+        (of_hook.as_str(), "SEARCH hook_spans USING PRIMARY KEY (hook=? AND span>? AND span<?)"),
+        (of_hook.as_str(), "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id>? AND id<?)"),
+        (deliveries::ATTEMPTS, "SEARCH attempts USING INTEGER PRIMARY KEY (rowid=?)"),
+        (deliveries::ATTEMPTS, "SEARCH attempts USING INDEX later_attempts (delivery_id=?)"),
+        (
+            "WITH r (id, tenant_id, state) AS (VALUES (1, 2, 5), (3, 4, 5)) UPDATE deliveries SET state = r.state FROM r \
+             WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id",
+            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+        ),
+        (
+            "UPDATE deliveries SET state = 6 WHERE (tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each('[]'))",
+            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+        ),
+        (
+            "SELECT id FROM deliveries WHERE (tenant_id, id) IN (SELECT e.tenant_id, e.key + (d.value ->> 0) \
+             FROM events e CROSS JOIN json_each(e.deliveries) d WHERE e.key = 1 AND e.tenant_id = 2)",
+            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+        ),
+        (
+            "SELECT e.key FROM events e CROSS JOIN json_each(e.deliveries) d \
+             WHERE e.key > (SELECT event_key FROM written_until)",
+            "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)",
+        ),
+        (
+            "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) DELETE FROM rendered_requests WHERE delivery_id IN \
+             (SELECT r.id FROM r CROSS JOIN deliveries WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id)",
+            "SEARCH rendered_requests USING INTEGER PRIMARY KEY",
+        ),
+        (
+            "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) SELECT r.id FROM r CROSS JOIN deliveries \
+             WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id AND deliveries.state = 1",
+            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+        ),
+        (
+            "SELECT id, (SELECT octet_length(data) FROM events WHERE key = event_key) \
+             FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
+             AND due_at <= 5 ORDER BY due_at, id LIMIT 10",
+            "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND due_at<?)",
+        ),
+        (
+            "SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1",
+            "USING COVERING INDEX deliveries_unfinished",
+        ),
+        (
+            "SELECT hook_id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND hook_id > 4 \
+             ORDER BY hook_id LIMIT 1",
+            "SEARCH deliveries USING COVERING INDEX deliveries_unfinished (hook_id>?)",
+        ),
+        (
+            "SELECT * FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
+             AND due_at <= 5 ORDER BY due_at, id LIMIT 10",
+            "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND due_at<?)",
+        ),
+    ];
+    for (sql, expected) in rows {
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+        let mut writer = storage.shared.writer().await;
+        let connection = writer.connection().await.unwrap();
+        let plan = sqlx::query(explain).fetch_all(connection).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+        assert!(plan.iter().any(|line| line.contains(expected)), "{sql}\n{plan:#?}");
+        assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{plan:#?}");
+    }
+}
+
+/// Whichever way their rows come to be written, and whatever of other hooks lies between.
+#[tokio::test]
+async fn a_hooks_list_has_what_lies_at_the_ends_of_spans() {
+    let (stores, _guard) = open_new().await;
+    let world = World::new(stores);
+    let (hooks, span) = ([HookId(1), HookId(2)], 1_i64 << spans::BITS);
+    let begin = (DeliveryId::first_at(NOW).0 >> spans::BITS) << spans::BITS;
+    let all = [-1, 0, 1, span - 1, span, span + 1, 5 * span, 6 * span - 1, 9 * span].map(|at| begin + at);
+    for (number, id) in all.into_iter().enumerate() {
+        let (pending, done) = (number % 3 == 0, number % 3 == 1);
+        let mut acceptance = world.event_for(hooks[number % 2], (!pending).then_some(LEASE_END));
+        acceptance.deliveries[0].id = DeliveryId(id);
+        world.store(acceptance).await;
+        if done {
+            world.record(world.record_of(DeliveryId(id), DeliveryState::Succeeded)).await;
+        }
+    }
+    for (number, hook) in hooks.into_iter().enumerate() {
+        for before in all.into_iter().flat_map(|id| [id, id + 1]) {
+            let before = Some(DeliveryId(before));
+            let query = DeliveryQuery { hook: Some(hook), before, limit: 100, ..DeliveryQuery::default() };
+            let listed = world.storage.deliveries.list(TENANT, &query).await.unwrap();
+            let listed: Vec<_> = listed.iter().rev().map(|delivery| Some(delivery.id)).collect();
+            let of_hook = all.into_iter().skip(number).step_by(2).map(|id| Some(DeliveryId(id)));
+            assert_eq!(listed, of_hook.filter(|id| *id < before).collect::<Vec<_>>(), "{query:?}");
+        }
+    }
+}

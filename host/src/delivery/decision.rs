@@ -83,7 +83,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(784_111_777_000); // Sun, 06 Nov 1994 08:49:37 GMT
 
     fn answered(status: u16, headers: &[(&str, &str)]) -> Outcome {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         Outcome::Response(Response { status, headers, body: Vec::new(), body_truncated: false })
     }
 

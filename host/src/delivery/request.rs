@@ -1,5 +1,6 @@
 //! From what a pipeline wrote to what is sent.
 
+use compact_str::ToCompactString as _;
 use http::{HeaderName, HeaderValue, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -7,7 +8,8 @@ use hyper::body::Bytes;
 use super::signing;
 use crate::domain::hook::is_reserved_header;
 use crate::domain::{
-    Event, Fault, FaultKind, Hook, Request, RequestBody, SentRequest, Signing, Surface, UnixMillis,
+    Event, Fault, FaultKind, HeaderList, HeaderText, Hook, Request, RequestBody, SentRequest, Signing,
+    Surface, UnixMillis,
 };
 
 /// Sent where neither hook nor plugin says otherwise.
@@ -27,56 +29,56 @@ pub fn draft(hook: &Hook, event: &Event) -> Request {
     let mut headers = Vec::with_capacity(hook.headers.len() + 6);
     let has = |name: &str| hook.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
     if !has("content-type") {
-        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        headers.push((text("content-type"), text("application/json")));
     }
     if !has("user-agent") {
-        headers.push(("user-agent".to_owned(), USER_AGENT.to_owned()));
+        headers.push((text("user-agent"), text(USER_AGENT)));
     }
     // Receivers that came from another system are sent what that sent.
     let own = hook.origin.surface == Surface::V3;
     if own && !has(EVENT_TYPE) && event.event_type.as_str().is_ascii() {
-        headers.push((EVENT_TYPE.to_owned(), event.event_type.as_str().to_owned()));
+        headers.push((text(EVENT_TYPE), event.event_type.as_str().into()));
     }
     headers.extend(hook.headers.iter().cloned());
     let body = RequestBody::Text(std::sync::Arc::clone(&event.data));
-    Request { method: "POST".to_owned(), url: hook.url.as_str().to_owned(), headers, body }
+    Request { method: text("POST"), url: hook.url.as_str().to_owned(), headers, body }
 }
 
 /// What a plugin that is run by itself is given, since there is no hook: as from one without headers of its own.
 #[must_use]
 pub fn plain_draft(event: &Event) -> Request {
     Request {
-        method: "POST".to_owned(),
+        method: text("POST"),
         url: "https://receiver.example/".to_owned(),
-        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        headers: vec![(text("content-type"), text("application/json"))],
         body: RequestBody::Text(std::sync::Arc::clone(&event.data)),
     }
 }
 
+/// A text that is there for ever.
+fn text(text: &'static str) -> HeaderText {
+    HeaderText::const_new(text)
+}
+
 /// All headers as they are sent, in order: the request's own without reserved ones, then the signature's.
 #[must_use]
-pub fn signed_headers(
-    hook: &Hook,
-    event: &Event,
-    request: &Request,
-    now: UnixMillis,
-) -> Vec<(String, String)> {
+pub fn signed_headers(hook: &Hook, event: &Event, request: &Request, now: UnixMillis) -> HeaderList {
     sign_headers(hook, event, request.headers.clone(), request.body.as_bytes(), now)
 }
 
 fn sign_headers(
     hook: &Hook,
     event: &Event,
-    mut headers: Vec<(String, String)>,
+    mut headers: HeaderList,
     body: &[u8],
     now: UnixMillis,
-) -> Vec<(String, String)> {
+) -> HeaderList {
     headers.retain(|(name, _)| !is_reserved_header(name));
     if hook.signing == Signing::Standard {
         let id = event.id.as_str();
-        headers.push((signing::ID.to_owned(), id.to_owned()));
-        headers.push((signing::TIMESTAMP.to_owned(), now.unix_seconds().to_string()));
-        headers.push((signing::SIGNATURE.to_owned(), signing::sign(&hook.secrets, id, now, body)));
+        headers.push((text(signing::ID), id.into()));
+        headers.push((text(signing::TIMESTAMP), now.unix_seconds().to_compact_string()));
+        headers.push((text(signing::SIGNATURE), signing::sign(&hook.secrets, id, now, body).into()));
     }
     headers
 }
@@ -107,7 +109,7 @@ pub fn build(
     let mut sent = SentRequest { method, url, headers, body_bytes };
     let mut built = assemble(&sent, |_| true, body)?;
     if authorize(hook, &mut built)? {
-        sent.headers.push((header::AUTHORIZATION.as_str().to_owned(), NOT_SHOWN.to_owned()));
+        sent.headers.push((text(header::AUTHORIZATION.as_str()), text(NOT_SHOWN)));
     }
     Ok((built, sent))
 }
@@ -144,7 +146,7 @@ pub fn without_secrets(mut sent: SentRequest) -> SentRequest {
     const PLAIN: [&str; 3] = ["accept", "content-type", "user-agent"];
     for (name, value) in &mut sent.headers {
         if !PLAIN.iter().any(|plain| name.eq_ignore_ascii_case(plain)) {
-            NOT_SHOWN.clone_into(value);
+            *value = text(NOT_SHOWN);
         }
     }
     if let Some(query) = sent.url.find('?') {
@@ -250,7 +252,7 @@ mod tests {
             project: None,
             enabled: true,
             description: String::new(),
-            headers: vec![("x-two".to_owned(), "1".to_owned()), ("X-Two".to_owned(), "2".to_owned())],
+            headers: vec![(text("x-two"), text("1")), (text("X-Two"), text("2"))],
             authorization,
             preflight: Pipeline::default(),
             pipeline: Pipeline::default(),
@@ -280,8 +282,8 @@ mod tests {
         for authorization in [None, Some("Bearer secret")] {
             let (hook, event) = (hook(authorization), event());
             let mut draft = draft(&hook, &event);
-            draft.headers.push(("Authorization".to_owned(), "of a plugin".to_owned()));
-            draft.headers.push(("Webhook-Id".to_owned(), "of a plugin".to_owned()));
+            draft.headers.push((text("Authorization"), text("of a plugin")));
+            draft.headers.push((text("Webhook-Id"), text("of a plugin")));
             let (built, sent) = build(&hook, &event, draft, NOW).unwrap();
             assert_eq!(built.headers()["authorization"], authorization.unwrap_or("of a plugin"));
             assert_eq!(built.headers()[signing::ID], event.id.as_str());

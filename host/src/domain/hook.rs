@@ -8,7 +8,8 @@ use url::Url;
 
 use super::attempt::words;
 use super::{
-    HookId, Invalid, Origin, Pipeline, SecretText, SigningSecret, Subscription, TenantId, UnixMillis,
+    HeaderList, HookId, Invalid, Origin, Pipeline, SecretText, SigningSecret, Subscription, TenantId,
+    UnixMillis,
 };
 
 /// Where a tenant's events go, and how.
@@ -31,7 +32,7 @@ pub struct Hook {
     /// For people.
     pub description: String,
     /// Added to every request before the pipeline runs.
-    pub headers: Vec<(String, String)>,
+    pub headers: HeaderList,
     /// A header whose value nobody can read again.
     pub authorization: Option<Authorization>,
     /// The plugins that write a request which goes before each attempt's own; empty: there is none. It must be

@@ -24,7 +24,9 @@ pub use delivery::{Delivery, DeliveryState, Trigger};
 pub use event::{Event, EventId, EventType};
 pub use hook::{Authorization, Hook, RetrySchedule, Signing};
 pub use ids::{AttemptId, DeliveryId, EventKey, HookId, KeyId, TenantId};
-pub use pipeline::{Pipeline, PluginRef, Request, RequestBody, Step, Verdict};
+pub use pipeline::{
+    HeaderList, HeaderText, Pipeline, PluginRef, Request, RequestBody, Step, Verdict, header_list,
+};
 pub use plugin::{Digest, PluginName, PluginVersion, Role, Roles};
 pub use secret::{SecretText, SigningSecret};
 pub use subscription::{Subscription, TypePattern};

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::domain::attempt::{LogLevel, ResolvedPlugin};
 use crate::domain::plugin::Role;
-use crate::domain::{Event, Fault, PluginRef, Request, RequestBody, StepReport, TenantId, Verdict};
+use crate::domain::{
+    Event, Fault, HeaderText, PluginRef, Request, RequestBody, StepReport, TenantId, Verdict,
+};
 
 use super::invoke::{Called, Invoker};
 use super::logs::LogSink;
@@ -107,7 +109,7 @@ impl Progress {
 
     fn keep(&mut self) -> PipelineEnd {
         let nothing = Request {
-            method: String::new(),
+            method: HeaderText::default(),
             url: String::new(),
             headers: Vec::new(),
             body: RequestBody::None,

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Method};
 use url::Url;
 
 use crate::domain::hook::is_reserved_header;
-use crate::domain::{Fault, FaultKind, Request};
+use crate::domain::{Fault, FaultKind, HeaderText, Request};
 
 use super::limits::{Count, shortened};
 
@@ -83,7 +83,7 @@ fn take_reserved(request: &mut Request) -> Vec<String> {
     taken
 }
 
-fn check_headers(headers: &[(String, String)]) -> Result<(), String> {
+fn check_headers(headers: &[(HeaderText, HeaderText)]) -> Result<(), String> {
     if headers.len() > MAX_HEADERS {
         return Err(format!("it has {} headers; {MAX_HEADERS} is the most", Count(headers.len() as u64)));
     }
@@ -110,8 +110,8 @@ mod tests {
     use crate::domain::RequestBody;
 
     fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Request {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Request { method: method.to_owned(), url: url.to_owned(), headers, body: RequestBody::None }
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Request { method: method.into(), url: url.to_owned(), headers, body: RequestBody::None }
     }
 
     #[test]
@@ -142,6 +142,6 @@ mod tests {
         let mut request =
             request("POST", "https://example.com/", &[("Host", "evil"), ("webhook-id", "x"), ("x-a", "1")]);
         assert_eq!(check(&mut request).unwrap(), ["host", "webhook-id"]);
-        assert_eq!(request.headers, [("x-a".to_owned(), "1".to_owned())]);
+        assert_eq!(request.headers, [("x-a".into(), "1".into())]);
     }
 }

@@ -17,7 +17,9 @@ use crate::api::problem::{Kind, Problem, shorten};
 use crate::api::{Shared, json};
 use crate::delivery::signing;
 use crate::directory::Directory;
-use crate::domain::{Event, EventId, EventKey, Request, RequestBody, Scope, TenantId, Verdict};
+use crate::domain::{
+    Event, EventId, EventKey, HeaderList, HeaderText, Request, RequestBody, Scope, TenantId, Verdict,
+};
 use crate::sandbox::{PipelineEnd, PipelineRun};
 use crate::storage::Storage;
 
@@ -128,7 +130,7 @@ pub(super) struct RequestView {
 
 impl DryRunView {
     /// `headers` says which headers a request would be sent with.
-    pub(super) fn of(run: &PipelineRun, headers: impl FnOnce(&Request) -> Vec<(String, String)>) -> Self {
+    pub(super) fn of(run: &PipelineRun, headers: impl FnOnce(&Request) -> HeaderList) -> Self {
         let (verdict, request) = match &run.end {
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
                 ("keep", Some(RequestView::of(request, &headers(request))))
@@ -149,9 +151,9 @@ impl DryRunView {
 }
 
 impl RequestView {
-    fn of(request: &Request, headers: &[(String, String)]) -> Self {
+    fn of(request: &Request, headers: &[(HeaderText, HeaderText)]) -> Self {
         Self {
-            method: request.method.clone(),
+            method: request.method.to_string(),
             url: request.url.clone(),
             headers: Headers::new(headers),
             body: match &request.body {

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::domain::attempt::LogLine;
-use crate::domain::{Fault, Role, StepReport};
+use crate::domain::{Fault, HeaderList, HeaderText, Role, StepReport};
 
 /// Stands where a header's value is kept from readers.
 pub(super) const MASK: &str = "•••";
@@ -14,11 +14,11 @@ pub(super) const MASK: &str = "•••";
 /// Headers as an object. A name that stands more than once has its values joined by `, ` (RFC 9110, section 5.3).
 #[derive(Debug, Clone, ToSchema)]
 #[schema(value_type = std::collections::BTreeMap<String, String>)]
-pub(super) struct Headers(Vec<(String, String)>);
+pub(super) struct Headers(HeaderList);
 
 impl Headers {
-    pub(super) fn new(headers: &[(String, String)]) -> Self {
-        let mut joined: Vec<(String, String)> = Vec::with_capacity(headers.len());
+    pub(super) fn new(headers: &[(HeaderText, HeaderText)]) -> Self {
+        let mut joined: HeaderList = Vec::with_capacity(headers.len());
         for (name, value) in headers {
             match joined.iter_mut().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
                 Some((_, values)) => {
@@ -35,7 +35,7 @@ impl Headers {
     pub(super) fn masked(mut self, names: &[&str]) -> Self {
         for (name, value) in &mut self.0 {
             if names.contains(&name.to_ascii_lowercase().as_str()) {
-                MASK.clone_into(value);
+                *value = HeaderText::const_new(MASK);
             }
         }
         self
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn headers_are_joined_and_masked() {
         let pairs = [("Accept", "a"), ("X", "1"), ("accept", "b"), ("Authorization", "Bearer x")];
-        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let pairs = pairs.map(|(name, value)| (name.into(), value.into()));
         let headers = Headers::new(&pairs).masked(&["authorization"]);
         let text = serde_json::to_string(&headers).unwrap();
         assert_eq!(text, r#"{"Accept":"a, b","X":"1","Authorization":"•••"}"#);

@@ -133,9 +133,9 @@ mod tests {
     #[test]
     fn a_request_is_shown_as_it_would_be_sent_with_what_it_cost() {
         let request = Request {
-            method: "POST".to_owned(),
+            method: "POST".into(),
             url: "https://receiver.example/".to_owned(),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            headers: vec![("content-type".into(), "application/json".into())],
             body: RequestBody::Text(Arc::from(r#"{"a":1}"#)),
         };
         let kept = PipelineRun { steps: vec![step(None)], end: PipelineEnd::Verdict(Verdict::Keep(request)) };

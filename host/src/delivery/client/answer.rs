@@ -2,7 +2,7 @@
 
 use hyper::body::Bytes;
 
-use crate::domain::Response;
+use crate::domain::{HeaderList, HeaderText, Response};
 
 /// A body that goes on after what is kept is read to here, in bytes, so that the connection can be used again;
 /// one that goes on further costs its connection.
@@ -41,14 +41,14 @@ impl ReadBody {
     }
 }
 
-fn keep_headers(headers: &http::HeaderMap) -> Vec<(String, String)> {
+fn keep_headers(headers: &http::HeaderMap) -> HeaderList {
     let mut room = MAX_KEPT_HEADERS;
     let mut kept = Vec::with_capacity(headers.len());
     for (name, value) in headers {
         let size = name.as_str().len() + value.len();
         let Some(rest) = room.checked_sub(size) else { break };
         room = rest;
-        kept.push((name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+        kept.push((name.as_str().into(), HeaderText::from_utf8_lossy(value.as_bytes())));
     }
     kept
 }
@@ -66,6 +66,6 @@ mod tests {
         assert_eq!(keep_headers(&headers).len(), 3);
         headers.clear();
         headers.append("x", http::HeaderValue::from_bytes(b"a\xff").unwrap());
-        assert_eq!(keep_headers(&headers), [("x".to_owned(), "a\u{fffd}".to_owned())]);
+        assert_eq!(keep_headers(&headers), [("x".into(), "a\u{fffd}".into())]);
     }
 }

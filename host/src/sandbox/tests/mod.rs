@@ -102,9 +102,9 @@ fn job(tenant: i64, digests: &[Digest]) -> PipelineJob {
         event: Arc::new(event(tenant)),
         attributes: vec![("trigger".to_owned(), "event".to_owned())],
         draft: Request {
-            method: "POST".to_owned(),
+            method: "POST".into(),
             url: "https://example.com/in".to_owned(),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            headers: vec![("content-type".into(), "application/json".into())],
             body: RequestBody::Text(Arc::from(r#"{"a":1}"#)),
         },
         steps: digests.iter().map(step).collect(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Event, Fault, FaultKind, Request, RequestBody};
+use crate::domain::{Event, Fault, FaultKind, Request, RequestBody, header_list};
 use crate::sandbox::limits::shortened;
 
 use super::bindings::hookwright::plugin::types as wit;
@@ -27,8 +27,8 @@ pub(in crate::sandbox) fn event<'a>(
 }
 
 /// Names and values, borrowed.
-pub(in crate::sandbox) fn pairs(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
-    pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+pub(in crate::sandbox) fn pairs<T: AsRef<str>>(pairs: &[(T, T)]) -> Vec<(&str, &str)> {
+    pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect()
 }
 
 pub(in crate::sandbox) fn draft<'a>(
@@ -49,9 +49,9 @@ pub(in crate::sandbox) fn draft<'a>(
 
 pub(in crate::sandbox) fn request(request: wit::RequestResult) -> Request {
     Request {
-        method: request.method,
+        method: request.method.into(),
         url: request.url,
-        headers: request.headers,
+        headers: header_list(request.headers),
         body: match request.body {
             wit::BodyResult::None => RequestBody::None,
             wit::BodyResult::Text(text) => RequestBody::Text(Arc::from(text)),

@@ -122,7 +122,7 @@ fn elaborate(hook: Hook) -> Hook {
         preflight: Pipeline(vec![step("first", "{\"url\":\"x\"}")]),
         enabled: false,
         description: "f\u{fc}r\n'people'".to_owned(),
-        headers: vec![("x-a".to_owned(), "1".to_owned()), ("X-A".to_owned(), "2".to_owned())],
+        headers: vec![("x-a".into(), "1".into()), ("X-A".into(), "2".into())],
         pipeline: Pipeline(vec![
             step("latest", "{}"),
             step("name@3", "{\"a\": [1.0,  2]}"),

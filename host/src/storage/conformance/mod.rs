@@ -17,9 +17,9 @@ use super::{
 };
 use crate::domain::ids::IdGenerator;
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, Hook, HookId, Origin,
-    Outcome, Pipeline, Request, RequestBody, Response, RetrySchedule, SentRequest, Signing, SigningSecret,
-    Subscription, TenantId, Trigger, TypePattern, UnixMillis,
+    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HeaderList, Hook,
+    HookId, Origin, Outcome, Pipeline, Request, RequestBody, Response, RetrySchedule, SentRequest, Signing,
+    SigningSecret, Subscription, TenantId, Trigger, TypePattern, UnixMillis,
 };
 
 /// One test for each case of the suite.
@@ -201,7 +201,7 @@ impl World {
 
     /// A first attempt that was answered with 500.
     pub fn attempt(&self, delivery: DeliveryId) -> Attempt {
-        let headers = vec![("a".to_owned(), "1".to_owned()), ("a".to_owned(), "ü".to_owned())];
+        let headers: HeaderList = vec![("a".into(), "1".into()), ("a".into(), "ü".into())];
         Attempt {
             id: AttemptId(self.id()),
             delivery,
@@ -210,7 +210,7 @@ impl World {
             duration: std::time::Duration::from_nanos(1_234_567),
             steps: Vec::new(),
             request: Some(SentRequest {
-                method: "POST".to_owned(),
+                method: "POST".into(),
                 url: "https://example.com/".to_owned(),
                 headers: headers.clone(),
                 body_bytes: 7,
@@ -245,9 +245,9 @@ impl World {
 #[must_use]
 pub fn request(text: &str) -> RenderedRequest {
     let request = Request {
-        method: "PUT".to_owned(),
+        method: "PUT".into(),
         url: "http://example.com/x".to_owned(),
-        headers: vec![("b".to_owned(), "2".to_owned()), ("a".to_owned(), "1".to_owned())],
+        headers: vec![("b".into(), "2".into()), ("a".into(), "1".into())],
         body: RequestBody::Text(text.into()),
     };
     RenderedRequest { request, hook_updated_at: UnixMillis(NOW.0 - 7) }

@@ -36,7 +36,7 @@ fn fault(kind: FaultKind) -> Fault {
 
 fn outcomes() -> Vec<Outcome> {
     let response = |status, body: Vec<u8>, body_truncated| {
-        let headers = vec![("x".to_owned(), "\u{fffd}".to_owned())];
+        let headers = vec![("x".into(), "\u{fffd}".into())];
         Outcome::Response(Response { status, headers, body, body_truncated })
     };
     let mut all = vec![

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::rows::{JsonMaker, damaged, from_json};
 use crate::domain::attempt::{LogLine, ResolvedPlugin};
 use crate::domain::{
-    Attempt, AttemptId, DeliveryId, Fault, Outcome, Response, SentRequest, StepReport, UnixMillis,
+    Attempt, AttemptId, DeliveryId, Fault, HeaderList, HeaderText, Outcome, Response, SentRequest,
+    StepReport, UnixMillis,
 };
 use crate::storage::StorageError;
 
@@ -42,15 +43,15 @@ pub struct AttemptRow {
 
 #[derive(Serialize, Deserialize)]
 struct RequestJson {
-    method: String,
+    method: HeaderText,
     url: String,
-    headers: Vec<(String, String)>,
+    headers: HeaderList,
     body_bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]
 struct ResponseJson {
-    headers: Vec<(String, String)>,
+    headers: HeaderList,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
 }

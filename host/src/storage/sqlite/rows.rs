@@ -165,7 +165,7 @@ pub fn request_from_row(row: RenderedRow) -> Result<(DeliveryId, RenderedRequest
         (_, body) => RequestBody::Binary(body.unwrap_or_default()),
     };
     let headers = from_json("rendered request", &headers)?;
-    let request = Request { method, url, headers, body };
+    let request = Request { method: method.into(), url, headers, body };
     Ok((DeliveryId(delivery), RenderedRequest { request, hook_updated_at: UnixMillis(updated_at) }))
 }
 

@@ -9,7 +9,7 @@ use hookwright::directory::{STANDARD_PLUGINS, StandardPlugin};
 use hookwright::domain::attempt::ResolvedPlugin;
 use hookwright::domain::{
     Digest, Event, EventId, EventKey, EventType, Fault, FaultKind, PluginRef, Request, RequestBody, TenantId,
-    UnixMillis, Verdict,
+    UnixMillis, Verdict, header_list,
 };
 use hookwright::sandbox::{PipelineEnd, PipelineJob, PreparedStep, Sandbox, SandboxConfig, WasmSource};
 use hookwright_golden::{Answer, Case};
@@ -98,7 +98,7 @@ async fn run(
     let job = PipelineJob {
         event: Arc::new(event),
         attributes: case.event.attributes.clone(),
-        draft: Request { method, url, headers, body },
+        draft: Request { method: method.into(), url, headers: header_list(headers), body },
         steps: vec![step],
         secrets: Vec::new(),
     };
@@ -134,5 +134,6 @@ fn guest_request(request: Request) -> GuestRequest {
         RequestBody::Text(text) => Body::Text(text.to_string()),
         RequestBody::Binary(bytes) => Body::Binary(bytes),
     };
-    GuestRequest { method: request.method, url: request.url, headers: request.headers, body }
+    let headers = request.headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    GuestRequest { method: request.method.into(), url: request.url, headers, body }
 }

@@ -127,7 +127,7 @@ impl From<&Outcome> for Shown {
 impl From<&SentRequest> for SentRequestView {
     fn from(request: &SentRequest) -> Self {
         Self {
-            method: request.method.clone(),
+            method: request.method.to_string(),
             url: request.url.clone(),
             headers: Headers::new(&request.headers).masked(&SECRET_HEADERS),
             body_bytes: request.body_bytes,

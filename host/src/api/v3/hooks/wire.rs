@@ -12,8 +12,8 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::directory::Directory;
 use crate::domain::{
-    Hook, HookId, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, Signing, SigningSecret, Step,
-    Subscription, TenantId, UnixMillis,
+    HeaderList, Hook, HookId, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, Signing, SigningSecret,
+    Step, Subscription, TenantId, UnixMillis, header_list,
 };
 
 /// The greatest size of a description, in bytes.
@@ -94,7 +94,7 @@ pub(super) struct HookSettings {
     project: Option<i64>,
     enabled: bool,
     description: String,
-    headers: Vec<(String, String)>,
+    headers: HeaderList,
     pipeline: Pipeline,
     timeout: Duration,
     retry: RetrySchedule,
@@ -155,7 +155,7 @@ impl HookInput {
             enabled: self.enabled.unwrap_or(true),
             description: check_description(self.description.unwrap_or_default())
                 .map_err(at("description"))?,
-            headers: self.headers.map_or(Ok(Vec::new()), check_headers)?,
+            headers: header_list(self.headers.map_or(Ok(Vec::new()), check_headers)?),
             pipeline: read_pipeline(self.pipeline.unwrap_or_default(), resolves)?,
             timeout: read_timeout(self.timeout_ms).map_err(at("timeout_ms"))?,
             retry: self.retry.map_or(Ok(RetrySchedule::default()), |Object(retry)| read_retry(&retry))?,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::worker::{Made, NotMade, Worker};
+use super::worker::{MadeAttempt, NotMade, Worker};
 use super::{lanes::Work, request};
 use crate::domain::attempt::UnreachableKind;
 use crate::domain::{HeaderText, Hook, Outcome, Request, Response, StepReport, Verdict};
@@ -29,7 +29,7 @@ pub(super) enum Preflight {
         left: Duration,
     },
     /// The attempt ends here.
-    End(Made),
+    End(MadeAttempt),
 }
 
 /// An answer as plugins are shown it, in the attribute `preflight`.
@@ -61,10 +61,10 @@ impl Worker {
         let left = hook.timeout.saturating_sub(began.elapsed());
         Ok(match answered {
             Ok(_) if left.is_zero() => {
-                Preflight::End(Made::unsent(steps, Outcome::TimedOut { after: hook.timeout }))
+                Preflight::End(MadeAttempt::unsent(steps, Outcome::TimedOut { after: hook.timeout }))
             }
             Ok(answer) => Preflight::Go { steps, answer: Some(answer), left },
-            Err(outcome) => Preflight::End(Made::unsent(steps, outcome)),
+            Err(outcome) => Preflight::End(MadeAttempt::unsent(steps, outcome)),
         })
     }
 

@@ -37,7 +37,7 @@ pub struct Worker {
 }
 
 /// What an attempt came to, before it is decided upon.
-pub(super) struct Made {
+pub(super) struct MadeAttempt {
     steps: Vec<StepReport>,
     sent: Option<SentRequest>,
     outcome: Outcome,
@@ -60,7 +60,7 @@ impl From<SandboxError> for NotMade {
     }
 }
 
-impl Made {
+impl MadeAttempt {
     /// An attempt that sent nothing.
     pub(super) fn unsent(steps: Vec<StepReport>, outcome: Outcome) -> Self {
         Self { steps, sent: None, outcome, body: None }
@@ -81,7 +81,7 @@ impl Worker {
             None => Self::hand_back(&work, DeliveryState::Cancelled, None),
             Some(hook) if !hook.enabled && work.trigger != Trigger::Test => Self::wait_until(&work, now),
             Some(hook) if !lasts(work.lease_until, now, hook.timeout) => Self::wait_until(&work, now),
-            Some(hook) => match self.attempt(&hook, &work, now, &mut slot).await {
+            Some(hook) => match self.attempt_and_decide(&hook, &work, now, &mut slot).await {
                 Ok(record) => record,
                 Err(NotMade::LeaseTooShort) => Self::wait_until(&work, now),
                 Err(NotMade::Sandbox(error)) => {
@@ -94,7 +94,7 @@ impl Worker {
         self.recorder.hand_in(record, slot).await;
     }
 
-    async fn attempt(
+    async fn attempt_and_decide(
         &self,
         hook: &Hook,
         work: &Work,
@@ -102,7 +102,7 @@ impl Worker {
         slot: &mut Slot,
     ) -> Result<Record, NotMade> {
         let began = Instant::now();
-        let made = self.make(hook, work, now).await?;
+        let made = self.make_attempt(hook, work, now).await?;
         let failures = work.failures + 1;
         let clock = self.directory.clock();
         let decision =
@@ -155,13 +155,13 @@ impl Worker {
     }
 
     /// Runs the pipeline, unless an earlier attempt did, and sends what it wrote.
-    async fn make(&self, hook: &Hook, work: &Work, now: UnixMillis) -> Result<Made, NotMade> {
+    async fn make_attempt(&self, hook: &Hook, work: &Work, now: UnixMillis) -> Result<MadeAttempt, NotMade> {
         // A hook that was changed since has its say: whoever mends a URL means what is waiting, too.
         let is_current = |it: &&RenderedRequest| it.hook_updated_at == hook.updated_at;
         if let Some(rendered) = work.rendered.as_ref().filter(is_current) {
             let request = (hook.pipeline.0.len().saturating_sub(1), rendered.request.clone());
             let (sent, outcome) = self.send(hook, work, request, now, hook.timeout).await;
-            return Ok(Made { steps: Vec::new(), sent, outcome, body: None });
+            return Ok(MadeAttempt { steps: Vec::new(), sent, outcome, body: None });
         }
         let (mut steps, answer, timeout) = match self.preflight(hook, work).await? {
             Preflight::Go { steps, answer, left } => (steps, answer, left),
@@ -172,10 +172,10 @@ impl Worker {
         steps.extend(run.steps);
         Ok(match run.end {
             PipelineEnd::Fault { step, fault } => {
-                Made::unsent(steps, Outcome::Faulted { step: before + step, fault })
+                MadeAttempt::unsent(steps, Outcome::Faulted { step: before + step, fault })
             }
             PipelineEnd::Verdict(Verdict::Drop { step }) => {
-                Made::unsent(steps, Outcome::Dropped { step: before + step })
+                MadeAttempt::unsent(steps, Outcome::Dropped { step: before + step })
             }
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
                 let now = self.still_leased(work, timeout)?;
@@ -183,7 +183,7 @@ impl Worker {
                 let last = steps.len().saturating_sub(1);
                 let (sent, outcome) = self.send(hook, work, (last, request), now, timeout).await;
                 let sent = if asks_first { sent.map(request::without_secrets) } else { sent };
-                Made { steps, sent, outcome, body }
+                MadeAttempt { steps, sent, outcome, body }
             }
         })
     }

@@ -74,10 +74,23 @@ impl<K: FromStr + Display + Ord> Wanted<K> {
 
     /// The page of `items`, which are what comes after the cursor: up to one more than [`Self::limit`],
     /// which tells that there is a next page.
-    pub fn cut<I, T>(&self, mut items: Vec<I>, key: impl Fn(&I) -> K, view: impl Fn(I) -> T) -> Page<T> {
+    pub fn cut<I, T>(&self, items: Vec<I>, key: impl Fn(&I) -> K, view: impl Fn(I) -> T) -> Page<T> {
+        self.cut_searched(items, None, key, view)
+    }
+
+    /// As [`Self::cut`], of a search that may have ended early: where there is no more than a page, and
+    /// `searched_to` is the last that was looked at, the next page begins behind that.
+    pub fn cut_searched<I, T>(
+        &self,
+        mut items: Vec<I>,
+        searched_to: Option<K>,
+        key: impl Fn(&I) -> K,
+        view: impl Fn(I) -> T,
+    ) -> Page<T> {
         let more = items.len() > self.limit;
         items.truncate(self.limit);
-        let next = items.last().filter(|_| more).map(|last| encode(self.list, &key(last)));
+        let end = if more { items.last().map(key) } else { searched_to };
+        let next = end.map(|end| encode(self.list, &end));
         Page { data: items.into_iter().map(view).collect(), next }
     }
 }
@@ -114,6 +127,25 @@ mod tests {
         assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7]);
         let full = wanted("limit=7").unwrap().select(1..=7, |item| *item, |item| item);
         assert_eq!(full.next, None);
+    }
+
+    #[test]
+    fn a_search_that_ended_early_goes_on_where_it_ended() {
+        let wanted = wanted("limit=2").unwrap();
+        for (items, searched_to, next) in [
+            (vec![], None, None),
+            (vec![], Some(7), Some(7)),
+            (vec![1, 2], None, None),
+            (vec![1, 2], Some(7), Some(7)),
+            (vec![1, 2, 3], None, Some(2)),
+        ] {
+            let page = wanted.cut_searched(items.clone(), searched_to, |item| *item, |item| item);
+            assert_eq!(
+                page.next,
+                next.map(|next: i64| encode("numbers", &next)),
+                "{items:?} {searched_to:?}"
+            );
+        }
     }
 
     #[test]

@@ -175,7 +175,7 @@ pub trait DeliveryStore: Send + Sync {
     /// One delivery.
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError>;
     /// A tenant's deliveries, newest first.
-    async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Vec<Delivery>, StorageError>;
+    async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError>;
     /// The deliveries of one event, oldest first.
     async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError>;
     /// The attempts of a delivery, oldest first.
@@ -211,4 +211,14 @@ pub struct DeliveryQuery {
     pub before: Option<DeliveryId>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// What a search for a tenant's deliveries found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// What was found, newest first.
+    pub deliveries: Vec<Delivery>,
+    /// The last that was looked at, where the search ended before its end for having looked at many: what is older is for
+    /// the next one.
+    pub searched_to: Option<DeliveryId>,
 }

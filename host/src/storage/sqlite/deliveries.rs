@@ -14,7 +14,7 @@ use super::unwritten::Which;
 use super::{Shared, listing, writer};
 use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, HookId, TenantId, UnixMillis};
 use crate::storage::{
-    Backlog, Changed, Claims, DeliveryQuery, DeliveryStore, Patience, Record, StorageError,
+    Backlog, Changed, Claims, DeliveryQuery, DeliveryStore, Listed, Patience, Record, StorageError,
 };
 
 /// One delivery, by its id and its tenant.
@@ -97,9 +97,9 @@ impl DeliveryStore for Shared {
         row.map(delivery_from_row).transpose()
     }
 
-    async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Vec<Delivery>, StorageError> {
+    async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError> {
         self.settle_to_read(Which::OfTenant(tenant)).await;
-        listing::list(&self.readers, tenant, query).await
+        listing::list(&self.readers, tenant, query, listing::LOOKED_AT).await
     }
 
     async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError> {

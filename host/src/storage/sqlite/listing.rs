@@ -5,85 +5,152 @@ use sqlx::{QueryBuilder, Sqlite};
 
 use super::rows::{DeliveryRow, delivery_columns, delivery_from_row, read_error, state_code};
 use super::spans;
-use crate::domain::{Delivery, DeliveryId, DeliveryState, HookId, TenantId};
-use crate::storage::{DeliveryQuery, StorageError};
+use crate::domain::{DeliveryId, DeliveryState, HookId, TenantId};
+use crate::storage::{DeliveryQuery, Listed, StorageError};
+
+/// How many deliveries one list looks at: some milliseconds' worth. One that keeps few of what it looks at is told in
+/// several pages, so that no tenant's question holds the readers of all for long.
+pub const LOOKED_AT: u32 = 100_000;
 
 /// What leads to the deliveries of a list. It is named in the statement: there are no statistics which the planner could
 /// choose by.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// The table itself, which is clustered by tenant.
     Table,
-    Index(&'static str),
+    /// Those that are neither leased nor succeeded, by state.
+    ByState,
+    /// Those that are not final. Few of them are leased at any time: what is in the memory of the process.
+    Unfinished,
     /// The parts of the table in which this hook has some.
     Spans(HookId),
 }
 
-fn way(query: &DeliveryQuery) -> Way {
-    match (query.state, query.hook) {
-        // Few at any time: what is in the memory of the process.
-        (Some(DeliveryState::Delivering), _) => Way::Index("deliveries_unfinished"),
-        (Some(state), _) if state != DeliveryState::Succeeded => Way::Index("deliveries_by_state"),
-        (_, Some(hook)) => Way::Spans(hook),
-        (_, None) => Way::Table,
+impl Way {
+    fn to(query: &DeliveryQuery) -> Self {
+        match (query.state, query.hook) {
+            (Some(DeliveryState::Delivering), _) => Self::Unfinished,
+            (Some(state), _) if state != DeliveryState::Succeeded => Self::ByState,
+            (_, Some(hook)) => Self::Spans(hook),
+            (_, None) => Self::Table,
+        }
+    }
+
+    /// Whether it may pass over many deliveries that are not asked for.
+    fn passes_over(self, query: &DeliveryQuery) -> bool {
+        match self {
+            Self::Table => query.event_type.is_some() || query.state.is_some(),
+            Self::ByState => query.event_type.is_some() || query.hook.is_some(),
+            Self::Spans(_) => true,
+            Self::Unfinished => false,
+        }
     }
 }
 
-/// A tenant's deliveries, newest first.
+/// A list of a tenant's deliveries.
+#[derive(Clone, Copy)]
+pub(super) struct List<'a> {
+    tenant: TenantId,
+    query: &'a DeliveryQuery,
+    way: Way,
+    /// The least and the greatest id that may be in it.
+    ids: (i64, i64),
+}
+
+impl<'a> List<'a> {
+    pub(super) fn new(tenant: TenantId, query: &'a DeliveryQuery) -> Self {
+        let until = query.until.map(DeliveryId::first_at);
+        let first = query.since.map_or(0, |since| DeliveryId::first_at(since).0);
+        let last = [until, query.before].into_iter().flatten().min();
+        let last = last.map_or(i64::MAX, |before| before.0.saturating_sub(1));
+        Self { tenant, query, way: Way::to(query), ids: (first, last) }
+    }
+
+    /// The list, newest first.
+    pub(super) fn statement(&self) -> QueryBuilder<Sqlite> {
+        let mut sql = self.selected(delivery_columns!());
+        if let Some(hook) = self.query.hook {
+            sql.push(" AND hook_id = ").push_bind(hook.0);
+        }
+        if let Some(event_type) = &self.query.event_type {
+            sql.push(" AND event_type = ").push_bind(event_type.as_str());
+        }
+        if let Some(state) = self.query.state {
+            sql.push(" AND state = ").push_bind(state_code(state));
+        }
+        sql.push(self.order()).push(" LIMIT ").push_bind(self.query.limit);
+        sql
+    }
+
+    /// The id of the last delivery that is looked at, where at most `most` are.
+    pub(super) fn end_statement(&self, most: u32) -> QueryBuilder<Sqlite> {
+        let mut sql = self.selected("id");
+        if self.way == Way::ByState {
+            sql.push(" AND state = ").push_bind(self.query.state.map(state_code));
+        }
+        sql.push(self.order()).push(" LIMIT 1 OFFSET ").push_bind(most.saturating_sub(1));
+        sql
+    }
+
+    /// The beginning of a statement: where it looks, without what it keeps.
+    fn selected(&self, columns: &str) -> QueryBuilder<Sqlite> {
+        let (first, last) = self.ids;
+        let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
+        sql.push(columns).push(match self.way {
+            Way::Table => " FROM deliveries",
+            Way::ByState => " FROM deliveries INDEXED BY deliveries_by_state",
+            Way::Unfinished => " FROM deliveries INDEXED BY deliveries_unfinished",
+            Way::Spans(_) => " FROM hook_spans CROSS JOIN deliveries",
+        });
+        sql.push(" WHERE tenant_id = ").push_bind(self.tenant.0);
+        match self.way {
+            Way::Table => {}
+            // The condition of a partial index must stand in the statement word for word.
+            Way::ByState => drop(sql.push(" AND state <> 1 AND state <> 3")),
+            Way::Unfinished => {
+                sql.push(" AND state < 3 AND hook_id IN (SELECT id FROM hooks WHERE tenant_id = ");
+                sql.push_bind(self.tenant.0).push(")");
+            }
+            Way::Spans(hook) => {
+                sql.push(" AND hook = ").push_bind(hook.0);
+                sql.push(" AND span BETWEEN ").push_bind(first >> spans::BITS);
+                sql.push(" AND ").push_bind(last >> spans::BITS);
+                // One bound for each end, since SQLite begins and ends a search by one alone.
+                sql.push(format_args!(" AND id BETWEEN max(span << {}, ", spans::BITS)).push_bind(first);
+                let within = (1_i64 << spans::BITS) - 1;
+                sql.push(format_args!(") AND min((span << {}) | {within}, ", spans::BITS));
+                sql.push_bind(last).push(")");
+                return sql;
+            }
+        }
+        sql.push(" AND id BETWEEN ").push_bind(first).push(" AND ").push_bind(last);
+        sql
+    }
+
+    fn order(&self) -> &'static str {
+        if matches!(self.way, Way::Spans(_)) { " ORDER BY span DESC, id DESC" } else { " ORDER BY id DESC" }
+    }
+}
+
+/// A tenant's deliveries, newest first; `most` are looked at.
 pub async fn list(
     readers: &SqlitePool,
     tenant: TenantId,
     query: &DeliveryQuery,
-) -> Result<Vec<Delivery>, StorageError> {
-    let mut statement = statement(tenant, query);
+    most: u32,
+) -> Result<Listed, StorageError> {
+    let mut list = List::new(tenant, query);
+    let mut end = None;
+    if list.way.passes_over(query) {
+        let mut statement = list.end_statement(most);
+        end = statement.build_query_scalar().fetch_optional(readers).await.map_err(read_error)?;
+        list.ids.0 = end.unwrap_or(list.ids.0);
+    }
+    let mut statement = list.statement();
     let rows: Vec<DeliveryRow> = statement.build_query_as().fetch_all(readers).await.map_err(read_error)?;
-    rows.into_iter().map(delivery_from_row).collect()
-}
-
-pub(super) fn statement(tenant: TenantId, query: &DeliveryQuery) -> QueryBuilder<Sqlite> {
-    let way = way(query);
-    let mut sql = QueryBuilder::<Sqlite>::new(concat!("SELECT ", delivery_columns!(), " FROM "));
-    match way {
-        Way::Table => sql.push("deliveries"),
-        Way::Index(name) => sql.push("deliveries INDEXED BY ").push(name),
-        Way::Spans(_) => sql.push("hook_spans CROSS JOIN deliveries"),
-    };
-    sql.push(" WHERE tenant_id = ").push_bind(tenant.0);
-    if let Some(hook) = query.hook {
-        sql.push(" AND hook_id = ").push_bind(hook.0);
-    }
-    if let Some(state) = query.state {
-        sql.push(" AND state = ").push_bind(state_code(state));
-        // The condition of a partial index must stand in the statement word for word.
-        match way {
-            Way::Index("deliveries_by_state") => drop(sql.push(" AND state <> 1 AND state <> 3")),
-            Way::Index("deliveries_unfinished") => {
-                sql.push(" AND state < 3 AND hook_id IN (SELECT id FROM hooks WHERE tenant_id = ");
-                sql.push_bind(tenant.0).push(")");
-            }
-            _ => {}
-        }
-    }
-    if let Some(event_type) = &query.event_type {
-        sql.push(" AND event_type = ").push_bind(event_type.as_str());
-    }
-    let until = query.until.map(DeliveryId::first_at);
-    let first = query.since.map_or(0, |since| DeliveryId::first_at(since).0);
-    let last = [until, query.before].into_iter().flatten().min();
-    let last = last.map_or(i64::MAX, |before| before.0.saturating_sub(1));
-    if let Way::Spans(hook) = way {
-        sql.push(" AND hook = ").push_bind(hook.0);
-        sql.push(" AND span BETWEEN ").push_bind(first >> spans::BITS);
-        sql.push(" AND ").push_bind(last >> spans::BITS);
-        // One bound for each end, since SQLite begins and ends a search by one alone.
-        sql.push(format_args!(" AND id BETWEEN max(span << {}, ", spans::BITS)).push_bind(first);
-        sql.push(format_args!(") AND min((span << {}) | {}, ", spans::BITS, (1_i64 << spans::BITS) - 1));
-        sql.push_bind(last).push(") ORDER BY span DESC, id DESC");
-    } else {
-        sql.push(" AND id BETWEEN ").push_bind(first).push(" AND ").push_bind(last);
-        sql.push(" ORDER BY id DESC");
-    }
-    sql.push(" LIMIT ").push_bind(query.limit);
-    sql
+    let deliveries = rows.into_iter().map(delivery_from_row).collect::<Result<Vec<_>, _>>()?;
+    let searched_to = end.filter(|_| deliveries.len() < query.limit as usize).map(DeliveryId);
+    Ok(Listed { deliveries, searched_to })
 }
 
 /// How many deliveries stand in each state, in the order of [`DeliveryState::ALL`].

@@ -18,11 +18,11 @@ use crate::storage::StorageError;
 /// A span is `2^30` ids, 256 ms. A longer one is written less often, and has more of other hooks' deliveries to pass over. The
 /// number stands in statements and in databases: it never changes.
 pub const BITS: u32 = 30;
-/// How many spans are remembered, at most.
-const REMEMBERED: usize = 4_096;
+/// How many spans are remembered, at most: about a megabyte.
+const REMEMBERED: usize = 32_768;
 
 /// A hook, and a span in which it has deliveries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HookSpan {
     hook: HookId,
     span: i64,
@@ -40,24 +40,21 @@ impl HookSpan {
 pub struct KnownSpans(HashSet<HookSpan>);
 
 impl KnownSpans {
-    /// Those among `wanted` that may not be on disk yet, each once.
+    /// Those among `wanted` that may not be on disk yet, each once, in the order of the table.
     pub fn missing(&self, wanted: impl Iterator<Item = HookSpan>) -> Vec<HookSpan> {
-        let mut missing = Vec::new();
-        for one in wanted {
-            if !self.0.contains(&one) && !missing.contains(&one) {
-                missing.push(one);
-            }
-        }
+        let mut missing: Vec<_> = wanted.filter(|one| !self.0.contains(one)).collect();
+        missing.sort_unstable();
+        missing.dedup();
         missing
     }
 
     /// After the commit.
     pub fn add(&mut self, written: Vec<HookSpan>) {
-        if self.0.len() + written.len() > REMEMBERED {
-            // Written once more, the next deliveries' will be here again.
+        if self.0.len() + written.len() > REMEMBERED && !written.is_empty() {
+            // Where more deliveries fall into them, they are written and remembered once more.
             self.0.clear();
         }
-        self.0.extend(written);
+        self.0.extend(written.into_iter().take(REMEMBERED));
     }
 }
 
@@ -99,7 +96,7 @@ mod tests {
         let mut known = KnownSpans::default();
         let wanted = [of(1, 5), of(2, 5), of(1, 5), of(1, 6)];
         let missing = known.missing(wanted.into_iter());
-        assert_eq!(missing, [of(1, 5), of(2, 5), of(1, 6)]);
+        assert_eq!(missing, [of(1, 5), of(1, 6), of(2, 5)]);
         known.add(missing);
         assert_eq!(known.missing(wanted.into_iter().chain([of(3, 5)])), [of(3, 5)]);
     }
@@ -112,5 +109,9 @@ mod tests {
             assert!(known.0.len() <= REMEMBERED);
             assert!(known.missing([of(1, span)].into_iter()).is_empty());
         }
+        known.add((0..2 * REMEMBERED as i64).map(|hook| of(hook, 0)).collect());
+        assert_eq!(known.0.len(), REMEMBERED);
+        known.add(Vec::new());
+        assert_eq!(known.0.len(), REMEMBERED, "what adds nothing forgets nothing");
     }
 }

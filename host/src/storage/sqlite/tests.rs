@@ -108,7 +108,7 @@ fn what_only_memory_knew_is_found_after_a_crash() {
             expected.sort();
             assert_eq!(claimed, expected);
             let of_hook = DeliveryQuery { hook: Some(hook), limit: 10, ..DeliveryQuery::default() };
-            let listed = world.storage.deliveries.list(TENANT, &of_hook).await.unwrap();
+            let listed = world.storage.deliveries.list(TENANT, &of_hook).await.unwrap().deliveries;
             assert!(expected.iter().all(|id| listed.iter().any(|delivery| delivery.id == *id)), "{listed:?}");
             assert_eq!(world.claim(done_hook, NOW, 10).await.len(), 0);
             for id in done {
@@ -142,7 +142,7 @@ async fn a_delivery_that_is_done_at_once_is_written_once() {
     Arc::make_mut(&mut others.event).tenant = OTHER_TENANT;
     world.store(others).await;
     let query = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
-    let listed = world.storage.deliveries.list(TENANT, &query).await.unwrap();
+    let listed = world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries;
     assert_eq!(listed.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [asked_for, id]);
     assert_eq!(rows().await, 2);
 }
@@ -199,11 +199,11 @@ async fn a_full_disk_fails_what_is_written_and_nothing_after_it() {
     hook.description = "d".repeat(100_000);
     assert!(world.storage.hooks.insert(&hook).await.is_err());
     let query = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
-    assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap(), []);
+    assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries, []);
     set_full(&storage, false).await;
     world.store(big).await;
     world.storage.hooks.insert(&hook).await.unwrap();
-    assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap().len(), 1);
+    assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries.len(), 1);
 }
 
 #[tokio::test]
@@ -285,7 +285,7 @@ async fn leases_are_given_back_if_what_was_leased_cannot_be_read() {
     let claim = world.storage.deliveries.claim(hook, now, before.due_at.unwrap(), 10, u64::MAX).await;
     assert!(matches!(claim, Err(StorageError::Closed)), "{claim:?}");
     let query = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
-    let mut found = world.storage.deliveries.list(TENANT, &query).await.unwrap();
+    let mut found = world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries;
     found.sort_by_key(|delivery| delivery.id);
     let found: Vec<_> = found.iter().map(|one| (one.id, one.state, one.due_at)).collect();
     let expected = [

@@ -10,13 +10,14 @@ use crate::api::page::{Page, Wanted};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
 use crate::domain::{DeliveryId, Scope};
-use crate::storage::{DeliveryQuery, Storage};
+use crate::storage::{DeliveryQuery, Listed, Storage};
 
 const PARAMS: [&str; 7] = ["hook", "state", "type", "since", "until", "limit", "cursor"];
 
 /// List deliveries
 ///
-/// Needs `deliveries:read`.
+/// Needs `deliveries:read`. A page may hold fewer than there are, even none, where much had to be passed over to find
+/// them: the list goes on as long as there is a `next`.
 #[utoipa::path(
     get, path = "/api/v3/deliveries", tag = "deliveries",
     params(
@@ -48,8 +49,8 @@ pub(super) async fn list_deliveries(
         // One more tells whether there is a next page.
         limit: u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX),
     };
-    let found = storage.deliveries.list(tenant, &query).await?;
-    Ok(Json(wanted.cut(found, |delivery| delivery.id, DeliveryView::from)))
+    let Listed { deliveries, searched_to } = storage.deliveries.list(tenant, &query).await?;
+    Ok(Json(wanted.cut_searched(deliveries, searched_to, |delivery| delivery.id, DeliveryView::from)))
 }
 
 /// One delivery with its attempts

@@ -4,19 +4,50 @@ use sqlx::Row as _;
 
 use super::*;
 
+async fn assert_plan(storage: &SqliteStorage, sql: &str, expected: &str) {
+    let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+    let mut writer = storage.shared.writer().await;
+    let connection = writer.connection().await.unwrap();
+    let plan = sqlx::query(explain).fetch_all(connection).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+    assert!(plan.iter().any(|line| line.contains(expected)), "{sql}\n{plan:#?}");
+    assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{plan:#?}");
+}
+
+#[tokio::test]
+async fn lists_go_the_way_they_are_meant_to() {
+    let (_stores, (storage, _dir)) = open_new().await;
+    let of_type = DeliveryQuery { event_type: Some("a".parse().unwrap()), ..DeliveryQuery::default() };
+    let of_hook = DeliveryQuery { hook: Some(HookId(1)), ..of_type.clone() };
+    let of_state = DeliveryQuery { state: Some(DeliveryState::Exhausted), ..of_hook.clone() };
+    let [of_type, of_hook, of_state] = [of_type, of_hook, of_state].map(|query| {
+        let list = listing::List::new(TENANT, &query);
+        [list.statement(), list.end_statement(10)].map(|statement| statement.into_string())
+    });
+    let by_key = "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id>? AND id<?)";
+    let by_state = "INDEX deliveries_by_state (tenant_id=? AND state=? AND id>? AND id<?)";
+    let by_span = "SEARCH hook_spans USING PRIMARY KEY (hook=? AND span>? AND span<?)";
+    let rows = [
+        (&*of_type[0], by_key),
+        (&*of_type[1], by_key),
+        (&*of_hook[0], by_span),
+        (&*of_hook[0], by_key),
+        (&*of_hook[1], by_span),
+        (&*of_hook[1], by_key),
+        (&*of_state[0], by_state),
+        (&*of_state[1], by_state),
+        (deliveries::ATTEMPTS, "SEARCH attempts USING INTEGER PRIMARY KEY (rowid=?)"),
+        (deliveries::ATTEMPTS, "SEARCH attempts USING INDEX later_attempts (delivery_id=?)"),
+    ];
+    for (sql, expected) in rows {
+        assert_plan(&storage, sql, expected).await;
+    }
+}
+
 #[tokio::test]
 async fn statements_go_the_way_they_are_meant_to() {
     let (_stores, (storage, _dir)) = open_new().await;
-    let of_tenant = DeliveryQuery { event_type: Some("a".parse().unwrap()), ..DeliveryQuery::default() };
-    let of_hook = DeliveryQuery { hook: Some(HookId(1)), ..of_tenant.clone() };
-    let [of_tenant, of_hook] =
-        [of_tenant, of_hook].map(|query| listing::statement(TENANT, &query).into_sql());
     let rows = [
-        (of_tenant.as_str(), "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id>? AND id<?)"),
-        (of_hook.as_str(), "SEARCH hook_spans USING PRIMARY KEY (hook=? AND span>? AND span<?)"),
-        (of_hook.as_str(), "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id>? AND id<?)"),
-        (deliveries::ATTEMPTS, "SEARCH attempts USING INTEGER PRIMARY KEY (rowid=?)"),
-        (deliveries::ATTEMPTS, "SEARCH attempts USING INDEX later_attempts (delivery_id=?)"),
         (
             "WITH r (id, tenant_id, state) AS (VALUES (1, 2, 5), (3, 4, 5)) UPDATE deliveries SET state = r.state FROM r \
              WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id",
@@ -68,13 +99,7 @@ async fn statements_go_the_way_they_are_meant_to() {
         ),
     ];
     for (sql, expected) in rows {
-        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-        let mut writer = storage.shared.writer().await;
-        let connection = writer.connection().await.unwrap();
-        let plan = sqlx::query(explain).fetch_all(connection).await.unwrap();
-        let plan: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
-        assert!(plan.iter().any(|line| line.contains(expected)), "{sql}\n{plan:#?}");
-        assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{sql}\n{plan:#?}");
+        assert_plan(&storage, sql, expected).await;
     }
 }
 
@@ -99,10 +124,50 @@ async fn a_hooks_list_has_what_lies_at_the_ends_of_spans() {
         for before in all.into_iter().flat_map(|id| [id, id + 1]) {
             let before = Some(DeliveryId(before));
             let query = DeliveryQuery { hook: Some(hook), before, limit: 100, ..DeliveryQuery::default() };
-            let listed = world.storage.deliveries.list(TENANT, &query).await.unwrap();
+            let listed = world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries;
             let listed: Vec<_> = listed.iter().rev().map(|delivery| Some(delivery.id)).collect();
             let of_hook = all.into_iter().skip(number).step_by(2).map(|id| Some(DeliveryId(id)));
             assert_eq!(listed, of_hook.filter(|id| *id < before).collect::<Vec<_>>(), "{query:?}");
+        }
+    }
+}
+
+/// Whatever is asked: each page looks at no more than it may, and together they have what one page has that may look at all.
+#[tokio::test]
+async fn a_search_that_ends_early_goes_on_where_it_ended() {
+    let (stores, (storage, _dir)) = open_new().await;
+    let world = World::new(stores);
+    let hooks = [world.stored_hook().await, world.stored_hook().await];
+    for number in 0..40 {
+        let state = [DeliveryState::Succeeded, DeliveryState::Exhausted][usize::from(number % 5 == 0)];
+        let mut acceptance = world.event_for(hooks[usize::from(number % 7 == 0)], Some(LEASE_END));
+        Arc::make_mut(&mut acceptance.event).event_type = format!("type.{}", number % 3).parse().unwrap();
+        let id = acceptance.deliveries[0].id;
+        world.store(acceptance).await;
+        world.record(world.record_of(id, state)).await;
+    }
+    for hook in [None, Some(hooks[0]), Some(hooks[1])] {
+        for state in [None, Some(DeliveryState::Succeeded), Some(DeliveryState::Exhausted)] {
+            for event_type in [None, Some("type.1".parse().unwrap()), Some("other".parse().unwrap())] {
+                let query = DeliveryQuery { hook, state, event_type, limit: 100, ..DeliveryQuery::default() };
+                let list = async |before, most| {
+                    let query = DeliveryQuery { before, ..query.clone() };
+                    listing::list(&storage.shared.readers, TENANT, &query, most).await.unwrap()
+                };
+                let whole = list(None, u32::MAX).await;
+                assert_eq!(whole.searched_to, None);
+                let (mut found, mut before) = (Vec::new(), None);
+                loop {
+                    let page = list(before, 3).await;
+                    assert!(page.searched_to.is_none() || page.deliveries.len() <= 3, "{query:?}");
+                    found.extend(page.deliveries);
+                    before = page.searched_to;
+                    if before.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(found, whole.deliveries, "{query:?}");
+            }
         }
     }
 }

@@ -45,7 +45,7 @@ async fn deliveries_of_an_earlier_engine_are_all_there() {
     assert_eq!(of_event(OTHER_TENANT, 300).await, [(301, Exhausted, 9)]);
     assert_eq!(of_event(OTHER_TENANT, 100).await, []);
     let of_hook = DeliveryQuery { hook: Some(HookId(7)), limit: 10, ..DeliveryQuery::default() };
-    let of_hook = deliveries.list(TENANT, &of_hook).await.unwrap();
+    let of_hook = deliveries.list(TENANT, &of_hook).await.unwrap().deliveries;
     assert_eq!(of_hook.iter().map(|one| one.id.0).collect::<Vec<_>>(), [205, 102, 101]);
     assert_eq!(deliveries.attempts(DeliveryId(102)).await.unwrap()[0].id.0, 103);
     assert_eq!(deliveries.recover(NOW).await.unwrap(), 1);

@@ -1,7 +1,7 @@
--- What every delivery is written to: its event, its attempt and itself, and no index.
+-- A delivery that succeeds at once is written with its event, its attempt and itself, and mostly nothing else.
 
--- In which spans of ids a hook has deliveries; 2^30 ids are 256 ms. Deliveries are clustered by tenant: those of a hook
--- are looked for where there are some.
+-- In which spans of ids a hook has deliveries; 2^30 ids are 256 ms. Deliveries are clustered by tenant: a hook's list
+-- reads only these parts of its tenant's.
 CREATE TABLE hook_spans (
     hook INTEGER NOT NULL,
     span INTEGER NOT NULL,                -- the ids from span << 30 on
@@ -10,6 +10,6 @@ CREATE TABLE hook_spans (
 INSERT INTO hook_spans SELECT DISTINCT hook_id, id >> 30 FROM deliveries INDEXED BY deliveries_by_hook;
 DROP INDEX deliveries_by_hook;
 
--- The attempt under a delivery's first lease has the delivery's own id.
+-- The attempt under the lease with which a delivery was stored has the delivery's own id.
 DROP INDEX attempts_by_delivery;
-CREATE INDEX later_attempts ON attempts (delivery_id) WHERE delivery_id <> id;
+CREATE INDEX attempts_with_own_id ON attempts (delivery_id) WHERE delivery_id <> id;

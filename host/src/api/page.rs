@@ -1,6 +1,6 @@
 //! Lists in pages: `{"data": […], "next": "<cursor>" | null}`.
 //!
-//! A cursor names the last item of the page before, so that items which come and go meanwhile neither
+//! A cursor names the last item that was shown, or looked at, so that items which come and go meanwhile neither
 //! repeat nor hide others. It is opaque to clients, and holds nothing that isn't theirs.
 
 use std::fmt::Display;
@@ -36,7 +36,7 @@ pub struct Page<T> {
 pub struct Wanted<K> {
     /// At most so many items.
     pub limit: usize,
-    /// The last item of the page before.
+    /// The last item that was shown, or looked at, before.
     pub after: Option<K>,
     list: &'static str,
 }
@@ -69,18 +69,13 @@ impl<K: FromStr + Display + Ord> Wanted<K> {
     ) -> Page<T> {
         let is_after = |item: &I| self.after.as_ref().is_none_or(|after| key(item) > *after);
         let page = items.into_iter().filter(is_after).take(self.limit + 1).collect();
-        self.cut(page, key, view)
+        self.cut(page, None, key, view)
     }
 
     /// The page of `items`, which are what comes after the cursor: up to one more than [`Self::limit`],
-    /// which tells that there is a next page.
-    pub fn cut<I, T>(&self, items: Vec<I>, key: impl Fn(&I) -> K, view: impl Fn(I) -> T) -> Page<T> {
-        self.cut_searched(items, None, key, view)
-    }
-
-    /// As [`Self::cut`], of a search that may have ended early: where there is no more than a page, and
-    /// `searched_to` is the last that was looked at, the next page begins behind that.
-    pub fn cut_searched<I, T>(
+    /// which tells that there is a next page. Where a search ended early, `searched_to` is the last that it looked at,
+    /// and tells that, too.
+    pub fn cut<I, T>(
         &self,
         mut items: Vec<I>,
         searched_to: Option<K>,
@@ -137,9 +132,9 @@ mod tests {
             (vec![], Some(7), Some(7)),
             (vec![1, 2], None, None),
             (vec![1, 2], Some(7), Some(7)),
-            (vec![1, 2, 3], None, Some(2)),
+            (vec![1, 2, 3], Some(7), Some(2)),
         ] {
-            let page = wanted.cut_searched(items.clone(), searched_to, |item| *item, |item| item);
+            let page = wanted.cut(items.clone(), searched_to, |item| *item, |item| item);
             assert_eq!(
                 page.next,
                 next.map(|next: i64| encode("numbers", &next)),

@@ -31,8 +31,8 @@ pub struct Work {
     pub rendered: Option<RenderedRequest>,
     /// When the lease ends.
     pub lease_until: UnixMillis,
-    /// Whether it is the lease with which the delivery was stored.
-    pub is_first_lease: bool,
+    /// Whether the delivery was stored under this very lease.
+    pub leased_when_stored: bool,
 }
 
 impl Work {
@@ -48,7 +48,7 @@ impl Work {
             failures: 0,
             rendered: None,
             lease_until: UnixMillis(0),
-            is_first_lease: true,
+            leased_when_stored: true,
         }
     }
 
@@ -57,8 +57,17 @@ impl Work {
     pub fn claimed(claimed: Claimed, lease_until: UnixMillis) -> Self {
         let Claimed { delivery, event, rendered } = claimed;
         let Delivery { id, hook, trigger, attempts, failures, .. } = delivery;
-        let is_first_lease = false;
-        Self { delivery: id, hook, event, trigger, attempts, failures, rendered, lease_until, is_first_lease }
+        Self {
+            delivery: id,
+            hook,
+            event,
+            trigger,
+            attempts,
+            failures,
+            rendered,
+            lease_until,
+            leased_when_stored: false,
+        }
     }
 
     fn tenant(&self) -> TenantId {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::worker::{MadeAttempt, NotMade, Worker};
 use super::{lanes::Work, request};
 use crate::domain::attempt::UnreachableKind;
-use crate::domain::{HeaderText, Hook, Outcome, Request, Response, StepReport, Verdict};
+use crate::domain::{Header, Hook, Outcome, Request, Response, StepReport, Verdict};
 use crate::sandbox::{PipelineEnd, PipelineRun};
 
 /// The only status that lets the main request go out.
@@ -36,7 +36,7 @@ pub(super) enum Preflight {
 #[derive(Serialize)]
 struct Shown<'a> {
     status: u16,
-    headers: &'a [(HeaderText, HeaderText)],
+    headers: &'a [Header],
     body: std::borrow::Cow<'a, str>,
 }
 

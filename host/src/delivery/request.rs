@@ -8,8 +8,8 @@ use hyper::body::Bytes;
 use super::signing;
 use crate::domain::hook::is_reserved_header;
 use crate::domain::{
-    Event, Fault, FaultKind, HeaderList, HeaderText, Hook, Request, RequestBody, SentRequest, Signing,
-    Surface, UnixMillis,
+    Event, Fault, FaultKind, HeaderList, Hook, Request, RequestBody, SentRequest, Signing, Surface,
+    UnixMillis,
 };
 
 /// Sent where neither hook nor plugin says otherwise.
@@ -29,35 +29,30 @@ pub fn draft(hook: &Hook, event: &Event) -> Request {
     let mut headers = Vec::with_capacity(hook.headers.len() + 6);
     let has = |name: &str| hook.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
     if !has("content-type") {
-        headers.push((text("content-type"), text("application/json")));
+        headers.push(("content-type".into(), "application/json".into()));
     }
     if !has("user-agent") {
-        headers.push((text("user-agent"), text(USER_AGENT)));
+        headers.push(("user-agent".into(), USER_AGENT.into()));
     }
     // Receivers that came from another system are sent what that sent.
     let own = hook.origin.surface == Surface::V3;
     if own && !has(EVENT_TYPE) && event.event_type.as_str().is_ascii() {
-        headers.push((text(EVENT_TYPE), event.event_type.as_str().into()));
+        headers.push((EVENT_TYPE.into(), event.event_type.as_str().into()));
     }
     headers.extend(hook.headers.iter().cloned());
     let body = RequestBody::Text(std::sync::Arc::clone(&event.data));
-    Request { method: text("POST"), url: hook.url.as_str().to_owned(), headers, body }
+    Request { method: "POST".into(), url: hook.url.as_str().to_owned(), headers, body }
 }
 
 /// What a plugin that is run by itself is given, since there is no hook: as from one without headers of its own.
 #[must_use]
 pub fn plain_draft(event: &Event) -> Request {
     Request {
-        method: text("POST"),
+        method: "POST".into(),
         url: "https://receiver.example/".to_owned(),
-        headers: vec![(text("content-type"), text("application/json"))],
+        headers: vec![("content-type".into(), "application/json".into())],
         body: RequestBody::Text(std::sync::Arc::clone(&event.data)),
     }
-}
-
-/// A text that is there for ever.
-fn text(text: &'static str) -> HeaderText {
-    HeaderText::const_new(text)
 }
 
 /// All headers as they are sent, in order: the request's own without reserved ones, then the signature's.
@@ -76,9 +71,9 @@ fn sign_headers(
     headers.retain(|(name, _)| !is_reserved_header(name));
     if hook.signing == Signing::Standard {
         let id = event.id.as_str();
-        headers.push((text(signing::ID), id.into()));
-        headers.push((text(signing::TIMESTAMP), now.unix_seconds().to_compact_string()));
-        headers.push((text(signing::SIGNATURE), signing::sign(&hook.secrets, id, now, body).into()));
+        headers.push((signing::ID.into(), id.into()));
+        headers.push((signing::TIMESTAMP.into(), now.unix_seconds().to_compact_string()));
+        headers.push((signing::SIGNATURE.into(), signing::sign(&hook.secrets, id, now, body).into()));
     }
     headers
 }
@@ -109,7 +104,7 @@ pub fn build(
     let mut sent = SentRequest { method, url, headers, body_bytes };
     let mut built = assemble(&sent, |_| true, body)?;
     if authorize(hook, &mut built)? {
-        sent.headers.push((text(header::AUTHORIZATION.as_str()), text(NOT_SHOWN)));
+        sent.headers.push((header::AUTHORIZATION.as_str().into(), NOT_SHOWN.into()));
     }
     Ok((built, sent))
 }
@@ -146,7 +141,7 @@ pub fn without_secrets(mut sent: SentRequest) -> SentRequest {
     const PLAIN: [&str; 3] = ["accept", "content-type", "user-agent"];
     for (name, value) in &mut sent.headers {
         if !PLAIN.iter().any(|plain| name.eq_ignore_ascii_case(plain)) {
-            *value = text(NOT_SHOWN);
+            *value = NOT_SHOWN.into();
         }
     }
     if let Some(query) = sent.url.find('?') {
@@ -252,7 +247,7 @@ mod tests {
             project: None,
             enabled: true,
             description: String::new(),
-            headers: vec![(text("x-two"), text("1")), (text("X-Two"), text("2"))],
+            headers: vec![("x-two".into(), "1".into()), ("X-Two".into(), "2".into())],
             authorization,
             preflight: Pipeline::default(),
             pipeline: Pipeline::default(),
@@ -282,8 +277,8 @@ mod tests {
         for authorization in [None, Some("Bearer secret")] {
             let (hook, event) = (hook(authorization), event());
             let mut draft = draft(&hook, &event);
-            draft.headers.push((text("Authorization"), text("of a plugin")));
-            draft.headers.push((text("Webhook-Id"), text("of a plugin")));
+            draft.headers.push(("Authorization".into(), "of a plugin".into()));
+            draft.headers.push(("Webhook-Id".into(), "of a plugin".into()));
             let (built, sent) = build(&hook, &event, draft, NOW).unwrap();
             assert_eq!(built.headers()["authorization"], authorization.unwrap_or("of a plugin"));
             assert_eq!(built.headers()[signing::ID], event.id.as_str());

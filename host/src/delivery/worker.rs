@@ -121,8 +121,8 @@ impl Worker {
             _ if !retried && work.rendered.is_some() => Rendered::Remove,
             _ => Rendered::Keep,
         };
-        let id = match work.is_first_lease {
-            true => AttemptId::under_first_lease(work.delivery),
+        let id = match work.leased_when_stored {
+            true => AttemptId::under_stored_lease(work.delivery),
             false => AttemptId::generate(self.directory.ids(), now),
         };
         let attempt = Attempt {

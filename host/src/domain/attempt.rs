@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{AttemptId, DeliveryId, Digest, HeaderList, HeaderText, Invalid, PluginRef, Role, UnixMillis};
+use super::{AttemptId, DeliveryId, Digest, HeaderList, Invalid, PluginRef, Role, ShortText, UnixMillis};
 
 /// One try to bring a delivery to its end.
 #[derive(Debug, Clone)]
@@ -34,10 +34,10 @@ pub struct Attempt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentRequest {
     /// The method.
-    pub method: HeaderText,
+    pub method: ShortText,
     /// The URL.
     pub url: String,
-    /// Names and values in order.
+    /// Its headers.
     pub headers: HeaderList,
     /// How many bytes of body were sent.
     pub body_bytes: u64,
@@ -79,7 +79,7 @@ pub enum Outcome {
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// Names and values in order. Values that are not UTF-8 are shown with replacement characters.
+    /// Its headers. Values that are not UTF-8 are shown with replacement characters.
     pub headers: HeaderList,
     /// The first 16 KiB of the body.
     pub body: Vec<u8>,

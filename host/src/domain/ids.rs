@@ -174,10 +174,11 @@ id!(
 );
 
 impl AttemptId {
-    /// Of the attempt that is made under the lease with which a delivery is stored. There is one at most, so that it
-    /// needs no number but the delivery's: storage finds it by that, without an index.
+    /// Of the attempt that is made under the lease with which a delivery is stored. There is one at most, so that it needs
+    /// no number but the delivery's, by which storage finds it without an index. No other attempt can have that number: one
+    /// generator numbers both.
     #[must_use]
-    pub fn under_first_lease(delivery: DeliveryId) -> Self {
+    pub fn under_stored_lease(delivery: DeliveryId) -> Self {
         Self(delivery.0)
     }
 }

@@ -8,6 +8,7 @@ pub mod access;
 pub mod attempt;
 pub mod delivery;
 pub mod event;
+pub mod header;
 pub mod hook;
 pub mod ids;
 pub mod pipeline;
@@ -22,11 +23,10 @@ pub use access::{DomainToken, Login};
 pub use attempt::{Attempt, Fault, FaultKind, Outcome, Response, SentRequest, StepReport};
 pub use delivery::{Delivery, DeliveryState, Trigger};
 pub use event::{Event, EventId, EventType};
+pub use header::{Header, HeaderList, ShortText, header_list};
 pub use hook::{Authorization, Hook, RetrySchedule, Signing};
 pub use ids::{AttemptId, DeliveryId, EventKey, HookId, KeyId, TenantId};
-pub use pipeline::{
-    HeaderList, HeaderText, Pipeline, PluginRef, Request, RequestBody, Step, Verdict, header_list,
-};
+pub use pipeline::{Pipeline, PluginRef, Request, RequestBody, Step, Verdict};
 pub use plugin::{Digest, PluginName, PluginVersion, Role, Roles};
 pub use secret::{SecretText, SigningSecret};
 pub use subscription::{Subscription, TypePattern};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Digest, Invalid, PluginName};
+use super::{Digest, HeaderList, Invalid, PluginName, ShortText};
 
 /// Which plugin a step runs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,25 +70,14 @@ impl Pipeline {
     }
 }
 
-/// The name or the value of a header, or a method: nearly all are so short that they take no memory of their own.
-pub type HeaderText = compact_str::CompactString;
-/// Names and values, in order; a name may stand more than once.
-pub type HeaderList = Vec<(HeaderText, HeaderText)>;
-
-/// The list of these names and values.
-#[must_use]
-pub fn header_list(pairs: Vec<(String, String)>) -> HeaderList {
-    pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
-}
-
 /// An HTTP request as plugins see and write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The method, such as `POST`.
-    pub method: HeaderText,
+    pub method: ShortText,
     /// An absolute `http` or `https` URL.
     pub url: String,
-    /// Names and values, in order; a name may stand more than once.
+    /// Its headers.
     pub headers: HeaderList,
     /// The body.
     pub body: RequestBody,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::domain::attempt::{LogLevel, ResolvedPlugin};
 use crate::domain::plugin::Role;
 use crate::domain::{
-    Event, Fault, HeaderText, PluginRef, Request, RequestBody, StepReport, TenantId, Verdict,
+    Event, Fault, PluginRef, Request, RequestBody, ShortText, StepReport, TenantId, Verdict,
 };
 
 use super::invoke::{Called, Invoker};
@@ -109,7 +109,7 @@ impl Progress {
 
     fn keep(&mut self) -> PipelineEnd {
         let nothing = Request {
-            method: HeaderText::default(),
+            method: ShortText::default(),
             url: String::new(),
             headers: Vec::new(),
             body: RequestBody::None,

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Method};
 use url::Url;
 
 use crate::domain::hook::is_reserved_header;
-use crate::domain::{Fault, FaultKind, HeaderText, Request};
+use crate::domain::{Fault, FaultKind, Header, Request};
 
 use super::limits::{Count, shortened};
 
@@ -83,7 +83,7 @@ fn take_reserved(request: &mut Request) -> Vec<String> {
     taken
 }
 
-fn check_headers(headers: &[(HeaderText, HeaderText)]) -> Result<(), String> {
+fn check_headers(headers: &[Header]) -> Result<(), String> {
     if headers.len() > MAX_HEADERS {
         return Err(format!("it has {} headers; {MAX_HEADERS} is the most", Count(headers.len() as u64)));
     }

@@ -174,7 +174,7 @@ pub trait DeliveryStore: Send + Sync {
     async fn record(&self, records: Vec<Record>, patience: Patience) -> Result<(), StorageError>;
     /// One delivery.
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError>;
-    /// A tenant's deliveries, newest first.
+    /// A tenant's deliveries, newest first. May end early; see [`Listed`].
     async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError>;
     /// The deliveries of one event, oldest first.
     async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError>;
@@ -218,7 +218,7 @@ pub struct DeliveryQuery {
 pub struct Listed {
     /// What was found, newest first.
     pub deliveries: Vec<Delivery>,
-    /// The last that was looked at, where the search ended before its end for having looked at many: what is older is for
-    /// the next one.
+    /// Where the search ended early, having looked at enough: the oldest that it looked at, before which the next one goes
+    /// on.
     pub searched_to: Option<DeliveryId>,
 }

@@ -18,7 +18,7 @@ use crate::api::{Shared, json};
 use crate::delivery::signing;
 use crate::directory::Directory;
 use crate::domain::{
-    Event, EventId, EventKey, HeaderList, HeaderText, Request, RequestBody, Scope, TenantId, Verdict,
+    Event, EventId, EventKey, Header, HeaderList, Request, RequestBody, Scope, TenantId, Verdict,
 };
 use crate::sandbox::{PipelineEnd, PipelineRun};
 use crate::storage::Storage;
@@ -151,7 +151,7 @@ impl DryRunView {
 }
 
 impl RequestView {
-    fn of(request: &Request, headers: &[(HeaderText, HeaderText)]) -> Self {
+    fn of(request: &Request, headers: &[Header]) -> Self {
         Self {
             method: request.method.to_string(),
             url: request.url.clone(),

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::domain::attempt::LogLine;
-use crate::domain::{Fault, HeaderList, HeaderText, Role, StepReport};
+use crate::domain::{Fault, Header, HeaderList, Role, StepReport};
 
 /// Stands where a header's value is kept from readers.
 pub(super) const MASK: &str = "•••";
@@ -17,7 +17,7 @@ pub(super) const MASK: &str = "•••";
 pub(super) struct Headers(HeaderList);
 
 impl Headers {
-    pub(super) fn new(headers: &[(HeaderText, HeaderText)]) -> Self {
+    pub(super) fn new(headers: &[Header]) -> Self {
         let mut joined: HeaderList = Vec::with_capacity(headers.len());
         for (name, value) in headers {
             match joined.iter_mut().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
@@ -35,7 +35,7 @@ impl Headers {
     pub(super) fn masked(mut self, names: &[&str]) -> Self {
         for (name, value) in &mut self.0 {
             if names.contains(&name.to_ascii_lowercase().as_str()) {
-                *value = HeaderText::const_new(MASK);
+                *value = MASK.into();
             }
         }
         self

@@ -2,7 +2,7 @@
 
 use hyper::body::Bytes;
 
-use crate::domain::{HeaderList, HeaderText, Response};
+use crate::domain::{HeaderList, Response, ShortText};
 
 /// A body that goes on after what is kept is read to here, in bytes, so that the connection can be used again;
 /// one that goes on further costs its connection.
@@ -48,7 +48,7 @@ fn keep_headers(headers: &http::HeaderMap) -> HeaderList {
         let size = name.as_str().len() + value.len();
         let Some(rest) = room.checked_sub(size) else { break };
         room = rest;
-        kept.push((name.as_str().into(), HeaderText::from_utf8_lossy(value.as_bytes())));
+        kept.push((name.as_str().into(), ShortText::from_utf8_lossy(value.as_bytes())));
     }
     kept
 }

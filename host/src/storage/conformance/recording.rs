@@ -106,7 +106,7 @@ pub async fn attempts_are_read_back_in_order(world: &World) {
     let mut expected = Vec::new();
     for _ in 0..2 {
         let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
-        let first = Attempt { id: AttemptId::under_first_lease(id), ..world.attempt(id) };
+        let first = Attempt { id: AttemptId::under_stored_lease(id), ..world.attempt(id) };
         let [second, third] = [2, 3].map(|number| Attempt { number, ..world.attempt(id) });
         expected.push((id, [first.id, second.id, third.id]));
         for attempt in [first.clone(), third, second, first] {

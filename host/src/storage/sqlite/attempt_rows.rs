@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::rows::{JsonMaker, damaged, from_json};
 use crate::domain::attempt::{LogLine, ResolvedPlugin};
 use crate::domain::{
-    Attempt, AttemptId, DeliveryId, Fault, HeaderList, HeaderText, Outcome, Response, SentRequest,
-    StepReport, UnixMillis,
+    Attempt, AttemptId, DeliveryId, Fault, HeaderList, Outcome, Response, SentRequest, ShortText, StepReport,
+    UnixMillis,
 };
 use crate::storage::StorageError;
 
-/// What [`attempt_from_columns`] reads, after `SELECT`.
+/// The columns of an attempt, as they are read and written.
 macro_rules! attempt_columns {
     () => {
         "id, delivery_id, number, started_at, duration_ns, outcome, status, detail, body, steps, request"
@@ -21,7 +21,7 @@ macro_rules! attempt_columns {
 }
 pub(super) use attempt_columns;
 
-/// Id, delivery, number, start, duration, outcome, status, detail, body, steps and request of an attempt.
+/// As [`attempt_columns`] names them.
 pub type AttemptColumns =
     (i64, i64, i64, i64, i64, String, Option<i64>, String, Option<Vec<u8>>, Option<String>, Option<String>);
 
@@ -43,7 +43,7 @@ pub struct AttemptRow {
 
 #[derive(Serialize, Deserialize)]
 struct RequestJson {
-    method: HeaderText,
+    method: ShortText,
     url: String,
     headers: HeaderList,
     body_bytes: u64,

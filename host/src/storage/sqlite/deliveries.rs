@@ -26,7 +26,7 @@ pub(super) const ATTEMPTS: &str = concat!(
     attempt_columns!(),
     " FROM attempts WHERE id = ?1 AND delivery_id = ?1 UNION ALL SELECT ",
     attempt_columns!(),
-    " FROM attempts INDEXED BY later_attempts WHERE delivery_id = ?1 AND delivery_id <> id ORDER BY id"
+    " FROM attempts INDEXED BY attempts_with_own_id WHERE delivery_id = ?1 AND delivery_id <> id ORDER BY id"
 );
 
 #[async_trait]
@@ -99,7 +99,7 @@ impl DeliveryStore for Shared {
 
     async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError> {
         self.settle_to_read(Which::OfTenant(tenant)).await;
-        listing::list(&self.readers, tenant, query, listing::LOOKED_AT).await
+        listing::list(&self.readers, tenant, query, listing::MOST_LOOKED_AT).await
     }
 
     async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError> {

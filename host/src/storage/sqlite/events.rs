@@ -143,7 +143,7 @@ impl<'a> Stored<'a> {
 }
 
 /// Adds rows of deliveries to `script`.
-pub fn write_deliveries(script: &mut Script, rows: &[&DeliveryInsert]) -> Result<(), StorageError> {
+pub fn write_deliveries(script: &mut Script, rows: &[DeliveryInsert]) -> Result<(), StorageError> {
     Ok(script.push_rows(&INSERT_DELIVERIES, rows, bind_delivery)?)
 }
 
@@ -177,7 +177,7 @@ fn bind_event(acceptance: &&Acceptance, to: &mut SqliteArguments) -> Result<(), 
     to.add(deliveries_json(acceptance))
 }
 
-fn bind_delivery(row: &&DeliveryInsert, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
+fn bind_delivery(row: &DeliveryInsert, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
     to.add(row.event.tenant.0)?;
     to.add(row.id.0)?;
     to.add(row.hook.0)?;

@@ -10,63 +10,63 @@ use crate::storage::{DeliveryQuery, Listed, StorageError};
 
 /// How many deliveries one list looks at: some milliseconds' worth. One that keeps few of what it looks at is told in
 /// several pages, so that no tenant's question holds the readers of all for long.
-pub const LOOKED_AT: u32 = 100_000;
+pub const MOST_LOOKED_AT: u32 = 100_000;
 
 /// What leads to the deliveries of a list. It is named in the statement: there are no statistics which the planner could
 /// choose by.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Way {
     /// The table itself, which is clustered by tenant.
     Table,
-    /// Those that are neither leased nor succeeded, by state.
-    ByState,
-    /// Those that are not final. Few of them are leased at any time: what is in the memory of the process.
+    /// Those in this state, which is neither leased nor succeeded.
+    ByState(DeliveryState),
+    /// Those that are not final, to find those under a lease.
     Unfinished,
     /// The parts of the table in which this hook has some.
     Spans(HookId),
 }
 
 impl Way {
-    fn to(query: &DeliveryQuery) -> Self {
+    fn of(query: &DeliveryQuery) -> Self {
         match (query.state, query.hook) {
             (Some(DeliveryState::Delivering), _) => Self::Unfinished,
-            (Some(state), _) if state != DeliveryState::Succeeded => Self::ByState,
+            (Some(state), _) if state != DeliveryState::Succeeded => Self::ByState(state),
             (_, Some(hook)) => Self::Spans(hook),
             (_, None) => Self::Table,
         }
     }
 
-    /// Whether it may pass over many deliveries that are not asked for.
+    /// Whether it may pass over many deliveries that are not asked for, newest first.
     fn passes_over(self, query: &DeliveryQuery) -> bool {
         match self {
             Self::Table => query.event_type.is_some() || query.state.is_some(),
-            Self::ByState => query.event_type.is_some() || query.hook.is_some(),
+            Self::ByState(_) => query.event_type.is_some() || query.hook.is_some(),
             Self::Spans(_) => true,
+            // Its order is not that of ids: it is walked whole.
             Self::Unfinished => false,
         }
     }
 }
 
-/// A list of a tenant's deliveries.
-#[derive(Clone, Copy)]
-pub(super) struct List<'a> {
+/// A search for a tenant's deliveries.
+pub(super) struct Search<'a> {
     tenant: TenantId,
     query: &'a DeliveryQuery,
     way: Way,
-    /// The least and the greatest id that may be in it.
+    /// The least and the greatest id that may be found.
     ids: (i64, i64),
 }
 
-impl<'a> List<'a> {
+impl<'a> Search<'a> {
     pub(super) fn new(tenant: TenantId, query: &'a DeliveryQuery) -> Self {
         let until = query.until.map(DeliveryId::first_at);
         let first = query.since.map_or(0, |since| DeliveryId::first_at(since).0);
         let last = [until, query.before].into_iter().flatten().min();
         let last = last.map_or(i64::MAX, |before| before.0.saturating_sub(1));
-        Self { tenant, query, way: Way::to(query), ids: (first, last) }
+        Self { tenant, query, way: Way::of(query), ids: (first, last) }
     }
 
-    /// The list, newest first.
+    /// What is found, newest first.
     pub(super) fn statement(&self) -> QueryBuilder<Sqlite> {
         let mut sql = self.selected(delivery_columns!());
         if let Some(hook) = self.query.hook {
@@ -85,9 +85,6 @@ impl<'a> List<'a> {
     /// The id of the last delivery that is looked at, where at most `most` are.
     pub(super) fn end_statement(&self, most: u32) -> QueryBuilder<Sqlite> {
         let mut sql = self.selected("id");
-        if self.way == Way::ByState {
-            sql.push(" AND state = ").push_bind(self.query.state.map(state_code));
-        }
         sql.push(self.order()).push(" LIMIT 1 OFFSET ").push_bind(most.saturating_sub(1));
         sql
     }
@@ -98,7 +95,7 @@ impl<'a> List<'a> {
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
         sql.push(columns).push(match self.way {
             Way::Table => " FROM deliveries",
-            Way::ByState => " FROM deliveries INDEXED BY deliveries_by_state",
+            Way::ByState(_) => " FROM deliveries INDEXED BY deliveries_by_state",
             Way::Unfinished => " FROM deliveries INDEXED BY deliveries_unfinished",
             Way::Spans(_) => " FROM hook_spans CROSS JOIN deliveries",
         });
@@ -106,7 +103,9 @@ impl<'a> List<'a> {
         match self.way {
             Way::Table => {}
             // The condition of a partial index must stand in the statement word for word.
-            Way::ByState => drop(sql.push(" AND state <> 1 AND state <> 3")),
+            Way::ByState(state) => {
+                sql.push(" AND state <> 1 AND state <> 3 AND state = ").push_bind(state_code(state));
+            }
             Way::Unfinished => {
                 sql.push(" AND state < 3 AND hook_id IN (SELECT id FROM hooks WHERE tenant_id = ");
                 sql.push_bind(self.tenant.0).push(")");
@@ -116,10 +115,9 @@ impl<'a> List<'a> {
                 sql.push(" AND span BETWEEN ").push_bind(first >> spans::BITS);
                 sql.push(" AND ").push_bind(last >> spans::BITS);
                 // One bound for each end, since SQLite begins and ends a search by one alone.
-                sql.push(format_args!(" AND id BETWEEN max(span << {}, ", spans::BITS)).push_bind(first);
-                let within = (1_i64 << spans::BITS) - 1;
-                sql.push(format_args!(") AND min((span << {}) | {within}, ", spans::BITS));
-                sql.push_bind(last).push(")");
+                sql.push(" AND id BETWEEN max(span << ").push_bind(spans::BITS).push(", ").push_bind(first);
+                sql.push(") AND min((span << ").push_bind(spans::BITS).push(") | ");
+                sql.push_bind((1_i64 << spans::BITS) - 1).push(", ").push_bind(last).push(")");
                 return sql;
             }
         }
@@ -139,14 +137,14 @@ pub async fn list(
     query: &DeliveryQuery,
     most: u32,
 ) -> Result<Listed, StorageError> {
-    let mut list = List::new(tenant, query);
+    let mut search = Search::new(tenant, query);
     let mut end = None;
-    if list.way.passes_over(query) {
-        let mut statement = list.end_statement(most);
+    if search.way.passes_over(query) {
+        let mut statement = search.end_statement(most);
         end = statement.build_query_scalar().fetch_optional(readers).await.map_err(read_error)?;
-        list.ids.0 = end.unwrap_or(list.ids.0);
+        search.ids.0 = end.unwrap_or(search.ids.0);
     }
-    let mut statement = list.statement();
+    let mut statement = search.statement();
     let rows: Vec<DeliveryRow> = statement.build_query_as().fetch_all(readers).await.map_err(read_error)?;
     let deliveries = rows.into_iter().map(delivery_from_row).collect::<Result<Vec<_>, _>>()?;
     let searched_to = end.filter(|_| deliveries.len() < query.limit as usize).map(DeliveryId);

@@ -18,8 +18,8 @@ use crate::storage::{Accepted, StorageError};
 pub struct Plan<'a> {
     stored: Stored<'a>,
     divided: Divided<'a>,
-    /// Rows of deliveries that somebody asks for, whose leases have ended, or that have waited for long.
-    asked_for: Vec<DeliveryInsert>,
+    /// New rows of deliveries, in the order of the table, so that each of its pages is looked for once.
+    rows: Vec<DeliveryInsert>,
     /// The new `written_until`, if it moves.
     written_until: Option<EventKey>,
 }
@@ -33,30 +33,28 @@ impl<'a> Plan<'a> {
         claims: impl Iterator<Item = &'a Claim>,
         (ledger, deleted_hooks): (&Ledger, &HashSet<HookId>),
     ) -> Self {
-        let (divided, mut written) = Divided::new(records, ledger, deleted_hooks);
-        let mut asked_for = Vec::new();
+        let (mut divided, mut written) = Divided::new(records, ledger, deleted_hooks);
+        let mut rows = std::mem::take(&mut stored.rows);
+        rows.append(&mut divided.rows);
+        // Those that somebody asks for, whose leases have ended, or that have waited for long.
         let wanted = questions.iter().flat_map(|question| ledger.wanted(*question));
         let expired = claims.flat_map(|claim| ledger.expired(claim.hook, claim.now));
         for (id, unwritten) in wanted.chain(expired).chain(ledger.old(stored.change.last_event)) {
             if written.insert(id) {
-                asked_for.push(unwritten.first_row(id, deleted_hooks));
+                rows.push(unwritten.first_row(id, deleted_hooks));
             }
         }
         stored.change.removed = written.into_iter().collect();
-        let rows = [&stored.rows, &divided.rows, &asked_for].into_iter().flatten();
-        stored.change.spans = ledger.spans.missing(rows.map(|row| HookSpan::of(row.hook, row.id)));
+        rows.sort_unstable_by_key(|row| (row.event.tenant, row.id));
+        stored.change.spans = ledger.spans.missing(rows.iter().map(|row| HookSpan::of(row.hook, row.id)));
         let written_until = ledger.next_written_until(&stored.change);
-        Self { stored, divided, asked_for, written_until }
+        Self { stored, divided, rows, written_until }
     }
 
     /// Adds all of it to `script`.
     pub fn write(&self, script: &mut Script) -> Result<(), StorageError> {
         self.stored.write_events(script)?;
-        let rows = [&self.stored.rows, &self.divided.rows, &self.asked_for].into_iter().flatten();
-        let mut rows: Vec<_> = rows.collect();
-        // In the order of the table, so that each page is looked for once.
-        rows.sort_unstable_by_key(|row| (row.event.tenant, row.id));
-        events::write_deliveries(script, &rows)?;
+        events::write_deliveries(script, &self.rows)?;
         spans::write(script, &self.stored.change.spans)?;
         self.divided.write_changes(script)?;
         if let Some(until) = self.written_until {

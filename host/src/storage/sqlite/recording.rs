@@ -7,7 +7,7 @@ use sqlx::Arguments as _;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 
-use super::attempt_rows::AttemptRow;
+use super::attempt_rows::{AttemptRow, attempt_columns};
 use super::batch::{MultiRow, Script};
 use super::events::DeliveryInsert;
 use super::rows::{JsonMaker, body_columns, state_code, to_json};
@@ -117,8 +117,7 @@ static UPDATE: LazyLock<MultiRow> = LazyLock::new(|| {
 
 // An attempt that is there already was recorded by a call whose answer got lost.
 static INSERT_ATTEMPTS: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "INSERT OR ROLLBACK INTO attempts (id, delivery_id, number, started_at, duration_ns, outcome, status, detail, \
-        body, steps, request) SELECT * FROM (VALUES";
+    let head = concat!("INSERT OR ROLLBACK INTO attempts (", attempt_columns!(), ") SELECT * FROM (VALUES");
     MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING")
 });
 

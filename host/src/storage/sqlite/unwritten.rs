@@ -104,7 +104,7 @@ pub struct Settle {
     pub count: usize,
 }
 
-/// The deliveries without rows, and how far `written_until` is.
+/// The deliveries without rows, how far `written_until` is, and which spans need not be written.
 #[derive(Debug)]
 pub struct Ledger {
     by_id: BTreeMap<DeliveryId, Unwritten>,
@@ -113,7 +113,7 @@ pub struct Ledger {
     /// The greatest key of an event that was committed.
     last_event: EventKey,
     written_until: EventKey,
-    /// Where the rows of the others lie.
+    /// Spans that are on disk and need not be written again.
     pub spans: KnownSpans,
 }
 

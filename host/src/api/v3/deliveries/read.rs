@@ -50,7 +50,7 @@ pub(super) async fn list_deliveries(
         limit: u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX),
     };
     let Listed { deliveries, searched_to } = storage.deliveries.list(tenant, &query).await?;
-    Ok(Json(wanted.cut_searched(deliveries, searched_to, |delivery| delivery.id, DeliveryView::from)))
+    Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, DeliveryView::from)))
 }
 
 /// One delivery with its attempts

@@ -106,7 +106,7 @@ async fn figures_of_a_great_backlog() {
     .await;
     let query =
         DeliveryQuery { event_type: Some("rare".parse().unwrap()), limit: 50, ..DeliveryQuery::default() };
-    measure("list a type that is not there", 1, async {
+    measure("one page of a type that is not there", 1, async {
         assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries, []);
     })
     .await;

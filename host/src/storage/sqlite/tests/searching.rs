@@ -20,27 +20,21 @@ async fn lists_go_the_way_they_are_meant_to() {
     let of_type = DeliveryQuery { event_type: Some("a".parse().unwrap()), ..DeliveryQuery::default() };
     let of_hook = DeliveryQuery { hook: Some(HookId(1)), ..of_type.clone() };
     let of_state = DeliveryQuery { state: Some(DeliveryState::Exhausted), ..of_hook.clone() };
-    let [of_type, of_hook, of_state] = [of_type, of_hook, of_state].map(|query| {
-        let list = listing::List::new(TENANT, &query);
-        [list.statement(), list.end_statement(10)].map(|statement| statement.into_string())
-    });
     let by_key = "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id>? AND id<?)";
     let by_state = "INDEX deliveries_by_state (tenant_id=? AND state=? AND id>? AND id<?)";
     let by_span = "SEARCH hook_spans USING PRIMARY KEY (hook=? AND span>? AND span<?)";
-    let rows = [
-        (&*of_type[0], by_key),
-        (&*of_type[1], by_key),
-        (&*of_hook[0], by_span),
-        (&*of_hook[0], by_key),
-        (&*of_hook[1], by_span),
-        (&*of_hook[1], by_key),
-        (&*of_state[0], by_state),
-        (&*of_state[1], by_state),
-        (deliveries::ATTEMPTS, "SEARCH attempts USING INTEGER PRIMARY KEY (rowid=?)"),
-        (deliveries::ATTEMPTS, "SEARCH attempts USING INDEX later_attempts (delivery_id=?)"),
-    ];
-    for (sql, expected) in rows {
-        assert_plan(&storage, sql, expected).await;
+    for (query, expected) in
+        [(of_type, &[by_key][..]), (of_hook, &[by_span, by_key]), (of_state, &[by_state])]
+    {
+        let search = listing::Search::new(TENANT, &query);
+        for statement in [search.statement(), search.end_statement(10)] {
+            for expected in expected {
+                assert_plan(&storage, statement.sql().as_str(), expected).await;
+            }
+        }
+    }
+    for expected in ["INTEGER PRIMARY KEY (rowid=?)", "INDEX attempts_with_own_id (delivery_id=?)"] {
+        assert_plan(&storage, deliveries::ATTEMPTS, expected).await;
     }
 }
 
@@ -146,28 +140,39 @@ async fn a_search_that_ends_early_goes_on_where_it_ended() {
         world.store(acceptance).await;
         world.record(world.record_of(id, state)).await;
     }
+    let mut queries = Vec::new();
     for hook in [None, Some(hooks[0]), Some(hooks[1])] {
         for state in [None, Some(DeliveryState::Succeeded), Some(DeliveryState::Exhausted)] {
             for event_type in [None, Some("type.1".parse().unwrap()), Some("other".parse().unwrap())] {
-                let query = DeliveryQuery { hook, state, event_type, limit: 100, ..DeliveryQuery::default() };
-                let list = async |before, most| {
-                    let query = DeliveryQuery { before, ..query.clone() };
-                    listing::list(&storage.shared.readers, TENANT, &query, most).await.unwrap()
-                };
-                let whole = list(None, u32::MAX).await;
-                assert_eq!(whole.searched_to, None);
-                let (mut found, mut before) = (Vec::new(), None);
-                loop {
-                    let page = list(before, 3).await;
-                    assert!(page.searched_to.is_none() || page.deliveries.len() <= 3, "{query:?}");
-                    found.extend(page.deliveries);
-                    before = page.searched_to;
-                    if before.is_none() {
-                        break;
-                    }
-                }
-                assert_eq!(found, whole.deliveries, "{query:?}");
+                queries.push(DeliveryQuery { hook, state, event_type, ..DeliveryQuery::default() });
             }
+        }
+    }
+    let list = async |query: &DeliveryQuery, before, limit, most| {
+        let query = DeliveryQuery { before, limit, ..query.clone() };
+        listing::list(&storage.shared.readers, TENANT, &query, most).await.unwrap()
+    };
+    for query in queries {
+        let whole = list(&query, None, 100, u32::MAX).await;
+        assert_eq!(whole.searched_to, None);
+        let passes_over = query.hook.is_some() || query.event_type.is_some();
+        for limit in [2, 100] {
+            let (mut found, mut pages, mut before) = (Vec::new(), 0, None);
+            loop {
+                let page = list(&query, before, limit, 3).await;
+                let full = page.deliveries.len() == limit as usize;
+                assert!(!full || page.searched_to.is_none(), "{query:?}");
+                assert!(!passes_over || page.deliveries.len() <= 3, "{query:?}");
+                let last = page.deliveries.last().map(|last| last.id);
+                before = page.searched_to.or(last.filter(|_| full));
+                found.extend(page.deliveries);
+                pages += 1;
+                if before.is_none() {
+                    break;
+                }
+            }
+            assert!(!passes_over || pages > 1, "{query:?}");
+            assert_eq!(found, whole.deliveries, "{query:?}");
         }
     }
 }

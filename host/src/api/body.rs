@@ -8,8 +8,11 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use super::json;
 use super::problem::{Kind, Problem, shorten};
 
+/// How much is taken of a body in which nothing is wanted, in bytes.
+const MAX_NOTHING: usize = 4 * 1024;
 /// How long a body may take to arrive.
 const MAX_ARRIVAL: Duration = Duration::from_secs(120);
 /// How long a body that is too large is read all the same, so that its sender sees the answer.
@@ -127,6 +130,21 @@ impl Payload {
         checked.map(|()| Some(body))
     }
 
+    /// Of a request that takes no members: no body, or an object without any.
+    ///
+    /// # Errors
+    /// Where something is said that would not be heeded.
+    pub async fn read_nothing(self) -> Result<(), Problem> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+
+        match self.read_optional(Takes::Json, MAX_NOTHING).await? {
+            Some(body) => json::parse::<Nothing>(&body).map(drop),
+            None => Ok(()),
+        }
+    }
+
     async fn read_any(self, limit: usize) -> Result<Bytes, Problem> {
         let too_large = || Problem::new(Kind::TooLarge, format!("the body has more than {limit} bytes"));
         let announced = self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
@@ -187,6 +205,19 @@ mod tests {
         assert!(Takes::Json.check(&HeaderMap::new()).is_ok());
         let gzip = HeaderMap::from_iter([(header::CONTENT_ENCODING, "gzip".parse().unwrap())]);
         assert!(Takes::Json.check(&gzip).is_err());
+    }
+
+    #[tokio::test]
+    async fn where_nothing_is_wanted_nothing_is_taken() {
+        let read =
+            |body: &'static str| Payload { headers: HeaderMap::new(), body: Body::from(body) }.read_nothing();
+        assert_eq!(read("").await, Ok(()));
+        assert_eq!(read(" {} ").await, Ok(()));
+        for (body, kind) in
+            [("{{", Kind::MalformedJson), ("[]", Kind::WrongType), (r#"{"delay":5}"#, Kind::UnknownMember)]
+        {
+            assert_eq!(read(body).await.unwrap_err().kind(), kind, "{body}");
+        }
     }
 
     #[tokio::test]

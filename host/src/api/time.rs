@@ -40,8 +40,12 @@ pub fn parse_time(text: &str) -> Result<UnixMillis, Invalid> {
     if !has_shape(text.as_bytes()) {
         return Err(rule());
     }
-    // What jiff says beside the rule names the field that is out of range.
-    let time: Timestamp = text.parse().map_err(|error| Invalid::new(format!("{}: {error}", rule())))?;
+    // What jiff says beside the rule names the field that is out of range. It is of no help where the text is a time, but later
+    // than any that it has, which are of the last two days of 9999.
+    let time: Timestamp = text.parse().map_err(|error| match text.starts_with("9999-12-3") {
+        true => Invalid::new(format!("the latest time that is taken is {:.3}", Timestamp::MAX)),
+        false => Invalid::new(format!("{}: {error}", rule())),
+    })?;
     match time.as_millisecond() {
         millis @ 0.. => Ok(UnixMillis(millis)),
         _ => Err(Invalid::new("a time lies between 1970 and the year 9999")),
@@ -116,6 +120,13 @@ mod tests {
         ] {
             assert!(parse_time(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_latest_time_is_named_to_who_sends_a_later_one() {
+        let Invalid(rule) = parse_time("9999-12-31T23:59:59Z").unwrap_err();
+        let latest = rule.rsplit(' ').next().unwrap();
+        assert!(parse_time(latest).is_ok(), "{rule}");
     }
 
     #[test]

@@ -44,6 +44,11 @@ pub enum StorageError {
     /// The database failed.
     #[error("database")]
     Database(#[from] sqlx::Error),
+    /// The database was brought up to date by a newer engine.
+    #[error(
+        "the database is of a newer engine (version {0} of its schema), which has to be started again, or one that is newer still"
+    )]
+    Newer(i64),
     /// A migration failed.
     #[error("migration")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -178,8 +183,12 @@ pub trait DeliveryStore: Send + Sync {
     async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError>;
     /// The deliveries of one event, oldest first.
     async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError>;
-    /// The attempts of a delivery, oldest first.
-    async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StorageError>;
+    /// One delivery with its attempts, oldest first, as they were at one moment.
+    async fn with_attempts(
+        &self,
+        tenant: TenantId,
+        id: DeliveryId,
+    ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError>;
     /// Makes a delivery that is not leased due at `now`, from the start of its schedule, without the
     /// request that an earlier attempt rendered. `None`: no such delivery.
     async fn retry(

@@ -61,7 +61,9 @@ fn value_of(source: &Arc<str>, text: &str) -> Value {
 
 /// A number that can be calculated with, if it is written as it was read; else one that keeps its text.
 fn number(text: &str) -> Value {
-    if let Ok(number) = text.parse::<i128>() {
+    if let Ok(number) = text.parse::<i128>()
+        && text != "-0"
+    {
         return Value::from(number);
     }
     match text.parse::<f64>() {
@@ -70,7 +72,7 @@ fn number(text: &str) -> Value {
     }
 }
 
-/// A number whose text floating point would change, such as `1.50` or `1e400`.
+/// A number whose text floating point would change, such as `1.50` or `1e400`, or an integer its sign.
 #[derive(Debug)]
 pub struct Number(pub String);
 

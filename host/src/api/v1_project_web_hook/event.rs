@@ -106,7 +106,7 @@ pub(super) async fn event(
     let no_event =
         || Refusal::not_found(format!("project {} has no web hook event {number}", project.number));
     let id = DeliveryId::from_short(number, directory.ids().node()).ok_or_else(no_event)?;
-    let delivery = storage.deliveries.delivery(tenant.id, id).await?.ok_or_else(no_event)?;
+    let (delivery, attempts) = storage.deliveries.with_attempts(tenant.id, id).await?.ok_or_else(no_event)?;
     let event = storage.events.event(tenant.id, &EventId::of_key(delivery.event)).await?;
     let event = event.filter(|event| event.project == Some(project.number)).ok_or_else(no_event)?;
     let hook = find(&directory, tenant.id, project.number);
@@ -114,7 +114,6 @@ pub(super) async fn event(
     if directory.hook(delivery.hook).is_some_and(|other| hook.as_ref().is_none_or(|own| own.id != other.id)) {
         return Err(no_event());
     }
-    let attempts = storage.deliveries.attempts(id).await?;
     let view = EventView::pending(&tenant, project.number, id, &event);
     Ok(Success(view.answered(&delivery, attempts.last(), hook.as_deref())))
 }

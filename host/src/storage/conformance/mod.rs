@@ -234,6 +234,11 @@ impl World {
         self.storage.deliveries.delivery(TENANT, id).await.unwrap().unwrap()
     }
 
+    /// The attempts of a delivery of [`TENANT`].
+    pub async fn attempts(&self, id: DeliveryId) -> Vec<Attempt> {
+        self.storage.deliveries.with_attempts(TENANT, id).await.unwrap().unwrap().1
+    }
+
     /// Claims at `now` until a minute later.
     pub async fn claim(&self, hook: HookId, now: UnixMillis, limit: u32) -> Vec<Claimed> {
         let lease_until = UnixMillis(now.0 + 60_000);

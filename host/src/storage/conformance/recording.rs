@@ -21,12 +21,12 @@ pub async fn a_record_moves_a_delivery_on(world: &World) {
         let delivery = world.delivery(id).await;
         assert_eq!((delivery.state, delivery.attempts, delivery.failures), (state, 3, 2));
         assert_eq!(delivery.due_at, record.due_at);
-        assert_eq!(world.storage.deliveries.attempts(id).await.unwrap().len(), 1);
+        assert_eq!(world.attempts(id).await.len(), 1);
     }
     let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
     let given_back = Record { attempt: None, attempts: 0, ..world.record_of(id, DeliveryState::Pending) };
     world.record(given_back).await;
-    assert_eq!(world.storage.deliveries.attempts(id).await.unwrap().len(), 0);
+    assert_eq!(world.attempts(id).await.len(), 0);
 }
 
 fn fault(kind: FaultKind) -> Fault {
@@ -97,7 +97,7 @@ pub async fn every_shape_of_attempt_is_read_back(world: &World) {
         let attempt = Some(attempt);
         world.record(Record { attempt, ..world.record_of(id, DeliveryState::Waiting) }).await;
     }
-    let stored = world.storage.deliveries.attempts(id).await.unwrap();
+    let stored = world.attempts(id).await;
     assert_eq!(stored.iter().map(|attempt| format!("{attempt:?}")).collect::<Vec<_>>(), expected);
 }
 
@@ -115,7 +115,7 @@ pub async fn attempts_are_read_back_in_order(world: &World) {
         }
     }
     for (id, expected) in expected {
-        let attempts = world.storage.deliveries.attempts(id).await.unwrap();
+        let attempts = world.attempts(id).await;
         assert_eq!(attempts.iter().map(|attempt| attempt.id).collect::<Vec<_>>(), expected);
         assert!(attempts.iter().all(|attempt| attempt.delivery == id));
     }
@@ -129,7 +129,7 @@ pub async fn a_cancelled_delivery_stays_cancelled(world: &World) {
     let delivery = world.delivery(id).await;
     assert_eq!((delivery.state, delivery.due_at), (DeliveryState::Cancelled, None));
     assert_eq!((delivery.attempts, delivery.failures), (1, 0));
-    assert_eq!(world.storage.deliveries.attempts(id).await.unwrap().len(), 1);
+    assert_eq!(world.attempts(id).await.len(), 1);
     assert_eq!(world.claim(HOOK, UnixMillis(NOW.0 + 100_000), 10).await.len(), 0);
 }
 
@@ -139,11 +139,11 @@ pub async fn a_record_of_another_lease_changes_nothing(world: &World) {
     let stale = async |attempts, state, rendered| {
         let record = Record { attempts, failures: 9, rendered, ..world.record_of(id, state) };
         let before = world.delivery(id).await;
-        let others = world.storage.deliveries.attempts(id).await.unwrap().len();
+        let others = world.attempts(id).await.len();
         world.record(record).await;
         let attempts = attempts.max(before.attempts);
         assert_eq!(world.delivery(id).await, Delivery { attempts, ..before });
-        assert_eq!(world.storage.deliveries.attempts(id).await.unwrap().len(), others + 1);
+        assert_eq!(world.attempts(id).await.len(), others + 1);
     };
     let claim = async |now| {
         let claimed = world.claim(HOOK, now, 10).await.remove(0);
@@ -221,5 +221,5 @@ pub async fn a_record_that_comes_twice_counts_once(world: &World) {
     world.storage.deliveries.record(vec![record.clone(), late], Patience::NONE).await.unwrap();
     world.record(record).await;
     assert_eq!(world.delivery(id).await.state, DeliveryState::Exhausted, "the first had the lease");
-    assert_eq!(world.storage.deliveries.attempts(id).await.unwrap().len(), 1);
+    assert_eq!(world.attempts(id).await.len(), 1);
 }

@@ -115,10 +115,24 @@ impl DeliveryStore for Shared {
         rows.into_iter().map(delivery_from_row).collect()
     }
 
-    async fn attempts(&self, delivery: DeliveryId) -> Result<Vec<Attempt>, StorageError> {
-        let query = sqlx::query_as(ATTEMPTS).bind(delivery.0);
-        let rows: Vec<AttemptColumns> = query.fetch_all(&self.readers).await.map_err(read_error)?;
-        rows.into_iter().map(attempt_from_columns).collect()
+    async fn with_attempts(
+        &self,
+        tenant: TenantId,
+        id: DeliveryId,
+    ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError> {
+        // What has no row of its own has had no attempt.
+        if let Some(delivery) = self.ledger.delivery(tenant, id) {
+            return Ok(Some((delivery, Vec::new())));
+        }
+        let mut moment = self.readers.begin().await.map_err(read_error)?;
+        let query = sqlx::query_as(ONE).bind(id.0).bind(tenant.0);
+        let row: Option<DeliveryRow> = query.fetch_optional(&mut *moment).await?;
+        let Some(delivery) = row.map(delivery_from_row).transpose()? else { return Ok(None) };
+        let query = sqlx::query_as(ATTEMPTS).bind(id.0);
+        let rows: Vec<AttemptColumns> = query.fetch_all(&mut *moment).await?;
+        moment.commit().await?;
+        let attempts = rows.into_iter().map(attempt_from_columns).collect::<Result<_, _>>()?;
+        Ok(Some((delivery, attempts)))
     }
 
     async fn retry(

@@ -39,6 +39,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::runtime::Handle;
@@ -93,7 +94,7 @@ struct Shared {
 /// Opens the database in `data_dir`, makes both where they are missing, and brings the schema up to date.
 ///
 /// # Errors
-/// [`StorageError::InUse`] where another process has the directory open; [`StorageError::Migrate`] where the
+/// [`StorageError::InUse`] where another process has the directory open; [`StorageError::Newer`] where the
 /// database is that of a newer engine; else what the file system or the database said.
 pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStorage, StorageError> {
     private_file::create_dir(data_dir)?;
@@ -101,7 +102,10 @@ pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStora
     let vault = Arc::new(Vault::open(data_dir, options.encryption_key.as_ref())?);
     let file = SqliteConnectOptions::new().filename(data_dir.join(DATABASE_FILE));
     let mut migrating = connection::migration_options(file.clone()).connect().await?;
-    sqlx::migrate!("migrations/sqlite").run(&mut migrating).await?;
+    sqlx::migrate!("migrations/sqlite").run(&mut migrating).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => StorageError::Newer(version),
+        error => error.into(),
+    })?;
     migrating.close().await?;
     let mut writer = WriteConnection::new(file.clone(), lock);
     let connection = writer.connection().await?;

@@ -10,6 +10,7 @@ use http::StatusCode;
 use super::read::no_delivery;
 use super::view::DeliveryView;
 use crate::api::auth::Caller;
+use crate::api::body::Payload;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::{Kind, Problem};
 use crate::delivery::Dispatcher;
@@ -19,7 +20,8 @@ use crate::storage::{Changed, Storage};
 
 /// Retry a delivery
 ///
-/// Needs `deliveries:write`. It is attempted at once, from the start of its schedule, with the pipeline run anew.
+/// Needs `deliveries:write`. It is attempted at once, from the start of its schedule, with the pipeline run anew. It takes no
+/// members.
 #[utoipa::path(
     post, path = "/api/v3/deliveries/{id}/retry", tag = "deliveries",
     params(("id" = String, Path, description = "Its id")),
@@ -35,8 +37,10 @@ pub(super) async fn retry_delivery(
     caller: Caller,
     Segment(id): Segment<DeliveryId>,
     _: NoParams,
+    payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::DeliveriesWrite)?;
+    payload.read_nothing().await?;
     let delivery = storage.deliveries.delivery(tenant, id).await?.ok_or_else(|| no_delivery(id))?;
     if directory.hook_of(tenant, delivery.hook).is_none() {
         let detail = format!("the delivery cannot be retried: its hook {} is gone", delivery.hook);
@@ -50,7 +54,7 @@ pub(super) async fn retry_delivery(
 
 /// Cancel a delivery
 ///
-/// Needs `deliveries:write`. An attempt that is being made may still reach the receiver.
+/// Needs `deliveries:write`. An attempt that is being made may still reach the receiver. It takes no members.
 #[utoipa::path(
     post, path = "/api/v3/deliveries/{id}/cancel", tag = "deliveries",
     params(("id" = String, Path, description = "Its id")),
@@ -64,8 +68,10 @@ pub(super) async fn cancel_delivery(
     caller: Caller,
     Segment(id): Segment<DeliveryId>,
     _: NoParams,
+    payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::DeliveriesWrite)?;
+    payload.read_nothing().await?;
     let changed = storage.deliveries.cancel(tenant, id).await?;
     answer(id, changed, "cancelled")
 }

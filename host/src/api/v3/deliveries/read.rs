@@ -49,6 +49,12 @@ pub(super) async fn list_deliveries(
         // One more tells whether there is a next page.
         limit: u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX),
     };
+    if query.since.zip(query.until).is_some_and(|(since, until)| since >= until) {
+        return Err(Problem::parameter(
+            "until",
+            "`until` is not later than `since`: there is nothing between",
+        ));
+    }
     let Listed { deliveries, searched_to } = storage.deliveries.list(tenant, &query).await?;
     Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, DeliveryView::from)))
 }
@@ -68,8 +74,8 @@ pub(super) async fn get_delivery(
     _: NoParams,
 ) -> Result<Json<FullDeliveryView>, Problem> {
     let tenant = caller.may(Scope::DeliveriesRead)?;
-    let delivery = storage.deliveries.delivery(tenant, id).await?.ok_or_else(|| no_delivery(id))?;
-    let attempts = storage.deliveries.attempts(id).await?;
+    let found = storage.deliveries.with_attempts(tenant, id).await?;
+    let (delivery, attempts) = found.ok_or_else(|| no_delivery(id))?;
     Ok(Json(FullDeliveryView::of(delivery, &attempts)))
 }
 

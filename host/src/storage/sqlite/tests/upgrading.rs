@@ -47,10 +47,24 @@ async fn deliveries_of_an_earlier_engine_are_all_there() {
     let of_hook = DeliveryQuery { hook: Some(HookId(7)), limit: 10, ..DeliveryQuery::default() };
     let of_hook = deliveries.list(TENANT, &of_hook).await.unwrap().deliveries;
     assert_eq!(of_hook.iter().map(|one| one.id.0).collect::<Vec<_>>(), [205, 102, 101]);
-    assert_eq!(deliveries.attempts(DeliveryId(102)).await.unwrap()[0].id.0, 103);
+    assert_eq!(world.attempts(DeliveryId(102)).await[0].id.0, 103);
     assert_eq!(deliveries.recover(NOW).await.unwrap(), 1);
     let mut claimed: Vec<_> =
         world.claim(HookId(7), NOW, 10).await.iter().map(|one| one.delivery.id.0).collect();
     claimed.sort_unstable();
     assert_eq!(claimed, [101, 205]);
+}
+
+#[tokio::test]
+async fn a_newer_engines_database_is_left_alone_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    reopen(dir.path()).await.close().await.unwrap();
+    let mut connection =
+        SqliteConnectOptions::new().filename(dir.path().join(DATABASE_FILE)).connect().await.unwrap();
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+        VALUES (9000, 'later', 1, x'00', 0)";
+    sqlx::raw_sql(newer).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let error = open(dir.path(), SqliteOptions::default()).await.unwrap_err();
+    assert!(matches!(error, StorageError::Newer(9000)), "{error:?}");
 }

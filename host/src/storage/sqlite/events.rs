@@ -1,4 +1,4 @@
-//! Events, and how rows of deliveries are inserted.
+//! Events: what is stored of those that are handed in.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -11,11 +11,12 @@ use sqlx::sqlite::SqliteArguments;
 
 use super::batch::{MultiRow, Script};
 use super::dedup::{self, Seen};
+use super::delivery_rows::DeliveryInsert;
 use super::rows::{self, EventRow, event_columns, event_from_row};
 use super::unwritten::{Change, Unwritten};
 use super::{Shared, writer};
-use crate::domain::{DeliveryId, DeliveryState, Event, EventId, HookId, TenantId, Trigger, UnixMillis};
-use crate::storage::{Acceptance, Accepted, EventStore, NewDelivery, StorageError};
+use crate::domain::{Event, EventId, HookId, TenantId};
+use crate::storage::{Acceptance, Accepted, EventStore, StorageError};
 
 #[async_trait]
 impl EventStore for Shared {
@@ -54,47 +55,6 @@ static INSERT_EVENTS: LazyLock<MultiRow> = LazyLock::new(|| {
         event_type, occurred_at, delivery_count, data, deliveries) SELECT * FROM (VALUES";
     MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
 });
-
-// One that is there already was written by a commit that was believed to have failed.
-static INSERT_DELIVERIES: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "INSERT OR ROLLBACK INTO deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, \
-        state, due_at, attempts, failures) SELECT * FROM (VALUES";
-    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING")
-});
-
-/// The row of a delivery.
-#[derive(Debug)]
-pub struct DeliveryInsert {
-    pub id: DeliveryId,
-    pub event: Arc<Event>,
-    pub hook: HookId,
-    pub trigger: Trigger,
-    pub state: DeliveryState,
-    pub due_at: Option<UnixMillis>,
-    pub attempts: u32,
-    pub failures: u32,
-}
-
-impl DeliveryInsert {
-    /// How a delivery begins: leased, or due, or called off because its hook is gone by now.
-    pub fn first(new: &NewDelivery, event: &Arc<Event>, deleted_hooks: &HashSet<HookId>) -> Self {
-        let (state, due_at) = match new.lease_until {
-            _ if deleted_hooks.contains(&new.hook) => (DeliveryState::Cancelled, None),
-            Some(lease_until) => (DeliveryState::Delivering, Some(lease_until)),
-            None => (DeliveryState::Pending, Some(new.due_at)),
-        };
-        Self {
-            id: new.id,
-            event: Arc::clone(event),
-            hook: new.hook,
-            trigger: new.trigger,
-            state,
-            due_at,
-            attempts: 0,
-            failures: 0,
-        }
-    }
-}
 
 /// What events make of a transaction.
 #[derive(Default)]
@@ -142,11 +102,6 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// Adds rows of deliveries to `script`.
-pub fn write_deliveries(script: &mut Script, rows: &[DeliveryInsert]) -> Result<(), StorageError> {
-    Ok(script.push_rows(&INSERT_DELIVERIES, rows, bind_delivery)?)
-}
-
 /// The deliveries of an event as its row names them; [`super::unwritten::recover`] reads that.
 fn deliveries_json(acceptance: &Acceptance) -> Option<String> {
     let deliveries = &acceptance.deliveries;
@@ -175,17 +130,4 @@ fn bind_event(acceptance: &&Acceptance, to: &mut SqliteArguments) -> Result<(), 
     to.add(i64::try_from(acceptance.deliveries.len())?)?;
     to.add(Arc::clone(&event.data))?;
     to.add(deliveries_json(acceptance))
-}
-
-fn bind_delivery(row: &DeliveryInsert, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
-    to.add(row.event.tenant.0)?;
-    to.add(row.id.0)?;
-    to.add(row.hook.0)?;
-    to.add(row.event.key.0)?;
-    to.add(row.event.event_type.shared())?;
-    to.add(rows::trigger_code(row.trigger))?;
-    to.add(rows::state_code(row.state))?;
-    to.add(row.due_at.map(|time| time.0))?;
-    to.add(row.attempts)?;
-    to.add(row.failures)
 }

@@ -18,6 +18,7 @@ mod claims;
 mod connection;
 mod dedup;
 mod deliveries;
+mod delivery_rows;
 mod events;
 mod hooks;
 mod listing;

@@ -7,7 +7,8 @@ use std::collections::HashSet;
 
 use super::batch::Script;
 use super::claims::Claim;
-use super::events::{self, DeliveryInsert, Stored};
+use super::delivery_rows::{self, DeliveryInsert};
+use super::events::Stored;
 use super::recording::{Divided, RecordRow};
 use super::spans::{self, HookSpan};
 use super::unwritten::{Ledger, Settle, SharedLedger};
@@ -54,7 +55,7 @@ impl<'a> Plan<'a> {
     /// Adds all of it to `script`.
     pub fn write(&self, script: &mut Script) -> Result<(), StorageError> {
         self.stored.write_events(script)?;
-        events::write_deliveries(script, &self.rows)?;
+        delivery_rows::write(script, &self.rows)?;
         spans::write(script, &self.stored.change.spans)?;
         self.divided.write_changes(script)?;
         if let Some(until) = self.written_until {

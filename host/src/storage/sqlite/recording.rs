@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteArguments;
 
 use super::attempt_rows::{AttemptRow, attempt_columns};
 use super::batch::{MultiRow, Script};
-use super::events::DeliveryInsert;
+use super::delivery_rows::DeliveryInsert;
 use super::rows::{JsonMaker, body_columns, state_code, to_json};
 use super::unwritten::Ledger;
 use crate::domain::{DeliveryId, DeliveryState, HookId};

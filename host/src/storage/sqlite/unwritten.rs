@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::events::DeliveryInsert;
+use super::delivery_rows::DeliveryInsert;
 use super::spans::{self, HookSpan, KnownSpans};
 use super::{Shared, writer};
 use crate::domain::{

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
+use sqlx::SqliteExecutor;
 use sqlx::sqlite::SqliteConnection;
 
 use super::attempt_rows::{AttemptColumns, attempt_columns, attempt_from_columns};
@@ -16,9 +17,6 @@ use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, Hook
 use crate::storage::{
     Backlog, Changed, Claims, DeliveryQuery, DeliveryStore, Listed, Patience, Record, StorageError,
 };
-
-/// One delivery, by its id and its tenant.
-const ONE: &str = concat!("SELECT ", delivery_columns!(), " FROM deliveries WHERE id = ? AND tenant_id = ?");
 
 /// The attempts of one delivery: the one that has its id, and the later ones.
 pub(super) const ATTEMPTS: &str = concat!(
@@ -91,10 +89,8 @@ impl DeliveryStore for Shared {
         if let Some(delivery) = self.ledger.delivery(tenant, id) {
             return Ok(Some(delivery));
         }
-        let query = sqlx::query_as(ONE).bind(id.0).bind(tenant.0);
         // One row by its key, and the question by which the engine's health is told.
-        let row: Option<DeliveryRow> = query.fetch_optional(&self.feeding).await.map_err(read_error)?;
-        row.map(delivery_from_row).transpose()
+        one(&self.feeding, tenant, id).await
     }
 
     async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError> {
@@ -125,9 +121,7 @@ impl DeliveryStore for Shared {
             return Ok(Some((delivery, Vec::new())));
         }
         let mut moment = self.readers.begin().await.map_err(read_error)?;
-        let query = sqlx::query_as(ONE).bind(id.0).bind(tenant.0);
-        let row: Option<DeliveryRow> = query.fetch_optional(&mut *moment).await?;
-        let Some(delivery) = row.map(delivery_from_row).transpose()? else { return Ok(None) };
+        let Some(delivery) = one(&mut *moment, tenant, id).await? else { return Ok(None) };
         let query = sqlx::query_as(ATTEMPTS).bind(id.0);
         let rows: Vec<AttemptColumns> = query.fetch_all(&mut *moment).await?;
         moment.commit().await?;
@@ -168,15 +162,25 @@ impl Shared {
     }
 }
 
+/// The row of a delivery, by its id and its tenant.
+async fn one(
+    executor: impl SqliteExecutor<'_>,
+    tenant: TenantId,
+    id: DeliveryId,
+) -> Result<Option<Delivery>, StorageError> {
+    let sql = concat!("SELECT ", delivery_columns!(), " FROM deliveries WHERE id = ? AND tenant_id = ?");
+    let query = sqlx::query_as(sql).bind(id.0).bind(tenant.0);
+    let row: Option<DeliveryRow> = query.fetch_optional(executor).await.map_err(read_error)?;
+    row.map(delivery_from_row).transpose()
+}
+
 /// A delivery, and whether its hook is there.
 async fn read(
     connection: &mut SqliteConnection,
     tenant: TenantId,
     id: DeliveryId,
 ) -> Result<Option<(Delivery, bool)>, StorageError> {
-    let query = sqlx::query_as(ONE).bind(id.0).bind(tenant.0);
-    let row: Option<DeliveryRow> = query.fetch_optional(&mut *connection).await?;
-    let Some(delivery) = row.map(delivery_from_row).transpose()? else { return Ok(None) };
+    let Some(delivery) = one(&mut *connection, tenant, id).await? else { return Ok(None) };
     let sql = "SELECT EXISTS (SELECT 1 FROM hooks WHERE id = ? AND tenant_id = ?)";
     let hook = sqlx::query_scalar(sql).bind(delivery.hook.0).bind(tenant.0);
     let has_hook: bool = hook.fetch_one(connection).await?;

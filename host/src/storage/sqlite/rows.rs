@@ -123,6 +123,14 @@ pub fn delivery_from_row(row: DeliveryRow) -> Result<Delivery, StorageError> {
     })
 }
 
+/// After `SELECT`: the deliveries `d` that events `e` after `written_until` name.
+macro_rules! named_after_mark {
+    () => {
+        " FROM events e CROSS JOIN json_each(e.deliveries) d WHERE e.key > (SELECT event_key FROM written_until)"
+    };
+}
+pub(super) use named_after_mark;
+
 /// Key, tenant, external id, project, type, occurrence and data of an event.
 pub type EventRow = (i64, i64, Option<String>, Option<i64>, String, i64, String);
 

@@ -12,6 +12,7 @@ use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 
 use super::batch::{MultiRow, Script};
+use super::rows::named_after_mark;
 use crate::domain::{DeliveryId, HookId};
 use crate::storage::StorageError;
 
@@ -75,11 +76,12 @@ fn bind(one: &HookSpan, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
 
 /// The spans of all deliveries of events after `written_until`; known ones are passed over.
 pub async fn recover(connection: &mut SqliteConnection) -> Result<(), StorageError> {
-    let sql = "INSERT INTO hook_spans (hook, span) \
-        SELECT DISTINCT d.value ->> 1, (e.key + (d.value ->> 0)) >> 30 \
-        FROM events e CROSS JOIN json_each(e.deliveries) d \
-        WHERE e.key > (SELECT event_key FROM written_until) ON CONFLICT DO NOTHING";
-    sqlx::query(sql).execute(connection).await?;
+    let sql = concat!(
+        "INSERT INTO hook_spans (hook, span) SELECT DISTINCT d.value ->> 1, (e.key + (d.value ->> 0)) >> ?",
+        named_after_mark!(),
+        " ON CONFLICT DO NOTHING"
+    );
+    sqlx::query(sql).bind(BITS).execute(connection).await?;
     Ok(())
 }
 

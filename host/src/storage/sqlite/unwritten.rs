@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sqlx::sqlite::SqliteConnection;
 
 use super::delivery_rows::DeliveryInsert;
+use super::rows::named_after_mark;
 use super::spans::{self, HookSpan, KnownSpans};
 use super::{Shared, writer};
 use crate::domain::{
@@ -281,10 +282,12 @@ impl Shared {
 /// Gives a row to what a process that died left without one: as if its lease had ended. Answers with the ledger to
 /// begin with.
 pub async fn recover(connection: &mut SqliteConnection) -> Result<Ledger, StorageError> {
-    let sql = "INSERT INTO deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, state, due_at, \
-        attempts, failures) SELECT e.tenant_id, e.key + (d.value ->> 0), d.value ->> 1, e.key, e.event_type, 0, 1, 0, 0, 0 \
-        FROM events e CROSS JOIN json_each(e.deliveries) d \
-        WHERE e.key > (SELECT event_key FROM written_until) ON CONFLICT DO NOTHING";
+    let sql = concat!(
+        "INSERT INTO deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, state, due_at, \
+        attempts, failures) SELECT e.tenant_id, e.key + (d.value ->> 0), d.value ->> 1, e.key, e.event_type, 0, 1, 0, 0, 0",
+        named_after_mark!(),
+        " ON CONFLICT DO NOTHING"
+    );
     sqlx::query(sql).execute(&mut *connection).await?;
     spans::recover(connection).await?;
     let sql = "UPDATE written_until SET event_key = (SELECT ifnull(max(key), 0) FROM events)";

@@ -32,8 +32,9 @@ pub fn transform(
 ) -> Result<Option<Request>, Failure> {
     let context = data::context(event, &draft)?;
     let markup = Markup::of(&settings.content_type);
-    let body = Renderer::new(settings, markup).render("template", &settings.template, &context)?;
-    let headers = Renderer::new(settings, Markup::Plain);
+    let templates = std::iter::once(&settings.template);
+    let body = Renderer::new(settings, markup, templates).render("template", &settings.template, &context)?;
+    let headers = Renderer::new(settings, Markup::Plain, settings.headers.values());
     for (name, template) in &settings.headers {
         let value = headers.render(name, template, &context)?;
         if value.chars().any(char::is_control) {

@@ -21,9 +21,20 @@ pub struct Renderer {
 }
 
 impl Renderer {
-    /// What is missing is null, or nothing, unless the settings are strict.
-    pub fn new(settings: &Settings, markup: Markup) -> Self {
-        let mut environment = Environment::new();
+    /// For these templates. What is missing is null, or nothing, unless the settings are strict.
+    pub fn new<'a>(
+        settings: &Settings,
+        markup: Markup,
+        mut templates: impl Iterator<Item = &'a String>,
+    ) -> Self {
+        // An instance lives for one call, and to set up all filters, tests and functions would take a quarter of it.
+        let mut environment = if templates.any(|template| may_call(template)) {
+            let mut environment = Environment::new();
+            environment.add_filter("tojson", move |value| to_json(value, markup));
+            environment
+        } else {
+            Environment::empty()
+        };
         if let Ok(syntax) = SyntaxConfig::builder().variable_delimiters("${", "}").build() {
             environment.set_syntax(syntax);
         }
@@ -37,14 +48,6 @@ impl Renderer {
         // Of any kind but none: then what a block captures is known as written already.
         environment.set_auto_escape_callback(|_name| AutoEscape::Custom("hookwright".into()));
         environment.set_formatter(move |out, _state, value| markup.write(out, value));
-        environment.add_filter("tojson", move |value: Value| {
-            if markup == Markup::Json {
-                return Ok(value);
-            }
-            let mut text = String::new();
-            write_json(&value, &mut text)?;
-            Ok::<Value, Error>(Value::from(text))
-        });
         Renderer { environment }
     }
 
@@ -58,6 +61,21 @@ impl Renderer {
         }
         self.environment.render_str(template, context.clone()).map_err(|error| told(name, &error))
     }
+}
+
+/// Whether a filter, a test or a function may be called: by `|` or `filter`, by `is`, by `(`. What only looks like it, too.
+fn may_call(template: &str) -> bool {
+    let words = || template.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    template.contains(['|', '(']) || words().any(|word| matches!(word, "is" | "filter"))
+}
+
+fn to_json(value: Value, markup: Markup) -> Result<Value, Error> {
+    if markup == Markup::Json {
+        return Ok(value);
+    }
+    let mut text = String::new();
+    write_json(&value, &mut text)?;
+    Ok(Value::from(text))
 }
 
 fn told(name: &str, error: &Error) -> Failure {

@@ -9,19 +9,22 @@ use anyhow::{Context, Result, bail};
 use crate::standard::Standard;
 use crate::toolchain::{TARGET, Toolchain};
 
-/// The flags that decide what is in the module. A small stack is a large part of what makes a fresh instance
-/// cheap: the pool clears it.
-pub const FLAGS: &[&str] = &["-Clink-arg=-zstack-size=65536", "-Clink-arg=--no-entry"];
+/// The flags for whatever is compiled.
+pub const FLAGS: &[&str] = &["-Clink-arg=--no-entry"];
 
-/// The flags with which one plugin is linked besides: how much memory a transformer finds free when it starts.
+/// The flags with which one plugin is linked besides: its stack, and how much memory a transformer finds free when it starts.
 ///
-/// It is what a call with an event of 15 KB needs, so that hardly any call has to grow its memory: that costs two system
-/// calls, ten microseconds or more in all, one to open the pages and one to close them before the slot is used again. More than
-/// is needed costs as well, since the pool clears all of it, 0.4 µs for each page of 64 KiB, and whole pages are what the linker
-/// deals in. A transformer holds the data three times: the event's, the draft's, and its own. Filters and mappers hold it once
-/// and twice, for which there is room in what their static data leave of the last page, 22 KiB or more.
-pub fn link_flags(plugin: &Standard) -> &'static [&'static str] {
-    if plugin.roles.contains(&"transformer") { &["-Clink-arg=--initial-heap=65536"] } else { &[] }
+/// Memory comes in pages of 64 KiB, and the pool clears all of them after each call, 0.4 µs or more for each. So as few as will do
+/// are best, but so many that hardly any call has to grow its memory: that costs two system calls, six microseconds or more in
+/// all, one to open the pages and one to close them before the slot is used again. A transformer holds the data three times: the
+/// event's, the draft's, and its own; what it finds free is enough for events of 20 KB. Filters and mappers hold it once and
+/// twice, and live on the one page that their stack and static data leave half of.
+pub fn link_flags(plugin: &Standard) -> Vec<String> {
+    let mut flags = vec![format!("-Clink-arg=-zstack-size={}", plugin.stack_kib << 10)];
+    if plugin.roles.contains(&"transformer") {
+        flags.push("-Clink-arg=--initial-heap=65536".to_owned());
+    }
+    flags
 }
 
 /// Compiles a plugin's crate, and answers with the module.

@@ -57,7 +57,7 @@ fn parts(root: &Path, plugin: &Standard) -> Result<Parts> {
     match plugin.made_from {
         MadeFrom::Rust => {
             add_crates(&mut parts, root, &plugin.package())?;
-            let flags = [FLAGS, link_flags(plugin)].concat().join("\n");
+            let flags = format!("{}\n{}", FLAGS.join("\n"), link_flags(plugin).join("\n"));
             parts.insert("flags".into(), flags.into_bytes());
         }
         MadeFrom::QuickJs => add_c(&mut parts, root, &root.join("plugins").join(plugin.name))?,

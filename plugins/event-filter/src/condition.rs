@@ -1,10 +1,20 @@
 //! What can be written in the settings, and what of it makes sense.
 
+use std::cell::Cell;
+
 use hookwright_json_tree::Pointer;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use crate::test::{Constant, Pattern, Test};
+
+/// How deep conditions may be nested: reading them goes that deep, and a guest's stack is small.
+const CONDITION_DEPTH: usize = 10;
+
+thread_local! {
+    /// How many conditions are being read, each in the one before.
+    static WITHIN: Cell<usize> = const { Cell::new(0) };
+}
 
 /// A condition: all of some, any of some, not another, or tests of one value.
 #[derive(Debug)]
@@ -78,7 +88,16 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Constant
 
 impl<'de> Deserialize<'de> for Condition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Written::deserialize(deserializer)?.check().map_err(D::Error::custom)
+        let within = WITHIN.get();
+        if within == CONDITION_DEPTH {
+            return Err(D::Error::custom(format_args!(
+                "conditions are nested at most {CONDITION_DEPTH} deep"
+            )));
+        }
+        WITHIN.set(within + 1);
+        let written = Written::deserialize(deserializer);
+        WITHIN.set(within);
+        written?.check().map_err(D::Error::custom)
     }
 }
 

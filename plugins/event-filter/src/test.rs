@@ -13,6 +13,8 @@ use serde_json::value::RawValue;
 const CONSTANT_DEPTH: usize = 32;
 /// How large a compiled regular expression may be, in bytes.
 const PATTERN_BYTES: usize = 1 << 20;
+/// How deep its groups may be nested: compiling goes that deep.
+const PATTERN_DEPTH: u32 = 20;
 
 /// A test of a value.
 #[derive(Debug)]
@@ -101,7 +103,7 @@ impl fmt::Debug for Pattern {
 impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let regex = RegexBuilder::new(&text).size_limit(PATTERN_BYTES).build();
+        let regex = RegexBuilder::new(&text).size_limit(PATTERN_BYTES).nest_limit(PATTERN_DEPTH).build();
         regex.map(Pattern).map_err(|error| D::Error::custom(format_args!("no regular expression: {error}")))
     }
 }

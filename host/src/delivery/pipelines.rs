@@ -6,10 +6,7 @@ use zeroize::Zeroizing;
 
 use super::request;
 use crate::directory::Directory;
-use crate::domain::attempt::ResolvedPlugin;
-use crate::domain::{
-    Event, Fault, FaultKind, Hook, Pipeline, PluginRef, PluginVersion, Step, TenantId, Trigger, Verdict,
-};
+use crate::domain::{Event, Fault, FaultKind, Hook, Pipeline, Step, TenantId, Trigger, Verdict};
 use crate::sandbox::{PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, SandboxError};
 
 /// The attribute that shows plugins what the request before the request was answered with.
@@ -81,21 +78,12 @@ impl Pipelines {
         self.sandbox.run(PipelineJob { event: Arc::clone(event), attributes, draft, steps, secrets }).await
     }
 
-    /// Runs one plugin alone, with a draft such as a plain hook would send.
+    /// Runs one step alone, for no hook, with a draft such as a plain hook would send.
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub async fn run_plugin(
-        &self,
-        plugin: &PluginVersion,
-        settings: Arc<str>,
-        event: Arc<Event>,
-    ) -> Result<PipelineRun, SandboxError> {
-        let resolved =
-            ResolvedPlugin { name: plugin.name.clone(), version: plugin.version, digest: plugin.digest };
-        let reference = PluginRef::Version(plugin.name.clone(), plugin.version);
-        let steps = vec![PreparedStep { plugin: reference, resolved: Ok(resolved), settings }];
-        let draft = request::plain_draft(&event);
+    pub async fn run_step(&self, step: &Step, event: Arc<Event>) -> Result<PipelineRun, SandboxError> {
+        let (steps, draft) = (vec![self.prepare(event.tenant, step)], request::plain_draft(&event));
         let attributes = self.attributes(&event, Trigger::Test);
         self.sandbox.run(PipelineJob { event, attributes, draft, steps, secrets: Vec::new() }).await
     }

@@ -23,7 +23,7 @@ use render::Renderer;
 /// The request with the body, and the headers, that the templates make.
 ///
 /// # Errors
-/// `bad-template` if a template can't be read or fails, `bad-data` if the event's data isn't JSON, `bad-body` if the
+/// `bad-settings` if a template can't be read, `bad-template` if one fails, `bad-data` if the event's data isn't JSON, `bad-body` if the
 /// body is meant to be JSON and isn't, `bad-header` if a header's value has a control character.
 pub fn transform(
     event: &Event<JsonText>,

@@ -3,7 +3,7 @@
 use hookwright_plugin::Failure;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
-use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
 use crate::json_body;
 use crate::markup::{Markup, write_json};
@@ -54,10 +54,10 @@ impl Renderer {
     /// Renders a template; `name` is how failures call it.
     ///
     /// # Errors
-    /// `bad-template` with the line, if it can't be read or fails.
+    /// With the line: `bad-settings` if it can't be read, `bad-template` if it fails.
     pub fn render(&self, name: &str, template: &str, context: &Value) -> Result<String, Failure> {
         if template.contains([json_body::BEGIN, json_body::END]) {
-            return Err(Failure::new("bad-template", format!("`{name}` has a control character")));
+            return Err(Failure::new("bad-settings", format!("settings at `{name}`: a control character")));
         }
         self.environment.render_str(template, context.clone()).map_err(|error| told(name, &error))
     }
@@ -86,6 +86,9 @@ fn told(name: &str, error: &Error) -> Failure {
     message.push_str(&format!(": {}", error.kind()));
     if let Some(detail) = error.detail() {
         message.push_str(&format!(": {detail}"));
+    }
+    if error.kind() == ErrorKind::SyntaxError {
+        return Failure::new("bad-settings", format!("settings at {message}"));
     }
     Failure::new("bad-template", message)
 }

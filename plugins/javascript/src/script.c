@@ -11,6 +11,9 @@ static const char HEAD[] = "0,function (event, request) {";
 static const char CALL_HANDLE[] = "\n;if (typeof handle === 'function') return handle(event, request);";
 static const char TAIL[] = "\n}";
 
+// What is said of a script that can't be read, as of other settings.
+static const char AT_SCRIPT[] = "settings at `script`";
+
 // What scripts are called in stacks, theirs and what they evaluate themselves.
 static const char FILE_NAME[] = "<input>";
 
@@ -82,14 +85,13 @@ static struct place place_of(JSValueConst error, struct text script) {
 }
 
 static bool refuse_at(const char *code, struct place place, struct text name, struct text message) {
-  const char *colon = name.length == 0 ? "" : ": ";
   if (!place.known) {
-    return refuse(code, "%.*s%s%.*s", SHOWN(name), colon, SHOWN(message));
+    return refuse(code, "%.*s: %.*s", SHOWN(name), SHOWN(message));
   }
   if (place.is_end) {
-    return refuse(code, "%.*s%s%.*s at the end, line %ld", SHOWN(name), colon, SHOWN(message), place.line);
+    return refuse(code, "%.*s: %.*s at the end, line %ld", SHOWN(name), SHOWN(message), place.line);
   }
-  return refuse(code, "%.*s%s%.*s at line %ld, column %ld", SHOWN(name), colon, SHOWN(message), place.line,
+  return refuse(code, "%.*s: %.*s at line %ld, column %ld", SHOWN(name), SHOWN(message), place.line,
                 place.column);
 }
 
@@ -110,7 +112,7 @@ JSValue script_compile(struct text script) {
   if (JS_IsException(function)) {
     JSValue error = JS_GetException(context);
     struct text message = property_for_message(error, names.message);
-    refuse_at("syntax-error", place_of(error, script), (struct text){"", 0}, message);
+    refuse_at("bad-settings", place_of(error, script), (struct text){AT_SCRIPT, sizeof AT_SCRIPT - 1}, message);
     return JS_UNDEFINED;
   }
   return function;

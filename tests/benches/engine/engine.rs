@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use hookwright_tests::{Client, Server};
+use hookwright_tests::{Client, PATIENCE, Server};
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
@@ -57,61 +57,109 @@ fn javascript_step() -> Value {
     json!([{"plugin": "javascript", "settings": {"script": script}}])
 }
 
-/// Rows (c) to (f) alone: what two builds are compared by.
+/// A row of the table.
+#[derive(Clone, Copy)]
+enum Row {
+    OneHop,
+    TwoHops,
+    Plain,
+    Rust,
+    JavaScript,
+    Batches,
+}
+
+/// All rows with their names, and the row whose rate theirs is divided by.
+const ROWS: [(Row, &str, Option<usize>); 6] = [
+    (Row::OneHop, "(a) one hop, bare hyper", None),
+    (Row::TwoHops, "(b) two hops, bare hyper relay", None),
+    (Row::Plain, "(c) engine, durable, no plugin", Some(1)),
+    (Row::Rust, "(d) engine, durable, Rust plugin", Some(1)),
+    (Row::JavaScript, "(e) engine, durable, JavaScript", Some(1)),
+    (Row::Batches, "(f) engine, batches, 1 event to 10 hooks", Some(0)),
+];
+/// The first row of the engine's own.
+const FIRST_OF_ENGINE: usize = 2;
+
+/// How often each row is measured. The rows take turns, and a ratio is one of the same round: a machine that others use is not
+/// as fast in one minute as in the next.
+const ROUNDS: usize = 3;
+
+impl Row {
+    async fn measure(self, bodies: &[Bytes]) -> Result<Measured> {
+        match self {
+            Self::OneHop => {
+                let sink = Sink::start(None).await?;
+                let target = Target::new(sink.address, "/", bodies.to_vec());
+                Ok(Measured { rate: load::saturate(&target, &sink, 1).await?, micros: None })
+            }
+            Self::TwoHops => {
+                let sink = Sink::start(None).await?;
+                let (mut child, address) = relay::start(sink.address).await?;
+                let target = Target::new(address, "/", bodies.to_vec());
+                let rate = load::saturate(&target, &sink, 1).await?;
+                child.kill().await?;
+                Ok(Measured { rate, micros: None })
+            }
+            Self::Plain => one_by_one(bodies, json!([])).await,
+            Self::Rust => one_by_one(bodies, rust_step()).await,
+            Self::JavaScript => one_by_one(bodies, javascript_step()).await,
+            Self::Batches => batches().await,
+        }
+    }
+}
+
+/// Rows (c) to (f) alone and once: what two builds are compared by.
 pub async fn compared(table: &mut Table) -> Result<()> {
     let bodies: Vec<Bytes> = (0..1024).map(event).collect();
-    for (name, pipeline) in [("(c)", json!([])), ("(d)", rust_step()), ("(e)", javascript_step())] {
-        let (rate, cost) = one_by_one(&bodies, pipeline).await?;
-        table.row(name, format!("{rate:9.0} deliveries/s  {cost}"));
+    for (row, name, _beside) in &ROWS[FIRST_OF_ENGINE..] {
+        let Measured { rate, micros } = row.measure(&bodies).await?;
+        table.row(*name, format!("{rate:9.0} deliveries/s{}", cost(micros)));
     }
-    let (rate, cost) = batches().await?;
-    table.row("(f)", format!("{rate:9.0} deliveries/s  {cost}"));
     Ok(())
 }
 
 pub async fn throughput(table: &mut Table) -> Result<()> {
     let bodies: Vec<Bytes> = (0..1024).map(event).collect();
-
-    let sink = Sink::start(None).await?;
-    let one_hop = load::saturate(&Target::new(sink.address, "/", bodies.clone()), &sink, 1).await?;
-    table.row("(a) one hop, bare hyper", format!("{one_hop:9.0} requests/s"));
-
-    let sink = Sink::start(None).await?;
-    let (mut child, address) = relay::start(sink.address).await?;
-    let two_hops = load::saturate(&Target::new(address, "/", bodies.clone()), &sink, 1).await?;
-    child.kill().await?;
-    table.row("(b) two hops, bare hyper relay", format!("{two_hops:9.0} requests/s"));
-
-    let mut plain = 0.0;
-    for (name, pipeline) in [
-        ("(c) engine, durable, no plugin", json!([])),
-        ("(d) engine, durable, Rust plugin", rust_step()),
-        ("(e) engine, durable, JavaScript", javascript_step()),
-    ] {
-        let (rate, cost) = one_by_one(&bodies, pipeline).await?;
-        table.row(name, format!("{rate:9.0} deliveries/s  {:5.2} of (b)  {cost}", rate / two_hops));
-        if plain == 0.0 {
-            plain = rate;
+    let mut rounds = Vec::new();
+    for round in 1..=ROUNDS {
+        let mut rows = Vec::new();
+        for (row, name, _beside) in ROWS {
+            let measured = row.measure(&bodies).await?;
+            eprintln!("round {round} of {ROUNDS}: {name}: {:.0}/s{}", measured.rate, cost(measured.micros));
+            rows.push(measured);
         }
+        rounds.push(rows);
     }
-
-    let (rate, cost) = batches().await?;
-    table.row(
-        "(f) engine, batches, 1 event to 10 hooks",
-        format!("{rate:9.0} deliveries/s  {:5.2} of (a)  {cost}", rate / one_hop),
-    );
-
+    for (index, (_row, name, beside)) in ROWS.into_iter().enumerate() {
+        let of =
+            |figure: &dyn Fn(&[Measured]) -> f64| median(rounds.iter().map(|rows| figure(rows)).collect());
+        let rate = of(&|rows| rows[index].rate);
+        let ratio = beside.map_or(String::new(), |beside| {
+            let (name, _) = ROWS[beside].1.split_at(3);
+            format!("  {:5.2} of {name}", of(&|rows| rows[index].rate / rows[beside].rate))
+        });
+        let micros = rounds.iter().filter_map(|rows| rows[index].micros).collect::<Vec<_>>();
+        let micros = (!micros.is_empty()).then(|| median(micros));
+        let what = if index < FIRST_OF_ENGINE { "requests" } else { "deliveries" };
+        table.row(name, format!("{rate:9.0} {what}/s{ratio}{}", cost(micros)));
+    }
+    let plain = median(rounds.iter().map(|rows| rows[FIRST_OF_ENGINE].rate).collect());
     latency(table, plain / 2.0).await
 }
 
-async fn one_by_one(bodies: &[Bytes], pipeline: Value) -> Result<(f64, Cost)> {
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
+async fn one_by_one(bodies: &[Bytes], pipeline: Value) -> Result<Measured> {
     let sink = Sink::start(None).await?;
     let (server, target) = engine(&sink, 1, pipeline, "/api/v3/events", bodies.to_vec()).await?;
     measured(&server, &target, &sink, 1).await
 }
 
 /// Batches of a hundred events, each of which goes to ten hooks.
-async fn batches() -> Result<(f64, Cost)> {
+async fn batches() -> Result<Measured> {
     let sink = Sink::start(None).await?;
     let lines: Vec<Bytes> = (0..BATCH as u64).map(event).collect();
     let body = lines.join(&b"\n"[..]).into();
@@ -122,49 +170,39 @@ async fn batches() -> Result<(f64, Cost)> {
     measured(&server, &target, &sink, deliveries).await
 }
 
-/// The rate of deliveries, and what each cost, after the first has arrived: what plugins take to compile is no part of it.
-async fn measured(server: &Server, target: &Target, sink: &Sink, deliveries: u64) -> Result<(f64, Cost)> {
+/// Deliveries, or requests, in a second; and of the engine the processor time of its process for each, in microseconds: steadier
+/// than rates where others use the machine, too. None where it is not to be had.
+struct Measured {
+    rate: f64,
+    micros: Option<f64>,
+}
+
+fn cost(micros: Option<f64>) -> String {
+    micros.map_or(String::new(), |micros| format!("  {micros:5.1} µs of processor each"))
+}
+
+/// From when the first has arrived: what plugins take to compile is no part of it.
+async fn measured(server: &Server, target: &Target, sink: &Sink, deliveries: u64) -> Result<Measured> {
     load::paced(target, f64::INFINITY, 1, Arc::new(|_| {})).await?;
     let began = Instant::now();
     while sink.arrived() < deliveries {
-        anyhow::ensure!(began.elapsed() < crate::MEASURED * 10, "{} of {deliveries} arrived", sink.arrived());
+        anyhow::ensure!(began.elapsed() < PATIENCE, "{} of {deliveries} arrived", sink.arrived());
         tokio::time::sleep(crate::WARM_UP / 200).await;
     }
-    let before = Cost::so_far(server, sink.arrived());
+    let before = (processor_micros(server), sink.arrived());
     let rate = load::saturate(target, sink, deliveries).await?;
-    Ok((rate, Cost::so_far(server, sink.arrived()).since(&before)))
+    let (after, arrived) = (processor_micros(server), sink.arrived());
+    let micros = after.zip(before.0).map(|(after, before)| after - before);
+    Ok(Measured { rate, micros: micros.map(|micros| micros / (arrived - before.1) as f64) })
 }
 
-/// Processor time of the engine's process, and what it was spent on: steadier than rates where others use
-/// the machine, too.
-struct Cost {
-    /// In clock ticks, of which Linux tells a hundred a second; none where it is not to be had.
-    ticks: Option<u64>,
-    deliveries: u64,
-}
-
-impl Cost {
-    fn so_far(server: &Server, deliveries: u64) -> Self {
-        let read = || {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.process_id()?)).ok()?;
-            // The name, in brackets, may have spaces; user and system time are the 12th and 13th field behind.
-            let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-            Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
-        };
-        Self { ticks: read(), deliveries }
-    }
-
-    fn since(self, before: &Self) -> Self {
-        let ticks = self.ticks.zip(before.ticks).map(|(now, before)| now - before);
-        Self { ticks, deliveries: self.deliveries - before.deliveries }
-    }
-}
-
-impl std::fmt::Display for Cost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Some(ticks) = self.ticks else { return Ok(()) };
-        write!(f, "{:5.1} µs of processor each", ticks as f64 * 1e4 / self.deliveries as f64)
-    }
+/// The processor time of a process so far. Linux tells it in hundredths of a second.
+fn processor_micros(server: &Server) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.process_id()?)).ok()?;
+    // The name, in brackets, may have spaces; user and system time are the 12th and 13th field behind.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = fields.get(11)?.parse::<u32>().ok()? + fields.get(12)?.parse::<u32>().ok()?;
+    Some(f64::from(ticks) * 1e4)
 }
 
 /// An engine with `hooks` hooks, all at `sink`, and where to post to it.
@@ -217,7 +255,7 @@ async fn latency(table: &mut Table, rate: f64) -> Result<()> {
     };
     load::paced(&target, rate, TOTAL, on_accepted).await?;
     let began = Instant::now();
-    while count.load(Ordering::Relaxed) < TOTAL && began.elapsed() < crate::MEASURED {
+    while count.load(Ordering::Relaxed) < TOTAL && began.elapsed() < PATIENCE {
         tokio::time::sleep(crate::WARM_UP / 100).await;
     }
     drop(server);

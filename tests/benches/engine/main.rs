@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p hookwright-tests` prints one table. Load and receiver run in this process, what
 //! stands between them in one of its own: nothing (a), a bare relay (b), or the real binary with its
-//! database synced to disk (c to f). Same cores, same connections, same payloads, one after the other.
+//! database synced to disk (c to f). Same cores, same connections, same payloads, in turns.
 //!
 //! Names of rows after `--` run these alone: `throughput`, `calls`, `memory`; and, of these, `compared`, rows (c) to
 //! (f) without (a) and (b), and `plugins`, memory with a hundred plugins. With `HOOKWRIGHT_BENCH_BINARY`,
@@ -26,10 +26,10 @@ use anyhow::Result;
 pub const CONNECTIONS: usize = 64;
 /// How many deliveries may be under way before the load waits for arrivals.
 pub const WINDOW: u64 = 1_024;
-/// How long each row is measured.
-pub const MEASURED: Duration = Duration::from_secs(8);
+/// How long each row is measured, each time.
+pub const MEASURED: Duration = Duration::from_secs(5);
 /// How long each row runs before it is measured.
-pub const WARM_UP: Duration = Duration::from_secs(2);
+pub const WARM_UP: Duration = Duration::from_secs(1);
 
 fn main() -> Result<()> {
     // Cargo passes `--bench`; what is left names the rows to run, all if none.

@@ -126,6 +126,21 @@ fn hook_cases() -> Vec<Case> {
         with(json!({"pipeline": [{"plugin": "Bad Name"}]}), "/pipeline/0/plugin"),
         with(json!({"pipeline": [{"plugin": "field-map", "settings": []}]}), "/pipeline/0/settings"),
         with(json!({"pipeline": [{"plugin": "field-map", "setings": {}}]}), "/pipeline/0/setings"),
+        with(
+            json!({"pipeline": [{"plugin": "field-map", "settings": {"dorp": ["/a"]}}]}),
+            "/pipeline/0/settings",
+        ),
+        with(
+            json!({"pipeline": [
+                {"plugin": "event-filter", "settings": {"pointer": "/a", "exists": true}},
+                {"plugin": "javascript", "settings": {"script": "return {"}},
+            ]}),
+            "/pipeline/1/settings",
+        ),
+        with(
+            json!({"pipeline": [{"plugin": "body-template", "settings": {"template": "{% if %}"}}]}),
+            "/pipeline/0/settings",
+        ),
         with(json!({"timeout_ms": 0}), "/timeout_ms"),
         with(json!({"timeout_ms": 100_000_000}), "/timeout_ms"),
         with(json!({"timeout_ms": -5}), "/timeout_ms"),

@@ -1,7 +1,7 @@
 //! Each resource, from its creation to its end.
 
-use hookwright_tests::Receiver;
-use serde_json::json;
+use hookwright_tests::{Receiver, guest};
+use serde_json::{Value, json};
 
 use crate::{engine, hook};
 
@@ -101,6 +101,37 @@ async fn a_plugin_has_immutable_versions_and_stays_while_it_is_used() {
     client.send("DELETE", &format!("/api/v3/hooks/{}", hook["id"].as_str().unwrap()), "", &[]).await;
     assert_eq!(client.send("DELETE", "/api/v3/plugins/mine", "", &[]).await.status, 204);
     client.get("/plugins/mine").await.expect(404);
+}
+
+#[tokio::test]
+async fn plugins_are_asked_about_settings_that_are_new_to_a_hook() {
+    let (_server, client) = engine().await;
+    let wasm = |name| format!("/plugins/{name}/wasm");
+    client.upload("mine", client.get(&wasm("field-map")).await.bytes.to_vec()).await;
+    let step = json!({"plugin": "mine", "settings": {"drop": ["/a"]}});
+    let hook = json!({"url": "https://example.com/", "types": ["*"], "pipeline": [step]});
+    let hook = client.post("/hooks", hook).await.expect(201);
+    let path = format!("/api/v3/hooks/{}", hook["id"].as_str().unwrap());
+    let patch = async |patch: Value| {
+        let merge = [("content-type", "application/merge-patch+json")];
+        client.send("PATCH", &path, patch.to_string(), &merge).await
+    };
+
+    // The new version takes no settings of this kind, but those that the hook has are no reason to leave it as it is.
+    client.upload("mine", client.get(&wasm("event-filter")).await.bytes.to_vec()).await;
+    let changed = patch(json!({"description": "as it was"})).await.expect(200);
+    let more = json!({"plugin": "mine", "settings": {"drop": ["/b"]}});
+    let refused = patch(json!({"description": "refused", "pipeline": [step, more]})).await.expect(400);
+    assert_eq!(refused["pointer"], "/pipeline/1/settings");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.starts_with("`mine`: settings at `drop`: unknown field `drop`"), "{detail}");
+    assert_eq!(client.send("GET", &path, "", &[]).await.expect(200), changed);
+    let replaced = json!({"url": "https://example.com/", "types": ["*"], "pipeline": [more]}).to_string();
+    client.send("PUT", &path, replaced, &[]).await.expect(400);
+
+    // What fails otherwise may do so for the event that it is asked with.
+    client.upload("other", guest::filter("", "unreachable")).await;
+    patch(json!({"pipeline": [{"plugin": "other"}]})).await.expect(200);
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@ use http::StatusCode;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::MAX_HOOK_LEN;
-use super::read::no_hook;
+use super::read::{find, no_hook};
+use super::trial::Trial;
 use super::view::HookView;
 use super::wire::{HookIdentity, HookInput};
 use crate::api::auth::Caller;
@@ -27,14 +28,14 @@ use crate::domain::{Hook, HookId, Scope, Surface, TenantId};
 
 /// Replace a hook
 ///
-/// Needs `hooks:write`. What is absent takes its default. The secrets stay.
+/// Needs `hooks:write`. What is absent takes its default. The secrets stay. Plugins are asked whether they take new settings.
 #[utoipa::path(
     put, path = "/api/v3/hooks/{id}", tag = "hooks", request_body = HookInput,
     params(("id" = String, Path, description = "Its id")),
     responses((status = 200, description = "The hook as it is now", body = HookView)),
 )]
 pub(super) async fn replace_hook(
-    State(directory): State<Arc<Directory>>,
+    State(trial): State<Trial>,
     State(dispatcher): State<Arc<Dispatcher>>,
     caller: Caller,
     Segment(id): Segment<HookId>,
@@ -43,8 +44,7 @@ pub(super) async fn replace_hook(
 ) -> Result<Json<HookView>, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(Takes::Json, MAX_HOOK_LEN).await?;
-    let input: HookInput = json::parse(&body)?;
-    change(&directory, &dispatcher, (tenant, id), |_| Ok(input)).await
+    change(&trial, &dispatcher, (tenant, id), |_| json::parse(&body)).await
 }
 
 /// Change a hook
@@ -58,7 +58,7 @@ pub(super) async fn replace_hook(
     responses((status = 200, description = "The hook as it is now", body = HookView)),
 )]
 pub(super) async fn patch_hook(
-    State(directory): State<Arc<Directory>>,
+    State(trial): State<Trial>,
     State(dispatcher): State<Arc<Dispatcher>>,
     caller: Caller,
     Segment(id): Segment<HookId>,
@@ -67,21 +67,25 @@ pub(super) async fn patch_hook(
 ) -> Result<Json<HookView>, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(Takes::MergePatch, MAX_HOOK_LEN).await?;
-    let Members(members) = json::parse::<Members<Box<RawValue>>>(&body)?;
-    change(&directory, &dispatcher, (tenant, id), |current| patched(current, members)).await
+    let patch: Members<Box<RawValue>> = json::parse(&body)?;
+    change(&trial, &dispatcher, (tenant, id), |current| patched(current, &patch)).await
 }
 
-/// Puts in a hook's place what `wanted` makes of it.
+/// Puts in a hook's place what `wanted` makes of it. Plugins are asked about the hook as it was shortly before: that may take
+/// them longer than anybody else's change should wait.
 async fn change(
-    directory: &Directory,
+    trial: &Trial,
     dispatcher: &Dispatcher,
     (tenant, id): (TenantId, HookId),
-    wanted: impl FnOnce(&Hook) -> Result<HookInput, Problem> + Send,
+    wanted: impl Fn(&Hook) -> Result<HookInput, Problem> + Send + Sync,
 ) -> Result<Json<HookView>, Problem> {
+    let directory = &trial.directory;
     let replace = |current: &Hook| {
         refuse_foreign(current)?;
         replaced(current, wanted(current)?, directory)
     };
+    let current = find(directory, tenant, id)?;
+    trial.settings(&replace(&current)?, Some(&current)).await?;
     let changed = directory.change_hook(tenant, id, replace).await?.ok_or_else(|| no_hook(id))?;
     // It may have been enabled, with deliveries that have been due for long.
     dispatcher.wake();
@@ -102,10 +106,10 @@ pub(super) fn refuse_foreign(current: &Hook) -> Result<(), Problem> {
 }
 
 /// What `PUT` would have to be sent to change `current` as the patch says.
-fn patched(current: &Hook, patch: Vec<(String, Box<RawValue>)>) -> Result<HookInput, Problem> {
+fn patched(current: &Hook, patch: &Members<Box<RawValue>>) -> Result<HookInput, Problem> {
     let shown = to_raw_value(&HookView::from(current));
     let shown = shown.map_err(|error| Problem::internal("writing a hook as JSON", &error))?;
-    let patch = to_raw_value(&Members(patch));
+    let patch = to_raw_value(patch);
     let patch = patch.map_err(|error| Problem::internal("writing a patch as JSON", &error))?;
     let merged = merge(&shown, &patch).map_err(|error| {
         Problem::new(Kind::DuplicateMember, format!("the patch cannot be applied: {error}"))

@@ -1,13 +1,12 @@
 //! `POST /hooks`.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{StatusCode, header};
 
 use super::MAX_HOOK_LEN;
+use super::trial::Trial;
 use super::view::HookView;
 use super::wire::{self, HookIdentity, HookInput};
 use crate::api::auth::Caller;
@@ -16,12 +15,12 @@ use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
-use crate::directory::Directory;
 use crate::domain::{HookId, Scope, SigningSecret};
 
 /// Make a hook
 ///
-/// Needs `hooks:write`. It signs with the secret that `GET /hooks/{id}/secret` shows.
+/// Needs `hooks:write`. It signs with the secret that `GET /hooks/{id}/secret` shows. Its plugins are asked whether they take
+/// their settings.
 #[utoipa::path(
     post, path = "/api/v3/hooks", tag = "hooks", request_body = HookInput,
     responses(
@@ -30,7 +29,7 @@ use crate::domain::{HookId, Scope, SigningSecret};
     ),
 )]
 pub(super) async fn create_hook(
-    State(directory): State<Arc<Directory>>,
+    State(trial): State<Trial>,
     caller: Caller,
     _: NoParams,
     payload: Payload,
@@ -39,8 +38,9 @@ pub(super) async fn create_hook(
     let body = payload.read(Takes::Json, MAX_HOOK_LEN).await?;
     let input: HookInput = json::parse(&body)?;
     refuse_read_only(&input)?;
+    let directory = &trial.directory;
     let secret = input.secret.as_deref().map_or_else(new_secret, wire::read_secret)?;
-    let settings = input.check(tenant, &directory)?;
+    let settings = input.check(tenant, directory)?;
     let now = directory.clock().now();
     let hook = settings.into_hook(HookIdentity {
         id: HookId::generate(directory.ids(), now),
@@ -49,6 +49,7 @@ pub(super) async fn create_hook(
         created_at: now,
         updated_at: now,
     });
+    trial.settings(&hook, None).await?;
     let hook = directory.create_hook(hook).await?;
     let location = format!("/api/v3/hooks/{}", hook.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(HookView::from(&*hook))))

@@ -6,6 +6,7 @@ mod preview;
 mod read;
 mod secret;
 mod test;
+mod trial;
 mod view;
 mod wire;
 

@@ -28,6 +28,18 @@ use crate::ingest::Ingest;
 const DEFAULT_TYPE: &str = "hookwright.test";
 const DEFAULT_DATA: &str = r#"{"test":true,"message":"A test of this hook, sent by hand."}"#;
 
+/// The type of a test where none is given.
+///
+/// # Errors
+/// Never: it is within the rules.
+pub(super) fn default_type() -> Result<EventType, Problem> {
+    read_type(DEFAULT_TYPE)
+}
+
+fn read_type(text: &str) -> Result<EventType, Problem> {
+    text.parse().map_err(|rule| Problem::invalid(Pointer::to("type"), rule))
+}
+
 /// What to test with.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -73,8 +85,7 @@ pub(super) async fn test_hook(
     refuse_foreign(&hook)?;
     let body = payload.read_optional(Takes::Json, MAX_EVENT_LEN).await?;
     let input = body.as_deref().map_or(Ok(TestInput::default()), json::parse)?;
-    let event_type = input.event_type.as_deref().unwrap_or(DEFAULT_TYPE).parse::<EventType>();
-    let event_type = event_type.map_err(|rule| Problem::invalid(Pointer::to("type"), rule))?;
+    let event_type = input.event_type.as_deref().map_or_else(default_type, read_type)?;
     let data = input.data.map_or(Ok(DEFAULT_DATA.into()), check_data)?;
     let (event, delivery) = ingest.test(&hook, event_type, data).await?;
     let receipt = TestReceipt { event: event.id.to_string(), delivery: delivery.to_string() };

@@ -72,7 +72,7 @@ pub(super) struct StepInput {
     /// `name` (the newest version), `name@3` or `sha256:…`.
     #[schema(example = "field-map")]
     plugin: String,
-    /// What the plugin is given, at most 256 KiB of JSON. Default: `{}`.
+    /// What the plugin is given, at most 256 KiB of JSON. It may refuse them. Default: `{}`.
     #[schema(value_type = Option<Object>)]
     settings: Option<Box<RawValue>>,
 }

@@ -19,7 +19,7 @@ use crate::api::v3::dry_run::{DryRunView, Events};
 use crate::api::v3::events::wire::MAX_EVENT_LEN;
 use crate::api::v3::hooks::check_settings;
 use crate::delivery::Pipelines;
-use crate::domain::{Pipeline, PluginName, Scope};
+use crate::domain::{Pipeline, PluginName, PluginRef, Scope, Step};
 
 /// What to run a plugin with.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -63,8 +63,9 @@ pub(super) async fn run_plugin(
             Problem::at(Kind::InvalidValue, Pointer::to("version"), problem.detail().to_owned())
         })?,
     };
-    let settings = check_settings(input.settings)?;
+    let reference = PluginRef::Version(plugin.name.clone(), plugin.version);
+    let step = Step { plugin: reference, settings: check_settings(input.settings)?.into() };
     let event = events.read(input.event, &caller, tenant).await?;
-    let run = pipelines.run_plugin(&plugin, settings.into(), Arc::new(event)).await?;
+    let run = pipelines.run_step(&step, Arc::new(event)).await?;
     Ok(Json(DryRunView::of(&run, |request| request.headers.clone())))
 }

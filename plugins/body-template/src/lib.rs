@@ -30,13 +30,19 @@ pub fn transform(
     mut draft: Request,
     settings: &Settings,
 ) -> Result<Option<Request>, Failure> {
-    let context = data::context(event, &draft)?;
     let markup = Markup::of(&settings.content_type);
-    let templates = std::iter::once(&settings.template);
-    let body = Renderer::new(settings, markup, templates).render("template", &settings.template, &context)?;
+    let body = Renderer::new(settings, markup, std::iter::once(&settings.template));
     let headers = Renderer::new(settings, Markup::Plain, settings.headers.values());
-    for (name, template) in &settings.headers {
-        let value = headers.render(name, template, &context)?;
+    // All are read before the first is rendered: what is wrong with one is so whatever the data.
+    let template = body.read("template".into(), &settings.template)?;
+    let named = settings.headers.iter();
+    let read = named.map(|(name, template)| Ok((name, headers.read(format!("headers.{name}"), template)?)));
+    let read = read.collect::<Result<Vec<_>, Failure>>()?;
+
+    let context = data::context(event, &draft)?;
+    let body = template.render(&context)?;
+    for (name, template) in read {
+        let value = template.render(&context)?;
         if value.chars().any(char::is_control) {
             return Err(Failure::new("bad-header", format!("the value of `{name}` has a control character")));
         }

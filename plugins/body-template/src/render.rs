@@ -3,7 +3,7 @@
 use hookwright_plugin::Failure;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, Template, UndefinedBehavior};
 
 use crate::json_body;
 use crate::markup::{Markup, write_json};
@@ -51,22 +51,44 @@ impl Renderer {
         Renderer { environment }
     }
 
-    /// Renders a template; `name` is how failures call it.
+    /// Reads a template, which is at `path` in the settings.
     ///
     /// # Errors
-    /// With the line: `bad-settings` if it can't be read, `bad-template` if it fails.
-    pub fn render(&self, name: &str, template: &str, context: &Value) -> Result<String, Failure> {
+    /// `bad-settings` with the line, if it can't be read.
+    pub fn read<'a>(&'a self, path: String, template: &'a str) -> Result<Readied<'a>, Failure> {
         if template.contains([json_body::BEGIN, json_body::END]) {
-            return Err(Failure::new("bad-settings", format!("settings at `{name}`: a control character")));
+            return Err(Failure::new("bad-settings", format!("settings at `{path}`: a control character")));
         }
-        self.environment.render_str(template, context.clone()).map_err(|error| told(name, &error))
+        match self.environment.template_from_str(template) {
+            Ok(template) => Ok(Readied { path, template }),
+            Err(error) => Err(Failure::new("bad-settings", format!("settings at {}", told(&path, &error)))),
+        }
     }
 }
 
-/// Whether a filter, a test or a function may be called: by `|` or `filter`, by `is`, by `(`. What only looks like it, too.
+/// A template that has been read.
+pub struct Readied<'a> {
+    path: String,
+    template: Template<'a, 'a>,
+}
+
+impl Readied<'_> {
+    /// What the template makes.
+    ///
+    /// # Errors
+    /// `bad-template` with the line, if it fails.
+    pub fn render(&self, context: &Value) -> Result<String, Failure> {
+        let rendered = self.template.render(context.clone());
+        rendered.map_err(|error| Failure::new("bad-template", told(&self.path, &error)))
+    }
+}
+
+/// Whether something that minijinja brings may be used: a filter, by `|` or `filter`; a test, by `is`, also right behind a
+/// number; a function, by `(`, or by its name alone. What only looks like it, too.
 fn may_call(template: &str) -> bool {
-    let words = || template.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    template.contains(['|', '(']) || words().any(|word| matches!(word, "is" | "filter"))
+    let words = || template.split(|c: char| !c.is_ascii_alphabetic() && c != '_');
+    let calls = |word| matches!(word, "is" | "filter" | "range" | "dict" | "debug" | "namespace");
+    template.contains(['|', '(']) || words().any(calls)
 }
 
 fn to_json(value: Value, markup: Markup) -> Result<Value, Error> {
@@ -78,8 +100,8 @@ fn to_json(value: Value, markup: Markup) -> Result<Value, Error> {
     Ok(Value::from(text))
 }
 
-fn told(name: &str, error: &Error) -> Failure {
-    let mut message = format!("`{name}`");
+fn told(path: &str, error: &Error) -> String {
+    let mut message = format!("`{path}`");
     if let Some(line) = error.line() {
         message.push_str(&format!(", line {line}"));
     }
@@ -87,8 +109,5 @@ fn told(name: &str, error: &Error) -> Failure {
     if let Some(detail) = error.detail() {
         message.push_str(&format!(": {detail}"));
     }
-    if error.kind() == ErrorKind::SyntaxError {
-        return Failure::new("bad-settings", format!("settings at {message}"));
-    }
-    Failure::new("bad-template", message)
+    message
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
+/// What the engine sends.
+const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
+
 /// The settings of the plugin; `README.md` defines each member.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,7 +36,11 @@ fn header_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D:
 
 fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    if is_token(&text) { Ok(Some(text)) } else { Err(D::Error::custom("an HTTP method, such as `PUT`")) }
+    if METHODS.contains(&text.as_str()) {
+        Ok(Some(text))
+    } else {
+        Err(D::Error::custom(format_args!("a method is one of {}", METHODS.join(", "))))
+    }
 }
 
 fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {

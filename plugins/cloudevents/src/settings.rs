@@ -13,8 +13,9 @@ pub struct Settings {
     pub(crate) mode: Mode,
     #[serde(deserialize_with = "uri_reference")]
     pub(crate) source: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub(crate) type_prefix: String,
+    #[serde(default, deserialize_with = "subject")]
     pub(crate) subject: Option<Value>,
     #[serde(default, deserialize_with = "extensions")]
     pub(crate) extensions: Vec<(String, Value)>,
@@ -56,7 +57,7 @@ impl<'de> Deserialize<'de> for Value {
                 )
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
-                Ok(Value::Text(text.into()))
+                without_control(text).map(|text| Value::Text(text.into())).map_err(E::custom)
             }
             fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
                 Ok(Value::Boolean(value))
@@ -81,6 +82,26 @@ impl<'de> Deserialize<'de> for Value {
             }
         }
         deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+/// CE, section 2.1.
+fn without_control(text: &str) -> Result<&str, &'static str> {
+    if text.chars().any(char::is_control) { Err("a string here has no control characters") } else { Ok(text) }
+}
+
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    without_control(&text).map_err(D::Error::custom)?;
+    Ok(text)
+}
+
+/// CE, section 3.1: not empty.
+fn subject<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    let subject = Option::<Value>::deserialize(deserializer)?;
+    match &subject {
+        Some(Value::Text(text)) if text.is_empty() => Err(D::Error::custom("a subject is not empty")),
+        _ => Ok(subject),
     }
 }
 

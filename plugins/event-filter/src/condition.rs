@@ -45,7 +45,7 @@ pub enum Subject {
 /// All that a condition may have, as written. Reading it as one struct, where an untagged enum would do,
 /// keeps serde's messages and their paths: of an untagged enum it says only that no variant matched.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a condition, which is an object")]
 struct Written {
     all: Option<Vec<Condition>>,
     any: Option<Vec<Condition>>,
@@ -137,9 +137,14 @@ impl Written {
     }
 
     fn take_tests(&mut self) -> Result<Vec<Test>, &'static str> {
-        for bound in [&self.greater_than, &self.greater_or_equal, &self.less_than, &self.less_or_equal] {
+        for (bound, refusal) in [
+            (&self.greater_than, "`greater_than`: only numbers and strings have an order"),
+            (&self.greater_or_equal, "`greater_or_equal`: only numbers and strings have an order"),
+            (&self.less_than, "`less_than`: only numbers and strings have an order"),
+            (&self.less_or_equal, "`less_or_equal`: only numbers and strings have an order"),
+        ] {
             if bound.as_ref().is_some_and(|bound| !bound.has_order()) {
-                return Err("only numbers and strings have an order");
+                return Err(refusal);
             }
         }
         let tests = [

@@ -78,6 +78,19 @@ impl Pipelines {
         self.sandbox.run(PipelineJob { event: Arc::clone(event), attributes, draft, steps, secrets }).await
     }
 
+    /// Runs one step as `hook` would, whether it is among the hook's own or not.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_step_of(
+        &self,
+        hook: &Hook,
+        step: &Step,
+        event: &Arc<Event>,
+    ) -> Result<PipelineRun, SandboxError> {
+        self.run_steps(hook, &Pipeline(vec![step.clone()]), event, Trigger::Test, None).await
+    }
+
     /// Runs one step alone, for no hook, with a draft such as a plain hook would send.
     ///
     /// # Errors

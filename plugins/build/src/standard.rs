@@ -10,8 +10,8 @@ pub struct Standard {
     pub description: &'static str,
     /// What it is made from.
     pub made_from: MadeFrom,
-    /// The stack of a plugin in Rust, in KiB. What goes deepest is settings as deep as the plugin takes them: with less, they
-    /// would be a trap where a message should be. More costs every call, since stack and data share pages.
+    /// The stack of a plugin in Rust, in KiB. What goes deepest is reading settings: with less, some that the plugin takes would
+    /// be a trap. More costs every call, since stack and data share pages.
     pub stack_kib: u32,
 }
 

@@ -85,13 +85,14 @@ static struct place place_of(JSValueConst error, struct text script) {
 }
 
 static bool refuse_at(const char *code, struct place place, struct text name, struct text message) {
+  const char *colon = name.length == 0 ? "" : ": ";
   if (!place.known) {
-    return refuse(code, "%.*s: %.*s", SHOWN(name), SHOWN(message));
+    return refuse(code, "%.*s%s%.*s", SHOWN(name), colon, SHOWN(message));
   }
   if (place.is_end) {
-    return refuse(code, "%.*s: %.*s at the end, line %ld", SHOWN(name), SHOWN(message), place.line);
+    return refuse(code, "%.*s%s%.*s at the end, line %ld", SHOWN(name), colon, SHOWN(message), place.line);
   }
-  return refuse(code, "%.*s: %.*s at line %ld, column %ld", SHOWN(name), SHOWN(message), place.line,
+  return refuse(code, "%.*s%s%.*s at line %ld, column %ld", SHOWN(name), colon, SHOWN(message), place.line,
                 place.column);
 }
 

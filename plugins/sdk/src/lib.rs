@@ -41,7 +41,8 @@
 //! - Settings are any `Deserialize` type. What doesn't fit fails with `bad-settings` and the path of the
 //!   member. Put `#[serde(deny_unknown_fields)]` on them, and misspelled members are told as well.
 //! - A hook is not made with settings that fail so: the engine asks its plugins first, each with the event
-//!   `hookwright.test` and the data `{}`. A plugin that finds more to be wrong, whatever the event, can say so with the same code.
+//!   `hookwright.test` and the data `{}`. A plugin that finds more to be wrong, whatever the event, can say so with the same code; from
+//!   `Deserialize` is best, for a function is not called with data that isn't of its type.
 //! - `serde_json::Value` keeps neither the order of an object's members nor the text of numbers, unless your crate asks for
 //!   serde_json's features `preserve_order` and `arbitrary_precision`.
 //!

@@ -5,7 +5,7 @@
 //!
 //! Both run on one and the same core, take turns, and go through the calls of a turn without a pause. On a shared machine
 //! cores are not equally fast, and a call after a sleep finds the core's caches in others' hands, which costs as much again
-//! as the call. What a call by itself takes then, with the way to another thread and back, is shown as well.
+//! as the call. What a call by itself takes then, with the way to another thread of the same core and back, is shown as well.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -44,13 +44,14 @@ pub(super) async fn replace_hook(
 ) -> Result<Json<HookView>, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(Takes::Json, MAX_HOOK_LEN).await?;
-    change(&trial, &dispatcher, (tenant, id), |_| json::parse(&body)).await
+    let input: HookInput = json::parse(&body)?;
+    change(&trial, &dispatcher, (tenant, id), |_| Ok(input.clone())).await
 }
 
 /// Change a hook
 ///
 /// Needs `hooks:write`. A JSON merge patch (RFC 7396): members given are replaced, null takes one back to its default,
-/// arrays are replaced as a whole.
+/// arrays are replaced as a whole. Plugins are asked whether they take new settings.
 #[utoipa::path(
     patch, path = "/api/v3/hooks/{id}", tag = "hooks",
     request_body(content = Object, content_type = "application/merge-patch+json", description = "Members of a hook, none of them required"),

@@ -40,17 +40,19 @@ pub(super) async fn create_hook(
     refuse_read_only(&input)?;
     let directory = &trial.directory;
     let secret = input.secret.as_deref().map_or_else(new_secret, wire::read_secret)?;
-    let settings = input.check(tenant, directory)?;
     let now = directory.clock().now();
-    let hook = settings.into_hook(HookIdentity {
-        id: HookId::generate(directory.ids(), now),
-        tenant,
-        secrets: vec![secret],
-        created_at: now,
-        updated_at: now,
-    });
-    trial.settings(&hook, None).await?;
-    let hook = directory.create_hook(hook).await?;
+    let wanted = || {
+        Ok::<_, Problem>(input.clone().check(tenant, directory)?.into_hook(HookIdentity {
+            id: HookId::generate(directory.ids(), now),
+            tenant,
+            secrets: vec![secret.clone()],
+            created_at: now,
+            updated_at: now,
+        }))
+    };
+    trial.settings(&wanted()?, None).await?;
+    // Checked again where nobody deletes a plugin meanwhile; id and times are those of now.
+    let hook = directory.put_hook(tenant, |_| false, |_| wanted()).await?;
     let location = format!("/api/v3/hooks/{}", hook.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(HookView::from(&*hook))))
 }

@@ -2,6 +2,7 @@
 //! member is told to whoever wrote it, and not found at the first delivery.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRef;
 
@@ -11,11 +12,14 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::delivery::Pipelines;
 use crate::directory::Directory;
-use crate::domain::{Event, EventId, EventKey, Hook, Step, TenantId};
-use crate::sandbox::PipelineEnd;
+use crate::domain::{Event, EventId, EventKey, Hook, TenantId};
+use crate::sandbox::{PipelineEnd, SandboxError};
 
 /// The code by which a plugin says that its settings are wrong, whatever the event.
 const BAD_SETTINGS: &str = "bad-settings";
+/// How long all plugins of a hook may take to say so. They wait their turn behind what else the tenant has them do, and nobody
+/// is to be kept from mending a hook by the plugin that is at fault: who has not answered by then has nothing against it.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What plugins are asked with.
 #[derive(Clone)]
@@ -31,23 +35,44 @@ impl Trial {
     /// # Errors
     /// Where one refuses its settings.
     pub(super) async fn settings(&self, wanted: &Hook, current: Option<&Hook>) -> Result<(), Problem> {
-        for (index, step) in wanted.pipeline.0.iter().enumerate() {
-            if current.is_some_and(|current| current.pipeline.0.contains(step)) {
+        let event = Arc::new(self.event(wanted.tenant)?);
+        let asked = self.ask_all(wanted, current, &event);
+        tokio::time::timeout(PATIENCE, asked).await.unwrap_or(Ok(()))
+    }
+
+    async fn ask_all(
+        &self,
+        wanted: &Hook,
+        current: Option<&Hook>,
+        event: &Arc<Event>,
+    ) -> Result<(), Problem> {
+        let steps = &wanted.pipeline.0;
+        for (index, step) in steps.iter().enumerate() {
+            let known = current.is_some_and(|current| current.pipeline.0.contains(step));
+            if known || steps[..index].contains(step) {
                 continue;
             }
-            if let Some(refusal) = self.refusal(wanted.tenant, step).await? {
+            let run = match self.pipelines.run_step_of(wanted, step, event).await {
+                Ok(run) => run,
+                Err(SandboxError::Overloaded) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            if let PipelineEnd::Fault { fault, .. } = run.end
+                && fault.code.as_deref() == Some(BAD_SETTINGS)
+            {
                 let here = Pointer::to("pipeline").index(index).member("settings");
-                return Err(Problem::at(Kind::InvalidValue, here, format!("`{}`: {refusal}", step.plugin)));
+                let detail = format!("`{}`: {}", step.plugin, fault.message);
+                return Err(Problem::at(Kind::InvalidValue, here, detail));
             }
         }
         Ok(())
     }
 
-    /// The event has nothing in it, and whatever else a plugin fails with may be due to that.
-    async fn refusal(&self, tenant: TenantId, step: &Step) -> Result<Option<String>, Problem> {
+    /// There is nothing in it, and whatever else a plugin fails with may be due to that.
+    fn event(&self, tenant: TenantId) -> Result<Event, Problem> {
         let now = self.directory.clock().now();
         let key = EventKey::generate(self.directory.ids(), now);
-        let event = Event {
+        Ok(Event {
             key,
             id: EventId::of_key(key),
             tenant,
@@ -55,13 +80,6 @@ impl Trial {
             event_type: default_type()?,
             occurred_at: now,
             data: "{}".into(),
-        };
-        let run = self.pipelines.run_step(step, Arc::new(event)).await?;
-        Ok(match run.end {
-            PipelineEnd::Fault { fault, .. } if fault.code.as_deref() == Some(BAD_SETTINGS) => {
-                Some(fault.message)
-            }
-            PipelineEnd::Fault { .. } | PipelineEnd::Verdict(_) => None,
         })
     }
 }

@@ -22,7 +22,7 @@ const MAX_DESCRIPTION_LEN: usize = 1_000;
 const MAX_HEADER_VALUE_LEN: usize = 4_096;
 
 /// A hook to make, or to put in another's place. What is absent takes its default.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HookInput {
     /// Where requests go: absolute, `https` or `http`, at most 2,048 bytes, without user name or fragment.
@@ -66,7 +66,7 @@ pub(super) struct HookInput {
 }
 
 /// One plugin of a pipeline.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StepInput {
     /// `name` (the newest version), `name@3` or `sha256:…`.
@@ -78,7 +78,7 @@ pub(super) struct StepInput {
 }
 
 /// When failed attempts are made again.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryInput {
     /// One wait in seconds for each retry, at most 100, each at most seven days. Empty: no retries.

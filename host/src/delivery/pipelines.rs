@@ -78,6 +78,17 @@ impl Pipelines {
         self.sandbox.run(PipelineJob { event: Arc::clone(event), attributes, draft, steps, secrets }).await
     }
 
+    /// Has the code of a step's plugin at hand.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn load(&self, tenant: TenantId, step: &Step) -> Result<(), SandboxError> {
+        match self.directory.resolve(tenant, &step.plugin) {
+            Some(resolved) => self.sandbox.load(&resolved.digest).await,
+            None => Ok(()),
+        }
+    }
+
     /// Runs one step as `hook` would, whether it is among the hook's own or not.
     ///
     /// # Errors

@@ -150,6 +150,14 @@ impl Sandbox {
         }
     }
 
+    /// Has a plugin's code at hand, which may have to be compiled first, so that a run just after has not to wait for it.
+    ///
+    /// # Errors
+    /// Only for our own failures; what is wrong with the plugin is for the run to say.
+    pub async fn load(&self, digest: &Digest) -> Result<(), SandboxError> {
+        self.0.loader.plugin(digest).await.map(drop)
+    }
+
     /// Runs a pipeline on the sandbox's own threads, tenants taking turns.
     ///
     /// How many run at once is the callers' to bound. Dropping the answer's future ends the

@@ -12,14 +12,15 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::delivery::Pipelines;
 use crate::directory::Directory;
-use crate::domain::{Event, EventId, EventKey, Hook, TenantId};
+use crate::domain::{Event, EventId, EventKey, Hook, Step, TenantId};
 use crate::sandbox::{PipelineEnd, SandboxError};
 
 /// The code by which a plugin says that its settings are wrong, whatever the event.
 const BAD_SETTINGS: &str = "bad-settings";
-/// How long all plugins of a hook may take to say so. They wait their turn behind what else the tenant has them do, and nobody
-/// is to be kept from mending a hook by the plugin that is at fault: who has not answered by then has nothing against it.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long all plugins of a hook may take to say so, once their code is there. They wait their turn behind what else the tenant
+/// has them do, and nobody is to be kept from mending a hook by the plugin that is at fault: who has not answered by then has
+/// nothing against it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What plugins are asked with.
 #[derive(Clone)]
@@ -35,23 +36,20 @@ impl Trial {
     /// # Errors
     /// Where one refuses its settings.
     pub(super) async fn settings(&self, wanted: &Hook, current: Option<&Hook>) -> Result<(), Problem> {
+        let steps = &wanted.pipeline.0;
+        let known = current.map_or(&[][..], |current| &current.pipeline.0);
+        let is_new =
+            |(index, step): &(usize, &Step)| !known.contains(step) && !steps[..*index].contains(step);
+        let new: Vec<_> = steps.iter().enumerate().filter(is_new).collect();
+        for (_index, step) in &new {
+            self.pipelines.load(wanted.tenant, step).await?;
+        }
         let event = Arc::new(self.event(wanted.tenant)?);
-        let asked = self.ask_all(wanted, current, &event);
-        tokio::time::timeout(PATIENCE, asked).await.unwrap_or(Ok(()))
+        tokio::time::timeout(PATIENCE, self.ask(wanted, &new, &event)).await.unwrap_or(Ok(()))
     }
 
-    async fn ask_all(
-        &self,
-        wanted: &Hook,
-        current: Option<&Hook>,
-        event: &Arc<Event>,
-    ) -> Result<(), Problem> {
-        let steps = &wanted.pipeline.0;
-        for (index, step) in steps.iter().enumerate() {
-            let known = current.is_some_and(|current| current.pipeline.0.contains(step));
-            if known || steps[..index].contains(step) {
-                continue;
-            }
+    async fn ask(&self, wanted: &Hook, steps: &[(usize, &Step)], event: &Arc<Event>) -> Result<(), Problem> {
+        for (index, step) in steps {
             let run = match self.pipelines.run_step_of(wanted, step, event).await {
                 Ok(run) => run,
                 Err(SandboxError::Overloaded) => return Ok(()),
@@ -60,7 +58,7 @@ impl Trial {
             if let PipelineEnd::Fault { fault, .. } = run.end
                 && fault.code.as_deref() == Some(BAD_SETTINGS)
             {
-                let here = Pointer::to("pipeline").index(index).member("settings");
+                let here = Pointer::to("pipeline").index(*index).member("settings");
                 let detail = format!("`{}`: {}", step.plugin, fault.message);
                 return Err(Problem::at(Kind::InvalidValue, here, detail));
             }

@@ -302,6 +302,10 @@ impl From<DirectoryError> for Problem {
             DirectoryError::NoProject(_) => {
                 Self::at(Kind::InvalidValue, Pointer::to("project"), error.to_string())
             }
+            DirectoryError::NoPlugin { step, .. } => {
+                let here = Pointer::to("pipeline").index(step).member("plugin");
+                Self::at(Kind::InvalidValue, here, error.to_string())
+            }
             DirectoryError::TooMany(what) => Self::new(Kind::LimitReached, what),
             DirectoryError::Storage(error) => error.into(),
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{Directory, DirectoryError, read, write};
-use crate::domain::{EventType, Hook, HookId, Surface, TenantId, TypePattern, UnixMillis};
+use crate::domain::{EventType, Hook, HookId, Step, Surface, TenantId, TypePattern, UnixMillis};
 
 /// Hooks in memory, and by tenant what they subscribe to.
 #[derive(Debug, Default)]
@@ -139,9 +139,21 @@ impl Directory {
         }
     }
 
+    /// The caller holds the turn, so that the plugins stay.
+    fn check_plugins(&self, hook: &Hook) -> Result<(), DirectoryError> {
+        let missing = |step: &Step| self.plugin(hook.tenant, &step.plugin).is_none();
+        match hook.pipeline.0.iter().position(missing) {
+            Some(step) => {
+                Err(DirectoryError::NoPlugin { step, plugin: hook.pipeline.0[step].plugin.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Adds a hook; the caller holds the turn.
     async fn insert_hook(&self, hook: Hook) -> Result<Arc<Hook>, DirectoryError> {
         self.check_project(&hook)?;
+        self.check_plugins(&hook)?;
         if self.hooks(hook.tenant).len() >= HookIndex::MAX_PER_TENANT {
             return Err(DirectoryError::TooMany(format!(
                 "a tenant has at most {} hooks",
@@ -217,5 +229,31 @@ impl Directory {
         let was_there = self.storage.hooks.delete(tenant, id).await?;
         write(&self.hooks).remove(id);
         Ok(was_there)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::domain::ids::IdGenerator;
+    use crate::storage::conformance::World;
+    use crate::storage::sqlite::{self, SqliteOptions};
+
+    #[tokio::test]
+    async fn a_hook_is_not_made_for_a_plugin_that_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+        let ids = Arc::new(IdGenerator::new(0, 0));
+        let directory = Directory::load(storage.stores(), ids, Arc::new(SystemClock)).await.unwrap();
+        let world = World::new(storage.stores());
+        let step = |plugin: &str| Step { plugin: plugin.parse().unwrap(), settings: "{}".into() };
+        let mut hook = world.hook();
+        hook.pipeline.0 = vec![step("field-map"), step("gone")];
+        let refused = directory.create_hook(hook.clone()).await;
+        assert!(matches!(refused, Err(DirectoryError::NoPlugin { step: 1, .. })), "{refused:?}");
+        assert!(directory.hooks(hook.tenant).is_empty());
+        hook.pipeline.0.truncate(1);
+        assert!(directory.create_hook(hook).await.is_ok());
     }
 }

@@ -14,6 +14,7 @@ mod tenants;
 use std::sync::{Arc, RwLock};
 
 use crate::clock::Clock;
+use crate::domain::PluginRef;
 use crate::domain::ids::IdGenerator;
 use crate::storage::{Storage, StorageError};
 
@@ -35,6 +36,14 @@ pub enum DirectoryError {
     /// The tenant has no project with this number.
     #[error("there is no project {0}; make it first, by POST /api/v3/projects")]
     NoProject(i64),
+    /// There is no such plugin, or there was one until just now.
+    #[error("there is no plugin `{plugin}`")]
+    NoPlugin {
+        /// The place of the step that wants it.
+        step: usize,
+        /// What it is called there.
+        plugin: PluginRef,
+    },
     /// A bound is reached.
     #[error("{0}")]
     TooMany(String),

@@ -26,7 +26,7 @@ use hookwright_plugin::{Body, Event as GuestEvent, JsonText, Request as GuestReq
 use serde_json::{Value, json};
 
 use crate::engine::data;
-use crate::table::Table;
+use crate::table::{Table, median};
 
 /// How often either side has its turn, and its calls in one turn. The median of all calls is shown.
 const TURNS: usize = 50;
@@ -153,11 +153,11 @@ async fn on_this_core(table: &mut Table) -> Result<()> {
             for _ in 0..ALONE {
                 let (job, began) = (job()?, Instant::now());
                 answered(sandbox.run(job).await)?;
-                alone.push(began.elapsed());
+                alone.push(micros(began.elapsed()));
             }
-            let (guest, alone) = (micros(median(guest)), micros(median(alone)));
+            let (guest, alone) = (median(guest), median(alone));
             let ratio = native.map_or(String::new(), |_| {
-                let native = micros(median(beside));
+                let native = median(beside);
                 format!("  native {native:6.1} µs  {:5.1} x", guest / native)
             });
             let figures = format!("{guest:8.1} µs{ratio}  (alone {alone:.1} µs)");
@@ -201,22 +201,18 @@ fn job(name: &str, settings: &Arc<str>, data: &Arc<str>) -> Result<PipelineJob> 
     })
 }
 
-/// What the step took, if it came to a verdict.
-fn answered(run: Result<PipelineRun, SandboxError>) -> Result<Duration> {
+/// What the step took in microseconds, if it came to a verdict.
+fn answered(run: Result<PipelineRun, SandboxError>) -> Result<f64> {
     let run = run?;
     anyhow::ensure!(matches!(run.end, PipelineEnd::Verdict(_)), "{:?}", run.end);
-    Ok(run.steps[0].duration)
+    Ok(micros(run.steps[0].duration))
 }
 
-fn timed(work: impl FnOnce()) -> Duration {
+/// What it took in microseconds.
+fn timed(work: impl FnOnce()) -> f64 {
     let began = Instant::now();
     work();
-    began.elapsed()
-}
-
-fn median(mut all: Vec<Duration>) -> Duration {
-    all.sort();
-    all[all.len() / 2]
+    micros(began.elapsed())
 }
 
 fn micros(duration: Duration) -> f64 {

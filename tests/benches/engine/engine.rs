@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::load::{self, Target};
 use crate::relay;
 use crate::sink::{OnArrival, Sink};
-use crate::table::Table;
+use crate::table::{Table, median};
 
 /// The engine that is measured: the one built with this benchmark, or another build to compare it with.
 pub fn binary() -> PathBuf {
@@ -145,11 +145,6 @@ pub async fn throughput(table: &mut Table) -> Result<()> {
     }
     let plain = median(rounds.iter().map(|rows| rows[FIRST_OF_ENGINE].rate).collect());
     latency(table, plain / 2.0).await
-}
-
-fn median(mut all: Vec<f64>) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
 }
 
 async fn one_by_one(bodies: &[Bytes], pipeline: Value) -> Result<Measured> {

@@ -1,5 +1,11 @@
 //! The table that is printed at the end; each row also as soon as it is there.
 
+/// The middle one; of an even number, the upper of the two in the middle.
+pub fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
 /// Rows of a name and what was measured.
 pub struct Table {
     rows: Vec<(String, String)>,

@@ -15,7 +15,7 @@ use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
-use crate::domain::{HookId, Scope, SigningSecret};
+use crate::domain::{Hook, HookId, Scope, SigningSecret};
 
 /// Make a hook
 ///
@@ -41,18 +41,18 @@ pub(super) async fn create_hook(
     let directory = &trial.directory;
     let secret = input.secret.as_deref().map_or_else(new_secret, wire::read_secret)?;
     let now = directory.clock().now();
-    let wanted = || {
-        Ok::<_, Problem>(input.clone().check(tenant, directory)?.into_hook(HookIdentity {
-            id: HookId::generate(directory.ids(), now),
-            tenant,
-            secrets: vec![secret.clone()],
-            created_at: now,
-            updated_at: now,
-        }))
-    };
-    trial.settings(&wanted()?, None).await?;
-    // Checked again where nobody deletes a plugin meanwhile; id and times are those of now.
-    let hook = directory.put_hook(tenant, |_| false, |_| wanted()).await?;
+    let hook = input.check(tenant, directory)?.into_hook(HookIdentity {
+        id: HookId::generate(directory.ids(), now),
+        tenant,
+        secrets: vec![secret],
+        created_at: now,
+        updated_at: now,
+    });
+    trial.settings(&hook, None).await?;
+    // Plugins may have taken their time, and lists go by id.
+    let now = directory.clock().now();
+    let id = HookId::generate(directory.ids(), now);
+    let hook = directory.create_hook(Hook { id, created_at: now, updated_at: now, ..hook }).await?;
     let location = format!("/api/v3/hooks/{}", hook.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(HookView::from(&*hook))))
 }

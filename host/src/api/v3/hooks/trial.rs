@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(super) struct Trial {
     pub(super) directory: Arc<Directory>,
-    pub(super) pipelines: Arc<Pipelines>,
+    pipelines: Arc<Pipelines>,
 }
 
 impl Trial {

@@ -61,6 +61,8 @@ pub(super) struct Wanted {
     retry: RetrySchedule,
     preflight: Pipeline,
     pipeline: Pipeline,
+    /// The plugin in the place of the template.
+    own_plugin: Option<PluginRef>,
 }
 
 /// What the engine keeps about a hook besides.
@@ -72,6 +74,19 @@ pub(super) struct Identity {
     pub(super) secrets: Vec<SigningSecret>,
     pub(super) created_at: UnixMillis,
     pub(super) updated_at: UnixMillis,
+}
+
+impl Identity {
+    /// What stays of a hook that is replaced.
+    pub(super) fn of(current: &Hook) -> Self {
+        Self {
+            id: current.id,
+            tenant: current.tenant,
+            secrets: current.secrets.clone(),
+            created_at: current.created_at,
+            updated_at: current.updated_at,
+        }
+    }
 }
 
 impl Wanted {
@@ -107,8 +122,14 @@ impl Wanted {
                 .as_ref()
                 .map_or_else(|| Ok(Pipeline::default()), |auth| pipeline::preflight(auth, shape.filter))?,
             pipeline: pipeline::shape(&shape)?,
+            own_plugin: shape.plugin.map(|plugin| plugin.reference),
             members: kept(&given)?.into(),
         })
+    }
+
+    /// The plugin in the place of the template: the one whose settings the sender wrote.
+    pub(super) fn own_plugin(&self) -> Option<&PluginRef> {
+        self.own_plugin.as_ref()
     }
 
     /// The hook that is so.

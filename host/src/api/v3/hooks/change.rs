@@ -86,7 +86,7 @@ async fn change(
         replaced(current, wanted(current)?, directory)
     };
     let current = find(directory, tenant, id)?;
-    trial.settings(&replace(&current)?, Some(&current)).await?;
+    trial.settings(&replace(&current)?, Some(&current), |_| true).await?;
     let changed = directory.change_hook(tenant, id, replace).await?.ok_or_else(|| no_hook(id))?;
     // It may have been enabled, with deliveries that have been due for long.
     dispatcher.wake();

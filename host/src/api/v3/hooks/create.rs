@@ -48,7 +48,7 @@ pub(super) async fn create_hook(
         created_at: now,
         updated_at: now,
     });
-    trial.settings(&hook, None).await?;
+    trial.settings(&hook, None, |_| true).await?;
     // Plugins may have taken their time, and lists go by id.
     let now = directory.clock().now();
     let id = HookId::generate(directory.ids(), now);

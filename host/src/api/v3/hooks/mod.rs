@@ -11,6 +11,7 @@ mod view;
 mod wire;
 
 pub(in crate::api) use create::new_secret;
+pub(in crate::api) use trial::Trial;
 pub(in crate::api) use wire::check_headers;
 pub(super) use wire::check_settings;
 

@@ -24,23 +24,33 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What plugins are asked with.
 #[derive(Clone)]
-pub(super) struct Trial {
-    pub(super) directory: Arc<Directory>,
+pub(in crate::api) struct Trial {
+    pub(in crate::api) directory: Arc<Directory>,
     pipelines: Arc<Pipelines>,
 }
 
 impl Trial {
-    /// Asks the plugin of each step of `wanted`, but for those that `current` has as well: a newer version of a plugin may refuse
-    /// what an older one took, and the rest of the hook can be changed all the same.
+    /// Asks the plugin of each step of `wanted` that `are_given` holds for, whose settings the sender wrote, but for those that
+    /// `current` has as well: a newer version of a plugin may refuse what an older one took, and the rest of the hook can be
+    /// changed all the same.
     ///
     /// # Errors
     /// Where one refuses its settings.
-    pub(super) async fn settings(&self, wanted: &Hook, current: Option<&Hook>) -> Result<(), Problem> {
+    pub(in crate::api) async fn settings(
+        &self,
+        wanted: &Hook,
+        current: Option<&Hook>,
+        are_given: impl Fn(&Step) -> bool,
+    ) -> Result<(), Problem> {
         let steps = &wanted.pipeline.0;
         let known = current.map_or(&[][..], |current| &current.pipeline.0);
         let is_new =
             |(index, step): &(usize, &Step)| !known.contains(step) && !steps[..*index].contains(step);
-        let new: Vec<_> = steps.iter().enumerate().filter(is_new).collect();
+        let asked = |place: &(usize, &Step)| are_given(place.1) && is_new(place);
+        let new: Vec<_> = steps.iter().enumerate().filter(asked).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
         for (_index, step) in &new {
             self.pipelines.load(wanted.tenant, step).await?;
         }

@@ -133,6 +133,10 @@ fn action_members() -> Vec<(Value, &'static str)> {
             json!({"plugin": "cloudevents", "settings": {"a": "x".repeat(262_144)}}),
             "action.settings must be at most",
         ),
+        (
+            json!({"plugin": "cloudevents", "settings": {"mood": "structured"}}),
+            "action.settings: `cloudevents`: settings at `mood`: unknown field",
+        ),
         (json!({"plugin": 5}), "action.plugin must be a string"),
         (json!({"plugin": ""}), "action.plugin must be the name of a plugin"),
         (json!({"plugin": "Bad Name"}), "action.plugin must be the name of a plugin"),

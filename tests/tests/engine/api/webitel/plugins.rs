@@ -94,6 +94,29 @@ async fn a_tenants_plugin_that_filters_or_reshapes_goes_before_the_body() {
 }
 
 #[tokio::test]
+async fn a_plugin_is_asked_about_settings_that_are_new_to_a_hook() {
+    let (_server, engine, client) = webitel().await;
+    let receiver = Receiver::start().await;
+    let wasm = async |name: &str| engine.get(&format!("/plugins/{name}/wasm")).await.bytes.to_vec();
+    engine.upload("mine", wasm("field-map").await).await;
+    let wanted = |drop: &str, description: &str| {
+        let mut hook = with_plugin(&receiver, "mine", json!({"description": description}));
+        hook["action"]["settings"] = json!({"drop": [drop]});
+        hook
+    };
+    let id = create(&client, wanted("/a", "first")).await;
+    // The new version takes no settings of this kind, but those that the hook has are no reason to leave it as it is.
+    engine.upload("mine", wasm("webitel-map").await).await;
+    let put = async |hook| call(&client, "PUT", &format!("/hooks/{id}"), hook).await;
+    put(wanted("/a", "second")).await.expect(200);
+    let refused = put(wanted("/b", "third")).await.expect(400);
+    let info = refused["info"].as_str().unwrap();
+    assert!(info.starts_with("Bad request: action.settings: `mine`: settings at `drop`"), "{info}");
+    let shown = call(&client, "GET", &format!("/hooks/{id}"), Value::Null).await.expect(200);
+    assert_eq!(shown["data"]["description"], "second", "{shown}");
+}
+
+#[tokio::test]
 async fn a_version_with_other_roles_is_refused_where_the_order_of_steps_goes_by_them() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
@@ -117,7 +140,7 @@ async fn a_version_with_other_roles_is_refused_where_the_order_of_steps_goes_by_
 async fn a_plugin_that_a_hook_uses_stays() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
-    let wasm = engine.get("/plugins/cloudevents/wasm").await.bytes.to_vec();
+    let wasm = engine.get("/plugins/webitel-body/wasm").await.bytes.to_vec();
     engine.upload("mine", wasm).await;
     let id = create(&client, with_plugin(&receiver, "mine", json!({}))).await;
     engine.send("DELETE", "/api/v3/plugins/mine", "", &[]).await.expect(409);

@@ -142,11 +142,11 @@ async fn what_came_later_is_echoed_after_the_rest_and_only_where_it_was_given() 
     let (_server, _, client) = webitel().await;
     let sent = r#"{"delay":5,"unknown":1,"retries":3,"escapeBody":false,"rawBody":"1","customBody":true,
         "auth":{"cookie":true,"enabled":true,"url":"https://auth.example/","map":{},"more":1},"domain":"globex",
-        "action":{"url":"https://example.com/","extra":{},"type":"web","plugin":"cloudevents@1","method":"Put"},
+        "action":{"url":"https://example.com/","extra":{},"type":"web","plugin":"field-map@1","method":"Put"},
         "description":null,"_id":"x","event":"E","headers":{"X": 5, "Y": "\u00e9 1e2"},"enable":false}"#;
     let answer = raw_call(&client, "POST", "/hooks", sent).await;
     let id = answer.expect(200)["data"]["insertedIds"][0].as_str().unwrap().to_owned();
-    let members = r#""event":"E","enable":false,"action":{"url":"https://example.com/","type":"web","plugin":"cloudevents@1","method":"Put"},"headers":{"X":5,"Y":"\u00e9 1e2"},"auth":{"cookie":true,"enabled":true,"url":"https://auth.example/","map":{}},"customBody":true,"rawBody":"1","escapeBody":false,"retries":3,"delay":5"#;
+    let members = r#""event":"E","enable":false,"action":{"url":"https://example.com/","type":"web","plugin":"field-map@1","method":"Put"},"headers":{"X":5,"Y":"\u00e9 1e2"},"auth":{"cookie":true,"enabled":true,"url":"https://auth.example/","map":{}},"customBody":true,"rawBody":"1","escapeBody":false,"retries":3,"delay":5"#;
     let ops = format!(r#""ops":[{{"domain":"demo.webitel.com",{members},"_id":"{id}"}}]"#);
     assert!(text(&answer).contains(&ops), "{}", text(&answer));
     let one = text(&call(&client, "GET", &format!("/hooks/{id}"), Value::Null).await);

@@ -61,7 +61,7 @@ impl Connector {
         let parts =
             http1::Builder::new().max_buf_size(MAX_RESPONSE_HEAD).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = parts.map_err(|error| Unreachable::classify(&error))?;
-        Ok(Box::new(Link::new(Arc::new(endpoint), sender, connection, heard)))
+        Ok(Box::new(Link::new(tenant, Arc::new(endpoint), sender, connection, heard)))
     }
 
     /// The address that is checked is the one that is connected to.

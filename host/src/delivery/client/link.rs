@@ -20,13 +20,15 @@ use super::Request;
 use super::answer::ReadBody;
 use super::endpoint::Endpoint;
 use super::stream::{Heard, Stream};
-use crate::domain::Response;
+use crate::domain::{Response, TenantId};
 
 /// hyper's future, in which everything happens.
 type HyperConnection = Connection<TokioIo<Stream>, Full<Bytes>>;
 
 /// A connection to a receiver. Dropping it closes the socket.
 pub(super) struct Link {
+    /// Whose request it was opened for.
+    tenant: TenantId,
     endpoint: Arc<Endpoint>,
     sender: SendRequest<Full<Bytes>>,
     /// None once it has ended.
@@ -54,12 +56,17 @@ impl Failure {
 
 impl Link {
     pub(super) fn new(
+        tenant: TenantId,
         endpoint: Arc<Endpoint>,
         sender: SendRequest<Full<Bytes>>,
         connection: HyperConnection,
         heard: Heard,
     ) -> Self {
-        Self { endpoint, sender, connection: Some(connection), heard }
+        Self { tenant, endpoint, sender, connection: Some(connection), heard }
+    }
+
+    pub(super) fn tenant(&self) -> TenantId {
+        self.tenant
     }
 
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {

@@ -1,8 +1,9 @@
 //! Connections that are not in use. Pure bookkeeping, but for closing what is one too many.
 //!
-//! The newest is taken first: it is the likeliest to be open still, and the others get old enough to be closed. The
-//! oldest of a pool goes where there are too many, whoever's it is: there is no bound for each receiver, so that one with
-//! many requests under way finds as many connections, and one that is asked seldom loses its own first.
+//! The newest is taken first: it is the likeliest to be open still, and the others get old enough to be closed. Where there
+//! are too many, the tenant for whom most rest loses its oldest, so that no one's many receivers cost others a connection. There
+//! is no bound for each receiver: one with many requests under way finds as many connections, and one that is asked seldom
+//! loses its own first.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::endpoint::Endpoint;
 use super::link::Link;
+use crate::domain::TenantId;
 
 /// The sweep looks at most this many times in an idle timeout; what would get too old before its next look is closed now.
 const LOOKS: u32 = 60;
@@ -43,13 +45,13 @@ impl Pool {
 
     /// Keeps a connection for the next request.
     pub(super) fn put(&self, link: Box<Link>) {
-        let oldest = {
+        let too_many = {
             let mut resting = self.resting();
             resting.put(link);
-            if resting.links.len() > self.most { resting.take_oldest() } else { None }
+            if resting.links.len() > self.most { resting.take_one_too_many() } else { None }
         };
         // Not under the lock: closing asks the system.
-        if let Some(link) = oldest {
+        if let Some(link) = too_many {
             link.close();
         }
     }
@@ -94,9 +96,29 @@ impl Resting {
     }
 
     fn take_oldest(&mut self) -> Option<Box<Link>> {
-        let (_, (link, _)) = self.links.pop_first()?;
+        let oldest = *self.links.first_key_value()?.0;
+        self.take(oldest)
+    }
+
+    /// The oldest of the tenant for whom most rest; of those of several such tenants, the oldest. They are counted here, where one
+    /// has just been opened, which takes far longer, and not each time that one comes or goes.
+    fn take_one_too_many(&mut self) -> Option<Box<Link>> {
+        let mut counts = HashMap::<TenantId, usize>::new();
+        for (link, _) in self.links.values() {
+            *counts.entry(link.tenant()).or_default() += 1;
+        }
+        let most = counts.values().max()?;
+        let is_of_most = |(link, _): &(Box<Link>, Instant)| counts.get(&link.tenant()) == Some(most);
+        let number = *self.links.iter().find(|(_, rests)| is_of_most(rests))?.0;
+        self.take(number)
+    }
+
+    fn take(&mut self, number: u64) -> Option<Box<Link>> {
+        let (link, _) = self.links.remove(&number)?;
         let numbers = self.endpoints.get_mut(link.endpoint())?;
-        numbers.pop_front();
+        if let Ok(place) = numbers.binary_search(&number) {
+            numbers.remove(place);
+        }
         if numbers.is_empty() {
             self.endpoints.remove(link.endpoint());
         }

@@ -68,8 +68,16 @@ impl DeliveryClient {
     }
 
     async fn request_within(&self, request: Request, limit: Duration) -> Outcome {
+        self.request_of_within(TENANT, request, limit).await
+    }
+
+    async fn request_of(&self, tenant: TenantId, request: Request) -> Outcome {
+        self.request_of_within(tenant, request, PATIENCE).await
+    }
+
+    async fn request_of_within(&self, tenant: TenantId, request: Request, limit: Duration) -> Outcome {
         let again = request.clone();
-        self.send(TENANT, request, &|| Some(again.clone()), limit).await
+        self.send(tenant, request, &|| Some(again.clone()), limit).await
     }
 }
 

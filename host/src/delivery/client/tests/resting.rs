@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use super::*;
 
+const OTHER: TenantId = TenantId(2);
+
 /// As many connections as receivers, each used once.
 async fn used(client: &DeliveryClient, receivers: &[Receiver]) -> Vec<Peer> {
     let mut peers = Vec::new();
@@ -24,6 +26,27 @@ async fn no_more_rest_than_the_bound_and_the_oldest_goes_first() {
             tokio::join!(client.request(post(receivers[kept].address())), peers[kept].serve(OK));
         assert_eq!(status(&outcome), 200);
     }
+}
+
+#[tokio::test]
+async fn who_has_most_loses_its_oldest_and_nobody_else_does() {
+    let (client, shared, own) = (client(2), Receiver::start().await, Receiver::start().await);
+    let to_shared = || post(shared.address());
+    // Two connections to one receiver: the other tenant's is the older one.
+    let (theirs, ours, mut peers) =
+        tokio::join!(client.request_of(OTHER, to_shared()), client.request(to_shared()), async {
+            let mut peers = [shared.accept().await, shared.accept().await];
+            for peer in &mut peers {
+                peer.serve(OK).await;
+                settle().await;
+            }
+            peers
+        });
+    assert_eq!((status(&theirs), status(&ours)), (200, 200));
+    own.used(&client).await;
+    peers[1].is_closed().await;
+    let (outcome, _) = tokio::join!(client.request_of(OTHER, to_shared()), peers[0].serve(OK));
+    assert_eq!(status(&outcome), 200);
 }
 
 #[tokio::test]

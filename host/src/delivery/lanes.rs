@@ -135,6 +135,17 @@ struct Turn {
     listed: bool,
 }
 
+impl Turn {
+    /// Whether another request of the tenant would leave others their share. The more are under way, the smaller a tenant's
+    /// share of all places: alone it may have as many as one tenant may, and each further one that fills its share half of
+    /// what is left (where one tenant may have half of all), so that there is always a place for whoever comes next.
+    fn leaves_some(&self, limits: &DispatcherLimits, in_flight: usize) -> bool {
+        let all = limits.in_flight;
+        let one = limits.in_flight_per_tenant.min(all);
+        self.in_flight * (all - one) < all.saturating_sub(in_flight) * one
+    }
+}
+
 impl Lanes {
     pub(super) fn new(limits: DispatcherLimits) -> Self {
         let (lanes, tenants, ring) = (HashMap::new(), HashMap::new(), VecDeque::new());
@@ -245,8 +256,14 @@ impl Lanes {
         if self.in_flight >= self.limits.in_flight || self.unfinished >= self.limits.unfinished {
             return None;
         }
-        while let Some(tenant) = self.ring.pop_front() {
+        for _ in 0..self.ring.len() {
+            let Some(tenant) = self.ring.pop_front() else { break };
             let Some(turn) = self.tenants.get_mut(&tenant) else { continue };
+            if !turn.leaves_some(&self.limits, self.in_flight) {
+                // It goes on when anybody's request ends, and keeps its place in the ring until then.
+                self.ring.push_back(tenant);
+                continue;
+            }
             turn.listed = false;
             if turn.in_flight >= self.limits.in_flight_per_tenant {
                 continue;

@@ -188,7 +188,7 @@ fn assemble(
     let mut built = http::Request::new(body);
     *built.method_mut() = http::Method::from_bytes(method.as_bytes())
         .map_err(|_| unsendable(format!("`{method}` is not an HTTP method")))?;
-    *built.uri_mut() = url.parse().map_err(|error| unsendable(format!("`{url}`: {error}")))?;
+    *built.uri_mut() = url.parse().map_err(|error| unsendable(format!("its URL: {error}")))?;
     let map = built.headers_mut();
     map.reserve(headers.len() + ADDED_HEADERS);
     for (name, value) in headers.iter().filter(|(name, _)| wanted(name)) {

@@ -1,6 +1,6 @@
 //! Whether a request that a plugin wrote can be sent.
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use url::Url;
 
 use crate::domain::hook::is_reserved_header;
@@ -26,7 +26,7 @@ const MAX_BODY: usize = 4 << 20;
 /// Says in words what cannot be sent.
 pub(super) fn check(request: &mut Request) -> Result<Vec<String>, Fault> {
     check_method(&request.method).map_err(invalid)?;
-    check_url(&request.url).map_err(invalid)?;
+    request.url = checked_url(&request.url).map_err(invalid)?;
     let body = request.body.as_bytes().len();
     if body > MAX_BODY {
         let (body, most) = (Count(body as u64), Count(MAX_BODY as u64));
@@ -53,20 +53,33 @@ fn check_method(method: &str) -> Result<(), String> {
     ))
 }
 
-fn check_url(text: &str) -> Result<(), String> {
-    if text.len() > MAX_URL {
+/// The URL as it is sent: spaces, and letters of other alphabets in its host, are written as a request can carry them.
+fn checked_url(text: &str) -> Result<String, String> {
+    let at_most = |text: &str| {
+        if text.len() <= MAX_URL {
+            return Ok(());
+        }
         let len = Count(text.len() as u64);
-        return Err(format!("its URL has {len} bytes; {} is the most", Count(MAX_URL as u64)));
-    }
-    let shown = shortened(text, 200);
-    let url = Url::parse(text).map_err(|error| format!("{shown:?} is not an absolute URL: {error}"))?;
+        Err(format!("its URL has {len} bytes; {} is the most", Count(MAX_URL as u64)))
+    };
+    at_most(text)?;
+    // A query may hold what is in no record.
+    let shown = shortened(text.split('?').next().unwrap_or_default(), 200);
+    let mut url = Url::parse(text).map_err(|error| format!("{shown:?} is not an absolute URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(format!("the URL {shown:?} is neither http nor https"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("its URL holds a user name; an Authorization header is the place for that".to_owned());
     }
-    Ok(())
+    // It is for the sender alone (RFC 9110, section 7.1).
+    url.set_fragment(None);
+    let url = String::from(url);
+    at_most(&url)?;
+    match url.parse::<Uri>() {
+        Ok(_) => Ok(url),
+        Err(error) => Err(format!("the URL {shown:?} is none that a request can carry: {error}")),
+    }
 }
 
 fn take_reserved(request: &mut Request) -> Vec<String> {
@@ -126,6 +139,10 @@ mod tests {
             (request("POST", "ftp://example.com/", &[]), "neither http nor https"),
             (request("POST", "https://me:secret@example.com/", &[]), "holds a user name"),
             (request("POST", &long, &[]), "its URL has 61,460 bytes"),
+            (
+                request("POST", "https://example.com:99999/?token=secret", &[]),
+                "\"https://example.com:99999/\" is not",
+            ),
             (request("POST", good, &[("a b", "c")]), "is not a header name"),
             (request("POST", good, &[("a", "b\r\nc: d")]), "characters that a header cannot carry"),
             (request("POST", good, &many), "it has 101 headers"),
@@ -134,6 +151,20 @@ mod tests {
             let fault = check(&mut request).unwrap_err();
             assert_eq!(fault.kind, FaultKind::InvalidOutput);
             assert!(fault.message.contains(words), "{}", fault.message);
+        }
+    }
+
+    #[test]
+    fn a_url_becomes_what_a_request_can_carry() {
+        for (url, sent) in [
+            ("https://example.com", "https://example.com/"),
+            ("https://example.com/a?b=c&d={e}|f", "https://example.com/a?b=c&d={e}|f"),
+            ("https://example.com/a b?c=d e&f=\"g\"", "https://example.com/a%20b?c=d%20e&f=%22g%22"),
+            ("https://Bücher.example/é?ü#part", "https://xn--bcher-kva.example/%C3%A9?%C3%BC"),
+        ] {
+            let mut request = request("POST", url, &[]);
+            assert_eq!(check(&mut request).unwrap(), [""; 0]);
+            assert_eq!(request.url, sent);
         }
     }
 

@@ -79,6 +79,35 @@ fn each_limit_on_what_is_under_way_holds_and_ends() {
 }
 
 #[test]
+fn tenants_that_fill_their_share_leave_a_place_for_whoever_comes_next() {
+    let shares = DispatcherLimits { in_flight: 16, in_flight_per_tenant: 8, ..limits() };
+    let mut lanes = Lanes::new(shares);
+    let start = |lanes: &mut Lanes, tenant: i64| {
+        for number in 0..20 {
+            let work = work(tenant, 10 * tenant, 100 * tenant + number);
+            assert!(lanes.reserve(&work));
+            lanes.push(work);
+        }
+        started(lanes)
+    };
+    // Receivers of one tenant after another never answer.
+    for (tenant, share) in [(1, 8), (2, 4), (3, 2), (4, 1)] {
+        assert_eq!(start(&mut lanes, tenant), vec![10 * tenant; share]);
+    }
+    // What is given back goes to whom it leaves least unequal, and the last place to one that has none.
+    assert!(!lanes.answered(HookId(20), TenantId(2)));
+    assert_eq!(started(&mut lanes), [40]);
+    assert_eq!(start(&mut lanes, 5), [50]);
+    for _ in 0..8 {
+        assert!(!lanes.answered(HookId(10), TenantId(1)));
+    }
+    let mut again = started(&mut lanes);
+    again.sort_unstable();
+    // 2, 4, 3, 3 and 3 are under way then.
+    assert_eq!(again, [10, 10, 20, 30, 40, 50, 50]);
+}
+
+#[test]
 fn each_limit_on_what_waits_holds() {
     let small = DispatcherLimits { queued: 20, queued_per_hook: 5, queued_bytes: 1_000_000, ..limits() };
     let tight = DispatcherLimits { queued_bytes: 1_600, ..limits() };

@@ -88,7 +88,7 @@ pub(in crate::api::v3) fn check_data(data: &RawValue) -> Result<Arc<str>, Proble
 pub(in crate::api) fn refused(error: IngestError, line: impl FnOnce(usize) -> Option<usize>) -> Problem {
     match error {
         IngestError::Storage(error) => error.into(),
-        error @ IngestError::TooMany { .. } => Problem::new(Kind::TooLarge, error.to_string()),
+        error @ IngestError::TooMany => Problem::new(Kind::TooLarge, error.to_string()),
         IngestError::Conflict { on: ConflictOn::IdempotencyKey, .. } => {
             let detail = "another event was sent with this Idempotency-Key";
             Problem::new(Kind::Conflict, detail).of_parameter("Idempotency-Key")

@@ -66,6 +66,18 @@ impl Cache {
         self.prune()
     }
 
+    /// Removes what is here for these bytes.
+    pub(super) fn remove(&self, digest: &Digest) {
+        for extension in ["cwasm", "mac"] {
+            let path = self.path(digest, extension);
+            if let Err(error) = fs::remove_file(&path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(%digest, %error, "compiled code that nobody wants cannot be removed");
+            }
+        }
+    }
+
     fn verify(&self, digest: &Digest, mut code: File, expected: &[u8]) -> Result<(), String> {
         let mut mac = self.mac(digest);
         let mut chunk = vec![0; 64 << 10];

@@ -104,6 +104,12 @@ impl Loader {
         self.compile_in_turn(digest, upload).await
     }
 
+    /// Removes from disk what was compiled of an upload that is refused after all.
+    pub(super) async fn forget(&self, digest: Digest) -> Result<(), SandboxError> {
+        let workshop = Arc::clone(&self.workshop);
+        blocking(move || workshop.cache.remove(&digest)).await
+    }
+
     /// As [`Self::compile`], for a caller whose turn it is.
     async fn compile_in_turn(
         &self,
@@ -124,11 +130,20 @@ impl Workshop {
             Some(code) => self.linker.link_mapped(code),
             None => self.compile_to_disk(digest, &wasm)?,
         };
-        let plugin = linked.map_err(|error| UploadError::WrongType(format!("{error:#}")))?;
-        if plugin.roles().is_empty() {
-            return Err(UploadError::WrongType("a role's function is missing".to_owned()));
+        let plugin = linked.map_err(|error| format!("{error:#}")).and_then(|plugin| {
+            if plugin.roles().is_empty() {
+                Err("a role's function is missing".to_owned())
+            } else {
+                Ok(plugin)
+            }
+        });
+        match plugin {
+            Ok(plugin) => Ok((plugin, shape)),
+            Err(words) => {
+                self.cache.remove(digest);
+                Err(UploadError::WrongType(words))
+            }
         }
-        Ok((plugin, shape))
     }
 
     fn compile_to_disk(&self, digest: &Digest, wasm: &[u8]) -> Result<wasmtime::Result<Plugin>, UploadError> {

@@ -75,7 +75,7 @@ pub enum UploadError {
     },
     /// Not even a wrapper can tell what it exports.
     #[error(
-        "this is a core module without a component type: build it with wit-bindgen (`cargo build --target wasm32-unknown-unknown`), or make a component of it with `wasm-tools component new`"
+        "this is a core module without a component type: Rust's SDK and wit-bindgen write it into what they build; into what others build, `wasm-tools component embed --world transformer-plugin wit/v1 plugin.wasm` does (or filter-plugin, or mapper-plugin)"
     )]
     NoComponentType,
     /// A core module could not be made into a component.

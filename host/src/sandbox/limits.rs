@@ -58,7 +58,7 @@ impl Default for Limits {
             deadline_ms: 500,
             memory_bytes: 64 << 20,
             table_elements: 20_000,
-            core_instances: 32,
+            core_instances: 64,
             memories: 4,
             tables: 16,
             output_base_bytes: 1 << 20,

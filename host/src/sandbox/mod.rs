@@ -143,11 +143,13 @@ impl Sandbox {
             invoker.try_out(&plugin, state)
         })
         .await??;
-        match tried.answer {
-            Ok(Ok(())) => Ok(Inspected { digest, roles, imports: shape.imports, size_bytes }),
-            Ok(Err(words)) => Err(UploadError::WrongType(words)),
-            Err(fault) => Err(UploadError::Start { fault }),
-        }
+        let refused = match tried.answer {
+            Ok(Ok(())) => return Ok(Inspected { digest, roles, imports: shape.imports, size_bytes }),
+            Ok(Err(words)) => UploadError::WrongType(words),
+            Err(fault) => UploadError::Start { fault },
+        };
+        self.0.loader.forget(digest).await?;
+        Err(refused)
     }
 
     /// Has a plugin's code at hand, which may have to be compiled first, so that a run just after has not to wait for it.

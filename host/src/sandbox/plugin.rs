@@ -42,7 +42,8 @@ impl Linker {
     /// # Errors
     /// As [`Self::link_mapped`].
     pub(super) fn link(&self, component: &Component) -> wasmtime::Result<Plugin> {
-        let pre = self.0.instantiate_pre(component)?;
+        let with_sockets = wasi::sockets::denied(&self.0, component)?;
+        let pre = with_sockets.as_ref().unwrap_or(&self.0).instantiate_pre(component)?;
         component.initialize_copy_on_write_image()?;
         Ok(Plugin {
             filter: filter::GuestIndices::new(&pre).ok(),

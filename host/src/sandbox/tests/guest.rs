@@ -47,6 +47,8 @@ pub(super) struct Guest {
     items: String,
     realloc: String,
     memory: String,
+    /// Another package, and of its interfaces the one that is imported too.
+    package: Option<(&'static str, &'static str)>,
 }
 
 impl Guest {
@@ -58,6 +60,7 @@ impl Guest {
             items: String::new(),
             realloc: REALLOC.to_owned(),
             memory: r#"(memory (export "memory") 3)"#.to_owned(),
+            package: None,
         }
     }
 
@@ -84,6 +87,12 @@ impl Guest {
         self
     }
 
+    /// Imports an interface that is none of the contract's, from this package in WIT.
+    pub(super) fn package(mut self, wit: &'static str, interface: &'static str) -> Self {
+        self.package = Some((wit, interface));
+        self
+    }
+
     pub(super) fn log(self) -> Self {
         self.import("hookwright:plugin/log@1.0.0", "write", "(param i32 i32 i32)")
     }
@@ -101,14 +110,24 @@ impl Guest {
 
     /// The core module, with its component type.
     pub(super) fn module(self) -> Vec<u8> {
-        let Self { role: Role(world, function, ty), body, imports, items, realloc, memory } = self;
+        let Self { role: Role(world, function, ty), body, imports, items, realloc, memory, package } = self;
         let text = format!(
             r#"(module {imports} {memory} {realloc} {items} (func (export "{function}") {ty} {body}))"#
         );
         let mut module = wat::parse_str(text).expect("the guest is WAT");
         let mut resolve = Resolve::default();
-        let (package, _) = resolve.push_dir("../wit/v1").expect("the contract is WIT");
-        let world = resolve.select_world(&[package], Some(world)).expect("the world is there");
+        let (contract, _) = resolve.push_dir("../wit/v1").expect("the contract is WIT");
+        let world = match package {
+            None => resolve.select_world(&[contract], Some(world)).expect("the world is there"),
+            Some((wit, interface)) => {
+                resolve.push_str("package.wit", wit).expect("the package is WIT");
+                let wider = format!(
+                    "package test:wider; world wider {{ include hookwright:plugin/{world}@1.0.0; import {interface}; }}"
+                );
+                let wider = resolve.push_str("wider.wit", &wider).expect("the wider world is WIT");
+                resolve.select_world(&[wider], None).expect("the only world is there")
+            }
+        };
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata fit");
         module
     }

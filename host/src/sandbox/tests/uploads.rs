@@ -30,6 +30,8 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let good = Guest::filter(ACCEPT).component();
     let engine = engine::build(&limits(), 1).unwrap();
     let many_locals = format!("(func (local {}))", "i32 ".repeat(30_000));
+    let deep_loops =
+        format!("(func (local {}) {}{})", "i32 ".repeat(1_000), "(loop ".repeat(60), ")".repeat(60));
     let large = format!("(func {})", "(drop (i64.const 0x7fffffffffffffff))".repeat(110_000));
     vec![
         ("nothing", Vec::new(), "the upload is empty"),
@@ -64,11 +66,10 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "a role's function is missing",
         ),
         (
-            "sockets",
-            importing("wasi:sockets/tcp@0.2.0"),
-            "it imports `wasi:sockets/tcp@0.2.0`, but plugins have no network",
+            "HTTP",
+            importing("wasi:http/outgoing-handler@0.2.3"),
+            "it imports `wasi:http/outgoing-handler@0.2.3`, but plugins have no network",
         ),
-        ("HTTP", importing("wasi:http/outgoing-handler@0.2.3"), "plugins have no network"),
         (
             "an unknown interface",
             importing("acme:thing/api@1.0.0"),
@@ -91,6 +92,11 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "30,000 local variables in one function",
         ),
         (
+            "too many loops in one another",
+            Guest::filter(ACCEPT).with(&deep_loops).component(),
+            "one has 1,000 of the former, 60 deep",
+        ),
+        (
             "too large a function",
             Guest::filter(ACCEPT).with(&large).component(),
             "one of its functions has 1,",
@@ -111,6 +117,11 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "too much memory at the start",
             Guest::filter(ACCEPT).memory(r#"(memory (export "memory") 200)"#).component(),
             "it asks for 12,800 KiB of memory when it starts; a plugin may have 8 MiB",
+        ),
+        (
+            "too many instances",
+            wat(&format!("(component (core module $m) {})", "(core instance (instantiate $m))".repeat(65))),
+            "it has 65 instances of core modules; 64 is the most",
         ),
         (
             "too large a table at the start",
@@ -136,6 +147,12 @@ async fn what_is_no_plugin_is_refused_in_words() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(files_in(&world.dir.path().join("cache")), ["key"], "nothing that was compiled is left");
+}
+
+fn files_in(directory: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[tokio::test]

@@ -73,3 +73,38 @@ async fn a_program_that_exits_is_a_trap() {
     assert_eq!(fault.kind, crate::domain::FaultKind::Trap);
     assert!(fault.message.starts_with("ended the program with status"), "{}", fault.message);
 }
+
+const SOCKETS: &str = "package wasi:sockets@0.2.3;
+    interface network { resource network; enum error-code { unknown, access-denied } }
+    interface tcp-create-socket {
+        use network.{network, error-code};
+        resource tcp-socket;
+        create-tcp-socket: func() -> result<tcp-socket, error-code>;
+        instance-network: func() -> network;
+    }";
+const TCP: &str = "wasi:sockets/tcp-create-socket@0.2.3";
+
+/// A filter that uses sockets in its body.
+fn with_sockets(body: &str) -> Guest {
+    Guest::filter(body).package(SOCKETS, TCP).import(TCP, "create-tcp-socket", "(param i32)").import(
+        TCP,
+        "instance-network",
+        "(result i32)",
+    )
+}
+
+#[tokio::test]
+async fn sockets_can_be_imported_and_access_is_denied() {
+    let world = World::new();
+    // Accepts if it is told so: the second case of the errors, in an error.
+    let body = "(call $create-tcp-socket (i32.const 2048)) (i32.store8 (i32.const 1028)
+        (i32.and (i32.load8_u (i32.const 2048)) (i32.load8_u (i32.const 2052)))) (i32.const 1024)";
+    let digest = world.upload(with_sockets(body).module()).await;
+    let run = world.run(1, &[digest]).await;
+    assert!(matches!(run.end, PipelineEnd::Verdict(crate::domain::Verdict::Keep(_))), "{run:?}");
+
+    let guest = with_sockets(&format!("(drop (call $instance-network)) {ACCEPT}"));
+    let (fault, _) = world.fault(guest.module()).await;
+    assert_eq!(fault.kind, crate::domain::FaultKind::Trap);
+    assert!(fault.message.contains("instance-network`, but plugins have no network"), "{}", fault.message);
+}

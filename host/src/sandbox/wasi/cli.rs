@@ -76,6 +76,7 @@ impl terminal_input::HostTerminalInput for State {
 impl terminal_output::Host for State {}
 impl terminal_output::HostTerminalOutput for State {
     fn drop(&mut self, _: Resource<terminal_output::TerminalOutput>) -> wasmtime::Result<()> {
+        self.wasi.drop_handle();
         Ok(())
     }
 }
@@ -86,9 +87,11 @@ impl terminal_stdin::Host for State {
     }
 }
 
+/// As if there were one: to a terminal C's library writes each line when it ends. What it keeps for later is lost, since no
+/// plugin ever ends in order.
 impl terminal_stdout::Host for State {
     fn get_terminal_stdout(&mut self) -> wasmtime::Result<Option<Resource<terminal_output::TerminalOutput>>> {
-        Ok(None)
+        self.wasi.handle(STDOUT).map(Some)
     }
 }
 

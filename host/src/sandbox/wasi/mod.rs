@@ -3,15 +3,16 @@
 //!
 //! | Interface | What a plugin finds |
 //! |---|---|
-//! | `wasi:cli` | no arguments, no environment, no terminal, empty input; output becomes lines of the plugin's log |
+//! | `wasi:cli` | no arguments, no environment, empty input; output becomes lines of the plugin's log |
 //! | `wasi:clocks` | the wall clock stands at the event's time; the monotonic clock counts up by one microsecond a look, and a sleeper is woken at once, with the clock put forward by as much as it wanted to sleep |
 //! | `wasi:random` | bytes that follow from the event's id, "secure" or not |
 //! | `wasi:io` | streams that are always ready, pollables that are always ready |
 //! | `wasi:filesystem` | no preopened directory, so no way to any file |
+//! | `wasi:sockets` | no network: access is denied |
 //!
 //! The file system is here because the adapter for preview 1, and so the standard library of Rust,
-//! C and Python, imports it whether or not it is used. Networking is not here at all: a plugin that
-//! imports `wasi:sockets` or `wasi:http` means to use it, and is refused at upload.
+//! C and Python, imports it whether or not it is used, and sockets because Python's always does. A plugin
+//! that imports `wasi:http` means to use it, and is refused at upload.
 //!
 //! Types and signatures come from `wasmtime-wasi`; its implementations don't (but for the file
 //! system's), because they sleep in real time and start an asynchronous runtime for it. No call in
@@ -21,6 +22,7 @@ mod cli;
 mod clocks;
 mod io;
 mod random;
+pub(super) mod sockets;
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ const REFUSED: &[(&str, &str)] = &[
         "component type",
     ),
     ("(component)", "filter"),
-    (r#"(component (import "wasi:sockets/tcp@0.2.0" (instance)))"#, "network"),
+    (r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance)))"#, "network"),
     (r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance)))"#, "network"),
     (r#"(component (import "acme:secret/door" (instance)))"#, "acme:secret/door"),
 ];

@@ -26,7 +26,7 @@ use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
 use crate::ingest::Ingest;
 use crate::open_files;
-use crate::sandbox::{Limits, Sandbox, SandboxConfig, WasmSource};
+use crate::sandbox::{Compiler, Limits, Sandbox, SandboxConfig, WasmSource};
 use crate::server;
 use crate::storage::sqlite::{self, SqliteOptions, SqliteStorage};
 
@@ -90,7 +90,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let local_addr = listener.local_addr()?;
 
     let source = Arc::new(Plugins(Arc::clone(&directory)));
-    let sandbox = Sandbox::start(sandbox_config(&config), source).context("cannot start the sandbox")?;
+    let sandbox = Sandbox::start(sandbox_config(&config)?, source).context("cannot start the sandbox")?;
     let dispatcher = Dispatcher::new(dispatcher_limits(&config));
     let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
     let connector = Arc::new(Connector::new(EgressPolicy::new(config.egress_allow.clone()), tls));
@@ -215,6 +215,7 @@ fn router(
         sandbox: sandbox.clone(),
         dispatcher: Arc::clone(dispatcher),
         vault: storage.vault(),
+        turns: Arc::default(),
         admin_key_hash,
     })
 }
@@ -238,9 +239,11 @@ fn idle_connections(open_files: usize, in_flight: usize) -> usize {
     (open_files.saturating_sub(OWN_FILES).saturating_sub(in_flight) / 2).min(IDLE_CONNECTIONS)
 }
 
-/// What `config` says about running plugins.
-#[must_use]
-pub fn sandbox_config(config: &Config) -> SandboxConfig {
+/// What `config` says about running plugins. They are compiled in processes of their own.
+///
+/// # Errors
+/// Where this program cannot tell which it is.
+pub fn sandbox_config(config: &Config) -> std::io::Result<SandboxConfig> {
     let limits = Limits {
         fuel_base: config.plugin_fuel,
         deadline_ms: u64::try_from(config.plugin_deadline.as_millis()).unwrap_or(u64::MAX),
@@ -248,7 +251,8 @@ pub fn sandbox_config(config: &Config) -> SandboxConfig {
         ..Limits::default()
     };
     let cache_dir = config.data_dir.join(COMPILED);
-    SandboxConfig { threads: config.plugin_threads, limits, ..SandboxConfig::new(cache_dir) }
+    let compiler = Compiler::apart()?;
+    Ok(SandboxConfig { threads: config.plugin_threads, limits, compiler, ..SandboxConfig::new(cache_dir) })
 }
 
 /// The sandbox finds the plugins' bytes where the directory does.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Given, SETTINGS};
+use crate::sandbox::compiler;
 
 /// Hookwright: a webhook delivery engine whose payload logic is sandboxed WebAssembly.
 #[derive(Parser)]
@@ -23,6 +24,9 @@ pub(super) enum Command {
     /// Try a plugin in the engine's own sandbox
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Compile a component from standard input: the engine does so, in a process with bounds of its own
+    #[command(name = compiler::COMMAND, hide = true)]
+    CompilePlugin,
 }
 
 #[derive(Args)]

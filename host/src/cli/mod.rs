@@ -22,6 +22,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
 use crate::config::{self, Config, ConfigError, Given};
+use crate::sandbox::compiler;
 use crate::{allocator, cores, telemetry};
 use arguments::{Arguments, Command, PluginCommand};
 
@@ -68,6 +69,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             runtime()?.block_on(demo::run(events, &mut out))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::CompilePlugin => Ok(compiler::main()),
         Command::Plugin(PluginCommand::Check { file }) => {
             let config = load(&Given::default())?;
             runtime()?.block_on(plugin::check(&file, config, &mut out))

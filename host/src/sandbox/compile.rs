@@ -1,32 +1,32 @@
 //! From an upload, or a digest, to a plugin that is ready.
 //!
 //! Compiling is the one thing that tenants make the host do at length: it happens on one core, one
-//! plugin at a time, after the caps of [`super::validate`], and its result is kept on disk. What
-//! runs is therefore loaded, hardly ever compiled. (Compiling in a child process with limits of its
-//! own would go into `Workshop::compile_to_disk` and change nothing else: the code is mapped from the cache
-//! afterwards anyway.)
+//! plugin at a time, after the caps of [`super::validate`] and within the bounds of [`super::compiler`], and its
+//! result is kept on disk. What runs is therefore loaded, hardly ever compiled.
 
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, oneshot};
 use wasmtime::Engine;
-use wasmtime::component::Component;
 
 use crate::allocator;
 use crate::domain::{Digest, Fault, FaultKind};
 
 use super::cache::Cache;
 use super::catalog::Catalog;
+use super::compiler::Compiler;
 use super::limits::Limits;
 use super::plugin::{Linker, Plugin};
 use super::validate::{self, Shape};
-use super::{SandboxError, UploadError, WasmSource, engine, upload};
+use super::{SandboxError, UploadError, WasmSource, engine, mapped, upload};
 
 /// Makes plugins ready, and keeps them so.
 pub(super) struct Loader {
     pub(super) catalog: Catalog,
     source: Arc<dyn WasmSource>,
-    /// One at a time may compile, and two may load what others compiled.
+    /// One upload at a time is compiled, and beside it one plugin that a delivery waits for. Two may load what others
+    /// compiled.
+    uploads: Semaphore,
     compiling: Semaphore,
     loading: Semaphore,
     workshop: Arc<Workshop>,
@@ -38,19 +38,22 @@ struct Workshop {
     linker: Linker,
     cache: Cache,
     limits: Limits,
+    compiler: Compiler,
 }
 
 impl Loader {
     pub(super) fn new(
         engine: Engine,
         limits: Limits,
+        compiler: Compiler,
         cache: Cache,
         catalog: Catalog,
         source: Arc<dyn WasmSource>,
     ) -> wasmtime::Result<Self> {
         let linker = Linker::new(&engine)?;
-        let workshop = Arc::new(Workshop { engine, linker, cache, limits });
-        Ok(Self { catalog, source, compiling: Semaphore::new(1), loading: Semaphore::new(2), workshop })
+        let workshop = Arc::new(Workshop { engine, linker, cache, limits, compiler });
+        let (uploads, compiling, loading) = (Semaphore::new(1), Semaphore::new(1), Semaphore::new(2));
+        Ok(Self { catalog, source, uploads, compiling, loading, workshop })
     }
 
     /// The plugin with this digest; a fault where nobody has its bytes, or they are no plugin.
@@ -100,7 +103,7 @@ impl Loader {
         digest: Digest,
         upload: bytes::Bytes,
     ) -> Result<(Arc<Plugin>, Shape), UploadError> {
-        let _turn = self.compiling.acquire().await.map_err(|_| SandboxError::ShutDown)?;
+        let _turn = self.uploads.acquire().await.map_err(|_| SandboxError::ShutDown)?;
         self.compile_in_turn(digest, upload).await
     }
 
@@ -147,12 +150,7 @@ impl Workshop {
     }
 
     fn compile_to_disk(&self, digest: &Digest, wasm: &[u8]) -> Result<wasmtime::Result<Plugin>, UploadError> {
-        let refuse = |error: wasmtime::Error| UploadError::Compile(format!("{error:#}"));
-        // By an engine of its own with the same settings, since an engine keeps the compiler's buffers for as
-        // long as it lives: megabytes, by the greatest function so far.
-        let compiler = engine::build(&self.limits, 1).map_err(SandboxError::from)?;
-        let code = compiler.precompile_component(wasm).map_err(refuse)?;
-        drop(compiler);
+        let code = self.compiler.compile(&self.limits, wasm)?;
         match self.cache.store(digest, &code) {
             Ok(()) => {
                 if let Some(code) = self.cache.load(&self.engine, digest) {
@@ -161,8 +159,9 @@ impl Workshop {
             }
             Err(error) => tracing::error!(%digest, %error, "compiled code cannot be kept"),
         }
-        // A disk that is full is no reason not to run: compiled once more, kept in memory only.
-        let component = Component::from_binary(&self.engine, wasm).map_err(refuse)?;
+        // A disk that is full is no reason not to run: kept in memory only.
+        let component = mapped::in_memory(&self.engine, &code);
+        let component = component.map_err(|error| UploadError::Compile(format!("{error:#}")))?;
         Ok(self.linker.link(&component))
     }
 }

@@ -36,7 +36,12 @@ const UNNEEDED: WasmFeatures = WasmFeatures::THREADS
 
 /// An engine for `calls` calls at once.
 pub(super) fn build(limits: &Limits, calls: usize) -> wasmtime::Result<Engine> {
-    Engine::new(&config(limits, calls))
+    Engine::new(config(limits).allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, calls))))
+}
+
+/// One that only compiles, for any engine with the same settings. It has no pool, which would set aside gigabytes.
+pub(super) fn compiler(limits: &Limits) -> wasmtime::Result<Engine> {
+    Engine::new(config(limits).allocation_strategy(InstanceAllocationStrategy::OnDemand))
 }
 
 /// What uploads may use: exactly what the engine compiles.
@@ -44,7 +49,7 @@ pub(super) fn features(engine: &Engine) -> WasmFeatures {
     engine.get_wasm_features()
 }
 
-fn config(limits: &Limits, calls: usize) -> Config {
+fn config(limits: &Limits) -> Config {
     let mut config = Config::new();
     config
         .concurrency_support(false)
@@ -55,8 +60,7 @@ fn config(limits: &Limits, calls: usize) -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(limits.stack_bytes)
         .native_unwind_info(false)
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, calls)));
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
 }
 

@@ -31,6 +31,9 @@ pub enum SandboxError {
     /// A panic in the host's own code.
     #[error("the sandbox panicked: {0}")]
     Panicked(String),
+    /// The process that compiles could not be started, or was ended by somebody else.
+    #[error("a plugin cannot be compiled")]
+    Compiler(#[source] std::io::Error),
     /// A thread could not be started.
     #[error("the sandbox's threads cannot be started")]
     Threads(#[source] std::io::Error),

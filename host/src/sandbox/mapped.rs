@@ -1,4 +1,4 @@
-//! Maps compiled code from a file, and has the system forget its pages: all `unsafe` of the sandbox.
+//! Maps compiled code from a file, or takes it as it is, and has the system forget its pages: all `unsafe` of the sandbox.
 
 #![expect(unsafe_code, reason = "wasmtime cannot check compiled code; the safety arguments are below")]
 
@@ -9,6 +9,16 @@ use wasmtime::component::Component;
 
 /// A component whose code is mapped from a file.
 pub(super) struct Mapped(Component);
+
+/// A component of code that has just been compiled, where it cannot be kept on disk.
+///
+/// # Errors
+/// Where wasmtime finds that it is not for this engine.
+pub(super) fn in_memory(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes were written by wasmtime, by an engine that is compatible: the caller is `super::compile`, the only
+    // one, and has them from `super::compiler`, that is from this program, and from nowhere else.
+    unsafe { Component::deserialize(engine, compiled) }
+}
 
 impl Mapped {
     /// # Errors

@@ -18,6 +18,7 @@ pub mod types;
 mod cache;
 mod catalog;
 mod compile;
+pub mod compiler;
 mod deadline;
 mod engine;
 mod errors;
@@ -46,6 +47,7 @@ use bytes::Bytes;
 
 use crate::domain::Digest;
 
+pub use compiler::Compiler;
 pub use errors::{SandboxError, UploadError};
 pub use limits::{Count, Limits};
 pub use types::*;
@@ -75,10 +77,12 @@ pub struct SandboxConfig {
     pub warm_code_bytes: usize,
     /// What a plugin may use.
     pub limits: Limits,
+    /// Where plugins are compiled.
+    pub compiler: Compiler,
 }
 
 impl SandboxConfig {
-    /// A thread for each core, 32 MiB of code in memory, and the default limits.
+    /// A thread for each core, 32 MiB of code in memory, the default limits, and compiling in this process.
     #[must_use]
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -86,6 +90,7 @@ impl SandboxConfig {
             threads: crate::cores::count(),
             warm_code_bytes: 32 << 20,
             limits: Limits::default(),
+            compiler: Compiler::Here,
         }
     }
 }
@@ -114,7 +119,8 @@ impl Sandbox {
         let cache = cache::Cache::open(&config.cache_dir, &engine, CACHE_BYTES)
             .map_err(|source| SandboxError::Cache { path: config.cache_dir.clone(), source })?;
         let catalog = catalog::Catalog::new(READY_PLUGINS, config.warm_code_bytes);
-        let loader = Loader::new(engine.clone(), config.limits.clone(), cache, catalog, source)?;
+        let loader =
+            Loader::new(engine.clone(), config.limits.clone(), config.compiler, cache, catalog, source)?;
         let ticker = deadline::Ticker::start(&engine).map_err(SandboxError::Threads)?;
         let invoker = Arc::new(Invoker { engine, limits: config.limits, ticker });
         let pool = Pool::start(&invoker, threads).map_err(SandboxError::Threads)?;

@@ -5,7 +5,7 @@
 //! with the size of the largest functions more than with anything else, so these are bounded by
 //! themselves. The largest function of a QuickJS has some 60 KB, of a SpiderMonkey some 300 KB.
 
-use wasmparser::{Encoding, Operator, Parser, Payload, ValidPayload, Validator, WasmFeatures};
+use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
 use super::limits::{Count, Limits, Size};
 use super::{UploadError, v1, wasi};
@@ -16,11 +16,6 @@ const MAX_FUNCTIONS: u64 = 100_000;
 const MAX_FUNCTION_BYTES: usize = 1 << 20;
 /// The most local variables of one function.
 const MAX_LOCALS: u64 = 20_000;
-/// The most that one function's local variables, times how deep its loops are nested, may come to: each loop carries them all, so
-/// that time and memory for compiling go with this product. The greatest that was found in real code is 7,626, in a Python.
-const MAX_CARRIED: u64 = 50_000;
-/// The most that it may come to over all functions. A Python has 67,000.
-const MAX_CARRIED_IN_ALL: u64 = 500_000;
 /// The most core modules.
 const MAX_MODULES: u64 = 64;
 /// The most nested components.
@@ -90,7 +85,6 @@ fn shape(bytes: &[u8], features: WasmFeatures, limits: &Limits) -> Result<Shape,
         if let ValidPayload::Func(function, body) = validator.payload(&payload).map_err(invalid)? {
             let mut function = function.into_validator(std::mem::take(&mut allocations));
             function.validate(&body).map_err(invalid)?;
-            counts.carried(u64::from(function.len_locals()), &body).map_err(invalid)??;
             allocations = function.into_allocations();
         }
     }
@@ -100,34 +94,12 @@ fn shape(bytes: &[u8], features: WasmFeatures, limits: &Limits) -> Result<Shape,
 #[derive(Default)]
 struct Counts {
     functions: u64,
-    carried: u64,
     modules: u64,
     instances: u64,
     components: u64,
 }
 
 impl Counts {
-    /// Counts what the loops of a valid function carry; parameters are local variables too.
-    fn carried(
-        &mut self,
-        locals: u64,
-        body: &wasmparser::FunctionBody<'_>,
-    ) -> wasmparser::Result<Result<(), UploadError>> {
-        let carried = locals * deepest_loop(body)?;
-        self.carried += carried;
-        if carried <= MAX_CARRIED && self.carried <= MAX_CARRIED_IN_ALL {
-            return Ok(Ok(()));
-        }
-        Ok(Err(UploadError::TooComplex(format!(
-            "its functions have too many local variables in loops that are nested too deeply: one has {} of the former, {} \
-             deep; the product may be {}, and over all functions {}",
-            Count(locals),
-            Count(carried / locals.max(1)),
-            Count(MAX_CARRIED),
-            Count(MAX_CARRIED_IN_ALL)
-        ))))
-    }
-
     fn begin(&mut self, encoding: Encoding) -> Result<(), UploadError> {
         match encoding {
             Encoding::Module => {
@@ -167,25 +139,6 @@ impl Counts {
         Ok(at_most("functions", self.functions, MAX_FUNCTIONS)
             .and_then(|()| at_most("local variables in one function", locals, MAX_LOCALS)))
     }
-}
-
-/// How deep loops are nested in a function that is valid.
-fn deepest_loop(body: &wasmparser::FunctionBody<'_>) -> wasmparser::Result<u64> {
-    let (mut frames, mut depth, mut deepest) = (Vec::new(), 0, 0);
-    for operator in body.get_operators_reader()? {
-        match operator? {
-            Operator::Loop { .. } => {
-                frames.push(1);
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            Operator::Block { .. } | Operator::If { .. } => frames.push(0),
-            // The last one ends the function itself.
-            Operator::End => depth -= frames.pop().unwrap_or(0),
-            _ => {}
-        }
-    }
-    Ok(deepest)
 }
 
 fn at_most(what: &str, found: u64, max: u64) -> Result<(), UploadError> {

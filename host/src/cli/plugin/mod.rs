@@ -51,7 +51,7 @@ pub(super) async fn check(file: &Path, config: Config, out: &mut impl Write) -> 
 
 /// Runs the plugin once for the event.
 pub(super) async fn run(input: Input, config: Config, out: &mut impl Write) -> Result<ExitCode> {
-    let limits = app::sandbox_config(&config).limits;
+    let limits = app::sandbox_config(&config)?.limits;
     let bench = Bench::new(config, &input.code)?;
     if let Code::Wasm(_) = &input.code
         && let Err(refusal) = bench.inspect().await?
@@ -101,7 +101,7 @@ impl Bench {
         let digest = Digest::of(&wasm);
         let source = Arc::new(Given(HashMap::from([(digest, wasm.clone())])));
         let sandbox =
-            Sandbox::start(app::sandbox_config(&config), source).context("cannot start the sandbox")?;
+            Sandbox::start(app::sandbox_config(&config)?, source).context("cannot start the sandbox")?;
         Ok(Self { sandbox, digest, wasm, _directory: directory })
     }
 

@@ -30,8 +30,6 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let good = Guest::filter(ACCEPT).component();
     let engine = engine::build(&limits(), 1).unwrap();
     let many_locals = format!("(func (local {}))", "i32 ".repeat(30_000));
-    let deep_loops =
-        format!("(func (local {}) {}{})", "i32 ".repeat(1_000), "(loop ".repeat(60), ")".repeat(60));
     let large = format!("(func {})", "(drop (i64.const 0x7fffffffffffffff))".repeat(110_000));
     vec![
         ("nothing", Vec::new(), "the upload is empty"),
@@ -90,11 +88,6 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "too many locals",
             Guest::filter(ACCEPT).with(&many_locals).component(),
             "30,000 local variables in one function",
-        ),
-        (
-            "too many loops in one another",
-            Guest::filter(ACCEPT).with(&deep_loops).component(),
-            "one has 1,000 of the former, 60 deep",
         ),
         (
             "too large a function",

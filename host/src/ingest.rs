@@ -13,6 +13,7 @@ use crate::delivery::{Dispatcher, Work};
 use crate::directory::Directory;
 use crate::domain::{DeliveryId, Event, EventId, EventKey, EventType, Hook, TenantId, Trigger, UnixMillis};
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, StorageError};
+use crate::turns::{TenantTurns, Turn};
 
 /// An event as some surface received it, checked for form.
 #[derive(Debug, Clone)]
@@ -80,11 +81,16 @@ pub enum TestError {
 /// every other tenant waits.
 pub const MAX_DELIVERIES_PER_CALL: usize = 20_000;
 
+/// Deliveries that one call makes without waiting for its turn.
+const SMALL_CALL: usize = 1_000;
+
 /// See the module's head.
 pub struct Ingest {
     directory: Arc<Directory>,
     events: Arc<dyn EventStore>,
     dispatcher: Arc<Dispatcher>,
+    /// By deliveries. Large transactions of a tenant follow one another, or all would stand before others' events.
+    large_calls: TenantTurns,
 }
 
 /// Events on their way into storage. Dropped instead, they leave nothing behind.
@@ -97,7 +103,8 @@ impl Ingest {
     /// Accepts what the surfaces hand in.
     #[must_use]
     pub fn new(directory: Arc<Directory>, events: Arc<dyn EventStore>, dispatcher: Arc<Dispatcher>) -> Self {
-        Self { directory, events, dispatcher }
+        let large_calls = TenantTurns::new(MAX_DELIVERIES_PER_CALL);
+        Self { directory, events, dispatcher, large_calls }
     }
 
     /// Stores events with the deliveries they make, all or nothing; one receipt for each, in order.
@@ -230,7 +237,9 @@ impl Ingest {
             })
             .collect();
         let tenants: Vec<_> = acceptances.iter().map(|one| one.event.tenant).collect();
+        let turn = self.turn_if_large(&acceptances).await;
         let outcomes = self.events.accept(acceptances).await?;
+        drop(turn);
         if let Some((index, on)) = first_conflict(&outcomes) {
             return Err(IngestError::Conflict { index, on });
         }
@@ -251,6 +260,15 @@ impl Ingest {
             }
         }
         Ok(receipts)
+    }
+
+    /// The turn of a call that makes many deliveries. All its events are one tenant's.
+    async fn turn_if_large(&self, acceptances: &[Acceptance]) -> Option<Turn> {
+        let deliveries: usize = acceptances.iter().map(|one| one.deliveries.len()).sum();
+        if deliveries <= SMALL_CALL {
+            return None;
+        }
+        Some(self.large_calls.turn_of(acceptances.first()?.event.tenant, deliveries).await)
     }
 }
 

@@ -20,4 +20,5 @@ pub mod sandbox;
 pub mod server;
 pub mod storage;
 pub mod telemetry;
+pub mod turns;
 pub mod vault;

@@ -26,6 +26,9 @@ use crate::cores::Cores;
 const MAX_CONNECTIONS: usize = 10_000;
 /// A client has so long to send a request's head, and an idle connection so long to send its next.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// A client has so long to take what is sent to it, before its connection ends.
+#[cfg(target_os = "linux")]
+const TAKE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The greatest size of a request's head, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 /// After accepting failed for lack of something (file descriptors, usually), the next try is after this.
@@ -58,6 +61,7 @@ pub async fn serve(
         };
         // Answers are small and must not wait for acknowledgements; where it cannot be set, it is only slower.
         let _ = stream.set_nodelay(true);
+        end_if_nothing_is_taken(&stream);
         let service = detached(router.clone());
         let core = cores.in_turn();
         let stream = match moved(stream, core) {
@@ -81,6 +85,17 @@ pub async fn serve(
         tracing::warn!("some requests did not finish within the shutdown's grace");
     }
 }
+
+/// Has the system end the connection of a client that is gone, or that goes on asking and reads no answers. Where that
+/// cannot be set, the connection is one of [`MAX_CONNECTIONS`] until its client ends it.
+#[cfg(target_os = "linux")]
+fn end_if_nothing_is_taken(stream: &TcpStream) {
+    let millis = u32::try_from(TAKE_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, millis);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_if_nothing_is_taken(_: &TcpStream) {}
 
 /// A connection that is read and written on `runtime`.
 fn moved(stream: TcpStream, runtime: &Handle) -> std::io::Result<TcpStream> {

@@ -2,7 +2,7 @@
 //!
 //! The key is the operator's (`encryption_key`), or else one of random bytes that the first start puts into the
 //! data directory. With the latter, whoever gets the whole directory gets the secrets as well: the operator's own key
-//! is what keeps a stolen copy of the database shut.
+//! is what keeps them shut in a stolen copy of the database. Hooks' signing secrets are not among them.
 
 use std::io;
 use std::path::Path;

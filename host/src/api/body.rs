@@ -90,6 +90,8 @@ impl Takes {
 pub struct Payload {
     headers: HeaderMap,
     body: Body,
+    /// How long it may take to arrive.
+    within: Duration,
 }
 
 impl<S: Sync> FromRequest<S> for Payload {
@@ -97,7 +99,7 @@ impl<S: Sync> FromRequest<S> for Payload {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
         let (parts, body) = request.into_parts();
-        Ok(Self { headers: parts.headers, body })
+        Ok(Self { headers: parts.headers, body, within: MAX_ARRIVAL })
     }
 }
 
@@ -106,6 +108,12 @@ impl Payload {
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// The same, with less time to arrive in.
+    #[must_use]
+    pub fn within(self, time: Duration) -> Self {
+        Self { within: time, ..self }
     }
 
     /// Reads the body: at most `limit` bytes, of the type that is taken. No type given is as good.
@@ -150,17 +158,18 @@ impl Payload {
         let announced = self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
             if !self.headers.contains_key(header::EXPECT) {
-                let _ = tokio::time::timeout(MAX_DISCARDING, discard(self.body)).await;
+                let _ = tokio::time::timeout(MAX_DISCARDING.min(self.within), discard(self.body)).await;
             }
             return Err(too_large());
         }
         let reading = Limited::new(self.body, limit).collect();
-        match tokio::time::timeout(MAX_ARRIVAL, reading).await {
+        match tokio::time::timeout(self.within, reading).await {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(_)) => Err(Problem::new(Kind::UnreadableBody, "the body broke off or is framed wrongly")),
             Err(_) => {
-                Err(Problem::new(Kind::RequestTimeout, "the body took more than 120 seconds to arrive"))
+                let detail = format!("the body took more than {} seconds to arrive", self.within.as_secs());
+                Err(Problem::new(Kind::RequestTimeout, detail))
             }
         }
     }
@@ -182,6 +191,23 @@ async fn discard(mut body: Body) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn payload(headers: HeaderMap, body: Body) -> Payload {
+        Payload { headers, body, within: MAX_ARRIVAL }
+    }
+
+    /// A body that never comes.
+    fn absent() -> Payload {
+        let never = futures_util::stream::pending::<Result<Bytes, std::convert::Infallible>>();
+        payload(HeaderMap::new(), Body::from_stream(never))
+    }
+
+    #[tokio::test]
+    async fn what_does_not_arrive_in_time_is_refused() {
+        let problem = absent().within(Duration::ZERO).read(Takes::Json, 4).await.unwrap_err();
+        assert_eq!(problem.kind(), Kind::RequestTimeout);
+        assert_eq!(problem.detail(), "the body took more than 0 seconds to arrive");
+    }
 
     #[test]
     fn content_types_are_checked() {
@@ -209,8 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_nothing_is_wanted_nothing_is_taken() {
-        let read =
-            |body: &'static str| Payload { headers: HeaderMap::new(), body: Body::from(body) }.read_nothing();
+        let read = |body: &'static str| payload(HeaderMap::new(), Body::from(body)).read_nothing();
         assert_eq!(read("").await, Ok(()));
         assert_eq!(read(" {} ").await, Ok(()));
         for (body, kind) in
@@ -222,11 +247,11 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_is_read_than_is_taken() {
-        let read = |body: Body| Payload { headers: HeaderMap::new(), body }.read(Takes::Json, 4);
+        let read = |body: Body| payload(HeaderMap::new(), body).read(Takes::Json, 4);
         assert_eq!(read(Body::from("1234")).await.unwrap(), "1234");
         assert_eq!(read(Body::from("12345")).await.unwrap_err().kind(), Kind::TooLarge);
         let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, "5".parse().unwrap())]);
-        let announced = Payload { headers, body: Body::empty() };
+        let announced = payload(headers, Body::empty());
         assert_eq!(announced.read(Takes::Json, 4).await.unwrap_err().kind(), Kind::TooLarge);
     }
 }

@@ -15,6 +15,7 @@ pub mod params;
 pub mod pointer;
 pub mod problem;
 pub mod time;
+pub mod turns;
 pub mod v1_project_web_hook;
 pub mod v2_webitel;
 pub mod v3;
@@ -33,6 +34,7 @@ use crate::storage::Storage;
 use crate::vault::Vault;
 use auth::AdminKeyHash;
 use problem::{Kind, Problem, shorten};
+use turns::Turns;
 
 /// What the HTTP interface works with.
 #[derive(Clone)]
@@ -51,6 +53,8 @@ pub struct ApiState {
     pub dispatcher: Arc<Dispatcher>,
     /// What signs the engine's own tokens.
     pub vault: Arc<Vault>,
+    /// Whose turn it is, where a tenant may do so much at the same time.
+    pub turns: Arc<Turns>,
     /// SHA-256 of the operator's key.
     pub admin_key_hash: [u8; 32],
 }
@@ -77,6 +81,7 @@ parts! {
     Sandbox: sandbox,
     Arc<Dispatcher>: dispatcher,
     Arc<Vault>: vault,
+    Arc<Turns>: turns,
 }
 
 impl FromRef<Shared> for AdminKeyHash {

@@ -94,7 +94,7 @@ pub static SETTINGS: &[Setting] = &[
             "encryption_key",
             "KEY",
             None,
-            "What secrets in the database are encrypted with, 32 bytes in base64; without one, the first start puts one into the data directory",
+            "What logins' secrets and authorization values in the database are encrypted with, 32 bytes in base64; without one, the first start puts one into the data directory",
             encryption_key = |text| read::encryption_key(text).map(Some)
         )
     },

@@ -221,14 +221,19 @@ impl Directory {
     /// # Errors
     /// Where storage fails.
     pub async fn delete_hook(&self, tenant: TenantId, id: HookId) -> Result<bool, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let turn = self.mutation.lock().await;
         if self.hook_of(tenant, id).is_none() {
             return Ok(false);
         }
         // An event that is matched while this runs makes a delivery that storage stores as cancelled.
-        let was_there = self.storage.hooks.delete(tenant, id).await?;
+        let deleted = self.storage.hooks.delete(tenant, id).await?;
         write(&self.hooks).remove(id);
-        Ok(was_there)
+        // What is left to cancel may be much, and changes nothing in memory: nobody waits for it.
+        drop(turn);
+        match deleted {
+            Some(cancelling) => cancelling.await.map(|()| true).map_err(DirectoryError::from),
+            None => Ok(false),
+        }
     }
 }
 
@@ -236,8 +241,9 @@ impl Directory {
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
+    use crate::domain::DeliveryState;
     use crate::domain::ids::IdGenerator;
-    use crate::storage::conformance::World;
+    use crate::storage::conformance::{TENANT, World};
     use crate::storage::sqlite::{self, SqliteOptions};
 
     #[tokio::test]
@@ -255,5 +261,29 @@ mod tests {
         assert!(directory.hooks(hook.tenant).is_empty());
         hook.pipeline.0.truncate(1);
         assert!(directory.create_hook(hook).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn while_a_deleted_hooks_deliveries_are_cancelled_others_make_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+        let world = World::new(storage.stores());
+        let hook = world.stored_hook().await;
+        let backlog: Vec<_> = (0..10_000).map(|_| world.event_for(hook, None)).collect();
+        let (first, last) = (backlog[0].deliveries[0].id, backlog[9_999].deliveries[0].id);
+        storage.stores().events.accept(backlog).await.unwrap();
+        let ids = Arc::new(IdGenerator::new(0, 0));
+        let directory = Directory::load(storage.stores(), ids, Arc::new(SystemClock)).await.unwrap();
+        let mut deleting = Box::pin(directory.delete_hook(TENANT, hook));
+        tokio::select! {
+            biased;
+            _ = &mut deleting => panic!("others had to wait until all was cancelled"),
+            made = directory.create_hook(world.hook()) => assert!(made.is_ok()),
+        }
+        assert!(directory.hook(hook).is_none());
+        assert!(deleting.await.unwrap());
+        for id in [first, last] {
+            assert_eq!(world.delivery(id).await.state, DeliveryState::Cancelled);
+        }
     }
 }

@@ -195,6 +195,8 @@ pub struct RetrySchedule(Vec<Duration>);
 impl RetrySchedule {
     /// The greatest number of retries.
     pub const MAX_RETRIES: usize = 100;
+    /// Attempts of a delivery after which it is not retried by hand any more: all of them are kept, and shown together.
+    pub const MAX_BEFORE_RETRY_BY_HAND: u32 = 200;
     /// The longest wait between two attempts.
     pub const MAX_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
 

@@ -13,6 +13,7 @@ pub mod sqlite;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use crate::domain::{
     ApiKey, Attempt, Delivery, DeliveryId, DeliveryState, Digest, DomainToken, Event, EventId, EventKey,
@@ -123,9 +124,12 @@ pub trait HookStore: Send + Sync {
     async fn insert(&self, hook: &Hook) -> Result<(), StorageError>;
     /// Replaces a hook with the same id and tenant; false if there is none.
     async fn update(&self, hook: &Hook) -> Result<bool, StorageError>;
-    /// Removes a hook and cancels its deliveries that are not final, in one transaction; false if there was none.
-    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<bool, StorageError>;
+    /// Removes a hook, and begins to cancel its deliveries that are not final. `None`: there was none.
+    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<Option<Cancelling>, StorageError>;
 }
+
+/// Ends when the deliveries of a hook that is gone are cancelled. That goes on whether it is waited for or not.
+pub type Cancelling = BoxFuture<'static, Result<(), StorageError>>;
 
 /// Plugins: names, immutable versions, bytes by digest.
 #[async_trait]

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRef as _, FromRequest, FromRequestParts, Path, Request};
 use bytes::Bytes;
@@ -41,7 +42,9 @@ pub(super) struct Call {
 }
 
 /// Bodies that are read at the same time to find a token in them.
-static UNKNOWN_SENDERS: Semaphore = Semaphore::const_new(16);
+static UNKNOWN_SENDERS: Semaphore = Semaphore::const_new(64);
+/// How long such a body may take to arrive: senders that send none must not take all the places for long.
+const MAX_UNKNOWN_ARRIVAL: Duration = Duration::from_secs(5);
 /// The greatest size of such a body, in bytes: what is larger has its token in the header or the query.
 const MAX_UNKNOWN_BODY: usize = 512 * 1024;
 
@@ -68,6 +71,7 @@ impl FromRequest<Shared> for Call {
                 if Takes::Json.check(payload.headers()).is_err() {
                     return Err(unknown());
                 }
+                let payload = payload.within(MAX_UNKNOWN_ARRIVAL);
                 let body =
                     payload.read_optional(Takes::Json, MAX_UNKNOWN_BODY).await.map_err(without_token)?;
                 (body.as_deref().and_then(token_in).ok_or_else(unknown)?, Body::Read(body))

@@ -1,7 +1,10 @@
 //! Resolves, checks, connects.
 
+use std::future::Future;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -21,6 +24,8 @@ use crate::domain::attempt::UnreachableKind;
 
 /// The greatest size of a response's head, in bytes.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+/// An address has so long to answer before the next one is tried. The last has all the time that is left.
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_secs(3);
 /// What is spoken over TLS (RFC 7301, section 6).
 const ALPN: &[u8] = b"http/1.1";
 
@@ -80,18 +85,11 @@ impl Connector {
                 ),
             ));
         }
-        let mut failure = None;
-        for address in permitted {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    // Small requests must not wait for acknowledgements; where it cannot be set, it is only slower.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Err(error) => failure = Some(format!("cannot connect to {address}: {error}")),
-            }
-        }
-        Err(Unreachable::new(UnreachableKind::Connect, failure.unwrap_or_default()))
+        let connected = first_that_answers(&permitted, NEXT_ADDRESS_AFTER, TcpStream::connect).await;
+        let stream = connected.map_err(|what| Unreachable::new(UnreachableKind::Connect, what))?;
+        // Small requests must not wait for acknowledgements; where it cannot be set, it is only slower.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
     }
 
     async fn resolve(&self, tenant: TenantId, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unreachable> {
@@ -116,5 +114,66 @@ impl Connector {
     ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Unreachable> {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| Unreachable::classify(&error))?;
         self.tls.connect(name, socket).await.map_err(|error| Unreachable::classify(&error))
+    }
+}
+
+/// Connects to the first of `addresses` that can be, tried in order. Each but the last has `next_after` to answer.
+///
+/// # Errors
+/// In words, why none can be.
+async fn first_that_answers<S, F: Future<Output = io::Result<S>>>(
+    addresses: &[SocketAddr],
+    next_after: Duration,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<S, String> {
+    let mut failures = Vec::new();
+    for (left, address) in (0..addresses.len()).rev().zip(addresses) {
+        let connecting = connect(*address);
+        let connected = match left {
+            0 => Ok(connecting.await),
+            _ => tokio::time::timeout(next_after, connecting).await,
+        };
+        let failure = match connected {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} seconds", next_after.as_secs()),
+        };
+        failures.push(format!("cannot connect to {address}: {failure}"));
+    }
+    Err(failures.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An address with port 1 swallows packets, with port 2 it refuses; others answer, with port 3 after a while.
+    async fn connect(address: SocketAddr) -> io::Result<u16> {
+        match address.port() {
+            1 => return std::future::pending().await,
+            2 => return Err(io::ErrorKind::ConnectionRefused.into()),
+            3 => tokio::time::sleep(Duration::from_millis(20)).await,
+            _ => {}
+        }
+        Ok(address.port())
+    }
+
+    async fn first_of(ports: &[u16]) -> Result<u16, String> {
+        let addresses: Vec<_> = ports.iter().map(|port| SocketAddr::from(([10, 0, 0, 1], *port))).collect();
+        first_that_answers(&addresses, Duration::ZERO, connect).await
+    }
+
+    #[tokio::test]
+    async fn an_address_that_swallows_packets_leaves_time_for_the_next() {
+        assert_eq!(first_of(&[1, 2, 4, 5]).await, Ok(4));
+        let why = first_of(&[1, 2]).await.unwrap_err();
+        assert!(why.starts_with("cannot connect to 10.0.0.1:1: no answer within 0 seconds; "), "{why}");
+        assert!(why.contains("; cannot connect to 10.0.0.1:2: "), "{why}");
+    }
+
+    #[tokio::test]
+    async fn the_last_address_has_all_the_time_that_is_left() {
+        assert_eq!(first_of(&[3]).await, Ok(3));
+        assert_eq!(first_of(&[1, 3]).await, Ok(3));
     }
 }

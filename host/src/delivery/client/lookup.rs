@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, watch};
 
 use crate::domain::TenantId;
+use crate::turns::{TenantTurns, Turn};
 
 /// Names looked up at the same time. The system's resolver cannot be interrupted, and runs on threads that
 /// others need, too.
@@ -29,16 +30,12 @@ type Key = (TenantId, Arc<str>);
 pub(super) struct Lookups {
     resolver: Arc<Resolver>,
     turns: Semaphore,
+    turns_of_tenants: TenantTurns,
     under_way: Mutex<UnderWay>,
 }
 
-#[derive(Default)]
-struct UnderWay {
-    /// Not shared by tenants, of whom one may have to wait for its turn where another need not.
-    names: HashMap<Key, watch::Sender<Option<Found>>>,
-    /// The turns of each tenant that has a look-up here.
-    tenants: HashMap<TenantId, Arc<Semaphore>>,
-}
+/// By name, but not shared by tenants, of whom one may have to wait for its turn where another need not.
+type UnderWay = HashMap<Key, watch::Sender<Option<Found>>>;
 
 impl Lookups {
     /// Look-ups by the operating system's resolver.
@@ -48,7 +45,8 @@ impl Lookups {
 
     pub(super) fn by(resolver: Arc<Resolver>) -> Arc<Self> {
         let turns = Semaphore::new(MAX_LOOKUPS);
-        Arc::new(Self { resolver, turns, under_way: Mutex::default() })
+        let turns_of_tenants = TenantTurns::new(MAX_LOOKUPS_OF_TENANT);
+        Arc::new(Self { resolver, turns, turns_of_tenants, under_way: Mutex::default() })
     }
 
     /// The addresses of `host`, for a request of `tenant`.
@@ -68,29 +66,19 @@ impl Lookups {
     fn join(self: &Arc<Self>, tenant: TenantId, host: &str) -> watch::Receiver<Option<Found>> {
         let key: Key = (tenant, host.into());
         let mut under_way = self.under_way();
-        if let Some(lookup) = under_way.names.get(&key) {
+        if let Some(lookup) = under_way.get(&key) {
             return lookup.subscribe();
         }
         let (sender, receiver) = watch::channel(None);
-        under_way.names.insert(key.clone(), sender.clone());
-        let of_tenant = under_way
-            .tenants
-            .entry(tenant)
-            .or_insert_with(|| Arc::new(Semaphore::new(MAX_LOOKUPS_OF_TENANT)));
-        let of_tenant = Arc::clone(of_tenant);
-        tokio::spawn(Arc::clone(self).look_up(key, sender, of_tenant));
+        under_way.insert(key.clone(), sender.clone());
+        tokio::spawn(Arc::clone(self).look_up(key, sender));
         receiver
     }
 
-    async fn look_up(
-        self: Arc<Self>,
-        key: Key,
-        lookup: watch::Sender<Option<Found>>,
-        of_tenant: Arc<Semaphore>,
-    ) {
+    async fn look_up(self: Arc<Self>, key: Key, lookup: watch::Sender<Option<Found>>) {
         let found = loop {
             tokio::select! {
-                turns = self.turns(&of_tenant) => {
+                turns = self.turns(key.0) => {
                     // Held until the resolver returns, which it may do long after all have ceased to wait. Those who
                     // ask while it runs wait with it, rather than have it asked once more.
                     let _turns = turns;
@@ -101,17 +89,17 @@ impl Lookups {
             // Nobody waits for its turn any more. Who asks does so under the lock.
             let mut under_way = self.under_way();
             if lookup.receiver_count() == 0 {
-                under_way.end(&key, of_tenant);
+                under_way.remove(&key);
                 return;
             }
         };
-        self.under_way().end(&key, of_tenant);
+        self.under_way().remove(&key);
         lookup.send_replace(Some(found));
     }
 
     /// One of the tenant's turns, then one of all.
-    async fn turns<'a>(&'a self, of_tenant: &'a Semaphore) -> [Result<SemaphorePermit<'a>, AcquireError>; 2] {
-        [of_tenant.acquire().await, self.turns.acquire().await]
+    async fn turns(&self, tenant: TenantId) -> (Turn, Result<SemaphorePermit<'_>, AcquireError>) {
+        (self.turns_of_tenants.turn(tenant).await, self.turns.acquire().await)
     }
 
     async fn resolve(&self, name: &Arc<str>) -> Found {
@@ -126,16 +114,5 @@ impl Lookups {
 
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl UnderWay {
-    /// Forgets a look-up, and with its last one the tenant.
-    fn end(&mut self, key: &Key, of_tenant: Arc<Semaphore>) {
-        self.names.remove(key);
-        drop(of_tenant);
-        if self.tenants.get(&key.0).is_some_and(|turns| Arc::strong_count(turns) == 1) {
-            self.tenants.remove(&key.0);
-        }
     }
 }

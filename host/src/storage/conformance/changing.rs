@@ -85,10 +85,10 @@ pub async fn a_deleted_hook_leaves_nothing_to_do(world: &World) {
     }
     let succeeded = world.delivery_in(hook, DeliveryState::Succeeded).await;
     let kept = world.delivery_in(other, DeliveryState::Pending).await;
-    assert!(!world.storage.hooks.delete(OTHER_TENANT, hook).await.unwrap());
+    assert!(world.storage.hooks.delete(OTHER_TENANT, hook).await.unwrap().is_none());
     assert_eq!(world.delivery(unfinished[0]).await.state, DeliveryState::Pending);
-    assert!(world.storage.hooks.delete(TENANT, hook).await.unwrap());
-    assert!(!world.storage.hooks.delete(TENANT, hook).await.unwrap());
+    world.storage.hooks.delete(TENANT, hook).await.unwrap().unwrap().await.unwrap();
+    assert!(world.storage.hooks.delete(TENANT, hook).await.unwrap().is_none());
     for lease in [None, Some(LEASE_END)] {
         let late = world.event_for(hook, lease);
         unfinished.push(late.deliveries[0].id);

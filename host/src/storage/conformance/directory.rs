@@ -163,9 +163,9 @@ pub async fn a_hook_belongs_to_its_tenant(world: &World) {
     let stranger = Hook { tenant: OTHER_TENANT, secrets: Vec::new(), ..hook.clone() };
     assert!(!store.update(&stranger).await.unwrap());
     assert!(!store.update(&Hook { id: HookId(1), ..hook.clone() }).await.unwrap());
-    assert!(!store.delete(OTHER_TENANT, hook.id).await.unwrap());
+    assert!(store.delete(OTHER_TENANT, hook.id).await.unwrap().is_none());
     assert_eq!(store.load().await.unwrap(), std::slice::from_ref(&hook));
-    assert!(store.delete(TENANT, hook.id).await.unwrap());
+    store.delete(TENANT, hook.id).await.unwrap().unwrap().await.unwrap();
     assert_eq!(store.load().await.unwrap(), []);
 }
 

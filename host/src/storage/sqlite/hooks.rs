@@ -1,16 +1,14 @@
 //! Hooks and their secrets.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
-use super::connection::WriteConnection;
 use super::rows::{damaged, from_json, read_error, to_json};
 use super::statements::{Query, taken};
 use super::unwritten::Which;
@@ -19,7 +17,7 @@ use crate::domain::{
     Authorization, Hook, HookId, Invalid, Origin, Pipeline, RetrySchedule, SigningSecret, Step, Subscription,
     TenantId, UnixMillis,
 };
-use crate::storage::{HookStore, StorageError};
+use crate::storage::{Cancelling, HookStore, StorageError};
 
 #[derive(FromRow)]
 struct HookRow {
@@ -92,30 +90,37 @@ impl HookStore for Shared {
     /// The hook goes first, with the first of its deliveries; the rest follow in transactions of their own, so that
     /// a great backlog holds nobody up. Nothing is claimed from it any more from the first of them on, and where a
     /// crash comes between, [`recover`](crate::storage::DeliveryStore::recover) finishes the work.
-    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<bool, StorageError> {
-        // In a task, so that it goes on where the caller does not wait for the end.
-        let deleting = tokio::spawn(delete_in_chunks(Arc::clone(&self.writer), tenant, id));
-        let deleted = deleting.await.map_err(|_| StorageError::Closed)??;
-        // Those without a row get one, as cancelled as the others: the writer knows by now that the hook is gone.
-        self.settle(Which::OfHook(id)).await?;
-        Ok(deleted)
+    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<Option<Cancelling>, StorageError> {
+        // In tasks, so that it goes on where the caller does not wait for the end.
+        let deleting = tokio::spawn(self.clone().delete_first(tenant, id));
+        let cancelling = deleting.await.map_err(|_| StorageError::Closed)??;
+        Ok(cancelling
+            .map(|task| -> Cancelling { Box::pin(async { task.await.map_err(|_| StorageError::Closed)? }) }))
     }
 }
 
-async fn delete_in_chunks(
-    writer: Arc<Mutex<WriteConnection>>,
-    tenant: TenantId,
-    id: HookId,
-) -> Result<bool, StorageError> {
-    let mut connection = writer.lock().await;
-    let deleted = delete(connection.begin().await?, tenant, id).await;
-    let Some(more) = connection.finish(deleted).await? else { return Ok(false) };
-    connection.forget_hook(id);
-    drop(connection);
-    if more {
-        claims::cancel_all(&writer, id).await?;
+impl Shared {
+    /// The first transaction; answers with the task that does the rest.
+    async fn delete_first(
+        self,
+        tenant: TenantId,
+        id: HookId,
+    ) -> Result<Option<JoinHandle<Result<(), StorageError>>>, StorageError> {
+        let mut connection = self.writer().await;
+        let deleted = delete(connection.begin().await?, tenant, id).await;
+        let Some(more) = connection.finish(deleted).await? else { return Ok(None) };
+        connection.forget_hook(id);
+        drop(connection);
+        Ok(Some(tokio::spawn(self.cancel_rest(id, more))))
     }
-    Ok(true)
+
+    async fn cancel_rest(self, id: HookId, more: bool) -> Result<(), StorageError> {
+        if more {
+            claims::cancel_all(&self.writer, id).await?;
+        }
+        // Those without a row get one, as cancelled as the others: the writer knows by now that the hook is gone.
+        self.settle(Which::OfHook(id)).await
+    }
 }
 
 async fn insert(connection: &mut SqliteConnection, row: HookRow, hook: &Hook) -> Result<(), StorageError> {

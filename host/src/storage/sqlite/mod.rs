@@ -80,7 +80,7 @@ pub struct SqliteStorage {
 }
 
 /// What all the stores have in common.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Shared {
     queue: mpsc::Sender<Message>,
     writer: Arc<Mutex<WriteConnection>>,

@@ -1,9 +1,11 @@
 //! Nothing of one tenant is seen, changed or guessed by another.
 
-use hookwright_tests::Receiver;
+use hookwright_tests::{Receiver, Server};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::{engine, hook};
+use crate::{BINARY, engine, hook};
 
 #[tokio::test]
 async fn what_belongs_to_another_is_answered_as_if_it_were_not_there() {
@@ -82,4 +84,42 @@ async fn what_belongs_to_another_is_answered_as_if_it_were_not_there() {
     named.get("/hooks").await.expect(403);
     assert_eq!(receiver.so_far().len(), 0);
     assert_eq!(owner.get(&format!("/hooks/{hook}")).await.expect(200)["enabled"], true);
+}
+
+/// An upload that has been asked for; its body is sent when the engine says so.
+async fn upload_begun(server: &Server, key: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.base().trim_start_matches("http://")).await.unwrap();
+    let head = format!(
+        "PUT /api/v3/plugins/mine HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+        content-type: application/wasm\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+/// That the engine wants the body now.
+async fn is_its_turn(stream: &mut TcpStream) {
+    let mut said = [0; 25];
+    stream.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_tenant_uploads_one_plugin_after_the_other_and_holds_up_nobody_else() {
+    let server = Server::start(BINARY).await;
+    let (key, stranger) = (server.tenant_key("acme").await, server.tenant_key("globex").await);
+    let mut first = upload_begun(&server, &key).await;
+    is_its_turn(&mut first).await;
+    let mut second = upload_begun(&server, &key).await;
+    let others = async {
+        is_its_turn(&mut upload_begun(&server, &stranger).await).await;
+        server.tenant_key("initech").await
+    };
+    tokio::select! {
+        biased;
+        () = is_its_turn(&mut second) => panic!("two uploads at the same time"),
+        _ = others => {}
+    }
+    first.write_all(b"no plugin").await.unwrap();
+    is_its_turn(&mut second).await;
 }

@@ -13,27 +13,25 @@ use crate::api::auth::Caller;
 use crate::api::body::Payload;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::{Kind, Problem};
-use crate::delivery::Dispatcher;
-use crate::directory::Directory;
-use crate::domain::{DeliveryId, Scope};
+use crate::api::turns::Turns;
+use crate::api::{ApiState, Shared};
+use crate::domain::{Delivery, DeliveryId, RetrySchedule, Scope};
 use crate::storage::{Changed, Storage};
 
 /// Retry a delivery
 ///
 /// Needs `deliveries:write`. It is attempted at once, from the start of its schedule, with the pipeline run anew. It takes no
-/// members.
+/// members. After 200 attempts it is refused: publish the event again.
 #[utoipa::path(
     post, path = "/api/v3/deliveries/{id}/retry", tag = "deliveries",
     params(("id" = String, Path, description = "Its id")),
     responses(
         (status = 202, description = "It will be attempted", body = DeliveryView),
-        (status = 409, description = "It is being attempted right now, or its hook is gone", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 409, description = "It is being attempted right now, its hook is gone, or it has been attempted 200 times", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn retry_delivery(
-    State(directory): State<Arc<Directory>>,
-    State(storage): State<Storage>,
-    State(dispatcher): State<Arc<Dispatcher>>,
+    State(Shared(engine)): State<Shared>,
     caller: Caller,
     Segment(id): Segment<DeliveryId>,
     _: NoParams,
@@ -41,11 +39,14 @@ pub(super) async fn retry_delivery(
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::DeliveriesWrite)?;
     payload.read_nothing().await?;
+    let ApiState { directory, storage, dispatcher, turns, .. } = &*engine;
+    let _turn = turns.changes.turn(tenant).await?;
     let delivery = storage.deliveries.delivery(tenant, id).await?.ok_or_else(|| no_delivery(id))?;
     if directory.hook_of(tenant, delivery.hook).is_none() {
         let detail = format!("the delivery cannot be retried: its hook {} is gone", delivery.hook);
         return Err(Problem::new(Kind::Conflict, detail));
     }
+    attempted_too_often(&delivery)?;
     let changed = storage.deliveries.retry(tenant, id, directory.clock().now()).await?;
     let answer = answer(id, changed, "retried")?;
     dispatcher.wake();
@@ -65,6 +66,7 @@ pub(super) async fn retry_delivery(
 )]
 pub(super) async fn cancel_delivery(
     State(storage): State<Storage>,
+    State(turns): State<Arc<Turns>>,
     caller: Caller,
     Segment(id): Segment<DeliveryId>,
     _: NoParams,
@@ -72,8 +74,23 @@ pub(super) async fn cancel_delivery(
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::DeliveriesWrite)?;
     payload.read_nothing().await?;
+    let _turn = turns.changes.turn(tenant).await?;
     let changed = storage.deliveries.cancel(tenant, id).await?;
     answer(id, changed, "cancelled")
+}
+
+/// # Errors
+/// Where the delivery has had as many attempts as it may have had to be retried.
+fn attempted_too_often(delivery: &Delivery) -> Result<(), Problem> {
+    const MOST: u32 = RetrySchedule::MAX_BEFORE_RETRY_BY_HAND;
+    if delivery.attempts < MOST {
+        return Ok(());
+    }
+    let times = delivery.attempts;
+    let detail = format!(
+        "it has been attempted {times} times, and after {MOST} it is retried by hand no more; publish the event again"
+    );
+    Err(Problem::new(Kind::LimitReached, detail))
 }
 
 fn answer(
@@ -87,5 +104,34 @@ fn answer(
             let detail = format!("the delivery is `{state}` and cannot be {what} now");
             Err(Problem::new(Kind::Conflict, detail))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{DeliveryState, EventKey, HookId, TenantId, Trigger};
+
+    fn attempted(attempts: u32) -> Delivery {
+        Delivery {
+            id: DeliveryId(1),
+            tenant: TenantId(2),
+            hook: HookId(3),
+            event: EventKey(4),
+            event_type: "a.b".parse().unwrap(),
+            trigger: Trigger::Event,
+            state: DeliveryState::Exhausted,
+            attempts,
+            failures: 1,
+            due_at: None,
+        }
+    }
+
+    #[test]
+    fn what_was_attempted_very_often_is_not_retried_by_hand() {
+        assert_eq!(attempted_too_often(&attempted(199)), Ok(()));
+        let problem = attempted_too_often(&attempted(200)).unwrap_err();
+        assert_eq!(problem.kind(), Kind::LimitReached);
+        assert!(problem.detail().contains("attempted 200 times"), "{problem}");
     }
 }

@@ -1,5 +1,7 @@
 //! `GET /deliveries` and `GET /deliveries/{id}`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use http::Uri;
@@ -9,7 +11,8 @@ use crate::api::auth::Caller;
 use crate::api::page::{Page, Wanted};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
-use crate::domain::{DeliveryId, Scope};
+use crate::api::turns::Turns;
+use crate::domain::{DeliveryId, DeliveryState, Scope};
 use crate::storage::{DeliveryQuery, Listed, Storage};
 
 const PARAMS: [&str; 7] = ["hook", "state", "type", "since", "until", "limit", "cursor"];
@@ -33,6 +36,7 @@ const PARAMS: [&str; 7] = ["hook", "state", "type", "since", "until", "limit", "
 )]
 pub(super) async fn list_deliveries(
     State(storage): State<Storage>,
+    State(turns): State<Arc<Turns>>,
     caller: Caller,
     uri: Uri,
 ) -> Result<Json<Page<DeliveryView>>, Problem> {
@@ -55,6 +59,11 @@ pub(super) async fn list_deliveries(
             "`until` is not later than `since`: there is nothing between",
         ));
     }
+    // Those are looked for among all that are unfinished, however many there are.
+    let _turn = match query.state {
+        Some(DeliveryState::Delivering) => Some(turns.walks.turn(tenant).await?),
+        _ => None,
+    };
     let Listed { deliveries, searched_to } = storage.deliveries.list(tenant, &query).await?;
     Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, DeliveryView::from)))
 }

@@ -12,6 +12,7 @@ use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::{Kind, Problem};
+use crate::api::turns::Turns;
 use crate::directory::{Directory, STANDARD_PLUGINS, Uploaded};
 use crate::domain::{Invalid, PluginName, Scope};
 use crate::sandbox::{Sandbox, UploadError};
@@ -22,7 +23,7 @@ const MAX_UPLOAD_LEN: usize = 32 * 1024 * 1024;
 /// Upload a plugin
 ///
 /// Needs `plugins:write`. A component, or a core module that carries its component type. The same bytes as the newest
-/// version's make no new one.
+/// version's make no new one. A tenant's uploads are taken one after the other.
 #[utoipa::path(
     put, path = "/api/v3/plugins/{name}", tag = "plugins",
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "The Wasm, at most 32 MiB"),
@@ -36,6 +37,7 @@ const MAX_UPLOAD_LEN: usize = 32 * 1024 * 1024;
 pub(super) async fn put_plugin(
     State(directory): State<Arc<Directory>>,
     State(sandbox): State<Sandbox>,
+    State(turns): State<Arc<Turns>>,
     caller: Caller,
     Segment(name): Segment<String>,
     _: NoParams,
@@ -48,6 +50,8 @@ pub(super) async fn put_plugin(
         let detail = format!("`{name}` is a standard plugin's name; choose another");
         return Err(Problem::new(Kind::Conflict, detail));
     }
+    // Before the body is in memory.
+    let _turn = turns.uploads.turn(tenant).await?;
     let wasm = payload.read(Takes::Wasm, MAX_UPLOAD_LEN).await?;
     let inspected = sandbox.inspect(wasm.clone()).await.map_err(refused)?;
     let (status, version) = match directory.add_plugin_version(tenant, name, inspected, &wasm).await? {

@@ -58,7 +58,11 @@ impl TenantTurns {
     /// As [`Self::turn`], of what weighs as much as `weight` others; more than the tenant may do at the same time weighs as
     /// much as that.
     pub async fn turn_of(&self, tenant: TenantId, weight: usize) -> Turn {
-        let (place, turns) = self.lines.join(tenant, self.at_once);
+        let line = self.lines.join(tenant, self.at_once);
+        self.wait_in(line, weight).await
+    }
+
+    async fn wait_in(&self, (place, turns): (Place, Arc<Semaphore>), weight: usize) -> Turn {
         let permits = u32::try_from(weight.min(self.at_once)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
         let permit = turns.acquire_many_owned(permits).await.ok();
@@ -67,25 +71,38 @@ impl TenantTurns {
 
     /// As [`Self::turn`]; none where `crowd` of the tenant are here already, with a turn or without.
     pub async fn turn_unless_crowded(&self, tenant: TenantId, crowd: usize) -> Option<Turn> {
-        if self.lines.present(tenant) >= crowd {
-            return None;
-        }
-        Some(self.turn(tenant).await)
+        let line = self.lines.join_unless_crowded(tenant, self.at_once, crowd)?;
+        Some(self.wait_in(line, 1).await)
     }
 }
 
 impl Lines {
     fn join(self: &Arc<Self>, tenant: TenantId, at_once: usize) -> (Place, Arc<Semaphore>) {
-        let mut lines = self.lock();
+        self.enter(self.lock(), tenant, at_once)
+    }
+
+    fn join_unless_crowded(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        at_once: usize,
+        crowd: usize,
+    ) -> Option<(Place, Arc<Semaphore>)> {
+        let lines = self.lock();
+        let is_crowded = lines.get(&tenant).is_some_and(|line| line.present >= crowd);
+        (!is_crowded).then(|| self.enter(lines, tenant, at_once))
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        mut lines: MutexGuard<'_, HashMap<TenantId, Line>>,
+        tenant: TenantId,
+        at_once: usize,
+    ) -> (Place, Arc<Semaphore>) {
         let line = lines
             .entry(tenant)
             .or_insert_with(|| Line { turns: Arc::new(Semaphore::new(at_once)), present: 0 });
         line.present += 1;
         (Place { lines: Arc::clone(self), tenant }, Arc::clone(&line.turns))
-    }
-
-    fn present(&self, tenant: TenantId) -> usize {
-        self.lock().get(&tenant).map_or(0, |line| line.present)
     }
 
     fn leave(&self, tenant: TenantId) {

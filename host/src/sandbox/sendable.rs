@@ -63,8 +63,9 @@ fn checked_url(text: &str) -> Result<String, String> {
         Err(format!("its URL has {len} bytes; {} is the most", Count(MAX_URL as u64)))
     };
     at_most(text)?;
-    // A query may hold what is in no record.
-    let shown = shortened(text.split('?').next().unwrap_or_default(), 200);
+    // What comes after the path, or before the host, may be what is in no record.
+    let shown = text.split(['?', '#']).next().unwrap_or_default();
+    let shown = shortened(shown.rsplit('@').next().unwrap_or_default(), 200);
     let url = Url::parse(text).map_err(|error| format!("{shown:?} is not an absolute URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(format!("the URL {shown:?} is neither http nor https"));
@@ -137,6 +138,7 @@ mod tests {
             (request("POST", "ftp://example.com/", &[]), "neither http nor https"),
             (request("POST", "https://me:secret@example.com/", &[]), "holds a user name"),
             (request("POST", &long, &[]), "its URL has 61,460 bytes"),
+            (request("POST", "https://me:secret@example.com:x/", &[]), "sent: \"example.com:x/\" is not"),
             (
                 request("POST", "https://example.com:99999/?token=secret", &[]),
                 "\"https://example.com:99999/\" is not",

@@ -138,7 +138,8 @@ struct Turn {
 impl Turn {
     /// Whether another request of the tenant would leave others their share. The more are under way, the smaller a tenant's
     /// share of all places: alone it may have as many as one tenant may, and each further one that fills its share half of
-    /// what is left (where one tenant may have half of all), so that there is always a place for whoever comes next.
+    /// what is left (where one tenant may have half of all), so that there is always a place for whoever comes next. It never
+    /// comes to more than one tenant may have.
     fn leaves_some(&self, limits: &DispatcherLimits, in_flight: usize) -> bool {
         let all = limits.in_flight;
         let one = limits.in_flight_per_tenant.min(all);
@@ -265,9 +266,6 @@ impl Lanes {
                 continue;
             }
             turn.listed = false;
-            if turn.in_flight >= self.limits.in_flight_per_tenant {
-                continue;
-            }
             let Some(hook) = turn.runnable.pop_front() else { continue };
             let Some(lane) = self.lanes.get_mut(&hook) else { continue };
             lane.listed = false;

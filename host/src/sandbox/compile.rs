@@ -133,24 +133,15 @@ impl Workshop {
             Some(code) => self.linker.link_mapped(code),
             None => self.compile_to_disk(digest, &wasm)?,
         };
-        let plugin = linked.map_err(|error| format!("{error:#}")).and_then(|plugin| {
-            if plugin.roles().is_empty() {
-                Err("a role's function is missing".to_owned())
-            } else {
-                Ok(plugin)
-            }
-        });
-        match plugin {
-            Ok(plugin) => Ok((plugin, shape)),
-            Err(words) => {
-                self.cache.remove(digest);
-                Err(UploadError::WrongType(words))
-            }
+        let plugin = linked.map_err(|error| UploadError::WrongType(format!("{error:#}")))?;
+        if plugin.roles().is_empty() {
+            return Err(UploadError::WrongType("a role's function is missing".to_owned()));
         }
+        Ok((plugin, shape))
     }
 
     fn compile_to_disk(&self, digest: &Digest, wasm: &[u8]) -> Result<wasmtime::Result<Plugin>, UploadError> {
-        let code = self.compiler.compile(&self.limits, wasm)?;
+        let code = self.compiler.compile(wasm)?;
         match self.cache.store(digest, &code) {
             Ok(()) => {
                 if let Some(code) = self.cache.load(&self.engine, digest) {

@@ -67,9 +67,9 @@ impl Compiler {
     ///
     /// # Errors
     /// Where it cannot be compiled within the bounds.
-    pub(super) fn compile(&self, limits: &Limits, wasm: &[u8]) -> Result<Vec<u8>, UploadError> {
+    pub(super) fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, UploadError> {
         match self {
-            Self::Here => precompile(limits, wasm).map_err(UploadError::Compile),
+            Self::Here => precompile(wasm).map_err(UploadError::Compile),
             Self::Program(program) => {
                 let started = Command::new(program)
                     .arg(COMMAND)
@@ -160,7 +160,7 @@ fn compile_within_bounds() -> io::Result<Result<(), String>> {
     bound()?;
     let mut wasm = Vec::new();
     io::stdin().lock().read_to_end(&mut wasm)?;
-    let code = match precompile(&Limits::default(), &wasm) {
+    let code = match precompile(&wasm) {
         Ok(code) if code.len() <= MAX_CODE => code,
         Ok(code) => {
             let (size, most) = (Size(code.len()), Size(MAX_CODE));
@@ -199,8 +199,9 @@ fn limit(resource: rustix::process::Resource, first: u64, last: u64) -> io::Resu
 
 /// By an engine of its own with the same settings, since an engine keeps the compiler's buffers for as long as it lives:
 /// megabytes, by the greatest function so far. What is compiled depends on none of the limits.
-fn precompile(limits: &Limits, wasm: &[u8]) -> Result<Vec<u8>, String> {
-    let compiled = engine::compiler(limits).and_then(|compiler| compiler.precompile_component(wasm));
+fn precompile(wasm: &[u8]) -> Result<Vec<u8>, String> {
+    let compiled =
+        engine::compiler(&Limits::default()).and_then(|compiler| compiler.precompile_component(wasm));
     compiled.map_err(|error| format!("{error:#}"))
 }
 

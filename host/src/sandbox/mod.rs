@@ -135,10 +135,18 @@ impl Sandbox {
     /// Says what was found and what to do instead; [`UploadError::Sandbox`] where the failure is
     /// ours and the same upload may be taken later.
     pub async fn inspect(&self, upload: Bytes) -> Result<Inspected, UploadError> {
-        let size_bytes = upload.len() as u64;
         // Megabytes are not hashed where connections wait.
         let hashed = upload.clone();
         let digest = compile::blocking(move || Digest::of(&hashed)).await?;
+        let inspected = self.compile_and_try(digest, upload).await;
+        if let Err(UploadError::WrongType(_) | UploadError::Start { .. }) = inspected {
+            self.0.loader.forget(digest).await?;
+        }
+        inspected
+    }
+
+    async fn compile_and_try(&self, digest: Digest, upload: Bytes) -> Result<Inspected, UploadError> {
+        let size_bytes = upload.len() as u64;
         let (plugin, shape) = self.0.loader.compile(digest, upload).await?;
         let roles = plugin.roles();
         let _turn = self.0.trying.acquire().await.map_err(|_| SandboxError::ShutDown)?;
@@ -149,13 +157,11 @@ impl Sandbox {
             invoker.try_out(&plugin, state)
         })
         .await??;
-        let refused = match tried.answer {
-            Ok(Ok(())) => return Ok(Inspected { digest, roles, imports: shape.imports, size_bytes }),
-            Ok(Err(words)) => UploadError::WrongType(words),
-            Err(fault) => UploadError::Start { fault },
-        };
-        self.0.loader.forget(digest).await?;
-        Err(refused)
+        match tried.answer {
+            Ok(Ok(())) => Ok(Inspected { digest, roles, imports: shape.imports, size_bytes }),
+            Ok(Err(words)) => Err(UploadError::WrongType(words)),
+            Err(fault) => Err(UploadError::Start { fault }),
+        }
     }
 
     /// Has a plugin's code at hand, which may have to be compiled first, so that a run just after has not to wait for it.

@@ -61,8 +61,8 @@ pub(super) struct Wanted {
     retry: RetrySchedule,
     preflight: Pipeline,
     pipeline: Pipeline,
-    /// The plugin in the place of the template.
-    own_plugin: Option<PluginRef>,
+    /// The plugin in the place of the template: the one whose settings the sender wrote.
+    pub(super) own_plugin: Option<PluginRef>,
 }
 
 /// What the engine keeps about a hook besides.
@@ -125,11 +125,6 @@ impl Wanted {
             own_plugin: shape.plugin.map(|plugin| plugin.reference),
             members: kept(&given)?.into(),
         })
-    }
-
-    /// The plugin in the place of the template: the one whose settings the sender wrote.
-    pub(super) fn own_plugin(&self) -> Option<&PluginRef> {
-        self.own_plugin.as_ref()
     }
 
     /// The hook that is so.

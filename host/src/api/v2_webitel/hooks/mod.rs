@@ -53,7 +53,7 @@ async fn ask(
     identity: Identity,
     current: Option<&Hook>,
 ) -> Result<(), Refusal> {
-    let Some(own) = wanted.own_plugin().cloned() else { return Ok(()) };
+    let Some(own) = wanted.own_plugin.clone() else { return Ok(()) };
     let hook = wanted.into_hook(identity)?;
     let asked = trial.settings(&hook, current, |step| step.plugin == own).await;
     asked.map_err(|problem| match problem.kind() {

@@ -2,7 +2,7 @@
 //!
 //! One rule for statuses: 400 for whatever is wrong with what was sent, 401 and 403 for who sent it,
 //! 404 for what isn't there (or is another tenant's), 405, 413 and 415 as HTTP has them, 409 where
-//! the state of things stands against it. 5xx is for the engine's own failures alone: those are
+//! the state of things stands against it, 429 where a limit of the tenant, key or address is reached. 5xx is for the engine's own failures alone: those are
 //! logged here, once, and their answers tell nothing of the inside.
 
 use std::borrow::Cow;
@@ -93,6 +93,8 @@ kinds! {
     TooLarge = PAYLOAD_TOO_LARGE, "too-large", "The request is too large";
     /// A content type or encoding that isn't taken.
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body's media type is not taken here";
+    /// A limit on how much one tenant, key or address may ask for at the same time or in a time is reached.
+    TooManyRequests = TOO_MANY_REQUESTS, "too-many-requests", "Too many requests";
     /// The engine's own failure.
     Internal = INTERNAL_SERVER_ERROR, "internal", "The engine failed";
     /// The engine cannot do it right now.
@@ -270,7 +272,7 @@ impl IntoResponse for Problem {
             Kind::Unauthenticated => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            Kind::Unavailable => {
+            Kind::Unavailable | Kind::TooManyRequests => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

@@ -46,7 +46,7 @@ impl RequestTurns {
             let detail = format!(
                 "{MAX_HERE} requests of this kind wait for their turn already; try again in a moment"
             );
-            Problem::new(Kind::Unavailable, detail)
+            Problem::new(Kind::TooManyRequests, detail)
         })
     }
 }

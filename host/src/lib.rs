@@ -15,6 +15,7 @@ pub mod directory;
 pub mod domain;
 pub mod ingest;
 mod open_files;
+pub mod presence;
 pub mod private_file;
 pub mod sandbox;
 pub mod server;

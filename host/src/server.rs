@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::cores::Cores;
+use crate::presence::ClientPresence;
 
 /// Connections at the same time; the next ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -104,13 +105,19 @@ fn moved(stream: TcpStream, runtime: &Handle) -> std::io::Result<TcpStream> {
     TcpStream::from_std(stream)
 }
 
-/// Answers requests in tasks of their own, which run to their end even if the client goes away: what
-/// is half done between disk and memory would stay so.
+/// Answers the requests of one connection in tasks of their own, which run to their end even if the client goes away:
+/// what is half done between disk and memory would stay so. A handler that only computes an answer stops by itself, by the
+/// request's [`ClientPresence`].
 fn detached(
     router: Router,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
+    // hyper drops the service with the connection.
+    let (presence, connected) = ClientPresence::connected();
     service_fn(move |request: Request<Incoming>| {
-        let answering = tokio::spawn(router.clone().oneshot(request.map(Body::new)));
+        let _owned_here = &connected;
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(presence.clone());
+        let answering = tokio::spawn(router.clone().oneshot(request));
         async move {
             Ok(match answering.await {
                 Ok(Ok(response)) => response,
@@ -137,5 +144,43 @@ async fn accept(
                 tokio::time::sleep(AFTER_ACCEPT_FAILURE).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A server whose handler at `/` tells that it has begun, and then, that its client is gone.
+    async fn serving(stop: &CancellationToken) -> (SocketAddr, mpsc::UnboundedReceiver<&'static str>) {
+        let (tell, told) = mpsc::unbounded_channel();
+        let handler = move |presence: ClientPresence| async move {
+            let _ = tell.send("begun");
+            presence.gone().await;
+            let _ = tell.send("gone");
+        };
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let cores = Arc::new(Cores::start(stop).unwrap());
+        let router = Router::new().route("/", get(handler));
+        tokio::spawn(serve(listener, router, cores, stop.clone(), Duration::ZERO));
+        (address, told)
+    }
+
+    #[tokio::test]
+    async fn a_handler_learns_that_its_client_is_gone_and_runs_on() {
+        let stop = CancellationToken::new();
+        let (address, mut told) = serving(&stop).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        assert_eq!(told.recv().await, Some("begun"));
+        assert!(told.try_recv().is_err(), "the client is still there");
+        drop(client);
+        assert_eq!(told.recv().await, Some("gone"));
+        stop.cancel();
     }
 }

@@ -1,0 +1,57 @@
+//! Whether the client of a request is still connected.
+//!
+//! Handlers run detached from their connections (see [`server`](crate::server)), because a change that is half done must
+//! be finished. A handler that only computes an answer takes a [`ClientPresence`] and stops when the client is gone.
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// The connection that a request came on, as its handler sees it. Clones are of the same connection.
+///
+/// [`serve`](crate::server::serve) puts one into the extensions of each request; as an extractor it never fails. A request
+/// that came by no connection, as in tests of the router, has a client that stays.
+///
+/// A connection that breaks off is noticed while hyper waits for its handler. If the client has already sent a part of its next
+/// request, hyper does not read on, and the client counts as connected until the answer is written.
+#[derive(Debug, Clone, Default)]
+pub struct ClientPresence(CancellationToken);
+
+/// Owned by the connection: when it is dropped, the client is gone.
+#[derive(Debug)]
+pub struct Connected(#[expect(dead_code, reason = "it does its work when it is dropped")] DropGuard);
+
+impl ClientPresence {
+    /// A new connection, which lasts as long as the [`Connected`].
+    #[must_use]
+    pub fn connected() -> (Self, Connected) {
+        let token = CancellationToken::new();
+        (Self(token.clone()), Connected(token.drop_guard()))
+    }
+
+    /// Whether the client is gone already.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    /// Completes when the client is gone.
+    pub async fn gone(&self) {
+        self.0.cancelled().await;
+    }
+
+    /// Runs `work` while the client is there; `None` if the client goes first, and then `work` is dropped.
+    pub async fn or_gone<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.0.run_until_cancelled(work).await
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ClientPresence {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or_default())
+    }
+}

@@ -1,0 +1,59 @@
+//! What an abuse is: something that is set up with tenants of its own, then goes on until its guard is dropped.
+
+use std::any::Any;
+use std::future::Future;
+
+use anyhow::Result;
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use crate::site::Site;
+
+/// One kind of abuse.
+#[async_trait]
+pub trait Abuse: Send + Sync {
+    /// The row's name.
+    fn name(&self) -> &'static str;
+    /// What it does, in a few words.
+    fn what(&self) -> &'static str;
+    /// Sets it up and starts it. A refusal of the engine is no error: that is what its limits are for.
+    ///
+    /// # Errors
+    /// If the abuse cannot be set up at all, for example because the engine has ended.
+    async fn start(&self, site: &Site) -> Result<Guard>;
+}
+
+/// An abuse under way. It ends when this is dropped.
+pub struct Guard {
+    tasks: JoinSet<()>,
+    on: Handle,
+    held: Vec<Box<dyn Any + Send>>,
+}
+
+impl Guard {
+    /// A guard whose tasks run on the threads of the abusers, which give way to the measurement.
+    pub fn new(site: &Site) -> Self {
+        Self { tasks: JoinSet::new(), on: site.abusers().clone(), held: Vec::new() }
+    }
+
+    /// Runs `task` until the guard is dropped.
+    pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(task, &self.on);
+    }
+
+    /// Runs `count` tasks that `make` makes of their numbers.
+    pub fn spawn_each<F>(&mut self, count: usize, make: impl Fn(usize) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        for number in 0..count {
+            self.spawn(make(number));
+        }
+    }
+
+    /// Keeps `thing` until the guard is dropped.
+    pub fn hold(&mut self, thing: impl Any + Send) {
+        self.held.push(Box::new(thing));
+    }
+}

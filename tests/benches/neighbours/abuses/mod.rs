@@ -1,0 +1,40 @@
+//! The table of abuses.
+
+mod configuration;
+mod dry_runs;
+mod failing_hooks;
+mod far_lists;
+mod half_sent_batches;
+mod hanging_receivers;
+mod idle_connections;
+mod interim_answers;
+mod large_settings;
+mod plugin_loops;
+mod slow_readers;
+mod unfinished_heads;
+mod uploads;
+mod wrong_keys;
+
+use crate::abuse::Abuse;
+
+/// All of them, in the order of the table.
+pub fn all() -> Vec<Box<dyn Abuse>> {
+    vec![
+        Box::new(uploads::Uploads),
+        Box::new(dry_runs::DryRuns),
+        Box::new(half_sent_batches::HalfSentBatches),
+        Box::new(slow_readers::SlowDownloads),
+        Box::new(slow_readers::SlowAttempts),
+        Box::new(unfinished_heads::UnfinishedHeads),
+        Box::new(idle_connections::IdleConnections),
+        Box::new(large_settings::LargeSettings),
+        Box::new(plugin_loops::ScriptLoops),
+        Box::new(plugin_loops::MemoryLoops),
+        Box::new(hanging_receivers::HangingReceivers),
+        Box::new(interim_answers::InterimAnswers),
+        Box::new(failing_hooks::FailingHooks),
+        Box::new(far_lists::FarLists),
+        Box::new(configuration::Configuration),
+        Box::new(wrong_keys::WrongKeys),
+    ]
+}

@@ -1,0 +1,129 @@
+//! One row: an engine of its own, the well-behaved tenant, and abuse beside it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use hookwright_tests::Server;
+use tokio::runtime::Handle;
+
+use crate::abuse::Abuse;
+use crate::limits::Limits;
+use crate::memory::{Peak, Watch};
+use crate::site::Site;
+use crate::victim::{Figures, Victim};
+
+/// Between the start of the abuse and the measurement, so that the abuse is in full swing.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// What is measured.
+pub struct Setting<'a> {
+    pub name: &'static str,
+    pub abuses: &'a [&'a dyn Abuse],
+    pub limits: &'a Limits,
+}
+
+/// What came of it.
+pub struct Row {
+    pub name: &'static str,
+    pub figures: Figures,
+    pub peak: Peak,
+    /// In a control group: the most memory that could not be given back, in MB.
+    pub group: Option<f64>,
+    /// Whatever else should be known, such as that the engine has ended.
+    pub remarks: Vec<String>,
+}
+
+/// Measures the well-behaved tenant beside abuse.
+///
+/// # Errors
+/// If the engine cannot be started, or fails before there is any abuse.
+pub async fn measure(setting: &Setting<'_>, abusers: &Handle) -> Result<Row> {
+    let (_program, program) = setting.limits.wrap(&binary())?;
+    // Warnings about abuse are expected; nobody reads them here.
+    let log = std::process::Stdio::null();
+    let server = Server::start_logging_to(program, &[("HOOKWRIGHT_LOG", "error")], log).await;
+    let process = server.process_id().context("the engine runs")?;
+    let site = Site::new(server, abusers.clone())?;
+    let key = site.server.tenant_key("well-behaved").await;
+    let victim = Victim::start(site.address(), key).await?;
+    let watch = Watch::start(process);
+    let group = GroupPeak::watch(setting.limits);
+
+    let mut guards = Vec::new();
+    for abuse in setting.abuses {
+        guards.push(abuse.start(&site).await.with_context(|| abuse.name())?);
+    }
+    if !guards.is_empty() {
+        tokio::time::sleep(SETTLE).await;
+    }
+    let figures = victim.measure().await?;
+
+    let mut remarks = Vec::new();
+    if !answers(&site).await {
+        remarks.push("the engine no longer answers".to_owned());
+    }
+    let (peak, (in_group, killed)) = (watch.peak(), group.peak(setting.limits));
+    if killed > 0 {
+        remarks.push(format!("{killed} killed for want of memory"));
+    }
+    drop(guards);
+    let mut site = site;
+    site.server.kill().await;
+    Ok(Row { name: setting.name, figures, peak, group: in_group, remarks })
+}
+
+/// The engine that is measured: the one built with this benchmark, or another build to compare it with.
+fn binary() -> PathBuf {
+    let built = env!("CARGO_BIN_EXE_hookwright-under-test");
+    #[expect(clippy::disallowed_methods, reason = "the benchmark's one setting; the engine's are its own")]
+    std::env::var_os("HOOKWRIGHT_BENCH_BINARY").filter(|path| !path.is_empty()).unwrap_or(built.into()).into()
+}
+
+async fn answers(site: &Site) -> bool {
+    const WITHIN: Duration = Duration::from_secs(5);
+    let asked = site.server.operator();
+    let health = asked.try_send("GET", "/health", "", &[]);
+    matches!(tokio::time::timeout(WITHIN, health).await, Ok(Ok(answer)) if answer.status == 200)
+}
+
+/// The memory of a control group, looked at again and again.
+struct GroupPeak {
+    most: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl GroupPeak {
+    fn watch(limits: &Limits) -> Self {
+        use std::sync::atomic::Ordering;
+        const INTERVAL: Duration = Duration::from_millis(50);
+        let most = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
+        let task = limits.group().cloned().map(|group| {
+            let seen = std::sync::Arc::clone(&most);
+            tokio::spawn(async move {
+                loop {
+                    if let Some(bytes) = group.usage().memory {
+                        seen.fetch_max(bytes, Ordering::Relaxed);
+                    }
+                    tokio::time::sleep(INTERVAL).await;
+                }
+            })
+        });
+        Self { most, task }
+    }
+
+    /// The most memory in MB, if there is a group, and how many processes were killed.
+    fn peak(&self, limits: &Limits) -> (Option<f64>, u64) {
+        let most = self.most.load(std::sync::atomic::Ordering::Relaxed);
+        let killed = limits.group().and_then(|group| group.usage().killed).unwrap_or(0);
+        (self.task.is_some().then_some(most as f64 / 1e6), killed)
+    }
+}
+
+impl Drop for GroupPeak {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}

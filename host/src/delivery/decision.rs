@@ -84,7 +84,13 @@ mod tests {
 
     fn answered(status: u16, headers: &[(&str, &str)]) -> Outcome {
         let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        Outcome::Response(Response { status, headers, body: Vec::new(), body_truncated: false })
+        Outcome::Response(Response {
+            status,
+            headers,
+            body: Vec::new(),
+            body_truncated: false,
+            body_failure: None,
+        })
     }
 
     fn at(seconds: i64) -> Decision {

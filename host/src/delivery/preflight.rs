@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::client::OwnFailure;
 use super::worker::{MadeAttempt, NotMade, Worker};
 use super::{lanes::Work, request};
 use crate::domain::attempt::UnreachableKind;
@@ -55,7 +56,7 @@ impl Worker {
             PipelineEnd::Verdict(Verdict::Drop { step }) => Err(Outcome::Dropped { step }),
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
                 self.still_leased(work, hook.timeout)?;
-                self.ask(hook, request).await
+                self.ask(hook, request).await?
             }
         };
         let left = hook.timeout.saturating_sub(began.elapsed());
@@ -69,17 +70,24 @@ impl Worker {
     }
 
     /// Sends the request before the request: the answer as plugins are shown it, or what the attempt came to.
-    async fn ask(&self, hook: &Hook, request: Request) -> Result<String, Outcome> {
+    ///
+    /// # Errors
+    /// If the engine itself failed.
+    async fn ask(&self, hook: &Hook, request: Request) -> Result<Result<String, Outcome>, OwnFailure> {
         let last = hook.preflight.0.len() - 1;
         // Neither signed nor authorised: it goes elsewhere than the hook's own requests.
-        let built = request::build_plain(request).map_err(|fault| Outcome::Faulted { step: last, fault })?;
+        let built = match request::build_plain(request) {
+            Ok(built) => built,
+            Err(fault) => return Ok(Err(Outcome::Faulted { step: last, fault })),
+        };
         let again = built.clone();
-        match self.client.send(hook.tenant, built, &|| Some(again.clone()), hook.timeout).await {
+        let sent = self.client.send(hook.tenant, built, &|| Some(again.clone()), hook.timeout).await?;
+        Ok(match sent {
             Outcome::Response(response) => shown(&response).map_err(failed),
             Outcome::Unreachable { message, .. } => Err(failed(message)),
             Outcome::TimedOut { after } => Err(failed(format!("no answer within {} ms", after.as_millis()))),
             other @ (Outcome::Faulted { .. } | Outcome::Dropped { .. }) => Err(other),
-        }
+        })
     }
 }
 
@@ -93,6 +101,9 @@ fn failed(what: String) -> Outcome {
 fn shown(response: &Response) -> Result<String, String> {
     if response.status != WANTED_STATUS {
         return Err(format!("it was answered with {}, and {WANTED_STATUS} is wanted", response.status));
+    }
+    if let Some(failure) = &response.body_failure {
+        return Err(failure.message.clone());
     }
     if response.body_truncated {
         return Err(format!("its answer has more than {} bytes", Response::MAX_KEPT_BODY));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::client::DeliveryClient;
+use super::client::{DeliveryClient, OwnFailure};
 use super::crew::Busy;
 use super::decision::{Decision, decide};
 use super::dispatcher::Slot;
@@ -23,6 +23,9 @@ use crate::storage::{Record, Rendered, RenderedRequest};
 const LEASE_MARGIN: Duration = Duration::from_secs(60);
 /// After the engine itself failed, a delivery is due again after this.
 const AFTER_OWN_FAILURE: Duration = Duration::from_secs(10);
+/// If it could not send a request, for want of a file descriptor, say, after this, and up to twice as long: what is left to
+/// send does not come back all at once.
+const AFTER_SENDING_FAILED: Duration = Duration::from_secs(5);
 
 /// See the module's head.
 pub struct Worker {
@@ -52,11 +55,19 @@ pub(super) enum NotMade {
     LeaseTooShort,
     /// The engine itself failed.
     Sandbox(SandboxError),
+    /// The engine could not send the request; the client has logged why.
+    Sending,
 }
 
 impl From<SandboxError> for NotMade {
     fn from(error: SandboxError) -> Self {
         Self::Sandbox(error)
+    }
+}
+
+impl From<OwnFailure> for NotMade {
+    fn from(_: OwnFailure) -> Self {
+        Self::Sending
     }
 }
 
@@ -87,6 +98,10 @@ impl Worker {
                 Err(NotMade::Sandbox(error)) => {
                     tracing::error!(delivery = %work.delivery, error = &error as &dyn std::error::Error, "the sandbox failed");
                     Self::wait_until(&work, now.plus(AFTER_OWN_FAILURE))
+                }
+                Err(NotMade::Sending) => {
+                    let wait = AFTER_SENDING_FAILED.mul_f64(1.0 + rand::random::<f64>());
+                    Self::wait_until(&work, self.directory.clock().now().plus(wait))
                 }
             },
         };
@@ -125,7 +140,7 @@ impl Worker {
             true => AttemptId::under_stored_lease(work.delivery),
             false => AttemptId::generate(self.directory.ids(), now),
         };
-        let attempt = Attempt {
+        let mut attempt = Attempt {
             id,
             delivery: work.delivery,
             number: work.attempts + 1,
@@ -134,7 +149,9 @@ impl Worker {
             steps: made.steps,
             request: made.sent,
             outcome: made.outcome,
+            cut: false,
         };
+        attempt.cut();
         let (state, failures, due_at) = match decision {
             Decision::Succeeded => (DeliveryState::Succeeded, work.failures, None),
             Decision::Dropped => (DeliveryState::Dropped, work.failures, None),
@@ -160,7 +177,7 @@ impl Worker {
         let is_current = |it: &&RenderedRequest| it.hook_updated_at == hook.updated_at;
         if let Some(rendered) = work.rendered.as_ref().filter(is_current) {
             let request = (hook.pipeline.0.len().saturating_sub(1), rendered.request.clone());
-            let (sent, outcome) = self.send(hook, work, request, now, hook.timeout).await;
+            let (sent, outcome) = self.send(hook, work, request, now, hook.timeout).await?;
             return Ok(MadeAttempt { steps: Vec::new(), sent, outcome, body: None });
         }
         let (mut steps, answer, timeout) = match self.preflight(hook, work).await? {
@@ -181,7 +198,7 @@ impl Worker {
                 let now = self.still_leased(work, timeout)?;
                 let body = (!asks_first).then(|| request.body.clone());
                 let last = steps.len().saturating_sub(1);
-                let (sent, outcome) = self.send(hook, work, (last, request), now, timeout).await;
+                let (sent, outcome) = self.send(hook, work, (last, request), now, timeout).await?;
                 let sent = if asks_first { sent.map(request::without_secrets) } else { sent };
                 MadeAttempt { steps, sent, outcome, body }
             }
@@ -196,6 +213,9 @@ impl Worker {
     }
 
     /// Sends what the step `last_step` wrote, which is to blame where that cannot be sent.
+    ///
+    /// # Errors
+    /// If the engine itself failed, and nothing was sent.
     async fn send(
         &self,
         hook: &Hook,
@@ -203,16 +223,16 @@ impl Worker {
         (last_step, request): (usize, Request),
         now: UnixMillis,
         timeout: Duration,
-    ) -> (Option<SentRequest>, Outcome) {
-        match request::build(hook, &work.event, request, now) {
+    ) -> Result<(Option<SentRequest>, Outcome), OwnFailure> {
+        Ok(match request::build(hook, &work.event, request, now) {
             Ok((built, sent)) => {
                 let body = built.body().clone();
                 let again = || request::build_again(hook, &sent, body.clone()).ok();
-                let outcome = self.client.send(hook.tenant, built, &again, timeout).await;
+                let outcome = self.client.send(hook.tenant, built, &again, timeout).await?;
                 (Some(sent), outcome)
             }
             Err(fault) => (None, Outcome::Faulted { step: last_step, fault }),
-        }
+        })
     }
 
     /// The receiver says that it wants no more, ever: the hook is disabled, as Standard Webhooks has it.

@@ -3,6 +3,8 @@
 //! A receiver's failure and a plugin's failure are data: they are an [`Outcome`], recorded on the
 //! attempt. Only the engine's own failures are errors.
 
+mod kept;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -28,6 +30,9 @@ pub struct Attempt {
     pub request: Option<SentRequest>,
     /// What came of it.
     pub outcome: Outcome,
+    /// Whether texts of this record were cut or left out, so that it takes no more than it may. The answer's body has a mark
+    /// of its own.
+    pub cut: bool,
 }
 
 /// The request line and headers of an attempt, as sent.
@@ -83,8 +88,19 @@ pub struct Response {
     pub headers: HeaderList,
     /// The first 16 KiB of the body.
     pub body: Vec<u8>,
-    /// Whether the body went on after that.
+    /// Whether the body went on after that, or may have.
     pub body_truncated: bool,
+    /// Why the body never came to its end, if it did not. The status stands all the same: it was sent before.
+    pub body_failure: Option<BodyFailure>,
+}
+
+/// Why the body of an answer never came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyFailure {
+    /// In what way.
+    pub kind: BodyFailureKind,
+    /// What happened, in words.
+    pub message: String,
 }
 
 impl Response {
@@ -153,6 +169,16 @@ words! {
         Protocol = "protocol",
         /// The request before the request was not answered with 200.
         Preflight = "preflight",
+    }
+}
+
+words! {
+    /// In what way the body of an answer failed.
+    BodyFailureKind {
+        /// It did not end within the hook's timeout.
+        Timeout = "timeout",
+        /// The connection broke, or what came was not HTTP.
+        Protocol = "protocol",
     }
 }
 

@@ -15,10 +15,12 @@ use tokio_rustls::TlsConnector;
 
 use super::endpoint::Endpoint;
 use super::link::Link;
-use super::lookup::Lookups;
+use super::lookup::{Lookups, NotFound};
+use super::own_failure::{FailureLog, OwnFailure};
+use super::socket::Socket;
 use super::stream::{Stream, Transport};
-use super::unreachable::Unreachable;
-use crate::delivery::egress::EgressPolicy;
+use super::unreachable::{NoAnswer, Unreachable};
+use crate::delivery::egress::{EgressPolicy, is_global};
 use crate::domain::TenantId;
 use crate::domain::attempt::UnreachableKind;
 
@@ -26,6 +28,8 @@ use crate::domain::attempt::UnreachableKind;
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 /// An address has so long to answer before the next one is tried. The last has all the time that is left.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_secs(3);
+/// How many addresses of a name are tried.
+const MAX_ADDRESSES: usize = 8;
 /// What is spoken over TLS (RFC 7301, section 6).
 const ALPN: &[u8] = b"http/1.1";
 
@@ -34,6 +38,7 @@ pub struct Connector {
     policy: EgressPolicy,
     tls: TlsConnector,
     lookups: Arc<Lookups>,
+    failures: FailureLog,
 }
 
 impl Connector {
@@ -45,59 +50,59 @@ impl Connector {
 
     pub(super) fn resolving(policy: EgressPolicy, mut tls: ClientConfig, lookups: Arc<Lookups>) -> Self {
         tls.alpn_protocols = vec![ALPN.to_vec()];
-        Self { policy, tls: Arc::new(tls).into(), lookups }
+        Self { policy, tls: Arc::new(tls).into(), lookups, failures: FailureLog::default() }
+    }
+
+    /// Logs now and then that the engine itself has failed.
+    pub(super) fn report(&self, failure: &OwnFailure) {
+        self.failures.report(failure);
     }
 
     /// A new connection to `endpoint`, for a request of `tenant`.
     ///
     /// # Errors
-    /// Where there is none to be had, or the policy lets none be made.
-    pub(super) async fn connect(
-        &self,
-        tenant: TenantId,
-        endpoint: Endpoint,
-    ) -> Result<Box<Link>, Unreachable> {
-        let socket = self.open(tenant, &endpoint).await?;
+    /// If there is none to be had, or the policy lets none be made.
+    pub(super) async fn connect(&self, tenant: TenantId, endpoint: Endpoint) -> Result<Box<Link>, NoAnswer> {
+        let socket = Socket::new(self.open(tenant, &endpoint).await?);
         let transport = match endpoint.https {
             false => Transport::Plain(socket),
             true => Transport::Tls(Box::new(self.secure(socket, &endpoint.host).await?)),
         };
-        let (stream, heard) = Stream::new(transport);
+        let (stream, intake) = Stream::new(transport);
         let parts =
             http1::Builder::new().max_buf_size(MAX_RESPONSE_HEAD).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = parts.map_err(|error| Unreachable::classify(&error))?;
-        Ok(Box::new(Link::new(tenant, Arc::new(endpoint), sender, connection, heard)))
+        Ok(Box::new(Link::new(tenant, Arc::new(endpoint), sender, connection, intake)))
     }
 
     /// The address that is checked is the one that is connected to.
-    async fn open(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<TcpStream, Unreachable> {
+    async fn open(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<TcpStream, NoAnswer> {
         let host = &endpoint.host;
         let addresses = self.resolve(tenant, host, endpoint.port).await?;
-        let permitted: Vec<SocketAddr> =
-            addresses.iter().copied().filter(|to| self.policy.permits(to.ip())).collect();
+        let mut permitted = addresses.clone();
+        permitted.retain(|to| self.policy.permits(tenant, host, *to));
         if permitted.is_empty() {
-            let shown: Vec<String> = addresses.iter().map(|to| to.ip().to_string()).collect();
-            return Err(Unreachable::new(
-                UnreachableKind::Refused,
-                format!(
-                    "{host} is at {}, where the operator's egress policy lets no request go",
-                    shown.join(", ")
-                ),
-            ));
+            // What a name stands for in the operator's network is the operator's to know, not the tenant's.
+            tracing::debug!(%tenant, %host, ?addresses, "the egress policy refused a receiver's addresses");
+            let message = format!("{host} has no address that the operator's egress policy allows");
+            return Err(Unreachable::new(UnreachableKind::Refused, message).into());
         }
-        let connected = first_that_answers(&permitted, NEXT_ADDRESS_AFTER, TcpStream::connect).await;
-        let stream = connected.map_err(|what| Unreachable::new(UnreachableKind::Connect, what))?;
+        permitted.truncate(MAX_ADDRESSES);
+        let stream = first_that_answers(endpoint, &permitted, NEXT_ADDRESS_AFTER, TcpStream::connect).await?;
         // Small requests must not wait for acknowledgements; where it cannot be set, it is only slower.
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
 
-    async fn resolve(&self, tenant: TenantId, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unreachable> {
+    async fn resolve(&self, tenant: TenantId, host: &str, port: u16) -> Result<Vec<SocketAddr>, NoAnswer> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
-        let found = self.lookups.find(tenant, host).await.map_err(|what| {
-            Unreachable::new(UnreachableKind::Dns, format!("cannot resolve {host}: {what}"))
+        let found = self.lookups.find(tenant, host).await.map_err(|why| match why {
+            NotFound::Own(failure) => NoAnswer::Own(failure),
+            NotFound::Name(what) => {
+                Unreachable::new(UnreachableKind::Dns, format!("cannot resolve {host}: {what}")).into()
+            }
         })?;
         let with_port = |address: &SocketAddr| {
             let mut address = *address;
@@ -109,24 +114,26 @@ impl Connector {
 
     async fn secure(
         &self,
-        socket: TcpStream,
+        socket: Socket,
         host: &str,
-    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Unreachable> {
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| Unreachable::classify(&error))?;
-        self.tls.connect(name, socket).await.map_err(|error| Unreachable::classify(&error))
+    ) -> Result<tokio_rustls::client::TlsStream<Socket>, Unreachable> {
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|error| Unreachable::of_handshake(&error))?;
+        self.tls.connect(name, socket).await.map_err(|error| Unreachable::of_handshake(&error))
     }
 }
 
 /// Connects to the first of `addresses` that can be, tried in order. Each but the last has `next_after` to answer.
 ///
 /// # Errors
-/// In words, why none can be.
+/// If none can be. It is the engine's own failure if one was: with that, the others say little.
 async fn first_that_answers<S, F: Future<Output = io::Result<S>>>(
+    endpoint: &Endpoint,
     addresses: &[SocketAddr],
     next_after: Duration,
     connect: impl Fn(SocketAddr) -> F,
-) -> Result<S, String> {
-    let mut failures = Vec::new();
+) -> Result<S, NoAnswer> {
+    let (mut failures, mut own) = (Vec::new(), None);
     for (left, address) in (0..addresses.len()).rev().zip(addresses) {
         let connecting = connect(*address);
         let connected = match left {
@@ -135,45 +142,81 @@ async fn first_that_answers<S, F: Future<Output = io::Result<S>>>(
         };
         let failure = match connected {
             Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => {
+                own = own.or_else(|| OwnFailure::of_connecting(*address, &error));
+                error.to_string()
+            }
             Err(_) => format!("no answer within {} seconds", next_after.as_secs()),
         };
-        failures.push(format!("cannot connect to {address}: {failure}"));
+        failures.push(format!("cannot connect to {}: {failure}", shown(endpoint, *address)));
     }
-    Err(failures.join("; "))
+    Err(match own {
+        Some(own) => own.into(),
+        None => Unreachable::new(UnreachableKind::Connect, failures.join("; ")).into(),
+    })
+}
+
+/// How an address is shown to the tenant: what a name stands for in the operator's own network is not.
+fn shown(endpoint: &Endpoint, address: SocketAddr) -> String {
+    if is_global(address.ip()) || endpoint.host.parse::<IpAddr>().is_ok() {
+        return address.to_string();
+    }
+    format!("{}:{}", endpoint.host, endpoint.port)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// An address with port 1 swallows packets, with port 2 it refuses; others answer, with port 3 after a while.
+    /// An address with port 1 swallows packets, with port 2 it refuses, with port 6 no file descriptor is left; others
+    /// answer, with port 3 after a while.
     async fn connect(address: SocketAddr) -> io::Result<u16> {
         match address.port() {
             1 => return std::future::pending().await,
             2 => return Err(io::ErrorKind::ConnectionRefused.into()),
             3 => tokio::time::sleep(Duration::from_millis(20)).await,
+            6 => return Err(rustix::io::Errno::MFILE.into()),
             _ => {}
         }
         Ok(address.port())
     }
 
-    async fn first_of(ports: &[u16]) -> Result<u16, String> {
+    async fn first_of(host: &str, ports: &[u16]) -> Result<u16, String> {
         let addresses: Vec<_> = ports.iter().map(|port| SocketAddr::from(([10, 0, 0, 1], *port))).collect();
-        first_that_answers(&addresses, Duration::ZERO, connect).await
+        let endpoint = Endpoint { https: false, host: host.into(), port: 80 };
+        first_that_answers(&endpoint, &addresses, Duration::ZERO, connect).await.map_err(|why| match why {
+            NoAnswer::Unreachable(why) => format!("{}: {}", why.kind, why.message),
+            NoAnswer::Own(failure) => format!("own: {failure}"),
+        })
     }
 
     #[tokio::test]
     async fn an_address_that_swallows_packets_leaves_time_for_the_next() {
-        assert_eq!(first_of(&[1, 2, 4, 5]).await, Ok(4));
-        let why = first_of(&[1, 2]).await.unwrap_err();
-        assert!(why.starts_with("cannot connect to 10.0.0.1:1: no answer within 0 seconds; "), "{why}");
+        assert_eq!(first_of("10.0.0.1", &[1, 2, 4, 5]).await, Ok(4));
+        let why = first_of("10.0.0.1", &[1, 2]).await.unwrap_err();
+        assert!(
+            why.starts_with("connect: cannot connect to 10.0.0.1:1: no answer within 0 seconds; "),
+            "{why}"
+        );
         assert!(why.contains("; cannot connect to 10.0.0.1:2: "), "{why}");
     }
 
     #[tokio::test]
     async fn the_last_address_has_all_the_time_that_is_left() {
-        assert_eq!(first_of(&[3]).await, Ok(3));
-        assert_eq!(first_of(&[1, 3]).await, Ok(3));
+        assert_eq!(first_of("10.0.0.1", &[3]).await, Ok(3));
+        assert_eq!(first_of("10.0.0.1", &[1, 3]).await, Ok(3));
+    }
+
+    #[tokio::test]
+    async fn a_failure_does_not_tell_what_a_private_name_stands_for() {
+        let why = first_of("db.internal", &[2]).await.unwrap_err();
+        assert!(why.starts_with("connect: cannot connect to db.internal:80: "), "{why}");
+    }
+
+    #[tokio::test]
+    async fn without_descriptors_it_is_the_engines_own_failure() {
+        let why = first_of("10.0.0.1", &[6, 2]).await.unwrap_err();
+        assert!(why.starts_with("own: cannot open a connection: Too many open files"), "{why}");
+        assert_eq!(first_of("10.0.0.1", &[6, 4]).await, Ok(4));
     }
 }

@@ -14,54 +14,49 @@
 //!    the hook's schedule says whether there is another.
 //! 3. An answer had begun. The attempt has failed.
 
+use super::answer::Answer;
 use super::endpoint::{Endpoint, address};
 use super::link::{Failure, Link};
 use super::pool::Pool;
-use super::unreachable::Unreachable;
+use super::unreachable::{NoAnswer, Unreachable};
 use super::{Again, DeliveryClient, Request};
 use crate::delivery::signing;
-use crate::domain::{Response, TenantId};
+use crate::domain::TenantId;
 
 impl DeliveryClient {
+    /// Sends `request` until there is an answer, whose body is still to be read; and the pool in which its connection rests
+    /// afterwards: that of the client on whose runtime it was opened.
     pub(super) async fn exchange(
         &self,
         tenant: TenantId,
         mut request: Request,
         again: &Again<'_>,
-    ) -> Result<Response, Unreachable> {
+    ) -> Result<(Answer, &Pool), NoAnswer> {
         let endpoint = Endpoint::of(request.uri())?;
         address(&mut request, &endpoint)?;
         let repeatable = may_be_repeated(&request);
         while let Some((link, home)) = self.rested(&endpoint) {
-            match exchange_over(link, home, request).await {
-                Ok(response) => return Ok(response),
+            match link.request(request).await {
+                Ok(answer) => return Ok((answer, home)),
                 Err(Failure::Unsent(unsent, _)) => request = *unsent,
                 Err(Failure::Unheard(error)) if repeatable => {
                     request = again().ok_or_else(|| Unreachable::classify(&error))?;
                     address(&mut request, &endpoint)?;
                     break;
                 }
-                Err(failure) => return Err(Unreachable::classify(&failure.into_error())),
+                Err(failure) => return Err(Unreachable::classify(&failure.into_error()).into()),
             }
         }
         let link = self.connector.connect(tenant, endpoint).await?;
-        let exchanged = exchange_over(link, &self.pools[0], request).await;
-        exchanged.map_err(|failure| Unreachable::classify(&failure.into_error()))
+        let answer = link.request(request).await;
+        let answer = answer.map_err(|failure| Unreachable::classify(&failure.into_error()))?;
+        Ok((answer, &self.pools[0]))
     }
 
     /// A connection that rests, with the pool to which it goes back.
     fn rested(&self, endpoint: &Endpoint) -> Option<(Box<Link>, &Pool)> {
         self.pools.iter().find_map(|pool| Some((pool.take(endpoint)?, &**pool)))
     }
-}
-
-/// Keeps the link, if it can be used again, in `home`: the pool of the client on whose runtime it was opened.
-async fn exchange_over(link: Box<Link>, home: &Pool, request: Request) -> Result<Response, Failure> {
-    let (response, link) = link.exchange(request).await?;
-    if let Some(link) = link {
-        home.put(link);
-    }
-    Ok(response)
 }
 
 fn may_be_repeated(request: &Request) -> bool {

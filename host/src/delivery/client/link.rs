@@ -5,22 +5,23 @@
 //! each other through channels; since nobody else polls either, what waits for the future is asked again right
 //! after it was polled, and its waker need wake nobody.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http_body_util::Full;
-use hyper::body::{Body as _, Bytes};
+use hyper::body::Bytes;
 use hyper::client::conn::http1::{Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::task::unconstrained;
 
 use super::Request;
-use super::answer::ReadBody;
+use super::answer::Answer;
 use super::endpoint::Endpoint;
-use super::stream::{Heard, Stream};
-use crate::domain::{Response, TenantId};
+use super::socket::Intake;
+use super::stream::Stream;
+use crate::domain::TenantId;
 
 /// hyper's future, in which everything happens.
 type HyperConnection = Connection<TokioIo<Stream>, Full<Bytes>>;
@@ -33,7 +34,7 @@ pub(super) struct Link {
     sender: SendRequest<Full<Bytes>>,
     /// None once it has ended.
     connection: Option<HyperConnection>,
-    heard: Heard,
+    intake: Intake,
 }
 
 /// Why an exchange came to nothing.
@@ -60,9 +61,9 @@ impl Link {
         endpoint: Arc<Endpoint>,
         sender: SendRequest<Full<Bytes>>,
         connection: HyperConnection,
-        heard: Heard,
+        intake: Intake,
     ) -> Self {
-        Self { tenant, endpoint, sender, connection: Some(connection), heard }
+        Self { tenant, endpoint, sender, connection: Some(connection), intake }
     }
 
     pub(super) fn tenant(&self) -> TenantId {
@@ -73,45 +74,39 @@ impl Link {
         &self.endpoint
     }
 
-    /// Sends `request` and reads the answer. The link comes back if it can be used again.
-    pub(super) async fn exchange(
-        mut self: Box<Self>,
-        request: Request,
-    ) -> Result<(Response, Option<Box<Self>>), Failure> {
-        self.heard.clear();
+    /// Sends `request` and waits for the head of the answer.
+    pub(super) async fn request(mut self: Box<Self>, request: Request) -> Result<Answer, Failure> {
+        self.intake.begin();
         let answering = self.sender.try_send_request(request);
         // Not counted against the task's budget: it does no work of its own, and when told to wait its turn it
         // would ask a waker that wakes nobody.
         let mut answering = pin!(unconstrained(answering));
-        let answer = drive(&mut self.connection, |context| answering.as_mut().poll(context)).await;
-        let (head, mut body) = match answer {
-            Ok(answer) => answer.into_parts(),
-            Err(mut error) => {
-                return Err(match error.take_message() {
-                    Some(request) => Failure::Unsent(Box::new(request), error.into_error()),
-                    None if self.heard.anything() => Failure::Broken(error.into_error()),
-                    None => Failure::Unheard(error.into_error()),
-                });
-            }
-        };
-        let mut read = ReadBody::default();
-        while !body.is_end_stream()
-            && let Some(frame) =
-                drive(&mut self.connection, |context| Pin::new(&mut body).poll_frame(context)).await
-        {
-            if let Some(piece) = frame.map_err(Failure::Broken)?.data_ref() {
-                read.take(piece);
-            }
-            if read.is_too_long() {
-                return Ok((read.into_response(&head), None));
-            }
+        match self.drive(|context| answering.as_mut().poll(context)).await {
+            Ok(response) => Ok(Answer::new(response, self)),
+            Err(mut error) => Err(match error.take_message() {
+                Some(request) => Failure::Unsent(Box::new(request), error.into_error()),
+                None if self.intake.heard_anything() => Failure::Broken(error.into_error()),
+                None => Failure::Unheard(error.into_error()),
+            }),
         }
-        Ok((read.into_response(&head), self.rest()))
+    }
+
+    /// Polls the connection until `part` of an exchange is there.
+    pub(super) async fn drive<T>(&mut self, mut part: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+        poll_fn(|context| {
+            let mut nobody = Context::from_waker(Waker::noop());
+            if let Poll::Ready(done) = part(&mut nobody) {
+                return Poll::Ready(done);
+            }
+            poll_connection(&mut self.connection, context);
+            part(&mut nobody)
+        })
+        .await
     }
 
     /// What is left after an exchange, if it can be used again: the answer does not end the connection, and the
     /// request was written whole.
-    fn rest(mut self: Box<Self>) -> Option<Box<Self>> {
+    pub(super) fn rest(mut self: Box<Self>) -> Option<Box<Self>> {
         // So that hyper sees that the exchange is over, and that neither it nor the socket holds on to the waker of
         // a task with other things to do: a waker keeps the memory of a task that has ended.
         poll_once(&mut self.connection);
@@ -137,22 +132,6 @@ fn poll_once(connection: &mut Option<HyperConnection>) {
         Poll::Ready(())
     });
     let _ = pin!(unconstrained(once)).poll(&mut Context::from_waker(Waker::noop()));
-}
-
-/// Polls the connection until `part` of an exchange is there.
-async fn drive<T>(
-    connection: &mut Option<HyperConnection>,
-    mut part: impl FnMut(&mut Context<'_>) -> Poll<T>,
-) -> T {
-    poll_fn(|context| {
-        let mut nobody = Context::from_waker(Waker::noop());
-        if let Poll::Ready(done) = part(&mut nobody) {
-            return Poll::Ready(done);
-        }
-        poll_connection(connection, context);
-        part(&mut nobody)
-    })
-    .await
 }
 
 /// A connection that has ended is dropped at once, since only then it gives back a request that it has not begun.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, watch};
 
+use super::own_failure::OwnFailure;
 use crate::domain::TenantId;
 use crate::turns::{TenantTurns, Turn};
 
@@ -17,8 +18,17 @@ pub(super) const MAX_LOOKUPS: usize = 128;
 /// Of these, how many for one tenant: names whose servers never answer must hold up nobody else's.
 pub(super) const MAX_LOOKUPS_OF_TENANT: usize = MAX_LOOKUPS / 4;
 
-/// The addresses of a name, with port 0, or in words why there are none.
-type Found = Result<Arc<[SocketAddr]>, Arc<str>>;
+/// The addresses of a name, with port 0.
+type Found = Result<Arc<[SocketAddr]>, NotFound>;
+
+/// Why there are no addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotFound {
+    /// In words, what is wrong with the name or its servers.
+    Name(Arc<str>),
+    /// The engine itself failed.
+    Own(OwnFailure),
+}
 
 /// Finds a name's addresses. Blocks.
 pub(super) type Resolver = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
@@ -52,12 +62,12 @@ impl Lookups {
     /// The addresses of `host`, for a request of `tenant`.
     ///
     /// # Errors
-    /// In words, where there are none.
+    /// If there are none, or the engine itself failed.
     pub(super) async fn find(self: &Arc<Self>, tenant: TenantId, host: &str) -> Found {
         let mut answer = self.join(tenant, host);
         match answer.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(found)) => found.clone(),
-            _ => Err("the look-up came to nothing".into()),
+            _ => Err(NotFound::Name("the look-up came to nothing".into())),
         }
     }
 
@@ -104,11 +114,19 @@ impl Lookups {
 
     async fn resolve(&self, name: &Arc<str>) -> Found {
         let (resolver, asked) = (Arc::clone(&self.resolver), Arc::clone(name));
-        match tokio::task::spawn_blocking(move || resolver(&asked)).await {
-            Ok(Ok(addresses)) if addresses.is_empty() => Err("the name has no address".into()),
+        let resolved = tokio::task::spawn_blocking(move || {
+            resolver(&asked).map_err(|error| match OwnFailure::of_lookup(&error) {
+                Some(failure) => NotFound::Own(failure),
+                None => NotFound::Name(error.to_string().into()),
+            })
+        });
+        match resolved.await {
+            Ok(Ok(addresses)) if addresses.is_empty() => {
+                Err(NotFound::Name("the name has no address".into()))
+            }
             Ok(Ok(addresses)) => Ok(addresses.into()),
-            Ok(Err(error)) => Err(error.to_string().into()),
-            Err(error) => Err(error.to_string().into()),
+            Ok(Err(why)) => Err(why),
+            Err(error) => Err(NotFound::Name(error.to_string().into())),
         }
     }
 

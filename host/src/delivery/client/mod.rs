@@ -17,24 +17,34 @@ mod answer;
 mod connect;
 mod endpoint;
 mod exchange;
+mod interim;
 mod link;
 mod lookup;
+mod own_failure;
 mod pool;
+mod socket;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod unreachable;
 
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
+use tokio::task::unconstrained;
+use tokio::time::Sleep;
 
 pub use self::connect::Connector;
+pub use self::own_failure::OwnFailure;
 use self::pool::Pool;
-use crate::domain::{Outcome, TenantId};
+use self::unreachable::{NoAnswer, innermost};
+use crate::domain::attempt::BodyFailureKind;
+use crate::domain::{BodyFailure, Outcome, TenantId};
 
 /// What is sent, in hyper's terms.
 type Request = http::Request<Full<Bytes>>;
@@ -89,19 +99,59 @@ impl DeliveryClient {
 
     /// Sends one request of `tenant`. `timeout` is for all of it, from connecting to the last byte of the answer. Redirects are
     /// not followed. Where the request has to be sent once more, it is made by `again`; see `exchange`.
+    ///
+    /// Once the head of an answer is here, the status stands, whatever becomes of the body.
+    ///
+    /// # Errors
+    /// If nothing was sent for a reason that lies with this machine.
     pub async fn send(
         &self,
         tenant: TenantId,
         request: Request,
         again: &Again<'_>,
         timeout: Duration,
-    ) -> Outcome {
+    ) -> Result<Outcome, OwnFailure> {
+        // One for both: a timer that is set costs more than one that goes on.
+        let mut deadline = pin!(tokio::time::sleep(timeout));
         // Where it is made: to move it would be to copy some kilobytes.
         let exchange = pin!(self.exchange(tenant, request, again));
-        match tokio::time::timeout(timeout, exchange).await {
-            Ok(Ok(response)) => Outcome::Response(response),
-            Ok(Err(failure)) => Outcome::Unreachable { kind: failure.kind, message: failure.message },
-            Err(_) => Outcome::TimedOut { after: timeout },
+        let (mut answer, home) = match before(deadline.as_mut(), exchange).await {
+            Some(Ok(answered)) => answered,
+            Some(Err(NoAnswer::Unreachable(why))) => {
+                return Ok(Outcome::Unreachable { kind: why.kind, message: why.message });
+            }
+            Some(Err(NoAnswer::Own(failure))) => {
+                self.connector.report(&failure);
+                return Err(failure);
+            }
+            None => return Ok(Outcome::TimedOut { after: timeout }),
+        };
+        let failure = match before(deadline, pin!(answer.read_body())).await {
+            Some(Ok(())) => None,
+            Some(Err(error)) => {
+                Some(BodyFailure { kind: BodyFailureKind::Protocol, message: innermost(&error).1 })
+            }
+            None => {
+                let message = format!("the answer's body did not end within {} ms", timeout.as_millis());
+                Some(BodyFailure { kind: BodyFailureKind::Timeout, message })
+            }
+        };
+        let (response, link) = answer.finish(failure);
+        if let Some(link) = link {
+            home.put(link);
         }
+        Ok(Outcome::Response(response))
     }
+}
+
+/// What `work` comes to, or none if the deadline is over first.
+async fn before<W: Future>(mut deadline: Pin<&mut Sleep>, mut work: Pin<&mut W>) -> Option<W::Output> {
+    poll_fn(|context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        // Not counted against the task's budget, which `work` may have used up.
+        pin!(unconstrained(deadline.as_mut())).poll(context).map(|()| None)
+    })
+    .await
 }

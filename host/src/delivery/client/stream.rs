@@ -2,45 +2,44 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// A socket, which says whether the other side has said anything.
+use super::interim::Interim;
+use super::socket::{Intake, Socket};
+
+/// What hyper reads and writes. An exchange that receives more than it may ends with an error.
 pub(super) struct Stream {
     transport: Transport,
-    heard: Heard,
-}
-
-/// Whether a byte came in since this was last cleared; not one of TLS's own.
-#[derive(Clone, Default)]
-pub(super) struct Heard(Arc<AtomicBool>);
-
-impl Heard {
-    // Written and read by the one task that has the connection.
-    pub(super) fn clear(&self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-
-    pub(super) fn anything(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
+    intake: Intake,
+    interim: Interim,
 }
 
 /// What the bytes go over.
 pub(super) enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl Stream {
-    pub(super) fn new(transport: Transport) -> (Self, Heard) {
-        let heard = Heard::default();
-        (Self { transport, heard: heard.clone() }, heard)
+    pub(super) fn new(transport: Transport) -> (Self, Intake) {
+        let socket = match &transport {
+            Transport::Plain(socket) => socket,
+            Transport::Tls(stream) => stream.get_ref().0,
+        };
+        let intake = socket.intake().clone();
+        (Self { transport, intake: intake.clone(), interim: Interim::default() }, intake)
+    }
+
+    /// Looks at the next bytes of the exchange.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.intake.heard_anything() {
+            self.intake.hear();
+            self.interim = Interim::default();
+        }
+        self.interim.take(bytes).map_err(io::Error::other)
     }
 }
 
@@ -59,7 +58,7 @@ impl AsyncRead for Stream {
         let (this, before) = (self.get_mut(), buf.filled().len());
         let polled = forward!(this.transport, poll_read(cx, buf));
         if buf.filled().len() > before {
-            this.heard.0.store(true, Ordering::Relaxed);
+            this.take(&buf.filled()[before..])?;
         }
         polled
     }

@@ -2,13 +2,35 @@
 
 use std::error::Error;
 
+use super::own_failure::OwnFailure;
 use crate::domain::attempt::UnreachableKind;
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    /// The receiver is to blame, or the way there.
+    Unreachable(Unreachable),
+    /// This engine is.
+    Own(OwnFailure),
+}
 
 /// Becomes [`Outcome::Unreachable`](crate::domain::Outcome::Unreachable).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unreachable {
     pub(super) kind: UnreachableKind,
     pub(super) message: String,
+}
+
+impl From<Unreachable> for NoAnswer {
+    fn from(unreachable: Unreachable) -> Self {
+        Self::Unreachable(unreachable)
+    }
+}
+
+impl From<OwnFailure> for NoAnswer {
+    fn from(failure: OwnFailure) -> Self {
+        Self::Own(failure)
+    }
 }
 
 impl Unreachable {
@@ -18,20 +40,35 @@ impl Unreachable {
 
     /// Looks through an error and its sources for the one that says most.
     pub(super) fn classify(error: &(dyn Error + 'static)) -> Self {
-        let mut next = Some(error);
-        let mut innermost = error.to_string();
-        while let Some(current) = next {
-            if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-                return Self::new(UnreachableKind::Tls, format!("TLS: {tls}"));
-            }
-            innermost = current.to_string();
-            // An I/O error shows its inner error's source, not the inner error itself.
-            let inner = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-            next = match inner {
-                Some(inner) => Some(inner as &(dyn Error + 'static)),
-                None => current.source(),
-            };
+        match innermost(error) {
+            (true, message) => Self::new(UnreachableKind::Tls, format!("TLS: {message}")),
+            (false, message) => Self::new(UnreachableKind::Protocol, message),
         }
-        Self::new(UnreachableKind::Protocol, innermost)
     }
+
+    /// The same of an error of a TLS handshake, whatever lies beneath it: a connection that breaks off, or bytes that are
+    /// not TLS.
+    pub(super) fn of_handshake(error: &(dyn Error + 'static)) -> Self {
+        let (_, message) = innermost(error);
+        Self::new(UnreachableKind::Tls, format!("TLS: {message}"))
+    }
+}
+
+/// The words of the innermost error, or of the TLS library's, if there is one; and whether there is.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> (bool, String) {
+    let mut next = Some(error);
+    let mut words = error.to_string();
+    while let Some(current) = next {
+        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
+            return (true, tls.to_string());
+        }
+        words = current.to_string();
+        // An I/O error shows its inner error's source, not the inner error itself.
+        let inner = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => current.source(),
+        };
+    }
+    (false, words)
 }

@@ -15,11 +15,12 @@ use std::sync::Arc;
 use super::{
     Acceptance, Accepted, Claimed, NewDelivery, Patience, Record, Rendered, RenderedRequest, Storage,
 };
+use crate::domain::attempt::BodyFailureKind;
 use crate::domain::ids::IdGenerator;
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HeaderList, Hook,
-    HookId, Origin, Outcome, Pipeline, Request, RequestBody, Response, RetrySchedule, SentRequest, Signing,
-    SigningSecret, Subscription, TenantId, Trigger, TypePattern, UnixMillis,
+    Attempt, AttemptId, BodyFailure, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey,
+    HeaderList, Hook, HookId, Origin, Outcome, Pipeline, Request, RequestBody, Response, RetrySchedule,
+    SentRequest, Signing, SigningSecret, Subscription, TenantId, Trigger, TypePattern, UnixMillis,
 };
 
 /// One test for each case of the suite.
@@ -220,7 +221,12 @@ impl World {
                 headers,
                 body: vec![0, 159, 255],
                 body_truncated: true,
+                body_failure: Some(BodyFailure {
+                    kind: BodyFailureKind::Timeout,
+                    message: "it did not end".to_owned(),
+                }),
             }),
+            cut: true,
         }
     }
 

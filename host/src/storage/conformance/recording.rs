@@ -37,7 +37,7 @@ fn fault(kind: FaultKind) -> Fault {
 fn outcomes() -> Vec<Outcome> {
     let response = |status, body: Vec<u8>, body_truncated| {
         let headers = vec![("x".into(), "\u{fffd}".into())];
-        Outcome::Response(Response { status, headers, body, body_truncated })
+        Outcome::Response(Response { status, headers, body, body_truncated, body_failure: None })
     };
     let mut all = vec![
         response(200, Vec::new(), false),

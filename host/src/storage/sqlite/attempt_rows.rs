@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::rows::{JsonMaker, damaged, from_json};
 use crate::domain::attempt::{LogLine, ResolvedPlugin};
 use crate::domain::{
-    Attempt, AttemptId, DeliveryId, Fault, HeaderList, Outcome, Response, SentRequest, ShortText, StepReport,
-    UnixMillis,
+    Attempt, AttemptId, BodyFailure, DeliveryId, Fault, HeaderList, Outcome, Response, SentRequest,
+    ShortText, StepReport, UnixMillis,
 };
 use crate::storage::StorageError;
 
@@ -54,6 +54,22 @@ struct ResponseJson {
     headers: HeaderList,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
+    /// Kind and message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure: Option<(String, String)>,
+}
+
+/// Stands in every outcome's detail if the attempt's record was cut.
+#[derive(Deserialize)]
+struct CutJson {
+    #[serde(default)]
+    cut: bool,
+}
+
+/// `detail`, a JSON object with a member at least, with another one. Few are cut: the others' types do without it.
+fn mark_cut(detail: &str) -> Arc<str> {
+    let members = detail.strip_suffix('}').unwrap_or(detail);
+    format!("{members},\"cut\":true}}").into()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,7 +129,10 @@ fn nanos(duration: Duration) -> u64 {
 impl AttemptRow {
     /// The columns of `attempt`.
     pub fn new(attempt: Attempt, json: &mut JsonMaker) -> Result<Self, StorageError> {
-        let (outcome, status, detail, body) = outcome_columns(attempt.outcome, json)?;
+        let (outcome, status, mut detail, body) = outcome_columns(attempt.outcome, json)?;
+        if attempt.cut {
+            detail = mark_cut(&detail);
+        }
         let steps: Vec<StepJson> = attempt.steps.into_iter().map(step_to_json).collect();
         let request = attempt.request.map(|sent| {
             let SentRequest { method, url, headers, body_bytes } = sent;
@@ -149,9 +168,10 @@ static RESPONSE: LazyLock<Arc<str>> = LazyLock::new(|| "response".into());
 
 fn outcome_columns(outcome: Outcome, json: &mut JsonMaker) -> Result<OutcomeColumns, StorageError> {
     Ok(match outcome {
-        Outcome::Response(Response { status, headers, body, body_truncated: truncated }) => {
+        Outcome::Response(Response { status, headers, body, body_truncated: truncated, body_failure }) => {
             let body = (!body.is_empty()).then_some(body);
-            (RESPONSE.clone(), Some(status), json.text(&ResponseJson { headers, truncated })?, body)
+            let failure = body_failure.map(|failure| (failure.kind.as_str().to_owned(), failure.message));
+            (RESPONSE.clone(), Some(status), json.text(&ResponseJson { headers, truncated, failure })?, body)
         }
         Outcome::TimedOut { after } => {
             ("timed-out".into(), None, json.text(&TimedOutJson { after_ns: nanos(after) })?, None)
@@ -203,6 +223,7 @@ pub fn attempt_from_columns(columns: AttemptColumns) -> Result<Attempt, StorageE
             SentRequest { method, url, headers, body_bytes }
         }),
         outcome: outcome_from_columns(&outcome, status, &detail, body)?,
+        cut: from_json::<CutJson>("attempt", &detail)?.cut,
     })
 }
 
@@ -214,10 +235,14 @@ fn outcome_from_columns(
 ) -> Result<Outcome, StorageError> {
     Ok(match outcome {
         "response" => {
-            let ResponseJson { headers, truncated } = from_json("attempt", detail)?;
+            let ResponseJson { headers, truncated, failure } = from_json("attempt", detail)?;
             let status = u16::try_from(status.unwrap_or(0)).map_err(|error| damaged("attempt", error))?;
-            let body = body.unwrap_or_default();
-            Outcome::Response(Response { status, headers, body, body_truncated: truncated })
+            let failure = failure.map(|(kind, message)| {
+                let kind = kind.parse().map_err(|error| damaged("attempt", error))?;
+                Ok::<_, StorageError>(BodyFailure { kind, message })
+            });
+            let (body, body_failure) = (body.unwrap_or_default(), failure.transpose()?);
+            Outcome::Response(Response { status, headers, body, body_truncated: truncated, body_failure })
         }
         "timed-out" => {
             let TimedOutJson { after_ns } = from_json("attempt", detail)?;

@@ -28,7 +28,8 @@ pub(super) struct AttemptView {
     request: Option<SentRequestView>,
     /// What the receiver answered.
     response: Option<ResponseView>,
-    /// Why there was no answer, for `timed-out` and `unreachable`.
+    /// Why there was no answer, for `timed-out` and `unreachable`; for `response`, why its body never came to its end, if
+    /// it did not: the status stands all the same.
     error: Option<ErrorView>,
     /// The index of the step that failed or dropped, counted from 0.
     step: Option<usize>,
@@ -36,6 +37,9 @@ pub(super) struct AttemptView {
     fault: Option<FaultView>,
     /// The plugins that ran; empty where an earlier attempt's request was sent again.
     steps: Vec<StepView>,
+    /// Whether long texts of this record were cut, which then end in `…`, or left out. What is kept of an attempt is limited:
+    /// 64 KiB of each of the first four of a delivery, 16 KiB of each of the next twelve, 2 KiB of later ones.
+    truncated: bool,
 }
 
 /// A request as it was sent. The values of `authorization`, `cookie` and `proxy-authorization` are masked.
@@ -59,7 +63,7 @@ pub(super) struct ResponseView {
     headers: Headers,
     #[serde(flatten)]
     body: BodyView,
-    /// Whether the body went on after the first 16 KiB, which are shown.
+    /// Whether the body went on after what is shown: at most its first 16 KiB.
     body_truncated: bool,
 }
 
@@ -87,6 +91,7 @@ impl From<&Attempt> for AttemptView {
             step: shown.step,
             fault: shown.fault,
             steps: attempt.steps.iter().map(StepView::from).collect(),
+            truncated: attempt.cut,
         }
     }
 }
@@ -106,7 +111,11 @@ impl From<&Outcome> for Shown {
         let none = Self::default();
         match outcome {
             Outcome::Response(response) => {
-                Self { outcome: "response", response: Some(response.into()), ..none }
+                let error = response.body_failure.as_ref().map(|failure| ErrorView {
+                    kind: failure.kind.as_str(),
+                    message: failure.message.clone(),
+                });
+                Self { outcome: "response", response: Some(response.into()), error, ..none }
             }
             Outcome::TimedOut { after } => {
                 let message = format!("no complete answer within {} ms", after.as_millis());

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::Response;
+use crate::domain::attempt::BodyFailureKind;
 
 /// What comes of a request that is answered so on a new connection, and the receiver's end of it. The connection is
 /// closed after the answer if `then` says so.
@@ -101,18 +102,29 @@ async fn what_is_no_answer_is_said() {
         ("", "protocol: connection closed before message completed"),
         ("HTTP/1.1 2", "protocol: connection closed before message completed"),
         ("SSH-2.0-OpenSSH_9.6\r\n\r\n", "protocol: invalid HTTP version parsed"),
-        (
-            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok",
-            "protocol: end of file before message length reached",
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxx\r\n",
-            "protocol: Invalid chunk size line: missing size digit",
-        ),
         (&endless, "protocol: message head is too large"),
     ] {
         let (outcome, ..) = answered(post, answer, Then::Close).await;
         assert_eq!(why(outcome), said, "{answer:.40}");
+    }
+}
+
+/// The receiver has said what became of the request before its body broke off.
+#[tokio::test]
+async fn an_answer_whose_body_breaks_off_keeps_its_status() {
+    for (answer, body, said) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok", "ok", "end of file before message length reached"),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\nxx\r\n",
+            "ok",
+            "Invalid chunk size line: missing size digit",
+        ),
+    ] {
+        let (outcome, ..) = answered(post, answer, Then::Close).await;
+        let Response { status, body: read, body_truncated, body_failure, .. } = response(outcome);
+        assert_eq!((status, String::from_utf8_lossy(&read).as_ref(), body_truncated), (200, body, true));
+        let failure = body_failure.unwrap();
+        assert_eq!((failure.kind, failure.message.as_str()), (BodyFailureKind::Protocol, said));
     }
 }
 
@@ -133,13 +145,34 @@ async fn an_answer_before_the_request_is_read_counts() {
 
 #[tokio::test]
 async fn a_receiver_that_never_answers_is_given_up_and_its_connection_closed() {
-    for begun in ["", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab"] {
+    let (client, receiver) = (client(8), Receiver::start().await);
+    let mut peer = receiver.used(&client).await;
+    let limit = Duration::from_millis(200);
+    let (outcome, _) = tokio::join!(client.request_within(post(receiver.address()), limit), peer.request());
+    assert_eq!(outcome, Outcome::TimedOut { after: limit });
+    peer.is_closed().await;
+    receiver.used(&client).await;
+}
+
+#[tokio::test]
+async fn an_answer_whose_body_never_ends_keeps_its_status_and_its_connection_is_closed() {
+    for (begun, status) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", 200),
+        ("HTTP/1.1 503 Busy\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n", 503),
+    ] {
         let (client, receiver) = (client(8), Receiver::start().await);
         let mut peer = receiver.used(&client).await;
         let limit = Duration::from_millis(200);
         let (outcome, _) =
             tokio::join!(client.request_within(post(receiver.address()), limit), peer.serve(begun));
-        assert_eq!(outcome, Outcome::TimedOut { after: limit });
+        let response = response(outcome);
+        assert_eq!(
+            (response.status, &response.body[..], response.body_truncated),
+            (status, &b"ab"[..], true)
+        );
+        let failure = response.body_failure.unwrap();
+        assert_eq!(failure.kind, BodyFailureKind::Timeout);
+        assert_eq!(failure.message, "the answer's body did not end within 200 ms");
         peer.is_closed().await;
         receiver.used(&client).await;
     }

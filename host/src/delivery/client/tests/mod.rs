@@ -1,6 +1,7 @@
 //! The client against receivers that are played by hand: each test holds both ends.
 
 mod answers;
+mod endless;
 mod lookups;
 mod resting;
 mod reuse;
@@ -18,7 +19,7 @@ use super::lookup::{Lookups, Resolver};
 use super::{DeliveryClient, IDLE_TIMEOUT, Request};
 use crate::delivery::egress::EgressPolicy;
 use crate::delivery::{signing, tls};
-use crate::domain::{Outcome, TenantId};
+use crate::domain::{EgressRule, Outcome, TenantId};
 
 /// Whose requests these are.
 const TENANT: TenantId = TenantId(1);
@@ -45,7 +46,8 @@ fn resolving(resolver: Arc<Resolver>) -> DeliveryClient {
 }
 
 fn loopback() -> EgressPolicy {
-    EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()])
+    let rule = EgressRule::parse("127.0.0.0/8").unwrap();
+    EgressPolicy::new(vec![rule], Vec::new(), Arc::new(|_| None))
 }
 
 /// A request that receivers cannot tell from another.
@@ -77,7 +79,7 @@ impl DeliveryClient {
 
     async fn request_of_within(&self, tenant: TenantId, request: Request, limit: Duration) -> Outcome {
         let again = request.clone();
-        self.send(tenant, request, &|| Some(again.clone()), limit).await
+        self.send(tenant, request, &|| Some(again.clone()), limit).await.expect("nothing is lacking")
     }
 }
 

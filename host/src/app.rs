@@ -93,7 +93,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let sandbox = Sandbox::start(sandbox_config(&config)?, source).context("cannot start the sandbox")?;
     let dispatcher = Dispatcher::new(dispatcher_limits(&config));
     let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
-    let connector = Arc::new(Connector::new(EgressPolicy::new(config.egress_allow.clone()), tls));
+    let connector = Arc::new(Connector::new(egress_policy(&config, local_addr, &directory), tls));
     let idle = idle_connections(open_files::raise_limit(), config.max_in_flight);
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), idle);
@@ -218,6 +218,13 @@ fn router(
         turns: Arc::default(),
         admin_key_hash,
     })
+}
+
+/// Where requests may go: nowhere that leads back to this engine.
+fn egress_policy(config: &Config, listener: SocketAddr, directory: &Arc<Directory>) -> EgressPolicy {
+    let directory = Arc::clone(directory);
+    let names = move |tenant| directory.tenant(tenant).map(|tenant| tenant.name.clone());
+    EgressPolicy::new(config.egress_allow.clone(), vec![listener], Arc::new(names))
 }
 
 fn dispatcher_limits(config: &Config) -> DispatcherLimits {

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
@@ -96,6 +96,19 @@ impl Receiver {
     pub async fn tls(rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static) -> (Self, String) {
         let (acceptor, authority) = certify();
         (Self::listening(Some(acceptor), rule).await, authority)
+    }
+
+    /// Answers over TLS as `rule` says, with a certificate that signs itself and is marked as an authority's, as
+    /// `openssl req -x509` makes them, for these names; and that certificate in PEM.
+    ///
+    /// # Panics
+    /// Where loopback cannot be listened on.
+    pub async fn self_signed(
+        names: &[&str],
+        rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static,
+    ) -> (Self, String) {
+        let (acceptor, certificate) = sign_itself(names).expect("a certificate can be made");
+        (Self::listening(Some(acceptor), rule).await, certificate)
     }
 
     async fn listening(
@@ -189,15 +202,28 @@ fn certify() -> (TlsAcceptor, String) {
         let key = KeyPair::generate()?;
         let own = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
         let certificate = own.signed_by(&key, &Issuer::new(authority, authority_key))?;
-        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)?;
-        Ok((TlsAcceptor::from(Arc::new(config)), pem))
+        Ok((acceptor(&certificate, &key)?, pem))
     };
     made().expect("a certificate for loopback can be made")
+}
+
+/// A certificate that signs itself, and in PEM.
+fn sign_itself(names: &[&str]) -> anyhow::Result<(TlsAcceptor, String)> {
+    let key = KeyPair::generate()?;
+    let mut own = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
+    own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = own.self_signed(&key)?;
+    Ok((acceptor(&certificate, &key)?, certificate.pem()))
+}
+
+fn acceptor(certificate: &Certificate, key: &KeyPair) -> anyhow::Result<TlsAcceptor> {
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 async fn answer(

@@ -1,15 +1,15 @@
 //! How a setting's text is read. Every function answers with a value, or with what is allowed.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::values::{AdminKey, LogFormat};
+use crate::domain::EgressRule;
 use crate::vault::Key;
 
 /// A whole number within bounds.
@@ -40,23 +40,10 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
-/// Addresses and networks with commas between them.
-pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+/// Rules with commas between them.
+pub(super) fn egress_rules(text: &str) -> Result<Vec<EgressRule>, String> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    items.map(network).collect()
-}
-
-fn network(text: &str) -> Result<IpNet, String> {
-    let rule = || {
-        format!(
-            "IP networks or addresses with commas between them, such as 127.0.0.0/8,fd00::/8; `{text}` is neither"
-        )
-    };
-    let parsed = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| rule())?;
-    if parsed.trunc() != parsed {
-        return Err(format!("networks without host bits: write {} for `{text}`", parsed.trunc()));
-    }
-    Ok(parsed)
+    items.map(|item| EgressRule::parse(item).map_err(|rule| rule.to_string())).collect()
 }
 
 /// The operator's key. The rule never repeats the text.

@@ -104,15 +104,15 @@ pub static SETTINGS: &[Setting] = &[
             "egress_allow",
             "NETWORKS",
             None,
-            "Networks that hooks may reach although they are private, loopback, link-local or otherwise not public",
-            egress_allow = read::networks
+            "Networks, addresses and host names that hooks may reach although they are not public, each with a port and for one tenant if you like: `10.0.0.0/8`, `db.internal:443`, `shop.example=10.1.2.3`",
+            egress_allow = read::egress_rules
         )
     },
     setting!(
         "egress_ca_file",
         "FILE",
         None,
-        "Certificates in PEM which receivers' certificates may descend from, besides the public ones",
+        "Certificates in PEM which receivers may have, or theirs may descend from, besides the public ones",
         egress_ca_file = |text| read::path(text).map(Some)
     ),
     setting!(

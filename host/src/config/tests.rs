@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::*;
+use crate::domain::EgressRule;
 
 fn environment(pairs: &[(&str, &str)]) -> impl Fn(&str) -> Option<OsString> + use<> {
     let map: HashMap<_, _> = pairs.iter().map(|(k, v)| ((*k).to_owned(), OsString::from(*v))).collect();
@@ -75,7 +76,7 @@ fn values_are_read_into_their_types() {
         .with("plugin_threads", "3");
     let config = load(&given, environment(&[("HOOKWRIGHT_LISTEN", "[::]:0")])).unwrap();
     assert_eq!(config.listen.to_string(), "[::]:0");
-    assert_eq!(config.egress_allow, ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
+    assert_eq!(config.egress_allow, ["10.0.0.0/8", "::1"].map(|rule| EgressRule::parse(rule).unwrap()));
     assert_eq!((config.plugin_fuel, config.plugin_threads), (1_000_000, 3));
     assert_eq!((config.log_format, config.shutdown_grace), (LogFormat::Json, Duration::from_millis(2_500)));
     assert_eq!(config.admin_key.as_ref().unwrap().reveal(), "correct-horse");
@@ -113,8 +114,8 @@ fn a_bad_value_is_told_with_its_setting_its_origin_and_what_is_allowed() {
         ),
         (
             "egress_allow",
-            "127.0.0.0/8,localhost",
-            "setting `egress_allow` = `127.0.0.0/8,localhost` from the command line (--egress-allow): must be IP networks or addresses with commas between them, such as 127.0.0.0/8,fd00::/8; `localhost` is neither",
+            "127.0.0.0/8,local/host",
+            "setting `egress_allow` = `127.0.0.0/8,local/host` from the command line (--egress-allow): must be rules of the form [TENANT=]TARGET[:PORT] with commas between them, where the target is a network, an address or a host name, such as 10.0.0.0/8, 10.1.2.3:8443, [fd00::/8]:8000-8099, hooks.internal.example:443, *.internal.example or shop.example=10.0.0.0/8; `local/host` is none",
         ),
         (
             "egress_allow",

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::SETTINGS;
+use crate::domain::EgressRule;
 use crate::vault::Key;
 
 /// Every setting, read and checked.
@@ -22,8 +22,8 @@ pub struct Config {
     pub admin_key: Option<AdminKey>,
     /// The key that secrets in the database are encrypted with, if the operator chose one.
     pub encryption_key: Option<Key>,
-    /// Addresses that hooks may reach although they are not public.
-    pub egress_allow: Vec<IpNet>,
+    /// What hooks may reach although it is not public.
+    pub egress_allow: Vec<EgressRule>,
     /// Certificates in PEM which receivers' certificates may descend from, besides the public ones.
     pub egress_ca_file: Option<PathBuf>,
     /// How many requests may be on their way at once.

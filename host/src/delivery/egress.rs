@@ -1,33 +1,71 @@
-//! Where requests may go. Pure: addresses in, verdict out.
+//! Where requests may go. Addresses in, verdict out.
 //!
 //! Tenants choose URLs, and URLs can name the operator's own network. Only addresses that are globally
 //! reachable are allowed, plus what the operator lists. The check is made on the address that is then
 //! connected to, after the name was resolved, so that a name which answers differently the second
-//! time gains nothing.
+//! time gains nothing. The engine itself is out of reach, whatever is listed: its API would take what
+//! a hook sends for a request from this machine.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
-use ipnet::IpNet;
+use crate::domain::{EgressRule, TenantId};
+
+/// The name of a tenant, as it is now.
+pub type TenantNames = dyn Fn(TenantId) -> Option<String> + Send + Sync;
 
 /// Which addresses may be connected to.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct EgressPolicy {
-    allowed: Vec<IpNet>,
+    rules: Vec<EgressRule>,
+    listeners: Vec<SocketAddr>,
+    names: Arc<TenantNames>,
 }
 
 impl EgressPolicy {
-    /// Globally reachable addresses, and those in `allowed`.
+    /// Allows globally reachable addresses, and what `rules` cover; but none of the engine's own `listeners`. Rules for one tenant are
+    /// compared with `names`.
     #[must_use]
-    pub fn new(allowed: Vec<IpNet>) -> Self {
-        Self { allowed }
+    pub fn new(rules: Vec<EgressRule>, listeners: Vec<SocketAddr>, names: Arc<TenantNames>) -> Self {
+        Self { rules, listeners, names }
     }
 
-    /// Whether `address` may be connected to.
+    /// Whether a hook of `tenant` may connect to `address`, which the `host` of its URL stands for.
     #[must_use]
-    pub fn permits(&self, address: IpAddr) -> bool {
-        let canonical = address.to_canonical();
-        is_global(canonical)
-            || self.allowed.iter().any(|net| net.contains(&canonical) || net.contains(&address))
+    pub fn permits(&self, tenant: TenantId, host: &str, address: SocketAddr) -> bool {
+        if self.listeners.iter().any(|listener| reaches(address, *listener)) {
+            return false;
+        }
+        let is_for = |rule: &EgressRule| rule.tenant().is_none_or(|named| self.is_named(tenant, named));
+        is_global(address.ip().to_canonical())
+            || self.rules.iter().any(|rule| rule.covers(host, address) && is_for(rule))
+    }
+
+    fn is_named(&self, tenant: TenantId, named: &str) -> bool {
+        match named.parse::<TenantId>() {
+            Ok(id) => id == tenant,
+            Err(_) => (self.names)(tenant).is_some_and(|name| name == named),
+        }
+    }
+}
+
+/// Whether a connection to `address` ends at what listens on `listener`.
+fn reaches(address: SocketAddr, listener: SocketAddr) -> bool {
+    let (to, at) = (address.ip().to_canonical(), listener.ip().to_canonical());
+    // To connect to the unspecified address is to connect to loopback.
+    let to_loopback = to.is_loopback() || to.is_unspecified();
+    address.port() == listener.port()
+        && (to == at
+            || (to.is_unspecified() && at.is_loopback())
+            || (at.is_unspecified() && (to_loopback || is_local(to))))
+}
+
+/// Whether it is one of this machine's addresses: only such can be bound.
+fn is_local(address: IpAddr) -> bool {
+    match UdpSocket::bind((address, 0)) {
+        Ok(_) => true,
+        Err(error) => error.kind() != io::ErrorKind::AddrNotAvailable,
     }
 }
 
@@ -91,26 +129,78 @@ mod tests {
         let permitted = "1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.1 100.63.255.255 100.128.0.1 172.15.0.1 172.32.0.1 \
             192.0.1.1 192.167.0.1 198.17.0.1 198.20.0.1 223.255.255.255 ::ffff:8.8.8.8 64:ff9b::8.8.8.8 \
             2001:4860:4860::8888 2606:4700::1111 2a00:1450::1";
-        let policy = EgressPolicy::default();
+        let policy = policy("", &[]);
+        let permits = |text: &str| {
+            let address = text.parse().unwrap();
+            policy.permits(TenantId(1), "a.example", SocketAddr::new(address, 443))
+        };
         for text in refused.split_whitespace() {
-            assert!(!policy.permits(text.parse().unwrap()), "{text}");
+            assert!(!permits(text), "{text}");
         }
         for text in permitted.split_whitespace() {
-            assert!(policy.permits(text.parse().unwrap()), "{text}");
+            assert!(permits(text), "{text}");
         }
+    }
+
+    /// Tenant 1 is called `one`, and so on.
+    fn policy(rules: &str, listeners: &[&str]) -> EgressPolicy {
+        let rules = rules.split_whitespace().map(|rule| EgressRule::parse(rule).unwrap()).collect();
+        let listeners = listeners.iter().map(|listener| listener.parse().unwrap()).collect();
+        let name = |tenant: TenantId| ["zero", "one", "two"].get(usize::try_from(tenant.0).ok()?).copied();
+        EgressPolicy::new(rules, listeners, Arc::new(move |tenant| name(tenant).map(str::to_owned)))
     }
 
     #[test]
     fn the_operator_allows_more_and_nothing_beside_it() {
-        let policy = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap(), "fd00::/16".parse().unwrap()]);
-        for (text, permitted) in [
-            ("127.1.2.3", true),
-            ("::ffff:127.0.0.1", true),
-            ("fd00::7", true),
-            ("10.0.0.1", false),
-            ("::1", false),
+        let two = TenantId(2);
+        let policy = policy(
+            &format!("127.0.0.0/8 fd00::/16:443 one=10.0.0.0/8 {two}=172.16.0.0/12 db.internal:5432"),
+            &[],
+        );
+        for (tenant, host, address, permitted) in [
+            (1, "a.example", "127.1.2.3:80", true),
+            (1, "a.example", "[::ffff:127.0.0.1]:80", true),
+            (1, "a.example", "[fd00::7]:443", true),
+            (1, "a.example", "[fd00::7]:80", false),
+            (1, "a.example", "10.0.0.1:80", true),
+            (2, "a.example", "10.0.0.1:80", false),
+            (2, "a.example", "172.16.0.1:80", true),
+            (1, "a.example", "172.16.0.1:80", false),
+            (3, "a.example", "10.0.0.1:80", false),
+            (3, "db.internal", "10.0.0.1:5432", true),
+            (3, "db.internal", "10.0.0.1:5433", false),
+            (3, "a.example", "10.0.0.1:5432", false),
+            (1, "a.example", "[::1]:80", false),
         ] {
-            assert_eq!(policy.permits(text.parse().unwrap()), permitted, "{text}");
+            let address: SocketAddr = address.parse().unwrap();
+            assert_eq!(
+                policy.permits(TenantId(tenant), host, address),
+                permitted,
+                "{tenant} {host} {address}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_engine_itself_is_out_of_reach_whatever_is_allowed() {
+        let everything = "0.0.0.0/0 ::/0 localhost";
+        for (listener, address, permitted) in [
+            ("127.0.0.1:8080", "127.0.0.1:8080", false),
+            ("127.0.0.1:8080", "[::ffff:127.0.0.1]:8080", false),
+            ("127.0.0.1:8080", "0.0.0.0:8080", false),
+            ("127.0.0.1:8080", "127.0.0.1:8081", true),
+            ("127.0.0.1:8080", "127.0.0.2:8080", true),
+            ("0.0.0.0:8080", "127.0.0.2:8080", false),
+            ("0.0.0.0:8080", "[::1]:8080", false),
+            ("[::]:8080", "127.0.0.1:8080", false),
+            ("[::]:8080", "[::]:8080", false),
+            // An address for documentation is no machine's (RFC 5737).
+            ("0.0.0.0:8080", "192.0.2.1:8080", true),
+            ("8.8.8.8:8080", "8.8.8.8:8080", false),
+        ] {
+            let policy = policy(everything, &[listener]);
+            let address: SocketAddr = address.parse().unwrap();
+            assert_eq!(policy.permits(TenantId(1), "localhost", address), permitted, "{listener} {address}");
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod attempt;
 pub mod delivery;
+pub mod egress;
 pub mod event;
 pub mod header;
 pub mod hook;
@@ -20,8 +21,9 @@ pub mod tenant;
 pub mod time;
 
 pub use access::{DomainToken, Login};
-pub use attempt::{Attempt, Fault, FaultKind, Outcome, Response, SentRequest, StepReport};
+pub use attempt::{Attempt, BodyFailure, Fault, FaultKind, Outcome, Response, SentRequest, StepReport};
 pub use delivery::{Delivery, DeliveryState, Trigger};
+pub use egress::EgressRule;
 pub use event::{Event, EventId, EventType};
 pub use header::{Header, HeaderList, ShortText, header_list};
 pub use hook::{Authorization, Hook, RetrySchedule, Signing};

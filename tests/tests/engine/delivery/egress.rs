@@ -1,7 +1,9 @@
 //! Where requests must not go.
 
-use hookwright_tests::{Receiver, Server};
-use serde_json::json;
+use hookwright_tests::{Client, Receiver, Reply, Server};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::{BINARY, hook};
 
@@ -47,4 +49,105 @@ async fn a_redirect_is_not_followed() {
     let event = client.publish("t", json!({})).await;
     assert_eq!(client.settled(&event).await[0]["state"], "exhausted");
     assert_eq!(elsewhere.so_far().len(), 0);
+}
+
+/// What comes of the only attempt of an event for a hook with this URL.
+async fn attempt(client: &Client, url: &str) -> Value {
+    let members = json!({"url": url, "types": ["t"], "retry": {"schedule_s": []}});
+    let id = client.post("/hooks", members).await.expect(201)["id"].as_str().unwrap().to_owned();
+    let event = client.publish("t", json!({})).await;
+    let attempt = client.settled(&event).await[0]["attempts"][0].clone();
+    client.send("DELETE", &format!("/api/v3/hooks/{id}"), "", &[]).await;
+    attempt
+}
+
+#[tokio::test]
+async fn the_operator_allows_a_port_a_name_or_one_tenant() {
+    let (receiver, other) = (Receiver::start().await, Receiver::start().await);
+    let (port, other_port) = (receiver.address().port(), other.address().port());
+    for (allowed, tenant, url, goes) in [
+        (format!("127.0.0.1:{port}"), "acme", format!("http://127.0.0.1:{port}/"), true),
+        (format!("127.0.0.1:{port}"), "acme", format!("http://127.0.0.1:{other_port}/"), false),
+        (format!("localhost:{port}"), "acme", format!("http://localhost:{port}/"), true),
+        (format!("localhost:{port}"), "acme", format!("http://127.0.0.1:{port}/"), false),
+        ("acme=127.0.0.0/8,::1".to_owned(), "acme", format!("http://127.0.0.1:{port}/"), true),
+        ("acme=127.0.0.0/8,::1".to_owned(), "other", format!("http://127.0.0.1:{port}/"), false),
+    ] {
+        let server = Server::start_with(BINARY, &[("HOOKWRIGHT_EGRESS_ALLOW", &allowed)]).await;
+        let attempt = attempt(&server.tenant(tenant).await, &url).await;
+        match goes {
+            true => assert_eq!(attempt["response"]["status"], 200, "{allowed} {tenant} {url}: {attempt}"),
+            false => {
+                assert_eq!(attempt["error"]["kind"], "egress-refused", "{allowed} {tenant} {url}: {attempt}")
+            }
+        }
+    }
+    assert_eq!(other.so_far().len(), 0);
+}
+
+#[tokio::test]
+async fn no_hook_reaches_the_engine_itself() {
+    let server = Server::start_with(BINARY, &[("HOOKWRIGHT_EGRESS_ALLOW", "0.0.0.0/0,::/0,localhost")]).await;
+    let client = server.tenant("acme").await;
+    let port = server.base().rsplit(':').next().unwrap();
+    for host in ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"] {
+        let attempt = attempt(&client, &format!("http://{host}:{port}/api/v3/health")).await;
+        assert_eq!(attempt["error"]["kind"], "egress-refused", "{host}: {attempt}");
+    }
+}
+
+/// Names in the operator's network are looked up, but what they stand for is not told.
+#[tokio::test]
+async fn a_refusal_does_not_tell_what_a_name_stands_for() {
+    let server = Server::start_with(BINARY, &[("HOOKWRIGHT_EGRESS_ALLOW", "")]).await;
+    let client = server.tenant("acme").await;
+    let attempt = attempt(&client, "http://localhost:1/").await;
+    let expected = "localhost has no address that the operator's egress policy allows";
+    assert_eq!(attempt["error"], json!({"kind": "egress-refused", "message": expected}));
+}
+
+#[tokio::test]
+async fn a_certificate_that_signs_itself_is_taken_from_the_operators_file_and_from_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("receivers.pem");
+    let (named, of_named) = Receiver::self_signed(&["127.0.0.1"], |_| Reply::status(200)).await;
+    let (nameless, of_nameless) = Receiver::self_signed(&[], |_| Reply::status(200)).await;
+    let (elsewhere, of_elsewhere) = Receiver::self_signed(&["b.example"], |_| Reply::status(200)).await;
+    // The same name, another key.
+    let (stranger, _) = Receiver::self_signed(&["127.0.0.1"], |_| Reply::status(200)).await;
+    std::fs::write(&file, [of_named, of_nameless, of_elsewhere].concat()).unwrap();
+    let server = Server::start_with(BINARY, &[("HOOKWRIGHT_EGRESS_CA_FILE", file.to_str().unwrap())]).await;
+    let client = server.tenant("acme").await;
+    for (receiver, taken) in [(&named, true), (&nameless, true), (&elsewhere, false), (&stranger, false)] {
+        let attempt = attempt(&client, &format!("https://{}/", receiver.address())).await;
+        match taken {
+            true => assert_eq!(attempt["response"]["status"], 200, "{attempt}"),
+            false => assert_eq!(attempt["error"]["kind"], "tls", "{attempt}"),
+        }
+    }
+}
+
+/// A receiver that plays by hand: it reads something, says this and closes the connection.
+async fn saying(what: &'static [u8]) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let playing = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(what).await;
+        }
+    });
+    (address, playing)
+}
+
+#[tokio::test]
+async fn a_handshake_that_breaks_off_is_a_failure_of_tls() {
+    let server = Server::start(BINARY).await;
+    let client = server.tenant("acme").await;
+    for what in [&b""[..], b"\x16\x03\x03\x00\x7a", b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
+        let (address, playing) = saying(what).await;
+        let attempt = attempt(&client, &format!("https://{address}/")).await;
+        assert_eq!(attempt["error"]["kind"], "tls", "{what:?}: {attempt}");
+        playing.abort();
+    }
 }

@@ -26,7 +26,7 @@ use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
 use crate::ingest::Ingest;
 use crate::open_files;
-use crate::sandbox::{Compiler, Limits, Sandbox, SandboxConfig, WasmSource};
+use crate::sandbox::{Compiler, Limits, Owners, Sandbox, SandboxConfig, WasmSource};
 use crate::server;
 use crate::storage::sqlite::{self, SqliteOptions, SqliteStorage};
 
@@ -111,6 +111,9 @@ pub async fn start(config: Config) -> Result<Engine> {
     };
     let stop_feeding = CancellationToken::new();
     let feeding = tokio::spawn(feeder.run(stop_feeding.clone()));
+
+    let (ahead, in_use) = (sandbox.clone(), directory.plugins_in_use());
+    tokio::spawn(async move { ahead.compile_ahead(in_use).await });
 
     let router = router(&directory, &storage, &dispatcher, &sandbox, admin.hash);
     let stop_serving = CancellationToken::new();
@@ -269,6 +272,10 @@ struct Plugins(Arc<Directory>);
 impl WasmSource for Plugins {
     async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
         self.0.plugin_wasm(digest).await.map_err(|error| error.to_string())
+    }
+
+    fn owners(&self, digest: &Digest) -> Owners {
+        self.0.plugin_owners(digest)
     }
 }
 

@@ -39,3 +39,49 @@ pub fn filter(fields: &str, body: &str) -> Vec<u8> {
         .expect("a type can be embedded");
     module
 }
+
+/// A component of some 100 KB of which nine hundred instances with ten thousand exports each would take gigabytes.
+///
+/// # Panics
+/// Never: the text is a component.
+#[must_use]
+pub fn instances_of_exports(exports: usize, instances: usize) -> Vec<u8> {
+    let exports: String = (0..exports).map(|at| format!(r#"(export "f{at}" (func $f))"#)).collect();
+    let instances = r#"(instance (instantiate $many (with "f" (func $f))))"#.repeat(instances);
+    let text = format!(
+        r#"(component (component $many (import "f" (func $f)) {exports}) (import "f" (func $f)) {instances})"#
+    );
+    wat::parse_str(text).expect("it is a component")
+}
+
+/// A component in which each of `components` nested components imports an instance type with `exports` exports `imports` times.
+///
+/// # Panics
+/// Never: the text is a component.
+#[must_use]
+pub fn imports_of_a_type(exports: usize, imports: usize, components: usize) -> Vec<u8> {
+    let exports: String = (0..exports).map(|at| format!(r#"(export "f{at}" (func))"#)).collect();
+    let imports: String =
+        (0..imports).map(|at| format!(r#"(import "i{at}" (instance (type $t)))"#)).collect();
+    let nested = format!("(component (alias outer 1 $many (type $t)) {imports})").repeat(components);
+    wat::parse_str(format!("(component (type $many (instance {exports})) {nested})"))
+        .expect("it is a component")
+}
+
+/// A component with a function of which each of `branches` branches hands on each of `locals` variables: with 5,000 of each it has
+/// 250 KB, and 25 million values for the compiler.
+///
+/// # Panics
+/// Never: the text is a component.
+#[must_use]
+pub fn values_over_branches(locals: usize, branches: usize) -> Vec<u8> {
+    let counted: String =
+        (0..locals).map(|it| format!("(local.set {it} (i32.add (local.get {it}) (i32.const 1)))")).collect();
+    let text = format!(
+        r#"(component (core module (func (local {}) {counted} {} {counted})) (instance $role)
+            (export "hookwright:plugin/filter@1.0.0" (instance $role)))"#,
+        "i32 ".repeat(locals),
+        "(if (local.get 0) (then (nop)))".repeat(branches),
+    );
+    wat::parse_str(text).expect("it is a component")
+}

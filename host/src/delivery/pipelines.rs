@@ -84,7 +84,7 @@ impl Pipelines {
     /// As [`Self::run`].
     pub async fn load(&self, tenant: TenantId, step: &Step) -> Result<(), SandboxError> {
         match self.directory.resolve(tenant, &step.plugin) {
-            Some(resolved) => self.sandbox.load(&resolved.digest).await,
+            Some(resolved) => self.sandbox.load(tenant, &resolved.digest).await,
             None => Ok(()),
         }
     }

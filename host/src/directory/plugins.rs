@@ -1,19 +1,21 @@
 //! Plugins: what a reference stands for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::standard::STANDARD_PLUGINS;
 use super::{Directory, DirectoryError, read, write};
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Digest, Hook, HookId, PluginName, PluginRef, PluginVersion, Role, Surface, TenantId};
-use crate::sandbox::Inspected;
+use crate::sandbox::{Inspected, Owners};
 
 /// Plugin versions in memory.
 #[derive(Debug, Default)]
 pub struct PluginIndex {
     /// By owner and name, oldest version first. Standard plugins have no owner.
     versions: BTreeMap<(Option<TenantId>, PluginName), Vec<Arc<PluginVersion>>>,
+    /// The same by their bytes.
+    by_digest: HashMap<Digest, Vec<Arc<PluginVersion>>>,
 }
 
 /// Whether an upload made a new version.
@@ -53,6 +55,7 @@ impl PluginIndex {
     }
 
     fn put(&mut self, version: Arc<PluginVersion>) {
+        self.by_digest.entry(version.digest).or_default().push(Arc::clone(&version));
         let versions = self.versions.entry((version.tenant, version.name.clone())).or_default();
         versions.push(version);
         versions.sort_by_key(|version| version.version);
@@ -72,9 +75,23 @@ impl PluginIndex {
                 self.of_name(tenant, name).iter().find(|version| version.version == *number).cloned()
             }
             PluginRef::Digest(digest) => {
-                let visible = |owner: &Option<TenantId>| owner.is_none_or(|owner| owner == tenant);
-                let mine = self.versions.iter().filter(|((owner, _), _)| visible(owner));
-                mine.flat_map(|(_, versions)| versions).find(|version| version.digest == *digest).cloned()
+                let is_visible =
+                    |version: &&Arc<PluginVersion>| version.tenant.is_none_or(|owner| owner == tenant);
+                let same = self.by_digest.get(digest).into_iter().flatten().filter(is_visible);
+                same.min_by_key(|version| (version.tenant, &version.name, version.version)).cloned()
+            }
+        }
+    }
+}
+
+impl PluginIndex {
+    fn remove(&mut self, tenant: TenantId, name: &PluginName) {
+        for version in self.versions.remove(&(Some(tenant), name.clone())).unwrap_or_default() {
+            if let Some(same) = self.by_digest.get_mut(&version.digest) {
+                same.retain(|other| !Arc::ptr_eq(other, &version));
+                if same.is_empty() {
+                    self.by_digest.remove(&version.digest);
+                }
             }
         }
     }
@@ -209,8 +226,44 @@ impl Directory {
             )));
         }
         let was_there = self.storage.plugins.delete(tenant, name).await?;
-        write(&self.plugins).versions.remove(&(Some(tenant), name.clone()));
+        write(&self.plugins).remove(tenant, name);
         Ok(was_there)
+    }
+
+    /// Who has a plugin with these bytes.
+    pub fn plugin_owners(&self, digest: &Digest) -> Owners {
+        let index = read(&self.plugins);
+        let Some(versions) = index.by_digest.get(digest) else { return Owners::Nobody };
+        let mut tenants: Vec<_> = versions.iter().filter_map(|version| version.tenant).collect();
+        if versions.iter().any(|version| version.tenant.is_none()) {
+            return Owners::Engine;
+        }
+        tenants.sort_unstable();
+        tenants.dedup();
+        Owners::Tenants(tenants)
+    }
+
+    /// The plugins that enabled hooks use, each once, one of each tenant in turn.
+    pub fn plugins_in_use(&self) -> Vec<(TenantId, Digest)> {
+        let mut of_tenants = VecDeque::new();
+        let mut seen = HashSet::new();
+        for tenant in self.tenants() {
+            let mut digests = VecDeque::new();
+            for hook in self.hooks(tenant.id).iter().filter(|hook| hook.enabled) {
+                let steps = hook.pipeline.0.iter().chain(&hook.preflight.0);
+                let resolved = steps.filter_map(|step| self.plugin(tenant.id, &step.plugin));
+                digests.extend(resolved.map(|version| version.digest).filter(|digest| seen.insert(*digest)));
+            }
+            of_tenants.push_back((tenant.id, digests));
+        }
+        let mut in_turn = Vec::new();
+        while let Some((tenant, mut digests)) = of_tenants.pop_front() {
+            if let Some(digest) = digests.pop_front() {
+                in_turn.push((tenant, digest));
+                of_tenants.push_back((tenant, digests));
+            }
+        }
+        in_turn
     }
 
     /// The bytes of a plugin, as uploaded.

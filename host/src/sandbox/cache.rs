@@ -4,12 +4,16 @@
 //! a hundred plugins cost the memory of the pages which their calls touch; and a MAC beside it, over
 //! the plugin's digest, the engine's compatibility hash and the code. What doesn't verify is
 //! compiled anew. The key is made of random bytes when the directory is first used. Files are
-//! written under another name and moved. The oldest go when the cache has grown over its bound.
+//! written under another name and moved.
+//!
+//! If the cache grows over its limit, [`super::eviction`] says which files go.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::hash::{Hash as _, Hasher};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -19,10 +23,15 @@ use zeroize::Zeroizing;
 use crate::domain::Digest;
 use crate::private_file;
 
+use super::Owners;
+use super::eviction::{self, Entry};
 use super::mapped::Mapped;
 
 /// Part of the MAC: to be counted up when what is compiled from the same upload changes.
 const FORMAT: &[u8] = b"hookwright compiled code 1\0";
+
+/// How the names of files begin that are being written.
+const UNFINISHED: &str = ".tmp";
 
 /// The cache in one directory.
 pub(super) struct Cache {
@@ -38,32 +47,54 @@ impl Cache {
     pub(super) fn open(dir: &Path, engine: &Engine, max_bytes: u64) -> io::Result<Self> {
         private_file::create_dir(dir)?;
         let cache = Self { dir: dir.to_owned(), key: key(dir)?, engine: fingerprint(engine), max_bytes };
-        cache.prune()?;
+        cache.remove_unfinished()?;
         Ok(cache)
+    }
+
+    /// Whether there is code for these bytes; it may turn out not to verify.
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        self.path(digest, "cwasm").exists()
     }
 
     /// The code for these bytes, if it is here and is what this engine wrote.
     pub(super) fn load(&self, engine: &Engine, digest: &Digest) -> Option<Mapped> {
         let path = self.path(digest, "cwasm");
-        let code = File::open(&path).ok()?;
+        let mut code = File::open(&path).ok()?;
         let expected = fs::read(self.path(digest, "mac")).ok()?;
-        if let Err(error) = self.verify(digest, code, &expected) {
+        if let Err(error) = self.verify(digest, &mut code, &expected) {
             tracing::warn!(%digest, %error, "compiled code does not verify and is compiled anew");
             return None;
         }
+        // When it was used last decides what goes if there is no more room. If it cannot be noted, it counts as older.
+        let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+        let _ =
+            rustix::fs::futimens(&code, &rustix::fs::Timestamps { last_access: now, last_modification: now });
         Mapped::open(engine, &path)
             .inspect_err(|error| tracing::warn!(%digest, %error, "compiled code cannot be mapped"))
             .ok()
     }
 
+    /// A file in the directory for code that is being compiled. It is removed unless it is [kept](Self::keep).
+    ///
     /// # Errors
-    /// Where the code can't be written.
-    pub(super) fn store(&self, digest: &Digest, code: &[u8]) -> io::Result<()> {
+    /// Where no file can be made.
+    pub(super) fn begin(&self) -> io::Result<tempfile::NamedTempFile> {
+        tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.dir)
+    }
+
+    /// Keeps what has been written to `code` as that of these bytes.
+    ///
+    /// # Errors
+    /// Where it cannot be read or kept.
+    pub(super) fn keep(&self, digest: &Digest, mut code: tempfile::NamedTempFile) -> io::Result<()> {
+        code.as_file_mut().rewind()?;
         let mut mac = self.mac(digest);
-        mac.update(code);
+        read_through(code.as_file_mut(), |chunk| mac.update(chunk))?;
+        // Pages of it are forgotten and read again: what is mapped must be on disk.
+        code.as_file().sync_all()?;
         self.write(&self.path(digest, "mac"), &mac.finalize().into_bytes())?;
-        self.write(&self.path(digest, "cwasm"), code)?;
-        self.prune()
+        code.persist(self.path(digest, "cwasm"))?;
+        Ok(())
     }
 
     /// Removes what is here for these bytes.
@@ -78,16 +109,10 @@ impl Cache {
         }
     }
 
-    fn verify(&self, digest: &Digest, mut code: File, expected: &[u8]) -> Result<(), String> {
+    fn verify(&self, digest: &Digest, code: &mut File, expected: &[u8]) -> Result<(), String> {
         let mut mac = self.mac(digest);
-        let mut chunk = vec![0; 64 << 10];
-        loop {
-            let read = code.read(&mut chunk).map_err(|error| error.to_string())?;
-            if read == 0 {
-                return mac.verify_slice(expected).map_err(|error| error.to_string());
-            }
-            mac.update(&chunk[..read]);
-        }
+        read_through(code, |chunk| mac.update(chunk)).map_err(|error| error.to_string())?;
+        mac.verify_slice(expected).map_err(|error| error.to_string())
     }
 
     fn mac(&self, digest: &Digest) -> Hmac<Sha256> {
@@ -103,35 +128,86 @@ impl Cache {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        let mut file = self.begin()?;
         file.write_all(bytes)?;
-        // Pages of it are forgotten and read again: what is mapped must be on disk.
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
     }
 
-    /// Removes the oldest files until the rest is within bounds.
-    fn prune(&self) -> io::Result<()> {
+    /// Removes files until the rest is within the limit. `owners` says who has a plugin; `recency` has the plugins in memory,
+    /// a greater number for one that was used later.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read, or a file cannot be removed.
+    pub(super) fn prune(
+        &self,
+        owners: impl Fn(&Digest) -> Owners,
+        recency: &HashMap<Digest, u64>,
+    ) -> io::Result<()> {
+        let mut entries = Vec::new();
+        for (path, bytes, modified) in self.files()? {
+            let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+            // Code of another engine, from before or after an upgrade, is nobody's.
+            let digest = self.digest_of(name);
+            let owners = digest.as_ref().map_or(Owners::Nobody, &owners);
+            let recency = digest.and_then(|digest| recency.get(&digest)).copied();
+            entries.push(Entry { path, bytes, owners, used: (recency, modified) });
+        }
+        for path in eviction::evict(entries, self.max_bytes) {
+            fs::remove_file(&path)?;
+            drop(fs::remove_file(path.with_extension("mac")));
+        }
+        Ok(())
+    }
+
+    /// How much code is here, of any engine, in bytes, and how much there may be.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub(super) fn fill(&self) -> io::Result<(u64, u64)> {
+        Ok((self.files()?.iter().map(|(_, bytes, _)| bytes).sum(), self.max_bytes))
+    }
+
+    fn files(&self) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
             let Ok(metadata) = entry.metadata() else { continue };
             if entry.path().extension().is_some_and(|extension| extension == "cwasm") {
-                files.push((metadata.modified()?, metadata.len(), entry.path()));
+                files.push((entry.path(), metadata.len(), metadata.modified()?));
             }
         }
-        let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
-        files.sort();
-        for (_, bytes, path) in files {
-            if total <= self.max_bytes {
-                break;
+        Ok(files)
+    }
+
+    /// What a killed engine was writing.
+    fn remove_unfinished(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                fs::remove_file(entry.path())?;
             }
-            total -= bytes;
-            fs::remove_file(&path)?;
-            drop(fs::remove_file(path.with_extension("mac")));
         }
         Ok(())
+    }
+
+    /// The digest in a file's name, if the code is for this engine.
+    fn digest_of(&self, name: &str) -> Option<Digest> {
+        let (digest, engine) = name.split_once('-')?;
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(digest, &mut bytes).ok()?;
+        (engine == hex::encode(&self.engine[..8])).then_some(Digest(bytes))
+    }
+}
+
+fn read_through(file: &mut File, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(()),
+            read => each(&chunk[..read]),
+        }
     }
 }
 

@@ -51,8 +51,13 @@ impl Catalog {
         Some(plugin)
     }
 
-    pub(super) fn insert(&self, digest: Digest, plugin: Plugin) -> Arc<Plugin> {
-        let plugin = Arc::new(plugin);
+    /// The plugins that are here, and a greater number for one that was used later.
+    pub(super) fn recency(&self) -> HashMap<Digest, u64> {
+        self.entries().by_digest.iter().map(|(digest, entry)| (*digest, entry.used)).collect()
+    }
+
+    pub(super) fn insert(&self, digest: Digest, plugin: impl Into<Arc<Plugin>>) -> Arc<Plugin> {
+        let plugin = plugin.into();
         let mut entries = self.entries();
         entries.remove(&digest);
         if entries.by_digest.len() >= self.capacity

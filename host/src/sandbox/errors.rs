@@ -1,8 +1,10 @@
 //! Our own failures, and what is wrong with an upload.
 
-use crate::domain::Fault;
+use serde::{Deserialize, Serialize};
 
-use super::limits::{Count, Size};
+use crate::domain::{Fault, FaultKind};
+
+use super::limits::{Count, Size, shortened};
 
 /// The sandbox failed, not a plugin.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,59 @@ pub enum SandboxError {
 impl From<wasmtime::Error> for SandboxError {
     fn from(error: wasmtime::Error) -> Self {
         Self::Engine(format!("{error:#}"))
+    }
+}
+
+/// Why the process that looks into uploads refuses one. Each has its words in [`UploadError`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Refusal {
+    NoComponentType,
+    Wrap(String),
+    Invalid(String),
+    TooComplex(String),
+    Import(String),
+    NoRole(String),
+    Compile(String),
+}
+
+impl Refusal {
+    /// The same with at most `max` bytes of words.
+    pub(super) fn shortened(self, max: usize) -> Self {
+        let cut = |words: String| shortened(&words, max);
+        match self {
+            Self::NoComponentType => Self::NoComponentType,
+            Self::Wrap(words) => Self::Wrap(cut(words)),
+            Self::Invalid(words) => Self::Invalid(cut(words)),
+            Self::TooComplex(words) => Self::TooComplex(cut(words)),
+            Self::Import(words) => Self::Import(cut(words)),
+            Self::NoRole(words) => Self::NoRole(cut(words)),
+            Self::Compile(words) => Self::Compile(cut(words)),
+        }
+    }
+}
+
+impl UploadError {
+    /// Whether the same upload would be refused again, however busy the machine is.
+    pub(super) fn is_certain(&self) -> bool {
+        match self {
+            Self::Start { fault } => fault.kind != FaultKind::Deadline,
+            Self::Sandbox(_) => false,
+            _ => true,
+        }
+    }
+}
+
+impl From<Refusal> for UploadError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NoComponentType => Self::NoComponentType,
+            Refusal::Wrap(words) => Self::Wrap(words),
+            Refusal::Invalid(words) => Self::Invalid(words),
+            Refusal::TooComplex(words) => Self::TooComplex(words),
+            Refusal::Import(words) => Self::Import(words),
+            Refusal::NoRole(words) => Self::NoRole(words),
+            Refusal::Compile(words) => Self::Compile(words),
+        }
     }
 }
 

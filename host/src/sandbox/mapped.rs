@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "wasmtime cannot check compiled code; the safety arguments are below")]
 
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
 use wasmtime::Engine;
@@ -10,14 +12,38 @@ use wasmtime::component::Component;
 /// A component whose code is mapped from a file.
 pub(super) struct Mapped(Component);
 
+/// A file that takes no room on disk.
+///
+/// # Errors
+/// Where the system has none.
+pub(super) fn memory_file() -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    let file = File::from(rustix::fs::memfd_create("compiled", rustix::fs::MemfdFlags::CLOEXEC)?);
+    #[cfg(not(target_os = "linux"))]
+    let file = tempfile::tempfile()?;
+    Ok(file)
+}
+
 /// A component of code that has just been compiled, where it cannot be kept on disk.
 ///
 /// # Errors
-/// Where wasmtime finds that it is not for this engine.
-pub(super) fn in_memory(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
+/// The outer one if the file cannot be read or has more than `max` bytes, the inner one if wasmtime finds that it is not for this
+/// engine.
+pub(super) fn in_memory(
+    engine: &Engine,
+    compiled: &mut File,
+    max: u64,
+) -> io::Result<wasmtime::Result<Component>> {
+    let mut code = Vec::new();
+    compiled.rewind()?;
+    compiled.take(max.saturating_add(1)).read_to_end(&mut code)?;
+    if code.len() as u64 > max {
+        return Err(io::Error::other("there is more compiled code than there may be"));
+    }
     // SAFETY: the bytes were written by wasmtime, by an engine that is compatible: the caller is `super::compile`, the only
-    // one, and has them from `super::compiler`, that is from this program, and from nowhere else.
-    unsafe { Component::deserialize(engine, compiled) }
+    // one, and the file is its own, which only the process of `super::compiler` wrote to, that is this program, and which has
+    // ended.
+    Ok(unsafe { Component::deserialize(engine, &code) })
 }
 
 impl Mapped {

@@ -1,7 +1,8 @@
 //! Runs tenants' code: the only part of the engine that names wasmtime.
 //!
 //! ```text
-//! upload → size → what is it → wrap → validate, caps, contract → compile, to disk → link → try out → Inspected
+//! upload → size, first bytes → (in a process of its own: wrap → count → validate, contract → compile) → disk → link → try out
+//!   → Inspected
 //! job → plugins by digest (memory, disk, or compile) → queue, tenants in turn → thread → step by step → PipelineRun
 //! ```
 //!
@@ -22,11 +23,14 @@ pub mod compiler;
 mod deadline;
 mod engine;
 mod errors;
+mod eviction;
 mod fault;
 mod invoke;
+mod lane;
 mod limits;
 mod logs;
 mod mapped;
+mod memory_limit;
 mod pipeline;
 mod plugin;
 mod pool;
@@ -39,23 +43,26 @@ mod upload;
 mod v1;
 mod validate;
 mod wasi;
+mod weigh;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::domain::Digest;
+use crate::domain::{Digest, FaultKind, Roles, TenantId};
 
 pub use compiler::Compiler;
 pub use errors::{SandboxError, UploadError};
 pub use limits::{Count, Limits};
 pub use types::*;
 
-use self::compile::Loader;
+use self::compile::{Examined, Loader};
+use self::errors::Refusal;
 use self::invoke::Invoker;
 use self::logs::LogSink;
 use self::pipeline::{Progress, ReadyStep};
+use self::plugin::Plugin;
 use self::pool::Pool;
 use self::state::State;
 
@@ -129,47 +136,79 @@ impl Sandbox {
     }
 
     /// Everything that an upload must pass, short of storing it: size, not precompiled, wrapping,
-    /// validation, contract and imports, compiling (kept on disk), and one instance of it.
+    /// validation, contract and imports, compiling (kept on disk), and one instance of it. All that reads more of it than its first
+    /// bytes happens in a process with limits of its own, tenants in turn.
+    ///
+    /// Dropping the future ends that process and gives up the turn.
     ///
     /// # Errors
     /// Says what was found and what to do instead; [`UploadError::Sandbox`] where the failure is
     /// ours and the same upload may be taken later.
-    pub async fn inspect(&self, upload: Bytes) -> Result<Inspected, UploadError> {
+    pub async fn inspect(&self, tenant: TenantId, upload: Bytes) -> Result<Inspected, UploadError> {
+        let size_bytes = upload.len() as u64;
         // Megabytes are not hashed where connections wait.
         let hashed = upload.clone();
         let digest = compile::blocking(move || Digest::of(&hashed)).await?;
-        let inspected = self.compile_and_try(digest, upload).await;
-        if let Err(UploadError::WrongType(_) | UploadError::Start { .. }) = inspected {
-            self.0.loader.forget(digest).await?;
+        let Examined { plugin, shape, is_new } = self.0.loader.examine(tenant, digest, upload).await?;
+        let plugin = Arc::new(plugin);
+        match self.try_out(&plugin).await {
+            Ok(roles) => {
+                self.0.loader.catalog.insert(digest, plugin);
+                Ok(Inspected { digest, roles, imports: shape.imports, size_bytes })
+            }
+            Err(error) => {
+                // What was there before is somebody's; and a deadline may be missed because the machine is busy.
+                if is_new && error.is_certain() {
+                    self.0.loader.forget(digest).await?;
+                }
+                Err(error)
+            }
         }
-        inspected
     }
 
-    async fn compile_and_try(&self, digest: Digest, upload: Bytes) -> Result<Inspected, UploadError> {
-        let size_bytes = upload.len() as u64;
-        let (plugin, shape) = self.0.loader.compile(digest, upload).await?;
-        let roles = plugin.roles();
+    /// Makes an instance and checks the types of its exports.
+    async fn try_out(&self, plugin: &Arc<Plugin>) -> Result<Roles, UploadError> {
         let _turn = self.0.trying.acquire().await.map_err(|_| SandboxError::ShutDown)?;
-        let invoker = Arc::clone(&self.0.invoker);
-        let tried = compile::blocking(move || {
-            let logs = LogSink::new(&invoker.limits);
-            let state = State::new(&invoker.limits, logs, Arc::from("{}"), Arc::default(), None);
-            invoker.try_out(&plugin, state)
-        })
-        .await??;
-        match tried.answer {
-            Ok(Ok(())) => Ok(Inspected { digest, roles, imports: shape.imports, size_bytes }),
-            Ok(Err(words)) => Err(UploadError::WrongType(words)),
-            Err(fault) => Err(UploadError::Start { fault }),
+        let mut tries = 0;
+        loop {
+            let (invoker, tried) = (Arc::clone(&self.0.invoker), Arc::clone(plugin));
+            let called = compile::blocking(move || {
+                let logs = LogSink::new(&invoker.limits);
+                let state = State::new(&invoker.limits, logs, Arc::from("{}"), Arc::default(), None);
+                invoker.try_out(&tried, state)
+            })
+            .await??;
+            tries += 1;
+            match called.answer {
+                Ok(Ok(())) => return Ok(plugin.roles()),
+                Ok(Err(words)) => return Err(UploadError::WrongType(words)),
+                // On a busy machine a call may miss its deadline through no fault of its own.
+                Err(fault) if fault.kind == FaultKind::Deadline && tries < 2 => {}
+                Err(fault) => return Err(UploadError::Start { fault }),
+            }
         }
     }
 
-    /// Has a plugin's code at hand, which may have to be compiled first, so that a run just after has not to wait for it.
+    /// Compiles these plugins, for which deliveries will wait, unless there is code for them. Each waits until no other compilation
+    /// is needed. To be called after a start, when an upgrade may have made the code of all plugins useless.
+    pub async fn compile_ahead(&self, plugins: Vec<(TenantId, Digest)>) {
+        for (tenant, digest) in plugins {
+            match self.0.loader.compile_ahead(tenant, &digest).await {
+                Ok(()) => {}
+                Err(SandboxError::ShutDown) => return,
+                Err(error) => {
+                    tracing::warn!(%digest, error = &error as &dyn std::error::Error, "a plugin cannot be compiled ahead of need");
+                }
+            }
+        }
+    }
+
+    /// Has a plugin's code at hand for `tenant`, which may have to be compiled first, so that a run just after has not to wait for it.
     ///
     /// # Errors
     /// Only for our own failures; what is wrong with the plugin is for the run to say.
-    pub async fn load(&self, digest: &Digest) -> Result<(), SandboxError> {
-        self.0.loader.plugin(digest).await.map(drop)
+    pub async fn load(&self, tenant: TenantId, digest: &Digest) -> Result<(), SandboxError> {
+        self.0.loader.plugin(tenant, digest).await.map(drop)
     }
 
     /// Runs a pipeline on the sandbox's own threads, tenants taking turns.
@@ -185,7 +224,7 @@ impl Sandbox {
         for step in steps {
             let (resolved, plugin) = match step.resolved {
                 Ok(resolved) => {
-                    let plugin = self.0.loader.plugin(&resolved.digest).await?;
+                    let plugin = self.0.loader.plugin(event.tenant, &resolved.digest).await?;
                     (Some(resolved), plugin)
                 }
                 Err(fault) => (None, Err(fault)),

@@ -6,13 +6,29 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use crate::domain::attempt::ResolvedPlugin;
-use crate::domain::{Digest, Event, Fault, PluginRef, Request, Roles, StepReport, Verdict};
+use crate::domain::{Digest, Event, Fault, PluginRef, Request, Roles, StepReport, TenantId, Verdict};
 
 /// Where the sandbox finds a plugin's bytes when it has no compiled code for them.
 #[async_trait]
 pub trait WasmSource: Send + Sync {
     /// The bytes as uploaded; `None` if nobody has them any more; `Err` says in words why they cannot be read.
     async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String>;
+
+    /// Who has the plugin, for fair shares of the disk. Answers at once.
+    fn owners(&self, _digest: &Digest) -> Owners {
+        Owners::Nobody
+    }
+}
+
+/// Who has a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owners {
+    /// It ships with the engine.
+    Engine,
+    /// These tenants uploaded it; there is one at least.
+    Tenants(Vec<TenantId>),
+    /// It has been deleted, or was never stored.
+    Nobody,
 }
 
 /// What an upload turned out to be.

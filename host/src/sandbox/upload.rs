@@ -1,4 +1,4 @@
-//! From what was uploaded to a component: what it is at all, and wrapping core modules.
+//! From what was uploaded to a component: what it is at all, by its first bytes, and wrapping core modules.
 
 use std::borrow::Cow;
 
@@ -6,43 +6,57 @@ use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
 use wasmparser::{Parser, Payload};
-use wasmtime::Engine;
 use wit_component::ComponentEncoder;
 
-use super::UploadError;
 use super::limits::Limits;
+use super::{Refusal, UploadError};
 
+/// How compiled code begins, which is an ELF file.
+const ELF: &[u8] = b"\x7fELF";
+/// How WebAssembly begins.
+const MAGIC: &[u8] = b"\0asm";
+/// What follows: a core module's version, or a component's.
+const VERSIONS: [&[u8]; 2] = [&[1, 0, 0, 0], &[0x0d, 0, 1, 0]];
+
+/// Looks at the size and the first bytes. This is all of an upload that the engine's own process reads.
+///
 /// # Errors
-/// What it is instead of a component or a module that can be made into one.
-pub(super) fn component<'a>(upload: &'a [u8], limits: &Limits) -> Result<Cow<'a, [u8]>, UploadError> {
+/// What it is instead of WebAssembly.
+pub(super) fn glance(upload: &[u8], limits: &Limits) -> Result<(), UploadError> {
     if upload.is_empty() {
         return Err(UploadError::Empty);
     }
     if upload.len() > limits.upload_bytes {
         return Err(UploadError::TooLarge { size: upload.len(), max: limits.upload_bytes });
     }
-    if Engine::detect_precompiled(upload).is_some() {
+    if upload.starts_with(ELF) {
         return Err(UploadError::Precompiled);
     }
-    if Parser::is_component(upload) {
-        return Ok(Cow::Borrowed(upload));
-    }
-    if Parser::is_core_wasm(upload) {
-        return wrapped(upload).map(Cow::Owned);
+    let version = upload.strip_prefix(MAGIC);
+    if version.is_some_and(|version| VERSIONS.iter().any(|known| version.starts_with(known))) {
+        return Ok(());
     }
     Err(not_wasm(upload))
 }
 
+/// The component that an upload is, or that it can be made into.
+///
+/// # Errors
+/// Why a core module cannot be made into a component.
+pub(super) fn component(upload: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
+    if Parser::is_core_wasm(upload) { wrapped(upload).map(Cow::Owned) } else { Ok(Cow::Borrowed(upload)) }
+}
+
 /// A component made of a core module that carries its component type in a custom section.
-fn wrapped(module: &[u8]) -> Result<Vec<u8>, UploadError> {
+fn wrapped(module: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut typed = false;
     let mut preview1 = false;
     for payload in Parser::new(0).parse_all(module) {
-        match payload.map_err(|error| UploadError::Invalid(error.to_string()))? {
+        match payload.map_err(|error| Refusal::Invalid(error.to_string()))? {
             Payload::CustomSection(section) => typed |= section.name().starts_with("component-type"),
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
-                    let import = import.map_err(|error| UploadError::Invalid(error.to_string()))?;
+                    let import = import.map_err(|error| Refusal::Invalid(error.to_string()))?;
                     preview1 |= import.module == WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
                 }
             }
@@ -50,9 +64,9 @@ fn wrapped(module: &[u8]) -> Result<Vec<u8>, UploadError> {
         }
     }
     if !typed {
-        return Err(UploadError::NoComponentType);
+        return Err(Refusal::NoComponentType);
     }
-    let refuse = |error| UploadError::Wrap(format!("{error:#}"));
+    let refuse = |error| Refusal::Wrap(format!("{error:#}"));
     let mut encoder = ComponentEncoder::default().module(module).map_err(refuse)?;
     if preview1 {
         encoder = encoder

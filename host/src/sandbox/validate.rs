@@ -5,10 +5,12 @@
 //! with the size of the largest functions more than with anything else, so these are bounded by
 //! themselves. The largest function of a QuickJS has some 60 KB, of a SpiderMonkey some 300 KB.
 
+use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
-use super::limits::{Count, Limits, Size};
-use super::{UploadError, v1, wasi};
+use super::limits::{Count, Limits, Size, shortened};
+use super::weigh::Weigher;
+use super::{Refusal, SandboxError, v1, wasi};
 
 /// The most functions in all modules together.
 const MAX_FUNCTIONS: u64 = 100_000;
@@ -21,26 +23,68 @@ const MAX_MODULES: u64 = 64;
 /// The most nested components.
 const MAX_COMPONENTS: u64 = 256;
 
+/// The most imports: all interfaces that are offered, in several versions.
+const MAX_IMPORTS: usize = 256;
+/// The most exports that are named.
+const MAX_EXPORTS: usize = 64;
+/// The longest name of an export that is shown, in bytes.
+const MAX_NAME: usize = 200;
+
 /// The names at a component's edge.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Shape {
     pub(super) imports: Vec<String>,
+    /// The first of them, shortened.
     pub(super) exports: Vec<String>,
+}
+
+impl Shape {
+    /// The shape that another process told, if it keeps the rules of one that [`component`] made.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub(super) fn checked(self) -> Result<Self, SandboxError> {
+        let is_known = self.imports.len() <= MAX_IMPORTS
+            && self.imports.iter().all(|import| import.len() <= MAX_NAME && check_import(import).is_ok())
+            && self.exports.len() <= MAX_EXPORTS
+            && self.exports.iter().all(|export| export.len() <= MAX_NAME);
+        if is_known {
+            return Ok(self);
+        }
+        let words = "the process that compiles tells of imports or exports that no plugin has";
+        Err(SandboxError::Compiler(std::io::Error::other(words)))
+    }
 }
 
 /// # Errors
 /// Where it is not valid, too complex, or not by the contract.
-pub(super) fn component(bytes: &[u8], features: WasmFeatures, limits: &Limits) -> Result<Shape, UploadError> {
-    let shape = shape(bytes, features, limits)?;
+pub(super) fn component(bytes: &[u8], features: WasmFeatures, limits: &Limits) -> Result<Shape, Refusal> {
+    // Before the validator copies anything.
+    weigh(bytes)?;
+    let mut shape = shape(bytes, features, limits)?;
+    at_most("imports", shape.imports.len() as u64, MAX_IMPORTS as u64)?;
     for import in &shape.imports {
         check_import(import)?;
     }
     check_roles(&shape.exports)?;
+    shape.exports.truncate(MAX_EXPORTS);
+    for export in &mut shape.exports {
+        *export = shortened(export, MAX_NAME);
+    }
     Ok(shape)
 }
 
-fn shape(bytes: &[u8], features: WasmFeatures, limits: &Limits) -> Result<Shape, UploadError> {
-    let invalid = |error: wasmparser::BinaryReaderError| UploadError::Invalid(error.to_string());
+fn weigh(bytes: &[u8]) -> Result<(), Refusal> {
+    let invalid = |error: wasmparser::BinaryReaderError| Refusal::Invalid(error.to_string());
+    let mut weigher = Weigher::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        weigher.section(&payload.map_err(invalid)?).map_err(invalid)??;
+    }
+    Ok(())
+}
+
+fn shape(bytes: &[u8], features: WasmFeatures, limits: &Limits) -> Result<Shape, Refusal> {
+    let invalid = |error: wasmparser::BinaryReaderError| Refusal::Invalid(error.to_string());
     let mut validator = Validator::new_with_features(features);
     let mut allocations = wasmparser::FuncValidatorAllocations::default();
     let mut shape = Shape::default();
@@ -100,7 +144,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn begin(&mut self, encoding: Encoding) -> Result<(), UploadError> {
+    fn begin(&mut self, encoding: Encoding) -> Result<(), Refusal> {
         match encoding {
             Encoding::Module => {
                 self.modules += 1;
@@ -114,19 +158,16 @@ impl Counts {
     }
 
     /// Instances of core modules. The pool refuses as many, but only when all has been compiled.
-    fn instance(&mut self, instance: &wasmparser::Instance<'_>, limits: &Limits) -> Result<(), UploadError> {
+    fn instance(&mut self, instance: &wasmparser::Instance<'_>, limits: &Limits) -> Result<(), Refusal> {
         self.instances += u64::from(matches!(instance, wasmparser::Instance::Instantiate { .. }));
         at_most("instances of core modules", self.instances, limits.core_instances.into())
     }
 
-    fn function(
-        &mut self,
-        body: &wasmparser::FunctionBody<'_>,
-    ) -> wasmparser::Result<Result<(), UploadError>> {
+    fn function(&mut self, body: &wasmparser::FunctionBody<'_>) -> wasmparser::Result<Result<(), Refusal>> {
         self.functions += 1;
         let bytes = body.range().len();
         if bytes > MAX_FUNCTION_BYTES {
-            return Ok(Err(UploadError::TooComplex(format!(
+            return Ok(Err(Refusal::TooComplex(format!(
                 "one of its functions has {} bytes; {} is the most",
                 Count(bytes as u64),
                 Size(MAX_FUNCTION_BYTES)
@@ -141,37 +182,37 @@ impl Counts {
     }
 }
 
-fn at_most(what: &str, found: u64, max: u64) -> Result<(), UploadError> {
+fn at_most(what: &str, found: u64, max: u64) -> Result<(), Refusal> {
     if found <= max {
         return Ok(());
     }
-    Err(UploadError::TooComplex(format!("it has {} {what}; {} is the most", Count(found), Count(max))))
+    Err(Refusal::TooComplex(format!("it has {} {what}; {} is the most", Count(found), Count(max))))
 }
 
-fn check_memory(pages: u64, limits: &Limits) -> Result<(), UploadError> {
+fn check_memory(pages: u64, limits: &Limits) -> Result<(), Refusal> {
     let bytes = usize::try_from(pages.saturating_mul(64 << 10)).unwrap_or(usize::MAX);
     if bytes <= limits.memory_bytes {
         return Ok(());
     }
-    Err(UploadError::TooComplex(format!(
+    Err(Refusal::TooComplex(format!(
         "it asks for {} of memory when it starts; a plugin may have {}",
         Size(bytes),
         Size(limits.memory_bytes)
     )))
 }
 
-fn check_table(elements: u64, limits: &Limits) -> Result<(), UploadError> {
+fn check_table(elements: u64, limits: &Limits) -> Result<(), Refusal> {
     if elements <= limits.table_elements as u64 {
         return Ok(());
     }
-    Err(UploadError::TooComplex(format!(
+    Err(Refusal::TooComplex(format!(
         "it asks for a table of {} elements when it starts; a plugin may have {}",
         Count(elements),
         Count(limits.table_elements as u64)
     )))
 }
 
-fn check_import(import: &str) -> Result<(), UploadError> {
+fn check_import(import: &str) -> Result<(), Refusal> {
     let (interface, version) = import.split_once('@').unwrap_or((import, ""));
     let package = interface.split('/').next().unwrap_or_default();
     let known = match package {
@@ -182,7 +223,7 @@ fn check_import(import: &str) -> Result<(), UploadError> {
                 && version.starts_with("1.")
         }
         "wasi:http" => {
-            return Err(UploadError::Import(format!(
+            return Err(Refusal::Import(format!(
                 "it imports `{import}`, but plugins have no network: answer with the request to be sent, and the \
                  engine sends it; if the import comes from your toolchain, build without its network support"
             )));
@@ -193,7 +234,7 @@ fn check_import(import: &str) -> Result<(), UploadError> {
     if known {
         return Ok(());
     }
-    Err(UploadError::Import(format!(
+    Err(Refusal::Import(format!(
         "it imports `{import}`, which is not offered; plugins may import {} and, inertly, WASI 0.2's cli, clocks, \
          random, io, filesystem and sockets",
         v1::host::INTERFACES.map(|name| format!("`{name}`")).join(", ")
@@ -204,7 +245,7 @@ fn check_import(import: &str) -> Result<(), UploadError> {
 const ROLES: [&str; 3] =
     ["hookwright:plugin/filter", "hookwright:plugin/mapper", "hookwright:plugin/transformer"];
 
-fn check_roles(exports: &[String]) -> Result<(), UploadError> {
+fn check_roles(exports: &[String]) -> Result<(), Refusal> {
     let is_role = |export: &String| {
         export
             .split_once('@')
@@ -216,12 +257,13 @@ fn check_roles(exports: &[String]) -> Result<(), UploadError> {
     let found = match exports {
         [] => "nothing".to_owned(),
         some => {
-            let names: Vec<_> = some.iter().take(8).map(|name| format!("`{name}`")).collect();
+            let names: Vec<_> =
+                some.iter().take(8).map(|name| format!("`{}`", shortened(name, MAX_NAME))).collect();
             let more = if some.len() > 8 { ", …" } else { "" };
             names.join(", ") + more
         }
     };
-    Err(UploadError::NoRole(format!(
+    Err(Refusal::NoRole(format!(
         "a plugin exports one or more of {}; this one exports {found}",
         ROLES.map(|role| format!("`{role}@1.0.0`")).join(", ")
     )))

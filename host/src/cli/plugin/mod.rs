@@ -19,7 +19,7 @@ use super::style::{BAD, PLAIN};
 use crate::app;
 use crate::config::Config;
 use crate::domain::attempt::ResolvedPlugin;
-use crate::domain::{Digest, PluginRef};
+use crate::domain::{Digest, PluginRef, TenantId};
 use crate::sandbox::{Inspected, PipelineJob, PreparedStep, Sandbox, UploadError, WasmSource};
 
 pub(super) use input::Input;
@@ -83,6 +83,9 @@ fn refused(out: &mut impl Write, file: &Path, refusal: &UploadError) -> Result<E
     Ok(ExitCode::from(FAILED))
 }
 
+/// Whose turn it is where there is nobody else.
+const LOCAL: TenantId = TenantId(0);
+
 /// A sandbox for one plugin, with a directory of its own for compiled code.
 struct Bench {
     sandbox: Sandbox,
@@ -107,7 +110,7 @@ impl Bench {
 
     /// What the plugin is, or why it is refused; only the sandbox's own failure is an error.
     async fn inspect(&self) -> Result<Result<Inspected, UploadError>> {
-        match self.sandbox.inspect(self.wasm.clone()).await {
+        match self.sandbox.inspect(LOCAL, self.wasm.clone()).await {
             Err(UploadError::Sandbox(error)) => Err(error).context("the sandbox failed"),
             answer => Ok(answer),
         }

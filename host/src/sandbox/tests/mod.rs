@@ -30,13 +30,14 @@ struct World {
 #[derive(Default)]
 struct Store {
     plugins: Mutex<HashMap<Digest, Vec<u8>>>,
-    reads: Mutex<usize>,
+    /// What was read, in order.
+    reads: Mutex<Vec<Digest>>,
 }
 
 #[async_trait]
 impl WasmSource for Store {
     async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
-        *self.reads.lock().unwrap() += 1;
+        self.reads.lock().unwrap().push(*digest);
         Ok(self.plugins.lock().unwrap().get(digest).cloned())
     }
 }
@@ -65,7 +66,8 @@ impl World {
 
     async fn upload(&self, wasm: impl Into<Bytes>) -> Digest {
         let wasm = wasm.into();
-        let inspected = self.sandbox.inspect(wasm.clone()).await.unwrap_or_else(|error| panic!("{error}"));
+        let inspected =
+            self.sandbox.inspect(TenantId(1), wasm.clone()).await.unwrap_or_else(|error| panic!("{error}"));
         self.keep(&wasm);
         inspected.digest
     }

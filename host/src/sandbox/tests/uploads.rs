@@ -9,7 +9,7 @@ async fn a_component_and_a_core_module_with_a_type_are_taken() {
     let world = World::new();
     let guest = || Guest::filter(ACCEPT).log();
     for wasm in [guest().component(), guest().module()] {
-        let inspected = world.sandbox.inspect(Bytes::from(wasm.clone())).await.unwrap();
+        let inspected = world.sandbox.inspect(TenantId(1), Bytes::from(wasm.clone())).await.unwrap();
         assert_eq!(inspected.digest, Digest::of(&wasm));
         assert_eq!(inspected.roles, [Role::Filter]);
         assert_eq!(inspected.size_bytes, wasm.len() as u64);
@@ -134,7 +134,7 @@ async fn what_is_no_plugin_is_refused_in_words() {
     let world = World::new();
     let mut wrong = Vec::new();
     for (name, wasm, words) in refused() {
-        let error = world.sandbox.inspect(Bytes::from(wasm)).await.expect_err(name);
+        let error = world.sandbox.inspect(TenantId(1), Bytes::from(wasm)).await.expect_err(name);
         if !error.to_string().contains(words) || matches!(error, UploadError::Sandbox(_)) {
             wrong.push(format!("{name}: {error}"));
         }
@@ -154,7 +154,7 @@ async fn compiled_code_is_found_again_on_disk() {
     let digest = world.upload(Guest::filter(ACCEPT).component()).await;
     let again = World::start(&world.dir, &world.store, limits(), 1);
     again.run(job(1, &[digest])).await.unwrap();
-    assert_eq!(*world.store.reads.lock().unwrap(), 0);
+    assert!(world.store.reads.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn compiled_code_that_was_tampered_with_is_compiled_anew() {
     std::fs::write(&code, &bad).unwrap();
     let again = World::start(&world.dir, &world.store, limits(), 1);
     again.run(job(1, &[digest])).await.unwrap();
-    assert_eq!(*world.store.reads.lock().unwrap(), 1);
+    assert_eq!(*world.store.reads.lock().unwrap(), [digest]);
     assert_eq!(std::fs::read(&code).unwrap(), good);
 }
 
@@ -192,4 +192,50 @@ async fn a_plugin_that_is_gone_is_a_fault_and_not_an_error() {
     let run = world.run(1, &[Digest([7; 32])]).await;
     let PipelineEnd::Fault { step: 0, fault } = run.end else { panic!("{run:?}") };
     assert_eq!(fault.kind, crate::domain::FaultKind::Unavailable);
+}
+
+/// A filter that differs from others by this number.
+fn numbered(number: usize) -> Vec<u8> {
+    Guest::filter(ACCEPT).with(&format!("(func (drop (i32.const {number})))")).component()
+}
+
+#[tokio::test]
+async fn one_tenants_cold_plugins_do_not_hold_up_anothers_one() {
+    let world = World::new();
+    let many: Vec<_> = (0..30).map(|number| world.keep(&numbered(number))).collect();
+    let one = world.keep(&numbered(100));
+    let heavy =
+        futures_util::future::join_all(many.iter().map(|digest| world.run(1, std::slice::from_ref(digest))));
+    let light = world.run(2, std::slice::from_ref(&one));
+    futures_util::future::join(heavy, light).await;
+    let reads = world.store.reads.lock().unwrap();
+    let at = reads.iter().position(|digest| *digest == one).unwrap();
+    assert!(at <= 4, "{at} plugins of the other tenant went first");
+    assert_eq!(reads.len(), 31, "each is compiled once");
+}
+
+#[tokio::test]
+async fn code_that_was_there_survives_a_refusal_of_the_same_bytes() {
+    let world = World::new();
+    let loops = "(func $s (local i32) (loop $a (local.set 0 (i32.add (local.get 0) (i32.const 1)))
+        (br_if $a (i32.lt_u (local.get 0) (i32.const 100000))))) (start $s)";
+    let wasm = Guest::filter(ACCEPT).with(loops).component();
+    world.upload(wasm.clone()).await;
+    let before = files_in(&world.dir.path().join("cache"));
+    let poor = Limits { fuel_base: 1_000, fuel_per_input_byte: 0, ..limits() };
+    let sandbox = World::start(&world.dir, &world.store, poor, 1);
+    let refused = sandbox.inspect(TenantId(2), Bytes::from(wasm)).await.unwrap_err();
+    assert!(matches!(refused, UploadError::Start { .. }), "{refused}");
+    assert_eq!(files_in(&world.dir.path().join("cache")).len(), before.len());
+}
+
+#[tokio::test]
+async fn compiling_ahead_leaves_nothing_for_deliveries_to_wait_for() {
+    let world = World::new();
+    let digests: Vec<_> = (0..3).map(|number| world.keep(&numbered(number))).collect();
+    world.sandbox.compile_ahead(digests.iter().map(|digest| (TenantId(1), *digest)).collect()).await;
+    assert_eq!(world.store.reads.lock().unwrap().len(), 3);
+    world.run(1, &digests).await;
+    world.sandbox.compile_ahead(vec![(TenantId(1), digests[0])]).await;
+    assert_eq!(world.store.reads.lock().unwrap().len(), 3, "there was code for all");
 }

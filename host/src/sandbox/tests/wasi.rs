@@ -34,7 +34,8 @@ fn looking() -> Guest {
 async fn a_preview_1_module_sees_the_events_time_and_its_numbers() {
     let world = World::new();
     let wasm = looking().module();
-    let inspected = world.sandbox.inspect(Bytes::from(wasm.clone())).await.unwrap_or_else(|e| panic!("{e}"));
+    let inspected =
+        world.sandbox.inspect(TenantId(1), Bytes::from(wasm.clone())).await.unwrap_or_else(|e| panic!("{e}"));
     assert!(inspected.imports.iter().any(|name| name.starts_with("wasi:clocks/wall-clock@0.2.")));
     let digest = world.keep(&wasm);
     let first = world.run(1, &[digest]).await;

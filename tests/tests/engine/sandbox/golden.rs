@@ -35,7 +35,7 @@ async fn each_standard_plugin_is_what_the_directory_says() {
     let directory = tempfile::tempdir().unwrap();
     let sandbox = sandbox(directory.path());
     for plugin in STANDARD_PLUGINS.iter() {
-        let found = sandbox.inspect(plugin.wasm.into()).await.unwrap();
+        let found = sandbox.inspect(TenantId(1), plugin.wasm.into()).await.unwrap();
         let said = plugin.version();
         assert_eq!(
             (found.digest, found.roles, found.imports, found.size_bytes),

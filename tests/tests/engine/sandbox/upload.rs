@@ -1,8 +1,10 @@
 //! What is refused at the door, in which words.
 
-use hookwright_tests::guest;
+use hookwright_tests::{Client, PATIENCE, Server, guest};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
-use crate::engine;
+use crate::{BINARY, engine};
 
 /// What is uploaded, as WebAssembly text; what the answer says.
 const REFUSED: &[(&str, &str)] = &[
@@ -31,25 +33,81 @@ async fn what_cannot_be_a_plugin_is_refused_with_what_to_do_instead() {
 #[tokio::test]
 async fn what_takes_gigabytes_to_compile_is_refused_and_the_engine_goes_on() {
     let (_server, client) = engine().await;
-    // Each branch hands each variable on: some 250 KB of code, and 25 million values for the compiler.
-    let counted = |count: usize| {
-        (0..count)
-            .map(|it| format!("(local.set {it} (i32.add (local.get {it}) (i32.const 1)))"))
-            .collect::<String>()
-    };
-    let (locals, branches) = (5_000, 5_000);
-    let text = format!(
-        r#"(component (core module (func (local {}) {} {} {})) (instance $role)
-            (export "hookwright:plugin/filter@1.0.0" (instance $role)))"#,
-        "i32 ".repeat(locals),
-        counted(locals),
-        "(if (local.get 0) (then (nop)))".repeat(branches),
-        counted(locals),
-    );
-    let problem =
-        client.send("PUT", "/api/v3/plugins/mine", wat::parse_str(&text).unwrap(), &[]).await.expect(400);
+    let wasm = guest::values_over_branches(5_000, 5_000);
+    let problem = client.send("PUT", "/api/v3/plugins/mine", wasm, &[]).await.expect(400);
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("to compile it takes more than 1,536 MiB of memory"), "{detail}");
     client.get("/plugins/mine").await.expect(404);
     client.upload("mine", guest::filter("", "(i32.const 0)")).await;
+}
+
+/// Uploads a few hundred kilobytes that would take gigabytes or many seconds to validate.
+#[tokio::test]
+async fn what_multiplies_is_refused_in_words_and_takes_no_memory_of_the_engine() {
+    let (server, client) = engine().await;
+    client.upload("mine", guest::filter("", "(i32.const 0)")).await;
+    let before = peak_memory_kb(&server);
+    for wasm in [guest::instances_of_exports(10_000, 900), guest::imports_of_a_type(40_000, 400, 5)] {
+        assert!(wasm.len() < 1 << 20, "it is small: {}", wasm.len());
+        let problem = client.send("PUT", "/api/v3/plugins/mine", wasm, &[]).await.expect(400);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("each counted as often as it is used; 500,000 is the most"), "{detail}");
+    }
+    let more = peak_memory_kb(&server) - before;
+    assert!(more < 32 << 10, "the engine took {more} KB for two uploads of less than a megabyte");
+    client.upload("mine", guest::filter("(func)", "(i32.const 0)")).await;
+}
+
+/// The most memory that the process has had, in kilobytes.
+fn peak_memory_kb(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process_id().unwrap())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    peak.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_ends_the_process_that_compiles_for_it() {
+    let server = Server::start(BINARY).await;
+    let key = server.tenant_key("acme").await;
+    let client = Client::new(server.base(), &key);
+    let wasm = guest::values_over_branches(5_000, 5_000);
+    let address = server.base().trim_start_matches("http://");
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "PUT /api/v3/plugins/mine HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
+         content-type: application/wasm\r\ncontent-length: {}\r\n\r\n",
+        wasm.len()
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(&wasm).await.unwrap();
+    let engine = server.process_id().unwrap();
+    until(&client, || !children(engine).is_empty()).await;
+    let compiling = children(engine);
+    drop(connection);
+    until(&client, || !children(engine).iter().any(|child| compiling.contains(child))).await;
+    // Its turn has ended, too.
+    client.upload("mine", guest::filter("", "(i32.const 0)")).await;
+}
+
+/// Asks the engine for something small until `condition` holds.
+async fn until(client: &Client, condition: impl Fn() -> bool) {
+    let asking = async {
+        while !condition() {
+            client.get("/plugins").await.expect(200);
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("it happens in time");
+}
+
+/// The processes that `parent` started and that have not ended.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let id: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+        let is_dead = status.lines().any(|line| line.starts_with("State:") && line.contains('Z'));
+        let parent_id: u32 =
+            status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+        (parent_id == parent && !is_dead).then_some(id)
+    });
+    processes.collect()
 }

@@ -15,6 +15,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::turns::Turns;
 use crate::directory::{Directory, STANDARD_PLUGINS, Uploaded};
 use crate::domain::{Invalid, PluginName, Scope};
+use crate::presence::ClientPresence;
 use crate::sandbox::{Sandbox, UploadError};
 
 /// The greatest size of an upload, in bytes.
@@ -38,6 +39,7 @@ pub(super) async fn put_plugin(
     State(directory): State<Arc<Directory>>,
     State(sandbox): State<Sandbox>,
     State(turns): State<Arc<Turns>>,
+    presence: ClientPresence,
     caller: Caller,
     Segment(name): Segment<String>,
     _: NoParams,
@@ -53,7 +55,10 @@ pub(super) async fn put_plugin(
     // Before the body is in memory.
     let _turn = turns.uploads.turn(tenant).await?;
     let wasm = payload.read(Takes::Wasm, MAX_UPLOAD_LEN).await?;
-    let inspected = sandbox.inspect(wasm.clone()).await.map_err(refused)?;
+    let Some(inspected) = presence.or_gone(sandbox.inspect(tenant, wasm.clone())).await else {
+        return Err(Problem::new(Kind::RequestTimeout, "the client closed the connection"));
+    };
+    let inspected = inspected.map_err(refused)?;
     let (status, version) = match directory.add_plugin_version(tenant, name, inspected, &wasm).await? {
         Uploaded::New(version) => (StatusCode::CREATED, version),
         Uploaded::Same(version) => (StatusCode::OK, version),

@@ -1,0 +1,464 @@
+//! How much a component asks of the validator and the compiler beyond its size.
+//!
+//! A component of a hundred kilobytes can name ten thousand exports once and take nine hundred instances of them; each
+//! instance copies the exports, and each use of an instance type walks all of it. The compiler also expands nested
+//! components once for each time they are instantiated. Both are counted here in one pass over the sections, before
+//! anything is validated, so indices that point nowhere count as nothing and are left to the validator.
+//!
+//! Two sums are kept, in *entries* (declarations, exports, imports, aliases, instances):
+//! - what the validator copies or compares, by the sizes of the types and instances that are used ([`MAX_VALIDATED`]);
+//! - what is left when all instantiations have been expanded ([`MAX_EXPANDED`]), which the engine loads, too.
+
+use wasmparser::{
+    ComponentAlias, ComponentDefinedType, ComponentExport, ComponentExternalKind, ComponentInstance,
+    ComponentOuterAliasKind, ComponentType, ComponentTypeDeclaration, ComponentTypeRef, CoreType, Encoding,
+    FromReader, Instance, InstanceTypeDeclaration, Payload, SectionLimited, TypeBounds,
+};
+
+use super::Refusal;
+use super::limits::Count;
+
+/// The most entries that the validator copies or compares. Python's components have some 4,000.
+const MAX_VALIDATED: u64 = 500_000;
+/// The most entries after all instantiations have been expanded.
+const MAX_EXPANDED: u64 = 100_000;
+/// The most types, imports, exports, globals, segments and entries of tables in core modules together.
+const MAX_CORE_ENTRIES: u64 = 500_000;
+
+type Read<T> = wasmparser::Result<T>;
+
+/// What has been counted so far.
+#[derive(Default)]
+pub(super) struct Weigher {
+    /// The modules and components that are open, outermost first.
+    scopes: Vec<Scope>,
+    validated: u64,
+    core: u64,
+    /// A component is instantiated that comes from outside, so that nobody knows how much it expands to.
+    foreign: bool,
+}
+
+/// Index spaces of one component, or of one type with declarations, with the weight of each entry.
+#[derive(Default)]
+struct Scope {
+    is_component: bool,
+    types: Vec<u64>,
+    instances: Vec<u64>,
+    components: Vec<Nested>,
+    /// What an instance of this component, or of this type, is made of. That imports count, too, errs on the safe side.
+    exports: u64,
+    /// Its own entries and, for each instantiation in it, those of the instantiated component.
+    expanded: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Nested {
+    exports: u64,
+    /// `None`: it is imported, or taken out of an instance.
+    expanded: Option<u64>,
+}
+
+impl Default for Nested {
+    fn default() -> Self {
+        Self { exports: 0, expanded: Some(0) }
+    }
+}
+
+impl Weigher {
+    /// Counts one section.
+    ///
+    /// # Errors
+    /// The outer one if it cannot be read, the inner one if there is too much.
+    pub(super) fn section(&mut self, payload: &Payload<'_>) -> Read<Result<(), Refusal>> {
+        match payload {
+            Payload::Version { encoding, .. } => {
+                self.scopes
+                    .push(Scope { is_component: *encoding == Encoding::Component, ..Scope::default() });
+            }
+            Payload::End(_) => self.end(),
+            Payload::ComponentTypeSection(types) => each(types, |ty| self.component_type(&ty))?,
+            Payload::ComponentImportSection(imports) => each(imports, |import| self.reference(import.ty))?,
+            Payload::ComponentExportSection(exports) => each(exports, |export| self.export(&export))?,
+            Payload::ComponentInstanceSection(instances) => each(instances, |made| self.instance(&made))?,
+            Payload::ComponentAliasSection(aliases) => each(aliases, |alias| self.alias(&alias))?,
+            Payload::ComponentCanonicalSection(functions) => self.entries(functions.count().into()),
+            Payload::CoreTypeSection(types) => each(types, |ty| self.entries(core_type(&ty)))?,
+            Payload::InstanceSection(instances) => each(instances, |made| {
+                self.entries(match made {
+                    Instance::Instantiate { args, .. } => 1 + args.len() as u64,
+                    Instance::FromExports(exports) => 1 + exports.len() as u64,
+                });
+            })?,
+            _ => self.core_section(payload)?,
+        }
+        Ok(self.check())
+    }
+
+    fn core_section(&mut self, payload: &Payload<'_>) -> Read<()> {
+        self.core += match payload {
+            Payload::TypeSection(section) => section.count().into(),
+            Payload::ImportSection(section) => section.count().into(),
+            Payload::ExportSection(section) => section.count().into(),
+            Payload::GlobalSection(section) => section.count().into(),
+            Payload::DataSection(section) => section.count().into(),
+            Payload::ElementSection(section) => {
+                let mut entries = 0;
+                for element in section.clone() {
+                    entries += 1 + match element?.items {
+                        wasmparser::ElementItems::Functions(items) => u64::from(items.count()),
+                        wasmparser::ElementItems::Expressions(_, items) => u64::from(items.count()),
+                    };
+                }
+                entries
+            }
+            _ => 0,
+        };
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        let expanded = self.scopes.first().map_or(0, |root| root.expanded);
+        for (what, found, max) in [
+            (
+                "entries in its types and instances, each counted as often as it is used",
+                self.validated,
+                MAX_VALIDATED,
+            ),
+            ("entries when its nested components are expanded", expanded, MAX_EXPANDED),
+            (
+                "types, imports, exports, globals and entries of tables in its core modules",
+                self.core,
+                MAX_CORE_ENTRIES,
+            ),
+        ] {
+            if found > max {
+                let (found, max) = (Count(found), Count(max));
+                return Err(Refusal::TooComplex(format!("it has {found} {what}; {max} is the most")));
+            }
+        }
+        if self.foreign {
+            return Err(Refusal::TooComplex(
+                "it instantiates a component that it imports or takes out of an instance: nest that component in it instead"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        // The root stays, so that its sums can be checked to the end.
+        if self.scopes.len() < 2 {
+            return;
+        }
+        let Some(ended) = self.scopes.pop() else { return };
+        if ended.is_component {
+            let nested = Nested { exports: ended.exports, expanded: Some(ended.expanded) };
+            self.here().components.push(nested);
+        }
+    }
+
+    /// The scope that is open.
+    fn here(&mut self) -> &mut Scope {
+        if self.scopes.is_empty() {
+            self.scopes.push(Scope::default());
+        }
+        let last = self.scopes.len() - 1;
+        &mut self.scopes[last]
+    }
+
+    /// The scope around the one that is open, `count` scopes away.
+    fn outer(&self, count: u32) -> Option<&Scope> {
+        let here = self.scopes.len().checked_sub(1)?;
+        self.scopes.get(here.checked_sub(usize::try_from(count).ok()?)?)
+    }
+
+    /// Entries that are copied or compared once.
+    fn entries(&mut self, count: u64) {
+        self.copies(count);
+        self.expands(count);
+    }
+
+    fn copies(&mut self, count: u64) {
+        self.validated = self.validated.saturating_add(count);
+    }
+
+    fn expands(&mut self, count: u64) {
+        let here = self.here();
+        here.expanded = here.expanded.saturating_add(count);
+    }
+
+    fn component_type(&mut self, ty: &ComponentType<'_>) {
+        let weight = match ty {
+            ComponentType::Defined(defined) => 1 + members(defined),
+            ComponentType::Func(function) => 1 + function.params.len() as u64,
+            ComponentType::Resource { .. } => 1,
+            ComponentType::Component(declarations) => self.declarations(|this| {
+                for declaration in declarations {
+                    match declaration {
+                        ComponentTypeDeclaration::CoreType(ty) => this.declared(core_type(ty)),
+                        ComponentTypeDeclaration::Type(ty) => this.component_type(ty),
+                        ComponentTypeDeclaration::Alias(alias) => this.alias(alias),
+                        ComponentTypeDeclaration::Export { ty, .. } => this.reference(*ty),
+                        ComponentTypeDeclaration::Import(import) => this.reference(import.ty),
+                    }
+                }
+            }),
+            ComponentType::Instance(declarations) => self.declarations(|this| {
+                for declaration in declarations {
+                    match declaration {
+                        InstanceTypeDeclaration::CoreType(ty) => this.declared(core_type(ty)),
+                        InstanceTypeDeclaration::Type(ty) => this.component_type(ty),
+                        InstanceTypeDeclaration::Alias(alias) => this.alias(alias),
+                        InstanceTypeDeclaration::Export { ty, .. } => this.reference(*ty),
+                    }
+                }
+            }),
+        };
+        self.declared(weight);
+        self.here().types.push(weight);
+    }
+
+    /// The weight of a type that has declarations of its own, which `declare` goes through in a scope of their own.
+    fn declarations(&mut self, declare: impl FnOnce(&mut Self)) -> u64 {
+        self.scopes.push(Scope::default());
+        declare(self);
+        self.scopes.pop().map_or(1, |scope| scope.exports.saturating_add(1))
+    }
+
+    /// An entry of this weight that is part of what it is declared in.
+    fn declared(&mut self, weight: u64) {
+        self.entries(weight);
+        let here = self.here();
+        here.exports = here.exports.saturating_add(weight);
+    }
+
+    /// An import, or an export of a type.
+    fn reference(&mut self, ty: ComponentTypeRef) {
+        let here = self.here();
+        let weight = match ty {
+            ComponentTypeRef::Module(_) | ComponentTypeRef::Func(_) | ComponentTypeRef::Value(_) => 0,
+            ComponentTypeRef::Type(TypeBounds::Eq(index)) => {
+                here.types.push(at(&here.types, index));
+                0
+            }
+            ComponentTypeRef::Type(TypeBounds::SubResource) => {
+                here.types.push(1);
+                0
+            }
+            ComponentTypeRef::Instance(index) => {
+                let weight = at(&here.types, index);
+                here.instances.push(weight);
+                weight
+            }
+            ComponentTypeRef::Component(index) => {
+                let weight = at(&here.types, index);
+                here.components.push(Nested { exports: weight, expanded: None });
+                weight
+            }
+        };
+        self.declared(weight.saturating_add(1));
+    }
+
+    fn alias(&mut self, alias: &ComponentAlias<'_>) {
+        match *alias {
+            ComponentAlias::InstanceExport { kind, instance_index, .. } => {
+                let weight = at(&self.here().instances, instance_index);
+                self.put(kind, weight, None);
+            }
+            ComponentAlias::CoreInstanceExport { .. } => {}
+            ComponentAlias::Outer { kind, count, index } => match kind {
+                ComponentOuterAliasKind::CoreModule | ComponentOuterAliasKind::CoreType => {}
+                ComponentOuterAliasKind::Type => {
+                    let weight = self.outer(count).map_or(0, |scope| at(&scope.types, index));
+                    self.here().types.push(weight);
+                }
+                ComponentOuterAliasKind::Component => {
+                    let found =
+                        self.outer(count).map_or(Nested::default(), |scope| at(&scope.components, index));
+                    self.here().components.push(found);
+                }
+            },
+        }
+        self.declared(1);
+    }
+
+    /// What an index of this kind stands for.
+    fn weight(&mut self, kind: ComponentExternalKind, index: u32) -> (u64, Option<u64>) {
+        let here = self.here();
+        match kind {
+            ComponentExternalKind::Module | ComponentExternalKind::Func | ComponentExternalKind::Value => {
+                (0, None)
+            }
+            ComponentExternalKind::Type => (at(&here.types, index), None),
+            ComponentExternalKind::Instance => (at(&here.instances, index), None),
+            ComponentExternalKind::Component => {
+                let nested = at(&here.components, index);
+                (nested.exports, nested.expanded)
+            }
+        }
+    }
+
+    fn put(&mut self, kind: ComponentExternalKind, weight: u64, expanded: Option<u64>) {
+        let here = self.here();
+        match kind {
+            ComponentExternalKind::Module | ComponentExternalKind::Func | ComponentExternalKind::Value => {}
+            ComponentExternalKind::Type => here.types.push(weight),
+            ComponentExternalKind::Instance => here.instances.push(weight),
+            ComponentExternalKind::Component => here.components.push(Nested { exports: weight, expanded }),
+        }
+    }
+
+    fn export(&mut self, export: &ComponentExport<'_>) {
+        let (weight, expanded) = self.weight(export.kind, export.index);
+        self.put(export.kind, weight, expanded);
+        let copied = if export.kind == ComponentExternalKind::Type { 0 } else { weight };
+        self.declared(copied.saturating_add(1));
+    }
+
+    fn instance(&mut self, instance: &ComponentInstance<'_>) {
+        match instance {
+            ComponentInstance::Instantiate { component_index, args } => {
+                let nested = at(&self.here().components, *component_index);
+                self.foreign |= nested.expanded.is_none();
+                self.copies(nested.exports);
+                self.expands(nested.expanded.unwrap_or(0));
+                for arg in args {
+                    let (weight, _) = self.weight(arg.kind, arg.index);
+                    self.copies(weight);
+                }
+                self.entries(1 + args.len() as u64);
+                self.here().instances.push(nested.exports);
+            }
+            ComponentInstance::FromExports(exports) => {
+                let mut sum = 1_u64;
+                for export in exports {
+                    let (weight, _) = self.weight(export.kind, export.index);
+                    sum = sum.saturating_add(weight).saturating_add(1);
+                }
+                self.entries(sum);
+                self.here().instances.push(sum);
+            }
+        }
+    }
+}
+
+/// What stands at `index`; nothing if there is no such index, which the validator finds.
+fn at<T: Copy + Default>(space: &[T], index: u32) -> T {
+    usize::try_from(index).ok().and_then(|index| space.get(index)).copied().unwrap_or_default()
+}
+
+fn members(defined: &ComponentDefinedType<'_>) -> u64 {
+    let members = match defined {
+        ComponentDefinedType::Record(fields) => fields.len(),
+        ComponentDefinedType::Variant(cases) => cases.len(),
+        ComponentDefinedType::Tuple(types) => types.len(),
+        ComponentDefinedType::Flags(names) | ComponentDefinedType::Enum(names) => names.len(),
+        _ => 1,
+    };
+    members as u64
+}
+
+fn core_type(ty: &CoreType<'_>) -> u64 {
+    match ty {
+        CoreType::Rec(_) => 1,
+        CoreType::Module(declarations) => 1 + declarations.len() as u64,
+    }
+}
+
+fn each<'a, T: FromReader<'a>>(section: &SectionLimited<'a, T>, mut count: impl FnMut(T)) -> Read<()> {
+    for entry in section.clone() {
+        count(entry?);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weigh(wat: &str) -> Result<Weigher, String> {
+        let bytes = wat::parse_str(wat).unwrap();
+        let mut weigher = Weigher::default();
+        for payload in wasmparser::Parser::new(0).parse_all(&bytes) {
+            let counted = weigher.section(&payload.unwrap()).unwrap();
+            counted.map_err(|refusal| crate::sandbox::UploadError::from(refusal).to_string())?;
+        }
+        Ok(weigher)
+    }
+
+    fn repeat(count: usize, text: impl Fn(usize) -> String) -> String {
+        (0..count).map(text).collect()
+    }
+
+    /// A component whose exports are `exports` functions, and `instances` instances of it.
+    fn instances(exports: usize, instances: usize) -> String {
+        format!(
+            r#"(component
+                (component $many (import "f" (func $f)) {})
+                (import "f" (func $f)) {})"#,
+            repeat(exports, |at| format!(r#"(export "f{at}" (func $f))"#)),
+            "(instance (instantiate $many (with \"f\" (func $f))))".repeat(instances),
+        )
+    }
+
+    /// An instance type with `exports` functions, which each of `components` nested components imports `imports` times.
+    fn imports_of_a_type(exports: usize, imports: usize, components: usize) -> String {
+        format!(
+            "(component (type $many (instance {})) {})",
+            repeat(exports, |at| format!(r#"(export "f{at}" (func))"#)),
+            repeat(components, |_| {
+                let imports = repeat(imports, |at| format!(r#"(import "i{at}" (instance (type $t)))"#));
+                format!("(component (alias outer 1 $many (type $t)) {imports})")
+            })
+        )
+    }
+
+    /// Components of which each instantiates the one before it twice.
+    fn doubling(depth: usize) -> String {
+        format!(
+            "(component (component $c0) {} (instance (instantiate $c{depth})))",
+            repeat(depth, |at| {
+                let inner = "(instance (instantiate $inner))".repeat(2);
+                format!("(component $c{} (alias outer 1 $c{at} (component $inner)) {inner})", at + 1)
+            })
+        )
+    }
+
+    #[test]
+    fn what_multiplies_is_counted_as_often_as_it_is_used() {
+        let used = "entries in its types and instances, each counted as often as it is used";
+        let expanded = "entries when its nested components are expanded";
+        for (name, wat, says) in [
+            ("instances of many exports", instances(10_000, 900), used),
+            ("uses of a large type", imports_of_a_type(40_000, 400, 5), used),
+            ("components in components", doubling(60), expanded),
+        ] {
+            let refused = weigh(&wat).err().unwrap_or_else(|| panic!("{name} is taken"));
+            assert!(refused.contains(says), "{name}: {refused}");
+        }
+        for wat in [instances(100, 90), imports_of_a_type(400, 40, 5), doubling(10)] {
+            weigh(&wat).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_nobody_can_count_is_refused() {
+        let wat = r#"(component (import "c" (component $c)) (instance (instantiate $c)))"#;
+        let refused = weigh(wat).err().unwrap();
+        assert!(refused.contains("a component that it imports"), "{refused}");
+    }
+
+    #[test]
+    fn the_engines_own_plugins_are_far_below_the_limits() {
+        for plugin in crate::directory::STANDARD_PLUGINS.iter() {
+            let mut weigher = Weigher::default();
+            for payload in wasmparser::Parser::new(0).parse_all(plugin.wasm) {
+                weigher.section(&payload.unwrap()).unwrap().unwrap();
+            }
+            let expanded = weigher.scopes[0].expanded;
+            assert!(weigher.validated < MAX_VALIDATED / 100, "{}: {}", plugin.name, weigher.validated);
+            assert!(expanded < MAX_EXPANDED / 100, "{}: {expanded}", plugin.name);
+            assert!(weigher.core < MAX_CORE_ENTRIES / 50, "{}: {}", plugin.name, weigher.core);
+        }
+    }
+}

@@ -9,14 +9,16 @@ use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use axum::Router;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin_key;
 use crate::api::{self, ApiState};
+use crate::clients::{ClientLimits, Clients, TrustedProxies};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::cores::Cores;
-use crate::delivery::client::{Connector, DeliveryClient, IDLE_CONNECTIONS};
+use crate::delivery::client::{Connector, DeliveryClient};
 use crate::delivery::egress::EgressPolicy;
 use crate::delivery::feeder::Feeder;
 use crate::delivery::worker::Worker;
@@ -25,9 +27,9 @@ use crate::directory::Directory;
 use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
 use crate::ingest::Ingest;
-use crate::open_files;
+use crate::open_files::{self, Shares};
 use crate::sandbox::{Compiler, Limits, Owners, Sandbox, SandboxConfig, WasmSource};
-use crate::server;
+use crate::server::{self, Stop};
 use crate::storage::sqlite::{self, SqliteOptions, SqliteStorage};
 
 /// Where compiled plugins are kept, inside the data directory.
@@ -37,16 +39,13 @@ const COMPILED: &str = "compiled";
 /// once, requests must not wait for them.
 const UNFINISHED_FOR_EACH: usize = 3;
 
-/// Files that the engine has open whatever its load: the database, plugins' code, its own ends of this and that.
-const OWN_FILES: usize = 128;
-
 /// A running engine. Dropping it without [`Engine::shutdown`] is like a crash: nothing that was accepted
 /// is lost.
 pub struct Engine {
     local_addr: SocketAddr,
     new_admin_key: Option<String>,
     grace: Duration,
-    stop_serving: CancellationToken,
+    stop_serving: Stop,
     stop_feeding: CancellationToken,
     serving: JoinHandle<()>,
     feeding: JoinHandle<()>,
@@ -86,17 +85,17 @@ pub async fn start(config: Config) -> Result<Engine> {
 
     // Before anything is sent: a second engine that finds its port taken must not deliver first.
     let listener =
-        server::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+        server::bind(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
     let local_addr = listener.local_addr()?;
 
     let source = Arc::new(Plugins(Arc::clone(&directory)));
     let sandbox = Sandbox::start(sandbox_config(&config)?, source).context("cannot start the sandbox")?;
-    let dispatcher = Dispatcher::new(dispatcher_limits(&config));
+    let files = shares_of_files(&config, cores.runtimes().len());
+    let dispatcher = Dispatcher::new(dispatcher_limits(&config, files.in_flight));
     let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
     let connector = Arc::new(Connector::new(egress_policy(&config, local_addr, &directory), tls));
-    let idle = idle_connections(open_files::raise_limit(), config.max_in_flight);
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
-    let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), idle);
+    let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.resting);
     let workers = clients.into_iter().map(|client| Worker {
         directory: Arc::clone(&directory),
         pipelines: Pipelines::new(Arc::clone(&directory), sandbox.clone()),
@@ -116,9 +115,9 @@ pub async fn start(config: Config) -> Result<Engine> {
     tokio::spawn(async move { ahead.compile_ahead(in_use).await });
 
     let router = router(&directory, &storage, &dispatcher, &sandbox, admin.hash);
-    let stop_serving = CancellationToken::new();
-    let serving =
-        tokio::spawn(server::serve(listener, router, cores, stop_serving.clone(), config.shutdown_grace));
+    let clients = Clients::new(client_limits(&config, files.clients));
+    let stop_serving = Stop::default();
+    let serving = tokio::spawn(server::serve(listener, router, cores, clients, stop_serving.clone()));
     Ok(Engine {
         local_addr,
         new_admin_key: admin.generated,
@@ -166,18 +165,19 @@ impl Engine {
         )
     }
 
-    /// Takes the engine down in order: no new requests, no new attempts, then what is under way is given
-    /// its time, and what is not done by then is taken up by the next start.
+    /// Takes the engine down in order: no new requests, no new attempts. What is under way is given one grace for
+    /// all of it, and what is not done by then is taken up by the next start.
     ///
     /// # Errors
     /// Where the database cannot be closed properly; nothing is lost even so.
     pub async fn shutdown(self) -> Result<()> {
-        self.stop_serving.cancel();
+        let deadline = Instant::now() + self.grace;
+        self.stop_serving.by(deadline);
         self.serving.await.context("the server ended badly")?;
         self.stop_feeding.cancel();
         self.feeding.await.context("the feeder ended badly")?;
         let Attempts(dispatcher) = &self.attempts;
-        if tokio::time::timeout(self.grace, dispatcher.drain()).await.is_err() {
+        if tokio::time::timeout_at(deadline, dispatcher.drain()).await.is_err() {
             let unfinished = dispatcher.unfinished();
             tracing::warn!(
                 unfinished,
@@ -230,12 +230,14 @@ fn egress_policy(config: &Config, listener: SocketAddr, directory: &Arc<Director
     EgressPolicy::new(config.egress_allow.clone(), vec![listener], Arc::new(names))
 }
 
-fn dispatcher_limits(config: &Config) -> DispatcherLimits {
+fn dispatcher_limits(config: &Config, in_flight: usize) -> DispatcherLimits {
+    // A tenant's part of all stays what it is.
+    let of_tenant = config.max_in_flight_per_tenant * in_flight / config.max_in_flight;
     DispatcherLimits {
-        in_flight: config.max_in_flight,
-        in_flight_per_tenant: config.max_in_flight_per_tenant,
+        in_flight,
+        in_flight_per_tenant: config.max_in_flight_per_tenant.min(of_tenant.max(1)),
         in_flight_per_hook: config.max_in_flight_per_hook,
-        unfinished: UNFINISHED_FOR_EACH * config.max_in_flight,
+        unfinished: UNFINISHED_FOR_EACH * in_flight,
         queued: config.queue_limit,
         queued_per_hook: 1_000,
         queued_bytes: 64 << 20,
@@ -243,10 +245,29 @@ fn dispatcher_limits(config: &Config) -> DispatcherLimits {
     }
 }
 
-/// How many connections to receivers may rest where `open_files` files and sockets may be open. Requests under way
-/// have theirs before; of what is left, the API's clients have half.
-fn idle_connections(open_files: usize, in_flight: usize) -> usize {
-    (open_files.saturating_sub(OWN_FILES).saturating_sub(in_flight) / 2).min(IDLE_CONNECTIONS)
+/// How the files that may be open are divided.
+fn shares_of_files(config: &Config, cores: usize) -> Shares {
+    let limit = open_files::raise_limit();
+    let shares = Shares::of(limit, config.max_in_flight, cores);
+    if shares.in_flight < config.max_in_flight {
+        tracing::warn!(
+            limit,
+            max_in_flight = shares.in_flight,
+            configured = config.max_in_flight,
+            "the limit of open files is too low for `max_in_flight`: raise it (LimitNOFILE, ulimit -n)"
+        );
+    }
+    shares
+}
+
+fn client_limits(config: &Config, connections: usize) -> ClientLimits {
+    ClientLimits {
+        connections,
+        connections_per_address: connections.div_ceil(4),
+        trusted_proxies: TrustedProxies(config.trusted_proxies.clone()),
+        request_bytes: config.request_memory_bytes,
+        answer_bytes: config.request_memory_bytes / 5 * 3,
+    }
 }
 
 /// What `config` says about running plugins. They are compiled in processes of their own.
@@ -293,18 +314,5 @@ mod tests {
         let ended = tokio::time::timeout(Duration::from_secs(30), engine.run_until(std::future::pending()));
         let error = ended.await.unwrap().unwrap_err();
         assert!(error.to_string().starts_with("what writes to the database has failed"), "{error}");
-    }
-
-    #[test]
-    fn idle_connections_leave_files_for_what_is_under_way() {
-        for (open_files, in_flight, idle) in [
-            (256, 512, 0),
-            (1_024, 512, 192),
-            (4_096, 512, 1_024),
-            (4_096, 3_000, 484),
-            (usize::MAX, 512, 1_024),
-        ] {
-            assert_eq!(idle_connections(open_files, in_flight), idle, "{open_files} {in_flight}");
-        }
     }
 }

@@ -7,6 +7,7 @@ mod allocator;
 pub mod api;
 pub mod app;
 pub mod cli;
+pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod cores;

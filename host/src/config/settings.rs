@@ -79,6 +79,16 @@ pub static SETTINGS: &[Setting] = &[
         data_dir = read::path
     ),
     Setting {
+        list: true,
+        ..setting!(
+            "trusted_proxies",
+            "NETWORKS",
+            Some("127.0.0.0/8,::1"),
+            "Reverse proxies: the limits for one address do not hold for them, and `X-Forwarded-For` is believed",
+            trusted_proxies = read::networks
+        )
+    },
+    Setting {
         secret: true,
         ..setting!(
             "admin_key",
@@ -142,6 +152,13 @@ pub static SETTINGS: &[Setting] = &[
         Some("40000"),
         "How many deliveries wait in memory; the others wait on disk",
         queue_limit = |text| read::number(text, 1..=10_000_000)
+    ),
+    setting!(
+        "request_memory_bytes",
+        "BYTES",
+        Some("83886080"),
+        "Bodies of requests in memory at once; a tenant has at most two fifths, and answers that wait for slow readers have three fifths beside",
+        request_memory_bytes = |text| read::number(text, 8 * MIB..=65_536 * MIB)
     ),
     setting!(
         "shutdown_grace_ms",

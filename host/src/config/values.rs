@@ -18,6 +18,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the database and the compiled plugins are kept.
     pub data_dir: PathBuf,
+    /// Addresses of reverse proxies, each of which speaks for many clients.
+    pub trusted_proxies: Vec<IpNet>,
     /// The operator's key, if the operator chose one.
     pub admin_key: Option<AdminKey>,
     /// The key that secrets in the database are encrypted with, if the operator chose one.
@@ -34,6 +36,8 @@ pub struct Config {
     pub max_in_flight_per_hook: usize,
     /// How many deliveries wait in memory; the others wait on disk.
     pub queue_limit: usize,
+    /// How many bytes of requests' bodies are in memory at once.
+    pub request_memory_bytes: usize,
     /// How long a shutdown waits for requests that are on their way.
     pub shutdown_grace: Duration,
     /// How many threads run plugins.
@@ -56,6 +60,7 @@ impl Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: PathBuf::new(),
+            trusted_proxies: Vec::new(),
             admin_key: None,
             encryption_key: None,
             egress_allow: Vec::new(),
@@ -64,6 +69,7 @@ impl Config {
             max_in_flight_per_tenant: 0,
             max_in_flight_per_hook: 0,
             queue_limit: 0,
+            request_memory_bytes: 0,
             shutdown_grace: Duration::ZERO,
             plugin_threads: 0,
             plugin_fuel: 0,
@@ -103,7 +109,7 @@ pub struct AdminKey(Zeroizing<String>);
 
 impl AdminKey {
     /// The shortest key, in bytes.
-    pub const MIN_LEN: usize = 8;
+    pub const MIN_LEN: usize = 16;
     /// The longest key, in bytes.
     pub const MAX_LEN: usize = 256;
 

@@ -2,6 +2,7 @@
 
 mod apizee;
 mod bad_input;
+mod connections;
 mod isolation;
 mod project_web_hook;
 mod resources;

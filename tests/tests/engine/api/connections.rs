@@ -1,0 +1,85 @@
+//! Many connections of clients: whoever holds them, others are served and deliveries go on.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use hookwright_tests::{Receiver, Server};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::{BINARY, hook};
+
+/// The engine, started with at most `files` open files. The script is in `dir`.
+fn with_open_files(dir: &tempfile::TempDir, files: u32) -> PathBuf {
+    let script = dir.path().join("limited");
+    let text = format!("#!/bin/sh\nulimit -n {files}\nexec {BINARY} \"$@\"\n");
+    std::fs::write(&script, text).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&script, executable).unwrap();
+    script
+}
+
+fn address(server: &Server) -> SocketAddr {
+    server.base().strip_prefix("http://").unwrap().parse().unwrap()
+}
+
+/// A connection from `source`, on which `sent` has been sent.
+async fn connection(server: &Server, source: &str, sent: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+    let mut stream = socket.connect(address(server)).await.unwrap();
+    // One that was refused may be closed already.
+    let _ = stream.write_all(sent.as_bytes()).await;
+    stream
+}
+
+/// Sends a request on `stream`, and answers with the status of what comes back; `None` if the connection has ended.
+async fn status(stream: &mut TcpStream) -> Option<String> {
+    stream.write_all(b"GET /api/v3/health HTTP/1.1\r\nHost: a\r\n\r\n").await.ok()?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.ok()?;
+    let mut rest = vec![0; 64 * 1024];
+    let _ = stream.read(&mut rest).await.ok()?;
+    Some(String::from_utf8_lossy(&answer[9..]).into_owned())
+}
+
+#[tokio::test]
+async fn more_idle_connections_than_files_stop_neither_deliveries_nor_requests() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(with_open_files(&dir, 256), &[("HOOKWRIGHT_LOG", "error")]).await;
+    let client = server.tenant("acme").await;
+    let receiver = Receiver::start().await;
+    hook(&client, &receiver, json!({})).await;
+    let mut held = Vec::new();
+    for n in 0..400 {
+        held.push(connection(&server, "127.0.0.1", ["", "GET / HTTP/1.1\r\nHos"][n % 2]).await);
+    }
+    // New connections all, also to the receiver.
+    for n in 0..40 {
+        let client = client.clone().at(server.base());
+        let event = client.publish("t", json!(n)).await;
+        let delivery = client.settled(&event).await.remove(0);
+        assert_eq!(delivery["state"], "succeeded");
+        assert_eq!(delivery["attempts"].as_array().map(Vec::len), Some(1), "{delivery}");
+    }
+}
+
+#[tokio::test]
+async fn connections_of_one_address_end_none_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let binary = with_open_files(&dir, 256);
+    let settings = [("HOOKWRIGHT_TRUSTED_PROXIES", "192.0.2.1"), ("HOOKWRIGHT_LOG", "error")];
+    let server = Server::start_with(binary, &settings).await;
+    let mut idle = connection(&server, "127.0.0.2", "").await;
+    assert_eq!(status(&mut idle).await.as_deref(), Some("200"));
+    let mut held = Vec::new();
+    for _ in 0..400 {
+        held.push(connection(&server, "127.0.0.3", "").await);
+    }
+    assert_eq!(status(&mut idle).await.as_deref(), Some("200"), "an older connection of another address ended");
+    // The one that has too many has lost its oldest, and is served all the same.
+    assert_eq!(status(&mut held[0]).await, None);
+    let newest = held.last_mut().unwrap();
+    assert_eq!(status(newest).await.as_deref(), Some("200"));
+}

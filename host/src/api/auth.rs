@@ -12,6 +12,7 @@ use http::{HeaderMap, header};
 use subtle::ConstantTimeEq as _;
 
 use super::problem::{Kind, Problem, shorten};
+use crate::clients::Client;
 use crate::directory::{Directory, hash_key};
 use crate::domain::{Scope, Scopes, Tenant, TenantId};
 
@@ -68,6 +69,12 @@ impl Caller {
             Who::Operator(_) => Ok(()),
             Who::Tenant(..) => Err(Problem::new(Kind::Forbidden, "only the operator's key may do that")),
         }
+    }
+
+    /// Whether the operator calls, whoever it acts for.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        matches!(self.0, Who::Operator(_))
     }
 
     /// Whether the caller may know of `tenant`: the operator of any, a key of its own.
@@ -143,8 +150,42 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let directory = Arc::<Directory>::from_ref(state);
-        Self::identify(&parts.headers, &directory, AdminKeyHash::from_ref(state))
+        let caller = Self::identify(&parts.headers, &directory, AdminKeyHash::from_ref(state));
+        match caller {
+            Err(problem) if problem.kind() != Kind::Unauthenticated => Err(problem),
+            login => watched(login, parts.extensions.get::<Arc<Client>>().map(Arc::as_ref), &parts.headers),
+        }
     }
+}
+
+/// What became of a login, once its connection knows: for whom it acts, or that it failed.
+///
+/// # Errors
+/// As `login`; and if too many from this address failed.
+pub(super) fn watched<E: From<Problem>>(
+    login: Result<Caller, E>,
+    client: Option<&Client>,
+    headers: &HeaderMap,
+) -> Result<Caller, E> {
+    let Some(client) = client else { return login };
+    match login {
+        Ok(caller) => {
+            if caller.is_operator() && client.is_throttled(headers) {
+                return Err(too_many_failures().into());
+            }
+            if let Some(tenant) = caller.tenant() {
+                client.acts_for(tenant);
+            }
+            Ok(caller)
+        }
+        Err(_) if client.login_failed(headers) => Err(too_many_failures().into()),
+        Err(refused) => Err(refused),
+    }
+}
+
+fn too_many_failures() -> Problem {
+    let detail = "too many logins from this address failed; try again in a moment, with a known key";
+    Problem::new(Kind::TooManyRequests, detail)
 }
 
 /// The same words for a key that is missing and one that is unknown.

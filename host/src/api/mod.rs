@@ -23,8 +23,10 @@ pub mod v3;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::FromRef;
+use axum::extract::{FromRef, Request};
+use axum::response::Response;
 use http::{Method, Uri};
+use tower::ServiceExt as _;
 
 use crate::delivery::{Dispatcher, Pipelines};
 use crate::directory::Directory;
@@ -90,11 +92,33 @@ impl FromRef<Shared> for AdminKeyHash {
     }
 }
 
+/// Where v3 is.
+const V3: &str = "/api/v3/";
+
 /// Every route of every surface.
 pub fn router(state: ApiState) -> Router {
     let (routes, _) = v3::routes().split_for_parts();
     let routes = routes.nest("/api/v1", v1_project_web_hook::routes()).merge(v2_webitel::routes());
-    with_fallbacks(routes).with_state(Shared(Arc::new(state)))
+    let routes = with_fallbacks(routes).with_state(Shared(Arc::new(state)));
+    // Only what no route answers gets here, so that requests with the right path pay nothing.
+    let again = routes.clone();
+    routes.fallback(move |request: Request| without_slash(again, request))
+}
+
+/// Answers a path of v3 that ends with a slash as the same without it.
+async fn without_slash(routes: Router, mut request: Request) -> Response {
+    let path = request.uri().path();
+    if let Some(bare) = path.strip_suffix('/').filter(|bare| bare.starts_with(V3) && !bare.ends_with('/')) {
+        let target = match request.uri().query() {
+            Some(query) => format!("{bare}?{query}"),
+            None => bare.to_owned(),
+        };
+        if let Ok(uri) = target.parse() {
+            *request.uri_mut() = uri;
+        }
+    }
+    let Ok(response) = routes.oneshot(request).await;
+    response
 }
 
 fn with_fallbacks<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {

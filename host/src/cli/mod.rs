@@ -35,7 +35,9 @@ const USAGE: u8 = 2;
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(arguments) {
+    let ended = run(arguments);
+    telemetry::flush();
+    match ended {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -60,8 +62,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                     "no setting has this name; `hookwright serve --help` lists those there are"
                 );
             }
-            runtime()?.block_on(serve::run(config, &mut out))?;
-            Ok(ExitCode::SUCCESS)
+            let runtime = runtime()?;
+            let ended = runtime.block_on(serve::run(config, &mut out));
+            // What still runs, such as a lookup of a name, has had its grace.
+            runtime.shutdown_background();
+            ended.map(|()| ExitCode::SUCCESS)
         }
         Command::Demo(arguments) => {
             let events = demo::events(arguments.events.as_deref())?;

@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::style::{BAD, FAINT, HEAD, PLAIN};
 use crate::app;
 use crate::config::Config;
+use crate::telemetry;
 
 /// Runs the engine until SIGINT or SIGTERM. A second one ends the process at once, which loses nothing.
 pub(super) async fn run(config: Config, out: &mut impl Write) -> Result<()> {
@@ -58,7 +59,8 @@ impl Stop {
         tracing::info!("shutting down");
         tokio::spawn(async move {
             self.next().await;
-            tracing::warn!("told twice to end: ending at once");
+            tracing::warn!("second signal: exiting at once");
+            telemetry::flush();
             std::process::exit(130);
         });
     }

@@ -49,9 +49,13 @@ mod tests {
     #[test]
     fn a_proxy_is_known_by_its_network() {
         let proxies = TrustedProxies(vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
-        for (address, is_trusted) in
-            [("127.3.2.1", true), ("::ffff:127.0.0.1", true), ("::1", true), ("192.0.2.1", false), ("::2", false)]
-        {
+        for (address, is_trusted) in [
+            ("127.3.2.1", true),
+            ("::ffff:127.0.0.1", true),
+            ("::1", true),
+            ("192.0.2.1", false),
+            ("::2", false),
+        ] {
             assert_eq!(proxies.contains(address.parse().unwrap()), is_trusted, "{address}");
         }
     }

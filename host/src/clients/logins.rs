@@ -153,7 +153,10 @@ mod tests {
             logins.count(address(n), 0);
         }
         assert_eq!(logins.lock().of_address.len(), MAX_ADDRESSES + 1);
-        assert!(logins.is_throttled(address(20_000), 0), "those that are not told apart are throttled together");
+        assert!(
+            logins.is_throttled(address(20_000), 0),
+            "those that are not told apart are throttled together"
+        );
         logins.report(BURST * REFILL_MS);
         assert_eq!(logins.lock().of_address.len(), 0);
     }

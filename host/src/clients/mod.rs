@@ -260,12 +260,13 @@ impl Client {
         self.clients.requests.reserve(self.tenant(), bytes)
     }
 
-    /// Reserves memory for an answer.
+    /// Reserves memory for an answer. One to nobody's request is small, or kept ready for all, and not counted.
     ///
     /// # Errors
     /// If its tenant's clients, or all together, have too much that is not sent yet.
-    pub fn reserve_answer(&self, bytes: usize) -> Result<Reserved, NoRoom> {
-        self.clients.answers.reserve_one(self.tenant(), bytes)
+    pub fn reserve_answer(&self, bytes: usize) -> Result<Option<Reserved>, NoRoom> {
+        let tenant = self.tenant();
+        tenant.map(|_| self.clients.answers.reserve_one(tenant, bytes)).transpose()
     }
 
     fn tenant(&self) -> Option<TenantId> {

@@ -124,5 +124,8 @@ fn a_connection_with_too_many_failed_logins_ends_and_its_address_is_throttled() 
     assert!(one.client().is_throttled(&headers));
     let proxy = admit(&clients, "127.0.0.1").unwrap();
     while !proxy.client().login_failed(&headers) {}
-    assert!(!proxy.client().is_throttled(&headers), "the operator would be locked out by its own proxy's clients");
+    assert!(
+        !proxy.client().is_throttled(&headers),
+        "the operator would be locked out by its own proxy's clients"
+    );
 }

@@ -5,23 +5,50 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::clients::Client;
+use crate::api::problem::{Kind, Problem};
+use crate::clients::{Client, NoRoom, Reserved, UNCOUNTED};
 
 /// The body of an answer. While it exists, its connection has a request under way.
 pub(super) struct Answer {
     body: Body,
+    /// Memory for the body, until it is handed on with the bytes themselves.
+    reserved: Option<Reserved>,
     client: Arc<Client>,
 }
 
 impl Answer {
-    /// `response` as it is sent to `client`.
+    /// `response` as it is sent to `client`. If clients of its tenant read too slowly for one more, they are told so instead.
     pub(super) fn of(response: Response, client: Arc<Client>) -> hyper::Response<Self> {
-        response.map(|body| Self { body, client })
+        let (mut response, reserved) = match reserve(&response, &client) {
+            Ok(reserved) => (response, reserved),
+            Err(NoRoom) => (no_room().into_response(), None),
+        };
+        if client.failed_too_often() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|body| Self { body, reserved, client })
     }
+}
+
+/// Memory for an answer that is not small, if it is one piece: one that is made as it is read has its own.
+fn reserve(response: &Response, client: &Client) -> Result<Option<Reserved>, NoRoom> {
+    let len = response.body().size_hint().exact().unwrap_or(0);
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    if len <= UNCOUNTED {
+        return Ok(None);
+    }
+    client.reserve_answer(len)
+}
+
+fn no_room() -> Problem {
+    let detail = "too many answers wait for clients that read slowly; read those, and try again in a moment";
+    Problem::new(Kind::Unavailable, detail)
 }
 
 impl Drop for Answer {
@@ -38,7 +65,15 @@ impl HttpBody for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = frame {
+            // hyper is done with this body before the bytes are sent, so the memory goes with them.
+            return Poll::Ready(Some(Ok(match self.reserved.take() {
+                Some(reserved) => frame.map_data(|data| reserved.hold(data)),
+                None => frame,
+            })));
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,22 +1,24 @@
 //! The `Host` header (RFC 9112, section 3.2).
 
 use axum::http::header::HOST;
-use axum::http::{Request, StatusCode, Version};
+use axum::http::{Request, Version};
+
+use crate::api::problem::Problem;
 
 /// Refuses a request without a `Host`, with two, or with one that is none: proxies differ in what they make of it.
 ///
 /// # Errors
 /// The answer.
-pub(super) fn check<B>(request: &Request<B>) -> Result<(), (StatusCode, &'static str)> {
+pub(super) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     let mut all = request.headers().get_all(HOST).iter();
     let refused = match (all.next(), all.next()) {
         (Some(host), None) if is_host(host.as_bytes()) => return Ok(()),
         (None, _) if request.version() < Version::HTTP_11 => return Ok(()),
-        (None, _) => "send a Host header: HTTP/1.1 wants one\n",
-        (_, Some(_)) => "send one Host header, not two\n",
-        (Some(_), None) => "the Host header is not a host name or address with or without a port\n",
+        (None, _) => "send a Host header: HTTP/1.1 wants one",
+        (_, Some(_)) => "send one Host header, not two",
+        (Some(_), None) => "the Host header is not a host name or address with or without a port",
     };
-    Err((StatusCode::BAD_REQUEST, refused))
+    Err(Problem::parameter("Host", refused))
 }
 
 /// Whether it is a name or an address, with or without a port (RFC 3986, section 3.2).
@@ -61,7 +63,8 @@ mod tests {
             (Version::HTTP_11, &["::1"], false),
             (Version::HTTP_11, &["[]"], false),
         ] {
-            let request = hosts.iter().fold(Request::builder().version(version), |it, host| it.header(HOST, *host));
+            let request =
+                hosts.iter().fold(Request::builder().version(version), |it, host| it.header(HOST, *host));
             assert_eq!(check(&request.body(()).unwrap()).is_ok(), expected, "{version:?} {hosts:?}");
         }
     }

@@ -51,7 +51,8 @@ const MAKING_ROOM: Duration = Duration::from_secs(1);
 /// How often failed logins are logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// What a client is told for whom there is no room.
-const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+const NO_ROOM: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Listens on `address`.
 ///

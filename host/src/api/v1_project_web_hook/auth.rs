@@ -15,7 +15,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::envelope::Refusal;
-use crate::api::auth::{AdminKeyHash, Caller, bearer};
+use crate::api::auth::{AdminKeyHash, Caller, bearer, watched};
+use crate::clients;
 use crate::directory::Directory;
 use crate::domain::{Login, Scopes, UnixMillis};
 
@@ -42,7 +43,9 @@ where
         }
         let directory = Arc::<Directory>::from_ref(state);
         let now = directory.clock().now();
-        login(&parts.headers, &directory, now).map(Self)
+        let caller = login(&parts.headers, &directory, now);
+        watched(caller, parts.extensions.get::<Arc<clients::Client>>().map(Arc::as_ref), &parts.headers)
+            .map(Self)
     }
 }
 

@@ -12,16 +12,17 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
 use serde_json::value::RawValue;
-use tokio::sync::Semaphore;
 
 use super::answer::Refusal;
 use super::query::Query;
+use super::unknown_senders::UnknownSenders;
 use super::{MAX_BODY, token};
 use crate::api::Shared;
 use crate::api::auth::{self, AdminKeyHash, Caller};
 use crate::api::body::{Payload, Takes};
 use crate::api::json::{self, Members};
 use crate::api::problem::{Kind, Problem};
+use crate::clients::{Client, NoRoom, UNCOUNTED};
 use crate::directory::Directory;
 use crate::domain::{Scope, Tenant, TenantId};
 use crate::vault::Vault;
@@ -41,9 +42,9 @@ pub(super) struct Call {
     directory: Arc<Directory>,
 }
 
-/// Bodies that are read at the same time to find a token in them.
-static UNKNOWN_SENDERS: Semaphore = Semaphore::const_new(64);
-/// How long such a body may take to arrive: senders that send none must not take all the places for long.
+/// Those whose bodies are being read to find a token in them.
+static UNKNOWN_SENDERS: UnknownSenders = UnknownSenders::new();
+/// How long such a body may take to arrive.
 const MAX_UNKNOWN_ARRIVAL: Duration = Duration::from_secs(5);
 /// The greatest size of such a body, in bytes: what is larger has its token in the header or the query.
 const MAX_UNKNOWN_BODY: usize = 512 * 1024;
@@ -60,31 +61,61 @@ impl FromRequest<Shared> for Call {
     async fn from_request(request: Request, state: &Shared) -> Result<Self, Refusal> {
         let directory = Arc::<Directory>::from_ref(state);
         let query = Query::of(request.uri());
+        let client = request.extensions().get::<Arc<Client>>().cloned();
         let Ok(payload) = Payload::from_request(request, state).await;
-        let given = auth::one(payload.headers(), TOKEN_HEADER).map_err(|_| unknown())?;
-        let given = given.filter(|text| !text.is_empty()).or(query.get(TOKEN_NAME)).map(str::to_owned);
-        let (text, body) = match given {
-            Some(text) => (text, Body::Unread(payload)),
-            None => {
-                // Nobody knows yet who sends it: only so many such bodies are in memory at once.
-                let _turn = UNKNOWN_SENDERS.acquire().await.map_err(|_| unknown())?;
-                if Takes::Json.check(payload.headers()).is_err() {
-                    return Err(unknown());
-                }
-                let payload = payload.within(MAX_UNKNOWN_ARRIVAL);
-                let body =
-                    payload.read_optional(Takes::Json, MAX_UNKNOWN_BODY).await.map_err(without_token)?;
-                (body.as_deref().and_then(token_in).ok_or_else(unknown)?, Body::Read(body))
-            }
+        let headers = payload.headers().clone();
+        let (login, body) = match find_token(&query, payload).await {
+            Ok((text, body)) => (login(&text, state, &directory), body),
+            Err(refusal) => (Err(refusal), Body::Read(None)),
         };
-        let caller = match Caller::of_key(&text, &directory, AdminKeyHash::from_ref(state)) {
-            Some(caller) => caller,
-            None => {
-                let (vault, now) = (Arc::<Vault>::from_ref(state), directory.clock().now());
-                Caller::of_tenant(token::verify(&text, &directory, &vault, now)?, token::scopes())
-            }
+        let caller = auth::watched(login, client.as_deref(), &headers)?;
+        Ok(Self { caller, query, body: body.counted(client.as_deref())?, directory })
+    }
+}
+
+/// The text of a token or key, in the header, the query or the body, which is only then read for it.
+async fn find_token(query: &Query, payload: Payload) -> Result<(String, Body), Refusal> {
+    let given = auth::one(payload.headers(), TOKEN_HEADER).map_err(|_| unknown())?;
+    let given = given.filter(|text| !text.is_empty()).or(query.get(TOKEN_NAME)).map(str::to_owned);
+    if let Some(text) = given {
+        return Ok((text, Body::Unread(payload)));
+    }
+    if Takes::JsonOrUnsaid.check(payload.headers()).is_err() {
+        return Err(unknown());
+    }
+    let payload = payload.within(MAX_UNKNOWN_ARRIVAL).uncounted();
+    let reading = payload.read_optional(Takes::JsonOrUnsaid, MAX_UNKNOWN_BODY);
+    let Some(body) = UNKNOWN_SENDERS.read(reading).await else {
+        return Err(Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many requests without a token in their heads.",
+        ));
+    };
+    let body = body.map_err(without_token)?;
+    let text = body.as_deref().and_then(token_in).ok_or_else(unknown)?;
+    Ok((text, Body::Read(body)))
+}
+
+fn login(text: &str, state: &Shared, directory: &Directory) -> Result<Caller, Refusal> {
+    if let Some(caller) = Caller::of_key(text, directory, AdminKeyHash::from_ref(state)) {
+        return Ok(caller);
+    }
+    let (vault, now) = (Arc::<Vault>::from_ref(state), directory.clock().now());
+    token::verify(text, directory, &vault, now).map(|tenant| Caller::of_tenant(tenant, token::scopes()))
+}
+
+impl Body {
+    /// The same; what was read of it is its tenant's memory from now on.
+    fn counted(self, client: Option<&Client>) -> Result<Self, Refusal> {
+        let Self::Read(Some(body)) = self else { return Ok(self) };
+        let Some(client) = client.filter(|_| body.len() > UNCOUNTED) else {
+            return Ok(Self::Read(Some(body)));
         };
-        Ok(Self { caller, query, body, directory })
+        let reserved = client.reserve_request(body.len());
+        let reserved = reserved.map_err(|NoRoom| {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Too many requests are under way.")
+        })?;
+        Ok(Self::Read(Some(reserved.hold(body))))
     }
 }
 
@@ -160,7 +191,7 @@ impl Call {
     /// Where it is said to be something else than JSON, or is larger than is taken.
     pub(super) async fn body(&mut self) -> Result<Bytes, Refusal> {
         match std::mem::replace(&mut self.body, Body::Read(None)) {
-            Body::Unread(payload) => Ok(payload.read(Takes::Json, MAX_BODY).await?),
+            Body::Unread(payload) => Ok(payload.read(Takes::JsonOrUnsaid, MAX_BODY).await?),
             Body::Read(body) => Ok(body.unwrap_or_default()),
         }
     }

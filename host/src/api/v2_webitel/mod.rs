@@ -13,6 +13,7 @@ mod id;
 mod query;
 mod token;
 mod tokens;
+mod unknown_senders;
 
 use axum::Router;
 use axum::extract::{OriginalUri, Request};

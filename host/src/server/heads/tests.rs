@@ -15,7 +15,11 @@ fn is_taken(request: &str, size: usize) -> bool {
     let is_taken = heads.place != Place::Refused;
     assert_eq!(is_taken, seen == sent.as_bytes(), "{request:?}");
     if is_taken {
-        assert_eq!((heads.place, heads.begun), (Place::Head, false), "{request:?} does not end where it ends");
+        assert_eq!(
+            (heads.place, heads.begun),
+            (Place::Head, false),
+            "{request:?} does not end where it ends"
+        );
     }
     is_taken
 }
@@ -29,7 +33,10 @@ fn heads_are_refused_that_others_may_read_differently() {
         (long.as_str(), true),
         ("POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\na\nb\nc", true),
         ("POST / HTTP/1.1\r\nContent-Length:5 \r\nX: 1\r\n\r\n\r\n\r\n.", true),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\na\nb\nc\r\nA;x=1\r\n0123\n56789\r\n0\r\n\r\n", true),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\na\nb\nc\r\nA;x=1\r\n0123\n56789\r\n0\r\n\r\n",
+            true,
+        ),
         ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: 1\r\n\r\n", true),
         ("POST / HTTP/1.1\r\nContent-Lengthy: x\r\nTransfer-Encodings: y\r\n\r\n", true),
         ("GET / HTTP/1.1\nHost: a\n\n", false),
@@ -44,7 +51,10 @@ fn heads_are_refused_that_others_may_read_differently() {
         ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", false),
         ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", false),
         ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false),
+        (
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            false,
+        ),
         ("POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", false),
         ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\na\nb\nc\r\n0\r\n\r\n", false),
         ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n0\r\n\r\n", false),

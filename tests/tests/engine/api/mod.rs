@@ -5,5 +5,6 @@ mod bad_input;
 mod connections;
 mod isolation;
 mod project_web_hook;
+mod raw;
 mod resources;
 mod webitel;

@@ -64,7 +64,8 @@ pub(super) async fn post_events(
         let rule = "a batch takes no Idempotency-Key; give each of its events an `id`";
         return Err(Problem::parameter(IDEMPOTENCY_KEY, rule));
     }
-    let body = payload.read(Takes::JsonLines, MAX_BATCH_LEN).await?;
+    // The events take as much again, until they are stored.
+    let (body, _reserved) = payload.read_held(Takes::JsonLines, MAX_BATCH_LEN).await?;
     let (prepared, lines) = prepare_aside(body, tenant, directory, Arc::clone(&ingest)).await?;
     let receipts = ingest.store(prepared).await.map_err(|error| wire::refused(error, line_of(&lines)))?;
     let answer = BatchReceipt {

@@ -1,0 +1,190 @@
+//! Writes log lines on a thread of its own, so that nobody waits for whoever reads them.
+//!
+//! If standard error is a pipe that nobody reads, writing to it blocks. Lines then gather up to a bound, and further ones are
+//! dropped and counted; the count is written when there is room again.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines that wait to be written.
+const MAX_LINES: usize = 4_096;
+/// Their size together, in bytes.
+const MAX_BYTES: usize = 4 << 20;
+/// How long [`flush`] waits for whoever reads.
+const MAX_FLUSH: Duration = Duration::from_secs(1);
+
+/// The process's log, if it has begun.
+static LOG: OnceLock<Lines> = OnceLock::new();
+
+/// Hands lines to the thread that writes them.
+#[derive(Debug, Clone)]
+pub(super) struct Lines {
+    queue: SyncSender<Message>,
+    waiting: Arc<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(Vec<u8>),
+    /// All that came before is written when this is dropped.
+    Flush(#[expect(dead_code, reason = "whoever waits learns that it is dropped")] SyncSender<()>),
+}
+
+/// One line as it is made. It is handed over when it is dropped.
+#[derive(Debug)]
+pub(super) struct Line<'l> {
+    text: Vec<u8>,
+    lines: &'l Lines,
+}
+
+impl Lines {
+    /// Starts the thread that writes to `out`.
+    ///
+    /// # Errors
+    /// If the system gives no more threads.
+    pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
+        let (queue, lines) = sync_channel(MAX_LINES);
+        let waiting = Arc::new(Waiting::default());
+        let shared = Arc::clone(&waiting);
+        thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&lines, &shared, out))?;
+        Ok(Self { queue, waiting })
+    }
+
+    /// Makes this the process's log, for [`flush`].
+    pub(super) fn publish(&self) {
+        let _ = LOG.set(self.clone());
+    }
+
+    fn add(&self, line: Vec<u8>) {
+        let len = line.len();
+        if self.waiting.bytes.fetch_add(len, Relaxed) + len <= MAX_BYTES
+            && self.queue.try_send(Message::Line(line)).is_ok()
+        {
+            return;
+        }
+        self.waiting.bytes.fetch_sub(len, Relaxed);
+        self.waiting.dropped.fetch_add(1, Relaxed);
+    }
+
+    /// Waits until what was logged is written, or for [`MAX_FLUSH`].
+    fn flush(&self) {
+        let (done, told) = sync_channel(0);
+        // With the queue full, nobody reads: what is in it would not be written in that time either.
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
+            self.queue.try_send(Message::Flush(done))
+        {
+            return;
+        }
+        let _ = told.recv_timeout(MAX_FLUSH);
+    }
+}
+
+/// Waits a moment until all that was logged is written: to be called before the process ends.
+pub fn flush() {
+    if let Some(lines) = LOG.get() {
+        lines.flush();
+    }
+}
+
+fn write_all(lines: &Receiver<Message>, waiting: &Waiting, mut out: impl Write) {
+    for message in lines {
+        let Message::Line(line) = message else { continue };
+        // A line that cannot be written, as on a full disk, is lost: there is nowhere to say so.
+        let _ = out.write_all(&line);
+        waiting.bytes.fetch_sub(line.len(), Relaxed);
+        let dropped = waiting.dropped.swap(0, Relaxed);
+        if dropped > 0 {
+            let _ = writeln!(out, "{dropped} log lines were dropped here: nobody read the log fast enough");
+        }
+    }
+}
+
+impl<'l> MakeWriter<'l> for Lines {
+    type Writer = Line<'l>;
+
+    fn make_writer(&'l self) -> Line<'l> {
+        Line { text: Vec::new(), lines: self }
+    }
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        if !self.text.is_empty() {
+            self.lines.add(std::mem::take(&mut self.text));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    /// Blocks in each write until it is let go, and keeps what was written.
+    struct Blocking {
+        begun: Sender<()>,
+        go: Receiver<()>,
+        written: Arc<Mutex<String>>,
+    }
+
+    impl Write for Blocking {
+        fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+            let _ = self.begun.send(());
+            let _ = self.go.recv();
+            self.written.lock().unwrap().push_str(std::str::from_utf8(part).unwrap());
+            Ok(part.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_nobody_reads_block_nobody_and_are_counted() {
+        let ((begun, has_begun), (let_go, go)) = (channel(), channel());
+        let written = Arc::new(Mutex::new(String::new()));
+        let lines = Lines::start(Blocking { begun, go, written: Arc::clone(&written) }).unwrap();
+        let log = |text: &str| write!(lines.make_writer(), "{text}\n").unwrap();
+        log("first");
+        has_begun.recv().unwrap();
+        for _ in 0..MAX_LINES + 10 {
+            log("more");
+        }
+        drop(let_go);
+        lines.flush();
+        log("last");
+        lines.flush();
+        let written = written.lock().unwrap();
+        let told = "first\n10 log lines were dropped here: nobody read the log fast enough\nmore\n";
+        assert!(written.starts_with(told), "{}", &written[..200]);
+        assert!(written.ends_with("more\nlast\n"));
+        assert_eq!(written.lines().count(), MAX_LINES + 3);
+        assert_eq!(lines.waiting.bytes.load(Relaxed), 0);
+    }
+}

@@ -1,0 +1,163 @@
+//! Requests as bytes: what no ordinary client sends.
+
+use std::time::Duration;
+
+use hookwright_tests::{PATIENCE, Server};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::BINARY;
+
+async fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.base().strip_prefix("http://").unwrap()).await.unwrap()
+}
+
+/// All that comes back for `sent` until the connection ends, or until a whole answer is there.
+async fn answer(stream: &mut TcpStream, sent: &[u8]) -> String {
+    // The engine may have answered and closed before all is sent.
+    let _ = stream.write_all(sent).await;
+    let mut received = Vec::new();
+    let reading = async {
+        let mut part = vec![0; 16 * 1024];
+        loop {
+            match stream.read(&mut part).await {
+                Ok(0) | Err(_) => return,
+                Ok(len) => received.extend_from_slice(&part[..len]),
+            }
+            let text = String::from_utf8_lossy(&received).to_ascii_lowercase();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+            if length.is_some_and(|length| length.parse() == Ok(body.len())) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("an answer comes");
+    String::from_utf8_lossy(&received).into_owned()
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or("none")
+}
+
+#[tokio::test]
+async fn what_others_may_read_differently_is_refused() {
+    let server = Server::start(BINARY).await;
+    let long = format!("GET /api/v3/health HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(17_000));
+    let fits = format!("GET /api/v3/health HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(15_000));
+    for (sent, expected) in [
+        ("GET /api/v3/health HTTP/1.1\r\nHost: a\r\n\r\n", "200"),
+        ("GET /api/v3/health HTTP/1.0\r\n\r\n", "200"),
+        (fits.as_str(), "200"),
+        (long.as_str(), "431"),
+        ("GET /api/v3/health HTTP/1.1\r\n\r\n", "400"),
+        ("GET /api/v3/health HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "400"),
+        ("GET /api/v3/health HTTP/1.1\r\nHost: a b\r\n\r\n", "400"),
+        ("GET /api/v3/health HTTP/1.1\r\nHost: a/b\r\n\r\n", "400"),
+        ("GET /api/v3/health HTTP/1.1\nHost: a\n\n", "400"),
+        ("GET /api/v3/health HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n", "400"),
+        (
+            "POST /api/v3/events HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "400",
+        ),
+        (
+            "POST /api/v3/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+            "400",
+        ),
+        (
+            "POST /api/v3/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            "400",
+        ),
+        (
+            "POST /api/v3/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "400",
+        ),
+        ("POST /api/v3/events HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
+        // Without a key, but read as it should be.
+        ("POST /api/v3/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "401"),
+    ] {
+        let mut stream = connect(&server).await;
+        let answer = answer(&mut stream, sent.as_bytes()).await;
+        assert_eq!(status(&answer), expected, "{:?}: {answer}", &sent[..sent.len().min(200)]);
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_is_too_great_is_refused_before_the_body_comes() {
+    let server = Server::start(BINARY).await;
+    let key = server.tenant_key("acme").await;
+    let mut stream = connect(&server).await;
+    let head = format!(
+        "POST /api/v3/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: 900000000\r\n\r\n"
+    );
+    let answering = answer(&mut stream, head.as_bytes());
+    // Far less than the time for which the engine takes what is sent all the same.
+    let answer =
+        tokio::time::timeout(Duration::from_secs(8), answering).await.expect("it is refused at once");
+    assert_eq!(status(&answer), "413", "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_must_say_that_it_is_json_in_utf_8() {
+    let server = Server::start(BINARY).await;
+    let client = server.tenant("acme").await;
+    let body = r#"{"type":"t","data":1}"#;
+    for (content_type, expected) in [
+        (Some("application/json"), 202),
+        (Some("application/json; charset=utf-8"), 202),
+        (None, 415),
+        (Some("application/json; charset=utf-16"), 415),
+    ] {
+        let headers: Vec<_> = content_type.map(|value| ("content-type", value)).into_iter().collect();
+        let answer = client.send("POST", "/api/v3/events", body, &headers).await;
+        let problem = answer.expect(expected);
+        if expected == 415 {
+            assert_eq!(problem["parameter"], "Content-Type", "{problem}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_of_v3_may_end_with_a_slash() {
+    let server = Server::start(BINARY).await;
+    let client = server.tenant("acme").await;
+    assert_eq!(client.get("/hooks/").await.expect(200), client.get("/hooks").await.expect(200));
+    client.post("/events/", json!({"type": "t", "data": 1})).await.expect(202);
+    client.get("/hooks/?limit=1").await.expect(200);
+    client.get("/nothing/").await.expect(404);
+    client.get("/hooks//").await.expect(404);
+}
+
+/// Connections that send half of a batch and then nothing, and then what happens to others.
+#[tokio::test]
+async fn half_sent_bodies_have_a_bound_for_their_tenant_and_leave_room_for_others() {
+    let server = Server::start(BINARY).await;
+    let key = server.tenant_key("acme").await;
+    let head = format!(
+        "POST /api/v3/events/batch HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: application/x-ndjson\r\nContent-Length: 15000000\r\nExpect: 100-continue\r\n\r\n"
+    );
+    let mut held = Vec::new();
+    let mut statuses = Vec::new();
+    for _ in 0..10 {
+        let mut stream = connect(&server).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 4096];
+        let len = stream.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..len]).into_owned();
+        statuses.push(status(&answer).to_owned());
+        if status(&answer) == "503" {
+            assert!(answer.to_ascii_lowercase().contains("retry-after: "), "{answer}");
+        }
+        held.push(stream);
+    }
+    // Told to go on, or refused before anything of the body is sent.
+    assert_eq!(statuses[..3], ["100", "100", "503"], "{statuses:?}");
+    assert!(statuses[2..].iter().all(|status| status == "503"), "{statuses:?}");
+    let other = server.tenant("other").await;
+    other.publish("t", json!("x".repeat(900_000))).await;
+    let lines = format!("{{\"type\":\"t\",\"data\":\"{}\"}}\n", "x".repeat(500_000)).repeat(10);
+    let headers = [("content-type", "application/x-ndjson")];
+    other.send("POST", "/api/v3/events/batch", lines, &headers).await.expect(202);
+    drop(held);
+}

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin_key;
+use crate::api::downloads::Downloads;
 use crate::api::{self, ApiState};
 use crate::clients::{ClientLimits, Clients, TrustedProxies};
 use crate::clock::SystemClock;
@@ -114,7 +115,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let (ahead, in_use) = (sandbox.clone(), directory.plugins_in_use());
     tokio::spawn(async move { ahead.compile_ahead(in_use).await });
 
-    let router = router(&directory, &storage, &dispatcher, &sandbox, admin.hash);
+    let router = router(&config, &directory, &storage, &dispatcher, &sandbox, admin.hash);
     let clients = Clients::new(client_limits(&config, files.clients));
     let stop_serving = Stop::default();
     let serving = tokio::spawn(server::serve(listener, router, cores, clients, stop_serving.clone()));
@@ -202,6 +203,7 @@ impl Drop for Attempts {
 }
 
 fn router(
+    config: &Config,
     directory: &Arc<Directory>,
     storage: &SqliteStorage,
     dispatcher: &Arc<Dispatcher>,
@@ -219,6 +221,7 @@ fn router(
         dispatcher: Arc::clone(dispatcher),
         vault: storage.vault(),
         turns: Arc::default(),
+        downloads: Arc::new(Downloads::new(config.data_dir.clone())),
         admin_key_hash,
     })
 }

@@ -8,6 +8,7 @@
 pub mod apizee;
 pub mod auth;
 pub mod body;
+pub mod downloads;
 pub mod json;
 pub mod merge_patch;
 pub mod page;
@@ -35,6 +36,7 @@ use crate::sandbox::Sandbox;
 use crate::storage::Storage;
 use crate::vault::Vault;
 use auth::AdminKeyHash;
+use downloads::Downloads;
 use problem::{Kind, Problem, shorten};
 use turns::Turns;
 
@@ -57,6 +59,8 @@ pub struct ApiState {
     pub vault: Arc<Vault>,
     /// Whose turn it is, where a tenant may do so much at the same time.
     pub turns: Arc<Turns>,
+    /// Sends plugins.
+    pub downloads: Arc<Downloads>,
     /// SHA-256 of the operator's key.
     pub admin_key_hash: [u8; 32],
 }
@@ -84,6 +88,7 @@ parts! {
     Arc<Dispatcher>: dispatcher,
     Arc<Vault>: vault,
     Arc<Turns>: turns,
+    Arc<Downloads>: downloads,
 }
 
 impl FromRef<Shared> for AdminKeyHash {

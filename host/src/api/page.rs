@@ -19,6 +19,8 @@ use crate::domain::Invalid;
 pub const MAX_LIMIT: usize = 250;
 /// The number of items on a page where none is asked for.
 pub const DEFAULT_LIMIT: usize = 50;
+/// The greatest size of a page's items as JSON, in bytes; a larger item is alone on its page.
+pub const MAX_PAGE_LEN: usize = 2 << 20;
 /// The query parameters of a list.
 pub const PARAMS: [&str; 2] = ["limit", "cursor"];
 
@@ -61,7 +63,7 @@ impl<K: FromStr + Display + Ord> Wanted<K> {
     }
 
     /// The page of `items`, which are in ascending order of `key`.
-    pub fn select<I, T>(
+    pub fn select<I, T: Serialize>(
         &self,
         items: impl IntoIterator<Item = I>,
         key: impl Fn(&I) -> K,
@@ -74,20 +76,49 @@ impl<K: FromStr + Display + Ord> Wanted<K> {
 
     /// The page of `items`, which are what comes after the cursor: up to one more than [`Self::limit`],
     /// which tells that there is a next page. Where a search ended early, `searched_to` is the last that it looked at,
-    /// and tells that, too.
-    pub fn cut<I, T>(
+    /// and tells that, too. A page ends early if it would be larger than [`MAX_PAGE_LEN`].
+    pub fn cut<I, T: Serialize>(
         &self,
-        mut items: Vec<I>,
+        items: Vec<I>,
         searched_to: Option<K>,
         key: impl Fn(&I) -> K,
         view: impl Fn(I) -> T,
     ) -> Page<T> {
-        let more = items.len() > self.limit;
-        items.truncate(self.limit);
-        let end = if more { items.last().map(key) } else { searched_to };
-        let next = end.map(|end| encode(self.list, &end));
-        Page { data: items.into_iter().map(view).collect(), next }
+        let (mut data, mut len, mut last) = (Vec::new(), 0, None);
+        for item in items {
+            let this = key(&item);
+            let shown = view(item);
+            len += json_len(&shown);
+            if data.len() == self.limit || (len > MAX_PAGE_LEN && !data.is_empty()) {
+                let next = last.map(|last| encode(self.list, &last));
+                return Page { data, next };
+            }
+            data.push(shown);
+            last = Some(this);
+        }
+        Page { data, next: searched_to.map(|end| encode(self.list, &end)) }
     }
+}
+
+/// The size of `value` as JSON, in bytes.
+fn json_len(value: &impl Serialize) -> usize {
+    struct Counter(usize);
+
+    impl std::io::Write for Counter {
+        fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+            self.0 += part.len();
+            Ok(part.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut counter = Counter(0);
+    // What cannot be written fails when the answer is made.
+    let _ = serde_json::to_writer(&mut counter, value);
+    counter.0
 }
 
 fn encode(list: &str, key: &impl Display) -> String {
@@ -140,6 +171,21 @@ mod tests {
                 next.map(|next: i64| encode("numbers", &next)),
                 "{items:?} {searched_to:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_page_ends_before_it_is_too_large_and_no_item_is_passed_over() {
+        let large = "x".repeat(MAX_PAGE_LEN / 2);
+        let mut after = None;
+        for (first, len) in [(1, 1), (2, 1), (3, 3), (6, 1)] {
+            let wanted = Wanted { limit: 50, after, list: "numbers" };
+            let view = |item: i64| if item < 3 || item == 6 { large.repeat(3) } else { String::new() };
+            let page = wanted.select(1..=6, |item| *item, view);
+            assert_eq!(page.data.len(), len, "from {first}");
+            let last = first + len as i64 - 1;
+            assert_eq!(page.next, (last < 6).then(|| encode("numbers", &last)));
+            after = Some(last);
         }
     }
 

@@ -291,6 +291,9 @@ impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
         match &error {
             StorageError::Taken { .. } => Self::new(Kind::Conflict, error.to_string()),
+            StorageError::TooManyReads => {
+                Self::new(Kind::TooManyRequests, format!("{error}; wait for their answers, then try again"))
+            }
             StorageError::Damaged { .. } => Self::internal("reading from storage", &error),
             _ => Self::unavailable("using storage", &error),
         }

@@ -190,7 +190,7 @@ mod tests {
         let two = budget.reserve(None, MIB / 2).unwrap();
         assert!(budget.reserve(None, 1).is_err());
         assert!(budget.reserve_one(None, 1).is_err());
-        assert!(budget.reserve(ONE, 7 * MIB).is_ok());
+        assert!(budget.reserve(ONE, 5 * MIB).is_ok());
         drop((one, two));
     }
 

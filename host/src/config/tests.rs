@@ -72,15 +72,15 @@ fn values_are_read_into_their_types() {
     let given = Given { config: Some(file.path().to_owned()), ..Given::default() };
     let given = given
         .with("shutdown_grace_ms", "2_500")
-        .with("admin_key", "correct-horse")
+        .with("admin_key", "correct-horse-battery")
         .with("plugin_threads", "3");
     let config = load(&given, environment(&[("HOOKWRIGHT_LISTEN", "[::]:0")])).unwrap();
     assert_eq!(config.listen.to_string(), "[::]:0");
     assert_eq!(config.egress_allow, ["10.0.0.0/8", "::1"].map(|rule| EgressRule::parse(rule).unwrap()));
     assert_eq!((config.plugin_fuel, config.plugin_threads), (1_000_000, 3));
     assert_eq!((config.log_format, config.shutdown_grace), (LogFormat::Json, Duration::from_millis(2_500)));
-    assert_eq!(config.admin_key.as_ref().unwrap().reveal(), "correct-horse");
-    assert!(!format!("{config:?}").contains("correct-horse"));
+    assert_eq!(config.admin_key.as_ref().unwrap().reveal(), "correct-horse-battery");
+    assert!(!format!("{config:?}").contains("correct-horse-battery"));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_bad_key_is_not_shown() {
     let message = error(&Given::default(), &[("HOOKWRIGHT_ADMIN_KEY", "two words")]);
     assert_eq!(
         message,
-        "setting `admin_key` from the environment (HOOKWRIGHT_ADMIN_KEY): must be 8 to 256 visible ASCII characters"
+        "setting `admin_key` from the environment (HOOKWRIGHT_ADMIN_KEY): must be 16 to 256 visible ASCII characters"
     );
 }
 
@@ -151,7 +151,7 @@ fn what_is_wrong_in_the_file_is_told_by_name() {
     for (content, expected) in [
         (
             "liisten = \"x\"",
-            "unknown setting `liisten` in FILE; there are: listen, data_dir, admin_key, encryption_key,",
+            "unknown setting `liisten` in FILE; there are: listen, data_dir, trusted_proxies, admin_key,",
         ),
         ("log = true", "setting `log` in FILE is boolean; must be a string or a number"),
         (

@@ -59,6 +59,9 @@ pub enum StorageError {
     /// What was to be committed together with others was not; nothing of it is stored.
     #[error("the transaction was rolled back")]
     Shared(#[source] Arc<StorageError>),
+    /// A tenant asks for more at the same time than may wait.
+    #[error("too many reads of the same tenant are under way")]
+    TooManyReads,
     /// The engine is shutting down.
     #[error("storage is closed")]
     Closed,

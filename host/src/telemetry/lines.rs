@@ -4,9 +4,8 @@
 //! dropped and counted; the count is written when there is room again.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -25,21 +24,27 @@ static LOG: OnceLock<Lines> = OnceLock::new();
 /// Hands lines to the thread that writes them.
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
-    queue: SyncSender<Message>,
+    queue: SyncSender<Vec<u8>>,
     waiting: Arc<Waiting>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    bytes: AtomicUsize,
-    dropped: AtomicU64,
+    sums: Mutex<Sums>,
+    none: Condvar,
 }
 
-#[derive(Debug)]
-enum Message {
-    Line(Vec<u8>),
-    /// All that came before is written when this is dropped.
-    Flush(#[expect(dead_code, reason = "whoever waits learns that it is dropped")] SyncSender<()>),
+#[derive(Debug, Default)]
+struct Sums {
+    lines: usize,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl Waiting {
+    fn sums(&self) -> MutexGuard<'_, Sums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One line as it is made. It is handed over when it is dropped.
@@ -68,45 +73,43 @@ impl Lines {
     }
 
     fn add(&self, line: Vec<u8>) {
+        let mut sums = self.waiting.sums();
         let len = line.len();
-        if self.waiting.bytes.fetch_add(len, Relaxed) + len <= MAX_BYTES
-            && self.queue.try_send(Message::Line(line)).is_ok()
-        {
-            return;
+        if sums.bytes + len <= MAX_BYTES && self.queue.try_send(line).is_ok() {
+            sums.lines += 1;
+            sums.bytes += len;
+        } else {
+            sums.dropped += 1;
         }
-        self.waiting.bytes.fetch_sub(len, Relaxed);
-        self.waiting.dropped.fetch_add(1, Relaxed);
     }
 
-    /// Waits until what was logged is written, or for [`MAX_FLUSH`].
-    fn flush(&self) {
-        let (done, told) = sync_channel(0);
-        // With the queue full, nobody reads: what is in it would not be written in that time either.
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            self.queue.try_send(Message::Flush(done))
-        {
-            return;
-        }
-        let _ = told.recv_timeout(MAX_FLUSH);
+    /// Waits until what was logged is written, at most for `timeout`.
+    fn flush(&self, timeout: Duration) {
+        let sums = self.waiting.sums();
+        drop(self.waiting.none.wait_timeout_while(sums, timeout, |sums| sums.lines > 0));
     }
 }
 
 /// Waits a moment until all that was logged is written: to be called before the process ends.
 pub fn flush() {
     if let Some(lines) = LOG.get() {
-        lines.flush();
+        lines.flush(MAX_FLUSH);
     }
 }
 
-fn write_all(lines: &Receiver<Message>, waiting: &Waiting, mut out: impl Write) {
-    for message in lines {
-        let Message::Line(line) = message else { continue };
+fn write_all(lines: &Receiver<Vec<u8>>, waiting: &Waiting, mut out: impl Write) {
+    for line in lines {
         // A line that cannot be written, as on a full disk, is lost: there is nowhere to say so.
         let _ = out.write_all(&line);
-        waiting.bytes.fetch_sub(line.len(), Relaxed);
-        let dropped = waiting.dropped.swap(0, Relaxed);
+        let dropped = std::mem::take(&mut waiting.sums().dropped);
         if dropped > 0 {
             let _ = writeln!(out, "{dropped} log lines were dropped here: nobody read the log fast enough");
+        }
+        let mut sums = waiting.sums();
+        sums.lines -= 1;
+        sums.bytes -= line.len();
+        if sums.lines == 0 {
+            waiting.none.notify_all();
         }
     }
 }
@@ -145,6 +148,8 @@ mod tests {
 
     use super::*;
 
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
     /// Blocks in each write until it is let go, and keeps what was written.
     struct Blocking {
         begun: Sender<()>,
@@ -177,14 +182,14 @@ mod tests {
             log("more");
         }
         drop(let_go);
-        lines.flush();
+        lines.flush(TIMEOUT);
         log("last");
-        lines.flush();
+        lines.flush(TIMEOUT);
         let written = written.lock().unwrap();
         let told = "first\n10 log lines were dropped here: nobody read the log fast enough\nmore\n";
-        assert!(written.starts_with(told), "{}", &written[..200]);
+        assert!(written.starts_with(told), "{}", written.chars().take(200).collect::<String>());
         assert!(written.ends_with("more\nlast\n"));
         assert_eq!(written.lines().count(), MAX_LINES + 3);
-        assert_eq!(lines.waiting.bytes.load(Relaxed), 0);
+        assert_eq!(lines.waiting.sums().bytes, 0);
     }
 }

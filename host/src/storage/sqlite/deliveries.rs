@@ -94,11 +94,13 @@ impl DeliveryStore for Shared {
     }
 
     async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError> {
+        let _turn = self.turn_to_read(tenant).await?;
         self.settle_to_read(Which::OfTenant(tenant)).await;
         listing::list(&self.readers, tenant, query, listing::MOST_LOOKED_AT).await
     }
 
     async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError> {
+        let _turn = self.turn_to_read(tenant).await?;
         self.settle_to_read(Which::OfEvent(event)).await;
         let sql = concat!(
             "SELECT ",
@@ -120,6 +122,7 @@ impl DeliveryStore for Shared {
         if let Some(delivery) = self.ledger.delivery(tenant, id) {
             return Ok(Some((delivery, Vec::new())));
         }
+        let _turn = self.turn_to_read(tenant).await?;
         let mut moment = self.readers.begin().await.map_err(read_error)?;
         let Some(delivery) = one(&mut *moment, tenant, id).await? else { return Ok(None) };
         let query = sqlx::query_as(ATTEMPTS).bind(id.0);

@@ -45,6 +45,7 @@ impl EventStore for Shared {
             .bind(id.as_str())
             .bind(tenant.0),
         };
+        let _turn = self.turn_to_read(tenant).await?;
         let row: Option<EventRow> = query.fetch_optional(&self.readers).await.map_err(rows::read_error)?;
         row.map(event_from_row).transpose()
     }

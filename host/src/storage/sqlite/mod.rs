@@ -50,7 +50,9 @@ use self::connection::WriteConnection;
 use self::unwritten::SharedLedger;
 use self::writer::Message;
 use super::{Storage, StorageError};
+use crate::domain::TenantId;
 use crate::private_file;
+use crate::turns::{TenantTurns, Turn};
 use crate::vault::{Key, Vault};
 
 /// The database's file in the data directory.
@@ -60,6 +62,10 @@ pub const LOCK_FILE: &str = "hookwright.lock";
 
 /// Connections for queries; each has a thread and up to 4 MiB of cache.
 const READERS: u32 = 4;
+/// Of these, what one tenant's requests use at the same time.
+const READERS_PER_TENANT: usize = 2;
+/// Reads of a tenant that are under way or wait.
+const MAX_READS: usize = 256;
 /// Connections for claims, the backlog and the engine's health, beside [`READERS`].
 const FEEDING_CONNECTIONS: u32 = 2;
 
@@ -87,6 +93,8 @@ struct Shared {
     /// Deliveries that have no row of their own.
     ledger: Arc<SharedLedger>,
     readers: SqlitePool,
+    /// Whose turn it is to use one of these.
+    reads: Arc<TenantTurns>,
     /// For what deliveries need: lists that people ask for must not hold them up.
     feeding: SqlitePool,
     vault: Arc<Vault>,
@@ -116,7 +124,8 @@ pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStora
     let feeding = pool(file, FEEDING_CONNECTIONS).await?;
     let writer = Arc::new(Mutex::new(writer));
     let queue = writer::spawn(Arc::clone(&writer), Arc::clone(&ledger), options.writer_runtime);
-    let shared = Shared { queue, writer, ledger, readers, feeding, vault };
+    let reads = Arc::new(TenantTurns::new(READERS_PER_TENANT));
+    let shared = Shared { queue, writer, ledger, readers, reads, feeding, vault };
     Ok(SqliteStorage { shared: Arc::new(shared), greatest_id })
 }
 
@@ -191,6 +200,14 @@ impl SqliteStorage {
 }
 
 impl Shared {
+    /// The turn of a request of `tenant` to read, when those before it have read: however many it sends, others find readers.
+    ///
+    /// # Errors
+    /// [`StorageError::TooManyReads`] if too many of them wait already.
+    async fn turn_to_read(&self, tenant: TenantId) -> Result<Turn, StorageError> {
+        self.reads.turn_unless_crowded(tenant, MAX_READS).await.ok_or(StorageError::TooManyReads)
+    }
+
     /// The write connection, in order of arrival, beside the [`writer`] task.
     async fn writer(&self) -> MutexGuard<'_, WriteConnection> {
         self.writer.lock().await

@@ -161,3 +161,38 @@ async fn half_sent_bodies_have_a_bound_for_their_tenant_and_leave_room_for_other
     other.send("POST", "/api/v3/events/batch", lines, &headers).await.expect(202);
     drop(held);
 }
+
+#[tokio::test]
+async fn failed_logins_end_the_connection_are_throttled_and_told_in_few_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let log = std::fs::File::create(&path).unwrap();
+    let mut server = Server::start_logging_to(BINARY, &[("HOOKWRIGHT_LOG", "warn")], log).await;
+    let client = server.tenant("acme").await;
+    let wrong = b"GET /api/v3/hooks HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer hwk_nobodys\r\n\r\n";
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        let mut stream = connect(&server).await;
+        let mut on_this = 0;
+        loop {
+            let answer = answer(&mut stream, wrong).await;
+            if answer.is_empty() {
+                break;
+            }
+            on_this += 1;
+            answers.push(answer);
+        }
+        assert_eq!(on_this, 20, "a connection ends after so many");
+    }
+    assert!(answers[19].to_ascii_lowercase().contains("connection: close"), "{}", answers[19]);
+    assert_eq!((status(&answers[0]), status(&answers[199])), ("401", "429"));
+    assert!(answers[199].to_ascii_lowercase().contains("retry-after: "), "{}", answers[199]);
+    // Who has a key is served, whoever else fails at the same address.
+    client.get("/hooks").await.expect(200);
+    server.operator().get("/tenants").await.expect(200);
+    // The engine has written its log when it has ended.
+    assert_eq!(server.terminate().await, Some(0));
+    let log = std::fs::read_to_string(path).unwrap();
+    let lines = log.lines().filter(|line| line.contains("failed logins")).count();
+    assert!((1..=3).contains(&lines), "{log}");
+}

@@ -1,9 +1,12 @@
 //! An orderly end.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use hookwright_tests::{Receiver, Reply, Server};
+use hookwright_tests::{Client, Receiver, Reply, Server};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::{BINARY, hook};
@@ -53,4 +56,29 @@ async fn a_shutdown_does_not_wait_longer_than_its_grace() {
     let server = server.restart().await;
     let client = client.at(server.base());
     assert_eq!(client.settled(&event).await[0]["state"], "succeeded");
+}
+
+/// A request whose body does not come, and an attempt that is not answered: both are given the same grace.
+#[tokio::test]
+async fn a_shutdown_has_one_grace_for_all() {
+    const GRACE: Duration = Duration::from_secs(5);
+    let grace = GRACE.as_millis().to_string();
+    let mut server = Server::start_with(BINARY, &[("HOOKWRIGHT_SHUTDOWN_GRACE_MS", grace.as_str())]).await;
+    let key = server.tenant_key("acme").await;
+    let client = Client::new(server.base(), &key);
+    let receiver = Receiver::answering(|_| Reply::Never).await;
+    hook(&client, &receiver, json!({})).await;
+    client.publish("t", json!(0)).await;
+    receiver.next().await;
+    let mut half_sent = TcpStream::connect(server.base().trim_start_matches("http://")).await.unwrap();
+    let head = format!(
+        "POST /api/v3/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nExpect: 100-continue\r\n\
+        Content-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    );
+    half_sent.write_all(head.as_bytes()).await.unwrap();
+    // The engine waits for the body.
+    half_sent.read_exact(&mut [0; 25]).await.unwrap();
+    let began = Instant::now();
+    assert_eq!(server.terminate().await, Some(0));
+    assert!(began.elapsed() < 2 * GRACE, "{:?}", began.elapsed());
 }

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{Uri, header};
 
 use super::read::{find, no_plugin};
 use crate::api::auth::Caller;
+use crate::api::downloads::Downloads;
 use crate::api::params::{Params, Segment};
 use crate::api::problem::Problem;
+use crate::clients::Client;
 use crate::directory::Directory;
 use crate::domain::{PluginName, Scope};
 
@@ -26,6 +29,8 @@ use crate::domain::{PluginName, Scope};
 )]
 pub(super) async fn get_plugin_wasm(
     State(directory): State<Arc<Directory>>,
+    State(downloads): State<Arc<Downloads>>,
+    client: Option<Extension<Arc<Client>>>,
     caller: Caller,
     Segment(name): Segment<PluginName>,
     uri: Uri,
@@ -35,13 +40,16 @@ pub(super) async fn get_plugin_wasm(
     let number = params.get("version").map(str::parse::<u32>).transpose();
     let number = number.map_err(|_| Problem::parameter("version", "a version is a whole number from 1"))?;
     let version = find(&directory, tenant, name, number)?;
+    let client = client.as_ref().map(|Extension(client)| Arc::as_ref(client));
+    let download = downloads.begin(&directory, tenant, &version.digest, client).await?;
     // Deleted meanwhile.
-    let wasm = directory.plugin_wasm(&version.digest).await?.ok_or_else(|| no_plugin(&version.name))?;
+    let download = download.ok_or_else(|| no_plugin(&version.name))?;
     let file = format!("attachment; filename=\"{}-v{}.wasm\"", version.name, version.version);
     let headers = [
         (header::CONTENT_TYPE, "application/wasm".to_owned()),
+        (header::CONTENT_LENGTH, download.len.to_string()),
         (header::ETAG, format!("\"{}\"", version.digest)),
         (header::CONTENT_DISPOSITION, file),
     ];
-    Ok((headers, wasm))
+    Ok((headers, download.body))
 }

@@ -1,11 +1,12 @@
 //! How a setting's text is read. Every function answers with a value, or with what is allowed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::values::{AdminKey, LogFormat};
@@ -38,6 +39,25 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
         return Err("a path".to_owned());
     }
     Ok(PathBuf::from(text))
+}
+
+/// Networks and addresses with commas between them.
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.map(network).collect()
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let rule = || {
+        format!(
+            "IP networks or addresses with commas between them, such as 10.0.0.0/8,::1; `{text}` is neither"
+        )
+    };
+    let parsed = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| rule())?;
+    if parsed.trunc() != parsed {
+        return Err(format!("networks without host bits: write {} for `{text}`", parsed.trunc()));
+    }
+    Ok(parsed)
 }
 
 /// Rules with commas between them.

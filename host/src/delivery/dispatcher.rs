@@ -5,15 +5,15 @@
 //! the [`feeder`](super::feeder) fetches it.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::crew::Crew;
-use super::lanes::{Lanes, Work};
-use crate::domain::{HookId, TenantId, UnixMillis};
+use super::lanes::{Lanes, NotRecalled, Observation, Place, RecallEnd, Started, Work};
+use crate::domain::{Delivery, HookId, TenantId, UnixMillis};
 
 /// How much is in memory and under way at most.
 #[derive(Debug, Clone)]
@@ -87,8 +87,8 @@ impl Dispatcher {
     /// Takes deliveries that have been reserved and stored.
     pub fn push_reserved(self: &Arc<Self>, works: Vec<Work>) {
         {
-            let mut lanes = self.lanes();
-            works.into_iter().for_each(|work| lanes.push(work));
+            let (mut lanes, now) = (self.lanes(), Instant::now());
+            works.into_iter().for_each(|work| lanes.push(work, now));
         }
         self.pump();
     }
@@ -113,6 +113,17 @@ impl Dispatcher {
         if sleeps_too_long {
             self.wake();
         }
+    }
+
+    /// Takes a delivery out of memory that is about to be cancelled. From then on it is not attempted, unless what is
+    /// answered is dropped.
+    ///
+    /// # Errors
+    /// Where an attempt is under way, or it cannot be told whether one is.
+    pub fn recall(self: &Arc<Self>, delivery: &Delivery, now: UnixMillis) -> Result<Recalled, NotRecalled> {
+        let Delivery { id, tenant, hook, .. } = *delivery;
+        let ticket = self.lanes().recall(id, (tenant, hook), now)?;
+        Ok(Recalled { dispatcher: Arc::clone(self), ticket: (tenant, ticket), end: RecallEnd::PutBack })
     }
 
     /// Deliveries that are under way, or not recorded yet.
@@ -154,14 +165,10 @@ impl Dispatcher {
     pub(super) fn pump(self: &Arc<Self>) {
         let Some(crew) = self.crew.get() else { return };
         while !self.tasks.is_closed() {
-            let Some((work, of_hook)) = self.lanes().start_next() else { return };
-            let slot = Slot {
-                dispatcher: Arc::clone(self),
-                hook: work.hook,
-                tenant: work.event.tenant,
-                held: true,
-                _tracked: self.tasks.token(),
+            let Some(Started { work, of_hook, place }) = self.lanes().start_next(Instant::now()) else {
+                return;
             };
+            let slot = Slot { dispatcher: Arc::clone(self), place, held: true, _tracked: self.tasks.token() };
             crew.begin(work, of_hook, slot);
         }
     }
@@ -170,18 +177,19 @@ impl Dispatcher {
 /// The place of one attempt among those under way and those unfinished; given back in any case, a panic included.
 pub struct Slot {
     dispatcher: Arc<Dispatcher>,
-    hook: HookId,
-    tenant: TenantId,
+    place: Place,
+    /// Whether it is among those under way still: until the receiver has answered.
     held: bool,
     /// Who drains waits for the slot, and not for its task, which it outlives: it is given back when the record is on disk.
     _tracked: TaskTrackerToken,
 }
 
 impl Slot {
-    /// The receiver has answered: another request may start, while this one is recorded.
-    pub fn answered(&mut self) {
+    /// The receiver has answered, or will not: another request may start, while this one is recorded. How many, follows
+    /// what was observed.
+    pub fn answered(&mut self, observation: Observation) {
         if std::mem::take(&mut self.held) {
-            let wants_more = self.dispatcher.lanes().answered(self.hook, self.tenant);
+            let wants_more = self.dispatcher.lanes().answered(self.place, observation, Instant::now());
             if wants_more {
                 self.dispatcher.wake();
             }
@@ -192,8 +200,31 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.answered();
-        self.dispatcher.lanes().finished();
+        self.answered(Observation::Nothing);
+        self.dispatcher.lanes().finished(self.place);
+        self.dispatcher.pump();
+    }
+}
+
+/// A delivery that is not in memory while it is being cancelled. It is put back when this is dropped without
+/// [`Recalled::cancelled`].
+#[must_use]
+pub struct Recalled {
+    dispatcher: Arc<Dispatcher>,
+    ticket: (TenantId, u64),
+    end: RecallEnd,
+}
+
+impl Recalled {
+    /// It stands as cancelled, and the lease that ended with it, if there was one, ran until `lease`.
+    pub fn cancelled(mut self, lease: Option<UnixMillis>) {
+        self.end = RecallEnd::Cancelled { lease };
+    }
+}
+
+impl Drop for Recalled {
+    fn drop(&mut self) {
+        self.dispatcher.lanes().end_recall(self.ticket, self.end, Instant::now());
         self.dispatcher.pump();
     }
 }

@@ -4,7 +4,7 @@
 //! next delivery is due or somebody wakes it; a restart and a normal day run the same code.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -82,7 +82,7 @@ impl Feeder {
                 next = earlier(next, backlog.first_due_at);
                 continue;
             }
-            let limit = self.dispatcher.lanes().room(hook.id, hook.tenant).min(CLAIM_AT_MOST);
+            let limit = self.dispatcher.lanes().room_for_claims(hook.id, hook.tenant).min(CLAIM_AT_MOST);
             let lease_until = now.plus(self.dispatcher.lease());
             let Claims { claimed, more } = match self.claim(hook.id, now, lease_until, limit).await {
                 Ok(claims) => claims,
@@ -100,7 +100,10 @@ impl Feeder {
             {
                 let mut lanes = self.dispatcher.lanes();
                 lanes.set_backlog(hook.id, hook.tenant, more);
-                claimed.into_iter().for_each(|one| lanes.push_claimed(Work::claimed(one, lease_until)));
+                let started = Instant::now();
+                claimed
+                    .into_iter()
+                    .for_each(|one| lanes.push_claimed(Work::claimed(one, lease_until), started));
                 // A lane that is well filled wakes the feeder when it runs low. One that others leave no
                 // room has nothing that could wake it.
                 if more && !lanes.wakes_feeder(hook.id) {

@@ -3,175 +3,106 @@
 //! Pure bookkeeping: no clock, no I/O, no locks. A tenant with a million deliveries gets as many turns
 //! as one with a single one, and within a tenant a hook with a backlog as many as one without. Everything
 //! is bounded: what is queued, in number and in bytes, and what is under way, as a whole, for each tenant
-//! and for each hook.
+//! and for each hook. How much of that a hook may use follows what its receiver answers ([`health`]); what is left for
+//! others beside receivers that hang, says [`places`].
+
+mod health;
+mod lane;
+mod places;
+mod recall;
+mod rings;
+mod work;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::time::Instant;
 
+use self::health::Class;
+pub use self::health::Observation;
+use self::lane::Lane;
+use self::places::Places;
+pub use self::recall::{NotRecalled, RecallEnd};
+use self::rings::{Rings, Tenant};
+pub use self::work::Work;
 use super::DispatcherLimits;
-use crate::domain::{Delivery, DeliveryId, Event, HookId, TenantId, Trigger, UnixMillis};
-use crate::storage::{Claimed, RenderedRequest};
+use crate::domain::{DeliveryId, HookId, TenantId, Trigger};
 
-/// A leased delivery with all that an attempt needs.
-#[derive(Debug, Clone)]
-pub struct Work {
-    /// Which delivery.
-    pub delivery: DeliveryId,
-    /// For which hook.
-    pub hook: HookId,
-    /// Its event.
-    pub event: Arc<Event>,
-    /// What made it.
-    pub trigger: Trigger,
-    /// How many attempts there have been.
-    pub attempts: u32,
-    /// Its place in the retry schedule.
-    pub failures: u32,
-    /// The request that an earlier attempt rendered.
-    pub rendered: Option<RenderedRequest>,
-    /// When the lease ends.
-    pub lease_until: UnixMillis,
-    /// Whether the delivery was stored under this very lease.
-    pub leased_when_stored: bool,
-}
-
-impl Work {
-    /// A delivery that has not been attempted yet, and is not leased yet.
-    #[must_use]
-    pub fn fresh(delivery: DeliveryId, hook: HookId, event: Arc<Event>, trigger: Trigger) -> Self {
-        Self {
-            delivery,
-            hook,
-            event,
-            trigger,
-            attempts: 0,
-            failures: 0,
-            rendered: None,
-            lease_until: UnixMillis(0),
-            leased_when_stored: true,
-        }
-    }
-
-    /// A delivery that has been claimed from disk until `lease_until`.
-    #[must_use]
-    pub fn claimed(claimed: Claimed, lease_until: UnixMillis) -> Self {
-        let Claimed { delivery, event, rendered } = claimed;
-        let Delivery { id, hook, trigger, attempts, failures, .. } = delivery;
-        Self {
-            delivery: id,
-            hook,
-            event,
-            trigger,
-            attempts,
-            failures,
-            rendered,
-            lease_until,
-            leased_when_stored: false,
-        }
-    }
-
-    fn tenant(&self) -> TenantId {
-        self.event.tenant
-    }
-
-    /// About how much memory it holds, in bytes. Deliveries of one event share its data; counting it for
-    /// each is on the safe side.
-    fn weight(&self) -> usize {
-        let rendered = self.rendered.as_ref().map_or(0, |it| it.request.body.as_bytes().len() + 1024);
-        256 + self.event.data.len() + rendered
-    }
-}
+/// A tenant with fewer deliveries in memory than this finds room beside tenants that fill what they may have.
+const LITTLE: usize = 16;
+/// The same, in bytes.
+const LITTLE_BYTES: usize = 64 << 10;
+/// Hooks of a tenant without anything in memory whose receivers' answers are remembered.
+const REMEMBERED: usize = 1_024;
 
 /// See the module's head.
 #[derive(Debug)]
 pub(super) struct Lanes {
     limits: DispatcherLimits,
     lanes: HashMap<HookId, Lane>,
-    tenants: HashMap<TenantId, Turn>,
-    /// The tenants that may start something now, each once.
-    ring: VecDeque<TenantId>,
+    tenants: HashMap<TenantId, Tenant>,
+    rings: Rings,
+    places: Places,
+    /// Hooks that may have more on disk.
+    backlogs: HashSet<HookId>,
     queued: usize,
     queued_bytes: usize,
-    /// Requests under way.
-    in_flight: usize,
     /// Deliveries between start and finish.
+    under_way: HashSet<DeliveryId>,
     unfinished: usize,
+    /// Given out to those that cancel deliveries.
+    tickets: u64,
 }
 
-#[derive(Debug, Default)]
-struct Lane {
-    queue: VecDeque<Work>,
-    /// Queued or reserved.
-    taken: usize,
-    /// Requests under way.
-    in_flight: usize,
-    /// There may be more on disk: new deliveries line up behind it.
-    backlog: bool,
-    /// Whether the hook stands in its tenant's `runnable`.
-    listed: bool,
+/// An attempt that may be made now.
+#[derive(Debug)]
+pub(super) struct Started {
+    /// What is attempted.
+    pub work: Work,
+    /// How many of its hook's requests are under way, its own counted.
+    pub of_hook: usize,
+    /// To be given back with [`Lanes::answered`] and [`Lanes::finished`].
+    pub place: Place,
 }
 
-impl Lane {
-    /// Whether its queue runs low while there may be more on disk.
-    fn wants_more(&self, limits: &DispatcherLimits) -> bool {
-        self.backlog && self.taken <= limits.queued_per_hook / 2
-    }
-
-    /// Whether there is nothing that would have to be remembered of it.
-    fn is_idle(&self) -> bool {
-        self.taken == 0 && self.in_flight == 0 && !self.backlog && !self.listed
-    }
-}
-
-#[derive(Debug, Default)]
-struct Turn {
-    runnable: VecDeque<HookId>,
-    in_flight: usize,
-    /// Queued or reserved, over all hooks.
-    taken: usize,
-    /// The weight of those.
-    taken_bytes: usize,
-    /// Whether the tenant stands in the ring.
-    listed: bool,
-}
-
-impl Turn {
-    /// Whether another request of the tenant would leave others their share. The more are under way, the smaller a tenant's
-    /// share of all places: alone it may have as many as one tenant may, and each further one that fills its share half of
-    /// what is left (where one tenant may have half of all), so that there is always a place for whoever comes next. It never
-    /// comes to more than one tenant may have.
-    fn leaves_some(&self, limits: &DispatcherLimits, in_flight: usize) -> bool {
-        let all = limits.in_flight;
-        let one = limits.in_flight_per_tenant.min(all);
-        self.in_flight * (all - one) < all.saturating_sub(in_flight) * one
-    }
+/// What an attempt holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    delivery: DeliveryId,
+    hook: HookId,
+    tenant: TenantId,
+    class: Class,
+    began: Instant,
 }
 
 impl Lanes {
     pub(super) fn new(limits: DispatcherLimits) -> Self {
-        let (lanes, tenants, ring) = (HashMap::new(), HashMap::new(), VecDeque::new());
-        Self { limits, lanes, tenants, ring, queued: 0, queued_bytes: 0, in_flight: 0, unfinished: 0 }
+        let places = Places::new(&limits);
+        Self {
+            limits,
+            lanes: HashMap::new(),
+            tenants: HashMap::new(),
+            rings: Rings::default(),
+            places,
+            backlogs: HashSet::new(),
+            queued: 0,
+            queued_bytes: 0,
+            under_way: HashSet::new(),
+            unfinished: 0,
+            tickets: 0,
+        }
     }
 
     /// Takes room for `work` if there is any. A hook with a backlog on disk has none, so that what came
     /// first goes first; only a test does not line up behind that.
     pub(super) fn reserve(&mut self, work: &Work) -> bool {
-        let lane = self.lanes.entry(work.hook).or_default();
-        let turn = self.tenants.entry(work.tenant()).or_default();
-        let limits = &self.limits;
-        // One tenant may take half of what there is, so that there is always some for another.
-        let fits = (!lane.backlog || work.trigger == Trigger::Test)
-            && lane.taken < limits.queued_per_hook
-            && turn.taken < limits.queued / 2
-            && turn.taken_bytes + work.weight() <= limits.queued_bytes / 2
-            && self.queued < limits.queued
-            && self.queued_bytes + work.weight() <= limits.queued_bytes;
-        if !fits {
-            self.forget_if_idle(work.hook, work.tenant());
-            return false;
+        let backlog = self.lanes.get(&work.hook).is_some_and(|lane| lane.backlog);
+        let lines_up = backlog && work.trigger != Trigger::Test;
+        let fits = !lines_up
+            && self.room(work.hook, work.tenant(), work.trigger) > 0
+            && work.weight() <= self.room_in_bytes(work.tenant());
+        if fits {
+            self.take_room(work);
         }
-        self.take_room(work);
-        true
+        fits
     }
 
     /// Gives back the room of work that was reserved and never pushed. True if the hook has more on disk, for which
@@ -179,15 +110,15 @@ impl Lanes {
     pub(super) fn unreserve(&mut self, work: &Work) -> bool {
         self.release_room(work);
         let wants_more = self.lanes.get(&work.hook).is_some_and(|lane| lane.wants_more(&self.limits));
-        self.forget_if_idle(work.hook, work.tenant());
+        self.forget_if_idle(work.hook);
         wants_more
     }
 
     fn take_room(&mut self, work: &Work) {
-        self.lanes.entry(work.hook).or_default().taken += 1;
-        let turn = self.tenants.entry(work.tenant()).or_default();
-        turn.taken += 1;
-        turn.taken_bytes += work.weight();
+        self.lane(work.hook, work.tenant()).taken += 1;
+        let tenant = self.tenants.entry(work.tenant()).or_default();
+        tenant.taken += 1;
+        tenant.taken_bytes += work.weight();
         self.queued += 1;
         self.queued_bytes += work.weight();
     }
@@ -198,51 +129,84 @@ impl Lanes {
         if let Some(lane) = self.lanes.get_mut(&work.hook) {
             lane.taken -= 1;
         }
-        if let Some(turn) = self.tenants.get_mut(&work.tenant()) {
-            turn.taken -= 1;
-            turn.taken_bytes -= work.weight();
+        if let Some(tenant) = self.tenants.get_mut(&work.tenant()) {
+            tenant.taken -= 1;
+            tenant.taken_bytes -= work.weight();
         }
     }
 
-    /// Queues work that has been reserved.
-    pub(super) fn push(&mut self, work: Work) {
+    fn lane(&mut self, hook: HookId, tenant: TenantId) -> &mut Lane {
+        self.lanes.entry(hook).or_insert_with(|| Lane::new(tenant))
+    }
+
+    /// Queues work that has been reserved, unless it has been cancelled meanwhile.
+    pub(super) fn push(&mut self, work: Work, now: Instant) {
+        let Some(work) = self.catch(work) else { return };
         let (hook, tenant) = (work.hook, work.tenant());
-        self.lanes.entry(hook).or_default().queue.push_back(work);
-        self.list(hook, tenant);
+        self.lane(hook, tenant).push(work);
+        self.list(hook, now);
     }
 
-    /// How many more deliveries of `hook` there is room for, looked at from disk.
-    pub(super) fn room(&self, hook: HookId, tenant: TenantId) -> usize {
-        let of_lane = self.lanes.get(&hook).map_or(0, |lane| lane.taken);
-        let (of_tenant, bytes_of_tenant) =
-            self.tenants.get(&tenant).map_or((0, 0), |turn| (turn.taken, turn.taken_bytes));
-        let room_in_lane = self.limits.queued_per_hook.saturating_sub(of_lane);
-        let room_of_tenant = (self.limits.queued / 2).saturating_sub(of_tenant);
-        let room_for_all = self.limits.queued.saturating_sub(self.queued);
-        let room = room_in_lane.min(room_of_tenant).min(room_for_all);
-        let has_bytes =
-            self.queued_bytes < self.limits.queued_bytes && bytes_of_tenant < self.limits.queued_bytes / 2;
-        if has_bytes { room } else { 0 }
+    /// How many more deliveries of `hook` there is room for; one at least has to be within
+    /// [`Self::room_in_bytes`], too.
+    fn room(&self, hook: HookId, tenant: TenantId, trigger: Trigger) -> usize {
+        let lane = self.lanes.get(&hook);
+        let most = match lane {
+            Some(lane) if trigger != Trigger::Test => lane.most_queued(&self.limits),
+            _ => self.limits.queued_per_hook,
+        };
+        let taken = lane.map_or(0, |lane| lane.taken);
+        let of_tenant = self.tenants.get(&tenant).map_or(0, |tenant| tenant.taken);
+        let limit = self.limits.queued;
+        let first = usize::from(of_tenant == 0 && self.queued < limit);
+        let of_tenant = places::room(of_tenant, self.queued, limit, LITTLE.min(limit / 64)).max(first);
+        of_tenant.min(most.saturating_sub(taken))
     }
 
-    /// Takes room for work that has been claimed from disk; [`Self::room`] has been asked before.
-    pub(super) fn push_claimed(&mut self, work: Work) {
+    fn room_in_bytes(&self, tenant: TenantId) -> usize {
+        let of_tenant = self.tenants.get(&tenant).map_or(0, |tenant| tenant.taken_bytes);
+        let (used, limit) = (self.queued_bytes, self.limits.queued_bytes);
+        let little = LITTLE_BYTES.min(limit / 256);
+        match of_tenant {
+            // What one delivery weighs may be more than what a tenant may have beside others.
+            0 => {
+                places::before_reserve(limit).saturating_sub(used).max(little.min(limit.saturating_sub(used)))
+            }
+            of_tenant => places::room(of_tenant, used, limit, little),
+        }
+    }
+
+    /// The same, looked at from disk, where nobody knows yet how large they are.
+    pub(super) fn room_for_claims(&self, hook: HookId, tenant: TenantId) -> usize {
+        if self.room_in_bytes(tenant) > 0 { self.room(hook, tenant, Trigger::Event) } else { 0 }
+    }
+
+    /// Takes room for work that has been claimed from disk; [`Self::room_for_claims`] has been asked before.
+    pub(super) fn push_claimed(&mut self, work: Work, now: Instant) {
         self.take_room(&work);
-        self.push(work);
+        self.push(work, now);
     }
 
     /// Notes whether `hook` may have more on disk.
     pub(super) fn set_backlog(&mut self, hook: HookId, tenant: TenantId, backlog: bool) {
-        self.lanes.entry(hook).or_default().backlog = backlog;
-        self.forget_if_idle(hook, tenant);
+        if backlog {
+            self.backlogs.insert(hook);
+            self.lane(hook, tenant).backlog = true;
+        } else if self.backlogs.remove(&hook)
+            && let Some(lane) = self.lanes.get_mut(&hook)
+        {
+            lane.backlog = false;
+            self.forget_if_idle(hook);
+        }
     }
 
     /// Of all hooks, only those `due` have something on disk now: what is noted of others is out of date.
     pub(super) fn keep_backlogs(&mut self, due: &HashSet<HookId>) {
-        self.lanes.retain(|hook, lane| {
-            lane.backlog &= due.contains(hook);
-            !lane.is_idle()
-        });
+        let over: Vec<_> = self.backlogs.difference(due).copied().collect();
+        for hook in over {
+            let Some(tenant) = self.lanes.get(&hook).map(|lane| lane.tenant) else { continue };
+            self.set_backlog(hook, tenant, false);
+        }
     }
 
     /// Whether [`Self::answered`] or [`Self::unreserve`] will ask for more of `hook` by itself.
@@ -251,60 +215,122 @@ impl Lanes {
     }
 
     /// The next delivery to attempt, if one may start now; its request counts as under way until [`Self::answered`],
-    /// and itself as unfinished until [`Self::finished`]. With it, how many of its hook's requests are under way, its own
-    /// counted.
-    pub(super) fn start_next(&mut self) -> Option<(Work, usize)> {
-        if self.in_flight >= self.limits.in_flight || self.unfinished >= self.limits.unfinished {
+    /// and itself as unfinished until [`Self::finished`].
+    pub(super) fn start_next(&mut self, now: Instant) -> Option<Started> {
+        if self.unfinished >= self.limits.unfinished {
             return None;
         }
-        for _ in 0..self.ring.len() {
-            let Some(tenant) = self.ring.pop_front() else { break };
-            let Some(turn) = self.tenants.get_mut(&tenant) else { continue };
-            if !turn.leaves_some(&self.limits, self.in_flight) {
-                // It goes on when anybody's request ends, and keeps its place in the ring until then.
-                self.ring.push_back(tenant);
-                continue;
+        // Each class has its turn, or one whose places are always in demand would keep out the others.
+        (0..Class::ALL.len()).find_map(|_| {
+            let class = self.rings.next_class();
+            self.start_of_class(class, now)
+        })
+    }
+
+    fn start_of_class(&mut self, class: Class, now: Instant) -> Option<Started> {
+        if !self.places.has_any(class) {
+            return None;
+        }
+        // Each entry once. Those with something under way are no more than there are places.
+        for has_some in [false, true] {
+            if has_some && !self.places.has_more(class) {
+                return None;
             }
-            turn.listed = false;
-            let Some(hook) = turn.runnable.pop_front() else { continue };
-            let Some(lane) = self.lanes.get_mut(&hook) else { continue };
-            lane.listed = false;
-            let Some(work) = lane.queue.pop_front() else {
-                self.list(hook, tenant);
-                continue;
-            };
-            lane.in_flight += 1;
-            let of_hook = lane.in_flight;
-            turn.in_flight += 1;
-            self.in_flight += 1;
-            self.unfinished += 1;
-            self.release_room(&work);
-            self.list(hook, tenant);
-            return Some((work, of_hook));
+            for _ in 0..self.rings.len(class, has_some) {
+                let tenant = self.rings.pop(class, has_some)?;
+                let started = self.start_of_tenant(tenant, (class, has_some), now);
+                if started.is_some() {
+                    return started;
+                }
+            }
         }
         None
     }
 
+    /// The next delivery of `id`, whose entry has just been taken out of its ring.
+    fn start_of_tenant(
+        &mut self,
+        id: TenantId,
+        (class, has_some): (Class, bool),
+        now: Instant,
+    ) -> Option<Started> {
+        let tenant = self.tenants.get_mut(&id)?;
+        let current = tenant.take_entry(class, has_some);
+        if !current || !self.places.admits(class, tenant.held[class as usize]) {
+            // It has gained or lost places since; or it waits until anybody's request ends.
+            self.rings.list(id, tenant, class, &self.limits);
+            return None;
+        }
+        if tenant.in_flight >= self.limits.in_flight_per_tenant {
+            // It is listed again when one of its own ends.
+            return None;
+        }
+        while let Some(hook) = self.tenants.get_mut(&id)?.runnable[class as usize].pop_front() {
+            let Some(lane) = self.lanes.get_mut(&hook) else { continue };
+            lane.entries[class as usize] = false;
+            if lane.listed == Some(class) {
+                lane.listed = None;
+                if lane.next_class(now) == Some(class) {
+                    return self.start(hook, class, now);
+                }
+                self.list(hook, now);
+            }
+            self.forget_if_idle(hook);
+        }
+        self.forget_tenant_if_idle(id);
+        None
+    }
+
+    fn start(&mut self, hook: HookId, class: Class, now: Instant) -> Option<Started> {
+        let lane = self.lanes.get_mut(&hook)?;
+        let work = lane.queue.pop_front()?;
+        lane.health.begin(now, lane.in_flight);
+        lane.in_flight += 1;
+        let of_hook = lane.in_flight;
+        let id = lane.tenant;
+        let tenant = self.tenants.entry(id).or_default();
+        tenant.in_flight += 1;
+        tenant.held[class as usize] += 1;
+        self.places.take(class);
+        self.unfinished += 1;
+        self.under_way.insert(work.delivery);
+        self.release_room(&work);
+        self.list(hook, now);
+        if let Some(tenant) = self.tenants.get_mut(&id) {
+            self.rings.list(id, tenant, class, &self.limits);
+        }
+        let place = Place { delivery: work.delivery, hook, tenant: id, class, began: now };
+        Some(Started { work, of_hook, place })
+    }
+
     /// The receiver has answered, or failed to: another request may start. True if the hook has more on
     /// disk and its queue runs low.
-    pub(super) fn answered(&mut self, hook: HookId, tenant: TenantId) -> bool {
+    pub(super) fn answered(&mut self, place: Place, observation: Observation, now: Instant) -> bool {
+        let Place { hook, tenant: id, class, began, .. } = place;
         let mut wants_more = false;
-        self.in_flight -= 1;
+        self.places.give_back(class);
         if let Some(lane) = self.lanes.get_mut(&hook) {
+            lane.health.end(observation, (began, now), self.limits.in_flight_per_hook);
             lane.in_flight -= 1;
             wants_more = lane.wants_more(&self.limits);
         }
-        if let Some(turn) = self.tenants.get_mut(&tenant) {
-            turn.in_flight -= 1;
+        if let Some(tenant) = self.tenants.get_mut(&id) {
+            tenant.in_flight -= 1;
+            tenant.held[class as usize] -= 1;
         }
-        self.list(hook, tenant);
-        self.forget_if_idle(hook, tenant);
+        self.list(hook, now);
+        if let Some(tenant) = self.tenants.get_mut(&id) {
+            // What its own limit held back, and what has nothing of this class under way any more.
+            Class::ALL.iter().for_each(|class| self.rings.list(id, tenant, *class, &self.limits));
+        }
+        self.forget_if_idle(hook);
         wants_more
     }
 
     /// What came of it is recorded.
-    pub(super) fn finished(&mut self) {
+    pub(super) fn finished(&mut self, place: Place) {
         self.unfinished -= 1;
+        self.under_way.remove(&place.delivery);
     }
 
     /// Drops all that is queued: it stays leased on disk. What is under way goes on.
@@ -318,30 +344,45 @@ impl Lanes {
         self.unfinished
     }
 
-    fn list(&mut self, hook: HookId, tenant: TenantId) {
-        let turn = self.tenants.entry(tenant).or_default();
-        if let Some(lane) = self.lanes.get_mut(&hook)
-            && !lane.listed
-            && !lane.queue.is_empty()
-            && lane.in_flight < self.limits.in_flight_per_hook
-        {
-            lane.listed = true;
-            turn.runnable.push_back(hook);
+    /// Has `hook` wait for its turn if it may begin a request.
+    fn list(&mut self, hook: HookId, now: Instant) {
+        let Some(lane) = self.lanes.get_mut(&hook) else { return };
+        let Some(class) = lane.next_class(now) else { return };
+        let (id, number) = (lane.tenant, class as usize);
+        lane.listed = Some(class);
+        let tenant = self.tenants.entry(id).or_default();
+        if !std::mem::replace(&mut lane.entries[number], true) {
+            tenant.runnable[number].push_back(hook);
         }
-        if !turn.listed && !turn.runnable.is_empty() && turn.in_flight < self.limits.in_flight_per_tenant {
-            turn.listed = true;
-            self.ring.push_back(tenant);
-        }
+        self.rings.list(id, tenant, class, &self.limits);
     }
 
-    fn forget_if_idle(&mut self, hook: HookId, tenant: TenantId) {
-        if self.lanes.get(&hook).is_some_and(Lane::is_idle) {
+    /// Of a hook that has nothing in memory, only what its receiver answered is kept, and of that not without end.
+    fn forget_if_idle(&mut self, hook: HookId) {
+        let Some(lane) = self.lanes.get_mut(&hook).filter(|lane| lane.is_idle()) else { return };
+        let id = lane.tenant;
+        let tenant = self.tenants.entry(id).or_default();
+        if !lane.health.is_known() {
+            // One that the tenant remembers is known, and stays so.
             self.lanes.remove(&hook);
+        } else if !std::mem::replace(&mut lane.remembered, true) {
+            lane.queue = VecDeque::new();
+            tenant.remembered.push_back(hook);
         }
-        if self.tenants.get(&tenant).is_some_and(|turn| {
-            turn.taken == 0 && turn.in_flight == 0 && !turn.listed && turn.runnable.is_empty()
-        }) {
-            self.tenants.remove(&tenant);
+        while tenant.remembered.len() > REMEMBERED {
+            let Some(oldest) = tenant.remembered.pop_front() else { break };
+            let Some(lane) = self.lanes.get_mut(&oldest) else { continue };
+            lane.remembered = false;
+            if lane.is_idle() {
+                self.lanes.remove(&oldest);
+            }
+        }
+        self.forget_tenant_if_idle(id);
+    }
+
+    fn forget_tenant_if_idle(&mut self, id: TenantId) {
+        if self.tenants.get(&id).is_some_and(Tenant::is_idle) {
+            self.tenants.remove(&id);
         }
     }
 }

@@ -32,8 +32,8 @@ pub mod tls;
 pub mod worker;
 
 pub use crew::Crew;
-pub use dispatcher::{Dispatcher, DispatcherLimits};
-pub use lanes::Work;
+pub use dispatcher::{Dispatcher, DispatcherLimits, Recalled};
+pub use lanes::{NotRecalled, Work};
 pub use pipelines::Pipelines;
 pub use recorder::Recorder;
 pub use request::{plain_draft, signed_headers};

@@ -55,7 +55,7 @@ impl Worker {
             PipelineEnd::Fault { step, fault } => Err(Outcome::Faulted { step, fault }),
             PipelineEnd::Verdict(Verdict::Drop { step }) => Err(Outcome::Dropped { step }),
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
-                self.still_leased(work, hook.timeout)?;
+                self.still_due(work, hook.timeout)?;
                 self.ask(hook, request).await?
             }
         };

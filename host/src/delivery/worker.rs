@@ -7,7 +7,7 @@ use super::client::{DeliveryClient, OwnFailure};
 use super::crew::Busy;
 use super::decision::{Decision, decide};
 use super::dispatcher::Slot;
-use super::lanes::Work;
+use super::lanes::{Observation, Work};
 use super::preflight::Preflight;
 use super::recorder::Recorder;
 use super::{Pipelines, request};
@@ -51,8 +51,10 @@ pub(super) struct MadeAttempt {
 
 /// Why there was no attempt; the delivery is as it was before.
 pub(super) enum NotMade {
-    /// It would have outlived its lease.
-    LeaseTooShort,
+    /// It would have outlived its lease, or its hook is disabled.
+    NotNow,
+    /// Its hook is gone.
+    NoHook,
     /// The engine itself failed.
     Sandbox(SandboxError),
     /// The engine could not send the request; the client has logged why.
@@ -83,6 +85,13 @@ fn lasts(lease_until: UnixMillis, now: UnixMillis, timeout: Duration) -> bool {
     now.plus(timeout + LEASE_MARGIN) <= lease_until
 }
 
+/// Whether a request for `work` may be sent `now`, by its `hook` as it stands.
+fn due(hook: Option<&Hook>, work: &Work, now: UnixMillis, timeout: Duration) -> Result<(), NotMade> {
+    let hook = hook.ok_or(NotMade::NoHook)?;
+    let wanted = hook.enabled || work.trigger == Trigger::Test;
+    if wanted && lasts(work.lease_until, now, timeout) { Ok(()) } else { Err(NotMade::NotNow) }
+}
+
 impl Worker {
     /// Makes one attempt of `work`. `slot` is held to the end; the hook's part of it until the receiver
     /// has answered. `_busy` is held as long as the worker is busy with it.
@@ -90,11 +99,10 @@ impl Worker {
         let now = self.directory.clock().now();
         let record = match self.directory.hook(work.hook) {
             None => Self::hand_back(&work, DeliveryState::Cancelled, None),
-            Some(hook) if !hook.enabled && work.trigger != Trigger::Test => Self::wait_until(&work, now),
-            Some(hook) if !lasts(work.lease_until, now, hook.timeout) => Self::wait_until(&work, now),
             Some(hook) => match self.attempt_and_decide(&hook, &work, now, &mut slot).await {
                 Ok(record) => record,
-                Err(NotMade::LeaseTooShort) => Self::wait_until(&work, now),
+                Err(NotMade::NotNow) => Self::wait_until(&work, now),
+                Err(NotMade::NoHook) => Self::hand_back(&work, DeliveryState::Cancelled, None),
                 Err(NotMade::Sandbox(error)) => {
                     tracing::error!(delivery = %work.delivery, error = &error as &dyn std::error::Error, "the sandbox failed");
                     Self::wait_until(&work, now.plus(AFTER_OWN_FAILURE))
@@ -105,7 +113,7 @@ impl Worker {
                 }
             },
         };
-        slot.answered();
+        slot.answered(Observation::Nothing);
         self.recorder.hand_in(record, slot).await;
     }
 
@@ -117,6 +125,7 @@ impl Worker {
         slot: &mut Slot,
     ) -> Result<Record, NotMade> {
         let began = Instant::now();
+        due(Some(hook), work, now, hook.timeout)?;
         let made = self.make_attempt(hook, work, now).await?;
         let failures = work.failures + 1;
         let clock = self.directory.clock();
@@ -126,7 +135,7 @@ impl Worker {
             // Before its place is given back: what changes hooks goes one by one, and this tenant's share bounds the wait.
             self.disable_gone(hook).await;
         }
-        slot.answered();
+        slot.answered(Observation::of(&made.outcome));
         let retried = matches!(decision, Decision::RetryAt(_));
         let rendered = match (&made.sent, made.body) {
             (Some(sent), Some(body)) if retried => {
@@ -195,7 +204,7 @@ impl Worker {
                 MadeAttempt::unsent(steps, Outcome::Dropped { step: before + step })
             }
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
-                let now = self.still_leased(work, timeout)?;
+                let now = self.still_due(work, timeout)?;
                 let body = (!asks_first).then(|| request.body.clone());
                 let last = steps.len().saturating_sub(1);
                 let (sent, outcome) = self.send(hook, work, (last, request), now, timeout).await?;
@@ -205,11 +214,11 @@ impl Worker {
         })
     }
 
-    /// The time, after plugins have run: they wait for their turn, and not within the hook's timeout, so that by now
-    /// another attempt may be due.
-    pub(super) fn still_leased(&self, work: &Work, timeout: Duration) -> Result<UnixMillis, NotMade> {
+    /// The time, if a request may be sent now. Asked again after plugins have run: they wait for their turn, and not within
+    /// the hook's timeout, so that by then another attempt may be due, or the hook disabled or deleted.
+    pub(super) fn still_due(&self, work: &Work, timeout: Duration) -> Result<UnixMillis, NotMade> {
         let now = self.directory.clock().now();
-        if lasts(work.lease_until, now, timeout) { Ok(now) } else { Err(NotMade::LeaseTooShort) }
+        due(self.directory.hook(work.hook).as_deref(), work, now, timeout).map(|()| now)
     }
 
     /// Sends what the step `last_step` wrote, which is to blame where that cannot be sent.
@@ -285,6 +294,9 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{DeliveryId, HookId};
+    use crate::storage::conformance::{NOW, World};
+    use crate::storage::sqlite::{self, SqliteOptions};
 
     #[test]
     fn an_attempt_needs_a_lease_that_outlasts_its_timeout_and_its_record() {
@@ -296,5 +308,22 @@ mod tests {
                 "{left_ms}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_for_a_hook_that_is_gone_or_disabled_by_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let world = World::new(sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap().stores());
+        let (event, enabled) = (world.event_for(HookId(1), None).event, world.hook());
+        let disabled = Hook { enabled: false, ..enabled.clone() };
+        let due = |hook: Option<&Hook>, trigger| {
+            let work = Work::fresh(DeliveryId(1), HookId(1), Arc::clone(&event), trigger);
+            let work = Work { lease_until: UnixMillis(NOW.0 + 100_000), ..work };
+            due(hook, &work, NOW, Duration::from_secs(1))
+        };
+        assert!(matches!(due(None, Trigger::Event), Err(NotMade::NoHook)));
+        assert!(matches!(due(Some(&disabled), Trigger::Event), Err(NotMade::NotNow)));
+        assert!(due(Some(&disabled), Trigger::Test).is_ok(), "a disabled hook can be tested");
+        assert!(due(Some(&enabled), Trigger::Event).is_ok());
     }
 }

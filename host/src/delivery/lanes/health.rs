@@ -1,0 +1,232 @@
+//! What is known of a hook's receiver, and how many requests to it may be under way.
+//!
+//! The number follows the receiver, as a congestion window does in TCP: it begins at one, grows by one with each answer
+//! (so it doubles within a round trip) and is halved by each timeout. A receiver that answers nothing has one request
+//! under way, the *probe*.
+
+use std::time::{Duration, Instant};
+
+use crate::domain::Outcome;
+
+/// A request that takes this long holds its place for long: others could have sent hundreds meanwhile.
+pub(super) const SLOW: Duration = Duration::from_secs(2);
+
+/// What a receiver is expected to do with the next request, from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// It answers within [`SLOW`].
+    Quick,
+    /// It has not been heard of since the hook was made or the engine started.
+    Unknown,
+    /// It answers, but takes longer.
+    Slow,
+    /// Its last requests timed out.
+    Hanging,
+}
+
+impl Class {
+    pub(super) const ALL: [Self; 4] = [Self::Quick, Self::Unknown, Self::Slow, Self::Hanging];
+}
+
+/// What an attempt has shown of its receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observation {
+    /// Nothing: the attempt was not made.
+    Nothing,
+    /// Nothing of the receiver, since plugins left nothing to send.
+    Unsent,
+    /// It answered.
+    Answered,
+    /// It answered that it has too much to do: 429 or 503.
+    Overloaded,
+    /// It could not be reached. If that took long, it is as good as a timeout.
+    Unreachable,
+    /// It did not answer in time.
+    TimedOut,
+}
+
+impl Observation {
+    /// What `outcome` shows.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Response(response) if matches!(response.status, 429 | 503) => Self::Overloaded,
+            Outcome::Response(_) => Self::Answered,
+            Outcome::TimedOut { .. } => Self::TimedOut,
+            Outcome::Unreachable { .. } => Self::Unreachable,
+            Outcome::Faulted { .. } | Outcome::Dropped { .. } => Self::Unsent,
+        }
+    }
+}
+
+/// See the module's head.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Health {
+    class: Class,
+    /// Requests that may be under way at once, at least one.
+    window: usize,
+    /// When it answered last, or when the first of the requests now under way began, whichever came later.
+    quiet_since: Option<Instant>,
+    /// Whether all of the window has been in use since there was last nothing under way.
+    full: bool,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { class: Class::Unknown, window: 1, quiet_since: None, full: false }
+    }
+}
+
+#[cfg(test)]
+impl Health {
+    /// Of a receiver that has answered at once, often enough for this window.
+    pub(super) fn proven(window: usize) -> Self {
+        Self { class: Class::Quick, window, quiet_since: None, full: false }
+    }
+}
+
+impl Health {
+    pub(super) fn window(&self) -> usize {
+        self.window
+    }
+
+    /// Whether there is anything to remember.
+    pub(super) fn is_known(&self) -> bool {
+        self.class != Class::Unknown
+    }
+
+    pub(super) fn hangs(&self) -> bool {
+        self.class == Class::Hanging
+    }
+
+    /// The class of the next request, which is a `retry` or not, beside `in_flight` others.
+    pub(super) fn class(&self, now: Instant, in_flight: usize, retry: bool) -> Class {
+        match self.class {
+            // It has just ceased to answer, so that the others may time out as well.
+            Class::Quick if in_flight > 0 && self.is_quiet(now) => Class::Slow,
+            // All that is known of the receiver is that it failed.
+            Class::Unknown if retry => Class::Hanging,
+            class => class,
+        }
+    }
+
+    fn is_quiet(&self, now: Instant) -> bool {
+        self.quiet_since.is_some_and(|since| now.saturating_duration_since(since) >= SLOW)
+    }
+
+    /// A request begins beside `in_flight` others.
+    pub(super) fn begin(&mut self, now: Instant, in_flight: usize) {
+        if in_flight == 0 {
+            self.quiet_since = Some(now);
+            self.full = false;
+        }
+        self.full |= in_flight + 1 >= self.window;
+    }
+
+    /// A request ends that had been under way since `began`. The window never grows beyond `most`.
+    pub(super) fn end(&mut self, observation: Observation, (began, now): (Instant, Instant), most: usize) {
+        let took_long = now.saturating_duration_since(began) >= SLOW;
+        match observation {
+            Observation::Nothing => return,
+            // It gave its place back at once, as far as that can be said of a receiver that does not hang.
+            Observation::Unsent if took_long || self.class > Class::Unknown => return,
+            Observation::TimedOut => return self.timed_out(),
+            Observation::Unreachable if took_long => return self.timed_out(),
+            Observation::Unreachable => {}
+            Observation::Overloaded => self.window = (self.window / 2).max(1),
+            // What is not used is no proof that the receiver could take more.
+            Observation::Answered | Observation::Unsent if self.full => {
+                self.window = (self.window + 1).min(most.max(1))
+            }
+            Observation::Answered | Observation::Unsent => {}
+        }
+        self.quiet_since = Some(now);
+        self.class = if took_long { Class::Slow } else { Class::Quick };
+    }
+
+    fn timed_out(&mut self) {
+        self.window = (self.window / 2).max(1);
+        if self.window == 1 {
+            self.class = Class::Hanging;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: usize = 64;
+
+    /// Ends requests one after another with each observation, all windows in full use.
+    fn after(observations: &[(Observation, u64)]) -> Health {
+        let mut health = Health::default();
+        let began = Instant::now();
+        for (observation, took_ms) in observations {
+            let now = began + Duration::from_millis(*took_ms);
+            health.full = true;
+            health.end(*observation, (began, now), MOST);
+        }
+        health
+    }
+
+    #[test]
+    fn the_window_doubles_with_answers_and_is_halved_by_each_timeout() {
+        use Observation::{Answered, Nothing, Overloaded, TimedOut, Unreachable, Unsent};
+        let answers = |count: usize| vec![(Answered, 5); count];
+        for (what, seen, window, class) in [
+            ("nothing is known", vec![], 1, Class::Unknown),
+            ("an attempt was not made", vec![(Nothing, 5)], 1, Class::Unknown),
+            ("a filter drops events", vec![(Unsent, 5); 3], 4, Class::Quick),
+            ("a filter drops one, but it hangs", vec![(TimedOut, 60_000), (Unsent, 5)], 1, Class::Hanging),
+            ("its plugin has to be compiled", vec![(Unsent, 5_000)], 1, Class::Unknown),
+            ("one answer", answers(1), 2, Class::Quick),
+            ("a round trip of two", answers(3), 4, Class::Quick),
+            ("as many as a hook may have", answers(500), MOST, Class::Quick),
+            ("one timeout of many", [answers(63), vec![(TimedOut, 60_000)]].concat(), 32, Class::Quick),
+            ("it hangs", [answers(63), vec![(TimedOut, 60_000); 6]].concat(), 1, Class::Hanging),
+            ("it hangs from the first", vec![(TimedOut, 60_000)], 1, Class::Hanging),
+            ("it is back", vec![(TimedOut, 60_000), (Answered, 5)], 2, Class::Quick),
+            ("slow, but it answers", [answers(3), vec![(Answered, 2_000)]].concat(), 5, Class::Slow),
+            ("it has too much to do", [answers(63), vec![(Overloaded, 5)]].concat(), 32, Class::Quick),
+            ("nobody listens", vec![(Unreachable, 5)], 1, Class::Quick),
+            ("no way leads there", vec![(Unreachable, 5_000)], 1, Class::Hanging),
+        ] {
+            let health = after(&seen);
+            assert_eq!((health.window, health.class), (window, class), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_is_not_used_does_not_grow() {
+        let (mut health, now) = (Health::default(), Instant::now());
+        for _ in 0..100 {
+            health.begin(now, 0);
+            health.end(Observation::Answered, (now, now), MOST);
+        }
+        assert_eq!(health.window, 2);
+    }
+
+    #[test]
+    fn a_receiver_that_has_gone_quiet_counts_as_slow_at_once() {
+        let (mut health, began) = (after(&[(Observation::Answered, 5)]), Instant::now() + SLOW);
+        health.begin(began, 0);
+        for (what, after_ms, in_flight, expected) in [
+            ("it may still answer in time", 1_999, 1, Class::Quick),
+            ("nothing came", 2_000, 1, Class::Slow),
+            ("nothing is under way", 2_000, 0, Class::Quick),
+        ] {
+            let now = began + Duration::from_millis(after_ms);
+            assert_eq!(health.class(now, in_flight, false), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_retry_to_a_receiver_that_nothing_is_known_of_is_a_probe() {
+        for (health, expected) in
+            [(Health::default(), Class::Hanging), (after(&[(Observation::Answered, 5)]), Class::Quick)]
+        {
+            assert_eq!(health.class(Instant::now(), 0, true), expected);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What a tenant whose receiver answers has beside tenants whose receivers do not, in virtual time.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use super::*;
+
+/// How long the neighbours' receivers hold a request.
+const HANGS: Duration = Duration::from_secs(60);
+/// How long the receiver of the tenant that is measured takes.
+const ANSWERS: Duration = Duration::from_millis(20);
+/// The tenant that is measured, and its only hook.
+const MEASURED: i64 = 1_000_000;
+
+/// An engine with default settings around [`Lanes`], without anything but the requests' durations.
+struct Engine {
+    lanes: Lanes,
+    start: Instant,
+    now: Duration,
+    /// When requests end, by what is observed then.
+    ends: BinaryHeap<Reverse<(Duration, usize)>>,
+    under_way: HashMap<usize, (Place, Observation)>,
+    /// When deliveries of the measured tenant were pushed, by their number.
+    pushed: HashMap<i64, Duration>,
+    latencies: Vec<Duration>,
+    started: usize,
+}
+
+impl Engine {
+    fn new() -> Self {
+        Self {
+            lanes: Lanes::new(DispatcherLimits {
+                in_flight: 512,
+                in_flight_per_tenant: 256,
+                in_flight_per_hook: 64,
+                unfinished: 3 * 512,
+                queued: 40_000,
+                queued_per_hook: 1_000,
+                queued_bytes: 64 << 20,
+                lease: Duration::from_secs(900),
+            }),
+            start: Instant::now(),
+            now: Duration::ZERO,
+            ends: BinaryHeap::new(),
+            under_way: HashMap::new(),
+            pushed: HashMap::new(),
+            latencies: Vec::new(),
+            started: 0,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.start + self.now
+    }
+
+    /// Pushes one delivery if there is room in memory, and starts what may start.
+    fn push(&mut self, tenant: i64, hook: i64, number: i64) {
+        let work = work(tenant, hook, number);
+        if self.lanes.reserve(&work) {
+            self.lanes.push(work, self.now());
+            self.pump();
+        } else {
+            assert_ne!(tenant, MEASURED, "there is no room in memory for it");
+        }
+    }
+
+    fn pump(&mut self) {
+        while let Some(Started { work, place, .. }) = self.lanes.start_next(self.now()) {
+            let (takes, observation) = match work.tenant() {
+                TenantId(MEASURED) => {
+                    let pushed = self.pushed.remove(&work.delivery.0).unwrap();
+                    self.latencies.push(self.now + ANSWERS - pushed);
+                    (ANSWERS, Observation::Answered)
+                }
+                _ => (HANGS, Observation::TimedOut),
+            };
+            self.started += 1;
+            self.under_way.insert(self.started, (place, observation));
+            self.ends.push(Reverse((self.now + takes, self.started)));
+        }
+    }
+
+    /// Lets requests end until `until`.
+    fn advance(&mut self, until: Duration) {
+        while let Some(Reverse((at, number))) = self.ends.pop_if_before(until) {
+            self.now = at;
+            let (place, observation) = self.under_way.remove(&number).unwrap();
+            self.lanes.answered(place, observation, self.now());
+            self.lanes.finished(place);
+            self.pump();
+        }
+        self.now = until;
+    }
+
+    /// Two minutes and more in which the measured tenant sends one event after another, each `every`, beside `neighbours`
+    /// tenants that have something for each of their hooks every ten seconds.
+    fn run(mut self, neighbours: i64, hooks: i64, every: Duration) -> Duration {
+        let (mut number, mut next_refill) = (0, Duration::ZERO);
+        while self.now < Duration::from_secs(130) {
+            if self.now >= next_refill {
+                for (tenant, hook) in
+                    (0..neighbours).flat_map(|tenant| (0..hooks).map(move |hook| (tenant, hook)))
+                {
+                    number += 1;
+                    self.push(tenant, tenant * 1_000 + hook, number);
+                }
+                next_refill += Duration::from_secs(10);
+            }
+            number += 1;
+            self.pushed.insert(number, self.now);
+            self.push(MEASURED, MEASURED, number);
+            self.advance(self.now + every);
+        }
+        self.advance(self.now + ANSWERS);
+        assert!(self.pushed.is_empty(), "{} have not arrived", self.pushed.len());
+        self.latencies.sort_unstable();
+        self.latencies[self.latencies.len() * 99 / 100]
+    }
+}
+
+trait PopIfBefore {
+    fn pop_if_before(&mut self, until: Duration) -> Option<Reverse<(Duration, usize)>>;
+}
+
+impl PopIfBefore for BinaryHeap<Reverse<(Duration, usize)>> {
+    fn pop_if_before(&mut self, until: Duration) -> Option<Reverse<(Duration, usize)>> {
+        self.peek().filter(|Reverse((at, _))| *at <= until)?;
+        self.pop()
+    }
+}
+
+#[test]
+fn beside_tenants_whose_receivers_hang_deliveries_take_at_most_twice_as_long() {
+    let [often, seldom] = [5, 50].map(Duration::from_millis);
+    for (neighbours, hooks, proven, every) in [
+        (10, 1, false, often),
+        (200, 1, false, often),
+        (200, 20, false, seldom),
+        (20, 400, false, seldom),
+        // All of them at once stop to answer, having had as many requests under way as they may have.
+        (10, 4, true, often),
+        // Beside so many, one request at a time is what is left.
+        (60, 4, true, seldom),
+    ] {
+        let mut engine = Engine::new();
+        for (tenant, hook) in (0..neighbours).flat_map(|tenant| (0..hooks).map(move |hook| (tenant, hook))) {
+            if proven {
+                prove(&mut engine.lanes, tenant, tenant * 1_000 + hook);
+            }
+        }
+        let (alone, beside) = (Engine::new().run(0, 0, every), engine.run(neighbours, hooks, every));
+        assert!(
+            beside <= 2 * alone,
+            "beside {neighbours} tenants with {hooks} hooks: {beside:?}, alone: {alone:?}"
+        );
+    }
+}
+
+#[test]
+fn a_receiver_known_to_answer_is_not_held_up_by_any_number_of_tenants() {
+    let every = Duration::from_millis(5);
+    let alone = Engine::new().run(0, 0, every);
+    let mut engine = Engine::new();
+    prove(&mut engine.lanes, MEASURED, MEASURED);
+    let beside = engine.run(2_000, 2, every);
+    assert!(beside <= 2 * alone, "beside: {beside:?}, alone: {alone:?}");
+}
+
+#[test]
+fn places_of_receivers_that_hang_go_round_all_tenants() {
+    let mut engine = Engine::new();
+    let mut begun = HashSet::new();
+    for minute in 0..20 {
+        for tenant in 0..1_000 {
+            engine.push(tenant, tenant, minute * 1_000 + tenant);
+        }
+        begun.extend(engine.under_way.values().map(|(place, _)| place.tenant));
+        engine.advance(HANGS * (1 + u32::try_from(minute).unwrap()));
+    }
+    assert_eq!(begun.len(), 1_000);
+}

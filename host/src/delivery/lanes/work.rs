@@ -1,0 +1,76 @@
+//! One delivery in memory.
+
+use std::sync::Arc;
+
+use crate::domain::{Delivery, DeliveryId, Event, HookId, TenantId, Trigger, UnixMillis};
+use crate::storage::{Claimed, RenderedRequest};
+
+/// A leased delivery with all that an attempt needs.
+#[derive(Debug, Clone)]
+pub struct Work {
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// For which hook.
+    pub hook: HookId,
+    /// Its event.
+    pub event: Arc<Event>,
+    /// What made it.
+    pub trigger: Trigger,
+    /// How many attempts there have been.
+    pub attempts: u32,
+    /// Its place in the retry schedule.
+    pub failures: u32,
+    /// The request that an earlier attempt rendered.
+    pub rendered: Option<RenderedRequest>,
+    /// When the lease ends.
+    pub lease_until: UnixMillis,
+    /// Whether the delivery was stored under this very lease.
+    pub leased_when_stored: bool,
+}
+
+impl Work {
+    /// A delivery that has not been attempted yet, and is not leased yet.
+    #[must_use]
+    pub fn fresh(delivery: DeliveryId, hook: HookId, event: Arc<Event>, trigger: Trigger) -> Self {
+        Self {
+            delivery,
+            hook,
+            event,
+            trigger,
+            attempts: 0,
+            failures: 0,
+            rendered: None,
+            lease_until: UnixMillis(0),
+            leased_when_stored: true,
+        }
+    }
+
+    /// A delivery that has been claimed from disk until `lease_until`.
+    #[must_use]
+    pub fn claimed(claimed: Claimed, lease_until: UnixMillis) -> Self {
+        let Claimed { delivery, event, rendered } = claimed;
+        let Delivery { id, hook, trigger, attempts, failures, .. } = delivery;
+        Self {
+            delivery: id,
+            hook,
+            event,
+            trigger,
+            attempts,
+            failures,
+            rendered,
+            lease_until,
+            leased_when_stored: false,
+        }
+    }
+
+    pub(super) fn tenant(&self) -> TenantId {
+        self.event.tenant
+    }
+
+    /// About how much memory it holds, in bytes. Deliveries of one event share its data; counting it for
+    /// each is on the safe side.
+    pub(super) fn weight(&self) -> usize {
+        let rendered = self.rendered.as_ref().map_or(0, |it| it.request.body.as_bytes().len() + 1024);
+        256 + self.event.data.len() + rendered
+    }
+}

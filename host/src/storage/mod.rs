@@ -182,7 +182,7 @@ pub trait DeliveryStore: Send + Sync {
     ) -> Result<Claims, StorageError>;
     /// Records what came of leased deliveries, and returns when it is on disk. A delivery whose lease is
     /// over, because it was cancelled meanwhile or claimed by someone else, stays as it is; its attempt is
-    /// kept and counted all the same. Where it fails, it is tried again while `patience` lasts.
+    /// kept and counted all the same. One that was cancelled while its attempt succeeded has succeeded. Where it fails, it is tried again while `patience` lasts.
     async fn record(&self, records: Vec<Record>, patience: Patience) -> Result<(), StorageError>;
     /// One delivery.
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError>;
@@ -205,7 +205,7 @@ pub trait DeliveryStore: Send + Sync {
         now: UnixMillis,
     ) -> Result<Option<Changed>, StorageError>;
     /// Calls off a delivery that is not final. `None`: no such delivery.
-    async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Changed>, StorageError>;
+    async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Cancelled>, StorageError>;
     /// How many deliveries stand in each state, for the whole engine.
     async fn count_by_state(&self) -> Result<Vec<(DeliveryState, u64)>, StorageError>;
 }

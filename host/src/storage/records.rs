@@ -145,3 +145,17 @@ pub enum Changed {
     /// It stands in a state in which that cannot be done.
     Refused(DeliveryState),
 }
+
+/// What became of a request to cancel a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It is cancelled.
+    Done {
+        /// As it stands now.
+        delivery: Delivery,
+        /// Until when it would have been leased, if it was.
+        lease: Option<UnixMillis>,
+    },
+    /// It is final already.
+    Refused(DeliveryState),
+}

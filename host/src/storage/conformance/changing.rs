@@ -2,7 +2,7 @@
 
 use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::{DeliveryId, DeliveryState, HookId, UnixMillis};
-use crate::storage::{Changed, Record};
+use crate::storage::{Cancelled, Changed, Record};
 
 /// Every state but `delivering` can be retried.
 pub async fn retry_is_refused_only_under_a_lease(world: &World) {
@@ -44,9 +44,10 @@ pub async fn cancel_is_refused_where_final(world: &World) {
         let changed = deliveries.cancel(TENANT, id).await.unwrap().unwrap();
         let after = world.delivery(id).await;
         if state.is_final() {
-            assert_eq!((changed, after.state), (Changed::Refused(state), state));
+            assert_eq!((changed, after.state), (Cancelled::Refused(state), state));
         } else {
-            assert_eq!(changed, Changed::Done(after.clone()));
+            let lease = (state == DeliveryState::Delivering).then_some(LEASE_END);
+            assert_eq!(changed, Cancelled::Done { delivery: after.clone(), lease });
             assert_eq!((after.state, after.due_at), (DeliveryState::Cancelled, None));
         }
     }

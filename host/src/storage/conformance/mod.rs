@@ -44,7 +44,7 @@ macro_rules! storage_conformance {
             recording: [
                 a_record_moves_a_delivery_on, every_shape_of_attempt_is_read_back,
                 attempts_are_read_back_in_order,
-                a_cancelled_delivery_stays_cancelled, a_record_of_another_lease_changes_nothing, rendered_requests_live_until_the_end,
+                a_cancelled_delivery_stays_cancelled, what_succeeded_while_it_was_cancelled_has_succeeded, a_record_of_another_lease_changes_nothing, rendered_requests_live_until_the_end,
                 a_record_says_nothing_for_another_tenant, a_record_that_comes_twice_counts_once
             ],
             changing: [

@@ -133,6 +133,21 @@ pub async fn a_cancelled_delivery_stays_cancelled(world: &World) {
     assert_eq!(world.claim(HOOK, UnixMillis(NOW.0 + 100_000), 10).await.len(), 0);
 }
 
+/// The receiver took it before anybody could call it back: it is not told otherwise.
+pub async fn what_succeeded_while_it_was_cancelled_has_succeeded(world: &World) {
+    let hook = world.stored_hook().await;
+    let (first, second) =
+        (world.delivery_in(hook, DeliveryState::Delivering).await, world.delivery_in(hook, DeliveryState::Delivering).await);
+    world.storage.deliveries.cancel(TENANT, first).await.unwrap();
+    world.storage.hooks.delete(TENANT, hook).await.unwrap().unwrap().await.unwrap();
+    for id in [first, second] {
+        assert_eq!(world.delivery(id).await.state, DeliveryState::Cancelled);
+        world.record(world.record_of(id, DeliveryState::Succeeded)).await;
+        let delivery = world.delivery(id).await;
+        assert_eq!((delivery.state, delivery.due_at, delivery.attempts), (DeliveryState::Succeeded, None, 1));
+    }
+}
+
 /// Someone was slower than their lease, and another one has the delivery, or has it done.
 pub async fn a_record_of_another_lease_changes_nothing(world: &World) {
     let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;

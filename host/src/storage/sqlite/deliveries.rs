@@ -15,7 +15,7 @@ use super::unwritten::Which;
 use super::{Shared, listing, writer};
 use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, HookId, TenantId, UnixMillis};
 use crate::storage::{
-    Backlog, Changed, Claims, DeliveryQuery, DeliveryStore, Listed, Patience, Record, StorageError,
+    Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, Listed, Patience, Record, StorageError,
 };
 
 /// The attempts of one delivery: the one that has its id, and the later ones.
@@ -144,7 +144,7 @@ impl DeliveryStore for Shared {
         writer.finish(changed).await
     }
 
-    async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Changed>, StorageError> {
+    async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Cancelled>, StorageError> {
         self.settle(Which::One(id)).await?;
         let mut writer = self.writer().await;
         let changed = cancel(writer.begin().await?, tenant, id).await;
@@ -216,13 +216,15 @@ async fn cancel(
     connection: &mut SqliteConnection,
     tenant: TenantId,
     id: DeliveryId,
-) -> Result<Option<Changed>, StorageError> {
+) -> Result<Option<Cancelled>, StorageError> {
     let Some((delivery, _)) = read(&mut *connection, tenant, id).await? else { return Ok(None) };
     if delivery.state.is_final() {
-        return Ok(Some(Changed::Refused(delivery.state)));
+        return Ok(Some(Cancelled::Refused(delivery.state)));
     }
     let sql = "UPDATE deliveries SET state = 6, due_at = NULL WHERE id = ? AND tenant_id = ?";
     sqlx::query(sql).bind(id.0).bind(tenant.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
-    Ok(Some(Changed::Done(Delivery { state: DeliveryState::Cancelled, due_at: None, ..delivery })))
+    let lease = delivery.due_at.filter(|_| delivery.state == DeliveryState::Delivering);
+    let delivery = Delivery { state: DeliveryState::Cancelled, due_at: None, ..delivery };
+    Ok(Some(Cancelled::Done { delivery, lease }))
 }

@@ -99,7 +99,8 @@ macro_rules! has_lease {
 }
 
 // The count of attempts is a fact; all else is the decision of someone who had the lease. So whoever
-// cancelled or retried the delivery meanwhile is not overruled, nor who claimed it when the lease had ended.
+// cancelled or retried the delivery meanwhile is not overruled, nor who claimed it when the lease had ended. That the
+// receiver took it is a fact as well: it is not cancelled then (3 is succeeded, 6 cancelled).
 static UPDATE: LazyLock<MultiRow> = LazyLock::new(|| {
     let head = "WITH r (id, tenant_id, lease_until, state, attempts, failures, due_at) AS (VALUES";
     let tail = concat!(
@@ -109,7 +110,7 @@ static UPDATE: LazyLock<MultiRow> = LazyLock::new(|| {
         has_lease!(),
         ", r.due_at, deliveries.due_at), state = iif(",
         has_lease!(),
-        ", r.state, deliveries.state) \
+        ", r.state, iif(deliveries.state = 6 AND r.state = 3, 3, deliveries.state)) \
         FROM r WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id"
     );
     MultiRow::new(head, "(?,?,?,?,?,?,?)", tail)

@@ -1,9 +1,11 @@
 //! The way of an event, from its acceptance to its arrival.
 
+mod cancelling;
 mod connections;
 mod crash;
 mod egress;
 mod lifecycle;
 mod log;
+mod neighbours;
 mod retries;
 mod shutdown;

@@ -13,10 +13,10 @@ use crate::api::auth::Caller;
 use crate::api::body::Payload;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::{Kind, Problem};
-use crate::api::turns::Turns;
 use crate::api::{ApiState, Shared};
 use crate::domain::{Delivery, DeliveryId, RetrySchedule, Scope};
-use crate::storage::{Changed, Storage};
+use crate::delivery::NotRecalled;
+use crate::storage::{Cancelled, Changed, StorageError};
 
 /// Retry a delivery
 ///
@@ -55,18 +55,18 @@ pub(super) async fn retry_delivery(
 
 /// Cancel a delivery
 ///
-/// Needs `deliveries:write`. An attempt that is being made may still reach the receiver. It takes no members.
+/// Needs `deliveries:write`. Once this is answered with 202, it is not sent. An attempt that is being made cannot be called
+/// back, so it is refused meanwhile; cancel the delivery again if the attempt fails. It takes no members.
 #[utoipa::path(
     post, path = "/api/v3/deliveries/{id}/cancel", tag = "deliveries",
     params(("id" = String, Path, description = "Its id")),
     responses(
         (status = 202, description = "It is cancelled", body = DeliveryView),
-        (status = 409, description = "It is final already", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 409, description = "It is final already, or being attempted right now", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn cancel_delivery(
-    State(storage): State<Storage>,
-    State(turns): State<Arc<Turns>>,
+    State(Shared(engine)): State<Shared>,
     caller: Caller,
     Segment(id): Segment<DeliveryId>,
     _: NoParams,
@@ -74,9 +74,40 @@ pub(super) async fn cancel_delivery(
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::DeliveriesWrite)?;
     payload.read_nothing().await?;
-    let _turn = turns.changes.turn(tenant).await?;
-    let changed = storage.deliveries.cancel(tenant, id).await?;
+    let ApiState { directory, storage, dispatcher, turns, .. } = &*engine;
+    let turn = turns.changes.turn(tenant).await?;
+    let delivery = storage.deliveries.delivery(tenant, id).await?.ok_or_else(|| no_delivery(id))?;
+    let recalled = dispatcher.recall(&delivery, directory.clock().now()).map_err(not_recalled)?;
+    let deliveries = Arc::clone(&storage.deliveries);
+    // To the end, though the client may have gone: what is cancelled on disk must not be put back into memory.
+    let cancelling = tokio::spawn(async move {
+        let _turn = turn;
+        let cancelled = deliveries.cancel(tenant, id).await?;
+        if let Some(Cancelled::Done { lease, .. }) = cancelled {
+            recalled.cancelled(lease);
+        }
+        Ok::<_, StorageError>(cancelled)
+    });
+    let cancelled = cancelling.await.map_err(|_| StorageError::Closed)??;
+    let changed = cancelled.map(|cancelled| match cancelled {
+        Cancelled::Done { delivery, .. } => Changed::Done(delivery),
+        Cancelled::Refused(state) => Changed::Refused(state),
+    });
     answer(id, changed, "cancelled")
+}
+
+fn not_recalled(reason: NotRecalled) -> Problem {
+    match reason {
+        NotRecalled::UnderWay => {
+            let detail = "the delivery is being attempted right now and may have reached its receiver; \
+                cancel it again when the attempt has ended, if it did not succeed";
+            Problem::new(Kind::Conflict, detail)
+        }
+        NotRecalled::TooMany => {
+            let detail = "too many deliveries have been cancelled that are still being stored; try again in a moment";
+            Problem::new(Kind::TooManyRequests, detail)
+        }
+    }
 }
 
 /// # Errors

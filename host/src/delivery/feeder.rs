@@ -1,8 +1,10 @@
 //! Fetches from disk what is due there: retries, what had no room in memory, leases that ended.
 //!
 //! One loop without input. It looks at the disk, leases what there is room for, and sleeps until the
-//! next delivery is due or somebody wakes it; a restart and a normal day run the same code.
+//! next delivery is due or somebody wakes it; a restart and a normal day run the same code. Many hooks are claimed in
+//! one transaction, tenants in turn, so that one with thousands of hooks that fail does not delay others' retries.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,11 +13,17 @@ use tokio_util::sync::CancellationToken;
 use super::Dispatcher;
 use super::lanes::Work;
 use crate::directory::Directory;
-use crate::domain::{HookId, UnixMillis};
-use crate::storage::{Claims, DeliveryStore, StorageError};
+use crate::domain::{HookId, TenantId, UnixMillis};
+use crate::storage::{Claims, DeliveryStore, HookClaim, StorageError};
 
-/// How many deliveries are leased at once: a claim is one short transaction.
+/// How many deliveries are leased at once, about: a claim is one short transaction.
 const CLAIM_AT_MOST: usize = 256;
+/// Of how many hooks, each of which is looked up in an index.
+const HOOKS_IN_A_CLAIM: usize = 128;
+/// For how many hooks room is looked for without a pause.
+const AT_A_TIME: usize = 256;
+/// After so many claims the disk is asked again who has something due: others may have by then.
+const CLAIMS_IN_A_LOOK: usize = 4;
 /// How many bytes of events and rendered bodies a claim brings into memory.
 const CLAIM_BYTES: u64 = 16 * 1024 * 1024;
 /// Where others leave a hook no room, it is looked at again after this.
@@ -62,75 +70,141 @@ impl Feeder {
     }
 
     /// Leases what is due and has room. When something is due next, as far as is known; what is due and
-    /// has no room is not counted: the dispatcher wakes the feeder when its lane runs low. At `stop` it ends early.
+    /// has no room is not counted: the dispatcher wakes the feeder when its lane runs low. At `stop` it ends early, and
+    /// where much is due, so that what has become due meanwhile is seen.
     async fn look(
         &self,
         now: UnixMillis,
         stop: &CancellationToken,
     ) -> Result<Option<UnixMillis>, StorageError> {
         let mut next: Option<UnixMillis> = None;
-        let backlogs = self.deliveries.backlog().await?;
+        let (due, later): (Vec<_>, Vec<_>) =
+            self.deliveries.backlog().await?.into_iter().partition(|backlog| backlog.first_due_at <= now);
         // Who stored something since has noted it and woken the next look, which finds it.
-        let due = backlogs.iter().filter(|backlog| backlog.first_due_at <= now).map(|backlog| backlog.hook);
-        self.dispatcher.lanes().keep_backlogs(&due.collect());
-        for backlog in backlogs {
-            if stop.is_cancelled() {
-                break;
+        self.dispatcher.lanes().keep_backlogs(&due.iter().map(|backlog| backlog.hook).collect());
+        for backlog in later.iter().filter(|backlog| self.enabled(backlog.hook).is_some()) {
+            next = earlier(next, backlog.first_due_at);
+        }
+        let due = due.into_iter().filter_map(|it| Some((self.enabled(it.hook)?, it.first_due_at)));
+        let mut due = in_turns(due.collect());
+        for _ in 0..CLAIMS_IN_A_LOOK {
+            if due.is_empty() || stop.is_cancelled() {
+                return Ok(next);
             }
-            let Some(hook) = self.directory.hook(backlog.hook).filter(|hook| hook.enabled) else { continue };
-            if backlog.first_due_at > now {
-                next = earlier(next, backlog.first_due_at);
+            let (wanted, without_room) = self.wanted(&mut due);
+            if without_room {
+                next = earlier(next, now.plus(WITHOUT_ROOM));
+            }
+            if !wanted.is_empty() {
+                next = earlier(next, self.claim(wanted, now).await);
+            }
+        }
+        // Also for what has become due while the others were claimed.
+        Ok(if due.is_empty() { next } else { earlier(next, now) })
+    }
+
+    /// The hook, if it is there and enabled, with its tenant.
+    fn enabled(&self, hook: HookId) -> Option<(HookId, TenantId)> {
+        self.directory.hook(hook).filter(|hook| hook.enabled).map(|hook| (hook.id, hook.tenant))
+    }
+
+    /// What is claimed next of the hooks `due`, which are taken from its front; and whether there is one that nothing
+    /// in memory wakes the feeder for, since others leave it no room.
+    fn wanted(&self, due: &mut VecDeque<(HookId, TenantId)>) -> (Vec<Wanted>, bool) {
+        let of_each = (CLAIM_AT_MOST / due.len().clamp(1, HOOKS_IN_A_CLAIM)).max(1);
+        let (mut wanted, mut without_room) = (Vec::new(), false);
+        let mut of_tenants: HashMap<TenantId, usize> = HashMap::new();
+        let (mut lanes, mut looked_at) = (self.dispatcher.lanes(), 0);
+        while wanted.len() < HOOKS_IN_A_CLAIM
+            && let Some((hook, tenant)) = due.pop_front()
+        {
+            looked_at += 1;
+            if looked_at % AT_A_TIME == 0 {
+                // Attempts start and end meanwhile.
+                drop(lanes);
+                lanes = self.dispatcher.lanes();
+            }
+            let of_tenant = of_tenants.entry(tenant).or_default();
+            let room = lanes.room_for_claims(hook, tenant).saturating_sub(*of_tenant);
+            if room == 0 {
+                lanes.set_backlog(hook, tenant, true);
+                without_room |= !lanes.wakes_feeder(hook);
                 continue;
             }
-            let limit = self.dispatcher.lanes().room_for_claims(hook.id, hook.tenant).min(CLAIM_AT_MOST);
-            let lease_until = now.plus(self.dispatcher.lease());
-            let Claims { claimed, more } = match self.claim(hook.id, now, lease_until, limit).await {
-                Ok(claims) => claims,
-                Err(error) => {
-                    // One hook's damaged row must not hold up the others.
-                    tracing::error!(hook = %hook.id, error = &error as &dyn std::error::Error, "cannot lease deliveries");
-                    next = earlier(next, now.plus(AFTER_FAILURE));
-                    continue;
-                }
-            };
-            if !claimed.is_empty() {
-                // What the hook has due later was not looked at.
-                next = earlier(next, now);
-            }
-            {
-                let mut lanes = self.dispatcher.lanes();
-                lanes.set_backlog(hook.id, hook.tenant, more);
-                let started = Instant::now();
-                claimed
-                    .into_iter()
-                    .for_each(|one| lanes.push_claimed(Work::claimed(one, lease_until), started));
-                // A lane that is well filled wakes the feeder when it runs low. One that others leave no
-                // room has nothing that could wake it.
-                if more && !lanes.wakes_feeder(hook.id) {
-                    let again = if limit > 0 { now } else { now.plus(WITHOUT_ROOM) };
-                    next = earlier(next, again);
-                }
-            }
-            self.dispatcher.pump();
+            let limit = room.min(of_each);
+            *of_tenant += limit;
+            wanted.push(Wanted { hook, tenant, limit });
         }
-        Ok(next)
+        (wanted, without_room)
     }
 
-    async fn claim(
-        &self,
-        hook: HookId,
-        now: UnixMillis,
-        lease_until: UnixMillis,
-        limit: usize,
-    ) -> Result<Claims, StorageError> {
-        if limit == 0 {
-            return Ok(Claims { claimed: Vec::new(), more: true });
+    /// Leases what is `wanted` and hands it on. When there is more to be fetched, as far as is known.
+    async fn claim(&self, wanted: Vec<Wanted>, now: UnixMillis) -> Option<UnixMillis> {
+        let mut next = None;
+        let lease_until = now.plus(self.dispatcher.lease());
+        let hooks = wanted
+            .iter()
+            .map(|it| HookClaim { hook: it.hook, limit: u32::try_from(it.limit).unwrap_or(u32::MAX) });
+        let claims = self.deliveries.claim(hooks.collect(), now, lease_until, CLAIM_BYTES).await;
+        {
+            let (mut lanes, began) = (self.dispatcher.lanes(), Instant::now());
+            for (Wanted { hook, tenant, .. }, claims) in wanted.into_iter().zip(claims) {
+                let Claims { claimed, more } = match claims {
+                    Ok(claims) => claims,
+                    Err(error) => {
+                        tracing::error!(%hook, error = &error as &dyn std::error::Error, "cannot lease deliveries");
+                        next = earlier(next, now.plus(AFTER_FAILURE));
+                        continue;
+                    }
+                };
+                if !claimed.is_empty() {
+                    // What the hook has due later was not looked at.
+                    next = earlier(next, now);
+                }
+                lanes.set_backlog(hook, tenant, more);
+                for one in claimed {
+                    lanes.push_claimed(Work::claimed(one, lease_until), began);
+                }
+                // A lane that is well filled wakes the feeder when it runs low.
+                if more && !lanes.wakes_feeder(hook) {
+                    next = earlier(next, now);
+                }
+            }
         }
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        self.deliveries.claim(hook, now, lease_until, limit, CLAIM_BYTES).await
+        self.dispatcher.pump();
+        next
     }
 }
 
-fn earlier(so_far: Option<UnixMillis>, at: UnixMillis) -> Option<UnixMillis> {
-    Some(so_far.map_or(at, |so_far| so_far.min(at)))
+/// What is claimed of a hook.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    hook: HookId,
+    tenant: TenantId,
+    limit: usize,
 }
+
+/// Hooks that have something due, one of each tenant in turn; of a tenant, and of tenants, first what has been due for
+/// the longest time.
+fn in_turns(mut due: Vec<((HookId, TenantId), UnixMillis)>) -> VecDeque<(HookId, TenantId)> {
+    due.sort_by_key(|(_, due_at)| *due_at);
+    let mut of_tenants: HashMap<TenantId, usize> = HashMap::new();
+    let mut in_turns: Vec<_> = due
+        .into_iter()
+        .map(|((hook, tenant), _)| {
+            let before = of_tenants.entry(tenant).or_default();
+            *before += 1;
+            (*before, hook, tenant)
+        })
+        .collect();
+    // Stable: within a round the order of the due times stays.
+    in_turns.sort_by_key(|(round, ..)| *round);
+    in_turns.into_iter().map(|(_, hook, tenant)| (hook, tenant)).collect()
+}
+
+fn earlier(so_far: Option<UnixMillis>, at: impl Into<Option<UnixMillis>>) -> Option<UnixMillis> {
+    so_far.into_iter().chain(at.into()).min()
+}
+
+#[cfg(test)]
+mod tests;

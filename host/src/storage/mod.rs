@@ -168,18 +168,18 @@ pub trait DeliveryStore: Send + Sync {
     async fn recover(&self, now: UnixMillis) -> Result<u64, StorageError>;
     /// The hooks that have deliveries which are not final, each with the time when the first of them is due.
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
-    /// Leases up to `limit` deliveries of `hook` that are due at `now`, oldest due first, until `lease_until`.
+    /// Leases deliveries that are due at `now`, oldest due first, until `lease_until`: of each of `hooks` up to its limit.
+    /// One answer for each hook, in order; a hook with a damaged row does not hold up the others.
     /// A lease that has ended is due, too: this is how the work of a crashed process is picked up.
-    /// It takes no more than fit into `max_bytes` with their events' data and rendered bodies, but one at
-    /// least where any is due and `limit` is not 0.
+    /// All together take no more than fit into `max_bytes` with their events' data and rendered bodies, but one at
+    /// least where any is due and its limit is not 0.
     async fn claim(
         &self,
-        hook: HookId,
+        hooks: Vec<HookClaim>,
         now: UnixMillis,
         lease_until: UnixMillis,
-        limit: u32,
         max_bytes: u64,
-    ) -> Result<Claims, StorageError>;
+    ) -> Vec<Result<Claims, StorageError>>;
     /// Records what came of leased deliveries, and returns when it is on disk. A delivery whose lease is
     /// over, because it was cancelled meanwhile or claimed by someone else, stays as it is; its attempt is
     /// kept and counted all the same. One that was cancelled while its attempt succeeded has succeeded. Where it fails, it is tried again while `patience` lasts.

@@ -84,7 +84,16 @@ pub struct Claimed {
     pub rendered: Option<RenderedRequest>,
 }
 
-/// What a claim took.
+/// How much to lease of one hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HookClaim {
+    /// Which hook.
+    pub hook: HookId,
+    /// How many deliveries at most.
+    pub limit: u32,
+}
+
+/// What a claim took of one hook.
 #[derive(Debug, Clone, Default)]
 pub struct Claims {
     /// The deliveries, oldest due first.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::{LEASE_END, NOW, World, request};
+use super::{LEASE_END, NOW, TENANT, World, request};
 use crate::domain::{DeliveryId, DeliveryState, HookId, UnixMillis};
-use crate::storage::{Backlog, Claimed, Record, Rendered};
+use crate::storage::{Backlog, Claimed, Claims, HookClaim, Record, Rendered, StorageError};
 
 /// A time after everything that is due at once.
 const LATER: UnixMillis = UnixMillis(NOW.0 + 1_000);
@@ -90,7 +90,7 @@ pub async fn a_claim_is_bounded_by_bytes_and_says_whether_there_is_more(world: &
     }
     let claim = async |now, limit, max_bytes| {
         let lease_until = UnixMillis(LATER.0 + 60_000);
-        let claims = world.storage.deliveries.claim(hook, now, lease_until, limit, max_bytes).await.unwrap();
+        let claims = world.try_claim(hook, now, lease_until, (limit, max_bytes)).await.unwrap();
         (ids(&claims.claimed), claims.more)
     };
     assert_eq!(claim(LATER, 0, u64::MAX).await, (Vec::new(), true));
@@ -109,6 +109,39 @@ pub async fn a_claim_is_bounded_by_bytes_and_says_whether_there_is_more(world: &
     let due = UnixMillis(NOW.0 + 5_000);
     assert_eq!(claim(due, 2, 20_000).await, (retried[..1].to_vec(), true));
     assert_eq!(claim(due, 2, 20_000).await, (retried[1..].to_vec(), false));
+}
+
+/// In one transaction, in their order, within one bound on bytes; a hook that has nothing or is deleted has an answer.
+pub async fn several_hooks_are_claimed_together(world: &World) {
+    let [first, second, gone, third] =
+        [world.stored_hook().await, HookId(2), world.stored_hook().await, HookId(3)];
+    let mut stored = Vec::new();
+    for hook in [first, first, first, gone, third, third] {
+        stored.push(pending(world, hook).await);
+    }
+    world.storage.hooks.delete(TENANT, gone).await.unwrap().unwrap().await.unwrap();
+    let claim = async |limits: [u32; 4], max_bytes| {
+        let hooks = [first, second, gone, third].into_iter().zip(limits);
+        let hooks = hooks.map(|(hook, limit)| HookClaim { hook, limit }).collect();
+        let claims = world.storage.deliveries.claim(hooks, LATER, LEASE_END, max_bytes).await;
+        let of_hook = |claims: Result<Claims, StorageError>| {
+            let claims = claims.unwrap();
+            (ids(&claims.claimed), claims.more)
+        };
+        claims.into_iter().map(of_hook).collect::<Vec<_>>()
+    };
+    let nothing = || (Vec::new(), false);
+    assert_eq!(
+        claim([2, 5, 5, 1], u64::MAX).await,
+        [(stored[..2].to_vec(), true), nothing(), nothing(), (vec![stored[4]], true)]
+    );
+    let one = (vec![stored[2]], false);
+    assert_eq!(claim([1, 1, 1, 1], 0).await, [one, nothing(), nothing(), (Vec::new(), true)]);
+    assert_eq!(claim([1, 1, 1, 1], 0).await, [nothing(), nothing(), nothing(), (vec![stored[5]], false)]);
+    for id in [stored[0], stored[1], stored[2], stored[4], stored[5]] {
+        let delivery = world.delivery(id).await;
+        assert_eq!((delivery.state, delivery.due_at), (DeliveryState::Delivering, Some(LEASE_END)));
+    }
 }
 
 /// Ids run ahead of a clock that was set back.

@@ -13,7 +13,8 @@ pub mod recording;
 use std::sync::Arc;
 
 use super::{
-    Acceptance, Accepted, Claimed, NewDelivery, Patience, Record, Rendered, RenderedRequest, Storage,
+    Acceptance, Accepted, Claimed, Claims, HookClaim, NewDelivery, Patience, Record, Rendered,
+    RenderedRequest, Storage, StorageError,
 };
 use crate::domain::attempt::BodyFailureKind;
 use crate::domain::ids::IdGenerator;
@@ -37,7 +38,7 @@ macro_rules! storage_conformance {
             claiming: [
                 what_is_due_is_claimed_oldest_first, a_lease_excludes_until_it_ends,
                 a_claim_brings_event_and_rendered_request, concurrent_claims_share_nothing,
-                a_claim_is_bounded_by_bytes_and_says_whether_there_is_more, recovery_ends_leases,
+                a_claim_is_bounded_by_bytes_and_says_whether_there_is_more, several_hooks_are_claimed_together, recovery_ends_leases,
                 what_a_wrong_clock_put_out_of_reach_is_due_after_recovery,
                 a_delivery_is_due_when_it_says_and_not_when_its_id_says, the_backlog_names_each_hook_once
             ],
@@ -248,7 +249,21 @@ impl World {
     /// Claims at `now` until a minute later.
     pub async fn claim(&self, hook: HookId, now: UnixMillis, limit: u32) -> Vec<Claimed> {
         let lease_until = UnixMillis(now.0 + 60_000);
-        self.storage.deliveries.claim(hook, now, lease_until, limit, u64::MAX).await.unwrap().claimed
+        self.try_claim(hook, now, lease_until, (limit, u64::MAX)).await.unwrap().claimed
+    }
+
+    /// Claims of one hook, no more than so many and so many bytes.
+    pub async fn try_claim(
+        &self,
+        hook: HookId,
+        now: UnixMillis,
+        lease_until: UnixMillis,
+        (limit, max_bytes): (u32, u64),
+    ) -> Result<Claims, StorageError> {
+        let hooks = vec![HookClaim { hook, limit }];
+        let mut claims = self.storage.deliveries.claim(hooks, now, lease_until, max_bytes).await;
+        assert_eq!(claims.len(), 1);
+        claims.remove(0)
     }
 }
 

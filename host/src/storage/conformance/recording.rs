@@ -136,8 +136,10 @@ pub async fn a_cancelled_delivery_stays_cancelled(world: &World) {
 /// The receiver took it before anybody could call it back: it is not told otherwise.
 pub async fn what_succeeded_while_it_was_cancelled_has_succeeded(world: &World) {
     let hook = world.stored_hook().await;
-    let (first, second) =
-        (world.delivery_in(hook, DeliveryState::Delivering).await, world.delivery_in(hook, DeliveryState::Delivering).await);
+    let (first, second) = (
+        world.delivery_in(hook, DeliveryState::Delivering).await,
+        world.delivery_in(hook, DeliveryState::Delivering).await,
+    );
     world.storage.deliveries.cancel(TENANT, first).await.unwrap();
     world.storage.hooks.delete(TENANT, hook).await.unwrap().unwrap().await.unwrap();
     for id in [first, second] {

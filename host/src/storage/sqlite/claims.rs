@@ -1,6 +1,6 @@
 //! Leases: taking what is due, and giving back what a crash left behind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,20 +15,26 @@ use super::rows::{
     event_columns, event_from_row, read_error, request_from_row,
 };
 use crate::domain::{Delivery, DeliveryState, Event, EventKey, HookId, UnixMillis};
-use crate::storage::{Backlog, Claimed, StorageError};
+use crate::storage::{Backlog, Claimed, Claims, HookClaim, StorageError};
 
 /// What is to be leased.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Claim {
-    pub hook: HookId,
+    pub hooks: Vec<HookClaim>,
     pub now: UnixMillis,
     pub lease_until: UnixMillis,
-    pub limit: u32,
     pub max_bytes: u64,
 }
 
-/// What was leased.
-#[derive(Debug, Default)]
+impl Claim {
+    /// How many deliveries it leases at most.
+    pub fn limit(&self) -> usize {
+        self.hooks.iter().map(|hook| hook.limit as usize).sum()
+    }
+}
+
+/// What was leased of one hook.
+#[derive(Debug, Default, Clone)]
 pub struct Leased {
     pub deliveries: Vec<Delivery>,
     /// Something else was due.
@@ -51,8 +57,56 @@ pub fn json_keys<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> Stri
 /// What a claimed delivery takes beside its event's data and its rendered body.
 const OVERHEAD_BYTES: u64 = 256;
 
-/// Leases, inside of the writer's transaction.
-pub async fn lease(connection: &mut SqliteConnection, claim: &Claim) -> Result<Leased, StorageError> {
+/// Leases, inside of the writer's transaction; one answer for each hook, in order. One that is deleted has nothing.
+pub async fn lease(
+    connection: &mut SqliteConnection,
+    claim: &Claim,
+    deleted_hooks: &HashSet<HookId>,
+) -> Result<Vec<Leased>, StorageError> {
+    let mut leased = Vec::with_capacity(claim.hooks.len());
+    let mut room = ByteRoom { left: claim.max_bytes, any: false };
+    for hook in &claim.hooks {
+        leased.push(match deleted_hooks.contains(&hook.hook) {
+            true => Leased::default(),
+            false => due(connection, *hook, claim.now, &mut room).await?,
+        });
+    }
+    let keys = leased.iter().flat_map(|leased| &leased.deliveries);
+    if keys.clone().next().is_some() {
+        let sql = concat!("UPDATE deliveries SET state = 1, due_at = ? WHERE ", is_among!());
+        sqlx::query(sql).bind(claim.lease_until.0).bind(json_keys(keys)).execute(connection).await?;
+    }
+    for delivery in leased.iter_mut().flat_map(|leased| &mut leased.deliveries) {
+        delivery.state = DeliveryState::Delivering;
+        delivery.due_at = Some(claim.lease_until);
+    }
+    Ok(leased)
+}
+
+/// What a claim may still bring into memory.
+struct ByteRoom {
+    left: u64,
+    /// Whether anything has been taken: the first is, however large it is.
+    any: bool,
+}
+
+impl ByteRoom {
+    fn take(&mut self, bytes: u64) -> bool {
+        let fits = bytes <= self.left || !self.any;
+        // What does not fit ends the claim: what is due later must not go before it.
+        self.left = if fits { self.left.saturating_sub(bytes) } else { 0 };
+        self.any = true;
+        fits
+    }
+}
+
+/// The deliveries of one hook that are to be leased.
+async fn due(
+    connection: &mut SqliteConnection,
+    hook: HookClaim,
+    now: UnixMillis,
+    room: &mut ByteRoom,
+) -> Result<Leased, StorageError> {
     // One more than asked for tells whether there is more. Lengths are read off the heads of rows, without
     // the data; what was never attempted has nothing rendered.
     let sql = concat!(
@@ -64,29 +118,18 @@ pub async fn lease(connection: &mut SqliteConnection, claim: &Claim) -> Result<L
          FROM deliveries INDEXED BY deliveries_unfinished \
          WHERE hook_id = ? AND state < 3 AND due_at <= ? ORDER BY due_at, id LIMIT ?"
     );
-    let due = sqlx::query(sql).bind(claim.hook.0).bind(claim.now.0).bind(i64::from(claim.limit) + 1);
+    let due = sqlx::query(sql).bind(hook.hook.0).bind(now.0).bind(i64::from(hook.limit) + 1);
     let rows = due.fetch_all(&mut *connection).await?;
-    let mut leased = Vec::with_capacity(rows.len());
-    let mut total: u64 = 0;
-    for row in rows.iter().take(claim.limit as usize) {
+    let mut deliveries = Vec::with_capacity(rows.len());
+    for row in rows.iter().take(hook.limit as usize) {
         let bytes: i64 = row.try_get(DELIVERY_COLUMNS)?;
-        total = total.saturating_add(OVERHEAD_BYTES + bytes.unsigned_abs());
-        if total > claim.max_bytes && !leased.is_empty() {
+        if !room.take(OVERHEAD_BYTES + bytes.unsigned_abs()) {
             break;
         }
-        leased.push(delivery_from_row(DeliveryRow::from_row(row)?)?);
+        deliveries.push(delivery_from_row(DeliveryRow::from_row(row)?)?);
     }
-    let more = leased.len() < rows.len();
-    if leased.is_empty() {
-        return Ok(Leased { deliveries: leased, more });
-    }
-    let sql = concat!("UPDATE deliveries SET state = 1, due_at = ? WHERE ", is_among!());
-    sqlx::query(sql).bind(claim.lease_until.0).bind(json_keys(&leased)).execute(connection).await?;
-    for delivery in &mut leased {
-        delivery.state = DeliveryState::Delivering;
-        delivery.due_at = Some(claim.lease_until);
-    }
-    Ok(Leased { deliveries: leased, more })
+    let more = deliveries.len() < rows.len();
+    Ok(Leased { deliveries, more })
 }
 
 /// Ends the leases of one claim that came to nothing: what it took is due at `now`.
@@ -105,8 +148,40 @@ pub async fn hand_back(
     Ok(())
 }
 
+/// Adds events and rendered requests to what was leased; one answer for each hook, in order.
+///
+/// # Errors
+/// Where nothing can be read. A damaged event is an error of its hook alone.
+pub async fn load_each(
+    readers: &SqlitePool,
+    leased: Vec<Leased>,
+) -> Result<Vec<Result<Claims, StorageError>>, StorageError> {
+    let all = leased.iter().flat_map(|leased| leased.deliveries.iter().cloned()).collect();
+    match load(readers, all).await {
+        Ok(claimed) => {
+            let mut claimed = claimed.into_iter();
+            let of_hook = |Leased { deliveries, more }| {
+                Ok(Claims { claimed: claimed.by_ref().take(deliveries.len()).collect(), more })
+            };
+            Ok(leased.into_iter().map(of_hook).collect())
+        }
+        Err(StorageError::Damaged { .. }) => {
+            let mut each = Vec::with_capacity(leased.len());
+            for Leased { deliveries, more } in leased {
+                each.push(match load(readers, deliveries).await {
+                    Ok(claimed) => Ok(Claims { claimed, more }),
+                    Err(error @ StorageError::Damaged { .. }) => Err(error),
+                    Err(error) => return Err(error),
+                });
+            }
+            Ok(each)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Adds events and rendered requests to leased deliveries: two queries, however many there are.
-pub async fn load(readers: &SqlitePool, deliveries: Vec<Delivery>) -> Result<Vec<Claimed>, StorageError> {
+async fn load(readers: &SqlitePool, deliveries: Vec<Delivery>) -> Result<Vec<Claimed>, StorageError> {
     if deliveries.is_empty() {
         return Ok(Vec::new());
     }

@@ -8,14 +8,15 @@ use sqlx::SqliteExecutor;
 use sqlx::sqlite::SqliteConnection;
 
 use super::attempt_rows::{AttemptColumns, attempt_columns, attempt_from_columns};
-use super::claims::{self, Claim, Leased};
+use super::claims::{self, Claim};
 use super::recording::RecordRow;
 use super::rows::{DeliveryRow, JsonMaker, delivery_columns, delivery_from_row, read_error};
 use super::unwritten::Which;
 use super::{Shared, listing, writer};
-use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, HookId, TenantId, UnixMillis};
+use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, TenantId, UnixMillis};
 use crate::storage::{
-    Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, Listed, Patience, Record, StorageError,
+    Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Patience, Record,
+    StorageError,
 };
 
 /// The attempts of one delivery: the one that has its id, and the later ones.
@@ -47,25 +48,28 @@ impl DeliveryStore for Shared {
 
     async fn claim(
         &self,
-        hook: HookId,
+        hooks: Vec<HookClaim>,
         now: UnixMillis,
         lease_until: UnixMillis,
-        limit: u32,
         max_bytes: u64,
-    ) -> Result<Claims, StorageError> {
-        let claim = Claim { hook, now, lease_until, limit, max_bytes };
-        let Leased { deliveries, more } = self.commit(writer::Message::Claim, claim).await?;
-        let keys = claims::json_keys(&deliveries);
-        // After the commit, so that the writer does not wait for the events' data.
-        match claims::load(&self.feeding, deliveries).await {
-            Ok(claimed) => Ok(Claims { claimed, more }),
-            // It would be found damaged again at once, and forever: let the leases end by themselves.
-            Err(error @ StorageError::Damaged { .. }) => Err(error),
-            Err(error) => {
-                if let Err(error) = self.hand_back(keys, &claim).await {
-                    tracing::warn!(%error, "cannot give leases back; they end by themselves");
+    ) -> Vec<Result<Claims, StorageError>> {
+        let count = hooks.len();
+        let claim = Claim { hooks, now, lease_until, max_bytes };
+        match self.claim_together(&claim).await {
+            Ok(claims) => claims,
+            // One hook's damaged row must not hold up the others.
+            Err(error) if count > 1 && is_damaged(&error) => {
+                let mut claims = Vec::with_capacity(count);
+                for hook in &claim.hooks {
+                    let alone = Claim { hooks: vec![*hook], ..claim };
+                    claims.push(self.claim_together(&alone).await.and_then(only));
                 }
-                Err(error)
+                claims
+            }
+            Err(error) if count == 1 => vec![Err(error)],
+            Err(error) => {
+                let error = Arc::new(error);
+                (0..count).map(|_| Err(StorageError::Shared(Arc::clone(&error)))).collect()
             }
         }
     }
@@ -157,7 +161,36 @@ impl DeliveryStore for Shared {
     }
 }
 
+/// The answer for the only hook of a claim.
+fn only(mut claims: Vec<Result<Claims, StorageError>>) -> Result<Claims, StorageError> {
+    claims.pop().unwrap_or_else(|| Ok(Claims::default()))
+}
+
+/// Whether a row is damaged, of this call or of one that was to be committed with it.
+fn is_damaged(error: &StorageError) -> bool {
+    match error {
+        StorageError::Damaged { .. } => true,
+        StorageError::Shared(error) => is_damaged(error),
+        _ => false,
+    }
+}
+
 impl Shared {
+    /// Leases in one transaction, and reads what was leased.
+    async fn claim_together(&self, claim: &Claim) -> Result<Vec<Result<Claims, StorageError>>, StorageError> {
+        let leased = self.commit(writer::Message::Claim, claim.clone()).await?;
+        let keys = claims::json_keys(leased.iter().flat_map(|leased| &leased.deliveries));
+        // After the commit, so that the writer does not wait for the events' data. What is damaged would be found so
+        // again at once, and forever: those leases end by themselves.
+        let loaded = claims::load_each(&self.feeding, leased).await;
+        if loaded.is_err()
+            && let Err(error) = self.hand_back(keys, claim).await
+        {
+            tracing::warn!(%error, "cannot give leases back; they end by themselves");
+        }
+        loaded
+    }
+
     async fn hand_back(&self, keys: String, claim: &Claim) -> Result<(), StorageError> {
         let mut writer = self.writer().await;
         let done = claims::hand_back(writer.begin().await?, keys, claim.lease_until, claim.now).await;

@@ -39,7 +39,7 @@ impl<'a> Plan<'a> {
         rows.append(&mut divided.rows);
         // Those that somebody asks for, whose leases have ended, or that have waited for long.
         let wanted = questions.iter().flat_map(|question| ledger.wanted(*question));
-        let expired = claims.flat_map(|claim| ledger.expired(claim.hook, claim.now));
+        let expired = claims.flat_map(|claim| ledger.expired(claim));
         for (id, unwritten) in wanted.chain(expired).chain(ledger.old(stored.change.last_event)) {
             if written.insert(id) {
                 rows.push(unwritten.first_row(id, deleted_hooks));

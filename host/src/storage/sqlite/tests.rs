@@ -282,7 +282,7 @@ async fn leases_are_given_back_if_what_was_leased_cannot_be_read() {
     let now = UnixMillis(NOW.0 + 5_000);
     storage.shared.feeding.close().await;
     // A lease that ends when that of the other one does: only what was claimed is given back.
-    let claim = world.storage.deliveries.claim(hook, now, before.due_at.unwrap(), 10, u64::MAX).await;
+    let claim = world.try_claim(hook, now, before.due_at.unwrap(), (10, u64::MAX)).await;
     assert!(matches!(claim, Err(StorageError::Closed)), "{claim:?}");
     let query = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
     let mut found = world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries;
@@ -304,7 +304,7 @@ async fn what_is_damaged_stays_leased() {
     let mut writer = storage.shared.writer().await;
     sqlx::query("DELETE FROM events").execute(writer.connection().await.unwrap()).await.unwrap();
     drop(writer);
-    let claim = world.storage.deliveries.claim(HookId(1), NOW, UnixMillis(NOW.0 + 1), 10, u64::MAX).await;
+    let claim = world.try_claim(HookId(1), NOW, UnixMillis(NOW.0 + 1), (10, u64::MAX)).await;
     assert!(matches!(claim, Err(StorageError::Damaged { .. })), "{claim:?}");
     assert_eq!(world.delivery(id).await.state, DeliveryState::Delivering);
 }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::sqlite::SqliteConnection;
 
+use super::claims::Claim;
 use super::delivery_rows::DeliveryInsert;
 use super::rows::named_after_mark;
 use super::spans::{self, HookSpan, KnownSpans};
@@ -151,12 +152,15 @@ impl Ledger {
         wanted.take(SETTLE_AT_ONCE)
     }
 
-    /// Those of `hook` whose lease has ended. Leases end about in the order in which they began, so if the first has not
-    /// ended nobody looks at the others: one that ended all the same gets its row with the [`Self::old`] ones.
-    pub fn expired(&self, hook: HookId, now: UnixMillis) -> impl Iterator<Item = (DeliveryId, &Unwritten)> {
+    /// Those which `claim` asks for because their lease has ended. Leases end about in the order in which they began, so if
+    /// the first has not ended nobody looks at the others: one that ended all the same gets its row with the
+    /// [`Self::old`] ones.
+    pub fn expired(&self, claim: &Claim) -> impl Iterator<Item = (DeliveryId, &Unwritten)> {
+        let now = claim.now;
         let has_ended = self.by_id.first_key_value().is_some_and(|(_, first)| first.lease_until <= now);
+        let hooks = claim.hooks.iter().filter(|_| has_ended).map(|it| it.hook).collect::<HashSet<_>>();
         let all = has_ended.then_some(&self.by_id).into_iter().flatten();
-        all.filter(move |(_, it)| it.hook == hook && it.lease_until <= now).map(|(id, it)| (*id, it))
+        all.filter(move |(_, it)| it.lease_until <= now && hooks.contains(&it.hook)).map(|(id, it)| (*id, it))
     }
 
     /// Some of those which were accepted long before `last_event`.

@@ -46,7 +46,7 @@ pub enum Message {
     /// Record what came of deliveries.
     Record(Job<Arc<Vec<RecordRow>>, ()>),
     /// Lease deliveries.
-    Claim(Job<Claim, Leased>),
+    Claim(Job<Claim, Vec<Leased>>),
     /// Write rows of deliveries that have none.
     Settle(Job<Settle, ()>),
     /// Commit what is queued, then end.
@@ -118,7 +118,7 @@ async fn run(
 struct Group {
     accepts: Vec<Job<Vec<Acceptance>, Vec<Accepted>>>,
     records: Vec<Job<Arc<Vec<RecordRow>>, ()>>,
-    claims: Vec<Job<Claim, Leased>>,
+    claims: Vec<Job<Claim, Vec<Leased>>>,
     questions: Vec<Job<Settle, ()>>,
     rows: usize,
     bytes: usize,
@@ -127,7 +127,7 @@ struct Group {
 /// What is told to who handed in events and claims, in the order of the jobs.
 struct Answers {
     accepted: Vec<Vec<Accepted>>,
-    claimed: Vec<Leased>,
+    claimed: Vec<Vec<Leased>>,
 }
 
 impl Group {
@@ -144,7 +144,7 @@ impl Group {
                 self.records.push(job);
             }
             Message::Claim(job) => {
-                self.rows += job.work.limit as usize;
+                self.rows += job.work.limit();
                 self.claims.push(job);
             }
             Message::Settle(job) => {
@@ -217,7 +217,7 @@ impl Group {
         calls: &[&'a [Acceptance]],
         connection: &mut WriteConnection,
         ledger: &SharedLedger,
-    ) -> Result<(Plan<'a>, Vec<Leased>), StorageError> {
+    ) -> Result<(Plan<'a>, Vec<Vec<Leased>>), StorageError> {
         let (connection, deleted_hooks) = connection.parts()?;
         let seen = Seen::load(connection, calls).await?;
         let plan = self.plan(seen, calls, deleted_hooks, ledger);
@@ -226,10 +226,7 @@ impl Group {
         script.run(connection).await?;
         let mut claimed = Vec::with_capacity(self.claims.len());
         for job in &self.claims {
-            claimed.push(match deleted_hooks.contains(&job.work.hook) {
-                true => Leased::default(),
-                false => claims::lease(connection, &job.work).await?,
-            });
+            claimed.push(claims::lease(connection, &job.work, deleted_hooks).await?);
         }
         Ok((plan, claimed))
     }

@@ -14,8 +14,8 @@ use crate::api::body::Payload;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::{Kind, Problem};
 use crate::api::{ApiState, Shared};
-use crate::domain::{Delivery, DeliveryId, RetrySchedule, Scope};
 use crate::delivery::NotRecalled;
+use crate::domain::{Delivery, DeliveryId, RetrySchedule, Scope};
 use crate::storage::{Cancelled, Changed, StorageError};
 
 /// Retry a delivery
@@ -104,7 +104,8 @@ fn not_recalled(reason: NotRecalled) -> Problem {
             Problem::new(Kind::Conflict, detail)
         }
         NotRecalled::TooMany => {
-            let detail = "too many deliveries have been cancelled that are still being stored; try again in a moment";
+            let detail =
+                "too many deliveries have been cancelled that are still being stored; try again in a moment";
             Problem::new(Kind::TooManyRequests, detail)
         }
     }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::request;
 use crate::directory::Directory;
 use crate::domain::{Event, Fault, FaultKind, Hook, Pipeline, Step, TenantId, Trigger, Verdict};
-use crate::sandbox::{PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, SandboxError};
+use crate::sandbox::{PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, SandboxError, Source};
 
 /// The attribute that shows plugins what the request before the request was answered with.
 const PREFLIGHT: &str = "preflight";
@@ -39,7 +39,17 @@ impl Pipelines {
         trigger: Trigger,
         preflight: Option<String>,
     ) -> Result<PipelineRun, SandboxError> {
-        self.run_steps(hook, &hook.pipeline, event, trigger, preflight).await
+        let source = Source::Hook(hook.id);
+        self.run_steps(source, hook, &hook.pipeline, event, trigger, preflight).await
+    }
+
+    /// Runs the hook's pipeline for somebody who wants to see what it would send. Stops if the answer's future is
+    /// dropped. There is no preflight, whose answer plugins could be shown, since nothing is sent.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn preview(&self, hook: &Hook, event: &Arc<Event>) -> Result<PipelineRun, SandboxError> {
+        self.run_steps(Source::DryRun, hook, &hook.pipeline, event, Trigger::Test, None).await
     }
 
     /// Runs the pipeline that writes the request before the request.
@@ -52,11 +62,12 @@ impl Pipelines {
         event: &Arc<Event>,
         trigger: Trigger,
     ) -> Result<PipelineRun, SandboxError> {
-        self.run_steps(hook, &hook.preflight, event, trigger, None).await
+        self.run_steps(Source::Hook(hook.id), hook, &hook.preflight, event, trigger, None).await
     }
 
     async fn run_steps(
         &self,
+        source: Source,
         hook: &Hook,
         pipeline: &Pipeline,
         event: &Arc<Event>,
@@ -75,7 +86,8 @@ impl Pipelines {
         let secrets =
             current.map(|secret| (SIGNING_SECRET.to_owned(), Zeroizing::new(secret.key().to_vec())));
         let secrets = secrets.into_iter().collect();
-        self.sandbox.run(PipelineJob { event: Arc::clone(event), attributes, draft, steps, secrets }).await
+        let event = Arc::clone(event);
+        self.sandbox.run(PipelineJob { source, event, attributes, draft, steps, secrets }).await
     }
 
     /// Has the code of a step's plugin at hand.
@@ -89,7 +101,7 @@ impl Pipelines {
         }
     }
 
-    /// Runs one step as `hook` would, whether it is among the hook's own or not.
+    /// Runs one step as `hook` would, whether it is among the hook's own or not. A dry run, as [`Self::preview`].
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -99,17 +111,19 @@ impl Pipelines {
         step: &Step,
         event: &Arc<Event>,
     ) -> Result<PipelineRun, SandboxError> {
-        self.run_steps(hook, &Pipeline(vec![step.clone()]), event, Trigger::Test, None).await
+        let pipeline = Pipeline(vec![step.clone()]);
+        self.run_steps(Source::DryRun, hook, &pipeline, event, Trigger::Test, None).await
     }
 
-    /// Runs one step alone, for no hook, with a draft such as a plain hook would send.
+    /// Runs one step alone, for no hook, with a draft such as a plain hook would send. A dry run, as [`Self::preview`].
     ///
     /// # Errors
     /// As [`Self::run`].
     pub async fn run_step(&self, step: &Step, event: Arc<Event>) -> Result<PipelineRun, SandboxError> {
         let (steps, draft) = (vec![self.prepare(event.tenant, step)], request::plain_draft(&event));
         let attributes = self.attributes(&event, Trigger::Test);
-        self.sandbox.run(PipelineJob { event, attributes, draft, steps, secrets: Vec::new() }).await
+        let (source, secrets) = (Source::DryRun, Vec::new());
+        self.sandbox.run(PipelineJob { source, event, attributes, draft, steps, secrets }).await
     }
 
     fn prepare(&self, tenant: TenantId, step: &Step) -> PreparedStep {

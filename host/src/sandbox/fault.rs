@@ -8,7 +8,9 @@ use wasmtime::{Error, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 use crate::domain::{Fault, FaultKind};
 
-use super::deadline::Overdue;
+use super::SandboxError;
+use super::deadline::Stopped;
+use super::invoke::Interrupted;
 use super::limits::{Count, Meter, Size, shortened};
 use super::wasi::Exited;
 
@@ -25,9 +27,17 @@ pub(super) struct Allowance {
     pub(super) output_bytes: usize,
 }
 
-/// Whether it was not the plugin that failed, but we had no slot for it.
-pub(super) fn is_ours(error: &Error) -> bool {
-    error.downcast_ref::<PoolConcurrencyLimitError>().is_some()
+/// Why a call came to nothing, if that was not the plugin's doing.
+pub(super) fn interruption(error: &Error) -> Option<Interrupted> {
+    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+        return Some(Interrupted::Failed(SandboxError::Engine(format!("{error:#}"))));
+    }
+    match error.downcast_ref::<Stopped>()? {
+        Stopped::Overdue { .. } => None,
+        Stopped::Slice => Some(Interrupted::Slice),
+        Stopped::Abandoned => Some(Interrupted::Abandoned),
+        Stopped::Starved => Some(Interrupted::Failed(SandboxError::Overloaded)),
+    }
 }
 
 /// How the plugin failed.
@@ -38,8 +48,8 @@ pub(super) fn of(error: &Error, meter: &Meter, allowance: &Allowance) -> Fault {
 }
 
 fn classify(error: &Error, meter: &Meter, allowance: &Allowance, in_guest: bool) -> (FaultKind, String) {
-    if let Some(overdue) = error.downcast_ref::<Overdue>() {
-        return (FaultKind::Deadline, overdue.to_string());
+    if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        return (FaultKind::Deadline, stopped.to_string());
     }
     if let Some(exited) = error.downcast_ref::<Exited>() {
         return (FaultKind::Trap, exited.to_string());

@@ -34,6 +34,39 @@ pub(super) struct Called<T> {
     pub(super) logs: LogSink,
 }
 
+/// Why a call came to nothing, if that was not the plugin's doing.
+#[derive(Debug)]
+pub(super) enum Interrupted {
+    /// It used up its slice, and may be made again from its beginning: a call has no effects.
+    Slice,
+    /// Nobody waits for it any more.
+    Abandoned,
+    /// The engine failed.
+    Failed(SandboxError),
+}
+
+impl From<SandboxError> for Interrupted {
+    fn from(error: SandboxError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<wasmtime::Error> for Interrupted {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<Interrupted> for SandboxError {
+    fn from(interrupted: Interrupted) -> Self {
+        match interrupted {
+            Interrupted::Failed(error) => error,
+            Interrupted::Slice => Self::Engine("a call was stopped that has no slice".to_owned()),
+            Interrupted::Abandoned => Self::ShutDown,
+        }
+    }
+}
+
 /// What the guest or the host around it says.
 type Answer<T> = wasmtime::Result<Result<T, wit::Failure>>;
 
@@ -44,7 +77,7 @@ impl Invoker {
         guest: &filter::GuestIndices,
         state: State,
         event: wit::Event<'_>,
-    ) -> Result<Called<bool>, SandboxError> {
+    ) -> Result<Called<bool>, Interrupted> {
         self.call(plugin, state, event_bytes(&event), |store, instance| {
             guest.load(&mut *store, instance)?.call_accept(store, event)
         })
@@ -56,7 +89,7 @@ impl Invoker {
         guest: &mapper::GuestIndices,
         state: State,
         event: wit::Event<'_>,
-    ) -> Result<Called<Arc<str>>, SandboxError> {
+    ) -> Result<Called<Arc<str>>, Interrupted> {
         let called = self.call(plugin, state, event_bytes(&event), |store, instance| {
             guest.load(&mut *store, instance)?.call_map_fields(store, event)
         })?;
@@ -75,7 +108,7 @@ impl Invoker {
         state: State,
         event: wit::Event<'_>,
         draft: &Request,
-    ) -> Result<Called<Option<Request>>, SandboxError> {
+    ) -> Result<Called<Option<Request>>, Interrupted> {
         let headers = convert::pairs(&draft.headers);
         let draft = convert::draft(draft, &headers);
         let body = match draft.body {
@@ -95,9 +128,10 @@ impl Invoker {
         plugin: &Plugin,
         state: State,
     ) -> Result<Called<Result<(), String>>, SandboxError> {
-        self.metered(state, 0, |store| {
+        let called = self.metered(state, 0, |store| {
             plugin.try_out(store).map(|types| Ok(types.map_err(|error| format!("{error:#}"))))
-        })
+        });
+        Ok(called?)
     }
 
     fn call<T>(
@@ -106,7 +140,7 @@ impl Invoker {
         state: State,
         event_bytes: usize,
         call: impl FnOnce(&mut Store<State>, &Instance) -> Answer<T>,
-    ) -> Result<Called<T>, SandboxError> {
+    ) -> Result<Called<T>, Interrupted> {
         let input_bytes = event_bytes + state.settings.len();
         self.metered(state, input_bytes, |store| {
             let instance = plugin.pre.instantiate(&mut *store)?;
@@ -119,17 +153,18 @@ impl Invoker {
         state: State,
         input_bytes: usize,
         work: impl FnOnce(&mut Store<State>) -> Answer<T>,
-    ) -> Result<Called<T>, SandboxError> {
+    ) -> Result<Called<T>, Interrupted> {
         let allowance = Allowance {
             fuel: self.limits.fuel(input_bytes),
             output_bytes: self.limits.output_bytes(input_bytes),
         };
+        let watch = state.watch.clone();
         // Everything before the first instruction: start functions are the guest's code too.
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.meter);
         store.set_fuel(allowance.fuel)?;
         store.set_hostcall_fuel(allowance.output_bytes);
-        deadline::arm(&mut store, &self.limits);
+        deadline::arm(&mut store, &self.limits, &watch);
         let answer = {
             let _at_work = self.ticker.work();
             work(&mut store)
@@ -140,8 +175,10 @@ impl Invoker {
         let answer = match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(failure)) => Err(convert::failure(&failure)),
-            Err(error) if fault::is_ours(&error) => return Err(error.into()),
-            Err(error) => Err(fault::of(&error, &state.meter, &allowance)),
+            Err(error) => match fault::interruption(&error) {
+                Some(interrupted) => return Err(interrupted),
+                None => Err(fault::of(&error, &state.meter, &allowance)),
+            },
         };
         Ok(Called { answer, fuel, memory_bytes: state.meter.peak_bytes(), logs: state.logs })
     }

@@ -4,8 +4,8 @@
 //! same on every machine. The deadline stands behind it, for what fuel does not see. It is measured
 //! in the **calling thread's own processor time**, not by the clock on the wall: a plugin can't
 //! wait for anything in here, so time on the wall beyond its own processor time is other people's
-//! load, and an honest interpreter on a busy machine must not be faulted for that. A bound on the
-//! wall clock, [`WALL_PER_OWN_TIME`] times as long, stands behind both.
+//! load, and an honest interpreter on a busy machine must not be faulted for that. A call that the machine
+//! does not get done is the engine's own failure (see [`super::deadline`]).
 //!
 //! Fuel and output grow with the input, for limits that a large event trips through no fault of the
 //! plugin's author are of no use to anybody.
@@ -13,9 +13,6 @@
 use std::fmt;
 
 use wasmtime::ResourceLimiter;
-
-/// On a busy machine, a plugin may be on the wall's clock for so many times its own processor time.
-const WALL_PER_OWN_TIME: u64 = 10;
 
 /// Everything that a plugin may use. One call is one role of one step, in an instance of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,11 +73,6 @@ impl Limits {
     pub(super) fn fuel(&self, input_bytes: usize) -> u64 {
         let input = u64::try_from(input_bytes).unwrap_or(u64::MAX);
         self.fuel_base.saturating_add(self.fuel_per_input_byte.saturating_mul(input))
-    }
-
-    /// Time on the wall for one call, in milliseconds.
-    pub(super) fn wall_deadline_ms(&self) -> u64 {
-        self.deadline_ms.saturating_mul(WALL_PER_OWN_TIME)
     }
 
     /// What a call with this much input may hand to the host at once, in bytes.

@@ -5,7 +5,7 @@ use crate::domain::attempt::{LogLevel, LogLine};
 use super::limits::{Count, Limits, shortened};
 
 /// The log of one step. When it is full, lines are counted and no longer kept.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct LogSink {
     lines: Vec<LogLine>,
     room: usize,

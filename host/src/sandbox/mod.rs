@@ -20,21 +20,25 @@ mod cache;
 mod catalog;
 mod compile;
 pub mod compiler;
+mod cost;
 mod deadline;
 mod engine;
 mod errors;
 mod eviction;
 mod fault;
+mod history;
 mod invoke;
 mod lane;
 mod limits;
 mod logs;
 mod mapped;
 mod memory_limit;
+mod paused;
 mod pipeline;
 mod plugin;
 mod pool;
 mod queue;
+mod schedule;
 mod sendable;
 mod state;
 #[cfg(test)]
@@ -77,7 +81,7 @@ pub struct SandboxConfig {
     /// Where compiled code is kept. The directory belongs to the sandbox alone; it may be deleted
     /// while no engine runs.
     pub cache_dir: PathBuf,
-    /// Threads for calls, at least 1; as many as there are cores is right.
+    /// Threads for short calls, at least 1; as many as there are cores is right. Long ones have threads besides.
     pub threads: usize,
     /// How much code of these stays in memory, in bytes; that of the others is found again in the
     /// system's cache of files.
@@ -122,7 +126,7 @@ impl Sandbox {
     /// threads can't be started.
     pub fn start(config: SandboxConfig, source: Arc<dyn WasmSource>) -> Result<Self, SandboxError> {
         let threads = config.threads.max(1);
-        let engine = engine::build(&config.limits, threads + 1)?;
+        let engine = engine::build(&config.limits, pool::calls(threads) + 1)?;
         let cache = cache::Cache::open(&config.cache_dir, &engine, CACHE_BYTES)
             .map_err(|source| SandboxError::Cache { path: config.cache_dir.clone(), source })?;
         let catalog = catalog::Catalog::new(READY_PLUGINS, config.warm_code_bytes);
@@ -214,12 +218,12 @@ impl Sandbox {
     /// Runs a pipeline on the sandbox's own threads, tenants taking turns.
     ///
     /// How many run at once is the callers' to bound. Dropping the answer's future ends the
-    /// pipeline after its current step.
+    /// pipeline after its current step; a dry run is stopped within some milliseconds.
     ///
     /// # Errors
     /// Only for our own failures; what a plugin does wrong is in the [`PipelineRun`].
     pub async fn run(&self, job: PipelineJob) -> Result<PipelineRun, SandboxError> {
-        let PipelineJob { event, attributes, draft, steps, secrets } = job;
+        let PipelineJob { source, event, attributes, draft, steps, secrets } = job;
         let mut ready = Vec::with_capacity(steps.len());
         for step in steps {
             let (resolved, plugin) = match step.resolved {
@@ -231,7 +235,7 @@ impl Sandbox {
             };
             ready.push(ReadyStep { plugin: step.plugin, resolved, settings: step.settings, ready: plugin });
         }
-        self.0.pool.run(Progress::new(event, attributes, secrets, draft, ready)).await
+        self.0.pool.run(Progress::new(event, attributes, secrets, draft, ready), source).await
     }
 
     /// Ends the threads after their current step. Pipelines that wait end with

@@ -14,12 +14,13 @@ use crate::domain::{
     Event, Fault, PluginRef, Request, RequestBody, ShortText, StepReport, TenantId, Verdict,
 };
 
-use super::invoke::{Called, Invoker};
+use super::deadline::Watch;
+use super::invoke::{Called, Interrupted, Invoker};
 use super::logs::LogSink;
 use super::plugin::Plugin;
 use super::state::{Secrets, State};
 use super::v1::convert;
-use super::{PipelineEnd, PipelineRun, SandboxError, sendable};
+use super::{PipelineEnd, PipelineRun, sendable};
 
 /// A step whose plugin has been made ready, or not.
 pub(super) struct ReadyStep {
@@ -36,11 +37,19 @@ pub(super) struct Progress {
     secrets: Arc<Secrets>,
     steps: Vec<ReadyStep>,
     reports: Vec<StepReport>,
+    /// The step that was interrupted.
+    begun: Option<BegunStep>,
     /// The event's data as the next role sees it.
     data: Arc<str>,
     draft: Request,
     /// Whether a transformer has written the draft.
     written: bool,
+}
+
+/// A step on its way through its roles.
+struct BegunStep {
+    report: StepReport,
+    logs: LogSink,
 }
 
 /// What a role says of the pipeline.
@@ -59,7 +68,7 @@ impl Progress {
     ) -> Self {
         let (secrets, data) = (Arc::new(secrets), Arc::clone(&event.data));
         let reports = Vec::with_capacity(steps.len());
-        Self { event, attributes, secrets, steps, reports, data, draft, written: false }
+        Self { event, attributes, secrets, steps, reports, begun: None, data, draft, written: false }
     }
 
     /// Who pays.
@@ -68,30 +77,36 @@ impl Progress {
     }
 
     /// Runs the next step; `None` if there are more to come.
-    pub(super) fn advance(&mut self, invoker: &Invoker) -> Result<Option<PipelineEnd>, SandboxError> {
+    ///
+    /// # Errors
+    /// After an interruption the next call goes on with the role that was interrupted, from its beginning.
+    pub(super) fn advance(
+        &mut self,
+        invoker: &Invoker,
+        watch: &Watch,
+    ) -> Result<Option<PipelineEnd>, Interrupted> {
         let index = self.reports.len();
         let Some(step) = self.steps.get(index) else {
             return Ok(Some(self.keep()));
         };
-        let mut report = StepReport {
-            plugin: step.plugin.clone(),
-            resolved: step.resolved.clone(),
-            roles: Vec::new(),
-            fuel: 0,
-            duration: Duration::ZERO,
-            memory_bytes: 0,
-            logs: Vec::new(),
-            fault: None,
-        };
+        let mut begun = self.begun.take().unwrap_or_else(|| BegunStep::new(step, invoker));
         let started = Instant::now();
         let said = match &step.ready {
             Ok(plugin) => {
                 let (plugin, settings) = (Arc::clone(plugin), Arc::clone(&step.settings));
-                self.step(invoker, &plugin, &settings, &mut report)?
+                match self.step(invoker, watch, &plugin, &settings, &mut begun) {
+                    Ok(said) => said,
+                    Err(interrupted) => {
+                        self.begun = Some(begun);
+                        return Err(interrupted);
+                    }
+                }
             }
             Err(fault) => Err(fault.clone()),
         };
-        report.duration = started.elapsed();
+        let BegunStep { mut report, logs } = begun;
+        report.logs = logs.into_lines();
+        report.duration += started.elapsed();
         report.fault = said.as_ref().err().cloned();
         self.reports.push(report);
         Ok(match said {
@@ -120,39 +135,44 @@ impl Progress {
     fn step(
         &mut self,
         invoker: &Invoker,
+        watch: &Watch,
         plugin: &Plugin,
         settings: &Arc<str>,
-        report: &mut StepReport,
-    ) -> Result<Result<Said, Fault>, SandboxError> {
-        let mut logs = LogSink::new(&invoker.limits);
-        let mut said = Ok(Said::Continue);
-        for role in plugin.roles() {
-            report.roles.push(role);
-            said = self.role(invoker, plugin, settings, role, &mut logs, report)?;
-            if !matches!(said, Ok(Said::Continue)) {
-                break;
+        begun: &mut BegunStep,
+    ) -> Result<Result<Said, Fault>, Interrupted> {
+        for role in plugin.roles().into_iter().skip(begun.report.roles.len()) {
+            // Copied only if something has been written to it.
+            let logs = begun.logs.clone();
+            let said = self.role(invoker, watch, plugin, settings, role, begun);
+            if said.is_err() {
+                begun.logs = logs;
+                return said;
+            }
+            begun.report.roles.push(role);
+            if !matches!(said, Ok(Ok(Said::Continue))) {
+                return said;
             }
         }
-        report.logs = logs.into_lines();
-        Ok(said)
+        Ok(Ok(Said::Continue))
     }
 
     fn role(
         &mut self,
         invoker: &Invoker,
+        watch: &Watch,
         plugin: &Plugin,
         settings: &Arc<str>,
         role: Role,
-        logs: &mut LogSink,
-        report: &mut StepReport,
-    ) -> Result<Result<Said, Fault>, SandboxError> {
+        BegunStep { report, logs }: &mut BegunStep,
+    ) -> Result<Result<Said, Fault>, Interrupted> {
         let state = State::new(
             &invoker.limits,
             std::mem::take(logs),
             Arc::clone(settings),
             Arc::clone(&self.secrets),
             Some(Arc::clone(&self.event)),
-        );
+        )
+        .watched(watch);
         let attributes = convert::pairs(&self.attributes);
         let event = convert::event(&self.event, &attributes, &self.data);
         Ok(match role {
@@ -195,6 +215,22 @@ impl Progress {
         self.draft = request;
         self.written = true;
         Ok(Said::Continue)
+    }
+}
+
+impl BegunStep {
+    fn new(step: &ReadyStep, invoker: &Invoker) -> Self {
+        let report = StepReport {
+            plugin: step.plugin.clone(),
+            resolved: step.resolved.clone(),
+            roles: Vec::new(),
+            fuel: 0,
+            duration: Duration::ZERO,
+            memory_bytes: 0,
+            logs: Vec::new(),
+            fault: None,
+        };
+        Self { report, logs: LogSink::new(&invoker.limits) }
     }
 }
 

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::domain::Event;
 
+use super::deadline::Watch;
 use super::limits::{Limits, Meter};
 use super::logs::LogSink;
 use super::wasi::Inert;
@@ -19,6 +20,8 @@ pub(super) struct State {
     pub(super) logs: LogSink,
     pub(super) settings: Arc<str>,
     pub(super) secrets: Arc<Secrets>,
+    /// What may stop the call.
+    pub(super) watch: Watch,
     /// What WASI shows to those who look; costs nothing otherwise.
     pub(super) wasi: Inert,
 }
@@ -31,6 +34,12 @@ impl State {
         secrets: Arc<Secrets>,
         event: Option<Arc<Event>>,
     ) -> Self {
-        Self { meter: Meter::new(limits), logs, settings, secrets, wasi: Inert::new(event) }
+        let (meter, watch, wasi) = (Meter::new(limits), Watch::default(), Inert::new(event));
+        Self { meter, logs, settings, secrets, watch, wasi }
+    }
+
+    /// The same, of a call that may be stopped.
+    pub(super) fn watched(self, watch: &Watch) -> Self {
+        Self { watch: watch.clone(), ..self }
     }
 }

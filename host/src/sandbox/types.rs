@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use crate::domain::attempt::ResolvedPlugin;
-use crate::domain::{Digest, Event, Fault, PluginRef, Request, Roles, StepReport, TenantId, Verdict};
+use crate::domain::{
+    Digest, Event, Fault, HookId, PluginRef, Request, Roles, StepReport, TenantId, Verdict,
+};
 
 /// Where the sandbox finds a plugin's bytes when it has no compiled code for them.
 #[async_trait]
@@ -44,8 +46,20 @@ pub struct Inspected {
     pub size_bytes: u64,
 }
 
+/// For what a pipeline runs. Tenants take turns, and so do the sources of one tenant's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// A delivery of this hook.
+    Hook(HookId),
+    /// Somebody who wants to see what it would do. Deliveries of the same tenant go first, fewer of these may wait, and
+    /// one that nobody waits for any more is stopped.
+    DryRun,
+}
+
 /// A pipeline to run for one event.
 pub struct PipelineJob {
+    /// For what it runs.
+    pub source: Source,
     /// The event; its tenant decides whose turn it is.
     pub event: Arc<Event>,
     /// The event's attributes for the plugins: names and values.

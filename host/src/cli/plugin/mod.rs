@@ -20,7 +20,7 @@ use crate::app;
 use crate::config::Config;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Digest, PluginRef, TenantId};
-use crate::sandbox::{Inspected, PipelineJob, PreparedStep, Sandbox, UploadError, WasmSource};
+use crate::sandbox::{Inspected, PipelineJob, PreparedStep, Sandbox, Source, UploadError, WasmSource};
 
 pub(super) use input::Input;
 use input::{Code, read_code};
@@ -67,6 +67,7 @@ pub(super) async fn run(input: Input, config: Config, out: &mut impl Write) -> R
     let attributes =
         vec![("tenant".to_owned(), "local".to_owned()), ("trigger".to_owned(), "test".to_owned())];
     let job = PipelineJob {
+        source: Source::DryRun,
         draft: input.draft,
         event: input.event,
         attributes,

@@ -1,8 +1,10 @@
 //! The sandbox as its callers see it, with guests in WAT.
 
+mod fairness;
 mod guest;
 mod hostile;
 mod measure;
+mod neighbours;
 mod pipelines;
 mod uploads;
 mod wasi;
@@ -17,7 +19,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{
-    Digest, Event, EventKey, Fault, PluginRef, Request, RequestBody, StepReport, TenantId, UnixMillis,
+    Digest, Event, EventKey, Fault, HookId, PluginRef, Request, RequestBody, StepReport, TenantId, UnixMillis,
 };
 
 /// A sandbox over a directory of its own, with a store of plugins.
@@ -101,6 +103,7 @@ fn job(tenant: i64, digests: &[Digest]) -> PipelineJob {
         settings: Arc::from("{}"),
     };
     PipelineJob {
+        source: Source::Hook(HookId(tenant)),
         event: Arc::new(event(tenant)),
         attributes: vec![("trigger".to_owned(), "event".to_owned())],
         draft: Request {

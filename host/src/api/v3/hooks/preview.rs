@@ -17,7 +17,7 @@ use crate::api::problem::Problem;
 use crate::api::v3::dry_run::{DryRunView, Events};
 use crate::api::v3::events::wire::MAX_EVENT_LEN;
 use crate::delivery::{Pipelines, signed_headers};
-use crate::domain::{HookId, Scope, Trigger};
+use crate::domain::{HookId, Scope};
 
 /// What to run the hook's pipeline for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -51,8 +51,7 @@ pub(super) async fn preview_hook(
     let body = payload.read(Takes::Json, MAX_EVENT_LEN).await?;
     let input: PreviewInput = json::parse(&body)?;
     let event = Arc::new(events.read(input.event, &caller, tenant).await?);
-    // Nothing is sent, so that a request before the request has no answer either.
-    let run = pipelines.run(&hook, &event, Trigger::Test, None).await?;
+    let run = pipelines.preview(&hook, &event).await?;
     let now = events.directory.clock().now();
     let view = DryRunView::of(&run, |request| signed_headers(&hook, &event, request, now));
     // Else whoever may only read hooks could have any body signed.

@@ -1,0 +1,106 @@
+//! What long calls and dry runs of some tenants are to others.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all, poll_immediate};
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+
+use super::guest::{ACCEPT, Guest};
+use super::*;
+
+const LOOP: &str = "(loop $again (br $again)) (unreachable)";
+/// Only the deadline ends a loop.
+const NO_FUEL_LIMIT: u64 = u64::MAX / 2;
+
+/// Counts to many millions and logs one line before and after, for some ten slices.
+fn long() -> Guest {
+    let log = "(call $write (i32.const 1) (i32.const 2048) (i32.const 2))";
+    let body = format!(
+        "(local $n i32) {log} (loop $again (local.set $n (i32.add (local.get $n) (i32.const 1))) \
+         (br_if $again (i32.lt_u (local.get $n) (i32.const 60000000)))) {log} {ACCEPT}"
+    );
+    Guest::filter(&body).log().with(r#"(data (i32.const 2048) "hi")"#)
+}
+
+fn dry_run(tenant: i64, digests: &[Digest]) -> PipelineJob {
+    PipelineJob { source: Source::DryRun, ..job(tenant, digests) }
+}
+
+#[tokio::test]
+async fn a_call_that_is_stopped_after_its_slice_is_made_again_and_nobody_sees_it() {
+    let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 60_000, ..limits() }, 1);
+    let quick = world.upload(Guest::filter(ACCEPT).component()).await;
+    let long = world.upload(long().component()).await;
+    // The first is stopped in the quick lane; the second begins in the long one.
+    let (first, second) = (world.run(1, &[quick, long]).await, world.run(1, &[quick, long]).await);
+    assert_eq!(first.end, second.end);
+    let shown = |run: &PipelineRun| {
+        let step = &run.steps[1];
+        (step.fuel, step.memory_bytes, step.logs.clone(), step.roles.clone(), run.steps.len())
+    };
+    assert_eq!(shown(&first), shown(&second));
+    assert_eq!((first.steps[1].logs.len(), first.steps[1].roles.len()), (2, 1));
+}
+
+#[tokio::test]
+async fn calls_that_reach_their_deadline_do_not_hold_up_other_tenants() {
+    let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 100, ..limits() }, 1);
+    let endless = world.keep(&Guest::filter(LOOP).component());
+    let quick = world.upload(Guest::filter(ACCEPT).component()).await;
+    world.sandbox.load(&endless).await.unwrap();
+    let ended = AtomicUsize::new(0);
+    let hostile = join_all((0..40).map(async |number| {
+        world.sandbox.run(job(10 + number % 10, &[endless])).await.unwrap();
+        ended.fetch_add(1, Ordering::Relaxed);
+    }));
+    let mut hostile = std::pin::pin!(hostile);
+    assert!(poll_immediate(hostile.as_mut()).await.is_none());
+    let victim = async {
+        for _ in 0..200 {
+            world.run(1, &[quick]).await;
+        }
+    };
+    tokio::select! {
+        () = victim => {}
+        _ = hostile => panic!("the other tenants' loops ended first"),
+    }
+    // They need 100 ms each. Were turns given by call, one of each tenant would have gone before each of the victim's.
+    assert!(ended.load(Ordering::Relaxed) < 40);
+}
+
+#[tokio::test]
+async fn a_dry_run_that_nobody_waits_for_stops_and_those_that_wait_behind_it_go() {
+    // An hour: only that its client is gone can end it.
+    let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 3_600_000, ..limits() }, 1);
+    let endless = world.keep(&Guest::filter(LOOP).component());
+    let long = world.upload(long().component()).await;
+    world.sandbox.load(&endless).await.unwrap();
+    let job = |tenant| dry_run(tenant, &[endless]);
+    let mut running: Vec<_> = (1..4).map(|tenant| world.sandbox.run(job(tenant)).boxed()).collect();
+    for run in &mut running {
+        assert!(poll_immediate(run).await.is_none());
+    }
+    drop(running);
+    let after = [long];
+    let after = tokio::time::timeout(Duration::from_secs(60), world.run(5, &after));
+    after.await.expect("the only thread for long calls is taken by a dry run whose client is gone");
+}
+
+#[tokio::test]
+async fn dry_runs_leave_room_for_deliveries() {
+    let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 3_600_000, ..limits() }, 1);
+    let endless = world.keep(&Guest::filter(LOOP).component());
+    let quick = world.upload(Guest::filter(ACCEPT).component()).await;
+    world.sandbox.load(&endless).await.unwrap();
+    let mut waiting = FuturesUnordered::<BoxFuture<'_, _>>::new();
+    for tenant in 0..i64::try_from(super::super::pool::MAX_DRY_RUNS).unwrap() {
+        waiting.push(world.sandbox.run(dry_run(tenant, &[endless])).boxed());
+    }
+    assert!(poll_immediate(waiting.next()).await.is_none());
+    let refused = world.sandbox.run(dry_run(5_000, &[quick])).await;
+    assert!(matches!(refused, Err(SandboxError::Overloaded)), "{refused:?}");
+    world.run(5_000, &[quick]).await;
+    drop(waiting);
+    world.sandbox.run(dry_run(5_000, &[quick])).await.unwrap();
+}

@@ -115,7 +115,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let (ahead, in_use) = (sandbox.clone(), directory.plugins_in_use());
     tokio::spawn(async move { ahead.compile_ahead(in_use).await });
 
-    let router = router(&config, &directory, &storage, &dispatcher, &sandbox, admin.hash);
+    let router = router(&config, &directory, &storage, &dispatcher, &sandbox, &connector, admin.hash);
     let clients = Clients::new(client_limits(&config, files.clients));
     let stop_serving = Stop::default();
     let serving = tokio::spawn(server::serve(listener, router, cores, clients, stop_serving.clone()));
@@ -208,6 +208,7 @@ fn router(
     storage: &SqliteStorage,
     dispatcher: &Arc<Dispatcher>,
     sandbox: &Sandbox,
+    connector: &Arc<Connector>,
     admin_key_hash: [u8; 32],
 ) -> Router {
     let stores = storage.stores();
@@ -217,6 +218,7 @@ fn router(
         storage: stores,
         ingest: Arc::new(ingest),
         pipelines: Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone())),
+        connector: Arc::clone(connector),
         sandbox: sandbox.clone(),
         dispatcher: Arc::clone(dispatcher),
         vault: storage.vault(),

@@ -29,6 +29,7 @@ use axum::response::Response;
 use http::{Method, Uri};
 use tower::ServiceExt as _;
 
+use crate::delivery::client::Connector;
 use crate::delivery::{Dispatcher, Pipelines};
 use crate::directory::Directory;
 use crate::ingest::Ingest;
@@ -51,6 +52,8 @@ pub struct ApiState {
     pub ingest: Arc<Ingest>,
     /// Runs pipelines without sending anything.
     pub pipelines: Arc<Pipelines>,
+    /// Knows where requests may go.
+    pub connector: Arc<Connector>,
     /// Inspects uploads.
     pub sandbox: Sandbox,
     /// Is woken when something may be due.
@@ -84,6 +87,7 @@ parts! {
     Storage: storage,
     Arc<Ingest>: ingest,
     Arc<Pipelines>: pipelines,
+    Arc<Connector>: connector,
     Sandbox: sandbox,
     Arc<Dispatcher>: dispatcher,
     Arc<Vault>: vault,

@@ -11,12 +11,20 @@ const UPLOADS: usize = 1;
 const CHANGES: usize = 4;
 /// Lists of a tenant for which all its unfinished deliveries are looked at. A few readers serve all tenants.
 const WALKS: usize = 1;
+/// Dry runs of a tenant. Each may hold a body of a megabyte, and its plugins take turns with the tenant's deliveries.
+const DRY_RUNS: usize = 4;
+/// Dry runs of a tenant with those that wait, which have not been read yet.
+const MAX_DRY_RUNS_HERE: usize = 20;
 /// Requests of one kind that a tenant may have here, with those that wait. Their clients may have gone long since.
 const MAX_HERE: usize = 256;
 
 /// Turns for one kind of request.
 #[derive(Debug)]
-pub struct RequestTurns(TenantTurns);
+pub struct RequestTurns {
+    turns: TenantTurns,
+    /// So many of a tenant's may be here, with those that wait.
+    max_here: usize,
+}
 
 /// See the module's head.
 #[derive(Debug)]
@@ -27,12 +35,19 @@ pub struct Turns {
     pub changes: RequestTurns,
     /// For lists that look at all unfinished deliveries.
     pub walks: RequestTurns,
+    /// For plugins and pipelines being run without anything being sent.
+    pub dry_runs: RequestTurns,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        let of = |at_once| RequestTurns(TenantTurns::new(at_once));
-        Self { uploads: of(UPLOADS), changes: of(CHANGES), walks: of(WALKS) }
+        let of = |at_once, max_here| RequestTurns { turns: TenantTurns::new(at_once), max_here };
+        Self {
+            uploads: of(UPLOADS, MAX_HERE),
+            changes: of(CHANGES, MAX_HERE),
+            walks: of(WALKS, MAX_HERE),
+            dry_runs: of(DRY_RUNS, MAX_DRY_RUNS_HERE),
+        }
     }
 }
 
@@ -42,10 +57,9 @@ impl RequestTurns {
     /// # Errors
     /// Where too many of the tenant's requests wait already.
     pub async fn turn(&self, tenant: TenantId) -> Result<Turn, Problem> {
-        self.0.turn_unless_crowded(tenant, MAX_HERE).await.ok_or_else(|| {
-            let detail = format!(
-                "{MAX_HERE} requests of this kind wait for their turn already; try again in a moment"
-            );
+        self.turns.turn_unless_crowded(tenant, self.max_here).await.ok_or_else(|| {
+            let max = self.max_here;
+            let detail = format!("{max} requests of this kind are under way already; try again in a moment");
             Problem::new(Kind::TooManyRequests, detail)
         })
     }

@@ -2,6 +2,7 @@
 //! are given, and what they answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRef;
 use serde::Serialize;
@@ -14,16 +15,19 @@ use super::report::{BodyView, Headers, StepView};
 use crate::api::auth::Caller;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem, shorten};
+use crate::api::turns::Turns;
 use crate::api::{Shared, json};
-use crate::delivery::signing;
+use crate::delivery::client::Connector;
+use crate::delivery::{Pipelines, signing};
 use crate::directory::Directory;
 use crate::domain::{
-    Event, EventId, EventKey, Header, HeaderList, Request, RequestBody, Scope, TenantId, Verdict,
+    Event, EventId, EventKey, Header, HeaderList, Hook, Request, RequestBody, Scope, TenantId, Verdict,
 };
-use crate::sandbox::{PipelineEnd, PipelineRun};
+use crate::presence::ClientPresence;
+use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError};
 use crate::storage::Storage;
 
-/// The two forms of the member `event`, for the description alone: [`Events`] reads the text itself.
+/// The two forms of the member `event`, for the description alone: [`DryRuns`] reads the text itself.
 pub(super) struct EventOrId;
 
 impl PartialSchema for EventOrId {
@@ -40,14 +44,75 @@ impl ToSchema for EventOrId {
     }
 }
 
-/// What is needed to read the event of a dry run.
+/// For how long the body of a dry run may take to arrive: it holds one of its tenant's few places meanwhile.
+pub(super) const MAX_ARRIVAL: Duration = Duration::from_secs(30);
+/// For how long the host of a request's URL may take to be looked up.
+const MAX_LOOKUP: Duration = Duration::from_secs(5);
+/// For how long the plugins of a dry run may wait for their turns and run.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What dry runs work with.
 #[derive(Clone)]
-pub(super) struct Events {
+pub(super) struct DryRuns {
     pub(super) directory: Arc<Directory>,
+    pub(super) pipelines: Arc<Pipelines>,
+    connector: Arc<Connector>,
     storage: Storage,
+    turns: Arc<Turns>,
 }
 
-impl Events {
+impl DryRuns {
+    /// Does what a dry run takes, from reading its body on, when its tenant has a place for it, and only as long as its client
+    /// is there.
+    ///
+    /// # Errors
+    /// Where too many of the tenant's are under way already, and those of `work`.
+    pub(super) async fn admit<T>(
+        &self,
+        tenant: TenantId,
+        client: &ClientPresence,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        let admitted = async {
+            let _turn = self.turns.dry_runs.turn(tenant).await?;
+            work.await
+        };
+        // Nobody reads this answer.
+        let gone = || Err(Problem::new(Kind::RequestTimeout, "the connection was closed"));
+        client.or_gone(admitted).await.unwrap_or_else(gone)
+    }
+
+    /// Waits for the plugins of a dry run.
+    ///
+    /// # Errors
+    /// Where they take too long, or the engine itself failed.
+    pub(super) async fn finish(
+        &self,
+        run: impl Future<Output = Result<PipelineRun, SandboxError>>,
+    ) -> Result<PipelineRun, Problem> {
+        match tokio::time::timeout(TIMEOUT, run).await {
+            Ok(run) => Ok(run?),
+            Err(_) => {
+                let detail = format!(
+                    "the plugins did not answer within {} seconds: deliveries go first; try again in a moment",
+                    TIMEOUT.as_secs()
+                );
+                Err(Problem::new(Kind::Unavailable, detail))
+            }
+        }
+    }
+
+    /// Why a hook would not send what its pipeline wrote for `event`.
+    pub(super) async fn obstacles(&self, hook: &Hook, event: &Event, run: &PipelineRun) -> Vec<String> {
+        let mut obstacles = unwanted(hook, event);
+        if let PipelineEnd::Verdict(Verdict::Keep(request)) = &run.end {
+            let refusal = self.connector.refusal(hook.tenant, &request.url);
+            // A name that takes longer to look up says nothing about where it leads.
+            obstacles.extend(tokio::time::timeout(MAX_LOOKUP, refusal).await.ok().flatten());
+        }
+        obstacles
+    }
+
     /// Reads the member `event`: one that is written out, or the id of one that is stored.
     ///
     /// # Errors
@@ -96,9 +161,33 @@ impl Events {
     }
 }
 
-impl FromRef<Shared> for Events {
+/// Why a hook would make no delivery of `event`.
+fn unwanted(hook: &Hook, event: &Event) -> Vec<String> {
+    let mut why = Vec::new();
+    if !hook.enabled {
+        why.push("the hook is disabled: it makes no deliveries of new events".to_owned());
+    }
+    if !hook.subscription.matches(&event.event_type) {
+        let event_type = &event.event_type;
+        why.push(format!(
+            "the hook does not want events of the type `{event_type}`: it makes no delivery of this one"
+        ));
+    }
+    if !hook.wants_project(event.project) {
+        why.push("the hook wants events of another project: it makes no delivery of this one".to_owned());
+    }
+    why
+}
+
+impl FromRef<Shared> for DryRuns {
     fn from_ref(shared: &Shared) -> Self {
-        Self { directory: FromRef::from_ref(shared), storage: FromRef::from_ref(shared) }
+        Self {
+            directory: FromRef::from_ref(shared),
+            pipelines: FromRef::from_ref(shared),
+            connector: FromRef::from_ref(shared),
+            storage: FromRef::from_ref(shared),
+            turns: FromRef::from_ref(shared),
+        }
     }
 }
 
@@ -113,6 +202,9 @@ pub(super) struct DryRunView {
     request: Option<RequestView>,
     /// The steps that ran, in order.
     steps: Vec<StepView>,
+    /// Why the event would not arrive all the same, in words: the hook is disabled, does not want the event, or may not send to
+    /// that address.
+    warnings: Vec<String>,
 }
 
 /// A request that a pipeline wrote.
@@ -138,7 +230,13 @@ impl DryRunView {
             PipelineEnd::Verdict(Verdict::Drop { .. }) => ("drop", None),
             PipelineEnd::Fault { .. } => ("fault", None),
         };
-        Self { verdict, request, steps: run.steps.iter().map(StepView::from).collect() }
+        let steps = run.steps.iter().map(StepView::from).collect();
+        Self { verdict, request, steps, warnings: Vec::new() }
+    }
+
+    /// With these warnings.
+    pub(super) fn warning(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
     }
 
     /// With the signature's value masked.

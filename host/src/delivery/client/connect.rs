@@ -77,6 +77,32 @@ impl Connector {
 
     /// The address that is checked is the one that is connected to.
     async fn open(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<TcpStream, NoAnswer> {
+        let permitted = self.permitted(tenant, endpoint).await?;
+        let stream = first_that_answers(endpoint, &permitted, NEXT_ADDRESS_AFTER, TcpStream::connect).await?;
+        // Small requests must not wait for acknowledgements; where it cannot be set, it is only slower.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+
+    /// Why no request of `tenant` can go to `url`: its name cannot be resolved, or the policy refuses its addresses. Connects to
+    /// nothing. `None` also if the engine itself fails to find out.
+    pub async fn refusal(&self, tenant: TenantId, url: &str) -> Option<String> {
+        let endpoint = match url.parse() {
+            Ok(uri) => Endpoint::of(&uri),
+            Err(_) => return Some(format!("`{url}` is not a URL that a request can be sent to")),
+        };
+        let permitted = match endpoint {
+            Ok(endpoint) => self.permitted(tenant, &endpoint).await,
+            Err(unusable) => Err(unusable.into()),
+        };
+        match permitted {
+            Err(NoAnswer::Unreachable(unreachable)) => Some(unreachable.message),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// The addresses that may be tried.
+    async fn permitted(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, NoAnswer> {
         let host = &endpoint.host;
         let addresses = self.resolve(tenant, host, endpoint.port).await?;
         let mut permitted = addresses.clone();
@@ -88,10 +114,7 @@ impl Connector {
             return Err(Unreachable::new(UnreachableKind::Refused, message).into());
         }
         permitted.truncate(MAX_ADDRESSES);
-        let stream = first_that_answers(endpoint, &permitted, NEXT_ADDRESS_AFTER, TcpStream::connect).await?;
-        // Small requests must not wait for acknowledgements; where it cannot be set, it is only slower.
-        let _ = stream.set_nodelay(true);
-        Ok(stream)
+        Ok(permitted)
     }
 
     async fn resolve(&self, tenant: TenantId, host: &str, port: u16) -> Result<Vec<SocketAddr>, NoAnswer> {

@@ -3,6 +3,7 @@
 mod apizee;
 mod bad_input;
 mod connections;
+mod dry_runs;
 mod isolation;
 mod project_web_hook;
 mod raw;

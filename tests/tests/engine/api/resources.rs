@@ -202,6 +202,23 @@ async fn a_dry_run_shows_what_would_be_sent_and_sends_nothing() {
         "{dropped}"
     );
 
+    // What a plugin says is one thing, whether it would be sent another.
+    assert_eq!(kept["warnings"], json!([]));
+    let change = json!({"types": ["order.*"], "url": "http://10.0.0.1/", "enabled": false});
+    let (hook, change) = (format!("/api/v3/hooks/{id}"), change.to_string());
+    let patch = [("content-type", "application/merge-patch+json")];
+    client.send("PATCH", &hook, change, &patch).await.expect(200);
+    let obstructed = client.post(&path, json!({"event": {"type": "t", "data": {"n": 5}}})).await.expect(200);
+    assert_eq!(obstructed["verdict"], "keep");
+    assert_eq!(
+        obstructed["warnings"],
+        json!([
+            "the hook is disabled: it makes no deliveries of new events",
+            "the hook does not want events of the type `t`: it makes no delivery of this one",
+            "10.0.0.1 has no address that the operator's egress policy allows",
+        ])
+    );
+
     let script = "let a = 1;\nlet b = missing;";
     let body = json!({"event": {"type": "t", "data": 1}, "settings": {"script": script}});
     let failed = client.post("/plugins/javascript/run", body).await.expect(200);

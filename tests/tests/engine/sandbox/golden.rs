@@ -11,7 +11,9 @@ use hookwright::domain::{
     Digest, Event, EventId, EventKey, EventType, Fault, FaultKind, PluginRef, Request, RequestBody, TenantId,
     UnixMillis, Verdict, header_list,
 };
-use hookwright::sandbox::{PipelineEnd, PipelineJob, PreparedStep, Sandbox, SandboxConfig, WasmSource};
+use hookwright::sandbox::{
+    PipelineEnd, PipelineJob, PreparedStep, Sandbox, SandboxConfig, Source, WasmSource,
+};
 use hookwright_golden::{Answer, Case};
 use hookwright_plugin::{Body, Failure, Request as GuestRequest};
 
@@ -96,6 +98,7 @@ async fn run(
         Body::Binary(bytes) => RequestBody::Binary(bytes),
     };
     let job = PipelineJob {
+        source: Source::DryRun,
         event: Arc::new(event),
         attributes: case.event.attributes.clone(),
         draft: Request { method: method.into(), url, headers: header_list(headers), body },

@@ -14,10 +14,11 @@ use crate::api::body::{Payload, Takes};
 use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::Problem;
-use crate::api::v3::dry_run::{DryRunView, Events};
+use crate::api::v3::dry_run::{DryRunView, DryRuns, MAX_ARRIVAL};
 use crate::api::v3::events::wire::MAX_EVENT_LEN;
-use crate::delivery::{Pipelines, signed_headers};
+use crate::delivery::signed_headers;
 use crate::domain::{HookId, Scope};
+use crate::presence::ClientPresence;
 
 /// What to run the hook's pipeline for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -31,7 +32,8 @@ pub(super) struct PreviewInput<'a> {
 
 /// Preview a hook
 ///
-/// Needs `hooks:read`. Runs the pipeline and shows the request as it would be sent. The signature is shown only to keys
+/// Needs `hooks:read`. Runs the pipeline and shows the request as it would be sent, and in `warnings` why it would not be sent
+/// all the same. The signature is shown only to keys
 /// that also have `hooks:write`, who may read the secret itself.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/preview", tag = "hooks", request_body = PreviewInput,
@@ -39,22 +41,27 @@ pub(super) struct PreviewInput<'a> {
     responses((status = 200, description = "What the pipeline said", body = DryRunView)),
 )]
 pub(super) async fn preview_hook(
-    State(events): State<Events>,
-    State(pipelines): State<Arc<Pipelines>>,
+    State(dry_runs): State<DryRuns>,
+    client: ClientPresence,
     caller: Caller,
     Segment(id): Segment<HookId>,
     _: NoParams,
     payload: Payload,
 ) -> Result<Json<DryRunView>, Problem> {
     let tenant = caller.may(Scope::HooksRead)?;
-    let hook = find(&events.directory, tenant, id)?;
-    let body = payload.read(Takes::Json, MAX_EVENT_LEN).await?;
-    let input: PreviewInput = json::parse(&body)?;
-    let event = Arc::new(events.read(input.event, &caller, tenant).await?);
-    let run = pipelines.preview(&hook, &event).await?;
-    let now = events.directory.clock().now();
-    let view = DryRunView::of(&run, |request| signed_headers(&hook, &event, request, now));
-    // Else whoever may only read hooks could have any body signed.
-    let may_sign = caller.scopes().contains(Scope::HooksWrite);
-    Ok(Json(if may_sign { view } else { view.without_signature() }))
+    let hook = find(&dry_runs.directory, tenant, id)?;
+    let preview = async {
+        let body = payload.within(MAX_ARRIVAL).read(Takes::Json, MAX_EVENT_LEN).await?;
+        let input: PreviewInput = json::parse(&body)?;
+        let event = Arc::new(dry_runs.read(input.event, &caller, tenant).await?);
+        let run = dry_runs.finish(dry_runs.pipelines.preview(&hook, &event)).await?;
+        let warnings = dry_runs.obstacles(&hook, &event, &run).await;
+        let now = dry_runs.directory.clock().now();
+        let view =
+            DryRunView::of(&run, |request| signed_headers(&hook, &event, request, now)).warning(warnings);
+        // Else a key that may only read hooks could have any body signed.
+        let may_sign = caller.scopes().contains(Scope::HooksWrite);
+        Ok(Json(if may_sign { view } else { view.without_signature() }))
+    };
+    dry_runs.admit(tenant, &client, preview).await
 }

@@ -15,11 +15,11 @@ use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
-use crate::api::v3::dry_run::{DryRunView, Events};
+use crate::api::v3::dry_run::{DryRunView, DryRuns, MAX_ARRIVAL};
 use crate::api::v3::events::wire::MAX_EVENT_LEN;
 use crate::api::v3::hooks::check_settings;
-use crate::delivery::Pipelines;
 use crate::domain::{Pipeline, PluginName, PluginRef, Scope, Step};
+use crate::presence::ClientPresence;
 
 /// What to run a plugin with.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -46,26 +46,30 @@ pub(super) struct RunInput<'a> {
     responses((status = 200, description = "What the plugin said", body = DryRunView)),
 )]
 pub(super) async fn run_plugin(
-    State(events): State<Events>,
-    State(pipelines): State<Arc<Pipelines>>,
+    State(dry_runs): State<DryRuns>,
+    client: ClientPresence,
     caller: Caller,
     Segment(name): Segment<PluginName>,
     _: NoParams,
     payload: Payload,
 ) -> Result<Json<DryRunView>, Problem> {
     let tenant = caller.may(Scope::PluginsRead)?;
-    let newest = find(&events.directory, tenant, name.clone(), None)?;
-    let body = payload.read(Takes::Json, MAX_EVENT_LEN + Pipeline::MAX_SETTINGS_LEN).await?;
-    let input: RunInput = json::parse(&body)?;
-    let plugin = match input.version {
-        None => newest,
-        Some(number) => find(&events.directory, tenant, name, Some(number)).map_err(|problem| {
-            Problem::at(Kind::InvalidValue, Pointer::to("version"), problem.detail().to_owned())
-        })?,
+    let newest = find(&dry_runs.directory, tenant, name.clone(), None)?;
+    let run = async {
+        let limit = MAX_EVENT_LEN + Pipeline::MAX_SETTINGS_LEN;
+        let body = payload.within(MAX_ARRIVAL).read(Takes::Json, limit).await?;
+        let input: RunInput = json::parse(&body)?;
+        let plugin = match input.version {
+            None => newest,
+            Some(number) => find(&dry_runs.directory, tenant, name, Some(number)).map_err(|problem| {
+                Problem::at(Kind::InvalidValue, Pointer::to("version"), problem.detail().to_owned())
+            })?,
+        };
+        let reference = PluginRef::Version(plugin.name.clone(), plugin.version);
+        let step = Step { plugin: reference, settings: check_settings(input.settings)?.into() };
+        let event = Arc::new(dry_runs.read(input.event, &caller, tenant).await?);
+        let run = dry_runs.finish(dry_runs.pipelines.run_step(&step, event)).await?;
+        Ok(Json(DryRunView::of(&run, |request| request.headers.clone())))
     };
-    let reference = PluginRef::Version(plugin.name.clone(), plugin.version);
-    let step = Step { plugin: reference, settings: check_settings(input.settings)?.into() };
-    let event = events.read(input.event, &caller, tenant).await?;
-    let run = pipelines.run_step(&step, Arc::new(event)).await?;
-    Ok(Json(DryRunView::of(&run, |request| request.headers.clone())))
+    dry_runs.admit(tenant, &client, run).await
 }

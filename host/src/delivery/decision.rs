@@ -30,8 +30,8 @@ const JITTER_PERCENT: f64 = 20.0;
 /// Decides on `outcome`.
 ///
 /// `failures` counts this failure, if it is one, from 1. `jitter` is a random number from 0 to 1.
-/// A fault is retried like a receiver's failure: a plugin can be mended by uploading a new version while
-/// the delivery waits. A test is made once.
+/// A fault is retried like a receiver's failure, also if the plugin calls it final: a plugin can be mended by uploading a new
+/// version while the delivery waits, and its settings by changing the hook. A test is made once.
 #[must_use]
 pub fn decide(
     outcome: &Outcome,
@@ -102,6 +102,9 @@ mod tests {
         let exhausted = Decision::Exhausted { gone: false };
         let unreachable = Outcome::Unreachable { kind: UnreachableKind::Dns, message: String::new() };
         let faulted = Outcome::Faulted { step: 0, fault: Fault::new(FaultKind::Trap, "") };
+        let mut final_fault = Fault::new(FaultKind::Failure, "");
+        final_fault.retryable = false;
+        let final_failure = Outcome::Faulted { step: 0, fault: final_fault };
         let timed_out = Outcome::TimedOut { after: Duration::from_secs(1) };
         let cases = [
             ("200", answered(200, &[]), 1, Decision::Succeeded),
@@ -116,6 +119,7 @@ mod tests {
             ("unreachable", unreachable, 1, at(10)),
             ("timed out", timed_out, 1, at(10)),
             ("faulted", faulted, 1, at(10)),
+            ("a failure that the plugin calls final", final_failure, 1, at(10)),
             ("retry-after in seconds", answered(429, &[("Retry-After", "120")]), 1, at(120)),
             ("retry-after shorter than the schedule", answered(429, &[("Retry-After", "1")]), 1, at(10)),
             (

@@ -59,13 +59,15 @@ impl Worker {
                 self.ask(hook, request).await?
             }
         };
-        let left = hook.timeout.saturating_sub(began.elapsed());
+        let asking = began.elapsed();
+        let left = hook.timeout.saturating_sub(asking);
         Ok(match answered {
             Ok(_) if left.is_zero() => {
-                Preflight::End(MadeAttempt::unsent(steps, Outcome::TimedOut { after: hook.timeout }))
+                let timed_out = Outcome::TimedOut { after: hook.timeout };
+                Preflight::End(MadeAttempt::unsent(steps, timed_out).after(asking))
             }
             Ok(answer) => Preflight::Go { steps, answer: Some(answer), left },
-            Err(outcome) => Preflight::End(MadeAttempt::unsent(steps, outcome)),
+            Err(outcome) => Preflight::End(MadeAttempt::unsent(steps, outcome).after(asking)),
         })
     }
 

@@ -47,6 +47,9 @@ pub(super) struct MadeAttempt {
     /// The body that was sent, for the case that it must be sent again; none if it came from storage, or is
     /// to be written anew.
     body: Option<RequestBody>,
+    /// For how long receivers were spoken to. With what plugins took, this is the attempt's duration: that they had to be
+    /// compiled, or waited for their turn, is not the attempt's.
+    sending: Duration,
 }
 
 /// Why there was no attempt; the delivery is as it was before.
@@ -76,7 +79,16 @@ impl From<OwnFailure> for NotMade {
 impl MadeAttempt {
     /// An attempt that sent nothing.
     pub(super) fn unsent(steps: Vec<StepReport>, outcome: Outcome) -> Self {
-        Self { steps, sent: None, outcome, body: None }
+        Self { steps, sent: None, outcome, body: None, sending: Duration::ZERO }
+    }
+
+    /// The same, after receivers were spoken to for so long.
+    pub(super) fn after(self, sending: Duration) -> Self {
+        Self { sending, ..self }
+    }
+
+    fn duration(&self) -> Duration {
+        self.steps.iter().fold(self.sending, |sum, step| sum + step.duration)
     }
 }
 
@@ -124,9 +136,9 @@ impl Worker {
         now: UnixMillis,
         slot: &mut Slot,
     ) -> Result<Record, NotMade> {
-        let began = Instant::now();
         due(Some(hook), work, now, hook.timeout)?;
         let made = self.make_attempt(hook, work, now).await?;
+        let duration = made.duration();
         let failures = work.failures + 1;
         let clock = self.directory.clock();
         let decision =
@@ -154,7 +166,7 @@ impl Worker {
             delivery: work.delivery,
             number: work.attempts + 1,
             started_at: now,
-            duration: began.elapsed(),
+            duration,
             steps: made.steps,
             request: made.sent,
             outcome: made.outcome,
@@ -186,30 +198,35 @@ impl Worker {
         let is_current = |it: &&RenderedRequest| it.hook_updated_at == hook.updated_at;
         if let Some(rendered) = work.rendered.as_ref().filter(is_current) {
             let request = (hook.pipeline.0.len().saturating_sub(1), rendered.request.clone());
+            let began = Instant::now();
             let (sent, outcome) = self.send(hook, work, request, now, hook.timeout).await?;
-            return Ok(MadeAttempt { steps: Vec::new(), sent, outcome, body: None });
+            let sending = began.elapsed();
+            return Ok(MadeAttempt { steps: Vec::new(), sent, outcome, body: None, sending });
         }
         let (mut steps, answer, timeout) = match self.preflight(hook, work).await? {
             Preflight::Go { steps, answer, left } => (steps, answer, left),
             Preflight::End(made) => return Ok(made),
         };
         let (before, asks_first) = (steps.len(), answer.is_some());
+        let asking = hook.timeout.saturating_sub(timeout);
         let run = self.pipelines.run(hook, &work.event, work.trigger, answer).await?;
         steps.extend(run.steps);
         Ok(match run.end {
             PipelineEnd::Fault { step, fault } => {
-                MadeAttempt::unsent(steps, Outcome::Faulted { step: before + step, fault })
+                MadeAttempt::unsent(steps, Outcome::Faulted { step: before + step, fault }).after(asking)
             }
             PipelineEnd::Verdict(Verdict::Drop { step }) => {
-                MadeAttempt::unsent(steps, Outcome::Dropped { step: before + step })
+                MadeAttempt::unsent(steps, Outcome::Dropped { step: before + step }).after(asking)
             }
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
                 let now = self.still_due(work, timeout)?;
                 let body = (!asks_first).then(|| request.body.clone());
                 let last = steps.len().saturating_sub(1);
+                let began = Instant::now();
                 let (sent, outcome) = self.send(hook, work, (last, request), now, timeout).await?;
+                let sending = asking + began.elapsed();
                 let sent = if asks_first { sent.map(request::without_secrets) } else { sent };
-                MadeAttempt { steps, sent, outcome, body }
+                MadeAttempt { steps, sent, outcome, body, sending }
             }
         })
     }

@@ -238,7 +238,9 @@ pub struct StepReport {
     pub roles: Vec<Role>,
     /// Fuel used: counts instructions, deterministic for one engine version.
     pub fuel: u64,
-    /// Wall-clock time.
+    /// Fuel that the calls of the roles were granted, together. 0 in attempts that were recorded before it was.
+    pub fuel_granted: u64,
+    /// What it took, without waiting for its turn.
     pub duration: Duration,
     /// The most linear memory it had at any time.
     pub memory_bytes: u64,

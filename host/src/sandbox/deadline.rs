@@ -52,6 +52,13 @@ pub(super) struct Watch {
     pub(super) abandoned: Option<Arc<AtomicBool>>,
 }
 
+impl Watch {
+    /// Of a call for which nobody waits who could not wait longer.
+    pub(super) fn giving_way() -> Self {
+        Self { pace: Pace::GivesWay { ticks: 2 }, abandoned: None }
+    }
+}
+
 /// The error in a call that was stopped.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Stopped {

@@ -25,7 +25,7 @@ const DECAY: (u32, u32) = (7, 8);
 /// A pause doubles with each strike up to this one.
 const MAX_STRIKES: u32 = 6;
 /// The longest pause between two turns of a source.
-const MAX_PAUSE: Duration = Duration::from_secs(20);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// A tenant may have so many calls stopped in the quick lane in a row; then sources that are not known go to the long
 /// lane. One is given back each [`FORGIVEN_EVERY`].
 const MAX_OVERRUNS: u32 = 8;
@@ -199,7 +199,7 @@ impl Record {
     /// None: it is like any other.
     fn placement(&self, now: Instant) -> Option<Placement> {
         let (expected, strikes) = self.after(now);
-        let not_before = self.not_before.filter(|at| *at > now);
+        let not_before = self.not_before.filter(|at| *at > now && strikes > 0);
         let lane = match strikes {
             0 if expected > LONG => Lane::Long,
             0 => return None,
@@ -276,9 +276,9 @@ mod tests {
             history.place(TENANT, SOURCE, now).not_before.map(|at| at.duration_since(now).as_millis())
         };
         let pauses: Vec<_> = (0..=7).map(|times| pause(&ran_into_its_limit(times, now))).collect();
-        let expected = [None, Some(500), Some(1_500), Some(3_500), Some(7_500), Some(15_500), Some(20_000)];
+        let expected = [None, Some(500), Some(1_500), Some(3_500), Some(7_500), Some(10_000), Some(10_000)];
         assert_eq!(pauses[..7], expected);
-        assert_eq!(pauses[7], Some(20_000), "the longest pause");
+        assert_eq!(pauses[7], Some(10_000), "the longest pause");
         let mut history = ran_into_its_limit(3, now);
         history.took(TENANT, SOURCE, CALL, Ended::Well, now);
         assert_eq!(pause(&history), None);

@@ -29,6 +29,7 @@ pub(super) struct Invoker {
 pub(super) struct Called<T> {
     pub(super) answer: Result<T, Fault>,
     pub(super) fuel: u64,
+    pub(super) fuel_granted: u64,
     pub(super) memory_bytes: u64,
     /// The log that went in, with what this call wrote.
     pub(super) logs: LogSink,
@@ -150,7 +151,7 @@ impl Invoker {
 
     fn metered<T>(
         &self,
-        state: State,
+        mut state: State,
         input_bytes: usize,
         work: impl FnOnce(&mut Store<State>) -> Answer<T>,
     ) -> Result<Called<T>, Interrupted> {
@@ -159,6 +160,7 @@ impl Invoker {
             output_bytes: self.limits.output_bytes(input_bytes),
         };
         let watch = state.watch.clone();
+        state.meter.allow_wasi(allowance.fuel);
         // Everything before the first instruction: start functions are the guest's code too.
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.meter);
@@ -171,6 +173,7 @@ impl Invoker {
         };
         let fuel = allowance.fuel - store.get_fuel()?.min(allowance.fuel);
         let mut state = store.into_data();
+        let fuel = fuel.saturating_add(state.meter.wasi_fuel());
         state.logs.end_call();
         let answer = match answer {
             Ok(Ok(answer)) => Ok(answer),
@@ -180,14 +183,15 @@ impl Invoker {
                 None => Err(fault::of(&error, &state.meter, &allowance)),
             },
         };
-        Ok(Called { answer, fuel, memory_bytes: state.meter.peak_bytes(), logs: state.logs })
+        let (fuel_granted, memory_bytes) = (allowance.fuel, state.meter.peak_bytes());
+        Ok(Called { answer, fuel, fuel_granted, memory_bytes, logs: state.logs })
     }
 }
 
 impl<T> Called<T> {
     fn and_then<U>(self, check: impl FnOnce(T) -> Result<U, Fault>) -> Called<U> {
-        let Self { answer, fuel, memory_bytes, logs } = self;
-        Called { answer: answer.and_then(check), fuel, memory_bytes, logs }
+        let Self { answer, fuel, fuel_granted, memory_bytes, logs } = self;
+        Called { answer: answer.and_then(check), fuel, fuel_granted, memory_bytes, logs }
     }
 }
 

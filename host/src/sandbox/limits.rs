@@ -12,7 +12,7 @@
 
 use std::fmt;
 
-use wasmtime::ResourceLimiter;
+use wasmtime::{ResourceLimiter, Trap};
 
 /// Everything that a plugin may use. One call is one role of one step, in an instance of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +114,8 @@ pub(super) struct Meter {
     pending: usize,
     peak_bytes: usize,
     denied: Option<Denied>,
+    wasi_fuel: u64,
+    wasi_fuel_limit: u64,
 }
 
 impl Meter {
@@ -128,7 +130,29 @@ impl Meter {
             pending: 0,
             peak_bytes: 0,
             denied: None,
+            wasi_fuel: 0,
+            wasi_fuel_limit: u64::MAX,
         }
+    }
+
+    /// Lets WASI's functions use so much fuel. They cannot take it from the store, which they do not see.
+    pub(super) fn allow_wasi(&mut self, fuel: u64) {
+        self.wasi_fuel_limit = fuel;
+    }
+
+    /// Fuel that WASI's functions used.
+    pub(super) fn wasi_fuel(&self) -> u64 {
+        self.wasi_fuel
+    }
+
+    /// Takes the fuel for a call of a function of WASI's.
+    ///
+    /// # Errors
+    /// [`Trap::OutOfFuel`], if there is no more.
+    pub(super) fn charge_wasi(&mut self, fuel: u64) -> wasmtime::Result<()> {
+        let used = self.wasi_fuel.saturating_add(fuel);
+        self.wasi_fuel = used.min(self.wasi_fuel_limit);
+        if used > self.wasi_fuel_limit { Err(Trap::OutOfFuel.into()) } else { Ok(()) }
     }
 
     /// The most linear memory at any time, in bytes.

@@ -62,6 +62,7 @@ pub use limits::{Count, Limits};
 pub use types::*;
 
 use self::compile::{Examined, Loader};
+use self::deadline::Watch;
 use self::errors::Refusal;
 use self::invoke::Invoker;
 use self::logs::LogSink;
@@ -179,7 +180,7 @@ impl Sandbox {
             let called = compile::blocking(move || {
                 let logs = LogSink::new(&invoker.limits);
                 let state = State::new(&invoker.limits, logs, Arc::from("{}"), Arc::default(), None);
-                invoker.try_out(&tried, state)
+                invoker.try_out(&tried, state.watched(&Watch::giving_way()))
             })
             .await??;
             tries += 1;

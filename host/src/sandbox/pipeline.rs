@@ -14,7 +14,7 @@ use crate::domain::{
     Event, Fault, PluginRef, Request, RequestBody, ShortText, StepReport, TenantId, Verdict,
 };
 
-use super::deadline::Watch;
+use super::deadline::{OwnTime, Pace, Watch};
 use super::invoke::{Called, Interrupted, Invoker};
 use super::logs::LogSink;
 use super::plugin::Plugin;
@@ -90,7 +90,7 @@ impl Progress {
             return Ok(Some(self.keep()));
         };
         let mut begun = self.begun.take().unwrap_or_else(|| BegunStep::new(step, invoker));
-        let started = Instant::now();
+        let clock = Clock::start(watch);
         let said = match &step.ready {
             Ok(plugin) => {
                 let (plugin, settings) = (Arc::clone(plugin), Arc::clone(&step.settings));
@@ -106,7 +106,7 @@ impl Progress {
         };
         let BegunStep { mut report, logs } = begun;
         report.logs = logs.into_lines();
-        report.duration += started.elapsed();
+        report.duration += clock.elapsed();
         report.fault = said.as_ref().err().cloned();
         self.reports.push(report);
         Ok(match said {
@@ -218,6 +218,28 @@ impl Progress {
     }
 }
 
+/// Measures a step. Of one that pauses for others, only what it takes of the processor counts.
+enum Clock {
+    Wall(Instant),
+    Own(OwnTime),
+}
+
+impl Clock {
+    fn start(watch: &Watch) -> Self {
+        match watch.pace {
+            Pace::GivesWay { .. } => Self::Own(OwnTime::start()),
+            Pace::Free | Pace::OneSlice => Self::Wall(Instant::now()),
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        match self {
+            Self::Wall(started) => started.elapsed(),
+            Self::Own(time) => time.elapsed(),
+        }
+    }
+}
+
 impl BegunStep {
     fn new(step: &ReadyStep, invoker: &Invoker) -> Self {
         let report = StepReport {
@@ -225,6 +247,7 @@ impl BegunStep {
             resolved: step.resolved.clone(),
             roles: Vec::new(),
             fuel: 0,
+            fuel_granted: 0,
             duration: Duration::ZERO,
             memory_bytes: 0,
             logs: Vec::new(),
@@ -237,6 +260,7 @@ impl BegunStep {
 /// Puts a call's costs on its step's report.
 fn account<T>(called: Called<T>, logs: &mut LogSink, report: &mut StepReport) -> Result<T, Fault> {
     report.fuel = report.fuel.saturating_add(called.fuel);
+    report.fuel_granted = report.fuel_granted.saturating_add(called.fuel_granted);
     report.memory_bytes = report.memory_bytes.max(called.memory_bytes);
     *logs = called.logs;
     called.answer

@@ -6,9 +6,7 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use crate::domain::attempt::ResolvedPlugin;
-use crate::domain::{
-    Digest, Event, Fault, HookId, PluginRef, Request, Roles, StepReport, TenantId, Verdict,
-};
+use crate::domain::{Digest, Event, Fault, HookId, PluginRef, Request, Roles, StepReport, TenantId, Verdict};
 
 /// Where the sandbox finds a plugin's bytes when it has no compiled code for them.
 #[async_trait]

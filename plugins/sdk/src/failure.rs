@@ -5,14 +5,15 @@ use serde::de::DeserializeOwned;
 use crate::Failure;
 
 impl Failure {
-    /// A failure that will come again with the same event and settings.
+    /// A failure that will come again with the same event and settings. The delivery is attempted again all the same, on its
+    /// hook's schedule: by then the plugin or its settings may have been mended.
     ///
     /// `code` is short and machine-readable, `message` is for the tenant who configured the plugin.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Failure { code: code.into(), message: message.into(), retryable: false }
     }
 
-    /// The same failure, saying that the call may succeed later.
+    /// The same failure, saying to people that the call may succeed later, as it is.
     #[must_use]
     pub fn retryable(mut self) -> Self {
         self.retryable = true;

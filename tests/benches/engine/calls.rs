@@ -17,10 +17,11 @@ use futures_util::future::join_all;
 use hookwright::directory::STANDARD_PLUGINS;
 use hookwright::domain::attempt::ResolvedPlugin;
 use hookwright::domain::{
-    Digest, Event, EventId, EventKey, PluginRef, Request, RequestBody, TenantId, UnixMillis,
+    Digest, Event, EventId, EventKey, HookId, PluginRef, Request, RequestBody, TenantId, UnixMillis,
 };
 use hookwright::sandbox::{
-    PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, SandboxConfig, SandboxError, WasmSource,
+    PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, SandboxConfig, SandboxError, Source,
+    WasmSource,
 };
 use hookwright_plugin::{Body, Event as GuestEvent, JsonText, Request as GuestRequest, parse_settings};
 use serde_json::{Value, json};
@@ -188,6 +189,7 @@ fn job(name: &str, settings: &Arc<str>, data: &Arc<str>) -> Result<PipelineJob> 
         data: Arc::clone(data),
     };
     Ok(PipelineJob {
+        source: Source::Hook(HookId(1)),
         event: Arc::new(event),
         attributes: vec![("trigger".into(), "event".into())],
         draft: Request {

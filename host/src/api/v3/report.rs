@@ -94,8 +94,11 @@ pub(super) struct StepView {
     role: Option<&'static str>,
     /// The roles that ran, in order.
     roles: Vec<&'static str>,
-    /// Fuel used: counts instructions.
+    /// Fuel used: counts instructions, and what other work costs in them.
     fuel: u64,
+    /// Fuel that was granted: a basis for each role, and more for larger input. Null in attempts that were recorded before it
+    /// was.
+    fuel_granted: Option<u64>,
     duration_us: u64,
     /// The most linear memory that it had.
     memory_bytes: u64,
@@ -112,6 +115,7 @@ impl From<&StepReport> for StepView {
             role: step.roles.last().map(|role| role.as_str()),
             roles: step.roles.iter().map(|role: &Role| role.as_str()).collect(),
             fuel: step.fuel,
+            fuel_granted: Some(step.fuel_granted).filter(|granted| *granted > 0),
             duration_us: u64::try_from(step.duration.as_micros()).unwrap_or(u64::MAX),
             memory_bytes: step.memory_bytes,
             logs: step.logs.iter().map(LogView::from).collect(),
@@ -144,7 +148,8 @@ pub(super) struct FaultView {
     message: String,
     /// The plugin's own code, for `failure`.
     code: Option<String>,
-    /// Whether the plugin said that the same call may succeed later.
+    /// Whether the plugin said that the same call may succeed later. A delivery is attempted again on its hook's schedule either
+    /// way: see its `next_attempt_at` and `note`.
     retryable: bool,
     /// The guest's call stack, innermost first.
     backtrace: Vec<String>,

@@ -88,7 +88,7 @@ fn show_cost(out: &mut impl Write, step: &StepReport, limits: &Limits) -> io::Re
             if hit == Some(kind) { (format!("{BAD}"), format!("{PLAIN}")) } else { Default::default() };
         writeln!(out, "{on}{name:<8}{text}{off}")
     };
-    let fuel = format!("{} of {} and more for larger inputs", Count(step.fuel), Count(limits.fuel_base));
+    let fuel = format!("{} of {}", Count(step.fuel), Count(step.fuel_granted));
     let memory = format!("{} of {} bytes", Count(step.memory_bytes), Count(limits.memory_bytes as u64));
     let micros = step.duration.as_micros();
     let time = format!("{}.{:03} ms of {} ms", micros / 1000, micros % 1000, limits.deadline_ms);
@@ -123,6 +123,7 @@ mod tests {
             resolved: None,
             roles: Vec::new(),
             fuel: 1_234_567,
+            fuel_granted: 50_034_000,
             duration: Duration::from_micros(1_042),
             memory_bytes: 65_536,
             logs: vec![LogLine { level: LogLevel::Warn, message: "odd".to_owned() }],
@@ -144,7 +145,7 @@ mod tests {
         assert_eq!(
             shown,
             "keep\n\nPOST https://receiver.example/\ncontent-type: application/json\n\n{\n  \"a\": 1\n}\n\n\
-             log\n  warn  odd\n\nfuel    1,234,567 of 50,000,000 and more for larger inputs\n\
+             log\n  warn  odd\n\nfuel    1,234,567 of 50,034,000\n\
              memory  65,536 of 67,108,864 bytes\ntime    1.042 ms of 500 ms\n"
         );
     }

@@ -48,7 +48,7 @@ async fn calls_that_reach_their_deadline_do_not_hold_up_other_tenants() {
     let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 100, ..limits() }, 1);
     let endless = world.keep(&Guest::filter(LOOP).component());
     let quick = world.upload(Guest::filter(ACCEPT).component()).await;
-    world.sandbox.load(&endless).await.unwrap();
+    world.sandbox.load(TenantId(1), &endless).await.unwrap();
     let ended = AtomicUsize::new(0);
     let hostile = join_all((0..40).map(async |number| {
         world.sandbox.run(job(10 + number % 10, &[endless])).await.unwrap();
@@ -75,7 +75,7 @@ async fn a_dry_run_that_nobody_waits_for_stops_and_those_that_wait_behind_it_go(
     let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 3_600_000, ..limits() }, 1);
     let endless = world.keep(&Guest::filter(LOOP).component());
     let long = world.upload(long().component()).await;
-    world.sandbox.load(&endless).await.unwrap();
+    world.sandbox.load(TenantId(1), &endless).await.unwrap();
     let job = |tenant| dry_run(tenant, &[endless]);
     let mut running: Vec<_> = (1..4).map(|tenant| world.sandbox.run(job(tenant)).boxed()).collect();
     for run in &mut running {
@@ -92,10 +92,10 @@ async fn dry_runs_leave_room_for_deliveries() {
     let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 3_600_000, ..limits() }, 1);
     let endless = world.keep(&Guest::filter(LOOP).component());
     let quick = world.upload(Guest::filter(ACCEPT).component()).await;
-    world.sandbox.load(&endless).await.unwrap();
+    world.sandbox.load(TenantId(1), &endless).await.unwrap();
     let mut waiting = FuturesUnordered::<BoxFuture<'_, _>>::new();
-    for tenant in 0..i64::try_from(super::super::pool::MAX_DRY_RUNS).unwrap() {
-        waiting.push(world.sandbox.run(dry_run(tenant, &[endless])).boxed());
+    for _ in 0..super::super::pool::MAX_DRY_RUNS {
+        waiting.push(world.sandbox.run(dry_run(1, &[endless])).boxed());
     }
     assert!(poll_immediate(waiting.next()).await.is_none());
     let refused = world.sandbox.run(dry_run(5_000, &[quick])).await;

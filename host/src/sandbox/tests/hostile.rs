@@ -192,7 +192,7 @@ async fn what_fuel_does_not_see_ends_at_the_deadline() {
 
 #[tokio::test]
 async fn a_flood_of_log_lines_is_cut_off_and_costs_no_fault() {
-    let flood = "(local $n i32) (loop $more (call $write (i32.const 1) (i32.const 2048) (i32.const 100000)) \
+    let flood = "(local $n i32) (loop $more (call $write (i32.const 1) (i32.const 2048) (i32.const 10000)) \
         (local.set $n (i32.add (local.get $n) (i32.const 1))) \
         (br_if $more (i32.lt_u (local.get $n) (i32.const 100))))";
     let world = World::new();

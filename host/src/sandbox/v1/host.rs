@@ -5,8 +5,8 @@
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, WasmList, WasmStr};
+use wasmtime::{StoreContextMut, Trap};
 
 use crate::domain::attempt::LogLevel;
 use crate::sandbox::state::{Secrets, State};
@@ -18,6 +18,13 @@ pub(in crate::sandbox) const INTERFACES: [&str; 4] = [
     "hookwright:plugin/log@1.0.0",
     "hookwright:plugin/secrets@1.0.0",
 ];
+
+/// What a call of the host costs in fuel besides what it copies, checks or hashes.
+pub(in crate::sandbox) const CALL_FUEL: u64 = 1_000;
+/// Fuel for each byte that is copied or checked.
+pub(in crate::sandbox) const BYTE_FUEL: u64 = 1;
+/// Fuel for each byte that is hashed.
+pub(in crate::sandbox) const HASHED_BYTE_FUEL: u64 = 8;
 
 #[expect(dead_code, reason = "made by lifting a number, never by name")]
 #[derive(ComponentType, Lift, Clone, Copy)]
@@ -47,8 +54,11 @@ impl From<Level> for LogLevel {
 
 pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut config = linker.instance("hookwright:plugin/config@1.0.0")?;
-    config
-        .func_wrap("get", |store: StoreContextMut<'_, State>, (): ()| Ok((store.data().settings.clone(),)))?;
+    config.func_wrap("get", |mut store: StoreContextMut<'_, State>, (): ()| {
+        let settings = store.data().settings.clone();
+        charge(&mut store, settings.len(), BYTE_FUEL)?;
+        Ok((settings,))
+    })?;
     let mut log = linker.instance("hookwright:plugin/log@1.0.0")?;
     log.func_wrap("write", |store: StoreContextMut<'_, State>, (level, message): (Level, WasmStr)| {
         write_log(store, level, &message)
@@ -56,7 +66,10 @@ pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime:
     let mut secrets = linker.instance("hookwright:plugin/secrets@1.0.0")?;
     secrets.func_wrap(
         "hmac-sha256",
-        |store: StoreContextMut<'_, State>, (name, data): (WasmStr, WasmList<u8>)| {
+        |mut store: StoreContextMut<'_, State>, (name, data): (WasmStr, WasmList<u8>)| {
+            charge(&mut store, data.len(), HASHED_BYTE_FUEL)?;
+            let checked = name.to_str(&store)?.len();
+            charge(&mut store, checked, BYTE_FUEL)?;
             let name = name.to_str(&store)?;
             Ok((hmac_sha256(&store.data().secrets, &name, data.as_le_slice(&store)),))
         },
@@ -65,6 +78,8 @@ pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime:
 }
 
 fn write_log(mut store: StoreContextMut<'_, State>, level: Level, message: &WasmStr) -> wasmtime::Result<()> {
+    let checked = message.to_str(&store)?.len();
+    charge(&mut store, checked, BYTE_FUEL)?;
     let message = {
         let text = message.to_str(&store)?;
         // One byte more than is kept shows the log that something is missing.
@@ -73,6 +88,15 @@ fn write_log(mut store: StoreContextMut<'_, State>, level: Level, message: &Wasm
     };
     store.data_mut().logs.write(level.into(), &message);
     Ok(())
+}
+
+/// Takes the fuel for a call of the host with so many bytes.
+fn charge(store: &mut StoreContextMut<'_, State>, bytes: usize, each: u64) -> wasmtime::Result<()> {
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    let cost = bytes.saturating_mul(each).saturating_add(CALL_FUEL);
+    let left = store.get_fuel()?;
+    store.set_fuel(left.saturating_sub(cost))?;
+    if left < cost { Err(Trap::OutOfFuel.into()) } else { Ok(()) }
 }
 
 fn hmac_sha256(secrets: &Secrets, name: &str, data: &[u8]) -> Result<Vec<u8>, String> {

@@ -12,6 +12,7 @@ const STEP_NS: u64 = 1_000;
 
 impl wall_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
+        self.charge(0, 0)?;
         let millis = self.wasi.event.as_ref().map_or(0, |event| event.occurred_at.0);
         let millis = u64::try_from(millis).unwrap_or(0);
         let nanoseconds = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
@@ -25,6 +26,7 @@ impl wall_clock::Host for State {
 
 impl monotonic_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<u64> {
+        self.charge(0, 0)?;
         self.wasi.monotonic_ns = self.wasi.monotonic_ns.saturating_add(STEP_NS);
         Ok(self.wasi.monotonic_ns)
     }

@@ -19,6 +19,9 @@ const MAX_WRITE: u64 = 4096;
 /// How many handles may be polled at once; `wasi:io` has no bound of its own.
 const MAX_POLLED: usize = 1024;
 
+/// Fuel for each byte that is written, and each handle that is polled.
+const PART_FUEL: u64 = 8;
+
 impl error::Host for State {}
 impl error::HostError for State {
     fn to_debug_string(&mut self, _: Resource<error::Error>) -> wasmtime::Result<String> {
@@ -38,6 +41,7 @@ impl poll::Host for State {
                 pollables.len()
             ));
         }
+        self.charge(pollables.len(), PART_FUEL)?;
         Ok((0..).take(pollables.len()).collect())
     }
 }
@@ -100,6 +104,7 @@ impl State {
             let error = wasmtime::format_err!("wrote {} bytes at once; {MAX_WRITE} is the most", bytes.len());
             return Err(StreamError::Trap(error));
         }
+        self.charge(bytes.len(), PART_FUEL).map_err(StreamError::Trap)?;
         let stdio = if stream.rep() == STDERR { Stdio::Err } else { Stdio::Out };
         self.logs.write_stdio(stdio, bytes);
         Ok(())

@@ -35,6 +35,7 @@ use crate::domain::Event;
 pub(super) use self::cli::Exited;
 use self::random::Seeded;
 use super::state::State;
+use super::v1::host::CALL_FUEL;
 
 /// The interfaces that a plugin may import, without version.
 pub(super) const INTERFACES: [&str; 20] = [
@@ -90,6 +91,14 @@ impl Inert {
 
     fn drop_handle(&mut self) {
         self.handles = self.handles.saturating_sub(1);
+    }
+}
+
+impl State {
+    /// Takes the fuel for a call with so many bytes, or other parts, at this price each.
+    fn charge(&mut self, parts: usize, each: u64) -> wasmtime::Result<()> {
+        let parts = u64::try_from(parts).unwrap_or(u64::MAX);
+        self.meter.charge_wasi(parts.saturating_mul(each).saturating_add(CALL_FUEL))
     }
 }
 

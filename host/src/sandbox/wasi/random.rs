@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 
 use crate::sandbox::state::State;
+use crate::sandbox::v1::host::HASHED_BYTE_FUEL;
 
 /// The most bytes that one call of `get-random-bytes` answers with.
 const MAX_BYTES: u64 = 64 << 10;
@@ -53,15 +54,18 @@ impl State {
                 "asked for {len} random bytes at once; {MAX_BYTES} is the most"
             ));
         }
-        let mut bytes = vec![0; usize::try_from(len)?];
+        let len = usize::try_from(len)?;
+        self.charge(len, HASHED_BYTE_FUEL)?;
+        let mut bytes = vec![0; len];
         self.random().fill(&mut bytes);
         Ok(bytes)
     }
 
-    fn random_u64(&mut self) -> u64 {
+    fn random_u64(&mut self) -> wasmtime::Result<u64> {
         let mut bytes = [0; 8];
+        self.charge(bytes.len(), HASHED_BYTE_FUEL)?;
         self.random().fill(&mut bytes);
-        u64::from_le_bytes(bytes)
+        Ok(u64::from_le_bytes(bytes))
     }
 }
 
@@ -71,7 +75,7 @@ impl random::Host for State {
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.random_u64())
+        self.random_u64()
     }
 }
 
@@ -81,13 +85,13 @@ impl insecure::Host for State {
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.random_u64())
+        self.random_u64()
     }
 }
 
 impl insecure_seed::Host for State {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        Ok((self.random_u64(), self.random_u64()))
+        Ok((self.random_u64()?, self.random_u64()?))
     }
 }
 

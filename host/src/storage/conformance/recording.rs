@@ -64,6 +64,7 @@ fn steps() -> Vec<StepReport> {
         resolved: None,
         roles: Vec::new(),
         fuel: u64::MAX,
+        fuel_granted: u64::MAX,
         duration: Duration::from_nanos(1),
         memory_bytes: 0,
         logs: Vec::new(),

@@ -114,6 +114,8 @@ struct StepJson {
     resolved: Option<(String, u32, String)>,
     roles: Vec<String>,
     fuel: u64,
+    #[serde(default)]
+    granted: u64,
     ns: u64,
     memory: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -198,6 +200,7 @@ fn step_to_json(step: StepReport) -> StepJson {
         resolved: step.resolved.map(|it| (it.name.to_string(), it.version, it.digest.to_string())),
         roles: step.roles.into_iter().map(|role| role.as_str().to_owned()).collect(),
         fuel: step.fuel,
+        granted: step.fuel_granted,
         ns: nanos(step.duration),
         memory: step.memory_bytes,
         logs: step.logs.into_iter().map(|line| (line.level.as_str().to_owned(), line.message)).collect(),
@@ -284,6 +287,7 @@ fn step_from_json(step: StepJson) -> Result<StepReport, StorageError> {
         resolved: resolved.transpose()?,
         roles: step.roles.iter().map(|role| role.parse().map_err(bad)).collect::<Result<_, _>>()?,
         fuel: step.fuel,
+        fuel_granted: step.granted,
         duration: Duration::from_nanos(step.ns),
         memory_bytes: step.memory,
         logs: logs.collect::<Result<_, _>>()?,

@@ -19,7 +19,7 @@ pub(super) struct AttemptView {
     /// Counts from 1.
     number: u32,
     started_at: Time,
-    /// With the pipeline.
+    /// What the plugins and the receiver took, without the time in which plugins were compiled or waited for their turn.
     duration_ms: u64,
     /// `response`, `timed-out`, `unreachable`, `faulted` or `dropped`.
     #[schema(example = "response")]

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::attempt::AttemptView;
 use crate::api::time::Time;
-use crate::domain::{Attempt, Delivery, DeliveryState};
+use crate::domain::{Attempt, Delivery, DeliveryState, FaultKind, Outcome};
 
 /// An event for a hook.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,12 +56,55 @@ impl From<Delivery> for DeliveryView {
 pub(super) struct FullDeliveryView {
     #[serde(flatten)]
     delivery: DeliveryView,
+    /// What happens next, if that is not plain: a plugin called its failure final, and the delivery waits all the same.
+    note: Option<&'static str>,
     /// Oldest first.
     attempts: Vec<AttemptView>,
 }
 
+/// Why a delivery waits although its plugin says that the same call will fail again.
+const ATTEMPTED_ALL_THE_SAME: &str = "The plugin says that the same call will fail again. It is made again all the same, at \
+    `next_attempt_at` and on the hook's schedule from there, because the plugin or the hook's settings may have been mended by \
+    then. After mending them, retry the delivery to have it attempted at once; cancel it if it is not wanted any more.";
+
 impl FullDeliveryView {
     pub(super) fn of(delivery: Delivery, attempts: &[Attempt]) -> Self {
-        Self { delivery: delivery.into(), attempts: attempts.iter().map(AttemptView::from).collect() }
+        let note = note(delivery.state, attempts.last().map(|attempt| &attempt.outcome));
+        Self { delivery: delivery.into(), note, attempts: attempts.iter().map(AttemptView::from).collect() }
+    }
+}
+
+fn note(state: DeliveryState, last: Option<&Outcome>) -> Option<&'static str> {
+    match (state, last) {
+        (DeliveryState::Waiting, Some(Outcome::Faulted { fault, .. }))
+            if fault.kind == FaultKind::Failure && !fault.retryable =>
+        {
+            Some(ATTEMPTED_ALL_THE_SAME)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Fault;
+
+    #[test]
+    fn a_note_says_that_a_final_failure_is_attempted_again() {
+        let failure = |retryable| Outcome::Faulted {
+            step: 0,
+            fault: Fault { retryable, ..Fault::new(FaultKind::Failure, "no") },
+        };
+        let trap = Outcome::Faulted { step: 0, fault: Fault::new(FaultKind::Trap, "no") };
+        for (state, outcome, is_noted) in [
+            (DeliveryState::Waiting, Some(failure(false)), true),
+            (DeliveryState::Waiting, Some(failure(true)), false),
+            (DeliveryState::Exhausted, Some(failure(false)), false),
+            (DeliveryState::Waiting, Some(trap), false),
+            (DeliveryState::Waiting, None, false),
+        ] {
+            assert_eq!(note(state, outcome.as_ref()).is_some(), is_noted, "{state:?} {outcome:?}");
+        }
     }
 }

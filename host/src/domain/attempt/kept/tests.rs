@@ -12,6 +12,7 @@ fn attempt(number: u32, text: &str, outcome: Outcome) -> Attempt {
         resolved: None,
         roles: Vec::new(),
         fuel: u64::MAX,
+        fuel_granted: u64::MAX,
         duration: Duration::MAX,
         memory_bytes: u64::MAX,
         logs: (0..8).map(|_| line()).collect(),

@@ -6,7 +6,8 @@ use zeroize::Zeroizing;
 
 use super::request;
 use crate::directory::Directory;
-use crate::domain::{Event, Fault, FaultKind, Hook, Pipeline, Step, TenantId, Trigger, Verdict};
+use crate::domain::attempt::ResolvedPlugin;
+use crate::domain::{Event, Fault, FaultKind, Hook, Pipeline, PluginRef, Step, TenantId, Trigger, Verdict};
 use crate::sandbox::{PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, SandboxError, Source};
 
 /// The attribute that shows plugins what the request before the request was answered with.
@@ -74,10 +75,23 @@ impl Pipelines {
         trigger: Trigger,
         preflight: Option<String>,
     ) -> Result<PipelineRun, SandboxError> {
-        let draft = request::draft(hook, event);
         if pipeline.is_empty() {
+            let draft = request::draft(hook, event);
             return Ok(PipelineRun { steps: Vec::new(), end: PipelineEnd::Verdict(Verdict::Keep(draft)) });
         }
+        self.sandbox.run(self.job(source, hook, pipeline, event, trigger, preflight)).await
+    }
+
+    fn job(
+        &self,
+        source: Source,
+        hook: &Hook,
+        pipeline: &Pipeline,
+        event: &Arc<Event>,
+        trigger: Trigger,
+        preflight: Option<String>,
+    ) -> PipelineJob {
+        let draft = request::draft(hook, event);
         let steps = pipeline.0.iter().map(|step| self.prepare(hook.tenant, step)).collect();
         let mut attributes = self.attributes(event, trigger);
         attributes.push(("hook".to_owned(), hook.id.to_string()));
@@ -86,8 +100,7 @@ impl Pipelines {
         let secrets =
             current.map(|secret| (SIGNING_SECRET.to_owned(), Zeroizing::new(secret.key().to_vec())));
         let secrets = secrets.into_iter().collect();
-        let event = Arc::clone(event);
-        self.sandbox.run(PipelineJob { source, event, attributes, draft, steps, secrets }).await
+        PipelineJob { source, event: Arc::clone(event), attributes, draft, steps, secrets }
     }
 
     /// Has the code of a step's plugin at hand.
@@ -113,6 +126,44 @@ impl Pipelines {
     ) -> Result<PipelineRun, SandboxError> {
         let pipeline = Pipeline(vec![step.clone()]);
         self.run_steps(Source::DryRun, hook, &pipeline, event, Trigger::Test, None).await
+    }
+
+    /// As [`Self::run_step_of`], with a version in place of what the step names.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn try_version_of(
+        &self,
+        hook: &Hook,
+        step: &Step,
+        version: &ResolvedPlugin,
+        event: &Arc<Event>,
+    ) -> Result<PipelineRun, SandboxError> {
+        let mut job =
+            self.job(Source::DryRun, hook, &Pipeline(vec![step.clone()]), event, Trigger::Test, None);
+        for step in &mut job.steps {
+            step.resolved = Ok(version.clone());
+        }
+        self.sandbox.run(job).await
+    }
+
+    /// Runs every role of a version that may not be stored yet, for no hook and without settings.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn try_version(
+        &self,
+        version: &ResolvedPlugin,
+        event: Arc<Event>,
+    ) -> Result<PipelineRun, SandboxError> {
+        let plugin = PluginRef::Digest(version.digest);
+        let step = PreparedStep { plugin, resolved: Ok(version.clone()), settings: Arc::from("{}") };
+        let (steps, draft) = (vec![step], request::plain_draft(&event));
+        let attributes = self.attributes(&event, Trigger::Test);
+        let secrets = Vec::new();
+        self.sandbox
+            .run(PipelineJob { source: Source::DryRun, event, attributes, draft, steps, secrets })
+            .await
     }
 
     /// Runs one step alone, for no hook, with a draft such as a plain hook would send. A dry run, as [`Self::preview`].

@@ -20,7 +20,7 @@ use crate::storage::{Storage, StorageError};
 
 pub use access::AccessIndex;
 pub use hooks::HookIndex;
-pub use plugins::{PluginIndex, PluginUse, Uploaded};
+pub use plugins::{PluginIndex, PluginUse, Uploaded, named_hooks};
 pub use standard::{STANDARD_PLUGINS, StandardPlugin};
 pub use tenants::{TenantIndex, hash_key, new_key_text};
 

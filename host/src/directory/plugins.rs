@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::standard::STANDARD_PLUGINS;
 use super::{Directory, DirectoryError, read, write};
 use crate::domain::attempt::ResolvedPlugin;
-use crate::domain::{Digest, Hook, HookId, PluginName, PluginRef, PluginVersion, Role, Surface, TenantId};
+use crate::domain::{Digest, Hook, HookId, PluginName, PluginRef, PluginVersion, Role, TenantId};
 use crate::sandbox::{Inspected, Owners};
 
 /// Plugin versions in memory.
@@ -25,6 +25,17 @@ pub enum Uploaded {
     New(Arc<PluginVersion>),
     /// The newest version has the same bytes.
     Same(Arc<PluginVersion>),
+}
+
+/// The first of these hooks in words, and how many there are besides: `hook_1, hook_2 and 3 more hooks`.
+#[must_use]
+pub fn named_hooks(hooks: &[HookId]) -> String {
+    const NAMED: usize = 5;
+    let named: Vec<_> = hooks.iter().take(NAMED).map(|hook| format!("`{hook}`")).collect();
+    let more = hooks.len().saturating_sub(NAMED);
+    let one = if hooks.len() == 1 { "hook" } else { "hooks" };
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{one} {}{rest}", named.join(", "))
 }
 
 /// A hook that uses a plugin.
@@ -153,7 +164,7 @@ impl Directory {
             }
             newest
         };
-        self.check_order(tenant, &name, newest.as_deref(), &inspected)?;
+        self.check_roles(tenant, &name, &inspected.roles)?;
         if let Some(same) = newest.as_ref().filter(|version| version.digest == inspected.digest) {
             return Ok(Uploaded::Same(Arc::clone(same)));
         }
@@ -172,29 +183,42 @@ impl Directory {
         Ok(Uploaded::New(version))
     }
 
-    /// A hook of Webitel's has its steps in an order that goes by whether the tenant's plugin writes requests. A
-    /// version with other roles would be run in the wrong place, and nobody would know.
-    fn check_order(
+    /// The hooks of `tenant` that run the newest version of `name`, whichever it is, oldest first.
+    pub fn hooks_by_name(&self, tenant: TenantId, name: &PluginName) -> Vec<Arc<Hook>> {
+        let by_name = PluginRef::Latest(name.clone());
+        let mut hooks = self.hooks(tenant);
+        hooks.retain(|hook| {
+            hook.pipeline.0.iter().chain(&hook.preflight.0).any(|step| step.plugin == by_name)
+        });
+        hooks
+    }
+
+    /// Whether a new version of `name` may have these roles. Where hooks run the newest version, whichever it is, a version with
+    /// other roles would change what they do without a word: a filter in place of a transformer has them send the event as it is.
+    ///
+    /// # Errors
+    /// Names the hooks that rely on the roles so far.
+    pub fn check_roles(
         &self,
         tenant: TenantId,
         name: &PluginName,
-        newest: Option<&PluginVersion>,
-        inspected: &Inspected,
+        roles: &[Role],
     ) -> Result<(), DirectoryError> {
-        let writes = |roles: &[Role]| roles.contains(&Role::Transformer);
-        if newest.is_none_or(|newest| writes(&newest.roles) == writes(&inspected.roles)) {
+        let Some(newest) = self.plugin(tenant, &PluginRef::Latest(name.clone())) else { return Ok(()) };
+        if newest.roles.len() == roles.len() && newest.roles.iter().all(|role| roles.contains(role)) {
             return Ok(());
         }
-        let by_name = PluginRef::Latest(name.clone());
-        let uses = |hook: &Hook| hook.pipeline.0.iter().any(|step| step.plugin == by_name);
-        match self.hooks_through(tenant, Surface::Webitel).iter().find(|hook| uses(hook)) {
-            None => Ok(()),
-            Some(hook) => Err(DirectoryError::InUse(format!(
-                "hook {} runs `{name}` in a place that fits its roles so far, and this version has others: upload it under \
-                 another name, or have the hook name a version",
-                hook.id
-            ))),
+        let hooks: Vec<_> = self.hooks_by_name(tenant, name).iter().map(|hook| hook.id).collect();
+        if hooks.is_empty() {
+            return Ok(());
         }
+        let list = |roles: &[Role]| roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" and ");
+        Err(DirectoryError::InUse(format!(
+            "`{name}` is run as {} by {}, and this version is {}: upload it under another name, or have the hooks name a version",
+            list(&newest.roles),
+            named_hooks(&hooks),
+            list(roles)
+        )))
     }
 
     /// The hooks of `tenant` whose pipelines use any version of `name`.

@@ -50,7 +50,7 @@ impl From<wasmtime::Error> for SandboxError {
 /// Why the process that looks into uploads refuses one. Each has its words in [`UploadError`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Refusal {
-    NoComponentType,
+    NoComponentType { exports: String },
     Wrap(String),
     Invalid(String),
     TooComplex(String),
@@ -64,7 +64,7 @@ impl Refusal {
     pub(super) fn shortened(self, max: usize) -> Self {
         let cut = |words: String| shortened(&words, max);
         match self {
-            Self::NoComponentType => Self::NoComponentType,
+            Self::NoComponentType { exports } => Self::NoComponentType { exports: cut(exports) },
             Self::Wrap(words) => Self::Wrap(cut(words)),
             Self::Invalid(words) => Self::Invalid(cut(words)),
             Self::TooComplex(words) => Self::TooComplex(cut(words)),
@@ -89,7 +89,7 @@ impl UploadError {
 impl From<Refusal> for UploadError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NoComponentType => Self::NoComponentType,
+            Refusal::NoComponentType { exports } => Self::NoComponentType { exports },
             Refusal::Wrap(words) => Self::Wrap(words),
             Refusal::Invalid(words) => Self::Invalid(words),
             Refusal::TooComplex(words) => Self::TooComplex(words),
@@ -133,9 +133,12 @@ pub enum UploadError {
     },
     /// Not even a wrapper can tell what it exports.
     #[error(
-        "this is a core module without a component type: Rust's SDK and wit-bindgen write it into what they build; into what others build, `wasm-tools component embed --world transformer-plugin wit/v1 plugin.wasm` does (or filter-plugin, or mapper-plugin)"
+        "this is a core module without a component type, which exports {exports}: Rust's SDK and wit-bindgen write it into what they build; into what others build, `wasm-tools component embed --world transformer-plugin wit/v1 plugin.wasm` does (or filter-plugin, or mapper-plugin)"
     )]
-    NoComponentType,
+    NoComponentType {
+        /// What it exports, in words.
+        exports: String,
+    },
     /// A core module could not be made into a component.
     #[error("this core module cannot be made into a component: {0}")]
     Wrap(String),

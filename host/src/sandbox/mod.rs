@@ -16,6 +16,7 @@
 
 pub mod types;
 
+mod advice;
 mod cache;
 mod catalog;
 mod compile;
@@ -56,6 +57,7 @@ use bytes::Bytes;
 
 use crate::domain::{Digest, FaultKind, Roles, TenantId};
 
+pub use advice::of_plain_call;
 pub use compiler::Compiler;
 pub use errors::{SandboxError, UploadError};
 pub use limits::{Count, Limits};
@@ -140,6 +142,15 @@ impl Sandbox {
         Ok(Self(Arc::new(Inner { loader, invoker, pool, trying })))
     }
 
+    /// The digest of an upload. Megabytes are not hashed where connections wait.
+    ///
+    /// # Errors
+    /// Only for our own failures.
+    pub async fn digest(upload: &Bytes) -> Result<Digest, SandboxError> {
+        let upload = upload.clone();
+        compile::blocking(move || Digest::of(&upload)).await
+    }
+
     /// Everything that an upload must pass, short of storing it: size, not precompiled, wrapping,
     /// validation, contract and imports, compiling (kept on disk), and one instance of it. All that reads more of it than its first
     /// bytes happens in a process with limits of its own, tenants in turn.
@@ -151,15 +162,14 @@ impl Sandbox {
     /// ours and the same upload may be taken later.
     pub async fn inspect(&self, tenant: TenantId, upload: Bytes) -> Result<Inspected, UploadError> {
         let size_bytes = upload.len() as u64;
-        // Megabytes are not hashed where connections wait.
-        let hashed = upload.clone();
-        let digest = compile::blocking(move || Digest::of(&hashed)).await?;
+        let digest = Self::digest(&upload).await?;
         let Examined { plugin, shape, is_new } = self.0.loader.examine(tenant, digest, upload).await?;
         let plugin = Arc::new(plugin);
         match self.try_out(&plugin).await {
             Ok(roles) => {
                 self.0.loader.catalog.insert(digest, plugin);
-                Ok(Inspected { digest, roles, imports: shape.imports, size_bytes })
+                let warnings = advice::of_exports(&shape.exports);
+                Ok(Inspected { digest, roles, imports: shape.imports, size_bytes, warnings })
             }
             Err(error) => {
                 // What was there before is somebody's; and a deadline may be missed because the machine is busy.

@@ -42,6 +42,8 @@ pub struct Inspected {
     pub imports: Vec<String>,
     /// The size of the upload.
     pub size_bytes: u64,
+    /// What is probably not as its author means it, in words.
+    pub warnings: Vec<String>,
 }
 
 /// For what a pipeline runs. Tenants take turns, and so do the sources of one tenant's work.

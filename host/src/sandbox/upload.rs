@@ -8,9 +8,12 @@ use wasi_preview1_component_adapter_provider::{
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
-use super::limits::Limits;
+use super::limits::{Limits, shortened};
 use super::{Refusal, UploadError};
 
+/// How many exports of a core module are named, and how much of each name, in bytes.
+const MAX_EXPORTS: usize = 8;
+const MAX_NAME: usize = 100;
 /// How compiled code begins, which is an ELF file.
 const ELF: &[u8] = b"\x7fELF";
 /// How WebAssembly begins.
@@ -51,6 +54,7 @@ pub(super) fn component(upload: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
 fn wrapped(module: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut typed = false;
     let mut preview1 = false;
+    let mut exports = Vec::new();
     for payload in Parser::new(0).parse_all(module) {
         match payload.map_err(|error| Refusal::Invalid(error.to_string()))? {
             Payload::CustomSection(section) => typed |= section.name().starts_with("component-type"),
@@ -60,13 +64,21 @@ fn wrapped(module: &[u8]) -> Result<Vec<u8>, Refusal> {
                     preview1 |= import.module == WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
                 }
             }
+            Payload::ExportSection(section) => {
+                // Enough to tell what was built.
+                for export in section.into_iter().take(MAX_EXPORTS) {
+                    let export = export.map_err(|error| Refusal::Invalid(error.to_string()))?;
+                    exports.push(format!("`{}`", shortened(export.name, MAX_NAME)));
+                }
+            }
             _ => {}
         }
     }
+    let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
     if !typed {
-        return Err(Refusal::NoComponentType);
+        return Err(Refusal::NoComponentType { exports: found });
     }
-    let refuse = |error| Refusal::Wrap(format!("{error:#}"));
+    let refuse = |error| Refusal::Wrap(format!("{error:#}; the module exports {found}"));
     let mut encoder = ComponentEncoder::default().module(module).map_err(refuse)?;
     if preview1 {
         encoder = encoder

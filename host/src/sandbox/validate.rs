@@ -10,7 +10,7 @@ use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeature
 
 use super::limits::{Count, Limits, Size, shortened};
 use super::weigh::Weigher;
-use super::{Refusal, SandboxError, v1, wasi};
+use super::{Refusal, SandboxError, advice, v1, wasi};
 
 /// The most functions in all modules together.
 const MAX_FUNCTIONS: u64 = 100_000;
@@ -260,7 +260,11 @@ fn check_roles(exports: &[String]) -> Result<(), Refusal> {
             let names: Vec<_> =
                 some.iter().take(8).map(|name| format!("`{}`", shortened(name, MAX_NAME))).collect();
             let more = if some.len() > 8 { ", …" } else { "" };
-            names.join(", ") + more
+            let meant = some.iter().find_map(|export| advice::meant(export).map(|meant| (export, meant)));
+            let meant = meant.map_or_else(String::new, |(export, meant)| {
+                format!("; did you mean `{meant}` where it exports `{}`?", shortened(export, MAX_NAME))
+            });
+            names.join(", ") + more + &meant
         }
     };
     Err(Refusal::NoRole(format!(

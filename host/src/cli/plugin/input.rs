@@ -68,6 +68,29 @@ impl Input {
     }
 }
 
+impl Input {
+    /// A call with an event that has nothing in it, and these settings.
+    ///
+    /// # Errors
+    /// Never, in truth: the event is a good one.
+    pub(super) fn plain(settings: Arc<str>) -> Result<Self> {
+        let now = SystemClock.now();
+        let key = EventKey::generate(&IdGenerator::new(0, 0), now);
+        let event = Arc::new(Event {
+            key,
+            id: EventId::of_key(key),
+            tenant: TenantId(0),
+            project: None,
+            event_type: "hookwright.test".parse()?,
+            occurred_at: now,
+            data: "{}".into(),
+        });
+        let draft = plain_draft(&event);
+        let code = Code::Wasm(Bytes::new());
+        Ok(Self { code, name: "plugin".parse()?, settings, event, draft, file: PathBuf::new() })
+    }
+}
+
 /// A script by its name's ending, all else as it is.
 pub(super) fn read_code(file: &Path) -> Result<Code, BadInput> {
     let bytes =

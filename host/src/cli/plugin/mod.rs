@@ -12,6 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::FAILED;
@@ -20,33 +21,54 @@ use crate::app;
 use crate::config::Config;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Digest, PluginRef, TenantId};
-use crate::sandbox::{Inspected, PipelineJob, PreparedStep, Sandbox, Source, UploadError, WasmSource};
+use crate::sandbox::{
+    Inspected, PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, Source, UploadError, WasmSource,
+    of_plain_call,
+};
 
 pub(super) use input::Input;
 use input::{Code, read_code};
 
-/// Says whether the file would be taken as a plugin, and what it is.
+/// Says whether the file would be taken as a plugin, and what it is, after one call of it. A script is not uploaded, but a hook
+/// with one that cannot be used would be refused.
 pub(super) async fn check(file: &Path, config: Config, out: &mut impl Write) -> Result<ExitCode> {
     let code = read_code(file)?;
-    if let Code::Script(script) = &code {
-        writeln!(
-            out,
-            "{}: a script of {} bytes. Scripts are not uploaded: put it into a hook's pipeline, as\n  \
-             {{\"plugin\": \"javascript\", \"settings\": {{\"script\": …}}}}\n\
-             or try it here with `hookwright plugin run`.",
-            file.display(),
-            script.len(),
-        )?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let bench = Bench::new(config, &code)?;
+    if let Code::Script(script) = &code {
+        return check_script(&bench, file, script, out).await;
+    }
     match bench.inspect().await? {
-        Ok(inspected) => {
+        Ok(mut inspected) => {
+            let run = bench.run(Input::plain(Arc::from("{}"))?).await?;
+            inspected.warnings.extend(of_plain_call(&run));
             report::inspected(out, &inspected)?;
             Ok(ExitCode::SUCCESS)
         }
         Err(refusal) => refused(out, file, &refusal),
     }
+}
+
+async fn check_script(bench: &Bench, file: &Path, script: &str, out: &mut impl Write) -> Result<ExitCode> {
+    let settings = json!({ "script": script }).to_string();
+    let run = bench.run(Input::plain(settings.into())?).await?;
+    if let PipelineEnd::Fault { fault, .. } = &run.end
+        && fault.code.as_deref() == Some(BAD_SETTINGS)
+    {
+        writeln!(out, "{BAD}refused{PLAIN}  {}: {}", file.display(), fault.message)?;
+        return Ok(ExitCode::from(FAILED));
+    }
+    writeln!(
+        out,
+        "{}: a script of {} bytes. Scripts are not uploaded: put it into a hook's pipeline, as\n  \
+         {{\"plugin\": \"javascript\", \"settings\": {{\"script\": …}}}}\n\
+         or try it here with `hookwright plugin run`.",
+        file.display(),
+        script.len(),
+    )?;
+    if let Some(warning) = of_plain_call(&run) {
+        report::warning(out, &warning)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs the plugin once for the event.
@@ -58,23 +80,7 @@ pub(super) async fn run(input: Input, config: Config, out: &mut impl Write) -> R
     {
         return refused(out, &input.file, &refusal);
     }
-    let resolved = ResolvedPlugin { name: input.name.clone(), version: 1, digest: bench.digest };
-    let step = PreparedStep {
-        plugin: PluginRef::Latest(input.name.clone()),
-        resolved: Ok(resolved),
-        settings: input.settings,
-    };
-    let attributes =
-        vec![("tenant".to_owned(), "local".to_owned()), ("trigger".to_owned(), "test".to_owned())];
-    let job = PipelineJob {
-        source: Source::DryRun,
-        draft: input.draft,
-        event: input.event,
-        attributes,
-        steps: vec![step],
-        secrets: Vec::new(),
-    };
-    let run = bench.sandbox.run(job).await.context("the sandbox failed")?;
+    let run = bench.run(input).await?;
     let faulted = report::run(out, &run, &limits)?;
     Ok(ExitCode::from(if faulted { FAILED } else { 0 }))
 }
@@ -84,6 +90,8 @@ fn refused(out: &mut impl Write, file: &Path, refusal: &UploadError) -> Result<E
     Ok(ExitCode::from(FAILED))
 }
 
+/// The code by which a plugin says that its settings are wrong, whatever the event.
+const BAD_SETTINGS: &str = "bad-settings";
 /// Whose turn it is where there is nobody else.
 const LOCAL: TenantId = TenantId(0);
 
@@ -107,6 +115,27 @@ impl Bench {
         let sandbox =
             Sandbox::start(app::sandbox_config(&config)?, source).context("cannot start the sandbox")?;
         Ok(Self { sandbox, digest, wasm, _directory: directory })
+    }
+
+    /// Runs the plugin once.
+    async fn run(&self, input: Input) -> Result<PipelineRun> {
+        let resolved = ResolvedPlugin { name: input.name.clone(), version: 1, digest: self.digest };
+        let step = PreparedStep {
+            plugin: PluginRef::Latest(input.name.clone()),
+            resolved: Ok(resolved),
+            settings: input.settings,
+        };
+        let attributes =
+            vec![("tenant".to_owned(), "local".to_owned()), ("trigger".to_owned(), "test".to_owned())];
+        let job = PipelineJob {
+            source: Source::DryRun,
+            draft: input.draft,
+            event: input.event,
+            attributes,
+            steps: vec![step],
+            secrets: Vec::new(),
+        };
+        self.sandbox.run(job).await.context("the sandbox failed")
     }
 
     /// What the plugin is, or why it is refused; only the sandbox's own failure is an error.

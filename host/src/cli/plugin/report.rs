@@ -16,7 +16,13 @@ pub(super) fn inspected(out: &mut impl Write, inspected: &Inspected) -> io::Resu
     row(out, "roles", &roles.join(", "))?;
     let imports = if inspected.imports.is_empty() { "none".to_owned() } else { inspected.imports.join(", ") };
     row(out, "imports", &imports)?;
-    row(out, "size", &format!("{} bytes", Count(inspected.size_bytes)))
+    row(out, "size", &format!("{} bytes", Count(inspected.size_bytes)))?;
+    inspected.warnings.iter().try_for_each(|words| warning(out, words))
+}
+
+/// What is probably not as the author means it.
+pub(super) fn warning(out: &mut impl Write, words: &str) -> io::Result<()> {
+    writeln!(out, "{BAD}warning{PLAIN}  {words}")
 }
 
 /// What came of a run; answers with whether it ended in a fault.
@@ -166,9 +172,18 @@ mod tests {
     fn a_taken_plugin_is_described() {
         let imports = vec!["hookwright:plugin/log@1.0.0".to_owned()];
         let roles = vec![crate::domain::Role::Filter, crate::domain::Role::Mapper];
-        let plugin = Inspected { digest: Digest([0; 32]), roles, imports, size_bytes: 12_345 };
+        let plugin = Inspected {
+            digest: Digest([0; 32]),
+            roles,
+            imports,
+            size_bytes: 12_345,
+            warnings: vec!["odd".to_owned()],
+        };
         let shown = text(|out| inspected(out, &plugin));
         assert!(shown.contains("roles    filter, mapper\n"), "{shown}");
-        assert!(shown.contains("imports  hookwright:plugin/log@1.0.0\n  size     12,345 bytes\n"), "{shown}");
+        assert!(
+            shown.contains("imports  hookwright:plugin/log@1.0.0\n  size     12,345 bytes\nwarning  odd\n"),
+            "{shown}"
+        );
     }
 }

@@ -42,7 +42,7 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "a module without a type",
             wat("(module (func (export \"f\")))"),
-            "a core module without a component type",
+            "a core module without a component type, which exports `f`",
         ),
         ("no exports", wat("(component)"), "this one exports nothing"),
         (
@@ -50,6 +50,11 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             wat(r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m))
                 (func $f (canon lift (core func $i "f"))) (export "run" (func $f)))"#),
             "this one exports `run`",
+        ),
+        (
+            "a role of nearly the right name",
+            wat(r#"(component (instance $r) (export "hookwright:plugin/filters@1.0.0" (instance $r)))"#),
+            "did you mean `hookwright:plugin/filter@1.0.0` where it exports `hookwright:plugin/filters@1.0.0`?",
         ),
         (
             "a role with another type",

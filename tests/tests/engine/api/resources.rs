@@ -118,7 +118,8 @@ async fn plugins_are_asked_about_settings_that_are_new_to_a_hook() {
     };
 
     // The new version takes no settings of this kind, but those that the hook has are no reason to leave it as it is.
-    client.upload("mine", client.get(&wasm("event-filter")).await.bytes.to_vec()).await;
+    let newer = client.get(&wasm("webitel-map")).await.bytes;
+    client.send("PUT", "/api/v3/plugins/mine?force=true", newer, &[]).await.expect(201);
     let changed = patch(json!({"description": "as it was"})).await.expect(200);
     let more = json!({"plugin": "mine", "settings": {"drop": ["/b"]}});
     let refused = patch(json!({"description": "refused", "pipeline": [step, more]})).await.expect(400);

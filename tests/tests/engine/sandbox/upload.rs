@@ -1,6 +1,9 @@
 //! What is refused at the door, in which words.
 
+use std::path::{Path, PathBuf};
+
 use hookwright_tests::{Client, PATIENCE, Server, guest};
+use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -87,6 +90,28 @@ async fn a_client_that_hangs_up_ends_the_process_that_compiles_for_it() {
     until(&client, || !children(engine).iter().any(|child| compiling.contains(child))).await;
     // Its turn has ended, too.
     client.upload("mine", guest::filter("", "(i32.const 0)")).await;
+}
+
+#[tokio::test]
+async fn plugins_of_hooks_are_compiled_again_before_a_delivery_needs_them() {
+    let (mut server, client) = engine().await;
+    client.upload("used", guest::filter("", "(i32.const 0)")).await;
+    client.upload("unused", guest::filter("(func)", "(i32.const 0)")).await;
+    let hook = json!({"url": "http://127.0.0.1:9/", "types": ["*"], "pipeline": [{"plugin": "used"}]});
+    client.post("/hooks", hook).await.expect(201);
+    assert_eq!(server.terminate().await, Some(0));
+    // As after an upgrade, whose engine can use none of it.
+    let compiled = server.data_dir().join("compiled");
+    assert_eq!(code_in(&compiled).len(), 2);
+    code_in(&compiled).into_iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    let server = server.restart().await;
+    until(&client.at(server.base()), || !code_in(&compiled).is_empty()).await;
+    assert_eq!(code_in(&compiled).len(), 1, "what no hook uses is not compiled");
+}
+
+fn code_in(directory: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|extension| extension == "cwasm")).collect()
 }
 
 /// Asks the engine for something small until `condition` holds.

@@ -1,5 +1,6 @@
 //! `/hooks`: where events go, and how.
 
+mod candidate;
 mod change;
 mod create;
 mod preview;

@@ -13,7 +13,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::delivery::Pipelines;
 use crate::directory::Directory;
 use crate::domain::{Event, EventId, EventKey, Hook, Step, TenantId};
-use crate::sandbox::{PipelineEnd, SandboxError};
+use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError};
 
 /// The code by which a plugin says that its settings are wrong, whatever the event.
 const BAD_SETTINGS: &str = "bad-settings";
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(in crate::api) struct Trial {
     pub(in crate::api) directory: Arc<Directory>,
-    pipelines: Arc<Pipelines>,
+    pub(super) pipelines: Arc<Pipelines>,
 }
 
 impl Trial {
@@ -65,11 +65,9 @@ impl Trial {
                 Err(SandboxError::Overloaded) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            if let PipelineEnd::Fault { fault, .. } = run.end
-                && fault.code.as_deref() == Some(BAD_SETTINGS)
-            {
+            if let Some(words) = refuses_settings(&run) {
                 let here = Pointer::to("pipeline").index(*index).member("settings");
-                let detail = format!("`{}`: {}", step.plugin, fault.message);
+                let detail = format!("`{}`: {words}", step.plugin);
                 return Err(Problem::at(Kind::InvalidValue, here, detail));
             }
         }
@@ -77,7 +75,7 @@ impl Trial {
     }
 
     /// There is nothing in it, and whatever else a plugin fails with may be due to that.
-    fn event(&self, tenant: TenantId) -> Result<Event, Problem> {
+    pub(super) fn event(&self, tenant: TenantId) -> Result<Event, Problem> {
         let now = self.directory.clock().now();
         let key = EventKey::generate(self.directory.ids(), now);
         Ok(Event {
@@ -89,6 +87,16 @@ impl Trial {
             occurred_at: now,
             data: "{}".into(),
         })
+    }
+}
+
+/// Why the plugin refuses its settings, if that is how the run ended.
+pub(super) fn refuses_settings(run: &PipelineRun) -> Option<&str> {
+    match &run.end {
+        PipelineEnd::Fault { fault, .. } if fault.code.as_deref() == Some(BAD_SETTINGS) => {
+            Some(&fault.message)
+        }
+        _ => None,
     }
 }
 

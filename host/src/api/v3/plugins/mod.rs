@@ -1,5 +1,6 @@
 //! `/plugins`: what tenants upload, and the standard plugins beside it.
 
+mod affected;
 mod delete;
 mod download;
 mod read;

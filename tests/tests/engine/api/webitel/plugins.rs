@@ -105,8 +105,14 @@ async fn a_plugin_is_asked_about_settings_that_are_new_to_a_hook() {
         hook
     };
     let id = create(&client, wanted("/a", "first")).await;
-    // The new version takes no settings of this kind, but those that the hook has are no reason to leave it as it is.
-    engine.upload("mine", wasm("webitel-map").await).await;
+    // The new version takes no settings of this kind, so it is taken by force alone. Settings that the hook has are no reason to leave
+    // it as it is.
+    let newer = wasm("webitel-map").await;
+    let upload = async |query: &str| {
+        engine.send("PUT", &format!("/api/v3/plugins/mine{query}"), newer.clone(), &[]).await
+    };
+    upload("").await.expect(409);
+    upload("?force=true").await.expect(201);
     let put = async |hook| call(&client, "PUT", &format!("/hooks/{id}"), hook).await;
     put(wanted("/a", "second")).await.expect(200);
     let refused = put(wanted("/b", "third")).await.expect(400);

@@ -1,0 +1,53 @@
+//! Trials of plugin versions that are not stored yet.
+
+use std::sync::Arc;
+
+use super::trial::{Trial, refuses_settings};
+use crate::api::problem::Problem;
+use crate::domain::attempt::ResolvedPlugin;
+use crate::domain::{Hook, Step, TenantId};
+use crate::sandbox::{PipelineRun, SandboxError, of_plain_call};
+
+impl Trial {
+    /// Why `version` refuses the settings of `step`, which is one of `hook`'s; `None` if it takes them, or if the version that is in
+    /// use refuses them, too.
+    ///
+    /// # Errors
+    /// Where the engine fails.
+    pub(in crate::api) async fn refusal(
+        &self,
+        hook: &Hook,
+        step: &Step,
+        version: &ResolvedPlugin,
+    ) -> Result<Option<String>, Problem> {
+        let event = Arc::new(self.event(hook.tenant)?);
+        let tried = answered(self.pipelines.try_version_of(hook, step, version, &event).await)?;
+        let Some(words) = tried.as_ref().and_then(refuses_settings) else { return Ok(None) };
+        let before = answered(self.pipelines.run_step_of(hook, step, &event).await)?;
+        let was_broken = before.as_ref().and_then(refuses_settings).is_some();
+        Ok((!was_broken).then(|| words.to_owned()))
+    }
+
+    /// What a call of `version` with a plain event and no settings says about it, if that is worth a warning.
+    ///
+    /// # Errors
+    /// Where the engine fails.
+    pub(in crate::api) async fn plain_call(
+        &self,
+        tenant: TenantId,
+        version: &ResolvedPlugin,
+    ) -> Result<Option<String>, Problem> {
+        let event = Arc::new(self.event(tenant)?);
+        let tried = answered(self.pipelines.try_version(version, event).await)?;
+        Ok(tried.as_ref().and_then(of_plain_call))
+    }
+}
+
+/// A busy sandbox has nothing against a plugin.
+fn answered(run: Result<PipelineRun, SandboxError>) -> Result<Option<PipelineRun>, Problem> {
+    match run {
+        Ok(run) => Ok(Some(run)),
+        Err(SandboxError::Overloaded) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

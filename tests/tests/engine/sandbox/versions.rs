@@ -1,0 +1,110 @@
+//! New versions of plugins that hooks run by their name.
+
+use std::io::Write as _;
+use std::process::Command;
+
+use hookwright::directory::STANDARD_PLUGINS;
+use hookwright_tests::{Client, guest};
+use serde_json::{Value, json};
+
+use crate::{BINARY, engine};
+
+/// The bytes of a standard plugin, which tenants may upload under another name.
+fn standard(name: &str) -> Vec<u8> {
+    STANDARD_PLUGINS.iter().find(|plugin| plugin.name == name).unwrap().wasm.to_vec()
+}
+
+async fn put(client: &Client, query: &str, wasm: Vec<u8>) -> hookwright_tests::Answer {
+    client.send("PUT", &format!("/api/v3/plugins/mine{query}"), wasm, &[]).await
+}
+
+/// A hook whose pipeline has one step; its id.
+async fn hook(client: &Client, plugin: &str, settings: Value) -> String {
+    let pipeline = json!([{"plugin": plugin, "settings": settings}]);
+    let hook = json!({"url": "http://127.0.0.1:9/", "types": ["*"], "pipeline": pipeline});
+    client.post("/hooks", hook).await.expect(201)["id"].as_str().unwrap().to_owned()
+}
+
+async fn newest(client: &Client) -> Value {
+    client.get("/plugins/mine").await.expect(200)["version"].clone()
+}
+
+#[tokio::test]
+async fn a_version_with_another_role_than_hooks_rely_on_is_refused_and_names_them() {
+    let (_server, client) = engine().await;
+    put(&client, "", standard("body-template")).await.expect(201);
+    let template = json!({"template": "{{ data.n }}"});
+    let id = hook(&client, "mine", template.clone()).await;
+    for query in ["", "?force=true"] {
+        let problem = put(&client, query, standard("event-filter")).await.expect(409);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(
+            detail.contains(&id) && detail.contains("transformer") && detail.contains("filter"),
+            "{detail}"
+        );
+        assert_eq!(newest(&client).await, 1, "nothing was stored");
+    }
+    client.send("DELETE", &format!("/api/v3/hooks/{id}"), "", &[]).await.expect(204);
+    // A hook that names a version goes on with it.
+    hook(&client, "mine@1", template).await;
+    let taken = put(&client, "", standard("event-filter")).await.expect(201);
+    assert_eq!(taken["hooks"], json!({"count": 0, "ids": []}));
+}
+
+#[tokio::test]
+async fn a_version_that_refuses_the_settings_of_hooks_is_refused_unless_forced() {
+    let (_server, client) = engine().await;
+    put(&client, "", standard("body-template")).await.expect(201);
+    let template = json!({"template": "{{ data.n }}"});
+    let first = hook(&client, "mine", template.clone()).await;
+    let second = hook(&client, "mine", template).await;
+    let problem = put(&client, "", standard("cloudevents")).await.expect(409);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!([&first, &second].iter().all(|id| detail.contains(*id)), "{detail}");
+    assert!(detail.contains("template") && detail.contains("force=true"), "{detail}");
+    assert_eq!(newest(&client).await, 1, "nothing was stored");
+    put(&client, "?force=perhaps", standard("cloudevents")).await.expect(400);
+
+    let forced = put(&client, "?force=true", standard("cloudevents")).await.expect(201);
+    assert_eq!(forced["hooks"], json!({"count": 2, "ids": [first, second]}));
+    let warning = forced["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("refuses the settings of") && warning.contains(&first), "{warning}");
+    // What is broken already stands against no mended version.
+    let mended = put(&client, "", standard("body-template")).await.expect(201);
+    assert_eq!((&mended["version"], &mended["warnings"]), (&json!(3), &json!([])));
+    let again = put(&client, "", standard("body-template")).await.expect(200);
+    assert_eq!(again["hooks"]["count"], 2);
+}
+
+#[tokio::test]
+async fn the_answer_warns_of_a_plugin_that_fails_at_once() {
+    let (_server, client) = engine().await;
+    let good = client.upload("good", guest::filter("", "(i32.const 0)")).await;
+    assert_eq!(good["warnings"], json!([]));
+    let bad = client.upload("bad", guest::filter("", "(unreachable)")).await;
+    let warning = bad["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("it fails (trap)"), "{warning}");
+}
+
+/// What `plugin check` says of a file with this name and content, and whether it ends well.
+fn check(name: &str, content: &[u8]) -> (bool, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::File::create(&path).unwrap().write_all(content).unwrap();
+    let output = Command::new(BINARY).args(["plugin", "check"]).arg(&path).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn checking_a_plugin_calls_it_once() {
+    for (name, content, is_good, says) in [
+        ("good.wasm", guest::filter("", "(i32.const 0)"), true, "accepted"),
+        ("bad.wasm", guest::filter("", "(unreachable)"), true, "it fails (trap)"),
+        ("broken.js", b"export function handle(event {".to_vec(), false, "refused"),
+        ("good.js", b"return { body: event.data }".to_vec(), true, "Scripts are not uploaded"),
+    ] {
+        let (ended_well, said) = check(name, &content);
+        assert!(ended_well == is_good && said.contains(says), "{name}: {said}");
+        assert_eq!(said.contains("warning"), name == "bad.wasm", "{name}: {said}");
+    }
+}

@@ -311,6 +311,23 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_attempt_takes_what_its_plugins_and_receivers_take() {
+        let step = |ms| StepReport {
+            plugin: "a-plugin".parse().unwrap(),
+            resolved: None,
+            roles: Vec::new(),
+            fuel: 0,
+            fuel_granted: 0,
+            duration: Duration::from_millis(ms),
+            memory_bytes: 0,
+            logs: Vec::new(),
+            fault: None,
+        };
+        let made = MadeAttempt::unsent(vec![step(2), step(3)], Outcome::Dropped { step: 1 });
+        assert_eq!(made.after(Duration::from_millis(40)).duration(), Duration::from_millis(45));
+    }
     use crate::domain::{DeliveryId, HookId};
     use crate::storage::conformance::{NOW, World};
     use crate::storage::sqlite::{self, SqliteOptions};

@@ -104,3 +104,46 @@ async fn dry_runs_leave_room_for_deliveries() {
     drop(waiting);
     world.sandbox.run(dry_run(5_000, &[quick])).await.unwrap();
 }
+
+/// What the engine does for a plugin costs fuel as if the plugin did it.
+#[tokio::test]
+async fn work_of_the_engine_costs_fuel() {
+    let world = World::new();
+    let ten_times = |what: &str| {
+        let body = format!(
+            "(local $n i32) (loop $again {what} (local.set $n (i32.add (local.get $n) (i32.const 1))) \
+             (br_if $again (i32.lt_u (local.get $n) (i32.const 10)))) {ACCEPT}"
+        );
+        Guest::filter(&body)
+    };
+    let log = "(call $write (i32.const 1) (i32.const 2048) (i32.const 100))";
+    let hash = "(call $hmac-sha256 (i32.const 2048) (i32.const 7) (i32.const 2048) (i32.const 1000) (i32.const 3072))";
+    let get = "(call $get (i32.const 3072))";
+    for (name, guest, each) in [
+        ("a loop", ten_times(""), 0),
+        ("memory.grow", ten_times("(drop (memory.grow (i32.const 0)))"), 255),
+        ("pages", ten_times("(drop (memory.grow (i32.const 1)))"), 2 * 255),
+        ("a page too many", ten_times("(drop (memory.grow (i32.const 10000)))"), 10_000 * 255),
+        (
+            "table.grow",
+            ten_times("(drop (table.grow $t (ref.null func) (i32.const 0)))").with("(table $t 1 funcref)"),
+            255,
+        ),
+        ("memory.fill", ten_times("(memory.fill (i32.const 4096) (i32.const 0) (i32.const 100))"), 120),
+        ("a line of log", ten_times(log).log(), 1_100),
+        (
+            "a hash",
+            ten_times(hash)
+                .import("hookwright:plugin/secrets@1.0.0", "hmac-sha256", "(param i32 i32 i32 i32 i32)")
+                .with(r#"(data (i32.const 2048) "signing")"#),
+            10_007,
+        ),
+        ("settings", ten_times(get).import("hookwright:plugin/config@1.0.0", "get", "(param i32)"), 1_002),
+    ] {
+        let digest = world.keep(&guest.component());
+        let used = world.run(1, &[digest]).await.steps[0].fuel;
+        let most = 10 * each * 11 / 10 + 1_000;
+        let least = if name == "a page too many" { 5_000_000 } else { 10 * each };
+        assert!((least..=most.max(least)).contains(&used), "{name}: {used} and not {least} to {most}");
+    }
+}

@@ -37,6 +37,8 @@ pub struct Turns {
     pub walks: RequestTurns,
     /// For plugins and pipelines being run without anything being sent.
     pub dry_runs: RequestTurns,
+    /// For plugins being asked about their settings, as many at once as dry runs.
+    pub trials: RequestTurns,
 }
 
 impl Default for Turns {
@@ -47,6 +49,7 @@ impl Default for Turns {
             changes: of(CHANGES, MAX_HERE),
             walks: of(WALKS, MAX_HERE),
             dry_runs: of(DRY_RUNS, MAX_DRY_RUNS_HERE),
+            trials: of(DRY_RUNS, MAX_HERE),
         }
     }
 }

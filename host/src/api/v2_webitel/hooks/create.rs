@@ -1,6 +1,5 @@
 //! `POST /hooks`.
 
-use axum::extract::State;
 use serde::Serialize;
 
 use super::ask;
@@ -23,10 +22,7 @@ pub(super) struct Inserted {
 }
 
 /// Makes a hook.
-pub(super) async fn create_hook(
-    State(trial): State<Trial>,
-    mut call: Call,
-) -> Result<Done<Inserted>, Refusal> {
+pub(super) async fn create_hook(trial: Trial, mut call: Call) -> Result<Done<Inserted>, Refusal> {
     let domain = call.domain(Scope::HooksWrite)?;
     let directory = &trial.directory;
     let body = call.body().await?;

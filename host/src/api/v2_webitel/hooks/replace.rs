@@ -14,7 +14,7 @@ use crate::domain::{Hook, Scope};
 
 /// Puts what was sent in a hook's place.
 pub(super) async fn replace_hook(
-    State(trial): State<Trial>,
+    trial: Trial,
     State(dispatcher): State<Arc<Dispatcher>>,
     path: Segments,
     mut call: Call,

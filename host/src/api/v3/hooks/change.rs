@@ -35,7 +35,7 @@ use crate::domain::{Hook, HookId, Scope, Surface, TenantId};
     responses((status = 200, description = "The hook as it is now", body = HookView)),
 )]
 pub(super) async fn replace_hook(
-    State(trial): State<Trial>,
+    trial: Trial,
     State(dispatcher): State<Arc<Dispatcher>>,
     caller: Caller,
     Segment(id): Segment<HookId>,
@@ -59,7 +59,7 @@ pub(super) async fn replace_hook(
     responses((status = 200, description = "The hook as it is now", body = HookView)),
 )]
 pub(super) async fn patch_hook(
-    State(trial): State<Trial>,
+    trial: Trial,
     State(dispatcher): State<Arc<Dispatcher>>,
     caller: Caller,
     Segment(id): Segment<HookId>,

@@ -1,7 +1,6 @@
 //! `POST /hooks`.
 
 use axum::Json;
-use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{StatusCode, header};
 
@@ -29,7 +28,7 @@ use crate::domain::{Hook, HookId, Scope, SigningSecret};
     ),
 )]
 pub(super) async fn create_hook(
-    State(trial): State<Trial>,
+    trial: Trial,
     caller: Caller,
     _: NoParams,
     payload: Payload,

@@ -1,18 +1,22 @@
 //! Whether the plugins of a hook take their settings. They are asked before the hook is made or changed, so that a misspelled
 //! member is told to whoever wrote it, and not found at the first delivery.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::FromRef;
+use axum::extract::{FromRef, FromRequestParts};
+use http::request::Parts;
 
 use super::test::default_type;
 use crate::api::Shared;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
+use crate::api::turns::Turns;
 use crate::delivery::Pipelines;
 use crate::directory::Directory;
 use crate::domain::{Event, EventId, EventKey, Hook, Step, TenantId};
+use crate::presence::ClientPresence;
 use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError};
 
 /// The code by which a plugin says that its settings are wrong, whatever the event.
@@ -27,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(in crate::api) struct Trial {
     pub(in crate::api) directory: Arc<Directory>,
     pub(super) pipelines: Arc<Pipelines>,
+    turns: Arc<Turns>,
+    /// Nothing has been changed yet when plugins are asked, so a client that is gone need not be answered.
+    client: ClientPresence,
 }
 
 impl Trial {
@@ -35,7 +42,7 @@ impl Trial {
     /// changed all the same.
     ///
     /// # Errors
-    /// Where one refuses its settings.
+    /// If one refuses its settings, or too many changes of the tenant wait for that already.
     pub(in crate::api) async fn settings(
         &self,
         wanted: &Hook,
@@ -51,11 +58,16 @@ impl Trial {
         if new.is_empty() {
             return Ok(());
         }
-        for (_index, step) in &new {
-            self.pipelines.load(wanted.tenant, step).await?;
-        }
-        let event = Arc::new(self.event(wanted.tenant)?);
-        tokio::time::timeout(PATIENCE, self.ask(wanted, &new, &event)).await.unwrap_or(Ok(()))
+        let asked = async {
+            let _turn = self.turns.trials.turn(wanted.tenant).await?;
+            for (_index, step) in &new {
+                self.pipelines.load(wanted.tenant, step).await?;
+            }
+            let event = Arc::new(self.event(wanted.tenant)?);
+            tokio::time::timeout(PATIENCE, self.ask(wanted, &new, &event)).await.unwrap_or(Ok(()))
+        };
+        let gone = || Err(Problem::new(Kind::RequestTimeout, "the connection was closed"));
+        self.client.or_gone(asked).await.unwrap_or_else(gone)
     }
 
     async fn ask(&self, wanted: &Hook, steps: &[(usize, &Step)], event: &Arc<Event>) -> Result<(), Problem> {
@@ -102,6 +114,20 @@ pub(super) fn refuses_settings(run: &PipelineRun) -> Option<&str> {
 
 impl FromRef<Shared> for Trial {
     fn from_ref(shared: &Shared) -> Self {
-        Self { directory: FromRef::from_ref(shared), pipelines: FromRef::from_ref(shared) }
+        Self {
+            directory: FromRef::from_ref(shared),
+            pipelines: FromRef::from_ref(shared),
+            turns: FromRef::from_ref(shared),
+            client: ClientPresence::default(),
+        }
+    }
+}
+
+impl FromRequestParts<Shared> for Trial {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Infallible> {
+        let client = ClientPresence::from_request_parts(parts, shared).await?;
+        Ok(Self { client, ..Self::from_ref(shared) })
     }
 }

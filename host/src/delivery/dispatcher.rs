@@ -164,10 +164,9 @@ impl Dispatcher {
     /// Starts whatever may start.
     pub(super) fn pump(self: &Arc<Self>) {
         let Some(crew) = self.crew.get() else { return };
+        let now = Instant::now();
         while !self.tasks.is_closed() {
-            let Some(Started { work, of_hook, place }) = self.lanes().start_next(Instant::now()) else {
-                return;
-            };
+            let Some(Started { work, of_hook, place }) = self.lanes().start_next(now) else { return };
             let slot = Slot { dispatcher: Arc::clone(self), place, held: true, _tracked: self.tasks.token() };
             crew.begin(work, of_hook, slot);
         }

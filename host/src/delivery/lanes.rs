@@ -13,8 +13,10 @@ mod recall;
 mod rings;
 mod work;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Instant;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::health::Class;
 pub use self::health::Observation;
@@ -30,6 +32,8 @@ use crate::domain::{DeliveryId, HookId, TenantId, Trigger};
 const LITTLE: usize = 16;
 /// The same, in bytes.
 const LITTLE_BYTES: usize = 64 << 10;
+/// Room in the queue of a hook that is kept while nothing is in it.
+const MOST_KEPT: usize = 4;
 /// Hooks of a tenant without anything in memory whose receivers' answers are remembered.
 const REMEMBERED: usize = 1_024;
 
@@ -37,16 +41,17 @@ const REMEMBERED: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Lanes {
     limits: DispatcherLimits,
-    lanes: HashMap<HookId, Lane>,
-    tenants: HashMap<TenantId, Tenant>,
+    // Ids are the engine's own, so that nobody can choose them to collide.
+    lanes: FxHashMap<HookId, Lane>,
+    tenants: FxHashMap<TenantId, Tenant>,
     rings: Rings,
     places: Places,
     /// Hooks that may have more on disk.
-    backlogs: HashSet<HookId>,
+    backlogs: FxHashSet<HookId>,
     queued: usize,
     queued_bytes: usize,
     /// Deliveries between start and finish.
-    under_way: HashSet<DeliveryId>,
+    under_way: FxHashSet<DeliveryId>,
     unfinished: usize,
     /// Given out to those that cancel deliveries.
     tickets: u64,
@@ -78,14 +83,14 @@ impl Lanes {
         let places = Places::new(&limits);
         Self {
             limits,
-            lanes: HashMap::new(),
-            tenants: HashMap::new(),
+            lanes: FxHashMap::default(),
+            tenants: FxHashMap::default(),
             rings: Rings::default(),
             places,
-            backlogs: HashSet::new(),
+            backlogs: FxHashSet::default(),
             queued: 0,
             queued_bytes: 0,
-            under_way: HashSet::new(),
+            under_way: FxHashSet::default(),
             unfinished: 0,
             tickets: 0,
         }
@@ -201,7 +206,7 @@ impl Lanes {
     }
 
     /// Of all hooks, only those `due` have something on disk now: what is noted of others is out of date.
-    pub(super) fn keep_backlogs(&mut self, due: &HashSet<HookId>) {
+    pub(super) fn keep_backlogs(&mut self, due: &FxHashSet<HookId>) {
         let over: Vec<_> = self.backlogs.difference(due).copied().collect();
         for hook in over {
             let Some(tenant) = self.lanes.get(&hook).map(|lane| lane.tenant) else { continue };
@@ -360,13 +365,15 @@ impl Lanes {
     /// Of a hook that has nothing in memory, only what its receiver answered is kept, and of that not without end.
     fn forget_if_idle(&mut self, hook: HookId) {
         let Some(lane) = self.lanes.get_mut(&hook).filter(|lane| lane.is_idle()) else { return };
+        if lane.queue.capacity() > MOST_KEPT {
+            lane.queue = VecDeque::new();
+        }
         let id = lane.tenant;
         let tenant = self.tenants.entry(id).or_default();
         if !lane.health.is_known() {
             // One that the tenant remembers is known, and stays so.
             self.lanes.remove(&hook);
         } else if !std::mem::replace(&mut lane.remembered, true) {
-            lane.queue = VecDeque::new();
             tenant.remembered.push_back(hook);
         }
         while tenant.remembered.len() > REMEMBERED {

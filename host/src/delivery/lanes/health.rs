@@ -136,7 +136,7 @@ impl Health {
             Observation::Overloaded => self.window = (self.window / 2).max(1),
             // What is not used is no proof that the receiver could take more.
             Observation::Answered | Observation::Unsent if self.full => {
-                self.window = (self.window + 1).min(most.max(1))
+                self.window = (self.window + 1).min(most.max(1));
             }
             Observation::Answered | Observation::Unsent => {}
         }

@@ -238,7 +238,7 @@ fn a_backlog_that_is_no_more_is_forgotten() {
         lanes.set_backlog(HookId(hook), TenantId(1), true);
     }
     assert!(lanes.reserve(&work(1, 20, 1)));
-    lanes.keep_backlogs(&[HookId(11)].into());
+    lanes.keep_backlogs(&FxHashSet::from_iter([HookId(11)]));
     assert!(lanes.reserve(&work(1, 10, 2)) && !lanes.reserve(&work(1, 11, 3)));
     let mut known: Vec<i64> = lanes.lanes.keys().map(|hook| hook.0).collect();
     known.sort_unstable();

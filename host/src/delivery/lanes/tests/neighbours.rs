@@ -1,7 +1,7 @@
 //! What a tenant whose receiver answers has beside tenants whose receivers do not, in virtual time.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::*;
 

@@ -8,6 +8,7 @@ mod half_sent_batches;
 mod hanging_receivers;
 mod idle_connections;
 mod interim_answers;
+mod large_answers;
 mod large_settings;
 mod plugin_loops;
 mod slow_readers;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Box<dyn Abuse>> {
         Box::new(plugin_loops::MemoryLoops),
         Box::new(hanging_receivers::HangingReceivers),
         Box::new(interim_answers::InterimAnswers),
+        Box::new(large_answers::LargeAnswers),
         Box::new(failing_hooks::FailingHooks),
         Box::new(far_lists::FarLists),
         Box::new(configuration::Configuration),

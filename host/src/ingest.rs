@@ -37,8 +37,10 @@ pub struct IncomingEvent {
 /// What the sender of an event is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// The event's id.
+    /// The event's id, as receivers see it.
     pub id: EventId,
+    /// The engine's own number of it.
+    pub key: EventKey,
     /// How many hooks want it.
     pub deliveries: u32,
     /// Whether it had been accepted before; then this is the first answer again.
@@ -226,6 +228,7 @@ impl Ingest {
             .iter()
             .map(|acceptance| Receipt {
                 id: acceptance.event.id.clone(),
+                key: acceptance.event.key,
                 deliveries: u32::try_from(acceptance.deliveries.len()).unwrap_or(u32::MAX),
                 duplicate: false,
             })
@@ -253,8 +256,8 @@ impl Ingest {
                         .for_each(|hook| self.dispatcher.stored_on_disk(*hook, tenants[index]));
                     receipts.push(first);
                 }
-                Accepted::Duplicate { id, deliveries, .. } => {
-                    receipts.push(Receipt { id, deliveries, duplicate: true });
+                Accepted::Duplicate { key, id, deliveries } => {
+                    receipts.push(Receipt { id, key, deliveries, duplicate: true });
                 }
                 Accepted::Conflict(_) => {}
             }

@@ -62,6 +62,8 @@ impl Takes {
                     | "application/ndjson"
                     | "application/jsonl"
                     | "application/x-jsonlines"
+                    // What generated clients send that know of no NDJSON.
+                    | "application/octet-stream"
             ),
             Self::Wasm => matches!(essence, "application/wasm" | "application/octet-stream"),
         }

@@ -243,10 +243,11 @@ pub struct ProblemBody<'a> {
     detail: &'a str,
     /// Where in the body: a JSON pointer (RFC 6901). In a batch its first segment is the number of the line, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "/pipeline/0/plugin")]
+    #[schema(value_type = String, required = false, example = "/pipeline/0/plugin")]
     pointer: Option<&'a Pointer>,
     /// The query parameter or header where the fault lies.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     parameter: Option<&'a str>,
 }
 

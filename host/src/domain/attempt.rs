@@ -127,6 +127,9 @@ macro_rules! words {
         pub enum $name { $($(#[$case_doc])* $case),+ }
 
         impl $name {
+            /// The words of all there are, in this order.
+            pub const WORDS: &'static [&'static str] = &[$($text),+];
+
             /// The word that stands for it outside.
             #[must_use]
             pub fn as_str(self) -> &'static str {
@@ -140,7 +143,7 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, Invalid> {
                 match text {
                     $($text => Ok(Self::$case),)+
-                    _ => Err(Invalid::new(format!("one of: {}", [$($text),+].join(", ")))),
+                    _ => Err(Invalid::new(format!("one of: {}", Self::WORDS.join(", ")))),
                 }
             }
         }

@@ -10,6 +10,7 @@ mod patience;
 pub mod records;
 pub mod sqlite;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -157,6 +158,12 @@ pub trait EventStore: Send + Sync {
     async fn accept(&self, batch: Vec<Acceptance>) -> Result<Vec<Accepted>, StorageError>;
     /// One event.
     async fn event(&self, tenant: TenantId, id: &EventId) -> Result<Option<Event>, StorageError>;
+    /// The ids that these events' senders gave them. An event without one is left out.
+    async fn sender_ids(
+        &self,
+        tenant: TenantId,
+        events: &[EventKey],
+    ) -> Result<HashMap<EventKey, EventId>, StorageError>;
 }
 
 /// Deliveries and their attempts.

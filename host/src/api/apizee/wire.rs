@@ -9,6 +9,7 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::time::Time;
 use crate::api::v3::hooks::{check_headers, new_secret};
+use crate::api::v3::openapi::schemas;
 use crate::domain::{
     EventType, Hook, HookId, Invalid, Origin, Pipeline, RetrySchedule, Signing, Step, Subscription, Surface,
     TenantId, TypePattern, UnixMillis,
@@ -25,17 +26,18 @@ const PLUGIN: &str = "apizee-envelope";
 #[serde(deny_unknown_fields)]
 pub(super) struct WebhookInput {
     /// Where requests go: absolute, `https` or `http`, at most 2,048 bytes. Wanted while the web hook is enabled.
-    #[schema(example = "https://my.domain.tld/apizeehooks/")]
+    #[schema(value_type = Option<schemas::HookUrl>)]
     url: Option<String>,
     /// The console's *Activate* checkbox. Default: true.
     enabled: Option<bool>,
     /// HTTP headers of one's own, at most 50; they may replace `Content-Type` and `User-Agent`. Default: none.
-    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
+    #[schema(value_type = Option<schemas::HookHeaders>)]
     headers: Option<Members<String>>,
     /// The console's filter on event type: `ticket.update`, `media.*` or `*`. Default: all.
-    #[schema(example = json!(["ticket.update", "conversation.*"]))]
+    #[schema(value_type = Option<Vec<schemas::TypePattern>>, min_items = 1, example = json!(["ticket.update", "conversation.*"]))]
     types: Option<Vec<String>>,
     /// `none`, or `standard` (Standard Webhooks), which the original does not have. Default: `none`.
+    #[schema(value_type = Option<schemas::Signing>)]
     signing: Option<String>,
 }
 
@@ -65,11 +67,13 @@ pub(super) struct WebhookView {
     enabled: bool,
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: Members<String>,
+    #[schema(value_type = Vec<schemas::TypePattern>)]
     types: Vec<String>,
     /// `none` or `standard`.
+    #[schema(value_type = schemas::Signing)]
     signing: &'static str,
     /// The engine's hook that it is: its deliveries and its secret are found by it.
-    #[schema(example = "hook_01m8rz4g3k2v7")]
+    #[schema(value_type = schemas::HookId)]
     hook: String,
     created_at: Time,
     updated_at: Time,

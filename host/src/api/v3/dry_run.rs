@@ -16,6 +16,7 @@ use crate::api::auth::Caller;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem, shorten};
 use crate::api::turns::Turns;
+use crate::api::v3::openapi::schemas;
 use crate::api::{Shared, json};
 use crate::delivery::client::Connector;
 use crate::delivery::{Pipelines, signing};
@@ -34,13 +35,21 @@ impl PartialSchema for EventOrId {
     fn schema() -> RefOr<Schema> {
         let event = Ref::from_schema_name(EventInput::name());
         let description = "An event as `POST /events` takes it, or the id of a stored one, for which the key needs `events:read`.";
-        OneOfBuilder::new().item(event).item(String::schema()).description(Some(description)).into()
+        OneOfBuilder::new()
+            .item(event)
+            .item(Ref::from_schema_name(schemas::EventId::name()))
+            .description(Some(description))
+            .into()
     }
 }
 
 impl ToSchema for EventOrId {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((EventInput::name().into_owned(), EventInput::schema()));
+        schemas.push((
+            super::openapi::schemas::EventId::name().into_owned(),
+            super::openapi::schemas::EventId::schema(),
+        ));
     }
 }
 
@@ -196,7 +205,7 @@ impl FromRef<Shared> for DryRuns {
 #[schema(as = DryRun)]
 pub(super) struct DryRunView {
     /// `keep`, `drop`, or `fault` where a plugin failed; see the last step for how.
-    #[schema(example = "keep")]
+    #[schema(value_type = schemas::Verdict)]
     verdict: &'static str,
     /// What would be sent; null unless the verdict is `keep`.
     request: Option<RequestView>,

@@ -20,6 +20,7 @@ use crate::api::params::{NoParams, Params, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::time::Time;
+use crate::api::v3::openapi::schemas;
 use crate::api::{Shared, json};
 use crate::directory::Directory;
 use crate::domain::{ApiKey, KeyId, Scope, Scopes};
@@ -33,9 +34,10 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyInput {
     /// A name for people, 1 to 128 bytes.
+    #[schema(value_type = schemas::Label)]
     name: String,
     /// What it may do. Absent: all that the key which asks may do.
-    #[schema(example = json!(["events:write", "deliveries:read"]))]
+    #[schema(value_type = Option<Vec<schemas::Scope>>, min_items = 1, example = json!(["events:write", "deliveries:read"]))]
     scopes: Option<Vec<String>>,
 }
 
@@ -43,9 +45,11 @@ pub(super) struct KeyInput {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Key)]
 pub(super) struct KeyView {
-    #[schema(example = "key_01m8rz4g3k2v7")]
+    #[schema(value_type = schemas::KeyId)]
     id: String,
+    #[schema(value_type = schemas::Label)]
     name: String,
+    #[schema(value_type = Vec<schemas::Scope>)]
     scopes: Vec<&'static str>,
     created_at: Time,
 }
@@ -114,7 +118,7 @@ fn read_scopes(texts: &[String]) -> Result<Scopes, Problem> {
 /// Needs `keys:read`. The keys themselves are not shown again.
 #[utoipa::path(
     get, path = "/api/v3/keys", tag = "keys",
-    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 250), ("cursor" = Option<String>, Query)),
+    params(("limit" = Option<schemas::Limit>, Query), ("cursor" = Option<schemas::Cursor>, Query)),
     responses((status = 200, description = "A page, oldest first", body = Page<KeyView>)),
 )]
 pub(super) async fn list_keys(
@@ -132,7 +136,7 @@ pub(super) async fn list_keys(
 /// Needs `keys:write`. The key is refused from then on.
 #[utoipa::path(
     delete, path = "/api/v3/keys/{id}", tag = "keys",
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = schemas::KeyId, Path, description = "Its id")),
     responses((status = 204, description = "It is gone")),
 )]
 pub(super) async fn delete_key(

@@ -19,6 +19,7 @@ use crate::api::params::{NoParams, Params, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::Problem;
 use crate::api::time::Time;
+use crate::api::v3::openapi::schemas;
 use crate::api::{Shared, json};
 use crate::directory::Directory;
 use crate::domain::{Login, Scope, SecretText};
@@ -32,11 +33,11 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 #[serde(deny_unknown_fields)]
 pub(super) struct LoginInput {
     /// Its name, unique within the tenant: 1 to 128 bytes without colons and semicolons.
-    #[schema(example = "username")]
+    #[schema(value_type = schemas::LoginName)]
     name: String,
     /// The API secret that passwords are made with, 8 to 256 bytes: the one that clients have, if they are to go on
     /// unchanged. Absent: a new one is made, and shown this once.
-    #[schema(write_only, example = "some-api-secret")]
+    #[schema(value_type = Option<schemas::LoginSecret>, write_only)]
     secret: Option<String>,
 }
 
@@ -44,7 +45,7 @@ pub(super) struct LoginInput {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Login)]
 pub(super) struct LoginView {
-    #[schema(example = "username")]
+    #[schema(value_type = schemas::LoginName)]
     name: String,
     created_at: Time,
 }
@@ -62,6 +63,7 @@ pub(super) struct NewLogin {
     about: LoginView,
     /// The secret: shown this once, and only if it was made here.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     secret: Option<String>,
 }
 
@@ -105,7 +107,7 @@ pub(super) async fn create_login(
 /// Needs `keys:read`.
 #[utoipa::path(
     get, path = "/api/v3/logins", tag = "logins",
-    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 250), ("cursor" = Option<String>, Query)),
+    params(("limit" = Option<schemas::Limit>, Query), ("cursor" = Option<schemas::Cursor>, Query)),
     responses((status = 200, description = "A page, by name", body = Page<LoginView>)),
 )]
 pub(super) async fn list_logins(
@@ -123,7 +125,7 @@ pub(super) async fn list_logins(
 /// Needs `keys:write`. It is refused from then on.
 #[utoipa::path(
     delete, path = "/api/v3/logins/{name}", tag = "logins",
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = schemas::LoginName, Path, description = "Its name")),
     responses((status = 204, description = "It is gone")),
 )]
 pub(super) async fn delete_login(

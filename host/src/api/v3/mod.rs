@@ -10,7 +10,7 @@ mod health;
 pub(super) mod hooks;
 mod keys;
 mod logins;
-mod openapi;
+pub(super) mod openapi;
 mod plugins;
 mod projects;
 mod report;

@@ -19,6 +19,7 @@ use crate::api::params::{NoParams, Params, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::time::Time;
+use crate::api::v3::openapi::schemas;
 use crate::api::{Shared, json};
 use crate::directory::Directory;
 use crate::domain::{Project, Scope};
@@ -32,9 +33,10 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 #[serde(deny_unknown_fields)]
 pub(super) struct ProjectInput {
     /// Its number, unique within the tenant, at least 1.
-    #[schema(example = 1_249_918, minimum = 1)]
+    #[schema(value_type = schemas::ProjectNumber)]
     id: i64,
     /// A name for people, at most 128 bytes.
+    #[schema(value_type = Option<schemas::Label>)]
     name: Option<String>,
 }
 
@@ -42,8 +44,9 @@ pub(super) struct ProjectInput {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Project)]
 pub(super) struct ProjectView {
-    #[schema(example = 1_249_918)]
+    #[schema(value_type = schemas::ProjectNumber)]
     id: i64,
+    #[schema(value_type = Option<schemas::Label>)]
     name: Option<String>,
     created_at: Time,
 }
@@ -98,7 +101,7 @@ pub(super) fn check_label(name: &str) -> Result<(), Problem> {
 /// Needs `projects:read`.
 #[utoipa::path(
     get, path = "/api/v3/projects", tag = "projects",
-    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 250), ("cursor" = Option<String>, Query)),
+    params(("limit" = Option<schemas::Limit>, Query), ("cursor" = Option<schemas::Cursor>, Query)),
     responses((status = 200, description = "A page, by number", body = Page<ProjectView>)),
 )]
 pub(super) async fn list_projects(
@@ -116,7 +119,7 @@ pub(super) async fn list_projects(
 /// Needs `projects:write`. Events that named it stay.
 #[utoipa::path(
     delete, path = "/api/v3/projects/{id}", tag = "projects",
-    params(("id" = i64, Path, description = "Its number")),
+    params(("id" = schemas::ProjectNumber, Path, description = "Its number")),
     responses(
         (status = 204, description = "It is gone"),
         (status = 409, description = "A hook wants its events", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use crate::api::v3::openapi::schemas;
 use crate::domain::attempt::LogLine;
 use crate::domain::{Fault, Header, HeaderList, Role, StepReport};
 
@@ -55,6 +56,7 @@ pub(super) struct BodyView {
     body: Option<String>,
     /// The body in base64, where it is no text.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     body_base64: Option<String>,
 }
 
@@ -84,15 +86,19 @@ impl BodyView {
 #[schema(as = Step)]
 pub(super) struct StepView {
     /// The reference in the pipeline.
-    #[schema(example = "field-map@1")]
+    #[schema(value_type = schemas::PluginRef)]
     plugin: String,
     /// The version that it stood for.
+    #[schema(value_type = Option<schemas::VersionNumber>)]
     version: Option<u32>,
     /// SHA-256 of that version.
+    #[schema(value_type = Option<schemas::Digest>)]
     digest: Option<String>,
     /// The role that ran last: `filter`, `mapper` or `transformer`.
+    #[schema(value_type = Option<schemas::Role>)]
     role: Option<&'static str>,
     /// The roles that ran, in order.
+    #[schema(value_type = Vec<schemas::Role>)]
     roles: Vec<&'static str>,
     /// Fuel used: counts instructions, and what other work costs in them.
     fuel: u64,
@@ -128,7 +134,7 @@ impl From<&StepReport> for StepView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LogLine)]
 pub(super) struct LogView {
-    #[schema(example = "info")]
+    #[schema(value_type = schemas::LogLevel)]
     level: &'static str,
     message: String,
 }
@@ -144,6 +150,7 @@ impl From<&LogLine> for LogView {
 #[schema(as = Fault)]
 pub(super) struct FaultView {
     /// `trap`, `out-of-fuel`, `deadline`, `out-of-memory`, `output-too-large`, `invalid-output`, `failure` or `unavailable`.
+    #[schema(value_type = schemas::FaultKind)]
     kind: &'static str,
     message: String,
     /// The plugin's own code, for `failure`.

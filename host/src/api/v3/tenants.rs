@@ -19,6 +19,7 @@ use crate::api::params::{NoParams, Params, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::time::Time;
+use crate::api::v3::openapi::schemas;
 use crate::api::{Shared, json};
 use crate::directory::Directory;
 use crate::domain::Tenant;
@@ -32,10 +33,10 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 #[serde(deny_unknown_fields)]
 pub(super) struct TenantInput {
     /// Unique, 1 to 128 bytes without white space; often a domain.
-    #[schema(example = "shop.example")]
+    #[schema(value_type = schemas::TenantName)]
     name: String,
     /// A number that older clients know the tenant by; unique, at least 1.
-    #[schema(example = 19_817_472)]
+    #[schema(value_type = Option<schemas::ClientId>)]
     client_id: Option<i64>,
 }
 
@@ -43,9 +44,11 @@ pub(super) struct TenantInput {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Tenant)]
 pub(super) struct TenantView {
-    #[schema(example = "ten_01m8rz4g3k2v7")]
+    #[schema(value_type = schemas::TenantId)]
     id: String,
+    #[schema(value_type = schemas::TenantName)]
     name: String,
+    #[schema(value_type = Option<schemas::ClientId>)]
     client_id: Option<i64>,
     created_at: Time,
 }
@@ -93,7 +96,7 @@ pub(super) async fn create_tenant(
 /// The operator's key sees all, a tenant's key its own.
 #[utoipa::path(
     get, path = "/api/v3/tenants", tag = "tenants",
-    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 250), ("cursor" = Option<String>, Query)),
+    params(("limit" = Option<schemas::Limit>, Query), ("cursor" = Option<schemas::Cursor>, Query)),
     responses((status = 200, description = "A page, oldest first", body = Page<TenantView>)),
 )]
 pub(super) async fn list_tenants(
@@ -109,7 +112,7 @@ pub(super) async fn list_tenants(
 /// One tenant, by id or name
 #[utoipa::path(
     get, path = "/api/v3/tenants/{id}", tag = "tenants",
-    params(("id" = String, Path, description = "Its id or name")),
+    params(("id" = schemas::TenantName, Path, description = "Its id or name")),
     responses((status = 200, description = "The tenant", body = TenantView)),
 )]
 pub(super) async fn get_tenant(

@@ -1,6 +1,6 @@
 //! Events: what is stored of those that are handed in.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
@@ -15,7 +15,7 @@ use super::delivery_rows::DeliveryInsert;
 use super::rows::{self, EventRow, event_columns, event_from_row};
 use super::unwritten::{Change, Unwritten};
 use super::{Shared, writer};
-use crate::domain::{Event, EventId, HookId, TenantId};
+use crate::domain::{Event, EventId, EventKey, HookId, TenantId};
 use crate::storage::{Acceptance, Accepted, EventStore, StorageError};
 
 #[async_trait]
@@ -48,6 +48,28 @@ impl EventStore for Shared {
         let _turn = self.turn_to_read(tenant).await?;
         let row: Option<EventRow> = query.fetch_optional(&self.readers).await.map_err(rows::read_error)?;
         row.map(event_from_row).transpose()
+    }
+
+    async fn sender_ids(
+        &self,
+        tenant: TenantId,
+        events: &[EventKey],
+    ) -> Result<HashMap<EventKey, EventId>, StorageError> {
+        if events.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let wanted: Vec<i64> = events.iter().map(|key| key.0).collect();
+        let wanted = serde_json::to_string(&wanted).map_err(|error| rows::damaged("event id", error))?;
+        let found: Vec<(i64, String)> = sqlx::query_as(
+            "SELECT e.key, e.external_id FROM json_each(?) w CROSS JOIN events e \
+             WHERE e.key = w.value AND e.tenant_id = ? AND e.external_id IS NOT NULL",
+        )
+        .bind(wanted)
+        .bind(tenant.0)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(rows::read_error)?;
+        Ok(found.into_iter().map(|(key, id)| (EventKey(key), EventId::from_path(&id))).collect())
     }
 }
 

@@ -3,7 +3,9 @@
 mod apizee;
 mod bad_input;
 mod connections;
+mod document;
 mod dry_runs;
+mod event_ids;
 mod isolation;
 mod project_web_hook;
 mod raw;

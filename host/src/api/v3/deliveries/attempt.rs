@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::time::Time;
+use crate::api::v3::openapi::schemas;
 use crate::api::v3::report::{BodyView, FaultView, Headers, StepView};
 use crate::domain::{Attempt, Outcome, Response, SentRequest};
 
@@ -14,7 +15,7 @@ const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "proxy-authorizati
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Attempt)]
 pub(super) struct AttemptView {
-    #[schema(example = "atp_01m8rz4g3k2v7")]
+    #[schema(value_type = schemas::AttemptId)]
     id: String,
     /// Counts from 1.
     number: u32,
@@ -22,7 +23,7 @@ pub(super) struct AttemptView {
     /// What the plugins and the receiver took, without the time in which plugins were compiled or waited for their turn.
     duration_ms: u64,
     /// `response`, `timed-out`, `unreachable`, `faulted` or `dropped`.
-    #[schema(example = "response")]
+    #[schema(value_type = schemas::Outcome)]
     outcome: &'static str,
     /// What was sent; null if it did not come to that.
     request: Option<SentRequestView>,
@@ -72,6 +73,7 @@ pub(super) struct ResponseView {
 #[schema(as = DeliveryError)]
 pub(super) struct ErrorView {
     /// `timeout`, `dns`, `egress-refused`, `connect`, `tls`, `protocol` or `preflight`.
+    #[schema(value_type = schemas::ErrorKind)]
     kind: &'static str,
     message: String,
 }

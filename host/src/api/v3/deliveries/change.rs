@@ -8,11 +8,12 @@ use axum::response::IntoResponse;
 use http::StatusCode;
 
 use super::read::no_delivery;
-use super::view::DeliveryView;
+use super::view::{DeliveryView, EventIds};
 use crate::api::auth::Caller;
 use crate::api::body::Payload;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::{Kind, Problem};
+use crate::api::v3::openapi::schemas;
 use crate::api::{ApiState, Shared};
 use crate::delivery::NotRecalled;
 use crate::domain::{Delivery, DeliveryId, RetrySchedule, Scope};
@@ -24,7 +25,7 @@ use crate::storage::{Cancelled, Changed, StorageError};
 /// members. After 200 attempts it is refused: publish the event again.
 #[utoipa::path(
     post, path = "/api/v3/deliveries/{id}/retry", tag = "deliveries",
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = schemas::DeliveryId, Path, description = "Its id")),
     responses(
         (status = 202, description = "It will be attempted", body = DeliveryView),
         (status = 409, description = "It is being attempted right now, its hook is gone, or it has been attempted 200 times", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
@@ -48,9 +49,10 @@ pub(super) async fn retry_delivery(
     }
     attempted_too_often(&delivery)?;
     let changed = storage.deliveries.retry(tenant, id, directory.clock().now()).await?;
-    let answer = answer(id, changed, "retried")?;
+    let delivery = done(id, changed, "retried")?;
     dispatcher.wake();
-    Ok(answer)
+    let ids = EventIds::of(storage, tenant, std::slice::from_ref(&delivery)).await?;
+    Ok((StatusCode::ACCEPTED, Json(ids.view(delivery))))
 }
 
 /// Cancel a delivery
@@ -59,7 +61,7 @@ pub(super) async fn retry_delivery(
 /// back, so it is refused meanwhile; cancel the delivery again if the attempt fails. It takes no members.
 #[utoipa::path(
     post, path = "/api/v3/deliveries/{id}/cancel", tag = "deliveries",
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = schemas::DeliveryId, Path, description = "Its id")),
     responses(
         (status = 202, description = "It is cancelled", body = DeliveryView),
         (status = 409, description = "It is final already, or being attempted right now", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
@@ -93,7 +95,9 @@ pub(super) async fn cancel_delivery(
         Cancelled::Done { delivery, .. } => Changed::Done(delivery),
         Cancelled::Refused(state) => Changed::Refused(state),
     });
-    answer(id, changed, "cancelled")
+    let delivery = done(id, changed, "cancelled")?;
+    let ids = EventIds::of(storage, tenant, std::slice::from_ref(&delivery)).await?;
+    Ok((StatusCode::ACCEPTED, Json(ids.view(delivery))))
 }
 
 fn not_recalled(reason: NotRecalled) -> Problem {
@@ -125,13 +129,9 @@ fn attempted_too_often(delivery: &Delivery) -> Result<(), Problem> {
     Err(Problem::new(Kind::LimitReached, detail))
 }
 
-fn answer(
-    id: DeliveryId,
-    changed: Option<Changed>,
-    what: &'static str,
-) -> Result<(StatusCode, Json<DeliveryView>), Problem> {
+fn done(id: DeliveryId, changed: Option<Changed>, what: &'static str) -> Result<Delivery, Problem> {
     match changed.ok_or_else(|| no_delivery(id))? {
-        Changed::Done(delivery) => Ok((StatusCode::ACCEPTED, Json(delivery.into()))),
+        Changed::Done(delivery) => Ok(delivery),
         Changed::Refused(state) => {
             let detail = format!("the delivery is `{state}` and cannot be {what} now");
             Err(Problem::new(Kind::Conflict, detail))

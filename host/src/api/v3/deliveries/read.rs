@@ -6,12 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use http::Uri;
 
-use super::view::{DeliveryView, FullDeliveryView};
+use super::view::{DeliveryView, EventIds, FullDeliveryView};
 use crate::api::auth::Caller;
 use crate::api::page::{Page, Wanted};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
 use crate::api::turns::Turns;
+use crate::api::v3::openapi::schemas;
 use crate::domain::{DeliveryId, DeliveryState, Scope};
 use crate::storage::{DeliveryQuery, Listed, Storage};
 
@@ -24,13 +25,13 @@ const PARAMS: [&str; 7] = ["hook", "state", "type", "since", "until", "limit", "
 #[utoipa::path(
     get, path = "/api/v3/deliveries", tag = "deliveries",
     params(
-        ("hook" = Option<String>, Query, description = "Only those for this hook"),
-        ("state" = Option<String>, Query, description = "Only those in this state"),
-        ("type" = Option<String>, Query, description = "Only those of events of exactly this type"),
-        ("since" = Option<String>, Query, description = "Only those made at this time or later", format = DateTime),
-        ("until" = Option<String>, Query, description = "Only those made before this time", format = DateTime),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 250),
-        ("cursor" = Option<String>, Query),
+        ("hook" = Option<schemas::HookId>, Query, description = "Only those for this hook"),
+        ("state" = Option<schemas::DeliveryState>, Query, description = "Only those in this state"),
+        ("type" = Option<schemas::EventType>, Query, description = "Only those of events of exactly this type"),
+        ("since" = Option<schemas::TimeInput>, Query, description = "Only those made at this time or later"),
+        ("until" = Option<schemas::TimeInput>, Query, description = "Only those made before this time"),
+        ("limit" = Option<schemas::Limit>, Query),
+        ("cursor" = Option<schemas::Cursor>, Query),
     ),
     responses((status = 200, description = "A page, newest first", body = Page<DeliveryView>)),
 )]
@@ -65,7 +66,8 @@ pub(super) async fn list_deliveries(
         _ => None,
     };
     let Listed { deliveries, searched_to } = storage.deliveries.list(tenant, &query).await?;
-    Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, DeliveryView::from)))
+    let ids = EventIds::of(&storage, tenant, &deliveries).await?;
+    Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, |delivery| ids.view(delivery))))
 }
 
 /// One delivery with its attempts
@@ -73,7 +75,7 @@ pub(super) async fn list_deliveries(
 /// Needs `deliveries:read`.
 #[utoipa::path(
     get, path = "/api/v3/deliveries/{id}", tag = "deliveries",
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = schemas::DeliveryId, Path, description = "Its id")),
     responses((status = 200, description = "The delivery", body = FullDeliveryView)),
 )]
 pub(super) async fn get_delivery(
@@ -85,7 +87,9 @@ pub(super) async fn get_delivery(
     let tenant = caller.may(Scope::DeliveriesRead)?;
     let found = storage.deliveries.with_attempts(tenant, id).await?;
     let (delivery, attempts) = found.ok_or_else(|| no_delivery(id))?;
-    Ok(Json(FullDeliveryView::of(delivery, &attempts)))
+    let state = delivery.state;
+    let ids = EventIds::of(&storage, tenant, std::slice::from_ref(&delivery)).await?;
+    Ok(Json(FullDeliveryView::of(state, ids.view(delivery), &attempts)))
 }
 
 pub(super) fn no_delivery(id: DeliveryId) -> Problem {

@@ -1,29 +1,39 @@
 //! A delivery as answers show it.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::attempt::AttemptView;
 use crate::api::time::Time;
-use crate::domain::{Attempt, Delivery, DeliveryState, FaultKind, Outcome};
+use crate::api::v3::openapi::schemas;
+use crate::domain::{Attempt, Delivery, DeliveryState, EventId, EventKey, FaultKind, Outcome, TenantId};
+use crate::storage::{Storage, StorageError};
 
 /// An event for a hook.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Delivery)]
 pub(in crate::api::v3) struct DeliveryView {
-    #[schema(example = "dlv_01m8rz4g3k2v7")]
+    #[schema(value_type = schemas::DeliveryId)]
     id: String,
-    #[schema(example = "hook_01m8rz4g3k2v7")]
+    #[schema(value_type = schemas::HookId)]
     hook: String,
-    /// The event's own number, by which `GET /events/{id}` finds it too.
-    #[schema(example = "evt_01m8rz4g3k2v7")]
+    /// The engine's own id of the event. `GET /events/{id}` takes both ids.
+    #[schema(value_type = schemas::EngineEventId)]
     event: String,
+    /// The id of the event that the receiver sees as `webhook-id`: the sender's, if it gave one.
+    #[schema(value_type = schemas::EventId)]
+    event_id: String,
     /// The event's type.
     #[serde(rename = "type")]
+    #[schema(value_type = schemas::EventType)]
     event_type: String,
     /// What made it: `event` or `test`.
+    #[schema(value_type = schemas::Trigger)]
     trigger: &'static str,
     /// `pending`, `delivering`, `waiting`, `succeeded`, `exhausted`, `dropped` or `cancelled`.
+    #[schema(value_type = schemas::DeliveryState)]
     state: &'static str,
     /// How many attempts there have been.
     attempt_count: u32,
@@ -32,20 +42,50 @@ pub(in crate::api::v3) struct DeliveryView {
     created_at: Time,
 }
 
-impl From<Delivery> for DeliveryView {
-    fn from(delivery: Delivery) -> Self {
+impl DeliveryView {
+    pub(in crate::api::v3) fn of(delivery: Delivery, event_id: &EventId) -> Self {
         // While it is leased, what is due is the end of the lease: no matter of its reader.
         let waits = matches!(delivery.state, DeliveryState::Pending | DeliveryState::Waiting);
         Self {
             id: delivery.id.to_string(),
             hook: delivery.hook.to_string(),
             event: delivery.event.to_string(),
+            event_id: event_id.to_string(),
             event_type: delivery.event_type.to_string(),
             trigger: delivery.trigger.as_str(),
             state: delivery.state.as_str(),
             attempt_count: delivery.attempts,
             next_attempt_at: delivery.due_at.filter(|_| waits).map(Time),
             created_at: Time(delivery.id.created_at()),
+        }
+    }
+}
+
+/// What the senders of deliveries' events call them.
+pub(super) struct EventIds(HashMap<EventKey, EventId>);
+
+impl EventIds {
+    /// # Errors
+    /// If storage cannot be read.
+    pub(super) async fn of(
+        storage: &Storage,
+        tenant: TenantId,
+        deliveries: &[Delivery],
+    ) -> Result<Self, StorageError> {
+        let mut events: Vec<_> = deliveries.iter().map(|delivery| delivery.event).collect();
+        events.sort_unstable();
+        events.dedup();
+        storage.events.sender_ids(tenant, &events).await.map(Self)
+    }
+
+    /// The view of a delivery, with both ids of its event.
+    pub(super) fn view(&self, delivery: Delivery) -> DeliveryView {
+        match self.0.get(&delivery.event) {
+            Some(id) => DeliveryView::of(delivery, id),
+            None => {
+                let id = EventId::of_key(delivery.event);
+                DeliveryView::of(delivery, &id)
+            }
         }
     }
 }
@@ -68,9 +108,9 @@ const ATTEMPTED_ALL_THE_SAME: &str = "The plugin says that the same call will fa
     then. After mending them, retry the delivery to have it attempted at once; cancel it if it is not wanted any more.";
 
 impl FullDeliveryView {
-    pub(super) fn of(delivery: Delivery, attempts: &[Attempt]) -> Self {
-        let note = note(delivery.state, attempts.last().map(|attempt| &attempt.outcome));
-        Self { delivery: delivery.into(), note, attempts: attempts.iter().map(AttemptView::from).collect() }
+    pub(super) fn of(state: DeliveryState, delivery: DeliveryView, attempts: &[Attempt]) -> Self {
+        let note = note(state, attempts.last().map(|attempt| &attempt.outcome));
+        Self { delivery, note, attempts: attempts.iter().map(AttemptView::from).collect() }
     }
 }
 

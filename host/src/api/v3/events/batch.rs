@@ -11,14 +11,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::post::IDEMPOTENCY_KEY;
-use super::wire::{self, EventInput, MAX_EVENT_LEN};
+use super::wire::{self, AsText, EventInput, MAX_EVENT_LEN};
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
 use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
+use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
-use crate::domain::{Scope, TenantId};
+use crate::domain::{EventKey, Scope, TenantId};
 use crate::ingest::{IncomingEvent, Ingest, Prepared};
 
 /// The greatest number of events in a batch.
@@ -35,8 +36,12 @@ pub(super) struct BatchReceipt {
     accepted: usize,
     /// How many of them had been accepted before.
     duplicates: usize,
-    /// Their ids, in the order of the lines.
+    /// The ids that receivers see as `webhook-id`, in the order of the lines.
+    #[schema(value_type = Vec<schemas::EventId>)]
     ids: Vec<String>,
+    /// The engine's own ids, in the same order. Both ids find an event.
+    #[schema(value_type = Vec<schemas::EngineEventId>)]
+    engine_ids: Vec<AsText<EventKey>>,
 }
 
 /// Post many events
@@ -46,7 +51,13 @@ pub(super) struct BatchReceipt {
 /// counted from 1: `/17/type`.
 #[utoipa::path(
     post, path = "/api/v3/events/batch", tag = "events",
-    request_body(content = EventInput, content_type = "application/x-ndjson", description = "One event a line; `application/jsonl` is as good"),
+    request_body(
+        content(
+            (schemas::EventLines = "application/x-ndjson"),
+            (schemas::EventLinesBinary = "application/octet-stream"),
+        ),
+        description = "One event a line, each as `EventInput` has it; `application/jsonl` is as good",
+    ),
     responses(
         (status = 202, description = "All are on disk, and will be delivered", body = BatchReceipt),
         (status = 409, description = "Another event has the id of one of these", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
@@ -72,6 +83,7 @@ pub(super) async fn post_events(
         accepted: receipts.len(),
         duplicates: receipts.iter().filter(|receipt| receipt.duplicate).count(),
         ids: receipts.iter().map(|receipt| receipt.id.to_string()).collect(),
+        engine_ids: receipts.iter().map(|receipt| AsText(receipt.key)).collect(),
     };
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }

@@ -14,6 +14,7 @@ use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
 use crate::api::time::Time;
 use crate::api::v3::deliveries::DeliveryView;
+use crate::api::v3::openapi::schemas;
 use crate::domain::{Event, EventId, Scope, TenantId};
 use crate::storage::Storage;
 
@@ -21,11 +22,16 @@ use crate::storage::Storage;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
 pub(super) struct EventView {
-    #[schema(example = "evt_01m8rz4g3k2v7")]
+    /// The id that receivers see as `webhook-id`: the sender's, if it gave one.
+    #[schema(value_type = schemas::EventId)]
     id: String,
+    /// The engine's own id, which deliveries name as `event`. Both ids find the event.
+    #[schema(value_type = schemas::EngineEventId)]
+    engine_id: String,
     #[serde(rename = "type")]
-    #[schema(example = "session.update")]
+    #[schema(value_type = schemas::EventType)]
     event_type: String,
+    #[schema(value_type = Option<schemas::ProjectNumber>)]
     project: Option<i64>,
     /// When it happened, by its sender's word; else when it was accepted.
     occurred_at: Time,
@@ -39,6 +45,7 @@ impl From<Event> for EventView {
     fn from(event: Event) -> Self {
         Self {
             id: event.id.to_string(),
+            engine_id: event.key.to_string(),
             event_type: event.event_type.to_string(),
             project: event.project,
             occurred_at: Time(event.occurred_at),
@@ -53,7 +60,7 @@ impl From<Event> for EventView {
 /// Needs `events:read`.
 #[utoipa::path(
     get, path = "/api/v3/events/{id}", tag = "events",
-    params(("id" = String, Path, description = "Its id: the sender's own, or the one it was given")),
+    params(("id" = schemas::EventId, Path, description = "Its id: the sender's own, or the engine's")),
     responses((status = 200, description = "The event", body = EventView)),
 )]
 pub(super) async fn get_event(
@@ -77,9 +84,9 @@ async fn find(storage: &Storage, tenant: TenantId, id: &EventId) -> Result<Event
 #[utoipa::path(
     get, path = "/api/v3/events/{id}/deliveries", tag = "events",
     params(
-        ("id" = String, Path, description = "Its id"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 250),
-        ("cursor" = Option<String>, Query),
+        ("id" = schemas::EventId, Path, description = "Its id: the sender's own, or the engine's"),
+        ("limit" = Option<schemas::Limit>, Query),
+        ("cursor" = Option<schemas::Cursor>, Query),
     ),
     responses((status = 200, description = "A page, oldest first", body = Page<DeliveryView>)),
 )]
@@ -93,5 +100,6 @@ pub(super) async fn list_event_deliveries(
     let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "event-deliveries")?;
     let event = find(&storage, tenant, &id).await?;
     let deliveries = storage.deliveries.of_event(tenant, event.key).await?;
-    Ok(Json(wanted.select(deliveries, |delivery| delivery.id, DeliveryView::from)))
+    let view = |delivery| DeliveryView::of(delivery, &event.id);
+    Ok(Json(wanted.select(deliveries, |delivery| delivery.id, view)))
 }

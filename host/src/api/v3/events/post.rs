@@ -12,14 +12,15 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::wire::{self, EventInput, MAX_EVENT_LEN};
+use super::wire::{self, AsText, EventInput, MAX_EVENT_LEN};
 use crate::api::auth::{self, Caller};
 use crate::api::body::{Payload, Takes};
 use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
+use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
-use crate::domain::Scope;
+use crate::domain::{EventKey, Scope};
 use crate::ingest::Ingest;
 
 /// The header by which a sender makes a retry safe (draft-ietf-httpapi-idempotency-key-header).
@@ -28,9 +29,14 @@ pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// What became of an event.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EventReceipt<'a> {
-    #[schema(example = "evt_01m8rz4g3k2v7")]
+    /// The id that receivers see as `webhook-id`: the sender's, if it gave one.
+    #[schema(value_type = schemas::EventId)]
     id: &'a str,
+    /// The engine's own id, which deliveries name as `event`. Both ids find the event.
+    #[schema(value_type = schemas::EngineEventId)]
+    engine_id: AsText<EventKey>,
     #[serde(rename = "type")]
+    #[schema(value_type = schemas::EventType)]
     event_type: &'a str,
     /// How many hooks it matched.
     deliveries: u32,
@@ -44,7 +50,7 @@ pub(super) struct EventReceipt<'a> {
 /// `Idempotency-Key`, is answered as the first was, with 200.
 #[utoipa::path(
     post, path = "/api/v3/events", tag = "events", request_body = EventInput,
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, compared as they are")),
+    params(("Idempotency-Key" = Option<schemas::IdempotencyKey>, Header, description = "Makes the request safe to repeat: compared as it is")),
     responses(
         (status = 202, description = "It is on disk, and will be delivered", body = EventReceipt),
         (status = 200, description = "It was accepted before", body = EventReceipt),
@@ -71,6 +77,7 @@ pub(super) async fn post_event(
     let status = if receipt.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
     let answer = EventReceipt {
         id: receipt.id.as_str(),
+        engine_id: AsText(receipt.key),
         event_type: event_type.as_str(),
         deliveries: receipt.deliveries,
         duplicate: receipt.duplicate,

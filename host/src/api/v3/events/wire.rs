@@ -1,15 +1,17 @@
 //! An event as it is sent, and how it becomes one that the engine takes in.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::time::parse_time;
+use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{EventId, EventType, TenantId};
 use crate::ingest::{IncomingEvent, IngestError};
@@ -20,24 +22,36 @@ pub(in crate::api) const MAX_DATA_LEN: usize = 1024 * 1024;
 /// The greatest size of an event with its members beside the data.
 pub(in crate::api::v3) const MAX_EVENT_LEN: usize = MAX_DATA_LEN + 64 * 1024;
 
+/// A value that answers show as its text.
+#[derive(Debug)]
+pub(in crate::api::v3) struct AsText<T>(pub(in crate::api::v3) T);
+
+impl<T: Display> Serialize for AsText<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
 /// An event to take in.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api::v3) struct EventInput<'a> {
     /// 1 to 256 bytes without white space, commas or `*`.
     #[serde(rename = "type", borrow)]
-    #[schema(value_type = String, example = "session.update")]
+    #[schema(value_type = schemas::EventType)]
     event_type: Cow<'a, str>,
     /// Any JSON value, at most 1 MiB of text. It is kept as it is sent.
     #[serde(borrow)]
     #[schema(value_type = serde_json::Value)]
     data: &'a RawValue,
     /// The sender's own id, unique within the tenant: 1 to 128 letters, digits, `.`, `_`, `:` or `-`.
+    #[schema(value_type = Option<schemas::SenderEventId>)]
     id: Option<String>,
     /// When it happened (RFC 3339, with an offset). Absent: when it is accepted.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<schemas::TimeInput>)]
     occurred_at: Option<String>,
     /// A numbered project of the tenant.
+    #[schema(value_type = Option<schemas::ProjectNumber>)]
     project: Option<i64>,
 }
 

@@ -22,6 +22,7 @@ use crate::api::merge_patch::merge;
 use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
+use crate::api::v3::openapi::schemas;
 use crate::delivery::Dispatcher;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Scope, Surface, TenantId};
@@ -31,7 +32,7 @@ use crate::domain::{Hook, HookId, Scope, Surface, TenantId};
 /// Needs `hooks:write`. What is absent takes its default. The secrets stay. Plugins are asked whether they take new settings.
 #[utoipa::path(
     put, path = "/api/v3/hooks/{id}", tag = "hooks", request_body = HookInput,
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = schemas::HookId, Path, description = "Its id")),
     responses((status = 200, description = "The hook as it is now", body = HookView)),
 )]
 pub(super) async fn replace_hook(
@@ -54,8 +55,8 @@ pub(super) async fn replace_hook(
 /// arrays are replaced as a whole. Plugins are asked whether they take new settings.
 #[utoipa::path(
     patch, path = "/api/v3/hooks/{id}", tag = "hooks",
-    request_body(content = Object, content_type = "application/merge-patch+json", description = "Members of a hook, none of them required"),
-    params(("id" = String, Path, description = "Its id")),
+    request_body(content = schemas::HookPatch, content_type = "application/merge-patch+json", description = "Members of a hook, none of them required"),
+    params(("id" = schemas::HookId, Path, description = "Its id")),
     responses((status = 200, description = "The hook as it is now", body = HookView)),
 )]
 pub(super) async fn patch_hook(
@@ -140,7 +141,7 @@ fn replaced(current: &Hook, input: HookInput, directory: &Directory) -> Result<H
 /// Needs `hooks:write`. Its deliveries that are not final are cancelled.
 #[utoipa::path(
     delete, path = "/api/v3/hooks/{id}", tag = "hooks",
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = schemas::HookId, Path, description = "Its id")),
     responses((status = 204, description = "It is gone")),
 )]
 pub(super) async fn delete_hook(

@@ -16,6 +16,7 @@ use crate::api::params::{NoParams, Segment};
 use crate::api::problem::Problem;
 use crate::api::v3::dry_run::{DryRunView, DryRuns, MAX_ARRIVAL};
 use crate::api::v3::events::wire::MAX_EVENT_LEN;
+use crate::api::v3::openapi::schemas;
 use crate::delivery::signed_headers;
 use crate::domain::{HookId, Scope};
 use crate::presence::ClientPresence;
@@ -37,7 +38,7 @@ pub(super) struct PreviewInput<'a> {
 /// that also have `hooks:write`, who may read the secret itself.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/preview", tag = "hooks", request_body = PreviewInput,
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = schemas::HookId, Path, description = "Its id")),
     responses((status = 200, description = "What the pipeline said", body = DryRunView)),
 )]
 pub(super) async fn preview_hook(

@@ -11,6 +11,7 @@ use crate::api::auth::Caller;
 use crate::api::page::{self, Page, Wanted};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
+use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Scope, TenantId};
 
@@ -19,7 +20,7 @@ use crate::domain::{Hook, HookId, Scope, TenantId};
 /// Needs `hooks:read`.
 #[utoipa::path(
     get, path = "/api/v3/hooks", tag = "hooks",
-    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 250), ("cursor" = Option<String>, Query)),
+    params(("limit" = Option<schemas::Limit>, Query), ("cursor" = Option<schemas::Cursor>, Query)),
     responses((status = 200, description = "A page, oldest first", body = Page<HookView>)),
 )]
 pub(super) async fn list_hooks(
@@ -37,7 +38,7 @@ pub(super) async fn list_hooks(
 /// Needs `hooks:read`. Its secret is another request's.
 #[utoipa::path(
     get, path = "/api/v3/hooks/{id}", tag = "hooks",
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = schemas::HookId, Path, description = "Its id")),
     responses((status = 200, description = "The hook", body = HookView)),
 )]
 pub(super) async fn get_hook(

@@ -22,6 +22,7 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::time::Time;
 use crate::api::v3::MAX_SMALL_BODY;
+use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Scope, Signing, SigningSecret, UnixMillis};
 
@@ -35,7 +36,7 @@ const MAX_LIVE: usize = 5;
 #[schema(as = HookSecrets)]
 pub(super) struct SecretsView {
     /// The one it signs with.
-    #[schema(example = "whsec_…")]
+    #[schema(value_type = Option<schemas::SigningSecret>)]
     secret: Option<String>,
     /// Those that still sign beside it.
     older: Vec<OlderSecret>,
@@ -44,6 +45,7 @@ pub(super) struct SecretsView {
 /// A secret that still signs beside its successor.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OlderSecret {
+    #[schema(value_type = schemas::SigningSecret)]
     secret: String,
     /// Until when it signs.
     expires_at: Option<Time>,
@@ -64,6 +66,7 @@ impl SecretsView {
 #[serde(deny_unknown_fields)]
 pub(super) struct RotateInput {
     /// `whsec_` and 24 to 64 bytes in base64. Absent: a new one is made.
+    #[schema(value_type = Option<schemas::SigningSecret>)]
     secret: Option<String>,
 }
 
@@ -72,7 +75,7 @@ pub(super) struct RotateInput {
 /// Needs `hooks:write`.
 #[utoipa::path(
     get, path = "/api/v3/hooks/{id}/secret", tag = "hooks",
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = schemas::HookId, Path, description = "Its id")),
     responses((status = 200, description = "The secrets that sign now", body = SecretsView)),
 )]
 pub(super) async fn get_hook_secret(
@@ -93,7 +96,7 @@ pub(super) async fn get_hook_secret(
 /// ends the oldest at once. The body may be left out.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/secret/rotate", tag = "hooks", request_body = Option<RotateInput>,
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = schemas::HookId, Path, description = "Its id")),
     responses((status = 200, description = "The secrets that sign now", body = SecretsView)),
 )]
 pub(super) async fn rotate_hook_secret(

@@ -20,6 +20,7 @@ use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::Problem;
 use crate::api::v3::events::wire::{MAX_EVENT_LEN, check_data};
+use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{EventType, HookId, Scope};
 use crate::ingest::Ingest;
@@ -46,7 +47,7 @@ fn read_type(text: &str) -> Result<EventType, Problem> {
 pub(super) struct TestInput<'a> {
     /// Default: `hookwright.test`.
     #[serde(rename = "type", borrow)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schemas::EventType>)]
     event_type: Option<Cow<'a, str>>,
     /// Any JSON value. Default: `{"test": true, …}`.
     #[serde(borrow)]
@@ -57,9 +58,13 @@ pub(super) struct TestInput<'a> {
 /// What the test made.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TestReceipt {
-    #[schema(example = "evt_01m8rz4g3k2v7")]
+    /// The engine's own id of the event.
+    #[schema(value_type = schemas::EngineEventId)]
     event: String,
-    #[schema(example = "dlv_01m8rz4g3k2v8")]
+    /// The id that the receiver sees as `webhook-id`: the same, since a test has no sender's id.
+    #[schema(value_type = schemas::EventId)]
+    event_id: String,
+    #[schema(value_type = schemas::DeliveryId)]
     delivery: String,
 }
 
@@ -69,7 +74,7 @@ pub(super) struct TestReceipt {
 /// delivers it. The body may be left out.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/test", tag = "hooks", request_body = Option<TestInput>,
-    params(("id" = String, Path, description = "Its id")),
+    params(("id" = schemas::HookId, Path, description = "Its id")),
     responses((status = 202, description = "It will be delivered; look at the delivery for what came of it", body = TestReceipt)),
 )]
 pub(super) async fn test_hook(
@@ -88,6 +93,10 @@ pub(super) async fn test_hook(
     let event_type = input.event_type.as_deref().map_or_else(default_type, read_type)?;
     let data = input.data.map_or(Ok(DEFAULT_DATA.into()), check_data)?;
     let (event, delivery) = ingest.test(&hook, event_type, data).await?;
-    let receipt = TestReceipt { event: event.id.to_string(), delivery: delivery.to_string() };
+    let receipt = TestReceipt {
+        event: event.key.to_string(),
+        event_id: event.id.to_string(),
+        delivery: delivery.to_string(),
+    };
     Ok((StatusCode::ACCEPTED, Json(receipt)))
 }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::api::json;
 use crate::api::time::Time;
+use crate::api::v3::openapi::schemas;
 use crate::api::v3::report::Headers;
 use crate::domain::Hook;
 
@@ -13,13 +14,16 @@ use crate::domain::Hook;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Hook)]
 pub(super) struct HookView {
-    #[schema(example = "hook_01m8rz4g3k2v7")]
+    #[schema(value_type = schemas::HookId)]
     id: String,
     /// The interface it was made through, which alone changes it: `v3`, `project-web-hook`, `apizee` or `webitel`.
+    #[schema(value_type = schemas::Surface)]
     surface: &'static str,
     url: String,
+    #[schema(value_type = Vec<schemas::TypePattern>)]
     types: Vec<String>,
     /// The project whose events alone it wants, if any.
+    #[schema(value_type = Option<schemas::ProjectNumber>)]
     project: Option<i64>,
     enabled: bool,
     description: String,
@@ -29,6 +33,7 @@ pub(super) struct HookView {
     timeout_ms: u64,
     retry: RetryView,
     /// `standard` or `none`.
+    #[schema(value_type = schemas::Signing)]
     signing: &'static str,
     created_at: Time,
     updated_at: Time,
@@ -38,8 +43,9 @@ pub(super) struct HookView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HookStep)]
 pub(super) struct HookStepView {
+    #[schema(value_type = schemas::PluginRef)]
     plugin: String,
-    #[schema(value_type = Object)]
+    #[schema(value_type = schemas::PluginSettings)]
     settings: Box<RawValue>,
 }
 

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::api::json::{Members, Object};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
+use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{
     HeaderList, Hook, HookId, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, Signing, SigningSecret,
@@ -26,42 +27,48 @@ const MAX_HEADER_VALUE_LEN: usize = 4_096;
 #[serde(deny_unknown_fields)]
 pub(super) struct HookInput {
     /// Where requests go: absolute, `https` or `http`, at most 2,048 bytes, without user name or fragment.
-    #[schema(example = "https://example.com/hook")]
+    #[schema(value_type = schemas::HookUrl)]
     url: String,
     /// The event types it wants, 1 to 100: exact, beginning with (`session.*`), or all (`*`).
-    #[schema(example = json!(["session.*"]))]
+    #[schema(value_type = Vec<schemas::TypePattern>, min_items = 1, max_items = 100)]
     types: Vec<String>,
     /// The project whose events alone it wants; the tenant has it. Default: events of every project, and of none.
-    #[schema(example = 1_249_918)]
+    #[schema(value_type = Option<schemas::ProjectNumber>)]
     project: Option<i64>,
     /// Whether events are matched and deliveries attempted. Default: true.
     enabled: Option<bool>,
     /// For people, at most 1,000 bytes. Default: empty.
+    #[schema(value_type = Option<schemas::Description>)]
     description: Option<String>,
     /// Added to every request before the pipeline runs, at most 50. Whoever may read the hook sees them.
-    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
+    #[schema(value_type = Option<schemas::HookHeaders>)]
     headers: Option<Members<String>>,
     /// The plugins that shape its requests, at most 16, in order. Default: none.
-    #[schema(value_type = Option<Vec<StepInput>>)]
+    #[schema(value_type = Option<Vec<StepInput>>, max_items = 16)]
     pipeline: Option<Vec<Object<StepInput>>>,
     /// For one attempt as a whole, 100 to 60,000. Default: 20,000.
-    #[schema(minimum = 100, maximum = 60_000)]
+    #[schema(value_type = Option<schemas::Timeout>)]
     timeout_ms: Option<u64>,
     /// When failed attempts are made again. Default: nine times over three days.
     #[schema(value_type = Option<RetryInput>)]
     retry: Option<Object<RetryInput>>,
     /// `standard` (Standard Webhooks) or `none`. Default: `standard`.
+    #[schema(value_type = Option<schemas::Signing>)]
     signing: Option<String>,
     /// Only where a hook is made: the secret it signs with, `whsec_` and 24 to 64 bytes in base64. Default: a new one.
-    #[schema(write_only)]
+    #[schema(value_type = Option<schemas::SigningSecret>, write_only)]
     pub(super) secret: Option<String>,
     /// May stand where a hook is changed, so that what was read can be sent back; must be the hook's own.
+    #[schema(read_only)]
     pub(super) id: Option<String>,
     /// May stand where a hook is changed; it is passed over.
+    #[schema(read_only)]
     pub(super) surface: Option<String>,
     /// May stand where a hook is changed; it is passed over.
+    #[schema(read_only)]
     pub(super) created_at: Option<String>,
     /// May stand where a hook is changed; it is passed over.
+    #[schema(read_only)]
     pub(super) updated_at: Option<String>,
 }
 
@@ -70,10 +77,10 @@ pub(super) struct HookInput {
 #[serde(deny_unknown_fields)]
 pub(super) struct StepInput {
     /// `name` (the newest version), `name@3` or `sha256:…`.
-    #[schema(example = "field-map")]
+    #[schema(value_type = schemas::PluginRef)]
     plugin: String,
     /// What the plugin is given, at most 256 KiB of JSON. It may refuse them. Default: `{}`.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<schemas::PluginSettings>)]
     settings: Option<Box<RawValue>>,
 }
 
@@ -82,7 +89,7 @@ pub(super) struct StepInput {
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryInput {
     /// One wait in seconds for each retry, at most 100, each at most seven days. Empty: no retries.
-    #[schema(example = json!([5, 300, 1800]))]
+    #[schema(value_type = Vec<schemas::Wait>, max_items = 100, example = json!([5, 300, 1800]))]
     schedule_s: Vec<u64>,
 }
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -52,7 +52,15 @@ const ROUTES: &str = "
 ";
 
 fn written() -> Value {
-    serde_json::to_value(document()).unwrap()
+    document().unwrap()
+}
+
+/// What a reference leads to; what is none, itself.
+fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
+    match value["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
+        None => value,
+    }
 }
 
 fn each_operation(document: &Value) -> Vec<(String, &Value)> {
@@ -96,18 +104,200 @@ fn every_operation_tells_its_problems_and_who_may() {
     let document = written();
     assert_eq!(document["openapi"], "3.1.0");
     for (route, operation) in each_operation(&document) {
+        let (method, path) = route.split_once(' ').unwrap();
         let responses = operation["responses"].as_object().unwrap();
         let is_open = operation.get("security").is_some();
         assert_eq!(is_open, route.contains("health") || route.contains("openapi"), "{route}");
         assert!(operation["summary"].is_string(), "{route}");
         assert!(responses.keys().any(|status| status.starts_with('2')), "{route}");
-        assert_eq!(responses.contains_key("401"), !is_open, "{route}");
-        assert_eq!(responses.contains_key("404"), route.contains('{'), "{route}");
+        let reads_body = matches!(method, "POST" | "PUT" | "PATCH");
+        let may_be_gone = path.contains('{') || (path.ends_with("/webhook") && method != "PUT");
+        for (status, told) in [
+            ("400", true),
+            ("401", !is_open),
+            ("403", !is_open),
+            ("404", may_be_gone),
+            ("405", true),
+            ("408", reads_body),
+            ("409", reads_body || method == "DELETE"),
+            ("413", reads_body),
+            ("415", reads_body),
+            ("429", true),
+            ("500", true),
+            ("503", true),
+        ] {
+            assert_eq!(responses.contains_key(status), told, "{route} {status}");
+        }
         for (status, response) in responses.iter().filter(|(status, _)| !status.starts_with('2')) {
-            assert!(response["content"]["application/problem+json"].is_object(), "{route} {status}");
+            let response = resolved(&document, response);
+            let schema = &response["content"]["application/problem+json"]["schema"];
+            assert_eq!(schema["$ref"], "#/components/schemas/Problem", "{route} {status}");
+            let says_when = response["headers"]["Retry-After"].is_object();
+            assert_eq!(says_when, matches!(status.as_str(), "429" | "503"), "{route} {status}");
         }
     }
     assert_eq!(document["components"]["securitySchemes"][SCHEME]["scheme"], "bearer");
+}
+
+/// References to all that requests are made of.
+fn sent(document: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut open: Vec<&Value> = each_operation(document)
+        .into_iter()
+        .flat_map(|(_, operation)| [&operation["requestBody"], &operation["parameters"]])
+        .collect();
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(members) => {
+                if let Some(reference) = value["$ref"].as_str()
+                    && names.insert(reference.to_owned())
+                {
+                    open.push(resolved(document, value));
+                }
+                open.extend(members.values());
+            }
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    names
+}
+
+/// What a value of this schema may be, without the alternative null.
+fn bounded(document: &Value, schema: &Value) -> bool {
+    let schema = resolved(document, schema);
+    if let Some(alternatives) = schema["oneOf"].as_array() {
+        return alternatives.iter().all(|one| bounded(document, one));
+    }
+    let is = |name: &str| match &schema["type"] {
+        Value::Array(types) => types.iter().any(|one| one == name),
+        one => one == name,
+    };
+    let has = |rule: &str| !schema[rule].is_null();
+    if is("string") {
+        return has("enum") || (has("maxLength") && (has("pattern") || has("format") || has("minLength")));
+    }
+    if is("integer") {
+        return has("minimum") && (has("maximum") || schema["format"] == "int64");
+    }
+    if is("array") {
+        let few = !resolved(document, &schema["items"])["enum"].is_null();
+        return (few || has("maxItems")) && bounded(document, &schema["items"]);
+    }
+    true
+}
+
+#[test]
+fn every_member_of_a_request_has_its_bounds() {
+    let document = written();
+    let mut checked = 0;
+    for name in sent(&document) {
+        let part = document.pointer(name.trim_start_matches('#')).unwrap();
+        let Some(properties) = part["properties"].as_object() else { continue };
+        for (member, schema) in properties {
+            // What may stand there to be sent back is not the sender's to choose.
+            if schema["readOnly"] != true {
+                assert!(bounded(&document, schema), "{name}.{member}: {schema}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 30, "{checked}");
+}
+
+#[test]
+fn neither_a_parameter_nor_a_whole_body_may_be_null() {
+    let document = written();
+    for (route, operation) in each_operation(&document) {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let bodies = operation["requestBody"]["content"].as_object().into_iter().flat_map(|all| all.values());
+        for holder in parameters.map(|parameter| resolved(&document, parameter)).chain(bodies) {
+            assert!(!holder["schema"].to_string().contains("null"), "{route}: {holder}");
+        }
+    }
+    let rotate = &document["paths"]["/api/v3/hooks/{id}/secret/rotate"]["post"]["requestBody"];
+    assert_eq!(rotate["required"], false);
+}
+
+#[test]
+fn words_are_enumerated_and_items_of_lists_have_names() {
+    let document = written();
+    let schemas = &document["components"]["schemas"];
+    for (pointer, name) in [
+        ("/Delivery/properties/state", "DeliveryState"),
+        ("/Delivery/properties/trigger", "Trigger"),
+        ("/Key/properties/scopes/items", "Scope"),
+        ("/KeyInput/properties/scopes/items", "Scope"),
+        ("/Hook/properties/surface", "Surface"),
+        ("/Hook/properties/signing", "Signing"),
+        ("/Attempt/properties/outcome", "Outcome"),
+        ("/DeliveryError/properties/kind", "ErrorKind"),
+        ("/Fault/properties/kind", "FaultKind"),
+        ("/LogLine/properties/level", "LogLevel"),
+        ("/Plugin/properties/roles/items", "Role"),
+        ("/DryRun/properties/verdict", "Verdict"),
+    ] {
+        let reference = schemas.pointer(pointer).unwrap_or_else(|| panic!("{pointer}"));
+        assert_eq!(reference["$ref"], format!("#/components/schemas/{name}"), "{pointer}");
+        assert!(schemas[name]["enum"].as_array().is_some_and(|words| words.len() > 1), "{name}");
+    }
+    for (name, schema) in schemas.as_object().unwrap() {
+        if let Some(item) = name.strip_prefix("Page_") {
+            let items = &schema["properties"]["data"]["items"];
+            assert_eq!(items["$ref"], format!("#/components/schemas/{item}"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_patch_has_the_members_of_a_hook_and_requires_none() {
+    let document = written();
+    let schemas = &document["components"]["schemas"];
+    let (hook, patch) = (&schemas["HookInput"], &schemas["HookPatch"]);
+    let names =
+        |schema: &Value| schema["properties"].as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let mut expected = names(hook);
+    expected.remove("secret");
+    assert_eq!(names(patch), expected);
+    assert_eq!(patch["required"], Value::Null);
+    let content = &document["paths"]["/api/v3/hooks/{id}"]["patch"]["requestBody"]["content"];
+    let schema = &content["application/merge-patch+json"]["schema"];
+    assert_eq!(schema["$ref"], "#/components/schemas/HookPatch");
+}
+
+#[test]
+fn bodies_that_are_not_json_have_a_type_that_every_generator_knows() {
+    let document = written();
+    for (path, method, own) in [
+        ("/api/v3/events/batch", "post", "application/x-ndjson"),
+        ("/api/v3/plugins/{name}", "put", "application/wasm"),
+    ] {
+        let content = &document["paths"][path][method]["requestBody"]["content"];
+        for media_type in [own, "application/octet-stream"] {
+            let schema = resolved(&document, &content[media_type]["schema"]);
+            assert_eq!(schema["type"], "string", "{path} {media_type}");
+        }
+    }
+}
+
+#[test]
+fn what_an_answer_may_leave_out_is_never_null_in_it() {
+    let document = written();
+    let sent = sent(&document);
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        let parts = schema["allOf"].as_array().map_or(vec![schema], |parts| parts.iter().collect());
+        for part in parts.into_iter().filter(|_| !sent.contains(&format!("#/components/schemas/{name}"))) {
+            let required = part["required"].as_array().cloned().unwrap_or_default();
+            for (member, schema) in part["properties"].as_object().into_iter().flatten() {
+                let null = json!("null");
+                let may_be_null = schema["type"].as_array().is_some_and(|types| types.contains(&null))
+                    || schema["oneOf"]
+                        .as_array()
+                        .is_some_and(|all| all.iter().any(|one| one["type"] == null));
+                assert!(!may_be_null || required.contains(&json!(member)), "{name}.{member}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::upload::is_standard;
 use crate::api::auth::Caller;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::{Kind, Problem};
+use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{PluginName, Scope};
 
@@ -18,7 +19,7 @@ use crate::domain::{PluginName, Scope};
 /// Needs `plugins:write`. All its versions go. Refused while a hook uses any of them.
 #[utoipa::path(
     delete, path = "/api/v3/plugins/{name}", tag = "plugins",
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = schemas::PluginName, Path, description = "Its name")),
     responses(
         (status = 204, description = "It is gone"),
         (status = 409, description = "A hook uses it, or it ships with the engine", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),

@@ -12,6 +12,7 @@ use crate::api::auth::Caller;
 use crate::api::downloads::Downloads;
 use crate::api::params::{Params, Segment};
 use crate::api::problem::Problem;
+use crate::api::v3::openapi::schemas;
 use crate::clients::Client;
 use crate::directory::Directory;
 use crate::domain::{PluginName, Scope};
@@ -22,10 +23,10 @@ use crate::domain::{PluginName, Scope};
 #[utoipa::path(
     get, path = "/api/v3/plugins/{name}/wasm", tag = "plugins",
     params(
-        ("name" = String, Path, description = "Its name"),
-        ("version" = Option<u32>, Query, description = "Which version; absent: the newest", minimum = 1),
+        ("name" = schemas::PluginName, Path, description = "Its name"),
+        ("version" = Option<schemas::VersionNumber>, Query, description = "Which version; absent: the newest"),
     ),
-    responses((status = 200, description = "The Wasm", content_type = "application/wasm", body = Vec<u8>)),
+    responses((status = 200, description = "The Wasm", content_type = "application/wasm", body = schemas::Wasm)),
 )]
 pub(super) async fn get_plugin_wasm(
     State(directory): State<Arc<Directory>>,

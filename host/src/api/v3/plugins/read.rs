@@ -13,6 +13,7 @@ use crate::api::page::{self, Page, Wanted};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
 use crate::api::time::Time;
+use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{PluginName, PluginRef, PluginVersion, Role, Scope, TenantId};
 
@@ -20,14 +21,15 @@ use crate::domain::{PluginName, PluginRef, PluginVersion, Role, Scope, TenantId}
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Plugin)]
 pub(super) struct PluginView {
-    #[schema(example = "my-filter")]
+    #[schema(value_type = schemas::PluginName)]
     name: String,
-    #[schema(example = 3)]
+    #[schema(value_type = schemas::VersionNumber)]
     version: u32,
     /// SHA-256 of the bytes as uploaded.
-    #[schema(example = "sha256:…")]
+    #[schema(value_type = schemas::Digest)]
     digest: String,
     /// `filter`, `mapper`, `transformer`: what it exports.
+    #[schema(value_type = Vec<schemas::Role>)]
     roles: Vec<&'static str>,
     /// The interfaces that it imports.
     imports: Vec<String>,
@@ -58,7 +60,7 @@ impl From<&PluginVersion> for PluginView {
 /// Needs `plugins:read`. The newest version of each, the standard ones among them.
 #[utoipa::path(
     get, path = "/api/v3/plugins", tag = "plugins",
-    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 250), ("cursor" = Option<String>, Query)),
+    params(("limit" = Option<schemas::Limit>, Query), ("cursor" = Option<schemas::Cursor>, Query)),
     responses((status = 200, description = "A page, by name", body = Page<PluginView>)),
 )]
 pub(super) async fn list_plugins(
@@ -77,7 +79,7 @@ pub(super) async fn list_plugins(
 /// Needs `plugins:read`.
 #[utoipa::path(
     get, path = "/api/v3/plugins/{name}", tag = "plugins",
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = schemas::PluginName, Path, description = "Its name")),
     responses((status = 200, description = "Its newest version", body = PluginView)),
 )]
 pub(super) async fn get_plugin(
@@ -96,9 +98,9 @@ pub(super) async fn get_plugin(
 #[utoipa::path(
     get, path = "/api/v3/plugins/{name}/versions", tag = "plugins",
     params(
-        ("name" = String, Path, description = "Its name"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 250),
-        ("cursor" = Option<String>, Query),
+        ("name" = schemas::PluginName, Path, description = "Its name"),
+        ("limit" = Option<schemas::Limit>, Query),
+        ("cursor" = Option<schemas::Cursor>, Query),
     ),
     responses((status = 200, description = "A page, oldest first", body = Page<PluginView>)),
 )]

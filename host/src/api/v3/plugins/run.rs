@@ -18,6 +18,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::v3::dry_run::{DryRunView, DryRuns, MAX_ARRIVAL};
 use crate::api::v3::events::wire::MAX_EVENT_LEN;
 use crate::api::v3::hooks::check_settings;
+use crate::api::v3::openapi::schemas;
 use crate::domain::{Pipeline, PluginName, PluginRef, Scope, Step};
 use crate::presence::ClientPresence;
 
@@ -31,9 +32,10 @@ pub(super) struct RunInput<'a> {
     event: &'a RawValue,
     /// What the plugin is given, as in a hook's pipeline. Default: `{}`.
     #[serde(borrow)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<schemas::PluginSettings>)]
     settings: Option<&'a RawValue>,
     /// Which version. Default: the newest.
+    #[schema(value_type = Option<schemas::VersionNumber>)]
     version: Option<u32>,
 }
 
@@ -42,7 +44,7 @@ pub(super) struct RunInput<'a> {
 /// Needs `plugins:read`. Runs one plugin for an event and shows what it says and what it cost.
 #[utoipa::path(
     post, path = "/api/v3/plugins/{name}/run", tag = "plugins", request_body = RunInput,
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = schemas::PluginName, Path, description = "Its name")),
     responses((status = 200, description = "What the plugin said", body = DryRunView)),
 )]
 pub(super) async fn run_plugin(

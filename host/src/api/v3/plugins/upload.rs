@@ -18,6 +18,7 @@ use crate::api::params::{Params, Segment};
 use crate::api::problem::{Kind, Problem};
 use crate::api::turns::Turns;
 use crate::api::v3::hooks::Trial;
+use crate::api::v3::openapi::schemas;
 use crate::directory::{STANDARD_PLUGINS, Uploaded};
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Invalid, PluginName, PluginRef, PluginVersion, Scope, TenantId};
@@ -50,9 +51,12 @@ pub(super) struct UploadView {
 /// settings, it is not stored; settings that are refused can be put up with by `force`.
 #[utoipa::path(
     put, path = "/api/v3/plugins/{name}", tag = "plugins",
-    request_body(content = Vec<u8>, content_type = "application/wasm", description = "The Wasm, at most 32 MiB"),
+    request_body(
+        content((schemas::Wasm = "application/wasm"), (schemas::Wasm = "application/octet-stream")),
+        description = "The Wasm, at most 32 MiB",
+    ),
     params(
-        ("name" = String, Path, description = "Its name: 1 to 64 of a-z, 0-9, `-`, `_` and `.`"),
+        ("name" = schemas::PluginName, Path, description = "Its name: 1 to 64 of a-z, 0-9, `-`, `_` and `.`"),
         ("force" = Option<bool>, Query, description = "`true`: store it although it refuses the settings of hooks, whose deliveries then fail"),
     ),
     responses(

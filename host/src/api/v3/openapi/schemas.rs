@@ -1,0 +1,183 @@
+//! Schemas of values that requests and answers share, for the OpenAPI document alone.
+//!
+//! Handlers name them as `value_type` of a member. Bounds and words come from the domain's own
+//! constants where it has them. Lengths count characters, while most of the engine's rules count bytes:
+//! what is too long for a schema is too long for the engine as well.
+
+use utoipa::openapi::schema::AdditionalProperties;
+use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::api::page;
+use crate::domain::attempt::{FaultKind as Faults, LogLevel as Levels, UnreachableKind};
+use crate::domain::{
+    AttemptId as Attempt, DeliveryId as Delivery, DeliveryState as States, EventId as Event, EventKey as Key,
+    EventType as Types, Hook, HookId as HookKey, KeyId as ApiKey, Login, RetrySchedule, Role as Roles,
+    Scope as Scopes, Signing as Signings, Surface as Surfaces, Tenant, TenantId as TenantKey,
+    Trigger as Triggers,
+};
+
+/// The digits of an id behind its prefix: Crockford's base 32 in lower case.
+const ID_DIGITS: &str = "[0-9a-hjkmnp-tv-z]{13}";
+/// No white space and no control characters.
+const NO_SPACE: &str = r"\s\u0000-\u001f\u007f-\u009f";
+/// No control characters.
+const NO_CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
+
+/// Schemas that are only named in descriptions.
+macro_rules! schemas {
+    ($($(#[doc = $doc:literal])+ $name:ident = $schema:expr;)+) => {
+        $(
+            $(#[doc = $doc])+
+            pub(in crate::api) struct $name;
+
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    let description = concat!($($doc),+).trim();
+                    $schema.description(Some(description)).into()
+                }
+            }
+
+            impl ToSchema for $name {}
+        )+
+    };
+}
+
+schemas! {
+    /// The type of an event: no white space, control characters, commas or `*`.
+    EventType = text(1, Types::MAX_LEN, &format!("^[^{NO_SPACE}*,]+$")).examples(["session.update"]);
+    /// An entry of a subscription: an event type, a beginning followed by `*`, or `*` for all.
+    TypePattern = text(1, Types::MAX_LEN + 1, &format!(r"^([^{NO_SPACE}*,]+\*?|\*)$")).examples(["session.*"]);
+    /// The id of an event as receivers see it in `webhook-id`: the sender's own, or else the engine's.
+    EventId = text(1, Event::MAX_LEN, "^[A-Za-z0-9._:-]+$").examples(["gh-40"]);
+    /// A sender's own id of an event; ids that begin with `evt_` are the engine's.
+    SenderEventId = text(1, Event::MAX_LEN, "^(?!evt_)[A-Za-z0-9._:-]+$").examples(["gh-40"]);
+    /// The engine's own id of an event, which every event has.
+    EngineEventId = id(Key::PREFIX);
+    /// Visible ASCII characters.
+    IdempotencyKey = text(1, 255, "^[!-~]+$").examples(["9b2d7c1e"]);
+    /// Events as `EventInput` has them, one a line.
+    EventLines = ObjectBuilder::new().schema_type(Type::String)
+        .examples(["{\"type\":\"a.b\",\"data\":1}\n{\"type\":\"a.b\",\"data\":2}\n"]);
+    /// The same as bytes.
+    EventLinesBinary = ObjectBuilder::new().schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+    /// The id of a hook.
+    HookId = id(HookKey::PREFIX);
+    /// The id of a delivery.
+    DeliveryId = id(Delivery::PREFIX);
+    /// The id of an attempt.
+    AttemptId = id(Attempt::PREFIX);
+    /// The id of a tenant.
+    TenantId = id(TenantKey::PREFIX);
+    /// The id of an API key; not the key itself.
+    KeyId = id(ApiKey::PREFIX);
+
+    /// The name of a plugin.
+    PluginName = text(1, 64, "^[a-z0-9][a-z0-9._-]*$").examples(["my-filter"]);
+    /// A plugin: `name` for its newest version, `name@3` for that version, or its digest.
+    PluginRef = text(1, 75, r"^(sha256:[0-9a-f]{64}|[a-z0-9][a-z0-9._-]{0,63}(@0*[1-9][0-9]{0,9})?)$")
+        .examples(["field-map"]);
+    /// SHA-256 of a plugin's bytes.
+    Digest = text(71, 71, "^sha256:[0-9a-f]{64}$");
+    /// The number of a plugin's version.
+    VersionNumber = whole(1, u32::MAX as usize).examples([3]);
+    /// A component, or a core module that carries its component type.
+    Wasm = ObjectBuilder::new().schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+
+    /// Where requests go: absolute, `https` or `http`, without user name or fragment.
+    HookUrl = text(1, Hook::MAX_URL_LEN, r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/\\#][^\s#]*$")
+        .examples(["https://example.com/hook"]);
+    /// Headers by name.
+    HookHeaders = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .max_properties(Some(Hook::MAX_HEADERS))
+        .property_names(Some(text(1, Hook::MAX_HEADER_NAME_LEN, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")))
+        .additional_properties(Some(text(0, 4_096, r"^[\u0009\u0020-\u007e]*$")));
+    /// Members of a hook to change. `null` takes a member back to its default.
+    HookPatch = ObjectBuilder::new().schema_type(Type::Object);
+    /// The key that a hook's signatures are made with: `whsec_` and 24 to 64 bytes in base64.
+    SigningSecret = text(38, 94, "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$").examples(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
+    /// Time for one attempt as a whole, in milliseconds.
+    Timeout = whole(Hook::MIN_TIMEOUT.as_millis() as usize, Hook::MAX_TIMEOUT.as_millis() as usize);
+    /// A wait before a retry, in seconds.
+    Wait = whole(1, RetrySchedule::MAX_WAIT.as_secs() as usize);
+
+    /// A name for people.
+    Label = text(1, 128, &format!("^[^{NO_CONTROL}]+$"));
+    /// What a hook is for, for people.
+    Description = text(0, 1_000, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$");
+    /// The name of a tenant; often a domain.
+    TenantName = text(1, Tenant::MAX_NAME_LEN, &format!("^[^{NO_SPACE}]+$")).examples(["shop.example"]);
+    /// A number that older clients know a tenant by.
+    ClientId = number().examples([19_817_472]);
+    /// The number of a project, unique within its tenant.
+    ProjectNumber = number().examples([1_249_918]);
+    /// The name of a login.
+    LoginName = text(1, Login::MAX_NAME_LEN, &format!("^[^:;{NO_CONTROL}]+$")).examples(["username"]);
+    /// The API secret that a login's passwords are made with.
+    LoginSecret = text(Login::MIN_SECRET_LEN, Login::MAX_SECRET_LEN, "").examples(["some-api-secret"]);
+    /// The settings of a plugin, at most 256 KiB of JSON.
+    PluginSettings = ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)));
+
+    /// A page of a list.
+    Limit = whole(1, page::MAX_LIMIT).default(Some(page::DEFAULT_LIMIT.into()));
+    /// The `next` of the page before, as it is.
+    Cursor = text(1, 1_024, "^[A-Za-z0-9_-]+$");
+    /// A time with an offset (RFC 3339, section 5.6), from 1970 to 9999.
+    TimeInput = text(20, 35, "").format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+        .examples(["2026-06-01T09:30:00.250Z"]);
+
+    /// Where a delivery stands.
+    DeliveryState = words(States::WORDS);
+    /// What made a delivery.
+    Trigger = words(Triggers::WORDS);
+    /// The interface that a hook was made through, which alone changes it.
+    Surface = words(Surfaces::WORDS);
+    /// How a hook's requests are signed: by Standard Webhooks, or not at all.
+    Signing = words(Signings::WORDS);
+    /// How an attempt ended.
+    Outcome = words(&["response", "timed-out", "unreachable", "faulted", "dropped"]);
+    /// Why there was no answer.
+    ErrorKind = words(&[&["timeout"], UnreachableKind::WORDS].concat());
+    /// How a plugin failed.
+    FaultKind = words(Faults::WORDS);
+    /// How loud a line of a plugin's log is.
+    LogLevel = words(Levels::WORDS);
+    /// What a plugin does in a pipeline.
+    Role = words(&Roles::ALL.map(Roles::as_str));
+    /// What a key may do.
+    Scope = words(&Scopes::ALL.iter().map(|scope| scope.as_str()).collect::<Vec<_>>());
+    /// What a pipeline said of an event.
+    Verdict = words(&["keep", "drop", "fault"]);
+}
+
+fn text(min: usize, max: usize, pattern: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length((min > 0).then_some(min))
+        .max_length(Some(max))
+        .pattern((!pattern.is_empty()).then_some(pattern))
+}
+
+fn id(prefix: &str) -> ObjectBuilder {
+    let len = prefix.len() + 13;
+    text(len, len, &format!("^{prefix}{ID_DIGITS}$")).examples([format!("{prefix}01m8rz4g3k2v7")])
+}
+
+fn whole(min: usize, max: usize) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(min)).maximum(Some(max))
+}
+
+/// A number from 1 that fills 64 bits.
+fn number() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(Some(1_usize))
+}
+
+fn words(words: &[&str]) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words.iter().copied()))
+}

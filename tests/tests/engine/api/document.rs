@@ -1,0 +1,352 @@
+//! The OpenAPI document beside what the engine does: each path and method, and each bound of a request's members.
+
+use std::collections::BTreeSet;
+
+use hookwright_tests::{Answer, Client, Server};
+use regress::Regex;
+use serde_json::{Map, Value, json};
+
+use crate::{BINARY, engine};
+
+const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
+
+async fn document(client: &Client) -> Value {
+    client.get("/openapi.json").await.expect(200)
+}
+
+#[tokio::test]
+async fn every_path_takes_the_methods_that_are_described_and_no_other() {
+    let (_server, client) = engine().await;
+    let stranger = client.clone().without_key();
+    for (path, item) in document(&client).await["paths"].as_object().unwrap() {
+        let described: BTreeSet<&str> = item.as_object().unwrap().keys().map(String::as_str).collect();
+        let url = path.replace("{id}", "1").replace("{name}", "none");
+        for method in METHODS {
+            let answer = stranger.send(&method.to_uppercase(), &url, "", &[]).await;
+            let is_open = item[method].get("security").is_some();
+            let expected = match described.contains(method) {
+                true if is_open => 200,
+                true => 401,
+                false => 405,
+            };
+            assert_eq!(answer.status, expected, "{method} {path}");
+            if expected == 405 {
+                let allowed = answer.headers["allow"].to_str().unwrap().to_lowercase();
+                let allowed: BTreeSet<&str> = allowed.split(',').filter(|name| *name != "head").collect();
+                assert_eq!(allowed, described, "{path}");
+            }
+        }
+    }
+}
+
+/// A request that is taken: the operation and its body, in which every object that has members of its own is there.
+struct Sample {
+    method: &'static str,
+    path: &'static str,
+    url: String,
+    body: Value,
+    by_operator: bool,
+}
+
+/// One for each operation that takes a JSON document.
+async fn samples(client: &Client) -> Vec<Sample> {
+    client.post("/projects", json!({"id": 7})).await.expect(201);
+    let hook = json!({
+        "url": "http://127.0.0.1:9/", "types": ["never.*"], "project": 7, "enabled": true, "description": "a hook",
+        "headers": {"x-one": "1"}, "pipeline": [{"plugin": "field-map", "settings": {}}], "timeout_ms": 1_000,
+        "retry": {"schedule_s": [5]}, "signing": "standard",
+    });
+    let made = client.post("/hooks", hook.clone()).await.expect(201);
+    let id = made["id"].as_str().unwrap();
+    let event = json!({"type": "a.b", "data": {}, "project": 7, "occurred_at": "2026-06-01T09:30:00Z"});
+    let sample = |method, path: &'static str, body| Sample {
+        method,
+        path,
+        url: path.replace("{id}", id).replace("{name}", "field-map"),
+        body,
+        by_operator: path == "/api/v3/tenants",
+    };
+    vec![
+        sample("post", "/api/v3/tenants", json!({"name": "second.example", "client_id": 5})),
+        sample("post", "/api/v3/projects", json!({"id": 8, "name": "eight"})),
+        sample("post", "/api/v3/keys", json!({"name": "second", "scopes": ["events:write"]})),
+        sample("post", "/api/v3/logins", json!({"name": "login", "secret": "long-enough-secret"})),
+        sample("post", "/api/v3/events", event.clone()),
+        sample("post", "/api/v3/hooks", hook.clone()),
+        sample("put", "/api/v3/hooks/{id}", hook.clone()),
+        sample("patch", "/api/v3/hooks/{id}", hook),
+        sample("post", "/api/v3/hooks/{id}/preview", json!({"event": event})),
+        sample("post", "/api/v3/hooks/{id}/test", json!({"type": "a.b", "data": {}})),
+        sample("post", "/api/v3/hooks/{id}/secret/rotate", json!({})),
+        sample("post", "/api/v3/plugins/{name}/run", json!({"event": event, "settings": {}})),
+        sample(
+            "put",
+            "/api/v3/apizee/webhook",
+            json!({"url": "http://127.0.0.1:9/", "enabled": false, "types": ["*"], "headers": {"x-one": "1"}}),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_the_document_rules_out_is_refused_and_the_null_that_it_allows_is_taken() {
+    let server = Server::start(BINARY).await;
+    let (client, operator) = (server.tenant("acme").await, server.operator());
+    let document = document(&client).await;
+    let samples = samples(&client).await;
+    assert_eq!(
+        samples.iter().map(|sample| (sample.path, sample.method)).collect::<BTreeSet<_>>(),
+        operations_with_json(&document)
+    );
+    let mut failures = Vec::new();
+    let mut tried = 0;
+    for sample in &samples {
+        let client = if sample.by_operator { &operator } else { &client };
+        let operation = &document["paths"][sample.path][sample.method];
+        let (media_type, schema) = json_body(operation).unwrap();
+        let taken = send(client, sample, media_type, &sample.body).await;
+        assert!(taken.status < 300, "{} {}: {}", sample.method, sample.path, taken.json());
+        for Case { at, value, rule } in cases(&document, schema, &sample.body) {
+            let mut body = sample.body.clone();
+            put(&mut body, &at, value);
+            let answer = send(client, sample, media_type, &body).await;
+            let documented = operation["responses"].get(answer.status.to_string()).is_some();
+            let is_refused = matches!(answer.status, 400 | 413);
+            tried += 1;
+            if !documented || is_refused != rule.refuses() || (is_refused && !points_to(&answer, &at)) {
+                failures.push(format!(
+                    "{} {} {at:?} {rule:?}: {} {}",
+                    sample.method,
+                    sample.path,
+                    answer.status,
+                    answer.json()["detail"]
+                ));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} of {tried}:\n{}", failures.len(), failures.join("\n"));
+    assert!(tried > 300, "{tried}");
+}
+
+fn operations_with_json(document: &Value) -> BTreeSet<(&str, &str)> {
+    let mut all = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if json_body(operation).is_some() {
+                all.insert((path.as_str(), method.as_str()));
+            }
+        }
+    }
+    all
+}
+
+fn json_body(operation: &Value) -> Option<(&str, &Value)> {
+    let content = operation["requestBody"]["content"].as_object()?;
+    content
+        .iter()
+        .find(|(name, _)| name.ends_with("json") && *name != "application/x-ndjson")
+        .map(|(name, content)| (name.as_str(), &content["schema"]))
+}
+
+async fn send(client: &Client, sample: &Sample, media_type: &str, body: &Value) -> Answer {
+    let headers = [("content-type", media_type)];
+    client.send(&sample.method.to_uppercase(), &sample.url, body.to_string(), &headers).await
+}
+
+/// Whether a refusal names the member, what is in it, or the object that lacks it.
+fn points_to(answer: &Answer, at: &[String]) -> bool {
+    let told = answer.json()["pointer"].as_str().unwrap_or_default().to_owned();
+    let pointer: String = at.iter().map(|segment| format!("/{segment}")).collect();
+    told.starts_with(&pointer) || pointer.starts_with(&told)
+}
+
+/// What is put where, and what the document says of it.
+struct Case {
+    at: Vec<String>,
+    value: Value,
+    rule: Rule,
+}
+
+#[derive(Debug)]
+enum Rule {
+    NullAllowed,
+    NullRuledOut,
+    WrongType,
+    TooShort,
+    TooLong,
+    /// This text does not match.
+    Pattern(String),
+    NotOneOf,
+    TooSmall,
+    TooLarge,
+    NotWhole,
+    TooFew,
+    TooMany,
+    Unknown,
+}
+
+impl Rule {
+    fn refuses(&self) -> bool {
+        !matches!(self, Self::NullAllowed)
+    }
+}
+
+/// What each member of `body`, and each that could stand in it, may not be.
+fn cases(document: &Value, schema: &Value, body: &Value) -> Vec<Case> {
+    let mut all = Vec::new();
+    members(document, schema, body, &[], &mut all);
+    all
+}
+
+fn members(document: &Value, schema: &Value, body: &Value, at: &[String], all: &mut Vec<Case>) {
+    let schema = resolved(document, schema);
+    let properties = schema["properties"].as_object().cloned().unwrap_or_default();
+    if schema["additionalProperties"] == false {
+        all.push(Case { at: below(at, "unheard-of"), value: json!(1), rule: Rule::Unknown });
+    }
+    for (name, member) in &properties {
+        if member["readOnly"] != true {
+            value(document, member, body.get(name), &below(at, name), all);
+        }
+    }
+    if let Some(each) = schema.get("additionalProperties").filter(|each| each.is_object()) {
+        for (name, shown) in body.as_object().unwrap_or(&Map::new()) {
+            value(document, each, Some(shown), &below(at, name), all);
+        }
+    }
+    if let Some(most) = schema["maxProperties"].as_u64() {
+        let many: Map<_, _> = (0..=most).map(|number| (format!("x-{number}"), json!("v"))).collect();
+        all.push(Case { at: at.to_vec(), value: many.into(), rule: Rule::TooMany });
+    }
+}
+
+/// What a value of this schema may not be.
+fn value(document: &Value, schema: &Value, shown: Option<&Value>, at: &[String], all: &mut Vec<Case>) {
+    let (alternatives, may_be_null) = alternatives(document, schema);
+    if alternatives.iter().all(|one| one["type"].is_null()) {
+        return; // Anything may stand here.
+    }
+    let mut add = |value: Value, rule: Rule| all.push(Case { at: at.to_vec(), value, rule });
+    add(Value::Null, if may_be_null { Rule::NullAllowed } else { Rule::NullRuledOut });
+    let takes = |name: &str| alternatives.iter().any(|one| types(one).contains(&name));
+    let wrong =
+        [("boolean", json!(true)), ("array", json!([])), ("object", json!({})), ("string", json!("7"))];
+    for (_, value) in wrong.into_iter().filter(|(name, _)| !takes(name)) {
+        add(value, Rule::WrongType);
+    }
+    if let [only] = alternatives[..] {
+        bounds(only, shown, &mut add);
+    }
+    for one in &alternatives {
+        if let (Some(shown), true) = (shown, takes("object")) {
+            members(document, one, shown, at, all);
+        }
+        if let (Some(Value::Array(items)), Some(schema)) = (shown, one.get("items")) {
+            if let Some(first) = items.first() {
+                value(document, schema, Some(first), &below(at, "0"), all);
+            }
+        }
+    }
+}
+
+fn bounds(schema: &Value, shown: Option<&Value>, add: &mut impl FnMut(Value, Rule)) {
+    let bound = |name: &str| schema[name].as_u64();
+    if types(schema).contains(&"string") {
+        if !schema["enum"].is_null() {
+            return add(json!("no-such-word"), Rule::NotOneOf);
+        }
+        if let Some(least) = bound("minLength") {
+            add(json!("a".repeat(least as usize - 1)), Rule::TooShort);
+        }
+        if let Some(most) = bound("maxLength") {
+            let shown = shown.and_then(Value::as_str).unwrap_or_default();
+            let fill = "a".repeat((most as usize + 1).saturating_sub(shown.len()));
+            add(json!(format!("{shown}{fill}")), Rule::TooLong);
+        }
+        if let Some(pattern) = schema["pattern"].as_str() {
+            let pattern = Regex::with_flags(pattern, "u").expect("a pattern is a regular expression");
+            for text in ODD.iter().filter(|text| pattern.find(text).is_none()) {
+                add(json!(text), Rule::Pattern((*text).to_owned()));
+            }
+        }
+        if schema["format"] == "date-time" {
+            add(json!("yesterday, at about noon"), Rule::Pattern("yesterday".to_owned()));
+        }
+    }
+    if types(schema).contains(&"integer") {
+        add(json!(1.5), Rule::NotWhole);
+        if let Some(least) = schema["minimum"].as_f64() {
+            add(json!(least as i64 - 1), Rule::TooSmall);
+        }
+        if let Some(most) = schema["maximum"].as_f64() {
+            add(json!(most as i64 + 1), Rule::TooLarge);
+        }
+    }
+    if types(schema).contains(&"array") {
+        if let Some(least) = bound("minItems") {
+            add(json!(vec![Value::Null; least as usize - 1]), Rule::TooFew);
+        }
+        if let (Some(most), Some(item)) = (bound("maxItems"), shown.and_then(|shown| shown.get(0))) {
+            add(json!(vec![item; most as usize + 1]), Rule::TooMany);
+        }
+    }
+}
+
+/// Texts of which most break some pattern. Each is long enough to be no matter of length alone.
+const ODD: [&str; 12] = [
+    "with space in the middle, and a comma; and a colon:",
+    "tab\tin the middle of a text which is long enough to be a secret",
+    "line\nbreak in the middle of a text which is long enough to be one",
+    "nul\u{0}in the middle of a text which is long enough to be a secret",
+    "middle*asterisk",
+    "ümläut",
+    "UPPER.case",
+    "-begins-with-a-hyphen",
+    "evt_01m8rz4g3k2v7",
+    "name@0",
+    "ftp://example.com/",
+    "https://user@example.com/#fragment",
+];
+
+/// The schemas that a value may have, without null; and whether it may be null.
+fn alternatives<'d>(document: &'d Value, schema: &'d Value) -> (Vec<&'d Value>, bool) {
+    let schema = resolved(document, schema);
+    let all: Vec<&Value> = match schema["oneOf"].as_array() {
+        Some(all) => all.iter().map(|one| resolved(document, one)).collect(),
+        None => vec![schema],
+    };
+    let may_be_null = all.iter().any(|one| types(one).contains(&"null"));
+    (all.into_iter().filter(|one| types(one) != ["null"]).collect(), may_be_null)
+}
+
+fn types(schema: &Value) -> Vec<&str> {
+    match &schema["type"] {
+        Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
+    }
+}
+
+fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).expect("it leads somewhere"),
+        None => schema,
+    }
+}
+
+fn below(at: &[String], name: &str) -> Vec<String> {
+    at.iter().cloned().chain([name.to_owned()]).collect()
+}
+
+fn put(body: &mut Value, at: &[String], value: Value) {
+    let (last, parents) = at.split_last().expect("a member has a name");
+    let mut place = body;
+    for name in parents {
+        place = match place {
+            Value::Array(items) => &mut items[name.parse::<usize>().expect("an index")],
+            object => &mut object[name],
+        };
+    }
+    match place {
+        Value::Array(items) => items[last.parse::<usize>().expect("an index")] = value,
+        object => object[last] = value,
+    }
+}

@@ -61,13 +61,16 @@ impl Lanes {
         if recalls.len() >= MOST_EXPECTED {
             return Err(NotRecalled::TooMany);
         }
-        let held = self.lanes.get_mut(&hook).and_then(|lane| {
+        let mut held = Vec::new();
+        // More than one if a lease ended while the delivery waited, so that it was claimed again.
+        while let Some(work) = self.lanes.get_mut(&hook).and_then(|lane| {
             let index = lane.queue.iter().position(|work| work.delivery == delivery)?;
             lane.queue.remove(index)
-        });
+        }) {
+            held.push(work);
+        }
         held.iter().for_each(|work| self.release_room(work));
         self.tickets += 1;
-        let held = held.into_iter().collect();
         let recall = Recall { ticket: self.tickets, delivery, held, ended_lease: None };
         self.tenants.entry(tenant).or_default().recalls.push(recall);
         Ok(self.tickets)

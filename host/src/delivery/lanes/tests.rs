@@ -337,6 +337,15 @@ fn what_is_cancelled_is_not_started() {
     let started = lanes.start_next(Instant::now()).unwrap();
     assert_eq!(started.work.delivery, DeliveryId(2), "what could not be cancelled is attempted");
 
+    for until in [lease.0 - 1, lease.0] {
+        let claimed = Work { lease_until: UnixMillis(until), ..work(3) };
+        assert!(lanes.reserve(&claimed));
+        lanes.push(claimed, Instant::now());
+    }
+    let twice = recall(&mut lanes, 3).unwrap();
+    end(&mut lanes, twice, RecallEnd::Cancelled { lease: Some(lease) });
+    assert!(lanes.start_next(Instant::now()).is_none(), "it was in memory twice");
+
     // Those that arrive later: while it is being cancelled, after that, and under a later lease, as after a retry.
     let push = |lanes: &mut Lanes, work: Work| {
         assert!(lanes.reserve(&work));

@@ -24,7 +24,7 @@ use crate::delivery::egress::EgressPolicy;
 use crate::delivery::feeder::Feeder;
 use crate::delivery::worker::Worker;
 use crate::delivery::{Crew, Dispatcher, DispatcherLimits, Pipelines, Recorder, tls};
-use crate::directory::Directory;
+use crate::directory::{Directory, Quotas};
 use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
 use crate::ingest::Ingest;
@@ -81,7 +81,8 @@ pub async fn start(config: Config) -> Result<Engine> {
         tracing::info!(deliveries = recovered, "took up deliveries that an earlier process had begun");
     }
     let ids = Arc::new(IdGenerator::new(0, storage.greatest_id()));
-    let directory = Directory::load(stores.clone(), ids, clock).await.context("cannot read the database")?;
+    let directory = Directory::load_within(quotas(&config), stores.clone(), ids, clock);
+    let directory = directory.await.context("cannot read the database")?;
     let admin = admin_key::settle(&config).context("cannot settle the operator's key")?;
 
     // Before anything is sent: a second engine that finds its port taken must not deliver first.
@@ -233,6 +234,14 @@ fn egress_policy(config: &Config, listener: SocketAddr, directory: &Arc<Director
     let directory = Arc::clone(directory);
     let names = move |tenant| directory.tenant(tenant).map(|tenant| tenant.name.clone());
     EgressPolicy::new(config.egress_allow.clone(), vec![listener], Arc::new(names))
+}
+
+fn quotas(config: &Config) -> Quotas {
+    Quotas {
+        hooks: config.max_hooks_per_tenant,
+        config_bytes: config.max_config_bytes_per_tenant,
+        plugin_bytes: config.max_plugin_bytes_per_tenant,
+    }
 }
 
 fn dispatcher_limits(config: &Config, in_flight: usize) -> DispatcherLimits {

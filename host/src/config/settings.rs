@@ -161,6 +161,27 @@ pub static SETTINGS: &[Setting] = &[
         request_memory_bytes = |text| read::number(text, 8 * MIB..=65_536 * MIB)
     ),
     setting!(
+        "max_hooks_per_tenant",
+        "COUNT",
+        Some("10000"),
+        "How many hooks one tenant may have",
+        max_hooks_per_tenant = |text| read::number(text, 1..=1_000_000)
+    ),
+    setting!(
+        "max_config_bytes_per_tenant",
+        "BYTES",
+        Some("33554432"),
+        "How much memory one tenant's hooks may take, with the settings of their plugins",
+        max_config_bytes_per_tenant = |text| read::number(text, MIB..=1024 * MIB)
+    ),
+    setting!(
+        "max_plugin_bytes_per_tenant",
+        "BYTES",
+        Some("1073741824"),
+        "How many bytes of plugins one tenant may store, all versions counted",
+        max_plugin_bytes_per_tenant = |text| read::number(text, 1 << 20..=1 << 40)
+    ),
+    setting!(
         "shutdown_grace_ms",
         "MS",
         Some("10000"),

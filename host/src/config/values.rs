@@ -39,6 +39,12 @@ pub struct Config {
     pub queue_limit: usize,
     /// How many bytes of requests' bodies are in memory at once.
     pub request_memory_bytes: usize,
+    /// How many hooks one tenant may have.
+    pub max_hooks_per_tenant: usize,
+    /// How much memory one tenant's hooks may take, with the settings of their plugins.
+    pub max_config_bytes_per_tenant: usize,
+    /// How many bytes of plugins one tenant may store, all versions counted.
+    pub max_plugin_bytes_per_tenant: u64,
     /// How long a shutdown waits for requests that are on their way.
     pub shutdown_grace: Duration,
     /// How many threads run plugins.
@@ -71,6 +77,9 @@ impl Config {
             max_in_flight_per_hook: 0,
             queue_limit: 0,
             request_memory_bytes: 0,
+            max_hooks_per_tenant: 0,
+            max_config_bytes_per_tenant: 0,
+            max_plugin_bytes_per_tenant: 0,
             shutdown_grace: Duration::ZERO,
             plugin_threads: 0,
             plugin_fuel: 0,

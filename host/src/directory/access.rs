@@ -1,9 +1,10 @@
 //! Logins and tokens of older systems' clients.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::quotas::{Quotas, check_count};
 use super::{Directory, DirectoryError, read, write};
 use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
 
@@ -12,26 +13,58 @@ use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
 pub struct AccessIndex {
     /// By name; several tenants may have a login of the same.
     logins: HashMap<String, Vec<Arc<Login>>>,
+    logins_of: HashMap<TenantId, BTreeMap<String, Arc<Login>>>,
     tokens: HashMap<String, Arc<DomainToken>>,
+    /// Oldest first.
+    tokens_of: HashMap<TenantId, BTreeMap<TokenPlace, Arc<DomainToken>>>,
+}
+
+/// Where a token stands among those of its tenant.
+type TokenPlace = (UnixMillis, String);
+
+fn place_of(token: &DomainToken) -> TokenPlace {
+    (token.created_at, token.id.clone())
 }
 
 impl AccessIndex {
-    /// The greatest number of tokens of one tenant, ended ones too until they are deleted.
-    pub const MAX_TOKENS_PER_TENANT: usize = 10_000;
-    /// The greatest number of logins of one tenant.
-    pub const MAX_LOGINS_PER_TENANT: usize = 1_000;
-
     /// An index of these.
     #[must_use]
     pub fn new(logins: Vec<Login>, tokens: Vec<DomainToken>) -> Self {
         let mut index = Self::default();
         logins.into_iter().for_each(|login| index.add_login(Arc::new(login)));
-        index.tokens = tokens.into_iter().map(|token| (token.id.clone(), Arc::new(token))).collect();
+        tokens.into_iter().for_each(|token| index.put_token(Arc::new(token)));
         index
     }
 
     fn add_login(&mut self, login: Arc<Login>) {
-        self.logins.entry(login.name.clone()).or_default().push(login);
+        self.logins.entry(login.name.clone()).or_default().push(Arc::clone(&login));
+        self.logins_of.entry(login.tenant).or_default().insert(login.name.clone(), login);
+    }
+
+    fn remove_login(&mut self, tenant: TenantId, name: &str) {
+        if let Some(logins) = self.logins.get_mut(name) {
+            logins.retain(|login| login.tenant != tenant);
+            if logins.is_empty() {
+                self.logins.remove(name);
+            }
+        }
+        if let Some(logins) = self.logins_of.get_mut(&tenant) {
+            logins.remove(name);
+        }
+    }
+
+    /// Adds a token, or puts it in the place of the one with its id; that one's time is the same.
+    fn put_token(&mut self, token: Arc<DomainToken>) {
+        self.tokens.insert(token.id.clone(), Arc::clone(&token));
+        self.tokens_of.entry(token.tenant).or_default().insert(place_of(&token), token);
+    }
+
+    fn remove_token(&mut self, tenant: TenantId, id: &str) {
+        let Some(token) = self.tokens.get(id).filter(|token| token.tenant == tenant).cloned() else { return };
+        self.tokens.remove(id);
+        if let Some(tokens) = self.tokens_of.get_mut(&tenant) {
+            tokens.remove(&place_of(&token));
+        }
     }
 }
 
@@ -44,10 +77,7 @@ impl Directory {
     /// A tenant's logins, by name.
     pub fn logins(&self, tenant: TenantId) -> Vec<Arc<Login>> {
         let index = read(&self.access);
-        let mut all: Vec<_> =
-            index.logins.values().flatten().filter(|it| it.tenant == tenant).cloned().collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
+        index.logins_of.get(&tenant).map_or_else(Vec::new, |all| all.values().cloned().collect())
     }
 
     /// Creates a login.
@@ -61,10 +91,8 @@ impl Directory {
         secret: SecretText,
     ) -> Result<Arc<Login>, DirectoryError> {
         let _turn = self.mutation.lock().await;
-        let max = AccessIndex::MAX_LOGINS_PER_TENANT;
-        if self.logins(tenant).len() >= max {
-            return Err(DirectoryError::TooMany(format!("a tenant has at most {max} logins")));
-        }
+        let used = read(&self.access).logins_of.get(&tenant).map_or(0, BTreeMap::len);
+        check_count("logins", used, Quotas::MAX_LOGINS, "delete logins that nobody uses")?;
         let login = Arc::new(Login { name, tenant, secret, created_at: self.clock.now() });
         self.storage.access.insert_login(&login).await?;
         write(&self.access).add_login(Arc::clone(&login));
@@ -78,13 +106,7 @@ impl Directory {
     pub async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, DirectoryError> {
         let _turn = self.mutation.lock().await;
         let was_there = self.storage.access.delete_login(tenant, name).await?;
-        let mut index = write(&self.access);
-        if let Some(logins) = index.logins.get_mut(name) {
-            logins.retain(|login| login.tenant != tenant);
-            if logins.is_empty() {
-                index.logins.remove(name);
-            }
-        }
+        write(&self.access).remove_login(tenant, name);
         Ok(was_there)
     }
 
@@ -96,9 +118,7 @@ impl Directory {
     /// A tenant's tokens, oldest first.
     pub fn domain_tokens(&self, tenant: TenantId) -> Vec<Arc<DomainToken>> {
         let index = read(&self.access);
-        let mut all: Vec<_> = index.tokens.values().filter(|it| it.tenant == tenant).cloned().collect();
-        all.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        all
+        index.tokens_of.get(&tenant).map_or_else(Vec::new, |all| all.values().cloned().collect())
     }
 
     /// Creates a token that is taken until `expires_at`.
@@ -113,18 +133,19 @@ impl Directory {
         expires_at: UnixMillis,
     ) -> Result<Arc<DomainToken>, DirectoryError> {
         let _turn = self.mutation.lock().await;
-        let max = AccessIndex::MAX_TOKENS_PER_TENANT;
-        let others = self.domain_tokens(tenant);
-        if others.len() >= max {
-            return Err(DirectoryError::TooMany(format!("a domain has at most {max} tokens; delete some")));
-        }
+        let (used, newest) = {
+            let index = read(&self.access);
+            let of_tenant = index.tokens_of.get(&tenant);
+            let newest = of_tenant.and_then(|all| all.last_key_value()).map(|((time, _), _)| *time);
+            (of_tenant.map_or(0, BTreeMap::len), newest)
+        };
+        check_count("tokens", used, Quotas::MAX_TOKENS, "delete those that have expired")?;
         // Ids are random: this alone says which of two is the older, also where both are of the same millisecond.
-        let after = |newest: &Arc<DomainToken>| newest.created_at.plus(Duration::from_millis(1));
         let now = self.clock.now();
-        let created_at = others.last().map_or(now, |newest| now.max(after(newest)));
+        let created_at = newest.map_or(now, |newest| now.max(newest.plus(Duration::from_millis(1))));
         let token = Arc::new(DomainToken { id, tenant, role, enabled: true, expires_at, created_at });
         self.storage.access.insert_token(&token).await?;
-        write(&self.access).tokens.insert(token.id.clone(), Arc::clone(&token));
+        write(&self.access).put_token(Arc::clone(&token));
         Ok(token)
     }
 
@@ -146,7 +167,7 @@ impl Directory {
             return Ok(None);
         }
         let token = Arc::new(DomainToken { enabled, ..(*current).clone() });
-        write(&self.access).tokens.insert(token.id.clone(), Arc::clone(&token));
+        write(&self.access).put_token(Arc::clone(&token));
         Ok(Some(token))
     }
 
@@ -157,7 +178,7 @@ impl Directory {
     pub async fn delete_domain_token(&self, tenant: TenantId, id: &str) -> Result<bool, DirectoryError> {
         let _turn = self.mutation.lock().await;
         let was_there = self.storage.access.delete_token(tenant, id).await?;
-        write(&self.access).tokens.retain(|_, token| (token.tenant, token.id.as_str()) != (tenant, id));
+        write(&self.access).remove_token(tenant, id);
         Ok(was_there)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::quotas::{check_bytes, check_count, hook_bytes};
 use super::{Directory, DirectoryError, read, write};
 use crate::domain::{EventType, Hook, HookId, Step, Surface, TenantId, TypePattern, UnixMillis};
 
@@ -21,12 +22,11 @@ struct TenantHooks {
     exact: HashMap<EventType, Vec<Arc<Hook>>>,
     /// Hooks with at least one pattern that ends in an asterisk.
     wildcard: Vec<Arc<Hook>>,
+    /// The sum of [`hook_bytes`] over all of them.
+    bytes: usize,
 }
 
 impl HookIndex {
-    /// The greatest number of hooks of one tenant.
-    pub const MAX_PER_TENANT: usize = 10_000;
-
     /// An index of these.
     #[must_use]
     pub fn new(hooks: Vec<Hook>) -> Self {
@@ -35,10 +35,16 @@ impl HookIndex {
         index
     }
 
+    /// How many hooks `tenant` has, and what they take together.
+    fn usage(&self, tenant: TenantId) -> (usize, usize) {
+        self.tenants.get(&tenant).map_or((0, 0), |of_tenant| (of_tenant.all.len(), of_tenant.bytes))
+    }
+
     fn put(&mut self, hook: Arc<Hook>) {
         self.remove(hook.id);
         let of_tenant = self.tenants.entry(hook.tenant).or_default();
         of_tenant.all.insert(hook.id, Arc::clone(&hook));
+        of_tenant.bytes += hook_bytes(&hook);
         if hook.enabled {
             let exact_only = hook.subscription.patterns().iter().all(|p| matches!(p, TypePattern::Exact(_)));
             if exact_only {
@@ -61,6 +67,7 @@ impl HookIndex {
         let Some(hook) = self.hooks.remove(&id) else { return };
         let Some(of_tenant) = self.tenants.get_mut(&hook.tenant) else { return };
         of_tenant.all.remove(&id);
+        of_tenant.bytes -= hook_bytes(&hook);
         of_tenant.wildcard.retain(|other| other.id != id);
         for pattern in hook.subscription.patterns() {
             let TypePattern::Exact(event_type) = pattern else { continue };
@@ -120,7 +127,7 @@ impl Directory {
     /// Adds a hook.
     ///
     /// # Errors
-    /// Where the tenant has 10,000 hooks already, or storage fails.
+    /// Where the tenant has as many hooks, or as many bytes of them, as it may, or storage fails.
     pub async fn create_hook(&self, hook: Hook) -> Result<Arc<Hook>, DirectoryError> {
         let _turn = self.mutation.lock().await;
         self.insert_hook(hook).await
@@ -150,16 +157,30 @@ impl Directory {
         }
     }
 
+    /// Whether the tenant may have `hook` in the place of `current`. One that does not grow is always taken, so that a
+    /// tenant beyond a limit that was lowered can still change what it has. The caller holds the turn.
+    fn check_quota(&self, hook: &Hook, current: Option<&Hook>) -> Result<(), DirectoryError> {
+        let (count, bytes) = read(&self.hooks).usage(hook.tenant);
+        if current.is_none() {
+            check_count("hooks", count, self.quotas.hooks, "delete hooks that are not needed")?;
+        }
+        let more = hook_bytes(hook).saturating_sub(current.map_or(0, hook_bytes));
+        if more == 0 {
+            return Ok(());
+        }
+        let sizes = (bytes as u64, more as u64, self.quotas.config_bytes as u64);
+        check_bytes(
+            "hooks (settings, headers, URLs, descriptions, event types)",
+            sizes,
+            "delete hooks that are not needed, or shorten their settings",
+        )
+    }
+
     /// Adds a hook; the caller holds the turn.
     async fn insert_hook(&self, hook: Hook) -> Result<Arc<Hook>, DirectoryError> {
         self.check_project(&hook)?;
         self.check_plugins(&hook)?;
-        if self.hooks(hook.tenant).len() >= HookIndex::MAX_PER_TENANT {
-            return Err(DirectoryError::TooMany(format!(
-                "a tenant has at most {} hooks",
-                HookIndex::MAX_PER_TENANT
-            )));
-        }
+        self.check_quota(&hook, None)?;
         let hook = Arc::new(hook);
         self.storage.hooks.insert(&hook).await?;
         write(&self.hooks).put(Arc::clone(&hook));
@@ -186,6 +207,7 @@ impl Directory {
             return Ok(self.insert_hook(Hook { id, created_at: now, updated_at: now, ..made }).await?);
         };
         self.check_project(&made)?;
+        self.check_quota(&made, Some(&*current))?;
         let updated_at = self.after(&current);
         let hook = Arc::new(Hook { id: current.id, created_at: current.created_at, updated_at, ..made });
         self.storage.hooks.update(&hook).await.map_err(DirectoryError::from)?;
@@ -208,6 +230,7 @@ impl Directory {
         let Some(current) = self.hook_of(tenant, id) else { return Ok(None) };
         let changed = Hook { id, tenant, updated_at: self.after(&current), ..change(&current)? };
         self.check_project(&changed)?;
+        self.check_quota(&changed, Some(&*current))?;
         let hook = Arc::new(changed);
         if !self.storage.hooks.update(&hook).await.map_err(DirectoryError::from)? {
             return Ok(None);

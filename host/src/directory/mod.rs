@@ -8,6 +8,7 @@
 mod access;
 mod hooks;
 mod plugins;
+mod quotas;
 mod standard;
 mod tenants;
 
@@ -21,6 +22,7 @@ use crate::storage::{Storage, StorageError};
 pub use access::AccessIndex;
 pub use hooks::HookIndex;
 pub use plugins::{PluginIndex, PluginUse, Uploaded, named_hooks};
+pub use quotas::Quotas;
 pub use standard::{STANDARD_PLUGINS, StandardPlugin};
 pub use tenants::{TenantIndex, hash_key, new_key_text};
 
@@ -70,16 +72,30 @@ pub struct Directory {
     access: RwLock<AccessIndex>,
     hooks: RwLock<HookIndex>,
     plugins: RwLock<PluginIndex>,
+    quotas: Quotas,
     /// Held over a commit and the change in memory that follows it.
     mutation: tokio::sync::Mutex<()>,
 }
 
 impl Directory {
-    /// Reads all there is.
+    /// Reads all there is, with the default [`Quotas`].
     ///
     /// # Errors
-    /// Where storage cannot be read.
+    /// If storage cannot be read.
     pub async fn load(
+        storage: Storage,
+        ids: Arc<IdGenerator>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, StorageError> {
+        Self::load_within(Quotas::default(), storage, ids, clock).await
+    }
+
+    /// As [`Self::load`]; tenants may add no more than `quotas` allows.
+    ///
+    /// # Errors
+    /// If storage cannot be read.
+    pub async fn load_within(
+        quotas: Quotas,
         storage: Storage,
         ids: Arc<IdGenerator>,
         clock: Arc<dyn Clock>,
@@ -95,6 +111,7 @@ impl Directory {
             access: RwLock::new(AccessIndex::new(logins, tokens)),
             hooks: RwLock::new(HookIndex::new(hooks)),
             plugins: RwLock::new(PluginIndex::new(versions)),
+            quotas,
             mutation: tokio::sync::Mutex::new(()),
             storage,
         }))

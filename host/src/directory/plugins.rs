@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::quotas::{Quotas, check_bytes, check_count};
 use super::standard::STANDARD_PLUGINS;
 use super::{Directory, DirectoryError, read, write};
 use crate::domain::attempt::ResolvedPlugin;
@@ -12,10 +13,55 @@ use crate::sandbox::{Inspected, Owners};
 /// Plugin versions in memory.
 #[derive(Debug, Default)]
 pub struct PluginIndex {
-    /// By owner and name, oldest version first. Standard plugins have no owner.
-    versions: BTreeMap<(Option<TenantId>, PluginName), Vec<Arc<PluginVersion>>>,
-    /// The same by their bytes.
+    /// By owner. Standard plugins have none.
+    owners: HashMap<Option<TenantId>, OwnersPlugins>,
+}
+
+/// The plugins of one tenant, or the standard ones.
+#[derive(Debug, Default)]
+struct OwnersPlugins {
+    /// By name, oldest version first.
+    versions: BTreeMap<PluginName, Vec<Arc<PluginVersion>>>,
     by_digest: HashMap<Digest, Vec<Arc<PluginVersion>>>,
+    /// How many versions there are.
+    count: usize,
+    /// The sum of their sizes as uploaded.
+    bytes: u64,
+}
+
+impl OwnersPlugins {
+    fn put(&mut self, version: Arc<PluginVersion>) {
+        self.count += 1;
+        self.bytes += version.size_bytes;
+        self.by_digest.entry(version.digest).or_default().push(Arc::clone(&version));
+        let versions = self.versions.entry(version.name.clone()).or_default();
+        versions.push(version);
+        versions.sort_by_key(|version| version.version);
+    }
+
+    /// Removes the versions of `name` for which `goes` is true.
+    fn remove(&mut self, name: &PluginName, goes: impl Fn(&PluginVersion) -> bool) {
+        let Some(versions) = self.versions.get_mut(name) else { return };
+        let (gone, kept): (Vec<_>, Vec<_>) = versions.drain(..).partition(|version| goes(version));
+        *versions = kept;
+        if versions.is_empty() {
+            self.versions.remove(name);
+        }
+        for version in gone {
+            self.count -= 1;
+            self.bytes -= version.size_bytes;
+            let Some(same) = self.by_digest.get_mut(&version.digest) else { continue };
+            same.retain(|other| !Arc::ptr_eq(other, &version));
+            if same.is_empty() {
+                self.by_digest.remove(&version.digest);
+            }
+        }
+    }
+
+    /// The first by name and number that has these bytes.
+    fn of_digest(&self, digest: &Digest) -> Option<&Arc<PluginVersion>> {
+        self.by_digest.get(digest)?.iter().min_by_key(|version| (&version.name, version.version))
+    }
 }
 
 /// Whether an upload made a new version.
@@ -48,17 +94,14 @@ pub struct PluginUse {
 }
 
 impl PluginIndex {
-    /// The greatest number of plugins of one tenant.
-    pub const MAX_PER_TENANT: usize = 1_000;
-
     /// An index of the standard plugins and these.
     #[must_use]
     pub fn new(versions: Vec<PluginVersion>) -> Self {
         let mut index = Self::default();
         let standard = STANDARD_PLUGINS.iter().map(super::StandardPlugin::version);
         standard.chain(versions).for_each(|version| index.put(Arc::new(version)));
-        for (owner, name) in index.versions.keys().filter(|(owner, _)| owner.is_some()) {
-            if index.versions.contains_key(&(None, name.clone())) {
+        for (owner, plugins) in index.owners.iter().filter(|(owner, _)| owner.is_some()) {
+            for name in plugins.versions.keys().filter(|name| index.is_standard(name)) {
                 tracing::warn!(tenant = ?owner, plugin = %name, "a standard plugin of this name goes before the tenant's own; refer to that by its digest");
             }
         }
@@ -66,17 +109,22 @@ impl PluginIndex {
     }
 
     fn put(&mut self, version: Arc<PluginVersion>) {
-        self.by_digest.entry(version.digest).or_default().push(Arc::clone(&version));
-        let versions = self.versions.entry((version.tenant, version.name.clone())).or_default();
-        versions.push(version);
-        versions.sort_by_key(|version| version.version);
+        self.owners.entry(version.tenant).or_default().put(version);
+    }
+
+    fn is_standard(&self, name: &PluginName) -> bool {
+        self.owners.get(&None).is_some_and(|standard| standard.versions.contains_key(name))
+    }
+
+    /// The standard plugins, then those of `tenant`.
+    fn visible(&self, tenant: TenantId) -> impl Iterator<Item = &OwnersPlugins> {
+        [None, Some(tenant)].into_iter().filter_map(|owner| self.owners.get(&owner))
     }
 
     /// A standard plugin goes before a tenant's own of that name, which an engine that did not have it yet took in:
     /// what the engine itself puts into pipelines must be what it means.
     fn of_name(&self, tenant: TenantId, name: &PluginName) -> &[Arc<PluginVersion>] {
-        let find = |owner| self.versions.get(&(owner, name.clone()));
-        find(None).or_else(|| find(Some(tenant))).map_or(&[], Vec::as_slice)
+        self.visible(tenant).find_map(|owner| owner.versions.get(name)).map_or(&[], Vec::as_slice)
     }
 
     fn resolve(&self, tenant: TenantId, reference: &PluginRef) -> Option<Arc<PluginVersion>> {
@@ -86,23 +134,7 @@ impl PluginIndex {
                 self.of_name(tenant, name).iter().find(|version| version.version == *number).cloned()
             }
             PluginRef::Digest(digest) => {
-                let is_visible =
-                    |version: &&Arc<PluginVersion>| version.tenant.is_none_or(|owner| owner == tenant);
-                let same = self.by_digest.get(digest).into_iter().flatten().filter(is_visible);
-                same.min_by_key(|version| (version.tenant, &version.name, version.version)).cloned()
-            }
-        }
-    }
-}
-
-impl PluginIndex {
-    fn remove(&mut self, tenant: TenantId, name: &PluginName) {
-        for version in self.versions.remove(&(Some(tenant), name.clone())).unwrap_or_default() {
-            if let Some(same) = self.by_digest.get_mut(&version.digest) {
-                same.retain(|other| !Arc::ptr_eq(other, &version));
-                if same.is_empty() {
-                    self.by_digest.remove(&version.digest);
-                }
+                self.visible(tenant).find_map(|owner| owner.of_digest(digest)).cloned()
             }
         }
     }
@@ -128,8 +160,8 @@ impl Directory {
     /// The newest version of each plugin that `tenant` may use, its own and the standard ones, by name.
     pub fn plugins(&self, tenant: TenantId) -> Vec<Arc<PluginVersion>> {
         let index = read(&self.plugins);
-        let mine = index.versions.iter().filter(|((owner, _), _)| owner.is_none_or(|owner| owner == tenant));
-        let mut newest: Vec<_> = mine.filter_map(|(_, versions)| versions.last().cloned()).collect();
+        let mine = index.visible(tenant).flat_map(|owner| owner.versions.values());
+        let mut newest: Vec<_> = mine.filter_map(|versions| versions.last().cloned()).collect();
         newest.sort_by(|a, b| a.name.cmp(&b.name));
         newest
     }
@@ -137,7 +169,7 @@ impl Directory {
     /// Stores an upload that the sandbox has inspected. The same bytes as the newest version's make no new one.
     ///
     /// # Errors
-    /// Where the name is a standard plugin's, the tenant has 1,000 plugins already, or storage fails.
+    /// If the name is a standard plugin's, the tenant has as many plugins, versions or bytes as it may, or storage fails.
     pub async fn add_plugin_version(
         &self,
         tenant: TenantId,
@@ -148,26 +180,18 @@ impl Directory {
         let _turn = self.mutation.lock().await;
         let newest = {
             let index = read(&self.plugins);
-            if index.versions.contains_key(&(None, name.clone())) {
+            if index.is_standard(&name) {
                 return Err(DirectoryError::Taken(format!(
                     "`{name}` is a standard plugin's name; choose another"
                 )));
             }
-            let newest =
-                index.versions.get(&(Some(tenant), name.clone())).and_then(|all| all.last()).cloned();
-            let owned = index.versions.keys().filter(|(owner, _)| *owner == Some(tenant)).count();
-            if newest.is_none() && owned >= PluginIndex::MAX_PER_TENANT {
-                return Err(DirectoryError::TooMany(format!(
-                    "a tenant has at most {} plugins",
-                    PluginIndex::MAX_PER_TENANT
-                )));
-            }
-            newest
+            index.of_name(tenant, &name).last().cloned()
         };
         self.check_roles(tenant, &name, &inspected.roles)?;
         if let Some(same) = newest.as_ref().filter(|version| version.digest == inspected.digest) {
             return Ok(Uploaded::Same(Arc::clone(same)));
         }
+        self.check_plugin_quota(tenant, newest.is_none(), inspected.size_bytes)?;
         let version = Arc::new(PluginVersion {
             tenant: Some(tenant),
             name,
@@ -181,6 +205,24 @@ impl Directory {
         self.storage.plugins.insert(&version, wasm).await?;
         write(&self.plugins).put(Arc::clone(&version));
         Ok(Uploaded::New(version))
+    }
+
+    /// Whether `tenant` may store another version of so many bytes, of a new plugin or of one that is there. The caller
+    /// holds the turn.
+    fn check_plugin_quota(
+        &self,
+        tenant: TenantId,
+        is_new: bool,
+        size_bytes: u64,
+    ) -> Result<(), DirectoryError> {
+        const HINT: &str = "delete plugins, or old versions, that no hook uses";
+        let index = read(&self.plugins);
+        let Some(owned) = index.owners.get(&Some(tenant)) else { return Ok(()) };
+        if is_new {
+            check_count("plugins", owned.versions.len(), Quotas::MAX_PLUGINS, HINT)?;
+        }
+        check_count("versions of plugins", owned.count, Quotas::MAX_PLUGIN_VERSIONS, HINT)?;
+        check_bytes("plugins", (owned.bytes, size_bytes, self.quotas.plugin_bytes), HINT)
     }
 
     /// The hooks of `tenant` that run the newest version of `name`, whichever it is, oldest first.
@@ -240,7 +282,11 @@ impl Directory {
     /// Where a hook uses it, or storage fails.
     pub async fn delete_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DirectoryError> {
         let _turn = self.mutation.lock().await;
-        if !read(&self.plugins).versions.contains_key(&(Some(tenant), name.clone())) {
+        let is_there = {
+            let index = read(&self.plugins);
+            index.owners.get(&Some(tenant)).is_some_and(|owned| owned.versions.contains_key(name))
+        };
+        if !is_there {
             return Ok(false);
         }
         if let Some(first) = self.plugin_uses(tenant, name).first() {
@@ -250,20 +296,63 @@ impl Directory {
             )));
         }
         let was_there = self.storage.plugins.delete(tenant, name).await?;
-        write(&self.plugins).remove(tenant, name);
+        self.forget_versions(tenant, name, |_| true);
         Ok(was_there)
+    }
+
+    /// Deletes one version of a tenant's plugin; false if there was none.
+    ///
+    /// # Errors
+    /// If a hook uses this version, it is the newest one (its number would be given out again), or storage fails.
+    pub async fn delete_plugin_version(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        number: u32,
+    ) -> Result<bool, DirectoryError> {
+        let _turn = self.mutation.lock().await;
+        let version = self.plugin(tenant, &PluginRef::Version(name.clone(), number));
+        let Some(version) = version.filter(|version| version.tenant == Some(tenant)) else {
+            return Ok(false);
+        };
+        let newest = self.plugin(tenant, &PluginRef::Latest(name.clone()));
+        if newest.is_some_and(|newest| newest.version == number) {
+            return Err(DirectoryError::InUse(format!(
+                "version {number} is the newest of `{name}`: delete the plugin as a whole, or upload another version first"
+            )));
+        }
+        let is_used = |used: &PluginUse| self.plugin(tenant, &used.by).is_some_and(|it| it == version);
+        if let Some(first) = self.plugin_uses(tenant, name).iter().find(|used| is_used(used)) {
+            return Err(DirectoryError::InUse(format!(
+                "hook {} uses `{}`, which is version {number}; change the hook's pipeline first",
+                first.hook, first.by
+            )));
+        }
+        let was_there = self.storage.plugins.delete_version(tenant, name, number).await?;
+        self.forget_versions(tenant, name, |version| version.version == number);
+        Ok(was_there)
+    }
+
+    fn forget_versions(&self, tenant: TenantId, name: &PluginName, goes: impl Fn(&PluginVersion) -> bool) {
+        if let Some(owned) = write(&self.plugins).owners.get_mut(&Some(tenant)) {
+            owned.remove(name, goes);
+        }
     }
 
     /// Who has a plugin with these bytes.
     pub fn plugin_owners(&self, digest: &Digest) -> Owners {
         let index = read(&self.plugins);
-        let Some(versions) = index.by_digest.get(digest) else { return Owners::Nobody };
-        let mut tenants: Vec<_> = versions.iter().filter_map(|version| version.tenant).collect();
-        if versions.iter().any(|version| version.tenant.is_none()) {
-            return Owners::Engine;
+        let mut tenants = Vec::new();
+        for (owner, _) in index.owners.iter().filter(|(_, owned)| owned.by_digest.contains_key(digest)) {
+            match owner {
+                None => return Owners::Engine,
+                Some(tenant) => tenants.push(*tenant),
+            }
+        }
+        if tenants.is_empty() {
+            return Owners::Nobody;
         }
         tenants.sort_unstable();
-        tenants.dedup();
         Owners::Tenants(tenants)
     }
 

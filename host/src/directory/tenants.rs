@@ -1,10 +1,11 @@
 //! Tenants, projects and keys.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sha2::Digest as _;
 
+use super::quotas::{Quotas, check_count};
 use super::{Directory, DirectoryError, read, write};
 use crate::domain::{ApiKey, KeyId, Project, Scopes, Tenant, TenantId};
 
@@ -13,8 +14,10 @@ use crate::domain::{ApiKey, KeyId, Project, Scopes, Tenant, TenantId};
 pub struct TenantIndex {
     tenants: HashMap<TenantId, Arc<Tenant>>,
     by_name: HashMap<String, TenantId>,
-    projects: HashMap<TenantId, Vec<Arc<Project>>>,
+    projects: HashMap<TenantId, BTreeMap<i64, Arc<Project>>>,
+    /// By the hash of their text.
     keys: HashMap<[u8; 32], Arc<ApiKey>>,
+    keys_of: HashMap<TenantId, BTreeMap<KeyId, Arc<ApiKey>>>,
 }
 
 impl TenantIndex {
@@ -24,7 +27,7 @@ impl TenantIndex {
         let mut index = Self::default();
         tenants.into_iter().for_each(|tenant| index.add_tenant(Arc::new(tenant)));
         projects.into_iter().for_each(|project| index.add_project(Arc::new(project)));
-        index.keys = keys.into_iter().map(|key| (key.hash, Arc::new(key))).collect();
+        keys.into_iter().for_each(|key| index.add_key(Arc::new(key)));
         index
     }
 
@@ -34,7 +37,18 @@ impl TenantIndex {
     }
 
     fn add_project(&mut self, project: Arc<Project>) {
-        self.projects.entry(project.tenant).or_default().push(project);
+        self.projects.entry(project.tenant).or_default().insert(project.number, project);
+    }
+
+    fn add_key(&mut self, key: Arc<ApiKey>) {
+        self.keys.insert(key.hash, Arc::clone(&key));
+        self.keys_of.entry(key.tenant).or_default().insert(key.id, key);
+    }
+
+    fn remove_key(&mut self, tenant: TenantId, id: KeyId) {
+        if let Some(key) = self.keys_of.get_mut(&tenant).and_then(|keys| keys.remove(&id)) {
+            self.keys.remove(&key.hash);
+        }
     }
 }
 
@@ -94,20 +108,19 @@ impl Directory {
     /// Whether `tenant` has the project `number`.
     pub fn has_project(&self, tenant: TenantId, number: i64) -> bool {
         let index = read(&self.tenants);
-        index.projects.get(&tenant).is_some_and(|all| all.iter().any(|project| project.number == number))
+        index.projects.get(&tenant).is_some_and(|all| all.contains_key(&number))
     }
 
     /// A tenant's projects, in the order of their numbers.
     pub fn projects(&self, tenant: TenantId) -> Vec<Arc<Project>> {
-        let mut all = read(&self.tenants).projects.get(&tenant).cloned().unwrap_or_default();
-        all.sort_by_key(|project| project.number);
-        all
+        let index = read(&self.tenants);
+        index.projects.get(&tenant).map_or_else(Vec::new, |all| all.values().cloned().collect())
     }
 
     /// Creates a project.
     ///
     /// # Errors
-    /// Where the tenant has that number already.
+    /// If the tenant has that number already, or 10,000 projects.
     pub async fn create_project(
         &self,
         tenant: TenantId,
@@ -115,6 +128,8 @@ impl Directory {
         name: Option<String>,
     ) -> Result<Arc<Project>, DirectoryError> {
         let _turn = self.mutation.lock().await;
+        let used = read(&self.tenants).projects.get(&tenant).map_or(0, BTreeMap::len);
+        check_count("projects", used, Quotas::MAX_PROJECTS, "delete projects that no hook names")?;
         let project = Arc::new(Project { tenant, number, name, created_at: self.clock.now() });
         self.storage.tenants.insert_project(&project).await?;
         write(&self.tenants).add_project(Arc::clone(&project));
@@ -134,7 +149,7 @@ impl Directory {
         }
         let was_there = self.storage.tenants.delete_project(tenant, number).await?;
         if let Some(projects) = write(&self.tenants).projects.get_mut(&tenant) {
-            projects.retain(|project| project.number != number);
+            projects.remove(&number);
         }
         Ok(was_there)
     }
@@ -147,15 +162,13 @@ impl Directory {
     /// A tenant's keys, oldest first.
     pub fn keys(&self, tenant: TenantId) -> Vec<Arc<ApiKey>> {
         let index = read(&self.tenants);
-        let mut all: Vec<_> = index.keys.values().filter(|key| key.tenant == tenant).cloned().collect();
-        all.sort_by_key(|key| key.id);
-        all
+        index.keys_of.get(&tenant).map_or_else(Vec::new, |all| all.values().cloned().collect())
     }
 
     /// Creates a key, and returns it with its text, which is not kept.
     ///
     /// # Errors
-    /// Where storage fails.
+    /// If the tenant has 1,000 keys already, or storage fails.
     pub async fn create_key(
         &self,
         tenant: TenantId,
@@ -163,11 +176,13 @@ impl Directory {
         scopes: Scopes,
     ) -> Result<(Arc<ApiKey>, String), DirectoryError> {
         let _turn = self.mutation.lock().await;
+        let used = read(&self.tenants).keys_of.get(&tenant).map_or(0, BTreeMap::len);
+        check_count("keys", used, Quotas::MAX_KEYS, "delete keys that nobody uses")?;
         let (text, now) = (new_key_text(), self.clock.now());
         let id = KeyId::generate(&self.ids, now);
         let key = Arc::new(ApiKey { id, tenant, name, scopes, hash: hash_key(&text), created_at: now });
         self.storage.tenants.insert_key(&key).await?;
-        write(&self.tenants).keys.insert(key.hash, Arc::clone(&key));
+        write(&self.tenants).add_key(Arc::clone(&key));
         Ok((key, text))
     }
 
@@ -178,7 +193,7 @@ impl Directory {
     pub async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<bool, DirectoryError> {
         let _turn = self.mutation.lock().await;
         let was_there = self.storage.tenants.delete_key(tenant, id).await?;
-        write(&self.tenants).keys.retain(|_, key| (key.tenant, key.id) != (tenant, id));
+        write(&self.tenants).remove_key(tenant, id);
         Ok(was_there)
     }
 }

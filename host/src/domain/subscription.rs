@@ -45,6 +45,16 @@ impl FromStr for TypePattern {
 }
 
 impl TypePattern {
+    /// The length of its text without an asterisk, in bytes.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        match self {
+            Self::Any => 0,
+            Self::Prefix(prefix) => prefix.len(),
+            Self::Exact(exact) => exact.as_str().len(),
+        }
+    }
+
     fn rule() -> Invalid {
         Invalid::new(
             "an entry is an event type, a type's beginning followed by `*` such as `session.*`, or `*`",

@@ -144,6 +144,13 @@ pub trait PluginStore: Send + Sync {
     async fn insert(&self, version: &PluginVersion, wasm: &[u8]) -> Result<(), StorageError>;
     /// Removes a plugin with all its versions, and the bytes that no other version has; false if there was none.
     async fn delete(&self, tenant: TenantId, name: &PluginName) -> Result<bool, StorageError>;
+    /// Removes one version, and its bytes if no other version has them; false if there was none.
+    async fn delete_version(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        version: u32,
+    ) -> Result<bool, StorageError>;
     /// The bytes with this digest.
     async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StorageError>;
 }

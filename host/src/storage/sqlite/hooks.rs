@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use sqlx::sqlite::SqliteConnection;
@@ -55,8 +56,6 @@ impl HookStore for Shared {
     async fn load(&self) -> Result<Vec<Hook>, StorageError> {
         // In one transaction: a secret that is rotated between two statements would be of neither state.
         let mut reader = self.readers.begin().await.map_err(read_error)?;
-        let rows: Vec<HookRow> =
-            sqlx::query_as("SELECT * FROM hooks ORDER BY id").fetch_all(&mut *reader).await?;
         let sql = "SELECT hook_id, secret, expires_at FROM hook_secrets ORDER BY hook_id, position";
         let secrets: Vec<SecretRow> = sqlx::query_as(sql).fetch_all(&mut *reader).await?;
         let mut by_hook: HashMap<i64, Vec<SigningSecret>> = HashMap::new();
@@ -65,12 +64,14 @@ impl HookStore for Shared {
             secret.expires_at = expires_at.map(UnixMillis);
             by_hook.entry(hook).or_default().push(secret);
         }
-        rows.into_iter()
-            .map(|row| {
-                let secrets = by_hook.remove(&row.id).unwrap_or_default();
-                self.hook_from_row(row, secrets)
-            })
-            .collect()
+        // Row by row: rows and hooks side by side would take twice the memory.
+        let mut rows = sqlx::query_as::<_, HookRow>("SELECT * FROM hooks ORDER BY id").fetch(&mut *reader);
+        let mut hooks = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            let secrets = by_hook.remove(&row.id).unwrap_or_default();
+            hooks.push(self.hook_from_row(row, secrets)?);
+        }
+        Ok(hooks)
     }
 
     async fn insert(&self, hook: &Hook) -> Result<(), StorageError> {

@@ -31,7 +31,18 @@ impl PluginStore for Shared {
 
     async fn delete(&self, tenant: TenantId, name: &PluginName) -> Result<bool, StorageError> {
         let mut writer = self.writer().await;
-        let deleted = delete(writer.begin().await?, tenant, name).await;
+        let deleted = delete(writer.begin().await?, tenant, name, None).await;
+        writer.finish(deleted).await
+    }
+
+    async fn delete_version(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        version: u32,
+    ) -> Result<bool, StorageError> {
+        let mut writer = self.writer().await;
+        let deleted = delete(writer.begin().await?, tenant, name, Some(version)).await;
         writer.finish(deleted).await
     }
 
@@ -62,13 +73,16 @@ async fn insert(
     Ok(())
 }
 
+/// Deletes one version, or all.
 async fn delete(
     connection: &mut SqliteConnection,
     tenant: TenantId,
     name: &PluginName,
+    version: Option<u32>,
 ) -> Result<bool, StorageError> {
-    let sql = "DELETE FROM plugin_versions WHERE owner = ? AND name = ? RETURNING digest";
-    let query = sqlx::query_scalar(sql).bind(tenant.0).bind(name.as_str());
+    let sql = "DELETE FROM plugin_versions WHERE owner = ?1 AND name = ?2 AND version = ifnull(?3, version) \
+        RETURNING digest";
+    let query = sqlx::query_scalar(sql).bind(tenant.0).bind(name.as_str()).bind(version);
     let digests: Vec<Vec<u8>> = query.fetch_all(&mut *connection).await?;
     for digest in &digests {
         let sql = "DELETE FROM plugin_blobs WHERE digest = ?1 \

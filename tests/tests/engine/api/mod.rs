@@ -8,6 +8,7 @@ mod dry_runs;
 mod event_ids;
 mod isolation;
 mod project_web_hook;
+mod quotas;
 mod raw;
 mod resources;
 mod webitel;

@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{Uri, header};
 
-use super::read::{find, no_plugin};
+use super::read::{find, no_plugin, version_of};
 use crate::api::auth::Caller;
 use crate::api::downloads::Downloads;
-use crate::api::params::{Params, Segment};
+use crate::api::params::Segment;
 use crate::api::problem::Problem;
 use crate::api::v3::openapi::schemas;
 use crate::clients::Client;
@@ -37,10 +37,7 @@ pub(super) async fn get_plugin_wasm(
     uri: Uri,
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::PluginsRead)?;
-    let params = Params::of(&uri, &["version"])?;
-    let number = params.get("version").map(str::parse::<u32>).transpose();
-    let number = number.map_err(|_| Problem::parameter("version", "a version is a whole number from 1"))?;
-    let version = find(&directory, tenant, name, number)?;
+    let version = find(&directory, tenant, name, version_of(&uri)?)?;
     let client = client.as_ref().map(|Extension(client)| Arc::as_ref(client));
     let download = downloads.begin(&directory, tenant, &version.digest, client).await?;
     // Deleted meanwhile.

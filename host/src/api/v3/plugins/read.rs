@@ -137,6 +137,16 @@ pub(super) fn find(
     found.ok_or_else(|| Problem::not_found("plugin", &reference.to_string()))
 }
 
+/// The query parameter `version`, the only one there is.
+///
+/// # Errors
+/// If it is no number, or there are other parameters.
+pub(super) fn version_of(uri: &Uri) -> Result<Option<u32>, Problem> {
+    let params = Params::of(uri, &["version"])?;
+    let number = params.get("version").map(str::parse::<u32>).transpose();
+    number.map_err(|_| Problem::parameter("version", "a version is a whole number from 1"))
+}
+
 pub(super) fn no_plugin(name: &PluginName) -> Problem {
     Problem::not_found("plugin", name.as_str())
 }

@@ -1,0 +1,91 @@
+//! How much configuration one tenant may store. All of it lives in memory, so every kind has a limit in number, and
+//! what varies in size has one in bytes.
+
+use crate::domain::{Hook, Pipeline};
+
+use super::DirectoryError;
+
+/// The limits of one tenant. What a tenant has already stays, and may be changed as long as it does not grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// The greatest number of hooks.
+    pub hooks: usize,
+    /// The greatest size of all hooks together, as [`hook_bytes`] counts it.
+    pub config_bytes: usize,
+    /// The greatest size of all plugin versions together, in bytes as uploaded.
+    pub plugin_bytes: u64,
+}
+
+impl Quotas {
+    /// The greatest number of API keys of one tenant.
+    pub const MAX_KEYS: usize = 1_000;
+    /// The greatest number of projects of one tenant.
+    pub const MAX_PROJECTS: usize = 10_000;
+    /// The greatest number of plugins of one tenant.
+    pub const MAX_PLUGINS: usize = 1_000;
+    /// The greatest number of versions of all plugins of one tenant.
+    pub const MAX_PLUGIN_VERSIONS: usize = 2_000;
+    /// The greatest number of tokens of one tenant, expired ones too until they are deleted.
+    pub const MAX_TOKENS: usize = 10_000;
+    /// The greatest number of logins of one tenant.
+    pub const MAX_LOGINS: usize = 1_000;
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { hooks: 10_000, config_bytes: 32 << 20, plugin_bytes: 1 << 30 }
+    }
+}
+
+/// What a hook costs beside its texts: its entries in the indexes, and its fixed part.
+const HOOK_OVERHEAD_BYTES: usize = 1_024;
+/// What an element of a list costs beside its text.
+const ITEM_OVERHEAD_BYTES: usize = 48;
+
+/// About how many bytes of memory a hook takes. A hook that nobody wrote much into counts for some 1.5 KB.
+pub(super) fn hook_bytes(hook: &Hook) -> usize {
+    let item = |bytes: usize| bytes + ITEM_OVERHEAD_BYTES;
+    let pipeline = |pipeline: &Pipeline| -> usize {
+        pipeline.0.iter().map(|step| item(step.settings.len() + ITEM_OVERHEAD_BYTES)).sum()
+    };
+    let patterns = hook.subscription.patterns().iter().map(|it| 2 * item(it.text_len()));
+    let headers = hook.headers.iter().map(|(name, value)| item(name.len() + value.len()));
+    HOOK_OVERHEAD_BYTES
+        + hook.url.as_str().len()
+        + hook.description.len()
+        + hook.origin.members.len()
+        + hook.authorization.as_ref().map_or(0, |it| it.value.reveal().len())
+        + patterns.chain(headers).sum::<usize>()
+        + pipeline(&hook.preflight)
+        + pipeline(&hook.pipeline)
+        + item(hook.secrets.len() * 64)
+        + hook.retry.waits().len() * size_of::<std::time::Duration>()
+}
+
+/// Refuses one more of something that a tenant has `used` of already.
+///
+/// # Errors
+/// [`DirectoryError::TooMany`] where `used` has reached `limit`.
+pub(super) fn check_count(what: &str, used: usize, limit: usize, hint: &str) -> Result<(), DirectoryError> {
+    if used < limit {
+        return Ok(());
+    }
+    Err(DirectoryError::TooMany(format!("the tenant has {used} {what}, and may have {limit}: {hint}")))
+}
+
+/// Refuses what would make `used` bytes grow by `more` beyond `limit`.
+///
+/// # Errors
+/// [`DirectoryError::TooMany`] where that is so.
+pub(super) fn check_bytes(
+    what: &str,
+    (used, more, limit): (u64, u64, u64),
+    hint: &str,
+) -> Result<(), DirectoryError> {
+    if used.saturating_add(more) <= limit {
+        return Ok(());
+    }
+    Err(DirectoryError::TooMany(format!(
+        "the tenant's {what} take {used} bytes of {limit}, and this would add {more}: {hint}"
+    )))
+}

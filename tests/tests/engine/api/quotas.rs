@@ -1,0 +1,113 @@
+//! What a tenant may store of configuration: each kind has a limit, and the answer says which.
+
+use hookwright_tests::{Client, Server, guest};
+use serde_json::{Value, json};
+
+use crate::BINARY;
+
+const MERGE: [(&str, &str); 1] = [("content-type", "application/merge-patch+json")];
+
+fn hook(settings_bytes: usize) -> Value {
+    let settings = json!({"template": "x".repeat(settings_bytes)});
+    json!({"url": "https://example.com/", "types": ["a"], "enabled": false,
+        "pipeline": [{"plugin": "body-template", "settings": settings}]})
+}
+
+async fn refusal(client: &Client, path: &str, body: Value) -> String {
+    let problem = client.post(path, body).await.expect(409);
+    assert_eq!(problem["type"], "/problems/limit-reached");
+    problem["detail"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn hooks_are_limited_in_number_and_bytes_for_each_tenant() {
+    let settings =
+        [("HOOKWRIGHT_MAX_HOOKS_PER_TENANT", "6"), ("HOOKWRIGHT_MAX_CONFIG_BYTES_PER_TENANT", "1048576")];
+    let mut server = Server::start_with(BINARY, &settings).await;
+    let (mut client, other) = (server.tenant("acme").await, server.tenant("other").await);
+    let mut paths = Vec::new();
+    for _ in 0..4 {
+        let made = client.post("/hooks", hook(250_000)).await.expect(201);
+        paths.push(format!("/api/v3/hooks/{}", made["id"].as_str().unwrap()));
+    }
+    // It is the same after a restart.
+    for round in 0..2 {
+        let words = refusal(&client, "/hooks", hook(250_000)).await;
+        assert!(words.contains("bytes of 1048576"), "{round}: {words}");
+        other.clone().at(server.base()).post("/hooks", hook(250_000)).await.expect(201);
+        server.terminate().await;
+        server = server.restart().await;
+        client = client.at(server.base());
+    }
+    // A change must not grow it either, and one that shrinks makes room.
+    let grown = json!({"description": "y".repeat(1_000), "pipeline": hook(260_000)["pipeline"]}).to_string();
+    client.send("PATCH", &paths[0], grown, &MERGE).await.expect(200);
+    let grown = json!({"headers": {"x-a": "y".repeat(4_000), "x-b": "y".repeat(4_000), "x-c": "y".repeat(4_000),
+        "x-d": "y".repeat(4_000), "x-e": "y".repeat(4_000), "x-f": "y".repeat(4_000), "x-g": "y".repeat(4_000),
+        "x-h": "y".repeat(4_000), "x-i": "y".repeat(4_000), "x-j": "y".repeat(4_000)}});
+    let refused = client.send("PATCH", &paths[1], grown.to_string(), &MERGE).await.expect(409);
+    assert_eq!(refused["type"], "/problems/limit-reached");
+    client.send("PATCH", &paths[1], json!({"pipeline": []}).to_string(), &MERGE).await.expect(200);
+    client.send("PATCH", &paths[2], grown.to_string(), &MERGE).await.expect(200);
+    for _ in 0..2 {
+        client.post("/hooks", hook(10)).await.expect(201);
+    }
+    let words = refusal(&client, "/hooks", hook(10)).await;
+    assert!(words.contains("has 6 hooks, and may have 6: delete hooks"), "{words}");
+    client.send("DELETE", &paths[0], "", &[]).await.expect(204);
+    client.post("/hooks", hook(10)).await.expect(201);
+}
+
+#[tokio::test]
+async fn keys_are_limited_and_deleting_one_makes_room() {
+    let server = Server::start(BINARY).await;
+    let client = server.tenant("acme").await;
+    let mut last = Value::Null;
+    // One is there already.
+    for number in 1..1_000 {
+        last = client.post("/keys", json!({"name": format!("key {number}")})).await.expect(201);
+    }
+    let words = refusal(&client, "/keys", json!({"name": "one more"})).await;
+    assert!(words.contains("has 1000 keys, and may have 1000: delete keys"), "{words}");
+    let path = format!("/api/v3/keys/{}", last["id"].as_str().unwrap());
+    client.send("DELETE", &path, "", &[]).await.expect(204);
+    client.post("/keys", json!({"name": "one more"})).await.expect(201);
+    assert_eq!(Client::new(server.base(), last["key"].as_str().unwrap()).get("/keys").await.status, 401);
+    server.tenant("other").await.post("/keys", json!({"name": "of another"})).await.expect(201);
+}
+
+#[tokio::test]
+async fn plugins_are_limited_in_bytes_and_old_versions_can_be_deleted() {
+    let settings = [("HOOKWRIGHT_MAX_PLUGIN_BYTES_PER_TENANT", "1048576")];
+    let server = Server::start_with(BINARY, &settings).await;
+    let client = server.tenant("acme").await;
+    let plugin = |version: usize| {
+        let pad = format!("(data (i32.const 1024) \"{}{version}\")", "p".repeat(60_000));
+        guest::filter(&pad, "(i32.const 0)")
+    };
+    let put = async |version| client.send("PUT", "/api/v3/plugins/mine", plugin(version), &[]).await;
+    let mut stored = 0;
+    let refused = loop {
+        let answer = put(stored).await;
+        if answer.status != 201 {
+            break answer.expect(409);
+        }
+        stored += 1;
+    };
+    assert!((10..18).contains(&stored), "{stored}");
+    assert_eq!(refused["type"], "/problems/limit-reached");
+    let words = refused["detail"].as_str().unwrap();
+    assert!(words.contains("bytes of 1048576") && words.contains("old versions"), "{words}");
+
+    let step = json!({"url": "https://example.com/", "types": ["a"], "pipeline": [{"plugin": "mine@2"}]});
+    client.post("/hooks", step).await.expect(201);
+    let delete =
+        async |version: usize| client.send("DELETE", &format!("/api/v3/plugins/mine?version={version}"), "", &[]).await;
+    for (version, status, words) in [(2, 409, "which is version 2"), (stored, 409, "is the newest"), (99, 404, "no plugin")] {
+        let problem = delete(version).await.expect(status);
+        assert!(problem["detail"].as_str().unwrap().contains(words), "{problem}");
+    }
+    delete(1).await.expect(204);
+    delete(1).await.expect(404);
+    assert_eq!(put(stored).await.expect(201)["version"], stored + 1);
+}

@@ -4,11 +4,7 @@ use std::io;
 
 use crate::config::Config;
 use crate::directory::{hash_key, new_key_text};
-use crate::private_file;
-
-/// Holds the SHA-256 of a key that the engine made, in hexadecimal digits. Deleting it makes a new key
-/// at the next start.
-const FILE: &str = "operator-key.sha256";
+use crate::private_file::{self, OPERATOR_KEY_FILE};
 
 /// The operator's key as the engine needs it.
 #[derive(Debug)]
@@ -27,7 +23,7 @@ pub fn settle(config: &Config) -> io::Result<AdminKey> {
     if let Some(key) = &config.admin_key {
         return Ok(AdminKey { hash: hash_key(key.reveal()), generated: None });
     }
-    let path = config.data_dir.join(FILE);
+    let path = config.data_dir.join(OPERATOR_KEY_FILE);
     let Some(text) = private_file::read(&path)? else {
         let text = new_key_text();
         let hash = hash_key(&text);

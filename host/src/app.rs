@@ -29,12 +29,11 @@ use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
 use crate::ingest::Ingest;
 use crate::open_files::{self, Shares};
+use crate::private_file::COMPILED_DIR;
 use crate::sandbox::{Compiler, Limits, Owners, Sandbox, SandboxConfig, WasmSource};
 use crate::server::{self, Stop};
 use crate::storage::sqlite::{self, SqliteOptions, SqliteStorage};
-
-/// Where compiled plugins are kept, inside the data directory.
-const COMPILED: &str = "compiled";
+use crate::vault::Keys;
 
 /// How many deliveries may be unfinished for each request that may be under way: where the disk takes many records at
 /// once, requests must not wait for them.
@@ -67,10 +66,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let stopping_cores = CancellationToken::new();
     let cores = Arc::new(Cores::start(&stopping_cores).context("cannot start a thread for each core")?);
     let stop_cores = stopping_cores.drop_guard();
-    let options = SqliteOptions {
-        encryption_key: config.encryption_key.clone(),
-        writer_runtime: Some(cores.first().clone()),
-    };
+    let options = SqliteOptions { keys: keys(&config), writer_runtime: Some(cores.first().clone()) };
     let storage = sqlite::open(&config.data_dir, options)
         .await
         .with_context(|| format!("cannot open the data directory {}", config.data_dir.display()))?;
@@ -236,6 +232,12 @@ fn egress_policy(config: &Config, listener: SocketAddr, directory: &Arc<Director
     EgressPolicy::new(config.egress_allow.clone(), vec![listener], Arc::new(names))
 }
 
+/// The keys that `config` gives.
+#[must_use]
+pub fn keys(config: &Config) -> Keys {
+    Keys { current: config.encryption_key.clone(), previous: config.encryption_key_previous.clone() }
+}
+
 fn quotas(config: &Config) -> Quotas {
     Quotas {
         hooks: config.max_hooks_per_tenant,
@@ -295,7 +297,7 @@ pub fn sandbox_config(config: &Config) -> std::io::Result<SandboxConfig> {
         memory_bytes: config.plugin_memory_bytes,
         ..Limits::default()
     };
-    let cache_dir = config.data_dir.join(COMPILED);
+    let cache_dir = config.data_dir.join(COMPILED_DIR);
     let compiler = Compiler::apart()?;
     Ok(SandboxConfig { threads: config.plugin_threads, limits, compiler, ..SandboxConfig::new(cache_dir) })
 }

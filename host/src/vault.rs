@@ -1,11 +1,13 @@
 //! Encrypts what must not lie readable in the database: ChaCha20-Poly1305 (RFC 8439) under one key.
 //!
 //! The key is the operator's (`encryption_key`), or else one of random bytes that the first start puts into the
-//! data directory. With the latter, whoever gets the whole directory gets the secrets as well: the operator's own key
-//! is what keeps them shut in a stolen copy of the database. Hooks' signing secrets are not among them.
+//! data directory. With the latter, a copy of the whole directory holds the key as well: the operator's own key is what
+//! keeps the secrets of a stolen copy shut. Keys rotate: what was sealed under a previous key still opens, and
+//! `hookwright rekey` seals it again under the current one.
 
 use std::io;
 use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,10 +16,8 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::private_file;
+use crate::private_file::{self, ENCRYPTION_KEY_FILE};
 
-/// Holds a key that the engine made, in base64.
-const FILE: &str = "encryption.key";
 /// The first byte of what is sealed, so that the form can change.
 const FORMAT: u8 = 1;
 
@@ -53,12 +53,29 @@ impl std::fmt::Debug for Key {
 )]
 pub struct Sealed;
 
+/// The keys that an operator chose.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    /// Seals and opens; none: the one in the data directory.
+    pub current: Option<Key>,
+    /// Keys that were in use before: they open, and no longer seal.
+    pub previous: Vec<Key>,
+}
+
+/// What [`Vault::derive`] is asked for by the rest of the engine. Keys that were derived for these purposes outlive the
+/// key that they were derived from: [`Vault::outliving`].
+pub const PURPOSES: [&str; 1] = [DOMAIN_TOKENS];
+/// Signs the tokens of Webitel's API.
+pub const DOMAIN_TOKENS: &str = "webitel domain tokens";
+
 /// Seals and opens.
 pub struct Vault {
     key: Key,
     aead: LessSafeKey,
-    /// One that was in use before; it opens and no longer seals.
-    older: Option<Key>,
+    /// Keys that were in use before; they open and no longer seal.
+    older: Vec<(Key, LessSafeKey)>,
+    /// Keys by purpose, derived from keys that are gone.
+    retained: RwLock<Vec<(String, Key)>>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -71,22 +88,26 @@ impl Vault {
     /// A vault that seals with this key.
     #[must_use]
     pub fn new(key: Key) -> Self {
-        Self { aead: aead(&key), key, older: None }
+        Self { aead: aead(&key), key, older: Vec::new(), retained: RwLock::default() }
     }
 
-    /// A vault with the operator's key; without one, with the data directory's, which is made where it is missing.
+    /// A vault with the operator's key; without one, with the data directory's, which is made if it is missing.
     /// What was sealed under the latter still opens after the operator has chosen a key.
     ///
     /// # Errors
-    /// Where the file in the data directory cannot be read or written, or holds no key.
-    pub fn open(data_dir: &Path, operators: Option<&Key>) -> io::Result<Self> {
-        let path = data_dir.join(FILE);
+    /// If the file in the data directory cannot be read or written, or holds no key.
+    pub fn open(data_dir: &Path, operators: &Keys) -> io::Result<Self> {
+        let path = data_dir.join(ENCRYPTION_KEY_FILE);
         let stored = stored_key(&path)?;
-        if let Some(key) = operators {
-            return Ok(Self { older: stored, ..Self::new(key.clone()) });
+        let older = |keys: &[Key]| keys.iter().map(|key| (key.clone(), aead(key))).collect();
+        if let Some(key) = &operators.current {
+            let mut previous = operators.previous.clone();
+            previous.extend(stored);
+            previous.retain(|other| other != key);
+            return Ok(Self { older: older(&previous), ..Self::new(key.clone()) });
         }
         if let Some(key) = stored {
-            return Ok(Self::new(key));
+            return Ok(Self { older: older(&operators.previous), ..Self::new(key) });
         }
         let key = Key(Zeroizing::new(rand::random()));
         // With room for all of it from the beginning: what is left behind when a text grows is not wiped.
@@ -94,7 +115,7 @@ impl Vault {
         STANDARD.encode_string(key.reveal(), &mut line);
         line.push('\n');
         private_file::create(&path, line.as_bytes())?;
-        Ok(Self::new(key))
+        Ok(Self { older: older(&operators.previous), ..Self::new(key) })
     }
 
     /// Encrypts `plain`. It opens only under the same `context`, so that what is sealed in one row cannot be put
@@ -120,8 +141,22 @@ impl Vault {
     /// Decrypts what [`Self::seal`] made for the same `context`.
     ///
     /// # Errors
-    /// Where it was not sealed under this key for this context.
+    /// If it was sealed under none of the keys for this context.
     pub fn unseal(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Sealed> {
+        self.open_with(context, sealed).map(|(plain, _)| plain)
+    }
+
+    /// Seals again what an older key sealed; none if the current one did.
+    ///
+    /// # Errors
+    /// As [`Self::unseal`].
+    pub fn reseal(&self, context: &str, sealed: &[u8]) -> Result<Option<Vec<u8>>, Sealed> {
+        let (plain, is_current) = self.open_with(context, sealed)?;
+        Ok((!is_current).then(|| self.seal(context, &plain)))
+    }
+
+    /// The plain text, and whether the current key sealed it.
+    fn open_with(&self, context: &str, sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, bool), Sealed> {
         let (&format, rest) = sealed.split_first().ok_or(Sealed)?;
         if format != FORMAT || rest.len() < NONCE_LEN {
             return Err(Sealed);
@@ -134,8 +169,10 @@ impl Vault {
             plain.truncate(length);
             Some(plain)
         };
-        let older = || self.older.as_ref().map(aead);
-        unseal(&self.aead).or_else(|| unseal(&older()?)).ok_or(Sealed)
+        if let Some(plain) = unseal(&self.aead) {
+            return Ok((plain, true));
+        }
+        self.older.iter().find_map(|(_, aead)| unseal(aead)).map(|plain| (plain, false)).ok_or(Sealed)
     }
 
     /// A key for `purpose` that says nothing of this one or of those for other purposes: what the engine signs
@@ -148,7 +185,40 @@ impl Vault {
     /// The keys that something for `purpose` may have been signed with: [`Self::derive`]'s first.
     #[must_use]
     pub fn derived(&self, purpose: &str) -> Vec<Key> {
-        [Some(&self.key), self.older.as_ref()].into_iter().flatten().map(|key| derive(key, purpose)).collect()
+        let older = self.older.iter().map(|(key, _)| key);
+        let mut keys: Vec<_> =
+            std::iter::once(&self.key).chain(older).map(|key| derive(key, purpose)).collect();
+        for (_, key) in self.retained().iter().filter(|(of, _)| of == purpose) {
+            if !keys.contains(key) {
+                keys.push(key.clone());
+            }
+        }
+        keys
+    }
+
+    /// Of the keys that something may have been signed with, those that the current key does not give: purpose and
+    /// base64. With [`Self::retain`], what they signed holds on when the keys that they were derived from are gone.
+    #[must_use]
+    pub fn outliving(&self) -> Vec<(String, String)> {
+        let text = |key: &Key| STANDARD.encode(key.reveal());
+        let of = |purpose: &str| {
+            self.derived(purpose)
+                .iter()
+                .skip(1)
+                .map(|key| (purpose.to_owned(), text(key)))
+                .collect::<Vec<_>>()
+        };
+        PURPOSES.iter().flat_map(|purpose| of(purpose)).collect()
+    }
+
+    /// Takes up what [`Self::outliving`] gave to an earlier process.
+    pub fn retain(&self, keys: Vec<(String, String)>) {
+        let keys = keys.into_iter().filter_map(|(purpose, text)| Some((purpose, Key::from_text(&text)?)));
+        *self.retained.write().unwrap_or_else(PoisonError::into_inner) = keys.collect();
+    }
+
+    fn retained(&self) -> RwLockReadGuard<'_, Vec<(String, Key)>> {
+        self.retained.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -200,17 +270,42 @@ mod tests {
     #[test]
     fn a_key_is_made_once_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
-        let sealed = Vault::open(dir.path(), None).unwrap().seal("a", b"b");
-        let again = Vault::open(dir.path(), None).unwrap();
+        let none = Keys::default();
+        let sealed = Vault::open(dir.path(), &none).unwrap().seal("a", b"b");
+        let again = Vault::open(dir.path(), &none).unwrap();
         assert_eq!(**again.unseal("a", &sealed).unwrap(), *b"b");
         // An operator who chooses a key later can still open what there is, and seals with the new one.
         let own = Key::from_text(&STANDARD.encode([9; 32])).unwrap();
-        let chosen = Vault::open(dir.path(), Some(&own)).unwrap();
+        let keys = Keys { current: Some(own), previous: Vec::new() };
+        let chosen = Vault::open(dir.path(), &keys).unwrap();
         assert_eq!(**chosen.unseal("a", &sealed).unwrap(), *b"b");
         assert_eq!(again.unseal("a", &chosen.seal("a", b"c")), Err(Sealed));
         assert_eq!(chosen.derived("x"), [chosen.derive("x"), again.derive("x")]);
         assert_ne!(chosen.derive("x"), chosen.derive("y"));
-        std::fs::write(dir.path().join(FILE), "c2hvcnQ=").unwrap();
-        assert_eq!(Vault::open(dir.path(), None).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        std::fs::write(dir.path().join(ENCRYPTION_KEY_FILE), "c2hvcnQ=").unwrap();
+        assert_eq!(Vault::open(dir.path(), &none).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn keys_rotate_and_what_they_signed_holds_on() {
+        let key = |byte: u8| Key(Zeroizing::new([byte; 32]));
+        let dir = tempfile::tempdir().unwrap();
+        let open = |current: u8, previous: &[u8]| {
+            let previous = previous.iter().map(|byte| key(*byte)).collect();
+            Vault::open(dir.path(), &Keys { current: Some(key(current)), previous }).unwrap()
+        };
+        let first = open(1, &[]);
+        let sealed = first.seal("a", b"b");
+        assert_eq!(first.reseal("a", &sealed), Ok(None));
+        assert_eq!(open(3, &[2]).reseal("a", &sealed), Err(Sealed));
+        let rotated = open(3, &[2, 1]);
+        let again = rotated.reseal("a", &sealed).unwrap().unwrap();
+        let without = open(3, &[]);
+        assert_eq!(**without.unseal("a", &again).unwrap(), *b"b");
+        assert!(!without.derived(DOMAIN_TOKENS).contains(&first.derive(DOMAIN_TOKENS)));
+        without.retain(rotated.outliving());
+        assert!(without.derived(DOMAIN_TOKENS).contains(&first.derive(DOMAIN_TOKENS)));
+        assert_eq!(without.derived(DOMAIN_TOKENS)[0], without.derive(DOMAIN_TOKENS));
+        assert_eq!(without.outliving(), rotated.outliving(), "also at the next rotation");
     }
 }

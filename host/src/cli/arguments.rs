@@ -19,6 +19,8 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run the engine until it is interrupted
     Serve(Serve),
+    /// Encrypt the secrets in the database again under the current encryption key; the engine must not be running
+    Rekey(Serve),
     /// Show the engine at work: events, plugins, verified deliveries; leaves nothing behind
     Demo(Demo),
     /// Try a plugin in the engine's own sandbox
@@ -161,6 +163,7 @@ mod tests {
     #[test]
     fn every_command_is_understood() {
         assert!(matches!(parse("serve"), Ok(Command::Serve(_))));
+        assert!(matches!(parse("rekey --data-dir d"), Ok(Command::Rekey(_))));
         assert!(matches!(parse("demo"), Ok(Command::Demo(Demo { events: None, no_color: false }))));
         assert!(matches!(
             parse("demo --no-color --events f"),

@@ -1,4 +1,4 @@
-//! The command line: `hookwright serve`, `demo`, `plugin check`, `plugin run`.
+//! The command line: `hookwright serve`, `rekey`, `demo`, `plugin check`, `plugin run`.
 //!
 //! [`main`] parses, matches and runs. Each command has a file of its own and writes to the output that
 //! it is handed; colours are always written, and taken out again where the output is no terminal or
@@ -11,6 +11,7 @@ mod arguments;
 mod demo;
 mod json;
 mod plugin;
+mod rekey;
 mod serve;
 mod style;
 
@@ -67,6 +68,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             // What still runs, such as a lookup of a name, has had its grace.
             runtime.shutdown_background();
             ended.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Rekey(settings) => {
+            let config = load(&settings.settings.given)?;
+            telemetry::start(&config)?;
+            runtime()?.block_on(rekey::run(&config, &mut out))?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Demo(arguments) => {
             let events = demo::events(arguments.events.as_deref())?;

@@ -78,6 +78,13 @@ pub(super) fn encryption_key(text: &str) -> Result<Key, String> {
         .ok_or_else(|| "32 random bytes in base64, such as `openssl rand -base64 32` prints".to_owned())
 }
 
+/// Such keys with commas between them. The rule never repeats the text.
+pub(super) fn encryption_keys(text: &str) -> Result<Vec<Key>, String> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let keys = items.map(Key::from_text).collect::<Option<_>>();
+    keys.ok_or_else(|| "keys of 32 bytes each in base64, with commas between them".to_owned())
+}
+
 /// A number of threads, or `auto` for one a core.
 pub(super) fn threads(text: &str) -> Result<usize, String> {
     if text == "auto" {

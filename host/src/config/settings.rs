@@ -104,8 +104,19 @@ pub static SETTINGS: &[Setting] = &[
             "encryption_key",
             "KEY",
             None,
-            "What logins' secrets and authorization values in the database are encrypted with, 32 bytes in base64; without one, the first start puts one into the data directory",
+            "What secrets in the database are encrypted with, 32 bytes in base64; without one, the first start puts one into the data directory",
             encryption_key = |text| read::encryption_key(text).map(Some)
+        )
+    },
+    Setting {
+        secret: true,
+        list: true,
+        ..setting!(
+            "encryption_key_previous",
+            "KEYS",
+            None,
+            "Encryption keys that were in use before, until `hookwright rekey` has run",
+            encryption_key_previous = read::encryption_keys
         )
     },
     Setting {

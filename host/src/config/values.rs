@@ -25,6 +25,8 @@ pub struct Config {
     pub admin_key: Option<AdminKey>,
     /// The key that secrets in the database are encrypted with, if the operator chose one.
     pub encryption_key: Option<Key>,
+    /// Encryption keys that were in use before.
+    pub encryption_key_previous: Vec<Key>,
     /// What hooks may reach although it is not public.
     pub egress_allow: Vec<EgressRule>,
     /// Certificates in PEM which receivers' certificates may descend from, besides the public ones.
@@ -70,6 +72,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             admin_key: None,
             encryption_key: None,
+            encryption_key_previous: Vec::new(),
             egress_allow: Vec::new(),
             egress_ca_file: None,
             max_in_flight: 0,

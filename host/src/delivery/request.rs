@@ -255,6 +255,7 @@ mod tests {
             retry: RetrySchedule::default(),
             signing: Signing::Standard,
             secrets: vec!["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap()],
+            unreadable: false,
             created_at: NOW,
             updated_at: NOW,
         }

@@ -1,8 +1,11 @@
 //! Logins and tokens of older systems' clients.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::BitOr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use subtle::{Choice, ConstantTimeEq as _};
 
 use super::quotas::{Quotas, check_count};
 use super::{Directory, DirectoryError, read, write};
@@ -31,13 +34,27 @@ impl AccessIndex {
     #[must_use]
     pub fn new(logins: Vec<Login>, tokens: Vec<DomainToken>) -> Self {
         let mut index = Self::default();
+        let mut logins = logins;
+        logins.sort_by_key(|login| login.created_at);
         logins.into_iter().for_each(|login| index.add_login(Arc::new(login)));
         tokens.into_iter().for_each(|token| index.put_token(Arc::new(token)));
         index
     }
 
+    /// Whether a login with the same name and secret is there: nobody could tell which of them a password is for.
+    fn has_twin(&self, name: &str, secret: &SecretText) -> bool {
+        let same = |login: &Arc<Login>| login.secret.reveal().as_bytes().ct_eq(secret.reveal().as_bytes());
+        let logins = self.logins.get(name).into_iter().flatten();
+        logins.map(same).fold(Choice::from(0), BitOr::bitor).into()
+    }
+
+    /// Of two that cannot be told apart, the older one is found by its name.
     fn add_login(&mut self, login: Arc<Login>) {
-        self.logins.entry(login.name.clone()).or_default().push(Arc::clone(&login));
+        if self.has_twin(&login.name, &login.secret) {
+            tracing::warn!(tenant = %login.tenant, login = login.name, "an older login of another tenant has the same name and secret: this one is refused until it is made again with another secret");
+        } else if !login.is_unreadable() {
+            self.logins.entry(login.name.clone()).or_default().push(Arc::clone(&login));
+        }
         self.logins_of.entry(login.tenant).or_default().insert(login.name.clone(), login);
     }
 
@@ -69,7 +86,8 @@ impl AccessIndex {
 }
 
 impl Directory {
-    /// The logins with this name, of all tenants: by whose secret a password was made tells which it is.
+    /// The logins with this name, of all tenants, whose secrets are known and differ: by whose secret a password was made
+    /// tells which it is.
     pub fn logins_named(&self, name: &str) -> Vec<Arc<Login>> {
         read(&self.access).logins.get(name).cloned().unwrap_or_default()
     }
@@ -83,7 +101,8 @@ impl Directory {
     /// Creates a login.
     ///
     /// # Errors
-    /// Where the tenant has the name already, it has 1,000 already, or storage fails.
+    /// If the tenant has the name already, or 1,000 logins; if another tenant's login has the same name and secret; if
+    /// storage fails.
     pub async fn create_login(
         &self,
         tenant: TenantId,
@@ -93,6 +112,11 @@ impl Directory {
         let _turn = self.mutation.lock().await;
         let used = read(&self.access).logins_of.get(&tenant).map_or(0, BTreeMap::len);
         check_count("logins", used, Quotas::MAX_LOGINS, "delete logins that nobody uses")?;
+        let is_own = read(&self.access).logins_of.get(&tenant).is_some_and(|own| own.contains_key(&name));
+        if !is_own && read(&self.access).has_twin(&name, &secret) {
+            let what = "this name with this secret cannot be taken: choose another secret, or leave it out to have one made";
+            return Err(DirectoryError::Taken(what.to_owned()));
+        }
         let login = Arc::new(Login { name, tenant, secret, created_at: self.clock.now() });
         self.storage.access.insert_login(&login).await?;
         write(&self.access).add_login(Arc::clone(&login));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::quotas::{check_bytes, check_count, hook_bytes};
 use super::{Directory, DirectoryError, read, write};
-use crate::domain::{EventType, Hook, HookId, Step, Surface, TenantId, TypePattern, UnixMillis};
+use crate::domain::{
+    EventType, Hook, HookId, SigningSecret, Step, Surface, TenantId, TypePattern, UnixMillis,
+};
 
 /// Hooks in memory, and by tenant what they subscribe to.
 #[derive(Debug, Default)]
@@ -200,7 +202,9 @@ impl Directory {
     ) -> Result<Arc<Hook>, E> {
         let _turn = self.mutation.lock().await;
         let current = self.hooks(tenant).into_iter().find(|hook| is_it(hook));
-        let made = Hook { tenant, ..make(current.as_deref())? };
+        // Of one that cannot be read, only its id is left.
+        let known = current.as_deref().filter(|hook| !hook.unreadable);
+        let made = Hook { tenant, ..make(known)? };
         let Some(current) = current else {
             let now = self.clock.now();
             let id = HookId::generate(&self.ids, now);
@@ -228,7 +232,13 @@ impl Directory {
     ) -> Result<Option<Arc<Hook>>, E> {
         let _turn = self.mutation.lock().await;
         let Some(current) = self.hook_of(tenant, id) else { return Ok(None) };
-        let changed = Hook { id, tenant, updated_at: self.after(&current), ..change(&current)? };
+        let mut changed = Hook { id, tenant, updated_at: self.after(&current), ..change(&current)? };
+        if changed.unreadable {
+            return Err(E::from(DirectoryError::InUse(Hook::UNREADABLE.to_owned())));
+        }
+        if current.unreadable && changed.secrets.is_empty() {
+            changed.secrets.push(SigningSecret::generate());
+        }
         self.check_project(&changed)?;
         self.check_quota(&changed, Some(&*current))?;
         let hook = Arc::new(changed);

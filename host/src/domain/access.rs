@@ -9,7 +9,8 @@ pub struct Login {
     pub name: String,
     /// Whose it is.
     pub tenant: TenantId,
-    /// The key of the passwords' HMAC. It cannot be hashed at rest: the engine computes the same password.
+    /// The key of the passwords' HMAC. It cannot be hashed at rest: the engine computes the same password. Empty if what is
+    /// stored cannot be decrypted.
     pub secret: SecretText,
     /// When it was created.
     pub created_at: UnixMillis,
@@ -24,6 +25,12 @@ impl Login {
     pub const MIN_SECRET_LEN: usize = 8;
     /// The longest secret, in bytes.
     pub const MAX_SECRET_LEN: usize = 256;
+
+    /// Whether its stored secret could not be decrypted. No password is right then.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.secret.reveal().is_empty()
+    }
 
     /// # Errors
     /// Where `name` is empty, over 128 bytes, or has a colon, a semicolon, or control characters: the first ends the

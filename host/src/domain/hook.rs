@@ -48,6 +48,9 @@ pub struct Hook {
     pub signing: Signing,
     /// The current secret first, then those that still sign beside it.
     pub secrets: Vec<SigningSecret>,
+    /// Whether what is stored encrypted of it cannot be decrypted: URL, headers, settings and secrets are missing, and it
+    /// is disabled until it is replaced as a whole. Never stored.
+    pub unreadable: bool,
     /// When it was created.
     pub created_at: UnixMillis,
     /// When it was last changed.
@@ -71,6 +74,11 @@ impl Hook {
     /// The URL of a hook that other systems let be made without one. It is disabled, and no name resolves under
     /// `.invalid` (RFC 6761, section 6.4).
     pub const NOWHERE: &str = "https://endpoint.invalid/";
+
+    /// Why an [unreadable](Self::unreadable) hook is not used.
+    pub const UNREADABLE: &str = "the hook's stored URL, headers, settings and secrets cannot be decrypted: replace the hook \
+        as a whole (PUT), after which it signs with a new secret, or have the operator start the engine with the key that \
+        they were encrypted with";
 
     /// # Errors
     /// Where `text` is no absolute `http` or `https` URL with a host, has a user name or a fragment, or is too long.

@@ -32,6 +32,12 @@ impl SigningSecret {
         Ok(Self { key: Zeroizing::new(key), expires_at: None })
     }
 
+    /// A new one: 256 random bits.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self { key: Zeroizing::new(rand::random::<[u8; 32]>().to_vec()), expires_at: None }
+    }
+
     /// The bytes of the key.
     #[must_use]
     pub fn key(&self) -> &[u8] {

@@ -51,6 +51,15 @@ pub enum StorageError {
         "the database is of a newer engine (version {0} of its schema), which has to be started again, or one that is newer still"
     )]
     Newer(i64),
+    /// The database was encrypted under another key.
+    #[error(
+        "the encryption key is not the one that the database is encrypted with: set encryption_key to that key again; if \
+         the key was changed, give the old one in encryption_key_previous"
+    )]
+    WrongKey,
+    /// The database is gone, or empty, while other files say that there was one.
+    #[error("{0}")]
+    Missing(String),
     /// A migration failed.
     #[error("migration")]
     Migrate(#[from] sqlx::migrate::MigrateError),

@@ -166,6 +166,7 @@ impl Webhook {
             retry: RetrySchedule::default(),
             signing: self.signing,
             secrets,
+            unreadable: false,
             created_at: UnixMillis(0),
             updated_at: UnixMillis(0),
         })

@@ -97,6 +97,7 @@ impl Kept {
             retry: RetrySchedule::default(),
             signing: Signing::None,
             secrets: Vec::new(),
+            unreadable: false,
             created_at: UnixMillis(0),
             updated_at: UnixMillis(0),
         })

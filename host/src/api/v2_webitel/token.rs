@@ -12,10 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::answer::Refusal;
 use crate::directory::Directory;
 use crate::domain::{DomainToken, Scope, Scopes, Tenant, TenantId, UnixMillis};
-use crate::vault::{Key, Vault};
+use crate::vault::{DOMAIN_TOKENS, Key, Vault};
 
-/// Sets the key of these signatures apart from every other key of the engine.
-const PURPOSE: &str = "webitel domain tokens";
 /// Says of a token that it is a domain's.
 const KIND: &str = "domain";
 /// The version of the form.
@@ -54,7 +52,7 @@ pub(super) fn sign(
         t: KIND.to_owned(),
         v: VERSION,
     };
-    let key = EncodingKey::from_secret(vault.derive(PURPOSE).reveal());
+    let key = EncodingKey::from_secret(vault.derive(DOMAIN_TOKENS).reveal());
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
 }
 
@@ -78,7 +76,7 @@ pub(super) fn verify(
         let key = DecodingKey::from_secret(key.reveal());
         jsonwebtoken::decode::<Claims>(text, &key, &validation).ok()
     };
-    let read = vault.derived(PURPOSE).iter().find_map(read);
+    let read = vault.derived(DOMAIN_TOKENS).iter().find_map(read);
     let claims = read.ok_or_else(|| refuse("Invalid token"))?.claims;
     if claims.t != KIND || claims.v != VERSION {
         return Err(refuse("Invalid token"));

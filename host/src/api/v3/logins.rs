@@ -47,12 +47,17 @@ pub(super) struct LoginInput {
 pub(super) struct LoginView {
     #[schema(value_type = schemas::LoginName)]
     name: String,
+    /// True if its stored secret cannot be decrypted: delete the login and make it again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    unreadable: bool,
     created_at: Time,
 }
 
 impl From<Arc<Login>> for LoginView {
     fn from(login: Arc<Login>) -> Self {
-        Self { name: login.name.clone(), created_at: Time(login.created_at) }
+        let (name, unreadable) = (login.name.clone(), login.is_unreadable());
+        Self { name, unreadable, created_at: Time(login.created_at) }
     }
 }
 
@@ -75,7 +80,7 @@ pub(super) struct NewLogin {
     post, path = "/api/v3/logins", tag = "logins", request_body = LoginInput,
     responses(
         (status = 201, description = "It is made", body = NewLogin),
-        (status = 409, description = "The name is taken", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 409, description = "The name is taken, or another login of the engine has the same name and secret", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn create_login(

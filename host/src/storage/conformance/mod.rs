@@ -177,6 +177,7 @@ impl World {
             retry: RetrySchedule::default(),
             signing: Signing::Standard,
             secrets: vec![SigningSecret::from_bytes(vec![7; 32]).unwrap()],
+            unreadable: false,
             created_at: NOW,
             updated_at: NOW,
         }

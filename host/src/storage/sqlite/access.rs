@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use super::Shared;
-use super::rows::{damaged, read_error};
+use super::hook_rows::unseal_text;
+use super::rows::read_error;
 use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
 use crate::storage::{AccessStore, StorageError};
 
@@ -18,7 +19,7 @@ impl AccessStore for Shared {
         let sql = "SELECT id, tenant_id, role, enabled, expires_at, created_at FROM domain_tokens ORDER BY created_at, id";
         let tokens: Vec<TokenRow> = sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
         let logins = logins.into_iter().map(|row| self.login_from_row(row));
-        Ok((logins.collect::<Result<_, _>>()?, tokens.into_iter().map(token_from_row).collect()))
+        Ok((logins.collect(), tokens.into_iter().map(token_from_row).collect()))
     }
 
     async fn insert_login(&self, login: &Login) -> Result<(), StorageError> {
@@ -57,25 +58,20 @@ impl AccessStore for Shared {
 }
 
 impl Shared {
-    fn login_from_row(&self, (name, tenant, secret, created_at): LoginRow) -> Result<Login, StorageError> {
-        let secret = self.unseal_text("login", &context_of(TenantId(tenant), &name), &secret)?;
-        Ok(Login { name, tenant: TenantId(tenant), secret, created_at: UnixMillis(created_at) })
-    }
-
-    /// A secret text that was sealed for `context`; `what` is the kind of row.
-    pub(super) fn unseal_text(
-        &self,
-        what: &'static str,
-        context: &str,
-        sealed: &[u8],
-    ) -> Result<SecretText, StorageError> {
-        let plain = self.vault.unseal(context, sealed).map_err(|error| damaged(what, error))?;
-        let text = std::str::from_utf8(&plain).map_err(|error| damaged(what, error))?;
-        Ok(SecretText::new(text))
+    /// A login whose secret cannot be opened is [unreadable](Login::is_unreadable).
+    fn login_from_row(&self, (name, tenant, secret, created_at): LoginRow) -> Login {
+        let tenant = TenantId(tenant);
+        let secret = unseal_text(&self.vault, "login", &context_of(tenant, &name), &secret);
+        let secret = secret.unwrap_or_else(|error| {
+            tracing::error!(%tenant, login = name, error = &error as &dyn std::error::Error, "a login's secret cannot be read: it is refused until it is made anew, or the engine is started with the key that it was encrypted with");
+            SecretText::new("")
+        });
+        Login { name, tenant, secret, created_at: UnixMillis(created_at) }
     }
 }
 
-fn context_of(tenant: TenantId, login: &str) -> String {
+/// What a login's secret is sealed for.
+pub fn context_of(tenant: TenantId, login: &str) -> String {
     format!("login/{tenant}/{login}")
 }
 

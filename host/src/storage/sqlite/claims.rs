@@ -10,12 +10,14 @@ use tokio::sync::Mutex;
 
 use super::batch::json_ids;
 use super::connection::WriteConnection;
+use super::rendered_rows::{RenderedRow, rendered_columns, request_from_row};
 use super::rows::{
-    DELIVERY_COLUMNS, DeliveryRow, EventRow, RenderedRow, damaged, delivery_columns, delivery_from_row,
-    event_columns, event_from_row, read_error, request_from_row,
+    DELIVERY_COLUMNS, DeliveryRow, EventRow, damaged, delivery_columns, delivery_from_row, event_columns,
+    event_from_row, read_error,
 };
 use crate::domain::{Delivery, DeliveryState, Event, EventKey, HookId, UnixMillis};
 use crate::storage::{Backlog, Claimed, Claims, HookClaim, StorageError};
+use crate::vault::Vault;
 
 /// What is to be leased.
 #[derive(Debug, Clone)]
@@ -155,9 +157,10 @@ pub async fn hand_back(
 pub async fn load_each(
     readers: &SqlitePool,
     leased: Vec<Leased>,
+    vault: &Vault,
 ) -> Result<Vec<Result<Claims, StorageError>>, StorageError> {
     let all = leased.iter().flat_map(|leased| leased.deliveries.iter().cloned()).collect();
-    match load(readers, all).await {
+    match load(readers, all, vault).await {
         Ok(claimed) => {
             let mut claimed = claimed.into_iter();
             let of_hook = |Leased { deliveries, more }| {
@@ -168,7 +171,7 @@ pub async fn load_each(
         Err(StorageError::Damaged { .. }) => {
             let mut each = Vec::with_capacity(leased.len());
             for Leased { deliveries, more } in leased {
-                each.push(match load(readers, deliveries).await {
+                each.push(match load(readers, deliveries, vault).await {
                     Ok(claimed) => Ok(Claims { claimed, more }),
                     Err(error @ StorageError::Damaged { .. }) => Err(error),
                     Err(error) => return Err(error),
@@ -181,7 +184,11 @@ pub async fn load_each(
 }
 
 /// Adds events and rendered requests to leased deliveries: two queries, however many there are.
-async fn load(readers: &SqlitePool, deliveries: Vec<Delivery>) -> Result<Vec<Claimed>, StorageError> {
+async fn load(
+    readers: &SqlitePool,
+    deliveries: Vec<Delivery>,
+    vault: &Vault,
+) -> Result<Vec<Claimed>, StorageError> {
     if deliveries.is_empty() {
         return Ok(Vec::new());
     }
@@ -192,14 +199,18 @@ async fn load(readers: &SqlitePool, deliveries: Vec<Delivery>) -> Result<Vec<Cla
     let events = rows.into_iter().map(|row| event_from_row(row).map(|event| (event.key, Arc::new(event))));
     let events: HashMap<EventKey, Arc<Event>> = events.collect::<Result<_, _>>()?;
 
-    let sql = "SELECT delivery_id, method, url, headers, body_kind, body, hook_updated_at \
-        FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))";
+    let sql = concat!(
+        "SELECT ",
+        rendered_columns!(),
+        " FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))"
+    );
     // What was never attempted has nothing rendered.
     let attempted = deliveries.iter().filter(|delivery| delivery.attempts > 0);
     let ids = json_ids(attempted.map(|delivery| delivery.id.0));
     let rows: Vec<RenderedRow> =
         sqlx::query_as(sql).bind(ids).fetch_all(readers).await.map_err(read_error)?;
-    let mut rendered = rows.into_iter().map(request_from_row).collect::<Result<HashMap<_, _>, _>>()?;
+    let rendered = rows.into_iter().filter_map(|row| request_from_row(row, vault).transpose());
+    let mut rendered = rendered.collect::<Result<HashMap<_, _>, _>>()?;
 
     let claimed = deliveries.into_iter().map(|delivery| {
         let event = events.get(&delivery.event).cloned();

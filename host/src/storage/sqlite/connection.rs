@@ -5,13 +5,13 @@
 //! A caller may vanish in the middle of a transaction; the next one finds it open and rolls it back.
 
 use std::collections::HashSet;
-use std::fs::File;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::BUSY_TIMEOUT;
 use super::batch::{BEGIN, COMMIT};
+use super::data_dir::DataDir;
 use super::wal;
 use crate::domain::HookId;
 use crate::storage::StorageError;
@@ -28,7 +28,7 @@ pub struct WriteConnection {
     options: Option<SqliteConnectOptions>,
     deleted_hooks: HashSet<HookId>,
     /// Held as long as anything can be written. The last field: it goes after the connection.
-    lock: Option<File>,
+    lock: Option<DataDir>,
 }
 
 fn common_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
@@ -71,7 +71,7 @@ pub fn write_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
 
 impl WriteConnection {
     /// A connection that is opened when it is first asked for.
-    pub fn new(file: SqliteConnectOptions, lock: File) -> Self {
+    pub fn new(file: SqliteConnectOptions, lock: DataDir) -> Self {
         let options = Some(write_options(file));
         Self { connection: None, open: false, options, deleted_hooks: HashSet::new(), lock: Some(lock) }
     }

@@ -79,7 +79,7 @@ impl DeliveryStore for Shared {
             return Ok(());
         }
         let mut json = JsonMaker::default();
-        let rows = records.into_iter().map(|record| RecordRow::new(record, &mut json));
+        let rows = records.into_iter().map(|record| RecordRow::new(record, &mut json, &self.vault));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         // Several messages where they are large, so that no transaction is: others wait for it.
         let parts: Vec<_> =
@@ -182,7 +182,7 @@ impl Shared {
         let keys = claims::json_keys(leased.iter().flat_map(|leased| &leased.deliveries));
         // After the commit, so that the writer does not wait for the events' data. What is damaged would be found so
         // again at once, and forever: those leases end by themselves.
-        let loaded = claims::load_each(&self.feeding, leased).await;
+        let loaded = claims::load_each(&self.feeding, leased, &self.vault).await;
         if loaded.is_err()
             && let Err(error) = self.hand_back(keys, claim).await
         {

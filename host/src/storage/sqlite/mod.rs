@@ -16,16 +16,20 @@ mod attempt_rows;
 mod batch;
 mod claims;
 mod connection;
+mod data_dir;
 mod dedup;
 mod deliveries;
 mod delivery_rows;
 mod events;
+mod hook_rows;
 mod hooks;
 mod listing;
 mod plan;
 mod plugins;
 mod recording;
+mod rendered_rows;
 mod rows;
+mod sealing;
 mod spans;
 mod statements;
 mod tenants;
@@ -35,25 +39,25 @@ mod unwritten;
 mod wal;
 mod writer;
 
-use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 
 use self::connection::WriteConnection;
+use self::data_dir::DataDir;
+pub use self::sealing::Rekeyed;
 use self::unwritten::SharedLedger;
 use self::writer::Message;
 use super::{Storage, StorageError};
 use crate::domain::TenantId;
-use crate::private_file;
 use crate::turns::{TenantTurns, Turn};
-use crate::vault::{Key, Vault};
+use crate::vault::{Keys, Vault};
 
 /// The database's file in the data directory.
 pub const DATABASE_FILE: &str = "hookwright.db";
@@ -72,8 +76,8 @@ const FEEDING_CONNECTIONS: u32 = 2;
 /// What may be chosen about a database.
 #[derive(Debug, Clone, Default)]
 pub struct SqliteOptions {
-    /// What secrets are encrypted with; none: a key in the data directory.
-    pub encryption_key: Option<Key>,
+    /// What secrets are encrypted with; without one, a key in the data directory.
+    pub keys: Keys,
     /// The runtime on which the loop runs that commits; none: that of whoever opens the database.
     pub writer_runtime: Option<Handle>,
 }
@@ -106,17 +110,9 @@ struct Shared {
 /// [`StorageError::InUse`] where another process has the directory open; [`StorageError::Newer`] where the
 /// database is that of a newer engine; else what the file system or the database said.
 pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStorage, StorageError> {
-    private_file::create_dir(data_dir)?;
-    let lock = take_lock(data_dir)?;
-    let vault = Arc::new(Vault::open(data_dir, options.encryption_key.as_ref())?);
-    let file = SqliteConnectOptions::new().filename(data_dir.join(DATABASE_FILE));
-    let mut migrating = connection::migration_options(file.clone()).connect().await?;
-    sqlx::migrate!("migrations/sqlite").run(&mut migrating).await.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => StorageError::Newer(version),
-        error => error.into(),
-    })?;
-    migrating.close().await?;
-    let mut writer = WriteConnection::new(file.clone(), lock);
+    let (dir, vault, file) = open_up_to_date(data_dir, &options.keys).await?;
+    let vault = Arc::new(vault);
+    let mut writer = WriteConnection::new(file.clone(), dir);
     let connection = writer.connection().await?;
     let ledger = Arc::new(SharedLedger::new(unwritten::recover(&mut *connection).await?));
     let greatest_id = rows::greatest_id(connection).await?;
@@ -139,15 +135,67 @@ async fn pool(file: SqliteConnectOptions, connections: u32) -> Result<SqlitePool
     Ok(pool.await?)
 }
 
-fn take_lock(data_dir: &Path) -> Result<File, StorageError> {
-    let lock = File::options().create(true).append(true).open(data_dir.join(LOCK_FILE))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            Err(StorageError::InUse(format!("the data directory {}", data_dir.display())))
-        }
-        Err(TryLockError::Error(error)) => Err(error.into()),
+/// Takes the directory, brings its database up to date, and sees to it that what is secret there is encrypted, under a key
+/// that is known.
+async fn open_up_to_date(
+    data_dir: &Path,
+    keys: &Keys,
+) -> Result<(DataDir, Vault, SqliteConnectOptions), StorageError> {
+    let mut dir = DataDir::take(data_dir)?;
+    let file = SqliteConnectOptions::new().filename(dir.database()?);
+    let mut connection = connection::migration_options(file.clone()).connect().await?;
+    migrate(&mut connection).await?;
+    dir.has_database()?;
+    let vault = Vault::open(data_dir, keys)?;
+    sealing::check_key(&mut connection, &vault).await?;
+    sealing::seal_all(&mut connection, &vault).await?;
+    connection.close().await?;
+    Ok((dir, vault, file))
+}
+
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), StorageError> {
+    let migrator = sqlx::migrate!("migrations/sqlite");
+    let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations')";
+    let mut version = 0;
+    if sqlx::query_scalar(sql).fetch_one(&mut *connection).await? {
+        let sql = "SELECT ifnull(max(version), 0) FROM _sqlx_migrations";
+        version = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
     }
+    let is_upgrade = version > 0 && version < newest;
+    if is_upgrade {
+        tracing::info!(
+            from = version,
+            to = newest,
+            "bringing the database up to date; large ones take a while"
+        );
+    }
+    let began = std::time::Instant::now();
+    migrator.run(&mut *connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => StorageError::Newer(version),
+        error => error.into(),
+    })?;
+    if is_upgrade {
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(took_ms, "the database is up to date");
+    }
+    Ok(())
+}
+
+/// Encrypts all secrets in the database in `data_dir` again, under the current one of `keys`. No engine may run on it.
+///
+/// # Errors
+/// As [`open`]; [`StorageError::Missing`] if there is no database.
+pub async fn rekey(data_dir: &Path, keys: &Keys) -> Result<Rekeyed, StorageError> {
+    if !data_dir.join(DATABASE_FILE).exists() {
+        return Err(StorageError::Missing(format!("there is no {DATABASE_FILE} in {}", data_dir.display())));
+    }
+    let (dir, vault, file) = open_up_to_date(data_dir, keys).await?;
+    let mut connection = connection::migration_options(file).connect().await?;
+    let done = sealing::rekey(&mut connection, &vault).await?;
+    connection.close().await?;
+    drop(dir);
+    Ok(done)
 }
 
 impl SqliteStorage {

@@ -10,10 +10,12 @@ use sqlx::sqlite::SqliteArguments;
 use super::attempt_rows::{AttemptRow, attempt_columns};
 use super::batch::{MultiRow, Script};
 use super::delivery_rows::DeliveryInsert;
-use super::rows::{JsonMaker, body_columns, state_code, to_json};
+use super::rendered_rows::{self, body_columns};
+use super::rows::{JsonMaker, state_code};
 use super::unwritten::Ledger;
 use crate::domain::{DeliveryId, DeliveryState, HookId};
 use crate::storage::{Record, Rendered, RenderedRequest, StorageError};
+use crate::vault::Vault;
 
 /// A record ready to be written: JSON is made by the caller, since the writer is there only once.
 #[derive(Debug)]
@@ -31,19 +33,24 @@ pub struct RecordRow {
 
 #[derive(Debug)]
 enum RenderedChange {
-    Store { request: RenderedRequest, headers: String },
+    /// URL and headers stand in `sealed`.
+    Store {
+        request: RenderedRequest,
+        sealed: Vec<u8>,
+    },
     Keep,
     Remove,
 }
 
 impl RecordRow {
     /// The columns of `record`.
-    pub fn new(record: Record, json: &mut JsonMaker) -> Result<Self, StorageError> {
+    pub fn new(record: Record, json: &mut JsonMaker, vault: &Vault) -> Result<Self, StorageError> {
         let rendered = match record.rendered {
             // One that is final keeps no request.
             Rendered::Store(_) if record.state.is_final() => RenderedChange::Remove,
             Rendered::Store(rendered) => {
-                RenderedChange::Store { headers: to_json(&rendered.request.headers)?, request: rendered }
+                let sealed = rendered_rows::seal(record.delivery, &rendered.request, vault)?;
+                RenderedChange::Store { sealed, request: rendered }
             }
             Rendered::Keep => RenderedChange::Keep,
             // The first attempt finds nothing stored, so that most deliveries never touch that table.
@@ -82,8 +89,8 @@ impl RecordRow {
     /// About how many bytes it takes.
     pub fn bytes(&self) -> usize {
         let rendered = match &self.rendered {
-            RenderedChange::Store { request: RenderedRequest { request, .. }, headers } => {
-                request.url.len() + headers.len() + request.body.as_bytes().len()
+            RenderedChange::Store { request: RenderedRequest { request, .. }, sealed } => {
+                sealed.len() + request.body.as_bytes().len()
             }
             RenderedChange::Keep | RenderedChange::Remove => 0,
         };
@@ -124,18 +131,18 @@ static INSERT_ATTEMPTS: LazyLock<MultiRow> = LazyLock::new(|| {
 
 // This and the next one come before the update, which ends the lease that they ask for.
 static STORE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "WITH r (id, tenant_id, lease_until, method, url, headers, body_kind, body, hook_updated_at) \
+    let head = "WITH r (id, tenant_id, lease_until, method, body_kind, body, hook_updated_at, sealed) \
         AS (VALUES";
     let tail = concat!(
-        ") INSERT INTO rendered_requests (delivery_id, method, url, headers, body_kind, body, hook_updated_at) \
-        SELECT r.id, r.method, r.url, r.headers, r.body_kind, r.body, r.hook_updated_at FROM r CROSS JOIN deliveries \
+        ") INSERT INTO rendered_requests (delivery_id, method, url, headers, body_kind, body, hook_updated_at, sealed) \
+        SELECT r.id, r.method, '', '', r.body_kind, r.body, r.hook_updated_at, r.sealed FROM r CROSS JOIN deliveries \
         WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id AND ",
         has_lease!(),
         " ON CONFLICT (delivery_id) DO UPDATE SET method = excluded.method, url = excluded.url, \
         headers = excluded.headers, body_kind = excluded.body_kind, body = excluded.body, \
-        hook_updated_at = excluded.hook_updated_at"
+        hook_updated_at = excluded.hook_updated_at, sealed = excluded.sealed"
     );
-    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?)", tail)
+    MultiRow::new(head, "(?,?,?,?,?,?,?,?)", tail)
 });
 
 static REMOVE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
@@ -250,7 +257,7 @@ fn bind_attempt(row: &&AttemptRow, to: &mut SqliteArguments) -> Result<(), BoxDy
 }
 
 fn bind_rendered(record: &&RecordRow, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
-    let RenderedChange::Store { request: RenderedRequest { request, hook_updated_at }, headers } =
+    let RenderedChange::Store { request: RenderedRequest { request, hook_updated_at }, sealed } =
         &record.rendered
     else {
         return Err("a record without a request".into());
@@ -258,9 +265,8 @@ fn bind_rendered(record: &&RecordRow, to: &mut SqliteArguments) -> Result<(), Bo
     let (body_kind, body) = body_columns(&request.body);
     bind_lease(record, to)?;
     to.add(request.method.as_str())?;
-    to.add(request.url.as_str())?;
-    to.add(headers.as_str())?;
     to.add(body_kind)?;
     to.add(body)?;
-    to.add(hook_updated_at.0)
+    to.add(hook_updated_at.0)?;
+    to.add(sealed.as_slice())
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::{
-    Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, Request, RequestBody, TenantId,
-    Trigger, UnixMillis,
+    Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, TenantId, Trigger, UnixMillis,
 };
-use crate::storage::{RenderedRequest, StorageError};
+use crate::storage::StorageError;
 
 /// A row that cannot be read back.
 pub fn damaged(what: &'static str, detail: impl Display) -> StorageError {
@@ -147,34 +146,6 @@ pub fn event_from_row(row: EventRow) -> Result<Event, StorageError> {
         occurred_at: UnixMillis(occurred_at),
         data: Arc::from(data),
     })
-}
-
-/// Delivery, method, URL, headers, kind of body, body and hook's last change of a rendered request.
-pub type RenderedRow = (i64, String, String, String, i64, Option<Vec<u8>>, i64);
-
-/// The kind of a request's body, and its bytes.
-pub fn body_columns(body: &RequestBody) -> (i64, Option<&[u8]>) {
-    match body {
-        RequestBody::None => (0, None),
-        RequestBody::Text(text) => (1, Some(text.as_bytes())),
-        RequestBody::Binary(bytes) => (2, Some(bytes)),
-    }
-}
-
-/// A rendered request from its row.
-pub fn request_from_row(row: RenderedRow) -> Result<(DeliveryId, RenderedRequest), StorageError> {
-    let (delivery, method, url, headers, body_kind, body, updated_at) = row;
-    let body = match (body_kind, body) {
-        (0, _) => RequestBody::None,
-        (1, body) => {
-            let text = String::from_utf8(body.unwrap_or_default());
-            RequestBody::Text(text.map_err(|error| damaged("rendered request", error))?.into())
-        }
-        (_, body) => RequestBody::Binary(body.unwrap_or_default()),
-    };
-    let headers = from_json("rendered request", &headers)?;
-    let request = Request { method: method.into(), url, headers, body };
-    Ok((DeliveryId(delivery), RenderedRequest { request, hook_updated_at: UnixMillis(updated_at) }))
 }
 
 /// The greatest id in any table, 0 if there is none. Deliveries are clustered by tenant: one look-up for each.

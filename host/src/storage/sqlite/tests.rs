@@ -10,6 +10,7 @@ use crate::storage::conformance::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::{Accepted, DeliveryQuery, NewDelivery};
 
 mod bench;
+mod sealing;
 mod searching;
 mod upgrading;
 

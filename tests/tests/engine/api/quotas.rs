@@ -101,9 +101,12 @@ async fn plugins_are_limited_in_bytes_and_old_versions_can_be_deleted() {
 
     let step = json!({"url": "https://example.com/", "types": ["a"], "pipeline": [{"plugin": "mine@2"}]});
     client.post("/hooks", step).await.expect(201);
-    let delete =
-        async |version: usize| client.send("DELETE", &format!("/api/v3/plugins/mine?version={version}"), "", &[]).await;
-    for (version, status, words) in [(2, 409, "which is version 2"), (stored, 409, "is the newest"), (99, 404, "no plugin")] {
+    let delete = async |version: usize| {
+        client.send("DELETE", &format!("/api/v3/plugins/mine?version={version}"), "", &[]).await
+    };
+    for (version, status, words) in
+        [(2, 409, "which is version 2"), (stored, 409, "is the newest"), (99, 404, "no plugin")]
+    {
         let problem = delete(version).await.expect(status);
         assert!(problem["detail"].as_str().unwrap().contains(words), "{problem}");
     }

@@ -152,6 +152,7 @@ impl Wanted {
             // Receivers that came from the original know no signature.
             signing: Signing::None,
             secrets: identity.secrets,
+            unreadable: false,
             created_at: identity.created_at,
             updated_at: identity.updated_at,
         })

@@ -109,6 +109,9 @@ pub(super) fn refuse_foreign(current: &Hook) -> Result<(), Problem> {
 
 /// What `PUT` would have to be sent to change `current` as the patch says.
 fn patched(current: &Hook, patch: &Members<Box<RawValue>>) -> Result<HookInput, Problem> {
+    if current.unreadable {
+        return Err(Problem::new(Kind::Conflict, Hook::UNREADABLE));
+    }
     let shown = to_raw_value(&HookView::from(current));
     let shown = shown.map_err(|error| Problem::internal("writing a hook as JSON", &error))?;
     let patch = to_raw_value(patch);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::read::find;
+use super::read::find_readable;
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
 use crate::api::json;
@@ -50,7 +50,7 @@ pub(super) async fn preview_hook(
     payload: Payload,
 ) -> Result<Json<DryRunView>, Problem> {
     let tenant = caller.may(Scope::HooksRead)?;
-    let hook = find(&dry_runs.directory, tenant, id)?;
+    let hook = find_readable(&dry_runs.directory, tenant, id)?;
     let preview = async {
         let body = payload.within(MAX_ARRIVAL).read(Takes::Json, MAX_EVENT_LEN).await?;
         let input: PreviewInput = json::parse(&body)?;

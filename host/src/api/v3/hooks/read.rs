@@ -10,7 +10,7 @@ use super::view::HookView;
 use crate::api::auth::Caller;
 use crate::api::page::{self, Page, Wanted};
 use crate::api::params::{NoParams, Params, Segment};
-use crate::api::problem::Problem;
+use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Scope, TenantId};
@@ -55,6 +55,22 @@ pub(super) async fn get_hook(
 /// Where the tenant has no such hook.
 pub(super) fn find(directory: &Directory, tenant: TenantId, id: HookId) -> Result<Arc<Hook>, Problem> {
     directory.hook_of(tenant, id).ok_or_else(|| no_hook(id))
+}
+
+/// As [`find`], for what needs more of a hook than is left of an unreadable one.
+///
+/// # Errors
+/// As [`find`], and if the hook is unreadable.
+pub(super) fn find_readable(
+    directory: &Directory,
+    tenant: TenantId,
+    id: HookId,
+) -> Result<Arc<Hook>, Problem> {
+    let hook = find(directory, tenant, id)?;
+    match hook.unreadable {
+        true => Err(Problem::new(Kind::Conflict, Hook::UNREADABLE)),
+        false => Ok(hook),
+    }
 }
 
 pub(super) fn no_hook(id: HookId) -> Problem {

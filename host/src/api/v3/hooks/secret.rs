@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::change::refuse_foreign;
 use super::create::new_secret;
-use super::read::{find, no_hook};
+use super::read::{find_readable, no_hook};
 use super::wire;
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
@@ -85,7 +85,7 @@ pub(super) async fn get_hook_secret(
     _: NoParams,
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
-    let hook = find(&directory, tenant, id)?;
+    let hook = find_readable(&directory, tenant, id)?;
     let view = SecretsView::of(&hook, directory.clock().now());
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(view)))
 }
@@ -112,6 +112,7 @@ pub(super) async fn rotate_hook_secret(
         Some(body) => json::parse::<RotateInput>(&body)?.secret,
         None => None,
     };
+    find_readable(&directory, tenant, id)?;
     let secret = given.as_deref().map_or_else(new_secret, wire::read_secret)?;
     let now = directory.clock().now();
     let change = |hook: &Hook| {

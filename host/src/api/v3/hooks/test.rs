@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::change::refuse_foreign;
-use super::read::find;
+use super::read::find_readable;
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
 use crate::api::json;
@@ -86,7 +86,7 @@ pub(super) async fn test_hook(
     payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
-    let hook = find(&directory, tenant, id)?;
+    let hook = find_readable(&directory, tenant, id)?;
     refuse_foreign(&hook)?;
     let body = payload.read_optional(Takes::Json, MAX_EVENT_LEN).await?;
     let input = body.as_deref().map_or(Ok(TestInput::default()), json::parse)?;

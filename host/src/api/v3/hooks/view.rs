@@ -35,6 +35,11 @@ pub(super) struct HookView {
     /// `standard` or `none`.
     #[schema(value_type = schemas::Signing)]
     signing: &'static str,
+    /// True if what is stored encrypted of the hook cannot be decrypted: it is disabled, and its URL, headers, settings and
+    /// secrets are missing here until it is replaced as a whole.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    unreadable: bool,
     created_at: Time,
     updated_at: Time,
 }
@@ -79,6 +84,7 @@ impl From<&Hook> for HookView {
                 schedule_s: hook.retry.waits().iter().map(std::time::Duration::as_secs).collect(),
             },
             signing: hook.signing.as_str(),
+            unreadable: hook.unreadable,
             created_at: Time(hook.created_at),
             updated_at: Time(hook.updated_at),
         }

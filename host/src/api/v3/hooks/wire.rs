@@ -138,6 +138,7 @@ impl HookSettings {
             retry: self.retry,
             signing: self.signing,
             secrets: identity.secrets,
+            unreadable: false,
             created_at: identity.created_at,
             updated_at: identity.updated_at,
         }

@@ -8,7 +8,7 @@ use http::{StatusCode, Uri};
 use super::read::{no_plugin, version_of};
 use super::upload::is_standard;
 use crate::api::auth::Caller;
-use crate::api::params::{Params, Segment};
+use crate::api::params::Segment;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use hookwright::vault::Vault;
+use hookwright::vault::{Keys, Vault};
 use hookwright_tests::server::ADMIN_KEY;
 use hookwright_tests::{Client, Server};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ const HS256: &str = r#"{"typ":"JWT","alg":"HS256"}"#;
 
 /// A token as the engine would sign it, with other things in it.
 fn signed(server: &Server, header: &str, payload: &str) -> String {
-    let key = Vault::open(server.data_dir(), None).unwrap().derive("webitel domain tokens");
+    let key = Vault::open(server.data_dir(), &Keys::default()).unwrap().derive("webitel domain tokens");
     sign_with(key.reveal(), header, payload)
 }
 

@@ -1,0 +1,128 @@
+//! The data directory: one process at a time, readable to its owner alone, and never begun anew by mistake.
+
+use std::ffi::OsStr;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::{DATABASE_FILE, LOCK_FILE};
+use crate::private_file::{self, COMPILED_DIR, ENCRYPTION_KEY_FILE, OPERATOR_KEY_FILE};
+use crate::storage::StorageError;
+
+/// Files that only an engine which had a database leaves behind. The database comes first when a directory is new, so
+/// that a crash in between does not look like a loss.
+const SIGNS: [&str; 3] = [LOCK_FILE, ENCRYPTION_KEY_FILE, OPERATOR_KEY_FILE];
+/// The database's write-ahead log.
+const LOG_FILE: &str = "hookwright.db-wal";
+
+/// A data directory that is in use by this process until it is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// The directory itself, and the lock file; the latter comes last.
+    locks: Vec<File>,
+}
+
+impl DataDir {
+    /// Takes the directory, which is made if it is missing.
+    ///
+    /// # Errors
+    /// [`StorageError::InUse`] if another process has it; [`StorageError::Missing`] if there was a database and is none
+    /// now; else what the file system said.
+    pub fn take(path: &Path) -> Result<Self, StorageError> {
+        private_file::create_dir(path)?;
+        let mut dir = Self { path: path.to_owned(), locks: Vec::new() };
+        // Not every file system locks directories; the lock file serves there.
+        if let Ok(file) = File::open(path) {
+            match file.try_lock() {
+                Ok(()) => dir.locks.push(file),
+                Err(TryLockError::WouldBlock) => return Err(dir.in_use()),
+                Err(TryLockError::Error(error)) => {
+                    tracing::debug!(%error, "the data directory itself cannot be locked");
+                }
+            }
+        }
+        if path.join(LOCK_FILE).exists() {
+            dir.take_lock_file()?;
+        }
+        dir.refuse_loss()?;
+        dir.tighten();
+        Ok(dir)
+    }
+
+    /// The file of the database, made for its owner alone if it is missing.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn database(&self) -> Result<PathBuf, StorageError> {
+        let path = self.path.join(DATABASE_FILE);
+        // SQLite gives its other files the same permissions as this one.
+        private_file::append(&path)?;
+        Ok(path)
+    }
+
+    /// Leaves the lock file as the sign that there is a database from now on.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn has_database(&mut self) -> Result<(), StorageError> {
+        if self.path.join(LOCK_FILE).exists() {
+            return Ok(());
+        }
+        self.take_lock_file()
+    }
+
+    fn take_lock_file(&mut self) -> Result<(), StorageError> {
+        let lock = private_file::append(&self.path.join(LOCK_FILE))?;
+        match lock.try_lock() {
+            Ok(()) => self.locks.push(lock),
+            Err(TryLockError::WouldBlock) => return Err(self.in_use()),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn in_use(&self) -> StorageError {
+        StorageError::InUse(format!("the data directory {}", self.path.display()))
+    }
+
+    /// A directory whose database is gone is not a new one: to begin anew there would hide the loss.
+    fn refuse_loss(&self) -> Result<(), StorageError> {
+        let bytes = |name: &str| self.path.join(name).metadata().map_or(0, |about| about.len());
+        if bytes(DATABASE_FILE) > 0 {
+            return Ok(());
+        }
+        let mut left = SIGNS.iter().copied().filter(|name| self.path.join(name).exists()).collect::<Vec<_>>();
+        if bytes(LOG_FILE) > 0 {
+            left.push(LOG_FILE);
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        let what = if self.path.join(DATABASE_FILE).exists() { "empty" } else { "missing" };
+        Err(StorageError::Missing(format!(
+            "{DATABASE_FILE} is {what} in {}, but there was a database: {} is still there. Put the database back; to begin \
+             anew, move the other files away",
+            self.path.display(),
+            left.join(", ")
+        )))
+    }
+
+    /// Takes from others what they may do with files of an earlier engine, or of a copy that was put back.
+    fn tighten(&self) {
+        let Ok(entries) = self.path.read_dir() else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let is_ours = |name: &OsStr| {
+                let text = name.to_string_lossy();
+                text.starts_with("hookwright.") || SIGNS.contains(&text.as_ref())
+            };
+            if is_ours(&name) {
+                private_file::tighten(&entry.path());
+            } else if name == COMPILED_DIR {
+                private_file::tighten(&entry.path());
+                let inside = entry.path().read_dir().into_iter().flatten().flatten();
+                inside.for_each(|file| private_file::tighten(&file.path()));
+            }
+        }
+    }
+}

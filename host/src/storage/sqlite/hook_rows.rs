@@ -1,0 +1,275 @@
+//! Hooks from and to columns.
+//!
+//! A hook's URL, the values of its headers, its plugins' settings, what its interface keeps, and its signing secrets may
+//! each hold something that opens a door elsewhere: they are sealed together in one column. The plain columns keep what
+//! a hook is known by if that column cannot be opened: where it points, and which plugins it runs.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use url::Url;
+
+use super::rows::{damaged, from_json, to_json};
+use crate::domain::{
+    Authorization, HeaderList, Hook, HookId, Invalid, Origin, Pipeline, RetrySchedule, SecretText,
+    SigningSecret, Step, Subscription, TenantId, UnixMillis,
+};
+use crate::storage::StorageError;
+use crate::vault::Vault;
+
+/// A row of `hooks`.
+#[derive(FromRow)]
+pub struct HookRow {
+    pub id: i64,
+    pub tenant_id: i64,
+    pub url: String,
+    pub subscription: String,
+    pub enabled: bool,
+    pub description: String,
+    pub headers: String,
+    pub pipeline: String,
+    pub timeout_ms: i64,
+    pub retry_ms: String,
+    pub signing: String,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub surface: String,
+    pub surface_members: String,
+    pub project: Option<i64>,
+    pub preflight: String,
+    pub authorization: Option<Vec<u8>>,
+    pub authorization_enabled: bool,
+    pub sealed: Option<Vec<u8>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StepJson<'a> {
+    plugin: Cow<'a, str>,
+    settings: Cow<'a, str>,
+}
+
+/// What is sealed of a hook, as JSON.
+#[derive(Serialize, Deserialize)]
+struct SealedJson<'a> {
+    url: Cow<'a, str>,
+    headers: Cow<'a, HeaderList>,
+    /// Of the pipeline's steps, in order.
+    settings: Vec<Cow<'a, str>>,
+    /// Of the preflight pipeline's steps, in order.
+    preflight: Vec<Cow<'a, str>>,
+    members: Cow<'a, str>,
+    /// Text and end, the current one first.
+    secrets: Vec<(String, Option<i64>)>,
+}
+
+/// The parts of a hook that are sealed.
+struct Secrets {
+    url: Url,
+    headers: HeaderList,
+    pipeline: Pipeline,
+    preflight: Pipeline,
+    members: Arc<str>,
+    authorization: Option<SecretText>,
+    signing: Vec<SigningSecret>,
+}
+
+/// What a hook's sealed column is sealed for.
+pub fn context_of(hook: i64) -> String {
+    format!("hook/{hook}")
+}
+
+/// What a hook's authorization is sealed for.
+pub fn authorization_context_of(hook: i64) -> String {
+    format!("hook/{hook}/authorization")
+}
+
+/// Rounds up: a wait of less than a millisecond must not become none.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+}
+
+fn bad(error: Invalid) -> StorageError {
+    damaged("hook", error)
+}
+
+/// The pipeline's plugins, without their settings.
+fn skeleton(pipeline: &Pipeline) -> Result<String, StorageError> {
+    let steps = pipeline.0.iter();
+    let steps = steps.map(|step| StepJson { plugin: step.plugin.to_string().into(), settings: "{}".into() });
+    to_json(&steps.collect::<Vec<_>>())
+}
+
+fn settings(pipeline: &Pipeline) -> Vec<Cow<'_, str>> {
+    pipeline.0.iter().map(|step| Cow::from(&*step.settings)).collect()
+}
+
+fn pipeline_from_json(text: &str) -> Result<Pipeline, StorageError> {
+    let steps: Vec<StepJson<'_>> = from_json("hook", text)?;
+    let steps = steps
+        .into_iter()
+        .map(|step| Ok(Step { plugin: step.plugin.parse()?, settings: step.settings.into() }))
+        .collect::<Result<_, _>>()
+        .map_err(bad)?;
+    Ok(Pipeline(steps))
+}
+
+/// The pipeline of a skeleton, with its settings.
+fn filled(skeleton: &str, settings: Vec<Cow<'_, str>>) -> Result<Pipeline, StorageError> {
+    let mut pipeline = pipeline_from_json(skeleton)?;
+    if pipeline.0.len() != settings.len() {
+        return Err(damaged("hook", "its steps and their settings differ in number"));
+    }
+    for (step, settings) in pipeline.0.iter_mut().zip(settings) {
+        step.settings = settings.into();
+    }
+    Ok(pipeline)
+}
+
+/// Where a URL points, without what may be secret in it.
+fn origin_of(url: &Url) -> String {
+    format!("{}/", url.origin().ascii_serialization())
+}
+
+impl HookRow {
+    /// The columns of `hook`.
+    pub fn of(hook: &Hook, vault: &Vault) -> Result<Self, StorageError> {
+        let patterns: Vec<String> = hook.subscription.patterns().iter().map(ToString::to_string).collect();
+        let waits: Vec<i64> = hook.retry.waits().iter().copied().map(millis).collect();
+        let authorization = hook.authorization.as_ref();
+        let seal = |it: &Authorization| {
+            vault.seal(&authorization_context_of(hook.id.0), it.value.reveal().as_bytes())
+        };
+        let secrets = hook.secrets.iter();
+        let secrets = secrets.map(|it| (it.reveal(), it.expires_at.map(|time| time.0))).collect();
+        let sealed = zeroize::Zeroizing::new(to_json(&SealedJson {
+            url: hook.url.as_str().into(),
+            headers: Cow::Borrowed(&hook.headers),
+            settings: settings(&hook.pipeline),
+            preflight: settings(&hook.preflight),
+            members: Cow::from(&*hook.origin.members),
+            secrets,
+        })?);
+        Ok(Self {
+            id: hook.id.0,
+            tenant_id: hook.tenant.0,
+            url: origin_of(&hook.url),
+            subscription: to_json(&patterns)?,
+            enabled: hook.enabled,
+            description: hook.description.clone(),
+            headers: "[]".to_owned(),
+            pipeline: skeleton(&hook.pipeline)?,
+            timeout_ms: millis(hook.timeout),
+            retry_ms: to_json(&waits)?,
+            signing: hook.signing.as_str().to_owned(),
+            created_at: hook.created_at.0,
+            updated_at: hook.updated_at.0,
+            surface: hook.origin.surface.as_str().to_owned(),
+            surface_members: "{}".to_owned(),
+            project: hook.project,
+            preflight: skeleton(&hook.preflight)?,
+            authorization: authorization.map(seal),
+            authorization_enabled: authorization.is_some_and(|it| it.enabled),
+            sealed: Some(vault.seal(&context_of(hook.id.0), sealed.as_bytes())),
+        })
+    }
+
+    /// The hook of this row; `plain` are the signing secrets of a row that is not sealed yet. A hook whose secrets cannot
+    /// be opened is [unreadable](Hook::unreadable).
+    pub fn into_hook(self, plain: Vec<SigningSecret>, vault: &Vault) -> Result<Hook, StorageError> {
+        let patterns: Vec<String> = from_json("hook", &self.subscription)?;
+        let patterns =
+            patterns.iter().map(|pattern| pattern.parse()).collect::<Result<_, _>>().map_err(bad)?;
+        let waits: Vec<u64> = from_json("hook", &self.retry_ms)?;
+        let waits = waits.into_iter().map(Duration::from_millis).collect();
+        let (secrets, unreadable) = match self.secrets(plain, vault) {
+            Ok(secrets) => (secrets, false),
+            Err(error) => {
+                let id = HookId(self.id);
+                tracing::error!(hook = %id, error = &error as &dyn std::error::Error, "a hook's secrets cannot be read: it is disabled until it is replaced, or the engine is started with the key that they were encrypted with");
+                (self.without_secrets()?, true)
+            }
+        };
+        let enabled = self.authorization_enabled;
+        Ok(Hook {
+            id: HookId(self.id),
+            tenant: TenantId(self.tenant_id),
+            origin: Origin { surface: self.surface.parse().map_err(bad)?, members: secrets.members },
+            url: secrets.url,
+            subscription: Subscription::new(patterns).map_err(bad)?,
+            project: self.project,
+            enabled: self.enabled && !unreadable,
+            description: self.description,
+            headers: secrets.headers,
+            authorization: secrets.authorization.map(|value| Authorization { value, enabled }),
+            preflight: secrets.preflight,
+            pipeline: secrets.pipeline,
+            timeout: Duration::from_millis(self.timeout_ms.unsigned_abs()),
+            retry: RetrySchedule::new(waits).map_err(bad)?,
+            signing: self.signing.parse().map_err(bad)?,
+            secrets: secrets.signing,
+            unreadable,
+            created_at: UnixMillis(self.created_at),
+            updated_at: UnixMillis(self.updated_at),
+        })
+    }
+
+    fn secrets(&self, plain: Vec<SigningSecret>, vault: &Vault) -> Result<Secrets, StorageError> {
+        let open = |sealed: &Vec<u8>| unseal_text(vault, "hook", &authorization_context_of(self.id), sealed);
+        let authorization = self.authorization.as_ref().map(open).transpose()?;
+        let Some(sealed) = &self.sealed else {
+            return Ok(Secrets {
+                headers: from_json("hook", &self.headers)?,
+                pipeline: pipeline_from_json(&self.pipeline)?,
+                preflight: pipeline_from_json(&self.preflight)?,
+                members: self.surface_members.as_str().into(),
+                authorization,
+                signing: plain,
+                ..self.without_secrets()?
+            });
+        };
+        let text = unseal_text(vault, "hook", &context_of(self.id), sealed)?;
+        let json: SealedJson<'_> = from_json("hook", text.reveal())?;
+        let signing = json.secrets.into_iter().map(|(text, expires_at)| {
+            let mut secret: SigningSecret = text.parse().map_err(bad)?;
+            secret.expires_at = expires_at.map(UnixMillis);
+            Ok::<_, StorageError>(secret)
+        });
+        Ok(Secrets {
+            url: json.url.parse().map_err(|error| damaged("hook", error))?,
+            headers: json.headers.into_owned(),
+            pipeline: filled(&self.pipeline, json.settings)?,
+            preflight: filled(&self.preflight, json.preflight)?,
+            members: json.members.into(),
+            authorization,
+            signing: signing.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// What the plain columns tell.
+    fn without_secrets(&self) -> Result<Secrets, StorageError> {
+        Ok(Secrets {
+            url: self.url.parse().map_err(|error| damaged("hook", error))?,
+            headers: HeaderList::new(),
+            pipeline: pipeline_from_json(&self.pipeline)?,
+            preflight: pipeline_from_json(&self.preflight)?,
+            members: self.surface_members.as_str().into(),
+            authorization: None,
+            signing: Vec::new(),
+        })
+    }
+}
+
+/// A secret text that was sealed for `context`; `what` is the kind of row.
+pub fn unseal_text(
+    vault: &Vault,
+    what: &'static str,
+    context: &str,
+    sealed: &[u8],
+) -> Result<SecretText, StorageError> {
+    let plain = vault.unseal(context, sealed).map_err(|error| damaged(what, error))?;
+    let text = std::str::from_utf8(&plain).map_err(|error| damaged(what, error))?;
+    Ok(SecretText::new(text))
+}

@@ -1,0 +1,269 @@
+//! What is encrypted as a whole: whether the key is the right one, rows of earlier engines that are not sealed yet, and
+//! the change to another key.
+//!
+//! All of it works in small transactions and takes up where it ended: a row says itself whether it is sealed, and under
+//! which key it opens.
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::access;
+use super::batch::{BEGIN, COMMIT};
+use super::hook_rows::{self, HookRow};
+use super::hooks;
+use super::rendered_rows;
+use crate::domain::{DeliveryId, HookId, TenantId};
+use crate::storage::StorageError;
+use crate::vault::Vault;
+
+/// Rows in one transaction.
+const ROWS_AT_ONCE: i64 = 200;
+/// In `engine_state`: a known text, sealed. It tells a wrong key from a damaged row.
+const KEY_CHECK: &str = "key-check";
+/// In `engine_state`: keys for signatures that outlive the key they were derived from, sealed.
+const RETAINED_KEYS: &str = "retained-keys";
+/// In `engine_state`: no rendered request is left that is not sealed.
+const RENDERED_SEALED: &str = "rendered-sealed";
+
+/// What [`rekey`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rekeyed {
+    /// Hooks that are sealed under the current key now.
+    pub hooks: u64,
+    /// Logins that are.
+    pub logins: u64,
+    /// Requests kept for retries that are.
+    pub requests: u64,
+    /// Rows that open under none of the keys, and stay as they are.
+    pub unreadable: u64,
+}
+
+async fn state(connection: &mut SqliteConnection, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
+    let query = sqlx::query_scalar("SELECT value FROM engine_state WHERE name = ?").bind(name);
+    Ok(query.fetch_optional(connection).await?)
+}
+
+async fn set_state(connection: &mut SqliteConnection, name: &str, value: &[u8]) -> Result<(), StorageError> {
+    let sql = "INSERT INTO engine_state (name, value) VALUES (?, ?) \
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    sqlx::query(sql).bind(name).bind(value).execute(connection).await?;
+    Ok(())
+}
+
+/// Refuses a key under which the database was not sealed, before anything is sealed under another. Takes up the keys
+/// that outlived theirs.
+///
+/// # Errors
+/// [`StorageError::WrongKey`]; else what the database said.
+pub async fn check_key(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
+    match state(connection, KEY_CHECK).await? {
+        Some(sealed) => drop(vault.unseal(KEY_CHECK, &sealed).map_err(|_| StorageError::WrongKey)?),
+        None => {
+            if sealed_by_earlier_engine(connection, vault).await? == Some(false) {
+                return Err(StorageError::WrongKey);
+            }
+            write_key_check(connection, vault).await?;
+        }
+    }
+    if let Some(sealed) = state(connection, RETAINED_KEYS).await? {
+        let plain = vault.unseal(RETAINED_KEYS, &sealed).map_err(|_| StorageError::WrongKey)?;
+        vault.retain(serde_json::from_slice(&plain).unwrap_or_default());
+    }
+    Ok(())
+}
+
+async fn write_key_check(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
+    set_state(connection, KEY_CHECK, &vault.seal(KEY_CHECK, KEY_CHECK.as_bytes())).await
+}
+
+/// Whether any of what an engine without a key check sealed can be opened; none if it sealed nothing.
+async fn sealed_by_earlier_engine(
+    connection: &mut SqliteConnection,
+    vault: &Vault,
+) -> Result<Option<bool>, StorageError> {
+    let sql = "SELECT id, authorization FROM hooks WHERE authorization IS NOT NULL";
+    let hooks: Vec<(i64, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&mut *connection).await?;
+    let hooks = hooks.into_iter().map(|(id, sealed)| (hook_rows::authorization_context_of(id), sealed));
+    let logins = logins(connection).await?.into_iter();
+    let logins = logins.map(|(tenant, name, sealed)| (access::context_of(tenant, &name), sealed));
+    let opens = |(context, sealed): (String, Vec<u8>)| vault.unseal(&context, &sealed).is_ok();
+    Ok(hooks.chain(logins).map(opens).reduce(|any, one| any || one))
+}
+
+async fn logins(connection: &mut SqliteConnection) -> Result<Vec<(TenantId, String, Vec<u8>)>, StorageError> {
+    let query = sqlx::query_as("SELECT tenant_id, name, secret FROM logins");
+    let rows: Vec<(i64, String, Vec<u8>)> = query.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|(tenant, name, secret)| (TenantId(tenant), name, secret)).collect())
+}
+
+/// Seals the rows of an earlier engine. One that is damaged stays as it is.
+///
+/// # Errors
+/// What the database said.
+pub async fn seal_all(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM hooks WHERE sealed IS NULL)";
+    let hooks: bool = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
+    let rendered = state(connection, RENDERED_SEALED).await?.is_none();
+    if !hooks && !rendered {
+        return Ok(());
+    }
+    // What was there in plain is overwritten, not only forgotten.
+    sqlx::query("PRAGMA secure_delete = on").execute(&mut *connection).await?;
+    let mut sealed = 0;
+    if hooks {
+        tracing::info!("encrypting hooks that an earlier engine stored in plain");
+        sealed += walk(connection, i64::MIN, Step::SealHooks, vault).await?;
+    }
+    if rendered {
+        let sql = "SELECT EXISTS (SELECT 1 FROM rendered_requests)";
+        if sqlx::query_scalar(sql).fetch_one(&mut *connection).await? {
+            tracing::info!("encrypting requests that an earlier engine kept for retries in plain");
+            sealed += walk(connection, i64::MIN, Step::SealRendered, vault).await?;
+        }
+        set_state(connection, RENDERED_SEALED, b"1").await?;
+    }
+    if sealed > 0 {
+        // The log still holds the pages as they were before.
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await?;
+        tracing::info!(rows = sealed, "done encrypting");
+    }
+    Ok(())
+}
+
+/// Seals everything again under the vault's current key.
+///
+/// # Errors
+/// What the database said.
+pub async fn rekey(connection: &mut SqliteConnection, vault: &Vault) -> Result<Rekeyed, StorageError> {
+    let mut done = Rekeyed::default();
+    let retained = serde_json::to_vec(&vault.outliving()).unwrap_or_default();
+    set_state(connection, RETAINED_KEYS, &vault.seal(RETAINED_KEYS, &retained)).await?;
+    for (tenant, name, sealed) in logins(connection).await? {
+        match vault.reseal(&access::context_of(tenant, &name), &sealed) {
+            Ok(None) => {}
+            Ok(Some(sealed)) => {
+                let sql = "UPDATE logins SET secret = ? WHERE tenant_id = ? AND name = ?";
+                let query = sqlx::query(sql).bind(sealed).bind(tenant.0).bind(name);
+                query.execute(&mut *connection).await?;
+                done.logins += 1;
+            }
+            Err(_) => done.unreadable += 1,
+        }
+    }
+    let mut unreadable = 0;
+    done.hooks = walk(connection, i64::MIN, Step::RekeyHooks(&mut unreadable), vault).await?;
+    done.requests = walk(connection, i64::MIN, Step::RekeyRendered(&mut unreadable), vault).await?;
+    done.unreadable += unreadable;
+    // Last: until then, both keys are needed.
+    write_key_check(connection, vault).await?;
+    Ok(done)
+}
+
+/// One pass over a table.
+enum Step<'a> {
+    SealHooks,
+    SealRendered,
+    RekeyHooks(&'a mut u64),
+    RekeyRendered(&'a mut u64),
+}
+
+/// Goes through a table in the order of its ids, in transactions of [`ROWS_AT_ONCE`]; answers with how many rows it
+/// changed.
+async fn walk(
+    connection: &mut SqliteConnection,
+    from: i64,
+    mut step: Step<'_>,
+    vault: &Vault,
+) -> Result<u64, StorageError> {
+    let (mut after, mut changed) = (from, 0);
+    loop {
+        sqlx::query(BEGIN).execute(&mut *connection).await?;
+        let done = match &mut step {
+            Step::SealHooks => seal_hooks(connection, after, vault).await,
+            Step::SealRendered => rendered_rows::seal_some(connection, after, ROWS_AT_ONCE, vault).await,
+            Step::RekeyHooks(unreadable) => rekey_hooks(connection, after, vault, unreadable).await,
+            Step::RekeyRendered(unreadable) => {
+                rendered_rows::rekey_some(connection, after, ROWS_AT_ONCE, vault, unreadable).await
+            }
+        };
+        let end = if done.is_ok() { COMMIT } else { "ROLLBACK" };
+        sqlx::query(end).execute(&mut *connection).await?;
+        let (last, count) = done?;
+        changed += count;
+        match last {
+            Some(last) => after = last,
+            None => return Ok(changed),
+        }
+    }
+}
+
+/// The last id of the rows that were looked at, none if there were none; and how many were changed.
+pub type Walked = (Option<i64>, u64);
+
+async fn seal_hooks(
+    connection: &mut SqliteConnection,
+    after: i64,
+    vault: &Vault,
+) -> Result<Walked, StorageError> {
+    let sql = "SELECT * FROM hooks WHERE sealed IS NULL AND id > ? ORDER BY id LIMIT ?";
+    let query = sqlx::query_as(sql).bind(after).bind(ROWS_AT_ONCE);
+    let rows: Vec<HookRow> = query.fetch_all(&mut *connection).await?;
+    let (mut last, mut count) = (None, 0);
+    for row in rows {
+        let id = row.id;
+        last = Some(id);
+        let plain = hooks::plain_secrets(connection, Some(id)).await?.remove(&id).unwrap_or_default();
+        let hook = row.into_hook(plain, vault);
+        match hook
+            .and_then(|hook| if hook.unreadable { Ok(None) } else { HookRow::of(&hook, vault).map(Some) })
+        {
+            Ok(Some(row)) => count += u64::from(hooks::update(connection, row).await?),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(hook = %HookId(id), error = &error as &dyn std::error::Error, "a hook's row is damaged and stays as it is");
+            }
+        }
+    }
+    Ok((last, count))
+}
+
+async fn rekey_hooks(
+    connection: &mut SqliteConnection,
+    after: i64,
+    vault: &Vault,
+    unreadable: &mut u64,
+) -> Result<Walked, StorageError> {
+    type Row = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
+    let sql = "SELECT id, sealed, authorization FROM hooks WHERE id > ? ORDER BY id LIMIT ?";
+    let query = sqlx::query_as(sql).bind(after).bind(ROWS_AT_ONCE);
+    let rows: Vec<Row> = query.fetch_all(&mut *connection).await?;
+    let (mut last, mut count) = (None, 0);
+    for (id, sealed, authorization) in rows {
+        last = Some(id);
+        let reseal = |context: String, sealed: Option<Vec<u8>>| {
+            sealed.map_or(Ok(None), |sealed| vault.reseal(&context, &sealed))
+        };
+        let again = reseal(hook_rows::context_of(id), sealed)
+            .and_then(|sealed| Ok((sealed, reseal(hook_rows::authorization_context_of(id), authorization)?)));
+        match again {
+            Ok((None, None)) => {}
+            Ok((sealed, authorization)) => {
+                let sql = "UPDATE hooks SET sealed = ifnull(?, sealed), authorization = ifnull(?, authorization) \
+                    WHERE id = ?";
+                let query = sqlx::query(sql).bind(sealed).bind(authorization).bind(id);
+                query.execute(&mut *connection).await?;
+                count += 1;
+            }
+            Err(_) => {
+                tracing::warn!(hook = %HookId(id), "a hook opens under none of the keys and stays as it is");
+                *unreadable += 1;
+            }
+        }
+    }
+    Ok((last, count))
+}
+
+/// Says of a request that is kept for a retry that it opens under none of the keys.
+pub fn warn_of_request(delivery: i64) {
+    let delivery = DeliveryId(delivery);
+    tracing::warn!(%delivery, "a request kept for a retry opens under none of the keys; it is rendered again");
+}

@@ -17,6 +17,7 @@ use crate::api::downloads::Downloads;
 use crate::api::{self, ApiState};
 use crate::clients::{ClientLimits, Clients, TrustedProxies};
 use crate::clock::SystemClock;
+use crate::clock_watch;
 use crate::config::Config;
 use crate::cores::Cores;
 use crate::delivery::client::{Connector, DeliveryClient};
@@ -25,8 +26,8 @@ use crate::delivery::feeder::Feeder;
 use crate::delivery::worker::Worker;
 use crate::delivery::{Crew, Dispatcher, DispatcherLimits, Pipelines, Recorder, tls};
 use crate::directory::{Directory, Quotas};
-use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
+use crate::domain::{Digest, EventKey, UnixMillis};
 use crate::ingest::Ingest;
 use crate::open_files::{self, Shares};
 use crate::private_file::COMPILED_DIR;
@@ -76,8 +77,9 @@ pub async fn start(config: Config) -> Result<Engine> {
     if recovered > 0 {
         tracing::info!(deliveries = recovered, "took up deliveries that an earlier process had begun");
     }
-    let ids = Arc::new(IdGenerator::new(0, storage.greatest_id()));
-    let directory = Directory::load_within(quotas(&config), stores.clone(), ids, clock);
+    let ids = Arc::new(IdGenerator::new(0, last_id(&storage, clock.now()).await?));
+    let directory =
+        Directory::load_within(quotas(&config), stores.clone(), Arc::clone(&ids), Arc::clone(&clock));
     let directory = directory.await.context("cannot read the database")?;
     let admin = admin_key::settle(&config).context("cannot settle the operator's key")?;
 
@@ -108,6 +110,13 @@ pub async fn start(config: Config) -> Result<Engine> {
     };
     let stop_feeding = CancellationToken::new();
     let feeding = tokio::spawn(feeder.run(stop_feeding.clone()));
+    let kept = clock_watch::Kept {
+        clock,
+        ids,
+        deliveries: Arc::clone(&stores.deliveries),
+        dispatcher: Arc::clone(&dispatcher),
+    };
+    tokio::spawn(clock_watch::run(kept, stop_feeding.clone()));
 
     let (ahead, in_use) = (sandbox.clone(), directory.plugins_in_use());
     tokio::spawn(async move { ahead.compile_ahead(in_use).await });
@@ -230,6 +239,32 @@ fn egress_policy(config: &Config, listener: SocketAddr, directory: &Arc<Director
     let directory = Arc::clone(directory);
     let names = move |tenant| directory.tenant(tenant).map(|tenant| tenant.name.clone());
     EgressPolicy::new(config.egress_allow.clone(), vec![listener], Arc::new(names))
+}
+
+/// A clock that was this far ahead of the last id's is taken as right.
+const SMALL_DIFFERENCE: Duration = Duration::from_secs(60);
+
+/// The id after which new ones come. If the clock was set back while the engine did not run, what waits is brought
+/// forward as far. Ids that carry a time far ahead were made under a clock that was wrong: new ids do not follow them.
+async fn last_id(storage: &SqliteStorage, now: UnixMillis) -> Result<i64> {
+    let end = now.plus(sqlite::FURTHEST_AHEAD);
+    let mut last = storage.greatest_id();
+    if EventKey(last).created_at() > end {
+        tracing::warn!(
+            "some ids carry a time far ahead, from a clock that was wrong; new ones do not follow them"
+        );
+        last = storage.greatest_id_before(end).await.context("cannot read the database")?;
+    }
+    let ahead = now.until(EventKey(last).created_at());
+    if ahead > SMALL_DIFFERENCE {
+        tracing::warn!(
+            seconds = ahead.as_secs(),
+            "the clock is behind the last id: it was set back, or had been ahead; deliveries that wait are due that much earlier"
+        );
+        let moved = storage.stores().deliveries.bring_forward(now, ahead).await;
+        moved.context("cannot bring deliveries forward")?;
+    }
+    Ok(last)
 }
 
 /// The keys that `config` gives.

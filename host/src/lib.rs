@@ -9,6 +9,7 @@ pub mod app;
 pub mod cli;
 pub mod clients;
 pub mod clock;
+pub mod clock_watch;
 pub mod config;
 pub mod cores;
 pub mod delivery;

@@ -18,8 +18,22 @@ pub struct Server {
     child: Child,
     base: String,
     data_dir: Arc<tempfile::TempDir>,
+    path: PathBuf,
     binary: PathBuf,
     environment: Vec<(String, String)>,
+}
+
+fn settings(environment: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut all = vec![
+        ("HOOKWRIGHT_ADMIN_KEY".to_owned(), ADMIN_KEY.to_owned()),
+        ("HOOKWRIGHT_EGRESS_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
+        ("HOOKWRIGHT_LOG".to_owned(), "warn".to_owned()),
+    ];
+    for (name, value) in environment {
+        all.retain(|(given, _)| given != name);
+        all.push(((*name).to_owned(), (*value).to_owned()));
+    }
+    all
 }
 
 impl Server {
@@ -46,27 +60,29 @@ impl Server {
         log: impl Into<Stdio>,
     ) -> Self {
         let data_dir = Arc::new(tempfile::tempdir().expect("a temporary directory can be made"));
-        let mut all = vec![
-            ("HOOKWRIGHT_ADMIN_KEY".to_owned(), ADMIN_KEY.to_owned()),
-            ("HOOKWRIGHT_EGRESS_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
-            ("HOOKWRIGHT_LOG".to_owned(), "warn".to_owned()),
-        ];
-        for (name, value) in environment {
-            all.retain(|(given, _)| given != name);
-            all.push(((*name).to_owned(), (*value).to_owned()));
-        }
-        Self::launch(binary.as_ref().to_owned(), data_dir, all, log.into()).await
+        let path = data_dir.path().to_owned();
+        Self::launch(binary.as_ref().to_owned(), (data_dir, path), settings(environment), log.into()).await
+    }
+
+    /// As [`Self::start_with`], on data in `data_dir`, which stays.
+    ///
+    /// # Panics
+    /// As [`Self::start_with`].
+    pub async fn start_in(binary: impl AsRef<Path>, data_dir: &Path, environment: &[(&str, &str)]) -> Self {
+        let unused = Arc::new(tempfile::tempdir().expect("a temporary directory can be made"));
+        let data_dir = (unused, data_dir.to_owned());
+        Self::launch(binary.as_ref().to_owned(), data_dir, settings(environment), Stdio::inherit()).await
     }
 
     async fn launch(
         binary: PathBuf,
-        data_dir: Arc<tempfile::TempDir>,
+        (data_dir, path): (Arc<tempfile::TempDir>, PathBuf),
         environment: Vec<(String, String)>,
         log: Stdio,
     ) -> Self {
         let mut child = Command::new(&binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data_dir.path())
+            .arg(&path)
             .env_remove("HOOKWRIGHT_CONFIG")
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -90,7 +106,7 @@ impl Server {
         let base = base.unwrap_or_else(|| panic!("{} says where it listens", binary.display()));
         // Whatever it prints later is read, so that it never waits for a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, base, data_dir, binary, environment }
+        Self { child, base, data_dir, path, binary, environment }
     }
 
     /// Kills it as `kill -9` does, in the middle of whatever it is doing, and waits until it is gone.
@@ -116,8 +132,19 @@ impl Server {
     /// Starts it again on the same data, after it has ended.
     #[must_use]
     pub async fn restart(self) -> Self {
-        let (binary, data_dir) = (self.binary.clone(), Arc::clone(&self.data_dir));
-        Self::launch(binary, data_dir, self.environment.clone(), Stdio::inherit()).await
+        let environment = self.environment.clone();
+        self.launch_again(environment).await
+    }
+
+    /// As [`Self::restart`], with these settings instead of those it had.
+    #[must_use]
+    pub async fn restart_with(self, environment: &[(&str, &str)]) -> Self {
+        self.launch_again(settings(environment)).await
+    }
+
+    async fn launch_again(self, environment: Vec<(String, String)>) -> Self {
+        let data_dir = (Arc::clone(&self.data_dir), self.path.clone());
+        Self::launch(self.binary.clone(), data_dir, environment, Stdio::inherit()).await
     }
 
     /// Where it serves, such as `http://127.0.0.1:41234`.
@@ -129,7 +156,7 @@ impl Server {
     /// Its data directory.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
-        self.data_dir.path()
+        &self.path
     }
 
     /// The operating system's number of the process.

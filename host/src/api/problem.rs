@@ -295,6 +295,10 @@ impl From<StorageError> for Problem {
             StorageError::TooManyReads => {
                 Self::new(Kind::TooManyRequests, format!("{error}; wait for their answers, then try again"))
             }
+            StorageError::NoSpace => Self::new(
+                Kind::Unavailable,
+                "the engine's disk is full: nothing new is taken until its operator makes room; reading and deleting go on",
+            ),
             StorageError::Damaged { .. } => Self::internal("reading from storage", &error),
             _ => Self::unavailable("using storage", &error),
         }

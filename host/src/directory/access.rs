@@ -227,6 +227,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_two_logins_that_cannot_be_told_apart_the_older_one_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+        let login = |tenant: i64, secret: &str, created_at: i64| Login {
+            name: "user".to_owned(),
+            tenant: TenantId(tenant),
+            secret: SecretText::new(secret),
+            created_at: UnixMillis(created_at),
+        };
+        // As an engine stored them that did not refuse the second.
+        for login in [login(1, "same", 5), login(2, "same", 3), login(3, "other", 4)] {
+            storage.stores().access.insert_login(&login).await.unwrap();
+        }
+        let ids = Arc::new(IdGenerator::new(0, 0));
+        let directory = Directory::load(storage.stores(), ids, Arc::new(Standing)).await.unwrap();
+        let found = |directory: &Directory| {
+            directory.logins_named("user").iter().map(|login| login.tenant.0).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&directory), [2, 3]);
+        assert_eq!(directory.logins(TenantId(1)).len(), 1, "it is shown");
+        let create = async |secret: &str| {
+            directory.create_login(TenantId(4), "user".to_owned(), SecretText::new(secret)).await
+        };
+        assert!(matches!(create("other").await, Err(DirectoryError::Taken(_))));
+        create("a third").await.unwrap();
+        assert_eq!(found(&directory), [2, 3, 4]);
+    }
+
+    #[tokio::test]
     async fn tokens_of_one_millisecond_have_the_order_in_which_they_were_made() {
         let dir = tempfile::tempdir().unwrap();
         let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();

@@ -297,6 +297,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_unreadable_hook_is_changed_only_as_a_whole_and_signs_with_a_new_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+        let world = World::new(storage.stores());
+        let unreadable = Hook { unreadable: true, enabled: false, secrets: Vec::new(), ..world.hook() };
+        storage.stores().hooks.insert(&unreadable).await.unwrap();
+        let ids = Arc::new(IdGenerator::new(0, 0));
+        let directory = Directory::load(storage.stores(), ids, Arc::new(SystemClock)).await.unwrap();
+        write(&directory.hooks).put(Arc::new(unreadable.clone()));
+        let change = |hook: &Hook| Ok::<_, DirectoryError>(Hook { enabled: true, ..hook.clone() });
+        let refused = directory.change_hook(TENANT, unreadable.id, change).await;
+        assert!(matches!(refused, Err(DirectoryError::InUse(_))), "{refused:?}");
+        let replace = |hook: &Hook| Ok::<_, DirectoryError>(Hook { unreadable: false, ..hook.clone() });
+        let replaced = directory.change_hook(TENANT, unreadable.id, replace).await.unwrap().unwrap();
+        assert!(!replaced.unreadable && replaced.secrets.len() == 1);
+    }
+
+    #[tokio::test]
     async fn while_a_deleted_hooks_deliveries_are_cancelled_others_make_changes() {
         let dir = tempfile::tempdir().unwrap();
         let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();

@@ -15,6 +15,8 @@ use super::{Invalid, UnixMillis};
 const EPOCH_MS: i64 = 1_577_836_800_000;
 const NODE_BITS: u32 = 10;
 const SEQUENCE_BITS: u32 = 12;
+/// The last milliseconds for which there are ids; some are left above, for ids that run ahead.
+const LAST_MILLIS: i64 = (1 << 41) - (1 << 32);
 const DIGITS: usize = 13;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -23,6 +25,8 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 pub struct IdGenerator {
     /// Milliseconds and sequence of the last id, without the node between them.
     last: AtomicI64,
+    /// Milliseconds that new ids carry at most, unless the last one carried more: see [`IdGenerator::set_ceiling`].
+    ceiling: AtomicI64,
     node: i64,
 }
 
@@ -35,7 +39,8 @@ impl IdGenerator {
     pub fn new(node: u16, after: i64) -> Self {
         // The millisecond after the stored one is always free, whatever sequence was reached in it.
         let free_millis = (after >> (NODE_BITS + SEQUENCE_BITS)) + 1;
-        Self { last: AtomicI64::new(free_millis << SEQUENCE_BITS), node: i64::from(node & 0x3ff) }
+        let last = AtomicI64::new(free_millis << SEQUENCE_BITS);
+        Self { last, ceiling: AtomicI64::new(LAST_MILLIS), node: i64::from(node & 0x3ff) }
     }
 
     /// The node whose ids it makes.
@@ -44,9 +49,16 @@ impl IdGenerator {
         self.node
     }
 
+    /// From now on, ids follow the clock up to `time` only: a clock that is set far ahead by mistake must not give all later
+    /// ids its time.
+    pub fn set_ceiling(&self, time: UnixMillis) {
+        self.ceiling.store((time.0 - EPOCH_MS).clamp(0, LAST_MILLIS), Ordering::Relaxed);
+    }
+
     /// The next id. Ids run ahead of the clock where more than 4,096 are asked for in a millisecond.
     pub fn next_raw(&self, now: UnixMillis) -> i64 {
-        let floor = (now.0 - EPOCH_MS).max(0) << SEQUENCE_BITS;
+        let millis = (now.0 - EPOCH_MS).min(self.ceiling.load(Ordering::Relaxed));
+        let floor = millis.max(0) << SEQUENCE_BITS;
         let advance = |last: i64| Some(floor.max(last + 1));
         let previous = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, advance).unwrap_or(floor);
         let ticket = floor.max(previous + 1);
@@ -203,6 +215,19 @@ mod tests {
         let before = EventKey::generate(&IdGenerator::new(7, 0), NOW);
         let ids = IdGenerator::new(7, before.0);
         assert!(EventKey::generate(&ids, UnixMillis(NOW.0 - 86_400_000)) > before);
+    }
+
+    #[test]
+    fn ids_do_not_follow_a_clock_beyond_their_ceiling() {
+        let ids = IdGenerator::new(0, 0);
+        let far = UnixMillis(NOW.0 + 100 * 365 * 86_400_000);
+        ids.set_ceiling(UnixMillis(NOW.0 + 1));
+        let made: Vec<_> = [NOW, far, NOW, far].map(|now| EventKey::generate(&ids, now)).to_vec();
+        assert!(made.is_sorted_by(|a, b| a < b));
+        assert_eq!(made[3].created_at(), UnixMillis(NOW.0 + 1));
+        // Without one, there is the end of their range.
+        let id = IdGenerator::new(0, 0).next_raw(UnixMillis(i64::MAX / 2));
+        assert!(id > 0 && EventKey(id).to_string().parse() == Ok(EventKey(id)));
     }
 
     #[test]

@@ -60,6 +60,12 @@ pub enum StorageError {
     /// The database is gone, or empty, while other files say that there was one.
     #[error("{0}")]
     Missing(String),
+    /// There is too little space on the disk to take in anything new.
+    #[error("the disk is full")]
+    NoSpace,
+    /// The last commit failed for a reason that lies with the disk.
+    #[error("the database cannot be written: {0}")]
+    CannotWrite(String),
     /// A migration failed.
     #[error("migration")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -189,6 +195,8 @@ pub trait DeliveryStore: Send + Sync {
     /// Returns how many there were. What is due further ahead than any schedule goes was put there under a
     /// clock that was wrong, and is due now, too.
     async fn recover(&self, now: UnixMillis) -> Result<u64, StorageError>;
+    /// Makes deliveries that wait for a time after `now` due `by` earlier, but not before `now`: the clock was set back.
+    async fn bring_forward(&self, now: UnixMillis, by: std::time::Duration) -> Result<(), StorageError>;
     /// The hooks that have deliveries which are not final, each with the time when the first of them is due.
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
     /// Leases deliveries that are due at `now`, oldest due first, until `lease_until`: of each of `hooks` up to its limit.
@@ -229,6 +237,8 @@ pub trait DeliveryStore: Send + Sync {
     ) -> Result<Option<Changed>, StorageError>;
     /// Calls off a delivery that is not final. `None`: no such delivery.
     async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Cancelled>, StorageError>;
+    /// Whether the database can be read and written; it may be tried.
+    async fn check(&self) -> Result<(), StorageError>;
     /// How many deliveries stand in each state, for the whole engine.
     async fn count_by_state(&self) -> Result<Vec<(DeliveryState, u64)>, StorageError>;
 }

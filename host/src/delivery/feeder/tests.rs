@@ -31,6 +31,12 @@ impl DeliveryStore for Counting {
     async fn recover(&self, now: UnixMillis) -> Result<u64, StorageError> {
         self.inner.recover(now).await
     }
+    async fn bring_forward(&self, now: UnixMillis, by: std::time::Duration) -> Result<(), StorageError> {
+        self.inner.bring_forward(now, by).await
+    }
+    async fn check(&self) -> Result<(), StorageError> {
+        self.inner.check().await
+    }
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
         *self.looks.lock().unwrap() += 1;
         self.inner.backlog().await

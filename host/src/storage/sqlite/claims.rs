@@ -244,7 +244,7 @@ pub async fn backlog(readers: &SqlitePool) -> Result<Vec<Backlog>, StorageError>
 
 /// Nothing is due further ahead than this: the longest wait of a schedule is seven days, and up to a
 /// fifth of it may be added.
-const FURTHEST_AHEAD: Duration = Duration::from_secs(9 * 24 * 3600);
+pub const FURTHEST_AHEAD: Duration = Duration::from_secs(9 * 24 * 3600);
 
 /// Ends all leases, makes due what a clock that was wrong put out of reach, and calls off tests: a test is sent once,
 /// and whether it was is not known.
@@ -260,6 +260,21 @@ pub async fn recover(connection: &mut SqliteConnection, now: UnixMillis) -> Resu
     let furthest = now.plus(FURTHEST_AHEAD);
     sqlx::query(sql).bind(now.0).bind(furthest.0).execute(connection).await?;
     Ok(leases)
+}
+
+/// Makes what waits for a time after `now` due `by` earlier. Leases stay: records are told by their ends.
+pub async fn bring_forward(
+    connection: &mut SqliteConnection,
+    hook: HookId,
+    now: UnixMillis,
+    by: Duration,
+) -> Result<(), StorageError> {
+    let sql = "UPDATE deliveries SET due_at = max(?1, due_at - ?2) WHERE (tenant_id, id) IN \
+        (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished \
+         WHERE hook_id = ?3 AND state < 3 AND state <> 1 AND due_at > ?1)";
+    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    sqlx::query(sql).bind(now.0).bind(by).bind(hook.0).execute(connection).await?;
+    Ok(())
 }
 
 /// The hooks that are gone, but have unfinished deliveries: a crash came between.

@@ -5,6 +5,7 @@
 //! A caller may vanish in the middle of a transaction; the next one finds it open and rolls it back.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -12,6 +13,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use super::BUSY_TIMEOUT;
 use super::batch::{BEGIN, COMMIT};
 use super::data_dir::DataDir;
+use super::health::WriteHealth;
 use super::wal;
 use crate::domain::HookId;
 use crate::storage::StorageError;
@@ -27,6 +29,7 @@ pub struct WriteConnection {
     open: bool,
     options: Option<SqliteConnectOptions>,
     deleted_hooks: HashSet<HookId>,
+    health: Arc<WriteHealth>,
     /// Held as long as anything can be written. The last field: it goes after the connection.
     lock: Option<DataDir>,
 }
@@ -71,9 +74,10 @@ pub fn write_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
 
 impl WriteConnection {
     /// A connection that is opened when it is first asked for.
-    pub fn new(file: SqliteConnectOptions, lock: DataDir) -> Self {
+    pub fn new(file: SqliteConnectOptions, lock: DataDir, health: Arc<WriteHealth>) -> Self {
         let options = Some(write_options(file));
-        Self { connection: None, open: false, options, deleted_hooks: HashSet::new(), lock: Some(lock) }
+        let (deleted_hooks, lock) = (HashSet::new(), Some(lock));
+        Self { connection: None, open: false, options, deleted_hooks, health, lock }
     }
 
     /// The connection, outside of any transaction.
@@ -91,8 +95,10 @@ impl WriteConnection {
 
     /// Begins a transaction. Whatever comes of it must be handed to [`Self::finish`].
     pub async fn begin(&mut self) -> Result<&mut SqliteConnection, StorageError> {
+        let health = Arc::clone(&self.health);
         let connection = self.about_to_begin().await?;
-        sqlx::query(BEGIN).execute(&mut *connection).await?;
+        let begun = sqlx::query(BEGIN).execute(&mut *connection).await.map_err(StorageError::from);
+        begun.inspect_err(|error| health.failed(error))?;
         Ok(connection)
     }
 
@@ -119,11 +125,13 @@ impl WriteConnection {
         let error = match result {
             Ok(value) => {
                 self.open = false;
+                self.health.committed();
                 return Ok(value);
             }
             Err(error) => error,
         };
         self.rollback().await;
+        self.health.failed(&error);
         if is_broken(&error) {
             self.connection = None;
         }

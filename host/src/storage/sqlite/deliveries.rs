@@ -40,6 +40,16 @@ impl DeliveryStore for Shared {
         writer.finish(recovered).await
     }
 
+    async fn bring_forward(&self, now: UnixMillis, by: std::time::Duration) -> Result<(), StorageError> {
+        // Hook by hook, so that others write in between.
+        for backlog in claims::backlog(&self.feeding).await? {
+            let mut writer = self.writer().await;
+            let done = claims::bring_forward(writer.begin().await?, backlog.hook, now, by).await;
+            writer.finish(done).await?;
+        }
+        Ok(())
+    }
+
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
         let mut backlog = claims::backlog(&self.feeding).await?;
         self.ledger.add_backlog(&mut backlog);
@@ -93,7 +103,6 @@ impl DeliveryStore for Shared {
         if let Some(delivery) = self.ledger.delivery(tenant, id) {
             return Ok(Some(delivery));
         }
-        // One row by its key, and the question by which the engine's health is told.
         one(&self.feeding, tenant, id).await
     }
 
@@ -153,6 +162,20 @@ impl DeliveryStore for Shared {
         let mut writer = self.writer().await;
         let changed = cancel(writer.begin().await?, tenant, id).await;
         writer.finish(changed).await
+    }
+
+    async fn check(&self) -> Result<(), StorageError> {
+        // The cheapest question there is: one key, which no delivery has.
+        one(&self.feeding, TenantId(0), DeliveryId(0)).await?;
+        if self.health.wants_probe() {
+            self.health.look();
+            let sql = "INSERT INTO engine_state (name, value) VALUES ('probe', x'') \
+                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+            let tried = self.changes_one(sqlx::query(sql)).await;
+            self.health.check()?;
+            tried?;
+        }
+        self.health.check()
     }
 
     async fn count_by_state(&self) -> Result<Vec<(DeliveryState, u64)>, StorageError> {

@@ -24,6 +24,7 @@ impl EventStore for Shared {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
+        self.health.check_space()?;
         self.commit(writer::Message::Accept, batch).await
     }
 

@@ -39,6 +39,7 @@ impl HookStore for Shared {
     }
 
     async fn insert(&self, hook: &Hook) -> Result<(), StorageError> {
+        self.health.check_space()?;
         let row = HookRow::of(hook, &self.vault)?;
         let mut writer = self.writer().await;
         let inserted = insert(writer.begin().await?, row, hook).await;

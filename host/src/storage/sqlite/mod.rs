@@ -21,6 +21,7 @@ mod dedup;
 mod deliveries;
 mod delivery_rows;
 mod events;
+mod health;
 mod hook_rows;
 mod hooks;
 mod listing;
@@ -40,7 +41,7 @@ mod wal;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
@@ -51,11 +52,12 @@ use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 
 use self::connection::WriteConnection;
 use self::data_dir::DataDir;
+use self::health::WriteHealth;
 pub use self::sealing::Rekeyed;
 use self::unwritten::SharedLedger;
 use self::writer::Message;
 use super::{Storage, StorageError};
-use crate::domain::TenantId;
+use crate::domain::{EventKey, TenantId, UnixMillis};
 use crate::turns::{TenantTurns, Turn};
 use crate::vault::{Keys, Vault};
 
@@ -63,6 +65,8 @@ use crate::vault::{Keys, Vault};
 pub const DATABASE_FILE: &str = "hookwright.db";
 /// The file whose lock says that the data directory is in use.
 pub const LOCK_FILE: &str = "hookwright.lock";
+
+pub use claims::FURTHEST_AHEAD;
 
 /// Connections for queries; each has a thread and up to 4 MiB of cache.
 const READERS: u32 = 4;
@@ -102,6 +106,7 @@ struct Shared {
     /// For what deliveries need: lists that people ask for must not hold them up.
     feeding: SqlitePool,
     vault: Arc<Vault>,
+    health: Arc<WriteHealth>,
 }
 
 /// Opens the database in `data_dir`, makes both where they are missing, and brings the schema up to date.
@@ -110,18 +115,25 @@ struct Shared {
 /// [`StorageError::InUse`] where another process has the directory open; [`StorageError::Newer`] where the
 /// database is that of a newer engine; else what the file system or the database said.
 pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteStorage, StorageError> {
-    let (dir, vault, file) = open_up_to_date(data_dir, &options.keys).await?;
-    let vault = Arc::new(vault);
-    let mut writer = WriteConnection::new(file.clone(), dir);
-    let connection = writer.connection().await?;
-    let ledger = Arc::new(SharedLedger::new(unwritten::recover(&mut *connection).await?));
-    let greatest_id = rows::greatest_id(connection).await?;
+    let opened = match open_writer(data_dir, &options.keys).await {
+        Err(error) if health::made_room(data_dir) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the start failed for want of space; trying again"
+            );
+            open_writer(data_dir, &options.keys).await?
+        }
+        opened => opened?,
+    };
+    let Opened { writer, vault, file, ledger, greatest_id, health } = opened;
+    let (vault, ledger) = (Arc::new(vault), Arc::new(SharedLedger::new(ledger)));
     let readers = pool(file.clone(), READERS).await?;
     let feeding = pool(file, FEEDING_CONNECTIONS).await?;
     let writer = Arc::new(Mutex::new(writer));
     let queue = writer::spawn(Arc::clone(&writer), Arc::clone(&ledger), options.writer_runtime);
     let reads = Arc::new(TenantTurns::new(READERS_PER_TENANT));
-    let shared = Shared { queue, writer, ledger, readers, reads, feeding, vault };
+    let shared = Shared { queue, writer, ledger, readers, reads, feeding, vault, health };
+    tokio::spawn(watch_space(Arc::downgrade(&shared.health)));
     Ok(SqliteStorage { shared: Arc::new(shared), greatest_id })
 }
 
@@ -133,6 +145,36 @@ async fn pool(file: SqliteConnectOptions, connections: u32) -> Result<SqlitePool
         .max_lifetime(None)
         .connect_with(connection::read_options(file));
     Ok(pool.await?)
+}
+
+struct Opened {
+    writer: WriteConnection,
+    vault: Vault,
+    file: SqliteConnectOptions,
+    ledger: unwritten::Ledger,
+    greatest_id: i64,
+    health: Arc<WriteHealth>,
+}
+
+/// The first half of [`open`], which writes.
+async fn open_writer(data_dir: &Path, keys: &Keys) -> Result<Opened, StorageError> {
+    let (dir, vault, file) = open_up_to_date(data_dir, keys).await?;
+    let health = Arc::new(WriteHealth::of(data_dir));
+    health.look();
+    let mut writer = WriteConnection::new(file.clone(), dir, Arc::clone(&health));
+    let connection = writer.connection().await?;
+    let ledger = unwritten::recover(&mut *connection).await?;
+    let greatest_id = rows::greatest_id(connection, i64::MAX).await?;
+    Ok(Opened { writer, vault, file, ledger, greatest_id, health })
+}
+
+/// Looks at the free space as long as the database is open.
+async fn watch_space(health: Weak<WriteHealth>) {
+    loop {
+        tokio::time::sleep(health::EVERY).await;
+        let Some(health) = health.upgrade() else { return };
+        health.look();
+    }
 }
 
 /// Takes the directory, brings its database up to date, and sees to it that what is secret there is encrypted, under a key
@@ -223,6 +265,15 @@ impl SqliteStorage {
     #[must_use]
     pub fn greatest_id(&self) -> i64 {
         self.greatest_id
+    }
+
+    /// The greatest id that carries a time before `end`, 0 if there is none.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn greatest_id_before(&self, end: UnixMillis) -> Result<i64, StorageError> {
+        let mut reader = self.shared.readers.acquire().await.map_err(rows::read_error)?;
+        rows::greatest_id(&mut reader, EventKey::first_at(end).0).await
     }
 
     /// Returns when nothing is written any more: after [`Self::close`], or if the writer has failed.

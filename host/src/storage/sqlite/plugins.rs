@@ -24,6 +24,7 @@ impl PluginStore for Shared {
     }
 
     async fn insert(&self, version: &PluginVersion, wasm: &[u8]) -> Result<(), StorageError> {
+        self.health.check_space()?;
         let mut writer = self.writer().await;
         let inserted = insert(writer.begin().await?, version, wasm).await;
         writer.finish(inserted).await

@@ -148,13 +148,16 @@ pub fn event_from_row(row: EventRow) -> Result<Event, StorageError> {
     })
 }
 
-/// The greatest id in any table, 0 if there is none. Deliveries are clustered by tenant: one look-up for each.
-pub async fn greatest_id(connection: &mut SqliteConnection) -> Result<i64, StorageError> {
+/// The greatest id below `end` in any table, 0 if there is none. Deliveries are clustered by tenant: one look-up for each.
+pub async fn greatest_id(connection: &mut SqliteConnection, end: i64) -> Result<i64, StorageError> {
     let sql = "WITH RECURSIVE t (id) AS (SELECT min(tenant_id) FROM deliveries UNION ALL \
           SELECT (SELECT min(tenant_id) FROM deliveries WHERE tenant_id > t.id) FROM t WHERE t.id IS NOT NULL) \
-        SELECT max((SELECT ifnull(max(id), 0) FROM tenants), (SELECT ifnull(max(id), 0) FROM api_keys), \
-        (SELECT ifnull(max(id), 0) FROM hooks), (SELECT ifnull(max(key), 0) FROM events), \
-        (SELECT ifnull(max((SELECT max(id) FROM deliveries WHERE tenant_id = t.id)), 0) FROM t WHERE t.id IS NOT NULL), \
-        (SELECT ifnull(max(id), 0) FROM attempts))";
-    Ok(sqlx::query_scalar(sql).fetch_one(connection).await?)
+        SELECT max((SELECT ifnull(max(id), 0) FROM tenants WHERE id < ?1), \
+        (SELECT ifnull(max(id), 0) FROM api_keys WHERE id < ?1), \
+        (SELECT ifnull(max(id), 0) FROM hooks WHERE id < ?1), \
+        (SELECT ifnull(max(key), 0) FROM events WHERE key < ?1), \
+        (SELECT ifnull(max((SELECT max(id) FROM deliveries WHERE tenant_id = t.id AND id < ?1)), 0) \
+          FROM t WHERE t.id IS NOT NULL), \
+        (SELECT ifnull(max(id), 0) FROM attempts WHERE id < ?1))";
+    Ok(sqlx::query_scalar(sql).bind(end).fetch_one(connection).await?)
 }

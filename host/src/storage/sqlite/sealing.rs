@@ -17,6 +17,8 @@ use crate::vault::Vault;
 
 /// Rows in one transaction.
 const ROWS_AT_ONCE: i64 = 200;
+/// A database of up to this size is rewritten after its rows were sealed: a matter of seconds.
+const MAX_REWRITTEN_BYTES: i64 = 1 << 30;
 /// In `engine_state`: a known text, sealed. It tells a wrong key from a damaged row.
 const KEY_CHECK: &str = "key-check";
 /// In `engine_state`: keys for signatures that outlive the key they were derived from, sealed.
@@ -122,10 +124,26 @@ pub async fn seal_all(connection: &mut SqliteConnection, vault: &Vault) -> Resul
         set_state(connection, RENDERED_SEALED, b"1").await?;
     }
     if sealed > 0 {
-        // The log still holds the pages as they were before.
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await?;
+        forget_plain_text(connection).await?;
         tracing::info!(rows = sealed, "done encrypting");
     }
+    Ok(())
+}
+
+/// Rewrites the file: unused parts of its pages hold copies of what was moved about there. Then empties the log, which
+/// holds pages as they were before.
+async fn forget_plain_text(connection: &mut SqliteConnection) -> Result<(), StorageError> {
+    let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+    let bytes: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
+    if bytes <= MAX_REWRITTEN_BYTES {
+        sqlx::query("VACUUM").execute(&mut *connection).await?;
+    } else {
+        tracing::warn!(
+            bytes,
+            "the database is too large to be rewritten now: unused parts of its file may hold copies of what is encrypted, until `VACUUM` is run on it while the engine is stopped"
+        );
+    }
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await?;
     Ok(())
 }
 

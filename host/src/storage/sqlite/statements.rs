@@ -20,6 +20,7 @@ impl Shared {
         query: Query<'_>,
         what: impl FnOnce(&str) -> String,
     ) -> Result<(), StorageError> {
+        self.health.check_space()?;
         let mut writer = self.writer().await;
         let inserted = query.execute(writer.begin().await?).await.map(drop);
         writer.finish(inserted.map_err(|error| taken(error, what))).await

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::BINARY;
 
+const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
 const MERGE: [(&str, &str); 1] = [("content-type", "application/merge-patch+json")];
 
 fn hook(settings_bytes: usize) -> Value {
@@ -85,7 +86,7 @@ async fn plugins_are_limited_in_bytes_and_old_versions_can_be_deleted() {
         let pad = format!("(data (i32.const 1024) \"{}{version}\")", "p".repeat(60_000));
         guest::filter(&pad, "(i32.const 0)")
     };
-    let put = async |version| client.send("PUT", "/api/v3/plugins/mine", plugin(version), &[]).await;
+    let put = async |version| client.send("PUT", "/api/v3/plugins/mine", plugin(version), &WASM).await;
     let mut stored = 0;
     let refused = loop {
         let answer = put(stored).await;

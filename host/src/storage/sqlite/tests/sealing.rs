@@ -1,5 +1,7 @@
 //! What is encrypted, under which key, and what becomes of what cannot be decrypted.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
@@ -18,7 +20,7 @@ const SECRETS: [&str; 7] = [
 ];
 
 fn key(digit: char) -> Key {
-    Key::from_text(&format!("{}=", String::from(digit).repeat(43))).unwrap()
+    Key::from_text(&STANDARD.encode([digit as u8; 32])).unwrap()
 }
 
 fn keys(current: char, previous: &[char]) -> Keys {
@@ -53,7 +55,9 @@ fn full_hook(world: &World) -> Hook {
 fn secrets_in_files(dir: &Path) -> Vec<String> {
     let mut texts: Vec<_> = SECRETS.map(str::to_owned).to_vec();
     texts.extend(["k".repeat(32), "o".repeat(24), "secret-rendered".to_owned()]);
-    let files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // Some megabytes of nothing.
+    files.retain(|path| !path.ends_with("hookwright.reserve"));
     let holds = |text: &String| {
         let in_file = |path: &std::path::PathBuf| {
             std::fs::read(path).unwrap().windows(text.len()).any(|window| window == text.as_bytes())

@@ -56,6 +56,78 @@ async fn deliveries_of_an_earlier_engine_are_all_there() {
 }
 
 #[tokio::test]
+async fn a_directory_whose_database_is_gone_is_not_begun_anew() {
+    for (what, change) in [
+        ("missing", (|path| std::fs::remove_file(path).unwrap()) as fn(&Path)),
+        ("empty", |path| std::fs::write(path, "").unwrap()),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        reopen(dir.path()).await.close().await.unwrap();
+        let database = dir.path().join(DATABASE_FILE);
+        let whole = std::fs::read(&database).unwrap();
+        change(&database);
+        for left in [&["encryption.key", "hookwright.lock"] as &[&str], &["hookwright.lock"]] {
+            let error = open(dir.path(), SqliteOptions::default()).await.unwrap_err();
+            assert!(matches!(error, StorageError::Missing(_)), "{error:?}");
+            let words = error.to_string();
+            assert!(words.starts_with(&format!("hookwright.db is {what} in ")), "{words}");
+            assert!(left.iter().all(|name| words.contains(name)), "{words}");
+            let _ = std::fs::rename(dir.path().join("encryption.key"), dir.path().join("moved"));
+        }
+        std::fs::rename(dir.path().join("moved"), dir.path().join("encryption.key")).unwrap();
+        std::fs::write(&database, whole).unwrap();
+        reopen(dir.path()).await;
+    }
+    // What a crash before the first database leaves is begun anew.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(DATABASE_FILE), "").unwrap();
+    reopen(dir.path()).await;
+}
+
+#[tokio::test]
+async fn files_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let storage = reopen(dir.path()).await;
+    let world = World::new(storage.stores());
+    world.store(world.event()).await;
+    let modes = || {
+        let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap());
+        let mode = |file: std::fs::DirEntry| {
+            let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+            (file.file_name().into_string().unwrap(), mode)
+        };
+        files.map(mode).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let made = modes();
+    assert!(made.len() >= 5 && made.values().all(|mode| *mode == 0o600), "{made:?}");
+    drop(world);
+    storage.close().await.unwrap();
+    for name in modes().keys() {
+        std::fs::set_permissions(dir.path().join(name), std::fs::Permissions::from_mode(0o666)).unwrap();
+    }
+    let _storage = reopen(dir.path()).await;
+    assert!(modes().values().all(|mode| *mode == 0o600), "{:?}", modes());
+}
+
+#[tokio::test]
+async fn what_waits_is_brought_forward_where_the_clock_was_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = reopen(dir.path()).await;
+    let world = World::new(storage.stores());
+    let (waits, leased) = (HookId(7), HookId(8));
+    world.delivery_in(waits, DeliveryState::Waiting).await;
+    let lease = world.delivery_in(leased, DeliveryState::Delivering).await;
+    // Due at NOW + 5 s, of a clock that is now a day behind.
+    let now = UnixMillis(NOW.0 - 86_400_000);
+    assert_eq!(world.claim(waits, UnixMillis(now.0 + 60_000), 10).await.len(), 0);
+    world.storage.deliveries.bring_forward(now, std::time::Duration::from_secs(86_400)).await.unwrap();
+    assert_eq!(world.claim(waits, UnixMillis(now.0 + 4_999), 10).await.len(), 0);
+    assert_eq!(world.claim(waits, UnixMillis(now.0 + 5_000), 10).await.len(), 1);
+    assert_eq!(world.delivery(lease).await.due_at, Some(LEASE_END), "records are told by the ends of leases");
+}
+
+#[tokio::test]
 async fn a_newer_engines_database_is_left_alone_and_named() {
     let dir = tempfile::tempdir().unwrap();
     reopen(dir.path()).await.close().await.unwrap();

@@ -1,0 +1,170 @@
+//! Whether anything can be written, and what is done when the disk is full.
+//!
+//! A file of some megabytes lies in the data directory for nothing but its space. When the disk is full it goes, which
+//! leaves room to start, to record what came of deliveries, and to delete; what would fill the room again, new events
+//! and new configuration, is refused until there is more.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::private_file;
+use crate::storage::StorageError;
+
+/// The file that is there for its space.
+const RESERVE_FILE: &str = "hookwright.reserve";
+/// Its size: two of the largest transactions.
+const RESERVE_BYTES: u64 = 8 << 20;
+/// The free space below which nothing new is taken in: more than the reserve gives when it goes.
+const LOW_BYTES: u64 = RESERVE_BYTES + (4 << 20);
+/// The free space below which the reserve goes, before anything fails.
+const OUT_OF_SPACE_BYTES: u64 = 2 << 20;
+/// The free space from which on new things are taken in again, and the reserve is set aside.
+const PLENTY_BYTES: u64 = 4 * RESERVE_BYTES;
+/// How often the free space is looked at.
+pub const EVERY: Duration = Duration::from_secs(5);
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct WriteHealth {
+    dir: PathBuf,
+    /// The last commit failed, for a reason that lies with the disk.
+    failing: AtomicBool,
+    reason: Mutex<String>,
+    low_on_space: AtomicBool,
+    last_probe: Mutex<Option<Instant>>,
+}
+
+impl WriteHealth {
+    /// Of the database in `dir`.
+    pub fn of(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            failing: AtomicBool::new(false),
+            reason: Mutex::default(),
+            low_on_space: AtomicBool::new(false),
+            last_probe: Mutex::default(),
+        }
+    }
+
+    /// After a commit.
+    pub fn committed(&self) {
+        if self.failing.load(Ordering::Relaxed) {
+            self.failing.store(false, Ordering::Relaxed);
+            tracing::info!("the database can be written again");
+        }
+    }
+
+    /// After a transaction that failed. A full disk gives up the reserve, so that the next try can succeed.
+    pub fn failed(&self, error: &StorageError) {
+        let Some(code) = disk_failure(error) else { return };
+        let reason = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            tracing::error!(error = error as &dyn std::error::Error, "the database cannot be written");
+        }
+        if code == FULL {
+            made_room(&self.dir);
+            self.look();
+        }
+    }
+
+    /// # Errors
+    /// [`StorageError::NoSpace`] if nothing new should be taken in.
+    pub fn check_space(&self) -> Result<(), StorageError> {
+        match self.low_on_space.load(Ordering::Relaxed) {
+            true => Err(StorageError::NoSpace),
+            false => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// [`StorageError::NoSpace`], or [`StorageError::CannotWrite`] if the last commit failed.
+    pub fn check(&self) -> Result<(), StorageError> {
+        self.check_space()?;
+        if self.failing.load(Ordering::Relaxed) {
+            let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            return Err(StorageError::CannotWrite(reason));
+        }
+        Ok(())
+    }
+
+    /// Whether it is time to try whether anything can be written: not at each request.
+    pub fn wants_probe(&self) -> bool {
+        let mut last = self.last_probe.lock().unwrap_or_else(PoisonError::into_inner);
+        let wants = last.is_none_or(|last| last.elapsed() >= EVERY);
+        if wants {
+            *last = Some(Instant::now());
+        }
+        wants
+    }
+
+    /// Looks at the free space.
+    pub fn look(&self) {
+        let Some(free) = free_bytes(&self.dir) else { return };
+        let has_reserve = self.dir.join(RESERVE_FILE).exists();
+        if free < LOW_BYTES {
+            self.set_low_on_space(true);
+            if free < OUT_OF_SPACE_BYTES {
+                release_reserve(&self.dir);
+            }
+        } else if free >= PLENTY_BYTES {
+            if !has_reserve && let Err(error) = set_aside_reserve(&self.dir) {
+                tracing::warn!(%error, "no space can be set aside for the time when the disk is full");
+            }
+            self.set_low_on_space(false);
+        }
+    }
+
+    fn set_low_on_space(&self, low: bool) {
+        if self.low_on_space.swap(low, Ordering::Relaxed) == low {
+            return;
+        }
+        let dir = self.dir.display();
+        match low {
+            true => {
+                tracing::error!(%dir, "the disk is full: events and new configuration are refused until there is space; reading and deleting go on")
+            }
+            false => tracing::info!(%dir, "there is space on the disk again: events are accepted"),
+        }
+    }
+}
+
+/// SQLite's code for a full disk.
+const FULL: u32 = 13;
+
+/// The code of a failure that lies with the disk: `READONLY`, `IOERR`, `CORRUPT`, `FULL`, `CANTOPEN`, `NOTADB`.
+fn disk_failure(error: &StorageError) -> Option<u32> {
+    let StorageError::Database(sqlx::Error::Database(error)) = error else { return None };
+    let code = error.code()?.parse::<u32>().ok()? & 0xff;
+    matches!(code, 8 | 10 | 11 | FULL | 14 | 26).then_some(code)
+}
+
+fn free_bytes(dir: &Path) -> Option<u64> {
+    let about = rustix::fs::statvfs(dir).ok()?;
+    Some(about.f_bavail.saturating_mul(about.f_frsize))
+}
+
+fn set_aside_reserve(dir: &Path) -> std::io::Result<()> {
+    let path = dir.join(RESERVE_FILE);
+    let file = private_file::append(&path)?;
+    let done = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES);
+    if done.is_err() {
+        std::fs::remove_file(&path)?;
+    }
+    Ok(done?)
+}
+
+fn release_reserve(dir: &Path) -> bool {
+    let gone = std::fs::remove_file(dir.join(RESERVE_FILE)).is_ok();
+    if gone {
+        tracing::warn!("the space that was set aside is given up");
+    }
+    gone
+}
+
+/// Whether something that failed may succeed when it is tried again: the disk is full, and the reserve was there.
+pub fn made_room(dir: &Path) -> bool {
+    free_bytes(dir).is_some_and(|free| free < LOW_BYTES) && release_reserve(dir)
+}

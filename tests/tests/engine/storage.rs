@@ -1,0 +1,137 @@
+//! What lies in the data directory: keys, a full disk.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Output;
+
+use hookwright_tests::{Server, guest};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::{BINARY, files_with};
+
+/// Of 32 bytes each, in base64.
+const FIRST_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+const SECOND_KEY: &str = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
+
+async fn run(command: &str, data_dir: &Path, environment: &[(&str, &str)]) -> Output {
+    let mut process = Command::new(BINARY);
+    process.args([command, "--data-dir"]).arg(data_dir).envs(environment.iter().copied());
+    process.env_remove("HOOKWRIGHT_CONFIG").kill_on_drop(true);
+    let ended = tokio::time::timeout(hookwright_tests::PATIENCE, process.output()).await;
+    ended.expect("it ends in time").unwrap()
+}
+
+fn words(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+#[tokio::test]
+async fn encryption_keys_rotate_and_a_wrong_one_is_refused() {
+    let first = [("HOOKWRIGHT_ENCRYPTION_KEY", FIRST_KEY)];
+    let mut server = Server::start_with(BINARY, &first).await;
+    let client = server.tenant("acme").await;
+    let hook = json!({"url": "https://example.com/in-the-path", "types": ["*"], "enabled": false,
+        "headers": {"x-token": "do-not-show-me"}});
+    let made = client.post("/hooks", hook).await.expect(201);
+    let secret = format!("/hooks/{}/secret", made["id"].as_str().unwrap());
+    let before = client.get(&secret).await.expect(200);
+    client.post("/logins", json!({"name": "user", "secret": "another-secret"})).await.expect(201);
+    for text in ["do-not-show-me", "in-the-path", "another-secret"] {
+        assert_eq!(files_with(server.data_dir(), text.as_bytes()), [""; 0], "{text}");
+    }
+    let running = run("rekey", server.data_dir(), &first).await;
+    assert!(!running.status.success() && words(&running).contains("in use by another process"));
+    server.terminate().await;
+
+    let second = [("HOOKWRIGHT_ENCRYPTION_KEY", SECOND_KEY)];
+    let both = [second[0], ("HOOKWRIGHT_ENCRYPTION_KEY_PREVIOUS", FIRST_KEY)];
+    let listen = ("HOOKWRIGHT_LISTEN", "127.0.0.1:0");
+    let refused = run("serve", server.data_dir(), &[second[0], listen]).await;
+    assert!(!refused.status.success());
+    assert!(words(&refused).contains("encryption_key_previous"), "{}", words(&refused));
+    let done = run("rekey", server.data_dir(), &both).await;
+    assert!(done.status.success(), "{}", words(&done));
+    assert!(words(&done).contains("Encrypted again: 1 hooks, 1 logins"), "{}", words(&done));
+
+    let server = server.restart_with(&second).await;
+    let client = client.at(server.base());
+    assert_eq!(client.get(&secret).await.expect(200), before);
+    let shown = client.get(&format!("/hooks/{}", made["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(shown, made);
+}
+
+#[tokio::test]
+async fn a_name_and_secret_of_another_tenants_login_are_refused() {
+    let server = Server::start(BINARY).await;
+    let (first, second) = (server.tenant("first").await, server.tenant("second").await);
+    let login = json!({"name": "user", "secret": "the-same-secret"});
+    first.post("/logins", login.clone()).await.expect(201);
+    second.post("/logins", json!({"name": "user", "secret": "another-secret"})).await.expect(201);
+    second.send("DELETE", "/api/v3/logins/user", "", &[]).await.expect(204);
+    let refused = second.post("/logins", login).await.expect(409);
+    assert!(refused["detail"].as_str().unwrap().contains("choose another secret"), "{refused}");
+    assert_eq!(second.get("/logins").await.expect(200)["data"], json!([]));
+}
+
+/// A file system of 64 MiB at `path`, as long as it lives; none if this process may not make one.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    async fn at(path: &Path) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=64m,mode=700", "tmpfs"]).arg(path);
+        let done = mount.output().await.ok()?;
+        done.status.success().then(|| Self(path.to_owned()))
+    }
+
+    /// Fills what is free, to the last block.
+    fn fill(&self) {
+        let mut file = std::fs::File::options().create(true).append(true).open(self.0.join("other")).unwrap();
+        for size in [1 << 20, 4_096, 1] {
+            while file.write_all(&vec![1; size]).is_ok() {}
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_the_engine_starts_tells_and_deletes() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::at(dir.path()).await else {
+        std::io::stderr().write_all(b"skipped: this process may not mount a file system\n").unwrap();
+        return;
+    };
+    let data = dir.path().join("data");
+    let mut server = Server::start_in(BINARY, &data, &[]).await;
+    let client = server.tenant("acme").await;
+    let hook = json!({"url": "https://example.com/", "types": ["*"], "enabled": false});
+    let made = client.post("/hooks", hook.clone()).await.expect(201);
+    client.upload("mine", guest::filter("", "(i32.const 0)")).await;
+    client.publish("t", json!(1)).await;
+    assert!(data.join("hookwright.reserve").exists());
+    server.kill().await;
+    disk.fill();
+
+    let mut server = Server::start_in(BINARY, &data, &[]).await;
+    let client = client.at(server.base());
+    assert!(!data.join("hookwright.reserve").exists(), "its space is given up");
+    let health = client.send("GET", "/health", "", &[]).await;
+    assert_eq!((health.status, health.json()["detail"].clone()), (503, json!("the disk is full")));
+    client.send("GET", "/health/live", "", &[]).await.expect(200);
+    for (path, body) in [("/events", json!({"type": "t", "data": 1})), ("/hooks", hook)] {
+        let refused: Value = client.post(path, body).await.expect(503);
+        assert!(refused["detail"].as_str().unwrap().contains("disk is full"), "{refused}");
+    }
+    client.get("/deliveries").await.expect(200);
+    let path = format!("/api/v3/hooks/{}", made["id"].as_str().unwrap());
+    client.send("DELETE", &path, "", &[]).await.expect(204);
+    client.send("DELETE", "/api/v3/plugins/mine", "", &[]).await.expect(204);
+    server.kill().await;
+    drop(disk);
+}

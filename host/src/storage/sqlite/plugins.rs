@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
 use super::Shared;
-use super::rows::{damaged, from_json, read_error, to_json};
+use super::rows::{damaged, from_json, read_error, readable, to_json};
 use super::statements::taken;
 use crate::domain::{Digest, Invalid, PluginName, PluginVersion, TenantId, UnixMillis};
 use crate::storage::{PluginStore, StorageError};
@@ -20,7 +20,7 @@ impl PluginStore for Shared {
         let sql = "SELECT owner, name, version, digest, roles, imports, size_bytes, created_at \
             FROM plugin_versions ORDER BY owner, name, version";
         let rows: Vec<VersionRow> = sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
-        rows.into_iter().map(version_from_row).collect()
+        Ok(rows.into_iter().filter_map(|row| readable(version_from_row(row))).collect())
     }
 
     async fn insert(&self, version: &PluginVersion, wasm: &[u8]) -> Result<(), StorageError> {

@@ -15,6 +15,17 @@ pub fn damaged(what: &'static str, detail: impl Display) -> StorageError {
     StorageError::Damaged { what, detail: detail.to_string() }
 }
 
+/// What could be read; what could not is left out, and stays on disk: one damaged row must not stop the engine.
+pub fn readable<T>(row: Result<T, StorageError>) -> Option<T> {
+    let say = |error: &StorageError| {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "a row is damaged: it is left out and stays on disk"
+        );
+    };
+    row.inspect_err(say).ok()
+}
+
 /// Queries on a pool that was closed say so in the words of storage.
 pub fn read_error(error: sqlx::Error) -> StorageError {
     match error {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::Shared;
-use super::rows::{damaged, from_json, read_error, to_json};
+use super::rows::{damaged, from_json, read_error, readable, to_json};
 use crate::domain::{ApiKey, KeyId, Project, Scope, Tenant, TenantId, UnixMillis};
 use crate::storage::{StorageError, TenantStore};
 
@@ -25,7 +25,7 @@ impl TenantStore for Shared {
         Ok((
             tenants.into_iter().map(tenant_from_row).collect(),
             projects.into_iter().map(project_from_row).collect(),
-            keys.into_iter().map(key_from_row).collect::<Result<_, _>>()?,
+            keys.into_iter().filter_map(|row| readable(key_from_row(row))).collect(),
         ))
     }
 

@@ -32,6 +32,7 @@ const ROUTES: &str = "
     GET /api/v3/tenants
     GET /api/v3/tenants/{id}
     GET /health
+    GET /health/live
     PATCH /api/v3/hooks/{id}
     POST /api/v3/deliveries/{id}/cancel
     POST /api/v3/deliveries/{id}/retry

@@ -96,11 +96,13 @@ pub async fn start(config: Config) -> Result<Engine> {
     let connector = Arc::new(Connector::new(egress_policy(&config, local_addr, &directory), tls));
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.resting);
+    let masked_headers = Arc::<[_]>::from(config.masked_headers.as_slice());
     let workers = clients.into_iter().map(|client| Worker {
         directory: Arc::clone(&directory),
         pipelines: Pipelines::new(Arc::clone(&directory), sandbox.clone()),
         client,
         recorder: recorder.clone(),
+        masked_headers: Arc::clone(&masked_headers),
     });
     dispatcher.start(Crew::new(Arc::clone(&cores), workers));
     let feeder = Feeder {

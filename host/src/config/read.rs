@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use super::values::{AdminKey, LogFormat};
-use crate::domain::EgressRule;
+use crate::domain::{EgressRule, ShortText};
 use crate::vault::Key;
 
 /// A whole number within bounds.
@@ -64,6 +64,20 @@ fn network(text: &str) -> Result<IpNet, String> {
 pub(super) fn egress_rules(text: &str) -> Result<Vec<EgressRule>, String> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     items.map(|item| EgressRule::parse(item).map_err(|rule| rule.to_string())).collect()
+}
+
+/// Names of headers with commas between them.
+pub(super) fn header_names(text: &str) -> Result<Vec<ShortText>, String> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.map(header_name).collect()
+}
+
+fn header_name(item: &str) -> Result<ShortText, String> {
+    let name = http::HeaderName::from_bytes(item.as_bytes());
+    let rule = |_| {
+        format!("names of headers with commas between them, such as x-customer,x-tenant; `{item}` is none")
+    };
+    name.map(|name| name.as_str().into()).map_err(rule)
 }
 
 /// The operator's key. The rule never repeats the text.

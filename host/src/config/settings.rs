@@ -136,6 +136,16 @@ pub static SETTINGS: &[Setting] = &[
         "Certificates in PEM which receivers may have, or theirs may descend from, besides the public ones",
         egress_ca_file = |text| read::path(text).map(Some)
     ),
+    Setting {
+        list: true,
+        ..setting!(
+            "masked_headers",
+            "NAMES",
+            None,
+            "Headers of requests whose values attempts do not show, besides those that carry secrets by their name and those that hooks name",
+            masked_headers = read::header_names
+        )
+    },
     setting!(
         "max_in_flight",
         "COUNT",

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::SETTINGS;
-use crate::domain::EgressRule;
+use crate::domain::{EgressRule, ShortText};
 use crate::vault::Key;
 
 /// Every setting, read and checked.
@@ -31,6 +31,8 @@ pub struct Config {
     pub egress_allow: Vec<EgressRule>,
     /// Certificates in PEM which receivers' certificates may descend from, besides the public ones.
     pub egress_ca_file: Option<PathBuf>,
+    /// Headers of requests to receivers whose values records leave out.
+    pub masked_headers: Vec<ShortText>,
     /// How many requests may be on their way at once.
     pub max_in_flight: usize,
     /// The same, for one tenant.
@@ -75,6 +77,7 @@ impl Config {
             encryption_key_previous: Vec::new(),
             egress_allow: Vec::new(),
             egress_ca_file: None,
+            masked_headers: Vec::new(),
             max_in_flight: 0,
             max_in_flight_per_tenant: 0,
             max_in_flight_per_hook: 0,

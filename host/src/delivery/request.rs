@@ -7,6 +7,7 @@ use hyper::body::Bytes;
 
 use super::signing;
 use crate::domain::hook::is_reserved_header;
+use crate::domain::mask::MASK;
 use crate::domain::{
     Event, Fault, FaultKind, HeaderList, Hook, Request, RequestBody, SentRequest, Signing, Surface,
     UnixMillis,
@@ -19,9 +20,6 @@ const EVENT_TYPE: &str = "hookwright-event-type";
 
 /// Room for what is added on the way: the authorization, the host, the length.
 const ADDED_HEADERS: usize = 3;
-
-/// What records show of a header whose value nobody can read again.
-const NOT_SHOWN: &str = "(not shown)";
 
 /// What is sent if no plugin says otherwise: the event's data, posted as JSON.
 #[must_use]
@@ -104,7 +102,7 @@ pub fn build(
     let mut sent = SentRequest { method, url, headers, body_bytes };
     let mut built = assemble(&sent, |_| true, body)?;
     if authorize(hook, &mut built)? {
-        sent.headers.push((header::AUTHORIZATION.as_str().into(), NOT_SHOWN.into()));
+        sent.headers.push((header::AUTHORIZATION.as_str().into(), MASK.into()));
     }
     Ok((built, sent))
 }
@@ -141,12 +139,12 @@ pub fn without_secrets(mut sent: SentRequest) -> SentRequest {
     const PLAIN: [&str; 3] = ["accept", "content-type", "user-agent"];
     for (name, value) in &mut sent.headers {
         if !PLAIN.iter().any(|plain| name.eq_ignore_ascii_case(plain)) {
-            *value = NOT_SHOWN.into();
+            *value = MASK.into();
         }
     }
     if let Some(query) = sent.url.find('?') {
         sent.url.truncate(query + 1);
-        sent.url.push_str(NOT_SHOWN);
+        sent.url.push_str(MASK);
     }
     sent
 }
@@ -248,6 +246,7 @@ mod tests {
             enabled: true,
             description: String::new(),
             headers: vec![("x-two".into(), "1".into()), ("X-Two".into(), "2".into())],
+            masked_headers: vec!["x-two".into()],
             authorization,
             preflight: Pipeline::default(),
             pipeline: Pipeline::default(),

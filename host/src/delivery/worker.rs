@@ -13,8 +13,8 @@ use super::recorder::Recorder;
 use super::{Pipelines, request};
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::{
-    Attempt, AttemptId, DeliveryState, Hook, Outcome, Request, RequestBody, SentRequest, StepReport, Trigger,
-    UnixMillis, Verdict,
+    Attempt, AttemptId, DeliveryState, Event, Hook, Outcome, Request, RequestBody, SentRequest, ShortText,
+    StepReport, Trigger, UnixMillis, Verdict,
 };
 use crate::sandbox::{PipelineEnd, SandboxError};
 use crate::storage::{Record, Rendered, RenderedRequest};
@@ -27,6 +27,9 @@ const AFTER_OWN_FAILURE: Duration = Duration::from_secs(10);
 /// send does not come back all at once.
 const AFTER_SENDING_FAILED: Duration = Duration::from_secs(5);
 
+/// The size of a request, in bytes, up to which it is kept for retries however small its event is.
+const KEPT_REQUEST: usize = 256 << 10;
+
 /// See the module's head.
 pub struct Worker {
     /// Knows the hooks as they stand now.
@@ -37,6 +40,8 @@ pub struct Worker {
     pub client: DeliveryClient,
     /// Writes down what came of it.
     pub recorder: Recorder,
+    /// Headers whose values records leave out, besides those that carry secrets by their name.
+    pub masked_headers: Arc<[ShortText]>,
 }
 
 /// What an attempt came to, before it is decided upon.
@@ -45,7 +50,7 @@ pub(super) struct MadeAttempt {
     sent: Option<SentRequest>,
     outcome: Outcome,
     /// The body that was sent, for the case that it must be sent again; none if it came from storage, or is
-    /// to be written anew.
+    /// written anew.
     body: Option<RequestBody>,
     /// For how long receivers were spoken to. With what plugins took, this is the attempt's duration: that they had to be
     /// compiled, or waited for their turn, is not the attempt's.
@@ -90,6 +95,14 @@ impl MadeAttempt {
     fn duration(&self) -> Duration {
         self.steps.iter().fold(self.sending, |sum, step| sum + step.duration)
     }
+}
+
+/// Whether a request is kept for retries. One that is much larger than its event is not: the hook's pipeline runs again.
+fn may_be_kept(sent: &SentRequest, event: &Event) -> bool {
+    let headers: usize = sent.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes =
+        usize::try_from(sent.body_bytes).unwrap_or(usize::MAX).saturating_add(sent.url.len() + headers);
+    bytes <= KEPT_REQUEST.max(2 * event.data.len())
 }
 
 /// Whether an attempt that begins `now` and takes all of its `timeout` is over and recorded before its lease ends.
@@ -137,7 +150,7 @@ impl Worker {
         slot: &mut Slot,
     ) -> Result<Record, NotMade> {
         due(Some(hook), work, now, hook.timeout)?;
-        let made = self.make_attempt(hook, work, now).await?;
+        let mut made = self.make_attempt(hook, work, now).await?;
         let duration = made.duration();
         let failures = work.failures + 1;
         let clock = self.directory.clock();
@@ -150,7 +163,7 @@ impl Worker {
         slot.answered(Observation::of(&made.outcome));
         let retried = matches!(decision, Decision::RetryAt(_));
         let rendered = match (&made.sent, made.body) {
-            (Some(sent), Some(body)) if retried => {
+            (Some(sent), Some(body)) if retried && may_be_kept(sent, &work.event) => {
                 let request = request::unsigned(hook, sent, body);
                 Rendered::Store(RenderedRequest { request, hook_updated_at: hook.updated_at })
             }
@@ -161,6 +174,9 @@ impl Worker {
             true => AttemptId::under_stored_lease(work.delivery),
             false => AttemptId::generate(self.directory.ids(), now),
         };
+        if let Some(sent) = &mut made.sent {
+            sent.mask(hook, &self.masked_headers);
+        }
         let mut attempt = Attempt {
             id,
             delivery: work.delivery,
@@ -220,7 +236,8 @@ impl Worker {
             }
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
                 let now = self.still_due(work, timeout)?;
-                let body = (!asks_first).then(|| request.body.clone());
+                // Without plugins it is written again from the event, as it was.
+                let body = (!asks_first && !hook.pipeline.is_empty()).then(|| request.body.clone());
                 let last = steps.len().saturating_sub(1);
                 let began = Instant::now();
                 let (sent, outcome) = self.send(hook, work, (last, request), now, timeout).await?;

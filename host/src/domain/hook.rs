@@ -8,8 +8,8 @@ use url::Url;
 
 use super::attempt::words;
 use super::{
-    HeaderList, HookId, Invalid, Origin, Pipeline, SecretText, SigningSecret, Subscription, TenantId,
-    UnixMillis,
+    HeaderList, HookId, Invalid, Origin, Pipeline, SecretText, ShortText, SigningSecret, Subscription,
+    TenantId, UnixMillis,
 };
 
 /// Where a tenant's events go, and how.
@@ -33,6 +33,8 @@ pub struct Hook {
     pub description: String,
     /// Added to every request before the pipeline runs.
     pub headers: HeaderList,
+    /// Names of headers of its requests whose values attempts do not show, besides those that carry secrets by their name.
+    pub masked_headers: Vec<ShortText>,
     /// A header whose value nobody can read again.
     pub authorization: Option<Authorization>,
     /// The plugins that write a request which goes before each attempt's own; empty: there is none. It must be
@@ -131,9 +133,11 @@ impl Hook {
         self.project.is_none() || self.project == project
     }
 
+    /// A header's name, in lower case.
+    ///
     /// # Errors
-    /// Where a header cannot be sent, or is one that the engine itself writes.
-    pub fn check_header(name: &str, value: &str) -> Result<(), Invalid> {
+    /// If it is none, or has more than 256 bytes.
+    pub fn check_header_name(name: &str) -> Result<http::HeaderName, Invalid> {
         let Ok(parsed) = http::HeaderName::from_bytes(name.as_bytes()) else {
             let shown: String = name.chars().take(100).collect();
             return Err(Invalid::new(format!("`{shown}` is not a header name (RFC 9110, section 5.1)")));
@@ -141,6 +145,13 @@ impl Hook {
         if name.len() > Self::MAX_HEADER_NAME_LEN {
             return Err(Invalid::new("the name of a header has at most 256 bytes"));
         }
+        Ok(parsed)
+    }
+
+    /// # Errors
+    /// Where a header cannot be sent, or is one that the engine itself writes.
+    pub fn check_header(name: &str, value: &str) -> Result<(), Invalid> {
+        let parsed = Self::check_header_name(name)?;
         if http::HeaderValue::from_str(value).is_err() {
             return Err(Invalid::new(format!(
                 "the value of `{name}` has characters that a header cannot carry"

@@ -12,6 +12,7 @@ pub mod event;
 pub mod header;
 pub mod hook;
 pub mod ids;
+pub mod mask;
 pub mod pipeline;
 pub mod plugin;
 pub mod secret;

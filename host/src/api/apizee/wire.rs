@@ -159,6 +159,7 @@ impl Webhook {
             enabled: self.enabled,
             description: String::new(),
             headers: Vec::new(),
+            masked_headers: Vec::new(),
             authorization: None,
             preflight: Pipeline::default(),
             pipeline: Pipeline(vec![Step { plugin, settings: settings.into() }]),

@@ -89,6 +89,7 @@ impl Kept {
             enabled: self.enable_web_hook && self.endpoint.is_some(),
             description: String::new(),
             headers: Vec::new(),
+            masked_headers: Vec::new(),
             authorization: authorization
                 .map(|value| Authorization { value, enabled: self.enable_http_authorization }),
             preflight: Pipeline::default(),

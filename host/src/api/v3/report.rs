@@ -7,10 +7,8 @@ use utoipa::ToSchema;
 
 use crate::api::v3::openapi::schemas;
 use crate::domain::attempt::LogLine;
+use crate::domain::mask::{MASK, is_secret_name};
 use crate::domain::{Fault, Header, HeaderList, Role, StepReport};
-
-/// Stands where a header's value is kept from readers.
-pub(super) const MASK: &str = "•••";
 
 /// Headers as an object. A name that stands more than once has its values joined by `, ` (RFC 9110, section 5.3).
 #[derive(Debug, Clone, ToSchema)]
@@ -33,9 +31,18 @@ impl Headers {
     }
 
     /// Without the values of these headers, whose names are in lower case.
-    pub(super) fn masked(mut self, names: &[&str]) -> Self {
+    pub(super) fn masked(self, names: &[&str]) -> Self {
+        self.masked_where(|name| names.contains(&name.to_ascii_lowercase().as_str()))
+    }
+
+    /// Without the values of headers that carry secrets by their name.
+    pub(super) fn without_secrets(self) -> Self {
+        self.masked_where(is_secret_name)
+    }
+
+    fn masked_where(mut self, is_masked: impl Fn(&str) -> bool) -> Self {
         for (name, value) in &mut self.0 {
-            if names.contains(&name.to_ascii_lowercase().as_str()) {
+            if is_masked(name) {
                 *value = MASK.into();
             }
         }
@@ -182,7 +189,7 @@ mod tests {
     fn headers_are_joined_and_masked() {
         let pairs = [("Accept", "a"), ("X", "1"), ("accept", "b"), ("Authorization", "Bearer x")];
         let pairs = pairs.map(|(name, value)| (name.into(), value.into()));
-        let headers = Headers::new(&pairs).masked(&["authorization"]);
+        let headers = Headers::new(&pairs).without_secrets();
         let text = serde_json::to_string(&headers).unwrap();
         assert_eq!(text, r#"{"Accept":"a, b","X":"1","Authorization":"•••"}"#);
     }

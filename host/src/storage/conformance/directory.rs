@@ -123,6 +123,7 @@ fn elaborate(hook: Hook) -> Hook {
         enabled: false,
         description: "f\u{fc}r\n'people'".to_owned(),
         headers: vec![("x-a".into(), "1".into()), ("X-A".into(), "2".into())],
+        masked_headers: vec!["x-b".into(), "x-c".into()],
         pipeline: Pipeline(vec![
             step("latest", "{}"),
             step("name@3", "{\"a\": [1.0,  2]}"),

@@ -170,6 +170,7 @@ impl World {
             enabled: true,
             description: String::new(),
             headers: Vec::new(),
+            masked_headers: Vec::new(),
             authorization: None,
             preflight: Pipeline::default(),
             pipeline: Pipeline::default(),

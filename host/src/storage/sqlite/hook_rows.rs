@@ -43,6 +43,7 @@ pub struct HookRow {
     pub authorization: Option<Vec<u8>>,
     pub authorization_enabled: bool,
     pub sealed: Option<Vec<u8>>,
+    pub masked_headers: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -173,6 +174,7 @@ impl HookRow {
             authorization: authorization.map(seal),
             authorization_enabled: authorization.is_some_and(|it| it.enabled),
             sealed: Some(vault.seal(&context_of(hook.id.0), sealed.as_bytes())),
+            masked_headers: to_json(&hook.masked_headers)?,
         })
     }
 
@@ -203,6 +205,7 @@ impl HookRow {
             enabled: self.enabled && !unreadable,
             description: self.description,
             headers: secrets.headers,
+            masked_headers: from_json("hook", &self.masked_headers)?,
             authorization: secrets.authorization.map(|value| Authorization { value, enabled }),
             preflight: secrets.preflight,
             pipeline: secrets.pipeline,

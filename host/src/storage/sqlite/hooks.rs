@@ -92,8 +92,8 @@ impl Shared {
 async fn insert(connection: &mut SqliteConnection, row: HookRow, hook: &Hook) -> Result<(), StorageError> {
     let sql = "INSERT INTO hooks (url, subscription, enabled, description, headers, pipeline, timeout_ms, retry_ms, \
         signing, created_at, updated_at, surface, surface_members, project, preflight, authorization, \
-        authorization_enabled, sealed, id, tenant_id) \
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        authorization_enabled, sealed, masked_headers, id, tenant_id) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let inserted = bind(sql, row).execute(&mut *connection).await;
     inserted.map(drop).map_err(|error| taken(error, |_| format!("the id {}", hook.id)))
 }
@@ -103,7 +103,8 @@ pub async fn update(connection: &mut SqliteConnection, row: HookRow) -> Result<b
     let id = HookId(row.id);
     let sql = "UPDATE hooks SET url = ?, subscription = ?, enabled = ?, description = ?, headers = ?, pipeline = ?, \
         timeout_ms = ?, retry_ms = ?, signing = ?, created_at = ?, updated_at = ?, surface = ?, surface_members = ?, \
-        project = ?, preflight = ?, authorization = ?, authorization_enabled = ?, sealed = ? WHERE id = ? AND tenant_id = ?";
+        project = ?, preflight = ?, authorization = ?, authorization_enabled = ?, sealed = ?, masked_headers = ? \
+        WHERE id = ? AND tenant_id = ?";
     if bind(sql, row).execute(&mut *connection).await?.rows_affected() == 0 {
         return Ok(false);
     }
@@ -132,6 +133,7 @@ fn bind(sql: &'static str, row: HookRow) -> Query<'static> {
     let query = query.bind(row.signing).bind(row.created_at).bind(row.updated_at);
     let query = query.bind(row.surface).bind(row.surface_members).bind(row.project).bind(row.preflight);
     let query = query.bind(row.authorization).bind(row.authorization_enabled).bind(row.sealed);
+    let query = query.bind(row.masked_headers);
     query.bind(row.id).bind(row.tenant_id)
 }
 

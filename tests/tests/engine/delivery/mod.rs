@@ -7,5 +7,6 @@ mod egress;
 mod lifecycle;
 mod log;
 mod neighbours;
+mod records;
 mod retries;
 mod shutdown;

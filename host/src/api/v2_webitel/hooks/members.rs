@@ -144,6 +144,7 @@ impl Wanted {
             description: self.description,
             // Those of the members are templates, which a plugin renders.
             headers: Vec::new(),
+            masked_headers: Vec::new(),
             authorization: None,
             preflight: self.preflight,
             pipeline: self.pipeline,

@@ -8,9 +8,6 @@ use crate::api::v3::openapi::schemas;
 use crate::api::v3::report::{BodyView, FaultView, Headers, StepView};
 use crate::domain::{Attempt, Outcome, Response, SentRequest};
 
-/// Request headers whose values open doors: not shown.
-const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
-
 /// One try to bring a delivery to its end.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Attempt)]
@@ -43,7 +40,9 @@ pub(super) struct AttemptView {
     truncated: bool,
 }
 
-/// A request as it was sent. The values of `authorization`, `cookie` and `proxy-authorization` are masked.
+/// A request as it was sent. Values are masked of headers and of the URL's parameters that carry secrets by their name
+/// (`authorization`, `cookie`, `x-api-key`, …), of the hook's own `headers`, of its `masked_headers`, and of those that the operator
+/// names.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SentRequest)]
 pub(super) struct SentRequestView {
@@ -54,7 +53,7 @@ pub(super) struct SentRequestView {
     body_bytes: u64,
 }
 
-/// A receiver's answer.
+/// A receiver's answer. The values of headers that carry secrets by their name are masked.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Response)]
 pub(super) struct ResponseView {
@@ -140,7 +139,7 @@ impl From<&SentRequest> for SentRequestView {
         Self {
             method: request.method.to_string(),
             url: request.url.clone(),
-            headers: Headers::new(&request.headers).masked(&SECRET_HEADERS),
+            headers: Headers::new(&request.headers).without_secrets(),
             body_bytes: request.body_bytes,
         }
     }
@@ -151,7 +150,7 @@ impl From<&Response> for ResponseView {
         let body = &response.body;
         Self {
             status: response.status,
-            headers: Headers::new(&response.headers),
+            headers: Headers::new(&response.headers).without_secrets(),
             body: if response.body_truncated { BodyView::of_cut(body) } else { BodyView::of(body) },
             body_truncated: response.body_truncated,
         }

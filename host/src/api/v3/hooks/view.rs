@@ -29,6 +29,8 @@ pub(super) struct HookView {
     description: String,
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: Headers,
+    /// Names of headers of its requests whose values attempts do not show, besides those that carry secrets by their name.
+    masked_headers: Vec<String>,
     pipeline: Vec<HookStepView>,
     timeout_ms: u64,
     retry: RetryView,
@@ -73,6 +75,7 @@ impl From<&Hook> for HookView {
             enabled: hook.enabled,
             description: hook.description.clone(),
             headers: Headers::new(&hook.headers),
+            masked_headers: hook.masked_headers.iter().map(ToString::to_string).collect(),
             pipeline: steps
                 .map(|step| HookStepView {
                     plugin: step.plugin.to_string(),

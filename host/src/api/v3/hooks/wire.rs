@@ -13,8 +13,8 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{
-    HeaderList, Hook, HookId, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, Signing, SigningSecret,
-    Step, Subscription, TenantId, UnixMillis, header_list,
+    HeaderList, Hook, HookId, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, ShortText, Signing,
+    SigningSecret, Step, Subscription, TenantId, UnixMillis, header_list,
 };
 
 /// The greatest size of a description, in bytes.
@@ -43,6 +43,10 @@ pub(super) struct HookInput {
     /// Added to every request before the pipeline runs, at most 50. Whoever may read the hook sees them.
     #[schema(value_type = Option<schemas::HookHeaders>)]
     headers: Option<Members<String>>,
+    /// Names of headers of its requests whose values attempts do not show, at most 50, besides those of `headers` and those that
+    /// carry secrets by their name. Default: none.
+    #[schema(example = json!(["x-customer"]))]
+    masked_headers: Option<Vec<String>>,
     /// The plugins that shape its requests, at most 16, in order. Default: none.
     #[schema(value_type = Option<Vec<StepInput>>, max_items = 16)]
     pipeline: Option<Vec<Object<StepInput>>>,
@@ -102,6 +106,7 @@ pub(super) struct HookSettings {
     enabled: bool,
     description: String,
     headers: HeaderList,
+    masked_headers: Vec<ShortText>,
     pipeline: Pipeline,
     timeout: Duration,
     retry: RetrySchedule,
@@ -131,6 +136,7 @@ impl HookSettings {
             enabled: self.enabled,
             description: self.description,
             headers: self.headers,
+            masked_headers: self.masked_headers,
             authorization: None,
             preflight: Pipeline::default(),
             pipeline: self.pipeline,
@@ -164,6 +170,7 @@ impl HookInput {
             description: check_description(self.description.unwrap_or_default())
                 .map_err(at("description"))?,
             headers: header_list(self.headers.map_or(Ok(Vec::new()), check_headers)?),
+            masked_headers: read_masked_headers(&self.masked_headers.unwrap_or_default())?,
             pipeline: read_pipeline(self.pipeline.unwrap_or_default(), resolves)?,
             timeout: read_timeout(self.timeout_ms).map_err(at("timeout_ms"))?,
             retry: self.retry.map_or(Ok(RetrySchedule::default()), |Object(retry)| read_retry(&retry))?,
@@ -222,6 +229,20 @@ pub(in crate::api) fn check_headers(
         }
     }
     Ok(headers)
+}
+
+/// Names of headers, in lower case.
+fn read_masked_headers(names: &[String]) -> Result<Vec<ShortText>, Problem> {
+    let root = || Pointer::to("masked_headers");
+    if names.len() > Hook::MAX_HEADERS {
+        let rule = format!("a hook masks at most {} headers", Hook::MAX_HEADERS);
+        return Err(Problem::at(Kind::InvalidValue, root(), rule));
+    }
+    let read = |(index, name): (usize, &String)| {
+        let checked = Hook::check_header_name(name);
+        checked.map(|name| name.as_str().into()).map_err(|rule| Problem::invalid(root().index(index), rule))
+    };
+    names.iter().enumerate().map(read).collect()
 }
 
 fn read_pipeline(

@@ -1,0 +1,144 @@
+//! What is recorded of attempts: what came back, and not what is secret.
+
+use hookwright_tests::{Receiver, Reply, Server};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::{BINARY, engine, files_with, hook};
+
+#[tokio::test]
+async fn secrets_are_sent_again_with_each_attempt_and_shown_in_none() {
+    let server = Server::start_with(BINARY, &[("HOOKWRIGHT_MASKED_HEADERS", "X-Of-Operator")]).await;
+    let client = server.tenant("acme").await;
+    // Without plugins, and with one: only its request is stored for the retry.
+    for pipeline in [json!([]), json!([{"plugin": "cloudevents"}])] {
+        let failed = std::sync::atomic::AtomicBool::new(false);
+        let receiver = Receiver::answering(move |_| {
+            let again = failed.swap(true, std::sync::atomic::Ordering::SeqCst);
+            Reply::Status(
+                if again { 200 } else { 500 },
+                vec![("set-cookie", "sid=cookie-of-it".to_owned())],
+                vec![],
+            )
+        })
+        .await;
+        let headers = json!({
+            "x-anything": "token-of-hook", "x-named": "b", "x-of-operator": "c", "accept": "text/plain",
+            "x-api-key": "d",
+        });
+        let members = json!({
+            "url": receiver.url("/path?a=1&api_key=in-the-url"), "headers": headers, "masked_headers": ["X-Named"],
+            "pipeline": pipeline, "retry": {"schedule_s": [1]},
+        });
+        let id = hook(&client, &receiver, members).await;
+        let event = client.publish("t", json!({"n": 1})).await;
+        let delivery = client.settled(&event).await.remove(0);
+        assert_eq!(delivery["attempts"].as_array().unwrap().len(), 2, "{delivery}");
+        for (attempt, arrival) in delivery["attempts"].as_array().unwrap().iter().zip(receiver.so_far()) {
+            for (name, value) in headers.as_object().unwrap() {
+                assert_eq!(arrival.header(name), value.as_str().unwrap(), "{name}");
+            }
+            assert_eq!(arrival.path, "/path?a=1&api_key=in-the-url");
+            let shown = &attempt["request"];
+            for name in ["x-anything", "x-named", "x-of-operator", "x-api-key"] {
+                assert_eq!(shown["headers"][name], "•••", "{name}: {shown}");
+            }
+            assert_eq!(shown["headers"]["accept"], "text/plain");
+            assert_eq!(shown["headers"]["webhook-id"], event.as_str());
+            assert_eq!(shown["url"], receiver.url("/path?a=1&api_key=•••"));
+            assert_eq!(attempt["response"]["headers"]["set-cookie"], "•••");
+        }
+        client.send("DELETE", &format!("/api/v3/hooks/{id}"), "", &[]).await.expect(204);
+    }
+}
+
+#[tokio::test]
+async fn a_hook_names_the_headers_that_attempts_do_not_show() {
+    let (_server, client) = engine().await;
+    let members = json!({"url": "https://a.example", "types": ["t"], "masked_headers": ["X-One", "x-two"]});
+    let made = client.post("/hooks", members).await.expect(201);
+    assert_eq!(made["masked_headers"], json!(["x-one", "x-two"]));
+    let path = format!("/api/v3/hooks/{}", made["id"].as_str().unwrap());
+    let merge = [("content-type", "application/merge-patch+json")];
+    let patched =
+        client.send("PATCH", &path, json!({"description": "d"}).to_string(), &merge).await.expect(200);
+    assert_eq!(patched["masked_headers"], json!(["x-one", "x-two"]));
+    let patched =
+        client.send("PATCH", &path, json!({"masked_headers": null}).to_string(), &merge).await.expect(200);
+    assert_eq!(patched["masked_headers"], json!([]));
+    let refused = json!({"url": "https://a.example", "types": ["t"], "masked_headers": ["a", "b c"]});
+    let problem = client.post("/hooks", refused).await.expect(400);
+    assert_eq!(problem["pointer"], "/masked_headers/1", "{problem}");
+}
+
+/// What comes of an event for a receiver that takes a request, says this, and keeps the connection open.
+async fn attempt_of(what: &'static [u8]) -> (Value, Value) {
+    let (_server, client) = engine().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let members = json!({"url": url, "types": ["t"], "retry": {"schedule_s": []}, "timeout_ms": 500});
+    client.post("/hooks", members).await.expect(201);
+    let playing = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        stream.write_all(what).await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    });
+    let event = client.publish("t", json!({})).await;
+    let delivery = client.settled(&event).await.remove(0);
+    playing.abort();
+    (delivery["state"].clone(), delivery["attempts"][0].clone())
+}
+
+#[tokio::test]
+async fn an_answer_whose_body_never_ends_counts_with_its_status() {
+    for (answer, state, status) in [
+        (&b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok"[..], "succeeded", 200),
+        (b"HTTP/1.1 500 No\r\ncontent-length: 5\r\n\r\nok", "exhausted", 500),
+    ] {
+        let (found, attempt) = attempt_of(answer).await;
+        assert_eq!(found, state, "{attempt}");
+        assert_eq!(
+            (&attempt["outcome"], &attempt["response"]["status"]),
+            (&json!("response"), &json!(status))
+        );
+        assert_eq!(
+            (&attempt["response"]["body"], &attempt["response"]["body_truncated"]),
+            (&json!("ok"), &json!(true))
+        );
+        let message = "the answer's body did not end within 500 ms";
+        assert_eq!(attempt["error"], json!({"kind": "timeout", "message": message}));
+    }
+}
+
+#[tokio::test]
+async fn interim_responses_without_end_are_a_failure_of_the_protocol() {
+    let endless = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1_000);
+    let (state, attempt) = attempt_of(endless.leak().as_bytes()).await;
+    assert_eq!(state, "exhausted");
+    let message = "the receiver sent over 8 interim responses (1xx) before its answer";
+    assert_eq!(attempt["error"], json!({"kind": "protocol", "message": message}));
+}
+
+#[tokio::test]
+async fn a_record_takes_no_more_than_it_may() {
+    let (server, client) = engine().await;
+    let receiver = Receiver::answering(|_| {
+        let headers =
+            [("x-quotes", "\"".repeat(12_000)), ("x-more", "y".repeat(12_000)), ("x-last", "z".into())];
+        Reply::Status(500, headers.to_vec(), vec![b'x'; 60_000])
+    })
+    .await;
+    hook(&client, &receiver, json!({"retry": {"schedule_s": []}})).await;
+    let event = client.publish("t", json!(1)).await;
+    let attempt = client.settled(&event).await[0]["attempts"][0].clone();
+    assert_eq!(attempt["truncated"], true);
+    let response = &attempt["response"];
+    assert_eq!(response["body"].as_str().unwrap().len(), 16 * 1024);
+    assert_eq!(response["body_truncated"], true);
+    let quotes = response["headers"]["x-quotes"].as_str().unwrap();
+    assert!(quotes.len() < 9_000 && quotes.ends_with("\"…"), "{}", quotes.len());
+    assert_eq!(response["headers"]["x-last"], Value::Null);
+    assert_eq!(files_with(server.data_dir(), "x-last".as_bytes()), [""; 0]);
+}

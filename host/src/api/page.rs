@@ -62,6 +62,11 @@ impl<K: FromStr + Display + Ord> Wanted<K> {
         Ok(Self { limit, after, list })
     }
 
+    /// The first page, of at most `limit` items.
+    pub fn first(limit: usize, list: &'static str) -> Self {
+        Self { limit, after: None, list }
+    }
+
     /// The page of `items`, which are in ascending order of `key`.
     pub fn select<I, T: Serialize>(
         &self,

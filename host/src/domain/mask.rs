@@ -1,5 +1,7 @@
 //! Which values records leave out: a key that may read deliveries must not learn from them what opens doors elsewhere.
 
+use std::borrow::Cow;
+
 use super::{Hook, SentRequest, ShortText};
 
 /// Stands in a record for a value that is left out.
@@ -74,22 +76,25 @@ impl SentRequest {
                 *value = MASK.into();
             }
         }
-        mask_parameters(&mut self.url);
+        if let Cow::Owned(masked) = masked_url(&self.url) {
+            self.url = masked;
+        }
     }
 }
 
-/// Leaves out the values of a URL's parameters that have a secret's name.
-fn mask_parameters(url: &mut String) {
-    let Some((address, query)) = url.split_once('?') else { return };
+/// `url` without the values of parameters that have a secret's name.
+#[must_use]
+pub fn masked_url(url: &str) -> Cow<'_, str> {
     let is_secret = |pair: &str| pair.split_once('=').is_some_and(|(name, _)| is_secret_name(name));
-    if !query.split('&').any(is_secret) {
-        return;
-    }
+    let Some((address, query)) = url.split_once('?').filter(|(_, query)| query.split('&').any(is_secret))
+    else {
+        return Cow::Borrowed(url);
+    };
     let masked = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, _)) if is_secret_name(name) => format!("{name}={MASK}"),
         _ => pair.to_owned(),
     });
-    *url = format!("{address}?{}", masked.collect::<Vec<_>>().join("&"));
+    Cow::Owned(format!("{address}?{}", masked.collect::<Vec<_>>().join("&")))
 }
 
 #[cfg(test)]
@@ -145,9 +150,7 @@ mod tests {
                 "https://a.example/?a=1&token=•••&api_key=•••&token",
             ),
         ] {
-            let mut url = url.to_owned();
-            mask_parameters(&mut url);
-            assert_eq!(url, masked);
+            assert_eq!(masked_url(url), masked);
         }
     }
 }

@@ -221,11 +221,14 @@ pub trait DeliveryStore: Send + Sync {
     async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError>;
     /// The deliveries of one event, oldest first.
     async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError>;
-    /// One delivery with its attempts, oldest first, as they were at one moment.
+    /// One delivery with its latest attempts, newest first, as they were at one moment: at most `limit`, of those before
+    /// the attempt `before`, if one is given.
     async fn with_attempts(
         &self,
         tenant: TenantId,
         id: DeliveryId,
+        before: Option<AttemptId>,
+        limit: u32,
     ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError>;
     /// Makes a delivery that is not leased due at `now`, from the start of its schedule, without the
     /// request that an earlier attempt rendered. `None`: no such delivery.

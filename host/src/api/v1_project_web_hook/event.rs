@@ -14,6 +14,7 @@ use super::envelope::{Refusal, Success};
 use super::path::Project;
 use super::web_hook::{Kept, client_id, find};
 use crate::directory::Directory;
+use crate::domain::mask::masked_url;
 use crate::domain::{Attempt, Delivery, DeliveryId, Event, EventId, Hook, Outcome, Scope, Tenant};
 use crate::storage::Storage;
 
@@ -72,7 +73,8 @@ impl EventView {
         }
         let sent_to = last.and_then(|attempt| attempt.request.as_ref()).map(|request| request.url.as_str());
         // As it was given, unless it went elsewhere.
-        let still = hook.filter(|hook| sent_to.is_none_or(|url| url == hook.url.as_str()));
+        let is_of = |hook: &Hook, url: &str| url == hook.url.as_str() || url == masked_url(hook.url.as_str());
+        let still = hook.filter(|hook| sent_to.is_none_or(|url| is_of(hook, url)));
         self.endpoint = still.and_then(|hook| Kept::of(hook).ok()?.endpoint);
         if self.endpoint.is_none() {
             self.endpoint = sent_to.map(|url| url.trim_start_matches("https://").to_owned());
@@ -106,7 +108,8 @@ pub(super) async fn event(
     let no_event =
         || Refusal::not_found(format!("project {} has no web hook event {number}", project.number));
     let id = DeliveryId::from_short(number, directory.ids().node()).ok_or_else(no_event)?;
-    let (delivery, attempts) = storage.deliveries.with_attempts(tenant.id, id).await?.ok_or_else(no_event)?;
+    let (delivery, attempts) =
+        storage.deliveries.with_attempts(tenant.id, id, None, 1).await?.ok_or_else(no_event)?;
     let event = storage.events.event(tenant.id, &EventId::of_key(delivery.event)).await?;
     let event = event.filter(|event| event.project == Some(project.number)).ok_or_else(no_event)?;
     let hook = find(&directory, tenant.id, project.number);
@@ -115,5 +118,5 @@ pub(super) async fn event(
         return Err(no_event());
     }
     let view = EventView::pending(&tenant, project.number, id, &event);
-    Ok(Success(view.answered(&delivery, attempts.last(), hook.as_deref())))
+    Ok(Success(view.answered(&delivery, attempts.first(), hook.as_deref())))
 }

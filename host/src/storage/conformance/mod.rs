@@ -245,7 +245,8 @@ impl World {
 
     /// The attempts of a delivery of [`TENANT`].
     pub async fn attempts(&self, id: DeliveryId) -> Vec<Attempt> {
-        self.storage.deliveries.with_attempts(TENANT, id).await.unwrap().unwrap().1
+        let found = self.storage.deliveries.with_attempts(TENANT, id, None, 1_000).await.unwrap();
+        found.unwrap().1.into_iter().rev().collect()
     }
 
     /// Claims at `now` until a minute later.

@@ -111,7 +111,7 @@ pub async fn tenants_do_not_see_one_another(world: &World) {
         assert_eq!(deliveries.of_event(TENANT, event).await.unwrap(), [delivery]);
         assert_eq!(deliveries.of_event(OTHER_TENANT, event).await.unwrap(), []);
         assert_eq!(deliveries.delivery(OTHER_TENANT, id).await.unwrap(), None);
-        assert!(deliveries.with_attempts(OTHER_TENANT, id).await.unwrap().is_none());
+        assert!(deliveries.with_attempts(OTHER_TENANT, id, None, 9).await.unwrap().is_none());
         for (hook, state) in
             [(None, None), (Some(hook), None), (None, Some(state)), (Some(hook), Some(state))]
         {

@@ -119,6 +119,15 @@ pub async fn attempts_are_read_back_in_order(world: &World) {
         let attempts = world.attempts(id).await;
         assert_eq!(attempts.iter().map(|attempt| attempt.id).collect::<Vec<_>>(), expected);
         assert!(attempts.iter().all(|attempt| attempt.delivery == id));
+        let page = async |before, limit| {
+            let found = world.storage.deliveries.with_attempts(TENANT, id, before, limit).await.unwrap();
+            found.unwrap().1.iter().map(|attempt| attempt.id).collect::<Vec<_>>()
+        };
+        let [first, second, third] = expected;
+        assert_eq!(page(None, 2).await, [third, second]);
+        assert_eq!(page(Some(second), 2).await, [first]);
+        assert_eq!(page(Some(third), 1).await, [second]);
+        assert_eq!(page(Some(first), 2).await, []);
     }
 }
 

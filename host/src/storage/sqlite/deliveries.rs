@@ -13,19 +13,20 @@ use super::recording::RecordRow;
 use super::rows::{DeliveryRow, JsonMaker, delivery_columns, delivery_from_row, read_error};
 use super::unwritten::Which;
 use super::{Shared, listing, writer};
-use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, TenantId, UnixMillis};
+use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, TenantId, UnixMillis};
 use crate::storage::{
     Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Patience, Record,
     StorageError,
 };
 
-/// The attempts of one delivery: the one that has its id, and the later ones.
+/// The latest attempts of one delivery before an id: the later ones, and the one that has the delivery's.
 pub(super) const ATTEMPTS: &str = concat!(
     "SELECT ",
     attempt_columns!(),
-    " FROM attempts WHERE id = ?1 AND delivery_id = ?1 UNION ALL SELECT ",
+    " FROM attempts INDEXED BY attempts_with_own_id WHERE delivery_id = ?1 AND delivery_id <> id AND id < ?2 \
+    UNION ALL SELECT ",
     attempt_columns!(),
-    " FROM attempts INDEXED BY attempts_with_own_id WHERE delivery_id = ?1 AND delivery_id <> id ORDER BY id"
+    " FROM attempts WHERE id = ?1 AND delivery_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"
 );
 
 #[async_trait]
@@ -130,6 +131,8 @@ impl DeliveryStore for Shared {
         &self,
         tenant: TenantId,
         id: DeliveryId,
+        before: Option<AttemptId>,
+        limit: u32,
     ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError> {
         // What has no row of its own has had no attempt.
         if let Some(delivery) = self.ledger.delivery(tenant, id) {
@@ -138,7 +141,8 @@ impl DeliveryStore for Shared {
         let _turn = self.turn_to_read(tenant).await?;
         let mut moment = self.readers.begin().await.map_err(read_error)?;
         let Some(delivery) = one(&mut *moment, tenant, id).await? else { return Ok(None) };
-        let query = sqlx::query_as(ATTEMPTS).bind(id.0);
+        let query =
+            sqlx::query_as(ATTEMPTS).bind(id.0).bind(before.map_or(i64::MAX, |before| before.0)).bind(limit);
         let rows: Vec<AttemptColumns> = query.fetch_all(&mut *moment).await?;
         moment.commit().await?;
         let attempts = rows.into_iter().map(attempt_from_columns).collect::<Result<_, _>>()?;

@@ -142,3 +142,35 @@ async fn a_record_takes_no_more_than_it_may() {
     assert_eq!(response["headers"]["x-last"], Value::Null);
     assert_eq!(files_with(server.data_dir(), "x-last".as_bytes()), [""; 0]);
 }
+
+#[tokio::test]
+async fn attempts_are_shown_in_pages() {
+    let (_server, client) = engine().await;
+    let receiver = Receiver::answering(|_| Reply::status(500)).await;
+    hook(&client, &receiver, json!({"retry": {"schedule_s": []}})).await;
+    let event = client.publish("t", json!(1)).await;
+    let mut delivery = client.settled(&event).await.remove(0);
+    let path = format!("/deliveries/{}", delivery["id"].as_str().unwrap());
+    for attempts in 2..=23 {
+        client.post(&format!("{path}/retry"), json!({})).await.expect(202);
+        let is_done = |it: &Value| it["attempt_count"] == attempts && it["state"] == "exhausted";
+        delivery = client.deliveries_when(&event, is_done).await.remove(0);
+    }
+    let numbers = |attempts: &Value| -> Vec<u64> {
+        attempts.as_array().unwrap().iter().map(|attempt| attempt["number"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(numbers(&delivery["attempts"]), (4..=23).collect::<Vec<_>>());
+    let next = delivery["attempts_next"].as_str().unwrap();
+    let older = client.get(&format!("{path}/attempts?cursor={next}")).await.expect(200);
+    assert_eq!((numbers(&older["data"]), &older["next"]), (vec![3, 2, 1], &Value::Null));
+    let mut shown = Vec::new();
+    let mut page = client.get(&format!("{path}/attempts?limit=10")).await.expect(200);
+    loop {
+        shown.extend(numbers(&page["data"]));
+        let Some(next) = page["next"].as_str() else { break };
+        page = client.get(&format!("{path}/attempts?limit=10&cursor={next}")).await.expect(200);
+    }
+    assert_eq!(shown, (1..=23).rev().collect::<Vec<_>>());
+    client.get(&format!("{path}/attempts?limit=101")).await.expect(400);
+    client.get("/deliveries/dlv_01m8rz4g3k2v7/attempts").await.expect(404);
+}

@@ -15,6 +15,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(read::list_deliveries))
         .routes(routes!(read::get_delivery))
+        .routes(routes!(read::list_attempts))
         .routes(routes!(change::retry_delivery))
         .routes(routes!(change::cancel_delivery))
 }

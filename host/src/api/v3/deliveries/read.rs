@@ -6,16 +6,23 @@ use axum::Json;
 use axum::extract::State;
 use http::Uri;
 
-use super::view::{DeliveryView, EventIds, FullDeliveryView};
+use super::attempt::AttemptView;
+use super::view::{DeliveryView, EventIds, FullDeliveryView, page_of_attempts};
 use crate::api::auth::Caller;
-use crate::api::page::{Page, Wanted};
+use crate::api::page::{self, Page, Wanted};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
 use crate::api::turns::Turns;
 use crate::api::v3::openapi::schemas;
-use crate::domain::{DeliveryId, DeliveryState, Scope};
+use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Scope, TenantId};
 use crate::storage::{DeliveryQuery, Listed, Storage};
 
+/// How many attempts are shown with a delivery.
+const LATEST_ATTEMPTS: usize = 20;
+/// The greatest number of attempts on a page.
+const MAX_ATTEMPTS: usize = 100;
+/// The word for lists of attempts in their cursors.
+const ATTEMPTS: &str = "attempts";
 const PARAMS: [&str; 7] = ["hook", "state", "type", "since", "until", "limit", "cursor"];
 
 /// List deliveries
@@ -70,9 +77,9 @@ pub(super) async fn list_deliveries(
     Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, |delivery| ids.view(delivery))))
 }
 
-/// One delivery with its attempts
+/// One delivery with its latest attempts
 ///
-/// Needs `deliveries:read`.
+/// Needs `deliveries:read`. It has the latest 20 attempts; `GET /deliveries/{id}/attempts` has all.
 #[utoipa::path(
     get, path = "/api/v3/deliveries/{id}", tag = "deliveries",
     params(("id" = schemas::DeliveryId, Path, description = "Its id")),
@@ -85,11 +92,52 @@ pub(super) async fn get_delivery(
     _: NoParams,
 ) -> Result<Json<FullDeliveryView>, Problem> {
     let tenant = caller.may(Scope::DeliveriesRead)?;
-    let found = storage.deliveries.with_attempts(tenant, id).await?;
-    let (delivery, attempts) = found.ok_or_else(|| no_delivery(id))?;
+    let latest = Wanted::first(LATEST_ATTEMPTS, ATTEMPTS);
+    let (delivery, attempts) = attempts_of(&storage, tenant, id, &latest).await?;
     let state = delivery.state;
     let ids = EventIds::of(&storage, tenant, std::slice::from_ref(&delivery)).await?;
-    Ok(Json(FullDeliveryView::of(state, ids.view(delivery), &attempts)))
+    Ok(Json(FullDeliveryView::of(state, ids.view(delivery), attempts, &latest)))
+}
+
+/// The attempts of a delivery
+///
+/// Needs `deliveries:read`. A page has at most 100.
+#[utoipa::path(
+    get, path = "/api/v3/deliveries/{id}/attempts", tag = "deliveries",
+    params(
+        ("id" = schemas::DeliveryId, Path, description = "The delivery's id"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query),
+    ),
+    responses((status = 200, description = "A page, newest first", body = Page<AttemptView>)),
+)]
+pub(super) async fn list_attempts(
+    State(storage): State<Storage>,
+    caller: Caller,
+    Segment(id): Segment<DeliveryId>,
+    uri: Uri,
+) -> Result<Json<Page<AttemptView>>, Problem> {
+    let tenant = caller.may(Scope::DeliveriesRead)?;
+    let params = Params::of(&uri, &page::PARAMS)?;
+    let wanted: Wanted<AttemptId> = Wanted::of(&params, ATTEMPTS)?;
+    if wanted.limit > MAX_ATTEMPTS {
+        return Err(Problem::parameter("limit", format!("a page of attempts has 1 to {MAX_ATTEMPTS} items")));
+    }
+    let (_, attempts) = attempts_of(&storage, tenant, id, &wanted).await?;
+    Ok(Json(page_of_attempts(attempts, &wanted)))
+}
+
+/// A delivery and its attempts, newest first, from the cursor on: one more than the page has, which tells whether there is a
+/// next one.
+async fn attempts_of(
+    storage: &Storage,
+    tenant: TenantId,
+    id: DeliveryId,
+    wanted: &Wanted<AttemptId>,
+) -> Result<(Delivery, Vec<Attempt>), Problem> {
+    let limit = u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX);
+    let found = storage.deliveries.with_attempts(tenant, id, wanted.after, limit).await?;
+    found.ok_or_else(|| no_delivery(id))
 }
 
 pub(super) fn no_delivery(id: DeliveryId) -> Problem {

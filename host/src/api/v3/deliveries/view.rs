@@ -6,9 +6,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::attempt::AttemptView;
+use crate::api::page::{Page, Wanted};
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
-use crate::domain::{Attempt, Delivery, DeliveryState, EventId, EventKey, FaultKind, Outcome, TenantId};
+use crate::domain::{
+    Attempt, AttemptId, Delivery, DeliveryState, EventId, EventKey, FaultKind, Outcome, TenantId,
+};
 use crate::storage::{Storage, StorageError};
 
 /// An event for a hook.
@@ -90,7 +93,7 @@ impl EventIds {
     }
 }
 
-/// A delivery with its attempts.
+/// A delivery with its latest attempts.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DeliveryWithAttempts)]
 pub(super) struct FullDeliveryView {
@@ -98,8 +101,10 @@ pub(super) struct FullDeliveryView {
     delivery: DeliveryView,
     /// What happens next, if that is not plain: a plugin called its failure final, and the delivery waits all the same.
     note: Option<&'static str>,
-    /// Oldest first.
+    /// The latest 20, oldest first.
     attempts: Vec<AttemptView>,
+    /// The `cursor` of `GET /deliveries/{id}/attempts` for those before; null: there are none.
+    attempts_next: Option<String>,
 }
 
 /// Why a delivery waits although its plugin says that the same call will fail again.
@@ -108,10 +113,23 @@ const ATTEMPTED_ALL_THE_SAME: &str = "The plugin says that the same call will fa
     then. After mending them, retry the delivery to have it attempted at once; cancel it if it is not wanted any more.";
 
 impl FullDeliveryView {
-    pub(super) fn of(state: DeliveryState, delivery: DeliveryView, attempts: &[Attempt]) -> Self {
-        let note = note(state, attempts.last().map(|attempt| &attempt.outcome));
-        Self { delivery, note, attempts: attempts.iter().map(AttemptView::from).collect() }
+    /// `latest` are its attempts, newest first, for the page that `wanted` describes.
+    pub(super) fn of(
+        state: DeliveryState,
+        delivery: DeliveryView,
+        latest: Vec<Attempt>,
+        wanted: &Wanted<AttemptId>,
+    ) -> Self {
+        let note = note(state, latest.first().map(|attempt| &attempt.outcome));
+        let Page { data: mut attempts, next } = page_of_attempts(latest, wanted);
+        attempts.reverse();
+        Self { delivery, note, attempts, attempts_next: next }
     }
+}
+
+/// The page of `attempts`, newest first.
+pub(super) fn page_of_attempts(attempts: Vec<Attempt>, wanted: &Wanted<AttemptId>) -> Page<AttemptView> {
+    wanted.cut(attempts, None, |attempt| attempt.id, |attempt| AttemptView::from(&attempt))
 }
 
 fn note(state: DeliveryState, last: Option<&Outcome>) -> Option<&'static str> {

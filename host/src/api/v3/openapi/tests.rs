@@ -15,6 +15,7 @@ const ROUTES: &str = "
     GET /api/v3/apizee/webhook
     GET /api/v3/deliveries
     GET /api/v3/deliveries/{id}
+    GET /api/v3/deliveries/{id}/attempts
     GET /api/v3/events/{id}
     GET /api/v3/events/{id}/deliveries
     GET /api/v3/health

@@ -15,7 +15,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::admin_key;
 use crate::api::downloads::Downloads;
 use crate::api::{self, ApiState};
-use crate::clients::{ClientLimits, Clients, TrustedProxies};
+use crate::clients::{Budget, ClientLimits, Clients, TrustedProxies};
 use crate::clock::SystemClock;
 use crate::clock_watch;
 use crate::config::Config;
@@ -39,6 +39,9 @@ use crate::vault::Keys;
 /// How many deliveries may be unfinished for each request that may be under way: where the disk takes many records at
 /// once, requests must not wait for them.
 const UNFINISHED_FOR_EACH: usize = 3;
+
+/// What requests to receivers may take of memory while they are under way, in bytes, beside those that are small.
+const REQUESTS_UNDER_WAY_BYTES: usize = 64 << 20;
 
 /// A running engine. Dropping it without [`Engine::shutdown`] is like a crash: nothing that was accepted
 /// is lost.
@@ -96,12 +99,14 @@ pub async fn start(config: Config) -> Result<Engine> {
     let connector = Arc::new(Connector::new(egress_policy(&config, local_addr, &directory), tls));
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.resting);
+    let memory = Budget::new(REQUESTS_UNDER_WAY_BYTES);
     let masked_headers = Arc::<[_]>::from(config.masked_headers.as_slice());
     let workers = clients.into_iter().map(|client| Worker {
         directory: Arc::clone(&directory),
         pipelines: Pipelines::new(Arc::clone(&directory), sandbox.clone()),
         client,
         recorder: recorder.clone(),
+        memory: Arc::clone(&memory),
         masked_headers: Arc::clone(&masked_headers),
     });
     dispatcher.start(Crew::new(Arc::clone(&cores), workers));

@@ -11,6 +11,7 @@ use super::lanes::{Observation, Work};
 use super::preflight::Preflight;
 use super::recorder::Recorder;
 use super::{Pipelines, request};
+use crate::clients::{Budget, NoRoom, Reserved};
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::{
     Attempt, AttemptId, DeliveryState, Event, Hook, Outcome, Request, RequestBody, SentRequest, ShortText,
@@ -26,6 +27,10 @@ const AFTER_OWN_FAILURE: Duration = Duration::from_secs(10);
 /// If it could not send a request, for want of a file descriptor, say, after this, and up to twice as long: what is left to
 /// send does not come back all at once.
 const AFTER_SENDING_FAILED: Duration = Duration::from_secs(5);
+/// If there was no room in memory for its request, after this, and up to twice as long.
+const AFTER_NO_ROOM: Duration = Duration::from_secs(1);
+/// Requests up to this size, in bytes, are not counted: as many as may be under way are little.
+const UNCOUNTED_REQUEST: usize = 16 << 10;
 
 /// The size of a request, in bytes, up to which it is kept for retries however small its event is.
 const KEPT_REQUEST: usize = 256 << 10;
@@ -40,6 +45,8 @@ pub struct Worker {
     pub client: DeliveryClient,
     /// Writes down what came of it.
     pub recorder: Recorder,
+    /// What requests under way may take of memory.
+    pub memory: Arc<Budget>,
     /// Headers whose values records leave out, besides those that carry secrets by their name.
     pub masked_headers: Arc<[ShortText]>,
 }
@@ -67,11 +74,19 @@ pub(super) enum NotMade {
     Sandbox(SandboxError),
     /// The engine could not send the request; the client has logged why.
     Sending,
+    /// Requests that are under way take all the memory that they may.
+    NoRoom,
 }
 
 impl From<SandboxError> for NotMade {
     fn from(error: SandboxError) -> Self {
         Self::Sandbox(error)
+    }
+}
+
+impl From<NoRoom> for NotMade {
+    fn from(NoRoom: NoRoom) -> Self {
+        Self::NoRoom
     }
 }
 
@@ -132,10 +147,8 @@ impl Worker {
                     tracing::error!(delivery = %work.delivery, error = &error as &dyn std::error::Error, "the sandbox failed");
                     Self::wait_until(&work, now.plus(AFTER_OWN_FAILURE))
                 }
-                Err(NotMade::Sending) => {
-                    let wait = AFTER_SENDING_FAILED.mul_f64(1.0 + rand::random::<f64>());
-                    Self::wait_until(&work, self.directory.clock().now().plus(wait))
-                }
+                Err(NotMade::Sending) => self.wait_for_about(&work, AFTER_SENDING_FAILED),
+                Err(NotMade::NoRoom) => self.wait_for_about(&work, AFTER_NO_ROOM),
             },
         };
         slot.answered(Observation::Nothing);
@@ -213,6 +226,7 @@ impl Worker {
         // A hook that was changed since has its say: whoever mends a URL means what is waiting, too.
         let is_current = |it: &&RenderedRequest| it.hook_updated_at == hook.updated_at;
         if let Some(rendered) = work.rendered.as_ref().filter(is_current) {
+            let _reserved = self.reserve(work, &rendered.request)?;
             let request = (hook.pipeline.0.len().saturating_sub(1), rendered.request.clone());
             let began = Instant::now();
             let (sent, outcome) = self.send(hook, work, request, now, hook.timeout).await?;
@@ -236,6 +250,7 @@ impl Worker {
             }
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
                 let now = self.still_due(work, timeout)?;
+                let _reserved = self.reserve(work, &request)?;
                 // Without plugins it is written again from the event, as it was.
                 let body = (!asks_first && !hook.pipeline.is_empty()).then(|| request.body.clone());
                 let last = steps.len().saturating_sub(1);
@@ -246,6 +261,20 @@ impl Worker {
                 MadeAttempt { steps, sent, outcome, body, sending }
             }
         })
+    }
+
+    /// Room for a request while it is under way. Deliveries of one event share its data, and plain requests are nothing else.
+    ///
+    /// # Errors
+    /// If there is none for the tenant right now.
+    fn reserve(&self, work: &Work, request: &Request) -> Result<Option<Reserved>, NoRoom> {
+        let (data, body) = (work.event.data.as_bytes(), request.body.as_bytes());
+        let own_body = if std::ptr::eq(data, body) { 0 } else { body.len() };
+        let bytes = data.len() / Arc::strong_count(&work.event) + own_body;
+        if bytes <= UNCOUNTED_REQUEST {
+            return Ok(None);
+        }
+        self.memory.reserve_one(Some(work.event.tenant), bytes).map(Some)
     }
 
     /// The time, if a request may be sent now. Asked again after plugins have run: they wait for their turn, and not within
@@ -298,6 +327,12 @@ impl Worker {
                 tracing::error!(hook = %hook.id, error = &error as &dyn std::error::Error, "cannot disable a hook");
             }
         }
+    }
+
+    /// Gives the lease back: the delivery is due after `wait`, or up to twice as long, so that not all come back at once.
+    fn wait_for_about(&self, work: &Work, wait: Duration) -> Record {
+        let wait = wait.mul_f64(1.0 + rand::random::<f64>());
+        Self::wait_until(work, self.directory.clock().now().plus(wait))
     }
 
     /// Gives the lease back: the delivery is due at `at`, as if it had not been leased.

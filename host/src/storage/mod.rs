@@ -17,8 +17,9 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{
-    ApiKey, Attempt, Delivery, DeliveryId, DeliveryState, Digest, DomainToken, Event, EventId, EventKey,
-    EventType, Hook, HookId, KeyId, Login, PluginName, PluginVersion, Project, Tenant, TenantId, UnixMillis,
+    ApiKey, Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Digest, DomainToken, Event, EventId,
+    EventKey, EventType, Hook, HookId, KeyId, Login, PluginName, PluginVersion, Project, Tenant, TenantId,
+    UnixMillis,
 };
 pub use patience::Patience;
 pub use records::*;

@@ -174,3 +174,35 @@ async fn attempts_are_shown_in_pages() {
     client.get(&format!("{path}/attempts?limit=101")).await.expect(400);
     client.get("/deliveries/dlv_01m8rz4g3k2v7/attempts").await.expect(404);
 }
+
+/// A tenant's requests under way may take 32 MB of memory; the other deliveries wait, and no attempt is used up.
+#[tokio::test]
+async fn large_requests_wait_for_room_in_memory() {
+    const EVENTS: usize = 60;
+    let (_server, client) = engine().await;
+    let gate = std::sync::Arc::new(tokio::sync::Notify::new());
+    let held = std::sync::Arc::clone(&gate);
+    let receiver = Receiver::answering(move |_| Reply::Held(std::sync::Arc::clone(&held))).await;
+    hook(&client, &receiver, json!({"timeout_ms": 60_000})).await;
+    let data = json!("x".repeat(900_000));
+    let mut events = Vec::new();
+    for _ in 0..EVENTS {
+        events.push(client.publish("t", data.clone()).await);
+    }
+    let count = async |state: &str| {
+        let page = client.get(&format!("/deliveries?state={state}&limit=100")).await.expect(200);
+        page["data"].as_array().unwrap().len()
+    };
+    while count("pending").await == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(receiver.so_far().len() < 40);
+    while count("succeeded").await < EVENTS {
+        gate.notify_waiters();
+        tokio::task::yield_now().await;
+    }
+    for event in events {
+        let delivery = client.settled(&event).await.remove(0);
+        assert_eq!(delivery["attempt_count"], 1, "{delivery}");
+    }
+}

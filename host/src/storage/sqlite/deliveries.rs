@@ -13,7 +13,9 @@ use super::recording::RecordRow;
 use super::rows::{DeliveryRow, JsonMaker, delivery_columns, delivery_from_row, read_error};
 use super::unwritten::Which;
 use super::{Shared, listing, writer};
-use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, TenantId, UnixMillis};
+use crate::domain::{
+    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, TenantId, UnixMillis,
+};
 use crate::storage::{
     Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Patience, Record,
     StorageError,

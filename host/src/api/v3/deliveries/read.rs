@@ -107,7 +107,7 @@ pub(super) async fn get_delivery(
     params(
         ("id" = schemas::DeliveryId, Path, description = "The delivery's id"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query),
+        ("cursor" = Option<schemas::Cursor>, Query),
     ),
     responses((status = 200, description = "A page, newest first", body = Page<AttemptView>)),
 )]

@@ -6,7 +6,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::delivery::DispatcherLimits;
 use crate::domain::ids::IdGenerator;
-use crate::domain::{Attempt, Delivery, DeliveryId, DeliveryState, EventKey, Hook};
+use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, Hook};
 use crate::storage::conformance::{NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::sqlite::{self, SqliteOptions};
 use crate::storage::{Backlog, Cancelled, Changed, DeliveryQuery, Listed, Patience, Record};
@@ -67,8 +67,10 @@ impl DeliveryStore for Counting {
         &self,
         tenant: TenantId,
         id: DeliveryId,
+        before: Option<AttemptId>,
+        limit: u32,
     ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError> {
-        self.inner.with_attempts(tenant, id).await
+        self.inner.with_attempts(tenant, id, before, limit).await
     }
     async fn retry(
         &self,

@@ -75,7 +75,8 @@ impl Client {
         self
     }
 
-    /// Sends a request; `path` begins with a slash.
+    /// Sends a request; `path` begins with a slash. A body is JSON, or WebAssembly if it is a plugin's, unless `headers` has a
+    /// content type.
     ///
     /// # Errors
     /// Where there is no answer.
@@ -93,7 +94,13 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = self.http.request(request.body(Full::new(body.into()))?).await?;
+        let body = body.into();
+        if !body.is_empty() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            let is_upload = method == "PUT" && path.starts_with("/api/v3/plugins/");
+            let kind = if is_upload { "application/wasm" } else { "application/json" };
+            request = request.header("content-type", kind);
+        }
+        let answer = self.http.request(request.body(Full::new(body))?).await?;
         let (head, body) = answer.into_parts();
         let bytes = body.collect().await?.to_bytes();
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, bytes })

@@ -68,20 +68,24 @@ pub fn imports_of_a_type(exports: usize, imports: usize, components: usize) -> V
         .expect("it is a component")
 }
 
-/// A component with a function of which each of `branches` branches hands on each of `locals` variables: with 5,000 of each it has
-/// 250 KB, and 25 million values for the compiler.
+/// A component with `functions` functions, each of which hands each of `locals` variables over each of `branches` branches: with 5,000
+/// of both, one function has 250 KB, and 25 million values for the compiler.
 ///
 /// # Panics
 /// Never: the text is a component.
 #[must_use]
-pub fn values_over_branches(locals: usize, branches: usize) -> Vec<u8> {
+pub fn values_over_branches(locals: usize, branches: usize, functions: usize) -> Vec<u8> {
     let counted: String =
         (0..locals).map(|it| format!("(local.set {it} (i32.add (local.get {it}) (i32.const 1)))")).collect();
-    let text = format!(
-        r#"(component (core module (func (local {}) {counted} {} {counted})) (instance $role)
-            (export "hookwright:plugin/filter@1.0.0" (instance $role)))"#,
+    let function = format!(
+        "(func (local {}) {counted} {} {counted})",
         "i32 ".repeat(locals),
         "(if (local.get 0) (then (nop)))".repeat(branches),
+    );
+    let text = format!(
+        r#"(component (core module {}) (instance $role)
+            (export "hookwright:plugin/filter@1.0.0" (instance $role)))"#,
+        function.repeat(functions),
     );
     wat::parse_str(text).expect("it is a component")
 }

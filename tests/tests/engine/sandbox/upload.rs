@@ -36,7 +36,7 @@ async fn what_cannot_be_a_plugin_is_refused_with_what_to_do_instead() {
 #[tokio::test]
 async fn what_takes_gigabytes_to_compile_is_refused_and_the_engine_goes_on() {
     let (_server, client) = engine().await;
-    let wasm = guest::values_over_branches(5_000, 5_000);
+    let wasm = guest::values_over_branches(5_000, 5_000, 1);
     let problem = client.send("PUT", "/api/v3/plugins/mine", wasm, &[]).await.expect(400);
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("to compile it takes more than 1,536 MiB of memory"), "{detail}");
@@ -73,7 +73,8 @@ async fn a_client_that_hangs_up_ends_the_process_that_compiles_for_it() {
     let server = Server::start(BINARY).await;
     let key = server.tenant_key("acme").await;
     let client = Client::new(server.base(), &key);
-    let wasm = guest::values_over_branches(5_000, 5_000);
+    // A minute of processor time, longer than the test waits.
+    let wasm = guest::values_over_branches(2_000, 2_000, 120);
     let address = server.base().trim_start_matches("http://");
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!(

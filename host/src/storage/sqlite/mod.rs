@@ -190,7 +190,13 @@ async fn open_up_to_date(
     dir.has_database()?;
     let vault = Vault::open(data_dir, keys)?;
     sealing::check_key(&mut connection, &vault).await?;
-    sealing::seal_all(&mut connection, &vault).await?;
+    // What is in plain can be read all the same, on a full disk for example; the next start goes on.
+    if let Err(error) = sealing::seal_all(&mut connection, &vault).await {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "cannot encrypt all that an earlier engine stored in plain"
+        );
+    }
     connection.close().await?;
     Ok((dir, vault, file))
 }

@@ -136,7 +136,9 @@ async fn forget_plain_text(connection: &mut SqliteConnection) -> Result<(), Stor
     let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     let bytes: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
     if bytes <= MAX_REWRITTEN_BYTES {
-        sqlx::query("VACUUM").execute(&mut *connection).await?;
+        if let Err(error) = sqlx::query("VACUUM").execute(&mut *connection).await {
+            tracing::warn!(%error, "the database cannot be rewritten: unused parts of its file may hold copies of what is encrypted");
+        }
     } else {
         tracing::warn!(
             bytes,

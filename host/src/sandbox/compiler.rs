@@ -4,9 +4,9 @@
 //! kilobytes can be made to take gigabytes. What goes beyond the limits ends that process and is refused. The engine's own
 //! process looks at an upload's first bytes and its size, and at nothing else.
 //!
-//! The process is this very program, started with [`COMMAND`]. It reads an [`Order`] (one line of JSON) and the upload from its
-//! standard input, writes the compiled code to its standard output, which is a file, and its [`Answer`] (one line of JSON, the last
-//! one) to its standard error. Whoever drops the future of [`Compiler::compile`] ends the process.
+//! The process is this very program, started with [`COMMAND`]. It reads an order (one line of JSON) and the upload from its
+//! standard input, writes the compiled code to its standard output, which is a file, and its answer (one line of JSON, the last
+//! one) to its standard error. Dropping the future that waits for it ends the process.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, Read as _, Write as _};

@@ -99,17 +99,8 @@ pub async fn start(config: Config) -> Result<Engine> {
     let connector = Arc::new(Connector::new(egress_policy(&config, local_addr, &directory), tls));
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.resting);
-    let memory = Budget::new(REQUESTS_UNDER_WAY_BYTES);
-    let masked_headers = Arc::<[_]>::from(config.masked_headers.as_slice());
-    let workers = clients.into_iter().map(|client| Worker {
-        directory: Arc::clone(&directory),
-        pipelines: Pipelines::new(Arc::clone(&directory), sandbox.clone()),
-        client,
-        recorder: recorder.clone(),
-        memory: Arc::clone(&memory),
-        masked_headers: Arc::clone(&masked_headers),
-    });
-    dispatcher.start(Crew::new(Arc::clone(&cores), workers));
+    let workers = workers(&config, clients, &directory, &sandbox, &recorder);
+    dispatcher.start(Crew::new(Arc::clone(&cores), workers.into_iter()));
     let feeder = Feeder {
         dispatcher: Arc::clone(&dispatcher),
         directory: Arc::clone(&directory),
@@ -239,6 +230,27 @@ fn router(
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
         admin_key_hash,
     })
+}
+
+/// A worker for each client. They share one budget.
+fn workers(
+    config: &Config,
+    clients: Vec<DeliveryClient>,
+    directory: &Arc<Directory>,
+    sandbox: &Sandbox,
+    recorder: &Recorder,
+) -> Vec<Worker> {
+    let memory = Budget::new(REQUESTS_UNDER_WAY_BYTES);
+    let masked_headers = Arc::<[_]>::from(config.masked_headers.as_slice());
+    let worker = |client| Worker {
+        directory: Arc::clone(directory),
+        pipelines: Pipelines::new(Arc::clone(directory), sandbox.clone()),
+        client,
+        recorder: recorder.clone(),
+        memory: Arc::clone(&memory),
+        masked_headers: Arc::clone(&masked_headers),
+    };
+    clients.into_iter().map(worker).collect()
 }
 
 /// Where requests may go: nowhere that leads back to this engine.

@@ -27,6 +27,7 @@ mod pipelines;
 mod preflight;
 mod recorder;
 mod request;
+mod request_size;
 pub mod signing;
 pub mod tls;
 pub mod worker;

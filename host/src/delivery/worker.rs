@@ -10,11 +10,11 @@ use super::dispatcher::Slot;
 use super::lanes::{Observation, Work};
 use super::preflight::Preflight;
 use super::recorder::Recorder;
-use super::{Pipelines, request};
-use crate::clients::{Budget, NoRoom, Reserved};
+use super::{Pipelines, request, request_size};
+use crate::clients::{Budget, NoRoom};
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::{
-    Attempt, AttemptId, DeliveryState, Event, Hook, Outcome, Request, RequestBody, SentRequest, ShortText,
+    Attempt, AttemptId, DeliveryState, Hook, Outcome, Request, RequestBody, SentRequest, ShortText,
     StepReport, Trigger, UnixMillis, Verdict,
 };
 use crate::sandbox::{PipelineEnd, SandboxError};
@@ -29,11 +29,6 @@ const AFTER_OWN_FAILURE: Duration = Duration::from_secs(10);
 const AFTER_SENDING_FAILED: Duration = Duration::from_secs(5);
 /// If there was no room in memory for its request, after this, and up to twice as long.
 const AFTER_NO_ROOM: Duration = Duration::from_secs(1);
-/// Requests up to this size, in bytes, are not counted: as many as may be under way are little.
-const UNCOUNTED_REQUEST: usize = 16 << 10;
-
-/// The size of a request, in bytes, up to which it is kept for retries however small its event is.
-const KEPT_REQUEST: usize = 256 << 10;
 
 /// See the module's head.
 pub struct Worker {
@@ -112,14 +107,6 @@ impl MadeAttempt {
     }
 }
 
-/// Whether a request is kept for retries. One that is much larger than its event is not: the hook's pipeline runs again.
-fn may_be_kept(sent: &SentRequest, event: &Event) -> bool {
-    let headers: usize = sent.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let bytes =
-        usize::try_from(sent.body_bytes).unwrap_or(usize::MAX).saturating_add(sent.url.len() + headers);
-    bytes <= KEPT_REQUEST.max(2 * event.data.len())
-}
-
 /// Whether an attempt that begins `now` and takes all of its `timeout` is over and recorded before its lease ends.
 fn lasts(lease_until: UnixMillis, now: UnixMillis, timeout: Duration) -> bool {
     now.plus(timeout + LEASE_MARGIN) <= lease_until
@@ -176,7 +163,7 @@ impl Worker {
         slot.answered(Observation::of(&made.outcome));
         let retried = matches!(decision, Decision::RetryAt(_));
         let rendered = match (&made.sent, made.body) {
-            (Some(sent), Some(body)) if retried && may_be_kept(sent, &work.event) => {
+            (Some(sent), Some(body)) if retried && request_size::may_be_kept(sent, &work.event) => {
                 let request = request::unsigned(hook, sent, body);
                 Rendered::Store(RenderedRequest { request, hook_updated_at: hook.updated_at })
             }
@@ -261,20 +248,6 @@ impl Worker {
                 MadeAttempt { steps, sent, outcome, body, sending }
             }
         })
-    }
-
-    /// Room for a request while it is under way. Deliveries of one event share its data, and plain requests are nothing else.
-    ///
-    /// # Errors
-    /// If there is none for the tenant right now.
-    fn reserve(&self, work: &Work, request: &Request) -> Result<Option<Reserved>, NoRoom> {
-        let (data, body) = (work.event.data.as_bytes(), request.body.as_bytes());
-        let own_body = if std::ptr::eq(data, body) { 0 } else { body.len() };
-        let bytes = data.len() / Arc::strong_count(&work.event) + own_body;
-        if bytes <= UNCOUNTED_REQUEST {
-            return Ok(None);
-        }
-        self.memory.reserve_one(Some(work.event.tenant), bytes).map(Some)
     }
 
     /// The time, if a request may be sent now. Asked again after plugins have run: they wait for their turn, and not within

@@ -227,6 +227,7 @@ fn router(
         dispatcher: Arc::clone(dispatcher),
         vault: storage.vault(),
         turns: Arc::default(),
+        used_passwords: Arc::default(),
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
         admin_key_hash,
     })

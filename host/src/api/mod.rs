@@ -40,6 +40,7 @@ use auth::AdminKeyHash;
 use downloads::Downloads;
 use problem::{Kind, Problem, shorten};
 use turns::Turns;
+use v1_project_web_hook::UsedPasswords;
 
 /// What the HTTP interface works with.
 #[derive(Clone)]
@@ -62,6 +63,8 @@ pub struct ApiState {
     pub vault: Arc<Vault>,
     /// Whose turn it is, where a tenant may do so much at the same time.
     pub turns: Arc<Turns>,
+    /// Passwords of [`v1_project_web_hook`] that have been used.
+    pub used_passwords: Arc<UsedPasswords>,
     /// Sends plugins.
     pub downloads: Arc<Downloads>,
     /// SHA-256 of the operator's key.
@@ -93,6 +96,7 @@ parts! {
     Arc<Vault>: vault,
     Arc<Turns>: turns,
     Arc<Downloads>: downloads,
+    Arc<UsedPasswords>: used_passwords,
 }
 
 impl FromRef<Shared> for AdminKeyHash {

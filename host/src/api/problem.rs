@@ -316,6 +316,9 @@ impl From<DirectoryError> for Problem {
                 let here = Pointer::to("pipeline").index(step).member("plugin");
                 Self::at(Kind::InvalidValue, here, error.to_string())
             }
+            DirectoryError::TooManyChanges => {
+                Self::new(Kind::TooManyRequests, format!("{error}; wait for their answers, then try again"))
+            }
             DirectoryError::TooMany(what) => Self::new(Kind::LimitReached, what),
             DirectoryError::Storage(error) => error.into(),
         }

@@ -109,7 +109,7 @@ impl Directory {
         name: String,
         secret: SecretText,
     ) -> Result<Arc<Login>, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let used = read(&self.access).logins_of.get(&tenant).map_or(0, BTreeMap::len);
         check_count("logins", used, Quotas::MAX_LOGINS, "delete logins that nobody uses")?;
         let is_own = read(&self.access).logins_of.get(&tenant).is_some_and(|own| own.contains_key(&name));
@@ -128,7 +128,7 @@ impl Directory {
     /// # Errors
     /// Where storage fails.
     pub async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let was_there = self.storage.access.delete_login(tenant, name).await?;
         write(&self.access).remove_login(tenant, name);
         Ok(was_there)
@@ -156,7 +156,7 @@ impl Directory {
         role: String,
         expires_at: UnixMillis,
     ) -> Result<Arc<DomainToken>, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let (used, newest) = {
             let index = read(&self.access);
             let of_tenant = index.tokens_of.get(&tenant);
@@ -183,7 +183,7 @@ impl Directory {
         id: &str,
         enabled: bool,
     ) -> Result<Option<Arc<DomainToken>>, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let Some(current) = self.domain_token(id).filter(|token| token.tenant == tenant) else {
             return Ok(None);
         };
@@ -200,7 +200,7 @@ impl Directory {
     /// # Errors
     /// Where storage fails.
     pub async fn delete_domain_token(&self, tenant: TenantId, id: &str) -> Result<bool, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let was_there = self.storage.access.delete_token(tenant, id).await?;
         write(&self.access).remove_token(tenant, id);
         Ok(was_there)

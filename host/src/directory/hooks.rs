@@ -131,7 +131,7 @@ impl Directory {
     /// # Errors
     /// Where the tenant has as many hooks, or as many bytes of them, as it may, or storage fails.
     pub async fn create_hook(&self, hook: Hook) -> Result<Arc<Hook>, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(hook.tenant).await?;
         self.insert_hook(hook).await
     }
 
@@ -200,7 +200,7 @@ impl Directory {
         is_it: impl Fn(&Hook) -> bool,
         make: impl FnOnce(Option<&Hook>) -> Result<Hook, E>,
     ) -> Result<Arc<Hook>, E> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let current = self.hooks(tenant).into_iter().find(|hook| is_it(hook));
         // Of one that cannot be read, only its id is left.
         let known = current.as_deref().filter(|hook| !hook.unreadable);
@@ -230,7 +230,7 @@ impl Directory {
         id: HookId,
         change: impl FnOnce(&Hook) -> Result<Hook, E>,
     ) -> Result<Option<Arc<Hook>>, E> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let Some(current) = self.hook_of(tenant, id) else { return Ok(None) };
         let mut changed = Hook { id, tenant, updated_at: self.after(&current), ..change(&current)? };
         if changed.unreadable {
@@ -254,7 +254,7 @@ impl Directory {
     /// # Errors
     /// Where storage fails.
     pub async fn delete_hook(&self, tenant: TenantId, id: HookId) -> Result<bool, DirectoryError> {
-        let turn = self.mutation.lock().await;
+        let turn = self.change_of(tenant).await?;
         if self.hook_of(tenant, id).is_none() {
             return Ok(false);
         }

@@ -15,9 +15,10 @@ mod tenants;
 use std::sync::{Arc, RwLock};
 
 use crate::clock::Clock;
-use crate::domain::PluginRef;
 use crate::domain::ids::IdGenerator;
+use crate::domain::{PluginRef, TenantId};
 use crate::storage::{Storage, StorageError};
+use crate::turns::{TenantTurns, Turn};
 
 pub use access::AccessIndex;
 pub use hooks::HookIndex;
@@ -49,6 +50,9 @@ pub enum DirectoryError {
     /// A bound is reached.
     #[error("{0}")]
     TooMany(String),
+    /// So many changes of the tenant wait already that no more may.
+    #[error("too many changes of the same tenant are under way")]
+    TooManyChanges,
     /// Storage failed.
     #[error(transparent)]
     Storage(StorageError),
@@ -75,7 +79,19 @@ pub struct Directory {
     quotas: Quotas,
     /// Held over a commit and the change in memory that follows it.
     mutation: tokio::sync::Mutex<()>,
+    /// Of each tenant, one change at a time stands in the line for [`Self::mutation`].
+    changes: TenantTurns,
 }
+
+/// The right to change something, until it is dropped.
+#[must_use]
+struct Change<'d> {
+    _mutation: tokio::sync::MutexGuard<'d, ()>,
+    _turn: Turn,
+}
+
+/// Changes of a tenant that are under way or wait.
+const MAX_CHANGES: usize = 256;
 
 impl Directory {
     /// Reads all there is, with the default [`Quotas`].
@@ -113,8 +129,19 @@ impl Directory {
             plugins: RwLock::new(PluginIndex::new(versions)),
             quotas,
             mutation: tokio::sync::Mutex::new(()),
+            changes: TenantTurns::new(1),
             storage,
         }))
+    }
+
+    /// Waits until `tenant` may change something: after its own changes that came before, and then in turn with other tenants.
+    ///
+    /// # Errors
+    /// If too many of its changes wait already.
+    async fn change_of(&self, tenant: TenantId) -> Result<Change<'_>, DirectoryError> {
+        let turn = self.changes.turn_unless_crowded(tenant, MAX_CHANGES).await;
+        let turn = turn.ok_or(DirectoryError::TooManyChanges)?;
+        Ok(Change { _mutation: self.mutation.lock().await, _turn: turn })
     }
 
     /// Makes ids; shared by all that make any.
@@ -139,3 +166,6 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

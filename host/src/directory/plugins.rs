@@ -177,7 +177,7 @@ impl Directory {
         inspected: Inspected,
         wasm: &[u8],
     ) -> Result<Uploaded, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let newest = {
             let index = read(&self.plugins);
             if index.is_standard(&name) {
@@ -281,7 +281,7 @@ impl Directory {
     /// # Errors
     /// Where a hook uses it, or storage fails.
     pub async fn delete_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let is_there = {
             let index = read(&self.plugins);
             index.owners.get(&Some(tenant)).is_some_and(|owned| owned.versions.contains_key(name))
@@ -310,7 +310,7 @@ impl Directory {
         name: &PluginName,
         number: u32,
     ) -> Result<bool, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let version = self.plugin(tenant, &PluginRef::Version(name.clone(), number));
         let Some(version) = version.filter(|version| version.tenant == Some(tenant)) else {
             return Ok(false);

@@ -127,7 +127,7 @@ impl Directory {
         number: i64,
         name: Option<String>,
     ) -> Result<Arc<Project>, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let used = read(&self.tenants).projects.get(&tenant).map_or(0, BTreeMap::len);
         check_count("projects", used, Quotas::MAX_PROJECTS, "delete projects that no hook names")?;
         let project = Arc::new(Project { tenant, number, name, created_at: self.clock.now() });
@@ -141,7 +141,7 @@ impl Directory {
     /// # Errors
     /// Where a hook wants its events, or storage fails.
     pub async fn delete_project(&self, tenant: TenantId, number: i64) -> Result<bool, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         if let Some(hook) = self.hooks(tenant).iter().find(|hook| hook.project == Some(number)) {
             let what =
                 format!("the hook {} wants the events of project {number}; delete that first", hook.id);
@@ -175,7 +175,7 @@ impl Directory {
         name: String,
         scopes: Scopes,
     ) -> Result<(Arc<ApiKey>, String), DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let used = read(&self.tenants).keys_of.get(&tenant).map_or(0, BTreeMap::len);
         check_count("keys", used, Quotas::MAX_KEYS, "delete keys that nobody uses")?;
         let (text, now) = (new_key_text(), self.clock.now());
@@ -191,7 +191,7 @@ impl Directory {
     /// # Errors
     /// Where storage fails.
     pub async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<bool, DirectoryError> {
-        let _turn = self.mutation.lock().await;
+        let _turn = self.change_of(tenant).await?;
         let was_there = self.storage.tenants.delete_key(tenant, id).await?;
         write(&self.tenants).remove_key(tenant, id);
         Ok(was_there)

@@ -1,7 +1,8 @@
 //! Who calls: HTTP Basic with a password made for the moment, or one of the engine's own keys.
 //!
 //! The password is `Base64(HMAC-SHA256(secret, "name:<user>;timestamp:<ts>;"))`, with the timestamp beside it in a
-//! header, so that a password that is overheard serves for minutes only.
+//! header. The protocol signs nothing else of a request, so a password cannot be held to one. What can be done against one
+//! that is overheard: it serves for minutes only, and after its first use for a minute ([`UsedPasswords`]).
 
 use std::sync::Arc;
 
@@ -15,13 +16,14 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::envelope::Refusal;
+use super::used_passwords::UsedPasswords;
 use crate::api::auth::{AdminKeyHash, Caller, bearer, watched};
 use crate::clients;
 use crate::directory::Directory;
 use crate::domain::{Login, Scopes, UnixMillis};
 
 /// How far a request's timestamp may be from the engine's clock, in seconds.
-const MAX_CLOCK_DIFFERENCE: u64 = 300;
+pub(super) const MAX_CLOCK_DIFFERENCE: u64 = 300;
 /// The headers as the original takes them, first by their own names.
 const AUTHORIZATION: [&str; 2] = ["authorization", "http-authorization"];
 const TIMESTAMP: [&str; 2] = ["x-api-timestamp", "http-x-api-timestamp"];
@@ -33,6 +35,7 @@ impl<S> FromRequestParts<S> for Client
 where
     S: Send + Sync,
     Arc<Directory>: FromRef<S>,
+    Arc<UsedPasswords>: FromRef<S>,
     AdminKeyHash: FromRef<S>,
 {
     type Rejection = Refusal;
@@ -43,13 +46,18 @@ where
         }
         let directory = Arc::<Directory>::from_ref(state);
         let now = directory.clock().now();
-        let caller = login(&parts.headers, &directory, now);
+        let caller = login(&parts.headers, &directory, &Arc::<UsedPasswords>::from_ref(state), now);
         watched(caller, parts.extensions.get::<Arc<clients::Client>>().map(Arc::as_ref), &parts.headers)
             .map(Self)
     }
 }
 
-fn login(headers: &HeaderMap, directory: &Directory, now: UnixMillis) -> Result<Caller, Refusal> {
+fn login(
+    headers: &HeaderMap,
+    directory: &Directory,
+    used: &UsedPasswords,
+    now: UnixMillis,
+) -> Result<Caller, Refusal> {
     let (user, given) = one(headers, AUTHORIZATION)?.and_then(basic).ok_or_else(|| {
         Refusal::forbidden(
             "send HTTP Basic authentication with X-API-TIMESTAMP, or an API key: `Authorization: Bearer hwk_…`",
@@ -71,6 +79,9 @@ fn login(headers: &HeaderMap, directory: &Directory, now: UnixMillis) -> Result<
     }
     matching.retain(|login| is_password(&given, login.secret.reveal(), &user, timestamp));
     match matching.as_slice() {
+        [login] if !used.may_be_used(login.tenant, &user, timestamp, now) => Err(Refusal::forbidden(
+            "this password was first used more than a minute ago; make one for each request, with the present X-API-TIMESTAMP",
+        )),
         [login] => Ok(Caller::of_tenant(login.tenant, Scopes::from_iter(Login::SCOPES))),
         // Of two tenants with the same name and secret, nobody can tell which is meant.
         _ => Err(Refusal::forbidden("the user name or the password is not right")),

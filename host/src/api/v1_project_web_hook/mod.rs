@@ -14,6 +14,7 @@ mod put;
 mod show;
 mod time;
 mod trigger;
+mod used_passwords;
 mod web_hook;
 
 use axum::Router;
@@ -23,6 +24,7 @@ use http::{Method, Uri};
 use super::Shared;
 use super::problem::shorten;
 use envelope::Refusal;
+pub use used_passwords::UsedPasswords;
 
 /// Every route of the surface, relative to `/api/v1`.
 pub fn routes() -> Router<Shared> {

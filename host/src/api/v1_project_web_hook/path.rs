@@ -7,6 +7,7 @@ use http::request::Parts;
 
 use super::auth::Client;
 use super::envelope::Refusal;
+use super::used_passwords::UsedPasswords;
 use super::web_hook;
 use crate::api::auth::AdminKeyHash;
 use crate::api::problem::shorten;
@@ -26,6 +27,7 @@ impl<S> FromRequestParts<S> for Project
 where
     S: Send + Sync,
     Arc<Directory>: FromRef<S>,
+    Arc<UsedPasswords>: FromRef<S>,
     AdminKeyHash: FromRef<S>,
 {
     type Rejection = Refusal;

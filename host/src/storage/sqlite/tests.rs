@@ -320,3 +320,22 @@ async fn a_duplicate_is_told_the_senders_id() {
     let answers = world.storage.events.accept(vec![acceptance]).await.unwrap();
     assert!(matches!(&answers[0], Accepted::Duplicate { id, .. } if id.as_str() == "mine"));
 }
+
+#[tokio::test]
+async fn reads_of_a_tenant_leave_readers_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(dir.path(), SqliteOptions::default()).await.unwrap();
+    let deliveries = storage.stores().deliveries;
+    let query = DeliveryQuery { limit: 1, ..DeliveryQuery::default() };
+    let (one, other) = (TenantId(1), TenantId(2));
+    let held =
+        (storage.shared.turn_to_read(one).await.unwrap(), storage.shared.turn_to_read(one).await.unwrap());
+    let mut waiting = deliveries.list(one, &query);
+    for _ in 0..20 {
+        deliveries.list(other, &query).await.unwrap();
+        let done = poll_immediate(&mut waiting).await;
+        assert!(done.is_none(), "it has a reader beside two of the same tenant");
+    }
+    drop(held);
+    waiting.await.unwrap();
+}

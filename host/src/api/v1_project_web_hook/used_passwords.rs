@@ -1,0 +1,68 @@
+//! Passwords made for the moment that have been used.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use super::auth::MAX_CLOCK_DIFFERENCE;
+use crate::domain::{TenantId, UnixMillis};
+
+/// After its first use a password may be used again for so long: clients make one for several requests of a moment.
+const MAX_REUSE_MS: i64 = 60_000;
+/// Passwords of one tenant that are remembered. Of more, the oldest may be used until their time is over.
+const MAX_OF_TENANT: usize = 10_000;
+
+/// When passwords were first used: by tenant, and then by the time and the login that they were made for.
+#[derive(Debug, Default)]
+pub struct UsedPasswords(Mutex<HashMap<TenantId, BTreeMap<(i64, String), UnixMillis>>>);
+
+impl UsedPasswords {
+    /// Whether the password of the login `name` for `timestamp`, in unix seconds, may be used at `now`.
+    pub(super) fn may_be_used(&self, tenant: TenantId, name: &str, timestamp: i64, now: UnixMillis) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = all.entry(tenant).or_default();
+        // Those whose time is over are refused for that.
+        let oldest = now.unix_seconds().saturating_sub_unsigned(MAX_CLOCK_DIFFERENCE);
+        *used = used.split_off(&(oldest, String::new()));
+        let first = *used.entry((timestamp, name.to_owned())).or_insert(now);
+        if used.len() > MAX_OF_TENANT {
+            used.pop_first();
+        }
+        now.0.saturating_sub(first.0) <= MAX_REUSE_MS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: TenantId = TenantId(1);
+
+    fn at(seconds: i64) -> UnixMillis {
+        UnixMillis(seconds * 1_000)
+    }
+
+    #[test]
+    fn a_password_serves_for_a_minute_after_its_first_use() {
+        let used = UsedPasswords::default();
+        for (name, timestamp, now, expected) in [
+            ("a", 1_000, 1_100, true),
+            ("a", 1_000, 1_160, true),
+            ("a", 1_000, 1_161, false),
+            ("b", 1_000, 1_161, true),
+            ("a", 1_161, 1_161, true),
+        ] {
+            assert_eq!(used.may_be_used(ONE, name, timestamp, at(now)), expected, "{name} {timestamp} {now}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let used = UsedPasswords::default();
+        for n in 0..MAX_OF_TENANT as i64 + 100 {
+            assert!(used.may_be_used(ONE, &n.to_string(), 1_000, at(1_000)));
+        }
+        assert_eq!(used.0.lock().unwrap()[&ONE].len(), MAX_OF_TENANT);
+        assert!(used.may_be_used(ONE, "a", 2_000, at(2_000)));
+        assert_eq!(used.0.lock().unwrap()[&ONE].len(), 1);
+    }
+}

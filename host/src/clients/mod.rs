@@ -9,9 +9,10 @@ mod address;
 mod logins;
 mod memory;
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -84,6 +85,8 @@ pub struct Client {
     address: IpAddr,
     /// When it was last used, in milliseconds since the start, or [`BUSY`].
     last_used_ms: AtomicU64,
+    /// It has had a request.
+    has_served: AtomicBool,
     told_to_end: Notify,
     /// For whom the request under way acts; 0 until that is known.
     tenant: AtomicI64,
@@ -183,6 +186,7 @@ impl Table {
             number: self.next,
             address,
             last_used_ms: AtomicU64::new(clients.now_ms()),
+            has_served: AtomicBool::new(false),
             told_to_end: Notify::new(),
             tenant: AtomicI64::new(NOBODY),
             failed_logins: AtomicU32::new(0),
@@ -194,8 +198,8 @@ impl Table {
         client
     }
 
-    /// Tells at most `most` idle connections to end, of `address` or of all: the oldest ones of the address that has most
-    /// connections first. Answers with whether there were any.
+    /// Tells at most `most` idle connections to end, of `address` or of all: first those of the address that has most
+    /// connections; of them those that never had a request, and the oldest. Answers with whether there were any.
     fn end_idle(&mut self, most: usize, address: Option<IpAddr>, now_ms: u64) -> bool {
         if self.vain_search.get(&address).is_some_and(|at_ms| now_ms < at_ms + AFTER_VAIN_SEARCH_MS) {
             return false;
@@ -208,7 +212,8 @@ impl Table {
         let mut idle: Vec<_> = self.open.values().filter(is_wanted).cloned().collect();
         idle.sort_by_cached_key(|client| {
             let of_address = self.of_address.get(&client.address).copied().unwrap_or(0);
-            (std::cmp::Reverse(of_address), client.last_used_ms.load(Relaxed), client.number)
+            let has_served = client.has_served.load(Relaxed);
+            (Reverse(of_address), has_served, client.last_used_ms.load(Relaxed), client.number)
         });
         idle.truncate(most);
         for client in &idle {
@@ -244,6 +249,7 @@ impl Client {
     /// A request has arrived.
     pub fn begin_request(&self) {
         self.last_used_ms.store(BUSY, Relaxed);
+        self.has_served.store(true, Relaxed);
         self.tenant.store(NOBODY, Relaxed);
     }
 

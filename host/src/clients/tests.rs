@@ -46,6 +46,17 @@ fn an_address_that_has_too_many_loses_its_oldest_idle_one() {
 }
 
 #[test]
+fn a_connection_that_has_had_requests_outlasts_those_that_never_had_one() {
+    let clients = clients(100, 3);
+    let served = admit(&clients, "192.0.2.1").unwrap();
+    served.client().begin_request();
+    served.client().end_request();
+    let flood: Vec<_> = (0..10).map(|_| admit(&clients, "192.0.2.1").unwrap()).collect();
+    assert!(!is_told(&served));
+    assert_eq!(flood.iter().filter(|one| is_told(one)).count(), 8);
+}
+
+#[test]
 fn a_proxy_has_as_many_as_there_may_be() {
     let clients = clients(100, 2);
     let all: Vec<_> = (0..50).map(|_| admit(&clients, "127.0.0.1").unwrap()).collect();

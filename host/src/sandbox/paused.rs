@@ -52,14 +52,14 @@ impl<T> Paused<T> {
     /// Takes out what `is_wanted` of one source.
     pub(super) fn take_where(&mut self, key: Key, mut is_wanted: impl FnMut(&T) -> bool) -> Vec<T> {
         let Some((until, line)) = self.lines.get_mut(&key) else { return Vec::new() };
-        let (taken, left): (Vec<_>, VecDeque<_>) = {
-            let mut taken = Vec::new();
-            let mut left = VecDeque::new();
-            for work in line.drain(..) {
-                if is_wanted(&work) { taken.push(work) } else { left.push_back(work) }
+        let (mut taken, mut left) = (Vec::new(), VecDeque::new());
+        for work in line.drain(..) {
+            if is_wanted(&work) {
+                taken.push(work);
+            } else {
+                left.push_back(work);
             }
-            (taken, left)
-        };
+        }
         self.len -= taken.len();
         *line = left;
         if line.is_empty() {

@@ -26,7 +26,7 @@ pub(super) type LastUse = (Option<u64>, SystemTime);
 pub(super) fn evict(mut entries: Vec<Entry>, max_bytes: u64) -> Vec<PathBuf> {
     let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
     // The least recently used stands last.
-    entries.sort_by(|one, other| other.used.cmp(&one.used));
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.used));
     let mut gone = Vec::new();
     while total > max_bytes && !entries.is_empty() {
         let entry = entries.remove(victim(&entries));

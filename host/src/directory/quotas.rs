@@ -56,6 +56,7 @@ pub(super) fn hook_bytes(hook: &Hook) -> usize {
         + hook.origin.members.len()
         + hook.authorization.as_ref().map_or(0, |it| it.value.reveal().len())
         + patterns.chain(headers).sum::<usize>()
+        + hook.masked_headers.iter().map(|name| item(name.len())).sum::<usize>()
         + pipeline(&hook.preflight)
         + pipeline(&hook.pipeline)
         + item(hook.secrets.len() * 64)

@@ -188,20 +188,18 @@ fn reference(schema: &str) -> Value {
 
 /// A patch has the members of a hook. None is required, and null takes one that has a default back to it.
 fn describe_patch(schemas: &mut Value) {
-    let hook = schemas["HookInput"].clone();
-    let required: Vec<&str> =
-        hook["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let mut properties = Map::new();
-    for (name, member) in hook["properties"].as_object().into_iter().flatten() {
+    for (name, member) in schemas["HookInput"]["properties"].as_object().into_iter().flatten() {
         // The secret is given where a hook is made.
         if name != "secret" {
             properties.insert(name.clone(), member.clone());
         }
     }
-    debug_assert!(
-        required.iter().all(|name| properties.contains_key(*name)),
-        "a hook's members are described"
-    );
+    // In the object of headers, null takes one away.
+    let mut headers = schemas["HookHeaders"].clone();
+    headers["type"] = json!(["object", "null"]);
+    headers["additionalProperties"]["type"] = json!(["string", "null"]);
+    properties.insert("headers".to_owned(), headers);
     let patch = &mut schemas["HookPatch"];
     patch["properties"] = properties.into();
     patch["additionalProperties"] = json!(false);

@@ -94,7 +94,7 @@ schemas! {
         .schema_type(Type::Object)
         .max_properties(Some(Hook::MAX_HEADERS))
         .property_names(Some(text(1, Hook::MAX_HEADER_NAME_LEN, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")))
-        .additional_properties(Some(text(0, 4_096, r"^[\u0009\u0020-\u007e]*$")));
+        .additional_properties(Some(text(0, 4_096, r"^[^\u0000-\u0008\u000a-\u001f\u007f]*$")));
     /// Members of a hook to change. `null` takes a member back to its default.
     HookPatch = ObjectBuilder::new().schema_type(Type::Object);
     /// The key that a hook's signatures are made with: `whsec_` and 24 to 64 bytes in base64.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::values::{AdminKey, LogFormat};
 use crate::domain::{EgressRule, ShortText};
@@ -109,9 +110,18 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
 
 /// What is logged.
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    let parsed = EnvFilter::builder().parse(text).ok().filter(|_| !text.trim().is_empty());
+    let parsed = EnvFilter::builder().parse(text).ok();
+    let known = parsed.filter(|_| !text.trim().is_empty() && text.split(',').all(names_a_level_or_target));
     let rule = "error, warn, info, debug, trace, off, or directives with commas between them, such as info,hookwright::delivery=debug";
-    parsed.map(|_| text.to_owned()).ok_or_else(|| rule.to_owned())
+    known.map(|_| text.to_owned()).ok_or_else(|| rule.to_owned())
+}
+
+/// Whether a directive says more than a lone word that is no level: the parser takes that for the name of a target, and
+/// `loud` would silence everything else. The engine's own targets are let through.
+fn names_a_level_or_target(directive: &str) -> bool {
+    let directive = directive.trim();
+    let is_target = directive.contains(['=', '[', ':']) || directive == env!("CARGO_PKG_NAME");
+    is_target || directive.is_empty() || directive.parse::<LevelFilter>().is_ok()
 }
 
 /// In which form it is logged.

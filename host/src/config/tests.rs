@@ -138,6 +138,28 @@ fn a_bad_value_is_told_with_its_setting_its_origin_and_what_is_allowed() {
 }
 
 #[test]
+fn a_log_filter_is_made_of_levels_and_targets() {
+    for (text, is_taken) in [
+        ("info", true),
+        ("WARN", true),
+        ("off", true),
+        ("info,hookwright::delivery=debug", true),
+        ("hookwright", true),
+        ("hookwright::delivery", true),
+        ("warn, hyper=info", true),
+        ("[{tenant}]=debug", true),
+        // A lone word that is no level would be a target that nothing logs to, and silence the rest.
+        ("loud", false),
+        ("info,loud", false),
+        ("verbose", false),
+        ("", false),
+    ] {
+        let loaded = load(&Given::default().with("log", text), environment(&[]));
+        assert_eq!(loaded.is_ok(), is_taken, "{text}");
+    }
+}
+
+#[test]
 fn a_bad_key_is_not_shown() {
     let message = error(&Given::default(), &[("HOOKWRIGHT_ADMIN_KEY", "two words")]);
     assert_eq!(

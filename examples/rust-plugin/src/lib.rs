@@ -23,21 +23,26 @@ struct Settings {
     channel: String,
 }
 
-#[hookwright_plugin::filter]
+/// What no event can make right. A hook isn't made with settings that this refuses.
+fn check(settings: &Settings) -> Result<(), Failure> {
+    if settings.channel.is_empty() {
+        return Err("`channel` is empty".into());
+    }
+    Ok(())
+}
+
+#[hookwright_plugin::filter(check = check)]
 fn is_large(event: Event<Order>, settings: Settings) -> Result<bool, Failure> {
     log!(debug, "order {} over {}", event.data.number, event.data.total);
     Ok(event.data.total >= settings.at_least)
 }
 
-#[hookwright_plugin::transformer]
+#[hookwright_plugin::transformer(check = check)]
 fn chat_message(
     event: Event<Order>,
     mut request: Request,
     settings: Settings,
 ) -> Result<Option<Request>, Failure> {
-    if settings.channel.is_empty() {
-        return Err(Failure::new("bad-settings", "`channel` is empty"));
-    }
     let text = format!("Order {} over {:.2}", event.data.number, event.data.total);
     request.set_json(json!({"channel": settings.channel, "text": text}).to_string());
     Ok(Some(request))
@@ -60,6 +65,12 @@ mod tests {
     fn only_large_orders_are_delivered() {
         assert_eq!(is_large(order(99.0), settings()), Ok(false));
         assert_eq!(is_large(order(100.0), settings()), Ok(true));
+    }
+
+    #[test]
+    fn a_channel_is_needed() {
+        assert!(check(&settings()).is_ok());
+        assert!(check(&Settings { channel: String::new(), ..settings() }).is_err());
     }
 
     #[test]

@@ -114,21 +114,23 @@ impl Pipelines {
         }
     }
 
-    /// Runs one step as `hook` would, whether it is among the hook's own or not. A dry run, as [`Self::preview`].
+    /// Runs every role of one step as `hook` would, whether the step is among the hook's own or not, and whether its filter
+    /// takes the event or not. A dry run, as [`Self::preview`].
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub async fn run_step_of(
+    pub async fn try_step_of(
         &self,
         hook: &Hook,
         step: &Step,
         event: &Arc<Event>,
     ) -> Result<PipelineRun, SandboxError> {
         let pipeline = Pipeline(vec![step.clone()]);
-        self.run_steps(Source::DryRun, hook, &pipeline, event, Trigger::Test, None).await
+        let job = self.job(Source::DryRun, hook, &pipeline, event, Trigger::Test, None);
+        self.sandbox.run_every_role(job).await
     }
 
-    /// As [`Self::run_step_of`], with a version in place of what the step names.
+    /// As [`Self::try_step_of`], with a version in place of what the step names.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -144,7 +146,7 @@ impl Pipelines {
         for step in &mut job.steps {
             step.resolved = Ok(version.clone());
         }
-        self.sandbox.run(job).await
+        self.sandbox.run_every_role(job).await
     }
 
     /// Runs every role of a version that may not be stored yet, for no hook and without settings.

@@ -234,7 +234,21 @@ impl Sandbox {
     /// # Errors
     /// Only for our own failures; what a plugin does wrong is in the [`PipelineRun`].
     pub async fn run(&self, job: PipelineJob) -> Result<PipelineRun, SandboxError> {
-        let PipelineJob { source, event, attributes, draft, steps, secrets } = job;
+        let source = job.source;
+        self.0.pool.run(self.progress(job).await?, source).await
+    }
+
+    /// As [`Self::run`], but a filter that does not take the event ends nothing: so each role of each step is tried.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_every_role(&self, job: PipelineJob) -> Result<PipelineRun, SandboxError> {
+        let source = job.source;
+        self.0.pool.run(self.progress(job).await?.with_every_role(), source).await
+    }
+
+    async fn progress(&self, job: PipelineJob) -> Result<Progress, SandboxError> {
+        let PipelineJob { source: _, event, attributes, draft, steps, secrets } = job;
         let mut ready = Vec::with_capacity(steps.len());
         for step in steps {
             let (resolved, plugin) = match step.resolved {
@@ -246,7 +260,7 @@ impl Sandbox {
             };
             ready.push(ReadyStep { plugin: step.plugin, resolved, settings: step.settings, ready: plugin });
         }
-        self.0.pool.run(Progress::new(event, attributes, secrets, draft, ready), source).await
+        Ok(Progress::new(event, attributes, secrets, draft, ready))
     }
 
     /// Ends the threads after their current step. Pipelines that wait end with

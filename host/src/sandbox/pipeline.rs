@@ -44,6 +44,8 @@ pub(super) struct Progress {
     draft: Request,
     /// Whether a transformer has written the draft.
     written: bool,
+    /// Whether the steps go on where a filter does not take the event.
+    every_role: bool,
 }
 
 /// A step on its way through its roles.
@@ -68,7 +70,12 @@ impl Progress {
     ) -> Self {
         let (secrets, data) = (Arc::new(secrets), Arc::clone(&event.data));
         let reports = Vec::with_capacity(steps.len());
-        Self { event, attributes, secrets, steps, reports, begun: None, data, draft, written: false }
+        let (begun, written, every_role) = (None, false, false);
+        Self { event, attributes, secrets, steps, reports, begun, data, draft, written, every_role }
+    }
+
+    pub(super) fn with_every_role(self) -> Self {
+        Self { every_role: true, ..self }
     }
 
     /// Who pays.
@@ -179,7 +186,7 @@ impl Progress {
             Role::Filter => {
                 let Some(guest) = &plugin.filter else { return Ok(Ok(Said::Continue)) };
                 let accepted = account(invoker.filter(plugin, guest, state, event)?, logs, report);
-                accepted.map(|accepted| if accepted { Said::Continue } else { Said::Drop })
+                accepted.map(|accepted| if accepted || self.every_role { Said::Continue } else { Said::Drop })
             }
             Role::Mapper => {
                 let Some(guest) = &plugin.mapper else { return Ok(Ok(Said::Continue)) };

@@ -187,7 +187,14 @@ pub trait EventStore: Send + Sync {
         tenant: TenantId,
         events: &[EventKey],
     ) -> Result<HashMap<EventKey, EventId>, StorageError>;
+    /// The tenant's newest event whose type and project are `wanted`, of those that were accepted lately: as an example of what
+    /// the tenant sends. How far back it looks is bounded, so an older event may be passed over; `None` if it found none.
+    async fn recent(&self, tenant: TenantId, wanted: &WantedEvent<'_>)
+    -> Result<Option<Event>, StorageError>;
 }
+
+/// Whether an event of this type and this project is wanted.
+pub type WantedEvent<'a> = dyn Fn(&EventType, Option<i64>) -> bool + Send + Sync + 'a;
 
 /// Deliveries and their attempts.
 #[async_trait]

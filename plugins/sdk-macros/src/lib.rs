@@ -9,7 +9,9 @@
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::{format_ident, quote};
-use syn::{Error, FnArg, ItemFn};
+use syn::parse::Parse as _;
+use syn::parse::Parser as _;
+use syn::{Error, Expr, FnArg, ItemFn, MetaNameValue};
 
 /// What distinguishes the three roles: names in the contract and in the SDK, and the parameters
 /// that come before the settings.
@@ -39,6 +41,9 @@ const TRANSFORMER: Role = Role {
 ///
 /// The function is `fn(Event<D>) -> Result<bool, E>` or `fn(Event<D>, S) -> Result<bool, E>`, where `S` are
 /// the settings and `E` is `Failure` or what converts into it.
+///
+/// `#[filter(check = path)]` names a function `fn(&S) -> Result<(), E>` that checks the settings before the event's data is
+/// read. What it refuses fails with the code `bad-settings`, and a hook isn't made with such settings.
 #[proc_macro_attribute]
 pub fn filter(arguments: TokenStream, item: TokenStream) -> TokenStream {
     attribute(&FILTER, arguments, item)
@@ -47,7 +52,7 @@ pub fn filter(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Exports a function as the plugin's *mapper*: the event's data, reshaped.
 ///
 /// The function is `fn(Event<D>) -> Result<T, E>` or `fn(Event<D>, S) -> Result<T, E>`, where `T` is any
-/// `Serialize`, or `JsonText`.
+/// `Serialize`, or `JsonText`. `#[mapper(check = path)]` is as in [`macro@filter`].
 #[proc_macro_attribute]
 pub fn mapper(arguments: TokenStream, item: TokenStream) -> TokenStream {
     attribute(&MAPPER, arguments, item)
@@ -56,7 +61,7 @@ pub fn mapper(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Exports a function as the plugin's *transformer*: the HTTP request that is sent.
 ///
 /// The function is `fn(Event<D>, Request) -> Result<Option<Request>, E>`, or the same with settings as its third
-/// parameter. `None` cancels the delivery.
+/// parameter. `None` cancels the delivery. `#[transformer(check = path)]` is as in [`macro@filter`].
 #[proc_macro_attribute]
 pub fn transformer(arguments: TokenStream, item: TokenStream) -> TokenStream {
     attribute(&TRANSFORMER, arguments, item)
@@ -67,12 +72,10 @@ fn attribute(role: &Role, arguments: TokenStream, item: TokenStream) -> TokenStr
 }
 
 fn expand(role: &Role, arguments: Tokens, item: Tokens) -> syn::Result<Tokens> {
-    if !arguments.is_empty() {
-        return Err(Error::new_spanned(arguments, format!("#[{}] takes no arguments", role.name)));
-    }
     let function: ItemFn = syn::parse2(item.clone())
         .map_err(|_error| Error::new_spanned(item, format!("#[{}] goes on a function", role.name)))?;
     let has_settings = check_shape(role, &function)?;
+    let check = check_function(role, arguments, has_settings)?;
 
     let name = &function.sig.ident;
     let method = format_ident!("{}", role.method);
@@ -90,6 +93,10 @@ fn expand(role: &Role, arguments: Tokens, item: Tokens) -> syn::Result<Tokens> {
     } else {
         quote!(|#(#parameters,)* _settings: ::hookwright_plugin::__private::NoSettings| #name(#(#parameters),*))
     };
+    let check = match check {
+        Some(check) => quote!(|settings| ::hookwright_plugin::__private::checked((#check)(settings))),
+        None => quote!(|_settings| ::core::result::Result::Ok(())),
+    };
     Ok(quote! {
         #[cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "called by the host only"))]
         #function
@@ -101,7 +108,7 @@ fn expand(role: &Role, arguments: Tokens, item: Tokens) -> syn::Result<Tokens> {
                 fn #method(#(#parameters: #types),*)
                     -> ::core::result::Result<#answer, ::hookwright_plugin::Failure>
                 {
-                    ::hookwright_plugin::__private::#call(#(#parameters,)* #callee)
+                    ::hookwright_plugin::__private::#call(#(#parameters,)* #check, #callee)
                 }
             }
             // Only a Wasm module has a host; the export's symbol name means nothing to other linkers.
@@ -109,6 +116,25 @@ fn expand(role: &Role, arguments: Tokens, item: Tokens) -> syn::Result<Tokens> {
             ::hookwright_plugin::__private::#export!(Plugin);
         };
     })
+}
+
+/// The function that checks the settings, of an attribute's arguments.
+fn check_function(role: &Role, arguments: Tokens, has_settings: bool) -> syn::Result<Option<Expr>> {
+    if arguments.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |span: &dyn quote::ToTokens| {
+        let text = format!("#[{}] takes nothing, or `check = function`", role.name);
+        Error::new_spanned(span, text)
+    };
+    let given = MetaNameValue::parse.parse2(arguments.clone()).map_err(|_error| wrong(&arguments))?;
+    if !given.path.is_ident("check") {
+        return Err(wrong(&given.path));
+    }
+    if !has_settings {
+        return Err(Error::new_spanned(given, "`check` is for settings, and the function takes none"));
+    }
+    Ok(Some(given.value))
 }
 
 /// Whether the function takes settings; an error if it can't be this role.
@@ -173,6 +199,21 @@ mod tests {
         for (role, source, expected) in cases {
             assert_eq!(refusal(role, source), expected, "{source}");
         }
+    }
+
+    #[test]
+    fn the_arguments_are_a_check_of_settings_that_there_are() {
+        let expanded = |arguments: &str, source: &str| {
+            let tokens = |text: &str| text.parse::<Tokens>().expect("tokens");
+            expand(&FILTER, tokens(arguments), tokens(source)).map(|_| ()).map_err(|error| error.to_string())
+        };
+        let (with, without) = ("fn f(e: E, s: S) -> R { }", "fn f(e: E) -> R { }");
+        assert_eq!(expanded("check = Settings::check", with), Ok(()));
+        let wrong = Err("#[filter] takes nothing, or `check = function`".to_owned());
+        assert_eq!(expanded("checks = check", with), wrong);
+        assert_eq!(expanded("check", with), wrong);
+        let none = Err("`check` is for settings, and the function takes none".to_owned());
+        assert_eq!(expanded("check = check", without), none);
     }
 
     #[test]

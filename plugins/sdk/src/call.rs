@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::base::hookwright::plugin::types::Event as WireEvent;
+use crate::failure::BAD_SETTINGS;
 use crate::logging::log_panics;
 use crate::{Data, Event, Failure, Output, Request, parse_settings};
 
@@ -11,9 +12,18 @@ use crate::{Data, Event, Failure, Output, Request, parse_settings};
 #[derive(Deserialize)]
 pub struct NoSettings {}
 
-/// Runs a filter.
+/// What an author's check of the settings says, as the failure by which the engine knows that settings are wrong.
+///
+/// # Errors
+/// As the check, with the code `bad-settings` whatever the check's own.
+pub fn checked<E: Into<Failure>>(check: Result<(), E>) -> Result<(), Failure> {
+    check.map_err(|error| Failure { code: BAD_SETTINGS.into(), ..error.into() })
+}
+
+/// Runs a filter. `check` goes before the event's data is read.
 pub fn call_filter<D, S, E>(
     event: WireEvent,
+    check: impl FnOnce(&S) -> Result<(), Failure>,
     function: impl FnOnce(Event<D>, S) -> Result<bool, E>,
 ) -> Result<bool, Failure>
 where
@@ -22,13 +32,14 @@ where
     E: Into<Failure>,
 {
     log_panics();
-    let settings = settings()?;
+    let settings = settings(check)?;
     function(Event::from_wire(event)?, settings).map_err(Into::into)
 }
 
-/// Runs a mapper.
+/// Runs a mapper. `check` goes before the event's data is read.
 pub fn call_mapper<D, S, T, E>(
     event: WireEvent,
+    check: impl FnOnce(&S) -> Result<(), Failure>,
     function: impl FnOnce(Event<D>, S) -> Result<T, E>,
 ) -> Result<String, Failure>
 where
@@ -38,14 +49,15 @@ where
     E: Into<Failure>,
 {
     log_panics();
-    let settings = settings()?;
+    let settings = settings(check)?;
     function(Event::from_wire(event)?, settings).map_err(Into::into)?.into_text()
 }
 
-/// Runs a transformer.
+/// Runs a transformer. `check` goes before the event's data is read.
 pub fn call_transformer<D, S, E>(
     event: WireEvent,
     draft: Request,
+    check: impl FnOnce(&S) -> Result<(), Failure>,
     function: impl FnOnce(Event<D>, Request, S) -> Result<Option<Request>, E>,
 ) -> Result<Option<Request>, Failure>
 where
@@ -54,12 +66,14 @@ where
     E: Into<Failure>,
 {
     log_panics();
-    let settings = settings()?;
+    let settings = settings(check)?;
     function(Event::from_wire(event)?, draft, settings).map_err(Into::into)
 }
 
-fn settings<S: DeserializeOwned>() -> Result<S, Failure> {
-    parse_settings(&settings_text())
+fn settings<S: DeserializeOwned>(check: impl FnOnce(&S) -> Result<(), Failure>) -> Result<S, Failure> {
+    let settings = parse_settings(&settings_text())?;
+    check(&settings)?;
+    Ok(settings)
 }
 
 #[cfg(target_arch = "wasm32")]
@@ -71,4 +85,25 @@ fn settings_text() -> String {
 #[cfg(not(target_arch = "wasm32"))]
 fn settings_text() -> String {
     "{}".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_and_checked_before_the_data() {
+        let event = || WireEvent {
+            id: "evt_1".into(),
+            type_: "t".into(),
+            occurred_at: 0,
+            attributes: Vec::new(),
+            data: "no JSON".into(),
+        };
+        let never = |_: Event<u32>, _: NoSettings| -> Result<bool, Failure> { unreachable!() };
+        let refused = call_filter(event(), |_| checked(Err("`channel` is empty")), never);
+        assert_eq!(refused, Err(Failure::new("bad-settings", "`channel` is empty")));
+        let failure = call_filter(event(), |_| Ok(()), never).expect_err("data that is no number");
+        assert_eq!(failure.code, "bad-data");
+    }
 }

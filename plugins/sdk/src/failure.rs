@@ -4,6 +4,9 @@ use serde::de::DeserializeOwned;
 
 use crate::Failure;
 
+/// The code by which the engine knows that settings are wrong, whatever the event.
+pub(crate) const BAD_SETTINGS: &str = "bad-settings";
+
 impl Failure {
     /// A failure that will come again with the same event and settings. The delivery is attempted again all the same, on its
     /// hook's schedule: by then the plugin or its settings may have been mended.
@@ -40,7 +43,7 @@ impl From<String> for Failure {
 /// # Errors
 /// `bad-settings`, with the path of the member that does not fit.
 pub fn parse_settings<S: DeserializeOwned>(text: &str) -> Result<S, Failure> {
-    serde_json::from_str(text).map_err(|_error| located::<S>("bad-settings", "settings", text))
+    serde_json::from_str(text).map_err(|_error| located::<S>(BAD_SETTINGS, "settings", text))
 }
 
 /// Why a text isn't a `T`, with the path. Called once the fast way has failed: following the path costs

@@ -40,9 +40,12 @@
 //!   the text as it came. Data that isn't of that type fails the call with the code `bad-data`.
 //! - Settings are any `Deserialize` type. What doesn't fit fails with `bad-settings` and the path of the
 //!   member. Put `#[serde(deny_unknown_fields)]` on them, and misspelled members are told as well.
-//! - A hook is not made with settings that fail so: the engine asks its plugins first, each with the event
-//!   `hookwright.test` and the data `{}`. A plugin that finds more to be wrong, whatever the event, can say so with the same code; from
-//!   `Deserialize` is best, for a function is not called with data that isn't of its type.
+//! - Settings are read first, before the data. What `Deserialize` can't tell, a function can: with
+//!   `#[hookwright_plugin::filter(check = check)]` and `fn check(settings: &Settings) -> Result<(), Failure>` it is called between the two, and what it
+//!   refuses fails with `bad-settings`.
+//! - A hook is not made with settings that fail so: the engine asks its plugins first, each with the newest event of a type
+//!   that the hook wants, or if there is none with the data `{}`. A plugin's own function isn't called with data that isn't of its
+//!   type, so what is wrong with settings belongs in their check.
 //! - `serde_json::Value` keeps neither the order of an object's members nor the text of numbers, unless your crate asks for
 //!   serde_json's features `preserve_order` and `arbitrary_precision`.
 //!
@@ -81,5 +84,5 @@ pub mod __private {
         filter, filter::export_filter, mapper, mapper::export_mapper, transformer,
         transformer::export_transformer,
     };
-    pub use crate::call::{NoSettings, call_filter, call_mapper, call_transformer};
+    pub use crate::call::{NoSettings, call_filter, call_mapper, call_transformer, checked};
 }

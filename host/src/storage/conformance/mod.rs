@@ -54,7 +54,7 @@ macro_rules! storage_conformance {
             ],
             reading: [
                 pages_follow_one_another, every_filter_keeps_what_it_says, counts_are_by_state,
-                tenants_do_not_see_one_another
+                tenants_do_not_see_one_another, the_newest_event_that_is_wanted_is_found
             ],
             directory: [
                 tenants_projects_and_keys_are_read_back, logins_and_tokens_are_read_back, what_is_taken_is_refused,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
-use crate::domain::{Delivery, DeliveryId, DeliveryState, EventKey, HookId, Trigger, UnixMillis};
+use crate::domain::{
+    Delivery, DeliveryId, DeliveryState, EventKey, EventType, HookId, TenantId, Trigger, UnixMillis,
+};
 use crate::storage::{DeliveryQuery, NewDelivery};
 
 const ALL: u32 = 1_000;
@@ -121,4 +123,44 @@ pub async fn tenants_do_not_see_one_another(world: &World) {
         }
     }
     assert_ne!(event, EventKey(0));
+}
+
+/// Of the tenant alone; also where many events of others are newer, if it made a delivery.
+pub async fn the_newest_event_that_is_wanted_is_found(world: &World) {
+    let of = |event_type: &str, tenant: TenantId, project: Option<i64>| {
+        let mut acceptance = world.event();
+        let event = Arc::make_mut(&mut acceptance.event);
+        (event.event_type, event.tenant, event.project) = (event_type.parse().unwrap(), tenant, project);
+        acceptance
+    };
+    let found = async |wanted: &str, project: Option<i64>| {
+        let wanted = |event_type: &EventType, of: Option<i64>| event_type.as_str() == wanted && of == project;
+        world.storage.events.recent(TENANT, &wanted).await.unwrap().map(|event| event.key)
+    };
+    assert_eq!(found("a", None).await, None);
+
+    let mut delivered = of("a", TENANT, None);
+    let (id, hook) = (DeliveryId(world.id()), world.stored_hook().await);
+    let (trigger, lease_until) = (Trigger::Event, None);
+    delivered.deliveries.push(NewDelivery { id, hook, trigger, lease_until, due_at: NOW });
+    let delivered_key = delivered.event.key;
+    world.store(delivered).await;
+    let mut newest = EventKey(0);
+    for (event_type, tenant, project) in
+        [("a", TENANT, None), ("b", TENANT, None), ("a", OTHER_TENANT, None), ("a", TENANT, Some(7))]
+    {
+        let acceptance = of(event_type, tenant, project);
+        if (event_type, tenant, project) == ("a", TENANT, None) {
+            newest = acceptance.event.key;
+        }
+        world.store(acceptance).await;
+    }
+    assert_eq!(found("a", None).await, Some(newest), "the newer of two, and no other tenant's");
+    assert!(found("a", Some(7)).await.is_some_and(|key| key > newest));
+    assert_eq!(found("c", None).await, None);
+
+    let others = (0..3_000).map(|_| of("a", OTHER_TENANT, None)).collect();
+    world.storage.events.accept(others).await.unwrap();
+    assert_eq!(found("a", None).await, Some(delivered_key), "by its delivery");
+    assert_eq!(found("b", None).await, None, "it made no delivery, and is not looked for any further");
 }

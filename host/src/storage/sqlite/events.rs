@@ -14,9 +14,9 @@ use super::dedup::{self, Seen};
 use super::delivery_rows::DeliveryInsert;
 use super::rows::{self, EventRow, event_columns, event_from_row};
 use super::unwritten::{Change, Unwritten};
-use super::{Shared, writer};
+use super::{Shared, recent, writer};
 use crate::domain::{Event, EventId, EventKey, HookId, TenantId};
-use crate::storage::{Acceptance, Accepted, EventStore, StorageError};
+use crate::storage::{Acceptance, Accepted, EventStore, StorageError, WantedEvent};
 
 #[async_trait]
 impl EventStore for Shared {
@@ -71,6 +71,21 @@ impl EventStore for Shared {
         .await
         .map_err(rows::read_error)?;
         Ok(found.into_iter().map(|(key, id)| (EventKey(key), EventId::from_path(&id))).collect())
+    }
+
+    async fn recent(
+        &self,
+        tenant: TenantId,
+        wanted: &WantedEvent<'_>,
+    ) -> Result<Option<Event>, StorageError> {
+        let found = {
+            let _turn = self.turn_to_read(tenant).await?;
+            recent::find(&self.readers, tenant, wanted).await?
+        };
+        match found {
+            Some(key) => self.event(tenant, &EventId::of_key(key)).await,
+            None => Ok(None),
+        }
     }
 }
 

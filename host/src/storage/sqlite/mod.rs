@@ -27,6 +27,7 @@ mod hooks;
 mod listing;
 mod plan;
 mod plugins;
+mod recent;
 mod recording;
 mod rendered_rows;
 mod rows;

@@ -11,4 +11,5 @@ mod project_web_hook;
 mod quotas;
 mod raw;
 mod resources;
+mod trial;
 mod webitel;

@@ -20,10 +20,10 @@ impl Trial {
         step: &Step,
         version: &ResolvedPlugin,
     ) -> Result<Option<String>, Problem> {
-        let event = Arc::new(self.event(hook.tenant)?);
+        let event = Arc::new(self.event(hook).await?);
         let tried = answered(self.pipelines.try_version_of(hook, step, version, &event).await)?;
         let Some(words) = tried.as_ref().and_then(refuses_settings) else { return Ok(None) };
-        let before = answered(self.pipelines.run_step_of(hook, step, &event).await)?;
+        let before = answered(self.pipelines.try_step_of(hook, step, &event).await)?;
         let was_broken = before.as_ref().and_then(refuses_settings).is_some();
         Ok((!was_broken).then(|| words.to_owned()))
     }
@@ -37,7 +37,7 @@ impl Trial {
         tenant: TenantId,
         version: &ResolvedPlugin,
     ) -> Result<Option<String>, Problem> {
-        let event = Arc::new(self.event(tenant)?);
+        let event = Arc::new(self.empty_event(tenant)?);
         let tried = answered(self.pipelines.try_version(version, event).await)?;
         Ok(tried.as_ref().and_then(of_plain_call))
     }

@@ -1,0 +1,45 @@
+//! A tenant's newest event of a type, without an index for it: one would cost every event that is accepted.
+
+use sqlx::sqlite::SqlitePool;
+
+use super::rows::read_error;
+use crate::domain::{EventKey, EventType, TenantId};
+use crate::storage::{StorageError, WantedEvent};
+
+/// How many of the events of all tenants are looked at. The columns come before an event's data, which is not read.
+const EVENTS: u32 = 2_000;
+/// How many of the tenant's own deliveries are looked at, each with its event.
+const DELIVERIES: u32 = 500;
+
+/// Among the newest events of all tenants. The inner statement has a bound, so the outer condition does not widen the search.
+const AMONG_EVENTS: &str = "SELECT key, event_type, project FROM \
+    (SELECT key, tenant_id, event_type, project FROM events ORDER BY key DESC LIMIT ?2) WHERE tenant_id = ?1";
+
+/// Among the events of the tenant's newest deliveries: for a tenant that sends seldom, beside others that send a lot.
+const AMONG_DELIVERIES: &str = "SELECT key, events.event_type, project FROM \
+    (SELECT event_key FROM deliveries WHERE tenant_id = ?1 ORDER BY id DESC LIMIT ?2) \
+    CROSS JOIN events ON key = event_key AND events.tenant_id = ?1";
+
+/// The key of the newest event that is wanted.
+pub(super) async fn find(
+    readers: &SqlitePool,
+    tenant: TenantId,
+    wanted: &WantedEvent<'_>,
+) -> Result<Option<EventKey>, StorageError> {
+    for (statement, bound) in [(AMONG_EVENTS, EVENTS), (AMONG_DELIVERIES, DELIVERIES)] {
+        let found: Vec<(i64, String, Option<i64>)> = sqlx::query_as(statement)
+            .bind(tenant.0)
+            .bind(bound)
+            .fetch_all(readers)
+            .await
+            .map_err(read_error)?;
+        let is_wanted = |(_, event_type, project): &(i64, String, Option<i64>)| {
+            event_type.parse::<EventType>().is_ok_and(|event_type| wanted(&event_type, *project))
+        };
+        let newest = found.into_iter().filter(is_wanted).map(|(key, ..)| EventKey(key)).max();
+        if newest.is_some() {
+            return Ok(newest);
+        }
+    }
+    Ok(None)
+}

@@ -44,6 +44,7 @@ impl StandardPlugin {
     }
 }
 
+const BUDGET: &str = "hookwright:plugin/budget@1.0.0";
 const CONFIG: &str = "hookwright:plugin/config@1.0.0";
 const LOG: &str = "hookwright:plugin/log@1.0.0";
 const TYPES: &str = "hookwright:plugin/types@1.0.0";
@@ -65,7 +66,7 @@ pub static STANDARD_PLUGINS: LazyLock<Vec<StandardPlugin>> = LazyLock::new(|| {
         standard!("cloudevents", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("event-filter", Filter, &[CONFIG, LOG, TYPES]),
         standard!("field-map", Mapper, &[CONFIG, LOG, TYPES]),
-        standard!("javascript", Transformer, &[CONFIG, LOG, TYPES]),
+        standard!("javascript", Transformer, &[BUDGET, CONFIG, LOG, TYPES]),
         standard!("project-envelope", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("webitel-auth", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("webitel-body", Transformer, &[CONFIG, LOG, TYPES]),

@@ -12,6 +12,7 @@ use super::SandboxError;
 use super::deadline::Stopped;
 use super::invoke::Interrupted;
 use super::limits::{Count, Meter, Size, shortened};
+use super::v1::host::OutOfFuelAt;
 use super::wasi::Exited;
 
 /// The longest message that is kept, in bytes.
@@ -53,6 +54,10 @@ fn classify(error: &Error, meter: &Meter, allowance: &Allowance, in_guest: bool)
     }
     if let Some(exited) = error.downcast_ref::<Exited>() {
         return (FaultKind::Trap, exited.to_string());
+    }
+    if let Some(OutOfFuelAt(place)) = error.downcast_ref::<OutOfFuelAt>() {
+        let message = format!("used up its {} units of fuel at {place}", Count(allowance.fuel));
+        return (FaultKind::OutOfFuel, message);
     }
     let trap = error.downcast_ref::<Trap>();
     match trap {

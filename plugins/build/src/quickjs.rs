@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::c_toolchain::CToolchain;
@@ -48,14 +48,52 @@ const LENIENT: &[&str] = &["-w"];
 /// The flags of the linker. The stack comes first, so that one which overflows traps.
 pub const LINKER_FLAGS: &[&str] = &["--no-entry", "--gc-sections", "--strip-all", "-O3", "--stack-first"];
 
-/// Of the package: QuickJS, and what stands in for an operating system.
-const PACKAGED: &[&str] = &[
-    "quickjs/quickjs.c",
-    "quickjs/libregexp.c",
-    "quickjs/libunicode.c",
-    "quickjs/dtoa.c",
-    "wasm-shim/shim.c",
+/// Of the package: what QuickJS stands on, and what stands in for an operating system. `quickjs.c` itself is included by the guest's
+/// `inside.c`, which looks into its objects.
+const PACKAGED: &[&str] =
+    &["quickjs/libregexp.c", "quickjs/libunicode.c", "quickjs/dtoa.c", "wasm-shim/shim.c"];
+
+/// The heads of loops in QuickJS's parser. It notes no place for them, so an error in one has the place of what is before.
+const LOOPS: &[&str] = &[
+    "    case TOK_WHILE:\n        {\n",
+    "    case TOK_DO:\n        {\n",
+    "    case TOK_FOR:\n        {\n            int label_cont",
 ];
+
+/// Jumps in its interpreter. It looks whether it is to be interrupted after them, when the place is that of where they lead.
+const JUMPS: &[&str] = &[
+    "            pc += (int32_t)get_u32(pc);\n",
+    "            pc += (int16_t)get_u16(pc);\n",
+    "            pc += (int8_t)pc[0];\n",
+    "                if (res) {\n                    pc += (int32_t)get_u32(pc - 4) - 4;\n                }\n",
+    "                if (res) {\n                    pc += (int8_t)pc[-1] - 1;\n                }\n",
+];
+
+/// What is changed in `quickjs.c`, so that a script which is interrupted in a loop is told the line of that loop: texts that stand in
+/// it once, and what is put in their places.
+#[must_use]
+pub fn changes() -> Vec<(String, String)> {
+    let loops = LOOPS.iter().map(|head| {
+        let (case, rest) = head.split_once('\n').unwrap_or((head, ""));
+        ((*head).to_owned(), format!("{case}\n        emit_source_loc(s);\n{rest}"))
+    });
+    let jumps = JUMPS.iter().map(|jump| {
+        let indent = " ".repeat(jump.len() - jump.trim_start().len());
+        let look = format!("{indent}if (unlikely(js_poll_interrupts(ctx)))\n{indent}    goto exception;\n");
+        (format!("{jump}{look}"), format!("{look}{jump}"))
+    });
+    loops.chain(jumps).collect()
+}
+
+/// Writes `quickjs.c` with its [`changes`] into a directory.
+fn write_changed(package: &Path, into: &Path) -> Result<()> {
+    let mut source = std::fs::read_to_string(package.join("quickjs/quickjs.c"))?;
+    for (from, to) in changes() {
+        ensure!(source.matches(&from).count() == 1, "quickjs.c is not as expected: it has not once\n{from}");
+        source = source.replace(&from, &to);
+    }
+    Ok(std::fs::write(into.join("quickjs.c"), source)?)
+}
 
 /// Compiles the files of `directory/src` with QuickJS, and answers with the module.
 ///
@@ -63,8 +101,10 @@ const PACKAGED: &[&str] = &[
 /// If the package isn't found, or the compiler or the linker fails; they have said why.
 pub fn compile(root: &Path, toolchain: &CToolchain, directory: &Path) -> Result<Vec<u8>> {
     let package = find_package(root)?;
-    let objects = tempfile::tempdir()?;
-    let compiler = Compiler { toolchain, package: &package, objects: objects.path() };
+    let (objects, changed) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    write_changed(&package, changed.path())?;
+    let compiler =
+        Compiler { toolchain, package: &package, changed: changed.path(), objects: objects.path() };
     let mut linked = Vec::new();
     for source in sources(&directory.join("src"))? {
         linked.push(compiler.compile(&source, STRICT)?);
@@ -89,6 +129,7 @@ pub fn compile(root: &Path, toolchain: &CToolchain, directory: &Path) -> Result<
 struct Compiler<'a> {
     toolchain: &'a CToolchain,
     package: &'a Path,
+    changed: &'a Path,
     objects: &'a Path,
 }
 
@@ -102,6 +143,10 @@ impl Compiler<'_> {
             .args(warnings)
             .arg(format!("-DSTACK_BYTES={STACK_BYTES}"))
             .arg(prefix_map(self.package, "quickjs"))
+            .arg(prefix_map(self.changed, "quickjs/quickjs"))
+            // Before the package's own.
+            .arg("-isystem")
+            .arg(self.changed)
             .arg("-isystem")
             .arg(self.package.join("vendor/wasi-libc/include"))
             .arg("-isystem")

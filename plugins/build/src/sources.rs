@@ -19,6 +19,7 @@
 //! - `lock:<name> <version>` with the checksum, as in `Cargo.lock`, of the crate with QuickJS in it, and of
 //!   [`wasmtime_wizer`], which writes the snapshot;
 //! - `compiler flags` and `linker flags` with those of [`crate::quickjs`], a line each, and `stack` with the stack's size;
+//! - `changes` with what is changed in QuickJS;
 //! - every file under `wit/v1/`.
 //!
 //! `Cargo.lock` does not tell which optional dependencies a plugin really uses, so a crate may be in the closure
@@ -32,7 +33,7 @@ use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use crate::guest::{FLAGS, link_flags};
-use crate::quickjs::{COMPILER_FLAGS, LINKER_FLAGS, PACKAGE, STACK_BYTES};
+use crate::quickjs::{COMPILER_FLAGS, LINKER_FLAGS, PACKAGE, STACK_BYTES, changes};
 use crate::standard::{MadeFrom, Standard};
 
 type Parts = BTreeMap<String, Vec<u8>>;
@@ -77,6 +78,8 @@ fn add_c(parts: &mut Parts, root: &Path, directory: &Path) -> Result<()> {
     }
     parts.insert("compiler flags".into(), COMPILER_FLAGS.join("\n").into_bytes());
     parts.insert("linker flags".into(), LINKER_FLAGS.join("\n").into_bytes());
+    let changes: Vec<_> = changes().into_iter().flat_map(|(from, to)| [from, to]).collect();
+    parts.insert("changes".into(), changes.join("\n").into_bytes());
     parts.insert("stack".into(), STACK_BYTES.to_string().into_bytes());
     Ok(())
 }
@@ -256,7 +259,9 @@ mod tests {
     #[test]
     fn the_parts_of_the_javascript_plugin_are_its_source_and_what_it_is_built_with() {
         let names = names("javascript");
-        for part in ["compiler flags", "plugins/javascript/src/plugin.c", "stack", "wit/v1/plugin.wit"] {
+        for part in
+            ["changes", "compiler flags", "plugins/javascript/src/plugin.c", "stack", "wit/v1/plugin.wit"]
+        {
             assert!(names.iter().any(|name| name == part), "{part} is missing: {names:?}");
         }
         for package in ["lock:rquickjs-sys ", "lock:wasmtime-wizer "] {

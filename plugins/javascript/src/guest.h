@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inside.h"
 #include "quickjs.h"
 
 // ---- wit/v1/plugin.wit, in the layout of the canonical ABI
@@ -78,6 +79,12 @@ struct parameters {
 
 enum { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
+__attribute__((import_module("hookwright:plugin/budget@1.0.0"), import_name("fuel-left")))
+uint64_t budget_fuel_left(void);
+
+__attribute__((import_module("hookwright:plugin/budget@1.0.0"), import_name("out-of-fuel"), noreturn))
+void budget_out_of_fuel(const char *place, size_t length);
+
 __attribute__((import_module("hookwright:plugin/config@1.0.0"), import_name("get")))
 void config_get(struct text *settings);
 
@@ -88,8 +95,8 @@ void log_write(int32_t level, const char *message, size_t length);
 
 // Names that are looked up in each call, made once.
 struct names {
-  JSAtom attributes, body, data, headers, id, message, method, name, occurred_at, script, stack, then, to_json, type,
-      url;
+  JSAtom attributes, body, console, data, handle, headers, id, message, method, name, occurred_at, script, stack, then,
+      to_json, type, url;
 };
 
 extern JSContext *context;
@@ -124,6 +131,7 @@ struct text text_for_message(JSValueConst value);
 struct text property_for_message(JSValueConst object, JSAtom name);
 // Both in one, with `between` between them; only `after` where there is no memory for that.
 struct text joined(struct text before, const char *between, struct text after);
+bool texts_are_equal(struct text a, struct text b);
 // A value named in a message: what it is, rather than all of it.
 struct text description(JSValueConst value);
 JSValue string_from(struct text text);
@@ -135,15 +143,25 @@ bool is_error(JSValueConst value);
 void environment_install(void);
 void environment_begin(const struct event *event);
 
+// ---- fuel.c
+
+// Has a script interrupted in time where its fuel runs short.
+void fuel_watch(JSRuntime *runtime);
+// Whether that is why the exception was thrown that is pending, or was.
+bool fuel_ran_short(void);
+
 // ---- script.c
 
 // The script in the settings. False if it was refused.
 bool script_read(struct text *script);
 // The script as a function, undefined if it was refused.
 JSValue script_compile(struct text script);
-// What the script returns. False if it threw, which was refused.
+// What the script returns, and whether it did so at its own end: the result is undefined then. False if it threw, which was refused.
 bool script_call(JSValueConst function, struct text script, JSValueConst event, JSValueConst request,
-                 JSValue *result);
+                 JSValue *result, bool *fell_off);
+// Whether a script that left the request as it was may do so: another event would see it change the request or cancel the
+// delivery. False if that can't be, which was refused.
+bool script_may_pass(JSValueConst function, struct text script, bool fell_off);
 // The failure of an exception that is pending.
 bool refuse_exception(struct text script);
 
@@ -159,8 +177,12 @@ void request_prepare(void);
 
 bool event_for_script(const struct event *event, JSValue *object);
 JSValue request_for_script(const struct request *draft);
-// False if it was refused.
-bool request_from_script(JSValueConst object, const struct request *draft, struct text script,
+// Whether an object of the script, named so in messages, has the members of a request and no others. False if it was refused.
+bool request_has_known_members(JSValueConst object, const char *what, struct text script);
+// The request that an object stands for. What an object of the script's own leaves out is as in the draft; what is missing
+// in `request`, which had it, was taken away. False if it was refused.
+bool request_from_script(JSValueConst object, bool is_own, const struct request *draft, struct text script,
                          struct request *request);
+bool request_is_as_drafted(const struct request *request, const struct request *draft);
 
 #endif

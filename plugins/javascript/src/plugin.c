@@ -47,30 +47,62 @@ bool refuse(const char *code, const char *format, ...) {
   return false;
 }
 
+// The reason of a promise that was rejected, and that nothing has been told of.
+static JSValue rejection = JS_UNINITIALIZED;
+static int rejections;
+
+static void note_rejection(JSContext *context, JSValueConst promise, JSValueConst reason, bool is_handled, void *opaque) {
+  if (is_handled) {
+    rejections--;
+  } else if (rejections++ == 0) {
+    rejection = JS_DupValue(context, reason);
+  }
+}
+
+// What of the script has not run and never will, or failed where only a promise knew.
+static bool refuse_unfinished(struct text script) {
+  if (rejections > 0) {
+    JS_Throw(context, rejection);
+    return refuse_exception(script);
+  }
+  return !JS_IsJobPending(runtime) ||
+         refuse("bad-result", "a promise of the script still waits when the script ends; it runs once and to its end, "
+                              "without async or await");
+}
+
 static bool is_promise(JSValueConst result, struct text script, bool *is) {
   JSValue then = JS_GetProperty(context, result, names.then);
   *is = JS_IsFunction(context, then);
   return !JS_IsException(then) || refuse_exception(script);
 }
 
-static bool answer_with(JSValueConst result, JSValueConst shown, const struct request *draft, struct text script) {
-  if (JS_IsUndefined(result)) {
-    result = shown;
-  } else if (!JS_IsObject(result) || JS_IsFunction(context, result)) {
+// Whether the script's own object stands for a request. False if it was refused.
+static bool is_request(JSValueConst result, struct text script) {
+  bool promise = false;
+  if (JS_IsObject(result) && !is_promise(result, script, &promise)) {
+    return false;
+  }
+  if (promise) {
+    return refuse("bad-result", "the script returned a promise; it runs once and to its end, without async or await");
+  }
+  if (!JS_IsObject(result) || JS_GetClassID(result) != plain_class) {
     struct text what = description(result);
-    return refuse("bad-result", "the script returned %.*s; return an object to send, null to drop, or nothing",
+    return refuse("bad-result", "the script returned %.*s; return an object with `body`, a string, null to cancel, or nothing",
                   SHOWN(what));
-  } else {
-    bool promise;
-    if (!is_promise(result, script, &promise)) {
-      return false;
-    }
-    if (promise) {
-      return refuse("bad-result", "the script returned a promise; it runs once and to its end, without async or await");
-    }
+  }
+  return request_has_known_members(result, "what the script returned", script);
+}
+
+static bool answer_with(JSValueConst result, JSValueConst shown, const struct request *draft, struct text script) {
+  if (JS_IsString(result)) {
+    JS_SetProperty(context, shown, names.body, JS_DupValue(context, result));
+  }
+  bool is_own = !JS_IsUndefined(result) && !JS_IsString(result) && !JS_IsStrictEqual(context, result, shown);
+  if ((is_own && !is_request(result, script)) || !request_has_known_members(shown, "`request`", script)) {
+    return false;
   }
   answer.sent.is_some = 1;
-  return request_from_script(result, draft, script, &answer.sent.request);
+  return request_from_script(is_own ? result : shown, is_own, draft, script, &answer.sent.request);
 }
 
 static bool run(struct text script, const struct parameters *given) {
@@ -80,13 +112,19 @@ static bool run(struct text script, const struct parameters *given) {
   }
   JSValue shown = request_for_script(&given->draft);
   JSValue event, result;
-  if (!event_for_script(&given->event, &event) || !script_call(function, script, event, shown, &result)) {
+  bool fell_off;
+  if (!event_for_script(&given->event, &event) ||
+      !script_call(function, script, event, shown, &result, &fell_off)) {
     return false;
   }
   if (JS_IsNull(result) || (JS_IsBool(result) && !JS_VALUE_GET_BOOL(result))) {
     return true;
   }
-  return answer_with(result, shown, &given->draft, script);
+  if (!answer_with(result, shown, &given->draft, script) || !refuse_unfinished(script)) {
+    return false;
+  }
+  return !JS_IsUndefined(result) || !request_is_as_drafted(&answer.sent.request, &given->draft) ||
+         script_may_pass(function, script, fell_off);
 }
 
 __attribute__((export_name("hookwright:plugin/transformer@1.0.0#transform")))
@@ -127,11 +165,14 @@ void initialise(void) {
   runtime = JS_NewRuntime2(&MEMORY, NULL);
   JS_SetMaxStackSize(runtime, STACK);
   JS_SetGCThreshold(runtime, COLLECT_FROM);
+  JS_SetHostPromiseRejectionTracker(runtime, note_rejection, NULL);
   context = JS_NewContext(runtime);
   names = (struct names){
       .attributes = JS_NewAtom(context, "attributes"),
       .body = JS_NewAtom(context, "body"),
+      .console = JS_NewAtom(context, "console"),
       .data = JS_NewAtom(context, "data"),
+      .handle = JS_NewAtom(context, "handle"),
       .headers = JS_NewAtom(context, "headers"),
       .id = JS_NewAtom(context, "id"),
       .message = JS_NewAtom(context, "message"),
@@ -152,5 +193,6 @@ void initialise(void) {
   request_prepare();
   rehearse();
   JS_RunGC(runtime);
+  fuel_watch(runtime);
   memory_reserve(FREE);
 }

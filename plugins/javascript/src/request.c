@@ -4,7 +4,7 @@
 
 #include "json.h"
 
-// The draft's body as the script got it, and the value: a body that comes back as it was need not be written again.
+// The draft's body as the script got it: one that comes back as it was need not be written again.
 static JSValue body_shown;
 
 static JSValue attributes_object(const struct headers *attributes) {
@@ -103,14 +103,32 @@ JSValue request_for_script(const struct request *draft) {
 
 // ---- and back
 
-// `method` or `url`: what is left out is as in the draft.
-static bool read_text(JSValueConst object, JSAtom name, struct text in_draft, struct text script, struct text *text) {
+bool request_has_known_members(JSValueConst object, const char *what, struct text script) {
+  const JSAtom known[] = {names.method, names.url, names.headers, names.body};
+  JSAtom other;
+  if (inside_other_member(context, object, known, 4, &other)) {
+    struct text name = text_for_message(JS_AtomToString(context, other));
+    return refuse("bad-result", "%s has an unknown member `%.*s`; expected `method`, `url`, `headers` and `body`", what,
+                  SHOWN(name));
+  }
+  for (size_t index = 0; index < 4; index++) {
+    int has = JS_HasProperty(context, object, known[3 - index]);
+    if (has != 0) {
+      return has > 0 || refuse_exception(script);
+    }
+  }
+  return refuse("bad-result", "%s has none of the members `method`, `url`, `headers` and `body`", what);
+}
+
+// `method` or `url`.
+static bool read_text(JSValueConst object, JSAtom name, const struct text *in_draft, struct text script,
+                      struct text *text) {
   JSValue value = JS_GetProperty(context, object, name);
   if (JS_IsException(value)) {
     return refuse_exception(script);
   }
-  if (JS_IsUndefined(value)) {
-    *text = in_draft;
+  if (JS_IsUndefined(value) && in_draft != NULL) {
+    *text = *in_draft;
     return true;
   }
   if (!JS_IsString(value)) {
@@ -170,7 +188,8 @@ static bool push_values(struct list *list, struct text name, JSValueConst array,
 
 // Names come as an object has them.
 static bool read_headers(JSValueConst given, struct text script, struct list *list) {
-  if (!JS_IsObject(given) || JS_IsFunction(context, given) || JS_IsArray(given)) {
+  // A `Map` has its names and values where this doesn't look.
+  if (!JS_IsObject(given) || JS_GetClassID(given) != plain_class) {
     return refuse("bad-result", "`headers` of a request is an object of names and values");
   }
   JSPropertyEnum *properties;
@@ -218,12 +237,15 @@ static bool has_content_type(const struct headers *headers) {
   return false;
 }
 
-static bool read_json(JSValueConst value, struct list *headers, struct body *body) {
+static bool read_json(JSValueConst value, struct text script, struct list *headers, struct body *body) {
   JSValue other = JS_UNDEFINED;
   body->kind = BODY_TEXT;
   if (json_write(value, &body->content, &other)) {
     static const struct header IS_JSON = {{"content-type", 12}, {"application/json", 16}};
     return has_content_type(&headers->headers) || push(headers, IS_JSON);
+  }
+  if (fuel_ran_short()) {
+    return refuse_exception(script);
   }
   if (JS_IsUndefined(other)) {
     struct text what = description(value);
@@ -233,14 +255,14 @@ static bool read_json(JSValueConst value, struct list *headers, struct body *bod
   return refuse("bad-result", "the body can't be written as JSON: %.*s", SHOWN(message));
 }
 
-static bool read_body(JSValueConst object, const struct request *draft, struct text script, struct list *headers,
-                      struct body *body) {
+static bool read_body(JSValueConst object, bool is_own, const struct request *draft, struct text script,
+                      struct list *headers, struct body *body) {
   int is_given = JS_HasProperty(context, object, names.body);
   JSValue value = is_given > 0 ? JS_GetProperty(context, object, names.body) : JS_UNDEFINED;
   if (is_given < 0 || JS_IsException(value)) {
     return refuse_exception(script);
   }
-  if (is_given == 0 || (JS_IsString(value) && JS_IsStrictEqual(context, value, body_shown))) {
+  if ((is_given == 0 && is_own) || (JS_IsString(value) && JS_IsStrictEqual(context, value, body_shown))) {
     *body = draft->body;
     return true;
   }
@@ -252,13 +274,13 @@ static bool read_body(JSValueConst object, const struct request *draft, struct t
     body->kind = BODY_TEXT;
     return text_from(value, &body->content) || refuse_exception(script);
   }
-  return is_bytes(value) ? read_bytes(value, script, body) : read_json(value, headers, body);
+  return is_bytes(value) ? read_bytes(value, script, body) : read_json(value, script, headers, body);
 }
 
-bool request_from_script(JSValueConst object, const struct request *draft, struct text script,
+bool request_from_script(JSValueConst object, bool is_own, const struct request *draft, struct text script,
                          struct request *request) {
-  if (!read_text(object, names.method, draft->method, script, &request->method) ||
-      !read_text(object, names.url, draft->url, script, &request->url)) {
+  if (!read_text(object, names.method, is_own ? &draft->method : NULL, script, &request->method) ||
+      !read_text(object, names.url, is_own ? &draft->url : NULL, script, &request->url)) {
     return false;
   }
   JSValue given = JS_GetProperty(context, object, names.headers);
@@ -266,19 +288,34 @@ bool request_from_script(JSValueConst object, const struct request *draft, struc
     return refuse_exception(script);
   }
   struct list headers = {.room = 0};
-  if (JS_IsUndefined(given)) {
+  if (JS_IsUndefined(given) && is_own) {
     // As they came: not in lower case, and not joined.
     for (size_t index = 0; index < draft->headers.length; index++) {
       if (!push(&headers, draft->headers.items[index])) {
         return false;
       }
     }
-  } else if (!read_headers(given, script, &headers)) {
+  } else if (!JS_IsUndefined(given) && !read_headers(given, script, &headers)) {
     return false;
   }
-  if (!read_body(object, draft, script, &headers, &request->body)) {
+  if (!read_body(object, is_own, draft, script, &headers, &request->body)) {
     return false;
   }
   request->headers = headers.headers;
   return true;
+}
+
+bool request_is_as_drafted(const struct request *request, const struct request *draft) {
+  if (!texts_are_equal(request->method, draft->method) || !texts_are_equal(request->url, draft->url) ||
+      request->body.kind != draft->body.kind || request->headers.length != draft->headers.length) {
+    return false;
+  }
+  for (size_t index = 0; index < draft->headers.length; index++) {
+    const struct header *header = &request->headers.items[index], *drafted = &draft->headers.items[index];
+    if (header->name.length != drafted->name.length || !texts_are_equal(header->value, drafted->value) ||
+        strncasecmp(header->name.bytes, drafted->name.bytes, drafted->name.length) != 0) {
+      return false;
+    }
+  }
+  return draft->body.kind == BODY_NONE || texts_are_equal(request->body.content, draft->body.content);
 }

@@ -106,12 +106,23 @@ struct text description(JSValueConst value) {
   if (JS_IsString(value)) {
     return quoted(text_for_message(value));
   }
-  const char *what = JS_IsFunction(context, value) ? "a function"
-                     : JS_IsArray(value)           ? "an array"
-                     : JS_IsSymbol(value)          ? "a symbol"
-                     : JS_IsBigInt(value)          ? "a bigint"
-                                                   : "an object";
-  return (struct text){what, strlen(what)};
+  const char *what = JS_IsFunction(context, value)              ? "a function"
+                     : JS_IsArray(value)                        ? "an array"
+                     : JS_IsSymbol(value)                       ? "a symbol"
+                     : JS_IsBigInt(value)                       ? "a bigint"
+                     : JS_GetTypedArrayType(value) >= 0         ? "bytes"
+                     : JS_IsArrayBuffer(value)                  ? "bytes"
+                     : JS_GetClassID(value) == plain_class      ? "an object"
+                                                                : NULL;
+  if (what != NULL) {
+    return (struct text){what, strlen(what)};
+  }
+  JSAtom name = JS_GetClassName(JS_GetRuntime(context), JS_GetClassID(value));
+  return joined((struct text){"an object of the class", 22}, " ", text_for_message(JS_AtomToString(context, name)));
+}
+
+bool texts_are_equal(struct text a, struct text b) {
+  return a.length == b.length && (a.bytes == b.bytes || memcmp(a.bytes, b.bytes, a.length) == 0);
 }
 
 JSValue string_from(struct text text) { return JS_NewStringLen(context, text.bytes, text.length); }

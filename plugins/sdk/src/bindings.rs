@@ -32,6 +32,7 @@ macro_rules! role {
                 world: $world,
                 with: {
                     "hookwright:plugin/types@1.0.0": crate::bindings::base::hookwright::plugin::types,
+                    "hookwright:plugin/budget@1.0.0": crate::bindings::base::hookwright::plugin::budget,
                     "hookwright:plugin/config@1.0.0": crate::bindings::base::hookwright::plugin::config,
                     "hookwright:plugin/log@1.0.0": crate::bindings::base::hookwright::plugin::log,
                     "hookwright:plugin/secrets@1.0.0": crate::bindings::base::hookwright::plugin::secrets,

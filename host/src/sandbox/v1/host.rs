@@ -1,4 +1,4 @@
-//! What plugins of version 1 import: their settings, a log, and keyed hashing.
+//! What plugins of version 1 import: their settings, a log, keyed hashing, and what is left of their fuel.
 //!
 //! Written by hand and not from the macro: a message's length is looked at before it is copied, and
 //! settings go from their shared text straight into the guest.
@@ -9,11 +9,13 @@ use wasmtime::component::{ComponentType, Lift, Linker, WasmList, WasmStr};
 use wasmtime::{StoreContextMut, Trap};
 
 use crate::domain::attempt::LogLevel;
+use crate::sandbox::limits::shortened;
 use crate::sandbox::state::{Secrets, State};
 
 /// The interfaces that plugins of version 1 may import.
-pub(in crate::sandbox) const INTERFACES: [&str; 4] = [
+pub(in crate::sandbox) const INTERFACES: [&str; 5] = [
     "hookwright:plugin/types@1.0.0",
+    "hookwright:plugin/budget@1.0.0",
     "hookwright:plugin/config@1.0.0",
     "hookwright:plugin/log@1.0.0",
     "hookwright:plugin/secrets@1.0.0",
@@ -52,7 +54,23 @@ impl From<Level> for LogLevel {
     }
 }
 
+/// The longest place that is kept, in bytes.
+const MAX_PLACE: usize = 64;
+
+/// A plugin ran out of fuel, by its own word: where it was in what it interprets.
+#[derive(Debug, thiserror::Error)]
+#[error("out of fuel at {0}")]
+pub(in crate::sandbox) struct OutOfFuelAt(pub(in crate::sandbox) String);
+
 pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut budget = linker.instance("hookwright:plugin/budget@1.0.0")?;
+    budget.func_wrap("fuel-left", |store: StoreContextMut<'_, State>, (): ()| Ok((store.get_fuel()?,)))?;
+    budget.func_wrap(
+        "out-of-fuel",
+        |store: StoreContextMut<'_, State>, (place,): (WasmStr,)| -> wasmtime::Result<()> {
+            Err(OutOfFuelAt(shortened(&place.to_str(&store)?, MAX_PLACE)).into())
+        },
+    )?;
     let mut config = linker.instance("hookwright:plugin/config@1.0.0")?;
     config.func_wrap("get", |mut store: StoreContextMut<'_, State>, (): ()| {
         let settings = store.data().settings.clone();
@@ -101,7 +119,7 @@ fn charge(store: &mut StoreContextMut<'_, State>, bytes: usize, each: u64) -> wa
 
 fn hmac_sha256(secrets: &Secrets, name: &str, data: &[u8]) -> Result<Vec<u8>, String> {
     let Some((_, key)) = secrets.iter().find(|(known, _)| known == name) else {
-        let name = crate::sandbox::limits::shortened(name, 64);
+        let name = shortened(name, 64);
         let known: Vec<_> = secrets.iter().map(|(name, _)| format!("`{name}`")).collect();
         return Err(match known.as_slice() {
             [] => format!("no secret is called `{name}`: this hook has none"),

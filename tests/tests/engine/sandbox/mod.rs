@@ -2,5 +2,6 @@
 
 mod golden;
 mod hostile;
+mod scripts;
 mod upload;
 mod versions;

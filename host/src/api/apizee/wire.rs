@@ -31,7 +31,7 @@ pub(super) struct WebhookInput {
     /// The console's *Activate* checkbox. Default: true.
     enabled: Option<bool>,
     /// HTTP headers of one's own, at most 50; they may replace `Content-Type` and `User-Agent`. Default: none.
-    #[schema(value_type = Option<schemas::HookHeaders>)]
+    #[schema(value_type = Option<schemas::HeaderFields>)]
     headers: Option<Members<String>>,
     /// The console's filter on event type: `ticket.update`, `media.*` or `*`. Default: all.
     #[schema(value_type = Option<Vec<schemas::TypePattern>>, min_items = 1, example = json!(["ticket.update", "conversation.*"]))]

@@ -41,7 +41,7 @@ pub(super) struct HookInput {
     #[schema(value_type = Option<schemas::Description>)]
     description: Option<String>,
     /// Added to every request before the pipeline runs, at most 50. Whoever may read the hook sees them.
-    #[schema(value_type = Option<schemas::HookHeaders>)]
+    #[schema(value_type = Option<schemas::HeaderFields>)]
     headers: Option<Members<String>>,
     /// Names of headers of its requests whose values attempts do not show, at most 50, besides those of `headers` and those that
     /// carry secrets by their name. Default: none.

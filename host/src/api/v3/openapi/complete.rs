@@ -196,7 +196,7 @@ fn describe_patch(schemas: &mut Value) {
         }
     }
     // In the object of headers, null takes one away.
-    let mut headers = schemas["HookHeaders"].clone();
+    let mut headers = schemas["HeaderFields"].clone();
     headers["type"] = json!(["object", "null"]);
     headers["additionalProperties"]["type"] = json!(["string", "null"]);
     properties.insert("headers".to_owned(), headers);

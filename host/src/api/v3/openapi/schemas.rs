@@ -90,7 +90,7 @@ schemas! {
     HookUrl = text(1, Hook::MAX_URL_LEN, r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/\\#][^\s#]*$")
         .examples(["https://example.com/hook"]);
     /// Headers by name.
-    HookHeaders = ObjectBuilder::new()
+    HeaderFields = ObjectBuilder::new()
         .schema_type(Type::Object)
         .max_properties(Some(Hook::MAX_HEADERS))
         .property_names(Some(text(1, Hook::MAX_HEADER_NAME_LEN, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")))

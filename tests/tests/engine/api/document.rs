@@ -240,10 +240,10 @@ fn value(document: &Value, schema: &Value, shown: Option<&Value>, at: &[String],
         if let (Some(shown), true) = (shown, takes("object")) {
             members(document, one, shown, at, all);
         }
-        if let (Some(Value::Array(items)), Some(schema)) = (shown, one.get("items")) {
-            if let Some(first) = items.first() {
-                value(document, schema, Some(first), &below(at, "0"), all);
-            }
+        if let (Some(Value::Array(items)), Some(schema)) = (shown, one.get("items"))
+            && let Some(first) = items.first()
+        {
+            value(document, schema, Some(first), &below(at, "0"), all);
         }
     }
 }

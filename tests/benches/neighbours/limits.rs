@@ -176,6 +176,10 @@ impl Group {
 }
 
 impl Drop for Limits {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the kernel tells nobody that a control group has become empty"
+    )]
     fn drop(&mut self) {
         let Memory::Group(group) = &self.group else { return };
         // The engine's last process may need a moment to leave it.

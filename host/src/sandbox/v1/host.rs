@@ -64,7 +64,10 @@ pub(in crate::sandbox) struct OutOfFuelAt(pub(in crate::sandbox) String);
 
 pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut budget = linker.instance("hookwright:plugin/budget@1.0.0")?;
-    budget.func_wrap("fuel-left", |store: StoreContextMut<'_, State>, (): ()| Ok((store.get_fuel()?,)))?;
+    budget.func_wrap("fuel-left", |mut store: StoreContextMut<'_, State>, (): ()| {
+        charge(&mut store, 0, BYTE_FUEL)?;
+        Ok((store.get_fuel()?,))
+    })?;
     budget.func_wrap(
         "out-of-fuel",
         |store: StoreContextMut<'_, State>, (place,): (WasmStr,)| -> wasmtime::Result<()> {

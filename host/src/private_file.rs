@@ -54,7 +54,7 @@ pub fn tighten(path: &Path) {
     let shown = format!("{:o}", mode & 0o777);
     match std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700)) {
         Ok(()) => {
-            tracing::warn!(path = %path.display(), mode = shown, "others could read this; now only its owner can")
+            tracing::warn!(path = %path.display(), mode = shown, "others could read this; now only its owner can");
         }
         Err(error) => {
             tracing::warn!(path = %path.display(), mode = shown, %error, "others can read this, and that cannot be changed");

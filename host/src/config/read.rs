@@ -110,16 +110,19 @@ pub(super) fn threads(text: &str) -> Result<usize, String> {
 
 /// What is logged.
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    let parsed = EnvFilter::builder().parse(text).ok();
-    let known = parsed.filter(|_| !text.trim().is_empty() && text.split(',').all(names_a_level_or_target));
+    // The parser takes a space for a part of the target's name.
+    let directives: Vec<&str> = text.split(',').map(str::trim).collect();
+    let filter = directives.join(",");
+    let parsed = EnvFilter::builder().parse(&filter).ok();
+    let known =
+        parsed.filter(|_| !filter.is_empty() && directives.iter().copied().all(names_a_level_or_target));
     let rule = "error, warn, info, debug, trace, off, or directives with commas between them, such as info,hookwright::delivery=debug";
-    known.map(|_| text.to_owned()).ok_or_else(|| rule.to_owned())
+    known.map(|_| filter).ok_or_else(|| rule.to_owned())
 }
 
 /// Whether a directive says more than a lone word that is no level: the parser takes that for the name of a target, and
 /// `loud` would silence everything else. The engine's own targets are let through.
 fn names_a_level_or_target(directive: &str) -> bool {
-    let directive = directive.trim();
     let is_target = directive.contains(['=', '[', ':']) || directive == env!("CARGO_PKG_NAME");
     is_target || directive.is_empty() || directive.parse::<LevelFilter>().is_ok()
 }

@@ -60,7 +60,7 @@ pub(super) fn hook_bytes(hook: &Hook) -> usize {
         + pipeline(&hook.preflight)
         + pipeline(&hook.pipeline)
         + item(hook.secrets.len() * 64)
-        + hook.retry.waits().len() * size_of::<std::time::Duration>()
+        + size_of_val(hook.retry.waits())
 }
 
 /// Refuses one more of something that a tenant has `used` of already.

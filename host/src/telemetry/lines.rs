@@ -175,7 +175,7 @@ mod tests {
         let ((begun, has_begun), (let_go, go)) = (channel(), channel());
         let written = Arc::new(Mutex::new(String::new()));
         let lines = Lines::start(Blocking { begun, go, written: Arc::clone(&written) }).unwrap();
-        let log = |text: &str| write!(lines.make_writer(), "{text}\n").unwrap();
+        let log = |text: &str| writeln!(lines.make_writer(), "{text}").unwrap();
         log("first");
         has_begun.recv().unwrap();
         for _ in 0..MAX_LINES + 10 {

@@ -11,9 +11,12 @@ const MAX_REUSE_MS: i64 = 60_000;
 /// Passwords of one tenant that are remembered. Of more, the oldest may be used until their time is over.
 const MAX_OF_TENANT: usize = 10_000;
 
-/// When passwords were first used: by tenant, and then by the time and the login that they were made for.
+/// When each password of a tenant was first used, by the time and the login that it was made for.
+type FirstUses = BTreeMap<(i64, String), UnixMillis>;
+
+/// When passwords were first used.
 #[derive(Debug, Default)]
-pub struct UsedPasswords(Mutex<HashMap<TenantId, BTreeMap<(i64, String), UnixMillis>>>);
+pub struct UsedPasswords(Mutex<HashMap<TenantId, FirstUses>>);
 
 impl UsedPasswords {
     /// Whether the password of the login `name` for `timestamp`, in unix seconds, may be used at `now`.

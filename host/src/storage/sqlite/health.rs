@@ -124,7 +124,7 @@ impl WriteHealth {
         let dir = self.dir.display();
         match low {
             true => {
-                tracing::error!(%dir, "the disk is full: events and new configuration are refused until there is space; reading and deleting go on")
+                tracing::error!(%dir, "the disk is full: events and new configuration are refused until there is space; reading and deleting go on");
             }
             false => tracing::info!(%dir, "there is space on the disk again: events are accepted"),
         }

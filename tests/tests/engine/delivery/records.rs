@@ -12,7 +12,9 @@ async fn secrets_are_sent_again_with_each_attempt_and_shown_in_none() {
     let server = Server::start_with(BINARY, &[("HOOKWRIGHT_MASKED_HEADERS", "X-Of-Operator")]).await;
     let client = server.tenant("acme").await;
     // Without plugins, and with one: only its request is stored for the retry.
-    for pipeline in [json!([]), json!([{"plugin": "cloudevents", "settings": {"mode": "structured"}}])] {
+    for pipeline in
+        [json!([]), json!([{"plugin": "cloudevents", "settings": {"mode": "structured", "source": "/test"}}])]
+    {
         let failed = std::sync::atomic::AtomicBool::new(false);
         let receiver = Receiver::answering(move |_| {
             let again = failed.swap(true, std::sync::atomic::Ordering::SeqCst);

@@ -45,7 +45,7 @@ pub(super) struct HookInput {
     headers: Option<Members<String>>,
     /// Names of headers of its requests whose values attempts do not show, at most 50, besides those of `headers` and those that
     /// carry secrets by their name. Default: none.
-    #[schema(example = json!(["x-customer"]))]
+    #[schema(value_type = Option<Vec<schemas::HeaderName>>, max_items = 50, example = json!(["x-customer"]))]
     masked_headers: Option<Vec<String>>,
     /// The plugins that shape its requests, at most 16, in order. Default: none.
     #[schema(value_type = Option<Vec<StepInput>>, max_items = 16)]

@@ -89,6 +89,8 @@ schemas! {
     /// Where requests go: absolute, `https` or `http`, without user name or fragment.
     HookUrl = text(1, Hook::MAX_URL_LEN, r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/\\#][^\s#]*$")
         .examples(["https://example.com/hook"]);
+    /// The name of a header.
+    HeaderName = text(1, Hook::MAX_HEADER_NAME_LEN, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$").examples(["x-customer"]);
     /// Headers by name.
     HeaderFields = ObjectBuilder::new()
         .schema_type(Type::Object)

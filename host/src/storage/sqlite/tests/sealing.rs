@@ -102,7 +102,7 @@ async fn nothing_secret_of_a_hook_is_readable_in_any_file() {
     storage.close().await.unwrap();
     assert_eq!(secrets_in_files(dir.path()), [""; 0]);
     let world = World::new(reopen(dir.path()).await.stores());
-    assert_eq!(world.storage.hooks.load().await.unwrap(), [hook.clone()]);
+    assert_eq!(world.storage.hooks.load().await.unwrap(), std::slice::from_ref(&hook));
     assert_eq!(rendered_url(&world, hook.id).await.as_deref(), Some("https://example.com/secret-rendered"));
 }
 
@@ -181,7 +181,7 @@ async fn keys_rotate() {
     }
     let storage = open_with(dir.path(), keys('B', &[])).await.unwrap();
     let world = World::new(storage.stores());
-    assert_eq!(world.storage.hooks.load().await.unwrap(), [hook.clone()]);
+    assert_eq!(world.storage.hooks.load().await.unwrap(), std::slice::from_ref(&hook));
     assert_eq!(world.storage.access.load().await.unwrap().0, [login("one"), login("two")]);
     assert_eq!(rendered_url(&world, hook.id).await.as_deref(), Some("https://example.com/secret-rendered"));
     assert!(storage.vault().derived(crate::vault::DOMAIN_TOKENS).contains(&signs), "tokens hold on");

@@ -34,7 +34,7 @@ pub(super) struct WebhookInput {
     #[schema(value_type = Option<schemas::HeaderFields>)]
     headers: Option<Members<String>>,
     /// The console's filter on event type: `ticket.update`, `media.*` or `*`. Default: all.
-    #[schema(value_type = Option<Vec<schemas::TypePattern>>, min_items = 1, example = json!(["ticket.update", "conversation.*"]))]
+    #[schema(value_type = Option<Vec<schemas::TypePattern>>, min_items = 1, max_items = 100, example = json!(["ticket.update", "conversation.*"]))]
     types: Option<Vec<String>>,
     /// `none`, or `standard` (Standard Webhooks), which the original does not have. Default: `none`.
     #[schema(value_type = Option<schemas::Signing>)]

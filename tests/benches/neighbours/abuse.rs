@@ -6,6 +6,7 @@ use std::future::Future;
 use anyhow::Result;
 use async_trait::async_trait;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::site::Site;
@@ -17,7 +18,7 @@ pub trait Abuse: Send + Sync {
     fn name(&self) -> &'static str;
     /// What it does, in a few words.
     fn what(&self) -> &'static str;
-    /// Sets it up and starts it. A refusal of the engine is no error: that is what its limits are for.
+    /// Sets it up; what it has [`Guard::spawn`]ed begins once all abuses of the row are set up. A refusal of the engine is no error: that is what its limits are for.
     ///
     /// # Errors
     /// If the abuse cannot be set up at all, for example because the engine has ended.
@@ -28,17 +29,29 @@ pub trait Abuse: Send + Sync {
 pub struct Guard {
     tasks: JoinSet<()>,
     on: Handle,
+    begin: watch::Receiver<bool>,
     held: Vec<Box<dyn Any + Send>>,
 }
 
 impl Guard {
     /// A guard whose tasks run on the threads of the abusers, which give way to the measurement.
     pub fn new(site: &Site) -> Self {
-        Self { tasks: JoinSet::new(), on: site.abusers().clone(), held: Vec::new() }
+        let (on, begin) = (site.abusers().clone(), site.beginning());
+        Self { tasks: JoinSet::new(), on, begin, held: Vec::new() }
     }
 
-    /// Runs `task` until the guard is dropped.
+    /// Runs `task` from when all abuses of the row are set up until the guard is dropped.
     pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut begin = self.begin.clone();
+        self.spawn_now(async move {
+            if begin.wait_for(|has_begun| *has_begun).await.is_ok() {
+                task.await;
+            }
+        });
+    }
+
+    /// Runs `task`, such as a receiver, from now on until the guard is dropped.
+    pub fn spawn_now(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn_on(task, &self.on);
     }
 

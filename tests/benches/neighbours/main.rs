@@ -62,16 +62,24 @@ fn main() -> Result<()> {
     };
     let descriptors = Limits::descriptors_only();
     add(run(&Setting { name: "alone", abuses: &[], limits: &descriptors }).context("alone")?);
+    let mut failed = Vec::new();
     for abuse in abuses.iter().filter(|abuse| runs(abuse.name())) {
         let one: &[&dyn Abuse] = &[&**abuse];
-        add(run(&Setting { name: abuse.name(), abuses: one, limits: &descriptors }).context(abuse.name())?);
+        match run(&Setting { name: abuse.name(), abuses: one, limits: &descriptors }) {
+            Ok(row) => add(row),
+            Err(error) => failed.push(format!("{}: {error:#}", abuse.name())),
+        }
     }
     if runs(ALL) {
         let group = Limits::with_control_group();
         eprintln!("{ALL}: {}", group.description());
         let each: Vec<&dyn Abuse> = abuses.iter().map(|abuse| &**abuse).collect();
-        add(run(&Setting { name: ALL, abuses: &each, limits: &group }).context(ALL)?);
+        match run(&Setting { name: ALL, abuses: &each, limits: &group }) {
+            Ok(row) => add(row),
+            Err(error) => failed.push(format!("{ALL}: {error:#}")),
+        }
     }
     table::print(&rows);
+    failed.iter().for_each(|row| println!("not measured: {row}"));
     Ok(())
 }

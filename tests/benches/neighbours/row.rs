@@ -55,6 +55,7 @@ pub async fn measure(setting: &Setting<'_>, abusers: &Handle) -> Result<Row> {
         guards.push(abuse.start(&site).await.with_context(|| abuse.name())?);
     }
     if !guards.is_empty() {
+        site.begin();
         tokio::time::sleep(SETTLE).await;
     }
     let figures = victim.measure().await?;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use hookwright_tests::{Client, Server};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::watch;
 
 use crate::peer::Peer;
 
@@ -41,6 +42,7 @@ pub struct Site {
     address: SocketAddr,
     abusers: Handle,
     addresses: AtomicUsize,
+    begin: watch::Sender<bool>,
 }
 
 /// A tenant that abuses, or one that is abused through.
@@ -53,7 +55,13 @@ pub struct Tenant {
 impl Site {
     pub fn new(server: Server, abusers: Handle) -> Result<Self> {
         let address = server.base().trim_start_matches("http://").parse().context("an address")?;
-        Ok(Self { server, address, abusers, addresses: AtomicUsize::new(0) })
+        Ok(Self {
+            server,
+            address,
+            abusers,
+            addresses: AtomicUsize::new(0),
+            begin: watch::Sender::new(false),
+        })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -62,6 +70,16 @@ impl Site {
 
     pub fn abusers(&self) -> &Handle {
         &self.abusers
+    }
+
+    /// Lets all abuses begin.
+    pub fn begin(&self) {
+        self.begin.send_replace(true);
+    }
+
+    /// Becomes true when abuses may begin.
+    pub fn beginning(&self) -> watch::Receiver<bool> {
+        self.begin.subscribe()
     }
 
     /// A client address that no other abuse and not the well-behaved tenant has: limits for an address must not meet

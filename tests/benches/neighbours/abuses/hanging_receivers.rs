@@ -29,7 +29,7 @@ impl Abuse for HangingReceivers {
         let mut guard = Guard::new(site);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/", listener.local_addr()?);
-        guard.spawn(async move {
+        guard.spawn_now(async move {
             let mut held = Vec::new();
             while let Ok((stream, _)) = listener.accept().await {
                 held.push(stream);

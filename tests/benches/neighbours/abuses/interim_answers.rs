@@ -28,7 +28,7 @@ impl Abuse for InterimAnswers {
         let mut guard = Guard::new(site);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/", listener.local_addr()?);
-        guard.spawn(async move {
+        guard.spawn_now(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((mut stream, _)) = listener.accept().await {
                 connections.spawn(async move {

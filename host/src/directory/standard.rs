@@ -66,7 +66,7 @@ pub static STANDARD_PLUGINS: LazyLock<Vec<StandardPlugin>> = LazyLock::new(|| {
         standard!("cloudevents", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("event-filter", Filter, &[CONFIG, LOG, TYPES]),
         standard!("field-map", Mapper, &[CONFIG, LOG, TYPES]),
-        standard!("javascript", Transformer, &[BUDGET, CONFIG, LOG, TYPES]),
+        standard!("javascript", Transformer, &[CONFIG, BUDGET, LOG, TYPES]),
         standard!("project-envelope", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("webitel-auth", Transformer, &[CONFIG, LOG, TYPES]),
         standard!("webitel-body", Transformer, &[CONFIG, LOG, TYPES]),

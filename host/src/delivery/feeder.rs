@@ -81,7 +81,9 @@ impl Feeder {
         let (due, later): (Vec<_>, Vec<_>) =
             self.deliveries.backlog().await?.into_iter().partition(|backlog| backlog.first_due_at <= now);
         // Who stored something since has noted it and woken the next look, which finds it.
-        self.dispatcher.lanes().keep_backlogs(&due.iter().map(|backlog| backlog.hook).collect());
+        // Collected before the lock is taken, under which attempts begin and end.
+        let due_hooks = due.iter().map(|backlog| backlog.hook).collect();
+        self.dispatcher.lanes().keep_backlogs(&due_hooks);
         for backlog in later.iter().filter(|backlog| self.enabled(backlog.hook).is_some()) {
             next = earlier(next, backlog.first_due_at);
         }
@@ -125,7 +127,7 @@ impl Feeder {
                 lanes = self.dispatcher.lanes();
             }
             let of_tenant = of_tenants.entry(tenant).or_default();
-            let room = lanes.room_for_claims(hook, tenant).saturating_sub(*of_tenant);
+            let room = lanes.room_for_claims(hook, tenant, *of_tenant);
             if room == 0 {
                 lanes.set_backlog(hook, tenant, true);
                 without_room |= !lanes.wakes_feeder(hook);

@@ -11,6 +11,7 @@ mod lane;
 mod places;
 mod recall;
 mod rings;
+mod room;
 mod work;
 
 use std::collections::VecDeque;
@@ -28,10 +29,6 @@ pub use self::work::Work;
 use super::DispatcherLimits;
 use crate::domain::{DeliveryId, HookId, TenantId, Trigger};
 
-/// A tenant with fewer deliveries in memory than this finds room beside tenants that fill what they may have.
-const LITTLE: usize = 16;
-/// The same, in bytes.
-const LITTLE_BYTES: usize = 64 << 10;
 /// Room in the queue of a hook that is kept while nothing is in it.
 const MOST_KEPT: usize = 4;
 /// Hooks of a tenant without anything in memory whose receivers' answers are remembered.
@@ -50,8 +47,9 @@ pub(super) struct Lanes {
     backlogs: FxHashSet<HookId>,
     queued: usize,
     queued_bytes: usize,
-    /// Deliveries between start and finish.
-    under_way: FxHashSet<DeliveryId>,
+    /// Deliveries between start and finish, with how often: one that waited for longer than its lease is claimed again,
+    /// and may begin once more before the first attempt is recorded.
+    under_way: FxHashMap<DeliveryId, u32>,
     unfinished: usize,
     /// Given out to those that cancel deliveries.
     tickets: u64,
@@ -90,7 +88,7 @@ impl Lanes {
             backlogs: FxHashSet::default(),
             queued: 0,
             queued_bytes: 0,
-            under_way: FxHashSet::default(),
+            under_way: FxHashMap::default(),
             unfinished: 0,
             tickets: 0,
         }
@@ -150,40 +148,6 @@ impl Lanes {
         let (hook, tenant) = (work.hook, work.tenant());
         self.lane(hook, tenant).push(work);
         self.list(hook, now);
-    }
-
-    /// How many more deliveries of `hook` there is room for; one at least has to be within
-    /// [`Self::room_in_bytes`], too.
-    fn room(&self, hook: HookId, tenant: TenantId, trigger: Trigger) -> usize {
-        let lane = self.lanes.get(&hook);
-        let most = match lane {
-            Some(lane) if trigger != Trigger::Test => lane.most_queued(&self.limits),
-            _ => self.limits.queued_per_hook,
-        };
-        let taken = lane.map_or(0, |lane| lane.taken);
-        let of_tenant = self.tenants.get(&tenant).map_or(0, |tenant| tenant.taken);
-        let limit = self.limits.queued;
-        let first = usize::from(of_tenant == 0 && self.queued < limit);
-        let of_tenant = places::room(of_tenant, self.queued, limit, LITTLE.min(limit / 64)).max(first);
-        of_tenant.min(most.saturating_sub(taken))
-    }
-
-    fn room_in_bytes(&self, tenant: TenantId) -> usize {
-        let of_tenant = self.tenants.get(&tenant).map_or(0, |tenant| tenant.taken_bytes);
-        let (used, limit) = (self.queued_bytes, self.limits.queued_bytes);
-        let little = LITTLE_BYTES.min(limit / 256);
-        match of_tenant {
-            // What one delivery weighs may be more than what a tenant may have beside others.
-            0 => {
-                places::before_reserve(limit).saturating_sub(used).max(little.min(limit.saturating_sub(used)))
-            }
-            of_tenant => places::room(of_tenant, used, limit, little),
-        }
-    }
-
-    /// The same, looked at from disk, where nobody knows yet how large they are.
-    pub(super) fn room_for_claims(&self, hook: HookId, tenant: TenantId) -> usize {
-        if self.room_in_bytes(tenant) > 0 { self.room(hook, tenant, Trigger::Event) } else { 0 }
     }
 
     /// Takes room for work that has been claimed from disk; [`Self::room_for_claims`] has been asked before.
@@ -298,7 +262,7 @@ impl Lanes {
         tenant.held[class as usize] += 1;
         self.places.take(class);
         self.unfinished += 1;
-        self.under_way.insert(work.delivery);
+        *self.under_way.entry(work.delivery).or_default() += 1;
         self.release_room(&work);
         self.list(hook, now);
         if let Some(tenant) = self.tenants.get_mut(&id) {
@@ -335,7 +299,12 @@ impl Lanes {
     /// What came of it is recorded.
     pub(super) fn finished(&mut self, place: Place) {
         self.unfinished -= 1;
-        self.under_way.remove(&place.delivery);
+        if let Some(times) = self.under_way.get_mut(&place.delivery) {
+            *times -= 1;
+            if *times == 0 {
+                self.under_way.remove(&place.delivery);
+            }
+        }
     }
 
     /// Drops all that is queued: it stays leased on disk. What is under way goes on.

@@ -118,7 +118,7 @@ struct Inner {
     invoker: Arc<Invoker>,
     pool: Pool,
     /// One upload at a time is tried out, beside the threads' own calls.
-    trying: tokio::sync::Semaphore,
+    trying: Arc<tokio::sync::Semaphore>,
 }
 
 impl Sandbox {
@@ -138,7 +138,7 @@ impl Sandbox {
         let ticker = deadline::Ticker::start(&engine).map_err(SandboxError::Threads)?;
         let invoker = Arc::new(Invoker { engine, limits: config.limits, ticker });
         let pool = Pool::start(&invoker, threads).map_err(SandboxError::Threads)?;
-        let trying = tokio::sync::Semaphore::new(1);
+        let trying = Arc::new(tokio::sync::Semaphore::new(1));
         Ok(Self(Arc::new(Inner { loader, invoker, pool, trying })))
     }
 
@@ -183,16 +183,20 @@ impl Sandbox {
 
     /// Makes an instance and checks the types of its exports.
     async fn try_out(&self, plugin: &Arc<Plugin>) -> Result<Roles, UploadError> {
-        let _turn = self.0.trying.acquire().await.map_err(|_| SandboxError::ShutDown)?;
+        let trying = Arc::clone(&self.0.trying).acquire_owned();
+        let mut turn = trying.await.map_err(|_| SandboxError::ShutDown)?;
         let mut tries = 0;
         loop {
             let (invoker, tried) = (Arc::clone(&self.0.invoker), Arc::clone(plugin));
+            // The turn goes with the call, which runs on if the client goes away: the pool has one slot for it.
             let called = compile::blocking(move || {
                 let logs = LogSink::new(&invoker.limits);
                 let state = State::new(&invoker.limits, logs, Arc::from("{}"), Arc::default(), None);
-                invoker.try_out(&tried, state.watched(&Watch::giving_way()))
+                (invoker.try_out(&tried, state.watched(&Watch::giving_way())), turn)
             })
-            .await??;
+            .await?;
+            turn = called.1;
+            let called = called.0?;
             tries += 1;
             match called.answer {
                 Ok(Ok(())) => return Ok(plugin.roles()),

@@ -53,7 +53,7 @@ impl Lanes {
         (tenant, hook): (TenantId, HookId),
         now: UnixMillis,
     ) -> Result<u64, NotRecalled> {
-        if self.under_way.contains(&delivery) {
+        if self.under_way.contains_key(&delivery) {
             return Err(NotRecalled::UnderWay);
         }
         let recalls = &mut self.tenants.entry(tenant).or_default().recalls;

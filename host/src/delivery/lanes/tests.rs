@@ -293,7 +293,7 @@ fn a_receiver_that_hangs_takes_little_memory() {
     lanes.answered(started.remove(0), Observation::TimedOut, Instant::now());
     let fitted = (0..100).filter(|number| lanes.reserve(&work(1, 10, *number))).count();
     assert_eq!(fitted, QUEUED_WHILE_HANGING);
-    assert_eq!(lanes.room_for_claims(HookId(10), TenantId(1)), 0);
+    assert_eq!(lanes.room_for_claims(HookId(10), TenantId(1), 0), 0);
 }
 
 #[test]

@@ -43,7 +43,9 @@ pub(super) fn interruption(error: &Error) -> Option<Interrupted> {
 
 /// How the plugin failed.
 pub(super) fn of(error: &Error, meter: &Meter, allowance: &Allowance) -> Fault {
-    let backtrace = backtrace(error);
+    // Where an interpreter says the script's line, its own frames say nothing more.
+    let says_place = error.downcast_ref::<OutOfFuelAt>().is_some();
+    let backtrace = if says_place { Vec::new() } else { backtrace(error) };
     let (kind, message) = classify(error, meter, allowance, !backtrace.is_empty());
     Fault { backtrace, ..Fault::new(kind, shortened(&message, MAX_MESSAGE)) }
 }

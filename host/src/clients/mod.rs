@@ -275,6 +275,13 @@ impl Client {
         tenant.map(|_| self.clients.answers.reserve_one(tenant, bytes)).transpose()
     }
 
+    /// As [`Self::reserve_answer`], of an answer that is sent even if there is no room for it.
+    #[must_use]
+    pub fn force_answer(&self, bytes: usize) -> Option<Reserved> {
+        let tenant = self.tenant();
+        tenant.map(|_| self.clients.answers.force(tenant, bytes))
+    }
+
     fn tenant(&self) -> Option<TenantId> {
         Some(self.tenant.load(Relaxed)).filter(|id| *id != NOBODY).map(TenantId)
     }

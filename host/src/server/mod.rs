@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -200,6 +200,7 @@ fn detached(
         let _owned_here = &connected;
         client.begin_request();
         let client = Arc::clone(&client);
+        let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let answering = match host::check(&request) {
             Ok(()) => Ok(tokio::spawn(router.clone().oneshot(prepared(request, &client, &presence)))),
             Err(refusal) => Err(refusal),
@@ -212,7 +213,7 @@ fn detached(
                 }),
                 Err(refusal) => refusal.into_response(),
             };
-            Ok(Answer::of(response, client))
+            Ok(Answer::of(response, client, only_reads))
         }
     })
 }

@@ -46,8 +46,8 @@ const MAX_HEAD: usize = 16 * 1024;
 const MAX_BUFFER: usize = 64 * 1024;
 /// After accepting failed for lack of something (file descriptors, usually), the next try is after this.
 const AFTER_ACCEPT_FAILURE: Duration = Duration::from_millis(100);
-/// How long a new connection waits for idle ones to end.
-const MAKING_ROOM: Duration = Duration::from_secs(1);
+/// How long a new connection waits for idle ones to end, and all that come after it with it.
+const MAKING_ROOM: Duration = Duration::from_millis(50);
 /// How often failed logins are logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// What a client is told for whom there is no room.

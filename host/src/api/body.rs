@@ -15,14 +15,14 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 
-use self::arrival::{Arrival, Broken};
+use self::arrival::{Arrival, Broken, longest};
 use super::json;
 use super::problem::{Kind, Problem, shorten};
 use crate::clients::{Client, NoRoom, Reserved, UNCOUNTED};
 
 /// How much is taken of a body in which nothing is wanted, in bytes.
 const MAX_NOTHING: usize = 4 * 1024;
-/// How long a body may take to arrive.
+/// How long a body may take to arrive, unless it says that it is so long that it takes longer at the least pace.
 const MAX_ARRIVAL: Duration = Duration::from_secs(120);
 /// How much memory a body that does not say its length has at first, in bytes.
 const FIRST_STEP: usize = 64 * 1024;
@@ -137,8 +137,8 @@ pub struct Payload {
     body: Body,
     /// The connection that it comes on; none in tests.
     client: Option<Arc<Client>>,
-    /// How long it may take to arrive.
-    within: Duration,
+    /// How long it may take to arrive, however long it is.
+    within: Option<Duration>,
 }
 
 impl<S: Sync> FromRequest<S> for Payload {
@@ -147,7 +147,7 @@ impl<S: Sync> FromRequest<S> for Payload {
     async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
         let (mut parts, body) = request.into_parts();
         let client = parts.extensions.remove();
-        Ok(Self { headers: parts.headers, body, client, within: MAX_ARRIVAL })
+        Ok(Self { headers: parts.headers, body, client, within: None })
     }
 }
 
@@ -161,7 +161,7 @@ impl Payload {
     /// The same, with less time to arrive in.
     #[must_use]
     pub fn within(self, time: Duration) -> Self {
-        Self { within: time, ..self }
+        Self { within: Some(time), ..self }
     }
 
     /// The same, of a sender whose memory is bounded otherwise.
@@ -242,7 +242,8 @@ impl Payload {
             Ok(reserved) => reserved,
             Err(NoRoom) => return Err(self.refused(no_room())),
         };
-        let arrival = Arrival { body: self.body, announced, limit, reserved, within: self.within };
+        let within = self.within.unwrap_or_else(|| MAX_ARRIVAL.max(longest(announced.unwrap_or(0))));
+        let arrival = Arrival { body: self.body, announced, limit, reserved, within };
         arrival.complete().await.map_err(|broken| match broken {
             Broken::TooLarge => too_large(limit),
             Broken::NoRoom => no_room(),
@@ -296,7 +297,7 @@ mod tests {
     use super::*;
 
     fn payload(headers: HeaderMap, body: Body) -> Payload {
-        Payload { headers, body, client: None, within: MAX_ARRIVAL }
+        Payload { headers, body, client: None, within: None }
     }
 
     fn json_headers() -> HeaderMap {

@@ -27,6 +27,8 @@ const PIECE: usize = 64 * 1024;
 const IN_MEMORY: usize = 2 * PIECE;
 /// Plugins that are downloaded at the same time, each by any number of readers. Each is an open file.
 const MAX_FILES: usize = 32;
+/// Of those, plugins that one tenant downloads at the same time.
+const MAX_FILES_OF_TENANT: usize = 4;
 /// Downloads of one tenant that begin at the same time: each may have its plugin in memory for a moment.
 const BEGINNING: usize = 1;
 
@@ -37,8 +39,20 @@ pub struct Downloads {
     dir: PathBuf,
     beginning: TenantTurns,
     places: Arc<Semaphore>,
-    files: Mutex<HashMap<Digest, Weak<Spooled>>>,
+    files: Mutex<Files>,
 }
+
+/// Plugins that are downloaded right now.
+#[derive(Debug, Default)]
+struct Files {
+    spooled: HashMap<Digest, Weak<Spooled>>,
+    /// The same, by the tenants that download them.
+    lent: HashMap<(TenantId, Digest), Weak<Lent>>,
+}
+
+/// A plugin that a tenant downloads, by any number of readers.
+#[derive(Debug)]
+struct Lent(Arc<Spooled>);
 
 /// The bytes of a plugin, in a file that nobody else sees.
 #[derive(Debug)]
@@ -80,10 +94,9 @@ impl Downloads {
         let reserved = reserved.map_err(|NoRoom| too_many())?.flatten();
         let _turn = self.beginning.turn(tenant).await;
         let mut files = self.files.lock().await;
-        if let Some(spooled) = files.get(digest).and_then(Weak::upgrade) {
-            return Ok(Some(Download::of(spooled, reserved)));
+        if let Some(lent) = files.find(tenant, digest)? {
+            return Ok(Some(Download::of(lent, reserved)));
         }
-        files.retain(|_, file| file.strong_count() > 0);
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| too_many())?;
         let Some(wasm) = directory.plugin_wasm(digest).await? else { return Ok(None) };
         let dir = self.dir.clone();
@@ -91,8 +104,33 @@ impl Downloads {
         let spooled = spooled.map_err(|error| Problem::internal("reading a plugin", &error))?;
         let spooled =
             Arc::new(spooled.map_err(|error| Problem::unavailable("writing a plugin to a file", &error))?);
-        files.insert(*digest, Arc::downgrade(&spooled));
-        Ok(Some(Download::of(spooled, reserved)))
+        files.spooled.insert(*digest, Arc::downgrade(&spooled));
+        Ok(Some(Download::of(files.lend(tenant, *digest, spooled), reserved)))
+    }
+}
+
+impl Files {
+    /// The plugin `digest` for `tenant`, if anybody downloads it already.
+    ///
+    /// # Errors
+    /// If the tenant downloads too many others.
+    fn find(&mut self, tenant: TenantId, digest: &Digest) -> Result<Option<Arc<Lent>>, Problem> {
+        self.spooled.retain(|_, file| file.strong_count() > 0);
+        self.lent.retain(|_, file| file.strong_count() > 0);
+        if let Some(lent) = self.lent.get(&(tenant, *digest)).and_then(Weak::upgrade) {
+            return Ok(Some(lent));
+        }
+        if self.lent.keys().filter(|(holder, _)| *holder == tenant).count() >= MAX_FILES_OF_TENANT {
+            return Err(too_many());
+        }
+        let spooled = self.spooled.get(digest).and_then(Weak::upgrade);
+        Ok(spooled.map(|spooled| self.lend(tenant, *digest, spooled)))
+    }
+
+    fn lend(&mut self, tenant: TenantId, digest: Digest, spooled: Arc<Spooled>) -> Arc<Lent> {
+        let lent = Arc::new(Lent(spooled));
+        self.lent.insert((tenant, digest), Arc::downgrade(&lent));
+        lent
     }
 }
 
@@ -116,17 +154,17 @@ impl Spooled {
 }
 
 impl Download {
-    fn of(spooled: Arc<Spooled>, reserved: Option<Reserved>) -> Self {
-        let len = spooled.len;
-        let pieces = stream::try_unfold((spooled, reserved, 0), |(spooled, reserved, from)| async move {
-            if from == spooled.len {
+    fn of(lent: Arc<Lent>, reserved: Option<Reserved>) -> Self {
+        let len = lent.0.len;
+        let pieces = stream::try_unfold((lent, reserved, 0), |(lent, reserved, from)| async move {
+            if from == lent.0.len {
                 return Ok(None);
             }
-            let here = Arc::clone(&spooled);
+            let here = Arc::clone(&lent.0);
             let piece =
                 tokio::task::spawn_blocking(move || here.piece(from)).await.map_err(io::Error::other)??;
             let next = from + piece.len() as u64;
-            Ok::<_, io::Error>(Some((piece, (spooled, reserved, next))))
+            Ok::<_, io::Error>(Some((piece, (lent, reserved, next))))
         });
         Self { len, body: Body::from_stream(pieces) }
     }
@@ -144,7 +182,8 @@ mod tests {
         for len in [0, 1, PIECE, PIECE + 1, 3 * PIECE] {
             let wasm: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
             let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-            let mut download = Download::of(Arc::new(spool(dir.path(), &wasm, place).unwrap()), None);
+            let spooled = Arc::new(spool(dir.path(), &wasm, place).unwrap());
+            let mut download = Download::of(Arc::new(Lent(spooled)), None);
             assert_eq!(download.len, len as u64);
             let mut received = Vec::new();
             while let Some(frame) = download.body.frame().await {
@@ -155,5 +194,35 @@ mod tests {
             assert_eq!(received, wasm);
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_tenant_downloads_few_plugins_at_the_same_time_each_by_any_number_of_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Arc::new(Semaphore::new(MAX_FILES));
+        let mut files = Files::default();
+        let digest = |n: usize| Digest::of(&n.to_le_bytes());
+        let (one, other) = (TenantId(1), TenantId(2));
+        let mut spool_for = |files: &mut Files, tenant, n| {
+            let place = Arc::clone(&places).try_acquire_owned().unwrap();
+            let spooled = Arc::new(spool(dir.path(), &[], place).unwrap());
+            files.spooled.insert(digest(n), Arc::downgrade(&spooled));
+            files.lend(tenant, digest(n), spooled)
+        };
+        let mut lent: Vec<_> =
+            (0..MAX_FILES_OF_TENANT).map(|n| spool_for(&mut files, one, n)).collect();
+        let next = spool_for(&mut files, other, 100);
+        let kind = |found: Result<Option<Arc<Lent>>, Problem>| found.map(|it| it.is_some()).map_err(|it| it.kind());
+        assert_eq!(kind(files.find(one, &digest(0))), Ok(true));
+        assert_eq!(kind(files.find(other, &digest(0))), Ok(true));
+        for n in [100, 101] {
+            assert_eq!(kind(files.find(one, &digest(n))), Err(Kind::TooManyRequests));
+        }
+        lent.pop();
+        assert_eq!(kind(files.find(one, &digest(100))), Ok(true));
+        assert_eq!(kind(files.find(one, &digest(101))), Ok(false));
+        drop((lent, next));
+        assert_eq!(kind(files.find(one, &digest(100))), Ok(false));
+        assert_eq!((files.spooled.len(), files.lent.len(), places.available_permits()), (0, 0, MAX_FILES));
     }
 }

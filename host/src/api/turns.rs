@@ -1,5 +1,7 @@
 //! What one tenant's clients may ask for at the same time, where all tenants share what it is done with.
 
+use std::time::Duration;
+
 use super::problem::{Kind, Problem};
 use crate::domain::TenantId;
 use crate::turns::{TenantTurns, Turn};
@@ -7,6 +9,8 @@ use crate::turns::{TenantTurns, Turn};
 /// Plugins that a tenant uploads at the same time: one body in memory, and one place with the compiler, where all tenants
 /// stand in one line.
 const UPLOADS: usize = 1;
+/// Uploads of a tenant with those that wait, each a connection whose body has not been read yet.
+const MAX_UPLOADS_HERE: usize = 8;
 /// Deliveries that a tenant retries or cancels at the same time. Each is a transaction with a sync of its own.
 const CHANGES: usize = 4;
 /// Lists of a tenant for which all its unfinished deliveries are looked at. A few readers serve all tenants.
@@ -17,6 +21,8 @@ const DRY_RUNS: usize = 4;
 const MAX_DRY_RUNS_HERE: usize = 20;
 /// Requests of one kind that a tenant may have here, with those that wait. Their clients may have gone long since.
 const MAX_HERE: usize = 256;
+/// How long a request waits for its turn.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Turns for one kind of request.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ pub struct RequestTurns {
     turns: TenantTurns,
     /// So many of a tenant's may be here, with those that wait.
     max_here: usize,
+    /// For so long each waits at most.
+    max_wait: Duration,
 }
 
 /// See the module's head.
@@ -43,9 +51,12 @@ pub struct Turns {
 
 impl Default for Turns {
     fn default() -> Self {
-        let of = |at_once, max_here| RequestTurns { turns: TenantTurns::new(at_once), max_here };
+        let of = |at_once, max_here| {
+            let turns = TenantTurns::new(at_once);
+            RequestTurns { turns, max_here, max_wait: MAX_WAIT }
+        };
         Self {
-            uploads: of(UPLOADS, MAX_HERE),
+            uploads: of(UPLOADS, MAX_UPLOADS_HERE),
             changes: of(CHANGES, MAX_HERE),
             walks: of(WALKS, MAX_HERE),
             dry_runs: of(DRY_RUNS, MAX_DRY_RUNS_HERE),
@@ -58,12 +69,53 @@ impl RequestTurns {
     /// A request's turn, when those of its tenant that came before have had theirs.
     ///
     /// # Errors
-    /// Where too many of the tenant's requests wait already.
+    /// Where too many of the tenant's requests wait already, or this one has waited too long.
     pub async fn turn(&self, tenant: TenantId) -> Result<Turn, Problem> {
-        self.turns.turn_unless_crowded(tenant, self.max_here).await.ok_or_else(|| {
-            let max = self.max_here;
-            let detail = format!("{max} requests of this kind are under way already; try again in a moment");
-            Problem::new(Kind::TooManyRequests, detail)
-        })
+        let turn = self.turns.turn_unless_crowded(tenant, self.max_here);
+        let detail = match tokio::time::timeout(self.max_wait, turn).await {
+            Ok(Some(turn)) => return Ok(turn),
+            Ok(None) => {
+                let max = self.max_here;
+                format!("{max} requests of this kind are under way already; try again in a moment")
+            }
+            Err(_) => {
+                let seconds = self.max_wait.as_secs();
+                format!("requests of this kind that came before took {seconds} seconds; try again in a moment")
+            }
+        };
+        Err(Problem::new(Kind::TooManyRequests, detail))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const TENANT: TenantId = TenantId(1);
+
+    #[tokio::test]
+    async fn few_uploads_of_a_tenant_wait_for_their_turns() {
+        let Turns { uploads, .. } = Turns::default();
+        let first = uploads.turn(TENANT).await.unwrap();
+        let mut waiting: Vec<_> = (1..MAX_UPLOADS_HERE).map(|_| uploads.turn(TENANT).boxed()).collect();
+        assert!(waiting.iter_mut().all(|turn| turn.now_or_never().is_none()));
+        let refused = uploads.turn(TENANT).now_or_never().unwrap();
+        assert_eq!(refused.unwrap_err().kind(), Kind::TooManyRequests);
+        drop((first, waiting));
+        assert!(uploads.turn(TENANT).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_for_its_turn_only_so_long() {
+        let max_wait = Duration::from_millis(10);
+        let turns = RequestTurns { turns: TenantTurns::new(1), max_here: 2, max_wait };
+        let first = turns.turn(TENANT).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(turns.turn(TENANT).await.unwrap_err().kind(), Kind::TooManyRequests);
+        }
+        drop(first);
+        assert!(turns.turn(TENANT).await.is_ok());
     }
 }

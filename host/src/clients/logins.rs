@@ -2,7 +2,8 @@
 //!
 //! Keys are not guessed in any number of tries, but whoever tries makes the engine work, and its operator should know.
 //! An address that failed too often is answered with 429. What needs no guessing, a tenant's key, is still taken from there; the
-//! operator's key, which people choose, is not.
+//! operator's key, which people choose, is not. Addresses that are not told apart only have their failures answered so: else
+//! whoever fails from many would lock the operator out.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -69,11 +70,11 @@ impl FailedLogins {
         is_throttled
     }
 
-    /// Whether the next failed login from `address` would be throttled.
+    /// Whether the next failed login from `address` would be throttled for those from there. Never of an address that is not told
+    /// apart: others have failed in its place.
     pub(super) fn is_throttled(&self, address: IpAddr, now_ms: u64) -> bool {
         let mut table = self.lock();
-        let key = table.key(address);
-        let Some(failures) = table.of_address.get_mut(&key) else { return false };
+        let Some(failures) = table.of_address.get_mut(&Some(address)) else { return false };
         failures.decay(now_ms);
         failures.level >= BURST
     }
@@ -153,10 +154,8 @@ mod tests {
             logins.count(address(n), 0);
         }
         assert_eq!(logins.lock().of_address.len(), MAX_ADDRESSES + 1);
-        assert!(
-            logins.is_throttled(address(20_000), 0),
-            "those that are not told apart are throttled together"
-        );
+        assert!(logins.count(address(20_000), 0), "failures that are not told apart are throttled together");
+        assert!(!logins.is_throttled(address(20_000), 0), "others have locked out one who never failed");
         logins.report(BURST * REFILL_MS);
         assert_eq!(logins.lock().of_address.len(), 0);
     }

@@ -79,6 +79,12 @@ impl Budget {
         })
     }
 
+    /// Counts `bytes` of `holder` even if that is more than it may have.
+    pub fn force(self: &Arc<Self>, holder: Option<TenantId>, bytes: usize) -> Reserved {
+        self.lock().add(holder, bytes);
+        Reserved { budget: Arc::clone(self), holder, bytes }
+    }
+
     /// Whether `holder` may have `more` bytes, for something that then has `bytes`.
     fn admits(&self, used: &Used, holder: Option<TenantId>, bytes: usize, more: usize) -> bool {
         let region = if bytes > LARGE { self.limit - self.limit / 5 } else { self.limit };
@@ -203,6 +209,16 @@ mod tests {
         assert!(budget.reserve_one(OTHER, 12 * MIB).is_err());
         assert!(budget.reserve_one(OTHER, MIB).is_ok());
         drop(answer);
+    }
+
+    #[test]
+    fn what_is_forced_counts_beyond_the_limit() {
+        let budget = Budget::new(16 * MIB);
+        let forced = [budget.force(ONE, 12 * MIB), budget.force(ONE, 12 * MIB)];
+        assert!(budget.reserve_one(ONE, 1).is_err());
+        assert!(budget.reserve_one(OTHER, 1).is_err());
+        drop(forced);
+        assert!(budget.reserve_one(OTHER, 16 * MIB).is_ok());
     }
 
     #[test]

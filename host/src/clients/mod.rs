@@ -141,7 +141,7 @@ impl Clients {
         }
         let limit = self.limits.connections;
         if table.open.len() >= limit {
-            if table.ending.is_empty() && !table.end_idle(limit.div_ceil(64), None, self.now_ms()) {
+            if !table.is_making_room() && !table.end_idle(limit.div_ceil(64), None, self.now_ms()) {
                 return Admission::Refused;
             }
             return Admission::WhenFreed;
@@ -196,6 +196,11 @@ impl Table {
         self.open.insert(client.number, Arc::clone(&client));
         *self.of_address.entry(address).or_default() += 1;
         client
+    }
+
+    /// Whether a connection that was told to end is about to. One that got a request before it was told ends only after that.
+    fn is_making_room(&self) -> bool {
+        self.ending.iter().filter_map(|number| self.open.get(number)).any(|client| client.is_idle())
     }
 
     /// Tells at most `most` idle connections to end, of `address` or of all: first those of the address that has most
@@ -273,6 +278,13 @@ impl Client {
     pub fn reserve_answer(&self, bytes: usize) -> Result<Option<Reserved>, NoRoom> {
         let tenant = self.tenant();
         tenant.map(|_| self.clients.answers.reserve_one(tenant, bytes)).transpose()
+    }
+
+    /// As [`Self::reserve_answer`], of an answer that is sent even if there is no room for it.
+    #[must_use]
+    pub fn force_answer(&self, bytes: usize) -> Option<Reserved> {
+        let tenant = self.tenant();
+        tenant.map(|_| self.clients.answers.force(tenant, bytes))
     }
 
     fn tenant(&self) -> Option<TenantId> {

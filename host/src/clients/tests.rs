@@ -74,6 +74,14 @@ fn if_all_places_are_taken_the_address_that_has_most_makes_room() {
     // None more is told to end while one is ending.
     assert!(matches!(clients.admit("192.0.2.3".parse().unwrap()), Admission::WhenFreed));
     assert!(!is_told(&many[2]));
+    // But one that got a request just before it was told makes no room soon: the next is told.
+    many[1].client().begin_request();
+    assert!(matches!(clients.admit("192.0.2.3".parse().unwrap()), Admission::WhenFreed));
+    assert!(is_told(&many[2]));
+    many[2].client().begin_request();
+    other.client().begin_request();
+    assert!(matches!(clients.admit("192.0.2.3".parse().unwrap()), Admission::Refused));
+    other.client().end_request();
     many.remove(1);
     assert!(clients.freed().now_or_never().is_some());
     let newcomer = admit(&clients, "192.0.2.3").expect("there is room now");

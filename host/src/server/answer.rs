@@ -23,9 +23,10 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// `response` as it is sent to `client`. If clients of its tenant read too slowly for one more, they are told so instead.
-    pub(super) fn of(response: Response, client: Arc<Client>) -> hyper::Response<Self> {
-        let (mut response, reserved) = match reserve(&response, &client) {
+    /// `response` as it is sent to `client`. If clients of its tenant read too slowly for one more, they are told so instead,
+    /// unless the request may have changed something: then what became of it is said all the same.
+    pub(super) fn of(response: Response, client: Arc<Client>, only_reads: bool) -> hyper::Response<Self> {
+        let (mut response, reserved) = match reserve(&response, &client, only_reads) {
             Ok(reserved) => (response, reserved),
             Err(NoRoom) => (no_room().into_response(), None),
         };
@@ -37,13 +38,13 @@ impl Answer {
 }
 
 /// Memory for an answer that is not small, if it is one piece: one that is made as it is read has its own.
-fn reserve(response: &Response, client: &Client) -> Result<Option<Reserved>, NoRoom> {
+fn reserve(response: &Response, client: &Client, only_reads: bool) -> Result<Option<Reserved>, NoRoom> {
     let len = response.body().size_hint().exact().unwrap_or(0);
     let len = usize::try_from(len).unwrap_or(usize::MAX);
     if len <= UNCOUNTED {
         return Ok(None);
     }
-    client.reserve_answer(len)
+    if only_reads { client.reserve_answer(len) } else { Ok(client.force_answer(len)) }
 }
 
 fn no_room() -> Problem {

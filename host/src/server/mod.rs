@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -46,8 +46,8 @@ const MAX_HEAD: usize = 16 * 1024;
 const MAX_BUFFER: usize = 64 * 1024;
 /// After accepting failed for lack of something (file descriptors, usually), the next try is after this.
 const AFTER_ACCEPT_FAILURE: Duration = Duration::from_millis(100);
-/// How long a new connection waits for idle ones to end.
-const MAKING_ROOM: Duration = Duration::from_secs(1);
+/// How long a new connection waits for idle ones to end, and all that come after it with it.
+const MAKING_ROOM: Duration = Duration::from_millis(50);
 /// How often failed logins are logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// What a client is told for whom there is no room.
@@ -200,6 +200,7 @@ fn detached(
         let _owned_here = &connected;
         client.begin_request();
         let client = Arc::clone(&client);
+        let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let answering = match host::check(&request) {
             Ok(()) => Ok(tokio::spawn(router.clone().oneshot(prepared(request, &client, &presence)))),
             Err(refusal) => Err(refusal),
@@ -212,7 +213,7 @@ fn detached(
                 }),
                 Err(refusal) => refusal.into_response(),
             };
-            Ok(Answer::of(response, client))
+            Ok(Answer::of(response, client, only_reads))
         }
     })
 }

@@ -36,8 +36,13 @@ fn start(router: Router, stop: &CancellationToken) -> SocketAddr {
 
 /// Asks for `/`; the status of the answer, of which no more is read.
 async fn ask(address: SocketAddr) -> (TcpStream, String) {
+    ask_by("GET", address).await
+}
+
+async fn ask_by(method: &str, address: SocketAddr) -> (TcpStream, String) {
     let mut client = TcpStream::connect(address).await.unwrap();
-    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.write_all(head.as_bytes()).await.unwrap();
     let mut start = [0; 12];
     client.read_exact(&mut start).await.unwrap();
     (client, String::from_utf8_lossy(&start[9..]).into_owned())
@@ -64,10 +69,11 @@ async fn an_answer_that_is_not_read_is_its_tenants_memory() {
         client.acts_for(TenantId(1));
         vec![0_u8; 30 << 20]
     };
-    let address = start(Router::new().route("/", get(handler)), &stop);
+    let address = start(Router::new().route("/", get(handler).post(handler)), &stop);
     let (unread, status) = ask(address).await;
     assert_eq!(status, "200");
     assert_eq!(ask(address).await.1, "503");
+    assert_eq!(ask_by("POST", address).await.1, "200", "what is done is said even if there is no room");
     drop(unread);
     // It ends when the system has noticed.
     let again = async { while ask(address).await.1 != "200" {} };

@@ -110,8 +110,13 @@ impl Arrival {
 
 /// When the next part of a body must be there.
 fn next_is_due(began: Instant, now: Instant, received: usize) -> Instant {
-    let by_pace = began + GRACE + Duration::from_secs((received / LEAST_PACE) as u64);
+    let by_pace = began + longest(received);
     by_pace.min(now + MAX_PAUSE)
+}
+
+/// How long a body of `len` bytes takes at the least pace.
+pub(super) fn longest(len: usize) -> Duration {
+    GRACE + Duration::from_secs((len / LEAST_PACE) as u64)
 }
 
 #[cfg(test)]
@@ -137,6 +142,14 @@ mod tests {
             let due = next_is_due(began, now, received) - began;
             assert_eq!(due.as_secs(), due_s, "{received} bytes after {after_s} s");
         }
+    }
+
+    #[test]
+    fn a_large_body_has_time_to_arrive_at_the_least_pace() {
+        assert_eq!(longest(0), GRACE);
+        assert_eq!(longest(100 * LEAST_PACE), GRACE + Duration::from_secs(100));
+        // An upload at 1 Mbit/s takes four minutes.
+        assert!(longest(30_000_000) > Duration::from_secs(240));
     }
 
     #[tokio::test]

@@ -221,7 +221,7 @@ async fn a_row_that_cannot_be_read_stops_nothing_and_is_kept() {
     assert_eq!(loaded.iter().map(|hook| hook.id).collect::<Vec<_>>(), [broken.id, whole.id]);
     assert_eq!(loaded[1], whole);
     let left = &loaded[0];
-    assert!(left.unreadable && !left.enabled && left.secrets.is_empty() && left.headers.is_empty());
+    assert!(left.unreadable && left.enabled && left.secrets.is_empty() && left.headers.is_empty());
     assert_eq!(left.url.as_str(), "https://example.com/", "where it points is known");
     assert_eq!(left.pipeline.0[0].plugin, broken.pipeline.0[0].plugin);
     assert!(world.storage.access.load().await.unwrap().0[0].is_unreadable());

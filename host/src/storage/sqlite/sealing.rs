@@ -15,8 +15,10 @@ use crate::domain::{DeliveryId, HookId, TenantId};
 use crate::storage::StorageError;
 use crate::vault::Vault;
 
-/// Rows in one transaction.
+/// Requests kept for retries in one transaction.
 const ROWS_AT_ONCE: i64 = 200;
+/// Hooks in one transaction: each can be megabytes.
+const HOOKS_AT_ONCE: i64 = 4;
 /// A database of up to this size is rewritten after its rows were sealed: a matter of seconds.
 const MAX_REWRITTEN_BYTES: i64 = 1 << 30;
 /// In `engine_state`: a known text, sealed. It tells a wrong key from a damaged row.
@@ -186,7 +188,7 @@ enum Step<'a> {
     RekeyRendered(&'a mut u64),
 }
 
-/// Goes through a table in the order of its ids, in transactions of [`ROWS_AT_ONCE`]; answers with how many rows it
+/// Goes through a table in the order of its ids, in transactions of [`ROWS_AT_ONCE`] or [`HOOKS_AT_ONCE`]; answers with how many rows it
 /// changed.
 async fn walk(
     connection: &mut SqliteConnection,
@@ -225,7 +227,7 @@ async fn seal_hooks(
     vault: &Vault,
 ) -> Result<Walked, StorageError> {
     let sql = "SELECT * FROM hooks WHERE sealed IS NULL AND id > ? ORDER BY id LIMIT ?";
-    let query = sqlx::query_as(sql).bind(after).bind(ROWS_AT_ONCE);
+    let query = sqlx::query_as(sql).bind(after).bind(HOOKS_AT_ONCE);
     let rows: Vec<HookRow> = query.fetch_all(&mut *connection).await?;
     let (mut last, mut count) = (None, 0);
     for row in rows {
@@ -254,7 +256,7 @@ async fn rekey_hooks(
 ) -> Result<Walked, StorageError> {
     type Row = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
     let sql = "SELECT id, sealed, authorization FROM hooks WHERE id > ? ORDER BY id LIMIT ?";
-    let query = sqlx::query_as(sql).bind(after).bind(ROWS_AT_ONCE);
+    let query = sqlx::query_as(sql).bind(after).bind(HOOKS_AT_ONCE);
     let rows: Vec<Row> = query.fetch_all(&mut *connection).await?;
     let (mut last, mut count) = (None, 0);
     for (id, sealed, authorization) in rows {

@@ -23,6 +23,9 @@ const HOOKS_AT_ONCE: i64 = 4;
 const MAX_REWRITTEN_BYTES: i64 = 1 << 30;
 /// In `engine_state`: a known text, sealed. It tells a wrong key from a damaged row.
 const KEY_CHECK: &str = "key-check";
+/// What the names of further key checks in `engine_state` begin with. There is one for each key that has sealed rows since
+/// the one of [`KEY_CHECK`], until [`rekey`] seals all under one.
+const KEY_CHECK_CURRENT: &str = "key-check-current";
 /// In `engine_state`: keys for signatures that outlive the key they were derived from, sealed.
 const RETAINED_KEYS: &str = "retained-keys";
 /// In `engine_state`: no rendered request is left that is not sealed.
@@ -53,14 +56,17 @@ async fn set_state(connection: &mut SqliteConnection, name: &str, value: &[u8]) 
     Ok(())
 }
 
-/// Refuses a key under which the database was not sealed, before anything is sealed under another. Takes up the keys
-/// that outlived theirs.
+/// Refuses keys that do not open all that was sealed, before anything is sealed under another. Takes up the keys that
+/// outlived theirs.
 ///
 /// # Errors
-/// [`StorageError::WrongKey`]; else what the database said.
+/// [`StorageError::WrongKey`], [`StorageError::NewerKey`]; else what the database said.
 pub async fn check_key(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
     match state(connection, KEY_CHECK).await? {
-        Some(sealed) => drop(vault.unseal(KEY_CHECK, &sealed).map_err(|_| StorageError::WrongKey)?),
+        Some(sealed) => {
+            let again = vault.reseal(KEY_CHECK, &sealed).map_err(|_| StorageError::WrongKey)?;
+            check_newer_keys(connection, vault, again.is_none()).await?;
+        }
         None => {
             if sealed_by_earlier_engine(connection, vault).await? == Some(false) {
                 return Err(StorageError::WrongKey);
@@ -73,6 +79,29 @@ pub async fn check_key(connection: &mut SqliteConnection, vault: &Vault) -> Resu
         vault.retain(serde_json::from_slice(&plain).unwrap_or_default());
     }
     Ok(())
+}
+
+/// Refuses where a key is missing that sealed rows after the one of [`KEY_CHECK`] did. Notes the current one if it is
+/// not known yet, before it seals anything; `is_known`: by [`KEY_CHECK`].
+async fn check_newer_keys(
+    connection: &mut SqliteConnection,
+    vault: &Vault,
+    mut is_known: bool,
+) -> Result<(), StorageError> {
+    let query = sqlx::query_scalar("SELECT value FROM engine_state WHERE name GLOB ? || '*'");
+    let checks: Vec<Vec<u8>> = query.bind(KEY_CHECK_CURRENT).fetch_all(&mut *connection).await?;
+    for sealed in &checks {
+        let again = vault.reseal(KEY_CHECK_CURRENT, sealed).map_err(|_| StorageError::NewerKey)?;
+        is_known |= again.is_none();
+    }
+    if is_known {
+        return Ok(());
+    }
+    let name = match checks.len() {
+        0 => KEY_CHECK_CURRENT.to_owned(),
+        others => format!("{KEY_CHECK_CURRENT}-{others}"),
+    };
+    set_state(connection, &name, &vault.seal(KEY_CHECK_CURRENT, KEY_CHECK_CURRENT.as_bytes())).await
 }
 
 async fn write_key_check(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
@@ -177,6 +206,8 @@ pub async fn rekey(connection: &mut SqliteConnection, vault: &Vault) -> Result<R
     done.unreadable += unreadable;
     // Last: until then, both keys are needed.
     write_key_check(connection, vault).await?;
+    let query = sqlx::query("DELETE FROM engine_state WHERE name GLOB ? || '*'").bind(KEY_CHECK_CURRENT);
+    query.execute(connection).await?;
     Ok(done)
 }
 

@@ -176,8 +176,19 @@ async fn keys_rotate() {
     let early = open_with(dir.path(), keys('B', &[])).await.unwrap_err();
     assert!(matches!(early, StorageError::WrongKey), "{early:?}");
 
+    let reverted = open_with(dir.path(), keys('A', &[])).await.unwrap_err();
+    assert!(matches!(reverted, StorageError::NewerKey), "{reverted:?}");
+    // With another key still, before all is under one.
+    for (current, previous) in [('A', vec!['B']), ('D', vec!['A', 'B'])] {
+        open_with(dir.path(), keys(current, &previous)).await.unwrap().close().await.unwrap();
+    }
+    for (current, previous) in [('A', vec!['B']), ('A', vec!['D']), ('D', vec!['A'])] {
+        let refused = open_with(dir.path(), keys(current, &previous)).await.unwrap_err();
+        assert!(matches!(refused, StorageError::NewerKey), "{refused:?}");
+    }
+
     for expected in [Rekeyed { hooks: 1, logins: 1, requests: 1, unreadable: 0 }, Rekeyed::default()] {
-        assert_eq!(rekey(dir.path(), &keys('B', &['A'])).await.unwrap(), expected);
+        assert_eq!(rekey(dir.path(), &keys('B', &['A', 'D'])).await.unwrap(), expected);
     }
     let storage = open_with(dir.path(), keys('B', &[])).await.unwrap();
     let world = World::new(storage.stores());

@@ -28,6 +28,8 @@ const KEY_CHECK: &str = "key-check";
 const KEY_CHECK_CURRENT: &str = "key-check-current";
 /// In `engine_state`: keys for signatures that outlive the key they were derived from, sealed.
 const RETAINED_KEYS: &str = "retained-keys";
+/// In `engine_state`: rows were sealed, and [`forget_plain_text`] has not succeeded since.
+const PLAIN_TEXT_TO_FORGET: &str = "plain-text-to-forget";
 /// In `engine_state`: no rendered request is left that is not sealed.
 const RENDERED_SEALED: &str = "rendered-sealed";
 
@@ -128,7 +130,8 @@ async fn logins(connection: &mut SqliteConnection) -> Result<Vec<(TenantId, Stri
     Ok(rows.into_iter().map(|(tenant, name, secret)| (TenantId(tenant), name, secret)).collect())
 }
 
-/// Seals the rows of an earlier engine. One that is damaged stays as it is.
+/// Seals the rows of an earlier engine. One that is damaged stays as it is. Forgets what was there in plain, also where
+/// an earlier start ended before it did.
 ///
 /// # Errors
 /// What the database said.
@@ -137,7 +140,7 @@ pub async fn seal_all(connection: &mut SqliteConnection, vault: &Vault) -> Resul
     let hooks: bool = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
     let rendered = state(connection, RENDERED_SEALED).await?.is_none();
     if !hooks && !rendered {
-        return Ok(());
+        return forget_plain_text(connection).await;
     }
     // What was there in plain is overwritten, not only forgotten.
     sqlx::query("PRAGMA secure_delete = on").execute(&mut *connection).await?;
@@ -155,28 +158,39 @@ pub async fn seal_all(connection: &mut SqliteConnection, vault: &Vault) -> Resul
         set_state(connection, RENDERED_SEALED, b"1").await?;
     }
     if sealed > 0 {
-        forget_plain_text(connection).await?;
         tracing::info!(rows = sealed, "done encrypting");
     }
-    Ok(())
+    forget_plain_text(connection).await
 }
 
-/// Rewrites the file: unused parts of its pages hold copies of what was moved about there. Then empties the log, which
-/// holds pages as they were before.
+/// Where rows were sealed: rewrites the file, since unused parts of its pages hold copies of what was moved about there.
+/// Then empties the log, which holds pages as they were before. What fails is tried again at the next start.
 async fn forget_plain_text(connection: &mut SqliteConnection) -> Result<(), StorageError> {
+    if state(connection, PLAIN_TEXT_TO_FORGET).await?.is_none() {
+        return Ok(());
+    }
     let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     let bytes: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
-    if bytes <= MAX_REWRITTEN_BYTES {
-        if let Err(error) = sqlx::query("VACUUM").execute(&mut *connection).await {
-            tracing::warn!(%error, "the database cannot be rewritten: unused parts of its file may hold copies of what is encrypted");
-        }
-    } else {
+    let rewritten = bytes <= MAX_REWRITTEN_BYTES
+        && match sqlx::query("VACUUM").execute(&mut *connection).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%error, "the database cannot be rewritten: unused parts of its file may hold copies of what is encrypted; the next start tries again");
+                false
+            }
+        };
+    if bytes > MAX_REWRITTEN_BYTES {
         tracing::warn!(
             bytes,
-            "the database is too large to be rewritten now: unused parts of its file may hold copies of what is encrypted, until `VACUUM` is run on it while the engine is stopped"
+            "the database is too large to be rewritten now: unused parts of its file may hold copies of what is encrypted, until `VACUUM; DELETE FROM engine_state WHERE name = 'plain-text-to-forget'` is run on it while the engine is stopped"
         );
     }
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await?;
+    let query = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)");
+    let busy: i64 = query.fetch_one(&mut *connection).await?;
+    if rewritten && busy == 0 {
+        let query = sqlx::query("DELETE FROM engine_state WHERE name = ?").bind(PLAIN_TEXT_TO_FORGET);
+        query.execute(connection).await?;
+    }
     Ok(())
 }
 
@@ -237,6 +251,13 @@ async fn walk(
             Step::RekeyRendered(unreadable) => {
                 rendered_rows::rekey_some(connection, after, ROWS_AT_ONCE, vault, unreadable).await
             }
+        };
+        // With the rows themselves: however this ends, it is known that there was plain text.
+        let done = match done {
+            Ok((_, count)) if count > 0 && matches!(step, Step::SealHooks | Step::SealRendered) => {
+                set_state(connection, PLAIN_TEXT_TO_FORGET, b"1").await.and(done)
+            }
+            done => done,
         };
         let end = if done.is_ok() { COMMIT } else { "ROLLBACK" };
         sqlx::query(end).execute(&mut *connection).await?;

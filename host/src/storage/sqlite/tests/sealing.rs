@@ -148,6 +148,26 @@ async fn rows_of_an_earlier_engine_are_sealed_at_the_start() {
 }
 
 #[tokio::test]
+async fn plain_text_is_forgotten_at_the_next_start_where_one_ended_before_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    reopen(dir.path()).await.close().await.unwrap();
+    // What a crash between sealing and rewriting leaves: a text in unused parts of the file.
+    let mut connection = connect(dir.path()).await;
+    let sql = "PRAGMA secure_delete = off; CREATE TABLE gone (text TEXT); INSERT INTO gone VALUES ('secret-in-path');
+        DROP TABLE gone; INSERT INTO engine_state VALUES ('plain-text-to-forget', x'31');
+        PRAGMA wal_checkpoint(TRUNCATE);";
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    assert_eq!(secrets_in_files(dir.path()), ["secret-in-path"]);
+    reopen(dir.path()).await.close().await.unwrap();
+    assert_eq!(secrets_in_files(dir.path()), [""; 0]);
+    let mut connection = connect(dir.path()).await;
+    let sql = "SELECT count(*) FROM engine_state WHERE name = 'plain-text-to-forget'";
+    let left: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
 async fn keys_rotate() {
     let dir = tempfile::tempdir().unwrap();
     let login = |name: &str| Login {

@@ -286,8 +286,10 @@ async fn seal_hooks(
         let id = row.id;
         last = Some(id);
         let plain = hooks::plain_secrets(connection, Some(id)).await?.remove(&id).unwrap_or_default();
-        let hook = row.into_hook(plain, vault);
-        match hook
+        // Without a damaged one, the hook would be sealed as if it had none, and the row of that one deleted.
+        let plain = plain.into_iter().collect::<Result<_, _>>();
+        match plain
+            .and_then(|plain| row.into_hook(plain, vault))
             .and_then(|hook| if hook.unreadable { Ok(None) } else { HookRow::of(&hook, vault).map(Some) })
         {
             Ok(Some(row)) => count += u64::from(hooks::update(connection, row).await?),

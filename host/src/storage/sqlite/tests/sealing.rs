@@ -148,6 +148,33 @@ async fn rows_of_an_earlier_engine_are_sealed_at_the_start() {
 }
 
 #[tokio::test]
+async fn a_hook_with_a_damaged_signing_secret_is_not_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = reopen(dir.path()).await;
+    let world = World::new(storage.stores());
+    let (damaged, whole) = (full_hook(&world), full_hook(&world));
+    for hook in [&damaged, &whole] {
+        world.storage.hooks.insert(hook).await.unwrap();
+    }
+    storage.close().await.unwrap();
+    make_plain(dir.path()).await;
+    let mut connection = connect(dir.path()).await;
+    let sql =
+        format!("UPDATE hook_secrets SET secret = x'0102' WHERE position = 0 AND hook_id = {}", damaged.id.0);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let storage = reopen(dir.path()).await;
+    let loaded = storage.stores().hooks.load().await.unwrap();
+    assert_eq!(loaded[1], whole);
+    assert_eq!(loaded[0].secrets, damaged.secrets[1..], "the other one signs");
+    storage.close().await.unwrap();
+    let mut connection = connect(dir.path()).await;
+    let sql = "SELECT hook_id, (SELECT sealed IS NULL FROM hooks WHERE id = hook_id) FROM hook_secrets";
+    let left: Vec<(i64, bool)> = sqlx::query_as(sql).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(left, [(damaged.id.0, true), (damaged.id.0, true)]);
+}
+
+#[tokio::test]
 async fn plain_text_is_forgotten_at_the_next_start_where_one_ended_before_it_was() {
     let dir = tempfile::tempdir().unwrap();
     reopen(dir.path()).await.close().await.unwrap();

@@ -163,7 +163,7 @@ impl Ingest {
         let mut prepared = self.nothing_prepared(1);
         self.prepare_one(event, std::slice::from_ref(hook), Trigger::Test, &mut prepared);
         let Acceptance { event, deliveries, .. } = &prepared.acceptances[0];
-        if deliveries[0].lease_until.is_none() && !hook.enabled {
+        if deliveries[0].lease_until.is_none() && !hook.is_sent_to() {
             return Err(TestError::Busy);
         }
         let made = (Arc::clone(event), deliveries[0].id);
@@ -207,7 +207,8 @@ impl Ingest {
         for hook in hooks {
             let id = DeliveryId::generate(self.directory.ids(), now);
             let work = Work::fresh(id, hook.id, Arc::clone(&event), trigger);
-            let lease_until = self.dispatcher.reserve(&work, now);
+            // One that cannot be read is not sent to: what it gets waits on disk.
+            let lease_until = (!hook.unreadable).then(|| self.dispatcher.reserve(&work, now)).flatten();
             deliveries.push(NewDelivery { id, hook: hook.id, trigger, lease_until, due_at: now });
             if let Some(lease_until) = lease_until {
                 reserved.push(Work { lease_until, ..work });

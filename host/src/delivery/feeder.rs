@@ -105,9 +105,9 @@ impl Feeder {
         Ok(if due.is_empty() { next } else { earlier(next, now) })
     }
 
-    /// The hook, if it is there and enabled, with its tenant.
+    /// The hook, if it is there, enabled and readable, with its tenant.
     fn enabled(&self, hook: HookId) -> Option<(HookId, TenantId)> {
-        self.directory.hook(hook).filter(|hook| hook.enabled).map(|hook| (hook.id, hook.tenant))
+        self.directory.hook(hook).filter(|hook| hook.is_sent_to()).map(|hook| (hook.id, hook.tenant))
     }
 
     /// What is claimed next of the hooks `due`, which are taken from its front; and whether there is one that nothing

@@ -61,7 +61,7 @@ pub(super) struct MadeAttempt {
 
 /// Why there was no attempt; the delivery is as it was before.
 pub(super) enum NotMade {
-    /// It would have outlived its lease, or its hook is disabled.
+    /// It would have outlived its lease, or its hook is disabled or unreadable.
     NotNow,
     /// Its hook is gone.
     NoHook,
@@ -115,7 +115,7 @@ fn lasts(lease_until: UnixMillis, now: UnixMillis, timeout: Duration) -> bool {
 /// Whether a request for `work` may be sent `now`, by its `hook` as it stands.
 fn due(hook: Option<&Hook>, work: &Work, now: UnixMillis, timeout: Duration) -> Result<(), NotMade> {
     let hook = hook.ok_or(NotMade::NoHook)?;
-    let wanted = hook.enabled || work.trigger == Trigger::Test;
+    let wanted = hook.is_sent_to() || (work.trigger == Trigger::Test && !hook.unreadable);
     if wanted && lasts(work.lease_until, now, timeout) { Ok(()) } else { Err(NotMade::NotNow) }
 }
 
@@ -370,11 +370,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_sent_for_a_hook_that_is_gone_or_disabled_by_then() {
+    async fn nothing_is_sent_for_a_hook_that_is_gone_disabled_or_unreadable_by_then() {
         let dir = tempfile::tempdir().unwrap();
         let world = World::new(sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap().stores());
         let (event, enabled) = (world.event_for(HookId(1), None).event, world.hook());
         let disabled = Hook { enabled: false, ..enabled.clone() };
+        let unreadable = Hook { unreadable: true, ..enabled.clone() };
         let due = |hook: Option<&Hook>, trigger| {
             let work = Work::fresh(DeliveryId(1), HookId(1), Arc::clone(&event), trigger);
             let work = Work { lease_until: UnixMillis(NOW.0 + 100_000), ..work };
@@ -383,6 +384,9 @@ mod tests {
         assert!(matches!(due(None, Trigger::Event), Err(NotMade::NoHook)));
         assert!(matches!(due(Some(&disabled), Trigger::Event), Err(NotMade::NotNow)));
         assert!(due(Some(&disabled), Trigger::Test).is_ok(), "a disabled hook can be tested");
+        for trigger in [Trigger::Event, Trigger::Test] {
+            assert!(matches!(due(Some(&unreadable), trigger), Err(NotMade::NotNow)));
+        }
         assert!(due(Some(&enabled), Trigger::Event).is_ok());
     }
 }

@@ -297,15 +297,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unreadable_hook_is_changed_only_as_a_whole_and_signs_with_a_new_secret() {
+    async fn an_unreadable_hook_is_matched_changed_only_as_a_whole_and_signs_with_a_new_secret() {
         let dir = tempfile::tempdir().unwrap();
         let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
         let world = World::new(storage.stores());
-        let unreadable = Hook { unreadable: true, enabled: false, secrets: Vec::new(), ..world.hook() };
+        let unreadable = Hook { unreadable: true, secrets: Vec::new(), ..world.hook() };
         storage.stores().hooks.insert(&unreadable).await.unwrap();
         let ids = Arc::new(IdGenerator::new(0, 0));
         let directory = Directory::load(storage.stores(), ids, Arc::new(SystemClock)).await.unwrap();
         write(&directory.hooks).put(Arc::new(unreadable.clone()));
+        let wanted = world.event_for(unreadable.id, None).event.event_type.clone();
+        let matching = directory.matching_hooks(TENANT, &wanted, None);
+        assert_eq!(matching.iter().map(|hook| hook.id).collect::<Vec<_>>(), [unreadable.id]);
         let change = |hook: &Hook| Ok::<_, DirectoryError>(Hook { enabled: true, ..hook.clone() });
         let refused = directory.change_hook(TENANT, unreadable.id, change).await;
         assert!(matches!(refused, Err(DirectoryError::InUse(_))), "{refused:?}");

@@ -50,8 +50,8 @@ pub struct Hook {
     pub signing: Signing,
     /// The current secret first, then those that still sign beside it.
     pub secrets: Vec<SigningSecret>,
-    /// Whether what is stored encrypted of it cannot be decrypted: URL, headers, settings and secrets are missing, and it
-    /// is disabled until it is replaced as a whole. Never stored.
+    /// Whether what is stored encrypted of it cannot be decrypted: URL, headers, settings and secrets are missing. Events
+    /// are matched still, and its deliveries wait on disk until it is replaced as a whole. Never stored.
     pub unreadable: bool,
     /// When it was created.
     pub created_at: UnixMillis,
@@ -119,6 +119,12 @@ impl Hook {
             return Ok(());
         }
         Err(Invalid::new("a timeout is between 100 ms and 60,000 ms"))
+    }
+
+    /// Whether its deliveries may be attempted.
+    #[must_use]
+    pub fn is_sent_to(&self) -> bool {
+        self.enabled && !self.unreadable
     }
 
     /// The value of the `Authorization` header that is put on when a request is sent.

@@ -58,6 +58,13 @@ pub enum StorageError {
          the key was changed, give the old one in encryption_key_previous"
     )]
     WrongKey,
+    /// Some of the database was encrypted under a key that came after the one given.
+    #[error(
+        "some of the database is encrypted with a newer key than the one that is given: set encryption_key to the newer \
+         key again and give the old one in encryption_key_previous, or the other way round; `hookwright rekey` with both \
+         encrypts all with the one in encryption_key, after which the other is not needed"
+    )]
+    NewerKey,
     /// The database is gone, or empty, while other files say that there was one.
     #[error("{0}")]
     Missing(String),

@@ -20,7 +20,8 @@ const RESERVE_BYTES: u64 = 8 << 20;
 const LOW_BYTES: u64 = RESERVE_BYTES + (4 << 20);
 /// The free space below which the reserve goes, before anything fails.
 const OUT_OF_SPACE_BYTES: u64 = 2 << 20;
-/// The free space from which on new things are taken in again, and the reserve is set aside.
+/// The free space from which on new things are taken in again, and the reserve is set aside; on a small volume, an eighth
+/// of it.
 const PLENTY_BYTES: u64 = 4 * RESERVE_BYTES;
 /// How often the free space is looked at.
 pub const EVERY: Duration = Duration::from_secs(5);
@@ -102,15 +103,20 @@ impl WriteHealth {
 
     /// Looks at the free space.
     pub fn look(&self) {
-        let Some(free) = free_bytes(&self.dir) else { return };
+        let Some(Space { free, size }) = space(&self.dir) else { return };
         let has_reserve = self.dir.join(RESERVE_FILE).exists();
         if free < LOW_BYTES {
             self.set_low_on_space(true);
             if free < OUT_OF_SPACE_BYTES {
                 release_reserve(&self.dir);
             }
-        } else if free >= PLENTY_BYTES {
-            if !has_reserve && let Err(error) = set_aside_reserve(&self.dir) {
+        } else if free >= plenty(size) {
+            // Setting it aside must not itself leave too little.
+            let has_room = free >= LOW_BYTES + RESERVE_BYTES;
+            if !has_reserve
+                && has_room
+                && let Err(error) = set_aside_reserve(&self.dir)
+            {
                 tracing::warn!(%error, "no space can be set aside for the time when the disk is full");
             }
             self.set_low_on_space(false);
@@ -141,9 +147,30 @@ fn disk_failure(error: &StorageError) -> Option<u32> {
     matches!(code, 8 | 10 | 11 | FULL | 14 | 26).then_some(code)
 }
 
-fn free_bytes(dir: &Path) -> Option<u64> {
+/// Of a volume, in bytes.
+#[derive(Debug, PartialEq, Eq)]
+struct Space {
+    free: u64,
+    size: u64,
+}
+
+fn space(dir: &Path) -> Option<Space> {
     let about = rustix::fs::statvfs(dir).ok()?;
-    Some(about.f_bavail.saturating_mul(about.f_frsize))
+    space_of(about.f_blocks, about.f_bavail, about.f_frsize)
+}
+
+/// None where the file system tells no sizes, as some do over a network: that is not a full disk.
+fn space_of(blocks: u64, available: u64, block_size: u64) -> Option<Space> {
+    if blocks == 0 || block_size == 0 {
+        return None;
+    }
+    let bytes = |blocks: u64| blocks.saturating_mul(block_size);
+    Some(Space { free: bytes(available), size: bytes(blocks) })
+}
+
+/// See [`PLENTY_BYTES`].
+fn plenty(size: u64) -> u64 {
+    PLENTY_BYTES.min(size / 8)
 }
 
 fn set_aside_reserve(dir: &Path) -> std::io::Result<()> {
@@ -166,5 +193,19 @@ fn release_reserve(dir: &Path) -> bool {
 
 /// Whether something that failed may succeed when it is tried again: the disk is full, and the reserve was there.
 pub fn made_room(dir: &Path) -> bool {
-    free_bytes(dir).is_some_and(|free| free < LOW_BYTES) && release_reserve(dir)
+    space(dir).is_some_and(|space| space.free < LOW_BYTES) && release_reserve(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_sizes_is_not_full_and_a_small_one_has_plenty_sooner() {
+        assert_eq!(space_of(0, 0, 4096), None);
+        assert_eq!(space_of(1000, 10, 0), None);
+        assert_eq!(space_of(1000, 0, 4096), Some(Space { free: 0, size: 4_096_000 }));
+        assert_eq!(plenty(128 << 20), 16 << 20);
+        assert_eq!(plenty(1 << 40), PLENTY_BYTES);
+    }
 }

@@ -190,7 +190,7 @@ impl HookRow {
             Ok(secrets) => (secrets, false),
             Err(error) => {
                 let id = HookId(self.id);
-                tracing::error!(hook = %id, error = &error as &dyn std::error::Error, "a hook's secrets cannot be read: it is disabled until it is replaced, or the engine is started with the key that they were encrypted with");
+                tracing::error!(hook = %id, error = &error as &dyn std::error::Error, "a hook's secrets cannot be read: its deliveries wait until it is replaced, or the engine is started with the key that they were encrypted with");
                 (self.without_secrets()?, true)
             }
         };
@@ -202,7 +202,7 @@ impl HookRow {
             url: secrets.url,
             subscription: Subscription::new(patterns).map_err(bad)?,
             project: self.project,
-            enabled: self.enabled && !unreadable,
+            enabled: self.enabled,
             description: self.description,
             headers: secrets.headers,
             masked_headers: from_json("hook", &self.masked_headers)?,

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::task::JoinHandle;
 
 use super::hook_rows::HookRow;
-use super::rows::read_error;
+use super::rows::{damaged, read_error, readable};
 use super::statements::{Query, taken};
 use super::unwritten::Which;
 use super::{Shared, claims};
@@ -27,7 +27,9 @@ impl HookStore for Shared {
         let mut rows = sqlx::query_as::<_, HookRow>("SELECT * FROM hooks ORDER BY id").fetch(&mut *reader);
         let mut hooks = Vec::new();
         while let Some(row) = rows.try_next().await? {
-            let (id, secrets) = (HookId(row.id), plain.remove(&row.id).unwrap_or_default());
+            let id = HookId(row.id);
+            let secrets =
+                plain.remove(&row.id).unwrap_or_default().into_iter().filter_map(readable).collect();
             match row.into_hook(secrets, &self.vault) {
                 Ok(hook) => hooks.push(hook),
                 Err(error) => {
@@ -137,24 +139,23 @@ fn bind(sql: &'static str, row: HookRow) -> Query<'static> {
     query.bind(row.id).bind(row.tenant_id)
 }
 
-/// Signing secrets that are not sealed yet, by hook: those of one hook, or of all.
+/// Signing secrets that are not sealed yet, by hook: those of one hook, or of all. One that is damaged is an error in its
+/// place.
 pub async fn plain_secrets(
     connection: &mut SqliteConnection,
     hook: Option<i64>,
-) -> Result<HashMap<i64, Vec<SigningSecret>>, StorageError> {
+) -> Result<HashMap<i64, Vec<Result<SigningSecret, StorageError>>>, StorageError> {
     let sql = "SELECT hook_id, secret, expires_at FROM hook_secrets WHERE hook_id = ifnull(?, hook_id) \
         ORDER BY hook_id, position";
     let rows: Vec<SecretRow> = sqlx::query_as(sql).bind(hook).fetch_all(connection).await?;
-    let mut by_hook: HashMap<i64, Vec<SigningSecret>> = HashMap::new();
+    let mut by_hook: HashMap<_, Vec<_>> = HashMap::new();
     for (hook, secret, expires_at) in rows {
-        let mut secret = match SigningSecret::from_bytes(secret) {
-            Ok(secret) => secret,
-            Err(error) => {
-                tracing::error!(hook = %HookId(hook), %error, "a signing secret is damaged and left out");
-                continue;
-            }
-        };
-        secret.expires_at = expires_at.map(UnixMillis);
+        let secret = SigningSecret::from_bytes(secret)
+            .map(|mut secret| {
+                secret.expires_at = expires_at.map(UnixMillis);
+                secret
+            })
+            .map_err(|error| damaged("signing secret", format!("{error}, of the hook {}", HookId(hook))));
         by_hook.entry(hook).or_default().push(secret);
     }
     Ok(by_hook)

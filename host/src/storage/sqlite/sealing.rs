@@ -15,14 +15,21 @@ use crate::domain::{DeliveryId, HookId, TenantId};
 use crate::storage::StorageError;
 use crate::vault::Vault;
 
-/// Rows in one transaction.
+/// Requests kept for retries in one transaction.
 const ROWS_AT_ONCE: i64 = 200;
+/// Hooks in one transaction: each can be megabytes.
+const HOOKS_AT_ONCE: i64 = 4;
 /// A database of up to this size is rewritten after its rows were sealed: a matter of seconds.
 const MAX_REWRITTEN_BYTES: i64 = 1 << 30;
 /// In `engine_state`: a known text, sealed. It tells a wrong key from a damaged row.
 const KEY_CHECK: &str = "key-check";
+/// What the names of further key checks in `engine_state` begin with. There is one for each key that has sealed rows since
+/// the one of [`KEY_CHECK`], until [`rekey`] seals all under one.
+const KEY_CHECK_CURRENT: &str = "key-check-current";
 /// In `engine_state`: keys for signatures that outlive the key they were derived from, sealed.
 const RETAINED_KEYS: &str = "retained-keys";
+/// In `engine_state`: rows were sealed, and [`forget_plain_text`] has not succeeded since.
+const PLAIN_TEXT_TO_FORGET: &str = "plain-text-to-forget";
 /// In `engine_state`: no rendered request is left that is not sealed.
 const RENDERED_SEALED: &str = "rendered-sealed";
 
@@ -51,14 +58,17 @@ async fn set_state(connection: &mut SqliteConnection, name: &str, value: &[u8]) 
     Ok(())
 }
 
-/// Refuses a key under which the database was not sealed, before anything is sealed under another. Takes up the keys
-/// that outlived theirs.
+/// Refuses keys that do not open all that was sealed, before anything is sealed under another. Takes up the keys that
+/// outlived theirs.
 ///
 /// # Errors
-/// [`StorageError::WrongKey`]; else what the database said.
+/// [`StorageError::WrongKey`], [`StorageError::NewerKey`]; else what the database said.
 pub async fn check_key(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
     match state(connection, KEY_CHECK).await? {
-        Some(sealed) => drop(vault.unseal(KEY_CHECK, &sealed).map_err(|_| StorageError::WrongKey)?),
+        Some(sealed) => {
+            let again = vault.reseal(KEY_CHECK, &sealed).map_err(|_| StorageError::WrongKey)?;
+            check_newer_keys(connection, vault, again.is_none()).await?;
+        }
         None => {
             if sealed_by_earlier_engine(connection, vault).await? == Some(false) {
                 return Err(StorageError::WrongKey);
@@ -71,6 +81,29 @@ pub async fn check_key(connection: &mut SqliteConnection, vault: &Vault) -> Resu
         vault.retain(serde_json::from_slice(&plain).unwrap_or_default());
     }
     Ok(())
+}
+
+/// Refuses where a key is missing that sealed rows after the one of [`KEY_CHECK`] did. Notes the current one if it is
+/// not known yet, before it seals anything; `is_known`: by [`KEY_CHECK`].
+async fn check_newer_keys(
+    connection: &mut SqliteConnection,
+    vault: &Vault,
+    mut is_known: bool,
+) -> Result<(), StorageError> {
+    let query = sqlx::query_scalar("SELECT value FROM engine_state WHERE name GLOB ? || '*'");
+    let checks: Vec<Vec<u8>> = query.bind(KEY_CHECK_CURRENT).fetch_all(&mut *connection).await?;
+    for sealed in &checks {
+        let again = vault.reseal(KEY_CHECK_CURRENT, sealed).map_err(|_| StorageError::NewerKey)?;
+        is_known |= again.is_none();
+    }
+    if is_known {
+        return Ok(());
+    }
+    let name = match checks.len() {
+        0 => KEY_CHECK_CURRENT.to_owned(),
+        others => format!("{KEY_CHECK_CURRENT}-{others}"),
+    };
+    set_state(connection, &name, &vault.seal(KEY_CHECK_CURRENT, KEY_CHECK_CURRENT.as_bytes())).await
 }
 
 async fn write_key_check(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
@@ -97,7 +130,8 @@ async fn logins(connection: &mut SqliteConnection) -> Result<Vec<(TenantId, Stri
     Ok(rows.into_iter().map(|(tenant, name, secret)| (TenantId(tenant), name, secret)).collect())
 }
 
-/// Seals the rows of an earlier engine. One that is damaged stays as it is.
+/// Seals the rows of an earlier engine. One that is damaged stays as it is. Forgets what was there in plain, also where
+/// an earlier start ended before it did.
 ///
 /// # Errors
 /// What the database said.
@@ -106,7 +140,7 @@ pub async fn seal_all(connection: &mut SqliteConnection, vault: &Vault) -> Resul
     let hooks: bool = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
     let rendered = state(connection, RENDERED_SEALED).await?.is_none();
     if !hooks && !rendered {
-        return Ok(());
+        return forget_plain_text(connection).await;
     }
     // What was there in plain is overwritten, not only forgotten.
     sqlx::query("PRAGMA secure_delete = on").execute(&mut *connection).await?;
@@ -124,28 +158,39 @@ pub async fn seal_all(connection: &mut SqliteConnection, vault: &Vault) -> Resul
         set_state(connection, RENDERED_SEALED, b"1").await?;
     }
     if sealed > 0 {
-        forget_plain_text(connection).await?;
         tracing::info!(rows = sealed, "done encrypting");
     }
-    Ok(())
+    forget_plain_text(connection).await
 }
 
-/// Rewrites the file: unused parts of its pages hold copies of what was moved about there. Then empties the log, which
-/// holds pages as they were before.
+/// Where rows were sealed: rewrites the file, since unused parts of its pages hold copies of what was moved about there.
+/// Then empties the log, which holds pages as they were before. What fails is tried again at the next start.
 async fn forget_plain_text(connection: &mut SqliteConnection) -> Result<(), StorageError> {
+    if state(connection, PLAIN_TEXT_TO_FORGET).await?.is_none() {
+        return Ok(());
+    }
     let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     let bytes: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
-    if bytes <= MAX_REWRITTEN_BYTES {
-        if let Err(error) = sqlx::query("VACUUM").execute(&mut *connection).await {
-            tracing::warn!(%error, "the database cannot be rewritten: unused parts of its file may hold copies of what is encrypted");
-        }
-    } else {
+    let rewritten = bytes <= MAX_REWRITTEN_BYTES
+        && match sqlx::query("VACUUM").execute(&mut *connection).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%error, "the database cannot be rewritten: unused parts of its file may hold copies of what is encrypted; the next start tries again");
+                false
+            }
+        };
+    if bytes > MAX_REWRITTEN_BYTES {
         tracing::warn!(
             bytes,
-            "the database is too large to be rewritten now: unused parts of its file may hold copies of what is encrypted, until `VACUUM` is run on it while the engine is stopped"
+            "the database is too large to be rewritten now: unused parts of its file may hold copies of what is encrypted, until `VACUUM; DELETE FROM engine_state WHERE name = 'plain-text-to-forget'` is run on it while the engine is stopped"
         );
     }
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await?;
+    let query = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)");
+    let busy: i64 = query.fetch_one(&mut *connection).await?;
+    if rewritten && busy == 0 {
+        let query = sqlx::query("DELETE FROM engine_state WHERE name = ?").bind(PLAIN_TEXT_TO_FORGET);
+        query.execute(connection).await?;
+    }
     Ok(())
 }
 
@@ -175,6 +220,8 @@ pub async fn rekey(connection: &mut SqliteConnection, vault: &Vault) -> Result<R
     done.unreadable += unreadable;
     // Last: until then, both keys are needed.
     write_key_check(connection, vault).await?;
+    let query = sqlx::query("DELETE FROM engine_state WHERE name GLOB ? || '*'").bind(KEY_CHECK_CURRENT);
+    query.execute(connection).await?;
     Ok(done)
 }
 
@@ -186,7 +233,7 @@ enum Step<'a> {
     RekeyRendered(&'a mut u64),
 }
 
-/// Goes through a table in the order of its ids, in transactions of [`ROWS_AT_ONCE`]; answers with how many rows it
+/// Goes through a table in the order of its ids, in transactions of [`ROWS_AT_ONCE`] or [`HOOKS_AT_ONCE`]; answers with how many rows it
 /// changed.
 async fn walk(
     connection: &mut SqliteConnection,
@@ -204,6 +251,13 @@ async fn walk(
             Step::RekeyRendered(unreadable) => {
                 rendered_rows::rekey_some(connection, after, ROWS_AT_ONCE, vault, unreadable).await
             }
+        };
+        // With the rows themselves: however this ends, it is known that there was plain text.
+        let done = match done {
+            Ok((_, count)) if count > 0 && matches!(step, Step::SealHooks | Step::SealRendered) => {
+                set_state(connection, PLAIN_TEXT_TO_FORGET, b"1").await.and(done)
+            }
+            done => done,
         };
         let end = if done.is_ok() { COMMIT } else { "ROLLBACK" };
         sqlx::query(end).execute(&mut *connection).await?;
@@ -225,15 +279,17 @@ async fn seal_hooks(
     vault: &Vault,
 ) -> Result<Walked, StorageError> {
     let sql = "SELECT * FROM hooks WHERE sealed IS NULL AND id > ? ORDER BY id LIMIT ?";
-    let query = sqlx::query_as(sql).bind(after).bind(ROWS_AT_ONCE);
+    let query = sqlx::query_as(sql).bind(after).bind(HOOKS_AT_ONCE);
     let rows: Vec<HookRow> = query.fetch_all(&mut *connection).await?;
     let (mut last, mut count) = (None, 0);
     for row in rows {
         let id = row.id;
         last = Some(id);
         let plain = hooks::plain_secrets(connection, Some(id)).await?.remove(&id).unwrap_or_default();
-        let hook = row.into_hook(plain, vault);
-        match hook
+        // Without a damaged one, the hook would be sealed as if it had none, and the row of that one deleted.
+        let plain = plain.into_iter().collect::<Result<_, _>>();
+        match plain
+            .and_then(|plain| row.into_hook(plain, vault))
             .and_then(|hook| if hook.unreadable { Ok(None) } else { HookRow::of(&hook, vault).map(Some) })
         {
             Ok(Some(row)) => count += u64::from(hooks::update(connection, row).await?),
@@ -254,7 +310,7 @@ async fn rekey_hooks(
 ) -> Result<Walked, StorageError> {
     type Row = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
     let sql = "SELECT id, sealed, authorization FROM hooks WHERE id > ? ORDER BY id LIMIT ?";
-    let query = sqlx::query_as(sql).bind(after).bind(ROWS_AT_ONCE);
+    let query = sqlx::query_as(sql).bind(after).bind(HOOKS_AT_ONCE);
     let rows: Vec<Row> = query.fetch_all(&mut *connection).await?;
     let (mut last, mut count) = (None, 0);
     for (id, sealed, authorization) in rows {

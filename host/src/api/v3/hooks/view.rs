@@ -37,8 +37,8 @@ pub(super) struct HookView {
     /// `standard` or `none`.
     #[schema(value_type = schemas::Signing)]
     signing: &'static str,
-    /// True if what is stored encrypted of the hook cannot be decrypted: it is disabled, and its URL, headers, settings and
-    /// secrets are missing here until it is replaced as a whole.
+    /// True if what is stored encrypted of the hook cannot be decrypted: its URL, headers, settings and secrets are missing
+    /// here, and its deliveries wait, until it is replaced as a whole.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     unreadable: bool,

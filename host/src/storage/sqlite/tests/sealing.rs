@@ -148,6 +148,53 @@ async fn rows_of_an_earlier_engine_are_sealed_at_the_start() {
 }
 
 #[tokio::test]
+async fn a_hook_with_a_damaged_signing_secret_is_not_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = reopen(dir.path()).await;
+    let world = World::new(storage.stores());
+    let (damaged, whole) = (full_hook(&world), full_hook(&world));
+    for hook in [&damaged, &whole] {
+        world.storage.hooks.insert(hook).await.unwrap();
+    }
+    storage.close().await.unwrap();
+    make_plain(dir.path()).await;
+    let mut connection = connect(dir.path()).await;
+    let sql =
+        format!("UPDATE hook_secrets SET secret = x'0102' WHERE position = 0 AND hook_id = {}", damaged.id.0);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let storage = reopen(dir.path()).await;
+    let loaded = storage.stores().hooks.load().await.unwrap();
+    assert_eq!(loaded[1], whole);
+    assert_eq!(loaded[0].secrets, damaged.secrets[1..], "the other one signs");
+    storage.close().await.unwrap();
+    let mut connection = connect(dir.path()).await;
+    let sql = "SELECT hook_id, (SELECT sealed IS NULL FROM hooks WHERE id = hook_id) FROM hook_secrets";
+    let left: Vec<(i64, bool)> = sqlx::query_as(sql).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(left, [(damaged.id.0, true), (damaged.id.0, true)]);
+}
+
+#[tokio::test]
+async fn plain_text_is_forgotten_at_the_next_start_where_one_ended_before_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    reopen(dir.path()).await.close().await.unwrap();
+    // What a crash between sealing and rewriting leaves: a text in unused parts of the file.
+    let mut connection = connect(dir.path()).await;
+    let sql = "PRAGMA secure_delete = off; CREATE TABLE gone (text TEXT); INSERT INTO gone VALUES ('secret-in-path');
+        DROP TABLE gone; INSERT INTO engine_state VALUES ('plain-text-to-forget', x'31');
+        PRAGMA wal_checkpoint(TRUNCATE);";
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    assert_eq!(secrets_in_files(dir.path()), ["secret-in-path"]);
+    reopen(dir.path()).await.close().await.unwrap();
+    assert_eq!(secrets_in_files(dir.path()), [""; 0]);
+    let mut connection = connect(dir.path()).await;
+    let sql = "SELECT count(*) FROM engine_state WHERE name = 'plain-text-to-forget'";
+    let left: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
 async fn keys_rotate() {
     let dir = tempfile::tempdir().unwrap();
     let login = |name: &str| Login {
@@ -176,8 +223,19 @@ async fn keys_rotate() {
     let early = open_with(dir.path(), keys('B', &[])).await.unwrap_err();
     assert!(matches!(early, StorageError::WrongKey), "{early:?}");
 
+    let reverted = open_with(dir.path(), keys('A', &[])).await.unwrap_err();
+    assert!(matches!(reverted, StorageError::NewerKey), "{reverted:?}");
+    // With another key still, before all is under one.
+    for (current, previous) in [('A', vec!['B']), ('D', vec!['A', 'B'])] {
+        open_with(dir.path(), keys(current, &previous)).await.unwrap().close().await.unwrap();
+    }
+    for (current, previous) in [('A', vec!['B']), ('A', vec!['D']), ('D', vec!['A'])] {
+        let refused = open_with(dir.path(), keys(current, &previous)).await.unwrap_err();
+        assert!(matches!(refused, StorageError::NewerKey), "{refused:?}");
+    }
+
     for expected in [Rekeyed { hooks: 1, logins: 1, requests: 1, unreadable: 0 }, Rekeyed::default()] {
-        assert_eq!(rekey(dir.path(), &keys('B', &['A'])).await.unwrap(), expected);
+        assert_eq!(rekey(dir.path(), &keys('B', &['A', 'D'])).await.unwrap(), expected);
     }
     let storage = open_with(dir.path(), keys('B', &[])).await.unwrap();
     let world = World::new(storage.stores());
@@ -221,7 +279,7 @@ async fn a_row_that_cannot_be_read_stops_nothing_and_is_kept() {
     assert_eq!(loaded.iter().map(|hook| hook.id).collect::<Vec<_>>(), [broken.id, whole.id]);
     assert_eq!(loaded[1], whole);
     let left = &loaded[0];
-    assert!(left.unreadable && !left.enabled && left.secrets.is_empty() && left.headers.is_empty());
+    assert!(left.unreadable && left.enabled && left.secrets.is_empty() && left.headers.is_empty());
     assert_eq!(left.url.as_str(), "https://example.com/", "where it points is known");
     assert_eq!(left.pipeline.0[0].plugin, broken.pipeline.0[0].plugin);
     assert!(world.storage.access.load().await.unwrap().0[0].is_unreadable());

@@ -203,16 +203,16 @@ mod tests {
         let mut files = Files::default();
         let digest = |n: usize| Digest::of(&n.to_le_bytes());
         let (one, other) = (TenantId(1), TenantId(2));
-        let mut spool_for = |files: &mut Files, tenant, n| {
+        let spool_for = |files: &mut Files, tenant, n| {
             let place = Arc::clone(&places).try_acquire_owned().unwrap();
             let spooled = Arc::new(spool(dir.path(), &[], place).unwrap());
             files.spooled.insert(digest(n), Arc::downgrade(&spooled));
             files.lend(tenant, digest(n), spooled)
         };
-        let mut lent: Vec<_> =
-            (0..MAX_FILES_OF_TENANT).map(|n| spool_for(&mut files, one, n)).collect();
+        let mut lent: Vec<_> = (0..MAX_FILES_OF_TENANT).map(|n| spool_for(&mut files, one, n)).collect();
         let next = spool_for(&mut files, other, 100);
-        let kind = |found: Result<Option<Arc<Lent>>, Problem>| found.map(|it| it.is_some()).map_err(|it| it.kind());
+        let kind =
+            |found: Result<Option<Arc<Lent>>, Problem>| found.map(|it| it.is_some()).map_err(|it| it.kind());
         assert_eq!(kind(files.find(one, &digest(0))), Ok(true));
         assert_eq!(kind(files.find(other, &digest(0))), Ok(true));
         for n in [100, 101] {

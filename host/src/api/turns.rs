@@ -80,7 +80,9 @@ impl RequestTurns {
             }
             Err(_) => {
                 let seconds = self.max_wait.as_secs();
-                format!("requests of this kind that came before took {seconds} seconds; try again in a moment")
+                format!(
+                    "requests of this kind that came before took {seconds} seconds; try again in a moment"
+                )
             }
         };
         Err(Problem::new(Kind::TooManyRequests, detail))

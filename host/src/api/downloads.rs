@@ -203,7 +203,7 @@ mod tests {
         let mut files = Files::default();
         let digest = |n: usize| Digest::of(&n.to_le_bytes());
         let (one, other) = (TenantId(1), TenantId(2));
-        let mut spool_for = |files: &mut Files, tenant, n| {
+        let spool_for = |files: &mut Files, tenant, n| {
             let place = Arc::clone(&places).try_acquire_owned().unwrap();
             let spooled = Arc::new(spool(dir.path(), &[], place).unwrap());
             files.spooled.insert(digest(n), Arc::downgrade(&spooled));

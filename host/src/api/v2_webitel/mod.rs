@@ -9,6 +9,7 @@ mod answer;
 mod events;
 mod given;
 mod hooks;
+mod hs256;
 mod id;
 mod query;
 mod token;

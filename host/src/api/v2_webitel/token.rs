@@ -10,6 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use super::answer::Refusal;
+use super::hs256;
 use crate::directory::Directory;
 use crate::domain::{DomainToken, Scope, Scopes, Tenant, TenantId, UnixMillis};
 use crate::vault::{DOMAIN_TOKENS, Key, Vault};
@@ -45,6 +46,7 @@ pub(super) fn sign(
     domain: &Tenant,
     vault: &Vault,
 ) -> Result<String, jsonwebtoken::errors::Error> {
+    hs256::install();
     let claims = Claims {
         id: token.id.clone(),
         exp: token.expires_at.0,
@@ -67,6 +69,7 @@ pub(super) fn verify(
     now: UnixMillis,
 ) -> Result<TenantId, Refusal> {
     let refuse = |info| Refusal::new(StatusCode::UNAUTHORIZED, info);
+    hs256::install();
     let mut validation = Validation::new(Algorithm::HS256);
     // The crate would read `exp` as seconds; it is checked below.
     validation.validate_exp = false;

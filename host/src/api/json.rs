@@ -1,9 +1,8 @@
-//! Reads JSON strictly, and says what is wrong with it and where.
+//! Strict JSON parsing with errors that name the invalid value and its position.
 //!
-//! The good case costs one pass of `serde_json` (and a count of brackets); only when that fails is
-//! the text read again, to find the path of the fault. Texts which are kept unparsed, such as an
-//! event's data, are checked here too for what would make plugins stumble later: nesting deeper
-//! than parsers take, and halves of surrogate pairs.
+//! Valid input costs one pass of `serde_json` and one scan for brackets. Only invalid input is parsed a second time, to
+//! find the path of the error. Text that is stored unparsed, such as an event's data, is checked for two properties that
+//! the parsers of plugins reject: nesting beyond [`MAX_DEPTH`] and unpaired surrogates.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -19,11 +18,11 @@ use serde_json::value::RawValue;
 use super::pointer::Pointer;
 use super::problem::{Kind, Problem, shorten};
 
-/// How deep arrays and objects may be nested. `serde_json`, which reads them in most plugins, stops
-/// at 127; the rest is left for what is wrapped around them.
+/// The maximum nesting depth of arrays and objects. `serde_json`, which most plugins use, supports 127 levels; the
+/// difference is for envelopes around the data.
 pub const MAX_DEPTH: usize = 120;
 
-/// An object, and nothing else: what serde derives for a struct would take an array as well.
+/// Accepts only a JSON object: the implementation that serde derives for a struct accepts an array as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object<T>(pub T);
 
@@ -47,7 +46,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// The members of an object, in order; a name that stands twice is refused.
+/// The members of an object, in order. Duplicate names are an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Members<V>(pub Vec<(String, V)>);
 
@@ -84,24 +83,24 @@ impl<V: Serialize> Serialize for Members<V> {
     }
 }
 
-/// JSON text which the engine has checked before, to be written as it is.
+/// JSON text that has been validated, to be written unchanged.
 #[must_use]
 pub fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-/// Reads a body that is one JSON object.
+/// Parses a body that is one JSON object.
 ///
 /// # Errors
-/// Where it isn't, or isn't a `T`: says what is wrong and where.
+/// Fails if the body is not a JSON object, or not a valid `T`.
 pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     parse_text(text_of(body)?)
 }
 
-/// As [`parse`], from text.
+/// Like [`parse`], for text.
 ///
 /// # Errors
-/// As [`parse`].
+/// Fails like [`parse`].
 pub fn parse_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
     check_depth(text)?;
     check_surrogates(text)?;
@@ -111,24 +110,21 @@ pub fn parse_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
     }
 }
 
-/// The text of a body.
+/// The body as text.
 ///
 /// # Errors
-/// Where it is empty, or not UTF-8.
+/// Fails if the body is empty or not UTF-8.
 pub fn text_of(body: &[u8]) -> Result<&str, Problem> {
     if body.is_empty() {
-        return Err(Problem::new(Kind::MalformedJson, "the body is empty; a JSON object is wanted"));
+        return Err(Problem::new(Kind::MalformedJson, "the body is empty; expected a JSON object"));
     }
     std::str::from_utf8(body).map_err(|error| {
         let position = error.valid_up_to();
-        Problem::new(
-            Kind::MalformedJson,
-            format!("the body is not UTF-8: see byte {position}, counted from 0"),
-        )
+        Problem::new(Kind::MalformedJson, format!("the body is not UTF-8: invalid byte at offset {position}"))
     })
 }
 
-/// Reads the text again, with an eye on the path. Costs more, and is only done when something is wrong.
+/// Parses invalid text a second time, slower, to find the path of the error.
 fn find_fault<'a, T: Deserialize<'a>>(text: &'a str) -> Problem {
     let mut reader = serde_json::Deserializer::from_str(text);
     let (error, path) = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
@@ -138,7 +134,7 @@ fn find_fault<'a, T: Deserialize<'a>>(text: &'a str) -> Problem {
         }
         Ok(_) => match reader.end() {
             Err(error) => (error, Pointer::root()),
-            // The same text was refused before; this cannot be, and is no reason to panic.
+            // Unreachable: the first pass rejected the same text.
             Ok(()) => return Problem::new(Kind::MalformedJson, "the body could not be read"),
         },
     };
@@ -156,27 +152,27 @@ fn explain(error: &serde_json::Error, path: Pointer) -> Problem {
         return unknown_member(rest, path);
     }
     if let Some(name) = quoted(message, "missing field `") {
-        // A pointer leads to what is there: the object which lacks the member.
-        return Problem::at(Kind::MissingMember, path, format!("`{name}` is missing"));
+        // The pointer names an existing value: the object that lacks the member.
+        return Problem::at(Kind::MissingMember, path, format!("missing member `{name}`"));
     }
     if let Some(name) = quoted(message, "duplicate field `") {
         let path = end_with(path, name);
-        return Problem::at(Kind::DuplicateMember, path, format!("`{}` stands twice", shorten(name)));
+        return Problem::at(Kind::DuplicateMember, path, format!("duplicate member `{}`", shorten(name)));
     }
     if let Some(mismatch) = message.strip_prefix("invalid type: ") {
-        return Problem::at(Kind::WrongType, path, plain_words(mismatch).into_owned());
+        return Problem::at(Kind::WrongType, path, describe_mismatch(mismatch).into_owned());
     }
-    let rule = message.strip_prefix("invalid value: ").map_or(Cow::Borrowed(message), plain_words);
+    let rule = message.strip_prefix("invalid value: ").map_or(Cow::Borrowed(message), describe_mismatch);
     Problem::at(Kind::InvalidValue, path, rule.into_owned())
 }
 
-/// `rest` is the name, "`, expected " and the names that there are.
+/// `rest` is serde's message after "unknown field `": the name, "`, expected " and the known names.
 fn unknown_member(rest: &str, path: Pointer) -> Problem {
-    // A name could hold the very separator; the known names never do.
+    // The name may contain the separator; the known names never do.
     let end = rest.rfind("`, expected ").or_else(|| rest.rfind("`, there are no fields"));
-    let (name, known) = end.map_or((rest, ""), |end| (&rest[..end], &rest[end + 3..]));
-    let known = known.replace("expected one of ", "known are ").replace("expected ", "known is ");
-    let detail = format!("`{}` is not known here; {known}", shorten(name));
+    let (name, expected) = end.map_or((rest, ""), |end| (&rest[..end], &rest[end + 3..]));
+    let expected = expected.replace("there are no fields", "no members are allowed");
+    let detail = format!("unknown member `{}`; {expected}", shorten(name));
     Problem::at(Kind::UnknownMember, end_with(path, name), detail)
 }
 
@@ -184,14 +180,14 @@ fn quoted<'m>(message: &'m str, before: &str) -> Option<&'m str> {
     message.strip_prefix(before)?.strip_suffix('`')
 }
 
-/// serde fails while it reads the name of a member: whether the path has it already depends on the reader.
+/// serde fails while it reads a member's name; whether the path already ends with the name depends on the deserializer.
 fn end_with(path: Pointer, name: &str) -> Pointer {
     let last = Pointer::to(name);
     if path.as_str().ends_with(last.as_str()) { path } else { path.member(name) }
 }
 
-/// serde's words for types, in words for people who write JSON: "found X, expected Y".
-fn plain_words(mismatch: &str) -> Cow<'_, str> {
+/// Replaces serde's names of types by those of JSON, in a message such as "map, expected u64".
+fn describe_mismatch(mismatch: &str) -> Cow<'_, str> {
     let Some((found, expected)) = mismatch.rsplit_once(", expected ") else {
         return Cow::Borrowed(mismatch);
     };
@@ -201,8 +197,8 @@ fn plain_words(mismatch: &str) -> Cow<'_, str> {
         other => other,
     };
     let expected = match expected {
-        "i64" | "i32" => "a whole number",
-        "u64" | "u32" | "u16" => "a whole number, not negative",
+        "i64" | "i32" => "an integer",
+        "u64" | "u32" | "u16" => "a non-negative integer",
         "a sequence" => "an array",
         "a map" => "an object",
         other => other,
@@ -211,10 +207,9 @@ fn plain_words(mismatch: &str) -> Cow<'_, str> {
 }
 
 /// # Errors
-/// Where arrays and objects are nested more than [`MAX_DEPTH`] levels deep.
+/// Fails if arrays and objects are nested more than [`MAX_DEPTH`] levels deep.
 fn check_depth(text: &str) -> Result<(), Problem> {
-    // `[` and `{` differ in one bit. As many must there be at least for the text to be too deep,
-    // and counting them is much faster than following them.
+    // Counting brackets bounds the depth from above and is much faster than tracking it. `[` and `{` differ in one bit.
     let openings = text.bytes().filter(|byte| byte | 0x20 == b'{').count();
     if openings <= MAX_DEPTH || depth(text) <= MAX_DEPTH {
         return Ok(());
@@ -242,7 +237,7 @@ fn depth(text: &str) -> usize {
 }
 
 /// # Errors
-/// Where an escape stands for half of a surrogate pair (RFC 8259, section 8.2): no text of UTF-8 can hold it.
+/// Fails if an escape is an unpaired surrogate (RFC 8259, section 8.2), which UTF-8 cannot represent.
 fn check_surrogates(text: &str) -> Result<(), Problem> {
     if !text.contains("\\u") {
         return Ok(());
@@ -262,7 +257,9 @@ fn check_surrogates(text: &str) -> Result<(), Problem> {
             Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => 12,
             Some(0xd800..=0xdfff) => {
                 let escape = &text[at..at + 6];
-                let detail = format!("`{escape}` at byte {at} is half of a surrogate pair: no character");
+                let detail = format!(
+                    "`{escape}` at byte {at} is an unpaired surrogate; write a pair or another character"
+                );
                 return Err(Problem::new(Kind::MalformedJson, detail));
             }
             Some(_) => 6,

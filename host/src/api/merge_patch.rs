@@ -1,16 +1,16 @@
 //! JSON merge patches (RFC 7396).
 //!
-//! Works on text, so that whatever a patch doesn't touch stays as it was written, down to the last
-//! digit of a number: a plugin's settings above all.
+//! Works on text, so that everything outside the patch keeps its exact representation, including the digits of numbers.
+//! This matters most for the settings of plugins.
 
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::json::Members;
 
-/// `target` with `patch` applied to it. Both are JSON whose depth has been checked.
+/// Applies `patch` to `target`. The caller has checked the depth of both.
 ///
 /// # Errors
-/// Where either isn't JSON, or has a member twice.
+/// Fails if either is not JSON, or has a duplicate member.
 pub fn merge(target: &RawValue, patch: &RawValue) -> Result<Box<RawValue>, serde_json::Error> {
     merge_into(Some(target), patch)
 }
@@ -44,7 +44,7 @@ fn members(object: &RawValue) -> Result<Vec<(String, Box<RawValue>)>, serde_json
 mod tests {
     use super::*;
 
-    /// RFC 7396, appendix A, in its order; then what this implementation keeps beyond it.
+    /// RFC 7396, appendix A, in its order; the last row tests that numbers keep their digits.
     #[test]
     fn patches_apply_as_in_the_standard() {
         for (target, patch, result) in [

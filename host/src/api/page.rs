@@ -1,7 +1,7 @@
-//! Lists in pages: `{"data": […], "next": "<cursor>" | null}`.
+//! Pagination: `{"data": […], "next": "<cursor>" | null}`.
 //!
-//! A cursor names the last item that was shown, or looked at, so that items which come and go meanwhile neither
-//! repeat nor hide others. It is opaque to clients, and holds nothing that isn't theirs.
+//! A cursor holds the key of the last item that was returned or searched. So items that are added or deleted between two
+//! requests neither repeat nor hide others. Cursors are opaque to clients and contain only data that the client may read.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -15,11 +15,11 @@ use super::params::Params;
 use super::problem::Problem;
 use crate::domain::Invalid;
 
-/// The greatest number of items on a page.
+/// The maximum number of items on a page.
 pub const MAX_LIMIT: usize = 250;
-/// The number of items on a page where none is asked for.
+/// The number of items on a page if the request has no `limit`.
 pub const DEFAULT_LIMIT: usize = 50;
-/// The greatest size of a page's items as JSON, in bytes; a larger item is alone on its page.
+/// The maximum size of a page's items as JSON, in bytes. A larger item gets a page of its own.
 pub const MAX_PAGE_LEN: usize = 2 << 20;
 /// The query parameters of a list.
 pub const PARAMS: [&str; 2] = ["limit", "cursor"];
@@ -29,31 +29,31 @@ pub const PARAMS: [&str; 2] = ["limit", "cursor"];
 pub struct Page<T> {
     /// The items.
     pub data: Vec<T>,
-    /// The `cursor` of the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     pub next: Option<String>,
 }
 
-/// Which page is asked for, of a list whose items are in the order of `K`.
+/// The requested page of a list that is ordered by `K`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted<K> {
-    /// At most so many items.
+    /// The maximum number of items.
     pub limit: usize,
-    /// The last item that was shown, or looked at, before.
+    /// The last item of the page before, or the last that its search looked at.
     pub after: Option<K>,
     list: &'static str,
 }
 
 impl<K: FromStr + Display + Ord> Wanted<K> {
-    /// Reads `limit` and `cursor`. `list` is a word for the list, so that a cursor of another is refused.
+    /// Parses `limit` and `cursor`. `list` names the list, so that a cursor of another list is rejected.
     ///
     /// # Errors
-    /// Where the limit isn't 1 to 250, or the cursor none that this list gave.
+    /// Fails if `limit` is not between 1 and [`MAX_LIMIT`], or if this list did not issue the cursor.
     pub fn of(params: &Params, list: &'static str) -> Result<Self, Problem> {
         let limit = match params.get("limit") {
             None => DEFAULT_LIMIT,
             Some(text) => {
                 text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or_else(|| {
-                    Problem::parameter("limit", format!("a page has 1 to {MAX_LIMIT} items"))
+                    Problem::parameter("limit", format!("`limit` is an integer from 1 to {MAX_LIMIT}"))
                 })?
             }
         };
@@ -67,7 +67,7 @@ impl<K: FromStr + Display + Ord> Wanted<K> {
         Self { limit, after: None, list }
     }
 
-    /// The page of `items`, which are in ascending order of `key`.
+    /// Selects the page from `items`, which are in ascending order of `key`.
     pub fn select<I, T: Serialize>(
         &self,
         items: impl IntoIterator<Item = I>,
@@ -79,9 +79,9 @@ impl<K: FromStr + Display + Ord> Wanted<K> {
         self.cut(page, None, key, view)
     }
 
-    /// The page of `items`, which are what comes after the cursor: up to one more than [`Self::limit`],
-    /// which tells that there is a next page. Where a search ended early, `searched_to` is the last that it looked at,
-    /// and tells that, too. A page ends early if it would be larger than [`MAX_PAGE_LEN`].
+    /// Builds the page from the `items` after the cursor. One item more than [`Self::limit`] shows that there is a next page.
+    /// So does `searched_to`: the last key of a search that stopped early. A page ends early if it would exceed
+    /// [`MAX_PAGE_LEN`].
     pub fn cut<I, T: Serialize>(
         &self,
         items: Vec<I>,
@@ -121,7 +121,7 @@ fn json_len(value: &impl Serialize) -> usize {
     }
 
     let mut counter = Counter(0);
-    // What cannot be written fails when the answer is made.
+    // An error shows up again when the response is serialized.
     let _ = serde_json::to_writer(&mut counter, value);
     counter.0
 }
@@ -134,7 +134,9 @@ fn decode<K: FromStr>(list: &str, cursor: &str) -> Result<K, Invalid> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     let key = text.as_deref().and_then(|text| text.strip_prefix(list)?.strip_prefix(':')?.parse().ok());
-    key.ok_or_else(|| Invalid::new("not a cursor of this list; send the `next` of the page before as it is"))
+    key.ok_or_else(|| {
+        Invalid::new("not a cursor of this list; send the `next` of the previous page unchanged")
+    })
 }
 
 #[cfg(test)]
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_follow_each_other_without_gap_or_overlap() {
+    fn pages_have_no_gap_and_no_overlap() {
         let (mut seen, mut query) = (Vec::new(), "limit=3".to_owned());
         loop {
             let page = wanted(&query).unwrap().select(1..=7, |item| *item, |item| item);
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_that_ended_early_goes_on_where_it_ended() {
+    fn a_search_that_stopped_early_continues_where_it_stopped() {
         let wanted = wanted("limit=2").unwrap();
         for (items, searched_to, next) in [
             (vec![], None, None),
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_ends_before_it_is_too_large_and_no_item_is_passed_over() {
+    fn a_page_ends_before_it_is_too_large_and_no_item_is_skipped() {
         let large = "x".repeat(MAX_PAGE_LEN / 2);
         let mut after = None;
         for (first, len) in [(1, 1), (2, 1), (3, 3), (6, 1)] {

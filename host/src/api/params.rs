@@ -1,4 +1,4 @@
-//! Query parameters and path segments, read as strictly as bodies are.
+//! Query parameters and path segments, parsed as strictly as bodies.
 
 use std::str::FromStr;
 
@@ -11,13 +11,15 @@ use super::problem::{Kind, Problem, shorten};
 use super::time::parse_time;
 use crate::domain::{DeliveryId, EventId, HookId, Invalid, KeyId, PluginName, UnixMillis};
 
-/// The query parameters of a request that takes some.
+/// The query parameters of a request.
 #[derive(Debug)]
 pub struct Params(Vec<(String, String)>);
 
 impl Params {
+    /// Parses the query.
+    ///
     /// # Errors
-    /// Where there is one that isn't among `known`, or one stands twice.
+    /// Fails if a parameter is not among `known` or is duplicated.
     pub fn of(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
         let mut params: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
@@ -25,7 +27,7 @@ impl Params {
                 return Err(unknown(&name, known));
             }
             if params.iter().any(|(other, _)| *other == name) {
-                let detail = format!("`{name}` stands twice");
+                let detail = format!("duplicate parameter `{name}`");
                 return Err(Problem::parameter(name.into_owned(), detail));
             }
             params.push((name.into_owned(), value.into_owned()));
@@ -39,23 +41,23 @@ impl Params {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value of one parameter, as what it stands for.
+    /// The parsed value of one parameter.
     ///
     /// # Errors
-    /// Where it breaks that type's rule.
+    /// Fails if the value is not a valid `T`.
     pub fn parse<T: FromStr<Err = Invalid>>(&self, name: &'static str) -> Result<Option<T>, Problem> {
         let value = self.get(name).map(str::parse).transpose();
         value.map_err(|Invalid(rule)| Problem::parameter(name, rule))
     }
 
-    /// A point in time.
+    /// The value of one parameter, as a time.
     ///
     /// # Errors
-    /// Where it isn't one.
+    /// Fails if the value is not a time of RFC 3339.
     pub fn time(&self, name: &'static str) -> Result<Option<UnixMillis>, Problem> {
         let value = self.get(name).map(parse_time).transpose();
         value.map_err(|Invalid(rule)| {
-            Problem::parameter(name, format!("{rule}; in a query, `+` is written %2B"))
+            Problem::parameter(name, format!("{rule}; in a query, write `+` as `%2B`"))
         })
     }
 }
@@ -63,13 +65,14 @@ impl Params {
 fn unknown(name: &str, known: &[&str]) -> Problem {
     let name = shorten(name).into_owned();
     let detail = match known {
-        [] => format!("`{name}` is not known here; this request takes no query parameters"),
-        _ => format!("`{name}` is not known here; known are {}", known.join(", ")),
+        [] => format!("unknown parameter `{name}`; this request has no query parameters"),
+        [only] => format!("unknown parameter `{name}`; expected `{only}`"),
+        _ => format!("unknown parameter `{name}`; expected one of `{}`", known.join("`, `")),
     };
     Problem::new(Kind::UnknownParameter, detail).of_parameter(name)
 }
 
-/// Says that a request takes no query parameters, and refuses any.
+/// An extractor that rejects all query parameters.
 #[derive(Debug, Clone, Copy)]
 pub struct NoParams;
 
@@ -84,12 +87,12 @@ impl<S: Sync> FromRequestParts<S> for NoParams {
     }
 }
 
-/// What a path can name.
+/// A resource that a path segment can name.
 pub trait Named: Sized {
-    /// What it is called in a refusal.
+    /// What messages call the resource.
     const WHAT: &'static str;
 
-    /// What the text names; none if nothing can have that name.
+    /// Parses the segment; `None` if no resource can have that name.
     fn named(text: &str) -> Option<Self>;
 }
 
@@ -116,7 +119,7 @@ named! {
     String, "name", |text| Some(text.to_owned());
 }
 
-/// The one segment of a path that varies. A text that can name nothing is answered as a name of nothing.
+/// The variable segment of a path. A segment that is not a valid name gets the same 404 as an unknown name.
 #[derive(Debug, Clone)]
 pub struct Segment<T>(pub T);
 
@@ -127,7 +130,7 @@ impl<T: Named, S: Send + Sync> FromRequestParts<S> for Segment<T> {
         let Ok(Path(text)) = Path::<String>::from_request_parts(parts, state).await else {
             return Err(Problem::new(
                 Kind::NotFound,
-                format!("the path names no {}: it is not UTF-8", T::WHAT),
+                format!("there is no such {}: the path is not UTF-8", T::WHAT),
             ));
         };
         T::named(&text).map(Self).ok_or_else(|| Problem::not_found(T::WHAT, &text))
@@ -139,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_known_and_stand_once() {
+    fn unknown_and_duplicate_parameters_are_refused() {
         let known = ["limit", "since"];
         for (query, kind) in [
             ("", None),
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_can_be_asked_for() {
+    fn times_are_parsed() {
         let read =
             |query: &str| Params::of(&format!("/x?{query}").parse().unwrap(), &["since"])?.time("since");
         assert_eq!(read("since=1970-01-01T00:00:01%2B00:00"), Ok(Some(UnixMillis(1_000))));

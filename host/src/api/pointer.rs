@@ -1,17 +1,17 @@
-//! JSON pointers (RFC 6901): where in a request's body something is wrong.
+//! JSON pointers (RFC 6901): the position of a problem in a request's body.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_path_to_error::{Path, Segment};
 
-/// A place in a JSON document. The empty pointer is the document itself.
+/// The position of a value in a JSON document. The empty pointer is the whole document.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(transparent)]
 pub struct Pointer(String);
 
 impl Pointer {
-    /// The document itself.
+    /// The whole document.
     #[must_use]
     pub fn root() -> Self {
         Self::default()
@@ -23,7 +23,7 @@ impl Pointer {
         Self::root().member(member)
     }
 
-    /// A member of what `self` points to. `~` and `/` are escaped (RFC 6901, section 3).
+    /// A member of the object that `self` points to. `~` and `/` are escaped (RFC 6901, section 3).
     #[must_use]
     pub fn member(mut self, name: &str) -> Self {
         self.0.push('/');
@@ -46,7 +46,7 @@ impl Pointer {
         self
     }
 
-    /// `rest` as seen from what `self` points to.
+    /// Appends `rest`, a pointer that is relative to `self`.
     #[must_use]
     pub fn join(mut self, rest: &Self) -> Self {
         self.0.push_str(&rest.0);
@@ -61,7 +61,7 @@ impl Pointer {
 }
 
 impl From<&Path> for Pointer {
-    /// What serde could not name ends the pointer: the parent is named instead.
+    /// Ends at the parent of the first segment that serde could not name.
     fn from(path: &Path) -> Self {
         let mut pointer = Self::root();
         for segment in path {

@@ -1,9 +1,9 @@
-//! Problem details for HTTP APIs (RFC 9457): the only form in which v3 refuses a request.
+//! Problem details for HTTP APIs (RFC 9457): every error response of v3 has this form.
 //!
-//! One rule for statuses: 400 for whatever is wrong with what was sent, 401 and 403 for who sent it,
-//! 404 for what isn't there (or is another tenant's), 405, 413 and 415 as HTTP has them, 409 where
-//! the state of things stands against it, 429 where a limit of the tenant, key or address is reached. 5xx is for the engine's own failures alone: those are
-//! logged here, once, and their answers tell nothing of the inside.
+//! The status says who can fix the problem. 400: the request is invalid. 401 and 403: the caller lacks a key or a scope.
+//! 404: the resource does not exist, or belongs to another tenant. 409: the request conflicts with stored state.
+//! 429: a limit of the tenant, key or address is reached. 405, 408, 413 and 415 have their meaning in HTTP. 5xx: the engine failed.
+//! A failure of the engine is logged once, here; the response does not repeat internal details.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,12 +25,12 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $status:ident, $slug:literal, $title:literal;)+) => {
-        /// What can be wrong: each has its own `type`, `title` and status.
+        /// The kind of problem. Each has its own `type`, `title` and status.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Kind { $($(#[$doc])* $name),+ }
 
         impl Kind {
-            /// All there are.
+            /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// The last segment of the problem's `type`.
@@ -39,13 +39,13 @@ macro_rules! kinds {
                 match self { $(Self::$name => $slug),+ }
             }
 
-            /// What it is, in a few words that never change.
+            /// A short summary that is the same for every problem of this kind.
             #[must_use]
             pub fn title(self) -> &'static str {
                 match self { $(Self::$name => $title),+ }
             }
 
-            /// The status of the answer.
+            /// The HTTP status of the response.
             #[must_use]
             pub fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status),+ }
@@ -55,53 +55,53 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The body isn't JSON, or not the shape of JSON that this engine takes.
-    MalformedJson = BAD_REQUEST, "malformed-json", "The body is not valid JSON";
-    /// A member that isn't part of the request.
-    UnknownMember = BAD_REQUEST, "unknown-member", "A member is not known";
-    /// A member that must be there.
-    MissingMember = BAD_REQUEST, "missing-member", "A member is missing";
-    /// A member that stands twice.
-    DuplicateMember = BAD_REQUEST, "duplicate-member", "A member stands twice";
-    /// A JSON value of another type than wanted.
-    WrongType = BAD_REQUEST, "wrong-type", "A value has the wrong type";
-    /// A value of the right type which breaks a rule.
-    InvalidValue = BAD_REQUEST, "invalid-value", "A value is not acceptable";
-    /// A query parameter that isn't part of the request.
-    UnknownParameter = BAD_REQUEST, "unknown-parameter", "A query parameter is not known";
-    /// A query parameter or header that breaks a rule.
-    InvalidParameter = BAD_REQUEST, "invalid-parameter", "A query parameter or header is not acceptable";
-    /// The connection broke off, or the body is framed wrongly.
-    UnreadableBody = BAD_REQUEST, "unreadable-body", "The body could not be read";
-    /// An upload that is no plugin.
-    InvalidPlugin = BAD_REQUEST, "invalid-plugin", "The upload is not a plugin that can run here";
-    /// No key, or none that is known.
-    Unauthenticated = UNAUTHORIZED, "unauthenticated", "A known API key is needed";
-    /// The key may not do that.
-    Forbidden = FORBIDDEN, "forbidden", "The API key may not do that";
-    /// Nothing of that name or id, as far as the key can see.
-    NotFound = NOT_FOUND, "not-found", "There is no such thing";
-    /// The path is there, the method isn't.
-    MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here";
+    /// The body is not JSON, or is nested too deeply.
+    MalformedJson = BAD_REQUEST, "malformed-json", "Malformed JSON";
+    /// The object has a member that the request does not define.
+    UnknownMember = BAD_REQUEST, "unknown-member", "Unknown member";
+    /// The object lacks a required member.
+    MissingMember = BAD_REQUEST, "missing-member", "Missing member";
+    /// The object has two members of the same name.
+    DuplicateMember = BAD_REQUEST, "duplicate-member", "Duplicate member";
+    /// The value has another JSON type than expected.
+    WrongType = BAD_REQUEST, "wrong-type", "Wrong type";
+    /// The value has the right type and breaks a rule.
+    InvalidValue = BAD_REQUEST, "invalid-value", "Invalid value";
+    /// The request does not define this query parameter.
+    UnknownParameter = BAD_REQUEST, "unknown-parameter", "Unknown query parameter";
+    /// The query parameter or header breaks a rule.
+    InvalidParameter = BAD_REQUEST, "invalid-parameter", "Invalid query parameter or header";
+    /// The connection was closed before the body was complete, or the body is framed incorrectly.
+    UnreadableBody = BAD_REQUEST, "unreadable-body", "Unreadable body";
+    /// The upload is not a plugin that this engine can run.
+    InvalidPlugin = BAD_REQUEST, "invalid-plugin", "Invalid plugin";
+    /// The request has no API key, or an unknown one.
+    Unauthenticated = UNAUTHORIZED, "unauthenticated", "Authentication required";
+    /// The API key lacks the permission.
+    Forbidden = FORBIDDEN, "forbidden", "Permission denied";
+    /// The resource does not exist, or the key cannot see it.
+    NotFound = NOT_FOUND, "not-found", "Not found";
+    /// The path exists and does not support the method.
+    MethodNotAllowed = METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed";
     /// The request did not arrive in time.
-    RequestTimeout = REQUEST_TIMEOUT, "request-timeout", "The request did not arrive in time";
-    /// The state of things stands against it.
-    Conflict = CONFLICT, "conflict", "The request conflicts with what is there";
-    /// A bound on how many there may be is reached.
-    LimitReached = CONFLICT, "limit-reached", "A limit is reached";
-    /// More bytes than are taken.
-    TooLarge = PAYLOAD_TOO_LARGE, "too-large", "The request is too large";
-    /// A content type or encoding that isn't taken.
-    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body's media type is not taken here";
-    /// A limit on how much one tenant, key or address may ask for at the same time or in a time is reached.
+    RequestTimeout = REQUEST_TIMEOUT, "request-timeout", "Request timeout";
+    /// The request conflicts with stored state.
+    Conflict = CONFLICT, "conflict", "Conflict with stored state";
+    /// The tenant has as many resources of this kind as are allowed.
+    LimitReached = CONFLICT, "limit-reached", "Limit reached";
+    /// The body or a value exceeds its maximum size.
+    TooLarge = PAYLOAD_TOO_LARGE, "too-large", "Content too large";
+    /// The request does not support the body's content type or encoding.
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type";
+    /// A limit on the requests of one tenant, key or address is reached.
     TooManyRequests = TOO_MANY_REQUESTS, "too-many-requests", "Too many requests";
-    /// The engine's own failure.
-    Internal = INTERNAL_SERVER_ERROR, "internal", "The engine failed";
-    /// The engine cannot do it right now.
-    Unavailable = SERVICE_UNAVAILABLE, "unavailable", "The engine cannot do that right now";
+    /// The engine failed.
+    Internal = INTERNAL_SERVER_ERROR, "internal", "Internal error";
+    /// The engine cannot serve the request at the moment.
+    Unavailable = SERVICE_UNAVAILABLE, "unavailable", "Service unavailable";
 }
 
-/// Where in the request the fault lies.
+/// The part of the request that has the problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum At {
     Request,
@@ -109,7 +109,7 @@ enum At {
     Parameter(Cow<'static, str>),
 }
 
-/// A refusal. See the module's head.
+/// An error response. See the [module documentation](self).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     kind: Kind,
@@ -128,7 +128,7 @@ impl Problem {
         Self { kind, detail: detail.into(), at: At::Body(pointer) }
     }
 
-    /// A value of the body that breaks a rule of the domain.
+    /// A value in the body that breaks a rule of the domain.
     #[must_use]
     pub fn invalid(pointer: Pointer, Invalid(rule): Invalid) -> Self {
         Self::at(Kind::InvalidValue, pointer, rule)
@@ -139,43 +139,43 @@ impl Problem {
         Self::new(Kind::InvalidParameter, detail).of_parameter(name)
     }
 
-    /// The same, with the query parameter or header where the fault lies.
+    /// Names the query parameter or header that has the problem.
     #[must_use]
     pub fn of_parameter(self, name: impl Into<Cow<'static, str>>) -> Self {
         Self { at: At::Parameter(name.into()), ..self }
     }
 
-    /// `what` with the name or id `which` isn't there, or isn't the caller's: nobody can tell which.
+    /// There is no `what` with the name or id `which`, or another tenant owns it: the response is the same for both.
     #[must_use]
     pub fn not_found(what: &str, which: &str) -> Self {
         Self::new(Kind::NotFound, format!("there is no {what} `{}`", shorten(which)))
     }
 
-    /// The engine failed: logs `error` and answers without it.
+    /// The engine failed. Logs `error`, which the response does not contain.
     pub fn internal(doing: &'static str, error: &dyn std::error::Error) -> Self {
         log_failure(doing, error);
-        Self::new(Kind::Internal, "the engine failed; its operator finds the reason in its log")
+        Self::new(Kind::Internal, "the engine failed; the operator finds the reason in the engine's log")
     }
 
-    /// The engine cannot do it now: logs `error` and answers without it.
+    /// The engine cannot serve the request at the moment. Logs `error`, which the response does not contain.
     pub fn unavailable(doing: &'static str, error: &dyn std::error::Error) -> Self {
         log_failure(doing, error);
-        Self::new(Kind::Unavailable, "the engine cannot do that right now; try again in a moment")
+        Self::new(Kind::Unavailable, "the engine cannot serve this request at the moment; try again later")
     }
 
-    /// What is wrong.
+    /// The kind of problem.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What is wrong with this request, in words.
+    /// What is wrong with this request, for people.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// Where in the body the fault lies, if it lies there.
+    /// The value that has the problem, if the problem is in the body.
     #[must_use]
     pub fn pointer(&self) -> Option<&Pointer> {
         match &self.at {
@@ -184,7 +184,7 @@ impl Problem {
         }
     }
 
-    /// The problem of one line of a body that has many: the pointer begins with the line's number.
+    /// Moves the problem to one line of a batch: prefixes the pointer and the detail with the line number.
     #[must_use]
     pub fn in_line(self, number: usize) -> Self {
         let at = match self.at {
@@ -195,7 +195,7 @@ impl Problem {
         Self { kind: self.kind, detail: format!("line {number}: {}", self.detail).into(), at }
     }
 
-    /// The problem of a member of the body: the pointer begins with that of the member.
+    /// Moves the problem to a nested value: prefixes the pointer with `parent`.
     #[must_use]
     pub fn under(self, parent: &Pointer) -> Self {
         let at = match self.at {
@@ -207,7 +207,7 @@ impl Problem {
     }
 }
 
-/// What of a caller's text is repeated to it: enough to know it by.
+/// `text` cut to 100 characters, for messages that quote the caller.
 pub(super) fn shorten(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(100) {
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
@@ -230,22 +230,22 @@ fn log_failure(doing: &'static str, error: &dyn std::error::Error) {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody<'a> {
-    /// A URI reference that names the kind of problem and never changes.
+    /// A URI reference that identifies the kind of problem. It is stable across versions.
     #[serde(rename = "type")]
     #[schema(example = "/problems/unknown-member")]
     kind: String,
-    /// The kind of problem in words that never change.
+    /// A short summary, the same for every problem of this type.
     title: &'static str,
-    /// The status of the answer.
+    /// The HTTP status of the response.
     #[schema(example = 400)]
     status: u16,
-    /// What is wrong with this very request.
+    /// What is wrong with this request, what was expected, and what to do. For people: the text may change.
     detail: &'a str,
-    /// Where in the body: a JSON pointer (RFC 6901). In a batch its first segment is the number of the line, counted from 1.
+    /// The value in the body that has the problem, as a JSON pointer (RFC 6901). In a batch, the first segment is the line number, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, example = "/pipeline/0/plugin")]
     pointer: Option<&'a Pointer>,
-    /// The query parameter or header where the fault lies.
+    /// The query parameter or header that has the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     parameter: Option<&'a str>,
@@ -293,11 +293,11 @@ impl From<StorageError> for Problem {
         match &error {
             StorageError::Taken { .. } => Self::new(Kind::Conflict, error.to_string()),
             StorageError::TooManyReads => {
-                Self::new(Kind::TooManyRequests, format!("{error}; wait for their answers, then try again"))
+                Self::new(Kind::TooManyRequests, format!("{error}; wait for their responses, then try again"))
             }
             StorageError::NoSpace => Self::new(
                 Kind::Unavailable,
-                "the engine's disk is full: nothing new is taken until its operator makes room; reading and deleting go on",
+                "the engine's disk is full; requests that write fail until the operator frees space, while reads and deletions still work",
             ),
             StorageError::Damaged { .. } => Self::internal("reading from storage", &error),
             _ => Self::unavailable("using storage", &error),
@@ -317,7 +317,7 @@ impl From<DirectoryError> for Problem {
                 Self::at(Kind::InvalidValue, here, error.to_string())
             }
             DirectoryError::TooManyChanges => {
-                Self::new(Kind::TooManyRequests, format!("{error}; wait for their answers, then try again"))
+                Self::new(Kind::TooManyRequests, format!("{error}; wait for their responses, then try again"))
             }
             DirectoryError::TooMany(what) => Self::new(Kind::LimitReached, what),
             DirectoryError::Storage(error) => error.into(),
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_number_leads_the_pointer() {
+    fn the_pointer_of_a_batch_begins_with_the_line_number() {
         let problem = Problem::at(Kind::WrongType, Pointer::to("type"), "not a string");
         let problem = problem.in_line(17);
         assert_eq!(problem.pointer().map(Pointer::as_str), Some("/17/type"));
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_not_repeated_in_full() {
+    fn long_names_are_shortened() {
         assert_eq!(shorten("hook_1"), "hook_1");
         assert_eq!(shorten(&"ä".repeat(5_000)).chars().count(), 101);
     }

@@ -1,4 +1,4 @@
-//! Points in time on the wire: RFC 3339 in UTC with milliseconds.
+//! Timestamps in requests and responses: RFC 3339. Responses use UTC with milliseconds.
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -6,7 +6,7 @@ use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, T
 
 use crate::domain::{Invalid, UnixMillis};
 
-/// A point in time as it is written: `2026-06-01T09:30:00.250Z`.
+/// A timestamp that serializes as `2026-06-01T09:30:00.250Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Time(pub UnixMillis);
 
@@ -30,29 +30,28 @@ impl utoipa::PartialSchema for Time {
 
 impl utoipa::ToSchema for Time {}
 
-/// Reads a date and time with its offset (RFC 3339, section 5.6), between 1970 and the year 9999.
-/// What is finer than a millisecond is cut off.
+/// Parses a date and time with an offset (RFC 3339, section 5.6), from 1970 to 9999. Truncates to milliseconds.
 ///
 /// # Errors
-/// Says what is wrong with the text.
+/// Fails if the text has another form, or the time is out of range.
 pub fn parse_time(text: &str) -> Result<UnixMillis, Invalid> {
-    let rule = || Invalid::new("not a time of RFC 3339 with an offset, such as 2026-06-01T09:30:00.250Z");
+    let rule = || Invalid::new("not an RFC 3339 time with an offset, such as 2026-06-01T09:30:00.250Z");
     if !has_shape(text.as_bytes()) {
         return Err(rule());
     }
-    // What jiff says beside the rule names the field that is out of range. It is of no help where the text is a time, but later
-    // than any that it has, which are of the last two days of 9999.
+    // jiff's message names the field that is out of range. It does not help for the last two days of 9999, which jiff
+    // cannot represent in every offset.
     let time: Timestamp = text.parse().map_err(|error| match text.starts_with("9999-12-3") {
-        true => Invalid::new(format!("the latest time that is taken is {:.3}", Timestamp::MAX)),
+        true => Invalid::new(format!("the latest supported time is {:.3}", Timestamp::MAX)),
         false => Invalid::new(format!("{}: {error}", rule())),
     })?;
     match time.as_millisecond() {
         millis @ 0.. => Ok(UnixMillis(millis)),
-        _ => Err(Invalid::new("a time lies between 1970 and the year 9999")),
+        _ => Err(Invalid::new("a time is between 1970 and 9999")),
     }
 }
 
-/// Whether the text has the form of RFC 3339 alone. The parser takes more: ISO 8601, time zones in brackets.
+/// Whether the text has the form of RFC 3339. The parser also accepts other forms of ISO 8601 and time zones in brackets.
 fn has_shape(text: &[u8]) -> bool {
     const DATE_TIME: &[u8] = b"dddd-dd-ddTdd:dd:dd";
     let fits = |(byte, form): (&u8, &u8)| match form {
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_and_written() {
+    fn times_are_parsed_and_formatted() {
         for (text, written) in [
             ("2026-06-01T09:30:00Z", "2026-06-01T09:30:00.000Z"),
             ("2026-06-01t09:30:00.25z", "2026-06-01T09:30:00.250Z"),
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn other_forms_are_refused() {
         for text in [
             "",
             "now",
@@ -123,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_time_is_named_to_who_sends_a_later_one() {
+    fn the_error_for_a_later_time_names_the_latest_one() {
         let Invalid(rule) = parse_time("9999-12-31T23:59:59Z").unwrap_err();
         let latest = rule.rsplit(' ').next().unwrap();
         assert!(parse_time(latest).is_ok(), "{rule}");
     }
 
     #[test]
-    fn the_ends_of_time_can_be_written() {
+    fn extreme_times_can_be_formatted() {
         for millis in [UnixMillis::MAX, UnixMillis(i64::MAX), UnixMillis(i64::MIN)] {
             assert!(serde_json::to_string(&Time(millis)).is_ok());
         }

@@ -2,7 +2,7 @@ use super::*;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "the members are there to be read from text")]
+#[expect(dead_code, reason = "the members are only deserialized")]
 struct Outer<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,
@@ -18,13 +18,13 @@ struct Outer<'a> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "as above")]
+#[expect(dead_code, reason = "the member is only deserialized")]
 struct Inner {
     a: String,
 }
 
 #[test]
-fn faults_are_named_and_located() {
+fn errors_name_the_problem_and_its_position() {
     use Kind::{DuplicateMember, InvalidValue, MalformedJson, MissingMember, UnknownMember, WrongType};
     for (text, kind, pointer, detail) in [
         ("", MalformedJson, None, "empty"),
@@ -39,26 +39,21 @@ fn faults_are_named_and_located() {
         ("null", WrongType, Some(""), "expected an object, found null"),
         ("[\"x\"]", WrongType, Some(""), "expected an object, found an array"),
         ("\"x\"", WrongType, Some(""), "expected an object, found string"),
-        ("{}", MissingMember, Some(""), "`name` is missing"),
+        ("{}", MissingMember, Some(""), "missing member `name`"),
         (
             "{\"name\": \"x\", \"nmae\": 1}",
             UnknownMember,
             Some("/nmae"),
-            "`nmae` is not known here; known are `data`",
+            "unknown member `nmae`; expected one of `data`",
         ),
-        ("{\"a/b~`, expected x\": 1}", UnknownMember, Some("/a~1b~0`, expected x"), "not known"),
-        ("{\"\": 1}", UnknownMember, Some("/"), "`` is not known"),
-        ("{\"name\": \"x\", \"name\": \"y\"}", DuplicateMember, Some("/name"), "twice"),
+        ("{\"a/b~`, expected x\": 1}", UnknownMember, Some("/a~1b~0`, expected x"), "unknown member"),
+        ("{\"\": 1}", UnknownMember, Some("/"), "unknown member ``"),
+        ("{\"name\": \"x\", \"name\": \"y\"}", DuplicateMember, Some("/name"), "duplicate member `name`"),
         ("{\"name\": 7}", WrongType, Some("/name"), "expected a string, found integer `7`"),
         ("{\"name\": null}", WrongType, Some("/name"), "expected a string, found null"),
-        (
-            "{\"name\": \"x\", \"count\": -1}",
-            InvalidValue,
-            Some("/count"),
-            "expected a whole number, not negative",
-        ),
+        ("{\"name\": \"x\", \"count\": -1}", InvalidValue, Some("/count"), "expected a non-negative integer"),
         ("{\"name\": \"x\", \"count\": 1e3}", WrongType, Some("/count"), "floating point"),
-        ("{\"name\": \"x\", \"number\": 99999999999999999999}", WrongType, Some("/number"), "a whole number"),
+        ("{\"name\": \"x\", \"number\": 99999999999999999999}", WrongType, Some("/number"), "an integer"),
         ("{\"name\": \"x\", \"flag\": \"yes\"}", WrongType, Some("/flag"), "expected a boolean"),
         (
             "{\"name\": \"x\", \"inner\": [\"a\"]}",
@@ -66,12 +61,12 @@ fn faults_are_named_and_located() {
             Some("/inner"),
             "expected an object, found an array",
         ),
-        ("{\"name\": \"x\", \"inner\": {}}", MissingMember, Some("/inner"), "`a` is missing"),
+        ("{\"name\": \"x\", \"inner\": {}}", MissingMember, Some("/inner"), "missing member `a`"),
         (
             "{\"name\": \"x\", \"inner\": {\"a\": \"\", \"b\": 1}}",
             UnknownMember,
             Some("/inner/b"),
-            "known is `a`",
+            "unknown member `b`; expected `a`",
         ),
         (
             "{\"name\": \"x\", \"list\": [{\"a\": \"\"}, {\"a\": 1}]}",
@@ -85,7 +80,7 @@ fn faults_are_named_and_located() {
             "{\"name\": \"x\", \"map\": {\"a\": \"\", \"a\": \"\"}}",
             DuplicateMember,
             Some("/map/a"),
-            "`a` stands twice",
+            "duplicate member `a`",
         ),
         ("{\"name\": \"x\", \"map\": []}", WrongType, Some("/map"), "expected an object"),
     ] {
@@ -97,14 +92,14 @@ fn faults_are_named_and_located() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_refused() {
+fn bytes_that_are_not_utf8_are_refused() {
     let problem = parse::<Outer>(b"{\"name\": \"\xff\"}").expect_err("no UTF-8");
     assert_eq!(problem.kind(), Kind::MalformedJson);
-    assert!(problem.detail().contains("byte 10"), "{problem}");
+    assert!(problem.detail().contains("offset 10"), "{problem}");
 }
 
 #[test]
-fn data_is_kept_as_it_was_sent() {
+fn data_is_kept_unchanged() {
     let text = r#"{"name": "x", "data":  {"b": 1.0, "a": [ 1e400 ], "😀": "\ud83d\ude00 \\ud800 \u0000"}  }"#;
     let outer: Outer = parse(text.as_bytes()).unwrap();
     assert_eq!(
@@ -114,7 +109,7 @@ fn data_is_kept_as_it_was_sent() {
 }
 
 #[test]
-fn nesting_is_bounded() {
+fn nesting_depth_is_limited() {
     let nested = |levels: usize| {
         let (open, close) = ("[".repeat(levels - 1), "]".repeat(levels - 1));
         format!("{{\"name\": \"x\", \"data\": {open}{close}}}")

@@ -1,8 +1,7 @@
-//! Who sends a request, and what they may do.
+//! Authentication and authorization.
 //!
-//! A key is looked up by its hash, in memory. The operator's key is compared in constant time, and
-//! names the tenant it acts for with `Hookwright-Tenant`. A handler learns the tenant only from
-//! [`Caller::may`], so that none can forget to ask.
+//! A key is looked up in memory by its hash. The operator's key is compared in constant time; its requests name a tenant
+//! in the header `Hookwright-Tenant`. A handler gets the tenant only from [`Caller::may`], so it cannot skip the check.
 
 use std::sync::Arc;
 
@@ -16,29 +15,29 @@ use crate::clients::Client;
 use crate::directory::{Directory, hash_key};
 use crate::domain::{Scope, Scopes, Tenant, TenantId};
 
-/// The header by which the operator names a tenant.
+/// The header in which the operator names a tenant, by id or name.
 pub const TENANT_HEADER: &str = "Hookwright-Tenant";
 
 /// SHA-256 of the operator's key.
 #[derive(Clone, Copy)]
 pub struct AdminKeyHash(pub [u8; 32]);
 
-/// Who sends a request.
+/// The authenticated sender of a request.
 #[derive(Debug, Clone)]
 pub struct Caller(Who);
 
 #[derive(Debug, Clone)]
 enum Who {
     Operator(Option<Arc<Tenant>>),
-    /// Who acts for one tenant alone.
+    /// A caller that acts for one tenant only.
     Tenant(TenantId, Scopes),
 }
 
 impl Caller {
-    /// The tenant for which the caller acts, if it may do what `scope` covers.
+    /// The tenant for which the caller acts, if the caller has `scope`.
     ///
     /// # Errors
-    /// Where a key lacks the scope, or the operator names no tenant.
+    /// Fails if the key lacks the scope, or if the operator does not name a tenant.
     pub fn may(&self, scope: Scope) -> Result<TenantId, Problem> {
         match &self.0 {
             Who::Tenant(tenant, scopes) if scopes.contains(scope) => Ok(*tenant),
@@ -48,12 +47,12 @@ impl Caller {
             Who::Operator(Some(tenant)) => Ok(tenant.id),
             Who::Operator(None) => Err(Problem::parameter(
                 TENANT_HEADER,
-                "the operator's key acts for a tenant here: name it by the header Hookwright-Tenant, by id or name",
+                "this request needs a tenant; with the operator's key, send its id or name in the header Hookwright-Tenant",
             )),
         }
     }
 
-    /// What the caller may do for the tenant.
+    /// The caller's scopes.
     #[must_use]
     pub fn scopes(&self) -> Scopes {
         match &self.0 {
@@ -62,22 +61,24 @@ impl Caller {
         }
     }
 
+    /// Requires the operator.
+    ///
     /// # Errors
-    /// Where the caller isn't the operator.
+    /// Fails if the caller is not the operator.
     pub fn must_be_operator(&self) -> Result<(), Problem> {
         match self.0 {
             Who::Operator(_) => Ok(()),
-            Who::Tenant(..) => Err(Problem::new(Kind::Forbidden, "only the operator's key may do that")),
+            Who::Tenant(..) => Err(Problem::new(Kind::Forbidden, "this request needs the operator's key")),
         }
     }
 
-    /// Whether the operator calls, whoever it acts for.
+    /// Whether the caller is the operator, with or without a tenant.
     #[must_use]
     pub fn is_operator(&self) -> bool {
         matches!(self.0, Who::Operator(_))
     }
 
-    /// Whether the caller may know of `tenant`: the operator of any, a key of its own.
+    /// Whether the caller may see `tenant`: the operator sees all tenants, a key sees its own.
     #[must_use]
     pub fn may_see(&self, tenant: TenantId) -> bool {
         match &self.0 {
@@ -86,13 +87,13 @@ impl Caller {
         }
     }
 
-    /// Who acts for `tenant` alone, and may do what `scopes` say: for surfaces that know callers by other means.
+    /// A caller that acts for `tenant` with `scopes`, for surfaces that authenticate by other means.
     #[must_use]
     pub fn of_tenant(tenant: TenantId, scopes: Scopes) -> Self {
         Self(Who::Tenant(tenant, scopes))
     }
 
-    /// Who shows `key`; none if nobody has it. The operator names no tenant yet.
+    /// The caller with this key; `None` if the key is unknown. The operator has no tenant yet.
     #[must_use]
     pub fn of_key(key: &str, directory: &Directory, admin: AdminKeyHash) -> Option<Self> {
         let hash = hash_key(key);
@@ -102,7 +103,7 @@ impl Caller {
         directory.key_with_hash(&hash).map(|key| Self::of_tenant(key.tenant, key.scopes))
     }
 
-    /// The tenant for which the caller acts, unless it is the operator, who names none.
+    /// The tenant for which the caller acts; `None` for the operator without a tenant.
     #[must_use]
     pub fn tenant(&self) -> Option<TenantId> {
         match &self.0 {
@@ -111,7 +112,7 @@ impl Caller {
         }
     }
 
-    /// The same caller; the operator acts for `tenant` from here on.
+    /// Makes the operator act for `tenant`. Does not change other callers.
     #[must_use]
     pub fn naming(self, tenant: Arc<Tenant>) -> Self {
         match self.0 {
@@ -133,7 +134,7 @@ impl Caller {
             Some(own) if tenant.is_some_and(|tenant| tenant.id == own) => Ok(caller),
             Some(_) => {
                 let detail =
-                    "the key belongs to another tenant than Hookwright-Tenant names; leave the header out";
+                    "the key belongs to another tenant than Hookwright-Tenant names; omit the header";
                 Err(Problem::new(Kind::Forbidden, detail).of_parameter(TENANT_HEADER))
             }
         }
@@ -158,10 +159,10 @@ where
     }
 }
 
-/// What became of a login, once its connection knows: for whom it acts, or that it failed.
+/// Reports the result of a login to its connection, which limits failed logins by address.
 ///
 /// # Errors
-/// As `login`; and if too many from this address failed.
+/// Fails if `login` failed, or if too many logins from this address failed.
 pub(super) fn watched<E: From<Problem>>(
     login: Result<Caller, E>,
     client: Option<&Client>,
@@ -184,13 +185,16 @@ pub(super) fn watched<E: From<Problem>>(
 }
 
 fn too_many_failures() -> Problem {
-    let detail = "too many logins from this address failed; try again in a moment, with a known key";
+    let detail = "too many failed logins from this address; try again later with a valid key";
     Problem::new(Kind::TooManyRequests, detail)
 }
 
-/// The same words for a key that is missing and one that is unknown.
+/// The same message for a missing and an unknown key.
 fn unauthenticated() -> Problem {
-    Problem::new(Kind::Unauthenticated, "send a known API key: `Authorization: Bearer hwk_…`")
+    Problem::new(
+        Kind::Unauthenticated,
+        "the API key is missing or invalid; send `Authorization: Bearer hwk_…`",
+    )
 }
 
 /// The token of `Authorization: Bearer <token>` (RFC 6750, section 2.1).
@@ -202,15 +206,15 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// The value of a header that may stand once.
+/// The value of a header that may occur once.
 ///
 /// # Errors
-/// Where it stands more often, or isn't visible ASCII.
+/// Fails if the header is duplicated or not UTF-8.
 pub(super) fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Problem> {
     let mut all = headers.get_all(name).iter();
     let Some(value) = all.next() else { return Ok(None) };
     if all.next().is_some() {
-        return Err(Problem::parameter(name, format!("`{name}` stands twice")));
+        return Err(Problem::parameter(name, format!("duplicate header `{name}`")));
     }
     match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => Ok(Some(text)),

@@ -1,7 +1,7 @@
-//! A request's body: what it says it is, and no more of it than is taken.
+//! Request bodies: content type, maximum size and minimum transfer rate.
 //!
-//! What is not small has a place in its tenant's memory (see [`clients`](crate::clients)) before it is read, and must
-//! arrive at some pace: a sender that sends nothing holds no memory for long.
+//! A body that is not small is charged to its tenant's memory (see [`clients`](crate::clients)) before it is read. It must
+//! arrive at a minimum rate, so that a stalled client does not hold memory for long.
 
 mod arrival;
 
@@ -15,36 +15,36 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 
-use self::arrival::{Arrival, Broken, longest};
+use self::arrival::{Arrival, ReadError, min_rate_time};
 use super::json;
 use super::problem::{Kind, Problem, shorten};
 use crate::clients::{Client, NoRoom, Reserved, UNCOUNTED};
 
-/// How much is taken of a body in which nothing is wanted, in bytes.
-const MAX_NOTHING: usize = 4 * 1024;
-/// How long a body may take to arrive, unless it says that it is so long that it takes longer at the least pace.
+/// The maximum size of the body of a request without members, in bytes.
+const MAX_EMPTY_LEN: usize = 4 * 1024;
+/// The time limit for a body, unless its `Content-Length` takes longer at the minimum rate.
 const MAX_ARRIVAL: Duration = Duration::from_secs(120);
-/// How much memory a body that does not say its length has at first, in bytes.
-const FIRST_STEP: usize = 64 * 1024;
-/// How long a body that is refused is read all the same, so that its sender sees the answer.
-const MAX_DISCARDING: Duration = Duration::from_secs(10);
-/// How much of it is read, in bytes.
+/// The initial reservation for a body without `Content-Length`, in bytes.
+const INITIAL_RESERVATION: usize = 64 * 1024;
+/// How long a rejected body is still read, so that its sender sees the response.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of a rejected body is read, in bytes.
 const MAX_DISCARDED_LEN: usize = 128 * 1024 * 1024;
 
-/// What kind of body a request takes.
+/// The content type that a request expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
     /// One JSON document.
     Json,
-    /// The same of clients of other systems, which do not all say what they send.
-    JsonOrUnsaid,
-    /// One JSON document, or a form.
+    /// One JSON document; `Content-Type` may be absent, because clients of other systems do not all send it.
+    JsonOrUntyped,
+    /// One JSON document or a form; `Content-Type` may be absent.
     JsonOrForm,
-    /// A JSON merge patch (RFC 7396), or simply JSON.
+    /// A JSON merge patch (RFC 7396), under its own media type or as plain JSON.
     MergePatch,
-    /// One JSON document a line.
+    /// One JSON document per line.
     JsonLines,
-    /// Wasm.
+    /// A WebAssembly binary.
     Wasm,
 }
 
@@ -53,7 +53,7 @@ impl Takes {
         let json =
             essence == "application/json" || (essence.ends_with("+json") && !essence.ends_with("patch+json"));
         match self {
-            Self::Json | Self::JsonOrUnsaid => json,
+            Self::Json | Self::JsonOrUntyped => json,
             Self::JsonOrForm => json || essence == "application/x-www-form-urlencoded",
             Self::MergePatch => json || essence == "application/merge-patch+json",
             Self::JsonLines => matches!(
@@ -62,16 +62,16 @@ impl Takes {
                     | "application/ndjson"
                     | "application/jsonl"
                     | "application/x-jsonlines"
-                    // What generated clients send that know of no NDJSON.
+                    // Sent by generated clients, which do not support NDJSON.
                     | "application/octet-stream"
             ),
             Self::Wasm => matches!(essence, "application/wasm" | "application/octet-stream"),
         }
     }
 
-    fn in_words(self) -> &'static str {
+    fn expected(self) -> &'static str {
         match self {
-            Self::Json | Self::JsonOrUnsaid => "application/json",
+            Self::Json | Self::JsonOrUntyped => "application/json",
             Self::JsonOrForm => "application/json or application/x-www-form-urlencoded",
             Self::MergePatch => "application/merge-patch+json or application/json",
             Self::JsonLines => "application/x-ndjson or application/jsonl",
@@ -79,21 +79,23 @@ impl Takes {
         }
     }
 
-    /// Whether a body may come without its type: a client of another system may never have sent one.
-    fn may_be_unsaid(self) -> bool {
-        matches!(self, Self::JsonOrUnsaid | Self::JsonOrForm)
+    /// Whether `Content-Type` may be absent.
+    fn may_be_untyped(self) -> bool {
+        matches!(self, Self::JsonOrUntyped | Self::JsonOrForm)
     }
 
+    /// Checks the headers that describe the body.
+    ///
     /// # Errors
-    /// If the headers do not say that the body is of this type, in UTF-8, and not compressed.
+    /// Fails if the body has another type, is compressed, or is text in another encoding than UTF-8.
     pub fn check(self, headers: &HeaderMap) -> Result<(), Problem> {
         let encoding = headers.get(header::CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            let detail = "a compressed body is not taken; send it without Content-Encoding";
+            let detail = "compressed bodies are not supported; send the body without Content-Encoding";
             return Err(Problem::new(Kind::UnsupportedMediaType, detail).of_parameter("Content-Encoding"));
         }
         let Some(sent) = headers.get(header::CONTENT_TYPE) else {
-            return if self.may_be_unsaid() { Ok(()) } else { Err(self.unsaid()) };
+            return if self.may_be_untyped() { Ok(()) } else { Err(self.missing_content_type()) };
         };
         if self == Self::Json && sent.as_bytes() == b"application/json" {
             return Ok(());
@@ -101,20 +103,21 @@ impl Takes {
         let sent = sent.to_str().unwrap_or_default();
         let essence = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if !self.fits(&essence) {
-            let detail = format!("the body is sent as `{}`; {} is wanted", shorten(sent), self.in_words());
+            let detail =
+                format!("unsupported content type `{}`; expected {}", shorten(sent), self.expected());
             return Err(Problem::new(Kind::UnsupportedMediaType, detail).of_parameter("Content-Type"));
         }
         match charset(sent) {
             Some(other) if self != Self::Wasm && !is_utf8(other) => {
-                let detail = format!("the body is sent in `{}`; send it in UTF-8", shorten(other));
+                let detail = format!("unsupported charset `{}`; expected UTF-8", shorten(other));
                 Err(Problem::new(Kind::UnsupportedMediaType, detail).of_parameter("Content-Type"))
             }
             _ => Ok(()),
         }
     }
 
-    fn unsaid(self) -> Problem {
-        let detail = format!("the body comes without a Content-Type; send {}", self.in_words());
+    fn missing_content_type(self) -> Problem {
+        let detail = format!("missing Content-Type; expected {}", self.expected());
         Problem::new(Kind::UnsupportedMediaType, detail).of_parameter("Content-Type")
     }
 }
@@ -131,13 +134,13 @@ fn is_utf8(charset: &str) -> bool {
     ["utf-8", "utf8", "us-ascii"].iter().any(|name| charset.eq_ignore_ascii_case(name))
 }
 
-/// A body that has not been read yet: whoever sent it is checked first.
+/// A body that has not been read yet, so that the handler can authenticate the caller first.
 pub struct Payload {
     headers: HeaderMap,
     body: Body,
-    /// The connection that it comes on; none in tests.
+    /// The connection that sends the body; `None` in tests.
     client: Option<Arc<Client>>,
-    /// How long it may take to arrive, however long it is.
+    /// The time limit for the body; `None` for the default, which depends on the length.
     within: Option<Duration>,
 }
 
@@ -158,32 +161,31 @@ impl Payload {
         &self.headers
     }
 
-    /// The same, with less time to arrive in.
+    /// Sets the time limit for the body.
     #[must_use]
     pub fn within(self, time: Duration) -> Self {
         Self { within: Some(time), ..self }
     }
 
-    /// The same, of a sender whose memory is bounded otherwise.
+    /// Does not charge the body's memory to the tenant, for callers whose memory is limited otherwise.
     #[must_use]
     pub fn uncounted(self) -> Self {
         Self { client: None, ..self }
     }
 
-    /// Reads the body: at most `limit` bytes, of the type that is taken. Its memory is its tenant's until the last part of it is
-    /// dropped.
+    /// Reads a body of at most `limit` bytes. Its memory stays charged to the tenant until the last clone of the returned
+    /// bytes is dropped.
     ///
     /// # Errors
-    /// If it is of another type, larger, there is no memory for it right now, or it doesn't arrive.
+    /// Fails if the body has another content type, exceeds `limit`, exceeds the available memory, or does not arrive in time.
     pub async fn read(self, takes: Takes, limit: usize) -> Result<Bytes, Problem> {
         self.read_held(takes, limit).await.map(|(body, reserved)| held(body, reserved))
     }
 
-    /// As [`Self::read`]. The memory is reserved until what comes beside the body is dropped: for a body of which more is made than
-    /// it is itself.
+    /// Like [`Self::read`], but returns the reservation of memory: for handlers whose parsed values outlive the body.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// Fails like [`Self::read`].
     pub async fn read_held(self, takes: Takes, limit: usize) -> Result<(Bytes, Option<Reserved>), Problem> {
         let is_empty = self.body.is_end_stream();
         match takes.check(&self.headers) {
@@ -194,10 +196,10 @@ impl Payload {
         }
     }
 
-    /// As [`Self::read`], of a request that may come without a body.
+    /// Like [`Self::read`], for a request whose body is optional.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// Fails like [`Self::read`].
     pub async fn read_optional(self, takes: Takes, limit: usize) -> Result<Option<Bytes>, Problem> {
         let checked = takes.check(&self.headers);
         let (body, reserved) = self.read_any(limit).await?;
@@ -207,16 +209,16 @@ impl Payload {
         checked.map(|()| Some(held(body, reserved)))
     }
 
-    /// Of a request that takes no members: no body, or an object without any.
+    /// Reads the body of a request without members: empty, or an empty object.
     ///
     /// # Errors
-    /// Where something is said that would not be heeded.
+    /// Fails if the body has members, or cannot be read.
     pub async fn read_nothing(self) -> Result<(), Problem> {
         #[derive(serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Nothing {}
 
-        match self.read_optional(Takes::Json, MAX_NOTHING).await? {
+        match self.read_optional(Takes::Json, MAX_EMPTY_LEN).await? {
             Some(body) => json::parse::<Nothing>(&body).map(drop),
             None => Ok(()),
         }
@@ -234,7 +236,7 @@ impl Payload {
         }
         let reserved = match &self.client {
             Some(client) if announced.is_none_or(|length| length > UNCOUNTED) => {
-                client.reserve_request(announced.unwrap_or(FIRST_STEP).min(limit)).map(Some)
+                client.reserve_request(announced.unwrap_or(INITIAL_RESERVATION).min(limit)).map(Some)
             }
             _ => Ok(None),
         };
@@ -242,20 +244,22 @@ impl Payload {
             Ok(reserved) => reserved,
             Err(NoRoom) => return Err(self.refused(no_room())),
         };
-        let within = self.within.unwrap_or_else(|| MAX_ARRIVAL.max(longest(announced.unwrap_or(0))));
+        let within = self.within.unwrap_or_else(|| MAX_ARRIVAL.max(min_rate_time(announced.unwrap_or(0))));
         let arrival = Arrival { body: self.body, announced, limit, reserved, within };
-        arrival.complete().await.map_err(|broken| match broken {
-            Broken::TooLarge => too_large(limit),
-            Broken::NoRoom => no_room(),
-            Broken::Off => Problem::new(Kind::UnreadableBody, "the body broke off or is framed wrongly"),
-            Broken::Slow(detail) => Problem::new(Kind::RequestTimeout, detail),
+        arrival.complete().await.map_err(|error| match error {
+            ReadError::TooLarge => too_large(limit),
+            ReadError::NoRoom => no_room(),
+            ReadError::Incomplete => {
+                Problem::new(Kind::UnreadableBody, "the body is incomplete or framed incorrectly")
+            }
+            ReadError::TooSlow(detail) => Problem::new(Kind::RequestTimeout, detail),
         })
     }
 
-    /// Refuses the request without reading its body, at once. What its sender sends all the same is taken for a while.
+    /// Rejects the request before its body is read. A task discards the body, see [`discard`].
     fn refused(self, problem: Problem) -> Problem {
         if !self.headers.contains_key(header::EXPECT) && !self.body.is_end_stream() {
-            tokio::spawn(tokio::time::timeout(MAX_DISCARDING, discard(self.body)));
+            tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, discard(self.body)));
         }
         problem
     }
@@ -269,19 +273,18 @@ fn held(body: Bytes, reserved: Option<Reserved>) -> Bytes {
 }
 
 fn too_large(limit: usize) -> Problem {
-    Problem::new(Kind::TooLarge, format!("the body has more than {limit} bytes"))
+    Problem::new(Kind::TooLarge, format!("the body exceeds {limit} bytes"))
 }
 
 fn no_room() -> Problem {
     Problem::new(
         Kind::Unavailable,
-        "too many bytes of requests are in memory right now, of the same tenant or of all; try again in a moment",
+        "the memory for request bodies, of this tenant or of all tenants, is in use; try again later",
     )
 }
 
-/// Reads what nobody wants. A client that is still sending when its connection is closed sees that the
-/// connection broke, and not the answer which says why. One that asks first (`Expect: 100-continue`)
-/// does not get here.
+/// Reads and drops a rejected body. A client that is still sending when the connection closes sees a connection error
+/// instead of the response. Clients that send `Expect: 100-continue` do not send the body.
 async fn discard(mut body: Body) {
     let mut discarded = 0;
     while let Some(Ok(frame)) = body.frame().await {
@@ -304,14 +307,14 @@ mod tests {
         HeaderMap::from_iter([(header::CONTENT_TYPE, "application/json".parse().unwrap())])
     }
 
-    /// A body that never comes.
+    /// A body that never arrives.
     fn absent() -> Payload {
         let never = futures_util::stream::pending::<Result<Bytes, std::convert::Infallible>>();
         payload(json_headers(), Body::from_stream(never))
     }
 
     #[tokio::test]
-    async fn what_does_not_arrive_in_time_is_refused() {
+    async fn a_body_that_does_not_arrive_in_time_is_refused() {
         let problem = absent().within(Duration::ZERO).read(Takes::Json, 4).await.unwrap_err();
         assert_eq!(problem.kind(), Kind::RequestTimeout);
         assert_eq!(problem.detail(), "the body took more than 0 seconds to arrive");
@@ -328,7 +331,7 @@ mod tests {
             (Takes::Json, "", false),
             (Takes::Json, "application/json; charset=\"UTF-8\"", true),
             (Takes::Json, "application/json;charset=utf-16", false),
-            (Takes::JsonOrUnsaid, "application/json; charset=iso-8859-1", false),
+            (Takes::JsonOrUntyped, "application/json; charset=iso-8859-1", false),
             (Takes::MergePatch, "application/merge-patch+json", true),
             (Takes::MergePatch, "application/json-patch+json", false),
             (Takes::JsonLines, "application/x-ndjson", true),
@@ -339,22 +342,22 @@ mod tests {
             let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type.parse().unwrap())]);
             assert_eq!(takes.check(&headers).is_ok(), fits, "{takes:?} {content_type}");
         }
-        for (takes, may_be_unsaid) in [
+        for (takes, may_be_untyped) in [
             (Takes::Json, false),
             (Takes::MergePatch, false),
             (Takes::JsonLines, false),
             (Takes::Wasm, false),
-            (Takes::JsonOrUnsaid, true),
+            (Takes::JsonOrUntyped, true),
             (Takes::JsonOrForm, true),
         ] {
-            assert_eq!(takes.check(&HeaderMap::new()).is_ok(), may_be_unsaid, "{takes:?}");
+            assert_eq!(takes.check(&HeaderMap::new()).is_ok(), may_be_untyped, "{takes:?}");
         }
         let gzip = HeaderMap::from_iter([(header::CONTENT_ENCODING, "gzip".parse().unwrap())]);
         assert!(Takes::Json.check(&gzip).is_err());
     }
 
     #[tokio::test]
-    async fn where_nothing_is_wanted_nothing_is_taken() {
+    async fn a_request_without_members_accepts_only_an_empty_body_or_object() {
         let read = |body: &'static str| payload(json_headers(), Body::from(body)).read_nothing();
         assert_eq!(read("").await, Ok(()));
         assert_eq!(read(" {} ").await, Ok(()));
@@ -366,7 +369,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_is_read_than_is_taken() {
+    async fn a_body_beyond_the_limit_is_refused() {
         let read = |body: Body| payload(json_headers(), body).read(Takes::Json, 4);
         assert_eq!(read(Body::from("1234")).await.unwrap(), "1234");
         assert_eq!(read(Body::from("12345")).await.unwrap_err().kind(), Kind::TooLarge);

@@ -1,7 +1,7 @@
-//! Downloads of plugins: however slowly they are read, each takes little memory.
+//! Downloads of plugins with bounded memory, however slowly clients read.
 //!
-//! What is stored is one value of up to 32 MB. It is read once, one plugin at a time, into a file without a name that all readers
-//! of the same bytes share, and sent from there in pieces.
+//! Storage holds the bytes of a plugin as one value of up to 32 MiB. They are read once, one plugin of a tenant at a time, into an
+//! unnamed temporary file. All downloads of the same bytes share that file and send it in pieces.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,40 +21,40 @@ use crate::directory::Directory;
 use crate::domain::{Digest, TenantId};
 use crate::turns::TenantTurns;
 
-/// What is read at once, in bytes.
+/// The size of one read from the file, in bytes.
 const PIECE: usize = 64 * 1024;
-/// What one download has in memory: a piece that is read, and one that is sent.
+/// The memory of one download, in bytes: one piece that is read and one that is sent.
 const IN_MEMORY: usize = 2 * PIECE;
-/// Plugins that are downloaded at the same time, each by any number of readers. Each is an open file.
+/// The maximum number of plugins that are downloaded at the same time, each by any number of clients. Each is an open file.
 const MAX_FILES: usize = 32;
-/// Of those, plugins that one tenant downloads at the same time.
+/// The maximum number of plugins that one tenant downloads at the same time.
 const MAX_FILES_OF_TENANT: usize = 4;
-/// Downloads of one tenant that begin at the same time: each may have its plugin in memory for a moment.
+/// The maximum number of downloads of one tenant that start at the same time: each may briefly hold its plugin in memory.
 const BEGINNING: usize = 1;
 
-/// See the module's head.
+/// See the [module documentation](self).
 #[derive(Debug)]
 pub struct Downloads {
-    /// Where the files are made.
+    /// The directory of the temporary files.
     dir: PathBuf,
     beginning: TenantTurns,
     places: Arc<Semaphore>,
     files: Mutex<Files>,
 }
 
-/// Plugins that are downloaded right now.
+/// The plugins that are being downloaded.
 #[derive(Debug, Default)]
 struct Files {
     spooled: HashMap<Digest, Weak<Spooled>>,
-    /// The same, by the tenants that download them.
+    /// The same files by the tenants that download them, for the limit per tenant.
     lent: HashMap<(TenantId, Digest), Weak<Lent>>,
 }
 
-/// A plugin that a tenant downloads, by any number of readers.
+/// A plugin that one tenant downloads, any number of times at once.
 #[derive(Debug)]
 struct Lent(Arc<Spooled>);
 
-/// The bytes of a plugin, in a file that nobody else sees.
+/// The bytes of a plugin in an unnamed file.
 #[derive(Debug)]
 struct Spooled {
     file: File,
@@ -62,27 +62,27 @@ struct Spooled {
     _place: OwnedSemaphorePermit,
 }
 
-/// A plugin on its way to one reader.
+/// One download of a plugin.
 #[derive(Debug)]
 pub struct Download {
-    /// Its size, in bytes.
+    /// The size of the plugin, in bytes.
     pub len: u64,
-    /// Its bytes.
+    /// The bytes of the plugin.
     pub body: Body,
 }
 
 impl Downloads {
-    /// Downloads by way of files in `dir`.
+    /// Creates the service; temporary files go into `dir`.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
         let places = Arc::new(Semaphore::new(MAX_FILES));
         Self { dir, beginning: TenantTurns::new(BEGINNING), places, files: Mutex::default() }
     }
 
-    /// Begins to download the plugin `digest`; `None` if it is not there.
+    /// Starts a download of the plugin `digest`; `None` if there is no such plugin.
     ///
     /// # Errors
-    /// If too many downloads are under way, or storage fails.
+    /// Fails if too many downloads are in progress, or if storage fails.
     pub async fn begin(
         &self,
         directory: &Directory,
@@ -110,10 +110,10 @@ impl Downloads {
 }
 
 impl Files {
-    /// The plugin `digest` for `tenant`, if anybody downloads it already.
+    /// The file of the plugin `digest`, if it is being downloaded already.
     ///
     /// # Errors
-    /// If the tenant downloads too many others.
+    /// Fails if the tenant downloads too many other plugins.
     fn find(&mut self, tenant: TenantId, digest: &Digest) -> Result<Option<Arc<Lent>>, Problem> {
         self.spooled.retain(|_, file| file.strong_count() > 0);
         self.lent.retain(|_, file| file.strong_count() > 0);
@@ -135,7 +135,10 @@ impl Files {
 }
 
 fn too_many() -> Problem {
-    Problem::new(Kind::TooManyRequests, "too many downloads are under way; try again when some have ended")
+    Problem::new(
+        Kind::TooManyRequests,
+        "too many downloads are in progress; try again when some have finished",
+    )
 }
 
 fn spool(dir: &std::path::Path, wasm: &[u8], place: OwnedSemaphorePermit) -> io::Result<Spooled> {
@@ -177,7 +180,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_download_comes_in_pieces_and_whole() {
+    async fn a_download_is_complete_and_sent_in_pieces() {
         let dir = tempfile::tempdir().unwrap();
         for len in [0, 1, PIECE, PIECE + 1, 3 * PIECE] {
             let wasm: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
@@ -197,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_downloads_few_plugins_at_the_same_time_each_by_any_number_of_readers() {
+    fn a_tenant_downloads_few_plugins_at_the_same_time_each_any_number_of_times() {
         let dir = tempfile::tempdir().unwrap();
         let places = Arc::new(Semaphore::new(MAX_FILES));
         let mut files = Files::default();

@@ -1,9 +1,8 @@
-//! The HTTP interface: a folder for each surface, and beside them what surfaces share.
+//! The HTTP API: one module for each surface, and the modules that surfaces share.
 //!
-//! A surface owns its wire types and converts at its edge; nothing of it is known further inside.
-//! Handlers hold no rules of the domain: they ask who calls, read, convert, call the engine, answer.
-//! There are no layers around the routes: what a request needs is asked for by its handler, and the
-//! way of an event pays for nothing else.
+//! A surface owns its wire types and converts them to domain types; no other module uses them. Handlers contain no domain
+//! rules: they authenticate, parse, convert, call the engine and respond. There is no middleware: each handler requests
+//! what it needs through extractors, so publishing an event pays for nothing else.
 
 pub mod apizee;
 pub mod auth;
@@ -42,30 +41,30 @@ use problem::{Kind, Problem, shorten};
 use turns::Turns;
 use v1_project_web_hook::UsedPasswords;
 
-/// What the HTTP interface works with.
+/// The parts of the engine that handlers use.
 #[derive(Clone)]
 pub struct ApiState {
     /// Tenants, keys, hooks, plugins.
     pub directory: Arc<Directory>,
-    /// What is on disk.
+    /// Events and deliveries on disk.
     pub storage: Storage,
-    /// Takes events in.
+    /// Accepts events.
     pub ingest: Arc<Ingest>,
     /// Runs pipelines without sending anything.
     pub pipelines: Arc<Pipelines>,
-    /// Knows where requests may go.
+    /// Knows the egress policy.
     pub connector: Arc<Connector>,
     /// Inspects uploads.
     pub sandbox: Sandbox,
-    /// Is woken when something may be due.
+    /// Schedules deliveries; handlers wake it when a delivery may be due.
     pub dispatcher: Arc<Dispatcher>,
-    /// What signs the engine's own tokens.
+    /// Signs the engine's own tokens.
     pub vault: Arc<Vault>,
     /// Whose turn it is, where a tenant may do so much at the same time.
     pub turns: Arc<Turns>,
-    /// Passwords of [`v1_project_web_hook`] that have been used.
+    /// One-time passwords of [`v1_project_web_hook`] that have been used.
     pub used_passwords: Arc<UsedPasswords>,
-    /// Sends plugins.
+    /// Serves the bytes of plugins.
     pub downloads: Arc<Downloads>,
     /// SHA-256 of the operator's key.
     pub admin_key_hash: [u8; 32],
@@ -105,20 +104,20 @@ impl FromRef<Shared> for AdminKeyHash {
     }
 }
 
-/// Where v3 is.
+/// The prefix of the paths of v3.
 const V3: &str = "/api/v3/";
 
-/// Every route of every surface.
+/// The router with the routes of every surface.
 pub fn router(state: ApiState) -> Router {
     let (routes, _) = v3::routes().split_for_parts();
     let routes = routes.nest("/api/v1", v1_project_web_hook::routes()).merge(v2_webitel::routes());
     let routes = with_fallbacks(routes).with_state(Shared(Arc::new(state)));
-    // Only what no route answers gets here, so that requests with the right path pay nothing.
+    // A fallback, so that requests with a canonical path pay nothing.
     let again = routes.clone();
     routes.fallback(move |request: Request| without_slash(again, request))
 }
 
-/// Answers a path of v3 that ends with a slash as the same without it.
+/// Serves a path of v3 with a trailing slash like the path without it.
 async fn without_slash(routes: Router, mut request: Request) -> Response {
     let path = request.uri().path();
     if let Some(bare) = path.strip_suffix('/').filter(|bare| bare.starts_with(V3) && !bare.ends_with('/')) {
@@ -141,14 +140,14 @@ fn with_fallbacks<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router
 async fn no_such_route(method: Method, uri: Uri) -> Problem {
     let path = shorten(uri.path());
     let hint =
-        if uri.path().len() > 1 && uri.path().ends_with('/') { "; paths end without a slash" } else { "" };
-    Problem::new(Kind::NotFound, format!("nothing answers {method} {path}{hint}"))
+        if uri.path().len() > 1 && uri.path().ends_with('/') { "; remove the trailing slash" } else { "" };
+    Problem::new(Kind::NotFound, format!("there is no route {method} {path}{hint}"))
 }
 
-/// The router adds `Allow`.
+/// The router adds the header `Allow`.
 async fn no_such_method(method: Method, uri: Uri) -> Problem {
     Problem::new(
         Kind::MethodNotAllowed,
-        format!("{} does not take {method}; see the header Allow", shorten(uri.path())),
+        format!("{} does not support {method}; see the header Allow", shorten(uri.path())),
     )
 }

@@ -35,7 +35,7 @@ pub(super) async fn put_webhook(
     payload: Payload,
 ) -> Result<Json<WebhookView>, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
-    let body = payload.read(Takes::JsonOrUnsaid, MAX_BODY).await?;
+    let body = payload.read(Takes::JsonOrUntyped, MAX_BODY).await?;
     let settings = json::parse::<WebhookInput>(&body)?.check()?;
     let hook = directory.put_hook(tenant, is_it, |current| settings.into_hook(tenant, current)).await?;
     // It may have been enabled, with deliveries that have been due for long.

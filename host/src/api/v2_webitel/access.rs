@@ -80,11 +80,11 @@ async fn find_token(query: &Query, payload: Payload) -> Result<(String, Body), R
     if let Some(text) = given {
         return Ok((text, Body::Unread(payload)));
     }
-    if Takes::JsonOrUnsaid.check(payload.headers()).is_err() {
+    if Takes::JsonOrUntyped.check(payload.headers()).is_err() {
         return Err(unknown());
     }
     let payload = payload.within(MAX_UNKNOWN_ARRIVAL).uncounted();
-    let reading = payload.read_optional(Takes::JsonOrUnsaid, MAX_UNKNOWN_BODY);
+    let reading = payload.read_optional(Takes::JsonOrUntyped, MAX_UNKNOWN_BODY);
     let Some(body) = UNKNOWN_SENDERS.read(reading).await else {
         return Err(Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -191,7 +191,7 @@ impl Call {
     /// Where it is said to be something else than JSON, or is larger than is taken.
     pub(super) async fn body(&mut self) -> Result<Bytes, Refusal> {
         match std::mem::replace(&mut self.body, Body::Read(None)) {
-            Body::Unread(payload) => Ok(payload.read(Takes::JsonOrUnsaid, MAX_BODY).await?),
+            Body::Unread(payload) => Ok(payload.read(Takes::JsonOrUntyped, MAX_BODY).await?),
             Body::Read(body) => Ok(body.unwrap_or_default()),
         }
     }

@@ -201,7 +201,7 @@ async fn each_bad_hook_is_refused_by_name_and_changes_nothing() {
         }
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let answer = client.send(method, &format!("/api/v2{path}"), "event=E", &headers).await;
-        assert!(refused(&answer, 415).contains("application/json is wanted"));
+        assert!(refused(&answer, 415).contains("expected application/json"));
     }
     assert_eq!(text(&call(&client, "GET", "/hooks", Value::Null).await), before);
     assert_eq!(engine.get("/hooks").await.expect(200), engines);

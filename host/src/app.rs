@@ -332,8 +332,12 @@ fn shares_of_files(config: &Config, cores: usize) -> Shares {
 }
 
 fn client_limits(config: &Config, connections: usize) -> ClientLimits {
+    // Connections that are ending have their files, too.
+    let spare_connections = connections / 8;
+    let connections = connections - spare_connections;
     ClientLimits {
         connections,
+        spare_connections,
         connections_per_address: connections.div_ceil(4),
         trusted_proxies: TrustedProxies(config.trusted_proxies.clone()),
         request_bytes: config.request_memory_bytes,

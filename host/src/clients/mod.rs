@@ -2,8 +2,12 @@
 //! end to make room.
 //!
 //! Nobody waits to be accepted: a connection is taken in, or refused with 503. If there are too many, idle
-//! connections end first, the oldest ones of the address that has most. A connection is idle unless it has a request that is
-//! not answered yet; an unfinished head counts as idle, so it cannot hold a place.
+//! connections end, the oldest ones of the address that has most. A new connection takes their place at once, out of a
+//! spare that covers those that are still ending. A connection is idle unless it has a request that is not answered yet; an
+//! unfinished head counts as idle, so it cannot hold a place.
+//!
+//! Addresses that are busy cannot shut others out: the last quarter of all places goes to addresses that have few, and an
+//! idle connection ends only for an address that has fewer, or for its own.
 
 mod address;
 mod logins;
@@ -42,6 +46,8 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 pub struct ClientLimits {
     /// From all addresses together.
     pub connections: usize,
+    /// Beside those, while as many are ending to make room.
+    pub spare_connections: usize,
     /// From one address, or one IPv6 network of 64 bits, unless it is a trusted proxy.
     pub connections_per_address: usize,
     /// Addresses that speak for many clients.
@@ -73,8 +79,8 @@ struct Table {
     ending: HashSet<u64>,
     /// How many of `open` that are not ending each address has.
     of_address: HashMap<IpAddr, usize>,
-    /// The last search for idle connections that found none: of which address, or of all, and when in milliseconds.
-    vain_search: HashMap<Option<IpAddr>, u64>,
+    /// The last searches for idle connections that found none: for which, and when in milliseconds.
+    vain_search: HashMap<MayEnd, u64>,
     stopping: bool,
 }
 
@@ -94,20 +100,27 @@ pub struct Client {
     clients: Arc<Clients>,
 }
 
-/// Whether a connection is taken in.
-#[derive(Debug)]
-pub enum Admission {
-    /// It is.
-    Admitted(Admitted),
-    /// Others are ending to make room; ask again after [`Clients::freed`].
-    WhenFreed,
-    /// All others are in use.
-    Refused,
-}
-
 /// A connection that is counted until this is dropped.
 #[derive(Debug)]
 pub struct Admitted(Arc<Client>);
+
+/// Whose idle connections may end to make room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum MayEnd {
+    /// Those of this address.
+    Own(IpAddr),
+    /// Those of this address, which has so many, and of all that have more.
+    OwnAndThoseOfMore(IpAddr, usize),
+    /// Everybody's.
+    All,
+}
+
+impl ClientLimits {
+    /// An address that has fewer connections than this may use the last places.
+    fn few_connections(&self) -> usize {
+        self.connections.div_ceil(32)
+    }
+}
 
 impl Clients {
     /// Nobody is connected yet.
@@ -124,33 +137,38 @@ impl Clients {
         })
     }
 
-    /// Takes in a connection from `address`, if there is room or idle ones can make some.
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Admission {
+    /// Takes in a connection from `address`; `None` if there is no room, and no idle connection can make some.
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
         let address = group(address);
+        let (limits, now_ms) = (&self.limits, self.now_ms());
         let mut table = self.lock();
         if table.stopping {
-            return Admission::Refused;
+            return None;
         }
-        let limit = self.limits.connections_per_address;
         let has = table.of_address.get(&address).copied().unwrap_or(0);
-        if has >= limit && !self.limits.trusted_proxies.contains(address) {
+        let is_proxy = limits.trusted_proxies.contains(address);
+        let has_few = is_proxy || has < limits.few_connections();
+        if has >= limits.connections_per_address && !is_proxy {
             // Several at once, so that a flood of connections does not look through all for each.
-            if !table.end_idle(limit.div_ceil(16), Some(address), self.now_ms()) {
-                return Admission::Refused;
+            let most = limits.connections_per_address.div_ceil(16);
+            if !table.end_idle(most, MayEnd::Own(address), now_ms) {
+                return None;
             }
         }
-        let limit = self.limits.connections;
-        if table.open.len() >= limit {
-            if !table.is_making_room() && !table.end_idle(limit.div_ceil(64), None, self.now_ms()) {
-                return Admission::Refused;
+        let places = if has_few { limits.connections } else { limits.connections / 4 * 3 };
+        if table.open.len() - table.ending.len() >= places {
+            let may_end =
+                if is_proxy || has == 0 { MayEnd::All } else { MayEnd::OwnAndThoseOfMore(address, has) };
+            if !table.end_idle(limits.connections.div_ceil(64), may_end, now_ms) {
+                return None;
             }
-            return Admission::WhenFreed;
         }
-        Admission::Admitted(Admitted(table.add(self, address)))
+        let spare = if has_few { limits.spare_connections } else { limits.spare_connections / 2 };
+        (table.open.len() < limits.connections + spare).then(|| Admitted(table.add(self, address)))
     }
 
     /// Waits until a connection has ended, or was about to when this was called.
-    pub async fn freed(&self) {
+    async fn freed(&self) {
         self.freed.notified().await;
     }
 
@@ -198,27 +216,25 @@ impl Table {
         client
     }
 
-    /// Whether a connection that was told to end is about to. One that got a request before it was told ends only after that.
-    fn is_making_room(&self) -> bool {
-        self.ending.iter().filter_map(|number| self.open.get(number)).any(|client| client.is_idle())
-    }
-
-    /// Tells at most `most` idle connections to end, of `address` or of all: first those of the address that has most
+    /// Tells at most `most` idle connections to end, of those that may: first those of the address that has most
     /// connections; of them those that never had a request, and the oldest. Answers with whether there were any.
-    fn end_idle(&mut self, most: usize, address: Option<IpAddr>, now_ms: u64) -> bool {
-        if self.vain_search.get(&address).is_some_and(|at_ms| now_ms < at_ms + AFTER_VAIN_SEARCH_MS) {
+    fn end_idle(&mut self, most: usize, may_end: MayEnd, now_ms: u64) -> bool {
+        if self.vain_search.get(&may_end).is_some_and(|at_ms| now_ms < at_ms + AFTER_VAIN_SEARCH_MS) {
             return false;
         }
+        let of_address = |client: &Arc<Client>| self.of_address.get(&client.address).copied().unwrap_or(0);
         let is_wanted = |client: &&Arc<Client>| {
-            client.is_idle()
-                && address.is_none_or(|address| client.address == address)
-                && !self.ending.contains(&client.number)
+            let may_end = match may_end {
+                MayEnd::All => true,
+                MayEnd::Own(own) => client.address == own,
+                MayEnd::OwnAndThoseOfMore(own, has) => client.address == own || of_address(client) > has,
+            };
+            may_end && client.is_idle() && !self.ending.contains(&client.number)
         };
         let mut idle: Vec<_> = self.open.values().filter(is_wanted).cloned().collect();
         idle.sort_by_cached_key(|client| {
-            let of_address = self.of_address.get(&client.address).copied().unwrap_or(0);
             let has_served = client.has_served.load(Relaxed);
-            (Reverse(of_address), has_served, client.last_used_ms.load(Relaxed), client.number)
+            (Reverse(of_address(client)), has_served, client.last_used_ms.load(Relaxed), client.number)
         });
         idle.truncate(most);
         for client in &idle {
@@ -228,7 +244,7 @@ impl Table {
         }
         if idle.is_empty() {
             self.vain_search.retain(|_, at_ms| now_ms < *at_ms + AFTER_VAIN_SEARCH_MS);
-            self.vain_search.insert(address, now_ms);
+            self.vain_search.insert(may_end, now_ms);
         }
         !idle.is_empty()
     }

@@ -7,6 +7,7 @@ fn clients(connections: usize, connections_per_address: usize) -> Arc<Clients> {
     let (request_bytes, answer_bytes) = (1 << 20, 1 << 20);
     Clients::new(ClientLimits {
         connections,
+        spare_connections: connections,
         connections_per_address,
         trusted_proxies,
         request_bytes,
@@ -15,10 +16,7 @@ fn clients(connections: usize, connections_per_address: usize) -> Arc<Clients> {
 }
 
 fn admit(clients: &Arc<Clients>, address: &str) -> Option<Admitted> {
-    match clients.admit(address.parse().unwrap()) {
-        Admission::Admitted(admitted) => Some(admitted),
-        Admission::WhenFreed | Admission::Refused => None,
-    }
+    clients.admit(address.parse().unwrap())
 }
 
 fn is_told(admitted: &Admitted) -> bool {
@@ -35,12 +33,15 @@ fn an_address_that_has_too_many_loses_its_oldest_idle_one() {
     // Requests under way are never broken off.
     second.client().begin_request();
     third.client().begin_request();
-    assert!(matches!(clients.admit("192.0.2.1".parse().unwrap()), Admission::Refused));
+    assert!(admit(&clients, "192.0.2.1").is_none());
     assert!(admit(&clients, "192.0.2.2").is_some());
     second.client().end_request();
     let mut table = clients.lock();
-    assert!(!table.end_idle(1, Some(group("192.0.2.1".parse().unwrap())), 1), "it looks again too soon");
-    assert!(table.end_idle(1, Some(group("192.0.2.1".parse().unwrap())), clients.now_ms() + 10));
+    assert!(
+        !table.end_idle(1, MayEnd::Own(group("192.0.2.1".parse().unwrap())), 1),
+        "it looks again too soon"
+    );
+    assert!(table.end_idle(1, MayEnd::Own(group("192.0.2.1".parse().unwrap())), clients.now_ms() + 10));
     drop(table);
     assert!(is_told(&second));
 }
@@ -63,32 +64,60 @@ fn a_proxy_has_as_many_as_there_may_be() {
     assert!(!all.iter().any(is_told));
 }
 
+/// As many connections from `address`, each with a request under way.
+fn busy(clients: &Arc<Clients>, address: &str, count: usize) -> Vec<Admitted> {
+    let admit_one = || admit(clients, address).inspect(|one| one.client().begin_request());
+    std::iter::from_fn(admit_one).take(count).collect()
+}
+
 #[test]
-fn if_all_places_are_taken_the_address_that_has_most_makes_room() {
+fn if_all_places_are_taken_the_address_that_has_most_makes_room_at_once() {
     let clients = clients(4, 100);
     let other = admit(&clients, "192.0.2.2").unwrap();
-    let mut many: Vec<_> = (0..3).map(|_| admit(&clients, "192.0.2.1").unwrap()).collect();
+    let many = busy(&clients, "192.0.2.1", 2);
+    let last = admit(&clients, "192.0.2.3").unwrap();
+    many.iter().for_each(|one| one.client().end_request());
     many[0].client().begin_request();
-    assert!(matches!(clients.admit("192.0.2.3".parse().unwrap()), Admission::WhenFreed));
-    assert_eq!([&other, &many[0], &many[1], &many[2]].map(is_told), [false, false, true, false]);
-    // None more is told to end while one is ending.
-    assert!(matches!(clients.admit("192.0.2.3".parse().unwrap()), Admission::WhenFreed));
-    assert!(!is_told(&many[2]));
-    // But one that got a request just before it was told makes no room soon: the next is told.
+    let _newcomer = admit(&clients, "192.0.2.4").expect("it takes the place of an idle one");
+    assert_eq!([&other, &last, &many[0], &many[1]].map(is_told), [false, false, false, true]);
     many[1].client().begin_request();
-    assert!(matches!(clients.admit("192.0.2.3".parse().unwrap()), Admission::WhenFreed));
-    assert!(is_told(&many[2]));
-    many[2].client().begin_request();
-    other.client().begin_request();
-    assert!(matches!(clients.admit("192.0.2.3".parse().unwrap()), Admission::Refused));
-    other.client().end_request();
-    many.remove(1);
-    assert!(clients.freed().now_or_never().is_some());
-    let newcomer = admit(&clients, "192.0.2.3").expect("there is room now");
-    for busy in [&other, &many[0], &many[1], &newcomer] {
-        busy.client().begin_request();
-    }
-    assert!(matches!(clients.admit("192.0.2.4".parse().unwrap()), Admission::Refused));
+    assert!(
+        admit(&clients, "192.0.2.5").is_some(),
+        "one that got a request before it was told is in the spare"
+    );
+}
+
+#[test]
+fn while_too_many_are_ending_nobody_comes_in() {
+    let clients = Clients::new(ClientLimits { spare_connections: 2, ..clients(4, 100).limits.clone() });
+    let _first: Vec<_> = (0..4).map(|n| admit(&clients, &format!("192.0.2.{n}")).unwrap()).collect();
+    let mut next: Vec<_> = (4..6).map(|n| admit(&clients, &format!("192.0.2.{n}")).unwrap()).collect();
+    assert!(admit(&clients, "192.0.2.6").is_none());
+    next.pop();
+    assert!(admit(&clients, "192.0.2.6").is_some());
+}
+
+#[test]
+fn busy_addresses_leave_the_last_places_to_others() {
+    let clients = clients(128, 50);
+    let (one, two) = (busy(&clients, "192.0.2.1", 50), busy(&clients, "192.0.2.2", 50));
+    assert_eq!((one.len(), two.len()), (50, 46), "three quarters of all places");
+    let small = busy(&clients, "192.0.2.3", 10);
+    assert_eq!(small.len(), 4, "as few as may use the last quarter");
+    assert_eq!(busy(&clients, "192.0.2.4", 10).len(), 4);
+}
+
+#[test]
+fn an_idle_connection_ends_for_no_address_that_has_as_many() {
+    let clients = clients(32, 100);
+    let _busy = busy(&clients, "192.0.2.1", 20);
+    let idle: Vec<_> = std::iter::from_fn(|| admit(&clients, "192.0.2.2")).take(4).collect();
+    assert_eq!(idle.len(), 4);
+    assert!(admit(&clients, "192.0.2.1").is_none());
+    assert!(!idle.iter().any(is_told));
+    let _newcomer = admit(&clients, "192.0.2.3").expect("it has none yet");
+    let _second = admit(&clients, "192.0.2.3").expect("it has fewer than the one with idle ones");
+    assert!(idle.iter().any(is_told));
 }
 
 #[test]
@@ -108,7 +137,7 @@ fn at_the_end_all_are_told_and_nobody_comes_in() {
     let mut ending = Box::pin(clients.end_all());
     assert!((&mut ending).now_or_never().is_none());
     assert!(is_told(&one));
-    assert!(matches!(clients.admit("192.0.2.1".parse().unwrap()), Admission::Refused));
+    assert!(admit(&clients, "192.0.2.1").is_none());
     drop(one);
     assert!(ending.now_or_never().is_some());
 }

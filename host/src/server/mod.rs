@@ -29,7 +29,7 @@ use tower::ServiceExt as _;
 
 use self::answer::Answer;
 use self::heads::Strict;
-use crate::clients::{Admission, Admitted, Client, Clients};
+use crate::clients::{Admitted, Client, Clients};
 use crate::cores::Cores;
 use crate::presence::ClientPresence;
 
@@ -46,8 +46,6 @@ const MAX_HEAD: usize = 16 * 1024;
 const MAX_BUFFER: usize = 64 * 1024;
 /// After accepting failed for lack of something (file descriptors, usually), the next try is after this.
 const AFTER_ACCEPT_FAILURE: Duration = Duration::from_millis(100);
-/// How long a new connection waits for idle ones to end, and all that come after it with it.
-const MAKING_ROOM: Duration = Duration::from_millis(50);
 /// How often failed logins are logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 /// What a client is told for whom there is no room.
@@ -87,7 +85,7 @@ pub async fn serve(
             }
             accepted = accept(&listener) => accepted,
         };
-        let Some(admitted) = admit(&clients, address).await else {
+        let Some(admitted) = clients.admit(address.ip()) else {
             // Its request may not have been read; then it sees that the connection broke.
             let _ = stream.try_write(NO_ROOM);
             continue;
@@ -154,18 +152,6 @@ async fn converse(http: http1::Builder, stream: TcpStream, router: Router, admit
     if let Err(error) = ended {
         // A client that breaks off or sends no HTTP is its own affair.
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
-    }
-}
-
-/// Takes a connection in; `None` if there is no room for it.
-async fn admit(clients: &Arc<Clients>, address: SocketAddr) -> Option<Admitted> {
-    let until = Instant::now() + MAKING_ROOM;
-    loop {
-        match clients.admit(address.ip()) {
-            Admission::Admitted(admitted) => return Some(admitted),
-            Admission::WhenFreed => tokio::time::timeout_at(until, clients.freed()).await.ok()?,
-            Admission::Refused => return None,
-        }
     }
 }
 

@@ -24,8 +24,9 @@ fn start(router: Router, stop: &CancellationToken) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     let cores = Arc::new(Cores::start(stop).unwrap());
     let clients = Clients::new(ClientLimits {
-        connections: 10,
-        connections_per_address: 10,
+        connections: 16,
+        spare_connections: 4,
+        connections_per_address: 16,
         trusted_proxies: TrustedProxies::default(),
         request_bytes: 1 << 20,
         answer_bytes: 48 << 20,

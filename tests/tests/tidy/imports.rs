@@ -1,0 +1,84 @@
+//! Which of the host's files takes something from which other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use crate::lexer::{Kind, Token};
+use crate::modules::{Module, modules};
+use crate::paths::{Crate, Target};
+
+/// The host's modules, without those of tests.
+pub static MODULES: LazyLock<Vec<Module>> = LazyLock::new(modules);
+
+/// One file takes something from another.
+pub struct Import {
+    /// The file that takes.
+    pub from: String,
+    /// The file in which it is defined.
+    pub to: String,
+    /// The first line that does so.
+    pub line: usize,
+}
+
+/// All imports, one for each pair of files. Neither `mod` nor `pub use` counts as one, unless the file also uses what it
+/// hands on.
+pub fn all() -> Vec<Import> {
+    let host = Crate::new(&MODULES);
+    let mut imports = Vec::new();
+    for module in MODULES.iter() {
+        let mut lines = BTreeMap::new();
+        for (path, line) in paths(module) {
+            let to = match host.resolve(module, &path) {
+                Some(Target::Item(to)) => to,
+                // A module's name alone takes nothing from it; what is taken begins with that name.
+                Some(Target::Module) | None => continue,
+            };
+            if to.file != module.file {
+                lines.entry(&to.file).or_insert(line);
+            }
+        }
+        let import =
+            |(to, line): (&String, usize)| Import { from: module.file.clone(), to: to.clone(), line };
+        imports.extend(lines.into_iter().map(import));
+    }
+    imports
+}
+
+/// The paths that a module uses, with their lines.
+fn paths(module: &Module) -> Vec<(Vec<String>, usize)> {
+    let mut paths: Vec<(Vec<String>, usize)> = module
+        .uses
+        .iter()
+        .filter(|used| !used.is_public)
+        .map(|used| {
+            let all = if used.name == "*" { Some("*".to_owned()) } else { None };
+            (used.path.iter().cloned().chain(all).collect(), used.line)
+        })
+        .collect();
+    let handed_on: BTreeSet<&str> =
+        module.uses.iter().filter(|used| used.is_public).map(|used| used.name.as_str()).collect();
+    let mut at = 0;
+    while at < module.body.len() {
+        let length = path_length(&module.body[at..]);
+        let begins = length > 0 && !(at > 0 && (module.body[at - 1].is(".") || module.body[at - 1].is("::")));
+        if begins {
+            let path: Vec<String> =
+                module.body[at..at + length].iter().step_by(2).map(|token| token.text.to_owned()).collect();
+            if path.len() > 1 || handed_on.contains(path[0].as_str()) {
+                paths.push((path, module.body[at].line));
+            }
+        }
+        at += length.max(1);
+    }
+    paths
+}
+
+/// The number of tokens of the path that begins here: words with `::` between them.
+fn path_length(tokens: &[Token]) -> usize {
+    let word = |at: usize| tokens.get(at).is_some_and(|token: &Token| token.kind == Kind::Word);
+    let mut length = usize::from(word(0));
+    while length > 0 && tokens.get(length).is_some_and(|token| token.is("::")) && word(length + 1) {
+        length += 2;
+    }
+    length
+}

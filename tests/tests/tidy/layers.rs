@@ -1,0 +1,53 @@
+//! The order of the layers, as the architecture document names it.
+
+use crate::Violation;
+use crate::imports;
+use crate::modules::HOST;
+use crate::repository::file;
+
+/// Where the order is written: from the uppermost layer to the lowest, in one code span.
+const DOCUMENT: &str = "host/ARCHITECTURE.md";
+
+/// Imports of a layer from one above or beside it, and of the lowest from anything else.
+pub fn violations() -> Vec<Violation> {
+    let order = order(&file(DOCUMENT).text);
+    let rank = |layer: &str| order.iter().position(|beside| beside.iter().any(|name| name == layer));
+    let lowest = order.len() - 1;
+    let mut violations = Vec::new();
+    for import in imports::all() {
+        let (from, to) = (layer(&import.from), layer(&import.to));
+        let Some(rank_from) = rank(from).filter(|_| from != to) else { continue };
+        if rank(to).map_or(rank_from == lowest, |rank_to| rank_to <= rank_from) {
+            violations.push(Violation {
+                key: format!("{} -> {}", import.from, import.to),
+                message: format!(
+                    "{}:{}: layer `{from}` must not import `{to}` ({}): move what is needed to a lower layer, or pass it as an argument",
+                    import.from, import.line, import.to
+                ),
+            });
+        }
+    }
+    violations
+}
+
+/// The layers from top to bottom; those in braces are beside each other.
+fn order(document: &str) -> Vec<Vec<String>> {
+    let line = document.split('`').find(|code| code.starts_with("main → "));
+    let line =
+        line.unwrap_or_else(|| panic!("{DOCUMENT} must have the layers as a code span: `main → … → domain`"));
+    let names = |part: &str| {
+        part.split(['{', '}', ',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    };
+    let order: Vec<Vec<String>> = line.split('→').map(names).collect();
+    for name in order.iter().flatten() {
+        let known = imports::MODULES.iter().any(|module| layer(&module.file) == name);
+        assert!(known, "{DOCUMENT} names the layer `{name}`, but {HOST} has no such module");
+    }
+    order
+}
+
+/// The layer that a file of the host belongs to: its topmost module.
+pub fn layer(path: &str) -> &str {
+    let inside = path.strip_prefix(HOST).expect("a file of the host");
+    inside.split(['/', '.']).next().expect("a split has a first part")
+}

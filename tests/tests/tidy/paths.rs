@@ -1,0 +1,78 @@
+//! Which file a path means.
+
+use std::collections::HashMap;
+
+use crate::modules::{Module, ModulePath};
+
+/// More steps than any chain of `pub use` has.
+const MAX_STEPS: usize = 16;
+
+/// What a path means.
+pub enum Target<'a> {
+    /// A module as such.
+    Module,
+    /// Something defined in a module.
+    Item(&'a Module),
+}
+
+/// The modules by their paths.
+pub struct Crate<'a> {
+    modules: HashMap<&'a [String], &'a Module>,
+}
+
+impl<'a> Crate<'a> {
+    /// Of all modules.
+    pub fn new(modules: &'a [Module]) -> Self {
+        Self { modules: modules.iter().map(|module| (module.path.as_slice(), module)).collect() }
+    }
+
+    /// What `path` means in `module`, if it is something of this crate. What a module hands on with `pub use` is
+    /// followed to where it is defined.
+    pub fn resolve(&self, module: &'a Module, path: &[String]) -> Option<Target<'a>> {
+        self.follow(module, path, MAX_STEPS)
+    }
+
+    fn follow(&self, module: &'a Module, path: &[String], steps: usize) -> Option<Target<'a>> {
+        let (first, rest) = path.split_first()?;
+        match first.as_str() {
+            "crate" | "hookwright" => self.descend(self.modules.get(&[] as &[String])?, rest, steps),
+            "self" => self.descend(module, rest, steps),
+            "super" => {
+                let parent: ModulePath = module.path[..module.path.len().checked_sub(1)?].to_vec();
+                let parent = self.modules.get(parent.as_slice())?;
+                match rest.first() {
+                    Some(next) if next == "super" => self.follow(parent, rest, steps),
+                    _ => self.descend(parent, rest, steps),
+                }
+            }
+            _ if self.has(module, first) => self.descend(module, path, steps),
+            _ => None,
+        }
+    }
+
+    /// Whether a path in `module` that begins with `name` is one of this crate.
+    fn has(&self, module: &Module, name: &str) -> bool {
+        module.children.contains(name) || module.uses.iter().any(|used| used.name == name)
+    }
+
+    fn descend(&self, module: &'a Module, path: &[String], steps: usize) -> Option<Target<'a>> {
+        let Some((first, rest)) = path.split_first() else { return Some(Target::Module) };
+        let steps = steps.checked_sub(1)?;
+        if let Some(child) = self.modules.get([module.path.as_slice(), &[first.clone()]].concat().as_slice())
+        {
+            return self.descend(child, rest, steps);
+        }
+        if module.items.contains(first) {
+            return Some(Target::Item(module));
+        }
+        if let Some(used) = module.uses.iter().find(|used| used.name == *first) {
+            return self.follow(module, &[used.path.as_slice(), rest].concat(), steps);
+        }
+        let globs = module.uses.iter().filter(|used| used.name == "*" && used.is_public);
+        let found = globs
+            .filter_map(|glob| self.follow(module, &[glob.path.as_slice(), path].concat(), steps))
+            .next();
+        // What a macro defines is in no list, so it counts as the module's own.
+        Some(found.unwrap_or(Target::Item(module)))
+    }
+}

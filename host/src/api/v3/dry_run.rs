@@ -1,5 +1,4 @@
-//! What the two dry runs have in common, `POST /hooks/{id}/preview` and `POST /plugins/{name}/run`: the event they
-//! are given, and what they answer.
+//! The input and the output that both dry runs share: `POST /hooks/{id}/preview` and `POST /plugins/{name}/run`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +27,14 @@ use crate::presence::ClientPresence;
 use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError};
 use crate::storage::Storage;
 
-/// The two forms of the member `event`, for the description alone: [`DryRuns`] reads the text itself.
+/// The schema of the member `event`, which has two forms. [`DryRuns`] parses the text itself.
 pub(super) struct EventOrId;
 
 impl PartialSchema for EventOrId {
     fn schema() -> RefOr<Schema> {
         let event = Ref::from_schema_name(EventInput::name());
-        let description = "An event as `POST /events` takes it, or the id of a stored one, for which the key needs `events:read`.";
+        let description =
+            "An event as in `POST /events`, or the id of a stored event, which requires `events:read`.";
         OneOfBuilder::new()
             .item(event)
             .item(Ref::from_schema_name(schemas::EventId::name()))
@@ -53,14 +53,14 @@ impl ToSchema for EventOrId {
     }
 }
 
-/// For how long the body of a dry run may take to arrive: it holds one of its tenant's few places meanwhile.
+/// The time limit for the body of a dry run, shorter than usual: the request holds one of the tenant's few permits.
 pub(super) const MAX_ARRIVAL: Duration = Duration::from_secs(30);
-/// For how long the host of a request's URL may take to be looked up.
+/// The time limit for resolving the host of the request's URL.
 const MAX_LOOKUP: Duration = Duration::from_secs(5);
-/// For how long the plugins of a dry run may wait for their turns and run.
+/// The time limit for the plugins of a dry run, including the time they wait for a thread.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What dry runs work with.
+/// The parts of the engine that dry runs use.
 #[derive(Clone)]
 pub(super) struct DryRuns {
     pub(super) directory: Arc<Directory>,
@@ -71,11 +71,11 @@ pub(super) struct DryRuns {
 }
 
 impl DryRuns {
-    /// Does what a dry run takes, from reading its body on, when its tenant has a place for it, and only as long as its client
-    /// is there.
+    /// Runs `work`, which reads the body and runs the plugins, when the tenant has a free permit. Stops if the client
+    /// disconnects.
     ///
     /// # Errors
-    /// Where too many of the tenant's are under way already, and those of `work`.
+    /// Fails if too many dry runs of the tenant are waiting, or if `work` fails.
     pub(super) async fn admit<T>(
         &self,
         tenant: TenantId,
@@ -86,15 +86,15 @@ impl DryRuns {
             let _turn = self.turns.dry_runs.turn(tenant).await?;
             work.await
         };
-        // Nobody reads this answer.
-        let gone = || Err(Problem::new(Kind::RequestTimeout, "the connection was closed"));
+        // No client receives this response.
+        let gone = || Err(Problem::new(Kind::RequestTimeout, "the client closed the connection"));
         client.or_gone(admitted).await.unwrap_or_else(gone)
     }
 
     /// Waits for the plugins of a dry run.
     ///
     /// # Errors
-    /// Where they take too long, or the engine itself failed.
+    /// Fails if the plugins take too long, or if the engine fails.
     pub(super) async fn finish(
         &self,
         run: impl Future<Output = Result<PipelineRun, SandboxError>>,
@@ -103,7 +103,7 @@ impl DryRuns {
             Ok(run) => Ok(run?),
             Err(_) => {
                 let detail = format!(
-                    "the plugins did not answer within {} seconds: deliveries go first; try again in a moment",
+                    "the plugins did not finish within {} seconds, because deliveries have priority; try again later",
                     TIMEOUT.as_secs()
                 );
                 Err(Problem::new(Kind::Unavailable, detail))
@@ -111,21 +111,21 @@ impl DryRuns {
         }
     }
 
-    /// Why a hook would not send what its pipeline wrote for `event`.
+    /// The reasons why the hook would not send the request that its pipeline made for `event`.
     pub(super) async fn obstacles(&self, hook: &Hook, event: &Event, run: &PipelineRun) -> Vec<String> {
         let mut obstacles = unwanted(hook, event);
         if let PipelineEnd::Verdict(Verdict::Keep(request)) = &run.end {
             let refusal = self.connector.refusal(hook.tenant, &request.url);
-            // A name that takes longer to look up says nothing about where it leads.
+            // A lookup that times out gives no warning.
             obstacles.extend(tokio::time::timeout(MAX_LOOKUP, refusal).await.ok().flatten());
         }
         obstacles
     }
 
-    /// Reads the member `event`: one that is written out, or the id of one that is stored.
+    /// Parses the member `event`: an event, or the id of a stored event.
     ///
     /// # Errors
-    /// Where it is neither, and the pointer begins with `/event`; or where it is stored and `caller` may not read it.
+    /// Fails if the value is neither, or if `caller` may not read stored events. The pointer begins with `/event`.
     pub(super) async fn read(
         &self,
         event: &RawValue,
@@ -137,7 +137,7 @@ impl DryRuns {
             Some(b'{') => self.written_out(event, tenant).map_err(|problem| problem.under(&here)),
             Some(b'"') => self.stored(event, caller.may(Scope::EventsRead)?, here).await,
             _ => {
-                let rule = "an event is an object, or a string: the id of a stored one";
+                let rule = "expected an event as an object, or the id of a stored event as a string";
                 Err(Problem::at(Kind::WrongType, here, rule))
             }
         }
@@ -170,20 +170,22 @@ impl DryRuns {
     }
 }
 
-/// Why a hook would make no delivery of `event`.
+/// The reasons why the hook would not get a delivery of `event`.
 fn unwanted(hook: &Hook, event: &Event) -> Vec<String> {
     let mut why = Vec::new();
     if !hook.enabled {
-        why.push("the hook is disabled: it makes no deliveries of new events".to_owned());
+        why.push("the hook is disabled, so it would get no delivery of this event".to_owned());
     }
     if !hook.subscription.matches(&event.event_type) {
         let event_type = &event.event_type;
         why.push(format!(
-            "the hook does not want events of the type `{event_type}`: it makes no delivery of this one"
+            "the hook does not subscribe to events of type `{event_type}`, so it would get no delivery of this event"
         ));
     }
     if !hook.wants_project(event.project) {
-        why.push("the hook wants events of another project: it makes no delivery of this one".to_owned());
+        why.push(
+            "the hook is limited to another project, so it would get no delivery of this event".to_owned(),
+        );
     }
     why
 }
@@ -200,29 +202,32 @@ impl FromRef<Shared> for DryRuns {
     }
 }
 
-/// What a dry run came to. Nothing was sent or stored.
+/// The result of a dry run. Nothing was sent or stored.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DryRun)]
 pub(super) struct DryRunView {
-    /// `keep`, `drop`, or `fault` where a plugin failed; see the last step for how.
+    /// `keep`, `drop`, or `fault` if a plugin failed; the last step then has the fault.
     #[schema(value_type = schemas::Verdict)]
     verdict: &'static str,
-    /// What would be sent; null unless the verdict is `keep`.
+    /// The request that would be sent; null unless the verdict is `keep`.
     request: Option<RequestView>,
     /// The steps that ran, in order.
     steps: Vec<StepView>,
-    /// Why the event would not arrive all the same, in words: the hook is disabled, does not want the event, or may not send to
-    /// that address.
+    /// Reasons why the event would not be delivered, for people: the hook is disabled, does not subscribe to the event, or may
+    /// not send to the address.
     warnings: Vec<String>,
 }
 
-/// A request that a pipeline wrote.
+/// A request that a pipeline made.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Request)]
 pub(super) struct RequestView {
+    /// The HTTP method.
     #[schema(example = "POST")]
     method: String,
+    /// The absolute URL.
     url: String,
+    /// The headers by name. Values of a repeated header are joined by `, `.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: Headers,
     #[serde(flatten)]
@@ -230,7 +235,7 @@ pub(super) struct RequestView {
 }
 
 impl DryRunView {
-    /// `headers` says which headers a request would be sent with.
+    /// `headers` returns the headers with which a request would be sent.
     pub(super) fn of(run: &PipelineRun, headers: impl FnOnce(&Request) -> HeaderList) -> Self {
         let (verdict, request) = match &run.end {
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
@@ -243,12 +248,12 @@ impl DryRunView {
         Self { verdict, request, steps, warnings: Vec::new() }
     }
 
-    /// With these warnings.
+    /// Sets the warnings.
     pub(super) fn warning(self, warnings: Vec<String>) -> Self {
         Self { warnings, ..self }
     }
 
-    /// With the signature's value masked.
+    /// Masks the signature.
     pub(super) fn without_signature(mut self) -> Self {
         self.request = self
             .request

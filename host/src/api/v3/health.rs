@@ -1,4 +1,4 @@
-//! `GET /health`: whether the engine lives, reaches its storage and can write there; `GET /health/live`: whether it lives.
+//! `GET /health` (readiness): the engine can read and write its storage. `GET /health/live` (liveness): the process responds.
 
 use std::time::Duration;
 
@@ -14,56 +14,56 @@ use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
 use crate::storage::{Storage, StorageError};
 
-/// How long storage may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the check of storage may take.
+const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(health_live)).routes(routes!(health_v3))
 }
 
-/// A sign of life.
+/// The state of the engine.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Health {
-    /// `ok`.
+    /// Always `ok`: any other state is a problem response.
     status: &'static str,
-    /// The engine's version.
+    /// The version of the engine.
     version: &'static str,
 }
 
-/// Whether the engine can do its work
+/// Check readiness
 ///
-/// 503 if its storage cannot be read or written, or its disk is full. For load balancers and alarms; what restarts the engine
-/// should ask `/health/live`.
-#[utoipa::path(get, path = "/health", tag = "engine", responses((status = 200, description = "It does", body = Health)), security(()))]
+/// Responds with 503 if the storage cannot be read or written, or if the disk is full. For load balancers and alerts. Process
+/// supervisors that restart the engine should use `/health/live` instead.
+#[utoipa::path(get, path = "/health", tag = "engine", responses((status = 200, description = "The engine is ready", body = Health)), security(()))]
 pub(super) async fn health(State(storage): State<Storage>, _: NoParams) -> Result<Json<Health>, Problem> {
     check(&storage).await
 }
 
-/// Whether the engine can do its work
+/// Check readiness
 ///
-/// As `/health`.
-#[utoipa::path(get, path = "/api/v3/health", tag = "engine", responses((status = 200, description = "It does", body = Health)), security(()))]
+/// The same as `/health`.
+#[utoipa::path(get, path = "/api/v3/health", tag = "engine", responses((status = 200, description = "The engine is ready", body = Health)), security(()))]
 pub(super) async fn health_v3(State(storage): State<Storage>, _: NoParams) -> Result<Json<Health>, Problem> {
     check(&storage).await
 }
 
-/// Whether the engine lives
+/// Check liveness
 ///
-/// Says nothing of its storage: a restart does not mend a full disk.
-#[utoipa::path(get, path = "/health/live", tag = "engine", responses((status = 200, description = "It does", body = Health)), security(()))]
+/// Does not check the storage, because a restart does not fix a full disk.
+#[utoipa::path(get, path = "/health/live", tag = "engine", responses((status = 200, description = "The process responds", body = Health)), security(()))]
 pub(super) async fn health_live(_: NoParams) -> Json<Health> {
     alive()
 }
 
 async fn check(storage: &Storage) -> Result<Json<Health>, Problem> {
-    match tokio::time::timeout(PATIENCE, storage.deliveries.check()).await {
+    match tokio::time::timeout(STORAGE_TIMEOUT, storage.deliveries.check()).await {
         Ok(Ok(())) => Ok(alive()),
-        // Its words are for whoever watches the engine, and tell nothing but the state of its disk.
+        // These messages describe only the state of the disk, which monitoring may see.
         Ok(Err(error @ (StorageError::NoSpace | StorageError::CannotWrite(_)))) => {
             Err(Problem::new(Kind::Unavailable, error.to_string()))
         }
         Ok(Err(error)) => Err(error.into()),
-        Err(elapsed) => Err(Problem::unavailable("asking storage for a sign of life", &elapsed)),
+        Err(elapsed) => Err(Problem::unavailable("checking the storage", &elapsed)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/keys`: a tenant's API keys. A key is shown once, when it is made; only its hash is kept.
+//! `/keys`: the API keys of a tenant. A key is returned only when it is created; the engine stores its hash.
 
 use std::sync::Arc;
 
@@ -29,14 +29,14 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(create_key, list_keys)).routes(routes!(delete_key))
 }
 
-/// A key to make.
+/// A key to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyInput {
-    /// A name for people, 1 to 128 bytes.
+    /// A display name: 1 to 128 bytes without control characters.
     #[schema(value_type = schemas::Label)]
     name: String,
-    /// What it may do. Absent: all that the key which asks may do.
+    /// The scopes of the key, at least one. Default: the scopes of the key that sends the request.
     #[schema(value_type = Option<Vec<schemas::Scope>>, min_items = 1, example = json!(["events:write", "deliveries:read"]))]
     scopes: Option<Vec<String>>,
 }
@@ -65,22 +65,22 @@ impl From<Arc<ApiKey>> for KeyView {
     }
 }
 
-/// A new key, with the key itself.
+/// A new key, with its secret value.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct NewKey {
     #[serde(flatten)]
     about: KeyView,
-    /// The key: shown this once.
+    /// The API key to send as a bearer token. It is returned only by this response.
     #[schema(example = "hwk_…")]
     key: String,
 }
 
-/// Make a key
+/// Create a key
 ///
-/// Needs `keys:write`. A key cannot make one that may do more than itself.
+/// Requires `keys:write`. A key can grant only scopes that it has itself.
 #[utoipa::path(
     post, path = "/api/v3/keys", tag = "keys", request_body = KeyInput,
-    responses((status = 201, description = "It is made; this answer alone has the key itself", body = NewKey)),
+    responses((status = 201, description = "The key was created; only this response contains its value", body = NewKey)),
 )]
 pub(super) async fn create_key(
     State(directory): State<Arc<Directory>>,
@@ -94,7 +94,7 @@ pub(super) async fn create_key(
     check_label(&name)?;
     let scopes = scopes.map_or(Ok(caller.scopes()), |texts| read_scopes(&texts))?;
     if let Some(beyond) = scopes.iter().find(|scope| !caller.scopes().contains(*scope)) {
-        let detail = format!("the key lacks the scope `{beyond}`, so it cannot give it to another");
+        let detail = format!("the key lacks the scope `{beyond}` and cannot grant it to another key");
         return Err(Problem::at(Kind::Forbidden, Pointer::to("scopes"), detail));
     }
     let (about, key) = directory.create_key(tenant, name, scopes).await?;
@@ -104,7 +104,7 @@ pub(super) async fn create_key(
 
 fn read_scopes(texts: &[String]) -> Result<Scopes, Problem> {
     if texts.is_empty() {
-        let rule = "a key has at least one scope; leave `scopes` out for all";
+        let rule = "a key has at least one scope; omit `scopes` to grant all scopes of your own key";
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("scopes"), rule));
     }
     let read = |(index, text): (usize, &String)| {
@@ -115,11 +115,11 @@ fn read_scopes(texts: &[String]) -> Result<Scopes, Problem> {
 
 /// List keys
 ///
-/// Needs `keys:read`. The keys themselves are not shown again.
+/// Requires `keys:read`. The response does not contain the values of the keys.
 #[utoipa::path(
     get, path = "/api/v3/keys", tag = "keys",
     params(("limit" = Option<schemas::Limit>, Query), ("cursor" = Option<schemas::Cursor>, Query)),
-    responses((status = 200, description = "A page, oldest first", body = Page<KeyView>)),
+    responses((status = 200, description = "A page of keys, oldest first", body = Page<KeyView>)),
 )]
 pub(super) async fn list_keys(
     State(directory): State<Arc<Directory>>,
@@ -133,11 +133,11 @@ pub(super) async fn list_keys(
 
 /// Delete a key
 ///
-/// Needs `keys:write`. The key is refused from then on.
+/// Requires `keys:write`. Requests with the key fail with 401 from then on.
 #[utoipa::path(
     delete, path = "/api/v3/keys/{id}", tag = "keys",
-    params(("id" = schemas::KeyId, Path, description = "Its id")),
-    responses((status = 204, description = "It is gone")),
+    params(("id" = schemas::KeyId, Path, description = "The key's id")),
+    responses((status = 204, description = "The key was deleted")),
 )]
 pub(super) async fn delete_key(
     State(directory): State<Arc<Directory>>,

@@ -1,4 +1,4 @@
-//! `/logins`: what clients of the project web hook's API show who they are with.
+//! `/logins`: the credentials of clients of API v1, the project web hook.
 
 use std::sync::Arc;
 
@@ -28,26 +28,26 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(create_login, list_logins)).routes(routes!(delete_login))
 }
 
-/// A login to make.
+/// A login to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoginInput {
-    /// Its name, unique within the tenant: 1 to 128 bytes without colons and semicolons.
+    /// The login's name: 1 to 128 bytes without colons, semicolons and control characters, unique within the tenant.
     #[schema(value_type = schemas::LoginName)]
     name: String,
-    /// The API secret that passwords are made with, 8 to 256 bytes: the one that clients have, if they are to go on
-    /// unchanged. Absent: a new one is made, and shown this once.
+    /// The API secret from which clients derive passwords, 8 to 256 bytes. Send the secret that existing clients have, so that
+    /// they work unchanged. Default: a new secret, returned only by this response.
     #[schema(value_type = Option<schemas::LoginSecret>, write_only)]
     secret: Option<String>,
 }
 
-/// A login. Its secret is not shown.
+/// A login, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Login)]
 pub(super) struct LoginView {
     #[schema(value_type = schemas::LoginName)]
     name: String,
-    /// True if its stored secret cannot be decrypted: delete the login and make it again.
+    /// True if the stored secret cannot be decrypted; delete the login and create it again. Absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     unreadable: bool,
@@ -61,26 +61,26 @@ impl From<Arc<Login>> for LoginView {
     }
 }
 
-/// A new login, with its secret if the engine made that.
+/// A new login, with its secret if the engine generated it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct NewLogin {
     #[serde(flatten)]
     about: LoginView,
-    /// The secret: shown this once, and only if it was made here.
+    /// The generated secret, returned only by this response. Absent if the request gave a secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     secret: Option<String>,
 }
 
-/// Make a login
+/// Create a login
 ///
-/// For clients of the project web hook, API v1. Needs `keys:write` and what a login may do: `hooks:read`,
-/// `hooks:write` and `deliveries:read`.
+/// For clients of API v1, the project web hook. Requires `keys:write` and the scopes of a login: `hooks:read`, `hooks:write` and
+/// `deliveries:read`.
 #[utoipa::path(
     post, path = "/api/v3/logins", tag = "logins", request_body = LoginInput,
     responses(
-        (status = 201, description = "It is made", body = NewLogin),
-        (status = 409, description = "The name is taken, or another login of the engine has the same name and secret", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 201, description = "The login was created", body = NewLogin),
+        (status = 409, description = "The name is taken, or a login of another tenant has the same name and secret", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn create_login(
@@ -89,7 +89,7 @@ pub(super) async fn create_login(
     _: NoParams,
     payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
-    // A key cannot make a login that may do more than itself.
+    // A key can grant only scopes that it has itself.
     for scope in Login::SCOPES {
         caller.may(scope)?;
     }
@@ -109,11 +109,11 @@ pub(super) async fn create_login(
 
 /// List logins
 ///
-/// Needs `keys:read`.
+/// Requires `keys:read`.
 #[utoipa::path(
     get, path = "/api/v3/logins", tag = "logins",
     params(("limit" = Option<schemas::Limit>, Query), ("cursor" = Option<schemas::Cursor>, Query)),
-    responses((status = 200, description = "A page, by name", body = Page<LoginView>)),
+    responses((status = 200, description = "A page of logins, ordered by name", body = Page<LoginView>)),
 )]
 pub(super) async fn list_logins(
     State(directory): State<Arc<Directory>>,
@@ -127,11 +127,11 @@ pub(super) async fn list_logins(
 
 /// Delete a login
 ///
-/// Needs `keys:write`. It is refused from then on.
+/// Requires `keys:write`. Requests with the login fail from then on.
 #[utoipa::path(
     delete, path = "/api/v3/logins/{name}", tag = "logins",
-    params(("name" = schemas::LoginName, Path, description = "Its name")),
-    responses((status = 204, description = "It is gone")),
+    params(("name" = schemas::LoginName, Path, description = "The login's name")),
+    responses((status = 204, description = "The login was deleted")),
 )]
 pub(super) async fn delete_login(
     State(directory): State<Arc<Directory>>,

@@ -1,7 +1,7 @@
-//! The engine's own surface, `/api/v3`. It has everything.
+//! The engine's own API, `/api/v3`. It covers all features.
 //!
-//! A file for each resource or verb. Every route is registered with its description, so that the
-//! OpenAPI document is the router's own list.
+//! There is one module for each resource and one file for each verb or view. Every route is registered together with its
+//! description, so the OpenAPI document lists exactly the routes of the router.
 
 mod deliveries;
 mod dry_run;
@@ -20,10 +20,10 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{Shared, apizee};
 
-/// What a body of plain settings may have, in bytes.
+/// The maximum size of a body without event data or plugin settings, in bytes.
 const MAX_SMALL_BODY: usize = 64 * 1024;
 
-/// Every route of v3, with its description.
+/// The routes of v3 with their descriptions.
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(health::routes())

@@ -1,4 +1,4 @@
-//! `/projects`: numbered projects of a tenant, which events may name.
+//! `/projects`: the numbered projects of a tenant, to which events may belong.
 
 use std::sync::Arc;
 
@@ -28,14 +28,14 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(create_project, list_projects)).routes(routes!(delete_project))
 }
 
-/// A project to make.
+/// A project to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProjectInput {
-    /// Its number, unique within the tenant, at least 1.
+    /// The project's number, chosen by the client: at least 1, unique within the tenant.
     #[schema(value_type = schemas::ProjectNumber)]
     id: i64,
-    /// A name for people, at most 128 bytes.
+    /// A display name: 1 to 128 bytes without control characters.
     #[schema(value_type = Option<schemas::Label>)]
     name: Option<String>,
 }
@@ -57,14 +57,14 @@ impl From<Arc<Project>> for ProjectView {
     }
 }
 
-/// Make a project
+/// Create a project
 ///
-/// Needs `projects:write`.
+/// Requires `projects:write`.
 #[utoipa::path(
     post, path = "/api/v3/projects", tag = "projects", request_body = ProjectInput,
     responses(
-        (status = 201, description = "It is made", body = ProjectView),
-        (status = 409, description = "The tenant has that number already", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 201, description = "The project was created", body = ProjectView),
+        (status = 409, description = "The tenant already has a project with this number", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn create_project(
@@ -86,8 +86,10 @@ pub(super) async fn create_project(
     Ok((StatusCode::CREATED, Json(ProjectView::from(project))))
 }
 
+/// Checks a display name.
+///
 /// # Errors
-/// Where a name for people is empty, over 128 bytes or has control characters.
+/// Fails if the name is empty, longer than 128 bytes, or has control characters.
 pub(super) fn check_label(name: &str) -> Result<(), Problem> {
     if (1..=128).contains(&name.len()) && !name.chars().any(char::is_control) {
         return Ok(());
@@ -98,11 +100,11 @@ pub(super) fn check_label(name: &str) -> Result<(), Problem> {
 
 /// List projects
 ///
-/// Needs `projects:read`.
+/// Requires `projects:read`.
 #[utoipa::path(
     get, path = "/api/v3/projects", tag = "projects",
     params(("limit" = Option<schemas::Limit>, Query), ("cursor" = Option<schemas::Cursor>, Query)),
-    responses((status = 200, description = "A page, by number", body = Page<ProjectView>)),
+    responses((status = 200, description = "A page of projects, ordered by number", body = Page<ProjectView>)),
 )]
 pub(super) async fn list_projects(
     State(directory): State<Arc<Directory>>,
@@ -116,13 +118,13 @@ pub(super) async fn list_projects(
 
 /// Delete a project
 ///
-/// Needs `projects:write`. Events that named it stay.
+/// Requires `projects:write`. Events of the project are kept.
 #[utoipa::path(
     delete, path = "/api/v3/projects/{id}", tag = "projects",
-    params(("id" = schemas::ProjectNumber, Path, description = "Its number")),
+    params(("id" = schemas::ProjectNumber, Path, description = "The project's number")),
     responses(
-        (status = 204, description = "It is gone"),
-        (status = 409, description = "A hook wants its events", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 204, description = "The project was deleted"),
+        (status = 409, description = "A hook is limited to this project", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn delete_project(

@@ -1,4 +1,4 @@
-//! What ran and what was written, as answers show it: steps, faults, logs, requests, headers, bodies.
+//! Views of pipeline runs and HTTP messages: steps, faults, logs, headers and bodies.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use crate::domain::attempt::LogLine;
 use crate::domain::mask::{MASK, is_secret_name};
 use crate::domain::{Fault, Header, HeaderList, Role, StepReport};
 
-/// Headers as an object. A name that stands more than once has its values joined by `, ` (RFC 9110, section 5.3).
+/// Headers by name. Values of a repeated header are joined by `, ` (RFC 9110, section 5.3).
 #[derive(Debug, Clone, ToSchema)]
 #[schema(value_type = std::collections::BTreeMap<String, String>)]
 pub(super) struct Headers(HeaderList);
@@ -30,12 +30,12 @@ impl Headers {
         Self(joined)
     }
 
-    /// Without the values of these headers, whose names are in lower case.
+    /// Masks the values of these headers, whose names are in lower case.
     pub(super) fn masked(self, names: &[&str]) -> Self {
         self.masked_where(|name| names.contains(&name.to_ascii_lowercase().as_str()))
     }
 
-    /// Without the values of headers that carry secrets by their name.
+    /// Masks the values of headers whose name indicates a secret.
     pub(super) fn without_secrets(self) -> Self {
         self.masked_where(is_secret_name)
     }
@@ -56,12 +56,12 @@ impl Serialize for Headers {
     }
 }
 
-/// A body: as text where it is UTF-8, else in base64. Both null: there is none.
+/// A body, as text if it is UTF-8, else in base64. If `body` is null and `body_base64` is absent, there is no body.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BodyView {
-    /// The body as text.
+    /// The body as text; null if there is no body, or if it is not UTF-8.
     body: Option<String>,
-    /// The body in base64, where it is no text.
+    /// The body in base64 (RFC 4648, section 4), only if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     body_base64: Option<String>,
@@ -79,7 +79,7 @@ impl BodyView {
         }
     }
 
-    /// Of a body that was cut off, maybe inside a character.
+    /// A truncated body, which may end within a character.
     pub(super) fn of_cut(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Err(error) if error.error_len().is_none() => Self::of(&bytes[..error.valid_up_to()]),
@@ -88,34 +88,37 @@ impl BodyView {
     }
 }
 
-/// One step that ran.
+/// The run of one step.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Step)]
 pub(super) struct StepView {
-    /// The reference in the pipeline.
+    /// The plugin as the pipeline names it.
     #[schema(value_type = schemas::PluginRef)]
     plugin: String,
-    /// The version that it stood for.
+    /// The version that ran; null if none was found.
     #[schema(value_type = Option<schemas::VersionNumber>)]
     version: Option<u32>,
-    /// SHA-256 of that version.
+    /// The SHA-256 digest of that version; null if none was found.
     #[schema(value_type = Option<schemas::Digest>)]
     digest: Option<String>,
-    /// The role that ran last: `filter`, `mapper` or `transformer`.
+    /// The last role that ran: `filter`, `mapper` or `transformer`; null if none ran.
     #[schema(value_type = Option<schemas::Role>)]
     role: Option<&'static str>,
     /// The roles that ran, in order.
     #[schema(value_type = Vec<schemas::Role>)]
     roles: Vec<&'static str>,
-    /// Fuel used: counts instructions, and what other work costs in them.
+    /// The fuel used. One unit is about one WebAssembly instruction; host calls also use fuel.
     fuel: u64,
-    /// Fuel that was granted: a basis for each role, and more for larger input. Null in attempts that were recorded before it
-    /// was.
+    /// The fuel granted: a base amount for each role, and more for larger input. Null in attempts of engine versions that did not
+    /// record it.
     fuel_granted: Option<u64>,
+    /// The duration of the step, in microseconds.
     duration_us: u64,
-    /// The most linear memory that it had.
+    /// The peak size of linear memory, in bytes.
     memory_bytes: u64,
+    /// The lines that the plugin logged.
     logs: Vec<LogView>,
+    /// How the plugin failed; null if it did not fail.
     fault: Option<FaultView>,
 }
 
@@ -143,6 +146,7 @@ impl From<&StepReport> for StepView {
 pub(super) struct LogView {
     #[schema(value_type = schemas::LogLevel)]
     level: &'static str,
+    /// The text of the line.
     message: String,
 }
 
@@ -159,13 +163,14 @@ pub(super) struct FaultView {
     /// `trap`, `out-of-fuel`, `deadline`, `out-of-memory`, `output-too-large`, `invalid-output`, `failure` or `unavailable`.
     #[schema(value_type = schemas::FaultKind)]
     kind: &'static str,
+    /// What failed, for people.
     message: String,
-    /// The plugin's own code, for `failure`.
+    /// The code that the plugin returned; only for `failure`.
     code: Option<String>,
-    /// Whether the plugin said that the same call may succeed later. A delivery is attempted again on its hook's schedule either
-    /// way: see its `next_attempt_at` and `note`.
+    /// Whether the plugin reported that the same call may succeed later. A delivery is retried on its hook's schedule in either
+    /// case; see its `next_attempt_at` and `note`.
     retryable: bool,
-    /// The guest's call stack, innermost first.
+    /// The call stack of the plugin, innermost frame first.
     backtrace: Vec<String>,
 }
 
@@ -195,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_text_where_they_can_be() {
+    fn bodies_are_text_if_they_are_utf8() {
         for (view, json) in [
             (BodyView::of(b"{}"), r#"{"body":"{}"}"#),
             (BodyView::of(b"\xff"), r#"{"body":null,"body_base64":"/w=="}"#),

@@ -1,4 +1,4 @@
-//! `/tenants`: the operator makes and sees all; a tenant's key sees its own.
+//! `/tenants`: the operator creates tenants and sees all of them; a key sees its own tenant.
 
 use std::sync::Arc;
 
@@ -28,14 +28,14 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(create_tenant, list_tenants)).routes(routes!(get_tenant))
 }
 
-/// A tenant to make.
+/// A tenant to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TenantInput {
-    /// Unique, 1 to 128 bytes without white space; often a domain.
+    /// A unique name, often a domain: 1 to 128 bytes without white space.
     #[schema(value_type = schemas::TenantName)]
     name: String,
-    /// A number that older clients know the tenant by; unique, at least 1.
+    /// The number by which clients of API v1 know the tenant: at least 1, unique.
     #[schema(value_type = Option<schemas::ClientId>)]
     client_id: Option<i64>,
 }
@@ -64,14 +64,14 @@ impl From<Arc<Tenant>> for TenantView {
     }
 }
 
-/// Make a tenant
+/// Create a tenant
 ///
-/// Only the operator's key may.
+/// Requires the operator's key.
 #[utoipa::path(
     post, path = "/api/v3/tenants", tag = "tenants", request_body = TenantInput,
     responses(
-        (status = 201, description = "It is made", body = TenantView),
-        (status = 409, description = "The name or the client id is taken", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 201, description = "The tenant was created", body = TenantView),
+        (status = 409, description = "Another tenant has this name or client id", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn create_tenant(
@@ -93,11 +93,11 @@ pub(super) async fn create_tenant(
 
 /// List tenants
 ///
-/// The operator's key sees all, a tenant's key its own.
+/// The operator's key lists all tenants, any other key its own tenant.
 #[utoipa::path(
     get, path = "/api/v3/tenants", tag = "tenants",
     params(("limit" = Option<schemas::Limit>, Query), ("cursor" = Option<schemas::Cursor>, Query)),
-    responses((status = 200, description = "A page, oldest first", body = Page<TenantView>)),
+    responses((status = 200, description = "A page of tenants, oldest first", body = Page<TenantView>)),
 )]
 pub(super) async fn list_tenants(
     State(directory): State<Arc<Directory>>,
@@ -109,10 +109,10 @@ pub(super) async fn list_tenants(
     Ok(Json(wanted.select(visible, |tenant| tenant.id, TenantView::from)))
 }
 
-/// One tenant, by id or name
+/// Get a tenant by id or name
 #[utoipa::path(
     get, path = "/api/v3/tenants/{id}", tag = "tenants",
-    params(("id" = schemas::TenantName, Path, description = "Its id or name")),
+    params(("id" = schemas::TenantName, Path, description = "The tenant's id or name")),
     responses((status = 200, description = "The tenant", body = TenantView)),
 )]
 pub(super) async fn get_tenant(

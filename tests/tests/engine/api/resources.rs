@@ -214,8 +214,8 @@ async fn a_dry_run_shows_what_would_be_sent_and_sends_nothing() {
     assert_eq!(
         obstructed["warnings"],
         json!([
-            "the hook is disabled: it makes no deliveries of new events",
-            "the hook does not want events of the type `t`: it makes no delivery of this one",
+            "the hook is disabled, so it would get no delivery of this event",
+            "the hook does not subscribe to events of type `t`, so it would get no delivery of this event",
             "10.0.0.1 has no address that the operator's egress policy allows",
         ])
     );

@@ -76,7 +76,7 @@ async fn a_delivery_that_waits_in_memory_is_not_sent_once_it_is_cancelled() {
 async fn a_delivery_that_is_being_attempted_cannot_be_cancelled() {
     let waiting = Waiting::start().await;
     let problem = waiting.change(0, "cancel", 409).await;
-    assert!(problem["detail"].as_str().unwrap().contains("is being attempted right now"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("an attempt is in progress"), "{problem}");
     waiting.gate.notify_one();
     assert_eq!(waiting.state_at_the_end(0).await, "succeeded");
 }

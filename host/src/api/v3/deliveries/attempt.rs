@@ -1,4 +1,4 @@
-//! An attempt as answers show it: what was sent, what came back, what the plugins said.
+//! The view of an attempt: the request, the response and the run of the plugins.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,72 +8,79 @@ use crate::api::v3::openapi::schemas;
 use crate::api::v3::report::{BodyView, FaultView, Headers, StepView};
 use crate::domain::{Attempt, Outcome, Response, SentRequest};
 
-/// One try to bring a delivery to its end.
+/// One attempt of a delivery.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Attempt)]
 pub(super) struct AttemptView {
     #[schema(value_type = schemas::AttemptId)]
     id: String,
-    /// Counts from 1.
+    /// The number of the attempt within its delivery, counted from 1.
     number: u32,
     started_at: Time,
-    /// What the plugins and the receiver took, without the time in which plugins were compiled or waited for their turn.
+    /// The duration of the plugins and of the request, in milliseconds. It excludes the time for compiling plugins and waiting for a thread.
     duration_ms: u64,
     /// `response`, `timed-out`, `unreachable`, `faulted` or `dropped`.
     #[schema(value_type = schemas::Outcome)]
     outcome: &'static str,
-    /// What was sent; null if it did not come to that.
+    /// The request; null if none was sent.
     request: Option<SentRequestView>,
-    /// What the receiver answered.
+    /// The receiver's response; null if there was none.
     response: Option<ResponseView>,
-    /// Why there was no answer, for `timed-out` and `unreachable`; for `response`, why its body never came to its end, if
-    /// it did not: the status stands all the same.
+    /// Why there was no response, for `timed-out` and `unreachable`. For `response`, why the body is incomplete; the status is
+    /// valid all the same. Null otherwise.
     error: Option<ErrorView>,
-    /// The index of the step that failed or dropped, counted from 0.
+    /// The index of the step that failed or dropped the event, counted from 0; null if none did.
     step: Option<usize>,
-    /// How that step failed.
+    /// How that step failed; null if it did not fail.
     fault: Option<FaultView>,
-    /// The plugins that ran; empty where an earlier attempt's request was sent again.
+    /// The steps that ran; empty if the request of an earlier attempt was sent again.
     steps: Vec<StepView>,
-    /// Whether long texts of this record were cut, which then end in `…`, or left out. What is kept of an attempt is limited:
-    /// 64 KiB of each of the first four of a delivery, 16 KiB of each of the next twelve, 2 KiB of later ones.
+    /// Whether long texts of this record were omitted, or truncated, which `…` at their end shows. The engine stores at most
+    /// 64 KiB of each of a delivery's first four attempts, 16 KiB of each of the next twelve, and 2 KiB of each later one.
     truncated: bool,
 }
 
-/// A request as it was sent. Values are masked of headers and of the URL's parameters that carry secrets by their name
-/// (`authorization`, `cookie`, `x-api-key`, …), of the hook's own `headers`, of its `masked_headers`, and of those that the operator
-/// names.
+/// A request as it was sent, with secrets masked. Masked are the values of: headers and query parameters whose name indicates a
+/// secret (`authorization`, `cookie`, `x-api-key`, …), the hook's `headers`, its `masked_headers`, and the headers in the
+/// engine's setting `masked_headers`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SentRequest)]
 pub(super) struct SentRequestView {
+    /// The HTTP method.
     method: String,
+    /// The absolute URL.
     url: String,
+    /// The headers by name.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: Headers,
+    /// The size of the body, in bytes.
     body_bytes: u64,
 }
 
-/// A receiver's answer. The values of headers that carry secrets by their name are masked.
+/// A receiver's response. The values of headers whose name indicates a secret are masked.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Response)]
 pub(super) struct ResponseView {
+    /// The HTTP status.
     #[schema(example = 200)]
     status: u16,
+    /// The headers by name.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: Headers,
     #[serde(flatten)]
     body: BodyView,
-    /// Whether the body went on after what is shown: at most its first 16 KiB.
+    /// Whether the body was longer than the part shown, at most 16 KiB.
     body_truncated: bool,
 }
 
-/// Why there was no answer.
+/// Why there was no response, or an incomplete one.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DeliveryError)]
 pub(super) struct ErrorView {
     /// `timeout`, `dns`, `egress-refused`, `connect`, `tls`, `protocol` or `preflight`.
     #[schema(value_type = schemas::ErrorKind)]
     kind: &'static str,
+    /// What failed, for people.
     message: String,
 }
 
@@ -97,7 +104,7 @@ impl From<&Attempt> for AttemptView {
     }
 }
 
-/// An outcome, spread over the members that show it.
+/// An outcome, converted to the members that show it.
 #[derive(Default)]
 struct Shown {
     outcome: &'static str,
@@ -119,7 +126,7 @@ impl From<&Outcome> for Shown {
                 Self { outcome: "response", response: Some(response.into()), error, ..none }
             }
             Outcome::TimedOut { after } => {
-                let message = format!("no complete answer within {} ms", after.as_millis());
+                let message = format!("no complete response within {} ms", after.as_millis());
                 Self { outcome: "timed-out", error: Some(ErrorView { kind: "timeout", message }), ..none }
             }
             Outcome::Unreachable { kind, message } => {

@@ -21,14 +21,14 @@ use crate::storage::{Cancelled, Changed, StorageError};
 
 /// Retry a delivery
 ///
-/// Needs `deliveries:write`. It is attempted at once, from the start of its schedule, with the pipeline run anew. It takes no
-/// members. After 200 attempts it is refused: publish the event again.
+/// Requires `deliveries:write`. Attempts the delivery at once, runs the pipeline again, and restarts the retry schedule. A
+/// delivery with 200 attempts cannot be retried; publish the event again instead. The request has no body.
 #[utoipa::path(
     post, path = "/api/v3/deliveries/{id}/retry", tag = "deliveries",
-    params(("id" = schemas::DeliveryId, Path, description = "Its id")),
+    params(("id" = schemas::DeliveryId, Path, description = "The delivery's id")),
     responses(
-        (status = 202, description = "It will be attempted", body = DeliveryView),
-        (status = 409, description = "It is being attempted right now, its hook is gone, or it has been attempted 200 times", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 202, description = "The delivery is due", body = DeliveryView),
+        (status = 409, description = "An attempt is in progress, the hook was deleted, or the delivery has 200 attempts", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn retry_delivery(
@@ -44,7 +44,7 @@ pub(super) async fn retry_delivery(
     let _turn = turns.changes.turn(tenant).await?;
     let delivery = storage.deliveries.delivery(tenant, id).await?.ok_or_else(|| no_delivery(id))?;
     if directory.hook_of(tenant, delivery.hook).is_none() {
-        let detail = format!("the delivery cannot be retried: its hook {} is gone", delivery.hook);
+        let detail = format!("the delivery cannot be retried: its hook `{}` was deleted", delivery.hook);
         return Err(Problem::new(Kind::Conflict, detail));
     }
     attempted_too_often(&delivery)?;
@@ -57,14 +57,14 @@ pub(super) async fn retry_delivery(
 
 /// Cancel a delivery
 ///
-/// Needs `deliveries:write`. Once this is answered with 202, it is not sent. An attempt that is being made cannot be called
-/// back, so it is refused meanwhile; cancel the delivery again if the attempt fails. It takes no members.
+/// Requires `deliveries:write`. After the response 202 the delivery is not sent. While an attempt is in progress, the response is
+/// 409, because the attempt cannot be recalled; cancel again if it fails. The request has no body.
 #[utoipa::path(
     post, path = "/api/v3/deliveries/{id}/cancel", tag = "deliveries",
-    params(("id" = schemas::DeliveryId, Path, description = "Its id")),
+    params(("id" = schemas::DeliveryId, Path, description = "The delivery's id")),
     responses(
-        (status = 202, description = "It is cancelled", body = DeliveryView),
-        (status = 409, description = "It is final already, or being attempted right now", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 202, description = "The delivery is cancelled", body = DeliveryView),
+        (status = 409, description = "The delivery is in a final state, or an attempt is in progress", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn cancel_delivery(
@@ -81,7 +81,7 @@ pub(super) async fn cancel_delivery(
     let delivery = storage.deliveries.delivery(tenant, id).await?.ok_or_else(|| no_delivery(id))?;
     let recalled = dispatcher.recall(&delivery, directory.clock().now()).map_err(not_recalled)?;
     let deliveries = Arc::clone(&storage.deliveries);
-    // To the end, though the client may have gone: what is cancelled on disk must not be put back into memory.
+    // Spawned, so that it completes even if the client disconnects: a delivery that is cancelled on disk must not return to memory.
     let cancelling = tokio::spawn(async move {
         let _turn = turn;
         let cancelled = deliveries.cancel(tenant, id).await?;
@@ -103,20 +103,21 @@ pub(super) async fn cancel_delivery(
 fn not_recalled(reason: NotRecalled) -> Problem {
     match reason {
         NotRecalled::UnderWay => {
-            let detail = "the delivery is being attempted right now and may have reached its receiver; \
-                cancel it again when the attempt has ended, if it did not succeed";
+            let detail = "an attempt is in progress and may have reached the receiver; \
+                cancel again when the attempt has ended, if it did not succeed";
             Problem::new(Kind::Conflict, detail)
         }
         NotRecalled::TooMany => {
-            let detail =
-                "too many deliveries have been cancelled that are still being stored; try again in a moment";
+            let detail = "too many cancelled deliveries are still being stored; try again later";
             Problem::new(Kind::TooManyRequests, detail)
         }
     }
 }
 
+/// Checks the limit on manual retries.
+///
 /// # Errors
-/// Where the delivery has had as many attempts as it may have had to be retried.
+/// Fails if the delivery has too many attempts.
 fn attempted_too_often(delivery: &Delivery) -> Result<(), Problem> {
     const MOST: u32 = RetrySchedule::MAX_BEFORE_RETRY_BY_HAND;
     if delivery.attempts < MOST {
@@ -124,7 +125,7 @@ fn attempted_too_often(delivery: &Delivery) -> Result<(), Problem> {
     }
     let times = delivery.attempts;
     let detail = format!(
-        "it has been attempted {times} times, and after {MOST} it is retried by hand no more; publish the event again"
+        "the delivery has been attempted {times} times and can be retried up to {MOST} attempts; publish the event again"
     );
     Err(Problem::new(Kind::LimitReached, detail))
 }
@@ -133,7 +134,7 @@ fn done(id: DeliveryId, changed: Option<Changed>, what: &'static str) -> Result<
     match changed.ok_or_else(|| no_delivery(id))? {
         Changed::Done(delivery) => Ok(delivery),
         Changed::Refused(state) => {
-            let detail = format!("the delivery is `{state}` and cannot be {what} now");
+            let detail = format!("a delivery in the state `{state}` cannot be {what}");
             Err(Problem::new(Kind::Conflict, detail))
         }
     }
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_attempted_very_often_is_not_retried_by_hand() {
+    fn a_delivery_with_too_many_attempts_cannot_be_retried() {
         assert_eq!(attempted_too_often(&attempted(199)), Ok(()));
         let problem = attempted_too_often(&attempted(200)).unwrap_err();
         assert_eq!(problem.kind(), Kind::LimitReached);

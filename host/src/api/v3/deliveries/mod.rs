@@ -1,4 +1,4 @@
-//! `/deliveries`: what became of events, and why not.
+//! `/deliveries`: the deliveries of a tenant and their attempts.
 
 mod attempt;
 mod change;

@@ -17,30 +17,30 @@ use crate::api::v3::openapi::schemas;
 use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Scope, TenantId};
 use crate::storage::{DeliveryQuery, Listed, Storage};
 
-/// How many attempts are shown with a delivery.
+/// The number of attempts in the view of one delivery.
 const LATEST_ATTEMPTS: usize = 20;
-/// The greatest number of attempts on a page.
+/// The maximum number of attempts on a page.
 const MAX_ATTEMPTS: usize = 100;
-/// The word for lists of attempts in their cursors.
+/// The name of lists of attempts in their cursors.
 const ATTEMPTS: &str = "attempts";
 const PARAMS: [&str; 7] = ["hook", "state", "type", "since", "until", "limit", "cursor"];
 
 /// List deliveries
 ///
-/// Needs `deliveries:read`. A page may hold fewer than there are, even none, where much had to be passed over to find
-/// them: the list goes on as long as there is a `next`.
+/// Requires `deliveries:read`. A search that passes over many deliveries stops early: a page may then have fewer items than `limit`,
+/// or none, although more follow. The list is complete when `next` is null.
 #[utoipa::path(
     get, path = "/api/v3/deliveries", tag = "deliveries",
     params(
-        ("hook" = Option<schemas::HookId>, Query, description = "Only those for this hook"),
-        ("state" = Option<schemas::DeliveryState>, Query, description = "Only those in this state"),
-        ("type" = Option<schemas::EventType>, Query, description = "Only those of events of exactly this type"),
-        ("since" = Option<schemas::TimeInput>, Query, description = "Only those made at this time or later"),
-        ("until" = Option<schemas::TimeInput>, Query, description = "Only those made before this time"),
+        ("hook" = Option<schemas::HookId>, Query, description = "Only deliveries for this hook"),
+        ("state" = Option<schemas::DeliveryState>, Query, description = "Only deliveries in this state"),
+        ("type" = Option<schemas::EventType>, Query, description = "Only deliveries of events of exactly this type"),
+        ("since" = Option<schemas::TimeInput>, Query, description = "Only deliveries created at this time or later"),
+        ("until" = Option<schemas::TimeInput>, Query, description = "Only deliveries created before this time"),
         ("limit" = Option<schemas::Limit>, Query),
         ("cursor" = Option<schemas::Cursor>, Query),
     ),
-    responses((status = 200, description = "A page, newest first", body = Page<DeliveryView>)),
+    responses((status = 200, description = "A page of deliveries, newest first", body = Page<DeliveryView>)),
 )]
 pub(super) async fn list_deliveries(
     State(storage): State<Storage>,
@@ -58,16 +58,13 @@ pub(super) async fn list_deliveries(
         since: params.time("since")?,
         until: params.time("until")?,
         before: wanted.after,
-        // One more tells whether there is a next page.
+        // One more, to know whether there is a next page.
         limit: u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX),
     };
     if query.since.zip(query.until).is_some_and(|(since, until)| since >= until) {
-        return Err(Problem::parameter(
-            "until",
-            "`until` is not later than `since`: there is nothing between",
-        ));
+        return Err(Problem::parameter("until", "`until` must be later than `since`"));
     }
-    // Those are looked for among all that are unfinished, however many there are.
+    // The search for this state reads all unfinished deliveries of the tenant.
     let _turn = match query.state {
         Some(DeliveryState::Delivering) => Some(turns.walks.turn(tenant).await?),
         _ => None,
@@ -77,12 +74,12 @@ pub(super) async fn list_deliveries(
     Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, |delivery| ids.view(delivery))))
 }
 
-/// One delivery with its latest attempts
+/// Get a delivery with its latest attempts
 ///
-/// Needs `deliveries:read`. It has the latest 20 attempts; `GET /deliveries/{id}/attempts` has all.
+/// Requires `deliveries:read`. Includes the latest 20 attempts; `GET /deliveries/{id}/attempts` lists all.
 #[utoipa::path(
     get, path = "/api/v3/deliveries/{id}", tag = "deliveries",
-    params(("id" = schemas::DeliveryId, Path, description = "Its id")),
+    params(("id" = schemas::DeliveryId, Path, description = "The delivery's id")),
     responses((status = 200, description = "The delivery", body = FullDeliveryView)),
 )]
 pub(super) async fn get_delivery(
@@ -99,9 +96,9 @@ pub(super) async fn get_delivery(
     Ok(Json(FullDeliveryView::of(state, ids.view(delivery), attempts, &latest)))
 }
 
-/// The attempts of a delivery
+/// List the attempts of a delivery
 ///
-/// Needs `deliveries:read`. A page has at most 100.
+/// Requires `deliveries:read`. `limit` is at most 100.
 #[utoipa::path(
     get, path = "/api/v3/deliveries/{id}/attempts", tag = "deliveries",
     params(
@@ -109,7 +106,7 @@ pub(super) async fn get_delivery(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100),
         ("cursor" = Option<schemas::Cursor>, Query),
     ),
-    responses((status = 200, description = "A page, newest first", body = Page<AttemptView>)),
+    responses((status = 200, description = "A page of attempts, newest first", body = Page<AttemptView>)),
 )]
 pub(super) async fn list_attempts(
     State(storage): State<Storage>,
@@ -121,14 +118,17 @@ pub(super) async fn list_attempts(
     let params = Params::of(&uri, &page::PARAMS)?;
     let wanted: Wanted<AttemptId> = Wanted::of(&params, ATTEMPTS)?;
     if wanted.limit > MAX_ATTEMPTS {
-        return Err(Problem::parameter("limit", format!("a page of attempts has 1 to {MAX_ATTEMPTS} items")));
+        return Err(Problem::parameter(
+            "limit",
+            format!("`limit` is an integer from 1 to {MAX_ATTEMPTS} for attempts"),
+        ));
     }
     let (_, attempts) = attempts_of(&storage, tenant, id, &wanted).await?;
     Ok(Json(page_of_attempts(attempts, &wanted)))
 }
 
-/// A delivery and its attempts, newest first, from the cursor on: one more than the page has, which tells whether there is a
-/// next one.
+/// The delivery and its attempts after the cursor, newest first: one more than fits on the page, to know whether there is a
+/// next page.
 async fn attempts_of(
     storage: &Storage,
     tenant: TenantId,

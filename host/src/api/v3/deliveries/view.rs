@@ -1,4 +1,4 @@
-//! A delivery as answers show it.
+//! The view of a delivery.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use crate::storage::{Storage, StorageError};
 
-/// An event for a hook.
+/// The delivery of one event to one hook.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Delivery)]
 pub(in crate::api::v3) struct DeliveryView {
@@ -22,32 +22,32 @@ pub(in crate::api::v3) struct DeliveryView {
     id: String,
     #[schema(value_type = schemas::HookId)]
     hook: String,
-    /// The engine's own id of the event. `GET /events/{id}` takes both ids.
+    /// The engine's id of the event. `GET /events/{id}` accepts both ids.
     #[schema(value_type = schemas::EngineEventId)]
     event: String,
-    /// The id of the event that the receiver sees as `webhook-id`: the sender's, if it gave one.
+    /// The event's id that the receiver sees as `webhook-id`: the sender's id if it gave one, else the engine's.
     #[schema(value_type = schemas::EventId)]
     event_id: String,
     /// The event's type.
     #[serde(rename = "type")]
     #[schema(value_type = schemas::EventType)]
     event_type: String,
-    /// What made it: `event` or `test`.
+    /// What created the delivery: `event` or `test`.
     #[schema(value_type = schemas::Trigger)]
     trigger: &'static str,
     /// `pending`, `delivering`, `waiting`, `succeeded`, `exhausted`, `dropped` or `cancelled`.
     #[schema(value_type = schemas::DeliveryState)]
     state: &'static str,
-    /// How many attempts there have been.
+    /// The number of attempts so far.
     attempt_count: u32,
-    /// When it is attempted next; null while it is attempted and once it is final.
+    /// The time of the next attempt; null while an attempt is in progress and in final states.
     next_attempt_at: Option<Time>,
     created_at: Time,
 }
 
 impl DeliveryView {
     pub(in crate::api::v3) fn of(delivery: Delivery, event_id: &EventId) -> Self {
-        // While it is leased, what is due is the end of the lease: no matter of its reader.
+        // During a lease, `due_at` is the end of the lease, which is internal.
         let waits = matches!(delivery.state, DeliveryState::Pending | DeliveryState::Waiting);
         Self {
             id: delivery.id.to_string(),
@@ -64,12 +64,14 @@ impl DeliveryView {
     }
 }
 
-/// What the senders of deliveries' events call them.
+/// The senders' ids of the events of a page of deliveries.
 pub(super) struct EventIds(HashMap<EventKey, EventId>);
 
 impl EventIds {
+    /// Reads the ids of the events of `deliveries`.
+    ///
     /// # Errors
-    /// If storage cannot be read.
+    /// Fails if storage cannot be read.
     pub(super) async fn of(
         storage: &Storage,
         tenant: TenantId,
@@ -81,7 +83,7 @@ impl EventIds {
         storage.events.sender_ids(tenant, &events).await.map(Self)
     }
 
-    /// The view of a delivery, with both ids of its event.
+    /// The view of a delivery with both ids of its event.
     pub(super) fn view(&self, delivery: Delivery) -> DeliveryView {
         match self.0.get(&delivery.event) {
             Some(id) => DeliveryView::of(delivery, id),
@@ -99,21 +101,21 @@ impl EventIds {
 pub(super) struct FullDeliveryView {
     #[serde(flatten)]
     delivery: DeliveryView,
-    /// What happens next, if that is not plain: a plugin called its failure final, and the delivery waits all the same.
+    /// An explanation of the next step, if a plugin reported a permanent failure and the delivery is retried all the same; else null.
     note: Option<&'static str>,
-    /// The latest 20, oldest first.
+    /// The latest 20 attempts, oldest first.
     attempts: Vec<AttemptView>,
-    /// The `cursor` of `GET /deliveries/{id}/attempts` for those before; null: there are none.
+    /// The `cursor` of `GET /deliveries/{id}/attempts` for earlier attempts; null if there are none.
     attempts_next: Option<String>,
 }
 
-/// Why a delivery waits although its plugin says that the same call will fail again.
-const ATTEMPTED_ALL_THE_SAME: &str = "The plugin says that the same call will fail again. It is made again all the same, at \
-    `next_attempt_at` and on the hook's schedule from there, because the plugin or the hook's settings may have been mended by \
-    then. After mending them, retry the delivery to have it attempted at once; cancel it if it is not wanted any more.";
+/// The note on a delivery that is retried although its plugin reported a permanent failure.
+const RETRIED_PERMANENT_FAILURE: &str = "The plugin reported that the same call will fail again. The delivery is attempted again at \
+    `next_attempt_at` and on the hook's schedule, because the plugin or its settings may be fixed by then. After fixing \
+    them, retry the delivery to attempt it at once. Cancel it if it is no longer needed.";
 
 impl FullDeliveryView {
-    /// `latest` are its attempts, newest first, for the page that `wanted` describes.
+    /// `latest` are the delivery's attempts, newest first, for the page `wanted`.
     pub(super) fn of(
         state: DeliveryState,
         delivery: DeliveryView,
@@ -127,7 +129,7 @@ impl FullDeliveryView {
     }
 }
 
-/// The page of `attempts`, newest first.
+/// The page of `attempts`, which are ordered newest first.
 pub(super) fn page_of_attempts(attempts: Vec<Attempt>, wanted: &Wanted<AttemptId>) -> Page<AttemptView> {
     wanted.cut(attempts, None, |attempt| attempt.id, |attempt| AttemptView::from(&attempt))
 }
@@ -137,7 +139,7 @@ fn note(state: DeliveryState, last: Option<&Outcome>) -> Option<&'static str> {
         (DeliveryState::Waiting, Some(Outcome::Faulted { fault, .. }))
             if fault.kind == FaultKind::Failure && !fault.retryable =>
         {
-            Some(ATTEMPTED_ALL_THE_SAME)
+            Some(RETRIED_PERMANENT_FAILURE)
         }
         _ => None,
     }
@@ -149,7 +151,7 @@ mod tests {
     use crate::domain::Fault;
 
     #[test]
-    fn a_note_says_that_a_final_failure_is_attempted_again() {
+    fn a_note_explains_that_a_permanent_failure_is_retried() {
         let failure = |retryable| Outcome::Faulted {
             step: 0,
             fault: Fault { retryable, ..Fault::new(FaultKind::Failure, "no") },

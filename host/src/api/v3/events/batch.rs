@@ -1,4 +1,4 @@
-//! `POST /events/batch`: many events, one JSON object a line. All are taken in, or none.
+//! `POST /events/batch`: many events as NDJSON. Either all are accepted, or none.
 
 use std::sync::Arc;
 
@@ -22,33 +22,33 @@ use crate::directory::Directory;
 use crate::domain::{EventKey, Scope, TenantId};
 use crate::ingest::{IncomingEvent, Ingest, Prepared};
 
-/// The greatest number of events in a batch.
+/// The maximum number of events in a batch.
 const MAX_EVENTS: usize = 10_000;
-/// The greatest size of a batch, in bytes.
+/// The maximum size of a batch, in bytes.
 const MAX_BATCH_LEN: usize = 16 * 1024 * 1024;
-/// What is to be done with a batch larger than this is left to a thread that may take its time.
-const PREPARE_HERE_UP_TO: usize = 128 * 1024;
+/// Larger batches are parsed on a blocking thread, so that they do not delay other requests. In bytes.
+const MAX_INLINE_LEN: usize = 128 * 1024;
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BatchReceipt {
-    /// How many events are on disk: as many as lines were sent.
+    /// The number of events stored: all events of the batch.
     accepted: usize,
-    /// How many of them had been accepted before.
+    /// The number of events that had been accepted before.
     duplicates: usize,
     /// The ids that receivers see as `webhook-id`, in the order of the lines.
     #[schema(value_type = Vec<schemas::EventId>)]
     ids: Vec<String>,
-    /// The engine's own ids, in the same order. Both ids find an event.
+    /// The engine's ids, in the same order. `GET /events/{id}` accepts both ids.
     #[schema(value_type = Vec<schemas::EngineEventId>)]
     engine_ids: Vec<AsText<EventKey>>,
 }
 
-/// Post many events
+/// Publish a batch of events
 ///
-/// Needs `events:write`. One event a line (NDJSON), each as `POST /events` takes it, at most 10,000 lines or 16 MiB;
-/// empty lines are passed over. One bad line refuses all. A problem's `pointer` begins with the number of the line,
-/// counted from 1: `/17/type`.
+/// Requires `events:write`. The body is NDJSON: one event per line, each as in `POST /events`, at most 10,000 events and 16 MiB. Empty
+/// lines are ignored. If one line is invalid, no event is accepted; the problem's `pointer` then begins with the line number,
+/// counted from 1, such as `/17/type`. `Idempotency-Key` is not supported; give each event an `id` instead.
 #[utoipa::path(
     post, path = "/api/v3/events/batch", tag = "events",
     request_body(
@@ -56,11 +56,11 @@ pub(super) struct BatchReceipt {
             (schemas::EventLines = "application/x-ndjson"),
             (schemas::EventLinesBinary = "application/octet-stream"),
         ),
-        description = "One event a line, each as `EventInput` has it; `application/jsonl` is as good",
+        description = "One `EventInput` per line; `application/jsonl` is accepted, too",
     ),
     responses(
-        (status = 202, description = "All are on disk, and will be delivered", body = BatchReceipt),
-        (status = 409, description = "Another event has the id of one of these", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 202, description = "All events are stored and will be delivered", body = BatchReceipt),
+        (status = 409, description = "A different event has the id of one of these events", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn post_events(
@@ -72,12 +72,12 @@ pub(super) async fn post_events(
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::EventsWrite)?;
     if payload.headers().contains_key(IDEMPOTENCY_KEY) {
-        let rule = "a batch takes no Idempotency-Key; give each of its events an `id`";
+        let rule = "a batch does not support Idempotency-Key; give each event an `id`";
         return Err(Problem::parameter(IDEMPOTENCY_KEY, rule));
     }
-    // The events take as much again, until they are stored.
+    // The parsed events need the memory until they are stored.
     let (body, _reserved) = payload.read_held(Takes::JsonLines, MAX_BATCH_LEN).await?;
-    let (prepared, lines) = prepare_aside(body, tenant, directory, Arc::clone(&ingest)).await?;
+    let (prepared, lines) = prepare(body, tenant, directory, Arc::clone(&ingest)).await?;
     let receipts = ingest.store(prepared).await.map_err(|error| wire::refused(error, line_of(&lines)))?;
     let answer = BatchReceipt {
         accepted: receipts.len(),
@@ -88,25 +88,25 @@ pub(super) async fn post_events(
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// The events of a batch, and the number of the line on which each stands.
+/// The events of a batch with their line numbers.
 struct Batch {
     events: Vec<IncomingEvent>,
     lines: Vec<usize>,
 }
 
-/// The line of each event, by its index.
+/// Returns the line number of an event by its index.
 fn line_of(lines: &[usize]) -> impl Fn(usize) -> Option<usize> {
     |index| lines.get(index).copied()
 }
 
-/// The events of a batch, ready to be stored, and their lines.
-async fn prepare_aside(
+/// Parses and matches the events of a batch. Returns them with their line numbers.
+async fn prepare(
     body: Bytes,
     tenant: TenantId,
     directory: Arc<Directory>,
     ingest: Arc<Ingest>,
 ) -> Result<(Prepared, Vec<usize>), Problem> {
-    let is_small = body.len() <= PREPARE_HERE_UP_TO;
+    let is_small = body.len() <= MAX_INLINE_LEN;
     let prepare = move || {
         let Batch { events, lines } = read(&body, |event| event.check(tenant, &directory))?;
         let prepared = ingest.prepare(events).map_err(|error| wire::refused(error, line_of(&lines)))?;
@@ -142,7 +142,7 @@ fn read(
         batch.lines.push(number);
     }
     if batch.events.is_empty() {
-        return Err(Problem::new(Kind::MalformedJson, "the body is empty; one event a line is wanted"));
+        return Err(Problem::new(Kind::MalformedJson, "the body is empty; expected one event per line"));
     }
     Ok(batch)
 }
@@ -169,13 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_counted_from_one_with_the_empty_ones() {
+    fn line_numbers_count_from_one_and_include_empty_lines() {
         let event = r#"{"type":"a","data":1}"#;
         assert_eq!(line_numbers(&format!("{event}\r\n\n  \n{event}\n")).unwrap(), [1, 4]);
     }
 
     #[test]
-    fn a_bad_line_is_named() {
+    fn an_error_names_its_line() {
         let event = r#"{"type":"a","data":1}"#;
         for (body, pointer) in [
             (format!("{event}\n{{\"type\":7,\"data\":1}}"), Some("/2/type")),

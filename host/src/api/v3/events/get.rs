@@ -1,4 +1,4 @@
-//! `GET /events/{id}` and the deliveries that it made.
+//! `GET /events/{id}` and `GET /events/{id}/deliveries`.
 
 use axum::Json;
 use axum::extract::State;
@@ -22,10 +22,10 @@ use crate::storage::Storage;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
 pub(super) struct EventView {
-    /// The id that receivers see as `webhook-id`: the sender's, if it gave one.
+    /// The id that receivers see as `webhook-id`: the sender's id if it gave one, else the engine's.
     #[schema(value_type = schemas::EventId)]
     id: String,
-    /// The engine's own id, which deliveries name as `event`. Both ids find the event.
+    /// The engine's id, which deliveries have as `event`. `GET /events/{id}` accepts both ids.
     #[schema(value_type = schemas::EngineEventId)]
     engine_id: String,
     #[serde(rename = "type")]
@@ -33,10 +33,11 @@ pub(super) struct EventView {
     event_type: String,
     #[schema(value_type = Option<schemas::ProjectNumber>)]
     project: Option<i64>,
-    /// When it happened, by its sender's word; else when it was accepted.
+    /// When the event occurred according to its sender; `accepted_at` if the sender did not say.
     occurred_at: Time,
+    /// When the engine accepted the event.
     accepted_at: Time,
-    /// As it was sent.
+    /// The data, exactly as it was sent.
     #[schema(value_type = serde_json::Value)]
     data: Box<RawValue>,
 }
@@ -55,12 +56,12 @@ impl From<Event> for EventView {
     }
 }
 
-/// One event
+/// Get an event
 ///
-/// Needs `events:read`.
+/// Requires `events:read`.
 #[utoipa::path(
     get, path = "/api/v3/events/{id}", tag = "events",
-    params(("id" = schemas::EventId, Path, description = "Its id: the sender's own, or the engine's")),
+    params(("id" = schemas::EventId, Path, description = "The event's id: the sender's or the engine's")),
     responses((status = 200, description = "The event", body = EventView)),
 )]
 pub(super) async fn get_event(
@@ -78,17 +79,17 @@ async fn find(storage: &Storage, tenant: TenantId, id: &EventId) -> Result<Event
     event.ok_or_else(|| Problem::not_found("event", id.as_str()))
 }
 
-/// The deliveries of an event
+/// List the deliveries of an event
 ///
-/// Needs `deliveries:read`.
+/// Requires `deliveries:read`.
 #[utoipa::path(
     get, path = "/api/v3/events/{id}/deliveries", tag = "events",
     params(
-        ("id" = schemas::EventId, Path, description = "Its id: the sender's own, or the engine's"),
+        ("id" = schemas::EventId, Path, description = "The event's id: the sender's or the engine's"),
         ("limit" = Option<schemas::Limit>, Query),
         ("cursor" = Option<schemas::Cursor>, Query),
     ),
-    responses((status = 200, description = "A page, oldest first", body = Page<DeliveryView>)),
+    responses((status = 200, description = "A page of deliveries, oldest first", body = Page<DeliveryView>)),
 )]
 pub(super) async fn list_event_deliveries(
     State(storage): State<Storage>,

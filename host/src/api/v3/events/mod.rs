@@ -1,4 +1,4 @@
-//! `/events`: taking events in, and looking at them.
+//! `/events`: publishing and reading events.
 
 mod batch;
 mod get;

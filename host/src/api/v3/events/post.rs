@@ -1,7 +1,7 @@
-//! `POST /events`: the way in, and the engine's hottest path.
+//! `POST /events`: publishes one event. This is the hottest path of the engine.
 //!
-//! One pass over the body, whose data is never built into a tree; lookups in memory; then ingest, which
-//! answers when the event is on disk.
+//! The handler parses the body in one pass without building a tree of the data, looks hooks up in memory, and waits until
+//! ingest has stored the event.
 
 use std::sync::Arc;
 
@@ -23,38 +23,38 @@ use crate::directory::Directory;
 use crate::domain::{EventKey, Scope};
 use crate::ingest::Ingest;
 
-/// The header by which a sender makes a retry safe (draft-ietf-httpapi-idempotency-key-header).
+/// The header that makes retries of a request safe (draft-ietf-httpapi-idempotency-key-header).
 pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
-/// What became of an event.
+/// The result of publishing an event.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EventReceipt<'a> {
-    /// The id that receivers see as `webhook-id`: the sender's, if it gave one.
+    /// The id that receivers see as `webhook-id`: the sender's id if it gave one, else the engine's.
     #[schema(value_type = schemas::EventId)]
     id: &'a str,
-    /// The engine's own id, which deliveries name as `event`. Both ids find the event.
+    /// The engine's id, which deliveries have as `event`. `GET /events/{id}` accepts both ids.
     #[schema(value_type = schemas::EngineEventId)]
     engine_id: AsText<EventKey>,
     #[serde(rename = "type")]
     #[schema(value_type = schemas::EventType)]
     event_type: &'a str,
-    /// How many hooks it matched.
+    /// The number of deliveries created: one for each hook that matches.
     deliveries: u32,
-    /// Whether it had been accepted before: then this is the first answer again.
+    /// Whether the event had been accepted before; this response then repeats the first.
     duplicate: bool,
 }
 
-/// Post an event
+/// Publish an event
 ///
-/// Needs `events:write`. The answer is given when the event is on disk. The same event again, known by its `id` or
-/// `Idempotency-Key`, is answered as the first was, with 200.
+/// Requires `events:write`. The engine responds when the event is stored on disk. If the event was accepted before, as its `id` or
+/// `Idempotency-Key` shows, the response repeats the first one with the status 200 and `duplicate` true.
 #[utoipa::path(
     post, path = "/api/v3/events", tag = "events", request_body = EventInput,
-    params(("Idempotency-Key" = Option<schemas::IdempotencyKey>, Header, description = "Makes the request safe to repeat: compared as it is")),
+    params(("Idempotency-Key" = Option<schemas::IdempotencyKey>, Header, description = "Makes the request safe to retry. The engine compares the value byte by byte")),
     responses(
-        (status = 202, description = "It is on disk, and will be delivered", body = EventReceipt),
-        (status = 200, description = "It was accepted before", body = EventReceipt),
-        (status = 409, description = "Another event has this id or key", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 202, description = "The event is stored and will be delivered", body = EventReceipt),
+        (status = 200, description = "The event was accepted before", body = EventReceipt),
+        (status = 409, description = "A different event has this id or key", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn post_event(
@@ -72,7 +72,7 @@ pub(super) async fn post_event(
     let event_type = event.event_type.clone();
     let receipts = ingest.accept(vec![event]).await.map_err(|error| wire::refused(error, |_| None))?;
     let Some(receipt) = receipts.first() else {
-        return Err(Problem::new(Kind::Unavailable, "the event was not taken in; send it again"));
+        return Err(Problem::new(Kind::Unavailable, "the event was not accepted; send it again"));
     };
     let status = if receipt.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
     let answer = EventReceipt {

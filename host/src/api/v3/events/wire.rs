@@ -1,4 +1,4 @@
-//! An event as it is sent, and how it becomes one that the engine takes in.
+//! The wire format of an event and its validation.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -17,12 +17,12 @@ use crate::domain::{EventId, EventType, TenantId};
 use crate::ingest::{IncomingEvent, IngestError};
 use crate::storage::ConflictOn;
 
-/// The greatest size of an event's data, in bytes of JSON text.
+/// The maximum size of an event's data, in bytes of JSON text.
 pub(in crate::api) const MAX_DATA_LEN: usize = 1024 * 1024;
-/// The greatest size of an event with its members beside the data.
+/// The maximum size of an event with all its members, in bytes of JSON text.
 pub(in crate::api::v3) const MAX_EVENT_LEN: usize = MAX_DATA_LEN + 64 * 1024;
 
-/// A value that answers show as its text.
+/// A value that serializes as its [`Display`] text.
 #[derive(Debug)]
 pub(in crate::api::v3) struct AsText<T>(pub(in crate::api::v3) T);
 
@@ -32,34 +32,35 @@ impl<T: Display> Serialize for AsText<T> {
     }
 }
 
-/// An event to take in.
+/// An event to publish.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api::v3) struct EventInput<'a> {
-    /// 1 to 256 bytes without white space, commas or `*`.
+    /// The event's type: 1 to 256 bytes without white space, control characters, commas or `*`.
     #[serde(rename = "type", borrow)]
     #[schema(value_type = schemas::EventType)]
     event_type: Cow<'a, str>,
-    /// Any JSON value, at most 1 MiB of text. It is kept as it is sent.
+    /// Any JSON value, at most 1 MiB of text. The engine keeps the text unchanged.
     #[serde(borrow)]
     #[schema(value_type = serde_json::Value)]
     data: &'a RawValue,
-    /// The sender's own id, unique within the tenant: 1 to 128 letters, digits, `.`, `_`, `:` or `-`.
+    /// The sender's id of the event, unique within the tenant: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`, not beginning with `evt_`.
+    /// Default: the engine's id.
     #[schema(value_type = Option<schemas::SenderEventId>)]
     id: Option<String>,
-    /// When it happened (RFC 3339, with an offset). Absent: when it is accepted.
+    /// When the event occurred (RFC 3339, with an offset). Default: the time of acceptance.
     #[schema(value_type = Option<schemas::TimeInput>)]
     occurred_at: Option<String>,
-    /// A numbered project of the tenant.
+    /// The number of an existing project of the tenant. Default: no project.
     #[schema(value_type = Option<schemas::ProjectNumber>)]
     project: Option<i64>,
 }
 
 impl EventInput<'_> {
-    /// Checks every member.
+    /// Validates all members.
     ///
     /// # Errors
-    /// Names the first that breaks a rule.
+    /// Fails with the first member that breaks a rule.
     pub(in crate::api::v3) fn check(
         self,
         tenant: TenantId,
@@ -72,7 +73,7 @@ impl EventInput<'_> {
         let occurred_at = self.occurred_at.as_deref().map(parse_time).transpose();
         let occurred_at = occurred_at.map_err(|rule| Problem::invalid(Pointer::to("occurred_at"), rule))?;
         if let Some(number) = self.project.filter(|number| !directory.has_project(tenant, *number)) {
-            let detail = format!("the tenant has no project {number}; make it by POST /api/v3/projects");
+            let detail = format!("the tenant has no project {number}; create it with POST /api/v3/projects");
             return Err(Problem::at(Kind::InvalidValue, Pointer::to("project"), detail));
         }
         Ok(IncomingEvent {
@@ -87,8 +88,10 @@ impl EventInput<'_> {
     }
 }
 
+/// Checks the size of an event's data.
+///
 /// # Errors
-/// Where there is more than 1 MiB of it.
+/// Fails if the data exceeds [`MAX_DATA_LEN`].
 pub(in crate::api::v3) fn check_data(data: &RawValue) -> Result<Arc<str>, Problem> {
     let text = data.get();
     if text.len() > MAX_DATA_LEN {
@@ -98,17 +101,18 @@ pub(in crate::api::v3) fn check_data(data: &RawValue) -> Result<Arc<str>, Proble
     Ok(text.into())
 }
 
-/// Why ingest refused the events of one request.
+/// The problem for an error of ingest. `line` maps the index of an event to its line in a batch.
 pub(in crate::api) fn refused(error: IngestError, line: impl FnOnce(usize) -> Option<usize>) -> Problem {
     match error {
         IngestError::Storage(error) => error.into(),
         error @ IngestError::TooMany => Problem::new(Kind::TooLarge, error.to_string()),
         IngestError::Conflict { on: ConflictOn::IdempotencyKey, .. } => {
-            let detail = "another event was sent with this Idempotency-Key";
+            let detail = "a different event was sent with this Idempotency-Key; use a new key for each event";
             Problem::new(Kind::Conflict, detail).of_parameter("Idempotency-Key")
         }
         IngestError::Conflict { index, on: ConflictOn::Id } => {
-            let detail = "another event of the tenant has this id: its type, project, time or data differ";
+            let detail =
+                "another event of the tenant has this id, with a different type, project, time or data";
             let problem = Problem::at(Kind::Conflict, Pointer::to("id"), detail);
             match line(index) {
                 Some(number) => problem.in_line(number),

@@ -1,4 +1,4 @@
-//! Trials of plugin versions that are not stored yet.
+//! Trial calls of plugin versions that are not stored yet.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use crate::domain::{Hook, Step, TenantId};
 use crate::sandbox::{PipelineRun, SandboxError, of_plain_call};
 
 impl Trial {
-    /// Why `version` refuses the settings of `step`, which is one of `hook`'s; `None` if it takes them, or if the version that is in
-    /// use refuses them, too.
+    /// Why `version` rejects the settings of `step`, a step of `hook`. `None` if it accepts them, or if the version in use rejects
+    /// them, too.
     ///
     /// # Errors
-    /// Where the engine fails.
+    /// Fails if the engine fails.
     pub(in crate::api) async fn refusal(
         &self,
         hook: &Hook,
@@ -28,10 +28,10 @@ impl Trial {
         Ok((!was_broken).then(|| words.to_owned()))
     }
 
-    /// What a call of `version` with a plain event and no settings says about it, if that is worth a warning.
+    /// Calls `version` with an empty event and empty settings. Returns a warning if the call shows that the plugin is likely broken.
     ///
     /// # Errors
-    /// Where the engine fails.
+    /// Fails if the engine fails.
     pub(in crate::api) async fn plain_call(
         &self,
         tenant: TenantId,
@@ -43,7 +43,7 @@ impl Trial {
     }
 }
 
-/// A busy sandbox has nothing against a plugin.
+/// Treats an overloaded sandbox as no result, so that load does not reject a plugin.
 fn answered(run: Result<PipelineRun, SandboxError>) -> Result<Option<PipelineRun>, Problem> {
     match run {
         Ok(run) => Ok(Some(run)),

@@ -1,7 +1,7 @@
 //! `PUT`, `PATCH` and `DELETE /hooks/{id}`.
 //!
-//! A patch is applied to the hook as it is shown, and the result goes the way of a `PUT`. Both happen
-//! while nobody else changes the hook.
+//! A patch is applied to the view of the hook, and the result is processed like a `PUT`. The final change runs under the
+//! directory's lock, so that concurrent changes of a hook do not overwrite each other.
 
 use std::sync::Arc;
 
@@ -29,11 +29,12 @@ use crate::domain::{Hook, HookId, Scope, Surface, TenantId};
 
 /// Replace a hook
 ///
-/// Needs `hooks:write`. What is absent takes its default. The secrets stay. Plugins are asked whether they take new settings.
+/// Requires `hooks:write`. Absent members get their defaults. The signing secrets do not change. If the settings of a plugin change,
+/// the plugin validates them before the hook is stored.
 #[utoipa::path(
     put, path = "/api/v3/hooks/{id}", tag = "hooks", request_body = HookInput,
-    params(("id" = schemas::HookId, Path, description = "Its id")),
-    responses((status = 200, description = "The hook as it is now", body = HookView)),
+    params(("id" = schemas::HookId, Path, description = "The hook's id")),
+    responses((status = 200, description = "The changed hook", body = HookView)),
 )]
 pub(super) async fn replace_hook(
     trial: Trial,
@@ -51,13 +52,13 @@ pub(super) async fn replace_hook(
 
 /// Change a hook
 ///
-/// Needs `hooks:write`. A JSON merge patch (RFC 7396): members given are replaced, null takes one back to its default,
-/// arrays are replaced as a whole. Plugins are asked whether they take new settings.
+/// Requires `hooks:write`. The body is a JSON merge patch (RFC 7396): it replaces the members that it contains, arrays as a whole;
+/// null resets a member to its default. If the settings of a plugin change, the plugin validates them before the hook is stored.
 #[utoipa::path(
     patch, path = "/api/v3/hooks/{id}", tag = "hooks",
-    request_body(content = schemas::HookPatch, content_type = "application/merge-patch+json", description = "Members of a hook, none of them required"),
-    params(("id" = schemas::HookId, Path, description = "Its id")),
-    responses((status = 200, description = "The hook as it is now", body = HookView)),
+    request_body(content = schemas::HookPatch, content_type = "application/merge-patch+json", description = "The members of the hook to change"),
+    params(("id" = schemas::HookId, Path, description = "The hook's id")),
+    responses((status = 200, description = "The changed hook", body = HookView)),
 )]
 pub(super) async fn patch_hook(
     trial: Trial,
@@ -73,8 +74,8 @@ pub(super) async fn patch_hook(
     change(&trial, &dispatcher, (tenant, id), |current| patched(current, &patch)).await
 }
 
-/// Puts in a hook's place what `wanted` makes of it. Plugins are asked about the hook as it was shortly before: that may take
-/// them longer than anybody else's change should wait.
+/// Replaces a hook by the result of `wanted`. Plugins validate settings before the directory's lock is taken, against the hook as
+/// it was then: their calls may take longer than other changes should wait.
 async fn change(
     trial: &Trial,
     dispatcher: &Dispatcher,
@@ -89,25 +90,28 @@ async fn change(
     let current = find(directory, tenant, id)?;
     trial.settings(&replace(&current)?, Some(&current), |_| true).await?;
     let changed = directory.change_hook(tenant, id, replace).await?.ok_or_else(|| no_hook(id))?;
-    // It may have been enabled, with deliveries that have been due for long.
+    // The change may have enabled the hook, whose deliveries may be due.
     dispatcher.wake();
     Ok(Json(HookView::from(&*changed)))
 }
 
-/// A hook of another interface has members which this one knows nothing of.
+/// Rejects changes to hooks of other APIs: v3 cannot represent all of their settings.
+///
+/// # Errors
+/// Fails if the hook was created through another API.
 pub(super) fn refuse_foreign(current: &Hook) -> Result<(), Problem> {
     match current.origin.surface {
         Surface::V3 => Ok(()),
         other => {
             let detail = format!(
-                "the hook was made through the interface `{other}`, which alone changes it; or delete it"
+                "the hook was created through the API `{other}` and can be changed only there; v3 can delete it"
             );
             Err(Problem::new(Kind::Conflict, detail))
         }
     }
 }
 
-/// What `PUT` would have to be sent to change `current` as the patch says.
+/// The body of a `PUT` that has the same effect as the patch.
 fn patched(current: &Hook, patch: &Members<Box<RawValue>>) -> Result<HookInput, Problem> {
     if current.unreadable {
         return Err(Problem::new(Kind::Conflict, Hook::UNREADABLE));
@@ -116,9 +120,8 @@ fn patched(current: &Hook, patch: &Members<Box<RawValue>>) -> Result<HookInput, 
     let shown = shown.map_err(|error| Problem::internal("writing a hook as JSON", &error))?;
     let patch = to_raw_value(patch);
     let patch = patch.map_err(|error| Problem::internal("writing a patch as JSON", &error))?;
-    let merged = merge(&shown, &patch).map_err(|error| {
-        Problem::new(Kind::DuplicateMember, format!("the patch cannot be applied: {error}"))
-    })?;
+    let merged = merge(&shown, &patch)
+        .map_err(|error| Problem::new(Kind::DuplicateMember, format!("invalid merge patch: {error}")))?;
     json::parse_text(merged.get())
 }
 
@@ -127,7 +130,8 @@ fn replaced(current: &Hook, input: HookInput, directory: &Directory) -> Result<H
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("id"), "a hook's id cannot be changed"));
     }
     if input.secret.is_some() {
-        let rule = "a secret is given where a hook is made; later, POST /hooks/{id}/secret/rotate changes it";
+        let rule =
+            "`secret` can be set only at creation; use POST /api/v3/hooks/{id}/secret/rotate to change it";
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("secret"), rule));
     }
     Ok(input.check(current.tenant, directory)?.into_hook(HookIdentity {
@@ -141,11 +145,11 @@ fn replaced(current: &Hook, input: HookInput, directory: &Directory) -> Result<H
 
 /// Delete a hook
 ///
-/// Needs `hooks:write`. Its deliveries that are not final are cancelled.
+/// Requires `hooks:write`. Cancels the hook's deliveries that are not in a final state.
 #[utoipa::path(
     delete, path = "/api/v3/hooks/{id}", tag = "hooks",
-    params(("id" = schemas::HookId, Path, description = "Its id")),
-    responses((status = 204, description = "It is gone")),
+    params(("id" = schemas::HookId, Path, description = "The hook's id")),
+    responses((status = 204, description = "The hook was deleted")),
 )]
 pub(super) async fn delete_hook(
     State(directory): State<Arc<Directory>>,

@@ -16,15 +16,15 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::domain::{Hook, HookId, Scope, SigningSecret};
 
-/// Make a hook
+/// Create a hook
 ///
-/// Needs `hooks:write`. It signs with the secret that `GET /hooks/{id}/secret` shows. Its plugins are asked whether they take
-/// their settings.
+/// Requires `hooks:write`. The hook signs with the secret that `GET /hooks/{id}/secret` returns. Plugins validate their settings
+/// before the hook is stored.
 #[utoipa::path(
     post, path = "/api/v3/hooks", tag = "hooks", request_body = HookInput,
     responses(
-        (status = 201, description = "It is made", body = HookView),
-        (status = 409, description = "The tenant has as many hooks as it may", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 201, description = "The hook was created", body = HookView),
+        (status = 409, description = "The tenant has the maximum number of hooks", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn create_hook(
@@ -48,7 +48,7 @@ pub(super) async fn create_hook(
         updated_at: now,
     });
     trial.settings(&hook, None, |_| true).await?;
-    // Plugins may have taken their time, and lists go by id.
+    // Generated again, because lists are ordered by id and the plugins may have taken long.
     let now = directory.clock().now();
     let id = HookId::generate(directory.ids(), now);
     let hook = directory.create_hook(Hook { id, created_at: now, updated_at: now, ..hook }).await?;
@@ -64,17 +64,17 @@ fn refuse_read_only(input: &HookInput) -> Result<(), Problem> {
         ("updated_at", &input.updated_at),
     ] {
         if given.is_some() {
-            let detail = format!("`{member}` is given by the engine; leave it out");
+            let detail = format!("`{member}` is read-only; omit it");
             return Err(Problem::at(Kind::InvalidValue, Pointer::to(member), detail));
         }
     }
     Ok(())
 }
 
-/// A new secret: 256 random bits.
+/// Generates a signing secret of 256 random bits.
 ///
 /// # Errors
-/// Never: 32 bytes are within the rules.
+/// Does not fail: 32 bytes are a valid length.
 pub(in crate::api) fn new_secret() -> Result<SigningSecret, Problem> {
     let made = SigningSecret::from_bytes(rand::random::<[u8; 32]>().to_vec());
     made.map_err(|error| Problem::internal("making a signing secret", &error))

@@ -1,4 +1,4 @@
-//! `/hooks`: where events go, and how.
+//! `/hooks`: the hooks of a tenant.
 
 mod candidate;
 mod change;
@@ -31,5 +31,5 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(test::test_hook))
 }
 
-/// The greatest size of a hook's description, in bytes: sixteen steps with the largest settings, and the rest.
+/// The maximum size of a hook as JSON, in bytes: sixteen steps with settings of the maximum size, and the other members.
 const MAX_HOOK_LEN: usize = 5 * 1024 * 1024;

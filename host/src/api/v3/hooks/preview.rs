@@ -1,4 +1,4 @@
-//! `POST /hooks/{id}/preview`: what the hook would send for an event. Nothing is sent.
+//! `POST /hooks/{id}/preview`: shows the request that the hook would send for an event, without sending it.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ use crate::delivery::signed_headers;
 use crate::domain::{HookId, Scope};
 use crate::presence::ClientPresence;
 
-/// What to run the hook's pipeline for.
+/// The event for a preview.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PreviewInput<'a> {
-    /// An event as `POST /events` takes it, or the id of a stored one, for which the key needs `events:read`.
+    /// An event as in `POST /events`, or the id of a stored event, which requires `events:read`.
     #[serde(borrow)]
     #[schema(value_type = crate::api::v3::dry_run::EventOrId)]
     event: &'a RawValue,
@@ -33,13 +33,12 @@ pub(super) struct PreviewInput<'a> {
 
 /// Preview a hook
 ///
-/// Needs `hooks:read`. Runs the pipeline and shows the request as it would be sent, and in `warnings` why it would not be sent
-/// all the same. The signature is shown only to keys
-/// that also have `hooks:write`, who may read the secret itself.
+/// Requires `hooks:read`. Runs the hook's pipeline for an event and returns the request that it would send; `warnings` lists reasons
+/// why the event would not be delivered. Without `hooks:write` the signature is masked. Nothing is sent or stored.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/preview", tag = "hooks", request_body = PreviewInput,
-    params(("id" = schemas::HookId, Path, description = "Its id")),
-    responses((status = 200, description = "What the pipeline said", body = DryRunView)),
+    params(("id" = schemas::HookId, Path, description = "The hook's id")),
+    responses((status = 200, description = "The result of the pipeline", body = DryRunView)),
 )]
 pub(super) async fn preview_hook(
     State(dry_runs): State<DryRuns>,
@@ -60,7 +59,7 @@ pub(super) async fn preview_hook(
         let now = dry_runs.directory.clock().now();
         let view =
             DryRunView::of(&run, |request| signed_headers(&hook, &event, request, now)).warning(warnings);
-        // Else a key that may only read hooks could have any body signed.
+        // Otherwise a key that can only read hooks could have any body signed.
         let may_sign = caller.scopes().contains(Scope::HooksWrite);
         Ok(Json(if may_sign { view } else { view.without_signature() }))
     };

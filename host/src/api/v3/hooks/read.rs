@@ -17,11 +17,11 @@ use crate::domain::{Hook, HookId, Scope, TenantId};
 
 /// List hooks
 ///
-/// Needs `hooks:read`.
+/// Requires `hooks:read`.
 #[utoipa::path(
     get, path = "/api/v3/hooks", tag = "hooks",
     params(("limit" = Option<schemas::Limit>, Query), ("cursor" = Option<schemas::Cursor>, Query)),
-    responses((status = 200, description = "A page, oldest first", body = Page<HookView>)),
+    responses((status = 200, description = "A page of hooks, oldest first", body = Page<HookView>)),
 )]
 pub(super) async fn list_hooks(
     State(directory): State<Arc<Directory>>,
@@ -33,12 +33,12 @@ pub(super) async fn list_hooks(
     Ok(Json(wanted.select(directory.hooks(tenant), |hook| hook.id, |hook| HookView::from(&*hook))))
 }
 
-/// One hook
+/// Get a hook
 ///
-/// Needs `hooks:read`. Its secret is another request's.
+/// Requires `hooks:read`. The response does not contain signing secrets; see `GET /hooks/{id}/secret`.
 #[utoipa::path(
     get, path = "/api/v3/hooks/{id}", tag = "hooks",
-    params(("id" = schemas::HookId, Path, description = "Its id")),
+    params(("id" = schemas::HookId, Path, description = "The hook's id")),
     responses((status = 200, description = "The hook", body = HookView)),
 )]
 pub(super) async fn get_hook(
@@ -51,16 +51,18 @@ pub(super) async fn get_hook(
     Ok(Json(HookView::from(&*find(&directory, tenant, id)?)))
 }
 
+/// Finds a hook of the tenant.
+///
 /// # Errors
-/// Where the tenant has no such hook.
+/// Fails if the tenant has no such hook.
 pub(super) fn find(directory: &Directory, tenant: TenantId, id: HookId) -> Result<Arc<Hook>, Problem> {
     directory.hook_of(tenant, id).ok_or_else(|| no_hook(id))
 }
 
-/// As [`find`], for what needs more of a hook than is left of an unreadable one.
+/// Finds a hook of the tenant whose encrypted settings can be decrypted.
 ///
 /// # Errors
-/// As [`find`], and if the hook is unreadable.
+/// Fails if the tenant has no such hook, or if the hook is unreadable.
 pub(super) fn find_readable(
     directory: &Directory,
     tenant: TenantId,

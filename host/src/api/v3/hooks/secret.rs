@@ -1,4 +1,4 @@
-//! `/hooks/{id}/secret`: what the receiver verifies signatures with.
+//! `/hooks/{id}/secret`: the secrets with which receivers verify signatures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,28 +26,28 @@ use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Scope, Signing, SigningSecret, UnixMillis};
 
-/// How long a secret signs on beside its successor.
+/// How long a replaced secret still signs.
 const OVERLAP: Duration = Duration::from_secs(24 * 3600);
-/// The greatest number of secrets that sign at the same time.
+/// The maximum number of secrets that sign at the same time.
 const MAX_LIVE: usize = 5;
 
-/// A hook's secrets.
+/// The signing secrets of a hook.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HookSecrets)]
 pub(super) struct SecretsView {
-    /// The one it signs with.
+    /// The current secret.
     #[schema(value_type = Option<schemas::SigningSecret>)]
     secret: Option<String>,
-    /// Those that still sign beside it.
+    /// Replaced secrets that still sign.
     older: Vec<OlderSecret>,
 }
 
-/// A secret that still signs beside its successor.
+/// A replaced secret that still signs.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OlderSecret {
     #[schema(value_type = schemas::SigningSecret)]
     secret: String,
-    /// Until when it signs.
+    /// The time until which it signs.
     expires_at: Option<Time>,
 }
 
@@ -61,21 +61,21 @@ impl SecretsView {
     }
 }
 
-/// A secret to change to.
+/// The new secret of a hook.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RotateInput {
-    /// `whsec_` and 24 to 64 bytes in base64. Absent: a new one is made.
+    /// The new secret: `whsec_` and 24 to 64 bytes in base64. Default: a generated secret.
     #[schema(value_type = Option<schemas::SigningSecret>)]
     secret: Option<String>,
 }
 
-/// A hook's secrets
+/// Get a hook's secrets
 ///
-/// Needs `hooks:write`.
+/// Requires `hooks:write`.
 #[utoipa::path(
     get, path = "/api/v3/hooks/{id}/secret", tag = "hooks",
-    params(("id" = schemas::HookId, Path, description = "Its id")),
+    params(("id" = schemas::HookId, Path, description = "The hook's id")),
     responses((status = 200, description = "The secrets that sign now", body = SecretsView)),
 )]
 pub(super) async fn get_hook_secret(
@@ -90,13 +90,13 @@ pub(super) async fn get_hook_secret(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(view)))
 }
 
-/// Change a hook's secret
+/// Rotate a hook's secret
 ///
-/// Needs `hooks:write`. The old one signs on beside the new for 24 hours. At most five sign at the same time: a sixth
-/// ends the oldest at once. The body may be left out.
+/// Requires `hooks:write`. The previous secret still signs for 24 hours, so that receivers can change theirs. At most five secrets sign at
+/// the same time; a sixth revokes the oldest at once. The body is optional.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/secret/rotate", tag = "hooks", request_body = Option<RotateInput>,
-    params(("id" = schemas::HookId, Path, description = "Its id")),
+    params(("id" = schemas::HookId, Path, description = "The hook's id")),
     responses((status = 200, description = "The secrets that sign now", body = SecretsView)),
 )]
 pub(super) async fn rotate_hook_secret(
@@ -126,14 +126,14 @@ pub(super) async fn rotate_hook_secret(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(SecretsView::of(&hook, now))))
 }
 
-/// `new` in front; the one that was there signs on for a while; at most five live.
+/// The secrets after a rotation: `new` first, then at most four that still sign.
 fn rotated(
     current: &[SigningSecret],
     new: SigningSecret,
     now: UnixMillis,
 ) -> Result<Vec<SigningSecret>, Problem> {
     if current.first().is_some_and(|current| current.key() == new.key()) {
-        let detail = "that is the hook's secret already";
+        let detail = "this is already the hook's secret; send a different one";
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("secret"), detail));
     }
     let sign_on = current.iter().filter(|secret| secret.is_live(now) && secret.key() != new.key());
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_secret_signs_on_for_a_day() {
+    fn a_replaced_secret_signs_for_another_day() {
         let now = UnixMillis(1_000);
         let secrets = rotated(&[secret(1)], secret(2), now).unwrap();
         assert_eq!(bytes(&secrets), [2, 1]);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn five_sign_at_most_and_none_twice() {
+    fn at_most_five_distinct_secrets_sign() {
         let now = UnixMillis(0);
         let rotate = |secrets: Vec<_>, byte| rotated(&secrets, secret(byte), now).unwrap();
         let secrets = (2..=7).fold(vec![secret(1)], rotate);

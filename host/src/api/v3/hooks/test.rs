@@ -1,4 +1,4 @@
-//! `POST /hooks/{id}/test`: an event for this hook alone.
+//! `POST /hooks/{id}/test`: sends a test event to one hook.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ use crate::directory::Directory;
 use crate::domain::{EventType, HookId, Scope};
 use crate::ingest::Ingest;
 
-/// The type and data of a test where none are given.
+/// The default type and data of a test event.
 const DEFAULT_TYPE: &str = "hookwright.test";
-const DEFAULT_DATA: &str = r#"{"test":true,"message":"A test of this hook, sent by hand."}"#;
+const DEFAULT_DATA: &str = r#"{"test":true,"message":"A test event for this hook."}"#;
 
-/// The type of a test where none is given.
+/// The default type of a test event.
 ///
 /// # Errors
-/// Never: it is within the rules.
+/// Does not fail: the type is valid.
 pub(super) fn default_type() -> Result<EventType, Problem> {
     read_type(DEFAULT_TYPE)
 }
@@ -41,27 +41,27 @@ fn read_type(text: &str) -> Result<EventType, Problem> {
     text.parse().map_err(|rule| Problem::invalid(Pointer::to("type"), rule))
 }
 
-/// What to test with.
+/// The test event.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TestInput<'a> {
-    /// Default: `hookwright.test`.
+    /// The event's type. Default: `hookwright.test`.
     #[serde(rename = "type", borrow)]
     #[schema(value_type = Option<schemas::EventType>)]
     event_type: Option<Cow<'a, str>>,
-    /// Any JSON value. Default: `{"test": true, …}`.
+    /// The event's data: any JSON value of at most 1 MiB. Default: `{"test": true, …}`.
     #[serde(borrow)]
     #[schema(value_type = Option<serde_json::Value>)]
     data: Option<&'a RawValue>,
 }
 
-/// What the test made.
+/// The event and the delivery that a test created.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TestReceipt {
-    /// The engine's own id of the event.
+    /// The engine's id of the event.
     #[schema(value_type = schemas::EngineEventId)]
     event: String,
-    /// The id that the receiver sees as `webhook-id`: the same, since a test has no sender's id.
+    /// The id that the receiver sees as `webhook-id`: the same, because a test event has no sender's id.
     #[schema(value_type = schemas::EventId)]
     event_id: String,
     #[schema(value_type = schemas::DeliveryId)]
@@ -70,12 +70,12 @@ pub(super) struct TestReceipt {
 
 /// Test a hook
 ///
-/// Needs `hooks:write`. Makes an event for this hook alone, whatever types it wants and even while it is disabled, and
-/// delivers it. The body may be left out.
+/// Requires `hooks:write`. Creates an event and delivers it to this hook only, even if the hook does not subscribe to its type or is
+/// disabled. The body is optional.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/test", tag = "hooks", request_body = Option<TestInput>,
-    params(("id" = schemas::HookId, Path, description = "Its id")),
-    responses((status = 202, description = "It will be delivered; look at the delivery for what came of it", body = TestReceipt)),
+    params(("id" = schemas::HookId, Path, description = "The hook's id")),
+    responses((status = 202, description = "The event will be delivered; `GET /deliveries/{id}` shows the result", body = TestReceipt)),
 )]
 pub(super) async fn test_hook(
     State(directory): State<Arc<Directory>>,

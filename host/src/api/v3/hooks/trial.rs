@@ -1,8 +1,8 @@
-//! Whether the plugins of a hook take their settings. They are asked before the hook is made or changed, so that a misspelled
-//! member is told to whoever wrote it, and not found at the first delivery.
+//! Validation of settings by trial calls of the plugins, before a hook is created or changed.
 //!
-//! A plugin is asked with the newest event that the hook would have had, since it may read the event's data before it looks at its
-//! settings; and with an empty object if the tenant has no such event.
+//! So the client that sends invalid settings gets the error, instead of the first delivery. The input is the newest event that the
+//! hook would have received, because a plugin may read the event's data before its settings. Without such an event, it is an
+//! event with an empty object.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,31 +23,29 @@ use crate::presence::ClientPresence;
 use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError};
 use crate::storage::Storage;
 
-/// The code by which a plugin says that its settings are wrong, whatever the event.
+/// The error code of a plugin for settings that are invalid for every event.
 const BAD_SETTINGS: &str = "bad-settings";
-/// How long all plugins of a hook may take to say so, once their code is there. They wait their turn behind what else the tenant
-/// has them do, and nobody is to be kept from mending a hook by the plugin that is at fault: who has not answered by then has
-/// nothing against it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time limit for the trial calls of all plugins of a hook, without compilation. On timeout the change is accepted, so that a
+/// hanging plugin cannot block its own fix.
+const TRIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What plugins are asked with.
+/// The parts of the engine that trial calls use.
 #[derive(Clone)]
 pub(in crate::api) struct Trial {
     pub(in crate::api) directory: Arc<Directory>,
     pub(super) pipelines: Arc<Pipelines>,
     turns: Arc<Turns>,
     storage: Storage,
-    /// Nothing has been changed yet when plugins are asked, so a client that is gone need not be answered.
+    /// Trial calls happen before any change, so they stop if the client disconnects.
     client: ClientPresence,
 }
 
 impl Trial {
-    /// Asks the plugin of each step of `wanted` that `are_given` holds for, whose settings the sender wrote, but for those that
-    /// `current` has as well: a newer version of a plugin may refuse what an older one took, and the rest of the hook can be
-    /// changed all the same.
+    /// Validates the settings of the steps of `wanted` for which `are_given` is true, which are those that the client wrote. Skips
+    /// steps that `current` has as well: a newer version of a plugin may reject them, which must not block other changes.
     ///
     /// # Errors
-    /// If one refuses its settings, or too many changes of the tenant wait for that already.
+    /// Fails if a plugin rejects its settings, or if too many changes of the tenant are waiting.
     pub(in crate::api) async fn settings(
         &self,
         wanted: &Hook,
@@ -69,13 +67,20 @@ impl Trial {
                 self.pipelines.load(wanted.tenant, step).await?;
             }
             let event = Arc::new(self.event(wanted).await?);
-            tokio::time::timeout(PATIENCE, self.ask(wanted, &new, &event)).await.unwrap_or(Ok(()))
+            tokio::time::timeout(TRIAL_TIMEOUT, self.call_plugins(wanted, &new, &event))
+                .await
+                .unwrap_or(Ok(()))
         };
-        let gone = || Err(Problem::new(Kind::RequestTimeout, "the connection was closed"));
+        let gone = || Err(Problem::new(Kind::RequestTimeout, "the client closed the connection"));
         self.client.or_gone(asked).await.unwrap_or_else(gone)
     }
 
-    async fn ask(&self, wanted: &Hook, steps: &[(usize, &Step)], event: &Arc<Event>) -> Result<(), Problem> {
+    async fn call_plugins(
+        &self,
+        wanted: &Hook,
+        steps: &[(usize, &Step)],
+        event: &Arc<Event>,
+    ) -> Result<(), Problem> {
         for (index, step) in steps {
             let run = match self.pipelines.try_step_of(wanted, step, event).await {
                 Ok(run) => run,
@@ -91,7 +96,7 @@ impl Trial {
         Ok(())
     }
 
-    /// The newest event that `wanted` would have had, but for tests of hooks, whose data is the engine's.
+    /// The newest event that `wanted` would have received, without test events, whose data is the engine's.
     pub(super) async fn event(&self, wanted: &Hook) -> Result<Event, Problem> {
         let test = default_type()?;
         let suits = |event_type: &EventType, project: Option<i64>| {
@@ -103,7 +108,7 @@ impl Trial {
         recent.map_or_else(|| self.empty_event(wanted.tenant), Ok)
     }
 
-    /// There is nothing in it, and whatever else a plugin fails with may be due to that.
+    /// An event with an empty object as data. Errors of a plugin other than invalid settings may be due to that.
     pub(super) fn empty_event(&self, tenant: TenantId) -> Result<Event, Problem> {
         let now = self.directory.clock().now();
         let key = EventKey::generate(self.directory.ids(), now);
@@ -119,7 +124,7 @@ impl Trial {
     }
 }
 
-/// Why the plugin refuses its settings, if that is how the run ended.
+/// The plugin's message, if the run ended because it rejects its settings.
 pub(super) fn refuses_settings(run: &PipelineRun) -> Option<&str> {
     match &run.end {
         PipelineEnd::Fault { fault, .. } if fault.code.as_deref() == Some(BAD_SETTINGS) => {

@@ -1,4 +1,4 @@
-//! A hook as answers show it. Its secrets never stand here.
+//! The view of a hook. It never contains signing secrets.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -16,29 +16,36 @@ use crate::domain::Hook;
 pub(super) struct HookView {
     #[schema(value_type = schemas::HookId)]
     id: String,
-    /// The interface it was made through, which alone changes it: `v3`, `project-web-hook`, `apizee` or `webitel`.
+    /// The API through which the hook was created and can be changed: `v3`, `project-web-hook`, `apizee` or `webitel`.
     #[schema(value_type = schemas::Surface)]
     surface: &'static str,
+    /// The URL to which requests go.
     url: String,
     #[schema(value_type = Vec<schemas::TypePattern>)]
     types: Vec<String>,
-    /// The project whose events alone it wants, if any.
+    /// The project to which the hook is limited; null if it gets events of all projects and of none.
     #[schema(value_type = Option<schemas::ProjectNumber>)]
     project: Option<i64>,
+    /// Whether the hook gets deliveries of new events and its deliveries are attempted.
     enabled: bool,
+    /// A description for people.
     description: String,
+    /// Headers that are added to every request before the pipeline runs.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: Headers,
-    /// Names of headers of its requests whose values attempts do not show, besides those that carry secrets by their name.
+    /// The names of further request headers whose values are masked in attempts.
     masked_headers: Vec<String>,
+    /// The plugins that shape the requests, in order.
     pipeline: Vec<HookStepView>,
+    /// The time limit for one attempt as a whole, in milliseconds.
     timeout_ms: u64,
+    /// When failed attempts are repeated.
     retry: RetryView,
-    /// `standard` or `none`.
+    /// How requests are signed: `standard` (Standard Webhooks) or `none`.
     #[schema(value_type = schemas::Signing)]
     signing: &'static str,
-    /// True if what is stored encrypted of the hook cannot be decrypted: its URL, headers, settings and secrets are missing
-    /// here, and its deliveries wait, until it is replaced as a whole.
+    /// True if the encrypted settings of the hook cannot be decrypted: the view then lacks its URL, headers and plugin settings, and its
+    /// deliveries wait. Replace the hook with `PUT`, or delete it. Absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     unreadable: bool,
@@ -46,7 +53,7 @@ pub(super) struct HookView {
     updated_at: Time,
 }
 
-/// One plugin of a pipeline.
+/// A step of a pipeline: a plugin with settings.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HookStep)]
 pub(super) struct HookStepView {
@@ -56,10 +63,11 @@ pub(super) struct HookStepView {
     settings: Box<RawValue>,
 }
 
-/// When failed attempts are made again.
+/// When failed attempts are repeated.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Retry)]
 pub(super) struct RetryView {
+    /// The wait before each retry, in seconds.
     schedule_s: Vec<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! A hook as it is sent, and how its members are checked.
+//! The wire format of a hook and its validation.
 
 use std::time::Duration;
 
@@ -17,87 +17,87 @@ use crate::domain::{
     SigningSecret, Step, Subscription, TenantId, UnixMillis, header_list,
 };
 
-/// The greatest size of a description, in bytes.
+/// The maximum size of a description, in bytes.
 const MAX_DESCRIPTION_LEN: usize = 1_000;
-/// The greatest size of a header's value, in bytes.
+/// The maximum size of a header's value, in bytes.
 const MAX_HEADER_VALUE_LEN: usize = 4_096;
 
-/// A hook to make, or to put in another's place. What is absent takes its default.
+/// A hook to create, or to replace another. Absent members get their defaults.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HookInput {
-    /// Where requests go: absolute, `https` or `http`, at most 2,048 bytes, without user name or fragment.
+    /// The URL to which requests go: absolute, `https` or `http`, at most 2,048 bytes, without credentials or fragment.
     #[schema(value_type = schemas::HookUrl)]
     url: String,
-    /// The event types it wants, 1 to 100: exact, beginning with (`session.*`), or all (`*`).
+    /// The event types to which the hook subscribes, 1 to 100 patterns: exact types, prefixes (`session.*`), or all (`*`).
     #[schema(value_type = Vec<schemas::TypePattern>, min_items = 1, max_items = 100)]
     types: Vec<String>,
-    /// The project whose events alone it wants; the tenant has it. Default: events of every project, and of none.
+    /// Limits the hook to the events of one existing project of the tenant. Default: events of all projects and of none.
     #[schema(value_type = Option<schemas::ProjectNumber>)]
     project: Option<i64>,
-    /// Whether events are matched and deliveries attempted. Default: true.
+    /// Whether the hook gets deliveries of new events and its deliveries are attempted. Default: true.
     enabled: Option<bool>,
-    /// For people, at most 1,000 bytes. Default: empty.
+    /// A description for people, at most 1,000 bytes. Default: empty.
     #[schema(value_type = Option<schemas::Description>)]
     description: Option<String>,
-    /// Added to every request before the pipeline runs, at most 50. Whoever may read the hook sees them.
+    /// Headers to add to every request before the pipeline runs, at most 50. Every key with `hooks:read` can read them. Default: none.
     #[schema(value_type = Option<schemas::HeaderFields>)]
     headers: Option<Members<String>>,
-    /// Names of headers of its requests whose values attempts do not show, at most 50, besides those of `headers` and those that
-    /// carry secrets by their name. Default: none.
+    /// The names of further request headers whose values are masked in attempts, at most 50. The values of `headers`, and of headers
+    /// whose name indicates a secret, are always masked. Default: none.
     #[schema(value_type = Option<Vec<schemas::HeaderName>>, max_items = 50, example = json!(["x-customer"]))]
     masked_headers: Option<Vec<String>>,
-    /// The plugins that shape its requests, at most 16, in order. Default: none.
+    /// The plugins that shape the requests, in order, at most 16. Default: none.
     #[schema(value_type = Option<Vec<StepInput>>, max_items = 16)]
     pipeline: Option<Vec<Object<StepInput>>>,
-    /// For one attempt as a whole, 100 to 60,000. Default: 20,000.
+    /// The time limit for one attempt as a whole, in milliseconds, 100 to 60,000. Default: 20,000.
     #[schema(value_type = Option<schemas::Timeout>)]
     timeout_ms: Option<u64>,
-    /// When failed attempts are made again. Default: nine times over three days.
+    /// When failed attempts are repeated. Default: nine retries over three days.
     #[schema(value_type = Option<RetryInput>)]
     retry: Option<Object<RetryInput>>,
-    /// `standard` (Standard Webhooks) or `none`. Default: `standard`.
+    /// How requests are signed: `standard` (Standard Webhooks) or `none`. Default: `standard`.
     #[schema(value_type = Option<schemas::Signing>)]
     signing: Option<String>,
-    /// Only where a hook is made: the secret it signs with, `whsec_` and 24 to 64 bytes in base64. Default: a new one.
+    /// The signing secret, only at creation: `whsec_` and 24 to 64 bytes in base64. Default: a generated secret.
     #[schema(value_type = Option<schemas::SigningSecret>, write_only)]
     pub(super) secret: Option<String>,
-    /// May stand where a hook is changed, so that what was read can be sent back; must be the hook's own.
+    /// Accepted in `PUT`, so that a hook can be sent back as it was read; must be the id of the hook.
     #[schema(read_only)]
     pub(super) id: Option<String>,
-    /// May stand where a hook is changed; it is passed over.
+    /// Accepted in `PUT` and ignored.
     #[schema(read_only)]
     pub(super) surface: Option<String>,
-    /// May stand where a hook is changed; it is passed over.
+    /// Accepted in `PUT` and ignored.
     #[schema(read_only)]
     pub(super) created_at: Option<String>,
-    /// May stand where a hook is changed; it is passed over.
+    /// Accepted in `PUT` and ignored.
     #[schema(read_only)]
     pub(super) updated_at: Option<String>,
 }
 
-/// One plugin of a pipeline.
+/// A step of a pipeline: a plugin with settings.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StepInput {
-    /// `name` (the newest version), `name@3` or `sha256:…`.
+    /// The plugin: `name` (its newest version), `name@3` (that version) or `sha256:…` (by digest).
     #[schema(value_type = schemas::PluginRef)]
     plugin: String,
-    /// What the plugin is given, at most 256 KiB of JSON. It may refuse them. Default: `{}`.
+    /// The settings for the plugin: a JSON object of at most 256 KiB, which the plugin validates. Default: `{}`.
     #[schema(value_type = Option<schemas::PluginSettings>)]
     settings: Option<Box<RawValue>>,
 }
 
-/// When failed attempts are made again.
+/// When failed attempts are repeated.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryInput {
-    /// One wait in seconds for each retry, at most 100, each at most seven days. Empty: no retries.
+    /// The wait before each retry, in seconds: at most 100 entries of 1 to 604,800 (seven days). Empty: no retries.
     #[schema(value_type = Vec<schemas::Wait>, max_items = 100, example = json!([5, 300, 1800]))]
     schedule_s: Vec<u64>,
 }
 
-/// What a sender decides about a hook.
+/// The validated settings of a hook.
 #[derive(Debug)]
 pub(super) struct HookSettings {
     url: Url,
@@ -113,7 +113,7 @@ pub(super) struct HookSettings {
     signing: Signing,
 }
 
-/// What the engine keeps about a hook besides.
+/// The parts of a hook that the engine assigns.
 #[derive(Debug)]
 pub(super) struct HookIdentity {
     pub(super) id: HookId,
@@ -124,7 +124,7 @@ pub(super) struct HookIdentity {
 }
 
 impl HookSettings {
-    /// The hook that has these settings.
+    /// Builds the hook with these settings.
     pub(super) fn into_hook(self, identity: HookIdentity) -> Hook {
         Hook {
             id: identity.id,
@@ -152,10 +152,10 @@ impl HookSettings {
 }
 
 impl HookInput {
-    /// Checks every member.
+    /// Validates all members.
     ///
     /// # Errors
-    /// Names the first that breaks a rule.
+    /// Fails with the first member that breaks a rule.
     pub(super) fn check(self, tenant: TenantId, directory: &Directory) -> Result<HookSettings, Problem> {
         self.check_with(|plugin| directory.plugin(tenant, plugin).is_some())
     }
@@ -182,8 +182,10 @@ impl HookInput {
     }
 }
 
+/// Parses the member `secret`.
+///
 /// # Errors
-/// Where it isn't one.
+/// Fails if the text is not a signing secret.
 pub(super) fn read_secret(text: &str) -> Result<SigningSecret, Problem> {
     text.parse().map_err(|rule| Problem::invalid(Pointer::to("secret"), rule))
 }
@@ -204,10 +206,10 @@ fn check_description(text: String) -> Result<String, Invalid> {
     Ok(text)
 }
 
-/// A hook's headers.
+/// Validates the headers of a hook.
 ///
 /// # Errors
-/// Names the first that cannot be sent, is the engine's own, or stands twice.
+/// Fails with the first header that is invalid, reserved for the engine, or duplicated.
 pub(in crate::api) fn check_headers(
     Members(headers): Members<String>,
 ) -> Result<Vec<(String, String)>, Problem> {
@@ -224,14 +226,14 @@ pub(in crate::api) fn check_headers(
             return Err(Problem::at(Kind::InvalidValue, here(), rule));
         }
         if headers[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
-            let rule = format!("`{name}` stands twice: case makes no difference in the name of a header");
+            let rule = format!("duplicate header `{name}`; header names are case-insensitive");
             return Err(Problem::at(Kind::InvalidValue, here(), rule));
         }
     }
     Ok(headers)
 }
 
-/// Names of headers, in lower case.
+/// Validates the names of headers and converts them to lower case.
 fn read_masked_headers(names: &[String]) -> Result<Vec<ShortText>, Problem> {
     let root = || Pointer::to("masked_headers");
     if names.len() > Hook::MAX_HEADERS {
@@ -267,14 +269,14 @@ fn read_pipeline(
     Ok(pipeline)
 }
 
-/// A step's settings as text.
+/// The settings of a step as text.
 ///
 /// # Errors
-/// Where they aren't an object, or larger than a step's may be.
+/// Fails if the settings are not an object, or exceed the maximum size.
 pub(in crate::api::v3) fn check_settings(settings: Option<&RawValue>) -> Result<&str, Problem> {
     let text = settings.map_or("{}", RawValue::get);
     if !text.starts_with('{') {
-        return Err(Problem::at(Kind::WrongType, Pointer::to("settings"), "settings are an object"));
+        return Err(Problem::at(Kind::WrongType, Pointer::to("settings"), "expected an object as settings"));
     }
     if text.len() > Pipeline::MAX_SETTINGS_LEN {
         let detail = format!("settings have at most {} bytes of JSON", Pipeline::MAX_SETTINGS_LEN);

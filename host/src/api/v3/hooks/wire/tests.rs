@@ -1,7 +1,7 @@
 use super::*;
 use crate::api::json;
 
-/// As [`HookInput::check`], for a tenant whose only plugin is `field-map`.
+/// Like [`HookInput::check`], for a tenant whose only plugin is `field-map`.
 fn check(text: &str) -> Result<HookSettings, Problem> {
     let input: HookInput = json::parse(text.as_bytes())?;
     let resolves = |plugin: &PluginRef| plugin.to_string() == "field-map";
@@ -9,7 +9,7 @@ fn check(text: &str) -> Result<HookSettings, Problem> {
 }
 
 #[test]
-fn absent_members_take_their_defaults() {
+fn absent_members_get_their_defaults() {
     let hook = check(r#"{"url": "https://example.com", "types": ["*"], "enabled": null}"#).unwrap();
     assert_eq!(hook.url.as_str(), "https://example.com/");
     assert!(hook.enabled && hook.pipeline.is_empty() && hook.headers.is_empty());
@@ -18,7 +18,7 @@ fn absent_members_take_their_defaults() {
 }
 
 #[test]
-fn settings_are_kept_as_they_were_sent() {
+fn settings_are_kept_unchanged() {
     let hook = check(
         r#"{"url": "https://e.x", "types": ["a.*"], "pipeline": [{"plugin": "field-map", "settings": {"b": 1.0, "a":2}}, {"plugin": "field-map"}]}"#,
     );
@@ -28,7 +28,7 @@ fn settings_are_kept_as_they_were_sent() {
 }
 
 #[test]
-fn faults_point_to_their_member() {
+fn problems_point_to_their_member() {
     use Kind::{DuplicateMember, InvalidValue, MissingMember, TooLarge, UnknownMember, WrongType};
     let large = format!(
         r#""pipeline": [{{"plugin": "field-map", "settings": {{"a": "{}"}}}}]"#,
@@ -95,7 +95,7 @@ fn faults_point_to_their_member() {
 }
 
 #[test]
-fn secrets_keep_the_rules_of_standard_webhooks() {
+fn secrets_follow_standard_webhooks() {
     for (text, fits) in [
         ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", true),
         ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", false),

@@ -1,7 +1,7 @@
-//! `GET /api/v3/openapi.json`: the OpenAPI 3.1 document, made from the routes themselves.
+//! `GET /api/v3/openapi.json`: the OpenAPI 3.1 document, generated from the routes.
 //!
-//! Handlers describe what is theirs, with the [`schemas`] of values that they share. What all have in common is
-//! added by [`complete`]: the problems that a request of its kind can meet, and one name for each schema.
+//! Handlers describe their own requests and responses, with shared value types from [`schemas`]. [`complete`] adds the parts
+//! that operations have in common: error responses, the tenant header, and a name for each schema.
 
 mod complete;
 pub(in crate::api) mod schemas;
@@ -28,18 +28,18 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(openapi))
 }
 
-/// What the document has before any route is added.
+/// The document without routes.
 pub(super) fn frame() -> OpenApi {
-    let description = "Hookwright takes events in, shapes them by tenants' WebAssembly plugins, and delivers them \
-        as signed webhooks.\n\nA tenant's key implies the tenant; the operator's key names one by the header \
-        `Hookwright-Tenant`. Unknown members and parameters are refused by name; `null` stands for an absent \
-        member. Times are RFC 3339 in UTC with milliseconds. Lists come in pages: send `next` of one page as \
-        `cursor` for the next. Refusals are problem details (RFC 9457): 400 for whatever is wrong with what was \
-        sent, 409 where the state of things stands against it. Another tenant's things are answered as not there.";
+    let description = "Hookwright accepts events, shapes them with the WebAssembly plugins of tenants, and delivers them \
+        as signed webhooks.\n\nA key belongs to one tenant. Requests with the operator's key name the tenant in the header \
+        `Hookwright-Tenant`. Unknown members and parameters are errors; a member that is `null` counts as absent. \
+        Times are RFC 3339, in responses in UTC with milliseconds. Lists are paginated: send `next` of one page as \
+        `cursor` to get the next. Error responses are problem details (RFC 9457): 400 if the request is invalid, \
+        409 if it conflicts with stored state. Resources of other tenants are reported as not found.";
     let key = SecurityScheme::Http(
         Http::builder()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("A tenant's key or the operator's."))
+            .description(Some("A key of a tenant, or the operator's key."))
             .build(),
     );
     let components = ComponentsBuilder::new()
@@ -59,15 +59,15 @@ pub(super) fn frame() -> OpenApi {
         .build()
 }
 
-/// The finished document.
+/// The complete document.
 pub(super) fn document() -> Result<Value, serde_json::Error> {
     serde_json::to_value(super::routes().into_openapi()).map(complete::complete)
 }
 
-/// This document
+/// Get the OpenAPI document
 #[utoipa::path(
     get, path = "/api/v3/openapi.json", tag = "engine", security(()),
-    responses((status = 200, description = "The OpenAPI 3.1 document of this surface", content_type = "application/json", body = Value)),
+    responses((status = 200, description = "The OpenAPI 3.1 document of API v3", content_type = "application/json", body = Value)),
 )]
 pub(super) async fn openapi(_: NoParams) -> Result<impl IntoResponse, Problem> {
     static DOCUMENT: LazyLock<Result<Bytes, serde_json::Error>> =

@@ -68,7 +68,7 @@ async fn a_version_that_refuses_the_settings_of_hooks_is_refused_unless_forced()
     let forced = put(&client, "?force=true", standard("cloudevents")).await.expect(201);
     assert_eq!(forced["hooks"], json!({"count": 2, "ids": [first, second]}));
     let warning = forced["warnings"][0].as_str().unwrap();
-    assert!(warning.contains("refuses the settings of") && warning.contains(&first), "{warning}");
+    assert!(warning.contains("rejects the settings of") && warning.contains(&first), "{warning}");
     // What is broken already stands against no mended version.
     let mended = put(&client, "", standard("body-template")).await.expect(201);
     assert_eq!((&mended["version"], &mended["warnings"]), (&json!(3), &json!([])));

@@ -1,7 +1,6 @@
-//! What all operations have in common, added to the document that the routes describe: the operator's header, the problems
-//! that a request of its kind can meet, and schemas under one name each.
+//! Adds to the OpenAPI document what operations have in common: the tenant header, error responses, and a name for each schema.
 //!
-//! It works on the document as JSON: most of it is about references, which builders make hard to see.
+//! Works on the document as JSON, because most of the work is on references, which the builders of utoipa hide.
 
 use serde_json::{Map, Value, json};
 
@@ -12,27 +11,29 @@ use utoipa::{PartialSchema, ToSchema};
 
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// A problem that many operations share: its name, its status and what it means.
+/// An error response that operations share: name, status and description.
 type Shared = (&'static str, &'static str, &'static str);
 
-const BAD_REQUEST: Shared = ("BadRequest", "400", "Something is wrong with what was sent");
-const UNAUTHENTICATED: Shared = ("Unauthenticated", "401", "No known key was sent");
-const FORBIDDEN: Shared = ("Forbidden", "403", "The key may not do that");
-const NOT_FOUND: Shared = ("NotFound", "404", "There is no such thing, or it isn't the caller's");
+const BAD_REQUEST: Shared = ("BadRequest", "400", "The request is invalid");
+const UNAUTHENTICATED: Shared = ("Unauthenticated", "401", "The API key is missing or unknown");
+const FORBIDDEN: Shared = ("Forbidden", "403", "The API key lacks the permission");
+const NOT_FOUND: Shared = ("NotFound", "404", "The resource does not exist, or belongs to another tenant");
 const METHOD_NOT_ALLOWED: Shared =
-    ("MethodNotAllowed", "405", "The path does not take this method; Allow names those that it takes");
+    ("MethodNotAllowed", "405", "The path does not support this method; Allow lists the supported ones");
 const REQUEST_TIMEOUT: Shared = ("RequestTimeout", "408", "The request did not arrive in time");
-const CONFLICT: Shared = ("Conflict", "409", "The state of things stands against it, or a limit is reached");
-const TOO_LARGE: Shared = ("TooLarge", "413", "The body, or a member of it, is too large");
-const UNSUPPORTED: Shared = ("UnsupportedMediaType", "415", "The body's type or encoding isn't taken here");
+const CONFLICT: Shared =
+    ("Conflict", "409", "The request conflicts with stored state, or a limit is reached");
+const TOO_LARGE: Shared = ("TooLarge", "413", "The body, or a value in it, is too large");
+const UNSUPPORTED: Shared =
+    ("UnsupportedMediaType", "415", "The content type or encoding of the body is not supported");
 const TOO_MANY: Shared = (
     "TooManyRequests",
     "429",
-    "A limit of the tenant, key or address is reached; try again after Retry-After",
+    "A limit on the requests of the tenant, key or address is reached; retry after Retry-After",
 );
 const INTERNAL: Shared = ("Internal", "500", "The engine failed");
 const UNAVAILABLE: Shared =
-    ("Unavailable", "503", "The engine cannot do that right now; try again after Retry-After");
+    ("Unavailable", "503", "The engine cannot serve the request at the moment; retry after Retry-After");
 
 const ALL: [Shared; 12] = [
     BAD_REQUEST,
@@ -49,10 +50,10 @@ const ALL: [Shared; 12] = [
     UNAVAILABLE,
 ];
 
-/// Paths without a parameter whose one thing may not be there.
+/// Paths without parameters whose resource may not exist.
 const SINGLETONS: [&str; 1] = ["/api/v3/apizee/webhook"];
 
-/// Adds what is common to the document of the routes.
+/// Completes the document generated from the routes.
 pub(super) fn complete(mut document: Value) -> Value {
     name_shared_parts(&mut document["components"]);
     for (path, item) in members(&mut document["paths"]) {
@@ -102,7 +103,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     }
     refuse_null_as_body(operation);
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-        // A parameter is there or not.
+        // A parameter can be absent, but not null.
         if let Some(one) = without_null(&parameter["schema"]) {
             parameter["schema"] = one;
         }
@@ -116,7 +117,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     }
 }
 
-/// A body that may be left out is described as one that may be null, which is refused.
+/// utoipa describes an optional body as one that may be null, which the engine rejects.
 fn refuse_null_as_body(operation: &mut Value) {
     let Some(body) = operation.get_mut("requestBody") else { return };
     let mut may_be_absent = false;
@@ -132,7 +133,7 @@ fn refuse_null_as_body(operation: &mut Value) {
     }
 }
 
-/// The other one of two alternatives of which one is null.
+/// The other alternative of a `oneOf` of two, if one of them is null.
 fn without_null(schema: &Value) -> Option<Value> {
     let alternatives = schema.get("oneOf")?.as_array()?;
     let is_null = |one: &&Value| one["type"] == "null";
@@ -149,10 +150,10 @@ fn name_shared_parts(components: &mut Value) {
             "401" => {
                 response["headers"]["WWW-Authenticate"] = header("`Bearer`");
             }
-            "405" => response["headers"]["Allow"] = header("The methods that the path takes"),
+            "405" => response["headers"]["Allow"] = header("The methods that the path supports"),
             "429" | "503" => {
                 response["headers"]["Retry-After"] = json!({
-                    "description": "Seconds to wait before the request is sent again",
+                    "description": "The seconds to wait before retrying the request",
                     "schema": {"type": "integer", "minimum": 0},
                 });
             }
@@ -164,11 +165,11 @@ fn name_shared_parts(components: &mut Value) {
         "name": TENANT_HEADER,
         "in": "header",
         "required": false,
-        "description": "For the operator's key: the tenant to act for, by id or name.",
+        "description": "The tenant, by id or name. Only for requests with the operator's key.",
         "schema": reference(&schemas::TenantName::name()),
     });
-    debug_assert!(components["securitySchemes"][SCHEME].is_object(), "the frame has the scheme");
-    // Those that only parameters name are not found by the routes.
+    debug_assert!(components["securitySchemes"][SCHEME].is_object(), "the frame defines the scheme");
+    // utoipa does not collect the schemas of parameters.
     for (name, schema) in [
         (schemas::TenantName::name(), schemas::TenantName::schema()),
         (schemas::Limit::name(), schemas::Limit::schema()),
@@ -186,16 +187,16 @@ fn reference(schema: &str) -> Value {
     json!({"$ref": format!("{SCHEMAS}{schema}")})
 }
 
-/// A patch has the members of a hook. None is required, and null takes one that has a default back to it.
+/// A patch has the members of a hook, none of them required. Null resets a member to its default.
 fn describe_patch(schemas: &mut Value) {
     let mut properties = Map::new();
     for (name, member) in schemas["HookInput"]["properties"].as_object().into_iter().flatten() {
-        // The secret is given where a hook is made.
+        // The secret can be set only at creation.
         if name != "secret" {
             properties.insert(name.clone(), member.clone());
         }
     }
-    // In the object of headers, null takes one away.
+    // Within the headers, null removes one.
     let mut headers = schemas["HeaderFields"].clone();
     headers["type"] = json!(["object", "null"]);
     headers["additionalProperties"]["type"] = json!(["string", "null"]);
@@ -205,7 +206,7 @@ fn describe_patch(schemas: &mut Value) {
     patch["additionalProperties"] = json!(false);
 }
 
-/// The items of a page are described in place; they have schemas of their own.
+/// Replaces the inline schemas of page items by references.
 fn name_items_of_pages(schemas: &mut Value) {
     let names: Vec<String> = members(schemas).map(|(name, _)| name.clone()).collect();
     for page in &names {
@@ -215,7 +216,8 @@ fn name_items_of_pages(schemas: &mut Value) {
     }
 }
 
-/// A member of an answer that may be null is always there; one that may be absent is never null. Requests are not touched.
+/// Marks the nullable members of responses as required: a nullable member is always present, an optional one is never null.
+/// Schemas of requests do not change.
 fn require_what_is_always_shown(document: &mut Value) {
     let mut sent = Vec::new();
     for (_path, item) in members(&mut document["paths"]) {
@@ -263,7 +265,7 @@ fn may_be_null(member: &Value) -> bool {
         || member["oneOf"].as_array().is_some_and(|parts| parts.iter().any(is_null))
 }
 
-/// The names of the schemas that `value` refers to and that are not in `names` yet.
+/// Adds the names of the schemas that `value` refers to, without duplicates.
 fn collect_references(value: &Value, names: &mut Vec<String>) {
     match value {
         Value::Object(all) => {

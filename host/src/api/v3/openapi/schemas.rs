@@ -1,8 +1,7 @@
-//! Schemas of values that requests and answers share, for the OpenAPI document alone.
+//! Schemas of values that requests and responses share, used only for the OpenAPI document.
 //!
-//! Handlers name them as `value_type` of a member. Bounds and words come from the domain's own
-//! constants where it has them. Lengths count characters, while most of the engine's rules count bytes:
-//! what is too long for a schema is too long for the engine as well.
+//! Handlers use them as the `value_type` of a member. Bounds and enumerations come from constants of the domain. JSON Schema
+//! counts characters and the engine mostly counts bytes, so a text that exceeds a schema also exceeds the engine's limit.
 
 use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
@@ -17,14 +16,14 @@ use crate::domain::{
     Trigger as Triggers,
 };
 
-/// The digits of an id behind its prefix: Crockford's base 32 in lower case.
+/// The digits of an id after its prefix: Crockford's base 32 in lower case.
 const ID_DIGITS: &str = "[0-9a-hjkmnp-tv-z]{13}";
-/// No white space and no control characters.
+/// The character class of white space and control characters.
 const NO_SPACE: &str = r"\s\u0000-\u001f\u007f-\u009f";
-/// No control characters.
+/// The character class of control characters.
 const NO_CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
 
-/// Schemas that are only named in descriptions.
+/// Defines types that exist only as schemas.
 macro_rules! schemas {
     ($($(#[doc = $doc:literal])+ $name:ident = $schema:expr;)+) => {
         $(
@@ -44,22 +43,22 @@ macro_rules! schemas {
 }
 
 schemas! {
-    /// The type of an event: no white space, control characters, commas or `*`.
+    /// The type of an event: 1 to 256 bytes without white space, control characters, commas or `*`.
     EventType = text(1, Types::MAX_LEN, &format!("^[^{NO_SPACE}*,]+$")).examples(["session.update"]);
-    /// An entry of a subscription: an event type, a beginning followed by `*`, or `*` for all.
+    /// A pattern of a subscription: an event type, a prefix followed by `*`, or `*` for all types.
     TypePattern = text(1, Types::MAX_LEN + 1, &format!(r"^([^{NO_SPACE}*,]+\*?|\*)$")).examples(["session.*"]);
-    /// The id of an event as receivers see it in `webhook-id`: the sender's own, or else the engine's.
+    /// The id of an event that receivers see as `webhook-id`: the sender's if it gave one, else the engine's.
     EventId = text(1, Event::MAX_LEN, "^[A-Za-z0-9._:-]+$").examples(["gh-40"]);
-    /// A sender's own id of an event; ids that begin with `evt_` are the engine's.
+    /// A sender's id of an event. The prefix `evt_` is reserved for the engine's ids.
     SenderEventId = text(1, Event::MAX_LEN, "^(?!evt_)[A-Za-z0-9._:-]+$").examples(["gh-40"]);
-    /// The engine's own id of an event, which every event has.
+    /// The engine's id of an event, which every event has.
     EngineEventId = id(Key::PREFIX);
-    /// Visible ASCII characters.
+    /// A key that identifies retries of the same request: 1 to 255 visible ASCII characters.
     IdempotencyKey = text(1, 255, "^[!-~]+$").examples(["9b2d7c1e"]);
-    /// Events as `EventInput` has them, one a line.
+    /// Events as NDJSON: one `EventInput` per line.
     EventLines = ObjectBuilder::new().schema_type(Type::String)
         .examples(["{\"type\":\"a.b\",\"data\":1}\n{\"type\":\"a.b\",\"data\":2}\n"]);
-    /// The same as bytes.
+    /// Events as NDJSON, as bytes.
     EventLinesBinary = ObjectBuilder::new().schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
     /// The id of a hook.
@@ -70,23 +69,23 @@ schemas! {
     AttemptId = id(Attempt::PREFIX);
     /// The id of a tenant.
     TenantId = id(TenantKey::PREFIX);
-    /// The id of an API key; not the key itself.
+    /// The id of an API key. It is not the key's value.
     KeyId = id(ApiKey::PREFIX);
 
-    /// The name of a plugin.
+    /// The name of a plugin: 1 to 64 characters of `a-z 0-9 - _ .`, beginning with a letter or digit.
     PluginName = text(1, 64, "^[a-z0-9][a-z0-9._-]*$").examples(["my-filter"]);
-    /// A plugin: `name` for its newest version, `name@3` for that version, or its digest.
+    /// A reference to a plugin: `name` for its newest version, `name@3` for that version, or `sha256:…` for the version with that digest.
     PluginRef = text(1, 75, r"^(sha256:[0-9a-f]{64}|[a-z0-9][a-z0-9._-]{0,63}(@0*[1-9][0-9]{0,9})?)$")
         .examples(["field-map"]);
-    /// SHA-256 of a plugin's bytes.
+    /// The SHA-256 digest of a plugin's bytes.
     Digest = text(71, 71, "^sha256:[0-9a-f]{64}$");
-    /// The number of a plugin's version.
+    /// The number of a plugin's version, counted from 1.
     VersionNumber = whole(1, u32::MAX as usize).examples([3]);
-    /// A component, or a core module that carries its component type.
+    /// A WebAssembly component, or a core module that embeds its component type.
     Wasm = ObjectBuilder::new().schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
 
-    /// Where requests go: absolute, `https` or `http`, without user name or fragment.
+    /// The URL to which requests go: absolute, `https` or `http`, without credentials or fragment.
     HookUrl = text(1, Hook::MAX_URL_LEN, r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/\\#][^\s#]*$")
         .examples(["https://example.com/hook"]);
     /// The name of a header.
@@ -97,61 +96,61 @@ schemas! {
         .max_properties(Some(Hook::MAX_HEADERS))
         .property_names(Some(text(1, Hook::MAX_HEADER_NAME_LEN, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")))
         .additional_properties(Some(text(0, 4_096, r"^[^\u0000-\u0008\u000a-\u001f\u007f]*$")));
-    /// Members of a hook to change. `null` takes a member back to its default.
+    /// The members of a hook to change. `null` resets a member to its default.
     HookPatch = ObjectBuilder::new().schema_type(Type::Object);
-    /// The key that a hook's signatures are made with: `whsec_` and 24 to 64 bytes in base64.
+    /// A signing secret of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64.
     SigningSecret = text(38, 94, "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$").examples(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
-    /// Time for one attempt as a whole, in milliseconds.
+    /// The time limit for one attempt as a whole, in milliseconds.
     Timeout = whole(Hook::MIN_TIMEOUT.as_millis() as usize, Hook::MAX_TIMEOUT.as_millis() as usize);
-    /// A wait before a retry, in seconds.
+    /// The wait before a retry, in seconds.
     Wait = whole(1, RetrySchedule::MAX_WAIT.as_secs() as usize);
 
-    /// A name for people.
+    /// A display name.
     Label = text(1, 128, &format!("^[^{NO_CONTROL}]+$"));
-    /// What a hook is for, for people.
+    /// A description for people.
     Description = text(0, 1_000, r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$");
     /// The name of a tenant; often a domain.
     TenantName = text(1, Tenant::MAX_NAME_LEN, &format!("^[^{NO_SPACE}]+$")).examples(["shop.example"]);
-    /// A number that older clients know a tenant by.
+    /// The number by which clients of API v1 know a tenant.
     ClientId = number().examples([19_817_472]);
     /// The number of a project, unique within its tenant.
     ProjectNumber = number().examples([1_249_918]);
     /// The name of a login.
     LoginName = text(1, Login::MAX_NAME_LEN, &format!("^[^:;{NO_CONTROL}]+$")).examples(["username"]);
-    /// The API secret that a login's passwords are made with.
+    /// The API secret from which the passwords of a login are derived.
     LoginSecret = text(Login::MIN_SECRET_LEN, Login::MAX_SECRET_LEN, "").examples(["some-api-secret"]);
     /// The settings of a plugin, at most 256 KiB of JSON.
     PluginSettings = ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)));
 
-    /// A page of a list.
+    /// The maximum number of items on the page.
     Limit = whole(1, page::MAX_LIMIT).default(Some(page::DEFAULT_LIMIT.into()));
-    /// The `next` of the page before, as it is.
+    /// The `next` of the previous page, unchanged.
     Cursor = text(1, 1_024, "^[A-Za-z0-9_-]+$");
     /// A time with an offset (RFC 3339, section 5.6), from 1970 to 9999.
     TimeInput = text(20, 35, "").format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
         .examples(["2026-06-01T09:30:00.250Z"]);
 
-    /// Where a delivery stands.
+    /// The state of a delivery.
     DeliveryState = words(States::WORDS);
-    /// What made a delivery.
+    /// What created a delivery.
     Trigger = words(Triggers::WORDS);
-    /// The interface that a hook was made through, which alone changes it.
+    /// The API through which a hook was created and can be changed.
     Surface = words(Surfaces::WORDS);
-    /// How a hook's requests are signed: by Standard Webhooks, or not at all.
+    /// How requests are signed: by Standard Webhooks, or not at all.
     Signing = words(Signings::WORDS);
     /// How an attempt ended.
     Outcome = words(&["response", "timed-out", "unreachable", "faulted", "dropped"]);
-    /// Why there was no answer.
+    /// Why there was no response, or an incomplete one.
     ErrorKind = words(&[&["timeout"], UnreachableKind::WORDS].concat());
     /// How a plugin failed.
     FaultKind = words(Faults::WORDS);
-    /// How loud a line of a plugin's log is.
+    /// The level of a line in a plugin's log.
     LogLevel = words(Levels::WORDS);
-    /// What a plugin does in a pipeline.
+    /// The role of a plugin in a pipeline.
     Role = words(&Roles::ALL.map(Roles::as_str));
-    /// What a key may do.
+    /// A permission of a key.
     Scope = words(&Scopes::ALL.iter().map(|scope| scope.as_str()).collect::<Vec<_>>());
-    /// What a pipeline said of an event.
+    /// The verdict of a pipeline on an event.
     Verdict = words(&["keep", "drop", "fault"]);
 }
 
@@ -172,7 +171,7 @@ fn whole(min: usize, max: usize) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(min)).maximum(Some(max))
 }
 
-/// A number from 1 that fills 64 bits.
+/// A 64-bit integer from 1.
 fn number() -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::Integer)

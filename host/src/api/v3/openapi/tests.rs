@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Every route of v3. One that is added stands here, too.
+/// Every route of v3. Add new routes here.
 const ROUTES: &str = "
     DELETE /api/v3/hooks/{id}
     DELETE /api/v3/apizee/webhook
@@ -57,7 +57,7 @@ fn written() -> Value {
     document().unwrap()
 }
 
-/// What a reference leads to; what is none, itself.
+/// The target of a reference; any other value itself.
 fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
     match value["$ref"].as_str() {
         Some(reference) => document.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
@@ -84,14 +84,14 @@ fn every_route_is_described() {
     assert_eq!(described, listed);
 }
 
-/// The router's own description of itself names the paths that it answers.
+/// The router's `Debug` output contains its paths.
 #[test]
-fn every_path_of_the_router_is_described_and_the_other_way_round() {
+fn the_paths_of_the_router_and_of_the_document_are_the_same() {
     let (router, _) = crate::api::v3::routes().split_for_parts();
     let shown = format!("{router:?}");
     let mut answered = BTreeSet::new();
     for part in shown.split('"') {
-        // `/` alone and what is private belong to the fallback.
+        // `/` and private paths belong to the fallback.
         if part.len() > 1 && part.starts_with('/') && !part.contains("__private") {
             answered.insert(part.to_owned());
         }
@@ -102,7 +102,7 @@ fn every_path_of_the_router_is_described_and_the_other_way_round() {
 }
 
 #[test]
-fn every_operation_tells_its_problems_and_who_may() {
+fn every_operation_describes_its_errors_and_its_security() {
     let document = written();
     assert_eq!(document["openapi"], "3.1.0");
     for (route, operation) in each_operation(&document) {
@@ -141,7 +141,7 @@ fn every_operation_tells_its_problems_and_who_may() {
     assert_eq!(document["components"]["securitySchemes"][SCHEME]["scheme"], "bearer");
 }
 
-/// References to all that requests are made of.
+/// The references that requests contain.
 fn sent(document: &Value) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut open: Vec<&Value> = each_operation(document)
@@ -165,7 +165,7 @@ fn sent(document: &Value) -> BTreeSet<String> {
     names
 }
 
-/// What a value of this schema may be, without the alternative null.
+/// Whether the values of this schema have bounds, apart from null.
 fn bounded(document: &Value, schema: &Value) -> bool {
     let schema = resolved(document, schema);
     if let Some(alternatives) = schema["oneOf"].as_array() {
@@ -197,7 +197,7 @@ fn every_member_of_a_request_has_its_bounds() {
         let part = document.pointer(name.trim_start_matches('#')).unwrap();
         let Some(properties) = part["properties"].as_object() else { continue };
         for (member, schema) in properties {
-            // What may stand there to be sent back is not the sender's to choose.
+            // Clients only send read-only members back unchanged.
             if schema["readOnly"] != true {
                 assert!(bounded(&document, schema), "{name}.{member}: {schema}");
                 checked += 1;
@@ -208,7 +208,7 @@ fn every_member_of_a_request_has_its_bounds() {
 }
 
 #[test]
-fn neither_a_parameter_nor_a_whole_body_may_be_null() {
+fn parameters_and_bodies_are_not_nullable() {
     let document = written();
     for (route, operation) in each_operation(&document) {
         let parameters = operation["parameters"].as_array().into_iter().flatten();
@@ -222,7 +222,7 @@ fn neither_a_parameter_nor_a_whole_body_may_be_null() {
 }
 
 #[test]
-fn words_are_enumerated_and_items_of_lists_have_names() {
+fn enumerations_and_page_items_have_named_schemas() {
     let document = written();
     let schemas = &document["components"]["schemas"];
     for (pointer, name) in [
@@ -252,7 +252,7 @@ fn words_are_enumerated_and_items_of_lists_have_names() {
 }
 
 #[test]
-fn a_patch_has_the_members_of_a_hook_and_requires_none() {
+fn a_patch_has_the_optional_members_of_a_hook() {
     let document = written();
     let schemas = &document["components"]["schemas"];
     let (hook, patch) = (&schemas["HookInput"], &schemas["HookPatch"]);
@@ -268,7 +268,7 @@ fn a_patch_has_the_members_of_a_hook_and_requires_none() {
 }
 
 #[test]
-fn bodies_that_are_not_json_have_a_type_that_every_generator_knows() {
+fn bodies_that_are_not_json_have_the_type_string() {
     let document = written();
     for (path, method, own) in [
         ("/api/v3/events/batch", "post", "application/x-ndjson"),
@@ -283,7 +283,7 @@ fn bodies_that_are_not_json_have_a_type_that_every_generator_knows() {
 }
 
 #[test]
-fn what_an_answer_may_leave_out_is_never_null_in_it() {
+fn optional_members_of_responses_are_not_nullable() {
     let document = written();
     let sent = sent(&document);
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
@@ -303,7 +303,7 @@ fn what_an_answer_may_leave_out_is_never_null_in_it() {
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_has_a_target() {
     let document = written();
     let mut open = vec![&document];
     let mut references = 0;

@@ -1,7 +1,7 @@
-//! What a new version changes for the hooks that run a plugin by its name.
+//! The effect of a new plugin version on the hooks that name the plugin without a version.
 //!
-//! Such hooks run the newest version. So an upload under a name that they use is tried against them before it is stored: it must
-//! have the roles that their pipelines rely on, and take the settings that they give it.
+//! Such hooks always run the newest version. So an upload is checked against them before it is stored: it must have the roles
+//! that their pipelines rely on, and accept their settings.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use crate::directory::named_hooks;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Hook, HookId, PluginName, PluginRef, Step};
 
-/// How many hooks an answer names.
+/// The maximum number of hooks that a response lists.
 const MAX_NAMED: usize = 100;
-/// How many different settings are tried. A tenant's hooks mostly have a few.
+/// The maximum number of distinct settings that are tried. Most tenants have few.
 const MAX_TRIED: usize = 200;
-/// How long all trials may take together.
+/// The time limit for all trial calls together.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The hooks that run the plugin by its name, without a version.
+/// The hooks that name the plugin without a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct AffectedHooks {
-    /// How many there are.
+    /// The number of hooks.
     #[schema(example = 1)]
     count: usize,
-    /// The first 100 of their ids, oldest first.
+    /// The ids of the first 100 hooks, oldest first.
     #[schema(example = json!(["hook_01J"]), max_items = 100)]
     ids: Vec<String>,
 }
@@ -41,26 +41,26 @@ impl AffectedHooks {
     }
 }
 
-/// One kind of settings, and the hooks that give them.
+/// Distinct settings and the hooks that use them.
 struct Given {
     step: Step,
     hooks: Vec<Arc<Hook>>,
 }
 
-/// What the trials found.
+/// The result of the trial calls.
 #[derive(Debug, Default)]
 pub(super) struct Tried {
-    /// The hooks whose settings are refused, and why the first of them are.
+    /// The hooks whose settings are rejected, and the message of the first rejection.
     refused: Vec<HookId>,
     because: Option<String>,
-    /// So many different settings were not tried.
+    /// The number of distinct settings that were not tried.
     untried: usize,
 }
 
 /// Tries the settings of all `hooks` with a version that is not stored yet.
 ///
 /// # Errors
-/// Where the engine fails.
+/// Fails if the engine fails.
 pub(super) async fn try_settings(
     trial: &Trial,
     hooks: &[Arc<Hook>],
@@ -79,7 +79,7 @@ pub(super) async fn try_settings(
         }
         Ok::<_, Problem>(())
     };
-    // What has not answered by then has nothing against it.
+    // On timeout, the remaining settings count as not tried.
     if let Ok(ended) = tokio::time::timeout(TRIAL_TIMEOUT, trying).await {
         ended?;
     }
@@ -87,7 +87,7 @@ pub(super) async fn try_settings(
     Ok(tried)
 }
 
-/// The different settings that `hooks` give the plugin, in the order of the hooks.
+/// The distinct settings that `hooks` have for the plugin, in the order of the hooks.
 fn given(hooks: &[Arc<Hook>], name: &PluginName) -> Vec<Given> {
     let by_name = PluginRef::Latest(name.clone());
     let mut all: Vec<Given> = Vec::new();
@@ -107,30 +107,30 @@ fn given(hooks: &[Arc<Hook>], name: &PluginName) -> Vec<Given> {
 }
 
 impl Tried {
-    /// The words for a version whose settings hooks of the tenant would have to change.
+    /// The message about rejected settings; `None` if all were accepted.
     fn words(&self) -> Option<String> {
         let because = self.because.as_ref()?;
-        Some(format!("this version refuses the settings of {}: {because}", named_hooks(&self.refused)))
+        Some(format!("this version rejects the settings of {}: {because}", named_hooks(&self.refused)))
     }
 
-    /// What is worth saying of a version that is taken.
+    /// The warnings about a version that is stored.
     ///
     /// # Errors
-    /// Where settings are refused and nobody insists by `force`.
+    /// Fails if settings are rejected and `force` is false.
     pub(super) fn warnings(self, force: bool) -> Result<Vec<String>, Problem> {
         let mut warnings = Vec::new();
         if let Some(words) = self.words() {
             if !force {
                 let detail = format!(
-                    "{words}; have the hooks name a version, upload it under another name, or, if their deliveries may fail until \
-                     their settings are changed, add `?force=true`"
+                    "{words}; pin the hooks to a version, upload under another name, or send `?force=true` to store it and let \
+                     their deliveries fail until their settings are changed"
                 );
                 return Err(Problem::new(Kind::Conflict, detail));
             }
             warnings.push(words);
         }
         if self.untried > 0 {
-            warnings.push(format!("{} different settings of hooks were not tried", self.untried));
+            warnings.push(format!("{} distinct settings of hooks were not tried", self.untried));
         }
         Ok(warnings)
     }

@@ -16,17 +16,17 @@ use crate::domain::{PluginName, Scope};
 
 /// Delete a plugin
 ///
-/// Needs `plugins:write`. All its versions go, or the one that is named, which is not the newest. Refused while a hook uses
-/// any of what goes.
+/// Requires `plugins:write`. Deletes all versions, or only `version`, which must not be the newest. Fails while a hook uses a version to
+/// be deleted.
 #[utoipa::path(
     delete, path = "/api/v3/plugins/{name}", tag = "plugins",
     params(
-        ("name" = schemas::PluginName, Path, description = "Its name"),
-        ("version" = Option<u32>, Query, description = "Which version; absent: all of them", minimum = 1),
+        ("name" = schemas::PluginName, Path, description = "The plugin's name"),
+        ("version" = Option<u32>, Query, description = "The version to delete. Default: all versions", minimum = 1),
     ),
     responses(
-        (status = 204, description = "It is gone"),
-        (status = 409, description = "A hook uses it, it ships with the engine, or it is the newest version", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 204, description = "The plugin or the version was deleted"),
+        (status = 409, description = "A hook uses it, it is a standard plugin, or it is the newest version", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn delete_plugin(
@@ -37,7 +37,7 @@ pub(super) async fn delete_plugin(
 ) -> Result<StatusCode, Problem> {
     let tenant = caller.may(Scope::PluginsWrite)?;
     if is_standard(&name) {
-        let detail = format!("`{name}` ships with the engine and cannot be deleted");
+        let detail = format!("`{name}` is a standard plugin and cannot be deleted");
         return Err(Problem::new(Kind::Conflict, detail));
     }
     let was_there = match version_of(&uri)? {

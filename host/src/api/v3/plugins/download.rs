@@ -1,4 +1,4 @@
-//! `GET /plugins/{name}/wasm`: the bytes as they were uploaded.
+//! `GET /plugins/{name}/wasm`: the bytes of a plugin as they were uploaded.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::domain::{PluginName, Scope};
 
 /// Download a plugin
 ///
-/// Needs `plugins:read`. The bytes as they were uploaded; `ETag` is their digest.
+/// Requires `plugins:read`. Returns the bytes as they were uploaded. `ETag` is their digest.
 #[utoipa::path(
     get, path = "/api/v3/plugins/{name}/wasm", tag = "plugins",
     params(
-        ("name" = schemas::PluginName, Path, description = "Its name"),
-        ("version" = Option<schemas::VersionNumber>, Query, description = "Which version; absent: the newest"),
+        ("name" = schemas::PluginName, Path, description = "The plugin's name"),
+        ("version" = Option<schemas::VersionNumber>, Query, description = "The version. Default: the newest"),
     ),
-    responses((status = 200, description = "The Wasm", content_type = "application/wasm", body = schemas::Wasm)),
+    responses((status = 200, description = "The WebAssembly binary", content_type = "application/wasm", body = schemas::Wasm)),
 )]
 pub(super) async fn get_plugin_wasm(
     State(directory): State<Arc<Directory>>,
@@ -40,7 +40,7 @@ pub(super) async fn get_plugin_wasm(
     let version = find(&directory, tenant, name, version_of(&uri)?)?;
     let client = client.as_ref().map(|Extension(client)| Arc::as_ref(client));
     let download = downloads.begin(&directory, tenant, &version.digest, client).await?;
-    // Deleted meanwhile.
+    // The version may have been deleted since it was found.
     let download = download.ok_or_else(|| no_plugin(&version.name))?;
     let file = format!("attachment; filename=\"{}-v{}.wasm\"", version.name, version.version);
     let headers = [

@@ -1,4 +1,4 @@
-//! `/plugins`: what tenants upload, and the standard plugins beside it.
+//! `/plugins`: the plugins that tenants upload, and the standard plugins.
 
 mod affected;
 mod delete;

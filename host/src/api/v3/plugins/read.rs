@@ -25,18 +25,19 @@ pub(super) struct PluginView {
     name: String,
     #[schema(value_type = schemas::VersionNumber)]
     version: u32,
-    /// SHA-256 of the bytes as uploaded.
+    /// The SHA-256 digest of the uploaded bytes.
     #[schema(value_type = schemas::Digest)]
     digest: String,
-    /// `filter`, `mapper`, `transformer`: what it exports.
+    /// The roles that the plugin exports: `filter`, `mapper`, `transformer`.
     #[schema(value_type = Vec<schemas::Role>)]
     roles: Vec<&'static str>,
-    /// The interfaces that it imports.
+    /// The WIT interfaces that the plugin imports.
     imports: Vec<String>,
+    /// The size of the uploaded bytes.
     size_bytes: u64,
-    /// Whether it ships with the engine.
+    /// Whether this is a standard plugin, which ships with the engine.
     standard: bool,
-    /// Null for a standard plugin.
+    /// The time of the upload; null for a standard plugin.
     created_at: Option<Time>,
 }
 
@@ -57,11 +58,11 @@ impl From<&PluginVersion> for PluginView {
 
 /// List plugins
 ///
-/// Needs `plugins:read`. The newest version of each, the standard ones among them.
+/// Requires `plugins:read`. Lists the newest version of each plugin, including the standard plugins.
 #[utoipa::path(
     get, path = "/api/v3/plugins", tag = "plugins",
     params(("limit" = Option<schemas::Limit>, Query), ("cursor" = Option<schemas::Cursor>, Query)),
-    responses((status = 200, description = "A page, by name", body = Page<PluginView>)),
+    responses((status = 200, description = "A page of plugins, ordered by name", body = Page<PluginView>)),
 )]
 pub(super) async fn list_plugins(
     State(directory): State<Arc<Directory>>,
@@ -74,13 +75,13 @@ pub(super) async fn list_plugins(
     Ok(Json(wanted.select(plugins, |version| version.name.clone(), |version| PluginView::from(&*version))))
 }
 
-/// The newest version of a plugin
+/// Get the newest version of a plugin
 ///
-/// Needs `plugins:read`.
+/// Requires `plugins:read`.
 #[utoipa::path(
     get, path = "/api/v3/plugins/{name}", tag = "plugins",
-    params(("name" = schemas::PluginName, Path, description = "Its name")),
-    responses((status = 200, description = "Its newest version", body = PluginView)),
+    params(("name" = schemas::PluginName, Path, description = "The plugin's name")),
+    responses((status = 200, description = "The newest version", body = PluginView)),
 )]
 pub(super) async fn get_plugin(
     State(directory): State<Arc<Directory>>,
@@ -92,17 +93,17 @@ pub(super) async fn get_plugin(
     Ok(Json(PluginView::from(&*find(&directory, tenant, name, None)?)))
 }
 
-/// The versions of a plugin
+/// List the versions of a plugin
 ///
-/// Needs `plugins:read`.
+/// Requires `plugins:read`.
 #[utoipa::path(
     get, path = "/api/v3/plugins/{name}/versions", tag = "plugins",
     params(
-        ("name" = schemas::PluginName, Path, description = "Its name"),
+        ("name" = schemas::PluginName, Path, description = "The plugin's name"),
         ("limit" = Option<schemas::Limit>, Query),
         ("cursor" = Option<schemas::Cursor>, Query),
     ),
-    responses((status = 200, description = "A page, oldest first", body = Page<PluginView>)),
+    responses((status = 200, description = "A page of versions, oldest first", body = Page<PluginView>)),
 )]
 pub(super) async fn list_plugin_versions(
     State(directory): State<Arc<Directory>>,
@@ -119,10 +120,10 @@ pub(super) async fn list_plugin_versions(
     Ok(Json(wanted.select(versions, |version| version.version, |version| PluginView::from(&*version))))
 }
 
-/// A version of a plugin, the newest where none is given.
+/// Finds a version of a plugin, by default the newest.
 ///
 /// # Errors
-/// Where there is no such plugin or version.
+/// Fails if there is no such plugin or version.
 pub(super) fn find(
     directory: &Directory,
     tenant: TenantId,
@@ -137,14 +138,14 @@ pub(super) fn find(
     found.ok_or_else(|| Problem::not_found("plugin", &reference.to_string()))
 }
 
-/// The query parameter `version`, the only one there is.
+/// Parses the query parameter `version`.
 ///
 /// # Errors
-/// If it is no number, or there are other parameters.
+/// Fails if the value is not a number, or if there are other parameters.
 pub(super) fn version_of(uri: &Uri) -> Result<Option<u32>, Problem> {
     let params = Params::of(uri, &["version"])?;
     let number = params.get("version").map(str::parse::<u32>).transpose();
-    number.map_err(|_| Problem::parameter("version", "a version is a whole number from 1"))
+    number.map_err(|_| Problem::parameter("version", "`version` is an integer from 1"))
 }
 
 pub(super) fn no_plugin(name: &PluginName) -> Problem {

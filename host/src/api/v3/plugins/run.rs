@@ -1,4 +1,4 @@
-//! `POST /plugins/{name}/run`: what a plugin would say. Nothing is sent.
+//! `POST /plugins/{name}/run`: runs a plugin for an event, without sending anything.
 
 use std::sync::Arc;
 
@@ -22,30 +22,31 @@ use crate::api::v3::openapi::schemas;
 use crate::domain::{Pipeline, PluginName, PluginRef, Scope, Step};
 use crate::presence::ClientPresence;
 
-/// What to run a plugin with.
+/// The input of a plugin.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RunInput<'a> {
-    /// An event as `POST /events` takes it, or the id of a stored one, for which the key needs `events:read`.
+    /// An event as in `POST /events`, or the id of a stored event, which requires `events:read`.
     #[serde(borrow)]
     #[schema(value_type = crate::api::v3::dry_run::EventOrId)]
     event: &'a RawValue,
-    /// What the plugin is given, as in a hook's pipeline. Default: `{}`.
+    /// The settings for the plugin, as in a hook's pipeline: a JSON object of at most 256 KiB. Default: `{}`.
     #[serde(borrow)]
     #[schema(value_type = Option<schemas::PluginSettings>)]
     settings: Option<&'a RawValue>,
-    /// Which version. Default: the newest.
+    /// The version of the plugin. Default: the newest.
     #[schema(value_type = Option<schemas::VersionNumber>)]
     version: Option<u32>,
 }
 
 /// Run a plugin
 ///
-/// Needs `plugins:read`. Runs one plugin for an event and shows what it says and what it cost.
+/// Requires `plugins:read`. Runs one plugin for an event and returns the result, the log and the resources used. Nothing is sent or
+/// stored.
 #[utoipa::path(
     post, path = "/api/v3/plugins/{name}/run", tag = "plugins", request_body = RunInput,
-    params(("name" = schemas::PluginName, Path, description = "Its name")),
-    responses((status = 200, description = "What the plugin said", body = DryRunView)),
+    params(("name" = schemas::PluginName, Path, description = "The plugin's name")),
+    responses((status = 200, description = "The result of the plugin", body = DryRunView)),
 )]
 pub(super) async fn run_plugin(
     State(dry_runs): State<DryRuns>,

@@ -1,4 +1,4 @@
-//! `PUT /plugins/{name}`: the Wasm itself is the body.
+//! `PUT /plugins/{name}`: uploads a plugin; the body is the WebAssembly binary.
 
 use std::sync::Arc;
 
@@ -25,47 +25,47 @@ use crate::domain::{Invalid, PluginName, PluginRef, PluginVersion, Scope, Tenant
 use crate::presence::ClientPresence;
 use crate::sandbox::{Inspected, Sandbox, UploadError};
 
-/// The greatest size of an upload, in bytes.
+/// The maximum size of an upload, in bytes.
 const MAX_UPLOAD_LEN: usize = 32 * 1024 * 1024;
 
-/// A version that was uploaded, and what it means for hooks.
+/// An uploaded version and its effect on hooks.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UploadedPlugin)]
 pub(super) struct UploadView {
     #[serde(flatten)]
     plugin: PluginView,
-    /// The hooks that run this version from now on, since they name the plugin without a version.
+    /// The hooks that run this version from now on, because they name the plugin without a version.
     hooks: AffectedHooks,
-    /// What is probably not as its author means it: an export that is never called and whose name is near one that is, a failure of
-    /// a first call, settings of hooks that are refused.
+    /// Likely mistakes, for people: an export that the engine does not call and whose name resembles one that it calls, a failure of
+    /// a trial call, or settings of hooks that the version rejects.
     #[schema(example = json!([]))]
     warnings: Vec<String>,
 }
 
 /// Upload a plugin
 ///
-/// Needs `plugins:write`. A component, or a core module that carries its component type. The same bytes as the newest
-/// version's make no new one. A tenant's uploads are taken one after the other.
+/// Requires `plugins:write`. The body is a component, or a core module that embeds its component type. An upload with the same bytes as
+/// the newest version does not create a version. The uploads of a tenant are processed one at a time.
 ///
-/// Hooks that name the plugin without a version run the newest. If the new version has other roles than they rely on, or refuses their
-/// settings, it is not stored; settings that are refused can be put up with by `force`.
+/// Hooks that name the plugin without a version run the newest. The engine does not store a version that lacks a role that they rely
+/// on, or that rejects their settings. `force` overrides the check of settings.
 #[utoipa::path(
     put, path = "/api/v3/plugins/{name}", tag = "plugins",
     request_body(
         content((schemas::Wasm = "application/wasm"), (schemas::Wasm = "application/octet-stream")),
-        description = "The Wasm, at most 32 MiB",
+        description = "The WebAssembly binary, at most 32 MiB",
     ),
     params(
-        ("name" = schemas::PluginName, Path, description = "Its name: 1 to 64 of a-z, 0-9, `-`, `_` and `.`"),
-        ("force" = Option<bool>, Query, description = "`true`: store it although it refuses the settings of hooks, whose deliveries then fail"),
+        ("name" = schemas::PluginName, Path, description = "The plugin's name: 1 to 64 characters of `a-z 0-9 - _ .`, beginning with a letter or digit"),
+        ("force" = Option<bool>, Query, description = "`true`: store the version even if it rejects the settings of hooks, whose deliveries then fail. Default: `false`"),
     ),
     responses(
-        (status = 201, description = "A new version", body = UploadView),
-        (status = 200, description = "The newest version has these bytes", body = UploadView),
-        (status = 409, description = "It is a standard plugin's name, the tenant has as many plugins as it may, or the version does not suit the hooks that would run it", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 201, description = "A new version was created", body = UploadView),
+        (status = 200, description = "The newest version already has these bytes", body = UploadView),
+        (status = 409, description = "The name is that of a standard plugin, a limit of the tenant is reached, or the version is incompatible with hooks that would run it", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
-#[expect(clippy::too_many_arguments, reason = "an extractor each")]
+#[expect(clippy::too_many_arguments, reason = "each argument is an extractor")]
 pub(super) async fn put_plugin(
     State(trial): State<Trial>,
     State(sandbox): State<Sandbox>,
@@ -77,16 +77,16 @@ pub(super) async fn put_plugin(
     payload: Payload,
 ) -> Result<Response, Problem> {
     let tenant = caller.may(Scope::PluginsWrite)?;
-    // Here the name is one to be given: a bad one is no matter of what is there.
+    // The request chooses the name, so an invalid one is 400 and not 404.
     let name: PluginName = name.parse().map_err(|Invalid(rule)| Problem::parameter("name", rule))?;
     let force = force(&uri)?;
     if is_standard(&name) {
-        let detail = format!("`{name}` is a standard plugin's name; choose another");
+        let detail = format!("`{name}` is the name of a standard plugin; choose another name");
         return Err(Problem::new(Kind::Conflict, detail));
     }
     let upload = Upload { trial: &trial, sandbox: &sandbox, tenant, name: &name, force };
     let examining = async {
-        // Before the body is in memory.
+        // Waits before the body is in memory.
         let turn = turns.uploads.turn(tenant).await?;
         let wasm = payload.read(Takes::Wasm, MAX_UPLOAD_LEN).await?;
         let examined = upload.examine(&wasm).await?;
@@ -112,11 +112,11 @@ fn force(uri: &Uri) -> Result<bool, Problem> {
     match Params::of(uri, &["force"])?.get("force") {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(_) => Err(Problem::parameter("force", "it is `true` or `false`")),
+        Some(_) => Err(Problem::parameter("force", "`force` is `true` or `false`")),
     }
 }
 
-/// An upload whose bytes have arrived.
+/// The parameters of an upload, without its bytes.
 struct Upload<'a> {
     trial: &'a Trial,
     sandbox: &'a Sandbox,
@@ -128,12 +128,12 @@ struct Upload<'a> {
 enum Examined {
     /// The newest version has the same bytes.
     Same(Arc<PluginVersion>),
-    /// It can be stored, with these warnings.
+    /// The version can be stored, with these warnings.
     New(Inspected, Vec<String>),
 }
 
 impl Upload<'_> {
-    /// Everything that comes before the upload is stored; nothing has changed if this is dropped.
+    /// Checks the upload without storing anything, so that dropping the future is safe.
     async fn examine(&self, wasm: &Bytes) -> Result<Examined, Problem> {
         let directory = &self.trial.directory;
         let newest = directory.plugin(self.tenant, &PluginRef::Latest(self.name.clone()));
@@ -144,7 +144,7 @@ impl Upload<'_> {
         let inspected = self.sandbox.inspect(self.tenant, wasm.clone()).await.map_err(refused)?;
         directory.check_roles(self.tenant, self.name, &inspected.roles)?;
         let hooks = directory.hooks_by_name(self.tenant, self.name);
-        // The number that it will have unless another upload comes first; plugins do not see it.
+        // The expected version number, only for the trial calls: plugins do not see it.
         let number =
             directory.plugin_versions(self.tenant, self.name).last().map_or(1, |last| last.version + 1);
         let version = ResolvedPlugin { name: self.name.clone(), version: number, digest };
@@ -156,7 +156,7 @@ impl Upload<'_> {
     }
 }
 
-/// Whether the engine ships a plugin of that name.
+/// Whether a standard plugin has this name.
 pub(super) fn is_standard(name: &PluginName) -> bool {
     STANDARD_PLUGINS.iter().any(|plugin| plugin.name == name.as_str())
 }

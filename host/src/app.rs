@@ -357,7 +357,7 @@ pub fn sandbox_config(config: &Config) -> std::io::Result<SandboxConfig> {
         ..Limits::default()
     };
     let cache_dir = config.data_dir.join(COMPILED_DIR);
-    let compiler = Compiler::apart()?;
+    let compiler = Compiler::subprocess()?;
     Ok(SandboxConfig { threads: config.plugin_threads, limits, compiler, ..SandboxConfig::new(cache_dir) })
 }
 

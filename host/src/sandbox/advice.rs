@@ -1,4 +1,4 @@
-//! What is likely wrong with a plugin that can be taken: hints for its author.
+//! Hints for the author of an accepted plugin: what is probably wrong with it.
 
 use super::limits::shortened;
 use super::types::{PipelineEnd, PipelineRun};
@@ -10,7 +10,7 @@ const INTERFACES: [&str; 3] = [
     "hookwright:plugin/mapper@1.0.0",
     "hookwright:plugin/transformer@1.0.0",
 ];
-/// Names that mean one of them: its own, that of its function, and what is near.
+/// Names that probably mean one of [`INTERFACES`], with its index.
 const NAMES: [(&str, usize); 8] = [
     ("filter", 0),
     ("accept", 0),
@@ -21,14 +21,14 @@ const NAMES: [(&str, usize); 8] = [
     ("handle", 2),
     ("handler", 2),
 ];
-/// So many letters may be wrong.
+/// Maximum edit distance of a name.
 const MAX_DISTANCE: usize = 2;
-/// Codes by which plugins say that what they are given does not suit them, which is no wonder where it is nothing.
+/// Failure codes that a correct plugin may return for empty settings or data.
 const EXPECTED_CODES: [&str; 2] = ["bad-settings", "bad-data"];
-/// The longest message that is repeated, in bytes.
+/// Maximum length of a repeated message, in bytes.
 const MAX_MESSAGE: usize = 500;
 
-/// The interface that `export` was probably meant to be, if it is none.
+/// Returns the interface that `export` was probably meant to be, or `None` if the engine calls it.
 pub(super) fn meant(export: &str) -> Option<&'static str> {
     if is_called(export) {
         return None;
@@ -36,7 +36,7 @@ pub(super) fn meant(export: &str) -> Option<&'static str> {
     let name = export.rsplit(['/', '#']).next().unwrap_or_default();
     let name = name.split('@').next().unwrap_or_default().to_ascii_lowercase().replace('_', "-");
     let near = NAMES.iter().map(|(known, place)| (strsim::levenshtein(known, &name), known.len(), *place));
-    // Of a short name most letters must be right.
+    // Allow fewer edits in a short name.
     let near = near.filter(|(distance, length, _)| *distance <= MAX_DISTANCE.min(length / 3));
     near.min_by_key(|(distance, ..)| *distance).map(|(.., place)| INTERFACES[place])
 }
@@ -48,17 +48,17 @@ fn is_called(export: &str) -> bool {
     })
 }
 
-/// Exports that the engine never calls and that look as if they were meant to be called.
+/// Warns of exports that the engine does not call but whose names resemble an interface that it calls.
 pub(super) fn of_exports(exports: &[String]) -> Vec<String> {
     let warning = |export: &String| {
         let meant = meant(export)?;
-        Some(format!("it exports `{export}`, which the engine never calls; it calls `{meant}`"))
+        Some(format!("the plugin exports `{export}`, which the engine never calls; did you mean `{meant}`?"))
     };
     exports.iter().filter_map(warning).collect()
 }
 
-/// What a call with a plain event and no settings says about a plugin; nothing if it answers, or says that settings or data do not
-/// suit it.
+/// Warns if a plugin fails when it is called with an empty event and empty settings. A failure that says that the
+/// settings or data are bad is expected.
 #[must_use]
 pub fn of_plain_call(run: &PipelineRun) -> Option<String> {
     let PipelineEnd::Fault { fault, .. } = &run.end else { return None };
@@ -70,7 +70,7 @@ pub fn of_plain_call(run: &PipelineRun) -> Option<String> {
             let code = code.as_ref().map(|code| format!(" `{code}`")).unwrap_or_default();
             let message = shortened(message, MAX_MESSAGE);
             Some(format!(
-                "called with the data `{{}}` and the settings `{{}}` it fails ({kind}{code}): {message}"
+                "the plugin fails when called with data `{{}}` and settings `{{}}` ({kind}{code}): {message}"
             ))
         }
     }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_meant_is_found_in_what_is_near() {
+    fn similar_names_are_recognised() {
         for (export, expected) in [
             ("hookwright:plugin/filter@1.0.0", None),
             ("hookwright:plugin/filter@1.2.0", None),

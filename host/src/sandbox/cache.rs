@@ -1,12 +1,11 @@
-//! Compiled code on disk.
+//! On-disk cache of compiled code.
 //!
-//! Two files for each plugin: `<digest>-<engine>.cwasm`, as wasmtime wrote it, to be mapped, so that
-//! a hundred plugins cost the memory of the pages which their calls touch; and a MAC beside it, over
-//! the plugin's digest, the engine's compatibility hash and the code. What doesn't verify is
-//! compiled anew. The key is made of random bytes when the directory is first used. Files are
-//! written under another name and moved.
+//! There are two files per plugin. `<digest>-<engine>.cwasm` is wasmtime's output; it is mapped, so a plugin uses
+//! only the memory of the pages that its calls touch. A `.mac` file authenticates the plugin's digest, the engine's
+//! compatibility hash and the code. Code that does not verify is compiled again. The key is random and is created
+//! when the directory is first used. Files are written under a temporary name and renamed.
 //!
-//! If the cache grows over its limit, [`super::eviction`] says which files go.
+//! If the cache exceeds its limit, [`super::eviction`] selects the files to remove.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -27,13 +26,13 @@ use super::Owners;
 use super::eviction::{self, Entry};
 use super::mapped::Mapped;
 
-/// Part of the MAC: to be counted up when what is compiled from the same upload changes.
+/// Input of the MAC. Increment the number if the code compiled from the same upload changes.
 const FORMAT: &[u8] = b"hookwright compiled code 1\0";
 
-/// How the names of files begin that are being written.
+/// Prefix of temporary files.
 const UNFINISHED: &str = ".tmp";
 
-/// The cache in one directory.
+/// A cache directory.
 pub(super) struct Cache {
     dir: PathBuf,
     key: Zeroizing<[u8; 64]>,
@@ -43,7 +42,7 @@ pub(super) struct Cache {
 
 impl Cache {
     /// # Errors
-    /// Where the directory or its key can't be made or read.
+    /// If the directory or its key cannot be created or read.
     pub(super) fn open(dir: &Path, engine: &Engine, max_bytes: u64) -> io::Result<Self> {
         private_file::create_dir(dir)?;
         let cache = Self { dir: dir.to_owned(), key: key(dir)?, engine: fingerprint(engine), max_bytes };
@@ -51,67 +50,67 @@ impl Cache {
         Ok(cache)
     }
 
-    /// Whether there is code for these bytes; it may turn out not to verify.
+    /// Returns whether there is code for this digest. It may still fail verification.
     pub(super) fn has(&self, digest: &Digest) -> bool {
         self.path(digest, "cwasm").exists()
     }
 
-    /// The code for these bytes, if it is here and is what this engine wrote.
+    /// Maps the code for this digest if it exists and verifies.
     pub(super) fn load(&self, engine: &Engine, digest: &Digest) -> Option<Mapped> {
         let path = self.path(digest, "cwasm");
         let mut code = File::open(&path).ok()?;
         let expected = fs::read(self.path(digest, "mac")).ok()?;
         if let Err(error) = self.verify(digest, &mut code, &expected) {
-            tracing::warn!(%digest, %error, "compiled code does not verify and is compiled anew");
+            tracing::warn!(%digest, %error, "compiled code failed verification; compiling again");
             return None;
         }
-        // When it was used last decides what goes if there is no more room. If it cannot be noted, it counts as older.
+        // The modification time records the last use for eviction. A failure only makes the code look older.
         let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
         let _ =
             rustix::fs::futimens(&code, &rustix::fs::Timestamps { last_access: now, last_modification: now });
         Mapped::open(engine, &path)
-            .inspect_err(|error| tracing::warn!(%digest, %error, "compiled code cannot be mapped"))
+            .inspect_err(|error| tracing::warn!(%digest, %error, "mapping compiled code failed"))
             .ok()
     }
 
-    /// A file in the directory for code that is being compiled. It is removed unless it is [kept](Self::keep).
+    /// Creates a temporary file for code. It is removed unless it is passed to [`Self::keep`].
     ///
     /// # Errors
-    /// Where no file can be made.
+    /// If the file cannot be created.
     pub(super) fn begin(&self) -> io::Result<tempfile::NamedTempFile> {
         tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.dir)
     }
 
-    /// Keeps what has been written to `code` as that of these bytes.
+    /// Stores the content of `code` under this digest.
     ///
     /// # Errors
-    /// Where it cannot be read or kept.
+    /// If the file cannot be read or stored.
     pub(super) fn keep(&self, digest: &Digest, mut code: tempfile::NamedTempFile) -> io::Result<()> {
         code.as_file_mut().rewind()?;
         let mut mac = self.mac(digest);
-        read_through(code.as_file_mut(), |chunk| mac.update(chunk))?;
-        // Pages of it are forgotten and read again: what is mapped must be on disk.
+        for_each_chunk(code.as_file_mut(), |chunk| mac.update(chunk))?;
+        // Mapped pages are released and read again, so the content must be on disk.
         code.as_file().sync_all()?;
         self.write(&self.path(digest, "mac"), &mac.finalize().into_bytes())?;
         code.persist(self.path(digest, "cwasm"))?;
         Ok(())
     }
 
-    /// Removes what is here for these bytes.
+    /// Removes the files for this digest.
     pub(super) fn remove(&self, digest: &Digest) {
         for extension in ["cwasm", "mac"] {
             let path = self.path(digest, extension);
             if let Err(error) = fs::remove_file(&path)
                 && error.kind() != io::ErrorKind::NotFound
             {
-                tracing::warn!(%digest, %error, "compiled code that nobody wants cannot be removed");
+                tracing::warn!(%digest, %error, "removing unused compiled code failed");
             }
         }
     }
 
     fn verify(&self, digest: &Digest, code: &mut File, expected: &[u8]) -> Result<(), String> {
         let mut mac = self.mac(digest);
-        read_through(code, |chunk| mac.update(chunk)).map_err(|error| error.to_string())?;
+        for_each_chunk(code, |chunk| mac.update(chunk)).map_err(|error| error.to_string())?;
         mac.verify_slice(expected).map_err(|error| error.to_string())
     }
 
@@ -135,11 +134,11 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes files until the rest is within the limit. `owners` says who has a plugin; `recency` has the plugins in memory,
-    /// a greater number for one that was used later.
+    /// Removes files until the cache is within its limit. `owners` returns the owners of a plugin; `recency` has the
+    /// plugins in memory, with greater numbers for later uses.
     ///
     /// # Errors
-    /// Where the directory cannot be read, or a file cannot be removed.
+    /// If the directory cannot be read or a file cannot be removed.
     pub(super) fn prune(
         &self,
         owners: impl Fn(&Digest) -> Owners,
@@ -148,7 +147,7 @@ impl Cache {
         let mut entries = Vec::new();
         for (path, bytes, modified) in self.files()? {
             let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-            // Code of another engine, from before or after an upgrade, is nobody's.
+            // Code of another engine version has no owner.
             let digest = self.digest_of(name);
             let owners = digest.as_ref().map_or(Owners::Nobody, &owners);
             let recency = digest.and_then(|digest| recency.get(&digest)).copied();
@@ -161,11 +160,11 @@ impl Cache {
         Ok(())
     }
 
-    /// How much code is here, of any engine, in bytes, and how much there may be.
+    /// Returns the size of all code, of any engine version, and the limit, in bytes.
     ///
     /// # Errors
-    /// Where the directory cannot be read.
-    pub(super) fn fill(&self) -> io::Result<(u64, u64)> {
+    /// If the directory cannot be read.
+    pub(super) fn size_and_limit(&self) -> io::Result<(u64, u64)> {
         Ok((self.files()?.iter().map(|(_, bytes, _)| bytes).sum(), self.max_bytes))
     }
 
@@ -181,7 +180,7 @@ impl Cache {
         Ok(files)
     }
 
-    /// What a killed engine was writing.
+    /// Removes temporary files that a killed engine left behind.
     fn remove_unfinished(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
@@ -192,7 +191,7 @@ impl Cache {
         Ok(())
     }
 
-    /// The digest in a file's name, if the code is for this engine.
+    /// Parses the digest from a file name; `None` if the code is for another engine version.
     fn digest_of(&self, name: &str) -> Option<Digest> {
         let (digest, engine) = name.split_once('-')?;
         let mut bytes = [0; 32];
@@ -201,7 +200,7 @@ impl Cache {
     }
 }
 
-fn read_through(file: &mut File, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+fn for_each_chunk(file: &mut File, mut each: impl FnMut(&[u8])) -> io::Result<()> {
     let mut chunk = vec![0; 64 << 10];
     loop {
         match file.read(&mut chunk)? {
@@ -211,12 +210,12 @@ fn read_through(file: &mut File, mut each: impl FnMut(&[u8])) -> io::Result<()> 
     }
 }
 
-/// The directory's key; a new one where there is none yet.
+/// Reads the directory's key, and creates it if there is none.
 fn key(dir: &Path) -> io::Result<Zeroizing<[u8; 64]>> {
     let path = dir.join("key");
     if !path.exists() {
         let fresh = Zeroizing::new(rand::random::<[u8; 64]>());
-        // Whoever of two processes comes second reads the first's.
+        // If another process creates the key first, use that one.
         match private_file::create(&path, &*fresh) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
@@ -226,18 +225,18 @@ fn key(dir: &Path) -> io::Result<Zeroizing<[u8; 64]>> {
     let key: [u8; 64] = bytes.as_slice().try_into().map_err(|_| {
         io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("{} does not hold a key of 64 bytes", path.display()),
+            format!("{} must contain a key of exactly 64 bytes", path.display()),
         )
     })?;
     Ok(Zeroizing::new(key))
 }
 
-/// A hash of everything that makes two engines' code exchangeable.
+/// Hashes the settings that determine whether two engines can run the same compiled code.
 fn fingerprint(engine: &Engine) -> [u8; 32] {
     struct Sha(Sha256);
     impl Hasher for Sha {
         fn finish(&self) -> u64 {
-            0 // Not asked for: the digest is taken instead.
+            0 // Unused: the caller takes the SHA-256 digest.
         }
         fn write(&mut self, bytes: &[u8]) {
             self.0.update(bytes);

@@ -1,9 +1,9 @@
-//! Plugins that are ready to be called, by digest: a bounded number, least recently used first out.
+//! Bounded LRU map of linked plugins by digest.
 //!
-//! Of these, the ones used last are *warm*: the pages that their calls touched stay in memory. Of the others
-//! the system is told to forget the pages, which the next call finds again in the system's cache of files, some ten
-//! microseconds later. A plugin counts as used when a pipeline is handed in; what waits in a long queue may run cold.
-//! So a hundred plugins of which each ran once don't cost what a hundred busy ones do.
+//! The most recently used plugins are *warm*: the pages of their code stay in memory. The pages of the others are
+//! released to the operating system; the next call reads them from the page cache, which takes about ten
+//! microseconds. So a hundred rarely used plugins need less memory than a hundred busy ones. A plugin counts as
+//! used when a pipeline is submitted, so one that waits in a long queue may run cold.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,10 @@ use crate::domain::Digest;
 use super::mapped::Mapped;
 use super::plugin::Plugin;
 
-/// A plugin that leaves lives on in the calls that hold it; its code is still in the disk's cache.
+/// An evicted plugin stays alive in the calls that hold it, and its code stays in the disk cache.
 pub(super) struct Catalog {
     capacity: usize,
-    /// How much mapped code is kept warm, in bytes.
+    /// Maximum size of warm code, in bytes.
     warm_bytes: usize,
     entries: Mutex<Entries>,
 }
@@ -51,7 +51,7 @@ impl Catalog {
         Some(plugin)
     }
 
-    /// The plugins that are here, and a greater number for one that was used later.
+    /// Returns the plugins in memory, with greater numbers for later uses.
     pub(super) fn recency(&self) -> HashMap<Digest, u64> {
         self.entries().by_digest.iter().map(|(digest, entry)| (*digest, entry.used)).collect()
     }
@@ -81,7 +81,7 @@ impl Catalog {
 }
 
 impl Entries {
-    /// The plugin, which is warm from now on, and those that are not any more.
+    /// Marks a plugin as used and warm. Returns it with the plugins that became cold.
     fn touch(&mut self, digest: &Digest, warm_bytes: usize) -> Option<(Arc<Plugin>, Vec<Arc<Plugin>>)> {
         self.uses += 1;
         let entry = self.by_digest.get_mut(digest)?;

@@ -1,8 +1,8 @@
-//! From an upload, or a digest, to a plugin that is ready.
+//! Turns an upload or a digest into a linked plugin.
 //!
-//! Compiling is the one thing that tenants make the host do at length. It happens in processes with limits of their own
-//! ([`super::compiler`]), a few at a time, tenants in turn ([`super::lane`]), and its result is kept on disk. What runs is
-//! therefore loaded, hardly ever compiled.
+//! Compilation is the only long work that tenants cause in the host. It runs in subprocesses with limits
+//! ([`super::compiler`]), a few at a time, shared fairly between tenants ([`super::fair_semaphore`]). The result is
+//! kept on disk, so a plugin that runs is usually loaded, not compiled.
 
 use std::sync::Arc;
 
@@ -13,29 +13,29 @@ use crate::domain::{Digest, Fault, FaultKind, TenantId};
 
 use super::cache::Cache;
 use super::catalog::Catalog;
-use super::compiler::{Compiler, Failure, MAX_CODE, Order};
-use super::lane::{Lane, Urgency};
+use super::compiler::{CompileRequest, Compiler, Failure, MAX_CODE};
+use super::fair_semaphore::{FairSemaphore, Priority};
 use super::limits::Limits;
 use super::plugin::{Linker, Plugin};
 use super::validate::Shape;
 use super::{SandboxError, UploadError, WasmSource, mapped, memory_limit, upload};
 
-/// Plugins that are loaded from disk at once.
-const LOADS: usize = 2;
+/// Maximum number of plugins loaded from disk at once.
+const MAX_LOADS: usize = 2;
 
-/// Makes plugins ready, and keeps them so.
+/// Loads, compiles and caches plugins.
 pub(super) struct Loader {
     pub(super) catalog: Catalog,
     source: Arc<dyn WasmSource>,
-    /// Uploads have places of their own, beside plugins that deliveries wait for.
-    uploads: Lane,
-    compiling: Lane,
-    loading: Lane,
-    workshop: Arc<Workshop>,
+    /// Uploads have their own permits, so they do not delay plugins that deliveries wait for.
+    uploads: FairSemaphore,
+    compiling: FairSemaphore,
+    loading: FairSemaphore,
+    context: Arc<CompileContext>,
 }
 
-/// What blocking threads work with.
-struct Workshop {
+/// State shared with blocking threads.
+struct CompileContext {
     engine: Engine,
     linker: Linker,
     cache: Cache,
@@ -43,18 +43,18 @@ struct Workshop {
     compiler: Compiler,
 }
 
-/// What an upload turned out to be. It is not in the catalog yet.
+/// An upload that passed all checks. It is not in the catalog yet.
 pub(super) struct Examined {
     pub(super) plugin: Plugin,
     pub(super) shape: Shape,
-    /// Its code was not on disk before.
+    /// Whether its code was not on disk before.
     pub(super) is_new: bool,
 }
 
-/// Where the code that a compiler writes goes.
+/// Destination of compiled code.
 enum Target {
     Disk(tempfile::NamedTempFile),
-    /// The disk is full, which is no reason not to run.
+    /// The disk is full or cannot be written to. The plugin still runs.
     Memory(std::fs::File),
 }
 
@@ -68,13 +68,14 @@ impl Loader {
         source: Arc<dyn WasmSource>,
     ) -> wasmtime::Result<Self> {
         let linker = Linker::new(&engine)?;
-        let workshop = Arc::new(Workshop { engine, linker, cache, limits, compiler });
-        let places = memory_limit::processes();
-        let (uploads, compiling, loading) = (Lane::new(places), Lane::new(places), Lane::new(LOADS));
-        Ok(Self { catalog, source, uploads, compiling, loading, workshop })
+        let context = Arc::new(CompileContext { engine, linker, cache, limits, compiler });
+        let processes = memory_limit::processes();
+        let uploads = FairSemaphore::new(processes);
+        let (compiling, loading) = (FairSemaphore::new(processes), FairSemaphore::new(MAX_LOADS));
+        Ok(Self { catalog, source, uploads, compiling, loading, context })
     }
 
-    /// The plugin with this digest, for `tenant`; a fault where nobody has its bytes, or they are no plugin.
+    /// Returns the plugin with this digest for `tenant`, or a fault if its bytes are gone or are not a plugin.
     pub(super) async fn plugin(
         &self,
         tenant: TenantId,
@@ -86,33 +87,34 @@ impl Loader {
         if let Some(plugin) = self.load(tenant, *digest).await? {
             return Ok(Ok(plugin));
         }
-        self.compile(tenant, digest, Urgency::Awaited).await
+        self.compile(tenant, digest, Priority::Foreground).await
     }
 
-    /// Compiles a plugin for which there is no code on disk, when nobody waits for another.
+    /// Compiles a plugin that has no code on disk, when no other compilation is needed.
     pub(super) async fn compile_ahead(&self, tenant: TenantId, digest: &Digest) -> Result<(), SandboxError> {
-        let workshop = Arc::clone(&self.workshop);
+        let context = Arc::clone(&self.context);
         let wanted = *digest;
         let is_there = blocking(move || {
-            // Code that would push out other code is compiled when it is needed.
-            let is_full = workshop.cache.fill().map_or(true, |(bytes, most)| bytes > most / 10 * 9);
-            is_full || workshop.cache.has(&wanted)
+            // Do not evict other code in the background.
+            let is_full =
+                context.cache.size_and_limit().map_or(true, |(bytes, limit)| bytes > limit / 10 * 9);
+            is_full || context.cache.has(&wanted)
         })
         .await?;
         if !is_there {
-            // What is wrong with it is for a delivery to say.
-            self.compile(tenant, digest, Urgency::Ahead).await.map(drop)?;
+            // A delivery reports what is wrong with the plugin.
+            self.compile(tenant, digest, Priority::Background).await.map(drop)?;
         }
         Ok(())
     }
 
     async fn load(&self, tenant: TenantId, digest: Digest) -> Result<Option<Arc<Plugin>>, SandboxError> {
-        let _place = self.loading.place(tenant, digest, Urgency::Awaited).await;
+        let _permit = self.loading.acquire(tenant, digest, Priority::Foreground).await;
         if let Some(plugin) = self.catalog.get(&digest) {
-            return Ok(Some(plugin)); // Somebody else was waiting for the same.
+            return Ok(Some(plugin)); // Another caller has loaded it meanwhile.
         }
-        let workshop = Arc::clone(&self.workshop);
-        let plugin = blocking(move || workshop.load(&digest)?.ok()).await?;
+        let context = Arc::clone(&self.context);
+        let plugin = blocking(move || context.load(&digest)?.ok()).await?;
         Ok(plugin.map(|plugin| self.catalog.insert(digest, plugin)))
     }
 
@@ -120,53 +122,55 @@ impl Loader {
         &self,
         tenant: TenantId,
         digest: &Digest,
-        urgency: Urgency,
+        priority: Priority,
     ) -> Result<Result<Arc<Plugin>, Fault>, SandboxError> {
-        let _place = self.compiling.place(tenant, *digest, urgency).await;
+        let _permit = self.compiling.acquire(tenant, *digest, priority).await;
         if let Some(plugin) = self.catalog.get(digest) {
-            return Ok(Ok(plugin)); // Many wait for a plugin that is new; the first has compiled it.
+            return Ok(Ok(plugin)); // Another caller has compiled it meanwhile.
         }
         let unavailable = |message: String| Ok(Err(Fault::new(FaultKind::Unavailable, message)));
         let Some(wasm) = self.source.wasm(digest).await.map_err(SandboxError::Source)? else {
-            return unavailable(format!("the bytes of {digest} are not here any more"));
+            return unavailable(format!("the plugin {digest} has been deleted"));
         };
         let (found, wasm) = blocking(move || (Digest::of(&wasm), wasm)).await?;
         if found != *digest {
-            return Err(SandboxError::Source(format!("what is stored as {digest} is something else")));
+            return Err(SandboxError::Source(format!(
+                "the bytes stored as {digest} have the digest {found}"
+            )));
         }
         match self.build(*digest, wasm.into()).await {
-            // Who compiles ahead wants the code on disk, and nothing in memory.
-            Ok(examined) if urgency == Urgency::Ahead => Ok(Ok(Arc::new(examined.plugin))),
+            // Background compilation only fills the disk cache.
+            Ok(examined) if priority == Priority::Background => Ok(Ok(Arc::new(examined.plugin))),
             Ok(examined) => Ok(Ok(self.catalog.insert(*digest, examined.plugin))),
             Err(UploadError::Sandbox(error)) => Err(error),
             Err(error) => unavailable(error.to_string()),
         }
     }
 
-    /// Everything from the bytes to a plugin that is linked and on disk; no code of its own has run. Dropping the future
-    /// ends the process that compiles.
+    /// Checks, compiles and links an upload, without running any of its code. Dropping the future kills the compiling
+    /// subprocess.
     pub(super) async fn examine(
         &self,
         tenant: TenantId,
         digest: Digest,
         upload: Bytes,
     ) -> Result<Examined, UploadError> {
-        upload::glance(&upload, &self.workshop.limits)?;
-        let _place = self.uploads.place(tenant, digest, Urgency::Awaited).await;
+        upload::check_header(&upload, &self.context.limits)?;
+        let _permit = self.uploads.acquire(tenant, digest, Priority::Foreground).await;
         self.build(digest, upload).await
     }
 
-    /// Removes from disk what was compiled of an upload that is refused after all.
-    pub(super) async fn forget(&self, digest: Digest) -> Result<(), SandboxError> {
-        let workshop = Arc::clone(&self.workshop);
-        blocking(move || workshop.cache.remove(&digest)).await
+    /// Removes the compiled code of an upload that is refused after all.
+    pub(super) async fn remove_code(&self, digest: Digest) -> Result<(), SandboxError> {
+        let context = Arc::clone(&self.context);
+        blocking(move || context.cache.remove(&digest)).await
     }
 
-    /// For a caller that has a place.
+    /// The caller must hold a permit.
     async fn build(&self, digest: Digest, upload: Bytes) -> Result<Examined, UploadError> {
-        let workshop = Arc::clone(&self.workshop);
-        // Only code that verifies spares compiling.
-        let loaded = blocking(move || workshop.load(&digest)).await?;
+        let context = Arc::clone(&self.context);
+        // Skip compilation only if the code verifies.
+        let loaded = blocking(move || context.load(&digest)).await?;
         let is_new = loaded.is_none();
         let (shape, linked) = match loaded {
             Some(linked) => (self.describe(upload).await?, linked),
@@ -174,20 +178,20 @@ impl Loader {
         };
         let plugin = linked.map_err(|error| UploadError::WrongType(format!("{error:#}")));
         let plugin = plugin.and_then(|plugin| match plugin.roles().is_empty() {
-            true => Err(UploadError::WrongType("a role's function is missing".to_owned())),
+            true => Err(UploadError::WrongType("the function of a role is missing".to_owned())),
             false => Ok(plugin),
         });
         if plugin.is_err() && is_new {
-            self.forget(digest).await?;
+            self.remove_code(digest).await?;
         }
         Ok(Examined { plugin: plugin?, shape, is_new })
     }
 
     async fn describe(&self, upload: Bytes) -> Result<Shape, UploadError> {
-        let nowhere = std::fs::OpenOptions::new().write(true).open("/dev/null");
-        let nowhere = nowhere.map_err(SandboxError::Compiler)?;
-        let order = Order::new(&self.workshop.limits, false);
-        match self.workshop.compiler.compile(order, upload, nowhere).await {
+        let null = std::fs::OpenOptions::new().write(true).open("/dev/null");
+        let null = null.map_err(SandboxError::Compiler)?;
+        let request = CompileRequest::new(&self.context.limits, false);
+        match self.context.compiler.compile(request, upload, null).await {
             Ok(shape) => Ok(shape),
             Err(Failure::Upload(error)) => Err(error),
             Err(Failure::DiskFull) => {
@@ -201,16 +205,16 @@ impl Loader {
         digest: Digest,
         upload: Bytes,
     ) -> Result<(Shape, wasmtime::Result<Plugin>), UploadError> {
-        let workshop = &self.workshop;
-        let mut target = workshop.target(&digest)?;
+        let context = &self.context;
+        let mut target = context.target(&digest)?;
         let shape = loop {
-            let order = Order::new(&workshop.limits, true);
+            let request = CompileRequest::new(&context.limits, true);
             let file = target.file().try_clone().map_err(SandboxError::Compiler)?;
-            match (workshop.compiler.compile(order, upload.clone(), file).await, &target) {
+            match (context.compiler.compile(request, upload.clone(), file).await, &target) {
                 (Ok(shape), _) => break shape,
                 (Err(Failure::Upload(error)), _) => return Err(error),
                 (Err(Failure::DiskFull), Target::Disk(_)) => {
-                    tracing::error!(%digest, "the disk is full: compiled code cannot be kept");
+                    tracing::error!(%digest, "disk full: compiled code is kept in memory only");
                     target = Target::Memory(mapped::memory_file().map_err(SandboxError::Compiler)?);
                 }
                 (Err(Failure::DiskFull), Target::Memory(_)) => {
@@ -219,12 +223,12 @@ impl Loader {
                 }
             }
         };
-        let (workshop, recency) = (Arc::clone(workshop), self.catalog.recency());
+        let (context, recency) = (Arc::clone(context), self.catalog.recency());
         let source = Arc::clone(&self.source);
         let linked = blocking(move || {
-            let linked = workshop.take_in(&digest, target);
-            if let Err(error) = workshop.cache.prune(|digest| source.owners(digest), &recency) {
-                tracing::error!(%error, "compiled code that has no more room cannot be removed");
+            let linked = context.store_and_link(&digest, target);
+            if let Err(error) = context.cache.prune(|digest| source.owners(digest), &recency) {
+                tracing::error!(%error, "evicting compiled code failed");
             }
             linked
         })
@@ -233,8 +237,8 @@ impl Loader {
     }
 }
 
-impl Workshop {
-    /// The plugin whose code is on disk, if it verifies.
+impl CompileContext {
+    /// Loads a plugin from the disk cache, if its code verifies.
     fn load(&self, digest: &Digest) -> Option<wasmtime::Result<Plugin>> {
         self.cache.load(&self.engine, digest).map(|code| self.linker.link_mapped(code))
     }
@@ -243,14 +247,18 @@ impl Workshop {
         match self.cache.begin() {
             Ok(file) => Ok(Target::Disk(file)),
             Err(error) => {
-                tracing::error!(%digest, %error, "compiled code cannot be kept");
+                tracing::error!(%digest, %error, "storing compiled code failed");
                 mapped::memory_file().map(Target::Memory).map_err(SandboxError::Compiler)
             }
         }
     }
 
-    /// Links code that has just been compiled.
-    fn take_in(&self, digest: &Digest, target: Target) -> Result<wasmtime::Result<Plugin>, SandboxError> {
+    /// Stores and links code that has just been compiled.
+    fn store_and_link(
+        &self,
+        digest: &Digest,
+        target: Target,
+    ) -> Result<wasmtime::Result<Plugin>, SandboxError> {
         let mut code = match target {
             Target::Memory(file) => file,
             Target::Disk(file) => {
@@ -261,7 +269,7 @@ impl Workshop {
                             return Ok(linked);
                         }
                     }
-                    Err(error) => tracing::error!(%digest, %error, "compiled code cannot be kept"),
+                    Err(error) => tracing::error!(%digest, %error, "storing compiled code failed"),
                 }
                 copy
             }
@@ -281,7 +289,7 @@ impl Target {
     }
 }
 
-/// Runs `work` where it holds up nothing else.
+/// Runs `work` on a blocking thread.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, SandboxError> {

@@ -1,42 +1,42 @@
-//! What a step costs: processor time of the thread that takes it.
+//! The cost of a step: CPU time of the thread that runs it.
 //!
-//! Reading it is a system call, which would be a thirtieth of a short call. So what is over at once is charged by the
-//! clock on the wall, and the processor time is read after steps that seem long, be it that they are, or that the thread had to
-//! wait for the processor, and from time to time, so that what lies between steps does not add up.
+//! Reading the CPU time is a system call, which takes a thirtieth of a short call. So a short step is charged its wall
+//! time. The CPU time is read after steps with a long wall time, which may only have waited for a core, and after
+//! [`MAX_UNREAD_STEPS`] steps, so that time between steps does not accumulate.
 
 use std::time::{Duration, Instant};
 
-use super::deadline::OwnTime;
+use super::deadline::CpuTime;
 
-/// A step that takes no longer on the wall is charged with that.
-const AT_ONCE: Duration = Duration::from_millis(1);
-/// After so many steps the processor time is read in any case.
-const STEPS: u32 = 32;
+/// A step of at most this wall time is charged its wall time.
+const SHORT_STEP: Duration = Duration::from_millis(1);
+/// Maximum number of steps between two reads of the CPU time.
+const MAX_UNREAD_STEPS: u32 = 32;
 
-/// Measures the steps of one thread, one after the other.
-pub(super) struct Costs {
-    /// The thread's processor time since it was last read.
-    own: OwnTime,
-    /// What was charged since then.
+/// Measures the consecutive steps of one thread.
+pub(super) struct CostMeter {
+    /// The thread's CPU time since the last read.
+    cpu: CpuTime,
+    /// Cost charged since then.
     charged: Duration,
     steps: u32,
 }
 
-impl Costs {
+impl CostMeter {
     pub(super) fn new() -> Self {
-        Self { own: OwnTime::start(), charged: Duration::ZERO, steps: 0 }
+        Self { cpu: CpuTime::start(), charged: Duration::ZERO, steps: 0 }
     }
 
-    /// The cost of a step that began at `started` and is over now.
-    pub(super) fn of(&mut self, started: Instant) -> Duration {
-        let on_the_wall = started.elapsed();
-        if on_the_wall <= AT_ONCE && self.steps < STEPS {
+    /// Returns the cost of a step that began at `started` and ends now.
+    pub(super) fn charge(&mut self, started: Instant) -> Duration {
+        let wall = started.elapsed();
+        if wall <= SHORT_STEP && self.steps < MAX_UNREAD_STEPS {
             self.steps += 1;
-            self.charged += on_the_wall;
-            return on_the_wall;
+            self.charged += wall;
+            return wall;
         }
-        let uncharged = self.own.elapsed().saturating_sub(self.charged);
+        let uncharged = self.cpu.elapsed().saturating_sub(self.charged);
         *self = Self::new();
-        if on_the_wall <= AT_ONCE { on_the_wall } else { uncharged.min(on_the_wall) }
+        if wall <= SHORT_STEP { wall } else { uncharged.min(wall) }
     }
 }

@@ -1,9 +1,8 @@
-//! Stops calls that run for too long, that must give way, or that nobody waits for, on the engine's epochs.
+//! Stops calls that exceed their deadline or their time slice, or whose caller is gone, by epoch interruption.
 //!
-//! One thread counts epochs, every [`TICK`], as long as somebody is at work; it sleeps while nobody
-//! is, so that an idle engine uses no processor. A call looks at its own clocks when the epoch has
-//! moved under it, never otherwise: most calls are over before that, and the clock of a thread's own
-//! processor time is a system call, which costs a short call as much as a tenth of its time.
+//! One thread increments the epoch every [`TICK`] while calls run, and sleeps otherwise, so an idle engine uses no CPU
+//! time. A call reads its clocks only when the epoch has changed. Most calls end before that, and reading a thread's
+//! CPU time is a system call that takes up to a tenth of a short call.
 
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -17,118 +16,118 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 use super::limits::{Count, Limits};
 
-/// How often the epoch moves.
+/// Interval between epochs.
 pub(super) const TICK: Duration = Duration::from_millis(5);
-/// For how many ticks the thread goes on without work before it sleeps. Waking it costs a system
-/// call, which a busy engine's next call should not have to pay.
+/// Number of idle ticks before the thread sleeps. Waking it is a system call, which calls of a busy engine should not
+/// pay for.
 const IDLE_TICKS: u32 = 100;
 
-/// A call may not run for much longer than this where short calls wait, see [`super::history`]: it is stopped at the first tick at
-/// which it is certain that it took as much of the processor, so within three ticks if it has the processor for itself.
+/// CPU time of a call in the quick lane, see [`super::history`]. The call stops at the first tick at which it has
+/// certainly used that much: within three ticks if it does not share its core.
 const SLICE: Duration = Duration::from_millis(4);
-/// A thread that waited longer than this for its processor within a tick shares it with others.
-const SHARED: Duration = Duration::from_micros(500);
-/// A call that gets so little of the processor that it is not over after this is given up: the machine is overloaded.
-const STARVED: Duration = Duration::from_secs(60);
+/// A thread that waited longer than this for its core within a tick shares the core with others.
+const SHARED_CORE_WAIT: Duration = Duration::from_micros(500);
+/// Maximum wall time of a call. A call that reaches it gets too little CPU time: the machine is overloaded.
+const MAX_WALL_TIME: Duration = Duration::from_secs(60);
 
-/// What a call does for others while it runs.
+/// How a call makes room for other threads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// Nothing.
+    /// It runs to its end.
     #[default]
-    Free,
-    /// It is stopped after a slice.
+    Unlimited,
+    /// It is stopped after one slice.
     OneSlice,
-    /// It pauses for so many ticks after each in which it had to share its processor. It holds no lock then, as a thread might
-    /// that the operating system has wait instead.
-    GivesWay { ticks: u32 },
+    /// It pauses for this number of ticks after each tick in which it shared its core. Unlike a thread that the
+    /// operating system suspends, it holds no lock while it pauses.
+    Yields { ticks: u32 },
 }
 
-/// What stops a call before it is over, besides its deadline.
+/// What may pause or stop a call, besides its deadline.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Watch {
+pub(super) struct CallControl {
     pub(super) pace: Pace,
-    /// It is stopped as soon as this is true, because nobody waits for it any more.
+    /// The call stops when this becomes true, because its caller is gone.
     pub(super) abandoned: Option<Arc<AtomicBool>>,
 }
 
-impl Watch {
-    /// Of a call for which nobody waits who could not wait longer.
-    pub(super) fn giving_way() -> Self {
-        Self { pace: Pace::GivesWay { ticks: 2 }, abandoned: None }
+impl CallControl {
+    /// For a call that can wait.
+    pub(super) fn yielding() -> Self {
+        Self { pace: Pace::Yields { ticks: 2 }, abandoned: None }
     }
 }
 
-/// The error in a call that was stopped.
+/// Why a call was stopped.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Stopped {
-    /// The plugin's fault.
-    #[error("ran for more than its {} ms of processor time", Count(*ms))]
+    /// A fault of the plugin.
+    #[error("exceeded its CPU time limit of {} ms", Count(*ms))]
     Overdue { ms: u64 },
-    /// It may run elsewhere.
-    #[error("ran for more than its slice")]
+    /// The call can be repeated in another lane.
+    #[error("exceeded its time slice")]
     Slice,
-    #[error("nobody waits for it any more")]
+    #[error("its caller is gone")]
     Abandoned,
-    #[error("did not get enough of the processor")]
+    #[error("did not get enough CPU time")]
     Starved,
 }
 
-/// Ends the store's next call when its time is over, counting from now.
+/// Sets the deadline of the store's next call, counting from now.
 ///
-/// All times are of the processor, since what others take of it is not the plugin's doing. They are read from the first
-/// tick on. What was used before is charged as a whole tick, or as the time on the wall if that is less: never too
-/// little, unless the tick itself came late, and late ticks make all deadlines late.
-pub(super) fn arm<T>(store: &mut Store<T>, limits: &Limits, watch: &Watch) {
+/// Deadlines count CPU time, so that load from others does not count against a plugin. CPU time is read from the first
+/// tick on. The time before it is charged as one tick, or as the wall time if that is less, so that a call is never
+/// charged too little unless the tick itself is late.
+pub(super) fn arm<T>(store: &mut Store<T>, limits: &Limits, control: &CallControl) {
     let deadline = Duration::from_millis(limits.deadline_ms);
-    let watch = watch.clone();
+    let control = control.clone();
     let started = Instant::now();
     let mut run = None;
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
-        let run = run.get_or_insert_with(|| Run::began(started));
-        match run.tick(&watch, deadline) {
+        let run = run.get_or_insert_with(|| TickedCall::began(started));
+        match run.tick(&control, deadline) {
             Some(stopped) => Err(wasmtime::Error::from(stopped)),
             None => Ok(UpdateDeadline::Continue(1)),
         }
     });
 }
 
-/// A call that has seen a tick.
-struct Run {
+/// A call that has reached its first tick.
+struct TickedCall {
     started: Instant,
-    own: OwnTime,
-    /// What was charged for the time before the first tick. It may have been less.
-    guessed: Duration,
-    /// Processor time and the time on the wall at the end of the last tick.
+    cpu: CpuTime,
+    /// Charge for the time before the first tick, an upper bound.
+    estimated: Duration,
+    /// CPU time and wall-clock time at the end of the last tick.
     used: Duration,
     seen: Instant,
 }
 
-impl Run {
+impl TickedCall {
     fn began(started: Instant) -> Self {
-        let guessed = started.elapsed().min(TICK);
-        let own = OwnTime::began_before(guessed);
-        Self { started, own, guessed, used: guessed, seen: Instant::now() }
+        let estimated = started.elapsed().min(TICK);
+        let cpu = CpuTime::began_before(estimated);
+        Self { started, cpu, estimated, used: estimated, seen: Instant::now() }
     }
 
-    /// Whether the call must stop. If it may go on, it may have to pause before.
-    fn tick(&mut self, watch: &Watch, deadline: Duration) -> Option<Stopped> {
-        let used = self.own.elapsed();
-        if watch.abandoned.as_ref().is_some_and(|flag| flag.load(Relaxed)) {
+    /// Returns why the call must stop, or pauses it if necessary.
+    fn tick(&mut self, control: &CallControl, deadline: Duration) -> Option<Stopped> {
+        let used = self.cpu.elapsed();
+        if control.abandoned.as_ref().is_some_and(|flag| flag.load(Relaxed)) {
             return Some(Stopped::Abandoned);
         }
         if used > deadline {
             return Some(Stopped::Overdue { ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX) });
         }
-        if watch.pace == Pace::OneSlice && used >= self.guessed + SLICE {
+        if control.pace == Pace::OneSlice && used >= self.estimated + SLICE {
             return Some(Stopped::Slice);
         }
-        if self.started.elapsed() > STARVED {
+        if self.started.elapsed() > MAX_WALL_TIME {
             return Some(Stopped::Starved);
         }
-        if let Pace::GivesWay { ticks } = watch.pace
-            && self.seen.elapsed() > used.saturating_sub(self.used) + SHARED
+        if let Pace::Yields { ticks } = control.pace
+            && self.seen.elapsed() > used.saturating_sub(self.used) + SHARED_CORE_WAIT
         {
             thread::park_timeout(TICK * ticks);
         }
@@ -137,16 +136,16 @@ impl Run {
     }
 }
 
-/// The calling thread's own processor time.
-pub(super) struct OwnTime(Duration);
+/// CPU time of the calling thread since a start.
+pub(super) struct CpuTime(Duration);
 
-impl OwnTime {
-    /// Counts from now.
+impl CpuTime {
+    /// Starts now.
     pub(super) fn start() -> Self {
         Self(Self::now())
     }
 
-    /// Counts from this long ago.
+    /// Starts so that `used` has already elapsed.
     fn began_before(used: Duration) -> Self {
         Self(Self::now().saturating_sub(used))
     }
@@ -161,56 +160,56 @@ impl OwnTime {
     }
 }
 
-/// The thread that counts epochs. Ends when dropped.
+/// The thread that increments the epoch. It ends when this is dropped.
 pub(super) struct Ticker {
-    shared: Arc<Shared>,
+    state: Arc<TickerState>,
     thread: Thread,
     handle: Option<JoinHandle<()>>,
 }
 
-struct Shared {
-    working: AtomicUsize,
+struct TickerState {
+    running: AtomicUsize,
     asleep: AtomicBool,
     ended: AtomicBool,
 }
 
 impl Ticker {
     pub(super) fn start(engine: &Engine) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            working: AtomicUsize::new(0),
+        let state = Arc::new(TickerState {
+            running: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
-        let (theirs, engine) = (Arc::clone(&shared), engine.clone());
-        let handle =
-            thread::Builder::new().name("sandbox-epoch".to_owned()).spawn(move || theirs.tick(&engine))?;
-        Ok(Self { shared, thread: handle.thread().clone(), handle: Some(handle) })
+        let (thread_state, engine) = (Arc::clone(&state), engine.clone());
+        let handle = thread::Builder::new()
+            .name("sandbox-epoch".to_owned())
+            .spawn(move || thread_state.tick(&engine))?;
+        Ok(Self { state, thread: handle.thread().clone(), handle: Some(handle) })
     }
 
-    /// Epochs move for as long as the answer lives.
-    pub(super) fn work(&self) -> Work<'_> {
-        self.shared.working.fetch_add(1, SeqCst);
-        if self.shared.asleep.load(SeqCst) {
+    /// Keeps the epochs advancing until the guard is dropped.
+    pub(super) fn run(&self) -> RunningGuard<'_> {
+        self.state.running.fetch_add(1, SeqCst);
+        if self.state.asleep.load(SeqCst) {
             self.thread.unpark();
         }
-        Work(&self.shared.working)
+        RunningGuard(&self.state.running)
     }
 }
 
-impl Shared {
+impl TickerState {
     fn tick(&self, engine: &Engine) {
         let mut idle = 0;
         while !self.ended.load(SeqCst) {
             thread::park_timeout(TICK);
             engine.increment_epoch();
-            idle = if self.working.load(SeqCst) == 0 { idle + 1 } else { 0 };
+            idle = if self.running.load(SeqCst) == 0 { idle + 1 } else { 0 };
             if idle < IDLE_TICKS {
                 continue;
             }
-            // Told in this order, either the worker sees that this thread sleeps, or this thread
-            // sees that somebody works.
+            // In this order, either the caller sees that this thread sleeps, or this thread sees the call.
             self.asleep.store(true, SeqCst);
-            while self.working.load(SeqCst) == 0 && !self.ended.load(SeqCst) {
+            while self.running.load(SeqCst) == 0 && !self.ended.load(SeqCst) {
                 thread::park();
             }
             self.asleep.store(false, SeqCst);
@@ -221,7 +220,7 @@ impl Shared {
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.shared.ended.store(true, SeqCst);
+        self.state.ended.store(true, SeqCst);
         self.thread.unpark();
         if let Some(handle) = self.handle.take() {
             drop(handle.join());
@@ -229,10 +228,10 @@ impl Drop for Ticker {
     }
 }
 
-/// Somebody at work.
-pub(super) struct Work<'a>(&'a AtomicUsize);
+/// A running call.
+pub(super) struct RunningGuard<'a>(&'a AtomicUsize);
 
-impl Drop for Work<'_> {
+impl Drop for RunningGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
     }

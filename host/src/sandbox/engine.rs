@@ -1,14 +1,14 @@
-//! The one wasmtime engine of the process, and its pool.
+//! The process's wasmtime engine and its instance pool.
 //!
-//! Calls are synchronous, on threads of our own: no fibers, no `concurrency_support`. Features which
-//! no plugin toolchain needs are off, each a piece of compiler that tenants' code can't reach. The
-//! pool has exactly as many slots as all calls at once can need, so that it never decides anything.
+//! Calls are synchronous and run on dedicated threads: no fibers, no `concurrency_support`. Features that no plugin
+//! toolchain needs are off, so tenants' code cannot reach those parts of the compiler. The pool has exactly as many
+//! slots as concurrent calls can need, so it never refuses one.
 //!
-//! Measured (2026-11, two cores): a store, an instance of a standard Rust plugin with 128 KiB of memory, and their
-//! end take 3.4 µs. Of these the store takes 0.2, clearing and restoring the memory 0.9 (0.4 for each page of 64 KiB), and the
-//! two small core modules by which `wit-component` ties imports to the memory they need 1.1. It makes no system call, so
-//! long as the memory is not grown, which costs some 10 µs: the pages are opened, and closed before the slot is used again.
-//! Without copy-on-write images it takes 0.4 µs more. Fuel costs a Rust filter a tenth of its call.
+//! Measured (2026-11, two cores): creating and dropping a store and an instance of a standard Rust plugin with 128 KiB
+//! of memory takes 3.4 µs: 0.2 for the store, 0.9 for clearing and restoring the memory (0.4 per page of 64 KiB), and
+//! 1.1 for the two small core modules by which `wit-component` connects imports to their memory. It makes no system
+//! call unless the memory grows, which takes about 10 µs to make the pages accessible and inaccessible again. Without
+//! copy-on-write images it takes 0.4 µs more. Fuel metering takes a tenth of a Rust filter's call.
 
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, OperatorCost, PoolingAllocationConfig, VariableOperatorCost,
@@ -17,14 +17,14 @@ use wasmtime::{
 
 use super::limits::Limits;
 
-/// How much of a used memory is cleared by hand and kept, in bytes; what lies above goes back to the
-/// operating system, which costs a system call for each instance. Guests with an interpreter and its heap fit in: keeping a
-/// quarter of it made such a guest's call a third longer.
+/// Part of a used memory that is cleared and kept resident, in bytes. The rest goes back to the operating system, which
+/// takes a system call per instance. An interpreter with its heap fits; with a quarter of this size its call took a
+/// third longer.
 const MEMORY_KEEP_RESIDENT: usize = 2 << 20;
 /// The same for tables.
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;
 
-/// What no plugin's toolchain needs.
+/// Features that no plugin toolchain needs.
 const UNNEEDED: WasmFeatures = WasmFeatures::THREADS
     .union(WasmFeatures::GC)
     .union(WasmFeatures::EXCEPTIONS)
@@ -35,17 +35,17 @@ const UNNEEDED: WasmFeatures = WasmFeatures::THREADS
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
     .union(WasmFeatures::CM_ASYNC);
 
-/// An engine for `calls` calls at once.
+/// Creates an engine for `calls` concurrent calls.
 pub(super) fn build(limits: &Limits, calls: usize) -> wasmtime::Result<Engine> {
     Engine::new(config(limits).allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, calls))))
 }
 
-/// One that only compiles, for any engine with the same settings. It has no pool, which would set aside gigabytes.
+/// Creates an engine that only compiles. It has no pool, which would reserve gigabytes of address space.
 pub(super) fn compiler(limits: &Limits) -> wasmtime::Result<Engine> {
     Engine::new(config(limits).allocation_strategy(InstanceAllocationStrategy::OnDemand))
 }
 
-/// What uploads may use: exactly what the engine compiles.
+/// Returns the features that uploads may use: exactly those that the engine compiles.
 pub(super) fn features(engine: &Engine) -> WasmFeatures {
     engine.get_wasm_features()
 }
@@ -66,13 +66,13 @@ fn config(limits: &Limits) -> Config {
     config
 }
 
-/// What instructions cost in fuel. Nearly all cost 1. Those that leave the plugin's code for the engine's, which takes as long
-/// as many of the others, cost more, so that a loop around them ends as soon as any other.
+/// Returns the fuel cost of instructions. Most cost 1. Instructions that call into the engine take as long as many
+/// others and cost more, so that a loop of them runs out of fuel as soon as any other loop.
 fn costs() -> OperatorCost {
-    /// The greatest cost there is. It is too little for what the system does if memory grows for real, but that happens no more
-    /// often than there is room to grow.
+    /// The maximum. It is too little for the system calls of a successful growth, but the memory limit bounds how
+    /// often that happens.
     const GROW: u8 = u8::MAX;
-    /// Without the bytes and elements, which cost 1 each.
+    /// Base cost; each byte or element costs 1 more.
     const BULK: u8 = 20;
     OperatorCost {
         MemoryGrow: GROW,

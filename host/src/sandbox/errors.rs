@@ -1,4 +1,4 @@
-//! Our own failures, and what is wrong with an upload.
+//! Failures of the engine, and reasons to refuse an upload.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,38 +6,38 @@ use crate::domain::{Fault, FaultKind};
 
 use super::limits::{Count, Size, shortened};
 
-/// The sandbox failed, not a plugin.
+/// A failure of the sandbox itself, not of a plugin.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {
-    /// Wasmtime would not do as it was told.
+    /// wasmtime failed.
     #[error("the WebAssembly engine failed: {0}")]
     Engine(String),
     /// The cache of compiled code cannot be used.
-    #[error("the cache of compiled code at {path} cannot be used")]
+    #[error("cannot use the compiled code cache at {path}")]
     Cache {
-        /// Its directory.
+        /// The directory of the cache.
         path: std::path::PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// A plugin's bytes could not be read.
-    #[error("a plugin's bytes cannot be read: {0}")]
+    #[error("cannot read the bytes of a plugin: {0}")]
     Source(String),
-    /// More pipelines are waiting than may.
-    #[error("too many pipelines are waiting for the sandbox")]
+    /// The maximum number of pipelines is waiting.
+    #[error("the sandbox is overloaded: too many pipelines are waiting")]
     Overloaded,
     /// The sandbox has been shut down.
     #[error("the sandbox is shutting down")]
     ShutDown,
-    /// A panic in the host's own code.
+    /// Code of the host panicked.
     #[error("the sandbox panicked: {0}")]
     Panicked(String),
-    /// The process that compiles could not be started, or was ended by somebody else.
-    #[error("a plugin cannot be compiled")]
+    /// The compiler process could not be started, was killed, or gave an invalid response.
+    #[error("the compiler process failed")]
     Compiler(#[source] std::io::Error),
     /// A thread could not be started.
-    #[error("the sandbox's threads cannot be started")]
+    #[error("cannot start a sandbox thread")]
     Threads(#[source] std::io::Error),
 }
 
@@ -47,7 +47,7 @@ impl From<wasmtime::Error> for SandboxError {
     }
 }
 
-/// Why the process that looks into uploads refuses one. Each has its words in [`UploadError`].
+/// Why the compiler process refuses an upload. [`UploadError`] has the messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Refusal {
     NoComponentType { exports: String },
@@ -60,24 +60,24 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// The same with at most `max` bytes of words.
+    /// Cuts the message to at most `max` bytes.
     pub(super) fn shortened(self, max: usize) -> Self {
-        let cut = |words: String| shortened(&words, max);
+        let cut = |message: String| shortened(&message, max);
         match self {
             Self::NoComponentType { exports } => Self::NoComponentType { exports: cut(exports) },
-            Self::Wrap(words) => Self::Wrap(cut(words)),
-            Self::Invalid(words) => Self::Invalid(cut(words)),
-            Self::TooComplex(words) => Self::TooComplex(cut(words)),
-            Self::Import(words) => Self::Import(cut(words)),
-            Self::NoRole(words) => Self::NoRole(cut(words)),
-            Self::Compile(words) => Self::Compile(cut(words)),
+            Self::Wrap(message) => Self::Wrap(cut(message)),
+            Self::Invalid(message) => Self::Invalid(cut(message)),
+            Self::TooComplex(message) => Self::TooComplex(cut(message)),
+            Self::Import(message) => Self::Import(cut(message)),
+            Self::NoRole(message) => Self::NoRole(cut(message)),
+            Self::Compile(message) => Self::Compile(cut(message)),
         }
     }
 }
 
 impl UploadError {
-    /// Whether the same upload would be refused again, however busy the machine is.
-    pub(super) fn is_certain(&self) -> bool {
+    /// Whether the same upload would be refused again, independent of the machine's load.
+    pub(super) fn is_permanent(&self) -> bool {
         match self {
             Self::Start { fault } => fault.kind != FaultKind::Deadline,
             Self::Sandbox(_) => false,
@@ -90,85 +90,87 @@ impl From<Refusal> for UploadError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NoComponentType { exports } => Self::NoComponentType { exports },
-            Refusal::Wrap(words) => Self::Wrap(words),
-            Refusal::Invalid(words) => Self::Invalid(words),
-            Refusal::TooComplex(words) => Self::TooComplex(words),
-            Refusal::Import(words) => Self::Import(words),
-            Refusal::NoRole(words) => Self::NoRole(words),
-            Refusal::Compile(words) => Self::Compile(words),
+            Refusal::Wrap(message) => Self::Wrap(message),
+            Refusal::Invalid(message) => Self::Invalid(message),
+            Refusal::TooComplex(message) => Self::TooComplex(message),
+            Refusal::Import(message) => Self::Import(message),
+            Refusal::NoRole(message) => Self::NoRole(message),
+            Refusal::Compile(message) => Self::Compile(message),
         }
     }
 }
 
-/// Why an upload is not taken: what was found, and what to do instead.
+/// Why an upload is refused: what was found, and what to do instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UploadError {
-    /// No bytes.
+    /// The upload is empty.
     #[error("the upload is empty: send the bytes of a `.wasm` file")]
     Empty,
-    /// Too many bytes.
-    #[error("the upload has {} bytes; a plugin may have {}: build it with optimisations and without debug information", Count(*size as u64), Size(*max))]
+    /// The upload is too large.
+    #[error("the upload has {} bytes; the limit is {}: build it with optimizations and without debug information", Count(*size as u64), Size(*max))]
     TooLarge {
-        /// How many.
+        /// Its size, in bytes.
         size: usize,
-        /// How many there may be.
+        /// The limit, in bytes.
         max: usize,
     },
-    /// Code for a processor.
+    /// The upload is native code.
     #[error(
-        "this is compiled code (a `.cwasm`), which is never run: upload the WebAssembly that it was made from"
+        "the upload is compiled code (a `.cwasm` file): upload the WebAssembly file that it was compiled from"
     )]
     Precompiled,
-    /// WAT.
-    #[error("this is WebAssembly's text format: turn it into a binary first, with `wasm-tools parse`")]
-    Text,
-    /// Something else.
+    /// The upload is WebAssembly text.
     #[error(
-        "this is not WebAssembly (it begins with {beginning}): upload a component, or a core module built with wit-bindgen"
+        "the upload is in WebAssembly's text format: convert it to the binary format with `wasm-tools parse`"
+    )]
+    Text,
+    /// The upload is not WebAssembly.
+    #[error(
+        "the upload is not WebAssembly (it begins with {beginning}): upload a component, or a core module built with wit-bindgen"
     )]
     NotWasm {
-        /// The first bytes, in words.
+        /// The first bytes, printable.
         beginning: String,
     },
-    /// Not even a wrapper can tell what it exports.
+    /// The upload is a core module that does not describe its component type.
     #[error(
-        "this is a core module without a component type, which exports {exports}: Rust's SDK and wit-bindgen write it into what they build; into what others build, `wasm-tools component embed --world transformer-plugin wit/v1 plugin.wasm` does (or filter-plugin, or mapper-plugin)"
+        "the upload is a core module without a component type; it exports {exports}: build it with the Rust SDK or wit-bindgen, or add the type with `wasm-tools component embed --world transformer-plugin wit/v1 plugin.wasm` (or filter-plugin, or mapper-plugin)"
     )]
     NoComponentType {
-        /// What it exports, in words.
+        /// Names of its exports.
         exports: String,
     },
-    /// A core module could not be made into a component.
-    #[error("this core module cannot be made into a component: {0}")]
+    /// Wrapping a core module in a component failed.
+    #[error("the core module cannot be wrapped in a component: {0}")]
     Wrap(String),
-    /// It breaks WebAssembly's rules, or uses features that are off.
-    #[error("this WebAssembly is not valid here: {0}")]
+    /// The upload is invalid, or uses features that are disabled.
+    #[error("the upload is invalid WebAssembly, or uses features that the engine does not support: {0}")]
     Invalid(String),
-    /// It is more than the compiler is asked to chew.
-    #[error("this plugin is too complex: {0}")]
+    /// It exceeds a limit of the compiler.
+    #[error("the plugin is too complex: {0}")]
     TooComplex(String),
-    /// It imports what is not offered.
+    /// It imports an interface that the engine does not provide.
     #[error("{0}")]
     Import(String),
-    /// It exports none of the roles.
+    /// It exports no role.
     #[error("{0}")]
     NoRole(String),
-    /// It exports a role's name with other types.
+    /// An export has the name of a role but another type.
     #[error(
-        "its exports don't have the types of hookwright:plugin@1.0.0: {0}; generate the bindings from `wit/v1`"
+        "the plugin's types do not match hookwright:plugin@1.0.0: {0}; generate the bindings from `wit/v1`"
     )]
     WrongType(String),
-    /// It cannot be compiled.
-    #[error("this plugin cannot be compiled: {0}")]
+    /// Compilation failed.
+    #[error("the plugin cannot be compiled: {0}")]
     Compile(String),
-    /// It does not even start.
-    #[error("the plugin fails when it is started: it {}", fault.message)]
+    /// Creating an instance failed.
+    #[error("the plugin cannot be instantiated: it {}", fault.message)]
     Start {
-        /// How.
+        /// The failure.
         fault: Fault,
     },
-    /// Our own failure: the same upload may be taken later.
+    /// The engine failed. The same upload may be accepted later.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
 }

@@ -1,7 +1,7 @@
-//! Which compiled code goes if there is more of it than the disk may hold: pure bookkeeping.
+//! Selects the compiled code to remove when the cache exceeds its limit. Pure code.
 //!
-//! First goes what nobody has any more, then the least recently used code of the tenant that holds most. So a tenant's
-//! code stays as long as others hold more, however much they upload. The engine's own plugins go last.
+//! Code without an owner is removed first, then the least recently used code of the tenant that holds most. So one
+//! tenant's uploads do not evict the code of tenants that hold less. The standard plugins are removed last.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use super::Owners;
 use crate::domain::TenantId;
 
-/// Code on disk.
+/// A file of compiled code.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) path: PathBuf,
@@ -19,13 +19,13 @@ pub(super) struct Entry {
     pub(super) used: LastUse,
 }
 
-/// When code was used last: what is in memory has a number and was used after all that is not.
+/// Time of the last use. Code in memory has a sequence number and sorts after code that is not in memory.
 pub(super) type LastUse = (Option<u64>, SystemTime);
 
-/// The files to remove, so that at most `max_bytes` stay.
+/// Returns the files to remove so that at most `max_bytes` remain.
 pub(super) fn evict(mut entries: Vec<Entry>, max_bytes: u64) -> Vec<PathBuf> {
     let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-    // The least recently used stands last.
+    // Most recently used first.
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.used));
     let mut gone = Vec::new();
     while total > max_bytes && !entries.is_empty() {
@@ -48,7 +48,7 @@ fn victim(entries: &[Entry]) -> usize {
     of_most.unwrap_or(entries.len() - 1)
 }
 
-/// How much each tenant holds, in bytes. What several have counts for each with its part.
+/// Returns the bytes that each tenant holds. A file with several owners is divided between them.
 fn held(entries: &[Entry]) -> HashMap<TenantId, u64> {
     let mut held = HashMap::new();
     for entry in entries {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_used_of_who_holds_most_goes() {
+    fn the_least_recently_used_code_of_the_largest_holder_is_evicted_first() {
         let in_memory =
             Entry { used: (Some(1), SystemTime::UNIX_EPOCH), ..entry("large, in memory", 10, &[1], 0) };
         let entries = vec![
@@ -115,6 +115,6 @@ mod tests {
             let evicted: Vec<_> = evicted.iter().map(|path| path.to_str().unwrap()).collect();
             assert_eq!(evicted, gone, "{max}");
         }
-        assert_eq!(evict(entries, 0).len(), 7, "in the end all goes");
+        assert_eq!(evict(entries, 0).len(), 7, "a limit of 0 evicts everything");
     }
 }

@@ -1,8 +1,7 @@
-//! What wasmtime's errors say about a plugin.
+//! Converts wasmtime's errors to faults.
 //!
-//! The only place that knows how wasmtime words things. A guest whose allocator gets no memory
-//! usually aborts, and an abort is an `unreachable`: so a trap after a growth that was refused is
-//! out of memory, whatever its own name.
+//! Only this module depends on the text of wasmtime's errors. A guest whose allocator gets no memory usually aborts by
+//! `unreachable`, so any trap after a denied growth is reported as out of memory.
 
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
@@ -15,20 +14,20 @@ use super::limits::{Count, Meter, Size, shortened};
 use super::v1::host::OutOfFuelAt;
 use super::wasi::Exited;
 
-/// The longest message that is kept, in bytes.
+/// Maximum length of a message, in bytes.
 const MAX_MESSAGE: usize = 1 << 10;
-/// The deepest backtrace that is kept.
+/// Maximum number of frames in a backtrace.
 const MAX_FRAMES: usize = 32;
-/// The longest line of a backtrace, in bytes.
+/// Maximum length of a frame, in bytes.
 const MAX_FRAME: usize = 200;
 
-/// What one call was given.
+/// Limits of one call.
 pub(super) struct Allowance {
     pub(super) fuel: u64,
     pub(super) output_bytes: usize,
 }
 
-/// Why a call came to nothing, if that was not the plugin's doing.
+/// Returns why a call was interrupted, or `None` if the plugin failed.
 pub(super) fn interruption(error: &Error) -> Option<Interrupted> {
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
         return Some(Interrupted::Failed(SandboxError::Engine(format!("{error:#}"))));
@@ -41,11 +40,11 @@ pub(super) fn interruption(error: &Error) -> Option<Interrupted> {
     }
 }
 
-/// How the plugin failed.
+/// Returns the fault of a plugin.
 pub(super) fn of(error: &Error, meter: &Meter, allowance: &Allowance) -> Fault {
-    // Where an interpreter says the script's line, its own frames say nothing more.
-    let says_place = error.downcast_ref::<OutOfFuelAt>().is_some();
-    let backtrace = if says_place { Vec::new() } else { backtrace(error) };
+    // The location in the script is enough; the frames of the interpreter do not help.
+    let has_location = error.downcast_ref::<OutOfFuelAt>().is_some();
+    let backtrace = if has_location { Vec::new() } else { backtrace(error) };
     let (kind, message) = classify(error, meter, allowance, !backtrace.is_empty());
     Fault { backtrace, ..Fault::new(kind, shortened(&message, MAX_MESSAGE)) }
 }
@@ -57,8 +56,8 @@ fn classify(error: &Error, meter: &Meter, allowance: &Allowance, in_guest: bool)
     if let Some(exited) = error.downcast_ref::<Exited>() {
         return (FaultKind::Trap, exited.to_string());
     }
-    if let Some(OutOfFuelAt(place)) = error.downcast_ref::<OutOfFuelAt>() {
-        let message = format!("used up its {} units of fuel at {place}", Count(allowance.fuel));
+    if let Some(OutOfFuelAt(location)) = error.downcast_ref::<OutOfFuelAt>() {
+        let message = format!("used up its {} units of fuel at {location}", Count(allowance.fuel));
         return (FaultKind::OutOfFuel, message);
     }
     let trap = error.downcast_ref::<Trap>();
@@ -67,7 +66,7 @@ fn classify(error: &Error, meter: &Meter, allowance: &Allowance, in_guest: bool)
             let message = format!("used up its {} units of fuel", Count(allowance.fuel));
             return (FaultKind::OutOfFuel, message);
         }
-        Some(Trap::Interrupt) => return (FaultKind::Deadline, "ran past its deadline".to_owned()),
+        Some(Trap::Interrupt) => return (FaultKind::Deadline, "exceeded its deadline".to_owned()),
         Some(Trap::StackOverflow) => {
             return (FaultKind::Trap, "stack overflow: its calls are nested too deeply".to_owned());
         }
@@ -76,24 +75,24 @@ fn classify(error: &Error, meter: &Meter, allowance: &Allowance, in_guest: bool)
     if let Some(denied) = meter.denied() {
         return (FaultKind::OutOfMemory, denied.to_string());
     }
-    let words = error.root_cause().to_string();
-    if words.contains("fuel allocated for hostcalls") {
-        let message = format!("handed over more than the {} it may at once", Size(allowance.output_bytes));
+    let cause = error.root_cause().to_string();
+    if cause.contains("fuel allocated for hostcalls") {
+        let message = format!("passed more than {} to the host in one call", Size(allowance.output_bytes));
         return (FaultKind::OutputTooLarge, message);
     }
-    // What is wrong with an answer is found when the guest has returned, so without its frames.
+    // An invalid result is detected after the guest has returned, so there are no frames.
     match trap {
-        None if !in_guest => (FaultKind::InvalidOutput, format!("its answer cannot be read: {words}")),
-        _ => (FaultKind::Trap, words.trim_start_matches("wasm trap: ").to_owned()),
+        None if !in_guest => (FaultKind::InvalidOutput, format!("its result cannot be decoded: {cause}")),
+        _ => (FaultKind::Trap, cause.trim_start_matches("wasm trap: ").to_owned()),
     }
 }
 
-/// The guest's frames, innermost first.
+/// Returns the guest's frames, innermost first.
 fn backtrace(error: &Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
         return Vec::new();
     };
-    // The text and not the frames, for it has the names demangled.
+    // Parse the text because it has demangled names.
     let text = backtrace.to_string();
     let frames = text.lines().filter_map(|line| {
         let (place, function) = line.split_once(" - ")?;

@@ -1,11 +1,9 @@
-//! What is known of who runs long: which lane work waits in, and how long a plugin that reaches its limits waits between
-//! its turns.
+//! Selects the lane for work from the past cost of its source, and delays sources whose plugins keep hitting limits.
 //!
-//! A call cannot be moved to another thread once it runs, so work whose calls are long must not start where short calls
-//! are waiting. Nothing is declared: each source starts in the quick lane, a call that is not over after a slice
-//! is stopped there and started again in the long lane (calls have no effects, so that is not seen), and the source stays there
-//! until its calls are short again. Only sources with such a past are remembered, so the usual call costs a look into
-//! an empty map.
+//! A running call cannot move to another thread, so long calls must not start on threads for short calls. Each source
+//! starts in the quick lane. A call that exceeds its slice is stopped and repeated in the long lane, which is not
+//! visible because calls have no side effects. The source stays in the long lane until its calls are short again. Only
+//! sources with long calls are remembered, so the common case is one look-up in an empty map.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -14,33 +12,33 @@ use crate::domain::TenantId;
 
 use super::types::Source;
 
-/// A call that takes more processor time than this is a long one.
+/// A call that takes more CPU time than this is long.
 pub(super) const LONG: Duration = Duration::from_millis(5);
-/// What a call in the quick lane is expected to take.
+/// Expected CPU time of a call in the quick lane.
 const USUAL: Duration = Duration::from_micros(50);
-/// After so much time without a long call what is expected of a source halves, and a strike is forgotten.
+/// Time without a long call after which the expected cost of a source halves and it loses one strike.
 const HALF_LIFE: Duration = Duration::from_secs(10);
-/// A source's calls are expected to take 7/8 of the last expectation, or what the last one took if that is more.
+/// The next expected cost is 7/8 of the last expected cost, or the last cost if that is greater.
 const DECAY: (u32, u32) = (7, 8);
-/// A pause doubles with each strike up to this one.
+/// The pause doubles with each strike, up to this number of strikes.
 const MAX_STRIKES: u32 = 6;
-/// The longest pause between two turns of a source.
+/// Longest pause between two runs of a source.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// A tenant may have so many calls stopped in the quick lane in a row; then sources that are not known go to the long
-/// lane. One is given back each [`FORGIVEN_EVERY`].
+/// After this number of overruns in the quick lane, unknown sources of the tenant start in the long lane. One overrun
+/// is forgiven every [`FORGIVEN_EVERY`].
 const MAX_OVERRUNS: u32 = 8;
 const FORGIVEN_EVERY: Duration = Duration::from_secs(2);
-/// So many sources and tenants are remembered.
+/// Maximum number of remembered sources, and of tenants.
 const MAX_REMEMBERED: usize = 16_384;
 
-/// Where work waits. Each lane has threads of its own.
+/// A queue with its own threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
-    /// For calls that are over within a slice.
+    /// For calls that end within a slice.
     Quick,
-    /// For calls that take longer.
+    /// For longer calls.
     Long,
-    /// For plugins that keep reaching their limits.
+    /// For plugins that keep hitting their limits.
     Penalised,
 }
 
@@ -48,29 +46,29 @@ impl Lane {
     pub(super) const ALL: [Self; 3] = [Self::Quick, Self::Long, Self::Penalised];
 }
 
-/// How a turn ended.
+/// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    Well,
-    /// It was stopped in the quick lane.
+pub(super) enum RunEnd {
+    Completed,
+    /// It was stopped after its slice in the quick lane.
     Overran,
-    /// The plugin used up its time, fuel or memory.
-    AtALimit,
+    /// The plugin used up its CPU time, fuel or memory.
+    HitLimit,
 }
 
-/// Where work of a source goes now.
+/// Where new work of a source waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Placement {
     pub(super) lane: Lane,
-    /// What a turn is expected to cost.
+    /// Expected cost of its next run.
     pub(super) expected: Duration,
-    /// Not before this.
+    /// Earliest start.
     pub(super) not_before: Option<Instant>,
 }
 
 const UNKNOWN: Placement = Placement { lane: Lane::Quick, expected: USUAL, not_before: None };
 
-/// See the module's head.
+/// Past cost of sources and tenants.
 #[derive(Default)]
 pub(super) struct History {
     sources: HashMap<(TenantId, Source), Record>,
@@ -90,7 +88,7 @@ struct Overruns {
 }
 
 impl History {
-    /// Where work of `source` goes.
+    /// Returns where new work of `source` waits.
     pub(super) fn place(&self, tenant: TenantId, source: Source, now: Instant) -> Placement {
         if self.sources.is_empty() && self.tenants.is_empty() {
             return UNKNOWN;
@@ -108,36 +106,36 @@ impl History {
         }
     }
 
-    /// Takes note of a turn. Answers whether other work of the source, or of the tenant, may belong elsewhere now.
-    pub(super) fn took(
+    /// Records a run. Returns whether waiting work of the source or the tenant may have to move.
+    pub(super) fn record(
         &mut self,
         tenant: TenantId,
         source: Source,
         cost: Duration,
-        ended: Ended,
+        ended: RunEnd,
         now: Instant,
     ) -> bool {
-        let is_long = cost > LONG || ended != Ended::Well;
+        let is_long = cost > LONG || ended != RunEnd::Completed;
         if !is_long && self.sources.is_empty() {
             return false;
         }
-        let mut moved = self.note_source(tenant, source, cost, ended, now);
-        if ended == Ended::Overran {
-            moved |= self.note_overrun(tenant, now);
+        let mut moved = self.record_source(tenant, source, cost, ended, now);
+        if ended == RunEnd::Overran {
+            moved |= self.record_overrun(tenant, now);
         }
         moved
     }
 
-    fn note_source(
+    fn record_source(
         &mut self,
         tenant: TenantId,
         source: Source,
         cost: Duration,
-        ended: Ended,
+        ended: RunEnd,
         now: Instant,
     ) -> bool {
         let key = (tenant, source);
-        let is_long = cost > LONG || ended != Ended::Well;
+        let is_long = cost > LONG || ended != RunEnd::Completed;
         if !self.sources.contains_key(&key) {
             if !is_long {
                 return false;
@@ -146,7 +144,7 @@ impl History {
         }
         let record = self.sources.entry(key).or_insert_with(|| Record::new(now));
         let before = record.placement(now).map_or(Lane::Quick, |placement| placement.lane);
-        record.take_in(cost, ended, now);
+        record.update(cost, ended, now);
         match record.placement(now) {
             Some(placement) => placement.lane != before || placement.not_before.is_some(),
             None => {
@@ -156,8 +154,8 @@ impl History {
         }
     }
 
-    /// Answers whether this was one too many.
-    fn note_overrun(&mut self, tenant: TenantId, now: Instant) -> bool {
+    /// Returns whether the tenant has reached [`MAX_OVERRUNS`].
+    fn record_overrun(&mut self, tenant: TenantId, now: Instant) -> bool {
         if self.tenants.len() >= MAX_REMEMBERED {
             self.tenants.retain(|_, overruns| overruns.left(now) > 0);
         }
@@ -175,7 +173,7 @@ impl History {
         if self.sources.len() < MAX_REMEMBERED {
             return;
         }
-        // All of them run long: the one that was seen least recently starts anew.
+        // All sources have long calls: forget the least recently used one.
         let oldest = self.sources.iter().min_by_key(|(_, record)| record.seen).map(|(key, _)| *key);
         if let Some(oldest) = oldest {
             self.sources.remove(&oldest);
@@ -188,7 +186,7 @@ impl Record {
         Self { expected: Duration::ZERO, strikes: 0, not_before: None, seen: now }
     }
 
-    /// What is expected and how many strikes are left after some quiet time.
+    /// Returns the expected cost and the strikes that remain after the quiet time since the last run.
     fn after(&self, now: Instant) -> (Duration, u32) {
         let quiet = now.saturating_duration_since(self.seen).as_millis() / HALF_LIFE.as_millis();
         let halvings = u32::try_from(quiet).unwrap_or(u32::MAX);
@@ -196,7 +194,7 @@ impl Record {
         (expected, self.strikes.saturating_sub(halvings))
     }
 
-    /// None: it is like any other.
+    /// Returns `None` if the source needs no special treatment.
     fn placement(&self, now: Instant) -> Option<Placement> {
         let (expected, strikes) = self.after(now);
         let not_before = self.not_before.filter(|at| *at > now && strikes > 0);
@@ -208,21 +206,21 @@ impl Record {
         Some(Placement { lane, expected, not_before })
     }
 
-    fn take_in(&mut self, cost: Duration, ended: Ended, now: Instant) {
+    fn update(&mut self, cost: Duration, ended: RunEnd, now: Instant) {
         let (expected, strikes) = self.after(now);
         let (parts, of) = DECAY;
         self.expected = cost.max(expected / of * parts);
-        if ended == Ended::Overran {
+        if ended == RunEnd::Overran {
             self.expected = self.expected.max(LONG * 2);
         }
         self.strikes = match ended {
-            Ended::AtALimit => (strikes + 1).min(MAX_STRIKES),
-            Ended::Well => strikes.saturating_sub(1),
-            Ended::Overran => strikes,
+            RunEnd::HitLimit => (strikes + 1).min(MAX_STRIKES),
+            RunEnd::Completed => strikes.saturating_sub(1),
+            RunEnd::Overran => strikes,
         };
         self.not_before = match ended {
-            Ended::AtALimit => Some(now + (cost * ((1 << self.strikes) - 1)).min(MAX_PAUSE)),
-            Ended::Well | Ended::Overran => None,
+            RunEnd::HitLimit => Some(now + (cost * ((1 << self.strikes) - 1)).min(MAX_PAUSE)),
+            RunEnd::Completed | RunEnd::Overran => None,
         };
         self.seen = now;
     }
@@ -244,57 +242,57 @@ mod tests {
     const SOURCE: Source = Source::Hook(HookId(1));
     const CALL: Duration = Duration::from_millis(500);
 
-    fn ran_into_its_limit(times: u32, now: Instant) -> History {
+    fn after_limit_hits(times: u32, now: Instant) -> History {
         let mut history = History::default();
-        history.took(TENANT, SOURCE, LONG, Ended::Overran, now);
+        history.record(TENANT, SOURCE, LONG, RunEnd::Overran, now);
         for _ in 0..times {
-            history.took(TENANT, SOURCE, CALL, Ended::AtALimit, now);
+            history.record(TENANT, SOURCE, CALL, RunEnd::HitLimit, now);
         }
         history
     }
 
     #[test]
-    fn who_runs_long_goes_to_the_long_lane_and_comes_back() {
+    fn a_source_with_long_calls_moves_to_the_long_lane_and_back() {
         let now = Instant::now();
         let mut history = History::default();
         assert_eq!(history.place(TENANT, SOURCE, now), UNKNOWN);
-        assert!(history.took(TENANT, SOURCE, LONG, Ended::Overran, now));
+        assert!(history.record(TENANT, SOURCE, LONG, RunEnd::Overran, now));
         assert_eq!(history.place(TENANT, SOURCE, now).lane, Lane::Long);
         assert_eq!(history.place(TENANT, Source::DryRun, now), UNKNOWN, "another source of the tenant");
-        history.took(TENANT, SOURCE, CALL, Ended::Well, now);
+        history.record(TENANT, SOURCE, CALL, RunEnd::Completed, now);
         assert_eq!(history.place(TENANT, SOURCE, now).expected, CALL);
-        let calls = (1..).find(|_| history.took(TENANT, SOURCE, USUAL, Ended::Well, now)).unwrap();
+        let calls = (1..).find(|_| history.record(TENANT, SOURCE, USUAL, RunEnd::Completed, now)).unwrap();
         assert!((20..60).contains(&calls), "{calls} short calls");
         assert_eq!(history.place(TENANT, SOURCE, now), UNKNOWN);
         assert!(history.sources.is_empty());
     }
 
     #[test]
-    fn pauses_double_with_each_strike_and_shrink_with_each_good_call() {
+    fn pauses_double_with_each_strike_and_shrink_with_each_completed_call() {
         let now = Instant::now();
         let pause = |history: &History| {
             history.place(TENANT, SOURCE, now).not_before.map(|at| at.duration_since(now).as_millis())
         };
-        let pauses: Vec<_> = (0..=7).map(|times| pause(&ran_into_its_limit(times, now))).collect();
+        let pauses: Vec<_> = (0..=7).map(|times| pause(&after_limit_hits(times, now))).collect();
         let expected = [None, Some(500), Some(1_500), Some(3_500), Some(7_500), Some(10_000), Some(10_000)];
         assert_eq!(pauses[..7], expected);
         assert_eq!(pauses[7], Some(10_000), "the longest pause");
-        let mut history = ran_into_its_limit(3, now);
-        history.took(TENANT, SOURCE, CALL, Ended::Well, now);
+        let mut history = after_limit_hits(3, now);
+        history.record(TENANT, SOURCE, CALL, RunEnd::Completed, now);
         assert_eq!(pause(&history), None);
         assert_eq!(history.place(TENANT, SOURCE, now).lane, Lane::Penalised);
-        history.took(TENANT, SOURCE, CALL, Ended::AtALimit, now);
+        history.record(TENANT, SOURCE, CALL, RunEnd::HitLimit, now);
         assert_eq!(pause(&history), Some(3_500));
         for _ in 0..3 {
-            history.took(TENANT, SOURCE, CALL, Ended::Well, now);
+            history.record(TENANT, SOURCE, CALL, RunEnd::Completed, now);
         }
         assert_eq!(history.place(TENANT, SOURCE, now).lane, Lane::Long);
     }
 
     #[test]
-    fn time_heals() {
+    fn strikes_are_forgotten_over_time() {
         let now = Instant::now();
-        let history = ran_into_its_limit(2, now);
+        let history = after_limit_hits(2, now);
         for (seconds, lane) in
             [(9, Lane::Penalised), (19, Lane::Penalised), (21, Lane::Long), (80, Lane::Quick)]
         {
@@ -304,13 +302,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_cannot_overrun_with_ever_new_hooks() {
+    fn a_tenant_cannot_avoid_the_long_lane_with_new_hooks() {
         let now = Instant::now();
         let mut history = History::default();
         let hook = |number| Source::Hook(HookId(number));
         for number in 0..i64::from(MAX_OVERRUNS) {
             assert_eq!(history.place(TENANT, hook(number), now).lane, Lane::Quick, "{number}");
-            history.took(TENANT, hook(number), LONG, Ended::Overran, now);
+            history.record(TENANT, hook(number), LONG, RunEnd::Overran, now);
         }
         assert_eq!(history.place(TENANT, hook(100), now).lane, Lane::Long);
         assert_eq!(history.place(TenantId(2), hook(200), now), UNKNOWN, "another tenant");
@@ -319,12 +317,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_history_is_bounded() {
         let now = Instant::now();
         let mut history = History::default();
         for number in 0..i64::try_from(MAX_REMEMBERED).unwrap() + 10 {
             let at = now + Duration::from_nanos(number.unsigned_abs());
-            history.took(TenantId(number), Source::Hook(HookId(number)), CALL, Ended::Overran, at);
+            history.record(TenantId(number), Source::Hook(HookId(number)), CALL, RunEnd::Overran, at);
         }
         assert!(history.sources.len() <= MAX_REMEMBERED && history.tenants.len() <= MAX_REMEMBERED + 10);
     }

@@ -1,4 +1,4 @@
-//! One call: a fresh store and instance, metered from its first instruction to its last.
+//! A call of a plugin: a fresh store and instance, metered from its first instruction to its last.
 
 use std::sync::Arc;
 
@@ -18,29 +18,29 @@ use super::v1::bindings::exports::hookwright::plugin::{filter, mapper, transform
 use super::v1::bindings::hookwright::plugin::types as wit;
 use super::v1::convert;
 
-/// What calls need of the engine.
+/// What calls need from the engine.
 pub(super) struct Invoker {
     pub(super) engine: Engine,
     pub(super) limits: Limits,
     pub(super) ticker: Ticker,
 }
 
-/// What came of a call, and what it cost.
+/// Result and cost of a call.
 pub(super) struct Called<T> {
-    pub(super) answer: Result<T, Fault>,
+    pub(super) result: Result<T, Fault>,
     pub(super) fuel: u64,
     pub(super) fuel_granted: u64,
     pub(super) memory_bytes: u64,
-    /// The log that went in, with what this call wrote.
+    /// The log that was passed in, with the lines of this call.
     pub(super) logs: LogSink,
 }
 
-/// Why a call came to nothing, if that was not the plugin's doing.
+/// Why a call ended without a result although the plugin did not fail.
 #[derive(Debug)]
 pub(super) enum Interrupted {
-    /// It used up its slice, and may be made again from its beginning: a call has no effects.
+    /// It used up its slice. It can be repeated because calls have no side effects.
     Slice,
-    /// Nobody waits for it any more.
+    /// Its caller is gone.
     Abandoned,
     /// The engine failed.
     Failed(SandboxError),
@@ -62,14 +62,14 @@ impl From<Interrupted> for SandboxError {
     fn from(interrupted: Interrupted) -> Self {
         match interrupted {
             Interrupted::Failed(error) => error,
-            Interrupted::Slice => Self::Engine("a call was stopped that has no slice".to_owned()),
+            Interrupted::Slice => Self::Engine("a call without a time slice was stopped".to_owned()),
             Interrupted::Abandoned => Self::ShutDown,
         }
     }
 }
 
-/// What the guest or the host around it says.
-type Answer<T> = wasmtime::Result<Result<T, wit::Failure>>;
+/// Result of a guest function; the outer error is a trap or an error of the host.
+type GuestResult<T> = wasmtime::Result<Result<T, wit::Failure>>;
 
 impl Invoker {
     pub(super) fn filter(
@@ -96,9 +96,10 @@ impl Invoker {
         })?;
         Ok(called.and_then(|data| match hookwright_json_tree::checked(&data) {
             Ok(_) => Ok(Arc::from(data)),
-            Err(error) => {
-                Err(Fault::new(FaultKind::InvalidOutput, format!("its new data is not JSON: {error}")))
-            }
+            Err(error) => Err(Fault::new(
+                FaultKind::InvalidOutput,
+                format!("it returned data that is not JSON: {error}"),
+            )),
         }))
     }
 
@@ -123,14 +124,14 @@ impl Invoker {
         Ok(called.and_then(|request| Ok(request.map(convert::request))))
     }
 
-    /// A call of nothing: whether the plugin starts, and whether its exports have the right types.
-    pub(super) fn try_out(
+    /// Creates an instance without calling a function, and checks the types of its exports.
+    pub(super) fn instantiate_once(
         &self,
         plugin: &Plugin,
         state: State,
     ) -> Result<Called<Result<(), String>>, SandboxError> {
         let called = self.metered(state, 0, |store| {
-            plugin.try_out(store).map(|types| Ok(types.map_err(|error| format!("{error:#}"))))
+            plugin.instantiate_once(store).map(|types| Ok(types.map_err(|error| format!("{error:#}"))))
         });
         Ok(called?)
     }
@@ -140,7 +141,7 @@ impl Invoker {
         plugin: &Plugin,
         state: State,
         event_bytes: usize,
-        call: impl FnOnce(&mut Store<State>, &Instance) -> Answer<T>,
+        call: impl FnOnce(&mut Store<State>, &Instance) -> GuestResult<T>,
     ) -> Result<Called<T>, Interrupted> {
         let input_bytes = event_bytes + state.settings.len();
         self.metered(state, input_bytes, |store| {
@@ -153,30 +154,30 @@ impl Invoker {
         &self,
         mut state: State,
         input_bytes: usize,
-        work: impl FnOnce(&mut Store<State>) -> Answer<T>,
+        work: impl FnOnce(&mut Store<State>) -> GuestResult<T>,
     ) -> Result<Called<T>, Interrupted> {
         let allowance = Allowance {
             fuel: self.limits.fuel(input_bytes),
             output_bytes: self.limits.output_bytes(input_bytes),
         };
-        let watch = state.watch.clone();
+        let control = state.control.clone();
         state.meter.allow_wasi(allowance.fuel);
-        // Everything before the first instruction: start functions are the guest's code too.
+        // Set all limits before the first instruction: start functions are guest code too.
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.meter);
         store.set_fuel(allowance.fuel)?;
         store.set_hostcall_fuel(allowance.output_bytes);
-        deadline::arm(&mut store, &self.limits, &watch);
-        let answer = {
-            let _at_work = self.ticker.work();
+        deadline::arm(&mut store, &self.limits, &control);
+        let result = {
+            let _running = self.ticker.run();
             work(&mut store)
         };
         let fuel = allowance.fuel - store.get_fuel()?.min(allowance.fuel);
         let mut state = store.into_data();
         let fuel = fuel.saturating_add(state.meter.wasi_fuel());
         state.logs.end_call();
-        let answer = match answer {
-            Ok(Ok(answer)) => Ok(answer),
+        let result = match result {
+            Ok(Ok(result)) => Ok(result),
             Ok(Err(failure)) => Err(convert::failure(&failure)),
             Err(error) => match fault::interruption(&error) {
                 Some(interrupted) => return Err(interrupted),
@@ -184,14 +185,14 @@ impl Invoker {
             },
         };
         let (fuel_granted, memory_bytes) = (allowance.fuel, state.meter.peak_bytes());
-        Ok(Called { answer, fuel, fuel_granted, memory_bytes, logs: state.logs })
+        Ok(Called { result, fuel, fuel_granted, memory_bytes, logs: state.logs })
     }
 }
 
 impl<T> Called<T> {
     fn and_then<U>(self, check: impl FnOnce(T) -> Result<U, Fault>) -> Called<U> {
-        let Self { answer, fuel, fuel_granted, memory_bytes, logs } = self;
-        Called { answer: answer.and_then(check), fuel, fuel_granted, memory_bytes, logs }
+        let Self { result, fuel, fuel_granted, memory_bytes, logs } = self;
+        Called { result: result.and_then(check), fuel, fuel_granted, memory_bytes, logs }
     }
 }
 

@@ -1,29 +1,26 @@
-//! How much a plugin may have of everything, and the meter that keeps it to that.
+//! Resource limits of plugins, and the meter that enforces the memory limits.
 //!
-//! Fuel is the first bound: it counts instructions and the bytes of bulk operations, and is the
-//! same on every machine. The deadline stands behind it, for what fuel does not see. It is measured
-//! in the **calling thread's own processor time**, not by the clock on the wall: a plugin can't
-//! wait for anything in here, so time on the wall beyond its own processor time is other people's
-//! load, and an honest interpreter on a busy machine must not be faulted for that. A call that the machine
-//! does not get done is the engine's own failure (see [`super::deadline`]).
+//! Fuel is the first limit. It counts instructions and the bytes of bulk operations, and is the same on every machine.
+//! The deadline is the second limit, for work that fuel does not measure. It counts the **CPU time of the calling
+//! thread**, not wall time: a plugin cannot wait for anything, so any other time is load from others, which must not
+//! count against it. If a call gets too little CPU time, the engine fails, not the plugin (see [`super::deadline`]).
 //!
-//! Fuel and output grow with the input, for limits that a large event trips through no fault of the
-//! plugin's author are of no use to anybody.
+//! The limits of fuel and output grow with the input, so that a large event alone does not exceed them.
 
 use std::fmt;
 
 use wasmtime::{ResourceLimiter, Trap};
 
-/// Everything that a plugin may use. One call is one role of one step, in an instance of its own.
+/// Limits of a plugin. A call is one role of one step and has its own instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Fuel for one call, before the input is counted.
+    /// Fuel for one call, without the part for its input.
     pub fuel_base: u64,
-    /// Fuel for each byte of input besides: the event, the draft and the settings.
+    /// Additional fuel for each byte of input: the event, the draft and the settings.
     pub fuel_per_input_byte: u64,
-    /// Processor time for one call, in milliseconds.
+    /// CPU time for one call, in milliseconds.
     pub deadline_ms: u64,
-    /// All linear memories of one instance together, in bytes.
+    /// Size of all linear memories of an instance, in bytes.
     pub memory_bytes: usize,
     /// Elements of one table.
     pub table_elements: usize,
@@ -33,17 +30,17 @@ pub struct Limits {
     pub memories: u32,
     /// Tables in one component.
     pub tables: u32,
-    /// What one call may hand to the host at once, in bytes, before the input is counted.
+    /// Data that a guest may pass to the host in one call, in bytes, without the part for its input.
     pub output_base_bytes: usize,
-    /// What it may hand over for each byte of input besides.
+    /// Additional bytes that it may pass for each byte of input.
     pub output_bytes_per_input_byte: usize,
-    /// All that one step may log, in bytes.
+    /// Size of the log of one step, in bytes.
     pub log_bytes: usize,
-    /// One line of log, in bytes.
+    /// Length of one log line, in bytes.
     pub log_line_bytes: usize,
-    /// The native stack of one call, in bytes. The threads have at least four times as much.
+    /// Native stack of one call, in bytes. The threads have at least four times as much.
     pub stack_bytes: usize,
-    /// An upload, in bytes.
+    /// Size of an upload, in bytes.
     pub upload_bytes: usize,
 }
 
@@ -75,13 +72,13 @@ impl Limits {
         self.fuel_base.saturating_add(self.fuel_per_input_byte.saturating_mul(input))
     }
 
-    /// What a call with this much input may hand to the host at once, in bytes.
+    /// Bytes that a guest may pass to the host in one call, with this much input.
     pub(super) fn output_bytes(&self, input_bytes: usize) -> usize {
         self.output_base_bytes.saturating_add(self.output_bytes_per_input_byte.saturating_mul(input_bytes))
     }
 }
 
-/// What a plugin asked for and did not get.
+/// A denied request of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Denied {
     Memory { wanted: usize, allowed: usize },
@@ -92,17 +89,17 @@ impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Memory { wanted, allowed } => {
-                write!(f, "asked for {} of memory; a plugin may have {}", Size(wanted), Size(allowed))
+                write!(f, "asked for {} of memory; the limit is {}", Size(wanted), Size(allowed))
             }
             Self::Table { wanted, allowed } => {
-                write!(f, "asked for a table of {wanted} elements; a plugin may have {allowed}")
+                write!(f, "asked for a table of {wanted} elements; the limit is {allowed}")
             }
         }
     }
 }
 
-/// Counts one store's memory. Whether it may grow is decided here alone, never by how full the pool
-/// is, so that the same call has the same end each time.
+/// Counts the memory of one store. Only this meter decides whether memory may grow, not the state of the pool, so the
+/// same call always has the same result.
 #[derive(Debug)]
 pub(super) struct Meter {
     memory_limit: usize,
@@ -135,32 +132,32 @@ impl Meter {
         }
     }
 
-    /// Lets WASI's functions use so much fuel. They cannot take it from the store, which they do not see.
+    /// Sets the fuel for WASI functions. They have no access to the store, so their fuel is counted here.
     pub(super) fn allow_wasi(&mut self, fuel: u64) {
         self.wasi_fuel_limit = fuel;
     }
 
-    /// Fuel that WASI's functions used.
+    /// Fuel that WASI functions have used.
     pub(super) fn wasi_fuel(&self) -> u64 {
         self.wasi_fuel
     }
 
-    /// Takes the fuel for a call of a function of WASI's.
+    /// Takes the fuel for a call of a WASI function.
     ///
     /// # Errors
-    /// [`Trap::OutOfFuel`], if there is no more.
+    /// [`Trap::OutOfFuel`] if not enough is left.
     pub(super) fn charge_wasi(&mut self, fuel: u64) -> wasmtime::Result<()> {
         let used = self.wasi_fuel.saturating_add(fuel);
         self.wasi_fuel = used.min(self.wasi_fuel_limit);
         if used > self.wasi_fuel_limit { Err(Trap::OutOfFuel.into()) } else { Ok(()) }
     }
 
-    /// The most linear memory at any time, in bytes.
+    /// Peak size of linear memory, in bytes.
     pub(super) fn peak_bytes(&self) -> u64 {
         self.peak_bytes as u64
     }
 
-    /// The last thing that was not granted.
+    /// The last denied request.
     pub(super) fn denied(&self) -> Option<Denied> {
         self.denied
     }
@@ -180,7 +177,7 @@ impl ResourceLimiter for Meter {
             return Ok(false);
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false); // The module's own maximum: none of our doing.
+            return Ok(false); // The module's own maximum, so nothing was denied.
         }
         self.pending = more;
         self.memory_bytes = wanted;
@@ -214,7 +211,7 @@ impl ResourceLimiter for Meter {
     }
 }
 
-/// A number of bytes in words: `64 MiB`, `1,536 KiB`, `12 bytes`.
+/// Formats a number of bytes: `64 MiB`, `1,536 KiB`, `12 bytes`.
 pub(super) struct Size(pub usize);
 
 impl fmt::Display for Size {
@@ -231,7 +228,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// A number with commas between its thousands.
+/// Formats a number with thousands separators.
 pub struct Count(pub u64);
 
 impl fmt::Display for Count {
@@ -247,7 +244,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// `text` cut to at most `max` bytes, at a character's boundary, with `…` where something is missing.
+/// Cuts `text` to at most `max` bytes at a character boundary, with `…` at the end if it was cut.
 pub(super) fn shortened(text: &str, max: usize) -> String {
     if text.len() <= max {
         return text.to_owned();

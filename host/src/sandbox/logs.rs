@@ -1,10 +1,10 @@
-//! What a step logs, within its bounds.
+//! The log of a step, and its limits.
 
 use crate::domain::attempt::{LogLevel, LogLine};
 
 use super::limits::{Count, Limits, shortened};
 
-/// The log of one step. When it is full, lines are counted and no longer kept.
+/// Log of one step. When it is full, further lines are only counted.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LogSink {
     lines: Vec<LogLine>,
@@ -14,10 +14,10 @@ pub(super) struct LogSink {
     partial: [Vec<u8>; 2],
 }
 
-/// The smallest price of a line, in bytes, so that empty lines fill a log too.
+/// Minimum cost of a line, in bytes, so that empty lines fill a log too.
 const LINE_COST: usize = 16;
 
-/// Where a WASI program writes.
+/// An output stream of a WASI program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stdio {
     Out,
@@ -38,7 +38,7 @@ impl LogSink {
         Self { room: limits.log_bytes, line_bytes: limits.log_line_bytes, ..Self::default() }
     }
 
-    /// The longest message that is kept whole, in bytes.
+    /// Maximum length of a message, in bytes. Longer messages are cut.
     pub(super) fn line_bytes(&self) -> usize {
         self.line_bytes
     }
@@ -55,14 +55,14 @@ impl LogSink {
         self.lines.push(LogLine { level, message });
     }
 
-    /// What a WASI program writes, a line of log for each line of text.
+    /// Adds output of a WASI program: one log line per line of text.
     pub(super) fn write_stdio(&mut self, stdio: Stdio, bytes: &[u8]) {
         for &byte in bytes {
             if byte == b'\n' {
                 self.end_line(stdio);
                 continue;
             }
-            // One byte more than is kept shows that something is missing.
+            // Keep one byte more than the limit, so that `write` sees that the line was cut.
             let partial = &mut self.partial[stdio as usize];
             if partial.len() <= self.line_bytes {
                 partial.push(byte);
@@ -75,7 +75,7 @@ impl LogSink {
         self.write(stdio.level(), &String::from_utf8_lossy(&line));
     }
 
-    /// What one role's call wrote last without an end of line.
+    /// Ends lines that a call left without a line feed.
     pub(super) fn end_call(&mut self) {
         for stdio in [Stdio::Out, Stdio::Err] {
             if !self.partial[stdio as usize].is_empty() {
@@ -86,7 +86,7 @@ impl LogSink {
 
     pub(super) fn into_lines(mut self) -> Vec<LogLine> {
         if self.lost > 0 {
-            let message = format!("the log is full: {} more lines were not kept", Count(self.lost));
+            let message = format!("the log is full: {} more lines were discarded", Count(self.lost));
             self.lines.push(LogLine { level: LogLevel::Warn, message });
         }
         self.lines
@@ -102,25 +102,25 @@ mod tests {
     }
 
     #[test]
-    fn a_full_log_says_how_many_lines_it_lost() {
+    fn a_full_log_reports_the_number_of_discarded_lines() {
         let mut logs = sink();
         for _ in 0..10 {
             logs.write(LogLevel::Info, "");
         }
         let lines = logs.into_lines();
         assert_eq!(lines.len(), 5);
-        assert_eq!(lines[4].message, "the log is full: 6 more lines were not kept");
+        assert_eq!(lines[4].message, "the log is full: 6 more lines were discarded");
     }
 
     #[test]
-    fn a_long_line_is_cut_at_a_character() {
+    fn a_long_line_is_cut_at_a_character_boundary() {
         let mut logs = sink();
         logs.write(LogLevel::Info, "ääääääääääääääää");
         assert_eq!(logs.into_lines()[0].message, "ääääääää…");
     }
 
     #[test]
-    fn text_on_standard_output_becomes_lines() {
+    fn output_becomes_log_lines() {
         let mut logs = sink();
         logs.write_stdio(Stdio::Out, b"one\ntw");
         logs.write_stdio(Stdio::Err, b"bad\n");

@@ -1,39 +1,38 @@
-//! How much memory compiling may take on this machine, or in this control group.
+//! Memory limits of compiler processes, from the memory of the machine or the control group.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The most for one process, in bytes. A Python of 18 MB takes a third of it.
-const MOST: u64 = 1536 << 20;
-/// The least, in bytes. The largest standard plugin takes 80 MB.
-const LEAST: u64 = 128 << 20;
-/// One process may have this part of all memory.
-const PART: u64 = 4;
-/// The most processes at once in each line, for uploads and for deliveries.
+/// Maximum for one process, in bytes. A Python component of 18 MB takes a third of it.
+const MAX: u64 = 1536 << 20;
+/// Minimum, in bytes. The largest standard plugin takes 80 MB.
+const MIN: u64 = 128 << 20;
+/// One process gets this fraction of the memory: 1 / `FRACTION`.
+const FRACTION: u64 = 4;
+/// Maximum number of concurrent processes for uploads, and for deliveries.
 const MAX_PROCESSES: u64 = 2;
 
-/// Memory for one process that compiles, in bytes.
+/// Memory limit of one compiler process, in bytes.
 pub(super) fn for_compiling() -> u64 {
-    of_memory(available())
+    limit_for(available())
 }
 
-/// How many processes may compile at once in each line.
+/// Number of concurrent compiler processes for uploads, and for deliveries.
 pub(super) fn processes() -> usize {
-    places_of_memory(available())
+    processes_for(available())
 }
 
-fn of_memory(available: u64) -> u64 {
-    (available / PART).clamp(LEAST, MOST)
+fn limit_for(available: u64) -> u64 {
+    (available / FRACTION).clamp(MIN, MAX)
 }
 
-fn places_of_memory(available: u64) -> usize {
-    // Both lines together stay within half of the memory.
-    let places = (available / 4 / of_memory(available)).clamp(1, MAX_PROCESSES);
-    usize::try_from(places).unwrap_or(1)
+fn processes_for(available: u64) -> usize {
+    // Uploads and deliveries together use at most half of the memory.
+    let processes = (available / 4 / limit_for(available)).clamp(1, MAX_PROCESSES);
+    usize::try_from(processes).unwrap_or(1)
 }
 
-/// The machine's memory, or the lowest limit of the control groups around this process, in bytes. Unknown memory is
-/// taken for plenty.
+/// Returns the machine's memory or the lowest limit of the enclosing control groups, in bytes; `u64::MAX` if unknown.
 fn available() -> u64 {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -46,7 +45,7 @@ fn total(meminfo: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Where the limits of the control groups stand, of version 2 and of version 1, from the innermost outwards.
+/// Files with the limits of the control groups, version 2 and version 1, innermost first.
 fn files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {
@@ -60,7 +59,7 @@ fn files(groups: &str) -> Vec<PathBuf> {
             _ => continue,
         };
         let inside = Path::new(path.trim_start_matches('/'));
-        // A container sees its own group as the root, whatever its path says.
+        // In a container the path may name a group that the container sees as the root.
         files.extend(inside.ancestors().map(|group| Path::new(root).join(group).join(file)));
     }
     files
@@ -71,20 +70,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_machines_compile_with_less() {
-        for (available, process, places) in [
+    fn small_machines_have_lower_limits() {
+        for (available, process, processes) in [
             (512 << 20, 128 << 20, 1),
             (2 << 30, 512 << 20, 1),
             (6 << 30, 1536 << 20, 1),
             (24 << 30, 1536 << 20, 2),
             (u64::MAX, 1536 << 20, 2),
         ] {
-            assert_eq!((of_memory(available), places_of_memory(available)), (process, places), "{available}");
+            assert_eq!((limit_for(available), processes_for(available)), (process, processes), "{available}");
         }
     }
 
     #[test]
-    fn limits_are_looked_for_in_the_groups_and_around_them() {
+    fn limits_of_a_group_and_its_ancestors_are_read() {
         let files = files("4:cpu,memory:/a\n3:pids:/b\n0::/c/d\n");
         let files: Vec<_> = files.iter().map(|file| file.to_str().unwrap()).collect();
         assert_eq!(

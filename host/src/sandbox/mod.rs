@@ -1,18 +1,18 @@
-//! Runs tenants' code: the only part of the engine that names wasmtime.
+//! Runs tenants' code. This is the only part of the engine that uses wasmtime.
 //!
 //! ```text
-//! upload → size, first bytes → (in a process of its own: wrap → count → validate, contract → compile) → disk → link → try out
-//!   → Inspected
-//! job → plugins by digest (memory, disk, or compile) → queue, tenants in turn → thread → step by step → PipelineRun
+//! upload → size, first bytes → (in a subprocess: wrap → count → validate, contract → compile) → disk → link
+//!   → trial instance → Inspected
+//! job → plugins by digest (memory, disk, or compile) → fair queue → thread → step by step → PipelineRun
 //! ```
 //!
-//! Every call has a fresh instance, and what it may use is bounded by [`Limits`]: fuel first, then
-//! processor time, memory, tables, output, log. It sees the event, its settings, a log, keyed
-//! hashing, and an inert WASI, so that the same event, plugin and settings give the same bytes. A
-//! plugin's failure is a [`Fault`](crate::domain::Fault) in the answer; only our own is an `Err`.
+//! Every call has a fresh instance. [`Limits`] bounds its fuel, CPU time, memory, tables, output and log. A call
+//! sees the event, its settings, a log, keyed hashing and an inert WASI, so the same event, plugin and settings
+//! give the same bytes. A plugin's failure is a [`Fault`](crate::domain::Fault) in the result; an `Err` is always
+//! a failure of the engine.
 //!
-//! Must not: do I/O for a plugin, know of storage (but through [`WasmSource`]), or run or map
-//! anything that it has not compiled itself.
+//! This module must not do I/O for a plugin, must not use storage except through [`WasmSource`], and must not run
+//! or map code that it has not compiled itself.
 
 pub mod types;
 
@@ -21,15 +21,16 @@ mod cache;
 mod catalog;
 mod compile;
 pub mod compiler;
+mod complexity;
 mod cost;
 mod deadline;
 mod engine;
 mod errors;
 mod eviction;
+mod fair_semaphore;
 mod fault;
 mod history;
 mod invoke;
-mod lane;
 mod limits;
 mod logs;
 mod mapped;
@@ -48,7 +49,6 @@ mod upload;
 mod v1;
 mod validate;
 mod wasi;
-mod weigh;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub use limits::{Count, Limits};
 pub use types::*;
 
 use self::compile::{Examined, Loader};
-use self::deadline::Watch;
+use self::deadline::CallControl;
 use self::errors::Refusal;
 use self::invoke::Invoker;
 use self::logs::LogSink;
@@ -73,30 +73,28 @@ use self::plugin::Plugin;
 use self::pool::Pool;
 use self::state::State;
 
-/// How much compiled code is kept on disk, in bytes.
+/// Maximum size of the compiled code on disk, in bytes.
 const CACHE_BYTES: u64 = 2 << 30;
-/// How many plugins are kept ready in memory.
+/// Maximum number of linked plugins in memory.
 const READY_PLUGINS: usize = 512;
 
-/// How the sandbox is set up.
+/// Configuration of the sandbox.
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
-    /// Where compiled code is kept. The directory belongs to the sandbox alone; it may be deleted
-    /// while no engine runs.
+    /// Directory for compiled code. Only the sandbox uses it. It can be deleted while no engine runs.
     pub cache_dir: PathBuf,
-    /// Threads for short calls, at least 1; as many as there are cores is right. Long ones have threads besides.
+    /// Number of threads for short calls, at least 1, usually one per core. Long calls have additional threads.
     pub threads: usize,
-    /// How much code of these stays in memory, in bytes; that of the others is found again in the
-    /// system's cache of files.
+    /// Compiled code whose pages stay in memory, in bytes. Pages of other plugins are read again from the page cache.
     pub warm_code_bytes: usize,
-    /// What a plugin may use.
+    /// Limits of a plugin.
     pub limits: Limits,
     /// Where plugins are compiled.
     pub compiler: Compiler,
 }
 
 impl SandboxConfig {
-    /// A thread for each core, 32 MiB of code in memory, the default limits, and compiling in this process.
+    /// One thread per core, 32 MiB of warm code, the default limits, and compilation in this process.
     #[must_use]
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -104,12 +102,12 @@ impl SandboxConfig {
             threads: crate::cores::count(),
             warm_code_bytes: 32 << 20,
             limits: Limits::default(),
-            compiler: Compiler::Here,
+            compiler: Compiler::InProcess,
         }
     }
 }
 
-/// Takes uploads and runs pipelines. Clones share everything; the threads end with the last of them.
+/// Checks uploads and runs pipelines. Clones share one instance; its threads end when the last clone is dropped.
 #[derive(Clone)]
 pub struct Sandbox(Arc<Inner>);
 
@@ -117,16 +115,16 @@ struct Inner {
     loader: Loader,
     invoker: Arc<Invoker>,
     pool: Pool,
-    /// One upload at a time is tried out, beside the threads' own calls.
-    trying: Arc<tokio::sync::Semaphore>,
+    /// Limits trial instances of uploads to one at a time. The pool has one slot for it.
+    trial: Arc<tokio::sync::Semaphore>,
 }
 
 impl Sandbox {
-    /// Makes the engine and starts its threads.
+    /// Creates the engine and starts its threads.
     ///
     /// # Errors
-    /// Where the engine can't be made with these limits, the cache's directory can't be used, or
-    /// threads can't be started.
+    /// If the engine cannot be created with these limits, the cache directory cannot be used, or a thread cannot be
+    /// started.
     pub fn start(config: SandboxConfig, source: Arc<dyn WasmSource>) -> Result<Self, SandboxError> {
         let threads = config.threads.max(1);
         let engine = engine::build(&config.limits, pool::calls(threads) + 1)?;
@@ -138,111 +136,111 @@ impl Sandbox {
         let ticker = deadline::Ticker::start(&engine).map_err(SandboxError::Threads)?;
         let invoker = Arc::new(Invoker { engine, limits: config.limits, ticker });
         let pool = Pool::start(&invoker, threads).map_err(SandboxError::Threads)?;
-        let trying = Arc::new(tokio::sync::Semaphore::new(1));
-        Ok(Self(Arc::new(Inner { loader, invoker, pool, trying })))
+        let trial = Arc::new(tokio::sync::Semaphore::new(1));
+        Ok(Self(Arc::new(Inner { loader, invoker, pool, trial })))
     }
 
-    /// The digest of an upload. Megabytes are not hashed where connections wait.
+    /// Computes the digest of an upload off the I/O threads.
     ///
     /// # Errors
-    /// Only for our own failures.
+    /// If the engine fails.
     pub async fn digest(upload: &Bytes) -> Result<Digest, SandboxError> {
         let upload = upload.clone();
         compile::blocking(move || Digest::of(&upload)).await
     }
 
-    /// Everything that an upload must pass, short of storing it: size, not precompiled, wrapping,
-    /// validation, contract and imports, compiling (kept on disk), and one instance of it. All that reads more of it than its first
-    /// bytes happens in a process with limits of its own, tenants in turn.
+    /// Runs every check of an upload and compiles it to disk, but does not store the upload: size, format, wrapping,
+    /// validation, contract, imports, compilation and one trial instance. Everything that reads more than the first
+    /// bytes runs in a subprocess with its own limits. Tenants share these subprocesses fairly.
     ///
-    /// Dropping the future ends that process and gives up the turn.
+    /// Dropping the future kills the subprocess and releases its permit.
     ///
     /// # Errors
-    /// Says what was found and what to do instead; [`UploadError::Sandbox`] where the failure is
-    /// ours and the same upload may be taken later.
+    /// If the upload is refused: the error says what was found and what to do instead. [`UploadError::Sandbox`] if the
+    /// engine failed; the same upload may be accepted later.
     pub async fn inspect(&self, tenant: TenantId, upload: Bytes) -> Result<Inspected, UploadError> {
         let size_bytes = upload.len() as u64;
         let digest = Self::digest(&upload).await?;
         let Examined { plugin, shape, is_new } = self.0.loader.examine(tenant, digest, upload).await?;
         let plugin = Arc::new(plugin);
-        match self.try_out(&plugin).await {
+        match self.instantiate_once(&plugin).await {
             Ok(roles) => {
                 self.0.loader.catalog.insert(digest, plugin);
                 let warnings = advice::of_exports(&shape.exports);
                 Ok(Inspected { digest, roles, imports: shape.imports, size_bytes, warnings })
             }
             Err(error) => {
-                // What was there before is somebody's; and a deadline may be missed because the machine is busy.
-                if is_new && error.is_certain() {
-                    self.0.loader.forget(digest).await?;
+                // Another upload may own code that existed before, and a busy machine may cause a missed deadline.
+                if is_new && error.is_permanent() {
+                    self.0.loader.remove_code(digest).await?;
                 }
                 Err(error)
             }
         }
     }
 
-    /// Makes an instance and checks the types of its exports.
-    async fn try_out(&self, plugin: &Arc<Plugin>) -> Result<Roles, UploadError> {
-        let trying = Arc::clone(&self.0.trying).acquire_owned();
-        let mut turn = trying.await.map_err(|_| SandboxError::ShutDown)?;
+    /// Creates an instance and checks the types of its exports.
+    async fn instantiate_once(&self, plugin: &Arc<Plugin>) -> Result<Roles, UploadError> {
+        let permit = Arc::clone(&self.0.trial).acquire_owned();
+        let mut permit = permit.await.map_err(|_| SandboxError::ShutDown)?;
         let mut tries = 0;
         loop {
             let (invoker, tried) = (Arc::clone(&self.0.invoker), Arc::clone(plugin));
-            // The turn goes with the call, which runs on if the client goes away: the pool has one slot for it.
+            // The call keeps the permit because it runs to its end even if the client disconnects.
             let called = compile::blocking(move || {
                 let logs = LogSink::new(&invoker.limits);
                 let state = State::new(&invoker.limits, logs, Arc::from("{}"), Arc::default(), None);
-                (invoker.try_out(&tried, state.watched(&Watch::giving_way())), turn)
+                (invoker.instantiate_once(&tried, state.with_control(&CallControl::yielding())), permit)
             })
             .await?;
-            turn = called.1;
+            permit = called.1;
             let called = called.0?;
             tries += 1;
-            match called.answer {
+            match called.result {
                 Ok(Ok(())) => return Ok(plugin.roles()),
-                Ok(Err(words)) => return Err(UploadError::WrongType(words)),
-                // On a busy machine a call may miss its deadline through no fault of its own.
+                Ok(Err(message)) => return Err(UploadError::WrongType(message)),
+                // A busy machine can cause a missed deadline, so try once more.
                 Err(fault) if fault.kind == FaultKind::Deadline && tries < 2 => {}
                 Err(fault) => return Err(UploadError::Start { fault }),
             }
         }
     }
 
-    /// Compiles these plugins, for which deliveries will wait, unless there is code for them. Each waits until no other compilation
-    /// is needed. To be called after a start, when an upgrade may have made the code of all plugins useless.
+    /// Compiles the plugins that have no compiled code yet, in the background: each waits until no other compilation is
+    /// needed. Call this after a start, because an upgrade may have invalidated all compiled code.
     pub async fn compile_ahead(&self, plugins: Vec<(TenantId, Digest)>) {
         for (tenant, digest) in plugins {
             match self.0.loader.compile_ahead(tenant, &digest).await {
                 Ok(()) => {}
                 Err(SandboxError::ShutDown) => return,
                 Err(error) => {
-                    tracing::warn!(%digest, error = &error as &dyn std::error::Error, "a plugin cannot be compiled ahead of need");
+                    tracing::warn!(%digest, error = &error as &dyn std::error::Error, "background compilation of a plugin failed");
                 }
             }
         }
     }
 
-    /// Has a plugin's code at hand for `tenant`, which may have to be compiled first, so that a run just after has not to wait for it.
+    /// Loads a plugin for `tenant`, and compiles it if necessary, so that a following run does not wait for it.
     ///
     /// # Errors
-    /// Only for our own failures; what is wrong with the plugin is for the run to say.
+    /// If the engine fails. The run reports what is wrong with the plugin.
     pub async fn load(&self, tenant: TenantId, digest: &Digest) -> Result<(), SandboxError> {
         self.0.loader.plugin(tenant, digest).await.map(drop)
     }
 
-    /// Runs a pipeline on the sandbox's own threads, tenants taking turns.
+    /// Runs a pipeline on the sandbox's threads, which tenants share fairly.
     ///
-    /// How many run at once is the callers' to bound. Dropping the answer's future ends the
-    /// pipeline after its current step; a dry run is stopped within some milliseconds.
+    /// Callers bound the number of concurrent runs. Dropping the future ends the pipeline after its current step; a dry
+    /// run stops within milliseconds.
     ///
     /// # Errors
-    /// Only for our own failures; what a plugin does wrong is in the [`PipelineRun`].
+    /// If the engine fails. A plugin's failure is part of the [`PipelineRun`].
     pub async fn run(&self, job: PipelineJob) -> Result<PipelineRun, SandboxError> {
         let source = job.source;
         self.0.pool.run(self.progress(job).await?, source).await
     }
 
-    /// As [`Self::run`], but a filter that does not take the event ends nothing: so each role of each step is tried.
+    /// Like [`Self::run`], but continues after a filter that rejects the event, so that every role of every step runs.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -262,13 +260,12 @@ impl Sandbox {
                 }
                 Err(fault) => (None, Err(fault)),
             };
-            ready.push(ReadyStep { plugin: step.plugin, resolved, settings: step.settings, ready: plugin });
+            ready.push(ReadyStep { plugin: step.plugin, resolved, settings: step.settings, loaded: plugin });
         }
         Ok(Progress::new(event, attributes, secrets, draft, ready))
     }
 
-    /// Ends the threads after their current step. Pipelines that wait end with
-    /// [`SandboxError::ShutDown`], as do new ones.
+    /// Ends the threads after their current step. Waiting and new pipelines fail with [`SandboxError::ShutDown`].
     pub fn shutdown(&self) {
         self.0.pool.shut_down();
     }

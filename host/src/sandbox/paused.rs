@@ -1,4 +1,4 @@
-//! Work of plugins that keep reaching their limits, until their pause is over.
+//! Holds work of plugins that keep hitting their limits until their pause ends.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
@@ -9,63 +9,63 @@ use super::types::Source;
 
 type Key = (TenantId, Source);
 
-/// See the module's head.
+/// Paused work by source.
 pub(super) struct Paused<T> {
     ends: BTreeSet<(Instant, Key)>,
-    lines: HashMap<Key, (Instant, VecDeque<T>)>,
+    queues: HashMap<Key, (Instant, VecDeque<T>)>,
     len: usize,
 }
 
 impl<T> Paused<T> {
     pub(super) fn new() -> Self {
-        Self { ends: BTreeSet::new(), lines: HashMap::new(), len: 0 }
+        Self { ends: BTreeSet::new(), queues: HashMap::new(), len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Keeps work, and all that is here of the same source, until `until`.
+    /// Holds work, and all work of the same source, until `until`.
     pub(super) fn push(&mut self, until: Instant, key: Key, work: T) {
-        let (before, line) = self.lines.entry(key).or_insert_with(|| (until, VecDeque::new()));
+        let (before, queue) = self.queues.entry(key).or_insert_with(|| (until, VecDeque::new()));
         self.ends.remove(&(*before, key));
         *before = until;
         self.ends.insert((until, key));
-        line.push_back(work);
+        queue.push_back(work);
         self.len += 1;
     }
 
-    /// When the next pause is over.
+    /// Returns when the next pause ends.
     pub(super) fn next_end(&self) -> Option<Instant> {
         self.ends.first().map(|(until, _)| *until)
     }
 
-    /// The work of one source whose pause is over.
+    /// Removes the work of one source whose pause has ended.
     pub(super) fn pop(&mut self, now: Instant) -> Option<VecDeque<T>> {
         let (until, key) = self.ends.first().copied().filter(|(until, _)| *until <= now)?;
         self.ends.remove(&(until, key));
-        let (_, line) = self.lines.remove(&key)?;
-        self.len -= line.len();
-        Some(line)
+        let (_, queue) = self.queues.remove(&key)?;
+        self.len -= queue.len();
+        Some(queue)
     }
 
-    /// Takes out what `is_wanted` of one source.
-    pub(super) fn take_where(&mut self, key: Key, mut is_wanted: impl FnMut(&T) -> bool) -> Vec<T> {
-        let Some((until, line)) = self.lines.get_mut(&key) else { return Vec::new() };
+    /// Removes the work of one source that matches `predicate`.
+    pub(super) fn take_where(&mut self, key: Key, mut predicate: impl FnMut(&T) -> bool) -> Vec<T> {
+        let Some((until, queue)) = self.queues.get_mut(&key) else { return Vec::new() };
         let (mut taken, mut left) = (Vec::new(), VecDeque::new());
-        for work in line.drain(..) {
-            if is_wanted(&work) {
+        for work in queue.drain(..) {
+            if predicate(&work) {
                 taken.push(work);
             } else {
                 left.push_back(work);
             }
         }
         self.len -= taken.len();
-        *line = left;
-        if line.is_empty() {
+        *queue = left;
+        if queue.is_empty() {
             let until = *until;
             self.ends.remove(&(until, key));
-            self.lines.remove(&key);
+            self.queues.remove(&key);
         }
         taken
     }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_comes_back_as_a_whole_when_its_pause_is_over() {
+    fn all_work_of_a_source_returns_when_its_pause_ends() {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
         let (one, other) = ((TenantId(1), Source::DryRun), (TenantId(2), Source::DryRun));
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!((paused.len(), paused.next_end()), (4, Some(at(1))));
         assert_eq!(paused.pop(now), None);
         assert_eq!(paused.pop(at(2)), Some(VecDeque::from(['x'])));
-        assert_eq!(paused.pop(at(2)), None, "its pause was made longer");
+        assert_eq!(paused.pop(at(2)), None, "its pause was extended");
         assert_eq!(paused.take_where(one, |work| *work == 'b'), ['b']);
         assert_eq!(paused.pop(at(3)), Some(VecDeque::from(['a', 'c'])));
         assert_eq!((paused.len(), paused.next_end()), (0, None));

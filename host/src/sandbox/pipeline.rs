@@ -1,9 +1,8 @@
-//! A pipeline on its way through its steps.
+//! Runs the steps of a pipeline.
 //!
-//! Within a step the roles that the plugin exports run in order: filter, mapper, transformer, each
-//! in an instance of its own. `event.data` is what the last mapper answered. Until a transformer
-//! has run, the draft's body follows the data, so that a pipeline of mappers alone sends what the
-//! last of them made.
+//! Within a step, the roles that the plugin exports run in the order filter, mapper, transformer, each in its own
+//! instance. `event.data` is the output of the last mapper. Until a transformer has run, the draft's body equals the
+//! data, so a pipeline of mappers alone sends the output of the last one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use crate::domain::{
     Event, Fault, PluginRef, Request, RequestBody, ShortText, StepReport, TenantId, Verdict,
 };
 
-use super::deadline::{OwnTime, Pace, Watch};
+use super::deadline::{CallControl, CpuTime, Pace};
 use super::invoke::{Called, Interrupted, Invoker};
 use super::logs::LogSink;
 use super::plugin::Plugin;
@@ -22,40 +21,40 @@ use super::state::{Secrets, State};
 use super::v1::convert;
 use super::{PipelineEnd, PipelineRun, sendable};
 
-/// A step whose plugin has been made ready, or not.
+/// A step with its loaded plugin, or the fault of loading it.
 pub(super) struct ReadyStep {
     pub(super) plugin: PluginRef,
     pub(super) resolved: Option<ResolvedPlugin>,
     pub(super) settings: Arc<str>,
-    pub(super) ready: Result<Arc<Plugin>, Fault>,
+    pub(super) loaded: Result<Arc<Plugin>, Fault>,
 }
 
-/// How far a pipeline has come.
+/// State of a running pipeline.
 pub(super) struct Progress {
     event: Arc<Event>,
     attributes: Vec<(String, String)>,
     secrets: Arc<Secrets>,
     steps: Vec<ReadyStep>,
     reports: Vec<StepReport>,
-    /// The step that was interrupted.
-    begun: Option<BegunStep>,
-    /// The event's data as the next role sees it.
+    /// The interrupted step.
+    interrupted: Option<StepInProgress>,
+    /// The event's data for the next role.
     data: Arc<str>,
     draft: Request,
     /// Whether a transformer has written the draft.
     written: bool,
-    /// Whether the steps go on where a filter does not take the event.
+    /// Whether to continue after a filter that rejects the event.
     every_role: bool,
 }
 
-/// A step on its way through its roles.
-struct BegunStep {
+/// A step of which some roles may have run.
+struct StepInProgress {
     report: StepReport,
     logs: LogSink,
 }
 
-/// What a role says of the pipeline.
-enum Said {
+/// What follows a role.
+enum Next {
     Continue,
     Drop,
 }
@@ -70,108 +69,108 @@ impl Progress {
     ) -> Self {
         let (secrets, data) = (Arc::new(secrets), Arc::clone(&event.data));
         let reports = Vec::with_capacity(steps.len());
-        let (begun, written, every_role) = (None, false, false);
-        Self { event, attributes, secrets, steps, reports, begun, data, draft, written, every_role }
+        let (interrupted, written, every_role) = (None, false, false);
+        Self { event, attributes, secrets, steps, reports, interrupted, data, draft, written, every_role }
     }
 
     pub(super) fn with_every_role(self) -> Self {
         Self { every_role: true, ..self }
     }
 
-    /// Who pays.
+    /// The tenant that the cost is charged to.
     pub(super) fn tenant(&self) -> TenantId {
         self.event.tenant
     }
 
-    /// Runs the next step; `None` if there are more to come.
+    /// Runs the next step. Returns `None` if there are more steps.
     ///
     /// # Errors
-    /// After an interruption the next call goes on with the role that was interrupted, from its beginning.
+    /// If the step was interrupted or the engine failed. After an interruption, the next call repeats the role.
     pub(super) fn advance(
         &mut self,
         invoker: &Invoker,
-        watch: &Watch,
+        control: &CallControl,
     ) -> Result<Option<PipelineEnd>, Interrupted> {
         let index = self.reports.len();
         let Some(step) = self.steps.get(index) else {
             return Ok(Some(self.keep()));
         };
-        let mut begun = self.begun.take().unwrap_or_else(|| BegunStep::new(step, invoker));
-        let clock = Clock::start(watch);
-        let said = match &step.ready {
+        let mut current = self.interrupted.take().unwrap_or_else(|| StepInProgress::new(step, invoker));
+        let clock = Clock::start(control);
+        let next = match &step.loaded {
             Ok(plugin) => {
                 let (plugin, settings) = (Arc::clone(plugin), Arc::clone(&step.settings));
-                match self.step(invoker, watch, &plugin, &settings, &mut begun) {
-                    Ok(said) => said,
+                match self.step(invoker, control, &plugin, &settings, &mut current) {
+                    Ok(next) => next,
                     Err(interrupted) => {
-                        self.begun = Some(begun);
+                        self.interrupted = Some(current);
                         return Err(interrupted);
                     }
                 }
             }
             Err(fault) => Err(fault.clone()),
         };
-        let BegunStep { mut report, logs } = begun;
+        let StepInProgress { mut report, logs } = current;
         report.logs = logs.into_lines();
         report.duration += clock.elapsed();
-        report.fault = said.as_ref().err().cloned();
+        report.fault = next.as_ref().err().cloned();
         self.reports.push(report);
-        Ok(match said {
-            Ok(Said::Drop) => Some(PipelineEnd::Verdict(Verdict::Drop { step: index })),
+        Ok(match next {
+            Ok(Next::Drop) => Some(PipelineEnd::Verdict(Verdict::Drop { step: index })),
             Err(fault) => Some(PipelineEnd::Fault { step: index, fault }),
-            Ok(Said::Continue) if self.reports.len() == self.steps.len() => Some(self.keep()),
-            Ok(Said::Continue) => None,
+            Ok(Next::Continue) if self.reports.len() == self.steps.len() => Some(self.keep()),
+            Ok(Next::Continue) => None,
         })
     }
 
-    /// With the reports of the steps that ran.
+    /// Combines the end with the reports of the steps.
     pub(super) fn finish(self, end: PipelineEnd) -> PipelineRun {
         PipelineRun { steps: self.reports, end }
     }
 
     fn keep(&mut self) -> PipelineEnd {
-        let nothing = Request {
+        let empty = Request {
             method: ShortText::default(),
             url: String::new(),
             headers: Vec::new(),
             body: RequestBody::None,
         };
-        PipelineEnd::Verdict(Verdict::Keep(std::mem::replace(&mut self.draft, nothing)))
+        PipelineEnd::Verdict(Verdict::Keep(std::mem::replace(&mut self.draft, empty)))
     }
 
     fn step(
         &mut self,
         invoker: &Invoker,
-        watch: &Watch,
+        control: &CallControl,
         plugin: &Plugin,
         settings: &Arc<str>,
-        begun: &mut BegunStep,
-    ) -> Result<Result<Said, Fault>, Interrupted> {
-        for role in plugin.roles().into_iter().skip(begun.report.roles.len()) {
-            // Copied only if something has been written to it.
-            let logs = begun.logs.clone();
-            let said = self.role(invoker, watch, plugin, settings, role, begun);
-            if said.is_err() {
-                begun.logs = logs;
-                return said;
+        current: &mut StepInProgress,
+    ) -> Result<Result<Next, Fault>, Interrupted> {
+        for role in plugin.roles().into_iter().skip(current.report.roles.len()) {
+            // Cheap unless an earlier role has logged.
+            let logs = current.logs.clone();
+            let next = self.role(invoker, control, plugin, settings, role, current);
+            if next.is_err() {
+                current.logs = logs;
+                return next;
             }
-            begun.report.roles.push(role);
-            if !matches!(said, Ok(Ok(Said::Continue))) {
-                return said;
+            current.report.roles.push(role);
+            if !matches!(next, Ok(Ok(Next::Continue))) {
+                return next;
             }
         }
-        Ok(Ok(Said::Continue))
+        Ok(Ok(Next::Continue))
     }
 
     fn role(
         &mut self,
         invoker: &Invoker,
-        watch: &Watch,
+        control: &CallControl,
         plugin: &Plugin,
         settings: &Arc<str>,
         role: Role,
-        BegunStep { report, logs }: &mut BegunStep,
-    ) -> Result<Result<Said, Fault>, Interrupted> {
+        StepInProgress { report, logs }: &mut StepInProgress,
+    ) -> Result<Result<Next, Fault>, Interrupted> {
         let state = State::new(
             &invoker.limits,
             std::mem::take(logs),
@@ -179,75 +178,75 @@ impl Progress {
             Arc::clone(&self.secrets),
             Some(Arc::clone(&self.event)),
         )
-        .watched(watch);
+        .with_control(control);
         let attributes = convert::pairs(&self.attributes);
         let event = convert::event(&self.event, &attributes, &self.data);
         Ok(match role {
             Role::Filter => {
-                let Some(guest) = &plugin.filter else { return Ok(Ok(Said::Continue)) };
+                let Some(guest) = &plugin.filter else { return Ok(Ok(Next::Continue)) };
                 let accepted = account(invoker.filter(plugin, guest, state, event)?, logs, report);
-                accepted.map(|accepted| if accepted || self.every_role { Said::Continue } else { Said::Drop })
+                accepted.map(|accepted| if accepted || self.every_role { Next::Continue } else { Next::Drop })
             }
             Role::Mapper => {
-                let Some(guest) = &plugin.mapper else { return Ok(Ok(Said::Continue)) };
+                let Some(guest) = &plugin.mapper else { return Ok(Ok(Next::Continue)) };
                 let data = account(invoker.map(plugin, guest, state, event)?, logs, report);
                 data.map(|data| self.mapped(data))
             }
             Role::Transformer => {
-                let Some(guest) = &plugin.transformer else { return Ok(Ok(Said::Continue)) };
+                let Some(guest) = &plugin.transformer else { return Ok(Ok(Next::Continue)) };
                 let called = invoker.transform(plugin, guest, state, event, &self.draft)?;
                 account(called, logs, report).and_then(|request| self.transformed(request, logs))
             }
         })
     }
 
-    fn mapped(&mut self, data: Arc<str>) -> Said {
+    fn mapped(&mut self, data: Arc<str>) -> Next {
         if !self.written {
             self.draft.body = RequestBody::Text(Arc::clone(&data));
         }
         self.data = data;
-        Said::Continue
+        Next::Continue
     }
 
-    fn transformed(&mut self, request: Option<Request>, logs: &mut LogSink) -> Result<Said, Fault> {
+    fn transformed(&mut self, request: Option<Request>, logs: &mut LogSink) -> Result<Next, Fault> {
         let Some(mut request) = request else {
-            return Ok(Said::Drop);
+            return Ok(Next::Drop);
         };
         for name in sendable::check(&mut request)? {
             logs.write(
                 LogLevel::Warn,
-                &format!("`{name}` is written by the engine; the plugin's is not sent"),
+                &format!("the header `{name}` is set by the engine; the plugin's value is not sent"),
             );
         }
         self.draft = request;
         self.written = true;
-        Ok(Said::Continue)
+        Ok(Next::Continue)
     }
 }
 
-/// Measures a step. Of one that pauses for others, only what it takes of the processor counts.
+/// Measures a step: by wall time, or by CPU time if the step may pause.
 enum Clock {
     Wall(Instant),
-    Own(OwnTime),
+    Cpu(CpuTime),
 }
 
 impl Clock {
-    fn start(watch: &Watch) -> Self {
-        match watch.pace {
-            Pace::GivesWay { .. } => Self::Own(OwnTime::start()),
-            Pace::Free | Pace::OneSlice => Self::Wall(Instant::now()),
+    fn start(control: &CallControl) -> Self {
+        match control.pace {
+            Pace::Yields { .. } => Self::Cpu(CpuTime::start()),
+            Pace::Unlimited | Pace::OneSlice => Self::Wall(Instant::now()),
         }
     }
 
     fn elapsed(&self) -> Duration {
         match self {
             Self::Wall(started) => started.elapsed(),
-            Self::Own(time) => time.elapsed(),
+            Self::Cpu(time) => time.elapsed(),
         }
     }
 }
 
-impl BegunStep {
+impl StepInProgress {
     fn new(step: &ReadyStep, invoker: &Invoker) -> Self {
         let report = StepReport {
             plugin: step.plugin.clone(),
@@ -264,11 +263,11 @@ impl BegunStep {
     }
 }
 
-/// Puts a call's costs on its step's report.
+/// Adds the cost of a call to the report of its step.
 fn account<T>(called: Called<T>, logs: &mut LogSink, report: &mut StepReport) -> Result<T, Fault> {
     report.fuel = report.fuel.saturating_add(called.fuel);
     report.fuel_granted = report.fuel_granted.saturating_add(called.fuel_granted);
     report.memory_bytes = report.memory_bytes.max(called.memory_bytes);
     *logs = called.logs;
-    called.answer
+    called.result
 }

@@ -1,4 +1,4 @@
-//! A plugin that is ready to be called: compiled, linked, its exports found.
+//! A plugin that is compiled and linked, with its exports resolved.
 
 use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Engine, Store};
@@ -11,17 +11,17 @@ use super::state::State;
 use super::v1::bindings::exports::hookwright::plugin::{filter, mapper, transformer};
 use super::{v1, wasi};
 
-/// What is found once, so that a call only has to instantiate.
+/// Everything that is prepared once, so that a call only has to instantiate.
 pub(super) struct Plugin {
     pub(super) pre: InstancePre<State>,
     pub(super) filter: Option<filter::GuestIndices>,
     pub(super) mapper: Option<mapper::GuestIndices>,
     pub(super) transformer: Option<transformer::GuestIndices>,
-    /// Where its code is; none where it is in memory only.
+    /// Its mapped code; `None` if the code is only in memory.
     pub(super) code: Option<Mapped>,
 }
 
-/// What plugins may import, looked up once for each plugin.
+/// The interfaces that plugins may import.
 pub(super) struct Linker(wasmtime::component::Linker<State>);
 
 impl Linker {
@@ -33,14 +33,14 @@ impl Linker {
     }
 
     /// # Errors
-    /// Where an import is not offered, or with another type.
+    /// If the engine does not provide an import, or provides it with another type.
     pub(super) fn link_mapped(&self, code: Mapped) -> wasmtime::Result<Plugin> {
         let plugin = self.link(code.component())?;
         Ok(Plugin { code: Some(code), ..plugin })
     }
 
     /// # Errors
-    /// As [`Self::link_mapped`].
+    /// See [`Self::link_mapped`].
     pub(super) fn link(&self, component: &Component) -> wasmtime::Result<Plugin> {
         let with_sockets = wasi::sockets::denied(&self.0, component)?;
         let pre = with_sockets.as_ref().unwrap_or(&self.0).instantiate_pre(component)?;
@@ -56,7 +56,7 @@ impl Linker {
 }
 
 impl Plugin {
-    /// What it exports, in the order in which a step runs it.
+    /// The exported roles, in the order in which a step runs them.
     pub(super) fn roles(&self) -> Roles {
         let exported = |role: &Role| match role {
             Role::Filter => self.filter.is_some(),
@@ -66,8 +66,11 @@ impl Plugin {
         Role::ALL.into_iter().filter(exported).collect()
     }
 
-    /// Makes an instance, which runs its start functions, and checks the types of its exports.
-    pub(super) fn try_out(&self, store: &mut Store<State>) -> wasmtime::Result<Result<(), wasmtime::Error>> {
+    /// Creates an instance, which runs its start functions, and checks the types of its exports.
+    pub(super) fn instantiate_once(
+        &self,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<Result<(), wasmtime::Error>> {
         let instance = self.pre.instantiate(&mut *store)?;
         let filter = self.filter.as_ref().map(|guest| guest.load(&mut *store, &instance).map(drop));
         let mapper = self.mapper.as_ref().map(|guest| guest.load(&mut *store, &instance).map(drop));

@@ -1,14 +1,13 @@
-//! The sandbox's own threads.
+//! The threads of the sandbox.
 //!
-//! There are three lanes, each with threads of its own: one thread for each core takes calls that are over within a
-//! slice, others take longer ones, and a last one the plugins that keep reaching their limits. The latter two pause their calls
-//! while the processors are wanted elsewhere. So whatever a tenant's plugin does, no thread for short calls is held for more
-//! than some milliseconds. [`super::history`] says who belongs where, [`super::queue`] whose turn it is in a lane.
+//! There are three lanes with their own threads: one thread per core for calls that end within a slice, further threads
+//! for longer calls, and one for plugins that keep hitting their limits. Threads of the latter two lanes pause their
+//! calls while other threads need the cores. So no plugin holds a thread for short calls for more than a few
+//! milliseconds. [`super::history`] selects the lane, and [`super::queue`] the next work of a lane.
 //!
-//! A thread takes one step of a pipeline at a time. When others wait, the rest of the pipeline goes back into its
-//! line, so that nobody waits for more than one step of anybody, however many steps there are. Nothing that waits is
-//! dropped, unless nobody waits for it: the number of pipelines waiting is bounded by how many its callers run at
-//! once, and over [`MAX_WAITING`] new ones are refused.
+//! A thread runs one step of a pipeline at a time. If other work waits, the rest of the pipeline goes back to its
+//! queue, so no work waits for more than one step of another pipeline. Waiting work is dropped only if its caller is
+//! gone. Callers bound the number of concurrent pipelines; above [`MAX_WAITING`], new ones are refused.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,53 +20,53 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::domain::{FaultKind, TenantId};
 
-use super::cost::Costs;
-use super::deadline::{Pace, Watch};
-use super::history::{Ended, Lane};
+use super::cost::CostMeter;
+use super::deadline::{CallControl, Pace};
+use super::history::{Lane, RunEnd};
 use super::invoke::{Interrupted, Invoker};
 use super::pipeline::Progress;
 use super::schedule::{Schedule, Scheduled};
 use super::types::Source;
 use super::{PipelineEnd, PipelineRun, SandboxError};
 
-/// How many pipelines may wait.
+/// Maximum number of waiting pipelines.
 pub(super) const MAX_WAITING: usize = 16_384;
-/// How many of these may be dry runs.
+/// Maximum number of dry runs among them.
 pub(super) const MAX_DRY_RUNS: usize = 1_024;
 
-/// How much kinder threads for long calls are than others.
+/// `nice` increment of threads for long calls.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;
 
-/// A pipeline on its way.
+/// A submitted pipeline.
 struct Task {
     progress: Progress,
     reply: oneshot::Sender<Result<PipelineRun, SandboxError>>,
     source: Source,
     abandoned: Option<Arc<AtomicBool>>,
     _permit: Option<OwnedSemaphorePermit>,
-    /// What was charged for this turn.
+    /// Cost charged in advance for this run, in nanoseconds.
     expected: u64,
-    /// What it has cost so far.
+    /// Cost of this run so far.
     cost: Duration,
 }
 
-/// The threads. They end after their current step when this is dropped.
+/// The threads. When this is dropped, they end after their current step.
 pub(super) struct Pool {
-    shared: Arc<Shared>,
+    state: Arc<PoolState>,
     dry_runs: Arc<Semaphore>,
 }
 
-struct Shared {
+struct PoolState {
     queue: Mutex<Queue>,
     lanes: [LaneState; Lane::ALL.len()],
     invoker: Arc<Invoker>,
 }
 
-/// What the threads of one lane share.
+/// State shared by the threads of a lane.
 #[derive(Default)]
 struct LaneState {
-    /// How many wait, to be looked at without the lock.
+    /// Number of waiting tasks, readable without the lock.
     waiting: AtomicUsize,
     wake: Condvar,
 }
@@ -77,14 +76,14 @@ struct Queue {
     open: bool,
 }
 
-/// A turn that is over.
-struct Turn {
+/// A finished run of a task: one or more steps without returning to the queue.
+struct FinishedRun {
     tenant: TenantId,
     source: Source,
     expected: u64,
     cost: Duration,
-    ended: Ended,
-    /// What is left to do.
+    end: RunEnd,
+    /// The task, if it has more steps.
     rest: Option<Task>,
 }
 
@@ -102,7 +101,7 @@ impl Scheduled for Task {
     }
 }
 
-/// How many threads a lane has, if the engine has so many cores.
+/// Number of threads of a lane for this number of cores.
 fn threads(lane: Lane, cores: usize) -> usize {
     match lane {
         Lane::Quick => cores,
@@ -111,61 +110,61 @@ fn threads(lane: Lane, cores: usize) -> usize {
     }
 }
 
-/// How many calls there are at once at most.
+/// Maximum number of concurrent calls.
 pub(super) fn calls(cores: usize) -> usize {
     Lane::ALL.into_iter().map(|lane| threads(lane, cores)).sum()
 }
 
 impl Pool {
     pub(super) fn start(invoker: &Arc<Invoker>, cores: usize) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let state = Arc::new(PoolState {
             queue: Mutex::new(Queue { schedule: Schedule::new(), open: true }),
             lanes: Default::default(),
             invoker: Arc::clone(invoker),
         });
-        let pool = Self { shared: Arc::clone(&shared), dry_runs: Arc::new(Semaphore::new(MAX_DRY_RUNS)) };
-        // A guest's stack is part of the thread's; host functions need some besides.
+        let pool = Self { state: Arc::clone(&state), dry_runs: Arc::new(Semaphore::new(MAX_DRY_RUNS)) };
+        // The guest's stack is part of the thread's stack; host functions need the rest.
         let stack = (invoker.limits.stack_bytes * 4).max(2 << 20);
         for lane in Lane::ALL {
             for number in 0..threads(lane, cores) {
-                let shared = Arc::clone(&shared);
+                let state = Arc::clone(&state);
                 let name = match lane {
                     Lane::Quick => format!("sandbox-{number}"),
                     Lane::Long => format!("sandbox-long-{number}"),
-                    Lane::Penalised => "sandbox-last".to_owned(),
+                    Lane::Penalised => "sandbox-penalty".to_owned(),
                 };
-                thread::Builder::new().name(name).stack_size(stack).spawn(move || shared.work(lane))?;
+                thread::Builder::new().name(name).stack_size(stack).spawn(move || state.work(lane))?;
             }
         }
         Ok(pool)
     }
 
-    /// Runs a pipeline to its end. A dry run ends when the answer's future is dropped.
+    /// Runs a pipeline to its end. Dropping the future stops a dry run.
     pub(super) async fn run(&self, progress: Progress, source: Source) -> Result<PipelineRun, SandboxError> {
         let tenant = progress.tenant();
-        let (permit, watcher) = match source {
+        let (permit, guard) = match source {
             Source::Hook(_) => (None, None),
             Source::DryRun => {
                 let permit = Arc::clone(&self.dry_runs).try_acquire_owned();
                 let permit = permit.map_err(|_| SandboxError::Overloaded)?;
                 let abandoned = Arc::default();
-                (Some(permit), Some(Watcher { pool: self, tenant, abandoned }))
+                (Some(permit), Some(AbandonGuard { pool: self, tenant, abandoned }))
             }
         };
-        let (reply, answer) = oneshot::channel();
-        let abandoned = watcher.as_ref().map(|watcher| Arc::clone(&watcher.abandoned));
+        let (reply, result) = oneshot::channel();
+        let abandoned = guard.as_ref().map(|guard| Arc::clone(&guard.abandoned));
         let cost = Duration::ZERO;
-        self.shared.push(Task { progress, reply, source, abandoned, _permit: permit, expected: 0, cost })?;
-        answer.await.unwrap_or(Err(SandboxError::ShutDown))
+        self.state.push(Task { progress, reply, source, abandoned, _permit: permit, expected: 0, cost })?;
+        result.await.unwrap_or(Err(SandboxError::ShutDown))
     }
 
     pub(super) fn shut_down(&self) {
-        let mut queue = self.shared.lock();
+        let mut queue = self.state.lock();
         queue.open = false;
         let waiting = std::mem::replace(&mut queue.schedule, Schedule::new());
         drop(queue);
         drop(waiting);
-        self.shared.wake_all();
+        self.state.wake_all();
     }
 }
 
@@ -175,33 +174,33 @@ impl Drop for Pool {
     }
 }
 
-/// Waits for a dry run. Dropped, it takes back what nobody waits for.
-struct Watcher<'a> {
+/// Marks a dry run as abandoned when it is dropped, and removes it from the queue.
+struct AbandonGuard<'a> {
     pool: &'a Pool,
     tenant: TenantId,
     abandoned: Arc<AtomicBool>,
 }
 
-impl Drop for Watcher<'_> {
+impl Drop for AbandonGuard<'_> {
     fn drop(&mut self) {
         self.abandoned.store(true, Ordering::Relaxed);
-        let shared = &self.pool.shared;
-        let mut queue = shared.lock();
+        let state = &self.pool.state;
+        let mut queue = state.lock();
         let is_abandoned =
             |task: &Task| task.abandoned.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
         let taken = queue.schedule.take_where(self.tenant, Source::DryRun, is_abandoned);
-        shared.count(&queue);
+        state.update_counts(&queue);
         drop(queue);
         drop(taken);
     }
 }
 
-impl Shared {
+impl PoolState {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn of(&self, lane: Lane) -> &LaneState {
+    fn lane(&self, lane: Lane) -> &LaneState {
         &self.lanes[lane as usize]
     }
 
@@ -211,9 +210,9 @@ impl Shared {
         }
     }
 
-    fn count(&self, queue: &Queue) {
+    fn update_counts(&self, queue: &Queue) {
         for lane in Lane::ALL {
-            self.of(lane).waiting.store(queue.schedule.waiting(lane), Ordering::Relaxed);
+            self.lane(lane).waiting.store(queue.schedule.waiting(lane), Ordering::Relaxed);
         }
     }
 
@@ -226,35 +225,35 @@ impl Shared {
             return Err(SandboxError::Overloaded);
         }
         let lane = queue.schedule.push(task, Instant::now());
-        self.of(lane).waiting.store(queue.schedule.waiting(lane), Ordering::Relaxed);
+        self.lane(lane).waiting.store(queue.schedule.waiting(lane), Ordering::Relaxed);
         drop(queue);
-        self.of(lane).wake.notify_one();
+        self.lane(lane).wake.notify_one();
         Ok(())
     }
 
     fn work(&self, lane: Lane) {
-        give_way(lane);
-        let (mut costs, mut turn) = (Costs::new(), None);
-        while let Some(task) = self.next(lane, turn.take()) {
-            turn = Some(self.advance(lane, task, &mut costs));
+        lower_priority(lane);
+        let (mut cost_meter, mut finished) = (CostMeter::new(), None);
+        while let Some(task) = self.next(lane, finished.take()) {
+            finished = Some(self.advance(lane, task, &mut cost_meter));
         }
     }
 
-    /// Waits for work; what has begun goes on at once if nobody else waits. `None`: it is over.
-    fn next(&self, lane: Lane, turn: Option<Turn>) -> Option<Task> {
-        let state = self.of(lane);
-        let turn = match turn {
-            Some(Turn { ended: Ended::Well, rest: Some(mut task), cost, .. })
+    /// Waits for the next task; continues the last one if no other waits. Returns `None` after a shutdown.
+    fn next(&self, lane: Lane, finished: Option<FinishedRun>) -> Option<Task> {
+        let state = self.lane(lane);
+        let finished = match finished {
+            Some(FinishedRun { end: RunEnd::Completed, rest: Some(mut task), cost, .. })
                 if state.waiting.load(Ordering::Relaxed) == 0 =>
             {
                 task.cost = cost;
                 return Some(task);
             }
-            turn => turn,
+            finished => finished,
         };
         let (mut queue, mut yielded) = (self.lock(), false);
-        if let Some(turn) = turn {
-            self.end(&mut queue, lane, turn);
+        if let Some(finished) = finished {
+            self.end_run(&mut queue, lane, finished);
         }
         loop {
             if !queue.open {
@@ -276,7 +275,7 @@ impl Shared {
                     }
                 };
             } else {
-                // While others have the core they may submit something, and then nobody need be woken.
+                // A task that other threads submit meanwhile needs no wake-up.
                 drop(queue);
                 thread::yield_now();
                 queue = self.lock();
@@ -285,61 +284,62 @@ impl Shared {
         }
     }
 
-    /// Takes note of a turn, and puts what is left to do in its place.
-    fn end(&self, queue: &mut Queue, lane: Lane, turn: Turn) {
-        let Turn { tenant, source, expected, cost, ended, rest } = turn;
+    /// Records a finished run and queues its remaining steps.
+    fn end_run(&self, queue: &mut Queue, lane: Lane, finished: FinishedRun) {
+        let FinishedRun { tenant, source, expected, cost, end, rest } = finished;
         let now = Instant::now();
-        let others = queue.schedule.charge(lane, (tenant, source), expected, cost, ended, now);
-        let went = rest.filter(|_| queue.open).map(|task| queue.schedule.push_begun(task, now));
-        if others {
-            self.count(queue);
+        let others_moved = queue.schedule.charge(lane, (tenant, source), expected, cost, end, now);
+        let queued = rest.filter(|_| queue.open).map(|task| queue.schedule.push_started(task, now));
+        if others_moved {
+            self.update_counts(queue);
             self.wake_all();
-        } else if let Some(went) = went {
-            self.of(went).waiting.store(queue.schedule.waiting(went), Ordering::Relaxed);
-            if went != lane {
-                self.of(went).wake.notify_one();
+        } else if let Some(queued) = queued {
+            self.lane(queued).waiting.store(queue.schedule.waiting(queued), Ordering::Relaxed);
+            if queued != lane {
+                self.lane(queued).wake.notify_one();
             }
         }
     }
 
-    /// Answers how long the next pause lasts.
+    /// Queues work whose pause has ended. Returns the time until the next pause ends.
     fn end_pauses(&self, queue: &mut Queue) -> Option<Duration> {
         let now = Instant::now();
         if queue.schedule.end_pauses(now) {
-            self.count(queue);
+            self.update_counts(queue);
             self.wake_all();
         }
         queue.schedule.next_end().map(|end| end.saturating_duration_since(now))
     }
 
-    /// One step. The task comes back unless this was the last, or nobody waits for it any more.
-    fn advance(&self, lane: Lane, mut task: Task, costs: &mut Costs) -> Turn {
+    /// Runs one step. The result contains the task unless this was its last step or its caller is gone.
+    fn advance(&self, lane: Lane, mut task: Task, cost_meter: &mut CostMeter) -> FinishedRun {
         let (tenant, source, expected, spent) = (task.tenant(), task.source, task.expected, task.cost);
-        let turn = |cost, ended, rest| Turn { tenant, source, expected, cost: spent + cost, ended, rest };
+        let finished =
+            |cost, end, rest| FinishedRun { tenant, source, expected, cost: spent + cost, end, rest };
         if task.reply.is_closed() {
-            return turn(Duration::ZERO, Ended::Well, None);
+            return finished(Duration::ZERO, RunEnd::Completed, None);
         }
-        let watch = Watch { pace: pace(lane), abandoned: task.abandoned.clone() };
+        let control = CallControl { pace: pace(lane), abandoned: task.abandoned.clone() };
         let started = Instant::now();
-        let advanced = catch_unwind(AssertUnwindSafe(|| task.progress.advance(&self.invoker, &watch)));
-        let cost = costs.of(started);
-        let (end, ended) = match advanced {
-            Ok(Ok(None)) => return turn(cost, Ended::Well, Some(task)),
-            Ok(Err(Interrupted::Slice)) => return turn(cost, Ended::Overran, Some(task)),
-            Ok(Err(Interrupted::Abandoned)) => return turn(cost, Ended::Well, None),
+        let advanced = catch_unwind(AssertUnwindSafe(|| task.progress.advance(&self.invoker, &control)));
+        let cost = cost_meter.charge(started);
+        let (result, end) = match advanced {
+            Ok(Ok(None)) => return finished(cost, RunEnd::Completed, Some(task)),
+            Ok(Err(Interrupted::Slice)) => return finished(cost, RunEnd::Overran, Some(task)),
+            Ok(Err(Interrupted::Abandoned)) => return finished(cost, RunEnd::Completed, None),
             Ok(Ok(Some(end))) => {
-                let ended = if is_at_a_limit(&end) { Ended::AtALimit } else { Ended::Well };
-                (Ok(task.progress.finish(end)), ended)
+                let run_end = if hit_limit(&end) { RunEnd::HitLimit } else { RunEnd::Completed };
+                (Ok(task.progress.finish(end)), run_end)
             }
-            Ok(Err(Interrupted::Failed(error))) => (Err(error), Ended::Well),
-            Err(panic) => (Err(SandboxError::Panicked(words(&*panic))), Ended::Well),
+            Ok(Err(Interrupted::Failed(error))) => (Err(error), RunEnd::Completed),
+            Err(panic) => (Err(SandboxError::Panicked(panic_message(&*panic))), RunEnd::Completed),
         };
-        drop(task.reply.send(end));
-        turn(cost, ended, None)
+        drop(task.reply.send(result));
+        finished(cost, end, None)
     }
 }
 
-fn is_at_a_limit(end: &PipelineEnd) -> bool {
+fn hit_limit(end: &PipelineEnd) -> bool {
     matches!(
         end,
         PipelineEnd::Fault { fault, .. }
@@ -347,28 +347,28 @@ fn is_at_a_limit(end: &PipelineEnd) -> bool {
     )
 }
 
-/// How the calls of a lane make room for others.
+/// How calls of a lane make room for other threads.
 fn pace(lane: Lane) -> Pace {
     match lane {
         Lane::Quick => Pace::OneSlice,
-        Lane::Long => Pace::GivesWay { ticks: 2 },
-        Lane::Penalised => Pace::GivesWay { ticks: 9 },
+        Lane::Long => Pace::Yields { ticks: 2 },
+        Lane::Penalised => Pace::Yields { ticks: 9 },
     }
 }
 
-/// Has the operating system prefer other threads to those for long calls, but only a little: such a thread takes locks
-/// that others wait for, and must not be kept from giving them back.
-fn give_way(lane: Lane) {
+/// Lowers the priority of threads for long calls, but only a little: such a thread may hold a lock that others need,
+/// and must not starve while it does.
+fn lower_priority(lane: Lane) {
     if lane == Lane::Quick {
         return;
     }
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(%error, "a thread keeps its priority");
+        tracing::debug!(%error, "lowering the priority of a sandbox thread failed");
     }
 }
 
-fn words(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

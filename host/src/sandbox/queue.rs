@@ -1,10 +1,9 @@
-//! Whose turn it is: first the tenant, then its hook, that has used the least processor time.
+//! Weighted fair queue: the next work belongs to the tenant, and within it to the source, with the least CPU time.
 //!
-//! Weighted fair queueing on two levels. Each tenant, and each source of a tenant's work, has a virtual time: the
-//! processor time that it has used. The least goes first. What begins to wait starts no earlier than those who are
-//! served now (the *floor*), so idle time is no credit, and what was used while nobody else waited is no debt.
-//! The cost of a turn is known only at its end: until then the turn is charged with what is expected of it, so that one
-//! source cannot take all threads at once.
+//! Each tenant, and each source of a tenant's work, has a virtual time: the CPU time that it has used. The least goes
+//! first. One that starts to wait gets at least the virtual time of the one served last (the *floor*), so idle time
+//! gives no credit, and use of an idle sandbox gives no debt. The cost of a run is known only at its end. Until then
+//! the run is charged its expected cost, so that one source cannot occupy all threads at once.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -12,69 +11,68 @@ use crate::domain::TenantId;
 
 use super::types::Source;
 
-/// A dry run is charged so many times its cost among its tenant's own work: deliveries go first, and a dry run is never
-/// held up for good.
+/// Factor by which dry runs cost more among the work of their tenant: deliveries go first, and dry runs do not starve.
 const DRY_RUN_WEIGHT: u64 = 8;
-/// So many idle tenants, and idle sources of a tenant, are remembered before the settled ones are forgotten.
+/// Number of idle tenants, and of idle sources of a tenant, above which those below the floor are forgotten.
 const REMEMBERED_IDLE: usize = 256;
 
-/// Work waiting. Times are in nanoseconds.
+/// The queue. Times are in nanoseconds.
 pub(super) struct FairQueue<T> {
     tenants: HashMap<TenantId, Tenant<T>>,
-    turns: Turns<TenantId>,
+    ready: ReadySet<TenantId>,
     len: usize,
 }
 
-/// Who has work waiting, least used first.
-struct Turns<K> {
+/// Tenants or sources with waiting work, ordered by virtual time.
+struct ReadySet<K> {
     waiting: BTreeSet<(u64, K)>,
-    /// The virtual time of the last that was served. It never goes back.
+    /// Virtual time of the last one served. It never decreases.
     floor: u64,
 }
 
 struct Tenant<T> {
     used: u64,
-    sources: HashMap<Source, Line<T>>,
-    turns: Turns<Source>,
+    sources: HashMap<Source, SourceQueue<T>>,
+    ready: ReadySet<Source>,
 }
 
-struct Line<T> {
+struct SourceQueue<T> {
     used: u64,
-    /// With the cost that is expected.
+    /// With the expected cost.
     work: VecDeque<(u64, T)>,
 }
 
-/// At which end of its line work is put.
+/// The end of its source's queue at which work is inserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// It has begun, and goes before the rest of its source's.
+pub(super) enum QueueEnd {
+    /// Work that has started goes before the other work of its source.
     Front,
     Back,
 }
 
-impl<K: Copy + Ord> Turns<K> {
+impl<K: Copy + Ord> ReadySet<K> {
     fn new() -> Self {
         Self { waiting: BTreeSet::new(), floor: 0 }
     }
 
-    /// Begins to wait. Answers with its virtual time from now on.
-    fn enter(&mut self, used: u64, who: K) -> u64 {
+    /// Inserts a key. Returns its new virtual time.
+    fn insert(&mut self, used: u64, key: K) -> u64 {
         let used = used.max(self.floor);
-        self.waiting.insert((used, who));
+        self.waiting.insert((used, key));
         used
     }
 
     fn first(&mut self) -> Option<K> {
-        let (used, who) = self.waiting.pop_first()?;
+        let (used, key) = self.waiting.pop_first()?;
         self.floor = self.floor.max(used);
-        Some(who)
+        Some(key)
     }
 
-    /// Changes the virtual time of `who`, which may be waiting.
-    fn charge(&mut self, used: u64, who: K, by: i64) -> u64 {
+    /// Changes the virtual time of `key`, which may be in the set. Returns the new virtual time.
+    fn charge(&mut self, used: u64, key: K, by: i64) -> u64 {
         let charged = used.saturating_add_signed(by);
-        if by != 0 && self.waiting.remove(&(used, who)) {
-            self.waiting.insert((charged, who));
+        if by != 0 && self.waiting.remove(&(used, key)) {
+            self.waiting.insert((charged, key));
         }
         charged
     }
@@ -82,126 +80,127 @@ impl<K: Copy + Ord> Turns<K> {
 
 impl<T> FairQueue<T> {
     pub(super) fn new() -> Self {
-        Self { tenants: HashMap::new(), turns: Turns::new(), len: 0 }
+        Self { tenants: HashMap::new(), ready: ReadySet::new(), len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Has work wait that is expected to cost so much processor time.
-    pub(super) fn push(&mut self, tenant: TenantId, source: Source, expected: u64, work: T, place: Place) {
+    /// Queues work with this expected cost.
+    pub(super) fn push(&mut self, tenant: TenantId, source: Source, expected: u64, work: T, end: QueueEnd) {
         let is_new = !self.tenants.contains_key(&tenant);
-        if is_new && self.tenants.len() >= REMEMBERED_IDLE + 2 * self.turns.waiting.len() {
-            let floor = self.turns.floor;
-            self.tenants.retain(|_, tenant| !tenant.turns.waiting.is_empty() || tenant.used > floor);
+        if is_new && self.tenants.len() >= REMEMBERED_IDLE + 2 * self.ready.waiting.len() {
+            let floor = self.ready.floor;
+            self.tenants.retain(|_, tenant| !tenant.ready.waiting.is_empty() || tenant.used > floor);
         }
         let of = self.tenants.entry(tenant).or_insert_with(Tenant::new);
-        if of.turns.waiting.is_empty() {
-            of.used = self.turns.enter(of.used, tenant);
+        if of.ready.waiting.is_empty() {
+            of.used = self.ready.insert(of.used, tenant);
         }
-        of.push(source, expected, work, place);
+        of.push(source, expected, work, end);
         self.len += 1;
     }
 
     pub(super) fn pop(&mut self) -> Option<T> {
-        let id = self.turns.first()?;
+        let id = self.ready.first()?;
         let tenant = self.tenants.get_mut(&id)?;
         let (expected, work) = tenant.pop()?;
         tenant.used = tenant.used.saturating_add(expected);
-        if !tenant.turns.waiting.is_empty() {
-            tenant.used = self.turns.enter(tenant.used, id);
+        if !tenant.ready.waiting.is_empty() {
+            tenant.used = self.ready.insert(tenant.used, id);
         }
         self.len -= 1;
         Some(work)
     }
 
-    /// Says what a turn has cost for which `expected` was charged.
+    /// Corrects the charge of a finished run from `expected` to `cost`.
     pub(super) fn charge(&mut self, id: TenantId, source: Source, expected: u64, cost: u64) {
         let Some(tenant) = self.tenants.get_mut(&id) else { return };
-        tenant.used = self.turns.charge(tenant.used, id, difference(expected, cost));
-        let Some(line) = tenant.sources.get_mut(&source) else { return };
-        let by = difference(weighed(source, expected), weighed(source, cost));
-        line.used = tenant.turns.charge(line.used, source, by);
+        tenant.used = self.ready.charge(tenant.used, id, difference(expected, cost));
+        let Some(queue) = tenant.sources.get_mut(&source) else { return };
+        let by = difference(weighted(source, expected), weighted(source, cost));
+        queue.used = tenant.ready.charge(queue.used, source, by);
     }
 
-    /// Takes out what waits of one source, in its order.
+    /// Removes the work of one source, in order.
     pub(super) fn take(&mut self, id: TenantId, source: Source) -> VecDeque<T> {
         self.take_where(id, source, |_| true)
     }
 
-    /// Takes out what `is_wanted` of one source, in its order.
+    /// Removes the work of one source that matches `predicate`, in order.
     pub(super) fn take_where(
         &mut self,
         id: TenantId,
         source: Source,
-        mut is_wanted: impl FnMut(&T) -> bool,
+        mut predicate: impl FnMut(&T) -> bool,
     ) -> VecDeque<T> {
         let Some(tenant) = self.tenants.get_mut(&id) else { return VecDeque::new() };
-        let Some(line) = tenant.sources.get_mut(&source) else { return VecDeque::new() };
-        if line.work.is_empty() {
+        let Some(queue) = tenant.sources.get_mut(&source) else { return VecDeque::new() };
+        if queue.work.is_empty() {
             return VecDeque::new();
         }
         let (mut taken, mut left) = (VecDeque::new(), VecDeque::new());
-        for (expected, work) in line.work.drain(..) {
-            if is_wanted(&work) {
+        for (expected, work) in queue.work.drain(..) {
+            if predicate(&work) {
                 taken.push_back(work);
             } else {
                 left.push_back((expected, work));
             }
         }
-        line.work = left;
-        if line.work.is_empty() {
-            tenant.turns.waiting.remove(&(line.used, source));
+        queue.work = left;
+        if queue.work.is_empty() {
+            tenant.ready.waiting.remove(&(queue.used, source));
         }
-        if tenant.turns.waiting.is_empty() {
-            self.turns.waiting.remove(&(tenant.used, id));
+        if tenant.ready.waiting.is_empty() {
+            self.ready.waiting.remove(&(tenant.used, id));
         }
         self.len -= taken.len();
         taken
     }
 
-    /// The sources of a tenant of which something waits.
+    /// Sources of a tenant that have waiting work.
     pub(super) fn sources(&self, id: TenantId) -> Vec<Source> {
         let tenant = self.tenants.get(&id);
-        tenant.iter().flat_map(|tenant| &tenant.turns.waiting).map(|(_, source)| *source).collect()
+        tenant.iter().flat_map(|tenant| &tenant.ready.waiting).map(|(_, source)| *source).collect()
     }
 }
 
 impl<T> Tenant<T> {
     fn new() -> Self {
-        Self { used: 0, sources: HashMap::new(), turns: Turns::new() }
+        Self { used: 0, sources: HashMap::new(), ready: ReadySet::new() }
     }
 
-    fn push(&mut self, source: Source, expected: u64, work: T, place: Place) {
+    fn push(&mut self, source: Source, expected: u64, work: T, end: QueueEnd) {
         let is_new = !self.sources.contains_key(&source);
-        if is_new && self.sources.len() >= REMEMBERED_IDLE + 2 * self.turns.waiting.len() {
-            let floor = self.turns.floor;
-            self.sources.retain(|_, line| !line.work.is_empty() || line.used > floor);
+        if is_new && self.sources.len() >= REMEMBERED_IDLE + 2 * self.ready.waiting.len() {
+            let floor = self.ready.floor;
+            self.sources.retain(|_, queue| !queue.work.is_empty() || queue.used > floor);
         }
-        let line = self.sources.entry(source).or_insert_with(|| Line { used: 0, work: VecDeque::new() });
-        if line.work.is_empty() {
-            line.used = self.turns.enter(line.used, source);
+        let queue =
+            self.sources.entry(source).or_insert_with(|| SourceQueue { used: 0, work: VecDeque::new() });
+        if queue.work.is_empty() {
+            queue.used = self.ready.insert(queue.used, source);
         }
-        match place {
-            Place::Front => line.work.push_front((expected, work)),
-            Place::Back => line.work.push_back((expected, work)),
+        match end {
+            QueueEnd::Front => queue.work.push_front((expected, work)),
+            QueueEnd::Back => queue.work.push_back((expected, work)),
         }
     }
 
     fn pop(&mut self) -> Option<(u64, T)> {
-        let source = self.turns.first()?;
-        let line = self.sources.get_mut(&source)?;
-        let (expected, work) = line.work.pop_front()?;
-        line.used = line.used.saturating_add(weighed(source, expected));
-        if !line.work.is_empty() {
-            line.used = self.turns.enter(line.used, source);
+        let source = self.ready.first()?;
+        let queue = self.sources.get_mut(&source)?;
+        let (expected, work) = queue.work.pop_front()?;
+        queue.used = queue.used.saturating_add(weighted(source, expected));
+        if !queue.work.is_empty() {
+            queue.used = self.ready.insert(queue.used, source);
         }
         Some((expected, work))
     }
 }
 
-fn weighed(source: Source, time: u64) -> u64 {
+fn weighted(source: Source, time: u64) -> u64 {
     match source {
         Source::Hook(_) => time,
         Source::DryRun => time.saturating_mul(DRY_RUN_WEIGHT),
@@ -223,36 +222,36 @@ mod tests {
         Source::Hook(HookId(number))
     }
 
-    /// Serves `turns` turns of sources that always have work, and says how much processor time each has had. A turn of a
-    /// source costs what `cost` says, and is expected to cost nothing.
-    fn served(sources: &[(i64, Source, u64)], turns: usize) -> Vec<u64> {
+    /// Serves `runs` runs of sources that always have work, and returns the CPU time of each source. The third member
+    /// of a source is the cost of its runs. The expected cost is 0.
+    fn served(sources: &[(i64, Source, u64)], runs: usize) -> Vec<u64> {
         let mut queue = FairQueue::new();
         for (number, (tenant, source, _)) in sources.iter().enumerate() {
-            queue.push(TenantId(*tenant), *source, 0, number, Place::Back);
+            queue.push(TenantId(*tenant), *source, 0, number, QueueEnd::Back);
         }
         let mut had = vec![0; sources.len()];
-        for _ in 0..turns {
+        for _ in 0..runs {
             let number = queue.pop().unwrap();
             let (tenant, source, cost) = sources[number];
             had[number] += cost;
-            queue.push(TenantId(tenant), source, 0, number, Place::Back);
+            queue.push(TenantId(tenant), source, 0, number, QueueEnd::Back);
             queue.charge(TenantId(tenant), source, 0, cost);
         }
         had
     }
 
     #[test]
-    fn turns_go_by_time_used_and_not_by_number() {
+    fn shares_are_of_time_and_not_of_runs() {
         for (name, sources, shares) in [
             ("tenants", vec![(1, hook(1), 10 * MS), (2, hook(2), MS)], vec![1, 1]),
             (
-                "a tenant has no more for its many hooks",
+                "a tenant with many hooks has no larger share",
                 vec![(1, hook(1), MS), (1, hook(2), MS), (1, hook(3), MS), (2, hook(4), MS)],
                 vec![1, 1, 1, 3],
             ),
             ("hooks of a tenant", vec![(1, hook(1), 10 * MS), (1, hook(2), MS)], vec![1, 1]),
             (
-                "dry runs have a small share of their tenant's",
+                "dry runs have a small share of their tenant's time",
                 vec![(1, hook(1), MS), (1, Source::DryRun, MS)],
                 vec![8, 1],
             ),
@@ -261,73 +260,73 @@ mod tests {
             let unit = had.iter().sum::<u64>() / shares.iter().sum::<u64>();
             for (had, share) in had.iter().zip(&shares) {
                 let wanted = share * unit;
-                assert!(had.abs_diff(wanted) <= unit / 20 + 10 * MS, "{name}: {had} and not {wanted}");
+                assert!(had.abs_diff(wanted) <= unit / 20 + 10 * MS, "{name}: {had}, expected {wanted}");
             }
         }
     }
 
     #[test]
-    fn neither_idle_time_nor_time_that_nobody_else_wanted_counts() {
+    fn idle_time_gives_no_credit_and_uncontended_use_no_debt() {
         let mut queue = FairQueue::new();
         for _ in 0..1_000 {
-            queue.push(TenantId(1), hook(1), 0, 'a', Place::Back);
+            queue.push(TenantId(1), hook(1), 0, 'a', QueueEnd::Back);
             queue.pop().unwrap();
             queue.charge(TenantId(1), hook(1), 0, 500 * MS);
         }
-        queue.push(TenantId(1), hook(1), 0, 'a', Place::Back);
-        queue.push(TenantId(2), hook(2), 0, 'b', Place::Back);
+        queue.push(TenantId(1), hook(1), 0, 'a', QueueEnd::Back);
+        queue.push(TenantId(2), hook(2), 0, 'b', QueueEnd::Back);
         let mut had = HashMap::new();
         for _ in 0..20 {
             let who = queue.pop().unwrap();
             *had.entry(who).or_insert(0) += 1;
             let (tenant, source) = if who == 'a' { (1, hook(1)) } else { (2, hook(2)) };
-            queue.push(TenantId(tenant), source, 0, who, Place::Back);
+            queue.push(TenantId(tenant), source, 0, who, QueueEnd::Back);
             queue.charge(TenantId(tenant), source, 0, MS);
         }
-        // The last turn alone was made while nobody else waited, and is not held against it for longer than it took.
+        // Only the last uncontended run is charged.
         assert!(had[&'b'] >= 10, "{had:?}");
         let mut later = HashMap::new();
         for _ in 0..2_000 {
             let who = queue.pop().unwrap();
             *later.entry(who).or_insert(0) += 1;
             let (tenant, source) = if who == 'a' { (1, hook(1)) } else { (2, hook(2)) };
-            queue.push(TenantId(tenant), source, 0, who, Place::Back);
+            queue.push(TenantId(tenant), source, 0, who, QueueEnd::Back);
             queue.charge(TenantId(tenant), source, 0, MS);
         }
         assert!(later[&'a'] >= 700, "{later:?}");
     }
 
     #[test]
-    fn what_is_expected_is_charged_at_once_and_set_right_at_the_end() {
+    fn the_expected_cost_is_charged_first_and_corrected_at_the_end() {
         let mut queue = FairQueue::new();
         for work in ["a1", "a2", "a3"] {
-            queue.push(TenantId(1), hook(1), 5 * MS, work, Place::Back);
+            queue.push(TenantId(1), hook(1), 5 * MS, work, QueueEnd::Back);
         }
         for work in ["b1", "b2", "b3"] {
-            queue.push(TenantId(2), hook(2), 2 * MS, work, Place::Back);
+            queue.push(TenantId(2), hook(2), 2 * MS, work, QueueEnd::Back);
         }
         let order: Vec<_> = (0..4).map(|_| queue.pop().unwrap()).collect();
         assert_eq!(order, ["a1", "b1", "b2", "b3"]);
         queue.charge(TenantId(1), hook(1), 5 * MS, MS);
-        queue.push(TenantId(2), hook(2), 0, "b4", Place::Back);
+        queue.push(TenantId(2), hook(2), 0, "b4", QueueEnd::Back);
         assert_eq!(queue.pop(), Some("a2"));
     }
 
     #[test]
-    fn what_has_begun_goes_before_the_rest_of_its_source() {
+    fn started_work_goes_before_other_work_of_its_source() {
         let mut queue = FairQueue::new();
-        queue.push(TenantId(1), hook(1), MS, "new", Place::Back);
-        queue.push(TenantId(1), hook(1), MS, "begun", Place::Front);
+        queue.push(TenantId(1), hook(1), MS, "new", QueueEnd::Back);
+        queue.push(TenantId(1), hook(1), MS, "begun", QueueEnd::Front);
         assert_eq!([queue.pop(), queue.pop(), queue.pop()], [Some("begun"), Some("new"), None]);
     }
 
     #[test]
-    fn what_is_taken_out_leaves_the_others_their_turns() {
+    fn removing_work_keeps_the_order_of_the_rest() {
         let mut queue = FairQueue::new();
         for work in [1, 2, 3, 4] {
-            queue.push(TenantId(1), hook(1), MS, work, Place::Back);
+            queue.push(TenantId(1), hook(1), MS, work, QueueEnd::Back);
         }
-        queue.push(TenantId(2), hook(2), MS, 5, Place::Back);
+        queue.push(TenantId(2), hook(2), MS, 5, QueueEnd::Back);
         assert_eq!(queue.take_where(TenantId(1), hook(1), |work| work % 2 == 0), [2, 4]);
         assert_eq!(queue.len(), 3);
         assert_eq!(queue.sources(TenantId(1)), [hook(1)]);
@@ -342,9 +341,9 @@ mod tests {
     fn idle_tenants_and_sources_are_forgotten() {
         let mut queue = FairQueue::new();
         for number in 0..10_000 {
-            queue.push(TenantId(number), hook(number), 0, (), Place::Back);
+            queue.push(TenantId(number), hook(number), 0, (), QueueEnd::Back);
             queue.pop().unwrap();
-            queue.push(TenantId(0), hook(number), 0, (), Place::Back);
+            queue.push(TenantId(0), hook(number), 0, (), QueueEnd::Back);
             queue.pop().unwrap();
         }
         assert!(queue.tenants.len() <= REMEMBERED_IDLE + 2, "{}", queue.tenants.len());

@@ -1,24 +1,24 @@
-//! What waits for the sandbox's threads, in its lanes.
+//! Work that waits for the sandbox's threads, by lane.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::domain::TenantId;
 
-use super::history::{Ended, History, Lane};
+use super::history::{History, Lane, RunEnd};
 use super::paused::Paused;
-use super::queue::{FairQueue, Place};
+use super::queue::{FairQueue, QueueEnd};
 use super::types::Source;
 
 /// Work that can be scheduled.
 pub(super) trait Scheduled {
     fn tenant(&self) -> TenantId;
     fn source(&self) -> Source;
-    /// Is told what its next turn is charged with before it is over, in nanoseconds.
+    /// Sets the cost that its next run is charged in advance, in nanoseconds.
     fn expect(&mut self, nanoseconds: u64);
 }
 
-/// See the module's head.
+/// The lanes' queues, paused work, and the history that selects between them.
 pub(super) struct Schedule<T> {
     lanes: [FairQueue<T>; Lane::ALL.len()],
     paused: Paused<T>,
@@ -31,34 +31,34 @@ impl<T: Scheduled> Schedule<T> {
         Self { lanes, paused: Paused::new(), history: History::default() }
     }
 
-    /// How much waits.
+    /// Amount of waiting work, including paused work.
     pub(super) fn len(&self) -> usize {
         self.lanes.iter().map(FairQueue::len).sum::<usize>() + self.paused.len()
     }
 
-    /// How much waits in a lane for a thread.
+    /// Amount of work that waits for a thread of a lane.
     pub(super) fn waiting(&self, lane: Lane) -> usize {
         self.lanes[lane as usize].len()
     }
 
-    /// Has new work wait. Answers whose threads may take it.
+    /// Queues new work. Returns its lane.
     pub(super) fn push(&mut self, work: T, now: Instant) -> Lane {
-        self.put(work, Place::Back, now)
+        self.put(work, QueueEnd::Back, now)
     }
 
-    /// Has work wait that has begun: it goes before the rest of its source's.
-    pub(super) fn push_begun(&mut self, work: T, now: Instant) -> Lane {
-        self.put(work, Place::Front, now)
+    /// Queues work that has started: it goes before the other work of its source. Returns its lane.
+    pub(super) fn push_started(&mut self, work: T, now: Instant) -> Lane {
+        self.put(work, QueueEnd::Front, now)
     }
 
-    fn put(&mut self, mut work: T, place: Place, now: Instant) -> Lane {
+    fn put(&mut self, mut work: T, end: QueueEnd, now: Instant) -> Lane {
         let (tenant, source) = (work.tenant(), work.source());
         let placement = self.history.place(tenant, source, now);
         let expected = nanoseconds(placement.expected);
         work.expect(expected);
         match placement.not_before {
             Some(until) => self.paused.push(until, (tenant, source), work),
-            None => self.lanes[placement.lane as usize].push(tenant, source, expected, work, place),
+            None => self.lanes[placement.lane as usize].push(tenant, source, expected, work, end),
         }
         placement.lane
     }
@@ -67,26 +67,25 @@ impl<T: Scheduled> Schedule<T> {
         self.lanes[lane as usize].pop()
     }
 
-    /// Says what a turn in `lane` has cost for which `expected` was charged, and how it ended. Answers whether what
-    /// waits was put elsewhere for that.
+    /// Records a finished run in `lane` that was charged `expected` in advance. Returns whether waiting work has moved.
     pub(super) fn charge(
         &mut self,
         lane: Lane,
         (tenant, source): (TenantId, Source),
         expected: u64,
         cost: Duration,
-        ended: Ended,
+        end: RunEnd,
         now: Instant,
     ) -> bool {
         self.lanes[lane as usize].charge(tenant, source, expected, nanoseconds(cost));
-        if !self.history.took(tenant, source, cost, ended, now) {
+        if !self.history.record(tenant, source, cost, end, now) {
             return false;
         }
         let mut moving: Vec<VecDeque<T>> = Vec::new();
         for queue in &mut self.lanes {
             moving.push(queue.take(tenant, source));
         }
-        // A tenant whose calls overran too often has others that are in the wrong lane now.
+        // After too many overruns of the tenant, its other sources may be in the wrong lane.
         let quick = &mut self.lanes[Lane::Quick as usize];
         for other in quick.sources(tenant) {
             if self.history.place(tenant, other, now).lane != Lane::Quick {
@@ -94,38 +93,38 @@ impl<T: Scheduled> Schedule<T> {
             }
         }
         for work in moving.into_iter().flatten() {
-            self.put(work, Place::Back, now);
+            self.put(work, QueueEnd::Back, now);
         }
         true
     }
 
-    /// Lets go of work whose pause is over. Answers whether there was any.
+    /// Queues work whose pause has ended. Returns whether there was any.
     pub(super) fn end_pauses(&mut self, now: Instant) -> bool {
         let mut any = false;
-        while let Some(line) = self.paused.pop(now) {
+        while let Some(queue) = self.paused.pop(now) {
             any = true;
-            for work in line {
-                self.put(work, Place::Back, now);
+            for work in queue {
+                self.put(work, QueueEnd::Back, now);
             }
         }
         any
     }
 
-    /// When the next pause is over.
+    /// Returns when the next pause ends.
     pub(super) fn next_end(&self) -> Option<Instant> {
         self.paused.next_end()
     }
 
-    /// Takes out what `is_wanted` of one source.
+    /// Removes the work of one source that matches `predicate`.
     pub(super) fn take_where(
         &mut self,
         tenant: TenantId,
         source: Source,
-        is_wanted: impl Fn(&T) -> bool,
+        predicate: impl Fn(&T) -> bool,
     ) -> Vec<T> {
-        let mut taken = self.paused.take_where((tenant, source), &is_wanted);
+        let mut taken = self.paused.take_where((tenant, source), &predicate);
         for queue in &mut self.lanes {
-            taken.extend(queue.take_where(tenant, source, &is_wanted));
+            taken.extend(queue.take_where(tenant, source, &predicate));
         }
         taken
     }

@@ -1,4 +1,4 @@
-//! What the host keeps for one call.
+//! The host's state of one call.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use zeroize::Zeroizing;
 
 use crate::domain::Event;
 
-use super::deadline::Watch;
+use super::deadline::CallControl;
 use super::limits::{Limits, Meter};
 use super::logs::LogSink;
-use super::wasi::Inert;
+use super::wasi::WasiState;
 
 /// Keys by name.
 pub(super) type Secrets = Vec<(String, Zeroizing<Vec<u8>>)>;
@@ -20,10 +20,10 @@ pub(super) struct State {
     pub(super) logs: LogSink,
     pub(super) settings: Arc<str>,
     pub(super) secrets: Arc<Secrets>,
-    /// What may stop the call.
-    pub(super) watch: Watch,
-    /// What WASI shows to those who look; costs nothing otherwise.
-    pub(super) wasi: Inert,
+    /// What may pause or stop the call.
+    pub(super) control: CallControl,
+    /// State of the inert WASI, created on first use.
+    pub(super) wasi: WasiState,
 }
 
 impl State {
@@ -34,12 +34,12 @@ impl State {
         secrets: Arc<Secrets>,
         event: Option<Arc<Event>>,
     ) -> Self {
-        let (meter, watch, wasi) = (Meter::new(limits), Watch::default(), Inert::new(event));
-        Self { meter, logs, settings, secrets, watch, wasi }
+        let (meter, control, wasi) = (Meter::new(limits), CallControl::default(), WasiState::new(event));
+        Self { meter, logs, settings, secrets, control, wasi }
     }
 
-    /// The same, of a call that may be stopped.
-    pub(super) fn watched(self, watch: &Watch) -> Self {
-        Self { watch: watch.clone(), ..self }
+    /// Sets what may pause or stop the call.
+    pub(super) fn with_control(self, control: &CallControl) -> Self {
+        Self { control: control.clone(), ..self }
     }
 }

@@ -1,4 +1,4 @@
-//! What goes into the sandbox and what comes out of it.
+//! Input and output types of the sandbox.
 
 use std::sync::Arc;
 
@@ -8,84 +8,84 @@ use zeroize::Zeroizing;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Digest, Event, Fault, HookId, PluginRef, Request, Roles, StepReport, TenantId, Verdict};
 
-/// Where the sandbox finds a plugin's bytes when it has no compiled code for them.
+/// Source of plugins' bytes, for plugins without compiled code.
 #[async_trait]
 pub trait WasmSource: Send + Sync {
-    /// The bytes as uploaded; `None` if nobody has them any more; `Err` says in words why they cannot be read.
+    /// Returns the bytes as uploaded; `None` if they have been deleted; `Err` with a message if they cannot be read.
     async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String>;
 
-    /// Who has the plugin, for fair shares of the disk. Answers at once.
+    /// Returns the owners of the plugin, for fair shares of the disk. Must not block.
     fn owners(&self, _digest: &Digest) -> Owners {
         Owners::Nobody
     }
 }
 
-/// Who has a plugin.
+/// Owners of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owners {
-    /// It ships with the engine.
+    /// It is a standard plugin.
     Engine,
-    /// These tenants uploaded it; there is one at least.
+    /// These tenants uploaded it. There is at least one.
     Tenants(Vec<TenantId>),
     /// It has been deleted, or was never stored.
     Nobody,
 }
 
-/// What an upload turned out to be.
+/// Properties of an accepted upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
     /// SHA-256 of the upload.
     pub digest: Digest,
-    /// What it exports.
+    /// The roles that it exports.
     pub roles: Roles,
-    /// The names of the interfaces that it imports.
+    /// Names of the interfaces that it imports.
     pub imports: Vec<String>,
-    /// The size of the upload.
+    /// Size of the upload.
     pub size_bytes: u64,
-    /// What is probably not as its author means it, in words.
+    /// Hints about probable mistakes.
     pub warnings: Vec<String>,
 }
 
-/// For what a pipeline runs. Tenants take turns, and so do the sources of one tenant's work.
+/// What a pipeline runs for. Threads are shared fairly between tenants, and between the sources of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// A delivery of this hook.
     Hook(HookId),
-    /// Somebody who wants to see what it would do. Deliveries of the same tenant go first, fewer of these may wait, and
-    /// one that nobody waits for any more is stopped.
+    /// A dry run. Deliveries of the same tenant have priority, fewer dry runs may wait, and one whose caller is gone is
+    /// stopped.
     DryRun,
 }
 
 /// A pipeline to run for one event.
 pub struct PipelineJob {
-    /// For what it runs.
+    /// What it runs for.
     pub source: Source,
-    /// The event; its tenant decides whose turn it is.
+    /// The event. Its tenant is charged with the cost.
     pub event: Arc<Event>,
     /// The event's attributes for the plugins: names and values.
     pub attributes: Vec<(String, String)>,
-    /// What would be sent if there were no plugin.
+    /// The request that is sent if no plugin changes it.
     pub draft: Request,
     /// The steps in order.
     pub steps: Vec<PreparedStep>,
-    /// Keys for the plugins' `secrets.hmac-sha256`, by name.
+    /// Keys for `secrets.hmac-sha256`, by name.
     pub secrets: Vec<(String, Zeroizing<Vec<u8>>)>,
 }
 
-/// A step whose plugin has been looked up.
+/// A step with its resolved plugin.
 pub struct PreparedStep {
     /// The reference in the hook's pipeline.
     pub plugin: PluginRef,
-    /// What it stands for; a fault of kind `unavailable` if it stands for nothing.
+    /// The resolved reference; a fault of kind `unavailable` if there is no such plugin.
     pub resolved: Result<ResolvedPlugin, Fault>,
     /// The settings, a JSON object.
     pub settings: Arc<str>,
 }
 
-/// What came of a pipeline.
+/// Result of a pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PipelineRun {
-    /// One report for each step that ran, in order; the last is the one that ended it.
+    /// A report for each step that ran, in order. The last is the step that ended the pipeline.
     pub steps: Vec<StepReport>,
     /// How it ended.
     pub end: PipelineEnd,
@@ -94,13 +94,13 @@ pub struct PipelineRun {
 /// How a pipeline ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PipelineEnd {
-    /// With a verdict.
+    /// All steps ran, or one dropped the delivery.
     Verdict(Verdict),
     /// A step failed.
     Fault {
         /// The index of the step, counted from 0.
         step: usize,
-        /// How it failed.
+        /// The failure.
         fault: Fault,
     },
 }

@@ -1,4 +1,4 @@
-//! From what was uploaded to a component: what it is at all, by its first bytes, and wrapping core modules.
+//! Recognizes the format of an upload by its first bytes, and wraps core modules in components.
 
 use std::borrow::Cow;
 
@@ -11,21 +11,21 @@ use wit_component::ComponentEncoder;
 use super::limits::{Limits, shortened};
 use super::{Refusal, UploadError};
 
-/// How many exports of a core module are named, and how much of each name, in bytes.
+/// Maximum number of exports of a core module in a message, and the maximum length of their names, in bytes.
 const MAX_EXPORTS: usize = 8;
 const MAX_NAME: usize = 100;
-/// How compiled code begins, which is an ELF file.
+/// Magic number of compiled code, which is an ELF file.
 const ELF: &[u8] = b"\x7fELF";
-/// How WebAssembly begins.
+/// Magic number of WebAssembly.
 const MAGIC: &[u8] = b"\0asm";
-/// What follows: a core module's version, or a component's.
+/// Version fields of a core module and of a component.
 const VERSIONS: [&[u8]; 2] = [&[1, 0, 0, 0], &[0x0d, 0, 1, 0]];
 
-/// Looks at the size and the first bytes. This is all of an upload that the engine's own process reads.
+/// Checks the size and the first bytes. The engine's own process reads nothing else of an upload.
 ///
 /// # Errors
-/// What it is instead of WebAssembly.
-pub(super) fn glance(upload: &[u8], limits: &Limits) -> Result<(), UploadError> {
+/// If the upload is not WebAssembly.
+pub(super) fn check_header(upload: &[u8], limits: &Limits) -> Result<(), UploadError> {
     if upload.is_empty() {
         return Err(UploadError::Empty);
     }
@@ -42,15 +42,15 @@ pub(super) fn glance(upload: &[u8], limits: &Limits) -> Result<(), UploadError> 
     Err(not_wasm(upload))
 }
 
-/// The component that an upload is, or that it can be made into.
+/// Returns the component, after wrapping if the upload is a core module.
 ///
 /// # Errors
-/// Why a core module cannot be made into a component.
+/// If a core module cannot be wrapped.
 pub(super) fn component(upload: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
     if Parser::is_core_wasm(upload) { wrapped(upload).map(Cow::Owned) } else { Ok(Cow::Borrowed(upload)) }
 }
 
-/// A component made of a core module that carries its component type in a custom section.
+/// Wraps a core module that has its component type in a custom section.
 fn wrapped(module: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut typed = false;
     let mut preview1 = false;
@@ -65,7 +65,7 @@ fn wrapped(module: &[u8]) -> Result<Vec<u8>, Refusal> {
                 }
             }
             Payload::ExportSection(section) => {
-                // Enough to tell what was built.
+                // Enough for the message.
                 for export in section.into_iter().take(MAX_EXPORTS) {
                     let export = export.map_err(|error| Refusal::Invalid(error.to_string()))?;
                     exports.push(format!("`{}`", shortened(export.name, MAX_NAME)));
@@ -95,7 +95,7 @@ fn not_wasm(upload: &[u8]) -> UploadError {
         return UploadError::Text;
     }
     if upload.starts_with(b"\0asm") {
-        return UploadError::Invalid("its header is cut off or of an unknown version".to_owned());
+        return UploadError::Invalid("the header is truncated or has an unknown version".to_owned());
     }
     let start: String = beginning.chars().take(12).collect();
     UploadError::NotWasm { beginning: format!("{start:?}") }

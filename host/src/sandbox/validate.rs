@@ -1,48 +1,47 @@
-//! What must be true of a component before it is compiled: that it is valid, that it is not more
-//! than the compiler should be asked to chew, and that its imports and exports are the contract's.
+//! Checks a component before it is compiled: validity, complexity, imports and exports.
 //!
-//! wasmparser's own bounds (a million functions of 7.6 MB each) are for browsers. Compile time grows
-//! with the size of the largest functions more than with anything else, so these are bounded by
-//! themselves. The largest function of a QuickJS has some 60 KB, of a SpiderMonkey some 300 KB.
+//! wasmparser's own limits (a million functions of 7.6 MB each) are for browsers. Compile time depends mostly on the
+//! size of the largest functions, so they have their own limit. The largest function of QuickJS has about 60 KB, that
+//! of SpiderMonkey about 300 KB.
 
 use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
+use super::complexity::ComplexityCounter;
 use super::limits::{Count, Limits, Size, shortened};
-use super::weigh::Weigher;
 use super::{Refusal, SandboxError, advice, v1, wasi};
 
-/// The most functions in all modules together.
+/// Maximum number of functions in all modules.
 const MAX_FUNCTIONS: u64 = 100_000;
-/// The largest body of one function, in bytes.
+/// Maximum size of a function body, in bytes.
 const MAX_FUNCTION_BYTES: usize = 1 << 20;
-/// The most local variables of one function.
+/// Maximum number of local variables of a function.
 const MAX_LOCALS: u64 = 20_000;
-/// The most core modules.
+/// Maximum number of core modules.
 const MAX_MODULES: u64 = 64;
-/// The most nested components.
+/// Maximum number of nested components.
 const MAX_COMPONENTS: u64 = 256;
 
-/// The most imports: all interfaces that are offered, in several versions.
+/// Maximum number of imports: enough for all interfaces in several versions.
 const MAX_IMPORTS: usize = 256;
-/// The most exports that are named.
+/// Maximum number of exports that are kept.
 const MAX_EXPORTS: usize = 64;
-/// The longest name of an export that is shown, in bytes.
+/// Maximum length of an export's name, in bytes.
 const MAX_NAME: usize = 200;
 
-/// The names at a component's edge.
+/// Names of a component's imports and exports.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Shape {
     pub(super) imports: Vec<String>,
-    /// The first of them, shortened.
+    /// The first [`MAX_EXPORTS`], shortened.
     pub(super) exports: Vec<String>,
 }
 
 impl Shape {
-    /// The shape that another process told, if it keeps the rules of one that [`component`] made.
+    /// Checks a shape received from the compiler process.
     ///
     /// # Errors
-    /// Where it does not.
+    /// If [`component`] cannot have returned it.
     pub(super) fn checked(self) -> Result<Self, SandboxError> {
         let is_known = self.imports.len() <= MAX_IMPORTS
             && self.imports.iter().all(|import| import.len() <= MAX_NAME && check_import(import).is_ok())
@@ -51,16 +50,18 @@ impl Shape {
         if is_known {
             return Ok(self);
         }
-        let words = "the process that compiles tells of imports or exports that no plugin has";
-        Err(SandboxError::Compiler(std::io::Error::other(words)))
+        let message = "the compiler process reported imports or exports that no plugin can have";
+        Err(SandboxError::Compiler(std::io::Error::other(message)))
     }
 }
 
+/// Checks a component and returns its imports and exports.
+///
 /// # Errors
-/// Where it is not valid, too complex, or not by the contract.
+/// If it is invalid, too complex, or violates the contract.
 pub(super) fn component(bytes: &[u8], features: WasmFeatures, limits: &Limits) -> Result<Shape, Refusal> {
-    // Before the validator copies anything.
-    weigh(bytes)?;
+    // Before the validator allocates anything.
+    check_complexity(bytes)?;
     let mut shape = shape(bytes, features, limits)?;
     at_most("imports", shape.imports.len() as u64, MAX_IMPORTS as u64)?;
     for import in &shape.imports {
@@ -74,11 +75,11 @@ pub(super) fn component(bytes: &[u8], features: WasmFeatures, limits: &Limits) -
     Ok(shape)
 }
 
-fn weigh(bytes: &[u8]) -> Result<(), Refusal> {
+fn check_complexity(bytes: &[u8]) -> Result<(), Refusal> {
     let invalid = |error: wasmparser::BinaryReaderError| Refusal::Invalid(error.to_string());
-    let mut weigher = Weigher::default();
+    let mut counter = ComplexityCounter::default();
     for payload in Parser::new(0).parse_all(bytes) {
-        weigher.section(&payload.map_err(invalid)?).map_err(invalid)??;
+        counter.section(&payload.map_err(invalid)?).map_err(invalid)??;
     }
     Ok(())
 }
@@ -157,7 +158,7 @@ impl Counts {
         }
     }
 
-    /// Instances of core modules. The pool refuses as many, but only when all has been compiled.
+    /// Counts instances of core modules. The pool would refuse too many, but only after compilation.
     fn instance(&mut self, instance: &wasmparser::Instance<'_>, limits: &Limits) -> Result<(), Refusal> {
         self.instances += u64::from(matches!(instance, wasmparser::Instance::Instantiate { .. }));
         at_most("instances of core modules", self.instances, limits.core_instances.into())
@@ -168,7 +169,7 @@ impl Counts {
         let bytes = body.range().len();
         if bytes > MAX_FUNCTION_BYTES {
             return Ok(Err(Refusal::TooComplex(format!(
-                "one of its functions has {} bytes; {} is the most",
+                "one of its functions has {} bytes; the limit is {}",
                 Count(bytes as u64),
                 Size(MAX_FUNCTION_BYTES)
             ))));
@@ -186,7 +187,7 @@ fn at_most(what: &str, found: u64, max: u64) -> Result<(), Refusal> {
     if found <= max {
         return Ok(());
     }
-    Err(Refusal::TooComplex(format!("it has {} {what}; {} is the most", Count(found), Count(max))))
+    Err(Refusal::TooComplex(format!("it has {} {what}; the limit is {}", Count(found), Count(max))))
 }
 
 fn check_memory(pages: u64, limits: &Limits) -> Result<(), Refusal> {
@@ -195,7 +196,7 @@ fn check_memory(pages: u64, limits: &Limits) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::TooComplex(format!(
-        "it asks for {} of memory when it starts; a plugin may have {}",
+        "its initial memory has {}; the limit is {}",
         Size(bytes),
         Size(limits.memory_bytes)
     )))
@@ -206,7 +207,7 @@ fn check_table(elements: u64, limits: &Limits) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::TooComplex(format!(
-        "it asks for a table of {} elements when it starts; a plugin may have {}",
+        "one of its initial tables has {} elements; the limit is {}",
         Count(elements),
         Count(limits.table_elements as u64)
     )))
@@ -224,8 +225,8 @@ fn check_import(import: &str) -> Result<(), Refusal> {
         }
         "wasi:http" => {
             return Err(Refusal::Import(format!(
-                "it imports `{import}`, but plugins have no network: answer with the request to be sent, and the \
-                 engine sends it; if the import comes from your toolchain, build without its network support"
+                "the plugin imports `{import}`, but plugins have no network: return the request, and the engine sends it; if \
+                 the toolchain adds the import, build without network support"
             )));
         }
         "wasi:sockets" => version.starts_with("0.2."),
@@ -235,13 +236,13 @@ fn check_import(import: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::Import(format!(
-        "it imports `{import}`, which is not offered; plugins may import {} and, inertly, WASI 0.2's cli, clocks, \
-         random, io, filesystem and sockets",
+        "the plugin imports `{import}`, which the engine does not provide; plugins can import {} and an inert WASI 0.2 \
+         (cli, clocks, random, io, filesystem, sockets)",
         v1::host::INTERFACES.map(|name| format!("`{name}`")).join(", ")
     )))
 }
 
-/// The roles by the names of their interfaces.
+/// Interface names of the roles, without version.
 const ROLES: [&str; 3] =
     ["hookwright:plugin/filter", "hookwright:plugin/mapper", "hookwright:plugin/transformer"];
 
@@ -262,13 +263,13 @@ fn check_roles(exports: &[String]) -> Result<(), Refusal> {
             let more = if some.len() > 8 { ", …" } else { "" };
             let meant = some.iter().find_map(|export| advice::meant(export).map(|meant| (export, meant)));
             let meant = meant.map_or_else(String::new, |(export, meant)| {
-                format!("; did you mean `{meant}` where it exports `{}`?", shortened(export, MAX_NAME))
+                format!("; did you mean `{meant}` instead of `{}`?", shortened(export, MAX_NAME))
             });
             names.join(", ") + more + &meant
         }
     };
     Err(Refusal::NoRole(format!(
-        "a plugin exports one or more of {}; this one exports {found}",
+        "a plugin must export at least one of {}; this one exports {found}",
         ROLES.map(|role| format!("`{role}@1.0.0`")).join(", ")
     )))
 }

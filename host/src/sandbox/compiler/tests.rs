@@ -1,10 +1,10 @@
-//! What the end of the process means, and what is believed of what it says.
+//! How the exit and the response of the subprocess are interpreted.
 
 use super::*;
 
 const MEMORY: u64 = 1536 << 20;
 
-fn words(failure: Failure) -> String {
+fn message(failure: Failure) -> String {
     match failure {
         Failure::Upload(error) => error.to_string(),
         Failure::DiskFull => "disk full".to_owned(),
@@ -12,58 +12,59 @@ fn words(failure: Failure) -> String {
 }
 
 #[test]
-fn the_end_of_the_process_says_whose_fault_it_was() {
-    let refused = r#"{"Refused":{"TooComplex":"said"}}"#;
-    let full = r#"{"Failed":{"words":"said","disk_full":true}}"#;
-    // As `wait` tells it: a signal, or an exit code in the second byte.
-    for (status, said, expected) in [
-        (24, "", "this plugin is too complex: to compile it takes more than 60 seconds of processor time"),
-        (25, "", "this plugin is too complex: its compiled code has more than 256 MiB"),
-        (6, "", "this plugin is too complex: to compile it takes more than 1,536 MiB of memory"),
-        (11, "", "this plugin is too complex: to compile it takes more than 1,536 MiB of memory"),
+fn the_exit_status_determines_whose_fault_it_was() {
+    let refused = r#"{"Refused":{"TooComplex":"stderr"}}"#;
+    let full = r#"{"Failed":{"message":"stderr","disk_full":true}}"#;
+    // Encoded as by `wait`: a signal, or an exit code in the second byte.
+    for (status, stderr, expected) in [
+        (24, "", "the plugin is too complex: compiling it takes more than 60 seconds of CPU time"),
+        (25, "", "the plugin is too complex: its compiled code is larger than 256 MiB"),
+        (6, "", "the plugin is too complex: compiling it takes more than 1,536 MiB of memory"),
+        (11, "", "the plugin is too complex: compiling it takes more than 1,536 MiB of memory"),
         (
             101 << 8,
             "thread panicked",
-            "this plugin cannot be compiled: the compiler fails on it; build it anew, with another version of its toolchain if need be",
+            "the plugin cannot be compiled: the compiler failed; build the plugin with another version of its toolchain",
         ),
-        (0, refused, "this plugin is too complex: said"),
+        (0, refused, "the plugin is too complex: stderr"),
         (0, full, "disk full"),
-        (9, "", "a plugin cannot be compiled"),
-        (15, "", "a plugin cannot be compiled"),
-        (0x300, "", "a plugin cannot be compiled"),
+        (9, "", "the compiler process failed"),
+        (15, "", "the compiler process failed"),
+        (0x300, "", "the compiler process failed"),
     ] {
-        let failure = judge(ExitStatus::from_raw(status), said.as_bytes(), MEMORY).unwrap_err();
-        assert_eq!(words(failure), expected, "{status} {said}");
+        let failure = interpret_exit(ExitStatus::from_raw(status), stderr.as_bytes(), MEMORY).unwrap_err();
+        assert_eq!(message(failure), expected, "{status} {stderr}");
     }
 }
 
 #[tokio::test]
-async fn a_process_that_does_not_end_is_ended_and_its_upload_refused() {
+async fn a_process_that_exceeds_its_wall_time_is_killed_and_its_upload_refused() {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("endless");
     std::fs::write(&program, "#!/bin/sh\nwhile :; do :; done\n").unwrap();
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    let order = Order::new(&Limits::default(), true);
+    let request = CompileRequest::new(&Limits::default(), true);
     let code = tempfile::tempfile().unwrap();
-    let failure = run(&program, Duration::from_secs(1), &order, &Bytes::from_static(b"x"), code).await;
-    let expected = "this plugin is too complex: to compile it takes more than 1 seconds";
-    assert_eq!(words(failure.unwrap_err()), expected);
+    let failure = run(&program, Duration::from_secs(1), &request, &Bytes::from_static(b"x"), code).await;
+    let expected = "the plugin is too complex: compiling it takes more than 1 seconds";
+    assert_eq!(message(failure.unwrap_err()), expected);
 }
 
 #[test]
-fn what_the_process_says_is_taken_only_if_it_is_an_answer() {
-    let taken =
-        |imports: &str| format!("a warning\n{{\"Taken\":{{\"imports\":{imports},\"exports\":[]}}}}\n");
+fn only_a_valid_response_is_accepted() {
+    let accepted =
+        |imports: &str| format!("a warning\n{{\"Accepted\":{{\"imports\":{imports},\"exports\":[]}}}}\n");
     let ended = ExitStatus::from_raw(0);
-    let shape = judge(ended, taken(r#"["hookwright:plugin/log@1.0.0"]"#).as_bytes(), MEMORY).unwrap();
+    let shape =
+        interpret_exit(ended, accepted(r#"["hookwright:plugin/log@1.0.0"]"#).as_bytes(), MEMORY).unwrap();
     assert_eq!(shape.imports, ["hookwright:plugin/log@1.0.0"]);
-    for said in [
+    for stderr in [
         String::new(),
         "{".to_owned(),
-        taken("[1]"),
-        taken(r#"["acme:thing/api@1.0.0"]"#),
-        taken(&format!("[{}]", vec![r#""wasi:io/error@0.2.0""#; 1_000].join(","))),
+        accepted("[1]"),
+        accepted(r#"["acme:thing/api@1.0.0"]"#),
+        accepted(&format!("[{}]", vec![r#""wasi:io/error@0.2.0""#; 1_000].join(","))),
     ] {
-        assert!(judge(ended, said.as_bytes(), MEMORY).is_err(), "{said}");
+        assert!(interpret_exit(ended, stderr.as_bytes(), MEMORY).is_err(), "{stderr}");
     }
 }

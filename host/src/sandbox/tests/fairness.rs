@@ -1,4 +1,4 @@
-//! What long calls and dry runs of some tenants are to others.
+//! Effects of one tenant's long calls and dry runs on other tenants.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::guest::{ACCEPT, Guest};
 use super::*;
 
 const LOOP: &str = "(loop $again (br $again)) (unreachable)";
-/// Only the deadline ends a loop.
+/// With this much fuel, only the deadline ends a loop.
 const NO_FUEL_LIMIT: u64 = u64::MAX / 2;
 
-/// Counts to many millions and logs one line before and after, for some ten slices.
+/// A filter that runs for about ten slices, and logs a line before and after.
 fn long() -> Guest {
     let log = "(call $write (i32.const 1) (i32.const 2048) (i32.const 2))";
     let body = format!(
@@ -28,11 +28,11 @@ fn dry_run(tenant: i64, digests: &[Digest]) -> PipelineJob {
 }
 
 #[tokio::test]
-async fn a_call_that_is_stopped_after_its_slice_is_made_again_and_nobody_sees_it() {
+async fn repeating_a_call_after_its_slice_is_not_visible() {
     let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 60_000, ..limits() }, 1);
     let quick = world.upload(Guest::filter(ACCEPT).component()).await;
     let long = world.upload(long().component()).await;
-    // The first is stopped in the quick lane; the second begins in the long one.
+    // The first run is stopped in the quick lane; the second starts in the long lane.
     let (first, second) = (world.run(1, &[quick, long]).await, world.run(1, &[quick, long]).await);
     assert_eq!(first.end, second.end);
     let shown = |run: &PipelineRun| {
@@ -44,7 +44,7 @@ async fn a_call_that_is_stopped_after_its_slice_is_made_again_and_nobody_sees_it
 }
 
 #[tokio::test]
-async fn calls_that_reach_their_deadline_do_not_hold_up_other_tenants() {
+async fn calls_that_reach_their_deadline_do_not_delay_other_tenants() {
     let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 100, ..limits() }, 1);
     let endless = world.keep(&Guest::filter(LOOP).component());
     let quick = world.upload(Guest::filter(ACCEPT).component()).await;
@@ -65,13 +65,13 @@ async fn calls_that_reach_their_deadline_do_not_hold_up_other_tenants() {
         () = victim => {}
         _ = hostile => panic!("the other tenants' loops ended first"),
     }
-    // They need 100 ms each. Were turns given by call, one of each tenant would have gone before each of the victim's.
+    // Each takes 100 ms. With shares by number of calls, all of them would have ended before the victim's last call.
     assert!(ended.load(Ordering::Relaxed) < 40);
 }
 
 #[tokio::test]
-async fn a_dry_run_that_nobody_waits_for_stops_and_those_that_wait_behind_it_go() {
-    // An hour: only that its client is gone can end it.
+async fn an_abandoned_dry_run_stops_and_lets_waiting_runs_start() {
+    // With a deadline of an hour, only the disconnected client can end it.
     let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 3_600_000, ..limits() }, 1);
     let endless = world.keep(&Guest::filter(LOOP).component());
     let long = world.upload(long().component()).await;
@@ -84,11 +84,11 @@ async fn a_dry_run_that_nobody_waits_for_stops_and_those_that_wait_behind_it_go(
     drop(running);
     let after = [long];
     let after = tokio::time::timeout(Duration::from_secs(60), world.run(5, &after));
-    after.await.expect("the only thread for long calls is taken by a dry run whose client is gone");
+    after.await.expect("an abandoned dry run does not occupy the only thread for long calls");
 }
 
 #[tokio::test]
-async fn dry_runs_leave_room_for_deliveries() {
+async fn dry_runs_do_not_take_the_places_of_deliveries() {
     let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 3_600_000, ..limits() }, 1);
     let endless = world.keep(&Guest::filter(LOOP).component());
     let quick = world.upload(Guest::filter(ACCEPT).component()).await;
@@ -105,9 +105,9 @@ async fn dry_runs_leave_room_for_deliveries() {
     world.sandbox.run(dry_run(5_000, &[quick])).await.unwrap();
 }
 
-/// What the engine does for a plugin costs fuel as if the plugin did it.
+/// Host functions and bulk instructions cost fuel in proportion to their work.
 #[tokio::test]
-async fn work_of_the_engine_costs_fuel() {
+async fn work_of_the_host_costs_fuel() {
     let world = World::new();
     let ten_times = |what: &str| {
         let body = format!(
@@ -144,6 +144,6 @@ async fn work_of_the_engine_costs_fuel() {
         let used = world.run(1, &[digest]).await.steps[0].fuel;
         let most = 10 * each * 11 / 10 + 1_000;
         let least = if name == "a page too many" { 5_000_000 } else { 10 * each };
-        assert!((least..=most.max(least)).contains(&used), "{name}: {used} and not {least} to {most}");
+        assert!((least..=most.max(least)).contains(&used), "{name}: {used}, expected {least} to {most}");
     }
 }

@@ -1,7 +1,7 @@
 //! Guests in a few lines of WAT.
 //!
-//! A guest is a core module with the component type of a world in `wit/v1`, which the sandbox
-//! wraps: no other toolchain is needed. Every function finds room for its answer at 1024.
+//! A guest is a core module with the component type of a world in `wit/v1`, which the sandbox wraps, so no other
+//! toolchain is needed. Functions write their result at address 1024.
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -20,12 +20,12 @@ const TRANSFORMER: Role = Role(
     "(param $args i32) (result i32)",
 );
 
-/// Answers `ok(true)`.
+/// Returns `ok(true)`.
 pub(super) const ACCEPT: &str = "(i32.store8 (i32.const 1028) (i32.const 1)) (i32.const 1024)";
-/// Answers `ok(false)`.
+/// Returns `ok(false)`.
 pub(super) const REJECT: &str = "(i32.store8 (i32.const 1028) (i32.const 0)) (i32.const 1024)";
 
-/// Allocates without ever freeing, from the third page on.
+/// An allocator that never frees, from the third page on.
 const REALLOC: &str = r#"
     (global $next (mut i32) (i32.const 131072))
     (func $realloc (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
@@ -39,7 +39,7 @@ const REALLOC: &str = r#"
                     (br $more))))
         (local.get $at))"#;
 
-/// A guest in the making.
+/// Builder of a guest.
 pub(super) struct Guest {
     role: Role,
     body: String,
@@ -47,7 +47,7 @@ pub(super) struct Guest {
     items: String,
     realloc: String,
     memory: String,
-    /// Another package, and of its interfaces the one that is imported too.
+    /// Another package, and its interface that is imported.
     package: Option<(&'static str, &'static str)>,
 }
 
@@ -76,7 +76,7 @@ impl Guest {
         Self::new(TRANSFORMER, body)
     }
 
-    /// Further definitions, such as globals, functions, data and `start`.
+    /// Adds definitions, such as globals, functions, data and `start`.
     pub(super) fn with(mut self, items: &str) -> Self {
         self.items.push_str(items);
         self
@@ -87,7 +87,7 @@ impl Guest {
         self
     }
 
-    /// Imports an interface that is none of the contract's, from this package in WIT.
+    /// Imports an interface of another WIT package.
     pub(super) fn package(mut self, wit: &'static str, interface: &'static str) -> Self {
         self.package = Some((wit, interface));
         self
@@ -108,7 +108,7 @@ impl Guest {
         self
     }
 
-    /// The core module, with its component type.
+    /// Builds the core module with its component type.
     pub(super) fn module(self) -> Vec<u8> {
         let Self { role: Role(world, function, ty), body, imports, items, realloc, memory, package } = self;
         let text = format!(
@@ -118,29 +118,30 @@ impl Guest {
         let mut resolve = Resolve::default();
         let (contract, _) = resolve.push_dir("../wit/v1").expect("the contract is WIT");
         let world = match package {
-            None => resolve.select_world(&[contract], Some(world)).expect("the world is there"),
+            None => resolve.select_world(&[contract], Some(world)).expect("the world exists"),
             Some((wit, interface)) => {
                 resolve.push_str("package.wit", wit).expect("the package is WIT");
                 let wider = format!(
                     "package test:wider; world wider {{ include hookwright:plugin/{world}@1.0.0; import {interface}; }}"
                 );
                 let wider = resolve.push_str("wider.wit", &wider).expect("the wider world is WIT");
-                resolve.select_world(&[wider], None).expect("the only world is there")
+                resolve.select_world(&[wider], None).expect("there is one world")
             }
         };
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata fit");
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+            .expect("the metadata can be embedded");
         module
     }
 
-    /// The component.
+    /// Builds the component.
     pub(super) fn component(self) -> Vec<u8> {
         let mut encoder =
             ComponentEncoder::default().module(&self.module()).expect("the module fits its world");
-        encoder.encode().expect("it makes a component")
+        encoder.encode().expect("the component can be encoded")
     }
 }
 
-/// A mapper that answers with this JSON text.
+/// A mapper that returns this JSON text.
 pub(super) fn answering(json: &str) -> Guest {
     let body = format!(
         "(i32.store (i32.const 1028) (i32.const 2048)) (i32.store (i32.const 1032) (i32.const {})) (i32.const 1024)",
@@ -150,8 +151,8 @@ pub(super) fn answering(json: &str) -> Guest {
     Guest::mapper(&body).with(&format!(r#"(data (i32.const 2048) "{data}")"#))
 }
 
-/// A transformer that answers with its draft, written over at 8 of the request's layout by `change`.
-/// The request's layout: method 0, URL 8, headers 16, body 24 (kind), 28.
+/// A transformer that returns its draft after `change` has modified it.
+/// Layout of the request at 1032: method 0, URL 8, headers 16, body 24 (kind), 28.
 pub(super) fn changing(change: &str) -> Guest {
     let body = format!(
         "(local $request i32) (local.set $request (i32.const 1032)) \

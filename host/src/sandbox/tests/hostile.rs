@@ -1,4 +1,4 @@
-//! What hostile and broken guests come to.
+//! Hostile and broken guests.
 
 use std::pin::{Pin, pin};
 
@@ -12,7 +12,7 @@ use crate::domain::FaultKind::{
 
 const LOOP: &str = "(loop $again (br $again)) (unreachable)";
 
-#[expect(clippy::too_many_lines, reason = "it is a table")]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn guests() -> Vec<(&'static str, Guest, crate::domain::FaultKind, &'static str)> {
     let filter = Guest::filter;
     vec![
@@ -45,29 +45,29 @@ fn guests() -> Vec<(&'static str, Guest, crate::domain::FaultKind, &'static str)
                 "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) (unreachable)",
             ),
             OutOfMemory,
-            "of memory; a plugin may have 8 MiB",
+            "of memory; the limit is 8 MiB",
         ),
         (
             "an allocator that gets no memory",
             filter("(call $realloc (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 100000000))"),
             OutOfMemory,
-            "of memory; a plugin may have 8 MiB",
+            "of memory; the limit is 8 MiB",
         ),
         (
             "a table that grows",
             filter("(drop (table.grow $t (ref.null func) (i32.const 5000))) (unreachable)")
                 .with("(table $t 1 funcref)"),
             OutOfMemory,
-            "asked for a table of 5001 elements; a plugin may have 1000",
+            "asked for a table of 5001 elements; the limit is 1000",
         ),
         (
-            "an answer that is too large",
+            "a result that is too large",
             Guest::mapper(
                 "(drop (memory.grow (i32.const 40))) (i32.store (i32.const 1028) (i32.const 0)) \
                  (i32.store (i32.const 1032) (i32.const 2000000)) (i32.const 1024)",
             ),
             OutputTooLarge,
-            "handed over more than the 1,048,",
+            "passed more than 1,048,",
         ),
         (
             "a list of absurd length",
@@ -82,17 +82,17 @@ fn guests() -> Vec<(&'static str, Guest, crate::domain::FaultKind, &'static str)
                  (i32.store (i32.const 1052) (i32.const 200000))",
             ),
             OutputTooLarge,
-            "handed over more than the 1,048,",
+            "passed more than 1,048,",
         ),
-        ("a null answer with a maximal length", maximal(0, -1), InvalidOutput, "out of bounds"),
-        ("an answer at the end of memory", maximal(-1, 1), InvalidOutput, "out of bounds"),
-        ("an answer's place out of bounds", Guest::mapper("(i32.const -4)"), InvalidOutput, "out of bounds"),
-        ("an answer's place not aligned", Guest::mapper("(i32.const 1025)"), InvalidOutput, "not aligned"),
+        ("a null result with a maximal length", maximal(0, -1), InvalidOutput, "out of bounds"),
+        ("a result at the end of memory", maximal(-1, 1), InvalidOutput, "out of bounds"),
+        ("a result's address out of bounds", Guest::mapper("(i32.const -4)"), InvalidOutput, "out of bounds"),
+        ("a result's address not aligned", Guest::mapper("(i32.const 1025)"), InvalidOutput, "not aligned"),
         (
-            "an answer that is no such case",
+            "a result with an unknown case",
             filter("(i32.store8 (i32.const 1024) (i32.const 7)) (i32.const 1024)"),
             InvalidOutput,
-            "its answer cannot be read",
+            "its result cannot be decoded",
         ),
         (
             "text that is not UTF-8",
@@ -101,20 +101,25 @@ fn guests() -> Vec<(&'static str, Guest, crate::domain::FaultKind, &'static str)
                  (i32.store (i32.const 1032) (i32.const 1)) (i32.const 1024)",
             ),
             InvalidOutput,
-            "its answer cannot be read",
+            "its result cannot be decoded",
         ),
-        ("data that is not JSON", answering("{nonsense}"), InvalidOutput, "its new data is not JSON"),
+        (
+            "data that is not JSON",
+            answering("{nonsense}"),
+            InvalidOutput,
+            "it returned data that is not JSON",
+        ),
         (
             "data that is nested too deeply",
             answering(&"[".repeat(300)),
             InvalidOutput,
-            "its new data is not JSON",
+            "it returned data that is not JSON",
         ),
         (
-            "a method that is none",
+            "an unknown method",
             changing("(i32.store (i32.const 1036) (i32.const 2))"),
             InvalidOutput,
-            "the method \"PO\" is none of",
+            "unknown method \"PO\"",
         ),
         (
             "a URL without a scheme",
@@ -125,7 +130,7 @@ fn guests() -> Vec<(&'static str, Guest, crate::domain::FaultKind, &'static str)
             "is not an absolute URL",
         ),
         (
-            "a realloc that answers with nonsense",
+            "a realloc that returns an invalid address",
             filter(ACCEPT).realloc("(i32.const -16)"),
             InvalidOutput,
             "",
@@ -144,7 +149,7 @@ fn guests() -> Vec<(&'static str, Guest, crate::domain::FaultKind, &'static str)
     ]
 }
 
-/// A mapper whose answer is said to be here, and so long.
+/// A mapper that returns text at this address and with this length.
 fn maximal(at: i32, len: i32) -> Guest {
     Guest::mapper(&format!(
         "(i32.store (i32.const 1028) (i32.const {at})) (i32.store (i32.const 1032) (i32.const {len})) (i32.const 1024)"
@@ -152,7 +157,7 @@ fn maximal(at: i32, len: i32) -> Guest {
 }
 
 #[tokio::test]
-async fn every_hostile_guest_ends_as_its_fault() {
+async fn every_hostile_guest_ends_with_its_fault() {
     let world = World::new();
     let mut wrong = Vec::new();
     for (name, guest, kind, words) in guests() {
@@ -164,14 +169,14 @@ async fn every_hostile_guest_ends_as_its_fault() {
         assert!(report.memory_bytes <= 8 << 20, "{name}");
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    // None of them has left anything behind.
+    // The sandbox still works.
     let digest = world.upload(Guest::filter(ACCEPT).component()).await;
     let run = world.run(1, &[digest]).await;
     assert!(matches!(run.end, PipelineEnd::Verdict(crate::domain::Verdict::Keep(_))));
 }
 
 #[tokio::test]
-async fn a_trap_has_the_guests_own_frames_innermost_first() {
+async fn a_trap_has_the_frames_of_the_guest_innermost_first() {
     let guest = Guest::filter("(call $outer)").with(
         "(func $outer (result i32) (call $_ZN5guest5inner17h0123456789abcdefE)) \
          (func $_ZN5guest5inner17h0123456789abcdefE (result i32) (unreachable))",
@@ -182,16 +187,16 @@ async fn a_trap_has_the_guests_own_frames_innermost_first() {
 }
 
 #[tokio::test]
-async fn what_fuel_does_not_see_ends_at_the_deadline() {
+async fn the_deadline_ends_a_call_with_fuel_left() {
     let limits = Limits { fuel_base: u64::MAX / 2, deadline_ms: 30, ..limits() };
     let (fault, report) = World::with(limits, 1).fault(Guest::filter(LOOP).component()).await;
     assert_eq!(fault.kind, Deadline);
-    assert_eq!(fault.message, "ran for more than its 30 ms of processor time");
+    assert_eq!(fault.message, "exceeded its CPU time limit of 30 ms");
     assert!(report.fuel > 0);
 }
 
 #[tokio::test]
-async fn a_flood_of_log_lines_is_cut_off_and_costs_no_fault() {
+async fn a_flood_of_log_lines_is_cut_and_is_not_a_fault() {
     let flood = "(local $n i32) (loop $more (call $write (i32.const 1) (i32.const 2048) (i32.const 10000)) \
         (local.set $n (i32.add (local.get $n) (i32.const 1))) \
         (br_if $more (i32.lt_u (local.get $n) (i32.const 100))))";
@@ -202,26 +207,26 @@ async fn a_flood_of_log_lines_is_cut_off_and_costs_no_fault() {
     let logs = &run.steps[0].logs;
     assert_eq!(logs.len(), 9);
     assert!(logs.iter().all(|line| line.message.len() <= 1024));
-    assert_eq!(logs[8].message, "the log is full: 92 more lines were not kept");
+    assert_eq!(logs[8].message, "the log is full: 92 more lines were discarded");
 }
 
 #[tokio::test]
-async fn one_tenants_endless_loop_does_not_stop_another() {
-    // One thread, and a loop with so much fuel that only the queue can let anybody else in.
+async fn an_endless_loop_of_one_tenant_does_not_block_another() {
+    // One thread, and so much fuel that only the queue can let other work start.
     let world = World::with(Limits { fuel_base: 100_000_000, ..limits() }, 1);
     let endless = world.keep(&Guest::filter(LOOP).component());
     let quick = world.upload(Guest::filter(ACCEPT).component()).await;
-    // The hostile tenant's second job is behind the other tenant's, whoever came first.
+    // The second job of the hostile tenant runs after the other tenant's job, although it was submitted earlier.
     let (first, second, other) = (job(1, &[endless]), job(1, &[endless]), job(2, &[quick]));
     let ends = Mutex::new(Vec::new());
     let run = async |name: &'static str, job| {
         world.sandbox.run(job).await.unwrap();
         ends.lock().unwrap().push(name);
     };
-    world.sandbox.run(job(3, &[endless])).await.unwrap(); // Ready in memory from here on.
+    world.sandbox.run(job(3, &[endless])).await.unwrap(); // Now it is loaded.
     let (first, second, other) = (run("first", first), run("second", second), run("other", other));
     let (mut first, mut second, mut other) = (pin!(first), pin!(second), pin!(other));
-    // Handed in in this order, and looked at in that: what has ended by the time of a look is not told apart.
+    // Jobs are submitted in this order.
     for job in [first.as_mut() as Pin<&mut dyn Future<Output = ()>>, second.as_mut(), other.as_mut()] {
         assert!(poll_immediate(job).await.is_none());
     }
@@ -230,8 +235,8 @@ async fn one_tenants_endless_loop_does_not_stop_another() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_call_is_seen_by_the_next() {
-    // Answers whether the canaries in a global, the memory, grown memory and a table are untouched.
+async fn a_call_sees_no_state_of_earlier_calls() {
+    // Accepts if a global, the memory, grown memory and a table have their initial values, and then changes them.
     let body = "(local $clean i32) (drop (memory.grow (i32.const 8))) \
         (local.set $clean (i32.and \
             (i32.and (i32.eqz (global.get $g)) (i32.eqz (i32.load (i32.const 4096)))) \

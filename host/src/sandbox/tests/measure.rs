@@ -1,4 +1,4 @@
-//! Measures a plugin, with the default limits:
+//! Measures the calls of a plugin with the default limits:
 //!
 //! ```text
 //! MEASURE=plugin.wasm CARGO_PROFILE_TEST_OPT_LEVEL=3 cargo test --lib sandbox::tests::measure -- --ignored --nocapture
@@ -10,10 +10,10 @@ use super::*;
 
 const CALLS: u32 = 3000;
 
-#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it is run and read by people")]
+#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement, run by hand")]
 #[tokio::test]
-#[ignore = "measures, and asserts nothing"]
-async fn the_cost_of_a_call() {
+#[ignore = "a measurement without assertions"]
+async fn cost_of_a_call() {
     let path = std::env::var_os("MEASURE").expect("MEASURE is a plugin's path");
     let settings = std::env::var("MEASURE_SETTINGS").unwrap_or_else(|_| "{}".to_owned());
     let world = World::with(Limits::default(), 1);

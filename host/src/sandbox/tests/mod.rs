@@ -1,4 +1,4 @@
-//! The sandbox as its callers see it, with guests in WAT.
+//! Tests of the sandbox's public interface, with guests in WAT.
 
 mod fairness;
 mod guest;
@@ -22,7 +22,7 @@ use crate::domain::{
     Digest, Event, EventKey, Fault, HookId, PluginRef, Request, RequestBody, StepReport, TenantId, UnixMillis,
 };
 
-/// A sandbox over a directory of its own, with a store of plugins.
+/// A sandbox with its own directory and a store of plugins.
 struct World {
     sandbox: Sandbox,
     store: Arc<Store>,
@@ -32,7 +32,7 @@ struct World {
 #[derive(Default)]
 struct Store {
     plugins: Mutex<HashMap<Digest, Vec<u8>>>,
-    /// What was read, in order.
+    /// Digests that were read, in order.
     reads: Mutex<Vec<Digest>>,
 }
 
@@ -44,7 +44,7 @@ impl WasmSource for Store {
     }
 }
 
-/// Small enough for tests to be quick in any build.
+/// Small limits, so that tests are fast in debug builds.
 fn limits() -> Limits {
     Limits { fuel_base: 5_000_000, memory_bytes: 8 << 20, table_elements: 1000, ..Limits::default() }
 }
@@ -74,7 +74,7 @@ impl World {
         inspected.digest
     }
 
-    /// Stored without having passed any check.
+    /// Stores a plugin without checks.
     fn keep(&self, wasm: &[u8]) -> Digest {
         let digest = Digest::of(wasm);
         self.store.plugins.lock().unwrap().insert(digest, wasm.to_vec());
@@ -85,8 +85,8 @@ impl World {
         self.sandbox.run(job(tenant, digests)).await.unwrap()
     }
 
-    /// How a pipeline of this one guest fails, and its report. Each is another tenant's: who fails has to wait for longer and
-    /// longer.
+    /// Runs a pipeline of one guest and returns its fault and report. Each guest belongs to another tenant, because
+    /// failing sources are delayed.
     async fn fault(&self, wasm: Vec<u8>) -> (Fault, StepReport) {
         let digest = self.keep(&wasm);
         let tenant = 1_000 + i64::try_from(self.store.plugins.lock().unwrap().len()).unwrap();

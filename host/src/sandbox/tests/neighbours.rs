@@ -1,4 +1,4 @@
-//! Measures what a tenant keeps of its rate beside tenants whose calls run for long, in the sandbox alone:
+//! Measures the throughput of a tenant beside tenants with long calls, in the sandbox alone:
 //!
 //! ```text
 //! MEASURE=../plugins/dist/javascript.wasm cargo test --lib sandbox::tests::neighbours -- --ignored --nocapture
@@ -13,8 +13,8 @@ use super::guest::Guest;
 use super::*;
 
 const SECONDS: u64 = 4;
-/// Deliveries of the measured tenant under way at once, and of each of the others.
-const AT_ONCE: usize = 16;
+/// Concurrent runs of each tenant.
+const CONCURRENCY: usize = 16;
 
 const GROWING: &str = "(loop $again (drop (memory.grow (i32.const 0))) (br $again)) (unreachable)";
 const LOOPING: &str = "(loop $again (br $again)) (unreachable)";
@@ -26,10 +26,10 @@ struct Abuse {
     data: Arc<str>,
 }
 
-#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it is run and read by people")]
+#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement, run by hand")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures, and asserts nothing"]
-async fn what_a_tenant_keeps_of_its_rate() {
+#[ignore = "a measurement without assertions"]
+async fn throughput_beside_tenants_with_long_calls() {
     let world = Arc::new(World::with(Limits::default(), crate::cores::count()));
     let path = std::env::var_os("MEASURE").expect("MEASURE is the path of javascript.wasm");
     let javascript = world.upload(std::fs::read(path).unwrap()).await;
@@ -84,7 +84,7 @@ async fn measured(world: &Arc<World>, victim: Digest, abuse: Option<&Abuse>, ten
     let over = Arc::new(AtomicBool::new(false));
     let mut hostile = Vec::new();
     for tenant in 0..tenants {
-        for _ in 0..AT_ONCE {
+        for _ in 0..CONCURRENCY {
             let Abuse { digest, settings, data, .. } = abuse.unwrap();
             let (digest, settings, data) = (*digest, *settings, Arc::clone(data));
             let (world, over) = (Arc::clone(world), Arc::clone(&over));
@@ -101,7 +101,7 @@ async fn measured(world: &Arc<World>, victim: Digest, abuse: Option<&Abuse>, ten
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     let until = Instant::now() + Duration::from_secs(SECONDS);
-    let mine = (0..AT_ONCE).map(|_| {
+    let mine = (0..CONCURRENCY).map(|_| {
         let world = Arc::clone(world);
         tokio::spawn(async move {
             let mut times = Vec::new();

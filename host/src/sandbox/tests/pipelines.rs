@@ -1,4 +1,4 @@
-//! How steps follow on each other.
+//! The sequence of steps and roles.
 
 use super::guest::{ACCEPT, Guest, REJECT, answering, changing};
 use super::*;
@@ -14,25 +14,25 @@ fn kept(run: &PipelineRun) -> &Request {
 }
 
 #[tokio::test]
-async fn no_steps_send_the_draft() {
+async fn a_pipeline_without_steps_sends_the_draft() {
     let run = World::new().run(1, &[]).await;
     assert_eq!(*kept(&run), job(1, &[]).draft);
     assert!(run.steps.is_empty());
 }
 
-/// How much of a plugin's compiled code, mapped from `dir`, is in memory.
+/// Resident size of a plugin's compiled code, mapped from `dir`.
 #[cfg(target_os = "linux")]
 fn resident_kilobytes(dir: &std::path::Path, digest: &Digest) -> u64 {
     let name = format!("{}/{}", dir.display(), digest.to_hex());
-    let (mut its_own, mut kilobytes) = (false, 0);
+    let (mut in_mapping, mut kilobytes) = (false, 0);
     for line in std::fs::read_to_string("/proc/self/smaps").unwrap().lines() {
         match line.split_once(':') {
-            Some(("Rss", value)) if its_own => {
+            Some(("Rss", value)) if in_mapping => {
                 kilobytes += value.trim().trim_end_matches(" kB").parse::<u64>().unwrap();
             }
-            // The line that begins a mapping has a hexadecimal range in front.
+            // The first line of a mapping starts with a hexadecimal range.
             _ if line.split('-').next().is_some_and(|start| u64::from_str_radix(start, 16).is_ok()) => {
-                its_own = line.contains(&name);
+                in_mapping = line.contains(&name);
             }
             _ => {}
         }
@@ -41,7 +41,7 @@ fn resident_kilobytes(dir: &std::path::Path, digest: &Digest) -> u64 {
 }
 
 #[tokio::test]
-async fn code_whose_pages_were_forgotten_runs_as_before() {
+async fn code_with_released_pages_runs_as_before() {
     let World { sandbox, store, dir } = World::new();
     drop(sandbox);
     let cold = dir.path().join("cold");
@@ -54,19 +54,19 @@ async fn code_whose_pages_were_forgotten_runs_as_before() {
     let two = world.upload(answering("[2]").component()).await;
     let first = world.run(1, &[one, two]).await;
     assert_eq!(kept(&first).body, RequestBody::Text(Arc::from("[2]")));
-    // The one that is asked for last stays; the other is forgotten as soon as that is asked for.
+    // The last used plugin stays warm; the pages of the other are released.
     #[cfg(target_os = "linux")]
     {
         world.run(1, &[one]).await;
-        let (one_used, two_forgotten) = [one, two].map(|it| resident_kilobytes(&cold, &it)).into();
+        let (one_used, two_released) = [one, two].map(|it| resident_kilobytes(&cold, &it)).into();
         world.run(1, &[two]).await;
-        let (one_forgotten, two_used) = [one, two].map(|it| resident_kilobytes(&cold, &it)).into();
-        // What is left are the first pages of linear memories, which lie in the same file.
-        assert!(one_forgotten < one_used, "{one_forgotten} of {one_used} KB");
-        assert!(two_forgotten < two_used, "{two_forgotten} of {two_used} KB");
+        let (one_released, two_used) = [one, two].map(|it| resident_kilobytes(&cold, &it)).into();
+        // The first pages of linear memories are in the same file and stay resident.
+        assert!(one_released < one_used, "{one_released} of {one_used} KB");
+        assert!(two_released < two_used, "{two_released} of {two_used} KB");
     }
     for _ in 0..50 {
-        // Each step has the pages of the other one's plugin forgotten.
+        // Each step releases the pages of the other plugin.
         let (there, back) = ([one, two], [two, one]);
         let (run, other) = tokio::join!(world.run(1, &there), world.run(2, &back));
         assert_eq!(run.end, first.end);
@@ -75,7 +75,7 @@ async fn code_whose_pages_were_forgotten_runs_as_before() {
 }
 
 #[tokio::test]
-async fn a_filters_no_ends_the_pipeline_there() {
+async fn a_filter_that_rejects_ends_the_pipeline() {
     let world = World::new();
     let accept = world.upload(Guest::filter(ACCEPT).component()).await;
     let reject = world.upload(Guest::filter(REJECT).component()).await;
@@ -86,7 +86,7 @@ async fn a_filters_no_ends_the_pipeline_there() {
 }
 
 #[tokio::test]
-async fn a_step_reports_what_it_cost_and_logged_and_the_same_each_time() {
+async fn a_step_reports_its_cost_and_log_deterministically() {
     let world = World::new();
     let log = "(call $write (i32.const 3) (i32.const 2048) (i32.const 2))";
     let guest = Guest::filter(&format!("{log} {ACCEPT}")).log().with(r#"(data (i32.const 2048) "hi")"#);
@@ -105,11 +105,11 @@ async fn a_step_reports_what_it_cost_and_logged_and_the_same_each_time() {
 }
 
 #[tokio::test]
-async fn the_body_follows_the_data_until_a_transformer_has_run() {
+async fn the_body_equals_the_data_until_a_transformer_has_run() {
     let world = World::new();
     let one = world.upload(answering("[1]").component()).await;
     let two = world.upload(answering("[2]").component()).await;
-    // Answers with its draft and the event's data as body, which stand at 32 of the arguments.
+    // Returns its draft with the event's data, at 32 of the arguments, as the body.
     let data = "(i32.store8 (i32.const 1056) (i32.const 1)) \
         (i64.store align=4 (i32.const 1060) (i64.load align=4 (i32.add (local.get $args) (i32.const 32))))";
     let body = world.upload(changing(data).component()).await;
@@ -128,14 +128,14 @@ async fn the_body_follows_the_data_until_a_transformer_has_run() {
 }
 
 #[tokio::test]
-async fn a_transformers_none_drops_the_delivery() {
+async fn a_transformer_that_returns_none_drops_the_delivery() {
     let world = World::new();
     let none = world.upload(Guest::transformer("(i32.const 1024)").component()).await;
     assert_eq!(world.run(1, &[none]).await.end, PipelineEnd::Verdict(Verdict::Drop { step: 0 }));
 }
 
 #[tokio::test]
-async fn a_header_of_the_engines_is_left_out_with_a_word_in_the_log() {
+async fn a_header_that_the_engine_sets_is_removed_with_a_log_line() {
     let world = World::new();
     let headers = "(i32.store (i32.const 2048) (i32.const 3072)) (i32.store (i32.const 2052) (i32.const 4)) \
         (i32.store (i32.const 2056) (i32.const 3072)) (i32.store (i32.const 2060) (i32.const 4)) \
@@ -144,13 +144,16 @@ async fn a_header_of_the_engines_is_left_out_with_a_word_in_the_log() {
     let digest = world.upload(guest.component()).await;
     let run = world.run(1, &[digest]).await;
     assert!(kept(&run).headers.is_empty());
-    assert_eq!(run.steps[0].logs[0].message, "`host` is written by the engine; the plugin's is not sent");
+    assert_eq!(
+        run.steps[0].logs[0].message,
+        "the header `host` is set by the engine; the plugin's value is not sent"
+    );
 }
 
 #[tokio::test]
 async fn a_plugin_reads_its_settings() {
     let world = World::new();
-    // The settings' text becomes the data.
+    // Returns the settings as data.
     let guest = Guest::mapper("(call $get (i32.const 1028)) (i32.const 1024)").import(
         "hookwright:plugin/config@1.0.0",
         "get",
@@ -170,7 +173,7 @@ async fn a_plugin_hashes_with_secrets_that_it_never_sees() {
         let call = format!(
             "(call $hmac-sha256 (i32.const 2048) (i32.const {len}) (i32.const 2048) (i32.const 0) (i32.const 3072))"
         );
-        // The answer's bytes go to the log, from which the test reads them: 1 for an error, and text.
+        // Logs the text of an error. Accepts a result of 32 bytes.
         let body = format!(
             "{call} (if (i32.load8_u (i32.const 3072)) (then (call $write (i32.const 1) \
              (i32.load (i32.const 3076)) (i32.load (i32.const 3080))))) \
@@ -186,11 +189,11 @@ async fn a_plugin_hashes_with_secrets_that_it_never_sees() {
     kept(&run);
     let unknown = world.upload(hash(4).component()).await;
     let run = world.run(1, &[unknown]).await;
-    assert_eq!(run.steps[0].logs[0].message, "no secret is called `sign`; this hook has `signing`");
+    assert_eq!(run.steps[0].logs[0].message, "unknown secret `sign`; this hook has `signing`");
 }
 
 #[tokio::test]
-async fn a_step_that_stands_for_nothing_is_its_fault() {
+async fn an_unresolved_step_ends_with_its_fault() {
     let world = World::new();
     let mut job = job(1, &[Digest([0; 32])]);
     let fault = Fault::new(crate::domain::FaultKind::Unavailable, "there is no plugin `x`");
@@ -201,7 +204,7 @@ async fn a_step_that_stands_for_nothing_is_its_fault() {
 }
 
 #[tokio::test]
-async fn after_shutdown_there_is_an_error_and_no_waiting() {
+async fn a_run_after_shutdown_fails_at_once() {
     let world = World::new();
     world.sandbox.shutdown();
     let error = world.sandbox.run(job(1, &[])).await.unwrap_err();

@@ -1,11 +1,11 @@
-//! What is taken, what is refused, and in which words.
+//! Accepted and refused uploads, and the messages of refusals.
 
 use super::guest::{ACCEPT, Guest};
 use super::*;
 use crate::domain::plugin::Role;
 
 #[tokio::test]
-async fn a_component_and_a_core_module_with_a_type_are_taken() {
+async fn a_component_and_a_core_module_with_a_component_type_are_accepted() {
     let world = World::new();
     let guest = || Guest::filter(ACCEPT).log();
     for wasm in [guest().component(), guest().module()] {
@@ -25,7 +25,7 @@ fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-#[expect(clippy::too_many_lines, reason = "it is a table")]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let good = Guest::filter(ACCEPT).component();
     let engine = engine::build(&limits(), 1).unwrap();
@@ -33,16 +33,16 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let large = format!("(func {})", "(drop (i64.const 0x7fffffffffffffff))".repeat(110_000));
     vec![
         ("nothing", Vec::new(), "the upload is empty"),
-        ("too much", vec![0; (32 << 20) + 1], "a plugin may have 32 MiB"),
-        ("compiled code", engine.precompile_component(&good).unwrap(), "this is compiled code"),
+        ("too much", vec![0; (32 << 20) + 1], "the limit is 32 MiB"),
+        ("compiled code", engine.precompile_component(&good).unwrap(), "the upload is compiled code"),
         ("text", b"  (component)".to_vec(), "text format"),
         ("a script", b"export function".to_vec(), "it begins with \"export funct\""),
-        ("a cut-off header", b"\0asm".to_vec(), "cut off"),
-        ("a cut-off component", good[..good.len() - 20].to_vec(), "not valid here"),
+        ("a cut-off header", b"\0asm".to_vec(), "truncated"),
+        ("a cut-off component", good[..good.len() - 20].to_vec(), "invalid WebAssembly"),
         (
             "a module without a type",
             wat("(module (func (export \"f\")))"),
-            "a core module without a component type, which exports `f`",
+            "a core module without a component type; it exports `f`",
         ),
         ("no exports", wat("(component)"), "this one exports nothing"),
         (
@@ -54,34 +54,34 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "a role of nearly the right name",
             wat(r#"(component (instance $r) (export "hookwright:plugin/filters@1.0.0" (instance $r)))"#),
-            "did you mean `hookwright:plugin/filter@1.0.0` where it exports `hookwright:plugin/filters@1.0.0`?",
+            "did you mean `hookwright:plugin/filter@1.0.0` instead of `hookwright:plugin/filters@1.0.0`?",
         ),
         (
             "a role with another type",
             wat(r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m))
                 (func $f (canon lift (core func $i "f"))) (instance $r (export "accept" (func $f)))
                 (export "hookwright:plugin/filter@1.0.0" (instance $r)))"#),
-            "don't have the types of hookwright:plugin@1.0.0",
+            "do not match hookwright:plugin@1.0.0",
         ),
         (
             "a role without its function",
             wat(r#"(component (instance $r) (export "hookwright:plugin/filter@1.0.0" (instance $r)))"#),
-            "a role's function is missing",
+            "the function of a role is missing",
         ),
         (
             "HTTP",
             importing("wasi:http/outgoing-handler@0.2.3"),
-            "it imports `wasi:http/outgoing-handler@0.2.3`, but plugins have no network",
+            "the plugin imports `wasi:http/outgoing-handler@0.2.3`, but plugins have no network",
         ),
         (
             "an unknown interface",
             importing("acme:thing/api@1.0.0"),
-            "it imports `acme:thing/api@1.0.0`, which is not offered",
+            "the plugin imports `acme:thing/api@1.0.0`, which the engine does not provide",
         ),
         (
             "a later version",
             importing("hookwright:plugin/log@2.0.0"),
-            "which is not offered; plugins may import",
+            "which the engine does not provide; plugins can import",
         ),
         (
             "an import with another type",
@@ -99,12 +99,12 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             Guest::filter(ACCEPT).with(&large).component(),
             "one of its functions has 1,",
         ),
-        ("threads", wat("(component (core module (memory 1 1 shared)))"), "not valid here"),
-        ("64-bit memory", wat("(component (core module (memory i64 1)))"), "not valid here"),
+        ("threads", wat("(component (core module (memory 1 1 shared)))"), "invalid WebAssembly"),
+        ("64-bit memory", wat("(component (core module (memory i64 1)))"), "invalid WebAssembly"),
         (
             "a trap at the start",
             Guest::filter(ACCEPT).with("(func $s (unreachable)) (start $s)").component(),
-            "fails when it is started",
+            "cannot be instantiated",
         ),
         (
             "an endless start",
@@ -114,28 +114,28 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "too much memory at the start",
             Guest::filter(ACCEPT).memory(r#"(memory (export "memory") 200)"#).component(),
-            "it asks for 12,800 KiB of memory when it starts; a plugin may have 8 MiB",
+            "its initial memory has 12,800 KiB; the limit is 8 MiB",
         ),
         (
             "too many instances",
             wat(&format!("(component (core module $m) {})", "(core instance (instantiate $m))".repeat(65))),
-            "it has 65 instances of core modules; 64 is the most",
+            "it has 65 instances of core modules; the limit is 64",
         ),
         (
             "too large a table at the start",
             Guest::filter(ACCEPT).with("(table $t 100000 funcref)").component(),
-            "it asks for a table of 100,000 elements when it starts; a plugin may have 1,000",
+            "one of its initial tables has 100,000 elements; the limit is 1,000",
         ),
     ]
 }
 
-/// A component that imports this, empty, and nothing else.
+/// A component with one import, an empty instance.
 fn importing(interface: &str) -> Vec<u8> {
     wat(&format!(r#"(component (import "{interface}" (instance)))"#))
 }
 
 #[tokio::test]
-async fn what_is_no_plugin_is_refused_in_words() {
+async fn an_upload_that_is_not_a_plugin_is_refused_with_the_reason() {
     let world = World::new();
     let mut wrong = Vec::new();
     for (name, wasm, words) in refused() {
@@ -145,7 +145,7 @@ async fn what_is_no_plugin_is_refused_in_words() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(files_in(&world.dir.path().join("cache")), ["key"], "nothing that was compiled is left");
+    assert_eq!(files_in(&world.dir.path().join("cache")), ["key"], "no compiled code remains");
 }
 
 fn files_in(directory: &std::path::Path) -> Vec<String> {
@@ -154,7 +154,7 @@ fn files_in(directory: &std::path::Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn compiled_code_is_found_again_on_disk() {
+async fn compiled_code_is_loaded_from_disk() {
     let world = World::new();
     let digest = world.upload(Guest::filter(ACCEPT).component()).await;
     let again = World::start(&world.dir, &world.store, limits(), 1);
@@ -163,7 +163,7 @@ async fn compiled_code_is_found_again_on_disk() {
 }
 
 #[tokio::test]
-async fn compiled_code_that_was_tampered_with_is_compiled_anew() {
+async fn modified_code_is_compiled_again() {
     let world = World::new();
     let digest = world.upload(Guest::filter(ACCEPT).component()).await;
     let cache = world.dir.path().join("cache");
@@ -173,7 +173,7 @@ async fn compiled_code_that_was_tampered_with_is_compiled_anew() {
     let mut bad = good.clone();
     let middle = bad.len() / 2;
     bad[middle] ^= 1;
-    std::fs::remove_file(&code).unwrap(); // It is mapped: never written to.
+    std::fs::remove_file(&code).unwrap(); // A mapped file must not be written to.
     std::fs::write(&code, &bad).unwrap();
     let again = World::start(&world.dir, &world.store, limits(), 1);
     again.run(job(1, &[digest])).await.unwrap();
@@ -182,7 +182,7 @@ async fn compiled_code_that_was_tampered_with_is_compiled_anew() {
 }
 
 #[tokio::test]
-async fn nobody_else_can_read_the_cache_or_its_key() {
+async fn other_users_cannot_read_the_cache_or_its_key() {
     use std::os::unix::fs::PermissionsExt as _;
     let world = World::new();
     let cache = world.dir.path().join("cache");
@@ -192,20 +192,20 @@ async fn nobody_else_can_read_the_cache_or_its_key() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_is_gone_is_a_fault_and_not_an_error() {
+async fn a_deleted_plugin_is_a_fault_and_not_an_error() {
     let world = World::new();
     let run = world.run(1, &[Digest([7; 32])]).await;
     let PipelineEnd::Fault { step: 0, fault } = run.end else { panic!("{run:?}") };
     assert_eq!(fault.kind, crate::domain::FaultKind::Unavailable);
 }
 
-/// A filter that differs from others by this number.
+/// A filter whose bytes depend on the number.
 fn numbered(number: usize) -> Vec<u8> {
     Guest::filter(ACCEPT).with(&format!("(func (drop (i32.const {number})))")).component()
 }
 
 #[tokio::test]
-async fn one_tenants_cold_plugins_do_not_hold_up_anothers_one() {
+async fn cold_plugins_of_one_tenant_do_not_delay_another_tenants_plugin() {
     let world = World::new();
     let many: Vec<_> = (0..30).map(|number| world.keep(&numbered(number))).collect();
     let one = world.keep(&numbered(100));
@@ -215,12 +215,12 @@ async fn one_tenants_cold_plugins_do_not_hold_up_anothers_one() {
     futures_util::future::join(heavy, light).await;
     let reads = world.store.reads.lock().unwrap();
     let at = reads.iter().position(|digest| *digest == one).unwrap();
-    assert!(at <= 4, "{at} plugins of the other tenant went first");
+    assert!(at <= 4, "{at} plugins of the other tenant were compiled first");
     assert_eq!(reads.len(), 31, "each is compiled once");
 }
 
 #[tokio::test]
-async fn code_that_was_there_survives_a_refusal_of_the_same_bytes() {
+async fn existing_code_is_kept_when_the_same_bytes_are_refused() {
     let world = World::new();
     let loops = "(func $s (local i32) (loop $a (local.set 0 (i32.add (local.get 0) (i32.const 1)))
         (br_if $a (i32.lt_u (local.get 0) (i32.const 100000))))) (start $s)";
@@ -235,12 +235,12 @@ async fn code_that_was_there_survives_a_refusal_of_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn compiling_ahead_leaves_nothing_for_deliveries_to_wait_for() {
+async fn deliveries_do_not_wait_for_plugins_that_were_compiled_in_the_background() {
     let world = World::new();
     let digests: Vec<_> = (0..3).map(|number| world.keep(&numbered(number))).collect();
     world.sandbox.compile_ahead(digests.iter().map(|digest| (TenantId(1), *digest)).collect()).await;
     assert_eq!(world.store.reads.lock().unwrap().len(), 3);
     world.run(1, &digests).await;
     world.sandbox.compile_ahead(vec![(TenantId(1), digests[0])]).await;
-    assert_eq!(world.store.reads.lock().unwrap().len(), 3, "there was code for all");
+    assert_eq!(world.store.reads.lock().unwrap().len(), 3, "all code existed");
 }

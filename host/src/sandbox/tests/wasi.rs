@@ -1,12 +1,12 @@
-//! WASI preview 1 modules, through the adapter, in an inert world.
+//! WASI preview 1 modules, through the adapter, with the inert WASI.
 
 use super::guest::{ACCEPT, Guest};
 use super::*;
 
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 
-/// Looks at the clock (at 2048), rolls dice (at 2056), and logs both with standard output's help.
-fn looking() -> Guest {
+/// A filter that reads the clocks and random bytes and writes them to standard output, in hexadecimal with letters.
+fn reading_clocks() -> Guest {
     let hex = "(func $hex (local $i i32) (local $b i32)
         (loop $more
             (local.set $b (i32.load8_u (i32.add (i32.const 2048) (local.get $i))))
@@ -31,9 +31,9 @@ fn looking() -> Guest {
 }
 
 #[tokio::test]
-async fn a_preview_1_module_sees_the_events_time_and_its_numbers() {
+async fn a_preview_1_module_reads_the_time_of_the_event_and_the_same_random_numbers() {
     let world = World::new();
-    let wasm = looking().module();
+    let wasm = reading_clocks().module();
     let inspected =
         world.sandbox.inspect(TenantId(1), Bytes::from(wasm.clone())).await.unwrap_or_else(|e| panic!("{e}"));
     assert!(inspected.imports.iter().any(|name| name.starts_with("wasi:clocks/wall-clock@0.2.")));
@@ -45,12 +45,12 @@ async fn a_preview_1_module_sees_the_events_time_and_its_numbers() {
     let bytes: Vec<u8> = line.as_bytes().chunks(2).map(|pair| (pair[0] - 97) << 4 | (pair[1] - 97)).collect();
     let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
     assert_eq!(number(0), 1_700_000_000_123_000_000);
-    assert!(number(16) < 1_000_000, "the monotonic clock begins at nothing: {}", number(16));
+    assert!(number(16) < 1_000_000, "the monotonic clock starts at 0: {}", number(16));
 }
 
 #[tokio::test]
-async fn a_sleeper_is_woken_at_once() {
-    // One subscription for a relative time of an hour: at 2048, 48 bytes; its clock is the monotonic.
+async fn a_sleep_returns_at_once() {
+    // One subscription at 2048, 48 bytes: the monotonic clock, one hour, relative.
     let body = format!(
         "(i32.store (i32.const 2064) (i32.const 1)) (i64.store (i32.const 2072) (i64.const 3600000000000))
          (drop (call $poll_oneoff (i32.const 2048) (i32.const 3072) (i32.const 1) (i32.const 4096))) {ACCEPT}"
@@ -72,7 +72,7 @@ async fn a_program_that_exits_is_a_trap() {
     );
     let (fault, _) = World::new().fault(guest.module()).await;
     assert_eq!(fault.kind, crate::domain::FaultKind::Trap);
-    assert!(fault.message.starts_with("ended the program with status"), "{}", fault.message);
+    assert!(fault.message.starts_with("exited with status"), "{}", fault.message);
 }
 
 const SOCKETS: &str = "package wasi:sockets@0.2.3;
@@ -97,7 +97,7 @@ fn with_sockets(body: &str) -> Guest {
 #[tokio::test]
 async fn sockets_can_be_imported_and_access_is_denied() {
     let world = World::new();
-    // Accepts if it is told so: the second case of the errors, in an error.
+    // Accepts if the result is the second error case.
     let body = "(call $create-tcp-socket (i32.const 2048)) (i32.store8 (i32.const 1028)
         (i32.and (i32.load8_u (i32.const 2048)) (i32.load8_u (i32.const 2052)))) (i32.const 1024)";
     let digest = world.upload(with_sockets(body).module()).await;

@@ -1,10 +1,9 @@
-//! What plugins of version 1 export, bound from `wit/v1`.
+//! Bindings for the exports of version 1, generated from `wit/v1`.
 //!
-//! Only exports: the imports are written by hand in [`super::host`], because a host function from
-//! the macro would copy a plugin's whole argument before anybody has looked at how long it is.
-//! Borrowed parameters, so that an event's data is copied once, from the host into the guest.
+//! The imports are written by hand in [`super::host`], because generated host functions copy an argument before its
+//! length can be checked. Parameters are borrowed, so that an event's data is copied once, from the host to the guest.
 
-#![allow(missing_docs, clippy::pedantic, reason = "written by a macro")]
+#![allow(missing_docs, clippy::pedantic, reason = "generated code")]
 
 wasmtime::component::bindgen!({
     path: "../wit/v1",

@@ -1,4 +1,4 @@
-//! Between the domain's types and those of `wit/v1`.
+//! Conversions between the domain's types and the types of `wit/v1`.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use crate::sandbox::limits::shortened;
 
 use super::bindings::hookwright::plugin::types as wit;
 
-/// The longest message of a failure that is kept, in bytes.
+/// Maximum length of a failure's message, in bytes.
 const MAX_MESSAGE: usize = 4 << 10;
-/// The longest code of a failure that is kept, in bytes.
+/// Maximum length of a failure's code, in bytes.
 const MAX_CODE: usize = 64;
 
 pub(in crate::sandbox) fn event<'a>(
@@ -26,7 +26,7 @@ pub(in crate::sandbox) fn event<'a>(
     }
 }
 
-/// Names and values, borrowed.
+/// Borrows names and values.
 pub(in crate::sandbox) fn pairs<T: AsRef<str>>(pairs: &[(T, T)]) -> Vec<(&str, &str)> {
     pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect()
 }

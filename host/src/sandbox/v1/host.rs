@@ -1,7 +1,7 @@
-//! What plugins of version 1 import: their settings, a log, keyed hashing, and what is left of their fuel.
+//! Host functions for plugins of version 1: settings, log, keyed hashing and remaining fuel.
 //!
-//! Written by hand and not from the macro: a message's length is looked at before it is copied, and
-//! settings go from their shared text straight into the guest.
+//! They are not generated, so that the length of a message is checked before it is copied, and settings are copied
+//! directly from shared text to the guest.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -21,14 +21,14 @@ pub(in crate::sandbox) const INTERFACES: [&str; 5] = [
     "hookwright:plugin/secrets@1.0.0",
 ];
 
-/// What a call of the host costs in fuel besides what it copies, checks or hashes.
+/// Fuel for a call of a host function, without the part for its data.
 pub(in crate::sandbox) const CALL_FUEL: u64 = 1_000;
-/// Fuel for each byte that is copied or checked.
+/// Fuel per byte that is copied or checked.
 pub(in crate::sandbox) const BYTE_FUEL: u64 = 1;
-/// Fuel for each byte that is hashed.
+/// Fuel per byte that is hashed.
 pub(in crate::sandbox) const HASHED_BYTE_FUEL: u64 = 8;
 
-#[expect(dead_code, reason = "made by lifting a number, never by name")]
+#[expect(dead_code, reason = "constructed only by lifting")]
 #[derive(ComponentType, Lift, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
@@ -54,10 +54,10 @@ impl From<Level> for LogLevel {
     }
 }
 
-/// The longest place that is kept, in bytes.
-const MAX_PLACE: usize = 64;
+/// Maximum length of a location, in bytes.
+const MAX_LOCATION: usize = 64;
 
-/// A plugin ran out of fuel, by its own word: where it was in what it interprets.
+/// A plugin reported that it ran out of fuel, with the location in the script that it interprets.
 #[derive(Debug, thiserror::Error)]
 #[error("out of fuel at {0}")]
 pub(in crate::sandbox) struct OutOfFuelAt(pub(in crate::sandbox) String);
@@ -70,8 +70,8 @@ pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime:
     })?;
     budget.func_wrap(
         "out-of-fuel",
-        |store: StoreContextMut<'_, State>, (place,): (WasmStr,)| -> wasmtime::Result<()> {
-            Err(OutOfFuelAt(shortened(&place.to_str(&store)?, MAX_PLACE)).into())
+        |store: StoreContextMut<'_, State>, (location,): (WasmStr,)| -> wasmtime::Result<()> {
+            Err(OutOfFuelAt(shortened(&location.to_str(&store)?, MAX_LOCATION)).into())
         },
     )?;
     let mut config = linker.instance("hookwright:plugin/config@1.0.0")?;
@@ -103,7 +103,7 @@ fn write_log(mut store: StoreContextMut<'_, State>, level: Level, message: &Wasm
     charge(&mut store, checked, BYTE_FUEL)?;
     let message = {
         let text = message.to_str(&store)?;
-        // One byte more than is kept shows the log that something is missing.
+        // Keep a little more than the limit, so that the log sees that the message was cut.
         let end = text.floor_char_boundary(store.data().logs.line_bytes() + 4);
         text[..end].to_owned()
     };
@@ -111,7 +111,7 @@ fn write_log(mut store: StoreContextMut<'_, State>, level: Level, message: &Wasm
     Ok(())
 }
 
-/// Takes the fuel for a call of the host with so many bytes.
+/// Takes the fuel for a call of a host function.
 fn charge(store: &mut StoreContextMut<'_, State>, bytes: usize, each: u64) -> wasmtime::Result<()> {
     let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     let cost = bytes.saturating_mul(each).saturating_add(CALL_FUEL);
@@ -125,8 +125,8 @@ fn hmac_sha256(secrets: &Secrets, name: &str, data: &[u8]) -> Result<Vec<u8>, St
         let name = shortened(name, 64);
         let known: Vec<_> = secrets.iter().map(|(name, _)| format!("`{name}`")).collect();
         return Err(match known.as_slice() {
-            [] => format!("no secret is called `{name}`: this hook has none"),
-            known => format!("no secret is called `{name}`; this hook has {}", known.join(", ")),
+            [] => format!("unknown secret `{name}`: this hook has no secrets"),
+            known => format!("unknown secret `{name}`; this hook has {}", known.join(", ")),
         });
     };
     let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Plugins of version 1: `wit/v1`.
+//! Version 1 of the plugin contract: `wit/v1`.
 
 pub(super) mod bindings;
 pub(super) mod convert;

@@ -1,4 +1,4 @@
-//! `wasi:cli`: nobody has started this program with anything.
+//! `wasi:cli`: no arguments, no environment, no terminal.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 use super::io::{STDERR, STDIN, STDOUT};
 use crate::sandbox::state::State;
 
-/// The error in a call that ended its program.
+/// Error of a call in which the program exited.
 #[derive(Debug)]
 pub(in crate::sandbox) struct Exited(pub u8);
 
@@ -20,7 +20,7 @@ impl std::error::Error for Exited {}
 
 impl fmt::Display for Exited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ended the program with status {} instead of answering", self.0)
+        write!(f, "exited with status {} instead of returning a result", self.0)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `wasi:clocks`: it is always the time of the event, and nobody has to wait.
+//! `wasi:clocks`: the wall clock is fixed at the event's time, and a sleep returns at once.
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::DynPollable;
@@ -7,7 +7,7 @@ use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use super::io::READY;
 use crate::sandbox::state::State;
 
-/// How far apart two looks at the monotonic clock are, in nanoseconds.
+/// Time between two reads of the monotonic clock, in nanoseconds.
 const STEP_NS: u64 = 1_000;
 
 impl wall_clock::Host for State {

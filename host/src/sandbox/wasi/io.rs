@@ -1,4 +1,4 @@
-//! `wasi:io`: an empty input, outputs that are the plugin's log, and nothing to wait for.
+//! `wasi:io`: empty input, output to the plugin's log, and pollables that are always ready.
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
@@ -8,19 +8,19 @@ use wasmtime_wasi_io::bindings::wasi::io::error;
 use crate::sandbox::logs::Stdio;
 use crate::sandbox::state::State;
 
-/// What the handles stand for.
+/// Representations of the handles.
 pub(super) const STDIN: u32 = 0;
 pub(super) const STDOUT: u32 = 1;
 pub(super) const STDERR: u32 = 2;
 pub(super) const READY: u32 = 3;
 
-/// How much a plugin may write at once, in bytes.
+/// Maximum size of a write, in bytes.
 const MAX_WRITE: u64 = 4096;
-/// How many handles may be polled at once; `wasi:io` has no bound of its own.
+/// Maximum number of handles in one poll; `wasi:io` has no limit of its own.
 const MAX_POLLED: usize = 1024;
 
-/// Fuel for each byte that is written, and each handle that is polled.
-const PART_FUEL: u64 = 8;
+/// Fuel per byte that is written, and per handle that is polled.
+const UNIT_FUEL: u64 = 8;
 
 impl error::Host for State {}
 impl error::HostError for State {
@@ -37,11 +37,11 @@ impl poll::Host for State {
     fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
         if pollables.is_empty() || pollables.len() > MAX_POLLED {
             return Err(wasmtime::format_err!(
-                "polled {} handles; 1 to {MAX_POLLED} is right",
+                "polled {} handles at once; expected 1 to {MAX_POLLED}",
                 pollables.len()
             ));
         }
-        self.charge(pollables.len(), PART_FUEL)?;
+        self.charge(pollables.len(), UNIT_FUEL)?;
         Ok((0..).take(pollables.len()).collect())
     }
 }
@@ -65,7 +65,7 @@ impl streams::Host for State {
     fn convert_stream_error(&mut self, error: StreamError) -> wasmtime::Result<streams::StreamError> {
         match error {
             StreamError::Trap(error) => Err(error),
-            // No operation of this world fails in any other way.
+            // No operation here fails in any other way.
             StreamError::Closed | StreamError::LastOperationFailed(_) => Ok(streams::StreamError::Closed),
         }
     }
@@ -101,10 +101,11 @@ impl streams::HostInputStream for State {
 impl State {
     fn write(&mut self, stream: &Resource<DynOutputStream>, bytes: &[u8]) -> StreamResult<()> {
         if bytes.len() as u64 > MAX_WRITE {
-            let error = wasmtime::format_err!("wrote {} bytes at once; {MAX_WRITE} is the most", bytes.len());
+            let error =
+                wasmtime::format_err!("wrote {} bytes at once; the limit is {MAX_WRITE}", bytes.len());
             return Err(StreamError::Trap(error));
         }
-        self.charge(bytes.len(), PART_FUEL).map_err(StreamError::Trap)?;
+        self.charge(bytes.len(), UNIT_FUEL).map_err(StreamError::Trap)?;
         let stdio = if stream.rep() == STDERR { Stdio::Err } else { Stdio::Out };
         self.logs.write_stdio(stdio, bytes);
         Ok(())
@@ -136,7 +137,7 @@ impl streams::HostOutputStream for State {
         Ok(())
     }
 
-    /// Zeroes are no text: they are taken and not logged.
+    /// Ignores zeroes, which are not text.
     fn write_zeroes(&mut self, _: Resource<DynOutputStream>, _: u64) -> StreamResult<()> {
         Ok(())
     }

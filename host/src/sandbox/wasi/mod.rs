@@ -1,22 +1,20 @@
-//! An inert, deterministic WASI: what the standard libraries of usual languages import, and nothing
-//! behind it.
+//! An inert, deterministic WASI: the imports of common standard libraries, without access to the outside.
 //!
-//! | Interface | What a plugin finds |
+//! | Interface | Behavior |
 //! |---|---|
-//! | `wasi:cli` | no arguments, no environment, empty input; output becomes lines of the plugin's log |
-//! | `wasi:clocks` | the wall clock stands at the event's time; the monotonic clock counts up by one microsecond a look, and a sleeper is woken at once, with the clock put forward by as much as it wanted to sleep |
-//! | `wasi:random` | bytes that follow from the event's id, "secure" or not |
-//! | `wasi:io` | streams that are always ready, pollables that are always ready |
-//! | `wasi:filesystem` | no preopened directory, so no way to any file |
-//! | `wasi:sockets` | no network: access is denied |
+//! | `wasi:cli` | no arguments, no environment, empty input; output goes to the plugin's log |
+//! | `wasi:clocks` | wall clock: the event's time; monotonic clock: 1 µs later per read, and a sleep returns at once |
+//! | `wasi:random` | bytes derived from the event's id, for all interfaces |
+//! | `wasi:io` | streams and pollables that are always ready |
+//! | `wasi:filesystem` | no preopened directory, so no access to files |
+//! | `wasi:sockets` | every operation is denied |
 //!
-//! The file system is here because the adapter for preview 1, and so the standard library of Rust,
-//! C and Python, imports it whether or not it is used, and sockets because Python's always does. A plugin
-//! that imports `wasi:http` means to use it, and is refused at upload.
+//! The adapter for preview 1, and with it the standard libraries of Rust, C and Python, always imports the file
+//! system; Python also imports sockets. A plugin that imports `wasi:http` intends to use it, and is refused at upload.
 //!
-//! Types and signatures come from `wasmtime-wasi`; its implementations don't (but for the file
-//! system's), because they sleep in real time and start an asynchronous runtime for it. No call in
-//! here can wait. Whoever doesn't import WASI pays for none of it: everything is made at first use.
+//! Types and signatures come from `wasmtime-wasi`. Its implementations are not used, except for the file system, because
+//! they sleep in real time and start an asynchronous runtime. No call here blocks. State is created on first use, so
+//! plugins without WASI do not pay for it.
 
 mod cli;
 mod clocks;
@@ -33,11 +31,11 @@ use wasmtime_wasi::p2::bindings;
 use crate::domain::Event;
 
 pub(super) use self::cli::Exited;
-use self::random::Seeded;
+use self::random::SeededRng;
 use super::state::State;
 use super::v1::host::CALL_FUEL;
 
-/// The interfaces that a plugin may import, without version.
+/// Interfaces that a plugin may import, without version.
 pub(super) const INTERFACES: [&str; 20] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -61,29 +59,29 @@ pub(super) const INTERFACES: [&str; 20] = [
     "wasi:filesystem/preopens",
 ];
 
-/// Handles that a plugin may hold at once.
+/// Maximum number of handles that a plugin may hold at once.
 const MAX_HANDLES: u32 = 1024;
 
-/// What one call sees of WASI.
-pub(super) struct Inert {
+/// WASI state of one call.
+pub(super) struct WasiState {
     event: Option<Arc<Event>>,
     monotonic_ns: u64,
-    random: Option<Box<Seeded>>,
+    random: Option<Box<SeededRng>>,
     handles: u32,
     files: Option<Box<(WasiFilesystemCtx, ResourceTable)>>,
 }
 
-impl Inert {
-    /// Without an event, as at upload, it is 1970 and the seed is that of the empty text.
+impl WasiState {
+    /// Without an event, as at upload, the time is 1970 and the random seed is that of the empty text.
     pub(super) fn new(event: Option<Arc<Event>>) -> Self {
         Self { event, monotonic_ns: 0, random: None, handles: 0, files: None }
     }
 
-    /// A new handle for what the number `rep` stands for. Guests can't forge these numbers, so
-    /// nothing needs to be kept for them but how many there are.
+    /// Creates a handle with the representation `rep`. Guests cannot forge representations, so only the number of
+    /// handles is tracked.
     fn handle<T: 'static>(&mut self, rep: u32) -> wasmtime::Result<Resource<T>> {
         if self.handles >= MAX_HANDLES {
-            return Err(wasmtime::format_err!("holds {MAX_HANDLES} WASI handles and asked for more"));
+            return Err(wasmtime::format_err!("requested more than {MAX_HANDLES} WASI handles"));
         }
         self.handles += 1;
         Ok(Resource::new_own(rep))
@@ -95,10 +93,10 @@ impl Inert {
 }
 
 impl State {
-    /// Takes the fuel for a call with so many bytes, or other parts, at this price each.
-    fn charge(&mut self, parts: usize, each: u64) -> wasmtime::Result<()> {
-        let parts = u64::try_from(parts).unwrap_or(u64::MAX);
-        self.meter.charge_wasi(parts.saturating_mul(each).saturating_add(CALL_FUEL))
+    /// Takes the fuel for a call with this many bytes or other units.
+    fn charge(&mut self, units: usize, fuel_per_unit: u64) -> wasmtime::Result<()> {
+        let units = u64::try_from(units).unwrap_or(u64::MAX);
+        self.meter.charge_wasi(units.saturating_mul(fuel_per_unit).saturating_add(CALL_FUEL))
     }
 }
 

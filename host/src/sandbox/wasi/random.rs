@@ -1,7 +1,7 @@
-//! `wasi:random`: numbers that follow from the event's id.
+//! `wasi:random`: pseudo-random numbers from the event's id.
 //!
-//! SHA-256 of a seed and a counter, written out here so that an upgrade of some crate can't change
-//! what a retry of an old event sees.
+//! The generator is SHA-256 of a seed and a counter. It does not come from a crate, so that an upgrade cannot change
+//! the numbers that a retry of an old event sees.
 
 use sha2::{Digest as _, Sha256};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
@@ -9,18 +9,18 @@ use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use crate::sandbox::state::State;
 use crate::sandbox::v1::host::HASHED_BYTE_FUEL;
 
-/// The most bytes that one call of `get-random-bytes` answers with.
+/// Maximum number of bytes in one call of `get-random-bytes`.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// Blocks of 32 bytes from a seed.
-pub(super) struct Seeded {
+/// Generates blocks of 32 bytes from a seed.
+pub(super) struct SeededRng {
     seed: [u8; 32],
     counter: u64,
     block: [u8; 32],
     used: usize,
 }
 
-impl Seeded {
+impl SeededRng {
     fn new(text: &str) -> Self {
         let seed = Sha256::new().chain_update(b"hookwright random 1\0").chain_update(text).finalize();
         Self { seed: seed.into(), counter: 0, block: [0; 32], used: 32 }
@@ -41,17 +41,17 @@ impl Seeded {
 }
 
 impl State {
-    fn random(&mut self) -> &mut Seeded {
+    fn random(&mut self) -> &mut SeededRng {
         let event = &self.wasi.event;
         self.wasi.random.get_or_insert_with(|| {
-            Box::new(Seeded::new(event.as_ref().map_or("", |event| event.id.as_str())))
+            Box::new(SeededRng::new(event.as_ref().map_or("", |event| event.id.as_str())))
         })
     }
 
     fn random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
         if len > MAX_BYTES {
             return Err(wasmtime::format_err!(
-                "asked for {len} random bytes at once; {MAX_BYTES} is the most"
+                "requested {len} random bytes at once; the limit is {MAX_BYTES}"
             ));
         }
         let len = usize::try_from(len)?;
@@ -100,24 +100,24 @@ mod tests {
     use super::*;
 
     fn bytes(text: &str, pieces: &[usize]) -> Vec<u8> {
-        let mut seeded = Seeded::new(text);
+        let mut rng = SeededRng::new(text);
         let mut all = Vec::new();
         for piece in pieces {
             let mut bytes = vec![0; *piece];
-            seeded.fill(&mut bytes);
+            rng.fill(&mut bytes);
             all.append(&mut bytes);
         }
         all
     }
 
     #[test]
-    fn the_same_event_gives_the_same_numbers_however_they_are_fetched() {
+    fn numbers_depend_only_on_the_event_and_not_on_the_sizes_of_reads() {
         assert_eq!(bytes("evt_1", &[70]), bytes("evt_1", &[1, 31, 32, 6]));
         assert_ne!(bytes("evt_1", &[70]), bytes("evt_2", &[70]));
     }
 
     #[test]
-    fn the_numbers_of_an_event_never_change() {
+    fn numbers_are_stable_between_releases() {
         assert_eq!(hex::encode(bytes("evt_1", &[8])), "f976faf3024cc537");
     }
 }

@@ -1,7 +1,7 @@
-//! `wasi:sockets`, and no network: what a plugin asks of it is denied.
+//! `wasi:sockets` without a network: every operation is denied.
 //!
-//! Some languages' standard libraries import it whether or not it is used, Python's among them, and cannot be built without. So it
-//! is there to be linked: a function that can say why it failed says `access-denied`, and any other ends the call.
+//! The standard libraries of some languages, such as Python, always import it. So it can be linked: a function with an
+//! error code returns `access-denied`, and any other function traps.
 
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem, Type};
 use wasmtime::component::{Component, Linker, ResourceType, Val};
@@ -9,18 +9,18 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 
 use crate::sandbox::state::State;
 
-/// What its interfaces' names begin with.
+/// Prefix of its interface names.
 pub(in crate::sandbox) const PACKAGE: &str = "wasi:sockets/";
-/// The case of its errors that says it best.
+/// Error code of denied operations.
 const DENIED: &str = "access-denied";
 
-/// A socket, a network, a list of addresses: nobody ever has one.
+/// A resource that is never created.
 struct Never;
 
-/// `linker`, with what `component` imports of sockets; none where that is nothing.
+/// Returns a copy of `linker` with the socket interfaces that `component` imports, or `None` if it imports none.
 ///
 /// # Errors
-/// Where two imports cannot stand beside each other.
+/// If an import is defined twice.
 pub(in crate::sandbox) fn denied(
     linker: &Linker<State>,
     component: &Component,
@@ -49,7 +49,7 @@ fn deny(
         match export.ty {
             ComponentItem::ComponentFunc(_) => {
                 let function = format!("{interface}#{name}");
-                instance.func_new(name, move |_, ty, _, results| answer(&function, &ty, results))?;
+                instance.func_new(name, move |_, ty, _, results| deny_call(&function, &ty, results))?;
             }
             ComponentItem::Resource(_) => {
                 instance.resource(name, resource(name), |_, _| Ok(()))?;
@@ -60,7 +60,7 @@ fn deny(
     Ok(())
 }
 
-/// Streams and pollables are those of `wasi:io`, under their own names.
+/// Streams and pollables are the types of `wasi:io`.
 fn resource(name: &str) -> ResourceType {
     match name {
         "pollable" => ResourceType::host::<DynPollable>(),
@@ -70,7 +70,7 @@ fn resource(name: &str) -> ResourceType {
     }
 }
 
-fn answer(function: &str, ty: &ComponentFunc, results: &mut [Val]) -> wasmtime::Result<()> {
+fn deny_call(function: &str, ty: &ComponentFunc, results: &mut [Val]) -> wasmtime::Result<()> {
     if let (Some(Type::Result(wanted)), [result]) = (ty.results().next(), results)
         && let Some(Type::Enum(errors)) = wanted.err()
         && errors.names().any(|name| name == DENIED)

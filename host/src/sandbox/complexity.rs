@@ -1,13 +1,13 @@
-//! How much a component asks of the validator and the compiler beyond its size.
+//! Bounds the work that a component causes in the validator and the compiler, beyond its size.
 //!
-//! A component of a hundred kilobytes can name ten thousand exports once and take nine hundred instances of them; each
-//! instance copies the exports, and each use of an instance type walks all of it. The compiler also expands nested
-//! components once for each time they are instantiated. Both are counted here in one pass over the sections, before
-//! anything is validated, so indices that point nowhere count as nothing and are left to the validator.
+//! A component of a hundred kilobytes can declare ten thousand exports and instantiate them nine hundred times. Each
+//! instance copies the exports, and each use of an instance type visits all of its members. The compiler also expands
+//! nested components once per instantiation. This module counts both in one pass over the sections before validation.
+//! Invalid indices count as 0; the validator reports them.
 //!
-//! Two sums are kept, in *entries* (declarations, exports, imports, aliases, instances):
-//! - what the validator copies or compares, by the sizes of the types and instances that are used ([`MAX_VALIDATED`]);
-//! - what is left when all instantiations have been expanded ([`MAX_EXPANDED`]), which the engine loads, too.
+//! It counts *entries* (declarations, exports, imports, aliases, instances):
+//! - that the validator copies or compares, from the sizes of the used types and instances ([`MAX_VALIDATED`]);
+//! - that remain after all instantiations are expanded, which the engine loads too ([`MAX_EXPANDED`]).
 
 use wasmparser::{
     ComponentAlias, ComponentDefinedType, ComponentExport, ComponentExternalKind, ComponentInstance,
@@ -18,43 +18,43 @@ use wasmparser::{
 use super::Refusal;
 use super::limits::Count;
 
-/// The most entries that the validator copies or compares. Python's components have some 4,000.
+/// Maximum number of entries that the validator copies or compares. Components from Python have about 4,000.
 const MAX_VALIDATED: u64 = 500_000;
-/// The most entries after all instantiations have been expanded.
+/// Maximum number of entries after expansion.
 const MAX_EXPANDED: u64 = 100_000;
-/// The most types, imports, exports, globals, segments and entries of tables in core modules together.
+/// Maximum number of types, imports, exports, globals, segments and table entries in all core modules.
 const MAX_CORE_ENTRIES: u64 = 500_000;
 
 type Read<T> = wasmparser::Result<T>;
 
-/// What has been counted so far.
+/// Running counts.
 #[derive(Default)]
-pub(super) struct Weigher {
-    /// The modules and components that are open, outermost first.
+pub(super) struct ComplexityCounter {
+    /// The enclosing modules and components, outermost first.
     scopes: Vec<Scope>,
     validated: u64,
     core: u64,
-    /// A component is instantiated that comes from outside, so that nobody knows how much it expands to.
+    /// Whether an imported component is instantiated, whose expanded size is unknown.
     foreign: bool,
 }
 
-/// Index spaces of one component, or of one type with declarations, with the weight of each entry.
+/// Index spaces of a component, or of a type with declarations, with the weight of each entry.
 #[derive(Default)]
 struct Scope {
     is_component: bool,
     types: Vec<u64>,
     instances: Vec<u64>,
     components: Vec<Nested>,
-    /// What an instance of this component, or of this type, is made of. That imports count, too, errs on the safe side.
+    /// Weight of an instance of this component or type. Imports count too, which is an upper bound.
     exports: u64,
-    /// Its own entries and, for each instantiation in it, those of the instantiated component.
+    /// Its entries, and the expanded entries of each component that it instantiates.
     expanded: u64,
 }
 
 #[derive(Clone, Copy)]
 struct Nested {
     exports: u64,
-    /// `None`: it is imported, or taken out of an instance.
+    /// `None` if it is imported or an export of an instance.
     expanded: Option<u64>,
 }
 
@@ -64,11 +64,11 @@ impl Default for Nested {
     }
 }
 
-impl Weigher {
+impl ComplexityCounter {
     /// Counts one section.
     ///
     /// # Errors
-    /// The outer one if it cannot be read, the inner one if there is too much.
+    /// The outer error if the section cannot be parsed; the inner error if a limit is exceeded.
     pub(super) fn section(&mut self, payload: &Payload<'_>) -> Read<Result<(), Refusal>> {
         match payload {
             Payload::Version { encoding, .. } => {
@@ -119,26 +119,22 @@ impl Weigher {
     fn check(&self) -> Result<(), Refusal> {
         let expanded = self.scopes.first().map_or(0, |root| root.expanded);
         for (what, found, max) in [
+            ("entries in its types and instances, counted once per use", self.validated, MAX_VALIDATED),
+            ("entries after its nested components are expanded", expanded, MAX_EXPANDED),
             (
-                "entries in its types and instances, each counted as often as it is used",
-                self.validated,
-                MAX_VALIDATED,
-            ),
-            ("entries when its nested components are expanded", expanded, MAX_EXPANDED),
-            (
-                "types, imports, exports, globals and entries of tables in its core modules",
+                "types, imports, exports, globals and table entries in its core modules",
                 self.core,
                 MAX_CORE_ENTRIES,
             ),
         ] {
             if found > max {
                 let (found, max) = (Count(found), Count(max));
-                return Err(Refusal::TooComplex(format!("it has {found} {what}; {max} is the most")));
+                return Err(Refusal::TooComplex(format!("it has {found} {what}; the limit is {max}")));
             }
         }
         if self.foreign {
             return Err(Refusal::TooComplex(
-                "it instantiates a component that it imports or takes out of an instance: nest that component in it instead"
+                "it instantiates a component that it imports or that an instance exports: nest that component instead"
                     .to_owned(),
             ));
         }
@@ -146,19 +142,19 @@ impl Weigher {
     }
 
     fn end(&mut self) {
-        // The root stays, so that its sums can be checked to the end.
+        // Keep the root so that its sums can be checked.
         if self.scopes.len() < 2 {
             return;
         }
         let Some(ended) = self.scopes.pop() else { return };
         if ended.is_component {
             let nested = Nested { exports: ended.exports, expanded: Some(ended.expanded) };
-            self.here().components.push(nested);
+            self.scope().components.push(nested);
         }
     }
 
-    /// The scope that is open.
-    fn here(&mut self) -> &mut Scope {
+    /// The innermost scope.
+    fn scope(&mut self) -> &mut Scope {
         if self.scopes.is_empty() {
             self.scopes.push(Scope::default());
         }
@@ -166,13 +162,13 @@ impl Weigher {
         &mut self.scopes[last]
     }
 
-    /// The scope around the one that is open, `count` scopes away.
+    /// The scope `count` levels outside the innermost one.
     fn outer(&self, count: u32) -> Option<&Scope> {
-        let here = self.scopes.len().checked_sub(1)?;
-        self.scopes.get(here.checked_sub(usize::try_from(count).ok()?)?)
+        let innermost = self.scopes.len().checked_sub(1)?;
+        self.scopes.get(innermost.checked_sub(usize::try_from(count).ok()?)?)
     }
 
-    /// Entries that are copied or compared once.
+    /// Counts entries that are copied or compared once.
     fn entries(&mut self, count: u64) {
         self.copies(count);
         self.expands(count);
@@ -183,8 +179,8 @@ impl Weigher {
     }
 
     fn expands(&mut self, count: u64) {
-        let here = self.here();
-        here.expanded = here.expanded.saturating_add(count);
+        let scope = self.scope();
+        scope.expanded = scope.expanded.saturating_add(count);
     }
 
     fn component_type(&mut self, ty: &ComponentType<'_>) {
@@ -215,44 +211,44 @@ impl Weigher {
             }),
         };
         self.declared(weight);
-        self.here().types.push(weight);
+        self.scope().types.push(weight);
     }
 
-    /// The weight of a type that has declarations of its own, which `declare` goes through in a scope of their own.
+    /// Returns the weight of a type with declarations. `declare` visits them in a new scope.
     fn declarations(&mut self, declare: impl FnOnce(&mut Self)) -> u64 {
         self.scopes.push(Scope::default());
         declare(self);
         self.scopes.pop().map_or(1, |scope| scope.exports.saturating_add(1))
     }
 
-    /// An entry of this weight that is part of what it is declared in.
+    /// Counts an entry that is part of the enclosing type or component.
     fn declared(&mut self, weight: u64) {
         self.entries(weight);
-        let here = self.here();
-        here.exports = here.exports.saturating_add(weight);
+        let scope = self.scope();
+        scope.exports = scope.exports.saturating_add(weight);
     }
 
-    /// An import, or an export of a type.
+    /// Counts an import, or an export of a type.
     fn reference(&mut self, ty: ComponentTypeRef) {
-        let here = self.here();
+        let scope = self.scope();
         let weight = match ty {
             ComponentTypeRef::Module(_) | ComponentTypeRef::Func(_) | ComponentTypeRef::Value(_) => 0,
             ComponentTypeRef::Type(TypeBounds::Eq(index)) => {
-                here.types.push(at(&here.types, index));
+                scope.types.push(at(&scope.types, index));
                 0
             }
             ComponentTypeRef::Type(TypeBounds::SubResource) => {
-                here.types.push(1);
+                scope.types.push(1);
                 0
             }
             ComponentTypeRef::Instance(index) => {
-                let weight = at(&here.types, index);
-                here.instances.push(weight);
+                let weight = at(&scope.types, index);
+                scope.instances.push(weight);
                 weight
             }
             ComponentTypeRef::Component(index) => {
-                let weight = at(&here.types, index);
-                here.components.push(Nested { exports: weight, expanded: None });
+                let weight = at(&scope.types, index);
+                scope.components.push(Nested { exports: weight, expanded: None });
                 weight
             }
         };
@@ -262,55 +258,55 @@ impl Weigher {
     fn alias(&mut self, alias: &ComponentAlias<'_>) {
         match *alias {
             ComponentAlias::InstanceExport { kind, instance_index, .. } => {
-                let weight = at(&self.here().instances, instance_index);
-                self.put(kind, weight, None);
+                let weight = at(&self.scope().instances, instance_index);
+                self.push(kind, weight, None);
             }
             ComponentAlias::CoreInstanceExport { .. } => {}
             ComponentAlias::Outer { kind, count, index } => match kind {
                 ComponentOuterAliasKind::CoreModule | ComponentOuterAliasKind::CoreType => {}
                 ComponentOuterAliasKind::Type => {
                     let weight = self.outer(count).map_or(0, |scope| at(&scope.types, index));
-                    self.here().types.push(weight);
+                    self.scope().types.push(weight);
                 }
                 ComponentOuterAliasKind::Component => {
                     let found =
                         self.outer(count).map_or(Nested::default(), |scope| at(&scope.components, index));
-                    self.here().components.push(found);
+                    self.scope().components.push(found);
                 }
             },
         }
         self.declared(1);
     }
 
-    /// What an index of this kind stands for.
+    /// Returns the weight and the expanded size of the entry at an index.
     fn weight(&mut self, kind: ComponentExternalKind, index: u32) -> (u64, Option<u64>) {
-        let here = self.here();
+        let scope = self.scope();
         match kind {
             ComponentExternalKind::Module | ComponentExternalKind::Func | ComponentExternalKind::Value => {
                 (0, None)
             }
-            ComponentExternalKind::Type => (at(&here.types, index), None),
-            ComponentExternalKind::Instance => (at(&here.instances, index), None),
+            ComponentExternalKind::Type => (at(&scope.types, index), None),
+            ComponentExternalKind::Instance => (at(&scope.instances, index), None),
             ComponentExternalKind::Component => {
-                let nested = at(&here.components, index);
+                let nested = at(&scope.components, index);
                 (nested.exports, nested.expanded)
             }
         }
     }
 
-    fn put(&mut self, kind: ComponentExternalKind, weight: u64, expanded: Option<u64>) {
-        let here = self.here();
+    fn push(&mut self, kind: ComponentExternalKind, weight: u64, expanded: Option<u64>) {
+        let scope = self.scope();
         match kind {
             ComponentExternalKind::Module | ComponentExternalKind::Func | ComponentExternalKind::Value => {}
-            ComponentExternalKind::Type => here.types.push(weight),
-            ComponentExternalKind::Instance => here.instances.push(weight),
-            ComponentExternalKind::Component => here.components.push(Nested { exports: weight, expanded }),
+            ComponentExternalKind::Type => scope.types.push(weight),
+            ComponentExternalKind::Instance => scope.instances.push(weight),
+            ComponentExternalKind::Component => scope.components.push(Nested { exports: weight, expanded }),
         }
     }
 
     fn export(&mut self, export: &ComponentExport<'_>) {
         let (weight, expanded) = self.weight(export.kind, export.index);
-        self.put(export.kind, weight, expanded);
+        self.push(export.kind, weight, expanded);
         let copied = if export.kind == ComponentExternalKind::Type { 0 } else { weight };
         self.declared(copied.saturating_add(1));
     }
@@ -318,7 +314,7 @@ impl Weigher {
     fn instance(&mut self, instance: &ComponentInstance<'_>) {
         match instance {
             ComponentInstance::Instantiate { component_index, args } => {
-                let nested = at(&self.here().components, *component_index);
+                let nested = at(&self.scope().components, *component_index);
                 self.foreign |= nested.expanded.is_none();
                 self.copies(nested.exports);
                 self.expands(nested.expanded.unwrap_or(0));
@@ -327,7 +323,7 @@ impl Weigher {
                     self.copies(weight);
                 }
                 self.entries(1 + args.len() as u64);
-                self.here().instances.push(nested.exports);
+                self.scope().instances.push(nested.exports);
             }
             ComponentInstance::FromExports(exports) => {
                 let mut sum = 1_u64;
@@ -336,13 +332,13 @@ impl Weigher {
                     sum = sum.saturating_add(weight).saturating_add(1);
                 }
                 self.entries(sum);
-                self.here().instances.push(sum);
+                self.scope().instances.push(sum);
             }
         }
     }
 }
 
-/// What stands at `index`; nothing if there is no such index, which the validator finds.
+/// Returns the entry at `index`, or the default if the index is invalid, which the validator reports.
 fn at<T: Copy + Default>(space: &[T], index: u32) -> T {
     usize::try_from(index).ok().and_then(|index| space.get(index)).copied().unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 //! Every setting stands once in [`SETTINGS`]: its name, its default, what it is for, and how its text
 //! is read. From that table come the options of the command line (`--max-in-flight`), the
 //! environment's variables (`HOOKWRIGHT_MAX_IN_FLIGHT`), the members of `hookwright.toml`
-//! (`max_in_flight`) and the README's table. The command line wins over the environment, the
+//! (`max_in_flight`) and the table of `host/docs/settings.md`. The command line wins over the environment, the
 //! environment over the file, the file over the default.
 //!
 //! Nothing outside this module reads the environment, and nothing here does it behind anyone's back:

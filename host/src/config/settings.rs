@@ -62,7 +62,7 @@ macro_rules! setting {
 
 const MIB: usize = 1 << 20;
 
-/// All of them, in the order in which help and README show them.
+/// All of them, in the order in which help and `host/docs/settings.md` show them.
 pub static SETTINGS: &[Setting] = &[
     setting!(
         "listen",

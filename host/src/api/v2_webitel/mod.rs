@@ -2,7 +2,7 @@
 //!
 //! A domain is a tenant: its name is the domain. A hook of this surface is a hook like any other, whose filter, fields,
 //! templates and headers are settings of standard plugins; what a client sent is kept beside it and echoed as it was.
-//! `MIGRATING.md` tells what differs from the original.
+//! `host/docs/migrating/webitel.md` lists what differs from the original.
 
 mod access;
 mod answer;

@@ -4,6 +4,7 @@
 //! and never go back: a clock that is set far ahead by mistake would give every later id a wrong time. So ids may follow
 //! a jump ahead only after it has held for a while.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::clock::Clock;
 use crate::delivery::Dispatcher;
 use crate::domain::UnixMillis;
 use crate::domain::ids::IdGenerator;
-use crate::storage::DeliveryStore;
+use crate::storage::{DeliveryStore, StorageError};
 
 /// How often the clocks are compared.
 const EVERY: Duration = Duration::from_secs(5);
@@ -98,10 +99,52 @@ pub struct Kept {
     pub dispatcher: Arc<Dispatcher>,
 }
 
+/// Steps back of the wall clock for which deliveries have not been brought forward yet.
+#[derive(Debug, Default)]
+struct StepsBack(VecDeque<StepBack>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct StepBack {
+    /// The wall clock after the step.
+    now: UnixMillis,
+    by: Duration,
+}
+
+impl StepsBack {
+    fn push(&mut self, step: StepBack) {
+        // The first may have been applied in part: storage recognizes a repetition by its arguments. Later ones are added up.
+        let later = if self.0.len() > 1 { self.0.pop_back() } else { None };
+        let by = later.map_or(Duration::ZERO, |later| later.by) + step.by;
+        self.0.push_back(StepBack { now: step.now, by });
+    }
+
+    /// Brings deliveries forward, one step after another. What fails is called again in the same way the next time.
+    /// True if any step was completed.
+    async fn apply<F: Future<Output = Result<(), StorageError>>>(
+        &mut self,
+        bring_forward: impl Fn(StepBack) -> F,
+    ) -> bool {
+        let mut applied = false;
+        while let Some(step) = self.0.front() {
+            if let Err(error) = bring_forward(*step).await {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot bring deliveries forward after the clock was set back; trying again"
+                );
+                break;
+            }
+            self.0.pop_front();
+            applied = true;
+        }
+        applied
+    }
+}
+
 /// Compares the clocks until `stop`.
 pub async fn run(kept: Kept, stop: CancellationToken) {
     let mut watch = ClockWatch::new(kept.clock.now(), since_boot_ms());
     kept.ids.set_ceiling(watch.ceiling());
+    let mut steps = StepsBack::default();
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -121,14 +164,11 @@ pub async fn run(kept: Kept, stop: CancellationToken) {
         if let Some(by) = seen.set_back {
             tracing::warn!(
                 seconds = by.as_secs(),
-                "the clock was set back; deliveries that wait are due that much earlier"
+                "the clock was set back; waiting deliveries are brought forward by the same time"
             );
-            if let Err(error) = kept.deliveries.bring_forward(now, by).await {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot bring deliveries forward: retries come late"
-                );
-            }
+            steps.push(StepBack { now, by });
+        }
+        if steps.apply(|step| kept.deliveries.bring_forward(step.now, step.by)).await {
             kept.dispatcher.wake();
         }
     }
@@ -142,6 +182,9 @@ fn since_boot_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::future::ready;
+
     use super::*;
 
     const HOUR: i64 = 3_600_000;
@@ -173,5 +216,27 @@ mod tests {
             assert_eq!(seen.set_back.map(|by| by.as_millis()), set_back.map(|by| by as u128), "{what}");
             assert_eq!(seen.ceiling.0 - 2 * HOUR - NOW - right, ceiling, "{what}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_step_back_is_applied_again_until_it_succeeds_and_later_ones_after_it() {
+        let step = |now, seconds| StepBack { now: UnixMillis(now), by: Duration::from_secs(seconds) };
+        let (mut steps, calls) = (StepsBack::default(), RefCell::new(Vec::new()));
+        let fails = |step| {
+            calls.borrow_mut().push(step);
+            ready(Err(StorageError::NoSpace))
+        };
+        steps.push(step(1_000, 10));
+        assert!(!steps.apply(fails).await);
+        steps.push(step(2_000, 20));
+        steps.push(step(3_000, 30));
+        assert!(!steps.apply(fails).await);
+        let succeeds = |step| {
+            calls.borrow_mut().push(step);
+            ready(Ok(()))
+        };
+        assert!(steps.apply(succeeds).await);
+        assert!(!steps.apply(succeeds).await, "nothing is left");
+        assert_eq!(*calls.borrow(), [step(1_000, 10), step(1_000, 10), step(1_000, 10), step(3_000, 50)]);
     }
 }

@@ -88,7 +88,11 @@ impl Dispatcher {
     pub fn push_reserved(self: &Arc<Self>, works: Vec<Work>) {
         {
             let (mut lanes, now) = (self.lanes(), Instant::now());
-            works.into_iter().for_each(|work| lanes.push(work, now));
+            for work in works {
+                if lanes.push(work, now) {
+                    self.wake();
+                }
+            }
         }
         self.pump();
     }
@@ -223,7 +227,10 @@ impl Recalled {
 
 impl Drop for Recalled {
     fn drop(&mut self) {
-        self.dispatcher.lanes().end_recall(self.ticket, self.end, Instant::now());
+        let wants_more = self.dispatcher.lanes().end_recall(self.ticket, self.end, Instant::now());
+        if wants_more {
+            self.dispatcher.wake();
+        }
         self.dispatcher.pump();
     }
 }

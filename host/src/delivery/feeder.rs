@@ -24,8 +24,8 @@ const HOOKS_IN_A_CLAIM: usize = 128;
 const AT_A_TIME: usize = 256;
 /// After so many claims the disk is asked again who has something due: others may have by then.
 const CLAIMS_IN_A_LOOK: usize = 4;
-/// How many bytes of events and rendered bodies a claim brings into memory.
-const CLAIM_BYTES: u64 = 16 * 1024 * 1024;
+/// How many bytes of events and rendered bodies one claim brings into memory at most, so that the transaction stays short.
+const MAX_CLAIM_BYTES: usize = 16 << 20;
 /// Where others leave a hook no room, it is looked at again after this.
 const WITHOUT_ROOM: Duration = Duration::from_millis(100);
 /// After storage failed, the next look is after this.
@@ -83,7 +83,13 @@ impl Feeder {
         // Who stored something since has noted it and woken the next look, which finds it.
         // Collected before the lock is taken, under which attempts begin and end.
         let due_hooks = due.iter().map(|backlog| backlog.hook).collect();
-        self.dispatcher.lanes().keep_backlogs(&due_hooks);
+        let mut after = None;
+        loop {
+            after = self.dispatcher.lanes().keep_backlogs(&due_hooks, after, AT_A_TIME);
+            if after.is_none() {
+                break;
+            }
+        }
         for backlog in later.iter().filter(|backlog| self.enabled(backlog.hook).is_some()) {
             next = earlier(next, backlog.first_due_at);
         }
@@ -93,12 +99,12 @@ impl Feeder {
             if due.is_empty() || stop.is_cancelled() {
                 return Ok(next);
             }
-            let (wanted, without_room) = self.wanted(&mut due);
+            let Looked { wanted, max_bytes, without_room } = self.wanted(&mut due);
             if without_room {
                 next = earlier(next, now.plus(WITHOUT_ROOM));
             }
             if !wanted.is_empty() {
-                next = earlier(next, self.claim(wanted, now).await);
+                next = earlier(next, self.claim(wanted, max_bytes, now).await);
             }
         }
         // Also for what has become due while the others were claimed.
@@ -110,9 +116,8 @@ impl Feeder {
         self.directory.hook(hook).filter(|hook| hook.is_sent_to()).map(|hook| (hook.id, hook.tenant))
     }
 
-    /// What is claimed next of the hooks `due`, which are taken from its front; and whether there is one that nothing
-    /// in memory wakes the feeder for, since others leave it no room.
-    fn wanted(&self, due: &mut VecDeque<(HookId, TenantId)>) -> (Vec<Wanted>, bool) {
+    /// What is claimed next of the hooks `due`, which are taken from its front.
+    fn wanted(&self, due: &mut VecDeque<(HookId, TenantId)>) -> Looked {
         let of_each = (CLAIM_AT_MOST / due.len().clamp(1, HOOKS_IN_A_CLAIM)).max(1);
         let (mut wanted, mut without_room) = (Vec::new(), false);
         let mut of_tenants: HashMap<TenantId, usize> = HashMap::new();
@@ -127,7 +132,7 @@ impl Feeder {
                 lanes = self.dispatcher.lanes();
             }
             let of_tenant = of_tenants.entry(tenant).or_default();
-            let room = lanes.room_for_claims(hook, tenant, *of_tenant);
+            let (room, tenant_bytes) = lanes.room_for_claims(hook, tenant, *of_tenant);
             if room == 0 {
                 lanes.set_backlog(hook, tenant, true);
                 without_room |= !lanes.wakes_feeder(hook);
@@ -135,22 +140,24 @@ impl Feeder {
             }
             let limit = room.min(of_each);
             *of_tenant += limit;
-            wanted.push(Wanted { hook, tenant, limit });
+            wanted.push(HookClaim {
+                hook,
+                tenant,
+                limit: u32::try_from(limit).unwrap_or(u32::MAX),
+                tenant_bytes: tenant_bytes as u64,
+            });
         }
-        (wanted, without_room)
+        Looked { wanted, max_bytes: MAX_CLAIM_BYTES.min(lanes.free_bytes()) as u64, without_room }
     }
 
     /// Leases what is `wanted` and hands it on. When there is more to be fetched, as far as is known.
-    async fn claim(&self, wanted: Vec<Wanted>, now: UnixMillis) -> Option<UnixMillis> {
+    async fn claim(&self, wanted: Vec<HookClaim>, max_bytes: u64, now: UnixMillis) -> Option<UnixMillis> {
         let mut next = None;
         let lease_until = now.plus(self.dispatcher.lease());
-        let hooks = wanted
-            .iter()
-            .map(|it| HookClaim { hook: it.hook, limit: u32::try_from(it.limit).unwrap_or(u32::MAX) });
-        let claims = self.deliveries.claim(hooks.collect(), now, lease_until, CLAIM_BYTES).await;
+        let claims = self.deliveries.claim(wanted.clone(), now, lease_until, max_bytes).await;
         {
             let (mut lanes, began) = (self.dispatcher.lanes(), Instant::now());
-            for (Wanted { hook, tenant, .. }, claims) in wanted.into_iter().zip(claims) {
+            for (HookClaim { hook, tenant, .. }, claims) in wanted.into_iter().zip(claims) {
                 let Claims { claimed, more } = match claims {
                     Ok(claims) => claims,
                     Err(error) => {
@@ -165,6 +172,7 @@ impl Feeder {
                 }
                 lanes.set_backlog(hook, tenant, more);
                 for one in claimed {
+                    // Whether there is room for more is asked below.
                     lanes.push_claimed(Work::claimed(one, lease_until), began);
                 }
                 // A lane that is well filled wakes the feeder when it runs low.
@@ -178,12 +186,13 @@ impl Feeder {
     }
 }
 
-/// What is claimed of a hook.
-#[derive(Debug, Clone, Copy)]
-struct Wanted {
-    hook: HookId,
-    tenant: TenantId,
-    limit: usize,
+/// What is claimed next.
+struct Looked {
+    wanted: Vec<HookClaim>,
+    /// How many bytes all of it takes at most.
+    max_bytes: u64,
+    /// There is a hook that nothing in memory wakes the feeder for, since others leave it no room.
+    without_room: bool,
 }
 
 /// Hooks that have something due, one of each tenant in turn; of a tenant, and of tenants, first what has been due for

@@ -14,7 +14,8 @@ mod rings;
 mod room;
 mod work;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::time::Instant;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -44,7 +45,7 @@ pub(super) struct Lanes {
     rings: Rings,
     places: Places,
     /// Hooks that may have more on disk.
-    backlogs: FxHashSet<HookId>,
+    backlogs: BTreeSet<HookId>,
     queued: usize,
     queued_bytes: usize,
     /// Deliveries between start and finish, with how often: one that waited for longer than its lease is claimed again,
@@ -85,7 +86,7 @@ impl Lanes {
             tenants: FxHashMap::default(),
             rings: Rings::default(),
             places,
-            backlogs: FxHashSet::default(),
+            backlogs: BTreeSet::new(),
             queued: 0,
             queued_bytes: 0,
             under_way: FxHashMap::default(),
@@ -112,9 +113,14 @@ impl Lanes {
     /// there is room now.
     pub(super) fn unreserve(&mut self, work: &Work) -> bool {
         self.release_room(work);
-        let wants_more = self.lanes.get(&work.hook).is_some_and(|lane| lane.wants_more(&self.limits));
+        let wants_more = self.wants_more(work.hook);
         self.forget_if_idle(work.hook);
         wants_more
+    }
+
+    /// Whether the hook may have more on disk and its queue runs low.
+    fn wants_more(&self, hook: HookId) -> bool {
+        self.lanes.get(&hook).is_some_and(|lane| lane.wants_more(&self.limits))
     }
 
     fn take_room(&mut self, work: &Work) {
@@ -142,18 +148,20 @@ impl Lanes {
         self.lanes.entry(hook).or_insert_with(|| Lane::new(tenant))
     }
 
-    /// Queues work that has been reserved, unless it has been cancelled meanwhile.
-    pub(super) fn push(&mut self, work: Work, now: Instant) {
-        let Some(work) = self.catch(work) else { return };
+    /// Queues work that has been reserved, unless it has been cancelled meanwhile. True if it has been, and its hook has
+    /// more on disk, for which there is room now.
+    pub(super) fn push(&mut self, work: Work, now: Instant) -> bool {
         let (hook, tenant) = (work.hook, work.tenant());
+        let Some(work) = self.catch(work) else { return self.wants_more(hook) };
         self.lane(hook, tenant).push(work);
         self.list(hook, now);
+        false
     }
 
     /// Takes room for work that has been claimed from disk; [`Self::room_for_claims`] has been asked before.
-    pub(super) fn push_claimed(&mut self, work: Work, now: Instant) {
+    pub(super) fn push_claimed(&mut self, work: Work, now: Instant) -> bool {
         self.take_room(&work);
-        self.push(work, now);
+        self.push(work, now)
     }
 
     /// Notes whether `hook` may have more on disk.
@@ -169,13 +177,22 @@ impl Lanes {
         }
     }
 
-    /// Of all hooks, only those `due` have something on disk now: what is noted of others is out of date.
-    pub(super) fn keep_backlogs(&mut self, due: &FxHashSet<HookId>) {
-        let over: Vec<_> = self.backlogs.difference(due).copied().collect();
-        for hook in over {
-            let Some(tenant) = self.lanes.get(&hook).map(|lane| lane.tenant) else { continue };
-            self.set_backlog(hook, tenant, false);
+    /// Only hooks that are `due` have something on disk now: what is noted of others is out of date. Looks at the next
+    /// `at_most` hooks that come `after` one, and returns where to go on: none if that was all.
+    pub(super) fn keep_backlogs(
+        &mut self,
+        due: &FxHashSet<HookId>,
+        after: Option<HookId>,
+        at_most: usize,
+    ) -> Option<HookId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let looked_at: Vec<HookId> =
+            self.backlogs.range((from, Bound::Unbounded)).take(at_most).copied().collect();
+        for hook in looked_at.iter().filter(|hook| !due.contains(hook)) {
+            let Some(tenant) = self.lanes.get(hook).map(|lane| lane.tenant) else { continue };
+            self.set_backlog(*hook, tenant, false);
         }
+        looked_at.last().copied().filter(|_| looked_at.len() == at_most)
     }
 
     /// Whether [`Self::answered`] or [`Self::unreserve`] will ask for more of `hook` by itself.

@@ -217,8 +217,8 @@ pub trait DeliveryStore: Send + Sync {
     /// Leases deliveries that are due at `now`, oldest due first, until `lease_until`: of each of `hooks` up to its limit.
     /// One answer for each hook, in order; a hook with a damaged row does not hold up the others.
     /// A lease that has ended is due, too: this is how the work of a crashed process is picked up.
-    /// All together take no more than fit into `max_bytes` with their events' data and rendered bodies, but one at
-    /// least where any is due and its limit is not 0.
+    /// All together take at most `max_bytes` with their events' data and rendered bodies, but at least one delivery if any
+    /// is due and its limit is not 0. Each tenant is limited in the same way by [`HookClaim::tenant_bytes`].
     async fn claim(
         &self,
         hooks: Vec<HookClaim>,

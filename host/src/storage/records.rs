@@ -89,8 +89,13 @@ pub struct Claimed {
 pub struct HookClaim {
     /// Which hook.
     pub hook: HookId,
+    /// Whose.
+    pub tenant: TenantId,
     /// How many deliveries at most.
     pub limit: u32,
+    /// How many bytes all hooks of this tenant take at most in this claim; a first delivery is taken
+    /// however large it is.
+    pub tenant_bytes: u64,
 }
 
 /// What a claim took of one hook.

@@ -76,15 +76,17 @@ impl Lanes {
         Ok(self.tickets)
     }
 
-    /// What became of the delivery with this ticket.
+    /// What became of the delivery with this ticket. True if its hook has more on disk, for which there is room now.
     pub(in crate::delivery) fn end_recall(
         &mut self,
         (tenant, ticket): (TenantId, u64),
         end: RecallEnd,
         now: Instant,
-    ) {
-        let Some(of_tenant) = self.tenants.get_mut(&tenant) else { return };
-        let Some(index) = of_tenant.recalls.iter().position(|recall| recall.ticket == ticket) else { return };
+    ) -> bool {
+        let Some(of_tenant) = self.tenants.get_mut(&tenant) else { return false };
+        let Some(index) = of_tenant.recalls.iter().position(|recall| recall.ticket == ticket) else {
+            return false;
+        };
         let mut recall = of_tenant.recalls.swap_remove(index);
         let ended = match end {
             RecallEnd::Cancelled { lease } => lease,
@@ -100,8 +102,13 @@ impl Lanes {
             self.take_room(&work);
             self.push(work, now);
         }
-        hooks.into_iter().for_each(|hook| self.forget_if_idle(hook));
+        let mut wants_more = false;
+        for hook in hooks {
+            wants_more |= self.wants_more(hook);
+            self.forget_if_idle(hook);
+        }
         self.forget_tenant_if_idle(tenant);
+        wants_more
     }
 
     /// Keeps `work`, for which room is taken, out of the queues if it is being cancelled or has been.

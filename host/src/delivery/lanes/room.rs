@@ -36,31 +36,32 @@ impl Lanes {
         let (used, limit) = (self.queued_bytes, self.limits.queued_bytes);
         let little = LITTLE_BYTES.min(limit / 256);
         match of_tenant {
-            // Whoever has nothing in memory finds room for something small even if others have taken more than there is:
-            // what they claim from disk is weighed only when it is here, and may stay for long.
+            // The reserve is for something small of tenants that have nothing in memory.
             0 => {
-                let small = if used < 2 * limit { little } else { 0 };
-                places::before_reserve(limit).saturating_sub(used).max(small)
+                places::before_reserve(limit).saturating_sub(used).max(little.min(limit.saturating_sub(used)))
             }
             of_tenant => places::room(of_tenant, used, limit, little),
         }
     }
 
-    /// The same, looked at from disk, where nobody knows yet how large they are. `claimed` are about to be claimed for the
-    /// tenant's other hooks.
+    /// What may be claimed from disk for all tenants together, in bytes.
+    pub(in crate::delivery) fn free_bytes(&self) -> usize {
+        self.limits.queued_bytes.saturating_sub(self.queued_bytes)
+    }
+
+    /// How many deliveries of `hook` may be claimed from disk, and how many bytes of its tenant; `claimed` deliveries are
+    /// about to be claimed for the tenant's other hooks. There is no room in number if there is none in bytes.
     pub(in crate::delivery) fn room_for_claims(
         &self,
         hook: HookId,
         tenant: TenantId,
         claimed: usize,
-    ) -> usize {
-        let (used, limit) = (self.queued_bytes, self.limits.queued_bytes);
-        if self.room_in_bytes(tenant) == 0 || used >= limit + limit / 2 {
-            return 0;
+    ) -> (usize, usize) {
+        let bytes = self.room_in_bytes(tenant);
+        if bytes == 0 {
+            return (0, 0);
         }
-        // In the reserve one at a time: it may be a large one.
-        let most = if used < places::before_reserve(limit) { usize::MAX } else { 1 };
-        let of_tenant = self.room_of_tenant(tenant).min(most).saturating_sub(claimed);
-        of_tenant.min(self.room_in_lane(hook, Trigger::Event))
+        let of_tenant = self.room_of_tenant(tenant).saturating_sub(claimed);
+        (of_tenant.min(self.room_in_lane(hook, Trigger::Event)), bytes)
     }
 }

@@ -6,6 +6,7 @@ use super::lane::QUEUED_WHILE_HANGING;
 use super::*;
 use crate::domain::{DeliveryId, Event, EventId, EventKey, UnixMillis};
 
+mod cancelling;
 mod neighbours;
 
 fn limits() -> DispatcherLimits {
@@ -32,6 +33,12 @@ fn work(tenant: i64, hook: i64, number: i64) -> Work {
         data: "{}".into(),
     };
     Work::fresh(DeliveryId(number), HookId(hook), Arc::new(event), Trigger::Event)
+}
+
+/// An event of 64 KB.
+fn large_event(tenant: i64) -> Arc<Event> {
+    let event = Event::clone(&work(tenant, 1, 1).event);
+    Arc::new(Event { data: "x".repeat(64 << 10).into(), ..event })
 }
 
 fn empty(limits: DispatcherLimits) -> Lanes {
@@ -232,13 +239,35 @@ fn room_that_is_given_back_is_for_what_waits_on_disk() {
 }
 
 #[test]
+fn what_tenants_may_claim_is_within_the_limit_in_bytes() {
+    // One delivery weighs 258 bytes.
+    let limits = DispatcherLimits { queued_bytes: 258 * 16, ..limits() };
+    let mut lanes = empty(limits);
+    assert_eq!(lanes.room_for_claims(HookId(10), TenantId(1), 0), (100, 258 * 14));
+    for tenant in 1..=14 {
+        let work = work(tenant, tenant, tenant);
+        assert!(lanes.reserve(&work));
+        lanes.push(work, Instant::now());
+    }
+    assert_eq!(lanes.room_for_claims(HookId(1), TenantId(1), 0), (0, 0), "the rest is for others");
+    let (deliveries, bytes) = lanes.room_for_claims(HookId(99), TenantId(99), 0);
+    assert!(deliveries > 0 && bytes > 0 && bytes <= lanes.free_bytes(), "{deliveries} {bytes}");
+    lanes.push_claimed(Work { event: large_event(99), ..work(99, 99, 99) }, Instant::now());
+    assert_eq!(lanes.free_bytes(), 0);
+    assert_eq!(lanes.room_for_claims(HookId(98), TenantId(98), 0), (0, 0), "nothing is left");
+}
+
+#[test]
 fn a_backlog_that_is_no_more_is_forgotten() {
     let mut lanes = Lanes::new(limits());
     for hook in [10, 11, 12] {
         lanes.set_backlog(HookId(hook), TenantId(1), true);
     }
     assert!(lanes.reserve(&work(1, 20, 1)));
-    lanes.keep_backlogs(&FxHashSet::from_iter([HookId(11)]));
+    let due = FxHashSet::from_iter([HookId(11)]);
+    let after = lanes.keep_backlogs(&due, None, 2);
+    assert_eq!(after, Some(HookId(11)), "it looks at two at a time");
+    assert_eq!(lanes.keep_backlogs(&due, after, 2), None);
     assert!(lanes.reserve(&work(1, 10, 2)) && !lanes.reserve(&work(1, 11, 3)));
     let mut known: Vec<i64> = lanes.lanes.keys().map(|hook| hook.0).collect();
     known.sort_unstable();
@@ -293,7 +322,7 @@ fn a_receiver_that_hangs_takes_little_memory() {
     lanes.answered(started.remove(0), Observation::TimedOut, Instant::now());
     let fitted = (0..100).filter(|number| lanes.reserve(&work(1, 10, *number))).count();
     assert_eq!(fitted, QUEUED_WHILE_HANGING);
-    assert_eq!(lanes.room_for_claims(HookId(10), TenantId(1), 0), 0);
+    assert_eq!(lanes.room_for_claims(HookId(10), TenantId(1), 0).0, 0);
 }
 
 #[test]
@@ -313,81 +342,4 @@ fn a_test_waits_neither_for_a_receiver_that_hangs_nor_for_what_was_there_before(
     let started = lanes.start_next(Instant::now()).unwrap();
     assert_eq!((probe.work.delivery.0, started.work.delivery.0), (0, 8));
     assert!(lanes.start_next(Instant::now()).is_none(), "one test at a time");
-}
-
-#[test]
-fn what_is_cancelled_is_not_started() {
-    let (hook, tenant, lease) = (HookId(10), TenantId(1), UnixMillis(60_000));
-    let work = |number| Work { lease_until: lease, ..work(1, 10, number) };
-    let recall = |lanes: &mut Lanes, number| lanes.recall(DeliveryId(number), (tenant, hook), UnixMillis(0));
-    let end = |lanes: &mut Lanes, ticket, cancelled| {
-        lanes.end_recall((tenant, ticket), cancelled, Instant::now());
-    };
-    let mut lanes = filled(limits(), &[(1, 10, 3)]);
-    let under_way = lanes.start_next(Instant::now()).unwrap();
-    assert_eq!(recall(&mut lanes, under_way.work.delivery.0), Err(NotRecalled::UnderWay));
-    lanes.answered(under_way.place, Observation::Answered, Instant::now());
-    assert_eq!(recall(&mut lanes, 0), Err(NotRecalled::UnderWay), "its record is not written yet");
-    lanes.finished(under_way.place);
-
-    let (gone, back) = (recall(&mut lanes, 1).unwrap(), recall(&mut lanes, 2).unwrap());
-    assert!(lanes.start_next(Instant::now()).is_none(), "neither is started while it is being cancelled");
-    end(&mut lanes, gone, RecallEnd::Cancelled { lease: Some(lease) });
-    end(&mut lanes, back, RecallEnd::PutBack);
-    let started = lanes.start_next(Instant::now()).unwrap();
-    assert_eq!(started.work.delivery, DeliveryId(2), "what could not be cancelled is attempted");
-
-    for until in [lease.0 - 1, lease.0] {
-        let claimed = Work { lease_until: UnixMillis(until), ..work(3) };
-        assert!(lanes.reserve(&claimed));
-        lanes.push(claimed, Instant::now());
-    }
-    let twice = recall(&mut lanes, 3).unwrap();
-    end(&mut lanes, twice, RecallEnd::Cancelled { lease: Some(lease) });
-    assert!(lanes.start_next(Instant::now()).is_none(), "it was in memory twice");
-
-    // Those that arrive later: while it is being cancelled, after that, and under a later lease, as after a retry.
-    let push = |lanes: &mut Lanes, work: Work| {
-        assert!(lanes.reserve(&work));
-        lanes.push(work, Instant::now());
-        lanes.start_next(Instant::now()).map(|started| started.work.delivery)
-    };
-    let during = recall(&mut lanes, 4).unwrap();
-    assert_eq!(push(&mut lanes, work(4)), None);
-    end(&mut lanes, during, RecallEnd::Cancelled { lease: Some(lease) });
-    let before = recall(&mut lanes, 5).unwrap();
-    end(&mut lanes, before, RecallEnd::Cancelled { lease: Some(lease) });
-    assert_eq!(push(&mut lanes, work(5)), None);
-    let retried = recall(&mut lanes, 6).unwrap();
-    end(&mut lanes, retried, RecallEnd::Cancelled { lease: Some(lease) });
-    let later = Work { lease_until: UnixMillis(lease.0 + 1), ..work(6) };
-    assert_eq!(push(&mut lanes, later), Some(DeliveryId(6)));
-    let waited = recall(&mut lanes, 7).unwrap();
-    end(&mut lanes, waited, RecallEnd::Cancelled { lease: None });
-    assert_eq!(push(&mut lanes, work(7)), Some(DeliveryId(7)), "nothing was leased that could have arrived");
-    assert_eq!((lanes.queued, lanes.queued_bytes), (0, 0));
-}
-
-#[test]
-fn what_may_still_arrive_is_bounded_and_forgotten_when_its_lease_would_have_ended() {
-    let mut lanes = empty(limits());
-    let key = (TenantId(1), HookId(10));
-    let recalled = |lanes: &mut Lanes, now| {
-        (0..200)
-            .take_while(|number| {
-                let Ok(ticket) = lanes.recall(DeliveryId(*number), key, UnixMillis(now)) else {
-                    return false;
-                };
-                lanes.end_recall(
-                    (key.0, ticket),
-                    RecallEnd::Cancelled { lease: Some(UnixMillis(100)) },
-                    Instant::now(),
-                );
-                true
-            })
-            .count()
-    };
-    assert_eq!((recalled(&mut lanes, 0), recalled(&mut lanes, 99)), (100, 0));
-    assert_eq!(lanes.recall(DeliveryId(1), key, UnixMillis(99)), Err(NotRecalled::TooMany));
-    assert!(lanes.recall(DeliveryId(1), key, UnixMillis(100)).is_ok());
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::{LEASE_END, NOW, TENANT, World, request};
+use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, request};
 use crate::domain::{DeliveryId, DeliveryState, HookId, UnixMillis};
 use crate::storage::{Backlog, Claimed, Claims, HookClaim, Record, Rendered, StorageError};
 
@@ -122,7 +122,9 @@ pub async fn several_hooks_are_claimed_together(world: &World) {
     world.storage.hooks.delete(TENANT, gone).await.unwrap().unwrap().await.unwrap();
     let claim = async |limits: [u32; 4], max_bytes| {
         let hooks = [first, second, gone, third].into_iter().zip(limits);
-        let hooks = hooks.map(|(hook, limit)| HookClaim { hook, limit }).collect();
+        let hooks = hooks
+            .map(|(hook, limit)| HookClaim { hook, tenant: TENANT, limit, tenant_bytes: u64::MAX })
+            .collect();
         let claims = world.storage.deliveries.claim(hooks, LATER, LEASE_END, max_bytes).await;
         let of_hook = |claims: Result<Claims, StorageError>| {
             let claims = claims.unwrap();
@@ -142,6 +144,49 @@ pub async fn several_hooks_are_claimed_together(world: &World) {
         let delivery = world.delivery(id).await;
         assert_eq!((delivery.state, delivery.due_at), (DeliveryState::Delivering, Some(LEASE_END)));
     }
+}
+
+/// The hooks of one tenant share its limit. Each tenant gets one delivery, however large, until the limit of all is reached.
+pub async fn a_claim_is_bounded_by_bytes_for_each_tenant(world: &World) {
+    let pending = async |hook| {
+        let mut acceptance = world.event_for(HookId(hook), None);
+        Arc::make_mut(&mut acceptance.event).data = format!("\"{}\"", "x".repeat(1_000)).into();
+        let id = acceptance.deliveries[0].id;
+        world.store(acceptance).await;
+        id
+    };
+    let mut stored = Vec::new();
+    for hook in [1, 1, 2, 2, 3, 3] {
+        stored.push(pending(hook).await);
+    }
+    // Hooks 1 and 2 are of one tenant.
+    let claim = async |tenant_bytes, max_bytes| {
+        let hooks = [(1, TENANT), (3, OTHER_TENANT), (2, TENANT)];
+        let hooks =
+            hooks.map(|(hook, tenant)| HookClaim { hook: HookId(hook), tenant, limit: 2, tenant_bytes });
+        let claims = world.storage.deliveries.claim(hooks.to_vec(), LATER, LEASE_END, max_bytes).await;
+        let of_hook = |claims: Result<Claims, StorageError>| {
+            let claims = claims.unwrap();
+            (ids(&claims.claimed), claims.more)
+        };
+        claims.into_iter().map(of_hook).collect::<Vec<_>>()
+    };
+    let ids = |ids: &[DeliveryId]| ids.to_vec();
+    assert_eq!(
+        claim(0, u64::MAX).await,
+        [(ids(&stored[..1]), true), (ids(&stored[4..5]), true), (ids(&[]), true)],
+        "one delivery of each tenant"
+    );
+    assert_eq!(
+        claim(3_000, u64::MAX).await,
+        [(ids(&stored[1..2]), false), (ids(&stored[5..]), false), (ids(&stored[2..3]), true)],
+        "two deliveries of each tenant"
+    );
+    assert_eq!(
+        claim(u64::MAX, 0).await,
+        [(ids(&[]), false), (ids(&[]), false), (ids(&stored[3..4]), false)],
+        "one delivery in all"
+    );
 }
 
 /// Ids run ahead of a clock that was set back.

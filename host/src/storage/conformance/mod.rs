@@ -38,7 +38,8 @@ macro_rules! storage_conformance {
             claiming: [
                 what_is_due_is_claimed_oldest_first, a_lease_excludes_until_it_ends,
                 a_claim_brings_event_and_rendered_request, concurrent_claims_share_nothing,
-                a_claim_is_bounded_by_bytes_and_says_whether_there_is_more, several_hooks_are_claimed_together, recovery_ends_leases,
+                a_claim_is_bounded_by_bytes_and_says_whether_there_is_more,
+                a_claim_is_bounded_by_bytes_for_each_tenant, several_hooks_are_claimed_together, recovery_ends_leases,
                 what_a_wrong_clock_put_out_of_reach_is_due_after_recovery,
                 a_delivery_is_due_when_it_says_and_not_when_its_id_says, the_backlog_names_each_hook_once
             ],
@@ -263,7 +264,7 @@ impl World {
         lease_until: UnixMillis,
         (limit, max_bytes): (u32, u64),
     ) -> Result<Claims, StorageError> {
-        let hooks = vec![HookClaim { hook, limit }];
+        let hooks = vec![HookClaim { hook, tenant: TENANT, limit, tenant_bytes: u64::MAX }];
         let mut claims = self.storage.deliveries.claim(hooks, now, lease_until, max_bytes).await;
         assert_eq!(claims.len(), 1);
         claims.remove(0)

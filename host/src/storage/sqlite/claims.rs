@@ -15,7 +15,7 @@ use super::rows::{
     DELIVERY_COLUMNS, DeliveryRow, EventRow, damaged, delivery_columns, delivery_from_row, event_columns,
     event_from_row, read_error,
 };
-use crate::domain::{Delivery, DeliveryState, Event, EventKey, HookId, UnixMillis};
+use crate::domain::{Delivery, DeliveryState, Event, EventKey, HookId, TenantId, UnixMillis};
 use crate::storage::{Backlog, Claimed, Claims, HookClaim, StorageError};
 use crate::vault::Vault;
 
@@ -66,7 +66,7 @@ pub async fn lease(
     deleted_hooks: &HashSet<HookId>,
 ) -> Result<Vec<Leased>, StorageError> {
     let mut leased = Vec::with_capacity(claim.hooks.len());
-    let mut room = ByteRoom { left: claim.max_bytes, any: false };
+    let mut room = ByteRoom { left: claim.max_bytes, of_tenants: HashMap::new() };
     for hook in &claim.hooks {
         leased.push(match deleted_hooks.contains(&hook.hook) {
             true => Leased::default(),
@@ -88,16 +88,23 @@ pub async fn lease(
 /// What a claim may still bring into memory.
 struct ByteRoom {
     left: u64,
-    /// Whether anything has been taken: the first is, however large it is.
-    any: bool,
+    /// What each tenant from which something was taken may still bring. A first delivery is taken however large it is.
+    of_tenants: HashMap<TenantId, u64>,
 }
 
 impl ByteRoom {
-    fn take(&mut self, bytes: u64) -> bool {
-        let fits = bytes <= self.left || !self.any;
-        // What does not fit ends the claim: what is due later must not go before it.
-        self.left = if fits { self.left.saturating_sub(bytes) } else { 0 };
-        self.any = true;
+    fn take(&mut self, claim: &HookClaim, bytes: u64) -> bool {
+        let is_first = self.of_tenants.is_empty();
+        let of_tenant = self.of_tenants.get(&claim.tenant);
+        let of_tenant = of_tenant.copied().unwrap_or(claim.tenant_bytes.max(bytes));
+        let fits_all = bytes <= self.left || is_first;
+        let fits = fits_all && bytes <= of_tenant;
+        // What does not fit ends the claim, or the tenant's part: what is due later must not go before it.
+        self.left = if fits_all { self.left } else { 0 };
+        if fits {
+            self.left = self.left.saturating_sub(bytes);
+        }
+        self.of_tenants.insert(claim.tenant, if fits { of_tenant - bytes } else { 0 });
         fits
     }
 }
@@ -125,7 +132,7 @@ async fn due(
     let mut deliveries = Vec::with_capacity(rows.len());
     for row in rows.iter().take(hook.limit as usize) {
         let bytes: i64 = row.try_get(DELIVERY_COLUMNS)?;
-        if !room.take(OVERHEAD_BYTES + bytes.unsigned_abs()) {
+        if !room.take(&hook, OVERHEAD_BYTES + bytes.unsigned_abs()) {
             break;
         }
         deliveries.push(delivery_from_row(DeliveryRow::from_row(row)?)?);

@@ -35,7 +35,7 @@ pub struct Page<T> {
 
 /// The requested page of a list that is ordered by `K`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted<K> {
+pub struct PageRequest<K> {
     /// The maximum number of items.
     pub limit: usize,
     /// The last item of the page before, or the last that its search looked at.
@@ -43,7 +43,7 @@ pub struct Wanted<K> {
     list: &'static str,
 }
 
-impl<K: FromStr + Display + Ord> Wanted<K> {
+impl<K: FromStr + Display + Ord> PageRequest<K> {
     /// Parses `limit` and `cursor`. `list` names the list, so that a cursor of another list is rejected.
     ///
     /// # Errors
@@ -143,9 +143,9 @@ fn decode<K: FromStr>(list: &str, cursor: &str) -> Result<K, Invalid> {
 mod tests {
     use super::*;
 
-    fn wanted(query: &str) -> Result<Wanted<i64>, Problem> {
+    fn wanted(query: &str) -> Result<PageRequest<i64>, Problem> {
         let uri = format!("/x?{query}").parse().unwrap();
-        Wanted::of(&Params::of(&uri, &PARAMS).unwrap(), "numbers")
+        PageRequest::of(&Params::of(&uri, &PARAMS).unwrap(), "numbers")
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
         let large = "x".repeat(MAX_PAGE_LEN / 2);
         let mut after = None;
         for (first, len) in [(1, 1), (2, 1), (3, 3), (6, 1)] {
-            let wanted = Wanted { limit: 50, after, list: "numbers" };
+            let wanted = PageRequest { limit: 50, after, list: "numbers" };
             let view = |item: i64| if item < 3 || item == 6 { large.repeat(3) } else { String::new() };
             let page = wanted.select(1..=6, |item| *item, view);
             assert_eq!(page.data.len(), len, "from {first}");

@@ -17,15 +17,15 @@ use crate::delivery::Dispatcher;
 use crate::directory::Directory;
 use crate::domain::Scope;
 
-/// The greatest size of the settings, in bytes: 50 headers of the greatest size, and the rest.
+/// The maximum size of the settings, in bytes: 50 headers of the maximum size, and the other members.
 const MAX_BODY: usize = 256 * 1024;
 
-/// Make or replace the Apizee web hook
+/// Create or replace the Apizee web hook
 ///
-/// Needs `hooks:write`. What is absent takes its default.
+/// Requires `hooks:write`. Absent members get their defaults.
 #[utoipa::path(
     put, path = "/api/v3/apizee/webhook", tag = "apizee", request_body = WebhookInput,
-    responses((status = 200, description = "Its settings as they are now", body = WebhookView)),
+    responses((status = 200, description = "The new settings", body = WebhookView)),
 )]
 pub(super) async fn put_webhook(
     State(directory): State<Arc<Directory>>,
@@ -38,17 +38,17 @@ pub(super) async fn put_webhook(
     let body = payload.read(Takes::JsonOrUntyped, MAX_BODY).await?;
     let settings = json::parse::<WebhookInput>(&body)?.check()?;
     let hook = directory.put_hook(tenant, is_it, |current| settings.into_hook(tenant, current)).await?;
-    // It may have been enabled, with deliveries that have been due for long.
+    // The change may have enabled the hook, whose deliveries may be due.
     dispatcher.wake();
     WebhookView::of(&hook).map(Json)
 }
 
 /// Delete the Apizee web hook
 ///
-/// Needs `hooks:write`. Its deliveries that are not final are cancelled.
+/// Requires `hooks:write`. Cancels the web hook's deliveries that are not in a final state.
 #[utoipa::path(
     delete, path = "/api/v3/apizee/webhook", tag = "apizee",
-    responses((status = 204, description = "It is gone")),
+    responses((status = 204, description = "The web hook was deleted")),
 )]
 pub(super) async fn delete_webhook(
     State(directory): State<Arc<Directory>>,

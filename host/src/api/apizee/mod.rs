@@ -1,8 +1,7 @@
-//! Apizee's company web hook: one for each tenant, as its console had it.
+//! Apizee's company web hook: one for each tenant, with the settings of Apizee's console.
 //!
-//! The original has no API for its settings; these routes stand beside v3 and are described with it. The web hook is
-//! one of the engine's hooks, with [`Surface::Apizee`](crate::domain::Surface); its pipeline is the standard plugin
-//! `apizee-envelope`.
+//! Apizee has no API for these settings, so the routes are part of v3 and of its OpenAPI document. The web hook is a hook of the
+//! engine with [`Surface::Apizee`](crate::domain::Surface). Its pipeline is the standard plugin `apizee-envelope`.
 
 mod change;
 mod read;
@@ -18,15 +17,15 @@ use super::problem::{Kind, Problem};
 use crate::directory::Directory;
 use crate::domain::{Hook, Surface, TenantId};
 
-/// Every route of the surface.
+/// The routes of the surface.
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(read::get_webhook, change::put_webhook, change::delete_webhook))
 }
 
-/// The tenant's web hook.
+/// Finds the tenant's web hook.
 ///
 /// # Errors
-/// Where it has none.
+/// Fails if the tenant has none.
 fn find(directory: &Directory, tenant: TenantId) -> Result<Arc<Hook>, Problem> {
     directory.hooks_through(tenant, Surface::Apizee).into_iter().next().ok_or_else(no_webhook)
 }
@@ -36,5 +35,8 @@ fn is_it(hook: &Hook) -> bool {
 }
 
 fn no_webhook() -> Problem {
-    Problem::new(Kind::NotFound, "there is no Apizee web hook; PUT one")
+    Problem::new(
+        Kind::NotFound,
+        "the tenant has no Apizee web hook; create it with PUT /api/v3/apizee/webhook",
+    )
 }

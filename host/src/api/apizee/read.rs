@@ -13,12 +13,12 @@ use crate::api::problem::Problem;
 use crate::directory::Directory;
 use crate::domain::Scope;
 
-/// The Apizee web hook
+/// Get the Apizee web hook
 ///
-/// Needs `hooks:read`.
+/// Requires `hooks:read`.
 #[utoipa::path(
     get, path = "/api/v3/apizee/webhook", tag = "apizee",
-    responses((status = 200, description = "Its settings", body = WebhookView)),
+    responses((status = 200, description = "The settings", body = WebhookView)),
 )]
 pub(super) async fn get_webhook(
     State(directory): State<Arc<Directory>>,

@@ -1,4 +1,4 @@
-//! The settings as they are sent, kept and shown.
+//! The settings in requests, in storage and in responses.
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -15,64 +15,68 @@ use crate::domain::{
     TenantId, TypePattern, UnixMillis,
 };
 
-/// The objects that make web hooks, and what happens to them.
+/// The objects and events of Apizee. Their combinations are the event types.
 const OBJECTS: [&str; 4] = ["ticket", "media", "conversation", "smsmessage"];
 const EVENTS: [&str; 3] = ["create", "update", "delete"];
-/// The plugin that writes what is posted.
+/// The plugin that writes the request's body.
 const PLUGIN: &str = "apizee-envelope";
 
 /// The settings of a tenant's Apizee web hook.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WebhookInput {
-    /// Where requests go: absolute, `https` or `http`, at most 2,048 bytes. Wanted while the web hook is enabled.
+    /// The URL to which requests go: absolute, `https` or `http`, at most 2,048 bytes. Required unless `enabled` is false.
     #[schema(value_type = Option<schemas::HookUrl>)]
     url: Option<String>,
-    /// The console's *Activate* checkbox. Default: true.
+    /// Whether events are delivered: the *Activate* checkbox of the console. Default: true.
     enabled: Option<bool>,
-    /// HTTP headers of one's own, at most 50; they may replace `Content-Type` and `User-Agent`. Default: none.
+    /// Additional request headers, at most 50. They may replace `Content-Type` and `User-Agent`. Default: none.
     #[schema(value_type = Option<schemas::HeaderFields>)]
     headers: Option<Members<String>>,
-    /// The console's filter on event type: `ticket.update`, `media.*` or `*`. Default: all.
+    /// The filter on event types, as in the console: `ticket.update`, `media.*` or `*`, 1 to 100 patterns. Default: all types.
     #[schema(value_type = Option<Vec<schemas::TypePattern>>, min_items = 1, max_items = 100, example = json!(["ticket.update", "conversation.*"]))]
     types: Option<Vec<String>>,
-    /// `none`, or `standard` (Standard Webhooks), which the original does not have. Default: `none`.
+    /// How requests are signed: `none`, or `standard` (Standard Webhooks), which Apizee does not have. Default: `none`.
     #[schema(value_type = Option<schemas::Signing>)]
     signing: Option<String>,
 }
 
-/// Settings that have been checked.
+/// Validated settings.
 #[derive(Debug)]
 pub(super) struct Webhook {
-    kept: Kept,
+    settings: StoredSettings,
     enabled: bool,
     url: Url,
     subscription: Subscription,
     signing: Signing,
 }
 
-/// What is kept beside the engine's hook.
+/// The settings that are stored with the engine's hook.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+struct StoredSettings {
     url: Option<String>,
     headers: Members<String>,
     types: Vec<String>,
 }
 
-/// The settings as they are now.
+/// The settings of a tenant's Apizee web hook.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ApizeeWebhook)]
 pub(super) struct WebhookView {
+    /// The URL to which requests go; null if none is set.
     url: Option<String>,
+    /// Whether events are delivered.
     enabled: bool,
+    /// Additional request headers.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: Members<String>,
+    /// The filter on event types.
     #[schema(value_type = Vec<schemas::TypePattern>)]
     types: Vec<String>,
-    /// `none` or `standard`.
+    /// How requests are signed: `none` or `standard`.
     #[schema(value_type = schemas::Signing)]
     signing: &'static str,
-    /// The engine's hook that it is: its deliveries and its secret are found by it.
+    /// The id of the engine's hook, for its deliveries (`GET /deliveries?hook=…`) and its secret (`GET /hooks/{id}/secret`).
     #[schema(value_type = schemas::HookId)]
     hook: String,
     created_at: Time,
@@ -80,15 +84,15 @@ pub(super) struct WebhookView {
 }
 
 impl WebhookInput {
-    /// Checks every member.
+    /// Validates all members.
     ///
     /// # Errors
-    /// Names the first that breaks a rule.
+    /// Fails with the first member that breaks a rule.
     pub(super) fn check(self) -> Result<Webhook, Problem> {
         let at = |member| move |rule| Problem::invalid(Pointer::to(member), rule);
         let enabled = self.enabled.unwrap_or(true);
         if enabled && self.url.is_none() {
-            let rule = "`url` is wanted while the web hook is enabled";
+            let rule = "missing member `url`, which an enabled web hook requires";
             return Err(Problem::at(Kind::MissingMember, Pointer::to("url"), rule));
         }
         let url = Hook::parse_url(self.url.as_deref().unwrap_or(Hook::NOWHERE)).map_err(at("url"))?;
@@ -96,11 +100,17 @@ impl WebhookInput {
         let subscription = subscription(&types)?;
         let headers = Members(self.headers.map_or(Ok(Vec::new()), check_headers)?);
         let signing = self.signing.map_or(Ok(Signing::None), |text| text.parse()).map_err(at("signing"))?;
-        Ok(Webhook { kept: Kept { url: self.url, headers, types }, enabled, url, subscription, signing })
+        Ok(Webhook {
+            settings: StoredSettings { url: self.url, headers, types },
+            enabled,
+            url,
+            subscription,
+            signing,
+        })
     }
 }
 
-/// The types that these patterns cover: the original has no others.
+/// A subscription to the event types of Apizee that match the patterns.
 fn subscription(patterns: &[String]) -> Result<Subscription, Problem> {
     let mut wanted = Vec::new();
     for (index, text) in patterns.iter().enumerate() {
@@ -116,7 +126,7 @@ fn subscription(patterns: &[String]) -> Result<Subscription, Problem> {
         if wanted.len() == before {
             let all: Vec<_> = every_type().collect();
             return Err(invalid(Invalid::new(format!(
-                "`{}` is none of Apizee's events; there are {}, or beginnings of these with an asterisk",
+                "`{}` matches no event of Apizee; expected one of {}, a prefix of these followed by `*`, or `*`",
                 crate::api::problem::shorten(text),
                 all.join(", ")
             ))));
@@ -129,17 +139,17 @@ fn every_type() -> impl Iterator<Item = String> {
     OBJECTS.iter().flat_map(|object| EVENTS.iter().map(move |event| format!("{object}.{event}")))
 }
 
-/// What `apizee-envelope` is given.
+/// The settings of the plugin `apizee-envelope`.
 #[derive(Serialize)]
 struct Settings<'a> {
     headers: &'a Members<String>,
 }
 
 impl Webhook {
-    /// The engine's hook that this is, in the place of `current`.
+    /// Converts the settings to a hook of the engine, which replaces `current`.
     pub(super) fn into_hook(self, tenant: TenantId, current: Option<&Hook>) -> Result<Hook, Problem> {
         let write = |error: serde_json::Error| Problem::internal("writing an Apizee web hook", &error);
-        let settings = serde_json::to_string(&Settings { headers: &self.kept.headers }).map_err(write)?;
+        let settings = serde_json::to_string(&Settings { headers: &self.settings.headers }).map_err(write)?;
         let plugin =
             PLUGIN.parse().map_err(|error: Invalid| Problem::internal("naming a standard plugin", &error))?;
         let secrets = match current {
@@ -151,7 +161,7 @@ impl Webhook {
             tenant,
             origin: Origin {
                 surface: Surface::Apizee,
-                members: serde_json::to_string(&self.kept).map_err(write)?.into(),
+                members: serde_json::to_string(&self.settings).map_err(write)?.into(),
             },
             url: self.url,
             subscription: self.subscription,
@@ -175,17 +185,19 @@ impl Webhook {
 }
 
 impl WebhookView {
+    /// Reads the settings of `hook`.
+    ///
     /// # Errors
-    /// Where what is kept cannot be read back.
+    /// Fails if the stored settings cannot be parsed.
     pub(super) fn of(hook: &Hook) -> Result<Self, Problem> {
-        let kept: Kept = serde_json::from_str(&hook.origin.members)
-            .map_err(|error| Problem::internal("reading what is kept of an Apizee web hook", &error))?;
+        let settings: StoredSettings = serde_json::from_str(&hook.origin.members)
+            .map_err(|error| Problem::internal("reading the settings of an Apizee web hook", &error))?;
         Ok(Self {
-            url: kept.url,
-            // A receiver's 410 disables the hook itself.
+            url: settings.url,
+            // The engine disables a hook whose receiver responds with 410.
             enabled: hook.enabled,
-            headers: kept.headers,
-            types: kept.types,
+            headers: settings.headers,
+            types: settings.types,
             signing: hook.signing.as_str(),
             hook: hook.id.to_string(),
             created_at: Time(hook.created_at),

@@ -1,8 +1,8 @@
-//! Who calls: HTTP Basic with a password made for the moment, or one of the engine's own keys.
+//! Authentication: HTTP Basic with a time-based password, or a key of the engine.
 //!
-//! The password is `Base64(HMAC-SHA256(secret, "name:<user>;timestamp:<ts>;"))`, with the timestamp beside it in a
-//! header. The protocol signs nothing else of a request, so a password cannot be held to one. What can be done against one
-//! that is overheard: it serves for minutes only, and after its first use for a minute ([`UsedPasswords`]).
+//! The password is `Base64(HMAC-SHA256(secret, "name:<user>;timestamp:<ts>;"))`; the timestamp is sent in a header. The protocol
+//! does not sign the rest of the request, so a password is not bound to one. Against replay, a password expires after five
+//! minutes, and one minute after its first use ([`UsedPasswords`]).
 
 use std::sync::Arc;
 
@@ -15,20 +15,20 @@ use http::request::Parts;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-use super::envelope::Refusal;
+use super::envelope::ApiError;
 use super::used_passwords::UsedPasswords;
 use crate::api::auth::{AdminKeyHash, Caller, bearer, watched};
 use crate::clients;
 use crate::directory::Directory;
 use crate::domain::{Login, Scopes, UnixMillis};
 
-/// How far a request's timestamp may be from the engine's clock, in seconds.
+/// The maximum difference between a request's timestamp and the engine's clock, in seconds.
 pub(super) const MAX_CLOCK_DIFFERENCE: u64 = 300;
-/// The headers as the original takes them, first by their own names.
+/// The header names that the original API accepts; the first is the documented one.
 const AUTHORIZATION: [&str; 2] = ["authorization", "http-authorization"];
 const TIMESTAMP: [&str; 2] = ["x-api-timestamp", "http-x-api-timestamp"];
 
-/// Who sends a request of this surface.
+/// The authenticated sender of a request.
 pub(super) struct Client(pub(super) Caller);
 
 impl<S> FromRequestParts<S> for Client
@@ -38,9 +38,9 @@ where
     Arc<UsedPasswords>: FromRef<S>,
     AdminKeyHash: FromRef<S>,
 {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         if bearer(&parts.headers).is_some() {
             return Ok(Self(Caller::from_request_parts(parts, state).await?));
         }
@@ -57,34 +57,36 @@ fn login(
     directory: &Directory,
     used: &UsedPasswords,
     now: UnixMillis,
-) -> Result<Caller, Refusal> {
+) -> Result<Caller, ApiError> {
     let (user, given) = one(headers, AUTHORIZATION)?.and_then(basic).ok_or_else(|| {
-        Refusal::forbidden(
-            "send HTTP Basic authentication with X-API-TIMESTAMP, or an API key: `Authorization: Bearer hwk_…`",
+        ApiError::forbidden(
+            "authentication is required; send HTTP Basic with X-API-TIMESTAMP, or `Authorization: Bearer hwk_…`",
         )
     })?;
     let timestamp = one(headers, TIMESTAMP)?.and_then(|text| text.trim().parse::<i64>().ok());
     let timestamp = timestamp.ok_or_else(|| {
-        Refusal::forbidden("X-API-TIMESTAMP is wanted once: the time as a whole number of unix seconds")
+        ApiError::forbidden(
+            "X-API-TIMESTAMP is missing or invalid; send the current Unix time in seconds, as an integer",
+        )
     })?;
     if timestamp.abs_diff(now.unix_seconds()) > MAX_CLOCK_DIFFERENCE {
-        return Err(Refusal::forbidden(format!(
-            "X-API-TIMESTAMP is more than {MAX_CLOCK_DIFFERENCE} seconds from the server's clock; see GET /api/v1/time"
+        return Err(ApiError::forbidden(format!(
+            "X-API-TIMESTAMP differs from the server's clock by more than {MAX_CLOCK_DIFFERENCE} seconds; see GET /api/v1/time"
         )));
     }
     let mut matching = directory.logins_named(&user);
     if matching.is_empty() {
-        // An unknown name costs as much time as a wrong password.
+        // An unknown name takes as long as a wrong password.
         let _ = is_password(&given, "no such login", &user, timestamp);
     }
     matching.retain(|login| is_password(&given, login.secret.reveal(), &user, timestamp));
     match matching.as_slice() {
-        [login] if !used.may_be_used(login.tenant, &user, timestamp, now) => Err(Refusal::forbidden(
-            "this password was first used more than a minute ago; make one for each request, with the present X-API-TIMESTAMP",
+        [login] if !used.may_be_used(login.tenant, &user, timestamp, now) => Err(ApiError::forbidden(
+            "the password was first used more than a minute ago; make a new one for each request, with the current X-API-TIMESTAMP",
         )),
         [login] => Ok(Caller::of_tenant(login.tenant, Scopes::from_iter(Login::SCOPES))),
-        // Of two tenants with the same name and secret, nobody can tell which is meant.
-        _ => Err(Refusal::forbidden("the user name or the password is not right")),
+        // Logins of two tenants with the same name and secret are ambiguous.
+        _ => Err(ApiError::forbidden("invalid user name or password")),
     }
 }
 
@@ -92,13 +94,13 @@ fn is_password(given: &str, secret: &str, user: &str, timestamp: i64) -> bool {
     password(secret, user, timestamp).as_bytes().ct_eq(given.as_bytes()).into()
 }
 
-/// The value of a header that may come under two names, and may stand once.
-fn one<'h>(headers: &'h HeaderMap, names: [&str; 2]) -> Result<Option<&'h str>, Refusal> {
+/// The value of a header with two possible names, which may occur once in total.
+fn one<'h>(headers: &'h HeaderMap, names: [&str; 2]) -> Result<Option<&'h str>, ApiError> {
     let mut all = names.iter().flat_map(|name| headers.get_all(*name));
     let Some(value) = all.next() else { return Ok(None) };
     match (value.to_str(), all.next()) {
         (Ok(text), None) => Ok(Some(text)),
-        _ => Err(Refusal::forbidden(format!("{} is wanted once, in ASCII", names[0]))),
+        _ => Err(ApiError::forbidden(format!("{} is duplicated or not ASCII; send it once", names[0]))),
     }
 }
 
@@ -112,9 +114,9 @@ fn basic(value: &str) -> Option<(String, String)> {
     text.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
 }
 
-/// The password that `user` shows at `timestamp`.
+/// The password of `user` at `timestamp`.
 fn password(secret: &str, user: &str, timestamp: i64) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC accepts keys of any length");
     mac.update(format!("name:{user};timestamp:{timestamp};").as_bytes());
     STANDARD.encode(mac.finalize().into_bytes())
 }
@@ -124,13 +126,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_published_vector_holds() {
+    fn the_password_matches_the_published_test_vector() {
         let made = password("some-api-secret", "username", 123_456_789);
         assert_eq!(made, "gFUxSuDp1AexwedepvxGPOixhk4jsiinClqYGrjqkNc=");
     }
 
     #[test]
-    fn only_basic_authentication_is_read() {
+    fn basic_credentials_are_parsed() {
         for (value, read) in [
             ("Basic dTpwOnE=", Some(("u".to_owned(), "p:q".to_owned()))),
             ("basic  dTpw", Some(("u".to_owned(), "p".to_owned()))),

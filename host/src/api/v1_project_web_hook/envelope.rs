@@ -1,4 +1,4 @@
-//! The form of every answer: `status`, `message`, and `result` where there is one.
+//! The envelope of all responses: `status`, `message` and, on success, `result`.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -9,7 +9,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::directory::DirectoryError;
 use crate::storage::StorageError;
 
-/// An answer to a request that was done. The answers are a client's own, so that no cache keeps them.
+/// A successful response. Caches must not store it, because it belongs to one client.
 #[derive(Debug)]
 pub(super) struct Success<T>(pub(super) T);
 
@@ -27,7 +27,7 @@ impl<T: Serialize> IntoResponse for Success<T> {
     }
 }
 
-/// An answer that anybody may have: it says so little that it has no message.
+/// A successful response without `message`, for the route that needs no authentication.
 #[derive(Debug)]
 pub(super) struct Open<T>(pub(super) T);
 
@@ -44,20 +44,20 @@ impl<T: Serialize> IntoResponse for Open<T> {
     }
 }
 
-/// A request that was not done, and why.
+/// An error response.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ApiError {
     status: StatusCode,
     message: String,
 }
 
 #[derive(Serialize)]
-struct RefusalBody<'a> {
+struct ErrorBody<'a> {
     status: String,
     message: &'a str,
 }
 
-impl Refusal {
+impl ApiError {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }
@@ -79,18 +79,18 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        // `status` is the status of the answer in words: "bad request", "forbidden", "not found".
+        // `status` is the reason phrase in lower case: "bad request", "forbidden", "not found".
         let status = self.status.canonical_reason().unwrap_or("error").to_ascii_lowercase();
-        (self.status, Json(RefusalBody { status, message: &self.message })).into_response()
+        (self.status, Json(ErrorBody { status, message: &self.message })).into_response()
     }
 }
 
-impl From<Problem> for Refusal {
+impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
         match problem.kind() {
-            // This surface knows no 401: whoever is not known may not.
+            // The original API has no 401.
             Kind::Unauthenticated => Self::forbidden(problem.detail()),
             Kind::MalformedJson => Self::bad_request(format!("the body is not a JSON object: {problem}")),
             kind => Self::new(kind.status(), problem.detail()),
@@ -98,7 +98,7 @@ impl From<Problem> for Refusal {
     }
 }
 
-impl From<DirectoryError> for Refusal {
+impl From<DirectoryError> for ApiError {
     fn from(error: DirectoryError) -> Self {
         if let DirectoryError::NoProject(number) = error {
             return Self::no_project(number);
@@ -107,7 +107,7 @@ impl From<DirectoryError> for Refusal {
     }
 }
 
-impl From<StorageError> for Refusal {
+impl From<StorageError> for ApiError {
     fn from(error: StorageError) -> Self {
         Problem::from(error).into()
     }

@@ -1,7 +1,7 @@
-//! `GET /projects/:project_id/web_hook/events/:event_id`: a web hook event, to be polled until it is finished.
+//! `GET /projects/:project_id/web_hook/events/:event_id`: a web hook event. Clients poll it until it has a response.
 //!
-//! A web hook event is a delivery. Its number is the delivery's id without the node, which every JSON reader holds
-//! exactly.
+//! A web hook event is a delivery. Its number is the delivery's id without the node number, so that it is an exact integer in
+//! JavaScript.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::envelope::{Refusal, Success};
+use super::envelope::{ApiError, Success};
 use super::path::Project;
-use super::web_hook::{Kept, client_id, find};
+use super::web_hook::{StoredSettings, client_id, find};
 use crate::directory::Directory;
 use crate::domain::mask::masked_url;
 use crate::domain::{Attempt, Delivery, DeliveryId, Event, EventId, Hook, Outcome, Scope, Tenant};
 use crate::storage::Storage;
 
-/// What a code of 0 stands for: no answer came, and the message says why.
+/// The response code if there was no response; the message then says why.
 const NO_RESPONSE: u16 = 0;
 
 /// A web hook event.
@@ -37,7 +37,7 @@ pub(super) struct EventView {
     endpoint: Option<String>,
 }
 
-/// What an event's data says of the session.
+/// The session in an event's data.
 #[derive(Deserialize, Default)]
 struct Session {
     #[serde(default)]
@@ -45,7 +45,7 @@ struct Session {
 }
 
 impl EventView {
-    /// An event that has just been taken in.
+    /// The view of an event that was just accepted.
     pub(super) fn pending(tenant: &Tenant, project: i64, delivery: DeliveryId, event: &Event) -> Self {
         let session = serde_json::from_str::<Session>(&event.data).unwrap_or_default();
         Self {
@@ -62,8 +62,8 @@ impl EventView {
         }
     }
 
-    /// With what came of it so far.
-    fn answered(mut self, delivery: &Delivery, last: Option<&Attempt>, hook: Option<&Hook>) -> Self {
+    /// Adds the result of the last attempt.
+    fn with_result(mut self, delivery: &Delivery, last: Option<&Attempt>, hook: Option<&Hook>) -> Self {
         if let Some(attempt) = last {
             let (code, message) = response(&attempt.outcome);
             (self.response_code, self.response_message) = (Some(code), Some(message));
@@ -72,10 +72,10 @@ impl EventView {
                 (Some(NO_RESPONSE), Some(delivery.state.to_string()));
         }
         let sent_to = last.and_then(|attempt| attempt.request.as_ref()).map(|request| request.url.as_str());
-        // As it was given, unless it went elsewhere.
+        // The endpoint as the client wrote it, unless the request went elsewhere.
         let is_of = |hook: &Hook, url: &str| url == hook.url.as_str() || url == masked_url(hook.url.as_str());
         let still = hook.filter(|hook| sent_to.is_none_or(|url| is_of(hook, url)));
-        self.endpoint = still.and_then(|hook| Kept::of(hook).ok()?.endpoint);
+        self.endpoint = still.and_then(|hook| StoredSettings::of(hook).ok()?.endpoint);
         if self.endpoint.is_none() {
             self.endpoint = sent_to.map(|url| url.trim_start_matches("https://").to_owned());
         }
@@ -88,13 +88,13 @@ fn response(outcome: &Outcome) -> (u16, String) {
     match outcome {
         Outcome::Response(response) => {
             let reason = StatusCode::from_u16(response.status).ok().and_then(|it| it.canonical_reason());
-            // Pollers wait until there is a message.
+            // Clients poll until there is a message.
             (response.status, reason.unwrap_or("Unknown").to_owned())
         }
-        Outcome::TimedOut { after } => (NO_RESPONSE, format!("no answer within {} ms", after.as_millis())),
+        Outcome::TimedOut { after } => (NO_RESPONSE, format!("no response within {} ms", after.as_millis())),
         Outcome::Unreachable { message, .. } => (NO_RESPONSE, message.clone()),
         Outcome::Faulted { fault, .. } => (NO_RESPONSE, fault.message.clone()),
-        Outcome::Dropped { .. } => (NO_RESPONSE, "nothing was to be sent".to_owned()),
+        Outcome::Dropped { .. } => (NO_RESPONSE, "dropped by the pipeline".to_owned()),
     }
 }
 
@@ -102,21 +102,22 @@ pub(super) async fn event(
     State(directory): State<Arc<Directory>>,
     State(storage): State<Storage>,
     project: Project,
-) -> Result<Success<EventView>, Refusal> {
+) -> Result<Success<EventView>, ApiError> {
     let number = project.event()?;
     let tenant = project.of(Scope::DeliveriesRead)?;
     let no_event =
-        || Refusal::not_found(format!("project {} has no web hook event {number}", project.number));
+        || ApiError::not_found(format!("project {} has no web hook event {number}", project.number));
     let id = DeliveryId::from_short(number, directory.ids().node()).ok_or_else(no_event)?;
     let (delivery, attempts) =
         storage.deliveries.with_attempts(tenant.id, id, None, 1).await?.ok_or_else(no_event)?;
     let event = storage.events.event(tenant.id, &EventId::of_key(delivery.event)).await?;
     let event = event.filter(|event| event.project == Some(project.number)).ok_or_else(no_event)?;
     let hook = find(&directory, tenant.id, project.number);
-    // A project may have hooks of other interfaces, too; those of a web hook that is gone cannot be told apart.
+    // The project may have hooks of other APIs, whose deliveries are not web hook events. Deliveries of deleted hooks cannot be
+    // told apart.
     if directory.hook(delivery.hook).is_some_and(|other| hook.as_ref().is_none_or(|own| own.id != other.id)) {
         return Err(no_event());
     }
     let view = EventView::pending(&tenant, project.number, id, &event);
-    Ok(Success(view.answered(&delivery, attempts.first(), hook.as_deref())))
+    Ok(Success(view.with_result(&delivery, attempts.first(), hook.as_deref())))
 }

@@ -1,8 +1,8 @@
-//! The project web hook, API v1: one web hook for each numbered project, called for its session events.
+//! The project web hook, API v1: one web hook for each numbered project, which receives the project's session events.
 //!
-//! A web hook is one of the engine's hooks, with [`Surface::ProjectWebHook`](crate::domain::Surface) and the project's
-//! number; its pipeline is the standard plugin `project-envelope`. What a client decided is kept beside it as
-//! [`web_hook::Kept`]. Paths, parameters, answers and their order are those of the original.
+//! A web hook is a hook of the engine with [`Surface::ProjectWebHook`](crate::domain::Surface) and the project's number. Its
+//! pipeline is the standard plugin `project-envelope`. The client's settings are stored with the hook as [`web_hook::StoredSettings`].
+//! Paths, parameters, responses and the order of their members are those of the original API.
 
 mod auth;
 mod delete;
@@ -23,10 +23,10 @@ use http::{Method, Uri};
 
 use super::Shared;
 use super::problem::shorten;
-use envelope::Refusal;
+use envelope::ApiError;
 pub use used_passwords::UsedPasswords;
 
-/// Every route of the surface, relative to `/api/v1`.
+/// The routes of the surface, relative to `/api/v1`.
 pub fn routes() -> Router<Shared> {
     let web_hook = get(show::show).put(put::put).delete(delete::delete);
     Router::new()
@@ -38,10 +38,13 @@ pub fn routes() -> Router<Shared> {
         .method_not_allowed_fallback(no_such_method)
 }
 
-async fn no_such_route(method: Method, uri: Uri) -> Refusal {
-    Refusal::not_found(format!("nothing answers {method} {}", shorten(uri.path())))
+async fn no_such_route(method: Method, uri: Uri) -> ApiError {
+    ApiError::not_found(format!("there is no route {method} {}", shorten(uri.path())))
 }
 
-async fn no_such_method(method: Method) -> Refusal {
-    Refusal::new(http::StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not taken here"))
+async fn no_such_method(method: Method) -> ApiError {
+    ApiError::new(
+        http::StatusCode::METHOD_NOT_ALLOWED,
+        format!("the method {method} is not supported here; see the header Allow"),
+    )
 }

@@ -4,34 +4,34 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use url::form_urlencoded;
 
-use super::envelope::Refusal;
+use super::envelope::ApiError;
 use crate::api::json::{self, Members};
 use crate::api::problem::{Problem, shorten};
 use crate::domain::{Hook, SecretText};
 
-/// The greatest number of custom parameters.
+/// The maximum number of custom parameters.
 const MAX_CUSTOM: usize = 100;
-/// The greatest length of the authorization's value, in bytes.
+/// The maximum length of the authorization value, in bytes.
 const MAX_AUTHORIZATION_LEN: usize = 4_096;
 
-/// What a request says about a web hook; what it does not say stays as it is.
+/// The parameters of a request. Absent parameters keep their values.
 #[derive(Debug, Default)]
 pub(super) struct Parameters {
-    /// Without the protocol.
+    /// The URL without its scheme.
     pub(super) endpoint: Option<String>,
     pub(super) enable_web_hook: Option<bool>,
     pub(super) enable_http_authorization: Option<bool>,
-    /// Empty: the value is forgotten.
+    /// An empty text deletes the stored value.
     pub(super) http_authorization_value: Option<SecretText>,
     pub(super) custom_parameters: Option<Members<Box<RawValue>>>,
 }
 
 impl Parameters {
-    /// Reads a JSON object.
+    /// Parses a JSON object.
     ///
     /// # Errors
-    /// Names the parameter that is wrong, and says how.
-    pub(super) fn from_json(body: &[u8], project: i64) -> Result<Self, Refusal> {
+    /// Fails with the first invalid parameter.
+    pub(super) fn from_json(body: &[u8], project: i64) -> Result<Self, ApiError> {
         let Members(members) = json::parse::<Members<Box<RawValue>>>(body)?;
         let mut parameters = Self::default();
         for (name, value) in members {
@@ -40,22 +40,22 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Reads a form: `custom_parameters[name]=value` for each of the custom parameters.
+    /// Parses a form, with `custom_parameters[name]=value` for each custom parameter.
     ///
     /// # Errors
-    /// As [`Self::from_json`].
-    pub(super) fn from_form(body: &[u8], project: i64) -> Result<Self, Refusal> {
+    /// Fails like [`Self::from_json`].
+    pub(super) fn from_form(body: &[u8], project: i64) -> Result<Self, ApiError> {
         let (mut parameters, mut seen, mut custom) = (Self::default(), Vec::new(), Vec::new());
         for (name, value) in form_urlencoded::parse(body) {
             if seen.contains(&name) {
-                return Err(wrong(&name, "stands twice"));
+                return Err(wrong(&name, "is duplicated"));
             }
             let value = text(&value)?;
             match name.strip_prefix("custom_parameters[").and_then(|rest| rest.strip_suffix(']')) {
                 Some(key) if key.is_empty() || key.contains(['[', ']']) => {
                     return Err(wrong(
                         &name,
-                        "must be custom_parameters[name]: lists and nested pairs come as JSON",
+                        "must have the form custom_parameters[name]; send lists and nested values as JSON",
                     ));
                 }
                 Some(_) if custom.len() >= MAX_CUSTOM => return Err(too_many()),
@@ -70,7 +70,7 @@ impl Parameters {
         Ok(parameters)
     }
 
-    fn set(&mut self, name: &str, value: &RawValue, project: i64) -> Result<(), Refusal> {
+    fn set(&mut self, name: &str, value: &RawValue, project: i64) -> Result<(), ApiError> {
         match name {
             "endpoint" => self.endpoint = Some(read_endpoint(string(name, value)?)?),
             "enable_web_hook" => self.enable_web_hook = Some(read_flag(name, value)?),
@@ -83,28 +83,28 @@ impl Parameters {
                 self.custom_parameters =
                     Some(check_custom(read.ok_or_else(|| wrong(name, "must be a Hash"))??)?);
             }
-            // Clients repeat what stands in the path.
+            // Clients repeat the number in the path.
             "project_id" if value.get().trim_matches('"') == project.to_string() => {}
-            "project_id" => return Err(wrong(name, "is not the one in the path")),
-            _ => return Err(Refusal::bad_request(format!("there is no parameter `{}`", shorten(name)))),
+            "project_id" => return Err(wrong(name, "differs from the number in the path")),
+            _ => return Err(ApiError::bad_request(format!("unknown parameter `{}`", shorten(name)))),
         }
         Ok(())
     }
 }
 
-fn wrong(name: &str, rule: &str) -> Refusal {
-    Refusal::bad_request(format!("{} {rule}", shorten(name)))
+fn wrong(name: &str, rule: &str) -> ApiError {
+    ApiError::bad_request(format!("{} {rule}", shorten(name)))
 }
 
-fn text(value: &str) -> Result<Box<RawValue>, Refusal> {
+fn text(value: &str) -> Result<Box<RawValue>, ApiError> {
     to_raw_value(value).map_err(|error| Problem::internal("writing a form's value as JSON", &error).into())
 }
 
-fn string(name: &str, value: &RawValue) -> Result<String, Refusal> {
+fn string(name: &str, value: &RawValue) -> Result<String, ApiError> {
     String::deserialize(value).map_err(|_| wrong(name, "must be a String"))
 }
 
-fn read_flag(name: &str, value: &RawValue) -> Result<bool, Refusal> {
+fn read_flag(name: &str, value: &RawValue) -> Result<bool, ApiError> {
     match value.get() {
         "true" | "\"true\"" => Ok(true),
         "false" | "\"false\"" => Ok(false),
@@ -112,39 +112,39 @@ fn read_flag(name: &str, value: &RawValue) -> Result<bool, Refusal> {
     }
 }
 
-/// An endpoint without its protocol, which is HTTPS whatever is said.
-fn read_endpoint(given: String) -> Result<String, Refusal> {
+/// Parses an endpoint and removes `https://`, the only supported scheme.
+fn read_endpoint(given: String) -> Result<String, ApiError> {
     const HTTPS: &str = "https://";
     let https = given.get(..HTTPS.len()).is_some_and(|start| start.eq_ignore_ascii_case(HTTPS));
     let endpoint = if https { given[HTTPS.len()..].to_owned() } else { given };
     if let Some((scheme, _)) = endpoint.split_once("://")
         && !scheme.contains(['/', '?'])
     {
-        let rule = "is called by HTTPS alone: give it without a protocol, such as example.com/web_hook";
+        let rule = "supports only HTTPS; omit the scheme, as in example.com/web_hook";
         return Err(wrong("endpoint", rule));
     }
     Hook::parse_url(&format!("{HTTPS}{endpoint}"))
-        .map_err(|rule| Refusal::bad_request(format!("endpoint: {rule}")))?;
+        .map_err(|rule| ApiError::bad_request(format!("endpoint: {rule}")))?;
     Ok(endpoint)
 }
 
-/// The rules name the parameter and never repeat its value.
-fn read_authorization(value: String) -> Result<SecretText, Refusal> {
-    let rule = "must be what an HTTP header can carry, at most 4,096 bytes";
+/// Error messages do not repeat the value, which is a secret.
+fn read_authorization(value: String) -> Result<SecretText, ApiError> {
+    let rule = "must be a valid HTTP header value of at most 4,096 bytes";
     if value.len() > MAX_AUTHORIZATION_LEN || http::HeaderValue::from_str(&value).is_err() {
         return Err(wrong("http_authorization_value", rule));
     }
     Ok(SecretText::new(value))
 }
 
-fn check_custom(custom: Members<Box<RawValue>>) -> Result<Members<Box<RawValue>>, Refusal> {
+fn check_custom(custom: Members<Box<RawValue>>) -> Result<Members<Box<RawValue>>, ApiError> {
     if custom.0.len() > MAX_CUSTOM {
         return Err(too_many());
     }
     Ok(custom)
 }
 
-fn too_many() -> Refusal {
+fn too_many() -> ApiError {
     wrong("custom_parameters", &format!("has at most {MAX_CUSTOM} pairs"))
 }
 
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endpoints_are_kept_without_their_protocol() {
+    fn endpoints_are_stored_without_their_scheme() {
         for (given, kept) in [
             ("example.com/web_hook", Some("example.com/web_hook")),
             ("https://example.com/web_hook", Some("example.com/web_hook")),

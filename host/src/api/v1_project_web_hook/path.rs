@@ -1,4 +1,4 @@
-//! The numbers in a path.
+//! The numbers in paths.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use axum::extract::{FromRef, FromRequestParts, Path};
 use http::request::Parts;
 
 use super::auth::Client;
-use super::envelope::Refusal;
+use super::envelope::ApiError;
 use super::used_passwords::UsedPasswords;
 use super::web_hook;
 use crate::api::auth::AdminKeyHash;
@@ -14,12 +14,12 @@ use crate::api::problem::shorten;
 use crate::directory::Directory;
 use crate::domain::{Hook, Scope, Tenant};
 
-/// The project that a path names, and who calls for it. Who calls is settled first.
+/// The project in a path and the authenticated sender. Authentication comes before parsing.
 pub(super) struct Project {
     client: Client,
     directory: Arc<Directory>,
     pub(super) number: i64,
-    /// The rest of the path that varies, where there is one.
+    /// The event's number in the path, if the route has one.
     event: Option<String>,
 }
 
@@ -30,12 +30,14 @@ where
     Arc<UsedPasswords>: FromRef<S>,
     AdminKeyHash: FromRef<S>,
 {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let client = Client::from_request_parts(parts, state).await?;
         if parts.uri.query().is_some_and(|query| !query.is_empty()) {
-            return Err(Refusal::bad_request("there are no parameters in the query; send them in the body"));
+            return Err(ApiError::bad_request(
+                "query parameters are not supported; send parameters in the body",
+            ));
         }
         let path = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let mut segments = path.map(|Path(segments)| segments).unwrap_or_default().into_iter();
@@ -47,43 +49,42 @@ where
 }
 
 impl Project {
-    /// The tenant whose project it is, if the caller may do what `scope` covers.
+    /// The tenant of the project, if the caller has `scope`.
     ///
     /// # Errors
-    /// Where the caller may not, or has no such project: nobody can tell whether another has.
-    pub(super) fn of(&self, scope: Scope) -> Result<Arc<Tenant>, Refusal> {
+    /// Fails if the caller lacks the scope, or if the caller's tenant has no such project.
+    pub(super) fn of(&self, scope: Scope) -> Result<Arc<Tenant>, ApiError> {
         let id = self.client.0.may(scope)?;
         let tenant = self.directory.tenant(id).filter(|_| self.directory.has_project(id, self.number));
-        tenant.ok_or_else(|| Refusal::no_project(self.number))
+        tenant.ok_or_else(|| ApiError::no_project(self.number))
     }
 
-    /// The project's web hook, and whose it is.
+    /// The project's tenant and web hook.
     ///
     /// # Errors
-    /// As [`Self::of`], and where it has none.
-    pub(super) fn web_hook(&self, scope: Scope) -> Result<(Arc<Tenant>, Arc<Hook>), Refusal> {
+    /// Fails like [`Self::of`], and if the project has no web hook.
+    pub(super) fn web_hook(&self, scope: Scope) -> Result<(Arc<Tenant>, Arc<Hook>), ApiError> {
         let tenant = self.of(scope)?;
         let hook = web_hook::find(&self.directory, tenant.id, self.number);
         let hook = hook.ok_or_else(|| self.no_web_hook())?;
         Ok((tenant, hook))
     }
 
-    pub(super) fn no_web_hook(&self) -> Refusal {
-        Refusal::not_found(format!("project {} has no web hook", self.number))
+    pub(super) fn no_web_hook(&self) -> ApiError {
+        ApiError::not_found(format!("project {} has no web hook", self.number))
     }
 
-    /// The number of the web hook event that the path names.
+    /// The number of the web hook event in the path.
     ///
     /// # Errors
-    /// Where it is no integer.
-    pub(super) fn event(&self) -> Result<i64, Refusal> {
+    /// Fails if it is not an integer.
+    pub(super) fn event(&self) -> Result<i64, ApiError> {
         integer("event_id", self.event.as_deref().unwrap_or_default())
     }
 }
 
-fn integer(name: &str, text: &str) -> Result<i64, Refusal> {
-    // What Rust would read beside: a plus sign.
+fn integer(name: &str, text: &str) -> Result<i64, ApiError> {
+    // Rust's parser also accepts a plus sign.
     let parsed = text.parse().ok().filter(|_| !text.starts_with('+'));
-    parsed
-        .ok_or_else(|| Refusal::bad_request(format!("{name} must be an Integer, and is `{}`", shorten(text))))
+    parsed.ok_or_else(|| ApiError::bad_request(format!("{name} must be an Integer, not `{}`", shorten(text))))
 }

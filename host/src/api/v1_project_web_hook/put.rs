@@ -1,20 +1,20 @@
-//! `PUT /projects/:project_id/web_hook`: makes the web hook, or changes what is said and nothing else.
+//! `PUT /projects/:project_id/web_hook`: creates the web hook, or changes the parameters that the request contains.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use http::header;
 
-use super::envelope::{Refusal, Success};
+use super::envelope::{ApiError, Success};
 use super::parameters::Parameters;
 use super::path::Project;
-use super::web_hook::{Kept, View, is_of};
+use super::web_hook::{StoredSettings, View, is_of};
 use crate::api::body::{Payload, Takes};
 use crate::delivery::Dispatcher;
 use crate::directory::Directory;
 use crate::domain::{Hook, Scope, SecretText, Tenant};
 
-/// The greatest size of a body, in bytes.
+/// The maximum size of a body, in bytes.
 const MAX_BODY: usize = 256 * 1024;
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -23,18 +23,18 @@ pub(super) async fn put(
     State(dispatcher): State<Arc<Dispatcher>>,
     project: Project,
     payload: Payload,
-) -> Result<Success<View>, Refusal> {
+) -> Result<Success<View>, ApiError> {
     let tenant = project.of(Scope::HooksWrite)?;
     let parameters = read(payload, project.number).await?;
     let number = project.number;
     let make = |current: Option<&Hook>| changed(&tenant, number, current, parameters);
     let hook = directory.put_hook(tenant.id, |hook| is_of(hook, number), make).await?;
-    // It may have been enabled, with deliveries that have been due for long.
+    // The change may have enabled the hook, whose deliveries may be due.
     dispatcher.wake();
     View::of(&tenant, number, &hook).map(Success)
 }
 
-async fn read(payload: Payload, project: i64) -> Result<Parameters, Refusal> {
+async fn read(payload: Payload, project: i64) -> Result<Parameters, ApiError> {
     let sent = payload.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_form = sent.is_some_and(|sent| sent.trim_start().to_ascii_lowercase().starts_with(FORM));
     let body = payload.read_optional(Takes::JsonOrForm, MAX_BODY).await?.unwrap_or_default();
@@ -45,16 +45,23 @@ async fn read(payload: Payload, project: i64) -> Result<Parameters, Refusal> {
     }
 }
 
-fn changed(tenant: &Tenant, project: i64, current: Option<&Hook>, said: Parameters) -> Result<Hook, Refusal> {
-    let before = current.map_or(Ok(Kept::default()), Kept::of)?;
-    let kept = Kept {
-        endpoint: said.endpoint.or(before.endpoint),
-        enable_web_hook: said.enable_web_hook.unwrap_or(before.enable_web_hook),
-        enable_http_authorization: said.enable_http_authorization.unwrap_or(before.enable_http_authorization),
-        custom_parameters: said.custom_parameters.unwrap_or(before.custom_parameters),
+fn changed(
+    tenant: &Tenant,
+    project: i64,
+    current: Option<&Hook>,
+    parameters: Parameters,
+) -> Result<Hook, ApiError> {
+    let before = current.map_or(Ok(StoredSettings::default()), StoredSettings::of)?;
+    let settings = StoredSettings {
+        endpoint: parameters.endpoint.or(before.endpoint),
+        enable_web_hook: parameters.enable_web_hook.unwrap_or(before.enable_web_hook),
+        enable_http_authorization: parameters
+            .enable_http_authorization
+            .unwrap_or(before.enable_http_authorization),
+        custom_parameters: parameters.custom_parameters.unwrap_or(before.custom_parameters),
     };
     let stored = current.and_then(|hook| hook.authorization.as_ref()).map(|stored| stored.value.clone());
-    let authorization = said.http_authorization_value.or(stored);
+    let authorization = parameters.http_authorization_value.or(stored);
     let authorization = authorization.filter(|value: &SecretText| !value.reveal().is_empty());
-    kept.into_hook(tenant, project, authorization)
+    settings.into_hook(tenant, project, authorization)
 }

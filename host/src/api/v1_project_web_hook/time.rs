@@ -1,4 +1,4 @@
-//! `GET /time`: the clock that timestamps are held against. Open to all.
+//! `GET /time`: the server's clock, against which timestamps are checked. Needs no authentication.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::envelope::Open;
 use crate::directory::Directory;
 
-/// What the clock says.
+/// The current time.
 #[derive(Debug, Serialize)]
 pub(super) struct Now {
     /// Unix seconds.

@@ -4,25 +4,25 @@ use std::sync::Arc;
 
 use axum::extract::State;
 
-use super::envelope::{Refusal, Success};
+use super::envelope::{ApiError, Success};
 use super::event::EventView;
 use super::path::Project;
-use super::web_hook::Kept;
+use super::web_hook::StoredSettings;
 use crate::api::problem::Problem;
 use crate::domain::{EventType, Scope};
 use crate::ingest::Ingest;
 
-/// The test's type, and its data: no session.
+/// The type and the data of a test event, which has no session.
 const TYPE: &str = "session.test";
 const DATA: &str = r#"{"session_id":null}"#;
 
 pub(super) async fn trigger(
     State(ingest): State<Arc<Ingest>>,
     project: Project,
-) -> Result<Success<EventView>, Refusal> {
+) -> Result<Success<EventView>, ApiError> {
     let (tenant, hook) = project.web_hook(Scope::HooksWrite)?;
-    if Kept::of(&hook)?.endpoint.is_none() {
-        return Err(Refusal::bad_request("the web hook has no endpoint yet; PUT one first"));
+    if StoredSettings::of(&hook)?.endpoint.is_none() {
+        return Err(ApiError::bad_request("the web hook has no endpoint; set one with PUT first"));
     }
     let event_type = TYPE.parse::<EventType>();
     let event_type = event_type.map_err(|error| Problem::internal("the type of a test", &error))?;

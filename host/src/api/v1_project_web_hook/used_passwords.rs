@@ -1,4 +1,4 @@
-//! Passwords made for the moment that have been used.
+//! Time-based passwords that have been used.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -6,24 +6,24 @@ use std::sync::{Mutex, PoisonError};
 use super::auth::MAX_CLOCK_DIFFERENCE;
 use crate::domain::{TenantId, UnixMillis};
 
-/// After its first use a password may be used again for so long: clients make one for several requests of a moment.
+/// How long a password may be reused after its first use: clients send several requests with the same password.
 const MAX_REUSE_MS: i64 = 60_000;
-/// Passwords of one tenant that are remembered. Of more, the oldest may be used until their time is over.
+/// The maximum number of passwords recorded for one tenant. Beyond it the oldest are forgotten, and can be used until they expire.
 const MAX_OF_TENANT: usize = 10_000;
 
-/// When each password of a tenant was first used, by the time and the login that it was made for.
+/// The first use of each password of a tenant, by the timestamp and login of the password.
 type FirstUses = BTreeMap<(i64, String), UnixMillis>;
 
-/// When passwords were first used.
+/// The first use of each password.
 #[derive(Debug, Default)]
 pub struct UsedPasswords(Mutex<HashMap<TenantId, FirstUses>>);
 
 impl UsedPasswords {
-    /// Whether the password of the login `name` for `timestamp`, in unix seconds, may be used at `now`.
+    /// Whether the password of the login `name` for `timestamp`, in Unix seconds, may be used at `now`.
     pub(super) fn may_be_used(&self, tenant: TenantId, name: &str, timestamp: i64, now: UnixMillis) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let used = all.entry(tenant).or_default();
-        // Those whose time is over are refused for that.
+        // Expired passwords are rejected by their timestamp.
         let oldest = now.unix_seconds().saturating_sub_unsigned(MAX_CLOCK_DIFFERENCE);
         *used = used.split_off(&(oldest, String::new()));
         let first = *used.entry((timestamp, name.to_owned())).or_insert(now);
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_serves_for_a_minute_after_its_first_use() {
+    fn a_password_can_be_used_for_a_minute_after_its_first_use() {
         let used = UsedPasswords::default();
         for (name, timestamp, now, expected) in [
             ("a", 1_000, 1_100, true),
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_recorded_passwords_is_limited() {
         let used = UsedPasswords::default();
         for n in 0..MAX_OF_TENANT as i64 + 100 {
             assert!(used.may_be_used(ONE, &n.to_string(), 1_000, at(1_000)));

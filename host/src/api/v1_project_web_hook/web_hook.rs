@@ -1,4 +1,4 @@
-//! A project's web hook: what is kept of it, how it is shown, and the engine's hook that it is.
+//! A project's web hook: its stored settings, its view, and its conversion to a hook of the engine.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use url::Url;
 
-use super::envelope::Refusal;
+use super::envelope::ApiError;
 use crate::api::json::Members;
 use crate::api::problem::Problem;
 use crate::directory::Directory;
@@ -15,23 +15,23 @@ use crate::domain::{
     Surface, Tenant, TenantId, TypePattern, UnixMillis,
 };
 
-/// The event types that a web hook is called for. `session.test` is sent to it directly.
+/// The event types to which a web hook subscribes. `session.test` is sent to it directly.
 const TYPES: [&str; 3] = ["session.create", "session.update", "session.delete"];
-/// The plugin that writes what is posted.
+/// The plugin that writes the request's body.
 const PLUGIN: &str = "project-envelope";
 
-/// What a client decided about a web hook, as it is kept beside the engine's hook. Not the authorization's value.
+/// The client's settings of a web hook, stored with the engine's hook. The authorization value is stored separately, encrypted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Kept {
-    /// Without the protocol.
+pub(super) struct StoredSettings {
+    /// The URL without its scheme.
     pub(super) endpoint: Option<String>,
     pub(super) enable_web_hook: bool,
     pub(super) enable_http_authorization: bool,
     pub(super) custom_parameters: Members<Box<RawValue>>,
 }
 
-impl Default for Kept {
-    /// A web hook of which nothing has been said: on, as soon as there is an endpoint to call.
+impl Default for StoredSettings {
+    /// Enabled, but without an endpoint.
     fn default() -> Self {
         Self {
             endpoint: None,
@@ -42,32 +42,33 @@ impl Default for Kept {
     }
 }
 
-impl Kept {
-    /// What is kept of `hook`.
+impl StoredSettings {
+    /// Reads the settings of `hook`.
     ///
     /// # Errors
-    /// Where it cannot be read back.
-    pub(super) fn of(hook: &Hook) -> Result<Self, Refusal> {
-        let mut kept: Self = serde_json::from_str(&hook.origin.members)
-            .map_err(|error| Problem::internal("reading what is kept of a web hook", &error))?;
-        if kept.endpoint.is_some() {
-            // A receiver's 410 disables the hook itself.
-            kept.enable_web_hook = hook.enabled;
+    /// Fails if the stored settings cannot be parsed.
+    pub(super) fn of(hook: &Hook) -> Result<Self, ApiError> {
+        let mut settings: Self = serde_json::from_str(&hook.origin.members)
+            .map_err(|error| Problem::internal("reading the settings of a web hook", &error))?;
+        if settings.endpoint.is_some() {
+            // The engine disables a hook whose receiver responds with 410.
+            settings.enable_web_hook = hook.enabled;
         }
-        Ok(kept)
+        Ok(settings)
     }
 
-    /// The engine's hook that this is, for a project.
+    /// Converts the settings to a hook of the engine.
     ///
     /// # Errors
-    /// Where the endpoint makes no URL.
+    /// Fails if the endpoint is not a valid URL, or if the custom parameters are too large.
     pub(super) fn into_hook(
         self,
         tenant: &Tenant,
         project: i64,
         authorization: Option<SecretText>,
-    ) -> Result<Hook, Refusal> {
-        let write = |error: serde_json::Error| Refusal::from(Problem::internal("writing a web hook", &error));
+    ) -> Result<Hook, ApiError> {
+        let write =
+            |error: serde_json::Error| ApiError::from(Problem::internal("writing a web hook", &error));
         let settings = Settings {
             client_id: client_id(tenant),
             project_id: project,
@@ -76,7 +77,7 @@ impl Kept {
         let settings = serde_json::to_string(&settings).map_err(write)?;
         if settings.len() > Pipeline::MAX_SETTINGS_LEN {
             let rule = format!("custom_parameters have at most {} bytes as JSON", Pipeline::MAX_SETTINGS_LEN);
-            return Err(Refusal::bad_request(rule));
+            return Err(ApiError::bad_request(rule));
         }
         let members = serde_json::to_string(&self).map_err(write)?;
         Ok(Hook {
@@ -104,14 +105,14 @@ impl Kept {
         })
     }
 
-    fn url(&self) -> Result<Url, Refusal> {
+    fn url(&self) -> Result<Url, ApiError> {
         let text =
             self.endpoint.as_ref().map_or(Hook::NOWHERE.to_owned(), |endpoint| format!("https://{endpoint}"));
-        Hook::parse_url(&text).map_err(|rule| Refusal::bad_request(format!("endpoint: {rule}")))
+        Hook::parse_url(&text).map_err(|rule| ApiError::bad_request(format!("endpoint: {rule}")))
     }
 }
 
-/// What `project-envelope` is given.
+/// The settings of the plugin `project-envelope`.
 #[derive(Serialize)]
 struct Settings<'a> {
     client_id: i64,
@@ -119,21 +120,23 @@ struct Settings<'a> {
     custom_parameters: &'a Members<Box<RawValue>>,
 }
 
-fn subscription() -> Result<Subscription, Refusal> {
+fn subscription() -> Result<Subscription, ApiError> {
     let patterns = TYPES.iter().map(|text| text.parse::<TypePattern>()).collect::<Result<_, _>>();
-    patterns.and_then(Subscription::new).map_err(|error| own("the types of session events", &error))
+    patterns
+        .and_then(Subscription::new)
+        .map_err(|error| invalid_constant("parsing the types of session events", &error))
 }
 
-fn plugin() -> Result<crate::domain::PluginRef, Refusal> {
-    PLUGIN.parse().map_err(|error| own("the name of a standard plugin", &error))
+fn plugin() -> Result<crate::domain::PluginRef, ApiError> {
+    PLUGIN.parse().map_err(|error| invalid_constant("parsing the name of a standard plugin", &error))
 }
 
-/// A constant of this file that breaks a rule; tests would show it.
-fn own(what: &'static str, error: &crate::domain::Invalid) -> Refusal {
+/// The error for an invalid constant of this file. Tests would fail first.
+fn invalid_constant(what: &'static str, error: &crate::domain::Invalid) -> ApiError {
     Problem::internal(what, error).into()
 }
 
-/// The number by which clients know a tenant: its own, or else one that its id makes.
+/// The tenant's client id, by default a number derived from the tenant's id.
 pub(super) fn client_id(tenant: &Tenant) -> i64 {
     tenant.client_id.unwrap_or_else(|| tenant.id.short())
 }
@@ -148,7 +151,7 @@ pub(super) fn is_of(hook: &Hook, project: i64) -> bool {
     hook.origin.surface == Surface::ProjectWebHook && hook.project == Some(project)
 }
 
-/// A web hook as answers show it.
+/// The view of a web hook.
 #[derive(Debug, Serialize)]
 pub(super) struct View {
     client_id: i64,
@@ -156,25 +159,26 @@ pub(super) struct View {
     endpoint: Option<String>,
     enable_http_authorization: bool,
     enable_web_hook: bool,
-    /// The original's own spelling in answers.
+    /// The spelling in responses of the original API.
     #[serde(skip_serializing_if = "Option::is_none")]
     customer_parameters: Option<Box<RawValue>>,
-    /// The spelling of requests.
+    /// The spelling in requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     custom_parameters: Option<Box<RawValue>>,
 }
 
 impl View {
-    pub(super) fn of(tenant: &Tenant, project: i64, hook: &Hook) -> Result<Self, Refusal> {
-        let kept = Kept::of(hook)?;
-        let given = (!kept.custom_parameters.0.is_empty()).then(|| to_raw_value(&kept.custom_parameters));
+    pub(super) fn of(tenant: &Tenant, project: i64, hook: &Hook) -> Result<Self, ApiError> {
+        let settings = StoredSettings::of(hook)?;
+        let given =
+            (!settings.custom_parameters.0.is_empty()).then(|| to_raw_value(&settings.custom_parameters));
         let given = given.transpose().map_err(|error| Problem::internal("writing a web hook", &error))?;
         Ok(Self {
             client_id: client_id(tenant),
             project_id: project,
-            endpoint: kept.endpoint,
-            enable_http_authorization: kept.enable_http_authorization,
-            enable_web_hook: kept.enable_web_hook,
+            endpoint: settings.endpoint,
+            enable_http_authorization: settings.enable_http_authorization,
+            enable_web_hook: settings.enable_web_hook,
             customer_parameters: given.clone(),
             custom_parameters: given,
         })

@@ -1,7 +1,7 @@
-//! Who calls, and for which domain.
+//! Authentication and authorization.
 //!
-//! A call is checked in the original's order: who sends it, whether they may do it, for which domain, and only then
-//! what it says. A handler learns the domain only from [`Call::domain`], so that none can forget to ask.
+//! A request is checked in the order of the original API: the sender, the permission, the domain, and only then the content. A
+//! handler gets the domain only from [`Call::domain`], so it cannot skip the check.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use http::StatusCode;
 use http::request::Parts;
 use serde_json::value::RawValue;
 
-use super::answer::Refusal;
 use super::query::Query;
-use super::unknown_senders::UnknownSenders;
+use super::response::ApiError;
+use super::unauthenticated_reads::UnauthenticatedReads;
 use super::{MAX_BODY, token};
 use crate::api::Shared;
 use crate::api::auth::{self, AdminKeyHash, Caller};
@@ -29,12 +29,12 @@ use crate::vault::Vault;
 
 /// The header that carries a token or a key.
 const TOKEN_HEADER: &str = "X-Access-Token";
-/// The query parameter, or member of the body, that carries it otherwise.
+/// The query parameter or member of the body that carries a token or a key, if the header is absent.
 const TOKEN_NAME: &str = "access_token";
-/// What a body may carry about its sender: no part of what is sent.
+/// The members of a body that identify its sender. They are not part of the content.
 pub(super) const CREDENTIALS: [&str; 2] = [TOKEN_NAME, "x_key"];
 
-/// A request whose sender is known. Its `X-Key` is not looked at: a token says all.
+/// An authenticated request. `X-Key` is ignored, because the token identifies the sender.
 pub(super) struct Call {
     caller: Caller,
     query: Query,
@@ -42,23 +42,23 @@ pub(super) struct Call {
     directory: Arc<Directory>,
 }
 
-/// Those whose bodies are being read to find a token in them.
-static UNKNOWN_SENDERS: UnknownSenders = UnknownSenders::new();
-/// How long such a body may take to arrive.
-const MAX_UNKNOWN_ARRIVAL: Duration = Duration::from_secs(5);
-/// The greatest size of such a body, in bytes: what is larger has its token in the header or the query.
-const MAX_UNKNOWN_BODY: usize = 512 * 1024;
+/// The bodies that are being read to find a token.
+static UNAUTHENTICATED_READS: UnauthenticatedReads = UnauthenticatedReads::new();
+/// The time limit for such a body.
+const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(5);
+/// The maximum size of such a body, in bytes. Larger requests need the token in the header or the query.
+const MAX_UNAUTHENTICATED_BODY: usize = 512 * 1024;
 
 enum Body {
     Unread(Payload),
-    /// It had to be read for the token in it.
+    /// The body was read to find the token.
     Read(Option<Bytes>),
 }
 
 impl FromRequest<Shared> for Call {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &Shared) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &Shared) -> Result<Self, ApiError> {
         let directory = Arc::<Directory>::from_ref(state);
         let query = Query::of(request.uri());
         let client = request.extensions().get::<Arc<Client>>().cloned();
@@ -73,22 +73,22 @@ impl FromRequest<Shared> for Call {
     }
 }
 
-/// The text of a token or key, in the header, the query or the body, which is only then read for it.
-async fn find_token(query: &Query, payload: Payload) -> Result<(String, Body), Refusal> {
-    let given = auth::one(payload.headers(), TOKEN_HEADER).map_err(|_| unknown())?;
-    let given = given.filter(|text| !text.is_empty()).or(query.get(TOKEN_NAME)).map(str::to_owned);
-    if let Some(text) = given {
+/// Finds the token or key in the header, the query or the body. Reads the body only if the others lack it.
+async fn find_token(query: &Query, payload: Payload) -> Result<(String, Body), ApiError> {
+    let input = auth::one(payload.headers(), TOKEN_HEADER).map_err(|_| unknown())?;
+    let input = input.filter(|text| !text.is_empty()).or(query.get(TOKEN_NAME)).map(str::to_owned);
+    if let Some(text) = input {
         return Ok((text, Body::Unread(payload)));
     }
     if Takes::JsonOrUntyped.check(payload.headers()).is_err() {
         return Err(unknown());
     }
-    let payload = payload.within(MAX_UNKNOWN_ARRIVAL).uncounted();
-    let reading = payload.read_optional(Takes::JsonOrUntyped, MAX_UNKNOWN_BODY);
-    let Some(body) = UNKNOWN_SENDERS.read(reading).await else {
-        return Err(Refusal::new(
+    let payload = payload.within(UNAUTHENTICATED_TIMEOUT).uncounted();
+    let reading = payload.read_optional(Takes::JsonOrUntyped, MAX_UNAUTHENTICATED_BODY);
+    let Some(body) = UNAUTHENTICATED_READS.read(reading).await else {
+        return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "Too many requests without a token in their heads.",
+            "Too many requests without a token in the header or the query.",
         ));
     };
     let body = body.map_err(without_token)?;
@@ -96,7 +96,7 @@ async fn find_token(query: &Query, payload: Payload) -> Result<(String, Body), R
     Ok((text, Body::Read(body)))
 }
 
-fn login(text: &str, state: &Shared, directory: &Directory) -> Result<Caller, Refusal> {
+fn login(text: &str, state: &Shared, directory: &Directory) -> Result<Caller, ApiError> {
     if let Some(caller) = Caller::of_key(text, directory, AdminKeyHash::from_ref(state)) {
         return Ok(caller);
     }
@@ -105,15 +105,15 @@ fn login(text: &str, state: &Shared, directory: &Directory) -> Result<Caller, Re
 }
 
 impl Body {
-    /// The same; what was read of it is its tenant's memory from now on.
-    fn counted(self, client: Option<&Client>) -> Result<Self, Refusal> {
+    /// Charges a body that was read to the memory of its tenant.
+    fn counted(self, client: Option<&Client>) -> Result<Self, ApiError> {
         let Self::Read(Some(body)) = self else { return Ok(self) };
         let Some(client) = client.filter(|_| body.len() > UNCOUNTED) else {
             return Ok(Self::Read(Some(body)));
         };
         let reserved = client.reserve_request(body.len());
         let reserved = reserved.map_err(|NoRoom| {
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Too many requests are under way.")
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too many requests are in progress.")
         })?;
         Ok(Self::Read(Some(reserved.hold(body))))
     }
@@ -125,57 +125,59 @@ fn token_in(body: &[u8]) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// A body that is no JSON has no token in it, and who sends it is not known.
-fn without_token(problem: Problem) -> Refusal {
+/// A body that is not JSON contains no token, so its sender is unknown.
+fn without_token(problem: Problem) -> ApiError {
     match problem.kind() {
         Kind::UnsupportedMediaType => unknown(),
         _ => problem.into(),
     }
 }
 
-fn unknown() -> Refusal {
-    Refusal::new(StatusCode::UNAUTHORIZED, "Invalid token")
+fn unknown() -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "Invalid token")
 }
 
 impl Call {
-    /// The domain that the call is for, if its sender may do there what `scope` covers: the sender's own, whatever
-    /// the query says; the operator has none, and names one.
-    pub(super) fn domain(&self, scope: Scope) -> Result<Arc<Tenant>, Refusal> {
+    /// The domain of the request, if the sender has `scope` there. It is the sender's own domain, and the query's `domain` for the
+    /// operator.
+    pub(super) fn domain(&self, scope: Scope) -> Result<Arc<Tenant>, ApiError> {
         self.domain_or(scope, || None)
     }
 
-    /// As [`Self::domain`]; where the operator names none, it is `otherwise`.
+    /// Like [`Self::domain`], with a default for an operator that names no domain.
     pub(super) fn domain_or<'c>(
         &'c self,
         scope: Scope,
         otherwise: impl FnOnce() -> Option<&'c str>,
-    ) -> Result<Arc<Tenant>, Refusal> {
+    ) -> Result<Arc<Tenant>, ApiError> {
         let caller = match self.caller.tenant() {
             Some(_) => self.caller.clone(),
             None => {
                 let name = self.query.get("domain").or_else(otherwise);
-                let name = name.ok_or_else(|| Refusal::bad("domain is required"))?;
-                self.caller.clone().naming(self.named(name).ok_or_else(Refusal::no_domain)?)
+                let name = name.ok_or_else(|| ApiError::bad("domain is required"))?;
+                self.caller.clone().naming(self.named(name).ok_or_else(ApiError::no_domain)?)
             }
         };
-        let id: TenantId = caller.may(scope).map_err(|_| Refusal::denied())?;
-        self.directory.tenant(id).ok_or_else(Refusal::no_domain)
+        let id: TenantId = caller.may(scope).map_err(|_| ApiError::denied())?;
+        self.directory.tenant(id).ok_or_else(ApiError::no_domain)
     }
 
-    /// The domain called `name`, if the call's sender may do there what `scope` covers. Another's is not there.
-    pub(super) fn domain_called(&self, name: Option<&str>, scope: Scope) -> Result<Arc<Tenant>, Refusal> {
+    /// The domain `name`, if the sender has `scope` there. Domains of other tenants are reported as not found.
+    pub(super) fn domain_called(&self, name: Option<&str>, scope: Scope) -> Result<Arc<Tenant>, ApiError> {
         self.must_have(scope)?;
         let domain = name.and_then(|name| self.named(name)).filter(|domain| self.caller.may_see(domain.id));
-        domain.ok_or_else(Refusal::no_domain)
+        domain.ok_or_else(ApiError::no_domain)
     }
 
+    /// Requires `scope`.
+    ///
     /// # Errors
-    /// Where the call's sender may not do what `scope` covers.
-    pub(super) fn must_have(&self, scope: Scope) -> Result<(), Refusal> {
-        if self.caller.scopes().contains(scope) { Ok(()) } else { Err(Refusal::denied()) }
+    /// Fails if the sender lacks the scope.
+    pub(super) fn must_have(&self, scope: Scope) -> Result<(), ApiError> {
+        if self.caller.scopes().contains(scope) { Ok(()) } else { Err(ApiError::denied()) }
     }
 
-    /// By its name alone: an id is none here.
+    /// Finds a domain by its name. Ids of tenants are not accepted.
     fn named(&self, name: &str) -> Option<Arc<Tenant>> {
         self.directory.tenant_named(name).filter(|tenant| tenant.name == name)
     }
@@ -185,11 +187,11 @@ impl Call {
         &self.query
     }
 
-    /// The body, whatever is in it; empty where there is none.
+    /// The unparsed body; empty if there is none.
     ///
     /// # Errors
-    /// Where it is said to be something else than JSON, or is larger than is taken.
-    pub(super) async fn body(&mut self) -> Result<Bytes, Refusal> {
+    /// Fails if the content type is not JSON, or if the body is too large.
+    pub(super) async fn body(&mut self) -> Result<Bytes, ApiError> {
         match std::mem::replace(&mut self.body, Body::Read(None)) {
             Body::Unread(payload) => Ok(payload.read(Takes::JsonOrUntyped, MAX_BODY).await?),
             Body::Read(body) => Ok(body.unwrap_or_default()),
@@ -197,7 +199,7 @@ impl Call {
     }
 }
 
-/// The segments of a path that vary. What is no UTF-8 names nothing, and is said so only when its turn comes.
+/// The variable segments of a path; none if one is not UTF-8, which handlers report after authentication.
 pub(super) struct Segments(Vec<String>);
 
 impl Segments {

@@ -1,7 +1,7 @@
-//! `POST /events`: an event as the switch writes it, a flat map.
+//! `POST /events`: an event as the telephone switch writes it, a flat map.
 //!
-//! The original takes these from the switch itself; here whatever connects the two posts them. What is known by its
-//! full name comes in through the engine's own surface as well, and reaches the same hooks.
+//! The original system receives these events from the switch; here a connector posts them. Events published through v3 under
+//! the full name reach the same hooks.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::access::{CREDENTIALS, Call};
-use super::answer::{Done, Refusal};
-use super::either;
-use super::given::Given;
+use super::input::Input;
+use super::response::{ApiError, Success};
+use super::with_and_without_slash;
 use crate::api::Shared;
 use crate::api::json::{self, Members};
 use crate::api::problem::{Kind, Problem};
@@ -24,31 +24,31 @@ use crate::api::v3::events::{MAX_DATA_LEN, refused};
 use crate::domain::{EventType, Invalid, Scope};
 use crate::ingest::{IncomingEvent, Ingest};
 
-/// Where an event says its domain, in the order in which it is looked for.
+/// The members that contain the event's domain, in order of precedence.
 const DOMAINS: [&str; 2] = ["variable_domain_name", "variable_w_domain"];
-/// Where it stands after an `@` otherwise.
+/// The members that contain the domain after an `@`, if the former are absent.
 const PRESENCES: [&str; 2] = ["Channel-Presence-ID", "variable_presence_id"];
 
 pub(super) fn routes() -> Router<Shared> {
-    either("/events", post(post_event))
+    with_and_without_slash("/events", post(post_event))
 }
 
-/// What became of an event.
+/// The result of publishing an event.
 #[derive(Debug, Serialize)]
 struct Receipt {
     id: String,
 }
 
-/// Takes an event in. The answer is given when it is on disk.
-async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result<Done<Receipt>, Refusal> {
+/// Accepts an event. Responds when it is stored on disk.
+async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result<Success<Receipt>, ApiError> {
     call.must_have(Scope::EventsWrite)?;
     let body = call.body().await?;
     let event = SwitchEvent::read(&body)?;
     let domain = call.domain_or(Scope::EventsWrite, || Some(&event.domain))?;
     if domain.name != event.domain {
-        return Err(Refusal::new(
+        return Err(ApiError::new(
             StatusCode::FORBIDDEN,
-            "Permission denied! The event is of another domain.",
+            "Permission denied! The event belongs to another domain.",
         ));
     }
     let incoming = IncomingEvent {
@@ -62,33 +62,33 @@ async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result
     };
     let receipts = ingest.accept(vec![incoming]).await.map_err(|error| refused(error, |_| None))?;
     let id = receipts.first().map(|receipt| receipt.id.to_string()).unwrap_or_default();
-    Ok(Done::with(Receipt { id }))
+    Ok(Success::with(Receipt { id }))
 }
 
 /// An event of the switch.
 #[derive(Debug)]
 struct SwitchEvent {
-    /// The full name: that of the event, and its subclass where it has one.
+    /// The full name: the event's name, with its subclass if it has one.
     name: EventType,
     domain: String,
-    /// The whole map, without what the request says of its sender.
+    /// The whole map, without credentials.
     data: String,
 }
 
 impl SwitchEvent {
-    fn read(body: &Bytes) -> Result<Self, Refusal> {
-        // Checks that it is an object; the text is kept as it was sent.
+    fn read(body: &Bytes) -> Result<Self, ApiError> {
+        // Validates the object; the text is kept unchanged.
         let Members(members) = json::parse::<Members<&RawValue>>(body)?;
         let text = json::text_of(body)?.trim();
-        let given = Given::read(text)?;
-        let required = |name| Ok::<_, Refusal>(given.text(name)?.filter(|text| !text.is_empty()));
-        let name = required("Event-Name")?.ok_or_else(|| Refusal::bad("Event-Name is required"))?;
+        let input = Input::read(text)?;
+        let required = |name| Ok::<_, ApiError>(input.text(name)?.filter(|text| !text.is_empty()));
+        let name = required("Event-Name")?.ok_or_else(|| ApiError::bad("Event-Name is required"))?;
         let name = match required("Event-Subclass")? {
             Some(subclass) => format!("{name}->{subclass}"),
             None => name,
         };
-        let name = name.parse().map_err(|Invalid(rule)| Refusal::bad(format_args!("Event-Name: {rule}")))?;
-        let domain = domain_of(&given)?.ok_or_else(|| Refusal::bad("domain is required"))?;
+        let name = name.parse().map_err(|Invalid(rule)| ApiError::bad(format_args!("Event-Name: {rule}")))?;
+        let domain = domain_of(&input)?.ok_or_else(|| ApiError::bad("domain is required"))?;
         let is_credential = |name: &String| CREDENTIALS.contains(&name.as_str());
         let data = if members.iter().any(|(name, _)| is_credential(name)) {
             let rest = Members(members.into_iter().filter(|(name, _)| !is_credential(name)).collect());
@@ -105,14 +105,14 @@ impl SwitchEvent {
     }
 }
 
-fn domain_of(given: &Given<'_>) -> Result<Option<String>, Refusal> {
+fn domain_of(input: &Input<'_>) -> Result<Option<String>, ApiError> {
     for member in DOMAINS {
-        if let Some(domain) = given.text(member)?.filter(|domain| !domain.is_empty()) {
+        if let Some(domain) = input.text(member)?.filter(|domain| !domain.is_empty()) {
             return Ok(Some(domain));
         }
     }
     for member in PRESENCES {
-        let presence = given.text(member)?.unwrap_or_default();
+        let presence = input.text(member)?.unwrap_or_default();
         if let Some((_, domain)) = presence.split_once('@').filter(|(_, domain)| !domain.is_empty()) {
             return Ok(Some(domain.to_owned()));
         }
@@ -124,7 +124,7 @@ fn domain_of(given: &Given<'_>) -> Result<Option<String>, Refusal> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<SwitchEvent, Refusal> {
+    fn read(text: &str) -> Result<SwitchEvent, ApiError> {
         SwitchEvent::read(&Bytes::copy_from_slice(text.as_bytes()))
     }
 

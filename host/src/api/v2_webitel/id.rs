@@ -1,13 +1,13 @@
-//! Ids as clients of the original know them: 24 hexadecimal digits in lower case.
+//! Ids in the form of the original API (MongoDB's ObjectId): 24 hexadecimal digits in lower case.
 //!
-//! They are the engine's own in another spelling, so that no table is needed: the first eight digits are the second in
-//! which the hook was made, as in the original, and the other sixteen are the whole id.
+//! They encode the engine's ids, so no table is needed. As in the original, the first eight digits are the Unix time of creation in
+//! seconds; the other sixteen are the engine's id.
 
 use crate::domain::HookId;
 
-/// How many digits an id has.
+/// The number of digits of an id.
 const LEN: usize = 24;
-/// How many of them are the second.
+/// The number of digits of the time.
 const SECOND_LEN: usize = 8;
 
 /// The text of an id.
@@ -15,25 +15,25 @@ pub(super) fn text_of(id: HookId) -> String {
     format!("{:08x}{:016x}", id.created_at().unix_seconds(), id.0)
 }
 
-/// What a text of the right form names.
+/// A well-formed id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Named {
-    /// The engine may have given this one.
-    Hook(HookId),
-    /// An id of another system: nobody has it here.
-    Nothing,
+pub(super) enum ParsedId {
+    /// An id of the engine. The hook may not exist.
+    Own(HookId),
+    /// An id of another system, which no hook has.
+    Foreign,
 }
 
-/// What `text` names; none where it has not the form of an id.
-pub(super) fn read(text: &str) -> Option<Named> {
+/// Parses an id; `None` if `text` is malformed.
+pub(super) fn read(text: &str) -> Option<ParsedId> {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if text.len() != LEN || !text.bytes().all(is_digit) {
         return None;
     }
     let id = u64::from_str_radix(&text[SECOND_LEN..], 16).ok().and_then(|id| i64::try_from(id).ok());
-    // One id, one text: another second before the same number is another system's id.
+    // Each id has exactly one text, so an id with another time is foreign.
     let own = id.map(HookId).filter(|id| text_of(*id) == text);
-    Some(own.map_or(Named::Nothing, Named::Hook))
+    Some(own.map_or(ParsedId::Foreign, ParsedId::Own))
 }
 
 #[cfg(test)]
@@ -43,11 +43,11 @@ mod tests {
     use crate::domain::ids::IdGenerator;
 
     #[test]
-    fn an_id_is_read_back_and_no_other_text_is_one() {
+    fn ids_are_parsed_and_other_texts_are_malformed() {
         let id = HookId::generate(&IdGenerator::new(1023, 0), UnixMillis(1_795_000_000_123));
         let text = text_of(id);
         assert_eq!(text, format!("{:08x}{:016x}", 1_795_000_000, id.0));
-        assert_eq!(read(&text), Some(Named::Hook(id)));
+        assert_eq!(read(&text), Some(ParsedId::Own(id)));
         for text in ["", "1", &text[1..], &format!("{text}0"), &text.to_uppercase(), &text.replace('6', "g")]
         {
             assert_eq!(read(text), None, "{text}");
@@ -56,12 +56,12 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_other_systems_name_nothing() {
+    fn ids_of_other_systems_are_foreign() {
         let id = HookId::generate(&IdGenerator::new(0, 0), UnixMillis(1_795_000_000_123));
         let other_second = format!("{:08x}{:016x}", 1_795_000_001, id.0);
         for text in ["59802a53a7ec15000c40926a", "ffffffffffffffffffffffff", &other_second] {
-            assert_eq!(read(text), Some(Named::Nothing), "{text}");
+            assert_eq!(read(text), Some(ParsedId::Foreign), "{text}");
         }
-        assert_eq!(read("5e0be1000000000000000000"), Some(Named::Hook(HookId(0))));
+        assert_eq!(read("5e0be1000000000000000000"), Some(ParsedId::Own(HookId(0))));
     }
 }

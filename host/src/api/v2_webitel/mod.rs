@@ -1,20 +1,20 @@
-//! Webitel's hooks, API v2, for clients that move here by changing a host name.
+//! Webitel's hooks, API v2, for clients that migrate by changing the host name.
 //!
-//! A domain is a tenant: its name is the domain. A hook of this surface is a hook like any other, whose filter, fields,
-//! templates and headers are settings of standard plugins; what a client sent is kept beside it and echoed as it was.
-//! `host/docs/migrating/webitel.md` lists what differs from the original.
+//! A domain is a tenant, whose name is the domain. A hook of this surface is a hook of the engine: filter, fields, templates and
+//! headers become settings of standard plugins. The members that the client sent are stored with the hook and returned unchanged.
+//! `host/docs/migrating/webitel.md` lists the differences from the original API.
 
 mod access;
-mod answer;
 mod events;
-mod given;
 mod hooks;
 mod hs256;
 mod id;
+mod input;
 mod query;
+mod response;
 mod token;
 mod tokens;
-mod unknown_senders;
+mod unauthenticated_reads;
 
 use axum::Router;
 use axum::extract::{OriginalUri, Request};
@@ -24,20 +24,20 @@ use axum::routing::{MethodRouter, any};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::Shared;
-use answer::Refusal;
+use response::ApiError;
 
-/// What a body may have, in bytes: what the original's reader takes.
+/// The maximum size of a body, in bytes, as in the original API.
 const MAX_BODY: usize = 5 * 1024 * 1024;
-/// How much of a URL that leads nowhere is repeated, in characters.
+/// The maximum length of an unknown URL in an error message, in characters.
 const MAX_SHOWN_URL: usize = 2_000;
 
-/// Where the surface is: as documented, and as in the document's curl line, which goes by way of a proxy.
+/// The prefixes of the paths: as documented, and as in the documented curl example, which goes through a proxy.
 const PLACES: [&str; 2] = ["/api/v2", "/engine/api/v2"];
 
-/// Every route of this surface.
+/// The routes of the surface.
 pub fn routes() -> Router<Shared> {
     PLACES.into_iter().fold(Router::new(), |routes, place| {
-        // The place itself with a slash at its end is none of what is nested there.
+        // `nest` does not match the prefix with a trailing slash.
         let bare = any(no_such_route).layer(middleware::from_fn(cross_origin));
         routes.nest(place, surface()).route(&format!("{place}/"), bare)
     })
@@ -53,23 +53,22 @@ fn surface() -> Router<Shared> {
         .layer(middleware::from_fn(cross_origin))
 }
 
-/// The methods at `path`, and at the same with a slash at its end.
-fn either(path: &str, methods: MethodRouter<Shared>) -> Router<Shared> {
+/// Routes `path` with and without a trailing slash.
+fn with_and_without_slash(path: &str, methods: MethodRouter<Shared>) -> Router<Shared> {
     Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods)
 }
 
-/// The original knows no method as wrong: a route that does not take one is not found.
-async fn no_such_route(OriginalUri(uri): OriginalUri) -> Refusal {
+/// The original API has no 405: an unsupported method is 404.
+async fn no_such_route(OriginalUri(uri): OriginalUri) -> ApiError {
     let mut url: String = uri.to_string();
     if let Some((end, _)) = url.char_indices().nth(MAX_SHOWN_URL) {
         url.truncate(end);
         url.push('…');
     }
-    Refusal::new(StatusCode::NOT_FOUND, format!("{url} not found."))
+    ApiError::new(StatusCode::NOT_FOUND, format!("{url} not found."))
 }
 
-/// Lets pages of any origin call, as the original does: what a caller may do hangs on its token, which no browser
-/// sends by itself.
+/// Allows requests from all origins, as the original API does. This is safe, because browsers do not send tokens by themselves.
 async fn cross_origin(request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = match *request.method() {

@@ -1,28 +1,28 @@
-//! Query parameters, read as the original reads them: what is not known is passed over.
+//! Query parameters, parsed like in the original API: unknown parameters are ignored.
 
 use std::collections::BTreeSet;
 
 use http::Uri;
 use url::form_urlencoded;
 
-/// Where none is given, or what is given is no number from 1.
+/// The number of items if `limit` is absent or not a number from 1.
 const DEFAULT_LIMIT: usize = 40;
 
-/// The most that one answer holds: a domain may have ten thousand hooks.
+/// The maximum number of items in a response. A domain may have ten thousand hooks.
 const MAX_LIMIT: usize = 1_000;
-/// The most members that may be asked for; a hook has fewer that are worth naming.
+/// The maximum number of members in `columns`.
 const MAX_COLUMNS: usize = 100;
 
 /// The query parameters of a request.
 #[derive(Debug)]
 pub(super) struct Query(Vec<(String, String)>);
 
-/// Which part of a list is asked for.
+/// The requested page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// So many items are left out before it.
+pub(super) struct PageRequest {
+    /// The number of items before the page.
     pub(super) skip: usize,
-    /// At most so many are in it.
+    /// The maximum number of items on the page.
     pub(super) limit: usize,
 }
 
@@ -31,20 +31,20 @@ impl Query {
         Self(form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect())
     }
 
-    /// The first value of a parameter, unless that is empty.
+    /// The first value of a parameter; `None` if it is empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
         value.filter(|value| !value.is_empty())
     }
 
-    /// What `page` and `limit` ask for.
-    pub(super) fn wanted(&self) -> Wanted {
+    /// The page that `page` and `limit` select.
+    pub(super) fn page(&self) -> PageRequest {
         let number = |name| self.get(name)?.parse::<usize>().ok().filter(|number| *number > 0);
         let limit = number("limit").unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-        Wanted { skip: (number("page").unwrap_or(1) - 1).saturating_mul(limit), limit }
+        PageRequest { skip: (number("page").unwrap_or(1) - 1).saturating_mul(limit), limit }
     }
 
-    /// The members that `columns` asks for, each a path; none: all of them.
+    /// The paths of the members that `columns` selects; empty for all members.
     pub(super) fn columns(&self) -> Vec<Vec<&str>> {
         let names = self.get("columns").unwrap_or_default().split(',').map(str::trim);
         let names: BTreeSet<_> = names.filter(|name| !name.is_empty()).take(MAX_COLUMNS).collect();
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_counted_from_one_and_nonsense_is_the_default() {
+    fn pages_count_from_one_and_invalid_values_are_defaults() {
         for (text, skip, limit) in [
             ("", 0, 40),
             ("page=1&limit=10", 0, 10),
@@ -76,7 +76,7 @@ mod tests {
             ("page=3&limit=1001", 2_000, 1_000),
             ("limit=99999999999999999999", 0, 40),
         ] {
-            assert_eq!(query(text).wanted(), Wanted { skip, limit }, "{text}");
+            assert_eq!(query(text).page(), PageRequest { skip, limit }, "{text}");
         }
     }
 

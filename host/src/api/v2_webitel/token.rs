@@ -1,7 +1,7 @@
-//! Domain tokens: JSON Web Tokens (RFC 7519) signed by HMAC with SHA-256, in the original's form.
+//! Domain tokens: JSON Web Tokens (RFC 7519) with HS256 and the claims of the original API.
 //!
-//! A token is taken while its signature is this engine's, it has not ended, and the directory has it enabled for the
-//! domain that it names. What the directory does not know was deleted, or made by another system.
+//! A token is valid if this engine signed it, it has not expired, and the directory has it enabled for its domain. A token that
+//! the directory does not know was deleted, or issued by another system.
 
 use std::sync::Arc;
 
@@ -9,38 +9,38 @@ use http::StatusCode;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::answer::Refusal;
 use super::hs256;
+use super::response::ApiError;
 use crate::directory::Directory;
 use crate::domain::{DomainToken, Scope, Scopes, Tenant, TenantId, UnixMillis};
 use crate::vault::{DOMAIN_TOKENS, Key, Vault};
 
-/// Says of a token that it is a domain's.
+/// The claim `t` of domain tokens.
 const KIND: &str = "domain";
-/// The version of the form.
+/// The claim `v`: the version of the claims.
 const VERSION: u8 = 2;
 
-/// What a token says, in the original's order.
+/// The claims, in the order of the original API.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Claims {
     id: String,
-    /// When it ends, in milliseconds: RFC 7519 has seconds.
+    /// The expiration time, in milliseconds, unlike RFC 7519.
     exp: i64,
     d: String,
     t: String,
     v: u8,
 }
 
-/// What the bearer of a domain token may do.
+/// The scopes of domain tokens.
 pub(super) fn scopes() -> Scopes {
     [Scope::HooksRead, Scope::HooksWrite, Scope::EventsWrite].into_iter().collect()
 }
 
-/// The text of a token.
+/// Encodes and signs a token.
 ///
 /// # Errors
-/// Never: there is nothing in it that could not be written.
+/// Does not fail: all claims can be serialized.
 pub(super) fn sign(
     token: &DomainToken,
     domain: &Tenant,
@@ -58,23 +58,23 @@ pub(super) fn sign(
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
 }
 
-/// Whose token this is.
+/// Verifies a token and returns its tenant.
 ///
 /// # Errors
-/// Where it is none, has ended, or is not, or no longer, one of its domain.
+/// Fails if the token is malformed, expired, revoked, or of another domain.
 pub(super) fn verify(
     text: &str,
     directory: &Directory,
     vault: &Vault,
     now: UnixMillis,
-) -> Result<TenantId, Refusal> {
-    let refuse = |info| Refusal::new(StatusCode::UNAUTHORIZED, info);
+) -> Result<TenantId, ApiError> {
+    let refuse = |info| ApiError::new(StatusCode::UNAUTHORIZED, info);
     hs256::install();
     let mut validation = Validation::new(Algorithm::HS256);
-    // The crate would read `exp` as seconds; it is checked below.
+    // The crate would interpret `exp` as seconds; it is checked below.
     validation.validate_exp = false;
     validation.required_spec_claims.clear();
-    // Tokens outlive the choice of another key.
+    // Tokens stay valid when the encryption key changes.
     let read = |key: &Key| {
         let key = DecodingKey::from_secret(key.reveal());
         jsonwebtoken::decode::<Claims>(text, &key, &validation).ok()

@@ -1,7 +1,7 @@
-//! `/domains/:name/settings/token`: the tokens that a domain's clients show.
+//! `/domains/:name/settings/token`: the tokens with which a domain's clients authenticate.
 //!
-//! A token may change hooks and post events, so that whoever makes one must be able to do as much: no key makes
-//! something that may do more than itself.
+//! A token has the scopes to change hooks and publish events. A key needs the same scopes to create one, because no key can grant
+//! scopes that it lacks.
 
 use std::sync::Arc;
 
@@ -13,35 +13,35 @@ use http::{StatusCode, header};
 use serde::Serialize;
 
 use super::access::{Call, Segments};
-use super::answer::{Changed, Done, Refusal};
-use super::given::{Given, compact};
-use super::{either, token};
+use super::input::{Input, compact};
+use super::response::{ApiError, Success, WriteResult};
+use super::{token, with_and_without_slash};
 use crate::api::Shared;
 use crate::api::problem::Problem;
 use crate::directory::Directory;
 use crate::domain::{DomainToken, Scope, UnixMillis};
 use crate::vault::Vault;
 
-/// The greatest size of a role, in bytes.
+/// The maximum size of a role, in bytes.
 const MAX_ROLE_LEN: usize = 128;
-/// No token lasts beyond this, the end of the year 9999: what clients can show as a date.
+/// The latest expiration time: the end of the year 9999, which clients can format as a date.
 const LATEST_END: i64 = 253_402_300_799_999;
 
 pub(super) fn routes() -> Router<Shared> {
     let one = patch(enable_token).delete(delete_token);
-    either("/domains/{name}/settings/token", get(list_tokens).post(create_token))
-        .merge(either("/domains/{name}/settings/token/{uuid}", one))
+    with_and_without_slash("/domains/{name}/settings/token", get(list_tokens).post(create_token))
+        .merge(with_and_without_slash("/domains/{name}/settings/token/{uuid}", one))
 }
 
-/// A token as it is shown.
+/// The view of a token.
 #[derive(Debug, Serialize)]
 struct TokenView {
     uuid: String,
     role: String,
     enabled: bool,
-    /// When it ends, in milliseconds.
+    /// The expiration time, in milliseconds since 1970.
     expire: i64,
-    /// The token itself: shown where it is made, and never again.
+    /// The signed token, only in the response that creates it.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
 }
@@ -58,58 +58,58 @@ impl TokenView {
     }
 }
 
-/// The domain's tokens, oldest first, so that one whose id nobody kept can be ended.
+/// Lists the domain's tokens, oldest first, so that a token whose id was lost can be deleted.
 async fn list_tokens(
     State(directory): State<Arc<Directory>>,
     path: Segments,
     call: Call,
-) -> Result<Done<Vec<TokenView>>, Refusal> {
+) -> Result<Success<Vec<TokenView>>, ApiError> {
     let domain = call.domain_called(path.get(0), Scope::KeysRead)?;
     let tokens = directory.domain_tokens(domain.id);
-    Ok(Done::with(tokens.iter().map(|token| TokenView::of(token, None)).collect()))
+    Ok(Success::with(tokens.iter().map(|token| TokenView::of(token, None)).collect()))
 }
 
-/// Makes a token: `{"expire": <ms>, "role": "…"}`.
+/// Creates a token: `{"expire": <ms>, "role": "…"}`.
 async fn create_token(
     State(directory): State<Arc<Directory>>,
     State(vault): State<Arc<Vault>>,
     path: Segments,
     mut call: Call,
-) -> Result<impl IntoResponse, Refusal> {
+) -> Result<impl IntoResponse, ApiError> {
     let domain = call.domain_called(path.get(0), Scope::KeysWrite)?;
     may_give(&call)?;
     let text = compact(&call.body().await?)?;
-    let given = Given::read(&text)?;
-    let expire = given.whole("expire")?.ok_or_else(|| Refusal::bad("expire is required"))?;
+    let input = Input::read(&text)?;
+    let expire = input.whole("expire")?.ok_or_else(|| ApiError::bad("expire is required"))?;
     if expire <= directory.clock().now().0 || expire > LATEST_END {
-        return Err(given.wrong("expire", "a time to come, in milliseconds since 1970"));
+        return Err(input.wrong("expire", "a future time in milliseconds since 1970"));
     }
-    let role = given.text("role")?.unwrap_or_default();
+    let role = input.text("role")?.unwrap_or_default();
     if role.len() > MAX_ROLE_LEN {
-        return Err(given.wrong("role", "at most 128 bytes"));
+        return Err(input.wrong("role", "at most 128 bytes"));
     }
     let made = directory.create_domain_token(domain.id, new_uuid(), role, UnixMillis(expire)).await?;
     let text =
         token::sign(&made, &domain, &vault).map_err(|error| Problem::internal("signing a token", &error))?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Done::with(TokenView::of(&made, Some(text)))))
+    Ok(([(header::CACHE_CONTROL, "no-store")], Success::with(TokenView::of(&made, Some(text)))))
 }
 
-/// Says whether a token is taken: `{"state": true}`.
+/// Enables or disables a token: `{"state": true}`.
 async fn enable_token(
     State(directory): State<Arc<Directory>>,
     path: Segments,
     mut call: Call,
-) -> Result<Done<TokenView>, Refusal> {
+) -> Result<Success<TokenView>, ApiError> {
     let domain = call.domain_called(path.get(0), Scope::KeysWrite)?;
     let text = compact(&call.body().await?)?;
-    let state = Given::read(&text)?.flag("state")?.ok_or_else(|| Refusal::bad("state is required"))?;
+    let state = Input::read(&text)?.flag("state")?.ok_or_else(|| ApiError::bad("state is required"))?;
     if state {
         may_give(&call)?;
     }
     let id = path.get(1).unwrap_or_default();
     let token = directory.enable_domain_token(domain.id, id, state).await?;
-    let token = token.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "Not found token"))?;
-    Ok(Done::with(TokenView::of(&token, None)))
+    let token = token.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "Not found token"))?;
+    Ok(Success::with(TokenView::of(&token, None)))
 }
 
 /// Deletes a token.
@@ -117,13 +117,13 @@ async fn delete_token(
     State(directory): State<Arc<Directory>>,
     path: Segments,
     call: Call,
-) -> Result<Done<Changed>, Refusal> {
+) -> Result<Success<WriteResult>, ApiError> {
     let domain = call.domain_called(path.get(0), Scope::KeysWrite)?;
     let id = path.get(1).unwrap_or_default();
-    Ok(Done::with(Changed::count(directory.delete_domain_token(domain.id, id).await?)))
+    Ok(Success::with(WriteResult::count(directory.delete_domain_token(domain.id, id).await?)))
 }
 
-fn may_give(call: &Call) -> Result<(), Refusal> {
+fn may_give(call: &Call) -> Result<(), ApiError> {
     token::scopes().iter().try_for_each(|scope| call.must_have(scope))
 }
 
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uuids_have_their_form() {
+    fn uuids_are_random_and_well_formed() {
         let uuid = new_uuid();
         let lengths: Vec<_> = uuid.split('-').map(str::len).collect();
         assert_eq!(lengths, [8, 4, 4, 4, 12], "{uuid}");

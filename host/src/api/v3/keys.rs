@@ -15,7 +15,7 @@ use super::MAX_SMALL_BODY;
 use super::projects::check_label;
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
-use crate::api::page::{self, Page, Wanted};
+use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
@@ -127,7 +127,7 @@ pub(super) async fn list_keys(
     uri: Uri,
 ) -> Result<Json<Page<KeyView>>, Problem> {
     let tenant = caller.may(Scope::KeysRead)?;
-    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "keys")?;
+    let wanted = PageRequest::of(&Params::of(&uri, &page::PARAMS)?, "keys")?;
     Ok(Json(wanted.select(directory.keys(tenant), |key| key.id, KeyView::from)))
 }
 

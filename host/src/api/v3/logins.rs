@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::MAX_SMALL_BODY;
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
-use crate::api::page::{self, Page, Wanted};
+use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::Problem;
@@ -121,7 +121,7 @@ pub(super) async fn list_logins(
     uri: Uri,
 ) -> Result<Json<Page<LoginView>>, Problem> {
     let tenant = caller.may(Scope::KeysRead)?;
-    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "logins")?;
+    let wanted = PageRequest::of(&Params::of(&uri, &page::PARAMS)?, "logins")?;
     Ok(Json(wanted.select(directory.logins(tenant), |login| login.name.clone(), LoginView::from)))
 }
 

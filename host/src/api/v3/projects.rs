@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::MAX_SMALL_BODY;
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
-use crate::api::page::{self, Page, Wanted};
+use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
@@ -112,7 +112,7 @@ pub(super) async fn list_projects(
     uri: Uri,
 ) -> Result<Json<Page<ProjectView>>, Problem> {
     let tenant = caller.may(Scope::ProjectsRead)?;
-    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "projects")?;
+    let wanted = PageRequest::of(&Params::of(&uri, &page::PARAMS)?, "projects")?;
     Ok(Json(wanted.select(directory.projects(tenant), |project| project.number, ProjectView::from)))
 }
 

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::MAX_SMALL_BODY;
 use crate::api::auth::Caller;
 use crate::api::body::{Payload, Takes};
-use crate::api::page::{self, Page, Wanted};
+use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
@@ -104,7 +104,7 @@ pub(super) async fn list_tenants(
     caller: Caller,
     uri: Uri,
 ) -> Result<Json<Page<TenantView>>, Problem> {
-    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "tenants")?;
+    let wanted = PageRequest::of(&Params::of(&uri, &page::PARAMS)?, "tenants")?;
     let visible = directory.tenants().into_iter().filter(|tenant| caller.may_see(tenant.id));
     Ok(Json(wanted.select(visible, |tenant| tenant.id, TenantView::from)))
 }

@@ -2,31 +2,31 @@
 
 use serde::Serialize;
 
-use super::ask;
-use super::members::{Identity, Wanted};
-use super::view::{HookView, IdAt};
+use super::check_plugin_settings;
+use super::members::{HookInput, Identity};
+use super::view::{HookView, IdPosition};
 use crate::api::v2_webitel::access::Call;
-use crate::api::v2_webitel::answer::{Changed, Done, Refusal};
 use crate::api::v2_webitel::id;
+use crate::api::v2_webitel::response::{ApiError, Success, WriteResult};
 use crate::api::v3::hooks::{Trial, new_secret};
 use crate::domain::{HookId, Scope};
 
-/// What the original's database says of an insertion.
+/// The result of an insertion, as the database of the original API (MongoDB) reports it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Inserted {
-    result: Changed,
+    result: WriteResult,
     ops: [HookView; 1],
     inserted_count: u8,
     inserted_ids: [String; 1],
 }
 
-/// Makes a hook.
-pub(super) async fn create_hook(trial: Trial, mut call: Call) -> Result<Done<Inserted>, Refusal> {
+/// Creates a hook.
+pub(super) async fn create_hook(trial: Trial, mut call: Call) -> Result<Success<Inserted>, ApiError> {
     let domain = call.domain(Scope::HooksWrite)?;
     let directory = &trial.directory;
     let body = call.body().await?;
-    let wanted = || Wanted::read(&body, domain.id, directory);
+    let wanted = || HookInput::read(&body, domain.id, directory);
     let secrets = vec![new_secret()?];
     let identity = || {
         let now = directory.clock().now();
@@ -38,12 +38,12 @@ pub(super) async fn create_hook(trial: Trial, mut call: Call) -> Result<Done<Ins
             updated_at: now,
         }
     };
-    ask(&trial, wanted()?, identity(), None).await?;
-    // The plugin may have taken its time, and lists go by id.
+    check_plugin_settings(&trial, wanted()?, identity(), None).await?;
+    // Generated again, because lists are ordered by id and the plugin may have taken long.
     let hook = directory.create_hook(wanted()?.into_hook(identity())?).await?;
-    Ok(Done::with(Inserted {
-        result: Changed::count(true),
-        ops: [HookView::of(&hook, &domain, IdAt::End)],
+    Ok(Success::with(Inserted {
+        result: WriteResult::count(true),
+        ops: [HookView::of(&hook, &domain, IdPosition::End)],
         inserted_count: 1,
         inserted_ids: [id::text_of(hook.id)],
     }))

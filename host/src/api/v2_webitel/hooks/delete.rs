@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use axum::extract::State;
 
-use super::named;
+use super::find_hook;
 use crate::api::v2_webitel::access::{Call, Segments};
-use crate::api::v2_webitel::answer::{Changed, Done, Refusal};
+use crate::api::v2_webitel::response::{ApiError, Success, WriteResult};
 use crate::directory::Directory;
 use crate::domain::Scope;
 
-/// Deletes a hook, and calls off its deliveries that are not final.
+/// Deletes a hook and cancels its deliveries that are not in a final state.
 pub(super) async fn delete_hook(
     State(directory): State<Arc<Directory>>,
     path: Segments,
     call: Call,
-) -> Result<Done<Changed>, Refusal> {
+) -> Result<Success<WriteResult>, ApiError> {
     let domain = call.domain(Scope::HooksWrite)?;
-    let deleted = match named(&directory, &domain, &path)? {
+    let deleted = match find_hook(&directory, &domain, &path)? {
         Some(hook) => directory.delete_hook(domain.id, hook.id).await?,
         None => false,
     };
-    Ok(Done::with(Changed::count(deleted)))
+    Ok(Success::with(WriteResult::count(deleted)))
 }

@@ -1,4 +1,4 @@
-//! A hook as it is sent: its members are checked in the original's order, and kept as they were.
+//! The wire format of a hook. Members are validated in the order of the original API and stored unchanged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use url::Url;
 use super::pipeline::{self, Auth, Plugin, Shape};
 use crate::api::json::Members;
 use crate::api::problem::Problem;
-use crate::api::v2_webitel::answer::Refusal;
-use crate::api::v2_webitel::given::{Given, compact};
+use crate::api::v2_webitel::input::{Input, compact};
+use crate::api::v2_webitel::response::ApiError;
 use crate::directory::Directory;
 use crate::domain::{
     EventType, Hook, HookId, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, Role, Signing,
     SigningSecret, Subscription, Surface, TenantId, TypePattern, UnixMillis,
 };
 
-/// What is kept of a hook, in the order in which it is echoed: that of the published examples, then what came later,
-/// the original's and the engine's own.
+/// The stored members of a hook, in the order of responses: first those of the published examples, then later members of the
+/// original API and of the engine.
 const KEPT: [&str; 14] = [
     "event",
     "enable",
@@ -36,23 +36,23 @@ const KEPT: [&str; 14] = [
     "retries",
     "delay",
 ];
-/// What is kept of `action`, in the order in which it was sent.
+/// The stored members of `action`. They keep the order of the request.
 const KEPT_OF_ACTION: [&str; 5] = ["type", "method", "url", "plugin", "settings"];
-/// What is kept of `auth`, likewise.
+/// The stored members of `auth`. They keep the order of the request.
 const KEPT_OF_AUTH: [&str; 6] = ["headers", "map", "enabled", "url", "method", "cookie"];
 
-/// The methods that there are.
+/// The supported methods.
 const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
-/// The greatest size of a description, in bytes.
+/// The maximum size of a description, in bytes.
 const MAX_DESCRIPTION_LEN: usize = 4_096;
-/// The greatest size of what is kept of a hook, in bytes: hooks are held in memory, and listed by the page.
+/// The maximum size of the stored members of a hook, in bytes: they are held in memory and returned in lists.
 const MAX_KEPT_LEN: usize = 512 * 1024;
-/// The wait before a retry, in seconds, where none is given.
+/// The default wait before a retry, in seconds.
 const DEFAULT_DELAY: u64 = 60;
 
-/// What a sender decides about a hook.
+/// The validated members of a hook.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct HookInput {
     members: Arc<str>,
     event: EventType,
     enabled: bool,
@@ -61,23 +61,23 @@ pub(super) struct Wanted {
     retry: RetrySchedule,
     preflight: Pipeline,
     pipeline: Pipeline,
-    /// The plugin in the place of the template: the one whose settings the sender wrote.
+    /// The plugin of `action.plugin`, whose settings the client wrote.
     pub(super) own_plugin: Option<PluginRef>,
 }
 
-/// What the engine keeps about a hook besides.
+/// The parts of a hook that the engine assigns.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) id: HookId,
     pub(super) tenant: TenantId,
-    /// Nothing is signed with them, but a plugin may ask for the current one.
+    /// Requests are not signed, but a plugin may read the current secret.
     pub(super) secrets: Vec<SigningSecret>,
     pub(super) created_at: UnixMillis,
     pub(super) updated_at: UnixMillis,
 }
 
 impl Identity {
-    /// What stays of a hook that is replaced.
+    /// The parts that a replacement keeps.
     pub(super) fn of(current: &Hook) -> Self {
         Self {
             id: current.id,
@@ -89,60 +89,60 @@ impl Identity {
     }
 }
 
-impl Wanted {
-    /// Checks what was sent.
+impl HookInput {
+    /// Parses and validates a body.
     ///
     /// # Errors
-    /// Names the first member that is not as it must be.
-    pub(super) fn read(body: &Bytes, tenant: TenantId, directory: &Directory) -> Result<Self, Refusal> {
+    /// Fails with the first invalid member.
+    pub(super) fn read(body: &Bytes, tenant: TenantId, directory: &Directory) -> Result<Self, ApiError> {
         let text = compact(body)?;
-        let given = Given::read(&text)?;
-        let event = read_event(&given)?;
-        let action = Action::read(&given, tenant, directory)?;
-        let auth = read_auth(&given)?;
+        let input = Input::read(&text)?;
+        let event = read_event(&input)?;
+        let action = Action::read(&input, tenant, directory)?;
+        let auth = read_auth(&input)?;
         let shape = Shape {
-            filter: read_filter(&given)?,
-            headers: read_headers(&given)?,
+            filter: read_filter(&input)?,
+            headers: read_headers(&input)?,
             cookie: auth.as_ref().is_some_and(|auth| auth.cookie),
-            fields: given.texts("fields")?.and_then(|_| given.raw("fields")),
-            map: given.object_of_texts("map")?.and_then(|_| given.raw("map")),
+            fields: input.texts("fields")?.and_then(|_| input.raw("fields")),
+            map: input.object_of_texts("map")?.and_then(|_| input.raw("map")),
             method: action.method,
-            custom_body: given.flag("customBody")? == Some(true),
-            raw_body: given.text("rawBody")?,
-            escape_body: given.flag("escapeBody")?,
+            custom_body: input.flag("customBody")? == Some(true),
+            raw_body: input.text("rawBody")?,
+            escape_body: input.flag("escapeBody")?,
             plugin: action.plugin,
         };
         Ok(Self {
             event,
-            enabled: given.flag("enable")? == Some(true),
-            description: read_description(&given)?,
+            enabled: input.flag("enable")? == Some(true),
+            description: read_description(&input)?,
             url: action.url,
-            retry: read_retry(&given)?,
+            retry: read_retry(&input)?,
             preflight: auth
                 .as_ref()
                 .map_or_else(|| Ok(Pipeline::default()), |auth| pipeline::preflight(auth, shape.filter))?,
             pipeline: pipeline::shape(&shape)?,
             own_plugin: shape.plugin.map(|plugin| plugin.reference),
-            members: kept(&given)?.into(),
+            members: kept(&input)?.into(),
         })
     }
 
-    /// The hook that is so.
+    /// Converts the members to a hook of the engine.
     ///
     /// # Errors
-    /// Never: a subscription to one event is within the rules.
-    pub(super) fn into_hook(self, identity: Identity) -> Result<Hook, Refusal> {
+    /// Does not fail: a subscription to one event is valid.
+    pub(super) fn into_hook(self, identity: Identity) -> Result<Hook, ApiError> {
         let subscription = Subscription::new(vec![TypePattern::Exact(self.event)]);
         Ok(Hook {
             id: identity.id,
             tenant: identity.tenant,
             origin: Origin { surface: Surface::Webitel, members: self.members },
             url: self.url,
-            subscription: subscription.map_err(|Invalid(rule)| Refusal::bad(rule))?,
+            subscription: subscription.map_err(|Invalid(rule)| ApiError::bad(rule))?,
             project: None,
             enabled: self.enabled,
             description: self.description,
-            // Those of the members are templates, which a plugin renders.
+            // The headers are templates, which a plugin renders.
             headers: Vec::new(),
             masked_headers: Vec::new(),
             authorization: None,
@@ -150,7 +150,7 @@ impl Wanted {
             pipeline: self.pipeline,
             timeout: Hook::DEFAULT_TIMEOUT,
             retry: self.retry,
-            // Receivers that came from the original know no signature.
+            // The original API does not sign requests.
             signing: Signing::None,
             secrets: identity.secrets,
             unreadable: false,
@@ -160,14 +160,14 @@ impl Wanted {
     }
 }
 
-/// The text that is kept: the members that are known, without what is null.
-fn kept(given: &Given<'_>) -> Result<String, Refusal> {
+/// The stored text: the known members, without null values.
+fn kept(input: &Input<'_>) -> Result<String, ApiError> {
     let mut members: Vec<(&str, Box<RawValue>)> = Vec::new();
     for name in KEPT {
-        let Some(value) = given.raw(name) else { continue };
+        let Some(value) = input.raw(name) else { continue };
         let value = match name {
-            "action" => kept_of(given, name, &KEPT_OF_ACTION)?,
-            "auth" => kept_of(given, name, &KEPT_OF_AUTH)?,
+            "action" => kept_of(input, name, &KEPT_OF_ACTION)?,
+            "auth" => kept_of(input, name, &KEPT_OF_AUTH)?,
             _ => value.to_owned(),
         };
         members.push((name, value));
@@ -175,29 +175,29 @@ fn kept(given: &Given<'_>) -> Result<String, Refusal> {
     let members = Members(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
     let text = serde_json::to_string(&members).map_err(unwritable)?;
     if text.len() > MAX_KEPT_LEN {
-        return Err(Refusal::bad(format_args!("a hook has at most {MAX_KEPT_LEN} bytes of JSON")));
+        return Err(ApiError::bad(format_args!("a hook has at most {MAX_KEPT_LEN} bytes of JSON")));
     }
     Ok(text)
 }
 
-fn kept_of(given: &Given<'_>, name: &str, known: &[&str]) -> Result<Box<RawValue>, Refusal> {
-    let mut members = given.object(name)?.map(|object| object.members().to_vec()).unwrap_or_default();
+fn kept_of(input: &Input<'_>, name: &str, known: &[&str]) -> Result<Box<RawValue>, ApiError> {
+    let mut members = input.object(name)?.map(|object| object.members().to_vec()).unwrap_or_default();
     members.retain(|(member, value)| known.contains(&member.as_str()) && value.get() != "null");
     to_raw_value(&Members(members)).map_err(unwritable)
 }
 
-/// What was read as JSON can be written as such.
-fn unwritable(error: serde_json::Error) -> Refusal {
+/// The error for JSON that cannot be serialized, which does not happen for parsed JSON.
+fn unwritable(error: serde_json::Error) -> ApiError {
     Problem::internal("writing a hook as JSON", &error).into()
 }
 
-fn read_event(given: &Given<'_>) -> Result<EventType, Refusal> {
-    let event = given.text("event")?.filter(|event| !event.is_empty());
-    let event = event.ok_or_else(|| Refusal::bad("event name is required"))?;
-    event.parse().map_err(|Invalid(rule)| Refusal::bad(format_args!("event: {rule}")))
+fn read_event(input: &Input<'_>) -> Result<EventType, ApiError> {
+    let event = input.text("event")?.filter(|event| !event.is_empty());
+    let event = event.ok_or_else(|| ApiError::bad("event name is required"))?;
+    event.parse().map_err(|Invalid(rule)| ApiError::bad(format_args!("event: {rule}")))
 }
 
-/// What `action` says.
+/// The member `action`.
 #[derive(Debug)]
 struct Action {
     url: Url,
@@ -206,13 +206,13 @@ struct Action {
 }
 
 impl Action {
-    fn read(given: &Given<'_>, tenant: TenantId, directory: &Directory) -> Result<Self, Refusal> {
-        let required = || Refusal::bad("action options is required");
-        let action = given.object("action")?.ok_or_else(required)?;
+    fn read(input: &Input<'_>, tenant: TenantId, directory: &Directory) -> Result<Self, ApiError> {
+        let required = || ApiError::bad("action options is required");
+        let action = input.object("action")?.ok_or_else(required)?;
         let option = |name| action.text(name)?.filter(|text: &String| !text.is_empty()).ok_or_else(required);
         let (kind, url, method) = (option("type")?, option("url")?, option("method")?);
         if kind != "web" {
-            return Err(action.wrong("type", "web: nothing else is done here"));
+            return Err(action.wrong("type", "web, the only supported type"));
         }
         Ok(Self {
             url: read_url(&action, &url)?,
@@ -222,80 +222,81 @@ impl Action {
     }
 }
 
-fn read_url(given: &Given<'_>, text: &str) -> Result<Url, Refusal> {
-    Hook::parse_url(text).map_err(|Invalid(rule)| Refusal::bad(format_args!("{}: {rule}", given.name("url"))))
+fn read_url(input: &Input<'_>, text: &str) -> Result<Url, ApiError> {
+    Hook::parse_url(text)
+        .map_err(|Invalid(rule)| ApiError::bad(format_args!("{}: {rule}", input.name("url"))))
 }
 
-fn read_method(given: &Given<'_>, text: &str) -> Result<&'static str, Refusal> {
+fn read_method(input: &Input<'_>, text: &str) -> Result<&'static str, ApiError> {
     let method = METHODS.into_iter().find(|method| text.eq_ignore_ascii_case(method));
-    method.ok_or_else(|| given.wrong("method", "one of GET, POST, PUT and DELETE"))
+    method.ok_or_else(|| input.wrong("method", "one of GET, POST, PUT and DELETE"))
 }
 
 fn read_plugin(
-    given: &Given<'_>,
+    input: &Input<'_>,
     tenant: TenantId,
     directory: &Directory,
-) -> Result<Option<Plugin>, Refusal> {
-    let settings = given.object("settings")?.and_then(|_| given.raw("settings"));
-    let Some(text) = given.text("plugin")? else {
+) -> Result<Option<Plugin>, ApiError> {
+    let settings = input.object("settings")?.and_then(|_| input.raw("settings"));
+    let Some(text) = input.text("plugin")? else {
         return match settings {
-            Some(_) => Err(given.wrong("settings", "left out where there is no plugin")),
+            Some(_) => Err(input.wrong("settings", "absent without a plugin")),
             None => Ok(None),
         };
     };
     let reference = text.parse().ok().filter(|reference| !matches!(reference, PluginRef::Digest(_)));
     let reference: PluginRef =
-        reference.ok_or_else(|| given.wrong("plugin", "the name of a plugin, or `name@version`"))?;
+        reference.ok_or_else(|| input.wrong("plugin", "the name of a plugin, or `name@version`"))?;
     let version = directory.plugin(tenant, &reference);
-    let version = version.ok_or_else(|| Refusal::bad(format_args!("there is no plugin `{reference}`")))?;
+    let version = version.ok_or_else(|| ApiError::bad(format_args!("there is no plugin `{reference}`")))?;
     let settings = settings.map_or("{}", RawValue::get);
     if settings.len() > Pipeline::MAX_SETTINGS_LEN {
-        return Err(given.wrong("settings", "at most 262144 bytes of JSON"));
+        return Err(input.wrong("settings", "at most 262144 bytes of JSON"));
     }
     let writes_requests = version.roles.contains(&Role::Transformer);
     Ok(Some(Plugin { reference, settings: settings.to_owned(), writes_requests }))
 }
 
-fn read_description(given: &Given<'_>) -> Result<String, Refusal> {
-    let text = given.text("description")?.unwrap_or_default();
+fn read_description(input: &Input<'_>) -> Result<String, ApiError> {
+    let text = input.text("description")?.unwrap_or_default();
     if text.len() > MAX_DESCRIPTION_LEN {
-        return Err(given.wrong("description", "at most 4,096 bytes"));
+        return Err(input.wrong("description", "at most 4,096 bytes"));
     }
     Ok(text)
 }
 
-/// The headers, if they can be sent. A value that is no string is kept and not sent, as in the original.
-fn read_headers<'a>(given: &Given<'a>) -> Result<Option<&'a RawValue>, Refusal> {
-    let Some(headers) = given.object("headers")? else { return Ok(None) };
+/// Validates headers. A value that is not a string is stored but not sent, as in the original API.
+fn read_headers<'a>(input: &Input<'a>) -> Result<Option<&'a RawValue>, ApiError> {
+    let Some(headers) = input.object("headers")? else { return Ok(None) };
     if headers.members().len() > Hook::MAX_HEADERS {
-        return Err(given.wrong("headers", "at most 50 headers"));
+        return Err(input.wrong("headers", "at most 50 headers"));
     }
     for (index, (name, value)) in headers.members().iter().enumerate() {
         let template = headers.text_of(name, value).ok().flatten().unwrap_or_default();
         Hook::check_header(name, &template)
-            .map_err(|Invalid(rule)| Refusal::bad(format_args!("{}: {rule}", given.name("headers"))))?;
+            .map_err(|Invalid(rule)| ApiError::bad(format_args!("{}: {rule}", input.name("headers"))))?;
         if headers.members()[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
-            return Err(headers.wrong(name, "named once: case makes no difference in the name of a header"));
+            return Err(headers.wrong(name, "unique; header names are case-insensitive"));
         }
     }
-    Ok(given.raw("headers"))
+    Ok(input.raw("headers"))
 }
 
-/// The filter. An operation that is not known never holds; that there is one is all that is checked.
-fn read_filter<'a>(given: &Given<'a>) -> Result<Option<&'a RawValue>, Refusal> {
-    let Some(filter) = given.object("filter")? else { return Ok(None) };
+/// Validates the filter. Each rule must have an operation; an unknown operation is accepted and never matches.
+fn read_filter<'a>(input: &Input<'a>) -> Result<Option<&'a RawValue>, ApiError> {
+    let Some(filter) = input.object("filter")? else { return Ok(None) };
     for (key, value) in filter.members() {
         let rule = filter.object_of(key, value)?;
         if rule.map_or(Ok(None), |rule| rule.text("operation"))?.is_none() {
             return Err(filter.wrong(key, "an object with an operation and a value"));
         }
     }
-    Ok(given.raw("filter"))
+    Ok(input.raw("filter"))
 }
 
-/// The request before the request, if there is to be one.
-fn read_auth<'a>(given: &Given<'a>) -> Result<Option<Auth<'a>>, Refusal> {
-    let Some(auth) = given.object("auth")? else { return Ok(None) };
+/// Validates the settings of the preflight request; `None` if there is none.
+fn read_auth<'a>(input: &Input<'a>) -> Result<Option<Auth<'a>>, ApiError> {
+    let Some(auth) = input.object("auth")? else { return Ok(None) };
     let enabled = auth.flag("enabled")? == Some(true);
     let cookie = auth.flag("cookie")? == Some(true);
     let method = auth.text("method")?.filter(|method| !method.is_empty());
@@ -306,15 +307,15 @@ fn read_auth<'a>(given: &Given<'a>) -> Result<Option<Auth<'a>>, Refusal> {
     Ok(Some(Auth { url: read_url(&auth, &url)?, method, headers, map, cookie }))
 }
 
-/// `retries` times after `delay` seconds each. A number that makes no sense is passed over, as in the original.
-fn read_retry(given: &Given<'_>) -> Result<RetrySchedule, Refusal> {
-    let retries = given.whole("retries")?.and_then(|number| usize::try_from(number).ok());
+/// The retry schedule: `retries` times after `delay` seconds each. Numbers out of range are ignored, as in the original API.
+fn read_retry(input: &Input<'_>) -> Result<RetrySchedule, ApiError> {
+    let retries = input.whole("retries")?.and_then(|number| usize::try_from(number).ok());
     let retries = retries.filter(|number| (1..=RetrySchedule::MAX_RETRIES).contains(number)).unwrap_or(0);
-    let delay = given.whole("delay")?.and_then(|number| u64::try_from(number).ok());
+    let delay = input.whole("delay")?.and_then(|number| u64::try_from(number).ok());
     let delay = Duration::from_secs(delay.filter(|seconds| *seconds > 0).unwrap_or(DEFAULT_DELAY));
     if delay > RetrySchedule::MAX_WAIT {
         // A client that wants to wait longer must not find it sixty seconds.
-        return Err(given.wrong("delay", "at most 604800 seconds"));
+        return Err(input.wrong("delay", "at most 604800 seconds"));
     }
-    RetrySchedule::new(vec![delay; retries]).map_err(|Invalid(rule)| Refusal::bad(rule))
+    RetrySchedule::new(vec![delay; retries]).map_err(|Invalid(rule)| ApiError::bad(rule))
 }

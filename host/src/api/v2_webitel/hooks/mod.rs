@@ -1,4 +1,4 @@
-//! `/hooks`: the domain's hooks, in the original's members.
+//! `/hooks`: the hooks of a domain, with the members of the original API.
 
 mod create;
 mod delete;
@@ -13,12 +13,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use http::StatusCode;
-use members::{Identity, Wanted};
+use members::{HookInput, Identity};
 
 use super::access::Segments;
-use super::answer::Refusal;
-use super::either;
-use super::id::{self, Named};
+use super::id::{self, ParsedId};
+use super::response::ApiError;
+use super::with_and_without_slash;
 use crate::api::Shared;
 use crate::api::problem::Kind;
 use crate::api::v3::hooks::Trial;
@@ -27,37 +27,36 @@ use crate::domain::{Hook, Surface, Tenant};
 
 pub(super) fn routes() -> Router<Shared> {
     let one = get(read::get_hook).put(replace::replace_hook).delete(delete::delete_hook);
-    either("/hooks", get(read::list_hooks).post(create::create_hook)).merge(either("/hooks/{id}", one))
+    with_and_without_slash("/hooks", get(read::list_hooks).post(create::create_hook))
+        .merge(with_and_without_slash("/hooks/{id}", one))
 }
 
-/// The hook that the path names, if it is one of the domain's; hooks of other surfaces, which alone change them, are
-/// none here.
+/// Finds the hook in the path, if the domain created it through this surface.
 ///
 /// # Errors
-/// Where what the path says has not the form of an id.
-fn named(directory: &Directory, domain: &Tenant, path: &Segments) -> Result<Option<Arc<Hook>>, Refusal> {
+/// Fails if the id in the path is malformed.
+fn find_hook(directory: &Directory, domain: &Tenant, path: &Segments) -> Result<Option<Arc<Hook>>, ApiError> {
     let text = path.get(0).unwrap_or_default();
-    let named = id::read(text).ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "Bad id"))?;
-    let Named::Hook(id) = named else { return Ok(None) };
+    let parsed = id::read(text).ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "Bad id"))?;
+    let ParsedId::Own(id) = parsed else { return Ok(None) };
     Ok(directory.hook_of(domain.id, id).filter(|hook| hook.origin.surface == Surface::Webitel))
 }
 
-/// Asks the plugin in the place of the template, if there is one, whether it takes its settings. Those of the others the engine
-/// has written.
+/// Validates the settings of `action.plugin`, if there is one, by a trial call. The engine wrote the settings of the other plugins.
 ///
 /// # Errors
-/// Where it refuses them.
-async fn ask(
+/// Fails if the plugin rejects its settings.
+async fn check_plugin_settings(
     trial: &Trial,
-    wanted: Wanted,
+    wanted: HookInput,
     identity: Identity,
     current: Option<&Hook>,
-) -> Result<(), Refusal> {
+) -> Result<(), ApiError> {
     let Some(own) = wanted.own_plugin.clone() else { return Ok(()) };
     let hook = wanted.into_hook(identity)?;
     let asked = trial.settings(&hook, current, |step| step.plugin == own).await;
     asked.map_err(|problem| match problem.kind() {
-        Kind::InvalidValue => Refusal::bad(format_args!("action.settings: {}", problem.detail())),
+        Kind::InvalidValue => ApiError::bad(format_args!("action.settings: {}", problem.detail())),
         _ => problem.into(),
     })
 }

@@ -1,22 +1,22 @@
-//! From a hook's members to the standard plugins that do what they say.
+//! Converts the members of a hook to a pipeline of standard plugins.
 //!
-//! The order is the original's: the filter sees the event as it came, headers are rendered from it, then the data is
-//! picked and renamed, and last the request is written. A step that would do nothing is left out.
+//! The order is that of the original API: the filter and the header templates see the original event, then the data is picked and
+//! renamed, and last the request is written. Steps without effect are omitted.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 use url::Url;
 
 use crate::api::problem::Problem;
-use crate::api::v2_webitel::answer::Refusal;
+use crate::api::v2_webitel::response::ApiError;
 use crate::domain::{Invalid, Pipeline, PluginRef, Step};
 
-/// What shapes a hook's requests.
+/// The members of a hook that shape its requests.
 #[derive(Debug)]
 pub(super) struct Shape<'a> {
     pub(super) filter: Option<&'a RawValue>,
     pub(super) headers: Option<&'a RawValue>,
-    /// Whether the cookies that the auth request brought are sent along.
+    /// Whether the cookies of the preflight response are sent.
     pub(super) cookie: bool,
     pub(super) fields: Option<&'a RawValue>,
     pub(super) map: Option<&'a RawValue>,
@@ -27,16 +27,16 @@ pub(super) struct Shape<'a> {
     pub(super) plugin: Option<Plugin>,
 }
 
-/// A plugin in the place of the template.
+/// A plugin that replaces the template.
 #[derive(Debug)]
 pub(super) struct Plugin {
     pub(super) reference: PluginRef,
-    /// A JSON object.
+    /// A JSON object as text.
     pub(super) settings: String,
     pub(super) writes_requests: bool,
 }
 
-/// The request before the request.
+/// The settings of the preflight request.
 #[derive(Debug)]
 pub(super) struct Auth<'a> {
     pub(super) url: Url,
@@ -90,11 +90,11 @@ struct AuthSettings<'a> {
     map: Option<&'a RawValue>,
 }
 
-/// The plugins that shape a hook's requests.
+/// The pipeline that shapes a hook's requests.
 ///
 /// # Errors
-/// Where the members that one plugin is given are larger than its settings may be.
-pub(super) fn shape(wanted: &Shape<'_>) -> Result<Pipeline, Refusal> {
+/// Fails if the settings of a plugin exceed the maximum size.
+pub(super) fn shape(wanted: &Shape<'_>) -> Result<Pipeline, ApiError> {
     let mut steps = filter_step(wanted.filter)?;
     let headers = filled(wanted.headers);
     if headers.is_some() || wanted.cookie {
@@ -115,7 +115,7 @@ pub(super) fn shape(wanted: &Shape<'_>) -> Result<Pipeline, Refusal> {
         escape_body: wanted.escape_body.filter(|_| template.is_some()),
     };
     let body = standard("webitel-body", "rawBody", &body)?;
-    // Who writes requests has the last word; who reshapes data goes before it is written.
+    // A transformer runs after the request is written, a mapper before.
     steps.extend(match own {
         Some(own) if replaced => vec![body, own],
         Some(own) => vec![own, body],
@@ -124,17 +124,16 @@ pub(super) fn shape(wanted: &Shape<'_>) -> Result<Pipeline, Refusal> {
     Ok(Pipeline(steps))
 }
 
-fn filter_step(filter: Option<&RawValue>) -> Result<Vec<Step>, Refusal> {
+fn filter_step(filter: Option<&RawValue>) -> Result<Vec<Step>, ApiError> {
     let step = |filter| standard("webitel-filter", "filter", &FilterSettings { filter });
     filled(filter).map(step).into_iter().collect()
 }
 
-/// The plugins that write the request before the request. The filter is the first of them: for an event that is
-/// dropped, nobody is asked for a token.
+/// The pipeline that shapes the preflight request. It begins with the filter, so that dropped events cause no preflight request.
 ///
 /// # Errors
-/// As [`shape`].
-pub(super) fn preflight(auth: &Auth<'_>, filter: Option<&RawValue>) -> Result<Pipeline, Refusal> {
+/// Fails like [`shape`].
+pub(super) fn preflight(auth: &Auth<'_>, filter: Option<&RawValue>) -> Result<Pipeline, ApiError> {
     let settings = AuthSettings {
         url: auth.url.as_str(),
         method: auth.method,
@@ -146,19 +145,19 @@ pub(super) fn preflight(auth: &Auth<'_>, filter: Option<&RawValue>) -> Result<Pi
     Ok(Pipeline(steps))
 }
 
-/// An array or object that is not empty; its text is compact.
+/// Filters out empty arrays and objects. The text is compact.
 fn filled(value: Option<&RawValue>) -> Option<&RawValue> {
     value.filter(|value| !matches!(value.get(), "[]" | "{}"))
 }
 
-fn standard(name: &str, members: &str, settings: &impl Serialize) -> Result<Step, Refusal> {
+fn standard(name: &str, members: &str, settings: &impl Serialize) -> Result<Step, ApiError> {
     let text = serde_json::to_string(settings)
         .map_err(|error| Problem::internal("writing settings as JSON", &error))?;
     if text.len() > Pipeline::MAX_SETTINGS_LEN {
         let max = Pipeline::MAX_SETTINGS_LEN;
-        return Err(Refusal::bad(format_args!("{members}: more than {max} bytes of JSON")));
+        return Err(ApiError::bad(format_args!("{members}: more than {max} bytes of JSON")));
     }
-    let reference = name.parse().map_err(|Invalid(rule)| Refusal::bad(rule))?;
+    let reference = name.parse().map_err(|Invalid(rule)| ApiError::bad(rule))?;
     Ok(step(reference, text))
 }
 

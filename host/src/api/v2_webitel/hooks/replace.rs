@@ -1,36 +1,36 @@
-//! `PUT /hooks/:id`: the whole hook, not a part of it.
+//! `PUT /hooks/:id`: replaces a whole hook.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 
-use super::members::{Identity, Wanted};
-use super::{ask, named};
+use super::members::{HookInput, Identity};
+use super::{check_plugin_settings, find_hook};
 use crate::api::v2_webitel::access::{Call, Segments};
-use crate::api::v2_webitel::answer::{Changed, Done, Refusal};
+use crate::api::v2_webitel::response::{ApiError, Success, WriteResult};
 use crate::api::v3::hooks::Trial;
 use crate::delivery::Dispatcher;
 use crate::domain::{Hook, Scope};
 
-/// Puts what was sent in a hook's place.
+/// Replaces a hook.
 pub(super) async fn replace_hook(
     trial: Trial,
     State(dispatcher): State<Arc<Dispatcher>>,
     path: Segments,
     mut call: Call,
-) -> Result<Done<Changed>, Refusal> {
+) -> Result<Success<WriteResult>, ApiError> {
     let domain = call.domain(Scope::HooksWrite)?;
     let directory = &trial.directory;
-    let current = named(directory, &domain, &path)?;
+    let current = find_hook(&directory, &domain, &path)?;
     let body = call.body().await?;
-    let wanted = || Wanted::read(&body, domain.id, directory);
+    let wanted = || HookInput::read(&body, domain.id, directory);
     let first = wanted()?;
-    let Some(current) = current else { return Ok(Done::with(Changed::replaced(false))) };
-    ask(&trial, first, Identity::of(&current), Some(&current)).await?;
-    // Read again while nobody else changes anything: plugins may be others by now.
+    let Some(current) = current else { return Ok(Success::with(WriteResult::replaced(false))) };
+    check_plugin_settings(&trial, first, Identity::of(&current), Some(&current)).await?;
+    // Parsed again under the directory's lock, because plugins may have changed.
     let replace = |current: &Hook| wanted()?.into_hook(Identity::of(current));
     let changed = directory.change_hook(domain.id, current.id, replace).await?;
-    // It may have been enabled, with deliveries that have been due for long.
+    // The change may have enabled the hook, whose deliveries may be due.
     dispatcher.wake();
-    Ok(Done::with(Changed::replaced(changed.is_some())))
+    Ok(Success::with(WriteResult::replaced(changed.is_some())))
 }

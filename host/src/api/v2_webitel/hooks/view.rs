@@ -1,4 +1,4 @@
-//! A hook as it is echoed, whole or in part.
+//! The view of a hook, with all or selected members.
 
 use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
@@ -7,16 +7,16 @@ use crate::api::json::{self, Members};
 use crate::api::v2_webitel::id;
 use crate::domain::{Hook, Tenant};
 
-/// Where the id stands.
+/// The position of the id among the members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum IdAt {
-    /// As in the published answer to GET.
+pub(super) enum IdPosition {
+    /// As in the published response to GET.
     Start,
-    /// As in that to POST.
+    /// As in the published response to POST.
     End,
 }
 
-/// The member that is the id.
+/// The name of the id's member.
 const ID: &str = "_id";
 
 /// A hook's members, in order.
@@ -24,21 +24,21 @@ const ID: &str = "_id";
 pub(super) struct HookView(Vec<(String, Box<RawValue>)>);
 
 impl HookView {
-    pub(super) fn of(hook: &Hook, domain: &Tenant, id_at: IdAt) -> Self {
+    pub(super) fn of(hook: &Hook, domain: &Tenant, id_position: IdPosition) -> Self {
         let mut members = vec![("domain".to_owned(), text(&domain.name))];
         members.extend(members_of(&json::raw(&hook.origin.members)));
         for (name, value) in &mut members {
-            // The engine disables a hook whose receiver is gone for good.
+            // The engine disables a hook whose receiver responds with 410.
             if name == "enable" && !hook.enabled {
                 *value = json::raw("false");
             }
         }
         let id = (ID.to_owned(), text(&id::text_of(hook.id)));
-        members.insert(if id_at == IdAt::Start { 0 } else { members.len() }, id);
+        members.insert(if id_position == IdPosition::Start { 0 } else { members.len() }, id);
         Self(members)
     }
 
-    /// What `columns` name, and the id; everything where they are none.
+    /// Selects the members at the paths `columns`, and the id. Without columns, selects all members.
     pub(super) fn project(self, columns: &[Vec<&str>]) -> Self {
         if columns.is_empty() {
             return self;
@@ -58,13 +58,13 @@ fn text(text: &str) -> Box<RawValue> {
     to_raw_value(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-/// The members of an object; what is none has none.
+/// The members of an object; empty for other values.
 fn members_of(value: &RawValue) -> Vec<(String, Box<RawValue>)> {
     serde_json::from_str(value.get()).map(|Members(members)| members).unwrap_or_default()
 }
 
-/// The members to which a path leads, or further in; as the original's database does it, an object on the way is
-/// there even if nothing in it is, and what is no object is not.
+/// Selects the members at `paths`, like a projection of MongoDB: objects along a path are included even if the path's target is
+/// absent, other values along a path are not.
 fn project(members: Vec<(String, Box<RawValue>)>, paths: &[&[&str]]) -> Vec<(String, Box<RawValue>)> {
     let mut wanted = Vec::new();
     for (name, value) in members {

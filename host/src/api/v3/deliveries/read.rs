@@ -9,7 +9,7 @@ use http::Uri;
 use super::attempt::AttemptView;
 use super::view::{DeliveryView, EventIds, FullDeliveryView, page_of_attempts};
 use crate::api::auth::Caller;
-use crate::api::page::{self, Page, Wanted};
+use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
 use crate::api::turns::Turns;
@@ -50,7 +50,7 @@ pub(super) async fn list_deliveries(
 ) -> Result<Json<Page<DeliveryView>>, Problem> {
     let tenant = caller.may(Scope::DeliveriesRead)?;
     let params = Params::of(&uri, &PARAMS)?;
-    let wanted: Wanted<DeliveryId> = Wanted::of(&params, "deliveries")?;
+    let wanted: PageRequest<DeliveryId> = PageRequest::of(&params, "deliveries")?;
     let query = DeliveryQuery {
         hook: params.parse("hook")?,
         state: params.parse("state")?,
@@ -89,7 +89,7 @@ pub(super) async fn get_delivery(
     _: NoParams,
 ) -> Result<Json<FullDeliveryView>, Problem> {
     let tenant = caller.may(Scope::DeliveriesRead)?;
-    let latest = Wanted::first(LATEST_ATTEMPTS, ATTEMPTS);
+    let latest = PageRequest::first(LATEST_ATTEMPTS, ATTEMPTS);
     let (delivery, attempts) = attempts_of(&storage, tenant, id, &latest).await?;
     let state = delivery.state;
     let ids = EventIds::of(&storage, tenant, std::slice::from_ref(&delivery)).await?;
@@ -116,7 +116,7 @@ pub(super) async fn list_attempts(
 ) -> Result<Json<Page<AttemptView>>, Problem> {
     let tenant = caller.may(Scope::DeliveriesRead)?;
     let params = Params::of(&uri, &page::PARAMS)?;
-    let wanted: Wanted<AttemptId> = Wanted::of(&params, ATTEMPTS)?;
+    let wanted: PageRequest<AttemptId> = PageRequest::of(&params, ATTEMPTS)?;
     if wanted.limit > MAX_ATTEMPTS {
         return Err(Problem::parameter(
             "limit",
@@ -133,7 +133,7 @@ async fn attempts_of(
     storage: &Storage,
     tenant: TenantId,
     id: DeliveryId,
-    wanted: &Wanted<AttemptId>,
+    wanted: &PageRequest<AttemptId>,
 ) -> Result<(Delivery, Vec<Attempt>), Problem> {
     let limit = u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX);
     let found = storage.deliveries.with_attempts(tenant, id, wanted.after, limit).await?;

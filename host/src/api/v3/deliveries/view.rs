@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::attempt::AttemptView;
-use crate::api::page::{Page, Wanted};
+use crate::api::page::{Page, PageRequest};
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::domain::{
@@ -120,7 +120,7 @@ impl FullDeliveryView {
         state: DeliveryState,
         delivery: DeliveryView,
         latest: Vec<Attempt>,
-        wanted: &Wanted<AttemptId>,
+        wanted: &PageRequest<AttemptId>,
     ) -> Self {
         let note = note(state, latest.first().map(|attempt| &attempt.outcome));
         let Page { data: mut attempts, next } = page_of_attempts(latest, wanted);
@@ -130,7 +130,7 @@ impl FullDeliveryView {
 }
 
 /// The page of `attempts`, which are ordered newest first.
-pub(super) fn page_of_attempts(attempts: Vec<Attempt>, wanted: &Wanted<AttemptId>) -> Page<AttemptView> {
+pub(super) fn page_of_attempts(attempts: Vec<Attempt>, wanted: &PageRequest<AttemptId>) -> Page<AttemptView> {
     wanted.cut(attempts, None, |attempt| attempt.id, |attempt| AttemptView::from(&attempt))
 }
 

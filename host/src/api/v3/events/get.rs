@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::api::auth::Caller;
 use crate::api::json;
-use crate::api::page::{self, Page, Wanted};
+use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
 use crate::api::time::Time;
@@ -98,7 +98,7 @@ pub(super) async fn list_event_deliveries(
     uri: Uri,
 ) -> Result<Json<Page<DeliveryView>>, Problem> {
     let tenant = caller.may(Scope::DeliveriesRead)?;
-    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "event-deliveries")?;
+    let wanted = PageRequest::of(&Params::of(&uri, &page::PARAMS)?, "event-deliveries")?;
     let event = find(&storage, tenant, &id).await?;
     let deliveries = storage.deliveries.of_event(tenant, event.key).await?;
     let view = |delivery| DeliveryView::of(delivery, &event.id);

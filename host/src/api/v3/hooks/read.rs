@@ -8,7 +8,7 @@ use http::Uri;
 
 use super::view::HookView;
 use crate::api::auth::Caller;
-use crate::api::page::{self, Page, Wanted};
+use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
@@ -29,7 +29,7 @@ pub(super) async fn list_hooks(
     uri: Uri,
 ) -> Result<Json<Page<HookView>>, Problem> {
     let tenant = caller.may(Scope::HooksRead)?;
-    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "hooks")?;
+    let wanted = PageRequest::of(&Params::of(&uri, &page::PARAMS)?, "hooks")?;
     Ok(Json(wanted.select(directory.hooks(tenant), |hook| hook.id, |hook| HookView::from(&*hook))))
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::auth::Caller;
-use crate::api::page::{self, Page, Wanted};
+use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
 use crate::api::time::Time;
@@ -70,7 +70,7 @@ pub(super) async fn list_plugins(
     uri: Uri,
 ) -> Result<Json<Page<PluginView>>, Problem> {
     let tenant = caller.may(Scope::PluginsRead)?;
-    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "plugins")?;
+    let wanted = PageRequest::of(&Params::of(&uri, &page::PARAMS)?, "plugins")?;
     let plugins = directory.plugins(tenant);
     Ok(Json(wanted.select(plugins, |version| version.name.clone(), |version| PluginView::from(&*version))))
 }
@@ -112,7 +112,7 @@ pub(super) async fn list_plugin_versions(
     uri: Uri,
 ) -> Result<Json<Page<PluginView>>, Problem> {
     let tenant = caller.may(Scope::PluginsRead)?;
-    let wanted = Wanted::of(&Params::of(&uri, &page::PARAMS)?, "plugin-versions")?;
+    let wanted = PageRequest::of(&Params::of(&uri, &page::PARAMS)?, "plugin-versions")?;
     let versions = directory.plugin_versions(tenant, &name);
     if versions.is_empty() {
         return Err(no_plugin(&name));

@@ -7,7 +7,7 @@ use super::{DOMAIN, call, create, hook, raw_call, refused, text, webitel};
 
 /// Members that make a good hook bad, and what is said of it after "Bad request: ".
 fn members() -> Vec<(Value, String)> {
-    let object = "must be an object, each of whose members stands once";
+    let object = "must be an object without duplicate members";
     let many: serde_json::Map<_, _> = (0..51).map(|n| (format!("X-{n}"), json!("v"))).collect();
     let very_many: serde_json::Map<_, _> =
         (0..200_000).map(|n| (format!("m{n}"), json!("a value"))).collect();
@@ -57,13 +57,13 @@ fn members() -> Vec<(Value, String)> {
         ),
         (json!({"fields": ["f".repeat(300_000)]}), "fields and map: more than".to_owned()),
         (json!({"escapeBody": "no"}), "escapeBody must be true or false".to_owned()),
-        (json!({"retries": "3"}), "retries must be a whole number".to_owned()),
-        (json!({"retries": 2.5}), "retries must be a whole number".to_owned()),
-        (json!({"retries": true}), "retries must be a whole number".to_owned()),
-        (json!({"delay": "60"}), "delay must be a whole number".to_owned()),
-        (json!({"delay": 0.5}), "delay must be a whole number".to_owned()),
+        (json!({"retries": "3"}), "retries must be an integer".to_owned()),
+        (json!({"retries": 2.5}), "retries must be an integer".to_owned()),
+        (json!({"retries": true}), "retries must be an integer".to_owned()),
+        (json!({"delay": "60"}), "delay must be an integer".to_owned()),
+        (json!({"delay": 0.5}), "delay must be an integer".to_owned()),
         (json!({"delay": 604_801}), "delay must be at most 604800 seconds".to_owned()),
-        (json!({"headers": {"X-A": "1", "x-a": "2"}}), "headers.x-a must be named once".to_owned()),
+        (json!({"headers": {"X-A": "1", "x-a": "2"}}), "headers.x-a must be unique".to_owned()),
         (json!({"headers": {"a b".repeat(1_000): "1"}}), "headers: `a ba ba b".to_owned()),
         // Looking each of these up by its name would take minutes.
         (json!({"map": very_many}), "fields and map: more than 262144 bytes of JSON".to_owned()),
@@ -77,7 +77,7 @@ fn members() -> Vec<(Value, String)> {
 }
 
 fn auth_members() -> Vec<(Value, String)> {
-    let object = "must be an object, each of whose members stands once";
+    let object = "must be an object without duplicate members";
     let auth = |more: Value| {
         let mut auth = json!({"enabled": true, "url": "https://auth.example/"});
         for (name, value) in more.as_object().unwrap() {
@@ -126,7 +126,7 @@ fn action_members() -> Vec<(Value, &'static str)> {
         (json!({"method": "PATCH"}), "action.method must be one of GET, POST, PUT and DELETE"),
         (json!({"method": "HEAD"}), "action.method must be one of"),
         (json!({"method": "GET "}), "action.method must be one of"),
-        (json!({"settings": {}}), "action.settings must be left out where there is no plugin"),
+        (json!({"settings": {}}), "action.settings must be absent without a plugin"),
         (json!({"plugin": "cloudevents", "settings": []}), "action.settings must be an object"),
         (json!({"plugin": "cloudevents", "settings": "{}"}), "action.settings must be an object"),
         (
@@ -163,7 +163,7 @@ fn bodies() -> Vec<(Vec<u8>, u16, &'static str)> {
         bad("\"text\"", "expected an object"),
         bad("{} {}", "trailing"),
         bad(r#"{"event": 1 2}"#, "expected"),
-        bad(r#"{"event": "a", "event": "b"}"#, "`event` stands twice"),
+        bad(r#"{"event": "a", "event": "b"}"#, "duplicate member `event`"),
         bad(r#"{"event": "\ud800"}"#, "surrogate"),
         bad(&deep, "nested"),
         (b"{\"event\": \"\xff\"}".to_vec(), 400, "UTF-8"),

@@ -1,75 +1,75 @@
-//! An object as it was sent, read member by member, so that each refusal names the member and what it must be.
+//! A JSON object of a request, parsed member by member, so that each error names the member and the expected type.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::answer::Refusal;
+use super::response::ApiError;
 use crate::api::json::{self, Members};
 
-/// What an object must be.
-const OBJECT: &str = "an object, each of whose members stands once";
+/// The expected type of an object, for error messages.
+const OBJECT: &str = "an object without duplicate members";
 
-/// The members of an object. Whoever asks for one that is null finds it absent.
+/// The members of an object. A member that is null counts as absent.
 #[derive(Debug, Clone)]
-pub(super) struct Given<'a> {
-    /// What stands before a member's name in a refusal: empty, or `auth.`.
+pub(super) struct Input<'a> {
+    /// The prefix of members' names in error messages: empty, or such as `auth.`.
     path: String,
     members: Vec<(String, &'a RawValue)>,
 }
 
-impl<'a> Given<'a> {
-    /// The object that is the whole of `text`, which [`compact`] made.
+impl<'a> Input<'a> {
+    /// Parses the object `text`.
     ///
     /// # Errors
-    /// Where it isn't one.
-    pub(super) fn read(text: &'a str) -> Result<Self, Refusal> {
+    /// Fails if `text` is not a JSON object.
+    pub(super) fn read(text: &'a str) -> Result<Self, ApiError> {
         let Members(members) = json::parse_text::<Members<&RawValue>>(text)?;
         Ok(Self { path: String::new(), members })
     }
 
-    /// The members, in their order, with those that are null.
+    /// The members in order, including those that are null.
     pub(super) fn members(&self) -> &[(String, &'a RawValue)] {
         &self.members
     }
 
-    /// The JSON of a member.
+    /// The JSON text of a member.
     pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         let (_, value) = self.members.iter().find(|(other, _)| other == name)?;
         (value.get() != "null").then_some(*value)
     }
 
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Refusal> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, ApiError> {
         self.typed(name, "a string")
     }
 
-    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
         self.typed(name, "true or false")
     }
 
-    /// A whole number, in whatever form of JSON's.
-    pub(super) fn whole(&self, name: &str) -> Result<Option<i64>, Refusal> {
-        const WANTED: &str = "a whole number";
-        // Beyond this, doubles are no longer whole numbers in turn.
+    /// An integer in any JSON notation, such as `1e3`.
+    pub(super) fn whole(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        const WANTED: &str = "an integer";
+        // 2^53 - 1: doubles cannot represent all greater integers.
         const MAX: f64 = 9_007_199_254_740_991.0;
         let Some(number) = self.typed::<f64>(name, WANTED)? else { return Ok(None) };
         if number.fract() != 0.0 || number.abs() > MAX {
             return Err(self.wrong(name, WANTED));
         }
-        #[expect(clippy::cast_possible_truncation, reason = "a whole number within the bound fits")]
+        #[expect(clippy::cast_possible_truncation, reason = "an integer within the bound fits")]
         Ok(Some(number as i64))
     }
 
-    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
+    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
         self.typed(name, "an array of strings")
     }
 
-    /// An object; its members are called after it in refusals.
-    pub(super) fn object(&self, name: &str) -> Result<Option<Self>, Refusal> {
+    /// An object; error messages prefix its members with its name.
+    pub(super) fn object(&self, name: &str) -> Result<Option<Self>, ApiError> {
         self.raw(name).map_or(Ok(None), |value| self.object_of(name, value))
     }
 
     /// An object whose members are all strings.
-    pub(super) fn object_of_texts(&self, name: &str) -> Result<Option<Self>, Refusal> {
+    pub(super) fn object_of_texts(&self, name: &str) -> Result<Option<Self>, ApiError> {
         let Some(object) = self.object(name)? else { return Ok(None) };
         for (member, value) in &object.members {
             object.text_of(member, value)?;
@@ -77,19 +77,18 @@ impl<'a> Given<'a> {
         Ok(Some(object))
     }
 
-    /// As [`Self::text`], of a member that is at hand: looking each up by its name would take its time where there
-    /// are many.
-    pub(super) fn text_of(&self, name: &str, value: &'a RawValue) -> Result<Option<String>, Refusal> {
+    /// Like [`Self::text`], for a member that the caller has: looking up each of many members by name would be slow.
+    pub(super) fn text_of(&self, name: &str, value: &'a RawValue) -> Result<Option<String>, ApiError> {
         self.read_as(name, value, "a string")
     }
 
-    /// As [`Self::object`], of a member that is at hand.
-    pub(super) fn object_of(&self, name: &str, value: &'a RawValue) -> Result<Option<Self>, Refusal> {
+    /// Like [`Self::object`], for a member that the caller has.
+    pub(super) fn object_of(&self, name: &str, value: &'a RawValue) -> Result<Option<Self>, ApiError> {
         let members = self.read_as::<Members<&'a RawValue>>(name, value, OBJECT)?;
         Ok(members.map(|Members(members)| Self { path: format!("{}{name}.", self.path), members }))
     }
 
-    fn typed<T: Deserialize<'a>>(&self, name: &str, wanted: &str) -> Result<Option<T>, Refusal> {
+    fn typed<T: Deserialize<'a>>(&self, name: &str, wanted: &str) -> Result<Option<T>, ApiError> {
         self.raw(name).map_or(Ok(None), |value| self.read_as(name, value, wanted))
     }
 
@@ -98,27 +97,27 @@ impl<'a> Given<'a> {
         name: &str,
         value: &'a RawValue,
         wanted: &str,
-    ) -> Result<Option<T>, Refusal> {
+    ) -> Result<Option<T>, ApiError> {
         serde_json::from_str(value.get()).map_err(|_| self.wrong(name, wanted))
     }
 
-    /// A member that is not what it must be.
-    pub(super) fn wrong(&self, name: &str, wanted: &str) -> Refusal {
-        Refusal::bad(format_args!("{} must be {wanted}", self.name(name)))
+    /// The error for a member that is not what was `wanted`.
+    pub(super) fn wrong(&self, name: &str, wanted: &str) -> ApiError {
+        ApiError::bad(format_args!("{} must be {wanted}", self.name(name)))
     }
 
-    /// The name of a member from the outermost object on, as far as it is worth repeating.
+    /// The path of a member from the outermost object, shortened.
     pub(super) fn name(&self, member: &str) -> String {
         crate::api::problem::shorten(&format!("{}{member}", self.path)).into_owned()
     }
 }
 
-/// The text of a body that is a JSON object, without the white space between its parts.
+/// The text of a JSON object without insignificant white space.
 ///
 /// # Errors
-/// Where it isn't one.
-pub(super) fn compact(body: &[u8]) -> Result<String, Refusal> {
-    // Read first: without its spaces, what is wrong could come out right.
+/// Fails if the body is not a JSON object.
+pub(super) fn compact(body: &[u8]) -> Result<String, ApiError> {
+    // Validated first: removing spaces could turn invalid text into valid text.
     json::parse::<Members<&RawValue>>(body)?;
     let text = json::text_of(body)?;
     let mut compact = String::with_capacity(text.len());
@@ -141,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn white_space_goes_where_it_says_nothing() {
+    fn insignificant_white_space_is_removed() {
         let text = compact(b" {\"a b\" : [ 1 ,\n\"x \\\" y\\\\\" , { } ] ,\t\"c\":1.50}\r\n").unwrap();
         assert_eq!(text, r#"{"a b":["x"]}"#.replace(r#"["x"]"#, r#"[1,"x \" y\\",{}],"c":1.50"#));
         for body in ["", "[]", "{\"a\":1 2}", "{\"a\":1,\"a\":2}", "{} {}"] {
@@ -150,18 +149,18 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_names_the_member() {
+    fn each_error_names_the_member() {
         let text = r#"{"s":5,"f":"true","w":1.5,"big":1e300,"o":[],"t":{"m":1},"l":["a",1],"n":null,"twice":{"a":1,"a":2}}"#;
-        let given = Given::read(text).unwrap();
+        let input = Input::read(text).unwrap();
         let infos = [
-            given.text("s").unwrap_err(),
-            given.flag("f").unwrap_err(),
-            given.whole("w").unwrap_err(),
-            given.whole("big").unwrap_err(),
-            given.object("o").unwrap_err(),
-            given.object_of_texts("t").unwrap_err(),
-            given.texts("l").unwrap_err(),
-            given.object("twice").unwrap_err(),
+            input.text("s").unwrap_err(),
+            input.flag("f").unwrap_err(),
+            input.whole("w").unwrap_err(),
+            input.whole("big").unwrap_err(),
+            input.object("o").unwrap_err(),
+            input.object_of_texts("t").unwrap_err(),
+            input.texts("l").unwrap_err(),
+            input.object("twice").unwrap_err(),
         ]
         .map(|refusal| refusal.info().to_owned());
         assert_eq!(
@@ -169,14 +168,14 @@ mod tests {
             [
                 "Bad request: s must be a string.",
                 "Bad request: f must be true or false.",
-                "Bad request: w must be a whole number.",
-                "Bad request: big must be a whole number.",
-                "Bad request: o must be an object, each of whose members stands once.",
+                "Bad request: w must be an integer.",
+                "Bad request: big must be an integer.",
+                "Bad request: o must be an object without duplicate members.",
                 "Bad request: t.m must be a string.",
                 "Bad request: l must be an array of strings.",
-                "Bad request: twice must be an object, each of whose members stands once.",
+                "Bad request: twice must be an object without duplicate members.",
             ]
         );
-        assert_eq!((given.text("n"), given.whole("absent")), (Ok(None), Ok(None)));
+        assert_eq!((input.text("n"), input.whole("absent")), (Ok(None), Ok(None)));
     }
 }

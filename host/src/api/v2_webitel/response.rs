@@ -1,4 +1,4 @@
-//! The forms of all answers: `{"status":"OK","data":…}` and `{"status":"error","info":…}`.
+//! The envelopes of all responses: `{"status":"OK","data":…}` and `{"status":"error","info":…}`.
 
 use std::borrow::Cow;
 
@@ -10,76 +10,76 @@ use serde::Serialize;
 use crate::api::problem::{Kind, Problem};
 use crate::directory::DirectoryError;
 
-/// An answer with something in it. Its status is always 200.
+/// A successful response. Its status is always 200.
 #[derive(Debug, Serialize)]
-pub(super) struct Done<T> {
+pub(super) struct Success<T> {
     status: &'static str,
     data: T,
 }
 
-impl<T: Serialize> Done<T> {
-    /// An answer with `data` in it.
+impl<T: Serialize> Success<T> {
+    /// A response with `data`.
     pub(super) fn with(data: T) -> Self {
         Self { status: "OK", data }
     }
 }
 
-impl<T: Serialize> IntoResponse for Done<T> {
+impl<T: Serialize> IntoResponse for Success<T> {
     fn into_response(self) -> Response {
         Json(self).into_response()
     }
 }
 
-/// What the original's database says of a change.
+/// The result of a write, as the database of the original API (MongoDB) reports it.
 #[derive(Debug, Serialize)]
-pub(super) struct Changed {
+pub(super) struct WriteResult {
     ok: u8,
     #[serde(rename = "nModified", skip_serializing_if = "Option::is_none")]
     modified: Option<u8>,
     n: u8,
 }
 
-impl Changed {
-    /// So much was made or removed.
+impl WriteResult {
+    /// The result of an insertion or deletion.
     pub(super) fn count(n: bool) -> Self {
         Self { ok: 1, modified: None, n: n.into() }
     }
 
-    /// So much was replaced.
+    /// The result of a replacement.
     pub(super) fn replaced(n: bool) -> Self {
         Self { ok: 1, modified: Some(n.into()), n: n.into() }
     }
 }
 
-/// A refusal, in this surface's form.
+/// An error response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct ApiError {
     status: StatusCode,
     info: Cow<'static, str>,
     code: Option<&'static str>,
 }
 
-impl Refusal {
+impl ApiError {
     pub(super) fn new(status: StatusCode, info: impl Into<Cow<'static, str>>) -> Self {
         Self { status, info: info.into(), code: None }
     }
 
-    /// Something is wrong with what was sent.
+    /// The request is invalid.
     pub(super) fn bad(what: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, format!("Bad request: {what}."))
     }
 
-    /// The caller may not do that.
+    /// The caller lacks the permission.
     pub(super) fn denied() -> Self {
         Self::new(StatusCode::FORBIDDEN, "Permission denied!")
     }
 
-    /// There is no such domain, or it is another's: nobody can tell which.
+    /// The domain does not exist, or belongs to another tenant.
     pub(super) fn no_domain() -> Self {
         Self::new(StatusCode::NOT_FOUND, "Not found domain")
     }
 
-    /// What is wrong, in words.
+    /// The message.
     #[cfg(test)]
     pub(super) fn info(&self) -> &str {
         &self.info
@@ -87,22 +87,22 @@ impl Refusal {
 }
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct ErrorBody<'a> {
     status: &'static str,
     info: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let written = Written { status: "error", info: &self.info, code: self.code };
+        let written = ErrorBody { status: "error", info: &self.info, code: self.code };
         (self.status, Json(written)).into_response()
     }
 }
 
-/// What is shared by all surfaces refuses with problems: those have a kind, which is the refusal's code.
-impl From<Problem> for Refusal {
+/// Converts errors of modules that all surfaces share. The kind of problem becomes the `code`.
+impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
         let kind = problem.kind();
         let refusal = match kind.status() {
@@ -113,7 +113,7 @@ impl From<Problem> for Refusal {
     }
 }
 
-impl From<DirectoryError> for Refusal {
+impl From<DirectoryError> for ApiError {
     fn from(error: DirectoryError) -> Self {
         Problem::from(error).into()
     }

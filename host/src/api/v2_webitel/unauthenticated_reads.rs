@@ -1,30 +1,30 @@
-//! Senders of whom nothing is known until their bodies are read.
+//! A limit on bodies that are read before their sender is authenticated.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Bodies that are read at the same time.
+/// The maximum number of bodies that are read at the same time.
 const MAX: usize = 32;
 
-/// A bounded number of senders whose bodies are being read. A newcomer ends the oldest if there are too many: senders that
-/// send nothing block nobody, and a body that arrives as fast as bodies do is never the oldest for long.
+/// The bodies that are being read, in the order of their start. If there are too many, a new one aborts the oldest, so that
+/// stalled senders cannot block others.
 #[derive(Debug)]
-pub(super) struct UnknownSenders(Mutex<VecDeque<Arc<Notify>>>);
+pub(super) struct UnauthenticatedReads(Mutex<VecDeque<Arc<Notify>>>);
 
-/// A sender's place, until it is dropped.
+/// The registration of one body, until it is dropped.
 struct Place<'s> {
-    senders: &'s UnknownSenders,
+    senders: &'s UnauthenticatedReads,
     given_up: Arc<Notify>,
 }
 
-impl UnknownSenders {
+impl UnauthenticatedReads {
     pub(super) const fn new() -> Self {
         Self(Mutex::new(VecDeque::new()))
     }
 
-    /// Runs `reading`; `None` if newer senders needed the place.
+    /// Runs `reading`; `None` if a newer body aborted it.
     pub(super) async fn read<T>(&self, reading: impl Future<Output = T>) -> Option<T> {
         let place = self.enter();
         tokio::select! {
@@ -67,8 +67,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_newcomer_ends_the_oldest_and_is_never_shut_out() {
-        let senders = UnknownSenders::new();
+    fn a_new_body_aborts_the_oldest_and_always_starts() {
+        let senders = UnauthenticatedReads::new();
         let mut waiting: Vec<_> = (0..MAX).map(|_| senders.read(pending::<()>()).boxed_local()).collect();
         assert!(waiting.iter_mut().all(|sender| sender.now_or_never().is_none()));
         assert_eq!(senders.read(ready(7)).now_or_never(), Some(Some(7)));

@@ -115,7 +115,7 @@ fn a_bad_value_is_told_with_its_setting_its_origin_and_what_is_allowed() {
         (
             "egress_allow",
             "127.0.0.0/8,local/host",
-            "setting `egress_allow` = `127.0.0.0/8,local/host` from the command line (--egress-allow): must be rules of the form [TENANT=]TARGET[:PORT] with commas between them, where the target is a network, an address or a host name, such as 10.0.0.0/8, 10.1.2.3:8443, [fd00::/8]:8000-8099, hooks.internal.example:443, *.internal.example or shop.example=10.0.0.0/8; `local/host` is none",
+            "setting `egress_allow` = `127.0.0.0/8,local/host` from the command line (--egress-allow): must be rules of the form [TENANT=]TARGET[:PORT], separated by commas; a target is a network, an address or a host name, for example 10.0.0.0/8, 10.1.2.3:8443, [fd00::/8]:8000-8099, hooks.internal.example:443, *.internal.example or shop.example=10.0.0.0/8; `local/host` is not a rule",
         ),
         (
             "egress_allow",

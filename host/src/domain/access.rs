@@ -1,72 +1,76 @@
-//! What clients of older systems show who they are with, beside API keys.
+//! Credentials of compatibility APIs, besides API keys.
 
 use super::{Invalid, Scope, SecretText, TenantId, UnixMillis};
 
-/// A login of the project web hook's API: a name, and the secret that its passwords are made with.
+/// A login of the project web hook API: a name, and the secret from which its passwords are computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// Its name, unique within the tenant.
     pub name: String,
-    /// Whose it is.
+    /// The tenant that owns it.
     pub tenant: TenantId,
-    /// The key of the passwords' HMAC. It cannot be hashed at rest: the engine computes the same password. Empty if what is
-    /// stored cannot be decrypted.
+    /// HMAC key of its passwords. It is not stored as a hash because the engine computes the password. Empty if the
+    /// stored secret cannot be decrypted.
     pub secret: SecretText,
     /// When it was created.
     pub created_at: UnixMillis,
 }
 
 impl Login {
-    /// What a login may do: all that its interface has, and nothing else.
+    /// Scopes of a login: exactly what its API offers.
     pub const SCOPES: [Scope; 3] = [Scope::HooksRead, Scope::HooksWrite, Scope::DeliveriesRead];
-    /// The greatest length of a name, in bytes.
+    /// Maximum length of a name, in bytes.
     pub const MAX_NAME_LEN: usize = 128;
-    /// The shortest secret, in bytes.
+    /// Minimum length of a secret, in bytes.
     pub const MIN_SECRET_LEN: usize = 8;
-    /// The longest secret, in bytes.
+    /// Maximum length of a secret, in bytes.
     pub const MAX_SECRET_LEN: usize = 256;
 
-    /// Whether its stored secret could not be decrypted. No password is right then.
+    /// Whether the stored secret cannot be decrypted. No password is accepted then.
     #[must_use]
     pub fn is_unreadable(&self) -> bool {
         self.secret.reveal().is_empty()
     }
 
+    /// Checks a login's name.
+    ///
     /// # Errors
-    /// Where `name` is empty, over 128 bytes, or has a colon, a semicolon, or control characters: the first ends the
-    /// name in Basic authentication (RFC 7617, section 2), the second in what is signed.
+    /// If `name` is empty, longer than 128 bytes, or has a colon, a semicolon or control characters. A colon ends the name
+    /// in Basic authentication (RFC 7617, section 2), a semicolon in the signed text.
     pub fn check_name(name: &str) -> Result<(), Invalid> {
         let fits = |c: char| !c.is_control() && !matches!(c, ':' | ';');
         if name.is_empty() || name.len() > Self::MAX_NAME_LEN || !name.chars().all(fits) {
             return Err(Invalid::new(
-                "a login's name has 1 to 128 bytes without colons, semicolons and control characters",
+                "a login's name must have 1 to 128 bytes, without colons, semicolons or control characters",
             ));
         }
         Ok(())
     }
 
+    /// Checks a login's secret.
+    ///
     /// # Errors
-    /// Where `secret` is shorter than 8 or longer than 256 bytes.
+    /// If `secret` is shorter than 8 or longer than 256 bytes.
     pub fn check_secret(secret: &str) -> Result<(), Invalid> {
         if (Self::MIN_SECRET_LEN..=Self::MAX_SECRET_LEN).contains(&secret.len()) {
             return Ok(());
         }
-        Err(Invalid::new("a login's secret has 8 to 256 bytes"))
+        Err(Invalid::new("a login's secret must have 8 to 256 bytes"))
     }
 }
 
-/// A token of Webitel's API, as the engine remembers it; the token itself is signed and not kept.
+/// The record of a token of the Webitel API. The token itself is signed and not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainToken {
     /// Its id, a UUID as text; unique in the engine.
     pub id: String,
-    /// Whose it is.
+    /// The tenant that owns it.
     pub tenant: TenantId,
-    /// The role that was asked for; kept and shown.
+    /// The requested role. It is stored and shown, and has no effect.
     pub role: String,
-    /// Whether it is taken.
+    /// Whether it is accepted.
     pub enabled: bool,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: UnixMillis,
     /// When it was created.
     pub created_at: UnixMillis,

@@ -1,7 +1,7 @@
-//! Attempts and what came of them.
+//! Delivery attempts and their outcomes.
 //!
-//! A receiver's failure and a plugin's failure are data: they are an [`Outcome`], recorded on the
-//! attempt. Only the engine's own failures are errors.
+//! A failure of a receiver or a plugin is data: an [`Outcome`] that is recorded with the attempt. Only failures of the
+//! engine are errors.
 
 mod kept;
 
@@ -11,31 +11,30 @@ use std::time::Duration;
 
 use super::{AttemptId, DeliveryId, Digest, HeaderList, Invalid, PluginRef, Role, ShortText, UnixMillis};
 
-/// One try to bring a delivery to its end.
+/// One attempt of a delivery.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// Its id.
     pub id: AttemptId,
-    /// Of which delivery.
+    /// The delivery.
     pub delivery: DeliveryId,
-    /// Counts from 1 within the delivery.
+    /// Number within the delivery, from 1.
     pub number: u32,
-    /// When it began.
+    /// When it started.
     pub started_at: UnixMillis,
-    /// How long it took, with the pipeline.
+    /// How long it took, including the pipeline.
     pub duration: Duration,
-    /// The plugins that ran, in order; empty where an earlier attempt's request was sent again.
+    /// The steps that ran, in order. Empty if the request of an earlier attempt was sent again.
     pub steps: Vec<StepReport>,
-    /// What was sent, if it came to that.
+    /// The request, if one was sent.
     pub request: Option<SentRequest>,
-    /// What came of it.
+    /// How it ended.
     pub outcome: Outcome,
-    /// Whether texts of this record were cut or left out, so that it takes no more than it may. The answer's body has a mark
-    /// of its own.
+    /// Whether texts were cut or omitted to limit the size of the record. The response's body has its own flag.
     pub cut: bool,
 }
 
-/// The request line and headers of an attempt, as sent.
+/// Request line and headers of an attempt, as sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentRequest {
     /// The method.
@@ -44,76 +43,76 @@ pub struct SentRequest {
     pub url: String,
     /// Its headers.
     pub headers: HeaderList,
-    /// How many bytes of body were sent.
+    /// Size of the body, in bytes.
     pub body_bytes: u64,
 }
 
-/// What came of an attempt.
+/// Outcome of an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// The receiver answered.
+    /// The receiver responded.
     Response(Response),
-    /// No answer within the hook's timeout.
+    /// No response within the hook's timeout.
     TimedOut {
         /// The hook's timeout.
         after: Duration,
     },
-    /// The request never got an answer.
+    /// The request got no response.
     Unreachable {
-        /// In what way.
+        /// The kind of failure.
         kind: UnreachableKind,
-        /// What went wrong, in words.
+        /// Description of the failure.
         message: String,
     },
-    /// A plugin failed, so that there was nothing to send.
+    /// A plugin failed, so nothing was sent.
     Faulted {
         /// The index of the step, counted from 0.
         step: usize,
-        /// How.
+        /// The failure.
         fault: Fault,
     },
-    /// The pipeline wants nothing sent.
+    /// The pipeline dropped the delivery.
     Dropped {
-        /// The index of the step that said so, counted from 0.
+        /// The index of the step that dropped it, counted from 0.
         step: usize,
     },
 }
 
-/// A receiver's answer.
+/// A receiver's response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// Its headers. Values that are not UTF-8 are shown with replacement characters.
+    /// Its headers. Bytes that are not UTF-8 are replaced by U+FFFD.
     pub headers: HeaderList,
     /// The first 16 KiB of the body.
     pub body: Vec<u8>,
-    /// Whether the body went on after that, or may have.
+    /// Whether the body continued after that, or may have.
     pub body_truncated: bool,
-    /// Why the body never came to its end, if it did not. The status stands all the same: it was sent before.
+    /// Why the body did not end, if so. The status is valid nevertheless, because it precedes the body.
     pub body_failure: Option<BodyFailure>,
 }
 
-/// Why the body of an answer never came to its end.
+/// Why the body of a response did not end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BodyFailure {
-    /// In what way.
+    /// The kind of failure.
     pub kind: BodyFailureKind,
-    /// What happened, in words.
+    /// Description of the failure.
     pub message: String,
 }
 
 impl Response {
-    /// How much of a body is kept, in bytes.
+    /// Maximum size of a recorded body, in bytes.
     pub const MAX_KEPT_BODY: usize = 16 * 1024;
 
-    /// Any 2xx.
+    /// Whether the status is 2xx.
     #[must_use]
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// The first header with this name, in lower case.
+    /// Returns the first value of the header with this name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
@@ -127,10 +126,10 @@ macro_rules! words {
         pub enum $name { $($(#[$case_doc])* $case),+ }
 
         impl $name {
-            /// The words of all there are, in this order.
+            /// All names, in order of declaration.
             pub const WORDS: &'static [&'static str] = &[$($text),+];
 
-            /// The word that stands for it outside.
+            /// The name in APIs and storage.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$case => $text),+ }
@@ -143,7 +142,7 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, Invalid> {
                 match text {
                     $($text => Ok(Self::$case),)+
-                    _ => Err(Invalid::new(format!("one of: {}", Self::WORDS.join(", ")))),
+                    _ => Err(Invalid::new(format!("expected one of: {}", Self::WORDS.join(", ")))),
                 }
             }
         }
@@ -158,29 +157,29 @@ macro_rules! words {
 pub(super) use words;
 
 words! {
-    /// Why a request never got an answer.
+    /// Why a request got no response.
     UnreachableKind {
         /// The host name did not resolve.
         Dns = "dns",
-        /// The egress policy refuses the address.
+        /// The egress policy refused the address.
         Refused = "egress-refused",
-        /// No connection could be made.
+        /// The connection failed.
         Connect = "connect",
         /// The TLS handshake failed.
         Tls = "tls",
-        /// The connection broke, or what came was not HTTP.
+        /// The connection was closed, or the response was not valid HTTP.
         Protocol = "protocol",
-        /// The request before the request was not answered with 200.
+        /// The preflight request did not get the status 200.
         Preflight = "preflight",
     }
 }
 
 words! {
-    /// In what way the body of an answer failed.
+    /// How the body of a response failed.
     BodyFailureKind {
         /// It did not end within the hook's timeout.
         Timeout = "timeout",
-        /// The connection broke, or what came was not HTTP.
+        /// The connection was closed, or the data was not valid HTTP.
         Protocol = "protocol",
     }
 }
@@ -192,97 +191,97 @@ words! {
         Trap = "trap",
         /// It used up its fuel.
         OutOfFuel = "out-of-fuel",
-        /// It ran past its bound on processor time, or past the one on the wall clock behind it.
+        /// It exceeded its CPU time limit.
         Deadline = "deadline",
-        /// It asked for more memory or table space than it may have.
+        /// It exceeded its limit of memory or table elements.
         OutOfMemory = "out-of-memory",
-        /// It answered with more than it may.
+        /// It returned or passed too much data.
         OutputTooLarge = "output-too-large",
-        /// It answered with something that cannot be used: data that is not JSON, a request that cannot be sent.
+        /// It returned something unusable: data that is not JSON, a request that cannot be sent.
         InvalidOutput = "invalid-output",
-        /// It said itself that it failed.
+        /// It reported a failure.
         Failure = "failure",
-        /// It is not there, or cannot be compiled.
+        /// It does not exist, or cannot be compiled.
         Unavailable = "unavailable",
     }
 }
 
-/// How a plugin failed, and what it said.
+/// A plugin's failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// In what way.
+    /// The kind of failure.
     pub kind: FaultKind,
-    /// What happened, in words.
+    /// Description of the failure.
     pub message: String,
     /// The plugin's own code, for [`FaultKind::Failure`].
     pub code: Option<String>,
-    /// Whether the plugin said that the same call may succeed later; for [`FaultKind::Failure`].
+    /// Whether the plugin reported that the same call may succeed later, for [`FaultKind::Failure`].
     pub retryable: bool,
     /// The guest's call stack, innermost first, for a trap.
     pub backtrace: Vec<String>,
 }
 
 impl Fault {
-    /// A fault with nothing but its kind and words.
+    /// Creates a fault with only a kind and a message.
     #[must_use]
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), code: None, retryable: false, backtrace: Vec::new() }
     }
 }
 
-/// What running one step cost, and what it said.
+/// Cost and log of one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {
     /// The reference in the hook's pipeline.
     pub plugin: PluginRef,
-    /// The version and digest that it stood for, if there was one.
+    /// The version and digest that it resolved to, if any.
     pub resolved: Option<ResolvedPlugin>,
     /// The roles that ran, in order.
     pub roles: Vec<Role>,
-    /// Fuel used: counts instructions, deterministic for one engine version.
+    /// Fuel used. It counts instructions and is deterministic for one engine version.
     pub fuel: u64,
-    /// Fuel that the calls of the roles were granted, together. 0 in attempts that were recorded before it was.
+    /// Fuel granted to the calls of all roles. 0 in attempts of engine versions that did not record it.
     pub fuel_granted: u64,
-    /// What it took, without waiting for its turn.
+    /// How long it took, without waiting for a thread.
     pub duration: Duration,
-    /// The most linear memory it had at any time.
+    /// Peak size of its linear memory, in bytes.
     pub memory_bytes: u64,
-    /// What it logged.
+    /// Its log.
     pub logs: Vec<LogLine>,
-    /// How it failed, if it did.
+    /// Its failure, if it failed.
     pub fault: Option<Fault>,
 }
 
-/// Which plugin a reference stood for when the step ran.
+/// The plugin that a reference resolved to when the step ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedPlugin {
     /// The plugin's name.
     pub name: super::PluginName,
     /// The version.
     pub version: u32,
-    /// The bytes.
+    /// The digest of its bytes.
     pub digest: Digest,
 }
 
 words! {
-    /// How loud a line of log is.
+    /// Severity of a log line.
     LogLevel {
-        /// For whoever debugs the plugin.
-        Debug = "debug",
-        /// For information.
-        Info = "info",
-        /// Something is odd.
-        Warn = "warn",
-        /// Something failed.
+    /// Details for debugging the plugin.
+    Debug = "debug",
+    /// Information.
+    Info = "info",
+    /// A possible problem.
+    Warn = "warn",
+    /// An error.
         Error = "error",
     }
 }
 
-/// One line that a plugin logged.
+/// One line of a plugin's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// How loud.
+    /// The severity.
     pub level: LogLevel,
-    /// What.
+    /// The message.
     pub message: String,
 }

@@ -1,4 +1,4 @@
-//! Deliveries: an event for a hook.
+//! Deliveries: the sending of one event to one hook.
 
 use super::attempt::words;
 use super::{DeliveryId, EventKey, EventType, HookId, Invalid, TenantId, UnixMillis};
@@ -6,27 +6,27 @@ use std::fmt;
 use std::str::FromStr;
 
 words! {
-    /// Where a delivery stands.
+    /// State of a delivery.
     DeliveryState {
-        /// Waits for its first attempt.
-        Pending = "pending",
-        /// Leased to a process, which attempts it.
-        Delivering = "delivering",
-        /// An attempt failed; waits for its next.
-        Waiting = "waiting",
-        /// A receiver took it.
-        Succeeded = "succeeded",
-        /// Every attempt failed and none is left.
-        Exhausted = "exhausted",
-        /// The pipeline wants nothing sent.
-        Dropped = "dropped",
-        /// Called off, or its hook is gone.
+    /// It waits for its first attempt.
+    Pending = "pending",
+    /// It is leased to a process that attempts it.
+    Delivering = "delivering",
+    /// An attempt failed, and it waits for the next.
+    Waiting = "waiting",
+    /// The receiver accepted it.
+    Succeeded = "succeeded",
+    /// All attempts failed.
+    Exhausted = "exhausted",
+    /// The pipeline dropped it.
+    Dropped = "dropped",
+    /// It was cancelled, or its hook was deleted.
         Cancelled = "cancelled",
     }
 }
 
 impl DeliveryState {
-    /// All there are.
+    /// All states.
     pub const ALL: [Self; 7] = [
         Self::Pending,
         Self::Delivering,
@@ -37,7 +37,7 @@ impl DeliveryState {
         Self::Cancelled,
     ];
 
-    /// Whether nothing more happens by itself.
+    /// Whether the engine makes no further attempt by itself.
     #[must_use]
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Pending | Self::Delivering | Self::Waiting)
@@ -45,38 +45,38 @@ impl DeliveryState {
 }
 
 words! {
-    /// What made a delivery.
+    /// What created a delivery.
     Trigger {
-        /// An event which the hook's subscription covers.
+        /// An event that the hook's subscription matches.
         Event = "event",
         /// A test of the hook.
         Test = "test",
-        /// An event shown again. Nothing makes one yet.
+        /// A replayed event. Reserved: no API creates one yet.
         Replay = "replay",
     }
 }
 
-/// An event for a hook.
+/// The sending of one event to one hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// Its id.
     pub id: DeliveryId,
-    /// Whose it is.
+    /// The tenant that owns it.
     pub tenant: TenantId,
-    /// For which hook.
+    /// The hook.
     pub hook: HookId,
-    /// Which event.
+    /// The event.
     pub event: EventKey,
     /// The event's type.
     pub event_type: EventType,
-    /// What made it.
+    /// What created it.
     pub trigger: Trigger,
-    /// Where it stands.
+    /// Its state.
     pub state: DeliveryState,
-    /// How many attempts there have been.
+    /// Number of attempts so far.
     pub attempts: u32,
-    /// How many attempts failed since it began or was last retried by hand: its place in the schedule.
+    /// Number of failed attempts since it was created or last retried by hand: its position in the retry schedule.
     pub failures: u32,
-    /// When it is attempted next; none once it is final. While it is leased, when the lease ends.
+    /// When it is attempted next, or when its lease ends. `None` in a final state.
     pub due_at: Option<UnixMillis>,
 }

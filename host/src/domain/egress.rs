@@ -1,4 +1,4 @@
-//! What the operator allows hooks to reach beyond the public Internet.
+//! Rules by which the operator allows hooks to reach addresses that are not public.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -12,10 +12,10 @@ use super::{Invalid, Tenant, TenantId};
 /// `hooks.internal.example:443`, `*.internal.example` or `shop.example=10.0.0.0/8`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EgressRule {
-    /// The name or the id of the only tenant that it is for; none: it is for all.
+    /// Name or id of the tenant that the rule is limited to; `None`: all tenants.
     tenant: Option<String>,
     target: Target,
-    /// None: any port.
+    /// `None`: any port.
     ports: Option<RangeInclusive<u16>>,
 }
 
@@ -24,25 +24,25 @@ enum Target {
     Network(IpNet),
     /// The host of a hook's URL, in lower case.
     Host(String),
-    /// Every name under this one.
+    /// Every subdomain of this name.
     Under(String),
 }
 
 impl EgressRule {
-    /// Reads a rule.
+    /// Parses a rule.
     ///
     /// # Errors
-    /// Says what is wrong with it, and how rules are written.
+    /// If the text is not a rule. The message says how rules are written.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        // A tenant's name may have the sign in it; what follows may not.
-        let (tenant, place) = match text.rsplit_once('=') {
-            Some((tenant, place)) => (Some(tenant), place),
+        // A tenant's name may contain `=`; the rest may not.
+        let (tenant, rest) = match text.rsplit_once('=') {
+            Some((tenant, rest)) => (Some(tenant), rest),
             None => (None, text),
         };
         if let Some(tenant) = tenant.filter(|tenant| tenant.parse::<TenantId>().is_err()) {
             Tenant::check_name(tenant).map_err(|rule| Invalid::new(format!("`{text}`: {rule}")))?;
         }
-        let (target, ports) = split_port(place);
+        let (target, ports) = split_port(rest);
         Ok(Self {
             tenant: tenant.map(str::to_owned),
             target: read_target(target, text)?,
@@ -50,13 +50,14 @@ impl EgressRule {
         })
     }
 
-    /// The name or the id of the only tenant that it is for; none: it is for all.
+    /// Name or id of the tenant that the rule is limited to; `None`: all tenants.
     #[must_use]
     pub fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
     }
 
-    /// Whether it allows a connection to `address`, which `host` of a hook's URL stands for. Whose hook that is, is not looked at.
+    /// Whether the rule allows a connection to `address`, to which the host of a hook's URL resolved. Does not check
+    /// the tenant.
     #[must_use]
     pub fn covers(&self, host: &str, address: SocketAddr) -> bool {
         self.ports.as_ref().is_none_or(|ports| ports.contains(&address.port()))
@@ -92,14 +93,14 @@ impl fmt::Display for EgressRule {
     }
 }
 
-/// Target and port. An IPv6 address or network with a port stands in brackets: without them, the port would be part of it.
-fn split_port(place: &str) -> (&str, Option<&str>) {
-    if place.parse::<IpNet>().is_ok() || place.parse::<IpAddr>().is_ok() {
-        return (place, None);
+/// Splits a rule into target and port. An IPv6 address or network needs brackets if a port follows.
+fn split_port(text: &str) -> (&str, Option<&str>) {
+    if text.parse::<IpNet>().is_ok() || text.parse::<IpAddr>().is_ok() {
+        return (text, None);
     }
-    match place.rsplit_once(':') {
+    match text.rsplit_once(':') {
         Some((target, ports)) if !ports.contains([']', '/']) => (target, Some(ports)),
-        _ => (place, None),
+        _ => (text, None),
     }
 }
 
@@ -136,7 +137,7 @@ fn read_ports(ports: &str, text: &str) -> Result<RangeInclusive<u16>, Invalid> {
     Ok(first..=last)
 }
 
-/// Names as URLs have them: one that ends in a number would be an IPv4 address there.
+/// Whether `name` can be the host of a URL. A name whose last label is a number would be an IPv4 address there.
 fn is_host_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -149,9 +150,9 @@ fn is_host_name(name: &str) -> bool {
 
 fn rule(text: &str) -> Invalid {
     Invalid::new(format!(
-        "rules of the form [TENANT=]TARGET[:PORT] with commas between them, where the target is a network, an address or a \
-        host name, such as 10.0.0.0/8, 10.1.2.3:8443, [fd00::/8]:8000-8099, hooks.internal.example:443, *.internal.example or \
-        shop.example=10.0.0.0/8; `{text}` is none"
+        "rules of the form [TENANT=]TARGET[:PORT], separated by commas; a target is a network, an address or a host name, for \
+        example 10.0.0.0/8, 10.1.2.3:8443, [fd00::/8]:8000-8099, hooks.internal.example:443, *.internal.example or \
+        shop.example=10.0.0.0/8; `{text}` is not a rule"
     ))
 }
 
@@ -160,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules_are_read_and_written() {
+    fn rules_are_parsed_and_formatted() {
         for (text, written) in [
             ("10.0.0.0/8", "10.0.0.0/8"),
             ("10.1.2.3", "10.1.2.3/32"),
@@ -186,17 +187,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rule_is_refused() {
-        for (text, said) in [
+    fn invalid_rules_are_refused() {
+        for (text, message) in [
             ("127.0.0.1/8", "networks without host bits: write 127.0.0.0/8 for `127.0.0.1/8`"),
             ("shop=10.0.0.1/8:80", "networks without host bits: write 10.0.0.0/8 for `10.0.0.1/8`"),
-            ("=10.0.0.0/8", "`=10.0.0.0/8`: a tenant's name has 1 to 128 bytes without white space"),
+            (
+                "=10.0.0.0/8",
+                "`=10.0.0.0/8`: a tenant's name must have 1 to 128 bytes without white space or control characters",
+            ),
             (
                 "shop example=::1",
-                "`shop example=::1`: a tenant's name has 1 to 128 bytes without white space",
+                "`shop example=::1`: a tenant's name must have 1 to 128 bytes without white space or control characters",
             ),
         ] {
-            assert_eq!(EgressRule::parse(text).unwrap_err().to_string(), said);
+            assert_eq!(EgressRule::parse(text).unwrap_err().to_string(), message);
         }
         for text in [
             "",
@@ -217,13 +221,13 @@ mod tests {
             "8080",
             "shop=",
         ] {
-            let said = EgressRule::parse(text).unwrap_err().to_string();
-            assert!(said.ends_with(&format!("; `{text}` is none")), "{text}: {said}");
+            let message = EgressRule::parse(text).unwrap_err().to_string();
+            assert!(message.ends_with(&format!("; `{text}` is not a rule")), "{text}: {message}");
         }
     }
 
     #[test]
-    fn a_rule_covers_what_it_says_and_nothing_beside_it() {
+    fn a_rule_covers_only_its_target_and_ports() {
         for (rule, host, address, covers) in [
             ("10.0.0.0/8", "a.example", "10.1.2.3:80", true),
             ("10.0.0.0/8", "a.example", "11.1.2.3:80", false),

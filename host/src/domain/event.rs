@@ -1,4 +1,4 @@
-//! Events: accepted, immutable facts.
+//! Events. An accepted event does not change.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use super::{EventKey, Invalid, TenantId, UnixMillis};
 
-/// One accepted event.
+/// An accepted event.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// The engine's own number; sorts by the time of acceptance.
+    /// The engine's internal id. It sorts by the time of acceptance.
     pub key: EventKey,
-    /// What the outside calls it; unique within the tenant.
+    /// The external id; unique within the tenant.
     pub id: EventId,
-    /// Whose it is.
+    /// The tenant that owns it.
     pub tenant: TenantId,
     /// The numbered project it belongs to, if any.
     pub project: Option<i64>,
     /// Its type.
     pub event_type: EventType,
-    /// When it happened, by its sender's word; else when it was accepted.
+    /// When it happened according to its sender, or when it was accepted.
     pub occurred_at: UnixMillis,
-    /// Its data: JSON text, as it was sent.
+    /// Its data: JSON text, as sent.
     pub data: Arc<str>,
 }
 
@@ -33,48 +33,50 @@ impl Event {
     }
 }
 
-/// An event's id: the sender's own, or else the text of its [`EventKey`].
+/// An event's id: the sender's, or the text of its [`EventKey`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(Arc<str>);
 
 impl EventId {
-    /// The greatest length, in bytes.
+    /// Maximum length, in bytes.
     pub const MAX_LEN: usize = 128;
 
-    /// The id of an event whose sender gave none.
+    /// The id of an event without a sender's id.
     #[must_use]
     pub fn of_key(key: EventKey) -> Self {
         Self(key.to_string().into())
     }
 
-    /// A sender's own id: 1 to 128 letters, digits, `.`, `_`, `:` or `-`, not in the engine's own form.
+    /// Checks a sender's id: 1 to 128 letters, digits, `.`, `_`, `:` or `-`, without the prefix of the engine's ids.
     ///
-    /// The alphabet keeps the id safe in a URL's path, in the `webhook-id` header, and in the
-    /// signed content of Standard Webhooks, where it must not contain a full stop as separator;
-    /// since the signature covers the id as a whole, full stops are let through all the same.
+    /// These characters are safe in a URL's path and in the `webhook-id` header. Standard Webhooks separates the
+    /// parts of the signed content by full stops. An id may contain them nevertheless, because the signature covers
+    /// the whole id.
     ///
     /// # Errors
-    /// Says which rule the text breaks.
+    /// If the text violates one of these rules.
     pub fn from_sender(text: &str) -> Result<Self, Invalid> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
         if text.is_empty() || text.len() > Self::MAX_LEN || !text.bytes().all(fits) {
-            return Err(Invalid::new("an event's id has 1 to 128 letters, digits, `.`, `_`, `:` or `-`"));
+            return Err(Invalid::new(
+                "an event's id must have 1 to 128 letters, digits, `.`, `_`, `:` or `-`",
+            ));
         }
         if text.starts_with(EventKey::PREFIX) {
             return Err(Invalid::new(
-                "ids that begin with `evt_` are given by the engine; leave `id` out, or choose another",
+                "ids that begin with `evt_` are reserved for the engine: omit `id`, or use another id",
             ));
         }
         Ok(Self(text.into()))
     }
 
-    /// The key, if the id is one that the engine gave.
+    /// Returns the key, if the engine generated the id.
     #[must_use]
     pub fn as_key(&self) -> Option<EventKey> {
         self.0.parse().ok()
     }
 
-    /// An id read from a request's path: a sender's own or the engine's.
+    /// An id from a request's path: a sender's or the engine's.
     #[must_use]
     pub fn from_path(text: &str) -> Self {
         Self(text.into())
@@ -98,7 +100,7 @@ impl fmt::Display for EventId {
 pub struct EventType(Arc<str>);
 
 impl EventType {
-    /// The greatest length, in bytes.
+    /// Maximum length, in bytes.
     pub const MAX_LEN: usize = 256;
 
     /// The text.
@@ -107,7 +109,7 @@ impl EventType {
         &self.0
     }
 
-    /// The text, which is not copied.
+    /// The text, without copying it.
     #[must_use]
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.0)
@@ -117,12 +119,12 @@ impl EventType {
 impl FromStr for EventType {
     type Err = Invalid;
 
-    /// 1 to 256 bytes of text without white space, control characters, commas or `*`.
+    /// Accepts 1 to 256 bytes of text without white space, control characters, commas or `*`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let fits = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '*' | ',');
         if text.is_empty() || text.len() > Self::MAX_LEN || !text.chars().all(fits) {
             return Err(Invalid::new(
-                "an event type has 1 to 256 bytes without white space, control characters, commas or `*`",
+                "an event type must have 1 to 256 bytes without white space, control characters, commas or `*`",
             ));
         }
         Ok(Self(text.into()))

@@ -1,15 +1,15 @@
-//! Headers as they are written and recorded.
+//! HTTP headers.
 
-/// A text that is mostly so short that it takes no memory of its own.
+/// A string that is stored inline if it is short.
 pub type ShortText = compact_str::CompactString;
 
 /// A name and a value.
 pub type Header = (ShortText, ShortText);
 
-/// Headers in order; a name may stand more than once.
+/// Headers in order. A name may occur more than once.
 pub type HeaderList = Vec<Header>;
 
-/// The list of these names and values.
+/// Converts names and values to a header list.
 #[must_use]
 pub fn header_list(pairs: Vec<(String, String)>) -> HeaderList {
     pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect()

@@ -1,4 +1,4 @@
-//! Hooks: a URL with a subscription, a pipeline, secrets and a policy.
+//! Hooks: a URL with a subscription, a pipeline, secrets and delivery options.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,46 +12,46 @@ use super::{
     TenantId, UnixMillis,
 };
 
-/// Where a tenant's events go, and how.
+/// A receiver of a tenant's events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hook {
     /// Its id.
     pub id: HookId,
-    /// Whose it is.
+    /// The tenant that owns it.
     pub tenant: TenantId,
-    /// Which interface it was made through.
+    /// The API that created it.
     pub origin: Origin,
-    /// Where requests go: absolute, `http` or `https`.
+    /// Target of its requests: an absolute `http` or `https` URL.
     pub url: Url,
-    /// Which event types it wants.
+    /// The event types that it receives.
     pub subscription: Subscription,
-    /// The numbered project whose events alone it wants, if any.
+    /// If set, it receives only events of this project.
     pub project: Option<i64>,
     /// Whether events are matched and deliveries attempted. Deliveries of a disabled hook are kept.
     pub enabled: bool,
-    /// For people.
+    /// Free text for people.
     pub description: String,
-    /// Added to every request before the pipeline runs.
+    /// Headers that are added to every request before the pipeline runs.
     pub headers: HeaderList,
-    /// Names of headers of its requests whose values attempts do not show, besides those that carry secrets by their name.
+    /// Names of request headers whose values are masked in attempts, besides names that imply a secret.
     pub masked_headers: Vec<ShortText>,
-    /// A header whose value nobody can read again.
+    /// A write-only `Authorization` header.
     pub authorization: Option<Authorization>,
-    /// The plugins that write a request which goes before each attempt's own; empty: there is none. It must be
-    /// answered with 200, and the pipeline is shown the answer.
+    /// Plugins that write a preflight request before each attempt; empty: no preflight. The response must have the
+    /// status 200 and is passed to the pipeline.
     pub preflight: Pipeline,
-    /// The plugins that shape its requests.
+    /// Plugins that write its requests.
     pub pipeline: Pipeline,
-    /// For one attempt as a whole, from connecting to the last byte of the answer's body.
+    /// Timeout of an attempt, from connecting to the last byte of the response's body.
     pub timeout: Duration,
-    /// When failed attempts are made again.
+    /// When failed attempts are retried.
     pub retry: RetrySchedule,
     /// How requests are signed.
     pub signing: Signing,
-    /// The current secret first, then those that still sign beside it.
+    /// The current secret, then previous ones that still sign too.
     pub secrets: Vec<SigningSecret>,
-    /// Whether what is stored encrypted of it cannot be decrypted: URL, headers, settings and secrets are missing. Events
-    /// are matched still, and its deliveries wait on disk until it is replaced as a whole. Never stored.
+    /// Whether its encrypted values cannot be decrypted: URL, headers, settings and secrets are missing. Events are
+    /// still matched, and its deliveries wait on disk until the hook is replaced as a whole. Not stored.
     pub unreadable: bool,
     /// When it was created.
     pub created_at: UnixMillis,
@@ -60,33 +60,35 @@ pub struct Hook {
 }
 
 impl Hook {
-    /// The timeout where none is given. Standard Webhooks recommends 15 to 30 seconds.
+    /// Default timeout. Standard Webhooks recommends 15 to 30 seconds.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
-    /// The shortest timeout.
+    /// Minimum timeout.
     pub const MIN_TIMEOUT: Duration = Duration::from_millis(100);
-    /// The longest timeout.
+    /// Maximum timeout.
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(60);
-    /// The greatest length of a URL, in bytes.
+    /// Maximum length of a URL, in bytes.
     pub const MAX_URL_LEN: usize = 2048;
-    /// The greatest length of a header's name, in bytes.
+    /// Maximum length of a header's name, in bytes.
     pub const MAX_HEADER_NAME_LEN: usize = 256;
-    /// The greatest number of headers.
+    /// Maximum number of headers.
     pub const MAX_HEADERS: usize = 50;
 
-    /// The URL of a hook that other systems let be made without one. It is disabled, and no name resolves under
-    /// `.invalid` (RFC 6761, section 6.4).
+    /// URL of a hook that a compatibility API created without one. Such a hook is disabled, and names under `.invalid`
+    /// never resolve (RFC 6761, section 6.4).
     pub const NOWHERE: &str = "https://endpoint.invalid/";
 
-    /// Why an [unreadable](Self::unreadable) hook is not used.
+    /// Message for an [unreadable](Self::unreadable) hook.
     pub const UNREADABLE: &str = "the hook's stored URL, headers, settings and secrets cannot be decrypted: replace the hook \
         as a whole (PUT), after which it signs with a new secret, or have the operator start the engine with the key that \
         they were encrypted with";
 
+    /// Parses a hook's URL.
+    ///
     /// # Errors
-    /// Where `text` is no absolute `http` or `https` URL with a host, has a user name or a fragment, or is too long.
+    /// If `text` is not an absolute `http` or `https` URL with a host, has a user name or a fragment, or is too long.
     pub fn parse_url(text: &str) -> Result<Url, Invalid> {
         let too_long = |text: &str| text.len() > Self::MAX_URL_LEN;
-        let rule = || Invalid::new("a hook's URL has at most 2,048 bytes, with what must be escaped in it");
+        let rule = || Invalid::new("a hook's URL must have at most 2,048 bytes, including percent-encoding");
         if too_long(text) {
             return Err(rule());
         }
@@ -94,31 +96,39 @@ impl Hook {
         if too_long(url.as_str()) {
             return Err(rule());
         }
-        // The parser mends more than is wise: `https:///path` would go to the host `path`.
+        // The parser is lenient: it would take `path` for the host of `https:///path`.
         let authority = text.split_once("://").map_or("", |(_, rest)| rest);
         let names_host = !authority.is_empty() && !authority.starts_with(['/', '\\']);
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || !names_host {
-            return Err(Invalid::new("a hook's URL begins with https:// or http:// and a host"));
+            return Err(Invalid::new("a hook's URL must begin with https:// or http:// and a host"));
         }
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(Invalid::new("a hook's URL has no white space or control characters; write %20"));
+            return Err(Invalid::new(
+                "a hook's URL must not contain white space or control characters; write a space as %20",
+            ));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Invalid::new("a hook's URL must not hold a user name; use an Authorization header"));
+            return Err(Invalid::new(
+                "a hook's URL must not contain a user name or a password; use an Authorization header",
+            ));
         }
         if url.fragment().is_some() {
-            return Err(Invalid::new("a hook's URL must not have a fragment: it would not be sent"));
+            return Err(Invalid::new(
+                "a hook's URL must not have a fragment, because fragments are not sent",
+            ));
         }
         Ok(url)
     }
 
+    /// Checks a timeout.
+    ///
     /// # Errors
-    /// Where `timeout` is not within 100 ms to 60 s.
+    /// If `timeout` is not from 100 ms to 60 s.
     pub fn check_timeout(timeout: Duration) -> Result<(), Invalid> {
         if (Self::MIN_TIMEOUT..=Self::MAX_TIMEOUT).contains(&timeout) {
             return Ok(());
         }
-        Err(Invalid::new("a timeout is between 100 ms and 60,000 ms"))
+        Err(Invalid::new("a timeout must be from 100 ms to 60,000 ms"))
     }
 
     /// Whether its deliveries may be attempted.
@@ -127,51 +137,57 @@ impl Hook {
         self.enabled && !self.unreadable
     }
 
-    /// The value of the `Authorization` header that is put on when a request is sent.
+    /// Value of the `Authorization` header that is added when a request is sent.
     #[must_use]
     pub fn secret_authorization(&self) -> Option<&SecretText> {
         self.authorization.as_ref().filter(|authorization| authorization.enabled).map(|it| &it.value)
     }
 
-    /// Whether an event that belongs to `project` may go to it.
+    /// Whether it receives events of `project`.
     #[must_use]
     pub fn wants_project(&self, project: Option<i64>) -> bool {
         self.project.is_none() || self.project == project
     }
 
-    /// A header's name, in lower case.
+    /// Checks a header's name and returns it in lower case.
     ///
     /// # Errors
-    /// If it is none, or has more than 256 bytes.
+    /// If the name is invalid or longer than 256 bytes.
     pub fn check_header_name(name: &str) -> Result<http::HeaderName, Invalid> {
         let Ok(parsed) = http::HeaderName::from_bytes(name.as_bytes()) else {
             let shown: String = name.chars().take(100).collect();
-            return Err(Invalid::new(format!("`{shown}` is not a header name (RFC 9110, section 5.1)")));
+            return Err(Invalid::new(format!(
+                "`{shown}` is not a valid header name (RFC 9110, section 5.1)"
+            )));
         };
         if name.len() > Self::MAX_HEADER_NAME_LEN {
-            return Err(Invalid::new("the name of a header has at most 256 bytes"));
+            return Err(Invalid::new("a header name must have at most 256 bytes"));
         }
         Ok(parsed)
     }
 
+    /// Checks a header.
+    ///
     /// # Errors
-    /// Where a header cannot be sent, or is one that the engine itself writes.
+    /// If the header cannot be sent, or the engine sets it itself.
     pub fn check_header(name: &str, value: &str) -> Result<(), Invalid> {
         let parsed = Self::check_header_name(name)?;
         if http::HeaderValue::from_str(value).is_err() {
             return Err(Invalid::new(format!(
-                "the value of `{name}` has characters that a header cannot carry"
+                "the value of the header `{name}` has characters that are not allowed"
             )));
         }
         if is_reserved_header(parsed.as_str()) {
-            return Err(Invalid::new(format!("`{name}` is written by the engine and cannot be set")));
+            return Err(Invalid::new(format!(
+                "the header `{name}` is set by the engine and cannot be changed"
+            )));
         }
         Ok(())
     }
 }
 
-/// The `Authorization` header of a hook's requests. It is put on when a request is sent: no plugin sees it, and no
-/// record of an attempt shows it.
+/// The `Authorization` header of a hook's requests. It is added when a request is sent, so plugins do not see it and
+/// attempts do not record it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
     /// The header's value.
@@ -180,8 +196,8 @@ pub struct Authorization {
     pub enabled: bool,
 }
 
-/// Headers that frame the request or carry the signature: whatever a hook or a plugin says of them is
-/// not sent. Names are compared without regard to case (RFC 9110, section 5.1).
+/// Whether the engine sets this header itself: headers that frame the request or carry the signature. Values from hooks
+/// and plugins are not sent. Names are case-insensitive (RFC 9110, section 5.1).
 #[must_use]
 pub fn is_reserved_header(name: &str) -> bool {
     const FRAMING: [&str; 9] = [
@@ -208,42 +224,47 @@ words! {
     Signing {
         /// Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
         Standard = "standard",
-        /// Not at all.
+        /// No signature.
         None = "none",
     }
 }
 
-/// When failed attempts are made again: one wait for each retry, in order.
+/// The delays before the retries of a failed attempt, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetrySchedule(Vec<Duration>);
 
 impl RetrySchedule {
-    /// The greatest number of retries.
+    /// Maximum number of retries.
     pub const MAX_RETRIES: usize = 100;
-    /// Attempts of a delivery after which it is not retried by hand any more: all of them are kept, and shown together.
+    /// Number of attempts after which a delivery can no longer be retried by hand. All attempts are stored and shown
+    /// together.
     pub const MAX_BEFORE_RETRY_BY_HAND: u32 = 200;
-    /// The longest wait between two attempts.
+    /// Longest delay between two attempts.
     pub const MAX_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
+    /// Creates a schedule.
+    ///
     /// # Errors
-    /// Where there are more than 100 waits, or one is zero or longer than seven days.
+    /// If there are more than 100 delays, or one is zero or longer than seven days.
     pub fn new(waits: Vec<Duration>) -> Result<Self, Invalid> {
         if waits.len() > Self::MAX_RETRIES {
-            return Err(Invalid::new("a schedule has at most 100 retries"));
+            return Err(Invalid::new("a retry schedule must have at most 100 retries"));
         }
         if waits.iter().any(|wait| wait.is_zero() || *wait > Self::MAX_WAIT) {
-            return Err(Invalid::new("a retry comes after 1 to 604,800 seconds (seven days)"));
+            return Err(Invalid::new(
+                "the delay before a retry must be from 1 to 604,800 seconds (seven days)",
+            ));
         }
         Ok(Self(waits))
     }
 
-    /// The wait after the `failures`th failure in a row, counted from 1; none if no attempt is left.
+    /// Returns the delay after this number of consecutive failures, or `None` if no retry is left.
     #[must_use]
     pub fn wait_after(&self, failures: u32) -> Option<Duration> {
         self.0.get(failures.checked_sub(1)? as usize).copied()
     }
 
-    /// The waits.
+    /// The delays.
     #[must_use]
     pub fn waits(&self) -> &[Duration] {
         &self.0
@@ -251,7 +272,8 @@ impl RetrySchedule {
 }
 
 impl Default for RetrySchedule {
-    /// 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h: what Standard Webhooks suggests, over three days.
+    /// 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h: the schedule that Standard Webhooks suggests, over three
+    /// days.
     fn default() -> Self {
         Self([5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400].map(Duration::from_secs).to_vec())
     }

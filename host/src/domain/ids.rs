@@ -1,9 +1,8 @@
 //! Typed identifiers.
 //!
-//! An id is a 63-bit number: 41 bits of milliseconds since 2020, 10 bits of node, 12 bits of
-//! sequence. It sorts by time, so that every index over ids is appended to; as an integer it is
-//! SQLite's own row id. Outside it is written as a prefix and 13 digits of Crockford's base 32,
-//! lower case, which sorts the same way: `evt_01m8rz4g3k2v7`.
+//! An id is a 63-bit number: 41 bits of milliseconds since 2020, 10 bits of node, 12 bits of sequence. It sorts by
+//! time, so an index of ids grows at its end, and as an integer it serves as SQLite's row id. Its text is a prefix
+//! and 13 digits in Crockford's base 32, lower case, which sort the same way: `evt_01m8rz4g3k2v7`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,51 +10,51 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::{Invalid, UnixMillis};
 
-/// 2020-01-01T00:00:00Z: ids start to count here and last until 2089.
+/// Epoch of ids: 2020-01-01T00:00:00Z. They last until 2089.
 const EPOCH_MS: i64 = 1_577_836_800_000;
 const NODE_BITS: u32 = 10;
 const SEQUENCE_BITS: u32 = 12;
-/// The last milliseconds for which there are ids; some are left above, for ids that run ahead.
+/// Greatest timestamp that follows the clock. The range above it is reserved for ids that run ahead of the clock.
 const LAST_MILLIS: i64 = (1 << 41) - (1 << 32);
 const DIGITS: usize = 13;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// Makes ids which are unique and ascending within a node.
+/// Generates unique, ascending ids within a node.
 #[derive(Debug)]
 pub struct IdGenerator {
-    /// Milliseconds and sequence of the last id, without the node between them.
+    /// Milliseconds and sequence of the last id, without its node.
     last: AtomicI64,
-    /// Milliseconds that new ids carry at most, unless the last one carried more: see [`IdGenerator::set_ceiling`].
+    /// Maximum timestamp of new ids, unless the last id has a greater one: see [`IdGenerator::set_ceiling`].
     ceiling: AtomicI64,
     node: i64,
 }
 
 impl IdGenerator {
-    /// A generator for `node` (0 to 1023) whose ids all come after `after`.
+    /// Creates a generator for `node` (0 to 1023) whose ids are greater than `after`.
     ///
-    /// `after` is the greatest id that this node has ever stored: with it, a clock that was set
-    /// back between two runs cannot make the same id twice.
+    /// `after` is the greatest id that this node has stored, so that no id repeats if the clock was set back between
+    /// two runs.
     #[must_use]
     pub fn new(node: u16, after: i64) -> Self {
-        // The millisecond after the stored one is always free, whatever sequence was reached in it.
+        // The next millisecond is unused, whatever sequence number the stored id has.
         let free_millis = (after >> (NODE_BITS + SEQUENCE_BITS)) + 1;
         let last = AtomicI64::new(free_millis << SEQUENCE_BITS);
         Self { last, ceiling: AtomicI64::new(LAST_MILLIS), node: i64::from(node & 0x3ff) }
     }
 
-    /// The node whose ids it makes.
+    /// The node of the generated ids.
     #[must_use]
     pub fn node(&self) -> i64 {
         self.node
     }
 
-    /// From now on, ids follow the clock up to `time` only: a clock that is set far ahead by mistake must not give all later
-    /// ids its time.
+    /// Limits the timestamps of new ids to `time`. Otherwise, a clock that is set far ahead by mistake would affect
+    /// all later ids.
     pub fn set_ceiling(&self, time: UnixMillis) {
         self.ceiling.store((time.0 - EPOCH_MS).clamp(0, LAST_MILLIS), Ordering::Relaxed);
     }
 
-    /// The next id. Ids run ahead of the clock where more than 4,096 are asked for in a millisecond.
+    /// Returns the next id. Ids run ahead of the clock if more than 4,096 are generated in a millisecond.
     pub fn next_raw(&self, now: UnixMillis) -> i64 {
         let millis = (now.0 - EPOCH_MS).min(self.ceiling.load(Ordering::Relaxed));
         let floor = millis.max(0) << SEQUENCE_BITS;
@@ -94,29 +93,29 @@ macro_rules! id {
         pub struct $name(pub i64);
 
         impl $name {
-            /// What the id's text begins with.
+            /// Prefix of the id's text.
             pub const PREFIX: &'static str = $prefix;
 
-            /// A new id.
+            /// Generates an id.
             pub fn generate(ids: &IdGenerator, now: UnixMillis) -> Self {
                 Self(ids.next_raw(now))
             }
 
-            /// When the id was made: the id carries its time.
+            /// When the id was generated, from its timestamp.
             #[must_use]
             pub fn created_at(self) -> UnixMillis {
                 UnixMillis((self.0 >> (NODE_BITS + SEQUENCE_BITS)) + EPOCH_MS)
             }
 
-            /// The id without its node: below 2^53, so that every reader of JSON holds it exactly. Two nodes may
-            /// make the same; with the node it is the id again.
+            /// The id without its node: below 2^53, so every JSON parser represents it exactly. Ids of two nodes may
+            /// have the same short form.
             #[must_use]
             pub fn short(self) -> i64 {
                 let sequence = self.0 & ((1 << SEQUENCE_BITS) - 1);
                 ((self.0 >> (NODE_BITS + SEQUENCE_BITS)) << SEQUENCE_BITS) | sequence
             }
 
-            /// The id of `node` which has this short form; none if no id has.
+            /// The id of `node` with this short form; `None` if the short form is out of range.
             #[must_use]
             pub fn from_short(short: i64, node: i64) -> Option<Self> {
                 let (millis, sequence) = (short >> SEQUENCE_BITS, short & ((1 << SEQUENCE_BITS) - 1));
@@ -124,7 +123,7 @@ macro_rules! id {
                 fits.then_some(Self((millis << (NODE_BITS + SEQUENCE_BITS)) | (node << SEQUENCE_BITS) | sequence))
             }
 
-            /// The least id that can have been made at `time`; for filters by time.
+            /// The least possible id with the timestamp `time`, for filters by time.
             #[must_use]
             pub fn first_at(time: UnixMillis) -> Self {
                 let millis = (time.0 - EPOCH_MS).clamp(0, (1 << 41) - 1);
@@ -154,7 +153,7 @@ macro_rules! id {
                 text.strip_prefix($prefix)
                     .and_then(decode)
                     .map(Self)
-                    .ok_or_else(|| Invalid::new(concat!("not an id of the form ", $prefix, "01m8rz4g3k2v7")))
+                    .ok_or_else(|| Invalid::new(concat!("an id must have the form ", $prefix, "01m8rz4g3k2v7")))
             }
         }
     };
@@ -173,11 +172,11 @@ id!(
     HookId, "hook_"
 );
 id!(
-    /// An event as the engine numbers it. What the outside sees is [`super::EventId`].
+    /// The engine's id of an event. [`super::EventId`] is the external id.
     EventKey, "evt_"
 );
 id!(
-    /// A delivery: an event for a hook.
+    /// A delivery.
     DeliveryId, "dlv_"
 );
 id!(
@@ -186,9 +185,9 @@ id!(
 );
 
 impl AttemptId {
-    /// Of the attempt that is made under the lease with which a delivery is stored. There is one at most, so that it needs
-    /// no number but the delivery's, by which storage finds it without an index. No other attempt can have that number: one
-    /// generator numbers both.
+    /// The id of the attempt under the lease with which a delivery is first stored. There is at most one, so it uses
+    /// the number of the delivery, and storage finds it without an index. No other attempt has this number, because
+    /// one generator numbers both.
     #[must_use]
     pub fn under_stored_lease(delivery: DeliveryId) -> Self {
         Self(delivery.0)
@@ -202,7 +201,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_795_000_000_123);
 
     #[test]
-    fn ids_ascend_and_carry_their_time() {
+    fn ids_ascend_and_contain_their_time() {
         let ids = IdGenerator::new(0, 0);
         let made: Vec<_> = (0..10_000).map(|_| EventKey::generate(&ids, NOW)).collect();
         assert!(made.is_sorted_by(|a, b| a < b && a.to_string() < b.to_string()));
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_makes_no_id_twice() {
+    fn no_id_repeats_if_the_clock_is_set_back() {
         let before = EventKey::generate(&IdGenerator::new(7, 0), NOW);
         let ids = IdGenerator::new(7, before.0);
         assert!(EventKey::generate(&ids, UnixMillis(NOW.0 - 86_400_000)) > before);
@@ -225,13 +224,13 @@ mod tests {
         let made: Vec<_> = [NOW, far, NOW, far].map(|now| EventKey::generate(&ids, now)).to_vec();
         assert!(made.is_sorted_by(|a, b| a < b));
         assert_eq!(made[3].created_at(), UnixMillis(NOW.0 + 1));
-        // Without one, there is the end of their range.
+        // Without a ceiling, the end of the range applies.
         let id = IdGenerator::new(0, 0).next_raw(UnixMillis(i64::MAX / 2));
         assert!(id > 0 && EventKey(id).to_string().parse() == Ok(EventKey(id)));
     }
 
     #[test]
-    fn a_short_form_and_its_node_make_the_id_again() {
+    fn a_short_form_and_a_node_give_the_id() {
         for node in [0, 7, 1023] {
             let ids = IdGenerator::new(node, 0);
             for id in (0..5_000).map(|_| DeliveryId::generate(&ids, NOW)) {
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_read_back_and_other_text_refused() {
+    fn an_id_is_parsed_from_its_text_and_other_text_is_refused() {
         let id = HookId::generate(&IdGenerator::new(1023, 0), NOW);
         assert_eq!(id.to_string().parse(), Ok(id));
         let other = DeliveryId(id.0).to_string();

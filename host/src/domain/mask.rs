@@ -1,17 +1,17 @@
-//! Which values records leave out: a key that may read deliveries must not learn from them what opens doors elsewhere.
+//! Masks secrets in recorded requests, so that a key that can read deliveries cannot read credentials of receivers.
 
 use std::borrow::Cow;
 
 use super::{Hook, SentRequest, ShortText};
 
-/// Stands in a record for a value that is left out.
+/// Replaces a masked value.
 pub const MASK: &str = "•••";
 
-/// Values of a hook's headers that are shorter than this are looked for under their own names alone.
+/// Minimum length of a hook's header value to be masked in other headers too.
 const SHORTEST_SECRET: usize = 8;
 
-/// Whether a header or a parameter of this name carries a secret by convention: `authorization`, `cookie`, `x-api-key`,
-/// `private-token` and such.
+/// Whether the name of a header or a parameter implies a secret: `authorization`, `cookie`, `x-api-key`,
+/// `private-token` and similar names.
 #[must_use]
 pub fn is_secret_name(name: &str) -> bool {
     const WORDS: [&str; 17] = [
@@ -34,7 +34,7 @@ pub fn is_secret_name(name: &str) -> bool {
         "token",
     ];
     const ENDINGS: [&str; 5] = ["apikey", "authtoken", "accesstoken", "secretkey", "accesskey"];
-    // Tells requests apart; it opens nothing.
+    // It identifies a request and is not a credential.
     if name.eq_ignore_ascii_case("idempotency-key") {
         return false;
     }
@@ -46,7 +46,7 @@ pub fn is_secret_name(name: &str) -> bool {
         || ENDINGS.iter().any(ends)
 }
 
-/// Headers of a hook that say nothing but what the request is.
+/// Whether a header of a hook only describes the request.
 fn is_plain(name: &str) -> bool {
     const PLAIN: [&str; 6] =
         ["accept", "accept-encoding", "accept-language", "content-encoding", "content-type", "user-agent"];
@@ -54,9 +54,9 @@ fn is_plain(name: &str) -> bool {
 }
 
 impl SentRequest {
-    /// Leaves out the values of headers that carry secrets: by their name, or since `hook` or the operator (`also`, in any
-    /// case) names them, or since they are the hook's own headers, wherever a plugin put their values. So with the values
-    /// of the URL's parameters that have such names.
+    /// Masks the values of headers whose name implies a secret, or that `hook` or the operator (`also`,
+    /// case-insensitive) names, or that contain the value of one of the hook's own headers. Masks parameters of the
+    /// URL whose name implies a secret.
     pub fn mask(&mut self, hook: &Hook, also: &[ShortText]) {
         let is_named = |names: &[ShortText], name: &str| names.iter().any(|it| it.eq_ignore_ascii_case(name));
         let is_of_hook = |name: &str, value: &str| {
@@ -82,7 +82,7 @@ impl SentRequest {
     }
 }
 
-/// `url` without the values of parameters that have a secret's name.
+/// Masks the parameters of `url` whose name implies a secret.
 #[must_use]
 pub fn masked_url(url: &str) -> Cow<'_, str> {
     let is_secret = |pair: &str| pair.split_once('=').is_some_and(|(name, _)| is_secret_name(name));
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_secrets_are_known() {
+    fn names_that_imply_a_secret_are_recognised() {
         for name in [
             "Authorization",
             "Proxy-Authorization",

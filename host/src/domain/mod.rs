@@ -1,8 +1,7 @@
-//! What the engine talks about: events, hooks, deliveries, plugins.
+//! Domain types: events, hooks, deliveries, plugins, tenants.
 //!
-//! Pure data and pure rules. Nothing here does I/O, reads a clock or derives a wire format: every
-//! surface owns its wire types and converts at its edge, and every rule which depends on time
-//! takes `now`.
+//! This module contains only data and pure rules. It does no I/O, reads no clock and derives no wire format: each API
+//! has its own wire types and converts them, and each rule that depends on time takes `now`.
 
 pub mod access;
 pub mod attempt;
@@ -37,13 +36,13 @@ pub use surface::{Origin, Surface};
 pub use tenant::{ApiKey, Project, Scope, Scopes, Tenant};
 pub use time::UnixMillis;
 
-/// A value which does not meet the rules of its type; says which rule, in words for its sender.
+/// A value that violates a rule of its type. The message names the rule, for the sender of the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(pub String);
 
 impl Invalid {
-    /// Shorthand for `Invalid(message.into())`.
+    /// Creates an error with this message.
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }

@@ -1,4 +1,4 @@
-//! A hook's pipeline, and the request that it shapes.
+//! A hook's pipeline, and the request that it writes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use super::{Digest, HeaderList, Invalid, PluginName, ShortText};
 
-/// Which plugin a step runs.
+/// A reference to a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PluginRef {
     /// `name`: the newest version at the time of the delivery.
     Latest(PluginName),
     /// `name@3`: this version.
     Version(PluginName, u32),
-    /// `sha256:…`: these bytes, which the tenant uploaded under any name.
+    /// `sha256:…`: the plugin with this digest, whatever its name.
     Digest(Digest),
 }
 
@@ -28,8 +28,9 @@ impl FromStr for PluginRef {
             return text.parse().map(Self::Latest);
         };
         let version = version.parse().ok().filter(|version| *version > 0);
-        let version =
-            version.ok_or_else(|| Invalid::new("a plugin's version is a whole number from 1: `name@3`"))?;
+        let version = version.ok_or_else(|| {
+            Invalid::new("a plugin's version must be a whole number from 1, as in `name@3`")
+        })?;
         Ok(Self::Version(name.parse()?, version))
     }
 }
@@ -44,33 +45,33 @@ impl fmt::Display for PluginRef {
     }
 }
 
-/// One plugin of a pipeline, with its settings.
+/// A plugin of a pipeline with its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Which plugin.
+    /// The plugin.
     pub plugin: PluginRef,
-    /// A JSON object, as text: what the plugin's `config.get` answers.
+    /// The settings: text of a JSON object, which `config.get` returns.
     pub settings: Arc<str>,
 }
 
-/// The ordered plugins of a hook.
+/// The plugins of a hook, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pipeline(pub Vec<Step>);
 
 impl Pipeline {
-    /// The greatest number of steps.
+    /// Maximum number of steps.
     pub const MAX_STEPS: usize = 16;
-    /// The greatest size of one step's settings, in bytes of JSON text.
+    /// Maximum size of a step's settings, in bytes of JSON text.
     pub const MAX_SETTINGS_LEN: usize = 256 * 1024;
 
-    /// Whether there is nothing to run.
+    /// Whether it has no steps.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// An HTTP request as plugins see and write it.
+/// An HTTP request that plugins read and write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The method, such as `POST`.
@@ -86,7 +87,7 @@ pub struct Request {
 /// A request's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestBody {
-    /// None at all.
+    /// No body.
     None,
     /// Text, sent as UTF-8.
     Text(Arc<str>),
@@ -106,14 +107,14 @@ impl RequestBody {
     }
 }
 
-/// What a pipeline said.
+/// Result of a pipeline without a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Send this.
+    /// Send this request.
     Keep(Request),
-    /// The step with this index, counted from 0, wants nothing sent.
+    /// Send nothing.
     Drop {
-        /// Which step.
+        /// The index of the step that dropped the delivery, counted from 0.
         step: usize,
     },
 }

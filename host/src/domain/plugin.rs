@@ -26,7 +26,7 @@ impl FromStr for PluginName {
         let starts = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         if !starts || text.len() > 64 || !text.bytes().all(fits) {
             return Err(Invalid::new(
-                "a plugin's name has 1 to 64 of a-z, 0-9, `-`, `_` and `.`, and begins with a letter or a digit",
+                "a plugin's name must have 1 to 64 characters from a-z, 0-9, `-`, `_` and `.`, and begin with a letter or a digit",
             ));
         }
         Ok(Self(text.to_owned()))
@@ -39,19 +39,19 @@ impl fmt::Display for PluginName {
     }
 }
 
-/// SHA-256 of a plugin's Wasm as it was uploaded, written `sha256:<64 hexadecimal digits>`.
+/// SHA-256 digest of a plugin's Wasm as uploaded, written `sha256:<64 hexadecimal digits>`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// The digest of `wasm`.
+    /// Computes the digest of `wasm`.
     #[must_use]
     pub fn of(wasm: &[u8]) -> Self {
         use sha2::Digest as _;
         Self(sha2::Sha256::digest(wasm).into())
     }
 
-    /// The 64 hexadecimal digits alone, as in file names.
+    /// The 64 hexadecimal digits without prefix, as in file names.
     #[must_use]
     pub fn to_hex(&self) -> String {
         hex::encode(self.0)
@@ -66,7 +66,9 @@ impl FromStr for Digest {
         text.strip_prefix("sha256:")
             .filter(|digits| !digits.bytes().any(|b| b.is_ascii_uppercase()))
             .and_then(|digits| hex::decode_to_slice(digits, &mut bytes).ok())
-            .ok_or_else(|| Invalid::new("a digest is `sha256:` and 64 hexadecimal digits in lower case"))?;
+            .ok_or_else(|| {
+                Invalid::new("a digest must be `sha256:` followed by 64 hexadecimal digits in lower case")
+            })?;
         Ok(Self(bytes))
     }
 }
@@ -83,22 +85,22 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// What a plugin can do in a pipeline: the interfaces that its component exports.
+/// A function of a plugin in a pipeline: an interface that its component exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Decides whether an event is delivered at all.
+    /// Decides whether an event is delivered.
     Filter,
-    /// Reshapes the event's data.
+    /// Changes the event's data.
     Mapper,
     /// Writes the HTTP request.
     Transformer,
 }
 
 impl Role {
-    /// In the order in which a step runs them.
+    /// All roles, in the order in which a step runs them.
     pub const ALL: [Self; 3] = [Self::Filter, Self::Mapper, Self::Transformer];
 
-    /// The text: also the name of the WIT interface.
+    /// The name, which is also the name of the WIT interface.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -114,7 +116,7 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let role = Self::ALL.into_iter().find(|role| role.as_str() == text);
-        role.ok_or_else(|| Invalid::new("a role is filter, mapper or transformer"))
+        role.ok_or_else(|| Invalid::new("a role must be `filter`, `mapper` or `transformer`"))
     }
 }
 
@@ -127,22 +129,22 @@ impl fmt::Display for Role {
 /// The roles of one plugin, in the order in which a step runs them.
 pub type Roles = Vec<Role>;
 
-/// What is known of one immutable upload.
+/// An immutable version of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginVersion {
-    /// Whose it is; none for a standard plugin.
+    /// The tenant that owns it; `None` for a standard plugin.
     pub tenant: Option<TenantId>,
     /// The plugin's name.
     pub name: PluginName,
-    /// Counts from 1 within the name.
+    /// Number within the name, from 1.
     pub version: u32,
     /// SHA-256 of the bytes as uploaded.
     pub digest: Digest,
-    /// What it exports.
+    /// The roles that it exports.
     pub roles: Roles,
     /// The interfaces that it imports, such as `hookwright:plugin/log@1.0.0`.
     pub imports: Vec<String>,
-    /// The size of the upload.
+    /// Size of the upload.
     pub size_bytes: u64,
     /// When it was uploaded.
     pub created_at: UnixMillis,

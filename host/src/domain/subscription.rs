@@ -1,23 +1,23 @@
-//! Which event types a hook wants.
+//! The event types that a hook receives.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{EventType, Invalid};
 
-/// One entry of a subscription.
+/// A pattern of event types.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TypePattern {
     /// `*`: every type.
     Any,
-    /// `session.*`: every type that begins with what stands before the asterisk.
+    /// `session.*`: every type that begins with the text before the asterisk.
     Prefix(String),
     /// `session.update`: this type.
     Exact(EventType),
 }
 
 impl TypePattern {
-    /// Whether the pattern covers `event_type`. A type that is no longer than the prefix is not covered.
+    /// Whether the pattern matches `event_type`. A type must be longer than the prefix.
     #[must_use]
     pub fn matches(&self, event_type: &EventType) -> bool {
         let text = event_type.as_str();
@@ -45,7 +45,7 @@ impl FromStr for TypePattern {
 }
 
 impl TypePattern {
-    /// The length of its text without an asterisk, in bytes.
+    /// Length of its text without the asterisk, in bytes.
     #[must_use]
     pub fn text_len(&self) -> usize {
         match self {
@@ -57,7 +57,7 @@ impl TypePattern {
 
     fn rule() -> Invalid {
         Invalid::new(
-            "an entry is an event type, a type's beginning followed by `*` such as `session.*`, or `*`",
+            "a pattern must be an event type, a prefix of event types followed by `*` such as `session.*`, or `*`",
         )
     }
 }
@@ -72,30 +72,32 @@ impl fmt::Display for TypePattern {
     }
 }
 
-/// The event types a hook wants: at least one pattern.
+/// The event types that a hook receives: at least one pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription(Vec<TypePattern>);
 
 impl Subscription {
-    /// The greatest number of patterns.
+    /// Maximum number of patterns.
     pub const MAX_PATTERNS: usize = 100;
 
+    /// Creates a subscription.
+    ///
     /// # Errors
-    /// Where there is no pattern, or there are more than 100.
+    /// If there is no pattern, or there are more than 100.
     pub fn new(patterns: Vec<TypePattern>) -> Result<Self, Invalid> {
         if patterns.is_empty() || patterns.len() > Self::MAX_PATTERNS {
-            return Err(Invalid::new("a hook wants 1 to 100 event types; `*` stands for all"));
+            return Err(Invalid::new("a hook must have 1 to 100 event types; `*` matches all types"));
         }
         Ok(Self(patterns))
     }
 
-    /// Whether any pattern covers `event_type`.
+    /// Whether any pattern matches `event_type`.
     #[must_use]
     pub fn matches(&self, event_type: &EventType) -> bool {
         self.0.iter().any(|pattern| pattern.matches(event_type))
     }
 
-    /// The patterns in the order they were given.
+    /// The patterns, in order.
     #[must_use]
     pub fn patterns(&self) -> &[TypePattern] {
         &self.0
@@ -107,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_cover_what_they_say() {
+    fn patterns_match_whole_types_and_prefixes() {
         for (pattern, event_type, covered) in [
             ("*", "a", true),
             ("session.*", "session.update", true),
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_asterisk_stands_only_at_the_end() {
+    fn an_asterisk_is_allowed_only_at_the_end() {
         for text in ["", "*.update", "a*b", "**", "a b", "a,b"] {
             assert!(text.parse::<TypePattern>().is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! The interfaces that hooks are made through.
+//! The APIs through which hooks are managed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,30 +8,30 @@ use super::Invalid;
 use super::attempt::words;
 
 words! {
-    /// An interface that hooks are made through. It alone shows a hook in full, and changes it.
+    /// An API through which hooks are managed. Only the API that created a hook shows it in full and changes it.
     Surface {
-        /// The engine's own.
+        /// The engine's own API, v3.
         V3 = "v3",
-        /// The project web hook, API v1.
+        /// The project web hook API, v1.
         ProjectWebHook = "project-web-hook",
-        /// Apizee's company web hook.
+        /// Apizee's company web hook API.
         Apizee = "apizee",
-        /// Webitel's hooks, API v2.
+        /// Webitel's hook API, v2.
         Webitel = "webitel",
     }
 }
 
-/// Where a hook comes from.
+/// Origin of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// The interface it was made through.
+    /// The API that created it.
     pub surface: Surface,
-    /// What that interface keeps of the hook beside what the engine knows: JSON text of its own making.
+    /// Additional members that this API stores with the hook: JSON text.
     pub members: Arc<str>,
 }
 
 impl Default for Origin {
-    /// The engine's own interface keeps nothing beside.
+    /// The engine's own API stores no additional members.
     fn default() -> Self {
         Self { surface: Surface::V3, members: "{}".into() }
     }

@@ -5,29 +5,33 @@ use std::str::FromStr;
 
 use super::{Invalid, KeyId, TenantId, UnixMillis};
 
-/// Who owns hooks, plugins, events and keys.
+/// The owner of hooks, plugins, events and keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
     /// Its id.
     pub id: TenantId,
     /// Its name, unique; often a domain, such as `shop.example`.
     pub name: String,
-    /// A number that older clients know the tenant by; unique where there is one.
+    /// The number by which clients of compatibility APIs identify the tenant; unique.
     pub client_id: Option<i64>,
     /// When it was created.
     pub created_at: UnixMillis,
 }
 
 impl Tenant {
-    /// The greatest length of a name, in bytes.
+    /// Maximum length of a name, in bytes.
     pub const MAX_NAME_LEN: usize = 128;
 
+    /// Checks a tenant's name.
+    ///
     /// # Errors
-    /// Where `name` is empty, over 128 bytes, has white space or control characters, or looks like an id.
+    /// If `name` is empty, longer than 128 bytes, has white space or control characters, or has the form of an id.
     pub fn check_name(name: &str) -> Result<(), Invalid> {
         let fits = |c: char| !c.is_whitespace() && !c.is_control();
         if name.is_empty() || name.len() > Self::MAX_NAME_LEN || !name.chars().all(fits) {
-            return Err(Invalid::new("a tenant's name has 1 to 128 bytes without white space"));
+            return Err(Invalid::new(
+                "a tenant's name must have 1 to 128 bytes without white space or control characters",
+            ));
         }
         if name.parse::<TenantId>().is_ok() {
             return Err(Invalid::new("a tenant's name must not have the form of a tenant's id"));
@@ -36,12 +40,12 @@ impl Tenant {
     }
 }
 
-/// A numbered project inside a tenant, which events may name.
+/// A numbered project within a tenant. Events may belong to one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
-    /// Whose it is.
+    /// The tenant that owns it.
     pub tenant: TenantId,
-    /// Its number, unique within the tenant, at least 1.
+    /// Its number: at least 1, unique within the tenant.
     pub number: i64,
     /// A name for people.
     pub name: Option<String>,
@@ -49,18 +53,18 @@ pub struct Project {
     pub created_at: UnixMillis,
 }
 
-/// An API key without the key: only its hash is kept.
+/// The record of an API key. Only the hash of the key is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
     /// Its id.
     pub id: KeyId,
-    /// Whose it is.
+    /// The tenant that owns it.
     pub tenant: TenantId,
     /// A name for people.
     pub name: String,
-    /// What it may do.
+    /// Its permissions.
     pub scopes: Scopes,
-    /// SHA-256 of the key. A key has 256 random bits, so a slow hash would add nothing.
+    /// SHA-256 of the key. A key has 256 random bits, so a slow hash would not add security.
     pub hash: [u8; 32],
     /// When it was created.
     pub created_at: UnixMillis,
@@ -68,12 +72,12 @@ pub struct ApiKey {
 
 macro_rules! scopes {
     ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
-        /// One thing that a key may do.
+        /// A permission of a key.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Scope { $($(#[$doc])* $name),+ }
 
         impl Scope {
-            /// All there are.
+            /// All scopes.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// The text, such as `events:write`.
@@ -118,7 +122,7 @@ impl FromStr for Scope {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         Self::ALL.iter().copied().find(|scope| scope.as_str() == text).ok_or_else(|| {
             let all: Vec<_> = Self::ALL.iter().map(|scope| scope.as_str()).collect();
-            Invalid::new(format!("no such scope; there are {}", all.join(", ")))
+            Invalid::new(format!("unknown scope; expected one of {}", all.join(", ")))
         })
     }
 }
@@ -134,7 +138,7 @@ impl fmt::Display for Scope {
 pub struct Scopes(u32);
 
 impl Scopes {
-    /// Everything a tenant may do.
+    /// All scopes.
     #[must_use]
     pub fn all() -> Self {
         Scope::ALL.iter().copied().collect()

@@ -10,20 +10,20 @@ impl UnixMillis {
     /// The largest point in time that can be written in RFC 3339: the end of the year 9999.
     pub const MAX: Self = Self(253_402_300_799_999);
 
-    /// This point moved into the future by `duration`; saturates at [`Self::MAX`].
+    /// Adds `duration`; saturates at [`Self::MAX`].
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self(self.0.saturating_add(millis).min(Self::MAX.0))
     }
 
-    /// How long it is from `self` until `later`; zero if `later` is not later.
+    /// The time from `self` until `later`; zero if `later` is not later.
     #[must_use]
     pub fn until(self, later: Self) -> Duration {
         Duration::from_millis(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
     }
 
-    /// Whole seconds since the epoch, as signatures and HTTP headers want them.
+    /// Whole seconds since the Unix epoch, for signatures and HTTP headers.
     #[must_use]
     pub fn unix_seconds(self) -> i64 {
         self.0.div_euclid(1000)

@@ -41,8 +41,8 @@ pub(super) fn in_memory(
     if code.len() as u64 > max {
         return Err(io::Error::other(format!("compiled code is larger than {max} bytes")));
     }
-    // SAFETY: a compatible wasmtime engine wrote the bytes. The only caller is `super::compile`, which created the file.
-    // Only the subprocess of `super::compiler` wrote to it, which runs this executable and has ended.
+    // SAFETY: a compatible wasmtime engine wrote the bytes. The only caller is `super::compile`, which created the
+    // file. Only the subprocess of `super::compiler` wrote to it, which runs this executable and has ended.
     Ok(unsafe { Component::deserialize(engine, &code) })
 }
 

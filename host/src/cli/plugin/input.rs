@@ -209,7 +209,7 @@ mod tests {
                 None,
                 "the event in FILE is not {\"type\": …, \"data\": …}: missing field `data`",
             ),
-            ("{}", Some("a b"), "the event in FILE has a bad type: an event type has 1 to 256 bytes"),
+            ("{}", Some("a b"), "the event in FILE has a bad type: an event type must have 1 to 256 bytes"),
         ] {
             let message = event(content, event_type).unwrap_err();
             assert!(message.starts_with(expected), "{message}");

@@ -1,23 +1,23 @@
-//! How much of an attempt is kept.
+//! Limits the size of an attempt's record.
 //!
-//! Receivers and plugins fill most of an attempt's record, and a delivery may have some three hundred. What one record takes
-//! is limited, by its number alone, so that all of a delivery's take at most 1 MiB. Sizes are those of the JSON that is
-//! stored: a control character takes six bytes there.
+//! Most of a record is text from receivers and plugins, and a delivery may have about three hundred attempts. The
+//! limit of a record depends only on its number, so that all records of a delivery have at most 1 MiB. Sizes are of
+//! the stored JSON, in which a control character has six bytes.
 
 use super::{Attempt, Fault, Outcome, Response, SentRequest, StepReport};
 use crate::domain::{HeaderList, ShortText};
 
-/// Stands at the end of a text that was cut.
+/// Marks the end of a text that was cut.
 const CUT: char = '…';
-/// What a step takes at most without its logs and its fault.
+/// Maximum size of a step without its log and its fault, in bytes.
 const STEP_BYTES: usize = 512;
-/// What a header, a line of log or a frame takes at most besides its texts.
+/// Maximum size of a header, a log line or a frame without its texts, in bytes.
 const ITEM_BYTES: usize = 24;
-/// The longest escape of one byte: `\u0001`.
+/// Length of the longest escape of one byte: `\u0001`.
 const LONGEST_ESCAPE: usize = 6;
 
 impl Attempt {
-    /// How much is kept of the `number`th attempt of a delivery, in bytes, besides what has a fixed size.
+    /// Maximum size of the record of a delivery's `number`th attempt, in bytes, without members of a fixed size.
     #[must_use]
     pub fn kept_bytes(number: u32) -> usize {
         match number {
@@ -27,8 +27,8 @@ impl Attempt {
         }
     }
 
-    /// Cuts what is too long: request, headers and body of the answer (or what else came of it), and steps may each take a
-    /// quarter of [`Self::kept_bytes`].
+    /// Cuts the record to its limit. The request, the response's headers (or the outcome), its body, and the steps
+    /// may each have a quarter of [`Self::kept_bytes`].
     pub fn cut(&mut self) {
         let quarter = Self::kept_bytes(self.number) / 4;
         let mut cut = self.request.as_mut().is_some_and(|request| cut_request(request, quarter));
@@ -38,7 +38,7 @@ impl Attempt {
     }
 }
 
-/// Whether headers and another text have room however they are escaped, which is so nearly always: then nothing is counted.
+/// Fast path: whether headers and a text fit even if every byte needs the longest escape.
 fn fit_anyhow(headers: &HeaderList, text: &str, room: usize) -> bool {
     let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     (bytes + text.len()) * LONGEST_ESCAPE + headers.len() * ITEM_BYTES <= room
@@ -75,7 +75,7 @@ fn cut_outcome(outcome: &mut Outcome, room: usize) -> bool {
     }
 }
 
-/// Keeps the first steps; of them, why one failed before what they logged.
+/// Keeps the first steps. Faults have priority over logs.
 fn cut_steps(steps: &mut Vec<StepReport>, room: usize) -> bool {
     let most = room / STEP_BYTES;
     let mut cut = steps.len() > most;
@@ -87,7 +87,7 @@ fn cut_steps(steps: &mut Vec<StepReport>, room: usize) -> bool {
     for step in steps {
         let whole =
             step.logs.iter_mut().map_while(|line| room.take_item(&mut line.message).then_some(())).count();
-        // The first line that was cut is kept, if there was room for any of it.
+        // Keep the cut line unless nothing of it is left.
         let kept = (whole + 1).min(step.logs.len());
         if whole < step.logs.len() {
             cut = true;
@@ -98,11 +98,11 @@ fn cut_steps(steps: &mut Vec<StepReport>, room: usize) -> bool {
     cut
 }
 
-/// What may still be kept, in bytes.
+/// Remaining size, in bytes.
 struct Room(usize);
 
 impl Room {
-    /// Takes the room of `text`, or cuts it.
+    /// Subtracts the size of `text`, or cuts it. Returns whether it was cut.
     fn take_string(&mut self, text: &mut String) -> bool {
         match self.place(text) {
             None => false,
@@ -125,13 +125,13 @@ impl Room {
         }
     }
 
-    /// Takes the room of an item with this text; false if the text had to be cut.
+    /// Subtracts the size of an item with this text. Returns false if the text was cut.
     fn take_item(&mut self, text: &mut String) -> bool {
         self.0 = self.0.saturating_sub(ITEM_BYTES);
         !self.take_string(text)
     }
 
-    /// Takes the room of the first headers. The first that has none is cut, the others are left out.
+    /// Subtracts the size of the headers. Cuts the first that does not fit and removes those after it.
     fn take_headers(&mut self, headers: &mut HeaderList) -> bool {
         for at in 0..headers.len() {
             let (name, value) = &mut headers[at];
@@ -158,7 +158,7 @@ impl Room {
         cut
     }
 
-    /// Takes the room of `text` and says nothing, or says how many of its bytes have room before a mark.
+    /// Subtracts the size of `text`, or returns how many of its bytes fit before the mark.
     fn place(&mut self, text: &str) -> Option<usize> {
         let whole = escaped(text);
         if whole <= self.0 {
@@ -176,7 +176,7 @@ impl Room {
     }
 }
 
-/// How many bytes `text` takes inside a string of JSON.
+/// Size of `text` in a JSON string, in bytes.
 fn escaped(text: &str) -> usize {
     text.chars().map(escaped_char).sum()
 }

@@ -12,9 +12,9 @@
 //! The adapter for preview 1, and with it the standard libraries of Rust, C and Python, always imports the file
 //! system; Python also imports sockets. A plugin that imports `wasi:http` intends to use it, and is refused at upload.
 //!
-//! Types and signatures come from `wasmtime-wasi`. Its implementations are not used, except for the file system, because
-//! they sleep in real time and start an asynchronous runtime. No call here blocks. State is created on first use, so
-//! plugins without WASI do not pay for it.
+//! Types and signatures come from `wasmtime-wasi`. Its implementations are not used, except for the file system,
+//! because they sleep in real time and start an asynchronous runtime. No call here blocks. State is created on first
+//! use, so plugins without WASI do not pay for it.
 
 mod cli;
 mod clocks;

@@ -52,7 +52,7 @@ fn outcomes(text: &str) -> [Outcome; 3] {
     ]
 }
 
-/// As it is stored, roughly: the JSON of its texts.
+/// Approximate size of the stored record: the JSON of its texts.
 fn stored(attempt: &Attempt) -> usize {
     let request = attempt.request.as_ref().unwrap();
     let json = |value: &str| serde_json::to_string(value).unwrap().len();
@@ -82,7 +82,7 @@ fn stored(attempt: &Attempt) -> usize {
 }
 
 #[test]
-fn whatever_receivers_and_plugins_say_an_attempt_takes_no_more_than_it_may() {
+fn a_record_never_exceeds_its_limit() {
     for text in ["a", "\u{1}", "\"", "a\n"].map(|part| part.repeat(66_000)) {
         for number in [1, 5, 17, 300] {
             for outcome in outcomes(&text) {
@@ -101,7 +101,7 @@ fn whatever_receivers_and_plugins_say_an_attempt_takes_no_more_than_it_may() {
 }
 
 #[test]
-fn texts_are_cut_between_characters_and_say_so() {
+fn a_text_is_cut_at_a_character_boundary_and_marked() {
     for (text, room, expected) in [
         ("abc", 3, "abc"),
         ("abcd", 3, "…"),
@@ -118,7 +118,7 @@ fn texts_are_cut_between_characters_and_say_so() {
 }
 
 #[test]
-fn what_is_short_is_left_as_it_is() {
+fn short_texts_are_not_changed() {
     let outcome = Outcome::Unreachable { kind: UnreachableKind::Dns, message: "no such name".to_owned() };
     let mut attempt = attempt(1, &"a".repeat(66_000), outcome);
     attempt.steps.truncate(1);
@@ -133,7 +133,7 @@ fn what_is_short_is_left_as_it_is() {
 }
 
 #[test]
-fn all_attempts_of_a_delivery_take_a_mebibyte_at_most() {
+fn all_records_of_a_delivery_have_at_most_one_mebibyte() {
     let most = RetrySchedule::MAX_BEFORE_RETRY_BY_HAND + u32::try_from(RetrySchedule::MAX_RETRIES).unwrap();
     let bytes: usize = (1..=most).map(Attempt::kept_bytes).sum();
     assert!(bytes <= 1 << 20, "{bytes}");

@@ -1,4 +1,4 @@
-//! The operator's key: chosen by the operator, or made at the first start and shown once.
+//! The operator's key: set by the operator, or generated at the first start and shown once.
 
 use std::io;
 
@@ -6,20 +6,20 @@ use crate::config::Config;
 use crate::directory::{hash_key, new_key_text};
 use crate::private_file::{self, OPERATOR_KEY_FILE};
 
-/// The operator's key as the engine needs it.
+/// The operator's key.
 #[derive(Debug)]
 pub struct AdminKey {
-    /// SHA-256 of the key.
+    /// The SHA-256 hash of the key.
     pub hash: [u8; 32],
-    /// The key's text, if it was made just now.
+    /// The text of the key, if this call generated it.
     pub generated: Option<String>,
 }
 
-/// The key that `config` gives; else the one that an earlier start made; else a new one.
+/// Returns the key in `config`, else the key that an earlier start generated, else a new key.
 ///
 /// # Errors
-/// Where the file in the data directory cannot be read or written.
-pub fn settle(config: &Config) -> io::Result<AdminKey> {
+/// Fails if the file in the data directory cannot be read or written.
+pub fn load_or_create(config: &Config) -> io::Result<AdminKey> {
     if let Some(key) = &config.admin_key {
         return Ok(AdminKey { hash: hash_key(key.reveal()), generated: None });
     }
@@ -32,7 +32,8 @@ pub fn settle(config: &Config) -> io::Result<AdminKey> {
     };
     let mut hash = [0; 32];
     hex::decode_to_slice(text.trim(), &mut hash).map_err(|_| {
-        let what = format!("{} does not hold a SHA-256; delete it to have a new key made", path.display());
+        let what =
+            format!("{} does not contain a SHA-256 hash; delete it to generate a new key", path.display());
         io::Error::new(io::ErrorKind::InvalidData, what)
     })?;
     Ok(AdminKey { hash, generated: None })

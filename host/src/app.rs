@@ -84,7 +84,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let directory =
         Directory::load_within(quotas(&config), stores.clone(), Arc::clone(&ids), Arc::clone(&clock));
     let directory = directory.await.context("cannot read the database")?;
-    let admin = admin_key::settle(&config).context("cannot settle the operator's key")?;
+    let admin = admin_key::load_or_create(&config).context("cannot load the operator's key")?;
 
     // Before anything is sent: a second engine that finds its port taken must not deliver first.
     let listener =

@@ -1,6 +1,6 @@
-//! Hookwright: a webhook delivery engine whose payload logic is tenants' WebAssembly.
+//! Hookwright: a webhook delivery engine whose payload logic is WebAssembly of its tenants.
 //!
-//! `ARCHITECTURE.md` beside this crate's manifest tells the whole, with what may depend on what.
+//! `ARCHITECTURE.md` next to this crate's manifest describes the modules and their dependencies.
 
 pub mod admin_key;
 mod allocator;

@@ -1,9 +1,9 @@
-//! `hookwright`: parse the command line, match, run.
+//! The binary `hookwright`.
 
 use std::process::ExitCode;
 
-/// Many small allocations, on several threads, for hours: glibc's allocator spends more time on them,
-/// and gives less back.
+/// The engine makes many small allocations on several threads for a long time. For these, glibc's allocator is slower and returns
+/// less memory to the system.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,46 +1,46 @@
-//! How many files and sockets the process may have open.
+//! The limit on open files and sockets, and its distribution.
 //!
-//! Systems start programs with a low soft limit, 1,024 in most places, for the sake of those that cannot deal with
-//! greater numbers, and with a high hard limit, up to which every program may go by itself. This one can deal with them.
+//! Systems start processes with a low soft limit, often 1,024, for programs that use `select`, and with a high hard limit. The
+//! engine raises its soft limit to the hard limit.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::delivery::client::IDLE_CONNECTIONS;
 
-/// Raises the limit as far as the system lets it be raised, and answers with what it is then.
+/// Raises the soft limit to the hard limit. Returns the limit in effect.
 pub(crate) fn raise_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
-    // Where it cannot be raised, what there is has to do.
+    // If it cannot be raised, the engine works with the current limit.
     let now = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
     now.current.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)
 }
 
-/// Files that the engine has open whatever its load: the database, plugins' code, its own ends of this and that.
+/// Files that the engine has open independent of load, such as those of the database.
 const OWN: usize = 96;
-/// Those of one core's thread.
+/// Files that the thread of each core has open.
 const OWN_PER_CORE: usize = 4;
-/// The greatest number of connections to receivers that rest.
+/// The maximum number of idle connections to receivers.
 const MAX_RESTING: usize = IDLE_CONNECTIONS;
-/// The greatest number of connections of clients.
+/// The maximum number of connections of clients.
 const MAX_CLIENTS: usize = 10_000;
-/// The fewest of each that an engine can work with.
+/// The minimum number of each kind of connection.
 const MIN: usize = 8;
 
-/// Who may have how many files open.
+/// The distribution of the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shares {
-    /// Requests to receivers that are under way.
+    /// Requests to receivers in progress.
     pub(crate) in_flight: usize,
-    /// Connections to receivers that rest.
+    /// Idle connections to receivers.
     pub(crate) resting: usize,
     /// Connections of clients.
     pub(crate) clients: usize,
 }
 
 impl Shares {
-    /// Divides `limit` files, so that all that there may be of each can be there at once. Requests under way come first, up
-    /// to three fifths of what is left beside the engine's own files; connections of clients have two thirds of the rest.
+    /// Distributes `limit` so that the maxima of all kinds fit at once. After the engine's own files, requests in progress get up to
+    /// three fifths. Connections of clients get two thirds of the rest, and idle connections one third.
     pub(crate) fn of(limit: usize, max_in_flight: usize, cores: usize) -> Self {
         let free = limit.saturating_sub(OWN + OWN_PER_CORE * cores);
         let in_flight = max_in_flight.min(free / 5 * 3).max(MIN);
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_is_then_the_hard_one() {
+    fn the_soft_limit_is_raised_to_the_hard_limit() {
         let raised = raise_limit();
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(limit.current, limit.maximum);
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_open_at_once_fits_into_the_limit() {
+    fn the_maxima_fit_into_the_limit() {
         for (limit, max_in_flight, in_flight, resting, clients) in [
             (64, 512, 8, 0, 8),
             (256, 512, 90, 20, 42),

@@ -1,34 +1,33 @@
-//! What the owner alone can read: directories, and files that hold a secret, which are made whole or not at all.
+//! Directories and files that only their owner can access. Files with secrets are created atomically.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// In the data directory: the encryption key that the engine made, in base64.
+/// The file in the data directory with the generated encryption key, in base64.
 pub const ENCRYPTION_KEY_FILE: &str = "encryption.key";
-/// In the data directory: the SHA-256 of an operator's key that the engine made, in hexadecimal digits. Deleting it makes
-/// a new key at the next start.
+/// The file in the data directory with the SHA-256 hash of the generated operator's key, in hexadecimal. If it is deleted, the next
+/// start generates a new key.
 pub const OPERATOR_KEY_FILE: &str = "operator-key.sha256";
-/// In the data directory: where compiled plugins are kept.
+/// The directory of compiled plugins in the data directory.
 pub const COMPILED_DIR: &str = "compiled";
 
-/// Makes a directory, and those it is in, where they are missing.
+/// Creates a directory and its missing parents.
 ///
 /// # Errors
-/// Where the file system fails.
+/// Fails if the file system fails.
 pub fn create_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes `content` to a new file that its owner alone can read, and returns when it is on disk. Where a crash comes
-/// between, there is no file.
+/// Creates a file with `content` that only its owner can read, and syncs it. After a crash the file is complete or absent.
 ///
 /// # Errors
-/// Where the file is there already, or the file system fails.
+/// Fails if the file exists, or if the file system fails.
 pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    // Such files are readable to their owner alone.
+    // Temporary files are created with the mode 0600.
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
@@ -36,15 +35,15 @@ pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Opens a file to add to it; one that is missing is made for its owner alone.
+/// Opens a file for appending. Creates it with access for its owner only if it does not exist.
 ///
 /// # Errors
-/// If the file system fails.
+/// Fails if the file system fails.
 pub fn append(path: &Path) -> io::Result<File> {
     File::options().create(true).append(true).mode(0o600).open(path)
 }
 
-/// Takes from everyone but the owner what they may do with a file or directory, and says so in the log.
+/// Removes the permissions of group and others from a file or directory, and logs the change.
 pub fn tighten(path: &Path) {
     let Ok(about) = path.symlink_metadata() else { return };
     let mode = about.permissions().mode();
@@ -54,18 +53,18 @@ pub fn tighten(path: &Path) {
     let shown = format!("{:o}", mode & 0o777);
     match std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700)) {
         Ok(()) => {
-            tracing::warn!(path = %path.display(), mode = shown, "others could read this; now only its owner can");
+            tracing::warn!(path = %path.display(), mode = shown, "removed the permissions of group and others");
         }
         Err(error) => {
-            tracing::warn!(path = %path.display(), mode = shown, %error, "others can read this, and that cannot be changed");
+            tracing::warn!(path = %path.display(), mode = shown, %error, "cannot remove the permissions of group and others");
         }
     }
 }
 
-/// The content of the file; none if there is no such file.
+/// Reads a file; `None` if it does not exist.
 ///
 /// # Errors
-/// Where it cannot be read.
+/// Fails if the file cannot be read.
 pub fn read(path: &Path) -> io::Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_made_once_for_its_owner_alone() {
+    fn a_file_is_created_once_for_its_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         assert_eq!(read(&path).unwrap(), None);
@@ -89,11 +88,11 @@ mod tests {
         assert_eq!(create(&path, b"two\n").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(read(&path).unwrap().as_deref(), Some("one\n"));
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file remains");
     }
 
     #[test]
-    fn what_is_too_open_is_tightened() {
+    fn permissions_of_group_and_others_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         let file = dir.path().join("file");

@@ -1,10 +1,10 @@
-//! What the command line may say.
+//! The definition of the command line.
 
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Given, SETTINGS};
+use crate::config::{CommandLine, SETTINGS};
 use crate::sandbox::compiler;
 
 /// Hookwright: a webhook delivery engine whose payload logic is sandboxed WebAssembly.
@@ -19,14 +19,14 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run the engine until it is interrupted
     Serve(Serve),
-    /// Encrypt the secrets in the database again under the current encryption key; the engine must not be running
+    /// Re-encrypt the secrets in the database with the current encryption key; the engine must be stopped
     Rekey(Serve),
-    /// Show the engine at work: events, plugins, verified deliveries; leaves nothing behind
+    /// Demonstrate the engine with sample events, plugins and verified deliveries; leaves no files behind
     Demo(Demo),
-    /// Try a plugin in the engine's own sandbox
+    /// Check or run a plugin in the engine's sandbox
     #[command(subcommand)]
     Plugin(PluginCommand),
-    /// Compile a component from standard input: the engine does so, in a process with bounds of its own
+    /// Compile a component from standard input; the engine runs this command in a child process with its own limits
     #[command(name = compiler::COMMAND, hide = true)]
     CompilePlugin,
 }
@@ -39,22 +39,22 @@ pub(super) struct Serve {
 
 #[derive(Args)]
 pub(super) struct Demo {
-    /// Events to show instead of the built-in ones: one `{"type": …, "data": …}` a line
+    /// A file of events to use instead of the built-in ones: one `{"type": …, "data": …}` per line
     #[arg(long, value_name = "FILE")]
     pub(super) events: Option<PathBuf>,
-    /// No colours, not even on a terminal
+    /// Disable colours
     #[arg(long)]
     pub(super) no_color: bool,
 }
 
 #[derive(Subcommand)]
 pub(super) enum PluginCommand {
-    /// Say whether a plugin would be taken, and what it is
+    /// Check whether the engine would accept a plugin, and describe it
     Check {
         /// A component, a core module, or a script (`.js`)
         file: PathBuf,
     },
-    /// Run a plugin once, within the limits it would have in the engine
+    /// Run a plugin once, with the limits of the engine
     Run(Run),
 }
 
@@ -62,20 +62,20 @@ pub(super) enum PluginCommand {
 pub(super) struct Run {
     /// A component, a core module, or a script (`.js`)
     pub(super) file: PathBuf,
-    /// The event, `{"type": …, "data": …}`; `-` reads it from standard input
+    /// A file with the event, `{"type": …, "data": …}`; `-` is standard input
     #[arg(long, value_name = "FILE|-")]
     pub(super) event: PathBuf,
-    /// The settings of the plugin's step: a JSON object
+    /// The settings of the plugin, as a JSON object
     #[arg(long, value_name = "JSON|@FILE")]
     pub(super) settings: Option<String>,
-    /// The event's type; `--event` then holds its data alone
+    /// The event's type; the file in `--event` then contains only the data
     #[arg(long = "type", value_name = "TYPE")]
     pub(super) event_type: Option<String>,
 }
 
-/// `--config`, and one option for each of [`SETTINGS`].
+/// `--config` and one option for each of [`SETTINGS`].
 pub(super) struct Settings {
-    pub(super) given: Given,
+    pub(super) command_line: CommandLine,
 }
 
 impl Args for Settings {
@@ -105,14 +105,15 @@ impl Args for Settings {
 
 impl FromArgMatches for Settings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut given = Given { config: matches.get_one::<PathBuf>("config").cloned(), ..Given::default() };
+        let mut command_line =
+            CommandLine { config: matches.get_one::<PathBuf>("config").cloned(), ..CommandLine::default() };
         for setting in SETTINGS {
             if let Some(texts) = matches.get_many::<String>(setting.name) {
                 let text = texts.map(String::as_str).collect::<Vec<_>>().join(",");
-                given.settings.insert(setting.name, text);
+                command_line.settings.insert(setting.name, text);
             }
         }
-        Ok(Self { given })
+        Ok(Self { command_line })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound_and_help_names_every_form_of_every_setting() {
+    fn the_help_names_the_option_and_the_variable_of_every_setting() {
         Arguments::command().debug_assert();
         let mut command = Arguments::command();
         let help = command.find_subcommand_mut("serve").unwrap().render_long_help().to_string();
@@ -145,15 +146,16 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_handed_on_as_they_were_given() {
+    fn settings_are_passed_on_unparsed() {
         let Ok(Command::Serve(serve)) = parse(
             "serve --listen [::]:80 --config h.toml --egress-allow 10.0.0.0/8 --egress-allow ::1 --queue-limit -1",
         ) else {
-            panic!("a command to serve")
+            panic!("expected the command `serve`")
         };
-        let given = serve.settings.given;
-        assert_eq!(given.config, Some(PathBuf::from("h.toml")));
-        let settings: Vec<_> = given.settings.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let command_line = serve.settings.command_line;
+        assert_eq!(command_line.config, Some(PathBuf::from("h.toml")));
+        let settings: Vec<_> =
+            command_line.settings.iter().map(|(name, text)| (*name, text.as_str())).collect();
         assert_eq!(
             settings,
             [("egress_allow", "10.0.0.0/8,::1"), ("listen", "[::]:80"), ("queue_limit", "-1")]
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_is_understood() {
+    fn every_command_is_parsed() {
         assert!(matches!(parse("serve"), Ok(Command::Serve(_))));
         assert!(matches!(parse("rekey --data-dir d"), Ok(Command::Rekey(_))));
         assert!(matches!(parse("demo"), Ok(Command::Demo(Demo { events: None, no_color: false }))));
@@ -173,14 +175,14 @@ mod tests {
         let Ok(Command::Plugin(PluginCommand::Run(run))) =
             parse("plugin run p.js --event - --settings {} --type a.b")
         else {
-            panic!("a plugin to run")
+            panic!("expected the command `plugin run`")
         };
         assert_eq!(run.event, PathBuf::from("-"));
         assert_eq!((run.settings.as_deref(), run.event_type.as_deref()), (Some("{}"), Some("a.b")));
     }
 
     #[test]
-    fn what_is_not_understood_is_a_usage_error() {
+    fn invalid_command_lines_are_usage_errors() {
         for (line, kind) in [
             ("--version", ErrorKind::DisplayVersion),
             ("", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),

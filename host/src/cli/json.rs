@@ -1,9 +1,9 @@
-//! JSON for people to read.
+//! Formats JSON for people.
 
 use serde::de::IgnoredAny;
 
-/// JSON text with a line for each member; what isn't JSON, as it is. Works on the text, so that the order of
-/// members and the digits of numbers are shown as they are sent.
+/// Formats JSON text with one member per line; returns other text unchanged. Works on the text, so that the order of members and
+/// the digits of numbers are preserved.
 pub(super) fn indented(text: &str) -> String {
     if serde_json::from_str::<IgnoredAny>(text).is_err() {
         return text.to_owned();
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_have_lines_of_their_own_and_keep_their_order_and_digits() {
+    fn json_is_indented_and_keeps_the_order_of_members_and_the_digits_of_numbers() {
         for (text, expected) in [
             (
                 r#"{"b":1.50,"a":[1, {}],"c":[]}"#,

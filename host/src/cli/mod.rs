@@ -1,11 +1,10 @@
 //! The command line: `hookwright serve`, `rekey`, `demo`, `plugin check`, `plugin run`.
 //!
-//! [`main`] parses, matches and runs. Each command has a file of its own and writes to the output that
-//! it is handed; colours are always written, and taken out again where the output is no terminal or
-//! `NO_COLOR` is set.
+//! [`main`] parses the command line and runs the command. Each command has a file of its own and writes to an output that it
+//! receives. Commands always write colours; the output removes them if it is not a terminal, or if `NO_COLOR` is set.
 //!
-//! A command ends with 0 where all went well, 1 where something failed (for `plugin`: where the plugin
-//! was refused or failed), 2 where the command line or a setting is wrong.
+//! Exit codes: 0 for success; 1 for a failure, including a plugin that is rejected or fails; 2 for an invalid command line or
+//! setting.
 
 mod arguments;
 mod demo;
@@ -22,17 +21,17 @@ use anstream::AutoStream;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
-use crate::config::{self, Config, ConfigError, Given};
+use crate::config::{self, CommandLine, Config, ConfigError};
 use crate::sandbox::compiler;
 use crate::{allocator, cores, telemetry};
 use arguments::{Arguments, Command, PluginCommand};
 
-/// A plugin was refused or failed, and that has been said.
+/// The exit code for a failure.
 const FAILED: u8 = 1;
-/// What clap answers with as well.
+/// The exit code for an invalid command line or setting, the same as clap's.
 const USAGE: u8 = 2;
 
-/// Runs the command that the process was started with.
+/// Runs the command on the command line.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -42,7 +41,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to do where even this cannot be written.
+            // An error of standard error cannot be reported anywhere.
             let _ = writeln!(anstream::stderr(), "{}error:{} {error:#}", style::BAD, style::PLAIN);
             ExitCode::from(if is_usage(&error) { USAGE } else { FAILED })
         }
@@ -54,52 +53,52 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let mut out = if plain { AutoStream::never(io::stdout()) } else { AutoStream::auto(io::stdout()) };
     match arguments.command {
         Command::Serve(serve) => {
-            let config = load(&serve.settings.given)?;
+            let config = load(&serve.settings.command_line)?;
             telemetry::start(&config)?;
             allocator::use_small_pages();
             for variable in config::unknown_variables(config::process_variables()) {
                 tracing::warn!(
                     variable,
-                    "no setting has this name; `hookwright serve --help` lists those there are"
+                    "unknown setting in the environment; `hookwright serve --help` lists all settings"
                 );
             }
             let runtime = runtime()?;
             let ended = runtime.block_on(serve::run(config, &mut out));
-            // What still runs, such as a lookup of a name, has had its grace.
+            // Does not wait for blocking tasks, such as a DNS lookup: the grace period is over.
             runtime.shutdown_background();
             ended.map(|()| ExitCode::SUCCESS)
         }
         Command::Rekey(settings) => {
-            let config = load(&settings.settings.given)?;
+            let config = load(&settings.settings.command_line)?;
             telemetry::start(&config)?;
             runtime()?.block_on(rekey::run(&config, &mut out))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(arguments) => {
             let events = demo::events(arguments.events.as_deref())?;
-            telemetry::start(&load(&Given::default().with("log", "warn"))?)?;
+            telemetry::start(&load(&CommandLine::default().with("log", "warn"))?)?;
             runtime()?.block_on(demo::run(events, &mut out))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::CompilePlugin => Ok(compiler::main()),
         Command::Plugin(PluginCommand::Check { file }) => {
-            let config = load(&Given::default())?;
+            let config = load(&CommandLine::default())?;
             runtime()?.block_on(plugin::check(&file, config, &mut out))
         }
         Command::Plugin(PluginCommand::Run(arguments)) => {
-            let config = load(&Given::default())?;
+            let config = load(&CommandLine::default())?;
             let job = plugin::Input::read(arguments)?;
             runtime()?.block_on(plugin::run(job, config, &mut out))
         }
     }
 }
 
-fn load(given: &Given) -> Result<Config, ConfigError> {
-    config::load(given, config::process_environment)
+fn load(command_line: &CommandLine) -> Result<Config, ConfigError> {
+    config::load(command_line, config::process_environment)
 }
 
-/// For all but connections, attempts and plugins, which have threads of their own: here, more threads than half as many as
-/// there are cores would only be in their way.
+/// The runtime for everything except connections, attempts and plugins, which have threads of their own. Half as many threads as
+/// cores leave processor time for those.
 fn runtime() -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder
@@ -109,7 +108,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
-/// What the user gave cannot be used: a file that isn't there, an event that is no JSON.
+/// Invalid input of the user, such as a missing file or an event that is not JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct BadInput(String);
@@ -118,7 +117,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<ConfigError>() || error.is::<BadInput>()
 }
 
-/// Whoever was reading has seen enough, as `head` does.
+/// Whether the reader of the output has closed it, as `head` does.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

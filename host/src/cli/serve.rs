@@ -12,7 +12,7 @@ use crate::app;
 use crate::config::Config;
 use crate::telemetry;
 
-/// Runs the engine until SIGINT or SIGTERM. A second one ends the process at once, which loses nothing.
+/// Runs the engine until SIGINT or SIGTERM. A second signal exits at once, without losing accepted events.
 pub(super) async fn run(config: Config, out: &mut impl Write) -> Result<()> {
     let stop = Stop::listen().context("cannot listen for signals")?;
     let data_dir = config.data_dir.clone();
@@ -34,16 +34,16 @@ fn greet(
     writeln!(out, "  API           http://{address}/api/v3/openapi.json")?;
     if let Some(key) = new_key {
         writeln!(out)?;
-        writeln!(out, "  {BAD}The operator's key, shown this once:{PLAIN} {HEAD}{key}{PLAIN}")?;
+        writeln!(out, "  {BAD}The operator's key, shown only once:{PLAIN} {HEAD}{key}{PLAIN}")?;
         writeln!(
             out,
-            "  {FAINT}Keep it. Only its hash is stored; HOOKWRIGHT_ADMIN_KEY sets another.{PLAIN}"
+            "  {FAINT}Save it: the engine stores only its hash. HOOKWRIGHT_ADMIN_KEY sets another key.{PLAIN}"
         )?;
     }
     out.flush()
 }
 
-/// The signals that end the engine.
+/// The signals that stop the engine.
 struct Stop {
     interrupt: Signal,
     terminate: Signal,
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greeting_says_where_everything_is() {
+    fn the_greeting_contains_the_address_and_the_directory() {
         let greeting = greeting(None);
         assert!(greeting.contains("listening on  http://127.0.0.1:8080\n"), "{greeting}");
         assert!(greeting.contains("data in       /var/lib/hookwright\n"), "{greeting}");
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_key_is_shown() {
-        assert!(greeting(Some("hwk_1")).contains("shown this once: hwk_1\n"));
+    fn a_generated_key_is_shown() {
+        assert!(greeting(Some("hwk_1")).contains("shown only once: hwk_1\n"));
     }
 }

@@ -1,16 +1,16 @@
-//! The few colours of the output.
+//! The styles of the output.
 
 use anstyle::{AnsiColor, Reset, Style};
 
-/// What went well.
+/// Success.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
-/// What was left out.
+/// Dropped events and warnings in a plugin's log.
 pub(super) const MUTED: Style = AnsiColor::Yellow.on_default();
-/// What failed or went over a limit.
+/// Failures, and limits that were reached.
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 /// Headings.
 pub(super) const HEAD: Style = Style::new().bold();
-/// What is there for completeness.
+/// Secondary details.
 pub(super) const FAINT: Style = Style::new().dimmed();
-/// Back to normal.
+/// Resets the style.
 pub(super) const PLAIN: Reset = Reset;

@@ -1,4 +1,4 @@
-//! `hookwright.toml`.
+//! The settings file, `hookwright.toml`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::load::ConfigError;
 use super::{SETTINGS, Setting};
 
-/// The settings that the file at `path` gives, as text.
+/// Reads the settings in the file at `path`, as text by name.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, String>, ConfigError> {
     let content = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;

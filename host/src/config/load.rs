@@ -1,4 +1,4 @@
-//! From the four sources to one configuration.
+//! Loads the configuration from its four sources.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 use super::values::Config;
 use super::{SETTINGS, Setting, file};
 
-/// The variable that names the settings file, for whom `--config` does not suit.
+/// The environment variable with the path of the settings file, an alternative to `--config`.
 const CONFIG_VARIABLE: &str = "HOOKWRIGHT_CONFIG";
 
-/// What was given on the command line.
+/// The options on the command line.
 #[derive(Default, Clone)]
-pub struct Given {
-    /// `--config`.
+pub struct CommandLine {
+    /// The path in `--config`.
     pub config: Option<PathBuf>,
-    /// Settings by name, as text.
+    /// The settings by name, as text.
     pub settings: BTreeMap<&'static str, String>,
 }
 
-impl Given {
-    /// With `name` set to `text`.
+impl CommandLine {
+    /// Sets `name` to `text`.
     #[must_use]
     pub fn with(mut self, name: &'static str, text: impl Into<String>) -> Self {
         self.settings.insert(name, text.into());
@@ -29,16 +29,16 @@ impl Given {
     }
 }
 
-/// Where a setting's text came from.
+/// The source of a setting's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// An option.
+    /// An option on the command line.
     CommandLine(String),
-    /// A variable.
+    /// An environment variable.
     Environment(String),
-    /// A member of a file.
+    /// A member of the settings file.
     File(PathBuf),
-    /// Nowhere: the default.
+    /// The setting's default.
     Default,
 }
 
@@ -53,82 +53,82 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why there is no configuration.
+/// An error in the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A value that a setting does not allow. `shown` is empty for a secret.
+    /// The value of a setting is not allowed. `shown` is empty for secrets.
     #[error("setting `{name}`{shown} {origin}: must be {allowed}")]
     Bad {
-        /// Which setting.
+        /// The name of the setting.
         name: &'static str,
-        /// The value, behind ` = `, if it may be shown.
+        /// ` = ` and the value, unless it is a secret.
         shown: String,
-        /// Where it came from.
+        /// The source of the value.
         origin: Origin,
-        /// What is allowed.
+        /// The values that are allowed.
         allowed: String,
     },
-    /// A variable whose text cannot be read.
-    #[error("{variable} in the environment is not UTF-8")]
+    /// The value of an environment variable is not UTF-8.
+    #[error("the environment variable {variable} is not UTF-8")]
     NotUtf8 {
-        /// The variable.
+        /// The name of the variable.
         variable: String,
     },
     /// The file cannot be read.
     #[error("cannot read the settings file {}", path.display())]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
     /// The file is not TOML.
-    #[error("{} is not TOML", path.display())]
+    #[error("the settings file {} is not valid TOML", path.display())]
     NotToml {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The cause.
         source: Box<toml::de::Error>,
     },
-    /// The file has a member that stands for nothing.
-    #[error("unknown setting `{name}` in {}; there are: {known}", path.display())]
+    /// The file has a member that is not a setting.
+    #[error("unknown setting `{name}` in {}; expected one of {known}", path.display())]
     Unknown {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The member.
+        /// The name of the member.
         name: String,
-        /// All there are.
+        /// The names of all settings.
         known: String,
     },
-    /// The file has a member of a type that the setting cannot have.
-    #[error("setting `{name}` in {} is {found}; must be {wanted}", path.display())]
+    /// The file has a member of the wrong type.
+    #[error("setting `{name}` in {} has the type {found}; expected {wanted}", path.display())]
     WrongType {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Which setting.
+        /// The name of the setting.
         name: &'static str,
-        /// The type it has.
+        /// The type in the file.
         found: &'static str,
-        /// The type it must have.
+        /// The expected type.
         wanted: &'static str,
     },
 }
 
-/// Looks a variable up in the process's own environment.
+/// Looks up a variable in the process environment.
 #[must_use]
 pub fn process_environment(variable: &str) -> Option<OsString> {
-    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+    #[expect(clippy::disallowed_methods, reason = "the only module that reads the environment")]
     std::env::var_os(variable)
 }
 
-/// The names of the process's own variables.
+/// The names of the variables in the process environment.
 pub fn process_variables() -> impl Iterator<Item = String> {
-    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+    #[expect(clippy::disallowed_methods, reason = "the only module that reads the environment")]
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
 }
 
-/// Of `variables`, those which look like settings and are none: misspelt ones, most likely. What clients of the
-/// engine's API are told by such variables is none of its settings either, and is let be.
+/// Finds the `variables` that have the prefix of settings and are not settings: probably misspelled. Variables for clients of the
+/// API, which have the same prefix, are excluded.
 pub fn unknown_variables(variables: impl Iterator<Item = String>) -> Vec<String> {
     const OTHERS: [&str; 3] = [CONFIG_VARIABLE, "HOOKWRIGHT_URL", "HOOKWRIGHT_KEY"];
     let is_known = |name: &String| {
@@ -137,24 +137,27 @@ pub fn unknown_variables(variables: impl Iterator<Item = String>) -> Vec<String>
     variables.filter(|name| name.starts_with("HOOKWRIGHT_") && !is_known(name)).collect()
 }
 
-/// Reads every setting. A variable that is empty counts as not there, as compose files leave them.
+/// Loads all settings. An empty environment variable counts as absent, because Compose files often set them so.
 ///
 /// # Errors
-/// Says which setting is wrong, where its value came from and what is allowed.
-pub fn load(given: &Given, environment: impl Fn(&str) -> Option<OsString>) -> Result<Config, ConfigError> {
+/// Fails with the first invalid setting, its source and the values that are allowed.
+pub fn load(
+    command_line: &CommandLine,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<Config, ConfigError> {
     let variable = |name: &str| match environment(name).map(OsString::into_string) {
         None => Ok(None),
         Some(Ok(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
         Some(Err(_)) => Err(ConfigError::NotUtf8 { variable: name.to_owned() }),
     };
-    let path = match &given.config {
+    let path = match &command_line.config {
         Some(path) => Some(path.clone()),
         None => variable(CONFIG_VARIABLE)?.map(PathBuf::from),
     };
     let from_file = path.as_deref().map(file::read).transpose()?.unwrap_or_default();
     let mut config = Config::blank();
     for setting in SETTINGS {
-        let found = match given.settings.get(setting.name) {
+        let found = match command_line.settings.get(setting.name) {
             Some(text) => Some((text.clone(), Origin::CommandLine(setting.option()))),
             None => match variable(&setting.variable())? {
                 Some(text) => Some((text, Origin::Environment(setting.variable()))),

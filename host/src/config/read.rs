@@ -1,4 +1,4 @@
-//! How a setting's text is read. Every function answers with a value, or with what is allowed.
+//! Parsers of settings. Each returns the value, or a description of the values that are allowed.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -14,17 +14,17 @@ use super::values::{AdminKey, LogFormat};
 use crate::domain::{EgressRule, ShortText};
 use crate::vault::Key;
 
-/// A whole number within bounds.
+/// An integer within bounds.
 pub(super) fn number<N>(text: &str, allowed: RangeInclusive<N>) -> Result<N, String>
 where
     N: FromStr + PartialOrd + std::fmt::Display,
 {
-    // `4_096` is how TOML lets people write it; it is read the same from everywhere.
+    // TOML allows `4_096`; the other sources accept it, too.
     let parsed = text.replace('_', "").parse().ok().filter(|number| allowed.contains(number));
-    parsed.ok_or_else(|| format!("a whole number from {} to {}", allowed.start(), allowed.end()))
+    parsed.ok_or_else(|| format!("an integer from {} to {}", allowed.start(), allowed.end()))
 }
 
-/// Milliseconds.
+/// A duration in milliseconds.
 pub(super) fn millis(text: &str, allowed: RangeInclusive<u64>) -> Result<Duration, String> {
     number(text, allowed).map(Duration::from_millis).map_err(|rule| format!("{rule}, in milliseconds"))
 }
@@ -37,12 +37,12 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
 /// A path.
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() {
-        return Err("a path".to_owned());
+        return Err("a non-empty path".to_owned());
     }
     Ok(PathBuf::from(text))
 }
 
-/// Networks and addresses with commas between them.
+/// A comma-separated list of networks and addresses.
 pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     items.map(network).collect()
@@ -51,23 +51,23 @@ pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
 fn network(text: &str) -> Result<IpNet, String> {
     let rule = || {
         format!(
-            "IP networks or addresses with commas between them, such as 10.0.0.0/8,::1; `{text}` is neither"
+            "a comma-separated list of IP networks and addresses, such as 10.0.0.0/8,::1; `{text}` is neither"
         )
     };
     let parsed = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| rule())?;
     if parsed.trunc() != parsed {
-        return Err(format!("networks without host bits: write {} for `{text}`", parsed.trunc()));
+        return Err(format!("networks without host bits: write {} instead of `{text}`", parsed.trunc()));
     }
     Ok(parsed)
 }
 
-/// Rules with commas between them.
+/// A comma-separated list of egress rules.
 pub(super) fn egress_rules(text: &str) -> Result<Vec<EgressRule>, String> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     items.map(|item| EgressRule::parse(item).map_err(|rule| rule.to_string())).collect()
 }
 
-/// Names of headers with commas between them.
+/// A comma-separated list of header names.
 pub(super) fn header_names(text: &str) -> Result<Vec<ShortText>, String> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     items.map(header_name).collect()
@@ -76,58 +76,61 @@ pub(super) fn header_names(text: &str) -> Result<Vec<ShortText>, String> {
 fn header_name(item: &str) -> Result<ShortText, String> {
     let name = http::HeaderName::from_bytes(item.as_bytes());
     let rule = |_| {
-        format!("names of headers with commas between them, such as x-customer,x-tenant; `{item}` is none")
+        format!(
+            "a comma-separated list of header names, such as x-customer,x-tenant; `{item}` is not a header name"
+        )
     };
     name.map(|name| name.as_str().into()).map_err(rule)
 }
 
-/// The operator's key. The rule never repeats the text.
+/// The operator's key. The error does not contain the text.
 pub(super) fn admin_key(text: &str) -> Result<AdminKey, String> {
     AdminKey::new(text)
         .ok_or_else(|| format!("{} to {} visible ASCII characters", AdminKey::MIN_LEN, AdminKey::MAX_LEN))
 }
 
-/// The key that secrets are encrypted with. The rule never repeats the text.
+/// The key that encrypts secrets. The error does not contain the text.
 pub(super) fn encryption_key(text: &str) -> Result<Key, String> {
-    Key::from_text(text)
-        .ok_or_else(|| "32 random bytes in base64, such as `openssl rand -base64 32` prints".to_owned())
+    Key::from_text(text).ok_or_else(|| {
+        "32 random bytes in base64, such as the output of `openssl rand -base64 32`".to_owned()
+    })
 }
 
-/// Such keys with commas between them. The rule never repeats the text.
+/// A comma-separated list of encryption keys. The error does not contain the text.
 pub(super) fn encryption_keys(text: &str) -> Result<Vec<Key>, String> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     let keys = items.map(Key::from_text).collect::<Option<_>>();
-    keys.ok_or_else(|| "keys of 32 bytes each in base64, with commas between them".to_owned())
+    keys.ok_or_else(|| "a comma-separated list of keys of 32 bytes in base64".to_owned())
 }
 
-/// A number of threads, or `auto` for one a core.
+/// A number of threads, or `auto` for one per core.
 pub(super) fn threads(text: &str) -> Result<usize, String> {
     if text == "auto" {
         return Ok(crate::cores::count().min(256));
     }
-    number(text, 1..=256).map_err(|rule| format!("`auto` (one for each core) or {rule}"))
+    number(text, 1..=256).map_err(|rule| format!("`auto` (one per core) or {rule}"))
 }
 
-/// What is logged.
+/// A filter on log lines.
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    // The parser takes a space for a part of the target's name.
+    // The parser treats a space as part of the target's name.
     let directives: Vec<&str> = text.split(',').map(str::trim).collect();
     let filter = directives.join(",");
     let parsed = EnvFilter::builder().parse(&filter).ok();
     let known =
         parsed.filter(|_| !filter.is_empty() && directives.iter().copied().all(names_a_level_or_target));
-    let rule = "error, warn, info, debug, trace, off, or directives with commas between them, such as info,hookwright::delivery=debug";
+    let rule = "error, warn, info, debug, trace, off, or a comma-separated list of directives, such as info,hookwright::delivery=debug";
     known.map(|_| filter).ok_or_else(|| rule.to_owned())
 }
 
-/// Whether a directive says more than a lone word that is no level: the parser takes that for the name of a target, and
-/// `loud` would silence everything else. The engine's own targets are let through.
+/// Whether a directive is a level or names a target of the engine. The parser would accept any word as a target, so that a
+/// misspelled level such as `verbos` would silence all other targets.
 fn names_a_level_or_target(directive: &str) -> bool {
     let is_target = directive.contains(['=', '[', ':']) || directive == env!("CARGO_PKG_NAME");
     is_target || directive.is_empty() || directive.parse::<LevelFilter>().is_ok()
 }
 
-/// In which form it is logged.
+/// The format of log lines.
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),

@@ -5,30 +5,30 @@ use super::values::Config;
 
 /// One setting.
 pub struct Setting {
-    /// Its name in `hookwright.toml`.
+    /// The name in `hookwright.toml`.
     pub name: &'static str,
-    /// What stands for its value in the help.
+    /// The placeholder for the value in the help.
     pub value_name: &'static str,
-    /// Its default, as it would be written; none if it has none.
+    /// The default as text, if there is one.
     pub default: Option<&'static str>,
-    /// What it is for.
+    /// The description in the help and in the documentation.
     pub help: &'static str,
-    /// Whether its value must not be shown.
+    /// Whether the value must not be shown in messages.
     pub secret: bool,
-    /// Whether it takes a list: the option may then stand more than once.
+    /// Whether the value is a list: the option can then be repeated.
     pub list: bool,
-    /// Reads a text into the configuration; else says what is allowed.
+    /// Parses the text into the configuration, or returns a description of the values that are allowed.
     pub(super) apply: fn(&mut Config, &str) -> Result<(), String>,
 }
 
 impl Setting {
-    /// Its name on the command line, without the dashes in front.
+    /// The name of the command line option, without the leading dashes.
     #[must_use]
     pub fn option(&self) -> String {
         self.name.replace('_', "-")
     }
 
-    /// Its name in the environment.
+    /// The name of the environment variable.
     #[must_use]
     pub fn variable(&self) -> String {
         format!("HOOKWRIGHT_{}", self.name.to_ascii_uppercase())
@@ -41,7 +41,7 @@ impl Setting {
     }
 }
 
-/// A setting whose text is read by `$read` into the field `$field`.
+/// Defines a setting that `$read` parses into the field `$field`.
 macro_rules! setting {
     ($name:literal, $value_name:literal, $default:expr, $help:literal, $field:ident = $read:expr) => {
         Setting {
@@ -62,20 +62,20 @@ macro_rules! setting {
 
 const MIB: usize = 1 << 20;
 
-/// All of them, in the order in which help and `host/docs/settings.md` show them.
+/// All settings, in the order of the help and of `host/docs/settings.md`.
 pub static SETTINGS: &[Setting] = &[
     setting!(
         "listen",
         "ADDRESS",
         Some("127.0.0.1:8080"),
-        "Where the API listens; port 0 takes a free one",
+        "The address and port on which the API listens; port 0 selects a free port",
         listen = read::listen
     ),
     setting!(
         "data_dir",
         "DIR",
         Some("./hookwright-data"),
-        "Where the database and the compiled plugins are kept",
+        "The directory of the database and the compiled plugins",
         data_dir = read::path
     ),
     Setting {
@@ -84,7 +84,7 @@ pub static SETTINGS: &[Setting] = &[
             "trusted_proxies",
             "NETWORKS",
             Some("127.0.0.0/8,::1"),
-            "Reverse proxies: the limits for one address do not hold for them, and `X-Forwarded-For` is believed",
+            "Networks and addresses of reverse proxies, which are exempt from the limits per address and whose `X-Forwarded-For` is trusted",
             trusted_proxies = read::networks
         )
     },
@@ -94,7 +94,7 @@ pub static SETTINGS: &[Setting] = &[
             "admin_key",
             "KEY",
             None,
-            "The operator's key; without one, the first start makes one and shows it once",
+            "The operator's key, 16 to 256 visible ASCII characters. Without it, the first start generates a key and shows it once",
             admin_key = |text| read::admin_key(text).map(Some)
         )
     },
@@ -104,7 +104,7 @@ pub static SETTINGS: &[Setting] = &[
             "encryption_key",
             "KEY",
             None,
-            "What secrets in the database are encrypted with, 32 bytes in base64; without one, the first start puts one into the data directory",
+            "The key that encrypts secrets in the database, 32 bytes in base64. Without it, the first start generates a key in the data directory",
             encryption_key = |text| read::encryption_key(text).map(Some)
         )
     },
@@ -115,7 +115,7 @@ pub static SETTINGS: &[Setting] = &[
             "encryption_key_previous",
             "KEYS",
             None,
-            "Encryption keys that were in use before, until `hookwright rekey` has run",
+            "Former encryption keys, needed until `hookwright rekey` has run",
             encryption_key_previous = read::encryption_keys
         )
     },
@@ -125,7 +125,7 @@ pub static SETTINGS: &[Setting] = &[
             "egress_allow",
             "NETWORKS",
             None,
-            "Networks, addresses and host names that hooks may reach although they are not public, each with a port and for one tenant if you like: `10.0.0.0/8`, `db.internal:443`, `shop.example=10.1.2.3`",
+            "Networks, addresses and host names that hooks may reach although they are not public, optionally limited to a port or a tenant: `10.0.0.0/8`, `db.internal:443`, `shop.example=10.1.2.3`",
             egress_allow = read::egress_rules
         )
     },
@@ -133,7 +133,7 @@ pub static SETTINGS: &[Setting] = &[
         "egress_ca_file",
         "FILE",
         None,
-        "Certificates in PEM which receivers may have, or theirs may descend from, besides the public ones",
+        "A PEM file of certificates that are trusted for receivers, in addition to the public authorities",
         egress_ca_file = |text| read::path(text).map(Some)
     ),
     Setting {
@@ -142,7 +142,7 @@ pub static SETTINGS: &[Setting] = &[
             "masked_headers",
             "NAMES",
             None,
-            "Headers of requests whose values attempts do not show, besides those that carry secrets by their name and those that hooks name",
+            "Request headers whose values are masked in attempts, in addition to headers whose name indicates a secret and those that hooks list",
             masked_headers = read::header_names
         )
     },
@@ -150,99 +150,105 @@ pub static SETTINGS: &[Setting] = &[
         "max_in_flight",
         "COUNT",
         Some("512"),
-        "How many requests may be on their way at once",
+        "The maximum number of concurrent requests to receivers",
         max_in_flight = |text| read::number(text, 1..=65_536)
     ),
     setting!(
         "max_in_flight_per_tenant",
         "COUNT",
         Some("256"),
-        "The same, for one tenant",
+        "The maximum number of concurrent requests to receivers for one tenant",
         max_in_flight_per_tenant = |text| read::number(text, 1..=65_536)
     ),
     setting!(
         "max_in_flight_per_hook",
         "COUNT",
         Some("64"),
-        "The same, for one hook",
+        "The maximum number of concurrent requests to the receiver of one hook",
         max_in_flight_per_hook = |text| read::number(text, 1..=65_536)
     ),
     setting!(
         "queue_limit",
         "COUNT",
         Some("40000"),
-        "How many deliveries wait in memory; the others wait on disk",
+        "The maximum number of deliveries that wait in memory; further ones wait on disk",
         queue_limit = |text| read::number(text, 1..=10_000_000)
     ),
     setting!(
         "request_memory_bytes",
         "BYTES",
         Some("83886080"),
-        "Bodies of requests in memory at once; a tenant has at most two fifths, and answers that wait for slow readers have three fifths beside",
+        "The memory for request bodies, at most two fifths of it for one tenant. Responses to slow clients may use another three fifths of this size",
         request_memory_bytes = |text| read::number(text, 8 * MIB..=65_536 * MIB)
     ),
     setting!(
         "max_hooks_per_tenant",
         "COUNT",
         Some("10000"),
-        "How many hooks one tenant may have",
+        "The maximum number of hooks of one tenant",
         max_hooks_per_tenant = |text| read::number(text, 1..=1_000_000)
     ),
     setting!(
         "max_config_bytes_per_tenant",
         "BYTES",
         Some("33554432"),
-        "How much memory one tenant's hooks may take, with the settings of their plugins",
+        "The maximum memory for the hooks of one tenant, including the settings of their plugins",
         max_config_bytes_per_tenant = |text| read::number(text, MIB..=1024 * MIB)
     ),
     setting!(
         "max_plugin_bytes_per_tenant",
         "BYTES",
         Some("1073741824"),
-        "How many bytes of plugins one tenant may store, all versions counted",
+        "The maximum size of the plugins that one tenant stores, including all versions",
         max_plugin_bytes_per_tenant = |text| read::number(text, 1 << 20..=1 << 40)
     ),
     setting!(
         "shutdown_grace_ms",
         "MS",
         Some("10000"),
-        "How long a shutdown waits for requests that are on their way",
+        "How long a shutdown waits for requests in progress",
         shutdown_grace = |text| read::millis(text, 0..=600_000)
     ),
     setting!(
         "plugin_threads",
         "COUNT",
         Some("auto"),
-        "How many threads run plugins; `auto` is one for each core",
+        "The number of threads that run plugins; `auto` is one per core",
         plugin_threads = read::threads
     ),
     setting!(
         "plugin_fuel",
         "FUEL",
         Some("50000000"),
-        "Fuel (about one instruction each) for one call of a plugin; larger inputs are granted more",
+        "The fuel for one call of a plugin, about one unit per instruction; larger inputs get more",
         plugin_fuel = |text| read::number(text, 100_000..=100_000_000_000)
     ),
     setting!(
         "plugin_deadline_ms",
         "MS",
         Some("500"),
-        "Processor time for one call of a plugin",
+        "The maximum processor time of one call of a plugin",
         plugin_deadline = |text| read::millis(text, 1..=60_000)
     ),
     setting!(
         "plugin_memory_bytes",
         "BYTES",
         Some("67108864"),
-        "Linear memory for one call of a plugin",
+        "The maximum linear memory of one call of a plugin",
         plugin_memory_bytes = |text| read::number(text, MIB..=1024 * MIB)
     ),
     setting!(
         "log",
         "FILTER",
         Some("info"),
-        "What is logged, such as `warn` or `info,hookwright::delivery=debug`",
+        "The log filter, such as `warn` or `info,hookwright::delivery=debug`",
         log = read::log_filter
     ),
-    setting!("log_format", "FORM", Some("text"), "`text` or `json`", log_format = read::log_format),
+    setting!(
+        "log_format",
+        "FORM",
+        Some("text"),
+        "The format of log lines: `text` or `json`",
+        log_format = read::log_format
+    ),
 ];

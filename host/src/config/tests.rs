@@ -1,4 +1,4 @@
-//! Precedence, and what is said of what is wrong.
+//! Tests of precedence and of error messages.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -19,12 +19,12 @@ fn file(content: &str) -> tempfile::NamedTempFile {
     file
 }
 
-fn error(given: &Given, variables: &[(&str, &str)]) -> String {
-    load(given, environment(variables)).unwrap_err().to_string()
+fn error(command_line: &CommandLine, variables: &[(&str, &str)]) -> String {
+    load(command_line, environment(variables)).unwrap_err().to_string()
 }
 
 #[test]
-fn every_default_keeps_its_own_rule_and_every_setting_has_its_own_name() {
+fn every_default_is_valid_and_every_name_is_unique() {
     let config = Config::default();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.plugin_memory_bytes, 64 << 20);
@@ -47,12 +47,12 @@ fn the_command_line_wins_over_the_environment_the_file_and_the_default() {
         (Some("100"), None, false, 100),
         (None, Some(""), true, 300),
     ] {
-        let mut given = Given::default();
-        given.settings.extend(option.map(|text| ("queue_limit", text.to_owned())));
+        let mut command_line = CommandLine::default();
+        command_line.settings.extend(option.map(|text| ("queue_limit", text.to_owned())));
         let mut variables: Vec<_> =
             variable.map(|text| ("HOOKWRIGHT_QUEUE_LIMIT", text)).into_iter().collect();
         variables.extend(with_file.then_some(("HOOKWRIGHT_CONFIG", path)));
-        let config = load(&given, environment(&variables)).unwrap();
+        let config = load(&command_line, environment(&variables)).unwrap();
         assert_eq!(config.queue_limit, expected, "{option:?} {variable:?} {with_file}");
     }
 }
@@ -60,21 +60,21 @@ fn the_command_line_wins_over_the_environment_the_file_and_the_default() {
 #[test]
 fn the_file_named_on_the_command_line_wins_over_the_one_in_the_environment() {
     let (first, second) = (file("queue_limit = 1"), file("queue_limit = 2"));
-    let given = Given { config: Some(first.path().to_owned()), ..Given::default() };
+    let command_line = CommandLine { config: Some(first.path().to_owned()), ..CommandLine::default() };
     let variables = [("HOOKWRIGHT_CONFIG", second.path().to_str().unwrap())];
-    assert_eq!(load(&given, environment(&variables)).unwrap().queue_limit, 1);
+    assert_eq!(load(&command_line, environment(&variables)).unwrap().queue_limit, 1);
 }
 
 #[test]
-fn values_are_read_into_their_types() {
+fn values_are_parsed() {
     let file =
         file("egress_allow = [\"10.0.0.0/8\", \"::1\"]\nplugin_fuel = 1_000_000\nlog_format = \"json\"\n");
-    let given = Given { config: Some(file.path().to_owned()), ..Given::default() };
-    let given = given
+    let command_line = CommandLine { config: Some(file.path().to_owned()), ..CommandLine::default() };
+    let command_line = command_line
         .with("shutdown_grace_ms", "2_500")
         .with("admin_key", "correct-horse-battery")
         .with("plugin_threads", "3");
-    let config = load(&given, environment(&[("HOOKWRIGHT_LISTEN", "[::]:0")])).unwrap();
+    let config = load(&command_line, environment(&[("HOOKWRIGHT_LISTEN", "[::]:0")])).unwrap();
     assert_eq!(config.listen.to_string(), "[::]:0");
     assert_eq!(config.egress_allow, ["10.0.0.0/8", "::1"].map(|rule| EgressRule::parse(rule).unwrap()));
     assert_eq!((config.plugin_fuel, config.plugin_threads), (1_000_000, 3));
@@ -84,33 +84,37 @@ fn values_are_read_into_their_types() {
 }
 
 #[test]
-fn a_bad_value_is_told_with_its_setting_its_origin_and_what_is_allowed() {
+fn errors_name_the_setting_the_source_and_the_allowed_values() {
     for (name, text, expected) in [
         (
             "listen",
             "8080",
             "setting `listen` = `8080` from the command line (--listen): must be an IP address and a port, such as 127.0.0.1:8080 or [::]:8080",
         ),
-        ("data_dir", "", "setting `data_dir` = `` from the command line (--data-dir): must be a path"),
+        (
+            "data_dir",
+            "",
+            "setting `data_dir` = `` from the command line (--data-dir): must be a non-empty path",
+        ),
         (
             "max_in_flight",
             "0",
-            "setting `max_in_flight` = `0` from the command line (--max-in-flight): must be a whole number from 1 to 65536",
+            "setting `max_in_flight` = `0` from the command line (--max-in-flight): must be an integer from 1 to 65536",
         ),
         (
             "max_in_flight",
             "-1",
-            "setting `max_in_flight` = `-1` from the command line (--max-in-flight): must be a whole number from 1 to 65536",
+            "setting `max_in_flight` = `-1` from the command line (--max-in-flight): must be an integer from 1 to 65536",
         ),
         (
             "shutdown_grace_ms",
             "10s",
-            "setting `shutdown_grace_ms` = `10s` from the command line (--shutdown-grace-ms): must be a whole number from 0 to 600000, in milliseconds",
+            "setting `shutdown_grace_ms` = `10s` from the command line (--shutdown-grace-ms): must be an integer from 0 to 600000, in milliseconds",
         ),
         (
             "plugin_threads",
             "many",
-            "setting `plugin_threads` = `many` from the command line (--plugin-threads): must be `auto` (one for each core) or a whole number from 1 to 256",
+            "setting `plugin_threads` = `many` from the command line (--plugin-threads): must be `auto` (one per core) or an integer from 1 to 256",
         ),
         (
             "egress_allow",
@@ -120,7 +124,7 @@ fn a_bad_value_is_told_with_its_setting_its_origin_and_what_is_allowed() {
         (
             "egress_allow",
             "127.0.0.1/8",
-            "setting `egress_allow` = `127.0.0.1/8` from the command line (--egress-allow): must be networks without host bits: write 127.0.0.0/8 for `127.0.0.1/8`",
+            "setting `egress_allow` = `127.0.0.1/8` from the command line (--egress-allow): must be networks without host bits: write 127.0.0.0/8 instead of `127.0.0.1/8`",
         ),
         (
             "log_format",
@@ -130,16 +134,16 @@ fn a_bad_value_is_told_with_its_setting_its_origin_and_what_is_allowed() {
         (
             "log",
             "hookwright=loud",
-            "setting `log` = `hookwright=loud` from the command line (--log): must be error, warn, info, debug, trace, off, or directives with commas between them, such as info,hookwright::delivery=debug",
+            "setting `log` = `hookwright=loud` from the command line (--log): must be error, warn, info, debug, trace, off, or a comma-separated list of directives, such as info,hookwright::delivery=debug",
         ),
     ] {
-        assert_eq!(error(&Given::default().with(name, text), &[]), expected);
+        assert_eq!(error(&CommandLine::default().with(name, text), &[]), expected);
     }
 }
 
 #[test]
-fn a_log_filter_is_made_of_levels_and_targets() {
-    for (text, is_taken) in [
+fn a_log_filter_consists_of_levels_and_targets() {
+    for (text, is_valid) in [
         ("info", true),
         ("WARN", true),
         ("off", true),
@@ -148,20 +152,20 @@ fn a_log_filter_is_made_of_levels_and_targets() {
         ("hookwright::delivery", true),
         ("warn, hyper=info", true),
         ("[{tenant}]=debug", true),
-        // A lone word that is no level would be a target that nothing logs to, and silence the rest.
+        // A word that is not a level would be an unknown target, which silences the rest.
         ("loud", false),
         ("info,loud", false),
         ("verbose", false),
         ("", false),
     ] {
-        let loaded = load(&Given::default().with("log", text), environment(&[]));
-        assert_eq!(loaded.is_ok(), is_taken, "{text}");
+        let loaded = load(&CommandLine::default().with("log", text), environment(&[]));
+        assert_eq!(loaded.is_ok(), is_valid, "{text}");
     }
 }
 
 #[test]
-fn a_bad_key_is_not_shown() {
-    let message = error(&Given::default(), &[("HOOKWRIGHT_ADMIN_KEY", "two words")]);
+fn an_invalid_key_is_not_shown() {
+    let message = error(&CommandLine::default(), &[("HOOKWRIGHT_ADMIN_KEY", "two words")]);
     assert_eq!(
         message,
         "setting `admin_key` from the environment (HOOKWRIGHT_ADMIN_KEY): must be 16 to 256 visible ASCII characters"
@@ -169,34 +173,32 @@ fn a_bad_key_is_not_shown() {
 }
 
 #[test]
-fn what_is_wrong_in_the_file_is_told_by_name() {
+fn errors_in_the_file_name_the_setting() {
     for (content, expected) in [
         (
             "liisten = \"x\"",
-            "unknown setting `liisten` in FILE; there are: listen, data_dir, trusted_proxies, admin_key,",
+            "unknown setting `liisten` in FILE; expected one of listen, data_dir, trusted_proxies, admin_key,",
         ),
-        ("log = true", "setting `log` in FILE is boolean; must be a string or a number"),
+        ("log = true", "setting `log` in FILE has the type boolean; expected a string or a number"),
         (
             "egress_allow = [1]",
-            "setting `egress_allow` in FILE is array; must be a string or an array of strings",
+            "setting `egress_allow` in FILE has the type array; expected a string or an array of strings",
         ),
-        (
-            "queue_limit = 0",
-            "setting `queue_limit` = `0` from FILE: must be a whole number from 1 to 10000000",
-        ),
-        ("queue_limit = ", "FILE is not TOML"),
+        ("queue_limit = 0", "setting `queue_limit` = `0` from FILE: must be an integer from 1 to 10000000"),
+        ("queue_limit = ", "the settings file FILE is not valid TOML"),
     ] {
         let file = file(content);
-        let given = Given { config: Some(file.path().to_owned()), ..Given::default() };
-        let message = error(&given, &[]).replace(file.path().to_str().unwrap(), "FILE");
+        let command_line = CommandLine { config: Some(file.path().to_owned()), ..CommandLine::default() };
+        let message = error(&command_line, &[]).replace(file.path().to_str().unwrap(), "FILE");
         assert!(message.starts_with(expected), "{message}");
     }
-    let given = Given { config: Some("/nowhere/hookwright.toml".into()), ..Given::default() };
-    assert_eq!(error(&given, &[]), "cannot read the settings file /nowhere/hookwright.toml");
+    let command_line =
+        CommandLine { config: Some("/nowhere/hookwright.toml".into()), ..CommandLine::default() };
+    assert_eq!(error(&command_line, &[]), "cannot read the settings file /nowhere/hookwright.toml");
 }
 
 #[test]
-fn a_variable_that_is_no_setting_is_found() {
+fn variables_that_are_not_settings_are_found() {
     let variables = ["HOOKWRIGHT_LISTEN", "HOOKWRIGHT_LISTEM", "HOOKWRIGHT_CONFIG", "HOOKWRIGHT_KEY", "PATH"];
     let unknown = unknown_variables(variables.into_iter().map(str::to_owned));
     assert_eq!(unknown, ["HOOKWRIGHT_LISTEM"]);
@@ -208,8 +210,7 @@ fn the_settings_page_lists_every_setting() {
         let default = setting.default.map(|text| format!("`{text}`")).unwrap_or_default();
         format!("| `{}` | {default} | {} |\n", setting.name, setting.help)
     });
-    let table =
-        format!("| Setting | Default | What it is for |\n|---|---|---|\n{}", rows.collect::<String>());
+    let table = format!("| Setting | Default | Description |\n|---|---|---|\n{}", rows.collect::<String>());
     assert!(
         include_str!("../../docs/settings.md").contains(&table),
         "host/docs/settings.md should contain this table:\n{table}"

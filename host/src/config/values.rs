@@ -1,4 +1,4 @@
-//! What the settings come to.
+//! The configuration.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,61 +12,61 @@ use super::SETTINGS;
 use crate::domain::{EgressRule, ShortText};
 use crate::vault::Key;
 
-/// Every setting, read and checked.
+/// The validated settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the API listens; port 0 takes a free one.
+    /// The address and port on which the API listens; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Where the database and the compiled plugins are kept.
+    /// The directory of the database and the compiled plugins.
     pub data_dir: PathBuf,
-    /// Addresses of reverse proxies, each of which speaks for many clients.
+    /// The networks of reverse proxies, whose connections carry requests of many clients.
     pub trusted_proxies: Vec<IpNet>,
-    /// The operator's key, if the operator chose one.
+    /// The operator's key, if it is set.
     pub admin_key: Option<AdminKey>,
-    /// The key that secrets in the database are encrypted with, if the operator chose one.
+    /// The key that encrypts secrets in the database, if it is set.
     pub encryption_key: Option<Key>,
-    /// Encryption keys that were in use before.
+    /// Former encryption keys.
     pub encryption_key_previous: Vec<Key>,
-    /// What hooks may reach although it is not public.
+    /// Non-public targets that hooks may reach.
     pub egress_allow: Vec<EgressRule>,
-    /// Certificates in PEM which receivers' certificates may descend from, besides the public ones.
+    /// A PEM file of certificates that are trusted for receivers, in addition to the public authorities.
     pub egress_ca_file: Option<PathBuf>,
-    /// Headers of requests to receivers whose values records leave out.
+    /// Request headers whose values are masked in attempts.
     pub masked_headers: Vec<ShortText>,
-    /// How many requests may be on their way at once.
+    /// The maximum number of concurrent requests to receivers.
     pub max_in_flight: usize,
-    /// The same, for one tenant.
+    /// The maximum number of concurrent requests to receivers for one tenant.
     pub max_in_flight_per_tenant: usize,
-    /// The same, for one hook.
+    /// The maximum number of concurrent requests to the receiver of one hook.
     pub max_in_flight_per_hook: usize,
-    /// How many deliveries wait in memory; the others wait on disk.
+    /// The maximum number of deliveries that wait in memory; further ones wait on disk.
     pub queue_limit: usize,
-    /// How many bytes of requests' bodies are in memory at once.
+    /// The memory for request bodies, in bytes.
     pub request_memory_bytes: usize,
-    /// How many hooks one tenant may have.
+    /// The maximum number of hooks of one tenant.
     pub max_hooks_per_tenant: usize,
-    /// How much memory one tenant's hooks may take, with the settings of their plugins.
+    /// The maximum memory for the hooks of one tenant, including the settings of their plugins, in bytes.
     pub max_config_bytes_per_tenant: usize,
-    /// How many bytes of plugins one tenant may store, all versions counted.
+    /// The maximum size of the plugins that one tenant stores, including all versions, in bytes.
     pub max_plugin_bytes_per_tenant: u64,
-    /// How long a shutdown waits for requests that are on their way.
+    /// How long a shutdown waits for requests in progress.
     pub shutdown_grace: Duration,
-    /// How many threads run plugins.
+    /// The number of threads that run plugins.
     pub plugin_threads: usize,
-    /// Fuel for one call of a plugin, before its input is counted.
+    /// The fuel for one call of a plugin, before the supplement for large inputs.
     pub plugin_fuel: u64,
-    /// Processor time for one call of a plugin.
+    /// The maximum processor time of one call of a plugin.
     pub plugin_deadline: Duration,
-    /// Linear memory for one call of a plugin.
+    /// The maximum linear memory of one call of a plugin, in bytes.
     pub plugin_memory_bytes: usize,
-    /// What is logged, as `tracing-subscriber` reads it.
+    /// The log filter, in the syntax of `tracing-subscriber`.
     pub log: String,
-    /// In which form.
+    /// The format of log lines.
     pub log_format: LogFormat,
 }
 
 impl Config {
-    /// A configuration whose fields hold nothing of meaning yet.
+    /// A configuration with placeholder values, which [`load()`](super::load()) replaces.
     pub(super) fn blank() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -98,38 +98,38 @@ impl Config {
 }
 
 impl Default for Config {
-    /// Every setting's default, and no operator's key.
+    /// The defaults of all settings.
     fn default() -> Self {
         let mut config = Self::blank();
         for setting in SETTINGS {
             if let Some(text) = setting.default {
-                (setting.apply)(&mut config, text).expect("a test holds every default to its own rule");
+                (setting.apply)(&mut config, text).expect("a test checks that every default is valid");
             }
         }
         config
     }
 }
 
-/// In which form log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people; with colours on a terminal.
+    /// Text for people, with colours on a terminal.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The operator's key. Shown nowhere by accident, and wiped from memory.
+/// The operator's key. `Debug` does not show it, and dropping it clears the memory.
 #[derive(Clone)]
 pub struct AdminKey(Zeroizing<String>);
 
 impl AdminKey {
-    /// The shortest key, in bytes.
+    /// The minimum length of a key, in bytes.
     pub const MIN_LEN: usize = 16;
-    /// The longest key, in bytes.
+    /// The maximum length of a key, in bytes.
     pub const MAX_LEN: usize = 256;
 
-    /// A key that fits into an `Authorization` header; none where the text does not.
+    /// Creates a key; `None` if the text has a wrong length or characters that an `Authorization` header cannot contain.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let fits = (Self::MIN_LEN..=Self::MAX_LEN).contains(&text.len())
@@ -137,7 +137,7 @@ impl AdminKey {
         fits.then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// The key's text. Named so that the key is never shown by accident.
+    /// The text of the key.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

@@ -1,7 +1,7 @@
-//! Writes log lines on a thread of its own, so that nobody waits for whoever reads them.
+//! Writes log lines on a thread of its own, so that no other thread blocks on standard error.
 //!
-//! If standard error is a pipe that nobody reads, writing to it blocks. Lines then gather up to a bound, and further ones are
-//! dropped and counted; the count is written when there is room again.
+//! If standard error is a pipe that is not read, writing to it blocks. Lines are then queued up to a limit. Further lines are
+//! dropped and counted; the count is logged when there is room again.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that wait to be written.
+/// The maximum number of queued lines.
 const MAX_LINES: usize = 4_096;
-/// Their size together, in bytes.
+/// The maximum size of all queued lines, in bytes.
 const MAX_BYTES: usize = 4 << 20;
-/// How long [`flush`] waits for whoever reads.
+/// How long [`flush`] waits at most.
 const MAX_FLUSH: Duration = Duration::from_secs(1);
 
-/// The process's log, if it has begun.
+/// The log of the process, after [`Lines::publish`].
 static LOG: OnceLock<Lines> = OnceLock::new();
 
-/// Hands lines to the thread that writes them.
+/// Sends lines to the thread that writes them.
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
     queue: SyncSender<Vec<u8>>,
@@ -47,7 +47,7 @@ impl Waiting {
     }
 }
 
-/// One line as it is made. It is handed over when it is dropped.
+/// A line that is being formatted. Dropping it sends it to the thread.
 #[derive(Debug)]
 pub(super) struct Line<'l> {
     text: Vec<u8>,
@@ -58,7 +58,7 @@ impl Lines {
     /// Starts the thread that writes to `out`.
     ///
     /// # Errors
-    /// If the system gives no more threads.
+    /// Fails if the thread cannot be created.
     pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (queue, lines) = sync_channel(MAX_LINES);
         let waiting = Arc::new(Waiting::default());
@@ -67,7 +67,7 @@ impl Lines {
         Ok(Self { queue, waiting })
     }
 
-    /// Makes this the process's log, for [`flush`].
+    /// Makes this the log of the process, which [`flush`] uses.
     pub(super) fn publish(&self) {
         let _ = LOG.set(self.clone());
     }
@@ -83,14 +83,14 @@ impl Lines {
         }
     }
 
-    /// Waits until what was logged is written, at most for `timeout`.
+    /// Waits until all lines are written, at most for `timeout`.
     fn flush(&self, timeout: Duration) {
         let sums = self.waiting.sums();
         drop(self.waiting.none.wait_timeout_while(sums, timeout, |sums| sums.lines > 0));
     }
 }
 
-/// Waits a moment until all that was logged is written: to be called before the process ends.
+/// Waits up to one second until all log lines are written. Call it before the process exits.
 pub fn flush() {
     if let Some(lines) = LOG.get() {
         lines.flush(MAX_FLUSH);
@@ -99,11 +99,12 @@ pub fn flush() {
 
 fn write_all(lines: &Receiver<Vec<u8>>, waiting: &Waiting, mut out: impl Write) {
     for line in lines {
-        // A line that cannot be written, as on a full disk, is lost: there is nowhere to say so.
+        // A line that cannot be written, such as on a full disk, is lost: there is no other place to report it.
         let _ = out.write_all(&line);
         let dropped = std::mem::take(&mut waiting.sums().dropped);
         if dropped > 0 {
-            let _ = writeln!(out, "{dropped} log lines were dropped here: nobody read the log fast enough");
+            let _ =
+                writeln!(out, "{dropped} log lines were dropped because standard error was read too slowly");
         }
         let mut sums = waiting.sums();
         sums.lines -= 1;
@@ -150,7 +151,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// Blocks in each write until it is let go, and keeps what was written.
+    /// Blocks each write until the test releases it, and records the output.
     struct Blocking {
         begun: Sender<()>,
         go: Receiver<()>,
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_reads_block_nobody_and_are_counted() {
+    fn lines_that_are_not_read_do_not_block_and_are_counted() {
         let ((begun, has_begun), (let_go, go)) = (channel(), channel());
         let written = Arc::new(Mutex::new(String::new()));
         let lines = Lines::start(Blocking { begun, go, written: Arc::clone(&written) }).unwrap();
@@ -186,7 +187,7 @@ mod tests {
         log("last");
         lines.flush(TIMEOUT);
         let written = written.lock().unwrap();
-        let told = "first\n10 log lines were dropped here: nobody read the log fast enough\nmore\n";
+        let told = "first\n10 log lines were dropped because standard error was read too slowly\nmore\n";
         assert!(written.starts_with(told), "{}", written.chars().take(200).collect::<String>());
         assert!(written.ends_with("more\nlast\n"));
         assert_eq!(written.lines().count(), MAX_LINES + 3);

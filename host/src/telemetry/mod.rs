@@ -1,7 +1,6 @@
 //! Logging, to standard error.
 //!
-//! A line reads alone: it says what happened, and its fields carry the ids. A failure is logged once,
-//! where it is handled.
+//! Each message is understandable by itself; ids are fields. A failure is logged once, by the code that handles it.
 
 mod lines;
 
@@ -15,25 +14,25 @@ use self::lines::Lines;
 pub use self::lines::flush;
 use crate::config::{Config, LogFormat};
 
-/// Begins to log, for the rest of the process's life. Before its end, [`flush`] is to be called.
+/// Starts logging for the rest of the process. Call [`flush`] before the process exits.
 ///
 /// # Errors
-/// If something logs already, or the system gives no thread to write on.
+/// Fails if a logger is already installed, or if the thread cannot be created.
 pub fn start(config: &Config) -> Result<()> {
     let lines = Lines::start(std::io::stderr()).context("cannot start the thread that writes the log")?;
     lines.publish();
-    // `config` has checked the filter; a directive that cannot be read is left out.
+    // `config` has validated the filter; invalid directives would be ignored.
     let filter = EnvFilter::builder().parse_lossy(&config.log);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
-    // A line that cannot be written, as on a full disk, is lost: to say so on standard error fails, too, and would be a panic.
+    // Otherwise the subscriber reports a failed write with `eprintln!`, which panics if standard error fails, too.
     let lines = lines.log_internal_errors(false);
-    // On a terminal the subscriber decides by itself: it knows `NO_COLOR`.
+    // On a terminal the subscriber respects `NO_COLOR` by itself.
     let lines = if std::io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
     match config.log_format {
         LogFormat::Text => lines.finish().try_init()?,
         LogFormat::Json => lines.json().flatten_event(true).with_ansi(false).finish().try_init()?,
     }
-    // The default writes to standard error by itself, and waits for whoever reads that.
+    // The default hook writes to standard error directly, which may block.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a thread panicked")));
     Ok(())
 }

@@ -52,7 +52,7 @@ async fn encryption_keys_rotate_and_a_wrong_one_is_refused() {
     assert!(words(&refused).contains("encryption_key_previous"), "{}", words(&refused));
     let done = run("rekey", server.data_dir(), &both).await;
     assert!(done.status.success(), "{}", words(&done));
-    assert!(words(&done).contains("Encrypted again: 1 hooks, 1 logins"), "{}", words(&done));
+    assert!(words(&done).contains("Re-encrypted: 1 hooks, 1 logins"), "{}", words(&done));
 
     let server = server.restart_with(&second).await;
     let client = client.at(server.base());

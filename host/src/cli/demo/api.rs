@@ -1,4 +1,4 @@
-//! A client of the engine's own API, for the demo.
+//! A minimal client of the engine's API for the demo.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde_json::Value;
 
-/// For one request to an engine in the same process.
+/// The time limit for one request.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Talks to one engine with one key.
+/// A client with one key.
 pub(super) struct Api {
     client: Client<HttpConnector, Full<Bytes>>,
     base: String,
@@ -30,13 +30,13 @@ impl Api {
         Self { client, base: format!("http://{address}/api/v3"), key: key.to_owned(), tenant: None }
     }
 
-    /// As the operator, for this tenant.
+    /// Makes the operator act for this tenant.
     pub(super) fn for_tenant(mut self, tenant: &str) -> Self {
         self.tenant = Some(tenant.to_owned());
         self
     }
 
-    /// With another key.
+    /// Changes the key.
     pub(super) fn with_key(self, key: &str) -> Self {
         Self { key: key.to_owned(), tenant: None, ..self }
     }
@@ -64,16 +64,16 @@ impl Api {
             let status = response.status();
             anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
         };
-        let answer = tokio::time::timeout(TIMEOUT, exchange).await.context("no answer in time").flatten();
+        let answer = tokio::time::timeout(TIMEOUT, exchange).await.context("no response in time").flatten();
         let (status, body) = answer.with_context(|| format!("{method} {path}"))?;
         if !status.is_success() {
             bail!("{method} {path}: {status}: {}", String::from_utf8_lossy(&body));
         }
-        serde_json::from_slice(&body).with_context(|| format!("{method} {path} did not answer with JSON"))
+        serde_json::from_slice(&body).with_context(|| format!("{method} {path}: the response is not JSON"))
     }
 }
 
-/// The text member `name` of an answer.
+/// The string member `name` of a response.
 pub(super) fn text<'v>(answer: &'v Value, name: &str) -> Result<&'v str> {
-    answer[name].as_str().with_context(|| format!("an answer has no text `{name}`: {answer}"))
+    answer[name].as_str().with_context(|| format!("a response has no string `{name}`: {answer}"))
 }

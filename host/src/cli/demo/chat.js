@@ -1,4 +1,4 @@
-// Twenty lines of a tenant's own: a message for a chat, and nothing about idle agents.
+// Turns events into messages for a chat. Drops events about idle agents.
 const { type, data } = event;
 if (type.startsWith("session.") && data.status === "idle") return null;
 

@@ -1,8 +1,7 @@
-//! `hookwright demo`: the engine at work, from posting an event to verifying its deliveries.
+//! `hookwright demo`: publishes events and shows their deliveries.
 //!
-//! Everything is real and in this process: the engine on a directory that is removed at the end, its HTTP API, and the
-//! receiver of `examples/receiver`, which verifies signatures. Loopback is opened for the hooks by
-//! the same setting that an operator would use.
+//! The demo runs the real engine in this process, on a temporary directory, and uses its HTTP API. The receiver of
+//! `examples/receiver` verifies the signatures. The setting `egress_allow` permits hooks to reach it on loopback.
 
 mod api;
 mod samples;
@@ -20,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app;
-use crate::config::{self, Given};
+use crate::config::{self, CommandLine};
 use crate::directory::new_key_text;
 
 use api::{Api, text};
@@ -28,31 +27,31 @@ use samples::{DemoHook, hooks};
 pub(super) use samples::{Sample, events};
 use show::Summary;
 
-/// How long all deliveries of one event may take. The first waits until the plugins are compiled.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How often the engine is asked about deliveries that come to no request, so that nothing arrives.
-const TICK: Duration = Duration::from_millis(10);
+/// The time limit for all deliveries of one event. The first event waits until the plugins are compiled.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often the state of deliveries is polled: dropped and failed deliveries do not arrive at the receiver.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What became of an event for one hook.
+/// The result of an event for one hook.
 pub(super) enum Ending {
-    /// It arrived.
+    /// The event arrived at the receiver.
     Arrived(Box<Arrival>),
-    /// The step with this index, counted from 0, dropped it.
+    /// The step with this index, counted from 0, dropped the event.
     Dropped(u64),
-    /// It failed.
+    /// The delivery failed.
     Failed(String),
 }
 
-/// Runs the demo from start to end.
+/// Runs the demo.
 pub(super) async fn run(events: Vec<Sample>, out: &mut impl Write) -> Result<()> {
-    let directory = TempDir::with_prefix("hookwright-demo-").context("cannot make a directory")?;
+    let directory = TempDir::with_prefix("hookwright-demo-").context("cannot create a directory")?;
     let admin_key = new_key_text();
-    let given = Given::default()
+    let command_line = CommandLine::default()
         .with("listen", "127.0.0.1:0")
         .with("data_dir", directory.path().to_string_lossy())
         .with("admin_key", &admin_key)
         .with("egress_allow", "127.0.0.0/8");
-    let engine = app::start(config::load(&given, |_| None)?).await?;
+    let engine = app::start(config::load(&command_line, |_| None)?).await?;
     let api = Api::new(engine.local_addr(), &admin_key);
     let shown = tokio::select! {
         shown = show_all(api, &events, out) => shown,
@@ -83,12 +82,12 @@ async fn show_all(api: Api, events: &[Sample], out: &mut impl Write) -> Result<(
     drop(watch);
     serving.await?.context("the receiver failed")?;
     if summary.unverified > 0 {
-        bail!("{} deliveries came without a signature that fits", summary.unverified);
+        bail!("{} deliveries arrived without a valid signature", summary.unverified);
     }
     Ok(())
 }
 
-/// Makes a tenant and a key, and goes on with that key alone.
+/// Creates a tenant and a key, and returns a client with that key.
 async fn as_tenant(api: Api) -> Result<Api> {
     let tenant = api.post("/tenants", &json!({ "name": "demo.example" })).await?;
     let api = api.for_tenant(text(&tenant, "id")?);
@@ -96,7 +95,7 @@ async fn as_tenant(api: Api) -> Result<Api> {
     Ok(api.with_key(text(&key, "key")?))
 }
 
-/// A hook of the demo with the id that the engine gave it.
+/// A hook of the demo with its id.
 type MadeHook = (String, DemoHook);
 
 async fn make_hooks(api: &Api, mut receiver: Receiver) -> Result<(Receiver, Vec<MadeHook>)> {
@@ -111,7 +110,7 @@ async fn make_hooks(api: &Api, mut receiver: Receiver) -> Result<(Receiver, Vec<
     Ok((receiver, made))
 }
 
-/// Posts events and finds out what becomes of them.
+/// Publishes events and waits for their deliveries.
 struct Watch {
     api: Api,
     hooks: Vec<MadeHook>,
@@ -119,16 +118,16 @@ struct Watch {
 }
 
 impl Watch {
-    /// Posts an event; answers, for each hook in order, with what became of it.
+    /// Publishes an event and returns the result for each hook, in order.
     async fn post(&mut self, event: &Sample) -> Result<Vec<Ending>> {
         let accepted = self.api.post("/events", event).await?;
         let id = text(&accepted, "id")?;
-        let (deliveries, mut arrived) = self.settle(id).await?;
+        let (deliveries, mut arrived) = self.wait_for_deliveries(id).await?;
         let mut endings = Vec::with_capacity(self.hooks.len());
         for (hook_id, hook) in &self.hooks {
             let delivery = deliveries.iter().find(|delivery| delivery["hook"] == **hook_id);
             let delivery = delivery.with_context(|| format!("event {id} has no delivery for {hook_id}"))?;
-            // A delivery that was made again arrives again; the first arrival is the one to show.
+            // A delivery may arrive more than once; the first arrival is shown.
             let arrival = arrived.iter().position(|arrival: &Arrival| arrival.path == hook.path());
             endings.push(match arrival {
                 Some(at) if delivery["state"] == "succeeded" => {
@@ -140,10 +139,10 @@ impl Watch {
         Ok(endings)
     }
 
-    /// Waits until nothing more happens by itself soon; answers with the deliveries and what arrived.
-    async fn settle(&mut self, event: &str) -> Result<(Vec<Value>, Vec<Arrival>)> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut tick = tokio::time::interval(TICK);
+    /// Waits until no delivery of the event is pending or in progress. Returns the deliveries and the arrivals.
+    async fn wait_for_deliveries(&mut self, event: &str) -> Result<(Vec<Value>, Vec<Arrival>)> {
+        let deadline = Instant::now() + DELIVERY_TIMEOUT;
+        let mut tick = tokio::time::interval(POLL_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut arrived = Vec::new();
         let path = format!("/events/{event}/deliveries");
@@ -155,7 +154,7 @@ impl Watch {
                 }
                 _ = tick.tick() => {}
                 () = tokio::time::sleep_until(deadline) => {
-                    bail!("the deliveries of event {event} did not end within {} s", PATIENCE.as_secs());
+                    bail!("the deliveries of event {event} did not finish within {} s", DELIVERY_TIMEOUT.as_secs());
                 }
             }
             let answer = self.api.get(&path).await?;
@@ -163,14 +162,14 @@ impl Watch {
             let under_way =
                 |delivery: &Value| matches!(delivery["state"].as_str(), Some("pending" | "delivering"));
             if !deliveries.iter().any(under_way) {
-                // The receiver hands an arrival on before it answers: what succeeded is in the channel.
+                // The receiver queues an arrival before it responds, so all successful deliveries are in the channel.
                 arrived.extend(std::iter::from_fn(|| self.arrivals.try_recv().ok()));
                 return Ok((deliveries.clone(), arrived));
             }
         }
     }
 
-    /// Why a delivery did not arrive, by its last attempt.
+    /// Reads from the last attempt why a delivery did not arrive.
     async fn explain(&self, delivery: &str) -> Result<Ending> {
         let delivery = self.api.get(&format!("/deliveries/{delivery}")).await?;
         let last =
@@ -186,7 +185,7 @@ impl Watch {
 }
 
 impl Ending {
-    /// Whether it arrived with a signature that fits.
+    /// Whether the event arrived with a valid signature.
     fn is_verified(&self) -> bool {
         matches!(self, Self::Arrived(arrival) if arrival.verdict == Verdict::Verified)
     }

@@ -1,4 +1,4 @@
-//! What the demo shows: events and hooks.
+//! The events and hooks of the demo.
 
 use std::path::Path;
 
@@ -8,24 +8,24 @@ use serde_json::{Value, json};
 
 use crate::cli::BadInput;
 
-/// Six events of our own making, of the kinds that shops and call centres send.
+/// Six fictional events, like those of shops and call centres.
 const BUILT_IN: &str = include_str!("samples.ndjson");
 const CHAT_SCRIPT: &str = include_str!("chat.js");
 
-/// One event to post.
+/// An event to publish.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::cli) struct Sample {
-    /// Its type.
+    /// The event's type.
     pub(super) r#type: String,
-    /// Its data, as written.
+    /// The event's data, unparsed.
     pub(super) data: Box<RawValue>,
 }
 
-/// The events in `file`, one JSON object a line; else the built-in ones.
+/// Reads the events in `file`, one JSON object per line. Without a file, returns the built-in events.
 ///
 /// # Errors
-/// Where the file cannot be read or a line is no event; says which.
+/// Fails if the file cannot be read, or if a line is not an event.
 pub(in crate::cli) fn events(file: Option<&Path>) -> Result<Vec<Sample>, BadInput> {
     let Some(path) = file else { return parse("the built-in events", BUILT_IN) };
     let name = path.display().to_string();
@@ -48,11 +48,11 @@ fn parse(name: &str, text: &str) -> Result<Vec<Sample>, BadInput> {
     })
 }
 
-/// A hook of the demo, and how it is shown.
+/// A hook of the demo.
 pub(super) struct DemoHook {
-    /// Also its path at the receiver, behind a slash.
+    /// The hook's name, which is also its path at the receiver, after a slash.
     pub(super) name: &'static str,
-    /// Its plugins, as they are shown.
+    /// The names of its plugins, for the output.
     pub(super) plugins: &'static str,
     pipeline: Value,
 }
@@ -63,7 +63,7 @@ impl DemoHook {
         format!("/{}", self.name)
     }
 
-    /// What is posted to make the hook.
+    /// The body of the request that creates the hook.
     pub(super) fn request(&self, receiver: &str) -> Value {
         json!({
             "url": format!("{receiver}{}", self.path()),
@@ -74,7 +74,7 @@ impl DemoHook {
     }
 }
 
-/// Three hooks which want every event and make different things of it.
+/// Three hooks that subscribe to all events and shape them differently.
 pub(super) fn hooks() -> [DemoHook; 3] {
     [
         DemoHook {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_read_line_by_line_and_a_bad_line_is_named() {
+    fn events_are_parsed_by_line_and_errors_name_the_line() {
         assert_eq!(events(None).unwrap().len(), 6);
         let two = parse("FILE", "{\"type\":\"a\",\"data\":1}\n\n{\"type\":\"b\",\"data\":{}}\n").unwrap();
         assert_eq!((two.len(), two[1].r#type.as_str(), two[0].data.get()), (2, "b", "1"));

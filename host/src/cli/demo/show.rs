@@ -1,4 +1,4 @@
-//! What the demo writes.
+//! The output of the demo.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -7,13 +7,13 @@ use super::samples::Sample;
 use super::{Ending, MadeHook};
 use crate::cli::style::{BAD, FAINT, GOOD, HEAD, MUTED, PLAIN};
 
-/// How many events are shown whole; of the others, one line each.
+/// The number of events shown in full. Further events are shown in one line each.
 const WHOLE: usize = 8;
-/// How many lines of one body are shown.
+/// The maximum number of lines shown of a body.
 const MAX_LINES: usize = 4;
-/// How many characters one line has.
+/// The maximum length of a line, in characters.
 const MAX_WIDTH: usize = 100;
-/// Headers that every delivery has, and that tell nothing of what a plugin did.
+/// Headers that every delivery has, which are not shown.
 const USUAL_HEADERS: [&str; 7] = [
     "content-length",
     "hookwright-event-type",
@@ -24,7 +24,7 @@ const USUAL_HEADERS: [&str; 7] = [
     "webhook-timestamp",
 ];
 
-/// How often what happened.
+/// The number of results of each kind.
 #[derive(Default)]
 pub(super) struct Summary {
     pub(super) events: usize,
@@ -121,17 +121,17 @@ pub(super) fn summary(out: &mut impl Write, summary: &Summary) -> io::Result<()>
     for (style, count, what) in [
         (GOOD, verified, "deliveries with a verified signature"),
         (MUTED, dropped, "dropped by a plugin"),
-        (BAD, unverified, "with a signature that does not fit"),
+        (BAD, unverified, "with an invalid signature"),
         (BAD, failed, "failed"),
     ] {
         if *count > 0 {
             writeln!(out, "  {style}{count:>4}{PLAIN} {what}")?;
         }
     }
-    writeln!(out, "Next: `hookwright serve`, and the README's first plugin in five minutes.")
+    writeln!(out, "Next: run `hookwright serve` and write a first plugin as the README shows.")
 }
 
-/// A body's beginning, in lines that fit.
+/// Writes the first lines of a body.
 fn body(out: &mut impl Write, bytes: &[u8], indent: &str) -> io::Result<()> {
     let text = String::from_utf8_lossy(bytes);
     let mut rest = text.as_ref();

@@ -1,4 +1,4 @@
-//! What `plugin run` is given: a file, an event, settings.
+//! The input of `plugin run`: a plugin, an event and settings.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -19,19 +19,19 @@ use crate::directory::STANDARD_PLUGINS;
 use crate::domain::ids::IdGenerator;
 use crate::domain::{Event, EventId, EventKey, PluginName, Request, TenantId, UnixMillis};
 
-/// The standard plugin that runs scripts.
+/// The standard plugin that runs JavaScript.
 const JAVASCRIPT: &str = "javascript";
 
-/// What a plugin's file holds.
+/// The content of a plugin file.
 pub(super) enum Code {
-    /// What would be uploaded.
+    /// A WebAssembly binary.
     Wasm(Bytes),
-    /// A setting of the standard plugin `javascript`.
+    /// A script for the standard plugin `javascript`.
     Script(String),
 }
 
 impl Code {
-    /// The WebAssembly that runs.
+    /// The WebAssembly binary to run.
     pub(super) fn wasm(&self) -> Result<Bytes> {
         match self {
             Self::Wasm(bytes) => Ok(bytes.clone()),
@@ -43,7 +43,7 @@ impl Code {
     }
 }
 
-/// All that one run needs.
+/// The input of one run.
 pub(in crate::cli) struct Input {
     pub(super) file: PathBuf,
     pub(super) code: Code,
@@ -54,10 +54,10 @@ pub(in crate::cli) struct Input {
 }
 
 impl Input {
-    /// Reads the files that the command line names.
+    /// Reads the files on the command line.
     ///
     /// # Errors
-    /// Where one cannot be read or used; says which, and what is wrong.
+    /// Fails if a file cannot be read, or if its content is invalid.
     pub(in crate::cli) fn read(arguments: Run) -> Result<Self> {
         let code = read_code(&arguments.file)?;
         let settings = read_settings(arguments.settings.as_deref(), &code)?;
@@ -69,10 +69,10 @@ impl Input {
 }
 
 impl Input {
-    /// A call with an event that has nothing in it, and these settings.
+    /// The input of a trial call: an event with an empty object, and these settings.
     ///
     /// # Errors
-    /// Never, in truth: the event is a good one.
+    /// Does not fail: the event is valid.
     pub(super) fn plain(settings: Arc<str>) -> Result<Self> {
         let now = SystemClock.now();
         let key = EventKey::generate(&IdGenerator::new(0, 0), now);
@@ -91,7 +91,7 @@ impl Input {
     }
 }
 
-/// A script by its name's ending, all else as it is.
+/// Reads a plugin file. The extensions `.js` and `.mjs` are scripts, all others WebAssembly.
 pub(super) fn read_code(file: &Path) -> Result<Code, BadInput> {
     let bytes =
         std::fs::read(file).map_err(|error| BadInput(format!("cannot read {}: {error}", file.display())))?;
@@ -125,7 +125,7 @@ fn read_text(file: &Path) -> Result<String, BadInput> {
     read.map_err(|error| BadInput(format!("cannot read {}: {error}", file.display())))
 }
 
-/// An event as it would be posted.
+/// An event in the format of the API.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Posted {
@@ -141,22 +141,22 @@ fn read_event(file: &Path, event_type: Option<&str>) -> Result<Event, BadInput> 
     let posted = match event_type {
         Some(event_type) => {
             let data = serde_json::from_str(&text)
-                .map_err(|error| bad(format!("has data that is no JSON: {error}")))?;
+                .map_err(|error| bad(format!("has data that is not JSON: {error}")))?;
             Posted { r#type: event_type.to_owned(), data, id: None, occurred_at: None }
         }
         None => serde_json::from_str(&text).map_err(|error| {
             bad(format!(
-                "is not {{\"type\": …, \"data\": …}}: {error}; with --type the file holds the data alone"
+                "is not {{\"type\": …, \"data\": …}}: {error}; use --type if the file contains only the data"
             ))
         })?,
     };
     let now = SystemClock.now();
     let key = EventKey::generate(&IdGenerator::new(0, 0), now);
     let id = match posted.id {
-        Some(id) => EventId::from_sender(&id).map_err(|rule| bad(format!("has a bad `id`: {rule}")))?,
+        Some(id) => EventId::from_sender(&id).map_err(|rule| bad(format!("has an invalid `id`: {rule}")))?,
         None => EventId::of_key(key),
     };
-    let event_type = posted.r#type.parse().map_err(|rule| bad(format!("has a bad type: {rule}")))?;
+    let event_type = posted.r#type.parse().map_err(|rule| bad(format!("has an invalid type: {rule}")))?;
     let occurred_at = posted.occurred_at.map_or(now, |time| UnixMillis(time.as_millisecond()));
     let data = Box::<str>::from(posted.data).into();
     Ok(Event { key, id, tenant: TenantId(0), project: None, event_type, occurred_at, data })
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_read_whole_or_as_data_of_a_type() {
+    fn the_file_contains_the_event_or_only_its_data() {
         let whole = event(
             r#"{"type":"order.paid","data":{"total": 1.0},"id":"o-1","occurred_at":"2026-11-22T10:00:00Z"}"#,
             None,
@@ -196,9 +196,9 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_event_is_told_with_its_file_and_what_is_wrong() {
+    fn errors_name_the_file_of_the_event() {
         for (content, event_type, expected) in [
-            ("{", Some("a"), "the event in FILE has data that is no JSON: EOF"),
+            ("{", Some("a"), "the event in FILE has data that is not JSON: EOF"),
             (
                 "{\"total\": 1}",
                 None,
@@ -209,7 +209,11 @@ mod tests {
                 None,
                 "the event in FILE is not {\"type\": …, \"data\": …}: missing field `data`",
             ),
-            ("{}", Some("a b"), "the event in FILE has a bad type: an event type must have 1 to 256 bytes"),
+            (
+                "{}",
+                Some("a b"),
+                "the event in FILE has an invalid type: an event type must have 1 to 256 bytes",
+            ),
         ] {
             let message = event(content, event_type).unwrap_err();
             assert!(message.starts_with(expected), "{message}");
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_an_object_and_hold_the_script() {
+    fn settings_are_an_object_with_the_script() {
         let wasm = Code::Wasm(Bytes::new());
         let script = Code::Script("return 1".to_owned());
         let from_file = file(r#"{"a": 1}"#);

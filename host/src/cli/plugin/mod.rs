@@ -1,4 +1,4 @@
-//! `hookwright plugin check` and `plugin run`: the engine's sandbox, without the engine.
+//! `hookwright plugin check` and `plugin run`: use the engine's sandbox without the engine.
 
 mod input;
 mod report;
@@ -29,8 +29,8 @@ use crate::sandbox::{
 pub(super) use input::Input;
 use input::{Code, read_code};
 
-/// Says whether the file would be taken as a plugin, and what it is, after one call of it. A script is not uploaded, but a hook
-/// with one that cannot be used would be refused.
+/// Checks whether the engine would accept the file as a plugin, describes it, and makes a trial call. A script is checked like the
+/// settings of a hook.
 pub(super) async fn check(file: &Path, config: Config, out: &mut impl Write) -> Result<ExitCode> {
     let code = read_code(file)?;
     let bench = Bench::new(config, &code)?;
@@ -54,14 +54,14 @@ async fn check_script(bench: &Bench, file: &Path, script: &str, out: &mut impl W
     if let PipelineEnd::Fault { fault, .. } = &run.end
         && fault.code.as_deref() == Some(BAD_SETTINGS)
     {
-        writeln!(out, "{BAD}refused{PLAIN}  {}: {}", file.display(), fault.message)?;
+        writeln!(out, "{BAD}rejected{PLAIN}  {}: {}", file.display(), fault.message)?;
         return Ok(ExitCode::from(FAILED));
     }
     writeln!(
         out,
-        "{}: a script of {} bytes. Scripts are not uploaded: put it into a hook's pipeline, as\n  \
+        "{}: a script of {} bytes. Scripts are not uploaded. Put it into a hook's pipeline as\n  \
          {{\"plugin\": \"javascript\", \"settings\": {{\"script\": …}}}}\n\
-         or try it here with `hookwright plugin run`.",
+         or run it with `hookwright plugin run`.",
         file.display(),
         script.len(),
     )?;
@@ -86,32 +86,32 @@ pub(super) async fn run(input: Input, config: Config, out: &mut impl Write) -> R
 }
 
 fn refused(out: &mut impl Write, file: &Path, refusal: &UploadError) -> Result<ExitCode> {
-    writeln!(out, "{BAD}refused{PLAIN}  {}: {refusal}", file.display())?;
+    writeln!(out, "{BAD}rejected{PLAIN}  {}: {refusal}", file.display())?;
     Ok(ExitCode::from(FAILED))
 }
 
-/// The code by which a plugin says that its settings are wrong, whatever the event.
+/// The error code of a plugin for settings that are invalid for every event.
 const BAD_SETTINGS: &str = "bad-settings";
-/// Whose turn it is where there is nobody else.
+/// The only tenant of the sandbox.
 const LOCAL: TenantId = TenantId(0);
 
-/// A sandbox for one plugin, with a directory of its own for compiled code.
+/// A sandbox for one plugin, with a temporary directory for compiled code.
 struct Bench {
     sandbox: Sandbox,
     digest: Digest,
     wasm: Bytes,
-    /// Removed at the end: compiled code that another user may have left must never be run.
+    /// A new directory, removed at the end: compiled code of another user must not be run.
     _directory: TempDir,
 }
 
 impl Bench {
     fn new(mut config: Config, code: &Code) -> Result<Self> {
         let wasm = code.wasm()?;
-        let directory = TempDir::with_prefix("hookwright-plugin-").context("cannot make a directory")?;
+        let directory = TempDir::with_prefix("hookwright-plugin-").context("cannot create a directory")?;
         directory.path().clone_into(&mut config.data_dir);
         config.plugin_threads = 1;
         let digest = Digest::of(&wasm);
-        let source = Arc::new(Given(HashMap::from([(digest, wasm.clone())])));
+        let source = Arc::new(InMemoryPlugins(HashMap::from([(digest, wasm.clone())])));
         let sandbox =
             Sandbox::start(app::sandbox_config(&config)?, source).context("cannot start the sandbox")?;
         Ok(Self { sandbox, digest, wasm, _directory: directory })
@@ -138,7 +138,7 @@ impl Bench {
         self.sandbox.run(job).await.context("the sandbox failed")
     }
 
-    /// What the plugin is, or why it is refused; only the sandbox's own failure is an error.
+    /// Inspects the plugin. The outer error is a failure of the sandbox, the inner one a rejection of the plugin.
     async fn inspect(&self) -> Result<Result<Inspected, UploadError>> {
         match self.sandbox.inspect(LOCAL, self.wasm.clone()).await {
             Err(UploadError::Sandbox(error)) => Err(error).context("the sandbox failed"),
@@ -147,11 +147,11 @@ impl Bench {
     }
 }
 
-/// Has the bytes that it was given.
-struct Given(HashMap<Digest, Bytes>);
+/// The plugins in memory.
+struct InMemoryPlugins(HashMap<Digest, Bytes>);
 
 #[async_trait]
-impl WasmSource for Given {
+impl WasmSource for InMemoryPlugins {
     async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
         Ok(self.0.get(digest).map(|bytes| bytes.to_vec()))
     }

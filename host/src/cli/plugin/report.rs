@@ -1,4 +1,4 @@
-//! What `plugin check` and `plugin run` say.
+//! The output of `plugin check` and `plugin run`.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use crate::domain::attempt::{LogLevel, LogLine};
 use crate::domain::{Fault, FaultKind, Request, RequestBody, StepReport, Verdict};
 use crate::sandbox::{Count, Inspected, Limits, PipelineEnd, PipelineRun};
 
-/// A plugin that would be taken.
+/// Describes an accepted plugin.
 pub(super) fn inspected(out: &mut impl Write, inspected: &Inspected) -> io::Result<()> {
     let roles: Vec<_> = inspected.roles.iter().map(|role| role.as_str()).collect();
     writeln!(out, "{GOOD}accepted{PLAIN}")?;
@@ -20,12 +20,12 @@ pub(super) fn inspected(out: &mut impl Write, inspected: &Inspected) -> io::Resu
     inspected.warnings.iter().try_for_each(|words| warning(out, words))
 }
 
-/// What is probably not as the author means it.
+/// Writes a warning about a likely mistake.
 pub(super) fn warning(out: &mut impl Write, words: &str) -> io::Result<()> {
     writeln!(out, "{BAD}warning{PLAIN}  {words}")
 }
 
-/// What came of a run; answers with whether it ended in a fault.
+/// Writes the result of a run. Returns whether it ended in a fault.
 pub(super) fn run(out: &mut impl Write, run: &PipelineRun, limits: &Limits) -> io::Result<bool> {
     match &run.end {
         PipelineEnd::Verdict(Verdict::Keep(request)) => {
@@ -61,7 +61,7 @@ fn show_fault(out: &mut impl Write, fault: &Fault) -> io::Result<()> {
     let code = fault.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
     writeln!(out, "{BAD}{}{code}{PLAIN}: {}", fault.kind, fault.message)?;
     if fault.retryable {
-        writeln!(out, "  the plugin says that the same call may succeed later")?;
+        writeln!(out, "  the plugin reported that the same call may succeed later")?;
     }
     for frame in &fault.backtrace {
         writeln!(out, "    {FAINT}at {frame}{PLAIN}")?;
@@ -85,7 +85,7 @@ fn show_logs(out: &mut impl Write, logs: &[LogLine]) -> io::Result<()> {
     Ok(())
 }
 
-/// What the step used and what it may use; the limit that it ran into in red.
+/// Writes the used and the allowed resources of a step; a limit that was reached is red.
 fn show_cost(out: &mut impl Write, step: &StepReport, limits: &Limits) -> io::Result<()> {
     writeln!(out)?;
     let hit = step.fault.as_ref().map(|fault| fault.kind);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_shown_as_it_would_be_sent_with_what_it_cost() {
+    fn the_request_and_the_used_resources_are_shown() {
         let request = Request {
             method: "POST".into(),
             url: "https://receiver.example/".to_owned(),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_that_was_hit_is_red() {
+    fn a_limit_that_was_reached_is_red() {
         let fault = Fault::new(FaultKind::OutOfFuel, "used up its fuel");
         let end = PipelineEnd::Fault { step: 0, fault: fault.clone() };
         let faulted = PipelineRun { steps: vec![step(Some(fault))], end };
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_plugin_is_described() {
+    fn an_accepted_plugin_is_described() {
         let imports = vec!["hookwright:plugin/log@1.0.0".to_owned()];
         let roles = vec![crate::domain::Role::Filter, crate::domain::Role::Mapper];
         let plugin = Inspected {

@@ -100,7 +100,7 @@ fn checking_a_plugin_calls_it_once() {
     for (name, content, is_good, says) in [
         ("good.wasm", guest::filter("", "(i32.const 0)"), true, "accepted"),
         ("bad.wasm", guest::filter("", "(unreachable)"), true, "` (trap)"),
-        ("broken.js", b"export function handle(event {".to_vec(), false, "refused"),
+        ("broken.js", b"export function handle(event {".to_vec(), false, "rejected"),
         ("good.js", b"return { body: event.data }".to_vec(), true, "Scripts are not uploaded"),
     ] {
         let (ended_well, said) = check(name, &content);

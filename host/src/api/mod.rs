@@ -70,14 +70,14 @@ pub struct ApiState {
     pub admin_key_hash: [u8; 32],
 }
 
-/// [`ApiState`] as handlers get it: a request clones one pointer, and of the parts only what it asks for.
+/// [`ApiState`] behind a pointer. A request clones the pointer, and only the parts that its handler extracts.
 #[derive(Clone)]
-pub struct Shared(Arc<ApiState>);
+pub struct SharedApiState(Arc<ApiState>);
 
 macro_rules! parts {
     ($($part:ty: $field:ident),+ $(,)?) => {
-        $(impl FromRef<Shared> for $part {
-            fn from_ref(shared: &Shared) -> Self {
+        $(impl FromRef<SharedApiState> for $part {
+            fn from_ref(shared: &SharedApiState) -> Self {
                 shared.0.$field.clone()
             }
         })+
@@ -98,8 +98,8 @@ parts! {
     Arc<UsedPasswords>: used_passwords,
 }
 
-impl FromRef<Shared> for AdminKeyHash {
-    fn from_ref(shared: &Shared) -> Self {
+impl FromRef<SharedApiState> for AdminKeyHash {
+    fn from_ref(shared: &SharedApiState) -> Self {
         Self(shared.0.admin_key_hash)
     }
 }
@@ -111,7 +111,7 @@ const V3: &str = "/api/v3/";
 pub fn router(state: ApiState) -> Router {
     let (routes, _) = v3::routes().split_for_parts();
     let routes = routes.nest("/api/v1", v1_project_web_hook::routes()).merge(v2_webitel::routes());
-    let routes = with_fallbacks(routes).with_state(Shared(Arc::new(state)));
+    let routes = with_fallbacks(routes).with_state(SharedApiState(Arc::new(state)));
     // A fallback, so that requests with a canonical path pay nothing.
     let again = routes.clone();
     routes.fallback(move |request: Request| without_slash(again, request))

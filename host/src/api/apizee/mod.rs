@@ -12,13 +12,13 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
+use super::SharedApiState;
 use super::problem::{Kind, Problem};
 use crate::directory::Directory;
 use crate::domain::{Hook, Surface, TenantId};
 
 /// The routes of the surface.
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new().routes(routes!(read::get_webhook, change::put_webhook, change::delete_webhook))
 }
 

@@ -21,13 +21,13 @@ use axum::Router;
 use axum::routing::{get, post};
 use http::{Method, Uri};
 
-use super::Shared;
+use super::SharedApiState;
 use super::problem::shorten;
 use envelope::ApiError;
 pub use used_passwords::UsedPasswords;
 
 /// The routes of the surface, relative to `/api/v1`.
-pub fn routes() -> Router<Shared> {
+pub fn routes() -> Router<SharedApiState> {
     let web_hook = get(show::show).put(put::put).delete(delete::delete);
     Router::new()
         .route("/time", get(time::time))

@@ -17,7 +17,7 @@ use super::query::Query;
 use super::response::ApiError;
 use super::unauthenticated_reads::UnauthenticatedReads;
 use super::{MAX_BODY, token};
-use crate::api::Shared;
+use crate::api::SharedApiState;
 use crate::api::auth::{self, AdminKeyHash, Caller};
 use crate::api::body::{Payload, Takes};
 use crate::api::json::{self, Members};
@@ -55,10 +55,10 @@ enum Body {
     Read(Option<Bytes>),
 }
 
-impl FromRequest<Shared> for Call {
+impl FromRequest<SharedApiState> for Call {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &Shared) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &SharedApiState) -> Result<Self, ApiError> {
         let directory = Arc::<Directory>::from_ref(state);
         let query = Query::of(request.uri());
         let client = request.extensions().get::<Arc<Client>>().cloned();
@@ -96,7 +96,7 @@ async fn find_token(query: &Query, payload: Payload) -> Result<(String, Body), A
     Ok((text, Body::Read(body)))
 }
 
-fn login(text: &str, state: &Shared, directory: &Directory) -> Result<Caller, ApiError> {
+fn login(text: &str, state: &SharedApiState, directory: &Directory) -> Result<Caller, ApiError> {
     if let Some(caller) = Caller::of_key(text, directory, AdminKeyHash::from_ref(state)) {
         return Ok(caller);
     }

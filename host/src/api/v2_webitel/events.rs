@@ -17,7 +17,7 @@ use super::access::{CREDENTIALS, Call};
 use super::input::Input;
 use super::response::{ApiError, Success};
 use super::with_and_without_slash;
-use crate::api::Shared;
+use crate::api::SharedApiState;
 use crate::api::json::{self, Members};
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::events::{MAX_DATA_LEN, refused};
@@ -29,7 +29,7 @@ const DOMAINS: [&str; 2] = ["variable_domain_name", "variable_w_domain"];
 /// The members that contain the domain after an `@`, if the former are absent.
 const PRESENCES: [&str; 2] = ["Channel-Presence-ID", "variable_presence_id"];
 
-pub(super) fn routes() -> Router<Shared> {
+pub(super) fn routes() -> Router<SharedApiState> {
     with_and_without_slash("/events", post(post_event))
 }
 

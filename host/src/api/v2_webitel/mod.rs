@@ -23,7 +23,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any};
 use http::{HeaderValue, Method, StatusCode, header};
 
-use super::Shared;
+use super::SharedApiState;
 use response::ApiError;
 
 /// The maximum size of a body, in bytes, as in the original API.
@@ -35,7 +35,7 @@ const MAX_SHOWN_URL: usize = 2_000;
 const PLACES: [&str; 2] = ["/api/v2", "/engine/api/v2"];
 
 /// The routes of the surface.
-pub fn routes() -> Router<Shared> {
+pub fn routes() -> Router<SharedApiState> {
     PLACES.into_iter().fold(Router::new(), |routes, place| {
         // `nest` does not match the prefix with a trailing slash.
         let bare = any(no_such_route).layer(middleware::from_fn(cross_origin));
@@ -43,7 +43,7 @@ pub fn routes() -> Router<Shared> {
     })
 }
 
-fn surface() -> Router<Shared> {
+fn surface() -> Router<SharedApiState> {
     Router::new()
         .merge(hooks::routes())
         .merge(events::routes())
@@ -54,7 +54,7 @@ fn surface() -> Router<Shared> {
 }
 
 /// Routes `path` with and without a trailing slash.
-fn with_and_without_slash(path: &str, methods: MethodRouter<Shared>) -> Router<Shared> {
+fn with_and_without_slash(path: &str, methods: MethodRouter<SharedApiState>) -> Router<SharedApiState> {
     Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods)
 }
 

@@ -16,7 +16,7 @@ use super::access::{Call, Segments};
 use super::input::{Input, compact};
 use super::response::{ApiError, Success, WriteResult};
 use super::{token, with_and_without_slash};
-use crate::api::Shared;
+use crate::api::SharedApiState;
 use crate::api::problem::Problem;
 use crate::directory::Directory;
 use crate::domain::{DomainToken, Scope, UnixMillis};
@@ -27,7 +27,7 @@ const MAX_ROLE_LEN: usize = 128;
 /// The latest expiration time: the end of the year 9999, which clients can format as a date.
 const LATEST_END: i64 = 253_402_300_799_999;
 
-pub(super) fn routes() -> Router<Shared> {
+pub(super) fn routes() -> Router<SharedApiState> {
     let one = patch(enable_token).delete(delete_token);
     with_and_without_slash("/domains/{name}/settings/token", get(list_tokens).post(create_token))
         .merge(with_and_without_slash("/domains/{name}/settings/token/{uuid}", one))

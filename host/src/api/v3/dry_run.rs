@@ -16,7 +16,7 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem, shorten};
 use crate::api::turns::Turns;
 use crate::api::v3::openapi::schemas;
-use crate::api::{Shared, json};
+use crate::api::{SharedApiState, json};
 use crate::delivery::client::Connector;
 use crate::delivery::{Pipelines, signing};
 use crate::directory::Directory;
@@ -190,8 +190,8 @@ fn unwanted(hook: &Hook, event: &Event) -> Vec<String> {
     why
 }
 
-impl FromRef<Shared> for DryRuns {
-    fn from_ref(shared: &Shared) -> Self {
+impl FromRef<SharedApiState> for DryRuns {
+    fn from_ref(shared: &SharedApiState) -> Self {
         Self {
             directory: FromRef::from_ref(shared),
             pipelines: FromRef::from_ref(shared),

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::Shared;
+use crate::api::SharedApiState;
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
 use crate::storage::{Storage, StorageError};
@@ -17,7 +17,7 @@ use crate::storage::{Storage, StorageError};
 /// How long the check of storage may take.
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(health_live)).routes(routes!(health_v3))
 }
 

@@ -21,11 +21,11 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
-use crate::api::{Shared, json};
+use crate::api::{SharedApiState, json};
 use crate::directory::Directory;
 use crate::domain::{ApiKey, KeyId, Scope, Scopes};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new().routes(routes!(create_key, list_keys)).routes(routes!(delete_key))
 }
 

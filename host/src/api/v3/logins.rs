@@ -20,11 +20,11 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::Problem;
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
-use crate::api::{Shared, json};
+use crate::api::{SharedApiState, json};
 use crate::directory::Directory;
 use crate::domain::{Login, Scope, SecretText};
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new().routes(routes!(create_login, list_logins)).routes(routes!(delete_login))
 }
 

@@ -18,13 +18,13 @@ mod tenants;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Shared, apizee};
+use super::{SharedApiState, apizee};
 
 /// The maximum size of a body without event data or plugin settings, in bytes.
 const MAX_SMALL_BODY: usize = 64 * 1024;
 
 /// The routes of v3 with their descriptions.
-pub fn routes() -> OpenApiRouter<Shared> {
+pub fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(health::routes())
         .merge(openapi::routes())

@@ -18,13 +18,13 @@ use utoipa::{PartialSchema as _, ToSchema as _};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::Shared;
+use crate::api::SharedApiState;
 use crate::api::params::NoParams;
 use crate::api::problem::{Problem, ProblemBody};
 
 const SCHEME: &str = "key";
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new().routes(routes!(openapi))
 }
 

@@ -19,13 +19,13 @@ use super::access::Segments;
 use super::id::{self, ParsedId};
 use super::response::ApiError;
 use super::with_and_without_slash;
-use crate::api::Shared;
+use crate::api::SharedApiState;
 use crate::api::problem::Kind;
 use crate::api::v3::hooks::Trial;
 use crate::directory::Directory;
 use crate::domain::{Hook, Surface, Tenant};
 
-pub(super) fn routes() -> Router<Shared> {
+pub(super) fn routes() -> Router<SharedApiState> {
     let one = get(read::get_hook).put(replace::replace_hook).delete(delete::delete_hook);
     with_and_without_slash("/hooks", get(read::list_hooks).post(create::create_hook))
         .merge(with_and_without_slash("/hooks/{id}", one))

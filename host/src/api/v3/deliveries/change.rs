@@ -14,7 +14,7 @@ use crate::api::body::Payload;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
-use crate::api::{ApiState, Shared};
+use crate::api::{ApiState, SharedApiState};
 use crate::delivery::NotRecalled;
 use crate::domain::{Delivery, DeliveryId, RetrySchedule, Scope};
 use crate::storage::{Cancelled, Changed, StorageError};
@@ -32,7 +32,7 @@ use crate::storage::{Cancelled, Changed, StorageError};
     ),
 )]
 pub(super) async fn retry_delivery(
-    State(Shared(engine)): State<Shared>,
+    State(SharedApiState(engine)): State<SharedApiState>,
     caller: Caller,
     Segment(id): Segment<DeliveryId>,
     _: NoParams,
@@ -68,7 +68,7 @@ pub(super) async fn retry_delivery(
     ),
 )]
 pub(super) async fn cancel_delivery(
-    State(Shared(engine)): State<Shared>,
+    State(SharedApiState(engine)): State<SharedApiState>,
     caller: Caller,
     Segment(id): Segment<DeliveryId>,
     _: NoParams,

@@ -8,10 +8,10 @@ mod view;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::Shared;
+use crate::api::SharedApiState;
 pub(super) use view::DeliveryView;
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new()
         .routes(routes!(read::list_deliveries))
         .routes(routes!(read::get_delivery))

@@ -10,9 +10,9 @@ pub(in crate::api) use wire::{MAX_DATA_LEN, refused};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::Shared;
+use crate::api::SharedApiState;
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new()
         .routes(routes!(post::post_event))
         .routes(routes!(batch::post_events))

@@ -19,9 +19,9 @@ pub(super) use wire::check_settings;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::Shared;
+use crate::api::SharedApiState;
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new()
         .routes(routes!(create::create_hook, read::list_hooks))
         .routes(routes!(read::get_hook, change::replace_hook, change::patch_hook, change::delete_hook))

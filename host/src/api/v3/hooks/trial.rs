@@ -12,7 +12,7 @@ use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
 
 use super::test::default_type;
-use crate::api::Shared;
+use crate::api::SharedApiState;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::turns::Turns;
@@ -134,8 +134,8 @@ pub(super) fn refuses_settings(run: &PipelineRun) -> Option<&str> {
     }
 }
 
-impl FromRef<Shared> for Trial {
-    fn from_ref(shared: &Shared) -> Self {
+impl FromRef<SharedApiState> for Trial {
+    fn from_ref(shared: &SharedApiState) -> Self {
         Self {
             directory: FromRef::from_ref(shared),
             pipelines: FromRef::from_ref(shared),
@@ -146,10 +146,10 @@ impl FromRef<Shared> for Trial {
     }
 }
 
-impl FromRequestParts<Shared> for Trial {
+impl FromRequestParts<SharedApiState> for Trial {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, shared: &SharedApiState) -> Result<Self, Infallible> {
         let client = ClientPresence::from_request_parts(parts, shared).await?;
         Ok(Self { client, ..Self::from_ref(shared) })
     }

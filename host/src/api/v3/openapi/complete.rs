@@ -12,30 +12,31 @@ use utoipa::{PartialSchema, ToSchema};
 const SCHEMAS: &str = "#/components/schemas/";
 
 /// An error response that operations share: name, status and description.
-type Shared = (&'static str, &'static str, &'static str);
+type SharedResponse = (&'static str, &'static str, &'static str);
 
-const BAD_REQUEST: Shared = ("BadRequest", "400", "The request is invalid");
-const UNAUTHENTICATED: Shared = ("Unauthenticated", "401", "The API key is missing or unknown");
-const FORBIDDEN: Shared = ("Forbidden", "403", "The API key lacks the permission");
-const NOT_FOUND: Shared = ("NotFound", "404", "The resource does not exist, or belongs to another tenant");
-const METHOD_NOT_ALLOWED: Shared =
+const BAD_REQUEST: SharedResponse = ("BadRequest", "400", "The request is invalid");
+const UNAUTHENTICATED: SharedResponse = ("Unauthenticated", "401", "The API key is missing or unknown");
+const FORBIDDEN: SharedResponse = ("Forbidden", "403", "The API key lacks the permission");
+const NOT_FOUND: SharedResponse =
+    ("NotFound", "404", "The resource does not exist, or belongs to another tenant");
+const METHOD_NOT_ALLOWED: SharedResponse =
     ("MethodNotAllowed", "405", "The path does not support this method; Allow lists the supported ones");
-const REQUEST_TIMEOUT: Shared = ("RequestTimeout", "408", "The request did not arrive in time");
-const CONFLICT: Shared =
+const REQUEST_TIMEOUT: SharedResponse = ("RequestTimeout", "408", "The request did not arrive in time");
+const CONFLICT: SharedResponse =
     ("Conflict", "409", "The request conflicts with stored state, or a limit is reached");
-const TOO_LARGE: Shared = ("TooLarge", "413", "The body, or a value in it, is too large");
-const UNSUPPORTED: Shared =
+const TOO_LARGE: SharedResponse = ("TooLarge", "413", "The body, or a value in it, is too large");
+const UNSUPPORTED: SharedResponse =
     ("UnsupportedMediaType", "415", "The content type or encoding of the body is not supported");
-const TOO_MANY: Shared = (
+const TOO_MANY: SharedResponse = (
     "TooManyRequests",
     "429",
     "A limit on the requests of the tenant, key or address is reached; retry after Retry-After",
 );
-const INTERNAL: Shared = ("Internal", "500", "The engine failed");
-const UNAVAILABLE: Shared =
+const INTERNAL: SharedResponse = ("Internal", "500", "The engine failed");
+const UNAVAILABLE: SharedResponse =
     ("Unavailable", "503", "The engine cannot serve the request at the moment; retry after Retry-After");
 
-const ALL: [Shared; 12] = [
+const ALL: [SharedResponse; 12] = [
     BAD_REQUEST,
     UNAUTHENTICATED,
     FORBIDDEN,

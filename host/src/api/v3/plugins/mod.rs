@@ -10,9 +10,9 @@ mod upload;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::Shared;
+use crate::api::SharedApiState;
 
-pub(super) fn routes() -> OpenApiRouter<Shared> {
+pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new()
         .routes(routes!(read::list_plugins))
         .routes(routes!(upload::put_plugin, read::get_plugin, delete::delete_plugin))

@@ -3,7 +3,10 @@
 
 #include <string.h>
 
-#include "guest.h"
+#include "environment.h"
+#include "memory.h"
+#include "state.h"
+#include "text.h"
 
 // ---- the clock
 

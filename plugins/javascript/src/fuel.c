@@ -1,7 +1,10 @@
 // A script that uses up its fuel is ended by the host in the middle of an instruction, and nobody knows where in the script that was.
 // So QuickJS looks at what is left now and then, and throws while there is enough for that: an error knows its line.
 
-#include "guest.h"
+#include "contract.h"
+#include "fuel.h"
+#include "inside.h"
+#include "state.h"
 
 enum {
   // Jumps and calls of a script before the first look: most scripts end before it.

@@ -176,6 +176,12 @@ static struct inside look_into(const JSFunctionBytecode *code, int end, JSAtom c
   return inside;
 }
 
+int inside_length_around_function(JSValueConst code) {
+  const JSFunctionBytecode *around = JS_VALUE_GET_PTR(code);
+  bool is_alone = around->cpool_count == 1 && inner_function(around, 0) != NULL;
+  return is_alone ? around->byte_code_len : 0;
+}
+
 struct inside inside_script(JSContext *context, JSValueConst function, bool has_tail, JSAtom console) {
   const JSFunctionBytecode *code = JS_GetFunctionBytecode(function);
   return look_into(code, has_tail ? end_of_script(code) : code->byte_code_len, console);

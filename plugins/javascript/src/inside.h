@@ -23,6 +23,10 @@ struct inside {
 // The first member of a plain object that has none of these names. False if there is none.
 bool inside_other_member(JSContext *context, JSValueConst object, const JSAtom *known, size_t count, JSAtom *found);
 
+// The length of compiled code around the one function in it, without that function. 0 if the code contains anything else
+// than instructions and one function.
+int inside_length_around_function(JSValueConst code);
+
 // What a script's own code does, without the tail that looks for `handle`.
 struct inside inside_script(JSContext *context, JSValueConst function, bool has_tail, JSAtom console);
 

@@ -6,7 +6,8 @@
 
 #include <wasm_simd128.h>
 
-#include "guest.h"
+#include "contract.h"
+#include "quickjs.h"
 
 // Objects in each other. What is deeper is left to QuickJS, and so are its errors.
 enum { JSON_DEPTH = 128 };

@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "json.h"
+#include "memory.h"
+#include "shapes.h"
+#include "state.h"
+#include "text.h"
 
 // Names of members seen lately, by a hash of their text: lists have the same ones again and again.
 enum { SEEN = 64 };

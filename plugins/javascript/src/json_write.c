@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "json.h"
+#include "memory.h"
+#include "state.h"
+#include "text.h"
 
 struct writer {
   char *bytes;

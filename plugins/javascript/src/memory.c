@@ -7,7 +7,7 @@
 #include <string.h>
 #include <wasm_simd128.h>
 
-#include "guest.h"
+#include "memory.h"
 
 enum {
   PAGE = 65536,

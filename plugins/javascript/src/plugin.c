@@ -4,11 +4,15 @@
 // `initialise` is called when the component is built, and what memory holds then is kept in it: a runtime and a context
 // with all that scripts find. Every call begins with that memory, in an instance of its own.
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "guest.h"
+#include "environment.h"
+#include "fuel.h"
+#include "memory.h"
+#include "request.h"
+#include "script.h"
+#include "state.h"
+#include "text.h"
 
 enum {
   // Of the stack that is in memory. The rest of it (the linker is told how much there is) is for what
@@ -21,31 +25,7 @@ enum {
   COLLECT_FROM = 8 << 20,
 };
 
-JSContext *context;
-struct names names;
-JSClassID plain_class;
-
 static JSRuntime *runtime;
-static struct answer answer;
-
-bool refuse(const char *code, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  int length = vsnprintf(NULL, 0, format, arguments);
-  va_end(arguments);
-  char *message = length < 0 ? NULL : memory_allocate(NULL, (size_t)length + 1);
-  if (message == NULL) {
-    __builtin_trap();
-  }
-  va_start(arguments, format);
-  vsnprintf(message, (size_t)length + 1, format, arguments);
-  va_end(arguments);
-  answer = (struct answer){
-      .is_failure = 1,
-      .failure = {.code = {code, strlen(code)}, .message = {message, (size_t)length}},
-  };
-  return false;
-}
 
 // The reason of a promise that was rejected, and that nothing has been told of.
 static JSValue rejection = JS_UNINITIALIZED;

@@ -2,7 +2,15 @@
 
 #include <strings.h>
 
+#include "fuel.h"
+#include "inside.h"
 #include "json.h"
+#include "memory.h"
+#include "request.h"
+#include "script.h"
+#include "shapes.h"
+#include "state.h"
+#include "text.h"
 
 // The draft's body as the script got it: one that comes back as it was need not be written again.
 static JSValue body_shown;

@@ -4,7 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuel.h"
+#include "inside.h"
 #include "json.h"
+#include "memory.h"
+#include "script.h"
+#include "state.h"
+#include "text.h"
 
 // The script is the body of a function, and may also declare one named `handle`. The head is on the script's first
 // line, so that lines count as the tenant's; the tail is on a line of its own, for a script that ends in a comment.
@@ -134,6 +140,17 @@ static bool refuse_syntax(struct text script) {
   return refuse_script(place, message, is_module ? NO_MODULE : "");
 }
 
+// Whether the code is the script's function and nothing else. A script with a brace too many ends that function early, and
+// the rest would run outside of it. Any instruction outside makes the code longer than it is around a script of our own.
+static bool is_one_function(JSValueConst code) {
+  static int expected;
+  int length = inside_length_around_function(code);
+  if (expected == 0) {
+    expected = length;
+  }
+  return length != 0 && length == expected;
+}
+
 JSValue script_compile(struct text script) {
   char *source = memory_allocate(NULL, sizeof HEAD + script.length + sizeof CALL_HANDLE + sizeof TAIL);
   if (source == NULL) {
@@ -147,9 +164,18 @@ JSValue script_compile(struct text script) {
   }
   end = append(end, TAIL, sizeof TAIL);
   size_t length = (size_t)(end - source) - 1;
-  JSValue function = JS_Eval(context, source, length, FILE_NAME, JS_EVAL_TYPE_GLOBAL);
-  if (JS_IsException(function)) {
+  JSValue code = JS_Eval(context, source, length, FILE_NAME, JS_EVAL_TYPE_GLOBAL | JS_EVAL_FLAG_COMPILE_ONLY);
+  if (JS_IsException(code)) {
     refuse_syntax(script);
+    return JS_UNDEFINED;
+  }
+  if (!is_one_function(code)) {
+    refuse("bad-settings", "%s: it closes a `{` that it did not open", AT_SCRIPT);
+    return JS_UNDEFINED;
+  }
+  JSValue function = JS_EvalFunction(context, code);
+  if (JS_IsException(function)) {
+    refuse_exception(script);
     return JS_UNDEFINED;
   }
   return function;

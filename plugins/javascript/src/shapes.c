@@ -5,7 +5,8 @@
 // makes one for the object as it ends up: the next object with the same names finds nothing on its way there. So here an object
 // is kept for each step of that way.
 
-#include "guest.h"
+#include "shapes.h"
+#include "state.h"
 
 void shapes_keep(const JSAtom *members, size_t count) {
   for (size_t length = 1; length <= count; length++) {

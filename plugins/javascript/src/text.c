@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "guest.h"
+#include "memory.h"
+#include "state.h"
+#include "text.h"
 
 // A string of a script may have halves of surrogate pairs, which QuickJS writes as if they were characters, and
 // the host takes UTF-8 only. They become the replacement character, which is as long.

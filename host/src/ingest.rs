@@ -7,10 +7,9 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::delivery::{Dispatcher, Work};
 use crate::directory::Directory;
+use crate::domain::hash::sha256;
 use crate::domain::{DeliveryId, Event, EventId, EventKey, EventType, Hook, TenantId, Trigger, UnixMillis};
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, StorageError};
 use crate::turns::{TenantTurns, Turn};
@@ -306,11 +305,12 @@ fn first_conflict(outcomes: &[Accepted]) -> Option<(usize, ConflictOn)> {
 
 /// Two posts under one name are the same event if type, project, time and data are the same.
 fn content_digest(event: &IncomingEvent) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    digest.update((event.event_type.as_str().len() as u64).to_le_bytes());
-    digest.update(event.event_type.as_str());
-    digest.update(event.project.unwrap_or(-1).to_le_bytes());
-    digest.update(event.occurred_at.map_or(i64::MIN, |time| time.0).to_le_bytes());
-    digest.update(event.data.as_bytes());
-    digest.finalize().into()
+    let event_type = event.event_type.as_str();
+    sha256(&[
+        &(event_type.len() as u64).to_le_bytes(),
+        event_type.as_bytes(),
+        &event.project.unwrap_or(-1).to_le_bytes(),
+        &event.occurred_at.map_or(i64::MIN, |time| time.0).to_le_bytes(),
+        event.data.as_bytes(),
+    ])
 }

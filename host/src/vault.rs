@@ -11,11 +11,10 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::domain::hash::hmac_sha256;
 use crate::private_file::{self, ENCRYPTION_KEY_FILE};
 
 /// The first byte of what is sealed, so that the form can change.
@@ -228,9 +227,7 @@ fn aead(key: &Key) -> LessSafeKey {
 }
 
 fn derive(key: &Key, purpose: &str) -> Key {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.reveal()).expect("HMAC takes a key of any length");
-    mac.update(purpose.as_bytes());
-    Key(Zeroizing::new(mac.finalize().into_bytes().into()))
+    Key(Zeroizing::new(hmac_sha256(key.reveal(), &[purpose.as_bytes()])))
 }
 
 /// The data directory's key, if it has one.

@@ -2,9 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 
+use crate::domain::hash::hmac_sha256;
 use crate::domain::{SigningSecret, UnixMillis};
 
 /// The names of the three headers.
@@ -29,13 +28,6 @@ pub fn sign(secrets: &[SigningSecret], id: &str, now: UnixMillis, body: &[u8]) -
         STANDARD.encode_string(digest, &mut value);
     }
     value
-}
-
-fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    // HMAC takes keys of any length (RFC 2104, section 2).
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
-    parts.iter().for_each(|part| mac.update(part));
-    mac.finalize().into_bytes().into()
 }
 
 #[cfg(test)]

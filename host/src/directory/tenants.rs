@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use sha2::Digest as _;
-
 use super::quotas::{Quotas, check_count};
 use super::{Directory, DirectoryError, read, write};
+use crate::domain::hash::sha256;
 use crate::domain::{ApiKey, KeyId, Project, Scopes, Tenant, TenantId};
 
 /// Tenants, projects and keys in memory.
@@ -64,7 +63,7 @@ pub fn new_key_text() -> String {
 /// What is kept of a key.
 #[must_use]
 pub fn hash_key(key: &str) -> [u8; 32] {
-    sha2::Sha256::digest(key.as_bytes()).into()
+    sha256(&[key.as_bytes()])
 }
 
 impl Directory {

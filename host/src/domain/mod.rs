@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod delivery;
 pub mod egress;
 pub mod event;
+pub mod hash;
 pub mod header;
 pub mod hook;
 pub mod ids;

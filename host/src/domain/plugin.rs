@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::hash::sha256;
 use super::{Invalid, TenantId, UnixMillis};
 
 /// A plugin's name within its tenant, or a standard plugin's: 1 to 64 of `a-z`, `0-9`, `-`, `_`, `.`,
@@ -47,8 +48,7 @@ impl Digest {
     /// Computes the digest of `wasm`.
     #[must_use]
     pub fn of(wasm: &[u8]) -> Self {
-        use sha2::Digest as _;
-        Self(sha2::Sha256::digest(wasm).into())
+        Self(sha256(&[wasm]))
     }
 
     /// The 64 hexadecimal digits without prefix, as in file names.

@@ -14,8 +14,7 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
+use ring::{digest, hmac};
 use wasmtime::Engine;
 use zeroize::Zeroizing;
 
@@ -91,7 +90,7 @@ impl Cache {
         for_each_chunk(code.as_file_mut(), |chunk| mac.update(chunk))?;
         // Mapped pages are released and read again, so the content must be on disk.
         code.as_file().sync_all()?;
-        self.write(&self.path(digest, "mac"), &mac.finalize().into_bytes())?;
+        self.write(&self.path(digest, "mac"), mac.sign().as_ref())?;
         code.persist(self.path(digest, "cwasm"))?;
         Ok(())
     }
@@ -111,11 +110,13 @@ impl Cache {
     fn verify(&self, digest: &Digest, code: &mut File, expected: &[u8]) -> Result<(), String> {
         let mut mac = self.mac(digest);
         for_each_chunk(code, |chunk| mac.update(chunk)).map_err(|error| error.to_string())?;
-        mac.verify_slice(expected).map_err(|error| error.to_string())
+        // The key is secret, so the comparison must take the same time wherever the two differ.
+        let is_equal: bool = subtle::ConstantTimeEq::ct_eq(mac.sign().as_ref(), expected).into();
+        if is_equal { Ok(()) } else { Err("its MAC differs".to_owned()) }
     }
 
-    fn mac(&self, digest: &Digest) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new(&(*self.key).into());
+    fn mac(&self, digest: &Digest) -> hmac::Context {
+        let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.key.as_slice()));
         mac.update(FORMAT);
         mac.update(&digest.0);
         mac.update(&self.engine);
@@ -233,7 +234,7 @@ fn key(dir: &Path) -> io::Result<Zeroizing<[u8; 64]>> {
 
 /// Hashes the settings that determine whether two engines can run the same compiled code.
 fn fingerprint(engine: &Engine) -> [u8; 32] {
-    struct Sha(Sha256);
+    struct Sha(digest::Context);
     impl Hasher for Sha {
         fn finish(&self) -> u64 {
             0 // Unused: the caller takes the SHA-256 digest.
@@ -242,7 +243,9 @@ fn fingerprint(engine: &Engine) -> [u8; 32] {
             self.0.update(bytes);
         }
     }
-    let mut sha = Sha(Sha256::new());
+    let mut sha = Sha(digest::Context::new(&digest::SHA256));
     engine.precompile_compatibility_hash().hash(&mut sha);
-    sha.0.finalize().into()
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(sha.0.finish().as_ref());
+    fingerprint
 }

@@ -11,6 +11,7 @@ use wasmtime::Engine;
 
 use crate::domain::{Digest, Fault, FaultKind, TenantId};
 
+use super::blocking::blocking;
 use super::cache::Cache;
 use super::catalog::Catalog;
 use super::compiler::{CompileRequest, Compiler, Failure, MAX_CODE};
@@ -287,11 +288,4 @@ impl Target {
             Self::Memory(file) => file,
         }
     }
-}
-
-/// Runs `work` on a blocking thread.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, SandboxError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| SandboxError::Panicked(error.to_string()))
 }

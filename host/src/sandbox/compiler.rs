@@ -20,9 +20,10 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
+use super::blocking::blocking;
 use super::limits::{Limits, Size, shortened};
 use super::validate::{self, Shape};
-use super::{Refusal, SandboxError, UploadError, compile, engine, memory_limit, upload};
+use super::{Refusal, SandboxError, UploadError, engine, memory_limit, upload};
 
 /// Subcommand that runs the compiler.
 pub const COMMAND: &str = "compile-plugin";
@@ -141,7 +142,7 @@ impl Compiler {
     ) -> Result<Shape, Failure> {
         match self {
             Self::InProcess => {
-                let response = compile::blocking(move || respond(&request, &upload, &mut &code)).await?;
+                let response = blocking(move || respond(&request, &upload, &mut &code)).await?;
                 interpret_response(response)
             }
             Self::Subprocess(program) => run(program, MAX_WALL_TIME, &request, &upload, code).await,

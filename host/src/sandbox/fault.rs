@@ -9,7 +9,7 @@ use crate::domain::{Fault, FaultKind};
 
 use super::SandboxError;
 use super::deadline::Stopped;
-use super::invoke::Interrupted;
+use super::interrupted::Interrupted;
 use super::limits::{Count, Meter, Size, shortened};
 use super::v1::host::OutOfFuelAt;
 use super::wasi::Exited;

@@ -10,6 +10,7 @@ use crate::domain::{Fault, FaultKind, Request};
 use super::SandboxError;
 use super::deadline::{self, Ticker};
 use super::fault::{self, Allowance};
+use super::interrupted::Interrupted;
 use super::limits::Limits;
 use super::logs::LogSink;
 use super::plugin::Plugin;
@@ -33,39 +34,6 @@ pub(super) struct Called<T> {
     pub(super) memory_bytes: u64,
     /// The log that was passed in, with the lines of this call.
     pub(super) logs: LogSink,
-}
-
-/// Why a call ended without a result although the plugin did not fail.
-#[derive(Debug)]
-pub(super) enum Interrupted {
-    /// It used up its slice. It can be repeated because calls have no side effects.
-    Slice,
-    /// Its caller is gone.
-    Abandoned,
-    /// The engine failed.
-    Failed(SandboxError),
-}
-
-impl From<SandboxError> for Interrupted {
-    fn from(error: SandboxError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<wasmtime::Error> for Interrupted {
-    fn from(error: wasmtime::Error) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-impl From<Interrupted> for SandboxError {
-    fn from(interrupted: Interrupted) -> Self {
-        match interrupted {
-            Interrupted::Failed(error) => error,
-            Interrupted::Slice => Self::Engine("a call without a time slice was stopped".to_owned()),
-            Interrupted::Abandoned => Self::ShutDown,
-        }
-    }
 }
 
 /// Result of a guest function; the outer error is a trap or an error of the host.

@@ -17,6 +17,7 @@
 pub mod types;
 
 mod advice;
+mod blocking;
 mod cache;
 mod catalog;
 mod compile;
@@ -29,7 +30,9 @@ mod errors;
 mod eviction;
 mod fair_semaphore;
 mod fault;
+mod fuel;
 mod history;
+mod interrupted;
 mod invoke;
 mod limits;
 mod logs;
@@ -146,7 +149,7 @@ impl Sandbox {
     /// If the engine fails.
     pub async fn digest(upload: &Bytes) -> Result<Digest, SandboxError> {
         let upload = upload.clone();
-        compile::blocking(move || Digest::of(&upload)).await
+        blocking::blocking(move || Digest::of(&upload)).await
     }
 
     /// Runs every check of an upload and compiles it to disk, but does not store the upload: size, format, wrapping,
@@ -187,7 +190,7 @@ impl Sandbox {
         loop {
             let (invoker, tried) = (Arc::clone(&self.0.invoker), Arc::clone(plugin));
             // The call keeps the permit because it runs to its end even if the client disconnects.
-            let called = compile::blocking(move || {
+            let called = blocking::blocking(move || {
                 let logs = LogSink::new(&invoker.limits);
                 let state = State::new(&invoker.limits, logs, Arc::from("{}"), Arc::default(), None);
                 (invoker.instantiate_once(&tried, state.with_control(&CallControl::yielding())), permit)

@@ -14,7 +14,8 @@ use crate::domain::{
 };
 
 use super::deadline::{CallControl, CpuTime, Pace};
-use super::invoke::{Called, Interrupted, Invoker};
+use super::interrupted::Interrupted;
+use super::invoke::{Called, Invoker};
 use super::logs::LogSink;
 use super::plugin::Plugin;
 use super::state::{Secrets, State};

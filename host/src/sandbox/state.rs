@@ -9,7 +9,7 @@ use crate::domain::Event;
 use super::deadline::CallControl;
 use super::limits::{Limits, Meter};
 use super::logs::LogSink;
-use super::wasi::WasiState;
+use super::wasi::state::WasiState;
 
 /// Keys by name.
 pub(super) type Secrets = Vec<(String, Zeroizing<Vec<u8>>)>;

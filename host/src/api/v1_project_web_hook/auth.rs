@@ -9,10 +9,8 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderMap;
 use http::request::Parts;
-use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::envelope::ApiError;
@@ -20,6 +18,7 @@ use super::used_passwords::UsedPasswords;
 use crate::api::auth::{AdminKeyHash, Caller, bearer, watched};
 use crate::clients;
 use crate::directory::Directory;
+use crate::domain::hash::hmac_sha256;
 use crate::domain::{Login, Scopes, UnixMillis};
 
 /// The maximum difference between a request's timestamp and the engine's clock, in seconds.
@@ -116,9 +115,8 @@ fn basic(value: &str) -> Option<(String, String)> {
 
 /// The password of `user` at `timestamp`.
 fn password(secret: &str, user: &str, timestamp: i64) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC accepts keys of any length");
-    mac.update(format!("name:{user};timestamp:{timestamp};").as_bytes());
-    STANDARD.encode(mac.finalize().into_bytes())
+    let signed = format!("name:{user};timestamp:{timestamp};");
+    STANDARD.encode(hmac_sha256(secret.as_bytes(), &[signed.as_bytes()]))
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 //! limit of a record depends only on its number, so that all records of a delivery have at most 1 MiB. Sizes are of
 //! the stored JSON, in which a control character has six bytes.
 
+use std::ops::Deref;
+
 use super::{Attempt, Fault, Outcome, Response, SentRequest, StepReport};
-use crate::domain::{HeaderList, ShortText};
+use crate::domain::HeaderList;
 
 /// Marks the end of a text that was cut.
 const CUT: char = '…';
@@ -49,7 +51,7 @@ fn cut_request(request: &mut SentRequest, room: usize) -> bool {
         return false;
     }
     let mut half = Room(room / 2);
-    let cut = half.take_string(&mut request.url);
+    let cut = half.take(&mut request.url);
     let mut room = Room(room / 2 + half.0);
     room.take_headers(&mut request.headers) || cut
 }
@@ -66,10 +68,10 @@ fn cut_outcome(outcome: &mut Outcome, room: usize) -> bool {
                 return false;
             }
             let mut room = Room(room);
-            let failed = body_failure.as_mut().is_some_and(|failure| room.take_string(&mut failure.message));
+            let failed = body_failure.as_mut().is_some_and(|failure| room.take(&mut failure.message));
             room.take_headers(headers) || failed
         }
-        Outcome::Unreachable { message, .. } => Room(room).take_string(message),
+        Outcome::Unreachable { message, .. } => Room(room).take(message),
         Outcome::Faulted { fault, .. } => Room(room).take_fault(fault),
         Outcome::TimedOut { .. } | Outcome::Dropped { .. } => false,
     }
@@ -103,32 +105,19 @@ struct Room(usize);
 
 impl Room {
     /// Subtracts the size of `text`, or cuts it. Returns whether it was cut.
-    fn take_string(&mut self, text: &mut String) -> bool {
-        match self.place(text) {
-            None => false,
-            Some(kept) => {
-                text.truncate(kept);
-                text.push(CUT);
-                true
-            }
-        }
-    }
-
-    fn take_short(&mut self, text: &mut ShortText) -> bool {
-        match self.place(text) {
-            None => false,
-            Some(kept) => {
-                text.truncate(kept);
-                text.push(CUT);
-                true
-            }
-        }
+    fn take<T>(&mut self, text: &mut T) -> bool
+    where
+        T: Deref<Target = str> + for<'a> From<&'a str>,
+    {
+        let Some(kept) = self.place(text) else { return false };
+        *text = T::from(&format!("{}{CUT}", &text[..kept]));
+        true
     }
 
     /// Subtracts the size of an item with this text. Returns false if the text was cut.
     fn take_item(&mut self, text: &mut String) -> bool {
         self.0 = self.0.saturating_sub(ITEM_BYTES);
-        !self.take_string(text)
+        !self.take(text)
     }
 
     /// Subtracts the size of the headers. Cuts the first that does not fit and removes those after it.
@@ -141,7 +130,7 @@ impl Room {
                 return true;
             }
             self.0 -= fixed;
-            if self.take_short(value) {
+            if self.take(value) {
                 headers.truncate(at + 1);
                 return true;
             }
@@ -150,8 +139,8 @@ impl Room {
     }
 
     fn take_fault(&mut self, fault: &mut Fault) -> bool {
-        let mut cut = self.take_string(&mut fault.message);
-        cut |= fault.code.as_mut().is_some_and(|code| self.take_string(code));
+        let mut cut = self.take(&mut fault.message);
+        cut |= fault.code.as_mut().is_some_and(|code| self.take(code));
         let whole = fault.backtrace.iter_mut().map_while(|frame| self.take_item(frame).then_some(())).count();
         cut |= whole < fault.backtrace.len();
         fault.backtrace.truncate(whole);

@@ -3,12 +3,12 @@
 //! They are not generated, so that the length of a message is checked before it is copied, and settings are copied
 //! directly from shared text to the guest.
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 use wasmtime::component::{ComponentType, Lift, Linker, WasmList, WasmStr};
 use wasmtime::{StoreContextMut, Trap};
 
 use crate::domain::attempt::LogLevel;
+use crate::domain::hash;
+use crate::sandbox::fuel::{BYTE_FUEL, CALL_FUEL, HASHED_BYTE_FUEL};
 use crate::sandbox::limits::shortened;
 use crate::sandbox::state::{Secrets, State};
 
@@ -20,13 +20,6 @@ pub(in crate::sandbox) const INTERFACES: [&str; 5] = [
     "hookwright:plugin/log@1.0.0",
     "hookwright:plugin/secrets@1.0.0",
 ];
-
-/// Fuel for a call of a host function, without the part for its data.
-pub(in crate::sandbox) const CALL_FUEL: u64 = 1_000;
-/// Fuel per byte that is copied or checked.
-pub(in crate::sandbox) const BYTE_FUEL: u64 = 1;
-/// Fuel per byte that is hashed.
-pub(in crate::sandbox) const HASHED_BYTE_FUEL: u64 = 8;
 
 #[expect(dead_code, reason = "constructed only by lifting")]
 #[derive(ComponentType, Lift, Clone, Copy)]
@@ -129,7 +122,5 @@ fn hmac_sha256(secrets: &Secrets, name: &str, data: &[u8]) -> Result<Vec<u8>, St
             known => format!("unknown secret `{name}`; this hook has {}", known.join(", ")),
         });
     };
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|error| error.to_string())?;
-    mac.update(data);
-    Ok(mac.finalize().into_bytes().to_vec())
+    Ok(hash::hmac_sha256(key, &[data]).to_vec())
 }

@@ -20,20 +20,17 @@ mod cli;
 mod clocks;
 mod io;
 mod random;
+mod seeded;
 pub(super) mod sockets;
+pub(super) mod state;
 
-use std::sync::Arc;
-
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtx, WasiFilesystemCtxView};
+use wasmtime::component::{HasData, Linker};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings;
 
-use crate::domain::Event;
-
 pub(super) use self::cli::Exited;
-use self::random::SeededRng;
+use super::fuel::CALL_FUEL;
 use super::state::State;
-use super::v1::host::CALL_FUEL;
 
 /// Interfaces that a plugin may import, without version.
 pub(super) const INTERFACES: [&str; 20] = [
@@ -58,39 +55,6 @@ pub(super) const INTERFACES: [&str; 20] = [
     "wasi:filesystem/types",
     "wasi:filesystem/preopens",
 ];
-
-/// Maximum number of handles that a plugin may hold at once.
-const MAX_HANDLES: u32 = 1024;
-
-/// WASI state of one call.
-pub(super) struct WasiState {
-    event: Option<Arc<Event>>,
-    monotonic_ns: u64,
-    random: Option<Box<SeededRng>>,
-    handles: u32,
-    files: Option<Box<(WasiFilesystemCtx, ResourceTable)>>,
-}
-
-impl WasiState {
-    /// Without an event, as at upload, the time is 1970 and the random seed is that of the empty text.
-    pub(super) fn new(event: Option<Arc<Event>>) -> Self {
-        Self { event, monotonic_ns: 0, random: None, handles: 0, files: None }
-    }
-
-    /// Creates a handle with the representation `rep`. Guests cannot forge representations, so only the number of
-    /// handles is tracked.
-    fn handle<T: 'static>(&mut self, rep: u32) -> wasmtime::Result<Resource<T>> {
-        if self.handles >= MAX_HANDLES {
-            return Err(wasmtime::format_err!("requested more than {MAX_HANDLES} WASI handles"));
-        }
-        self.handles += 1;
-        Ok(Resource::new_own(rep))
-    }
-
-    fn drop_handle(&mut self) {
-        self.handles = self.handles.saturating_sub(1);
-    }
-}
 
 impl State {
     /// Takes the fuel for a call with this many bytes or other units.

@@ -112,7 +112,7 @@ fn a_text_is_cut_at_a_character_boundary_and_marked() {
         ("a", 0, "…"),
     ] {
         let mut cut = text.to_owned();
-        assert_eq!(Room(room).take_string(&mut cut), text != expected);
+        assert_eq!(Room(room).take(&mut cut), text != expected);
         assert_eq!(cut, expected);
     }
 }

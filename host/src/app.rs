@@ -1,5 +1,7 @@
 //! The composition root: builds the engine out of its parts, runs it, and takes it down in order.
 
+mod past;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use crate::admin_key;
 use crate::api::downloads::Downloads;
 use crate::api::{self, ApiState};
 use crate::clients::{Budget, ClientLimits, Clients, TrustedProxies};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::clock_watch;
 use crate::config::Config;
 use crate::cores::Cores;
@@ -26,8 +28,8 @@ use crate::delivery::feeder::Feeder;
 use crate::delivery::worker::Worker;
 use crate::delivery::{Crew, Dispatcher, DispatcherLimits, Pipelines, Recorder, tls};
 use crate::directory::{Directory, Quotas};
+use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
-use crate::domain::{Digest, EventKey, UnixMillis};
 use crate::ingest::Ingest;
 use crate::open_files::{self, Shares};
 use crate::private_file::COMPILED_DIR;
@@ -58,7 +60,8 @@ pub struct Engine {
     attempts: Attempts,
     stop_cores: DropGuard,
     sandbox: Sandbox,
-    storage: SqliteStorage,
+    clock: Arc<dyn Clock>,
+    storage: Arc<SqliteStorage>,
 }
 
 /// Builds and starts an engine.
@@ -74,13 +77,16 @@ pub async fn start(config: Config) -> Result<Engine> {
     let storage = sqlite::open(&config.data_dir, options)
         .await
         .with_context(|| format!("cannot open the data directory {}", config.data_dir.display()))?;
+    let storage = Arc::new(storage);
     let stores = storage.stores();
     let recovered =
         stores.deliveries.recover(clock.now()).await.context("cannot take up deliveries again")?;
     if recovered > 0 {
         tracing::info!(deliveries = recovered, "took up deliveries that an earlier process had begun");
     }
-    let ids = Arc::new(IdGenerator::new(0, last_id(&storage, clock.now()).await?));
+    let last_id = past::last_id(&storage, clock.now()).await?;
+    past::follow_clock(&storage, last_id, clock.now()).await?;
+    let ids = Arc::new(IdGenerator::new(0, last_id));
     let directory =
         Directory::load_within(quotas(&config), stores.clone(), Arc::clone(&ids), Arc::clone(&clock));
     let directory = directory.await.context("cannot read the database")?;
@@ -108,8 +114,9 @@ pub async fn start(config: Config) -> Result<Engine> {
     };
     let stop_feeding = CancellationToken::new();
     let feeding = tokio::spawn(feeder.run(stop_feeding.clone()));
+    tokio::spawn(past::note_clock(Arc::clone(&storage), Arc::clone(&clock), stop_feeding.clone()));
     let kept = clock_watch::Kept {
-        clock,
+        clock: Arc::clone(&clock),
         ids,
         deliveries: Arc::clone(&stores.deliveries),
         dispatcher: Arc::clone(&dispatcher),
@@ -135,6 +142,7 @@ pub async fn start(config: Config) -> Result<Engine> {
         attempts: Attempts(dispatcher),
         stop_cores,
         sandbox,
+        clock,
         storage,
     })
 }
@@ -190,6 +198,9 @@ impl Engine {
             );
         }
         self.sandbox.shutdown();
+        if let Err(error) = self.storage.note_clock(self.clock.now()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
+        }
         let closed = self.storage.close().await.context("cannot close the database");
         // Not before: what commits runs there.
         drop(self.stop_cores);
@@ -259,32 +270,6 @@ fn egress_policy(config: &Config, listener: SocketAddr, directory: &Arc<Director
     let directory = Arc::clone(directory);
     let names = move |tenant| directory.tenant(tenant).map(|tenant| tenant.name.clone());
     EgressPolicy::new(config.egress_allow.clone(), vec![listener], Arc::new(names))
-}
-
-/// A clock that was this far ahead of the last id's is taken as right.
-const SMALL_DIFFERENCE: Duration = Duration::from_secs(60);
-
-/// The id after which new ones come. If the clock was set back while the engine did not run, what waits is brought
-/// forward as far. Ids that carry a time far ahead were made under a clock that was wrong: new ids do not follow them.
-async fn last_id(storage: &SqliteStorage, now: UnixMillis) -> Result<i64> {
-    let end = now.plus(sqlite::FURTHEST_AHEAD);
-    let mut last = storage.greatest_id();
-    if EventKey(last).created_at() > end {
-        tracing::warn!(
-            "some ids carry a time far ahead, from a clock that was wrong; new ones do not follow them"
-        );
-        last = storage.greatest_id_before(end).await.context("cannot read the database")?;
-    }
-    let ahead = now.until(EventKey(last).created_at());
-    if ahead > SMALL_DIFFERENCE {
-        tracing::warn!(
-            seconds = ahead.as_secs(),
-            "the clock is behind the last id: it was set back, or had been ahead; deliveries that wait are due that much earlier"
-        );
-        let moved = storage.stores().deliveries.bring_forward(now, ahead).await;
-        moved.context("cannot bring deliveries forward")?;
-    }
-    Ok(last)
 }
 
 /// The keys that `config` gives.

@@ -124,17 +124,23 @@ impl Vault {
     /// Never: ring refuses only what is larger than 256 GiB.
     #[must_use]
     pub fn seal(&self, context: &str, plain: &[u8]) -> Vec<u8> {
-        let nonce: [u8; NONCE_LEN] = rand::random();
-        let mut text = plain.to_vec();
-        let tag = self
-            .aead
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(context.as_bytes()),
-                &mut text,
-            )
-            .expect("the text is within the algorithm's bound");
-        [&[FORMAT], nonce.as_slice(), &text, tag.as_ref()].concat()
+        seal(&self.aead, context, plain)
+    }
+
+    /// As [`Self::seal`], under the key that [`Self::opened_by`] named.
+    ///
+    /// # Panics
+    /// Never, as [`Self::seal`].
+    #[must_use]
+    pub fn seal_with(&self, key: usize, context: &str, plain: &[u8]) -> Vec<u8> {
+        let older = key.checked_sub(1).and_then(|index| self.older.get(index));
+        seal(older.map_or(&self.aead, |(_, aead)| aead), context, plain)
+    }
+
+    /// Which key opens this: 0 is the current one, and greater numbers are older ones; none if none does.
+    #[must_use]
+    pub fn opened_by(&self, context: &str, sealed: &[u8]) -> Option<usize> {
+        self.open_with(context, sealed).ok().map(|(_, key)| key)
     }
 
     /// Decrypts what [`Self::seal`] made for the same `context`.
@@ -150,12 +156,12 @@ impl Vault {
     /// # Errors
     /// As [`Self::unseal`].
     pub fn reseal(&self, context: &str, sealed: &[u8]) -> Result<Option<Vec<u8>>, Sealed> {
-        let (plain, is_current) = self.open_with(context, sealed)?;
-        Ok((!is_current).then(|| self.seal(context, &plain)))
+        let (plain, key) = self.open_with(context, sealed)?;
+        Ok((key > 0).then(|| self.seal(context, &plain)))
     }
 
-    /// The plain text, and whether the current key sealed it.
-    fn open_with(&self, context: &str, sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, bool), Sealed> {
+    /// The plain text, and which key sealed it, as [`Self::opened_by`] counts them.
+    fn open_with(&self, context: &str, sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, usize), Sealed> {
         let (&format, rest) = sealed.split_first().ok_or(Sealed)?;
         if format != FORMAT || rest.len() < NONCE_LEN {
             return Err(Sealed);
@@ -168,10 +174,8 @@ impl Vault {
             plain.truncate(length);
             Some(plain)
         };
-        if let Some(plain) = unseal(&self.aead) {
-            return Ok((plain, true));
-        }
-        self.older.iter().find_map(|(_, aead)| unseal(aead)).map(|plain| (plain, false)).ok_or(Sealed)
+        let keys = std::iter::once(&self.aead).chain(self.older.iter().map(|(_, aead)| aead));
+        keys.enumerate().find_map(|(key, aead)| Some((unseal(aead)?, key))).ok_or(Sealed)
     }
 
     /// A key for `purpose` that says nothing of this one or of those for other purposes: what the engine signs
@@ -219,6 +223,19 @@ impl Vault {
     fn retained(&self) -> RwLockReadGuard<'_, Vec<(String, Key)>> {
         self.retained.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn seal(aead: &LessSafeKey, context: &str, plain: &[u8]) -> Vec<u8> {
+    let nonce: [u8; NONCE_LEN] = rand::random();
+    let mut text = plain.to_vec();
+    let tag = aead
+        .seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(context.as_bytes()),
+            &mut text,
+        )
+        .expect("the text is within the algorithm's bound");
+    [&[FORMAT], nonce.as_slice(), &text, tag.as_ref()].concat()
 }
 
 fn aead(key: &Key) -> LessSafeKey {

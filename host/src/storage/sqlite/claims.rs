@@ -52,7 +52,12 @@ macro_rules! is_among {
 
 /// Tenant and id of each, as JSON.
 pub fn json_keys<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> String {
-    let keys: Vec<_> = deliveries.into_iter().map(|it| vec![it.tenant.0, it.id.0]).collect();
+    json_keys_of(deliveries.into_iter().map(|it| (it.tenant.0, it.id.0)))
+}
+
+/// The same for tenants and ids.
+pub fn json_keys_of(keys: impl IntoIterator<Item = (i64, i64)>) -> String {
+    let keys: Vec<_> = keys.into_iter().map(|(tenant, id)| vec![tenant, id]).collect();
     serde_json::Value::from(keys).to_string()
 }
 
@@ -267,21 +272,6 @@ pub async fn recover(connection: &mut SqliteConnection, now: UnixMillis) -> Resu
     let furthest = now.plus(FURTHEST_AHEAD);
     sqlx::query(sql).bind(now.0).bind(furthest.0).execute(connection).await?;
     Ok(leases)
-}
-
-/// Makes what waits for a time after `now` due `by` earlier. Leases stay: records are told by their ends.
-pub async fn bring_forward(
-    connection: &mut SqliteConnection,
-    hook: HookId,
-    now: UnixMillis,
-    by: Duration,
-) -> Result<(), StorageError> {
-    let sql = "UPDATE deliveries SET due_at = max(?1, due_at - ?2) WHERE (tenant_id, id) IN \
-        (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished \
-         WHERE hook_id = ?3 AND state < 3 AND state <> 1 AND due_at > ?1)";
-    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-    sqlx::query(sql).bind(now.0).bind(by).bind(hook.0).execute(connection).await?;
-    Ok(())
 }
 
 /// The hooks that are gone, but have unfinished deliveries: a crash came between.

@@ -1,6 +1,7 @@
 //! Deliveries and attempts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
@@ -9,6 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::attempt_rows::{AttemptColumns, attempt_columns, attempt_from_columns};
 use super::claims::{self, Claim};
+use super::clock_steps::{self, Progress};
 use super::recording::RecordRow;
 use super::rows::{DeliveryRow, JsonMaker, delivery_columns, delivery_from_row, read_error};
 use super::unwritten::Which;
@@ -38,19 +40,27 @@ impl DeliveryStore for Shared {
         for hook in claims::orphaned_hooks(&self.feeding).await? {
             claims::cancel_all(&self.writer, hook).await?;
         }
+        loop {
+            let mut writer = self.writer().await;
+            let progress = clock_steps::resume_some(writer.begin().await?).await;
+            if writer.finish(progress).await? == Progress::Done {
+                break;
+            }
+        }
         let mut writer = self.writer().await;
         let recovered = claims::recover(writer.begin().await?, now).await;
         writer.finish(recovered).await
     }
 
-    async fn bring_forward(&self, now: UnixMillis, by: std::time::Duration) -> Result<(), StorageError> {
-        // Hook by hook, so that others write in between.
-        for backlog in claims::backlog(&self.feeding).await? {
+    async fn bring_forward(&self, now: UnixMillis, by: Duration) -> Result<(), StorageError> {
+        // In small transactions, so that others write in between.
+        loop {
             let mut writer = self.writer().await;
-            let done = claims::bring_forward(writer.begin().await?, backlog.hook, now, by).await;
-            writer.finish(done).await?;
+            let progress = clock_steps::bring_some_forward(writer.begin().await?, now, by).await;
+            if writer.finish(progress).await? == Progress::Done {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {

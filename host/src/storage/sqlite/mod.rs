@@ -15,11 +15,13 @@ mod access;
 mod attempt_rows;
 mod batch;
 mod claims;
+mod clock_steps;
 mod connection;
 mod data_dir;
 mod dedup;
 mod deliveries;
 mod delivery_rows;
+mod engine_state;
 mod events;
 mod health;
 mod hook_rows;
@@ -281,6 +283,25 @@ impl SqliteStorage {
     pub async fn greatest_id_before(&self, end: UnixMillis) -> Result<i64, StorageError> {
         let mut reader = self.shared.readers.acquire().await.map_err(rows::read_error)?;
         rows::greatest_id(&mut reader, EventKey::first_at(end).0).await
+    }
+
+    /// The greatest time that the wall clock showed to this database since it was last set back, if that is known.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn clock_last_seen(&self) -> Result<Option<UnixMillis>, StorageError> {
+        let mut reader = self.shared.readers.acquire().await.map_err(rows::read_error)?;
+        clock_steps::last_seen(&mut reader).await
+    }
+
+    /// Notes what the wall clock shows, so that the next start knows whether it was set back. To be told every minute or so.
+    ///
+    /// # Errors
+    /// What the database said.
+    pub async fn note_clock(&self, now: UnixMillis) -> Result<(), StorageError> {
+        let mut writer = self.shared.writer().await;
+        let noted = clock_steps::note(writer.begin().await?, now).await;
+        writer.finish(noted).await
     }
 
     /// Returns when nothing is written any more: after [`Self::close`], or if the writer has failed.

@@ -4,10 +4,13 @@
 //! All of it works in small transactions and takes up where it ended: a row says itself whether it is sealed, and under
 //! which key it opens.
 
+use std::collections::BTreeSet;
+
 use sqlx::sqlite::SqliteConnection;
 
 use super::access;
 use super::batch::{BEGIN, COMMIT};
+use super::engine_state;
 use super::hook_rows::{self, HookRow};
 use super::hooks;
 use super::rendered_rows;
@@ -46,37 +49,20 @@ pub struct Rekeyed {
     pub unreadable: u64,
 }
 
-async fn state(connection: &mut SqliteConnection, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
-    let query = sqlx::query_scalar("SELECT value FROM engine_state WHERE name = ?").bind(name);
-    Ok(query.fetch_optional(connection).await?)
-}
-
-async fn set_state(connection: &mut SqliteConnection, name: &str, value: &[u8]) -> Result<(), StorageError> {
-    let sql = "INSERT INTO engine_state (name, value) VALUES (?, ?) \
-        ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    sqlx::query(sql).bind(name).bind(value).execute(connection).await?;
-    Ok(())
-}
-
 /// Refuses keys that do not open all that was sealed, before anything is sealed under another. Takes up the keys that
 /// outlived theirs.
 ///
 /// # Errors
 /// [`StorageError::WrongKey`], [`StorageError::NewerKey`]; else what the database said.
 pub async fn check_key(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
-    match state(connection, KEY_CHECK).await? {
+    match engine_state::get(connection, KEY_CHECK).await? {
         Some(sealed) => {
             let again = vault.reseal(KEY_CHECK, &sealed).map_err(|_| StorageError::WrongKey)?;
             check_newer_keys(connection, vault, again.is_none()).await?;
         }
-        None => {
-            if sealed_by_earlier_engine(connection, vault).await? == Some(false) {
-                return Err(StorageError::WrongKey);
-            }
-            write_key_check(connection, vault).await?;
-        }
+        None => write_first_checks(connection, vault).await?,
     }
-    if let Some(sealed) = state(connection, RETAINED_KEYS).await? {
+    if let Some(sealed) = engine_state::get(connection, RETAINED_KEYS).await? {
         let plain = vault.unseal(RETAINED_KEYS, &sealed).map_err(|_| StorageError::WrongKey)?;
         vault.retain(serde_json::from_slice(&plain).unwrap_or_default());
     }
@@ -103,25 +89,47 @@ async fn check_newer_keys(
         0 => KEY_CHECK_CURRENT.to_owned(),
         others => format!("{KEY_CHECK_CURRENT}-{others}"),
     };
-    set_state(connection, &name, &vault.seal(KEY_CHECK_CURRENT, KEY_CHECK_CURRENT.as_bytes())).await
+    engine_state::set(connection, &name, &vault.seal(KEY_CHECK_CURRENT, KEY_CHECK_CURRENT.as_bytes())).await
 }
 
 async fn write_key_check(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
-    set_state(connection, KEY_CHECK, &vault.seal(KEY_CHECK, KEY_CHECK.as_bytes())).await
+    engine_state::set(connection, KEY_CHECK, &vault.seal(KEY_CHECK, KEY_CHECK.as_bytes())).await
 }
 
-/// Whether any of what an engine without a key check sealed can be opened; none if it sealed nothing.
+/// Writes checks for a database that has none: of the keys that open what an engine without a key check sealed, and of the
+/// current one. A check under the current key alone would let a later start do without the older keys.
+///
+/// # Errors
+/// [`StorageError::WrongKey`] if there is something sealed and none of the keys opens any of it.
+async fn write_first_checks(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
+    let sealed = sealed_by_earlier_engine(connection).await?;
+    let keys: BTreeSet<usize> =
+        sealed.iter().filter_map(|(context, sealed)| vault.opened_by(context, sealed)).collect();
+    if keys.is_empty() && !sealed.is_empty() {
+        return Err(StorageError::WrongKey);
+    }
+    // The oldest comes first: KEY_CHECK tells the keys before it from those that came later.
+    let mut keys = keys.into_iter().rev();
+    let first = keys.next().unwrap_or(0);
+    let check = vault.seal_with(first, KEY_CHECK, KEY_CHECK.as_bytes());
+    engine_state::set(connection, KEY_CHECK, &check).await?;
+    for (number, key) in keys.filter(|key| *key > 0).enumerate() {
+        let check = vault.seal_with(key, KEY_CHECK_CURRENT, KEY_CHECK_CURRENT.as_bytes());
+        engine_state::set(connection, &format!("{KEY_CHECK_CURRENT}-{number}"), &check).await?;
+    }
+    check_newer_keys(connection, vault, first == 0).await
+}
+
+/// What an engine without a key check sealed, each with its context.
 async fn sealed_by_earlier_engine(
     connection: &mut SqliteConnection,
-    vault: &Vault,
-) -> Result<Option<bool>, StorageError> {
+) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
     let sql = "SELECT id, authorization FROM hooks WHERE authorization IS NOT NULL";
     let hooks: Vec<(i64, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&mut *connection).await?;
     let hooks = hooks.into_iter().map(|(id, sealed)| (hook_rows::authorization_context_of(id), sealed));
     let logins = logins(connection).await?.into_iter();
     let logins = logins.map(|(tenant, name, sealed)| (access::context_of(tenant, &name), sealed));
-    let opens = |(context, sealed): (String, Vec<u8>)| vault.unseal(&context, &sealed).is_ok();
-    Ok(hooks.chain(logins).map(opens).reduce(|any, one| any || one))
+    Ok(hooks.chain(logins).collect())
 }
 
 async fn logins(connection: &mut SqliteConnection) -> Result<Vec<(TenantId, String, Vec<u8>)>, StorageError> {
@@ -138,7 +146,7 @@ async fn logins(connection: &mut SqliteConnection) -> Result<Vec<(TenantId, Stri
 pub async fn seal_all(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM hooks WHERE sealed IS NULL)";
     let hooks: bool = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
-    let rendered = state(connection, RENDERED_SEALED).await?.is_none();
+    let rendered = engine_state::get(connection, RENDERED_SEALED).await?.is_none();
     if !hooks && !rendered {
         return forget_plain_text(connection).await;
     }
@@ -155,7 +163,7 @@ pub async fn seal_all(connection: &mut SqliteConnection, vault: &Vault) -> Resul
             tracing::info!("encrypting requests that an earlier engine kept for retries in plain");
             sealed += walk(connection, i64::MIN, Step::SealRendered, vault).await?;
         }
-        set_state(connection, RENDERED_SEALED, b"1").await?;
+        engine_state::set(connection, RENDERED_SEALED, b"1").await?;
     }
     if sealed > 0 {
         tracing::info!(rows = sealed, "done encrypting");
@@ -166,7 +174,7 @@ pub async fn seal_all(connection: &mut SqliteConnection, vault: &Vault) -> Resul
 /// Where rows were sealed: rewrites the file, since unused parts of its pages hold copies of what was moved about there.
 /// Then empties the log, which holds pages as they were before. What fails is tried again at the next start.
 async fn forget_plain_text(connection: &mut SqliteConnection) -> Result<(), StorageError> {
-    if state(connection, PLAIN_TEXT_TO_FORGET).await?.is_none() {
+    if engine_state::get(connection, PLAIN_TEXT_TO_FORGET).await?.is_none() {
         return Ok(());
     }
     let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
@@ -188,8 +196,7 @@ async fn forget_plain_text(connection: &mut SqliteConnection) -> Result<(), Stor
     let query = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)");
     let busy: i64 = query.fetch_one(&mut *connection).await?;
     if rewritten && busy == 0 {
-        let query = sqlx::query("DELETE FROM engine_state WHERE name = ?").bind(PLAIN_TEXT_TO_FORGET);
-        query.execute(connection).await?;
+        engine_state::remove(connection, PLAIN_TEXT_TO_FORGET).await?;
     }
     Ok(())
 }
@@ -201,7 +208,7 @@ async fn forget_plain_text(connection: &mut SqliteConnection) -> Result<(), Stor
 pub async fn rekey(connection: &mut SqliteConnection, vault: &Vault) -> Result<Rekeyed, StorageError> {
     let mut done = Rekeyed::default();
     let retained = serde_json::to_vec(&vault.outliving()).unwrap_or_default();
-    set_state(connection, RETAINED_KEYS, &vault.seal(RETAINED_KEYS, &retained)).await?;
+    engine_state::set(connection, RETAINED_KEYS, &vault.seal(RETAINED_KEYS, &retained)).await?;
     for (tenant, name, sealed) in logins(connection).await? {
         match vault.reseal(&access::context_of(tenant, &name), &sealed) {
             Ok(None) => {}
@@ -255,7 +262,7 @@ async fn walk(
         // With the rows themselves: however this ends, it is known that there was plain text.
         let done = match done {
             Ok((_, count)) if count > 0 && matches!(step, Step::SealHooks | Step::SealRendered) => {
-                set_state(connection, PLAIN_TEXT_TO_FORGET, b"1").await.and(done)
+                engine_state::set(connection, PLAIN_TEXT_TO_FORGET, b"1").await.and(done)
             }
             done => done,
         };

@@ -288,3 +288,39 @@ async fn a_row_that_cannot_be_read_stops_nothing_and_is_kept() {
     assert!(world.storage.hooks.update(&broken).await.unwrap());
     assert_eq!(world.storage.hooks.load().await.unwrap()[0], broken);
 }
+
+#[tokio::test]
+async fn a_database_without_a_key_check_gets_checks_of_the_keys_that_open_it() {
+    let login = |name: &str| Login {
+        name: name.to_owned(),
+        tenant: TENANT,
+        secret: SecretText::new("a-login's-secret"),
+        created_at: NOW,
+    };
+    for previous in [&['A'][..], &['C', 'A']] {
+        let dir = tempfile::tempdir().unwrap();
+        for (key, name) in previous.iter().zip(["one", "two"]) {
+            let storage = open_with(dir.path(), keys(*key, previous)).await.unwrap();
+            storage.stores().access.insert_login(&login(name)).await.unwrap();
+            storage.close().await.unwrap();
+        }
+        // As an engine left it that had no key checks.
+        let mut connection = connect(dir.path()).await;
+        sqlx::raw_sql("DELETE FROM engine_state").execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let refused = open_with(dir.path(), keys('B', &[])).await.unwrap_err();
+        assert!(matches!(refused, StorageError::WrongKey), "{refused:?}");
+        open_with(dir.path(), keys('B', previous)).await.unwrap().close().await.unwrap();
+        // Without one of the keys, rows could not be opened, and nobody would know until they were asked for.
+        for missing in previous {
+            let left: Vec<_> = previous.iter().copied().filter(|key| key != missing).collect();
+            let refused = open_with(dir.path(), keys('B', &left)).await.unwrap_err();
+            assert!(matches!(refused, StorageError::WrongKey | StorageError::NewerKey), "{refused:?}");
+        }
+        let reverted = open_with(dir.path(), keys('A', &[])).await;
+        assert!(reverted.is_err(), "B may have sealed something since");
+        rekey(dir.path(), &keys('B', previous)).await.unwrap();
+        let storage = open_with(dir.path(), keys('B', &[])).await.unwrap();
+        assert!(storage.stores().access.load().await.unwrap().0.iter().all(|login| !login.is_unreadable()));
+    }
+}

@@ -128,6 +128,42 @@ async fn what_waits_is_brought_forward_where_the_clock_was_set_back() {
 }
 
 #[tokio::test]
+async fn a_step_back_that_ends_half_way_is_taken_up_and_moves_nothing_twice() {
+    const COUNT: usize = 3_000;
+    let day = std::time::Duration::from_secs(86_400);
+    let now = UnixMillis(NOW.0 - 86_400_000);
+    for restarted in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut storage = reopen(dir.path()).await;
+        let world = World::new(storage.stores());
+        let (many, few) = (world.stored_hook().await, world.stored_hook().await);
+        for (hook, count) in [(many, COUNT), (few, 3)] {
+            let events = (0..count).map(|_| world.event_for(hook, None)).collect();
+            world.storage.events.accept(events).await.unwrap();
+        }
+        // The first transaction is committed, and then something fails.
+        let mut writer = storage.shared.writer().await;
+        let progress = clock_steps::bring_some_forward(writer.begin().await.unwrap(), now, day).await;
+        assert_eq!(writer.finish(progress).await.unwrap(), clock_steps::Progress::More);
+        drop((writer, world));
+        if restarted {
+            storage.close().await.unwrap();
+            storage = reopen(dir.path()).await;
+            storage.stores().deliveries.recover(now).await.unwrap();
+        } else {
+            // Each repeats the call, and so would one whose answer got lost.
+            for _ in 0..2 {
+                storage.stores().deliveries.bring_forward(now, day).await.unwrap();
+            }
+        }
+        let sql = "SELECT due_at, count(*) FROM deliveries GROUP BY due_at";
+        let due: Vec<(i64, i64)> = sqlx::query_as(sql).fetch_all(&storage.shared.readers).await.unwrap();
+        assert_eq!(due, [(now.0, COUNT as i64 + 3)], "restarted: {restarted}");
+        assert_eq!(storage.clock_last_seen().await.unwrap(), Some(now));
+    }
+}
+
+#[tokio::test]
 async fn a_newer_engines_database_is_left_alone_and_named() {
     let dir = tempfile::tempdir().unwrap();
     reopen(dir.path()).await.close().await.unwrap();

@@ -1,0 +1,112 @@
+//! What a start takes over from the runs before: where ids go on, and whether the clock was set back meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::domain::{EventKey, UnixMillis};
+use crate::storage::sqlite::{self, SqliteStorage};
+
+/// A clock that was this far ahead of what was seen last is taken as right.
+const SMALL_DIFFERENCE: Duration = Duration::from_secs(60);
+/// How often the wall clock is noted in the database.
+const NOTE_EVERY: Duration = Duration::from_secs(60);
+
+/// The id after which new ones come. Ids that carry a time far ahead were made under a clock that was wrong: new ids do not
+/// follow them.
+pub(super) async fn last_id(storage: &SqliteStorage, now: UnixMillis) -> Result<i64> {
+    let end = now.plus(sqlite::FURTHEST_AHEAD);
+    let last = storage.greatest_id();
+    if EventKey(last).created_at() <= end {
+        return Ok(last);
+    }
+    tracing::warn!(
+        "some ids carry a time far ahead, from a clock that was wrong; new ones do not follow them"
+    );
+    storage.greatest_id_before(end).await.context("cannot read the database")
+}
+
+/// If the clock was set back while the engine did not run, brings what waits forward by as much, once for each step back.
+/// An engine that did not note the clock is known by the time of its last id.
+pub(super) async fn follow_clock(storage: &SqliteStorage, last_id: i64, now: UnixMillis) -> Result<()> {
+    let noted = storage.clock_last_seen().await.context("cannot read the database")?;
+    let behind = now.until(noted.unwrap_or_else(|| EventKey(last_id).created_at()));
+    if behind > SMALL_DIFFERENCE {
+        tracing::warn!(
+            seconds = behind.as_secs(),
+            "the clock is behind what the engine saw last: it was set back, or had been ahead; deliveries that wait are \
+             due that much earlier"
+        );
+        let moved = storage.stores().deliveries.bring_forward(now, behind).await;
+        moved.context("cannot bring deliveries forward")?;
+    }
+    storage.note_clock(now).await.context("cannot write to the database")
+}
+
+/// Notes the clock every minute until `stop`, so that the next start can tell whether it was set back.
+pub(super) async fn note_clock(storage: Arc<SqliteStorage>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(NOTE_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first one is at once, and the start has noted it.
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = storage.note_clock(clock.now()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{DeliveryState, HookId};
+    use crate::storage::conformance::{NOW, TENANT, World};
+    use crate::storage::sqlite::SqliteOptions;
+
+    const DAY: i64 = 86_400_000;
+
+    #[tokio::test]
+    async fn deliveries_are_brought_forward_once_for_each_step_back_however_often_the_engine_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let hook = HookId(7);
+        let mut delivery = None;
+        // Each row: the clock at a start, and when the delivery is due after it. It is first due at NOW + 5 s.
+        for (what, clock, due_at) in [
+            ("an ordinary start", NOW.0, NOW.0 + 5_000),
+            ("the clock was set back by a day", NOW.0 - DAY, NOW.0 - DAY + 5_000),
+            ("another start with the same clock", NOW.0 - DAY, NOW.0 - DAY + 5_000),
+            ("and a second later", NOW.0 - DAY + 1_000, NOW.0 - DAY + 5_000),
+            ("set back by another day, less the second", NOW.0 - 2 * DAY + 1_000, NOW.0 - 2 * DAY + 5_000),
+            ("set right: what is due stays", NOW.0, NOW.0 - 2 * DAY + 5_000),
+        ] {
+            let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+            let now = UnixMillis(clock);
+            storage.stores().deliveries.recover(now).await.unwrap();
+            let last_id = last_id(&storage, now).await.unwrap();
+            follow_clock(&storage, last_id, now).await.unwrap();
+            let world = World::new(storage.stores());
+            let id = match delivery {
+                Some(id) => id,
+                None => {
+                    world
+                        .storage
+                        .hooks
+                        .insert(&crate::domain::Hook { id: hook, ..world.hook() })
+                        .await
+                        .unwrap();
+                    *delivery.insert(world.delivery_in(hook, DeliveryState::Waiting).await)
+                }
+            };
+            let stored = storage.stores().deliveries.delivery(TENANT, id).await.unwrap().unwrap();
+            assert_eq!(stored.due_at, Some(UnixMillis(due_at)), "{what}");
+            storage.close().await.unwrap();
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The wall clock as this database last saw it, and what is done when it was set back.
+//!
+//! Deliveries are due at times of the wall clock. After a step back they are due too late by as much, so they are brought
+//! forward: in small transactions, each of which notes how far it came. A call that failed, or a process that died, leaves
+//! a step that the next call takes up; no delivery is moved twice.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteConnection;
+
+use super::claims::json_keys_of;
+use super::engine_state;
+use super::rows::damaged;
+use crate::domain::UnixMillis;
+use crate::storage::StorageError;
+
+/// In `engine_state`: the greatest time that the wall clock showed, in milliseconds, eight bytes, the highest first.
+/// Only a finished step lowers it.
+const WALL_CLOCK: &str = "wall-clock";
+/// In `engine_state`: the [`Step`] that is under way, or the last one.
+const CLOCK_STEP: &str = "clock-step";
+
+/// How many deliveries one transaction moves, and how many hooks it looks at.
+const DELIVERIES_AT_ONCE: usize = 2_000;
+const HOOKS_AT_ONCE: usize = 200;
+
+/// A step back of the clock, and how far its deliveries are moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Step {
+    now: i64,
+    by_ms: i64,
+    /// The hook whose deliveries were moved last; those of lesser ones are done.
+    hook: i64,
+    /// Where the last move of that hook ended: the time before the move, and the id. Deliveries move to earlier times, so
+    /// what has been moved is never met again.
+    due_at: i64,
+    id: i64,
+    done: bool,
+}
+
+impl Step {
+    fn new(now: UnixMillis, by: Duration) -> Self {
+        let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        Self { now: now.0, by_ms, hook: i64::MIN, due_at: i64::MAX, id: i64::MAX, done: false }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (self.now, self.by_ms) == (other.now, other.by_ms)
+    }
+
+    async fn load(connection: &mut SqliteConnection) -> Result<Option<Self>, StorageError> {
+        let Some(json) = engine_state::get(connection, CLOCK_STEP).await? else { return Ok(None) };
+        serde_json::from_slice(&json).map(Some).map_err(|error| damaged("clock step", error))
+    }
+
+    async fn store(&self, connection: &mut SqliteConnection) -> Result<(), StorageError> {
+        let json = serde_json::to_vec(self).map_err(|error| damaged("clock step", error))?;
+        engine_state::set(connection, CLOCK_STEP, &json).await
+    }
+}
+
+/// The greatest time that the wall clock showed to this database since it was last set back, if that is known.
+pub async fn last_seen(connection: &mut SqliteConnection) -> Result<Option<UnixMillis>, StorageError> {
+    let Some(bytes) = engine_state::get(connection, WALL_CLOCK).await? else { return Ok(None) };
+    let bytes: [u8; 8] = bytes.try_into().map_err(|_| damaged("wall clock", "it does not have 8 bytes"))?;
+    Ok(Some(UnixMillis(i64::from_be_bytes(bytes))))
+}
+
+/// Notes that the wall clock shows `now`, unless it has shown more.
+pub async fn note(connection: &mut SqliteConnection, now: UnixMillis) -> Result<(), StorageError> {
+    match last_seen(connection).await? {
+        Some(seen) if seen >= now => Ok(()),
+        _ => engine_state::set(connection, WALL_CLOCK, &now.0.to_be_bytes()).await,
+    }
+}
+
+/// What a transaction made of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to do.
+    More,
+    /// All that waits has been moved.
+    Done,
+}
+
+/// Moves some deliveries that wait: of a step that is under way, or else of this one.
+pub async fn bring_some_forward(
+    connection: &mut SqliteConnection,
+    now: UnixMillis,
+    by: Duration,
+) -> Result<Progress, StorageError> {
+    let wanted = Step::new(now, by);
+    let step = match Step::load(connection).await? {
+        Some(step) if step.is_same(&wanted) && step.done => return Ok(Progress::Done),
+        Some(step) if !step.done => step,
+        _ => wanted.clone(),
+    };
+    let is_wanted = step.is_same(&wanted);
+    let step = move_some(connection, step).await?;
+    Ok(if step.done && is_wanted { Progress::Done } else { Progress::More })
+}
+
+/// Goes on with a step that an earlier process did not finish, if there is one.
+pub async fn resume_some(connection: &mut SqliteConnection) -> Result<Progress, StorageError> {
+    match Step::load(connection).await? {
+        Some(step) if !step.done => {
+            let step = move_some(connection, step).await?;
+            Ok(if step.done { Progress::Done } else { Progress::More })
+        }
+        _ => Ok(Progress::Done),
+    }
+}
+
+async fn move_some(connection: &mut SqliteConnection, mut step: Step) -> Result<Step, StorageError> {
+    let mut room = DELIVERIES_AT_ONCE;
+    for _ in 0..HOOKS_AT_ONCE {
+        let moved = move_of_hook(connection, &mut step, room).await?;
+        room -= moved;
+        if room == 0 {
+            break;
+        }
+        let sql = "SELECT hook_id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND hook_id > ? \
+            ORDER BY hook_id LIMIT 1";
+        let next: Option<i64> =
+            sqlx::query_scalar(sql).bind(step.hook).fetch_optional(&mut *connection).await?;
+        let Some(next) = next else {
+            step.done = true;
+            break;
+        };
+        (step.hook, step.due_at, step.id) = (next, step.now, i64::MAX);
+    }
+    if step.done {
+        engine_state::set(connection, WALL_CLOCK, &step.now.to_be_bytes()).await?;
+    }
+    step.store(connection).await?;
+    Ok(step)
+}
+
+/// Moves up to `limit` deliveries of the step's hook. Those under a lease stay.
+async fn move_of_hook(
+    connection: &mut SqliteConnection,
+    step: &mut Step,
+    limit: usize,
+) -> Result<usize, StorageError> {
+    let sql = "SELECT tenant_id, id, due_at FROM deliveries INDEXED BY deliveries_unfinished \
+        WHERE hook_id = ?1 AND state < 3 AND state <> 1 AND (due_at, id) > (?2, ?3) ORDER BY due_at, id LIMIT ?4";
+    let query = sqlx::query_as(sql).bind(step.hook).bind(step.due_at).bind(step.id);
+    let query = query.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let found: Vec<(i64, i64, i64)> = query.fetch_all(&mut *connection).await?;
+    let Some((_, last_id, last_due_at)) = found.last() else { return Ok(0) };
+    (step.due_at, step.id) = (*last_due_at, *last_id);
+    let sql = "UPDATE deliveries SET due_at = max(?1, due_at - ?2) \
+        WHERE (tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?3))";
+    let keys = json_keys_of(found.iter().map(|(tenant, id, _)| (*tenant, *id)));
+    sqlx::query(sql).bind(step.now).bind(step.by_ms).bind(keys).execute(connection).await?;
+    Ok(found.len())
+}

@@ -1,7 +1,7 @@
 //! The limit on open files and sockets, and its distribution.
 //!
-//! Systems start processes with a low soft limit, often 1,024, for programs that use `select`, and with a high hard limit. The
-//! engine raises its soft limit to the hard limit.
+//! Systems start processes with a low soft limit, often 1,024, for programs that use `select`, and with a
+//! high hard limit. The engine raises its soft limit to the hard limit.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -39,8 +39,9 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    /// Distributes `limit` so that the maxima of all kinds fit at once. After the engine's own files, requests in progress get up to
-    /// three fifths. Connections of clients get two thirds of the rest, and idle connections one third.
+    /// Distributes `limit` so that the maxima of all kinds fit at once. After the engine's own files,
+    /// requests in progress get up to three fifths. Connections of clients get two thirds of the rest, and
+    /// idle connections one third.
     pub(crate) fn of(limit: usize, max_in_flight: usize, cores: usize) -> Self {
         let free = limit.saturating_sub(OWN + OWN_PER_CORE * cores);
         let in_flight = max_in_flight.min(free / 5 * 3).max(MIN);

@@ -7,8 +7,8 @@ use std::path::Path;
 
 /// The file in the data directory with the generated encryption key, in base64.
 pub const ENCRYPTION_KEY_FILE: &str = "encryption.key";
-/// The file in the data directory with the SHA-256 hash of the generated operator's key, in hexadecimal. If it is deleted, the next
-/// start generates a new key.
+/// The file in the data directory with the SHA-256 hash of the generated operator's key, in hexadecimal. If
+/// it is deleted, the next start generates a new key.
 pub const OPERATOR_KEY_FILE: &str = "operator-key.sha256";
 /// The directory of compiled plugins in the data directory.
 pub const COMPILED_DIR: &str = "compiled";
@@ -21,7 +21,8 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Creates a file with `content` that only its owner can read, and syncs it. After a crash the file is complete or absent.
+/// Creates a file with `content` that only its owner can read, and syncs it. After a crash the file is
+/// complete or absent.
 ///
 /// # Errors
 /// Fails if the file exists, or if the file system fails.

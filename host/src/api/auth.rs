@@ -1,7 +1,8 @@
 //! Authentication and authorization.
 //!
-//! A key is looked up in memory by its hash. The operator's key is compared in constant time; its requests name a tenant
-//! in the header `Hookwright-Tenant`. A handler gets the tenant only from [`Caller::may`], so it cannot skip the check.
+//! A key is looked up in memory by its hash. The operator's key is compared in constant time; its requests
+//! name a tenant in the header `Hookwright-Tenant`. A handler gets the tenant only from [`Caller::may`], so
+//! it cannot skip the check.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Request bodies: content type, maximum size and minimum transfer rate.
 //!
-//! A body that is not small is charged to its tenant's memory (see [`clients`](crate::clients)) before it is read. It must
-//! arrive at a minimum rate, so that a stalled client does not hold memory for long.
+//! A body that is not small is charged to its tenant's memory (see [`clients`](crate::clients)) before it is
+//! read. It must arrive at a minimum rate, so that a stalled client does not hold memory for long.
 
 mod arrival;
 
@@ -173,16 +173,18 @@ impl Payload {
         Self { client: None, ..self }
     }
 
-    /// Reads a body of at most `limit` bytes. Its memory stays charged to the tenant until the last clone of the returned
-    /// bytes is dropped.
+    /// Reads a body of at most `limit` bytes. Its memory stays charged to the tenant until the last clone of
+    /// the returned bytes is dropped.
     ///
     /// # Errors
-    /// Fails if the body has another content type, exceeds `limit`, exceeds the available memory, or does not arrive in time.
+    /// Fails if the body has another content type, exceeds `limit`, exceeds the available memory, or does not
+    /// arrive in time.
     pub async fn read(self, takes: Takes, limit: usize) -> Result<Bytes, Problem> {
         self.read_held(takes, limit).await.map(|(body, reserved)| held(body, reserved))
     }
 
-    /// Like [`Self::read`], but returns the reservation of memory: for handlers whose parsed values outlive the body.
+    /// Like [`Self::read`], but returns the reservation of memory: for handlers whose parsed values outlive
+    /// the body.
     ///
     /// # Errors
     /// Fails like [`Self::read`].
@@ -283,8 +285,8 @@ fn no_room() -> Problem {
     )
 }
 
-/// Reads and drops a rejected body. A client that is still sending when the connection closes sees a connection error
-/// instead of the response. Clients that send `Expect: 100-continue` do not send the body.
+/// Reads and drops a rejected body. A client that is still sending when the connection closes sees a
+/// connection error instead of the response. Clients that send `Expect: 100-continue` do not send the body.
 async fn discard(mut body: Body) {
     let mut discarded = 0;
     while let Some(Ok(frame)) = body.frame().await {

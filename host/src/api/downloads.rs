@@ -1,7 +1,8 @@
 //! Downloads of plugins with bounded memory, however slowly clients read.
 //!
-//! Storage holds the bytes of a plugin as one value of up to 32 MiB. They are read once, one plugin of a tenant at a time, into an
-//! unnamed temporary file. All downloads of the same bytes share that file and send it in pieces.
+//! Storage holds the bytes of a plugin as one value of up to 32 MiB. They are read once, one plugin of a
+//! tenant at a time, into an unnamed temporary file. All downloads of the same bytes share that file and send
+//! it in pieces.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -25,11 +26,13 @@ use crate::turns::TenantTurns;
 const PIECE: usize = 64 * 1024;
 /// The memory of one download, in bytes: one piece that is read and one that is sent.
 const IN_MEMORY: usize = 2 * PIECE;
-/// The maximum number of plugins that are downloaded at the same time, each by any number of clients. Each is an open file.
+/// The maximum number of plugins that are downloaded at the same time, each by any number of clients. Each is
+/// an open file.
 const MAX_FILES: usize = 32;
 /// The maximum number of plugins that one tenant downloads at the same time.
 const MAX_FILES_OF_TENANT: usize = 4;
-/// The maximum number of downloads of one tenant that start at the same time: each may briefly hold its plugin in memory.
+/// The maximum number of downloads of one tenant that start at the same time: each may briefly hold its
+/// plugin in memory.
 const BEGINNING: usize = 1;
 
 /// See the [module documentation](self).

@@ -1,8 +1,9 @@
 //! Strict JSON parsing with errors that name the invalid value and its position.
 //!
-//! Valid input costs one pass of `serde_json` and one scan for brackets. Only invalid input is parsed a second time, to
-//! find the path of the error. Text that is stored unparsed, such as an event's data, is checked for two properties that
-//! the parsers of plugins reject: nesting beyond [`MAX_DEPTH`] and unpaired surrogates.
+//! Valid input costs one pass of `serde_json` and one scan for brackets. Only invalid input is parsed a
+//! second time, to find the path of the error. Text that is stored unparsed, such as an event's data, is
+//! checked for two properties that the parsers of plugins reject: nesting beyond [`MAX_DEPTH`] and unpaired
+//! surrogates.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,8 +19,8 @@ use serde_json::value::RawValue;
 use super::pointer::Pointer;
 use super::problem::{Kind, Problem, shorten};
 
-/// The maximum nesting depth of arrays and objects. `serde_json`, which most plugins use, supports 127 levels; the
-/// difference is for envelopes around the data.
+/// The maximum nesting depth of arrays and objects. `serde_json`, which most plugins use, supports 127
+/// levels; the difference is for envelopes around the data.
 pub const MAX_DEPTH: usize = 120;
 
 /// Accepts only a JSON object: the implementation that serde derives for a struct accepts an array as well.
@@ -180,7 +181,8 @@ fn quoted<'m>(message: &'m str, before: &str) -> Option<&'m str> {
     message.strip_prefix(before)?.strip_suffix('`')
 }
 
-/// serde fails while it reads a member's name; whether the path already ends with the name depends on the deserializer.
+/// serde fails while it reads a member's name; whether the path already ends with the name depends on the
+/// deserializer.
 fn end_with(path: Pointer, name: &str) -> Pointer {
     let last = Pointer::to(name);
     if path.as_str().ends_with(last.as_str()) { path } else { path.member(name) }
@@ -209,7 +211,8 @@ fn describe_mismatch(mismatch: &str) -> Cow<'_, str> {
 /// # Errors
 /// Fails if arrays and objects are nested more than [`MAX_DEPTH`] levels deep.
 fn check_depth(text: &str) -> Result<(), Problem> {
-    // Counting brackets bounds the depth from above and is much faster than tracking it. `[` and `{` differ in one bit.
+    // Counting brackets bounds the depth from above and is much faster than tracking it. `[` and `{` differ
+    // in one bit.
     let openings = text.bytes().filter(|byte| byte | 0x20 == b'{').count();
     if openings <= MAX_DEPTH || depth(text) <= MAX_DEPTH {
         return Ok(());

@@ -1,7 +1,7 @@
 //! JSON merge patches (RFC 7396).
 //!
-//! Works on text, so that everything outside the patch keeps its exact representation, including the digits of numbers.
-//! This matters most for the settings of plugins.
+//! Works on text, so that everything outside the patch keeps its exact representation, including the digits
+//! of numbers. This matters most for the settings of plugins.
 
 use serde_json::value::{RawValue, to_raw_value};
 

@@ -1,8 +1,9 @@
 //! The HTTP API: one module for each surface, and the modules that surfaces share.
 //!
-//! A surface owns its wire types and converts them to domain types; no other module uses them. Handlers contain no domain
-//! rules: they authenticate, parse, convert, call the engine and respond. There is no middleware: each handler requests
-//! what it needs through extractors, so publishing an event pays for nothing else.
+//! A surface owns its wire types and converts them to domain types; no other module uses them. Handlers
+//! contain no domain rules: they authenticate, parse, convert, call the engine and respond. There is no
+//! middleware: each handler requests what it needs through extractors, so publishing an event pays for
+//! nothing else.
 
 pub mod apizee;
 pub mod auth;

@@ -1,7 +1,8 @@
 //! Pagination: `{"data": […], "next": "<cursor>" | null}`.
 //!
-//! A cursor holds the key of the last item that was returned or searched. So items that are added or deleted between two
-//! requests neither repeat nor hide others. Cursors are opaque to clients and contain only data that the client may read.
+//! A cursor holds the key of the last item that was returned or searched. So items that are added or deleted
+//! between two requests neither repeat nor hide others. Cursors are opaque to clients and contain only data
+//! that the client may read.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -79,9 +80,9 @@ impl<K: FromStr + Display + Ord> PageRequest<K> {
         self.cut(page, None, key, view)
     }
 
-    /// Builds the page from the `items` after the cursor. One item more than [`Self::limit`] shows that there is a next page.
-    /// So does `searched_to`: the last key of a search that stopped early. A page ends early if it would exceed
-    /// [`MAX_PAGE_LEN`].
+    /// Builds the page from the `items` after the cursor. One item more than [`Self::limit`] shows that there
+    /// is a next page. So does `searched_to`: the last key of a search that stopped early. A page ends early
+    /// if it would exceed [`MAX_PAGE_LEN`].
     pub fn cut<I, T: Serialize>(
         &self,
         items: Vec<I>,

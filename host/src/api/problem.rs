@@ -1,9 +1,10 @@
 //! Problem details for HTTP APIs (RFC 9457): every error response of v3 has this form.
 //!
-//! The status says who can fix the problem. 400: the request is invalid. 401 and 403: the caller lacks a key or a scope.
-//! 404: the resource does not exist, or belongs to another tenant. 409: the request conflicts with stored state.
-//! 429: a limit of the tenant, key or address is reached. 405, 408, 413 and 415 have their meaning in HTTP. 5xx: the engine failed.
-//! A failure of the engine is logged once, here; the response does not repeat internal details.
+//! The status says who can fix the problem. 400: the request is invalid. 401 and 403: the caller lacks a key
+//! or a scope. 404: the resource does not exist, or belongs to another tenant. 409: the request conflicts
+//! with stored state. 429: a limit of the tenant, key or address is reached. 405, 408, 413 and 415 have their
+//! meaning in HTTP. 5xx: the engine failed. A failure of the engine is logged once, here; the response does
+//! not repeat internal details.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -145,7 +146,8 @@ impl Problem {
         Self { at: At::Parameter(name.into()), ..self }
     }
 
-    /// There is no `what` with the name or id `which`, or another tenant owns it: the response is the same for both.
+    /// There is no `what` with the name or id `which`, or another tenant owns it: the response is the same
+    /// for both.
     #[must_use]
     pub fn not_found(what: &str, which: &str) -> Self {
         Self::new(Kind::NotFound, format!("there is no {what} `{}`", shorten(which)))
@@ -241,7 +243,8 @@ pub struct ProblemBody<'a> {
     status: u16,
     /// What is wrong with this request, what was expected, and what to do. For people: the text may change.
     detail: &'a str,
-    /// The value in the body that has the problem, as a JSON pointer (RFC 6901). In a batch, the first segment is the line number, counted from 1.
+    /// The value in the body that has the problem, as a JSON pointer (RFC 6901). In a batch, the first
+    /// segment is the line number, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, example = "/pipeline/0/plugin")]
     pointer: Option<&'a Pointer>,

@@ -30,7 +30,8 @@ impl utoipa::PartialSchema for Time {
 
 impl utoipa::ToSchema for Time {}
 
-/// Parses a date and time with an offset (RFC 3339, section 5.6), from 1970 to 9999. Truncates to milliseconds.
+/// Parses a date and time with an offset (RFC 3339, section 5.6), from 1970 to 9999. Truncates to
+/// milliseconds.
 ///
 /// # Errors
 /// Fails if the text has another form, or the time is out of range.
@@ -39,8 +40,8 @@ pub fn parse_time(text: &str) -> Result<UnixMillis, Invalid> {
     if !has_shape(text.as_bytes()) {
         return Err(rule());
     }
-    // jiff's message names the field that is out of range. It does not help for the last two days of 9999, which jiff
-    // cannot represent in every offset.
+    // jiff's message names the field that is out of range. It does not help for the last two days of 9999,
+    // which jiff cannot represent in every offset.
     let time: Timestamp = text.parse().map_err(|error| match text.starts_with("9999-12-3") {
         true => Invalid::new(format!("the latest supported time is {:.3}", Timestamp::MAX)),
         false => Invalid::new(format!("{}: {error}", rule())),
@@ -51,7 +52,8 @@ pub fn parse_time(text: &str) -> Result<UnixMillis, Invalid> {
     }
 }
 
-/// Whether the text has the form of RFC 3339. The parser also accepts other forms of ISO 8601 and time zones in brackets.
+/// Whether the text has the form of RFC 3339. The parser also accepts other forms of ISO 8601 and time zones
+/// in brackets.
 fn has_shape(text: &[u8]) -> bool {
     const DATE_TIME: &[u8] = b"dddd-dd-ddTdd:dd:dd";
     let fits = |(byte, form): (&u8, &u8)| match form {

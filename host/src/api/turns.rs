@@ -6,20 +6,23 @@ use super::problem::{Kind, Problem};
 use crate::domain::TenantId;
 use crate::turns::{TenantTurns, Turn};
 
-/// Plugins that a tenant uploads at the same time: one body in memory, and one place with the compiler, where all tenants
-/// stand in one line.
+/// Plugins that a tenant uploads at the same time: one body in memory, and one place with the compiler, where
+/// all tenants stand in one line.
 const UPLOADS: usize = 1;
 /// Uploads of a tenant with those that wait, each a connection whose body has not been read yet.
 const MAX_UPLOADS_HERE: usize = 8;
-/// Deliveries that a tenant retries or cancels at the same time. Each is a transaction with a sync of its own.
+/// Deliveries that a tenant retries or cancels at the same time. Each is a transaction with a sync of its
+/// own.
 const CHANGES: usize = 4;
 /// Lists of a tenant for which all its unfinished deliveries are looked at. A few readers serve all tenants.
 const WALKS: usize = 1;
-/// Dry runs of a tenant. Each may hold a body of a megabyte, and its plugins take turns with the tenant's deliveries.
+/// Dry runs of a tenant. Each may hold a body of a megabyte, and its plugins take turns with the tenant's
+/// deliveries.
 const DRY_RUNS: usize = 4;
 /// Dry runs of a tenant with those that wait, which have not been read yet.
 const MAX_DRY_RUNS_HERE: usize = 20;
-/// Requests of one kind that a tenant may have here, with those that wait. Their clients may have gone long since.
+/// Requests of one kind that a tenant may have here, with those that wait. Their clients may have gone long
+/// since.
 const MAX_HERE: usize = 256;
 /// How long a request waits for its turn.
 const MAX_WAIT: Duration = Duration::from_secs(30);

@@ -26,7 +26,8 @@ pub(super) enum Command {
     /// Check or run a plugin in the engine's sandbox
     #[command(subcommand)]
     Plugin(PluginCommand),
-    /// Compile a component from standard input; the engine runs this command in a child process with its own limits
+    /// Compile a component from standard input; the engine runs this command in a child process with its own
+    /// limits
     #[command(name = compiler::COMMAND, hide = true)]
     CompilePlugin,
 }

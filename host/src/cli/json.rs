@@ -2,8 +2,8 @@
 
 use serde::de::IgnoredAny;
 
-/// Formats JSON text with one member per line; returns other text unchanged. Works on the text, so that the order of members and
-/// the digits of numbers are preserved.
+/// Formats JSON text with one member per line; returns other text unchanged. Works on the text, so that the
+/// order of members and the digits of numbers are preserved.
 pub(super) fn indented(text: &str) -> String {
     if serde_json::from_str::<IgnoredAny>(text).is_err() {
         return text.to_owned();

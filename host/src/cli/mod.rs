@@ -1,10 +1,11 @@
 //! The command line: `hookwright serve`, `rekey`, `demo`, `plugin check`, `plugin run`.
 //!
-//! [`main`] parses the command line and runs the command. Each command has a file of its own and writes to an output that it
-//! receives. Commands always write colours; the output removes them if it is not a terminal, or if `NO_COLOR` is set.
+//! [`main`] parses the command line and runs the command. Each command has a file of its own and writes to an
+//! output that it receives. Commands always write colours; the output removes them if it is not a terminal,
+//! or if `NO_COLOR` is set.
 //!
-//! Exit codes: 0 for success; 1 for a failure, including a plugin that is rejected or fails; 2 for an invalid command line or
-//! setting.
+//! Exit codes: 0 for success; 1 for a failure, including a plugin that is rejected or fails; 2 for an invalid
+//! command line or setting.
 
 mod arguments;
 mod demo;
@@ -97,8 +98,8 @@ fn load(command_line: &CommandLine) -> Result<Config, ConfigError> {
     config::load(command_line, config::process_environment)
 }
 
-/// The runtime for everything except connections, attempts and plugins, which have threads of their own. Half as many threads as
-/// cores leave processor time for those.
+/// The runtime for everything except connections, attempts and plugins, which have threads of their own. Half
+/// as many threads as cores leave processor time for those.
 fn runtime() -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder

@@ -127,8 +127,8 @@ pub fn process_variables() -> impl Iterator<Item = String> {
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
 }
 
-/// Finds the `variables` that have the prefix of settings and are not settings: probably misspelled. Variables for clients of the
-/// API, which have the same prefix, are excluded.
+/// Finds the `variables` that have the prefix of settings and are not settings: probably misspelled.
+/// Variables for clients of the API, which have the same prefix, are excluded.
 pub fn unknown_variables(variables: impl Iterator<Item = String>) -> Vec<String> {
     const OTHERS: [&str; 3] = [CONFIG_VARIABLE, "HOOKWRIGHT_URL", "HOOKWRIGHT_KEY"];
     let is_known = |name: &String| {
@@ -137,7 +137,8 @@ pub fn unknown_variables(variables: impl Iterator<Item = String>) -> Vec<String>
     variables.filter(|name| name.starts_with("HOOKWRIGHT_") && !is_known(name)).collect()
 }
 
-/// Loads all settings. An empty environment variable counts as absent, because Compose files often set them so.
+/// Loads all settings. An empty environment variable counts as absent, because Compose files often set them
+/// so.
 ///
 /// # Errors
 /// Fails with the first invalid setting, its source and the values that are allowed.

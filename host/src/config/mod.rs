@@ -1,12 +1,13 @@
 //! The engine's settings: one table, four sources.
 //!
-//! [`SETTINGS`] defines each setting once: its name, its default, its help and its parser. The table
-//! is the source of the command line options (`--max-in-flight`), the environment
-//! variables (`HOOKWRIGHT_MAX_IN_FLIGHT`), the members of `hookwright.toml`
-//! (`max_in_flight`) and the table of `host/docs/settings.md`. The command line wins over the environment, the
-//! environment over the file, the file over the default.
+//! [`SETTINGS`] defines each setting once: its name, its default, its help and its parser. The table is the
+//! source of the command line options (`--max-in-flight`), the environment variables
+//! (`HOOKWRIGHT_MAX_IN_FLIGHT`), the members of `hookwright.toml` (`max_in_flight`) and the table of
+//! `host/docs/settings.md`. The command line wins over the environment, the environment over the file, the
+//! file over the default.
 //!
-//! No other module reads the environment. [`load()`] receives a function that looks up variables, so that tests can pass a map.
+//! No other module reads the environment. [`load()`] receives a function that looks up variables, so that
+//! tests can pass a map.
 
 mod file;
 mod load;

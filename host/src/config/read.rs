@@ -123,8 +123,8 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
     known.map(|_| filter).ok_or_else(|| rule.to_owned())
 }
 
-/// Whether a directive is a level or names a target of the engine. The parser would accept any word as a target, so that a
-/// misspelled level such as `verbos` would silence all other targets.
+/// Whether a directive is a level or names a target of the engine. The parser would accept any word as a
+/// target, so that a misspelled level such as `verbos` would silence all other targets.
 fn names_a_level_or_target(directive: &str) -> bool {
     let is_target = directive.contains(['=', '[', ':']) || directive == env!("CARGO_PKG_NAME");
     is_target || directive.is_empty() || directive.parse::<LevelFilter>().is_ok()

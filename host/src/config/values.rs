@@ -129,7 +129,8 @@ impl AdminKey {
     /// The maximum length of a key, in bytes.
     pub const MAX_LEN: usize = 256;
 
-    /// Creates a key; `None` if the text has a wrong length or characters that an `Authorization` header cannot contain.
+    /// Creates a key; `None` if the text has a wrong length or characters that an `Authorization` header
+    /// cannot contain.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let fits = (Self::MIN_LEN..=Self::MAX_LEN).contains(&text.len())

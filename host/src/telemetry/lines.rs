@@ -1,7 +1,7 @@
 //! Writes log lines on a thread of its own, so that no other thread blocks on standard error.
 //!
-//! If standard error is a pipe that is not read, writing to it blocks. Lines are then queued up to a limit. Further lines are
-//! dropped and counted; the count is logged when there is room again.
+//! If standard error is a pipe that is not read, writing to it blocks. Lines are then queued up to a limit.
+//! Further lines are dropped and counted; the count is logged when there is room again.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -99,7 +99,8 @@ pub fn flush() {
 
 fn write_all(lines: &Receiver<Vec<u8>>, waiting: &Waiting, mut out: impl Write) {
     for line in lines {
-        // A line that cannot be written, such as on a full disk, is lost: there is no other place to report it.
+        // A line that cannot be written, such as on a full disk, is lost: there is no other place to report
+        // it.
         let _ = out.write_all(&line);
         let dropped = std::mem::take(&mut waiting.sums().dropped);
         if dropped > 0 {

@@ -1,6 +1,7 @@
 //! Logging, to standard error.
 //!
-//! Each message is understandable by itself; ids are fields. A failure is logged once, by the code that handles it.
+//! Each message is understandable by itself; ids are fields. A failure is logged once, by the code that
+//! handles it.
 
 mod lines;
 
@@ -24,7 +25,8 @@ pub fn start(config: &Config) -> Result<()> {
     // `config` has validated the filter; invalid directives would be ignored.
     let filter = EnvFilter::builder().parse_lossy(&config.log);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
-    // Otherwise the subscriber reports a failed write with `eprintln!`, which panics if standard error fails, too.
+    // Otherwise the subscriber reports a failed write with `eprintln!`, which panics if standard error fails,
+    // too.
     let lines = lines.log_internal_errors(false);
     // On a terminal the subscriber respects `NO_COLOR` by itself.
     let lines = if std::io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };

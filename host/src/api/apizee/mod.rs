@@ -1,7 +1,8 @@
 //! Apizee's company web hook: one for each tenant, with the settings of Apizee's console.
 //!
-//! Apizee has no API for these settings, so the routes are part of v3 and of its OpenAPI document. The web hook is a hook of the
-//! engine with [`Surface::Apizee`](crate::domain::Surface). Its pipeline is the standard plugin `apizee-envelope`.
+//! Apizee has no API for these settings, so the routes are part of v3 and of its OpenAPI document. The web
+//! hook is a hook of the engine with [`Surface::Apizee`](crate::domain::Surface). Its pipeline is the
+//! standard plugin `apizee-envelope`.
 
 mod change;
 mod read;

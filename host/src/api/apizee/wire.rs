@@ -25,18 +25,22 @@ const PLUGIN: &str = "apizee-envelope";
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WebhookInput {
-    /// The URL to which requests go: absolute, `https` or `http`, at most 2,048 bytes. Required unless `enabled` is false.
+    /// The URL to which requests go: absolute, `https` or `http`, at most 2,048 bytes. Required unless
+    /// `enabled` is false.
     #[schema(value_type = Option<schemas::HookUrl>)]
     url: Option<String>,
     /// Whether events are delivered: the *Activate* checkbox of the console. Default: true.
     enabled: Option<bool>,
-    /// Additional request headers, at most 50. They may replace `Content-Type` and `User-Agent`. Default: none.
+    /// Additional request headers, at most 50. They may replace `Content-Type` and `User-Agent`. Default:
+    /// none.
     #[schema(value_type = Option<schemas::HeaderFields>)]
     headers: Option<Members<String>>,
-    /// The filter on event types, as in the console: `ticket.update`, `media.*` or `*`, 1 to 100 patterns. Default: all types.
+    /// The filter on event types, as in the console: `ticket.update`, `media.*` or `*`, 1 to 100 patterns.
+    /// Default: all types.
     #[schema(value_type = Option<Vec<schemas::TypePattern>>, min_items = 1, max_items = 100, example = json!(["ticket.update", "conversation.*"]))]
     types: Option<Vec<String>>,
-    /// How requests are signed: `none`, or `standard` (Standard Webhooks), which Apizee does not have. Default: `none`.
+    /// How requests are signed: `none`, or `standard` (Standard Webhooks), which Apizee does not have.
+    /// Default: `none`.
     #[schema(value_type = Option<schemas::Signing>)]
     signing: Option<String>,
 }
@@ -76,7 +80,8 @@ pub(super) struct WebhookView {
     /// How requests are signed: `none` or `standard`.
     #[schema(value_type = schemas::Signing)]
     signing: &'static str,
-    /// The id of the engine's hook, for its deliveries (`GET /deliveries?hook=…`) and its secret (`GET /hooks/{id}/secret`).
+    /// The id of the engine's hook, for its deliveries (`GET /deliveries?hook=…`) and its secret (`GET
+    /// /hooks/{id}/secret`).
     #[schema(value_type = schemas::HookId)]
     hook: String,
     created_at: Time,

@@ -1,8 +1,8 @@
 //! Authentication: HTTP Basic with a time-based password, or a key of the engine.
 //!
-//! The password is `Base64(HMAC-SHA256(secret, "name:<user>;timestamp:<ts>;"))`; the timestamp is sent in a header. The protocol
-//! does not sign the rest of the request, so a password is not bound to one. Against replay, a password expires after five
-//! minutes, and one minute after its first use ([`UsedPasswords`]).
+//! The password is `Base64(HMAC-SHA256(secret, "name:<user>;timestamp:<ts>;"))`; the timestamp is sent in a
+//! header. The protocol does not sign the rest of the request, so a password is not bound to one. Against
+//! replay, a password expires after five minutes, and one minute after its first use ([`UsedPasswords`]).
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
-//! `GET /projects/:project_id/web_hook/events/:event_id`: a web hook event. Clients poll it until it has a response.
+//! `GET /projects/:project_id/web_hook/events/:event_id`: a web hook event. Clients poll it until it has a
+//! response.
 //!
-//! A web hook event is a delivery. Its number is the delivery's id without the node number, so that it is an exact integer in
-//! JavaScript.
+//! A web hook event is a delivery. Its number is the delivery's id without the node number, so that it is an
+//! exact integer in JavaScript.
 
 use std::sync::Arc;
 
@@ -113,8 +114,8 @@ pub(super) async fn event(
     let event = storage.events.event(tenant.id, &EventId::of_key(delivery.event)).await?;
     let event = event.filter(|event| event.project == Some(project.number)).ok_or_else(no_event)?;
     let hook = find(&directory, tenant.id, project.number);
-    // The project may have hooks of other APIs, whose deliveries are not web hook events. Deliveries of deleted hooks cannot be
-    // told apart.
+    // The project may have hooks of other APIs, whose deliveries are not web hook events. Deliveries of
+    // deleted hooks cannot be told apart.
     if directory.hook(delivery.hook).is_some_and(|other| hook.as_ref().is_none_or(|own| own.id != other.id)) {
         return Err(no_event());
     }

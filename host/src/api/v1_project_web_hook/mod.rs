@@ -1,8 +1,10 @@
-//! The project web hook, API v1: one web hook for each numbered project, which receives the project's session events.
+//! The project web hook, API v1: one web hook for each numbered project, which receives the project's session
+//! events.
 //!
-//! A web hook is a hook of the engine with [`Surface::ProjectWebHook`](crate::domain::Surface) and the project's number. Its
-//! pipeline is the standard plugin `project-envelope`. The client's settings are stored with the hook as [`web_hook::StoredSettings`].
-//! Paths, parameters, responses and the order of their members are those of the original API.
+//! A web hook is a hook of the engine with [`Surface::ProjectWebHook`](crate::domain::Surface) and the
+//! project's number. Its pipeline is the standard plugin `project-envelope`. The client's settings are stored
+//! with the hook as [`web_hook::StoredSettings`]. Paths, parameters, responses and the order of their members
+//! are those of the original API.
 
 mod auth;
 mod delete;

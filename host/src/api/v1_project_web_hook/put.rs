@@ -1,4 +1,5 @@
-//! `PUT /projects/:project_id/web_hook`: creates the web hook, or changes the parameters that the request contains.
+//! `PUT /projects/:project_id/web_hook`: creates the web hook, or changes the parameters that the request
+//! contains.
 
 use std::sync::Arc;
 

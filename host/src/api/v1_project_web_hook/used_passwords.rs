@@ -6,9 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use super::auth::MAX_CLOCK_DIFFERENCE;
 use crate::domain::{TenantId, UnixMillis};
 
-/// How long a password may be reused after its first use: clients send several requests with the same password.
+/// How long a password may be reused after its first use: clients send several requests with the same
+/// password.
 const MAX_REUSE_MS: i64 = 60_000;
-/// The maximum number of passwords recorded for one tenant. Beyond it the oldest are forgotten, and can be used until they expire.
+/// The maximum number of passwords recorded for one tenant. Beyond it the oldest are forgotten, and can be
+/// used until they expire.
 const MAX_OF_TENANT: usize = 10_000;
 
 /// The first use of each password of a tenant, by the timestamp and login of the password.

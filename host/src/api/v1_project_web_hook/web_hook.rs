@@ -20,7 +20,8 @@ const TYPES: [&str; 3] = ["session.create", "session.update", "session.delete"];
 /// The plugin that writes the request's body.
 const PLUGIN: &str = "project-envelope";
 
-/// The client's settings of a web hook, stored with the engine's hook. The authorization value is stored separately, encrypted.
+/// The client's settings of a web hook, stored with the engine's hook. The authorization value is stored
+/// separately, encrypted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredSettings {
     /// The URL without its scheme.

@@ -1,7 +1,7 @@
 //! Authentication and authorization.
 //!
-//! A request is checked in the order of the original API: the sender, the permission, the domain, and only then the content. A
-//! handler gets the domain only from [`Call::domain`], so it cannot skip the check.
+//! A request is checked in the order of the original API: the sender, the permission, the domain, and only
+//! then the content. A handler gets the domain only from [`Call::domain`], so it cannot skip the check.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -138,8 +138,8 @@ fn unknown() -> ApiError {
 }
 
 impl Call {
-    /// The domain of the request, if the sender has `scope` there. It is the sender's own domain, and the query's `domain` for the
-    /// operator.
+    /// The domain of the request, if the sender has `scope` there. It is the sender's own domain, and the
+    /// query's `domain` for the operator.
     pub(super) fn domain(&self, scope: Scope) -> Result<Arc<Tenant>, ApiError> {
         self.domain_or(scope, || None)
     }
@@ -162,7 +162,8 @@ impl Call {
         self.directory.tenant(id).ok_or_else(ApiError::no_domain)
     }
 
-    /// The domain `name`, if the sender has `scope` there. Domains of other tenants are reported as not found.
+    /// The domain `name`, if the sender has `scope` there. Domains of other tenants are reported as not
+    /// found.
     pub(super) fn domain_called(&self, name: Option<&str>, scope: Scope) -> Result<Arc<Tenant>, ApiError> {
         self.must_have(scope)?;
         let domain = name.and_then(|name| self.named(name)).filter(|domain| self.caller.may_see(domain.id));

@@ -1,7 +1,7 @@
 //! `POST /events`: an event as the telephone switch writes it, a flat map.
 //!
-//! The original system receives these events from the switch; here a connector posts them. Events published through v3 under
-//! the full name reach the same hooks.
+//! The original system receives these events from the switch; here a connector posts them. Events published
+//! through v3 under the full name reach the same hooks.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! HMAC with SHA-256 (RFC 7518, section 3.2) for `jsonwebtoken`, by `ring`, which the engine has anyway for TLS.
+//! HMAC with SHA-256 (RFC 7518, section 3.2) for `jsonwebtoken`, by `ring`, which the engine has anyway for
+//! TLS.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwkUtils, JwtSigner, JwtVerifier};
 use jsonwebtoken::errors::{Error, ErrorKind};

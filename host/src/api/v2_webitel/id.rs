@@ -1,7 +1,7 @@
 //! Ids in the form of the original API (MongoDB's ObjectId): 24 hexadecimal digits in lower case.
 //!
-//! They encode the engine's ids, so no table is needed. As in the original, the first eight digits are the Unix time of creation in
-//! seconds; the other sixteen are the engine's id.
+//! They encode the engine's ids, so no table is needed. As in the original, the first eight digits are the
+//! Unix time of creation in seconds; the other sixteen are the engine's id.
 
 use crate::domain::HookId;
 

@@ -1,4 +1,5 @@
-//! A JSON object of a request, parsed member by member, so that each error names the member and the expected type.
+//! A JSON object of a request, parsed member by member, so that each error names the member and the expected
+//! type.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -77,7 +78,8 @@ impl<'a> Input<'a> {
         Ok(Some(object))
     }
 
-    /// Like [`Self::text`], for a member that the caller has: looking up each of many members by name would be slow.
+    /// Like [`Self::text`], for a member that the caller has: looking up each of many members by name would
+    /// be slow.
     pub(super) fn text_of(&self, name: &str, value: &'a RawValue) -> Result<Option<String>, ApiError> {
         self.read_as(name, value, "a string")
     }

@@ -1,8 +1,9 @@
 //! Webitel's hooks, API v2, for clients that migrate by changing the host name.
 //!
-//! A domain is a tenant, whose name is the domain. A hook of this surface is a hook of the engine: filter, fields, templates and
-//! headers become settings of standard plugins. The members that the client sent are stored with the hook and returned unchanged.
-//! `host/docs/migrating/webitel.md` lists the differences from the original API.
+//! A domain is a tenant, whose name is the domain. A hook of this surface is a hook of the engine: filter,
+//! fields, templates and headers become settings of standard plugins. The members that the client sent are
+//! stored with the hook and returned unchanged. `host/docs/migrating/webitel.md` lists the differences from
+//! the original API.
 
 mod access;
 mod events;
@@ -31,7 +32,8 @@ const MAX_BODY: usize = 5 * 1024 * 1024;
 /// The maximum length of an unknown URL in an error message, in characters.
 const MAX_SHOWN_URL: usize = 2_000;
 
-/// The prefixes of the paths: as documented, and as in the documented curl example, which goes through a proxy.
+/// The prefixes of the paths: as documented, and as in the documented curl example, which goes through a
+/// proxy.
 const PLACES: [&str; 2] = ["/api/v2", "/engine/api/v2"];
 
 /// The routes of the surface.
@@ -68,7 +70,8 @@ async fn no_such_route(OriginalUri(uri): OriginalUri) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, format!("{url} not found."))
 }
 
-/// Allows requests from all origins, as the original API does. This is safe, because browsers do not send tokens by themselves.
+/// Allows requests from all origins, as the original API does. This is safe, because browsers do not send
+/// tokens by themselves.
 async fn cross_origin(request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = match *request.method() {

@@ -1,7 +1,7 @@
 //! Domain tokens: JSON Web Tokens (RFC 7519) with HS256 and the claims of the original API.
 //!
-//! A token is valid if this engine signed it, it has not expired, and the directory has it enabled for its domain. A token that
-//! the directory does not know was deleted, or issued by another system.
+//! A token is valid if this engine signed it, it has not expired, and the directory has it enabled for its
+//! domain. A token that the directory does not know was deleted, or issued by another system.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! `/domains/:name/settings/token`: the tokens with which a domain's clients authenticate.
 //!
-//! A token has the scopes to change hooks and publish events. A key needs the same scopes to create one, because no key can grant
-//! scopes that it lacks.
+//! A token has the scopes to change hooks and publish events. A key needs the same scopes to create one,
+//! because no key can grant scopes that it lacks.
 
 use std::sync::Arc;
 

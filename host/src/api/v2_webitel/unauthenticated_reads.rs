@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 /// The maximum number of bodies that are read at the same time.
 const MAX: usize = 32;
 
-/// The bodies that are being read, in the order of their start. If there are too many, a new one aborts the oldest, so that
-/// stalled senders cannot block others.
+/// The bodies that are being read, in the order of their start. If there are too many, a new one aborts the
+/// oldest, so that stalled senders cannot block others.
 #[derive(Debug)]
 pub(super) struct UnauthenticatedReads(Mutex<VecDeque<Arc<Notify>>>);
 

@@ -1,4 +1,5 @@
-//! The input and the output that both dry runs share: `POST /hooks/{id}/preview` and `POST /plugins/{name}/run`.
+//! The input and the output that both dry runs share: `POST /hooks/{id}/preview` and `POST
+//! /plugins/{name}/run`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +54,8 @@ impl ToSchema for EventOrId {
     }
 }
 
-/// The time limit for the body of a dry run, shorter than usual: the request holds one of the tenant's few permits.
+/// The time limit for the body of a dry run, shorter than usual: the request holds one of the tenant's few
+/// permits.
 pub(super) const MAX_ARRIVAL: Duration = Duration::from_secs(30);
 /// The time limit for resolving the host of the request's URL.
 const MAX_LOOKUP: Duration = Duration::from_secs(5);
@@ -71,8 +73,8 @@ pub(super) struct DryRuns {
 }
 
 impl DryRuns {
-    /// Runs `work`, which reads the body and runs the plugins, when the tenant has a free permit. Stops if the client
-    /// disconnects.
+    /// Runs `work`, which reads the body and runs the plugins, when the tenant has a free permit. Stops if
+    /// the client disconnects.
     ///
     /// # Errors
     /// Fails if too many dry runs of the tenant are waiting, or if `work` fails.
@@ -125,7 +127,8 @@ impl DryRuns {
     /// Parses the member `event`: an event, or the id of a stored event.
     ///
     /// # Errors
-    /// Fails if the value is neither, or if `caller` may not read stored events. The pointer begins with `/event`.
+    /// Fails if the value is neither, or if `caller` may not read stored events. The pointer begins with
+    /// `/event`.
     pub(super) async fn read(
         &self,
         event: &RawValue,
@@ -213,8 +216,8 @@ pub(super) struct DryRunView {
     request: Option<RequestView>,
     /// The steps that ran, in order.
     steps: Vec<StepView>,
-    /// Reasons why the event would not be delivered, for people: the hook is disabled, does not subscribe to the event, or may
-    /// not send to the address.
+    /// Reasons why the event would not be delivered, for people: the hook is disabled, does not subscribe to
+    /// the event, or may not send to the address.
     warnings: Vec<String>,
 }
 

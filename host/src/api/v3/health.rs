@@ -1,4 +1,5 @@
-//! `GET /health` (readiness): the engine can read and write its storage. `GET /health/live` (liveness): the process responds.
+//! `GET /health` (readiness): the engine can read and write its storage. `GET /health/live` (liveness): the
+//! process responds.
 
 use std::time::Duration;
 
@@ -32,8 +33,8 @@ pub(super) struct Health {
 
 /// Check readiness
 ///
-/// Responds with 503 if the storage cannot be read or written, or if the disk is full. For load balancers and alerts. Process
-/// supervisors that restart the engine should use `/health/live` instead.
+/// Responds with 503 if the storage cannot be read or written, or if the disk is full. For load balancers and
+/// alerts. Process supervisors that restart the engine should use `/health/live` instead.
 #[utoipa::path(get, path = "/health", tag = "engine", responses((status = 200, description = "The engine is ready", body = Health)), security(()))]
 pub(super) async fn health(State(storage): State<Storage>, _: NoParams) -> Result<Json<Health>, Problem> {
     check(&storage).await

@@ -32,11 +32,12 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoginInput {
-    /// The login's name: 1 to 128 bytes without colons, semicolons and control characters, unique within the tenant.
+    /// The login's name: 1 to 128 bytes without colons, semicolons and control characters, unique within the
+    /// tenant.
     #[schema(value_type = schemas::LoginName)]
     name: String,
-    /// The API secret from which clients derive passwords, 8 to 256 bytes. Send the secret that existing clients have, so that
-    /// they work unchanged. Default: a new secret, returned only by this response.
+    /// The API secret from which clients derive passwords, 8 to 256 bytes. Send the secret that existing
+    /// clients have, so that they work unchanged. Default: a new secret, returned only by this response.
     #[schema(value_type = Option<schemas::LoginSecret>, write_only)]
     secret: Option<String>,
 }
@@ -74,8 +75,8 @@ pub(super) struct NewLogin {
 
 /// Create a login
 ///
-/// For clients of API v1, the project web hook. Requires `keys:write` and the scopes of a login: `hooks:read`, `hooks:write` and
-/// `deliveries:read`.
+/// For clients of API v1, the project web hook. Requires `keys:write` and the scopes of a login:
+/// `hooks:read`, `hooks:write` and `deliveries:read`.
 #[utoipa::path(
     post, path = "/api/v3/logins", tag = "logins", request_body = LoginInput,
     responses(

@@ -1,7 +1,7 @@
 //! The engine's own API, `/api/v3`. It covers all features.
 //!
-//! There is one module for each resource and one file for each verb or view. Every route is registered together with its
-//! description, so the OpenAPI document lists exactly the routes of the router.
+//! There is one module for each resource and one file for each verb or view. Every route is registered
+//! together with its description, so the OpenAPI document lists exactly the routes of the router.
 
 mod deliveries;
 mod dry_run;

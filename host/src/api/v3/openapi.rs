@@ -1,7 +1,8 @@
 //! `GET /api/v3/openapi.json`: the OpenAPI 3.1 document, generated from the routes.
 //!
-//! Handlers describe their own requests and responses, with shared value types from [`schemas`]. [`complete`] adds the parts
-//! that operations have in common: error responses, the tenant header, and a name for each schema.
+//! Handlers describe their own requests and responses, with shared value types from [`schemas`]. [`complete`]
+//! adds the parts that operations have in common: error responses, the tenant header, and a name for each
+//! schema.
 
 mod complete;
 pub(in crate::api) mod schemas;

@@ -56,7 +56,8 @@ impl Serialize for Headers {
     }
 }
 
-/// A body, as text if it is UTF-8, else in base64. If `body` is null and `body_base64` is absent, there is no body.
+/// A body, as text if it is UTF-8, else in base64. If `body` is null and `body_base64` is absent, there is no
+/// body.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BodyView {
     /// The body as text; null if there is no body, or if it is not UTF-8.
@@ -109,8 +110,8 @@ pub(super) struct StepView {
     roles: Vec<&'static str>,
     /// The fuel used. One unit is about one WebAssembly instruction; host calls also use fuel.
     fuel: u64,
-    /// The fuel granted: a base amount for each role, and more for larger input. Null in attempts of engine versions that did not
-    /// record it.
+    /// The fuel granted: a base amount for each role, and more for larger input. Null in attempts of engine
+    /// versions that did not record it.
     fuel_granted: Option<u64>,
     /// The duration of the step, in microseconds.
     duration_us: u64,
@@ -160,15 +161,16 @@ impl From<&LogLine> for LogView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Fault)]
 pub(super) struct FaultView {
-    /// `trap`, `out-of-fuel`, `deadline`, `out-of-memory`, `output-too-large`, `invalid-output`, `failure` or `unavailable`.
+    /// `trap`, `out-of-fuel`, `deadline`, `out-of-memory`, `output-too-large`, `invalid-output`, `failure` or
+    /// `unavailable`.
     #[schema(value_type = schemas::FaultKind)]
     kind: &'static str,
     /// What failed, for people.
     message: String,
     /// The code that the plugin returned; only for `failure`.
     code: Option<String>,
-    /// Whether the plugin reported that the same call may succeed later. A delivery is retried on its hook's schedule in either
-    /// case; see its `next_attempt_at` and `note`.
+    /// Whether the plugin reported that the same call may succeed later. A delivery is retried on its hook's
+    /// schedule in either case; see its `next_attempt_at` and `note`.
     retryable: bool,
     /// The call stack of the plugin, innermost frame first.
     backtrace: Vec<String>,

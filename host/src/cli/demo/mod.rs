@@ -1,7 +1,8 @@
 //! `hookwright demo`: publishes events and shows their deliveries.
 //!
-//! The demo runs the real engine in this process, on a temporary directory, and uses its HTTP API. The receiver of
-//! `examples/receiver` verifies the signatures. The setting `egress_allow` permits hooks to reach it on loopback.
+//! The demo runs the real engine in this process, on a temporary directory, and uses its HTTP API. The
+//! receiver of `examples/receiver` verifies the signatures. The setting `egress_allow` permits hooks to reach
+//! it on loopback.
 
 mod api;
 mod samples;
@@ -139,7 +140,8 @@ impl Watch {
         Ok(endings)
     }
 
-    /// Waits until no delivery of the event is pending or in progress. Returns the deliveries and the arrivals.
+    /// Waits until no delivery of the event is pending or in progress. Returns the deliveries and the
+    /// arrivals.
     async fn wait_for_deliveries(&mut self, event: &str) -> Result<(Vec<Value>, Vec<Arrival>)> {
         let deadline = Instant::now() + DELIVERY_TIMEOUT;
         let mut tick = tokio::time::interval(POLL_INTERVAL);
@@ -162,7 +164,8 @@ impl Watch {
             let under_way =
                 |delivery: &Value| matches!(delivery["state"].as_str(), Some("pending" | "delivering"));
             if !deliveries.iter().any(under_way) {
-                // The receiver queues an arrival before it responds, so all successful deliveries are in the channel.
+                // The receiver queues an arrival before it responds, so all successful deliveries are in the
+                // channel.
                 arrived.extend(std::iter::from_fn(|| self.arrivals.try_recv().ok()));
                 return Ok((deliveries.clone(), arrived));
             }

@@ -29,8 +29,8 @@ use crate::sandbox::{
 pub(super) use input::Input;
 use input::{Code, read_code};
 
-/// Checks whether the engine would accept the file as a plugin, describes it, and makes a trial call. A script is checked like the
-/// settings of a hook.
+/// Checks whether the engine would accept the file as a plugin, describes it, and makes a trial call. A
+/// script is checked like the settings of a hook.
 pub(super) async fn check(file: &Path, config: Config, out: &mut impl Write) -> Result<ExitCode> {
     let code = read_code(file)?;
     let bench = Bench::new(config, &code)?;
@@ -138,7 +138,8 @@ impl Bench {
         self.sandbox.run(job).await.context("the sandbox failed")
     }
 
-    /// Inspects the plugin. The outer error is a failure of the sandbox, the inner one a rejection of the plugin.
+    /// Inspects the plugin. The outer error is a failure of the sandbox, the inner one a rejection of the
+    /// plugin.
     async fn inspect(&self) -> Result<Result<Inspected, UploadError>> {
         match self.sandbox.inspect(LOCAL, self.wasm.clone()).await {
             Err(UploadError::Sandbox(error)) => Err(error).context("the sandbox failed"),

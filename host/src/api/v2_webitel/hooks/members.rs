@@ -18,8 +18,8 @@ use crate::domain::{
     SigningSecret, Subscription, Surface, TenantId, TypePattern, UnixMillis,
 };
 
-/// The stored members of a hook, in the order of responses: first those of the published examples, then later members of the
-/// original API and of the engine.
+/// The stored members of a hook, in the order of responses: first those of the published examples, then later
+/// members of the original API and of the engine.
 const KEPT: [&str; 14] = [
     "event",
     "enable",
@@ -282,7 +282,8 @@ fn read_headers<'a>(input: &Input<'a>) -> Result<Option<&'a RawValue>, ApiError>
     Ok(input.raw("headers"))
 }
 
-/// Validates the filter. Each rule must have an operation; an unknown operation is accepted and never matches.
+/// Validates the filter. Each rule must have an operation; an unknown operation is accepted and never
+/// matches.
 fn read_filter<'a>(input: &Input<'a>) -> Result<Option<&'a RawValue>, ApiError> {
     let Some(filter) = input.object("filter")? else { return Ok(None) };
     for (key, value) in filter.members() {
@@ -307,7 +308,8 @@ fn read_auth<'a>(input: &Input<'a>) -> Result<Option<Auth<'a>>, ApiError> {
     Ok(Some(Auth { url: read_url(&auth, &url)?, method, headers, map, cookie }))
 }
 
-/// The retry schedule: `retries` times after `delay` seconds each. Numbers out of range are ignored, as in the original API.
+/// The retry schedule: `retries` times after `delay` seconds each. Numbers out of range are ignored, as in
+/// the original API.
 fn read_retry(input: &Input<'_>) -> Result<RetrySchedule, ApiError> {
     let retries = input.whole("retries")?.and_then(|number| usize::try_from(number).ok());
     let retries = retries.filter(|number| (1..=RetrySchedule::MAX_RETRIES).contains(number)).unwrap_or(0);

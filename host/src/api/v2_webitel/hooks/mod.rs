@@ -42,7 +42,8 @@ fn find_hook(directory: &Directory, domain: &Tenant, path: &Segments) -> Result<
     Ok(directory.hook_of(domain.id, id).filter(|hook| hook.origin.surface == Surface::Webitel))
 }
 
-/// Validates the settings of `action.plugin`, if there is one, by a trial call. The engine wrote the settings of the other plugins.
+/// Validates the settings of `action.plugin`, if there is one, by a trial call. The engine wrote the settings
+/// of the other plugins.
 ///
 /// # Errors
 /// Fails if the plugin rejects its settings.

@@ -1,7 +1,7 @@
 //! Converts the members of a hook to a pipeline of standard plugins.
 //!
-//! The order is that of the original API: the filter and the header templates see the original event, then the data is picked and
-//! renamed, and last the request is written. Steps without effect are omitted.
+//! The order is that of the original API: the filter and the header templates see the original event, then
+//! the data is picked and renamed, and last the request is written. Steps without effect are omitted.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -129,7 +129,8 @@ fn filter_step(filter: Option<&RawValue>) -> Result<Vec<Step>, ApiError> {
     filled(filter).map(step).into_iter().collect()
 }
 
-/// The pipeline that shapes the preflight request. It begins with the filter, so that dropped events cause no preflight request.
+/// The pipeline that shapes the preflight request. It begins with the filter, so that dropped events cause no
+/// preflight request.
 ///
 /// # Errors
 /// Fails like [`shape`].

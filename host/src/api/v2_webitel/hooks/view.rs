@@ -63,8 +63,8 @@ fn members_of(value: &RawValue) -> Vec<(String, Box<RawValue>)> {
     serde_json::from_str(value.get()).map(|Members(members)| members).unwrap_or_default()
 }
 
-/// Selects the members at `paths`, like a projection of MongoDB: objects along a path are included even if the path's target is
-/// absent, other values along a path are not.
+/// Selects the members at `paths`, like a projection of MongoDB: objects along a path are included even if
+/// the path's target is absent, other values along a path are not.
 fn project(members: Vec<(String, Box<RawValue>)>, paths: &[&[&str]]) -> Vec<(String, Box<RawValue>)> {
     let mut wanted = Vec::new();
     for (name, value) in members {

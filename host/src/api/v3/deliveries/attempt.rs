@@ -17,7 +17,8 @@ pub(super) struct AttemptView {
     /// The number of the attempt within its delivery, counted from 1.
     number: u32,
     started_at: Time,
-    /// The duration of the plugins and of the request, in milliseconds. It excludes the time for compiling plugins and waiting for a thread.
+    /// The duration of the plugins and of the request, in milliseconds. It excludes the time for compiling
+    /// plugins and waiting for a thread.
     duration_ms: u64,
     /// `response`, `timed-out`, `unreachable`, `faulted` or `dropped`.
     #[schema(value_type = schemas::Outcome)]
@@ -26,8 +27,8 @@ pub(super) struct AttemptView {
     request: Option<SentRequestView>,
     /// The receiver's response; null if there was none.
     response: Option<ResponseView>,
-    /// Why there was no response, for `timed-out` and `unreachable`. For `response`, why the body is incomplete; the status is
-    /// valid all the same. Null otherwise.
+    /// Why there was no response, for `timed-out` and `unreachable`. For `response`, why the body is
+    /// incomplete; the status is valid all the same. Null otherwise.
     error: Option<ErrorView>,
     /// The index of the step that failed or dropped the event, counted from 0; null if none did.
     step: Option<usize>,
@@ -35,14 +36,15 @@ pub(super) struct AttemptView {
     fault: Option<FaultView>,
     /// The steps that ran; empty if the request of an earlier attempt was sent again.
     steps: Vec<StepView>,
-    /// Whether long texts of this record were omitted, or truncated, which `…` at their end shows. The engine stores at most
-    /// 64 KiB of each of a delivery's first four attempts, 16 KiB of each of the next twelve, and 2 KiB of each later one.
+    /// Whether long texts of this record were omitted, or truncated, which `…` at their end shows. The engine
+    /// stores at most 64 KiB of each of a delivery's first four attempts, 16 KiB of each of the next twelve,
+    /// and 2 KiB of each later one.
     truncated: bool,
 }
 
-/// A request as it was sent, with secrets masked. Masked are the values of: headers and query parameters whose name indicates a
-/// secret (`authorization`, `cookie`, `x-api-key`, …), the hook's `headers`, its `masked_headers`, and the headers in the
-/// engine's setting `masked_headers`.
+/// A request as it was sent, with secrets masked. Masked are the values of: headers and query parameters
+/// whose name indicates a secret (`authorization`, `cookie`, `x-api-key`, …), the hook's `headers`, its
+/// `masked_headers`, and the headers in the engine's setting `masked_headers`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SentRequest)]
 pub(super) struct SentRequestView {

@@ -21,8 +21,9 @@ use crate::storage::{Cancelled, Changed, StorageError};
 
 /// Retry a delivery
 ///
-/// Requires `deliveries:write`. Attempts the delivery at once, runs the pipeline again, and restarts the retry schedule. A
-/// delivery with 200 attempts cannot be retried; publish the event again instead. The request has no body.
+/// Requires `deliveries:write`. Attempts the delivery at once, runs the pipeline again, and restarts the
+/// retry schedule. A delivery with 200 attempts cannot be retried; publish the event again instead. The
+/// request has no body.
 #[utoipa::path(
     post, path = "/api/v3/deliveries/{id}/retry", tag = "deliveries",
     params(("id" = schemas::DeliveryId, Path, description = "The delivery's id")),
@@ -57,8 +58,9 @@ pub(super) async fn retry_delivery(
 
 /// Cancel a delivery
 ///
-/// Requires `deliveries:write`. After the response 202 the delivery is not sent. While an attempt is in progress, the response is
-/// 409, because the attempt cannot be recalled; cancel again if it fails. The request has no body.
+/// Requires `deliveries:write`. After the response 202 the delivery is not sent. While an attempt is in
+/// progress, the response is 409, because the attempt cannot be recalled; cancel again if it fails. The
+/// request has no body.
 #[utoipa::path(
     post, path = "/api/v3/deliveries/{id}/cancel", tag = "deliveries",
     params(("id" = schemas::DeliveryId, Path, description = "The delivery's id")),
@@ -81,7 +83,8 @@ pub(super) async fn cancel_delivery(
     let delivery = storage.deliveries.delivery(tenant, id).await?.ok_or_else(|| no_delivery(id))?;
     let recalled = dispatcher.recall(&delivery, directory.clock().now()).map_err(not_recalled)?;
     let deliveries = Arc::clone(&storage.deliveries);
-    // Spawned, so that it completes even if the client disconnects: a delivery that is cancelled on disk must not return to memory.
+    // Spawned, so that it completes even if the client disconnects: a delivery that is cancelled on disk must
+    // not return to memory.
     let cancelling = tokio::spawn(async move {
         let _turn = turn;
         let cancelled = deliveries.cancel(tenant, id).await?;

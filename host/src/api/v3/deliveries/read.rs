@@ -27,8 +27,8 @@ const PARAMS: [&str; 7] = ["hook", "state", "type", "since", "until", "limit", "
 
 /// List deliveries
 ///
-/// Requires `deliveries:read`. A search that passes over many deliveries stops early: a page may then have fewer items than `limit`,
-/// or none, although more follow. The list is complete when `next` is null.
+/// Requires `deliveries:read`. A search that passes over many deliveries stops early: a page may then have
+/// fewer items than `limit`, or none, although more follow. The list is complete when `next` is null.
 #[utoipa::path(
     get, path = "/api/v3/deliveries", tag = "deliveries",
     params(
@@ -127,8 +127,8 @@ pub(super) async fn list_attempts(
     Ok(Json(page_of_attempts(attempts, &wanted)))
 }
 
-/// The delivery and its attempts after the cursor, newest first: one more than fits on the page, to know whether there is a
-/// next page.
+/// The delivery and its attempts after the cursor, newest first: one more than fits on the page, to know
+/// whether there is a next page.
 async fn attempts_of(
     storage: &Storage,
     tenant: TenantId,

@@ -25,7 +25,8 @@ pub(in crate::api::v3) struct DeliveryView {
     /// The engine's id of the event. `GET /events/{id}` accepts both ids.
     #[schema(value_type = schemas::EngineEventId)]
     event: String,
-    /// The event's id that the receiver sees as `webhook-id`: the sender's id if it gave one, else the engine's.
+    /// The event's id that the receiver sees as `webhook-id`: the sender's id if it gave one, else the
+    /// engine's.
     #[schema(value_type = schemas::EventId)]
     event_id: String,
     /// The event's type.
@@ -101,7 +102,8 @@ impl EventIds {
 pub(super) struct FullDeliveryView {
     #[serde(flatten)]
     delivery: DeliveryView,
-    /// An explanation of the next step, if a plugin reported a permanent failure and the delivery is retried all the same; else null.
+    /// An explanation of the next step, if a plugin reported a permanent failure and the delivery is retried
+    /// all the same; else null.
     note: Option<&'static str>,
     /// The latest 20 attempts, oldest first.
     attempts: Vec<AttemptView>,

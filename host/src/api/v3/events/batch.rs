@@ -46,9 +46,10 @@ pub(super) struct BatchReceipt {
 
 /// Publish a batch of events
 ///
-/// Requires `events:write`. The body is NDJSON: one event per line, each as in `POST /events`, at most 10,000 events and 16 MiB. Empty
-/// lines are ignored. If one line is invalid, no event is accepted; the problem's `pointer` then begins with the line number,
-/// counted from 1, such as `/17/type`. `Idempotency-Key` is not supported; give each event an `id` instead.
+/// Requires `events:write`. The body is NDJSON: one event per line, each as in `POST /events`, at most 10,000
+/// events and 16 MiB. Empty lines are ignored. If one line is invalid, no event is accepted; the problem's
+/// `pointer` then begins with the line number, counted from 1, such as `/17/type`. `Idempotency-Key` is not
+/// supported; give each event an `id` instead.
 #[utoipa::path(
     post, path = "/api/v3/events/batch", tag = "events",
     request_body(

@@ -1,7 +1,7 @@
 //! `POST /events`: publishes one event. This is the hottest path of the engine.
 //!
-//! The handler parses the body in one pass without building a tree of the data, looks hooks up in memory, and waits until
-//! ingest has stored the event.
+//! The handler parses the body in one pass without building a tree of the data, looks hooks up in memory, and
+//! waits until ingest has stored the event.
 
 use std::sync::Arc;
 
@@ -46,8 +46,9 @@ pub(super) struct EventReceipt<'a> {
 
 /// Publish an event
 ///
-/// Requires `events:write`. The engine responds when the event is stored on disk. If the event was accepted before, as its `id` or
-/// `Idempotency-Key` shows, the response repeats the first one with the status 200 and `duplicate` true.
+/// Requires `events:write`. The engine responds when the event is stored on disk. If the event was accepted
+/// before, as its `id` or `Idempotency-Key` shows, the response repeats the first one with the status 200 and
+/// `duplicate` true.
 #[utoipa::path(
     post, path = "/api/v3/events", tag = "events", request_body = EventInput,
     params(("Idempotency-Key" = Option<schemas::IdempotencyKey>, Header, description = "Makes the request safe to retry. The engine compares the value byte by byte")),

@@ -44,8 +44,8 @@ pub(in crate::api::v3) struct EventInput<'a> {
     #[serde(borrow)]
     #[schema(value_type = serde_json::Value)]
     data: &'a RawValue,
-    /// The sender's id of the event, unique within the tenant: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`, not beginning with `evt_`.
-    /// Default: the engine's id.
+    /// The sender's id of the event, unique within the tenant: 1 to 128 characters of `A-Z a-z 0-9 . _ : -`,
+    /// not beginning with `evt_`. Default: the engine's id.
     #[schema(value_type = Option<schemas::SenderEventId>)]
     id: Option<String>,
     /// When the event occurred (RFC 3339, with an offset). Default: the time of acceptance.

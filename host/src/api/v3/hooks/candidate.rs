@@ -9,8 +9,8 @@ use crate::domain::{Hook, Step, TenantId};
 use crate::sandbox::{PipelineRun, SandboxError, of_plain_call};
 
 impl Trial {
-    /// Why `version` rejects the settings of `step`, a step of `hook`. `None` if it accepts them, or if the version in use rejects
-    /// them, too.
+    /// Why `version` rejects the settings of `step`, a step of `hook`. `None` if it accepts them, or if the
+    /// version in use rejects them, too.
     ///
     /// # Errors
     /// Fails if the engine fails.
@@ -28,7 +28,8 @@ impl Trial {
         Ok((!was_broken).then(|| words.to_owned()))
     }
 
-    /// Calls `version` with an empty event and empty settings. Returns a warning if the call shows that the plugin is likely broken.
+    /// Calls `version` with an empty event and empty settings. Returns a warning if the call shows that the
+    /// plugin is likely broken.
     ///
     /// # Errors
     /// Fails if the engine fails.

@@ -1,7 +1,7 @@
 //! `PUT`, `PATCH` and `DELETE /hooks/{id}`.
 //!
-//! A patch is applied to the view of the hook, and the result is processed like a `PUT`. The final change runs under the
-//! directory's lock, so that concurrent changes of a hook do not overwrite each other.
+//! A patch is applied to the view of the hook, and the result is processed like a `PUT`. The final change
+//! runs under the directory's lock, so that concurrent changes of a hook do not overwrite each other.
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ use crate::domain::{Hook, HookId, Scope, Surface, TenantId};
 
 /// Replace a hook
 ///
-/// Requires `hooks:write`. Absent members get their defaults. The signing secrets do not change. If the settings of a plugin change,
-/// the plugin validates them before the hook is stored.
+/// Requires `hooks:write`. Absent members get their defaults. The signing secrets do not change. If the
+/// settings of a plugin change, the plugin validates them before the hook is stored.
 #[utoipa::path(
     put, path = "/api/v3/hooks/{id}", tag = "hooks", request_body = HookInput,
     params(("id" = schemas::HookId, Path, description = "The hook's id")),
@@ -52,8 +52,9 @@ pub(super) async fn replace_hook(
 
 /// Change a hook
 ///
-/// Requires `hooks:write`. The body is a JSON merge patch (RFC 7396): it replaces the members that it contains, arrays as a whole;
-/// null resets a member to its default. If the settings of a plugin change, the plugin validates them before the hook is stored.
+/// Requires `hooks:write`. The body is a JSON merge patch (RFC 7396): it replaces the members that it
+/// contains, arrays as a whole; null resets a member to its default. If the settings of a plugin change, the
+/// plugin validates them before the hook is stored.
 #[utoipa::path(
     patch, path = "/api/v3/hooks/{id}", tag = "hooks",
     request_body(content = schemas::HookPatch, content_type = "application/merge-patch+json", description = "The members of the hook to change"),
@@ -74,8 +75,8 @@ pub(super) async fn patch_hook(
     change(&trial, &dispatcher, (tenant, id), |current| patched(current, &patch)).await
 }
 
-/// Replaces a hook by the result of `wanted`. Plugins validate settings before the directory's lock is taken, against the hook as
-/// it was then: their calls may take longer than other changes should wait.
+/// Replaces a hook by the result of `wanted`. Plugins validate settings before the directory's lock is taken,
+/// against the hook as it was then: their calls may take longer than other changes should wait.
 async fn change(
     trial: &Trial,
     dispatcher: &Dispatcher,

@@ -18,8 +18,8 @@ use crate::domain::{Hook, HookId, Scope, SigningSecret};
 
 /// Create a hook
 ///
-/// Requires `hooks:write`. The hook signs with the secret that `GET /hooks/{id}/secret` returns. Plugins validate their settings
-/// before the hook is stored.
+/// Requires `hooks:write`. The hook signs with the secret that `GET /hooks/{id}/secret` returns. Plugins
+/// validate their settings before the hook is stored.
 #[utoipa::path(
     post, path = "/api/v3/hooks", tag = "hooks", request_body = HookInput,
     responses(

@@ -33,8 +33,9 @@ pub(super) struct PreviewInput<'a> {
 
 /// Preview a hook
 ///
-/// Requires `hooks:read`. Runs the hook's pipeline for an event and returns the request that it would send; `warnings` lists reasons
-/// why the event would not be delivered. Without `hooks:write` the signature is masked. Nothing is sent or stored.
+/// Requires `hooks:read`. Runs the hook's pipeline for an event and returns the request that it would send;
+/// `warnings` lists reasons why the event would not be delivered. Without `hooks:write` the signature is
+/// masked. Nothing is sent or stored.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/preview", tag = "hooks", request_body = PreviewInput,
     params(("id" = schemas::HookId, Path, description = "The hook's id")),

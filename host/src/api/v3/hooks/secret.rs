@@ -92,8 +92,8 @@ pub(super) async fn get_hook_secret(
 
 /// Rotate a hook's secret
 ///
-/// Requires `hooks:write`. The previous secret still signs for 24 hours, so that receivers can change theirs. At most five secrets sign at
-/// the same time; a sixth revokes the oldest at once. The body is optional.
+/// Requires `hooks:write`. The previous secret still signs for 24 hours, so that receivers can change theirs.
+/// At most five secrets sign at the same time; a sixth revokes the oldest at once. The body is optional.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/secret/rotate", tag = "hooks", request_body = Option<RotateInput>,
     params(("id" = schemas::HookId, Path, description = "The hook's id")),

@@ -70,8 +70,8 @@ pub(super) struct TestReceipt {
 
 /// Test a hook
 ///
-/// Requires `hooks:write`. Creates an event and delivers it to this hook only, even if the hook does not subscribe to its type or is
-/// disabled. The body is optional.
+/// Requires `hooks:write`. Creates an event and delivers it to this hook only, even if the hook does not
+/// subscribe to its type or is disabled. The body is optional.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/test", tag = "hooks", request_body = Option<TestInput>,
     params(("id" = schemas::HookId, Path, description = "The hook's id")),

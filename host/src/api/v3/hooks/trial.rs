@@ -1,8 +1,8 @@
 //! Validation of settings by trial calls of the plugins, before a hook is created or changed.
 //!
-//! So the client that sends invalid settings gets the error, instead of the first delivery. The input is the newest event that the
-//! hook would have received, because a plugin may read the event's data before its settings. Without such an event, it is an
-//! event with an empty object.
+//! So the client that sends invalid settings gets the error, instead of the first delivery. The input is the
+//! newest event that the hook would have received, because a plugin may read the event's data before its
+//! settings. Without such an event, it is an event with an empty object.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use crate::storage::Storage;
 
 /// The error code of a plugin for settings that are invalid for every event.
 const BAD_SETTINGS: &str = "bad-settings";
-/// The time limit for the trial calls of all plugins of a hook, without compilation. On timeout the change is accepted, so that a
-/// hanging plugin cannot block its own fix.
+/// The time limit for the trial calls of all plugins of a hook, without compilation. On timeout the change is
+/// accepted, so that a hanging plugin cannot block its own fix.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The parts of the engine that trial calls use.
@@ -41,8 +41,9 @@ pub(in crate::api) struct Trial {
 }
 
 impl Trial {
-    /// Validates the settings of the steps of `wanted` for which `are_given` is true, which are those that the client wrote. Skips
-    /// steps that `current` has as well: a newer version of a plugin may reject them, which must not block other changes.
+    /// Validates the settings of the steps of `wanted` for which `are_given` is true, which are those that
+    /// the client wrote. Skips steps that `current` has as well: a newer version of a plugin may reject them,
+    /// which must not block other changes.
     ///
     /// # Errors
     /// Fails if a plugin rejects its settings, or if too many changes of the tenant are waiting.
@@ -108,7 +109,8 @@ impl Trial {
         recent.map_or_else(|| self.empty_event(wanted.tenant), Ok)
     }
 
-    /// An event with an empty object as data. Errors of a plugin other than invalid settings may be due to that.
+    /// An event with an empty object as data. Errors of a plugin other than invalid settings may be due to
+    /// that.
     pub(super) fn empty_event(&self, tenant: TenantId) -> Result<Event, Problem> {
         let now = self.directory.clock().now();
         let key = EventKey::generate(self.directory.ids(), now);

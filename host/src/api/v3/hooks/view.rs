@@ -16,7 +16,8 @@ use crate::domain::Hook;
 pub(super) struct HookView {
     #[schema(value_type = schemas::HookId)]
     id: String,
-    /// The API through which the hook was created and can be changed: `v3`, `project-web-hook`, `apizee` or `webitel`.
+    /// The API through which the hook was created and can be changed: `v3`, `project-web-hook`, `apizee` or
+    /// `webitel`.
     #[schema(value_type = schemas::Surface)]
     surface: &'static str,
     /// The URL to which requests go.
@@ -44,8 +45,9 @@ pub(super) struct HookView {
     /// How requests are signed: `standard` (Standard Webhooks) or `none`.
     #[schema(value_type = schemas::Signing)]
     signing: &'static str,
-    /// True if the encrypted settings of the hook cannot be decrypted: the view then lacks its URL, headers and plugin settings, and its
-    /// deliveries wait. Replace the hook with `PUT`, or delete it. Absent otherwise.
+    /// True if the encrypted settings of the hook cannot be decrypted: the view then lacks its URL, headers
+    /// and plugin settings, and its deliveries wait. Replace the hook with `PUT`, or delete it. Absent
+    /// otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     unreadable: bool,

@@ -26,13 +26,16 @@ const MAX_HEADER_VALUE_LEN: usize = 4_096;
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HookInput {
-    /// The URL to which requests go: absolute, `https` or `http`, at most 2,048 bytes, without credentials or fragment.
+    /// The URL to which requests go: absolute, `https` or `http`, at most 2,048 bytes, without credentials or
+    /// fragment.
     #[schema(value_type = schemas::HookUrl)]
     url: String,
-    /// The event types to which the hook subscribes, 1 to 100 patterns: exact types, prefixes (`session.*`), or all (`*`).
+    /// The event types to which the hook subscribes, 1 to 100 patterns: exact types, prefixes (`session.*`),
+    /// or all (`*`).
     #[schema(value_type = Vec<schemas::TypePattern>, min_items = 1, max_items = 100)]
     types: Vec<String>,
-    /// Limits the hook to the events of one existing project of the tenant. Default: events of all projects and of none.
+    /// Limits the hook to the events of one existing project of the tenant. Default: events of all projects
+    /// and of none.
     #[schema(value_type = Option<schemas::ProjectNumber>)]
     project: Option<i64>,
     /// Whether the hook gets deliveries of new events and its deliveries are attempted. Default: true.
@@ -40,11 +43,12 @@ pub(super) struct HookInput {
     /// A description for people, at most 1,000 bytes. Default: empty.
     #[schema(value_type = Option<schemas::Description>)]
     description: Option<String>,
-    /// Headers to add to every request before the pipeline runs, at most 50. Every key with `hooks:read` can read them. Default: none.
+    /// Headers to add to every request before the pipeline runs, at most 50. Every key with `hooks:read` can
+    /// read them. Default: none.
     #[schema(value_type = Option<schemas::HeaderFields>)]
     headers: Option<Members<String>>,
-    /// The names of further request headers whose values are masked in attempts, at most 50. The values of `headers`, and of headers
-    /// whose name indicates a secret, are always masked. Default: none.
+    /// The names of further request headers whose values are masked in attempts, at most 50. The values of
+    /// `headers`, and of headers whose name indicates a secret, are always masked. Default: none.
     #[schema(value_type = Option<Vec<schemas::HeaderName>>, max_items = 50, example = json!(["x-customer"]))]
     masked_headers: Option<Vec<String>>,
     /// The plugins that shape the requests, in order, at most 16. Default: none.
@@ -59,7 +63,8 @@ pub(super) struct HookInput {
     /// How requests are signed: `standard` (Standard Webhooks) or `none`. Default: `standard`.
     #[schema(value_type = Option<schemas::Signing>)]
     signing: Option<String>,
-    /// The signing secret, only at creation: `whsec_` and 24 to 64 bytes in base64. Default: a generated secret.
+    /// The signing secret, only at creation: `whsec_` and 24 to 64 bytes in base64. Default: a generated
+    /// secret.
     #[schema(value_type = Option<schemas::SigningSecret>, write_only)]
     pub(super) secret: Option<String>,
     /// Accepted in `PUT`, so that a hook can be sent back as it was read; must be the id of the hook.
@@ -83,7 +88,8 @@ pub(super) struct StepInput {
     /// The plugin: `name` (its newest version), `name@3` (that version) or `sha256:…` (by digest).
     #[schema(value_type = schemas::PluginRef)]
     plugin: String,
-    /// The settings for the plugin: a JSON object of at most 256 KiB, which the plugin validates. Default: `{}`.
+    /// The settings for the plugin: a JSON object of at most 256 KiB, which the plugin validates. Default:
+    /// `{}`.
     #[schema(value_type = Option<schemas::PluginSettings>)]
     settings: Option<Box<RawValue>>,
 }
@@ -92,7 +98,8 @@ pub(super) struct StepInput {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryInput {
-    /// The wait before each retry, in seconds: at most 100 entries of 1 to 604,800 (seven days). Empty: no retries.
+    /// The wait before each retry, in seconds: at most 100 entries of 1 to 604,800 (seven days). Empty: no
+    /// retries.
     #[schema(value_type = Vec<schemas::Wait>, max_items = 100, example = json!([5, 300, 1800]))]
     schedule_s: Vec<u64>,
 }

@@ -1,6 +1,8 @@
-//! Adds to the OpenAPI document what operations have in common: the tenant header, error responses, and a name for each schema.
+//! Adds to the OpenAPI document what operations have in common: the tenant header, error responses, and a
+//! name for each schema.
 //!
-//! Works on the document as JSON, because most of the work is on references, which the builders of utoipa hide.
+//! Works on the document as JSON, because most of the work is on references, which the builders of utoipa
+//! hide.
 
 use serde_json::{Map, Value, json};
 
@@ -217,8 +219,8 @@ fn name_items_of_pages(schemas: &mut Value) {
     }
 }
 
-/// Marks the nullable members of responses as required: a nullable member is always present, an optional one is never null.
-/// Schemas of requests do not change.
+/// Marks the nullable members of responses as required: a nullable member is always present, an optional one
+/// is never null. Schemas of requests do not change.
 fn require_what_is_always_shown(document: &mut Value) {
     let mut sent = Vec::new();
     for (_path, item) in members(&mut document["paths"]) {

@@ -1,7 +1,8 @@
 //! Schemas of values that requests and responses share, used only for the OpenAPI document.
 //!
-//! Handlers use them as the `value_type` of a member. Bounds and enumerations come from constants of the domain. JSON Schema
-//! counts characters and the engine mostly counts bytes, so a text that exceeds a schema also exceeds the engine's limit.
+//! Handlers use them as the `value_type` of a member. Bounds and enumerations come from constants of the
+//! domain. JSON Schema counts characters and the engine mostly counts bytes, so a text that exceeds a schema
+//! also exceeds the engine's limit.
 
 use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
@@ -74,7 +75,8 @@ schemas! {
 
     /// The name of a plugin: 1 to 64 characters of `a-z 0-9 - _ .`, beginning with a letter or digit.
     PluginName = text(1, 64, "^[a-z0-9][a-z0-9._-]*$").examples(["my-filter"]);
-    /// A reference to a plugin: `name` for its newest version, `name@3` for that version, or `sha256:…` for the version with that digest.
+    /// A reference to a plugin: `name` for its newest version, `name@3` for that version, or `sha256:…` for
+    /// the version with that digest.
     PluginRef = text(1, 75, r"^(sha256:[0-9a-f]{64}|[a-z0-9][a-z0-9._-]{0,63}(@0*[1-9][0-9]{0,9})?)$")
         .examples(["field-map"]);
     /// The SHA-256 digest of a plugin's bytes.

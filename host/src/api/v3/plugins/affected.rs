@@ -1,7 +1,7 @@
 //! The effect of a new plugin version on the hooks that name the plugin without a version.
 //!
-//! Such hooks always run the newest version. So an upload is checked against them before it is stored: it must have the roles
-//! that their pipelines rely on, and accept their settings.
+//! Such hooks always run the newest version. So an upload is checked against them before it is stored: it
+//! must have the roles that their pipelines rely on, and accept their settings.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -16,8 +16,8 @@ use crate::domain::{PluginName, Scope};
 
 /// Delete a plugin
 ///
-/// Requires `plugins:write`. Deletes all versions, or only `version`, which must not be the newest. Fails while a hook uses a version to
-/// be deleted.
+/// Requires `plugins:write`. Deletes all versions, or only `version`, which must not be the newest. Fails
+/// while a hook uses a version to be deleted.
 #[utoipa::path(
     delete, path = "/api/v3/plugins/{name}", tag = "plugins",
     params(

@@ -41,8 +41,8 @@ pub(super) struct RunInput<'a> {
 
 /// Run a plugin
 ///
-/// Requires `plugins:read`. Runs one plugin for an event and returns the result, the log and the resources used. Nothing is sent or
-/// stored.
+/// Requires `plugins:read`. Runs one plugin for an event and returns the result, the log and the resources
+/// used. Nothing is sent or stored.
 #[utoipa::path(
     post, path = "/api/v3/plugins/{name}/run", tag = "plugins", request_body = RunInput,
     params(("name" = schemas::PluginName, Path, description = "The plugin's name")),

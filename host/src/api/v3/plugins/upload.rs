@@ -36,19 +36,20 @@ pub(super) struct UploadView {
     plugin: PluginView,
     /// The hooks that run this version from now on, because they name the plugin without a version.
     hooks: AffectedHooks,
-    /// Likely mistakes, for people: an export that the engine does not call and whose name resembles one that it calls, a failure of
-    /// a trial call, or settings of hooks that the version rejects.
+    /// Likely mistakes, for people: an export that the engine does not call and whose name resembles one that
+    /// it calls, a failure of a trial call, or settings of hooks that the version rejects.
     #[schema(example = json!([]))]
     warnings: Vec<String>,
 }
 
 /// Upload a plugin
 ///
-/// Requires `plugins:write`. The body is a component, or a core module that embeds its component type. An upload with the same bytes as
-/// the newest version does not create a version. The uploads of a tenant are processed one at a time.
+/// Requires `plugins:write`. The body is a component, or a core module that embeds its component type. An
+/// upload with the same bytes as the newest version does not create a version. The uploads of a tenant are
+/// processed one at a time.
 ///
-/// Hooks that name the plugin without a version run the newest. The engine does not store a version that lacks a role that they rely
-/// on, or that rejects their settings. `force` overrides the check of settings.
+/// Hooks that name the plugin without a version run the newest. The engine does not store a version that
+/// lacks a role that they rely on, or that rejects their settings. `force` overrides the check of settings.
 #[utoipa::path(
     put, path = "/api/v3/plugins/{name}", tag = "plugins",
     request_body(

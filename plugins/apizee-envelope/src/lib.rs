@@ -1,4 +1,5 @@
-//! The standard plugin `apizee-envelope`: what an Apizee company webhook sends. Its settings are described in `README.md`.
+//! The standard plugin `apizee-envelope`: writes the request of an Apizee company webhook. `README.md` describes its
+//! settings.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -11,18 +12,18 @@ use hookwright_plugin::{Body, Event, Failure, JsonText, Request};
 
 pub use settings::Settings;
 
-/// What the original says of itself, in its own spelling.
+/// Headers of the original system, in its spelling.
 const DEFAULT_HEADERS: [(&str, &str); 2] =
     [("content-type", "application/JSON"), ("user-agent", "Cloud Apizee")];
 
-/// What an HTTP client writes by itself, and no setting may.
-const NEVER: [&str; 2] = ["host", "content-length"];
+/// Headers that the HTTP client sets. Settings cannot change them.
+const RESERVED: [&str; 2] = ["host", "content-length"];
 
-/// The request with the envelope as its body.
+/// Writes the envelope as the body of the request.
 ///
 /// # Errors
-/// `bad-event` if the event's type is not an object and what happened to it, `bad-data` if the data isn't
-/// an object with an `objectId`.
+/// `bad-event` if the event's type does not have the form `object.action`; `bad-data` if the data is not an object with
+/// an `objectId`.
 pub fn transform(
     event: &Event<JsonText>,
     mut draft: Request,
@@ -32,7 +33,7 @@ pub fn transform(
     draft.method = "POST".into();
     let custom = settings.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in DEFAULT_HEADERS.into_iter().chain(custom) {
-        if !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never)) {
+        if !RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
             draft.set_header(name, value);
         }
     }
@@ -40,20 +41,20 @@ pub fn transform(
 }
 
 fn envelope(event: &Event<JsonText>) -> Result<String, Failure> {
-    let (object, happened) = kind_of_event(&event.event_type)?;
+    let (object, action) = split_type(&event.event_type)?;
     let mut data = Node::new(&event.data.0);
-    data.divide().map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
+    data.divide().map_err(|error| Failure::new("bad-data", format!("data is not JSON: {error}")))?;
     let Node::Object(members) = data else {
-        return Err(bad_data("the event's data is not an object, such as {\"objectId\": 1, \"props\": {}}"));
+        return Err(bad_data("the event's data must be an object, such as {\"objectId\": 1, \"props\": {}}"));
     };
     let member = |wanted: &str| members.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
-    let id = member("objectId")
-        .filter(|id| matches!(id.kind(), Kind::Number | Kind::String))
-        .ok_or_else(|| bad_data("the event's data has no `objectId` that is a number or a string"))?;
+    let id = member("objectId").filter(|id| matches!(id.kind(), Kind::Number | Kind::String)).ok_or_else(
+        || bad_data("the event's data must have a member `objectId` that is a number or a string"),
+    )?;
 
     let mut body = String::with_capacity(event.data.0.len() + 96);
     body.push_str("{\"event\":");
-    write_string(happened, &mut body);
+    write_string(action, &mut body);
     body.push_str(",\"time\":");
     body.push_str(&(event.occurred_at / 1000).to_string());
     body.push_str(",\"object\":");
@@ -66,13 +67,15 @@ fn envelope(event: &Event<JsonText>) -> Result<String, Failure> {
     Ok(body)
 }
 
-/// `ticket` and `update` of `ticket.update`.
-fn kind_of_event(event_type: &str) -> Result<(&str, &str), Failure> {
+/// Splits a type such as `ticket.update` into object and action.
+fn split_type(event_type: &str) -> Result<(&str, &str), Failure> {
     event_type
         .rsplit_once('.')
-        .filter(|(object, happened)| !object.is_empty() && !happened.is_empty())
+        .filter(|(object, action)| !object.is_empty() && !action.is_empty())
         .ok_or_else(|| {
-            let message = format!("the event type `{event_type}` is not as `ticket.update`");
+            let message = format!(
+                "the event type `{event_type}` must have the form `object.action`, such as `ticket.update`"
+            );
             Failure::new("bad-event", message)
         })
 }

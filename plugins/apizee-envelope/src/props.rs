@@ -1,25 +1,24 @@
-//! The properties of the event's object, with dots in their names.
+//! The properties of the event's object, with dotted names for nested members.
 
 use hookwright_json_tree::{Kind, Node};
 use hookwright_plugin::Failure;
 
 use crate::bad_data;
 
-/// The objects whose members the original writes as `<name>.<member>`.
+/// Objects whose members the original system writes as `<name>.<member>`.
 const DOTTED: [&str; 2] = ["geoloc", "_parent"];
 
-/// Writes the properties, `{}` where there are none. What is given nested and has dots in its name at
-/// the receiver is written with them, in its place.
+/// Writes the properties, or `{}` if there are none. Members of [`DOTTED`] objects are written with dotted names.
 ///
 /// # Errors
-/// `bad-data` if the properties are no object.
+/// `bad-data` if the properties are not an object.
 pub fn write(props: Option<&Node<'_>>, out: &mut String) -> Result<(), Failure> {
     let Some(props) = props.filter(|props| props.kind() != Kind::Null) else {
         out.push_str("{}");
         return Ok(());
     };
     let Node::Object(members) = divided(props)? else {
-        return Err(bad_data("the event's `props` are not an object"));
+        return Err(bad_data("the event's `props` must be an object"));
     };
     let mut written = Vec::with_capacity(members.len() + 2);
     for (name, value) in &members {
@@ -28,7 +27,7 @@ pub fn write(props: Option<&Node<'_>>, out: &mut String) -> Result<(), Failure> 
             Node::Object(inner) if !inner.is_empty() => {
                 for (member, value) in inner {
                     let dotted = format!("{name}.{member}");
-                    // Given in both ways, the one that needs no change is meant.
+                    // A member that already has the dotted name takes precedence.
                     if !members.iter().any(|(known, _)| *known == dotted) {
                         written.push((dotted.into(), value));
                     }
@@ -43,6 +42,6 @@ pub fn write(props: Option<&Node<'_>>, out: &mut String) -> Result<(), Failure> 
 
 fn divided<'a>(node: &Node<'a>) -> Result<Node<'a>, Failure> {
     let mut node = node.clone();
-    node.divide().map_err(|error| bad_data(&format!("data isn't JSON: {error}")))?;
+    node.divide().map_err(|error| bad_data(&format!("data is not JSON: {error}")))?;
     Ok(node)
 }

@@ -1,4 +1,4 @@
-//! What can be written in the settings.
+//! The settings.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct Settings {
     pub(crate) headers: Vec<(String, String)>,
 }
 
-/// Names and texts in their order: of two headers of one name in different case the last one counts.
+/// Parses names and texts, in order. If two names differ only in case, the last one counts.
 fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
     struct PairsVisitor;
     impl<'de> Visitor<'de> for PairsVisitor {

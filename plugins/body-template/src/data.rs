@@ -1,7 +1,7 @@
-//! What templates see of an event.
+//! The variables of a template.
 //!
-//! Data is not converted before it is asked for: an object or array keeps its text, is divided
-//! when a template goes into it, and written as the text it is where a template writes all of it.
+//! Data is converted lazily: an object or an array keeps its text, is divided when a template reads its members, and is
+//! written as its original text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,13 +11,13 @@ use hookwright_json_tree::{Kind, Node, checked, kind, unescape};
 use hookwright_plugin::{Body, Event, Failure, JsonText, Request, time};
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value};
 
-/// The variables of a template: `data`, `id`, `type`, `occurred_at`, `time`, `attributes` and `request`.
+/// Returns the variables of a template: `data`, `id`, `type`, `occurred_at`, `time`, `attributes` and `request`.
 ///
 /// # Errors
-/// `bad-data` if the data isn't JSON.
+/// `bad-data` if the data is not JSON.
 pub fn context(event: &Event<JsonText>, draft: &Request) -> Result<Value, Failure> {
     let text = checked(&event.data.0)
-        .map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
+        .map_err(|error| Failure::new("bad-data", format!("data is not JSON: {error}")))?;
     let source: Arc<str> = text.into();
     let attributes: BTreeMap<&str, &str> =
         event.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -44,7 +44,7 @@ pub fn context(event: &Event<JsonText>, draft: &Request) -> Result<Value, Failur
     ]))
 }
 
-/// The value of a JSON text that is a slice of `source`.
+/// Converts a JSON text that is a slice of `source`.
 fn value_of(source: &Arc<str>, text: &str) -> Value {
     match kind(text) {
         Kind::Null => Value::from(()),
@@ -59,7 +59,7 @@ fn value_of(source: &Arc<str>, text: &str) -> Value {
     }
 }
 
-/// A number that can be calculated with, if it is written as it was read; else one that keeps its text.
+/// Converts a number to one that supports arithmetic, if that does not change its text, or to one that keeps its text.
 fn number(text: &str) -> Value {
     if let Ok(number) = text.parse::<i128>()
         && text != "-0"
@@ -72,7 +72,7 @@ fn number(text: &str) -> Value {
     }
 }
 
-/// A number whose text floating point would change, such as `1.50` or `1e400`, or an integer its sign.
+/// A number whose text a conversion would change, such as `1.50`, `1e400` or `-0`.
 #[derive(Debug)]
 pub struct Number(pub String);
 
@@ -86,7 +86,7 @@ impl Object for Number {
     }
 }
 
-/// An array or object of the data.
+/// An array or an object of the data.
 #[derive(Debug)]
 pub struct Json {
     source: Arc<str>,
@@ -101,7 +101,7 @@ enum Members {
 }
 
 impl Json {
-    /// The value's own text.
+    /// The text of the value.
     pub fn text(&self) -> &str {
         &self.source[self.range.clone()]
     }
@@ -109,7 +109,7 @@ impl Json {
     fn members(&self) -> &Members {
         self.members.get_or_init(|| {
             let mut node = Node::Text(self.text());
-            // All of the data was checked before, so that dividing can't fail; text that is left is never seen.
+            // The data was checked before, so dividing does not fail.
             let value = |node: &Node<'_>| match node {
                 Node::Text(text) => value_of(&self.source, text),
                 Node::Object(_) | Node::Array(_) => Value::UNDEFINED,

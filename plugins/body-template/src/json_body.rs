@@ -1,27 +1,27 @@
-//! Correct JSON from a template, wherever in it a value stands.
+//! Valid JSON from a template, whatever the position of its values.
 //!
-//! `{"text": "Hi ${name}", "user": ${user}}` wants the first value as the inside of a string and the second as a value of
-//! its own. Where a value stands can't be told when it is written: it may be in a block that is captured
-//! and used elsewhere. So every value is written as JSON between two marks, control characters that JSON can't hold
-//! unescaped, and the places are found here, in the finished text.
+//! In `{"text": "Hi ${name}", "user": ${user}}`, the first value is part of a string and the second is a value of its
+//! own. The position is unknown when a value is written, because it may be in a block that is captured and used
+//! elsewhere. So every value is written as JSON between two marks, control characters that are not allowed in JSON.
+//! This module finds them in the finished text.
 
 use hookwright_plugin::Failure;
 
-/// Before a value's JSON.
+/// Mark before a value's JSON.
 pub const BEGIN: char = '\u{1}';
-/// After it.
+/// Mark after a value's JSON.
 pub const END: char = '\u{2}';
 
-/// Resolves the marks and checks the whole.
+/// Resolves the marks and checks the body.
 ///
 /// # Errors
-/// `bad-body`, with line, column and the text there, if it isn't JSON.
+/// `bad-body`, with line, column and an excerpt, if the body is not JSON.
 pub fn finish(marked: &str) -> Result<String, Failure> {
     let body = resolve(marked)?;
     if let Err(error) = hookwright_json_tree::checked(&body) {
-        let (line, column) = error.place();
+        let (line, column) = error.position();
         let around = excerpt(body.lines().nth(line.saturating_sub(1)).unwrap_or_default(), column);
-        return Err(Failure::new("bad-body", format!("the body isn't JSON: {error}, near `{around}`")));
+        return Err(Failure::new("bad-body", format!("the body is not JSON: {error}, near `{around}`")));
     }
     Ok(body)
 }
@@ -45,7 +45,10 @@ fn resolve(marked: &str) -> Result<String, Failure> {
             return Ok(body);
         }
         let (value, after) = after.split_once(END).ok_or_else(|| {
-            Failure::new("bad-body", "a value was cut by a filter; shorten it before it is written")
+            Failure::new(
+                "bad-body",
+                "a filter cut a value that was already written; shorten the value itself",
+            )
         })?;
         if in_string {
             write_inside_string(value, &mut body)
@@ -56,7 +59,7 @@ fn resolve(marked: &str) -> Result<String, Failure> {
     }
 }
 
-/// A string's inside as it is; null as nothing; of all else the text.
+/// Writes a value inside a string: a string's characters, nothing for null, or the escaped text of other values.
 fn write_inside_string(value: &str, body: &mut String) {
     if let Some(inside) = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) {
         body.push_str(inside);
@@ -77,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_written_as_their_place_wants() {
+    fn values_are_written_according_to_their_position() {
         let cases = [
             ("{\"a\":\u{1}\"x\\\"y\"\u{2}}", r#"{"a":"x\"y"}"#),
             ("{\"a\":\"<\u{1}\"x\\\"y\"\u{2}>\"}", r#"{"a":"<x\"y>"}"#),
@@ -92,12 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_not_json_is_told_with_its_place() {
+    fn a_body_that_is_not_json_is_reported_with_its_position() {
         let failure = finish("{\n  \"a\": ,\n}").expect_err("not JSON");
         assert_eq!(failure.code, "bad-body");
         assert_eq!(
             failure.message,
-            "the body isn't JSON: expected value at line 2 column 8, near `  \"a\": ,`"
+            "the body is not JSON: expected value at line 2 column 8, near `  \"a\": ,`"
         );
     }
 }

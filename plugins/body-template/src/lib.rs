@@ -1,8 +1,7 @@
-//! The standard plugin `body-template`: the request's body from a template. Its settings are described in `README.md`.
+//! The standard plugin `body-template`: writes the request's body from a template. `README.md` describes its settings.
 //!
-//! Templates are minijinja's, with `${…}` around expressions. What is special here is how values are
-//! written: [`markup`] for the three ways, [`json_body`] for the one that makes correct JSON of any template that
-//! could become it.
+//! Templates use minijinja's syntax, with `${…}` for expressions. [`markup`] has the three formats in which values are
+//! written; [`json_body`] makes the JSON format valid at every position.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -20,11 +19,12 @@ pub use settings::Settings;
 use markup::Markup;
 use render::Renderer;
 
-/// The request with the body, and the headers, that the templates make.
+/// Writes the body and the headers of the request from templates.
 ///
 /// # Errors
-/// `bad-settings` if a template can't be read, `bad-template` if one fails, `bad-data` if the event's data isn't JSON, `bad-body` if the
-/// body is meant to be JSON and isn't, `bad-header` if a header's value has a control character.
+/// `bad-settings` if a template cannot be parsed; `bad-template` if one fails; `bad-data` if the event's data is not
+/// JSON; `bad-body` if the content type is JSON and the body is not; `bad-header` if a header's value has a control
+/// character.
 pub fn transform(
     event: &Event<JsonText>,
     mut draft: Request,
@@ -33,10 +33,10 @@ pub fn transform(
     let markup = Markup::of(&settings.content_type);
     let body = Renderer::new(settings, markup, std::iter::once(&settings.template));
     let headers = Renderer::new(settings, Markup::Plain, settings.headers.values());
-    // All are read before the first is rendered: what is wrong with one is so whatever the data.
-    let template = body.read("template".into(), &settings.template)?;
+    // Parse all templates before rendering the first, so that syntax errors do not depend on the data.
+    let template = body.parse("template".into(), &settings.template)?;
     let named = settings.headers.iter();
-    let read = named.map(|(name, template)| Ok((name, headers.read(format!("headers.{name}"), template)?)));
+    let read = named.map(|(name, template)| Ok((name, headers.parse(format!("headers.{name}"), template)?)));
     let read = read.collect::<Result<Vec<_>, Failure>>()?;
 
     let context = data::context(event, &draft)?;
@@ -44,7 +44,10 @@ pub fn transform(
     for (name, template) in read {
         let value = template.render(&context)?;
         if value.chars().any(char::is_control) {
-            return Err(Failure::new("bad-header", format!("the value of `{name}` has a control character")));
+            return Err(Failure::new(
+                "bad-header",
+                format!("the value of the header `{name}` has a control character"),
+            ));
         }
         draft.set_header(name, value);
     }

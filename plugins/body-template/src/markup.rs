@@ -1,4 +1,4 @@
-//! How values are written into a body, by its content type.
+//! The format of values in a body, by content type.
 
 use hookwright_json_tree::write_string;
 use minijinja::value::{Value, ValueKind};
@@ -7,19 +7,19 @@ use minijinja::{Error, ErrorKind, Output};
 use crate::data::{Json, Number};
 use crate::json_body;
 
-/// The three ways.
+/// The format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Markup {
-    /// As JSON, by place: see [`json_body`].
+    /// JSON, according to the position: see [`json_body`].
     Json,
-    /// As text, with the characters that mean something in HTML and XML escaped.
+    /// Text with escapes for HTML and XML.
     Xml,
-    /// As text.
+    /// Text.
     Plain,
 }
 
 impl Markup {
-    /// JSON for `…/json` and `…+json`, XML for `text/html`, `…/xml` and `…+xml`, plain for the others.
+    /// JSON for `…/json` and `…+json`; XML for `text/html`, `…/xml` and `…+xml`; plain for others.
     pub fn of(content_type: &str) -> Self {
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let subtype = media_type.split_once('/').map_or("", |(_, subtype)| subtype);
@@ -35,7 +35,7 @@ impl Markup {
         }
     }
 
-    /// Writes a value. What a template has escaped itself, or taken from a block of its own, is written as it is.
+    /// Writes a value. Text that is already escaped, or captured from a block, is written unchanged.
     pub fn write(self, out: &mut Output<'_>, value: &Value) -> Result<(), Error> {
         if value.is_safe() {
             return Ok(out.write_str(value.as_str().unwrap_or_default())?);
@@ -54,7 +54,7 @@ impl Markup {
     }
 }
 
-/// Strings by their characters, null and what is missing as nothing, all else as JSON.
+/// Returns the characters of a string, nothing for null or a missing value, and JSON for other values.
 fn plain(value: &Value) -> Result<String, Error> {
     if let Some(text) = value.as_str() {
         return Ok(text.to_owned());
@@ -66,7 +66,7 @@ fn plain(value: &Value) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Writes a value as JSON: the data's own text where it is of the data.
+/// Writes a value as JSON. Values of the data keep their original text.
 pub fn write_json(value: &Value, text: &mut String) -> Result<(), Error> {
     if let Some(json) = value.downcast_object_ref::<Json>() {
         text.push_str(json.text());
@@ -81,7 +81,7 @@ pub fn write_json(value: &Value, text: &mut String) -> Result<(), Error> {
         ValueKind::Bool => text.push_str(if value.is_true() { "true" } else { "false" }),
         ValueKind::Number => {
             let number = value.to_string();
-            // JSON has no infinities, and nothing that isn't a number.
+            // JSON has neither infinity nor NaN.
             let finite = number.bytes().any(|byte| byte.is_ascii_digit());
             text.push_str(if finite { &number } else { "null" });
         }
@@ -91,7 +91,7 @@ pub fn write_json(value: &Value, text: &mut String) -> Result<(), Error> {
         _ => {
             return Err(Error::new(
                 ErrorKind::BadSerialization,
-                format!("{} can't be written", value.kind()),
+                format!("a value of type {} cannot be written", value.kind()),
             ));
         }
     }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_content_type_tells_the_markup() {
+    fn the_content_type_determines_the_format() {
         for (content_type, expected) in [
             ("application/json", Markup::Json),
             ("Application/vnd.a+JSON; charset=utf-8", Markup::Json),

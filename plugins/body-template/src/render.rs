@@ -1,4 +1,4 @@
-//! Templates: their syntax, their bounds, and what is told when they fail.
+//! Templates: syntax, limits and error messages.
 
 use hookwright_plugin::Failure;
 use minijinja::syntax::SyntaxConfig;
@@ -9,25 +9,25 @@ use crate::json_body;
 use crate::markup::{Markup, write_json};
 use crate::settings::Settings;
 
-/// Steps that a template may take. A loop takes a few for each round. Few enough to be used up before the
-/// sandbox ends the call, which could not say that it was the template.
+/// Maximum number of steps of a template. An iteration of a loop takes a few. The limit is low enough to be reached
+/// before the sandbox ends the call, whose message would not mention the template.
 const STEPS: u64 = 200_000;
-/// How deep what a template calls may be nested: the stack is small.
+/// Maximum recursion depth. The stack is small.
 const DEPTH: usize = 24;
 
-/// Renders templates with one kind of markup.
+/// Parses and renders templates with one markup.
 pub struct Renderer {
     environment: Environment<'static>,
 }
 
 impl Renderer {
-    /// For these templates. What is missing is null, or nothing, unless the settings are strict.
+    /// Creates a renderer for these templates. Missing values are null or empty, unless the settings are strict.
     pub fn new<'a>(
         settings: &Settings,
         markup: Markup,
         mut templates: impl Iterator<Item = &'a String>,
     ) -> Self {
-        // An instance lives for one call, and to set up all filters, tests and functions would take a quarter of it.
+        // An instance lives for one call, and setting up filters, tests and functions takes a quarter of it.
         let mut environment = if templates.any(|template| may_call(template)) {
             let mut environment = Environment::new();
             environment.add_filter("tojson", move |value| to_json(value, markup));
@@ -45,46 +45,53 @@ impl Renderer {
         } else {
             UndefinedBehavior::Chainable
         });
-        // Of any kind but none: then what a block captures is known as written already.
+        // With any kind except `None`, minijinja marks captured blocks as safe.
         environment.set_auto_escape_callback(|_name| AutoEscape::Custom("hookwright".into()));
         environment.set_formatter(move |out, _state, value| markup.write(out, value));
         Renderer { environment }
     }
 
-    /// Reads a template, which is at `path` in the settings.
+    /// Parses the template at `path` in the settings.
     ///
     /// # Errors
-    /// `bad-settings` with the line, if it can't be read.
-    pub fn read<'a>(&'a self, path: String, template: &'a str) -> Result<Readied<'a>, Failure> {
+    /// `bad-settings` with the line, if it cannot be parsed.
+    pub fn parse<'a>(&'a self, path: String, template: &'a str) -> Result<ParsedTemplate<'a>, Failure> {
         if template.contains([json_body::BEGIN, json_body::END]) {
-            return Err(Failure::new("bad-settings", format!("settings at `{path}`: a control character")));
+            return Err(Failure::new(
+                "bad-settings",
+                format!(
+                    "settings at `{path}`: the template must not contain the control characters U+0001 and U+0002"
+                ),
+            ));
         }
         match self.environment.template_from_str(template) {
-            Ok(template) => Ok(Readied { path, template }),
-            Err(error) => Err(Failure::new("bad-settings", format!("settings at {}", told(&path, &error)))),
+            Ok(template) => Ok(ParsedTemplate { path, template }),
+            Err(error) => {
+                Err(Failure::new("bad-settings", format!("settings at {}", describe(&path, &error))))
+            }
         }
     }
 }
 
-/// A template that has been read.
-pub struct Readied<'a> {
+/// A parsed template.
+pub struct ParsedTemplate<'a> {
     path: String,
     template: Template<'a, 'a>,
 }
 
-impl Readied<'_> {
-    /// What the template makes.
+impl ParsedTemplate<'_> {
+    /// Renders the template.
     ///
     /// # Errors
     /// `bad-template` with the line, if it fails.
     pub fn render(&self, context: &Value) -> Result<String, Failure> {
         let rendered = self.template.render(context.clone());
-        rendered.map_err(|error| Failure::new("bad-template", told(&self.path, &error)))
+        rendered.map_err(|error| Failure::new("bad-template", describe(&self.path, &error)))
     }
 }
 
-/// Whether something that minijinja brings may be used: a filter, by `|` or `filter`; a test, by `is`, also right behind a
-/// number; a function, by `(`, or by its name alone. What only looks like it, too.
+/// Whether a template may use a filter, a test or a function of minijinja. It may return true for templates that use
+/// none.
 fn may_call(template: &str) -> bool {
     let words = || template.split(|c: char| !c.is_ascii_alphabetic() && c != '_');
     let calls = |word| matches!(word, "is" | "filter" | "range" | "dict" | "debug" | "namespace");
@@ -100,7 +107,7 @@ fn to_json(value: Value, markup: Markup) -> Result<Value, Error> {
     Ok(Value::from(text))
 }
 
-fn told(path: &str, error: &Error) -> String {
+fn describe(path: &str, error: &Error) -> String {
     let mut message = format!("`{path}`");
     if let Some(line) = error.line() {
         message.push_str(&format!(", line {line}"));

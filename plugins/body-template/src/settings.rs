@@ -1,11 +1,11 @@
-//! What can be written in the settings.
+//! The settings.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
-/// What the engine sends.
+/// Methods that the engine supports.
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 
 /// The settings of the plugin; `README.md` defines each member.
@@ -19,7 +19,7 @@ pub struct Settings {
     pub(crate) method: Option<String>,
     #[serde(default, deserialize_with = "headers")]
     pub(crate) headers: BTreeMap<String, String>,
-    /// Fail on what is missing, where otherwise it is null or nothing.
+    /// Whether a missing value is an error. Otherwise it is null or empty.
     #[serde(default)]
     pub(crate) strict: bool,
 }
@@ -31,7 +31,11 @@ fn json() -> String {
 fn header_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     let fits = !text.is_empty() && !text.chars().any(char::is_control);
-    if fits { Ok(text) } else { Err(D::Error::custom("a header's value, not empty and of one line")) }
+    if fits {
+        Ok(text)
+    } else {
+        Err(D::Error::custom("a header's value must not be empty and must not contain control characters"))
+    }
 }
 
 fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -39,7 +43,7 @@ fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
     if METHODS.contains(&text.as_str()) {
         Ok(Some(text))
     } else {
-        Err(D::Error::custom(format_args!("a method is one of {}", METHODS.join(", "))))
+        Err(D::Error::custom(format_args!("unknown method; expected one of {}", METHODS.join(", "))))
     }
 }
 
@@ -47,16 +51,16 @@ fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String
     let headers = BTreeMap::<String, String>::deserialize(deserializer)?;
     for name in headers.keys() {
         if !is_token(name) {
-            return Err(D::Error::custom(format_args!("`{name}` is no name of a header")));
+            return Err(D::Error::custom(format_args!("`{name}` is not a valid header name")));
         }
         if name.eq_ignore_ascii_case("content-type") {
-            return Err(D::Error::custom("the content type has its own member, `content_type`"));
+            return Err(D::Error::custom("use the member `content_type` for the content type"));
         }
     }
     Ok(headers)
 }
 
-/// RFC 9110, section 5.6.2.
+/// Whether the text is a token (RFC 9110, section 5.6.2).
 fn is_token(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(fits)

@@ -1,4 +1,4 @@
-//! Binary mode: the context in headers, the body as it is (HTTP, section 3.1).
+//! Binary mode: the context in headers, the body unchanged (HTTP, section 3.1).
 
 use hookwright_plugin::{Body, Request};
 
@@ -13,14 +13,14 @@ pub fn write(context: &Context<'_>, mut draft: Request) -> Request {
         };
         draft.set_header(&format!("ce-{name}"), value);
     }
-    // HTTP, section 3.1.1: `datacontenttype` is the content type's header. A body without one is JSON here.
+    // The content type header stands for `datacontenttype` (HTTP, section 3.1.1). A body without one is JSON.
     if draft.header("content-type").is_none() && !matches!(draft.body, Body::None) {
         draft.set_header("content-type", "application/json");
     }
     draft
 }
 
-/// HTTP, section 3.1.3.2: space, `"`, `%` and what is not printable ASCII, by the bytes of its UTF-8.
+/// Encodes space, `"`, `%` and all characters that are not printable ASCII (HTTP, section 3.1.3.2).
 fn percent_encode(text: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut encoded = String::with_capacity(text.len());
@@ -45,8 +45,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn header_values_are_encoded_as_the_binding_says() {
-        // The binding's own example is the first.
+    fn header_values_are_percent_encoded() {
+        // The first case is the example of the specification.
         for (text, expected) in
             [("Euro € 😀", "Euro%20%E2%82%AC%20%F0%9F%98%80"), ("a\"b%c~!", "a%22b%25c~!"), ("\u{7f}", "%7F")]
         {

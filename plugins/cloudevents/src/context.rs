@@ -7,12 +7,12 @@ use hookwright_plugin::{Event, Failure, JsonText, time};
 
 use crate::settings::{Settings, Value};
 
-/// The attributes in the order in which they are written, all but `datacontenttype`, which depends on the mode.
+/// The attributes in the order in which they are written, without `datacontenttype`, which depends on the mode.
 pub struct Context<'a> {
     pub attributes: Vec<(&'a str, Attribute<'a>)>,
 }
 
-/// A value of CE, section 2.1.
+/// The value of an attribute (CE, section 2.1).
 pub enum Attribute<'a> {
     Text(Cow<'a, str>),
     Integer(i32),
@@ -47,7 +47,8 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The value, or none where there is nothing: an attribute is then left out (CE, section 2, has no null).
+/// Returns the value, or `None` if it is missing: the attribute is omitted then, because there is no null (CE,
+/// section 2).
 fn resolve<'a>(
     event: &'a Event<JsonText>,
     data: &mut Node<'a>,
@@ -61,13 +62,13 @@ fn resolve<'a>(
         Value::Pointer(pointer) => pointer,
     };
     let node =
-        data.get(pointer).map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
+        data.get(pointer).map_err(|error| Failure::new("bad-data", format!("data is not JSON: {error}")))?;
     let Some(&mut Node::Text(text)) = node else { return Ok(None) };
     Ok(match kind(text) {
         Kind::Null | Kind::Array | Kind::Object => None,
         Kind::Boolean => Some(Attribute::Boolean(text == "true")),
         Kind::String => unescape(text).map(Attribute::Text),
-        // A number that isn't an integer of 32 bits keeps its value as text.
+        // A number that is not a 32-bit integer becomes text.
         Kind::Number => Some(match text.parse() {
             Ok(number) => Attribute::Integer(number),
             Err(_) => Attribute::Text(text.into()),
@@ -75,14 +76,17 @@ fn resolve<'a>(
     })
 }
 
-/// CE, section 2.1: no control characters; section 3.1: what is required, and `subject`, is not empty.
+/// Refuses control characters (CE, section 2.1), and empty values of required attributes and `subject` (section 3.1).
 fn check(name: &str, attribute: &Attribute<'_>) -> Result<(), Failure> {
     let Attribute::Text(text) = attribute else { return Ok(()) };
     if text.chars().any(char::is_control) {
-        return Err(Failure::new("bad-event", format!("`{name}` would hold a control character")));
+        return Err(Failure::new(
+            "bad-event",
+            format!("the attribute `{name}` must not contain control characters"),
+        ));
     }
     if text.is_empty() && ["id", "type", "subject"].contains(&name) {
-        return Err(Failure::new("bad-event", format!("`{name}` would be empty")));
+        return Err(Failure::new("bad-event", format!("the attribute `{name}` must not be empty")));
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! The standard plugin `cloudevents`: the request as a CloudEvent 1.0.2. Its settings are described in `README.md`.
+//! The standard plugin `cloudevents`: sends the event as a CloudEvent 1.0.2. `README.md` describes its settings.
 //!
-//! The event's context comes from the event and the settings, its data from the draft's body, so that what
-//! earlier steps wrote is what is sent. "CE" below is the CloudEvents specification 1.0.2, "HTTP" its HTTP protocol binding,
-//! "JSON" its JSON event format, all of that version.
+//! The context comes from the event and the settings, the data from the draft's body, which earlier steps may have
+//! written. In this crate, "CE" is the CloudEvents specification 1.0.2, "HTTP" its HTTP protocol binding and "JSON" its
+//! JSON event format, of the same version.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -16,11 +16,11 @@ use hookwright_plugin::{Event, Failure, JsonText, Request};
 
 pub use settings::{Mode, Settings};
 
-/// The request as a CloudEvent.
+/// Writes the request as a CloudEvent.
 ///
 /// # Errors
-/// `bad-data` if the event's data is needed and isn't JSON, `bad-event` if an attribute can't be expressed,
-/// `bad-body` if the draft's body is not what its content type says.
+/// `bad-data` if a pointer is used and the event's data is not JSON; `bad-event` if an attribute is invalid; `bad-body`
+/// if the draft's content type is JSON and its body is not.
 pub fn transform(
     event: &Event<JsonText>,
     draft: Request,

@@ -1,4 +1,4 @@
-//! What can be written in the settings.
+//! The settings.
 
 use std::fmt;
 
@@ -21,26 +21,26 @@ pub struct Settings {
     pub(crate) extensions: Vec<(String, Value)>,
 }
 
-/// HTTP, section 1.3: where the context goes.
+/// Where the context is written (HTTP, section 1.3).
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Into the body, around the data.
+    /// In the body, together with the data.
     Structured,
-    /// Into headers.
+    /// In headers.
     Binary,
 }
 
-/// A value in the settings, or where to find it.
+/// A value, or a reference to one.
 #[derive(Debug)]
 pub enum Value {
-    /// Text, as it stands.
+    /// Text.
     Text(String),
-    /// A whole number. CE, section 2.1, has 32 bits.
+    /// A 32-bit integer (CE, section 2.1).
     Integer(i32),
     /// A boolean.
     Boolean(bool),
-    /// In the event's data.
+    /// A value in the event's data.
     Pointer(Pointer),
     /// An attribute of the event.
     Attribute(String),
@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Value {
             type Value = Value;
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str(
-                    "a string, a boolean, an integer of 32 bits, {\"pointer\": …} or {\"attribute\": …}",
+                    "a string, a boolean, a 32-bit integer, {\"pointer\": …} or {\"attribute\": …}",
                 )
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
@@ -63,21 +63,25 @@ impl<'de> Deserialize<'de> for Value {
                 Ok(Value::Boolean(value))
             }
             fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-                i32::try_from(value).map(Value::Integer).map_err(|_error| E::custom("an integer has 32 bits"))
+                i32::try_from(value)
+                    .map(Value::Integer)
+                    .map_err(|_error| E::custom("an integer must fit into 32 bits"))
             }
             fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-                i32::try_from(value).map(Value::Integer).map_err(|_error| E::custom("an integer has 32 bits"))
+                i32::try_from(value)
+                    .map(Value::Integer)
+                    .map_err(|_error| E::custom("an integer must fit into 32 bits"))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
                 let value = match map.next_key::<String>()?.as_deref() {
                     Some("pointer") => Value::Pointer(map.next_value()?),
                     Some("attribute") => Value::Attribute(map.next_value()?),
                     Some(name) => return Err(A::Error::unknown_field(name, &["pointer", "attribute"])),
-                    None => return Err(A::Error::custom("`pointer` or `attribute` is needed")),
+                    None => return Err(A::Error::custom("expected `pointer` or `attribute`")),
                 };
                 match map.next_key::<String>()? {
                     None => Ok(value),
-                    Some(_) => Err(A::Error::custom("`pointer` or `attribute` stands alone")),
+                    Some(_) => Err(A::Error::custom("`pointer` or `attribute` must be the only member")),
                 }
             }
         }
@@ -85,9 +89,13 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// CE, section 2.1.
+/// Refuses control characters (CE, section 2.1).
 fn without_control(text: &str) -> Result<&str, &'static str> {
-    if text.chars().any(char::is_control) { Err("a string here has no control characters") } else { Ok(text) }
+    if text.chars().any(char::is_control) {
+        Err("a string must not contain control characters")
+    } else {
+        Ok(text)
+    }
 }
 
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -96,21 +104,21 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     Ok(text)
 }
 
-/// CE, section 3.1: not empty.
+/// Refuses an empty subject (CE, section 3.1).
 fn subject<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     let subject = Option::<Value>::deserialize(deserializer)?;
     match &subject {
-        Some(Value::Text(text)) if text.is_empty() => Err(D::Error::custom("a subject is not empty")),
+        Some(Value::Text(text)) if text.is_empty() => Err(D::Error::custom("a subject must not be empty")),
         _ => Ok(subject),
     }
 }
 
-/// CE, section 3.1: a non-empty URI-reference. The characters of RFC 3986, section 2, are checked, not the
-/// grammar: a receiver compares sources as text.
+/// Parses a non-empty URI reference (CE, section 3.1). Only the characters are checked (RFC 3986, section 2), not the
+/// grammar, because receivers compare sources as text.
 fn uri_reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() {
-        return Err(D::Error::custom("a source is not empty"));
+        return Err(D::Error::custom("a source must not be empty"));
     }
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
@@ -120,7 +128,7 @@ fn uri_reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D
             byte if b"-._~:/?#[]@!$&'()*+,;=".contains(byte) => after,
             _ => {
                 return Err(D::Error::custom(
-                    "a source is a URI reference, such as `/orders` or `https://shop.example`",
+                    "a source must be a URI reference, such as `/orders` or `https://shop.example`",
                 ));
             }
         };
@@ -128,10 +136,10 @@ fn uri_reference<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D
     Ok(text)
 }
 
-/// CE, section 3: names are of lower-case letters and digits; the names of the specification's own
-/// attributes, and `data`, are taken.
+/// Parses extension attributes. Names must consist of lower-case letters and digits, and must not be names of the
+/// specification (CE, section 3).
 fn extensions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Value)>, D::Error> {
-    const TAKEN: &[&str] = &[
+    const RESERVED: &[&str] = &[
         "specversion",
         "id",
         "source",
@@ -155,11 +163,13 @@ fn extensions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String,
                 let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
                 if name.is_empty() || !name.bytes().all(allowed) {
                     return Err(A::Error::custom(format_args!(
-                        "`{name}` is not of lower-case letters and digits"
+                        "the name `{name}` must consist of lower-case letters and digits"
                     )));
                 }
-                if TAKEN.contains(&name.as_str()) || extensions.iter().any(|(other, _)| *other == name) {
-                    return Err(A::Error::custom(format_args!("the name `{name}` is taken")));
+                if RESERVED.contains(&name.as_str()) || extensions.iter().any(|(other, _)| *other == name) {
+                    return Err(A::Error::custom(format_args!(
+                        "the name `{name}` is reserved or already used"
+                    )));
                 }
                 let value = map.next_value()?;
                 extensions.push((name, value));

@@ -22,7 +22,7 @@ pub fn write(context: &Context<'_>, mut draft: Request) -> Result<Request, Failu
         text.push(',');
     }
     write_data(&draft.body, content_type.as_deref(), &mut text)?;
-    // The last attribute or the data leaves a comma behind.
+    // Remove the comma after the last member.
     text.pop();
     text.push('}');
     draft.body = Body::Text(text);
@@ -38,7 +38,7 @@ fn size(body: &Body) -> usize {
     }
 }
 
-/// JSON, section 3.1: JSON data as it is, other text as a string, bytes in base64.
+/// Writes JSON data unchanged, other text as a string, and bytes in base64 (JSON, section 3.1).
 fn write_data(body: &Body, content_type: Option<&str>, text: &mut String) -> Result<(), Failure> {
     let is_json = content_type.is_none_or(is_json);
     if !matches!(body, Body::None) {
@@ -50,7 +50,7 @@ fn write_data(body: &Body, content_type: Option<&str>, text: &mut String) -> Res
         Body::None => return Ok(()),
         Body::Text(data) if is_json => {
             let data = checked(data)
-                .map_err(|error| Failure::new("bad-body", format!("the body isn't JSON: {error}")))?;
+                .map_err(|error| Failure::new("bad-body", format!("the body is not JSON: {error}")))?;
             text.push_str("\"data\":");
             text.push_str(data);
         }
@@ -68,13 +68,13 @@ fn write_data(body: &Body, content_type: Option<&str>, text: &mut String) -> Res
     Ok(())
 }
 
-/// JSON, section 3.1: the subtype is `json`, or ends in `+json`.
+/// Whether the subtype is `json` or ends with `+json` (JSON, section 3.1).
 fn is_json(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     media_type.split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
 }
 
-/// RFC 4648, section 4.
+/// Writes base64 (RFC 4648, section 4).
 fn write_base64(bytes: &[u8], text: &mut String) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for chunk in bytes.chunks(3) {
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_that_of_rfc_4648_section_10() {
+    fn base64_matches_the_examples_of_rfc_4648_section_10() {
         let cases = [
             ("", ""),
             ("f", "Zg=="),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn media_types_of_json_are_known() {
+    fn media_types_of_json_are_recognized() {
         for (content_type, expected) in [
             ("application/json", true),
             ("Text/JSON; charset=utf-8", true),

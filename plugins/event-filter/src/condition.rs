@@ -1,4 +1,4 @@
-//! What can be written in the settings, and what of it makes sense.
+//! Parsing and checking of the settings.
 
 use std::cell::Cell;
 
@@ -8,28 +8,28 @@ use serde::de::{Deserializer, Error};
 
 use crate::test::{Constant, Pattern, Test};
 
-/// How deep conditions may be nested: reading them goes that deep, and a guest's stack is small.
+/// Maximum nesting depth of conditions. Parsing is recursive, and a guest's stack is small.
 const CONDITION_DEPTH: usize = 10;
 
 thread_local! {
-    /// How many conditions are being read, each in the one before.
-    static WITHIN: Cell<usize> = const { Cell::new(0) };
+    /// Nesting depth of the condition that is being parsed.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A condition: all of some, any of some, not another, or tests of one value.
+/// A condition.
 #[derive(Debug)]
 pub enum Condition {
-    /// Every one holds. True of none.
+    /// All conditions hold. True if there are none.
     All(Vec<Condition>),
-    /// At least one holds. False of none.
+    /// At least one condition holds. False if there are none.
     Any(Vec<Condition>),
-    /// The other one does not hold.
+    /// The condition does not hold.
     Not(Box<Condition>),
-    /// Every test of the value holds.
+    /// All tests of the value hold.
     Value(Subject, Vec<Test>),
 }
 
-/// The value that is tested.
+/// The tested value.
 #[derive(Debug)]
 pub enum Subject {
     /// A value in the event's data.
@@ -42,18 +42,18 @@ pub enum Subject {
     Attribute(String),
 }
 
-/// All that a condition may have, as written. Reading it as one struct, where an untagged enum would do,
-/// keeps serde's messages and their paths: of an untagged enum it says only that no variant matched.
+/// All members of a condition. This is a struct and not an untagged enum, because serde's errors for an untagged enum
+/// have no path and no reason.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a condition, which is an object")]
-struct Written {
+struct RawCondition {
     all: Option<Vec<Condition>>,
     any: Option<Vec<Condition>>,
     not: Option<Box<Condition>>,
     pointer: Option<Pointer>,
     of: Option<Of>,
     attribute: Option<String>,
-    // `Option` alone would take `"equals": null` for no test at all.
+    // Without this, `"equals": null` would be parsed as no test.
     #[serde(default, deserialize_with = "present")]
     equals: Option<Constant>,
     #[serde(default, deserialize_with = "present")]
@@ -88,20 +88,20 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Constant
 
 impl<'de> Deserialize<'de> for Condition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let within = WITHIN.get();
-        if within == CONDITION_DEPTH {
+        let depth = DEPTH.get();
+        if depth == CONDITION_DEPTH {
             return Err(D::Error::custom(format_args!(
-                "conditions are nested at most {CONDITION_DEPTH} deep"
+                "conditions must be nested at most {CONDITION_DEPTH} levels deep"
             )));
         }
-        WITHIN.set(within + 1);
-        let written = Written::deserialize(deserializer);
-        WITHIN.set(within);
-        written?.check().map_err(D::Error::custom)
+        DEPTH.set(depth + 1);
+        let raw = RawCondition::deserialize(deserializer);
+        DEPTH.set(depth);
+        raw?.check().map_err(D::Error::custom)
     }
 }
 
-impl Written {
+impl RawCondition {
     fn check(mut self) -> Result<Condition, &'static str> {
         let tests = self.take_tests()?;
         let groups = [self.all.is_some(), self.any.is_some(), self.not.is_some()];
@@ -110,11 +110,13 @@ impl Written {
         match (count(&groups), count(&subjects)) {
             (1, 0) if tests.is_empty() => Ok(self.group()),
             (1, 0) => {
-                Err("a test needs a `pointer`, `of` or `attribute` beside it, not `all`, `any` or `not`")
+                Err("a test must be used with `pointer`, `of` or `attribute`, not with `all`, `any` or `not`")
             }
-            (0, 1) if tests.is_empty() => Err("a value needs a test beside it, such as `equals` or `exists`"),
+            (0, 1) if tests.is_empty() => Err("a value must have a test, such as `equals` or `exists`"),
             (0, 1) => Ok(Condition::Value(self.subject(), tests)),
-            _ => Err("a condition has exactly one of `all`, `any`, `not`, `pointer`, `of`, `attribute`"),
+            _ => {
+                Err("a condition must have exactly one of `all`, `any`, `not`, `pointer`, `of`, `attribute`")
+            }
         }
     }
 
@@ -138,10 +140,10 @@ impl Written {
 
     fn take_tests(&mut self) -> Result<Vec<Test>, &'static str> {
         for (bound, refusal) in [
-            (&self.greater_than, "`greater_than`: only numbers and strings have an order"),
-            (&self.greater_or_equal, "`greater_or_equal`: only numbers and strings have an order"),
-            (&self.less_than, "`less_than`: only numbers and strings have an order"),
-            (&self.less_or_equal, "`less_or_equal`: only numbers and strings have an order"),
+            (&self.greater_than, "`greater_than` must be a number or a string"),
+            (&self.greater_or_equal, "`greater_or_equal` must be a number or a string"),
+            (&self.less_than, "`less_than` must be a number or a string"),
+            (&self.less_or_equal, "`less_or_equal` must be a number or a string"),
         ] {
             if bound.as_ref().is_some_and(|bound| !bound.has_order()) {
                 return Err(refusal);

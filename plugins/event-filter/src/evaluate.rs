@@ -1,4 +1,4 @@
-//! Conditions, applied to an event.
+//! Evaluation of conditions.
 
 use hookwright_json_tree::{Node, write_string};
 use hookwright_plugin::{Event, Failure, JsonText};
@@ -6,7 +6,7 @@ use hookwright_plugin::{Event, Failure, JsonText};
 use crate::condition::{Condition, Subject};
 use crate::test::Test;
 
-/// One event being looked at. What one condition has divided of the data, the next finds divided.
+/// Evaluates conditions on an event. Parsed parts of the data are shared between the conditions.
 pub struct Evaluation<'a> {
     event: &'a Event<JsonText>,
     data: Node<'a>,
@@ -17,7 +17,7 @@ impl<'a> Evaluation<'a> {
         Evaluation { event, data: Node::new(&event.data.0) }
     }
 
-    /// Stops at the first condition that settles the matter.
+    /// Whether the event meets a condition. Stops at the first inner condition that determines the result.
     pub fn meets(&mut self, condition: &Condition) -> Result<bool, Failure> {
         match condition {
             Condition::All(conditions) => self.first(conditions, false).map(|found| !found),
@@ -27,7 +27,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// Whether any of the conditions comes to `wanted`.
+    /// Whether any of the conditions has the result `wanted`.
     fn first(&mut self, conditions: &[Condition], wanted: bool) -> Result<bool, Failure> {
         for condition in conditions {
             if self.meets(condition)? == wanted {
@@ -44,7 +44,7 @@ impl<'a> Evaluation<'a> {
                 let node = self
                     .data
                     .get(pointer)
-                    .map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
+                    .map_err(|error| Failure::new("bad-data", format!("data is not JSON: {error}")))?;
                 return Ok(match node {
                     Some(node) => all_hold(Some(&node.text())),
                     None => all_hold(None),

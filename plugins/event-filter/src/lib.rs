@@ -1,7 +1,7 @@
-//! The standard plugin `event-filter`: conditions over an event. Its settings are described in `README.md`.
+//! The standard plugin `event-filter`: conditions on an event. `README.md` describes its settings.
 //!
-//! [`Settings`] are read and checked whole, so that a mistake is told whether or not an event gets that
-//! far; [`accept`] then reads no more of the data than the conditions ask for.
+//! [`Settings`] are parsed and checked as a whole, so that errors are reported for every event. [`accept`] then parses
+//! only the parts of the data that the conditions refer to.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -17,7 +17,7 @@ pub use condition::Condition as Settings;
 /// Whether the event meets the condition.
 ///
 /// # Errors
-/// `bad-data` if the event's data isn't JSON.
+/// `bad-data` if the event's data is not JSON.
 pub fn accept(event: &Event<JsonText>, settings: &Settings) -> Result<bool, Failure> {
     evaluate::Evaluation::new(event).meets(settings)
 }

@@ -1,4 +1,4 @@
-//! The tests of a single value.
+//! Tests of a value.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 use serde_json::value::RawValue;
 
-/// How deep a constant may be nested: comparing goes that deep.
+/// Maximum nesting depth of a constant. Comparing is recursive.
 const CONSTANT_DEPTH: usize = 32;
-/// How large a compiled regular expression may be, in bytes.
+/// Maximum size of a compiled regular expression, in bytes.
 const PATTERN_BYTES: usize = 1 << 20;
-/// How deep its groups may be nested: compiling goes that deep.
+/// Maximum nesting depth of its groups. Compiling is recursive.
 const PATTERN_DEPTH: u32 = 20;
 
 /// A test of a value.
@@ -36,9 +36,9 @@ pub enum Test {
 }
 
 impl Test {
-    /// Whether the test holds of a JSON value, or of a missing one.
+    /// Whether the test holds for a JSON value; `None` is a missing value.
     ///
-    /// A missing value is equal to nothing, has no order and no characters; so the negative tests hold of it.
+    /// A missing value equals nothing and has no order and no characters, so the negative tests hold for it.
     pub fn holds(&self, value: Option<&str>) -> bool {
         match self {
             Test::Exists(expected) => value.is_some() == *expected,
@@ -62,7 +62,7 @@ fn string_in(value: Option<&str>, test: impl FnOnce(&str) -> bool) -> bool {
     value.and_then(unescape).is_some_and(|text| test(&text))
 }
 
-/// A JSON value in the settings, as text, so that numbers are compared as they were written.
+/// A JSON value in the settings. It is kept as text so that numbers are compared exactly.
 #[derive(Debug)]
 pub struct Constant(Box<RawValue>);
 
@@ -75,7 +75,7 @@ impl Constant {
         order(value?, self.0.get())
     }
 
-    /// Whether values can be greater or less than this one.
+    /// Whether it is a type with an order: a number or a string.
     pub fn has_order(&self) -> bool {
         matches!(kind(self.0.get()), Kind::Number | Kind::String)
     }
@@ -85,13 +85,15 @@ impl<'de> Deserialize<'de> for Constant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         if depth(raw.get()) > CONSTANT_DEPTH {
-            return Err(D::Error::custom(format_args!("a constant is nested at most {CONSTANT_DEPTH} deep")));
+            return Err(D::Error::custom(format_args!(
+                "a constant must be nested at most {CONSTANT_DEPTH} levels deep"
+            )));
         }
         Ok(Constant(raw))
     }
 }
 
-/// A regular expression, compiled when the settings are read.
+/// A regular expression, compiled when the settings are parsed.
 pub struct Pattern(Regex);
 
 impl fmt::Debug for Pattern {
@@ -104,6 +106,8 @@ impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let regex = RegexBuilder::new(&text).size_limit(PATTERN_BYTES).nest_limit(PATTERN_DEPTH).build();
-        regex.map(Pattern).map_err(|error| D::Error::custom(format_args!("no regular expression: {error}")))
+        regex
+            .map(Pattern)
+            .map_err(|error| D::Error::custom(format_args!("not a regular expression: {error}")))
     }
 }

@@ -1,26 +1,26 @@
-//! Writing into a tree.
+//! Changes of a tree.
 
 use hookwright_json_tree::{Kind, Node, NotJson, Pointer, array_index};
 use hookwright_plugin::Failure;
 
-/// Puts a value at a pointer: in place of what is there, or as a new last member. Objects that are missing on the way are
-/// made. An array takes `-`, or its length, for a new last element.
+/// Sets the value at a pointer: replaces the existing value, or appends a member. Creates missing objects on the path.
+/// For an array, `-` or its length appends an element.
 ///
 /// # Errors
-/// `bad-path` if a value on the way is neither object nor array, or an index is beyond an array's end; `bad-data` if
-/// what is on the way is not JSON.
+/// `bad-path` if a value on the path is neither an object nor an array, or an index is beyond the end of an array;
+/// `bad-data` if text on the path is not JSON.
 pub fn insert<'a>(root: &mut Node<'a>, pointer: &Pointer, value: Node<'a>) -> Result<(), Failure> {
     let mut node = root;
     for (level, token) in pointer.tokens().iter().enumerate() {
-        node.divide().map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
+        node.divide().map_err(|error| Failure::new("bad-data", format!("data is not JSON: {error}")))?;
         let kind = node.kind();
         node = match node {
             Node::Object(members) => {
-                let place = members.iter().position(|(name, _)| name == token).unwrap_or_else(|| {
+                let index = members.iter().position(|(name, _)| name == token).unwrap_or_else(|| {
                     members.push((token.clone().into(), Node::empty()));
                     members.len() - 1
                 });
-                &mut members[place].1
+                &mut members[index].1
             }
             Node::Array(elements) => {
                 let index = if token == "-" { Some(elements.len()) } else { array_index(token) };
@@ -33,7 +33,7 @@ pub fn insert<'a>(root: &mut Node<'a>, pointer: &Pointer, value: Node<'a>) -> Re
                     _ => return Err(bad_path(pointer, level, "an array without this index")),
                 }
             }
-            Node::Text(_) => return Err(bad_path(pointer, level, in_words(kind))),
+            Node::Text(_) => return Err(bad_path(pointer, level, name_of(kind))),
         };
     }
     *node = value;
@@ -43,10 +43,10 @@ pub fn insert<'a>(root: &mut Node<'a>, pointer: &Pointer, value: Node<'a>) -> Re
 fn bad_path(pointer: &Pointer, level: usize, what: &str) -> Failure {
     let reached: String = pointer.tokens()[..level].iter().map(|token| format!("/{token}")).collect();
     let place = if reached.is_empty() { "the data".into() } else { format!("`{reached}`") };
-    Failure::new("bad-path", format!("can't write `{pointer}`: {place} is {what}"))
+    Failure::new("bad-path", format!("cannot write `{pointer}`: {place} is {what}"))
 }
 
-fn in_words(kind: Kind) -> &'static str {
+fn name_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Null => "null",
         Kind::Boolean => "a boolean",
@@ -57,7 +57,7 @@ fn in_words(kind: Kind) -> &'static str {
     }
 }
 
-/// Removes the value at a pointer, if there is one. What follows in an array moves up. At the root, leaves null.
+/// Removes the value at a pointer, if it exists. Following elements of an array move up. At the root, null remains.
 pub fn remove(root: &mut Node<'_>, pointer: &Pointer) -> Result<(), NotJson> {
     let Some((last, parent)) = split(root, pointer)? else {
         if pointer.tokens().is_empty() {
@@ -77,7 +77,7 @@ pub fn remove(root: &mut Node<'_>, pointer: &Pointer) -> Result<(), NotJson> {
     Ok(())
 }
 
-/// Gives a member another name, in its place. A member that had that name is gone.
+/// Renames a member and keeps its position. Removes a member that already has the new name.
 pub fn rename(root: &mut Node<'_>, pointer: &Pointer, name: &str) -> Result<(), NotJson> {
     if let Some((last, Node::Object(members))) = split(root, pointer)?
         && last != name
@@ -91,7 +91,7 @@ pub fn rename(root: &mut Node<'_>, pointer: &Pointer, name: &str) -> Result<(), 
     Ok(())
 }
 
-/// The last token of a pointer, and the divided value that it is looked for in.
+/// Returns the last token of a pointer and its parent value, divided.
 fn split<'n, 'a, 'p>(
     root: &'n mut Node<'a>,
     pointer: &'p Pointer,

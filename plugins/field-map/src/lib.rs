@@ -1,7 +1,7 @@
-//! The standard plugin `field-map`: an event's data, reshaped. Its settings are described in `README.md`.
+//! The standard plugin `field-map`: transforms an event's data. `README.md` describes its settings.
 //!
-//! What is read is always the data as it came, so that the steps can't disturb one another: `move` can
-//! swap two members. What is not touched is passed on as text, see `hookwright-json-tree`.
+//! All operations read the original data, so they do not affect one another: `move` can swap two members. Unchanged
+//! parts are passed on as text, see `hookwright-json-tree`.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -16,10 +16,10 @@ pub use settings::Settings;
 
 use edit::{insert, remove, rename};
 
-/// The event's data, reshaped.
+/// Transforms the event's data.
 ///
 /// # Errors
-/// `bad-data` if the event's data isn't JSON, `bad-path` if something is to be written where it can't be.
+/// `bad-data` if the event's data is not JSON; `bad-path` if a value cannot be written at a pointer.
 pub fn map_fields(event: &Event<JsonText>, settings: &Settings) -> Result<JsonText, Failure> {
     let text = event.data.0.as_str();
     let mut source = Node::new(text);
@@ -64,7 +64,7 @@ pub fn map_fields(event: &Event<JsonText>, settings: &Settings) -> Result<JsonTe
     Ok(JsonText(written))
 }
 
-/// What `copy` and `move` carry, each with its destination. A source that isn't there carries nothing.
+/// Returns the values for `copy` and `move` with their destinations. Missing sources are skipped.
 fn find_all<'a, 's>(
     source: &mut Node<'a>,
     settings: &'s Settings,
@@ -79,7 +79,7 @@ fn find_all<'a, 's>(
 }
 
 fn not_json(error: NotJson) -> Failure {
-    Failure::new("bad-data", format!("data isn't JSON: {error}"))
+    Failure::new("bad-data", format!("data is not JSON: {error}"))
 }
 
 #[hookwright_plugin::mapper]

@@ -1,4 +1,4 @@
-//! What can be written in the settings.
+//! The settings.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -22,7 +22,7 @@ pub struct Settings {
     pub(crate) drop: Vec<Pointer>,
 }
 
-/// An object whose names are pointers, in the order in which it was written, which is the order of doing.
+/// An object whose names are pointers. It keeps its order, which is the order of execution.
 #[derive(Debug)]
 pub struct Pairs<V>(Vec<(Pointer, V)>);
 
@@ -66,7 +66,7 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<V> {
                 let mut pairs: Vec<(Pointer, V)> = Vec::new();
                 while let Some((pointer, value)) = map.next_entry::<Pointer, V>()? {
                     if pairs.iter().any(|(other, _)| *other == pointer) {
-                        return Err(A::Error::custom(format_args!("`{pointer}` stands here twice")));
+                        return Err(A::Error::custom(format_args!("duplicate member `{pointer}`")));
                     }
                     pairs.push((pointer, value));
                 }

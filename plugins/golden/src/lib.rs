@@ -1,7 +1,7 @@
-//! The golden cases of the standard plugins: what goes in, what comes out.
+//! Golden cases of the standard plugins: inputs and expected results.
 //!
-//! Each plugin has a file `golden.json`, an array of [`Case`]s, described in `plugins/README.md`. The
-//! plugin's own tests run them natively with [`check`]; the host's run the same file against the built component.
+//! Each plugin has a file `golden.json` with an array of [`Case`]s, described in `plugins/README.md`. The plugin's
+//! tests run them natively with [`check`]; the host's tests run the same file against the built component.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -12,42 +12,42 @@ use hookwright_plugin::{Body, Event, Failure, JsonText, Request};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A call of a plugin, and its outcome.
+/// A call of a plugin and its expected result.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// A sentence that is unique in its file.
+    /// A name that is unique in its file.
     pub name: String,
     /// The name of the standard plugin.
     pub plugin: String,
-    /// The settings, an object. What `config.get` answers with is its text, byte for byte.
+    /// The settings, an object. `config.get` returns its text byte for byte.
     pub settings: Box<RawValue>,
     /// The event.
     pub event: EventCase,
-    /// A transformer's draft. Without it: `POST https://receiver.example/hook`, the header `content-type:
-    /// application/json`, and the data as its body.
+    /// The draft for a transformer. Default: `POST https://receiver.example/hook` with the header `content-type:
+    /// application/json` and the data as its body.
     pub draft: Option<RequestCase>,
-    /// What the call answers with.
+    /// The expected result.
     pub expect: Expect,
 }
 
-/// An event; what is not given has the value said.
+/// An event. Members that are omitted have the documented defaults.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventCase {
-    /// `evt_1`.
+    /// Default: `evt_1`.
     #[serde(default = "default_id")]
     pub id: String,
-    /// `test.event`.
+    /// Default: `test.event`.
     #[serde(default = "default_type", rename = "type")]
     pub event_type: String,
-    /// Milliseconds since the Unix epoch; 1767225600000, the first of January 2026.
+    /// Milliseconds since the Unix epoch. Default: 1767225600000, 2026-01-01T00:00:00Z.
     #[serde(default = "default_time")]
     pub occurred_at: u64,
-    /// None.
+    /// Default: none.
     #[serde(default)]
     pub attributes: Vec<(String, String)>,
-    /// JSON. What the plugin sees is its text, byte for byte.
+    /// JSON. The plugin receives its text byte for byte.
     pub data: Box<RawValue>,
 }
 
@@ -63,55 +63,55 @@ fn default_time() -> u64 {
     1_767_225_600_000
 }
 
-/// A request, as a draft or as an answer.
+/// A request: a draft or a result.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestCase {
-    /// E.g. `POST`.
+    /// The method, such as `POST`.
     pub method: String,
-    /// Absolute.
+    /// An absolute URL.
     pub url: String,
-    /// Name and value, in order.
+    /// Names and values, in order.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
-    /// A text body, to the byte. At most one of the three is given.
+    /// A text body, compared byte for byte. At most one of the three bodies is present.
     pub text: Option<String>,
-    /// A text body that is JSON: in an answer it is compared as text without white space around it.
+    /// A text body that is JSON, compared as text without surrounding white space.
     pub json: Option<Box<RawValue>>,
     /// A binary body, as an array of bytes.
     pub binary: Option<Vec<u8>>,
 }
 
-/// Exactly one member.
+/// The expected result: an object with exactly one member.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 pub enum Expect {
-    /// A filter's answer.
+    /// The result of a filter.
     Accept(bool),
-    /// A mapper's answer: JSON, compared as text without the white space around it.
+    /// The result of a mapper: JSON, compared as text without surrounding white space.
     Data(Box<RawValue>),
-    /// A transformer's answer.
+    /// The result of a transformer.
     Request(RequestCase),
-    /// `true`: a transformer's answer `none`.
+    /// `true`: the transformer returned `none`.
     Cancelled(bool),
     /// The call failed.
     Failure(FailureCase),
 }
 
-/// How a call failed.
+/// The expected failure of a call.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailureCase {
-    /// The whole code.
+    /// The code.
     pub code: String,
     /// A part of the message.
     #[serde(default)]
     pub message_contains: String,
 }
 
-/// What a plugin answered with.
+/// Result of a plugin.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "the words of the contract")]
+#[expect(missing_docs, reason = "the terms of the contract")]
 pub enum Answer {
     Accept(bool),
     Data(String),
@@ -121,22 +121,22 @@ pub enum Answer {
 /// Reads a file of cases.
 ///
 /// # Panics
-/// If it can't be read, is not an array of cases, or has two of one name.
+/// If the file cannot be read, is not an array of cases, or has a duplicate name.
 pub fn read(path: impl AsRef<Path>) -> Vec<Case> {
     let path = path.as_ref();
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let cases: Vec<Case> =
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     for (index, case) in cases.iter().enumerate() {
-        assert!(cases[..index].iter().all(|other| other.name != case.name), "two cases: {}", case.name);
+        assert!(cases[..index].iter().all(|other| other.name != case.name), "duplicate case: {}", case.name);
     }
     cases
 }
 
-/// Runs the cases of a file and compares.
+/// Runs the cases of a file and compares the results.
 ///
 /// # Panics
-/// If any differs; all that do are told.
+/// If any result differs. The message lists all differences.
 pub fn check(path: impl AsRef<Path>, run: impl Fn(&Case) -> Result<Answer, Failure>) {
     let cases = read(path);
     assert!(!cases.is_empty(), "no cases");
@@ -157,7 +157,7 @@ impl Case {
         }
     }
 
-    /// The draft, or the one that goes without saying.
+    /// The draft, or the default draft.
     pub fn draft(&self) -> Request {
         self.draft.as_ref().map_or_else(
             || Request {
@@ -170,10 +170,10 @@ impl Case {
         )
     }
 
-    /// Compares an answer with what was expected.
+    /// Compares a result with the expected result.
     ///
     /// # Errors
-    /// Both, as text to read, if they differ.
+    /// A message with both results, if they differ.
     pub fn difference(&self, actual: &Result<Answer, Failure>) -> Result<(), String> {
         let same = match (&self.expect, actual) {
             (Expect::Accept(expected), Ok(Answer::Accept(actual))) => expected == actual,

@@ -6,9 +6,9 @@ use std::cmp::Ordering;
 use crate::node::{Kind, Node, kind};
 use crate::number::compare_numbers;
 
-/// The characters of a JSON string given as text, quotes included.
+/// Returns the characters of a JSON string, whose text includes the quotes.
 ///
-/// `None` if it isn't a string, or holds half of a surrogate pair, which is no character.
+/// `None` if the text is not a string or contains an unpaired surrogate.
 pub fn unescape(text: &str) -> Option<Cow<'_, str>> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
@@ -18,10 +18,10 @@ pub fn unescape(text: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Whether two JSON texts say the same: numbers by value, strings by their characters, objects without regard to the
-/// order of their members.
+/// Whether two JSON texts have the same value: numbers are compared by value, strings by characters, and objects
+/// independent of the order of their members.
 ///
-/// Goes as deep as the less deep of both: bound one of them.
+/// Recurses as deep as the shallower of the two, so limit the depth of one of them.
 pub fn equal(left: &str, right: &str) -> bool {
     let (left_kind, right_kind) = (kind(left), kind(right));
     if left_kind != right_kind {
@@ -56,12 +56,11 @@ fn equal_members(left: &Node<'_>, right: &Node<'_>) -> bool {
     }
 }
 
-/// The order of two numbers by value, or of two strings by code point. Other values, and a number and a
-/// string, have none.
+/// Compares two numbers by value, or two strings by code point. Other pairs of values have no order.
 pub fn order(left: &str, right: &str) -> Option<Ordering> {
     match (kind(left), kind(right)) {
         (Kind::Number, Kind::Number) => Some(compare_numbers(left, right)),
-        // UTF-8 keeps the order of code points.
+        // The order of UTF-8 bytes is the order of code points.
         (Kind::String, Kind::String) => Some(unescape(left)?.cmp(&unescape(right)?)),
         _ => None,
     }
@@ -72,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equality_is_of_values_not_of_text() {
+    fn values_are_compared_and_not_texts() {
         let cases = [
             ("1", "1.0", true),
             ("1", r#""1""#, false),
@@ -101,7 +100,7 @@ mod tests {
         let cases = [
             ("1", "2", Some(Ordering::Less)),
             (r#""b""#, r#""a""#, Some(Ordering::Greater)),
-            // By code point U+FF5E comes before U+1D11E; by UTF-16 code unit it would not.
+            // U+FF5E is less than U+1D11E by code point, but not by UTF-16 code unit.
             (r#""～""#, r#""𝄞""#, Some(Ordering::Less)),
             ("1", r#""2""#, None),
             ("true", "false", None),

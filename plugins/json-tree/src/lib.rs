@@ -1,11 +1,11 @@
-//! JSON which is read only along the paths that are asked for, and otherwise passed on as text.
+//! Lazy JSON: parsed only along the requested paths, and otherwise kept as text.
 //!
-//! The standard plugins look at a few members of an event's data and pass the rest on. So a [`Node`] begins
-//! as a slice of the text, is divided into members when a [`Pointer`] goes through it, and what was never
-//! gone through is written as it came: numbers keep their text (`9007199254740993`, `1.0`, `1e400`), members
-//! their order, and nothing is paid for them but the scan.
+//! The standard plugins read a few members of an event's data and pass the rest on. So a [`Node`] starts as a slice
+//! of the text, and is divided into its members when a [`Pointer`] goes through it. Everything else is written
+//! unchanged: numbers keep their text (`9007199254740993`, `1.0`, `1e400`), members keep their order, and the only
+//! cost is one scan.
 //!
-//! Where an object has a member twice, the last one counts, and the others are gone once it has been divided.
+//! If an object has a duplicate member, the last one counts. Dividing the object removes the others.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

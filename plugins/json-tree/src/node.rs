@@ -1,4 +1,4 @@
-//! The tree that grows where one goes.
+//! The lazy tree.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,18 +9,18 @@ use serde_json::value::RawValue;
 
 use crate::{Pointer, scan};
 
-/// A JSON value: text, or divided into its members.
+/// A JSON value: text, or the members that it was divided into.
 #[derive(Clone, Debug)]
 pub enum Node<'a> {
-    /// Not looked into. Valid JSON without white space around it, if it came from dividing.
+    /// Unparsed text. It is valid JSON without surrounding white space if it comes from dividing another node.
     Text(&'a str),
-    /// An object's members in their order, each name once.
+    /// Members of an object, in order, each name once.
     Object(Vec<(Cow<'a, str>, Node<'a>)>),
-    /// An array's elements.
+    /// Elements of an array.
     Array(Vec<Node<'a>>),
 }
 
-/// The text isn't JSON.
+/// The text is not JSON.
 #[derive(Debug)]
 pub struct NotJson(serde_json::Error);
 
@@ -33,15 +33,15 @@ impl fmt::Display for NotJson {
 impl std::error::Error for NotJson {}
 
 impl NotJson {
-    /// The line and the column where it ceases to be JSON, from 1.
-    pub fn place(&self) -> (usize, usize) {
+    /// Line and column of the error, from 1.
+    pub fn position(&self) -> (usize, usize) {
         (self.0.line(), self.0.column())
     }
 }
 
 /// The type of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "JSON's own words")]
+#[allow(missing_docs, reason = "the types of JSON")]
 pub enum Kind {
     Null,
     Boolean,
@@ -51,7 +51,7 @@ pub enum Kind {
     Object,
 }
 
-/// The type of a value, from its first character. Of text that isn't JSON it says [`Kind::Number`].
+/// Returns the type of a value, from its first character. [`Kind::Number`] for text that is not JSON.
 pub fn kind(text: &str) -> Kind {
     match text.as_bytes().first() {
         Some(b'{') => Kind::Object,
@@ -63,10 +63,10 @@ pub fn kind(text: &str) -> Kind {
     }
 }
 
-/// A whole JSON text, without the white space around it.
+/// Checks a JSON text and returns it without surrounding white space.
 ///
 /// # Errors
-/// [`NotJson`] if it isn't JSON.
+/// [`NotJson`] if it is not JSON.
 pub fn checked(text: &str) -> Result<&str, NotJson> {
     match scan::only_value(text) {
         Some(value) => Ok(value),
@@ -74,7 +74,7 @@ pub fn checked(text: &str) -> Result<&str, NotJson> {
     }
 }
 
-/// How deep arrays and objects are nested in a JSON text; 0 for other values.
+/// Returns the nesting depth of arrays and objects in a JSON text; 0 for other values.
 pub fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {
@@ -94,7 +94,7 @@ pub fn depth(text: &str) -> usize {
 }
 
 impl<'a> Node<'a> {
-    /// A whole text. It isn't read, nor checked, before something in it is asked for.
+    /// Creates a node from a text. The text is parsed only when a part of it is requested.
     pub fn new(text: &'a str) -> Self {
         Node::Text(text.trim_matches([' ', '\t', '\n', '\r']))
     }
@@ -104,10 +104,10 @@ impl<'a> Node<'a> {
         Node::Object(Vec::new())
     }
 
-    /// The value at a pointer, if there is one.
+    /// Returns the value at a pointer, if it exists.
     ///
     /// # Errors
-    /// [`NotJson`] if the text that had to be read isn't JSON.
+    /// [`NotJson`] if text on the path is not JSON.
     pub fn get(&mut self, pointer: &Pointer) -> Result<Option<&mut Node<'a>>, NotJson> {
         let mut node = self;
         for token in pointer.tokens() {
@@ -127,10 +127,10 @@ impl<'a> Node<'a> {
         Ok(Some(node))
     }
 
-    /// Divides text into members, if it is an object or an array.
+    /// Divides an object or an array into its members.
     ///
     /// # Errors
-    /// [`NotJson`] if it begins as one and isn't.
+    /// [`NotJson`] if the text begins like an object or an array but is not JSON.
     pub fn divide(&mut self) -> Result<(), NotJson> {
         let Node::Text(text) = *self else { return Ok(()) };
         *self = match kind(text) {
@@ -153,7 +153,7 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
-    /// The value's type.
+    /// Returns the type of the value.
     pub fn kind(&self) -> Kind {
         match self {
             Node::Text(text) => kind(text),
@@ -162,7 +162,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The value's text: a slice where it was not divided.
+    /// Returns the text of the value: a slice if it was not divided.
     pub fn text(&self) -> Cow<'a, str> {
         match self {
             Node::Text(text) => Cow::Borrowed(text),
@@ -204,13 +204,13 @@ impl<'a> Node<'a> {
     }
 }
 
-/// The index that a token of a pointer is in an array (RFC 6901, section 4): digits without leading zeros.
+/// Parses a token of a pointer as an array index (RFC 6901, section 4): digits without leading zeros.
 pub fn array_index(token: &str) -> Option<usize> {
     let digits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit());
     (digits && (token == "0" || !token.starts_with('0'))).then(|| token.parse().ok()).flatten()
 }
 
-/// Writes a string as JSON (RFC 8259, section 7), quotes included.
+/// Writes a string as JSON (RFC 8259, section 7), including the quotes.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
     let mut written = 0;
@@ -258,10 +258,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// Few members are compared with one another; many go through a map, so that an object made to be slow isn't.
+/// Keeps the last member of each name. Uses a map for many members, so that the time is not quadratic.
 fn last_of_each_name<'a>(members: Vec<(Cow<'a, str>, Node<'a>)>) -> Vec<(Cow<'a, str>, Node<'a>)> {
     const FEW: usize = 48;
-    let twice = if members.len() <= FEW {
+    let may_have_duplicates = if members.len() <= FEW {
         members
             .iter()
             .enumerate()
@@ -269,16 +269,16 @@ fn last_of_each_name<'a>(members: Vec<(Cow<'a, str>, Node<'a>)>) -> Vec<(Cow<'a,
     } else {
         true
     };
-    if !twice {
+    if !may_have_duplicates {
         return members;
     }
-    let mut places: HashMap<Cow<'a, str>, usize> = HashMap::with_capacity(members.len());
+    let mut indices: HashMap<Cow<'a, str>, usize> = HashMap::with_capacity(members.len());
     let mut unique: Vec<(Cow<'a, str>, Node<'a>)> = Vec::with_capacity(members.len());
     for (name, value) in members {
-        match places.get(&name) {
-            Some(place) => unique[*place].1 = value,
+        match indices.get(&name) {
+            Some(index) => unique[*index].1 = value,
             None => {
-                places.insert(name.clone(), unique.len());
+                indices.insert(name.clone(), unique.len());
                 unique.push((name, value));
             }
         }
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_divided_is_written_with_its_numbers_and_order() {
+    fn dividing_keeps_numbers_and_order() {
         let text = r#" {"z": 1e400, "a\u0062": {"deep": [ 9007199254740993, 1.0 ]}, "m": "\u00e9"} "#;
         let mut root = Node::new(text);
         root.get(&Pointer::parse("/ab/deep/0").expect("pointer")).expect("JSON").expect("there");
@@ -352,14 +352,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_a_repeated_member_counts() {
+    fn the_last_duplicate_member_counts() {
         assert_eq!(at(r#"{"a":1,"b":2,"a":3}"#, "/a").as_deref(), Some("3"));
         let many = (0..100).map(|n| format!("\"k{}\":{n}", n % 60)).collect::<Vec<_>>().join(",");
         assert_eq!(at(&format!("{{{many}}}"), "/k3").as_deref(), Some("63"));
     }
 
     #[test]
-    fn strings_are_escaped_as_serde_json_would() {
+    fn escaped_strings_can_be_parsed_by_serde_json() {
         for text in ["", "plain", "q\"b\\s/", "\u{0}\u{1f}\n\r\t", "é\u{7f}\u{2028}𝄞"] {
             let mut written = String::new();
             write_string(text, &mut written);
@@ -368,14 +368,14 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_json_is_told() {
+    fn text_that_is_not_json_is_an_error() {
         let mut root = Node::new(r#"{"a": nul}"#);
         assert!(root.get(&Pointer::parse("/a").expect("pointer")).is_err());
         assert!(Node::new("[1,").divide().is_err());
     }
 
     #[test]
-    fn depth_counts_brackets_outside_of_strings() {
+    fn depth_ignores_brackets_in_strings() {
         for (text, expected) in
             [("1", 0), (r#""[[""#, 0), (r#""\"[""#, 0), ("[]", 1), (r#"{"a":[{}],"b":[]}"#, 3)]
         {

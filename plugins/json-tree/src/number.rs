@@ -1,11 +1,11 @@
-//! Comparing JSON numbers by value and without loss.
+//! Exact comparison of JSON numbers.
 
 use std::cmp::Ordering;
 
-/// Compares two JSON numbers by the value that their text says: `1` is `1.0` is `10e-1`, and
-/// `9007199254740993` is more than `9007199254740992`, which floating point can't tell.
+/// Compares two JSON numbers by their exact value: `1` equals `1.0` and `10e-1`, and `9007199254740993` is greater than
+/// `9007199254740992`, which floating point cannot distinguish.
 ///
-/// Both must be JSON numbers (RFC 8259, section 6); of other text the order means nothing.
+/// Both must be JSON numbers (RFC 8259, section 6). The order of other text is unspecified.
 pub fn compare_numbers(left: &str, right: &str) -> Ordering {
     let (left, right) = (Decimal::of(left), Decimal::of(right));
     match (left.sign(), right.sign()) {
@@ -15,10 +15,10 @@ pub fn compare_numbers(left: &str, right: &str) -> Ordering {
     }
 }
 
-/// `0.d₁d₂d₃… × 10^exponent` with d₁ not zero.
+/// `0.d₁d₂d₃… × 10^exponent`, where d₁ is not zero.
 struct Decimal<'a> {
     negative: bool,
-    /// The digits before and after the point, without the zeros at either end of the whole.
+    /// Digits before and after the point, without leading and trailing zeros of the number.
     whole: &'a [u8],
     fraction: &'a [u8],
     exponent: i64,
@@ -63,7 +63,7 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// Exponents beyond what 64 bits hold are all alike: as large, or as small, as can be.
+/// Clamps exponents that do not fit into 64 bits.
 fn parse_exponent(text: &str) -> i64 {
     text.parse().unwrap_or(if text.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 })
 }

@@ -1,10 +1,10 @@
-//! JSON pointers, RFC 6901.
+//! JSON pointers (RFC 6901).
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
-/// A JSON pointer (RFC 6901): empty for the whole document, or `/` and a token for each level.
+/// A JSON pointer (RFC 6901): empty for the whole document, or `/` and a token per level.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pointer {
     tokens: Vec<String>,
@@ -13,17 +13,17 @@ pub struct Pointer {
 /// Why a text is not a JSON pointer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BadPointer {
-    /// It is neither empty nor begins with `/` (section 3).
+    /// It is not empty and does not begin with `/` (section 3).
     NoSlash,
-    /// A `~` that is followed by neither `0` nor `1` (section 3).
+    /// A `~` is followed by neither `0` nor `1` (section 3).
     Tilde,
 }
 
 impl fmt::Display for BadPointer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            BadPointer::NoSlash => "a JSON pointer begins with `/`, or is empty for the whole data",
-            BadPointer::Tilde => "in a JSON pointer `~` is written `~0`, and `/` within a name `~1`",
+            BadPointer::NoSlash => "a JSON pointer must begin with `/`, or be empty for the whole data",
+            BadPointer::Tilde => "a JSON pointer must write `~` as `~0`, and `/` within a name as `~1`",
         })
     }
 }
@@ -31,7 +31,7 @@ impl fmt::Display for BadPointer {
 impl std::error::Error for BadPointer {}
 
 impl Pointer {
-    /// Reads a pointer.
+    /// Parses a pointer.
     ///
     /// # Errors
     /// See [`BadPointer`].
@@ -44,19 +44,19 @@ impl Pointer {
         Ok(Pointer { tokens })
     }
 
-    /// The names of the members (or the indices) on the way, from the root.
+    /// Names of members, or indices, from the root.
     pub fn tokens(&self) -> &[String] {
         &self.tokens
     }
 
-    /// The last token and the pointer before it; of the whole document, none.
+    /// Returns the last token and the pointer to its parent; `None` for the whole document.
     pub fn parent(&self) -> Option<(&str, Pointer)> {
         let (last, before) = self.tokens.split_last()?;
         Some((last, Pointer { tokens: before.to_vec() }))
     }
 }
 
-/// Section 4: `~1` first, then `~0`, or `~01` would become `/`. One pass does both.
+/// Replaces both escapes in one pass, so that `~01` becomes `~1` and not `/` (section 4).
 fn unescape_token(token: &str) -> Result<String, BadPointer> {
     let mut plain = String::with_capacity(token.len());
     let mut parts = token.split('~');
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pointers_are_read_as_rfc_6901_says() {
+    fn pointers_are_parsed_according_to_rfc_6901() {
         let cases: [(&str, &[&str]); 7] = [
             ("", &[]),
             ("/", &[""]),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_pointer_is_refused() {
+    fn invalid_pointers_are_refused() {
         let cases = [
             ("a", BadPointer::NoSlash),
             ("a/b", BadPointer::NoSlash),

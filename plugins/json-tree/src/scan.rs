@@ -1,20 +1,20 @@
-//! Where JSON values end: one pass over the text, which allocates nothing.
+//! Finds the ends of JSON values in one pass without allocating.
 //!
-//! This is what nearly all of a plugin's time goes into, so it is written for speed: strings are looked through eight
-//! bytes at a time, also where the machine's words have four, as WebAssembly's do. It takes what serde_json takes when that
-//! skips a value, but for what is nested deeper than [`DEEPEST`]. [`None`] therefore means "ask serde_json", which is slower and
-//! has the words for what is wrong.
+//! Plugins spend most of their time here, so the code is optimized: strings are scanned eight bytes at a time, also on
+//! 32-bit targets such as WebAssembly. It accepts the same values as serde_json when that skips a value, except for
+//! values nested deeper than [`MAX_DEPTH`]. [`None`] means that the caller must use serde_json, which is slower and
+//! reports errors.
 
 use std::borrow::Cow;
 
-/// The deepest nesting that is followed: a bit for each level.
-const DEEPEST: u32 = u64::BITS;
+/// Maximum nesting depth: one bit per level.
+const MAX_DEPTH: u32 = u64::BITS;
 
-/// How many bytes of a string are looked at one by one, before it is taken eight at a time. Most strings are short, and a
-/// processor soon guesses where they end. A guest pays fuel for every turn of a loop.
-const ONE_BY_ONE: usize = if cfg!(target_family = "wasm") { 0 } else { 16 };
+/// Number of bytes of a string that are checked one by one before it is scanned eight bytes at a time. Native branch
+/// prediction makes this faster for short strings. A guest pays fuel for every iteration, so there it is 0.
+const SINGLE_BYTES: usize = if cfg!(target_family = "wasm") { 0 } else { 16 };
 
-/// The members of a text that is all one object, as names and texts, in their order.
+/// Returns the names and texts of an object's members, in order. The text must contain nothing else.
 pub fn members(text: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
     let mut scanner = Scanner::new(text);
     let mut members = Vec::with_capacity(16);
@@ -37,7 +37,7 @@ pub fn members(text: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
     scanner.ends().then_some(members)
 }
 
-/// The elements of a text that is all one array.
+/// Returns the texts of an array's elements. The text must contain nothing else.
 pub fn elements(text: &str) -> Option<Vec<&str>> {
     let mut scanner = Scanner::new(text);
     let mut elements = Vec::new();
@@ -58,7 +58,7 @@ pub fn elements(text: &str) -> Option<Vec<&str>> {
     scanner.ends().then_some(elements)
 }
 
-/// The one value of a whole text, without the white space around it.
+/// Returns the value of a text without surrounding white space. The text must contain nothing else.
 pub fn only_value(text: &str) -> Option<&str> {
     let mut scanner = Scanner::new(text);
     scanner.space();
@@ -66,11 +66,11 @@ pub fn only_value(text: &str) -> Option<&str> {
     scanner.ends().then_some(value)
 }
 
-/// Where, from `from` on, the next quote, backslash or control character is; the length if there is none.
+/// Returns the index of the next quote, backslash or control character from `from` on, or the length.
 #[inline(always)]
 pub fn next_special(bytes: &[u8], mut from: usize) -> usize {
     let plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..=0x1f);
-    for _ in 0..ONE_BY_ONE {
+    for _ in 0..SINGLE_BYTES {
         if !bytes.get(from).is_some_and(plain) {
             return from;
         }
@@ -89,8 +89,8 @@ pub fn next_special(bytes: &[u8], mut from: usize) -> usize {
     from
 }
 
-/// Has the highest bit of the first byte set that is a quote, a backslash or a control character, none below it, and
-/// perhaps some above: subtracting borrows from the bytes above, never below.
+/// Sets the highest bit of the first byte that is a quote, a backslash or a control character. Bits of lower bytes are
+/// not set. Bits of higher bytes may be set, because the subtraction borrows from them.
 fn specials(eight: u64) -> u64 {
     const EACH: u64 = u64::MAX / 255;
     let quote = eight ^ (EACH * b'"' as u64);
@@ -136,7 +136,7 @@ impl<'a> Scanner<'a> {
 
     #[inline(always)]
     fn space(&mut self) {
-        // Mostly there is none, which one comparison tells.
+        // Fast path: usually there is no white space.
         if self.peek().is_some_and(|byte| byte <= b' ') {
             self.more_space();
         }
@@ -149,13 +149,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Whether nothing but white space follows.
+    /// Whether only white space follows.
     fn ends(&mut self) -> bool {
         self.space();
         self.at == self.bytes.len()
     }
 
-    /// A member's name and its colon.
+    /// Reads a member's name and the colon.
     fn name(&mut self) -> Option<Cow<'a, str>> {
         let start = self.at;
         self.expect(b'"')?;
@@ -175,7 +175,7 @@ impl<'a> Scanner<'a> {
         self.text.get(start..self.at)
     }
 
-    /// The rest of a string; whether it has escapes.
+    /// Skips the rest of a string. Returns whether it has escapes.
     #[inline(always)]
     fn string(&mut self) -> Option<bool> {
         let mut escaped = false;
@@ -191,7 +191,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[cold]
-    /// What follows a backslash. Halves of surrogate pairs pass: whoever wants the characters finds them.
+    /// Skips an escape after its backslash. Unpaired surrogates are accepted; `unescape` refuses them.
     fn escape(&mut self) -> Option<()> {
         match self.next()? {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
@@ -204,7 +204,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A number, after its first character.
+    /// Skips a number after its first character.
     #[inline(always)]
     fn number(&mut self, first: u8) -> Option<()> {
         let first = if first == b'-' { self.next()? } else { first };
@@ -247,7 +247,7 @@ impl<'a> Scanner<'a> {
         found.then_some(())
     }
 
-    /// A member's name that is of no interest, and its colon.
+    /// Skips a member's name and the colon.
     #[inline(always)]
     fn skip_name(&mut self) -> Option<()> {
         self.expect(b'"')?;
@@ -256,7 +256,7 @@ impl<'a> Scanner<'a> {
         self.expect(b':')
     }
 
-    /// A whole value. No recursion: the kinds of the containers around are bits, the innermost lowest, set for objects.
+    /// Skips a value without recursion. Each enclosing container is one bit, set for objects, the innermost lowest.
     fn value(&mut self) -> Option<()> {
         let (mut objects, mut depth) = (0_u64, 0);
         loop {
@@ -283,7 +283,7 @@ impl<'a> Scanner<'a> {
                 b'n' => self.word(b"ull")?,
                 first => self.number(first)?,
             }
-            // A value has ended, and with it perhaps what it was the last of.
+            // The value may end its enclosing containers too.
             loop {
                 if depth == 0 {
                     return Some(());
@@ -308,7 +308,7 @@ impl<'a> Scanner<'a> {
 }
 
 fn deeper(depth: u32) -> Option<u32> {
-    (depth < DEEPEST).then_some(depth + 1)
+    (depth < MAX_DEPTH).then_some(depth + 1)
 }
 
 #[cfg(test)]
@@ -316,7 +316,7 @@ mod tests {
     use super::*;
     use serde::de::IgnoredAny;
 
-    /// Texts around every rule, and each of them cut, and with a byte exchanged, at every place.
+    /// Texts for every rule, and variants that are cut or changed at each character.
     fn texts() -> Vec<String> {
         let seeds = [
             r#"{"a":1,"b":[true,false,null],"c":{"d":"e"},"f":-0.5e+10}"#,
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_texts_are_json_as_for_serde_json() {
+    fn the_same_texts_are_accepted_as_by_serde_json() {
         let texts = texts();
         assert!(texts.len() > 10_000);
         for text in texts {
@@ -355,15 +355,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deeply_is_left_to_serde_json() {
+    fn deep_nesting_is_left_to_serde_json() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(only_value(&nested(65)).is_some()); // The innermost is empty, and needs no bit.
+        assert!(only_value(&nested(65)).is_some()); // The innermost array is empty and needs no bit.
         assert!(only_value(&nested(66)).is_none());
         assert_eq!(elements(&nested(66)).expect("an array").len(), 1);
     }
 
     #[test]
-    fn what_is_special_in_a_string_is_found_wherever_it_stands() {
+    fn special_characters_are_found_at_every_offset() {
         for special in ["\"", "\\", "\n", "\0", "\u{1f}"] {
             for before in 0..20 {
                 let text = format!("{}{special}{}", "é!".repeat(before), "#\u{7f}]".repeat(5));

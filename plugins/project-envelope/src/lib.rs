@@ -1,4 +1,4 @@
-//! The standard plugin `project-envelope`: the notice that a project web hook sends. Its settings are described in `README.md`.
+//! The standard plugin `project-envelope`: writes the notice of a project web hook. `README.md` describes its settings.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -10,18 +10,17 @@ use hookwright_plugin::{Event, Failure, JsonText, Request};
 
 pub use settings::Settings;
 
-/// The body is written before there is a connection, whose version of TLS would have to be known. This is the
-/// least that receivers are promised.
+/// The TLS version of the connection is unknown when the body is written, so this is the minimum version.
 const SSL_VERSION: &str = "1.2";
 
-/// The members that the envelope itself has. No custom parameter can stand in for one.
+/// Members of the envelope. Custom parameters cannot replace them.
 const BUILT_IN: &[&str] =
     &["client_id", "project_id", "session_id", "event_type", "event_timestamp", "ssl_version"];
 
-/// The request with the envelope as its body.
+/// Writes the envelope as the body of the request.
 ///
 /// # Errors
-/// `bad-data` if the event's data is no object.
+/// `bad-data` if the event's data is not an object.
 pub fn transform(
     event: &Event<JsonText>,
     mut draft: Request,
@@ -55,19 +54,19 @@ pub fn transform(
     Ok(Some(draft))
 }
 
-/// The data's `session_id` as it stands; nothing else of a session is sent.
+/// Returns the text of the data's `session_id`. No other member of the data is sent.
 fn session_id(event: &Event<JsonText>) -> Result<String, Failure> {
     let mut data = Node::new(&event.data.0);
-    data.divide().map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
+    data.divide().map_err(|error| Failure::new("bad-data", format!("data is not JSON: {error}")))?;
     let Node::Object(members) = data else {
-        let message = "the event's data is not an object, such as {\"session_id\": \"…\"}";
+        let message = "the event's data must be an object, such as {\"session_id\": \"…\"}";
         return Err(Failure::new("bad-data", message));
     };
     let found = members.iter().find(|(name, _)| name == "session_id");
     Ok(found.map_or_else(|| "null".into(), |(_, value)| value.text().into_owned()))
 }
 
-/// Milliseconds as seconds, with as many decimals as it takes and at least one.
+/// Formats milliseconds as seconds with the necessary decimals, at least one.
 fn seconds(ms: u64) -> String {
     let text = format!("{}.{:03}", ms / 1000, ms % 1000);
     let short = text.trim_end_matches('0');
@@ -88,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_have_the_decimals_they_need() {
+    fn seconds_have_the_necessary_decimals() {
         for (ms, expected) in [
             (0, "0.0"),
             (1_512_624_088_977, "1512624088.977"),

@@ -1,4 +1,4 @@
-//! What can be written in the settings.
+//! The settings.
 
 use hookwright_json_tree::Node;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ pub struct Settings {
     pub(crate) custom_parameters: Parameters,
 }
 
-/// An object's members with their values as text, in their order.
+/// Members of an object, in order, with the text of their values.
 #[derive(Debug, Default)]
 pub struct Parameters(Vec<(String, String)>);
 
@@ -38,7 +38,7 @@ impl<'de> Deserialize<'de> for Parameters {
                 Ok(Parameters(members.into_iter().map(owned).collect()))
             }
             _ if raw.get() == "null" => Ok(Parameters::default()),
-            _ => Err(D::Error::custom("custom parameters are an object of names and values")),
+            _ => Err(D::Error::custom("custom parameters must be an object")),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The attributes `filter`, `mapper` and `transformer` of `hookwright-plugin`.
 //!
-//! Each leaves the function as it is and adds, behind it, the export of one interface of the plugin
-//! contract. The function's shape is checked here, so that a wrong one is told in the words of the
-//! contract; its types are checked by the compiler, against the `call_…` functions of the SDK.
+//! Each keeps the function and adds the export of one interface of the plugin contract. The macro checks the function's
+//! signature, so that errors use the terms of the contract. The compiler checks the types, against the `call_…`
+//! functions of the SDK.
 
 #![forbid(unsafe_code)]
 
@@ -13,55 +13,54 @@ use syn::parse::Parse as _;
 use syn::parse::Parser as _;
 use syn::{Error, Expr, FnArg, ItemFn, MetaNameValue};
 
-/// What distinguishes the three roles: names in the contract and in the SDK, and the parameters
-/// that come before the settings.
+/// Properties of a role: names in the contract and in the SDK, and the parameters before the settings.
 struct Role {
     name: &'static str,
     method: &'static str,
     parameters: &'static [&'static str],
-    answer: fn() -> Tokens,
+    result: fn() -> Tokens,
 }
 
 const FILTER: Role =
-    Role { name: "filter", method: "accept", parameters: &["event"], answer: || quote!(bool) };
+    Role { name: "filter", method: "accept", parameters: &["event"], result: || quote!(bool) };
 const MAPPER: Role = Role {
     name: "mapper",
     method: "map_fields",
     parameters: &["event"],
-    answer: || quote!(::std::string::String),
+    result: || quote!(::std::string::String),
 };
 const TRANSFORMER: Role = Role {
     name: "transformer",
     method: "transform",
     parameters: &["event", "draft"],
-    answer: || quote!(::core::option::Option<::hookwright_plugin::Request>),
+    result: || quote!(::core::option::Option<::hookwright_plugin::Request>),
 };
 
-/// Exports a function as the plugin's *filter*: whether an event is delivered at all.
+/// Exports a function as the plugin's *filter*, which decides whether an event is delivered.
 ///
-/// The function is `fn(Event<D>) -> Result<bool, E>` or `fn(Event<D>, S) -> Result<bool, E>`, where `S` are
-/// the settings and `E` is `Failure` or what converts into it.
+/// The function is `fn(Event<D>) -> Result<bool, E>` or `fn(Event<D>, S) -> Result<bool, E>`, where `S` is the type of
+/// the settings and `E` converts into `Failure`.
 ///
-/// `#[filter(check = path)]` names a function `fn(&S) -> Result<(), E>` that checks the settings before the event's data is
-/// read. What it refuses fails with the code `bad-settings`, and a hook isn't made with such settings.
+/// `#[filter(check = path)]` names a function `fn(&S) -> Result<(), E>` that checks the settings before the event's
+/// data is parsed. Its errors get the code `bad-settings`, and the engine refuses hooks with such settings.
 #[proc_macro_attribute]
 pub fn filter(arguments: TokenStream, item: TokenStream) -> TokenStream {
     attribute(&FILTER, arguments, item)
 }
 
-/// Exports a function as the plugin's *mapper*: the event's data, reshaped.
+/// Exports a function as the plugin's *mapper*, which transforms the event's data.
 ///
-/// The function is `fn(Event<D>) -> Result<T, E>` or `fn(Event<D>, S) -> Result<T, E>`, where `T` is any
-/// `Serialize`, or `JsonText`. `#[mapper(check = path)]` is as in [`macro@filter`].
+/// The function is `fn(Event<D>) -> Result<T, E>` or `fn(Event<D>, S) -> Result<T, E>`, where `T` is any `Serialize`
+/// type or `JsonText`. For `#[mapper(check = path)]`, see [`macro@filter`].
 #[proc_macro_attribute]
 pub fn mapper(arguments: TokenStream, item: TokenStream) -> TokenStream {
     attribute(&MAPPER, arguments, item)
 }
 
-/// Exports a function as the plugin's *transformer*: the HTTP request that is sent.
+/// Exports a function as the plugin's *transformer*, which writes the HTTP request.
 ///
-/// The function is `fn(Event<D>, Request) -> Result<Option<Request>, E>`, or the same with settings as its third
-/// parameter. `None` cancels the delivery. `#[transformer(check = path)]` is as in [`macro@filter`].
+/// The function is `fn(Event<D>, Request) -> Result<Option<Request>, E>`, or the same with settings as the third
+/// parameter. `None` drops the delivery. For `#[transformer(check = path)]`, see [`macro@filter`].
 #[proc_macro_attribute]
 pub fn transformer(arguments: TokenStream, item: TokenStream) -> TokenStream {
     attribute(&TRANSFORMER, arguments, item)
@@ -73,7 +72,7 @@ fn attribute(role: &Role, arguments: TokenStream, item: TokenStream) -> TokenStr
 
 fn expand(role: &Role, arguments: Tokens, item: Tokens) -> syn::Result<Tokens> {
     let function: ItemFn = syn::parse2(item.clone())
-        .map_err(|_error| Error::new_spanned(item, format!("#[{}] goes on a function", role.name)))?;
+        .map_err(|_error| Error::new_spanned(item, format!("#[{}] must be on a function", role.name)))?;
     let has_settings = check_shape(role, &function)?;
     let check = check_function(role, arguments, has_settings)?;
 
@@ -87,7 +86,7 @@ fn expand(role: &Role, arguments: Tokens, item: Tokens) -> syn::Result<Tokens> {
         "event" => quote!(::hookwright_plugin::__private::WireEvent),
         _ => quote!(::hookwright_plugin::Request),
     });
-    let answer = (role.answer)();
+    let result = (role.result)();
     let callee = if has_settings {
         quote!(#name)
     } else {
@@ -106,25 +105,25 @@ fn expand(role: &Role, arguments: Tokens, item: Tokens) -> syn::Result<Tokens> {
             enum Plugin {}
             impl ::hookwright_plugin::__private::#bindings::Guest for Plugin {
                 fn #method(#(#parameters: #types),*)
-                    -> ::core::result::Result<#answer, ::hookwright_plugin::Failure>
+                    -> ::core::result::Result<#result, ::hookwright_plugin::Failure>
                 {
                     ::hookwright_plugin::__private::#call(#(#parameters,)* #check, #callee)
                 }
             }
-            // Only a Wasm module has a host; the export's symbol name means nothing to other linkers.
+            // Only Wasm modules have a host. Other linkers do not accept the symbol name of the export.
             #[cfg(target_arch = "wasm32")]
             ::hookwright_plugin::__private::#export!(Plugin);
         };
     })
 }
 
-/// The function that checks the settings, of an attribute's arguments.
+/// Parses the check function from the attribute's arguments.
 fn check_function(role: &Role, arguments: Tokens, has_settings: bool) -> syn::Result<Option<Expr>> {
     if arguments.is_empty() {
         return Ok(None);
     }
     let wrong = |span: &dyn quote::ToTokens| {
-        let text = format!("#[{}] takes nothing, or `check = function`", role.name);
+        let text = format!("#[{}] accepts no arguments or `check = function`", role.name);
         Error::new_spanned(span, text)
     };
     let given = MetaNameValue::parse.parse2(arguments.clone()).map_err(|_error| wrong(&arguments))?;
@@ -132,31 +131,34 @@ fn check_function(role: &Role, arguments: Tokens, has_settings: bool) -> syn::Re
         return Err(wrong(&given.path));
     }
     if !has_settings {
-        return Err(Error::new_spanned(given, "`check` is for settings, and the function takes none"));
+        return Err(Error::new_spanned(given, "`check` requires a function with settings"));
     }
     Ok(Some(given.value))
 }
 
-/// Whether the function takes settings; an error if it can't be this role.
+/// Returns whether the function has a parameter for settings, or an error if its signature does not fit the role.
 fn check_shape(role: &Role, function: &ItemFn) -> syn::Result<bool> {
     let signature = &function.sig;
     let refuse = |span: &dyn quote::ToTokens, what: &str| {
         Err(Error::new_spanned(span, format!("a {} {what}", role.name)))
     };
     if let Some(token) = &signature.asyncness {
-        return refuse(token, "can't be async: the host waits for its answer");
+        return refuse(token, "must not be async: the host waits for its result");
     }
     if let Some(token) = &signature.unsafety {
-        return refuse(token, "is a safe function");
+        return refuse(token, "must be a safe function");
     }
     if !signature.generics.params.is_empty() {
-        return refuse(&signature.generics, "can't be generic: name the types of data and settings");
+        return refuse(
+            &signature.generics,
+            "must not be generic: name the types of the data and the settings",
+        );
     }
     if let Some(receiver @ FnArg::Receiver(_)) = signature.inputs.first() {
-        return refuse(receiver, "is a plain function: nothing is kept between calls");
+        return refuse(receiver, "must be a plain function: no state is kept between calls");
     }
     if let syn::ReturnType::Default = signature.output {
-        return refuse(&signature.ident, "returns a Result");
+        return refuse(&signature.ident, "must return a Result");
     }
     let least = role.parameters.len();
     match signature.inputs.len() {
@@ -164,7 +166,7 @@ fn check_shape(role: &Role, function: &ItemFn) -> syn::Result<bool> {
         count if count == least + 1 => Ok(true),
         _ => {
             let list = role.parameters.join(", ");
-            refuse(&signature.ident, &format!("takes ({list}) or ({list}, settings)"))
+            refuse(&signature.ident, &format!("must have the parameters ({list}) or ({list}, settings)"))
         }
     }
 }
@@ -179,21 +181,25 @@ mod tests {
     }
 
     #[test]
-    fn wrong_shapes_are_refused_in_the_words_of_the_contract() {
+    fn wrong_signatures_are_refused_with_the_reason() {
         let cases: [(&Role, &str, &str); 6] = [
-            (&FILTER, "struct X;", "#[filter] goes on a function"),
-            (&FILTER, "fn f() -> R { }", "a filter takes (event) or (event, settings)"),
-            (&MAPPER, "async fn f(e: E) -> R { }", "a mapper can't be async: the host waits for its answer"),
-            (&MAPPER, "fn f(e: E) { }", "a mapper returns a Result"),
+            (&FILTER, "struct X;", "#[filter] must be on a function"),
+            (&FILTER, "fn f() -> R { }", "a filter must have the parameters (event) or (event, settings)"),
+            (
+                &MAPPER,
+                "async fn f(e: E) -> R { }",
+                "a mapper must not be async: the host waits for its result",
+            ),
+            (&MAPPER, "fn f(e: E) { }", "a mapper must return a Result"),
             (
                 &TRANSFORMER,
                 "fn f(e: E) -> R { }",
-                "a transformer takes (event, draft) or (event, draft, settings)",
+                "a transformer must have the parameters (event, draft) or (event, draft, settings)",
             ),
             (
                 &TRANSFORMER,
                 "fn f<T>(e: E, r: R) -> R { }",
-                "a transformer can't be generic: name the types of data and settings",
+                "a transformer must not be generic: name the types of the data and the settings",
             ),
         ];
         for (role, source, expected) in cases {
@@ -202,17 +208,17 @@ mod tests {
     }
 
     #[test]
-    fn the_arguments_are_a_check_of_settings_that_there_are() {
+    fn the_only_argument_is_a_check_of_settings() {
         let expanded = |arguments: &str, source: &str| {
             let tokens = |text: &str| text.parse::<Tokens>().expect("tokens");
             expand(&FILTER, tokens(arguments), tokens(source)).map(|_| ()).map_err(|error| error.to_string())
         };
         let (with, without) = ("fn f(e: E, s: S) -> R { }", "fn f(e: E) -> R { }");
         assert_eq!(expanded("check = Settings::check", with), Ok(()));
-        let wrong = Err("#[filter] takes nothing, or `check = function`".to_owned());
+        let wrong = Err("#[filter] accepts no arguments or `check = function`".to_owned());
         assert_eq!(expanded("checks = check", with), wrong);
         assert_eq!(expanded("check", with), wrong);
-        let none = Err("`check` is for settings, and the function takes none".to_owned());
+        let none = Err("`check` requires a function with settings".to_owned());
         assert_eq!(expanded("check = check", without), none);
     }
 

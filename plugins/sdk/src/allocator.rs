@@ -1,11 +1,11 @@
-//! The allocator for guests that live for one call.
+//! An allocator for guests that live for one call.
 //!
-//! An instance is thrown away after its call, so there is little to gain from giving memory back: a
-//! block is cut from the end of what is used. Two things keep a long call from using memory up. Small blocks go
-//! to free lists by size, for templates and scripts which make thousands of short strings; and the last
-//! block grows, shrinks and is freed in place, which is what a text being written does.
+//! An instance is dropped after its call, so freeing memory gains little: blocks are allocated from the end of the used
+//! memory. Two measures limit the memory of a long call. Small blocks go to free lists by size, for templates and
+//! scripts that create thousands of short strings. The last block grows, shrinks and is freed in place, as for a text
+//! that is being written.
 
-#![allow(unsafe_code, reason = "an allocator; all of its unsafe code is here")]
+#![allow(unsafe_code, reason = "an allocator")]
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
@@ -15,9 +15,9 @@ use core::ptr::null_mut;
 static ALLOCATOR: Bump = Bump(UnsafeCell::new(State { next: 0, end: 0, free: [0; CLASSES] }));
 
 const PAGE: usize = 65_536;
-/// All blocks begin and end at multiples of this, which is the alignment of everything but SIMD types.
+/// Alignment and granularity of blocks: the alignment of all types except SIMD types.
 const GRAIN: usize = 16;
-/// Blocks of up to `CLASSES * GRAIN` bytes are used again.
+/// Number of size classes. Blocks of up to `CLASSES * GRAIN` bytes are reused.
 const CLASSES: usize = 64;
 
 struct Bump(UnsafeCell<State>);
@@ -27,18 +27,18 @@ struct State {
     next: usize,
     /// The end of memory.
     end: usize,
-    /// The first free block of each size, or zero. A free block begins with the address of the next one.
+    /// The first free block of each class, or zero. A free block begins with the address of the next one.
     free: [usize; CLASSES],
 }
 
 // SAFETY: a wasm32-unknown-unknown module without the threads proposal has one thread.
 unsafe impl Sync for Bump {}
 
-// SAFETY: `take` hands out each byte once, between the linker's heap base and the end of memory, unless it
-// was given back; blocks on a free list have the same rounded size, and at least the grain's alignment.
+// SAFETY: `take` returns each byte between the linker's heap base and the end of memory at most once, unless it was
+// freed. Blocks on a free list have the same rounded size and are aligned to the grain.
 unsafe impl GlobalAlloc for Bump {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: one thread, and nothing in here allocates or panics.
+        // SAFETY: there is one thread, and this code neither allocates nor panics.
         let state = unsafe { &mut *self.0.get() };
         let size = round_up(layout.size(), GRAIN);
         if let Some(class) = class_of(size, layout.align()) {
@@ -53,13 +53,13 @@ unsafe impl GlobalAlloc for Bump {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as in `alloc`.
+        // SAFETY: see `alloc`.
         let state = unsafe { &mut *self.0.get() };
         let size = round_up(layout.size(), GRAIN);
         if block as usize + size == state.next {
             state.next = block as usize;
         } else if let Some(class) = class_of(size, layout.align()) {
-            // SAFETY: the block is ours again, is at least a grain long and aligned to one.
+            // SAFETY: the block is free, is at least one grain long, and is aligned to one.
             unsafe { *block.cast::<usize>() = state.free[class] };
             state.free[class] = block as usize;
         }
@@ -71,7 +71,7 @@ unsafe impl GlobalAlloc for Bump {
             return block;
         }
         {
-            // SAFETY: as in `alloc`; the borrow ends before the calls below.
+            // SAFETY: see `alloc`. The borrow ends before the calls below.
             let state = unsafe { &mut *self.0.get() };
             if block as usize + old == state.next {
                 state.next = block as usize;
@@ -82,8 +82,8 @@ unsafe impl GlobalAlloc for Bump {
                 return same;
             }
         }
-        // SAFETY: the caller's promises about `block` and `layout` are the ones needed; the two blocks are apart, since
-        // `block` is still held.
+        // SAFETY: the caller guarantees the requirements for `block` and `layout`. The blocks do not overlap because
+        // `block` is still allocated.
         unsafe {
             let moved = self.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
             if !moved.is_null() {
@@ -96,7 +96,7 @@ unsafe impl GlobalAlloc for Bump {
 }
 
 impl State {
-    /// Cuts a block from the end, growing memory if need be. Null if there is no more.
+    /// Allocates a block at the end, and grows the memory if necessary. Returns null if it cannot grow.
     fn take(&mut self, size: usize, align: usize) -> *mut u8 {
         if self.next == 0 {
             self.begin();
@@ -118,7 +118,7 @@ impl State {
         self.end = core::arch::wasm32::memory_size(0) * PAGE;
     }
 
-    /// Growing is a call to the host, so it is by a quarter of what there is, or by the least if that fails.
+    /// Grows by a quarter, because growing is a call of the host, or by the minimum if that fails.
     fn grow(&mut self, missing: usize) -> bool {
         let least = missing.div_ceil(PAGE);
         let ample = least.max(self.end / PAGE / 4);
@@ -137,7 +137,7 @@ fn class_of(size: usize, align: usize) -> Option<usize> {
     (size != 0 && size <= CLASSES * GRAIN && align <= GRAIN).then(|| size / GRAIN - 1)
 }
 
-/// Wraps only for sizes which `Layout` does not allow.
+/// Wraps only for sizes that `Layout` does not allow.
 fn round_up(value: usize, to: usize) -> usize {
     value.wrapping_add(to - 1) & !(to - 1)
 }

@@ -1,13 +1,13 @@
-//! What `wit-bindgen` makes of the contract.
+//! Bindings that `wit-bindgen` generates from the contract.
 //!
-//! One world for each role, so that a component exports exactly the roles it has: the component type of a
-//! world is written into the module by its export macro, and `wit-component` merges those it finds. The
-//! types and imports exist once, in [`base`], whichever roles there are.
+//! There is one world per role, so that a component exports exactly its roles: the export macro of a world writes its
+//! component type into the module, and `wit-component` merges these types. The common types and imports are in
+//! [`base`].
 
 #![allow(missing_docs, reason = "generated; the contract is documented in wit/v1/plugin.wit")]
 #![allow(clippy::all, unsafe_code, reason = "generated")]
 
-/// The imports, and the types that every role uses.
+/// The imports and the types that all roles use.
 pub mod base {
     wit_bindgen::generate!({
         path: "../../wit/v1",

@@ -1,4 +1,4 @@
-//! From the contract's types to the author's and back: what an attribute's export calls.
+//! Functions that the generated exports call. They convert between the contract's types and the author's types.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -8,19 +8,19 @@ use crate::failure::BAD_SETTINGS;
 use crate::logging::log_panics;
 use crate::{Data, Event, Failure, Output, Request, parse_settings};
 
-/// The settings of a function that takes none: whatever there are, they are not looked at.
+/// Settings of a function without settings. They are ignored.
 #[derive(Deserialize)]
 pub struct NoSettings {}
 
-/// What an author's check of the settings says, as the failure by which the engine knows that settings are wrong.
+/// Converts the error of an author's check to a failure that tells the engine that the settings are invalid.
 ///
 /// # Errors
-/// As the check, with the code `bad-settings` whatever the check's own.
+/// The error of the check, with the code `bad-settings`.
 pub fn checked<E: Into<Failure>>(check: Result<(), E>) -> Result<(), Failure> {
     check.map_err(|error| Failure { code: BAD_SETTINGS.into(), ..error.into() })
 }
 
-/// Runs a filter. `check` goes before the event's data is read.
+/// Runs a filter. `check` runs before the event's data is parsed.
 pub fn call_filter<D, S, E>(
     event: WireEvent,
     check: impl FnOnce(&S) -> Result<(), Failure>,
@@ -36,7 +36,7 @@ where
     function(Event::from_wire(event)?, settings).map_err(Into::into)
 }
 
-/// Runs a mapper. `check` goes before the event's data is read.
+/// Runs a mapper. `check` runs before the event's data is parsed.
 pub fn call_mapper<D, S, T, E>(
     event: WireEvent,
     check: impl FnOnce(&S) -> Result<(), Failure>,
@@ -53,7 +53,7 @@ where
     function(Event::from_wire(event)?, settings).map_err(Into::into)?.into_text()
 }
 
-/// Runs a transformer. `check` goes before the event's data is read.
+/// Runs a transformer. `check` runs before the event's data is parsed.
 pub fn call_transformer<D, S, E>(
     event: WireEvent,
     draft: Request,
@@ -81,7 +81,7 @@ fn settings_text() -> String {
     crate::bindings::base::hookwright::plugin::config::get()
 }
 
-/// There is no host to ask. Native code calls an author's function directly.
+/// There is no host. Native code calls the author's function directly.
 #[cfg(not(target_arch = "wasm32"))]
 fn settings_text() -> String {
     "{}".into()
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_read_and_checked_before_the_data() {
+    fn settings_are_parsed_and_checked_before_the_data() {
         let event = || WireEvent {
             id: "evt_1".into(),
             type_: "t".into(),
@@ -103,7 +103,7 @@ mod tests {
         let never = |_: Event<u32>, _: NoSettings| -> Result<bool, Failure> { unreachable!() };
         let refused = call_filter(event(), |_| checked(Err("`channel` is empty")), never);
         assert_eq!(refused, Err(Failure::new("bad-settings", "`channel` is empty")));
-        let failure = call_filter(event(), |_| Ok(()), never).expect_err("data that is no number");
+        let failure = call_filter(event(), |_| Ok(()), never).expect_err("data that is not a number");
         assert_eq!(failure.code, "bad-data");
     }
 }

@@ -1,4 +1,4 @@
-//! The event as an author sees it, and how its data is read and written.
+//! The event, and parsing and writing of its data.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,7 +7,7 @@ use crate::Failure;
 use crate::bindings::base::hookwright::plugin::types::Event as WireEvent;
 use crate::failure::located;
 
-/// One accepted event. The same event is shown again on every retry.
+/// An accepted event. Every retry passes the same event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<D = JsonText> {
     /// Unique within the tenant.
@@ -16,14 +16,15 @@ pub struct Event<D = JsonText> {
     pub event_type: String,
     /// Milliseconds since the Unix epoch.
     pub occurred_at: u64,
-    /// Facts that are not part of the data: `tenant`, `project`, `hook`, `trigger`. Names may be added at any time.
+    /// Properties that are not part of the data: `tenant`, `project`, `hook`, `trigger`. New names may be added at any
+    /// time.
     pub attributes: Vec<(String, String)>,
-    /// The event's data, as its author's type.
+    /// The event's data.
     pub data: D,
 }
 
 impl<D> Event<D> {
-    /// An event with this type and data, the id `event`, the time 0 and no attributes: what tests need most.
+    /// Creates an event with the id `event`, the time 0 and no attributes, for tests.
     pub fn new(event_type: impl Into<String>, data: D) -> Self {
         Event {
             id: "event".into(),
@@ -41,7 +42,7 @@ impl<D> Event<D> {
 }
 
 impl<D: Data> Event<D> {
-    /// Reads an event of the contract.
+    /// Converts an event of the contract.
     pub(crate) fn from_wire(event: WireEvent) -> Result<Self, Failure> {
         Ok(Event {
             id: event.id,
@@ -53,18 +54,18 @@ impl<D: Data> Event<D> {
     }
 }
 
-/// JSON text, neither parsed nor checked.
+/// JSON text that is neither parsed nor checked.
 ///
-/// As data it costs nothing. As a mapper's answer it must be JSON; the host checks it.
+/// As data it has no cost. As the result of a mapper it must be JSON; the host checks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonText(pub String);
 
-/// What the data of an event can be read as: every `Deserialize` type, and [`JsonText`].
+/// Types of an event's data: every `Deserialize` type, and [`JsonText`].
 pub trait Data: Sized {
-    /// Reads JSON text.
+    /// Parses JSON text.
     ///
     /// # Errors
-    /// `bad-data`, with the path of what does not fit, if the text isn't of this type.
+    /// `bad-data`, with the path of the value, if the text does not have this type.
     fn from_text(text: String) -> Result<Self, Failure>;
 }
 
@@ -80,12 +81,12 @@ impl Data for JsonText {
     }
 }
 
-/// What a mapper can answer with: every `Serialize` type, and [`JsonText`].
+/// Result types of a mapper: every `Serialize` type, and [`JsonText`].
 pub trait Output {
     /// Writes JSON text.
     ///
     /// # Errors
-    /// `bad-output` if the value can't be written as JSON, such as a map whose keys are not strings.
+    /// `bad-output` if the value cannot be written as JSON, for example a map whose keys are not strings.
     fn into_text(self) -> Result<String, Failure>;
 }
 
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn data_of_another_type_is_told_with_its_path() {
+    fn data_of_another_type_is_reported_with_its_path() {
         let failure =
             Order::from_text(r#"{"lines":[{"count":1},{"count":"two"}]}"#.into()).expect_err("wrong type");
         assert_eq!(failure.code, "bad-data");
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn json_text_is_passed_through_untouched() {
+    fn json_text_is_passed_through_unchanged() {
         let text = r#"{ "n": 1.0 }"#;
         let data = JsonText::from_text(text.into()).expect("never fails");
         assert_eq!(data.into_text().as_deref(), Ok(text));

@@ -1,22 +1,22 @@
-//! Making failures, and telling where in a JSON text something is wrong.
+//! Failures, and errors in JSON text with their path.
 
 use serde::de::DeserializeOwned;
 
 use crate::Failure;
 
-/// The code by which the engine knows that settings are wrong, whatever the event.
+/// The code that tells the engine that the settings are invalid for every event.
 pub(crate) const BAD_SETTINGS: &str = "bad-settings";
 
 impl Failure {
-    /// A failure that will come again with the same event and settings. The delivery is attempted again all the same, on its
-    /// hook's schedule: by then the plugin or its settings may have been mended.
+    /// Creates a failure that the same event and settings always cause. The engine retries the delivery nevertheless,
+    /// because the plugin or its settings may be fixed by then.
     ///
-    /// `code` is short and machine-readable, `message` is for the tenant who configured the plugin.
+    /// `code` is short and machine-readable. `message` is for the tenant who configured the plugin.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Failure { code: code.into(), message: message.into(), retryable: false }
     }
 
-    /// The same failure, saying to people that the call may succeed later, as it is.
+    /// Marks the failure as one that may not happen again in a later call.
     #[must_use]
     pub fn retryable(mut self) -> Self {
         self.retryable = true;
@@ -24,30 +24,30 @@ impl Failure {
     }
 }
 
-/// So that `Err("no such customer")?` works; the code is `failed`.
+/// Allows `Err("no such customer")?`. The code is `failed`.
 impl From<&str> for Failure {
     fn from(message: &str) -> Self {
         Failure::new("failed", message)
     }
 }
 
-/// So that `Err(format!(…))?` works; the code is `failed`.
+/// Allows `Err(format!(…))?`. The code is `failed`.
 impl From<String> for Failure {
     fn from(message: String) -> Self {
         Failure::new("failed", message)
     }
 }
 
-/// Reads settings as a plugin gets them.
+/// Parses the text of settings.
 ///
 /// # Errors
-/// `bad-settings`, with the path of the member that does not fit.
+/// `bad-settings`, with the path of the invalid member.
 pub fn parse_settings<S: DeserializeOwned>(text: &str) -> Result<S, Failure> {
     serde_json::from_str(text).map_err(|_error| located::<S>(BAD_SETTINGS, "settings", text))
 }
 
-/// Why a text isn't a `T`, with the path. Called once the fast way has failed: following the path costs
-/// more than the parsing, and most calls have nothing to tell.
+/// Parses a text again to find the path of its error. Tracking the path takes longer than parsing, so this runs only
+/// after an error.
 #[cold]
 pub(crate) fn located<T: DeserializeOwned>(code: &str, what: &str, text: &str) -> Failure {
     let mut source = serde_json::Deserializer::from_str(text);
@@ -58,7 +58,7 @@ pub(crate) fn located<T: DeserializeOwned>(code: &str, what: &str, text: &str) -
         Err(error) => format!("{what}: {}", error.inner()),
         Ok(_) => match source.end() {
             Err(error) => format!("{what}: {error}"),
-            Ok(()) => format!("{what} can't be read"),
+            Ok(()) => format!("{what} cannot be parsed"),
         },
     };
     Failure::new(code, message)
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_are_told_with_their_path() {
+    fn invalid_settings_are_reported_with_their_path() {
         let cases = [
             (r#"{"rules":[{"limit":300}]}"#, "settings at `rules[0].limit`: invalid value"),
             (

@@ -1,14 +1,14 @@
-//! Write Hookwright plugins in Rust: a plugin is a function and an attribute.
+//! SDK for Hookwright plugins in Rust: a plugin is a function with an attribute.
 //!
-//! A plugin decides whether an event is delivered ([`filter`]), reshapes its data ([`mapper`]) or writes
-//! the HTTP request ([`transformer`]). This is a whole one, `src/lib.rs` of a crate whose
-//! `crate-type` is `["cdylib", "rlib"]`:
+//! A plugin decides whether an event is delivered ([`filter`]), transforms its data ([`mapper`]) or writes the HTTP
+//! request ([`transformer`]). This is a complete plugin, the `src/lib.rs` of a crate whose `crate-type` is
+//! `["cdylib", "rlib"]`:
 //!
 //! ```
 //! use hookwright_plugin::{Event, Failure, log};
 //! use serde::Deserialize;
 //!
-//! /// What this plugin reads of an event's data.
+//! /// The members of an event's data that this plugin reads.
 //! #[derive(Deserialize)]
 //! struct Order {
 //!     total: f64,
@@ -27,32 +27,32 @@
 //!     Ok(event.data.total >= settings.at_least)
 //! }
 //!
-//! // It is an ordinary function, and is tested as one.
+//! // It is an ordinary function and can be tested like one.
 //! let order = Event::new("order.paid", Order { total: 20.0 });
 //! assert_eq!(large_orders(order, Settings { at_least: 10.0 }), Ok(true));
 //! ```
 //!
-//! `cargo build --release --target wasm32-unknown-unknown` makes the module that is uploaded. One crate may
-//! have several roles, with one function for each.
+//! `cargo build --release --target wasm32-unknown-unknown` builds the module to upload. A crate may have several roles,
+//! with one function per role.
 //!
 //! # Data and settings
-//! - `D` of `Event<D>` is any [`Deserialize`](serde::Deserialize) type, `serde_json::Value` included, or [`JsonText`] for
-//!   the text as it came. Data that isn't of that type fails the call with the code `bad-data`.
-//! - Settings are any `Deserialize` type. What doesn't fit fails with `bad-settings` and the path of the
-//!   member. Put `#[serde(deny_unknown_fields)]` on them, and misspelled members are told as well.
-//! - Settings are read first, before the data. What `Deserialize` can't tell, a function can: with
-//!   `#[hookwright_plugin::filter(check = check)]` and `fn check(settings: &Settings) -> Result<(), Failure>` it is called between the two, and what it
-//!   refuses fails with `bad-settings`.
-//! - A hook is not made with settings that fail so: the engine asks its plugins first, each with the newest event of a type
-//!   that the hook wants, or if there is none with the data `{}`. A plugin's own function isn't called with data that isn't of its
-//!   type, so what is wrong with settings belongs in their check.
-//! - `serde_json::Value` keeps neither the order of an object's members nor the text of numbers, unless your crate asks for
-//!   serde_json's features `preserve_order` and `arbitrary_precision`.
+//! - `D` of `Event<D>` is any [`Deserialize`](serde::Deserialize) type, including `serde_json::Value`, or [`JsonText`]
+//!   for the unparsed text. Data of another type fails the call with the code `bad-data`.
+//! - Settings are any `Deserialize` type. Invalid settings fail the call with the code `bad-settings` and the path of the
+//!   member. Use `#[serde(deny_unknown_fields)]` to detect misspelled members too.
+//! - Settings are parsed before the data. For rules that `Deserialize` cannot express, pass a function to the attribute:
+//!   `#[hookwright_plugin::filter(check = check)]` with `fn check(settings: &Settings) -> Result<(), Failure>`. It runs
+//!   between the two, and its errors get the code `bad-settings`.
+//! - The engine does not create a hook with such settings: it calls the hook's plugins first, with the newest event that
+//!   the hook matches, or with the data `{}` if there is none. The plugin's own function is not called if the data has
+//!   another type, so check settings in the check function.
+//! - `serde_json::Value` keeps neither the order of an object's members nor the text of numbers, unless your crate
+//!   enables serde_json's features `preserve_order` and `arbitrary_precision`.
 //!
-//! # What a plugin has
-//! A fresh instance for every call: nothing is kept between two. No network, files or
-//! environment; time is the event's ([`Event::occurred_at`]). There is a log ([`log!`]), and keyed hashing with
-//! the hook's secrets ([`hmac_sha256`]). A panic ends the call as a trap, its message is in the log.
+//! # Environment of a plugin
+//! Every call has a fresh instance: no state is kept between calls. There is no network, no file system and no
+//! environment, and the time is that of the event ([`Event::occurred_at`]). There is a log ([`log!`]), and keyed hashing
+//! with the hook's secrets ([`hmac_sha256`]). A panic ends the call as a trap, with its message in the log.
 
 #![warn(missing_docs)]
 
@@ -76,7 +76,7 @@ pub use secrets::hmac_sha256;
 
 pub use bindings::base::hookwright::plugin::types::{Body, Failure, Request};
 
-/// What the attributes expand to. Not for use by hand, and may change at any time.
+/// Used by the code that the attributes generate. Not a public interface.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::bindings::base::hookwright::plugin::types::Event as WireEvent;

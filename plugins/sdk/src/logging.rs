@@ -1,11 +1,11 @@
-//! The plugin's log, and a panic's last words.
+//! The plugin's log, including panic messages.
 
 pub use crate::bindings::base::hookwright::plugin::log::Level;
 
-/// Writes a line to the plugin's log, which its tenant reads. [`log!`](crate::log!) formats it.
+/// Writes a line to the plugin's log, which its tenant can read. See also [`log!`](crate::log!).
 ///
-/// The host bounds the length of a line and of the whole log. Outside a host, as in tests, the line goes
-/// to standard error.
+/// The host limits the length of a line and of the whole log. Without a host, as in tests, the line goes to standard
+/// error.
 pub fn write_log(level: Level, message: &str) {
     #[cfg(target_arch = "wasm32")]
     crate::bindings::base::hookwright::plugin::log::write(level, message);
@@ -13,9 +13,9 @@ pub fn write_log(level: Level, message: &str) {
     eprintln!("{level:?}: {message}");
 }
 
-/// Writes to the plugin's log: `log!("…")`, or with a level, `log!(warn, "{count} orders")`.
+/// Formats a line and writes it to the plugin's log: `log!("…")`, or with a level, `log!(warn, "{count} orders")`.
 ///
-/// The levels are `debug`, `info` (which goes without saying), `warn` and `error`.
+/// The levels are `debug`, `info` (the default), `warn` and `error`.
 #[macro_export]
 macro_rules! log {
     (debug, $($message:tt)+) => { $crate::write_log($crate::Level::Debug, &::std::format!($($message)+)) };
@@ -25,7 +25,7 @@ macro_rules! log {
     ($($message:tt)+) => { $crate::log!(info, $($message)+) };
 }
 
-/// Makes a panic's message the last line of the log. Without it the tenant would see a trap and no reason.
+/// Writes the message of a panic to the log. Otherwise the tenant would see a trap without its reason.
 pub(crate) fn log_panics() {
     #[cfg(target_arch = "wasm32")]
     std::panic::set_hook(Box::new(|panic| write_log(Level::Error, &panic.to_string())));

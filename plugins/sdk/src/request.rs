@@ -1,9 +1,9 @@
-//! Conveniences for the request that a transformer writes.
+//! Helpers for the request that a transformer writes.
 
 use crate::{Body, Request};
 
 impl Request {
-    /// The value of the first header with this name, in whatever case.
+    /// Returns the value of the first header with this name, case-insensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -11,7 +11,7 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Sets a header in place of all that have this name.
+    /// Sets a header and removes all others with this name.
     pub fn set_header(&mut self, name: &str, value: impl Into<String>) {
         self.remove_header(name);
         self.headers.push((name.to_ascii_lowercase(), value.into()));
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_is_replaced_whatever_its_case() {
+    fn header_names_are_case_insensitive() {
         let mut request = Request {
             method: "POST".into(),
             url: "https://receiver.example/".into(),

@@ -1,11 +1,11 @@
-//! Times as text.
+//! Formatting of times.
 
 const MS_PER_DAY: u64 = 86_400_000;
 
-/// A time in milliseconds since the Unix epoch as RFC 3339 text in UTC, e.g. `2026-03-01T12:00:00.250Z`.
+/// Formats milliseconds since the Unix epoch as RFC 3339 text in UTC, for example `2026-03-01T12:00:00.250Z`.
 ///
-/// Milliseconds are written if they aren't zero. Years after 9999, which RFC 3339 (section 1) does not have,
-/// are held at the end of that year.
+/// Milliseconds are omitted if they are zero. Times after the year 9999, which RFC 3339 (section 1) does not support,
+/// give the end of that year.
 pub fn rfc3339(ms_since_epoch: u64) -> String {
     const END_OF_9999: u64 = 253_402_300_799_999;
     let ms = ms_since_epoch.min(END_OF_9999);
@@ -16,10 +16,9 @@ pub fn rfc3339(ms_since_epoch: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
 }
 
-/// Year, month and day of a number of days since the epoch.
+/// Returns year, month and day.
 ///
-/// Goes by whole 400-year cycles (146,097 days) and then by single years and months: years are few, and
-/// this can be checked by reading.
+/// Counts whole 400-year cycles (146,097 days), then single years and months, which is simple and fast enough.
 fn civil_date(days_since_epoch: u64) -> (u64, u64, u64) {
     let mut year = 1970 + days_since_epoch / 146_097 * 400;
     let mut day = days_since_epoch % 146_097;
@@ -48,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_in_utc() {
+    fn times_are_formatted_in_utc() {
         let cases = [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_400_000, "2000-02-29T00:00:00Z"),

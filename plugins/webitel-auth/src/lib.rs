@@ -1,5 +1,5 @@
-//! The standard plugin `webitel-auth`: the request that a Webitel hook sends before its own. Its settings are described in
-//! `README.md`.
+//! The standard plugin `webitel-auth`: writes the preflight request of a Webitel hook. `README.md` describes its
+//! settings.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -23,11 +23,11 @@ pub struct Settings {
     map: Texts,
 }
 
-/// The auth request. Of the draft, only its `user-agent` stays: what is meant for the hook's receiver
-/// is no business of this one.
+/// Writes the preflight request. It keeps only the `user-agent` of the draft, because the other headers are for the
+/// hook's receiver.
 ///
 /// # Errors
-/// `bad-data` if the data isn't JSON.
+/// `bad-data` if the data is not JSON.
 pub fn transform(
     event: &Event<JsonText>,
     draft: &Request,

@@ -1,4 +1,4 @@
-//! A body from a template.
+//! Bodies from templates.
 
 use std::borrow::Cow;
 
@@ -8,50 +8,50 @@ use hookwright_webitel_common::js::{template_text, truthy};
 use hookwright_webitel_common::template::{Piece, pieces};
 use serde_json::value::RawValue;
 
-/// What a name stands for.
+/// The value of a name.
 enum Found<'a> {
-    /// A value in the event's data, JSON.
+    /// JSON from the event's data.
     Json(Cow<'a, str>),
-    /// Text of the auth answer.
+    /// Text from the preflight response.
     Text(String),
 }
 
-/// Puts values into a template. With `escape`, what stands inside a JSON string is escaped, and an array or object
-/// outside of one is put in as JSON; without, all is put in as JavaScript's text of it.
+/// Renders a template. With `escape`, values inside a JSON string are escaped, and arrays and objects outside of
+/// strings are written as JSON. Without, all values are written as JavaScript converts them to text.
 pub fn render(template: &str, scope: &Scope<'_>, escape: bool) -> String {
     let mut rendered = String::with_capacity(template.len());
-    let mut place = Place::default();
+    let mut position = Position::default();
     for piece in pieces(template) {
         let name = match piece {
             Piece::Text(text) => {
-                place.pass(text);
+                position.advance(text);
                 rendered.push_str(text);
                 continue;
             }
             Piece::Name(name) => name,
         };
-        // A backslash here would escape the first character of the value, or the backslash that escapes it.
-        if escape && std::mem::take(&mut place.escaped) {
+        // Remove a backslash that would escape the first character of the value.
+        if escape && std::mem::take(&mut position.escaped) {
             rendered.pop();
         }
         match find(name, scope) {
             Some(Found::Json(json))
-                if escape && !place.in_string && matches!(kind(&json), Kind::Array | Kind::Object) =>
+                if escape && !position.in_string && matches!(kind(&json), Kind::Array | Kind::Object) =>
             {
                 rendered.push_str(&json);
             }
-            Some(Found::Json(json)) => place.write(&template_text(&json), escape, &mut rendered),
-            Some(Found::Text(text)) => place.write(&text, escape, &mut rendered),
+            Some(Found::Json(json)) => position.write(&template_text(&json), escape, &mut rendered),
+            Some(Found::Text(text)) => position.write(&text, escape, &mut rendered),
             None => {}
         }
     }
     rendered
 }
 
-/// A name with dots is a path. Of other names, a variable of the channel goes before a member of the event, unless
-/// it is falsy.
+/// Resolves a name. A name with dots is a path. For other names, a truthy variable of the channel takes precedence
+/// over a member of the event.
 fn find<'a>(name: &str, scope: &Scope<'a>) -> Option<Found<'a>> {
-    // First, since a member of the answer may have a dot in its name.
+    // A member of the response may have a dot in its name, so check this first.
     if let Some(text) = scope.answered(name) {
         return Some(Found::Text(text));
     }
@@ -64,15 +64,15 @@ fn find<'a>(name: &str, scope: &Scope<'a>) -> Option<Found<'a>> {
     json.map(Found::Json)
 }
 
-/// Where in a JSON text one is. Only the template's own text moves it: what values hold is theirs.
+/// The position in a JSON text. Only the template's literal text changes it, not the values.
 #[derive(Default)]
-struct Place {
+struct Position {
     in_string: bool,
     escaped: bool,
 }
 
-impl Place {
-    fn pass(&mut self, text: &str) {
+impl Position {
+    fn advance(&mut self, text: &str) {
         for byte in text.bytes() {
             match byte {
                 _ if self.escaped => self.escaped = false,
@@ -94,16 +94,16 @@ impl Place {
     }
 }
 
-/// JSON without the white space between its parts, or nothing if the text isn't JSON.
+/// Removes insignificant white space. `None` if the text is not JSON.
 pub fn compact(text: &str) -> Option<String> {
     let raw: &RawValue = serde_json::from_str(text).ok()?;
-    let mut place = Place::default();
+    let mut position = Position::default();
     let mut compact = String::with_capacity(raw.get().len());
     for character in raw.get().chars() {
-        if place.in_string || !matches!(character, ' ' | '\t' | '\n' | '\r') {
+        if position.in_string || !matches!(character, ' ' | '\t' | '\n' | '\r') {
             compact.push(character);
         }
-        place.pass(character.encode_utf8(&mut [0; 4]));
+        position.advance(character.encode_utf8(&mut [0; 4]));
     }
     Some(compact)
 }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_escaped_inside_strings_alone() {
+    fn values_are_escaped_only_inside_strings() {
         for (template, escaped, original) in [
             (r#"{"a": "${name}"}"#, r#"{"a": "O\"Neil\\\n"}"#, "{\"a\": \"O\"Neil\\\n\"}"),
             (r#"{"a": ${n}}"#, r#"{"a": 1.50}"#, r#"{"a": 1.50}"#),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_compacted_with_its_numbers_and_strings() {
+    fn compacting_keeps_numbers_and_strings() {
         for (text, expected) in [
             (
                 " { \"b\" : [ 1.50 , 9007199254740993 ] ,\n \"a b\" : \" \\\" x \" } ",

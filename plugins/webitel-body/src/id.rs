@@ -3,12 +3,12 @@
 use hookwright_plugin::{Event, JsonText};
 use sha2::{Digest, Sha256};
 
-/// A UUID that looks like a random one (RFC 9562, section 5.4), and is the same whenever this event is
-/// sent for this hook, so that a receiver knows a retry when it sees one.
+/// Returns a UUID in the format of version 4 (RFC 9562, section 5.4) that depends only on the event and the hook, so
+/// that receivers can recognize retries.
 pub fn of(event: &Event<JsonText>) -> String {
     let mut hash = Sha256::new();
     hash.update(event.id.as_bytes());
-    // Neither of the two holds a zero byte, so no other pair gives the same text.
+    // Neither part contains a zero byte, so different pairs give different texts.
     hash.update([0]);
     hash.update(event.attribute("hook").unwrap_or_default().as_bytes());
     let digest = hash.finalize();
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_depend_on_event_and_hook_alone() {
+    fn ids_depend_only_on_event_and_hook() {
         assert_eq!(id("evt_1", Some("hook_1")), id("evt_1", Some("hook_1")));
         let different = [
             id("evt_1", Some("hook_1")),

@@ -1,4 +1,4 @@
-//! The standard plugin `webitel-body`: the request that a Webitel hook sends. Its settings are described in `README.md`.
+//! The standard plugin `webitel-body`: writes the request of a Webitel hook. `README.md` describes its settings.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -33,19 +33,19 @@ impl Default for Settings {
     }
 }
 
-/// What is to be sent.
+/// The content of the request.
 enum Content<'a> {
-    /// The value that a template came to, alone.
+    /// The result of a template, without an envelope.
     Value(String),
     /// The data of an envelope.
     Data(Cow<'a, str>),
 }
 
-/// The request with the hook's method and body; or, with GET, with its parameters.
+/// Writes the hook's method and body, or its parameters if the method is GET.
 ///
 /// # Errors
-/// `bad-data` if the data isn't JSON or can't be written into a URL, `bad-preflight` if what should be the
-/// auth answer isn't.
+/// `bad-data` if the data is not JSON or cannot be written into a URL; `bad-preflight` if the preflight response is
+/// invalid.
 pub fn transform(
     event: &Event<JsonText>,
     mut draft: Request,
@@ -61,7 +61,7 @@ pub fn transform(
         };
         draft.url = Query::of_json(&data)?.merged_into(&draft.url);
         draft.body = Body::None;
-        // There is nothing whose type it could be; one that the hook's own headers name is sent all the same.
+        // Without a body, remove the default content type. A content type from the hook's own headers stays.
         if draft.header("content-type") == Some("application/json") {
             draft.remove_header("content-type");
         }
@@ -71,7 +71,7 @@ pub fn transform(
         Content::Value(value) => value,
         Content::Data(data) => envelope(event, &data),
     });
-    // A hook's own headers may have been set already, and go before these.
+    // The hook's own headers take precedence.
     for name in ["content-type", "accept"] {
         if draft.header(name).is_none() {
             draft.set_header(name, "application/json");
@@ -84,7 +84,7 @@ fn content<'a>(event: &'a Event<JsonText>, settings: &Settings) -> Result<Conten
     let template = settings.raw_body.as_deref().filter(|_| settings.custom_body);
     let Some(template) = template else { return Ok(Content::Data(event.data.0.trim().into())) };
     let rendered = custom::render(template, &Scope::of(event)?, settings.escape_body);
-    // What is no JSON is not sent; that something happened is.
+    // If the result is not JSON, send an envelope without data.
     Ok(custom::compact(&rendered).map_or(Content::Data("{}".into()), Content::Value))
 }
 

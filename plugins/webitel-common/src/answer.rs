@@ -1,4 +1,4 @@
-//! The answer to the auth request, which the host keeps in the attribute `preflight`.
+//! The response to the preflight request, which the host passes in the attribute `preflight`.
 
 use hookwright_json_tree::{Kind, Node};
 use hookwright_plugin::{Event, Failure, JsonText};
@@ -6,23 +6,23 @@ use serde::Deserialize;
 
 use crate::js;
 
-/// The attribute that holds the answer.
+/// The attribute with the response.
 const ATTRIBUTE: &str = "preflight";
 
-/// What templates can take from the answer. An event that had no auth request has an empty one.
+/// Parts of the response that templates can use. Empty if the hook has no preflight request.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// Names in lower case, repeated ones apart.
+    /// Names in lower case. Repeated headers are separate.
     headers: Vec<(String, String)>,
-    /// The cookies that were set, each name once.
+    /// Cookies, each name once.
     cookies: Vec<(String, String)>,
-    /// The body's members that are strings.
+    /// Members of the body that are strings.
     body: Vec<(String, String)>,
 }
 
-/// As the host writes it. Members may be added.
+/// The host's format. New members may be added.
 #[derive(Deserialize)]
-struct Written {
+struct RawAnswer {
     #[serde(default)]
     headers: Vec<(String, String)>,
     #[serde(default)]
@@ -30,14 +30,17 @@ struct Written {
 }
 
 impl Answer {
-    /// Reads the answer from an event's attributes.
+    /// Parses the response from an event's attributes.
     ///
     /// # Errors
-    /// `bad-preflight` if the attribute is there and isn't an answer.
+    /// `bad-preflight` if the attribute is not a valid response.
     pub fn of(event: &Event<JsonText>) -> Result<Self, Failure> {
         let Some(text) = event.attribute(ATTRIBUTE) else { return Ok(Answer::default()) };
-        let Written { headers, body } = serde_json::from_str(text).map_err(|error| {
-            Failure::new("bad-preflight", format!("the attribute `{ATTRIBUTE}` is no answer: {error}"))
+        let RawAnswer { headers, body } = serde_json::from_str(text).map_err(|error| {
+            Failure::new(
+                "bad-preflight",
+                format!("the attribute `{ATTRIBUTE}` is not a valid response: {error}"),
+            )
         })?;
         let mut cookies: Vec<(String, String)> = Vec::new();
         for (name, value) in headers.iter().filter(|(name, _)| name == "set-cookie").filter_map(cookie) {
@@ -49,9 +52,9 @@ impl Answer {
         Ok(Answer { headers, cookies, body: strings(&body) })
     }
 
-    /// What a template's name that begins with `auth:` stands for, given what comes after that.
+    /// Resolves a template's name after its prefix `auth:`.
     ///
-    /// `body:<member>` is a string in the body. `header:<name>` is a header, its repetitions joined, or else a cookie.
+    /// `body:<member>` is a string in the body. `header:<name>` is a header, with repetitions joined, or a cookie.
     pub fn text_of(&self, name: &str) -> String {
         let found = match name.split_once(':') {
             Some(("body", member)) => find(&self.body, member).map(str::to_owned),
@@ -63,7 +66,7 @@ impl Answer {
         found.unwrap_or_default()
     }
 
-    /// The cookies as the value of a `cookie` header, if there are any.
+    /// Returns the value of a `cookie` header, if there are cookies.
     pub fn cookie_header(&self) -> Option<String> {
         let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
@@ -72,13 +75,13 @@ impl Answer {
     fn header(&self, name: &str) -> Option<String> {
         let found = self.headers.iter().filter(|(known, _)| known == name);
         let values: Vec<&str> = found.map(|(_, value)| value.as_str()).collect();
-        // A comma may be part of a cookie, so that one can't stand between two.
+        // A cookie may contain commas, so a comma cannot separate cookies.
         let between = if name == "set-cookie" { ";" } else { ", " };
         (!values.is_empty()).then(|| values.join(between))
     }
 }
 
-/// Name and value of a `set-cookie` header (RFC 6265, section 5.2): what is before the first `;`.
+/// Parses name and value of a `set-cookie` header: the text before the first `;` (RFC 6265, section 5.2).
 fn cookie(header: &(String, String)) -> Option<(&str, &str)> {
     let pair = header.1.split(';').next()?;
     let (name, value) = pair.split_once('=')?;
@@ -88,7 +91,7 @@ fn cookie(header: &(String, String)) -> Option<(&str, &str)> {
 
 fn strings(body: &str) -> Vec<(String, String)> {
     let mut node = Node::new(body);
-    // A body that isn't JSON has no members; that is no mistake of anybody's.
+    // A body that is not JSON has no members, which is not an error.
     let (Ok(()), Node::Object(members)) = (node.divide(), node) else { return Vec::new() };
     let strings = members.into_iter().filter(|(_, value)| value.kind() == Kind::String);
     strings.map(|(name, value)| (name.into_owned(), js::template_text(&value.text()))).collect()
@@ -138,19 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn a_header_goes_before_a_cookie_of_its_name() {
+    fn a_header_takes_precedence_over_a_cookie_with_its_name() {
         let answer = answer(r#"{"headers":[["set-cookie","etag=c"],["etag","h"]]}"#).expect("an answer");
         assert_eq!(answer.text_of("header:etag"), "h");
     }
 
     #[test]
-    fn without_an_answer_everything_is_empty() {
+    fn without_a_response_everything_is_empty() {
         let answer = Answer::of(&Event::new("t", JsonText("{}".into()))).expect("none is one");
         assert_eq!((answer.text_of("body:a"), answer.cookie_header()), (String::new(), None));
     }
 
     #[test]
-    fn bodies_that_are_no_objects_have_nothing_and_no_answer_is_told() {
+    fn other_bodies_have_no_members_and_an_invalid_attribute_is_an_error() {
         for body in ["", "text", "[1]", "{\\\"a\\\":", "\\\"x\\\""] {
             let answer = answer(&format!(r#"{{"body":"{body}"}}"#)).expect(body);
             assert_eq!(answer.text_of("body:a"), "", "{body}");

@@ -1,39 +1,39 @@
-//! The event's data: a flat map, as the switch writes it, or anything else.
+//! Access to the event's data, which is usually a flat object.
 
 use std::borrow::Cow;
 
 use hookwright_json_tree::{Node, array_index};
 use hookwright_plugin::{Event, Failure, JsonText};
 
-/// The members of the data, in their order. Data that is no object has none.
+/// Members of the data, in order. Data that is not an object has none.
 #[derive(Debug)]
 pub struct Data<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
 
 impl<'a> Data<'a> {
-    /// The members of an event's data.
+    /// Parses the members of an event's data.
     ///
     /// # Errors
-    /// `bad-data` if the data isn't JSON.
+    /// `bad-data` if the data is not JSON.
     pub fn of(event: &'a Event<JsonText>) -> Result<Self, Failure> {
         let mut node = Node::new(&event.data.0);
-        node.divide().map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
+        node.divide().map_err(|error| Failure::new("bad-data", format!("data is not JSON: {error}")))?;
         Ok(match node {
             Node::Object(members) => Data(members),
             _ => Data(Vec::new()),
         })
     }
 
-    /// The text of the member with exactly this name.
+    /// Returns the text of the member with exactly this name.
     pub fn member(&self, name: &str) -> Option<Cow<'a, str>> {
         self.find(name).map(Node::text)
     }
 
-    /// The text of what lies at a path of names, or indices of arrays, with dots between.
+    /// Returns the text of the value at a path: names, or indices of arrays, separated by dots.
     pub fn at_path(&self, path: &str) -> Option<Cow<'a, str>> {
         let mut names = path.split('.');
         let mut node = self.find(names.next()?)?.clone();
         for name in names {
-            // What isn't JSON further in has nothing there.
+            // A value that is not JSON counts as missing.
             node.divide().ok()?;
             node = match node {
                 Node::Object(members) => members.into_iter().find(|(known, _)| known == name)?.1,
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_found_by_exact_name_and_paths_by_steps() {
+    fn members_are_found_by_exact_name_and_by_path() {
         let event = Event::new("t", JsonText(r#"{"a.b": 1, "a": {"b": [2.50, {"c": "x"}]}}"#.into()));
         let data = Data::of(&event).expect("JSON");
         assert_eq!(data.member("a.b").as_deref(), Some("1"));

@@ -1,10 +1,10 @@
-//! What JavaScript makes of JSON values.
+//! JavaScript's conversions of JSON values.
 
 use std::borrow::Cow;
 
 use hookwright_json_tree::{Kind, Node, kind};
 
-/// Whether JavaScript takes a JSON value for true: all but `null`, `false`, zero and the empty string.
+/// Whether a JSON value is truthy in JavaScript: all values except `null`, `false`, zero and the empty string.
 pub fn truthy(text: &str) -> bool {
     match kind(text) {
         Kind::Null => false,
@@ -15,29 +15,29 @@ pub fn truthy(text: &str) -> bool {
     }
 }
 
-/// The text that a template puts in place of a value: nothing for what is falsy.
+/// Returns the text of a value in a template: empty if the value is falsy.
 pub fn template_text(text: &str) -> String {
     if truthy(text) { text_of(text) } else { String::new() }
 }
 
-/// What `String()` gives for a JSON value, but of a number the text it came with; nothing where it would throw.
+/// Returns the result of `String()` for a JSON value, except that numbers keep their text; empty if it would throw.
 pub fn text_of(text: &str) -> String {
     String::from_utf16_lossy(&string_of(text, Cow::Borrowed).unwrap_or_default())
 }
 
-/// What `String()` gives for a JSON value, in UTF-16 as JavaScript has it, so that half of a surrogate pair is kept.
-/// What stands for a number is asked for.
+/// Returns the result of `String()` for a JSON value, in UTF-16, which keeps unpaired surrogates. `number` converts
+/// numbers.
 ///
-/// An array is its elements with commas between, through any nesting, where `null` is nothing. `None` where
-/// JavaScript would throw: an object whose own member `toString` is in the way.
+/// The text of an array is its elements separated by commas, at every level of nesting, where `null` is empty. `None`
+/// if JavaScript would throw, because an object has a member `toString`.
 pub fn string_of<'t>(text: &'t str, number: impl Fn(&'t str) -> Cow<'t, str>) -> Option<Vec<u16>> {
     let mut out = Vec::with_capacity(text.len());
     if kind(text) == Kind::Null {
         push(&mut out, "null");
         return Some(out);
     }
-    // An array's text is that of its leaves: brackets are passed over, and commas stay where they are. Doing it
-    // in one pass bounds the stack, whatever the nesting.
+    // The text of an array is that of its leaves, so skip brackets and keep commas. One pass without recursion limits
+    // the stack for any nesting.
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
@@ -81,7 +81,7 @@ fn push(out: &mut Vec<u16>, text: &str) {
     out.extend(text.encode_utf16());
 }
 
-/// The index after the string that begins here.
+/// Returns the index after the string that begins at `start`.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = bytes.get(at) {
@@ -94,7 +94,7 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// The index after the object that begins here.
+/// Returns the index after the object that begins at `start`.
 fn object_end(bytes: &[u8], start: usize) -> usize {
     let (mut at, mut depth) = (start, 0_usize);
     while let Some(byte) = bytes.get(at) {
@@ -115,9 +115,9 @@ fn object_end(bytes: &[u8], start: usize) -> usize {
     bytes.len()
 }
 
-/// Whether an object has a member `toString`. No JSON value can be called, and JavaScript looks no further.
+/// Whether an object has a member `toString`. It hides JavaScript's method and is not callable.
 fn hides_to_string(object: &str) -> bool {
-    // Most objects are told apart without being read; an escaped name begins with a backslash somewhere.
+    // Fast path: most objects do not contain the name, and an escaped name contains a backslash.
     if !object.contains("toString") && !object.contains('\\') {
         return false;
     }
@@ -126,7 +126,7 @@ fn hides_to_string(object: &str) -> bool {
     matches!(node, Node::Object(members) if divided && members.iter().any(|(name, _)| name == "toString"))
 }
 
-/// The characters of a JSON string, given with its quotes.
+/// Decodes a JSON string with its quotes.
 pub fn decode(literal: &str, out: &mut Vec<u16>) {
     let inner = literal.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(literal);
     let mut rest = inner;
@@ -144,7 +144,7 @@ pub fn decode(literal: &str, out: &mut Vec<u16>) {
             Some('n') => 0x0a,
             Some('r') => 0x0d,
             Some('t') => 0x09,
-            // `"`, `\` and `/` stand for themselves, and there are no others.
+            // `"`, `\` and `/`.
             Some(other) => u16::try_from(u32::from(other)).unwrap_or(0xfffd),
             None => break,
         };
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn falsy_are_null_false_zero_and_nothing() {
+    fn null_false_zero_and_the_empty_string_are_falsy() {
         for text in ["null", "false", "0", "-0", "0.0", "0e9", "1e-999", "\"\""] {
             assert!(!truthy(text), "{text}");
             assert_eq!(template_text(text), "", "{text}");
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn values_become_text_as_in_javascript_but_numbers_keep_theirs() {
+    fn values_are_converted_as_in_javascript_but_numbers_keep_their_text() {
         for (text, expected) in [
             ("true", "true"),
             ("1.50", "1.50"),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_does_not_cost_stack() {
+    fn nesting_does_not_use_stack() {
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(template_text(&deep), "1");
     }

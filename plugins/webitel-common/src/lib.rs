@@ -1,9 +1,9 @@
-//! What the standard plugins for Webitel hooks share.
+//! Common code of the standard plugins for Webitel hooks.
 //!
-//! The hooks' original is a JavaScript program, and what its templates and comparisons do is what JavaScript does with
-//! values. [`js`] has as much of that as is needed; the one difference is that numbers keep the text they
-//! came with. [`Scope`] is where templates find their values, [`Query`] writes values into a URL, and [`settings`]
-//! reads settings which are members of a stored hook, and which nobody checked when they were stored.
+//! The original system is written in JavaScript, so its templates and comparisons have JavaScript's semantics. [`js`]
+//! implements the necessary parts, with one difference: numbers keep their text. [`Scope`] resolves the names in
+//! templates, [`Query`] writes values into a URL, and [`settings`] parses settings that come unchecked from a stored
+//! hook.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -1,4 +1,4 @@
-//! Values as a query string, the way the npm package `qs` writes them by default.
+//! Query strings in the default format of the npm package `qs`.
 
 use std::borrow::Cow;
 
@@ -7,20 +7,20 @@ use hookwright_plugin::Failure;
 
 use crate::js;
 
-/// How deep a value may be nested: writing it goes that deep.
+/// Maximum nesting depth of a value. Writing is recursive.
 const DEPTH: usize = 64;
 
-/// Parameters to put into a URL.
+/// Parameters for a URL.
 #[derive(Debug, Default)]
 pub struct Query {
-    /// `name=value`, encoded, with `&` between.
+    /// `name=value`, encoded, separated by `&`.
     text: String,
-    /// The names of the members they came from, also of those that wrote nothing.
+    /// Names of the members, including those without parameters.
     names: Vec<String>,
 }
 
 impl Query {
-    /// Of names and texts.
+    /// Creates parameters from names and texts.
     pub fn of_texts<'t>(texts: impl Iterator<Item = (&'t str, String)>) -> Self {
         let mut query = Query::default();
         for (name, value) in texts {
@@ -32,15 +32,15 @@ impl Query {
         query
     }
 
-    /// Of a JSON value: the members of an object, or the elements of an array by their indices. What is in them is
-    /// written `name[member]=…` and `name[0]=…` with the brackets encoded, `null` as nothing after the `=`, and an
-    /// empty array or object not at all. Other values have no parameters.
+    /// Creates parameters from a JSON value: the members of an object, or the elements of an array by index. Nested
+    /// values are written as `name[member]=…` and `name[0]=…` with encoded brackets, `null` as an empty value, and
+    /// empty arrays and objects not at all. Other values have no parameters.
     ///
     /// # Errors
-    /// `bad-data` if the text isn't JSON, or is nested too deep.
+    /// `bad-data` if the text is not JSON or is nested too deeply.
     pub fn of_json(text: &str) -> Result<Self, Failure> {
         if depth(text) > DEPTH {
-            let message = format!("what is nested more than {DEPTH} deep can't be written into a URL");
+            let message = format!("data nested more than {DEPTH} levels deep cannot be written into a URL");
             return Err(Failure::new("bad-data", message));
         }
         let mut query = Query::default();
@@ -81,8 +81,7 @@ impl Query {
         percent_encode(value, &mut self.text);
     }
 
-    /// The URL with these parameters after its own. Of its own, those with a name that is here as well are gone; the
-    /// others stay as they are written.
+    /// Appends the parameters to a URL. Existing parameters with the same name are removed; the others are not changed.
     pub fn merged_into(&self, url: &str) -> String {
         if self.names.is_empty() {
             return url.to_owned();
@@ -99,9 +98,9 @@ impl Query {
     }
 }
 
-/// The members of a value by name, the elements of an array by index.
+/// Returns the members of an object by name, or the elements of an array by index.
 fn members<'a>(value: &mut Node<'a>) -> Result<Vec<(Cow<'a, str>, Node<'a>)>, Failure> {
-    value.divide().map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
+    value.divide().map_err(|error| Failure::new("bad-data", format!("data is not JSON: {error}")))?;
     Ok(match std::mem::replace(value, Node::Text("null")) {
         Node::Object(members) => members,
         Node::Array(elements) => {
@@ -112,7 +111,7 @@ fn members<'a>(value: &mut Node<'a>) -> Result<Vec<(Cow<'a, str>, Node<'a>)>, Fa
     })
 }
 
-/// The name that a parameter of a URL belongs to: `o` of `o%5Bb%5D=1`.
+/// Returns the name of the member that a parameter belongs to: `o` for `o%5Bb%5D=1`.
 fn top_name(parameter: &str) -> String {
     let name = parameter.split('=').next().unwrap_or_default();
     let name = percent_decode(name);
@@ -122,7 +121,7 @@ fn top_name(parameter: &str) -> String {
     }
 }
 
-/// RFC 3986, section 2.3: unreserved characters stand, all others are written by the bytes of their UTF-8.
+/// Encodes all characters except unreserved ones (RFC 3986, section 2.3).
 fn percent_encode(text: &str, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
@@ -159,7 +158,7 @@ fn percent_decode(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// What `qs.stringify` 6.17.1 gives for the same values; numbers alone keep their text here.
+    /// The results of `qs.stringify` 6.17.1, except that numbers keep their text.
     #[test]
     fn values_are_written_as_by_qs() {
         for (json, expected) in [
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn own_parameters_stay_unless_they_are_written_anew() {
+    fn existing_parameters_are_kept_unless_they_are_replaced() {
         let query = Query::of_json(r#"{"a":1,"o":{"x":2},"e":[]}"#).expect("JSON");
         let written = "a=1&o%5Bx%5D=2";
         for (url, expected) in [
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn without_parameters_the_url_stays() {
+    fn without_parameters_the_url_is_not_changed() {
         for json in ["{}", "[]", "1"] {
             let url = "https://r.example/?#x";
             assert_eq!(Query::of_json(json).expect(json).merged_into(url), url, "{json}");
@@ -211,14 +210,14 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_parameters_too() {
+    fn texts_become_parameters() {
         let texts = [("k y", String::new()), ("t", "1&2".to_owned())];
         let query = Query::of_texts(texts.into_iter());
         assert_eq!(query.merged_into("https://r.example/?t=0"), "https://r.example/?k%20y=&t=1%262");
     }
 
     #[test]
-    fn depth_is_bounded() {
+    fn depth_is_limited() {
         let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
         assert_eq!(Query::of_json(&deep).expect_err("deep").code, "bad-data");
     }

@@ -1,35 +1,35 @@
-//! Where templates find their values.
+//! Resolution of names in templates.
 
 use hookwright_plugin::{Event, Failure, JsonText};
 
 use crate::{Answer, Data, js, template};
 
-/// What a template's names can stand for: members of the event's data, and parts of the auth answer.
+/// Sources of a template's values: the event's data and the preflight response.
 #[derive(Debug)]
 pub struct Scope<'a> {
     /// The event's data.
     pub data: Data<'a>,
-    /// The auth answer.
+    /// The preflight response.
     pub answer: Answer,
 }
 
 impl<'a> Scope<'a> {
-    /// Of an event.
+    /// Creates the scope of an event.
     ///
     /// # Errors
-    /// `bad-data` if the data isn't JSON, `bad-preflight` if what should be the auth answer isn't.
+    /// `bad-data` if the data is not JSON; `bad-preflight` if the preflight response is invalid.
     pub fn of(event: &'a Event<JsonText>) -> Result<Self, Failure> {
         Ok(Scope { data: Data::of(event)?, answer: Answer::of(event)? })
     }
 
-    /// What a name of the auth answer stands for. `None` of other names.
+    /// Resolves a name of the preflight response; `None` for other names.
     ///
-    /// Such names are never looked for in the data, so that no event can pass for an answer.
+    /// Such names are not resolved in the data, so an event cannot forge a response.
     pub fn answered(&self, name: &str) -> Option<String> {
         name.strip_prefix("auth:").map(|rest| self.answer.text_of(rest))
     }
 
-    /// Renders a template whose names are those of members, exactly.
+    /// Renders a template whose names are exact names of members.
     pub fn render_flat(&self, template: &str) -> String {
         template::render(template, |name| {
             self.answered(name).unwrap_or_else(|| {

@@ -1,7 +1,7 @@
-//! Reading settings that are members of a stored hook.
+//! Parsing of settings that come from a stored hook.
 //!
-//! Whoever stores a hook is told of little that is wrong with it, and the original takes what it can use. So do
-//! these: what isn't of the type that is asked for is passed over.
+//! The original system hardly checks a hook when it is stored, and ignores what it cannot use. These functions do the
+//! same: values of an unexpected type are ignored.
 
 use hookwright_json_tree::{Kind, Node, unescape};
 use serde::Deserialize;
@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 
 use crate::js;
 
-/// The members of an object whose values are strings, in their order. Of another value, none.
+/// Members of an object whose values are strings, in order. Empty for other values.
 #[derive(Debug, Default)]
 pub struct Texts(Vec<(String, String)>);
 
 impl Texts {
-    /// Name and value of each.
+    /// Iterates over names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -31,17 +31,17 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
-/// The elements of an array that are strings, in their order. Of another value, none.
+/// Elements of an array that are strings, in order. Empty for other values.
 #[derive(Debug, Default)]
 pub struct Names(Vec<String>);
 
 impl Names {
-    /// Whether there are none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether this is one of them.
+    /// Whether the list contains this name.
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|known| known == name)
     }
@@ -55,19 +55,19 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-/// A string. Of another value, none.
+/// Parses a string; `None` for other values.
 ///
 /// # Errors
-/// If the text isn't JSON.
+/// If the text is not JSON.
 pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let raw = Box::<RawValue>::deserialize(deserializer)?;
     Ok(string(&Node::new(raw.get())))
 }
 
-/// Whether JavaScript takes the value for true.
+/// Whether the value is truthy in JavaScript.
 ///
 /// # Errors
-/// If the text isn't JSON.
+/// If the text is not JSON.
 pub fn truthy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(js::truthy(Box::<RawValue>::deserialize(deserializer)?.get()))
 }
@@ -75,7 +75,7 @@ pub fn truthy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Err
 /// Whether the value is `true`.
 ///
 /// # Errors
-/// If the text isn't JSON.
+/// If the text is not JSON.
 pub fn exactly_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(Box::<RawValue>::deserialize(deserializer)?.get() == "true")
 }
@@ -93,9 +93,9 @@ fn string(value: &Node<'_>) -> Option<String> {
     }
 }
 
-/// How a hook's request is made.
+/// Method of a hook's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "HTTP's own words")]
+#[allow(missing_docs, reason = "methods of HTTP")]
 pub enum Method {
     Get,
     Post,
@@ -104,7 +104,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// As HTTP writes it.
+    /// The name of the method.
     pub fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -115,17 +115,17 @@ impl Method {
     }
 }
 
-/// A method in any case. Of the empty string, and of what is no string, none.
+/// Parses a method, case-insensitive; `None` for the empty string and for values that are not strings.
 ///
 /// # Errors
-/// If it is another method, or the text isn't JSON.
+/// If it is another method, or the text is not JSON.
 pub fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Method>, D::Error> {
     let Some(text) = text(deserializer)?.filter(|text| !text.is_empty()) else { return Ok(None) };
     [Method::Get, Method::Post, Method::Put, Method::Delete]
         .into_iter()
         .find(|method| text.eq_ignore_ascii_case(method.as_str()))
         .map(Some)
-        .ok_or_else(|| D::Error::custom("a method is one of GET, POST, PUT, DELETE"))
+        .ok_or_else(|| D::Error::custom("unknown method; expected one of GET, POST, PUT, DELETE"))
 }
 
 #[cfg(test)]
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_of_another_type_is_passed_over() {
+    fn values_of_another_type_are_ignored() {
         for (text, expected) in [
             (r#"{"b":"1","a":2,"c":null,"a\u0062":"x\ny"}"#, vec![("b", "1"), ("ab", "x\ny")]),
             (r#"{"a":"1","b":"2","a":"3"}"#, vec![("a", "3"), ("b", "2")]),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_are_known_in_any_case() {
+    fn methods_are_case_insensitive() {
         for (text, expected) in [
             ("\"post\"", Some(Some(Method::Post))),
             ("\"Get\"", Some(Some(Method::Get))),

@@ -1,15 +1,15 @@
-//! Templates: text with `${name}` in it.
+//! Templates: text with `${name}` placeholders.
 
 /// A part of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'t> {
-    /// What is written as it stands.
+    /// Literal text.
     Text(&'t str),
-    /// What stands between `${` and the next `}`: anything, line ends and nothing included.
+    /// The text between `${` and the next `}`. It may contain any characters and may be empty.
     Name(&'t str),
 }
 
-/// The parts of a template, in their order. A `${` without a `}` after it is text.
+/// Returns the parts of a template, in order. A `${` without a following `}` is text.
 pub fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = template;
     std::iter::from_fn(move || {
@@ -20,7 +20,7 @@ pub fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
             rest = after;
             return Some(Piece::Name(name));
         }
-        // One that is not closed is text, and so is every later one.
+        // A `${` that is not closed is text, and so is the rest.
         let next = if rest.starts_with("${") { None } else { rest.find("${") };
         let (text, after) = rest.split_at(next.unwrap_or(rest.len()));
         rest = after;
@@ -28,7 +28,7 @@ pub fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
-/// The template with the text of each name in its place.
+/// Replaces each name by its text.
 pub fn render(template: &str, text_of: impl Fn(&str) -> String) -> String {
     let mut rendered = String::with_capacity(template.len());
     for piece in pieces(template) {

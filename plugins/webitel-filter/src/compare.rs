@@ -1,17 +1,17 @@
-//! JavaScript's comparisons of different types.
+//! JavaScript's comparisons of values of different types.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::value::Value;
 
-/// `==` (ES, section 7.2.14). None where it throws.
+/// `==` (ES, section 7.2.14). `None` if it throws.
 pub fn loosely_equal(left: &Value, right: &Value) -> Option<bool> {
     use Value::{Boolean, Null, Number, Object, Text, Undefined};
     Some(match (left, right) {
         (Undefined | Null, Undefined | Null) => true,
         (Undefined | Null, _) | (_, Undefined | Null) => false,
-        // An object is equal to itself alone, and one that was stored is never one that came.
+        // An object equals only itself, and the two sides are never the same object.
         (Object(_), Object(_)) => false,
         (Boolean(left), Boolean(right)) => left == right,
         (Text(left), Text(right)) => left == right,
@@ -21,8 +21,8 @@ pub fn loosely_equal(left: &Value, right: &Value) -> Option<bool> {
     })
 }
 
-/// What `<` and its like compare (ES, section 7.2.13). None where one of them is not a number, or it throws: then
-/// none of the four holds.
+/// The order for `<`, `>`, `<=` and `>=` (ES, section 7.2.13). `None` if a side is NaN or the comparison throws: then
+/// none of them holds.
 pub fn order(left: &Value, right: &Value) -> Option<Ordering> {
     match (units(left)?, units(right)?) {
         (Some(left), Some(right)) => Some(left.cmp(&right)),
@@ -30,7 +30,8 @@ pub fn order(left: &Value, right: &Value) -> Option<Ordering> {
     }
 }
 
-/// The code units of what is text, or becomes text as a primitive; none of what doesn't. None at all where it throws.
+/// Returns the code units of a text or of an object that converts to text, `Some(None)` for other values, and `None` if
+/// the conversion throws.
 fn units(value: &Value) -> Option<Option<Cow<'_, [u16]>>> {
     match value {
         Value::Text(_) | Value::Object(_) => value.text().map(Some),

@@ -1,6 +1,6 @@
-//! The standard plugin `webitel-filter`: the member `filter` of a Webitel hook. Its settings are described in `README.md`.
+//! The standard plugin `webitel-filter`: implements `filter` of a Webitel hook. `README.md` describes its settings.
 //!
-//! The original compares as JavaScript does with `==` and `<`. "ES" below is ECMA-262, 15th edition.
+//! The original system compares with JavaScript's `==` and `<`. In this crate, "ES" is ECMA-262, 15th edition.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -16,10 +16,10 @@ use hookwright_webitel_common::Data;
 
 pub use settings::Settings;
 
-/// Whether every rule holds.
+/// Whether all rules hold.
 ///
 /// # Errors
-/// `bad-data` if the event's data isn't JSON.
+/// `bad-data` if the event's data is not JSON.
 pub fn accept(event: &Event<JsonText>, settings: &Settings) -> Result<bool, Failure> {
     let data = Data::of(event)?;
     Ok(settings.filter.iter().all(|rule| rule.holds(data.member(&rule.key).as_deref())))

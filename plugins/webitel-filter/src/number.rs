@@ -1,13 +1,13 @@
-//! Numbers from text and back, as JavaScript does it.
+//! JavaScript's conversions between numbers and text.
 
-/// The nearest number to a JSON number; beyond the largest, infinity.
+/// Returns the nearest `f64`, or infinity.
 pub fn of_json(text: &str) -> f64 {
     text.parse().unwrap_or(f64::NAN)
 }
 
 /// `StringToNumber` (ES, section 7.1.4.1).
 pub fn of_text(units: &[u16]) -> f64 {
-    // Half of a surrogate pair is in no number, and becomes what is in none either.
+    // An unpaired surrogate becomes U+FFFD, which is not part of a number either.
     let text = String::from_utf16_lossy(units);
     let text = text.trim_matches(is_white_space);
     if text.is_empty() {
@@ -27,7 +27,7 @@ pub fn of_text(units: &[u16]) -> f64 {
     match text.strip_prefix(['+', '-']).unwrap_or(text) {
         "Infinity" if text.starts_with('-') => f64::NEG_INFINITY,
         "Infinity" => f64::INFINITY,
-        // Rust's grammar of decimals is JavaScript's, but for words such as `inf` and `nan`.
+        // Rust's grammar of decimal numbers equals JavaScript's, except for words such as `inf` and `nan`.
         unsigned if unsigned.bytes().all(|byte| b"0123456789.eE+-".contains(&byte)) => {
             text.parse().unwrap_or(f64::NAN)
         }
@@ -35,7 +35,7 @@ pub fn of_text(units: &[u16]) -> f64 {
     }
 }
 
-/// White space and line ends of ES, sections 12.2 and 12.3, which are not quite Rust's.
+/// White space and line terminators of ES, sections 12.2 and 12.3. They differ slightly from Rust's.
 fn is_white_space(character: char) -> bool {
     match character {
         '\u{85}' => false,
@@ -44,7 +44,7 @@ fn is_white_space(character: char) -> bool {
     }
 }
 
-/// The nearest number to digits of so many bits each, ties to even.
+/// Converts digits of `bits` bits each to the nearest number, ties to even.
 fn of_digits(digits: &str, bits: u32) -> f64 {
     let (mut mantissa, mut dropped, mut inexact) = (0_u64, 0_u32, false);
     if digits.is_empty() {
@@ -52,7 +52,7 @@ fn of_digits(digits: &str, bits: u32) -> f64 {
     }
     for character in digits.chars() {
         let Some(digit) = character.to_digit(1 << bits) else { return f64::NAN };
-        // More bits than a number has are kept, and then whether any after them was set.
+        // Keep more bits than an `f64` has, and whether any of the remaining bits is set.
         if mantissa >> 58 == 0 {
             mantissa = mantissa << bits | u64::from(digit);
         } else {
@@ -73,17 +73,17 @@ pub fn to_text(number: f64) -> String {
         return if number > 0.0 { "Infinity" } else { "-Infinity" }.into();
     }
     if number == 0.0 {
-        // Of minus zero too.
+        // Also for minus zero.
         return "0".into();
     }
-    // The shortest digits that lead back to the number are the same in both languages.
+    // Both languages use the shortest digits that round-trip.
     let scientific = format!("{:e}", number.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits = mantissa.replace('.', "");
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let sign = if number < 0.0 { "-" } else { "" };
 
-    // The specification's `n`: how many digits stand before the point.
+    // The specification's `n`: the number of digits before the point.
     let whole = exponent + 1;
     let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
     let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));

@@ -1,26 +1,25 @@
-//! Regular expressions of JavaScript.
+//! JavaScript's regular expressions.
 
 use regress::{Flags, Regex};
 
-/// Whether text matches what a rule stores: `/pattern/flags`, or a pattern alone. A pattern that is wrong matches
-/// nothing. How long it takes is bounded by the sandbox.
+/// Whether a text matches a rule's `/pattern/flags` or pattern. An invalid pattern matches nothing. The sandbox limits
+/// the time.
 pub fn matches(stored: &[u16], text: &[u16]) -> bool {
     let (pattern, flags) = with_flags(stored).unwrap_or((stored, Vec::new()));
-    // A flag that stands twice is a mistake in the original too.
+    // A duplicate flag is an error in the original system too.
     if (1..flags.len()).any(|index| flags[..index].contains(&flags[index])) {
         return false;
     }
     let has = |flag: char| flags.contains(&flag);
     let wanted = Flags { icase: has('i'), multiline: has('m'), ..Flags::default() };
-    // Without the flag `u`, which rules can't have, patterns and texts are sequences of code units.
+    // Without the flag `u`, which rules cannot use, patterns and texts are sequences of code units.
     let Ok(regex) = Regex::from_unicode(pattern.iter().copied().map(u32::from), wanted) else { return false };
     let found = regex.find_from_ucs2(text, 0).next();
-    // `y` wants a match at the beginning, and that is the one which is looked for first. `g` is for
-    // searching on, which a single test doesn't do.
+    // `y` requires a match at the beginning, which is always found first. `g` has no effect on a single test.
     found.is_some_and(|found| !has('y') || found.start() == 0)
 }
 
-/// The parts of `/pattern/flags`: the last slash is followed by flags only, and the pattern is on one line.
+/// Splits `/pattern/flags`. Only flags may follow the last slash, and the pattern must not contain line ends.
 fn with_flags(stored: &[u16]) -> Option<(&[u16], Vec<char>)> {
     const SLASH: u16 = b'/' as u16;
     let inner = stored.strip_prefix(&[SLASH])?;

@@ -1,4 +1,4 @@
-//! What can be written in the settings.
+//! The settings.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -20,7 +20,7 @@ pub struct Settings {
     pub(crate) filter: Rules,
 }
 
-/// The rules, in their order.
+/// The rules, in order.
 #[derive(Debug, Default)]
 pub struct Rules(Vec<Rule>);
 
@@ -30,13 +30,13 @@ impl Rules {
     }
 }
 
-/// A member of the event's data, an operation, and what it is compared with.
+/// A member of the event's data, an operation, and the value to compare with.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub key: String,
-    /// None of those that there are: the rule never holds.
+    /// `None` if the operation is unknown: the rule never holds.
     operation: Option<Operation>,
-    /// JSON.
+    /// The value, as JSON.
     stored: String,
 }
 
@@ -67,7 +67,7 @@ impl Operation {
 }
 
 impl Rule {
-    /// Reads a rule. What isn't an object has no operation.
+    /// Parses a rule. A value that is not an object has no operation.
     fn read(key: Cow<'_, str>, mut node: Node<'_>) -> Self {
         let members = match (node.divide(), node) {
             (Ok(()), Node::Object(members)) => members,
@@ -77,12 +77,12 @@ impl Rule {
             members.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.text().into_owned())
         };
         let operation = member("operation").and_then(|text| Operation::parse(&unescape(&text)?));
-        // The original keeps what is falsy as null.
+        // The original system stores falsy values as null.
         let stored = member("value").filter(|text| truthy(text)).unwrap_or_else(|| "null".into());
         Rule { key: key.into_owned(), operation, stored }
     }
 
-    /// Whether the rule holds of a JSON value, or of an absent one. Where JavaScript would throw, it does not.
+    /// Whether the rule holds for a JSON value; `None` is a missing value. It does not hold if JavaScript would throw.
     pub fn holds(&self, member: Option<&str>) -> bool {
         let Some(operation) = self.operation else { return false };
         let member = member.map_or(Value::Undefined, Value::of);
@@ -103,7 +103,7 @@ impl Rule {
     }
 }
 
-/// The text `null` means null, which is equal to what is absent too.
+/// Converts the text `null` to null, which also equals a missing value.
 fn null_by_name(stored: Value) -> Value {
     match stored {
         Value::Text(units) if units.iter().copied().eq("null".encode_utf16()) => Value::Null,
@@ -120,11 +120,11 @@ impl<'de> Deserialize<'de> for Rules {
             Node::Object(members) => {
                 Ok(Rules(members.into_iter().map(|(key, node)| Rule::read(key, node)).collect()))
             }
-            // An empty array is how some languages write an empty object.
+            // Some languages write an empty object as an empty array.
             Node::Array(elements) if elements.is_empty() => Ok(Rules::default()),
             Node::Text(text) if !truthy(text) => Ok(Rules::default()),
-            // To take it for no rules would deliver everything.
-            _ => Err(D::Error::custom("a filter is an object of keys and rules")),
+            // Ignoring the value would deliver all events.
+            _ => Err(D::Error::custom("a filter must be an object of keys and rules")),
         }
     }
 }

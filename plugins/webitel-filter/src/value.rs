@@ -1,4 +1,4 @@
-//! JSON values as JavaScript has them.
+//! JavaScript values.
 
 use std::borrow::Cow;
 
@@ -7,22 +7,22 @@ use hookwright_webitel_common::js::string_of;
 
 use crate::number;
 
-/// A value of JavaScript, as far as JSON and absence go.
+/// A JavaScript value: JSON or `undefined`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Absent.
+    /// Missing.
     Undefined,
     Null,
     Boolean(bool),
     Number(f64),
-    /// In UTF-16: its order is that of code units.
+    /// Text in UTF-16. It is ordered by code unit.
     Text(Vec<u16>),
-    /// An array or object, by what it becomes when a primitive is needed (ES, section 7.1.1); none where that throws.
+    /// An array or an object, as its primitive text (ES, section 7.1.1); `None` if the conversion throws.
     Object(Option<Vec<u16>>),
 }
 
 impl Value {
-    /// Of a JSON text.
+    /// Converts a JSON text.
     pub fn of(text: &str) -> Self {
         match kind(text) {
             Kind::Null => Value::Null,
@@ -35,7 +35,7 @@ impl Value {
         }
     }
 
-    /// `ToString` (ES, section 7.1.17); none where it throws.
+    /// `ToString` (ES, section 7.1.17). `None` if it throws.
     pub fn text(&self) -> Option<Cow<'_, [u16]>> {
         let plain = |text: &str| Some(text.encode_utf16().collect());
         match self {
@@ -48,7 +48,7 @@ impl Value {
         }
     }
 
-    /// `ToNumber` (ES, section 7.1.4) of a value that is no object.
+    /// `ToNumber` (ES, section 7.1.4) of the primitive value.
     pub fn number(&self) -> f64 {
         match self {
             Value::Undefined | Value::Object(None) => f64::NAN,

@@ -1,4 +1,4 @@
-//! Comparisons as JavaScript makes them: `loose.json`, which `loose.mjs` wrote with Node.js.
+//! Comparisons of JavaScript: `loose.json`, written by `loose.mjs` with Node.js.
 
 use hookwright_plugin::{Event, JsonText, parse_settings};
 use hookwright_webitel_filter::accept;
@@ -16,13 +16,13 @@ struct Case {
     holds: Vec<String>,
 }
 
-/// `Option` alone would take `null` for nothing.
+/// Without this, `null` would be parsed as `None`.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::deserialize(deserializer).map(Some)
 }
 
 #[test]
-fn rules_hold_where_they_hold_in_javascript() {
+fn rules_hold_if_they_hold_in_javascript() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/loose.json");
     let text = std::fs::read_to_string(path).expect("the cases");
     let cases: Vec<Case> = serde_json::from_str(&text).expect("the cases");

@@ -1,4 +1,4 @@
-//! The standard plugin `webitel-headers`: the member `headers` of a Webitel hook. Its settings are described in `README.md`.
+//! The standard plugin `webitel-headers`: implements `headers` of a Webitel hook. `README.md` describes its settings.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -17,10 +17,10 @@ pub struct Settings {
     cookie: bool,
 }
 
-/// The request with the hook's headers.
+/// Sets the hook's headers.
 ///
 /// # Errors
-/// `bad-data` if the data isn't JSON, `bad-preflight` if what should be the auth answer isn't.
+/// `bad-data` if the data is not JSON; `bad-preflight` if the preflight response is invalid.
 pub fn transform(
     event: &Event<JsonText>,
     mut draft: Request,

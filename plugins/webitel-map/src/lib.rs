@@ -1,5 +1,5 @@
-//! The standard plugin `webitel-map`: the members `fields` and `map` of a Webitel hook. Its settings are described in
-//! `README.md`.
+//! The standard plugin `webitel-map`: implements `fields` and `map` of a Webitel hook. `README.md` describes its
+//! settings.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -17,14 +17,14 @@ pub struct Settings {
     map: Texts,
 }
 
-/// The event's data, picked and renamed. Data that is no object stays as it is.
+/// Selects and renames members of the event's data. Data that is not an object is not changed.
 ///
 /// # Errors
-/// `bad-data` if the data isn't JSON.
+/// `bad-data` if the data is not JSON.
 pub fn map_fields(event: &Event<JsonText>, settings: &Settings) -> Result<JsonText, Failure> {
     let text = event.data.0.as_str();
     let mut data = Node::new(text);
-    data.divide().map_err(|error| Failure::new("bad-data", format!("data isn't JSON: {error}")))?;
+    data.divide().map_err(|error| Failure::new("bad-data", format!("data is not JSON: {error}")))?;
     let Node::Object(members) = &mut data else { return Ok(JsonText(text.to_owned())) };
 
     if !settings.fields.is_empty() {
@@ -32,7 +32,7 @@ pub fn map_fields(event: &Event<JsonText>, settings: &Settings) -> Result<JsonTe
     }
     for (from, to) in settings.map.iter() {
         if from != to && members.iter().any(|(name, _)| name == from) {
-            // The member that had the new name goes: what is renamed is what is wanted.
+            // The renamed member replaces a member that already has the new name.
             members.retain(|(name, _)| name != to);
             if let Some((name, _)) = members.iter_mut().find(|(name, _)| name == from) {
                 *name = to.to_owned().into();

@@ -18,6 +18,14 @@ pub trait Abuse: Send + Sync {
     fn name(&self) -> &'static str;
     /// What it does, in a few words.
     fn what(&self) -> &'static str;
+    /// Prepares what must exist before an upgrade. If it returns true, the engine is started again without compiled code, as
+    /// after an upgrade, before the abuse starts.
+    ///
+    /// # Errors
+    /// If the engine has ended.
+    async fn prepare(&self, _site: &Site) -> Result<bool> {
+        Ok(false)
+    }
     /// Sets it up; what it has [`Guard::spawn`]ed begins once all abuses of the row are set up. A refusal of the engine is no error: that is what its limits are for.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! One row: an engine of its own, the well-behaved tenant, and abuse beside it.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use hookwright::private_file::COMPILED_DIR;
 use hookwright_tests::Server;
 use tokio::runtime::Handle;
 
@@ -30,6 +31,8 @@ pub struct Row {
     pub peak: Peak,
     /// In a control group: the most memory that could not be given back, in MB.
     pub group: Option<f64>,
+    /// By how much the data directory grew while the tenant was measured, in MB.
+    pub stored: f64,
     /// Whatever else should be known, such as that the engine has ended.
     pub remarks: Vec<String>,
 }
@@ -43,10 +46,17 @@ pub async fn measure(setting: &Setting<'_>, abusers: &Handle) -> Result<Row> {
     // Warnings about abuse are expected; nobody reads them here.
     let log = std::process::Stdio::null();
     let server = Server::start_logging_to(program, &[("HOOKWRIGHT_LOG", "error")], log).await;
-    let process = server.process_id().context("the engine runs")?;
-    let site = Site::new(server, abusers.clone())?;
+    let (site, is_upgraded) = prepare(server, setting, abusers).await?;
+    let process = site.server.process_id().context("the engine runs")?;
     let key = site.server.tenant_key("well-behaved").await;
+    let began = Instant::now();
     let victim = Victim::start(site.address(), key).await?;
+    let mut remarks = Vec::new();
+    if is_upgraded {
+        let seconds = began.elapsed().as_secs_f64();
+        remarks.push(format!("first deliveries {seconds:.1} s after the upgrade"));
+    }
+    let stored_before = stored(site.server.data_dir());
     let watch = Watch::start(process);
     let group = GroupPeak::watch(setting.limits);
 
@@ -60,7 +70,6 @@ pub async fn measure(setting: &Setting<'_>, abusers: &Handle) -> Result<Row> {
     }
     let figures = victim.measure().await?;
 
-    let mut remarks = Vec::new();
     if !answers(&site).await {
         remarks.push("the engine no longer answers".to_owned());
     }
@@ -69,9 +78,38 @@ pub async fn measure(setting: &Setting<'_>, abusers: &Handle) -> Result<Row> {
         remarks.push(format!("{killed} killed for want of memory"));
     }
     drop(guards);
+    let stored = stored(site.server.data_dir()).saturating_sub(stored_before) as f64 / 1e6;
     let mut site = site;
     site.server.kill().await;
-    Ok(Row { name: setting.name, figures, peak, group: in_group, remarks })
+    Ok(Row { name: setting.name, figures, peak, group: in_group, stored, remarks })
+}
+
+/// The engine as the abuses find it, and whether it was started anew without compiled code.
+async fn prepare(mut server: Server, setting: &Setting<'_>, abusers: &Handle) -> Result<(Site, bool)> {
+    let mut needs_upgrade = false;
+    let site = Site::new(server, abusers.clone())?;
+    for abuse in setting.abuses {
+        needs_upgrade |= abuse.prepare(&site).await.with_context(|| abuse.name())?;
+    }
+    if !needs_upgrade {
+        return Ok((site, false));
+    }
+    server = site.server;
+    server.terminate().await;
+    std::fs::remove_dir_all(server.data_dir().join(COMPILED_DIR)).context("compiled code is there")?;
+    Ok((Site::new(server.restart().await, abusers.clone())?, true))
+}
+
+/// Bytes of all files in a directory.
+fn stored(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => stored(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        // Temporary files come and go.
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
 }
 
 /// The engine that is measured: the one built with this benchmark, or another build to compare it with.

@@ -8,13 +8,14 @@ pub fn print(rows: &[Row]) {
     let Some(alone) = rows.first() else { return };
     println!();
     println!(
-        "{:20}  {:>24}  {:>24}  {:>17}  {:>8}  {:>11}",
+        "{:20}  {:>24}  {:>24}  {:>17}  {:>8}  {:>11}  {:>7}",
         "well-behaved tenant",
         "no plugin p50, p99",
         "plugin p50, p99",
         "acceptance p99",
         "refused",
-        "peak memory"
+        "peak memory",
+        "stored"
     );
     for row in rows {
         println!("{}", line(row, &alone.figures));
@@ -22,15 +23,15 @@ pub fn print(rows: &[Row]) {
     println!();
     println!(
         "Milliseconds; in brackets times the tenant alone; `-n`: deliveries that had not arrived at the end. \
-         Memory in MB: the engine, and with its compilers."
+         Memory in MB: the engine, and with its compilers. Stored: growth of the data directory in MB."
     );
 }
 
 /// One row as text.
 pub fn line(row: &Row, alone: &Figures) -> String {
-    let Row { name, figures, peak, group, remarks } = row;
+    let Row { name, figures, peak, group, stored, remarks } = row;
     let mut text = format!(
-        "{name:20}  {:>24}  {:>24}  {:>17}  {:8}  {:5.0} {:5.0}",
+        "{name:20}  {:>24}  {:>24}  {:>17}  {:8}  {:5.0} {:5.0}  {stored:7.1}",
         both(figures.plain, alone.plain),
         both(figures.plugin, alone.plugin),
         one(figures.acceptance.p99, alone.acceptance.p99),

@@ -1,5 +1,6 @@
 //! The table of abuses.
 
+mod cold_plugins;
 mod configuration;
 mod dry_runs;
 mod failing_hooks;
@@ -12,6 +13,7 @@ mod large_answers;
 mod large_settings;
 mod plugin_loops;
 mod slow_readers;
+mod stored_attempts;
 mod unfinished_heads;
 mod uploads;
 mod wrong_keys;
@@ -31,9 +33,11 @@ pub fn all() -> Vec<Box<dyn Abuse>> {
         Box::new(large_settings::LargeSettings),
         Box::new(plugin_loops::ScriptLoops),
         Box::new(plugin_loops::MemoryLoops),
+        Box::new(cold_plugins::ColdPlugins::default()),
         Box::new(hanging_receivers::HangingReceivers),
         Box::new(interim_answers::InterimAnswers),
         Box::new(large_answers::LargeAnswers),
+        Box::new(stored_attempts::StoredAttempts),
         Box::new(failing_hooks::FailingHooks),
         Box::new(far_lists::FarLists),
         Box::new(configuration::Configuration),

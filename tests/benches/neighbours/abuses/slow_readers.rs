@@ -100,7 +100,7 @@ fn readers(site: &Site, count: usize, request: Vec<u8>) -> Guard {
 }
 
 /// The component with a custom section of about `length` bytes.
-fn with_custom_section(wasm: &[u8], length: usize) -> Vec<u8> {
+pub(super) fn with_custom_section(wasm: &[u8], length: usize) -> Vec<u8> {
     let name = b"fill";
     let size = length.saturating_sub(wasm.len()).max(64);
     let mut all = wasm.to_vec();

@@ -14,6 +14,7 @@ mod logins;
 mod memory;
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -77,11 +78,18 @@ struct Table {
     open: HashMap<u64, Arc<Client>>,
     /// Those of `open` that were told to end.
     ending: HashSet<u64>,
-    /// How many of `open` that are not ending each address has.
-    of_address: HashMap<IpAddr, usize>,
+    of_address: HashMap<IpAddr, OfAddress>,
     /// The last searches for idle connections that found none: for which, and when in milliseconds.
     vain_search: HashMap<MayEnd, u64>,
     stopping: bool,
+}
+
+/// How many connections an address has.
+#[derive(Debug, Clone, Copy, Default)]
+struct OfAddress {
+    staying: usize,
+    /// Told to end.
+    ending: usize,
 }
 
 /// One connection of a client.
@@ -145,9 +153,10 @@ impl Clients {
         if table.stopping {
             return None;
         }
-        let has = table.of_address.get(&address).copied().unwrap_or(0);
+        let OfAddress { staying: has, ending } = table.of_address.get(&address).copied().unwrap_or_default();
         let is_proxy = limits.trusted_proxies.contains(address);
-        let has_few = is_proxy || has < limits.few_connections();
+        // A flood is known by those of its connections that are ending.
+        let has_few = is_proxy || has + ending < limits.few_connections();
         if has >= limits.connections_per_address && !is_proxy {
             // Several at once, so that a flood of connections does not look through all for each.
             let most = limits.connections_per_address.div_ceil(16);
@@ -212,7 +221,7 @@ impl Table {
         });
         self.next += 1;
         self.open.insert(client.number, Arc::clone(&client));
-        *self.of_address.entry(address).or_default() += 1;
+        self.of_address.entry(address).or_default().staying += 1;
         client
     }
 
@@ -222,7 +231,8 @@ impl Table {
         if self.vain_search.get(&may_end).is_some_and(|at_ms| now_ms < at_ms + AFTER_VAIN_SEARCH_MS) {
             return false;
         }
-        let of_address = |client: &Arc<Client>| self.of_address.get(&client.address).copied().unwrap_or(0);
+        let of_address =
+            |client: &Arc<Client>| self.of_address.get(&client.address).map_or(0, |it| it.staying);
         let is_wanted = |client: &&Arc<Client>| {
             let may_end = match may_end {
                 MayEnd::All => true,
@@ -239,7 +249,9 @@ impl Table {
         idle.truncate(most);
         for client in &idle {
             self.ending.insert(client.number);
-            self.uncount(client.address);
+            let of_address = self.of_address.entry(client.address).or_default();
+            of_address.staying -= 1;
+            of_address.ending += 1;
             client.told_to_end.notify_one();
         }
         if idle.is_empty() {
@@ -251,16 +263,12 @@ impl Table {
 
     fn remove(&mut self, client: &Client) {
         self.open.remove(&client.number);
-        if !self.ending.remove(&client.number) {
-            self.uncount(client.address);
-        }
-    }
-
-    fn uncount(&mut self, address: IpAddr) {
-        if let Some(count) = self.of_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                self.of_address.remove(&address);
+        let was_ending = self.ending.remove(&client.number);
+        if let Entry::Occupied(mut of_address) = self.of_address.entry(client.address) {
+            let OfAddress { staying, ending } = of_address.get_mut();
+            *if was_ending { &mut *ending } else { &mut *staying } -= 1;
+            if *staying + *ending == 0 {
+                of_address.remove();
             }
         }
     }

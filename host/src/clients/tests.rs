@@ -108,6 +108,15 @@ fn busy_addresses_leave_the_last_places_to_others() {
 }
 
 #[test]
+fn a_flood_leaves_the_last_of_the_spare_to_others() {
+    let clients = Clients::new(ClientLimits { spare_connections: 8, ..clients(64, 4).limits.clone() });
+    let _busy: Vec<_> = (0..60).map(|n| busy(&clients, &format!("192.0.2.{n}"), 1)).collect();
+    let flood: Vec<_> = (0..200).filter_map(|_| admit(&clients, "198.51.100.1")).collect();
+    assert_eq!(flood.len(), 8, "its four places and half of the spare");
+    assert_eq!(busy(&clients, "198.51.100.2", 2).len(), 2);
+}
+
+#[test]
 fn an_idle_connection_ends_for_no_address_that_has_as_many() {
     let clients = clients(32, 100);
     let _busy = busy(&clients, "192.0.2.1", 20);

@@ -17,7 +17,7 @@ pub const PAUSE: Duration = Duration::from_millis(50);
 /// An address to connect from, and one to connect to.
 #[derive(Clone, Copy)]
 pub struct Peer {
-    from: Ipv4Addr,
+    pub from: Ipv4Addr,
     to: SocketAddr,
 }
 

@@ -35,12 +35,15 @@ pub fn line(row: &Row, alone: &Figures) -> String {
         both(figures.plain, alone.plain),
         both(figures.plugin, alone.plugin),
         one(figures.acceptance.p99, alone.acceptance.p99),
-        figures.refused,
+        figures.refused.values().sum::<u64>(),
         peak.own,
         peak.together,
     );
     if let Some(group) = group {
         text.push_str(&format!("  {group:.0} in the control group"));
+    }
+    for (instead, count) in &figures.refused {
+        text.push_str(&format!("  {count} refused: {instead}"));
     }
     for remark in remarks {
         text.push_str("  ");

@@ -1,5 +1,6 @@
 //! The well-behaved tenant: a steady, small load of events for two hooks, one without a plugin and one with.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -9,11 +10,11 @@ use anyhow::{Context as _, Result, ensure};
 use hookwright_tests::{Client, PATIENCE};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
+use hyper_util::client::legacy::{self, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
+use crate::peer::Peer;
 use crate::sink::{OnArrival, Sink};
 
 /// Events a second.
@@ -22,9 +23,9 @@ const RATE: f64 = 100.0;
 const WARM_UP: u64 = 50;
 /// Events that are measured.
 const MEASURED: u64 = 600;
-/// Connections, so that one slow answer does not hold up the next event.
-const CONNECTIONS: usize = 32;
-/// How long an answer may take before the connection is given up.
+/// Events that wait for their answers at the same time at most, so that a slow one does not hold up the next.
+const AT_ONCE: usize = 32;
+/// How long an answer may take before the request is given up.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long after the last event arrivals are waited for.
 const STRAGGLERS: Duration = Duration::from_secs(5);
@@ -32,12 +33,16 @@ const STRAGGLERS: Duration = Duration::from_secs(5);
 const SCRIPT: &str =
     "event.data.note = undefined; return {...request, body: {number: event.data.number, kind: event.type}};";
 
+type Http = legacy::Client<HttpConnector, Full<Bytes>>;
+
 /// Times by the number of the event.
 type Times = Arc<Vec<OnceLock<Instant>>>;
 
 /// The tenant with its receivers.
 pub struct Victim {
     address: SocketAddr,
+    /// Uses connections again that rest, as clients do.
+    http: Http,
     key: String,
     accepted: Times,
     plain: Arrivals,
@@ -59,8 +64,8 @@ pub struct Figures {
     pub plugin: Latency,
     /// From when an event was due to be sent to its acceptance.
     pub acceptance: Latency,
-    /// Events that were not accepted.
-    pub refused: u64,
+    /// Events that were not accepted, by what came instead: a status, or that nothing came.
+    pub refused: BTreeMap<String, u64>,
 }
 
 /// Percentiles in milliseconds. What is missing counts as slower than all that is there.
@@ -78,7 +83,7 @@ fn times() -> Times {
 
 impl Victim {
     /// Makes the tenant's hooks and delivers some events, so that its plugin is compiled.
-    pub async fn start(address: SocketAddr, key: String) -> Result<Self> {
+    pub async fn start(address: SocketAddr, peer: Peer, key: String) -> Result<Self> {
         let (plain, plugin) = (Arrivals::start().await?, Arrivals::start().await?);
         let client = Client::new(&format!("http://{address}"), &key);
         for (sink, pipeline) in [
@@ -89,9 +94,13 @@ impl Victim {
             let hook = json!({"url": url, "types": ["order.paid"], "pipeline": pipeline});
             client.post("/hooks", hook).await.expect(201);
         }
-        let victim = Self { address, key, accepted: times(), plain, plugin };
+        let mut connector = HttpConnector::new();
+        connector.set_local_address(Some(peer.from.into()));
+        connector.set_nodelay(true);
+        let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
+        let victim = Self { address, http, key, accepted: times(), plain, plugin };
         let outcome = victim.post(0..WARM_UP).await?;
-        ensure!(outcome.refused == 0, "events are refused before there is any abuse");
+        ensure!(outcome.refused.is_empty(), "events are refused before there is any abuse");
         let began = Instant::now();
         while victim.missing(0..WARM_UP) > 0 {
             ensure!(began.elapsed() < PATIENCE, "deliveries do not arrive before there is any abuse");
@@ -108,7 +117,7 @@ impl Victim {
         while self.missing(measured.clone()) > 0 && ended.elapsed() < STRAGGLERS {
             tokio::time::sleep(STRAGGLERS / 500).await;
         }
-        let accepted = MEASURED - refused;
+        let accepted = MEASURED - refused.values().sum::<u64>();
         Ok(Figures {
             plain: self.latency(&self.plain, accepted),
             plugin: self.latency(&self.plugin, accepted),
@@ -141,12 +150,12 @@ impl Victim {
         let began = Instant::now();
         let posted = Arc::new(Mutex::new(Posted::default()));
         let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..AT_ONCE {
             let (next, posted) = (Arc::clone(&next), Arc::clone(&posted));
-            let (address, key, accepted) = (self.address, self.key.clone(), Arc::clone(&self.accepted));
+            let (http, address, key) = (self.http.clone(), self.address, self.key.clone());
+            let accepted = Arc::clone(&self.accepted);
             let end = numbers.end;
             tasks.spawn(async move {
-                let mut connection = None;
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= end {
@@ -154,16 +163,18 @@ impl Victim {
                     }
                     let due = began + Duration::from_secs_f64((number - first) as f64 / RATE);
                     tokio::time::sleep_until(due.into()).await;
-                    let sent =
-                        tokio::time::timeout(ANSWER, send(&mut connection, address, &key, number)).await;
+                    let sent = tokio::time::timeout(ANSWER, send(&http, address, &key, number)).await;
                     let now = Instant::now();
-                    let is_accepted = matches!(sent, Ok(Ok(true)));
-                    if is_accepted {
+                    let refused = match sent {
+                        Ok(Ok(http::StatusCode::ACCEPTED)) => None,
+                        Ok(Ok(status)) => Some(status.as_u16().to_string()),
+                        Ok(Err(_)) => Some("broken off".to_owned()),
+                        Err(_) => Some("no answer".to_owned()),
+                    };
+                    if refused.is_none() {
                         let _ = accepted[number as usize].set(now);
-                    } else if !matches!(sent, Ok(Ok(_))) {
-                        connection = None;
                     }
-                    posted.lock().expect("no task panics with the lock").add(is_accepted.then(|| now - due));
+                    posted.lock().expect("no task panics with the lock").add(refused, now - due);
                 }
             });
         }
@@ -177,15 +188,16 @@ impl Victim {
 /// What became of events that were posted.
 #[derive(Default)]
 struct Posted {
-    refused: u64,
+    /// By what came instead of an acceptance.
+    refused: BTreeMap<String, u64>,
     waits: Vec<Duration>,
 }
 
 impl Posted {
-    fn add(&mut self, waited: Option<Duration>) {
-        match waited {
-            Some(waited) => self.waits.push(waited),
-            None => self.refused += 1,
+    fn add(&mut self, refused: Option<String>, waited: Duration) {
+        match refused {
+            None => self.waits.push(waited),
+            Some(instead) => *self.refused.entry(instead).or_default() += 1,
         }
     }
 }
@@ -216,30 +228,15 @@ impl Latency {
     }
 }
 
-/// Posts one event; whether it was accepted.
-async fn send(
-    connection: &mut Option<SendRequest<Full<Bytes>>>,
-    address: SocketAddr,
-    key: &str,
-    number: u64,
-) -> Result<bool> {
-    if connection.as_ref().is_none_or(SendRequest::is_closed) {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let (sender, made) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(made);
-        *connection = Some(sender);
-    }
-    let sender = connection.as_mut().context("a connection was made")?;
+/// Posts one event; the status of the answer.
+async fn send(http: &Http, address: SocketAddr, key: &str, number: u64) -> Result<http::StatusCode> {
     let body = json!({"type": "order.paid", "data": {"number": number, "note": "x".repeat(600)}}).to_string();
-    let request = http::Request::post("/api/v3/events")
-        .header("host", "127.0.0.1")
+    let request = http::Request::post(format!("http://{address}/api/v3/events"))
         .header("authorization", format!("Bearer {key}"))
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body)))?;
-    sender.ready().await?;
-    let answer = sender.send_request(request).await?;
+    let answer = http.request(request).await?;
     let status = answer.status();
     answer.into_body().collect().await?;
-    Ok(status == http::StatusCode::ACCEPTED)
+    Ok(status)
 }

@@ -33,7 +33,7 @@ const MAX_DISCARDED_LEN: usize = 128 * 1024 * 1024;
 
 /// The content type that a request expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Takes {
+pub enum ContentType {
     /// One JSON document.
     Json,
     /// One JSON document; `Content-Type` may be absent, because clients of other systems do not all send it.
@@ -48,7 +48,7 @@ pub enum Takes {
     Wasm,
 }
 
-impl Takes {
+impl ContentType {
     fn fits(self, essence: &str) -> bool {
         let json =
             essence == "application/json" || (essence.ends_with("+json") && !essence.ends_with("patch+json"));
@@ -69,7 +69,7 @@ impl Takes {
         }
     }
 
-    fn expected(self) -> &'static str {
+    fn names(self) -> &'static str {
         match self {
             Self::Json | Self::JsonOrUntyped => "application/json",
             Self::JsonOrForm => "application/json or application/x-www-form-urlencoded",
@@ -103,8 +103,7 @@ impl Takes {
         let sent = sent.to_str().unwrap_or_default();
         let essence = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if !self.fits(&essence) {
-            let detail =
-                format!("unsupported content type `{}`; expected {}", shorten(sent), self.expected());
+            let detail = format!("unsupported content type `{}`; expected {}", shorten(sent), self.names());
             return Err(Problem::new(Kind::UnsupportedMediaType, detail).of_parameter("Content-Type"));
         }
         match charset(sent) {
@@ -117,7 +116,7 @@ impl Takes {
     }
 
     fn missing_content_type(self) -> Problem {
-        let detail = format!("missing Content-Type; expected {}", self.expected());
+        let detail = format!("missing Content-Type; expected {}", self.names());
         Problem::new(Kind::UnsupportedMediaType, detail).of_parameter("Content-Type")
     }
 }
@@ -179,8 +178,8 @@ impl Payload {
     /// # Errors
     /// Fails if the body has another content type, exceeds `limit`, exceeds the available memory, or does not
     /// arrive in time.
-    pub async fn read(self, takes: Takes, limit: usize) -> Result<Bytes, Problem> {
-        self.read_held(takes, limit).await.map(|(body, reserved)| held(body, reserved))
+    pub async fn read(self, expected: ContentType, limit: usize) -> Result<Bytes, Problem> {
+        self.read_held(expected, limit).await.map(|(body, reserved)| held(body, reserved))
     }
 
     /// Like [`Self::read`], but returns the reservation of memory: for handlers whose parsed values outlive
@@ -188,9 +187,13 @@ impl Payload {
     ///
     /// # Errors
     /// Fails like [`Self::read`].
-    pub async fn read_held(self, takes: Takes, limit: usize) -> Result<(Bytes, Option<Reserved>), Problem> {
+    pub async fn read_held(
+        self,
+        expected: ContentType,
+        limit: usize,
+    ) -> Result<(Bytes, Option<Reserved>), Problem> {
         let is_empty = self.body.is_end_stream();
-        match takes.check(&self.headers) {
+        match expected.check(&self.headers) {
             Err(problem) if !is_empty || self.headers.contains_key(header::CONTENT_TYPE) => {
                 Err(self.refused(problem))
             }
@@ -202,8 +205,8 @@ impl Payload {
     ///
     /// # Errors
     /// Fails like [`Self::read`].
-    pub async fn read_optional(self, takes: Takes, limit: usize) -> Result<Option<Bytes>, Problem> {
-        let checked = takes.check(&self.headers);
+    pub async fn read_optional(self, expected: ContentType, limit: usize) -> Result<Option<Bytes>, Problem> {
+        let checked = expected.check(&self.headers);
         let (body, reserved) = self.read_any(limit).await?;
         if body.is_empty() {
             return Ok(None);
@@ -220,7 +223,7 @@ impl Payload {
         #[serde(deny_unknown_fields)]
         struct Nothing {}
 
-        match self.read_optional(Takes::Json, MAX_EMPTY_LEN).await? {
+        match self.read_optional(ContentType::Json, MAX_EMPTY_LEN).await? {
             Some(body) => json::parse::<Nothing>(&body).map(drop),
             None => Ok(()),
         }
@@ -317,45 +320,45 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_does_not_arrive_in_time_is_refused() {
-        let problem = absent().within(Duration::ZERO).read(Takes::Json, 4).await.unwrap_err();
+        let problem = absent().within(Duration::ZERO).read(ContentType::Json, 4).await.unwrap_err();
         assert_eq!(problem.kind(), Kind::RequestTimeout);
         assert_eq!(problem.detail(), "the body took more than 0 seconds to arrive");
     }
 
     #[test]
     fn content_types_are_checked() {
-        for (takes, content_type, fits) in [
-            (Takes::Json, "application/json", true),
-            (Takes::Json, "Application/JSON; charset=utf-8", true),
-            (Takes::Json, "application/vnd.x+json", true),
-            (Takes::Json, "application/merge-patch+json", false),
-            (Takes::Json, "application/x-www-form-urlencoded", false),
-            (Takes::Json, "", false),
-            (Takes::Json, "application/json; charset=\"UTF-8\"", true),
-            (Takes::Json, "application/json;charset=utf-16", false),
-            (Takes::JsonOrUntyped, "application/json; charset=iso-8859-1", false),
-            (Takes::MergePatch, "application/merge-patch+json", true),
-            (Takes::MergePatch, "application/json-patch+json", false),
-            (Takes::JsonLines, "application/x-ndjson", true),
-            (Takes::JsonLines, "application/json", false),
-            (Takes::Wasm, "application/wasm", true),
-            (Takes::Wasm, "text/javascript", false),
+        for (expected, content_type, fits) in [
+            (ContentType::Json, "application/json", true),
+            (ContentType::Json, "Application/JSON; charset=utf-8", true),
+            (ContentType::Json, "application/vnd.x+json", true),
+            (ContentType::Json, "application/merge-patch+json", false),
+            (ContentType::Json, "application/x-www-form-urlencoded", false),
+            (ContentType::Json, "", false),
+            (ContentType::Json, "application/json; charset=\"UTF-8\"", true),
+            (ContentType::Json, "application/json;charset=utf-16", false),
+            (ContentType::JsonOrUntyped, "application/json; charset=iso-8859-1", false),
+            (ContentType::MergePatch, "application/merge-patch+json", true),
+            (ContentType::MergePatch, "application/json-patch+json", false),
+            (ContentType::JsonLines, "application/x-ndjson", true),
+            (ContentType::JsonLines, "application/json", false),
+            (ContentType::Wasm, "application/wasm", true),
+            (ContentType::Wasm, "text/javascript", false),
         ] {
             let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type.parse().unwrap())]);
-            assert_eq!(takes.check(&headers).is_ok(), fits, "{takes:?} {content_type}");
+            assert_eq!(expected.check(&headers).is_ok(), fits, "{expected:?} {content_type}");
         }
-        for (takes, may_be_untyped) in [
-            (Takes::Json, false),
-            (Takes::MergePatch, false),
-            (Takes::JsonLines, false),
-            (Takes::Wasm, false),
-            (Takes::JsonOrUntyped, true),
-            (Takes::JsonOrForm, true),
+        for (expected, may_be_untyped) in [
+            (ContentType::Json, false),
+            (ContentType::MergePatch, false),
+            (ContentType::JsonLines, false),
+            (ContentType::Wasm, false),
+            (ContentType::JsonOrUntyped, true),
+            (ContentType::JsonOrForm, true),
         ] {
-            assert_eq!(takes.check(&HeaderMap::new()).is_ok(), may_be_untyped, "{takes:?}");
+            assert_eq!(expected.check(&HeaderMap::new()).is_ok(), may_be_untyped, "{expected:?}");
         }
         let gzip = HeaderMap::from_iter([(header::CONTENT_ENCODING, "gzip".parse().unwrap())]);
-        assert!(Takes::Json.check(&gzip).is_err());
+        assert!(ContentType::Json.check(&gzip).is_err());
     }
 
     #[tokio::test]
@@ -372,12 +375,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_beyond_the_limit_is_refused() {
-        let read = |body: Body| payload(json_headers(), body).read(Takes::Json, 4);
+        let read = |body: Body| payload(json_headers(), body).read(ContentType::Json, 4);
         assert_eq!(read(Body::from("1234")).await.unwrap(), "1234");
         assert_eq!(read(Body::from("12345")).await.unwrap_err().kind(), Kind::TooLarge);
         let mut headers = json_headers();
         headers.insert(header::CONTENT_LENGTH, "5".parse().unwrap());
         let announced = payload(headers, Body::from("12345"));
-        assert_eq!(announced.read(Takes::Json, 4).await.unwrap_err().kind(), Kind::TooLarge);
+        assert_eq!(announced.read(ContentType::Json, 4).await.unwrap_err().kind(), Kind::TooLarge);
     }
 }

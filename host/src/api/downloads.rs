@@ -33,15 +33,15 @@ const MAX_FILES: usize = 32;
 const MAX_FILES_OF_TENANT: usize = 4;
 /// The maximum number of downloads of one tenant that start at the same time: each may briefly hold its
 /// plugin in memory.
-const BEGINNING: usize = 1;
+const MAX_STARTING: usize = 1;
 
 /// See the [module documentation](self).
 #[derive(Debug)]
 pub struct Downloads {
     /// The directory of the temporary files.
     dir: PathBuf,
-    beginning: TenantTurns,
-    places: Arc<Semaphore>,
+    starting: TenantTurns,
+    permits: Arc<Semaphore>,
     files: Mutex<Files>,
 }
 
@@ -50,19 +50,19 @@ pub struct Downloads {
 struct Files {
     spooled: HashMap<Digest, Weak<Spooled>>,
     /// The same files by the tenants that download them, for the limit per tenant.
-    lent: HashMap<(TenantId, Digest), Weak<Lent>>,
+    by_tenant: HashMap<(TenantId, Digest), Weak<TenantFile>>,
 }
 
 /// A plugin that one tenant downloads, any number of times at once.
 #[derive(Debug)]
-struct Lent(Arc<Spooled>);
+struct TenantFile(Arc<Spooled>);
 
 /// The bytes of a plugin in an unnamed file.
 #[derive(Debug)]
 struct Spooled {
     file: File,
     len: u64,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// One download of a plugin.
@@ -78,15 +78,15 @@ impl Downloads {
     /// Creates the service; temporary files go into `dir`.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
-        let places = Arc::new(Semaphore::new(MAX_FILES));
-        Self { dir, beginning: TenantTurns::new(BEGINNING), places, files: Mutex::default() }
+        let permits = Arc::new(Semaphore::new(MAX_FILES));
+        Self { dir, starting: TenantTurns::new(MAX_STARTING), permits, files: Mutex::default() }
     }
 
     /// Starts a download of the plugin `digest`; `None` if there is no such plugin.
     ///
     /// # Errors
     /// Fails if too many downloads are in progress, or if storage fails.
-    pub async fn begin(
+    pub async fn start(
         &self,
         directory: &Directory,
         tenant: TenantId,
@@ -95,20 +95,20 @@ impl Downloads {
     ) -> Result<Option<Download>, Problem> {
         let reserved = client.map(|client| client.reserve_answer(IN_MEMORY)).transpose();
         let reserved = reserved.map_err(|NoRoom| too_many())?.flatten();
-        let _turn = self.beginning.turn(tenant).await;
+        let _turn = self.starting.turn(tenant).await;
         let mut files = self.files.lock().await;
-        if let Some(lent) = files.find(tenant, digest)? {
-            return Ok(Some(Download::of(lent, reserved)));
+        if let Some(tenant_file) = files.find(tenant, digest)? {
+            return Ok(Some(Download::of(tenant_file, reserved)));
         }
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| too_many())?;
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| too_many())?;
         let Some(wasm) = directory.plugin_wasm(digest).await? else { return Ok(None) };
         let dir = self.dir.clone();
-        let spooled = tokio::task::spawn_blocking(move || spool(&dir, &wasm, place)).await;
+        let spooled = tokio::task::spawn_blocking(move || spool(&dir, &wasm, permit)).await;
         let spooled = spooled.map_err(|error| Problem::internal("reading a plugin", &error))?;
         let spooled =
             Arc::new(spooled.map_err(|error| Problem::unavailable("writing a plugin to a file", &error))?);
         files.spooled.insert(*digest, Arc::downgrade(&spooled));
-        Ok(Some(Download::of(files.lend(tenant, *digest, spooled), reserved)))
+        Ok(Some(Download::of(files.share(tenant, *digest, spooled), reserved)))
     }
 }
 
@@ -117,23 +117,23 @@ impl Files {
     ///
     /// # Errors
     /// Fails if the tenant downloads too many other plugins.
-    fn find(&mut self, tenant: TenantId, digest: &Digest) -> Result<Option<Arc<Lent>>, Problem> {
+    fn find(&mut self, tenant: TenantId, digest: &Digest) -> Result<Option<Arc<TenantFile>>, Problem> {
         self.spooled.retain(|_, file| file.strong_count() > 0);
-        self.lent.retain(|_, file| file.strong_count() > 0);
-        if let Some(lent) = self.lent.get(&(tenant, *digest)).and_then(Weak::upgrade) {
-            return Ok(Some(lent));
+        self.by_tenant.retain(|_, file| file.strong_count() > 0);
+        if let Some(tenant_file) = self.by_tenant.get(&(tenant, *digest)).and_then(Weak::upgrade) {
+            return Ok(Some(tenant_file));
         }
-        if self.lent.keys().filter(|(holder, _)| *holder == tenant).count() >= MAX_FILES_OF_TENANT {
+        if self.by_tenant.keys().filter(|(holder, _)| *holder == tenant).count() >= MAX_FILES_OF_TENANT {
             return Err(too_many());
         }
         let spooled = self.spooled.get(digest).and_then(Weak::upgrade);
-        Ok(spooled.map(|spooled| self.lend(tenant, *digest, spooled)))
+        Ok(spooled.map(|spooled| self.share(tenant, *digest, spooled)))
     }
 
-    fn lend(&mut self, tenant: TenantId, digest: Digest, spooled: Arc<Spooled>) -> Arc<Lent> {
-        let lent = Arc::new(Lent(spooled));
-        self.lent.insert((tenant, digest), Arc::downgrade(&lent));
-        lent
+    fn share(&mut self, tenant: TenantId, digest: Digest, spooled: Arc<Spooled>) -> Arc<TenantFile> {
+        let tenant_file = Arc::new(TenantFile(spooled));
+        self.by_tenant.insert((tenant, digest), Arc::downgrade(&tenant_file));
+        tenant_file
     }
 }
 
@@ -144,10 +144,10 @@ fn too_many() -> Problem {
     )
 }
 
-fn spool(dir: &std::path::Path, wasm: &[u8], place: OwnedSemaphorePermit) -> io::Result<Spooled> {
+fn spool(dir: &std::path::Path, wasm: &[u8], permit: OwnedSemaphorePermit) -> io::Result<Spooled> {
     let mut file = tempfile::tempfile_in(dir)?;
     file.write_all(wasm)?;
-    Ok(Spooled { file, len: wasm.len() as u64, _place: place })
+    Ok(Spooled { file, len: wasm.len() as u64, _permit: permit })
 }
 
 impl Spooled {
@@ -160,18 +160,20 @@ impl Spooled {
 }
 
 impl Download {
-    fn of(lent: Arc<Lent>, reserved: Option<Reserved>) -> Self {
-        let len = lent.0.len;
-        let pieces = stream::try_unfold((lent, reserved, 0), |(lent, reserved, from)| async move {
-            if from == lent.0.len {
-                return Ok(None);
-            }
-            let here = Arc::clone(&lent.0);
-            let piece =
-                tokio::task::spawn_blocking(move || here.piece(from)).await.map_err(io::Error::other)??;
-            let next = from + piece.len() as u64;
-            Ok::<_, io::Error>(Some((piece, (lent, reserved, next))))
-        });
+    fn of(tenant_file: Arc<TenantFile>, reserved: Option<Reserved>) -> Self {
+        let len = tenant_file.0.len;
+        let pieces =
+            stream::try_unfold((tenant_file, reserved, 0), |(tenant_file, reserved, from)| async move {
+                if from == tenant_file.0.len {
+                    return Ok(None);
+                }
+                let here = Arc::clone(&tenant_file.0);
+                let piece = tokio::task::spawn_blocking(move || here.piece(from))
+                    .await
+                    .map_err(io::Error::other)??;
+                let next = from + piece.len() as u64;
+                Ok::<_, io::Error>(Some((piece, (tenant_file, reserved, next))))
+            });
         Self { len, body: Body::from_stream(pieces) }
     }
 }
@@ -187,9 +189,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for len in [0, 1, PIECE, PIECE + 1, 3 * PIECE] {
             let wasm: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
-            let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-            let spooled = Arc::new(spool(dir.path(), &wasm, place).unwrap());
-            let mut download = Download::of(Arc::new(Lent(spooled)), None);
+            let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+            let spooled = Arc::new(spool(dir.path(), &wasm, permit).unwrap());
+            let mut download = Download::of(Arc::new(TenantFile(spooled)), None);
             assert_eq!(download.len, len as u64);
             let mut received = Vec::new();
             while let Some(frame) = download.body.frame().await {
@@ -205,30 +207,35 @@ mod tests {
     #[test]
     fn a_tenant_downloads_few_plugins_at_the_same_time_each_any_number_of_times() {
         let dir = tempfile::tempdir().unwrap();
-        let places = Arc::new(Semaphore::new(MAX_FILES));
+        let permits = Arc::new(Semaphore::new(MAX_FILES));
         let mut files = Files::default();
         let digest = |n: usize| Digest::of(&n.to_le_bytes());
         let (one, other) = (TenantId(1), TenantId(2));
         let spool_for = |files: &mut Files, tenant, n| {
-            let place = Arc::clone(&places).try_acquire_owned().unwrap();
-            let spooled = Arc::new(spool(dir.path(), &[], place).unwrap());
+            let permit = Arc::clone(&permits).try_acquire_owned().unwrap();
+            let spooled = Arc::new(spool(dir.path(), &[], permit).unwrap());
             files.spooled.insert(digest(n), Arc::downgrade(&spooled));
-            files.lend(tenant, digest(n), spooled)
+            files.share(tenant, digest(n), spooled)
         };
-        let mut lent: Vec<_> = (0..MAX_FILES_OF_TENANT).map(|n| spool_for(&mut files, one, n)).collect();
+        let mut downloading: Vec<_> =
+            (0..MAX_FILES_OF_TENANT).map(|n| spool_for(&mut files, one, n)).collect();
         let next = spool_for(&mut files, other, 100);
-        let kind =
-            |found: Result<Option<Arc<Lent>>, Problem>| found.map(|it| it.is_some()).map_err(|it| it.kind());
+        let kind = |found: Result<Option<Arc<TenantFile>>, Problem>| {
+            found.map(|it| it.is_some()).map_err(|it| it.kind())
+        };
         assert_eq!(kind(files.find(one, &digest(0))), Ok(true));
         assert_eq!(kind(files.find(other, &digest(0))), Ok(true));
         for n in [100, 101] {
             assert_eq!(kind(files.find(one, &digest(n))), Err(Kind::TooManyRequests));
         }
-        lent.pop();
+        downloading.pop();
         assert_eq!(kind(files.find(one, &digest(100))), Ok(true));
         assert_eq!(kind(files.find(one, &digest(101))), Ok(false));
-        drop((lent, next));
+        drop((downloading, next));
         assert_eq!(kind(files.find(one, &digest(100))), Ok(false));
-        assert_eq!((files.spooled.len(), files.lent.len(), places.available_permits()), (0, 0, MAX_FILES));
+        assert_eq!(
+            (files.spooled.len(), files.by_tenant.len(), permits.available_permits()),
+            (0, 0, MAX_FILES)
+        );
     }
 }

@@ -9,7 +9,7 @@ use http::StatusCode;
 use super::wire::{WebhookInput, WebhookView};
 use super::{find, is_it, no_webhook};
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::problem::Problem;
@@ -35,7 +35,7 @@ pub(super) async fn put_webhook(
     payload: Payload,
 ) -> Result<Json<WebhookView>, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
-    let body = payload.read(Takes::JsonOrUntyped, MAX_BODY).await?;
+    let body = payload.read(ContentType::JsonOrUntyped, MAX_BODY).await?;
     let settings = json::parse::<WebhookInput>(&body)?.check()?;
     let hook = directory.put_hook(tenant, is_it, |current| settings.into_hook(tenant, current)).await?;
     // The change may have enabled the hook, whose deliveries may be due.

@@ -155,8 +155,9 @@ impl Webhook {
     pub(super) fn into_hook(self, tenant: TenantId, current: Option<&Hook>) -> Result<Hook, Problem> {
         let write = |error: serde_json::Error| Problem::internal("writing an Apizee web hook", &error);
         let settings = serde_json::to_string(&Settings { headers: &self.settings.headers }).map_err(write)?;
-        let plugin =
-            PLUGIN.parse().map_err(|error: Invalid| Problem::internal("naming a standard plugin", &error))?;
+        let plugin = PLUGIN
+            .parse()
+            .map_err(|error: Invalid| Problem::internal("parsing the name of a standard plugin", &error))?;
         let secrets = match current {
             Some(hook) => hook.secrets.clone(),
             None => vec![new_secret()?],

@@ -10,7 +10,7 @@ use super::envelope::{ApiError, Success};
 use super::parameters::Parameters;
 use super::path::Project;
 use super::web_hook::{StoredSettings, View, is_of};
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::delivery::Dispatcher;
 use crate::directory::Directory;
 use crate::domain::{Hook, Scope, SecretText, Tenant};
@@ -38,7 +38,7 @@ pub(super) async fn put(
 async fn read(payload: Payload, project: i64) -> Result<Parameters, ApiError> {
     let sent = payload.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_form = sent.is_some_and(|sent| sent.trim_start().to_ascii_lowercase().starts_with(FORM));
-    let body = payload.read_optional(Takes::JsonOrForm, MAX_BODY).await?.unwrap_or_default();
+    let body = payload.read_optional(ContentType::JsonOrForm, MAX_BODY).await?.unwrap_or_default();
     match body.is_empty() {
         true => Ok(Parameters::default()),
         false if is_form => Parameters::from_form(&body, project),

@@ -25,7 +25,8 @@ pub(super) async fn trigger(
         return Err(ApiError::bad_request("the web hook has no endpoint; set one with PUT first"));
     }
     let event_type = TYPE.parse::<EventType>();
-    let event_type = event_type.map_err(|error| Problem::internal("the type of a test", &error))?;
+    let event_type =
+        event_type.map_err(|error| Problem::internal("parsing the type of a test event", &error))?;
     let made = ingest.test(&hook, event_type, DATA.into()).await;
     let (event, delivery) = made.map_err(Problem::from)?;
     Ok(Success(EventView::pending(&tenant, project.number, delivery, &event)))

@@ -19,7 +19,7 @@ use super::unauthenticated_reads::UnauthenticatedReads;
 use super::{MAX_BODY, token};
 use crate::api::SharedApiState;
 use crate::api::auth::{self, AdminKeyHash, Caller};
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::json::{self, Members};
 use crate::api::problem::{Kind, Problem};
 use crate::clients::{Client, NoRoom, UNCOUNTED};
@@ -80,11 +80,11 @@ async fn find_token(query: &Query, payload: Payload) -> Result<(String, Body), A
     if let Some(text) = input {
         return Ok((text, Body::Unread(payload)));
     }
-    if Takes::JsonOrUntyped.check(payload.headers()).is_err() {
+    if ContentType::JsonOrUntyped.check(payload.headers()).is_err() {
         return Err(unknown());
     }
     let payload = payload.within(UNAUTHENTICATED_TIMEOUT).uncounted();
-    let reading = payload.read_optional(Takes::JsonOrUntyped, MAX_UNAUTHENTICATED_BODY);
+    let reading = payload.read_optional(ContentType::JsonOrUntyped, MAX_UNAUTHENTICATED_BODY);
     let Some(body) = UNAUTHENTICATED_READS.read(reading).await else {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -194,7 +194,7 @@ impl Call {
     /// Fails if the content type is not JSON, or if the body is too large.
     pub(super) async fn body(&mut self) -> Result<Bytes, ApiError> {
         match std::mem::replace(&mut self.body, Body::Read(None)) {
-            Body::Unread(payload) => Ok(payload.read(Takes::JsonOrUntyped, MAX_BODY).await?),
+            Body::Unread(payload) => Ok(payload.read(ContentType::JsonOrUntyped, MAX_BODY).await?),
             Body::Read(body) => Ok(body.unwrap_or_default()),
         }
     }

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::MAX_SMALL_BODY;
 use super::projects::check_label;
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::pointer::Pointer;
@@ -89,7 +89,7 @@ pub(super) async fn create_key(
     payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::KeysWrite)?;
-    let body = payload.read(Takes::Json, MAX_SMALL_BODY).await?;
+    let body = payload.read(ContentType::Json, MAX_SMALL_BODY).await?;
     let KeyInput { name, scopes } = json::parse(&body)?;
     check_label(&name)?;
     let scopes = scopes.map_or(Ok(caller.scopes()), |texts| read_scopes(&texts))?;

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::MAX_SMALL_BODY;
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::pointer::Pointer;
@@ -95,7 +95,7 @@ pub(super) async fn create_login(
         caller.may(scope)?;
     }
     let tenant = caller.may(Scope::KeysWrite)?;
-    let body = payload.read(Takes::Json, MAX_SMALL_BODY).await?;
+    let body = payload.read(ContentType::Json, MAX_SMALL_BODY).await?;
     let LoginInput { name, secret } = json::parse(&body)?;
     Login::check_name(&name).map_err(|rule| Problem::invalid(Pointer::to("name"), rule))?;
     if let Some(secret) = &secret {

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::MAX_SMALL_BODY;
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::pointer::Pointer;
@@ -74,7 +74,7 @@ pub(super) async fn create_project(
     payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::ProjectsWrite)?;
-    let body = payload.read(Takes::Json, MAX_SMALL_BODY).await?;
+    let body = payload.read(ContentType::Json, MAX_SMALL_BODY).await?;
     let ProjectInput { id, name } = json::parse(&body)?;
     if id < 1 {
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("id"), "a project's number is at least 1"));

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::MAX_SMALL_BODY;
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::pointer::Pointer;
@@ -81,7 +81,7 @@ pub(super) async fn create_tenant(
     payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
     caller.must_be_operator()?;
-    let body = payload.read(Takes::Json, MAX_SMALL_BODY).await?;
+    let body = payload.read(ContentType::Json, MAX_SMALL_BODY).await?;
     let TenantInput { name, client_id } = json::parse(&body)?;
     Tenant::check_name(&name).map_err(|rule| Problem::invalid(Pointer::to("name"), rule))?;
     if client_id.is_some_and(|number| number < 1) {

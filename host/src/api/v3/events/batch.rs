@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::post::IDEMPOTENCY_KEY;
 use super::wire::{self, AsText, EventInput, MAX_EVENT_LEN};
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
@@ -77,7 +77,7 @@ pub(super) async fn post_events(
         return Err(Problem::parameter(IDEMPOTENCY_KEY, rule));
     }
     // The parsed events need the memory until they are stored.
-    let (body, _reserved) = payload.read_held(Takes::JsonLines, MAX_BATCH_LEN).await?;
+    let (body, _reserved) = payload.read_held(ContentType::JsonLines, MAX_BATCH_LEN).await?;
     let (prepared, lines) = prepare(body, tenant, directory, Arc::clone(&ingest)).await?;
     let receipts = ingest.store(prepared).await.map_err(|error| wire::refused(error, line_of(&lines)))?;
     let answer = BatchReceipt {

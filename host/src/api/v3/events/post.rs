@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::wire::{self, AsText, EventInput, MAX_EVENT_LEN};
 use crate::api::auth::{self, Caller};
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
@@ -67,7 +67,7 @@ pub(super) async fn post_event(
 ) -> Result<Response, Problem> {
     let tenant = caller.may(Scope::EventsWrite)?;
     let idempotency_key = idempotency_key(payload.headers())?;
-    let body = payload.read(Takes::Json, MAX_EVENT_LEN).await?;
+    let body = payload.read(ContentType::Json, MAX_EVENT_LEN).await?;
     let mut event = json::parse::<EventInput>(&body)?.check(tenant, &directory)?;
     event.idempotency_key = idempotency_key;
     let event_type = event.event_type.clone();

@@ -16,7 +16,7 @@ use super::trial::Trial;
 use super::view::HookView;
 use super::wire::{HookIdentity, HookInput};
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::json::{self, Members};
 use crate::api::merge_patch::merge;
 use crate::api::params::{NoParams, Segment};
@@ -45,7 +45,7 @@ pub(super) async fn replace_hook(
     payload: Payload,
 ) -> Result<Json<HookView>, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
-    let body = payload.read(Takes::Json, MAX_HOOK_LEN).await?;
+    let body = payload.read(ContentType::Json, MAX_HOOK_LEN).await?;
     let input: HookInput = json::parse(&body)?;
     change(&trial, &dispatcher, (tenant, id), |_| Ok(input.clone())).await
 }
@@ -70,7 +70,7 @@ pub(super) async fn patch_hook(
     payload: Payload,
 ) -> Result<Json<HookView>, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
-    let body = payload.read(Takes::MergePatch, MAX_HOOK_LEN).await?;
+    let body = payload.read(ContentType::MergePatch, MAX_HOOK_LEN).await?;
     let patch: Members<Box<RawValue>> = json::parse(&body)?;
     change(&trial, &dispatcher, (tenant, id), |current| patched(current, &patch)).await
 }

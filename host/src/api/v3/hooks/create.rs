@@ -9,7 +9,7 @@ use super::trial::Trial;
 use super::view::HookView;
 use super::wire::{self, HookIdentity, HookInput};
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::pointer::Pointer;
@@ -34,7 +34,7 @@ pub(super) async fn create_hook(
     payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
-    let body = payload.read(Takes::Json, MAX_HOOK_LEN).await?;
+    let body = payload.read(ContentType::Json, MAX_HOOK_LEN).await?;
     let input: HookInput = json::parse(&body)?;
     refuse_read_only(&input)?;
     let directory = &trial.directory;
@@ -77,5 +77,5 @@ fn refuse_read_only(input: &HookInput) -> Result<(), Problem> {
 /// Does not fail: 32 bytes are a valid length.
 pub(in crate::api) fn new_secret() -> Result<SigningSecret, Problem> {
     let made = SigningSecret::from_bytes(rand::random::<[u8; 32]>().to_vec());
-    made.map_err(|error| Problem::internal("making a signing secret", &error))
+    made.map_err(|error| Problem::internal("generating a signing secret", &error))
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::read::find_readable;
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::Problem;
@@ -52,7 +52,7 @@ pub(super) async fn preview_hook(
     let tenant = caller.may(Scope::HooksRead)?;
     let hook = find_readable(&dry_runs.directory, tenant, id)?;
     let preview = async {
-        let body = payload.within(MAX_ARRIVAL).read(Takes::Json, MAX_EVENT_LEN).await?;
+        let body = payload.within(MAX_ARRIVAL).read(ContentType::Json, MAX_EVENT_LEN).await?;
         let input: PreviewInput = json::parse(&body)?;
         let event = Arc::new(dry_runs.read(input.event, &caller, tenant).await?);
         let run = dry_runs.finish(dry_runs.pipelines.preview(&hook, &event)).await?;

@@ -15,7 +15,7 @@ use super::create::new_secret;
 use super::read::{find_readable, no_hook};
 use super::wire;
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
@@ -107,7 +107,7 @@ pub(super) async fn rotate_hook_secret(
     payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
-    let body = payload.read_optional(Takes::Json, MAX_SMALL_BODY).await?;
+    let body = payload.read_optional(ContentType::Json, MAX_SMALL_BODY).await?;
     let given = match body {
         Some(body) => json::parse::<RotateInput>(&body)?.secret,
         None => None,

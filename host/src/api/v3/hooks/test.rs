@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::change::refuse_foreign;
 use super::read::find_readable;
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
@@ -88,7 +88,7 @@ pub(super) async fn test_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let hook = find_readable(&directory, tenant, id)?;
     refuse_foreign(&hook)?;
-    let body = payload.read_optional(Takes::Json, MAX_EVENT_LEN).await?;
+    let body = payload.read_optional(ContentType::Json, MAX_EVENT_LEN).await?;
     let input = body.as_deref().map_or(Ok(TestInput::default()), json::parse)?;
     let event_type = input.event_type.as_deref().map_or_else(default_type, read_type)?;
     let data = input.data.map_or(Ok(DEFAULT_DATA.into()), check_data)?;

@@ -39,7 +39,7 @@ pub(super) async fn get_plugin_wasm(
     let tenant = caller.may(Scope::PluginsRead)?;
     let version = find(&directory, tenant, name, version_of(&uri)?)?;
     let client = client.as_ref().map(|Extension(client)| Arc::as_ref(client));
-    let download = downloads.begin(&directory, tenant, &version.digest, client).await?;
+    let download = downloads.start(&directory, tenant, &version.digest, client).await?;
     // The version may have been deleted since it was found.
     let download = download.ok_or_else(|| no_plugin(&version.name))?;
     let file = format!("attachment; filename=\"{}-v{}.wasm\"", version.name, version.version);

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::read::find;
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
@@ -60,7 +60,7 @@ pub(super) async fn run_plugin(
     let newest = find(&dry_runs.directory, tenant, name.clone(), None)?;
     let run = async {
         let limit = MAX_EVENT_LEN + Pipeline::MAX_SETTINGS_LEN;
-        let body = payload.within(MAX_ARRIVAL).read(Takes::Json, limit).await?;
+        let body = payload.within(MAX_ARRIVAL).read(ContentType::Json, limit).await?;
         let input: RunInput = json::parse(&body)?;
         let plugin = match input.version {
             None => newest,

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::affected::{self, AffectedHooks};
 use super::read::PluginView;
 use crate::api::auth::Caller;
-use crate::api::body::{Payload, Takes};
+use crate::api::body::{ContentType, Payload};
 use crate::api::params::{Params, Segment};
 use crate::api::problem::{Kind, Problem};
 use crate::api::turns::Turns;
@@ -89,7 +89,7 @@ pub(super) async fn put_plugin(
     let examining = async {
         // Waits before the body is in memory.
         let turn = turns.uploads.turn(tenant).await?;
-        let wasm = payload.read(Takes::Wasm, MAX_UPLOAD_LEN).await?;
+        let wasm = payload.read(ContentType::Wasm, MAX_UPLOAD_LEN).await?;
         let examined = upload.examine(&wasm).await?;
         Ok::<_, Problem>((turn, wasm, examined))
     };

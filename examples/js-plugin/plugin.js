@@ -1,4 +1,4 @@
-// Tells a chat about issues that were opened, and about nothing else.
+// Sends a chat message about opened issues, and nothing else.
 function handle(event, request) {
   const { action, issue, repository } = event.data;
   if (action !== "opened") {

@@ -1,4 +1,4 @@
-"""A transformer: a message about an order, or nothing where the order is a small one."""
+"""A transformer: a message about a large order, or nothing for a small one."""
 
 import json
 
@@ -12,7 +12,7 @@ def settings() -> tuple[float, str]:
     given = json.loads(config.get())
     unknown = given.keys() - {"at_least", "channel"}
     if unknown:
-        # The engine asks before it makes a hook, and hands on what is said here.
+        # The engine tries settings before it creates a hook, and shows this message.
         raise Err(Failure("bad-settings", f"unknown: {', '.join(sorted(unknown))}", False))
     return given.get("at_least", 0), given.get("channel", "orders")
 

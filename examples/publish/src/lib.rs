@@ -1,8 +1,7 @@
 //! Publishes events to Hookwright, so that each is accepted exactly once.
 //!
-//! `202` means that the event is on disk. Where no answer comes, nobody knows whether it is; so every
-//! event goes with an `Idempotency-Key`, and is sent again under the same key until there is an
-//! answer. Hookwright accepts it at most once.
+//! `202` means that the event is on disk. Without an answer, the sender cannot know. So every event has an
+//! `Idempotency-Key` and is sent again with the same key until there is an answer. Hookwright accepts it at most once.
 
 use std::time::Duration;
 
@@ -18,9 +17,9 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// For one request, with its answer.
+/// For one request and its answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The greatest answer that is read, in bytes.
+/// The maximum size of an answer, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
 
 /// Publishes to one engine with one API key.
@@ -31,18 +30,18 @@ pub struct Publisher {
     waits: Vec<Duration>,
 }
 
-/// An event as it is posted. The data is passed on as it is written: parsing it could change its numbers.
+/// An event as it is posted. The data is sent unchanged: parsing could change its numbers.
 #[derive(Serialize)]
 struct Event<'a> {
     r#type: &'a str,
     data: &'a RawValue,
 }
 
-/// What came of one request.
+/// The result of one request.
 enum Answer {
     /// The event is on disk.
     Accepted(Value),
-    /// It may yet go well: no answer, or a server's failure.
+    /// A later attempt may succeed: there was no answer, or the server failed.
     TryAgain(anyhow::Error),
 }
 
@@ -60,17 +59,17 @@ impl Publisher {
         }
     }
 
-    /// How long to wait before each further attempt.
+    /// Sets the wait before each further attempt.
     #[must_use]
     pub fn retrying_after(mut self, waits: &[Duration]) -> Self {
         self.waits = waits.to_vec();
         self
     }
 
-    /// Publishes an event; answers with what the engine said, its `id` and the number of `deliveries`.
+    /// Publishes an event. Returns the engine's answer, with its `id` and the number of `deliveries`.
     ///
     /// # Errors
-    /// Where the engine refuses the event, or does not accept it after all attempts.
+    /// Fails if the engine refuses the event, or does not accept it after all attempts.
     pub async fn publish(&self, event_type: &str, data: &RawValue) -> anyhow::Result<Value> {
         let body = Bytes::from(serde_json::to_vec(&Event { r#type: event_type, data })?);
         let idempotency_key = format!("{:032x}", rand::random::<u128>());
@@ -97,7 +96,7 @@ impl Publisher {
             .header("content-type", "application/json")
             .header("idempotency-key", idempotency_key)
             .body(Full::new(body))
-            .context("not a URL, or not a key")?;
+            .context("the URL or the key is malformed")?;
         let response = match self.client.request(request).await {
             Ok(response) => response,
             Err(error) => return Ok(Answer::TryAgain(error.into())),

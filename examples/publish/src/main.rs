@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where Hookwright listens.
+    /// The URL of Hookwright.
     #[arg(long, default_value = "http://127.0.0.1:8080", env = "HOOKWRIGHT_URL")]
     url: String,
     /// An API key of the tenant, with the scope `events:write`.
@@ -20,7 +20,7 @@ struct Arguments {
     /// The event's type.
     #[arg(value_name = "TYPE")]
     event_type: String,
-    /// The event's data, JSON; `-` reads it from standard input.
+    /// The event's data as JSON; `-` reads it from standard input.
     data: String,
 }
 

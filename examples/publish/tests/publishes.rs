@@ -1,4 +1,4 @@
-//! Publishing against an engine that answers what the test wants.
+//! Publishing to an engine whose answers the test chooses.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 type Seen = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
-/// Answers one request after the other with `answers`, and keeps what came.
+/// Answers each request with the next of `answers`, and keeps the requests.
 async fn engine(answers: &'static [(u16, &'static str)]) -> (String, Seen) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -64,7 +64,7 @@ async fn an_event_is_sent_again_under_the_same_key_until_it_is_accepted() {
 }
 
 #[tokio::test]
-async fn what_the_engine_refuses_is_told_and_not_sent_again() {
+async fn a_refused_event_is_an_error_and_is_not_sent_again() {
     let (url, seen) = engine(&[(400, r#"{"pointer":"/type"}"#)]).await;
     let publisher = Publisher::new(&url, "hwk_1").retrying_after(&[Duration::ZERO]);
     let error = publisher.publish("", &data("{}")).await.unwrap_err();

@@ -1,8 +1,7 @@
 //! A receiver of webhooks, to run and to copy from.
 //!
 //! [`verify`] is the part that every receiver needs: the signature check of [Standard Webhooks 1.0].
-//! [`seen`] drops what comes twice, as any delivery may. [`server`] puts both behind HTTP.
-//! `hookwright demo` runs this same code.
+//! [`seen`] drops duplicates, since any delivery may arrive twice. [`server`] puts both behind HTTP.
 //!
 //! [Standard Webhooks 1.0]: https://www.standardwebhooks.com
 

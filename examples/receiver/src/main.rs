@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// A hook's signing secret; give two while it is being changed.
+    /// A hook's signing secret; give two during a rotation.
     #[arg(long = "secret", value_name = "whsec_…", required = true, env = "RECEIVER_SECRET")]
     secrets: Vec<String>,
-    /// Where to listen.
+    /// The address to listen on.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
 }
@@ -40,10 +40,10 @@ async fn main() -> anyhow::Result<()> {
 
 fn show(out: &mut impl Write, arrival: &Arrival) -> io::Result<()> {
     let Arrival { method, path, headers, body, verdict } = arrival;
-    let id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or("without an id");
+    let id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).unwrap_or("no id");
     match verdict {
         Verdict::Verified => writeln!(out, "\n{method} {path}: {id}, verified")?,
-        Verdict::Duplicate => return writeln!(out, "\n{method} {path}: {id}, seen before"),
+        Verdict::Duplicate => return writeln!(out, "\n{method} {path}: {id}, duplicate"),
         Verdict::Refused(why) => return writeln!(out, "\n{method} {path}: {id}, REFUSED: {why}"),
     }
     for (name, value) in headers {

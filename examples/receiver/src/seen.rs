@@ -1,12 +1,12 @@
-//! What has come before.
+//! Detects duplicates.
 //!
-//! Webhooks are delivered at least once: a receiver that answered, but whose answer was lost, gets the
-//! same webhook again, under the same `webhook-id`. Keep the ids that you have dealt with, in your
-//! database and in the same transaction as the work itself; here they are in memory.
+//! Webhooks are delivered at least once: if a receiver's answer is lost, it gets the same webhook again, with the same
+//! `webhook-id`. Store the ids of processed webhooks in your database, in the same transaction as the work itself. This
+//! example keeps them in memory.
 
 use std::collections::{HashSet, VecDeque};
 
-/// The last ids, up to a bound.
+/// The most recent ids, up to a limit.
 #[derive(Debug)]
 pub struct Seen {
     ids: HashSet<String>,
@@ -21,7 +21,7 @@ impl Seen {
         Self { ids: HashSet::new(), oldest_first: VecDeque::new(), capacity: capacity.max(1) }
     }
 
-    /// Remembers `id`; false if it was there already.
+    /// Remembers `id`. Returns false if it was known already.
     pub fn first_time(&mut self, id: &str) -> bool {
         if !self.ids.insert(id.to_owned()) {
             return false;

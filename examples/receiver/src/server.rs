@@ -1,4 +1,4 @@
-//! The receiver behind HTTP: answers, and hands every arrival on.
+//! The receiver behind HTTP: answers requests and passes every arrival to a channel.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,24 +21,24 @@ use tokio::task::JoinSet;
 use crate::seen::Seen;
 use crate::verify::{Refused, Verifier};
 
-/// The greatest body that is read, in bytes.
+/// The maximum size of a body, in bytes.
 const MAX_BODY: usize = 16 << 20;
 /// How many ids are remembered for each path.
 const REMEMBERED: usize = 10_000;
 
-/// What a request turned out to be.
+/// The result of verifying a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Genuine, and not seen before.
+    /// Genuine and new.
     Verified,
-    /// Genuine, and dealt with before.
+    /// Genuine, and already processed.
     Duplicate,
-    /// Not to be trusted.
+    /// Not genuine, or not fresh.
     Refused(Refused),
 }
 
 impl Verdict {
-    /// What the sender is told. A duplicate is as good as taken: it must not be sent again.
+    /// The status of the answer. A duplicate is a success, so that the sender does not send it again.
     fn status(&self) -> StatusCode {
         match self {
             Self::Verified | Self::Duplicate => StatusCode::NO_CONTENT,
@@ -47,7 +47,7 @@ impl Verdict {
     }
 }
 
-/// One request that came.
+/// A request that arrived.
 #[derive(Debug, Clone)]
 pub struct Arrival {
     /// The method.
@@ -58,11 +58,11 @@ pub struct Arrival {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// What it turned out to be.
+    /// The result of verifying it.
     pub verdict: Verdict,
 }
 
-/// One hook's secrets, and what has come of it.
+/// One hook's secrets, and the ids that it has delivered.
 struct Endpoint {
     verifier: Verifier,
     seen: Mutex<Seen>,
@@ -76,31 +76,31 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Listens on `address`; connections wait until [`Self::serve`] takes them.
+    /// Listens on `address`. Connections wait until [`Self::serve`] runs.
     ///
     /// # Errors
-    /// Where the address is taken or not ours.
+    /// Fails if the address cannot be bound.
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         Ok(Self { listener, by_path: HashMap::new(), any_path: None })
     }
 
-    /// The address, with the port that was taken.
+    /// The bound address, with its port.
     ///
     /// # Errors
-    /// Where the system does not tell.
+    /// Fails if the operating system cannot tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Takes requests to `path`, such as `/orders`, that `verifier` lets through.
+    /// Accepts requests to `path`, such as `/orders`, that `verifier` accepts.
     #[must_use]
     pub fn at(mut self, path: &str, verifier: Verifier) -> Self {
         self.by_path.insert(path.to_owned(), Arc::new(Endpoint::new(verifier)));
         self
     }
 
-    /// Takes requests to every other path that `verifier` lets through.
+    /// Accepts requests to every other path that `verifier` accepts.
     #[must_use]
     pub fn anywhere(mut self, verifier: Verifier) -> Self {
         self.any_path = Some(Arc::new(Endpoint::new(verifier)));
@@ -110,7 +110,7 @@ impl Receiver {
     /// Serves until `arrivals` is closed or the future is dropped.
     ///
     /// # Errors
-    /// Where no more connections can be accepted.
+    /// Fails if no more connections can be accepted.
     pub async fn serve(self, arrivals: mpsc::Sender<Arrival>) -> io::Result<()> {
         let Self { listener, by_path, any_path } = self;
         let by_path = Arc::new(by_path);
@@ -128,7 +128,7 @@ impl Receiver {
                 async move { Ok::<_, Infallible>(answer(request, endpoint, arrivals).await) }
             });
             connections.spawn(async move {
-                // A connection that breaks is its sender's matter, who will try again.
+                // If a connection breaks, its sender tries again.
                 let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
         }
@@ -179,6 +179,9 @@ fn empty(status: StatusCode) -> Response<Empty<Bytes>> {
 }
 
 fn unix_now_s() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "a receiver's own clock; the engine's rule is not its own")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the ban is for the engine; a receiver reads its own clock"
+    )]
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -1,9 +1,8 @@
 //! Verifies signatures (Standard Webhooks 1.0, "Verifying webhook authenticity").
 //!
-//! Three headers come with a request: `webhook-id`, `webhook-timestamp` (whole seconds since the Unix
-//! epoch) and `webhook-signature` (one or more `v1,<base64>` with spaces between them, since the
-//! sender may be changing its secret). What is signed is `id.timestamp.body`, the body exactly as it
-//! came: verify first, parse afterwards.
+//! A request has three headers: `webhook-id`, `webhook-timestamp` (whole seconds since the Unix epoch) and
+//! `webhook-signature` (one or more `v1,<base64>` separated by spaces, since the sender may be rotating its secret). The
+//! signature covers `id.timestamp.body`, with the body byte for byte: verify first, parse afterwards.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,21 +10,20 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderMap;
 use sha2::Sha256;
 
-/// How far a timestamp may lie from now, in seconds, before and after. Stops old requests from being
-/// played back.
+/// The maximum difference between a timestamp and now, in seconds, in both directions. Prevents replay of old requests.
 pub const TOLERANCE_S: u64 = 5 * 60;
 
-/// Knows the secrets of one hook: one, or two while it is being changed.
+/// Verifies requests with the secrets of one hook: one, or two during a rotation.
 #[derive(Clone)]
 pub struct Verifier {
     keys: Vec<Vec<u8>>,
 }
 
-/// Why a request is not to be trusted.
+/// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// A header is not there, or not text.
-    #[error("there is no `{0}` header")]
+    /// A header is missing, or not text.
+    #[error("the header `{0}` is missing or not text")]
     Missing(&'static str),
     /// The timestamp is not a whole number.
     #[error("`webhook-timestamp` is not a whole number of seconds")]
@@ -33,12 +31,12 @@ pub enum Refused {
     /// The timestamp is too far from now.
     #[error("`webhook-timestamp` is more than five minutes from now")]
     OutsideTolerance,
-    /// No signature was made with any of our secrets over this id, timestamp and body.
-    #[error("no signature fits")]
+    /// No signature over this id, timestamp and body was made with any of the secrets.
+    #[error("no signature matches")]
     NoMatch,
 }
 
-/// A secret that cannot be one.
+/// A malformed secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a secret is `whsec_` followed by base64")]
 pub struct BadSecret;
@@ -47,7 +45,7 @@ impl Verifier {
     /// A verifier for requests that are signed with any of `secrets`, each `whsec_` and base64.
     ///
     /// # Errors
-    /// Where one of them is something else.
+    /// Fails if one of them is malformed.
     pub fn new<S: AsRef<str>>(secrets: &[S]) -> Result<Self, BadSecret> {
         let key = |secret: &S| {
             let encoded = secret.as_ref().strip_prefix("whsec_").filter(|rest| !rest.is_empty());
@@ -56,12 +54,12 @@ impl Verifier {
         Ok(Self { keys: secrets.iter().map(key).collect::<Result<_, _>>()? })
     }
 
-    /// Whether the request is genuine and fresh; answers with its `webhook-id`.
+    /// Checks that the request is genuine and fresh. Returns its `webhook-id`.
     ///
     /// `now_s` is the time in seconds since the Unix epoch.
     ///
     /// # Errors
-    /// Says why it is not. Answer such a request with 4xx and do nothing else with it.
+    /// Says why it is not. Answer such a request with 4xx and ignore it.
     pub fn verify<'h>(&self, headers: &'h HeaderMap, body: &[u8], now_s: u64) -> Result<&'h str, Refused> {
         let id = text(headers, "webhook-id")?;
         let timestamp = text(headers, "webhook-timestamp")?;
@@ -70,7 +68,7 @@ impl Verifier {
         if now_s.abs_diff(sent_at_s) > TOLERANCE_S {
             return Err(Refused::OutsideTolerance);
         }
-        // Signatures of other kinds than `v1` may stand beside ours; they are not ours to judge.
+        // The header may also contain signatures of other versions.
         let candidates = signatures.split(' ').filter_map(|signature| signature.strip_prefix("v1,"));
         let mut candidates = candidates.filter_map(|encoded| STANDARD.decode(encoded).ok());
         let genuine =
@@ -83,7 +81,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h str, Refus
     headers.get(name).and_then(|value| value.to_str().ok()).ok_or(Refused::Missing(name))
 }
 
-/// Compares in constant time: how long it takes tells nothing of how much of a forged code was right.
+/// Compares in constant time, so that timing does not reveal how much of a forged code is right.
 fn fits(key: &[u8], id: &str, timestamp: &str, body: &[u8], code: &[u8]) -> bool {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return false };
     for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
@@ -121,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn one_fitting_signature_or_secret_among_several_is_enough() {
+    fn one_matching_signature_or_secret_among_several_is_enough() {
         let foreign = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
         for signatures in [
             format!("{foreign} {SIGNATURE}"),
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_on_the_way_is_refused() {
+    fn a_changed_request_is_refused() {
         let time = SENT_AT.to_string();
         let later = (SENT_AT + 1).to_string();
         let no_match = Err(Refused::NoMatch);
@@ -183,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_base64_behind_their_prefix() {
+    fn secrets_are_base64_after_their_prefix() {
         for secret in ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_not base64"] {
             assert_eq!(Verifier::new(&[secret]).err(), Some(BadSecret), "{secret}");
         }

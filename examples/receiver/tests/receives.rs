@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 const KEY: &[u8] = b"twenty-four bytes of key";
 
 fn signed(url: &str, id: &str, body: &'static str) -> Request<Full<Bytes>> {
-    #[expect(clippy::disallowed_methods, reason = "the receiver under test goes by the machine's clock")]
+    #[expect(clippy::disallowed_methods, reason = "the receiver under test reads the machine's clock")]
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(KEY).unwrap();
     mac.update(format!("{id}.{now}.{body}").as_bytes());
@@ -27,7 +27,7 @@ fn signed(url: &str, id: &str, body: &'static str) -> Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn genuine_requests_are_taken_once_and_others_refused() {
+async fn genuine_requests_are_accepted_once_and_others_refused() {
     let verifier = Verifier::new(&[format!("whsec_{}", STANDARD.encode(KEY))]).unwrap();
     let receiver = Receiver::bind(([127, 0, 0, 1], 0).into()).await.unwrap().at("/orders", verifier);
     let base = format!("http://{}", receiver.address().unwrap());

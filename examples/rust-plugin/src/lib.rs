@@ -1,7 +1,7 @@
-//! Delivers large orders only, and tells of them in the words of a chat.
+//! Delivers only large orders, as messages for a chat.
 //!
-//! One component with two roles: put its filter and its transformer into a hook's pipeline with the
-//! same settings, e.g. `{"at_least": 100, "channel": "orders"}`.
+//! One component with two roles, filter and transformer. They run in one step of a hook's pipeline, with the same settings,
+//! such as `{"at_least": 100, "channel": "orders"}`.
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +9,7 @@ use hookwright_plugin::{Event, Failure, Request, log};
 use serde::Deserialize;
 use serde_json::json;
 
-/// What this plugin reads of an event's data. Other members are passed over.
+/// The members of an event's data that this plugin reads. Others are ignored.
 #[derive(Deserialize)]
 struct Order {
     number: String,
@@ -23,7 +23,7 @@ struct Settings {
     channel: String,
 }
 
-/// What no event can make right. A hook isn't made with settings that this refuses.
+/// Checks settings independently of any event. A hook with settings that this refuses is refused, too.
 fn check(settings: &Settings) -> Result<(), Failure> {
     if settings.channel.is_empty() {
         return Err("`channel` is empty".into());
@@ -68,13 +68,13 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_is_needed() {
+    fn a_channel_is_required() {
         assert!(check(&settings()).is_ok());
         assert!(check(&Settings { channel: String::new(), ..settings() }).is_err());
     }
 
     #[test]
-    fn the_message_tells_number_and_total() {
+    fn the_message_has_number_and_total() {
         let draft = Request {
             method: "POST".into(),
             url: "https://chat.example/".into(),
@@ -82,7 +82,7 @@ mod tests {
             body: Body::None,
         };
         let request =
-            chat_message(order(120.5), draft, settings()).expect("no failure").expect("not cancelled");
+            chat_message(order(120.5), draft, settings()).expect("no failure").expect("not dropped");
         assert_eq!(request.body, Body::Text(r#"{"channel":"orders","text":"Order A1 over 120.50"}"#.into()));
         assert_eq!(request.header("content-type"), Some("application/json"));
     }

@@ -69,15 +69,15 @@ impl FromRequest<SharedApiState> for Call {
             Err(refusal) => (Err(refusal), Body::Read(None)),
         };
         let caller = auth::watched(login, client.as_deref(), &headers)?;
-        Ok(Self { caller, query, body: body.counted(client.as_deref())?, directory })
+        Ok(Self { caller, query, body: body.charged(client.as_deref())?, directory })
     }
 }
 
 /// Finds the token or key in the header, the query or the body. Reads the body only if the others lack it.
 async fn find_token(query: &Query, payload: Payload) -> Result<(String, Body), ApiError> {
-    let input = auth::one(payload.headers(), TOKEN_HEADER).map_err(|_| unknown())?;
-    let input = input.filter(|text| !text.is_empty()).or(query.get(TOKEN_NAME)).map(str::to_owned);
-    if let Some(text) = input {
+    let sent = auth::one(payload.headers(), TOKEN_HEADER).map_err(|_| unknown())?;
+    let sent = sent.filter(|text| !text.is_empty()).or(query.get(TOKEN_NAME)).map(str::to_owned);
+    if let Some(text) = sent {
         return Ok((text, Body::Unread(payload)));
     }
     if ContentType::JsonOrUntyped.check(payload.headers()).is_err() {
@@ -106,14 +106,17 @@ fn login(text: &str, state: &SharedApiState, directory: &Directory) -> Result<Ca
 
 impl Body {
     /// Charges a body that was read to the memory of its tenant.
-    fn counted(self, client: Option<&Client>) -> Result<Self, ApiError> {
+    fn charged(self, client: Option<&Client>) -> Result<Self, ApiError> {
         let Self::Read(Some(body)) = self else { return Ok(self) };
         let Some(client) = client.filter(|_| body.len() > UNCOUNTED) else {
             return Ok(Self::Read(Some(body)));
         };
         let reserved = client.reserve_request(body.len());
         let reserved = reserved.map_err(|NoRoom| {
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "Too many requests are in progress.")
+            ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The memory for request bodies is in use. Try again later.",
+            )
         })?;
         Ok(Self::Read(Some(reserved.hold(body))))
     }
@@ -148,12 +151,12 @@ impl Call {
     pub(super) fn domain_or<'c>(
         &'c self,
         scope: Scope,
-        otherwise: impl FnOnce() -> Option<&'c str>,
+        default: impl FnOnce() -> Option<&'c str>,
     ) -> Result<Arc<Tenant>, ApiError> {
         let caller = match self.caller.tenant() {
             Some(_) => self.caller.clone(),
             None => {
-                let name = self.query.get("domain").or_else(otherwise);
+                let name = self.query.get("domain").or_else(default);
                 let name = name.ok_or_else(|| ApiError::bad("domain is required"))?;
                 self.caller.clone().naming(self.named(name).ok_or_else(ApiError::no_domain)?)
             }

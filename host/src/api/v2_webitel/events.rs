@@ -81,7 +81,7 @@ impl SwitchEvent {
         let Members(members) = json::parse::<Members<&RawValue>>(body)?;
         let text = json::text_of(body)?.trim();
         let input = Input::read(text)?;
-        let required = |name| Ok::<_, ApiError>(input.text(name)?.filter(|text| !text.is_empty()));
+        let required = |name| Ok::<_, ApiError>(input.string(name)?.filter(|text| !text.is_empty()));
         let name = required("Event-Name")?.ok_or_else(|| ApiError::bad("Event-Name is required"))?;
         let name = match required("Event-Subclass")? {
             Some(subclass) => format!("{name}->{subclass}"),
@@ -107,12 +107,12 @@ impl SwitchEvent {
 
 fn domain_of(input: &Input<'_>) -> Result<Option<String>, ApiError> {
     for member in DOMAINS {
-        if let Some(domain) = input.text(member)?.filter(|domain| !domain.is_empty()) {
+        if let Some(domain) = input.string(member)?.filter(|domain| !domain.is_empty()) {
             return Ok(Some(domain));
         }
     }
     for member in PRESENCES {
-        let presence = input.text(member)?.unwrap_or_default();
+        let presence = input.string(member)?.unwrap_or_default();
         if let Some((_, domain)) = presence.split_once('@').filter(|(_, domain)| !domain.is_empty()) {
             return Ok(Some(domain.to_owned()));
         }

@@ -11,7 +11,7 @@ const LEN: usize = 24;
 const SECOND_LEN: usize = 8;
 
 /// The text of an id.
-pub(super) fn text_of(id: HookId) -> String {
+pub(super) fn encode(id: HookId) -> String {
     format!("{:08x}{:016x}", id.created_at().unix_seconds(), id.0)
 }
 
@@ -25,14 +25,14 @@ pub(super) enum ParsedId {
 }
 
 /// Parses an id; `None` if `text` is malformed.
-pub(super) fn read(text: &str) -> Option<ParsedId> {
+pub(super) fn parse(text: &str) -> Option<ParsedId> {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if text.len() != LEN || !text.bytes().all(is_digit) {
         return None;
     }
     let id = u64::from_str_radix(&text[SECOND_LEN..], 16).ok().and_then(|id| i64::try_from(id).ok());
     // Each id has exactly one text, so an id with another time is foreign.
-    let own = id.map(HookId).filter(|id| text_of(*id) == text);
+    let own = id.map(HookId).filter(|id| encode(*id) == text);
     Some(own.map_or(ParsedId::Foreign, ParsedId::Own))
 }
 
@@ -45,14 +45,14 @@ mod tests {
     #[test]
     fn ids_are_parsed_and_other_texts_are_malformed() {
         let id = HookId::generate(&IdGenerator::new(1023, 0), UnixMillis(1_795_000_000_123));
-        let text = text_of(id);
+        let text = encode(id);
         assert_eq!(text, format!("{:08x}{:016x}", 1_795_000_000, id.0));
-        assert_eq!(read(&text), Some(ParsedId::Own(id)));
+        assert_eq!(parse(&text), Some(ParsedId::Own(id)));
         for text in ["", "1", &text[1..], &format!("{text}0"), &text.to_uppercase(), &text.replace('6', "g")]
         {
-            assert_eq!(read(text), None, "{text}");
+            assert_eq!(parse(text), None, "{text}");
         }
-        assert_eq!(read("ä23456789012345678901234"), None);
+        assert_eq!(parse("ä23456789012345678901234"), None);
     }
 
     #[test]
@@ -60,8 +60,8 @@ mod tests {
         let id = HookId::generate(&IdGenerator::new(0, 0), UnixMillis(1_795_000_000_123));
         let other_second = format!("{:08x}{:016x}", 1_795_000_001, id.0);
         for text in ["59802a53a7ec15000c40926a", "ffffffffffffffffffffffff", &other_second] {
-            assert_eq!(read(text), Some(ParsedId::Foreign), "{text}");
+            assert_eq!(parse(text), Some(ParsedId::Foreign), "{text}");
         }
-        assert_eq!(read("5e0be1000000000000000000"), Some(ParsedId::Own(HookId(0))));
+        assert_eq!(parse("5e0be1000000000000000000"), Some(ParsedId::Own(HookId(0))));
     }
 }

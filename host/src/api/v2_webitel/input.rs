@@ -39,28 +39,28 @@ impl<'a> Input<'a> {
         (value.get() != "null").then_some(*value)
     }
 
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>, ApiError> {
+    pub(super) fn string(&self, name: &str) -> Result<Option<String>, ApiError> {
         self.typed(name, "a string")
     }
 
-    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
+    pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
         self.typed(name, "true or false")
     }
 
     /// An integer in any JSON notation, such as `1e3`.
-    pub(super) fn whole(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        const WANTED: &str = "an integer";
+    pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        const EXPECTED: &str = "an integer";
         // 2^53 - 1: doubles cannot represent all greater integers.
         const MAX: f64 = 9_007_199_254_740_991.0;
-        let Some(number) = self.typed::<f64>(name, WANTED)? else { return Ok(None) };
+        let Some(number) = self.typed::<f64>(name, EXPECTED)? else { return Ok(None) };
         if number.fract() != 0.0 || number.abs() > MAX {
-            return Err(self.wrong(name, WANTED));
+            return Err(self.wrong(name, EXPECTED));
         }
         #[expect(clippy::cast_possible_truncation, reason = "an integer within the bound fits")]
         Ok(Some(number as i64))
     }
 
-    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
+    pub(super) fn strings(&self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
         self.typed(name, "an array of strings")
     }
 
@@ -70,17 +70,17 @@ impl<'a> Input<'a> {
     }
 
     /// An object whose members are all strings.
-    pub(super) fn object_of_texts(&self, name: &str) -> Result<Option<Self>, ApiError> {
+    pub(super) fn object_of_strings(&self, name: &str) -> Result<Option<Self>, ApiError> {
         let Some(object) = self.object(name)? else { return Ok(None) };
         for (member, value) in &object.members {
-            object.text_of(member, value)?;
+            object.string_of(member, value)?;
         }
         Ok(Some(object))
     }
 
-    /// Like [`Self::text`], for a member that the caller has: looking up each of many members by name would
+    /// Like [`Self::string`], for a member that the caller has: looking up each of many members by name would
     /// be slow.
-    pub(super) fn text_of(&self, name: &str, value: &'a RawValue) -> Result<Option<String>, ApiError> {
+    pub(super) fn string_of(&self, name: &str, value: &'a RawValue) -> Result<Option<String>, ApiError> {
         self.read_as(name, value, "a string")
     }
 
@@ -90,22 +90,22 @@ impl<'a> Input<'a> {
         Ok(members.map(|Members(members)| Self { path: format!("{}{name}.", self.path), members }))
     }
 
-    fn typed<T: Deserialize<'a>>(&self, name: &str, wanted: &str) -> Result<Option<T>, ApiError> {
-        self.raw(name).map_or(Ok(None), |value| self.read_as(name, value, wanted))
+    fn typed<T: Deserialize<'a>>(&self, name: &str, expected: &str) -> Result<Option<T>, ApiError> {
+        self.raw(name).map_or(Ok(None), |value| self.read_as(name, value, expected))
     }
 
     fn read_as<T: Deserialize<'a>>(
         &self,
         name: &str,
         value: &'a RawValue,
-        wanted: &str,
+        expected: &str,
     ) -> Result<Option<T>, ApiError> {
-        serde_json::from_str(value.get()).map_err(|_| self.wrong(name, wanted))
+        serde_json::from_str(value.get()).map_err(|_| self.wrong(name, expected))
     }
 
-    /// The error for a member that is not what was `wanted`.
-    pub(super) fn wrong(&self, name: &str, wanted: &str) -> ApiError {
-        ApiError::bad(format_args!("{} must be {wanted}", self.name(name)))
+    /// The error for a member that is not what was `expected`.
+    pub(super) fn wrong(&self, name: &str, expected: &str) -> ApiError {
+        ApiError::bad(format_args!("{} must be {expected}", self.name(name)))
     }
 
     /// The path of a member from the outermost object, shortened.
@@ -155,13 +155,13 @@ mod tests {
         let text = r#"{"s":5,"f":"true","w":1.5,"big":1e300,"o":[],"t":{"m":1},"l":["a",1],"n":null,"twice":{"a":1,"a":2}}"#;
         let input = Input::read(text).unwrap();
         let infos = [
-            input.text("s").unwrap_err(),
-            input.flag("f").unwrap_err(),
-            input.whole("w").unwrap_err(),
-            input.whole("big").unwrap_err(),
+            input.string("s").unwrap_err(),
+            input.boolean("f").unwrap_err(),
+            input.integer("w").unwrap_err(),
+            input.integer("big").unwrap_err(),
             input.object("o").unwrap_err(),
-            input.object_of_texts("t").unwrap_err(),
-            input.texts("l").unwrap_err(),
+            input.object_of_strings("t").unwrap_err(),
+            input.strings("l").unwrap_err(),
             input.object("twice").unwrap_err(),
         ]
         .map(|refusal| refusal.info().to_owned());
@@ -178,6 +178,6 @@ mod tests {
                 "Bad request: twice must be an object without duplicate members.",
             ]
         );
-        assert_eq!((input.text("n"), input.whole("absent")), (Ok(None), Ok(None)));
+        assert_eq!((input.string("n"), input.integer("absent")), (Ok(None), Ok(None)));
     }
 }

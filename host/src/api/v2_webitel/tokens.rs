@@ -80,11 +80,11 @@ async fn create_token(
     may_give(&call)?;
     let text = compact(&call.body().await?)?;
     let input = Input::read(&text)?;
-    let expire = input.whole("expire")?.ok_or_else(|| ApiError::bad("expire is required"))?;
+    let expire = input.integer("expire")?.ok_or_else(|| ApiError::bad("expire is required"))?;
     if expire <= directory.clock().now().0 || expire > LATEST_END {
         return Err(input.wrong("expire", "a future time in milliseconds since 1970"));
     }
-    let role = input.text("role")?.unwrap_or_default();
+    let role = input.string("role")?.unwrap_or_default();
     if role.len() > MAX_ROLE_LEN {
         return Err(input.wrong("role", "at most 128 bytes"));
     }
@@ -102,7 +102,7 @@ async fn enable_token(
 ) -> Result<Success<TokenView>, ApiError> {
     let domain = call.domain_called(path.get(0), Scope::KeysWrite)?;
     let text = compact(&call.body().await?)?;
-    let state = Input::read(&text)?.flag("state")?.ok_or_else(|| ApiError::bad("state is required"))?;
+    let state = Input::read(&text)?.boolean("state")?.ok_or_else(|| ApiError::bad("state is required"))?;
     if state {
         may_give(&call)?;
     }

@@ -45,6 +45,6 @@ pub(super) async fn create_hook(trial: Trial, mut call: Call) -> Result<Success<
         result: WriteResult::count(true),
         ops: [HookView::of(&hook, &domain, IdPosition::End)],
         inserted_count: 1,
-        inserted_ids: [id::text_of(hook.id)],
+        inserted_ids: [id::encode(hook.id)],
     }))
 }

@@ -20,7 +20,7 @@ use crate::domain::{
 
 /// The stored members of a hook, in the order of responses: first those of the published examples, then later
 /// members of the original API and of the engine.
-const KEPT: [&str; 14] = [
+const STORED: [&str; 14] = [
     "event",
     "enable",
     "description",
@@ -37,16 +37,16 @@ const KEPT: [&str; 14] = [
     "delay",
 ];
 /// The stored members of `action`. They keep the order of the request.
-const KEPT_OF_ACTION: [&str; 5] = ["type", "method", "url", "plugin", "settings"];
+const STORED_OF_ACTION: [&str; 5] = ["type", "method", "url", "plugin", "settings"];
 /// The stored members of `auth`. They keep the order of the request.
-const KEPT_OF_AUTH: [&str; 6] = ["headers", "map", "enabled", "url", "method", "cookie"];
+const STORED_OF_AUTH: [&str; 6] = ["headers", "map", "enabled", "url", "method", "cookie"];
 
 /// The supported methods.
 const METHODS: [&str; 4] = ["GET", "POST", "PUT", "DELETE"];
 /// The maximum size of a description, in bytes.
 const MAX_DESCRIPTION_LEN: usize = 4_096;
 /// The maximum size of the stored members of a hook, in bytes: they are held in memory and returned in lists.
-const MAX_KEPT_LEN: usize = 512 * 1024;
+const MAX_STORED_LEN: usize = 512 * 1024;
 /// The default wait before a retry, in seconds.
 const DEFAULT_DELAY: u64 = 60;
 
@@ -104,17 +104,17 @@ impl HookInput {
             filter: read_filter(&input)?,
             headers: read_headers(&input)?,
             cookie: auth.as_ref().is_some_and(|auth| auth.cookie),
-            fields: input.texts("fields")?.and_then(|_| input.raw("fields")),
-            map: input.object_of_texts("map")?.and_then(|_| input.raw("map")),
+            fields: input.strings("fields")?.and_then(|_| input.raw("fields")),
+            map: input.object_of_strings("map")?.and_then(|_| input.raw("map")),
             method: action.method,
-            custom_body: input.flag("customBody")? == Some(true),
-            raw_body: input.text("rawBody")?,
-            escape_body: input.flag("escapeBody")?,
+            custom_body: input.boolean("customBody")? == Some(true),
+            raw_body: input.string("rawBody")?,
+            escape_body: input.boolean("escapeBody")?,
             plugin: action.plugin,
         };
         Ok(Self {
             event,
-            enabled: input.flag("enable")? == Some(true),
+            enabled: input.boolean("enable")? == Some(true),
             description: read_description(&input)?,
             url: action.url,
             retry: read_retry(&input)?,
@@ -123,7 +123,7 @@ impl HookInput {
                 .map_or_else(|| Ok(Pipeline::default()), |auth| pipeline::preflight(auth, shape.filter))?,
             pipeline: pipeline::shape(&shape)?,
             own_plugin: shape.plugin.map(|plugin| plugin.reference),
-            members: kept(&input)?.into(),
+            members: stored(&input)?.into(),
         })
     }
 
@@ -161,26 +161,26 @@ impl HookInput {
 }
 
 /// The stored text: the known members, without null values.
-fn kept(input: &Input<'_>) -> Result<String, ApiError> {
+fn stored(input: &Input<'_>) -> Result<String, ApiError> {
     let mut members: Vec<(&str, Box<RawValue>)> = Vec::new();
-    for name in KEPT {
+    for name in STORED {
         let Some(value) = input.raw(name) else { continue };
         let value = match name {
-            "action" => kept_of(input, name, &KEPT_OF_ACTION)?,
-            "auth" => kept_of(input, name, &KEPT_OF_AUTH)?,
+            "action" => stored_of(input, name, &STORED_OF_ACTION)?,
+            "auth" => stored_of(input, name, &STORED_OF_AUTH)?,
             _ => value.to_owned(),
         };
         members.push((name, value));
     }
     let members = Members(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
     let text = serde_json::to_string(&members).map_err(unwritable)?;
-    if text.len() > MAX_KEPT_LEN {
-        return Err(ApiError::bad(format_args!("a hook has at most {MAX_KEPT_LEN} bytes of JSON")));
+    if text.len() > MAX_STORED_LEN {
+        return Err(ApiError::bad(format_args!("a hook has at most {MAX_STORED_LEN} bytes of JSON")));
     }
     Ok(text)
 }
 
-fn kept_of(input: &Input<'_>, name: &str, known: &[&str]) -> Result<Box<RawValue>, ApiError> {
+fn stored_of(input: &Input<'_>, name: &str, known: &[&str]) -> Result<Box<RawValue>, ApiError> {
     let mut members = input.object(name)?.map(|object| object.members().to_vec()).unwrap_or_default();
     members.retain(|(member, value)| known.contains(&member.as_str()) && value.get() != "null");
     to_raw_value(&Members(members)).map_err(unwritable)
@@ -192,7 +192,7 @@ fn unwritable(error: serde_json::Error) -> ApiError {
 }
 
 fn read_event(input: &Input<'_>) -> Result<EventType, ApiError> {
-    let event = input.text("event")?.filter(|event| !event.is_empty());
+    let event = input.string("event")?.filter(|event| !event.is_empty());
     let event = event.ok_or_else(|| ApiError::bad("event name is required"))?;
     event.parse().map_err(|Invalid(rule)| ApiError::bad(format_args!("event: {rule}")))
 }
@@ -209,7 +209,8 @@ impl Action {
     fn read(input: &Input<'_>, tenant: TenantId, directory: &Directory) -> Result<Self, ApiError> {
         let required = || ApiError::bad("action options is required");
         let action = input.object("action")?.ok_or_else(required)?;
-        let option = |name| action.text(name)?.filter(|text: &String| !text.is_empty()).ok_or_else(required);
+        let option =
+            |name| action.string(name)?.filter(|text: &String| !text.is_empty()).ok_or_else(required);
         let (kind, url, method) = (option("type")?, option("url")?, option("method")?);
         if kind != "web" {
             return Err(action.wrong("type", "web, the only supported type"));
@@ -238,7 +239,7 @@ fn read_plugin(
     directory: &Directory,
 ) -> Result<Option<Plugin>, ApiError> {
     let settings = input.object("settings")?.and_then(|_| input.raw("settings"));
-    let Some(text) = input.text("plugin")? else {
+    let Some(text) = input.string("plugin")? else {
         return match settings {
             Some(_) => Err(input.wrong("settings", "absent without a plugin")),
             None => Ok(None),
@@ -258,7 +259,7 @@ fn read_plugin(
 }
 
 fn read_description(input: &Input<'_>) -> Result<String, ApiError> {
-    let text = input.text("description")?.unwrap_or_default();
+    let text = input.string("description")?.unwrap_or_default();
     if text.len() > MAX_DESCRIPTION_LEN {
         return Err(input.wrong("description", "at most 4,096 bytes"));
     }
@@ -272,7 +273,7 @@ fn read_headers<'a>(input: &Input<'a>) -> Result<Option<&'a RawValue>, ApiError>
         return Err(input.wrong("headers", "at most 50 headers"));
     }
     for (index, (name, value)) in headers.members().iter().enumerate() {
-        let template = headers.text_of(name, value).ok().flatten().unwrap_or_default();
+        let template = headers.string_of(name, value).ok().flatten().unwrap_or_default();
         Hook::check_header(name, &template)
             .map_err(|Invalid(rule)| ApiError::bad(format_args!("{}: {rule}", input.name("headers"))))?;
         if headers.members()[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
@@ -288,7 +289,7 @@ fn read_filter<'a>(input: &Input<'a>) -> Result<Option<&'a RawValue>, ApiError> 
     let Some(filter) = input.object("filter")? else { return Ok(None) };
     for (key, value) in filter.members() {
         let rule = filter.object_of(key, value)?;
-        if rule.map_or(Ok(None), |rule| rule.text("operation"))?.is_none() {
+        if rule.map_or(Ok(None), |rule| rule.string("operation"))?.is_none() {
             return Err(filter.wrong(key, "an object with an operation and a value"));
         }
     }
@@ -298,12 +299,12 @@ fn read_filter<'a>(input: &Input<'a>) -> Result<Option<&'a RawValue>, ApiError> 
 /// Validates the settings of the preflight request; `None` if there is none.
 fn read_auth<'a>(input: &Input<'a>) -> Result<Option<Auth<'a>>, ApiError> {
     let Some(auth) = input.object("auth")? else { return Ok(None) };
-    let enabled = auth.flag("enabled")? == Some(true);
-    let cookie = auth.flag("cookie")? == Some(true);
-    let method = auth.text("method")?.filter(|method| !method.is_empty());
+    let enabled = auth.boolean("enabled")? == Some(true);
+    let cookie = auth.boolean("cookie")? == Some(true);
+    let method = auth.string("method")?.filter(|method| !method.is_empty());
     let method = method.map(|method| read_method(&auth, &method)).transpose()?;
-    let (headers, map) = (read_headers(&auth)?, auth.object_of_texts("map")?.and_then(|_| auth.raw("map")));
-    let url = auth.text("url")?.filter(|url| enabled && !url.is_empty());
+    let (headers, map) = (read_headers(&auth)?, auth.object_of_strings("map")?.and_then(|_| auth.raw("map")));
+    let url = auth.string("url")?.filter(|url| enabled && !url.is_empty());
     let Some(url) = url else { return Ok(None) };
     Ok(Some(Auth { url: read_url(&auth, &url)?, method, headers, map, cookie }))
 }
@@ -311,9 +312,9 @@ fn read_auth<'a>(input: &Input<'a>) -> Result<Option<Auth<'a>>, ApiError> {
 /// The retry schedule: `retries` times after `delay` seconds each. Numbers out of range are ignored, as in
 /// the original API.
 fn read_retry(input: &Input<'_>) -> Result<RetrySchedule, ApiError> {
-    let retries = input.whole("retries")?.and_then(|number| usize::try_from(number).ok());
+    let retries = input.integer("retries")?.and_then(|number| usize::try_from(number).ok());
     let retries = retries.filter(|number| (1..=RetrySchedule::MAX_RETRIES).contains(number)).unwrap_or(0);
-    let delay = input.whole("delay")?.and_then(|number| u64::try_from(number).ok());
+    let delay = input.integer("delay")?.and_then(|number| u64::try_from(number).ok());
     let delay = Duration::from_secs(delay.filter(|seconds| *seconds > 0).unwrap_or(DEFAULT_DELAY));
     if delay > RetrySchedule::MAX_WAIT {
         // A client that wants to wait longer must not find it sixty seconds.

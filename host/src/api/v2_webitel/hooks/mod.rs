@@ -37,7 +37,7 @@ pub(super) fn routes() -> Router<SharedApiState> {
 /// Fails if the id in the path is malformed.
 fn find_hook(directory: &Directory, domain: &Tenant, path: &Segments) -> Result<Option<Arc<Hook>>, ApiError> {
     let text = path.get(0).unwrap_or_default();
-    let parsed = id::read(text).ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "Bad id"))?;
+    let parsed = id::parse(text).ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "Bad id"))?;
     let ParsedId::Own(id) = parsed else { return Ok(None) };
     Ok(directory.hook_of(domain.id, id).filter(|hook| hook.origin.surface == Surface::Webitel))
 }

@@ -33,7 +33,7 @@ impl HookView {
                 *value = json::raw("false");
             }
         }
-        let id = (ID.to_owned(), text(&id::text_of(hook.id)));
+        let id = (ID.to_owned(), text(&id::encode(hook.id)));
         members.insert(if id_position == IdPosition::Start { 0 } else { members.len() }, id);
         Self(members)
     }

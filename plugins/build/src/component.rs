@@ -1,4 +1,4 @@
-//! Making a component of a module, and holding it to what the plugin is meant to be.
+//! Wraps modules in components, and checks the components.
 
 use std::path::Path;
 
@@ -6,21 +6,21 @@ use anyhow::{Context, Result, bail};
 use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding};
 use wit_parser::Resolve;
 
-/// The package of the contract. Nothing else may be imported.
+/// The package of the contract. Other imports are not allowed.
 const PACKAGE: &str = "hookwright:plugin/";
 
-/// Wraps a core module that carries its component type.
+/// Wraps a core module that contains its component type.
 ///
 /// # Errors
-/// If the module's imports and exports aren't what its type says.
+/// If the module's imports and exports do not match its type.
 pub fn wrap(module: &[u8]) -> Result<Vec<u8>> {
     ComponentEncoder::default().validate(true).module(module)?.encode()
 }
 
-/// Wraps a core module that exports and imports what a world of `wit/v1` says, but doesn't carry that world's type.
+/// Wraps a core module for a world of `wit/v1`, whose type the module does not contain.
 ///
 /// # Errors
-/// If the world isn't there, or the module's imports and exports aren't what it says.
+/// If the world does not exist, or the module's imports and exports do not match it.
 pub fn wrap_for_world(root: &Path, mut module: Vec<u8>, world: &str) -> Result<Vec<u8>> {
     let mut resolve = Resolve::default();
     let (package, _files) = resolve.push_path(root.join("wit/v1"))?;
@@ -29,10 +29,10 @@ pub fn wrap_for_world(root: &Path, mut module: Vec<u8>, world: &str) -> Result<V
     wrap(&module)
 }
 
-/// Checks that a component exports these roles and no others, and imports only from the contract.
+/// Checks that a component exports exactly these roles and imports only from the contract.
 ///
 /// # Errors
-/// If it doesn't; the message names what is too much or too little.
+/// If it does not. The message has the names.
 pub fn check(component: &[u8], roles: &[&str]) -> Result<()> {
     let DecodedWasm::Component(resolve, world) =
         wit_component::decode(component).context("not a component")?
@@ -43,7 +43,7 @@ pub fn check(component: &[u8], roles: &[&str]) -> Result<()> {
     for key in world.imports.keys() {
         let name = resolve.name_world_key(key);
         if !name.starts_with(PACKAGE) {
-            bail!("it imports {name}, which is not of the plugin contract");
+            bail!("it imports {name}, which is not part of the plugin contract");
         }
     }
     let mut exports: Vec<String> = world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
@@ -51,7 +51,7 @@ pub fn check(component: &[u8], roles: &[&str]) -> Result<()> {
     exports.sort();
     expected.sort();
     if exports != expected {
-        bail!("it exports {} where it should {}", exports.join(", "), expected.join(", "));
+        bail!("it exports {}; expected {}", exports.join(", "), expected.join(", "));
     }
     Ok(())
 }

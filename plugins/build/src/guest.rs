@@ -1,4 +1,4 @@
-//! Compiling a plugin in Rust to a core module.
+//! Compiles a plugin in Rust to a core module.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use anyhow::{Context, Result, bail};
 use crate::standard::Standard;
 use crate::toolchain::{TARGET, Toolchain};
 
-/// The flags for whatever is compiled.
+/// Flags for all crates.
 pub const FLAGS: &[&str] = &["-Clink-arg=--no-entry"];
 
-/// The flags with which one plugin is linked besides: its stack, and how much memory a transformer finds free when it starts.
+/// Linker flags of one plugin: its stack size, and the free memory of a transformer at the start.
 ///
-/// Memory comes in pages of 64 KiB, and the pool clears all of them after each call, 0.4 µs or more for each. So as few as will do
-/// are best, but so many that hardly any call has to grow its memory: that costs two system calls, six microseconds or more in
-/// all, one to open the pages and one to close them before the slot is used again. A transformer holds the data three times: the
-/// event's, the draft's, and its own; what it finds free is enough for events of 20 KB. Filters and mappers hold it once and
-/// twice, and live on the one page that their stack and static data leave half of.
+/// Memory comes in pages of 64 KiB, and the pool clears all pages after each call, which takes at least 0.4 µs per
+/// page. So the number of pages should be small, but most calls should not have to grow the memory: that takes two
+/// system calls, at least six microseconds. A transformer holds the data three times: the event's, the draft's and
+/// its own. Its free memory is enough for events of 20 KB. Filters and mappers hold the data once and twice, and fit
+/// into the page that they share with their stack and static data.
 pub fn link_flags(plugin: &Standard) -> Vec<String> {
     let mut flags = vec![format!("-Clink-arg=-zstack-size={}", plugin.stack_kib << 10)];
     if plugin.roles.contains(&"transformer") {
@@ -27,10 +27,10 @@ pub fn link_flags(plugin: &Standard) -> Vec<String> {
     flags
 }
 
-/// Compiles a plugin's crate, and answers with the module.
+/// Compiles a plugin's crate and returns the module.
 ///
 /// # Errors
-/// If Cargo fails; it has said why.
+/// If Cargo fails, which prints its own errors.
 pub fn compile_rust(root: &Path, toolchain: &Toolchain, plugin: &Standard) -> Result<Vec<u8>> {
     let package = plugin.package();
     let target_directory = target_directory(root);
@@ -42,17 +42,17 @@ pub fn compile_rust(root: &Path, toolchain: &Toolchain, plugin: &Standard) -> Re
         .env("CARGO_TARGET_DIR", &target_directory)
         .env("RUSTC", &toolchain.rustc)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(root, toolchain)?)
-        // Wrappers and flags of the surroundings would make other bytes.
+        // Wrappers and flags from the environment would change the output.
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTFLAGS");
     if toolchain.library_source.is_some() {
-        // Building the standard library is unstable in Cargo; this lets a stable compiler do it.
+        // Building the standard library is an unstable feature of Cargo. This enables it for a stable compiler.
         cargo.env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=std,panic_abort");
     }
     if let Some(linker) = &toolchain.linker {
         cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
     }
-    // For the last link alone: what is made before is the same for all plugins.
+    // Only for the final crate, so that dependencies are shared between plugins.
     cargo.arg("--").args(link_flags(plugin));
     run(&mut cargo)?;
     let file = format!("{}.wasm", package.replace('-', "_"));
@@ -60,13 +60,13 @@ pub fn compile_rust(root: &Path, toolchain: &Toolchain, plugin: &Standard) -> Re
     std::fs::read(&path).with_context(|| format!("reading {}", path.display()))
 }
 
-/// Its own, so that neither the flags nor the toolchain of guests disturb what is built for the host.
+/// A separate directory, so that builds of guests and of the host do not invalidate each other.
 fn target_directory(root: &Path) -> PathBuf {
     root.join("target").join("plugins")
 }
 
-/// [`FLAGS`], and what keeps this machine's paths out of messages of panics.
-#[expect(clippy::disallowed_methods, reason = "a tool of its own, which has to find Cargo's files")]
+/// [`FLAGS`], and flags that remove local paths from panic messages.
+#[expect(clippy::disallowed_methods, reason = "a separate tool, which has to find Cargo's files")]
 fn flags(root: &Path, toolchain: &Toolchain) -> Result<OsString> {
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo_home =
@@ -88,7 +88,7 @@ fn flags(root: &Path, toolchain: &Toolchain) -> Result<OsString> {
     Ok(flags)
 }
 
-/// Runs a program that says itself why it fails.
+/// Runs a program that prints its own errors.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_owned();
     let status = command.status().with_context(|| format!("running {}", program.display()))?;

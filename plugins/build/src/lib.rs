@@ -1,8 +1,8 @@
-//! Builds the standard plugins to components, and tells whether the ones in the repository are current.
+//! Builds the components of the standard plugins, and checks that the components in the repository are current.
 //!
-//! The components are kept in `plugins/dist/`, so that the engine is built without a WebAssembly toolchain. What
-//! keeps them honest is the manifest beside them: a digest of each component, and one of all that it was
-//! made from, which any machine can compute again ([`sources`]). `plugins/README.md` says how to use this.
+//! The components are stored in `plugins/dist/`, so that building the engine requires no WebAssembly toolchain. The
+//! manifest in the same directory has a digest of each component and of its sources, which can be computed on any
+//! machine ([`sources`]). `plugins/README.md` describes the use.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -19,7 +19,7 @@ pub mod toolchain;
 
 use std::path::PathBuf;
 
-/// The root of the workspace, where this crate was built.
+/// Returns the root of the workspace.
 pub fn workspace_root() -> PathBuf {
     let mut root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     root.pop();

@@ -1,4 +1,4 @@
-//! `hookwright-plugins-build`: writes `plugins/dist/`, or with `--check` says what in it isn't current.
+//! `hookwright-plugins-build`: writes `plugins/dist/`, or with `--check` reports what is not current.
 
 #![forbid(unsafe_code)]
 
@@ -11,9 +11,9 @@ use hookwright_plugins_build::standard::{MadeFrom, STANDARD, Standard};
 use hookwright_plugins_build::toolchain::{Recorded, Toolchain};
 use hookwright_plugins_build::{component, guest, quickjs, snapshot, sources, workspace_root};
 
-const USAGE: &str = "usage: hookwright-plugins-build           build all into plugins/dist
-       hookwright-plugins-build --check   build all elsewhere and compare with plugins/dist
-       hookwright-plugins-build NAME…     build these into plugins/dist, keep the others";
+const USAGE: &str = "usage: hookwright-plugins-build           build all plugins into plugins/dist
+       hookwright-plugins-build --check   build all plugins in a temporary directory and compare them with plugins/dist
+       hookwright-plugins-build NAME…     build these plugins into plugins/dist and keep the others";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,7 +29,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// What plugins are built with, and what the manifest says of it.
+/// The toolchains, and their records for the manifest.
 struct Toolchains {
     rust: Toolchain,
     c: CToolchain,
@@ -43,7 +43,8 @@ impl Toolchains {
         Ok(Self { rust, c, recorded })
     }
 
-    /// Whether a plugin of the manifest was built with what is here, and must be the same to the byte.
+    /// Whether the manifest's plugins of this kind were built with these toolchains, so that a new build must be
+    /// identical.
     fn built(&self, kept: &Manifest, made_from: MadeFrom) -> bool {
         match made_from {
             MadeFrom::Rust => kept.toolchain == self.recorded.0,
@@ -52,7 +53,7 @@ impl Toolchains {
     }
 }
 
-/// Builds into `plugins/dist`: the plugins named, or all.
+/// Builds the named plugins, or all, into `plugins/dist`.
 fn build(names: &[String]) -> Result<()> {
     let root = workspace_root();
     let dist = root.join("plugins/dist");
@@ -66,7 +67,7 @@ fn build(names: &[String]) -> Result<()> {
             Some((kept, old)) if !names.is_empty() && !names.iter().any(|name| name == plugin.name) => {
                 if !toolchains.built(kept, plugin.made_from) {
                     bail!(
-                        "{} was built with another toolchain; build all, so that the manifest is true of each",
+                        "{} was built with another toolchain; build all plugins, so that the manifest is valid for each",
                         plugin.name
                     );
                 }
@@ -91,7 +92,7 @@ fn build_one(root: &Path, toolchains: &Toolchains, plugin: &Standard, into: &Pat
         }
     };
     component::check(&bytes, plugin.roles)
-        .with_context(|| format!("{} is not what it should be", plugin.name))?;
+        .with_context(|| format!("the component of {} is not as expected", plugin.name))?;
     std::fs::write(into.join(plugin.file()), &bytes)?;
     Ok(Entry {
         name: plugin.name.into(),
@@ -104,7 +105,7 @@ fn build_one(root: &Path, toolchains: &Toolchains, plugin: &Standard, into: &Pat
     })
 }
 
-/// Builds everything elsewhere and compares. Bytes are compared only of plugins which the same toolchain made.
+/// Builds all plugins in a temporary directory and compares. Compares the bytes only if the toolchain is the same.
 fn check() -> Result<()> {
     let root = workspace_root();
     let kept = Manifest::read(&root.join("plugins/dist"))?;
@@ -115,7 +116,7 @@ fn check() -> Result<()> {
         let built = build_one(&root, &toolchains, plugin, elsewhere.path())?;
         let comparable = toolchains.built(&kept, plugin.made_from);
         match kept.entry(plugin.name) {
-            None => wrong.push(format!("{}: the manifest does not have it", plugin.name)),
+            None => wrong.push(format!("{}: missing in the manifest", plugin.name)),
             Some(old) => wrong.extend(differences(old, &built, comparable)),
         }
     }
@@ -126,10 +127,10 @@ fn check() -> Result<()> {
         );
     }
     if STANDARD.iter().all(|plugin| toolchains.built(&kept, plugin.made_from)) {
-        eprintln!("plugins/dist is current, to the byte");
+        eprintln!("plugins/dist is current and identical");
     } else {
         eprintln!(
-            "the sources of plugins/dist are current and build; bytes were not compared where the toolchain is another.\n\
+            "the sources of plugins/dist are current and can be built; components of another toolchain were not compared.\n\
              recorded: {:?}\nhere:     {:?}",
             (&kept.toolchain, &kept.c_toolchain),
             toolchains.recorded
@@ -146,5 +147,5 @@ fn differences(old: &Entry, built: &Entry, compare_bytes: bool) -> Vec<String> {
         ("component", !compare_bytes || old.component_sha256 == built.component_sha256),
     ];
     let differing = same.into_iter().filter(|(_, same)| !same);
-    differing.map(|(what, _)| format!("{}: the {what} differ from what plugins/dist has", old.name)).collect()
+    differing.map(|(what, _)| format!("{}: the {what} differ from plugins/dist", old.name)).collect()
 }

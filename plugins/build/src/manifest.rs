@@ -9,19 +9,19 @@ use sha2::{Digest, Sha256};
 use crate::c_toolchain::RecordedC;
 use crate::toolchain::Recorded;
 
-/// Who wrote it, for those who open it.
+/// Header of the file.
 const HEADER: &str =
     "# Written by `cargo run -p hookwright-plugins-build`. plugins/README.md says what it is.\n\n";
 
-/// The components in the repository, and what they were made with and from.
+/// The components in the repository, with their toolchains and sources.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// What built those in Rust.
+    /// Toolchain of the components in Rust.
     pub toolchain: Recorded,
-    /// What built the one in C.
+    /// Toolchain of the component in C.
     pub c_toolchain: RecordedC,
-    /// One for each standard plugin, by name.
+    /// One entry per standard plugin, by name.
     #[serde(rename = "plugin")]
     pub plugins: Vec<Entry>,
 }
@@ -32,17 +32,17 @@ pub struct Manifest {
 pub struct Entry {
     /// The plugin's name.
     pub name: String,
-    /// Its file, beside the manifest.
+    /// File name in the directory of the manifest.
     pub file: String,
     /// The interfaces that it exports.
     pub roles: Vec<String>,
-    /// A line for people choosing a plugin.
+    /// A one-line description.
     pub description: String,
-    /// The file's size in bytes.
+    /// Size of the file.
     pub bytes: usize,
     /// SHA-256 of the file, in hexadecimal.
     pub component_sha256: String,
-    /// SHA-256 of what it was made from, as [`crate::sources`] defines it, in hexadecimal.
+    /// SHA-256 of its sources as defined in [`crate::sources`], in hexadecimal.
     pub sources_sha256: String,
 }
 
@@ -50,7 +50,7 @@ impl Manifest {
     /// Reads the manifest of a directory.
     ///
     /// # Errors
-    /// If it can't be read, or isn't one.
+    /// If it cannot be read or is invalid.
     pub fn read(directory: &Path) -> Result<Self> {
         let path = directory.join("manifest.toml");
         let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -60,7 +60,7 @@ impl Manifest {
     /// Writes the manifest into a directory.
     ///
     /// # Errors
-    /// If it can't be written.
+    /// If it cannot be written.
     pub fn write(&self, directory: &Path) -> Result<()> {
         let text = format!("{HEADER}{}", toml::to_string(self)?);
         let path = directory.join("manifest.toml");

@@ -1,8 +1,8 @@
-//! Compiling a guest in C around QuickJS to a core module.
+//! Compiles the guest in C with QuickJS to a core module.
 //!
-//! QuickJS, the headers of a libc and that libc itself come in the crate `rquickjs-sys`, as `Cargo.lock` has it. The crate
-//! is not compiled: Cargo fetches it and says where it is. Its files are compiled here with the flags that a
-//! guest wants, and only those which end up in the guest.
+//! QuickJS and a libc with headers come from the crate `rquickjs-sys`, in the version of `Cargo.lock`. The crate
+//! itself is not compiled: Cargo only downloads it. This module compiles the necessary files with the flags of a
+//! guest.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,15 +14,16 @@ use crate::c_toolchain::CToolchain;
 use crate::guest::run;
 use crate::toolchain::output;
 
-/// The crate with QuickJS in it.
+/// The crate that contains QuickJS.
 pub const PACKAGE: &str = "rquickjs-sys";
 
-/// The stack that is in memory, in bytes. All of it is cleared after each call; a script may recurse some 500 times in it.
+/// Size of the stack in linear memory, in bytes. It is enough for about 500 recursive calls of a script. All of it is
+/// cleared after each call.
 pub const STACK_BYTES: u32 = 160 * 1024;
 
-/// The flags of the compiler that decide what is in the module. The last four definitions are those with which the crate's own
-/// build script compiles QuickJS for a target without an operating system. `__SANITIZE_ADDRESS__` makes QuickJS ask for
-/// each block by itself: its pages of blocks of one size, half of them empty, would make half of the snapshot.
+/// Compiler flags that affect the module. The crate's build script uses the last four definitions for targets without
+/// an operating system. `__SANITIZE_ADDRESS__` makes QuickJS allocate each block separately: its own pages of blocks,
+/// half of them empty, would take half of the snapshot.
 pub const COMPILER_FLAGS: &[&str] = &[
     "--target=wasm32-unknown-unknown",
     "-std=gnu2x",
@@ -40,27 +41,29 @@ pub const COMPILER_FLAGS: &[&str] = &[
     "-DFE_UPWARD=0",
 ];
 
-/// Of what is ours, warnings are errors.
+/// Warning flags for the guest's code.
 const STRICT: &[&str] = &["-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter"];
-/// Of what is not, they are nobody's business here.
+/// Warning flags for third-party code.
 const LENIENT: &[&str] = &["-w"];
 
-/// The flags of the linker. The stack comes first, so that one which overflows traps.
+/// Linker flags. The stack comes first in memory, so that an overflow traps.
 pub const LINKER_FLAGS: &[&str] = &["--no-entry", "--gc-sections", "--strip-all", "-O3", "--stack-first"];
 
-/// Of the package: what QuickJS stands on, and what stands in for an operating system. `quickjs.c` itself is included by the guest's
-/// `inside.c`, which looks into its objects.
+/// Files of the package: QuickJS's libraries and a system shim. The guest's `inside.c` includes `quickjs.c` itself, to
+/// access its internal structures.
 const PACKAGED: &[&str] =
     &["quickjs/libregexp.c", "quickjs/libunicode.c", "quickjs/dtoa.c", "wasm-shim/shim.c"];
 
-/// The heads of loops in QuickJS's parser. It notes no place for them, so an error in one has the place of what is before.
+/// The beginnings of loops in QuickJS's parser. It records no source location for them, so errors in a loop would
+/// have the location before it.
 const LOOPS: &[&str] = &[
     "    case TOK_WHILE:\n        {\n",
     "    case TOK_DO:\n        {\n",
     "    case TOK_FOR:\n        {\n            int label_cont",
 ];
 
-/// Jumps in its interpreter. It looks whether it is to be interrupted after them, when the place is that of where they lead.
+/// Jumps in QuickJS's interpreter. It checks for interrupts after a jump, when the location is already that of the
+/// target.
 const JUMPS: &[&str] = &[
     "            pc += (int32_t)get_u32(pc);\n",
     "            pc += (int16_t)get_u16(pc);\n",
@@ -69,8 +72,8 @@ const JUMPS: &[&str] = &[
     "                if (res) {\n                    pc += (int8_t)pc[-1] - 1;\n                }\n",
 ];
 
-/// What is changed in `quickjs.c`, so that a script which is interrupted in a loop is told the line of that loop: texts that stand in
-/// it once, and what is put in their places.
+/// Returns the changes to `quickjs.c`, so that an interrupt in a loop reports the line of the loop: texts that occur
+/// once, with their replacements.
 #[must_use]
 pub fn changes() -> Vec<(String, String)> {
     let loops = LOOPS.iter().map(|head| {
@@ -89,16 +92,19 @@ pub fn changes() -> Vec<(String, String)> {
 fn write_changed(package: &Path, into: &Path) -> Result<()> {
     let mut source = std::fs::read_to_string(package.join("quickjs/quickjs.c"))?;
     for (from, to) in changes() {
-        ensure!(source.matches(&from).count() == 1, "quickjs.c is not as expected: it has not once\n{from}");
+        ensure!(
+            source.matches(&from).count() == 1,
+            "quickjs.c is not as expected: it must contain exactly once\n{from}"
+        );
         source = source.replace(&from, &to);
     }
     Ok(std::fs::write(into.join("quickjs.c"), source)?)
 }
 
-/// Compiles the files of `directory/src` with QuickJS, and answers with the module.
+/// Compiles the files of `directory/src` with QuickJS and returns the module.
 ///
 /// # Errors
-/// If the package isn't found, or the compiler or the linker fails; they have said why.
+/// If the package is not found, or the compiler or the linker fails, which print their own errors.
 pub fn compile(root: &Path, toolchain: &CToolchain, directory: &Path) -> Result<Vec<u8>> {
     let package = find_package(root)?;
     let (objects, changed) = (tempfile::tempdir()?, tempfile::tempdir()?);
@@ -144,7 +150,7 @@ impl Compiler<'_> {
             .arg(format!("-DSTACK_BYTES={STACK_BYTES}"))
             .arg(prefix_map(self.package, "quickjs"))
             .arg(prefix_map(self.changed, "quickjs/quickjs"))
-            // Before the package's own.
+            // Takes precedence over the package's file.
             .arg("-isystem")
             .arg(self.changed)
             .arg("-isystem")
@@ -169,7 +175,7 @@ fn prefix_map(from: &Path, to: &str) -> std::ffi::OsString {
     flag
 }
 
-/// By name, since their order is that of what they hold in the module.
+/// Returns the source files by name. Their order determines the order in the module.
 fn sources(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
     let mut sources = Vec::new();
@@ -183,7 +189,7 @@ fn sources(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(sources)
 }
 
-/// A part of what `cargo metadata` says.
+/// Part of the output of `cargo metadata`.
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -195,16 +201,17 @@ struct Package {
     manifest_path: PathBuf,
 }
 
-/// Where Cargo has put the package, having fetched it if need be.
+/// Returns the directory of the package. Cargo downloads it if necessary.
 fn find_package(root: &Path) -> Result<PathBuf> {
-    let said = output(
+    let metadata = output(
         Command::new("cargo")
             .current_dir(root)
             .args(["metadata", "--locked", "--format-version=1"])
             // The crate is a dependency for this target only.
             .args(["--filter-platform", "wasm32-unknown-unknown"]),
     )?;
-    let metadata: Metadata = serde_json::from_str(&said).context("reading what `cargo metadata` says")?;
+    let metadata: Metadata =
+        serde_json::from_str(&metadata).context("parsing the output of `cargo metadata`")?;
     let package = metadata.packages.into_iter().find(|package| package.name == PACKAGE);
     let manifest = package.with_context(|| format!("Cargo.lock has no {PACKAGE}"))?.manifest_path;
     Ok(manifest.parent().context("a manifest without a directory")?.to_owned())

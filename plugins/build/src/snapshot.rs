@@ -1,4 +1,4 @@
-//! Running what a module does once, and keeping the memory that it leaves in the module.
+//! Runs a module's initialization and stores the resulting memory in the module.
 
 use std::pin::pin;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -7,31 +7,31 @@ use anyhow::{Context, Result, anyhow, bail};
 use wasmtime::{Engine, Instance, Linker, Module, Store, Val};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
-/// The export that is run. The result doesn't have it.
+/// The export that runs. The result does not contain it.
 const INITIALISE: &str = "initialise";
 
-/// The module as it is after its export `initialise` has run.
+/// Returns the module with the state after its export `initialise` has run.
 ///
 /// # Errors
-/// If that isn't there, traps, or calls what the module imports: there is no call yet that could be answered.
+/// If the export is missing, traps, or calls an import, because there is no host during the build.
 pub fn initialised(module: &[u8]) -> Result<Vec<u8>> {
     let mut wizer = Wizer::new();
     wizer.init_func(INITIALISE);
-    let (context, instrumented) = wizer.instrument(module).map_err(told)?;
+    let (context, instrumented) = wizer.instrument(module).map_err(convert_error)?;
     let mut state = State::initialised(&instrumented).context("initialising")?;
-    ready(wizer.snapshot(&context, &mut state))?.map_err(told)
+    ready(wizer.snapshot(&context, &mut state))?.map_err(convert_error)
 }
 
-/// wasmtime's errors are a type of their own.
-fn told(error: wasmtime::Error) -> anyhow::Error {
+/// Converts wasmtime's error type.
+fn convert_error(error: wasmtime::Error) -> anyhow::Error {
     anyhow!("{error:?}")
 }
 
-/// What is read after initialising is there, and nothing waits for it.
+/// Polls a future that is always ready.
 fn ready<T>(future: impl Future<Output = T>) -> Result<T> {
     match pin!(future).poll(&mut TaskContext::from_waker(Waker::noop())) {
         Poll::Ready(value) => Ok(value),
-        Poll::Pending => bail!("reading the memory of a module waits for something"),
+        Poll::Pending => bail!("reading the memory of a module is not ready"),
     }
 }
 
@@ -43,18 +43,18 @@ struct State {
 impl State {
     fn initialised(module: &[u8]) -> Result<Self> {
         let engine = Engine::default();
-        let module = Module::new(&engine, module).map_err(told)?;
+        let module = Module::new(&engine, module).map_err(convert_error)?;
         let mut linker = Linker::new(&engine);
-        linker.define_unknown_imports_as_traps(&module).map_err(told)?;
+        linker.define_unknown_imports_as_traps(&module).map_err(convert_error)?;
         let mut store = Store::new(&engine, ());
-        let instance = linker.instantiate(&mut store, &module).map_err(told)?;
-        let initialise = instance.get_typed_func::<(), ()>(&mut store, INITIALISE).map_err(told)?;
-        initialise.call(&mut store, ()).map_err(told)?;
+        let instance = linker.instantiate(&mut store, &module).map_err(convert_error)?;
+        let initialise = instance.get_typed_func::<(), ()>(&mut store, INITIALISE).map_err(convert_error)?;
+        initialise.call(&mut store, ()).map_err(convert_error)?;
         Ok(Self { store, instance })
     }
 }
 
-/// The names are those which [`Wizer::instrument`] has exported things by.
+/// The names are those of the exports that [`Wizer::instrument`] added.
 impl InstanceState for State {
     async fn global_get(&mut self, name: &str, _type: ValType) -> SnapshotVal {
         let global = self.instance.get_global(&mut self.store, name).expect("an exported global");
@@ -78,7 +78,7 @@ impl InstanceState for State {
 mod tests {
     use super::*;
 
-    /// Imports something, and puts a number into memory and another into a global.
+    /// A module with an import, whose initialization writes a number to memory and one to a global.
     const MODULE: &str = r#"(module
         (import "somewhere" "else" (func $else))
         (memory (export "memory") 1)
@@ -88,7 +88,7 @@ mod tests {
         (func (export "kept") (result i32) (i32.add (i32.load (i32.const 8)) (global.get $kept))))"#;
 
     #[test]
-    fn what_initialising_leaves_in_memory_is_in_the_module() {
+    fn the_memory_after_initialization_is_in_the_module() {
         let module = wat::parse_str(MODULE).expect("a module");
         let snapshot = initialised(&module).expect("a snapshot");
         let engine = Engine::default();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn initialising_may_not_call_what_is_imported() {
+    fn initialization_must_not_call_imports() {
         let text = MODULE.replace("(i32.store (i32.const 8) (i32.const 7))", "(call $else)");
         let module = wat::parse_str(text).expect("a module");
         let refused = format!("{:#}", initialised(&module).expect_err("a call"));

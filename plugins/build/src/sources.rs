@@ -1,29 +1,30 @@
-//! The digest of what a component is made from.
+//! The digest of a component's sources.
 //!
-//! It can be computed anywhere, without a WebAssembly toolchain: it is the SHA-256 of a list of
-//! *parts*. A part is a name and bytes; it goes in as the name, a zero byte, the length of the bytes in decimal, a zero byte, and the
-//! bytes. Parts are sorted by name. Names of files are relative to the workspace root with `/` between.
+//! It can be computed without a WebAssembly toolchain: it is the SHA-256 of a list of *parts*. A part has a name and
+//! bytes, and is hashed as the name, a zero byte, the length of the bytes in decimal, a zero byte, and the bytes. Parts
+//! are sorted by name. Names of files are relative to the workspace root, separated by `/`.
 //!
 //! For a plugin in Rust, the parts are
 //! - `Cargo.toml` and every file under `src/` of its crate and of each crate of this workspace that it
-//!   depends on, through any number of others, leaving out what only tests depend on;
-//! - for each crate from elsewhere in that closure, `lock:<name> <version>` with its checksum, as in `Cargo.lock`;
+//!   depends on, directly or indirectly, without dependencies of tests;
+//! - for each other crate in that closure, `lock:<name> <version>` with its checksum, as in `Cargo.lock`;
 //! - for each crate in the closure that has one, `workspace:<name>` with its entry under
-//!   `[workspace.dependencies]`, since features are chosen there; and `profile:guest` and `workspace:package` with those
+//!   `[workspace.dependencies]`, which selects its features; and `profile:guest` and `workspace:package` with those
 //!   tables (as TOML with sorted keys);
-//! - `flags` with the compiler flags of [`crate::guest::FLAGS`] and [`crate::guest::link_flags`], a line each;
+//! - `flags` with the compiler flags of [`crate::guest::FLAGS`] and [`crate::guest::link_flags`], one per line;
 //! - every file under `wit/v1/`.
 //!
-//! For the plugin in C around QuickJS they are
+//! For the plugin in C, the parts are
 //! - every file under `src/` of its directory;
 //! - `lock:<name> <version>` with the checksum, as in `Cargo.lock`, of the crate with QuickJS in it, and of
 //!   [`wasmtime_wizer`], which writes the snapshot;
-//! - `compiler flags` and `linker flags` with those of [`crate::quickjs`], a line each, and `stack` with the stack's size;
-//! - `changes` with what is changed in QuickJS;
+//! - `compiler flags` and `linker flags` with those of [`crate::quickjs`], one per line;
+//! - `stack` with the stack size;
+//! - `changes` with the changes to QuickJS;
 //! - every file under `wit/v1/`.
 //!
-//! `Cargo.lock` does not tell which optional dependencies a plugin really uses, so a crate may be in the closure
-//! that isn't in the component. A digest then changes without need; it never stays without reason.
+//! `Cargo.lock` does not record which optional dependencies a plugin uses, so the closure may contain crates that are
+//! not in the component. So the digest may change although the component does not, but never the other way round.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -38,10 +39,10 @@ use crate::standard::{MadeFrom, Standard};
 
 type Parts = BTreeMap<String, Vec<u8>>;
 
-/// The digest of a plugin's sources in hexadecimal.
+/// Returns the digest of a plugin's sources in hexadecimal.
 ///
 /// # Errors
-/// If a file can't be read, or `Cargo.lock` lacks a crate.
+/// If a file cannot be read, or a crate is missing in `Cargo.lock`.
 pub fn digest(root: &Path, plugin: &Standard) -> Result<String> {
     let mut hash = Sha256::new();
     for (name, bytes) in parts(root, plugin)? {
@@ -118,7 +119,7 @@ fn add_crates(parts: &mut Parts, root: &Path, package: &str) -> Result<()> {
 /// A crate of this workspace.
 struct Member {
     directory: PathBuf,
-    /// What it depends on other than for its tests.
+    /// Its dependencies, without those of tests.
     dependencies: BTreeSet<String>,
 }
 
@@ -144,7 +145,7 @@ struct Locked {
     name: String,
     version: String,
     checksum: Option<String>,
-    /// `name`, or `name version` where the lock has several.
+    /// `name`, or `name version` if the lock file has several versions.
     dependencies: Vec<String>,
 }
 
@@ -168,17 +169,17 @@ fn closure(lock: &Table, members: &BTreeMap<String, Member>, package: &str) -> R
     let locked = packages(lock)?;
     let mut found = BTreeSet::new();
     let mut wanted = vec![package.to_owned()];
-    while let Some(wish) = wanted.pop() {
-        let mut words = wish.split(' ');
+    while let Some(requirement) = wanted.pop() {
+        let mut words = requirement.split(' ');
         let (name, version) = (words.next().unwrap_or_default(), words.next());
         let package = locked
             .iter()
             .find(|package| package.name == name && version.is_none_or(|version| package.version == version))
-            .with_context(|| format!("Cargo.lock has no `{wish}`"))?;
+            .with_context(|| format!("Cargo.lock has no `{requirement}`"))?;
         if found.insert(package.clone()) {
             let member = members.get(name);
-            let needed = |wish: &&String| {
-                let name = wish.split(' ').next().unwrap_or_default();
+            let needed = |requirement: &&String| {
+                let name = requirement.split(' ').next().unwrap_or_default();
                 member.is_none_or(|member| member.dependencies.contains(name))
             };
             wanted.extend(package.dependencies.iter().filter(needed).cloned());
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_rust_plugin_are_what_goes_into_it() {
+    fn the_parts_of_a_rust_plugin_are_its_sources_and_dependencies() {
         let names = names("event-filter");
         for part in [
             "flags",
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_plugins_share_is_a_part_of_each() {
+    fn shared_code_is_a_part_of_each_plugin_that_uses_it() {
         for name in ["webitel-auth", "webitel-body", "webitel-filter", "webitel-headers", "webitel-map"] {
             let names = names(name);
             assert!(names.iter().any(|name| name == "plugins/webitel-common/src/js.rs"), "{name}: {names:?}");
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_the_javascript_plugin_are_its_source_and_what_it_is_built_with() {
+    fn the_parts_of_the_javascript_plugin_are_its_sources_and_its_toolchain() {
         let names = names("javascript");
         for part in
             ["changes", "compiler flags", "plugins/javascript/src/plugin.c", "stack", "wit/v1/plugin.wit"]

@@ -1,33 +1,33 @@
-//! The standard plugins there are.
+//! The list of standard plugins.
 
-/// A standard plugin, before it is built.
+/// A standard plugin.
 pub struct Standard {
-    /// What hooks call it, and the name of its directory under `plugins/` and of its component.
+    /// Its name in hooks, of its directory under `plugins/` and of its component.
     pub name: &'static str,
-    /// The interfaces that it must export, and no others.
+    /// The interfaces that it must export. It must not export others.
     pub roles: &'static [&'static str],
-    /// A line for people choosing a plugin.
+    /// A one-line description.
     pub description: &'static str,
-    /// What it is made from.
+    /// The kind of its sources.
     pub made_from: MadeFrom,
-    /// The stack of a plugin in Rust, in KiB. What goes deepest is reading settings: with less, some that the plugin takes would
-    /// be a trap. More costs every call, since stack and data share pages.
+    /// Stack size of a plugin in Rust, in KiB. Parsing settings needs the most: with a smaller stack, valid settings
+    /// could cause a trap. A larger stack makes every call slower, because all pages are restored after a call.
     pub stack_kib: u32,
 }
 
-/// Enough for what has no conditions, templates or the like in its settings.
+/// Default stack size, enough without nested conditions or templates.
 const STACK_KIB: u32 = 16;
 
-/// The way to a component.
+/// Kind of a plugin's sources.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum MadeFrom {
     /// A crate `hookwright-<name>` in the workspace.
     Rust,
-    /// The C in its directory `src`, around QuickJS.
+    /// The C code in its directory `src`, with QuickJS.
     QuickJs,
 }
 
-/// All of them, by name.
+/// All standard plugins, by name.
 pub const STANDARD: &[Standard] = &[
     Standard {
         name: "apizee-envelope",
@@ -60,7 +60,7 @@ pub const STANDARD: &[Standard] = &[
     Standard {
         name: "field-map",
         roles: &["mapper"],
-        description: "Picks, renames, moves, sets and drops members of the data",
+        description: "Selects, renames, moves, sets and drops members of the data",
         made_from: MadeFrom::Rust,
         stack_kib: STACK_KIB,
     },
@@ -81,7 +81,7 @@ pub const STANDARD: &[Standard] = &[
     Standard {
         name: "webitel-auth",
         roles: &["transformer"],
-        description: "The auth request that a Webitel hook sends before its own",
+        description: "The preflight request of a Webitel hook",
         made_from: MadeFrom::Rust,
         stack_kib: 32,
     },
@@ -109,19 +109,19 @@ pub const STANDARD: &[Standard] = &[
     Standard {
         name: "webitel-map",
         roles: &["mapper"],
-        description: "The fields and the map of a Webitel hook: picks and renames members",
+        description: "The fields and the map of a Webitel hook: selects and renames members",
         made_from: MadeFrom::Rust,
         stack_kib: STACK_KIB,
     },
 ];
 
 impl Standard {
-    /// The crate's name, of a plugin in Rust.
+    /// Name of the crate of a plugin in Rust.
     pub fn package(&self) -> String {
         format!("hookwright-{}", self.name)
     }
 
-    /// The component's file name.
+    /// File name of the component.
     pub fn file(&self) -> String {
         format!("{}.wasm", self.name)
     }

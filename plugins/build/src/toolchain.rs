@@ -1,7 +1,8 @@
-//! Finding what guests in Rust can be built with.
+//! Finds a toolchain for guests in Rust.
 //!
-//! Two ways lead there: a Rust with the target's standard library, as rustup installs it, or a Rust with the source of
-//! its standard library, as Debian's packages `rustc-web` and `rust-web-src` are, from which Cargo builds it.
+//! Two kinds are supported: a Rust with the target's standard library, as installed by rustup, and a Rust with the
+//! source of its standard library, as in Debian's packages `rustc-web` and `rust-web-src`, from which Cargo builds
+//! it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,17 +13,17 @@ use serde::{Deserialize, Serialize};
 /// The target of guests.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// What the components of Rust in the repository were built with.
+/// The toolchain of the Rust components in the repository.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recorded {
-    /// What `rustc --version` says.
+    /// Output of `rustc --version`.
     pub rustc: String,
-    /// What `cargo --version` says: it decides how crates are told apart, and so the order of the code.
+    /// Output of `cargo --version`. Cargo determines the hashes of crates, and thus the order of the code.
     pub cargo: String,
     /// `prebuilt`, or `from-source`.
     pub standard_library: String,
-    /// What the linker says of its version, or `of rustc` for the one that comes with it.
+    /// Version of the linker, or `of rustc` for the linker that comes with rustc.
     pub linker: String,
 }
 
@@ -31,20 +32,20 @@ pub struct Recorded {
 pub struct Toolchain {
     /// The compiler.
     pub rustc: PathBuf,
-    /// Where its library's source is, if it is to be built.
+    /// Source of the standard library, if it must be built.
     pub library_source: Option<PathBuf>,
-    /// The linker, where the compiler does not bring one.
+    /// The linker, if the compiler has none.
     pub linker: Option<PathBuf>,
 }
 
 impl Toolchain {
-    /// Looks at `$HOOKWRIGHT_GUEST_RUSTC`, then at the `rustc` of the path, then at Debian's.
+    /// Tries `$HOOKWRIGHT_GUEST_RUSTC`, then `rustc` in the path, then Debian's.
     ///
     /// # Errors
-    /// If none of them can build guests; the message says what to install.
+    /// If none of them can build guests. The message says what to install.
     #[expect(
         clippy::disallowed_methods,
-        reason = "a tool of its own, which is told of its compilers by the environment"
+        reason = "a separate tool, whose compilers are set in the environment"
     )]
     pub fn find() -> Result<Self> {
         let chosen = std::env::var_os("HOOKWRIGHT_GUEST_RUSTC").map(PathBuf::from);
@@ -65,15 +66,15 @@ impl Toolchain {
             }
         }
         bail!(
-            "no Rust here can build for {TARGET}. With rustup: `rustup target add {TARGET}`. On Debian: \
-             `apt install rustc-web rust-web-src lld-19`. Another compiler can be named in HOOKWRIGHT_GUEST_RUSTC."
+            "found no Rust compiler for {TARGET}. With rustup: `rustup target add {TARGET}`. On Debian: \
+             `apt install rustc-web rust-web-src lld-19`. To use another compiler, set HOOKWRIGHT_GUEST_RUSTC."
         )
     }
 
-    /// What goes into the manifest.
+    /// Returns the record for the manifest.
     ///
     /// # Errors
-    /// If a program does not tell its version.
+    /// If the version of a program cannot be determined.
     pub fn record(&self) -> Result<Recorded> {
         let linker = match &self.linker {
             Some(linker) => output(Command::new(linker).args(["-flavor", "wasm", "--version"]))
@@ -100,7 +101,7 @@ fn library_source(rustc: &Path) -> Option<PathBuf> {
     source.join("library/std/Cargo.toml").is_file().then_some(source)
 }
 
-/// `rust-lld` of any Rust here, or the system's `wasm-ld`, from version 18 on: earlier ones have no `--initial-heap`.
+/// Finds `rust-lld` of a Rust installation, or the system's `wasm-ld`. Versions before 18 have no `--initial-heap`.
 fn find_linker(compilers: &[PathBuf]) -> Result<PathBuf> {
     for rustc in compilers {
         let Ok(directory) = output(Command::new(rustc).args(["--print", "target-libdir"])) else { continue };
@@ -109,23 +110,24 @@ fn find_linker(compilers: &[PathBuf]) -> Result<PathBuf> {
             return Ok(linker);
         }
     }
-    system_linker().with_context(|| format!("no linker for {TARGET}: neither a rust-lld nor wasm-ld is here"))
+    system_linker()
+        .with_context(|| format!("found no linker for {TARGET}: neither rust-lld nor wasm-ld is installed"))
 }
 
-/// The system's `wasm-ld`; the first that is there is taken.
+/// Finds the system's `wasm-ld`.
 ///
 /// # Errors
-/// If there is none; the message says what to install.
+/// If there is none. The message says what to install.
 pub fn system_linker() -> Result<PathBuf> {
     let names = ["wasm-ld-19", "wasm-ld", "wasm-ld-20", "wasm-ld-18"];
     let found = names.iter().find(|name| output(Command::new(name).arg("--version")).is_ok());
-    found.map(PathBuf::from).context("no wasm-ld is here (Debian: `apt install lld-19`)")
+    found.map(PathBuf::from).context("found no wasm-ld (on Debian: `apt install lld-19`)")
 }
 
-/// What a program writes, without the line's end.
+/// Runs a program and returns its output without the trailing line end.
 ///
 /// # Errors
-/// If it can't be run, fails, or writes something that isn't text.
+/// If the program cannot be run, fails, or its output is not UTF-8.
 pub fn output(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_owned();
     let output = command.output().with_context(|| format!("running {}", program.display()))?;

@@ -1,12 +1,11 @@
-//! Whether `plugins/dist` is what the sources in this checkout would make, as far as that can be told
-//! without building them.
+//! Checks that `plugins/dist` matches the sources, as far as that is possible without building.
 
 use hookwright_plugins_build::manifest::{Manifest, sha256};
 use hookwright_plugins_build::standard::STANDARD;
 use hookwright_plugins_build::{component, sources, workspace_root};
 
 #[test]
-fn the_manifest_has_each_standard_plugin_with_its_current_sources() {
+fn the_manifest_has_all_standard_plugins_with_current_sources() {
     let root = workspace_root();
     let manifest = Manifest::read(&root.join("plugins/dist")).expect("the manifest");
     let names: Vec<&str> = manifest.plugins.iter().map(|entry| entry.name.as_str()).collect();
@@ -28,7 +27,7 @@ fn the_manifest_has_each_standard_plugin_with_its_current_sources() {
 }
 
 #[test]
-fn each_component_is_the_one_in_the_manifest_and_has_its_roles() {
+fn each_component_matches_the_manifest_and_its_roles() {
     let dist = workspace_root().join("plugins/dist");
     let manifest = Manifest::read(&dist).expect("the manifest");
     for (plugin, entry) in STANDARD.iter().zip(&manifest.plugins) {

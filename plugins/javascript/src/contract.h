@@ -1,4 +1,4 @@
-// The contract of wit/v1/plugin.wit, in the layout of the canonical ABI.
+// The types of wit/v1/plugin.wit in the layout of the canonical ABI.
 
 #ifndef HOOKWRIGHT_CONTRACT_H
 #define HOOKWRIGHT_CONTRACT_H
@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// UTF-8. What the host writes is followed by a zero byte, as the parsers of QuickJS want it (memory.c).
+// UTF-8. Text from the host is followed by a zero byte, which the parsers of QuickJS require (see memory.c).
 struct text {
   const char *bytes;
   size_t length;
@@ -63,7 +63,7 @@ struct answer {
   };
 };
 
-// The parameters of `transform` are too many to be passed one by one, and lie behind each other.
+// The parameters of `transform`. There are too many to pass them directly, so they are passed in memory.
 struct parameters {
   struct event event;
   struct request draft;

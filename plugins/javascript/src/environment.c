@@ -1,5 +1,5 @@
-// What scripts find beside the language. The same event must come to the same request on every retry: the clock stands at
-// the event's time, and random numbers follow from its id.
+// The environment of scripts. The same event must give the same request on every retry, so the clock is fixed at the
+// event's time, and random numbers depend on the event's id.
 
 #include <string.h>
 
@@ -12,8 +12,8 @@
 
 static double now_ms;
 
-// The one thing that the package's shim of the system asks its host for (wasm-shim/shim.c there): microseconds since the
-// Unix epoch. `Date` stands on it.
+// The only function that the package's system shim (wasm-shim/shim.c) requires: microseconds since the Unix epoch, for
+// `Date`.
 double __rquickjs_host_now_us(void) { return now_ms * 1000; }
 
 static JSValue performance_now(JSContext *context, JSValueConst this, int count, JSValueConst *given) {
@@ -26,7 +26,7 @@ static struct text seed;
 static bool seeded;
 static uint32_t a, b, c, counter;
 
-// FNV-1a of the id's bytes, over each word's own start.
+// FNV-1a of the id's bytes, starting from `word`.
 static uint32_t mixed(uint32_t word) {
   for (size_t index = 0; index < seed.length; index++) {
     word = (word ^ (uint8_t)seed.bytes[index]) * 0x01000193;
@@ -45,7 +45,7 @@ static uint32_t next_word(void) {
 
 static double next_random(void) {
   if (!seeded) {
-    // Made when a script first asks for a random number: most never do.
+    // Seed on first use, because most scripts use no random numbers.
     seeded = true;
     a = mixed(0x811c9dc5);
     b = mixed(0x1b873593);
@@ -71,7 +71,7 @@ static struct text for_log(JSValueConst value) {
     return text_for_message(value);
   }
   if (is_error(value)) {
-    // One after the other: getters of a script may run here, and C does not order arguments.
+    // In this order: getters of the script may run here, and C does not order the evaluation of arguments.
     struct text name = property_for_message(value, names.name);
     struct text message = property_for_message(value, names.message);
     return joined(name, ": ", message);

@@ -1,4 +1,4 @@
-// What scripts find beside the language: `console`, and the clock and random numbers that follow from the event.
+// The environment of scripts: `console`, the clock and random numbers, which depend on the event.
 
 #ifndef HOOKWRIGHT_ENVIRONMENT_H
 #define HOOKWRIGHT_ENVIRONMENT_H

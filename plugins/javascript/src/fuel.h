@@ -1,13 +1,13 @@
-// Ends a script in time when its fuel runs short.
+// Ends a script before it runs out of fuel.
 
 #ifndef HOOKWRIGHT_FUEL_H
 #define HOOKWRIGHT_FUEL_H
 
 #include "quickjs.h"
 
-// Has a script interrupted in time where its fuel runs short.
+// Installs the interrupt handler.
 void fuel_watch(JSRuntime *runtime);
-// Whether that is why the exception was thrown that is pending, or was.
+// Whether the last exception was thrown because fuel ran short.
 bool fuel_ran_short(void);
 
 #endif

@@ -1,5 +1,5 @@
-// QuickJS itself, compiled with what this guest asks of it and its interface does not tell: the members of an object
-// without a list of them, and what the code of a function does.
+// Includes QuickJS's source, to inspect data that its interface does not expose: the members of an object without
+// allocating a list, and the bytecode of a function.
 
 #include <quickjs.c>
 
@@ -9,7 +9,7 @@ bool inside_other_member(JSContext *context, JSValueConst object, const JSAtom *
   JSShape *shape = JS_VALUE_GET_OBJ(object)->shape;
   JSShapeProperty *property = get_shape_prop(shape);
   for (int index = 0; index < shape->prop_count; index++, property++) {
-    // A member that was deleted leaves a place without a name.
+    // A deleted member leaves an entry without a name.
     bool is_known = property->atom == JS_ATOM_NULL;
     for (size_t other = 0; other < count && !is_known; other++) {
       is_known = property->atom == known[other];
@@ -24,13 +24,13 @@ bool inside_other_member(JSContext *context, JSValueConst object, const JSAtom *
 
 static int size_of(const JSFunctionBytecode *code, int at) { return short_opcode_info(code->byte_code_buf[at]).size; }
 
-// A function that is written in another. Null if the constant is none.
+// Returns the inner function in the constant pool. NULL if the constant is not a function.
 static const JSFunctionBytecode *inner_function(const JSFunctionBytecode *code, int constant) {
   JSValue value = code->cpool[constant];
   return JS_VALUE_GET_TAG(value) == JS_TAG_FUNCTION_BYTECODE ? JS_VALUE_GET_PTR(value) : NULL;
 }
 
-// Notes that a function reads or sets a parameter, if the instruction does.
+// Records whether an instruction reads or sets a parameter.
 static void note_parameter(const uint8_t *at, struct inside *inside) {
   uint32_t parameter;
   bool sets = false;
@@ -64,7 +64,7 @@ static void note_parameter(const uint8_t *at, struct inside *inside) {
   inside->sets_request |= parameter == 1 && sets;
 }
 
-// What instructions do, up to `end`.
+// Records the effects of the instructions before `end`.
 static void note_instructions(const JSFunctionBytecode *code, int end, struct inside *inside) {
   for (int at = 0; at < end; at += size_of(code, at)) {
     const uint8_t *instruction = code->byte_code_buf + at;
@@ -78,7 +78,7 @@ static void note_instructions(const JSFunctionBytecode *code, int end, struct in
       }
       [[fallthrough]];
     case OP_rest: case OP_eval: case OP_apply_eval: case OP_with_get_var: case OP_with_put_var: case OP_with_get_ref:
-      // Parameters by another way.
+      // Indirect access to parameters.
       inside->uses_event = inside->uses_request = true;
       break;
     default:
@@ -88,7 +88,7 @@ static void note_instructions(const JSFunctionBytecode *code, int end, struct in
 }
 
 // Whether the function, or one in it, throws or writes to the log.
-static bool speaks(const JSFunctionBytecode *code, JSAtom console) {
+static bool reports(const JSFunctionBytecode *code, JSAtom console) {
   for (int at = 0; at < code->byte_code_len; at += size_of(code, at)) {
     const uint8_t *instruction = code->byte_code_buf + at;
     if (*instruction == OP_throw ||
@@ -103,14 +103,15 @@ static bool speaks(const JSFunctionBytecode *code, JSAtom console) {
   }
   for (int index = 0; index < code->cpool_count; index++) {
     const JSFunctionBytecode *inner = inner_function(code, index);
-    if (inner != NULL && speaks(inner, console)) {
+    if (inner != NULL && reports(inner, console)) {
       return true;
     }
   }
   return false;
 }
 
-// Where the script's own instructions end: what `script_compile` put behind it begins with the last `typeof … 'function'`.
+// Returns the end of the script's own instructions. The tail of `script_compile` begins with the last `typeof …
+// 'function'`.
 static int end_of_script(const JSFunctionBytecode *code) {
   int end = code->byte_code_len;
   for (int at = 0; at < code->byte_code_len; at += size_of(code, at)) {
@@ -121,7 +122,7 @@ static int end_of_script(const JSFunctionBytecode *code) {
   return end;
 }
 
-// The name that an anonymous function gets where it is assigned: that is an instruction behind the one which makes it.
+// Returns the name that an anonymous function gets by assignment: the instruction after the one that creates it.
 static JSAtom assigned_name(const JSFunctionBytecode *code, int constant) {
   for (int at = 0; at < code->byte_code_len; at += size_of(code, at)) {
     const uint8_t *instruction = code->byte_code_buf + at;
@@ -135,7 +136,7 @@ static JSAtom assigned_name(const JSFunctionBytecode *code, int constant) {
   return JS_ATOM_NULL;
 }
 
-// JS_ATOM_NULL if it has none.
+// Returns JS_ATOM_NULL if the function has no name.
 static JSAtom name_of(const JSFunctionBytecode *code, int constant) {
   JSAtom name = inner_function(code, constant)->func_name;
   return name == JS_ATOM_NULL || name == JS_ATOM_empty_string ? assigned_name(code, constant) : name;
@@ -149,7 +150,7 @@ static JSAtom first_name(const JSFunctionBytecode *code) {
   return name;
 }
 
-// What the functions in it do with its parameters.
+// Records the parameters that inner functions capture.
 static void note_captured(const JSFunctionBytecode *code, struct inside *inside) {
   for (int index = 0; index < code->cpool_count; index++) {
     const JSFunctionBytecode *inner = inner_function(code, index);
@@ -163,15 +164,15 @@ static void note_captured(const JSFunctionBytecode *code, struct inside *inside)
   }
 }
 
-static struct inside look_into(const JSFunctionBytecode *code, int end, JSAtom console) {
+static struct inside analyze(const JSFunctionBytecode *code, int end, JSAtom console) {
   struct inside inside = {.declares = JS_ATOM_NULL};
   note_instructions(code, end, &inside);
   note_captured(code, &inside);
   if (!inside.uses_request && !inside.returns) {
-    inside.speaks = speaks(code, console);
+    inside.reports = reports(code, console);
     inside.declares = first_name(code);
   }
-  // A default value is set as well.
+  // Default values of parameters are assignments too.
   inside.sets_request &= code->has_simple_parameter_list;
   return inside;
 }
@@ -184,7 +185,7 @@ int inside_length_around_function(JSValueConst code) {
 
 struct inside inside_script(JSContext *context, JSValueConst function, bool has_tail, JSAtom console) {
   const JSFunctionBytecode *code = JS_GetFunctionBytecode(function);
-  return look_into(code, has_tail ? end_of_script(code) : code->byte_code_len, console);
+  return analyze(code, has_tail ? end_of_script(code) : code->byte_code_len, console);
 }
 
 bool inside_function(JSContext *context, JSValueConst function, JSAtom name, JSAtom console, struct inside *inside) {
@@ -192,7 +193,7 @@ bool inside_function(JSContext *context, JSValueConst function, JSAtom name, JSA
   for (int index = 0; index < code->cpool_count; index++) {
     const JSFunctionBytecode *inner = inner_function(code, index);
     if (inner != NULL && name_of(code, index) == name) {
-      *inside = look_into(inner, inner->byte_code_len, console);
+      *inside = analyze(inner, inner->byte_code_len, console);
       return true;
     }
   }

@@ -1,5 +1,5 @@
-// JSON of the event and of the body, read and written without the detours that QuickJS makes: it goes through each text
-// character by character, which is most of what a short script costs.
+// Fast reading and writing of JSON. QuickJS processes a text character by character, which takes most of the time of a
+// short script.
 
 #ifndef HOOKWRIGHT_JSON_H
 #define HOOKWRIGHT_JSON_H
@@ -9,18 +9,18 @@
 #include "contract.h"
 #include "quickjs.h"
 
-// Objects in each other. What is deeper is left to QuickJS, and so are its errors.
+// Maximum nesting depth. Deeper values are left to QuickJS, which also reports errors.
 enum { JSON_DEPTH = 128 };
 
-// The value of a text; an exception as `JSON.parse` has it.
+// Parses a text. Returns the exception of `JSON.parse` if it is invalid.
 JSValue json_read(struct text text, const char *name);
 
-// What `JSON.stringify` makes of the value, in `text`. False if it throws, or isn't text: the exception or what
-// came of it is in `other`.
+// Writes a value like `JSON.stringify`. Returns false if that throws or does not return a string: then `other` is the
+// exception or the result.
 bool json_write(JSValueConst value, struct text *text, JSValue *other);
 
-// How many of the bytes come before the first that is not itself in a string of JSON: a quotation mark, a backslash or a
-// control character. Of a text to be written also before bytes that may be half of a surrogate pair.
+// Returns the number of bytes before the first that needs an escape in a JSON string: a quotation mark, a backslash
+// or a control character. If `is_written`, also before bytes that may be an unpaired surrogate.
 static inline size_t json_plain_length(const char *bytes, size_t length, bool is_written) {
   size_t index = 0;
   for (; index + 16 <= length; index += 16) {
@@ -45,7 +45,7 @@ static inline size_t json_plain_length(const char *bytes, size_t length, bool is
   return index;
 }
 
-// Powers of ten that a double holds exactly.
+// Powers of ten that a double represents exactly.
 static const double JSON_POWERS[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                      1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 

@@ -1,5 +1,5 @@
-// Reading JSON. The text is taken to be what nearly all texts are: valid, and not very deep. Of one that turns out not to be,
-// nothing is kept, and QuickJS reads it from its beginning; what is wrong with it is said in its words.
+// Reading of JSON. Handles the common case: valid text with limited depth. For other text, the result is discarded and
+// QuickJS reads it from the beginning, and reports errors.
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,14 +10,14 @@
 #include "state.h"
 #include "text.h"
 
-// Names of members seen lately, by a hash of their text: lists have the same ones again and again.
+// Size of the cache of recent member names, by a hash of their text. Lists repeat the same names.
 enum { SEEN = 64 };
 
 enum {
-  // So many objects into a list, it is taken to be one of many that are alike.
-  LIKE = 3,
-  // Up to so many members.
-  MEMBERS = 32,
+  // Number of elements of a list after which the following objects are expected to have the same members.
+  SIMILAR_AFTER = 3,
+  // Maximum number of members for this.
+  MAX_MEMBERS = 32,
 };
 
 struct seen {
@@ -32,7 +32,7 @@ struct reader {
   int depth;
 };
 
-// What is read is a value, or nothing: then QuickJS is asked.
+// Reads a value. If it returns false, QuickJS must read the text.
 static bool read_value(struct reader *reader, JSValue *value);
 
 static void skip_space(struct reader *reader) {
@@ -57,7 +57,7 @@ static int hex_digit(char byte) {
                                       : -1;
 }
 
-// The four digits after `\u`. The text ends with a zero byte, which isn't one.
+// Reads the four digits after `\u`. The text ends with a zero byte, which is not a digit.
 static int32_t read_unit(struct reader *reader) {
   int32_t unit = 0;
   for (int digit = 0; digit < 4; digit++) {
@@ -71,7 +71,7 @@ static int32_t read_unit(struct reader *reader) {
   return unit;
 }
 
-// Halves of surrogate pairs that are alone have no UTF-8: QuickJS has ways of its own for them.
+// Unpaired surrogates cannot be encoded in UTF-8, so they are left to QuickJS.
 static char *write_escaped_unit(struct reader *reader, char *to) {
   int32_t unit = read_unit(reader);
   if (unit < 0 || (unit >= 0xdc00 && unit < 0xe000)) {
@@ -106,7 +106,7 @@ static char *write_escaped_unit(struct reader *reader, char *to) {
   return to;
 }
 
-// What follows a backslash.
+// Reads an escape after the backslash.
 static char *write_escaped(struct reader *reader, char *to) {
   switch (*reader->at++) {
   case '"':
@@ -140,7 +140,7 @@ static char *write_escaped(struct reader *reader, char *to) {
   }
 }
 
-// A string with escapes, of which the beginning is plain. What it stands for is never longer than it is.
+// Reads a string with escapes after a plain beginning. The decoded text is never longer than the string.
 static bool read_escaped(struct reader *reader, size_t plain, struct text *text) {
   const char *closing = reader->at + plain;
   while (*closing != '"') {
@@ -170,7 +170,7 @@ static bool read_escaped(struct reader *reader, size_t plain, struct text *text)
   }
 }
 
-// The text of a string, after its first quotation mark.
+// Reads a string after its first quotation mark.
 static bool read_text(struct reader *reader, struct text *text) {
   size_t plain = json_plain_length(reader->at, (size_t)(reader->end - reader->at), false);
   if (reader->at[plain] == '"') {
@@ -213,19 +213,19 @@ static bool read_object(struct reader *reader, JSValue *value) {
   return take(reader, '}');
 }
 
-// Of a list of objects, most have the same members.
-static void expect_more_like(JSValueConst object) {
+// Prepares the shapes for further objects with the same members.
+static void expect_similar(JSValueConst object) {
   JSPropertyEnum *properties;
   uint32_t count;
   if (!JS_IsObject(object) || JS_IsArray(object) ||
       JS_GetOwnPropertyNames(context, &properties, &count, object, JS_GPN_STRING_MASK) < 0) {
     return;
   }
-  JSAtom members[MEMBERS];
-  for (uint32_t index = 0; index < count && count <= MEMBERS; index++) {
+  JSAtom members[MAX_MEMBERS];
+  for (uint32_t index = 0; index < count && count <= MAX_MEMBERS; index++) {
     members[index] = properties[index].atom;
   }
-  shapes_keep(members, count <= MEMBERS ? count : 0);
+  shapes_keep(members, count <= MAX_MEMBERS ? count : 0);
   JS_FreePropertyEnum(context, properties, count);
 }
 
@@ -244,8 +244,8 @@ static bool read_array(struct reader *reader, JSValue *value) {
       if (!read_value(reader, &items[count])) {
         return false;
       }
-      if (++count == LIKE) {
-        expect_more_like(items[count - 1]);
+      if (++count == SIMILAR_AFTER) {
+        expect_similar(items[count - 1]);
       }
     } while (take(reader, ','));
     if (!take(reader, ']')) {
@@ -297,7 +297,7 @@ static bool read_number(struct reader *reader, JSValue *value) {
     }
   }
   reader->at = at;
-  // Two integers that a double holds exactly have the quotient that is nearest to the number.
+  // The quotient of two integers that are exact as doubles is the double nearest to the number.
   double number = has_exponent || count > 15 ? strtod(start, NULL) : (double)digits / JSON_POWERS[decimals];
   bool has_sign = negative && !has_exponent && count <= 15;
   *value = JS_NewNumber(context, has_sign ? -number : number);

@@ -1,7 +1,7 @@
-// Writing JSON. A value is taken to be what nearly all bodies are: plain objects and arrays of plain data, not very deep.
-// If it turns out to have anything else in it, such as a getter, a `toJSON`, a date or itself, nothing of what was written is
-// kept, and QuickJS writes it from its beginning. But for getters in place of elements of an array or of `toJSON`, which nobody writes, no code
-// of the script has run until then.
+// Writing of JSON. Handles the common case: plain objects and arrays of plain data with limited depth. If a value
+// contains anything else, such as a getter, a `toJSON`, a date or a cycle, the output is discarded and QuickJS writes
+// the value from the beginning. No code of the script has run by then, except for getters as array elements or as
+// `toJSON`.
 
 #include <math.h>
 #include <string.h>
@@ -20,7 +20,7 @@ struct writer {
 
 static bool write_value(struct writer *writer, JSValueConst value);
 
-// Room for so much, and for what small things are written behind it.
+// Ensures space for this much and for a few more bytes.
 static bool have_room(struct writer *writer, size_t more) {
   size_t needed = writer->length + more + 32;
   if (needed <= writer->room) {
@@ -51,7 +51,7 @@ static bool write_unit(struct writer *writer, uint32_t unit) {
   return write_bytes(writer, escape, sizeof escape);
 }
 
-// A byte that isn't plain, and is the first of these. `taken` is how many it came to.
+// Writes the escape of the first byte. `taken` is the number of bytes that it replaces.
 static bool write_escaped(struct writer *writer, const char *bytes, size_t *taken) {
   uint8_t byte = (uint8_t)bytes[0];
   *taken = 1;
@@ -71,7 +71,7 @@ static bool write_escaped(struct writer *writer, const char *bytes, size_t *take
   case '\t':
     return write_bytes(writer, "\\t", 2);
   case 0xed: {
-    // Half of a surrogate pair, as QuickJS writes it where it is alone; or a character as good as any.
+    // An unpaired surrogate in QuickJS's encoding, or another character.
     uint32_t second = (uint8_t)bytes[1];
     *taken = 3;
     return second >= 0xa0 ? write_unit(writer, 0xd000 | (second & 0x3f) << 6 | (bytes[2] & 0x3f))
@@ -105,7 +105,7 @@ static bool write_string(struct writer *writer, const char *bytes, size_t length
   }
 }
 
-// Digits, with this many of them after a point.
+// Writes digits with this many decimals.
 static bool write_decimal(struct writer *writer, bool negative, uint64_t digits, int decimals) {
   char text[24];
   char *at = text + sizeof text;
@@ -131,8 +131,8 @@ static bool write_number(struct writer *writer, JSValueConst value) {
   if (!isfinite(number)) {
     return write_bytes(writer, "null", 4);
   }
-  // No two decimals of at most fifteen digits are the same double: one that leads back to the number is the
-  // shortest that does, which is the one that JavaScript writes.
+  // Decimals of at most fifteen digits are distinct as doubles. So one that round-trips is the shortest one, which
+  // JavaScript writes.
   double size = fabs(number);
   for (int decimals = 0; decimals <= 6 && size * JSON_POWERS[decimals] < 1e15; decimals++) {
     uint64_t digits = (uint64_t)(size * JSON_POWERS[decimals] + 0.5);
@@ -198,7 +198,7 @@ static bool write_array(struct writer *writer, JSValueConst array) {
   return write_byte(writer, ']');
 }
 
-// Of the class that object literals have, and without a `toJSON`.
+// Whether an object is an array or a plain object, without `toJSON`.
 static bool is_plain(JSValueConst object) {
   if (!JS_IsArray(object) && JS_GetClassID(object) != plain_class) {
     return false;

@@ -1,8 +1,8 @@
-// The allocator, of QuickJS, of libc and of what the host writes.
+// The allocator for QuickJS, libc and data from the host.
 //
-// An instance is thrown away after its call, so a block is cut from the end of what is used. Freed blocks go to a list for
-// their size, and the last block grows, shrinks and is freed in place, which is what a text being written does.
-// Nothing is ever joined or divided: a script which could use up its memory that way has few instructions to do it with.
+// An instance is dropped after its call, so blocks are allocated from the end of the used memory. Freed blocks go to a
+// list for their size. The last block grows, shrinks and is freed in place, as for a text that is being written. Blocks
+// are never merged or split: fuel limits the fragmentation that a script can cause.
 
 #include <string.h>
 #include <wasm_simd128.h>
@@ -11,15 +11,15 @@
 
 enum {
   PAGE = 65536,
-  // All blocks begin at multiples of this, which is the alignment of all that QuickJS keeps.
+  // Alignment of blocks, enough for all types of QuickJS.
   GRAIN = 8,
-  // Up to this size there is a list for each multiple of the grain, and above, four for each power of two.
+  // Up to this size there is one list per multiple of the grain, above it four lists per power of two.
   SMALL = 1024,
   SMALL_LISTS = SMALL / GRAIN + 1,
   LISTS = SMALL_LISTS + 4 * 22,
 };
 
-// Before each block. The size is without the header.
+// Header of a block. The size does not include it.
 struct block {
   size_t size;
   struct block *next_free;
@@ -35,7 +35,7 @@ static char *contents(struct block *block) { return (char *)(block + 1); }
 
 static struct block *header_of(const void *contents) { return (struct block *)contents - 1; }
 
-// The list for blocks of this size; the size is rounded up to that of the list's blocks.
+// Returns the list for blocks of this size, and rounds the size up to that of the list.
 static size_t list_for(size_t *size) {
   if (*size <= SMALL) {
     *size = (*size + GRAIN - 1) & ~(size_t)(GRAIN - 1);
@@ -47,7 +47,7 @@ static size_t list_for(size_t *size) {
   return SMALL_LISTS + (power - 10) * 4 + ((*size - 1) >> (power - 2)) - 4;
 }
 
-// Growing is a call to the host, so it is by half of what there is, or by the least if that fails.
+// Grows by half, because growing is a call of the host, or by the minimum if that fails.
 static bool grow(size_t missing) {
   size_t least = (missing + PAGE - 1) / PAGE;
   size_t ample = (size_t)end / PAGE / 2;
@@ -59,7 +59,7 @@ static bool grow(size_t missing) {
   return true;
 }
 
-// Whether there is so much after `from`, growing memory if need be.
+// Ensures that this much memory follows `from`, and grows the memory if necessary.
 static bool have(char *from, size_t size) {
   if (end == NULL) {
     end = (char *)(__builtin_wasm_memory_size(0) * PAGE);
@@ -141,7 +141,7 @@ size_t memory_usable_size(const void *block) { return header_of(block)->size; }
 
 typedef uint64_t __attribute__((aligned(1), may_alias)) unaligned;
 
-// libc copies four bytes at a time.
+// Faster than libc's, which copies four bytes at a time.
 __attribute__((no_builtin("memcpy")))
 void *memcpy(void *restrict to, const void *restrict from, size_t length) {
   char *at = to;
@@ -160,13 +160,13 @@ void *memcpy(void *restrict to, const void *restrict from, size_t length) {
   return to;
 }
 
-// Where libc would bring an allocator of its own.
+// These replace libc's allocator.
 void *malloc(size_t size) { return memory_allocate(NULL, size); }
 void free(void *block) { memory_free(NULL, block); }
 void *calloc(size_t count, size_t size) { return memory_calloc(NULL, count, size); }
 void *realloc(void *block, size_t size) { return memory_reallocate(NULL, block, size); }
 
-// For what the host writes: with a zero byte after it.
+// Allocates data from the host, followed by a zero byte.
 __attribute__((export_name("cabi_realloc")))
 void *cabi_realloc(void *old, size_t old_size, size_t align, size_t size) {
   char *block = memory_reallocate(NULL, old, size + 1);

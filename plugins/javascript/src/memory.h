@@ -1,11 +1,11 @@
-// The allocator: one call long, it frees only what is easily freed.
+// The allocator. It lives for one call and reuses only some freed blocks.
 
 #ifndef HOOKWRIGHT_MEMORY_H
 #define HOOKWRIGHT_MEMORY_H
 
 #include <stddef.h>
 
-// Grows the memory until this much of it is free.
+// Grows the memory until this much is free.
 void memory_reserve(size_t size);
 void *memory_calloc(void *opaque, size_t count, size_t size);
 void *memory_allocate(void *opaque, size_t size);

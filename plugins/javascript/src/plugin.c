@@ -1,8 +1,8 @@
-// The standard plugin `javascript`: QuickJS in a component, running the script in its settings.
-// README.md is for those who write scripts; this is what runs around one.
+// The standard plugin `javascript`: runs the script in its settings with QuickJS. README.md is the reference for
+// authors of scripts.
 //
-// `initialise` is called when the component is built, and what memory holds then is kept in it: a runtime and a context
-// with all that scripts find. Every call begins with that memory, in an instance of its own.
+// `initialise` runs when the component is built. The component contains a snapshot of the memory after it: a runtime
+// and a context with the environment of scripts. Every call starts with this memory, in its own instance.
 
 #include <string.h>
 
@@ -15,19 +15,18 @@
 #include "text.h"
 
 enum {
-  // Of the stack that is in memory. The rest of it (the linker is told how much there is) is for what
-  // QuickJS does between two looks at the bound.
+  // Stack limit of QuickJS. The rest of the stack is for the code between two checks of the limit.
   STACK = STACK_BYTES - 16 * 1024,
-  // Free memory that a call finds. All of the memory is written again after each call, so there is no more of it than
-  // events of some kilobytes need.
+  // Free memory at the start of a call: enough for events of some kilobytes. More would make calls slower, because all
+  // memory is restored after each call.
   FREE = 64 * 1024,
-  // The collector of cycles is for scripts that make much garbage.
+  // Threshold of the cycle collector, for scripts that create much garbage.
   COLLECT_FROM = 8 << 20,
 };
 
 static JSRuntime *runtime;
 
-// The reason of a promise that was rejected, and that nothing has been told of.
+// The reason of the first unhandled rejection.
 static JSValue rejection = JS_UNINITIALIZED;
 static int rejections;
 
@@ -39,14 +38,14 @@ static void note_rejection(JSContext *context, JSValueConst promise, JSValueCons
   }
 }
 
-// What of the script has not run and never will, or failed where only a promise knew.
+// Refuses a script with an unhandled rejection or with pending jobs, which never run.
 static bool refuse_unfinished(struct text script) {
   if (rejections > 0) {
     JS_Throw(context, rejection);
     return refuse_exception(script);
   }
   return !JS_IsJobPending(runtime) ||
-         refuse("bad-result", "a promise of the script still waits when the script ends; it runs once and to its end, "
+         refuse("bad-result", "a promise of the script is still pending when the script ends; scripts run synchronously, "
                               "without async or await");
 }
 
@@ -56,21 +55,21 @@ static bool is_promise(JSValueConst result, struct text script, bool *is) {
   return !JS_IsException(then) || refuse_exception(script);
 }
 
-// Whether the script's own object stands for a request. False if it was refused.
+// Checks that an object that the script returned is a request. Returns false if it was refused.
 static bool is_request(JSValueConst result, struct text script) {
   bool promise = false;
   if (JS_IsObject(result) && !is_promise(result, script, &promise)) {
     return false;
   }
   if (promise) {
-    return refuse("bad-result", "the script returned a promise; it runs once and to its end, without async or await");
+    return refuse("bad-result", "the script returned a promise; scripts run synchronously, without async or await");
   }
   if (!JS_IsObject(result) || JS_GetClassID(result) != plain_class) {
     struct text what = description(result);
-    return refuse("bad-result", "the script returned %.*s; return an object with `body`, a string, null to cancel, or nothing",
+    return refuse("bad-result", "the script returned %.*s; return an object with `body`, a string, null to drop, or nothing",
                   SHOWN(what));
   }
-  return request_has_known_members(result, "what the script returned", script);
+  return request_has_known_members(result, "the returned object", script);
 }
 
 static bool answer_with(JSValueConst result, JSValueConst shown, const struct request *draft, struct text script) {
@@ -118,8 +117,8 @@ struct answer *transform(const struct parameters *given) {
   return &answer;
 }
 
-// What a call does once, so that it finds the names, shapes and functions that most scripts need.
-static void rehearse(void) {
+// Runs a script once, so that the snapshot contains the names, shapes and functions that most scripts need.
+static void warm_up(void) {
   static struct header header = {{"content-type", 12}, {"application/json", 16}};
   static const char SCRIPT[] = "return { ...request, body: { type: event.type, data: JSON.parse(JSON.stringify(event.data)) } };";
   struct parameters given = {
@@ -133,7 +132,7 @@ static void rehearse(void) {
   answer = (struct answer){.is_failure = 0};
 }
 
-// libc's constructors. Calling them here keeps the linker from doing it at the head of every export.
+// libc's constructors. Calling them here prevents the linker from calling them in every export.
 void __wasm_call_ctors(void);
 
 __attribute__((export_name("initialise")))
@@ -171,7 +170,7 @@ void initialise(void) {
   JS_FreeValue(context, plain);
   environment_install();
   request_prepare();
-  rehearse();
+  warm_up();
   JS_RunGC(runtime);
   fuel_watch(runtime);
   memory_reserve(FREE);

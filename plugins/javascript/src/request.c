@@ -1,4 +1,4 @@
-// The event and the draft as objects of the script, and the request out of what it has made of them.
+// Converts the event and the draft to objects, and the result of the script to a request.
 
 #include <strings.h>
 
@@ -12,7 +12,7 @@
 #include "state.h"
 #include "text.h"
 
-// The draft's body as the script got it: one that comes back as it was need not be written again.
+// The draft's body that the script received. If the script returns it unchanged, it need not be written again.
 static JSValue body_shown;
 
 static JSValue attributes_object(const struct headers *attributes) {
@@ -30,7 +30,7 @@ bool event_for_script(const struct event *event, JSValue *object) {
   JSValue data = json_read(event->data, "data");
   if (JS_IsException(data)) {
     struct text message = property_for_message(JS_GetException(context), names.message);
-    return refuse("bad-data", "data isn't JSON: %.*s", SHOWN(message));
+    return refuse("bad-data", "data is not JSON: %.*s", SHOWN(message));
   }
   JSAtom properties[] = {names.id, names.type, names.occurred_at, names.attributes, names.data};
   JSValue values[] = {
@@ -44,7 +44,7 @@ bool event_for_script(const struct event *event, JSValue *object) {
   return true;
 }
 
-// An atom of a header's name in lower case.
+// Returns the atom of a header's name in lower case.
 static JSAtom lower_case_atom(struct text name) {
   char *lower = memory_allocate(NULL, name.length);
   if (lower == NULL) {
@@ -59,7 +59,7 @@ static JSAtom lower_case_atom(struct text name) {
   return atom;
 }
 
-// Values of one name are joined.
+// Joins the values of headers with the same name.
 static JSValue headers_object(const struct headers *headers) {
   JSValue object = JS_NewObject(context);
   for (size_t index = 0; index < headers->length; index++) {
@@ -109,7 +109,7 @@ JSValue request_for_script(const struct request *draft) {
   return JS_NewObjectFrom(context, 4, properties, values);
 }
 
-// ---- and back
+// ---- from the script
 
 bool request_has_known_members(JSValueConst object, const char *what, struct text script) {
   const JSAtom known[] = {names.method, names.url, names.headers, names.body};
@@ -125,10 +125,10 @@ bool request_has_known_members(JSValueConst object, const char *what, struct tex
       return has > 0 || refuse_exception(script);
     }
   }
-  return refuse("bad-result", "%s has none of the members `method`, `url`, `headers` and `body`", what);
+  return refuse("bad-result", "%s has no member of a request; expected `method`, `url`, `headers` and `body`", what);
 }
 
-// `method` or `url`.
+// Reads `method` or `url`.
 static bool read_text(JSValueConst object, JSAtom name, const struct text *in_draft, struct text script,
                       struct text *text) {
   JSValue value = JS_GetProperty(context, object, name);
@@ -140,12 +140,12 @@ static bool read_text(JSValueConst object, JSAtom name, const struct text *in_dr
     return true;
   }
   if (!JS_IsString(value)) {
-    return refuse("bad-result", "`method` and `url` of a request are strings");
+    return refuse("bad-result", "`method` and `url` of a request must be strings");
   }
   return text_from(value, text) || refuse_exception(script);
 }
 
-// A list of headers that grows.
+// A growing list of headers.
 struct list {
   struct headers headers;
   size_t room;
@@ -164,7 +164,7 @@ static bool push(struct list *list, struct header header) {
   return true;
 }
 
-// Null and undefined are no header.
+// Null and undefined add no header.
 static bool push_value(struct list *list, struct text name, JSValueConst value, struct text script) {
   if (JS_IsNull(value) || JS_IsUndefined(value)) {
     return true;
@@ -176,7 +176,7 @@ static bool push_value(struct list *list, struct text name, JSValueConst value, 
   return push(list, header);
 }
 
-// An array is several headers of one name.
+// An array adds several headers with the same name.
 static bool push_values(struct list *list, struct text name, JSValueConst array, struct text script) {
   int64_t length;
   if (JS_GetLength(context, array, &length) < 0) {
@@ -194,11 +194,10 @@ static bool push_values(struct list *list, struct text name, JSValueConst array,
   return true;
 }
 
-// Names come as an object has them.
 static bool read_headers(JSValueConst given, struct text script, struct list *list) {
-  // A `Map` has its names and values where this doesn't look.
+  // Only plain objects have their entries as properties, unlike a `Map`.
   if (!JS_IsObject(given) || JS_GetClassID(given) != plain_class) {
-    return refuse("bad-result", "`headers` of a request is an object of names and values");
+    return refuse("bad-result", "`headers` of a request must be a plain object of names and values");
   }
   JSPropertyEnum *properties;
   uint32_t count;
@@ -257,10 +256,10 @@ static bool read_json(JSValueConst value, struct text script, struct list *heade
   }
   if (JS_IsUndefined(other)) {
     struct text what = description(value);
-    return refuse("bad-result", "the body can't be written as JSON: it is %.*s", SHOWN(what));
+    return refuse("bad-result", "the body cannot be written as JSON: it is %.*s", SHOWN(what));
   }
   struct text message = property_for_message(JS_GetException(context), names.message);
-  return refuse("bad-result", "the body can't be written as JSON: %.*s", SHOWN(message));
+  return refuse("bad-result", "the body cannot be written as JSON: %.*s", SHOWN(message));
 }
 
 static bool read_body(JSValueConst object, bool is_own, const struct request *draft, struct text script,
@@ -297,7 +296,7 @@ bool request_from_script(JSValueConst object, bool is_own, const struct request 
   }
   struct list headers = {.room = 0};
   if (JS_IsUndefined(given) && is_own) {
-    // As they came: not in lower case, and not joined.
+    // Keep the draft's headers unchanged: not in lower case, and not joined.
     for (size_t index = 0; index < draft->headers.length; index++) {
       if (!push(&headers, draft->headers.items[index])) {
         return false;

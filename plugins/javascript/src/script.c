@@ -1,4 +1,4 @@
-// The script: out of the settings, to a function, and called; and where in it an error came about.
+// Reads the script from the settings, compiles it, calls it, and reports errors with their location.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,24 +12,24 @@
 #include "state.h"
 #include "text.h"
 
-// The script is the body of a function, and may also declare one named `handle`. The head is on the script's first
-// line, so that lines count as the tenant's; the tail is on a line of its own, for a script that ends in a comment.
-// A script that ends without having declared `handle` returns its own function, which it can hardly return itself.
+// The script is the body of a function, and may declare a function `handle`. The head is on the script's first line, so
+// that line numbers match the tenant's. The tail is on its own line, for a script that ends with a comment. If `handle`
+// is not declared, the tail returns the script's own function as a marker.
 static const char HEAD[] = "0,function $script(event, request) {";
 static const char CALL_HANDLE[] = "\n;return typeof handle === 'function' ? handle(event, request) : $script;";
 static const char TAIL[] = "\n}";
 
-// What is said of a script that can't be read, as of other settings.
+// Prefix of messages about the script, in the format of messages about other settings.
 static const char AT_SCRIPT[] = "settings at `script`";
 
-// What is said to the author of a module.
-static const char NO_MODULE[] = "; a script is no module: declare `function handle(event, request)`, without `export`, "
+// Hint for the author of a module.
+static const char NO_MODULE[] = "; a script is not a module: declare `function handle(event, request)`, without `export`, "
                                 "`import`, `module` and `require`";
 
-// What a script that does nothing wants, in all likelihood.
+// Hint for the author of a script without effect.
 static const char USE[] = "return what to send, change `request`, or declare `function handle(event, request)`";
 
-// What scripts are called in stacks, theirs and what they evaluate themselves.
+// File name of evaluated text in stack traces.
 static const char FILE_NAME[] = "<input>";
 
 bool script_read(struct text *script) {
@@ -37,12 +37,12 @@ bool script_read(struct text *script) {
   config_get(&settings);
   JSValue object = json_read(settings, "settings");
   if (JS_IsException(object)) {
-    return refuse("bad-settings", "the settings aren't JSON");
+    return refuse("bad-settings", "the settings must be JSON");
   }
   JSPropertyEnum *properties;
   uint32_t count;
   if (JS_GetOwnPropertyNames(context, &properties, &count, object, JS_GPN_STRING_MASK) < 0) {
-    return refuse("bad-settings", "the settings aren't an object");
+    return refuse("bad-settings", "the settings must be an object");
   }
   for (uint32_t index = 0; index < count; index++) {
     if (properties[index].atom != names.script) {
@@ -53,7 +53,7 @@ bool script_read(struct text *script) {
   }
   JSValue value = JS_GetProperty(context, object, names.script);
   if (!JS_IsString(value) || !text_from(value, script)) {
-    return refuse("bad-settings", "settings at `script`: a string with JavaScript is needed");
+    return refuse("bad-settings", "settings at `script`: must be a string with JavaScript");
   }
   return true;
 }
@@ -63,60 +63,60 @@ static char *append(char *to, const char *bytes, size_t length) {
   return to + length;
 }
 
-struct place {
+struct location {
   bool known;
-  // The end is told by its line only: something that was opened is not closed.
+  // At the end of the script only the line is reported: something is not closed.
   bool is_end;
   long line, column;
 };
 
-// The first place in a stack that is of evaluated text, as one of the script.
-static struct place place_of(JSValueConst error, struct text script) {
+// Returns the first location of evaluated text in a stack trace, relative to the script.
+static struct location location_of(JSValueConst error, struct text script) {
   struct text stack = property_for_message(error, names.stack);
   const char *found = memmem(stack.bytes, stack.length, FILE_NAME, sizeof FILE_NAME - 1);
   if (found == NULL || found[sizeof FILE_NAME - 1] != ':') {
-    return (struct place){.known = false};
+    return (struct location){.known = false};
   }
   char *rest;
-  struct place place = {.known = true, .column = 1};
-  place.line = strtol(found + sizeof FILE_NAME, &rest, 10);
+  struct location location = {.known = true, .column = 1};
+  location.line = strtol(found + sizeof FILE_NAME, &rest, 10);
   if (*rest == ':') {
-    place.column = strtol(rest + 1, &rest, 10);
+    location.column = strtol(rest + 1, &rest, 10);
   }
   long lines = 1;
   for (size_t index = 0; index < script.length; index++) {
     lines += script.bytes[index] == '\n';
   }
-  if (place.line > lines) {
-    return (struct place){.known = true, .is_end = true, .line = lines};
+  if (location.line > lines) {
+    return (struct location){.known = true, .is_end = true, .line = lines};
   }
-  if (place.line == 1) {
-    place.column -= sizeof HEAD - 1;
+  if (location.line == 1) {
+    location.column -= sizeof HEAD - 1;
   }
-  if (place.column < 1) {
-    place.column = 1;
+  if (location.column < 1) {
+    location.column = 1;
   }
-  return place;
+  return location;
 }
 
-// `hint` comes last: what to do about it, if that is known.
-static bool refuse_at(const char *code, struct place place, struct text name, struct text message, const char *hint) {
+// `hint` is appended: what to do, if known.
+static bool refuse_at(const char *code, struct location location, struct text name, struct text message, const char *hint) {
   const char *colon = name.length == 0 ? "" : ": ";
-  if (!place.known) {
+  if (!location.known) {
     return refuse(code, "%.*s%s%.*s%s", SHOWN(name), colon, SHOWN(message), hint);
   }
-  if (place.is_end) {
-    return refuse(code, "%.*s%s%.*s at the end, line %ld%s", SHOWN(name), colon, SHOWN(message), place.line, hint);
+  if (location.is_end) {
+    return refuse(code, "%.*s%s%.*s at the end, line %ld%s", SHOWN(name), colon, SHOWN(message), location.line, hint);
   }
-  return refuse(code, "%.*s%s%.*s at line %ld, column %ld%s", SHOWN(name), colon, SHOWN(message), place.line,
-                place.column, hint);
+  return refuse(code, "%.*s%s%.*s at line %ld, column %ld%s", SHOWN(name), colon, SHOWN(message), location.line,
+                location.column, hint);
 }
 
-// Whether the script may declare a function `handle`, and so has a tail that looks for it.
+// Whether the script may declare a function `handle`, so that the tail must call it.
 static bool has_tail(struct text script) { return memmem(script.bytes, script.length, "handle", 6) != NULL; }
 
-static bool refuse_script(struct place place, struct text message, const char *hint) {
-  return refuse_at("bad-settings", place, (struct text){AT_SCRIPT, sizeof AT_SCRIPT - 1}, message, hint);
+static bool refuse_script(struct location location, struct text message, const char *hint) {
+  return refuse_at("bad-settings", location, (struct text){AT_SCRIPT, sizeof AT_SCRIPT - 1}, message, hint);
 }
 
 // Whether a line of the script begins with this word.
@@ -130,18 +130,18 @@ static bool line_begins_with(struct text script, long line, const char *word) {
   return at != NULL && strncmp(at + strspn(at, " \t"), word, strlen(word)) == 0;
 }
 
-// A script that can't be read as a function's body, such as a module.
+// Refuses a script that is not the body of a function, such as a module.
 static bool refuse_syntax(struct text script) {
   JSValue error = JS_GetException(context);
   struct text message = property_for_message(error, names.message);
-  struct place place = place_of(error, script);
+  struct location location = location_of(error, script);
   bool is_module = memmem(message.bytes, message.length, "export", 6) != NULL ||
-                   (place.known && line_begins_with(script, place.line, "import"));
-  return refuse_script(place, message, is_module ? NO_MODULE : "");
+                   (location.known && line_begins_with(script, location.line, "import"));
+  return refuse_script(location, message, is_module ? NO_MODULE : "");
 }
 
-// Whether the code is the script's function and nothing else. A script with a brace too many ends that function early, and
-// the rest would run outside of it. Any instruction outside makes the code longer than it is around a script of our own.
+// Whether the code contains only the script's function. A script with an extra closing brace ends the function early,
+// and its rest would run outside. Any instruction outside makes the code longer than the code around a known script.
 static bool is_one_function(JSValueConst code) {
   static int expected;
   int length = inside_length_around_function(code);
@@ -170,7 +170,7 @@ JSValue script_compile(struct text script) {
     return JS_UNDEFINED;
   }
   if (!is_one_function(code)) {
-    refuse("bad-settings", "%s: it closes a `{` that it did not open", AT_SCRIPT);
+    refuse("bad-settings", "%s: it has a `}` without a matching `{`", AT_SCRIPT);
     return JS_UNDEFINED;
   }
   JSValue function = JS_EvalFunction(context, code);
@@ -192,22 +192,22 @@ bool script_call(JSValueConst function, struct text script, JSValueConst event, 
   return !JS_IsException(*result) || refuse_exception(script);
 }
 
-// Of the event alone nothing follows but a word: an error, or a line in the log.
+// Whether a script has no effect. Using only the event has an effect only if the script throws or logs.
 static bool does_nothing(struct inside inside) {
-  return !inside.uses_request && !inside.returns && !(inside.uses_event && inside.speaks);
+  return !inside.uses_request && !inside.returns && !(inside.uses_event && inside.reports);
 }
 
 static bool refuse_assignment(void) {
-  return refuse("bad-result", "the script gives the variable `request` another value, which changes nothing that is "
-                              "sent; return that value");
+  return refuse("bad-result", "the script assigns to the variable `request`, which does not change what is sent; "
+                              "return the value instead");
 }
 
 static bool refuse_idle(struct inside script) {
   if (script.declares == JS_ATOM_NULL) {
-    return refuse("bad-settings", "%s: it does nothing, whatever the event; %s", AT_SCRIPT, USE);
+    return refuse("bad-settings", "%s: it has no effect for any event; %s", AT_SCRIPT, USE);
   }
   struct text name = text_for_message(JS_AtomToString(context, script.declares));
-  return refuse("bad-settings", "%s: it does nothing, whatever the event: it declares `%.*s`, and no function named `handle`; %s",
+  return refuse("bad-settings", "%s: it has no effect for any event: it declares `%.*s`, and no function `handle`; %s",
                 AT_SCRIPT, SHOWN(name), USE);
 }
 
@@ -223,14 +223,14 @@ bool script_may_pass(JSValueConst function, struct text script, bool fell_off) {
   if (!does_nothing(inside)) {
     return !inside.sets_request || refuse_assignment();
   }
-  // The script around it may do something, and `handle` with the request of the script.
+  // The script around `handle` may have an effect, and `handle` may use the script's `request`.
   inside = inside_script(context, function, has_tail(script), names.console);
   return inside.uses_request || inside.returns ||
-         refuse("bad-settings", "%s: `handle` does nothing, whatever the event; return what to send, or change `request`",
+         refuse("bad-settings", "%s: `handle` has no effect for any event; return what to send, or change `request`",
                 AT_SCRIPT);
 }
 
-// CommonJS's variables, which bundlers write and nobody declares here.
+// Whether the message is about a variable of CommonJS, which bundlers use and which is not available.
 static bool is_of_common_js(struct text message) {
   static const char *const MESSAGES[] = {"module is not defined", "exports is not defined", "require is not defined"};
   for (size_t index = 0; index < sizeof MESSAGES / sizeof *MESSAGES; index++) {
@@ -241,12 +241,12 @@ static bool is_of_common_js(struct text message) {
   return false;
 }
 
-// Does not return: the call ends as one that ran out of fuel.
+// Ends the call with the fault `out-of-fuel`. Does not return.
 static void end_without_fuel(JSValueConst error, struct text script) {
-  struct place place = place_of(error, script);
-  char text[64] = "a place that is not known";
-  if (place.known) {
-    snprintf(text, sizeof text, "line %ld, column %ld of the script", place.line, place.column);
+  struct location location = location_of(error, script);
+  char text[64] = "an unknown location";
+  if (location.known) {
+    snprintf(text, sizeof text, "line %ld, column %ld of the script", location.line, location.column);
   }
   budget_out_of_fuel(text, strlen(text));
 }
@@ -263,7 +263,7 @@ bool refuse_exception(struct text script) {
   struct text name = property_for_message(error, names.name);
   struct text message = property_for_message(error, names.message);
   if (is_of_common_js(message)) {
-    return refuse_script(place_of(error, script), message, NO_MODULE);
+    return refuse_script(location_of(error, script), message, NO_MODULE);
   }
-  return refuse_at("script-error", place_of(error, script), name, message, "");
+  return refuse_at("script-error", location_of(error, script), name, message, "");
 }

@@ -6,17 +6,18 @@
 #include "contract.h"
 #include "quickjs.h"
 
-// The script in the settings. False if it was refused.
+// Reads the script from the settings. Returns false if it was refused.
 bool script_read(struct text *script);
-// The script as a function, undefined if it was refused.
+// Compiles the script to a function. Returns undefined if it was refused.
 JSValue script_compile(struct text script);
-// What the script returns, and whether it did so at its own end: the result is undefined then. False if it threw, which was refused.
+// Calls the script. `fell_off` tells whether it ended without `return`; then the result is undefined. Returns false
+// if it threw, after refusing the call.
 bool script_call(JSValueConst function, struct text script, JSValueConst event, JSValueConst request,
                  JSValue *result, bool *fell_off);
-// Whether a script that left the request as it was may do so: another event would see it change the request or cancel the
-// delivery. False if that can't be, which was refused.
+// Checks a script that did not change the request: whether it could have an effect for another event. Returns false
+// if it was refused because it cannot.
 bool script_may_pass(JSValueConst function, struct text script, bool fell_off);
-// The failure of an exception that is pending.
+// Refuses the call with the pending exception.
 bool refuse_exception(struct text script);
 
 #endif

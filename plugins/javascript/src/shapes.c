@@ -1,9 +1,9 @@
-// Shapes of objects made ahead.
+// Preparation of object shapes.
 //
-// QuickJS keeps the names of an object's members in a shape, which objects share. An object that gets a member takes the shape
-// with that one more if there is one; else it makes a shape, which is the dearest part of making an object. But it
-// makes one for the object as it ends up: the next object with the same names finds nothing on its way there. So here an object
-// is kept for each step of that way.
+// QuickJS stores the names of an object's members in a shape, which objects share. When an object gets a member, it
+// takes an existing shape with this additional member, or creates one, which is the most expensive part of creating
+// an object. But QuickJS keeps only the final shape of an object, so the next object with the same names finds no
+// intermediate shapes. This module keeps an object for each intermediate shape.
 
 #include "shapes.h"
 #include "state.h"

@@ -1,4 +1,4 @@
-// What all parts of the guest share. The snapshot holds it.
+// State that all parts of the guest share. It is part of the snapshot.
 
 #ifndef HOOKWRIGHT_STATE_H
 #define HOOKWRIGHT_STATE_H
@@ -6,7 +6,7 @@
 #include "contract.h"
 #include "quickjs.h"
 
-// Names that are looked up in each call, made once.
+// Atoms of names that every call uses.
 struct names {
   JSAtom attributes, body, console, data, handle, headers, id, message, method, name, occurred_at, script, stack, then,
       to_json, type, url;
@@ -14,13 +14,13 @@ struct names {
 
 extern JSContext *context;
 extern struct names names;
-// The class of the objects that literals make.
+// The class of plain objects.
 extern JSClassID plain_class;
 
-// What the call answers.
+// The result of the call.
 extern struct answer answer;
 
-// Makes the call's answer this failure. Returns false, so that callers can return it.
+// Sets the result to this failure. Returns false, so that callers can return it.
 __attribute__((format(printf, 2, 3)))
 bool refuse(const char *code, const char *format, ...);
 

@@ -1,4 +1,4 @@
-// Texts out of values, and values named in messages.
+// Conversions of values to text, and descriptions of values for messages.
 
 #include <stdio.h>
 #include <string.h>
@@ -7,8 +7,8 @@
 #include "state.h"
 #include "text.h"
 
-// A string of a script may have halves of surrogate pairs, which QuickJS writes as if they were characters, and
-// the host takes UTF-8 only. They become the replacement character, which is as long.
+// A string may contain unpaired surrogates, which QuickJS encodes like characters. The host accepts only UTF-8, so
+// replace them by U+FFFD, which has the same length.
 static void repair(const char *bytes, size_t length) {
   bool suspect = false;
   for (size_t index = 0; index < length; index++) {
@@ -17,7 +17,7 @@ static void repair(const char *bytes, size_t length) {
   if (!suspect) {
     return;
   }
-  // Only a text in a buffer of its own has such bytes: what is shared with a string is ASCII.
+  // Only text in its own buffer has such bytes: text that is shared with a string is ASCII.
   char *writable = (char *)bytes;
   for (size_t index = 0; index + 2 < length; index++) {
     if ((uint8_t)bytes[index] == 0xed && (uint8_t)bytes[index + 1] >= 0xa0) {
@@ -76,7 +76,7 @@ struct text joined(struct text before, const char *between, struct text after) {
   return (struct text){all, before.length + gap + after.length};
 }
 
-// Where the hundredth character ends.
+// Returns the length of the first hundred characters.
 static size_t length_of_excerpt(struct text text) {
   size_t characters = 0;
   for (size_t index = 0; index < text.length; index++) {
@@ -136,7 +136,7 @@ bool is_error(JSValueConst value) {
   if (!JS_IsObject(value)) {
     return false;
   }
-  // Of what else inherits from it, such as a `DOMException`.
+  // Other classes that inherit from `Error`, such as `DOMException`.
   JSValue global = JS_GetGlobalObject(context);
   JSValue constructor = JS_GetPropertyStr(context, global, "Error");
   int is = JS_IsInstanceOf(context, value, constructor);

@@ -1,4 +1,4 @@
-// Texts of the contract and values of QuickJS.
+// Conversions between texts of the contract and values of QuickJS.
 
 #ifndef HOOKWRIGHT_TEXT_H
 #define HOOKWRIGHT_TEXT_H
@@ -6,19 +6,19 @@
 #include "contract.h"
 #include "quickjs.h"
 
-// For printf's `%.*s`.
+// Arguments for printf's `%.*s`.
 #define SHOWN(text) (int)(text).length, (text).bytes
 
-// The value as `String(value)` has it. False if that throws; the exception is then pending.
+// Converts a value like `String(value)`. Returns false if that throws; then the exception is pending.
 bool text_from(JSValueConst value, struct text *text);
-// The same for messages: what can't be written is left empty.
+// Converts a value for a message. Empty if the conversion throws.
 struct text text_for_message(JSValueConst value);
-// The property of an object, for messages.
+// Converts the property of an object for a message.
 struct text property_for_message(JSValueConst object, JSAtom name);
-// Both in one, with `between` between them; only `after` where there is no memory for that.
+// Concatenates texts. Returns only `after` if there is no memory.
 struct text joined(struct text before, const char *between, struct text after);
 bool texts_are_equal(struct text a, struct text b);
-// A value named in a message: what it is, rather than all of it.
+// Describes a value in a message, by its type or an excerpt.
 struct text description(JSValueConst value);
 JSValue string_from(struct text text);
 bool is_error(JSValueConst value);

@@ -38,8 +38,8 @@
 //! # Data and settings
 //! - `D` of `Event<D>` is any [`Deserialize`](serde::Deserialize) type, including `serde_json::Value`, or [`JsonText`]
 //!   for the unparsed text. Data of another type fails the call with the code `bad-data`.
-//! - Settings are any `Deserialize` type. Invalid settings fail the call with the code `bad-settings` and the path of the
-//!   member. Use `#[serde(deny_unknown_fields)]` to detect misspelled members too.
+//! - Settings are any `Deserialize` type. Invalid settings fail the call with the code `bad-settings` and the path of
+//!   the member. Use `#[serde(deny_unknown_fields)]` to detect misspelled members too.
 //! - Settings are parsed before the data. For rules that `Deserialize` cannot express, pass a function to the attribute:
 //!   `#[hookwright_plugin::filter(check = check)]` with `fn check(settings: &Settings) -> Result<(), Failure>`. It runs
 //!   between the two, and its errors get the code `bad-settings`.

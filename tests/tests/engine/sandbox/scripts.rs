@@ -16,10 +16,10 @@ async fn a_script_that_can_change_nothing_is_refused_with_its_settings() {
     let receiver = Receiver::start().await;
     for (script, told) in [
         ("function handler(event) { return {body: {}}; }", "`handler`"),
-        ("(() => { function handle(event, request) { return {body: {}}; } })();", "does nothing"),
+        ("(() => { function handle(event, request) { return {body: {}}; } })();", "no effect"),
         ("export default (event, request) => ({body: {}});", "declare `function handle(event, request)`"),
         ("module.exports = (event, request) => ({body: {}});", "declare `function handle(event, request)`"),
-        ("", "does nothing"),
+        ("", "no effect"),
     ] {
         let refused = client.post("/hooks", hook_of(&receiver, script)).await.expect(400);
         assert_eq!(refused["pointer"], "/pipeline/0/settings", "{script}: {refused:#}");

@@ -104,7 +104,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
     let connector = Arc::new(Connector::new(egress_policy(&config, local_addr, &directory), tls));
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
-    let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.resting);
+    let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.idle);
     let workers = workers(&config, clients, &directory, &sandbox, &recorder);
     dispatcher.start(Crew::new(Arc::clone(&cores), workers.into_iter()));
     let feeder = Feeder {

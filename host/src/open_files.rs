@@ -17,11 +17,11 @@ pub(crate) fn raise_limit() -> usize {
 }
 
 /// Files that the engine has open independent of load, such as those of the database.
-const OWN: usize = 96;
+const BASE_FILES: usize = 96;
 /// Files that the thread of each core has open.
-const OWN_PER_CORE: usize = 4;
+const FILES_PER_CORE: usize = 4;
 /// The maximum number of idle connections to receivers.
-const MAX_RESTING: usize = IDLE_CONNECTIONS;
+const MAX_IDLE: usize = IDLE_CONNECTIONS;
 /// The maximum number of connections of clients.
 const MAX_CLIENTS: usize = 10_000;
 /// The minimum number of each kind of connection.
@@ -33,7 +33,7 @@ pub(crate) struct Shares {
     /// Requests to receivers in progress.
     pub(crate) in_flight: usize,
     /// Idle connections to receivers.
-    pub(crate) resting: usize,
+    pub(crate) idle: usize,
     /// Connections of clients.
     pub(crate) clients: usize,
 }
@@ -43,11 +43,11 @@ impl Shares {
     /// requests in progress get up to three fifths. Connections of clients get two thirds of the rest, and
     /// idle connections one third.
     pub(crate) fn of(limit: usize, max_in_flight: usize, cores: usize) -> Self {
-        let free = limit.saturating_sub(OWN + OWN_PER_CORE * cores);
+        let free = limit.saturating_sub(BASE_FILES + FILES_PER_CORE * cores);
         let in_flight = max_in_flight.min(free / 5 * 3).max(MIN);
         let rest = free.saturating_sub(in_flight);
-        let resting = (rest / 3).min(MAX_RESTING);
-        Self { in_flight, resting, clients: (rest - resting).clamp(MIN, MAX_CLIENTS) }
+        let idle = (rest / 3).min(MAX_IDLE);
+        Self { in_flight, idle, clients: (rest - idle).clamp(MIN, MAX_CLIENTS) }
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_maxima_fit_into_the_limit() {
-        for (limit, max_in_flight, in_flight, resting, clients) in [
+        for (limit, max_in_flight, in_flight, idle, clients) in [
             (64, 512, 8, 0, 8),
             (256, 512, 90, 20, 42),
             (1_024, 512, 512, 136, 272),
@@ -74,8 +74,8 @@ mod tests {
             (usize::MAX, 512, 512, 1_024, 10_000),
         ] {
             let shares = Shares::of(limit, max_in_flight, 2);
-            assert_eq!(shares, Shares { in_flight, resting, clients }, "{limit} {max_in_flight}");
-            assert!(limit < 256 || OWN + 8 + in_flight + resting + clients <= limit, "{limit}");
+            assert_eq!(shares, Shares { in_flight, idle, clients }, "{limit} {max_in_flight}");
+            assert!(limit < 256 || BASE_FILES + 8 + in_flight + idle + clients <= limit, "{limit}");
         }
     }
 }

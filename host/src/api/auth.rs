@@ -115,7 +115,7 @@ impl Caller {
 
     /// Makes the operator act for `tenant`. Does not change other callers.
     #[must_use]
-    pub fn naming(self, tenant: Arc<Tenant>) -> Self {
+    pub fn acting_for(self, tenant: Arc<Tenant>) -> Self {
         match self.0 {
             Who::Operator(_) => Self(Who::Operator(Some(tenant))),
             Who::Tenant(..) => self,
@@ -129,7 +129,7 @@ impl Caller {
         let Some(text) = named else { return Ok(caller) };
         let tenant = directory.tenant_named(text);
         match caller.tenant() {
-            None => tenant.map(|tenant| caller.naming(tenant)).ok_or_else(|| {
+            None => tenant.map(|tenant| caller.acting_for(tenant)).ok_or_else(|| {
                 Problem::parameter(TENANT_HEADER, format!("there is no tenant `{}`", shorten(text)))
             }),
             Some(own) if tenant.is_some_and(|tenant| tenant.id == own) => Ok(caller),

@@ -107,7 +107,7 @@ pub fn parse_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
     check_surrogates(text)?;
     match serde_json::from_str::<Object<T>>(text) {
         Ok(Object(value)) => Ok(value),
-        Err(_) => Err(find_fault::<Object<T>>(text)),
+        Err(_) => Err(locate_error::<Object<T>>(text)),
     }
 }
 
@@ -126,7 +126,7 @@ pub fn text_of(body: &[u8]) -> Result<&str, Problem> {
 }
 
 /// Parses invalid text a second time, slower, to find the path of the error.
-fn find_fault<'a, T: Deserialize<'a>>(text: &'a str) -> Problem {
+fn locate_error<'a, T: Deserialize<'a>>(text: &'a str) -> Problem {
     let mut reader = serde_json::Deserializer::from_str(text);
     let (error, path) = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
         Err(error) => {
@@ -139,10 +139,10 @@ fn find_fault<'a, T: Deserialize<'a>>(text: &'a str) -> Problem {
             Ok(()) => return Problem::new(Kind::MalformedJson, "the body could not be read"),
         },
     };
-    explain(&error, path)
+    problem_of(&error, path)
 }
 
-fn explain(error: &serde_json::Error, path: Pointer) -> Problem {
+fn problem_of(error: &serde_json::Error, path: Pointer) -> Problem {
     let full = error.to_string();
     if matches!(error.classify(), Category::Syntax | Category::Eof | Category::Io) {
         return Problem::new(Kind::MalformedJson, full);

@@ -1,10 +1,14 @@
 //! Problem details for HTTP APIs (RFC 9457): every error response of v3 has this form.
 //!
-//! The status says who can fix the problem. 400: the request is invalid. 401 and 403: the caller lacks a key
-//! or a scope. 404: the resource does not exist, or belongs to another tenant. 409: the request conflicts
-//! with stored state. 429: a limit of the tenant, key or address is reached. 405, 408, 413 and 415 have their
-//! meaning in HTTP. 5xx: the engine failed. A failure of the engine is logged once, here; the response does
-//! not repeat internal details.
+//! Statuses:
+//!
+//! - 400: the request is invalid.
+//! - 401 and 403: the caller lacks a key or a scope.
+//! - 404: the resource does not exist, or belongs to another tenant.
+//! - 405, 408, 413 and 415: as in HTTP (RFC 9110).
+//! - 409: the request conflicts with stored state, or a tenant has the maximum number of resources.
+//! - 429: a limit on the requests of the tenant, key or address is reached.
+//! - 5xx: the engine failed. The failure is logged once, here; the response contains no internal details.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -40,8 +40,8 @@ pub fn parse_time(text: &str) -> Result<UnixMillis, Invalid> {
     if !has_shape(text.as_bytes()) {
         return Err(rule());
     }
-    // jiff's message names the field that is out of range. It does not help for the last two days of 9999,
-    // which jiff cannot represent in every offset.
+    // jiff's message names the field that is out of range. It does not help for a valid time of the last two
+    // days of 9999, which is later than jiff's latest one.
     let time: Timestamp = text.parse().map_err(|error| match text.starts_with("9999-12-3") {
         true => Invalid::new(format!("the latest supported time is {:.3}", Timestamp::MAX)),
         false => Invalid::new(format!("{}: {error}", rule())),

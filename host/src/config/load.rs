@@ -156,7 +156,7 @@ pub fn load(
         None => variable(CONFIG_VARIABLE)?.map(PathBuf::from),
     };
     let from_file = path.as_deref().map(file::read).transpose()?.unwrap_or_default();
-    let mut config = Config::blank();
+    let mut config = Config::placeholder();
     for setting in SETTINGS {
         let found = match command_line.settings.get(setting.name) {
             Some(text) => Some((text.clone(), Origin::CommandLine(setting.option()))),

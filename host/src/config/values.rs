@@ -67,7 +67,7 @@ pub struct Config {
 
 impl Config {
     /// A configuration with placeholder values, which [`load()`](super::load()) replaces.
-    pub(super) fn blank() -> Self {
+    pub(super) fn placeholder() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: PathBuf::new(),
@@ -100,7 +100,7 @@ impl Config {
 impl Default for Config {
     /// The defaults of all settings.
     fn default() -> Self {
-        let mut config = Self::blank();
+        let mut config = Self::placeholder();
         for setting in SETTINGS {
             if let Some(text) = setting.default {
                 (setting.apply)(&mut config, text).expect("a test checks that every default is valid");

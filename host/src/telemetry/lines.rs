@@ -25,25 +25,25 @@ static LOG: OnceLock<Lines> = OnceLock::new();
 #[derive(Debug, Clone)]
 pub(super) struct Lines {
     queue: SyncSender<Vec<u8>>,
-    waiting: Arc<Waiting>,
+    state: Arc<QueueState>,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    sums: Mutex<Sums>,
-    none: Condvar,
+struct QueueState {
+    counts: Mutex<Counts>,
+    drained: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Sums {
+struct Counts {
     lines: usize,
     bytes: usize,
     dropped: u64,
 }
 
-impl Waiting {
-    fn sums(&self) -> MutexGuard<'_, Sums> {
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+impl QueueState {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -61,10 +61,10 @@ impl Lines {
     /// Fails if the thread cannot be created.
     pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (queue, lines) = sync_channel(MAX_LINES);
-        let waiting = Arc::new(Waiting::default());
-        let shared = Arc::clone(&waiting);
+        let state = Arc::new(QueueState::default());
+        let shared = Arc::clone(&state);
         thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&lines, &shared, out))?;
-        Ok(Self { queue, waiting })
+        Ok(Self { queue, state })
     }
 
     /// Makes this the log of the process, which [`flush`] uses.
@@ -73,20 +73,20 @@ impl Lines {
     }
 
     fn add(&self, line: Vec<u8>) {
-        let mut sums = self.waiting.sums();
+        let mut counts = self.state.counts();
         let len = line.len();
-        if sums.bytes + len <= MAX_BYTES && self.queue.try_send(line).is_ok() {
-            sums.lines += 1;
-            sums.bytes += len;
+        if counts.bytes + len <= MAX_BYTES && self.queue.try_send(line).is_ok() {
+            counts.lines += 1;
+            counts.bytes += len;
         } else {
-            sums.dropped += 1;
+            counts.dropped += 1;
         }
     }
 
     /// Waits until all lines are written, at most for `timeout`.
     fn flush(&self, timeout: Duration) {
-        let sums = self.waiting.sums();
-        drop(self.waiting.none.wait_timeout_while(sums, timeout, |sums| sums.lines > 0));
+        let counts = self.state.counts();
+        drop(self.state.drained.wait_timeout_while(counts, timeout, |counts| counts.lines > 0));
     }
 }
 
@@ -97,21 +97,21 @@ pub fn flush() {
     }
 }
 
-fn write_all(lines: &Receiver<Vec<u8>>, waiting: &Waiting, mut out: impl Write) {
+fn write_all(lines: &Receiver<Vec<u8>>, state: &QueueState, mut out: impl Write) {
     for line in lines {
         // A line that cannot be written, such as on a full disk, is lost: there is no other place to report
         // it.
         let _ = out.write_all(&line);
-        let dropped = std::mem::take(&mut waiting.sums().dropped);
+        let dropped = std::mem::take(&mut state.counts().dropped);
         if dropped > 0 {
             let _ =
                 writeln!(out, "{dropped} log lines were dropped because standard error was read too slowly");
         }
-        let mut sums = waiting.sums();
-        sums.lines -= 1;
-        sums.bytes -= line.len();
-        if sums.lines == 0 {
-            waiting.none.notify_all();
+        let mut counts = state.counts();
+        counts.lines -= 1;
+        counts.bytes -= line.len();
+        if counts.lines == 0 {
+            state.drained.notify_all();
         }
     }
 }
@@ -192,6 +192,6 @@ mod tests {
         assert!(written.starts_with(told), "{}", written.chars().take(200).collect::<String>());
         assert!(written.ends_with("more\nlast\n"));
         assert_eq!(written.lines().count(), MAX_LINES + 3);
-        assert_eq!(lines.waiting.sums().bytes, 0);
+        assert_eq!(lines.state.counts().bytes, 0);
     }
 }

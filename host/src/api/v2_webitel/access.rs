@@ -158,7 +158,7 @@ impl Call {
             None => {
                 let name = self.query.get("domain").or_else(default);
                 let name = name.ok_or_else(|| ApiError::bad("domain is required"))?;
-                self.caller.clone().naming(self.named(name).ok_or_else(ApiError::no_domain)?)
+                self.caller.clone().acting_for(self.named(name).ok_or_else(ApiError::no_domain)?)
             }
         };
         let id: TenantId = caller.may(scope).map_err(|_| ApiError::denied())?;

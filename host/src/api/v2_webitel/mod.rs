@@ -34,14 +34,14 @@ const MAX_SHOWN_URL: usize = 2_000;
 
 /// The prefixes of the paths: as documented, and as in the documented curl example, which goes through a
 /// proxy.
-const PLACES: [&str; 2] = ["/api/v2", "/engine/api/v2"];
+const PREFIXES: [&str; 2] = ["/api/v2", "/engine/api/v2"];
 
 /// The routes of the surface.
 pub fn routes() -> Router<SharedApiState> {
-    PLACES.into_iter().fold(Router::new(), |routes, place| {
+    PREFIXES.into_iter().fold(Router::new(), |routes, prefix| {
         // `nest` does not match the prefix with a trailing slash.
         let bare = any(no_such_route).layer(middleware::from_fn(cross_origin));
-        routes.nest(place, surface()).route(&format!("{place}/"), bare)
+        routes.nest(prefix, surface()).route(&format!("{prefix}/"), bare)
     })
 }
 

@@ -77,7 +77,7 @@ async fn create_token(
     mut call: Call,
 ) -> Result<impl IntoResponse, ApiError> {
     let domain = call.domain_called(path.get(0), Scope::KeysWrite)?;
-    may_give(&call)?;
+    check_can_grant(&call)?;
     let text = compact(&call.body().await?)?;
     let input = Input::read(&text)?;
     let expire = input.integer("expire")?.ok_or_else(|| ApiError::bad("expire is required"))?;
@@ -104,7 +104,7 @@ async fn enable_token(
     let text = compact(&call.body().await?)?;
     let state = Input::read(&text)?.boolean("state")?.ok_or_else(|| ApiError::bad("state is required"))?;
     if state {
-        may_give(&call)?;
+        check_can_grant(&call)?;
     }
     let id = path.get(1).unwrap_or_default();
     let token = directory.enable_domain_token(domain.id, id, state).await?;
@@ -123,7 +123,7 @@ async fn delete_token(
     Ok(Success::with(WriteResult::count(directory.delete_domain_token(domain.id, id).await?)))
 }
 
-fn may_give(call: &Call) -> Result<(), ApiError> {
+fn check_can_grant(call: &Call) -> Result<(), ApiError> {
     token::scopes().iter().try_for_each(|scope| call.must_have(scope))
 }
 

@@ -25,7 +25,7 @@ const MAX_SMALL_BODY: usize = 64 * 1024;
 
 /// The routes of v3 with their descriptions.
 pub fn routes() -> OpenApiRouter<SharedApiState> {
-    OpenApiRouter::with_openapi(openapi::frame())
+    OpenApiRouter::with_openapi(openapi::base_document())
         .merge(health::routes())
         .merge(openapi::routes())
         .merge(tenants::routes())

@@ -30,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
 }
 
 /// The document without routes.
-pub(super) fn frame() -> OpenApi {
+pub(super) fn base_document() -> OpenApi {
     let description = "Hookwright accepts events, shapes them with the WebAssembly plugins of tenants, and delivers them \
         as signed webhooks.\n\nA key belongs to one tenant. Requests with the operator's key name the tenant in the header \
         `Hookwright-Tenant`. Unknown members and parameters are errors; a member that is `null` counts as absent. \

@@ -34,7 +34,7 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The result of an event for one hook.
-pub(super) enum Ending {
+pub(super) enum DemoResult {
     /// The event arrived at the receiver.
     Arrived(Box<Arrival>),
     /// The step with this index, counted from 0, dropped the event.
@@ -73,14 +73,14 @@ async fn show_all(api: Api, events: &[Sample], out: &mut impl Write) -> Result<(
     show::introduction(out, address, &hooks)?;
 
     let mut summary = Summary::default();
-    let mut watch = Watch { api, hooks, arrivals };
+    let mut client = DemoClient { api, hooks, arrivals };
     for (at, event) in events.iter().enumerate() {
-        let endings = watch.post(event).await?;
-        summary.count(&endings);
-        show::event(out, event, at, events.len(), &watch.hooks, &endings)?;
+        let results = client.post(event).await?;
+        summary.count(&results);
+        show::event(out, event, at, events.len(), &client.hooks, &results)?;
     }
     show::summary(out, &summary)?;
-    drop(watch);
+    drop(client);
     serving.await?.context("the receiver failed")?;
     if summary.unverified > 0 {
         bail!("{} deliveries arrived without a valid signature", summary.unverified);
@@ -112,32 +112,32 @@ async fn make_hooks(api: &Api, mut receiver: Receiver) -> Result<(Receiver, Vec<
 }
 
 /// Publishes events and waits for their deliveries.
-struct Watch {
+struct DemoClient {
     api: Api,
     hooks: Vec<MadeHook>,
     arrivals: mpsc::Receiver<Arrival>,
 }
 
-impl Watch {
+impl DemoClient {
     /// Publishes an event and returns the result for each hook, in order.
-    async fn post(&mut self, event: &Sample) -> Result<Vec<Ending>> {
+    async fn post(&mut self, event: &Sample) -> Result<Vec<DemoResult>> {
         let accepted = self.api.post("/events", event).await?;
         let id = text(&accepted, "id")?;
         let (deliveries, mut arrived) = self.wait_for_deliveries(id).await?;
-        let mut endings = Vec::with_capacity(self.hooks.len());
+        let mut results = Vec::with_capacity(self.hooks.len());
         for (hook_id, hook) in &self.hooks {
             let delivery = deliveries.iter().find(|delivery| delivery["hook"] == **hook_id);
             let delivery = delivery.with_context(|| format!("event {id} has no delivery for {hook_id}"))?;
             // A delivery may arrive more than once; the first arrival is shown.
             let arrival = arrived.iter().position(|arrival: &Arrival| arrival.path == hook.path());
-            endings.push(match arrival {
+            results.push(match arrival {
                 Some(at) if delivery["state"] == "succeeded" => {
-                    Ending::Arrived(Box::new(arrived.swap_remove(at)))
+                    DemoResult::Arrived(Box::new(arrived.swap_remove(at)))
                 }
                 _ => self.explain(text(delivery, "id")?).await?,
             });
         }
-        Ok(endings)
+        Ok(results)
     }
 
     /// Waits until no delivery of the event is pending or in progress. Returns the deliveries and the
@@ -173,21 +173,21 @@ impl Watch {
     }
 
     /// Reads from the last attempt why a delivery did not arrive.
-    async fn explain(&self, delivery: &str) -> Result<Ending> {
+    async fn explain(&self, delivery: &str) -> Result<DemoResult> {
         let delivery = self.api.get(&format!("/deliveries/{delivery}")).await?;
         let last =
             delivery["attempts"].as_array().and_then(|attempts| attempts.last()).unwrap_or(&Value::Null);
         if delivery["state"] == "dropped" {
-            return Ok(Ending::Dropped(last["step"].as_u64().unwrap_or(0)));
+            return Ok(DemoResult::Dropped(last["step"].as_u64().unwrap_or(0)));
         }
         let messages = [&last["fault"]["message"], &last["error"]["message"]];
         let message = messages.into_iter().find_map(Value::as_str).map(str::to_owned);
         let otherwise = || format!("{}, {}", delivery["state"], last["outcome"]);
-        Ok(Ending::Failed(message.unwrap_or_else(otherwise)))
+        Ok(DemoResult::Failed(message.unwrap_or_else(otherwise)))
     }
 }
 
-impl Ending {
+impl DemoResult {
     /// Whether the event arrived with a valid signature.
     fn is_verified(&self) -> bool {
         matches!(self, Self::Arrived(arrival) if arrival.verdict == Verdict::Verified)

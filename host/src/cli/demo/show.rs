@@ -4,17 +4,17 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use super::samples::Sample;
-use super::{Ending, MadeHook};
+use super::{DemoResult, MadeHook};
 use crate::cli::style::{BAD, FAINT, GOOD, HEAD, MUTED, PLAIN};
 
 /// The number of events shown in full. Further events are shown in one line each.
-const WHOLE: usize = 8;
+const SHOWN_IN_FULL: usize = 8;
 /// The maximum number of lines shown of a body.
 const MAX_LINES: usize = 4;
 /// The maximum length of a line, in characters.
 const MAX_WIDTH: usize = 100;
 /// Headers that every delivery has, which are not shown.
-const USUAL_HEADERS: [&str; 7] = [
+const COMMON_HEADERS: [&str; 7] = [
     "content-length",
     "hookwright-event-type",
     "host",
@@ -35,14 +35,14 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn count(&mut self, endings: &[Ending]) {
+    pub(super) fn count(&mut self, results: &[DemoResult]) {
         self.events += 1;
-        for ending in endings {
-            let counter = match ending {
-                Ending::Arrived(_) if ending.is_verified() => &mut self.verified,
-                Ending::Arrived(_) => &mut self.unverified,
-                Ending::Dropped(_) => &mut self.dropped,
-                Ending::Failed(_) => &mut self.failed,
+        for result in results {
+            let counter = match result {
+                DemoResult::Arrived(_) if result.is_verified() => &mut self.verified,
+                DemoResult::Arrived(_) => &mut self.unverified,
+                DemoResult::Dropped(_) => &mut self.dropped,
+                DemoResult::Failed(_) => &mut self.failed,
             };
             *counter += 1;
         }
@@ -63,35 +63,35 @@ pub(super) fn event(
     at: usize,
     of: usize,
     hooks: &[MadeHook],
-    endings: &[Ending],
+    results: &[DemoResult],
 ) -> io::Result<()> {
-    if at >= WHOLE {
-        return one_line(out, event, hooks, endings);
+    if at >= SHOWN_IN_FULL {
+        return one_line(out, event, hooks, results);
     }
     writeln!(out, "\n{HEAD}{} of {of}  {}{PLAIN}", at + 1, event.r#type)?;
     body(out, event.data.get().as_bytes(), "  ")?;
-    for ((_, hook), ending) in hooks.iter().zip(endings) {
-        match ending {
-            Ending::Arrived(arrival) => {
-                let (style, said) = if ending.is_verified() {
+    for ((_, hook), result) in hooks.iter().zip(results) {
+        match result {
+            DemoResult::Arrived(arrival) => {
+                let (style, said) = if result.is_verified() {
                     (GOOD, "signature verified".to_owned())
                 } else {
                     (BAD, format!("{:?}", arrival.verdict))
                 };
                 writeln!(out, "  → {HEAD}{:<10}{PLAIN} {} · {style}{said}{PLAIN}", hook.name, hook.plugins)?;
-                let own = arrival.headers.iter().filter(|(name, _)| !USUAL_HEADERS.contains(&name.as_str()));
+                let own = arrival.headers.iter().filter(|(name, _)| !COMMON_HEADERS.contains(&name.as_str()));
                 for (name, value) in own {
                     let value = String::from_utf8_lossy(value.as_bytes());
                     writeln!(out, "    {FAINT}{name}: {value}{PLAIN}")?;
                 }
                 body(out, &arrival.body, "    ")?;
             }
-            Ending::Dropped(step) => {
+            DemoResult::Dropped(step) => {
                 let plugin = hook.plugins.split(" → ").nth(usize::try_from(*step).unwrap_or(0));
                 let by = plugin.unwrap_or(hook.plugins);
                 writeln!(out, "  ✕ {HEAD}{:<10}{PLAIN} {MUTED}dropped by {by}{PLAIN}", hook.name)?;
             }
-            Ending::Failed(why) => {
+            DemoResult::Failed(why) => {
                 writeln!(out, "  ! {HEAD}{:<10}{PLAIN} {BAD}{why}{PLAIN}", hook.name)?;
             }
         }
@@ -99,17 +99,22 @@ pub(super) fn event(
     Ok(())
 }
 
-fn one_line(out: &mut impl Write, event: &Sample, hooks: &[MadeHook], endings: &[Ending]) -> io::Result<()> {
+fn one_line(
+    out: &mut impl Write,
+    event: &Sample,
+    hooks: &[MadeHook],
+    results: &[DemoResult],
+) -> io::Result<()> {
     write!(out, "{:<44}", event.r#type)?;
-    for ((_, hook), ending) in hooks.iter().zip(endings) {
-        match ending {
-            Ending::Arrived(arrival) => {
-                let style = if ending.is_verified() { GOOD } else { BAD };
+    for ((_, hook), result) in hooks.iter().zip(results) {
+        match result {
+            DemoResult::Arrived(arrival) => {
+                let style = if result.is_verified() { GOOD } else { BAD };
                 let arrow = format!("{}→{} bytes", event.data.get().len(), arrival.body.len());
                 write!(out, " {} {style}{arrow:<18}{PLAIN}", hook.name)?;
             }
-            Ending::Dropped(_) => write!(out, " {} {MUTED}{:<18}{PLAIN}", hook.name, "dropped")?,
-            Ending::Failed(_) => write!(out, " {} {BAD}{:<18}{PLAIN}", hook.name, "failed")?,
+            DemoResult::Dropped(_) => write!(out, " {} {MUTED}{:<18}{PLAIN}", hook.name, "dropped")?,
+            DemoResult::Failed(_) => write!(out, " {} {BAD}{:<18}{PLAIN}", hook.name, "failed")?,
         }
     }
     writeln!(out)

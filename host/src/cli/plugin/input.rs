@@ -128,7 +128,7 @@ fn read_text(file: &Path) -> Result<String, BadInput> {
 /// An event in the format of the API.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Posted {
+struct EventFile {
     r#type: String,
     data: Box<RawValue>,
     id: Option<String>,
@@ -138,11 +138,11 @@ struct Posted {
 fn read_event(file: &Path, event_type: Option<&str>) -> Result<Event, BadInput> {
     let text = read_text(file)?;
     let bad = |what: String| BadInput(format!("the event in {} {what}", file.display()));
-    let posted = match event_type {
+    let event = match event_type {
         Some(event_type) => {
             let data = serde_json::from_str(&text)
                 .map_err(|error| bad(format!("has data that is not JSON: {error}")))?;
-            Posted { r#type: event_type.to_owned(), data, id: None, occurred_at: None }
+            EventFile { r#type: event_type.to_owned(), data, id: None, occurred_at: None }
         }
         None => serde_json::from_str(&text).map_err(|error| {
             bad(format!(
@@ -152,13 +152,13 @@ fn read_event(file: &Path, event_type: Option<&str>) -> Result<Event, BadInput> 
     };
     let now = SystemClock.now();
     let key = EventKey::generate(&IdGenerator::new(0, 0), now);
-    let id = match posted.id {
+    let id = match event.id {
         Some(id) => EventId::from_sender(&id).map_err(|rule| bad(format!("has an invalid `id`: {rule}")))?,
         None => EventId::of_key(key),
     };
-    let event_type = posted.r#type.parse().map_err(|rule| bad(format!("has an invalid type: {rule}")))?;
-    let occurred_at = posted.occurred_at.map_or(now, |time| UnixMillis(time.as_millisecond()));
-    let data = Box::<str>::from(posted.data).into();
+    let event_type = event.r#type.parse().map_err(|rule| bad(format!("has an invalid type: {rule}")))?;
+    let occurred_at = event.occurred_at.map_or(now, |time| UnixMillis(time.as_millisecond()));
+    let data = Box::<str>::from(event.data).into();
     Ok(Event { key, id, tenant: TenantId(0), project: None, event_type, occurred_at, data })
 }
 

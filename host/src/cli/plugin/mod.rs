@@ -33,24 +33,29 @@ use input::{Code, read_code};
 /// script is checked like the settings of a hook.
 pub(super) async fn check(file: &Path, config: Config, out: &mut impl Write) -> Result<ExitCode> {
     let code = read_code(file)?;
-    let bench = Bench::new(config, &code)?;
+    let sandbox = PluginSandbox::new(config, &code)?;
     if let Code::Script(script) = &code {
-        return check_script(&bench, file, script, out).await;
+        return check_script(&sandbox, file, script, out).await;
     }
-    match bench.inspect().await? {
+    match sandbox.inspect().await? {
         Ok(mut inspected) => {
-            let run = bench.run(Input::plain(Arc::from("{}"))?).await?;
+            let run = sandbox.run(Input::plain(Arc::from("{}"))?).await?;
             inspected.warnings.extend(of_plain_call(&run));
             report::inspected(out, &inspected)?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(refusal) => refused(out, file, &refusal),
+        Err(error) => rejected(out, file, &error),
     }
 }
 
-async fn check_script(bench: &Bench, file: &Path, script: &str, out: &mut impl Write) -> Result<ExitCode> {
+async fn check_script(
+    sandbox: &PluginSandbox,
+    file: &Path,
+    script: &str,
+    out: &mut impl Write,
+) -> Result<ExitCode> {
     let settings = json!({ "script": script }).to_string();
-    let run = bench.run(Input::plain(settings.into())?).await?;
+    let run = sandbox.run(Input::plain(settings.into())?).await?;
     if let PipelineEnd::Fault { fault, .. } = &run.end
         && fault.code.as_deref() == Some(BAD_SETTINGS)
     {
@@ -74,19 +79,19 @@ async fn check_script(bench: &Bench, file: &Path, script: &str, out: &mut impl W
 /// Runs the plugin once for the event.
 pub(super) async fn run(input: Input, config: Config, out: &mut impl Write) -> Result<ExitCode> {
     let limits = app::sandbox_config(&config)?.limits;
-    let bench = Bench::new(config, &input.code)?;
+    let sandbox = PluginSandbox::new(config, &input.code)?;
     if let Code::Wasm(_) = &input.code
-        && let Err(refusal) = bench.inspect().await?
+        && let Err(error) = sandbox.inspect().await?
     {
-        return refused(out, &input.file, &refusal);
+        return rejected(out, &input.file, &error);
     }
-    let run = bench.run(input).await?;
+    let run = sandbox.run(input).await?;
     let faulted = report::run(out, &run, &limits)?;
     Ok(ExitCode::from(if faulted { FAILED } else { 0 }))
 }
 
-fn refused(out: &mut impl Write, file: &Path, refusal: &UploadError) -> Result<ExitCode> {
-    writeln!(out, "{BAD}rejected{PLAIN}  {}: {refusal}", file.display())?;
+fn rejected(out: &mut impl Write, file: &Path, error: &UploadError) -> Result<ExitCode> {
+    writeln!(out, "{BAD}rejected{PLAIN}  {}: {error}", file.display())?;
     Ok(ExitCode::from(FAILED))
 }
 
@@ -96,7 +101,7 @@ const BAD_SETTINGS: &str = "bad-settings";
 const LOCAL: TenantId = TenantId(0);
 
 /// A sandbox for one plugin, with a temporary directory for compiled code.
-struct Bench {
+struct PluginSandbox {
     sandbox: Sandbox,
     digest: Digest,
     wasm: Bytes,
@@ -104,7 +109,7 @@ struct Bench {
     _directory: TempDir,
 }
 
-impl Bench {
+impl PluginSandbox {
     fn new(mut config: Config, code: &Code) -> Result<Self> {
         let wasm = code.wasm()?;
         let directory = TempDir::with_prefix("hookwright-plugin-").context("cannot create a directory")?;

@@ -66,7 +66,7 @@ pub(super) fn complete(mut document: Value) -> Value {
     }
     describe_patch(&mut document["components"]["schemas"]);
     name_items_of_pages(&mut document["components"]["schemas"]);
-    require_what_is_always_shown(&mut document);
+    require_nullable_members(&mut document);
     document
 }
 
@@ -75,10 +75,10 @@ fn members(value: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
 }
 
 fn complete_operation(path: &str, method: &str, operation: &mut Value) {
-    let is_open = operation.get("security").is_some();
+    let is_public = operation.get("security").is_some();
     let reads_body = matches!(method, "post" | "put" | "patch");
     let changes = reads_body || method == "delete";
-    let names_something = path.contains('{') || (SINGLETONS.contains(&path) && method != "put");
+    let may_be_missing = path.contains('{') || (SINGLETONS.contains(&path) && method != "put");
     let responses = &mut operation["responses"];
     for (_status, response) in members(responses) {
         if let Some(content) = response.pointer_mut(&format!("/content/{}", MEDIA_TYPE.replace('/', "~1"))) {
@@ -87,9 +87,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     }
     for (shared, applies) in [
         (BAD_REQUEST, true),
-        (UNAUTHENTICATED, !is_open),
-        (FORBIDDEN, !is_open),
-        (NOT_FOUND, names_something),
+        (UNAUTHENTICATED, !is_public),
+        (FORBIDDEN, !is_public),
+        (NOT_FOUND, may_be_missing),
         (METHOD_NOT_ALLOWED, true),
         (REQUEST_TIMEOUT, reads_body),
         (CONFLICT, changes),
@@ -104,14 +104,14 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
             responses[status] = json!({"$ref": format!("#/components/responses/{name}")});
         }
     }
-    refuse_null_as_body(operation);
+    disallow_null_body(operation);
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         // A parameter can be absent, but not null.
         if let Some(one) = without_null(&parameter["schema"]) {
             parameter["schema"] = one;
         }
     }
-    if !is_open {
+    if !is_public {
         let header = json!({"$ref": "#/components/parameters/Tenant"});
         match operation["parameters"].as_array_mut() {
             Some(parameters) => parameters.push(header),
@@ -121,7 +121,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
 }
 
 /// utoipa describes an optional body as one that may be null, which the engine rejects.
-fn refuse_null_as_body(operation: &mut Value) {
+fn disallow_null_body(operation: &mut Value) {
     let Some(body) = operation.get_mut("requestBody") else { return };
     let mut may_be_absent = false;
     for (_media_type, content) in members(&mut body["content"]) {
@@ -171,7 +171,7 @@ fn name_shared_parts(components: &mut Value) {
         "description": "The tenant, by id or name. Only for requests with the operator's key.",
         "schema": reference(&schemas::TenantName::name()),
     });
-    debug_assert!(components["securitySchemes"][SCHEME].is_object(), "the frame defines the scheme");
+    debug_assert!(components["securitySchemes"][SCHEME].is_object(), "the base document defines the scheme");
     // utoipa does not collect the schemas of parameters.
     for (name, schema) in [
         (schemas::TenantName::name(), schemas::TenantName::schema()),
@@ -221,7 +221,7 @@ fn name_items_of_pages(schemas: &mut Value) {
 
 /// Marks the nullable members of responses as required: a nullable member is always present, an optional one
 /// is never null. Schemas of requests do not change.
-fn require_what_is_always_shown(document: &mut Value) {
+fn require_nullable_members(document: &mut Value) {
     let mut sent = Vec::new();
     for (_path, item) in members(&mut document["paths"]) {
         for (_method, operation) in members(item) {

@@ -124,7 +124,7 @@ fn errors_name_the_setting_the_source_and_the_allowed_values() {
         (
             "egress_allow",
             "127.0.0.1/8",
-            "setting `egress_allow` = `127.0.0.1/8` from the command line (--egress-allow): must be networks without host bits: write 127.0.0.0/8 instead of `127.0.0.1/8`",
+            "setting `egress_allow` = `127.0.0.1/8` from the command line (--egress-allow): must be networks without host bits: write 127.0.0.0/8 for `127.0.0.1/8`",
         ),
         (
             "log_format",

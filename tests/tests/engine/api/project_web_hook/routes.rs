@@ -69,7 +69,7 @@ async fn without_an_endpoint_nothing_can_be_tested() {
     let refused = text(&client, "POST", &path, "", 400).await;
     assert_eq!(
         refused,
-        r#"{"status":"bad request","message":"the web hook has no endpoint yet; PUT one first"}"#
+        r#"{"status":"bad request","message":"the web hook has no endpoint; set one with PUT first"}"#
     );
     let made = client.send("PUT", WEB_HOOK, r#"{"endpoint": "example.com"}"#, JSON).await.expect(200);
     assert_eq!(made["result"]["enable_http_authorization"], true);

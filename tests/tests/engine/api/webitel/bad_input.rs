@@ -39,7 +39,7 @@ fn members() -> Vec<(Value, String)> {
         (json!({"headers": "X: y"}), format!("headers {object}")),
         (json!({"headers": {"a b": "x"}}), "headers: `a b` is not a valid header name".to_owned()),
         (json!({"headers": {"": "x"}}), "headers: `` is not a valid header name".to_owned()),
-        (json!({"headers": {"X": "a\nb"}}), "headers: the value of `X`".to_owned()),
+        (json!({"headers": {"X": "a\nb"}}), "headers: the value of the header `X`".to_owned()),
         (json!({"headers": {"Content-Length": "5"}}), "headers: `Content-Length` is written by".to_owned()),
         (json!({"headers": {"Webhook-Id": "5"}}), "headers: `Webhook-Id` is written by".to_owned()),
         (json!({"headers": many}), "headers must be at most 50 headers".to_owned()),

@@ -178,7 +178,7 @@ impl Engine {
         )
     }
 
-    /// ContentType the engine down in order: no new requests, no new attempts. What is under way is given one grace for
+    /// Takes the engine down in order: no new requests, no new attempts. What is under way is given one grace for
     /// all of it, and what is not done by then is taken up by the next start.
     ///
     /// # Errors

@@ -214,7 +214,7 @@ impl Vault {
         PURPOSES.iter().flat_map(|purpose| of(purpose)).collect()
     }
 
-    /// ContentType up what [`Self::outliving`] gave to an earlier process.
+    /// Takes up what [`Self::outliving`] gave to an earlier process.
     pub fn retain(&self, keys: Vec<(String, String)>) {
         let keys = keys.into_iter().filter_map(|(purpose, text)| Some((purpose, Key::from_text(&text)?)));
         *self.retained.write().unwrap_or_else(PoisonError::into_inner) = keys.collect();

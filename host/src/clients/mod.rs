@@ -145,7 +145,7 @@ impl Clients {
         })
     }
 
-    /// ContentType in a connection from `address`; `None` if there is no room, and no idle connection can make some.
+    /// Takes in a connection from `address`; `None` if there is no room, and no idle connection can make some.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
         let address = group(address);
         let (limits, now_ms) = (&self.limits, self.now_ms());

@@ -71,7 +71,7 @@ impl Dispatcher {
         self.pump();
     }
 
-    /// ContentType room in memory for a delivery that is about to be stored. Until when it is to be leased, if
+    /// Takes room in memory for a delivery that is about to be stored. Until when it is to be leased, if
     /// there is room; if there is none, it is to be stored as due.
     pub fn reserve(&self, work: &Work, now: UnixMillis) -> Option<UnixMillis> {
         self.lanes().reserve(work).then(|| now.plus(self.lease))
@@ -84,7 +84,7 @@ impl Dispatcher {
         }
     }
 
-    /// ContentType deliveries that have been reserved and stored.
+    /// Takes deliveries that have been reserved and stored.
     pub fn push_reserved(self: &Arc<Self>, works: Vec<Work>) {
         {
             let (mut lanes, now) = (self.lanes(), Instant::now());
@@ -119,7 +119,7 @@ impl Dispatcher {
         }
     }
 
-    /// ContentType a delivery out of memory that is about to be cancelled. From then on it is not attempted, unless what is
+    /// Takes a delivery out of memory that is about to be cancelled. From then on it is not attempted, unless what is
     /// answered is dropped.
     ///
     /// # Errors

@@ -95,7 +95,7 @@ impl Lanes {
         }
     }
 
-    /// ContentType room for `work` if there is any. A hook with a backlog on disk has none, so that what came
+    /// Takes room for `work` if there is any. A hook with a backlog on disk has none, so that what came
     /// first goes first; only a test does not line up behind that.
     pub(super) fn reserve(&mut self, work: &Work) -> bool {
         let backlog = self.lanes.get(&work.hook).is_some_and(|lane| lane.backlog);
@@ -158,7 +158,7 @@ impl Lanes {
         false
     }
 
-    /// ContentType room for work that has been claimed from disk; [`Self::room_for_claims`] has been asked before.
+    /// Takes room for work that has been claimed from disk; [`Self::room_for_claims`] has been asked before.
     pub(super) fn push_claimed(&mut self, work: Work, now: Instant) -> bool {
         self.take_room(&work);
         self.push(work, now)

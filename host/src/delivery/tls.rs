@@ -52,7 +52,7 @@ fn read_certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     Ok(certificates)
 }
 
-/// ContentType a receiver's certificate that is in the operator's file, byte for byte, and else asks whether an authority has issued it.
+/// Takes a receiver's certificate that is in the operator's file, byte for byte, and else asks whether an authority has issued it.
 ///
 /// A certificate that signs itself is often marked as an authority's, as `openssl req -x509` does it, and an authority's is refused as
 /// a receiver's own (RFC 5280, section 4.2.1.9). The operator has named this one. It holds for the names that it has; one without any

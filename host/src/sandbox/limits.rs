@@ -142,7 +142,7 @@ impl Meter {
         self.wasi_fuel
     }
 
-    /// ContentType the fuel for a call of a WASI function.
+    /// Takes the fuel for a call of a WASI function.
     ///
     /// # Errors
     /// [`Trap::OutOfFuel`] if not enough is left.

@@ -46,7 +46,7 @@ impl fmt::Display for TooMany {
 impl std::error::Error for TooMany {}
 
 impl Interim {
-    /// ContentType the next bytes.
+    /// Takes the next bytes.
     ///
     /// # Errors
     /// If too many interim responses have come.
@@ -83,7 +83,7 @@ impl Interim {
 mod tests {
     use super::*;
 
-    /// ContentType `text` in pieces of every length, which must not matter.
+    /// Takes `text` in pieces of every length, which must not matter.
     fn check(text: &str, expected: Result<(), TooMany>) {
         for length in 1..=text.len() {
             let mut interim = Interim::default();

@@ -46,7 +46,7 @@ pub enum RecallEnd {
 }
 
 impl Lanes {
-    /// ContentType a delivery of `hook` out of memory, until [`Self::end_recall`] is told with the ticket what became of it.
+    /// Takes a delivery of `hook` out of memory, until [`Self::end_recall`] is told with the ticket what became of it.
     pub(in crate::delivery) fn recall(
         &mut self,
         delivery: DeliveryId,

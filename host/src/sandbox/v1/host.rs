@@ -104,7 +104,7 @@ fn write_log(mut store: StoreContextMut<'_, State>, level: Level, message: &Wasm
     Ok(())
 }
 
-/// ContentType the fuel for a call of a host function.
+/// Takes the fuel for a call of a host function.
 fn charge(store: &mut StoreContextMut<'_, State>, bytes: usize, each: u64) -> wasmtime::Result<()> {
     let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     let cost = bytes.saturating_mul(each).saturating_add(CALL_FUEL);

@@ -57,7 +57,7 @@ pub(super) const INTERFACES: [&str; 20] = [
 ];
 
 impl State {
-    /// ContentType the fuel for a call with this many bytes or other units.
+    /// Takes the fuel for a call with this many bytes or other units.
     fn charge(&mut self, units: usize, fuel_per_unit: u64) -> wasmtime::Result<()> {
         let units = u64::try_from(units).unwrap_or(u64::MAX);
         self.meter.charge_wasi(units.saturating_mul(fuel_per_unit).saturating_add(CALL_FUEL))

@@ -23,7 +23,7 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// ContentType the directory, which is made if it is missing.
+    /// Takes the directory, which is made if it is missing.
     ///
     /// # Errors
     /// [`StorageError::InUse`] if another process has it; [`StorageError::Missing`] if there was a database and is none
@@ -107,7 +107,7 @@ impl DataDir {
         )))
     }
 
-    /// ContentType from others what they may do with files of an earlier engine, or of a copy that was put back.
+    /// Takes from others what they may do with files of an earlier engine, or of a copy that was put back.
     fn tighten(&self) {
         let Ok(entries) = self.path.read_dir() else { return };
         for entry in entries.flatten() {

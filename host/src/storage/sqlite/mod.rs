@@ -180,7 +180,7 @@ async fn watch_space(health: Weak<WriteHealth>) {
     }
 }
 
-/// ContentType the directory, brings its database up to date, and sees to it that what is secret there is encrypted, under a key
+/// Takes the directory, brings its database up to date, and sees to it that what is secret there is encrypted, under a key
 /// that is known.
 async fn open_up_to_date(
     data_dir: &Path,

@@ -49,7 +49,7 @@ pub struct Rekeyed {
     pub unreadable: u64,
 }
 
-/// Refuses keys that do not open all that was sealed, before anything is sealed under another. ContentType up the keys that
+/// Refuses keys that do not open all that was sealed, before anything is sealed under another. Takes up the keys that
 /// outlived theirs.
 ///
 /// # Errors

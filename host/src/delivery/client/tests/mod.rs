@@ -130,7 +130,7 @@ impl Receiver {
 struct Peer(TcpStream);
 
 impl Peer {
-    /// ContentType one request, which has a body or none, and gives this answer.
+    /// Takes one request, which has a body or none, and gives this answer.
     async fn serve(&mut self, answer: &str) -> String {
         let request = self.request().await;
         self.say(answer).await;

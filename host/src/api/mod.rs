@@ -61,7 +61,7 @@ pub struct ApiState {
     pub dispatcher: Arc<Dispatcher>,
     /// Signs the engine's own tokens.
     pub vault: Arc<Vault>,
-    /// Whose turn it is, where a tenant may do so much at the same time.
+    /// Limits on the concurrent requests of a tenant.
     pub turns: Arc<Turns>,
     /// One-time passwords of [`v1_project_web_hook`] that have been used.
     pub used_passwords: Arc<UsedPasswords>,

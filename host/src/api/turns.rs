@@ -1,4 +1,4 @@
-//! What one tenant's clients may ask for at the same time, where all tenants share what it is done with.
+//! Limits on the concurrent requests of one tenant that use resources shared by all tenants.
 
 use std::time::Duration;
 
@@ -6,49 +6,47 @@ use super::problem::{Kind, Problem};
 use crate::domain::TenantId;
 use crate::turns::{TenantTurns, Turn};
 
-/// Plugins that a tenant uploads at the same time: one body in memory, and one place with the compiler, where
-/// all tenants stand in one line.
+/// Concurrent uploads of a tenant. Each holds a body in memory and a place in the compiler's queue, which
+/// all tenants share.
 const UPLOADS: usize = 1;
-/// Uploads of a tenant with those that wait, each a connection whose body has not been read yet.
+/// Uploads of a tenant that run or wait. Each waiting one is a connection with an unread body.
 const MAX_UPLOADS_HERE: usize = 8;
-/// Deliveries that a tenant retries or cancels at the same time. Each is a transaction with a sync of its
-/// own.
+/// Concurrent retries and cancellations of a tenant. Each is a transaction with a sync of its own.
 const CHANGES: usize = 4;
-/// Lists of a tenant for which all its unfinished deliveries are looked at. A few readers serve all tenants.
+/// Concurrent lists of a tenant that read all its unfinished deliveries. All tenants share a few readers.
 const WALKS: usize = 1;
-/// Dry runs of a tenant. Each may hold a body of a megabyte, and its plugins take turns with the tenant's
-/// deliveries.
+/// Concurrent dry runs of a tenant. Each may hold a body of a megabyte, and its plugins compete with the
+/// tenant's deliveries.
 const DRY_RUNS: usize = 4;
-/// Dry runs of a tenant with those that wait, which have not been read yet.
+/// Dry runs of a tenant that run or wait. The bodies of waiting ones are unread.
 const MAX_DRY_RUNS_HERE: usize = 20;
-/// Requests of one kind that a tenant may have here, with those that wait. Their clients may have gone long
-/// since.
+/// Requests of one kind of a tenant that run or wait. The clients of waiting ones may have disconnected.
 const MAX_HERE: usize = 256;
-/// How long a request waits for its turn.
+/// How long a request waits at most.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// Turns for one kind of request.
+/// The limit on one kind of request.
 #[derive(Debug)]
 pub struct RequestTurns {
     turns: TenantTurns,
-    /// So many of a tenant's may be here, with those that wait.
+    /// The maximum number of requests of a tenant that run or wait.
     max_here: usize,
-    /// For so long each waits at most.
+    /// How long a request waits at most.
     max_wait: Duration,
 }
 
-/// See the module's head.
+/// See the [module documentation](self).
 #[derive(Debug)]
 pub struct Turns {
-    /// For plugins being uploaded.
+    /// Uploads of plugins.
     pub uploads: RequestTurns,
-    /// For deliveries being retried or cancelled.
+    /// Retries and cancellations of deliveries.
     pub changes: RequestTurns,
-    /// For lists that look at all unfinished deliveries.
+    /// Lists that read all unfinished deliveries.
     pub walks: RequestTurns,
-    /// For plugins and pipelines being run without anything being sent.
+    /// Runs of plugins and pipelines that send nothing.
     pub dry_runs: RequestTurns,
-    /// For plugins being asked about their settings, as many at once as dry runs.
+    /// Trial calls of plugins, as many at once as dry runs.
     pub trials: RequestTurns,
 }
 
@@ -69,22 +67,22 @@ impl Default for Turns {
 }
 
 impl RequestTurns {
-    /// A request's turn, when those of its tenant that came before have had theirs.
+    /// Waits for a permit, first in, first out among the requests of the tenant.
     ///
     /// # Errors
-    /// Where too many of the tenant's requests wait already, or this one has waited too long.
+    /// Fails if too many requests of the tenant run or wait, or if this one has waited too long.
     pub async fn turn(&self, tenant: TenantId) -> Result<Turn, Problem> {
         let turn = self.turns.turn_unless_crowded(tenant, self.max_here);
         let detail = match tokio::time::timeout(self.max_wait, turn).await {
             Ok(Some(turn)) => return Ok(turn),
             Ok(None) => {
                 let max = self.max_here;
-                format!("{max} requests of this kind are under way already; try again in a moment")
+                format!("{max} requests of this kind are in progress or waiting; try again later")
             }
             Err(_) => {
                 let seconds = self.max_wait.as_secs();
                 format!(
-                    "requests of this kind that came before took {seconds} seconds; try again in a moment"
+                    "the request waited {seconds} seconds for earlier requests of this kind; try again later"
                 )
             }
         };
@@ -101,7 +99,7 @@ mod tests {
     const TENANT: TenantId = TenantId(1);
 
     #[tokio::test]
-    async fn few_uploads_of_a_tenant_wait_for_their_turns() {
+    async fn few_uploads_of_a_tenant_can_wait() {
         let Turns { uploads, .. } = Turns::default();
         let first = uploads.turn(TENANT).await.unwrap();
         let mut waiting: Vec<_> = (1..MAX_UPLOADS_HERE).map(|_| uploads.turn(TENANT).boxed()).collect();
@@ -113,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_waits_for_its_turn_only_so_long() {
+    async fn a_request_waits_for_a_limited_time() {
         let max_wait = Duration::from_millis(10);
         let turns = RequestTurns { turns: TenantTurns::new(1), max_here: 2, max_wait };
         let first = turns.turn(TENANT).await.unwrap();

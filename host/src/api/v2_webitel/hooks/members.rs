@@ -317,7 +317,7 @@ fn read_retry(input: &Input<'_>) -> Result<RetrySchedule, ApiError> {
     let delay = input.integer("delay")?.and_then(|number| u64::try_from(number).ok());
     let delay = Duration::from_secs(delay.filter(|seconds| *seconds > 0).unwrap_or(DEFAULT_DELAY));
     if delay > RetrySchedule::MAX_WAIT {
-        // A client that wants to wait longer must not find it sixty seconds.
+        // An error, because the default would be much shorter than the wait that the client requested.
         return Err(input.wrong("delay", "at most 604800 seconds"));
     }
     RetrySchedule::new(vec![delay; retries]).map_err(|Invalid(rule)| ApiError::bad(rule))

@@ -4,11 +4,13 @@
 //! is no longer needed: the list can only become shorter.
 
 mod circles;
+mod dependencies;
 mod imports;
 mod known;
 mod layers;
 mod lengths;
 mod lexer;
+mod licences;
 mod modules;
 mod paths;
 mod repository;
@@ -50,4 +52,9 @@ fn identifiers_are_standard_terms() {
 #[test]
 fn sentences_are_plain() {
     expect_only_known("phrase", words::phrases());
+}
+
+#[test]
+fn dependencies_are_allowed() {
+    expect_only_known("dependency", dependencies::violations());
 }

@@ -114,14 +114,19 @@ impl DryRuns {
     }
 
     /// The reasons why the hook would not send the request that its pipeline made for `event`.
-    pub(super) async fn obstacles(&self, hook: &Hook, event: &Event, run: &PipelineRun) -> Vec<String> {
-        let mut obstacles = unwanted(hook, event);
+    pub(super) async fn delivery_warnings(
+        &self,
+        hook: &Hook,
+        event: &Event,
+        run: &PipelineRun,
+    ) -> Vec<String> {
+        let mut warnings = mismatches(hook, event);
         if let PipelineEnd::Verdict(Verdict::Keep(request)) = &run.end {
             let refusal = self.connector.refusal(hook.tenant, &request.url);
             // A lookup that times out gives no warning.
-            obstacles.extend(tokio::time::timeout(MAX_LOOKUP, refusal).await.ok().flatten());
+            warnings.extend(tokio::time::timeout(MAX_LOOKUP, refusal).await.ok().flatten());
         }
-        obstacles
+        warnings
     }
 
     /// Parses the member `event`: an event, or the id of a stored event.
@@ -137,8 +142,8 @@ impl DryRuns {
     ) -> Result<Event, Problem> {
         let here = Pointer::to("event");
         match event.get().as_bytes().first() {
-            Some(b'{') => self.written_out(event, tenant).map_err(|problem| problem.under(&here)),
-            Some(b'"') => self.stored(event, caller.may(Scope::EventsRead)?, here).await,
+            Some(b'{') => self.parse_event(event, tenant).map_err(|problem| problem.under(&here)),
+            Some(b'"') => self.find_event(event, caller.may(Scope::EventsRead)?, here).await,
             _ => {
                 let rule = "expected an event as an object, or the id of a stored event as a string";
                 Err(Problem::at(Kind::WrongType, here, rule))
@@ -146,7 +151,7 @@ impl DryRuns {
         }
     }
 
-    async fn stored(&self, id: &RawValue, tenant: TenantId, here: Pointer) -> Result<Event, Problem> {
+    async fn find_event(&self, id: &RawValue, tenant: TenantId, here: Pointer) -> Result<Event, Problem> {
         let Ok(id) = serde_json::from_str::<String>(id.get()) else {
             return Err(Problem::at(Kind::InvalidValue, here, "not the id of an event"));
         };
@@ -156,7 +161,7 @@ impl DryRuns {
         })
     }
 
-    fn written_out(&self, event: &RawValue, tenant: TenantId) -> Result<Event, Problem> {
+    fn parse_event(&self, event: &RawValue, tenant: TenantId) -> Result<Event, Problem> {
         let input: EventInput = json::parse_text(event.get())?;
         let incoming = input.check(tenant, &self.directory)?;
         let now = self.directory.clock().now();
@@ -174,7 +179,7 @@ impl DryRuns {
 }
 
 /// The reasons why the hook would not get a delivery of `event`.
-fn unwanted(hook: &Hook, event: &Event) -> Vec<String> {
+fn mismatches(hook: &Hook, event: &Event) -> Vec<String> {
     let mut why = Vec::new();
     if !hook.enabled {
         why.push("the hook is disabled, so it would get no delivery of this event".to_owned());

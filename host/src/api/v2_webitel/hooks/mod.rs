@@ -55,8 +55,8 @@ async fn check_plugin_settings(
 ) -> Result<(), ApiError> {
     let Some(own) = wanted.own_plugin.clone() else { return Ok(()) };
     let hook = wanted.into_hook(identity)?;
-    let asked = trial.settings(&hook, current, |step| step.plugin == own).await;
-    asked.map_err(|problem| match problem.kind() {
+    let checked = trial.settings(&hook, current, |step| step.plugin == own).await;
+    checked.map_err(|problem| match problem.kind() {
         Kind::InvalidValue => ApiError::bad(format_args!("action.settings: {}", problem.detail())),
         _ => problem.into(),
     })

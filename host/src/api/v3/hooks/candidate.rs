@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::trial::{Trial, refuses_settings};
+use super::trial::{Trial, settings_rejection};
 use crate::api::problem::Problem;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Hook, Step, TenantId};
@@ -22,9 +22,9 @@ impl Trial {
     ) -> Result<Option<String>, Problem> {
         let event = Arc::new(self.event(hook).await?);
         let tried = answered(self.pipelines.try_version_of(hook, step, version, &event).await)?;
-        let Some(words) = tried.as_ref().and_then(refuses_settings) else { return Ok(None) };
+        let Some(words) = tried.as_ref().and_then(settings_rejection) else { return Ok(None) };
         let before = answered(self.pipelines.try_step_of(hook, step, &event).await)?;
-        let was_broken = before.as_ref().and_then(refuses_settings).is_some();
+        let was_broken = before.as_ref().and_then(settings_rejection).is_some();
         Ok((!was_broken).then(|| words.to_owned()))
     }
 

@@ -56,7 +56,7 @@ pub(super) async fn preview_hook(
         let input: PreviewInput = json::parse(&body)?;
         let event = Arc::new(dry_runs.read(input.event, &caller, tenant).await?);
         let run = dry_runs.finish(dry_runs.pipelines.preview(&hook, &event)).await?;
-        let warnings = dry_runs.obstacles(&hook, &event, &run).await;
+        let warnings = dry_runs.delivery_warnings(&hook, &event, &run).await;
         let now = dry_runs.directory.clock().now();
         let view =
             DryRunView::of(&run, |request| signed_headers(&hook, &event, request, now)).warning(warnings);

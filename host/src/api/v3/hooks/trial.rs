@@ -41,7 +41,7 @@ pub(in crate::api) struct Trial {
 }
 
 impl Trial {
-    /// Validates the settings of the steps of `wanted` for which `are_given` is true, which are those that
+    /// Validates the settings of the steps of `wanted` for which `is_from_client` is true, which are those that
     /// the client wrote. Skips steps that `current` has as well: a newer version of a plugin may reject them,
     /// which must not block other changes.
     ///
@@ -51,18 +51,18 @@ impl Trial {
         &self,
         wanted: &Hook,
         current: Option<&Hook>,
-        are_given: impl Fn(&Step) -> bool,
+        is_from_client: impl Fn(&Step) -> bool,
     ) -> Result<(), Problem> {
         let steps = &wanted.pipeline.0;
         let known = current.map_or(&[][..], |current| &current.pipeline.0);
         let is_new =
             |(index, step): &(usize, &Step)| !known.contains(step) && !steps[..*index].contains(step);
-        let asked = |place: &(usize, &Step)| are_given(place.1) && is_new(place);
-        let new: Vec<_> = steps.iter().enumerate().filter(asked).collect();
+        let is_checked = |place: &(usize, &Step)| is_from_client(place.1) && is_new(place);
+        let new: Vec<_> = steps.iter().enumerate().filter(is_checked).collect();
         if new.is_empty() {
             return Ok(());
         }
-        let asked = async {
+        let checked = async {
             let _turn = self.turns.trials.turn(wanted.tenant).await?;
             for (_index, step) in &new {
                 self.pipelines.load(wanted.tenant, step).await?;
@@ -73,7 +73,7 @@ impl Trial {
                 .unwrap_or(Ok(()))
         };
         let gone = || Err(Problem::new(Kind::RequestTimeout, "the client closed the connection"));
-        self.client.or_gone(asked).await.unwrap_or_else(gone)
+        self.client.or_gone(checked).await.unwrap_or_else(gone)
     }
 
     async fn call_plugins(
@@ -88,7 +88,7 @@ impl Trial {
                 Err(SandboxError::Overloaded) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            if let Some(words) = refuses_settings(&run) {
+            if let Some(words) = settings_rejection(&run) {
                 let here = Pointer::to("pipeline").index(*index).member("settings");
                 let detail = format!("`{}`: {words}", step.plugin);
                 return Err(Problem::at(Kind::InvalidValue, here, detail));
@@ -100,12 +100,12 @@ impl Trial {
     /// The newest event that `wanted` would have received, without test events, whose data is the engine's.
     pub(super) async fn event(&self, wanted: &Hook) -> Result<Event, Problem> {
         let test = default_type()?;
-        let suits = |event_type: &EventType, project: Option<i64>| {
+        let matches_hook = |event_type: &EventType, project: Option<i64>| {
             *event_type != test
                 && wanted.subscription.matches(event_type)
                 && wanted.project.is_none_or(|wanted| project == Some(wanted))
         };
-        let recent = self.storage.events.recent(wanted.tenant, &suits).await?;
+        let recent = self.storage.events.recent(wanted.tenant, &matches_hook).await?;
         recent.map_or_else(|| self.empty_event(wanted.tenant), Ok)
     }
 
@@ -127,7 +127,7 @@ impl Trial {
 }
 
 /// The plugin's message, if the run ended because it rejects its settings.
-pub(super) fn refuses_settings(run: &PipelineRun) -> Option<&str> {
+pub(super) fn settings_rejection(run: &PipelineRun) -> Option<&str> {
     match &run.end {
         PipelineEnd::Fault { fault, .. } if fault.code.as_deref() == Some(BAD_SETTINGS) => {
             Some(&fault.message)

@@ -42,17 +42,17 @@ impl AffectedHooks {
 }
 
 /// Distinct settings and the hooks that use them.
-struct Given {
+struct DistinctSettings {
     step: Step,
     hooks: Vec<Arc<Hook>>,
 }
 
 /// The result of the trial calls.
 #[derive(Debug, Default)]
-pub(super) struct Tried {
+pub(super) struct TrialResults {
     /// The hooks whose settings are rejected, and the message of the first rejection.
     refused: Vec<HookId>,
-    because: Option<String>,
+    message: Option<String>,
     /// The number of distinct settings that were not tried.
     untried: usize,
 }
@@ -65,15 +65,15 @@ pub(super) async fn try_settings(
     trial: &Trial,
     hooks: &[Arc<Hook>],
     version: &ResolvedPlugin,
-) -> Result<Tried, Problem> {
-    let all = given(hooks, &version.name);
-    let (mut tried, mut seen) = (Tried::default(), 0);
+) -> Result<TrialResults, Problem> {
+    let all = distinct_settings(hooks, &version.name);
+    let (mut tried, mut seen) = (TrialResults::default(), 0);
     let trying = async {
-        for given in all.iter().take(MAX_TRIED) {
-            let [first, ..] = given.hooks.as_slice() else { continue };
-            if let Some(words) = trial.refusal(first, &given.step, version).await? {
-                tried.refused.extend(given.hooks.iter().map(|hook| hook.id));
-                tried.because.get_or_insert(words);
+        for settings in all.iter().take(MAX_TRIED) {
+            let [first, ..] = settings.hooks.as_slice() else { continue };
+            if let Some(message) = trial.refusal(first, &settings.step, version).await? {
+                tried.refused.extend(settings.hooks.iter().map(|hook| hook.id));
+                tried.message.get_or_insert(message);
             }
             seen += 1;
         }
@@ -88,14 +88,14 @@ pub(super) async fn try_settings(
 }
 
 /// The distinct settings that `hooks` have for the plugin, in the order of the hooks.
-fn given(hooks: &[Arc<Hook>], name: &PluginName) -> Vec<Given> {
+fn distinct_settings(hooks: &[Arc<Hook>], name: &PluginName) -> Vec<DistinctSettings> {
     let by_name = PluginRef::Latest(name.clone());
-    let mut all: Vec<Given> = Vec::new();
+    let mut all: Vec<DistinctSettings> = Vec::new();
     let mut places = HashMap::new();
     for hook in hooks {
         for step in hook.pipeline.0.iter().chain(&hook.preflight.0).filter(|step| step.plugin == by_name) {
             let place = *places.entry(Arc::clone(&step.settings)).or_insert_with(|| {
-                all.push(Given { step: step.clone(), hooks: Vec::new() });
+                all.push(DistinctSettings { step: step.clone(), hooks: Vec::new() });
                 all.len() - 1
             });
             if all[place].hooks.last().is_none_or(|last| last.id != hook.id) {
@@ -106,11 +106,11 @@ fn given(hooks: &[Arc<Hook>], name: &PluginName) -> Vec<Given> {
     all
 }
 
-impl Tried {
+impl TrialResults {
     /// The message about rejected settings; `None` if all were accepted.
-    fn words(&self) -> Option<String> {
-        let because = self.because.as_ref()?;
-        Some(format!("this version rejects the settings of {}: {because}", named_hooks(&self.refused)))
+    fn message(&self) -> Option<String> {
+        let message = self.message.as_ref()?;
+        Some(format!("this version rejects the settings of {}: {message}", named_hooks(&self.refused)))
     }
 
     /// The warnings about a version that is stored.
@@ -119,15 +119,15 @@ impl Tried {
     /// Fails if settings are rejected and `force` is false.
     pub(super) fn warnings(self, force: bool) -> Result<Vec<String>, Problem> {
         let mut warnings = Vec::new();
-        if let Some(words) = self.words() {
+        if let Some(message) = self.message() {
             if !force {
                 let detail = format!(
-                    "{words}; pin the hooks to a version, upload under another name, or send `?force=true` to store it and let \
+                    "{message}; pin the hooks to a version, upload under another name, or send `?force=true` to store it and let \
                      their deliveries fail until their settings are changed"
                 );
                 return Err(Problem::new(Kind::Conflict, detail));
             }
-            warnings.push(words);
+            warnings.push(message);
         }
         if self.untried > 0 {
             warnings.push(format!("{} distinct settings of hooks were not tried", self.untried));

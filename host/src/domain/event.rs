@@ -103,6 +103,12 @@ impl EventType {
     /// Maximum length, in bytes.
     pub const MAX_LEN: usize = 256;
 
+    /// The type of a test event that names none.
+    #[must_use]
+    pub fn test() -> Self {
+        Self("hookwright.test".into())
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -38,7 +38,7 @@ impl Trial {
         tenant: TenantId,
         version: &ResolvedPlugin,
     ) -> Result<Option<String>, Problem> {
-        let event = Arc::new(self.empty_event(tenant)?);
+        let event = Arc::new(self.empty_event(tenant));
         let tried = answered(self.pipelines.try_version(version, event).await)?;
         Ok(tried.as_ref().and_then(of_plain_call))
     }

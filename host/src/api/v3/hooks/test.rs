@@ -25,17 +25,8 @@ use crate::directory::Directory;
 use crate::domain::{EventType, HookId, Scope};
 use crate::ingest::Ingest;
 
-/// The default type and data of a test event.
-const DEFAULT_TYPE: &str = "hookwright.test";
+/// The default data of a test event.
 const DEFAULT_DATA: &str = r#"{"test":true,"message":"A test event for this hook."}"#;
-
-/// The default type of a test event.
-///
-/// # Errors
-/// Does not fail: the type is valid.
-pub(super) fn default_type() -> Result<EventType, Problem> {
-    read_type(DEFAULT_TYPE)
-}
 
 fn read_type(text: &str) -> Result<EventType, Problem> {
     text.parse().map_err(|rule| Problem::invalid(Pointer::to("type"), rule))
@@ -90,7 +81,7 @@ pub(super) async fn test_hook(
     refuse_foreign(&hook)?;
     let body = payload.read_optional(ContentType::Json, MAX_EVENT_LEN).await?;
     let input = body.as_deref().map_or(Ok(TestInput::default()), json::parse)?;
-    let event_type = input.event_type.as_deref().map_or_else(default_type, read_type)?;
+    let event_type = input.event_type.as_deref().map_or_else(|| Ok(EventType::test()), read_type)?;
     let data = input.data.map_or(Ok(DEFAULT_DATA.into()), check_data)?;
     let (event, delivery) = ingest.test(&hook, event_type, data).await?;
     let receipt = TestReceipt {

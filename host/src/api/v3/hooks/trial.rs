@@ -11,7 +11,6 @@ use std::time::Duration;
 use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
 
-use super::test::default_type;
 use crate::api::SharedApiState;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
@@ -99,30 +98,30 @@ impl Trial {
 
     /// The newest event that `wanted` would have received, without test events, whose data is the engine's.
     pub(super) async fn event(&self, wanted: &Hook) -> Result<Event, Problem> {
-        let test = default_type()?;
+        let test = EventType::test();
         let matches_hook = |event_type: &EventType, project: Option<i64>| {
             *event_type != test
                 && wanted.subscription.matches(event_type)
                 && wanted.project.is_none_or(|wanted| project == Some(wanted))
         };
         let recent = self.storage.events.recent(wanted.tenant, &matches_hook).await?;
-        recent.map_or_else(|| self.empty_event(wanted.tenant), Ok)
+        Ok(recent.unwrap_or_else(|| self.empty_event(wanted.tenant)))
     }
 
     /// An event with an empty object as data. Errors of a plugin other than invalid settings may be due to
     /// that.
-    pub(super) fn empty_event(&self, tenant: TenantId) -> Result<Event, Problem> {
+    pub(super) fn empty_event(&self, tenant: TenantId) -> Event {
         let now = self.directory.clock().now();
         let key = EventKey::generate(self.directory.ids(), now);
-        Ok(Event {
+        Event {
             key,
             id: EventId::of_key(key),
             tenant,
             project: None,
-            event_type: default_type()?,
+            event_type: EventType::test(),
             occurred_at: now,
             data: "{}".into(),
-        })
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
-/// Sends requests with one key.
+/// A client with an API key.
 #[derive(Clone)]
 pub struct Client {
     http: HttpClient<HttpConnector, Full<Bytes>>,
@@ -15,28 +15,28 @@ pub struct Client {
     headers: Vec<(String, String)>,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
     /// The headers.
     pub headers: http::HeaderMap,
-    /// The body's bytes.
+    /// The body.
     pub bytes: Bytes,
 }
 
 impl Answer {
-    /// The body as JSON; null where it is none.
+    /// The body as JSON; null if it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or_default()
     }
 
-    /// The body, if the status is this one.
+    /// Checks the status and returns the body as JSON.
     ///
     /// # Panics
-    /// Where it is another: the answer is shown.
+    /// If the status differs. The message contains the body.
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.bytes));
         self.json()
@@ -44,7 +44,7 @@ impl Answer {
 }
 
 impl Client {
-    /// A client of the engine at `base`, such as `http://127.0.0.1:8080`, with `key`.
+    /// Creates a client of the engine at `base`, such as `http://127.0.0.1:8080`, with `key`.
     #[must_use]
     pub fn new(base: &str, key: &str) -> Self {
         let mut connector = HttpConnector::new();
@@ -54,32 +54,32 @@ impl Client {
         Self { http, base: base.to_owned(), headers }
     }
 
-    /// The same with one more header on every request.
+    /// Adds a header to every request.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The same for an engine at `base`: where it is after a restart.
+    /// Changes the address of the engine, for use after a restart.
     #[must_use]
     pub fn at(mut self, base: &str) -> Self {
         base.clone_into(&mut self.base);
         self
     }
 
-    /// The same without a key.
+    /// Removes the key.
     #[must_use]
     pub fn without_key(mut self) -> Self {
         self.headers.retain(|(name, _)| name != "authorization");
         self
     }
 
-    /// Sends a request; `path` begins with a slash. A body is JSON, or WebAssembly if it is a plugin's, unless `headers` has a
-    /// content type.
+    /// Sends a request. `path` begins with a slash. Without a content type in `headers`, a body is JSON, or
+    /// WebAssembly for an upload of a plugin.
     ///
     /// # Errors
-    /// Where there is no answer.
+    /// If there is no response.
     pub async fn try_send(
         &self,
         method: &str,
@@ -106,10 +106,10 @@ impl Client {
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, bytes })
     }
 
-    /// As [`Self::try_send`].
+    /// Like [`Self::try_send`].
     ///
     /// # Panics
-    /// Where there is no answer.
+    /// If there is no response.
     pub async fn send(
         &self,
         method: &str,
@@ -138,32 +138,32 @@ impl Client {
         .await
     }
 
-    /// Uploads a plugin, and expects it to be taken.
+    /// Uploads a plugin that must be accepted.
     pub async fn upload(&self, name: &str, wasm: Vec<u8>) -> Value {
         let path = format!("/api/v3/plugins/{name}");
         self.send("PUT", &path, wasm, &[("content-type", "application/wasm")]).await.expect(201)
     }
 
-    /// Posts an event, and expects it to be accepted; its id.
+    /// Posts an event that must be accepted, and returns its id.
     pub async fn publish(&self, event_type: &str, data: Value) -> String {
         let answer = self.post("/events", json!({"type": event_type, "data": data})).await.expect(202);
         answer["id"].as_str().expect("an accepted event has an id").to_owned()
     }
 
-    /// The deliveries of an event once all of them are final.
+    /// Waits until all deliveries of an event are in a final state, and returns them.
     ///
     /// # Panics
-    /// Where that does not happen within [`crate::PATIENCE`].
-    pub async fn settled(&self, event: &str) -> Vec<Value> {
+    /// If that does not happen within [`crate::TIMEOUT`].
+    pub async fn finished(&self, event: &str) -> Vec<Value> {
         let last = ["succeeded", "exhausted", "dropped", "cancelled"];
         self.deliveries_when(event, |delivery| last.contains(&delivery["state"].as_str().unwrap_or_default()))
             .await
     }
 
-    /// The deliveries of an event once each of them, shown with its attempts, is as `wanted` says.
+    /// Waits until `wanted` holds for all deliveries of an event, with their attempts, and returns them.
     ///
     /// # Panics
-    /// Where that does not happen within [`crate::PATIENCE`].
+    /// If that does not happen within [`crate::TIMEOUT`].
     pub async fn deliveries_when(&self, event: &str, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let began = std::time::Instant::now();
         loop {
@@ -176,7 +176,7 @@ impl Client {
             if !shown.is_empty() && shown.iter().all(&wanted) {
                 return shown;
             }
-            assert!(began.elapsed() < crate::PATIENCE, "still {shown:#?}");
+            assert!(began.elapsed() < crate::TIMEOUT, "still {shown:#?}");
             tokio::task::yield_now().await;
         }
     }

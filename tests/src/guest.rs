@@ -1,15 +1,15 @@
-//! Guests of a few lines, written as WebAssembly text: what no honest compiler would make.
+//! Small guests in WebAssembly text, including malformed ones that no compiler produces.
 
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// A filter whose `accept` has this body (nine parameters, one `i32` as its result: where the answer
-/// stands in memory), beside `fields` of its own. Page 1 of its memory holds the answer "accepted" at 0.
+/// Returns a filter whose `accept` has this body (nine parameters; one `i32` as result, the address of the result in
+/// memory), with additional module fields. Its memory has the result "accepted" at address 0.
 ///
-/// What comes out is a core module that carries its component type, as wit-bindgen makes them.
+/// It is a core module with its component type, like the output of wit-bindgen.
 ///
 /// # Panics
-/// Where the text is no module.
+/// If the text is not a module.
 #[must_use]
 pub fn filter(fields: &str, body: &str) -> Vec<u8> {
     let text = format!(
@@ -33,17 +33,18 @@ pub fn filter(fields: &str, body: &str) -> Vec<u8> {
     let mut module = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let mut resolve = Resolve::default();
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../wit/v1");
-    let (package, _) = resolve.push_dir(directory).expect("the contract is there");
-    let world = resolve.select_world(&[package], Some("filter-plugin")).expect("the world is there");
+    let (package, _) = resolve.push_dir(directory).expect("the contract exists");
+    let world = resolve.select_world(&[package], Some("filter-plugin")).expect("the world exists");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .expect("a type can be embedded");
     module
 }
 
-/// A component of some 100 KB of which nine hundred instances with ten thousand exports each would take gigabytes.
+/// Returns a component that instantiates a nested component with `exports` exports `instances` times. With ten thousand
+/// and nine hundred it has 100 KB, and validating it would take gigabytes.
 ///
 /// # Panics
-/// Never: the text is a component.
+/// Never, because the text is a component.
 #[must_use]
 pub fn instances_of_exports(exports: usize, instances: usize) -> Vec<u8> {
     let exports: String = (0..exports).map(|at| format!(r#"(export "f{at}" (func $f))"#)).collect();
@@ -54,10 +55,11 @@ pub fn instances_of_exports(exports: usize, instances: usize) -> Vec<u8> {
     wat::parse_str(text).expect("it is a component")
 }
 
-/// A component in which each of `components` nested components imports an instance type with `exports` exports `imports` times.
+/// Returns a component in which each of `components` nested components imports an instance type with `exports` exports
+/// `imports` times.
 ///
 /// # Panics
-/// Never: the text is a component.
+/// Never, because the text is a component.
 #[must_use]
 pub fn imports_of_a_type(exports: usize, imports: usize, components: usize) -> Vec<u8> {
     let exports: String = (0..exports).map(|at| format!(r#"(export "f{at}" (func))"#)).collect();
@@ -68,11 +70,11 @@ pub fn imports_of_a_type(exports: usize, imports: usize, components: usize) -> V
         .expect("it is a component")
 }
 
-/// A component with `functions` functions, each of which hands each of `locals` variables over each of `branches` branches: with 5,000
-/// of both, one function has 250 KB, and 25 million values for the compiler.
+/// Returns a component with `functions` functions, in which `locals` variables are live across `branches` branches.
+/// With 5,000 of both, a function has 250 KB, and 25 million values for the compiler.
 ///
 /// # Panics
-/// Never: the text is a component.
+/// Never, because the text is a component.
 #[must_use]
 pub fn values_over_branches(locals: usize, branches: usize, functions: usize) -> Vec<u8> {
     let counted: String =

@@ -1,7 +1,7 @@
-//! What the tests and benchmarks share: the real binary, a receiver, and a client of the API.
+//! Helpers for tests and benchmarks: the real binary, a receiver, and a client of the API.
 //!
-//! Nothing here sleeps. A test waits for something to happen: an arrival at the receiver, a state of a
-//! delivery, the end of a process; and gives up after [`PATIENCE`].
+//! Tests do not sleep. They wait for an event, such as an arrival at the receiver, a state of a delivery or the end
+//! of a process, for at most [`TIMEOUT`].
 
 pub mod client;
 pub mod guest;
@@ -14,5 +14,5 @@ pub use client::{Answer, Client};
 pub use receiver::{Arrival, Receiver, Reply};
 pub use server::Server;
 
-/// How long a test waits for what should happen, on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Maximum time to wait for an expected event, even on a busy machine.
+pub const TIMEOUT: Duration = Duration::from_secs(60);

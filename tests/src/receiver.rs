@@ -1,4 +1,4 @@
-//! A receiver of webhooks on loopback, which answers as the test says.
+//! A receiver of webhooks on loopback with configurable responses.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// One request as it arrived.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Arrival {
     /// The method.
@@ -32,32 +32,32 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// A header's value; empty where it is not there.
+    /// The value of a header; empty if it is missing.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The body as JSON; null where it is none.
+    /// The body as JSON; null if it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
-/// How a request is answered.
+/// The response to a request.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    /// With this status, these headers and this body.
+    /// Status, headers and body.
     Status(u16, Vec<(&'static str, String)>, Vec<u8>),
-    /// Not at all, until the gate is opened; then with 200.
+    /// 200, after the gate is opened.
     Held(Arc<Notify>),
-    /// Not at all, ever.
+    /// No response.
     Never,
 }
 
 impl Reply {
-    /// A status and nothing else.
+    /// A response with only a status.
     #[must_use]
     pub fn status(status: u16) -> Self {
         Self::Status(status, Vec::new(), Vec::new())
@@ -66,7 +66,7 @@ impl Reply {
 
 type Rule = dyn Fn(&Arrival) -> Reply + Send + Sync;
 
-/// See the module's head. It ends when it is dropped.
+/// A running receiver. It stops when it is dropped.
 pub struct Receiver {
     address: SocketAddr,
     arrivals: Mutex<mpsc::UnboundedReceiver<Arrival>>,
@@ -75,39 +75,39 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Answers everything with 200.
+    /// Starts a receiver that responds with 200 to every request.
     pub async fn start() -> Self {
         Self::answering(|_| Reply::status(200)).await
     }
 
-    /// Answers as `rule` says.
+    /// Starts a receiver that responds according to `rule`.
     ///
     /// # Panics
-    /// Where loopback cannot be listened on.
+    /// If it cannot listen on loopback.
     pub async fn answering(rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static) -> Self {
         Self::listening(None, rule).await
     }
 
-    /// Answers over TLS as `rule` says, with a certificate of an authority of its own; and that authority's
-    /// certificate in PEM.
+    /// Starts a receiver with TLS whose certificate is issued by a new authority. Returns the authority's certificate
+    /// in PEM too.
     ///
     /// # Panics
-    /// Where loopback cannot be listened on.
+    /// If it cannot listen on loopback.
     pub async fn tls(rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static) -> (Self, String) {
         let (acceptor, authority) = certify();
         (Self::listening(Some(acceptor), rule).await, authority)
     }
 
-    /// Answers over TLS as `rule` says, with a certificate that signs itself and is marked as an authority's, as
-    /// `openssl req -x509` makes them, for these names; and that certificate in PEM.
+    /// Starts a receiver with TLS that has a self-signed certificate for these names, marked as an authority's like
+    /// those of `openssl req -x509`. Returns the certificate in PEM too.
     ///
     /// # Panics
-    /// Where loopback cannot be listened on.
+    /// If it cannot listen on loopback.
     pub async fn self_signed(
         names: &[&str],
         rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static,
     ) -> (Self, String) {
-        let (acceptor, certificate) = sign_itself(names).expect("a certificate can be made");
+        let (acceptor, certificate) = sign_itself(names).expect("a certificate can be created");
         (Self::listening(Some(acceptor), rule).await, certificate)
     }
 
@@ -115,14 +115,14 @@ impl Receiver {
         tls: Option<TlsAcceptor>,
         rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback can be listened on");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listening on loopback succeeds");
         let address = listener.local_addr().expect("a listener has an address");
         let (sender, arrivals) = mpsc::unbounded_channel();
         let rule: Arc<Rule> = Arc::new(rule);
         let accepted = Arc::new(AtomicUsize::new(0));
         let connections = Arc::clone(&accepted);
         let task = tokio::spawn(async move {
-            // The set ends its connections when this task is aborted.
+            // Aborting this task drops the set, which closes the connections.
             let mut serving = tokio::task::JoinSet::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else { continue };
@@ -151,34 +151,34 @@ impl Receiver {
         format!("http://{}{path}", self.address)
     }
 
-    /// Host and port.
+    /// Its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections have been made.
+    /// Number of accepted connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// The next request.
+    /// Waits for the next request.
     ///
     /// # Panics
-    /// Where none arrives within [`crate::PATIENCE`].
+    /// If none arrives within [`crate::TIMEOUT`].
     pub async fn next(&self) -> Arrival {
         let next = std::future::poll_fn(|context| {
             self.arrivals.lock().expect("no test panics with the lock").poll_recv(context)
         });
-        let arrival = tokio::time::timeout(crate::PATIENCE, next).await.expect("a request arrives in time");
+        let arrival = tokio::time::timeout(crate::TIMEOUT, next).await.expect("a request arrives in time");
         arrival.expect("the receiver runs")
     }
 
-    /// What has arrived and was not taken yet.
+    /// Takes all requests that have arrived so far.
     ///
     /// # Panics
-    /// Never, unless a test panicked before.
+    /// Only if another thread panicked while it held the lock.
     #[must_use]
     pub fn so_far(&self) -> Vec<Arrival> {
         let mut arrivals = self.arrivals.lock().expect("no test panics with the lock");
@@ -192,7 +192,7 @@ impl Drop for Receiver {
     }
 }
 
-/// A certificate for loopback, and in PEM that of the authority which issued it.
+/// Creates a certificate for loopback, and returns the certificate of its authority in PEM too.
 fn certify() -> (TlsAcceptor, String) {
     let made = || -> anyhow::Result<_> {
         let authority_key = KeyPair::generate()?;
@@ -204,10 +204,10 @@ fn certify() -> (TlsAcceptor, String) {
         let certificate = own.signed_by(&key, &Issuer::new(authority, authority_key))?;
         Ok((acceptor(&certificate, &key)?, pem))
     };
-    made().expect("a certificate for loopback can be made")
+    made().expect("a certificate for loopback can be created")
 }
 
-/// A certificate that signs itself, and in PEM.
+/// Creates a self-signed certificate, and returns it in PEM too.
 fn sign_itself(names: &[&str]) -> anyhow::Result<(TlsAcceptor, String)> {
     let key = KeyPair::generate()?;
     let mut own = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
@@ -256,7 +256,7 @@ async fn answer(
     Ok(response.body(Full::new(Bytes::from(body))).expect("a test's reply can be sent"))
 }
 
-/// Longer than any hook's timeout.
+/// Waits longer than any hook's timeout.
 async fn never() -> Result<http::Response<Full<Bytes>>, Infallible> {
     tokio::time::sleep(Duration::from_secs(3600)).await;
     Ok(http::Response::default())

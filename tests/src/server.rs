@@ -1,4 +1,4 @@
-//! The real binary, in a process of its own.
+//! The real binary in its own process.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,10 +10,10 @@ use tokio::process::{Child, Command};
 
 use crate::client::Client;
 
-/// The operator's key of every test.
+/// The operator's key.
 pub const ADMIN_KEY: &str = "test-operator-key-with-enough-characters";
 
-/// A running engine. It is killed when it is dropped; its data directory goes with the last that use it.
+/// A running engine. It is killed when it is dropped. Its data directory is removed with the last server that uses it.
 pub struct Server {
     child: Child,
     base: String,
@@ -37,39 +37,39 @@ fn settings(environment: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 impl Server {
-    /// Starts `binary` with an empty data directory; loopback may be delivered to.
+    /// Starts `binary` with an empty data directory. Deliveries to loopback are allowed.
     pub async fn start(binary: impl AsRef<Path>) -> Self {
         Self::start_with(binary, &[]).await
     }
 
-    /// As [`Self::start`], with more settings as environment variables.
+    /// Like [`Self::start`], with additional settings as environment variables.
     ///
     /// # Panics
-    /// Where the process does not say where it listens.
+    /// If the process does not print its address.
     pub async fn start_with(binary: impl AsRef<Path>, environment: &[(&str, &str)]) -> Self {
         Self::start_logging_to(binary, environment, Stdio::inherit()).await
     }
 
-    /// As [`Self::start_with`]; what it logs goes to `log`.
+    /// Like [`Self::start_with`], with the log written to `log`.
     ///
     /// # Panics
-    /// As [`Self::start_with`].
+    /// See [`Self::start_with`].
     pub async fn start_logging_to(
         binary: impl AsRef<Path>,
         environment: &[(&str, &str)],
         log: impl Into<Stdio>,
     ) -> Self {
-        let data_dir = Arc::new(tempfile::tempdir().expect("a temporary directory can be made"));
+        let data_dir = Arc::new(tempfile::tempdir().expect("a temporary directory can be created"));
         let path = data_dir.path().to_owned();
         Self::launch(binary.as_ref().to_owned(), (data_dir, path), settings(environment), log.into()).await
     }
 
-    /// As [`Self::start_with`], on data in `data_dir`, which stays.
+    /// Like [`Self::start_with`], with the data in `data_dir`, which is not removed.
     ///
     /// # Panics
-    /// As [`Self::start_with`].
+    /// See [`Self::start_with`].
     pub async fn start_in(binary: impl AsRef<Path>, data_dir: &Path, environment: &[(&str, &str)]) -> Self {
-        let unused = Arc::new(tempfile::tempdir().expect("a temporary directory can be made"));
+        let unused = Arc::new(tempfile::tempdir().expect("a temporary directory can be created"));
         let data_dir = (unused, data_dir.to_owned());
         Self::launch(binary.as_ref().to_owned(), data_dir, settings(environment), Stdio::inherit()).await
     }
@@ -93,7 +93,7 @@ impl Server {
             .unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
         let stdout = child.stdout.take().expect("its output is piped");
         let mut lines = BufReader::new(stdout).lines();
-        let told = async {
+        let address = async {
             while let Ok(Some(line)) = lines.next_line().await {
                 if let Some(at) = line.find("http://127.0.0.1:") {
                     let url: String = line[at..].chars().take_while(|c| !c.is_whitespace()).collect();
@@ -102,41 +102,41 @@ impl Server {
             }
             None
         };
-        let base = tokio::time::timeout(crate::PATIENCE, told).await.ok().flatten();
-        let base = base.unwrap_or_else(|| panic!("{} says where it listens", binary.display()));
-        // Whatever it prints later is read, so that it never waits for a full pipe.
+        let base = tokio::time::timeout(crate::TIMEOUT, address).await.ok().flatten();
+        let base = base.unwrap_or_else(|| panic!("{} prints its address", binary.display()));
+        // Read all further output, so that the process never blocks on a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self { child, base, data_dir, path, binary, environment }
     }
 
-    /// Kills it as `kill -9` does, in the middle of whatever it is doing, and waits until it is gone.
+    /// Kills it with SIGKILL and waits for its end.
     ///
     /// # Panics
-    /// Where it cannot be killed.
+    /// If it cannot be killed.
     pub async fn kill(&mut self) {
         self.child.kill().await.expect("a child can be killed");
     }
 
-    /// Asks it to shut down, as service managers do, and waits for its exit code.
+    /// Sends SIGTERM and waits for its exit code.
     ///
     /// # Panics
-    /// Where it does not end in time.
+    /// If it does not end in time.
     pub async fn terminate(&mut self) -> Option<i32> {
         let id = self.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("`kill` is there");
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("`kill` exists");
         assert!(sent.success());
-        let ended = tokio::time::timeout(crate::PATIENCE, self.child.wait()).await.expect("it ends in time");
+        let ended = tokio::time::timeout(crate::TIMEOUT, self.child.wait()).await.expect("it ends in time");
         ended.expect("a child can be waited for").code()
     }
 
-    /// Starts it again on the same data, after it has ended.
+    /// Starts it again with the same data and settings, after it has ended.
     #[must_use]
     pub async fn restart(self) -> Self {
         let environment = self.environment.clone();
         self.launch_again(environment).await
     }
 
-    /// As [`Self::restart`], with these settings instead of those it had.
+    /// Like [`Self::restart`], with these settings instead.
     #[must_use]
     pub async fn restart_with(self, environment: &[(&str, &str)]) -> Self {
         self.launch_again(settings(environment)).await
@@ -147,7 +147,7 @@ impl Server {
         Self::launch(self.binary.clone(), data_dir, environment, Stdio::inherit()).await
     }
 
-    /// Where it serves, such as `http://127.0.0.1:41234`.
+    /// Its base URL, such as `http://127.0.0.1:41234`.
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
@@ -159,30 +159,30 @@ impl Server {
         &self.path
     }
 
-    /// The operating system's number of the process.
+    /// The process id.
     #[must_use]
     pub fn process_id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// The operator's client.
+    /// Creates a client with the operator's key.
     #[must_use]
     pub fn operator(&self) -> Client {
         Client::new(&self.base, ADMIN_KEY)
     }
 
-    /// A client of a new tenant called `name`, with a key that may do all.
+    /// Creates a tenant called `name` and a client with a key that has all scopes.
     ///
     /// # Panics
-    /// Where the tenant cannot be made.
+    /// If the tenant cannot be created.
     pub async fn tenant(&self, name: &str) -> Client {
         Client::new(&self.base, &self.tenant_key(name).await)
     }
 
-    /// The key of a new tenant called `name`.
+    /// Creates a tenant called `name` and returns its key.
     ///
     /// # Panics
-    /// Where the tenant cannot be made.
+    /// If the tenant cannot be created.
     pub async fn tenant_key(&self, name: &str) -> String {
         self.operator().post("/tenants", json!({"name": name})).await.expect(201);
         let operator = self.operator().with_header("hookwright-tenant", name);

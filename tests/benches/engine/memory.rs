@@ -37,7 +37,7 @@ pub async fn many_plugins(table: &mut Table) -> Result<()> {
     }
     for number in 0..10 {
         let event = client.publish("order.paid", data(number)).await;
-        client.settled(&event).await;
+        client.finished(&event).await;
     }
     let (now, peak) = resident(&server)?;
     table.row(

@@ -1,4 +1,4 @@
-//! What lies in the data directory: keys, a full disk.
+//! The data directory: encryption keys, full disks.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::{BINARY, files_with};
 
-/// Of 32 bytes each, in base64.
+/// Keys of 32 bytes in base64.
 const FIRST_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const SECOND_KEY: &str = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
 
@@ -18,8 +18,8 @@ async fn run(command: &str, data_dir: &Path, environment: &[(&str, &str)]) -> Ou
     let mut process = Command::new(BINARY);
     process.args([command, "--data-dir"]).arg(data_dir).envs(environment.iter().copied());
     process.env_remove("HOOKWRIGHT_CONFIG").kill_on_drop(true);
-    let ended = tokio::time::timeout(hookwright_tests::PATIENCE, process.output()).await;
-    ended.expect("it ends in time").unwrap()
+    let ended = tokio::time::timeout(hookwright_tests::TIMEOUT, process.output()).await;
+    ended.expect("the command ends in time").unwrap()
 }
 
 fn words(output: &Output) -> String {
@@ -27,7 +27,7 @@ fn words(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn encryption_keys_rotate_and_a_wrong_one_is_refused() {
+async fn encryption_keys_can_be_rotated_and_a_wrong_key_is_refused() {
     let first = [("HOOKWRIGHT_ENCRYPTION_KEY", FIRST_KEY)];
     let mut server = Server::start_with(BINARY, &first).await;
     let client = server.tenant("acme").await;
@@ -74,7 +74,7 @@ async fn a_name_and_secret_of_another_tenants_login_are_refused() {
     assert_eq!(second.get("/logins").await.expect(200)["data"], json!([]));
 }
 
-/// A file system of 64 MiB at `path`, as long as it lives; none if this process may not make one.
+/// A file system of 64 MiB that is unmounted on drop. Requires the right to mount.
 struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
@@ -85,7 +85,7 @@ impl SmallDisk {
         done.status.success().then(|| Self(path.to_owned()))
     }
 
-    /// Fills what is free, to the last block.
+    /// Fills the file system completely.
     fn fill(&self) {
         let mut file = std::fs::File::options().create(true).append(true).open(self.0.join("other")).unwrap();
         for size in [1 << 20, 4_096, 1] {
@@ -101,7 +101,7 @@ impl Drop for SmallDisk {
 }
 
 #[tokio::test]
-async fn on_a_full_disk_the_engine_starts_tells_and_deletes() {
+async fn on_a_full_disk_the_engine_starts_reports_it_and_can_delete() {
     let dir = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::at(dir.path()).await else {
         std::io::stderr().write_all(b"skipped: this process may not mount a file system\n").unwrap();
@@ -120,7 +120,7 @@ async fn on_a_full_disk_the_engine_starts_tells_and_deletes() {
 
     let mut server = Server::start_in(BINARY, &data, &[]).await;
     let client = client.at(server.base());
-    assert!(!data.join("hookwright.reserve").exists(), "its space is given up");
+    assert!(!data.join("hookwright.reserve").exists(), "the reserve is released");
     let health = client.send("GET", "/health", "", &[]).await;
     assert_eq!((health.status, health.json()["detail"].clone()), (503, json!("the disk is full")));
     client.send("GET", "/health/live", "", &[]).await.expect(200);

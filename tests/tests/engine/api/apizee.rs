@@ -1,4 +1,4 @@
-//! Apizee's company web hook: its settings, and what arrives.
+//! Apizee's company web hook: settings and deliveries.
 
 use hookwright_tests::{Client, Receiver, Reply};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ async fn put(client: &Client, body: Value, status: u16) -> Value {
 }
 
 #[tokio::test]
-async fn the_settings_are_put_shown_and_deleted() {
+async fn the_settings_can_be_written_read_and_deleted() {
     let (server, client) = engine().await;
     client.get(PATH).await.expect(404);
     let made = put(&client, json!({"url": "https://my.domain.tld/apizeehooks/"}), 200).await;
@@ -31,11 +31,11 @@ async fn the_settings_are_put_shown_and_deleted() {
     }
     assert_eq!((&changed["hook"], &changed["created_at"]), (&made["hook"], &made["created_at"]));
     assert_eq!(client.get(PATH).await.expect(200), changed);
-    // Each tenant has its own.
+    // Each tenant has its own settings.
     let stranger = server.tenant("globex").await;
     stranger.get(PATH).await.expect(404);
     stranger.send("DELETE", "/api/v3/apizee/webhook", "", &[]).await.expect(404);
-    // Off, it needs no URL.
+    // A disabled hook needs no URL.
     let off = put(&client, json!({"enabled": false}), 200).await;
     assert_eq!(off["url"], Value::Null);
     client.send("DELETE", "/api/v3/apizee/webhook", "", &[]).await.expect(204);
@@ -44,7 +44,7 @@ async fn the_settings_are_put_shown_and_deleted() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_by_its_place_and_changes_nothing() {
+async fn invalid_settings_are_refused_with_their_location_and_change_nothing() {
     let (server, client) = engine().await;
     let before = put(&client, json!({"url": "https://my.domain.tld/"}), 200).await;
     let url = "https://a.example/";
@@ -134,7 +134,7 @@ async fn the_published_examples_arrive_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn only_what_the_original_sends_is_sent() {
+async fn only_events_of_the_original_system_are_sent() {
     let (_server, client) = engine().await;
     let receiver = Receiver::answering(|_| Reply::status(204)).await;
     let deliveries = async |event_type: &str| {
@@ -159,7 +159,7 @@ async fn only_what_the_original_sends_is_sent() {
 }
 
 #[tokio::test]
-async fn headers_of_ones_own_replace_the_originals_and_signatures_come_if_asked_for() {
+async fn custom_headers_replace_the_default_headers_and_signatures_are_optional() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     let headers = json!({"content-type": "application/json", "User-Agent": "Mine", "X-Key": "1"});

@@ -1,12 +1,12 @@
-//! Whatever is sent, the answer says what is wrong and where, and nothing is changed.
+//! Invalid requests: the response says what is wrong and where, and nothing changes.
 
 use hookwright_tests::{Client, Receiver};
 use serde_json::{Value, json};
 
 use crate::{engine, hook};
 
-/// A request that must be refused: method, path, content type, body; then the status, and what the
-/// answer's `pointer` or `parameter` is, if a place can be named.
+/// A request that must be refused: method, path, content type, body; then the expected status and the `pointer` or
+/// `parameter` of the response, if any.
 type Case = (&'static str, &'static str, &'static str, Vec<u8>, u16, Option<&'static str>);
 
 const JSON: &str = "application/json";
@@ -238,7 +238,7 @@ async fn everything(client: &Client) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn each_bad_request_is_refused_by_name_and_changes_nothing() {
+async fn each_invalid_request_is_refused_with_its_location_and_changes_nothing() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     hook(&client, &receiver, json!({})).await;
@@ -267,7 +267,7 @@ async fn each_bad_request_is_refused_by_name_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_missing_or_wrong_key_is_refused_alike() {
+async fn missing_and_wrong_keys_are_refused_alike() {
     let (server, client) = engine().await;
     for (name, client) in [
         ("none", client.clone().without_key()),

@@ -1,4 +1,4 @@
-//! Many connections of clients: whoever holds them, others are served and deliveries go on.
+//! Many client connections do not affect other clients and deliveries.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::{BINARY, hook};
 
-/// The engine, started with at most `files` open files. The script is in `dir`.
+/// Writes a script to `dir` that starts the engine with at most `files` open files.
 fn with_open_files(dir: &tempfile::TempDir, files: u32) -> PathBuf {
     let script = dir.path().join("limited");
     let text = format!("#!/bin/sh\nulimit -n {files}\nexec {BINARY} \"$@\"\n");
@@ -24,17 +24,17 @@ fn address(server: &Server) -> SocketAddr {
     server.base().strip_prefix("http://").unwrap().parse().unwrap()
 }
 
-/// A connection from `source`, on which `sent` has been sent.
+/// Connects from `source` and sends `sent`.
 async fn connection(server: &Server, source: &str, sent: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
     let mut stream = socket.connect(address(server)).await.unwrap();
-    // One that was refused may be closed already.
+    // A refused connection may already be closed.
     let _ = stream.write_all(sent.as_bytes()).await;
     stream
 }
 
-/// Sends a request on `stream`, and answers with the status of what comes back; `None` if the connection has ended.
+/// Sends a request on `stream` and returns the status of the response; `None` if the connection has ended.
 async fn status(stream: &mut TcpStream) -> Option<String> {
     stream.write_all(b"GET /api/v3/health HTTP/1.1\r\nHost: a\r\n\r\n").await.ok()?;
     let mut answer = [0; 12];
@@ -55,18 +55,18 @@ async fn more_idle_connections_than_files_stop_neither_deliveries_nor_requests()
     for n in 0..400 {
         held.push(connection(&server, "127.0.0.1", ["", "GET / HTTP/1.1\r\nHos"][n % 2]).await);
     }
-    // New connections all, also to the receiver.
+    // All connections are new, also to the receiver.
     for n in 0..40 {
         let client = client.clone().at(server.base());
         let event = client.publish("t", json!(n)).await;
-        let delivery = client.settled(&event).await.remove(0);
+        let delivery = client.finished(&event).await.remove(0);
         assert_eq!(delivery["state"], "succeeded");
         assert_eq!(delivery["attempts"].as_array().map(Vec::len), Some(1), "{delivery}");
     }
 }
 
 #[tokio::test]
-async fn connections_of_one_address_end_none_of_another() {
+async fn connections_of_one_address_do_not_end_those_of_another() {
     let dir = tempfile::tempdir().unwrap();
     let binary = with_open_files(&dir, 256);
     let settings = [("HOOKWRIGHT_TRUSTED_PROXIES", "192.0.2.1"), ("HOOKWRIGHT_LOG", "error")];
@@ -77,8 +77,8 @@ async fn connections_of_one_address_end_none_of_another() {
     for _ in 0..400 {
         held.push(connection(&server, "127.0.0.3", "").await);
     }
-    // A flood is refused while its own connections end; after it, the address is served.
+    // A flood is refused while its own connections end. After that, the address is served again.
     while status(&mut connection(&server, "127.0.0.3", "").await).await.as_deref() != Some("200") {}
-    assert_eq!(status(&mut held[0]).await, None, "the oldest of the address that has too many");
+    assert_eq!(status(&mut held[0]).await, None, "the oldest connection of the address with too many");
     assert_eq!(status(&mut idle).await.as_deref(), Some("200"), "an older connection of another address");
 }

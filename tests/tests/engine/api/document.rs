@@ -1,4 +1,4 @@
-//! The OpenAPI document beside what the engine does: each path and method, and each bound of a request's members.
+//! Compares the OpenAPI document with the engine: paths, methods, and constraints of request members.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ async fn document(client: &Client) -> Value {
 }
 
 #[tokio::test]
-async fn every_path_takes_the_methods_that_are_described_and_no_other() {
+async fn every_path_accepts_exactly_the_described_methods() {
     let (_server, client) = engine().await;
     let stranger = client.clone().without_key();
     for (path, item) in document(&client).await["paths"].as_object().unwrap() {
@@ -39,7 +39,7 @@ async fn every_path_takes_the_methods_that_are_described_and_no_other() {
     }
 }
 
-/// A request that is taken: the operation and its body, in which every object that has members of its own is there.
+/// A valid request: the operation, and a body that contains every kind of nested object.
 struct Sample {
     method: &'static str,
     path: &'static str,
@@ -48,7 +48,7 @@ struct Sample {
     by_operator: bool,
 }
 
-/// One for each operation that takes a JSON document.
+/// Returns a sample for each operation with a JSON body.
 async fn samples(client: &Client) -> Vec<Sample> {
     client.post("/projects", json!({"id": 7})).await.expect(201);
     let hook = json!({
@@ -88,7 +88,7 @@ async fn samples(client: &Client) -> Vec<Sample> {
 }
 
 #[tokio::test]
-async fn what_the_document_rules_out_is_refused_and_the_null_that_it_allows_is_taken() {
+async fn values_that_violate_the_document_are_refused_and_allowed_nulls_are_accepted() {
     let server = Server::start(BINARY).await;
     let (client, operator) = (server.tenant("acme").await, server.operator());
     let document = document(&client).await;
@@ -153,14 +153,14 @@ async fn send(client: &Client, sample: &Sample, media_type: &str, body: &Value) 
     client.send(&sample.method.to_uppercase(), &sample.url, body.to_string(), &headers).await
 }
 
-/// Whether a refusal names the member, what is in it, or the object that lacks it.
+/// Whether a refusal names the member, a part of it, or the object in which it is missing.
 fn points_to(answer: &Answer, at: &[String]) -> bool {
     let told = answer.json()["pointer"].as_str().unwrap_or_default().to_owned();
     let pointer: String = at.iter().map(|segment| format!("/{segment}")).collect();
     told.starts_with(&pointer) || pointer.starts_with(&told)
 }
 
-/// What is put where, and what the document says of it.
+/// A value to insert, and the rule of the document that applies to it.
 struct Case {
     at: Vec<String>,
     value: Value,
@@ -190,7 +190,7 @@ impl Rule {
     }
 }
 
-/// What each member of `body`, and each that could stand in it, may not be.
+/// Returns invalid values for each member of `body`, and for each member that it could have.
 fn cases(document: &Value, schema: &Value, body: &Value) -> Vec<Case> {
     let mut all = Vec::new();
     members(document, schema, body, &[], &mut all);
@@ -219,11 +219,11 @@ fn members(document: &Value, schema: &Value, body: &Value, at: &[String], all: &
     }
 }
 
-/// What a value of this schema may not be.
+/// Adds invalid values for a schema.
 fn value(document: &Value, schema: &Value, shown: Option<&Value>, at: &[String], all: &mut Vec<Case>) {
     let (alternatives, may_be_null) = alternatives(document, schema);
     if alternatives.iter().all(|one| one["type"].is_null()) {
-        return; // Anything may stand here.
+        return; // Any value is allowed.
     }
     let mut add = |value: Value, rule: Rule| all.push(Case { at: at.to_vec(), value, rule });
     add(Value::Null, if may_be_null { Rule::NullAllowed } else { Rule::NullRuledOut });
@@ -291,7 +291,7 @@ fn bounds(schema: &Value, shown: Option<&Value>, add: &mut impl FnMut(Value, Rul
     }
 }
 
-/// Texts of which most break some pattern. Each is long enough to be no matter of length alone.
+/// Texts that violate most patterns. Each is long enough not to violate only a minimum length.
 const ODD: [&str; 12] = [
     "with space in the middle, and a comma; and a colon:",
     "tab\tin the middle of a text which is long enough to be a secret",
@@ -307,7 +307,7 @@ const ODD: [&str; 12] = [
     "https://user@example.com/#fragment",
 ];
 
-/// The schemas that a value may have, without null; and whether it may be null.
+/// Returns the possible schemas of a value without null, and whether it may be null.
 fn alternatives<'d>(document: &'d Value, schema: &'d Value) -> (Vec<&'d Value>, bool) {
     let schema = resolved(document, schema);
     let all: Vec<&Value> = match schema["oneOf"].as_array() {
@@ -327,7 +327,9 @@ fn types(schema: &Value) -> Vec<&str> {
 
 fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
     match schema["$ref"].as_str() {
-        Some(reference) => document.pointer(reference.trim_start_matches('#')).expect("it leads somewhere"),
+        Some(reference) => {
+            document.pointer(reference.trim_start_matches('#')).expect("the reference is valid")
+        }
         None => schema,
     }
 }

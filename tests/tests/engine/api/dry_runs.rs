@@ -1,4 +1,4 @@
-//! How many dry runs there may be.
+//! Limits of dry runs.
 
 use futures_util::future::select_all;
 use hookwright_tests::{Client, Server};
@@ -8,11 +8,11 @@ use tokio::net::TcpStream;
 
 use crate::BINARY;
 
-/// What a tenant may have at once, and with those that wait.
-const AT_ONCE: usize = 4;
-const HERE: usize = 20;
+/// Maximum number of concurrent dry runs of a tenant, and of those including waiting ones.
+const CONCURRENT: usize = 4;
+const ADMITTED: usize = 20;
 
-/// A dry run whose body is sent when the engine asks for it.
+/// Starts a dry run without sending its body.
 async fn begun(server: &Server, key: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.base().trim_start_matches("http://")).await.unwrap();
     let head = format!(
@@ -23,7 +23,7 @@ async fn begun(server: &Server, key: &str) -> TcpStream {
     stream
 }
 
-/// The status of what the engine says next.
+/// Reads the status of the next response.
 async fn status(mut stream: TcpStream) -> (String, TcpStream) {
     let mut said = [0; 12];
     stream.read_exact(&mut said).await.unwrap();
@@ -31,27 +31,27 @@ async fn status(mut stream: TcpStream) -> (String, TcpStream) {
 }
 
 #[tokio::test]
-async fn a_tenant_has_few_dry_runs_at_once_and_those_whose_clients_are_gone_end() {
+async fn dry_runs_of_a_tenant_are_limited_and_abandoned_ones_end() {
     let server = Server::start(BINARY).await;
     let (key, stranger) = (server.tenant_key("acme").await, server.tenant_key("globex").await);
     let mut running = Vec::new();
-    for _ in 0..AT_ONCE {
+    for _ in 0..CONCURRENT {
         let (said, stream) = status(begun(&server, &key).await).await;
         assert_eq!(said, "100");
         running.push(stream);
     }
-    // One more than may wait: whichever comes last is refused.
+    // One more than allowed: the last one is refused.
     let mut waiting = Vec::new();
-    for _ in 0..=HERE - AT_ONCE {
+    for _ in 0..=ADMITTED - CONCURRENT {
         waiting.push(Box::pin(status(begun(&server, &key).await)));
     }
     let ((said, _), _, mut waiting) = select_all(waiting).await;
     assert_eq!(said, "429");
     let body = json!({"event": {"type": "t", "data": 1}, "settings": {"script": "return 1"}});
     Client::new(server.base(), &stranger).post("/plugins/javascript/run", body).await.expect(200);
-    // Their bodies have not been sent, so they would hold their places for long.
+    // Their bodies have not been sent, so they would use their permits for a long time.
     drop(running);
-    for _ in 0..AT_ONCE {
+    for _ in 0..CONCURRENT {
         let ((said, stream), _, others) = select_all(waiting).await;
         assert_eq!(said, "100");
         drop(stream);

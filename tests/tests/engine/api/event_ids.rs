@@ -1,11 +1,11 @@
-//! An event with a sender's own id has two ids. Answers show both wherever they show one.
+//! An event with a sender's id has two ids. Responses contain both.
 
 use hookwright_tests::Receiver;
 use serde_json::{Value, json};
 
 use crate::{engine, hook};
 
-/// The id that receivers see, and the engine's own, under the names that answers of this kind have for them.
+/// Returns the id that receivers see and the engine's id, by their names in this kind of response.
 fn ids<'v>(answer: &'v Value, names: [&str; 2]) -> [&'v str; 2] {
     names.map(|name| answer[name].as_str().unwrap_or_else(|| panic!("`{name}` in {answer:#}")))
 }
@@ -14,7 +14,7 @@ const OF_EVENT: [&str; 2] = ["id", "engine_id"];
 const OF_DELIVERY: [&str; 2] = ["event_id", "event"];
 
 #[tokio::test]
-async fn both_ids_of_an_event_are_shown_wherever_it_appears_and_both_find_it() {
+async fn responses_contain_both_ids_of_an_event_and_both_identify_it() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     let hook = hook(&client, &receiver, json!({})).await;
@@ -30,8 +30,8 @@ async fn both_ids_of_an_event_are_shown_wherever_it_appears_and_both_find_it() {
     for path_id in [id, engine_id] {
         let shown = client.get(&format!("/events/{path_id}")).await.expect(200);
         assert_eq!(ids(&shown, OF_EVENT), [id, engine_id], "by {path_id}");
-        let settled = client.settled(path_id).await;
-        assert_eq!(ids(&settled[0], OF_DELIVERY), [id, engine_id], "one delivery, by {path_id}");
+        let finished = client.finished(path_id).await;
+        assert_eq!(ids(&finished[0], OF_DELIVERY), [id, engine_id], "one delivery, by {path_id}");
         let list = client.get(&format!("/events/{path_id}/deliveries")).await.expect(200);
         assert_eq!(ids(&list["data"][0], OF_DELIVERY), [id, engine_id], "deliveries of the event");
     }
@@ -44,7 +44,7 @@ async fn both_ids_of_an_event_are_shown_wherever_it_appears_and_both_find_it() {
     let lines = "{\"type\":\"push\",\"data\":2}\n{\"type\":\"push\",\"data\":3,\"id\":\"gh-41\"}";
     let ndjson = [("content-type", "application/x-ndjson")];
     let batch = client.send("POST", "/api/v3/events/batch", lines, &ndjson).await.expect(202);
-    assert_eq!(batch["ids"][0], batch["engine_ids"][0], "without an id of its sender, an event has one id");
+    assert_eq!(batch["ids"][0], batch["engine_ids"][0], "an event without a sender's id has one id");
     assert_eq!(batch["ids"][1], "gh-41");
     let shown =
         client.get(&format!("/events/{}", batch["engine_ids"][1].as_str().unwrap())).await.expect(200);
@@ -56,7 +56,7 @@ async fn both_ids_of_an_event_are_shown_wherever_it_appears_and_both_find_it() {
 }
 
 #[tokio::test]
-async fn a_list_shows_the_ids_of_many_events() {
+async fn a_list_contains_the_ids_of_many_events() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     hook(&client, &receiver, json!({})).await;

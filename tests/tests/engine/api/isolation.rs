@@ -1,4 +1,4 @@
-//! Nothing of one tenant is seen, changed or guessed by another.
+//! Isolation between tenants.
 
 use hookwright_tests::{Receiver, Server};
 use serde_json::json;
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::{BINARY, engine, hook};
 
 #[tokio::test]
-async fn what_belongs_to_another_is_answered_as_if_it_were_not_there() {
+async fn resources_of_another_tenant_look_like_missing_ones() {
     let (server, owner) = engine().await;
     let stranger = server.tenant("globex").await;
     let receiver = Receiver::start().await;
@@ -17,8 +17,8 @@ async fn what_belongs_to_another_is_answered_as_if_it_were_not_there() {
     let hook = hook(&owner, &receiver, json!({"pipeline": [{"plugin": "mine"}]})).await;
     let event = owner.publish("t", json!({"secret": true})).await;
     let own = owner.post("/events", json!({"id": "own-id", "type": "t", "data": 1})).await.expect(202);
-    let delivery = owner.settled(&event).await[0]["id"].as_str().unwrap().to_owned();
-    owner.settled(own["id"].as_str().unwrap()).await;
+    let delivery = owner.finished(&event).await[0]["id"].as_str().unwrap().to_owned();
+    owner.finished(own["id"].as_str().unwrap()).await;
     let key = owner.post("/keys", json!({"name": "k"})).await.expect(201)["id"].as_str().unwrap().to_owned();
     owner.post("/projects", json!({"id": 7, "name": "p"})).await.expect(201);
     let _ = receiver.so_far();
@@ -52,7 +52,7 @@ async fn what_belongs_to_another_is_answered_as_if_it_were_not_there() {
     ];
     for (method, path, body) in &cases {
         let theirs = stranger.send(method, &format!("/api/v3{path}"), (*body).to_owned(), &[]).await;
-        // The same with ids that nobody has.
+        // The same requests with ids that do not exist.
         let nobody = path
             .replace(&hook, "hook_0000000000001")
             .replace(&event, "evt_0000000000001")
@@ -77,7 +77,7 @@ async fn what_belongs_to_another_is_answered_as_if_it_were_not_there() {
     stranger.post("/events", json!({"type": "t", "data": 1, "project": 7})).await.expect(400);
     let list = stranger.get(&format!("/deliveries?hook={hook}")).await.expect(200);
     assert_eq!(list["data"], json!([]));
-    // The same id is another event where another tenant sends it.
+    // The same id identifies another event of another tenant.
     let same = stranger.post("/events", json!({"id": "own-id", "type": "t", "data": 2})).await.expect(202);
     assert_eq!((&same["duplicate"], &same["deliveries"]), (&json!(false), &json!(0)));
     let named = stranger.clone().with_header("hookwright-tenant", "acme");
@@ -86,7 +86,7 @@ async fn what_belongs_to_another_is_answered_as_if_it_were_not_there() {
     assert_eq!(owner.get(&format!("/hooks/{hook}")).await.expect(200)["enabled"], true);
 }
 
-/// An upload that has been asked for; its body is sent when the engine says so.
+/// Starts an upload without sending its body.
 async fn upload_begun(server: &Server, key: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.base().trim_start_matches("http://")).await.unwrap();
     let head = format!(
@@ -97,29 +97,29 @@ async fn upload_begun(server: &Server, key: &str) -> TcpStream {
     stream
 }
 
-/// That the engine wants the body now.
-async fn is_its_turn(stream: &mut TcpStream) {
+/// Waits until the engine asks for the body.
+async fn wait_for_continue(stream: &mut TcpStream) {
     let mut said = [0; 25];
     stream.read_exact(&mut said).await.unwrap();
     assert_eq!(&said, b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 #[tokio::test]
-async fn a_tenant_uploads_one_plugin_after_the_other_and_holds_up_nobody_else() {
+async fn a_tenant_uploads_one_plugin_at_a_time_and_does_not_delay_others() {
     let server = Server::start(BINARY).await;
     let (key, stranger) = (server.tenant_key("acme").await, server.tenant_key("globex").await);
     let mut first = upload_begun(&server, &key).await;
-    is_its_turn(&mut first).await;
+    wait_for_continue(&mut first).await;
     let mut second = upload_begun(&server, &key).await;
     let others = async {
-        is_its_turn(&mut upload_begun(&server, &stranger).await).await;
+        wait_for_continue(&mut upload_begun(&server, &stranger).await).await;
         server.tenant_key("initech").await
     };
     tokio::select! {
         biased;
-        () = is_its_turn(&mut second) => panic!("two uploads at the same time"),
+        () = wait_for_continue(&mut second) => panic!("two uploads of a tenant run at the same time"),
         _ = others => {}
     }
     first.write_all(b"no plugin").await.unwrap();
-    is_its_turn(&mut second).await;
+    wait_for_continue(&mut second).await;
 }

@@ -1,4 +1,4 @@
-//! The HTTP API, surface by surface.
+//! The HTTP APIs.
 
 mod apizee;
 mod bad_input;

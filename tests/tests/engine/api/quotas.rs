@@ -1,4 +1,4 @@
-//! What a tenant may store of configuration: each kind has a limit, and the answer says which.
+//! Limits of a tenant's configuration.
 
 use hookwright_tests::{Client, Server, guest};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ async fn hooks_are_limited_in_number_and_bytes_for_each_tenant() {
         let made = client.post("/hooks", hook(250_000)).await.expect(201);
         paths.push(format!("/api/v3/hooks/{}", made["id"].as_str().unwrap()));
     }
-    // It is the same after a restart.
+    // The limit also applies after a restart.
     for round in 0..2 {
         let words = refusal(&client, "/hooks", hook(250_000)).await;
         assert!(words.contains("bytes of 1048576"), "{round}: {words}");
@@ -40,7 +40,7 @@ async fn hooks_are_limited_in_number_and_bytes_for_each_tenant() {
         server = server.restart().await;
         client = client.at(server.base());
     }
-    // A change must not grow it either, and one that shrinks makes room.
+    // A change must not exceed the limit either, and a smaller hook frees space.
     let grown = json!({"description": "y".repeat(1_000), "pipeline": hook(260_000)["pipeline"]}).to_string();
     client.send("PATCH", &paths[0], grown, &MERGE).await.expect(200);
     let grown = json!({"headers": {"x-a": "y".repeat(4_000), "x-b": "y".repeat(4_000), "x-c": "y".repeat(4_000),
@@ -60,11 +60,11 @@ async fn hooks_are_limited_in_number_and_bytes_for_each_tenant() {
 }
 
 #[tokio::test]
-async fn keys_are_limited_and_deleting_one_makes_room() {
+async fn keys_are_limited_and_deleting_one_allows_another() {
     let server = Server::start(BINARY).await;
     let client = server.tenant("acme").await;
     let mut last = Value::Null;
-    // One is there already.
+    // One key already exists.
     for number in 1..1_000 {
         last = client.post("/keys", json!({"name": format!("key {number}")})).await.expect(201);
     }

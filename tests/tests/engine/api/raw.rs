@@ -1,8 +1,8 @@
-//! Requests as bytes: what no ordinary client sends.
+//! Raw requests that ordinary clients do not send.
 
 use std::time::Duration;
 
-use hookwright_tests::{PATIENCE, Server};
+use hookwright_tests::{Server, TIMEOUT};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -13,9 +13,9 @@ async fn connect(server: &Server) -> TcpStream {
     TcpStream::connect(server.base().strip_prefix("http://").unwrap()).await.unwrap()
 }
 
-/// All that comes back for `sent` until the connection ends, or until a whole answer is there.
+/// Sends `sent` and reads until the connection ends or a whole response has arrived.
 async fn answer(stream: &mut TcpStream, sent: &[u8]) -> String {
-    // The engine may have answered and closed before all is sent.
+    // The engine may respond and close the connection before everything is sent.
     let _ = stream.write_all(sent).await;
     let mut received = Vec::new();
     let reading = async {
@@ -33,7 +33,7 @@ async fn answer(stream: &mut TcpStream, sent: &[u8]) -> String {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, reading).await.expect("an answer comes");
+    tokio::time::timeout(TIMEOUT, reading).await.expect("there is a response");
     String::from_utf8_lossy(&received).into_owned()
 }
 
@@ -42,7 +42,7 @@ fn status(answer: &str) -> &str {
 }
 
 #[tokio::test]
-async fn what_others_may_read_differently_is_refused() {
+async fn ambiguous_requests_are_refused() {
     let server = Server::start(BINARY).await;
     let long = format!("GET /api/v3/health HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(17_000));
     let fits = format!("GET /api/v3/health HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(15_000));
@@ -74,7 +74,7 @@ async fn what_others_may_read_differently_is_refused() {
             "400",
         ),
         ("POST /api/v3/events HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
-        // Without a key, but read as it should be.
+        // Valid framing, but without a key.
         ("POST /api/v3/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "401"),
     ] {
         let mut stream = connect(&server).await;
@@ -84,7 +84,7 @@ async fn what_others_may_read_differently_is_refused() {
 }
 
 #[tokio::test]
-async fn a_length_that_is_too_great_is_refused_before_the_body_comes() {
+async fn a_content_length_above_the_limit_is_refused_before_the_body_arrives() {
     let server = Server::start(BINARY).await;
     let key = server.tenant_key("acme").await;
     let mut stream = connect(&server).await;
@@ -92,14 +92,14 @@ async fn a_length_that_is_too_great_is_refused_before_the_body_comes() {
         "POST /api/v3/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: 900000000\r\n\r\n"
     );
     let answering = answer(&mut stream, head.as_bytes());
-    // Far less than the time for which the engine takes what is sent all the same.
+    // Much less than the time during which the engine drains a refused body.
     let answer =
         tokio::time::timeout(Duration::from_secs(8), answering).await.expect("it is refused at once");
     assert_eq!(status(&answer), "413", "{answer}");
 }
 
 #[tokio::test]
-async fn a_body_must_say_that_it_is_json_in_utf_8() {
+async fn a_body_must_be_declared_as_json_in_utf_8() {
     let server = Server::start(BINARY).await;
     let key = server.tenant_key("acme").await;
     let body = r#"{"type":"t","data":1}"#;
@@ -130,9 +130,9 @@ async fn a_path_of_v3_may_end_with_a_slash() {
     client.get("/hooks//").await.expect(404);
 }
 
-/// Connections that send half of a batch and then nothing, and then what happens to others.
+/// Connections that send half of a batch, and their effect on others.
 #[tokio::test]
-async fn half_sent_bodies_have_a_bound_for_their_tenant_and_leave_room_for_others() {
+async fn unfinished_bodies_are_limited_for_each_tenant() {
     let server = Server::start(BINARY).await;
     let key = server.tenant_key("acme").await;
     let head = format!(
@@ -152,7 +152,7 @@ async fn half_sent_bodies_have_a_bound_for_their_tenant_and_leave_room_for_other
         }
         held.push(stream);
     }
-    // Told to go on, or refused before anything of the body is sent.
+    // `100 Continue`, or a refusal before the body is sent.
     assert_eq!(statuses[..3], ["100", "100", "503"], "{statuses:?}");
     assert!(statuses[2..].iter().all(|status| status == "503"), "{statuses:?}");
     let other = server.tenant("other").await;
@@ -164,7 +164,7 @@ async fn half_sent_bodies_have_a_bound_for_their_tenant_and_leave_room_for_other
 }
 
 #[tokio::test]
-async fn failed_logins_end_the_connection_are_throttled_and_told_in_few_lines() {
+async fn failed_logins_end_the_connection_are_throttled_and_logged_in_few_lines() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let log = std::fs::File::create(&path).unwrap();
@@ -183,15 +183,15 @@ async fn failed_logins_end_the_connection_are_throttled_and_told_in_few_lines() 
             on_this += 1;
             answers.push(answer);
         }
-        assert_eq!(on_this, 20, "a connection ends after so many");
+        assert_eq!(on_this, 20, "a connection ends after this number of failures");
     }
     assert!(answers[19].to_ascii_lowercase().contains("connection: close"), "{}", answers[19]);
     assert_eq!((status(&answers[0]), status(&answers[199])), ("401", "429"));
     assert!(answers[199].to_ascii_lowercase().contains("retry-after: "), "{}", answers[199]);
-    // Who has a key is served, whoever else fails at the same address.
+    // A client with a valid key is served although other logins from its address fail.
     client.get("/hooks").await.expect(200);
     server.operator().get("/tenants").await.expect(200);
-    // The engine has written its log when it has ended.
+    // The log is complete after the engine has ended.
     assert_eq!(server.terminate().await, Some(0));
     let log = std::fs::read_to_string(path).unwrap();
     let lines = log.lines().filter(|line| line.contains("failed logins")).count();

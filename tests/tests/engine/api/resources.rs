@@ -1,4 +1,4 @@
-//! Each resource, from its creation to its end.
+//! Resources, from creation to deletion.
 
 use hookwright_tests::{Receiver, guest};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ async fn a_hook_is_created_read_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_hook_may_want_the_events_of_one_project() {
+async fn a_hook_can_be_limited_to_the_events_of_one_project() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     for id in [7, 8] {
@@ -68,7 +68,7 @@ async fn a_hook_may_want_the_events_of_one_project() {
 }
 
 #[tokio::test]
-async fn a_rotated_secret_signs_beside_the_old_one() {
+async fn a_rotated_secret_signs_together_with_the_old_one() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     let id = hook(&client, &receiver, json!({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})).await;
@@ -81,7 +81,7 @@ async fn a_rotated_secret_signs_beside_the_old_one() {
 }
 
 #[tokio::test]
-async fn a_plugin_has_immutable_versions_and_stays_while_it_is_used() {
+async fn plugin_versions_are_immutable_and_a_used_plugin_cannot_be_deleted() {
     let (_server, client) = engine().await;
     let wasm = client.get("/plugins/field-map/wasm").await.bytes.to_vec();
     let first = client.upload("mine", wasm.clone()).await;
@@ -104,7 +104,7 @@ async fn a_plugin_has_immutable_versions_and_stays_while_it_is_used() {
 }
 
 #[tokio::test]
-async fn plugins_are_asked_about_settings_that_are_new_to_a_hook() {
+async fn new_settings_of_a_hook_are_checked_by_its_plugins() {
     let (_server, client) = engine().await;
     let wasm = |name| format!("/plugins/{name}/wasm");
     client.upload("mine", client.get(&wasm("field-map")).await.bytes.to_vec()).await;
@@ -117,7 +117,7 @@ async fn plugins_are_asked_about_settings_that_are_new_to_a_hook() {
         client.send("PATCH", &path, patch.to_string(), &merge).await
     };
 
-    // The new version takes no settings of this kind, but those that the hook has are no reason to leave it as it is.
+    // The new version refuses such settings, but the hook's existing settings do not prevent other changes.
     let newer = client.get(&wasm("webitel-map")).await.bytes;
     client.send("PUT", "/api/v3/plugins/mine?force=true", newer, &[]).await.expect(201);
     let changed = patch(json!({"description": "as it was"})).await.expect(200);
@@ -130,7 +130,7 @@ async fn plugins_are_asked_about_settings_that_are_new_to_a_hook() {
     let replaced = json!({"url": "https://example.com/", "types": ["*"], "pipeline": [more]}).to_string();
     client.send("PUT", &path, replaced, &[]).await.expect(400);
 
-    // What fails otherwise may do so for the event that it is asked with.
+    // Other failures may be due to the event of the trial.
     client.upload("other", guest::filter("", "unreachable")).await;
     patch(json!({"pipeline": [{"plugin": "other"}]})).await.expect(200);
 }
@@ -142,7 +142,7 @@ async fn lists_are_paged_without_gaps_and_filtered() {
     let id = hook(&client, &receiver, json!({"types": ["a", "b"]})).await;
     for number in 0..7 {
         let event = client.publish(if number % 2 == 0 { "a" } else { "b" }, json!(number)).await;
-        client.settled(&event).await;
+        client.finished(&event).await;
     }
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -175,7 +175,7 @@ async fn lists_are_paged_without_gaps_and_filtered() {
 }
 
 #[tokio::test]
-async fn a_dry_run_shows_what_would_be_sent_and_sends_nothing() {
+async fn a_dry_run_shows_the_request_and_sends_nothing() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     let pipeline = json!([
@@ -203,7 +203,7 @@ async fn a_dry_run_shows_what_would_be_sent_and_sends_nothing() {
         "{dropped}"
     );
 
-    // What a plugin says is one thing, whether it would be sent another.
+    // The verdict does not depend on whether the hook would get a delivery.
     assert_eq!(kept["warnings"], json!([]));
     let change = json!({"types": ["order.*"], "url": "http://10.0.0.1/", "enabled": false});
     let (hook, change) = (format!("/api/v3/hooks/{id}"), change.to_string());

@@ -1,11 +1,11 @@
-//! The trial of settings, with the tenant's own events.
+//! The check of settings with the tenant's events.
 
 use hookwright_tests::guest;
 use serde_json::{Value, json};
 
 use crate::engine;
 
-/// A filter that reads its data first: it wants more than `{}`, and only then says that its settings are wrong, whatever they are.
+/// A filter that parses its data before its settings: it fails for `{}`, and refuses all settings for other data.
 fn typed() -> Vec<u8> {
     let failure = |at: u32, code: u32, length: u32| {
         format!(
@@ -26,7 +26,7 @@ fn typed() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn settings_are_tried_with_the_newest_event_of_a_type_that_the_hook_wants() {
+async fn settings_are_checked_with_the_newest_event_that_the_hook_matches() {
     let (_server, client) = engine().await;
     client.upload("typed", typed()).await;
     let hook = |types: Value| json!({"url": "https://example.com/", "types": types, "pipeline": [{"plugin": "typed", "settings": {"channel": ""}}]});

@@ -1,4 +1,4 @@
-//! Cancelled means not sent.
+//! A cancelled delivery is not sent.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use tokio::sync::Notify;
 
 use crate::{engine, hook};
 
-/// A hook whose first event is being sent, to a receiver that holds it, while two more wait in memory.
+/// A hook whose first event is being sent to a receiver that does not respond yet, while two more wait in memory.
 struct Waiting {
     _server: Server,
     client: Client,
     receiver: Receiver,
     hook: String,
-    /// Lets go of what the receiver holds.
+    /// Lets the receiver respond.
     gate: Arc<Notify>,
     events: Vec<String>,
 }
@@ -32,14 +32,14 @@ impl Waiting {
         let hook = hook(&client, &receiver, json!({})).await;
         let mut events = vec![client.publish("t", json!(0)).await];
         receiver.next().await;
-        // Nothing is known of the receiver yet, so that these wait for its first answer.
+        // The receiver has not responded yet, so these deliveries wait for its first response.
         for number in [1, 2] {
             events.push(client.publish("t", json!(number)).await);
         }
         Self { _server: server, client, receiver, hook, gate, events }
     }
 
-    /// The only delivery of an event.
+    /// Returns the only delivery of an event.
     async fn delivery(&self, event: usize) -> Value {
         let path = format!("/events/{}/deliveries", self.events[event]);
         self.client.get(&path).await.expect(200)["data"][0].clone()
@@ -51,17 +51,17 @@ impl Waiting {
     }
 
     async fn state_at_the_end(&self, event: usize) -> Value {
-        self.client.settled(&self.events[event]).await[0]["state"].clone()
+        self.client.finished(&self.events[event]).await[0]["state"].clone()
     }
 
-    /// The events that have arrived since the first one.
+    /// Returns the events that have arrived since the first one.
     fn arrived(&self) -> Vec<Value> {
         self.receiver.so_far().iter().map(Arrival::json).collect()
     }
 }
 
 #[tokio::test]
-async fn a_delivery_that_waits_in_memory_is_not_sent_once_it_is_cancelled() {
+async fn a_delivery_that_waits_in_memory_is_not_sent_after_it_is_cancelled() {
     let waiting = Waiting::start().await;
     assert_eq!(waiting.change(1, "cancel", 202).await["state"], "cancelled");
     waiting.gate.notify_one();
@@ -96,7 +96,7 @@ async fn a_delivery_that_is_cancelled_and_retried_is_sent_once() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_deleted_hook_is_not_sent_and_what_had_been_sent_is_said_to_be() {
+async fn waiting_deliveries_of_a_deleted_hook_are_cancelled_and_sent_ones_keep_their_state() {
     let waiting = Waiting::start().await;
     waiting.client.send("DELETE", &format!("/api/v3/hooks/{}", waiting.hook), "", &[]).await.expect(204);
     waiting.gate.notify_one();
@@ -108,7 +108,7 @@ async fn what_waits_for_a_deleted_hook_is_not_sent_and_what_had_been_sent_is_sai
 }
 
 #[tokio::test]
-async fn what_waits_for_a_disabled_hook_is_not_sent_before_it_is_enabled() {
+async fn waiting_deliveries_of_a_disabled_hook_are_sent_after_it_is_enabled() {
     let waiting = Waiting::start().await;
     let path = format!("/api/v3/hooks/{}", waiting.hook);
     waiting.client.send("PATCH", &path, r#"{"enabled": false}"#, &[]).await.expect(200);

@@ -1,15 +1,15 @@
-//! Connections to receivers are kept.
+//! Reuse of connections to receivers.
 
 use hookwright_tests::{Receiver, Reply, Server};
 use serde_json::json;
 
 use crate::{BINARY, engine, hook};
 
-/// How many requests of one hook are under way at once.
-const AT_ONCE: usize = 64;
+/// Maximum number of concurrent requests of a hook.
+const CONCURRENCY: usize = 64;
 
 #[tokio::test]
-async fn over_tls_a_connection_is_used_again() {
+async fn tls_connections_are_reused() {
     let (receiver, authority) = Receiver::tls(|_| Reply::status(200)).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("ca.pem");
@@ -20,13 +20,13 @@ async fn over_tls_a_connection_is_used_again() {
     client.post("/hooks", json!({"url": url, "types": ["*"]})).await.expect(201);
     for n in 0..4 {
         let event = client.publish("t", json!(n)).await;
-        assert_eq!(client.settled(&event).await[0]["state"], "succeeded");
+        assert_eq!(client.finished(&event).await[0]["state"], "succeeded");
     }
     assert_eq!((receiver.so_far().len(), receiver.connections()), (4, 1));
 }
 
 #[tokio::test]
-async fn there_are_no_more_connections_than_requests_under_way_at_once() {
+async fn there_are_no_more_connections_than_concurrent_requests() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     hook(&client, &receiver, json!({})).await;
@@ -36,5 +36,5 @@ async fn there_are_no_more_connections_than_requests_under_way_at_once() {
     for _ in 0..lines.len() {
         receiver.next().await;
     }
-    assert!((1..=AT_ONCE).contains(&receiver.connections()), "{}", receiver.connections());
+    assert!((1..=CONCURRENCY).contains(&receiver.connections()), "{}", receiver.connections());
 }

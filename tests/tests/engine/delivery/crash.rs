@@ -1,4 +1,4 @@
-//! Nothing that was accepted is lost, whenever the process is killed.
+//! No accepted event is lost when the process is killed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 
 use crate::{BINARY, hook};
 
-/// Clients that post at the same time.
+/// Number of concurrent clients.
 const CLIENTS: usize = 24;
-/// After so many acceptances the process is killed, once for each entry.
+/// Numbers of accepted events after which the process is killed.
 const KILLED_AFTER: [usize; 12] = [1, 2, 5, 13, 40, 90, 150, 233, 400, 610, 800, 1_000];
 
-/// Posts events, each with an id of its own, until the engine is gone. The ids that were accepted.
+/// Posts events with distinct ids until the engine is killed, and returns the accepted ids.
 async fn post_until_gone(
     client: Client,
     prefix: String,
@@ -41,8 +41,8 @@ async fn post_until_gone(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_accepted_event_arrives_although_the_process_is_killed_again_and_again() {
-    // Now and then a receiver fails, so that retries are killed, too.
+async fn every_accepted_event_arrives_although_the_process_is_killed_repeatedly() {
+    // The receiver fails sometimes, so that retries are interrupted too.
     let count = AtomicUsize::new(0);
     let receiver = Receiver::answering(move |_| match count.fetch_add(1, Ordering::SeqCst) % 17 {
         16 => Reply::status(500),
@@ -83,24 +83,24 @@ async fn every_accepted_event_arrives_although_the_process_is_killed_again_and_a
     let posted: usize = KILLED_AFTER.iter().sum();
     assert!(accepted.len() >= posted, "{} of {posted}", accepted.len());
     for id in &accepted {
-        let deliveries = client.settled(id).await;
+        let deliveries = client.finished(id).await;
         assert_eq!((deliveries.len(), &deliveries[0]["state"]), (1, &json!("succeeded")), "{id}");
     }
 }
 
 #[tokio::test]
-async fn an_event_whose_acceptance_was_not_answered_can_be_sent_again() {
+async fn an_event_without_a_response_can_be_posted_again() {
     let receiver = Receiver::start().await;
     let mut server = Server::start(BINARY).await;
     let mut client = server.tenant("acme").await;
     hook(&client, &receiver, json!({})).await;
     let body = json!({"id": "once", "type": "t", "data": 1}).to_string();
-    // The answer may or may not come before the process is gone.
+    // The response may or may not arrive before the process is killed.
     let (_, ()) = tokio::join!(client.try_send("POST", "/api/v3/events", body.clone(), &[]), server.kill());
     let server = server.restart().await;
     client = client.at(server.base());
     let again = client.send("POST", "/api/v3/events", body, &[]).await;
     assert!(matches!(again.status, 200 | 202), "{again:?}");
-    assert_eq!(client.settled("once").await[0]["state"], "succeeded");
+    assert_eq!(client.finished("once").await[0]["state"], "succeeded");
     receiver.next().await;
 }

@@ -1,4 +1,4 @@
-//! Where requests must not go.
+//! The egress policy.
 
 use hookwright_tests::{Client, Receiver, Reply, Server};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::{BINARY, hook};
 
 #[tokio::test]
-async fn without_the_operators_leave_nothing_goes_to_loopback() {
+async fn requests_to_loopback_are_refused_by_default() {
     let server = Server::start_with(BINARY, &[("HOOKWRIGHT_EGRESS_ALLOW", "")]).await;
     let client = server.tenant("acme").await;
     let receiver = Receiver::start().await;
@@ -27,7 +27,7 @@ async fn without_the_operators_leave_nothing_goes_to_loopback() {
         let body = json!({"url": format!("http://{host}:{port}/"), "types": [format!("to.{}", host.len())], "retry": {"schedule_s": []}});
         let id = client.post("/hooks", body).await.expect(201)["id"].as_str().unwrap().to_owned();
         let event = client.publish(&format!("to.{}", host.len()), json!({})).await;
-        let delivery = client.settled(&event).await.remove(0);
+        let delivery = client.finished(&event).await.remove(0);
         let attempt = &delivery["attempts"][0];
         assert_eq!(attempt["error"]["kind"], "egress-refused", "{host}: {delivery}");
         client.send("DELETE", &format!("/api/v3/hooks/{id}"), "", &[]).await;
@@ -47,22 +47,22 @@ async fn a_redirect_is_not_followed() {
     .await;
     hook(&client, &receiver, json!({"retry": {"schedule_s": []}})).await;
     let event = client.publish("t", json!({})).await;
-    assert_eq!(client.settled(&event).await[0]["state"], "exhausted");
+    assert_eq!(client.finished(&event).await[0]["state"], "exhausted");
     assert_eq!(elsewhere.so_far().len(), 0);
 }
 
-/// What comes of the only attempt of an event for a hook with this URL.
+/// Returns the only attempt of an event for a hook with this URL.
 async fn attempt(client: &Client, url: &str) -> Value {
     let members = json!({"url": url, "types": ["t"], "retry": {"schedule_s": []}});
     let id = client.post("/hooks", members).await.expect(201)["id"].as_str().unwrap().to_owned();
     let event = client.publish("t", json!({})).await;
-    let attempt = client.settled(&event).await[0]["attempts"][0].clone();
+    let attempt = client.finished(&event).await[0]["attempts"][0].clone();
     client.send("DELETE", &format!("/api/v3/hooks/{id}"), "", &[]).await;
     attempt
 }
 
 #[tokio::test]
-async fn the_operator_allows_a_port_a_name_or_one_tenant() {
+async fn the_operator_can_allow_a_port_a_name_or_one_tenant() {
     let (receiver, other) = (Receiver::start().await, Receiver::start().await);
     let (port, other_port) = (receiver.address().port(), other.address().port());
     for (allowed, tenant, url, goes) in [
@@ -86,7 +86,7 @@ async fn the_operator_allows_a_port_a_name_or_one_tenant() {
 }
 
 #[tokio::test]
-async fn no_hook_reaches_the_engine_itself() {
+async fn requests_to_the_engine_itself_are_refused() {
     let server = Server::start_with(BINARY, &[("HOOKWRIGHT_EGRESS_ALLOW", "0.0.0.0/0,::/0,localhost")]).await;
     let client = server.tenant("acme").await;
     let port = server.base().rsplit(':').next().unwrap();
@@ -96,9 +96,9 @@ async fn no_hook_reaches_the_engine_itself() {
     }
 }
 
-/// Names in the operator's network are looked up, but what they stand for is not told.
+/// Names are resolved in the operator's network, so messages must not contain their addresses.
 #[tokio::test]
-async fn a_refusal_does_not_tell_what_a_name_stands_for() {
+async fn a_refusal_does_not_reveal_the_address_of_a_name() {
     let server = Server::start_with(BINARY, &[("HOOKWRIGHT_EGRESS_ALLOW", "")]).await;
     let client = server.tenant("acme").await;
     let attempt = attempt(&client, "http://localhost:1/").await;
@@ -107,13 +107,13 @@ async fn a_refusal_does_not_tell_what_a_name_stands_for() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_signs_itself_is_taken_from_the_operators_file_and_from_nowhere_else() {
+async fn a_self_signed_certificate_is_accepted_only_from_the_operators_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("receivers.pem");
     let (named, of_named) = Receiver::self_signed(&["127.0.0.1"], |_| Reply::status(200)).await;
     let (nameless, of_nameless) = Receiver::self_signed(&[], |_| Reply::status(200)).await;
     let (elsewhere, of_elsewhere) = Receiver::self_signed(&["b.example"], |_| Reply::status(200)).await;
-    // The same name, another key.
+    // The same name with another key.
     let (stranger, _) = Receiver::self_signed(&["127.0.0.1"], |_| Reply::status(200)).await;
     std::fs::write(&file, [of_named, of_nameless, of_elsewhere].concat()).unwrap();
     let server = Server::start_with(BINARY, &[("HOOKWRIGHT_EGRESS_CA_FILE", file.to_str().unwrap())]).await;
@@ -127,7 +127,7 @@ async fn a_certificate_that_signs_itself_is_taken_from_the_operators_file_and_fr
     }
 }
 
-/// A receiver that plays by hand: it reads something, says this and closes the connection.
+/// A raw receiver that reads some data, sends this text and closes the connection.
 async fn saying(what: &'static [u8]) -> (String, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -141,7 +141,7 @@ async fn saying(what: &'static [u8]) -> (String, tokio::task::JoinHandle<()>) {
 }
 
 #[tokio::test]
-async fn a_handshake_that_breaks_off_is_a_failure_of_tls() {
+async fn an_aborted_handshake_is_a_tls_failure() {
     let server = Server::start(BINARY).await;
     let client = server.tenant("acme").await;
     for what in [&b""[..], b"\x16\x03\x03\x00\x7a", b"HTTP/1.1 400 Bad Request\r\n\r\n"] {

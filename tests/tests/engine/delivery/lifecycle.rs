@@ -1,4 +1,4 @@
-//! What arrives where all goes well.
+//! Successful deliveries.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use crate::{engine, hook};
 
-/// Checks a signature as a receiver does, by Standard Webhooks, with code that is not the engine's.
+/// Verifies a signature of Standard Webhooks like a receiver, without code of the engine.
 fn verifies(arrival: &Arrival, secret: &str) -> bool {
     let key = STANDARD.decode(secret.trim_start_matches("whsec_")).expect("a secret is base64");
     let content = [
@@ -27,7 +27,7 @@ fn verifies(arrival: &Arrival, secret: &str) -> bool {
 }
 
 #[tokio::test]
-async fn an_event_arrives_signed_as_it_was_posted() {
+async fn an_event_arrives_unchanged_and_signed() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     let hook =
@@ -46,7 +46,7 @@ async fn an_event_arrives_signed_as_it_was_posted() {
     assert!(verifies(&arrival, secret["secret"].as_str().unwrap()), "{arrival:?}");
     assert!(!verifies(&arrival, "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
 
-    let deliveries = client.settled(accepted["id"].as_str().unwrap()).await;
+    let deliveries = client.finished(accepted["id"].as_str().unwrap()).await;
     let attempt = &deliveries[0]["attempts"][0];
     assert_eq!(deliveries[0]["state"], "succeeded");
     assert_eq!(attempt["response"]["status"], 200);
@@ -55,7 +55,7 @@ async fn an_event_arrives_signed_as_it_was_posted() {
 }
 
 #[tokio::test]
-async fn each_hook_gets_what_it_subscribed_to_once() {
+async fn each_hook_receives_the_events_of_its_subscription_once() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     for (path, types) in [
@@ -72,14 +72,14 @@ async fn each_hook_gets_what_it_subscribed_to_once() {
     let body = json!({"type": "session.update", "data": 1});
     let accepted = client.post("/events", body).await.expect(202);
     assert_eq!(accepted["deliveries"], 3);
-    client.settled(accepted["id"].as_str().unwrap()).await;
+    client.finished(accepted["id"].as_str().unwrap()).await;
     let mut paths: Vec<_> = receiver.so_far().into_iter().map(|arrival| arrival.path).collect();
     paths.sort();
     assert_eq!(paths, ["/all", "/exact", "/prefix"]);
 }
 
 #[tokio::test]
-async fn the_same_event_again_is_answered_as_the_first_and_delivered_once() {
+async fn a_duplicate_event_gets_the_same_response_and_is_delivered_once() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     hook(&client, &receiver, json!({})).await;
@@ -105,13 +105,13 @@ async fn the_same_event_again_is_answered_as_the_first_and_delivered_once() {
     let other = r#"{"type": "order.paid", "data": {"n": 10}}"#;
     client.send("POST", "/api/v3/events", other, &keyed).await.expect(409);
 
-    client.settled("order-7").await;
-    client.settled(first["id"].as_str().unwrap()).await;
+    client.finished("order-7").await;
+    client.finished(first["id"].as_str().unwrap()).await;
     assert_eq!(receiver.so_far().len(), 2);
 }
 
 #[tokio::test]
-async fn a_batch_is_accepted_whole_and_delivered() {
+async fn a_batch_is_accepted_as_a_whole_and_delivered() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     hook(&client, &receiver, json!({})).await;

@@ -1,4 +1,4 @@
-//! The way of an event, from its acceptance to its arrival.
+//! Delivery of events.
 
 mod cancelling;
 mod connections;

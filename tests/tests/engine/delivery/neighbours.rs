@@ -1,4 +1,4 @@
-//! Tenants whose receivers hang, and those beside them.
+//! Effects of hanging receivers on other tenants.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,14 +9,14 @@ use tokio::sync::Notify;
 
 use crate::{BINARY, hook};
 
-/// Requests that may be under way at once; enough for one of each tenant, and not for all that they have.
-const AT_ONCE: &str = "64";
+/// Maximum number of concurrent requests: enough for one per tenant, but not for all deliveries.
+const CONCURRENCY: &str = "64";
 const TENANTS: usize = 24;
 const EVENTS: usize = 4;
 
 #[tokio::test]
-async fn a_receiver_that_hangs_has_one_request_under_way_and_holds_up_nobody() {
-    let server = Server::start_with(BINARY, &[("HOOKWRIGHT_MAX_IN_FLIGHT", AT_ONCE)]).await;
+async fn a_hanging_receiver_gets_one_request_and_delays_no_other_tenant() {
+    let server = Server::start_with(BINARY, &[("HOOKWRIGHT_MAX_IN_FLIGHT", CONCURRENCY)]).await;
     let (gate, open) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
     let (held, back) = (Arc::clone(&gate), Arc::clone(&open));
     let hanging = Receiver::answering(move |_| match back.load(Ordering::SeqCst) {
@@ -40,11 +40,11 @@ async fn a_receiver_that_hangs_has_one_request_under_way_and_holds_up_nobody() {
     for number in 0..20 {
         let event = other.publish("t", json!(number)).await;
         assert_eq!(receiver.next().await.json(), number);
-        assert_eq!(other.settled(&event).await[0]["state"], "succeeded");
+        assert_eq!(other.finished(&event).await[0]["state"], "succeeded");
     }
-    assert_eq!(hanging.so_far().len(), 0, "more than one request of a hook has been held");
+    assert_eq!(hanging.so_far().len(), 0, "a hanging receiver gets at most one request");
 
-    // They are back, and get the rest.
+    // The receivers respond again and get the other deliveries.
     open.store(true, Ordering::SeqCst);
     gate.notify_waiters();
     for _ in TENANTS..TENANTS * EVENTS {

@@ -1,4 +1,4 @@
-//! What is recorded of attempts: what came back, and not what is secret.
+//! Records of attempts.
 
 use hookwright_tests::{Receiver, Reply, Server};
 use serde_json::{Value, json};
@@ -8,10 +8,10 @@ use tokio::net::TcpListener;
 use crate::{BINARY, engine, files_with, hook};
 
 #[tokio::test]
-async fn secrets_are_sent_again_with_each_attempt_and_shown_in_none() {
+async fn secrets_are_sent_with_each_attempt_and_masked_in_its_record() {
     let server = Server::start_with(BINARY, &[("HOOKWRIGHT_MASKED_HEADERS", "X-Of-Operator")]).await;
     let client = server.tenant("acme").await;
-    // Without plugins, and with one: only its request is stored for the retry.
+    // Only with a plugin is the request stored for the retry.
     for pipeline in
         [json!([]), json!([{"plugin": "cloudevents", "settings": {"mode": "structured", "source": "/test"}}])]
     {
@@ -35,7 +35,7 @@ async fn secrets_are_sent_again_with_each_attempt_and_shown_in_none() {
         });
         let id = hook(&client, &receiver, members).await;
         let event = client.publish("t", json!({"n": 1})).await;
-        let delivery = client.settled(&event).await.remove(0);
+        let delivery = client.finished(&event).await.remove(0);
         assert_eq!(delivery["attempts"].as_array().unwrap().len(), 2, "{delivery}");
         for (attempt, arrival) in delivery["attempts"].as_array().unwrap().iter().zip(receiver.so_far()) {
             for (name, value) in headers.as_object().unwrap() {
@@ -56,7 +56,7 @@ async fn secrets_are_sent_again_with_each_attempt_and_shown_in_none() {
 }
 
 #[tokio::test]
-async fn a_hook_names_the_headers_that_attempts_do_not_show() {
+async fn headers_that_a_hook_names_are_masked() {
     let (_server, client) = engine().await;
     let members = json!({"url": "https://a.example", "types": ["t"], "masked_headers": ["X-One", "x-two"]});
     let made = client.post("/hooks", members).await.expect(201);
@@ -74,7 +74,7 @@ async fn a_hook_names_the_headers_that_attempts_do_not_show() {
     assert_eq!(problem["pointer"], "/masked_headers/1", "{problem}");
 }
 
-/// What comes of an event for a receiver that takes a request, says this, and keeps the connection open.
+/// Returns state and attempt of an event for a receiver that sends this text and keeps the connection open.
 async fn attempt_of(what: &'static [u8]) -> (Value, Value) {
     let (_server, client) = engine().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -88,13 +88,13 @@ async fn attempt_of(what: &'static [u8]) -> (Value, Value) {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     });
     let event = client.publish("t", json!({})).await;
-    let delivery = client.settled(&event).await.remove(0);
+    let delivery = client.finished(&event).await.remove(0);
     playing.abort();
     (delivery["state"].clone(), delivery["attempts"][0].clone())
 }
 
 #[tokio::test]
-async fn an_answer_whose_body_never_ends_counts_with_its_status() {
+async fn a_response_whose_body_never_ends_counts_with_its_status() {
     for (answer, state, status) in [
         (&b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok"[..], "succeeded", 200),
         (b"HTTP/1.1 500 No\r\ncontent-length: 5\r\n\r\nok", "exhausted", 500),
@@ -115,7 +115,7 @@ async fn an_answer_whose_body_never_ends_counts_with_its_status() {
 }
 
 #[tokio::test]
-async fn interim_responses_without_end_are_a_failure_of_the_protocol() {
+async fn endless_interim_responses_are_a_protocol_failure() {
     let endless = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1_000);
     let (state, attempt) = attempt_of(endless.leak().as_bytes()).await;
     assert_eq!(state, "exhausted");
@@ -124,7 +124,7 @@ async fn interim_responses_without_end_are_a_failure_of_the_protocol() {
 }
 
 #[tokio::test]
-async fn a_record_takes_no_more_than_it_may() {
+async fn the_size_of_a_record_is_limited() {
     let (server, client) = engine().await;
     let receiver = Receiver::answering(|_| {
         let headers =
@@ -134,7 +134,7 @@ async fn a_record_takes_no_more_than_it_may() {
     .await;
     hook(&client, &receiver, json!({"retry": {"schedule_s": []}})).await;
     let event = client.publish("t", json!(1)).await;
-    let attempt = client.settled(&event).await[0]["attempts"][0].clone();
+    let attempt = client.finished(&event).await[0]["attempts"][0].clone();
     assert_eq!(attempt["truncated"], true);
     let response = &attempt["response"];
     assert_eq!(response["body"].as_str().unwrap().len(), 16 * 1024);
@@ -146,12 +146,12 @@ async fn a_record_takes_no_more_than_it_may() {
 }
 
 #[tokio::test]
-async fn attempts_are_shown_in_pages() {
+async fn attempts_are_paged() {
     let (_server, client) = engine().await;
     let receiver = Receiver::answering(|_| Reply::status(500)).await;
     hook(&client, &receiver, json!({"retry": {"schedule_s": []}})).await;
     let event = client.publish("t", json!(1)).await;
-    let mut delivery = client.settled(&event).await.remove(0);
+    let mut delivery = client.finished(&event).await.remove(0);
     let path = format!("/deliveries/{}", delivery["id"].as_str().unwrap());
     for attempts in 2..=23 {
         client.post(&format!("{path}/retry"), json!({})).await.expect(202);
@@ -177,9 +177,9 @@ async fn attempts_are_shown_in_pages() {
     client.get("/deliveries/dlv_01m8rz4g3k2v7/attempts").await.expect(404);
 }
 
-/// A tenant's requests under way may take 32 MB of memory; the other deliveries wait, and no attempt is used up.
+/// The requests of a tenant may use 32 MB of memory. Other deliveries wait without using up an attempt.
 #[tokio::test]
-async fn large_requests_wait_for_room_in_memory() {
+async fn large_requests_wait_for_memory() {
     const EVENTS: usize = 60;
     let (_server, client) = engine().await;
     let gate = std::sync::Arc::new(tokio::sync::Notify::new());
@@ -204,7 +204,7 @@ async fn large_requests_wait_for_room_in_memory() {
         tokio::task::yield_now().await;
     }
     for event in events {
-        let delivery = client.settled(&event).await.remove(0);
+        let delivery = client.finished(&event).await.remove(0);
         assert_eq!(delivery["attempt_count"], 1, "{delivery}");
     }
 }

@@ -1,4 +1,4 @@
-//! What happens where the receiver fails.
+//! Failing receivers and retries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 
 use crate::{engine, hook};
 
-/// A receiver that gives these answers in turn, and 200 after them.
-async fn answering_in_turn(replies: Vec<Reply>) -> Receiver {
+/// Starts a receiver that sends these responses in order, and 200 after them.
+async fn answering_in_order(replies: Vec<Reply>) -> Receiver {
     let next = AtomicUsize::new(0);
     Receiver::answering(move |_| {
         replies.get(next.fetch_add(1, Ordering::SeqCst)).cloned().unwrap_or_else(|| Reply::status(200))
@@ -24,17 +24,17 @@ fn statuses(delivery: &Value) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_failed_attempt_is_made_again_with_the_same_id_and_body() {
+async fn a_failed_attempt_is_retried_with_the_same_id_and_body() {
     let (_server, client) = engine().await;
-    let receiver = answering_in_turn(vec![Reply::status(500), Reply::status(302)]).await;
+    let receiver = answering_in_order(vec![Reply::status(500), Reply::status(302)]).await;
     hook(&client, &receiver, json!({"retry": {"schedule_s": [1, 1, 1]}})).await;
     let event = client.publish("t", json!({"n": 1})).await;
-    let deliveries = client.settled(&event).await;
+    let deliveries = client.finished(&event).await;
     assert_eq!(deliveries[0]["state"], "succeeded");
     assert_eq!(statuses(&deliveries[0]), [500, 302, 200]);
     let number = |value: &Value| value["id"].as_str().unwrap()[4..].to_owned();
     let attempts: Vec<_> = deliveries[0]["attempts"].as_array().unwrap().iter().map(number).collect();
-    assert_eq!(attempts[0], number(&deliveries[0]), "the first bears its delivery's number");
+    assert_eq!(attempts[0], number(&deliveries[0]), "the first attempt has the number of its delivery");
     assert!(attempts.is_sorted_by(|a, b| a < b), "{attempts:?}");
     let arrivals = receiver.so_far();
     assert_eq!(arrivals.len(), 3);
@@ -44,12 +44,12 @@ async fn a_failed_attempt_is_made_again_with_the_same_id_and_body() {
 }
 
 #[tokio::test]
-async fn a_delivery_is_exhausted_when_its_schedule_is_over_and_can_be_retried_by_hand() {
+async fn a_delivery_is_exhausted_after_its_schedule_and_can_be_retried_by_hand() {
     let (_server, client) = engine().await;
-    let receiver = answering_in_turn(vec![Reply::status(503), Reply::status(404)]).await;
+    let receiver = answering_in_order(vec![Reply::status(503), Reply::status(404)]).await;
     hook(&client, &receiver, json!({"retry": {"schedule_s": [1]}})).await;
     let event = client.publish("t", json!({})).await;
-    let delivery = client.settled(&event).await.remove(0);
+    let delivery = client.finished(&event).await.remove(0);
     assert_eq!((&delivery["state"], statuses(&delivery)), (&json!("exhausted"), vec![503, 404]));
 
     let path = format!("/deliveries/{}/retry", delivery["id"].as_str().unwrap());
@@ -60,23 +60,23 @@ async fn a_delivery_is_exhausted_when_its_schedule_is_over_and_can_be_retried_by
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_gone_has_its_hook_disabled() {
+async fn the_response_410_disables_the_hook() {
     let (_server, client) = engine().await;
     let receiver = Receiver::answering(|_| Reply::status(410)).await;
     let id = hook(&client, &receiver, json!({})).await;
     let event = client.publish("t", json!({})).await;
-    let delivery = client.settled(&event).await.remove(0);
+    let delivery = client.finished(&event).await.remove(0);
     assert_eq!((&delivery["state"], statuses(&delivery)), (&json!("exhausted"), vec![410]));
     assert_eq!(client.get(&format!("/hooks/{id}")).await.expect(200)["enabled"], false);
 }
 
 #[tokio::test]
-async fn a_receiver_that_does_not_answer_is_given_up_after_the_timeout() {
+async fn an_attempt_without_a_response_ends_after_the_timeout() {
     let (_server, client) = engine().await;
     let receiver = Receiver::answering(|_| Reply::Never).await;
     hook(&client, &receiver, json!({"timeout_ms": 200, "retry": {"schedule_s": []}})).await;
     let event = client.publish("t", json!({})).await;
-    let delivery = client.settled(&event).await.remove(0);
+    let delivery = client.finished(&event).await.remove(0);
     assert_eq!(
         (&delivery["state"], &delivery["attempts"][0]["outcome"]),
         (&json!("exhausted"), &json!("timed-out"))
@@ -84,14 +84,14 @@ async fn a_receiver_that_does_not_answer_is_given_up_after_the_timeout() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_not_there_is_named() {
+async fn a_refused_connection_is_reported() {
     let (_server, client) = engine().await;
-    // A port that was free a moment ago.
+    // A port that was just free.
     let url = Receiver::start().await.url("/");
     let hook = json!({"url": url, "types": ["*"], "retry": {"schedule_s": []}});
     client.post("/hooks", hook).await.expect(201);
     let event = client.publish("t", json!({})).await;
-    let attempt = client.settled(&event).await[0]["attempts"][0].clone();
+    let attempt = client.finished(&event).await[0]["attempts"][0].clone();
     assert_eq!(
         (&attempt["outcome"], &attempt["error"]["kind"]),
         (&json!("unreachable"), &json!("connect")),
@@ -100,7 +100,7 @@ async fn a_receiver_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
-async fn of_a_long_answer_the_first_16_kib_are_kept() {
+async fn the_first_16_kib_of_a_response_are_recorded() {
     let (_server, client) = engine().await;
     let receiver = Receiver::answering(|arrival| {
         let length = usize::try_from(arrival.json().as_u64().unwrap()).unwrap();
@@ -112,7 +112,7 @@ async fn of_a_long_answer_the_first_16_kib_are_kept() {
         [(10, 10, false), (16_384, 16_384, false), (16_385, 16_384, true), (5_000_000, 16_384, true)]
     {
         let event = client.publish("t", json!(length)).await;
-        let response = client.settled(&event).await[0]["attempts"][0]["response"].clone();
+        let response = client.finished(&event).await[0]["attempts"][0]["response"].clone();
         assert_eq!(response["body"].as_str().unwrap().len(), kept, "{length}");
         assert_eq!(response["body_truncated"], truncated, "{length}");
         assert_eq!(response["headers"]["x-answer"], "yes", "{length}");
@@ -120,7 +120,7 @@ async fn of_a_long_answer_the_first_16_kib_are_kept() {
 }
 
 #[tokio::test]
-async fn a_slow_receiver_holds_up_nobody_else() {
+async fn a_slow_receiver_does_not_delay_other_tenants() {
     let (server, slow) = engine().await;
     let gate = Arc::new(Notify::new());
     let held = Arc::clone(&gate);
@@ -129,14 +129,14 @@ async fn a_slow_receiver_holds_up_nobody_else() {
     hook(&slow, &stuck, json!({})).await;
     let other = server.tenant("globex").await;
     hook(&other, &quick, json!({})).await;
-    // More than may be under way for one tenant, so that the rest waits.
+    // More than the tenant's limit of concurrent requests, so that the rest waits.
     let lines: Vec<String> = (0..2_000).map(|n| json!({"type": "t", "data": n}).to_string()).collect();
     let headers = [("content-type", "application/x-ndjson")];
     slow.send("POST", "/api/v3/events/batch", lines.join("\n"), &headers).await.expect(202);
     stuck.next().await;
 
     let event = other.publish("t", json!("quick")).await;
-    assert_eq!(other.settled(&event).await[0]["state"], "succeeded");
+    assert_eq!(other.finished(&event).await[0]["state"], "succeeded");
     assert_eq!(quick.next().await.json(), "quick");
 }
 
@@ -150,7 +150,7 @@ async fn a_cancelled_delivery_is_not_attempted_again() {
     assert!(delivery["next_attempt_at"].is_string(), "{delivery}");
     let path = format!("/deliveries/{}/cancel", delivery["id"].as_str().unwrap());
     client.post(&path, json!({})).await.expect(202);
-    let delivery = client.settled(&event).await.remove(0);
+    let delivery = client.finished(&event).await.remove(0);
     assert_eq!((&delivery["state"], &delivery["next_attempt_at"]), (&json!("cancelled"), &Value::Null));
     client.post(&path, json!({})).await.expect(409);
 }
@@ -158,7 +158,7 @@ async fn a_cancelled_delivery_is_not_attempted_again() {
 #[tokio::test]
 async fn deliveries_of_a_disabled_hook_wait_until_it_is_enabled() {
     let (_server, client) = engine().await;
-    let receiver = answering_in_turn(vec![Reply::status(500)]).await;
+    let receiver = answering_in_order(vec![Reply::status(500)]).await;
     let id = hook(&client, &receiver, json!({"retry": {"schedule_s": [1]}})).await;
     let event = client.publish("t", json!({})).await;
     receiver.next().await;
@@ -166,11 +166,11 @@ async fn deliveries_of_a_disabled_hook_wait_until_it_is_enabled() {
     client.send("PATCH", &path, r#"{"enabled": false}"#, &[]).await.expect(200);
     client.deliveries_when(&event, |delivery| delivery["state"] == "waiting").await;
     client.send("PATCH", &path, r#"{"enabled": true}"#, &[]).await.expect(200);
-    assert_eq!(client.settled(&event).await[0]["state"], "succeeded");
+    assert_eq!(client.finished(&event).await[0]["state"], "succeeded");
 }
 
 #[tokio::test]
-async fn what_waits_goes_where_a_changed_hook_says() {
+async fn waiting_deliveries_use_the_new_url_of_a_changed_hook() {
     let (_server, client) = engine().await;
     let (wrong, right) = (Receiver::answering(|_| Reply::status(404)).await, Receiver::start().await);
     let id = hook(&client, &wrong, json!({"retry": {"schedule_s": [1, 1]}})).await;
@@ -180,5 +180,5 @@ async fn what_waits_goes_where_a_changed_hook_says() {
     client.send("PATCH", &format!("/api/v3/hooks/{id}"), patch, &[]).await.expect(200);
     let arrival = right.next().await;
     assert_eq!((arrival.header("x-mended"), arrival.json()), ("yes", json!({"n": 1})));
-    assert_eq!(client.settled(&event).await[0]["state"], "succeeded");
+    assert_eq!(client.finished(&event).await[0]["state"], "succeeded");
 }

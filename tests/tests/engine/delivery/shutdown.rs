@@ -1,4 +1,4 @@
-//! An orderly end.
+//! Graceful shutdown.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use crate::{BINARY, hook};
 
 #[tokio::test]
-async fn a_shutdown_lets_what_is_under_way_finish_and_loses_nothing() {
+async fn a_shutdown_waits_for_attempts_and_loses_nothing() {
     let mut server = Server::start(BINARY).await;
     let client = server.tenant("acme").await;
     let gate = Arc::new(Notify::new());
@@ -30,7 +30,7 @@ async fn a_shutdown_lets_what_is_under_way_finish_and_loses_nothing() {
 
     let server = server.restart().await;
     let client = client.at(server.base());
-    let delivery = client.settled(&event).await.remove(0);
+    let delivery = client.finished(&event).await.remove(0);
     assert_eq!(
         (&delivery["state"], delivery["attempts"].as_array().unwrap().len()),
         (&json!("succeeded"), 1)
@@ -38,7 +38,7 @@ async fn a_shutdown_lets_what_is_under_way_finish_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_shutdown_does_not_wait_longer_than_its_grace() {
+async fn a_shutdown_does_not_wait_longer_than_its_grace_period() {
     let mut server = Server::start_with(BINARY, &[("HOOKWRIGHT_SHUTDOWN_GRACE_MS", "200")]).await;
     let client = server.tenant("acme").await;
     let stuck = std::sync::atomic::AtomicBool::new(true);
@@ -55,12 +55,12 @@ async fn a_shutdown_does_not_wait_longer_than_its_grace() {
 
     let server = server.restart().await;
     let client = client.at(server.base());
-    assert_eq!(client.settled(&event).await[0]["state"], "succeeded");
+    assert_eq!(client.finished(&event).await[0]["state"], "succeeded");
 }
 
-/// A request whose body does not come, and an attempt that is not answered: both are given the same grace.
+/// A request without its body and an attempt without a response share one grace period.
 #[tokio::test]
-async fn a_shutdown_has_one_grace_for_all() {
+async fn a_shutdown_has_one_grace_period_for_everything() {
     const GRACE: Duration = Duration::from_secs(5);
     let grace = GRACE.as_millis().to_string();
     let mut server = Server::start_with(BINARY, &[("HOOKWRIGHT_SHUTDOWN_GRACE_MS", grace.as_str())]).await;

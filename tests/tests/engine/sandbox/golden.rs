@@ -1,5 +1,5 @@
-//! The standard plugins' golden cases, run against the built components in the real sandbox: the same files
-//! that the plugins' own tests run natively.
+//! Runs the golden cases of the standard plugins with the built components in the real sandbox. The plugins' own tests
+//! run the same files natively.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use hookwright::sandbox::{
 use hookwright_golden::{Answer, Case};
 use hookwright_plugin::{Body, Failure, Request as GuestRequest};
 
-/// The standard plugins, as the engine finds them.
+/// The engine's source of standard plugins.
 struct Standard;
 
 #[async_trait]
@@ -33,18 +33,18 @@ fn sandbox(directory: &Path) -> Sandbox {
 }
 
 #[tokio::test]
-async fn each_standard_plugin_is_what_the_directory_says() {
+async fn each_standard_plugin_matches_the_directory() {
     let directory = tempfile::tempdir().unwrap();
     let sandbox = sandbox(directory.path());
     for plugin in STANDARD_PLUGINS.iter() {
         let mut found = sandbox.inspect(TenantId(1), plugin.wasm.into()).await.unwrap();
-        let mut said = plugin.version();
-        // Their order is the component's own.
-        said.imports.sort();
+        let mut recorded = plugin.version();
+        // The order depends on the component.
+        recorded.imports.sort();
         found.imports.sort();
         assert_eq!(
             (found.digest, found.roles, found.imports, found.size_bytes),
-            (said.digest, said.roles, said.imports, said.size_bytes),
+            (recorded.digest, recorded.roles, recorded.imports, recorded.size_bytes),
             "{}",
             plugin.name
         );
@@ -52,24 +52,24 @@ async fn each_standard_plugin_is_what_the_directory_says() {
 }
 
 #[tokio::test]
-async fn each_golden_case_holds_in_the_sandbox() {
+async fn each_golden_case_has_the_expected_result_in_the_sandbox() {
     let directory = tempfile::tempdir().unwrap();
     let sandbox = sandbox(directory.path());
-    let (mut run_so_far, mut wrong) = (0, Vec::new());
+    let (mut count, mut wrong) = (0, Vec::new());
     for plugin in STANDARD_PLUGINS.iter() {
         let file = format!("{}/../plugins/{}/golden.json", env!("CARGO_MANIFEST_DIR"), plugin.name);
         for case in hookwright_golden::read(file) {
-            // The plugins know no rule for event types; the engine takes in fewer than they could be shown.
+            // Skip event types that the engine does not accept.
             let Ok(event_type) = case.event.event_type.parse() else { continue };
-            run_so_far += 1;
+            count += 1;
             let answer = run(&sandbox, plugin, &case, event_type).await;
             if let Err(difference) = case.difference(&answer) {
                 wrong.push(format!("{}: {difference}", plugin.name));
             }
         }
     }
-    assert!(wrong.is_empty(), "{} of {run_so_far} cases:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(run_so_far > 100, "{run_so_far}");
+    assert!(wrong.is_empty(), "{} of {count} cases:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(count > 100, "{count}");
 }
 
 async fn run(

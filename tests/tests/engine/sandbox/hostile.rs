@@ -1,11 +1,11 @@
-//! What a hostile plugin can do: fail, by name, within its limits; and nothing to anybody else.
+//! Hostile plugins fail within their limits, with the right fault, and do not affect other tenants.
 
 use hookwright_tests::{Receiver, Server, guest};
 use serde_json::json;
 
 use crate::{BINARY, hook};
 
-/// A name, fields of the module, the body of `accept`, the kind of fault.
+/// Name, fields of the module, body of `accept`, kind of the fault.
 const GUESTS: &[(&str, &str, &str, &str)] = &[
     ("endless-loop", "", "(loop $again (br $again)) (unreachable)", "out-of-fuel"),
     (
@@ -51,7 +51,7 @@ const GUESTS: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn each_hostile_plugin_ends_as_its_fault_while_others_are_served() {
+async fn each_hostile_plugin_ends_with_its_fault_and_does_not_affect_others() {
     let server = Server::start(BINARY).await;
     let (attacker, neighbour) = (server.tenant("attacker").await, server.tenant("acme").await);
     let receiver = Receiver::start().await;
@@ -60,7 +60,7 @@ async fn each_hostile_plugin_ends_as_its_fault_while_others_are_served() {
         let wasm = guest::filter(fields, body);
         let uploaded = attacker.send("PUT", &format!("/api/v3/plugins/{name}"), wasm, &[]).await;
         if uploaded.status == 400 {
-            // What fails as soon as it is instantiated may be refused already.
+            // The upload may be refused if the plugin fails at instantiation.
             assert!(fields.contains("start"), "{name}: {}", uploaded.json());
             continue;
         }
@@ -73,11 +73,11 @@ async fn each_hostile_plugin_ends_as_its_fault_while_others_are_served() {
             attacker.send("POST", "/api/v3/events/batch", attacks.join("\n"), &ndjson).await.expect(202);
 
         let event = neighbour.publish("t", json!({"still": "served"})).await;
-        assert_eq!(neighbour.settled(&event).await[0]["state"], "succeeded", "beside {name}");
+        assert_eq!(neighbour.finished(&event).await[0]["state"], "succeeded", "beside {name}");
         assert_eq!(receiver.next().await.path, "/");
 
         let event = batch["ids"][0].as_str().unwrap();
-        let delivery = attacker.settled(event).await.remove(0);
+        let delivery = attacker.finished(event).await.remove(0);
         assert_eq!(delivery["state"], "exhausted", "{name}");
         let attempt = &delivery["attempts"][0];
         let fault = &attempt["steps"][0]["fault"];
@@ -88,7 +88,7 @@ async fn each_hostile_plugin_ends_as_its_fault_while_others_are_served() {
 }
 
 #[tokio::test]
-async fn a_well_behaved_guest_of_the_same_make_passes() {
+async fn a_well_behaved_guest_of_the_same_kind_is_accepted() {
     let server = Server::start(BINARY).await;
     let client = server.tenant("acme").await;
     let uploaded = client.upload("accepts", guest::filter("", "(i32.const 0)")).await;

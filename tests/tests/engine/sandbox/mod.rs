@@ -1,4 +1,4 @@
-//! Plugins through the real engine.
+//! Plugins in the real engine.
 
 mod golden;
 mod hostile;

@@ -1,4 +1,4 @@
-//! Scripts that do nothing, answer with what is no request, or never end: what their tenant is told.
+//! Messages about scripts that have no effect, return an invalid request, or never end.
 
 use hookwright_tests::{Receiver, Server};
 use serde_json::{Value, json};
@@ -11,10 +11,10 @@ fn hook_of(receiver: &Receiver, script: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_script_that_can_change_nothing_is_refused_with_its_settings() {
+async fn a_hook_with_a_script_without_effect_is_refused() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
-    for (script, told) in [
+    for (script, expected) in [
         ("function handler(event) { return {body: {}}; }", "`handler`"),
         ("(() => { function handle(event, request) { return {body: {}}; } })();", "no effect"),
         ("export default (event, request) => ({body: {}});", "declare `function handle(event, request)`"),
@@ -23,19 +23,19 @@ async fn a_script_that_can_change_nothing_is_refused_with_its_settings() {
     ] {
         let refused = client.post("/hooks", hook_of(&receiver, script)).await.expect(400);
         assert_eq!(refused["pointer"], "/pipeline/0/settings", "{script}: {refused:#}");
-        assert!(refused.to_string().contains(told), "{script}: {refused:#}");
+        assert!(refused.to_string().contains(expected), "{script}: {refused:#}");
     }
     let filter = "if (event.data.action !== 'opened') return null;";
     client.post("/hooks", hook_of(&receiver, filter)).await.expect(201);
     let event = client.publish("t", json!({"action": "opened"})).await;
-    assert_eq!(client.settled(&event).await[0]["state"], "succeeded");
+    assert_eq!(client.finished(&event).await[0]["state"], "succeeded");
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_not_sent_and_named() {
+async fn an_invalid_request_is_not_sent_and_is_described() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
-    for (script, told) in [
+    for (script, expected) in [
         ("return {text: event.data.secret};", "`text`"),
         ("return {...request, bdoy: {}};", "`bdoy`"),
         ("request.Body = {};", "`Body`"),
@@ -43,11 +43,11 @@ async fn what_is_no_request_is_not_sent_and_named() {
     ] {
         let created = client.post("/hooks", hook_of(&receiver, script)).await.expect(201);
         let event = client.publish("t", json!({"secret": "raw"})).await;
-        let delivery = client.settled(&event).await.remove(0);
+        let delivery = client.finished(&event).await.remove(0);
         assert_eq!(delivery["state"], "exhausted", "{script}: {delivery:#}");
         let fault = &delivery["attempts"][0]["steps"][0]["fault"];
         assert_eq!(fault["code"], "bad-result", "{script}: {delivery:#}");
-        assert!(fault["message"].as_str().unwrap().contains(told), "{script}: {fault}");
+        assert!(fault["message"].as_str().unwrap().contains(expected), "{script}: {fault}");
         let path = format!("/api/v3/hooks/{}", created["id"].as_str().unwrap());
         client.send("DELETE", &path, "", &[]).await.expect(204);
     }
@@ -55,7 +55,7 @@ async fn what_is_no_request_is_not_sent_and_named() {
 }
 
 #[tokio::test]
-async fn a_script_that_runs_out_of_fuel_is_told_its_line() {
+async fn a_script_that_runs_out_of_fuel_reports_its_line() {
     let server = Server::start(BINARY).await;
     let client = server.tenant("acme").await;
     for (script, line) in [

@@ -1,15 +1,15 @@
-//! What is refused at the door, in which words.
+//! Refused uploads and their messages.
 
 use std::path::{Path, PathBuf};
 
-use hookwright_tests::{Client, PATIENCE, Server, guest};
+use hookwright_tests::{Client, Server, TIMEOUT, guest};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::{BINARY, engine};
 
-/// What is uploaded, as WebAssembly text; what the answer says.
+/// The upload as WebAssembly text, and part of the message.
 const REFUSED: &[(&str, &str)] = &[
     ("(module)", "component type"),
     (
@@ -22,7 +22,7 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn what_cannot_be_a_plugin_is_refused_with_what_to_do_instead() {
+async fn an_upload_that_is_not_a_plugin_is_refused_with_the_reason() {
     let (_server, client) = engine().await;
     for (text, says) in REFUSED {
         let wasm = wat::parse_str(text).unwrap();
@@ -34,7 +34,7 @@ async fn what_cannot_be_a_plugin_is_refused_with_what_to_do_instead() {
 }
 
 #[tokio::test]
-async fn what_takes_gigabytes_to_compile_is_refused_and_the_engine_goes_on() {
+async fn an_upload_that_takes_gigabytes_to_compile_is_refused() {
     let (_server, client) = engine().await;
     let wasm = guest::values_over_branches(5_000, 5_000, 1);
     let problem = client.send("PUT", "/api/v3/plugins/mine", wasm, &[]).await.expect(400);
@@ -44,9 +44,9 @@ async fn what_takes_gigabytes_to_compile_is_refused_and_the_engine_goes_on() {
     client.upload("mine", guest::filter("", "(i32.const 0)")).await;
 }
 
-/// Uploads a few hundred kilobytes that would take gigabytes or many seconds to validate.
+/// Uploads components of a few hundred kilobytes that would take gigabytes or many seconds to validate.
 #[tokio::test]
-async fn what_multiplies_is_refused_in_words_and_takes_no_memory_of_the_engine() {
+async fn a_component_that_multiplies_entries_is_refused_without_using_the_engines_memory() {
     let (server, client) = engine().await;
     client.upload("mine", guest::filter("", "(i32.const 0)")).await;
     let before = peak_memory_kb(&server);
@@ -61,7 +61,7 @@ async fn what_multiplies_is_refused_in_words_and_takes_no_memory_of_the_engine()
     client.upload("mine", guest::filter("(func)", "(i32.const 0)")).await;
 }
 
-/// The most memory that the process has had, in kilobytes.
+/// Peak resident memory of the process, in kilobytes.
 fn peak_memory_kb(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.process_id().unwrap())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -69,11 +69,11 @@ fn peak_memory_kb(server: &Server) -> u64 {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_ends_the_process_that_compiles_for_it() {
+async fn a_client_that_disconnects_ends_its_compiler_process() {
     let server = Server::start(BINARY).await;
     let key = server.tenant_key("acme").await;
     let client = Client::new(server.base(), &key);
-    // A minute of processor time, longer than the test waits.
+    // Compiling takes a minute of CPU time, longer than the test waits.
     let wasm = guest::values_over_branches(2_000, 2_000, 120);
     let address = server.base().trim_start_matches("http://");
     let mut connection = TcpStream::connect(address).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_client_that_hangs_up_ends_the_process_that_compiles_for_it() {
     let compiling = children(engine);
     drop(connection);
     until(&client, || !children(engine).iter().any(|child| compiling.contains(child))).await;
-    // Its turn has ended, too.
+    // Its permit is released too.
     client.upload("mine", guest::filter("", "(i32.const 0)")).await;
 }
 
@@ -101,13 +101,13 @@ async fn plugins_of_hooks_are_compiled_again_before_a_delivery_needs_them() {
     let hook = json!({"url": "http://127.0.0.1:9/", "types": ["*"], "pipeline": [{"plugin": "used"}]});
     client.post("/hooks", hook).await.expect(201);
     assert_eq!(server.terminate().await, Some(0));
-    // As after an upgrade, whose engine can use none of it.
+    // Simulate an upgrade, which invalidates all compiled code.
     let compiled = server.data_dir().join("compiled");
     assert_eq!(code_in(&compiled).len(), 2);
     code_in(&compiled).into_iter().for_each(|file| std::fs::remove_file(file).unwrap());
     let server = server.restart().await;
     until(&client.at(server.base()), || !code_in(&compiled).is_empty()).await;
-    assert_eq!(code_in(&compiled).len(), 1, "what no hook uses is not compiled");
+    assert_eq!(code_in(&compiled).len(), 1, "plugins without hooks are not compiled");
 }
 
 fn code_in(directory: &Path) -> Vec<PathBuf> {
@@ -115,17 +115,17 @@ fn code_in(directory: &Path) -> Vec<PathBuf> {
     files.filter(|file| file.extension().is_some_and(|extension| extension == "cwasm")).collect()
 }
 
-/// Asks the engine for something small until `condition` holds.
+/// Sends small requests until `condition` holds.
 async fn until(client: &Client, condition: impl Fn() -> bool) {
     let asking = async {
         while !condition() {
             client.get("/plugins").await.expect(200);
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.expect("it happens in time");
+    tokio::time::timeout(TIMEOUT, asking).await.expect("the condition holds in time");
 }
 
-/// The processes that `parent` started and that have not ended.
+/// Running child processes of `parent`.
 fn children(parent: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let id: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;

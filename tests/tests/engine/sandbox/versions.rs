@@ -1,4 +1,4 @@
-//! New versions of plugins that hooks run by their name.
+//! New versions of plugins that hooks use by name.
 
 use std::io::Write as _;
 use std::process::Command;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{BINARY, engine};
 
-/// The bytes of a standard plugin, which tenants may upload under another name.
+/// The bytes of a standard plugin, for an upload under another name.
 fn standard(name: &str) -> Vec<u8> {
     STANDARD_PLUGINS.iter().find(|plugin| plugin.name == name).unwrap().wasm.to_vec()
 }
@@ -18,7 +18,7 @@ async fn put(client: &Client, query: &str, wasm: Vec<u8>) -> hookwright_tests::A
     client.send("PUT", &format!("/api/v3/plugins/mine{query}"), wasm, &[]).await
 }
 
-/// A hook whose pipeline has one step; its id.
+/// Creates a hook whose pipeline has one step, and returns its id.
 async fn hook(client: &Client, plugin: &str, settings: Value) -> String {
     let pipeline = json!([{"plugin": plugin, "settings": settings}]);
     let hook = json!({"url": "http://127.0.0.1:9/", "types": ["*"], "pipeline": pipeline});
@@ -30,7 +30,7 @@ async fn newest(client: &Client) -> Value {
 }
 
 #[tokio::test]
-async fn a_version_with_another_role_than_hooks_rely_on_is_refused_and_names_them() {
+async fn a_version_without_a_role_that_hooks_need_is_refused_with_their_ids() {
     let (_server, client) = engine().await;
     put(&client, "", standard("body-template")).await.expect(201);
     let template = json!({"template": "{{ data.n }}"});
@@ -45,7 +45,7 @@ async fn a_version_with_another_role_than_hooks_rely_on_is_refused_and_names_the
         assert_eq!(newest(&client).await, 1, "nothing was stored");
     }
     client.send("DELETE", &format!("/api/v3/hooks/{id}"), "", &[]).await.expect(204);
-    // A hook that names a version goes on with it.
+    // A hook with a fixed version does not change.
     hook(&client, "mine@1", template).await;
     let taken = put(&client, "", standard("event-filter")).await.expect(201);
     assert_eq!(taken["hooks"], json!({"count": 0, "ids": []}));
@@ -69,15 +69,15 @@ async fn a_version_that_refuses_the_settings_of_hooks_is_refused_unless_forced()
     assert_eq!(forced["hooks"], json!({"count": 2, "ids": [first, second]}));
     let warning = forced["warnings"][0].as_str().unwrap();
     assert!(warning.contains("rejects the settings of") && warning.contains(&first), "{warning}");
-    // What is broken already stands against no mended version.
-    let mended = put(&client, "", standard("body-template")).await.expect(201);
-    assert_eq!((&mended["version"], &mended["warnings"]), (&json!(3), &json!([])));
+    // Hooks that the current version already breaks do not prevent a fixed version.
+    let fixed = put(&client, "", standard("body-template")).await.expect(201);
+    assert_eq!((&fixed["version"], &fixed["warnings"]), (&json!(3), &json!([])));
     let again = put(&client, "", standard("body-template")).await.expect(200);
     assert_eq!(again["hooks"]["count"], 2);
 }
 
 #[tokio::test]
-async fn the_answer_warns_of_a_plugin_that_fails_at_once() {
+async fn the_response_warns_of_a_plugin_that_always_fails() {
     let (_server, client) = engine().await;
     let good = client.upload("good", guest::filter("", "(i32.const 0)")).await;
     assert_eq!(good["warnings"], json!([]));
@@ -86,7 +86,7 @@ async fn the_answer_warns_of_a_plugin_that_fails_at_once() {
     assert!(warning.contains("` (trap)"), "{warning}");
 }
 
-/// What `plugin check` says of a file with this name and content, and whether it ends well.
+/// Runs `plugin check` for a file, and returns whether it succeeds and its output.
 fn check(name: &str, content: &[u8]) -> (bool, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
@@ -103,8 +103,8 @@ fn checking_a_plugin_calls_it_once() {
         ("broken.js", b"export function handle(event {".to_vec(), false, "rejected"),
         ("good.js", b"return { body: event.data }".to_vec(), true, "Scripts are not uploaded"),
     ] {
-        let (ended_well, said) = check(name, &content);
-        assert!(ended_well == is_good && said.contains(says), "{name}: {said}");
-        assert_eq!(said.contains("warning"), name == "bad.wasm", "{name}: {said}");
+        let (succeeded, output_text) = check(name, &content);
+        assert!(succeeded == is_good && output_text.contains(says), "{name}: {output_text}");
+        assert_eq!(output_text.contains("warning"), name == "bad.wasm", "{name}: {output_text}");
     }
 }

@@ -1,4 +1,4 @@
-//! What arrives at the endpoint, and what polling tells of it.
+//! Deliveries to the endpoint, and polling.
 
 use hookwright_tests::{Client, Receiver, Reply, Server};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{CLIENT_ID, JSON, PROJECT, WEB_HOOK, client_of};
 use crate::{BINARY, files_with};
 
-/// An engine that trusts the receiver's authority, with a web hook there.
+/// Starts an engine that trusts the receiver's authority, with a web hook at the receiver.
 async fn engine_with(
     authority: &str,
     receiver: &Receiver,
@@ -30,7 +30,7 @@ async fn trigger(client: &Client) -> Value {
     client.send("POST", &path, "", &[]).await.expect(200)["result"].clone()
 }
 
-/// Polls as a client would, until the event is finished.
+/// Polls like a client until the event is finished.
 async fn finished(client: &Client, id: i64) -> Value {
     let began = std::time::Instant::now();
     loop {
@@ -39,16 +39,16 @@ async fn finished(client: &Client, id: i64) -> Value {
         if !event["response_code"].is_null() {
             return event;
         }
-        assert!(began.elapsed() < hookwright_tests::PATIENCE, "still {event}");
+        assert!(began.elapsed() < hookwright_tests::TIMEOUT, "still {event}");
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn a_test_arrives_over_tls_as_it_is_published() {
+async fn a_test_arrives_over_tls_as_documented() {
     let (receiver, authority) = Receiver::tls(|_| Reply::status(200)).await;
     let more = json!({
-        "enable_web_hook": "false", // A test goes out all the same.
+        "enable_web_hook": "false", // A test is sent nevertheless.
         "enable_http_authorization": "true",
         "http_authorization_value": "Token token=\"do-not-show-me\"",
         "custom_parameters": {
@@ -62,7 +62,7 @@ async fn a_test_arrives_over_tls_as_it_is_published() {
     let answer = client.send("POST", &path, "", &[]).await;
     let event = answer.expect(200)["result"].clone();
     let (id, timestamp) = (event["id"].as_i64().unwrap(), event["event_timestamp"].clone());
-    assert!(id < 1 << 53, "JavaScript holds it exactly");
+    assert!(id < 1 << 53, "JavaScript can represent it exactly");
     let expected = format!(
         concat!(
             r#"{{"status":"success","message":"success","result":{{"id":{},"client_id":19817472,"#,
@@ -94,7 +94,7 @@ async fn a_test_arrives_over_tls_as_it_is_published() {
         (&event["response_code"], &event["response_message"], &event["endpoint"]),
         (&200.into(), &"OK".into(), &endpoint.into())
     );
-    // What is recorded shows that it was sent, and not what.
+    // The record shows that the header was sent, but not its value.
     let listed = client.get("/deliveries").await.expect(200)["data"][0]["id"].as_str().unwrap().to_owned();
     let shown = client.get(&format!("/deliveries/{listed}")).await;
     assert_eq!(shown.expect(200)["attempts"][0]["request"]["headers"]["authorization"], "•••");
@@ -103,7 +103,7 @@ async fn a_test_arrives_over_tls_as_it_is_published() {
 }
 
 #[tokio::test]
-async fn session_events_of_the_project_arrive_and_no_others() {
+async fn only_session_events_of_the_project_arrive() {
     let (receiver, authority) = Receiver::tls(|_| Reply::status(404)).await;
     let (_server, client, _dir) = engine_with(&authority, &receiver, json!({})).await;
     client.post("/projects", json!({"id": 7})).await.expect(201);
@@ -136,7 +136,7 @@ async fn session_events_of_the_project_arrive_and_no_others() {
         );
         assert_eq!(arrival.body, expected);
         assert_eq!(arrival.header("authorization"), "");
-        // It will be retried; polling shows the last attempt.
+        // The delivery will be retried; polling shows the last attempt.
         let id = receipt["id"].as_str().unwrap();
         let shown = client.deliveries_when(id, |delivery| delivery["state"] == "waiting").await;
         assert_eq!(shown[0]["attempts"][0]["response"]["status"], 404);
@@ -144,7 +144,7 @@ async fn session_events_of_the_project_arrive_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_poller_is_told_how_it_ended() {
+async fn polling_shows_the_outcome() {
     let (receiver, authority) = Receiver::tls(|_| Reply::status(503)).await;
     let (_server, client, _dir) = engine_with(&authority, &receiver, json!({})).await;
     let event = trigger(&client).await;
@@ -154,7 +154,7 @@ async fn a_poller_is_told_how_it_ended() {
         (&503.into(), &"Service Unavailable".into())
     );
     assert_eq!(receiver.so_far().len(), 1, "a test is sent once");
-    // Nobody listens here: 0, and what went wrong, so that a poller stops.
+    // Without a listener the status is 0, with a description, so that clients stop polling.
     let put = r#"{"endpoint": "127.0.0.1:1/gone"}"#;
     client.send("PUT", WEB_HOOK, put, JSON).await.expect(200);
     let event = trigger(&client).await;
@@ -165,7 +165,7 @@ async fn a_poller_is_told_how_it_ended() {
 }
 
 #[tokio::test]
-async fn a_retry_carries_the_authorization_again_and_it_is_stored_nowhere() {
+async fn a_retry_contains_the_authorization_which_is_not_stored_in_plain_text() {
     let (receiver, authority) = Receiver::tls(|_| Reply::status(500)).await;
     let more = json!({"enable_http_authorization": true, "http_authorization_value": "Basic do-not-show-me"});
     let (server, client, _dir) = engine_with(&authority, &receiver, more).await;
@@ -185,7 +185,7 @@ async fn a_retry_carries_the_authorization_again_and_it_is_stored_nowhere() {
         json!([]),
         "the request of the first attempt was sent again"
     );
-    // Switched off, it is kept and not sent; switched on again, it is sent without being given again.
+    // While it is disabled, it is stored and not sent. When it is enabled again, it is sent without being given again.
     for (flag, sent) in [(false, ""), (true, "Basic do-not-show-me")] {
         let put = json!({"enable_http_authorization": flag}).to_string();
         client.send("PUT", WEB_HOOK, put, JSON).await.expect(200);
@@ -195,7 +195,7 @@ async fn a_retry_carries_the_authorization_again_and_it_is_stored_nowhere() {
 }
 
 #[tokio::test]
-async fn a_test_that_a_restart_interrupts_is_finished_and_not_sent_again() {
+async fn a_test_interrupted_by_a_restart_is_finished_and_not_sent_again() {
     let (receiver, authority) = Receiver::tls(|_| Reply::Never).await;
     let more = json!({"enable_web_hook": false});
     let (mut server, client, _dir) = engine_with(&authority, &receiver, more).await;

@@ -1,15 +1,15 @@
-//! Nothing of one client is seen, changed or guessed by another.
+//! Isolation between clients.
 
 use super::{CLIENT_ID, JSON, PROJECT, WEB_HOOK, client_of, engine, text};
 
 #[tokio::test]
-async fn anothers_project_is_answered_as_if_it_were_not_there() {
+async fn a_project_of_another_client_looks_like_a_missing_one() {
     let (server, owner) = engine().await;
     let stranger = client_of(&server, "globex", CLIENT_ID + 1, PROJECT + 1).await;
     let made = text(&owner, "PUT", WEB_HOOK, r#"{"endpoint": "127.0.0.1:1/x"}"#, 200).await;
     let trigger = format!("{WEB_HOOK}/trigger_session_test");
     let event = owner.send("POST", &trigger, "", &[]).await.expect(200)["result"]["id"].as_i64().unwrap();
-    // The stranger has a web hook of its own, so that only whose it is can make the difference.
+    // The other client has its own web hook, so only the ownership differs.
     let own = WEB_HOOK.replace("1249918", "1249919");
     stranger.send("PUT", &own, r#"{"endpoint": "127.0.0.1:1/y"}"#, JSON).await.expect(200);
     for (method, path, body) in [
@@ -19,24 +19,24 @@ async fn anothers_project_is_answered_as_if_it_were_not_there() {
         ("DELETE", WEB_HOOK.to_owned(), ""),
         ("POST", trigger.clone(), ""),
         ("GET", format!("{WEB_HOOK}/events/{event}"), ""),
-        // The event's number under a project of one's own.
+        // The event's number with a project of its own.
         ("GET", format!("{own}/events/{event}"), ""),
     ] {
         let headers = if body.is_empty() { &[][..] } else { JSON };
         let theirs = stranger.send(method, &path, body.to_owned(), headers).await;
-        let nobodys = path.replace("1249918", "77").replace(&event.to_string(), "78");
-        let nobodys = stranger.send(method, &nobodys, body.to_owned(), headers).await;
+        let missing = path.replace("1249918", "77").replace(&event.to_string(), "78");
+        let missing = stranger.send(method, &missing, body.to_owned(), headers).await;
         assert_eq!(theirs.status, 404, "{method} {path}");
         let theirs = String::from_utf8_lossy(&theirs.bytes).replace("1249918", "77");
         let theirs = theirs.replace(&event.to_string(), "78");
-        assert_eq!(theirs, String::from_utf8_lossy(&nobodys.bytes), "{method} {path}");
+        assert_eq!(theirs, String::from_utf8_lossy(&missing.bytes), "{method} {path}");
     }
     assert_eq!(text(&owner, "GET", WEB_HOOK, "", 200).await, made);
     owner.send("GET", &format!("{WEB_HOOK}/events/{event}"), "", &[]).await.expect(200);
 }
 
 #[tokio::test]
-async fn two_clients_may_have_projects_of_the_same_number() {
+async fn two_clients_can_have_projects_with_the_same_number() {
     let (server, first) = engine().await;
     let second = client_of(&server, "globex", CLIENT_ID + 1, PROJECT).await;
     text(&first, "PUT", WEB_HOOK, r#"{"endpoint": "one.example"}"#, 200).await;

@@ -1,4 +1,4 @@
-//! The project web hook, API v1: its routes in turn, as its own clients use them.
+//! The project web hook API, v1.
 
 mod deliveries;
 mod isolation;
@@ -15,7 +15,7 @@ use sha2::Sha256;
 
 use crate::BINARY;
 
-/// The numbers of the published examples.
+/// The numbers of the documented examples.
 const CLIENT_ID: i64 = 19_817_472;
 const PROJECT: i64 = 1_249_918;
 const WEB_HOOK: &str = "/api/v1/projects/1249918/web_hook";
@@ -23,7 +23,7 @@ const WEB_HOOK: &str = "/api/v1/projects/1249918/web_hook";
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const FORM: &[(&str, &str)] = &[("content-type", "application/x-www-form-urlencoded")];
 
-/// A tenant with the published numbers, and its client.
+/// Creates a tenant with these numbers, and returns its client.
 async fn client_of(server: &Server, name: &str, client_id: i64, project: i64) -> Client {
     let operator = server.operator();
     operator.post("/tenants", json!({"name": name, "client_id": client_id})).await.expect(201);
@@ -34,21 +34,21 @@ async fn client_of(server: &Server, name: &str, client_id: i64, project: i64) ->
     client
 }
 
-/// An engine with the tenant of the published examples.
+/// Starts an engine with the tenant of the documented examples.
 async fn engine() -> (Server, Client) {
     let server = Server::start(BINARY).await;
     let client = client_of(&server, "acme", CLIENT_ID, PROJECT).await;
     (server, client)
 }
 
-/// The text of an answer with this status.
+/// Sends a request, checks the status and returns the body as text.
 async fn text(client: &Client, method: &str, path: &str, body: &str, status: u16) -> String {
     let answer = client.send(method, path, body.to_owned(), if body.is_empty() { &[] } else { JSON }).await;
     answer.expect(status);
     String::from_utf8(answer.bytes.to_vec()).unwrap()
 }
 
-/// `Authorization` as a client of the original makes it.
+/// Returns the `Authorization` header of a client of the original system.
 fn basic(user: &str, secret: &str, timestamp: i64) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("name:{user};timestamp:{timestamp};").as_bytes());

@@ -1,9 +1,9 @@
-//! Each parameter wrong in each way: the surface's own refusal, and nothing is changed.
+//! Invalid parameters are refused in the format of this API and change nothing.
 
 use super::{FORM, JSON, WEB_HOOK, engine, text};
 
 #[tokio::test]
-async fn what_is_wrong_is_told_and_changes_nothing() {
+async fn invalid_parameters_are_refused_with_the_reason_and_change_nothing() {
     let (_server, client) = engine().await;
     let put = r#"{"endpoint": "example.com/a", "custom_parameters": {"a": "1"}}"#;
     let before = text(&client, "PUT", WEB_HOOK, put, 200).await;
@@ -11,7 +11,7 @@ async fn what_is_wrong_is_told_and_changes_nothing() {
     let many = format!(r#"{{"custom_parameters": {{{}}}}}"#, many.join(","));
     let long = format!(r#"{{"http_authorization_value": "{}"}}"#, "x".repeat(5_000));
     let long_endpoint = format!(r#"{{"endpoint": "example.com/{}"}}"#, "x".repeat(3_000));
-    // What must be escaped in it makes it longer than it may be.
+    // Percent-encoding makes it longer than allowed.
     let escaped_endpoint = format!(r#"{{"endpoint": "example.com/{}"}}"#, "\u{fc}".repeat(900));
     let cases: Vec<(&str, &str)> = vec![
         ("{", "JSON"),
@@ -59,11 +59,11 @@ async fn what_is_wrong_is_told_and_changes_nothing() {
         (r#"{"customer_parameters": {"a": "b"}}"#, "unknown parameter `customer_parameters`"),
         (r#"{"enable_webhook": "true"}"#, "unknown parameter `enable_webhook`"),
         (r#"{"project_id": 1}"#, "project_id differs from the number in the path"),
-        // The first is right, the second is not.
+        // The first is valid, the second is not.
         (r#"{"endpoint": "example.com/b", "enable_web_hook": "maybe"}"#, "enable_web_hook must be"),
     ];
     let many_form: String = (0..5_000).map(|number| format!("custom_parameters[{number}]=&")).collect();
-    // What JSON escapes takes more room than the form did.
+    // JSON escapes need more space than the form.
     let large_form = format!("custom_parameters[a]={}", "%01".repeat(60_000));
     let forms = [
         ("endpoint=a.example&endpoint=b.example", "endpoint is duplicated"),
@@ -77,12 +77,12 @@ async fn what_is_wrong_is_told_and_changes_nothing() {
         ("{\"endpoint\":\"x\"}", "unknown parameter"),
         ("endpoint=http%3A%2F%2Fexample.com", "HTTPS"),
     ];
-    let json = cases.into_iter().map(|(body, told)| (body, told, JSON));
-    for (body, told, headers) in json.chain(forms.map(|(body, told)| (body, told, FORM))) {
+    let json = cases.into_iter().map(|(body, expected)| (body, expected, JSON));
+    for (body, expected, headers) in json.chain(forms.map(|(body, expected)| (body, expected, FORM))) {
         let answer = client.send("PUT", WEB_HOOK, body.to_owned(), headers).await;
         let refused = answer.expect(400);
         assert_eq!(refused["status"], "bad request", "{body}");
-        assert!(refused["message"].as_str().unwrap().contains(told), "{body}: {refused}");
+        assert!(refused["message"].as_str().unwrap().contains(expected), "{body}: {refused}");
         assert!(refused.get("result").is_none(), "{body}");
     }
     for (headers, body, status, words) in [
@@ -98,7 +98,7 @@ async fn what_is_wrong_is_told_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn paths_are_checked_after_who_calls() {
+async fn paths_are_checked_after_authentication() {
     let (_server, client) = engine().await;
     let cases = [
         ("GET", "/api/v1/projects/abc/web_hook", 400, "bad request"),

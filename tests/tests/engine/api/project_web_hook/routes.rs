@@ -1,4 +1,4 @@
-//! Every route, with the answers as they are published, byte for byte.
+//! All routes, with the documented responses byte for byte.
 
 use serde_json::Value;
 
@@ -6,13 +6,13 @@ use super::{FORM, JSON, WEB_HOOK, engine, text};
 use crate::files_with;
 
 #[tokio::test]
-async fn a_web_hook_is_made_shown_changed_and_deleted() {
+async fn a_web_hook_can_be_created_read_changed_and_deleted() {
     let (_server, client) = engine().await;
     let none = r#"{"status":"not found","message":"project 1249918 has no web hook"}"#;
     assert_eq!(text(&client, "GET", WEB_HOOK, "", 404).await, none);
     assert_eq!(text(&client, "DELETE", WEB_HOOK, "", 404).await, none);
 
-    // The published GET.
+    // The documented GET.
     let shown = concat!(
         r#"{"status":"success","message":"success","result":{"client_id":19817472,"project_id":1249918,"#,
         r#""endpoint":"example.com/web_hook","enable_http_authorization":false,"enable_web_hook":true}}"#
@@ -21,7 +21,7 @@ async fn a_web_hook_is_made_shown_changed_and_deleted() {
     assert_eq!(text(&client, "PUT", WEB_HOOK, put, 200).await, shown);
     assert_eq!(text(&client, "GET", WEB_HOOK, "", 200).await, shown);
 
-    // The published PUT: what is not given keeps its value.
+    // The documented PUT: omitted members keep their values.
     let custom = r#"{"key 1":"value 1","key 2":"value 2","key 3":"value 3"}"#;
     let with_custom = shown.replace(
         r#""enable_web_hook":true"#,
@@ -45,7 +45,7 @@ async fn a_web_hook_is_made_shown_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_form_says_the_same_as_json() {
+async fn a_form_is_equivalent_to_json() {
     let (_server, client) = engine().await;
     let form = "endpoint=https%3A%2F%2Fexample.com%2Fweb_hook&enable_web_hook=false&enable_http_authorization=true\
         &http_authorization_value=Basic+abc&custom_parameters%5Bkey+1%5D=value+1&custom_parameters[key+2]=%C3%BC";
@@ -61,7 +61,7 @@ async fn a_form_says_the_same_as_json() {
 }
 
 #[tokio::test]
-async fn without_an_endpoint_nothing_can_be_tested() {
+async fn a_test_requires_an_endpoint() {
     let (_server, client) = engine().await;
     let made = client.send("PUT", WEB_HOOK, r#"{"enable_http_authorization": true}"#, JSON).await.expect(200);
     assert_eq!(made["result"]["endpoint"], Value::Null);
@@ -77,7 +77,7 @@ async fn without_an_endpoint_nothing_can_be_tested() {
 }
 
 #[tokio::test]
-async fn a_web_hook_outlives_the_process_and_its_authorization_is_never_shown() {
+async fn a_web_hook_survives_a_restart_and_its_authorization_is_never_shown() {
     let (mut server, client) = engine().await;
     let put = r#"{"endpoint": "example.com/x", "enable_http_authorization": "true",
         "http_authorization_value": "Token do-not-show-me"}"#;
@@ -101,7 +101,7 @@ async fn a_web_hook_outlives_the_process_and_its_authorization_is_never_shown() 
 }
 
 #[tokio::test]
-async fn the_engines_own_interface_shows_it_and_leaves_it_alone() {
+async fn api_v3_shows_it_and_cannot_change_it() {
     let (_server, client) = engine().await;
     client.send("PUT", WEB_HOOK, r#"{"endpoint": "example.com/x"}"#, JSON).await.expect(200);
     let shown = client.get("/hooks").await.expect(200)["data"][0].clone();

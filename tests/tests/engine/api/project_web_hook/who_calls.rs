@@ -1,4 +1,4 @@
-//! Who may call: passwords made for the moment, the engine's own keys, and nobody else.
+//! Authentication: time-based passwords and the engine's keys.
 
 use hookwright_tests::Client;
 use serde_json::json;
@@ -14,7 +14,7 @@ async fn server_time(client: &Client) -> i64 {
 }
 
 #[tokio::test]
-async fn a_login_calls_with_a_password_for_the_moment() {
+async fn a_login_authenticates_with_a_time_based_password() {
     let (_server, client) = engine().await;
     let made = client.post("/logins", json!({"name": "username", "secret": SECRET})).await.expect(201);
     assert!(made.get("secret").is_none(), "{made}");
@@ -32,7 +32,7 @@ async fn a_login_calls_with_a_password_for_the_moment() {
             assert_eq!(answer.bytes, no_web_hook);
         }
     }
-    // Of several hundred seconds, one must be off; no clock is exact to the second here.
+    // Use differences of several hundred seconds, because clocks are not exact to the second.
     let right = basic("username", SECRET, now);
     let old = basic("username", SECRET, now - 400);
     let now_text = now.to_string();
@@ -58,7 +58,7 @@ async fn a_login_calls_with_a_password_for_the_moment() {
         assert_eq!(body["status"], "forbidden", "{headers:?}");
         assert!(body.get("result").is_none() && body["message"].as_str().unwrap().len() > 10, "{body}");
     }
-    // Nobody can tell a login that is not there from a wrong password.
+    // An unknown login is indistinguishable from a wrong password.
     let wrong = basic("username", "another-secret", now);
     let unknown = basic("stranger", SECRET, now);
     let answers = [wrong, unknown].map(|value| (value, now_text.clone()));
@@ -75,7 +75,7 @@ async fn a_login_calls_with_a_password_for_the_moment() {
 }
 
 #[tokio::test]
-async fn a_secret_that_the_engine_made_is_shown_once_and_serves() {
+async fn a_generated_secret_is_shown_once_and_works() {
     let (_server, client) = engine().await;
     let made = client.post("/logins", json!({"name": "made"})).await.expect(201);
     let secret = made["secret"].as_str().unwrap().to_owned();
@@ -86,12 +86,12 @@ async fn a_secret_that_the_engine_made_is_shown_once_and_serves() {
     let (value, at) = (basic("made", &secret, now), now.to_string());
     let headers = [("authorization", value.as_str()), ("x-api-timestamp", at.as_str())];
     client.clone().without_key().send("GET", WEB_HOOK, "", &headers).await.expect(404);
-    // A login serves this surface alone.
+    // A login is valid only for this API.
     client.without_key().send("GET", "/api/v3/hooks", "", &headers).await.expect(401);
 }
 
 #[tokio::test]
-async fn keys_of_the_engine_serve_here_within_their_scopes() {
+async fn keys_of_the_engine_are_accepted_within_their_scopes() {
     let (server, client) = engine().await;
     let reader = client.post("/keys", json!({"name": "r", "scopes": ["hooks:read"]})).await.expect(201);
     let reader = Client::new(server.base(), reader["key"].as_str().unwrap());
@@ -108,7 +108,7 @@ async fn keys_of_the_engine_serve_here_within_their_scopes() {
             "{refused}"
         );
     }
-    // The operator acts for the tenant that it names.
+    // The operator acts for the tenant in its header.
     let operator = server.operator();
     text(&operator, "GET", WEB_HOOK, "", 400).await;
     text(&operator.with_header("hookwright-tenant", "acme"), "GET", WEB_HOOK, "", 404).await;
@@ -136,7 +136,7 @@ async fn logins_are_checked() {
     let stranger = server.tenant("globex").await;
     stranger.send("DELETE", "/api/v3/logins/taken", "", &[]).await.expect(404);
     assert_eq!(client.get("/logins").await.expect(200)["data"].as_array().unwrap().len(), 1);
-    // A key cannot make a login that may do more than itself.
+    // A key cannot create a login with more permissions than its own.
     let all = ["hooks:read", "hooks:write", "deliveries:read", "keys:write"];
     for missing in all {
         let scopes: Vec<_> = all.into_iter().filter(|scope| *scope != missing).collect();
@@ -147,7 +147,7 @@ async fn logins_are_checked() {
 }
 
 #[tokio::test]
-async fn tenants_with_logins_of_the_same_name_are_told_apart_by_the_secret() {
+async fn tenants_with_logins_of_the_same_name_are_distinguished_by_the_secret() {
     let (server, first) = engine().await;
     let second = client_of(&server, "globex", 7, 8).await;
     first.post("/logins", json!({"name": "username", "secret": "secret-of-the-first"})).await.expect(201);
@@ -164,7 +164,8 @@ async fn tenants_with_logins_of_the_same_name_are_told_apart_by_the_secret() {
     assert_eq!(ask("secret-of-the-first", WEB_HOOK, 404).await, "project 1249918 has no web hook");
     assert_eq!(ask("secret-of-the-first", theirs, 404).await, "there is no project 8");
     assert_eq!(ask("secret-of-the-second", theirs, 404).await, "project 8 has no web hook");
-    // With the same secret too, nobody could tell which is meant: whoever comes second is refused, and locks nobody out.
+    // With the same name and secret the tenant would be ambiguous, so the second login is refused. The first still
+    // works.
     first.send("DELETE", "/api/v3/logins/username", "", &[]).await.expect(204);
     first.post("/logins", json!({"name": "username", "secret": "secret-of-the-second"})).await.expect(409);
     assert_eq!(ask("secret-of-the-second", theirs, 404).await, "project 8 has no web hook");

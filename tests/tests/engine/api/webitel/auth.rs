@@ -1,4 +1,4 @@
-//! The request before the request.
+//! The preflight request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{DOMAIN, call, create, hook, webitel};
 use crate::files_with;
 
-/// Answers with a token and cookies that are other ones each time.
+/// Starts a receiver that responds with different tokens and cookies each time.
 async fn auth_server() -> Receiver {
     let count = Arc::new(AtomicUsize::new(0));
     Receiver::answering(move |_| {
@@ -31,7 +31,7 @@ async fn post(client: &Client) -> String {
     sent["data"]["id"].as_str().unwrap().to_owned()
 }
 
-/// Members of a hook that asks `auth` first, with more in its `auth`.
+/// Members of a hook with a preflight request to `auth`, with additional members in its `auth`.
 fn asking(auth: &Receiver, more: Value) -> Value {
     let mut members = json!({"auth": {"enabled": true, "url": auth.url("/login?app=1")}});
     for (name, value) in more.as_object().unwrap() {
@@ -41,7 +41,7 @@ fn asking(auth: &Receiver, more: Value) -> Value {
 }
 
 #[tokio::test]
-async fn its_answer_gives_tokens_and_cookies_to_the_main_request_and_nothing_to_its_data() {
+async fn tokens_and_cookies_of_its_response_are_available_to_the_main_request_but_not_in_the_data() {
     let (server, engine, client) = webitel().await;
     let (auth, receiver) = (auth_server().await, Receiver::start().await);
     let mut members = asking(
@@ -51,7 +51,7 @@ async fn its_answer_gives_tokens_and_cookies_to_the_main_request_and_nothing_to_
     members["headers"] = json!({"Authorization": "Bearer ${auth:body:token}", "X-Session": "${auth:header:x-session}",
         "X-Cookie": "${auth:header:sid}", "X-Number": "${auth:body:n}"});
     let id = create(&client, hook("E", &receiver.url("/"), members.clone())).await;
-    let delivery = engine.settled(&post(&client).await).await.remove(0);
+    let delivery = engine.finished(&post(&client).await).await.remove(0);
     assert_eq!(delivery["state"], "succeeded", "{delivery:#}");
     let asked = auth.next().await;
     assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", "/login?app=1"));
@@ -68,22 +68,22 @@ async fn its_answer_gives_tokens_and_cookies_to_the_main_request_and_nothing_to_
         assert_eq!(main.header(name), value, "{name}");
     }
     let data = json!({"Event-Name": "E", "variable_domain_name": DOMAIN, "user": "100", "auth:body:token": "forged"});
-    assert_eq!(main.json()["data"], data, "the answer is no part of the data");
+    assert_eq!(main.json()["data"], data, "the response is not part of the data");
 
-    // What is recorded says that there were headers, and not what was in them.
+    // The record contains the names of the headers, but not their values.
     let recorded = &delivery["attempts"][0]["request"]["headers"];
     assert_eq!((&recorded["x-session"], &recorded["accept"]), (&json!("•••"), &json!("application/json")));
     for secret in ["Bearer t1", "\"s1\"", "sid=c1"] {
         assert_eq!(files_with(server.data_dir(), secret.as_bytes()), [""; 0], "{secret}");
     }
 
-    // The template of the body sees it too; by GET, `map` is the query.
+    // The template of the body can use it too. With GET, `map` is the query.
     members["auth"]["method"] = json!("GET");
     members["auth"]["cookie"] = json!(false);
     members["customBody"] = json!(true);
     members["rawBody"] = json!(r#"{"token": "${auth:body:token}", "cookie": "${auth:header:lang}"}"#);
     call(&client, "PUT", &format!("/hooks/{id}"), hook("E", &receiver.url("/"), members)).await.expect(200);
-    engine.settled(&post(&client).await).await;
+    engine.finished(&post(&client).await).await;
     let asked = auth.next().await;
     assert_eq!((asked.method.as_str(), asked.path.as_str()), ("GET", "/login?app=1&login=100&none="));
     assert!(asked.body.is_empty());
@@ -100,7 +100,7 @@ async fn without_a_200_the_main_request_is_not_sent() {
         let url = auth.url(&format!("/{status}"));
         let members = json!({"auth": {"enabled": true, "url": url}});
         let id = create(&client, hook("E", &receiver.url("/"), members)).await;
-        let delivery = engine.settled(&post(&client).await).await.remove(0);
+        let delivery = engine.finished(&post(&client).await).await.remove(0);
         let attempt = &delivery["attempts"][0];
         assert_eq!(delivery["state"], "exhausted", "{status}");
         assert_eq!(
@@ -115,7 +115,7 @@ async fn without_a_200_the_main_request_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_retry_asks_again() {
+async fn a_retry_repeats_it() {
     let (_server, engine, client) = webitel().await;
     let auth = auth_server().await;
     let receiver = Receiver::answering(|arrival| {
@@ -127,7 +127,7 @@ async fn a_retry_asks_again() {
     members["retries"] = json!(2);
     members["delay"] = json!(1);
     create(&client, hook("E", &receiver.url("/"), members)).await;
-    let delivery = engine.settled(&post(&client).await).await.remove(0);
+    let delivery = engine.finished(&post(&client).await).await.remove(0);
     assert_eq!(
         (&delivery["state"], delivery["attempts"].as_array().unwrap().len()),
         (&json!("succeeded"), 2)
@@ -138,7 +138,7 @@ async fn a_retry_asks_again() {
 }
 
 #[tokio::test]
-async fn it_is_made_only_where_it_is_enabled_and_leads_somewhere_and_under_the_same_egress_policy() {
+async fn it_is_sent_only_if_it_is_enabled_and_has_a_url_and_the_egress_policy_allows_it() {
     let (_server, engine, client) = webitel().await;
     let (auth, receiver) = (auth_server().await, Receiver::start().await);
     for (members, state) in [
@@ -151,7 +151,7 @@ async fn it_is_made_only_where_it_is_enabled_and_leads_somewhere_and_under_the_s
         (json!({"enabled": true, "url": "http://10.0.0.1/"}), "exhausted"),
     ] {
         let id = create(&client, hook("E", &receiver.url("/"), json!({"auth": members}))).await;
-        let delivery = engine.settled(&post(&client).await).await.remove(0);
+        let delivery = engine.finished(&post(&client).await).await.remove(0);
         assert_eq!(delivery["state"], state, "{members}: {delivery:#}");
         if state == "exhausted" {
             let message = delivery["attempts"][0]["error"]["message"].as_str().unwrap();
@@ -163,14 +163,14 @@ async fn it_is_made_only_where_it_is_enabled_and_leads_somewhere_and_under_the_s
 }
 
 #[tokio::test]
-async fn for_an_event_that_the_filter_drops_nobody_is_asked() {
+async fn it_is_not_sent_for_events_that_the_filter_drops() {
     let (_server, engine, client) = webitel().await;
     let (auth, receiver) = (auth_server().await, Receiver::start().await);
     for (user, state, asked) in [("101", "dropped", 0), ("100", "succeeded", 1)] {
         let mut members = asking(&auth, json!({}));
         members["filter"] = json!({"user": {"operation": "==", "value": user}});
         let id = create(&client, hook("E", &receiver.url("/"), members)).await;
-        let delivery = engine.settled(&post(&client).await).await.remove(0);
+        let delivery = engine.finished(&post(&client).await).await.remove(0);
         assert_eq!((&delivery["state"], auth.so_far().len()), (&json!(state), asked), "{delivery:#}");
         call(&client, "DELETE", &format!("/hooks/{id}"), Value::Null).await.expect(200);
     }

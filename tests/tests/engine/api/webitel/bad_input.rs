@@ -1,11 +1,11 @@
-//! Each member wrong in each way: the answer says which and why, and nothing is changed.
+//! Invalid requests: the response says which member is wrong and why, and nothing changes.
 
 use hookwright_tests::Receiver;
 use serde_json::{Value, json};
 
 use super::{DOMAIN, call, create, hook, raw_call, refused, text, webitel};
 
-/// Members that make a good hook bad, and what is said of it after "Bad request: ".
+/// Members that make a hook invalid, and the message after "Bad request: ".
 fn members() -> Vec<(Value, String)> {
     let object = "must be an object without duplicate members";
     let many: serde_json::Map<_, _> = (0..51).map(|n| (format!("X-{n}"), json!("v"))).collect();
@@ -65,7 +65,7 @@ fn members() -> Vec<(Value, String)> {
         (json!({"delay": 604_801}), "delay must be at most 604800 seconds".to_owned()),
         (json!({"headers": {"X-A": "1", "x-a": "2"}}), "headers.x-a must be unique".to_owned()),
         (json!({"headers": {"a b".repeat(1_000): "1"}}), "headers: `a ba ba b".to_owned()),
-        // Looking each of these up by its name would take minutes.
+        // A linear search for each of these would take minutes.
         (json!({"map": very_many}), "fields and map: more than 262144 bytes of JSON".to_owned()),
         (
             json!({"customBody": false, "rawBody": "x".repeat(600_000)}),
@@ -103,7 +103,7 @@ fn auth_members() -> Vec<(Value, String)> {
     ]
 }
 
-/// Members of `action`, likewise.
+/// Invalid members of `action`, and the messages.
 fn action_members() -> Vec<(Value, &'static str)> {
     vec![
         (json!({"type": 5}), "action.type must be a string"),
@@ -150,7 +150,7 @@ fn action_members() -> Vec<(Value, &'static str)> {
     ]
 }
 
-/// Bodies that are no hook at all.
+/// Bodies that are not a hook.
 fn bodies() -> Vec<(Vec<u8>, u16, &'static str)> {
     let deep = format!(r#"{{"event": {}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
     let bad = |text: &str, said| (text.as_bytes().to_vec(), 400, said);
@@ -172,7 +172,7 @@ fn bodies() -> Vec<(Vec<u8>, u16, &'static str)> {
 }
 
 #[tokio::test]
-async fn each_bad_hook_is_refused_by_name_and_changes_nothing() {
+async fn each_invalid_hook_is_refused_with_the_member_and_changes_nothing() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
     let id = create(&client, hook("E", &receiver.url("/"), json!({"description": "as it was"}))).await;
@@ -209,7 +209,7 @@ async fn each_bad_hook_is_refused_by_name_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn bad_ids_are_said_to_be_so() {
+async fn invalid_ids_are_reported() {
     let (_server, _, client) = webitel().await;
     let body = hook("E", "https://example.com/", json!({}));
     for id in [
@@ -232,7 +232,7 @@ async fn bad_ids_are_said_to_be_so() {
 }
 
 #[tokio::test]
-async fn each_bad_event_is_refused_and_goes_nowhere() {
+async fn each_invalid_event_is_refused_and_not_delivered() {
     let (_server, _, client) = webitel().await;
     let receiver = Receiver::start().await;
     create(&client, hook("E", &receiver.url("/"), json!({}))).await;

@@ -1,4 +1,4 @@
-//! What is alike in all calls: envelopes, the order of checks, CORS, slashes, unknown routes.
+//! Common behavior of all routes: envelopes, order of checks, CORS, trailing slashes, unknown routes.
 
 use hookwright_tests::Client;
 use hookwright_tests::server::ADMIN_KEY;
@@ -8,14 +8,14 @@ use super::{DOMAIN, call, create, hook, raw_call, refused, showing, text, webite
 
 const URL: &str = "https://example.com/";
 
-/// A client of a new key of the domain with these scopes.
+/// Creates a key of the domain with these scopes, and returns its client.
 async fn scoped(server: &hookwright_tests::Server, engine: &Client, scopes: &[&str]) -> Client {
     let key = engine.post("/keys", json!({"name": "k", "scopes": scopes})).await.expect(201);
     showing(server, key["key"].as_str().unwrap())
 }
 
 #[tokio::test]
-async fn checks_are_made_in_the_originals_order() {
+async fn the_order_of_checks_is_that_of_the_original_system() {
     let (server, engine, client) = webitel().await;
     let lacking = scoped(&server, &engine, &["keys:read"]).await;
     let operator = showing(&server, ADMIN_KEY);
@@ -26,7 +26,7 @@ async fn checks_are_made_in_the_originals_order() {
         }
         json!({"event": "E", "action": action})
     };
-    // Each fails one more check than the one after it.
+    // Each request fails one check more than the next one.
     let event = "Bad request: event name is required.";
     let options = "Bad request: action options is required.";
     for (client, body, status, info) in [
@@ -49,7 +49,7 @@ async fn checks_are_made_in_the_originals_order() {
             assert_eq!((answer.status, text(&answer)), (status, expected), "{method} {body}");
         }
     }
-    // Who may not, or names no domain, is not told that the id or the body is nonsense.
+    // Without permission or a domain, the response says nothing about the id or the body.
     for (client, status) in [(&lacking, 403), (&operator, 400)] {
         for (method, path, body) in [
             ("GET", "/hooks", ""),
@@ -69,7 +69,7 @@ async fn checks_are_made_in_the_originals_order() {
 }
 
 #[tokio::test]
-async fn each_scope_opens_what_it_says() {
+async fn each_scope_permits_its_operations() {
     let (server, engine, client) = webitel().await;
     let id = create(&client, hook("E", URL, json!({}))).await;
     let one = format!("/hooks/{id}");
@@ -90,7 +90,7 @@ async fn each_scope_opens_what_it_says() {
             let answer = call(&client, method, path, body.clone()).await;
             assert_eq!(answer.status, status, "{scope}: {method} {path}: {}", text(&answer));
         }
-        // A token may do more than such a key: the key cannot make one.
+        // A token has more permissions than such a key, so the key cannot create one.
         let answer = call(&client, "POST", &token, json!({"expire": super::FAR})).await;
         assert_eq!(refused(&answer, 403), "Permission denied!", "{scope}");
     }
@@ -100,7 +100,7 @@ async fn each_scope_opens_what_it_says() {
 }
 
 #[tokio::test]
-async fn a_token_is_taken_from_header_query_and_body_and_its_own_domain_counts() {
+async fn a_token_is_accepted_in_header_query_and_body_and_determines_the_domain() {
     let (server, engine, client) = webitel().await;
     let key =
         engine.post("/keys", json!({"name": "k"})).await.expect(201)["key"].as_str().unwrap().to_owned();
@@ -122,7 +122,7 @@ async fn a_token_is_taken_from_header_query_and_body_and_its_own_domain_counts()
     let made = call(&nobody, "POST", "/hooks?domain=globex", body).await;
     let hook = made.expect(200)["data"]["ops"][0].clone();
     assert_eq!(hook["domain"], DOMAIN);
-    assert!(!text(&made).contains(&key), "a token is no part of a hook");
+    assert!(!text(&made).contains(&key), "a token is not part of a hook");
     let of_body = json!({"access_token": key});
     let id = hook["_id"].as_str().unwrap();
     call(&nobody, "GET", "/hooks", of_body.clone()).await.expect(200);
@@ -148,7 +148,7 @@ async fn a_token_is_taken_from_header_query_and_body_and_its_own_domain_counts()
 }
 
 #[tokio::test]
-async fn the_operator_acts_for_the_domain_that_the_query_names() {
+async fn the_operator_acts_for_the_domain_in_the_query() {
     let (server, _, client) = webitel().await;
     let operator = showing(&server, ADMIN_KEY);
     let path = format!("/hooks?domain={DOMAIN}");
@@ -158,7 +158,7 @@ async fn the_operator_acts_for_the_domain_that_the_query_names() {
     assert_eq!(list, text(&call(&client, "GET", "/hooks", Value::Null).await));
     let tenants = operator.clone().with_header("authorization", &format!("Bearer {ADMIN_KEY}"));
     let tenant = tenants.get(&format!("/tenants/{DOMAIN}")).await.expect(200)["id"].clone();
-    // An id is no domain.
+    // An id is not accepted as a domain.
     for domain in ["globex", tenant.as_str().unwrap(), "%ff"] {
         let answer = call(&operator, "GET", &format!("/hooks?domain={domain}"), Value::Null).await;
         assert_eq!(text(&answer), r#"{"status":"error","info":"Not found domain"}"#, "{domain}");
@@ -173,7 +173,7 @@ async fn the_operator_acts_for_the_domain_that_the_query_names() {
 }
 
 #[tokio::test]
-async fn pages_of_every_origin_may_call() {
+async fn all_origins_are_allowed() {
     let (server, _, client) = webitel().await;
     let nobody = Client::new(server.base(), "").without_key();
     let allowed = "Content-type,Accept,X-Access-Token,X-Key";
@@ -206,7 +206,7 @@ async fn pages_of_every_origin_may_call() {
 }
 
 #[tokio::test]
-async fn slashes_at_the_end_are_taken_and_unknown_routes_named() {
+async fn trailing_slashes_are_accepted_and_unknown_routes_are_reported() {
     let (_server, _, client) = webitel().await;
     let made = call(&client, "POST", "/hooks/?domain=x", hook("E", URL, json!({}))).await.expect(200);
     let id = made["data"]["insertedIds"][0].as_str().unwrap();

@@ -1,11 +1,11 @@
-//! What arrives: each member of a hook does what it says.
+//! Deliveries: the effect of each member of a hook.
 
 use hookwright_tests::{Arrival, Client, Receiver, Reply};
 use serde_json::{Value, json};
 
 use super::{DOMAIN, call, create, hook, text, webitel};
 
-/// Posts an event of the switch called `E` with these members; its id.
+/// Posts the event `E` with these members, and returns its id.
 async fn post(client: &Client, members: Value) -> String {
     let mut event = json!({"Event-Name": "E", "variable_domain_name": DOMAIN});
     for (name, value) in members.as_object().into_iter().flatten() {
@@ -17,13 +17,13 @@ async fn post(client: &Client, members: Value) -> String {
     id
 }
 
-/// What a hook with these members sends of an event with those.
+/// Returns the request of a hook with these members for an event with those members.
 async fn sent(members: Value, event: Value) -> Arrival {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
     create(&client, hook("E", &receiver.url("/hook?own=1"), members)).await;
     let event = post(&client, event).await;
-    let delivery = engine.settled(&event).await.remove(0);
+    let delivery = engine.finished(&event).await.remove(0);
     assert_eq!(delivery["state"], "succeeded", "{delivery:#}");
     receiver.next().await
 }
@@ -48,7 +48,7 @@ async fn a_plain_hook_sends_the_envelope() {
 }
 
 #[tokio::test]
-async fn fields_are_picked_and_then_renamed() {
+async fn fields_are_selected_and_then_renamed() {
     let members = json!({"fields": ["a", "b.c", "gone"], "map": {"a": "first", "Event-Name": "name"}});
     let arrival = sent(members, json!({"a": [1, {"x": null}], "b.c": "2", "d": 4})).await;
     assert_eq!(arrival.json()["data"], json!({"first": [1, {"x": null}], "b.c": "2"}));
@@ -57,14 +57,14 @@ async fn fields_are_picked_and_then_renamed() {
 }
 
 #[tokio::test]
-async fn a_custom_body_is_sent_alone_and_escaped_unless_told_otherwise() {
+async fn a_custom_body_is_sent_without_envelope_and_escaped_by_default() {
     let raw = r#"{ "id": "${uuid}", "who": "${name}", "n": ${n}, "none": "${gone}" }"#;
     let event = json!({"uuid": "e", "variable_uuid": "v", "name": "O\"Neil", "n": 5});
-    // `fields` and `map` say nothing about a custom body.
+    // `fields` and `map` do not affect a custom body.
     let members = json!({"customBody": true, "rawBody": raw, "fields": ["n"], "map": {"n": "m"}});
     let arrival = sent(members, event.clone()).await;
     assert_eq!(body(&arrival), r#"{"id":"v","who":"O\"Neil","n":5,"none":""}"#);
-    // The original's way: what comes out is no JSON, and the envelope says that something happened.
+    // Like the original system: the result is not JSON, so an envelope without data is sent.
     let members = json!({"customBody": true, "rawBody": raw, "escapeBody": false});
     let arrival = sent(members, event.clone()).await;
     assert_eq!((&arrival.json()["action"], &arrival.json()["data"]), (&json!("E"), &json!({})));
@@ -74,13 +74,13 @@ async fn a_custom_body_is_sent_alone_and_escaped_unless_told_otherwise() {
     ] {
         assert_eq!(sent(members, event.clone()).await.json()["data"], json!({"n": 5}));
     }
-    // An empty text is no JSON either.
+    // An empty text is not JSON either.
     let members = json!({"customBody": true, "rawBody": "", "fields": ["n"]});
     assert_eq!(sent(members, event.clone()).await.json()["data"], json!({}));
 }
 
 #[tokio::test]
-async fn headers_are_templates_and_get_has_a_query() {
+async fn headers_are_templates_and_get_uses_a_query() {
     let members = json!({
         "action": {"type": "web", "method": "put", "url": "replaced"},
         "headers": {"X-Call": "<${call.id}>", "X-None": "${gone}", "X-Number": 5, "content-type": "application/x-call"},
@@ -95,7 +95,7 @@ async fn headers_are_templates_and_get_has_a_query() {
     };
     let id = create(&client, with("put")).await;
     let event = json!({"call.id": "c\r\n1", "n": {"a b": [1, null]}, "x": 1});
-    engine.settled(&post(&client, event.clone()).await).await;
+    engine.finished(&post(&client, event.clone()).await).await;
     let arrival = receiver.next().await;
     assert_eq!(arrival.method, "PUT");
     assert_eq!((arrival.header("x-call"), arrival.header("content-type")), ("<c1>", "application/x-call"));
@@ -104,21 +104,21 @@ async fn headers_are_templates_and_get_has_a_query() {
     assert_eq!(arrival.json()["data"], json!({"n": {"a b": [1, null]}}));
 
     call(&client, "PUT", &format!("/hooks/{id}"), with("Get")).await.expect(200);
-    engine.settled(&post(&client, event.clone()).await).await;
+    engine.finished(&post(&client, event.clone()).await).await;
     let arrival = receiver.next().await;
     assert_eq!((arrival.method.as_str(), body(&arrival)), ("GET", ""));
     assert_eq!(arrival.path, "/hook?own=1&n%5Ba%20b%5D%5B0%5D=1&n%5Ba%20b%5D%5B1%5D=");
-    // What the switch says of a channel takes several kilobytes.
+    // The data of a channel has several kilobytes.
     let long = "x".repeat(8_000);
-    engine.settled(&post(&client, json!({"n": long})).await).await;
+    engine.finished(&post(&client, json!({"n": long})).await).await;
     assert_eq!(receiver.next().await.path, format!("/hook?own=1&n={long}"));
     call(&client, "PUT", &format!("/hooks/{id}"), with("DELETE")).await.expect(200);
-    engine.settled(&post(&client, event).await).await;
+    engine.finished(&post(&client, event).await).await;
     assert_eq!(receiver.next().await.method, "DELETE");
 }
 
 #[tokio::test]
-async fn only_what_the_filter_lets_through_is_sent() {
+async fn only_events_that_pass_the_filter_are_sent() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
     let filter =
@@ -130,14 +130,14 @@ async fn only_what_the_filter_lets_through_is_sent() {
         (json!({"n": 11, "Caller.ID": "b"}), "dropped"),
         (json!({"n": 11}), "dropped"),
     ] {
-        let delivery = engine.settled(&post(&client, event.clone()).await).await.remove(0);
+        let delivery = engine.finished(&post(&client, event.clone()).await).await.remove(0);
         assert_eq!(delivery["state"], state, "{event}");
     }
     assert_eq!(receiver.so_far().len(), 1);
 }
 
 #[tokio::test]
-async fn an_event_reaches_the_hooks_of_exactly_its_name_that_are_enabled() {
+async fn an_event_is_delivered_to_enabled_hooks_of_exactly_its_name() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
     let name = "CUSTOM->engine::dialer_member_end";
@@ -156,9 +156,9 @@ async fn an_event_reaches_the_hooks_of_exactly_its_name_that_are_enabled() {
     let raw = json!({"Event-Name": "CUSTOM", "Event-Subclass": "engine::dialer_member_end",
         "Channel-Presence-ID": format!("100@{DOMAIN}"), "dialerId": "d1"});
     let first = call(&client, "POST", "/events", raw.clone()).await.expect(200);
-    engine.settled(first["data"]["id"].as_str().unwrap()).await;
-    // By its full name through the engine's own surface.
-    engine.settled(&engine.publish(name, raw.clone()).await).await;
+    engine.finished(first["data"]["id"].as_str().unwrap()).await;
+    // With its full name through API v3.
+    engine.finished(&engine.publish(name, raw.clone()).await).await;
     let arrivals = receiver.so_far();
     assert_eq!(arrivals.iter().map(|arrival| arrival.path.as_str()).collect::<Vec<_>>(), ["/yes", "/yes"]);
     for arrival in &arrivals {
@@ -167,7 +167,7 @@ async fn an_event_reaches_the_hooks_of_exactly_its_name_that_are_enabled() {
 }
 
 #[tokio::test]
-async fn the_published_hook_sends_its_body() {
+async fn the_documented_hook_sends_its_body() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
     let mut published: Value = serde_json::from_str(include_str!("published/create.request.json")).unwrap();
@@ -176,24 +176,28 @@ async fn the_published_hook_sends_its_body() {
     let event = json!({"Event-Name": "CUSTOM", "Event-Subclass": "engine::dialer_member_end",
         "variable_domain_name": DOMAIN, "dialerId": "d1", "id": "m1", "endCause": "NO_ANSWER"});
     let sent = call(&client, "POST", "/events", event).await.expect(200);
-    engine.settled(sent["data"]["id"].as_str().unwrap()).await;
+    engine.finished(sent["data"]["id"].as_str().unwrap()).await;
     let arrival = receiver.next().await;
     assert_eq!(body(&arrival), r#"{"dlr_id":"d1","member_id":"m1","end_cause":"NO_ANSWER"}"#);
     assert_eq!(arrival.header("content-type"), "application/json");
 }
 
 #[tokio::test]
-async fn retries_are_as_many_as_asked_for_after_the_delay_with_the_same_body() {
+async fn number_and_delay_of_retries_follow_the_hook_and_the_body_does_not_change() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::answering(|_| Reply::status(500)).await;
     create(&client, hook("E", &receiver.url("/"), json!({"retries": 1, "delay": 1}))).await;
-    let delivery = engine.settled(&post(&client, json!({})).await).await.remove(0);
+    let delivery = engine.finished(&post(&client, json!({})).await).await.remove(0);
     assert_eq!(
         (&delivery["state"], delivery["attempts"].as_array().unwrap().len()),
         (&json!("exhausted"), 2)
     );
     let arrivals = receiver.so_far();
-    assert_eq!((arrivals.len(), &arrivals[0].body), (2, &arrivals[1].body), "the id of the envelope too");
+    assert_eq!(
+        (arrivals.len(), &arrivals[0].body),
+        (2, &arrivals[1].body),
+        "with the same id in the envelope"
+    );
     for (members, schedule) in [
         (json!({}), json!([])),
         (json!({"retries": 0}), json!([])),
@@ -214,7 +218,7 @@ async fn retries_are_as_many_as_asked_for_after_the_delay_with_the_same_body() {
 }
 
 #[tokio::test]
-async fn any_2xx_is_success_and_a_receiver_that_is_gone_ends_the_hook() {
+async fn any_2xx_is_success_and_410_disables_the_hook() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::answering(|arrival| Reply::status(arrival.path[1..].parse().unwrap())).await;
     let ids = [
@@ -226,15 +230,15 @@ async fn any_2xx_is_success_and_a_receiver_that_is_gone_ends_the_hook() {
         [("E", "succeeded", true), ("F", "exhausted", true), ("G", "exhausted", false)]
     {
         let id = engine.publish(event, json!({})).await;
-        assert_eq!(engine.settled(&id).await[0]["state"], state, "{event}");
+        assert_eq!(engine.finished(&id).await[0]["state"], state, "{event}");
         let hooks = call(&client, "GET", "/hooks?columns=event,enable", Value::Null).await.expect(200);
         let hooks = hooks["data"].as_array().unwrap().clone();
         let shown = hooks.iter().find(|hook| hook["event"] == event).unwrap();
         assert_eq!(shown["enable"], enable, "{event}");
     }
-    // Whoever replaces it means it to go on.
+    // Replacing the hook enables it again.
     let path = format!("/hooks/{}", ids[2]);
     call(&client, "PUT", &path, hook("G", &receiver.url("/200"), json!({}))).await.expect(200);
     let id = engine.publish("G", json!({})).await;
-    assert_eq!(engine.settled(&id).await[0]["state"], "succeeded");
+    assert_eq!(engine.finished(&id).await[0]["state"], "succeeded");
 }

@@ -1,17 +1,17 @@
-//! Nothing of one domain is seen, changed or guessed by another.
+//! Isolation between domains.
 
 use hookwright_tests::Receiver;
 use serde_json::{Value, json};
 
 use super::{DOMAIN, FAR, call, create, hook, new_token, refused, showing, text, webitel};
 
-/// An id that nobody has.
-const NOBODYS: &str = "59802a53a7ec15000c40926a";
-/// A token that nobody has.
-const NO_TOKEN: &str = "e26569d5-be26-486c-9d65-c00e61d693c5";
+/// An id that does not exist.
+const UNKNOWN_ID: &str = "59802a53a7ec15000c40926a";
+/// A token that does not exist.
+const UNKNOWN_TOKEN: &str = "e26569d5-be26-486c-9d65-c00e61d693c5";
 
 #[tokio::test]
-async fn what_belongs_to_another_domain_is_answered_as_if_it_were_not_there() {
+async fn resources_of_another_domain_look_like_missing_ones() {
     let (server, engine, owner) = webitel().await;
     let receiver = Receiver::start().await;
     let key = server.tenant_key("globex").await;
@@ -77,9 +77,9 @@ async fn what_belongs_to_another_domain_is_answered_as_if_it_were_not_there() {
     for client in [&by_key, &by_token] {
         for (method, path, body) in &cases {
             let theirs = call(client, method, path, body.clone()).await;
-            // The same of what nobody has.
+            // The same requests with ids that do not exist.
             let (nobody, text_of_body) = (
-                path.replace(&id, NOBODYS).replace(uuid, NO_TOKEN).replace(DOMAIN, "none.example"),
+                path.replace(&id, UNKNOWN_ID).replace(uuid, UNKNOWN_TOKEN).replace(DOMAIN, "none.example"),
                 body.to_string().replace(DOMAIN, "none.example").replace("mine", "none"),
             );
             let body = serde_json::from_str(&text_of_body).unwrap();
@@ -89,24 +89,24 @@ async fn what_belongs_to_another_domain_is_answered_as_if_it_were_not_there() {
             assert!(!text(&theirs).contains("secret"), "{method} {path}");
         }
     }
-    // What a token says of its domain is signed; what a query says is nothing.
+    // The domain in a token is signed; a domain in the query is ignored.
     let list = call(&by_token, "GET", &format!("/hooks?domain={DOMAIN}"), Value::Null).await.expect(200);
     assert_eq!(list["data"], json!([]));
     let made = call(&by_token, "POST", &format!("/hooks?domain={DOMAIN}"), own_hook).await.expect(200);
     assert_eq!(made["data"]["ops"][0]["domain"], "globex");
-    // Nor does the engine's own surface show it, or its id, to the other.
+    // API v3 does not show it, or its id, to the other tenant either.
     let other = hookwright_tests::Client::new(server.base(), &key);
     other.get(&format!("/hooks/{of_engine}")).await.expect(404);
-    // A token is none for the engine's own surface.
+    // API v3 does not accept the token.
     hookwright_tests::Client::new(server.base(), live).get("/hooks").await.expect(401);
 
     assert_eq!(text(&call(&owner, "GET", "/hooks", Value::Null).await), before);
     call(&showing(&server, live), "GET", "/hooks", Value::Null).await.expect(200);
     assert_eq!(refused(&call(&by_key, "POST", &path, json!({"expire": FAR})).await, 404), "Not found domain");
-    // The same event in both domains reaches each one's hook alone.
+    // The same event in both domains is delivered only to the hook of its domain.
     let event = |domain: &str| json!({"Event-Name": "CHANNEL_CREATE", "variable_domain_name": domain});
     let sent = call(&by_key, "POST", "/events", event("globex")).await.expect(200);
-    other.settled(sent["data"]["id"].as_str().unwrap()).await;
+    other.finished(sent["data"]["id"].as_str().unwrap()).await;
     let arrived: Vec<_> = receiver.so_far().into_iter().map(|arrival| arrival.path).collect();
     assert_eq!(arrived, ["/stolen"]);
 }

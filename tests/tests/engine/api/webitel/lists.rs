@@ -1,11 +1,11 @@
-//! `GET /hooks`: pages and columns.
+//! `GET /hooks`: paging and columns.
 
 use serde_json::{Value, json};
 
 use super::{call, create, hook, text, webitel};
 
 #[tokio::test]
-async fn pages_follow_each_other_in_the_order_of_making() {
+async fn pages_are_in_the_order_of_creation() {
     let (_server, _, client) = webitel().await;
     let mut ids = Vec::new();
     for number in 0..45 {
@@ -36,7 +36,7 @@ async fn pages_follow_each_other_in_the_order_of_making() {
 }
 
 #[tokio::test]
-async fn columns_show_what_they_name_and_the_id() {
+async fn columns_select_members_and_the_id() {
     let (_server, _, client) = webitel().await;
     let members = json!({"fields": ["a"], "filter": {"x": {"operation": "==", "value": 1}}, "enable": false});
     let id = create(&client, hook("E", "https://example.com/", members)).await;
@@ -73,7 +73,7 @@ async fn columns_show_what_they_name_and_the_id() {
 }
 
 #[tokio::test]
-async fn hooks_of_other_surfaces_are_none_here() {
+async fn hooks_of_other_apis_do_not_exist_here() {
     let (_server, engine, client) = webitel().await;
     let own = engine.post("/hooks", json!({"url": "https://example.com/", "types": ["E"]})).await.expect(201);
     assert_eq!(call(&client, "GET", "/hooks", Value::Null).await.expect(200)["data"], json!([]));
@@ -84,7 +84,7 @@ async fn hooks_of_other_surfaces_are_none_here() {
         (&shown["surface"], &shown["url"], &shown["types"], &shown["signing"], &shown["description"]),
         (&json!("webitel"), &json!("https://example.com/a"), &json!(["E"]), &json!("none"), &json!("d"))
     );
-    // The engine's own id of its own hook, in this surface's spelling.
+    // The id of a hook of API v3 in the format of this API.
     let engines = own["id"].as_str().unwrap();
     let foreign = spelled(engines);
     assert_eq!(spelled(shown["id"].as_str().unwrap()), id);
@@ -97,7 +97,7 @@ async fn hooks_of_other_surfaces_are_none_here() {
     assert_eq!(engine.get(&format!("/hooks/{engines}")).await.expect(200), own);
 }
 
-/// The id of the engine's own surface as this one spells it.
+/// Converts an id of API v3 to the format of this API.
 fn spelled(id: &str) -> String {
     let id: hookwright::domain::HookId = id.parse().unwrap();
     format!("{:08x}{:016x}", id.created_at().unix_seconds(), id.0)

@@ -1,4 +1,4 @@
-//! Webitel's hooks, API v2: a file for each side of it.
+//! Webitel's hook API, v2.
 
 mod auth;
 mod bad_input;
@@ -18,10 +18,10 @@ use crate::BINARY;
 
 /// The domain of the published token.
 const DOMAIN: &str = "demo.webitel.com";
-/// The first of January 2100, in milliseconds.
+/// 2100-01-01T00:00:00Z, in milliseconds.
 const FAR: i64 = 4_102_444_800_000;
 
-/// An engine with one domain: a client of its API key for the engine's own surface, and one of a domain token.
+/// Starts an engine with one domain. Returns a client with its API key and one with a domain token.
 async fn webitel() -> (Server, Client, Client) {
     let server = Server::start(BINARY).await;
     let key = server.tenant_key(DOMAIN).await;
@@ -30,25 +30,25 @@ async fn webitel() -> (Server, Client, Client) {
     (server, engine, webitel)
 }
 
-/// A client that shows `token`, which may be a key.
+/// Creates a client with `token`, which may be a key.
 fn showing(server: &Server, token: &str) -> Client {
     Client::new(server.base(), "").without_key().with_header("x-access-token", token)
 }
 
-/// A new token of `domain`, made by `client`.
+/// Creates a token of `domain` with `client`.
 async fn new_token(client: &Client, domain: &str) -> String {
     let path = format!("/domains/{domain}/settings/token");
     let made = call(client, "POST", &path, json!({"expire": FAR, "role": "admin"})).await.expect(200);
     made["data"]["token"].as_str().expect("a new token is shown").to_owned()
 }
 
-/// Sends `body` to `path` under `/api/v2`; null is no body.
+/// Sends JSON to `path` under `/api/v2`. Null means no body.
 async fn call(client: &Client, method: &str, path: &str, body: Value) -> Answer {
     let text = if body.is_null() { String::new() } else { body.to_string() };
     raw_call(client, method, path, text).await
 }
 
-/// Sends a body as it is to `path` under `/api/v2`.
+/// Sends a raw body to `path` under `/api/v2`.
 async fn raw_call(client: &Client, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Answer {
     let headers = [("content-type", "application/json")];
     client.send(method, &format!("/api/v2{path}"), body.into(), &headers).await
@@ -56,18 +56,18 @@ async fn raw_call(client: &Client, method: &str, path: &str, body: impl Into<Vec
 
 /// The body as text.
 fn text(answer: &Answer) -> String {
-    String::from_utf8(answer.bytes.to_vec()).expect("answers are UTF-8")
+    String::from_utf8(answer.bytes.to_vec()).expect("responses are UTF-8")
 }
 
-/// What is refused with `status` says so in this surface's form; its words.
+/// Checks the status and the format of a refusal, and returns its message.
 fn refused(answer: &Answer, status: u16) -> String {
     let body = answer.expect(status);
     assert_eq!(body["status"], "error", "{body}");
     assert_eq!(answer.headers["content-type"], "application/json", "{body}");
-    body["info"].as_str().unwrap_or_else(|| panic!("{body} says nothing")).to_owned()
+    body["info"].as_str().unwrap_or_else(|| panic!("{body} has no message")).to_owned()
 }
 
-/// A hook for `event` at `url`, with the members of `more` beside or instead.
+/// A hook for `event` at `url`. The members of `more` are added or replace others.
 fn hook(event: &str, url: &str, more: Value) -> Value {
     let mut hook =
         json!({"event": event, "enable": true, "action": {"type": "web", "method": "POST", "url": url}});
@@ -77,7 +77,7 @@ fn hook(event: &str, url: &str, more: Value) -> Value {
     hook
 }
 
-/// Makes a hook; its id.
+/// Creates a hook and returns its id.
 async fn create(client: &Client, hook: Value) -> String {
     let made = call(client, "POST", "/hooks", hook).await.expect(200);
     made["data"]["insertedIds"][0].as_str().expect("a new hook has an id").to_owned()

@@ -1,4 +1,4 @@
-//! `action.plugin`: a plugin in the place of the template.
+//! `action.plugin`: a plugin instead of the template.
 
 use hookwright_tests::{Arrival, Client, Receiver, guest};
 use serde_json::{Value, json};
@@ -12,17 +12,17 @@ async fn deliver(engine: &Client, client: &Client, members: Value) -> Value {
         event[name] = value.clone();
     }
     let sent = call(client, "POST", "/events", event).await.expect(200);
-    engine.settled(sent["data"]["id"].as_str().unwrap()).await.remove(0)
+    engine.finished(sent["data"]["id"].as_str().unwrap()).await.remove(0)
 }
 
-/// A hook with the plugin and these members beside.
+/// A hook with the plugin and additional members.
 fn with_plugin(receiver: &Receiver, plugin: &str, more: Value) -> Value {
     let mut hook = hook("E", &receiver.url("/"), more);
     hook["action"]["plugin"] = json!(plugin);
     hook
 }
 
-/// The plugins of the only hook, in their order.
+/// Returns the plugins of the only hook, in order.
 async fn steps(engine: &Client) -> Vec<String> {
     let hooks = engine.get("/hooks").await.expect(200);
     let steps = hooks["data"][0]["pipeline"].as_array().unwrap();
@@ -30,10 +30,10 @@ async fn steps(engine: &Client) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_tenants_plugin_that_writes_requests_has_the_last_word() {
+async fn a_transformer_of_the_tenant_runs_last() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
-    // Without settings it posts the envelope, whatever stood in the draft.
+    // Without settings it posts the envelope, independent of the draft.
     let wasm = engine.get("/plugins/webitel-body/wasm").await.bytes.to_vec();
     engine.upload("my-body", wasm).await;
     let members = json!({"customBody": true, "rawBody": "{\"ignored\": true}", "escapeBody": false,
@@ -50,7 +50,7 @@ async fn a_tenants_plugin_that_writes_requests_has_the_last_word() {
 }
 
 #[tokio::test]
-async fn a_tenants_plugin_that_filters_or_reshapes_goes_before_the_body() {
+async fn a_filter_or_mapper_of_the_tenant_runs_before_the_body() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
     engine.upload("my-filter", guest::filter("", "(i32.const 0)")).await;
@@ -58,7 +58,7 @@ async fn a_tenants_plugin_that_filters_or_reshapes_goes_before_the_body() {
     let wasm = engine.get("/plugins/field-map/wasm").await.bytes.to_vec();
     engine.upload("my-map", wasm).await;
     let rule = json!({"n": {"operation": "==", "value": 1}});
-    // The second version of the filter breaks down.
+    // The second version of the filter fails.
     for (plugin, state) in [
         ("my-filter@1", "succeeded"),
         ("my-filter@2", "exhausted"),
@@ -74,7 +74,7 @@ async fn a_tenants_plugin_that_filters_or_reshapes_goes_before_the_body() {
         let ran = delivery["attempts"][0]["steps"].as_array().unwrap().clone();
         assert_eq!(ran[2]["plugin"], plugin, "{plugin}");
 
-        // Beside such a plugin the template counts.
+        // With such a plugin the template is used.
         let members = json!({"customBody": true, "rawBody": "{\"custom\": ${n}}"});
         let hook = with_plugin(&receiver, plugin, members);
         call(&client, "PUT", &format!("/hooks/{id}"), hook).await.expect(200);
@@ -94,7 +94,7 @@ async fn a_tenants_plugin_that_filters_or_reshapes_goes_before_the_body() {
 }
 
 #[tokio::test]
-async fn a_plugin_is_asked_about_settings_that_are_new_to_a_hook() {
+async fn new_settings_are_checked_by_the_plugin() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
     let wasm = async |name: &str| engine.get(&format!("/plugins/{name}/wasm")).await.bytes.to_vec();
@@ -105,8 +105,8 @@ async fn a_plugin_is_asked_about_settings_that_are_new_to_a_hook() {
         hook
     };
     let id = create(&client, wanted("/a", "first")).await;
-    // The new version takes no settings of this kind, so it is taken by force alone. Settings that the hook has are no reason to leave
-    // it as it is.
+    // The new version refuses such settings, so its upload must be forced. The hook's existing settings do not prevent
+    // other changes.
     let newer = wasm("webitel-map").await;
     let upload = async |query: &str| {
         engine.send("PUT", &format!("/api/v3/plugins/mine{query}"), newer.clone(), &[]).await
@@ -123,7 +123,7 @@ async fn a_plugin_is_asked_about_settings_that_are_new_to_a_hook() {
 }
 
 #[tokio::test]
-async fn a_version_with_other_roles_is_refused_where_the_order_of_steps_goes_by_them() {
+async fn a_version_with_other_roles_is_refused_if_the_order_of_steps_depends_on_them() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
     let wasm = async |name: &str| engine.get(&format!("/plugins/{name}/wasm")).await.bytes.to_vec();
@@ -143,7 +143,7 @@ async fn a_version_with_other_roles_is_refused_where_the_order_of_steps_goes_by_
 }
 
 #[tokio::test]
-async fn a_plugin_that_a_hook_uses_stays() {
+async fn a_used_plugin_cannot_be_deleted() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
     let wasm = engine.get("/plugins/webitel-body/wasm").await.bytes.to_vec();
@@ -155,7 +155,7 @@ async fn a_plugin_that_a_hook_uses_stays() {
 }
 
 #[tokio::test]
-async fn a_plugin_is_given_its_settings() {
+async fn a_plugin_receives_its_settings() {
     let (_server, engine, client) = webitel().await;
     let receiver = Receiver::start().await;
     let script = "request.body = {caller: event.data.caller, envelope: JSON.parse(request.body).action};";

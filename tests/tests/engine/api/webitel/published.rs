@@ -1,22 +1,22 @@
-//! The requests of the published document, as they stand there, and its answers.
+//! The requests and responses of the published documentation.
 
 use serde_json::{Value, json};
 
 use super::{call, create, raw_call, showing, text, webitel};
 
-/// The example of a list.
+/// The example response of a list.
 const LIST_ANSWER: &str = include_str!("published/list.answer.json");
-/// The example of a new hook.
+/// The example request for a new hook.
 const CREATE_REQUEST: &str = include_str!("published/create.request.json");
-/// What that is answered with. The hook in it was sent with another `rawBody`.
+/// The example response to it. The hook in it has another `rawBody` than the request.
 const CREATE_ANSWER: &str = include_str!("published/create.answer.json");
-/// The token of the examples, which ended in 2017 and was signed elsewhere.
+/// The token of the examples. It expired in 2017 and was signed with another key.
 const TOKEN: &str = include_str!("published/token.txt");
 
-/// The path of both examples: its domain is another than the token's, which is the one that counts.
+/// The path of both examples. Its domain differs from the token's, which takes precedence.
 const PATH: &str = "/hooks?domain=demo.domain.com";
 
-/// Without the white space between the parts of a JSON text.
+/// Removes insignificant white space from a JSON text.
 fn compact(text: &str) -> String {
     let (mut in_string, mut before) = (false, ' ');
     let mut stays = |c: char| {
@@ -27,19 +27,19 @@ fn compact(text: &str) -> String {
     text.chars().filter(|c| stays(*c)).collect()
 }
 
-/// The text with `new` in the place of the published id.
+/// Replaces the id of the example by `new`.
 fn with_id(text: &str, new: &str) -> String {
     let published = ["59802a53a7ec15000c40926a", "598035b7a7ec15000c40926e"];
     published.iter().fold(text.to_owned(), |text, old| text.replace(old, new))
 }
 
 #[tokio::test]
-async fn the_published_hook_is_made_and_answered_as_published() {
+async fn the_published_request_gets_the_published_response() {
     let (_server, _, client) = webitel().await;
     let answer = raw_call(&client, "POST", PATH, CREATE_REQUEST).await;
     let made = answer.expect(200);
     let id = made["data"]["insertedIds"][0].as_str().unwrap();
-    // As published, but for the id and for `rawBody`, which is the one that was sent.
+    // As published, except for the id and for `rawBody`, which is that of the request.
     let sent: Value = serde_json::from_str(CREATE_REQUEST).unwrap();
     let published: Value = serde_json::from_str(CREATE_ANSWER).unwrap();
     let expected = with_id(CREATE_ANSWER.trim_end(), id)
@@ -54,7 +54,7 @@ async fn the_published_hook_is_made_and_answered_as_published() {
 }
 
 #[tokio::test]
-async fn the_hook_of_the_published_answer_is_echoed_byte_for_byte() {
+async fn the_hook_of_the_published_response_is_returned_byte_for_byte() {
     let (_server, _, client) = webitel().await;
     let (from, to) =
         (CREATE_ANSWER.find("[{").unwrap() + 1, CREATE_ANSWER.find("}],\"inserted").unwrap() + 1);
@@ -64,14 +64,14 @@ async fn the_hook_of_the_published_answer_is_echoed_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn the_published_list_is_answered_byte_for_byte() {
+async fn the_published_list_is_returned_byte_for_byte() {
     let (_server, _, client) = webitel().await;
     let hook = compact(LIST_ANSWER);
     let hook = &hook[hook.find("[{").unwrap() + 1..hook.rfind("}]").unwrap() + 1];
     let made = raw_call(&client, "POST", "/hooks", hook.to_owned()).await.expect(200);
     let id = made["data"]["insertedIds"][0].as_str().unwrap();
     let expected = with_id(&compact(LIST_ANSWER), id);
-    // The document's own path, and that of its curl line.
+    // The path of the documentation, and that of its curl example.
     for path in ["/api/v2/hooks?domain=demo.domain.com", "/engine/api/v2/hooks?domain=demo.domain.com"] {
         let answer = client.send("GET", path, "", &[("accept", "*/*"), ("user-agent", "curl/7.54.0")]).await;
         assert_eq!((answer.status, text(&answer)), (200, expected.clone()), "{path}");
@@ -80,7 +80,7 @@ async fn the_published_list_is_answered_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn the_other_routes_answer_as_the_originals_database() {
+async fn the_other_routes_respond_like_the_original_database() {
     let (_server, _, client) = webitel().await;
     let id = create(&client, serde_json::from_str(CREATE_REQUEST).unwrap()).await;
     let path = format!("/hooks/{id}");
@@ -108,7 +108,7 @@ async fn the_other_routes_answer_as_the_originals_database() {
     let deleted = call(&client, "DELETE", &path, Value::Null).await;
     assert_eq!((deleted.status, text(&deleted).as_str()), (200, r#"{"status":"OK","data":{"ok":1,"n":1}}"#));
 
-    // Gone, and an id of the document's own.
+    // A deleted hook, and the id of the example.
     for path in [path.as_str(), "/hooks/59802a53a7ec15000c40926a"] {
         for (method, body, expected) in [
             ("GET", "", r#"{"status":"OK","data":null}"#),
@@ -123,7 +123,7 @@ async fn the_other_routes_answer_as_the_originals_database() {
 }
 
 #[tokio::test]
-async fn the_published_token_was_signed_elsewhere() {
+async fn the_published_token_is_refused() {
     let (server, _, client) = webitel().await;
     let published = showing(&server, TOKEN.trim_end());
     for (method, body) in [("GET", ""), ("POST", CREATE_REQUEST)] {
@@ -138,7 +138,7 @@ async fn the_published_token_was_signed_elsewhere() {
 }
 
 #[tokio::test]
-async fn what_came_later_is_echoed_after_the_rest_and_only_where_it_was_given() {
+async fn newer_members_are_returned_last_and_only_if_they_were_given() {
     let (_server, _, client) = webitel().await;
     let sent = r#"{"delay":5,"unknown":1,"retries":3,"escapeBody":false,"rawBody":"1","customBody":true,
         "auth":{"cookie":true,"enabled":true,"url":"https://auth.example/","map":{},"more":1},"domain":"globex",

@@ -1,4 +1,4 @@
-//! Domain tokens: how they are made and ended, and which are taken.
+//! Domain tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +13,7 @@ use super::{DOMAIN, FAR, call, raw_call, refused, showing, text, webitel};
 
 const HS256: &str = r#"{"typ":"JWT","alg":"HS256"}"#;
 
-/// A token as the engine would sign it, with other things in it.
+/// Signs a token with the engine's key.
 fn signed(server: &Server, header: &str, payload: &str) -> String {
     let key = Vault::open(server.data_dir(), &Keys::default()).unwrap().derive("webitel domain tokens");
     sign_with(key.reveal(), header, payload)
@@ -41,7 +41,7 @@ async fn info(server: &Server, token: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_token_is_made_shown_once_disabled_enabled_and_deleted() {
+async fn a_token_can_be_created_disabled_enabled_and_deleted_and_is_shown_once() {
     let (server, _, _) = webitel().await;
     let operator = showing(&server, ADMIN_KEY);
     let answer = call(&operator, "POST", &path(DOMAIN), json!({"expire": FAR, "role": "admin"})).await;
@@ -50,7 +50,7 @@ async fn a_token_is_made_shown_once_disabled_enabled_and_deleted() {
     let shown = format!(r#""uuid":"{uuid}","role":"admin","enabled":true,"expire":{FAR}"#);
     assert_eq!(text(&answer), format!(r#"{{"status":"OK","data":{{{shown},"token":"{token}"}}}}"#));
     assert_eq!(answer.headers["cache-control"], "no-store");
-    // In the form of the published one, whose header is this one's.
+    // The format of the published token, with the same header.
     let parts: Vec<_> = token.split('.').collect();
     assert_eq!(parts[0], "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9");
     let payload = String::from_utf8(URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
@@ -58,7 +58,7 @@ async fn a_token_is_made_shown_once_disabled_enabled_and_deleted() {
     assert_eq!(token, signed(&server, HS256, &payload));
 
     let list = text(&call(&operator, "GET", &path(DOMAIN), Value::Null).await);
-    assert!(list.ends_with(&format!(r#",{{{shown}}}]}}"#)), "beside the client's own: {list}");
+    assert!(list.ends_with(&format!(r#",{{{shown}}}]}}"#)), "after the client's own token: {list}");
 
     let client = showing(&server, token);
     call(&client, "GET", "/hooks", Value::Null).await.expect(200);
@@ -81,7 +81,7 @@ async fn a_token_is_made_shown_once_disabled_enabled_and_deleted() {
 }
 
 #[tokio::test]
-async fn tokens_survive_a_restart_and_what_is_disabled_stays_so() {
+async fn tokens_survive_a_restart_and_disabled_ones_stay_disabled() {
     let (mut server, _, client) = webitel().await;
     let operator = showing(&server, ADMIN_KEY);
     let (uuid, token) = make(&operator, DOMAIN).await;
@@ -93,7 +93,7 @@ async fn tokens_survive_a_restart_and_what_is_disabled_stays_so() {
 }
 
 #[tokio::test]
-async fn only_a_live_token_of_this_engine_is_taken() {
+async fn only_valid_tokens_of_this_engine_are_accepted() {
     let (server, _, _) = webitel().await;
     let operator = showing(&server, ADMIN_KEY);
     let (uuid, token) = make(&operator, DOMAIN).await;
@@ -167,7 +167,7 @@ async fn only_a_live_token_of_this_engine_is_taken() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_token_to_make_is_named_and_nothing_is_made() {
+async fn invalid_requests_for_tokens_are_refused_with_the_reason_and_create_nothing() {
     let (server, _, client) = webitel().await;
     let operator = showing(&server, ADMIN_KEY);
     for (body, expected) in [
@@ -204,7 +204,7 @@ async fn what_is_wrong_with_a_token_to_make_is_named_and_nothing_is_made() {
         assert!(info.contains(expected), "{body}: {info}");
     }
     call(&showing(&server, &token), "GET", "/hooks", Value::Null).await.expect(200);
-    // A token is not made by a token, nor ended by one.
+    // A token can neither create nor delete tokens.
     for (method, path, body) in [
         ("GET", path(DOMAIN), Value::Null),
         ("POST", path(DOMAIN), json!({"expire": FAR})),

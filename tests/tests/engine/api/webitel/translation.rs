@@ -1,4 +1,4 @@
-//! What the engine makes of a hook's members: the steps of its pipeline, each left out where it would do nothing.
+//! Translation of a hook's members to pipeline steps. Steps without effect are omitted.
 
 use serde_json::{Value, json};
 
@@ -81,14 +81,14 @@ async fn each_member_becomes_the_settings_of_its_plugin() {
 }
 
 #[tokio::test]
-async fn a_replaced_hook_keeps_its_id_and_secret_and_no_more() {
+async fn a_replaced_hook_keeps_only_its_id_and_secret() {
     let (_server, engine, client) = webitel().await;
     let members = json!({"filter": {"n": {"operation": "==", "value": 1}}, "retries": 5, "description": "d"});
     let id = create(&client, hook("E", URL, members)).await;
     let before = engine.get("/hooks").await.expect(200)["data"][0].clone();
     let path = format!("/hooks/{}/secret", before["id"].as_str().unwrap());
     let secret = engine.get(&path).await.expect(200);
-    assert!(secret["secret"].is_string(), "a plugin may ask for it: {secret}");
+    assert!(secret["secret"].is_string(), "plugins can use the secret: {secret}");
     let other =
         json!({"event": "F", "action": {"type": "web", "method": "PUT", "url": "https://example.org/"}});
     call(&client, "PUT", &format!("/hooks/{id}"), other).await.expect(200);

@@ -1,11 +1,11 @@
-//! Row (g): a fresh, metered call of each standard plugin, beside the same Rust code run natively.
+//! Row (g): a metered call of each standard plugin in a fresh instance, compared with the same Rust code run natively.
 //!
-//! What is timed is what the sandbox itself reports for the step: from making the instance to having read
-//! its answer. The native run parses the same settings and the same data.
+//! The time is the one that the sandbox reports for the step, from creating the instance to decoding its result. The
+//! native run parses the same settings and data.
 //!
-//! Both run on one and the same core, take turns, and go through the calls of a turn without a pause. On a shared machine
-//! cores are not equally fast, and a call after a sleep finds the core's caches in others' hands, which costs as much again
-//! as the call. What a call by itself takes then, with the way to another thread of the same core and back, is shown as well.
+//! Both run on the same core, alternating, in rounds without pauses. On a shared machine cores differ in speed, and a
+//! call after a pause finds cold caches, which doubles its time. The time of such a single call, including waking the
+//! sandbox's thread on the same core, is shown too.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -29,13 +29,13 @@ use serde_json::{Value, json};
 use crate::engine::data;
 use crate::table::{Table, median};
 
-/// How often either side has its turn, and its calls in one turn. The median of all calls is shown.
-const TURNS: usize = 50;
+/// Number of rounds, and calls per round. The table shows the median of all calls.
+const ROUNDS: usize = 50;
 const CALLS: usize = 64;
-/// Calls one by one, each of which wakes a thread and is waited for.
+/// Number of single calls. Each wakes a thread.
 const ALONE: usize = 300;
 
-/// A plugin, its settings, and the same code natively; none for JavaScript.
+/// A plugin, its settings, and its native code; `None` for JavaScript.
 type Subject = (&'static str, Value, Option<fn(&str, &str)>);
 
 fn subjects() -> Vec<Subject> {
@@ -109,7 +109,7 @@ impl WasmSource for Standard {
 
 pub fn run(table: &mut Table) -> Result<()> {
     let measure = || {
-        // Threads that are started from here on, the sandbox's, inherit it.
+        // The sandbox's threads inherit the affinity.
         #[cfg(target_os = "linux")]
         {
             let mut here = rustix::thread::CpuSet::new();
@@ -118,13 +118,13 @@ pub fn run(table: &mut Table) -> Result<()> {
         }
         tokio::runtime::Builder::new_current_thread().build()?.block_on(on_this_core(table))
     };
-    // In a thread of its own, which ends: other rows have all cores.
-    std::thread::scope(|scope| scope.spawn(measure).join()).expect("a panic has been shown")
+    // In a separate thread, so that other rows can use all cores.
+    std::thread::scope(|scope| scope.spawn(measure).join()).expect("the measurement does not panic")
 }
 
 async fn on_this_core(table: &mut Table) -> Result<()> {
     let directory = tempfile::tempdir()?;
-    // One thread, so that the calls follow each other as the native ones do.
+    // One thread, so that the calls run one after another like the native ones.
     let config = SandboxConfig { threads: 1, ..SandboxConfig::new(directory.path().to_owned()) };
     let sandbox = Sandbox::start(config, Arc::new(Standard))?;
     for (size, padding) in [("1 KB", 0), ("10 KB", 9_000)] {
@@ -137,11 +137,11 @@ async fn on_this_core(table: &mut Table) -> Result<()> {
             let settings: Arc<str> = settings.to_string().into();
             let job = || job(name, &settings, &text);
             let (mut guest, mut beside) = (Vec::new(), Vec::new());
-            for turn in 0..=TURNS {
+            for round in 0..=ROUNDS {
                 let runs =
                     join_all((0..CALLS).map(|_| Ok(sandbox.run(job()?))).collect::<Result<Vec<_>>>()?).await;
-                // The first turn loads the plugin and warms the pool.
-                if turn > 0 {
+                // The first round loads the plugin and warms the pool.
+                if round > 0 {
                     guest.extend(runs.into_iter().map(answered).collect::<Result<Vec<_>>>()?);
                     beside.extend(
                         native
@@ -169,7 +169,7 @@ async fn on_this_core(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// A pipeline of the one plugin.
+/// Returns a pipeline with one plugin.
 fn job(name: &str, settings: &Arc<str>, data: &Arc<str>) -> Result<PipelineJob> {
     let plugin =
         STANDARD_PLUGINS.iter().find(|plugin| plugin.name == name).context("a standard plugin")?.version();
@@ -203,14 +203,14 @@ fn job(name: &str, settings: &Arc<str>, data: &Arc<str>) -> Result<PipelineJob> 
     })
 }
 
-/// What the step took in microseconds, if it came to a verdict.
+/// Returns the duration of the step in microseconds, if there was no fault.
 fn answered(run: Result<PipelineRun, SandboxError>) -> Result<f64> {
     let run = run?;
     anyhow::ensure!(matches!(run.end, PipelineEnd::Verdict(_)), "{:?}", run.end);
     Ok(micros(run.steps[0].duration))
 }
 
-/// What it took in microseconds.
+/// Returns the duration in microseconds.
 fn timed(work: impl FnOnce()) -> f64 {
     let began = Instant::now();
     work();

@@ -1,4 +1,4 @@
-//! Rows (a) to (f): deliveries in a second, and how long one takes at half load.
+//! Rows (a) to (f): deliveries per second, and the latency at half load.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use hookwright_tests::{Client, PATIENCE, Server};
+use hookwright_tests::{Client, Server, TIMEOUT};
 use hyper::body::Bytes;
 use serde_json::{Value, json};
 
@@ -15,15 +15,15 @@ use crate::relay;
 use crate::sink::{OnArrival, Sink};
 use crate::table::{Table, median};
 
-/// The engine that is measured: the one built with this benchmark, or another build to compare it with.
+/// The measured engine: the one built with this benchmark, or another build for a comparison.
 pub fn binary() -> PathBuf {
     let built = env!("CARGO_BIN_EXE_hookwright-under-test");
-    #[expect(clippy::disallowed_methods, reason = "the benchmark's one setting; the engine's are its own")]
+    #[expect(clippy::disallowed_methods, reason = "the only setting of the benchmark")]
     std::env::var_os("HOOKWRIGHT_BENCH_BINARY").filter(|path| !path.is_empty()).unwrap_or(built.into()).into()
 }
 
 const EVENT_TYPE: &str = "order.paid";
-/// Events in one batch, hooks for each event.
+/// Events per batch, and hooks per event.
 const BATCH: usize = 100;
 const FAN_OUT: usize = 10;
 
@@ -68,7 +68,7 @@ enum Row {
     Batches,
 }
 
-/// All rows with their names, and the row whose rate theirs is divided by.
+/// All rows with their names, and the row that their ratio refers to.
 const ROWS: [(Row, &str, Option<usize>); 6] = [
     (Row::OneHop, "(a) one hop, bare hyper", None),
     (Row::TwoHops, "(b) two hops, bare hyper relay", None),
@@ -77,11 +77,11 @@ const ROWS: [(Row, &str, Option<usize>); 6] = [
     (Row::JavaScript, "(e) engine, durable, JavaScript", Some(1)),
     (Row::Batches, "(f) engine, batches, 1 event to 10 hooks", Some(0)),
 ];
-/// The first row of the engine's own.
+/// The first row that measures the engine.
 const FIRST_OF_ENGINE: usize = 2;
 
-/// How often each row is measured. The rows take turns, and a ratio is one of the same round: a machine that others use is not
-/// as fast in one minute as in the next.
+/// Number of measurements of each row. Rows alternate, and a ratio is computed within a round, because the speed of a
+/// shared machine changes over time.
 const ROUNDS: usize = 3;
 
 impl Row {
@@ -108,7 +108,7 @@ impl Row {
     }
 }
 
-/// Rows (c) to (f) alone and once: what two builds are compared by.
+/// Measures only rows (c) to (f), once, to compare two builds.
 pub async fn compared(table: &mut Table) -> Result<()> {
     let bodies: Vec<Bytes> = (0..1024).map(event).collect();
     for (row, name, _beside) in &ROWS[FIRST_OF_ENGINE..] {
@@ -153,7 +153,7 @@ async fn one_by_one(bodies: &[Bytes], pipeline: Value) -> Result<Measured> {
     measured(&server, &target, &sink, 1).await
 }
 
-/// Batches of a hundred events, each of which goes to ten hooks.
+/// Batches of a hundred events. Each event is delivered to ten hooks.
 async fn batches() -> Result<Measured> {
     let sink = Sink::start(None).await?;
     let lines: Vec<Bytes> = (0..BATCH as u64).map(event).collect();
@@ -165,8 +165,8 @@ async fn batches() -> Result<Measured> {
     measured(&server, &target, &sink, deliveries).await
 }
 
-/// Deliveries, or requests, in a second; and of the engine the processor time of its process for each, in microseconds: steadier
-/// than rates where others use the machine, too. None where it is not to be had.
+/// Deliveries or requests per second, and the engine's CPU time per delivery in microseconds, if available. CPU time
+/// varies less than rates on a shared machine.
 struct Measured {
     rate: f64,
     micros: Option<f64>,
@@ -176,31 +176,31 @@ fn cost(micros: Option<f64>) -> String {
     micros.map_or(String::new(), |micros| format!("  {micros:5.1} µs of processor each"))
 }
 
-/// From when the first has arrived: what plugins take to compile is no part of it.
+/// Measures from the first arrival on, so that the time to compile plugins does not count.
 async fn measured(server: &Server, target: &Target, sink: &Sink, deliveries: u64) -> Result<Measured> {
     load::paced(target, f64::INFINITY, 1, Arc::new(|_| {})).await?;
     let began = Instant::now();
     while sink.arrived() < deliveries {
-        anyhow::ensure!(began.elapsed() < PATIENCE, "{} of {deliveries} arrived", sink.arrived());
+        anyhow::ensure!(began.elapsed() < TIMEOUT, "{} of {deliveries} arrived", sink.arrived());
         tokio::time::sleep(crate::WARM_UP / 200).await;
     }
-    let before = (processor_micros(server), sink.arrived());
+    let before = (cpu_micros(server), sink.arrived());
     let rate = load::saturate(target, sink, deliveries).await?;
-    let (after, arrived) = (processor_micros(server), sink.arrived());
+    let (after, arrived) = (cpu_micros(server), sink.arrived());
     let micros = after.zip(before.0).map(|(after, before)| after - before);
     Ok(Measured { rate, micros: micros.map(|micros| micros / (arrived - before.1) as f64) })
 }
 
-/// The processor time of a process so far. Linux tells it in hundredths of a second.
-fn processor_micros(server: &Server) -> Option<f64> {
+/// CPU time of a process so far. Linux reports it in hundredths of a second.
+fn cpu_micros(server: &Server) -> Option<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.process_id()?)).ok()?;
-    // The name, in brackets, may have spaces; user and system time are the 12th and 13th field behind.
+    // The name in parentheses may contain spaces. User and system time are the 12th and 13th field after it.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = fields.get(11)?.parse::<u32>().ok()? + fields.get(12)?.parse::<u32>().ok()?;
     Some(f64::from(ticks) * 1e4)
 }
 
-/// An engine with `hooks` hooks, all at `sink`, and where to post to it.
+/// Starts an engine with `hooks` hooks at `sink`, and returns the target for posts.
 pub async fn engine(
     sink: &Sink,
     hooks: usize,
@@ -222,7 +222,7 @@ pub async fn engine(
     Ok((server, target))
 }
 
-/// From the answer that an event is accepted to its arrival, at `rate` events a second.
+/// Measures the time from the acceptance of an event to its arrival, at `rate` events per second.
 async fn latency(table: &mut Table, rate: f64) -> Result<()> {
     const TOTAL: u64 = 60_000;
     let accepted: Arc<Vec<OnceLock<Instant>>> = Arc::new((0..TOTAL).map(|_| OnceLock::new()).collect());
@@ -231,7 +231,7 @@ async fn latency(table: &mut Table, rate: f64) -> Result<()> {
     let on_arrival: OnArrival = {
         let (arrived, count) = (Arc::clone(&arrived), Arc::clone(&count));
         Arc::new(move |body| {
-            // The number stands first: `{"action":…` is sorted behind it by nobody.
+            // The number is the first member of the body.
             let number = serde_json::from_slice::<Value>(body).ok().and_then(|body| body["number"].as_u64());
             if let Some(number) = number {
                 let _ = arrived[number as usize].set(Instant::now());
@@ -250,7 +250,7 @@ async fn latency(table: &mut Table, rate: f64) -> Result<()> {
     };
     load::paced(&target, rate, TOTAL, on_accepted).await?;
     let began = Instant::now();
-    while count.load(Ordering::Relaxed) < TOTAL && began.elapsed() < PATIENCE {
+    while count.load(Ordering::Relaxed) < TOTAL && began.elapsed() < TIMEOUT {
         tokio::time::sleep(crate::WARM_UP / 100).await;
     }
     drop(server);

@@ -1,4 +1,4 @@
-//! A bare hyper client: connections that each send one request after the other.
+//! A minimal hyper client: connections that each send one request after another.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use tokio::net::TcpStream;
 use crate::sink::Sink;
 use crate::{CONNECTIONS, MEASURED, WARM_UP, WINDOW};
 
-/// What is posted, where, with which headers.
+/// The posts: address, path, headers and bodies.
 #[derive(Clone)]
 pub struct Target {
     pub address: SocketAddr,
     pub path: String,
     pub headers: Vec<(String, String)>,
     pub bodies: Arc<Vec<Bytes>>,
-    /// How many there are, each with one request at a time.
+    /// Number of connections. Each has one request at a time.
     pub connections: usize,
-    /// How many deliveries may be under way before the load waits.
+    /// Number of unfinished deliveries at which the load waits.
     pub window: u64,
 }
 
-/// Where one connection looks again whether it may go on.
+/// Interval at which a waiting connection checks whether it may continue.
 const PAUSE: Duration = Duration::from_millis(1);
 
 impl Target {
@@ -55,10 +55,11 @@ impl Target {
     }
 }
 
-/// Deliveries a second while `target` is posted to as fast as it can be, each request making `deliveries` of them.
+/// Posts to `target` as fast as possible and returns the deliveries per second. Each request causes `deliveries`
+/// deliveries.
 ///
-/// The load keeps to what arrives: it waits while more than [`Target::window`] deliveries are under way. What is
-/// measured is a rate that can go on for ever, and not how deliveries fare beside a backlog that grows.
+/// The load waits while more than [`Target::window`] deliveries are unfinished, so that the measured rate is
+/// sustainable and no backlog grows.
 pub async fn saturate(target: &Target, sink: &Sink, deliveries: u64) -> Result<f64> {
     let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(sink.arrived())));
     let mut tasks = Vec::new();
@@ -92,8 +93,8 @@ pub async fn saturate(target: &Target, sink: &Sink, deliveries: u64) -> Result<f
     Ok(rate)
 }
 
-/// Posts `total` bodies at `rate` a second, whatever the answers take; `accepted` is told the number of
-/// each whose answer came.
+/// Posts `total` bodies at `rate` per second, independent of response times. Calls `accepted` with the number of each
+/// body after its response.
 pub async fn paced(
     target: &Target,
     rate: f64,

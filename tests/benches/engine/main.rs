@@ -1,14 +1,14 @@
-//! What the engine does in a second, beside what the same machine does without it.
+//! Throughput of the engine, compared with that of the same machine without it.
 //!
-//! `cargo bench -p hookwright-tests` prints one table. Load and receiver run in this process, what
-//! stands between them in one of its own: nothing (a), a bare relay (b), or the real binary with its
-//! database synced to disk (c to f). Same cores, same connections, same payloads, in turns.
+//! `cargo bench -p hookwright-tests` prints one table. Load and receiver run in this process. Between them is nothing
+//! (a), a minimal relay in its own process (b), or the real binary with its database synced to disk (c to f), with the
+//! same cores, connections and payloads, alternating.
 //!
-//! Names of rows after `--` run these alone: `throughput`, `calls`, `memory`; and, of these, `compared`, rows (c) to
-//! (f) without (a) and (b), and `plugins`, memory with a hundred plugins. With `HOOKWRIGHT_BENCH_BINARY`,
-//! another build of the engine is measured, so that two can be compared in turn.
+//! Arguments after `--` select rows: `throughput`, `calls`, `memory`; `compared`, which is rows (c) to (f) without (a)
+//! and (b); `plugins`, which is memory with a hundred plugins. `HOOKWRIGHT_BENCH_BINARY` measures another build of the
+//! engine, to compare two builds.
 //!
-//! Figures are printed, never asserted: machines differ.
+//! Figures are printed and not asserted, because machines differ.
 
 mod calls;
 mod engine;
@@ -22,17 +22,17 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-/// Connections of the load, as many as requests under way.
+/// Connections of the load, which is also the number of concurrent requests.
 pub const CONNECTIONS: usize = 64;
-/// How many deliveries may be under way before the load waits for arrivals.
+/// Number of unfinished deliveries at which the load waits for arrivals.
 pub const WINDOW: u64 = 1_024;
-/// How long each row is measured, each time.
+/// Duration of one measurement.
 pub const MEASURED: Duration = Duration::from_secs(5);
-/// How long each row runs before it is measured.
+/// Time before each measurement.
 pub const WARM_UP: Duration = Duration::from_secs(1);
 
 fn main() -> Result<()> {
-    // Cargo passes `--bench`; what is left names the rows to run, all if none.
+    // Cargo passes `--bench`. The other arguments select rows; without any, all run.
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     if wanted.first().is_some_and(|first| first == relay::ARGUMENT) {

@@ -1,4 +1,4 @@
-//! Memory: with a hundred plugins and a thousand hooks, and while a million deliveries pass.
+//! Memory with a hundred plugins and a thousand hooks, and during a million deliveries.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub async fn run(table: &mut Table) -> Result<()> {
     million(table).await
 }
 
-/// A hundred plugins of different bytes, each used by ten hooks and each run once.
+/// Measures with a hundred different plugins. Each is used by ten hooks and runs once.
 pub async fn many_plugins(table: &mut Table) -> Result<()> {
     let sink = Sink::start(None).await?;
     let server = Server::start(binary()).await;
@@ -47,7 +47,7 @@ pub async fn many_plugins(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// The component with a custom section more: the same code, other bytes, another digest.
+/// Adds a custom section to a component: the same code with another digest.
 fn with_custom_section(wasm: &[u8], number: usize) -> Vec<u8> {
     let name = format!("bench-{number:04}");
     let mut all = wasm.to_vec();
@@ -80,7 +80,7 @@ async fn million(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Resident memory of the engine's process, now and at most, in MB.
+/// Current and peak resident memory of the engine's process, in MB.
 fn resident(server: &Server) -> Result<(f64, f64)> {
     let id = server.process_id().context("it runs")?;
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;

@@ -1,5 +1,5 @@
-//! A bare hyper relay: takes a POST, forwards it, answers when the receiver has. With hyper-util's pooled client, the
-//! one that most take, and neither storage nor checks: what two hops cost where nobody has gone out of their way.
+//! A minimal hyper relay: forwards a POST and responds after the receiver has responded. It uses hyper-util's pooled
+//! client, without storage or checks: a baseline for two hops.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -15,12 +15,12 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-/// Makes this program a relay to the address that follows.
+/// Argument that makes this program a relay to the address that follows.
 pub const ARGUMENT: &str = "relay";
 
 type Forward = Client<HttpConnector, Full<Bytes>>;
 
-/// The relay in a process of its own.
+/// Starts the relay in its own process.
 pub async fn start(to: SocketAddr) -> Result<(Child, SocketAddr)> {
     let mut child = Command::new(std::env::current_exe()?)
         .args([ARGUMENT, &to.to_string()])

@@ -1,4 +1,4 @@
-//! A bare hyper receiver: reads each request, counts it, answers 200.
+//! A minimal hyper receiver: reads and counts each request, and responds with 200.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,10 +12,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// What is done with each body that arrives.
+/// Called with each body that arrives.
 pub type OnArrival = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
-/// A receiver that counts.
+/// A receiver that counts requests.
 #[derive(Clone)]
 pub struct Sink {
     pub address: SocketAddr,

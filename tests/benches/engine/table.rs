@@ -1,12 +1,12 @@
-//! The table that is printed at the end; each row also as soon as it is there.
+//! The table of results. Rows are also printed as soon as they are measured.
 
-/// The middle one; of an even number, the upper of the two in the middle.
+/// Returns the median: for an even number of values, the upper of the two in the middle.
 pub fn median(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);
     all[all.len() / 2]
 }
 
-/// Rows of a name and what was measured.
+/// Rows with a name and figures.
 pub struct Table {
     rows: Vec<(String, String)>,
 }
@@ -16,14 +16,14 @@ impl Table {
         Self { rows: Vec::new() }
     }
 
-    /// Adds a row and shows it.
+    /// Adds a row and prints it.
     pub fn row(&mut self, name: impl Into<String>, figures: impl Into<String>) {
         let (name, figures) = (name.into(), figures.into());
         eprintln!("{name}: {figures}");
         self.rows.push((name, figures));
     }
 
-    /// Shows all rows.
+    /// Prints all rows.
     pub fn print(&self) {
         let width = self.rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         println!();

@@ -1,4 +1,4 @@
-//! What an abuse is: something that is set up with tenants of its own, then goes on until its guard is dropped.
+//! The interface of an abuse. It has its own tenants, and continues until its guard is dropped.
 
 use std::any::Any;
 use std::future::Future;
@@ -14,26 +14,27 @@ use crate::site::Site;
 /// One kind of abuse.
 #[async_trait]
 pub trait Abuse: Send + Sync {
-    /// The row's name.
+    /// Name of the row.
     fn name(&self) -> &'static str;
-    /// What it does, in a few words.
+    /// A short description.
     fn what(&self) -> &'static str;
-    /// Prepares what must exist before an upgrade. If it returns true, the engine is started again without compiled code, as
-    /// after an upgrade, before the abuse starts.
+    /// Prepares what must exist before an upgrade. If it returns true, the engine is started again without compiled
+    /// code, as after an upgrade, before the abuse starts.
     ///
     /// # Errors
     /// If the engine has ended.
     async fn prepare(&self, _site: &Site) -> Result<bool> {
         Ok(false)
     }
-    /// Sets it up; what it has [`Guard::spawn`]ed begins once all abuses of the row are set up. A refusal of the engine is no error: that is what its limits are for.
+    /// Sets the abuse up. Tasks of [`Guard::spawn`] start after all abuses of the row are set up. A refusal by the
+    /// engine is not an error, because the engine's limits may cause it.
     ///
     /// # Errors
-    /// If the abuse cannot be set up at all, for example because the engine has ended.
+    /// If the abuse cannot be set up, for example because the engine has ended.
     async fn start(&self, site: &Site) -> Result<Guard>;
 }
 
-/// An abuse under way. It ends when this is dropped.
+/// A running abuse. It ends when this is dropped.
 pub struct Guard {
     tasks: JoinSet<()>,
     on: Handle,
@@ -42,13 +43,13 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// A guard whose tasks run on the threads of the abusers, which give way to the measurement.
+    /// Creates a guard whose tasks run on the abusers' threads, which have a lower priority than the measurement.
     pub fn new(site: &Site) -> Self {
         let (on, begin) = (site.abusers().clone(), site.beginning());
         Self { tasks: JoinSet::new(), on, begin, held: Vec::new() }
     }
 
-    /// Runs `task` from when all abuses of the row are set up until the guard is dropped.
+    /// Runs `task` after all abuses of the row are set up, until the guard is dropped.
     pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         let mut begin = self.begin.clone();
         self.spawn_now(async move {
@@ -58,12 +59,12 @@ impl Guard {
         });
     }
 
-    /// Runs `task`, such as a receiver, from now on until the guard is dropped.
+    /// Runs `task`, such as a receiver, immediately, until the guard is dropped.
     pub fn spawn_now(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn_on(task, &self.on);
     }
 
-    /// Runs `count` tasks that `make` makes of their numbers.
+    /// Runs `count` tasks. `make` creates a task from its number.
     pub fn spawn_each<F>(&mut self, count: usize, make: impl Fn(usize) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -73,7 +74,7 @@ impl Guard {
         }
     }
 
-    /// Keeps `thing` until the guard is dropped.
+    /// Keeps `thing` alive until the guard is dropped.
     pub fn hold(&mut self, thing: impl Any + Send) {
         self.held.push(Box::new(thing));
     }

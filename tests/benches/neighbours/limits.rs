@@ -1,4 +1,4 @@
-//! What the engine of a row may use: file descriptors always, memory in a control group if one can be made.
+//! Limits of a row's engine: file descriptors, and memory in a control group if one can be created.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-/// File descriptors of the engine.
+/// Maximum number of file descriptors of the engine.
 pub const DESCRIPTORS: u64 = 1_024;
-/// Memory of the control group, in bytes.
+/// Memory limit of the control group, in bytes.
 const MEMORY: u64 = 512 * 1024 * 1024;
-/// Descriptors of this process: all abusers' ends of their connections.
+/// File descriptors of this process, for the connections of all abusers.
 const OWN_DESCRIPTORS: u64 = 16_384;
 
-/// How a row's engine is limited.
+/// Limits of a row's engine.
 pub struct Limits {
     group: Memory,
 }
 
-/// What limits its memory.
+/// The kind of memory limit.
 enum Memory {
     Unlimited,
-    /// A control group of our own.
+    /// A control group created by this process.
     Group(Group),
-    /// A scope that the service manager makes.
+    /// A scope of the service manager.
     Scope,
-    /// None can be made, for this reason.
+    /// No limit, for this reason.
     Unavailable(String),
 }
 
@@ -36,11 +36,11 @@ pub struct Group {
     version: Version,
 }
 
-/// What a control group says of itself.
+/// Usage of a control group.
 pub struct Usage {
-    /// Bytes of memory that cannot be given back.
+    /// Memory that cannot be reclaimed, in bytes.
     pub memory: Option<u64>,
-    /// How many processes the kernel has killed for want of memory.
+    /// Number of processes that the kernel has killed because of the limit.
     pub killed: Option<u64>,
 }
 
@@ -55,8 +55,8 @@ impl Limits {
         Self { group: Memory::Unlimited }
     }
 
-    /// With a control group of 512 MB: one of the unified hierarchy, one of the older memory controller, or a scope of
-    /// the service manager. A limit of the address space would be no substitute: plugins reserve gigabytes of it.
+    /// With a control group of 512 MB: version 2, version 1, or a scope of the service manager. A limit of the address
+    /// space cannot replace it, because plugins reserve gigabytes of address space.
     pub fn with_control_group() -> Self {
         let group = match Group::make() {
             Ok(group) => Memory::Group(group),
@@ -84,10 +84,10 @@ impl Limits {
         }
     }
 
-    /// A program that sets the limits and then becomes `binary`, in a directory that must outlive it.
+    /// Writes a program that sets the limits and executes `binary`. The directory must outlive it.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the program cannot be written.
     pub fn wrap(&self, binary: &Path) -> Result<(TempDir, PathBuf)> {
         let directory = tempfile::tempdir()?;
         let program = directory.path().join("limited-engine");
@@ -121,13 +121,13 @@ impl Group {
         };
         group.write(limit, &MEMORY.to_string())?;
         if matches!(version, Version::Two) {
-            // Where there is no swap accounting, there is no such file.
+            // The file is missing without swap accounting.
             let _ = group.write("memory.swap.max", "0");
         }
         Ok(group)
     }
 
-    /// The control group of this process in the hierarchy that has the memory controller.
+    /// Returns the control group of this process in the hierarchy with the memory controller.
     fn parent() -> Result<(PathBuf, Version)> {
         let own = std::fs::read_to_string("/proc/self/cgroup").context("reading /proc/self/cgroup")?;
         let of = |controllers: &str| {
@@ -148,7 +148,7 @@ impl Group {
         let path = of("").context("this process is in no control group")?;
         let root = Path::new("/sys/fs/cgroup");
         let controllers = std::fs::read_to_string(root.join(&path).join("cgroup.subtree_control"));
-        // A group with processes in it cannot hand controllers down, so ours stands beside it, or in the root.
+        // A group with processes cannot enable controllers for child groups, so use its parent or the root.
         let parent = match controllers {
             Ok(names) if names.split_whitespace().any(|name| name == "memory") => root.join(path),
             _ => root.to_owned(),
@@ -161,7 +161,7 @@ impl Group {
         std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
     }
 
-    /// How it is now.
+    /// Current usage.
     pub fn usage(&self) -> Usage {
         let number = |file: &str, name: &str| -> Option<u64> {
             let text = std::fs::read_to_string(self.directory.join(file)).ok()?;
@@ -176,13 +176,10 @@ impl Group {
 }
 
 impl Drop for Limits {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the kernel tells nobody that a control group has become empty"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "there is no notification for an empty control group here")]
     fn drop(&mut self) {
         let Memory::Group(group) = &self.group else { return };
-        // The engine's last process may need a moment to leave it.
+        // The last process may leave the group with a delay.
         for _ in 0..50 {
             if std::fs::remove_dir(&group.directory).is_ok() {
                 return;
@@ -193,7 +190,7 @@ impl Drop for Limits {
     }
 }
 
-/// Takes as many descriptors as the system allows, up to what all abuses at once need.
+/// Raises the limit of file descriptors, up to the number that all abuses together need.
 pub fn raise_own_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
@@ -202,7 +199,7 @@ pub fn raise_own_descriptors() {
         || current < OWN_DESCRIPTORS
     {
         eprintln!(
-            "this process may have {current} open files: abuses by connections are smaller than they should be"
+            "this process can open only {current} files, so abuses by connections are smaller than intended"
         );
     }
 }

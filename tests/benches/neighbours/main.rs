@@ -1,14 +1,14 @@
-//! What one well-behaved tenant notices of the others' abuse, and what it costs the engine.
+//! Effects of abuse by other tenants on a well-behaved tenant and on the engine.
 //!
-//! `cargo bench -p hookwright-tests --bench neighbours` prints one table: the tenant alone, the tenant
-//! beside each kind of abuse, and beside all of them at once. Each row starts an engine of its own, the
-//! real binary with 1,024 file descriptors; the row `all` also runs in a control group of 512 MB.
+//! `cargo bench -p hookwright-tests --bench neighbours` prints one table: the tenant alone, with each kind of abuse,
+//! and with all of them at once. Each row starts an engine, the real binary with 1,024 file descriptors. The row
+//! `all` also runs in a control group of 512 MB.
 //!
-//! Arguments after `--` name the rows to run, such as `half-sent-batches` or `all`; without any, all
-//! run. `list` prints the names. `HOOKWRIGHT_BENCH_BINARY` measures another build of the engine.
+//! Arguments after `--` select rows, such as `half-sent-batches` or `all`; without any, all run. `list` prints the
+//! names. `HOOKWRIGHT_BENCH_BINARY` measures another build of the engine.
 //!
-//! Figures are printed, never asserted: machines differ. Aims: a p99 of at most twice that of the
-//! tenant alone, and at most 400 MB.
+//! Figures are printed and not asserted, because machines differ. Aims: a p99 of at most twice that of the tenant
+//! alone, and at most 400 MB.
 
 mod abuse;
 mod abuses;
@@ -16,7 +16,7 @@ mod limits;
 mod memory;
 mod peer;
 mod row;
-#[expect(dead_code, reason = "here, arrivals are told apart and not only counted")]
+#[expect(dead_code, reason = "this benchmark distinguishes arrivals and does not count them")]
 #[path = "../engine/sink.rs"]
 mod sink;
 mod site;
@@ -29,11 +29,11 @@ use abuse::Abuse;
 use limits::Limits;
 use row::{Row, Setting};
 
-/// The row of all abuses at once.
+/// The row with all abuses at once.
 const ALL: &str = "all";
 
 fn main() -> Result<()> {
-    // Cargo passes `--bench`; what is left names the rows to run.
+    // Cargo passes `--bench`. The other arguments select rows.
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let abuses = abuses::all();

@@ -1,4 +1,4 @@
-//! The engine's peak memory, with that of the processes it starts for compiling.
+//! Peak memory of the engine and its compiler processes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-/// Between two looks at the processes.
+/// Polling interval.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Looks at a process and its children until it is dropped.
-pub struct Watch {
+/// Polls a process and its children until it is dropped.
+pub struct MemoryMonitor {
     process: u32,
     most: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
-impl Watch {
+impl MemoryMonitor {
     pub fn start(process: u32) -> Self {
         let most = Arc::new(AtomicU64::new(0));
         let seen = Arc::clone(&most);
@@ -33,16 +33,16 @@ impl Watch {
         Self { process, most, task }
     }
 
-    /// The most resident memory of the process itself, and of all of its processes together, in MB.
+    /// Peak resident memory of the process, and of the process with its children.
     pub fn peak(&self) -> Peak {
         let together = self.most.load(Ordering::Relaxed);
-        // A process that has ended tells nothing any more; what was seen of it before is left.
+        // After the process has ended, the polled values remain.
         let own = kilobytes(self.process, "VmHWM:").unwrap_or(together);
         Peak { own: own as f64 / 1_000.0, together: together.max(own) as f64 / 1_000.0 }
     }
 }
 
-impl Drop for Watch {
+impl Drop for MemoryMonitor {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -61,7 +61,7 @@ fn kilobytes(process: u32, name: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// The processes that the threads of `process` have started.
+/// Child processes of `process`.
 fn children(process: u32) -> Vec<u32> {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
     let lists =

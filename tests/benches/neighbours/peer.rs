@@ -1,4 +1,4 @@
-//! A client that writes what it likes to its connection, from an address of its own.
+//! A raw client with its own address.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// Before a client tries again what has failed.
+/// Time before a client retries.
 pub const PAUSE: Duration = Duration::from_millis(50);
 
-/// An address to connect from, and one to connect to.
+/// Source and destination address.
 #[derive(Clone, Copy)]
 pub struct Peer {
     pub from: Ipv4Addr,
@@ -26,12 +26,12 @@ impl Peer {
         Self { from: from.into(), to }
     }
 
-    /// A connection.
+    /// Connects.
     pub async fn connect(self) -> std::io::Result<TcpStream> {
         self.connect_with(None).await
     }
 
-    /// A connection of whose answers the system holds about `receive` bytes.
+    /// Connects with a receive buffer of about `receive` bytes.
     pub async fn connect_with(self, receive: Option<u32>) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         if let Some(receive) = receive {
@@ -43,25 +43,25 @@ impl Peer {
         Ok(stream)
     }
 
-    /// Sends `bytes` on a connection of their own and keeps it until the engine closes it, reading nothing.
+    /// Sends `bytes` on a new connection and keeps it open, without reading, until the engine closes it.
     pub async fn hold(self, bytes: &[u8]) {
         if let Ok(mut stream) = self.connect().await
             && stream.write_all(bytes).await.is_ok()
         {
             let mut one = [0];
-            // An answer may come; what is held stays held until the connection ends.
+            // Ignore responses until the connection ends.
             while stream.read(&mut one).await.is_ok_and(|read| read > 0) {}
         }
     }
 
-    /// Sends `bytes` on a connection of their own and hangs up.
+    /// Sends `bytes` on a new connection and closes it.
     pub async fn send_and_hang_up(self, bytes: &[u8]) {
         if let Ok(mut stream) = self.connect().await {
             let _ = stream.write_all(bytes).await;
         }
     }
 
-    /// Sends `bytes` on a connection of their own and reads until the engine closes it or has answered something.
+    /// Sends `bytes` on a new connection and reads until the engine responds or closes it.
     pub async fn exchange(self, bytes: &[u8]) {
         if let Ok(mut stream) = self.connect().await
             && stream.write_all(bytes).await.is_ok()
@@ -70,7 +70,7 @@ impl Peer {
         }
     }
 
-    /// Sends `request` and reads the answer at `chunk` bytes every `pause`.
+    /// Sends `request` and reads the response at `chunk` bytes per `pause`.
     pub async fn read_slowly(self, request: &[u8], chunk: usize, pause: Duration) {
         const RECEIVE_BUFFER: u32 = 4_096;
         let Ok(mut stream) = self.connect_with(Some(RECEIVE_BUFFER)).await else { return };
@@ -83,7 +83,7 @@ impl Peer {
         }
     }
 
-    /// Sends the same request again and again on a connection, one after the other.
+    /// Sends the same request repeatedly on a connection.
     pub async fn repeat(self, request: http::Request<Bytes>) {
         loop {
             if self.repeat_on_one(usize::MAX, &request).await.is_err() {
@@ -92,7 +92,7 @@ impl Peer {
         }
     }
 
-    /// Sends the same request some times on one connection, or fewer times if the engine closes it.
+    /// Sends the same request `count` times on one connection, or less often if the engine closes it.
     pub async fn times(self, count: usize, request: http::Request<Bytes>) {
         let _ = self.repeat_on_one(count, &request).await;
     }
@@ -104,7 +104,7 @@ impl Peer {
         for _ in 0..count {
             let status = send(&mut sender, request).await?;
             if matches!(status, 429 | 503) {
-                // Even an abuser gains nothing from asking a refusing engine in a tight loop on this machine.
+                // Do not retry a refused request in a tight loop.
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -130,7 +130,7 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-/// The head of a request with this key; `length` is that of its body.
+/// Returns the head of a request with this key. `length` is the length of the body.
 pub fn head(method: &str, path: &str, key: &str, content_type: &str, length: usize) -> String {
     format!(
         "{method} /api/v3{path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n\
@@ -138,17 +138,17 @@ pub fn head(method: &str, path: &str, key: &str, content_type: &str, length: usi
     )
 }
 
-/// A whole request as bytes.
+/// Returns a whole request as bytes.
 pub fn whole(method: &str, path: &str, key: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     let mut bytes = head(method, path, key, content_type, body.len()).into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
 
-/// A request for [`Peer::repeat`].
+/// Returns a request for [`Peer::repeat`].
 ///
 /// # Errors
-/// If it cannot be written, which no abuse wants.
+/// If the request is invalid.
 pub fn request(
     method: &str,
     path: &str,

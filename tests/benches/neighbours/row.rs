@@ -1,4 +1,4 @@
-//! One row: an engine of its own, the well-behaved tenant, and abuse beside it.
+//! Measurement of one row: an engine, the well-behaved tenant, and abuses.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,40 +10,40 @@ use tokio::runtime::Handle;
 
 use crate::abuse::Abuse;
 use crate::limits::Limits;
-use crate::memory::{Peak, Watch};
+use crate::memory::{MemoryMonitor, Peak};
 use crate::site::Site;
 use crate::victim::{Figures, Victim};
 
-/// Between the start of the abuse and the measurement, so that the abuse is in full swing.
-const SETTLE: Duration = Duration::from_secs(1);
+/// Time between the start of the abuse and the measurement.
+const RAMP_UP: Duration = Duration::from_secs(1);
 
-/// What is measured.
+/// The setting of a row.
 pub struct Setting<'a> {
     pub name: &'static str,
     pub abuses: &'a [&'a dyn Abuse],
     pub limits: &'a Limits,
 }
 
-/// What came of it.
+/// The result of a row.
 pub struct Row {
     pub name: &'static str,
     pub figures: Figures,
     pub peak: Peak,
-    /// In a control group: the most memory that could not be given back, in MB.
+    /// Peak memory of the control group that cannot be reclaimed, in MB.
     pub group: Option<f64>,
-    /// By how much the data directory grew while the tenant was measured, in MB.
+    /// Growth of the data directory during the measurement, in MB.
     pub stored: f64,
-    /// Whatever else should be known, such as that the engine has ended.
+    /// Notes, for example that the engine has ended.
     pub remarks: Vec<String>,
 }
 
 /// Measures the well-behaved tenant beside abuse.
 ///
 /// # Errors
-/// If the engine cannot be started, or fails before there is any abuse.
+/// If the engine cannot be started, or fails before the abuse starts.
 pub async fn measure(setting: &Setting<'_>, abusers: &Handle) -> Result<Row> {
     let (_program, program) = setting.limits.wrap(&binary())?;
-    // Warnings about abuse are expected; nobody reads them here.
+    // Warnings about abuse are expected, so discard them.
     let log = std::process::Stdio::null();
     let server = Server::start_logging_to(program, &[("HOOKWRIGHT_LOG", "error")], log).await;
     let (site, is_upgraded) = prepare(server, setting, abusers).await?;
@@ -57,7 +57,7 @@ pub async fn measure(setting: &Setting<'_>, abusers: &Handle) -> Result<Row> {
         remarks.push(format!("first deliveries {seconds:.1} s after the upgrade"));
     }
     let stored_before = stored(site.server.data_dir());
-    let watch = Watch::start(process);
+    let monitor = MemoryMonitor::start(process);
     let group = GroupPeak::watch(setting.limits);
 
     let mut guards = Vec::new();
@@ -66,14 +66,14 @@ pub async fn measure(setting: &Setting<'_>, abusers: &Handle) -> Result<Row> {
     }
     if !guards.is_empty() {
         site.begin();
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep(RAMP_UP).await;
     }
     let figures = victim.measure().await?;
 
     if !answers(&site).await {
         remarks.push("the engine no longer answers".to_owned());
     }
-    let (peak, (in_group, killed)) = (watch.peak(), group.peak(setting.limits));
+    let (peak, (in_group, killed)) = (monitor.peak(), group.peak(setting.limits));
     if killed > 0 {
         remarks.push(format!("{killed} killed for want of memory"));
     }
@@ -84,7 +84,7 @@ pub async fn measure(setting: &Setting<'_>, abusers: &Handle) -> Result<Row> {
     Ok(Row { name: setting.name, figures, peak, group: in_group, stored, remarks })
 }
 
-/// The engine as the abuses find it, and whether it was started anew without compiled code.
+/// Prepares the engine, and returns whether it was restarted without compiled code.
 async fn prepare(mut server: Server, setting: &Setting<'_>, abusers: &Handle) -> Result<(Site, bool)> {
     let mut needs_upgrade = false;
     let site = Site::new(server, abusers.clone())?;
@@ -100,26 +100,26 @@ async fn prepare(mut server: Server, setting: &Setting<'_>, abusers: &Handle) ->
     Ok((Site::new(server.restart().await, abusers.clone())?, true))
 }
 
-/// Bytes of all files in a directory.
+/// Total size of the files in a directory.
 fn stored(directory: &Path) -> u64 {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let size = |entry: std::fs::DirEntry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => stored(&entry.path()),
         Ok(metadata) => metadata.len(),
-        // Temporary files come and go.
+        // Temporary files may disappear meanwhile.
         Err(_) => 0,
     };
     entries.map(size).sum()
 }
 
-/// The engine that is measured: the one built with this benchmark, or another build to compare it with.
+/// The measured engine: the one built with this benchmark, or another build for a comparison.
 fn binary() -> PathBuf {
     let built = env!("CARGO_BIN_EXE_hookwright-under-test");
-    #[expect(clippy::disallowed_methods, reason = "the benchmark's one setting; the engine's are its own")]
+    #[expect(clippy::disallowed_methods, reason = "the only setting of the benchmark")]
     std::env::var_os("HOOKWRIGHT_BENCH_BINARY").filter(|path| !path.is_empty()).unwrap_or(built.into()).into()
 }
 
-/// Whether the engine answers its operator, who asks again if it is told to.
+/// Whether the engine responds to its operator, with retries.
 async fn answers(site: &Site) -> bool {
     const WITHIN: Duration = Duration::from_secs(5);
     const AGAIN: Duration = Duration::from_millis(100);
@@ -132,7 +132,7 @@ async fn answers(site: &Site) -> bool {
     tokio::time::timeout(WITHIN, asking).await.is_ok()
 }
 
-/// The memory of a control group, looked at again and again.
+/// Polls the memory of a control group.
 struct GroupPeak {
     most: std::sync::Arc<std::sync::atomic::AtomicU64>,
     task: Option<tokio::task::JoinHandle<()>>,
@@ -157,7 +157,7 @@ impl GroupPeak {
         Self { most, task }
     }
 
-    /// The most memory in MB, if there is a group, and how many processes were killed.
+    /// Peak memory in MB, if there is a group, and the number of killed processes.
     fn peak(&self, limits: &Limits) -> (Option<f64>, u64) {
         let most = self.most.load(std::sync::atomic::Ordering::Relaxed);
         let killed = limits.group().and_then(|group| group.usage().killed).unwrap_or(0);

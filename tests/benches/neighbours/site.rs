@@ -1,4 +1,4 @@
-//! The engine of one row, as abusers find it.
+//! The environment of a row: the engine and the runtimes.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,15 +11,15 @@ use tokio::sync::watch;
 
 use crate::peer::Peer;
 
-/// Where the measurement runs, and where the abusers do.
+/// Runtimes of the measurement and of the abusers.
 pub struct Runtimes {
     pub measuring: Runtime,
     pub abusing: Runtime,
 }
 
 impl Runtimes {
-    /// Abusers stand for other machines. On this one they give way, so that what is measured is the engine's work for
-    /// them and not their own.
+    /// Abusers represent other machines. Their threads have a lower priority, so that the figures contain the engine's
+    /// work and not that of the abusers.
     pub fn start() -> Result<Self> {
         const NICE: i32 = 10;
         let measuring = Builder::new_multi_thread().enable_all().build()?;
@@ -28,7 +28,7 @@ impl Runtimes {
             .on_thread_start(|| {
                 let thread = Some(rustix::thread::gettid());
                 if let Err(error) = rustix::process::setpriority_process(thread, NICE) {
-                    eprintln!("an abuser's thread keeps its priority: {error}");
+                    eprintln!("cannot lower the priority of an abuser's thread: {error}");
                 }
             })
             .build()?;
@@ -45,7 +45,7 @@ pub struct Site {
     begin: watch::Sender<bool>,
 }
 
-/// A tenant that abuses, or one that is abused through.
+/// A tenant of an abuse.
 #[derive(Clone)]
 pub struct Tenant {
     pub key: String,
@@ -72,18 +72,17 @@ impl Site {
         &self.abusers
     }
 
-    /// Lets all abuses begin.
+    /// Starts all abuses.
     pub fn begin(&self) {
         self.begin.send_replace(true);
     }
 
-    /// Becomes true when abuses may begin.
+    /// Becomes true when the abuses start.
     pub fn beginning(&self) -> watch::Receiver<bool> {
         self.begin.subscribe()
     }
 
-    /// A client address that no other abuse and not the well-behaved tenant has: limits for an address must not meet
-    /// the wrong one.
+    /// Returns an unused client address, so that limits of an address affect only one abuse.
     pub fn peer(&self) -> Peer {
         let number = self.addresses.fetch_add(1, Ordering::Relaxed);
         Peer::new([127, 66, (number / 250) as u8, (number % 250 + 1) as u8], self.address)
@@ -96,13 +95,13 @@ impl Site {
 }
 
 impl Tenant {
-    /// Makes a hook with these members, if the engine allows it.
+    /// Creates a hook with these members, if the engine allows it, and returns its id.
     pub async fn hook(&self, members: Value) -> Option<String> {
         let answer = self.client.try_send("POST", "/api/v3/hooks", members.to_string(), JSON).await.ok()?;
         answer.json()["id"].as_str().map(str::to_owned)
     }
 
-    /// Posts these events as one batch; whether it was accepted.
+    /// Posts these events as a batch, and returns whether it was accepted.
     pub async fn batch(&self, events: impl IntoIterator<Item = Value>) -> bool {
         let lines: Vec<String> = events.into_iter().map(|event| event.to_string()).collect();
         let sent = self.client.try_send("POST", "/api/v3/events/batch", lines.join("\n"), NDJSON).await;
@@ -110,7 +109,7 @@ impl Tenant {
     }
 }
 
-/// Headers of a request with JSON.
+/// Headers of a JSON request.
 pub const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 /// Headers of a batch.
 pub const NDJSON: &[(&str, &str)] = &[("content-type", "application/x-ndjson")];

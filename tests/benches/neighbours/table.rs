@@ -1,9 +1,9 @@
-//! The table that is printed at the end; each row also as soon as it is there.
+//! The table of results. Rows are also printed as soon as they are measured.
 
 use crate::row::Row;
 use crate::victim::{Figures, Latency};
 
-/// Prints all rows, each beside the first, which is the tenant alone.
+/// Prints all rows, compared with the first row, which is the tenant alone.
 pub fn print(rows: &[Row]) {
     let Some(alone) = rows.first() else { return };
     println!();
@@ -27,7 +27,7 @@ pub fn print(rows: &[Row]) {
     );
 }
 
-/// One row as text.
+/// Formats a row.
 pub fn line(row: &Row, alone: &Figures) -> String {
     let Row { name, figures, peak, group, stored, remarks } = row;
     let mut text = format!(

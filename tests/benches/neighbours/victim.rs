@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use hookwright_tests::{Client, PATIENCE};
+use hookwright_tests::{Client, TIMEOUT};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::client::legacy::{self, connect::HttpConnector};
@@ -17,31 +17,31 @@ use serde_json::{Value, json};
 use crate::peer::Peer;
 use crate::sink::{OnArrival, Sink};
 
-/// Events a second.
+/// Events per second.
 const RATE: f64 = 100.0;
-/// Events before the abuse begins.
+/// Number of events before the abuse starts.
 const WARM_UP: u64 = 50;
-/// Events that are measured.
+/// Number of measured events.
 const MEASURED: u64 = 600;
-/// Events that wait for their answers at the same time at most, so that a slow one does not hold up the next.
-const AT_ONCE: usize = 32;
-/// How long an answer may take before the request is given up.
-const ANSWER: Duration = Duration::from_secs(5);
-/// How long after the last event arrivals are waited for.
-const STRAGGLERS: Duration = Duration::from_secs(5);
+/// Maximum number of concurrent posts, so that a slow one does not delay the next.
+const CONCURRENCY: usize = 32;
+/// Timeout of a post.
+const POST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time to wait for arrivals after the last event.
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SCRIPT: &str =
     "event.data.note = undefined; return {...request, body: {number: event.data.number, kind: event.type}};";
 
 type Http = legacy::Client<HttpConnector, Full<Bytes>>;
 
-/// Times by the number of the event.
+/// Times by event number.
 type Times = Arc<Vec<OnceLock<Instant>>>;
 
-/// The tenant with its receivers.
+/// The tenant and its receivers.
 pub struct Victim {
     address: SocketAddr,
-    /// Uses connections again that rest, as clients do.
+    /// A client with a connection pool.
     http: Http,
     key: String,
     accepted: Times,
@@ -49,31 +49,31 @@ pub struct Victim {
     plugin: Arrivals,
 }
 
-/// What arrives at one hook.
+/// Arrivals at one hook.
 struct Arrivals {
     sink: Sink,
     times: Times,
 }
 
-/// What the tenant noticed.
+/// Figures of the tenant.
 #[derive(Clone)]
 pub struct Figures {
     /// From an event's acceptance to its arrival at the hook without a plugin.
     pub plain: Latency,
     /// The same at the hook with a plugin.
     pub plugin: Latency,
-    /// From when an event was due to be sent to its acceptance.
+    /// From the scheduled time of a post to the acceptance of its event.
     pub acceptance: Latency,
-    /// Events that were not accepted, by what came instead: a status, or that nothing came.
+    /// Number of events that were not accepted, by status or error.
     pub refused: BTreeMap<String, u64>,
 }
 
-/// Percentiles in milliseconds. What is missing counts as slower than all that is there.
+/// Percentiles in milliseconds. A missing arrival counts as the slowest.
 #[derive(Clone, Copy)]
 pub struct Latency {
     pub p50: f64,
     pub p99: f64,
-    /// How many of those that should be there are not.
+    /// Number of missing arrivals.
     pub missing: u64,
 }
 
@@ -82,7 +82,7 @@ fn times() -> Times {
 }
 
 impl Victim {
-    /// Makes the tenant's hooks and delivers some events, so that its plugin is compiled.
+    /// Creates the tenant's hooks and delivers some events, so that its plugin is compiled.
     pub async fn start(address: SocketAddr, peer: Peer, key: String) -> Result<Self> {
         let (plain, plugin) = (Arrivals::start().await?, Arrivals::start().await?);
         let client = Client::new(&format!("http://{address}"), &key);
@@ -103,19 +103,19 @@ impl Victim {
         ensure!(outcome.refused.is_empty(), "events are refused before there is any abuse");
         let began = Instant::now();
         while victim.missing(0..WARM_UP) > 0 {
-            ensure!(began.elapsed() < PATIENCE, "deliveries do not arrive before there is any abuse");
-            tokio::time::sleep(STRAGGLERS / 500).await;
+            ensure!(began.elapsed() < TIMEOUT, "deliveries do not arrive before the abuse starts");
+            tokio::time::sleep(ARRIVAL_TIMEOUT / 500).await;
         }
         Ok(victim)
     }
 
-    /// Posts the events that are measured, and waits for their arrival.
+    /// Posts the measured events and waits for their arrival.
     pub async fn measure(&self) -> Result<Figures> {
         let measured = WARM_UP..WARM_UP + MEASURED;
         let Posted { refused, waits } = self.post(measured.clone()).await?;
         let ended = Instant::now();
-        while self.missing(measured.clone()) > 0 && ended.elapsed() < STRAGGLERS {
-            tokio::time::sleep(STRAGGLERS / 500).await;
+        while self.missing(measured.clone()) > 0 && ended.elapsed() < ARRIVAL_TIMEOUT {
+            tokio::time::sleep(ARRIVAL_TIMEOUT / 500).await;
         }
         let accepted = MEASURED - refused.values().sum::<u64>();
         Ok(Figures {
@@ -144,13 +144,13 @@ impl Victim {
         Latency::of(both.filter_map(took).collect(), accepted)
     }
 
-    /// Posts events at [`RATE`], whatever the answers take.
+    /// Posts events at [`RATE`], independent of response times.
     async fn post(&self, numbers: std::ops::Range<u64>) -> Result<Posted> {
         let (next, first) = (Arc::new(AtomicU64::new(numbers.start)), numbers.start);
         let began = Instant::now();
         let posted = Arc::new(Mutex::new(Posted::default()));
         let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..AT_ONCE {
+        for _ in 0..CONCURRENCY {
             let (next, posted) = (Arc::clone(&next), Arc::clone(&posted));
             let (http, address, key) = (self.http.clone(), self.address, self.key.clone());
             let accepted = Arc::clone(&self.accepted);
@@ -163,7 +163,7 @@ impl Victim {
                     }
                     let due = began + Duration::from_secs_f64((number - first) as f64 / RATE);
                     tokio::time::sleep_until(due.into()).await;
-                    let sent = tokio::time::timeout(ANSWER, send(&http, address, &key, number)).await;
+                    let sent = tokio::time::timeout(POST_TIMEOUT, send(&http, address, &key, number)).await;
                     let now = Instant::now();
                     let refused = match sent {
                         Ok(Ok(http::StatusCode::ACCEPTED)) => None,
@@ -185,10 +185,10 @@ impl Victim {
     }
 }
 
-/// What became of events that were posted.
+/// Results of posts.
 #[derive(Default)]
 struct Posted {
-    /// By what came instead of an acceptance.
+    /// By status or error.
     refused: BTreeMap<String, u64>,
     waits: Vec<Duration>,
 }
@@ -228,7 +228,7 @@ impl Latency {
     }
 }
 
-/// Posts one event; the status of the answer.
+/// Posts an event and returns the status.
 async fn send(http: &Http, address: SocketAddr, key: &str, number: u64) -> Result<http::StatusCode> {
     let body = json!({"type": "order.paid", "data": {"number": number, "note": "x".repeat(600)}}).to_string();
     let request = http::Request::post(format!("http://{address}/api/v3/events"))

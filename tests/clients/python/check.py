@@ -29,7 +29,7 @@ TENANT = "python.example"
 
 
 def check(answer, status, kind=None):
-    """The parsed answer, if it has this status and is of this kind."""
+    """Check status and type of a response, and return its parsed body."""
     assert answer.status_code == status, (answer.status_code, answer.content)
     assert kind is None or isinstance(answer.parsed, kind), answer.parsed
     return answer.parsed
@@ -40,7 +40,7 @@ def client_of(key):
 
 
 def new_tenant():
-    """A client of a new tenant."""
+    """Create a tenant and return its client."""
     operator = client_of(os.environ["HOOKWRIGHT_ADMIN_KEY"])
     check(create_tenant.sync_detailed(client=operator, body=TenantInput(name=TENANT)), 201)
     scopes = list(Scope)
@@ -52,7 +52,7 @@ def new_tenant():
 
 def main():
     client = new_tenant()
-    # Nothing listens there: what is posted is retried, and can be listed.
+    # Nothing listens on this port, so deliveries are retried and can be listed.
     body = HookInput(url="http://127.0.0.1:9/", types=["order.*"])
     hook = check(create_hook.sync_detailed(client=client, body=body), 201, Hook)
 
@@ -67,7 +67,7 @@ def main():
     batch = check(post_events.sync_detailed(client=client, body=File(payload=io.BytesIO(lines.encode()))), 202)
     assert batch.accepted == 3 and len(batch.ids) == 3, batch
 
-    # upload: the bytes of a standard plugin under a name of one's own
+    # upload: the bytes of a standard plugin under another name
     answer = client.get_httpx_client().get("/api/v3/plugins/field-map/wasm")
     assert answer.status_code == 200, answer
     upload = File(payload=io.BytesIO(answer.content))

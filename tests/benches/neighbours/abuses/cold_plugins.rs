@@ -1,4 +1,4 @@
-//! Plugins that must be compiled again after an upgrade.
+//! Compilation of plugins after an upgrade.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -11,10 +11,10 @@ use super::slow_readers::with_custom_section;
 use crate::abuse::{Abuse, Guard};
 use crate::site::{Site, Tenant};
 
-/// One tenant with many plugins whose compiled code is gone, and a delivery for each.
+/// One tenant with many plugins without compiled code, and a delivery for each.
 #[derive(Default)]
 pub struct ColdPlugins {
-    // Each row has an engine of its own, and so other keys.
+    // Each row has its own engine, and therefore its own keys.
     prepared: Mutex<Option<Prepared>>,
 }
 
@@ -41,7 +41,7 @@ impl Abuse for ColdPlugins {
         let receiver = Receiver::start().await;
         let small = tenant.client.get("/plugins/field-map/wasm").await;
         for number in 0..PLUGINS {
-            // Different bytes are different plugins.
+            // Different bytes make different plugins.
             let wasm = with_custom_section(&small.bytes, small.bytes.len() + 100 + number);
             let headers = [("content-type", "application/wasm")];
             let path = format!("/api/v3/plugins/cold-{number}");

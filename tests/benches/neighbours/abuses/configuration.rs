@@ -1,4 +1,4 @@
-//! Changes of configuration without end.
+//! Endless changes of configuration.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use crate::abuse::{Abuse, Guard};
 use crate::peer::request;
 use crate::site::Site;
 
-/// One tenant that changes its hooks as fast as it is answered.
+/// One tenant that changes its hooks as fast as possible.
 pub struct Configuration;
 
 const CLIENTS: usize = 100;

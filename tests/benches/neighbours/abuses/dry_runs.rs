@@ -1,4 +1,4 @@
-//! Dry runs whose answers nobody waits for.
+//! Abandoned dry runs.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -8,10 +8,10 @@ use crate::abuse::{Abuse, Guard};
 use crate::peer::{PAUSE, whole};
 use crate::site::{Site, event};
 
-/// Dry runs of an endless script with large events; their clients hang up at once.
+/// Dry runs of an endless script with large events, whose clients disconnect at once.
 pub struct DryRuns;
 
-/// Requests that are sent at the beginning, then one each pause of every client.
+/// Requests at the start. After that, each client sends one per pause.
 const BURST: usize = 400;
 const CLIENTS: usize = 4;
 const DATA: usize = 900_000;
@@ -23,7 +23,7 @@ impl Abuse for DryRuns {
     }
 
     fn what(&self) -> &'static str {
-        "400 dry runs of 0.9 MB and `for(;;);`, then 80 a second, all hung up"
+        "400 dry runs of 0.9 MB and `for(;;);`, then 80 per second, all abandoned"
     }
 
     async fn start(&self, site: &Site) -> Result<Guard> {

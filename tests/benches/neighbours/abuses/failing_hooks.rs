@@ -1,4 +1,4 @@
-//! Hooks that fail by the thousand.
+//! Thousands of failing hooks.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -9,11 +9,11 @@ use crate::abuse::{Abuse, Guard};
 use crate::peer::{PAUSE, request};
 use crate::site::Site;
 
-/// One tenant with very many hooks whose deliveries all fail and are all retried.
+/// One tenant with many hooks whose deliveries always fail and are retried.
 pub struct FailingHooks;
 
 const HOOKS: usize = 2_000;
-/// Clients that make the hooks.
+/// Clients that create the hooks.
 const CLIENTS: usize = 8;
 
 #[async_trait]

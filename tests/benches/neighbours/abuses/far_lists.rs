@@ -1,4 +1,4 @@
-//! Lists that look at much and find little.
+//! Lists that scan many rows and find few.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -8,13 +8,13 @@ use crate::abuse::{Abuse, Guard};
 use crate::peer::request;
 use crate::site::Site;
 
-/// Lists of deliveries of a type that none has.
+/// Lists of deliveries with a type that no delivery has.
 pub struct FarLists;
 
 const LISTS: usize = 200;
 const BATCHES: usize = 6;
 const EVENTS: usize = 500;
-/// Each event is as many deliveries, none of which is ever made: their hooks are disabled afterwards.
+/// Deliveries per event. They are never attempted, because their hooks are disabled afterwards.
 const HOOKS: usize = 30;
 
 #[async_trait]

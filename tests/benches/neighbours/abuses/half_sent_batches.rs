@@ -1,4 +1,4 @@
-//! Bodies that never end.
+//! Incomplete bodies.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -7,7 +7,7 @@ use crate::abuse::{Abuse, Guard};
 use crate::peer::{PAUSE, whole};
 use crate::site::{Site, event};
 
-/// Large batches of which all but the end is sent.
+/// Large batches that are sent without their last bytes.
 pub struct HalfSentBatches;
 
 const CONNECTIONS: usize = 40;

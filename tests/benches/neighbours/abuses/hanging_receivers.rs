@@ -1,4 +1,4 @@
-//! Receivers that never answer.
+//! Receivers that never respond.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::abuse::{Abuse, Guard};
 use crate::site::{Site, event};
 
-/// Many tenants, each with a hook whose receiver accepts connections and says nothing.
+/// Many tenants, each with a hook whose receiver accepts connections and never responds.
 pub struct HangingReceivers;
 
 const TENANTS: usize = 200;

@@ -1,4 +1,4 @@
-//! Connections on which nothing happens.
+//! Idle connections.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use crate::site::Site;
 /// More connections than the engine has file descriptors.
 pub struct IdleConnections;
 
-/// From each of some addresses.
+/// Number of source addresses, and of connections from each.
 const ADDRESSES: usize = 4;
 const CONNECTIONS: usize = 1_100;
 

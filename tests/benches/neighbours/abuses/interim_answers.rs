@@ -1,4 +1,4 @@
-//! Receivers that answer without end, and say nothing.
+//! Receivers with endless interim responses.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use crate::abuse::{Abuse, Guard};
 use crate::site::{Site, event};
 
-/// Receivers that send `100 Continue` again and again.
+/// Receivers that send `100 Continue` repeatedly.
 pub struct InterimAnswers;
 
 const DELIVERIES: usize = 32;
@@ -41,7 +41,7 @@ impl Abuse for InterimAnswers {
             }
         });
         let tenant = site.tenant("interim-answers").await;
-        // Retried soon, so that it goes on when the engine has given an exchange up.
+        // Retry soon, so that the abuse continues after the engine has ended an attempt.
         let waits = vec![1; 20];
         tenant
             .hook(json!({"url": url, "types": ["*"], "timeout_ms": 60_000, "retry": {"schedule_s": waits}}))

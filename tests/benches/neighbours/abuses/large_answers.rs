@@ -1,4 +1,4 @@
-//! Receivers whose answers are as large as they may be.
+//! Receivers with large responses.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::abuse::{Abuse, Guard};
 use crate::site::{Site, event};
 
-/// One tenant whose deliveries fail with large answers and are retried, so that many large attempts are stored.
+/// One tenant whose deliveries fail with large responses and are retried, so that many large attempts are stored.
 pub struct LargeAnswers;
 
 const EVENTS: usize = 200;

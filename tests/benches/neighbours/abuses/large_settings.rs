@@ -1,4 +1,4 @@
-//! Configuration that is large in bytes.
+//! Large configuration.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use crate::abuse::{Abuse, Guard};
 use crate::peer::request;
 use crate::site::Site;
 
-/// Hooks with as many steps and as large settings as they may have.
+/// Hooks with the maximum number of steps and the maximum size of settings.
 pub struct LargeSettings;
 
 const CLIENTS: usize = 4;

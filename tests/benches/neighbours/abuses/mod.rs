@@ -1,4 +1,4 @@
-//! The table of abuses.
+//! The list of abuses.
 
 mod cold_plugins;
 mod configuration;
@@ -20,7 +20,7 @@ mod wrong_keys;
 
 use crate::abuse::Abuse;
 
-/// All of them, in the order of the table.
+/// All abuses, in the order of the table.
 pub fn all() -> Vec<Box<dyn Abuse>> {
     vec![
         Box::new(uploads::Uploads),

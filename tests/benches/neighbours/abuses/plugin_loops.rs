@@ -1,4 +1,4 @@
-//! Plugins that run as long as they are let.
+//! Plugins that run until they are stopped.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -11,11 +11,11 @@ use crate::site::{Site, Tenant, event};
 /// Tenants whose scripts loop over large events.
 pub struct ScriptLoops;
 
-/// Tenants whose plugins grow their memory in a loop, which costs hardly any fuel.
+/// Tenants whose plugins call `memory.grow` in a loop.
 pub struct MemoryLoops;
 
 const TENANTS: usize = 10;
-/// Events of each tenant: more than can be worked off while the row is measured.
+/// Events of each tenant: more than can be processed during the measurement.
 const EVENTS: usize = 40;
 
 #[async_trait]
@@ -64,12 +64,12 @@ async fn loops(
         let tenant = site.tenant(&format!("{name}-{number}")).await;
         if let Some(wasm) = wasm.clone() {
             let headers = [("content-type", "application/wasm")];
-            // An engine that refuses it has one abuser less.
+            // If the engine refuses the upload, there is one abuser less.
             let _ = tenant.client.try_send("PUT", "/api/v3/plugins/loops", wasm, &headers).await;
         }
         let hook = json!({"url": receiver.url("/"), "types": ["*"], "pipeline": [step(&tenant)], "retry": {"schedule_s": [1]}});
         guard.spawn(async move {
-            // Making the hook tries the plugin, which takes its time.
+            // Creating the hook runs the plugin, so it takes some time.
             if tenant.hook(hook).await.is_some() {
                 tenant.batch((0..EVENTS).map(|_| event("t", size))).await;
             }

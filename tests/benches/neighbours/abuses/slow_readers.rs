@@ -1,4 +1,4 @@
-//! Large answers that are hardly read.
+//! Large responses that are read slowly.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::site::{Site, event};
 /// Downloads of a large plugin.
 pub struct SlowDownloads;
 
-/// Deliveries with many attempts, each with a large answer.
+/// Deliveries with many attempts, each with a large response.
 pub struct SlowAttempts;
 
 const DOWNLOADS: usize = 24;
@@ -23,7 +23,7 @@ const PLUGIN_LEN: usize = 31_000_000;
 const READERS: usize = 30;
 const ATTEMPTS: usize = 101;
 const ANSWER_LEN: usize = 64_000;
-/// What a reader takes at once, and how long it waits then.
+/// Bytes that a reader reads at once, and the pause after that.
 const CHUNK: usize = 512;
 const WAIT: Duration = Duration::from_millis(500);
 
@@ -42,7 +42,7 @@ impl Abuse for SlowDownloads {
         let small = tenant.client.get("/plugins/field-map/wasm").await;
         let wasm = with_custom_section(&small.bytes, PLUGIN_LEN);
         let headers = [("content-type", "application/wasm")];
-        // If the engine refuses it, there is less to download.
+        // If the engine refuses the upload, there is less to download.
         let sent = tenant.client.try_send("PUT", "/api/v3/plugins/large", wasm, &headers).await;
         let name = if sent.is_ok_and(|answer| answer.status == 201) { "large" } else { "field-map" };
         let request = whole("GET", &format!("/plugins/{name}/wasm"), &tenant.key, "text/plain", b"");
@@ -71,7 +71,7 @@ impl Abuse for SlowAttempts {
         let listed = tenant.client.get(&path).await.json();
         let delivery = listed["data"][0]["id"].as_str().unwrap_or_default().to_owned();
         for _ in 1..ATTEMPTS {
-            // One that is still under way cannot be retried yet; one refused attempt more or less is no matter.
+            // A retry is refused while an attempt is running. The exact number of attempts does not matter.
             let retried = tenant.client.post(&format!("/deliveries/{delivery}/retry"), json!({})).await;
             if retried.status >= 400 {
                 tokio::time::sleep(PAUSE / 10).await;
@@ -99,7 +99,7 @@ fn readers(site: &Site, count: usize, request: Vec<u8>) -> Guard {
     guard
 }
 
-/// The component with a custom section of about `length` bytes.
+/// Adds a custom section of about `length` bytes to the component.
 pub(super) fn with_custom_section(wasm: &[u8], length: usize) -> Vec<u8> {
     let name = b"fill";
     let size = length.saturating_sub(wasm.len()).max(64);

@@ -1,4 +1,4 @@
-//! Attempts that are as large and as many as they may be.
+//! The maximum number and size of attempts.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -9,8 +9,8 @@ use crate::abuse::{Abuse, Guard};
 use crate::peer::PAUSE;
 use crate::site::Site;
 
-/// One tenant that publishes three events of one byte, and retries their deliveries by hand as fast as it may. The row shows
-/// how many bytes that stores.
+/// One tenant that publishes three events of one byte and retries their deliveries by hand as fast as possible. The row
+/// shows the stored bytes.
 pub struct StoredAttempts;
 
 const EVENTS: usize = 3;
@@ -50,7 +50,7 @@ impl Abuse for StoredAttempts {
                     if retried.is_err() {
                         return;
                     }
-                    // One that is still under way is refused; so is one with as many attempts as it may have.
+                    // A retry is refused while an attempt is running, and after the maximum number of attempts.
                     tokio::time::sleep(PAUSE / 5).await;
                 }
             });

@@ -1,4 +1,4 @@
-//! Heads of requests that never end.
+//! Incomplete request heads.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -7,7 +7,7 @@ use crate::abuse::{Abuse, Guard};
 use crate::peer::PAUSE;
 use crate::site::Site;
 
-/// Connections without a key that each send most of a large head.
+/// Connections that each send most of a large head, without a key.
 pub struct UnfinishedHeads;
 
 const CONNECTIONS: usize = 1_500;

@@ -1,4 +1,4 @@
-//! Components that are small as bytes and large once they are understood.
+//! Small components that expand to a large size.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::abuse::{Abuse, Guard};
 use crate::peer::{PAUSE, whole};
 use crate::site::Site;
 
-/// Uploads that multiply exports, sent again and again by clients that hang up after a second.
+/// Uploads that multiply exports, repeated by clients that disconnect after a second.
 pub struct Uploads;
 
 const SENDERS: usize = 4;
@@ -40,7 +40,7 @@ impl Abuse for Uploads {
             let peer = site.peer();
             guard.spawn(async move {
                 loop {
-                    // An answer that takes longer is not waited for.
+                    // Do not wait longer for a response.
                     let _ = tokio::time::timeout(HANG_UP_AFTER, peer.exchange(&request)).await;
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -50,7 +50,7 @@ impl Abuse for Uploads {
     }
 }
 
-/// A component that instantiates one with `exports` exports `instances` times.
+/// A component that instantiates a nested one with `exports` exports `instances` times.
 fn many_instances(exports: usize, instances: usize) -> String {
     let mut text = String::from("(component (component $c (type $t (list u8))");
     for number in 0..exports {

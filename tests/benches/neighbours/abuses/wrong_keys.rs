@@ -1,4 +1,4 @@
-//! Requests with keys that nobody has.
+//! Requests with unknown keys.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -7,7 +7,7 @@ use crate::abuse::{Abuse, Guard};
 use crate::peer::request;
 use crate::site::Site;
 
-/// Connections that try one key after the other.
+/// Connections that try one key after another.
 pub struct WrongKeys;
 
 const CONNECTIONS: usize = 16;

@@ -19,7 +19,7 @@ function environment(name: string): string {
 
 const clientOf = (key: string) => createClient(createConfig({ baseUrl: environment('HOOKWRIGHT_URL'), auth: key }));
 
-/** What was answered, if it has this status. */
+/** Checks the status of a response and returns its body. */
 function check<Data, Failure>(
   answer: { data?: Data; error?: Failure; response?: Response },
   status: number,
@@ -43,7 +43,7 @@ async function newTenant() {
 
 async function main() {
   const client = await newTenant();
-  // Nothing listens there: what is posted is retried, and can be listed.
+  // Nothing listens on this port, so deliveries are retried and can be listed.
   const made = await createHook({ client, body: { url: 'http://127.0.0.1:9/', types: ['order.*'] } });
   const hook: Hook = check(made, 201);
 
@@ -57,7 +57,7 @@ async function main() {
   const batch = check(await postEvents({ client, body: new Blob(lines) }), 202);
   assert.deepEqual([batch.accepted, batch.ids.length], [3, 3]);
 
-  // upload: the bytes of a standard plugin under a name of one's own
+  // upload: the bytes of a standard plugin under another name
   const wasm = check(await getPluginWasm({ client, path: { name: 'field-map' }, parseAs: 'blob' }), 200);
   const plugin = check(await putPlugin({ client, path: { name: 'my-map' }, body: wasm }), 201);
   assert.deepEqual([plugin.name, plugin.version], ['my-map', 1]);

@@ -48,7 +48,7 @@ pub(super) struct Progress {
     every_role: bool,
 }
 
-/// A step of which some roles may have run.
+/// A step in progress. Some of its roles may have run.
 struct StepInProgress {
     report: StepReport,
     logs: LogSink,

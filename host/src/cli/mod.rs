@@ -99,7 +99,7 @@ fn load(command_line: &CommandLine) -> Result<Config, ConfigError> {
 }
 
 /// The runtime for everything except connections, attempts and plugins, which have threads of their own. Half
-/// as many threads as cores leave processor time for those.
+/// as many threads as cores leave CPU time for those.
 fn runtime() -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder

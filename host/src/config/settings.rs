@@ -227,7 +227,7 @@ pub static SETTINGS: &[Setting] = &[
         "plugin_deadline_ms",
         "MS",
         Some("500"),
-        "The maximum processor time of one call of a plugin",
+        "The maximum CPU time of one call of a plugin",
         plugin_deadline = |text| read::millis(text, 1..=60_000)
     ),
     setting!(

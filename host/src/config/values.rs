@@ -55,7 +55,7 @@ pub struct Config {
     pub plugin_threads: usize,
     /// The fuel for one call of a plugin, before the supplement for large inputs.
     pub plugin_fuel: u64,
-    /// The maximum processor time of one call of a plugin.
+    /// The maximum CPU time of one call of a plugin.
     pub plugin_deadline: Duration,
     /// The maximum linear memory of one call of a plugin, in bytes.
     pub plugin_memory_bytes: usize,

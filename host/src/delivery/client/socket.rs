@@ -1,6 +1,6 @@
 //! A TCP connection which counts what comes in, below TLS, and ends an exchange that takes too much.
 //!
-//! What a receiver sends costs the engine processor time whether or not it ever becomes an answer: interim responses,
+//! What a receiver sends costs the engine CPU time whether or not it ever becomes an answer: interim responses,
 //! chunk sizes with leading zeros, empty TLS records, or any of it one byte at a time. Bytes and reads of one exchange are
 //! limited here, where nothing passes by.
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::domain::DeliveryId;
 use crate::storage::Acceptance;
 
-/// Processor time of this process, in seconds, from Linux's `/proc`.
+/// CPU time of this process, in seconds, from Linux's `/proc`.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

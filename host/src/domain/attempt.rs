@@ -119,7 +119,7 @@ impl Response {
     }
 }
 
-macro_rules! words {
+macro_rules! named_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,7 +127,7 @@ macro_rules! words {
 
         impl $name {
             /// All names, in order of declaration.
-            pub const WORDS: &'static [&'static str] = &[$($text),+];
+            pub const NAMES: &'static [&'static str] = &[$($text),+];
 
             /// The name in APIs and storage.
             #[must_use]
@@ -142,7 +142,7 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, Invalid> {
                 match text {
                     $($text => Ok(Self::$case),)+
-                    _ => Err(Invalid::new(format!("expected one of: {}", Self::WORDS.join(", ")))),
+                    _ => Err(Invalid::new(format!("expected one of: {}", Self::NAMES.join(", ")))),
                 }
             }
         }
@@ -154,9 +154,9 @@ macro_rules! words {
         }
     };
 }
-pub(super) use words;
+pub(super) use named_enum;
 
-words! {
+named_enum! {
     /// Why a request got no response.
     UnreachableKind {
         /// The host name did not resolve.
@@ -174,7 +174,7 @@ words! {
     }
 }
 
-words! {
+named_enum! {
     /// How the body of a response failed.
     BodyFailureKind {
         /// It did not end within the hook's timeout.
@@ -184,7 +184,7 @@ words! {
     }
 }
 
-words! {
+named_enum! {
     /// How a plugin failed.
     FaultKind {
         /// The code trapped: `unreachable`, an index out of bounds, a stack overflow, a panic.
@@ -263,7 +263,7 @@ pub struct ResolvedPlugin {
     pub digest: Digest,
 }
 
-words! {
+named_enum! {
     /// Severity of a log line.
     LogLevel {
     /// Details for debugging the plugin.

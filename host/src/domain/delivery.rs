@@ -1,11 +1,11 @@
 //! Deliveries: the sending of one event to one hook.
 
-use super::attempt::words;
+use super::attempt::named_enum;
 use super::{DeliveryId, EventKey, EventType, HookId, Invalid, TenantId, UnixMillis};
 use std::fmt;
 use std::str::FromStr;
 
-words! {
+named_enum! {
     /// State of a delivery.
     DeliveryState {
     /// It waits for its first attempt.
@@ -44,7 +44,7 @@ impl DeliveryState {
     }
 }
 
-words! {
+named_enum! {
     /// What created a delivery.
     Trigger {
         /// An event that the hook's subscription matches.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::attempt::words;
+use super::attempt::named_enum;
 use super::{
     HeaderList, HookId, Invalid, Origin, Pipeline, SecretText, ShortText, SigningSecret, Subscription,
     TenantId, UnixMillis,
@@ -219,7 +219,7 @@ pub fn is_reserved_header(name: &str) -> bool {
     signs || FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))
 }
 
-words! {
+named_enum! {
     /// How a hook's requests are signed.
     Signing {
         /// Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp`, `webhook-signature`.

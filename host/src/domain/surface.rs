@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::Invalid;
-use super::attempt::words;
+use super::attempt::named_enum;
 
-words! {
+named_enum! {
     /// An API through which hooks are managed. Only the API that created a hook shows it in full and changes it.
     Surface {
         /// The engine's own API, v3.

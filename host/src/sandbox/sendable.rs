@@ -134,7 +134,7 @@ mod tests {
         let good = "https://example.com/";
         let long = format!("https://example.com/{}", "a".repeat(MAX_URL));
         let many = vec![("a", "b"); 101];
-        for (request, words) in [
+        for (request, expected) in [
             (request("post", good, &[]), "unknown method \"post\""),
             (request("CONNECT", good, &[]), "unknown method \"CONNECT\""),
             (request("POST", "/path", &[]), "is not an absolute URL"),
@@ -153,7 +153,7 @@ mod tests {
             let mut request = request;
             let fault = check(&mut request).unwrap_err();
             assert_eq!(fault.kind, FaultKind::InvalidOutput);
-            assert!(fault.message.contains(words), "{}", fault.message);
+            assert!(fault.message.contains(expected), "{}", fault.message);
         }
     }
 

@@ -160,9 +160,9 @@ fn maximal(at: i32, len: i32) -> Guest {
 async fn every_hostile_guest_ends_with_its_fault() {
     let world = World::new();
     let mut wrong = Vec::new();
-    for (name, guest, kind, words) in guests() {
+    for (name, guest, kind, message) in guests() {
         let (fault, report) = world.fault(guest.component()).await;
-        if fault.kind != kind || !fault.message.contains(words) {
+        if fault.kind != kind || !fault.message.contains(message) {
             wrong.push(format!("{name}: {fault:?}"));
         }
         assert_eq!(report.fault.as_ref(), Some(&fault), "{name}");

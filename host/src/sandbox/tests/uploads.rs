@@ -138,9 +138,9 @@ fn importing(interface: &str) -> Vec<u8> {
 async fn an_upload_that_is_not_a_plugin_is_refused_with_the_reason() {
     let world = World::new();
     let mut wrong = Vec::new();
-    for (name, wasm, words) in refused() {
+    for (name, wasm, message) in refused() {
         let error = world.sandbox.inspect(TenantId(1), Bytes::from(wasm)).await.expect_err(name);
-        if !error.to_string().contains(words) || matches!(error, UploadError::Sandbox(_)) {
+        if !error.to_string().contains(message) || matches!(error, UploadError::Sandbox(_)) {
             wrong.push(format!("{name}: {error}"));
         }
     }

@@ -133,21 +133,21 @@ schemas! {
         .examples(["2026-06-01T09:30:00.250Z"]);
 
     /// The state of a delivery.
-    DeliveryState = words(States::WORDS);
+    DeliveryState = words(States::NAMES);
     /// What created a delivery.
-    Trigger = words(Triggers::WORDS);
+    Trigger = words(Triggers::NAMES);
     /// The API through which a hook was created and can be changed.
-    Surface = words(Surfaces::WORDS);
+    Surface = words(Surfaces::NAMES);
     /// How requests are signed: by Standard Webhooks, or not at all.
-    Signing = words(Signings::WORDS);
+    Signing = words(Signings::NAMES);
     /// How an attempt ended.
     Outcome = words(&["response", "timed-out", "unreachable", "faulted", "dropped"]);
     /// Why there was no response, or an incomplete one.
-    ErrorKind = words(&[&["timeout"], UnreachableKind::WORDS].concat());
+    ErrorKind = words(&[&["timeout"], UnreachableKind::NAMES].concat());
     /// How a plugin failed.
-    FaultKind = words(Faults::WORDS);
+    FaultKind = words(Faults::NAMES);
     /// The level of a line in a plugin's log.
-    LogLevel = words(Levels::WORDS);
+    LogLevel = words(Levels::NAMES);
     /// The role of a plugin in a pipeline.
     Role = words(&Roles::ALL.map(Roles::as_str));
     /// A permission of a key.

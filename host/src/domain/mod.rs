@@ -19,6 +19,8 @@ pub mod secret;
 pub mod subscription;
 pub mod surface;
 pub mod tenant;
+#[cfg(test)]
+mod tests;
 pub mod time;
 
 pub use access::{DomainToken, Login};

@@ -252,3 +252,81 @@ pub(super) fn shortened(text: &str, max: usize) -> String {
     let end = text.floor_char_boundary(max.saturating_sub('…'.len_utf8()));
     format!("{}…", &text[..end])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 64 << 10;
+
+    fn meter(pages: usize) -> Meter {
+        Meter::new(&Limits { memory_bytes: pages * PAGE, table_elements: 10, ..Limits::default() })
+    }
+
+    #[test]
+    fn limits_grow_with_the_input_and_do_not_overflow() {
+        let limits = Limits::default();
+        assert_eq!((limits.fuel(0), limits.output_bytes(0)), (50_000_000, 1 << 20));
+        assert_eq!((limits.fuel(900), limits.output_bytes(900)), (51_800_000, (1 << 20) + 3_600));
+        assert_eq!((limits.fuel(usize::MAX), limits.output_bytes(usize::MAX)), (u64::MAX, usize::MAX));
+    }
+
+    #[test]
+    fn all_memories_of_a_call_share_its_limit() {
+        let mut meter = meter(4);
+        assert!(meter.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert!(meter.memory_growing(0, PAGE, None).unwrap(), "a second memory");
+        assert!(!meter.memory_growing(PAGE, 3 * PAGE, Some(2 * PAGE)).unwrap());
+        assert_eq!(meter.denied(), Some(Denied::Memory { wanted: 5 * PAGE, allowed: 4 * PAGE }));
+        assert!(meter.memory_growing(PAGE, 2 * PAGE, None).unwrap());
+        assert_eq!(meter.peak_bytes(), 4 * PAGE as u64);
+    }
+
+    #[test]
+    fn a_memory_that_reaches_its_own_maximum_was_not_denied() {
+        let mut meter = meter(4);
+        assert!(!meter.memory_growing(0, 2 * PAGE, Some(PAGE)).unwrap());
+        assert_eq!((meter.denied(), meter.peak_bytes()), (None, 0));
+    }
+
+    #[test]
+    fn growth_that_fails_is_given_back() {
+        let mut meter = meter(2);
+        assert!(meter.memory_growing(0, 2 * PAGE, None).unwrap());
+        meter.memory_grow_failed(wasmtime::format_err!("no memory")).unwrap();
+        assert!(meter.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert_eq!(meter.denied(), None);
+    }
+
+    #[test]
+    fn tables_and_fuel_of_the_host_have_limits() {
+        let mut meter = meter(1);
+        assert!(meter.table_growing(0, 10, None).unwrap());
+        assert!(!meter.table_growing(10, 11, None).unwrap());
+        assert_eq!(meter.denied().unwrap().to_string(), "asked for a table of 11 elements; the limit is 10");
+        meter.allow_wasi(100);
+        assert!(meter.charge_wasi(60).is_ok() && meter.charge_wasi(40).is_ok());
+        assert!(meter.charge_wasi(1).is_err());
+        assert_eq!(meter.wasi_fuel(), 100, "no more than there was");
+    }
+
+    #[test]
+    fn numbers_and_texts_are_readable() {
+        let sizes = [
+            (0, "0 bytes"),
+            (1_023, "1,023 bytes"),
+            (1_024, "1 KiB"),
+            (1_536 << 10, "1,536 KiB"),
+            (64 << 20, "64 MiB"),
+        ];
+        for (bytes, text) in sizes {
+            assert_eq!(Size(bytes).to_string(), text);
+        }
+        assert_eq!(Count(1_234_567).to_string(), "1,234,567");
+        for (text, max, short) in
+            [("abc", 3, "abc"), ("abcd", 3, "…"), ("aéé", 5, "aéé"), ("aééa", 5, "a…"), ("", 0, "")]
+        {
+            assert_eq!(shortened(text, max), short);
+        }
+    }
+}

@@ -133,3 +133,6 @@ impl<T: Scheduled> Schedule<T> {
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,7 +142,7 @@ macro_rules! named_enum {
             fn from_str(text: &str) -> Result<Self, Invalid> {
                 match text {
                     $($text => Ok(Self::$case),)+
-                    _ => Err(Invalid::new(format!("expected one of: {}", Self::NAMES.join(", ")))),
+                    _ => Err(Invalid::new(format!("expected one of {}", Self::NAMES.join(", ")))),
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! What the workspace depends on, held against `deny.toml`. `cargo deny` checks the same and more, but takes minutes to
-//! install.
+//! Checks the dependencies of the workspace against `deny.toml`. `cargo deny` checks the same and more, but takes
+//! minutes to install.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::licences;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Crates that are banned, have a licence that is not allowed, come from elsewhere, or occur in two versions.
+/// Returns crates that are banned, have a licence or a source that is not allowed, or occur in two versions.
 pub fn violations() -> Vec<Violation> {
     let rules: toml::Table = std::fs::read_to_string(format!("{ROOT}/deny.toml")).unwrap().parse().unwrap();
     let metadata = metadata(rules["graph"]["targets"][0].as_str().unwrap());
@@ -22,7 +22,7 @@ pub fn violations() -> Vec<Violation> {
     violations
 }
 
-/// The dependencies of the workspace as cargo resolves them for a target.
+/// Returns the dependencies of the workspace that cargo resolves for a target.
 fn metadata(target: &str) -> Value {
     let mut command = Command::new(env!("CARGO"));
     command.args(["metadata", "--locked", "--format-version", "1", "--filter-platform", target]);
@@ -35,7 +35,7 @@ struct Package<'a> {
     name: &'a str,
     version: &'a str,
     licence: Option<&'a str>,
-    /// Where it comes from; nothing for a crate of this workspace.
+    /// Its source; `None` for a crate of this workspace.
     source: Option<&'a str>,
 }
 
@@ -71,7 +71,7 @@ fn bans(rules: &toml::Table, packages: &[Package]) -> Vec<Violation> {
                 package.violation(&format!("deny.toml bans it: {}", reason.as_str().unwrap()))
             })),
             None if found.len() > 1 => violations.extend(found.iter().map(|package| {
-                package.violation("is there in two versions; update who needs the older one")
+                package.violation("occurs in two versions; update the crate that requires the older one")
             })),
             None => {}
         }
@@ -83,7 +83,7 @@ fn licence(rules: &toml::Table, package: &Package) -> Option<Violation> {
     let allowed = rules["licenses"]["allow"].as_array().unwrap();
     let is_allowed = |licence: &str| allowed.iter().any(|allowed| allowed.as_str() == Some(licence));
     match package.licence {
-        None => Some(package.violation("says no licence")),
+        None => Some(package.violation("has no licence")),
         Some(licence) if licences::is_met(licence, &is_allowed) => None,
         Some(licence) => Some(package.violation(&format!("deny.toml does not allow its licence: {licence}"))),
     }

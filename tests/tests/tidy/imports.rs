@@ -1,4 +1,4 @@
-//! Which of the host's files takes something from which other.
+//! Imports between the files of the host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -7,21 +7,21 @@ use crate::lexer::{Kind, Token};
 use crate::modules::{Module, modules};
 use crate::paths::{Crate, Target};
 
-/// The host's modules, without those of tests.
+/// The host's modules without tests.
 pub static MODULES: LazyLock<Vec<Module>> = LazyLock::new(modules);
 
-/// One file takes something from another.
+/// An import from another file.
 pub struct Import {
-    /// The file that takes.
+    /// The importing file.
     pub from: String,
-    /// The file in which it is defined.
+    /// The defining file.
     pub to: String,
-    /// The first line that does so.
+    /// The first line with the import.
     pub line: usize,
 }
 
-/// All imports, one for each pair of files. Neither `mod` nor `pub use` counts as one, unless the file also uses what it
-/// hands on.
+/// Returns all imports, one per pair of files. `mod` and `pub use` do not count, unless the file also uses the
+/// re-exported item.
 pub fn all() -> Vec<Import> {
     let host = Crate::new(&MODULES);
     let mut imports = Vec::new();
@@ -30,7 +30,7 @@ pub fn all() -> Vec<Import> {
         for (path, line) in paths(module) {
             let to = match host.resolve(module, &path) {
                 Some(Target::Item(to)) => to,
-                // A module's name alone takes nothing from it; what is taken begins with that name.
+                // The name of a module alone is not an import.
                 Some(Target::Module) | None => continue,
             };
             if to.file != module.file {
@@ -44,7 +44,7 @@ pub fn all() -> Vec<Import> {
     imports
 }
 
-/// The paths that a module uses, with their lines.
+/// Returns the paths that a module uses, with their lines.
 fn paths(module: &Module) -> Vec<(Vec<String>, usize)> {
     let mut paths: Vec<(Vec<String>, usize)> = module
         .uses
@@ -55,7 +55,7 @@ fn paths(module: &Module) -> Vec<(Vec<String>, usize)> {
             (used.path.iter().cloned().chain(all).collect(), used.line)
         })
         .collect();
-    let handed_on: BTreeSet<&str> =
+    let re_exported: BTreeSet<&str> =
         module.uses.iter().filter(|used| used.is_public).map(|used| used.name.as_str()).collect();
     let mut at = 0;
     while at < module.body.len() {
@@ -64,7 +64,7 @@ fn paths(module: &Module) -> Vec<(Vec<String>, usize)> {
         if begins {
             let path: Vec<String> =
                 module.body[at..at + length].iter().step_by(2).map(|token| token.text.to_owned()).collect();
-            if path.len() > 1 || handed_on.contains(path[0].as_str()) {
+            if path.len() > 1 || re_exported.contains(path[0].as_str()) {
                 paths.push((path, module.body[at].line));
             }
         }
@@ -73,7 +73,7 @@ fn paths(module: &Module) -> Vec<(Vec<String>, usize)> {
     paths
 }
 
-/// The number of tokens of the path that begins here: words with `::` between them.
+/// Returns the number of tokens of the path at the beginning: words separated by `::`.
 fn path_length(tokens: &[Token]) -> usize {
     let word = |at: usize| tokens.get(at).is_some_and(|token: &Token| token.kind == Kind::Word);
     let mut length = usize::from(word(0));

@@ -1,20 +1,20 @@
-//! Violations, and the list of those that are known.
+//! Violations, and the list of known violations.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// The list: a violation's rule and key, one a line.
+/// The list: rule and key of a violation, one per line.
 const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tidy/known.txt");
 
-/// Something that breaks a rule.
+/// A violation of a rule.
 pub struct Violation {
-    /// What the list of known violations calls it: paths and names, no line numbers, so that entries stay valid.
+    /// The key in the list: paths and names without line numbers, so that entries stay valid.
     pub key: String,
-    /// Where it is, what is wrong, and what to do.
+    /// The location, what is wrong, and what to do.
     pub message: String,
 }
 
-/// Fails if a violation of `rule` is not in the list, or if the list has one that is gone.
+/// Fails if a violation of `rule` is not in the list, or if the list has an entry without a violation.
 pub fn expect_only_known(rule: &str, violations: Vec<Violation>) {
     let list = std::fs::read_to_string(LIST).unwrap();
     let known: BTreeSet<&str> =
@@ -23,11 +23,14 @@ pub fn expect_only_known(rule: &str, violations: Vec<Violation>) {
     let mut report = String::new();
     for violation in violations.iter().filter(|violation| !known.contains(violation.key.as_str())) {
         writeln!(report, "{}\n    [{rule} {}]", violation.message, violation.key)
-            .expect("a string takes everything");
+            .expect("writing to a string succeeds");
     }
     for gone in known.difference(&found) {
-        writeln!(report, "tests/tests/tidy/known.txt: this is mended, so delete the line: {rule} {gone}")
-            .expect("a string takes everything");
+        writeln!(
+            report,
+            "tests/tests/tidy/known.txt: this violation is fixed, so delete the line: {rule} {gone}"
+        )
+        .expect("writing to a string succeeds");
     }
     assert!(report.is_empty(), "\n{report}");
 }

@@ -1,17 +1,17 @@
-//! The order of the layers, as the architecture document names it.
+//! The order of the layers in the architecture document.
 
 use crate::Violation;
 use crate::imports;
 use crate::modules::HOST;
 use crate::repository::file;
 
-/// Where the order is written: from the uppermost layer to the lowest, in one code span.
+/// The document with the order: one code span, from the top layer to the bottom layer.
 const DOCUMENT: &str = "host/ARCHITECTURE.md";
 
-/// Imports of a layer from one above or beside it, and of the lowest from anything else.
+/// Returns imports from a layer at the same level or above, and all imports of the bottom layer.
 pub fn violations() -> Vec<Violation> {
     let order = order(&file(DOCUMENT).text);
-    let rank = |layer: &str| order.iter().position(|beside| beside.iter().any(|name| name == layer));
+    let rank = |layer: &str| order.iter().position(|level| level.iter().any(|name| name == layer));
     let lowest = order.len() - 1;
     let mut violations = Vec::new();
     for import in imports::all() {
@@ -21,7 +21,7 @@ pub fn violations() -> Vec<Violation> {
             violations.push(Violation {
                 key: format!("{} -> {}", import.from, import.to),
                 message: format!(
-                    "{}:{}: layer `{from}` must not import `{to}` ({}): move what is needed to a lower layer, or pass it as an argument",
+                    "{}:{}: layer `{from}` must not import `{to}` ({}): move the imported item to a lower layer, or pass it as an argument",
                     import.from, import.line, import.to
                 ),
             });
@@ -30,7 +30,7 @@ pub fn violations() -> Vec<Violation> {
     violations
 }
 
-/// The layers from top to bottom; those in braces are beside each other.
+/// Parses the layers from top to bottom. Layers in braces are at the same level.
 fn order(document: &str) -> Vec<Vec<String>> {
     let line = document.split('`').find(|code| code.starts_with("main → "));
     let line =
@@ -46,7 +46,7 @@ fn order(document: &str) -> Vec<Vec<String>> {
     order
 }
 
-/// The layer that a file of the host belongs to: its topmost module.
+/// Returns the layer of a file of the host: its top-level module.
 pub fn layer(path: &str) -> &str {
     let inside = path.strip_prefix(HOST).expect("a file of the host");
     inside.split(['/', '.']).next().expect("a split has a first part")

@@ -1,4 +1,4 @@
-//! Lengths of files, functions and lines of documents.
+//! Lengths of files, functions and document lines.
 
 use crate::Violation;
 use crate::lexer::{Kind, Token, tokens};
@@ -8,14 +8,14 @@ const MAX_FILE_LINES: usize = 400;
 const MAX_FUNCTION_LINES: usize = 70;
 const MAX_LINE_CHARS: usize = 100;
 
-/// Sources that are too long.
+/// Returns source files that are too long.
 pub fn files() -> Vec<Violation> {
     let sources = FILES.iter().filter(|file| file.has_extension(&["rs", "c", "h"]));
     let long = sources.filter(|file| file.text.lines().count() > MAX_FILE_LINES);
     long.map(|file| Violation {
         key: file.path.clone(),
         message: format!(
-            "{}:{}: has {} lines, at most {MAX_FILE_LINES} are allowed: divide it by what changes together",
+            "{}:{}: has {} lines, at most {MAX_FILE_LINES} are allowed: split it into parts that change together",
             file.path,
             MAX_FILE_LINES + 1,
             file.text.lines().count()
@@ -24,7 +24,7 @@ pub fn files() -> Vec<Violation> {
     .collect()
 }
 
-/// Functions that are too long, from their name to their last brace.
+/// Returns functions that are too long, from their name to their closing brace.
 pub fn functions() -> Vec<Violation> {
     let sources = FILES.iter().filter(|file| file.has_extension(&["rs", "c"]));
     sources
@@ -32,7 +32,7 @@ pub fn functions() -> Vec<Violation> {
         .collect()
 }
 
-/// Lines of Markdown that are too long. Rows of tables and code cannot be wrapped.
+/// Returns lines of Markdown that are too long. Table rows and code are exempt because they cannot be wrapped.
 pub fn document_lines() -> Vec<Violation> {
     let mut violations = Vec::new();
     for file in FILES.iter().filter(|file| file.has_extension(&["md"])) {
@@ -70,7 +70,7 @@ fn too_long(file: &File, function: &Function) -> Option<Violation> {
     (lines > MAX_FUNCTION_LINES).then(|| Violation {
         key: format!("{} {}", file.path, function.name),
         message: format!(
-            "{}:{}: `{}` has {lines} lines, at most {MAX_FUNCTION_LINES} are allowed: move a step into a function of its own",
+            "{}:{}: `{}` has {lines} lines, at most {MAX_FUNCTION_LINES} are allowed: move a step into a separate function",
             file.path, function.first_line, function.name
         ),
     })
@@ -98,7 +98,7 @@ fn functions_of(file: &File) -> Vec<Function> {
     functions
 }
 
-/// The closing brace of the function whose name or body begins here, if it has a body.
+/// Returns the closing brace of the function whose name or body is at the beginning, if it has a body.
 fn end_of_body(tokens: &[Token]) -> Option<usize> {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate() {
@@ -117,7 +117,7 @@ fn end_of_body(tokens: &[Token]) -> Option<usize> {
     None
 }
 
-/// The name before the last parenthesised list.
+/// Returns the name before the last parameter list.
 fn c_name<'a>(tokens: &[Token<'a>]) -> Token<'a> {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate().rev() {

@@ -1,13 +1,13 @@
-//! Rust text as tokens, without comments.
+//! A lexer for Rust that skips comments.
 
-/// What a token is.
+/// Kind of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// An identifier or keyword.
     Word,
     /// A string, character, number or lifetime.
     Literal,
-    /// `::`, or any other single character.
+    /// `::`, or another single character.
     Symbol,
 }
 
@@ -18,7 +18,7 @@ pub struct Token<'a> {
     pub text: &'a str,
     /// Its line, from 1.
     pub line: usize,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
 }
 
@@ -45,7 +45,7 @@ pub fn tokens(text: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// The end of what begins at `at`, and what it is if it is a token.
+/// Returns the end of the element at `at`, and its kind if it is a token.
 fn next(bytes: &[u8], at: usize) -> (usize, Option<Kind>) {
     let rest = &bytes[at..];
     match rest[0] {
@@ -61,7 +61,7 @@ fn next(bytes: &[u8], at: usize) -> (usize, Option<Kind>) {
     }
 }
 
-/// The end of a word, or of the string that it begins: `r"…"`, `b"…"`, `br#"…"#`, `c"…"`, `b'…'`.
+/// Returns the end of a word, or of the string whose prefix it is: `r"…"`, `b"…"`, `br#"…"#`, `c"…"`, `b'…'`.
 fn word(bytes: &[u8], at: usize) -> (usize, Option<Kind>) {
     let end = at + length(&bytes[at..], is_word);
     let after = &bytes[end..];
@@ -104,7 +104,7 @@ fn string(bytes: &[u8]) -> usize {
     (at + 1).min(bytes.len())
 }
 
-/// A raw string's length from its `#`s or quotation mark on, if it is one.
+/// Returns the length of a raw string from its `#`s or quotation mark on, if it is one.
 fn raw_string(bytes: &[u8]) -> Option<usize> {
     let hashes = length(bytes, |byte| byte == b'#');
     if bytes.get(hashes) != Some(&b'"') {
@@ -116,7 +116,7 @@ fn raw_string(bytes: &[u8]) -> Option<usize> {
     Some(hashes + 1 + found + end.len())
 }
 
-/// The length of a character or a lifetime.
+/// Returns the length of a character or a lifetime.
 fn character(bytes: &[u8]) -> usize {
     if bytes.get(1) == Some(&b'\\') {
         return 3 + length(&bytes[3..], |byte| byte != b'\'') + 1;

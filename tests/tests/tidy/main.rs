@@ -1,7 +1,7 @@
-//! Rules about the sources that no compiler checks: the layers, circles among modules, lengths and words.
+//! Rules for the sources that no compiler checks: layers, import cycles, lengths, words and dependencies.
 //!
-//! Violations that are known and not yet mended are in `known.txt`. A new one fails its test, and so does an entry that
-//! is no longer needed: the list can only become shorter.
+//! Known violations are in `known.txt`. A new violation fails its test, and so does an entry that is no longer
+//! needed, so the list can only become shorter.
 
 mod circles;
 mod dependencies;
@@ -25,7 +25,7 @@ fn imports_follow_the_layers_in_the_architecture_document() {
 }
 
 #[test]
-fn modules_of_the_host_form_no_circle() {
+fn imports_of_the_host_have_no_cycles() {
     expect_only_known("circle", circles::violations());
 }
 

@@ -1,4 +1,4 @@
-//! The host's modules: one for each file, with what it declares.
+//! The modules of the host, one per file, with their declarations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,29 +6,29 @@ use crate::lexer::{Kind, Token, tokens};
 use crate::repository::FILES;
 use crate::uses::{Use, parse_use};
 
-/// The folder of the host's sources.
+/// Directory of the host's sources.
 pub const HOST: &str = "host/src/";
 
-/// A path from the crate's root; the root itself is empty.
+/// A path from the crate root. The path of the root is empty.
 pub type ModulePath = Vec<String>;
 
-/// A module with a file of its own, without its tests.
+/// A module in its own file, without its tests.
 pub struct Module {
     /// The file.
     pub file: String,
     /// Its path within the crate.
     pub path: ModulePath,
-    /// What it imports and hands on.
+    /// Its imports and re-exports.
     pub uses: Vec<Use>,
     /// Names of the items that it defines.
     pub items: BTreeSet<String>,
     /// Names of the modules that it declares.
     pub children: BTreeSet<String>,
-    /// Everything else, in order.
+    /// All other tokens, in order.
     pub body: Vec<Token<'static>>,
 }
 
-/// All modules of the host but those of tests.
+/// Returns all modules of the host without tests.
 pub fn modules() -> Vec<Module> {
     let host = FILES.iter().filter(|file| file.path.starts_with(HOST) && file.has_extension(&["rs"]));
     let mut tests = BTreeSet::new();
@@ -51,7 +51,7 @@ fn module_path(file: &str) -> ModulePath {
     if inside == "lib" { Vec::new() } else { inside.split('/').map(str::to_owned).collect() }
 }
 
-/// A file's module. Modules that only tests have are added to `tests`.
+/// Reads the module of a file. Adds its test-only modules to `tests`.
 fn read(file: &str, text: &'static str, tests: &mut BTreeSet<ModulePath>) -> Module {
     let path = module_path(file);
     let mut module = Module {
@@ -91,7 +91,7 @@ fn read(file: &str, text: &'static str, tests: &mut BTreeSet<ModulePath>) -> Mod
     module
 }
 
-/// The name of the item that begins with this keyword.
+/// Returns the name of the item that begins with this keyword.
 fn item_name(tokens: &[Token]) -> Option<String> {
     const KEYWORDS: [&str; 9] = ["const", "enum", "fn", "mod", "static", "struct", "trait", "type", "union"];
     let [keyword, name, ..] = tokens else { return None };
@@ -99,7 +99,7 @@ fn item_name(tokens: &[Token]) -> Option<String> {
     begins.then(|| name.text.to_owned())
 }
 
-/// Whether an attribute begins here that leaves an item to tests: `#[cfg(test)]`, `#[cfg(all(test, …))]`.
+/// Whether the tokens begin with an attribute for test-only items: `#[cfg(test)]`, `#[cfg(all(test, …))]`.
 fn is_test_attribute(tokens: &[Token]) -> bool {
     let starts_with = |text: &[&str]| {
         tokens.len() > text.len() && text.iter().zip(tokens).all(|(text, token)| token.is(text))
@@ -108,7 +108,7 @@ fn is_test_attribute(tokens: &[Token]) -> bool {
         || starts_with(&["#", "[", "cfg", "(", "all", "(", "test"])
 }
 
-/// The number of tokens of an item with its attributes.
+/// Returns the number of tokens of an item with its attributes.
 fn item_length(tokens: &[Token]) -> usize {
     let (mut depth, mut is_attribute, mut needs_semicolon) = (0, false, false);
     for (at, token) in tokens.iter().enumerate() {
@@ -132,7 +132,7 @@ fn item_length(tokens: &[Token]) -> usize {
     tokens.len()
 }
 
-/// The module that an item is, be it in a file of its own or not.
+/// Returns the name of a module item, inline or in its own file.
 fn declared_module(item: &[Token]) -> Option<String> {
     let at = item.iter().position(|token| token.is("mod"))?;
     item.get(at + 1).map(|name| name.text.to_owned())

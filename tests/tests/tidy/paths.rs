@@ -1,33 +1,32 @@
-//! Which file a path means.
+//! Resolution of paths to files.
 
 use std::collections::HashMap;
 
 use crate::modules::{Module, ModulePath};
 
-/// More steps than any chain of `pub use` has.
+/// Maximum length of a chain of re-exports.
 const MAX_STEPS: usize = 16;
 
-/// What a path means.
+/// Target of a path.
 pub enum Target<'a> {
-    /// A module as such.
+    /// A module.
     Module,
-    /// Something defined in a module.
+    /// An item defined in a module.
     Item(&'a Module),
 }
 
-/// The modules by their paths.
+/// The modules by path.
 pub struct Crate<'a> {
     modules: HashMap<&'a [String], &'a Module>,
 }
 
 impl<'a> Crate<'a> {
-    /// Of all modules.
+    /// Creates the map of all modules.
     pub fn new(modules: &'a [Module]) -> Self {
         Self { modules: modules.iter().map(|module| (module.path.as_slice(), module)).collect() }
     }
 
-    /// What `path` means in `module`, if it is something of this crate. What a module hands on with `pub use` is
-    /// followed to where it is defined.
+    /// Resolves `path` in `module`, if it belongs to this crate. Follows re-exports to the definition.
     pub fn resolve(&self, module: &'a Module, path: &[String]) -> Option<Target<'a>> {
         self.follow(module, path, MAX_STEPS)
     }
@@ -50,7 +49,7 @@ impl<'a> Crate<'a> {
         }
     }
 
-    /// Whether a path in `module` that begins with `name` is one of this crate.
+    /// Whether a path in `module` that begins with `name` belongs to this crate.
     fn has(&self, module: &Module, name: &str) -> bool {
         module.children.contains(name) || module.uses.iter().any(|used| used.name == name)
     }
@@ -72,7 +71,7 @@ impl<'a> Crate<'a> {
         let found = globs
             .filter_map(|glob| self.follow(module, &[glob.path.as_slice(), path].concat(), steps))
             .next();
-        // What a macro defines is in no list, so it counts as the module's own.
+        // Items from macros are in no list, so attribute them to the module.
         Some(found.unwrap_or(Target::Item(module)))
     }
 }

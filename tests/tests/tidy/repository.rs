@@ -1,37 +1,37 @@
-//! The repository's files.
+//! The files of the repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// Folders that hold nothing written by hand.
+/// Directories without handwritten files.
 const SKIPPED: [&str; 5] = [".git", "dist", "node_modules", "snapshots", "target"];
 
 /// A text file.
 pub struct File {
-    /// Its path from the repository's root, with `/`.
+    /// Its path from the root of the repository, separated by `/`.
     pub path: String,
-    /// What it holds.
+    /// Its content.
     pub text: String,
 }
 
 impl File {
-    /// Whether its name ends in one of these.
+    /// Whether its name has one of these extensions.
     pub fn has_extension(&self, extensions: &[&str]) -> bool {
         Path::new(&self.path).extension().is_some_and(|end| extensions.iter().any(|known| end == *known))
     }
 }
 
-/// All sources and documents.
+/// All source files and documents.
 pub static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the repository");
     let mut files = Vec::new();
     collect(root, root, &mut files);
     files.sort_by(|one, other| one.path.cmp(&other.path));
     files
 });
 
-/// The file with this path.
+/// Returns the file with this path.
 pub fn file(path: &str) -> &'static File {
     FILES.iter().find(|file| file.path == path).unwrap_or_else(|| panic!("{path} is missing"))
 }

@@ -2,19 +2,19 @@
 
 use crate::lexer::Token;
 
-/// One name that a `use` brings in.
+/// A name that a `use` declares.
 pub struct Use {
-    /// The path as it is written, without a trailing `self` or `*`.
+    /// The path without a trailing `self` or `*`.
     pub path: Vec<String>,
-    /// The name under which it is known here; `*` brings in all names.
+    /// The local name, or `*` for all names.
     pub name: String,
-    /// Whether it is handed on: `pub use`, `pub(super) use`.
+    /// Whether it is a re-export: `pub use`, `pub(super) use`.
     pub is_public: bool,
     /// The line, from 1.
     pub line: usize,
 }
 
-/// The names that a `use` brings in: what is between `use` and `;`.
+/// Parses the names that a `use` declares: the tokens between `use` and `;`.
 pub fn parse_use(tokens: &[Token], is_public: bool) -> Vec<Use> {
     let mut uses = Vec::new();
     parse_tree(tokens, &[], is_public, &mut uses);
@@ -46,7 +46,7 @@ fn parse_tree(tokens: &[Token], prefix: &[String], is_public: bool, uses: &mut V
     }
 }
 
-/// What the commas of the outermost level divide.
+/// Splits tokens at commas of the outermost level.
 fn parts<'a, 't>(tokens: &'a [Token<'t>]) -> Vec<&'a [Token<'t>]> {
     let mut depth = 0;
     let parts = tokens.split(|token| {

@@ -1,4 +1,4 @@
-//! Words for which there is a standard term.
+//! Words to replace by standard terms.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use crate::Violation;
 use crate::lexer::{Kind, tokens};
 use crate::repository::FILES;
 
-/// These files name the words and phrases, so they are not searched.
+/// These files contain the words and phrases, so they are exempt.
 const THIS: &str = "tests/tests/tidy/";
 
-/// Parts of identifiers, in any case: what not to write, and what instead.
+/// Parts of identifiers, case-insensitive, with their replacements.
 const PARTS: [(&str, &str); 13] = [
     ("bear", "RetryPolicy::run"),
     ("crew", "Workers"),
@@ -47,7 +47,7 @@ const PHRASES: [(&str, &str); 6] = [
     ("whoever", "clients, operators, callers: say who"),
 ];
 
-/// Texts that use one of the phrases, once for each file.
+/// Returns uses of the phrases, once per file.
 pub fn phrases() -> Vec<Violation> {
     let mut violations = Vec::new();
     for file in FILES.iter().filter(|file| !file.path.starts_with(THIS)) {
@@ -70,7 +70,7 @@ pub fn phrases() -> Vec<Violation> {
     violations
 }
 
-/// Identifiers of Rust that use one of the words, once for each file.
+/// Returns Rust identifiers with one of the words, once per file.
 pub fn identifiers() -> Vec<Violation> {
     let mut violations = Vec::new();
     for file in FILES.iter().filter(|file| file.has_extension(&["rs"]) && !file.path.starts_with(THIS)) {
@@ -94,7 +94,7 @@ fn better(name: &str) -> Option<&'static str> {
     whole.or_else(part).map(|(_, better)| *better)
 }
 
-/// The words of a name in lower case: `TenantTurns` and `tenant_turns` are `tenant`, `turns`.
+/// Splits a name into words in lower case: `TenantTurns` and `tenant_turns` give `tenant`, `turns`.
 fn parts(name: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut before_is_lower = false;

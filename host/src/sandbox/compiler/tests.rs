@@ -13,8 +13,8 @@ fn message(failure: Failure) -> String {
 
 #[test]
 fn the_exit_status_determines_whose_fault_it_was() {
-    let refused = r#"{"Refused":{"TooComplex":"stderr"}}"#;
-    let full = r#"{"Failed":{"message":"stderr","disk_full":true}}"#;
+    let refused = r#"{"Refused":{"TooComplex":"reason"}}"#;
+    let full = r#"{"Failed":{"message":"reason","disk_full":true}}"#;
     // Encoded as by `wait`: a signal, or an exit code in the second byte.
     for (status, stderr, expected) in [
         (24, "", "the plugin is too complex: compiling it takes more than 60 seconds of CPU time"),
@@ -26,7 +26,7 @@ fn the_exit_status_determines_whose_fault_it_was() {
             "thread panicked",
             "the plugin cannot be compiled: the compiler failed; build the plugin with another version of its toolchain",
         ),
-        (0, refused, "the plugin is too complex: stderr"),
+        (0, refused, "the plugin is too complex: reason"),
         (0, full, "disk full"),
         (9, "", "the compiler process failed"),
         (15, "", "the compiler process failed"),

@@ -12,8 +12,10 @@ use crate::domain::FaultKind::{
 
 const LOOP: &str = "(loop $again (br $again)) (unreachable)";
 
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn guests() -> Vec<(&'static str, Guest, crate::domain::FaultKind, &'static str)> {
+/// What a guest is, and the fault that it ends with.
+type Case = (&'static str, Guest, crate::domain::FaultKind, &'static str);
+
+fn hostile_code() -> Vec<Case> {
     let filter = Guest::filter;
     vec![
         ("an endless loop", filter(LOOP), OutOfFuel, "used up its 5,0"),
@@ -60,6 +62,12 @@ fn guests() -> Vec<(&'static str, Guest, crate::domain::FaultKind, &'static str)
             OutOfMemory,
             "asked for a table of 5001 elements; the limit is 1000",
         ),
+    ]
+}
+
+fn results_that_cannot_be_decoded() -> Vec<Case> {
+    let filter = Guest::filter;
+    vec![
         (
             "a result that is too large",
             Guest::mapper(
@@ -103,6 +111,12 @@ fn guests() -> Vec<(&'static str, Guest, crate::domain::FaultKind, &'static str)
             InvalidOutput,
             "its result cannot be decoded",
         ),
+    ]
+}
+
+fn results_with_invalid_values() -> Vec<Case> {
+    let filter = Guest::filter;
+    vec![
         (
             "data that is not JSON",
             answering("{nonsense}"),
@@ -160,7 +174,8 @@ fn maximal(at: i32, len: i32) -> Guest {
 async fn every_hostile_guest_ends_with_its_fault() {
     let world = World::new();
     let mut wrong = Vec::new();
-    for (name, guest, kind, message) in guests() {
+    let cases = [hostile_code(), results_that_cannot_be_decoded(), results_with_invalid_values()];
+    for (name, guest, kind, message) in cases.into_iter().flatten() {
         let (fault, report) = world.fault(guest.component()).await;
         if fault.kind != kind || !fault.message.contains(message) {
             wrong.push(format!("{name}: {fault:?}"));

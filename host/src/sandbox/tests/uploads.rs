@@ -25,12 +25,12 @@ fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+/// An upload, and a part of the refusal's message.
+type Case = (&'static str, Vec<u8>, &'static str);
+
+fn not_plugins() -> Vec<Case> {
     let good = Guest::filter(ACCEPT).component();
     let engine = engine::build(&limits(), 1).unwrap();
-    let many_locals = format!("(func (local {}))", "i32 ".repeat(30_000));
-    let large = format!("(func {})", "(drop (i64.const 0x7fffffffffffffff))".repeat(110_000));
     vec![
         ("nothing", Vec::new(), "the upload is empty"),
         ("too much", vec![0; (32 << 20) + 1], "the limit is 32 MiB"),
@@ -68,6 +68,11 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             wat(r#"(component (instance $r) (export "hookwright:plugin/filter@1.0.0" (instance $r)))"#),
             "the function of a role is missing",
         ),
+    ]
+}
+
+fn unknown_imports() -> Vec<Case> {
+    vec![
         (
             "HTTP",
             importing("wasi:http/outgoing-handler@0.2.3"),
@@ -89,6 +94,13 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 (instance $r) (export "hookwright:plugin/filter@1.0.0" (instance $r)))"#),
             "hookwright:plugin/log",
         ),
+    ]
+}
+
+fn beyond_limits() -> Vec<Case> {
+    let many_locals = format!("(func (local {}))", "i32 ".repeat(30_000));
+    let large = format!("(func {})", "(drop (i64.const 0x7fffffffffffffff))".repeat(110_000));
+    vec![
         (
             "too many locals",
             Guest::filter(ACCEPT).with(&many_locals).component(),
@@ -138,7 +150,8 @@ fn importing(interface: &str) -> Vec<u8> {
 async fn an_upload_that_is_not_a_plugin_is_refused_with_the_reason() {
     let world = World::new();
     let mut wrong = Vec::new();
-    for (name, wasm, message) in refused() {
+    let cases = [not_plugins(), unknown_imports(), beyond_limits()];
+    for (name, wasm, message) in cases.into_iter().flatten() {
         let error = world.sandbox.inspect(TenantId(1), Bytes::from(wasm)).await.expect_err(name);
         if !error.to_string().contains(message) || matches!(error, UploadError::Sandbox(_)) {
             wrong.push(format!("{name}: {error}"));

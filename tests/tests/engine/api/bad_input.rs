@@ -83,22 +83,24 @@ fn event_cases() -> Vec<Case> {
     ]
 }
 
+/// A hook with this member is refused at `place`.
+fn hook_with(more: Value, place: &'static str) -> Case {
+    let mut body = json!({"url": "https://example.com/", "types": ["*"]});
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    ("POST", "/hooks", JSON, body.to_string().into_bytes(), 400, Some(place))
+}
+
 fn hook_cases() -> Vec<Case> {
-    let post =
-        |body: Value, status, place| ("POST", "/hooks", JSON, body.to_string().into_bytes(), status, place);
-    let with = |more: Value, place| {
-        let mut body = json!({"url": "https://example.com/", "types": ["*"]});
-        for (name, value) in more.as_object().unwrap() {
-            body[name] = value.clone();
-        }
-        post(body, 400, Some(place))
-    };
+    let with = hook_with;
+    let post = |body: Value| ("POST", "/hooks", JSON, body.to_string().into_bytes(), 400, None);
     vec![
-        post(json!({}), 400, None),
+        post(json!({})),
         with(json!({"project": 99}), "/project"),
         with(json!({"project": "7"}), "/project"),
         with(json!({"surface": "apizee"}), "/surface"),
-        post(json!({"url": "https://example.com/"}), 400, None),
+        post(json!({"url": "https://example.com/"})),
         with(json!({"url": "example.com"}), "/url"),
         with(json!({"url": "ftp://example.com/"}), "/url"),
         with(json!({"url": "https://user:pass@example.com/"}), "/url"),
@@ -117,6 +119,12 @@ fn hook_cases() -> Vec<Case> {
         with(json!({"headers": {"Webhook-Id": "x"}}), "/headers/Webhook-Id"),
         with(json!({"headers": {"X": 5}}), "/headers/X"),
         with(json!({"headers": []}), "/headers"),
+    ]
+}
+
+fn pipeline_and_delivery_option_cases() -> Vec<Case> {
+    let with = hook_with;
+    vec![
         with(json!({"pipeline": {}}), "/pipeline"),
         with(json!({"pipeline": [{}]}), "/pipeline/0"),
         with(json!({"pipeline": [{"plugin": "no-such-plugin"}]}), "/pipeline/0/plugin"),
@@ -152,6 +160,11 @@ fn hook_cases() -> Vec<Case> {
         with(json!({"secret": "whsec_short"}), "/secret"),
         with(json!({"id": "hook_0000000000001"}), "/id"),
         with(json!({"uurl": "x"}), "/uurl"),
+    ]
+}
+
+fn path_and_query_cases() -> Vec<Case> {
+    vec![
         ("GET", "/hooks?limit=0", JSON, vec![], 400, Some("limit")),
         ("GET", "/hooks?limit=251", JSON, vec![], 400, Some("limit")),
         ("GET", "/hooks?limit=ten", JSON, vec![], 400, Some("limit")),
@@ -243,9 +256,14 @@ async fn each_invalid_request_is_refused_with_its_location_and_changes_nothing()
     let receiver = Receiver::start().await;
     hook(&client, &receiver, json!({})).await;
     let before = everything(&client).await;
-    for (method, path, content_type, body, status, place) in
-        event_cases().into_iter().chain(hook_cases()).chain(plugin_cases())
-    {
+    let cases = [
+        event_cases(),
+        hook_cases(),
+        pipeline_and_delivery_option_cases(),
+        path_and_query_cases(),
+        plugin_cases(),
+    ];
+    for (method, path, content_type, body, status, place) in cases.into_iter().flatten() {
         let shown = String::from_utf8_lossy(&body[..body.len().min(120)]).into_owned();
         let case = format!("{method} {path} {shown}");
         let headers = [("content-type", content_type)];

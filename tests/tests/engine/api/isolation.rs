@@ -7,25 +7,11 @@ use tokio::net::TcpStream;
 
 use crate::{BINARY, engine, hook};
 
-#[tokio::test]
-async fn resources_of_another_tenant_look_like_missing_ones() {
-    let (server, owner) = engine().await;
-    let stranger = server.tenant("globex").await;
-    let receiver = Receiver::start().await;
-    let standard = owner.get("/plugins/field-map/wasm").await.bytes.to_vec();
-    owner.upload("mine", standard).await;
-    let hook = hook(&owner, &receiver, json!({"pipeline": [{"plugin": "mine"}]})).await;
-    let event = owner.publish("t", json!({"secret": true})).await;
-    let own = owner.post("/events", json!({"id": "own-id", "type": "t", "data": 1})).await.expect(202);
-    let delivery = owner.finished(&event).await[0]["id"].as_str().unwrap().to_owned();
-    owner.finished(own["id"].as_str().unwrap()).await;
-    let key = owner.post("/keys", json!({"name": "k"})).await.expect(201)["id"].as_str().unwrap().to_owned();
-    owner.post("/projects", json!({"id": 7, "name": "p"})).await.expect(201);
-    let _ = receiver.so_far();
-
+/// Requests for things that belong to a tenant: method, path, body.
+fn requests(hook: &str, event: &str, delivery: &str, key: &str) -> Vec<(&'static str, String, String)> {
     let other_hook = r#"{"url": "https://example.com/", "types": ["*"]}"#;
     let preview = format!(r#"{{"event": "{event}"}}"#);
-    let cases = [
+    let requests = vec![
         ("GET", format!("/hooks/{hook}"), ""),
         ("PUT", format!("/hooks/{hook}"), other_hook),
         ("PATCH", format!("/hooks/{hook}"), r#"{"enabled": false}"#),
@@ -46,12 +32,32 @@ async fn resources_of_another_tenant_look_like_missing_ones() {
         ("GET", "/plugins/mine/wasm".to_owned(), ""),
         ("DELETE", "/plugins/mine".to_owned(), ""),
         ("POST", "/plugins/mine/run".to_owned(), r#"{"event": {"type": "t", "data": 1}}"#),
-        ("POST", "/plugins/field-map/run".to_owned(), &preview),
+        ("POST", "/plugins/field-map/run".to_owned(), preview.as_str()),
         ("DELETE", format!("/keys/{key}"), ""),
         ("DELETE", "/projects/7".to_owned(), ""),
     ];
+    requests.into_iter().map(|(method, path, body)| (method, path, body.to_owned())).collect()
+}
+
+#[tokio::test]
+async fn resources_of_another_tenant_look_like_missing_ones() {
+    let (server, owner) = engine().await;
+    let stranger = server.tenant("globex").await;
+    let receiver = Receiver::start().await;
+    let standard = owner.get("/plugins/field-map/wasm").await.bytes.to_vec();
+    owner.upload("mine", standard).await;
+    let hook = hook(&owner, &receiver, json!({"pipeline": [{"plugin": "mine"}]})).await;
+    let event = owner.publish("t", json!({"secret": true})).await;
+    let own = owner.post("/events", json!({"id": "own-id", "type": "t", "data": 1})).await.expect(202);
+    let delivery = owner.finished(&event).await[0]["id"].as_str().unwrap().to_owned();
+    owner.finished(own["id"].as_str().unwrap()).await;
+    let key = owner.post("/keys", json!({"name": "k"})).await.expect(201)["id"].as_str().unwrap().to_owned();
+    owner.post("/projects", json!({"id": 7, "name": "p"})).await.expect(201);
+    let _ = receiver.so_far();
+
+    let cases = requests(&hook, &event, &delivery, &key);
     for (method, path, body) in &cases {
-        let theirs = stranger.send(method, &format!("/api/v3{path}"), (*body).to_owned(), &[]).await;
+        let theirs = stranger.send(method, &format!("/api/v3{path}"), body.clone(), &[]).await;
         // The same requests with ids that do not exist.
         let nobody = path
             .replace(&hook, "hook_0000000000001")

@@ -2,18 +2,17 @@
 
 use super::{FORM, JSON, WEB_HOOK, engine, text};
 
-#[tokio::test]
-async fn invalid_parameters_are_refused_with_the_reason_and_change_nothing() {
-    let (_server, client) = engine().await;
-    let put = r#"{"endpoint": "example.com/a", "custom_parameters": {"a": "1"}}"#;
-    let before = text(&client, "PUT", WEB_HOOK, put, 200).await;
+/// A body, and a part of the message of its refusal.
+type Case = (String, &'static str);
+
+fn json_cases() -> Vec<Case> {
     let many: Vec<_> = (0..101).map(|number| format!("\"{number}\": \"\"")).collect();
     let many = format!(r#"{{"custom_parameters": {{{}}}}}"#, many.join(","));
     let long = format!(r#"{{"http_authorization_value": "{}"}}"#, "x".repeat(5_000));
     let long_endpoint = format!(r#"{{"endpoint": "example.com/{}"}}"#, "x".repeat(3_000));
     // Percent-encoding makes it longer than allowed.
     let escaped_endpoint = format!(r#"{{"endpoint": "example.com/{}"}}"#, "\u{fc}".repeat(900));
-    let cases: Vec<(&str, &str)> = vec![
+    let cases = vec![
         ("{", "JSON"),
         ("[]", "object"),
         ("null", "object"),
@@ -34,8 +33,8 @@ async fn invalid_parameters_are_refused_with_the_reason_and_change_nothing() {
         (r#"{"endpoint": "u:p@example.com"}"#, "endpoint"),
         (r#"{"endpoint": "example.com:99999"}"#, "endpoint"),
         (r#"{"endpoint": "example.com#part"}"#, "endpoint"),
-        (&escaped_endpoint, "endpoint"),
-        (&long_endpoint, "endpoint"),
+        (escaped_endpoint.as_str(), "endpoint"),
+        (long_endpoint.as_str(), "endpoint"),
         (r#"{"enable_web_hook": 1}"#, "enable_web_hook must be"),
         (r#"{"enable_web_hook": null}"#, "enable_web_hook must be"),
         (r#"{"enable_web_hook": "yes"}"#, "enable_web_hook must be"),
@@ -49,37 +48,50 @@ async fn invalid_parameters_are_refused_with_the_reason_and_change_nothing() {
         (r#"{"http_authorization_value": null}"#, "http_authorization_value must be a String"),
         (r#"{"http_authorization_value": {"a": "b"}}"#, "http_authorization_value must be a String"),
         (r#"{"http_authorization_value": "a\nb: c"}"#, "http_authorization_value must be a valid"),
-        (&long, "http_authorization_value must be a valid"),
+        (long.as_str(), "http_authorization_value must be a valid"),
         (r#"{"custom_parameters": "a"}"#, "custom_parameters must be a Hash"),
         (r#"{"custom_parameters": null}"#, "custom_parameters must be a Hash"),
         (r#"{"custom_parameters": [["a", "b"]]}"#, "custom_parameters must be a Hash"),
         (r#"{"custom_parameters": 1}"#, "custom_parameters must be a Hash"),
         (r#"{"custom_parameters": {"a": 1, "a": 2}}"#, "a"),
-        (&many, "custom_parameters has at most 100"),
+        (many.as_str(), "custom_parameters has at most 100"),
         (r#"{"customer_parameters": {"a": "b"}}"#, "unknown parameter `customer_parameters`"),
         (r#"{"enable_webhook": "true"}"#, "unknown parameter `enable_webhook`"),
         (r#"{"project_id": 1}"#, "project_id differs from the number in the path"),
         // The first is valid, the second is not.
         (r#"{"endpoint": "example.com/b", "enable_web_hook": "maybe"}"#, "enable_web_hook must be"),
     ];
+    cases.into_iter().map(|(body, expected)| (body.to_owned(), expected)).collect()
+}
+
+fn form_cases() -> Vec<Case> {
     let many_form: String = (0..5_000).map(|number| format!("custom_parameters[{number}]=&")).collect();
     // JSON escapes need more space than the form.
     let large_form = format!("custom_parameters[a]={}", "%01".repeat(60_000));
-    let forms = [
+    let cases = vec![
         ("endpoint=a.example&endpoint=b.example", "endpoint is duplicated"),
         ("enable_web_hook=1", "enable_web_hook must be"),
         ("custom_parameters=", "custom_parameters must be a Hash"),
         ("custom_parameters[]=1", "custom_parameters[name]"),
         ("custom_parameters[a][b]=1", "custom_parameters[name]"),
-        (&many_form, "custom_parameters has at most 100"),
-        (&large_form, "custom_parameters have at most"),
+        (many_form.as_str(), "custom_parameters has at most 100"),
+        (large_form.as_str(), "custom_parameters have at most"),
         ("custom_parameters[a]=1&custom_parameters[a]=2", "is duplicated"),
         ("{\"endpoint\":\"x\"}", "unknown parameter"),
         ("endpoint=http%3A%2F%2Fexample.com", "HTTPS"),
     ];
-    let json = cases.into_iter().map(|(body, expected)| (body, expected, JSON));
-    for (body, expected, headers) in json.chain(forms.map(|(body, expected)| (body, expected, FORM))) {
-        let answer = client.send("PUT", WEB_HOOK, body.to_owned(), headers).await;
+    cases.into_iter().map(|(body, expected)| (body.to_owned(), expected)).collect()
+}
+
+#[tokio::test]
+async fn invalid_parameters_are_refused_with_the_reason_and_change_nothing() {
+    let (_server, client) = engine().await;
+    let put = r#"{"endpoint": "example.com/a", "custom_parameters": {"a": "1"}}"#;
+    let before = text(&client, "PUT", WEB_HOOK, put, 200).await;
+    let json = json_cases().into_iter().map(|(body, expected)| (body, expected, JSON));
+    let forms = form_cases().into_iter().map(|(body, expected)| (body, expected, FORM));
+    for (body, expected, headers) in json.chain(forms) {
+        let answer = client.send("PUT", WEB_HOOK, body.clone(), headers).await;
         let refused = answer.expect(400);
         assert_eq!(refused["status"], "bad request", "{body}");
         assert!(refused["message"].as_str().unwrap().contains(expected), "{body}: {refused}");

@@ -10,35 +10,18 @@ const UNKNOWN_ID: &str = "59802a53a7ec15000c40926a";
 /// A token that does not exist.
 const UNKNOWN_TOKEN: &str = "e26569d5-be26-486c-9d65-c00e61d693c5";
 
-#[tokio::test]
-async fn resources_of_another_domain_look_like_missing_ones() {
-    let (server, engine, owner) = webitel().await;
-    let receiver = Receiver::start().await;
-    let key = server.tenant_key("globex").await;
-    let by_key = showing(&server, &key);
-    let by_token = showing(&server, &new_token(&by_key, "globex").await);
-    let theirs = hook("CHANNEL_CREATE", &receiver.url("/"), json!({"description": "secret"}));
-    let id = create(&owner, theirs.clone()).await;
-    let of_engine = engine.get("/hooks").await.expect(200)["data"][0]["id"].as_str().unwrap().to_owned();
-    let wasm = engine.get("/plugins/field-map/wasm").await.bytes.to_vec();
-    engine.upload("mine", wasm).await;
-    let key_of_owner = engine.post("/keys", json!({"name": "k"})).await.expect(201)["key"].clone();
-    let admin = showing(&server, key_of_owner.as_str().unwrap());
-    let path = format!("/domains/{DOMAIN}/settings/token");
-    let made = call(&admin, "POST", &path, json!({"expire": FAR})).await.expect(200);
-    let (uuid, live) = (made["data"]["uuid"].as_str().unwrap(), made["data"]["token"].as_str().unwrap());
-    let before = text(&call(&owner, "GET", "/hooks", Value::Null).await);
-
+/// Requests for things that belong to [`DOMAIN`]: method, path, body.
+fn requests(id: &str, uuid: &str, own_hook: &Value) -> Vec<(&'static str, String, Value)> {
     let one = format!("/hooks/{id}");
     let with_domain = format!("/hooks/{id}?domain={DOMAIN}");
-    let own_hook = hook("CHANNEL_CREATE", &receiver.url("/stolen"), json!({}));
+    let path = format!("/domains/{DOMAIN}/settings/token");
     let token = format!("{path}/{uuid}");
     let own_path = format!("/domains/globex/settings/token/{uuid}");
     let mut with_plugin = own_hook.clone();
     with_plugin["action"]["plugin"] = json!("mine");
     let mut with_version = own_hook.clone();
     with_version["action"]["plugin"] = json!("mine@1");
-    let cases = [
+    vec![
         ("GET", one.clone(), Value::Null),
         ("GET", with_domain.clone(), Value::Null),
         ("GET", format!("/hooks/{id}/"), Value::Null),
@@ -73,7 +56,30 @@ async fn resources_of_another_domain_look_like_missing_ones() {
             "/events".to_owned(),
             json!({"Event-Name": "CHANNEL_CREATE", "Channel-Presence-ID": format!("100@{DOMAIN}")}),
         ),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn resources_of_another_domain_look_like_missing_ones() {
+    let (server, engine, owner) = webitel().await;
+    let receiver = Receiver::start().await;
+    let key = server.tenant_key("globex").await;
+    let by_key = showing(&server, &key);
+    let by_token = showing(&server, &new_token(&by_key, "globex").await);
+    let theirs = hook("CHANNEL_CREATE", &receiver.url("/"), json!({"description": "secret"}));
+    let id = create(&owner, theirs.clone()).await;
+    let of_engine = engine.get("/hooks").await.expect(200)["data"][0]["id"].as_str().unwrap().to_owned();
+    let wasm = engine.get("/plugins/field-map/wasm").await.bytes.to_vec();
+    engine.upload("mine", wasm).await;
+    let key_of_owner = engine.post("/keys", json!({"name": "k"})).await.expect(201)["key"].clone();
+    let admin = showing(&server, key_of_owner.as_str().unwrap());
+    let path = format!("/domains/{DOMAIN}/settings/token");
+    let made = call(&admin, "POST", &path, json!({"expire": FAR})).await.expect(200);
+    let (uuid, live) = (made["data"]["uuid"].as_str().unwrap(), made["data"]["token"].as_str().unwrap());
+    let before = text(&call(&owner, "GET", "/hooks", Value::Null).await);
+
+    let own_hook = hook("CHANNEL_CREATE", &receiver.url("/stolen"), json!({}));
+    let cases = requests(&id, uuid, &own_hook);
     for client in [&by_key, &by_token] {
         for (method, path, body) in &cases {
             let theirs = call(client, method, path, body.clone()).await;

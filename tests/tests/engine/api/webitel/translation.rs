@@ -70,6 +70,11 @@ async fn each_member_becomes_the_settings_of_its_plugin() {
         assert_eq!((&made["headers"], &made["timeout_ms"]), (&json!({}), &json!(20_000)), "{members}");
         call(&client, "DELETE", &format!("/hooks/{id}"), Value::Null).await.expect(200);
     }
+}
+
+#[tokio::test]
+async fn the_method_is_written_in_upper_case() {
+    let (_server, engine, client) = webitel().await;
     for method in ["GET", "get", "Post", "pUT", "delete"] {
         let mut hook = hook("E", URL, json!({}));
         hook["action"]["method"] = json!(method);

@@ -2,7 +2,7 @@
 //!
 //! The next permit goes to the waiting tenant with the least recent usage, so one tenant's hundred plugins do not delay
 //! another tenant's single plugin. The last free permit is reserved for tenants with little recent usage, so they do
-//! not request for a compilation that takes a minute. Background work gets a permit only if no permit is in use.
+//! not wait for a compilation that takes a minute. Background work gets a permit only if no permit is in use.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

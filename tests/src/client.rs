@@ -17,7 +17,7 @@ pub struct Client {
 
 /// A response.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Response {
     /// The status code.
     pub status: u16,
     /// The headers.
@@ -26,7 +26,7 @@ pub struct Answer {
     pub bytes: Bytes,
 }
 
-impl Answer {
+impl Response {
     /// The body as JSON; null if it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -86,7 +86,7 @@ impl Client {
         path: &str,
         body: impl Into<Bytes>,
         headers: &[(&str, &str)],
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<Response> {
         let mut request = http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -100,10 +100,10 @@ impl Client {
             let kind = if is_upload { "application/wasm" } else { "application/json" };
             request = request.header("content-type", kind);
         }
-        let answer = self.http.request(request.body(Full::new(body))?).await?;
-        let (head, body) = answer.into_parts();
+        let response = self.http.request(request.body(Full::new(body))?).await?;
+        let (head, body) = response.into_parts();
         let bytes = body.collect().await?.to_bytes();
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, bytes })
+        Ok(Response { status: head.status.as_u16(), headers: head.headers, bytes })
     }
 
     /// Like [`Self::try_send`].
@@ -116,19 +116,19 @@ impl Client {
         path: &str,
         body: impl Into<Bytes>,
         headers: &[(&str, &str)],
-    ) -> Answer {
+    ) -> Response {
         self.try_send(method, path, body, headers)
             .await
             .unwrap_or_else(|error| panic!("{method} {path}: {error:#}"))
     }
 
     /// GETs `path` under `/api/v3`.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Response {
         self.send("GET", &format!("/api/v3{path}"), "", &[]).await
     }
 
     /// POSTs JSON to `path` under `/api/v3`.
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub async fn post(&self, path: &str, body: Value) -> Response {
         self.send(
             "POST",
             &format!("/api/v3{path}"),
@@ -146,8 +146,8 @@ impl Client {
 
     /// Posts an event that must be accepted, and returns its id.
     pub async fn publish(&self, event_type: &str, data: Value) -> String {
-        let answer = self.post("/events", json!({"type": event_type, "data": data})).await.expect(202);
-        answer["id"].as_str().expect("an accepted event has an id").to_owned()
+        let response = self.post("/events", json!({"type": event_type, "data": data})).await.expect(202);
+        response["id"].as_str().expect("an accepted event has an id").to_owned()
     }
 
     /// Waits until all deliveries of an event are in a final state, and returns them.

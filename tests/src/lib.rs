@@ -10,7 +10,7 @@ pub mod server;
 
 use std::time::Duration;
 
-pub use client::{Answer, Client};
+pub use client::{Client, Response};
 pub use receiver::{Arrival, Receiver, Reply};
 pub use server::Server;
 

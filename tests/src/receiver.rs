@@ -77,14 +77,14 @@ pub struct Receiver {
 impl Receiver {
     /// Starts a receiver that responds with 200 to every request.
     pub async fn start() -> Self {
-        Self::answering(|_| Reply::status(200)).await
+        Self::responding(|_| Reply::status(200)).await
     }
 
     /// Starts a receiver that responds according to `rule`.
     ///
     /// # Panics
     /// If it cannot listen on loopback.
-    pub async fn answering(rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static) -> Self {
+    pub async fn responding(rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static) -> Self {
         Self::listening(None, rule).await
     }
 
@@ -129,7 +129,7 @@ impl Receiver {
                 accepted.fetch_add(1, Ordering::SeqCst);
                 let _ = stream.set_nodelay(true);
                 let (sender, rule) = (sender.clone(), Arc::clone(&rule));
-                let service = service_fn(move |request| answer(request, sender.clone(), Arc::clone(&rule)));
+                let service = service_fn(move |request| respond(request, sender.clone(), Arc::clone(&rule)));
                 let (http, tls) = (hyper::server::conn::http1::Builder::new(), tls.clone());
                 serving.spawn(async move {
                     let Some(tls) = tls else {
@@ -226,7 +226,7 @@ fn acceptor(certificate: &Certificate, key: &KeyPair) -> anyhow::Result<TlsAccep
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-async fn answer(
+async fn respond(
     request: http::Request<Incoming>,
     sender: mpsc::UnboundedSender<Arrival>,
     rule: Arc<Rule>,

@@ -106,11 +106,11 @@ scopes! {
     DeliveriesWrite = "deliveries:write",
     /// Read deliveries and attempts.
     DeliveriesRead = "deliveries:read",
-    /// Make and delete keys.
+    /// Create and delete keys.
     KeysWrite = "keys:write",
     /// List keys.
     KeysRead = "keys:read",
-    /// Make and delete projects.
+    /// Create and delete projects.
     ProjectsWrite = "projects:write",
     /// List projects.
     ProjectsRead = "projects:read",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// Checks that each accepted text is shown as it was read, and that the others are refused.
+/// Checks that accepted texts round-trip and the others are refused.
 fn check_texts<T: FromStr<Err = Invalid> + Display + Debug>(accepted: &[&str], refused: &[&str]) {
     for text in accepted {
         assert_eq!(&text.parse::<T>().unwrap().to_string(), text);

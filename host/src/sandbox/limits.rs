@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_that_fails_is_given_back() {
+    fn failed_growth_does_not_count() {
         let mut meter = meter(2);
         assert!(meter.memory_growing(0, 2 * PAGE, None).unwrap());
         meter.memory_grow_failed(wasmtime::format_err!("no memory")).unwrap();
@@ -307,7 +307,7 @@ mod tests {
         meter.allow_wasi(100);
         assert!(meter.charge_wasi(60).is_ok() && meter.charge_wasi(40).is_ok());
         assert!(meter.charge_wasi(1).is_err());
-        assert_eq!(meter.wasi_fuel(), 100, "no more than there was");
+        assert_eq!(meter.wasi_fuel(), 100, "at most the granted fuel");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Runs the cases of `golden.json` natively.
 
 use hookwright_body_template::transform;
-use hookwright_golden::{Answer, check};
+use hookwright_golden::{Output, check};
 use hookwright_plugin::parse_settings;
 
 #[test]
 fn golden_cases_have_the_expected_results() {
     check(concat!(env!("CARGO_MANIFEST_DIR"), "/golden.json"), |case| {
         let settings = parse_settings(case.settings.get())?;
-        transform(&case.event(), case.draft(), &settings).map(Answer::Request)
+        transform(&case.event(), case.draft(), &settings).map(Output::Request)
     });
 }

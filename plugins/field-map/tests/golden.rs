@@ -1,13 +1,13 @@
 //! Runs the cases of `golden.json` natively.
 
 use hookwright_field_map::map_fields;
-use hookwright_golden::{Answer, check};
+use hookwright_golden::{Output, check};
 use hookwright_plugin::parse_settings;
 
 #[test]
 fn golden_cases_have_the_expected_results() {
     check(concat!(env!("CARGO_MANIFEST_DIR"), "/golden.json"), |case| {
         let settings = parse_settings(case.settings.get())?;
-        map_fields(&case.event(), &settings).map(|data| Answer::Data(data.0))
+        map_fields(&case.event(), &settings).map(|data| Output::Data(data.0))
     });
 }

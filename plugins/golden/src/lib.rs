@@ -112,7 +112,7 @@ pub struct FailureCase {
 /// Result of a plugin.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the terms of the contract")]
-pub enum Answer {
+pub enum Output {
     Accept(bool),
     Data(String),
     Request(Option<Request>),
@@ -137,7 +137,7 @@ pub fn read(path: impl AsRef<Path>) -> Vec<Case> {
 ///
 /// # Panics
 /// If any result differs. The message lists all differences.
-pub fn check(path: impl AsRef<Path>, run: impl Fn(&Case) -> Result<Answer, Failure>) {
+pub fn check(path: impl AsRef<Path>, run: impl Fn(&Case) -> Result<Output, Failure>) {
     let cases = read(path);
     assert!(!cases.is_empty(), "no cases");
     let wrong: Vec<String> = cases.iter().filter_map(|case| case.difference(&run(case)).err()).collect();
@@ -174,12 +174,12 @@ impl Case {
     ///
     /// # Errors
     /// A message with both results, if they differ.
-    pub fn difference(&self, actual: &Result<Answer, Failure>) -> Result<(), String> {
+    pub fn difference(&self, actual: &Result<Output, Failure>) -> Result<(), String> {
         let same = match (&self.expect, actual) {
-            (Expect::Accept(expected), Ok(Answer::Accept(actual))) => expected == actual,
-            (Expect::Data(expected), Ok(Answer::Data(actual))) => expected.get() == actual.trim(),
-            (Expect::Request(expected), Ok(Answer::Request(Some(actual)))) => expected.request() == *actual,
-            (Expect::Cancelled(true), Ok(Answer::Request(None))) => true,
+            (Expect::Accept(expected), Ok(Output::Accept(actual))) => expected == actual,
+            (Expect::Data(expected), Ok(Output::Data(actual))) => expected.get() == actual.trim(),
+            (Expect::Request(expected), Ok(Output::Request(Some(actual)))) => expected.request() == *actual,
+            (Expect::Cancelled(true), Ok(Output::Request(None))) => true,
             (Expect::Failure(expected), Err(failure)) => {
                 failure.code == expected.code && failure.message.contains(&expected.message_contains)
             }

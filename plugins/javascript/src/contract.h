@@ -52,7 +52,7 @@ struct failure {
 };
 
 // result<option<request>, failure>
-struct answer {
+struct outcome {
   uint8_t is_failure;
   union {
     struct {

@@ -72,7 +72,7 @@ static bool is_request(JSValueConst result, struct text script) {
   return request_has_known_members(result, "the returned object", script);
 }
 
-static bool answer_with(JSValueConst result, JSValueConst shown, const struct request *draft, struct text script) {
+static bool set_request(JSValueConst result, JSValueConst shown, const struct request *draft, struct text script) {
   if (JS_IsString(result)) {
     JS_SetProperty(context, shown, names.body, JS_DupValue(context, result));
   }
@@ -80,8 +80,8 @@ static bool answer_with(JSValueConst result, JSValueConst shown, const struct re
   if ((is_own && !is_request(result, script)) || !request_has_known_members(shown, "`request`", script)) {
     return false;
   }
-  answer.sent.is_some = 1;
-  return request_from_script(is_own ? result : shown, is_own, draft, script, &answer.sent.request);
+  outcome.sent.is_some = 1;
+  return request_from_script(is_own ? result : shown, is_own, draft, script, &outcome.sent.request);
 }
 
 static bool run(struct text script, const struct parameters *given) {
@@ -99,22 +99,22 @@ static bool run(struct text script, const struct parameters *given) {
   if (JS_IsNull(result) || (JS_IsBool(result) && !JS_VALUE_GET_BOOL(result))) {
     return true;
   }
-  if (!answer_with(result, shown, &given->draft, script) || !refuse_unfinished(script)) {
+  if (!set_request(result, shown, &given->draft, script) || !refuse_unfinished(script)) {
     return false;
   }
-  return !JS_IsUndefined(result) || !request_is_as_drafted(&answer.sent.request, &given->draft) ||
+  return !JS_IsUndefined(result) || !request_is_as_drafted(&outcome.sent.request, &given->draft) ||
          script_may_pass(function, script, fell_off);
 }
 
 __attribute__((export_name("hookwright:plugin/transformer@1.0.0#transform")))
-struct answer *transform(const struct parameters *given) {
+struct outcome *transform(const struct parameters *given) {
   JS_UpdateStackTop(runtime);
   environment_begin(&given->event);
   struct text script;
   if (script_read(&script)) {
     run(script, given);
   }
-  return &answer;
+  return &outcome;
 }
 
 // Runs a script once, so that the snapshot contains the names, shapes and functions that most scripts need.
@@ -129,7 +129,7 @@ static void warm_up(void) {
   if (!run(script, &given)) {
     __builtin_trap();
   }
-  answer = (struct answer){.is_failure = 0};
+  outcome = (struct outcome){.is_failure = 0};
 }
 
 // libc's constructors. Calling them here prevents the linker from calling them in every export.

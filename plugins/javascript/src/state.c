@@ -10,7 +10,7 @@
 JSContext *context;
 struct names names;
 JSClassID plain_class;
-struct answer answer;
+struct outcome outcome;
 
 bool refuse(const char *code, const char *format, ...) {
   va_list arguments;
@@ -24,7 +24,7 @@ bool refuse(const char *code, const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(message, (size_t)length + 1, format, arguments);
   va_end(arguments);
-  answer = (struct answer){
+  outcome = (struct outcome){
       .is_failure = 1,
       .failure = {.code = {code, strlen(code)}, .message = {message, (size_t)length}},
   };

@@ -18,7 +18,7 @@ extern struct names names;
 extern JSClassID plain_class;
 
 // The result of the call.
-extern struct answer answer;
+extern struct outcome outcome;
 
 // Sets the result to this failure. Returns false, so that callers can return it.
 __attribute__((format(printf, 2, 3)))

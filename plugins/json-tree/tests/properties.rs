@@ -1,4 +1,4 @@
-//! The lazy tree held against serde_json, which reads everything.
+//! Compares the lazy tree with serde_json, which parses the whole text.
 
 use std::cmp::Ordering;
 
@@ -12,7 +12,7 @@ fn space() -> impl Strategy<Value = String> {
     "[ \\t\\r\\n]{0,2}"
 }
 
-/// A string as JSON, also with escapes that are not needed.
+/// A JSON string, some with unnecessary escapes.
 fn string() -> impl Strategy<Value = String> {
     let any = any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap());
     let escaped = "[ab]{0,3}".prop_map(|text| {
@@ -32,7 +32,7 @@ fn number() -> impl Strategy<Value = String> {
     "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,25})?([eE][+-]?[0-9]{1,4})?"
 }
 
-/// JSON with these numbers, with white space, and with members of the same name.
+/// JSON with these numbers, white space and duplicate members.
 fn json(number: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = String> {
     let word = prop_oneof![Just("null"), Just("true"), Just("false")].prop_map(str::to_owned);
     let leaf = prop_oneof![word, number, string()];
@@ -49,7 +49,7 @@ fn json(number: impl Strategy<Value = String> + 'static) -> impl Strategy<Value 
     (space(), value, space()).prop_map(|(before, value, after)| before + &value + &after)
 }
 
-/// A pointer that often leads somewhere, and its text.
+/// The text of a pointer that often refers to a value.
 fn pointer() -> impl Strategy<Value = String> {
     let token = prop_oneof![3 => "[ab]{0,2}", 3 => "[0-5]", 1 => "0[0-9]", 1 => "[~/]{1,2}"];
     let token = token.prop_map(|token| format!("/{}", token.replace('~', "~0").replace('/', "~1")));
@@ -64,8 +64,8 @@ fn deepest(value: &Value) -> usize {
     }
 }
 
-/// The number `digits` times ten to the power of `exponent`, written in one of many ways.
-fn written(digits: i64, exponent: u32, way: u32) -> String {
+/// Formats `digits` times ten to the power of `exponent` in one of three ways.
+fn formatted(digits: i64, exponent: u32, way: u32) -> String {
     match way % 3 {
         0 => format!("{digits}e{exponent}"),
         1 => format!("{}.00", i128::from(digits) * 10_i128.pow(exponent)),
@@ -80,7 +80,7 @@ proptest! {
     }
 
     #[test]
-    fn broken_json_is_accepted_if_serde_json_accepts_it(text in json(number()), at: prop::sample::Index, put in "[\"\\\\{}\\[\\],:0e.a]{0,2}", cut in 0_usize..3) {
+    fn changed_json_is_accepted_exactly_if_serde_json_accepts_it(text in json(number()), at: prop::sample::Index, put in "[\"\\\\{}\\[\\],:0e.a]{0,2}", cut in 0_usize..3) {
         let mut chars: Vec<char> = text.chars().collect();
         let at = at.index(chars.len());
         chars.splice(at..(at + cut).min(chars.len()), put.chars());
@@ -90,19 +90,19 @@ proptest! {
     }
 
     #[test]
-    fn a_pointer_leads_to_the_value_that_serde_json_finds(text in json(small_number()), path in pointer()) {
+    fn a_pointer_finds_the_same_value_as_in_serde_json(text in json(small_number()), path in pointer()) {
         let whole: Value = serde_json::from_str(&text).unwrap();
         let mut node = Node::new(&text);
         let found = node.get(&Pointer::parse(&path).unwrap()).unwrap().map(|node| node.text().into_owned());
         let found = found.map(|text| serde_json::from_str::<Value>(&text).unwrap());
         prop_assert_eq!(found.as_ref(), whole.pointer(&path));
-        // What the pointer went through is written as members, the rest as the text that it was.
+        // Values on the path are written member by member, the others as their original text.
         prop_assert_eq!(serde_json::from_str::<Value>(&node.text()).unwrap(), whole);
     }
 
     #[test]
     fn the_depth_is_at_least_that_of_the_parsed_value(text in json(small_number())) {
-        // Members of the same name hide each other from serde_json, so its value may be less deep.
+        // serde_json drops duplicate members, so its value may be less deep.
         prop_assert!(depth(&text) >= deepest(&serde_json::from_str(&text).unwrap()));
     }
 
@@ -116,9 +116,9 @@ proptest! {
     }
 
     #[test]
-    fn numbers_are_compared_as_integers_are(left in (-9_999_i64..9_999, 0_u32..12, 0_u32..3), right in (-9_999_i64..9_999, 0_u32..12, 0_u32..3)) {
+    fn numbers_have_the_order_of_integers(left in (-9_999_i64..9_999, 0_u32..12, 0_u32..3), right in (-9_999_i64..9_999, 0_u32..12, 0_u32..3)) {
         let exact = |(digits, exponent, _): (i64, u32, u32)| i128::from(digits) * 10_i128.pow(exponent);
-        let text = |(digits, exponent, way)| written(digits, exponent, way);
+        let text = |(digits, exponent, way)| formatted(digits, exponent, way);
         let order = compare_numbers(&text(left), &text(right));
         prop_assert_eq!(order, exact(left).cmp(&exact(right)), "{} {}", text(left), text(right));
         prop_assert_eq!(compare_numbers(&text(right), &text(left)), order.reverse());

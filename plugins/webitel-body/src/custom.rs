@@ -52,7 +52,7 @@ pub fn render(template: &str, scope: &Scope<'_>, escape: bool) -> String {
 /// over a member of the event.
 fn find<'a>(name: &str, scope: &Scope<'a>) -> Option<Found<'a>> {
     // A member of the response may have a dot in its name, so check this first.
-    if let Some(text) = scope.answered(name) {
+    if let Some(text) = scope.preflight_value(name) {
         return Some(Found::Text(text));
     }
     let json = if name.contains('.') {

@@ -8,16 +8,16 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod answer;
 mod data;
 pub mod headers;
 pub mod js;
+mod preflight;
 mod query;
 mod scope;
 pub mod settings;
 pub mod template;
 
-pub use answer::Answer;
 pub use data::Data;
+pub use preflight::PreflightResponse;
 pub use query::Query;
 pub use scope::Scope;

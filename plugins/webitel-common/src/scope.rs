@@ -2,7 +2,7 @@
 
 use hookwright_plugin::{Event, Failure, JsonText};
 
-use crate::{Answer, Data, js, template};
+use crate::{Data, PreflightResponse, js, template};
 
 /// Sources of a template's values: the event's data and the preflight response.
 #[derive(Debug)]
@@ -10,7 +10,7 @@ pub struct Scope<'a> {
     /// The event's data.
     pub data: Data<'a>,
     /// The preflight response.
-    pub answer: Answer,
+    pub preflight: PreflightResponse,
 }
 
 impl<'a> Scope<'a> {
@@ -19,20 +19,20 @@ impl<'a> Scope<'a> {
     /// # Errors
     /// `bad-data` if the data is not JSON; `bad-preflight` if the preflight response is invalid.
     pub fn of(event: &'a Event<JsonText>) -> Result<Self, Failure> {
-        Ok(Scope { data: Data::of(event)?, answer: Answer::of(event)? })
+        Ok(Scope { data: Data::of(event)?, preflight: PreflightResponse::of(event)? })
     }
 
     /// Resolves a name of the preflight response; `None` for other names.
     ///
     /// Such names are not resolved in the data, so an event cannot forge a response.
-    pub fn answered(&self, name: &str) -> Option<String> {
-        name.strip_prefix("auth:").map(|rest| self.answer.text_of(rest))
+    pub fn preflight_value(&self, name: &str) -> Option<String> {
+        name.strip_prefix("auth:").map(|rest| self.preflight.text_of(rest))
     }
 
     /// Renders a template whose names are exact names of members.
     pub fn render_flat(&self, template: &str) -> String {
         template::render(template, |name| {
-            self.answered(name).unwrap_or_else(|| {
+            self.preflight_value(name).unwrap_or_else(|| {
                 self.data.member(name).map(|text| js::template_text(&text)).unwrap_or_default()
             })
         })

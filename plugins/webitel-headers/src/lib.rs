@@ -29,7 +29,7 @@ pub fn transform(
     let scope = Scope::of(event)?;
     headers::set(&mut draft, &settings.headers, &scope);
     if settings.cookie
-        && let Some(cookies) = scope.answer.cookie_header()
+        && let Some(cookies) = scope.preflight.cookie_header()
     {
         draft.set_header("cookie", headers::without_controls(&cookies));
     }

@@ -1,6 +1,6 @@
 //! Runs the cases of `golden.json` natively.
 
-use hookwright_golden::{Answer, check};
+use hookwright_golden::{Output, check};
 use hookwright_plugin::parse_settings;
 use hookwright_webitel_map::map_fields;
 
@@ -8,6 +8,6 @@ use hookwright_webitel_map::map_fields;
 fn golden_cases_have_the_expected_results() {
     check(concat!(env!("CARGO_MANIFEST_DIR"), "/golden.json"), |case| {
         let settings = parse_settings(case.settings.get())?;
-        map_fields(&case.event(), &settings).map(|data| Answer::Data(data.0))
+        map_fields(&case.event(), &settings).map(|data| Output::Data(data.0))
     });
 }

@@ -142,7 +142,7 @@ async fn on_this_core(table: &mut Table) -> Result<()> {
                     join_all((0..CALLS).map(|_| Ok(sandbox.run(job()?))).collect::<Result<Vec<_>>>()?).await;
                 // The first round loads the plugin and warms the pool.
                 if round > 0 {
-                    guest.extend(runs.into_iter().map(answered).collect::<Result<Vec<_>>>()?);
+                    guest.extend(runs.into_iter().map(step_micros).collect::<Result<Vec<_>>>()?);
                     beside.extend(
                         native
                             .iter()
@@ -153,7 +153,7 @@ async fn on_this_core(table: &mut Table) -> Result<()> {
             let mut alone = Vec::new();
             for _ in 0..ALONE {
                 let (job, began) = (job()?, Instant::now());
-                answered(sandbox.run(job).await)?;
+                step_micros(sandbox.run(job).await)?;
                 alone.push(micros(began.elapsed()));
             }
             let (guest, alone) = (median(guest), median(alone));
@@ -204,7 +204,7 @@ fn job(name: &str, settings: &Arc<str>, data: &Arc<str>) -> Result<PipelineJob> 
 }
 
 /// Returns the duration of the step in microseconds, if there was no fault.
-fn answered(run: Result<PipelineRun, SandboxError>) -> Result<f64> {
+fn step_micros(run: Result<PipelineRun, SandboxError>) -> Result<f64> {
     let run = run?;
     anyhow::ensure!(matches!(run.end, PipelineEnd::Verdict(_)), "{:?}", run.end);
     Ok(micros(run.steps[0].duration))

@@ -60,9 +60,9 @@ async fn forward(
     let mut forwarded = http::Request::new(Full::new(body));
     *forwarded.method_mut() = http::Method::POST;
     *forwarded.uri_mut() = uri;
-    let answer = client.request(forwarded).await?;
-    let status = answer.status();
-    answer.into_body().collect().await?;
+    let response = client.request(forwarded).await?;
+    let status = response.status();
+    response.into_body().collect().await?;
     let mut response = http::Response::new(Empty::new());
     *response.status_mut() = status;
     Ok(response)

@@ -114,9 +114,9 @@ impl Peer {
 
 async fn send(sender: &mut SendRequest<Full<Bytes>>, request: &http::Request<Bytes>) -> Result<u16> {
     sender.ready().await?;
-    let answer = sender.send_request(request.clone().map(Full::new)).await?;
-    let status = answer.status().as_u16();
-    let mut body = answer.into_body();
+    let response = sender.send_request(request.clone().map(Full::new)).await?;
+    let status = response.status().as_u16();
+    let mut body = response.into_body();
     while body.frame().await.transpose()?.is_some() {}
     Ok(status)
 }

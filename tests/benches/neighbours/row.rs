@@ -70,8 +70,8 @@ pub async fn measure(setting: &Setting<'_>, abusers: &Handle) -> Result<Row> {
     }
     let figures = victim.measure().await?;
 
-    if !answers(&site).await {
-        remarks.push("the engine no longer answers".to_owned());
+    if !responds(&site).await {
+        remarks.push("the engine no longer responds".to_owned());
     }
     let (peak, (in_group, killed)) = (monitor.peak(), group.peak(setting.limits));
     if killed > 0 {
@@ -120,12 +120,13 @@ fn binary() -> PathBuf {
 }
 
 /// Whether the engine responds to its operator, with retries.
-async fn answers(site: &Site) -> bool {
+async fn responds(site: &Site) -> bool {
     const WITHIN: Duration = Duration::from_secs(5);
     const AGAIN: Duration = Duration::from_millis(100);
     let asked = site.server.operator();
     let asking = async {
-        while asked.try_send("GET", "/health", "", &[]).await.map_or(true, |answer| answer.status != 200) {
+        while asked.try_send("GET", "/health", "", &[]).await.map_or(true, |response| response.status != 200)
+        {
             tokio::time::sleep(AGAIN).await;
         }
     };

@@ -97,15 +97,15 @@ impl Site {
 impl Tenant {
     /// Creates a hook with these members, if the engine allows it, and returns its id.
     pub async fn hook(&self, members: Value) -> Option<String> {
-        let answer = self.client.try_send("POST", "/api/v3/hooks", members.to_string(), JSON).await.ok()?;
-        answer.json()["id"].as_str().map(str::to_owned)
+        let response = self.client.try_send("POST", "/api/v3/hooks", members.to_string(), JSON).await.ok()?;
+        response.json()["id"].as_str().map(str::to_owned)
     }
 
     /// Posts these events as a batch, and returns whether it was accepted.
     pub async fn batch(&self, events: impl IntoIterator<Item = Value>) -> bool {
         let lines: Vec<String> = events.into_iter().map(|event| event.to_string()).collect();
         let sent = self.client.try_send("POST", "/api/v3/events/batch", lines.join("\n"), NDJSON).await;
-        sent.is_ok_and(|answer| answer.status == 202)
+        sent.is_ok_and(|response| response.status == 202)
     }
 }
 

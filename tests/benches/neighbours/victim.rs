@@ -169,7 +169,7 @@ impl Victim {
                         Ok(Ok(http::StatusCode::ACCEPTED)) => None,
                         Ok(Ok(status)) => Some(status.as_u16().to_string()),
                         Ok(Err(_)) => Some("broken off".to_owned()),
-                        Err(_) => Some("no answer".to_owned()),
+                        Err(_) => Some("no response".to_owned()),
                     };
                     if refused.is_none() {
                         let _ = accepted[number as usize].set(now);
@@ -235,8 +235,8 @@ async fn send(http: &Http, address: SocketAddr, key: &str, number: u64) -> Resul
         .header("authorization", format!("Bearer {key}"))
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body)))?;
-    let answer = http.request(request).await?;
-    let status = answer.status();
-    answer.into_body().collect().await?;
+    let response = http.request(request).await?;
+    let status = response.status();
+    response.into_body().collect().await?;
     Ok(status)
 }

@@ -28,11 +28,11 @@ from hookwright_client.types import File
 TENANT = "python.example"
 
 
-def check(answer, status, kind=None):
+def check(response, status, kind=None):
     """Check status and type of a response, and return its parsed body."""
-    assert answer.status_code == status, (answer.status_code, answer.content)
-    assert kind is None or isinstance(answer.parsed, kind), answer.parsed
-    return answer.parsed
+    assert response.status_code == status, (response.status_code, response.content)
+    assert kind is None or isinstance(response.parsed, kind), response.parsed
+    return response.parsed
 
 
 def client_of(key):
@@ -68,9 +68,9 @@ def main():
     assert batch.accepted == 3 and len(batch.ids) == 3, batch
 
     # upload: the bytes of a standard plugin under another name
-    answer = client.get_httpx_client().get("/api/v3/plugins/field-map/wasm")
-    assert answer.status_code == 200, answer
-    upload = File(payload=io.BytesIO(answer.content))
+    response = client.get_httpx_client().get("/api/v3/plugins/field-map/wasm")
+    assert response.status_code == 200, response
+    upload = File(payload=io.BytesIO(response.content))
     plugin = check(put_plugin.sync_detailed("my-map", client=client, body=upload), 201)
     assert (plugin.name, plugin.version) == ("my-map", 1), plugin
     assert check(get_plugin.sync_detailed("my-map", client=client), 200).digest == plugin.digest

@@ -2,7 +2,7 @@
 
 /// Whether `is_allowed` allows enough of the licences in `expression`, for example one of those in `MIT OR Apache-2.0`.
 pub fn is_met(expression: &str, is_allowed: &impl Fn(&str) -> bool) -> bool {
-    // `/` is how `OR` was written before there were expressions.
+    // Older crates write `/` for `OR`.
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut rest = words.as_slice();
@@ -11,7 +11,7 @@ pub fn is_met(expression: &str, is_allowed: &impl Fn(&str) -> bool) -> bool {
     met
 }
 
-/// Parts with `OR` between them.
+/// Parses operands of `OR`.
 fn any(words: &mut &[&str], is_allowed: &impl Fn(&str) -> bool) -> bool {
     let mut met = all(words, is_allowed);
     while take(words, "OR") {
@@ -20,7 +20,7 @@ fn any(words: &mut &[&str], is_allowed: &impl Fn(&str) -> bool) -> bool {
     met
 }
 
-/// Parts with `AND` between them, which binds more tightly.
+/// Parses operands of `AND`, which binds more tightly than `OR`.
 fn all(words: &mut &[&str], is_allowed: &impl Fn(&str) -> bool) -> bool {
     let mut met = one(words, is_allowed);
     while take(words, "AND") {
@@ -29,7 +29,7 @@ fn all(words: &mut &[&str], is_allowed: &impl Fn(&str) -> bool) -> bool {
     met
 }
 
-/// A licence, perhaps `WITH` an exception, or an expression in parentheses.
+/// Parses a licence, with or without an exception, or an expression in parentheses.
 fn one(words: &mut &[&str], is_allowed: &impl Fn(&str) -> bool) -> bool {
     if take(words, "(") {
         let met = any(words, is_allowed);
@@ -55,7 +55,7 @@ fn take(words: &mut &[&str], word: &str) -> bool {
 }
 
 #[test]
-fn an_expression_is_met_by_the_licences_that_it_asks_for() {
+fn an_expression_is_met_if_enough_of_its_licences_are_allowed() {
     let allowed = |licence: &str| ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].contains(&licence);
     for (expression, met) in [
         ("MIT", true),

@@ -75,7 +75,7 @@ fn clock() -> impl Strategy<Value = Vec<UnixMillis>> {
 
 proptest! {
     #[test]
-    fn text_and_number_have_the_same_order_and_lead_to_each_other(one in 0..=i64::MAX, other in 0..=i64::MAX) {
+    fn text_and_number_have_the_same_order_and_round_trip(one in 0..=i64::MAX, other in 0..=i64::MAX) {
         let (one, other) = (EventKey(one), EventKey(other));
         prop_assert_eq!(one.to_string().parse(), Ok(one));
         prop_assert_eq!(one.to_string().cmp(&other.to_string()), one.cmp(&other));
@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn generators_of_two_nodes_never_give_the_same_id(times in clock(), one in 0_u16..1023) {
+    fn generators_of_two_nodes_never_generate_the_same_id(times in clock(), one in 0_u16..1023) {
         let (one, other) = (IdGenerator::new(one, 0), IdGenerator::new(one + 1, 0));
         let of_one: Vec<_> = times.iter().map(|now| one.next_raw(*now)).collect();
         prop_assert!(times.iter().all(|now| !of_one.contains(&other.next_raw(*now))));

@@ -87,8 +87,8 @@ impl terminal_stdin::Host for State {
     }
 }
 
-/// As if there were one: to a terminal C's library writes each line when it ends. What it keeps for later is lost,
-/// since no plugin ever ends in order.
+/// Reports a terminal, to which C's library writes each line at once. Buffered output would be lost, because a plugin
+/// never exits by itself.
 impl terminal_stdout::Host for State {
     fn get_terminal_stdout(&mut self) -> wasmtime::Result<Option<Resource<terminal_output::TerminalOutput>>> {
         self.wasi.handle(STDOUT).map(Some)

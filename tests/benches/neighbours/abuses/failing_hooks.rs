@@ -23,12 +23,12 @@ impl Abuse for FailingHooks {
     }
 
     fn what(&self) -> &'static str {
-        "an event a second for 2,000 hooks that answer 500 and are retried each second"
+        "an event a second for 2,000 hooks that respond with 500 and are retried each second"
     }
 
     async fn start(&self, site: &Site) -> Result<Guard> {
         let tenant = site.tenant("failing-hooks").await;
-        let receiver = Receiver::answering(|_| Reply::status(500)).await;
+        let receiver = Receiver::responding(|_| Reply::status(500)).await;
         let hook =
             json!({"url": receiver.url("/"), "types": ["fails"], "retry": {"schedule_s": vec![1; 50]}});
         let peer = site.peer();

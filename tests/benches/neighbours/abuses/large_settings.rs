@@ -22,7 +22,7 @@ impl Abuse for LargeSettings {
     }
 
     fn what(&self) -> &'static str {
-        "hooks with 16 steps of 255 KB settings, made as fast as they are answered"
+        "hooks with 16 steps of 255 KB settings, created as fast as the engine responds"
     }
 
     async fn start(&self, site: &Site) -> Result<Guard> {

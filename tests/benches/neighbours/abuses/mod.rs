@@ -8,8 +8,8 @@ mod far_lists;
 mod half_sent_batches;
 mod hanging_receivers;
 mod idle_connections;
-mod interim_answers;
-mod large_answers;
+mod interim_responses;
+mod large_responses;
 mod large_settings;
 mod plugin_loops;
 mod slow_readers;
@@ -35,8 +35,8 @@ pub fn all() -> Vec<Box<dyn Abuse>> {
         Box::new(plugin_loops::MemoryLoops),
         Box::new(cold_plugins::ColdPlugins::default()),
         Box::new(hanging_receivers::HangingReceivers),
-        Box::new(interim_answers::InterimAnswers),
-        Box::new(large_answers::LargeAnswers),
+        Box::new(interim_responses::InterimResponses),
+        Box::new(large_responses::LargeResponses),
         Box::new(stored_attempts::StoredAttempts),
         Box::new(failing_hooks::FailingHooks),
         Box::new(far_lists::FarLists),

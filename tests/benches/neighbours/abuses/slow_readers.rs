@@ -22,7 +22,7 @@ const DOWNLOADS: usize = 24;
 const PLUGIN_LEN: usize = 31_000_000;
 const READERS: usize = 30;
 const ATTEMPTS: usize = 101;
-const ANSWER_LEN: usize = 64_000;
+const RESPONSE_LEN: usize = 64_000;
 /// Bytes that a reader reads at once, and the pause after that.
 const CHUNK: usize = 512;
 const WAIT: Duration = Duration::from_millis(500);
@@ -44,7 +44,7 @@ impl Abuse for SlowDownloads {
         let headers = [("content-type", "application/wasm")];
         // If the engine refuses the upload, there is less to download.
         let sent = tenant.client.try_send("PUT", "/api/v3/plugins/large", wasm, &headers).await;
-        let name = if sent.is_ok_and(|answer| answer.status == 201) { "large" } else { "field-map" };
+        let name = if sent.is_ok_and(|response| response.status == 201) { "large" } else { "field-map" };
         let request = whole("GET", &format!("/plugins/{name}/wasm"), &tenant.key, "text/plain", b"");
         Ok(readers(site, DOWNLOADS, request))
     }
@@ -57,13 +57,13 @@ impl Abuse for SlowAttempts {
     }
 
     fn what(&self) -> &'static str {
-        "30 readers of a delivery with 101 attempts and large answers"
+        "30 readers of a delivery with 101 attempts and large responses"
     }
 
     async fn start(&self, site: &Site) -> Result<Guard> {
         let tenant = site.tenant("slow-attempts").await;
         let receiver =
-            Receiver::answering(|_| Reply::Status(500, Vec::new(), vec![b'\x01'; ANSWER_LEN])).await;
+            Receiver::responding(|_| Reply::Status(500, Vec::new(), vec![b'\x01'; RESPONSE_LEN])).await;
         let hook = json!({"url": receiver.url("/"), "types": ["*"], "retry": {"schedule_s": []}});
         tenant.hook(hook).await;
         let posted = tenant.client.post("/events", event("t", 800_000)).await.json();

@@ -24,14 +24,14 @@ impl Abuse for StoredAttempts {
     }
 
     fn what(&self) -> &'static str {
-        "3 events of one byte, retried by hand without end, with answers of 64 KB and headers of 40 KB"
+        "3 events of one byte, retried by hand without end, with responses of 64 KB and headers of 40 KB"
     }
 
     async fn start(&self, site: &Site) -> Result<Guard> {
         const NAMES: [&str; 10] = ["x-a", "x-b", "x-c", "x-d", "x-e", "x-f", "x-g", "x-h", "x-i", "x-j"];
         let headers: Vec<_> = NAMES.iter().map(|name| (*name, "h".repeat(HEADER))).collect();
         let receiver =
-            Receiver::answering(move |_| Reply::Status(500, headers.clone(), vec![b'\x01'; BODY])).await;
+            Receiver::responding(move |_| Reply::Status(500, headers.clone(), vec![b'\x01'; BODY])).await;
         let tenant = site.tenant("stored-attempts").await;
         let hook = json!({"url": receiver.url("/"), "types": ["*"], "retry": {"schedule_s": []}});
         tenant.hook(hook).await;

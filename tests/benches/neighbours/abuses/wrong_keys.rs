@@ -19,7 +19,7 @@ impl Abuse for WrongKeys {
     }
 
     fn what(&self) -> &'static str {
-        "16 connections with unknown keys, as fast as they are answered"
+        "16 connections with unknown keys, as fast as the engine responds"
     }
 
     async fn start(&self, site: &Site) -> Result<Guard> {

@@ -21,12 +21,12 @@ const clientOf = (key: string) => createClient(createConfig({ baseUrl: environme
 
 /** Checks the status of a response and returns its body. */
 function check<Data, Failure>(
-  answer: { data?: Data; error?: Failure; response?: Response },
+  result: { data?: Data; error?: Failure; response?: Response },
   status: number,
 ): NonNullable<Data> {
-  assert.equal(answer.response?.status, status, JSON.stringify(answer.error));
-  assert.ok(answer.data !== undefined && answer.data !== null);
-  return answer.data;
+  assert.equal(result.response?.status, status, JSON.stringify(result.error));
+  assert.ok(result.data !== undefined && result.data !== null);
+  return result.data;
 }
 
 async function newTenant() {

@@ -136,7 +136,7 @@ async fn the_published_examples_arrive_byte_for_byte() {
 #[tokio::test]
 async fn only_events_of_the_original_system_are_sent() {
     let (_server, client) = engine().await;
-    let receiver = Receiver::answering(|_| Reply::status(204)).await;
+    let receiver = Receiver::responding(|_| Reply::status(204)).await;
     let deliveries = async |event_type: &str| {
         let event = json!({"type": event_type, "data": {"objectId": 1, "props": {}}});
         client.post("/events", event).await.expect(202)["deliveries"].clone()

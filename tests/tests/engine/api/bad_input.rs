@@ -267,10 +267,10 @@ async fn each_invalid_request_is_refused_with_its_location_and_changes_nothing()
         let shown = String::from_utf8_lossy(&body[..body.len().min(120)]).into_owned();
         let case = format!("{method} {path} {shown}");
         let headers = [("content-type", content_type)];
-        let answer = client.send(method, &format!("/api/v3{path}"), body, &headers).await;
-        let problem = answer.json();
-        assert_eq!(answer.status, status, "{case}: {problem}");
-        assert_eq!(answer.headers["content-type"], "application/problem+json", "{case}");
+        let response = client.send(method, &format!("/api/v3{path}"), body, &headers).await;
+        let problem = response.json();
+        assert_eq!(response.status, status, "{case}: {problem}");
+        assert_eq!(response.headers["content-type"], "application/problem+json", "{case}");
         assert_eq!(problem["status"], status, "{case}");
         for member in ["type", "title", "detail"] {
             assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{case}: {problem}");
@@ -294,9 +294,9 @@ async fn missing_and_wrong_keys_are_refused_alike() {
         ("unknown", Client::new(server.base(), "hwk_0000")),
     ] {
         for path in ["/hooks", "/tenants", "/events/evt_0000000000000"] {
-            let answer = client.get(path).await;
-            assert_eq!(answer.status, 401, "{name} {path}");
-            assert_eq!(answer.headers["www-authenticate"], "Bearer", "{name} {path}");
+            let response = client.get(path).await;
+            assert_eq!(response.status, 401, "{name} {path}");
+            assert_eq!(response.headers["www-authenticate"], "Bearer", "{name} {path}");
         }
     }
     client.post("/tenants", json!({"name": "another"})).await.expect(403);

@@ -37,11 +37,11 @@ async fn connection(server: &Server, source: &str, sent: &str) -> TcpStream {
 /// Sends a request on `stream` and returns the status of the response; `None` if the connection has ended.
 async fn status(stream: &mut TcpStream) -> Option<String> {
     stream.write_all(b"GET /api/v3/health HTTP/1.1\r\nHost: a\r\n\r\n").await.ok()?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).await.ok()?;
+    let mut response = [0; 12];
+    stream.read_exact(&mut response).await.ok()?;
     let mut rest = vec![0; 64 * 1024];
     let _ = stream.read(&mut rest).await.ok()?;
-    Some(String::from_utf8_lossy(&answer[9..]).into_owned())
+    Some(String::from_utf8_lossy(&response[9..]).into_owned())
 }
 
 #[tokio::test]

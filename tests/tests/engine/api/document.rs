@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hookwright_tests::{Answer, Client, Server};
+use hookwright_tests::{Client, Response, Server};
 use regress::Regex;
 use serde_json::{Map, Value, json};
 
@@ -22,16 +22,16 @@ async fn every_path_accepts_exactly_the_described_methods() {
         let described: BTreeSet<&str> = item.as_object().unwrap().keys().map(String::as_str).collect();
         let url = path.replace("{id}", "1").replace("{name}", "none");
         for method in METHODS {
-            let answer = stranger.send(&method.to_uppercase(), &url, "", &[]).await;
+            let response = stranger.send(&method.to_uppercase(), &url, "", &[]).await;
             let is_open = item[method].get("security").is_some();
             let expected = match described.contains(method) {
                 true if is_open => 200,
                 true => 401,
                 false => 405,
             };
-            assert_eq!(answer.status, expected, "{method} {path}");
+            assert_eq!(response.status, expected, "{method} {path}");
             if expected == 405 {
-                let allowed = answer.headers["allow"].to_str().unwrap().to_lowercase();
+                let allowed = response.headers["allow"].to_str().unwrap().to_lowercase();
                 let allowed: BTreeSet<&str> = allowed.split(',').filter(|name| *name != "head").collect();
                 assert_eq!(allowed, described, "{path}");
             }
@@ -108,18 +108,18 @@ async fn values_that_violate_the_document_are_refused_and_allowed_nulls_are_acce
         for Case { at, value, rule } in cases(&document, schema, &sample.body) {
             let mut body = sample.body.clone();
             put(&mut body, &at, value.clone());
-            let answer = send(client, sample, media_type, &body).await;
-            let documented = operation["responses"].get(answer.status.to_string()).is_some();
-            let is_refused = matches!(answer.status, 400 | 413);
+            let response = send(client, sample, media_type, &body).await;
+            let documented = operation["responses"].get(response.status.to_string()).is_some();
+            let is_refused = matches!(response.status, 400 | 413);
             tried += 1;
-            if !documented || is_refused != rule.refuses() || (is_refused && !points_to(&answer, &at)) {
+            if !documented || is_refused != rule.refuses() || (is_refused && !points_to(&response, &at)) {
                 let shown: String = value.to_string().chars().take(60).collect();
                 failures.push(format!(
                     "{} {} {at:?} {shown} {rule:?}: {} {}",
                     sample.method,
                     sample.path,
-                    answer.status,
-                    answer.json()["detail"]
+                    response.status,
+                    response.json()["detail"]
                 ));
             }
         }
@@ -148,14 +148,14 @@ fn json_body(operation: &Value) -> Option<(&str, &Value)> {
         .map(|(name, content)| (name.as_str(), &content["schema"]))
 }
 
-async fn send(client: &Client, sample: &Sample, media_type: &str, body: &Value) -> Answer {
+async fn send(client: &Client, sample: &Sample, media_type: &str, body: &Value) -> Response {
     let headers = [("content-type", media_type)];
     client.send(&sample.method.to_uppercase(), &sample.url, body.to_string(), &headers).await
 }
 
 /// Whether a refusal names the member, a part of it, or the object in which it is missing.
-fn points_to(answer: &Answer, at: &[String]) -> bool {
-    let told = answer.json()["pointer"].as_str().unwrap_or_default().to_owned();
+fn points_to(response: &Response, at: &[String]) -> bool {
+    let told = response.json()["pointer"].as_str().unwrap_or_default().to_owned();
     let pointer: String = at.iter().map(|segment| format!("/{segment}")).collect();
     told.starts_with(&pointer) || pointer.starts_with(&told)
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::{engine, hook};
 
 /// Returns the id that receivers see and the engine's id, by their names in this kind of response.
-fn ids<'v>(answer: &'v Value, names: [&str; 2]) -> [&'v str; 2] {
-    names.map(|name| answer[name].as_str().unwrap_or_else(|| panic!("`{name}` in {answer:#}")))
+fn ids<'v>(response: &'v Value, names: [&str; 2]) -> [&'v str; 2] {
+    names.map(|name| response[name].as_str().unwrap_or_else(|| panic!("`{name}` in {response:#}")))
 }
 
 const OF_EVENT: [&str; 2] = ["id", "engine_id"];

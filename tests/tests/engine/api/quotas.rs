@@ -89,9 +89,9 @@ async fn plugins_are_limited_in_bytes_and_old_versions_can_be_deleted() {
     let put = async |version| client.send("PUT", "/api/v3/plugins/mine", plugin(version), &WASM).await;
     let mut stored = 0;
     let refused = loop {
-        let answer = put(stored).await;
-        if answer.status != 201 {
-            break answer.expect(409);
+        let response = put(stored).await;
+        if response.status != 201 {
+            break response.expect(409);
         }
         stored += 1;
     };

@@ -14,7 +14,7 @@ async fn connect(server: &Server) -> TcpStream {
 }
 
 /// Sends `sent` and reads until the connection ends or a whole response has arrived.
-async fn answer(stream: &mut TcpStream, sent: &[u8]) -> String {
+async fn exchange(stream: &mut TcpStream, sent: &[u8]) -> String {
     // The engine may respond and close the connection before everything is sent.
     let _ = stream.write_all(sent).await;
     let mut received = Vec::new();
@@ -37,8 +37,8 @@ async fn answer(stream: &mut TcpStream, sent: &[u8]) -> String {
     String::from_utf8_lossy(&received).into_owned()
 }
 
-fn status(answer: &str) -> &str {
-    answer.split(' ').nth(1).unwrap_or("none")
+fn status(response: &str) -> &str {
+    response.split(' ').nth(1).unwrap_or("none")
 }
 
 #[tokio::test]
@@ -78,8 +78,8 @@ async fn ambiguous_requests_are_refused() {
         ("POST /api/v3/events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "401"),
     ] {
         let mut stream = connect(&server).await;
-        let answer = answer(&mut stream, sent.as_bytes()).await;
-        assert_eq!(status(&answer), expected, "{:?}: {answer}", &sent[..sent.len().min(200)]);
+        let response = exchange(&mut stream, sent.as_bytes()).await;
+        assert_eq!(status(&response), expected, "{:?}: {response}", &sent[..sent.len().min(200)]);
     }
 }
 
@@ -91,11 +91,11 @@ async fn a_content_length_above_the_limit_is_refused_before_the_body_arrives() {
     let head = format!(
         "POST /api/v3/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nContent-Length: 900000000\r\n\r\n"
     );
-    let answering = answer(&mut stream, head.as_bytes());
+    let exchange = exchange(&mut stream, head.as_bytes());
     // Much less than the time during which the engine drains a refused body.
-    let answer =
-        tokio::time::timeout(Duration::from_secs(8), answering).await.expect("it is refused at once");
-    assert_eq!(status(&answer), "413", "{answer}");
+    let response =
+        tokio::time::timeout(Duration::from_secs(8), exchange).await.expect("it is refused at once");
+    assert_eq!(status(&response), "413", "{response}");
 }
 
 #[tokio::test]
@@ -113,9 +113,9 @@ async fn a_body_must_be_declared_as_json_in_utf_8() {
             "POST /api/v3/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n{content_type}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let answer = answer(&mut connect(&server).await, sent.as_bytes()).await;
-        assert_eq!(status(&answer), expected, "{content_type:?}: {answer}");
-        assert_eq!(answer.contains(r#""parameter":"Content-Type""#), expected == "415", "{answer}");
+        let response = exchange(&mut connect(&server).await, sent.as_bytes()).await;
+        assert_eq!(status(&response), expected, "{content_type:?}: {response}");
+        assert_eq!(response.contains(r#""parameter":"Content-Type""#), expected == "415", "{response}");
     }
 }
 
@@ -143,12 +143,12 @@ async fn unfinished_bodies_are_limited_for_each_tenant() {
     for _ in 0..10 {
         let mut stream = connect(&server).await;
         stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = vec![0; 4096];
-        let len = stream.read(&mut answer).await.unwrap();
-        let answer = String::from_utf8_lossy(&answer[..len]).into_owned();
-        statuses.push(status(&answer).to_owned());
-        if status(&answer) == "503" {
-            assert!(answer.to_ascii_lowercase().contains("retry-after: "), "{answer}");
+        let mut response = vec![0; 4096];
+        let len = stream.read(&mut response).await.unwrap();
+        let response = String::from_utf8_lossy(&response[..len]).into_owned();
+        statuses.push(status(&response).to_owned());
+        if status(&response) == "503" {
+            assert!(response.to_ascii_lowercase().contains("retry-after: "), "{response}");
         }
         held.push(stream);
     }
@@ -171,23 +171,23 @@ async fn failed_logins_end_the_connection_are_throttled_and_logged_in_few_lines(
     let mut server = Server::start_logging_to(BINARY, &[("HOOKWRIGHT_LOG", "warn")], log).await;
     let client = server.tenant("acme").await;
     let wrong = b"GET /api/v3/hooks HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer hwk_nobodys\r\n\r\n";
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for _ in 0..10 {
         let mut stream = connect(&server).await;
         let mut on_this = 0;
         loop {
-            let answer = answer(&mut stream, wrong).await;
-            if answer.is_empty() {
+            let response = exchange(&mut stream, wrong).await;
+            if response.is_empty() {
                 break;
             }
             on_this += 1;
-            answers.push(answer);
+            responses.push(response);
         }
         assert_eq!(on_this, 20, "a connection ends after this number of failures");
     }
-    assert!(answers[19].to_ascii_lowercase().contains("connection: close"), "{}", answers[19]);
-    assert_eq!((status(&answers[0]), status(&answers[199])), ("401", "429"));
-    assert!(answers[199].to_ascii_lowercase().contains("retry-after: "), "{}", answers[199]);
+    assert!(responses[19].to_ascii_lowercase().contains("connection: close"), "{}", responses[19]);
+    assert_eq!((status(&responses[0]), status(&responses[199])), ("401", "429"));
+    assert!(responses[199].to_ascii_lowercase().contains("retry-after: "), "{}", responses[199]);
     // A client with a valid key is served although other logins from its address fail.
     client.get("/hooks").await.expect(200);
     server.operator().get("/tenants").await.expect(200);

@@ -24,7 +24,7 @@ impl Waiting {
         let (server, client) = engine().await;
         let gate = Arc::new(Notify::new());
         let held = Arc::clone(&gate);
-        let receiver = Receiver::answering(move |arrival| match arrival.json().as_u64() {
+        let receiver = Receiver::responding(move |arrival| match arrival.json().as_u64() {
             Some(0) => Reply::Held(Arc::clone(&held)),
             _ => Reply::status(200),
         })

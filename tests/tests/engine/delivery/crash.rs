@@ -29,8 +29,8 @@ async fn post_until_gone(
         let id = format!("{prefix}-{number}");
         let body = json!({"id": id, "type": "t", "data": {"id": id}}).to_string();
         match client.try_send("POST", "/api/v3/events", body, &[]).await {
-            Ok(answer) if answer.status == 202 => mine.push(id),
-            Ok(answer) => panic!("{}: {}", answer.status, String::from_utf8_lossy(&answer.bytes)),
+            Ok(response) if response.status == 202 => mine.push(id),
+            Ok(response) => panic!("{}: {}", response.status, String::from_utf8_lossy(&response.bytes)),
             Err(_) => break,
         }
         if accepted.fetch_add(1, Ordering::SeqCst) + 1 == enough {
@@ -44,7 +44,7 @@ async fn post_until_gone(
 async fn every_accepted_event_arrives_although_the_process_is_killed_repeatedly() {
     // The receiver fails sometimes, so that retries are interrupted too.
     let count = AtomicUsize::new(0);
-    let receiver = Receiver::answering(move |_| match count.fetch_add(1, Ordering::SeqCst) % 17 {
+    let receiver = Receiver::responding(move |_| match count.fetch_add(1, Ordering::SeqCst) % 17 {
         16 => Reply::status(500),
         _ => Reply::status(200),
     })

@@ -41,7 +41,7 @@ async fn a_redirect_is_not_followed() {
     let client = server.tenant("acme").await;
     let elsewhere = Receiver::start().await;
     let location = elsewhere.url("/secret");
-    let receiver = Receiver::answering(move |_| {
+    let receiver = Receiver::responding(move |_| {
         hookwright_tests::Reply::Status(307, vec![("location", location.clone())], vec![])
     })
     .await;

@@ -117,8 +117,8 @@ async fn a_batch_is_accepted_as_a_whole_and_delivered() {
     hook(&client, &receiver, json!({})).await;
     let lines: Vec<String> = (0..3_000).map(|n| json!({"type": "t", "data": n}).to_string()).collect();
     let headers = [("content-type", "application/x-ndjson")];
-    let answer = client.send("POST", "/api/v3/events/batch", lines.join("\n"), &headers).await.expect(202);
-    assert_eq!((&answer["accepted"], answer["ids"].as_array().unwrap().len()), (&json!(3_000), 3_000));
+    let response = client.send("POST", "/api/v3/events/batch", lines.join("\n"), &headers).await.expect(202);
+    assert_eq!((&response["accepted"], response["ids"].as_array().unwrap().len()), (&json!(3_000), 3_000));
     let mut arrived = vec![false; lines.len()];
     while arrived.iter().any(|there| !there) {
         let number = receiver.next().await.json().as_u64().unwrap();

@@ -17,7 +17,7 @@ async fn failed_writes_to_the_log_do_not_stop_the_engine() {
     let server = Server::start_logging_to(BINARY, &[("HOOKWRIGHT_NO_SETTING", "1")], full).await;
     let client = server.tenant("acme").await;
     // The disabled hook causes a warning during a delivery.
-    let receiver = Receiver::answering(|_| Reply::status(410)).await;
+    let receiver = Receiver::responding(|_| Reply::status(410)).await;
     let id = hook(&client, &receiver, json!({})).await;
     let event = client.publish("t", json!({})).await;
     assert_eq!(client.finished(&event).await[0]["state"], "exhausted");

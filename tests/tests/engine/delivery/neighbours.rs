@@ -19,7 +19,7 @@ async fn a_hanging_receiver_gets_one_request_and_delays_no_other_tenant() {
     let server = Server::start_with(BINARY, &[("HOOKWRIGHT_MAX_IN_FLIGHT", CONCURRENCY)]).await;
     let (gate, open) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
     let (held, back) = (Arc::clone(&gate), Arc::clone(&open));
-    let hanging = Receiver::answering(move |_| match back.load(Ordering::SeqCst) {
+    let hanging = Receiver::responding(move |_| match back.load(Ordering::SeqCst) {
         true => Reply::status(200),
         false => Reply::Held(Arc::clone(&held)),
     })

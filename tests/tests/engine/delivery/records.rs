@@ -16,7 +16,7 @@ async fn secrets_are_sent_with_each_attempt_and_masked_in_its_record() {
         [json!([]), json!([{"plugin": "cloudevents", "settings": {"mode": "structured", "source": "/test"}}])]
     {
         let failed = std::sync::atomic::AtomicBool::new(false);
-        let receiver = Receiver::answering(move |_| {
+        let receiver = Receiver::responding(move |_| {
             let again = failed.swap(true, std::sync::atomic::Ordering::SeqCst);
             Reply::Status(
                 if again { 200 } else { 500 },
@@ -95,11 +95,11 @@ async fn attempt_of(what: &'static [u8]) -> (Value, Value) {
 
 #[tokio::test]
 async fn a_response_whose_body_never_ends_counts_with_its_status() {
-    for (answer, state, status) in [
+    for (response, state, status) in [
         (&b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok"[..], "succeeded", 200),
         (b"HTTP/1.1 500 No\r\ncontent-length: 5\r\n\r\nok", "exhausted", 500),
     ] {
-        let (found, attempt) = attempt_of(answer).await;
+        let (found, attempt) = attempt_of(response).await;
         assert_eq!(found, state, "{attempt}");
         assert_eq!(
             (&attempt["outcome"], &attempt["response"]["status"]),
@@ -126,7 +126,7 @@ async fn endless_interim_responses_are_a_protocol_failure() {
 #[tokio::test]
 async fn the_size_of_a_record_is_limited() {
     let (server, client) = engine().await;
-    let receiver = Receiver::answering(|_| {
+    let receiver = Receiver::responding(|_| {
         let headers =
             [("x-quotes", "\"".repeat(12_000)), ("x-more", "y".repeat(12_000)), ("x-last", "z".into())];
         Reply::Status(500, headers.to_vec(), vec![b'x'; 60_000])
@@ -148,7 +148,7 @@ async fn the_size_of_a_record_is_limited() {
 #[tokio::test]
 async fn attempts_are_paged() {
     let (_server, client) = engine().await;
-    let receiver = Receiver::answering(|_| Reply::status(500)).await;
+    let receiver = Receiver::responding(|_| Reply::status(500)).await;
     hook(&client, &receiver, json!({"retry": {"schedule_s": []}})).await;
     let event = client.publish("t", json!(1)).await;
     let mut delivery = client.finished(&event).await.remove(0);
@@ -184,7 +184,7 @@ async fn large_requests_wait_for_memory() {
     let (_server, client) = engine().await;
     let gate = std::sync::Arc::new(tokio::sync::Notify::new());
     let held = std::sync::Arc::clone(&gate);
-    let receiver = Receiver::answering(move |_| Reply::Held(std::sync::Arc::clone(&held))).await;
+    let receiver = Receiver::responding(move |_| Reply::Held(std::sync::Arc::clone(&held))).await;
     hook(&client, &receiver, json!({"timeout_ms": 60_000})).await;
     let data = json!("x".repeat(900_000));
     let mut events = Vec::new();

@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 use crate::{engine, hook};
 
 /// Starts a receiver that sends these responses in order, and 200 after them.
-async fn answering_in_order(replies: Vec<Reply>) -> Receiver {
+async fn responding_in_order(replies: Vec<Reply>) -> Receiver {
     let next = AtomicUsize::new(0);
-    Receiver::answering(move |_| {
+    Receiver::responding(move |_| {
         replies.get(next.fetch_add(1, Ordering::SeqCst)).cloned().unwrap_or_else(|| Reply::status(200))
     })
     .await
@@ -26,7 +26,7 @@ fn statuses(delivery: &Value) -> Vec<u64> {
 #[tokio::test]
 async fn a_failed_attempt_is_retried_with_the_same_id_and_body() {
     let (_server, client) = engine().await;
-    let receiver = answering_in_order(vec![Reply::status(500), Reply::status(302)]).await;
+    let receiver = responding_in_order(vec![Reply::status(500), Reply::status(302)]).await;
     hook(&client, &receiver, json!({"retry": {"schedule_s": [1, 1, 1]}})).await;
     let event = client.publish("t", json!({"n": 1})).await;
     let deliveries = client.finished(&event).await;
@@ -46,7 +46,7 @@ async fn a_failed_attempt_is_retried_with_the_same_id_and_body() {
 #[tokio::test]
 async fn a_delivery_is_exhausted_after_its_schedule_and_can_be_retried_by_hand() {
     let (_server, client) = engine().await;
-    let receiver = answering_in_order(vec![Reply::status(503), Reply::status(404)]).await;
+    let receiver = responding_in_order(vec![Reply::status(503), Reply::status(404)]).await;
     hook(&client, &receiver, json!({"retry": {"schedule_s": [1]}})).await;
     let event = client.publish("t", json!({})).await;
     let delivery = client.finished(&event).await.remove(0);
@@ -62,7 +62,7 @@ async fn a_delivery_is_exhausted_after_its_schedule_and_can_be_retried_by_hand()
 #[tokio::test]
 async fn the_response_410_disables_the_hook() {
     let (_server, client) = engine().await;
-    let receiver = Receiver::answering(|_| Reply::status(410)).await;
+    let receiver = Receiver::responding(|_| Reply::status(410)).await;
     let id = hook(&client, &receiver, json!({})).await;
     let event = client.publish("t", json!({})).await;
     let delivery = client.finished(&event).await.remove(0);
@@ -73,7 +73,7 @@ async fn the_response_410_disables_the_hook() {
 #[tokio::test]
 async fn an_attempt_without_a_response_ends_after_the_timeout() {
     let (_server, client) = engine().await;
-    let receiver = Receiver::answering(|_| Reply::Never).await;
+    let receiver = Receiver::responding(|_| Reply::Never).await;
     hook(&client, &receiver, json!({"timeout_ms": 200, "retry": {"schedule_s": []}})).await;
     let event = client.publish("t", json!({})).await;
     let delivery = client.finished(&event).await.remove(0);
@@ -102,7 +102,7 @@ async fn a_refused_connection_is_reported() {
 #[tokio::test]
 async fn the_first_16_kib_of_a_response_are_recorded() {
     let (_server, client) = engine().await;
-    let receiver = Receiver::answering(|arrival| {
+    let receiver = Receiver::responding(|arrival| {
         let length = usize::try_from(arrival.json().as_u64().unwrap()).unwrap();
         Reply::Status(200, vec![("x-answer", "yes".to_owned())], vec![b'a'; length])
     })
@@ -124,7 +124,7 @@ async fn a_slow_receiver_does_not_delay_other_tenants() {
     let (server, slow) = engine().await;
     let gate = Arc::new(Notify::new());
     let held = Arc::clone(&gate);
-    let stuck = Receiver::answering(move |_| Reply::Held(Arc::clone(&held))).await;
+    let stuck = Receiver::responding(move |_| Reply::Held(Arc::clone(&held))).await;
     let quick = Receiver::start().await;
     hook(&slow, &stuck, json!({})).await;
     let other = server.tenant("globex").await;
@@ -143,7 +143,7 @@ async fn a_slow_receiver_does_not_delay_other_tenants() {
 #[tokio::test]
 async fn a_cancelled_delivery_is_not_attempted_again() {
     let (_server, client) = engine().await;
-    let receiver = Receiver::answering(|_| Reply::status(500)).await;
+    let receiver = Receiver::responding(|_| Reply::status(500)).await;
     hook(&client, &receiver, json!({"retry": {"schedule_s": [3600]}})).await;
     let event = client.publish("t", json!({})).await;
     let delivery = client.deliveries_when(&event, |delivery| delivery["state"] == "waiting").await.remove(0);
@@ -158,7 +158,7 @@ async fn a_cancelled_delivery_is_not_attempted_again() {
 #[tokio::test]
 async fn deliveries_of_a_disabled_hook_wait_until_it_is_enabled() {
     let (_server, client) = engine().await;
-    let receiver = answering_in_order(vec![Reply::status(500)]).await;
+    let receiver = responding_in_order(vec![Reply::status(500)]).await;
     let id = hook(&client, &receiver, json!({"retry": {"schedule_s": [1]}})).await;
     let event = client.publish("t", json!({})).await;
     receiver.next().await;
@@ -172,7 +172,7 @@ async fn deliveries_of_a_disabled_hook_wait_until_it_is_enabled() {
 #[tokio::test]
 async fn waiting_deliveries_use_the_new_url_of_a_changed_hook() {
     let (_server, client) = engine().await;
-    let (wrong, right) = (Receiver::answering(|_| Reply::status(404)).await, Receiver::start().await);
+    let (wrong, right) = (Receiver::responding(|_| Reply::status(404)).await, Receiver::start().await);
     let id = hook(&client, &wrong, json!({"retry": {"schedule_s": [1, 1]}})).await;
     let event = client.publish("t", json!({"n": 1})).await;
     wrong.next().await;

@@ -17,7 +17,7 @@ async fn a_shutdown_waits_for_attempts_and_loses_nothing() {
     let client = server.tenant("acme").await;
     let gate = Arc::new(Notify::new());
     let held = Arc::clone(&gate);
-    let receiver = Receiver::answering(move |arrival| match arrival.json().as_u64() {
+    let receiver = Receiver::responding(move |arrival| match arrival.json().as_u64() {
         Some(0) => Reply::Held(Arc::clone(&held)),
         _ => Reply::status(200),
     })
@@ -43,7 +43,7 @@ async fn a_shutdown_does_not_wait_longer_than_its_grace_period() {
     let client = server.tenant("acme").await;
     let stuck = std::sync::atomic::AtomicBool::new(true);
     let receiver =
-        Receiver::answering(move |_| match stuck.swap(false, std::sync::atomic::Ordering::SeqCst) {
+        Receiver::responding(move |_| match stuck.swap(false, std::sync::atomic::Ordering::SeqCst) {
             true => Reply::Never,
             false => Reply::status(200),
         })
@@ -66,7 +66,7 @@ async fn a_shutdown_has_one_grace_period_for_everything() {
     let mut server = Server::start_with(BINARY, &[("HOOKWRIGHT_SHUTDOWN_GRACE_MS", grace.as_str())]).await;
     let key = server.tenant_key("acme").await;
     let client = Client::new(server.base(), &key);
-    let receiver = Receiver::answering(|_| Reply::Never).await;
+    let receiver = Receiver::responding(|_| Reply::Never).await;
     hook(&client, &receiver, json!({})).await;
     client.publish("t", json!(0)).await;
     receiver.next().await;

@@ -14,7 +14,7 @@ use hookwright::domain::{
 use hookwright::sandbox::{
     PipelineEnd, PipelineJob, PreparedStep, Sandbox, SandboxConfig, Source, WasmSource,
 };
-use hookwright_golden::{Answer, Case};
+use hookwright_golden::{Case, Output};
 use hookwright_plugin::{Body, Failure, Request as GuestRequest};
 
 /// The engine's source of standard plugins.
@@ -62,8 +62,8 @@ async fn each_golden_case_has_the_expected_result_in_the_sandbox() {
             // Skip event types that the engine does not accept.
             let Ok(event_type) = case.event.event_type.parse() else { continue };
             count += 1;
-            let answer = run(&sandbox, plugin, &case, event_type).await;
-            if let Err(difference) = case.difference(&answer) {
+            let output = run(&sandbox, plugin, &case, event_type).await;
+            if let Err(difference) = case.difference(&output) {
                 wrong.push(format!("{}: {difference}", plugin.name));
             }
         }
@@ -77,7 +77,7 @@ async fn run(
     plugin: &StandardPlugin,
     case: &Case,
     event_type: EventType,
-) -> Result<Answer, Failure> {
+) -> Result<Output, Failure> {
     let version = plugin.version();
     let resolved = ResolvedPlugin { name: version.name.clone(), version: 1, digest: version.digest };
     let step = PreparedStep {
@@ -111,13 +111,13 @@ async fn run(
     match sandbox.run(job).await.expect("the sandbox does not fail").end {
         PipelineEnd::Fault { fault, .. } => Err(failure(fault)),
         PipelineEnd::Verdict(Verdict::Drop { .. }) => Ok(match version.roles[0] {
-            hookwright::domain::Role::Filter => Answer::Accept(false),
-            _ => Answer::Request(None),
+            hookwright::domain::Role::Filter => Output::Accept(false),
+            _ => Output::Request(None),
         }),
         PipelineEnd::Verdict(Verdict::Keep(request)) => Ok(match version.roles[0] {
-            hookwright::domain::Role::Filter => Answer::Accept(true),
-            hookwright::domain::Role::Mapper => Answer::Data(text(request.body)),
-            hookwright::domain::Role::Transformer => Answer::Request(Some(guest_request(request))),
+            hookwright::domain::Role::Filter => Output::Accept(true),
+            hookwright::domain::Role::Mapper => Output::Data(text(request.body)),
+            hookwright::domain::Role::Transformer => Output::Request(Some(guest_request(request))),
         }),
     }
 }

@@ -29,7 +29,7 @@ const GUESTS: &[(&str, &str, &str, &str)] = &[
         "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 64)) (i32.const -1)))) (unreachable)",
         "out-of-memory",
     ),
-    ("answer-outside-memory", "", "(i32.const -8)", "invalid-output"),
+    ("result-outside-memory", "", "(i32.const -8)", "invalid-output"),
     (
         "huge-message",
         "",

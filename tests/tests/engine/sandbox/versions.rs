@@ -14,7 +14,7 @@ fn standard(name: &str) -> Vec<u8> {
     STANDARD_PLUGINS.iter().find(|plugin| plugin.name == name).unwrap().wasm.to_vec()
 }
 
-async fn put(client: &Client, query: &str, wasm: Vec<u8>) -> hookwright_tests::Answer {
+async fn put(client: &Client, query: &str, wasm: Vec<u8>) -> hookwright_tests::Response {
     client.send("PUT", &format!("/api/v3/plugins/mine{query}"), wasm, &[]).await
 }
 

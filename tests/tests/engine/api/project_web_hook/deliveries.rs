@@ -59,8 +59,8 @@ async fn a_test_arrives_over_tls_as_documented() {
     });
     let (server, client, _dir) = engine_with(&authority, &receiver, more).await;
     let path = format!("{WEB_HOOK}/trigger_session_test");
-    let answer = client.send("POST", &path, "", &[]).await;
-    let event = answer.expect(200)["result"].clone();
+    let response = client.send("POST", &path, "", &[]).await;
+    let event = response.expect(200)["result"].clone();
     let (id, timestamp) = (event["id"].as_i64().unwrap(), event["event_timestamp"].clone());
     assert!(id < 1 << 53, "JavaScript can represent it exactly");
     let expected = format!(
@@ -71,7 +71,7 @@ async fn a_test_arrives_over_tls_as_documented() {
         ),
         id, timestamp
     );
-    assert_eq!(answer.bytes, expected);
+    assert_eq!(response.bytes, expected);
 
     let arrival = receiver.next().await;
     assert_eq!((arrival.method.as_str(), arrival.path.as_str()), ("POST", "/web_hook"));

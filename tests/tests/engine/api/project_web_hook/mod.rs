@@ -43,9 +43,9 @@ async fn engine() -> (Server, Client) {
 
 /// Sends a request, checks the status and returns the body as text.
 async fn text(client: &Client, method: &str, path: &str, body: &str, status: u16) -> String {
-    let answer = client.send(method, path, body.to_owned(), if body.is_empty() { &[] } else { JSON }).await;
-    answer.expect(status);
-    String::from_utf8(answer.bytes.to_vec()).unwrap()
+    let response = client.send(method, path, body.to_owned(), if body.is_empty() { &[] } else { JSON }).await;
+    response.expect(status);
+    String::from_utf8(response.bytes.to_vec()).unwrap()
 }
 
 /// Returns the `Authorization` header of a client of the original system.

@@ -91,8 +91,8 @@ async fn invalid_parameters_are_refused_with_the_reason_and_change_nothing() {
     let json = json_cases().into_iter().map(|(body, expected)| (body, expected, JSON));
     let forms = form_cases().into_iter().map(|(body, expected)| (body, expected, FORM));
     for (body, expected, headers) in json.chain(forms) {
-        let answer = client.send("PUT", WEB_HOOK, body.clone(), headers).await;
-        let refused = answer.expect(400);
+        let response = client.send("PUT", WEB_HOOK, body.clone(), headers).await;
+        let refused = response.expect(400);
         assert_eq!(refused["status"], "bad request", "{body}");
         assert!(refused["message"].as_str().unwrap().contains(expected), "{body}: {refused}");
         assert!(refused.get("result").is_none(), "{body}");
@@ -133,13 +133,13 @@ async fn paths_are_checked_after_authentication() {
         ("POST", "/api/v1/projects/1249918/web_hook", 405, "method not allowed"),
     ];
     for (method, path, status, words) in cases {
-        let answer = client.send(method, path, "", &[]).await;
-        assert_eq!((answer.status, &answer.json()["status"]), (status, &words.into()), "{method} {path}");
+        let response = client.send(method, path, "", &[]).await;
+        assert_eq!((response.status, &response.json()["status"]), (status, &words.into()), "{method} {path}");
     }
     let anyone = client.without_key();
     for (method, path, status, _) in cases.iter().filter(|case| case.1.contains("projects") && case.2 != 405)
     {
-        let answer = anyone.send(method, path, "", &[]).await;
-        assert_eq!(answer.status, 403, "{method} {path} instead of {status}");
+        let response = anyone.send(method, path, "", &[]).await;
+        assert_eq!(response.status, 403, "{method} {path} instead of {status}");
     }
 }

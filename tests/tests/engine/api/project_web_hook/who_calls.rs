@@ -8,9 +8,9 @@ use super::{WEB_HOOK, basic, client_of, engine, text};
 const SECRET: &str = "some-api-secret";
 
 async fn server_time(client: &Client) -> i64 {
-    let answer = client.clone().without_key().send("GET", "/api/v1/time", "", &[]).await.expect(200);
-    assert_eq!(answer["status"], "success");
-    answer["result"]["timestamp"].as_i64().unwrap()
+    let response = client.clone().without_key().send("GET", "/api/v1/time", "", &[]).await.expect(200);
+    assert_eq!(response["status"], "success");
+    response["result"]["timestamp"].as_i64().unwrap()
 }
 
 #[tokio::test]
@@ -27,9 +27,9 @@ async fn a_login_authenticates_with_a_time_based_password() {
         for difference in [0, -290, 290] {
             let (value, at) = (basic("username", SECRET, now + difference), (now + difference).to_string());
             let headers = [(authorization, value.as_str()), (timestamp, at.as_str())];
-            let answer = anyone.send("GET", WEB_HOOK, "", &headers).await;
-            assert_eq!(answer.status, 404, "{headers:?}");
-            assert_eq!(answer.bytes, no_web_hook);
+            let response = anyone.send("GET", WEB_HOOK, "", &headers).await;
+            assert_eq!(response.status, 404, "{headers:?}");
+            assert_eq!(response.bytes, no_web_hook);
         }
     }
     // Use differences of several hundred seconds, because clocks are not exact to the second.
@@ -52,18 +52,18 @@ async fn a_login_authenticates_with_a_time_based_password() {
         vec![("authorization", "Bearer hwk_nobodys")],
     ];
     for headers in refused {
-        let answer = anyone.send("GET", WEB_HOOK, "", &headers).await;
-        assert_eq!(answer.status, 403, "{headers:?}");
-        let body = answer.json();
+        let response = anyone.send("GET", WEB_HOOK, "", &headers).await;
+        assert_eq!(response.status, 403, "{headers:?}");
+        let body = response.json();
         assert_eq!(body["status"], "forbidden", "{headers:?}");
         assert!(body.get("result").is_none() && body["message"].as_str().unwrap().len() > 10, "{body}");
     }
     // An unknown login is indistinguishable from a wrong password.
     let wrong = basic("username", "another-secret", now);
     let unknown = basic("stranger", SECRET, now);
-    let answers = [wrong, unknown].map(|value| (value, now_text.clone()));
+    let responses = [wrong, unknown].map(|value| (value, now_text.clone()));
     let mut texts = Vec::new();
-    for (value, at) in &answers {
+    for (value, at) in &responses {
         let headers = [("authorization", value.as_str()), ("x-api-timestamp", at.as_str())];
         texts.push(anyone.send("GET", WEB_HOOK, "", &headers).await.bytes);
     }
@@ -157,8 +157,8 @@ async fn tenants_with_logins_of_the_same_name_are_distinguished_by_the_secret() 
     let ask = async |secret: &str, path: &str, status| {
         let (value, at) = (basic("username", secret, now), now.to_string());
         let headers = [("authorization", value.as_str()), ("x-api-timestamp", at.as_str())];
-        let answer = anyone.send("GET", path, "", &headers).await.expect(status);
-        answer["message"].as_str().unwrap().to_owned()
+        let response = anyone.send("GET", path, "", &headers).await.expect(status);
+        response["message"].as_str().unwrap().to_owned()
     };
     let theirs = "/api/v1/projects/8/web_hook";
     assert_eq!(ask("secret-of-the-first", WEB_HOOK, 404).await, "project 1249918 has no web hook");

@@ -12,7 +12,7 @@ use crate::files_with;
 /// Starts a receiver that responds with different tokens and cookies each time.
 async fn auth_server() -> Receiver {
     let count = Arc::new(AtomicUsize::new(0));
-    Receiver::answering(move |_| {
+    Receiver::responding(move |_| {
         let n = count.fetch_add(1, Ordering::SeqCst) + 1;
         let headers = vec![
             ("x-session", format!("s{n}")),
@@ -94,7 +94,7 @@ async fn tokens_and_cookies_of_its_response_are_available_to_the_main_request_bu
 #[tokio::test]
 async fn without_a_200_the_main_request_is_not_sent() {
     let (_server, engine, client) = webitel().await;
-    let auth = Receiver::answering(|arrival| Reply::status(arrival.path[1..].parse().unwrap())).await;
+    let auth = Receiver::responding(|arrival| Reply::status(arrival.path[1..].parse().unwrap())).await;
     let receiver = Receiver::start().await;
     for status in [201, 204, 302, 401, 500] {
         let url = auth.url(&format!("/{status}"));
@@ -118,7 +118,7 @@ async fn without_a_200_the_main_request_is_not_sent() {
 async fn a_retry_repeats_it() {
     let (_server, engine, client) = webitel().await;
     let auth = auth_server().await;
-    let receiver = Receiver::answering(|arrival| {
+    let receiver = Receiver::responding(|arrival| {
         Reply::status(if arrival.header("x-token") == "t1" { 403 } else { 200 })
     })
     .await;

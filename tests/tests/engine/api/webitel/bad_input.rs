@@ -200,8 +200,8 @@ async fn each_invalid_hook_is_refused_with_the_member_and_changes_nothing() {
             assert!(info.len() < 400, "{info}");
         }
         let headers = [("content-type", "application/x-www-form-urlencoded")];
-        let answer = client.send(method, &format!("/api/v2{path}"), "event=E", &headers).await;
-        assert!(refused(&answer, 415).contains("expected application/json"));
+        let response = client.send(method, &format!("/api/v2{path}"), "event=E", &headers).await;
+        assert!(refused(&response, 415).contains("expected application/json"));
     }
     assert_eq!(text(&call(&client, "GET", "/hooks", Value::Null).await), before);
     assert_eq!(engine.get("/hooks").await.expect(200), engines);
@@ -224,9 +224,9 @@ async fn invalid_ids_are_reported() {
         "hook_01m8rz4g3k2v7",
     ] {
         for (method, body) in [("GET", Value::Null), ("PUT", body.clone()), ("DELETE", Value::Null)] {
-            let answer = call(&client, method, &format!("/hooks/{id}"), body).await;
+            let response = call(&client, method, &format!("/hooks/{id}"), body).await;
             let expected = r#"{"status":"error","info":"Bad id"}"#;
-            assert_eq!((answer.status, text(&answer).as_str()), (400, expected), "{method} {id}");
+            assert_eq!((response.status, text(&response).as_str()), (400, expected), "{method} {id}");
         }
     }
 }

@@ -44,9 +44,9 @@ async fn the_order_of_checks_is_that_of_the_original_system() {
     ] {
         for path in ["/hooks", "/hooks/59802a53a7ec15000c40926a"] {
             let method = if path == "/hooks" { "POST" } else { "PUT" };
-            let answer = call(client, method, path, body.clone()).await;
+            let response = call(client, method, path, body.clone()).await;
             let expected = format!(r#"{{"status":"error","info":"{info}"}}"#);
-            assert_eq!((answer.status, text(&answer)), (status, expected), "{method} {body}");
+            assert_eq!((response.status, text(&response)), (status, expected), "{method} {body}");
         }
     }
     // Without permission or a domain, the response says nothing about the id or the body.
@@ -58,8 +58,8 @@ async fn the_order_of_checks_is_that_of_the_original_system() {
             ("DELETE", "/hooks/nonsense", ""),
             ("POST", "/hooks", "nonsense"),
         ] {
-            let answer = raw_call(client, method, path, body).await;
-            let info = refused(&answer, status);
+            let response = raw_call(client, method, path, body).await;
+            let info = refused(&response, status);
             assert!(
                 info == "Permission denied!" || info == "Bad request: domain is required.",
                 "{method} {info}"
@@ -87,12 +87,12 @@ async fn each_scope_permits_its_operations() {
         let client = scoped(&server, &engine, &[scope]).await;
         for (method, path, body, needed) in &calls {
             let status = if *needed == scope { 200 } else { 403 };
-            let answer = call(&client, method, path, body.clone()).await;
-            assert_eq!(answer.status, status, "{scope}: {method} {path}: {}", text(&answer));
+            let response = call(&client, method, path, body.clone()).await;
+            assert_eq!(response.status, status, "{scope}: {method} {path}: {}", text(&response));
         }
         // A token has more permissions than such a key, so the key cannot create one.
-        let answer = call(&client, "POST", &token, json!({"expire": super::FAR})).await;
-        assert_eq!(refused(&answer, 403), "Permission denied!", "{scope}");
+        let response = call(&client, "POST", &token, json!({"expire": super::FAR})).await;
+        assert_eq!(refused(&response, 403), "Permission denied!", "{scope}");
     }
     let enough = ["keys:write", "hooks:read", "hooks:write", "events:write"];
     let enough = scoped(&server, &engine, &enough).await;
@@ -129,8 +129,8 @@ async fn a_token_is_accepted_in_header_query_and_body_and_determines_the_domain(
     call(&nobody, "DELETE", &format!("/hooks/{id}"), of_body).await.expect(200);
 
     let form = [("content-type", "application/x-www-form-urlencoded")];
-    let answer = nobody.send("POST", "/api/v2/hooks", format!("access_token={key}"), &form).await;
-    assert_eq!(refused(&answer, 401), "Invalid token");
+    let response = nobody.send("POST", "/api/v2/hooks", format!("access_token={key}"), &form).await;
+    assert_eq!(refused(&response, 401), "Invalid token");
     for (client, body) in [
         (nobody.clone(), ""),
         (nobody.clone(), "nonsense"),
@@ -160,9 +160,9 @@ async fn the_operator_acts_for_the_domain_in_the_query() {
     let tenant = tenants.get(&format!("/tenants/{DOMAIN}")).await.expect(200)["id"].clone();
     // An id is not accepted as a domain.
     for domain in ["globex", tenant.as_str().unwrap(), "%ff"] {
-        let answer = call(&operator, "GET", &format!("/hooks?domain={domain}"), Value::Null).await;
-        assert_eq!(text(&answer), r#"{"status":"error","info":"Not found domain"}"#, "{domain}");
-        assert_eq!(answer.status, 404, "{domain}");
+        let response = call(&operator, "GET", &format!("/hooks?domain={domain}"), Value::Null).await;
+        assert_eq!(text(&response), r#"{"status":"error","info":"Not found domain"}"#, "{domain}");
+        assert_eq!(response.status, 404, "{domain}");
     }
     let event = json!({"Event-Name": "X", "variable_domain_name": DOMAIN});
     call(&operator, "POST", "/events", event.clone()).await.expect(200);
@@ -188,11 +188,11 @@ async fn all_origins_are_allowed() {
     ] {
         let client = if method == "OPTIONS" { &nobody } else { &client };
         let headers: Vec<_> = origin.into_iter().map(|origin| ("origin", origin)).collect();
-        let answer = client.send(method, &format!("/api/v2{path}"), "", &headers).await;
-        assert_eq!(answer.status, status, "{method} {path}");
-        assert_eq!(answer.headers["access-control-allow-origin"], origin.unwrap_or("*"), "{method} {path}");
-        assert_eq!(answer.headers["access-control-allow-headers"], allowed, "{method} {path}");
-        assert_eq!(answer.bytes.is_empty(), method == "OPTIONS", "{method} {path}");
+        let response = client.send(method, &format!("/api/v2{path}"), "", &headers).await;
+        assert_eq!(response.status, status, "{method} {path}");
+        assert_eq!(response.headers["access-control-allow-origin"], origin.unwrap_or("*"), "{method} {path}");
+        assert_eq!(response.headers["access-control-allow-headers"], allowed, "{method} {path}");
+        assert_eq!(response.bytes.is_empty(), method == "OPTIONS", "{method} {path}");
     }
     let refused = nobody.send("GET", "/api/v2/hooks", "", &[("origin", "https://app.example")]).await;
     assert_eq!(
@@ -232,9 +232,9 @@ async fn trailing_slashes_are_accepted_and_unknown_routes_are_reported() {
         ("PUT", "/api/v2/domains/demo.webitel.com/settings/token"),
         ("GET", "/api/v2/hooks/a/b"),
     ] {
-        let answer = client.send(method, path, "", &[]).await;
+        let response = client.send(method, path, "", &[]).await;
         let expected = format!(r#"{{"status":"error","info":"{path} not found."}}"#);
-        assert_eq!((answer.status, text(&answer)), (404, expected), "{method} {path}");
+        assert_eq!((response.status, text(&response)), (404, expected), "{method} {path}");
     }
     let long = format!("/nothing/{}", "a".repeat(10_000));
     assert!(refused(&call(&client, "GET", &long, Value::Null).await, 404).len() < 2_100);

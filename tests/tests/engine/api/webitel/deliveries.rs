@@ -11,9 +11,9 @@ async fn post(client: &Client, members: Value) -> String {
     for (name, value) in members.as_object().into_iter().flatten() {
         event[name] = value.clone();
     }
-    let answer = call(client, "POST", "/events", event).await;
-    let id = answer.expect(200)["data"]["id"].as_str().unwrap().to_owned();
-    assert_eq!(text(&answer), format!(r#"{{"status":"OK","data":{{"id":"{id}"}}}}"#));
+    let response = call(client, "POST", "/events", event).await;
+    let id = response.expect(200)["data"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(text(&response), format!(r#"{{"status":"OK","data":{{"id":"{id}"}}}}"#));
     id
 }
 
@@ -185,7 +185,7 @@ async fn the_documented_hook_sends_its_body() {
 #[tokio::test]
 async fn number_and_delay_of_retries_follow_the_hook_and_the_body_does_not_change() {
     let (_server, engine, client) = webitel().await;
-    let receiver = Receiver::answering(|_| Reply::status(500)).await;
+    let receiver = Receiver::responding(|_| Reply::status(500)).await;
     create(&client, hook("E", &receiver.url("/"), json!({"retries": 1, "delay": 1}))).await;
     let delivery = engine.finished(&post(&client, json!({})).await).await.remove(0);
     assert_eq!(
@@ -220,7 +220,7 @@ async fn number_and_delay_of_retries_follow_the_hook_and_the_body_does_not_chang
 #[tokio::test]
 async fn any_2xx_is_success_and_410_disables_the_hook() {
     let (_server, engine, client) = webitel().await;
-    let receiver = Receiver::answering(|arrival| Reply::status(arrival.path[1..].parse().unwrap())).await;
+    let receiver = Receiver::responding(|arrival| Reply::status(arrival.path[1..].parse().unwrap())).await;
     let ids = [
         create(&client, hook("E", &receiver.url("/204"), json!({}))).await,
         create(&client, hook("F", &receiver.url("/302"), json!({}))).await,

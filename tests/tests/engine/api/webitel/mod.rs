@@ -11,7 +11,7 @@ mod published;
 mod tokens;
 mod translation;
 
-use hookwright_tests::{Answer, Client, Server};
+use hookwright_tests::{Client, Response, Server};
 use serde_json::{Value, json};
 
 use crate::BINARY;
@@ -43,27 +43,27 @@ async fn new_token(client: &Client, domain: &str) -> String {
 }
 
 /// Sends JSON to `path` under `/api/v2`. Null means no body.
-async fn call(client: &Client, method: &str, path: &str, body: Value) -> Answer {
+async fn call(client: &Client, method: &str, path: &str, body: Value) -> Response {
     let text = if body.is_null() { String::new() } else { body.to_string() };
     raw_call(client, method, path, text).await
 }
 
 /// Sends a raw body to `path` under `/api/v2`.
-async fn raw_call(client: &Client, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Answer {
+async fn raw_call(client: &Client, method: &str, path: &str, body: impl Into<Vec<u8>>) -> Response {
     let headers = [("content-type", "application/json")];
     client.send(method, &format!("/api/v2{path}"), body.into(), &headers).await
 }
 
 /// The body as text.
-fn text(answer: &Answer) -> String {
-    String::from_utf8(answer.bytes.to_vec()).expect("responses are UTF-8")
+fn text(response: &Response) -> String {
+    String::from_utf8(response.bytes.to_vec()).expect("responses are UTF-8")
 }
 
 /// Checks the status and the format of a refusal, and returns its message.
-fn refused(answer: &Answer, status: u16) -> String {
-    let body = answer.expect(status);
+fn refused(response: &Response, status: u16) -> String {
+    let body = response.expect(status);
     assert_eq!(body["status"], "error", "{body}");
-    assert_eq!(answer.headers["content-type"], "application/json", "{body}");
+    assert_eq!(response.headers["content-type"], "application/json", "{body}");
     body["info"].as_str().unwrap_or_else(|| panic!("{body} has no message")).to_owned()
 }
 

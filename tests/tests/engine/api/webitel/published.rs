@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::{call, create, raw_call, showing, text, webitel};
 
 /// The example response of a list.
-const LIST_ANSWER: &str = include_str!("published/list.answer.json");
+const LIST_RESPONSE: &str = include_str!("published/list.response.json");
 /// The example request for a new hook.
 const CREATE_REQUEST: &str = include_str!("published/create.request.json");
 /// The example response to it. The hook in it has another `rawBody` than the request.
-const CREATE_ANSWER: &str = include_str!("published/create.answer.json");
+const CREATE_RESPONSE: &str = include_str!("published/create.response.json");
 /// The token of the examples. It expired in 2017 and was signed with another key.
 const TOKEN: &str = include_str!("published/token.txt");
 
@@ -36,17 +36,17 @@ fn with_id(text: &str, new: &str) -> String {
 #[tokio::test]
 async fn the_published_request_gets_the_published_response() {
     let (_server, _, client) = webitel().await;
-    let answer = raw_call(&client, "POST", PATH, CREATE_REQUEST).await;
-    let made = answer.expect(200);
+    let response = raw_call(&client, "POST", PATH, CREATE_REQUEST).await;
+    let made = response.expect(200);
     let id = made["data"]["insertedIds"][0].as_str().unwrap();
     // As published, except for the id and for `rawBody`, which is that of the request.
     let sent: Value = serde_json::from_str(CREATE_REQUEST).unwrap();
-    let published: Value = serde_json::from_str(CREATE_ANSWER).unwrap();
-    let expected = with_id(CREATE_ANSWER.trim_end(), id)
+    let published: Value = serde_json::from_str(CREATE_RESPONSE).unwrap();
+    let expected = with_id(CREATE_RESPONSE.trim_end(), id)
         .replace(&published["data"]["ops"][0]["rawBody"].to_string(), &sent["rawBody"].to_string());
-    assert_eq!(text(&answer), expected);
+    assert_eq!(text(&response), expected);
     assert_eq!(
-        text(&answer),
+        text(&response),
         format!(
             r#"{{"status":"OK","data":{{"result":{{"ok":1,"n":1}},"ops":[{{"domain":"demo.webitel.com","event":"CUSTOM->engine::dialer_member_end","enable":true,"description":"Dialer’s member was complited","action":{{"type":"web","method":"POST","url":"https://requestb.in/yoe4hwyo"}},"fields":[],"map":{{}},"filter":{{}},"headers":{{"Content-Type":"application/json"}},"auth":{{"headers":{{}},"map":{{}},"enabled":false}},"customBody":true,"rawBody":"{{ \"dlr_id\": \"${{dialerId}}\", \"member_id\": \"${{id}}\", \"end_cause\": \"${{endCause}}\" }}","_id":"{id}"}}],"insertedCount":1,"insertedIds":["{id}"]}}}}"#
         )
@@ -57,25 +57,26 @@ async fn the_published_request_gets_the_published_response() {
 async fn the_hook_of_the_published_response_is_returned_byte_for_byte() {
     let (_server, _, client) = webitel().await;
     let (from, to) =
-        (CREATE_ANSWER.find("[{").unwrap() + 1, CREATE_ANSWER.find("}],\"inserted").unwrap() + 1);
-    let answer = raw_call(&client, "POST", PATH, &CREATE_ANSWER[from..to]).await;
-    let id = answer.expect(200)["data"]["insertedIds"][0].as_str().unwrap().to_owned();
-    assert_eq!(text(&answer), with_id(CREATE_ANSWER.trim_end(), &id));
+        (CREATE_RESPONSE.find("[{").unwrap() + 1, CREATE_RESPONSE.find("}],\"inserted").unwrap() + 1);
+    let response = raw_call(&client, "POST", PATH, &CREATE_RESPONSE[from..to]).await;
+    let id = response.expect(200)["data"]["insertedIds"][0].as_str().unwrap().to_owned();
+    assert_eq!(text(&response), with_id(CREATE_RESPONSE.trim_end(), &id));
 }
 
 #[tokio::test]
 async fn the_published_list_is_returned_byte_for_byte() {
     let (_server, _, client) = webitel().await;
-    let hook = compact(LIST_ANSWER);
+    let hook = compact(LIST_RESPONSE);
     let hook = &hook[hook.find("[{").unwrap() + 1..hook.rfind("}]").unwrap() + 1];
     let made = raw_call(&client, "POST", "/hooks", hook.to_owned()).await.expect(200);
     let id = made["data"]["insertedIds"][0].as_str().unwrap();
-    let expected = with_id(&compact(LIST_ANSWER), id);
+    let expected = with_id(&compact(LIST_RESPONSE), id);
     // The path of the documentation, and that of its curl example.
     for path in ["/api/v2/hooks?domain=demo.domain.com", "/engine/api/v2/hooks?domain=demo.domain.com"] {
-        let answer = client.send("GET", path, "", &[("accept", "*/*"), ("user-agent", "curl/7.54.0")]).await;
-        assert_eq!((answer.status, text(&answer)), (200, expected.clone()), "{path}");
-        assert_eq!(answer.headers["content-type"], "application/json", "{path}");
+        let response =
+            client.send("GET", path, "", &[("accept", "*/*"), ("user-agent", "curl/7.54.0")]).await;
+        assert_eq!((response.status, text(&response)), (200, expected.clone()), "{path}");
+        assert_eq!(response.headers["content-type"], "application/json", "{path}");
     }
 }
 
@@ -115,8 +116,8 @@ async fn the_other_routes_respond_like_the_original_database() {
             ("PUT", other, r#"{"status":"OK","data":{"ok":1,"nModified":0,"n":0}}"#),
             ("DELETE", "", r#"{"status":"OK","data":{"ok":1,"n":0}}"#),
         ] {
-            let answer = raw_call(&client, method, path, body).await;
-            assert_eq!((answer.status, text(&answer).as_str()), (200, expected), "{method} {path}");
+            let response = raw_call(&client, method, path, body).await;
+            assert_eq!((response.status, text(&response).as_str()), (200, expected), "{method} {path}");
         }
     }
     assert_eq!(call(&client, "GET", "/hooks", Value::Null).await.expect(200)["data"], json!([]));
@@ -127,9 +128,9 @@ async fn the_published_token_is_refused() {
     let (server, _, client) = webitel().await;
     let published = showing(&server, TOKEN.trim_end());
     for (method, body) in [("GET", ""), ("POST", CREATE_REQUEST)] {
-        let answer = raw_call(&published, method, PATH, body).await;
+        let response = raw_call(&published, method, PATH, body).await;
         assert_eq!(
-            (answer.status, text(&answer).as_str()),
+            (response.status, text(&response).as_str()),
             (401, r#"{"status":"error","info":"Invalid token"}"#),
             "{method}"
         );
@@ -144,11 +145,11 @@ async fn newer_members_are_returned_last_and_only_if_they_were_given() {
         "auth":{"cookie":true,"enabled":true,"url":"https://auth.example/","map":{},"more":1},"domain":"globex",
         "action":{"url":"https://example.com/","extra":{},"type":"web","plugin":"field-map@1","method":"Put"},
         "description":null,"_id":"x","event":"E","headers":{"X": 5, "Y": "\u00e9 1e2"},"enable":false}"#;
-    let answer = raw_call(&client, "POST", "/hooks", sent).await;
-    let id = answer.expect(200)["data"]["insertedIds"][0].as_str().unwrap().to_owned();
+    let response = raw_call(&client, "POST", "/hooks", sent).await;
+    let id = response.expect(200)["data"]["insertedIds"][0].as_str().unwrap().to_owned();
     let members = r#""event":"E","enable":false,"action":{"url":"https://example.com/","type":"web","plugin":"field-map@1","method":"Put"},"headers":{"X":5,"Y":"\u00e9 1e2"},"auth":{"cookie":true,"enabled":true,"url":"https://auth.example/","map":{}},"customBody":true,"rawBody":"1","escapeBody":false,"retries":3,"delay":5"#;
     let ops = format!(r#""ops":[{{"domain":"demo.webitel.com",{members},"_id":"{id}"}}]"#);
-    assert!(text(&answer).contains(&ops), "{}", text(&answer));
+    assert!(text(&response).contains(&ops), "{}", text(&response));
     let one = text(&call(&client, "GET", &format!("/hooks/{id}"), Value::Null).await);
     assert_eq!(
         one,

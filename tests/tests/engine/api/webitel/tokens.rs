@@ -44,12 +44,12 @@ async fn info(server: &Server, token: &str) -> String {
 async fn a_token_can_be_created_disabled_enabled_and_deleted_and_is_shown_once() {
     let (server, _, _) = webitel().await;
     let operator = showing(&server, ADMIN_KEY);
-    let answer = call(&operator, "POST", &path(DOMAIN), json!({"expire": FAR, "role": "admin"})).await;
-    let made = answer.expect(200)["data"].clone();
+    let response = call(&operator, "POST", &path(DOMAIN), json!({"expire": FAR, "role": "admin"})).await;
+    let made = response.expect(200)["data"].clone();
     let (uuid, token) = (made["uuid"].as_str().unwrap(), made["token"].as_str().unwrap());
     let shown = format!(r#""uuid":"{uuid}","role":"admin","enabled":true,"expire":{FAR}"#);
-    assert_eq!(text(&answer), format!(r#"{{"status":"OK","data":{{{shown},"token":"{token}"}}}}"#));
-    assert_eq!(answer.headers["cache-control"], "no-store");
+    assert_eq!(text(&response), format!(r#"{{"status":"OK","data":{{{shown},"token":"{token}"}}}}"#));
+    assert_eq!(response.headers["cache-control"], "no-store");
     // The format of the published token, with the same header.
     let parts: Vec<_> = token.split('.').collect();
     assert_eq!(parts[0], "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9");
@@ -225,7 +225,7 @@ async fn invalid_requests_for_tokens_are_refused_with_the_reason_and_create_noth
         assert_eq!(refused(&call(&client, method, &path, body).await, 403), "Permission denied!", "{method}");
     }
     for domain in ["none.example", "%ff", "%20"] {
-        let answer = call(&operator, "POST", &path(domain), json!({"expire": FAR})).await;
-        assert_eq!(refused(&answer, 404), "Not found domain", "{domain}");
+        let response = call(&operator, "POST", &path(domain), json!({"expire": FAR})).await;
+        assert_eq!(refused(&response, 404), "Not found domain", "{domain}");
     }
 }

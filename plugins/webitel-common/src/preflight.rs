@@ -11,7 +11,7 @@ const ATTRIBUTE: &str = "preflight";
 
 /// Parts of the response that templates can use. Empty if the hook has no preflight request.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct PreflightResponse {
     /// Names in lower case. Repeated headers are separate.
     headers: Vec<(String, String)>,
     /// Cookies, each name once.
@@ -22,21 +22,21 @@ pub struct Answer {
 
 /// The host's format. New members may be added.
 #[derive(Deserialize)]
-struct RawAnswer {
+struct RawResponse {
     #[serde(default)]
     headers: Vec<(String, String)>,
     #[serde(default)]
     body: String,
 }
 
-impl Answer {
+impl PreflightResponse {
     /// Parses the response from an event's attributes.
     ///
     /// # Errors
     /// `bad-preflight` if the attribute is not a valid response.
     pub fn of(event: &Event<JsonText>) -> Result<Self, Failure> {
-        let Some(text) = event.attribute(ATTRIBUTE) else { return Ok(Answer::default()) };
-        let RawAnswer { headers, body } = serde_json::from_str(text).map_err(|error| {
+        let Some(text) = event.attribute(ATTRIBUTE) else { return Ok(PreflightResponse::default()) };
+        let RawResponse { headers, body } = serde_json::from_str(text).map_err(|error| {
             Failure::new(
                 "bad-preflight",
                 format!("the attribute `{ATTRIBUTE}` is not a valid response: {error}"),
@@ -49,7 +49,7 @@ impl Answer {
                 None => cookies.push((name.to_owned(), value.to_owned())),
             }
         }
-        Ok(Answer { headers, cookies, body: strings(&body) })
+        Ok(PreflightResponse { headers, cookies, body: strings(&body) })
     }
 
     /// Resolves a template's name after its prefix `auth:`.
@@ -105,20 +105,20 @@ fn find<'p>(pairs: &'p [(String, String)], name: &str) -> Option<&'p str> {
 mod tests {
     use super::*;
 
-    fn answer(text: &str) -> Result<Answer, Failure> {
+    fn parse(text: &str) -> Result<PreflightResponse, Failure> {
         let mut event = Event::new("t", JsonText("{}".into()));
         event.attributes.push(("preflight".into(), text.into()));
-        Answer::of(&event)
+        PreflightResponse::of(&event)
     }
 
     #[test]
     fn strings_headers_and_cookies_are_found() {
-        let answer = answer(
+        let response = parse(
             r#"{"status":200,"headers":[["x-token","t1"],["x-many","a"],["x-many","b"],
                 ["set-cookie","sid=a=b; Path=/"],["set-cookie","lang = en"],["set-cookie","sid=new"],["set-cookie","odd"]],
                 "body":"{\"token\":\"abc\",\"count\":1,\"in\":{\"x\":\"y\"},\"a:b\":\"colon\"}"}"#,
         )
-        .expect("an answer");
+        .expect("a response");
         for (name, expected) in [
             ("body:token", "abc"),
             ("body:a:b", "colon"),
@@ -135,29 +135,30 @@ mod tests {
             ("status", ""),
             ("", ""),
         ] {
-            assert_eq!(answer.text_of(name), expected, "{name}");
+            assert_eq!(response.text_of(name), expected, "{name}");
         }
-        assert_eq!(answer.cookie_header().as_deref(), Some("sid=new; lang=en"));
+        assert_eq!(response.cookie_header().as_deref(), Some("sid=new; lang=en"));
     }
 
     #[test]
     fn a_header_takes_precedence_over_a_cookie_with_its_name() {
-        let answer = answer(r#"{"headers":[["set-cookie","etag=c"],["etag","h"]]}"#).expect("an answer");
-        assert_eq!(answer.text_of("header:etag"), "h");
+        let response = parse(r#"{"headers":[["set-cookie","etag=c"],["etag","h"]]}"#).expect("a response");
+        assert_eq!(response.text_of("header:etag"), "h");
     }
 
     #[test]
     fn without_a_response_everything_is_empty() {
-        let answer = Answer::of(&Event::new("t", JsonText("{}".into()))).expect("none is one");
-        assert_eq!((answer.text_of("body:a"), answer.cookie_header()), (String::new(), None));
+        let response =
+            PreflightResponse::of(&Event::new("t", JsonText("{}".into()))).expect("an empty response");
+        assert_eq!((response.text_of("body:a"), response.cookie_header()), (String::new(), None));
     }
 
     #[test]
     fn other_bodies_have_no_members_and_an_invalid_attribute_is_an_error() {
         for body in ["", "text", "[1]", "{\\\"a\\\":", "\\\"x\\\""] {
-            let answer = answer(&format!(r#"{{"body":"{body}"}}"#)).expect(body);
-            assert_eq!(answer.text_of("body:a"), "", "{body}");
+            let response = parse(&format!(r#"{{"body":"{body}"}}"#)).expect(body);
+            assert_eq!(response.text_of("body:a"), "", "{body}");
         }
-        assert_eq!(answer("200 OK").expect_err("no answer").code, "bad-preflight");
+        assert_eq!(parse("200 OK").expect_err("an error").code, "bad-preflight");
     }
 }

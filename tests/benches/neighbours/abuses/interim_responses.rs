@@ -10,14 +10,14 @@ use crate::abuse::{Abuse, Guard};
 use crate::site::{Site, event};
 
 /// Receivers that send `100 Continue` repeatedly.
-pub struct InterimAnswers;
+pub struct InterimResponses;
 
 const DELIVERIES: usize = 32;
 
 #[async_trait]
-impl Abuse for InterimAnswers {
+impl Abuse for InterimResponses {
     fn name(&self) -> &'static str {
-        "interim-answers"
+        "interim-responses"
     }
 
     fn what(&self) -> &'static str {
@@ -40,7 +40,7 @@ impl Abuse for InterimAnswers {
                 while connections.try_join_next().is_some() {}
             }
         });
-        let tenant = site.tenant("interim-answers").await;
+        let tenant = site.tenant("interim-responses").await;
         // Retry soon, so that the abuse continues after the engine has ended an attempt.
         let waits = vec![1; 20];
         tenant

@@ -43,7 +43,7 @@ pub(super) struct Demo {
     /// A file of events to use instead of the built-in ones: one `{"type": …, "data": …}` per line
     #[arg(long, value_name = "FILE")]
     pub(super) events: Option<PathBuf>,
-    /// Disable colours
+    /// Disable colors
     #[arg(long)]
     pub(super) no_color: bool,
 }

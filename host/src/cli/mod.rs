@@ -1,7 +1,7 @@
 //! The command line: `hookwright serve`, `rekey`, `demo`, `plugin check`, `plugin run`.
 //!
 //! [`main`] parses the command line and runs the command. Each command has a file of its own and writes to an
-//! output that it receives. Commands always write colours; the output removes them if it is not a terminal,
+//! output that it receives. Commands always write colors; the output removes them if it is not a terminal,
 //! or if `NO_COLOR` is set.
 //!
 //! Exit codes: 0 for success; 1 for a failure, including a plugin that is rejected or fails; 2 for an invalid

@@ -113,7 +113,7 @@ impl Default for Config {
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Text for people, with colours on a terminal.
+    /// Text for people, with colors on a terminal.
     Text,
     /// One JSON object per line.
     Json,

@@ -98,8 +98,8 @@ pub(super) async fn create_key(
         return Err(Problem::at(Kind::Forbidden, Pointer::to("scopes"), detail));
     }
     let (about, key) = directory.create_key(tenant, name, scopes).await?;
-    let answer = Json(NewKey { about: about.into(), key });
-    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], answer))
+    let response = Json(NewKey { about: about.into(), key });
+    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], response))
 }
 
 fn read_scopes(texts: &[String]) -> Result<Scopes, Problem> {

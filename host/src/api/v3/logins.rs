@@ -104,8 +104,8 @@ pub(super) async fn create_login(
     let made = secret.is_none().then(|| hex::encode(rand::random::<[u8; 32]>()));
     let text = made.clone().or(secret).unwrap_or_default();
     let login = directory.create_login(tenant, name, SecretText::new(text)).await?;
-    let answer = Json(NewLogin { about: login.into(), secret: made });
-    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], answer))
+    let response = Json(NewLogin { about: login.into(), secret: made });
+    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], response))
 }
 
 /// List logins

@@ -64,8 +64,8 @@ impl Api {
             let status = response.status();
             anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
         };
-        let answer = tokio::time::timeout(TIMEOUT, exchange).await.context("no response in time").flatten();
-        let (status, body) = answer.with_context(|| format!("{method} {path}"))?;
+        let response = tokio::time::timeout(TIMEOUT, exchange).await.context("no response in time").flatten();
+        let (status, body) = response.with_context(|| format!("{method} {path}"))?;
         if !status.is_success() {
             bail!("{method} {path}: {status}: {}", String::from_utf8_lossy(&body));
         }
@@ -74,6 +74,6 @@ impl Api {
 }
 
 /// The string member `name` of a response.
-pub(super) fn text<'v>(answer: &'v Value, name: &str) -> Result<&'v str> {
-    answer[name].as_str().with_context(|| format!("a response has no string `{name}`: {answer}"))
+pub(super) fn text<'v>(response: &'v Value, name: &str) -> Result<&'v str> {
+    response[name].as_str().with_context(|| format!("a response has no string `{name}`: {response}"))
 }

@@ -159,8 +159,8 @@ impl DemoClient {
                     bail!("the deliveries of event {event} did not finish within {} s", DELIVERY_TIMEOUT.as_secs());
                 }
             }
-            let answer = self.api.get(&path).await?;
-            let deliveries = answer["data"].as_array().context("a list of deliveries has no `data`")?;
+            let response = self.api.get(&path).await?;
+            let deliveries = response["data"].as_array().context("a list of deliveries has no `data`")?;
             let under_way =
                 |delivery: &Value| matches!(delivery["state"].as_str(), Some("pending" | "delivering"));
             if !deliveries.iter().any(under_way) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::BadInput;
 
-/// Six fictional events, like those of shops and call centres.
+/// Six fictional events, like those of shops and call centers.
 const BUILT_IN: &str = include_str!("samples.ndjson");
 const CHAT_SCRIPT: &str = include_str!("chat.js");
 

@@ -148,7 +148,7 @@ impl PluginSandbox {
     async fn inspect(&self) -> Result<Result<Inspected, UploadError>> {
         match self.sandbox.inspect(LOCAL, self.wasm.clone()).await {
             Err(UploadError::Sandbox(error)) => Err(error).context("the sandbox failed"),
-            answer => Ok(answer),
+            inspected => Ok(inspected),
         }
     }
 }

@@ -116,10 +116,10 @@ mod tests {
     use crate::domain::Digest;
 
     fn text(show: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
-        let mut coloured = Vec::new();
-        show(&mut coloured).unwrap();
+        let mut colored = Vec::new();
+        show(&mut colored).unwrap();
         let mut out = anstream::StripStream::new(Vec::new());
-        out.write_all(&coloured).unwrap();
+        out.write_all(&colored).unwrap();
         String::from_utf8(out.into_inner()).unwrap()
     }
 

@@ -80,13 +80,13 @@ pub(super) async fn post_events(
     let (body, _reserved) = payload.read_held(ContentType::JsonLines, MAX_BATCH_LEN).await?;
     let (prepared, lines) = prepare(body, tenant, directory, Arc::clone(&ingest)).await?;
     let receipts = ingest.store(prepared).await.map_err(|error| wire::refused(error, line_of(&lines)))?;
-    let answer = BatchReceipt {
+    let response = BatchReceipt {
         accepted: receipts.len(),
         duplicates: receipts.iter().filter(|receipt| receipt.duplicate).count(),
         ids: receipts.iter().map(|receipt| receipt.id.to_string()).collect(),
         engine_ids: receipts.iter().map(|receipt| AsText(receipt.key)).collect(),
     };
-    Ok((StatusCode::ACCEPTED, Json(answer)))
+    Ok((StatusCode::ACCEPTED, Json(response)))
 }
 
 /// The events of a batch with their line numbers.

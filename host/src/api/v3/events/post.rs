@@ -76,14 +76,14 @@ pub(super) async fn post_event(
         return Err(Problem::new(Kind::Unavailable, "the event was not accepted; send it again"));
     };
     let status = if receipt.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let answer = EventReceipt {
+    let response = EventReceipt {
         id: receipt.id.as_str(),
         engine_id: AsText(receipt.key),
         event_type: event_type.as_str(),
         deliveries: receipt.deliveries,
         duplicate: receipt.duplicate,
     };
-    Ok((status, Json(answer)).into_response())
+    Ok((status, Json(response)).into_response())
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

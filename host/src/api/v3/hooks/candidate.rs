@@ -21,9 +21,9 @@ impl Trial {
         version: &ResolvedPlugin,
     ) -> Result<Option<String>, Problem> {
         let event = Arc::new(self.event(hook).await?);
-        let tried = answered(self.pipelines.try_version_of(hook, step, version, &event).await)?;
+        let tried = unless_overloaded(self.pipelines.try_version_of(hook, step, version, &event).await)?;
         let Some(words) = tried.as_ref().and_then(settings_rejection) else { return Ok(None) };
-        let before = answered(self.pipelines.try_step_of(hook, step, &event).await)?;
+        let before = unless_overloaded(self.pipelines.try_step_of(hook, step, &event).await)?;
         let was_broken = before.as_ref().and_then(settings_rejection).is_some();
         Ok((!was_broken).then(|| words.to_owned()))
     }
@@ -39,13 +39,13 @@ impl Trial {
         version: &ResolvedPlugin,
     ) -> Result<Option<String>, Problem> {
         let event = Arc::new(self.empty_event(tenant));
-        let tried = answered(self.pipelines.try_version(version, event).await)?;
+        let tried = unless_overloaded(self.pipelines.try_version(version, event).await)?;
         Ok(tried.as_ref().and_then(of_plain_call))
     }
 }
 
 /// Treats an overloaded sandbox as no result, so that load does not reject a plugin.
-fn answered(run: Result<PipelineRun, SandboxError>) -> Result<Option<PipelineRun>, Problem> {
+fn unless_overloaded(run: Result<PipelineRun, SandboxError>) -> Result<Option<PipelineRun>, Problem> {
     match run {
         Ok(run) => Ok(Some(run)),
         Err(SandboxError::Overloaded) => Ok(None),

@@ -89,16 +89,16 @@ fn every_route_is_described() {
 fn the_paths_of_the_router_and_of_the_document_are_the_same() {
     let (router, _) = crate::api::v3::routes().split_for_parts();
     let shown = format!("{router:?}");
-    let mut answered = BTreeSet::new();
+    let mut routed = BTreeSet::new();
     for part in shown.split('"') {
         // `/` and private paths belong to the fallback.
         if part.len() > 1 && part.starts_with('/') && !part.contains("__private") {
-            answered.insert(part.to_owned());
+            routed.insert(part.to_owned());
         }
     }
     let document = written();
     let described: BTreeSet<_> = document["paths"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(answered, described);
+    assert_eq!(routed, described);
 }
 
 #[test]

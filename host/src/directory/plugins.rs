@@ -350,7 +350,7 @@ impl Directory {
             }
         }
         if tenants.is_empty() {
-            return Owners::Nobody;
+            return Owners::Unowned;
         }
         tenants.sort_unstable();
         Owners::Tenants(tenants)

@@ -28,8 +28,8 @@ const EXPECTED_CODES: [&str; 2] = ["bad-settings", "bad-data"];
 /// Maximum length of a repeated message, in bytes.
 const MAX_MESSAGE: usize = 500;
 
-/// Returns the interface that `export` was probably meant to be, or `None` if the engine calls it.
-pub(super) fn meant(export: &str) -> Option<&'static str> {
+/// Returns the interface that `export` was probably similar_interface to be, or `None` if the engine calls it.
+pub(super) fn similar_interface(export: &str) -> Option<&'static str> {
     if is_called(export) {
         return None;
     }
@@ -51,8 +51,10 @@ fn is_called(export: &str) -> bool {
 /// Warns of exports that the engine does not call but whose names resemble an interface that it calls.
 pub(super) fn of_exports(exports: &[String]) -> Vec<String> {
     let warning = |export: &String| {
-        let meant = meant(export)?;
-        Some(format!("the plugin exports `{export}`, which the engine never calls; did you mean `{meant}`?"))
+        let similar_interface = similar_interface(export)?;
+        Some(format!(
+            "the plugin exports `{export}`, which the engine never calls; did you mean `{similar_interface}`?"
+        ))
     };
     exports.iter().filter_map(warning).collect()
 }
@@ -97,7 +99,7 @@ mod tests {
             ("memory", None),
             ("cap", None),
         ] {
-            assert_eq!(meant(export), expected, "{export}");
+            assert_eq!(similar_interface(export), expected, "{export}");
         }
     }
 }

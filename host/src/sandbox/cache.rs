@@ -150,7 +150,7 @@ impl Cache {
             let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
             // Code of another engine version has no owner.
             let digest = self.digest_of(name);
-            let owners = digest.as_ref().map_or(Owners::Nobody, &owners);
+            let owners = digest.as_ref().map_or(Owners::Unowned, &owners);
             let recency = digest.and_then(|digest| recency.get(&digest)).copied();
             entries.push(Entry { path, bytes, owners, used: (recency, modified) });
         }

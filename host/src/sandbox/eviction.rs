@@ -27,18 +27,18 @@ pub(super) fn evict(mut entries: Vec<Entry>, max_bytes: u64) -> Vec<PathBuf> {
     let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
     // Most recently used first.
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.used));
-    let mut gone = Vec::new();
+    let mut evicted = Vec::new();
     while total > max_bytes && !entries.is_empty() {
         let entry = entries.remove(victim(&entries));
         total -= entry.bytes;
-        gone.push(entry.path);
+        evicted.push(entry.path);
     }
-    gone
+    evicted
 }
 
 fn victim(entries: &[Entry]) -> usize {
     let last = |is_it: &dyn Fn(&Owners) -> bool| entries.iter().rposition(|entry| is_it(&entry.owners));
-    if let Some(index) = last(&|owners| *owners == Owners::Nobody) {
+    if let Some(index) = last(&|owners| *owners == Owners::Unowned) {
         return index;
     }
     let most = held(entries).into_iter().max_by_key(|(tenant, bytes)| (*bytes, std::cmp::Reverse(*tenant)));
@@ -92,18 +92,18 @@ mod tests {
             entry("small, used first", 9, &[2], 1),
             entry("shared", 8, &[2, 3], 3),
             owned(Owners::Engine, entry("standard", 50, &[], 0)),
-            owned(Owners::Nobody, entry("nobody's", 1, &[], 10)),
+            owned(Owners::Unowned, entry("unowned", 1, &[], 10)),
         ];
-        for (max, gone) in [
+        for (max, expected) in [
             (98, &[][..]),
-            (97, &["nobody's"]),
-            (96, &["nobody's", "large, used early"]),
-            (80, &["nobody's", "large, used early", "large, used late"]),
-            (70, &["nobody's", "large, used early", "large, used late", "small, used first"]),
+            (97, &["unowned"]),
+            (96, &["unowned", "large, used early"]),
+            (80, &["unowned", "large, used early", "large, used late"]),
+            (70, &["unowned", "large, used early", "large, used late", "small, used first"]),
             (
                 67,
                 &[
-                    "nobody's",
+                    "unowned",
                     "large, used early",
                     "large, used late",
                     "small, used first",
@@ -113,7 +113,7 @@ mod tests {
         ] {
             let evicted: Vec<_> = evict(entries.clone(), max);
             let evicted: Vec<_> = evicted.iter().map(|path| path.to_str().unwrap()).collect();
-            assert_eq!(evicted, gone, "{max}");
+            assert_eq!(evicted, expected, "{max}");
         }
         assert_eq!(evict(entries, 0).len(), 7, "a limit of 0 evicts everything");
     }

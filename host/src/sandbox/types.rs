@@ -16,7 +16,7 @@ pub trait WasmSource: Send + Sync {
 
     /// Returns the owners of the plugin, for fair shares of the disk. Must not block.
     fn owners(&self, _digest: &Digest) -> Owners {
-        Owners::Nobody
+        Owners::Unowned
     }
 }
 
@@ -28,7 +28,7 @@ pub enum Owners {
     /// These tenants uploaded it. There is at least one.
     Tenants(Vec<TenantId>),
     /// It has been deleted, or was never stored.
-    Nobody,
+    Unowned,
 }
 
 /// Properties of an accepted upload.

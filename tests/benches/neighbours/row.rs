@@ -123,9 +123,12 @@ fn binary() -> PathBuf {
 async fn responds(site: &Site) -> bool {
     const WITHIN: Duration = Duration::from_secs(5);
     const AGAIN: Duration = Duration::from_millis(100);
-    let asked = site.server.operator();
+    let operator = site.server.operator();
     let asking = async {
-        while asked.try_send("GET", "/health", "", &[]).await.map_or(true, |response| response.status != 200)
+        while operator
+            .try_send("GET", "/health", "", &[])
+            .await
+            .map_or(true, |response| response.status != 200)
         {
             tokio::time::sleep(AGAIN).await;
         }

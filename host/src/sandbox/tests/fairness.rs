@@ -29,11 +29,11 @@ fn dry_run(tenant: i64, digests: &[Digest]) -> PipelineJob {
 
 #[tokio::test]
 async fn repeating_a_call_after_its_slice_is_not_visible() {
-    let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 60_000, ..limits() }, 1);
-    let quick = world.upload(Guest::filter(ACCEPT).component()).await;
-    let long = world.upload(long().component()).await;
+    let test = TestSandbox::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 60_000, ..limits() }, 1);
+    let quick = test.upload(Guest::filter(ACCEPT).component()).await;
+    let long = test.upload(long().component()).await;
     // The first run is stopped in the quick lane; the second starts in the long lane.
-    let (first, second) = (world.run(1, &[quick, long]).await, world.run(1, &[quick, long]).await);
+    let (first, second) = (test.run(1, &[quick, long]).await, test.run(1, &[quick, long]).await);
     assert_eq!(first.end, second.end);
     let shown = |run: &PipelineRun| {
         let step = &run.steps[1];
@@ -45,20 +45,20 @@ async fn repeating_a_call_after_its_slice_is_not_visible() {
 
 #[tokio::test]
 async fn calls_that_reach_their_deadline_do_not_delay_other_tenants() {
-    let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 100, ..limits() }, 1);
-    let endless = world.keep(&Guest::filter(LOOP).component());
-    let quick = world.upload(Guest::filter(ACCEPT).component()).await;
-    world.sandbox.load(TenantId(1), &endless).await.unwrap();
+    let test = TestSandbox::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 100, ..limits() }, 1);
+    let endless = test.keep(&Guest::filter(LOOP).component());
+    let quick = test.upload(Guest::filter(ACCEPT).component()).await;
+    test.sandbox.load(TenantId(1), &endless).await.unwrap();
     let ended = AtomicUsize::new(0);
     let hostile = join_all((0..40).map(async |number| {
-        world.sandbox.run(job(10 + number % 10, &[endless])).await.unwrap();
+        test.sandbox.run(job(10 + number % 10, &[endless])).await.unwrap();
         ended.fetch_add(1, Ordering::Relaxed);
     }));
     let mut hostile = std::pin::pin!(hostile);
     assert!(poll_immediate(hostile.as_mut()).await.is_none());
     let victim = async {
         for _ in 0..200 {
-            world.run(1, &[quick]).await;
+            test.run(1, &[quick]).await;
         }
     };
     tokio::select! {
@@ -72,43 +72,43 @@ async fn calls_that_reach_their_deadline_do_not_delay_other_tenants() {
 #[tokio::test]
 async fn an_abandoned_dry_run_stops_and_lets_waiting_runs_start() {
     // With a deadline of an hour, only the disconnected client can end it.
-    let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 3_600_000, ..limits() }, 1);
-    let endless = world.keep(&Guest::filter(LOOP).component());
-    let long = world.upload(long().component()).await;
-    world.sandbox.load(TenantId(1), &endless).await.unwrap();
+    let test = TestSandbox::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 3_600_000, ..limits() }, 1);
+    let endless = test.keep(&Guest::filter(LOOP).component());
+    let long = test.upload(long().component()).await;
+    test.sandbox.load(TenantId(1), &endless).await.unwrap();
     let job = |tenant| dry_run(tenant, &[endless]);
-    let mut running: Vec<_> = (1..4).map(|tenant| world.sandbox.run(job(tenant)).boxed()).collect();
+    let mut running: Vec<_> = (1..4).map(|tenant| test.sandbox.run(job(tenant)).boxed()).collect();
     for run in &mut running {
         assert!(poll_immediate(run).await.is_none());
     }
     drop(running);
     let after = [long];
-    let after = tokio::time::timeout(Duration::from_secs(60), world.run(5, &after));
+    let after = tokio::time::timeout(Duration::from_secs(60), test.run(5, &after));
     after.await.expect("an abandoned dry run does not occupy the only thread for long calls");
 }
 
 #[tokio::test]
 async fn dry_runs_do_not_take_the_places_of_deliveries() {
-    let world = World::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 3_600_000, ..limits() }, 1);
-    let endless = world.keep(&Guest::filter(LOOP).component());
-    let quick = world.upload(Guest::filter(ACCEPT).component()).await;
-    world.sandbox.load(TenantId(1), &endless).await.unwrap();
+    let test = TestSandbox::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 3_600_000, ..limits() }, 1);
+    let endless = test.keep(&Guest::filter(LOOP).component());
+    let quick = test.upload(Guest::filter(ACCEPT).component()).await;
+    test.sandbox.load(TenantId(1), &endless).await.unwrap();
     let mut waiting = FuturesUnordered::<BoxFuture<'_, _>>::new();
     for _ in 0..super::super::pool::MAX_DRY_RUNS {
-        waiting.push(world.sandbox.run(dry_run(1, &[endless])).boxed());
+        waiting.push(test.sandbox.run(dry_run(1, &[endless])).boxed());
     }
     assert!(poll_immediate(waiting.next()).await.is_none());
-    let refused = world.sandbox.run(dry_run(5_000, &[quick])).await;
+    let refused = test.sandbox.run(dry_run(5_000, &[quick])).await;
     assert!(matches!(refused, Err(SandboxError::Overloaded)), "{refused:?}");
-    world.run(5_000, &[quick]).await;
+    test.run(5_000, &[quick]).await;
     drop(waiting);
-    world.sandbox.run(dry_run(5_000, &[quick])).await.unwrap();
+    test.sandbox.run(dry_run(5_000, &[quick])).await.unwrap();
 }
 
 /// Host functions and bulk instructions cost fuel in proportion to their work.
 #[tokio::test]
 async fn work_of_the_host_costs_fuel() {
-    let world = World::new();
+    let test = TestSandbox::new();
     let ten_times = |what: &str| {
         let body = format!(
             "(local $n i32) (loop $again {what} (local.set $n (i32.add (local.get $n) (i32.const 1))) \
@@ -140,8 +140,8 @@ async fn work_of_the_host_costs_fuel() {
         ),
         ("settings", ten_times(get).import("hookwright:plugin/config@1.0.0", "get", "(param i32)"), 1_002),
     ] {
-        let digest = world.keep(&guest.component());
-        let used = world.run(1, &[digest]).await.steps[0].fuel;
+        let digest = test.keep(&guest.component());
+        let used = test.run(1, &[digest]).await.steps[0].fuel;
         let most = 10 * each * 11 / 10 + 1_000;
         let least = if name == "a page too many" { 5_000_000 } else { 10 * each };
         assert!((least..=most.max(least)).contains(&used), "{name}: {used}, expected {least} to {most}");

@@ -142,7 +142,7 @@ impl Guest {
 }
 
 /// A mapper that returns this JSON text.
-pub(super) fn answering(json: &str) -> Guest {
+pub(super) fn returning(json: &str) -> Guest {
     let body = format!(
         "(i32.store (i32.const 1028) (i32.const 2048)) (i32.store (i32.const 1032) (i32.const {})) (i32.const 1024)",
         json.len()

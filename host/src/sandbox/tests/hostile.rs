@@ -4,7 +4,7 @@ use std::pin::{Pin, pin};
 
 use futures_util::future::poll_immediate;
 
-use super::guest::{ACCEPT, Guest, answering, changing};
+use super::guest::{ACCEPT, Guest, changing, returning};
 use super::*;
 use crate::domain::FaultKind::{
     Deadline, Failure, InvalidOutput, OutOfFuel, OutOfMemory, OutputTooLarge, Trap,
@@ -119,13 +119,13 @@ fn results_with_invalid_values() -> Vec<Case> {
     vec![
         (
             "data that is not JSON",
-            answering("{nonsense}"),
+            returning("{nonsense}"),
             InvalidOutput,
             "it returned data that is not JSON",
         ),
         (
             "data that is nested too deeply",
-            answering(&"[".repeat(300)),
+            returning(&"[".repeat(300)),
             InvalidOutput,
             "it returned data that is not JSON",
         ),
@@ -172,11 +172,11 @@ fn maximal(at: i32, len: i32) -> Guest {
 
 #[tokio::test]
 async fn every_hostile_guest_ends_with_its_fault() {
-    let world = World::new();
+    let test = TestSandbox::new();
     let mut wrong = Vec::new();
     let cases = [hostile_code(), results_that_cannot_be_decoded(), results_with_invalid_values()];
     for (name, guest, kind, message) in cases.into_iter().flatten() {
-        let (fault, report) = world.fault(guest.component()).await;
+        let (fault, report) = test.fault(guest.component()).await;
         if fault.kind != kind || !fault.message.contains(message) {
             wrong.push(format!("{name}: {fault:?}"));
         }
@@ -185,8 +185,8 @@ async fn every_hostile_guest_ends_with_its_fault() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     // The sandbox still works.
-    let digest = world.upload(Guest::filter(ACCEPT).component()).await;
-    let run = world.run(1, &[digest]).await;
+    let digest = test.upload(Guest::filter(ACCEPT).component()).await;
+    let run = test.run(1, &[digest]).await;
     assert!(matches!(run.end, PipelineEnd::Verdict(crate::domain::Verdict::Keep(_))));
 }
 
@@ -196,7 +196,7 @@ async fn a_trap_has_the_frames_of_the_guest_innermost_first() {
         "(func $outer (result i32) (call $_ZN5guest5inner17h0123456789abcdefE)) \
          (func $_ZN5guest5inner17h0123456789abcdefE (result i32) (unreachable))",
     );
-    let (fault, _) = World::new().fault(guest.component()).await;
+    let (fault, _) = TestSandbox::new().fault(guest.component()).await;
     assert!(fault.backtrace[0].contains("guest::inner"), "{:?}", fault.backtrace);
     assert!(fault.backtrace[1].contains("outer"), "{:?}", fault.backtrace);
 }
@@ -204,7 +204,7 @@ async fn a_trap_has_the_frames_of_the_guest_innermost_first() {
 #[tokio::test]
 async fn the_deadline_ends_a_call_with_fuel_left() {
     let limits = Limits { fuel_base: u64::MAX / 2, deadline_ms: 30, ..limits() };
-    let (fault, report) = World::with(limits, 1).fault(Guest::filter(LOOP).component()).await;
+    let (fault, report) = TestSandbox::with(limits, 1).fault(Guest::filter(LOOP).component()).await;
     assert_eq!(fault.kind, Deadline);
     assert_eq!(fault.message, "exceeded its CPU time limit of 30 ms");
     assert!(report.fuel > 0);
@@ -215,10 +215,10 @@ async fn a_flood_of_log_lines_is_cut_and_is_not_a_fault() {
     let flood = "(local $n i32) (loop $more (call $write (i32.const 1) (i32.const 2048) (i32.const 10000)) \
         (local.set $n (i32.add (local.get $n) (i32.const 1))) \
         (br_if $more (i32.lt_u (local.get $n) (i32.const 100))))";
-    let world = World::new();
+    let test = TestSandbox::new();
     let guest = Guest::filter(&format!("{flood} {ACCEPT}")).log();
-    let digest = world.upload(guest.component()).await;
-    let run = world.run(1, &[digest]).await;
+    let digest = test.upload(guest.component()).await;
+    let run = test.run(1, &[digest]).await;
     let logs = &run.steps[0].logs;
     assert_eq!(logs.len(), 9);
     assert!(logs.iter().all(|line| line.message.len() <= 1024));
@@ -228,17 +228,17 @@ async fn a_flood_of_log_lines_is_cut_and_is_not_a_fault() {
 #[tokio::test]
 async fn an_endless_loop_of_one_tenant_does_not_block_another() {
     // One thread, and so much fuel that only the queue can let other work start.
-    let world = World::with(Limits { fuel_base: 100_000_000, ..limits() }, 1);
-    let endless = world.keep(&Guest::filter(LOOP).component());
-    let quick = world.upload(Guest::filter(ACCEPT).component()).await;
+    let test = TestSandbox::with(Limits { fuel_base: 100_000_000, ..limits() }, 1);
+    let endless = test.keep(&Guest::filter(LOOP).component());
+    let quick = test.upload(Guest::filter(ACCEPT).component()).await;
     // The second job of the hostile tenant runs after the other tenant's job, although it was submitted earlier.
     let (first, second, other) = (job(1, &[endless]), job(1, &[endless]), job(2, &[quick]));
     let ends = Mutex::new(Vec::new());
     let run = async |name: &'static str, job| {
-        world.sandbox.run(job).await.unwrap();
+        test.sandbox.run(job).await.unwrap();
         ends.lock().unwrap().push(name);
     };
-    world.sandbox.run(job(3, &[endless])).await.unwrap(); // Now it is loaded.
+    test.sandbox.run(job(3, &[endless])).await.unwrap(); // Now it is loaded.
     let (first, second, other) = (run("first", first), run("second", second), run("other", other));
     let (mut first, mut second, mut other) = (pin!(first), pin!(second), pin!(other));
     // Jobs are submitted in this order.
@@ -261,10 +261,10 @@ async fn a_call_sees_no_state_of_earlier_calls() {
         (i32.store8 (i32.const 1028) (local.get $clean)) (i32.const 1024)";
     let guest = Guest::filter(body)
         .with("(global $g (mut i32) (i32.const 0)) (table $t 10 funcref) (elem declare func $realloc)");
-    let world = World::with(limits(), 1);
-    let digest = world.upload(guest.component()).await;
+    let test = TestSandbox::with(limits(), 1);
+    let digest = test.upload(guest.component()).await;
     for tenant in [1, 2, 1, 3, 1] {
-        let run = world.run(tenant, &[digest]).await;
+        let run = test.run(tenant, &[digest]).await;
         assert!(matches!(run.end, PipelineEnd::Verdict(crate::domain::Verdict::Keep(_))), "{run:?}");
     }
 }

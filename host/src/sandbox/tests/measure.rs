@@ -16,9 +16,9 @@ const CALLS: u32 = 3000;
 async fn cost_of_a_call() {
     let path = std::env::var_os("MEASURE").expect("MEASURE is a plugin's path");
     let settings = std::env::var("MEASURE_SETTINGS").unwrap_or_else(|_| "{}".to_owned());
-    let world = World::with(Limits::default(), 1);
+    let test = TestSandbox::with(Limits::default(), 1);
     let started = Instant::now();
-    let digest = world.upload(std::fs::read(path).unwrap()).await;
+    let digest = test.upload(std::fs::read(path).unwrap()).await;
     println!("inspected in {:?}", started.elapsed());
     for bytes in [1_000, 10_000, 100_000] {
         let items = vec![r#"{"name":"value","number":12.5,"list":[1,2,3]}"#; bytes / 46].join(",");
@@ -31,7 +31,7 @@ async fn cost_of_a_call() {
             job.event = Arc::new(Event { data: Arc::clone(&data), ..event(1) });
             job.draft.body = RequestBody::Text(Arc::clone(&data));
             job.steps[0].settings = Arc::from(settings.as_str());
-            let run = world.sandbox.run(job).await.unwrap();
+            let run = test.sandbox.run(job).await.unwrap();
             times.push(run.steps[0].duration);
             last = Some(run);
         }

@@ -23,7 +23,7 @@ use crate::domain::{
 };
 
 /// A sandbox with its own directory and a store of plugins.
-struct World {
+struct TestSandbox {
     sandbox: Sandbox,
     store: Arc<Store>,
     dir: tempfile::TempDir,
@@ -49,7 +49,7 @@ fn limits() -> Limits {
     Limits { fuel_base: 5_000_000, memory_bytes: 8 << 20, table_elements: 1000, ..Limits::default() }
 }
 
-impl World {
+impl TestSandbox {
     fn new() -> Self {
         Self::with(limits(), 2)
     }

@@ -30,27 +30,27 @@ struct Abuse {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement without assertions"]
 async fn throughput_beside_tenants_with_long_calls() {
-    let world = Arc::new(World::with(Limits::default(), crate::cores::count()));
+    let test = Arc::new(TestSandbox::with(Limits::default(), crate::cores::count()));
     let path = std::env::var_os("MEASURE").expect("MEASURE is the path of javascript.wasm");
-    let javascript = world.upload(std::fs::read(path).unwrap()).await;
+    let javascript = test.upload(std::fs::read(path).unwrap()).await;
     let small: Arc<str> = Arc::from(r#"{"a":1}"#);
     let large: Arc<str> = Arc::from(format!(r#"{{"a":"{}"}}"#, "x".repeat(900_000)));
     let abuses = [
         Abuse {
             name: "memory.grow",
-            digest: world.keep(&Guest::filter(GROWING).component()),
+            digest: test.keep(&Guest::filter(GROWING).component()),
             settings: "{}",
             data: Arc::clone(&small),
         },
         Abuse {
             name: "memory.grow, 0.9 MB",
-            digest: world.keep(&Guest::filter(GROWING).component()),
+            digest: test.keep(&Guest::filter(GROWING).component()),
             settings: "{}",
             data: Arc::clone(&large),
         },
         Abuse {
             name: "loop",
-            digest: world.keep(&Guest::filter(LOOPING).component()),
+            digest: test.keep(&Guest::filter(LOOPING).component()),
             settings: "{}",
             data: Arc::clone(&large),
         },
@@ -67,32 +67,32 @@ async fn throughput_beside_tenants_with_long_calls() {
             data: Arc::clone(&small),
         },
     ];
-    println!("alone: {}", measured(&world, javascript, None, 0).await);
+    println!("alone: {}", measured(&test, javascript, None, 0).await);
     for abuse in &abuses {
         for tenants in [1, 3, 10] {
             println!(
                 "beside {tenants} × {}: {}",
                 abuse.name,
-                measured(&world, javascript, Some(abuse), tenants).await
+                measured(&test, javascript, Some(abuse), tenants).await
             );
         }
     }
-    println!("alone: {}", measured(&world, javascript, None, 0).await);
+    println!("alone: {}", measured(&test, javascript, None, 0).await);
 }
 
-async fn measured(world: &Arc<World>, victim: Digest, abuse: Option<&Abuse>, tenants: i64) -> String {
+async fn measured(test: &Arc<TestSandbox>, victim: Digest, abuse: Option<&Abuse>, tenants: i64) -> String {
     let over = Arc::new(AtomicBool::new(false));
     let mut hostile = Vec::new();
     for tenant in 0..tenants {
         for _ in 0..CONCURRENCY {
             let Abuse { digest, settings, data, .. } = abuse.unwrap();
             let (digest, settings, data) = (*digest, *settings, Arc::clone(data));
-            let (world, over) = (Arc::clone(world), Arc::clone(&over));
+            let (test, over) = (Arc::clone(test), Arc::clone(&over));
             hostile.push(tokio::spawn(async move {
                 let mut calls = 0;
                 while !over.load(Ordering::Relaxed) {
                     let job = with(1_000 + tenant, digest, settings, &data);
-                    tokio::time::timeout(Duration::from_millis(700), world.sandbox.run(job)).await.ok();
+                    tokio::time::timeout(Duration::from_millis(700), test.sandbox.run(job)).await.ok();
                     calls += 1;
                 }
                 calls
@@ -102,13 +102,13 @@ async fn measured(world: &Arc<World>, victim: Digest, abuse: Option<&Abuse>, ten
     tokio::time::sleep(Duration::from_secs(2)).await;
     let until = Instant::now() + Duration::from_secs(SECONDS);
     let mine = (0..CONCURRENCY).map(|_| {
-        let world = Arc::clone(world);
+        let test = Arc::clone(test);
         tokio::spawn(async move {
             let mut times = Vec::new();
             while Instant::now() < until {
                 let started = Instant::now();
                 let job = with(1, victim, r#"{"script":"return event.data"}"#, r#"{"a":1}"#);
-                world.sandbox.run(job).await.unwrap();
+                test.sandbox.run(job).await.unwrap();
                 times.push(started.elapsed());
             }
             times

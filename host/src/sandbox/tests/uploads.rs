@@ -6,10 +6,10 @@ use crate::domain::plugin::Role;
 
 #[tokio::test]
 async fn a_component_and_a_core_module_with_a_component_type_are_accepted() {
-    let world = World::new();
+    let test = TestSandbox::new();
     let guest = || Guest::filter(ACCEPT).log();
     for wasm in [guest().component(), guest().module()] {
-        let inspected = world.sandbox.inspect(TenantId(1), Bytes::from(wasm.clone())).await.unwrap();
+        let inspected = test.sandbox.inspect(TenantId(1), Bytes::from(wasm.clone())).await.unwrap();
         assert_eq!(inspected.digest, Digest::of(&wasm));
         assert_eq!(inspected.roles, [Role::Filter]);
         assert_eq!(inspected.size_bytes, wasm.len() as u64);
@@ -148,17 +148,17 @@ fn importing(interface: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn an_upload_that_is_not_a_plugin_is_refused_with_the_reason() {
-    let world = World::new();
+    let test = TestSandbox::new();
     let mut wrong = Vec::new();
     let cases = [not_plugins(), unknown_imports(), beyond_limits()];
     for (name, wasm, message) in cases.into_iter().flatten() {
-        let error = world.sandbox.inspect(TenantId(1), Bytes::from(wasm)).await.expect_err(name);
+        let error = test.sandbox.inspect(TenantId(1), Bytes::from(wasm)).await.expect_err(name);
         if !error.to_string().contains(message) || matches!(error, UploadError::Sandbox(_)) {
             wrong.push(format!("{name}: {error}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(files_in(&world.dir.path().join("cache")), ["key"], "no compiled code remains");
+    assert_eq!(files_in(&test.dir.path().join("cache")), ["key"], "no compiled code remains");
 }
 
 fn files_in(directory: &std::path::Path) -> Vec<String> {
@@ -168,18 +168,18 @@ fn files_in(directory: &std::path::Path) -> Vec<String> {
 
 #[tokio::test]
 async fn compiled_code_is_loaded_from_disk() {
-    let world = World::new();
-    let digest = world.upload(Guest::filter(ACCEPT).component()).await;
-    let again = World::start(&world.dir, &world.store, limits(), 1);
+    let test = TestSandbox::new();
+    let digest = test.upload(Guest::filter(ACCEPT).component()).await;
+    let again = TestSandbox::start(&test.dir, &test.store, limits(), 1);
     again.run(job(1, &[digest])).await.unwrap();
-    assert!(world.store.reads.lock().unwrap().is_empty());
+    assert!(test.store.reads.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn modified_code_is_compiled_again() {
-    let world = World::new();
-    let digest = world.upload(Guest::filter(ACCEPT).component()).await;
-    let cache = world.dir.path().join("cache");
+    let test = TestSandbox::new();
+    let digest = test.upload(Guest::filter(ACCEPT).component()).await;
+    let cache = test.dir.path().join("cache");
     let mut code = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
     let code = code.find(|path| path.extension().is_some_and(|e| e == "cwasm")).unwrap();
     let good = std::fs::read(&code).unwrap();
@@ -188,17 +188,17 @@ async fn modified_code_is_compiled_again() {
     bad[middle] ^= 1;
     std::fs::remove_file(&code).unwrap(); // A mapped file must not be written to.
     std::fs::write(&code, &bad).unwrap();
-    let again = World::start(&world.dir, &world.store, limits(), 1);
+    let again = TestSandbox::start(&test.dir, &test.store, limits(), 1);
     again.run(job(1, &[digest])).await.unwrap();
-    assert_eq!(*world.store.reads.lock().unwrap(), [digest]);
+    assert_eq!(*test.store.reads.lock().unwrap(), [digest]);
     assert_eq!(std::fs::read(&code).unwrap(), good);
 }
 
 #[tokio::test]
 async fn other_users_cannot_read_the_cache_or_its_key() {
     use std::os::unix::fs::PermissionsExt as _;
-    let world = World::new();
-    let cache = world.dir.path().join("cache");
+    let test = TestSandbox::new();
+    let cache = test.dir.path().join("cache");
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&cache), 0o700);
     assert_eq!(mode(&cache.join("key")), 0o600);
@@ -206,8 +206,8 @@ async fn other_users_cannot_read_the_cache_or_its_key() {
 
 #[tokio::test]
 async fn a_deleted_plugin_is_a_fault_and_not_an_error() {
-    let world = World::new();
-    let run = world.run(1, &[Digest([7; 32])]).await;
+    let test = TestSandbox::new();
+    let run = test.run(1, &[Digest([7; 32])]).await;
     let PipelineEnd::Fault { step: 0, fault } = run.end else { panic!("{run:?}") };
     assert_eq!(fault.kind, crate::domain::FaultKind::Unavailable);
 }
@@ -219,14 +219,14 @@ fn numbered(number: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn cold_plugins_of_one_tenant_do_not_delay_another_tenants_plugin() {
-    let world = World::new();
-    let many: Vec<_> = (0..30).map(|number| world.keep(&numbered(number))).collect();
-    let one = world.keep(&numbered(100));
+    let test = TestSandbox::new();
+    let many: Vec<_> = (0..30).map(|number| test.keep(&numbered(number))).collect();
+    let one = test.keep(&numbered(100));
     let heavy =
-        futures_util::future::join_all(many.iter().map(|digest| world.run(1, std::slice::from_ref(digest))));
-    let light = world.run(2, std::slice::from_ref(&one));
+        futures_util::future::join_all(many.iter().map(|digest| test.run(1, std::slice::from_ref(digest))));
+    let light = test.run(2, std::slice::from_ref(&one));
     futures_util::future::join(heavy, light).await;
-    let reads = world.store.reads.lock().unwrap();
+    let reads = test.store.reads.lock().unwrap();
     let at = reads.iter().position(|digest| *digest == one).unwrap();
     assert!(at <= 4, "{at} plugins of the other tenant were compiled first");
     assert_eq!(reads.len(), 31, "each is compiled once");
@@ -234,26 +234,26 @@ async fn cold_plugins_of_one_tenant_do_not_delay_another_tenants_plugin() {
 
 #[tokio::test]
 async fn existing_code_is_kept_when_the_same_bytes_are_refused() {
-    let world = World::new();
+    let test = TestSandbox::new();
     let loops = "(func $s (local i32) (loop $a (local.set 0 (i32.add (local.get 0) (i32.const 1)))
         (br_if $a (i32.lt_u (local.get 0) (i32.const 100000))))) (start $s)";
     let wasm = Guest::filter(ACCEPT).with(loops).component();
-    world.upload(wasm.clone()).await;
-    let before = files_in(&world.dir.path().join("cache"));
+    test.upload(wasm.clone()).await;
+    let before = files_in(&test.dir.path().join("cache"));
     let poor = Limits { fuel_base: 1_000, fuel_per_input_byte: 0, ..limits() };
-    let sandbox = World::start(&world.dir, &world.store, poor, 1);
+    let sandbox = TestSandbox::start(&test.dir, &test.store, poor, 1);
     let refused = sandbox.inspect(TenantId(2), Bytes::from(wasm)).await.unwrap_err();
     assert!(matches!(refused, UploadError::Start { .. }), "{refused}");
-    assert_eq!(files_in(&world.dir.path().join("cache")).len(), before.len());
+    assert_eq!(files_in(&test.dir.path().join("cache")).len(), before.len());
 }
 
 #[tokio::test]
 async fn deliveries_do_not_wait_for_plugins_that_were_compiled_in_the_background() {
-    let world = World::new();
-    let digests: Vec<_> = (0..3).map(|number| world.keep(&numbered(number))).collect();
-    world.sandbox.compile_ahead(digests.iter().map(|digest| (TenantId(1), *digest)).collect()).await;
-    assert_eq!(world.store.reads.lock().unwrap().len(), 3);
-    world.run(1, &digests).await;
-    world.sandbox.compile_ahead(vec![(TenantId(1), digests[0])]).await;
-    assert_eq!(world.store.reads.lock().unwrap().len(), 3, "all code existed");
+    let test = TestSandbox::new();
+    let digests: Vec<_> = (0..3).map(|number| test.keep(&numbered(number))).collect();
+    test.sandbox.compile_ahead(digests.iter().map(|digest| (TenantId(1), *digest)).collect()).await;
+    assert_eq!(test.store.reads.lock().unwrap().len(), 3);
+    test.run(1, &digests).await;
+    test.sandbox.compile_ahead(vec![(TenantId(1), digests[0])]).await;
+    assert_eq!(test.store.reads.lock().unwrap().len(), 3, "all code existed");
 }

@@ -32,14 +32,14 @@ fn reading_clocks() -> Guest {
 
 #[tokio::test]
 async fn a_preview_1_module_reads_the_time_of_the_event_and_the_same_random_numbers() {
-    let world = World::new();
+    let test = TestSandbox::new();
     let wasm = reading_clocks().module();
     let inspected =
-        world.sandbox.inspect(TenantId(1), Bytes::from(wasm.clone())).await.unwrap_or_else(|e| panic!("{e}"));
+        test.sandbox.inspect(TenantId(1), Bytes::from(wasm.clone())).await.unwrap_or_else(|e| panic!("{e}"));
     assert!(inspected.imports.iter().any(|name| name.starts_with("wasi:clocks/wall-clock@0.2.")));
-    let digest = world.keep(&wasm);
-    let first = world.run(1, &[digest]).await;
-    let second = world.run(2, &[digest]).await;
+    let digest = test.keep(&wasm);
+    let first = test.run(1, &[digest]).await;
+    let second = test.run(2, &[digest]).await;
     let line = &first.steps[0].logs[0].message;
     assert_eq!(first.steps[0].logs, second.steps[0].logs);
     let bytes: Vec<u8> = line.as_bytes().chunks(2).map(|pair| (pair[0] - 97) << 4 | (pair[1] - 97)).collect();
@@ -56,9 +56,9 @@ async fn a_sleep_returns_at_once() {
          (drop (call $poll_oneoff (i32.const 2048) (i32.const 3072) (i32.const 1) (i32.const 4096))) {ACCEPT}"
     );
     let guest = Guest::filter(&body).import(PREVIEW1, "poll_oneoff", "(param i32 i32 i32 i32) (result i32)");
-    let world = World::new();
-    let digest = world.upload(guest.module()).await;
-    let run = world.run(1, &[digest]).await;
+    let test = TestSandbox::new();
+    let digest = test.upload(guest.module()).await;
+    let run = test.run(1, &[digest]).await;
     assert!(run.steps[0].fault.is_none(), "{run:?}");
     assert!(run.steps[0].duration < std::time::Duration::from_secs(60));
 }
@@ -70,7 +70,7 @@ async fn a_program_that_exits_is_a_trap() {
         "proc_exit",
         "(param i32)",
     );
-    let (fault, _) = World::new().fault(guest.module()).await;
+    let (fault, _) = TestSandbox::new().fault(guest.module()).await;
     assert_eq!(fault.kind, crate::domain::FaultKind::Trap);
     assert!(fault.message.starts_with("exited with status"), "{}", fault.message);
 }
@@ -96,16 +96,16 @@ fn with_sockets(body: &str) -> Guest {
 
 #[tokio::test]
 async fn sockets_can_be_imported_and_access_is_denied() {
-    let world = World::new();
+    let test = TestSandbox::new();
     // Accepts if the result is the second error case.
     let body = "(call $create-tcp-socket (i32.const 2048)) (i32.store8 (i32.const 1028)
         (i32.and (i32.load8_u (i32.const 2048)) (i32.load8_u (i32.const 2052)))) (i32.const 1024)";
-    let digest = world.upload(with_sockets(body).module()).await;
-    let run = world.run(1, &[digest]).await;
+    let digest = test.upload(with_sockets(body).module()).await;
+    let run = test.run(1, &[digest]).await;
     assert!(matches!(run.end, PipelineEnd::Verdict(crate::domain::Verdict::Keep(_))), "{run:?}");
 
     let guest = with_sockets(&format!("(drop (call $instance-network)) {ACCEPT}"));
-    let (fault, _) = world.fault(guest.module()).await;
+    let (fault, _) = test.fault(guest.module()).await;
     assert_eq!(fault.kind, crate::domain::FaultKind::Trap);
     assert!(fault.message.contains("instance-network`, but plugins have no network"), "{}", fault.message);
 }

@@ -32,9 +32,9 @@ async fn the_settings_can_be_written_read_and_deleted() {
     assert_eq!((&changed["hook"], &changed["created_at"]), (&made["hook"], &made["created_at"]));
     assert_eq!(client.get(PATH).await.expect(200), changed);
     // Each tenant has its own settings.
-    let stranger = server.tenant("globex").await;
-    stranger.get(PATH).await.expect(404);
-    stranger.send("DELETE", "/api/v3/apizee/webhook", "", &[]).await.expect(404);
+    let other_tenant = server.tenant("globex").await;
+    other_tenant.get(PATH).await.expect(404);
+    other_tenant.send("DELETE", "/api/v3/apizee/webhook", "", &[]).await.expect(404);
     // A disabled hook needs no URL.
     let off = put(&client, json!({"enabled": false}), 200).await;
     assert_eq!(off["url"], Value::Null);

@@ -17,12 +17,12 @@ async fn document(client: &Client) -> Value {
 #[tokio::test]
 async fn every_path_accepts_exactly_the_described_methods() {
     let (_server, client) = engine().await;
-    let stranger = client.clone().without_key();
+    let anonymous = client.clone().without_key();
     for (path, item) in document(&client).await["paths"].as_object().unwrap() {
         let described: BTreeSet<&str> = item.as_object().unwrap().keys().map(String::as_str).collect();
         let url = path.replace("{id}", "1").replace("{name}", "none");
         for method in METHODS {
-            let response = stranger.send(&method.to_uppercase(), &url, "", &[]).await;
+            let response = anonymous.send(&method.to_uppercase(), &url, "", &[]).await;
             let is_open = item[method].get("security").is_some();
             let expected = match described.contains(method) {
                 true if is_open => 200,
@@ -155,9 +155,9 @@ async fn send(client: &Client, sample: &Sample, media_type: &str, body: &Value) 
 
 /// Whether a refusal names the member, a part of it, or the object in which it is missing.
 fn points_to(response: &Response, at: &[String]) -> bool {
-    let told = response.json()["pointer"].as_str().unwrap_or_default().to_owned();
+    let actual = response.json()["pointer"].as_str().unwrap_or_default().to_owned();
     let pointer: String = at.iter().map(|segment| format!("/{segment}")).collect();
-    told.starts_with(&pointer) || pointer.starts_with(&told)
+    actual.starts_with(&pointer) || pointer.starts_with(&actual)
 }
 
 /// A value to insert, and the rule of the document that applies to it.

@@ -42,7 +42,7 @@ fn requests(hook: &str, event: &str, delivery: &str, key: &str) -> Vec<(&'static
 #[tokio::test]
 async fn resources_of_another_tenant_look_like_missing_ones() {
     let (server, owner) = engine().await;
-    let stranger = server.tenant("globex").await;
+    let other_tenant = server.tenant("globex").await;
     let receiver = Receiver::start().await;
     let standard = owner.get("/plugins/field-map/wasm").await.bytes.to_vec();
     owner.upload("mine", standard).await;
@@ -57,9 +57,9 @@ async fn resources_of_another_tenant_look_like_missing_ones() {
 
     let cases = requests(&hook, &event, &delivery, &key);
     for (method, path, body) in &cases {
-        let theirs = stranger.send(method, &format!("/api/v3{path}"), body.clone(), &[]).await;
+        let foreign = other_tenant.send(method, &format!("/api/v3{path}"), body.clone(), &[]).await;
         // The same requests with ids that do not exist.
-        let nobody = path
+        let missing_path = path
             .replace(&hook, "hook_0000000000001")
             .replace(&event, "evt_0000000000001")
             .replace(&delivery, "dlv_0000000000001")
@@ -68,32 +68,33 @@ async fn resources_of_another_tenant_look_like_missing_ones() {
             .replace("mine", "none")
             .replace("/7", "/8");
         let body = body.replace(&event, "evt_0000000000001");
-        let none = stranger.send(method, &format!("/api/v3{nobody}"), body, &[]).await;
-        assert_eq!(theirs.status, none.status, "{method} {path}: {}", theirs.json());
-        assert!((400..500).contains(&theirs.status), "{method} {path}: {}", theirs.json());
-        assert_eq!(theirs.json()["title"], none.json()["title"], "{method} {path}");
+        let none = other_tenant.send(method, &format!("/api/v3{missing_path}"), body, &[]).await;
+        assert_eq!(foreign.status, none.status, "{method} {path}: {}", foreign.json());
+        assert!((400..500).contains(&foreign.status), "{method} {path}: {}", foreign.json());
+        assert_eq!(foreign.json()["title"], none.json()["title"], "{method} {path}");
     }
     for path in ["/hooks", "/deliveries", "/keys", "/projects"] {
-        let list = stranger.get(path).await.expect(200);
+        let list = other_tenant.get(path).await.expect(200);
         let expected = usize::from(path == "/keys");
         assert_eq!(list["data"].as_array().unwrap().len(), expected, "{path}: {list}");
     }
     let foreign = json!({"url": receiver.url("/"), "types": ["*"], "pipeline": [{"plugin": "mine"}]});
-    stranger.post("/hooks", foreign).await.expect(400);
-    stranger.post("/events", json!({"type": "t", "data": 1, "project": 7})).await.expect(400);
-    let list = stranger.get(&format!("/deliveries?hook={hook}")).await.expect(200);
+    other_tenant.post("/hooks", foreign).await.expect(400);
+    other_tenant.post("/events", json!({"type": "t", "data": 1, "project": 7})).await.expect(400);
+    let list = other_tenant.get(&format!("/deliveries?hook={hook}")).await.expect(200);
     assert_eq!(list["data"], json!([]));
     // The same id identifies another event of another tenant.
-    let same = stranger.post("/events", json!({"id": "own-id", "type": "t", "data": 2})).await.expect(202);
+    let same =
+        other_tenant.post("/events", json!({"id": "own-id", "type": "t", "data": 2})).await.expect(202);
     assert_eq!((&same["duplicate"], &same["deliveries"]), (&json!(false), &json!(0)));
-    let named = stranger.clone().with_header("hookwright-tenant", "acme");
+    let named = other_tenant.clone().with_header("hookwright-tenant", "acme");
     named.get("/hooks").await.expect(403);
     assert_eq!(receiver.so_far().len(), 0);
     assert_eq!(owner.get(&format!("/hooks/{hook}")).await.expect(200)["enabled"], true);
 }
 
 /// Starts an upload without sending its body.
-async fn upload_begun(server: &Server, key: &str) -> TcpStream {
+async fn start_upload(server: &Server, key: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.base().trim_start_matches("http://")).await.unwrap();
     let head = format!(
         "PUT /api/v3/plugins/mine HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
@@ -105,20 +106,20 @@ async fn upload_begun(server: &Server, key: &str) -> TcpStream {
 
 /// Waits until the engine asks for the body.
 async fn wait_for_continue(stream: &mut TcpStream) {
-    let mut said = [0; 25];
-    stream.read_exact(&mut said).await.unwrap();
-    assert_eq!(&said, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let mut received = [0; 25];
+    stream.read_exact(&mut received).await.unwrap();
+    assert_eq!(&received, b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 #[tokio::test]
 async fn a_tenant_uploads_one_plugin_at_a_time_and_does_not_delay_others() {
     let server = Server::start(BINARY).await;
-    let (key, stranger) = (server.tenant_key("acme").await, server.tenant_key("globex").await);
-    let mut first = upload_begun(&server, &key).await;
+    let (key, other_tenant) = (server.tenant_key("acme").await, server.tenant_key("globex").await);
+    let mut first = start_upload(&server, &key).await;
     wait_for_continue(&mut first).await;
-    let mut second = upload_begun(&server, &key).await;
+    let mut second = start_upload(&server, &key).await;
     let others = async {
-        wait_for_continue(&mut upload_begun(&server, &stranger).await).await;
+        wait_for_continue(&mut start_upload(&server, &other_tenant).await).await;
         server.tenant_key("initech").await
     };
     tokio::select! {

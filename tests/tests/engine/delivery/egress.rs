@@ -114,11 +114,13 @@ async fn a_self_signed_certificate_is_accepted_only_from_the_operators_file() {
     let (nameless, of_nameless) = Receiver::self_signed(&[], |_| Reply::status(200)).await;
     let (elsewhere, of_elsewhere) = Receiver::self_signed(&["b.example"], |_| Reply::status(200)).await;
     // The same name with another key.
-    let (stranger, _) = Receiver::self_signed(&["127.0.0.1"], |_| Reply::status(200)).await;
+    let (other_receiver, _) = Receiver::self_signed(&["127.0.0.1"], |_| Reply::status(200)).await;
     std::fs::write(&file, [of_named, of_nameless, of_elsewhere].concat()).unwrap();
     let server = Server::start_with(BINARY, &[("HOOKWRIGHT_EGRESS_CA_FILE", file.to_str().unwrap())]).await;
     let client = server.tenant("acme").await;
-    for (receiver, taken) in [(&named, true), (&nameless, true), (&elsewhere, false), (&stranger, false)] {
+    for (receiver, taken) in
+        [(&named, true), (&nameless, true), (&elsewhere, false), (&other_receiver, false)]
+    {
         let attempt = attempt(&client, &format!("https://{}/", receiver.address())).await;
         match taken {
             true => assert_eq!(attempt["response"]["status"], 200, "{attempt}"),
@@ -128,7 +130,7 @@ async fn a_self_signed_certificate_is_accepted_only_from_the_operators_file() {
 }
 
 /// A raw receiver that reads some data, sends this text and closes the connection.
-async fn saying(what: &'static [u8]) -> (String, tokio::task::JoinHandle<()>) {
+async fn raw_receiver(what: &'static [u8]) -> (String, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let playing = tokio::spawn(async move {
@@ -145,7 +147,7 @@ async fn an_aborted_handshake_is_a_tls_failure() {
     let server = Server::start(BINARY).await;
     let client = server.tenant("acme").await;
     for what in [&b""[..], b"\x16\x03\x03\x00\x7a", b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
-        let (address, playing) = saying(what).await;
+        let (address, playing) = raw_receiver(what).await;
         let attempt = attempt(&client, &format!("https://{address}/")).await;
         assert_eq!(attempt["error"]["kind"], "tls", "{what:?}: {attempt}");
         playing.abort();

@@ -85,10 +85,10 @@ async fn a_client_that_disconnects_ends_its_compiler_process() {
     connection.write_all(head.as_bytes()).await.unwrap();
     connection.write_all(&wasm).await.unwrap();
     let engine = server.process_id().unwrap();
-    until(&client, || !children(engine).is_empty()).await;
+    poll_until(&client, || !children(engine).is_empty()).await;
     let compiling = children(engine);
     drop(connection);
-    until(&client, || !children(engine).iter().any(|child| compiling.contains(child))).await;
+    poll_until(&client, || !children(engine).iter().any(|child| compiling.contains(child))).await;
     // Its permit is released too.
     client.upload("mine", guest::filter("", "(i32.const 0)")).await;
 }
@@ -106,7 +106,7 @@ async fn plugins_of_hooks_are_compiled_again_before_a_delivery_needs_them() {
     assert_eq!(code_in(&compiled).len(), 2);
     code_in(&compiled).into_iter().for_each(|file| std::fs::remove_file(file).unwrap());
     let server = server.restart().await;
-    until(&client.at(server.base()), || !code_in(&compiled).is_empty()).await;
+    poll_until(&client.at(server.base()), || !code_in(&compiled).is_empty()).await;
     assert_eq!(code_in(&compiled).len(), 1, "plugins without hooks are not compiled");
 }
 
@@ -115,8 +115,8 @@ fn code_in(directory: &Path) -> Vec<PathBuf> {
     files.filter(|file| file.extension().is_some_and(|extension| extension == "cwasm")).collect()
 }
 
-/// Sends small requests until `condition` holds.
-async fn until(client: &Client, condition: impl Fn() -> bool) {
+/// Sends small requests poll_until `condition` holds.
+async fn poll_until(client: &Client, condition: impl Fn() -> bool) {
     let asking = async {
         while !condition() {
             client.get("/plugins").await.expect(200);

@@ -5,13 +5,13 @@ use super::{CLIENT_ID, JSON, PROJECT, WEB_HOOK, client_of, engine, text};
 #[tokio::test]
 async fn a_project_of_another_client_looks_like_a_missing_one() {
     let (server, owner) = engine().await;
-    let stranger = client_of(&server, "globex", CLIENT_ID + 1, PROJECT + 1).await;
+    let other_client = client_of(&server, "globex", CLIENT_ID + 1, PROJECT + 1).await;
     let made = text(&owner, "PUT", WEB_HOOK, r#"{"endpoint": "127.0.0.1:1/x"}"#, 200).await;
     let trigger = format!("{WEB_HOOK}/trigger_session_test");
     let event = owner.send("POST", &trigger, "", &[]).await.expect(200)["result"]["id"].as_i64().unwrap();
     // The other client has its own web hook, so only the ownership differs.
     let own = WEB_HOOK.replace("1249918", "1249919");
-    stranger.send("PUT", &own, r#"{"endpoint": "127.0.0.1:1/y"}"#, JSON).await.expect(200);
+    other_client.send("PUT", &own, r#"{"endpoint": "127.0.0.1:1/y"}"#, JSON).await.expect(200);
     for (method, path, body) in [
         ("GET", WEB_HOOK.to_owned(), ""),
         ("PUT", WEB_HOOK.to_owned(), r#"{"endpoint": "example.com/mine"}"#),
@@ -23,9 +23,9 @@ async fn a_project_of_another_client_looks_like_a_missing_one() {
         ("GET", format!("{own}/events/{event}"), ""),
     ] {
         let headers = if body.is_empty() { &[][..] } else { JSON };
-        let theirs = stranger.send(method, &path, body.to_owned(), headers).await;
+        let theirs = other_client.send(method, &path, body.to_owned(), headers).await;
         let missing = path.replace("1249918", "77").replace(&event.to_string(), "78");
-        let missing = stranger.send(method, &missing, body.to_owned(), headers).await;
+        let missing = other_client.send(method, &missing, body.to_owned(), headers).await;
         assert_eq!(theirs.status, 404, "{method} {path}");
         let theirs = String::from_utf8_lossy(&theirs.bytes).replace("1249918", "77");
         let theirs = theirs.replace(&event.to_string(), "78");

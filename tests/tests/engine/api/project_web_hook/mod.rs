@@ -1,10 +1,10 @@
 //! The project web hook API, v1.
 
+mod authentication;
 mod deliveries;
 mod isolation;
 mod parameters;
 mod routes;
-mod who_calls;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

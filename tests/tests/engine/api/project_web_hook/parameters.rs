@@ -136,10 +136,10 @@ async fn paths_are_checked_after_authentication() {
         let response = client.send(method, path, "", &[]).await;
         assert_eq!((response.status, &response.json()["status"]), (status, &words.into()), "{method} {path}");
     }
-    let anyone = client.without_key();
+    let anonymous = client.without_key();
     for (method, path, status, _) in cases.iter().filter(|case| case.1.contains("projects") && case.2 != 405)
     {
-        let response = anyone.send(method, path, "", &[]).await;
+        let response = anonymous.send(method, path, "", &[]).await;
         assert_eq!(response.status, 403, "{method} {path} instead of {status}");
     }
 }

@@ -32,7 +32,7 @@ async fn post(client: &Client) -> String {
 }
 
 /// Members of a hook with a preflight request to `auth`, with additional members in its `auth`.
-fn asking(auth: &Receiver, more: Value) -> Value {
+fn with_preflight(auth: &Receiver, more: Value) -> Value {
     let mut members = json!({"auth": {"enabled": true, "url": auth.url("/login?app=1")}});
     for (name, value) in more.as_object().unwrap() {
         members["auth"][name] = value.clone();
@@ -44,7 +44,7 @@ fn asking(auth: &Receiver, more: Value) -> Value {
 async fn tokens_and_cookies_of_its_response_are_available_to_the_main_request_but_not_in_the_data() {
     let (server, engine, client) = webitel().await;
     let (auth, receiver) = (auth_server().await, Receiver::start().await);
-    let mut members = asking(
+    let mut members = with_preflight(
         &auth,
         json!({"method": "post", "headers": {"X-Key": "k${user}"}, "map": {"login": "${user}", "none": "${gone}"}, "cookie": true}),
     );
@@ -53,10 +53,10 @@ async fn tokens_and_cookies_of_its_response_are_available_to_the_main_request_bu
     let id = create(&client, hook("E", &receiver.url("/"), members.clone())).await;
     let delivery = engine.finished(&post(&client).await).await.remove(0);
     assert_eq!(delivery["state"], "succeeded", "{delivery:#}");
-    let asked = auth.next().await;
-    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", "/login?app=1"));
-    assert_eq!(asked.json(), json!({"login": "100", "none": ""}));
-    assert_eq!((asked.header("x-key"), asked.header("authorization")), ("k100", ""));
+    let preflight = auth.next().await;
+    assert_eq!((preflight.method.as_str(), preflight.path.as_str()), ("POST", "/login?app=1"));
+    assert_eq!(preflight.json(), json!({"login": "100", "none": ""}));
+    assert_eq!((preflight.header("x-key"), preflight.header("authorization")), ("k100", ""));
     let main = receiver.next().await;
     for (name, value) in [
         ("authorization", "Bearer t1"),
@@ -84,9 +84,9 @@ async fn tokens_and_cookies_of_its_response_are_available_to_the_main_request_bu
     members["rawBody"] = json!(r#"{"token": "${auth:body:token}", "cookie": "${auth:header:lang}"}"#);
     call(&client, "PUT", &format!("/hooks/{id}"), hook("E", &receiver.url("/"), members)).await.expect(200);
     engine.finished(&post(&client).await).await;
-    let asked = auth.next().await;
-    assert_eq!((asked.method.as_str(), asked.path.as_str()), ("GET", "/login?app=1&login=100&none="));
-    assert!(asked.body.is_empty());
+    let preflight = auth.next().await;
+    assert_eq!((preflight.method.as_str(), preflight.path.as_str()), ("GET", "/login?app=1&login=100&none="));
+    assert!(preflight.body.is_empty());
     let main = receiver.next().await;
     assert_eq!((main.json(), main.header("cookie")), (json!({"token": "t2", "cookie": "en"}), ""));
 }
@@ -122,7 +122,7 @@ async fn a_retry_repeats_it() {
         Reply::status(if arrival.header("x-token") == "t1" { 403 } else { 200 })
     })
     .await;
-    let mut members = asking(&auth, json!({}));
+    let mut members = with_preflight(&auth, json!({}));
     members["headers"] = json!({"X-Token": "${auth:body:token}"});
     members["retries"] = json!(2);
     members["delay"] = json!(1);
@@ -166,12 +166,12 @@ async fn it_is_sent_only_if_it_is_enabled_and_has_a_url_and_the_egress_policy_al
 async fn it_is_not_sent_for_events_that_the_filter_drops() {
     let (_server, engine, client) = webitel().await;
     let (auth, receiver) = (auth_server().await, Receiver::start().await);
-    for (user, state, asked) in [("101", "dropped", 0), ("100", "succeeded", 1)] {
-        let mut members = asking(&auth, json!({}));
+    for (user, state, preflight) in [("101", "dropped", 0), ("100", "succeeded", 1)] {
+        let mut members = with_preflight(&auth, json!({}));
         members["filter"] = json!({"user": {"operation": "==", "value": user}});
         let id = create(&client, hook("E", &receiver.url("/"), members)).await;
         let delivery = engine.finished(&post(&client).await).await.remove(0);
-        assert_eq!((&delivery["state"], auth.so_far().len()), (&json!(state), asked), "{delivery:#}");
+        assert_eq!((&delivery["state"], auth.so_far().len()), (&json!(state), preflight), "{delivery:#}");
         call(&client, "DELETE", &format!("/hooks/{id}"), Value::Null).await.expect(200);
     }
     assert_eq!(receiver.so_far().len(), 1);

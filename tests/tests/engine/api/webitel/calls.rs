@@ -4,21 +4,21 @@ use hookwright_tests::Client;
 use hookwright_tests::server::ADMIN_KEY;
 use serde_json::{Value, json};
 
-use super::{DOMAIN, call, create, hook, raw_call, refused, showing, text, webitel};
+use super::{DOMAIN, call, client_with, create, hook, raw_call, refused, text, webitel};
 
 const URL: &str = "https://example.com/";
 
 /// Creates a key of the domain with these scopes, and returns its client.
 async fn scoped(server: &hookwright_tests::Server, engine: &Client, scopes: &[&str]) -> Client {
     let key = engine.post("/keys", json!({"name": "k", "scopes": scopes})).await.expect(201);
-    showing(server, key["key"].as_str().unwrap())
+    client_with(server, key["key"].as_str().unwrap())
 }
 
 #[tokio::test]
 async fn the_order_of_checks_is_that_of_the_original_system() {
     let (server, engine, client) = webitel().await;
     let lacking = scoped(&server, &engine, &["keys:read"]).await;
-    let operator = showing(&server, ADMIN_KEY);
+    let operator = client_with(&server, ADMIN_KEY);
     let web = |more: Value| {
         let mut action = json!({"type": "web", "method": "POST", "url": URL});
         for (name, value) in more.as_object().unwrap() {
@@ -104,44 +104,44 @@ async fn a_token_is_accepted_in_header_query_and_body_and_determines_the_domain(
     let (server, engine, client) = webitel().await;
     let key =
         engine.post("/keys", json!({"name": "k"})).await.expect(201)["key"].as_str().unwrap().to_owned();
-    let nobody = Client::new(server.base(), "").without_key();
+    let anonymous = Client::new(server.base(), "").without_key();
     create(&client, hook("E", URL, json!({}))).await;
     let query = format!("/hooks?access_token={key}&x_key=k&domain=globex&unknown=1");
     assert_eq!(
-        call(&nobody, "GET", &query, Value::Null).await.expect(200)["data"].as_array().unwrap().len(),
+        call(&anonymous, "GET", &query, Value::Null).await.expect(200)["data"].as_array().unwrap().len(),
         1
     );
-    let empty = nobody.clone().with_header("x-access-token", "");
+    let empty = anonymous.clone().with_header("x-access-token", "");
     call(&empty, "GET", &query, Value::Null).await.expect(200);
-    let keyed = nobody.clone().with_header("x-key", "k").with_header("x-access-token", &key);
+    let keyed = anonymous.clone().with_header("x-key", "k").with_header("x-access-token", &key);
     call(&keyed, "GET", "/hooks", Value::Null).await.expect(200);
 
     let mut body = hook("E", URL, json!({}));
     body["access_token"] = json!(key);
     body["x_key"] = json!("k");
-    let made = call(&nobody, "POST", "/hooks?domain=globex", body).await;
+    let made = call(&anonymous, "POST", "/hooks?domain=globex", body).await;
     let hook = made.expect(200)["data"]["ops"][0].clone();
     assert_eq!(hook["domain"], DOMAIN);
     assert!(!text(&made).contains(&key), "a token is not part of a hook");
     let of_body = json!({"access_token": key});
     let id = hook["_id"].as_str().unwrap();
-    call(&nobody, "GET", "/hooks", of_body.clone()).await.expect(200);
-    call(&nobody, "DELETE", &format!("/hooks/{id}"), of_body).await.expect(200);
+    call(&anonymous, "GET", "/hooks", of_body.clone()).await.expect(200);
+    call(&anonymous, "DELETE", &format!("/hooks/{id}"), of_body).await.expect(200);
 
     let form = [("content-type", "application/x-www-form-urlencoded")];
-    let response = nobody.send("POST", "/api/v2/hooks", format!("access_token={key}"), &form).await;
+    let response = anonymous.send("POST", "/api/v2/hooks", format!("access_token={key}"), &form).await;
     assert_eq!(refused(&response, 401), "Invalid token");
     for (client, body) in [
-        (nobody.clone(), ""),
-        (nobody.clone(), "nonsense"),
-        (nobody.clone(), "[]"),
-        (nobody.clone(), r#"{"access_token": 5}"#),
-        (nobody.clone(), r#"{"access_token": ""}"#),
-        (nobody.clone().with_header("x-access-token", ""), ""),
-        (nobody.clone().with_header("x-access-token", "hwk_0000"), ""),
-        (nobody.clone().with_header("x-access-token", &key).with_header("x-access-token", &key), ""),
-        (nobody.clone().with_header("authorization", &format!("Bearer {key}")), ""),
-        (nobody.with_header("x-key", &key), ""),
+        (anonymous.clone(), ""),
+        (anonymous.clone(), "nonsense"),
+        (anonymous.clone(), "[]"),
+        (anonymous.clone(), r#"{"access_token": 5}"#),
+        (anonymous.clone(), r#"{"access_token": ""}"#),
+        (anonymous.clone().with_header("x-access-token", ""), ""),
+        (anonymous.clone().with_header("x-access-token", "hwk_0000"), ""),
+        (anonymous.clone().with_header("x-access-token", &key).with_header("x-access-token", &key), ""),
+        (anonymous.clone().with_header("authorization", &format!("Bearer {key}")), ""),
+        (anonymous.with_header("x-key", &key), ""),
     ] {
         assert_eq!(refused(&raw_call(&client, "GET", "/hooks", body).await, 401), "Invalid token", "{body}");
     }
@@ -150,7 +150,7 @@ async fn a_token_is_accepted_in_header_query_and_body_and_determines_the_domain(
 #[tokio::test]
 async fn the_operator_acts_for_the_domain_in_the_query() {
     let (server, _, client) = webitel().await;
-    let operator = showing(&server, ADMIN_KEY);
+    let operator = client_with(&server, ADMIN_KEY);
     let path = format!("/hooks?domain={DOMAIN}");
     let made = call(&operator, "POST", &path, hook("E", URL, json!({}))).await.expect(200);
     assert_eq!(made["data"]["ops"][0]["domain"], DOMAIN);
@@ -175,7 +175,7 @@ async fn the_operator_acts_for_the_domain_in_the_query() {
 #[tokio::test]
 async fn all_origins_are_allowed() {
     let (server, _, client) = webitel().await;
-    let nobody = Client::new(server.base(), "").without_key();
+    let anonymous = Client::new(server.base(), "").without_key();
     let allowed = "Content-type,Accept,X-Access-Token,X-Key";
     for (method, path, origin, status) in [
         ("OPTIONS", "/hooks", Some("https://app.example"), 200),
@@ -186,7 +186,7 @@ async fn all_origins_are_allowed() {
         ("GET", "/no/such/route", Some("null"), 404),
         ("GET", "/hooks/nonsense", Some("https://app.example"), 400),
     ] {
-        let client = if method == "OPTIONS" { &nobody } else { &client };
+        let client = if method == "OPTIONS" { &anonymous } else { &client };
         let headers: Vec<_> = origin.into_iter().map(|origin| ("origin", origin)).collect();
         let response = client.send(method, &format!("/api/v2{path}"), "", &headers).await;
         assert_eq!(response.status, status, "{method} {path}");
@@ -194,13 +194,13 @@ async fn all_origins_are_allowed() {
         assert_eq!(response.headers["access-control-allow-headers"], allowed, "{method} {path}");
         assert_eq!(response.bytes.is_empty(), method == "OPTIONS", "{method} {path}");
     }
-    let refused = nobody.send("GET", "/api/v2/hooks", "", &[("origin", "https://app.example")]).await;
+    let refused = anonymous.send("GET", "/api/v2/hooks", "", &[("origin", "https://app.example")]).await;
     assert_eq!(
         (refused.status, &refused.headers["access-control-allow-origin"]),
         (401, &"https://app.example".parse().unwrap())
     );
     assert!(
-        !nobody.get("/hooks").await.headers.contains_key("access-control-allow-origin"),
+        !anonymous.get("/hooks").await.headers.contains_key("access-control-allow-origin"),
         "v3 is not concerned"
     );
 }

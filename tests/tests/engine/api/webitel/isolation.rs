@@ -3,7 +3,7 @@
 use hookwright_tests::Receiver;
 use serde_json::{Value, json};
 
-use super::{DOMAIN, FAR, call, create, hook, new_token, refused, showing, text, webitel};
+use super::{DOMAIN, FAR, call, client_with, create, hook, new_token, refused, text, webitel};
 
 /// An id that does not exist.
 const UNKNOWN_ID: &str = "59802a53a7ec15000c40926a";
@@ -64,15 +64,15 @@ async fn resources_of_another_domain_look_like_missing_ones() {
     let (server, engine, owner) = webitel().await;
     let receiver = Receiver::start().await;
     let key = server.tenant_key("globex").await;
-    let by_key = showing(&server, &key);
-    let by_token = showing(&server, &new_token(&by_key, "globex").await);
-    let theirs = hook("CHANNEL_CREATE", &receiver.url("/"), json!({"description": "secret"}));
-    let id = create(&owner, theirs.clone()).await;
+    let by_key = client_with(&server, &key);
+    let by_token = client_with(&server, &new_token(&by_key, "globex").await);
+    let foreign = hook("CHANNEL_CREATE", &receiver.url("/"), json!({"description": "secret"}));
+    let id = create(&owner, foreign.clone()).await;
     let of_engine = engine.get("/hooks").await.expect(200)["data"][0]["id"].as_str().unwrap().to_owned();
     let wasm = engine.get("/plugins/field-map/wasm").await.bytes.to_vec();
     engine.upload("mine", wasm).await;
     let key_of_owner = engine.post("/keys", json!({"name": "k"})).await.expect(201)["key"].clone();
-    let admin = showing(&server, key_of_owner.as_str().unwrap());
+    let admin = client_with(&server, key_of_owner.as_str().unwrap());
     let path = format!("/domains/{DOMAIN}/settings/token");
     let made = call(&admin, "POST", &path, json!({"expire": FAR})).await.expect(200);
     let (uuid, live) = (made["data"]["uuid"].as_str().unwrap(), made["data"]["token"].as_str().unwrap());
@@ -82,17 +82,17 @@ async fn resources_of_another_domain_look_like_missing_ones() {
     let cases = requests(&id, uuid, &own_hook);
     for client in [&by_key, &by_token] {
         for (method, path, body) in &cases {
-            let theirs = call(client, method, path, body.clone()).await;
+            let foreign = call(client, method, path, body.clone()).await;
             // The same requests with ids that do not exist.
-            let (nobody, text_of_body) = (
+            let (missing_path, text_of_body) = (
                 path.replace(&id, UNKNOWN_ID).replace(uuid, UNKNOWN_TOKEN).replace(DOMAIN, "none.example"),
                 body.to_string().replace(DOMAIN, "none.example").replace("mine", "none"),
             );
             let body = serde_json::from_str(&text_of_body).unwrap();
-            let none = call(client, method, &nobody, body).await;
-            let said = text(&none).replace("none", "mine");
-            assert_eq!((theirs.status, text(&theirs)), (none.status, said), "{method} {path}");
-            assert!(!text(&theirs).contains("secret"), "{method} {path}");
+            let none = call(client, method, &missing_path, body).await;
+            let expected = text(&none).replace("none", "mine");
+            assert_eq!((foreign.status, text(&foreign)), (none.status, expected), "{method} {path}");
+            assert!(!text(&foreign).contains("secret"), "{method} {path}");
         }
     }
     // The domain in a token is signed; a domain in the query is ignored.
@@ -107,7 +107,7 @@ async fn resources_of_another_domain_look_like_missing_ones() {
     hookwright_tests::Client::new(server.base(), live).get("/hooks").await.expect(401);
 
     assert_eq!(text(&call(&owner, "GET", "/hooks", Value::Null).await), before);
-    call(&showing(&server, live), "GET", "/hooks", Value::Null).await.expect(200);
+    call(&client_with(&server, live), "GET", "/hooks", Value::Null).await.expect(200);
     assert_eq!(refused(&call(&by_key, "POST", &path, json!({"expire": FAR})).await, 404), "Not found domain");
     // The same event in both domains is delivered only to the hook of its domain.
     let event = |domain: &str| json!({"Event-Name": "CHANNEL_CREATE", "variable_domain_name": domain});

@@ -86,8 +86,8 @@ async fn hooks_of_other_apis_do_not_exist_here() {
     );
     // The id of a hook of API v3 in the format of this API.
     let engines = own["id"].as_str().unwrap();
-    let foreign = spelled(engines);
-    assert_eq!(spelled(shown["id"].as_str().unwrap()), id);
+    let foreign = webitel_id(engines);
+    assert_eq!(webitel_id(shown["id"].as_str().unwrap()), id);
     let path = format!("/hooks/{foreign}");
     assert_eq!(call(&client, "GET", &path, Value::Null).await.expect(200)["data"], Value::Null);
     let put = call(&client, "PUT", &path, hook("E", "https://example.com/b", json!({}))).await.expect(200);
@@ -98,7 +98,7 @@ async fn hooks_of_other_apis_do_not_exist_here() {
 }
 
 /// Converts an id of API v3 to the format of this API.
-fn spelled(id: &str) -> String {
+fn webitel_id(id: &str) -> String {
     let id: hookwright::domain::HookId = id.parse().unwrap();
     format!("{:08x}{:016x}", id.created_at().unix_seconds(), id.0)
 }

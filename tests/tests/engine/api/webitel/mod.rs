@@ -25,13 +25,13 @@ const FAR: i64 = 4_102_444_800_000;
 async fn webitel() -> (Server, Client, Client) {
     let server = Server::start(BINARY).await;
     let key = server.tenant_key(DOMAIN).await;
-    let token = new_token(&showing(&server, &key), DOMAIN).await;
-    let (engine, webitel) = (Client::new(server.base(), &key), showing(&server, &token));
+    let token = new_token(&client_with(&server, &key), DOMAIN).await;
+    let (engine, webitel) = (Client::new(server.base(), &key), client_with(&server, &token));
     (server, engine, webitel)
 }
 
 /// Creates a client with `token`, which may be a key.
-fn showing(server: &Server, token: &str) -> Client {
+fn client_with(server: &Server, token: &str) -> Client {
     Client::new(server.base(), "").without_key().with_header("x-access-token", token)
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{call, create, raw_call, showing, text, webitel};
+use super::{call, client_with, create, raw_call, text, webitel};
 
 /// The example response of a list.
 const LIST_RESPONSE: &str = include_str!("published/list.response.json");
@@ -126,7 +126,7 @@ async fn the_other_routes_respond_like_the_original_database() {
 #[tokio::test]
 async fn the_published_token_is_refused() {
     let (server, _, client) = webitel().await;
-    let published = showing(&server, TOKEN.trim_end());
+    let published = client_with(&server, TOKEN.trim_end());
     for (method, body) in [("GET", ""), ("POST", CREATE_REQUEST)] {
         let response = raw_call(&published, method, PATH, body).await;
         assert_eq!(

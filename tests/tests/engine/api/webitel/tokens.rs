@@ -9,7 +9,7 @@ use hookwright_tests::{Client, Server};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::{DOMAIN, FAR, call, raw_call, refused, showing, text, webitel};
+use super::{DOMAIN, FAR, call, client_with, raw_call, refused, text, webitel};
 
 const HS256: &str = r#"{"typ":"JWT","alg":"HS256"}"#;
 
@@ -37,13 +37,13 @@ async fn make(client: &Client, domain: &str) -> (String, String) {
 }
 
 async fn info(server: &Server, token: &str) -> String {
-    refused(&call(&showing(server, token), "GET", "/hooks", Value::Null).await, 401)
+    refused(&call(&client_with(server, token), "GET", "/hooks", Value::Null).await, 401)
 }
 
 #[tokio::test]
 async fn a_token_can_be_created_disabled_enabled_and_deleted_and_is_shown_once() {
     let (server, _, _) = webitel().await;
-    let operator = showing(&server, ADMIN_KEY);
+    let operator = client_with(&server, ADMIN_KEY);
     let response = call(&operator, "POST", &path(DOMAIN), json!({"expire": FAR, "role": "admin"})).await;
     let made = response.expect(200)["data"].clone();
     let (uuid, token) = (made["uuid"].as_str().unwrap(), made["token"].as_str().unwrap());
@@ -60,7 +60,7 @@ async fn a_token_can_be_created_disabled_enabled_and_deleted_and_is_shown_once()
     let list = text(&call(&operator, "GET", &path(DOMAIN), Value::Null).await);
     assert!(list.ends_with(&format!(r#",{{{shown}}}]}}"#)), "after the client's own token: {list}");
 
-    let client = showing(&server, token);
+    let client = client_with(&server, token);
     call(&client, "GET", "/hooks", Value::Null).await.expect(200);
     let one = format!("{}/{uuid}", path(DOMAIN));
     let disabled = call(&operator, "PATCH", &one, json!({"state": false})).await;
@@ -83,7 +83,7 @@ async fn a_token_can_be_created_disabled_enabled_and_deleted_and_is_shown_once()
 #[tokio::test]
 async fn tokens_survive_a_restart_and_disabled_ones_stay_disabled() {
     let (mut server, _, client) = webitel().await;
-    let operator = showing(&server, ADMIN_KEY);
+    let operator = client_with(&server, ADMIN_KEY);
     let (uuid, token) = make(&operator, DOMAIN).await;
     call(&operator, "PATCH", &format!("{}/{uuid}", path(DOMAIN)), json!({"state": false})).await.expect(200);
     server.terminate().await;
@@ -164,7 +164,7 @@ fn invalid_tokens(
 #[tokio::test]
 async fn only_valid_tokens_of_this_engine_are_accepted() {
     let (server, _, _) = webitel().await;
-    let operator = showing(&server, ADMIN_KEY);
+    let operator = client_with(&server, ADMIN_KEY);
     let (uuid, token) = make(&operator, DOMAIN).await;
     server.tenant_key("globex").await;
     let (other, _) = make(&operator, "globex").await;
@@ -174,13 +174,13 @@ async fn only_valid_tokens_of_this_engine_are_accepted() {
     for (name, token, expected) in invalid_tokens(&server, &uuid, &token, &other) {
         assert_eq!(info(&server, &token).await, expected, "{name}");
     }
-    call(&showing(&server, &token), "GET", "/hooks", Value::Null).await.expect(200);
+    call(&client_with(&server, &token), "GET", "/hooks", Value::Null).await.expect(200);
 }
 
 #[tokio::test]
 async fn invalid_requests_for_tokens_are_refused_with_the_reason_and_create_nothing() {
     let (server, _, client) = webitel().await;
-    let operator = showing(&server, ADMIN_KEY);
+    let operator = client_with(&server, ADMIN_KEY);
     for (body, expected) in [
         ("", "the body is empty"),
         ("nonsense", "expected"),
@@ -214,7 +214,7 @@ async fn invalid_requests_for_tokens_are_refused_with_the_reason_and_create_noth
         let info = refused(&raw_call(&operator, "PATCH", &one, body).await, 400);
         assert!(info.contains(expected), "{body}: {info}");
     }
-    call(&showing(&server, &token), "GET", "/hooks", Value::Null).await.expect(200);
+    call(&client_with(&server, &token), "GET", "/hooks", Value::Null).await.expect(200);
     // A token can neither create nor delete tokens.
     for (method, path, body) in [
         ("GET", path(DOMAIN), Value::Null),

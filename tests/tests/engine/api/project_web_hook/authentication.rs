@@ -19,7 +19,7 @@ async fn a_login_authenticates_with_a_time_based_password() {
     let made = client.post("/logins", json!({"name": "username", "secret": SECRET})).await.expect(201);
     assert!(made.get("secret").is_none(), "{made}");
     let now = server_time(&client).await;
-    let anyone = client.clone().without_key();
+    let anonymous = client.clone().without_key();
     let no_web_hook = r#"{"status":"not found","message":"project 1249918 has no web hook"}"#;
     for (authorization, timestamp) in
         [("authorization", "x-api-timestamp"), ("http-authorization", "http-x-api-timestamp")]
@@ -27,7 +27,7 @@ async fn a_login_authenticates_with_a_time_based_password() {
         for difference in [0, -290, 290] {
             let (value, at) = (basic("username", SECRET, now + difference), (now + difference).to_string());
             let headers = [(authorization, value.as_str()), (timestamp, at.as_str())];
-            let response = anyone.send("GET", WEB_HOOK, "", &headers).await;
+            let response = anonymous.send("GET", WEB_HOOK, "", &headers).await;
             assert_eq!(response.status, 404, "{headers:?}");
             assert_eq!(response.bytes, no_web_hook);
         }
@@ -52,7 +52,7 @@ async fn a_login_authenticates_with_a_time_based_password() {
         vec![("authorization", "Bearer hwk_nobodys")],
     ];
     for headers in refused {
-        let response = anyone.send("GET", WEB_HOOK, "", &headers).await;
+        let response = anonymous.send("GET", WEB_HOOK, "", &headers).await;
         assert_eq!(response.status, 403, "{headers:?}");
         let body = response.json();
         assert_eq!(body["status"], "forbidden", "{headers:?}");
@@ -65,13 +65,13 @@ async fn a_login_authenticates_with_a_time_based_password() {
     let mut texts = Vec::new();
     for (value, at) in &responses {
         let headers = [("authorization", value.as_str()), ("x-api-timestamp", at.as_str())];
-        texts.push(anyone.send("GET", WEB_HOOK, "", &headers).await.bytes);
+        texts.push(anonymous.send("GET", WEB_HOOK, "", &headers).await.bytes);
     }
     assert_eq!(texts[0], texts[1]);
 
     client.send("DELETE", "/api/v3/logins/username", "", &[]).await.expect(204);
     let headers = [("authorization", right.as_str()), ("x-api-timestamp", now_text.as_str())];
-    anyone.send("GET", WEB_HOOK, "", &headers).await.expect(403);
+    anonymous.send("GET", WEB_HOOK, "", &headers).await.expect(403);
 }
 
 #[tokio::test]
@@ -133,8 +133,8 @@ async fn logins_are_checked() {
     ] {
         client.post("/logins", body).await.expect(status);
     }
-    let stranger = server.tenant("globex").await;
-    stranger.send("DELETE", "/api/v3/logins/taken", "", &[]).await.expect(404);
+    let other_tenant = server.tenant("globex").await;
+    other_tenant.send("DELETE", "/api/v3/logins/taken", "", &[]).await.expect(404);
     assert_eq!(client.get("/logins").await.expect(200)["data"].as_array().unwrap().len(), 1);
     // A key cannot create a login with more permissions than its own.
     let all = ["hooks:read", "hooks:write", "deliveries:read", "keys:write"];
@@ -153,11 +153,11 @@ async fn tenants_with_logins_of_the_same_name_are_distinguished_by_the_secret() 
     first.post("/logins", json!({"name": "username", "secret": "secret-of-the-first"})).await.expect(201);
     second.post("/logins", json!({"name": "username", "secret": "secret-of-the-second"})).await.expect(201);
     let now = server_time(&first).await;
-    let anyone = first.clone().without_key();
+    let anonymous = first.clone().without_key();
     let ask = async |secret: &str, path: &str, status| {
         let (value, at) = (basic("username", secret, now), now.to_string());
         let headers = [("authorization", value.as_str()), ("x-api-timestamp", at.as_str())];
-        let response = anyone.send("GET", path, "", &headers).await.expect(status);
+        let response = anonymous.send("GET", path, "", &headers).await.expect(status);
         response["message"].as_str().unwrap().to_owned()
     };
     let theirs = "/api/v1/projects/8/web_hook";

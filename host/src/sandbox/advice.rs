@@ -51,9 +51,9 @@ fn is_called(export: &str) -> bool {
 /// Warns of exports that the engine does not call but whose names resemble an interface that it calls.
 pub(super) fn of_exports(exports: &[String]) -> Vec<String> {
     let warning = |export: &String| {
-        let similar_interface = similar_interface(export)?;
+        let similar = similar_interface(export)?;
         Some(format!(
-            "the plugin exports `{export}`, which the engine never calls; did you mean `{similar_interface}`?"
+            "the plugin exports `{export}`, which the engine never calls; did you mean `{similar}`?"
         ))
     };
     exports.iter().filter_map(warning).collect()

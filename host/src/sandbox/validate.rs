@@ -261,11 +261,13 @@ fn check_roles(exports: &[String]) -> Result<(), Refusal> {
             let names: Vec<_> =
                 some.iter().take(8).map(|name| format!("`{}`", shortened(name, MAX_NAME))).collect();
             let more = if some.len() > 8 { ", …" } else { "" };
-            let meant = some.iter().find_map(|export| advice::meant(export).map(|meant| (export, meant)));
-            let meant = meant.map_or_else(String::new, |(export, meant)| {
-                format!("; did you mean `{meant}` instead of `{}`?", shortened(export, MAX_NAME))
+            let similar = some
+                .iter()
+                .find_map(|export| advice::similar_interface(export).map(|similar| (export, similar)));
+            let hint = similar.map_or_else(String::new, |(export, similar)| {
+                format!("; did you mean `{similar}` instead of `{}`?", shortened(export, MAX_NAME))
             });
-            names.join(", ") + more + &meant
+            names.join(", ") + more + &hint
         }
     };
     Err(Refusal::NoRole(format!(

@@ -15,95 +15,22 @@ pub mod page;
 pub mod params;
 pub mod pointer;
 pub mod problem;
+mod state;
 pub mod time;
 pub mod turns;
 pub mod v1_project_web_hook;
 pub mod v2_webitel;
 pub mod v3;
 
-use std::sync::Arc;
-
 use axum::Router;
-use axum::extract::{FromRef, Request};
+use axum::extract::Request;
 use axum::response::Response;
 use http::{Method, Uri};
 use tower::ServiceExt as _;
 
-use crate::delivery::client::Connector;
-use crate::delivery::{Dispatcher, Pipelines};
-use crate::directory::Directory;
-use crate::ingest::Ingest;
-use crate::sandbox::Sandbox;
-use crate::storage::Storage;
-use crate::vault::Vault;
-use auth::AdminKeyHash;
-use downloads::Downloads;
+pub use state::{ApiState, SharedApiState};
+
 use problem::{Kind, Problem, shorten};
-use turns::Turns;
-use v1_project_web_hook::UsedPasswords;
-
-/// The parts of the engine that handlers use.
-#[derive(Clone)]
-pub struct ApiState {
-    /// Tenants, keys, hooks, plugins.
-    pub directory: Arc<Directory>,
-    /// Events and deliveries on disk.
-    pub storage: Storage,
-    /// Accepts events.
-    pub ingest: Arc<Ingest>,
-    /// Runs pipelines without sending anything.
-    pub pipelines: Arc<Pipelines>,
-    /// Knows the egress policy.
-    pub connector: Arc<Connector>,
-    /// Inspects uploads.
-    pub sandbox: Sandbox,
-    /// Schedules deliveries; handlers wake it when a delivery may be due.
-    pub dispatcher: Arc<Dispatcher>,
-    /// Signs the engine's own tokens.
-    pub vault: Arc<Vault>,
-    /// Limits on the concurrent requests of a tenant.
-    pub turns: Arc<Turns>,
-    /// One-time passwords of [`v1_project_web_hook`] that have been used.
-    pub used_passwords: Arc<UsedPasswords>,
-    /// Serves the bytes of plugins.
-    pub downloads: Arc<Downloads>,
-    /// SHA-256 of the operator's key.
-    pub admin_key_hash: [u8; 32],
-}
-
-/// [`ApiState`] behind a pointer. A request clones the pointer, and only the parts that its handler extracts.
-#[derive(Clone)]
-pub struct SharedApiState(Arc<ApiState>);
-
-macro_rules! parts {
-    ($($part:ty: $field:ident),+ $(,)?) => {
-        $(impl FromRef<SharedApiState> for $part {
-            fn from_ref(shared: &SharedApiState) -> Self {
-                shared.0.$field.clone()
-            }
-        })+
-    };
-}
-
-parts! {
-    Arc<Directory>: directory,
-    Storage: storage,
-    Arc<Ingest>: ingest,
-    Arc<Pipelines>: pipelines,
-    Arc<Connector>: connector,
-    Sandbox: sandbox,
-    Arc<Dispatcher>: dispatcher,
-    Arc<Vault>: vault,
-    Arc<Turns>: turns,
-    Arc<Downloads>: downloads,
-    Arc<UsedPasswords>: used_passwords,
-}
-
-impl FromRef<SharedApiState> for AdminKeyHash {
-    fn from_ref(shared: &SharedApiState) -> Self {
-        Self(shared.0.admin_key_hash)
-    }
-}
 
 /// The prefix of the paths of v3.
 const V3: &str = "/api/v3/";
@@ -112,7 +39,7 @@ const V3: &str = "/api/v3/";
 pub fn router(state: ApiState) -> Router {
     let (routes, _) = v3::routes().split_for_parts();
     let routes = routes.nest("/api/v1", v1_project_web_hook::routes()).merge(v2_webitel::routes());
-    let routes = with_fallbacks(routes).with_state(SharedApiState(Arc::new(state)));
+    let routes = with_fallbacks(routes).with_state(SharedApiState::new(state));
     // A fallback, so that requests with a canonical path pay nothing.
     let again = routes.clone();
     routes.fallback(move |request: Request| without_slash(again, request))

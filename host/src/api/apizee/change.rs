@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 
+use super::find::{find, is_it, no_webhook};
 use super::wire::{WebhookInput, WebhookView};
-use super::{find, is_it, no_webhook};
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json;

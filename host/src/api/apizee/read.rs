@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
-use super::find;
+use super::find::find;
 use super::wire::WebhookView;
 use crate::api::auth::Caller;
 use crate::api::params::NoParams;

@@ -14,15 +14,13 @@ use http::request::Parts;
 use subtle::ConstantTimeEq as _;
 
 use super::envelope::ApiError;
-use super::used_passwords::UsedPasswords;
+use super::used_passwords::{MAX_CLOCK_DIFFERENCE, UsedPasswords};
 use crate::api::auth::{AdminKeyHash, Caller, bearer, watched};
 use crate::clients;
 use crate::directory::Directory;
 use crate::domain::hash::hmac_sha256;
 use crate::domain::{Login, Scopes, UnixMillis};
 
-/// The maximum difference between a request's timestamp and the engine's clock, in seconds.
-pub(super) const MAX_CLOCK_DIFFERENCE: u64 = 300;
 /// The header names that the original API accepts; the first is the documented one.
 const AUTHORIZATION: [&str; 2] = ["authorization", "http-authorization"];
 const TIMESTAMP: [&str; 2] = ["x-api-timestamp", "http-x-api-timestamp"];

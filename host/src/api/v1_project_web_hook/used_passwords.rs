@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use super::auth::MAX_CLOCK_DIFFERENCE;
 use crate::domain::{TenantId, UnixMillis};
 
+/// The maximum difference between a request's timestamp and the engine's clock, in seconds.
+pub(super) const MAX_CLOCK_DIFFERENCE: u64 = 300;
 /// How long a password may be reused after its first use: clients send several requests with the same
 /// password.
 const MAX_REUSE_MS: i64 = 60_000;

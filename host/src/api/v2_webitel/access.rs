@@ -15,8 +15,8 @@ use serde_json::value::RawValue;
 
 use super::query::Query;
 use super::response::ApiError;
+use super::token;
 use super::unauthenticated_reads::UnauthenticatedReads;
-use super::{MAX_BODY, token};
 use crate::api::SharedApiState;
 use crate::api::auth::{self, AdminKeyHash, Caller};
 use crate::api::body::{ContentType, Payload};
@@ -26,6 +26,9 @@ use crate::clients::{Client, NoRoom, UNCOUNTED};
 use crate::directory::Directory;
 use crate::domain::{Scope, Tenant, TenantId};
 use crate::vault::Vault;
+
+/// The maximum size of a body, in bytes, as in the original API.
+const MAX_BODY: usize = 5 * 1024 * 1024;
 
 /// The header that carries a token or a key.
 const TOKEN_HEADER: &str = "X-Access-Token";

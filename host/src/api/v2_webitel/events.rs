@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::access::{CREDENTIALS, Call};
 use super::input::Input;
 use super::response::{ApiError, Success};
-use super::with_and_without_slash;
+use super::slashes::with_and_without_slash;
 use crate::api::SharedApiState;
 use crate::api::json::{self, Members};
 use crate::api::problem::{Kind, Problem};

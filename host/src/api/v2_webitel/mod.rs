@@ -13,6 +13,7 @@ mod id;
 mod input;
 mod query;
 mod response;
+mod slashes;
 mod token;
 mod tokens;
 mod unauthenticated_reads;
@@ -21,14 +22,12 @@ use axum::Router;
 use axum::extract::{OriginalUri, Request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, any};
+use axum::routing::any;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::SharedApiState;
 use response::ApiError;
 
-/// The maximum size of a body, in bytes, as in the original API.
-const MAX_BODY: usize = 5 * 1024 * 1024;
 /// The maximum length of an unknown URL in an error message, in characters.
 const MAX_SHOWN_URL: usize = 2_000;
 
@@ -53,11 +52,6 @@ fn surface() -> Router<SharedApiState> {
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
         .layer(middleware::from_fn(cross_origin))
-}
-
-/// Routes `path` with and without a trailing slash.
-fn with_and_without_slash(path: &str, methods: MethodRouter<SharedApiState>) -> Router<SharedApiState> {
-    Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods)
 }
 
 /// The original API has no 405: an unsupported method is 404.

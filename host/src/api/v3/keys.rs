@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::MAX_SMALL_BODY;
+use super::limits::MAX_SMALL_BODY;
 use super::projects::check_label;
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};

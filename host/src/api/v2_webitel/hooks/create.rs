@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::check_plugin_settings;
 use super::members::{HookInput, Identity};
+use super::plugin_settings::check_plugin_settings;
 use super::view::{HookView, IdPosition};
 use crate::api::v2_webitel::access::Call;
 use crate::api::v2_webitel::id;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 
-use super::find_hook;
+use super::find::find_hook;
 use crate::api::v2_webitel::access::{Call, Segments};
 use crate::api::v2_webitel::response::{ApiError, Success, WriteResult};
 use crate::directory::Directory;

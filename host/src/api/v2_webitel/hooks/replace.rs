@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 
+use super::find::find_hook;
 use super::members::{HookInput, Identity};
-use super::{check_plugin_settings, find_hook};
+use super::plugin_settings::check_plugin_settings;
 use crate::api::v2_webitel::access::{Call, Segments};
 use crate::api::v2_webitel::response::{ApiError, Success, WriteResult};
 use crate::api::v3::hooks::Trial;

@@ -10,11 +10,10 @@ use axum::extract::State;
 use http::StatusCode;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::MAX_HOOK_LEN;
 use super::read::{find, no_hook};
 use super::trial::Trial;
 use super::view::HookView;
-use super::wire::{HookIdentity, HookInput};
+use super::wire::{HookIdentity, HookInput, MAX_HOOK_LEN};
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json::{self, Members};

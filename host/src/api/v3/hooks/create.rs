@@ -4,10 +4,9 @@ use axum::Json;
 use axum::response::IntoResponse;
 use http::{StatusCode, header};
 
-use super::MAX_HOOK_LEN;
 use super::trial::Trial;
 use super::view::HookView;
-use super::wire::{self, HookIdentity, HookInput};
+use super::wire::{self, HookIdentity, HookInput, MAX_HOOK_LEN};
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json;

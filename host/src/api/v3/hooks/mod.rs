@@ -30,7 +30,3 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .routes(routes!(preview::preview_hook))
         .routes(routes!(test::test_hook))
 }
-
-/// The maximum size of a hook as JSON, in bytes: sixteen steps with settings of the maximum size, and the
-/// other members.
-const MAX_HOOK_LEN: usize = 5 * 1024 * 1024;

@@ -21,7 +21,7 @@ use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::time::Time;
-use crate::api::v3::MAX_SMALL_BODY;
+use crate::api::v3::limits::MAX_SMALL_BODY;
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Scope, Signing, SigningSecret, UnixMillis};

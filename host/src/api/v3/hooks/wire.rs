@@ -17,6 +17,9 @@ use crate::domain::{
     SigningSecret, Step, Subscription, TenantId, UnixMillis, header_list,
 };
 
+/// The maximum size of a hook as JSON, in bytes: sixteen steps with settings of the maximum size, and the
+/// other members.
+pub(super) const MAX_HOOK_LEN: usize = 5 * 1024 * 1024;
 /// The maximum size of a description, in bytes.
 const MAX_DESCRIPTION_LEN: usize = 1_000;
 /// The maximum size of a header's value, in bytes.

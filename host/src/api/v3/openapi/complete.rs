@@ -6,7 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{SCHEME, schemas};
+use super::base::SCHEME;
+use super::schemas;
 use crate::api::auth::TENANT_HEADER;
 use crate::api::problem::MEDIA_TYPE;
 use utoipa::{PartialSchema, ToSchema};

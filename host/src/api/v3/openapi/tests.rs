@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::base::SCHEME;
 use super::*;
 
 /// Every route of v3. Add new routes here.

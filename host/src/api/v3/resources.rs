@@ -1,0 +1,22 @@
+//! The routes of all resources.
+
+use utoipa_axum::router::OpenApiRouter;
+
+use super::openapi::base::base_document;
+use super::{deliveries, events, health, hooks, keys, logins, plugins, projects, tenants};
+use crate::api::{SharedApiState, apizee};
+
+/// The routes with their descriptions, without the one of the OpenAPI document, which describes them.
+pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
+    OpenApiRouter::with_openapi(base_document())
+        .merge(health::routes())
+        .merge(tenants::routes())
+        .merge(projects::routes())
+        .merge(keys::routes())
+        .merge(logins::routes())
+        .merge(events::routes())
+        .merge(hooks::routes())
+        .merge(plugins::routes())
+        .merge(deliveries::routes())
+        .merge(apizee::routes())
+}

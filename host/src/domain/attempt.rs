@@ -3,7 +3,7 @@
 //! A failure of a receiver or a plugin is data: an [`Outcome`] that is recorded with the attempt. Only failures of the
 //! engine are errors.
 
-mod kept;
+mod record_limit;
 
 use std::fmt;
 use std::str::FromStr;

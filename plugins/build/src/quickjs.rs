@@ -49,8 +49,8 @@ const LENIENT: &[&str] = &["-w"];
 /// Linker flags. The stack comes first in memory, so that an overflow traps.
 pub const LINKER_FLAGS: &[&str] = &["--no-entry", "--gc-sections", "--strip-all", "-O3", "--stack-first"];
 
-/// Files of the package: QuickJS's libraries and a system shim. The guest's `inside.c` includes `quickjs.c` itself, to
-/// access its internal structures.
+/// Files of the package: QuickJS's libraries and a system shim. The guest's `introspection.c` includes `quickjs.c`
+/// itself, to access its internal structures.
 const PACKAGED: &[&str] =
     &["quickjs/libregexp.c", "quickjs/libunicode.c", "quickjs/dtoa.c", "wasm-shim/shim.c"];
 

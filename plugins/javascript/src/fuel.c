@@ -4,7 +4,7 @@
 
 #include "contract.h"
 #include "fuel.h"
-#include "inside.h"
+#include "introspection.h"
 #include "state.h"
 
 enum {
@@ -35,14 +35,14 @@ static int check_fuel(JSRuntime *runtime, void *opaque) {
   } else if (used < MIN_FUEL_PER_INTERVAL && interval < MAX_INTERVAL) {
     interval *= 2;
   }
-  inside_interrupt_after(context, interval);
+  set_interrupt_countdown(context, interval);
   ran_short = left < RESERVE + 2 * used;
   return ran_short;
 }
 
 void fuel_watch(JSRuntime *runtime) {
   JS_SetInterruptHandler(runtime, check_fuel, NULL);
-  inside_interrupt_after(context, FIRST_INTERVAL);
+  set_interrupt_countdown(context, FIRST_INTERVAL);
 }
 
 bool fuel_ran_short(void) { return ran_short; }

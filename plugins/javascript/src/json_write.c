@@ -145,7 +145,7 @@ static bool write_number(struct writer *writer, JSValueConst value) {
   return bytes != NULL && write_bytes(writer, bytes, length);
 }
 
-static bool is_left_out(JSValueConst value) {
+static bool is_omitted(JSValueConst value) {
   return JS_IsUndefined(value) || JS_IsSymbol(value) || JS_IsFunction(context, value);
 }
 
@@ -163,7 +163,7 @@ static bool write_object(struct writer *writer, JSValueConst object) {
     if (is_there <= 0 || (property.flags & JS_PROP_GETSET) != 0) {
       return false;
     }
-    if (is_left_out(property.value)) {
+    if (is_omitted(property.value)) {
       continue;
     }
     if (!is_first && !write_byte(writer, ',')) {
@@ -190,7 +190,7 @@ static bool write_array(struct writer *writer, JSValueConst array) {
   for (int64_t index = 0; index < length; index++) {
     JSValue value = JS_GetPropertyInt64(context, array, index);
     if (JS_IsException(value) || (index > 0 && !write_byte(writer, ',')) ||
-        !(is_left_out(value) ? write_bytes(writer, "null", 4) : write_value(writer, value))) {
+        !(is_omitted(value) ? write_bytes(writer, "null", 4) : write_value(writer, value))) {
       return false;
     }
     JS_FreeValue(context, value);

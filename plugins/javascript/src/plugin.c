@@ -30,7 +30,7 @@ static JSRuntime *runtime;
 static JSValue rejection = JS_UNINITIALIZED;
 static int rejections;
 
-static void note_rejection(JSContext *context, JSValueConst promise, JSValueConst reason, bool is_handled, void *opaque) {
+static void record_rejection(JSContext *context, JSValueConst promise, JSValueConst reason, bool is_handled, void *opaque) {
   if (is_handled) {
     rejections--;
   } else if (rejections++ == 0) {
@@ -67,7 +67,7 @@ static bool is_request(JSValueConst result, struct text script) {
   if (!JS_IsObject(result) || JS_GetClassID(result) != plain_class) {
     struct text what = description(result);
     return refuse("bad-result", "the script returned %.*s; return an object with `body`, a string, null to drop, or nothing",
-                  SHOWN(what));
+                  TEXT_ARGS(what));
   }
   return request_has_known_members(result, "the returned object", script);
 }
@@ -91,9 +91,9 @@ static bool run(struct text script, const struct parameters *given) {
   }
   JSValue shown = request_for_script(&given->draft);
   JSValue event, result;
-  bool fell_off;
+  bool no_return;
   if (!event_for_script(&given->event, &event) ||
-      !script_call(function, script, event, shown, &result, &fell_off)) {
+      !script_call(function, script, event, shown, &result, &no_return)) {
     return false;
   }
   if (JS_IsNull(result) || (JS_IsBool(result) && !JS_VALUE_GET_BOOL(result))) {
@@ -102,8 +102,8 @@ static bool run(struct text script, const struct parameters *given) {
   if (!set_request(result, shown, &given->draft, script) || !refuse_unfinished(script)) {
     return false;
   }
-  return !JS_IsUndefined(result) || !request_is_as_drafted(&outcome.sent.request, &given->draft) ||
-         script_may_pass(function, script, fell_off);
+  return !JS_IsUndefined(result) || !request_equals_draft(&outcome.sent.request, &given->draft) ||
+         script_check_effect(function, script, no_return);
 }
 
 __attribute__((export_name("hookwright:plugin/transformer@1.0.0#transform")))
@@ -144,7 +144,7 @@ void initialise(void) {
   runtime = JS_NewRuntime2(&MEMORY, NULL);
   JS_SetMaxStackSize(runtime, STACK);
   JS_SetGCThreshold(runtime, COLLECT_FROM);
-  JS_SetHostPromiseRejectionTracker(runtime, note_rejection, NULL);
+  JS_SetHostPromiseRejectionTracker(runtime, record_rejection, NULL);
   context = JS_NewContext(runtime);
   names = (struct names){
       .attributes = JS_NewAtom(context, "attributes"),

@@ -3,7 +3,7 @@
 #include <strings.h>
 
 #include "fuel.h"
-#include "inside.h"
+#include "introspection.h"
 #include "json.h"
 #include "memory.h"
 #include "request.h"
@@ -30,7 +30,7 @@ bool event_for_script(const struct event *event, JSValue *object) {
   JSValue data = json_read(event->data, "data");
   if (JS_IsException(data)) {
     struct text message = property_for_message(JS_GetException(context), names.message);
-    return refuse("bad-data", "data is not JSON: %.*s", SHOWN(message));
+    return refuse("bad-data", "data is not JSON: %.*s", TEXT_ARGS(message));
   }
   JSAtom properties[] = {names.id, names.type, names.occurred_at, names.attributes, names.data};
   JSValue values[] = {
@@ -114,10 +114,10 @@ JSValue request_for_script(const struct request *draft) {
 bool request_has_known_members(JSValueConst object, const char *what, struct text script) {
   const JSAtom known[] = {names.method, names.url, names.headers, names.body};
   JSAtom other;
-  if (inside_other_member(context, object, known, 4, &other)) {
+  if (find_unknown_member(context, object, known, 4, &other)) {
     struct text name = text_for_message(JS_AtomToString(context, other));
     return refuse("bad-result", "%s has an unknown member `%.*s`; expected `method`, `url`, `headers` and `body`", what,
-                  SHOWN(name));
+                  TEXT_ARGS(name));
   }
   for (size_t index = 0; index < 4; index++) {
     int has = JS_HasProperty(context, object, known[3 - index]);
@@ -256,10 +256,10 @@ static bool read_json(JSValueConst value, struct text script, struct list *heade
   }
   if (JS_IsUndefined(other)) {
     struct text what = description(value);
-    return refuse("bad-result", "the body cannot be written as JSON: it is %.*s", SHOWN(what));
+    return refuse("bad-result", "the body cannot be written as JSON: it is %.*s", TEXT_ARGS(what));
   }
   struct text message = property_for_message(JS_GetException(context), names.message);
-  return refuse("bad-result", "the body cannot be written as JSON: %.*s", SHOWN(message));
+  return refuse("bad-result", "the body cannot be written as JSON: %.*s", TEXT_ARGS(message));
 }
 
 static bool read_body(JSValueConst object, bool is_own, const struct request *draft, struct text script,
@@ -312,7 +312,7 @@ bool request_from_script(JSValueConst object, bool is_own, const struct request 
   return true;
 }
 
-bool request_is_as_drafted(const struct request *request, const struct request *draft) {
+bool request_equals_draft(const struct request *request, const struct request *draft) {
   if (!texts_are_equal(request->method, draft->method) || !texts_are_equal(request->url, draft->url) ||
       request->body.kind != draft->body.kind || request->headers.length != draft->headers.length) {
     return false;

@@ -18,6 +18,6 @@ bool request_has_known_members(JSValueConst object, const char *what, struct tex
 // missing in `request` were deleted by the script. Returns false if it was refused.
 bool request_from_script(JSValueConst object, bool is_own, const struct request *draft, struct text script,
                          struct request *request);
-bool request_is_as_drafted(const struct request *request, const struct request *draft);
+bool request_equals_draft(const struct request *request, const struct request *draft);
 
 #endif

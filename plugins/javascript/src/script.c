@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "fuel.h"
-#include "inside.h"
+#include "introspection.h"
 #include "json.h"
 #include "memory.h"
 #include "script.h"
@@ -47,8 +47,8 @@ bool script_read(struct text *script) {
   for (uint32_t index = 0; index < count; index++) {
     if (properties[index].atom != names.script) {
       struct text name = text_for_message(JS_AtomToString(context, properties[index].atom));
-      return refuse("bad-settings", "settings at `%.*s`: unknown field `%.*s`, expected `script`", SHOWN(name),
-                    SHOWN(name));
+      return refuse("bad-settings", "settings at `%.*s`: unknown field `%.*s`, expected `script`", TEXT_ARGS(name),
+                    TEXT_ARGS(name));
     }
   }
   JSValue value = JS_GetProperty(context, object, names.script);
@@ -103,12 +103,12 @@ static struct location location_of(JSValueConst error, struct text script) {
 static bool refuse_at(const char *code, struct location location, struct text name, struct text message, const char *hint) {
   const char *colon = name.length == 0 ? "" : ": ";
   if (!location.known) {
-    return refuse(code, "%.*s%s%.*s%s", SHOWN(name), colon, SHOWN(message), hint);
+    return refuse(code, "%.*s%s%.*s%s", TEXT_ARGS(name), colon, TEXT_ARGS(message), hint);
   }
   if (location.is_end) {
-    return refuse(code, "%.*s%s%.*s at the end, line %ld%s", SHOWN(name), colon, SHOWN(message), location.line, hint);
+    return refuse(code, "%.*s%s%.*s at the end, line %ld%s", TEXT_ARGS(name), colon, TEXT_ARGS(message), location.line, hint);
   }
-  return refuse(code, "%.*s%s%.*s at line %ld, column %ld%s", SHOWN(name), colon, SHOWN(message), location.line,
+  return refuse(code, "%.*s%s%.*s at line %ld, column %ld%s", TEXT_ARGS(name), colon, TEXT_ARGS(message), location.line,
                 location.column, hint);
 }
 
@@ -144,7 +144,7 @@ static bool refuse_syntax(struct text script) {
 // and its rest would run outside. Any instruction outside makes the code longer than the code around a known script.
 static bool is_one_function(JSValueConst code) {
   static int expected;
-  int length = inside_length_around_function(code);
+  int length = code_length_around_function(code);
   if (expected == 0) {
     expected = length;
   }
@@ -182,19 +182,19 @@ JSValue script_compile(struct text script) {
 }
 
 bool script_call(JSValueConst function, struct text script, JSValueConst event, JSValueConst request,
-                 JSValue *result, bool *fell_off) {
+                 JSValue *result, bool *no_return) {
   JSValueConst given[] = {event, request};
   *result = JS_Call(context, function, JS_UNDEFINED, 2, given);
-  *fell_off = has_tail(script) ? JS_IsStrictEqual(context, *result, function) : JS_IsUndefined(*result);
-  if (*fell_off) {
+  *no_return = has_tail(script) ? JS_IsStrictEqual(context, *result, function) : JS_IsUndefined(*result);
+  if (*no_return) {
     *result = JS_UNDEFINED;
   }
   return !JS_IsException(*result) || refuse_exception(script);
 }
 
 // Whether a script has no effect. Using only the event has an effect only if the script throws or logs.
-static bool does_nothing(struct inside inside) {
-  return !inside.uses_request && !inside.returns && !(inside.uses_event && inside.reports);
+static bool has_no_effect(struct effects effects) {
+  return !effects.uses_request && !effects.returns && !(effects.uses_event && effects.reports);
 }
 
 static bool refuse_assignment(void) {
@@ -202,36 +202,36 @@ static bool refuse_assignment(void) {
                               "return the value instead");
 }
 
-static bool refuse_idle(struct inside script) {
-  if (script.declares == JS_ATOM_NULL) {
+static bool refuse_no_effect(struct effects effects) {
+  if (effects.declares == JS_ATOM_NULL) {
     return refuse("bad-settings", "%s: it has no effect for any event; %s", AT_SCRIPT, USE);
   }
-  struct text name = text_for_message(JS_AtomToString(context, script.declares));
+  struct text name = text_for_message(JS_AtomToString(context, effects.declares));
   return refuse("bad-settings", "%s: it has no effect for any event: it declares `%.*s`, and no function `handle`; %s",
-                AT_SCRIPT, SHOWN(name), USE);
+                AT_SCRIPT, TEXT_ARGS(name), USE);
 }
 
-bool script_may_pass(JSValueConst function, struct text script, bool fell_off) {
-  struct inside inside;
-  if (fell_off) {
-    inside = inside_script(context, function, has_tail(script), names.console);
-    return does_nothing(inside) ? refuse_idle(inside) : !inside.sets_request || refuse_assignment();
+bool script_check_effect(JSValueConst function, struct text script, bool no_return) {
+  struct effects effects;
+  if (no_return) {
+    effects = effects_of_script(context, function, has_tail(script), names.console);
+    return has_no_effect(effects) ? refuse_no_effect(effects) : !effects.sets_request || refuse_assignment();
   }
-  if (!inside_function(context, function, names.handle, names.console, &inside)) {
+  if (!effects_of_function(context, function, names.handle, names.console, &effects)) {
     return true;
   }
-  if (!does_nothing(inside)) {
-    return !inside.sets_request || refuse_assignment();
+  if (!has_no_effect(effects)) {
+    return !effects.sets_request || refuse_assignment();
   }
   // The script around `handle` may have an effect, and `handle` may use the script's `request`.
-  inside = inside_script(context, function, has_tail(script), names.console);
-  return inside.uses_request || inside.returns ||
+  effects = effects_of_script(context, function, has_tail(script), names.console);
+  return effects.uses_request || effects.returns ||
          refuse("bad-settings", "%s: `handle` has no effect for any event; return what to send, or change `request`",
                 AT_SCRIPT);
 }
 
 // Whether the message is about a variable of CommonJS, which bundlers use and which is not available.
-static bool is_of_common_js(struct text message) {
+static bool mentions_common_js(struct text message) {
   static const char *const MESSAGES[] = {"module is not defined", "exports is not defined", "require is not defined"};
   for (size_t index = 0; index < sizeof MESSAGES / sizeof *MESSAGES; index++) {
     if (texts_are_equal(message, (struct text){MESSAGES[index], strlen(MESSAGES[index])})) {
@@ -258,11 +258,11 @@ bool refuse_exception(struct text script) {
   }
   if (!is_error(error)) {
     struct text what = description(error);
-    return refuse("script-error", "the script threw %.*s", SHOWN(what));
+    return refuse("script-error", "the script threw %.*s", TEXT_ARGS(what));
   }
   struct text name = property_for_message(error, names.name);
   struct text message = property_for_message(error, names.message);
-  if (is_of_common_js(message)) {
+  if (mentions_common_js(message)) {
     return refuse_script(location_of(error, script), message, NO_MODULE);
   }
   return refuse_at("script-error", location_of(error, script), name, message, "");

@@ -34,7 +34,7 @@ bool text_from(JSValueConst value, struct text *text) {
     if (bytes == NULL) {
       return false;
     }
-    size_t length = (size_t)sprintf(bytes, "Symbol(%.*s)", SHOWN(description));
+    size_t length = (size_t)sprintf(bytes, "Symbol(%.*s)", TEXT_ARGS(description));
     *text = (struct text){bytes, length};
     return true;
   }

@@ -7,7 +7,7 @@
 #include "quickjs.h"
 
 // Arguments for printf's `%.*s`.
-#define SHOWN(text) (int)(text).length, (text).bytes
+#define TEXT_ARGS(text) (int)(text).length, (text).bytes
 
 // Converts a value like `String(value)`. Returns false if that throws; then the exception is pending.
 bool text_from(JSValueConst value, struct text *text);

@@ -21,7 +21,7 @@ const LONGEST_ESCAPE: usize = 6;
 impl Attempt {
     /// Maximum size of the record of a delivery's `number`th attempt, in bytes, without members of a fixed size.
     #[must_use]
-    pub fn kept_bytes(number: u32) -> usize {
+    pub fn max_record_bytes(number: u32) -> usize {
         match number {
             ..=4 => 64 << 10,
             5..=16 => 16 << 10,
@@ -30,9 +30,9 @@ impl Attempt {
     }
 
     /// Cuts the record to its limit. The request, the response's headers (or the outcome), its body, and the steps
-    /// may each have a quarter of [`Self::kept_bytes`].
+    /// may each have a quarter of [`Self::max_record_bytes`].
     pub fn cut(&mut self) {
-        let quarter = Self::kept_bytes(self.number) / 4;
+        let quarter = Self::max_record_bytes(self.number) / 4;
         let mut cut = self.request.as_mut().is_some_and(|request| cut_request(request, quarter));
         cut |= cut_outcome(&mut self.outcome, quarter);
         cut |= cut_steps(&mut self.steps, quarter);
@@ -41,18 +41,18 @@ impl Attempt {
 }
 
 /// Fast path: whether headers and a text fit even if every byte needs the longest escape.
-fn fit_anyhow(headers: &HeaderList, text: &str, room: usize) -> bool {
+fn fit_escaped(headers: &HeaderList, text: &str, room: usize) -> bool {
     let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     (bytes + text.len()) * LONGEST_ESCAPE + headers.len() * ITEM_BYTES <= room
 }
 
 fn cut_request(request: &mut SentRequest, room: usize) -> bool {
-    if fit_anyhow(&request.headers, &request.url, room) {
+    if fit_escaped(&request.headers, &request.url, room) {
         return false;
     }
-    let mut half = Room(room / 2);
+    let mut half = Budget(room / 2);
     let cut = half.take(&mut request.url);
-    let mut room = Room(room / 2 + half.0);
+    let mut room = Budget(room / 2 + half.0);
     room.take_headers(&mut request.headers) || cut
 }
 
@@ -64,25 +64,25 @@ fn cut_outcome(outcome: &mut Outcome, room: usize) -> bool {
                 *body_truncated = true;
             }
             let message = body_failure.as_ref().map_or("", |failure| &failure.message);
-            if fit_anyhow(headers, message, room) {
+            if fit_escaped(headers, message, room) {
                 return false;
             }
-            let mut room = Room(room);
+            let mut room = Budget(room);
             let failed = body_failure.as_mut().is_some_and(|failure| room.take(&mut failure.message));
             room.take_headers(headers) || failed
         }
-        Outcome::Unreachable { message, .. } => Room(room).take(message),
-        Outcome::Faulted { fault, .. } => Room(room).take_fault(fault),
+        Outcome::Unreachable { message, .. } => Budget(room).take(message),
+        Outcome::Faulted { fault, .. } => Budget(room).take_fault(fault),
         Outcome::TimedOut { .. } | Outcome::Dropped { .. } => false,
     }
 }
 
 /// Keeps the first steps. Faults have priority over logs.
 fn cut_steps(steps: &mut Vec<StepReport>, room: usize) -> bool {
-    let most = room / STEP_BYTES;
-    let mut cut = steps.len() > most;
-    steps.truncate(most);
-    let mut room = Room(room - steps.len() * STEP_BYTES);
+    let max_steps = room / STEP_BYTES;
+    let mut cut = steps.len() > max_steps;
+    steps.truncate(max_steps);
+    let mut room = Budget(room - steps.len() * STEP_BYTES);
     for fault in steps.iter_mut().filter_map(|step| step.fault.as_mut()) {
         cut |= room.take_fault(fault);
     }
@@ -101,16 +101,16 @@ fn cut_steps(steps: &mut Vec<StepReport>, room: usize) -> bool {
 }
 
 /// Remaining size, in bytes.
-struct Room(usize);
+struct Budget(usize);
 
-impl Room {
+impl Budget {
     /// Subtracts the size of `text`, or cuts it. Returns whether it was cut.
     fn take<T>(&mut self, text: &mut T) -> bool
     where
         T: Deref<Target = str> + for<'a> From<&'a str>,
     {
-        let Some(kept) = self.place(text) else { return false };
-        *text = T::from(&format!("{}{CUT}", &text[..kept]));
+        let Some(length) = self.fitting_bytes(text) else { return false };
+        *text = T::from(&format!("{}{CUT}", &text[..length]));
         true
     }
 
@@ -148,7 +148,7 @@ impl Room {
     }
 
     /// Subtracts the size of `text`, or returns how many of its bytes fit before the mark.
-    fn place(&mut self, text: &str) -> Option<usize> {
+    fn fitting_bytes(&mut self, text: &str) -> Option<usize> {
         let whole = escaped(text);
         if whole <= self.0 {
             self.0 -= whole;

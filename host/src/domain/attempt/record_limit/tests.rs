@@ -89,7 +89,7 @@ fn a_record_never_exceeds_its_limit() {
                 let mut attempt = attempt(number, &text, outcome);
                 attempt.cut();
                 assert!(attempt.cut);
-                let (most, stored) = (Attempt::kept_bytes(number), stored(&attempt));
+                let (most, stored) = (Attempt::max_record_bytes(number), stored(&attempt));
                 assert!(stored <= most, "{number} {stored} {most} {text:.10?}");
                 assert!(stored > most / 4, "{number} {stored} {most}");
                 let again = format!("{attempt:?}");
@@ -112,7 +112,7 @@ fn a_text_is_cut_at_a_character_boundary_and_marked() {
         ("a", 0, "…"),
     ] {
         let mut cut = text.to_owned();
-        assert_eq!(Room(room).take(&mut cut), text != expected);
+        assert_eq!(Budget(room).take(&mut cut), text != expected);
         assert_eq!(cut, expected);
     }
 }
@@ -134,7 +134,8 @@ fn short_texts_are_not_changed() {
 
 #[test]
 fn all_records_of_a_delivery_have_at_most_one_mebibyte() {
-    let most = RetrySchedule::MAX_BEFORE_RETRY_BY_HAND + u32::try_from(RetrySchedule::MAX_RETRIES).unwrap();
-    let bytes: usize = (1..=most).map(Attempt::kept_bytes).sum();
+    let max_steps =
+        RetrySchedule::MAX_BEFORE_RETRY_BY_HAND + u32::try_from(RetrySchedule::MAX_RETRIES).unwrap();
+    let bytes: usize = (1..=most).map(Attempt::max_record_bytes).sum();
     assert!(bytes <= 1 << 20, "{bytes}");
 }

@@ -3,9 +3,9 @@
 
 #include <quickjs.c>
 
-#include "inside.h"
+#include "introspection.h"
 
-bool inside_other_member(JSContext *context, JSValueConst object, const JSAtom *known, size_t count, JSAtom *found) {
+bool find_unknown_member(JSContext *context, JSValueConst object, const JSAtom *known, size_t count, JSAtom *found) {
   JSShape *shape = JS_VALUE_GET_OBJ(object)->shape;
   JSShapeProperty *property = get_shape_prop(shape);
   for (int index = 0; index < shape->prop_count; index++, property++) {
@@ -31,7 +31,7 @@ static const JSFunctionBytecode *inner_function(const JSFunctionBytecode *code, 
 }
 
 // Records whether an instruction reads or sets a parameter.
-static void note_parameter(const uint8_t *at, struct inside *inside) {
+static void record_parameter(const uint8_t *at, struct effects *effects) {
   uint32_t parameter;
   bool sets = false;
   switch (*at) {
@@ -59,18 +59,18 @@ static void note_parameter(const uint8_t *at, struct inside *inside) {
   default:
     return;
   }
-  inside->uses_event |= parameter == 0;
-  inside->uses_request |= parameter == 1;
-  inside->sets_request |= parameter == 1 && sets;
+  effects->uses_event |= parameter == 0;
+  effects->uses_request |= parameter == 1;
+  effects->sets_request |= parameter == 1 && sets;
 }
 
 // Records the effects of the instructions before `end`.
-static void note_instructions(const JSFunctionBytecode *code, int end, struct inside *inside) {
+static void record_instructions(const JSFunctionBytecode *code, int end, struct effects *effects) {
   for (int at = 0; at < end; at += size_of(code, at)) {
     const uint8_t *instruction = code->byte_code_buf + at;
     switch (*instruction) {
     case OP_return: case OP_return_async: case OP_tail_call: case OP_tail_call_method:
-      inside->returns = true;
+      effects->returns = true;
       break;
     case OP_special_object:
       if (instruction[1] > OP_SPECIAL_OBJECT_MAPPED_ARGUMENTS) {
@@ -79,10 +79,10 @@ static void note_instructions(const JSFunctionBytecode *code, int end, struct in
       [[fallthrough]];
     case OP_rest: case OP_eval: case OP_apply_eval: case OP_with_get_var: case OP_with_put_var: case OP_with_get_ref:
       // Indirect access to parameters.
-      inside->uses_event = inside->uses_request = true;
+      effects->uses_event = effects->uses_request = true;
       break;
     default:
-      note_parameter(instruction, inside);
+      record_parameter(instruction, effects);
     }
   }
 }
@@ -126,10 +126,10 @@ static int end_of_script(const JSFunctionBytecode *code) {
 static JSAtom assigned_name(const JSFunctionBytecode *code, int constant) {
   for (int at = 0; at < code->byte_code_len; at += size_of(code, at)) {
     const uint8_t *instruction = code->byte_code_buf + at;
-    bool makes = (*instruction == OP_fclosure8 && instruction[1] == constant) ||
+    bool creates = (*instruction == OP_fclosure8 && instruction[1] == constant) ||
                  (*instruction == OP_fclosure && get_u32(instruction + 1) == (uint32_t)constant);
     int next = at + size_of(code, at);
-    if (makes && next < code->byte_code_len && code->byte_code_buf[next] == OP_set_name) {
+    if (creates && next < code->byte_code_len && code->byte_code_buf[next] == OP_set_name) {
       return get_u32(code->byte_code_buf + next + 1);
     }
   }
@@ -151,53 +151,53 @@ static JSAtom first_name(const JSFunctionBytecode *code) {
 }
 
 // Records the parameters that inner functions capture.
-static void note_captured(const JSFunctionBytecode *code, struct inside *inside) {
+static void record_captured(const JSFunctionBytecode *code, struct effects *effects) {
   for (int index = 0; index < code->cpool_count; index++) {
     const JSFunctionBytecode *inner = inner_function(code, index);
     for (int other = 0; inner != NULL && other < inner->closure_var_count; other++) {
       const JSClosureVar *variable = &inner->closure_var[other];
       if (variable->closure_type == JS_CLOSURE_ARG) {
-        inside->uses_event |= variable->var_idx == 0;
-        inside->uses_request |= variable->var_idx == 1;
+        effects->uses_event |= variable->var_idx == 0;
+        effects->uses_request |= variable->var_idx == 1;
       }
     }
   }
 }
 
-static struct inside analyze(const JSFunctionBytecode *code, int end, JSAtom console) {
-  struct inside inside = {.declares = JS_ATOM_NULL};
-  note_instructions(code, end, &inside);
-  note_captured(code, &inside);
-  if (!inside.uses_request && !inside.returns) {
-    inside.reports = reports(code, console);
-    inside.declares = first_name(code);
+static struct effects analyze(const JSFunctionBytecode *code, int end, JSAtom console) {
+  struct effects effects = {.declares = JS_ATOM_NULL};
+  record_instructions(code, end, &effects);
+  record_captured(code, &effects);
+  if (!effects.uses_request && !effects.returns) {
+    effects.reports = reports(code, console);
+    effects.declares = first_name(code);
   }
   // Default values of parameters are assignments too.
-  inside.sets_request &= code->has_simple_parameter_list;
-  return inside;
+  effects.sets_request &= code->has_simple_parameter_list;
+  return effects;
 }
 
-int inside_length_around_function(JSValueConst code) {
+int code_length_around_function(JSValueConst code) {
   const JSFunctionBytecode *around = JS_VALUE_GET_PTR(code);
   bool is_alone = around->cpool_count == 1 && inner_function(around, 0) != NULL;
   return is_alone ? around->byte_code_len : 0;
 }
 
-struct inside inside_script(JSContext *context, JSValueConst function, bool has_tail, JSAtom console) {
+struct effects effects_of_script(JSContext *context, JSValueConst function, bool has_tail, JSAtom console) {
   const JSFunctionBytecode *code = JS_GetFunctionBytecode(function);
   return analyze(code, has_tail ? end_of_script(code) : code->byte_code_len, console);
 }
 
-bool inside_function(JSContext *context, JSValueConst function, JSAtom name, JSAtom console, struct inside *inside) {
+bool effects_of_function(JSContext *context, JSValueConst function, JSAtom name, JSAtom console, struct effects *effects) {
   const JSFunctionBytecode *code = JS_GetFunctionBytecode(function);
   for (int index = 0; index < code->cpool_count; index++) {
     const JSFunctionBytecode *inner = inner_function(code, index);
     if (inner != NULL && name_of(code, index) == name) {
-      *inside = analyze(inner, inner->byte_code_len, console);
+      *effects = analyze(inner, inner->byte_code_len, console);
       return true;
     }
   }
   return false;
 }
 
-void inside_interrupt_after(JSContext *context, int count) { context->interrupt_counter = count; }
+void set_interrupt_countdown(JSContext *context, int count) { context->interrupt_counter = count; }

@@ -134,8 +134,8 @@ fn short_texts_are_not_changed() {
 
 #[test]
 fn all_records_of_a_delivery_have_at_most_one_mebibyte() {
-    let max_steps =
+    let max_attempts =
         RetrySchedule::MAX_BEFORE_RETRY_BY_HAND + u32::try_from(RetrySchedule::MAX_RETRIES).unwrap();
-    let bytes: usize = (1..=most).map(Attempt::max_record_bytes).sum();
+    let bytes: usize = (1..=max_attempts).map(Attempt::max_record_bytes).sum();
     assert!(bytes <= 1 << 20, "{bytes}");
 }

@@ -9,6 +9,7 @@
 
 mod arguments;
 mod demo;
+mod exit;
 mod json;
 mod plugin;
 mod rekey;
@@ -26,11 +27,7 @@ use crate::config::{self, CommandLine, Config, ConfigError};
 use crate::sandbox::compiler;
 use crate::{allocator, cores, telemetry};
 use arguments::{Arguments, Command, PluginCommand};
-
-/// The exit code for a failure.
-const FAILED: u8 = 1;
-/// The exit code for an invalid command line or setting, the same as clap's.
-const USAGE: u8 = 2;
+use exit::{BadInput, FAILED, USAGE};
 
 /// Runs the command on the command line.
 #[must_use]
@@ -108,11 +105,6 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .build()
         .context("cannot start the runtime")
 }
-
-/// Invalid input of the user, such as a missing file or an event that is not JSON.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct BadInput(String);
 
 fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<ConfigError>() || error.is::<BadInput>()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::load::ConfigError;
+use super::error::ConfigError;
 use super::{SETTINGS, Setting};
 
 /// Reads the settings in the file at `path`, as text by name.

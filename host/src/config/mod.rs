@@ -9,15 +9,15 @@
 //! No other module reads the environment. [`load()`] receives a function that looks up variables, so that
 //! tests can pass a map.
 
+mod error;
 mod file;
 mod load;
 mod read;
 mod settings;
 mod values;
 
-pub use load::{
-    CommandLine, ConfigError, Origin, load, process_environment, process_variables, unknown_variables,
-};
+pub use error::{ConfigError, Origin};
+pub use load::{CommandLine, load, process_environment, process_variables, unknown_variables};
 pub use settings::{SETTINGS, Setting};
 pub use values::{AdminKey, Config, LogFormat};
 

@@ -62,6 +62,19 @@ macro_rules! setting {
 
 const MIB: usize = 1 << 20;
 
+impl Default for Config {
+    /// The defaults of all settings.
+    fn default() -> Self {
+        let mut config = Self::placeholder();
+        for setting in SETTINGS {
+            if let Some(text) = setting.default {
+                (setting.apply)(&mut config, text).expect("a test checks that every default is valid");
+            }
+        }
+        config
+    }
+}
+
 /// All settings, in the order of the help and of `host/docs/settings.md`.
 pub static SETTINGS: &[Setting] = &[
     setting!(

@@ -8,7 +8,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use super::SETTINGS;
 use crate::domain::{EgressRule, ShortText};
 use crate::vault::Key;
 
@@ -94,19 +93,6 @@ impl Config {
             log: String::new(),
             log_format: LogFormat::Text,
         }
-    }
-}
-
-impl Default for Config {
-    /// The defaults of all settings.
-    fn default() -> Self {
-        let mut config = Self::placeholder();
-        for setting in SETTINGS {
-            if let Some(text) = setting.default {
-                (setting.apply)(&mut config, text).expect("a test checks that every default is valid");
-            }
-        }
-        config
     }
 }
 

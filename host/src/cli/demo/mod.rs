@@ -5,6 +5,7 @@
 //! it on loopback.
 
 mod api;
+mod result;
 mod samples;
 mod show;
 
@@ -13,7 +14,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use receiver::{Arrival, Receiver, Verdict, Verifier};
+use receiver::{Arrival, Receiver, Verifier};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -24,7 +25,8 @@ use crate::config::{self, CommandLine};
 use crate::directory::new_key_text;
 
 use api::{Api, text};
-use samples::{DemoHook, hooks};
+use result::DemoResult;
+use samples::{MadeHook, hooks};
 pub(super) use samples::{Sample, events};
 use show::Summary;
 
@@ -32,16 +34,6 @@ use show::Summary;
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often the state of deliveries is polled: dropped and failed deliveries do not arrive at the receiver.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-
-/// The result of an event for one hook.
-pub(super) enum DemoResult {
-    /// The event arrived at the receiver.
-    Arrived(Box<Arrival>),
-    /// The step with this index, counted from 0, dropped the event.
-    Dropped(u64),
-    /// The delivery failed.
-    Failed(String),
-}
 
 /// Runs the demo.
 pub(super) async fn run(events: Vec<Sample>, out: &mut impl Write) -> Result<()> {
@@ -95,9 +87,6 @@ async fn as_tenant(api: Api) -> Result<Api> {
     let key = api.post("/keys", &json!({ "name": "demo" })).await?;
     Ok(api.with_key(text(&key, "key")?))
 }
-
-/// A hook of the demo with its id.
-type MadeHook = (String, DemoHook);
 
 async fn make_hooks(api: &Api, mut receiver: Receiver) -> Result<(Receiver, Vec<MadeHook>)> {
     let base = format!("http://{}", receiver.address()?);
@@ -184,12 +173,5 @@ impl DemoClient {
         let message = messages.into_iter().find_map(Value::as_str).map(str::to_owned);
         let otherwise = || format!("{}, {}", delivery["state"], last["outcome"]);
         Ok(DemoResult::Failed(message.unwrap_or_else(otherwise)))
-    }
-}
-
-impl DemoResult {
-    /// Whether the event arrived with a valid signature.
-    fn is_verified(&self) -> bool {
-        matches!(self, Self::Arrived(arrival) if arrival.verdict == Verdict::Verified)
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::cli::BadInput;
+use crate::cli::exit::BadInput;
 
 /// Six fictional events, like those of shops and call centers.
 const BUILT_IN: &str = include_str!("samples.ndjson");
@@ -47,6 +47,9 @@ fn parse(name: &str, text: &str) -> Result<Vec<Sample>, BadInput> {
         if events.is_empty() { Err(BadInput(format!("there are no events in {name}"))) } else { Ok(events) }
     })
 }
+
+/// A hook of the demo with its id.
+pub(super) type MadeHook = (String, DemoHook);
 
 /// A hook of the demo.
 pub(super) struct DemoHook {

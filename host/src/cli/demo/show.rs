@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use super::samples::Sample;
-use super::{DemoResult, MadeHook};
+use super::result::DemoResult;
+use super::samples::{MadeHook, Sample};
 use crate::cli::style::{BAD, FAINT, GOOD, HEAD, MUTED, PLAIN};
 
 /// The number of events shown in full. Further events are shown in one line each.

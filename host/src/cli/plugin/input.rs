@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::cli::BadInput;
 use crate::cli::arguments::Run;
+use crate::cli::exit::BadInput;
 use crate::clock::{Clock as _, SystemClock};
 use crate::delivery::plain_draft;
 use crate::directory::STANDARD_PLUGINS;

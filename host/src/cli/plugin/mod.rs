@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::FAILED;
+use super::exit::FAILED;
 use super::style::{BAD, PLAIN};
 use crate::app;
 use crate::config::Config;

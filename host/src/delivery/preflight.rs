@@ -108,7 +108,7 @@ fn shown(response: &Response) -> Result<String, String> {
         return Err(failure.message.clone());
     }
     if response.body_truncated {
-        return Err(format!("its answer has more than {} bytes", Response::MAX_KEPT_BODY));
+        return Err(format!("its answer has more than {} bytes", Response::MAX_RECORDED_BODY));
     }
     let body = String::from_utf8_lossy(&response.body);
     serde_json::to_string(&Shown { status: response.status, headers: &response.headers, body })

@@ -104,7 +104,7 @@ pub struct BodyFailure {
 
 impl Response {
     /// Maximum size of a recorded body, in bytes.
-    pub const MAX_KEPT_BODY: usize = 16 * 1024;
+    pub const MAX_RECORDED_BODY: usize = 16 * 1024;
 
     /// Whether the status is 2xx.
     #[must_use]

@@ -75,7 +75,7 @@ impl Hook {
 
     /// URL of a hook that a compatibility API created without one. Such a hook is disabled, and names under `.invalid`
     /// never resolve (RFC 6761, section 6.4).
-    pub const NOWHERE: &str = "https://endpoint.invalid/";
+    pub const PLACEHOLDER_URL: &str = "https://endpoint.invalid/";
 
     /// Message for an [unreadable](Self::unreadable) hook.
     pub const UNREADABLE: &str = "the hook's stored URL, headers, settings and secrets cannot be decrypted: replace the hook \
@@ -238,7 +238,7 @@ impl RetrySchedule {
     pub const MAX_RETRIES: usize = 100;
     /// Number of attempts after which a delivery can no longer be retried by hand. All attempts are stored and shown
     /// together.
-    pub const MAX_BEFORE_RETRY_BY_HAND: u32 = 200;
+    pub const MAX_ATTEMPTS_FOR_MANUAL_RETRY: u32 = 200;
     /// Longest delay between two attempts.
     pub const MAX_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
 

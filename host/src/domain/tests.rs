@@ -127,7 +127,7 @@ fn urls_of_hooks() {
         (format!("{long}x"), format!("https://a.example/{}", "é".repeat(1_000)));
     check_rule(
         rule,
-        &["https://a.example", "http://127.0.0.1:8080/a?b=c", "HTTPS://[::1]/", Hook::NOWHERE, &long],
+        &["https://a.example", "http://127.0.0.1:8080/a?b=c", "HTTPS://[::1]/", Hook::PLACEHOLDER_URL, &long],
         &[
             "",
             "/a",

@@ -25,7 +25,7 @@ const MEMORY_KEEP_RESIDENT: usize = 2 << 20;
 const TABLE_KEEP_RESIDENT: usize = 64 << 10;
 
 /// Features that no plugin toolchain needs.
-const UNNEEDED: WasmFeatures = WasmFeatures::THREADS
+const DISABLED: WasmFeatures = WasmFeatures::THREADS
     .union(WasmFeatures::GC)
     .union(WasmFeatures::EXCEPTIONS)
     .union(WasmFeatures::FUNCTION_REFERENCES)
@@ -55,7 +55,7 @@ fn config(limits: &Limits) -> Config {
     config
         .concurrency_support(false)
         .wasm_component_model(true)
-        .wasm_features(UNNEEDED, false)
+        .wasm_features(DISABLED, false)
         .cranelift_nan_canonicalization(true)
         .consume_fuel(true)
         .operator_cost(costs())

@@ -15,7 +15,7 @@ use super::types::Source;
 /// A call that takes more CPU time than this is long.
 pub(super) const LONG: Duration = Duration::from_millis(5);
 /// Expected CPU time of a call in the quick lane.
-const USUAL: Duration = Duration::from_micros(50);
+const SHORT_RUN: Duration = Duration::from_micros(50);
 /// Time without a long call after which the expected cost of a source halves and it loses one strike.
 const HALF_LIFE: Duration = Duration::from_secs(10);
 /// The next expected cost is 7/8 of the last expected cost, or the last cost if that is greater.
@@ -66,7 +66,7 @@ pub(super) struct Placement {
     pub(super) not_before: Option<Instant>,
 }
 
-const UNKNOWN: Placement = Placement { lane: Lane::Quick, expected: USUAL, not_before: None };
+const UNKNOWN: Placement = Placement { lane: Lane::Quick, expected: SHORT_RUN, not_before: None };
 
 /// Past cost of sources and tenants.
 #[derive(Default)]
@@ -261,7 +261,8 @@ mod tests {
         assert_eq!(history.place(TENANT, Source::DryRun, now), UNKNOWN, "another source of the tenant");
         history.record(TENANT, SOURCE, CALL, RunEnd::Completed, now);
         assert_eq!(history.place(TENANT, SOURCE, now).expected, CALL);
-        let calls = (1..).find(|_| history.record(TENANT, SOURCE, USUAL, RunEnd::Completed, now)).unwrap();
+        let calls =
+            (1..).find(|_| history.record(TENANT, SOURCE, SHORT_RUN, RunEnd::Completed, now)).unwrap();
         assert!((20..60).contains(&calls), "{calls} short calls");
         assert_eq!(history.place(TENANT, SOURCE, now), UNKNOWN);
         assert!(history.sources.is_empty());

@@ -27,7 +27,7 @@ pub(super) struct Invoker {
 }
 
 /// Result and cost of a call.
-pub(super) struct Called<T> {
+pub(super) struct CallReport<T> {
     pub(super) result: Result<T, Fault>,
     pub(super) fuel: u64,
     pub(super) fuel_granted: u64,
@@ -46,7 +46,7 @@ impl Invoker {
         guest: &filter::GuestIndices,
         state: State,
         event: wit::Event<'_>,
-    ) -> Result<Called<bool>, Interrupted> {
+    ) -> Result<CallReport<bool>, Interrupted> {
         self.call(plugin, state, event_bytes(&event), |store, instance| {
             guest.load(&mut *store, instance)?.call_accept(store, event)
         })
@@ -58,7 +58,7 @@ impl Invoker {
         guest: &mapper::GuestIndices,
         state: State,
         event: wit::Event<'_>,
-    ) -> Result<Called<Arc<str>>, Interrupted> {
+    ) -> Result<CallReport<Arc<str>>, Interrupted> {
         let called = self.call(plugin, state, event_bytes(&event), |store, instance| {
             guest.load(&mut *store, instance)?.call_map_fields(store, event)
         })?;
@@ -78,7 +78,7 @@ impl Invoker {
         state: State,
         event: wit::Event<'_>,
         draft: &Request,
-    ) -> Result<Called<Option<Request>>, Interrupted> {
+    ) -> Result<CallReport<Option<Request>>, Interrupted> {
         let headers = convert::pairs(&draft.headers);
         let draft = convert::draft(draft, &headers);
         let body = match draft.body {
@@ -97,7 +97,7 @@ impl Invoker {
         &self,
         plugin: &Plugin,
         state: State,
-    ) -> Result<Called<Result<(), String>>, SandboxError> {
+    ) -> Result<CallReport<Result<(), String>>, SandboxError> {
         let called = self.metered(state, 0, |store| {
             plugin.instantiate_once(store).map(|types| Ok(types.map_err(|error| format!("{error:#}"))))
         });
@@ -110,7 +110,7 @@ impl Invoker {
         state: State,
         event_bytes: usize,
         call: impl FnOnce(&mut Store<State>, &Instance) -> GuestResult<T>,
-    ) -> Result<Called<T>, Interrupted> {
+    ) -> Result<CallReport<T>, Interrupted> {
         let input_bytes = event_bytes + state.settings.len();
         self.metered(state, input_bytes, |store| {
             let instance = plugin.pre.instantiate(&mut *store)?;
@@ -123,7 +123,7 @@ impl Invoker {
         mut state: State,
         input_bytes: usize,
         work: impl FnOnce(&mut Store<State>) -> GuestResult<T>,
-    ) -> Result<Called<T>, Interrupted> {
+    ) -> Result<CallReport<T>, Interrupted> {
         let allowance = Allowance {
             fuel: self.limits.fuel(input_bytes),
             output_bytes: self.limits.output_bytes(input_bytes),
@@ -153,14 +153,14 @@ impl Invoker {
             },
         };
         let (fuel_granted, memory_bytes) = (allowance.fuel, state.meter.peak_bytes());
-        Ok(Called { result, fuel, fuel_granted, memory_bytes, logs: state.logs })
+        Ok(CallReport { result, fuel, fuel_granted, memory_bytes, logs: state.logs })
     }
 }
 
-impl<T> Called<T> {
-    fn and_then<U>(self, check: impl FnOnce(T) -> Result<U, Fault>) -> Called<U> {
+impl<T> CallReport<T> {
+    fn and_then<U>(self, check: impl FnOnce(T) -> Result<U, Fault>) -> CallReport<U> {
         let Self { result, fuel, fuel_granted, memory_bytes, logs } = self;
-        Called { result: result.and_then(check), fuel, fuel_granted, memory_bytes, logs }
+        CallReport { result: result.and_then(check), fuel, fuel_granted, memory_bytes, logs }
     }
 }
 

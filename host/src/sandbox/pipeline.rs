@@ -15,7 +15,7 @@ use crate::domain::{
 
 use super::deadline::{CallControl, CpuTime, Pace};
 use super::interrupted::Interrupted;
-use super::invoke::{Called, Invoker};
+use super::invoke::{CallReport, Invoker};
 use super::logs::LogSink;
 use super::plugin::Plugin;
 use super::state::{Secrets, State};
@@ -265,7 +265,7 @@ impl StepInProgress {
 }
 
 /// Adds the cost of a call to the report of its step.
-fn account<T>(called: Called<T>, logs: &mut LogSink, report: &mut StepReport) -> Result<T, Fault> {
+fn account<T>(called: CallReport<T>, logs: &mut LogSink, report: &mut StepReport) -> Result<T, Fault> {
     report.fuel = report.fuel.saturating_add(called.fuel);
     report.fuel_granted = report.fuel_granted.saturating_add(called.fuel_granted);
     report.memory_bytes = report.memory_bytes.max(called.memory_bytes);

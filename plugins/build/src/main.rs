@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use hookwright_plugins_build::c_toolchain::{CToolchain, RecordedC};
 use hookwright_plugins_build::manifest::{Entry, Manifest, sha256};
-use hookwright_plugins_build::standard::{MadeFrom, STANDARD, Standard};
+use hookwright_plugins_build::standard::{STANDARD, SourceKind, Standard};
 use hookwright_plugins_build::toolchain::{Recorded, Toolchain};
 use hookwright_plugins_build::{component, guest, quickjs, snapshot, sources, workspace_root};
 
@@ -45,10 +45,10 @@ impl Toolchains {
 
     /// Whether the manifest's plugins of this kind were built with these toolchains, so that a new build must be
     /// identical.
-    fn built(&self, kept: &Manifest, made_from: MadeFrom) -> bool {
-        match made_from {
-            MadeFrom::Rust => kept.toolchain == self.recorded.0,
-            MadeFrom::QuickJs => kept.c_toolchain == self.recorded.1,
+    fn built(&self, kept: &Manifest, source_kind: SourceKind) -> bool {
+        match source_kind {
+            SourceKind::Rust => kept.toolchain == self.recorded.0,
+            SourceKind::QuickJs => kept.c_toolchain == self.recorded.1,
         }
     }
 }
@@ -65,7 +65,7 @@ fn build(names: &[String]) -> Result<()> {
         let old = kept.as_ref().and_then(|kept| Some((kept, kept.entry(plugin.name)?)));
         let entry = match old {
             Some((kept, old)) if !names.is_empty() && !names.iter().any(|name| name == plugin.name) => {
-                if !toolchains.built(kept, plugin.made_from) {
+                if !toolchains.built(kept, plugin.source_kind) {
                     bail!(
                         "{} was built with another toolchain; build all plugins, so that the manifest is valid for each",
                         plugin.name
@@ -84,9 +84,9 @@ fn build(names: &[String]) -> Result<()> {
 /// Builds one plugin into a directory.
 fn build_one(root: &Path, toolchains: &Toolchains, plugin: &Standard, into: &Path) -> Result<Entry> {
     eprintln!("building {}", plugin.name);
-    let bytes = match plugin.made_from {
-        MadeFrom::Rust => component::wrap(&guest::compile_rust(root, &toolchains.rust, plugin)?)?,
-        MadeFrom::QuickJs => {
+    let bytes = match plugin.source_kind {
+        SourceKind::Rust => component::wrap(&guest::compile_rust(root, &toolchains.rust, plugin)?)?,
+        SourceKind::QuickJs => {
             let module = quickjs::compile(root, &toolchains.c, &root.join("plugins").join(plugin.name))?;
             component::wrap_for_world(root, snapshot::initialised(&module)?, "transformer-plugin")?
         }
@@ -114,7 +114,7 @@ fn check() -> Result<()> {
     let mut wrong = Vec::new();
     for plugin in STANDARD {
         let built = build_one(&root, &toolchains, plugin, elsewhere.path())?;
-        let comparable = toolchains.built(&kept, plugin.made_from);
+        let comparable = toolchains.built(&kept, plugin.source_kind);
         match kept.entry(plugin.name) {
             None => wrong.push(format!("{}: missing in the manifest", plugin.name)),
             Some(old) => wrong.extend(differences(old, &built, comparable)),
@@ -126,7 +126,7 @@ fn check() -> Result<()> {
             wrong.join("\n")
         );
     }
-    if STANDARD.iter().all(|plugin| toolchains.built(&kept, plugin.made_from)) {
+    if STANDARD.iter().all(|plugin| toolchains.built(&kept, plugin.source_kind)) {
         eprintln!("plugins/dist is current and identical");
     } else {
         eprintln!(

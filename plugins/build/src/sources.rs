@@ -35,7 +35,7 @@ use toml::{Table, Value};
 
 use crate::guest::{FLAGS, link_flags};
 use crate::quickjs::{COMPILER_FLAGS, LINKER_FLAGS, PACKAGE, STACK_BYTES, changes};
-use crate::standard::{MadeFrom, Standard};
+use crate::standard::{SourceKind, Standard};
 
 type Parts = BTreeMap<String, Vec<u8>>;
 
@@ -56,13 +56,13 @@ pub fn digest(root: &Path, plugin: &Standard) -> Result<String> {
 fn parts(root: &Path, plugin: &Standard) -> Result<Parts> {
     let mut parts = Parts::new();
     add_directory(&mut parts, root, &root.join("wit/v1"))?;
-    match plugin.made_from {
-        MadeFrom::Rust => {
+    match plugin.source_kind {
+        SourceKind::Rust => {
             add_crates(&mut parts, root, &plugin.package())?;
             let flags = format!("{}\n{}", FLAGS.join("\n"), link_flags(plugin).join("\n"));
             parts.insert("flags".into(), flags.into_bytes());
         }
-        MadeFrom::QuickJs => add_c(&mut parts, root, &root.join("plugins").join(plugin.name))?,
+        SourceKind::QuickJs => add_c(&mut parts, root, &root.join("plugins").join(plugin.name))?,
     }
     Ok(parts)
 }

@@ -9,7 +9,7 @@ pub struct Standard {
     /// A one-line description.
     pub description: &'static str,
     /// The kind of its sources.
-    pub made_from: MadeFrom,
+    pub source_kind: SourceKind,
     /// Stack size of a plugin in Rust, in KiB. Parsing settings needs the most: with a smaller stack, valid settings
     /// could cause a trap. A larger stack makes every call slower, because all pages are restored after a call.
     pub stack_kib: u32,
@@ -20,7 +20,7 @@ const STACK_KIB: u32 = 16;
 
 /// Kind of a plugin's sources.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum MadeFrom {
+pub enum SourceKind {
     /// A crate `hookwright-<name>` in the workspace.
     Rust,
     /// The C code in its directory `src`, with QuickJS.
@@ -33,84 +33,84 @@ pub const STANDARD: &[Standard] = &[
         name: "apizee-envelope",
         roles: &["transformer"],
         description: "The event in the form of Apizee's company webhooks",
-        made_from: MadeFrom::Rust,
+        source_kind: SourceKind::Rust,
         stack_kib: STACK_KIB,
     },
     Standard {
         name: "body-template",
         roles: &["transformer"],
         description: "A JSON or text body written from a template with ${paths}, conditions and loops",
-        made_from: MadeFrom::Rust,
+        source_kind: SourceKind::Rust,
         stack_kib: 64,
     },
     Standard {
         name: "cloudevents",
         roles: &["transformer"],
         description: "The event as a CloudEvent 1.0, in structured or binary mode",
-        made_from: MadeFrom::Rust,
+        source_kind: SourceKind::Rust,
         stack_kib: STACK_KIB,
     },
     Standard {
         name: "event-filter",
         roles: &["filter"],
         description: "Delivers only events whose data meets conditions",
-        made_from: MadeFrom::Rust,
+        source_kind: SourceKind::Rust,
         stack_kib: 20,
     },
     Standard {
         name: "field-map",
         roles: &["mapper"],
         description: "Selects, renames, moves, sets and drops members of the data",
-        made_from: MadeFrom::Rust,
+        source_kind: SourceKind::Rust,
         stack_kib: STACK_KIB,
     },
     Standard {
         name: "javascript",
         roles: &["transformer"],
         description: "Runs the JavaScript in its settings to write the request",
-        made_from: MadeFrom::QuickJs,
+        source_kind: SourceKind::QuickJs,
         stack_kib: STACK_KIB,
     },
     Standard {
         name: "project-envelope",
         roles: &["transformer"],
         description: "The notice of a project web hook: ids, event type and time, and custom parameters",
-        made_from: MadeFrom::Rust,
+        source_kind: SourceKind::Rust,
         stack_kib: STACK_KIB,
     },
     Standard {
         name: "webitel-auth",
         roles: &["transformer"],
         description: "The preflight request of a Webitel hook",
-        made_from: MadeFrom::Rust,
+        source_kind: SourceKind::Rust,
         stack_kib: 32,
     },
     Standard {
         name: "webitel-body",
         roles: &["transformer"],
         description: "The body or query string of a Webitel hook",
-        made_from: MadeFrom::Rust,
+        source_kind: SourceKind::Rust,
         stack_kib: 32,
     },
     Standard {
         name: "webitel-filter",
         roles: &["filter"],
         description: "The filter of a Webitel hook, which compares as JavaScript does",
-        made_from: MadeFrom::Rust,
+        source_kind: SourceKind::Rust,
         stack_kib: 64,
     },
     Standard {
         name: "webitel-headers",
         roles: &["transformer"],
         description: "The headers of a Webitel hook, from templates",
-        made_from: MadeFrom::Rust,
+        source_kind: SourceKind::Rust,
         stack_kib: 32,
     },
     Standard {
         name: "webitel-map",
         roles: &["mapper"],
         description: "The fields and the map of a Webitel hook: selects and renames members",
-        made_from: MadeFrom::Rust,
+        source_kind: SourceKind::Rust,
         stack_kib: STACK_KIB,
     },
 ];

@@ -260,8 +260,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
 /// Keeps the last member of each name. Uses a map for many members, so that the time is not quadratic.
 fn last_of_each_name<'a>(members: Vec<(Cow<'a, str>, Node<'a>)>) -> Vec<(Cow<'a, str>, Node<'a>)> {
-    const FEW: usize = 48;
-    let may_have_duplicates = if members.len() <= FEW {
+    const LINEAR_MAX: usize = 48;
+    let may_have_duplicates = if members.len() <= LINEAR_MAX {
         members
             .iter()
             .enumerate()

@@ -92,11 +92,11 @@ pub fn next_special(bytes: &[u8], mut from: usize) -> usize {
 /// Sets the highest bit of the first byte that is a quote, a backslash or a control character. Bits of lower bytes are
 /// not set. Bits of higher bytes may be set, because the subtraction borrows from them.
 fn specials(eight: u64) -> u64 {
-    const EACH: u64 = u64::MAX / 255;
-    let quote = eight ^ (EACH * b'"' as u64);
-    let backslash = eight ^ (EACH * b'\\' as u64);
-    let below = |word: u64, bound: u64| word.wrapping_sub(EACH * bound) & !word;
-    (below(eight, 0x20) | below(quote, 1) | below(backslash, 1)) & (EACH << 7)
+    const LOW_BITS: u64 = u64::MAX / 255;
+    let quote = eight ^ (LOW_BITS * b'"' as u64);
+    let backslash = eight ^ (LOW_BITS * b'\\' as u64);
+    let below = |word: u64, bound: u64| word.wrapping_sub(LOW_BITS * bound) & !word;
+    (below(eight, 0x20) | below(quote, 1) | below(backslash, 1)) & (LOW_BITS << 7)
 }
 
 struct Scanner<'a> {

@@ -33,7 +33,7 @@ use crate::table::{Table, median};
 const ROUNDS: usize = 50;
 const CALLS: usize = 64;
 /// Number of single calls. Each wakes a thread.
-const ALONE: usize = 300;
+const SINGLE_CALLS: usize = 300;
 
 /// A plugin, its settings, and its native code; `None` for JavaScript.
 type Subject = (&'static str, Value, Option<fn(&str, &str)>);
@@ -151,7 +151,7 @@ async fn on_this_core(table: &mut Table) -> Result<()> {
                 }
             }
             let mut alone = Vec::new();
-            for _ in 0..ALONE {
+            for _ in 0..SINGLE_CALLS {
                 let (job, began) = (job()?, Instant::now());
                 step_micros(sandbox.run(job).await)?;
                 alone.push(micros(began.elapsed()));

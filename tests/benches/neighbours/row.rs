@@ -121,8 +121,8 @@ fn binary() -> PathBuf {
 
 /// Whether the engine responds to its operator, with retries.
 async fn responds(site: &Site) -> bool {
-    const WITHIN: Duration = Duration::from_secs(5);
-    const AGAIN: Duration = Duration::from_millis(100);
+    const TIMEOUT: Duration = Duration::from_secs(5);
+    const INTERVAL: Duration = Duration::from_millis(100);
     let operator = site.server.operator();
     let asking = async {
         while operator
@@ -130,10 +130,10 @@ async fn responds(site: &Site) -> bool {
             .await
             .map_or(true, |response| response.status != 200)
         {
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(INTERVAL).await;
         }
     };
-    tokio::time::timeout(WITHIN, asking).await.is_ok()
+    tokio::time::timeout(TIMEOUT, asking).await.is_ok()
 }
 
 /// Polls the memory of a control group.

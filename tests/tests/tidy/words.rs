@@ -7,7 +7,7 @@ use crate::lexer::{Kind, tokens};
 use crate::repository::FILES;
 
 /// These files contain the words and phrases, so they are exempt.
-const THIS: &str = "tests/tests/tidy/";
+const OWN_DIRECTORY: &str = "tests/tests/tidy/";
 
 /// Parts of identifiers, case-insensitive, with their replacements.
 const PARTS: [(&str, &str); 13] = [
@@ -50,7 +50,7 @@ const PHRASES: [(&str, &str); 6] = [
 /// Returns uses of the phrases, once per file.
 pub fn phrases() -> Vec<Violation> {
     let mut violations = Vec::new();
-    for file in FILES.iter().filter(|file| !file.path.starts_with(THIS)) {
+    for file in FILES.iter().filter(|file| !file.path.starts_with(OWN_DIRECTORY)) {
         for (phrase, better) in PHRASES {
             let uses = |line: &str| line.to_lowercase().contains(phrase);
             let lines = file.text.lines().enumerate().filter(|(_, line)| uses(line));
@@ -73,7 +73,9 @@ pub fn phrases() -> Vec<Violation> {
 /// Returns Rust identifiers with one of the words, once per file.
 pub fn identifiers() -> Vec<Violation> {
     let mut violations = Vec::new();
-    for file in FILES.iter().filter(|file| file.has_extension(&["rs"]) && !file.path.starts_with(THIS)) {
+    for file in
+        FILES.iter().filter(|file| file.has_extension(&["rs"]) && !file.path.starts_with(OWN_DIRECTORY))
+    {
         let mut found = BTreeMap::new();
         for token in tokens(&file.text).into_iter().filter(|token| token.kind == Kind::Word) {
             found.entry(token.text).or_insert(token.line);

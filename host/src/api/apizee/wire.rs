@@ -100,7 +100,7 @@ impl WebhookInput {
             let rule = "missing member `url`, which an enabled web hook requires";
             return Err(Problem::at(Kind::MissingMember, Pointer::to("url"), rule));
         }
-        let url = Hook::parse_url(self.url.as_deref().unwrap_or(Hook::NOWHERE)).map_err(at("url"))?;
+        let url = Hook::parse_url(self.url.as_deref().unwrap_or(Hook::PLACEHOLDER_URL)).map_err(at("url"))?;
         let types = self.types.unwrap_or_else(|| vec!["*".to_owned()]);
         let subscription = subscription(&types)?;
         let headers = Members(self.headers.map_or(Ok(Vec::new()), check_headers)?);

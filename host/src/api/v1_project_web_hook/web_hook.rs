@@ -107,8 +107,10 @@ impl StoredSettings {
     }
 
     fn url(&self) -> Result<Url, ApiError> {
-        let text =
-            self.endpoint.as_ref().map_or(Hook::NOWHERE.to_owned(), |endpoint| format!("https://{endpoint}"));
+        let text = self
+            .endpoint
+            .as_ref()
+            .map_or(Hook::PLACEHOLDER_URL.to_owned(), |endpoint| format!("https://{endpoint}"));
         Hook::parse_url(&text).map_err(|rule| ApiError::bad_request(format!("endpoint: {rule}")))
     }
 }

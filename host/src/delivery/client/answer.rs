@@ -82,7 +82,7 @@ struct ReadBody {
 
 impl ReadBody {
     fn take(&mut self, piece: &Bytes) {
-        let room = Response::MAX_KEPT_BODY - self.kept.len();
+        let room = Response::MAX_RECORDED_BODY - self.kept.len();
         self.kept.extend_from_slice(&piece[..piece.len().min(room)]);
         self.total += piece.len();
         self.pieces += 1;

@@ -88,7 +88,7 @@ async fn an_abandoned_dry_run_stops_and_lets_waiting_runs_start() {
 }
 
 #[tokio::test]
-async fn dry_runs_do_not_take_the_places_of_deliveries() {
+async fn dry_runs_do_not_displace_deliveries() {
     let test = TestSandbox::with(Limits { fuel_base: NO_FUEL_LIMIT, deadline_ms: 3_600_000, ..limits() }, 1);
     let endless = test.keep(&Guest::filter(LOOP).component());
     let quick = test.upload(Guest::filter(ACCEPT).component()).await;

@@ -64,9 +64,9 @@ impl State {
     }
 }
 
-struct HasState;
+struct StateData;
 
-impl HasData for HasState {
+impl HasData for StateData {
     type Data<'a> = &'a mut State;
 }
 
@@ -75,7 +75,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         ($($interface:path),+ $(,)?) => {{
             $({
                 use $interface as interface;
-                interface::add_to_linker::<State, HasState>(linker, |state| state)?;
+                interface::add_to_linker::<State, StateData>(linker, |state| state)?;
             })+
         }};
     }

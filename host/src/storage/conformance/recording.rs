@@ -41,7 +41,7 @@ fn outcomes() -> Vec<Outcome> {
     };
     let mut all = vec![
         response(200, Vec::new(), false),
-        response(599, (0..=255).cycle().take(Response::MAX_KEPT_BODY).collect(), true),
+        response(599, (0..=255).cycle().take(Response::MAX_RECORDED_BODY).collect(), true),
         Outcome::TimedOut { after: Duration::from_nanos(20_000_000_001) },
         Outcome::Dropped { step: 15 },
     ];

@@ -264,7 +264,7 @@ fn bounds(schema: &Value, shown: Option<&Value>, add: &mut impl FnMut(Value, Rul
         }
         if let Some(pattern) = schema["pattern"].as_str() {
             let pattern = Regex::with_flags(pattern, "u").expect("a pattern is a regular expression");
-            for text in ODD.iter().filter(|text| pattern.find(text).is_none()) {
+            for text in INVALID_TEXTS.iter().filter(|text| pattern.find(text).is_none()) {
                 add(json!(text), Rule::Pattern);
             }
         }
@@ -292,7 +292,7 @@ fn bounds(schema: &Value, shown: Option<&Value>, add: &mut impl FnMut(Value, Rul
 }
 
 /// Texts that violate most patterns. Each is long enough not to violate only a minimum length.
-const ODD: [&str; 12] = [
+const INVALID_TEXTS: [&str; 12] = [
     "with space in the middle, and a comma; and a colon:",
     "tab\tin the middle of a text which is long enough to be a secret",
     "line\nbreak in the middle of a text which is long enough to be one",

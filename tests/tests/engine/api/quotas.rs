@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::BINARY;
 
 const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
-const MERGE: [(&str, &str); 1] = [("content-type", "application/merge-patch+json")];
+const MERGE_PATCH: [(&str, &str); 1] = [("content-type", "application/merge-patch+json")];
 
 fn hook(settings_bytes: usize) -> Value {
     let settings = json!({"template": "x".repeat(settings_bytes)});
@@ -42,14 +42,14 @@ async fn hooks_are_limited_in_number_and_bytes_for_each_tenant() {
     }
     // A change must not exceed the limit either, and a smaller hook frees space.
     let grown = json!({"description": "y".repeat(1_000), "pipeline": hook(260_000)["pipeline"]}).to_string();
-    client.send("PATCH", &paths[0], grown, &MERGE).await.expect(200);
+    client.send("PATCH", &paths[0], grown, &MERGE_PATCH).await.expect(200);
     let grown = json!({"headers": {"x-a": "y".repeat(4_000), "x-b": "y".repeat(4_000), "x-c": "y".repeat(4_000),
         "x-d": "y".repeat(4_000), "x-e": "y".repeat(4_000), "x-f": "y".repeat(4_000), "x-g": "y".repeat(4_000),
         "x-h": "y".repeat(4_000), "x-i": "y".repeat(4_000), "x-j": "y".repeat(4_000)}});
-    let refused = client.send("PATCH", &paths[1], grown.to_string(), &MERGE).await.expect(409);
+    let refused = client.send("PATCH", &paths[1], grown.to_string(), &MERGE_PATCH).await.expect(409);
     assert_eq!(refused["type"], "/problems/limit-reached");
-    client.send("PATCH", &paths[1], json!({"pipeline": []}).to_string(), &MERGE).await.expect(200);
-    client.send("PATCH", &paths[2], grown.to_string(), &MERGE).await.expect(200);
+    client.send("PATCH", &paths[1], json!({"pipeline": []}).to_string(), &MERGE_PATCH).await.expect(200);
+    client.send("PATCH", &paths[2], grown.to_string(), &MERGE_PATCH).await.expect(200);
     for _ in 0..2 {
         client.post("/hooks", hook(10)).await.expect(201);
     }

@@ -122,7 +122,7 @@ fn not_recalled(reason: NotRecalled) -> Problem {
 /// # Errors
 /// Fails if the delivery has too many attempts.
 fn attempted_too_often(delivery: &Delivery) -> Result<(), Problem> {
-    const MOST: u32 = RetrySchedule::MAX_BEFORE_RETRY_BY_HAND;
+    const MOST: u32 = RetrySchedule::MAX_ATTEMPTS_FOR_MANUAL_RETRY;
     if delivery.attempts < MOST {
         return Ok(());
     }

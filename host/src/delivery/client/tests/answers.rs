@@ -56,7 +56,7 @@ async fn after_these_answers_the_connection_is_used_again() {
         (post, OK, "ok"),
         (post, chunked, "abcde"),
         (post, &informed, "ok"),
-        (post, &long, &"x".repeat(Response::MAX_KEPT_BODY)),
+        (post, &long, &"x".repeat(Response::MAX_RECORDED_BODY)),
         (post, "HTTP/1.1 204 No Content\r\n\r\n", ""),
         (post, old, ""),
         (head, headed, ""),
@@ -79,7 +79,7 @@ async fn after_these_answers_the_connection_is_closed() {
         ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok", "ok"),
         ("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok", "ok"),
         ("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", ""),
-        (&too_long, &*"x".repeat(Response::MAX_KEPT_BODY)),
+        (&too_long, &*"x".repeat(Response::MAX_RECORDED_BODY)),
     ] {
         let (outcome, receiver, client, peer) = answered(post, answer, Then::Wait).await;
         let response = response(outcome);

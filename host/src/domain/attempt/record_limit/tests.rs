@@ -43,7 +43,7 @@ fn outcomes(text: &str) -> [Outcome; 3] {
         Outcome::Response(Response {
             status: 200,
             headers: (0..90).map(|_| (text[..64].into(), text[..700].into())).collect(),
-            body: text.as_bytes()[..Response::MAX_KEPT_BODY].to_vec(),
+            body: text.as_bytes()[..Response::MAX_RECORDED_BODY].to_vec(),
             body_truncated: false,
             body_failure: Some(failure),
         }),
@@ -135,7 +135,7 @@ fn short_texts_are_not_changed() {
 #[test]
 fn all_records_of_a_delivery_have_at_most_one_mebibyte() {
     let max_attempts =
-        RetrySchedule::MAX_BEFORE_RETRY_BY_HAND + u32::try_from(RetrySchedule::MAX_RETRIES).unwrap();
+        RetrySchedule::MAX_ATTEMPTS_FOR_MANUAL_RETRY + u32::try_from(RetrySchedule::MAX_RETRIES).unwrap();
     let bytes: usize = (1..=max_attempts).map(Attempt::max_record_bytes).sum();
     assert!(bytes <= 1 << 20, "{bytes}");
 }

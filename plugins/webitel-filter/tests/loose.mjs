@@ -1,17 +1,17 @@
-// Writes loose.json: what JavaScript says to rules of a Webitel hook. Run with `node loose.mjs` in this directory; the tests read
-// only what it wrote.
+// Writes loose.json: the results of JavaScript for rules of a Webitel hook. Run `node loose.mjs` in this directory. The tests read
+// only the output.
 //
-// A case is the JSON text of a member of an event's data (or none where it is absent), the JSON text of the value that the rule
-// stores, and the operations that hold between them.
+// A case has the JSON text of a member of an event's data (omitted if the member is missing), the JSON text of the rule's stored
+// value, and the operations that hold for them.
 
 import { writeFileSync } from 'node:fs';
 
-// Every one of these is compared with every other.
-const EACH = [
+// Each of these values is compared with each of them.
+const VALUES = [
   'null', 'true', 'false', '0', '1', '-1', '1.5', '""', '" "', '"0"', '"1"', '"null"', '"true"', '"a"', '"9"', '"10"', '[]', '[1]', '{}',
 ];
 
-// Member and stored value. `undefined` is an absent member.
+// Pairs of a member and a stored value. `undefined` is a missing member.
 const PAIRS = [
   // Numbers from text.
   ['" \\t\\n\\r\\u000b\\f\\u00a0\\ufeff12\\u2028\\u2029\\u3000"', '12'], ['"\\u008512"', '12'], ['"\\u180e12"', '12'], ['"0x1F"', '31'],
@@ -25,11 +25,11 @@ const PAIRS = [
   ['"0b' + '1'.repeat(60) + '"', '1152921504606846975'], ['"0x' + 'f'.repeat(300) + '"', '1e400'], ['"\\ud8001"', '1'],
   ['"9007199254740993"', '9007199254740992'], ['9007199254740993', '9007199254740992'], ['"1e400"', '1e400'], ['"1e-400"', '0'],
   ['"-0"', '0'], ['-0', '0'], ['0.1', '"0.10"'], ['1e400', '"Infinity"'], ['0.30000000000000004', '"0.3"'],
-  // Text is compared by code unit, as it stands.
+  // Strings are compared by code unit, without normalization.
   ['"abc"', '"abd"'], ['"B"', '"a"'], ['"é"', '"z"'], ['"\\u00e9"', '"é"'], ['"e\\u0301"', '"é"'], ['"~"', '"～"'], ['"～"', '"𝄞"'],
   ['"\\ud800"', '"\\ud801"'], ['"\\ud834\\udd1e"', '"𝄞"'], ['"a"', '"a "'], ['"2026-01-01"', '"2026-02-01"'], ['"100"', '"99"'],
   ['100', '"99"'], ['"5"', '5'], ['5', '"5.0"'], ['"5"', '"5.0"'], ['"a\\"\\\\/\\b"', '"a\\u0022\\u005c\\u002f\\u0008"'],
-  // Absent, null, and what is kept as null.
+  // Missing, null, and values that are stored as null.
   ['undefined', 'null'], ['undefined', '"null"'], ['undefined', '0'], ['undefined', '""'], ['undefined', 'false'], ['undefined', '-0'],
   ['undefined', '0.0'], ['undefined', '1'], ['undefined', '-1'], ['undefined', '"a"'], ['undefined', '"undefined"'], ['undefined', '[]'],
   ['undefined', '{}'], ['undefined', 'true'], ['"undefined"', '"null"'], ['"undefined"', '"undefined"'], ['null', '1e-400'],
@@ -76,7 +76,7 @@ const OPERATIONS = {
   reg: (member, stored) => typeof stored === 'string' && expression(stored).test(member),
 };
 
-/** `/pattern/flags`, where flags are of gimy, or a pattern alone. */
+/** Parses `/pattern/flags` with flags from gimy, or a pattern without flags. */
 function expression(stored) {
   const parts = /^\/(?<pattern>.*)\/(?<flags>[gimy]*)$/.exec(stored);
   return parts ? new RegExp(parts.groups.pattern, parts.groups.flags) : new RegExp(stored);
@@ -90,7 +90,7 @@ function holds(operation, member, stored) {
   }
 }
 
-const pairs = [...EACH.flatMap((member) => EACH.map((stored) => [member, stored])), ...PAIRS];
+const pairs = [...VALUES.flatMap((member) => VALUES.map((stored) => [member, stored])), ...PAIRS];
 const lines = pairs.map(([member, stored]) => {
   const left = member === 'undefined' ? undefined : JSON.parse(member);
   const right = JSON.parse(stored) || null;

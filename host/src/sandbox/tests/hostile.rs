@@ -12,7 +12,7 @@ use crate::domain::FaultKind::{
 
 const LOOP: &str = "(loop $again (br $again)) (unreachable)";
 
-/// What a guest is, and the fault that it ends with.
+/// A description of a guest, the guest, and the kind and part of the message of its expected fault.
 type Case = (&'static str, Guest, crate::domain::FaultKind, &'static str);
 
 fn hostile_code() -> Vec<Case> {

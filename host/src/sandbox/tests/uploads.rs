@@ -25,7 +25,7 @@ fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-/// An upload, and a part of the refusal's message.
+/// An upload, and part of the expected message.
 type Case = (&'static str, Vec<u8>, &'static str);
 
 fn not_plugins() -> Vec<Case> {

@@ -83,7 +83,7 @@ fn event_cases() -> Vec<Case> {
     ]
 }
 
-/// A hook with this member is refused at `place`.
+/// Creates a case in which a hook with these members is refused at `place`.
 fn hook_with(more: Value, place: &'static str) -> Case {
     let mut body = json!({"url": "https://example.com/", "types": ["*"]});
     for (name, value) in more.as_object().unwrap() {

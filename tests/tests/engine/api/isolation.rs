@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use crate::{BINARY, engine, hook};
 
-/// Requests for things that belong to a tenant: method, path, body.
+/// Requests for resources of a tenant: method, path, body.
 fn requests(hook: &str, event: &str, delivery: &str, key: &str) -> Vec<(&'static str, String, String)> {
     let other_hook = r#"{"url": "https://example.com/", "types": ["*"]}"#;
     let preview = format!(r#"{{"event": "{event}"}}"#);

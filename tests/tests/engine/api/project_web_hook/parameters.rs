@@ -2,7 +2,7 @@
 
 use super::{FORM, JSON, WEB_HOOK, engine, text};
 
-/// A body, and a part of the message of its refusal.
+/// A body, and part of the expected message.
 type Case = (String, &'static str);
 
 fn json_cases() -> Vec<Case> {

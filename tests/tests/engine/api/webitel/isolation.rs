@@ -10,7 +10,7 @@ const UNKNOWN_ID: &str = "59802a53a7ec15000c40926a";
 /// A token that does not exist.
 const UNKNOWN_TOKEN: &str = "e26569d5-be26-486c-9d65-c00e61d693c5";
 
-/// Requests for things that belong to [`DOMAIN`]: method, path, body.
+/// Requests for resources of [`DOMAIN`]: method, path, body.
 fn requests(id: &str, uuid: &str, own_hook: &Value) -> Vec<(&'static str, String, Value)> {
     let one = format!("/hooks/{id}");
     let with_domain = format!("/hooks/{id}?domain={DOMAIN}");

@@ -92,7 +92,7 @@ async fn tokens_survive_a_restart_and_disabled_ones_stay_disabled() {
     assert_eq!(info(&server, &token).await, "Not found token");
 }
 
-/// Tokens that must be refused, made from one that is valid and the id of a token of another domain, and the messages.
+/// Returns invalid tokens with the expected messages, from a valid token and the id of another domain's token.
 fn invalid_tokens(
     server: &Server,
     uuid: &str,
@@ -112,10 +112,10 @@ fn invalid_tokens(
         format!("{header}.{}.", parts[1])
     };
     vec![
-        ("ended", with(uuid, "1501880400000", own), "Token Expired"),
+        ("expired", with(uuid, "1501880400000", own), "Token Expired"),
         ("seconds, not milliseconds", with(uuid, &(FAR / 1_000).to_string(), own), "Token Expired"),
-        ("at the beginning of time", with(uuid, "0", own), "Token Expired"),
-        ("ended and unknown", with("none", "1501880400000", own), "Token Expired"),
+        ("expired in 1970", with(uuid, "0", own), "Token Expired"),
+        ("expired and unknown", with("none", "1501880400000", own), "Token Expired"),
         ("unknown", with("e26569d5-be26-486c-9d65-c00e61d693c5", &FAR.to_string(), own), "Not found token"),
         ("another domain's", with(other, &FAR.to_string(), own), "Not found token"),
         (
@@ -168,7 +168,7 @@ async fn only_valid_tokens_of_this_engine_are_accepted() {
     let (uuid, token) = make(&operator, DOMAIN).await;
     server.tenant_key("globex").await;
     let (other, _) = make(&operator, "globex").await;
-    // What signs here signs as the engine does, so the others are refused for what is said of them.
+    // Shows that this test signs like the engine, so that the other tokens are refused for the stated reason.
     let payload = format!(r#"{{"id":"{uuid}","exp":{FAR},"d":"{DOMAIN}","t":"domain","v":2}}"#);
     assert_eq!(signed(&server, HS256, &payload), token);
     for (name, token, expected) in invalid_tokens(&server, &uuid, &token, &other) {

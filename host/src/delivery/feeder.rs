@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Dispatcher;
 use super::lanes::Work;
 use crate::directory::Directory;
-use crate::domain::{HookId, TenantId, UnixMillis};
+use crate::domain::{HookId, Lease, TenantId, UnixMillis};
 use crate::storage::{Claims, DeliveryStore, HookClaim, StorageError};
 
 /// How many deliveries are leased at once, about: a claim is one short transaction.
@@ -153,8 +153,8 @@ impl Feeder {
     /// Leases what is `wanted` and hands it on. When there is more to be fetched, as far as is known.
     async fn claim(&self, wanted: Vec<HookClaim>, max_bytes: u64, now: UnixMillis) -> Option<UnixMillis> {
         let mut next = None;
-        let lease_until = now.plus(self.dispatcher.lease());
-        let claims = self.deliveries.claim(wanted.clone(), now, lease_until, max_bytes).await;
+        let lease = Lease::generate(self.directory.ids(), now, now.plus(self.dispatcher.lease()));
+        let claims = self.deliveries.claim(wanted.clone(), now, lease, max_bytes).await;
         {
             let (mut lanes, began) = (self.dispatcher.lanes(), Instant::now());
             for (HookClaim { hook, tenant, .. }, claims) in wanted.into_iter().zip(claims) {
@@ -173,7 +173,7 @@ impl Feeder {
                 lanes.set_backlog(hook, tenant, more);
                 for one in claimed {
                     // Whether there is room for more is asked below.
-                    lanes.push_claimed(Work::claimed(one, lease_until), began);
+                    lanes.push_claimed(Work::claimed(one, lease), began);
                 }
                 // A lane that is well filled wakes the feeder when it runs low.
                 if more && !lanes.wakes_feeder(hook) {

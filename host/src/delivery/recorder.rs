@@ -12,12 +12,13 @@ use tokio::sync::mpsc;
 
 use super::Dispatcher;
 use super::dispatcher::Slot;
-use crate::storage::{DeliveryStore, Patience, Record};
+use crate::storage::{DeliveryStore, Record, RetryPolicy};
 
 /// How many records go to the disk together at most.
 const AT_ONCE: usize = 512;
 /// Meanwhile the attempts' places stay taken, so that soon no more are begun: what is sent and not recorded is sent again.
-const PATIENCE: Patience = Patience { lasts: Duration::from_secs(30), between: Duration::from_secs(1) };
+const RETRIES: RetryPolicy =
+    RetryPolicy { max_elapsed: Duration::from_secs(30), interval: Duration::from_secs(1) };
 /// How many wait in the queue; who finds it full waits.
 const QUEUE: usize = 1_024;
 
@@ -60,7 +61,7 @@ async fn run(
         let (records, slots): (Vec<Record>, Vec<Slot>) = gathered.drain(..).unzip();
         let (first, count) = (records[0].delivery, records.len());
         let next_due = records.iter().filter_map(|record| record.due_at).min();
-        match deliveries.record(records, PATIENCE).await {
+        match deliveries.record(records, RETRIES).await {
             Ok(()) => {
                 if let Some(due_at) = next_due {
                     dispatcher.due_at(due_at);

@@ -170,7 +170,7 @@ impl Worker {
             _ if !retried && work.rendered.is_some() => Rendered::Remove,
             _ => Rendered::Keep,
         };
-        let id = match work.leased_when_stored {
+        let id = match work.is_under_stored_lease() {
             true => AttemptId::under_stored_lease(work.delivery),
             false => AttemptId::generate(self.directory.ids(), now),
         };
@@ -198,7 +198,7 @@ impl Worker {
         Ok(Record {
             delivery: work.delivery,
             tenant: work.event.tenant,
-            lease_until: work.lease_until,
+            lease: work.lease,
             state,
             attempts: attempt.number,
             failures,
@@ -322,7 +322,7 @@ impl Worker {
         Record {
             delivery: work.delivery,
             tenant: work.event.tenant,
-            lease_until: work.lease_until,
+            lease: work.lease,
             state,
             attempts: work.attempts,
             failures: work.failures,

@@ -6,10 +6,10 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::delivery::DispatcherLimits;
 use crate::domain::ids::IdGenerator;
-use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, Hook};
+use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, EventKey, Hook, NodeNumber};
 use crate::storage::conformance::{NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::sqlite::{self, SqliteOptions};
-use crate::storage::{Backlog, Cancelled, Changed, DeliveryQuery, Listed, Patience, Record};
+use crate::storage::{Backlog, Cancelled, Changed, DeliveryQuery, Listed, Record, RetryPolicy};
 
 #[test]
 fn hooks_take_turns_by_tenant_and_what_has_been_due_longest_goes_first() {
@@ -28,8 +28,8 @@ struct Counting {
 
 #[async_trait]
 impl DeliveryStore for Counting {
-    async fn recover(&self, now: UnixMillis) -> Result<u64, StorageError> {
-        self.inner.recover(now).await
+    async fn recover(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError> {
+        self.inner.recover(node, now).await
     }
     async fn bring_forward(&self, now: UnixMillis, by: std::time::Duration) -> Result<(), StorageError> {
         self.inner.bring_forward(now, by).await
@@ -45,14 +45,14 @@ impl DeliveryStore for Counting {
         &self,
         hooks: Vec<HookClaim>,
         now: UnixMillis,
-        lease_until: UnixMillis,
+        lease: Lease,
         max_bytes: u64,
     ) -> Vec<Result<Claims, StorageError>> {
         self.claims.lock().unwrap().push(hooks.clone());
-        self.inner.claim(hooks, now, lease_until, max_bytes).await
+        self.inner.claim(hooks, now, lease, max_bytes).await
     }
-    async fn record(&self, records: Vec<Record>, patience: Patience) -> Result<(), StorageError> {
-        self.inner.record(records, patience).await
+    async fn record(&self, records: Vec<Record>, retries: RetryPolicy) -> Result<(), StorageError> {
+        self.inner.record(records, retries).await
     }
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError> {
         self.inner.delivery(tenant, id).await
@@ -83,8 +83,8 @@ impl DeliveryStore for Counting {
     async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Cancelled>, StorageError> {
         self.inner.cancel(tenant, id).await
     }
-    async fn count_by_state(&self) -> Result<Vec<(DeliveryState, u64)>, StorageError> {
-        self.inner.count_by_state().await
+    async fn numbered(&self, tenant: TenantId, number: i64) -> Result<Vec<DeliveryId>, StorageError> {
+        self.inner.numbered(tenant, number).await
     }
 }
 

@@ -160,6 +160,7 @@ mod tests {
             attempts,
             failures: 1,
             due_at: None,
+            lease: None,
         }
     }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin_key;
 use crate::api::downloads::Downloads;
+use crate::api::uploads::Uploads;
 use crate::api::{self, ApiState};
 use crate::clients::{Budget, ClientLimits, Clients, TrustedProxies};
 use crate::clock::{Clock, SystemClock};
@@ -247,6 +248,7 @@ fn router(
         turns: Arc::default(),
         used_passwords: Arc::default(),
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
+        uploads: Arc::new(Uploads::new(config.data_dir.clone())),
         admin_key_hash,
     })
 }

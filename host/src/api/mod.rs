@@ -18,6 +18,7 @@ pub mod problem;
 mod state;
 pub mod time;
 pub mod turns;
+pub mod uploads;
 pub mod v1_project_web_hook;
 pub mod v2_webitel;
 pub mod v3;

@@ -7,6 +7,7 @@ use axum::extract::FromRef;
 use super::auth::AdminKeyHash;
 use super::downloads::Downloads;
 use super::turns::Turns;
+use super::uploads::Uploads;
 use super::v1_project_web_hook::UsedPasswords;
 use crate::delivery::client::Connector;
 use crate::delivery::{Dispatcher, Pipelines};
@@ -41,6 +42,8 @@ pub struct ApiState {
     pub used_passwords: Arc<UsedPasswords>,
     /// Serves the bytes of plugins.
     pub downloads: Arc<Downloads>,
+    /// Receives plugins.
+    pub uploads: Arc<Uploads>,
     /// SHA-256 of the operator's key.
     pub admin_key_hash: [u8; 32],
 }
@@ -77,6 +80,7 @@ parts! {
     Arc<Vault>: vault,
     Arc<Turns>: turns,
     Arc<Downloads>: downloads,
+    Arc<Uploads>: uploads,
     Arc<UsedPasswords>: used_passwords,
 }
 

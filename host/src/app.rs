@@ -245,7 +245,7 @@ fn router(
         sandbox: sandbox.clone(),
         dispatcher: Arc::clone(dispatcher),
         vault,
-        turns: Arc::default(),
+        request_limits: Arc::default(),
         used_passwords: Arc::default(),
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
         uploads: Arc::new(Uploads::new(config.data_dir.clone())),

@@ -12,7 +12,7 @@ use crate::directory::Directory;
 use crate::domain::hash::sha256;
 use crate::domain::{DeliveryId, Event, EventId, EventKey, EventType, Hook, TenantId, Trigger, UnixMillis};
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, StorageError};
-use crate::turns::{TenantTurns, Turn};
+use crate::tenant_limiter::{TenantLimiter, TenantPermit};
 
 /// An event as some surface received it, checked for form.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ pub struct Ingest {
     events: Arc<dyn EventStore>,
     dispatcher: Arc<Dispatcher>,
     /// By deliveries. Large transactions of a tenant follow one another, or all would stand before others' events.
-    large_calls: TenantTurns,
+    large_calls: TenantLimiter,
 }
 
 /// Events on their way into storage. Dropped instead, they leave nothing behind.
@@ -104,7 +104,7 @@ impl Ingest {
     /// Accepts what the surfaces hand in.
     #[must_use]
     pub fn new(directory: Arc<Directory>, events: Arc<dyn EventStore>, dispatcher: Arc<Dispatcher>) -> Self {
-        let large_calls = TenantTurns::new(MAX_DELIVERIES_PER_CALL);
+        let large_calls = TenantLimiter::new(MAX_DELIVERIES_PER_CALL);
         Self { directory, events, dispatcher, large_calls }
     }
 
@@ -266,12 +266,12 @@ impl Ingest {
     }
 
     /// The turn of a call that makes many deliveries. All its events are one tenant's.
-    async fn turn_if_large(&self, acceptances: &[Acceptance]) -> Option<Turn> {
+    async fn turn_if_large(&self, acceptances: &[Acceptance]) -> Option<TenantPermit> {
         let deliveries: usize = acceptances.iter().map(|one| one.deliveries.len()).sum();
         if deliveries <= SMALL_CALL {
             return None;
         }
-        Some(self.large_calls.turn_of(acceptances.first()?.event.tenant, deliveries).await)
+        Some(self.large_calls.acquire_weighted(acceptances.first()?.event.tenant, deliveries).await)
     }
 }
 

@@ -6,7 +6,7 @@ use axum::extract::FromRef;
 
 use super::auth::AdminKeyHash;
 use super::downloads::Downloads;
-use super::turns::Turns;
+use super::request_limits::RequestLimits;
 use super::uploads::Uploads;
 use super::v1_project_web_hook::UsedPasswords;
 use crate::delivery::client::Connector;
@@ -37,7 +37,7 @@ pub struct ApiState {
     /// Signs the engine's own tokens.
     pub vault: Arc<Vault>,
     /// Limits on the concurrent requests of a tenant.
-    pub turns: Arc<Turns>,
+    pub request_limits: Arc<RequestLimits>,
     /// One-time passwords of [`super::v1_project_web_hook`] that have been used.
     pub used_passwords: Arc<UsedPasswords>,
     /// Serves the bytes of plugins.
@@ -78,7 +78,7 @@ parts! {
     Sandbox: sandbox,
     Arc<Dispatcher>: dispatcher,
     Arc<Vault>: vault,
-    Arc<Turns>: turns,
+    Arc<RequestLimits>: request_limits,
     Arc<Downloads>: downloads,
     Arc<Uploads>: uploads,
     Arc<UsedPasswords>: used_passwords,

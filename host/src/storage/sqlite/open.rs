@@ -17,7 +17,7 @@ use super::sealing::{self, Rekeyed};
 use super::stores::SqliteStores;
 use super::{rows, writer};
 use crate::storage::StorageError;
-use crate::turns::TenantTurns;
+use crate::tenant_limiter::TenantLimiter;
 use crate::vault::{Keys, Vault};
 
 /// Connections for lists; each has a thread and up to 4 MiB of cache.
@@ -81,7 +81,7 @@ impl Prepared {
         let feeding = pool(file, FEEDING_CONNECTIONS).await?;
         let writer = Arc::new(Mutex::new(writer));
         let queue = writer::spawn(Arc::clone(&writer), Arc::clone(&rowless), writer_runtime);
-        let reads = Arc::new(TenantTurns::new(READERS_PER_TENANT));
+        let reads = Arc::new(TenantLimiter::new(READERS_PER_TENANT));
         tokio::spawn(watch_space(Arc::downgrade(&health)));
         let stores = SqliteStores { queue, writer, rowless, readers, reads, feeding, vault, health };
         Ok(SqliteDatabase { stores: Arc::new(stores), greatest_id })

@@ -12,7 +12,7 @@ use super::messages::{Job, Message};
 use super::rowless::SharedRowless;
 use crate::domain::TenantId;
 use crate::storage::StorageError;
-use crate::turns::{TenantTurns, Turn};
+use crate::tenant_limiter::{TenantLimiter, TenantPermit};
 use crate::vault::Vault;
 
 /// How many reads of one tenant run or wait, at most.
@@ -28,7 +28,7 @@ pub struct SqliteStores {
     /// For what clients ask.
     pub readers: SqlitePool,
     /// Limits how many of the readers one tenant uses.
-    pub reads: Arc<TenantTurns>,
+    pub reads: Arc<TenantLimiter>,
     /// For claims, the backlog and health: lists that clients ask for must not delay deliveries.
     pub feeding: SqlitePool,
     pub vault: Arc<Vault>,
@@ -40,8 +40,8 @@ impl SqliteStores {
     ///
     /// # Errors
     /// [`StorageError::TooManyReads`] if too many of them wait already.
-    pub async fn permit_read(&self, tenant: TenantId) -> Result<Turn, StorageError> {
-        self.reads.turn_unless_crowded(tenant, MAX_READS).await.ok_or(StorageError::TooManyReads)
+    pub async fn permit_read(&self, tenant: TenantId) -> Result<TenantPermit, StorageError> {
+        self.reads.acquire_unless_full(tenant, MAX_READS).await.ok_or(StorageError::TooManyReads)
     }
 
     /// The write connection, in order of arrival, beside the writer task.

@@ -16,7 +16,7 @@ use crate::api::auth::Caller;
 use crate::api::body::Payload;
 use crate::api::params::{Params, Segment};
 use crate::api::problem::{Kind, Problem};
-use crate::api::turns::Turns;
+use crate::api::request_limits::RequestLimits;
 use crate::api::uploads::{Upload, Uploads};
 use crate::api::v3::hooks::Trial;
 use crate::api::v3::openapi::schemas;
@@ -68,7 +68,7 @@ pub(super) struct UploadView {
 pub(super) async fn put_plugin(
     State(trial): State<Trial>,
     State(sandbox): State<Sandbox>,
-    State(turns): State<Arc<Turns>>,
+    State(limits): State<Arc<RequestLimits>>,
     State(uploads): State<Arc<Uploads>>,
     presence: ClientPresence,
     caller: Caller,
@@ -87,13 +87,13 @@ pub(super) async fn put_plugin(
     let examination = Examination { trial: &trial, sandbox: &sandbox, tenant, name: &name, force };
     let examining = async {
         // Waits before the body is read.
-        let turn = turns.uploads.turn(tenant).await?;
+        let permit = limits.uploads.acquire(tenant).await?;
         let upload = uploads.receive(payload).await?;
         let examined = examination.examine(&upload).await?;
-        Ok::<_, Problem>((turn, examined))
+        Ok::<_, Problem>((permit, examined))
     };
     let gone = || Problem::new(Kind::RequestTimeout, "the client closed the connection");
-    let (_turn, examined) = presence.or_gone(examining).await.ok_or_else(gone)??;
+    let (_permit, examined) = presence.or_gone(examining).await.ok_or_else(gone)??;
     let (status, plugin, warnings) = match examined {
         Examined::Same(version) => (StatusCode::OK, version, Vec::new()),
         Examined::New(inspected, warnings, wasm) => {

@@ -94,8 +94,8 @@ async fn a_chunk_size_with_too_many_leading_zeros_is_refused() {
             "0".repeat(zeros),
             event.len()
         );
-        let answer = answer(&mut connect(&server).await, sent.as_bytes()).await;
-        assert_eq!(status(&answer), expected, "{zeros}: {answer}");
+        let response = exchange(&mut connect(&server).await, sent.as_bytes()).await;
+        assert_eq!(status(&response), expected, "{zeros}: {response}");
     }
 }
 
@@ -218,8 +218,8 @@ async fn the_largest_upload_succeeds_while_other_tenants_hold_memory() {
             "PUT /api/v3/plugins/large HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: application/wasm\r\n{framing}\r\n\r\n"
         );
         let sent = [head.into_bytes(), body].concat();
-        let answer = answer(&mut connect(&server).await, &sent).await;
-        assert!(["200", "201"].contains(&status(&answer)), "{framing}: {answer}");
+        let response = exchange(&mut connect(&server).await, &sent).await;
+        assert!(["200", "201"].contains(&status(&response)), "{framing}: {response}");
     }
     drop(held);
 }

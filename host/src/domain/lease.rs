@@ -1,16 +1,7 @@
 //! Leases: the right of one node to attempt a delivery.
 
 use super::ids::IdGenerator;
-use super::{DeliveryId, UnixMillis};
-
-/// The number of a node: a process that accepts and delivers. Each id that it makes carries it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeNumber(pub u16);
-
-impl NodeNumber {
-    /// The greatest that an id can carry.
-    pub const LAST: Self = Self(1023);
-}
+use super::{DeliveryId, NodeNumber, UnixMillis};
 
 /// Tells leases apart: no two have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

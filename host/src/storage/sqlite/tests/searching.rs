@@ -40,80 +40,82 @@ async fn lists_use_the_intended_indexes() {
     }
 }
 
+/// Statements, and a part of the plan that SQLite must have for each.
+const PLANS: [(&str, &str); 14] = [
+    (
+        "WITH r (id, tenant_id, state) AS (VALUES (1, 2, 5), (3, 4, 5)) UPDATE deliveries SET state = r.state FROM r \
+         WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id",
+        "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+    ),
+    (
+        "UPDATE deliveries SET state = 6 WHERE (tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each('[]'))",
+        "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+    ),
+    (
+        "SELECT id FROM deliveries WHERE (tenant_id, id) IN (SELECT e.tenant_id, e.key + (d.value ->> 0) \
+         FROM events e CROSS JOIN json_each(e.deliveries) d WHERE e.key = 1 AND e.tenant_id = 2)",
+        "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+    ),
+    (
+        "SELECT e.key FROM events e CROSS JOIN json_each(e.deliveries) d \
+         WHERE e.key > (SELECT event_key FROM written_until)",
+        "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)",
+    ),
+    (
+        "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) DELETE FROM rendered_requests WHERE delivery_id IN \
+         (SELECT r.id FROM r CROSS JOIN deliveries WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id)",
+        "SEARCH rendered_requests USING INTEGER PRIMARY KEY",
+    ),
+    (
+        "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) SELECT r.id FROM r CROSS JOIN deliveries \
+         WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id AND deliveries.state = 1",
+        "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+    ),
+    (
+        "SELECT id, (SELECT octet_length(data) FROM events WHERE key = event_key) \
+         FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
+         AND ready_at <= 5 ORDER BY ready_at, id LIMIT 10",
+        "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND ready_at<?)",
+    ),
+    (
+        "UPDATE deliveries SET state = 2, lease_id = NULL WHERE lease_owner = 1 AND (tenant_id, id) IN \
+         (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1)",
+        "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+    ),
+    (
+        "SELECT tenant_id, id, ready_at FROM deliveries INDEXED BY deliveries_unfinished \
+         WHERE hook_id = 1 AND state < 3 AND state <> 1 AND (ready_at, id) > (2, 3) ORDER BY ready_at, id LIMIT 4",
+        "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND (ready_at,id)>(?,?))",
+    ),
+    (
+        "SELECT id FROM deliveries WHERE tenant_id = 1 AND id BETWEEN 2 AND 3",
+        "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id>? AND id<?)",
+    ),
+    (
+        "SELECT ready_at FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND hook_id = 4 \
+         ORDER BY ready_at LIMIT 1",
+        "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=?)",
+    ),
+    (
+        "SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1",
+        "USING COVERING INDEX deliveries_unfinished",
+    ),
+    (
+        "SELECT hook_id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND hook_id > 4 \
+         ORDER BY hook_id LIMIT 1",
+        "SEARCH deliveries USING COVERING INDEX deliveries_unfinished (hook_id>?)",
+    ),
+    (
+        "SELECT * FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
+         AND ready_at <= 5 ORDER BY ready_at, id LIMIT 10",
+        "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND ready_at<?)",
+    ),
+];
+
 #[tokio::test]
 async fn statements_use_the_intended_indexes() {
     let (_stores, (storage, _dir)) = open_new().await;
-    let rows = [
-        (
-            "WITH r (id, tenant_id, state) AS (VALUES (1, 2, 5), (3, 4, 5)) UPDATE deliveries SET state = r.state FROM r \
-             WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "UPDATE deliveries SET state = 6 WHERE (tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each('[]'))",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "SELECT id FROM deliveries WHERE (tenant_id, id) IN (SELECT e.tenant_id, e.key + (d.value ->> 0) \
-             FROM events e CROSS JOIN json_each(e.deliveries) d WHERE e.key = 1 AND e.tenant_id = 2)",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "SELECT e.key FROM events e CROSS JOIN json_each(e.deliveries) d \
-             WHERE e.key > (SELECT event_key FROM written_until)",
-            "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)",
-        ),
-        (
-            "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) DELETE FROM rendered_requests WHERE delivery_id IN \
-             (SELECT r.id FROM r CROSS JOIN deliveries WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id)",
-            "SEARCH rendered_requests USING INTEGER PRIMARY KEY",
-        ),
-        (
-            "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) SELECT r.id FROM r CROSS JOIN deliveries \
-             WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id AND deliveries.state = 1",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "SELECT id, (SELECT octet_length(data) FROM events WHERE key = event_key) \
-             FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
-             AND ready_at <= 5 ORDER BY ready_at, id LIMIT 10",
-            "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND ready_at<?)",
-        ),
-        (
-            "UPDATE deliveries SET state = 2, lease_id = NULL WHERE lease_owner = 1 AND (tenant_id, id) IN \
-             (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1)",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "SELECT tenant_id, id, ready_at FROM deliveries INDEXED BY deliveries_unfinished \
-             WHERE hook_id = 1 AND state < 3 AND state <> 1 AND (ready_at, id) > (2, 3) ORDER BY ready_at, id LIMIT 4",
-            "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND (ready_at,id)>(?,?))",
-        ),
-        (
-            "SELECT id FROM deliveries WHERE tenant_id = 1 AND id BETWEEN 2 AND 3",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id>? AND id<?)",
-        ),
-        (
-            "SELECT ready_at FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND hook_id = 4 \
-             ORDER BY ready_at LIMIT 1",
-            "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=?)",
-        ),
-        (
-            "SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1",
-            "USING COVERING INDEX deliveries_unfinished",
-        ),
-        (
-            "SELECT hook_id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND hook_id > 4 \
-             ORDER BY hook_id LIMIT 1",
-            "SEARCH deliveries USING COVERING INDEX deliveries_unfinished (hook_id>?)",
-        ),
-        (
-            "SELECT * FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
-             AND ready_at <= 5 ORDER BY ready_at, id LIMIT 10",
-            "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND ready_at<?)",
-        ),
-    ];
-    for (sql, expected) in rows {
+    for (sql, expected) in PLANS {
         assert_plan(&storage, sql, expected).await;
     }
 }

@@ -191,8 +191,7 @@ fn too_many_failures() -> Problem {
 }
 
 fn too_many_requests() -> Problem {
-    let detail =
-        "too many requests of the tenant are in progress; wait for their responses before you send more";
+    let detail = "too many requests of the tenant are in progress; wait for their responses, then try again";
     Problem::new(Kind::TooManyRequests, detail)
 }
 

@@ -130,10 +130,10 @@ impl Payload {
         }
     }
 
-    /// Reads the body part by part, up to `limit` bytes, for a body that is not kept in memory.
+    /// Reads a body of at most `limit` bytes in parts, without collecting it in memory.
     ///
     /// # Errors
-    /// Fails if the body has another type or a `Content-Length` above `limit`.
+    /// Fails if the body has another content type, or if its `Content-Length` exceeds `limit`.
     pub fn parts(self, expected: ContentType, limit: usize) -> Result<BodyParts, Problem> {
         if !self.body.is_end_stream()
             && let Err(problem) = expected.check(&self.headers)
@@ -167,7 +167,7 @@ impl Payload {
     /// The value of `Content-Length`.
     ///
     /// # Errors
-    /// Fails if it is above `limit`.
+    /// Fails if it exceeds `limit`.
     fn announced(self, limit: usize) -> Result<(Self, Option<usize>), Problem> {
         let announced = self.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let announced = announced.and_then(|text| text.parse::<u64>().ok());
@@ -192,7 +192,7 @@ impl Payload {
     }
 }
 
-/// A body that is read part by part.
+/// A body that is read in parts.
 pub struct BodyParts {
     arrival: Arrival,
     began: Instant,
@@ -203,7 +203,7 @@ impl BodyParts {
     /// The next part; `None` at the end of the body.
     ///
     /// # Errors
-    /// Fails if the body is too large, incomplete or too slow.
+    /// Fails if the body is too large, incomplete, or arrives too slowly.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         let limit = self.arrival.limit;
         let next = self.arrival.next(self.began, self.received).await;

@@ -1,4 +1,4 @@
-//! What handlers share.
+//! The state that handlers share.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub struct ApiState {
     pub used_passwords: Arc<UsedPasswords>,
     /// Serves the bytes of plugins.
     pub downloads: Arc<Downloads>,
-    /// Receives plugins.
+    /// Receives uploads of plugins.
     pub uploads: Arc<Uploads>,
     /// SHA-256 of the operator's key.
     pub admin_key_hash: [u8; 32],
@@ -53,7 +53,7 @@ pub struct ApiState {
 pub struct SharedApiState(pub(super) Arc<ApiState>);
 
 impl SharedApiState {
-    /// Shares the parts.
+    /// Wraps the state.
     pub(super) fn new(state: ApiState) -> Self {
         Self(Arc::new(state))
     }

@@ -1,7 +1,7 @@
-//! Uploads of plugins as they arrive: each goes into a file without a name, so that a slow sender takes hardly any memory.
+//! Receives uploads of plugins into unnamed temporary files, so that slow clients use little memory.
 //!
-//! An upload is in memory only while the sandbox or the storage reads it, and uploads wait for that in order of arrival. So a legal
-//! upload gets through whatever memory other requests hold.
+//! An upload is in memory only while the sandbox or the storage reads it. Uploads wait for that memory in
+//! order of arrival, so a legal upload succeeds regardless of the memory of other requests.
 
 use std::fs::File;
 use std::io;
@@ -17,21 +17,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::body::{ContentType, Payload};
 use super::problem::{Kind, Problem};
 
-/// The greatest size of an upload, in bytes.
+/// The maximum size of an upload, in bytes.
 pub const MAX_UPLOAD_LEN: usize = 32 * 1024 * 1024;
-/// Uploads of all tenants that arrive or are examined at the same time. Each is an open file.
+/// The maximum number of uploads of all tenants that are received or examined at the same time. Each is an
+/// open file.
 const MAX_FILES: usize = 32;
 /// How long an upload waits for one of these files.
 const FILE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of uploads in memory at the same time: the largest upload, and smaller ones beside it.
+/// The memory for uploads, in bytes: enough for the largest upload and smaller ones at the same time.
 const MEMORY: usize = MAX_UPLOAD_LEN / 2 * 3;
-/// What one permit of that memory stands for, in bytes.
+/// The memory of one permit, in bytes.
 const UNIT: usize = 64 * 1024;
 
-/// See the module's head.
+/// See the [module documentation](self).
 #[derive(Debug)]
 pub struct Uploads {
-    /// The directory of the files.
+    /// The directory of the temporary files.
     dir: PathBuf,
     files: Arc<Semaphore>,
     memory: Arc<Semaphore>,
@@ -46,31 +47,29 @@ pub struct Upload {
     _file_permit: OwnedSemaphorePermit,
 }
 
-/// The bytes of an upload, and the memory that they take.
+/// The bytes of an upload with the permit for their memory.
 struct Loaded {
     bytes: Vec<u8>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Uploads {
-    /// Uploads arrive in files in `dir`.
+    /// Creates the service; temporary files go into `dir`.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
         let (files, memory) = (Semaphore::new(MAX_FILES), Semaphore::new(MEMORY / UNIT));
         Self { dir, files: Arc::new(files), memory: Arc::new(memory) }
     }
 
-    /// Takes a request's body in.
+    /// Receives the body of a request into a file.
     ///
     /// # Errors
-    /// If it is no Wasm by its type, larger than [`MAX_UPLOAD_LEN`], doesn't arrive, or cannot be written.
+    /// Fails if the content type is not WebAssembly, the body exceeds [`MAX_UPLOAD_LEN`] or does not arrive
+    /// in time, or the file cannot be written.
     pub async fn receive(&self, payload: Payload) -> Result<Upload, Problem> {
         let permit = tokio::time::timeout(FILE_TIMEOUT, Arc::clone(&self.files).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
-            return Err(Problem::new(
-                Kind::Unavailable,
-                "too many uploads are under way; try again in a moment",
-            ));
+            return Err(Problem::new(Kind::Unavailable, "too many uploads are in progress; try again later"));
         };
         let mut parts = payload.parts(ContentType::Wasm, MAX_UPLOAD_LEN)?;
         let dir = self.dir.clone();
@@ -87,10 +86,10 @@ impl Uploads {
 }
 
 impl Upload {
-    /// The bytes, in memory until the last part of them is dropped. Waits until there is memory for them.
+    /// Loads the bytes when memory is available. They count as used memory until the last clone is dropped.
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// Fails if the file cannot be read.
     pub async fn load(&self) -> Result<Bytes, Problem> {
         let units = u32::try_from(self.len.div_ceil(UNIT)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
@@ -113,7 +112,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
-    let done = done.map_err(|error| Problem::internal("an upload's file", &error))?;
+    let done = done.map_err(|error| Problem::internal("accessing the file of an upload", &error))?;
     done.map_err(|error| unavailable(&error))
 }
 
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_upload_of_any_legal_size_is_read_back_and_a_larger_one_is_refused() {
+    async fn uploads_of_all_legal_sizes_are_received_and_larger_ones_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let uploads = Uploads::new(dir.path().to_owned());
         for len in [0, 1, UNIT, UNIT + 1, MAX_UPLOAD_LEN] {
@@ -155,14 +154,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn uploads_wait_for_memory_and_get_it() {
+    async fn uploads_wait_until_memory_is_available() {
         let dir = tempfile::tempdir().unwrap();
         let uploads = Uploads::new(dir.path().to_owned());
         let large = uploads.receive(payload(MAX_UPLOAD_LEN).await).await.unwrap();
         let other = uploads.receive(payload(MAX_UPLOAD_LEN).await).await.unwrap();
         let small = uploads.receive(payload(UNIT).await).await.unwrap();
         let held = large.load().await.unwrap();
-        assert_eq!(small.load().await.unwrap().len(), UNIT, "a small one fits beside the largest");
+        assert_eq!(small.load().await.unwrap().len(), UNIT, "a small upload fits next to the largest");
         let mut waiting = other.load().boxed();
         assert!((&mut waiting).now_or_never().is_none());
         drop(held);

@@ -57,7 +57,7 @@ impl Arrival {
         while let Some(part) = next {
             self.reserve(body.len() + part.len())?;
             if let Some(reserved) = &self.reserved {
-                // No more than is reserved: a vector that grows by itself doubles.
+                // Allocates what is reserved; a vector that grows by itself would double its capacity.
                 body.reserve_exact(reserved.bytes().max(body.len() + part.len()) - body.len());
             }
             body.extend_from_slice(&part);

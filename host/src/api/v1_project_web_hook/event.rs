@@ -109,7 +109,7 @@ pub(super) async fn event(
     let no_event =
         || ApiError::not_found(format!("project {} has no web hook event {number}", project.number));
     let hook = find(&directory, tenant.id, project.number);
-    // Several only if nodes made them in the same millisecond.
+    // There are several only if different nodes created deliveries in the same millisecond.
     for id in storage.deliveries.numbered(tenant.id, number).await? {
         let found = storage.deliveries.with_attempts(tenant.id, id, None, 1).await?;
         let Some((delivery, attempts)) = found else { continue };

@@ -9,12 +9,12 @@ use tokio::sync::Notify;
 /// The maximum number of bodies that are read at the same time.
 const MAX: usize = 32;
 
-/// The bodies that are being read, in the order of their start. If there are too many, a new one aborts the oldest of
-/// the address that has the most. So many stalled senders at one address block only each other.
+/// The bodies that are being read, in the order of their start. If there are too many, a new one aborts the
+/// oldest body of the address that has the most. So stalled senders at one address block only each other.
 #[derive(Debug)]
 pub(super) struct UnauthenticatedReads(Mutex<VecDeque<Read>>);
 
-/// One body that is being read. Its address is unknown without a connection, as in tests of the router.
+/// A body that is being read. Its address is `None` in tests, which have no connection.
 #[derive(Debug)]
 struct Read {
     address: Option<IpAddr>,
@@ -65,7 +65,7 @@ impl UnauthenticatedReads {
     }
 }
 
-/// The index of the oldest read of the address that has the most.
+/// The index of the oldest body of the address that has the most.
 fn next_to_abort(reads: &VecDeque<Read>) -> Option<usize> {
     let count = |address| reads.iter().filter(|other| other.address == address).count();
     let most = reads.iter().map(|read| count(read.address)).max()?;
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// A read that has started and never ends by itself.
+    /// Starts a read that does not end by itself.
     fn stalled(reads: &UnauthenticatedReads, host: u8) -> LocalBoxFuture<'_, Option<()>> {
         let mut read = reads.read(Some(IpAddr::from([192, 0, 2, host])), pending()).boxed_local();
         assert!((&mut read).now_or_never().is_none());
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_read_aborts_the_oldest_and_is_never_blocked() {
+    fn a_new_read_aborts_the_oldest_and_always_starts() {
         let reads = UnauthenticatedReads::new();
         let mut waiting: Vec<_> = (0..MAX).map(|host| stalled(&reads, host as u8)).collect();
         assert_eq!(reads.read(None, ready(7)).now_or_never(), Some(Some(7)));
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn many_reads_of_one_address_abort_each_other_and_no_other() {
+    fn reads_of_one_address_abort_only_each_other() {
         let reads = UnauthenticatedReads::new();
         let mut others: Vec<_> = (1..4).map(|host| stalled(&reads, host)).collect();
         let mut many: Vec<_> = (0..64).map(|_| stalled(&reads, 0)).collect();

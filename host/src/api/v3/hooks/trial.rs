@@ -40,9 +40,9 @@ pub(in crate::api) struct Trial {
 }
 
 impl Trial {
-    /// Validates the settings of the steps of `wanted` for which `is_from_client` is true, which are those that
-    /// the client wrote. Skips steps that `current` has as well: a newer version of a plugin may reject them,
-    /// which must not block other changes.
+    /// Validates the settings of the steps of `wanted` for which `is_from_client` is true, which are those
+    /// that the client wrote. Skips steps that `current` has as well: a newer version of a plugin may reject
+    /// them, which must not block other changes.
     ///
     /// # Errors
     /// Fails if a plugin rejects its settings, or if too many changes of the tenant are waiting.

@@ -116,7 +116,7 @@ fn force(uri: &Uri) -> Result<bool, Problem> {
     }
 }
 
-/// The parameters of an upload, without its bytes.
+/// The examination of an upload.
 struct Examination<'a> {
     trial: &'a Trial,
     sandbox: &'a Sandbox,
@@ -142,7 +142,7 @@ impl Examination<'_> {
         if let Some(same) = newest.filter(|newest| newest.digest == digest) {
             return Ok(Examined::Same(same));
         }
-        // Gives up the memory, so that others may have it while settings are tried.
+        // Frees the memory before the trial calls, which do not need the bytes.
         let inspected = self.sandbox.inspect(self.tenant, wasm).await.map_err(refused)?;
         directory.check_roles(self.tenant, self.name, &inspected.roles)?;
         let hooks = directory.hooks_by_name(self.tenant, self.name);

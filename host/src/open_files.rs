@@ -5,7 +5,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::delivery::client::IDLE_CONNECTIONS;
+use crate::delivery::client::MAX_IDLE_CONNECTIONS;
 
 /// Raises the soft limit to the hard limit. Returns the limit in effect.
 pub(crate) fn raise_limit() -> usize {
@@ -21,7 +21,7 @@ const BASE_FILES: usize = 96;
 /// Files that the thread of each core has open.
 const FILES_PER_CORE: usize = 4;
 /// The maximum number of idle connections to receivers.
-const MAX_IDLE: usize = IDLE_CONNECTIONS;
+const MAX_IDLE: usize = MAX_IDLE_CONNECTIONS;
 /// The maximum number of connections of clients.
 const MAX_CLIENTS: usize = 10_000;
 /// The minimum number of each kind of connection.

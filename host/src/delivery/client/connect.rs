@@ -1,4 +1,4 @@
-//! Resolves, checks, connects.
+//! Resolves names, checks addresses, and connects.
 
 use std::future::Future;
 use std::io;
@@ -13,24 +13,24 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::connection::Connection;
 use super::endpoint::Endpoint;
-use super::link::Link;
 use super::lookup::{Lookups, NotFound};
 use super::own_failure::{FailureLog, OwnFailure};
 use super::socket::Socket;
 use super::stream::{Stream, Transport};
-use super::unreachable::{NoAnswer, Unreachable};
+use super::unreachable::{NoResponse, Unreachable};
 use crate::delivery::egress::{EgressPolicy, is_global};
 use crate::domain::TenantId;
 use crate::domain::attempt::UnreachableKind;
 
 /// The greatest size of a response's head, in bytes.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
-/// An address has so long to answer before the next one is tried. The last has all the time that is left.
+/// How long an address has before the next one is tried. The last one has all the time that is left.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_secs(3);
-/// How many addresses of a name are tried.
+/// The most addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 8;
-/// What is spoken over TLS (RFC 7301, section 6).
+/// The protocol over TLS (RFC 7301, section 6).
 const ALPN: &[u8] = b"http/1.1";
 
 /// Opens connections, for any number of clients.
@@ -42,7 +42,7 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Connects where `policy` permits, and trusts what `tls` says. Names are looked up by the system.
+    /// Connects to what `policy` permits, with the TLS settings `tls`. Names are resolved by the system.
     #[must_use]
     pub fn new(policy: EgressPolicy, tls: ClientConfig) -> Self {
         Self::resolving(policy, tls, Lookups::by_the_system())
@@ -53,16 +53,20 @@ impl Connector {
         Self { policy, tls: Arc::new(tls).into(), lookups, failures: FailureLog::default() }
     }
 
-    /// Logs now and then that the engine itself has failed.
+    /// Logs a failure of the engine itself, at intervals.
     pub(super) fn report(&self, failure: &OwnFailure) {
         self.failures.report(failure);
     }
 
-    /// A new connection to `endpoint`, for a request of `tenant`.
+    /// Opens a connection to `endpoint` for a request of `tenant`.
     ///
     /// # Errors
-    /// If there is none to be had, or the policy lets none be made.
-    pub(super) async fn connect(&self, tenant: TenantId, endpoint: Endpoint) -> Result<Box<Link>, NoAnswer> {
+    /// Fails if that is not possible, or if the policy refuses it.
+    pub(super) async fn connect(
+        &self,
+        tenant: TenantId,
+        endpoint: Endpoint,
+    ) -> Result<Box<Connection>, NoResponse> {
         let socket = Socket::new(self.open(tenant, &endpoint).await?);
         let transport = match endpoint.https {
             false => Transport::Plain(socket),
@@ -72,20 +76,20 @@ impl Connector {
         let parts =
             http1::Builder::new().max_buf_size(MAX_RESPONSE_HEAD).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = parts.map_err(|error| Unreachable::classify(&error))?;
-        Ok(Box::new(Link::new(tenant, Arc::new(endpoint), sender, connection, intake)))
+        Ok(Box::new(Connection::new(tenant, Arc::new(endpoint), sender, connection, intake)))
     }
 
-    /// The address that is checked is the one that is connected to.
-    async fn open(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<TcpStream, NoAnswer> {
+    /// Connects to the very address that was checked.
+    async fn open(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<TcpStream, NoResponse> {
         let permitted = self.permitted(tenant, endpoint).await?;
         let stream = first_that_answers(endpoint, &permitted, NEXT_ADDRESS_AFTER, TcpStream::connect).await?;
-        // Small requests must not wait for acknowledgements; where it cannot be set, it is only slower.
+        // Small requests must not wait for acknowledgements. If it cannot be set, requests are only slower.
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
 
-    /// Why no request of `tenant` can go to `url`: its name cannot be resolved, or the policy refuses its addresses. Connects to
-    /// nothing. `None` also if the engine itself fails to find out.
+    /// Returns why no request of `tenant` can go to `url`: its name cannot be resolved, or the policy refuses its addresses.
+    /// Connects to nothing. Also returns `None` if the engine itself fails to find out.
     pub async fn refusal(&self, tenant: TenantId, url: &str) -> Option<String> {
         let endpoint = match url.parse() {
             Ok(uri) => Endpoint::of(&uri),
@@ -96,13 +100,13 @@ impl Connector {
             Err(unusable) => Err(unusable.into()),
         };
         match permitted {
-            Err(NoAnswer::Unreachable(unreachable)) => Some(unreachable.message),
+            Err(NoResponse::Unreachable(unreachable)) => Some(unreachable.message),
             Ok(_) | Err(_) => None,
         }
     }
 
     /// The addresses that may be tried.
-    async fn permitted(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, NoAnswer> {
+    async fn permitted(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, NoResponse> {
         let host = &endpoint.host;
         let addresses = self.resolve(tenant, host, endpoint.port).await?;
         let mut permitted = addresses.clone();
@@ -117,12 +121,12 @@ impl Connector {
         Ok(permitted)
     }
 
-    async fn resolve(&self, tenant: TenantId, host: &str, port: u16) -> Result<Vec<SocketAddr>, NoAnswer> {
+    async fn resolve(&self, tenant: TenantId, host: &str, port: u16) -> Result<Vec<SocketAddr>, NoResponse> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         let found = self.lookups.find(tenant, host).await.map_err(|why| match why {
-            NotFound::Own(failure) => NoAnswer::Own(failure),
+            NotFound::Own(failure) => NoResponse::Own(failure),
             NotFound::Name(what) => {
                 Unreachable::new(UnreachableKind::Dns, format!("cannot resolve {host}: {what}")).into()
             }
@@ -146,16 +150,16 @@ impl Connector {
     }
 }
 
-/// Connects to the first of `addresses` that can be, tried in order. Each but the last has `next_after` to answer.
+/// Connects to the first of `addresses` that accepts, in order. Each but the last has `next_after` to answer.
 ///
 /// # Errors
-/// If none can be. It is the engine's own failure if one was: with that, the others say little.
+/// Fails if none accepts. If one of the failures is the engine's own, that is returned, because the others say little then.
 async fn first_that_answers<S, F: Future<Output = io::Result<S>>>(
     endpoint: &Endpoint,
     addresses: &[SocketAddr],
     next_after: Duration,
     connect: impl Fn(SocketAddr) -> F,
-) -> Result<S, NoAnswer> {
+) -> Result<S, NoResponse> {
     let (mut failures, mut own) = (Vec::new(), None);
     for (left, address) in (0..addresses.len()).rev().zip(addresses) {
         let connecting = connect(*address);
@@ -179,7 +183,7 @@ async fn first_that_answers<S, F: Future<Output = io::Result<S>>>(
     })
 }
 
-/// How an address is shown to the tenant: what a name stands for in the operator's own network is not.
+/// How an address is shown to tenants, who must not learn to which private addresses a name resolves.
 fn shown(endpoint: &Endpoint, address: SocketAddr) -> String {
     if is_global(address.ip()) || endpoint.host.parse::<IpAddr>().is_ok() {
         return address.to_string();
@@ -208,8 +212,8 @@ mod tests {
         let addresses: Vec<_> = ports.iter().map(|port| SocketAddr::from(([10, 0, 0, 1], *port))).collect();
         let endpoint = Endpoint { https: false, host: host.into(), port: 80 };
         first_that_answers(&endpoint, &addresses, Duration::ZERO, connect).await.map_err(|why| match why {
-            NoAnswer::Unreachable(why) => format!("{}: {}", why.kind, why.message),
-            NoAnswer::Own(failure) => format!("own: {failure}"),
+            NoResponse::Unreachable(why) => format!("{}: {}", why.kind, why.message),
+            NoResponse::Own(failure) => format!("own: {failure}"),
         })
     }
 

@@ -1,27 +1,27 @@
-//! Where a request goes: what may share a connection, and how the request names it.
+//! Where a request goes, and how the request names it.
 
 use http::uri::{Authority, Parts};
 use http::{HeaderValue, Uri, header};
 
-use super::Request;
+use super::request::Request;
 use super::unreachable::Unreachable;
 use crate::domain::attempt::UnreachableKind;
 
-/// Requests to the same scheme, host and port may go over the same connection.
+/// Scheme, host and port. Requests to the same endpoint may share a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Endpoint {
-    /// Whether there is TLS.
+    /// Whether the connection uses TLS.
     pub(super) https: bool,
-    /// The name or address in lower case, an IPv6 address without its brackets.
+    /// The name or address in lower case, without the brackets of an IPv6 address.
     pub(super) host: Box<str>,
     pub(super) port: u16,
 }
 
 impl Endpoint {
-    /// Where `uri` points.
+    /// The endpoint of `uri`.
     ///
     /// # Errors
-    /// Where it points nowhere; what hooks and plugins say has been checked before.
+    /// Fails if `uri` has none. The URLs of hooks and plugins have been checked before.
     pub(super) fn of(uri: &Uri) -> Result<Self, Unreachable> {
         let https = match uri.scheme_str() {
             Some("https") => true,
@@ -45,14 +45,14 @@ fn unusable(what: String) -> Unreachable {
     Unreachable::new(UnreachableKind::Protocol, what)
 }
 
-/// Writes a request to `endpoint` as a server wants it: the host in its header (RFC 9112, section 3.2), path and
-/// query alone in the first line (section 3.2.1).
+/// Brings a request to `endpoint` into the form that servers expect: the host in a header (RFC 9112, section 3.2), only path
+/// and query in the request line (section 3.2.1).
 ///
 /// # Errors
-/// Where the host cannot stand in a header, which no URL's can.
+/// Fails if the host is not a valid header value, which the host of a URL always is.
 pub(super) fn address(request: &mut Request, endpoint: &Endpoint) -> Result<(), Unreachable> {
     let parts = std::mem::take(request.uri_mut()).into_parts();
-    // With the port, if there is one, but not with the one that goes without saying. URLs have no user names here.
+    // The port is left out if it is the default. URLs have no user names here.
     let named =
         if endpoint.port == default_port(endpoint.https) { Authority::host } else { Authority::as_str };
     let host = parts.authority.as_ref().map_or("", named);

@@ -1,5 +1,5 @@
-//! Names to addresses. Those of a tenant who ask for the same name at the same time share one look-up; nothing is remembered
-//! after it, since how long a name's addresses hold good is for the system's resolver to know.
+//! Resolves names to addresses. Requests of one tenant that ask for the same name at the same time share a look-up. Nothing is
+//! cached: how long the addresses of a name are valid is known to the system's resolver.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,12 +10,12 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, watch};
 
 use super::own_failure::OwnFailure;
 use crate::domain::TenantId;
-use crate::tenant_limiter::{TenantLimiter, TenantPermit};
+use crate::turns::{TenantTurns, Turn};
 
-/// Names looked up at the same time. The system's resolver cannot be interrupted, and runs on threads that
-/// others need, too.
+/// The most look-ups at the same time. The system's resolver cannot be interrupted, and runs on threads that are also needed
+/// for other work.
 pub(super) const MAX_LOOKUPS: usize = 128;
-/// Of these, how many for one tenant: names whose servers never answer must hold up nobody else's.
+/// The most of one tenant: names whose servers never answer must not delay other tenants.
 pub(super) const MAX_LOOKUPS_OF_TENANT: usize = MAX_LOOKUPS / 4;
 
 /// The addresses of a name, with port 0.
@@ -24,28 +24,28 @@ type Found = Result<Arc<[SocketAddr]>, NotFound>;
 /// Why there are no addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NotFound {
-    /// In words, what is wrong with the name or its servers.
+    /// What is wrong with the name or its servers.
     Name(Arc<str>),
     /// The engine itself failed.
     Own(OwnFailure),
 }
 
-/// Finds a name's addresses. Blocks.
+/// Resolves a name, and blocks meanwhile.
 pub(super) type Resolver = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
-/// Whose look-up, and of which name.
+/// The tenant and the name.
 type Key = (TenantId, Arc<str>);
 
-/// The look-ups under way.
+/// The look-ups in progress.
 pub(super) struct Lookups {
     resolver: Arc<Resolver>,
     turns: Semaphore,
-    turns_of_tenants: TenantLimiter,
-    under_way: Mutex<UnderWay>,
+    turns_of_tenants: TenantTurns,
+    in_progress: Mutex<InProgress>,
 }
 
-/// By name, but not shared by tenants, of whom one may have to wait for its turn where another need not.
-type UnderWay = HashMap<Key, watch::Sender<Option<Found>>>;
+/// By tenant and name. Tenants do not share look-ups, because one may have to wait for its limit while another need not.
+type InProgress = HashMap<Key, watch::Sender<Option<Found>>>;
 
 impl Lookups {
     /// Look-ups by the operating system's resolver.
@@ -55,32 +55,32 @@ impl Lookups {
 
     pub(super) fn by(resolver: Arc<Resolver>) -> Arc<Self> {
         let turns = Semaphore::new(MAX_LOOKUPS);
-        let turns_of_tenants = TenantLimiter::new(MAX_LOOKUPS_OF_TENANT);
-        Arc::new(Self { resolver, turns, turns_of_tenants, under_way: Mutex::default() })
+        let turns_of_tenants = TenantTurns::new(MAX_LOOKUPS_OF_TENANT);
+        Arc::new(Self { resolver, turns, turns_of_tenants, in_progress: Mutex::default() })
     }
 
-    /// The addresses of `host`, for a request of `tenant`.
+    /// Resolves `host` for a request of `tenant`.
     ///
     /// # Errors
-    /// If there are none, or the engine itself failed.
+    /// Fails if there are no addresses, or if the engine itself failed.
     pub(super) async fn find(self: &Arc<Self>, tenant: TenantId, host: &str) -> Found {
         let mut answer = self.join(tenant, host);
         match answer.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(found)) => found.clone(),
-            _ => Err(NotFound::Name("the look-up came to nothing".into())),
+            _ => Err(NotFound::Name("the look-up was aborted".into())),
         }
     }
 
-    /// Waits with others who look for the same name, or begins to look. In a task of its own: whoever was first
-    /// may be the first to lose patience.
+    /// Joins a look-up of the same name, or starts one. It runs in a task of its own, because the first request may be the
+    /// first to time out.
     fn join(self: &Arc<Self>, tenant: TenantId, host: &str) -> watch::Receiver<Option<Found>> {
         let key: Key = (tenant, host.into());
-        let mut under_way = self.under_way();
-        if let Some(lookup) = under_way.get(&key) {
+        let mut in_progress = self.in_progress();
+        if let Some(lookup) = in_progress.get(&key) {
             return lookup.subscribe();
         }
         let (sender, receiver) = watch::channel(None);
-        under_way.insert(key.clone(), sender.clone());
+        in_progress.insert(key.clone(), sender.clone());
         tokio::spawn(Arc::clone(self).look_up(key, sender));
         receiver
     }
@@ -89,27 +89,27 @@ impl Lookups {
         let found = loop {
             tokio::select! {
                 turns = self.turns(key.0) => {
-                    // Held until the resolver returns, which it may do long after all have ceased to wait. Those who
-                    // ask while it runs wait with it, rather than have it asked once more.
+                    // Held until the resolver returns, possibly long after the last request has timed out. Requests that
+                    // come meanwhile join this look-up.
                     let _turns = turns;
                     break self.resolve(&key.1).await;
                 }
                 () = lookup.closed() => {}
             }
-            // Nobody waits for its turn any more. Who asks does so under the lock.
-            let mut under_way = self.under_way();
+            // No request waits any more, unless one has joined since, which it does under the lock.
+            let mut in_progress = self.in_progress();
             if lookup.receiver_count() == 0 {
-                under_way.remove(&key);
+                in_progress.remove(&key);
                 return;
             }
         };
-        self.under_way().remove(&key);
+        self.in_progress().remove(&key);
         lookup.send_replace(Some(found));
     }
 
     /// One of the tenant's turns, then one of all.
-    async fn turns(&self, tenant: TenantId) -> (TenantPermit, Result<SemaphorePermit<'_>, AcquireError>) {
-        (self.turns_of_tenants.acquire(tenant).await, self.turns.acquire().await)
+    async fn turns(&self, tenant: TenantId) -> (Turn, Result<SemaphorePermit<'_>, AcquireError>) {
+        (self.turns_of_tenants.turn(tenant).await, self.turns.acquire().await)
     }
 
     async fn resolve(&self, name: &Arc<str>) -> Found {
@@ -130,7 +130,7 @@ impl Lookups {
         }
     }
 
-    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_progress(&self) -> MutexGuard<'_, InProgress> {
+        self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use crate::clock;
+
 /// While it lasts, it is logged this often.
 const LOGGED_EVERY: Duration = Duration::from_secs(30);
 
@@ -68,7 +70,7 @@ struct Logged {
 
 impl FailureLog {
     pub(super) fn report(&self, failure: &OwnFailure) {
-        if let Some(suppressed) = self.next(Instant::now()) {
+        if let Some(suppressed) = self.next(clock::monotonic()) {
             tracing::error!(
                 error = failure as &dyn Error,
                 suppressed,
@@ -120,7 +122,7 @@ mod tests {
 
     #[test]
     fn it_is_logged_now_and_then_with_how_often_it_was_not() {
-        let (log, start) = (FailureLog::default(), Instant::now());
+        let (log, start) = (FailureLog::default(), clock::monotonic());
         let at = |seconds| log.next(start + Duration::from_secs(seconds));
         assert_eq!(
             [at(0), at(1), at(29), at(30), at(31), at(90)],

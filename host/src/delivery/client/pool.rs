@@ -1,139 +1,141 @@
-//! Connections that are not in use. Pure bookkeeping, but for closing what is one too many.
+//! Idle connections. Pure bookkeeping, except that it closes connections beyond the limit.
 //!
-//! The newest is taken first: it is the likeliest to be open still, and the others get old enough to be closed. Where there
-//! are too many, the tenant for whom most rest loses its oldest, so that no one's many receivers cost others a connection. There
-//! is no bound for each receiver: one with many requests under way finds as many connections, and one that is asked seldom
-//! loses its own first.
+//! The newest is taken first: it is the likeliest to be open still, and the others become old enough to be closed. If there
+//! are too many, the tenant with most of them loses its oldest, so that one tenant's many receivers cost no other tenant a
+//! connection. There is no limit for each receiver: one with many requests in flight needs as many connections, and one with
+//! few requests loses its own first.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::connection::Connection;
 use super::endpoint::Endpoint;
-use super::link::Link;
+use crate::clock;
 use crate::domain::TenantId;
 
-/// The sweep looks at most this many times in an idle timeout; what would get too old before its next look is closed now.
+/// How often the sweep looks during an idle timeout. What would become too old before the next look is closed now.
 const LOOKS: u32 = 60;
 
 /// See the module's head.
 pub(super) struct Pool {
-    most: usize,
+    limit: usize,
     idle_timeout: Duration,
-    resting: Mutex<Resting>,
+    idle: Mutex<IdleConnections>,
 }
 
 #[derive(Default)]
-struct Resting {
-    /// By the order in which they came.
-    links: BTreeMap<u64, (Box<Link>, Instant)>,
-    /// The numbers of each endpoint's links, in that order; never empty.
+struct IdleConnections {
+    /// In the order in which they became idle, with the time.
+    connections: BTreeMap<u64, (Box<Connection>, Instant)>,
+    /// The numbers of each endpoint's connections in that order, never empty.
     endpoints: HashMap<Arc<Endpoint>, VecDeque<u64>>,
     next: u64,
 }
 
 impl Pool {
-    /// A pool of at most `most` connections, each of which rests for at most `idle_timeout`.
-    pub(super) fn new(most: usize, idle_timeout: Duration) -> Self {
-        Self { most, idle_timeout, resting: Mutex::default() }
+    /// A pool of at most `limit` connections, each idle for at most `idle_timeout`.
+    pub(super) fn new(limit: usize, idle_timeout: Duration) -> Self {
+        Self { limit, idle_timeout, idle: Mutex::default() }
     }
 
-    /// The newest connection to `endpoint`.
-    pub(super) fn take(&self, endpoint: &Endpoint) -> Option<Box<Link>> {
-        self.resting().take_newest(endpoint)
+    /// Takes the newest connection to `endpoint`.
+    pub(super) fn take(&self, endpoint: &Endpoint) -> Option<Box<Connection>> {
+        self.idle().take_newest(endpoint)
     }
 
     /// Keeps a connection for the next request.
-    pub(super) fn put(&self, link: Box<Link>) {
+    pub(super) fn put(&self, connection: Box<Connection>) {
         let too_many = {
-            let mut resting = self.resting();
-            resting.put(link);
-            if resting.links.len() > self.most { resting.take_one_too_many() } else { None }
+            let mut idle = self.idle();
+            idle.put(connection);
+            if idle.connections.len() > self.limit { idle.take_from_largest_tenant() } else { None }
         };
-        // Not under the lock: closing asks the system.
-        if let Some(link) = too_many {
-            link.close();
+        // Not under the lock: closing makes a system call.
+        if let Some(connection) = too_many {
+            connection.close();
         }
     }
 
-    /// Closes what is too old, and says when to look again.
+    /// Closes connections that are too old, and returns when to look again.
     pub(super) fn close_old(&self, now: Instant) -> Instant {
         let soonest = now + self.idle_timeout / LOOKS;
         loop {
-            let mut resting = self.resting();
-            let oldest = resting.oldest().unwrap_or(now) + self.idle_timeout;
+            let mut idle = self.idle();
+            let oldest = idle.oldest().unwrap_or(now) + self.idle_timeout;
             if oldest > soonest {
                 return oldest;
             }
-            let link = resting.take_oldest();
-            drop(resting);
-            if let Some(link) = link {
-                link.close();
+            let connection = idle.take_oldest();
+            drop(idle);
+            if let Some(connection) = connection {
+                connection.close();
             }
         }
     }
 
-    fn resting(&self) -> MutexGuard<'_, Resting> {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, IdleConnections> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Resting {
-    fn put(&mut self, link: Box<Link>) {
+impl IdleConnections {
+    fn put(&mut self, connection: Box<Connection>) {
         let number = self.next;
         self.next += 1;
-        self.endpoints.entry(Arc::clone(link.endpoint())).or_default().push_back(number);
-        self.links.insert(number, (link, Instant::now()));
+        self.endpoints.entry(Arc::clone(connection.endpoint())).or_default().push_back(number);
+        self.connections.insert(number, (connection, clock::monotonic()));
     }
 
-    fn take_newest(&mut self, endpoint: &Endpoint) -> Option<Box<Link>> {
+    fn take_newest(&mut self, endpoint: &Endpoint) -> Option<Box<Connection>> {
         let numbers = self.endpoints.get_mut(endpoint)?;
         let newest = numbers.pop_back()?;
         if numbers.is_empty() {
             self.endpoints.remove(endpoint);
         }
-        self.links.remove(&newest).map(|(link, _)| link)
+        self.connections.remove(&newest).map(|(connection, _)| connection)
     }
 
-    fn take_oldest(&mut self) -> Option<Box<Link>> {
-        let oldest = *self.links.first_key_value()?.0;
+    fn take_oldest(&mut self) -> Option<Box<Connection>> {
+        let oldest = *self.connections.first_key_value()?.0;
         self.take(oldest)
     }
 
-    /// The oldest of the tenant for whom most rest; of those of several such tenants, the oldest. They are counted here, where one
-    /// has just been opened, which takes far longer, and not each time that one comes or goes.
-    fn take_one_too_many(&mut self) -> Option<Box<Link>> {
+    /// Takes the oldest connection of the tenant with most of them. They are counted here, after a connection was opened, which
+    /// takes far longer, and not each time that one comes or goes.
+    fn take_from_largest_tenant(&mut self) -> Option<Box<Connection>> {
         let mut counts = HashMap::<TenantId, usize>::new();
-        for (link, _) in self.links.values() {
-            *counts.entry(link.tenant()).or_default() += 1;
+        for (connection, _) in self.connections.values() {
+            *counts.entry(connection.tenant()).or_default() += 1;
         }
         let most = counts.values().max()?;
-        let is_of_most = |(link, _): &(Box<Link>, Instant)| counts.get(&link.tenant()) == Some(most);
-        let number = *self.links.iter().find(|(_, rests)| is_of_most(rests))?.0;
+        let is_of_largest =
+            |(connection, _): &(Box<Connection>, Instant)| counts.get(&connection.tenant()) == Some(most);
+        let number = *self.connections.iter().find(|(_, idle)| is_of_largest(idle))?.0;
         self.take(number)
     }
 
-    fn take(&mut self, number: u64) -> Option<Box<Link>> {
-        let (link, _) = self.links.remove(&number)?;
-        let numbers = self.endpoints.get_mut(link.endpoint())?;
-        if let Ok(place) = numbers.binary_search(&number) {
-            numbers.remove(place);
+    fn take(&mut self, number: u64) -> Option<Box<Connection>> {
+        let (connection, _) = self.connections.remove(&number)?;
+        let numbers = self.endpoints.get_mut(connection.endpoint())?;
+        if let Ok(index) = numbers.binary_search(&number) {
+            numbers.remove(index);
         }
         if numbers.is_empty() {
-            self.endpoints.remove(link.endpoint());
+            self.endpoints.remove(connection.endpoint());
         }
-        Some(link)
+        Some(connection)
     }
 
     fn oldest(&self) -> Option<Instant> {
-        self.links.first_key_value().map(|(_, (_, since))| *since)
+        self.connections.first_key_value().map(|(_, (_, since))| *since)
     }
 }
 
-/// Closes connections that have rested for long enough, until the pool is gone. One that comes while the sweep waits
-/// is younger than what it waits for.
+/// Closes connections that are too old, until the pool is dropped. A connection that becomes idle while the sweep sleeps is
+/// younger than the one that it waits for.
 pub(super) async fn sweep(pool: Weak<Pool>) {
-    while let Some(next) = pool.upgrade().map(|pool| pool.close_old(Instant::now())) {
+    while let Some(next) = pool.upgrade().map(|pool| pool.close_old(clock::monotonic())) {
         tokio::time::sleep_until(next.into()).await;
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Intake(Arc<Counts>);
 #[derive(Default)]
 struct Counts {
     /// Whether a byte of an answer came, not one of TLS's own.
-    heard: AtomicBool,
+    has_response: AtomicBool,
     reads: AtomicU32,
     bytes: AtomicU32,
 }
@@ -36,18 +36,18 @@ struct Counts {
 impl Intake {
     /// Begins the count of the next exchange.
     pub(super) fn begin(&self) {
-        self.0.heard.store(false, Ordering::Relaxed);
+        self.0.has_response.store(false, Ordering::Relaxed);
         self.0.reads.store(0, Ordering::Relaxed);
         self.0.bytes.store(0, Ordering::Relaxed);
     }
 
     /// Whether a byte of an answer came since the exchange began.
-    pub(super) fn heard_anything(&self) -> bool {
-        self.0.heard.load(Ordering::Relaxed)
+    pub(super) fn has_response_bytes(&self) -> bool {
+        self.0.has_response.load(Ordering::Relaxed)
     }
 
-    pub(super) fn hear(&self) {
-        self.0.heard.store(true, Ordering::Relaxed);
+    pub(super) fn note_response_bytes(&self) {
+        self.0.has_response.store(true, Ordering::Relaxed);
     }
 
     /// # Errors

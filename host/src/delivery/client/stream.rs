@@ -35,8 +35,8 @@ impl Stream {
 
     /// Looks at the next bytes of the exchange.
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if !self.intake.heard_anything() {
-            self.intake.hear();
+        if !self.intake.has_response_bytes() {
+            self.intake.note_response_bytes();
             self.interim = Interim::default();
         }
         self.interim.take(bytes).map_err(io::Error::other)

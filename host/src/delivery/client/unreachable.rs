@@ -1,16 +1,16 @@
-//! Why there is no answer.
+//! Why there is no response.
 
 use std::error::Error;
 
 use super::own_failure::OwnFailure;
 use crate::domain::attempt::UnreachableKind;
 
-/// Why a request has no answer.
+/// Why a request has no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoAnswer {
-    /// The receiver is to blame, or the way there.
+pub(super) enum NoResponse {
+    /// The receiver could not be reached, or did not speak HTTP.
     Unreachable(Unreachable),
-    /// This engine is.
+    /// The engine itself failed.
     Own(OwnFailure),
 }
 
@@ -21,13 +21,13 @@ pub(super) struct Unreachable {
     pub(super) message: String,
 }
 
-impl From<Unreachable> for NoAnswer {
+impl From<Unreachable> for NoResponse {
     fn from(unreachable: Unreachable) -> Self {
         Self::Unreachable(unreachable)
     }
 }
 
-impl From<OwnFailure> for NoAnswer {
+impl From<OwnFailure> for NoResponse {
     fn from(failure: OwnFailure) -> Self {
         Self::Own(failure)
     }
@@ -38,7 +38,7 @@ impl Unreachable {
         Self { kind, message: message.into() }
     }
 
-    /// Looks through an error and its sources for the one that says most.
+    /// Classifies an error by its innermost source.
     pub(super) fn classify(error: &(dyn Error + 'static)) -> Self {
         match innermost(error) {
             (true, message) => Self::new(UnreachableKind::Tls, format!("TLS: {message}")),
@@ -46,15 +46,14 @@ impl Unreachable {
         }
     }
 
-    /// The same of an error of a TLS handshake, whatever lies beneath it: a connection that breaks off, or bytes that are
-    /// not TLS.
+    /// Classifies an error of a TLS handshake. Its source may also be a closed connection, or bytes that are not TLS.
     pub(super) fn of_handshake(error: &(dyn Error + 'static)) -> Self {
         let (_, message) = innermost(error);
         Self::new(UnreachableKind::Tls, format!("TLS: {message}"))
     }
 }
 
-/// The words of the innermost error, or of the TLS library's, if there is one; and whether there is.
+/// The message of the innermost error, or of the TLS library's error if there is one; and whether there is.
 pub(super) fn innermost(error: &(dyn Error + 'static)) -> (bool, String) {
     let mut next = Some(error);
     let mut words = error.to_string();

@@ -109,7 +109,7 @@ async fn a_response_whose_body_never_ends_counts_with_its_status() {
             (&attempt["response"]["body"], &attempt["response"]["body_truncated"]),
             (&json!("ok"), &json!(true))
         );
-        let message = "the answer's body did not end within 500 ms";
+        let message = "the response body did not end within 500 ms";
         assert_eq!(attempt["error"], json!({"kind": "timeout", "message": message}));
     }
 }

@@ -172,7 +172,7 @@ async fn an_answer_whose_body_never_ends_keeps_its_status_and_its_connection_is_
         );
         let failure = response.body_failure.unwrap();
         assert_eq!(failure.kind, BodyFailureKind::Timeout);
-        assert_eq!(failure.message, "the answer's body did not end within 200 ms");
+        assert_eq!(failure.message, "the response body did not end within 200 ms");
         peer.is_closed().await;
         receiver.used(&client).await;
     }

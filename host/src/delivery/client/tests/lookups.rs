@@ -89,9 +89,9 @@ async fn a_look_up_whose_turn_comes_when_nobody_waits_any_more_is_not_made() {
     tokio::select! {
         biased;
         _ = lookups.find(NEWCOMER, "one-too-many.example") => panic!("all turns are taken"),
-        () = settle() => {}
+        () = read_events() => {}
     }
-    settle().await;
+    read_events().await;
     (0..MAX_LOOKUPS).for_each(|_| open.send(()).unwrap());
     assert!(within(first.join_all()).await.into_iter().all(|found| found));
     // The next is the only one since.
@@ -106,7 +106,7 @@ async fn a_tenant_whose_names_never_resolve_holds_up_nobody_else() {
     let lookups = Lookups::by(resolver);
     let dead = as_many_as_may_be(&lookups, |_| TENANT);
     was_asked(&asked, MAX_LOOKUPS_OF_TENANT).await;
-    settle().await;
+    read_events().await;
     assert_eq!(asked.load(Ordering::SeqCst), MAX_LOOKUPS_OF_TENANT);
     // Not even one who asks for a name that the first waits for.
     let same = format!("{}.example", MAX_LOOKUPS - 1);

@@ -15,8 +15,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::connect::Connector;
+use super::delivery_client::{DeliveryClient, IDLE_TIMEOUT};
 use super::lookup::{Lookups, Resolver};
-use super::{DeliveryClient, IDLE_TIMEOUT, Request};
+use super::request::Request;
 use crate::delivery::egress::EgressPolicy;
 use crate::delivery::{signing, tls};
 use crate::domain::{EgressRule, Outcome, TenantId};
@@ -24,7 +25,7 @@ use crate::domain::{EgressRule, Outcome, TenantId};
 /// Whose requests these are.
 const TENANT: TenantId = TenantId(1);
 /// Longer than any test takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// An answer that lets the connection be used again.
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -66,7 +67,7 @@ fn named(to: SocketAddr) -> Request {
 impl DeliveryClient {
     /// Sends `request`, and again where it must be.
     async fn request(&self, request: Request) -> Outcome {
-        self.request_within(request, PATIENCE).await
+        self.request_within(request, TEST_TIMEOUT).await
     }
 
     async fn request_within(&self, request: Request, limit: Duration) -> Outcome {
@@ -74,7 +75,7 @@ impl DeliveryClient {
     }
 
     async fn request_of(&self, tenant: TenantId, request: Request) -> Outcome {
-        self.request_of_within(tenant, request, PATIENCE).await
+        self.request_of_within(tenant, request, TEST_TIMEOUT).await
     }
 
     async fn request_of_within(&self, tenant: TenantId, request: Request, limit: Duration) -> Outcome {
@@ -167,11 +168,11 @@ impl Peer {
 
 /// What is broken fails, in the end, rather than hang.
 async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work).await.expect("it comes to an end")
+    tokio::time::timeout(TEST_TIMEOUT, work).await.expect("it comes to an end")
 }
 
 /// Lets the runtime hear from the system what has happened to its sockets: on loopback that is known there at once.
-async fn settle() {
+async fn read_events() {
     for _ in 0..3 {
         tokio::task::yield_now().await;
     }

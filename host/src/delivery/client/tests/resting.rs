@@ -1,6 +1,6 @@
 //! How many connections rest, and for how long.
 
-use std::time::Instant;
+use crate::clock;
 
 use super::*;
 
@@ -38,7 +38,7 @@ async fn who_has_most_loses_its_oldest_and_nobody_else_does() {
             let mut peers = [shared.accept().await, shared.accept().await];
             for peer in &mut peers {
                 peer.serve(OK).await;
-                settle().await;
+                read_events().await;
             }
             peers
         });
@@ -66,7 +66,7 @@ async fn the_newest_is_used_first() {
             peers[0].request().await;
             peers[1].serve(OK).await;
             // Not before the other one rests.
-            settle().await;
+            read_events().await;
             peers[0].say(OK).await;
             peers
         });
@@ -89,10 +89,10 @@ async fn what_rests_for_too_long_is_closed_without_any_traffic() {
 async fn a_minute_is_the_most_and_what_is_used_rests_anew() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let pool = &client.pools[0];
-    let began = Instant::now();
+    let began = clock::monotonic();
     assert_eq!(pool.close_old(began), began + IDLE_TIMEOUT);
     let mut peer = receiver.used(&client).await;
-    let rests = Instant::now();
+    let rests = clock::monotonic();
     // It is looked at again when it is too old, or before.
     let next = pool.close_old(rests + Duration::from_secs(50));
     assert!(next <= rests + IDLE_TIMEOUT && next > began + IDLE_TIMEOUT);

@@ -42,7 +42,7 @@ async fn a_connection_that_was_closed_meanwhile_costs_no_attempt() {
         receiver.used(&client).await
     });
     drop((first, second));
-    settle().await;
+    read_events().await;
     // Both are found closed, one after the other.
     receiver.used(&client).await;
 }
@@ -52,7 +52,7 @@ async fn a_connection_with_unasked_bytes_is_not_used() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut peer = receiver.used(&client).await;
     peer.say("HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n").await;
-    settle().await;
+    read_events().await;
     receiver.used(&client).await;
     peer.is_closed().await;
 }

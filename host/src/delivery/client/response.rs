@@ -1,49 +1,49 @@
-//! How much of an answer is kept, and how much of it read.
+//! How much of a response is read, and how much of it is kept.
 
 use std::pin::Pin;
 
 use hyper::body::{Body as _, Bytes, Incoming};
 use tokio::task::coop::consume_budget;
 
-use super::link::Link;
+use super::connection::Connection;
 use crate::domain::{BodyFailure, HeaderList, Response, ShortText};
 
-/// A body that goes on after what is kept is read to here, in bytes, so that the connection can be used again;
-/// one that goes on further costs its connection.
-const READ_AT_MOST: usize = 64 * 1024;
-/// The same, in pieces, which chunks divide a body into.
-const PIECES_AT_MOST: usize = 1024;
-/// How much of a response's headers is kept, in bytes of names and values.
+/// A body is read up to this size, in bytes, so that its connection can be used again. If it is longer, the connection is
+/// closed.
+const MAX_READ: usize = 64 * 1024;
+/// The same in pieces, such as chunks.
+const MAX_PIECES: usize = 1024;
+/// How many bytes of headers are kept, names and values together.
 const MAX_KEPT_HEADERS: usize = 16 * 1024;
 
-/// An answer whose head is here, and the connection over which its body comes.
-pub(super) struct Answer {
+/// A response whose head has arrived, and the connection that its body arrives over.
+pub(super) struct ResponseInFlight {
     head: http::response::Parts,
     body: Incoming,
     read: ReadBody,
-    link: Box<Link>,
+    connection: Box<Connection>,
 }
 
-impl Answer {
-    pub(super) fn new(response: http::Response<Incoming>, link: Box<Link>) -> Self {
+impl ResponseInFlight {
+    pub(super) fn new(response: http::Response<Incoming>, connection: Box<Connection>) -> Self {
         let (head, body) = response.into_parts();
-        Self { head, body, read: ReadBody::default(), link }
+        Self { head, body, read: ReadBody::default(), connection }
     }
 
-    /// Reads the body to its end, or as far as it is worth reading. What has been read stays if this is dropped.
+    /// Reads the body to its end or its limit. What has been read stays if this future is dropped.
     ///
     /// # Errors
-    /// If the connection breaks before the end.
+    /// Fails if the connection breaks before the end.
     pub(super) async fn read_body(&mut self) -> Result<(), hyper::Error> {
         while !self.read.is_enough() {
             if self.body.is_end_stream() {
                 self.read.ended = true;
                 break;
             }
-            // Most pieces are here already, and a receiver may send many: others have their turn between them.
+            // Most pieces have arrived already, and a receiver may send many: other tasks run between them.
             consume_budget().await;
-            let Self { body, link, .. } = self;
-            match link.drive(|context| Pin::new(&mut *body).poll_frame(context)).await {
+            let Self { body, connection, .. } = self;
+            match connection.drive(|context| Pin::new(&mut *body).poll_frame(context)).await {
                 None => self.read.ended = true,
                 Some(frame) => {
                     if let Some(piece) = frame?.data_ref() {
@@ -55,10 +55,10 @@ impl Answer {
         Ok(())
     }
 
-    /// The answer with what is kept of its body; and the connection, if it can be used again. `failure` says why the body
-    /// has no end, if it has none.
-    pub(super) fn finish(self, failure: Option<BodyFailure>) -> (Response, Option<Box<Link>>) {
-        let Self { head, body, read, link } = self;
+    /// The response with what is kept of its body, and the connection if it can be used again. `failure` says why the body
+    /// is incomplete, if it is.
+    pub(super) fn finish(self, failure: Option<BodyFailure>) -> (Response, Option<Box<Connection>>) {
+        let Self { head, body, read, connection } = self;
         drop(body);
         let response = Response {
             status: head.status.as_u16(),
@@ -67,7 +67,7 @@ impl Answer {
             body: read.kept,
             body_failure: failure,
         };
-        (response, if read.ended { link.rest() } else { None })
+        (response, if read.ended { connection.into_idle() } else { None })
     }
 }
 
@@ -88,9 +88,9 @@ impl ReadBody {
         self.pieces += 1;
     }
 
-    /// Whether there is nothing more to read, or it is not worth reading.
+    /// Whether the body has ended or reached its limit.
     fn is_enough(&self) -> bool {
-        self.ended || self.total > READ_AT_MOST || self.pieces > PIECES_AT_MOST
+        self.ended || self.total > MAX_READ || self.pieces > MAX_PIECES
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_headers_16_kib_are_kept() {
+    fn sixteen_kib_of_headers_are_kept() {
         let mut headers = http::HeaderMap::new();
         for n in 0..4 {
             headers.append("x", vec![b'a'; 4_095 + n].try_into().unwrap());

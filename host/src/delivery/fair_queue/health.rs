@@ -1,14 +1,14 @@
-//! What is known of a hook's receiver, and how many requests to it may be under way.
+//! What is known of a hook's receiver, and how many requests it may have in flight.
 //!
-//! The number follows the receiver, as a congestion window does in TCP: it begins at one, grows by one with each answer
-//! (so it doubles within a round trip) and is halved by each timeout. A receiver that answers nothing has one request
-//! under way, the *probe*.
+//! The number follows the receiver, like a congestion window in TCP. It starts at one, grows by one with each answer (so it
+//! doubles within a round trip), and is halved by each timeout. A receiver that answers nothing has one request in flight,
+//! the *probe*.
 
 use std::time::{Duration, Instant};
 
 use crate::domain::Outcome;
 
-/// A request that takes this long holds its place for long: others could have sent hundreds meanwhile.
+/// A request that takes this long is slow: others could have sent hundreds meanwhile.
 pub(super) const SLOW: Duration = Duration::from_secs(2);
 
 /// What a receiver is expected to do with the next request, from the best to the worst.
@@ -16,7 +16,7 @@ pub(super) const SLOW: Duration = Duration::from_secs(2);
 pub enum Class {
     /// It answers within [`SLOW`].
     Quick,
-    /// It has not been heard of since the hook was made or the engine started.
+    /// Nothing is known since the hook was created or the engine started.
     Unknown,
     /// It answers, but takes longer.
     Slow,
@@ -28,18 +28,18 @@ impl Class {
     pub(super) const ALL: [Self; 4] = [Self::Quick, Self::Unknown, Self::Slow, Self::Hanging];
 }
 
-/// What an attempt has shown of its receiver.
+/// What an attempt shows of its receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observation {
     /// Nothing: the attempt was not made.
     Nothing,
-    /// Nothing of the receiver, since plugins left nothing to send.
+    /// Plugins left nothing to send.
     Unsent,
     /// It answered.
     Answered,
-    /// It answered that it has too much to do: 429 or 503.
+    /// It is overloaded: it answered 429 or 503.
     Overloaded,
-    /// It could not be reached. If that took long, it is as good as a timeout.
+    /// It could not be reached. If that took long, it counts as a timeout.
     Unreachable,
     /// It did not answer in time.
     TimedOut,
@@ -63,11 +63,11 @@ impl Observation {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Health {
     class: Class,
-    /// Requests that may be under way at once, at least one.
+    /// Requests that may be in flight at once, at least one.
     window: usize,
-    /// When it answered last, or when the first of the requests now under way began, whichever came later.
+    /// The later of two times: the last answer, and the start of the first request of those in flight.
     quiet_since: Option<Instant>,
-    /// Whether all of the window has been in use since there was last nothing under way.
+    /// Whether the whole window has been in use since nothing was in flight.
     full: bool,
 }
 
@@ -79,7 +79,7 @@ impl Default for Health {
 
 #[cfg(test)]
 impl Health {
-    /// Of a receiver that has answered at once, often enough for this window.
+    /// The health of a receiver that answered at once, often enough for this window.
     pub(super) fn proven(window: usize) -> Self {
         Self { class: Class::Quick, window, quiet_since: None, full: false }
     }
@@ -102,9 +102,9 @@ impl Health {
     /// The class of the next request, which is a `retry` or not, beside `in_flight` others.
     pub(super) fn class(&self, now: Instant, in_flight: usize, retry: bool) -> Class {
         match self.class {
-            // It has just ceased to answer, so that the others may time out as well.
+            // It has just stopped answering, so the other requests may time out as well.
             Class::Quick if in_flight > 0 && self.is_quiet(now) => Class::Slow,
-            // All that is known of the receiver is that it failed.
+            // It is only known that the receiver failed.
             Class::Unknown if retry => Class::Hanging,
             class => class,
         }
@@ -114,7 +114,7 @@ impl Health {
         self.quiet_since.is_some_and(|since| now.saturating_duration_since(since) >= SLOW)
     }
 
-    /// A request begins beside `in_flight` others.
+    /// A request starts beside `in_flight` others.
     pub(super) fn begin(&mut self, now: Instant, in_flight: usize) {
         if in_flight == 0 {
             self.quiet_since = Some(now);
@@ -123,18 +123,18 @@ impl Health {
         self.full |= in_flight + 1 >= self.window;
     }
 
-    /// A request ends that had been under way since `began`. The window never grows beyond `most`.
+    /// A request that started at `began` ends. The window never grows beyond `most`.
     pub(super) fn end(&mut self, observation: Observation, (began, now): (Instant, Instant), most: usize) {
         let took_long = now.saturating_duration_since(began) >= SLOW;
         match observation {
             Observation::Nothing => return,
-            // It gave its place back at once, as far as that can be said of a receiver that does not hang.
+            // It took no time, if the receiver does not hang.
             Observation::Unsent if took_long || self.class > Class::Unknown => return,
             Observation::TimedOut => return self.timed_out(),
             Observation::Unreachable if took_long => return self.timed_out(),
             Observation::Unreachable => {}
             Observation::Overloaded => self.window = (self.window / 2).max(1),
-            // What is not used is no proof that the receiver could take more.
+            // A window that is not used up does not prove that the receiver could take more.
             Observation::Answered | Observation::Unsent if self.full => {
                 self.window = (self.window + 1).min(most.max(1));
             }
@@ -155,13 +155,14 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     const MOST: usize = 64;
 
     /// Ends requests one after another with each observation, all windows in full use.
     fn after(observations: &[(Observation, u64)]) -> Health {
         let mut health = Health::default();
-        let began = Instant::now();
+        let began = clock::monotonic();
         for (observation, took_ms) in observations {
             let now = began + Duration::from_millis(*took_ms);
             health.full = true;
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_window_that_is_not_used_does_not_grow() {
-        let (mut health, now) = (Health::default(), Instant::now());
+        let (mut health, now) = (Health::default(), clock::monotonic());
         for _ in 0..100 {
             health.begin(now, 0);
             health.end(Observation::Answered, (now, now), MOST);
@@ -209,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_receiver_that_has_gone_quiet_counts_as_slow_at_once() {
-        let (mut health, began) = (after(&[(Observation::Answered, 5)]), Instant::now() + SLOW);
+        let (mut health, began) = (after(&[(Observation::Answered, 5)]), clock::monotonic() + SLOW);
         health.begin(began, 0);
         for (what, after_ms, in_flight, expected) in [
             ("it may still answer in time", 1_999, 1, Class::Quick),
@@ -226,7 +227,7 @@ mod tests {
         for (health, expected) in
             [(Health::default(), Class::Hanging), (after(&[(Observation::Answered, 5)]), Class::Quick)]
         {
-            assert_eq!(health.class(Instant::now(), 0, true), expected);
+            assert_eq!(health.class(clock::monotonic(), 0, true), expected);
         }
     }
 }

@@ -12,14 +12,14 @@ const ANSWERS: Duration = Duration::from_millis(20);
 /// The tenant that is measured, and its only hook.
 const MEASURED: i64 = 1_000_000;
 
-/// An engine with default settings around [`Lanes`], without anything but the requests' durations.
+/// An engine with default settings around [`FairQueue`], without anything but the requests' durations.
 struct Engine {
-    lanes: Lanes,
+    queue: FairQueue,
     start: Instant,
     now: Duration,
     /// When requests end, by what is observed then.
     ends: BinaryHeap<Reverse<(Duration, usize)>>,
-    under_way: HashMap<usize, (Place, Observation)>,
+    under_way: HashMap<usize, (AttemptKey, Observation)>,
     /// When deliveries of the measured tenant were pushed, by their number.
     pushed: HashMap<i64, Duration>,
     latencies: Vec<Duration>,
@@ -29,17 +29,8 @@ struct Engine {
 impl Engine {
     fn new() -> Self {
         Self {
-            lanes: Lanes::new(DispatcherLimits {
-                in_flight: 512,
-                in_flight_per_tenant: 256,
-                in_flight_per_hook: 64,
-                unfinished: 3 * 512,
-                queued: 40_000,
-                queued_per_hook: 1_000,
-                queued_bytes: 64 << 20,
-                lease: Duration::from_secs(900),
-            }),
-            start: Instant::now(),
+            queue: FairQueue::new(testing::limits()),
+            start: clock::monotonic(),
             now: Duration::ZERO,
             ends: BinaryHeap::new(),
             under_way: HashMap::new(),
@@ -56,8 +47,8 @@ impl Engine {
     /// Pushes one delivery if there is room in memory, and starts what may start.
     fn push(&mut self, tenant: i64, hook: i64, number: i64) {
         let work = work(tenant, hook, number);
-        if self.lanes.reserve(&work) {
-            self.lanes.push(work, self.now());
+        if self.queue.reserve(&work) {
+            self.queue.push(work, self.now());
             self.pump();
         } else {
             assert_ne!(tenant, MEASURED, "there is no room in memory for it");
@@ -65,7 +56,7 @@ impl Engine {
     }
 
     fn pump(&mut self) {
-        while let Some(Started { work, place, .. }) = self.lanes.start_next(self.now()) {
+        while let Some(Started { work, key, .. }) = self.queue.start_next(self.now()) {
             let (takes, observation) = match work.tenant() {
                 TenantId(MEASURED) => {
                     let pushed = self.pushed.remove(&work.delivery.0).unwrap();
@@ -75,7 +66,7 @@ impl Engine {
                 _ => (HANGS, Observation::TimedOut),
             };
             self.started += 1;
-            self.under_way.insert(self.started, (place, observation));
+            self.under_way.insert(self.started, (key, observation));
             self.ends.push(Reverse((self.now + takes, self.started)));
         }
     }
@@ -84,9 +75,9 @@ impl Engine {
     fn advance(&mut self, until: Duration) {
         while let Some(Reverse((at, number))) = self.ends.pop_if_before(until) {
             self.now = at;
-            let (place, observation) = self.under_way.remove(&number).unwrap();
-            self.lanes.answered(place, observation, self.now());
-            self.lanes.finished(place);
+            let (key, observation) = self.under_way.remove(&number).unwrap();
+            self.queue.request_ended(key, observation, self.now());
+            self.queue.recorded(key);
             self.pump();
         }
         self.now = until;
@@ -145,7 +136,7 @@ fn beside_tenants_whose_receivers_hang_deliveries_take_at_most_twice_as_long() {
         let mut engine = Engine::new();
         for (tenant, hook) in (0..neighbours).flat_map(|tenant| (0..hooks).map(move |hook| (tenant, hook))) {
             if proven {
-                prove(&mut engine.lanes, tenant, tenant * 1_000 + hook);
+                prove(&mut engine.queue, tenant, tenant * 1_000 + hook);
             }
         }
         let (alone, beside) = (Engine::new().run(0, 0, every), engine.run(neighbours, hooks, every));
@@ -161,20 +152,20 @@ fn a_receiver_known_to_answer_is_not_held_up_by_any_number_of_tenants() {
     let every = Duration::from_millis(5);
     let alone = Engine::new().run(0, 0, every);
     let mut engine = Engine::new();
-    prove(&mut engine.lanes, MEASURED, MEASURED);
+    prove(&mut engine.queue, MEASURED, MEASURED);
     let beside = engine.run(2_000, 2, every);
     assert!(beside <= 2 * alone, "beside: {beside:?}, alone: {alone:?}");
 }
 
 #[test]
-fn places_of_receivers_that_hang_go_round_all_tenants() {
+fn keys_of_receivers_that_hang_go_round_all_tenants() {
     let mut engine = Engine::new();
     let mut begun = HashSet::new();
     for minute in 0..20 {
         for tenant in 0..1_000 {
             engine.push(tenant, tenant, minute * 1_000 + tenant);
         }
-        begun.extend(engine.under_way.values().map(|(place, _)| place.tenant));
+        begun.extend(engine.under_way.values().map(|(key, _)| key.tenant));
         engine.advance(HANGS * (1 + u32::try_from(minute).unwrap()));
     }
     assert_eq!(begun.len(), 1_000);

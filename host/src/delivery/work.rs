@@ -1,11 +1,11 @@
-//! One delivery in memory.
+//! A leased delivery in memory.
 
 use std::sync::Arc;
 
-use crate::domain::{Delivery, DeliveryId, Event, HookId, Lease, LeaseId, TenantId, Trigger, UnixMillis};
+use crate::domain::{Delivery, DeliveryId, Event, HookId, TenantId, Trigger, UnixMillis};
 use crate::storage::{Claimed, RenderedRequest};
 
-/// A leased delivery with all that an attempt needs.
+/// A leased delivery with everything that an attempt needs.
 #[derive(Debug, Clone)]
 pub struct Work {
     /// Which delivery.
@@ -14,22 +14,22 @@ pub struct Work {
     pub hook: HookId,
     /// Its event.
     pub event: Arc<Event>,
-    /// What made it.
+    /// Why it was created.
     pub trigger: Trigger,
     /// How many attempts there have been.
     pub attempts: u32,
-    /// Its place in the retry schedule.
+    /// How many attempts have failed since the start of the retry schedule.
     pub failures: u32,
     /// The request that an earlier attempt rendered.
     pub rendered: Option<RenderedRequest>,
     /// When the lease ends.
     pub lease_until: UnixMillis,
-    /// Under which lease it is attempted.
-    pub lease: LeaseId,
+    /// Whether the delivery was stored under this very lease.
+    pub leased_when_stored: bool,
 }
 
 impl Work {
-    /// A delivery that has not been attempted yet, and is not leased yet.
+    /// A new delivery, without a lease.
     #[must_use]
     pub fn fresh(delivery: DeliveryId, hook: HookId, event: Arc<Event>, trigger: Trigger) -> Self {
         Self {
@@ -41,13 +41,13 @@ impl Work {
             failures: 0,
             rendered: None,
             lease_until: UnixMillis(0),
-            lease: LeaseId::of_stored(delivery),
+            leased_when_stored: true,
         }
     }
 
-    /// A delivery that has been claimed from disk under `lease`.
+    /// A delivery that was claimed from disk until `lease_until`.
     #[must_use]
-    pub fn claimed(claimed: Claimed, lease: Lease) -> Self {
+    pub fn claimed(claimed: Claimed, lease_until: UnixMillis) -> Self {
         let Claimed { delivery, event, rendered } = claimed;
         let Delivery { id, hook, trigger, attempts, failures, .. } = delivery;
         Self {
@@ -58,23 +58,16 @@ impl Work {
             attempts,
             failures,
             rendered,
-            lease_until: lease.until,
-            lease: lease.id,
+            lease_until,
+            leased_when_stored: false,
         }
-    }
-
-    /// Whether this is the lease with which the delivery was stored.
-    #[must_use]
-    pub fn is_under_stored_lease(&self) -> bool {
-        self.lease == LeaseId::of_stored(self.delivery)
     }
 
     pub(super) fn tenant(&self) -> TenantId {
         self.event.tenant
     }
 
-    /// About how much memory it holds, in bytes. Deliveries of one event share its data; counting it for
-    /// each is on the safe side.
+    /// About how much memory it uses, in bytes. Deliveries of one event share its data, which is counted for each of them.
     pub(super) fn weight(&self) -> usize {
         let rendered = self.rendered.as_ref().map_or(0, |it| it.request.body.as_bytes().len() + 1024);
         256 + self.event.data.len() + rendered

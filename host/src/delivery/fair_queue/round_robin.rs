@@ -1,55 +1,54 @@
-//! In which order tenants have their turns: for each class of receivers those that have nothing of it under way, and
-//! those that have something.
+//! The order in which tenants are served: round robin, separately for each class of receivers.
 
 use std::collections::VecDeque;
 
 use super::health::Class;
-use super::recall::Recall;
-use crate::delivery::DispatcherLimits;
+use super::withdrawal::Withdrawals;
+use crate::delivery::limits::DispatcherLimits;
 use crate::domain::{HookId, TenantId};
 
 const CLASSES: usize = Class::ALL.len();
 
-/// What a tenant has in memory and under way.
+/// What a tenant has in memory and in flight.
 #[derive(Debug, Default)]
 pub(super) struct Tenant {
-    /// Its hooks that may begin a request, by class.
+    /// Its hooks that may start a request, by class.
     pub runnable: [VecDeque<HookId>; CLASSES],
-    /// Requests under way, by the class with which they began.
+    /// Requests in flight, by the class under which they started.
     pub held: [usize; CLASSES],
-    /// All of those.
+    /// Requests in flight of all classes.
     pub in_flight: usize,
-    /// Queued or reserved, over all hooks.
+    /// Deliveries queued or reserved, over all hooks.
     pub taken: usize,
-    /// The weight of those.
+    /// The same in bytes.
     pub taken_bytes: usize,
-    /// Hooks that have had nothing in memory, the oldest first.
+    /// Hooks without anything in memory whose receivers' health is remembered, the oldest first.
     pub remembered: VecDeque<HookId>,
     /// Its deliveries that are being cancelled.
-    pub recalls: Vec<Recall>,
-    /// For each class, in which of the two rings it has an entry: without anything of it under way, or with something.
-    /// An entry in the other ring than the one where it belongs now is out of date.
+    pub withdrawals: Withdrawals,
+    /// For each class, whether the tenant has an entry in each of the two rings: that of tenants with nothing of the class
+    /// in flight, and that of tenants with something. An entry in the other ring than the current one is stale.
     entries: [[bool; 2]; CLASSES],
 }
 
 impl Tenant {
-    /// Whether nothing has to be kept of it.
+    /// Whether nothing of it has to be kept.
     pub(super) fn is_idle(&self) -> bool {
         self.taken == 0
             && self.in_flight == 0
             && self.remembered.is_empty()
-            && self.recalls.is_empty()
+            && self.withdrawals.is_empty()
             && !self.entries.as_flattened().contains(&true)
             && self.runnable.iter().all(VecDeque::is_empty)
     }
 
-    /// Its entry in a ring has been taken out. False if it was out of date.
+    /// Notes that its entry was taken out of a ring. Returns whether the entry was current.
     pub(super) fn take_entry(&mut self, class: Class, has_some: bool) -> bool {
         self.entries[class as usize][usize::from(has_some)] = false;
         self.has_some(class) == has_some
     }
 
-    /// Whether it has something of `class` under way.
+    /// Whether it has something of `class` in flight.
     fn has_some(&self, class: Class) -> bool {
         self.held[class as usize] > 0
     }
@@ -57,39 +56,33 @@ impl Tenant {
 
 /// See the module's head.
 #[derive(Debug, Default)]
-pub(super) struct Rings {
-    /// By class: the tenants without anything of it under way, and those with something.
+pub(super) struct RoundRobin {
+    /// By class: tenants with nothing of it in flight, and tenants with something.
     rings: [[VecDeque<TenantId>; 2]; CLASSES],
-    /// Which class had its turn last.
+    /// The class that was served last.
     last: usize,
 }
 
-impl Rings {
-    /// The class after the one that had its turn last.
+impl RoundRobin {
+    /// The class after the one that was served last.
     pub(super) fn next_class(&mut self) -> Class {
         self.last = (self.last + 1) % CLASSES;
         Class::ALL[self.last]
     }
 
-    /// How many entries there are for `class`, of tenants that have something of it under way or have not.
+    /// How many entries there are for `class`, of tenants that have something of it in flight, or of the others.
     pub(super) fn len(&self, class: Class, has_some: bool) -> usize {
         self.rings[class as usize][usize::from(has_some)].len()
     }
 
-    /// The tenant whose turn it is.
+    /// Takes the next tenant out of its ring.
     pub(super) fn pop(&mut self, class: Class, has_some: bool) -> Option<TenantId> {
         self.rings[class as usize][usize::from(has_some)].pop_front()
     }
 
-    /// Has `tenant` wait for a turn if it has hooks of `class` that may begin a request. Its own limit has it wait for
-    /// the end of one of its own.
-    pub(super) fn list(
-        &mut self,
-        id: TenantId,
-        tenant: &mut Tenant,
-        class: Class,
-        limits: &DispatcherLimits,
-    ) {
+    /// Adds `tenant` if it has hooks of `class` that may start a request. A tenant that has reached its own limit is added
+    /// when one of its requests ends.
+    pub(super) fn add(&mut self, id: TenantId, tenant: &mut Tenant, class: Class, limits: &DispatcherLimits) {
         if tenant.runnable[class as usize].is_empty() || tenant.in_flight >= limits.in_flight_per_tenant {
             return;
         }

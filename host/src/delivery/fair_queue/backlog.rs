@@ -1,0 +1,50 @@
+//! Which hooks may have more deliveries on disk.
+
+use std::ops::Bound;
+
+use rustc_hash::FxHashSet;
+
+use super::queue::FairQueue;
+use crate::domain::{HookId, TenantId};
+
+impl FairQueue {
+    /// Notes whether `hook` may have more on disk.
+    pub(in crate::delivery) fn set_backlog(&mut self, hook: HookId, tenant: TenantId, backlog: bool) {
+        if backlog {
+            self.backlogs.insert(hook);
+            self.hook_queue(hook, tenant).backlog = true;
+        } else if self.backlogs.remove(&hook)
+            && let Some(queue) = self.hooks.get_mut(&hook)
+        {
+            queue.backlog = false;
+            self.forget_if_idle(hook);
+        }
+    }
+
+    /// Forgets the backlogs of hooks that are not `due`, which have nothing on disk. Looks at no more than `limit` backlogs
+    /// `after` a hook. Returns the hook after which to go on, or none at the end.
+    pub(in crate::delivery) fn retain_backlogs(
+        &mut self,
+        due: &FxHashSet<HookId>,
+        after: Option<HookId>,
+        limit: usize,
+    ) -> Option<HookId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let step: Vec<HookId> = self.backlogs.range((from, Bound::Unbounded)).take(limit).copied().collect();
+        for hook in step.iter().filter(|hook| !due.contains(hook)) {
+            let Some(tenant) = self.hooks.get(hook).map(|queue| queue.tenant) else { continue };
+            self.set_backlog(*hook, tenant, false);
+        }
+        step.last().copied().filter(|_| step.len() == limit)
+    }
+
+    /// Whether [`Self::request_ended`] or [`Self::unreserve`] will ask for more of `hook`.
+    pub(in crate::delivery) fn wakes_feeder(&self, hook: HookId) -> bool {
+        self.hooks.get(&hook).is_some_and(|queue| queue.backlog && !queue.wants_more(&self.limits))
+    }
+
+    /// Whether the hook may have more on disk and its queue runs low.
+    pub(super) fn wants_more(&self, hook: HookId) -> bool {
+        self.hooks.get(&hook).is_some_and(|queue| queue.wants_more(&self.limits))
+    }
+}

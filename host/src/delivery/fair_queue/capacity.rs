@@ -1,0 +1,93 @@
+//! How many more deliveries there is room for in memory.
+
+use super::queue::FairQueue;
+use super::shares;
+use crate::domain::{HookId, TenantId, Trigger};
+
+/// A tenant with fewer deliveries in memory than this finds room even if other tenants have all that they may have.
+const FEW: usize = 16;
+/// The same in bytes.
+const FEW_BYTES: usize = 64 << 10;
+
+/// What may be claimed from disk for one hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::delivery) struct ClaimCapacity {
+    /// Deliveries of the hook.
+    pub deliveries: usize,
+    /// Bytes of its tenant, over all hooks.
+    pub tenant_bytes: usize,
+}
+
+impl ClaimCapacity {
+    /// Nothing may be claimed.
+    pub const NONE: Self = Self { deliveries: 0, tenant_bytes: 0 };
+}
+
+impl FairQueue {
+    /// How many more deliveries of `hook` there is room for in number. [`Self::capacity_in_bytes`] also limits them.
+    pub(super) fn capacity(&self, hook: HookId, tenant: TenantId, trigger: Trigger) -> usize {
+        self.capacity_of_tenant(tenant).min(self.capacity_of_hook(hook, trigger))
+    }
+
+    fn capacity_of_hook(&self, hook: HookId, trigger: Trigger) -> usize {
+        let queue = self.hooks.get(&hook);
+        let limit = match queue {
+            Some(queue) if trigger != Trigger::Test => queue.limit(&self.limits),
+            _ => self.limits.queued_per_hook,
+        };
+        limit.saturating_sub(queue.map_or(0, |queue| queue.taken))
+    }
+
+    fn capacity_of_tenant(&self, tenant: TenantId) -> usize {
+        let held = self.tenants.get(&tenant).map_or(0, |tenant| tenant.taken);
+        let limit = self.limits.queued;
+        let first = usize::from(held == 0 && self.queued < limit);
+        shares::capacity(held, self.queued, limit, FEW.min(limit / 64)).max(first)
+    }
+
+    pub(super) fn capacity_in_bytes(&self, tenant: TenantId) -> usize {
+        let (used, limit) = (self.queued_bytes, self.limits.queued_bytes);
+        match self.bytes_of(tenant) {
+            // The reserve is for something small of tenants that have nothing in memory.
+            0 => shares::before_reserve(limit)
+                .saturating_sub(used)
+                .max(few_bytes(limit).min(self.free_bytes())),
+            _ => self.share_in_bytes(tenant),
+        }
+    }
+
+    /// The tenant's share of what is free.
+    fn share_in_bytes(&self, tenant: TenantId) -> usize {
+        let limit = self.limits.queued_bytes;
+        shares::capacity(self.bytes_of(tenant), self.queued_bytes, limit, few_bytes(limit))
+    }
+
+    fn bytes_of(&self, tenant: TenantId) -> usize {
+        self.tenants.get(&tenant).map_or(0, |tenant| tenant.taken_bytes)
+    }
+
+    /// How many bytes may be claimed from disk for all tenants together.
+    pub(in crate::delivery) fn free_bytes(&self) -> usize {
+        self.limits.queued_bytes.saturating_sub(self.queued_bytes)
+    }
+
+    /// What may be claimed from disk for `hook`, if `claimed` deliveries are about to be claimed for its tenant's other hooks.
+    pub(in crate::delivery) fn claim_capacity(
+        &self,
+        hook: HookId,
+        tenant: TenantId,
+        claimed: usize,
+    ) -> ClaimCapacity {
+        if self.capacity_in_bytes(tenant) == 0 {
+            return ClaimCapacity::NONE;
+        }
+        let of_tenant = self.capacity_of_tenant(tenant).saturating_sub(claimed);
+        let deliveries = of_tenant.min(self.capacity_of_hook(hook, Trigger::Event));
+        // A first delivery is claimed however large it is.
+        ClaimCapacity { deliveries, tenant_bytes: self.share_in_bytes(tenant).max(1) }
+    }
+}
+
+fn few_bytes(limit: usize) -> usize {
+    FEW_BYTES.min(limit / 256)
+}

@@ -1,0 +1,39 @@
+//! What may be done next.
+
+use std::time::Instant;
+
+use super::health::Class;
+use crate::delivery::work::Work;
+use crate::domain::{DeliveryId, HookId, TenantId};
+
+/// What may be done now.
+#[derive(Debug)]
+pub(in crate::delivery) enum Next {
+    /// This attempt starts.
+    Start(Started),
+    /// Nothing starts before this time, unless something changes.
+    WaitUntil(Instant),
+    /// Nothing starts until something changes.
+    Idle,
+}
+
+/// An attempt that starts now.
+#[derive(Debug)]
+pub(in crate::delivery) struct Started {
+    /// What is attempted.
+    pub work: Work,
+    /// Requests of its hook in flight, including this one.
+    pub of_hook: usize,
+    /// Identifies it for `FairQueue::request_ended` and `FairQueue::recorded`.
+    pub key: AttemptKey,
+}
+
+/// Identifies an attempt in progress.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::delivery) struct AttemptKey {
+    pub(super) delivery: DeliveryId,
+    pub(super) hook: HookId,
+    pub(super) tenant: TenantId,
+    pub(super) class: Class,
+    pub(super) started_at: Instant,
+}

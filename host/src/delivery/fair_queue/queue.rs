@@ -1,0 +1,371 @@
+//! The queues of all hooks, and what is in progress.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+
+use super::health::{Class, Observation};
+use super::hook_queue::HookQueue;
+use super::next::{AttemptKey, Next, Started};
+use super::round_robin::{RoundRobin, Tenant};
+use super::shares::ConcurrencyShares;
+use crate::delivery::limits::DispatcherLimits;
+use crate::delivery::work::Work;
+use crate::domain::{DeliveryId, HookId, TenantId, Trigger};
+
+/// The capacity that an empty queue of a hook keeps.
+const KEPT_CAPACITY: usize = 4;
+/// Hooks of a tenant without anything in memory whose receivers' health is remembered.
+pub(super) const MAX_REMEMBERED: usize = 1_024;
+
+/// See the head of `fair_queue`.
+#[derive(Debug)]
+pub(in crate::delivery) struct FairQueue {
+    pub(super) limits: DispatcherLimits,
+    // Ids are made by the engine, so nobody can choose them to collide.
+    pub(super) hooks: FxHashMap<HookId, HookQueue>,
+    pub(super) tenants: FxHashMap<TenantId, Tenant>,
+    pub(super) shares: ConcurrencyShares,
+    pub(super) queued: usize,
+    pub(super) queued_bytes: usize,
+    /// The last ticket of a cancellation.
+    pub(super) tickets: u64,
+    /// Hooks that may have more on disk. Ordered, so that they can be walked in steps.
+    pub(super) backlogs: BTreeSet<HookId>,
+    round_robin: RoundRobin,
+    /// Hooks that start nothing before a time.
+    delayed: BTreeSet<(Instant, HookId)>,
+    /// Deliveries between start and record, with the number of their attempts: a delivery that was queued for longer than
+    /// its lease is claimed again, and may start a second time before the first attempt is recorded.
+    pub(super) attempted: FxHashMap<DeliveryId, u32>,
+    unfinished: usize,
+    closed: bool,
+    /// Whether a pass of [`Self::start`] has moved an entry to where it may already have looked.
+    moved: bool,
+}
+
+impl FairQueue {
+    pub(in crate::delivery) fn new(limits: DispatcherLimits) -> Self {
+        let shares = ConcurrencyShares::new(&limits);
+        Self {
+            limits,
+            hooks: FxHashMap::default(),
+            tenants: FxHashMap::default(),
+            shares,
+            queued: 0,
+            queued_bytes: 0,
+            tickets: 0,
+            round_robin: RoundRobin::default(),
+            backlogs: BTreeSet::new(),
+            delayed: BTreeSet::new(),
+            attempted: FxHashMap::default(),
+            unfinished: 0,
+            closed: false,
+            moved: false,
+        }
+    }
+
+    /// Takes room for `work` if there is any. A hook with a backlog on disk has no room, so that older deliveries go first.
+    /// A test does not wait for them.
+    pub(in crate::delivery) fn reserve(&mut self, work: &Work) -> bool {
+        let backlog = self.hooks.get(&work.hook).is_some_and(|queue| queue.backlog);
+        let waits = backlog && work.trigger != Trigger::Test;
+        let fits = !waits
+            && self.capacity(work.hook, work.tenant(), work.trigger) > 0
+            && work.weight() <= self.capacity_in_bytes(work.tenant());
+        if fits {
+            self.take(work);
+        }
+        fits
+    }
+
+    /// Gives back the room of work that was reserved and never pushed. Returns whether the hook has more on disk and there
+    /// is room for it now.
+    pub(in crate::delivery) fn unreserve(&mut self, work: &Work) -> bool {
+        self.release(work);
+        let wants_more = self.wants_more(work.hook);
+        self.forget_if_idle(work.hook);
+        wants_more
+    }
+
+    /// Takes room for `work`.
+    pub(super) fn take(&mut self, work: &Work) {
+        self.hook_queue(work.hook, work.tenant()).taken += 1;
+        let tenant = self.tenants.entry(work.tenant()).or_default();
+        tenant.taken += 1;
+        tenant.taken_bytes += work.weight();
+        self.queued += 1;
+        self.queued_bytes += work.weight();
+    }
+
+    /// Gives back the room of `work`.
+    pub(super) fn release(&mut self, work: &Work) {
+        self.release_of(work.hook, work.tenant(), work.weight());
+    }
+
+    pub(super) fn release_of(&mut self, hook: HookId, tenant: TenantId, weight: usize) {
+        self.queued -= 1;
+        self.queued_bytes -= weight;
+        if let Some(queue) = self.hooks.get_mut(&hook) {
+            queue.taken -= 1;
+        }
+        if let Some(tenant) = self.tenants.get_mut(&tenant) {
+            tenant.taken -= 1;
+            tenant.taken_bytes -= weight;
+        }
+    }
+
+    pub(super) fn hook_queue(&mut self, hook: HookId, tenant: TenantId) -> &mut HookQueue {
+        self.hooks.entry(hook).or_insert_with(|| HookQueue::new(tenant))
+    }
+
+    /// Queues reserved work, unless it has been cancelled meanwhile. Returns whether that made room for what its hook has on
+    /// disk.
+    pub(in crate::delivery) fn push(&mut self, work: Work, now: Instant) -> bool {
+        let (hook, tenant) = (work.hook, work.tenant());
+        let Some(work) = self.admit(work) else { return self.wants_more(hook) };
+        self.hook_queue(hook, tenant).push(work);
+        self.add_runnable(hook, now);
+        false
+    }
+
+    /// Takes room for work that was claimed from disk, within [`Self::claim_capacity`], and queues it.
+    pub(in crate::delivery) fn push_claimed(&mut self, work: Work, now: Instant) -> bool {
+        self.take(&work);
+        self.push(work, now)
+    }
+
+    /// Starts no request of `hook` before `until`. This replaces an earlier time.
+    pub(in crate::delivery) fn delay(&mut self, hook: HookId, tenant: TenantId, until: Instant) {
+        let earlier = self.hook_queue(hook, tenant).not_before.replace(until);
+        if let Some(earlier) = earlier {
+            self.delayed.remove(&(earlier, hook));
+        }
+        self.delayed.insert((until, hook));
+    }
+
+    /// Starts the next attempt, if one may start `now`. Its request counts as in flight until [`Self::request_ended`], and
+    /// the attempt as unfinished until [`Self::recorded`].
+    pub(in crate::delivery) fn start(&mut self, now: Instant) -> Next {
+        if self.closed || self.unfinished >= self.limits.unfinished {
+            return Next::Idle;
+        }
+        self.end_delays(now);
+        let started = loop {
+            self.moved = false;
+            let started = self.start_of_any_class(now);
+            if started.is_some() || !self.moved {
+                break started;
+            }
+        };
+        match (started, self.delayed.first()) {
+            (Some(started), _) => Next::Start(started),
+            (None, Some((until, _))) => Next::WaitUntil(*until),
+            (None, None) => Next::Idle,
+        }
+    }
+
+    fn end_delays(&mut self, now: Instant) {
+        while let Some((_, hook)) = self.delayed.first().copied().filter(|(until, _)| *until <= now) {
+            self.delayed.pop_first();
+            if let Some(queue) = self.hooks.get_mut(&hook) {
+                queue.not_before = None;
+            }
+            self.add_runnable(hook, now);
+            self.forget_if_idle(hook);
+        }
+    }
+
+    fn start_of_any_class(&mut self, now: Instant) -> Option<Started> {
+        // Every class is served, or a class that always has something to start would keep out the others.
+        (0..Class::ALL.len()).find_map(|_| {
+            let class = self.round_robin.next_class();
+            self.start_of_class(class, now)
+        })
+    }
+
+    fn start_of_class(&mut self, class: Class, now: Instant) -> Option<Started> {
+        if !self.shares.has_any(class) {
+            return None;
+        }
+        // Each entry once. There are no more tenants with something in flight than requests in flight.
+        for has_some in [false, true] {
+            if has_some && !self.shares.has_more(class) {
+                return None;
+            }
+            for _ in 0..self.round_robin.len(class, has_some) {
+                let tenant = self.round_robin.pop(class, has_some)?;
+                let started = self.start_of_tenant(tenant, (class, has_some), now);
+                if started.is_some() {
+                    return started;
+                }
+            }
+        }
+        None
+    }
+
+    /// Starts the next attempt of the tenant `id`, whose entry has just been taken out of its ring.
+    fn start_of_tenant(
+        &mut self,
+        id: TenantId,
+        (class, has_some): (Class, bool),
+        now: Instant,
+    ) -> Option<Started> {
+        let tenant = self.tenants.get_mut(&id)?;
+        let current = tenant.take_entry(class, has_some);
+        if !current || !self.shares.admits(class, tenant.held[class as usize]) {
+            // Its number of requests in flight has changed since, or it waits until any request ends.
+            self.moved |= !current;
+            self.round_robin.add(id, tenant, class, &self.limits);
+            return None;
+        }
+        if tenant.in_flight >= self.limits.in_flight_per_tenant {
+            // It is added again when one of its own requests ends.
+            return None;
+        }
+        while let Some(hook) = self.tenants.get_mut(&id)?.runnable[class as usize].pop_front() {
+            let Some(queue) = self.hooks.get_mut(&hook) else { continue };
+            queue.entries[class as usize] = false;
+            if queue.listed == Some(class) {
+                queue.listed = None;
+                if queue.next_class(now) == Some(class) {
+                    return self.start_of_hook(hook, class, now);
+                }
+                // What is expected of its receiver has changed since.
+                self.moved = true;
+                self.add_runnable(hook, now);
+            }
+            self.forget_if_idle(hook);
+        }
+        self.forget_tenant_if_idle(id);
+        None
+    }
+
+    fn start_of_hook(&mut self, hook: HookId, class: Class, now: Instant) -> Option<Started> {
+        let queue = self.hooks.get_mut(&hook)?;
+        let work = queue.works.pop_front()?;
+        queue.health.begin(now, queue.in_flight);
+        queue.in_flight += 1;
+        let of_hook = queue.in_flight;
+        let id = queue.tenant;
+        let tenant = self.tenants.entry(id).or_default();
+        tenant.in_flight += 1;
+        tenant.held[class as usize] += 1;
+        self.shares.take(class);
+        self.unfinished += 1;
+        *self.attempted.entry(work.delivery).or_default() += 1;
+        self.release(&work);
+        self.add_runnable(hook, now);
+        if let Some(tenant) = self.tenants.get_mut(&id) {
+            self.round_robin.add(id, tenant, class, &self.limits);
+        }
+        let key = AttemptKey { delivery: work.delivery, hook, tenant: id, class, started_at: now };
+        Some(Started { work, of_hook, key })
+    }
+
+    /// The receiver has answered or failed to: another request may start. Returns whether the hook has more on disk and its
+    /// queue runs low.
+    pub(in crate::delivery) fn request_ended(
+        &mut self,
+        key: AttemptKey,
+        observation: Observation,
+        now: Instant,
+    ) -> bool {
+        let AttemptKey { hook, tenant: id, class, started_at, .. } = key;
+        self.shares.give_back(class);
+        if let Some(queue) = self.hooks.get_mut(&hook) {
+            queue.health.end(observation, (started_at, now), self.limits.in_flight_per_hook);
+            queue.in_flight -= 1;
+        }
+        let wants_more = self.wants_more(hook);
+        if let Some(tenant) = self.tenants.get_mut(&id) {
+            tenant.in_flight -= 1;
+            tenant.held[class as usize] -= 1;
+        }
+        self.add_runnable(hook, now);
+        if let Some(tenant) = self.tenants.get_mut(&id) {
+            // The tenant's own limit may have held it back, and its ring may have changed.
+            Class::ALL.iter().for_each(|class| self.round_robin.add(id, tenant, *class, &self.limits));
+        }
+        self.forget_if_idle(hook);
+        wants_more
+    }
+
+    /// The attempt's record is on disk.
+    pub(in crate::delivery) fn recorded(&mut self, key: AttemptKey) {
+        self.unfinished -= 1;
+        if let Some(attempts) = self.attempted.get_mut(&key.delivery) {
+            *attempts -= 1;
+            if *attempts == 0 {
+                self.attempted.remove(&key.delivery);
+            }
+        }
+    }
+
+    /// Whether an attempt of the delivery is in progress or not recorded yet.
+    pub(super) fn is_attempted(&self, delivery: DeliveryId) -> bool {
+        self.attempted.contains_key(&delivery)
+    }
+
+    /// Starts nothing from now on, and drops everything that is queued, which stays leased on disk.
+    pub(in crate::delivery) fn close(&mut self) {
+        self.closed = true;
+        let queued: Vec<Work> = self.hooks.values_mut().flat_map(|queue| queue.works.drain(..)).collect();
+        queued.iter().for_each(|work| self.release(work));
+    }
+
+    /// Whether nothing starts any more and everything that started is recorded.
+    pub(in crate::delivery) fn is_drained(&self) -> bool {
+        self.closed && self.unfinished == 0
+    }
+
+    /// Deliveries between start and record.
+    pub(in crate::delivery) fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    /// Lists `hook` as runnable if it may start a request.
+    fn add_runnable(&mut self, hook: HookId, now: Instant) {
+        let Some(queue) = self.hooks.get_mut(&hook) else { return };
+        let Some(class) = queue.next_class(now) else { return };
+        let (id, number) = (queue.tenant, class as usize);
+        queue.listed = Some(class);
+        let tenant = self.tenants.entry(id).or_default();
+        if !std::mem::replace(&mut queue.entries[number], true) {
+            tenant.runnable[number].push_back(hook);
+        }
+        self.round_robin.add(id, tenant, class, &self.limits);
+    }
+
+    /// Keeps of a hook without anything in memory only what is known of its receiver, for a limited number of hooks.
+    pub(super) fn forget_if_idle(&mut self, hook: HookId) {
+        let Some(queue) = self.hooks.get_mut(&hook).filter(|queue| queue.is_idle()) else { return };
+        if queue.works.capacity() > KEPT_CAPACITY {
+            queue.works = VecDeque::new();
+        }
+        let id = queue.tenant;
+        let tenant = self.tenants.entry(id).or_default();
+        if !queue.health.is_known() {
+            // The health of a remembered hook is known, and stays so.
+            self.hooks.remove(&hook);
+        } else if !std::mem::replace(&mut queue.remembered, true) {
+            tenant.remembered.push_back(hook);
+        }
+        while tenant.remembered.len() > MAX_REMEMBERED {
+            let Some(oldest) = tenant.remembered.pop_front() else { break };
+            let Some(queue) = self.hooks.get_mut(&oldest) else { continue };
+            queue.remembered = false;
+            if queue.is_idle() {
+                self.hooks.remove(&oldest);
+            }
+        }
+        self.forget_tenant_if_idle(id);
+    }
+
+    pub(super) fn forget_tenant_if_idle(&mut self, id: TenantId) {
+        if self.tenants.get(&id).is_some_and(Tenant::is_idle) {
+            self.tenants.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Deliveries that are cancelled while they are in memory, or on their way into it.
+
+use super::*;
+
+#[test]
+fn what_is_cancelled_is_not_started() {
+    let (hook, tenant, lease) = (HookId(10), TenantId(1), UnixMillis(60_000));
+    let work = |number| Work { lease_until: lease, ..work(1, 10, number) };
+    let recall =
+        |queue: &mut FairQueue, number| queue.recall(DeliveryId(number), (tenant, hook), UnixMillis(0));
+    let end = |queue: &mut FairQueue, ticket, cancelled| {
+        queue.end_recall((tenant, ticket), cancelled, clock::monotonic());
+    };
+    let mut queue = filled(limits(), &[(1, 10, 3)]);
+    let under_way = queue.start_next(clock::monotonic()).unwrap();
+    assert_eq!(recall(&mut queue, under_way.work.delivery.0), Err(NotRecalled::AttemptInProgress));
+    queue.request_ended(under_way.key, Observation::Answered, clock::monotonic());
+    assert_eq!(recall(&mut queue, 0), Err(NotRecalled::AttemptInProgress), "its record is not written yet");
+    queue.recorded(under_way.key);
+
+    let (gone, back) = (recall(&mut queue, 1).unwrap(), recall(&mut queue, 2).unwrap());
+    assert!(queue.start_next(clock::monotonic()).is_none(), "neither is started while it is being cancelled");
+    end(&mut queue, gone, RecallEnd::Cancelled { lease: Some(lease) });
+    end(&mut queue, back, RecallEnd::PutBack);
+    let started = queue.start_next(clock::monotonic()).unwrap();
+    assert_eq!(started.work.delivery, DeliveryId(2), "what could not be cancelled is attempted");
+
+    for until in [lease.0 - 1, lease.0] {
+        let claimed = Work { lease_until: UnixMillis(until), ..work(3) };
+        assert!(queue.reserve(&claimed));
+        queue.push(claimed, clock::monotonic());
+    }
+    let twice = recall(&mut queue, 3).unwrap();
+    end(&mut queue, twice, RecallEnd::Cancelled { lease: Some(lease) });
+    assert!(queue.start_next(clock::monotonic()).is_none(), "it was in memory twice");
+
+    // Those that arrive later: while it is being cancelled, after that, and under a later lease, as after a retry.
+    let push = |queue: &mut FairQueue, work: Work| {
+        assert!(queue.reserve(&work));
+        queue.push(work, clock::monotonic());
+        queue.start_next(clock::monotonic()).map(|started| started.work.delivery)
+    };
+    let during = recall(&mut queue, 4).unwrap();
+    assert_eq!(push(&mut queue, work(4)), None);
+    end(&mut queue, during, RecallEnd::Cancelled { lease: Some(lease) });
+    let before = recall(&mut queue, 5).unwrap();
+    end(&mut queue, before, RecallEnd::Cancelled { lease: Some(lease) });
+    assert_eq!(push(&mut queue, work(5)), None);
+    let retried = recall(&mut queue, 6).unwrap();
+    end(&mut queue, retried, RecallEnd::Cancelled { lease: Some(lease) });
+    let later = Work { lease_until: UnixMillis(lease.0 + 1), ..work(6) };
+    assert_eq!(push(&mut queue, later), Some(DeliveryId(6)));
+    let waited = recall(&mut queue, 7).unwrap();
+    end(&mut queue, waited, RecallEnd::Cancelled { lease: None });
+    assert_eq!(push(&mut queue, work(7)), Some(DeliveryId(7)), "nothing was leased that could have arrived");
+    assert_eq!((queue.queued, queue.queued_bytes), (0, 0));
+}
+
+#[test]
+fn what_may_still_arrive_is_bounded_and_forgotten_when_its_lease_would_have_ended() {
+    let mut queue = empty(limits());
+    let key = (TenantId(1), HookId(10));
+    let recalled = |queue: &mut FairQueue, now| {
+        (0..200)
+            .take_while(|number| {
+                let Ok(ticket) = queue.recall(DeliveryId(*number), key, UnixMillis(now)) else {
+                    return false;
+                };
+                queue.end_recall(
+                    (key.0, ticket),
+                    RecallEnd::Cancelled { lease: Some(UnixMillis(100)) },
+                    clock::monotonic(),
+                );
+                true
+            })
+            .count()
+    };
+    assert_eq!((recalled(&mut queue, 0), recalled(&mut queue, 99)), (100, 0));
+    assert_eq!(queue.recall(DeliveryId(1), key, UnixMillis(99)), Err(NotRecalled::TooMany));
+    assert!(queue.recall(DeliveryId(1), key, UnixMillis(100)).is_ok());
+}
+
+#[test]
+fn room_of_what_is_cancelled_is_for_what_waits_on_disk() {
+    let (key, lease) = ((TenantId(1), HookId(10)), Some(UnixMillis(60_000)));
+    let small = DispatcherLimits { queued_per_hook: 4, ..limits() };
+    let mut queue = filled(small, &[(1, 10, 3)]);
+    queue.set_backlog(key.1, key.0, true);
+    let asked: Vec<bool> =
+        [RecallEnd::PutBack, RecallEnd::Cancelled { lease }, RecallEnd::Cancelled { lease }]
+            .into_iter()
+            .zip([0, 0, 1])
+            .map(|(end, number)| {
+                let ticket = queue.recall(DeliveryId(number), key, UnixMillis(0)).unwrap();
+                queue.end_recall((key.0, ticket), end, clock::monotonic())
+            })
+            .collect();
+    assert_eq!(asked, [false, true, true]);
+
+    // One that arrives only after it was cancelled.
+    let ticket = queue.recall(DeliveryId(7), key, UnixMillis(0)).unwrap();
+    assert!(!queue.end_recall((key.0, ticket), RecallEnd::Cancelled { lease }, clock::monotonic()));
+    queue.set_backlog(key.1, key.0, false);
+    assert!(queue.reserve(&work(1, 10, 7)));
+    queue.set_backlog(key.1, key.0, true);
+    assert!(queue.push(work(1, 10, 7), clock::monotonic()));
+}

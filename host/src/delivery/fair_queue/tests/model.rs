@@ -1,0 +1,282 @@
+//! Holds the queue against a plain model, with random operations.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TENANTS: i64 = 3;
+const HOOKS_PER_TENANT: i64 = 2;
+
+/// What happens next. Numbers choose among what there is.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A delivery for this hook is reserved and pushed.
+    Push { hook: i64, is_test: bool, is_retry: bool },
+    /// A delivery is reserved and given back.
+    Unreserve { hook: i64 },
+    /// Everything that can start is started.
+    Start,
+    /// A request ends.
+    End { which: usize, observation: Observation },
+    /// An attempt is recorded.
+    Record { which: usize },
+    /// A queued delivery is cancelled, or the cancellation is given up.
+    Cancel { which: usize, is_cancelled: bool },
+    /// A hook starts nothing for some milliseconds.
+    Delay { hook: i64, ms: u64 },
+    /// Time passes.
+    Wait { ms: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let hook = 0..TENANTS * HOOKS_PER_TENANT;
+    let observation = prop_oneof![
+        1 => Just(Observation::Nothing),
+        1 => Just(Observation::Unsent),
+        4 => Just(Observation::Answered),
+        1 => Just(Observation::Overloaded),
+        1 => Just(Observation::Unreachable),
+        2 => Just(Observation::TimedOut),
+    ];
+    prop_oneof![
+        8 => (hook.clone(), prop::bool::weighted(0.1), prop::bool::weighted(0.2))
+            .prop_map(|(hook, is_test, is_retry)| Step::Push { hook, is_test, is_retry }),
+        1 => hook.clone().prop_map(|hook| Step::Unreserve { hook }),
+        4 => Just(Step::Start),
+        6 => (any::<usize>(), observation).prop_map(|(which, observation)| Step::End { which, observation }),
+        4 => any::<usize>().prop_map(|which| Step::Record { which }),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(which, is_cancelled)| Step::Cancel { which, is_cancelled }),
+        1 => (hook, 1..5_000_u64).prop_map(|(hook, ms)| Step::Delay { hook, ms }),
+        2 => (1..5_000_u64).prop_map(|ms| Step::Wait { ms }),
+    ]
+}
+
+/// What the queue must know, in plain collections.
+struct Model {
+    queue: FairQueue,
+    limits: DispatcherLimits,
+    now: Instant,
+    /// Queued deliveries, with their hooks.
+    queued: BTreeMap<i64, i64>,
+    in_flight: Vec<AttemptKey>,
+    unrecorded: Vec<AttemptKey>,
+    started: HashSet<i64>,
+    delayed: HashMap<i64, Instant>,
+    next_number: i64,
+}
+
+fn tenant_of(hook: i64) -> i64 {
+    hook / HOOKS_PER_TENANT
+}
+
+impl Model {
+    fn new(limits: DispatcherLimits) -> Self {
+        Self {
+            queue: FairQueue::new(limits.clone()),
+            limits,
+            now: clock::monotonic(),
+            queued: BTreeMap::new(),
+            in_flight: Vec::new(),
+            unrecorded: Vec::new(),
+            started: HashSet::new(),
+            delayed: HashMap::new(),
+            next_number: 0,
+        }
+    }
+
+    fn work(&mut self, hook: i64) -> Work {
+        self.next_number += 1;
+        Work { lease_until: UnixMillis(1), ..work(tenant_of(hook), hook, self.next_number) }
+    }
+
+    fn apply(&mut self, step: Step) {
+        match step {
+            Step::Push { hook, is_test, is_retry } => {
+                let work = self.work(hook);
+                let trigger = if is_test { Trigger::Test } else { Trigger::Event };
+                let work = Work { trigger, failures: u32::from(is_retry), ..work };
+                if self.queue.reserve(&work) {
+                    self.queued.insert(work.delivery.0, hook);
+                    self.queue.push(work, self.now);
+                }
+            }
+            Step::Unreserve { hook } => {
+                let work = self.work(hook);
+                if self.queue.reserve(&work) {
+                    self.queue.unreserve(&work);
+                }
+            }
+            Step::Start => self.start_all(),
+            Step::End { which, observation } => {
+                if let Some(index) = choose(which, self.in_flight.len()) {
+                    let key = self.in_flight.swap_remove(index);
+                    self.queue.request_ended(key, observation, self.now);
+                    self.unrecorded.push(key);
+                }
+            }
+            Step::Record { which } => {
+                if let Some(index) = choose(which, self.unrecorded.len()) {
+                    self.queue.recorded(self.unrecorded.swap_remove(index));
+                }
+            }
+            Step::Cancel { which, is_cancelled } => self.cancel(which, is_cancelled),
+            Step::Delay { hook, ms } => {
+                let until = self.now + Duration::from_millis(ms);
+                self.queue.delay(HookId(hook), TenantId(tenant_of(hook)), until);
+                self.delayed.insert(hook, until);
+            }
+            Step::Wait { ms } => self.now += Duration::from_millis(ms),
+        }
+    }
+
+    fn cancel(&mut self, which: usize, is_cancelled: bool) {
+        let Some(index) = choose(which, self.queued.len()) else { return };
+        let (&number, &hook) = self.queued.iter().nth(index).unwrap();
+        let tenant = TenantId(tenant_of(hook));
+        let ticket = self.queue.recall(DeliveryId(number), (tenant, HookId(hook)), UnixMillis(0)).unwrap();
+        let end = match is_cancelled {
+            true => RecallEnd::Cancelled { lease: Some(UnixMillis(1)) },
+            false => RecallEnd::PutBack,
+        };
+        self.queue.end_recall((tenant, ticket), end, self.now);
+        if is_cancelled {
+            self.queued.remove(&number);
+        }
+    }
+
+    fn start_all(&mut self) {
+        while let Some(Started { work, of_hook, key }) = self.queue.start_next(self.now) {
+            let (number, hook) = (work.delivery.0, work.hook.0);
+            assert_eq!(self.queued.remove(&number), Some(hook), "it was queued");
+            assert!(self.started.insert(number), "it starts once");
+            assert!(self.delayed.get(&hook).is_none_or(|until| *until <= self.now), "its hook is delayed");
+            self.in_flight.push(key);
+            assert_eq!(self.in_flight_of(hook), of_hook);
+            self.check_limits();
+        }
+        self.check_next();
+    }
+
+    fn in_flight_of(&self, hook: i64) -> usize {
+        self.in_flight.iter().filter(|key| key.hook.0 == hook).count()
+    }
+
+    fn check_limits(&self) {
+        let limits = &self.limits;
+        assert!(self.in_flight.len() <= limits.in_flight);
+        assert!(self.in_flight.len() + self.unrecorded.len() <= limits.unfinished);
+        for tenant in 0..TENANTS {
+            let of_tenant = self.in_flight.iter().filter(|key| key.tenant.0 == tenant).count();
+            assert!(of_tenant <= limits.in_flight_per_tenant);
+            let queued = self.queued.values().filter(|hook| tenant_of(**hook) == tenant).count();
+            assert!(queued <= limits.queued.div_ceil(2), "{queued} of a tenant are queued");
+        }
+        for hook in 0..TENANTS * HOOKS_PER_TENANT {
+            // A test may start beside the window.
+            assert!(self.in_flight_of(hook) <= limits.in_flight_per_hook + 1);
+            assert!(self.queued.values().filter(|it| **it == hook).count() <= limits.queued_per_hook);
+        }
+        assert!(self.queued.len() <= limits.queued);
+    }
+
+    /// If nothing starts, it is for a reason.
+    fn check_next(&mut self) {
+        let is_full = self.in_flight.len() + self.unrecorded.len() >= self.limits.unfinished;
+        let next_delay = self.delayed.values().filter(|until| **until > self.now).min();
+        match self.queue.start(self.now) {
+            Next::Start(started) => panic!("{started:?} starts after all"),
+            Next::WaitUntil(until) => assert_eq!(Some(&until), next_delay),
+            Next::Idle => assert!(is_full || next_delay.is_none()),
+        }
+        // A hook with nothing in flight may always start if nothing of any tenant is in flight.
+        if self.in_flight.is_empty() && !is_full {
+            let is_delayed = |hook| self.delayed.get(hook).is_some_and(|until| *until > self.now);
+            assert!(self.queued.values().all(is_delayed), "{:?} could start", self.queued);
+        }
+    }
+
+    fn check_counts(&self) {
+        assert_eq!(self.queue.queued, self.queued.len());
+        assert_eq!(self.queue.unfinished(), self.in_flight.len() + self.unrecorded.len());
+        assert_eq!(self.queue.shares.taken(), self.in_flight.len());
+    }
+
+    /// Lets everything end. Everything that was queued is started then.
+    fn finish(mut self) {
+        self.now += Duration::from_secs(60);
+        while !(self.queued.is_empty() && self.in_flight.is_empty() && self.unrecorded.is_empty()) {
+            let before = self.queued.len() + self.in_flight.len() + self.unrecorded.len();
+            self.start_all();
+            for key in std::mem::take(&mut self.in_flight) {
+                self.queue.request_ended(key, Observation::Answered, self.now);
+                self.unrecorded.push(key);
+            }
+            for key in std::mem::take(&mut self.unrecorded) {
+                self.queue.recorded(key);
+            }
+            let after = self.queued.len();
+            assert!(after < before, "{after} deliveries are never started");
+        }
+        self.check_counts();
+        assert_eq!((self.queue.queued_bytes, self.queue.shares.taken()), (0, 0));
+        for tenant in self.queue.tenants.values() {
+            assert_eq!((tenant.taken, tenant.taken_bytes, tenant.in_flight, tenant.held), (0, 0, 0, [0; 4]));
+        }
+    }
+}
+
+#[test]
+fn a_request_whose_class_changes_while_it_is_listed_starts_at_once() {
+    let mut queue = filled(limits(), &[(1, 10, 2)]);
+    let now = clock::monotonic();
+    // The second one is listed as quick. Five seconds later the receiver has been silent for so long that it is slow.
+    let _in_flight = queue.start_next(now).unwrap();
+    assert!(queue.start_next(now + Duration::from_secs(5)).is_some());
+}
+
+fn choose(which: usize, count: usize) -> Option<usize> {
+    which.checked_rem(count)
+}
+
+proptest! {
+    #[test]
+    fn the_queue_loses_nothing_repeats_nothing_and_keeps_its_limits(
+        in_flight in 1..12_usize,
+        per_tenant in 1..12_usize,
+        per_hook in 1..6_usize,
+        queued in 1..24_usize,
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        let mut model = Model::new(DispatcherLimits {
+            in_flight,
+            in_flight_per_tenant: per_tenant,
+            in_flight_per_hook: per_hook,
+            unfinished: 2 * in_flight,
+            queued,
+            queued_per_hook: 8,
+            queued_bytes: 1 << 20,
+            lease: Duration::from_secs(60),
+        });
+        for step in steps {
+            model.apply(step);
+            model.check_limits();
+            model.check_counts();
+        }
+        model.finish();
+    }
+}
+
+#[test]
+fn a_delayed_hook_waits_and_others_do_not() {
+    let mut queue = filled(limits(), &[(1, 10, 1), (1, 11, 1)]);
+    let now = clock::monotonic();
+    let [sooner, later] = [1, 2].map(|seconds| now + Duration::from_secs(seconds));
+    queue.delay(HookId(10), TenantId(1), sooner);
+    queue.delay(HookId(10), TenantId(1), later);
+    assert_eq!(queue.start_next(now).unwrap().key.hook, HookId(11));
+    assert!(matches!(queue.start(sooner), Next::WaitUntil(until) if until == later));
+    assert_eq!(queue.start_next(later).unwrap().key.hook, HookId(10));
+    assert!(matches!(queue.start(later), Next::Idle));
+}

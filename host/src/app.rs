@@ -16,7 +16,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin_key;
 use crate::api::downloads::Downloads;
-use crate::api::uploads::Uploads;
 use crate::api::{self, ApiState};
 use crate::clients::{Budget, ClientLimits, Clients, TrustedProxies};
 use crate::clock::{Clock, SystemClock};
@@ -27,18 +26,18 @@ use crate::delivery::client::{Connector, DeliveryClient};
 use crate::delivery::egress::EgressPolicy;
 use crate::delivery::feeder::Feeder;
 use crate::delivery::worker::Worker;
-use crate::delivery::{Crew, Dispatcher, DispatcherLimits, Pipelines, Recorder, tls};
+use crate::delivery::{Dispatcher, DispatcherLimits, Pipelines, Recorder, Workers, tls};
 use crate::directory::{Directory, Quotas};
 use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
 use crate::ingest::Ingest;
 use crate::open_files::{self, Shares};
 use crate::private_file::COMPILED_DIR;
+use crate::random::{Random, SystemRandom};
 use crate::sandbox::{Compiler, Limits, Owners, Sandbox, SandboxConfig, WasmSource};
 use crate::server::{self, Stop};
-use crate::storage::sqlite;
-use crate::storage::{Database, Storage};
-use crate::vault::{Keys, Vault};
+use crate::storage::sqlite::{self, SqliteOptions, SqliteStorage};
+use crate::vault::Keys;
 
 /// How many deliveries may be unfinished for each request that may be under way: where the disk takes many records at
 /// once, requests must not wait for them.
@@ -63,7 +62,15 @@ pub struct Engine {
     stop_cores: DropGuard,
     sandbox: Sandbox,
     clock: Arc<dyn Clock>,
-    database: Arc<dyn Database>,
+    storage: Arc<SqliteStorage>,
+}
+
+/// Time, ids and random numbers, as components take them.
+#[derive(Clone)]
+struct Sources {
+    clock: Arc<dyn Clock>,
+    ids: Arc<IdGenerator>,
+    random: Arc<dyn Random>,
 }
 
 /// Builds and starts an engine.
@@ -75,19 +82,22 @@ pub async fn start(config: Config) -> Result<Engine> {
     let stopping_cores = CancellationToken::new();
     let cores = Arc::new(Cores::start(&stopping_cores).context("cannot start a thread for each core")?);
     let stop_cores = stopping_cores.drop_guard();
-    let (database, vault) = open_database(&config, &cores)
+    let options = SqliteOptions { keys: keys(&config), writer_runtime: Some(cores.first().clone()) };
+    let storage = sqlite::open(&config.data_dir, options)
         .await
         .with_context(|| format!("cannot open the data directory {}", config.data_dir.display()))?;
-    let stores = database.stores();
-    let node = database.node().await.context("cannot read the database")?;
+    let storage = Arc::new(storage);
+    let stores = storage.stores();
     let recovered =
-        stores.deliveries.recover(node, clock.now()).await.context("cannot take up deliveries again")?;
+        stores.deliveries.recover(clock.now()).await.context("cannot take up deliveries again")?;
     if recovered > 0 {
         tracing::info!(deliveries = recovered, "took up deliveries that an earlier process had begun");
     }
-    let last_id = past::last_id(&*database, clock.now()).await?;
-    past::follow_clock(&*database, last_id, clock.now()).await?;
-    let ids = Arc::new(IdGenerator::new(node.0, last_id));
+    let last_id = past::last_id(&storage, clock.now()).await?;
+    past::follow_clock(&storage, last_id, clock.now()).await?;
+    let ids = Arc::new(IdGenerator::new(0, last_id));
+    let sources =
+        Sources { clock: Arc::clone(&clock), ids: Arc::clone(&ids), random: SystemRandom::shared() };
     let directory =
         Directory::load_within(quotas(&config), stores.clone(), Arc::clone(&ids), Arc::clone(&clock));
     let directory = directory.await.context("cannot read the database")?;
@@ -106,16 +116,17 @@ pub async fn start(config: Config) -> Result<Engine> {
     let connector = Arc::new(Connector::new(egress_policy(&config, local_addr, &directory), tls));
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.idle);
-    let workers = workers(&config, clients, &directory, &sandbox, &recorder);
-    dispatcher.start(Crew::new(Arc::clone(&cores), workers.into_iter()));
+    let workers = workers(&config, clients, &sources, &directory, &sandbox, &recorder);
+    dispatcher.start(Arc::new(Workers::new(Arc::clone(&cores), workers.into_iter())), cores.first().clone());
     let feeder = Feeder {
+        clock: Arc::clone(&clock),
         dispatcher: Arc::clone(&dispatcher),
         directory: Arc::clone(&directory),
         deliveries: Arc::clone(&stores.deliveries),
     };
     let stop_feeding = CancellationToken::new();
     let feeding = tokio::spawn(feeder.run(stop_feeding.clone()));
-    tokio::spawn(past::note_clock(Arc::clone(&database), Arc::clone(&clock), stop_feeding.clone()));
+    tokio::spawn(past::note_clock(Arc::clone(&storage), Arc::clone(&clock), stop_feeding.clone()));
     let kept = clock_watch::Kept {
         clock: Arc::clone(&clock),
         ids,
@@ -127,7 +138,8 @@ pub async fn start(config: Config) -> Result<Engine> {
     let (ahead, in_use) = (sandbox.clone(), directory.plugins_in_use());
     tokio::spawn(async move { ahead.compile_ahead(in_use).await });
 
-    let router = router(&config, &directory, (stores, vault), &dispatcher, &sandbox, &connector, admin.hash);
+    let router =
+        router(&config, &sources, &directory, &storage, &dispatcher, &sandbox, &connector, admin.hash);
     let clients = Clients::new(client_limits(&config, files.clients));
     let stop_serving = Stop::default();
     let serving = tokio::spawn(server::serve(listener, router, cores, clients, stop_serving.clone()));
@@ -144,16 +156,8 @@ pub async fn start(config: Config) -> Result<Engine> {
         stop_cores,
         sandbox,
         clock,
-        database,
+        storage,
     })
-}
-
-/// Opens the database, with the encryption keys of `config`; what commits runs on the first core.
-async fn open_database(config: &Config, cores: &Cores) -> Result<(Arc<dyn Database>, Arc<Vault>)> {
-    let prepared = sqlite::prepare(&config.data_dir).await?;
-    let vault = Arc::new(Vault::open(&config.data_dir, &keys(config))?);
-    let database = prepared.open(Arc::clone(&vault), Some(cores.first().clone())).await?;
-    Ok((Arc::new(database), vault))
 }
 
 impl Engine {
@@ -177,7 +181,7 @@ impl Engine {
     pub async fn run_until(mut self, signal: impl Future<Output = ()>) -> Result<()> {
         let ended = tokio::select! {
             () = signal => return self.shutdown().await,
-            () = self.database.ended() => "what writes to the database",
+            () = self.storage.ended() => "what writes to the database",
             () = self.recorder.ended() => "what records attempts",
             _ = &mut self.feeding => "what fetches deliveries from disk",
             _ = &mut self.serving => "the server",
@@ -207,10 +211,10 @@ impl Engine {
             );
         }
         self.sandbox.shutdown();
-        if let Err(error) = self.database.note_clock(self.clock.now()).await {
+        if let Err(error) = self.storage.note_clock(self.clock.now()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
         }
-        let closed = self.database.close().await.context("cannot close the database");
+        let closed = self.storage.close().await.context("cannot close the database");
         // Not before: what commits runs there.
         drop(self.stop_cores);
         closed
@@ -228,27 +232,30 @@ impl Drop for Attempts {
 
 fn router(
     config: &Config,
+    sources: &Sources,
     directory: &Arc<Directory>,
-    (storage, vault): (Storage, Arc<Vault>),
+    storage: &SqliteStorage,
     dispatcher: &Arc<Dispatcher>,
     sandbox: &Sandbox,
     connector: &Arc<Connector>,
     admin_key_hash: [u8; 32],
 ) -> Router {
-    let ingest = Ingest::new(Arc::clone(directory), Arc::clone(&storage.events), Arc::clone(dispatcher));
+    let stores = storage.stores();
+    let Sources { clock, ids, .. } = sources.clone();
+    let ingest =
+        Ingest::new(clock, ids, Arc::clone(directory), Arc::clone(&stores.events), Arc::clone(dispatcher));
     api::router(ApiState {
         directory: Arc::clone(directory),
-        storage,
+        storage: stores,
         ingest: Arc::new(ingest),
         pipelines: Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone())),
         connector: Arc::clone(connector),
         sandbox: sandbox.clone(),
         dispatcher: Arc::clone(dispatcher),
-        vault,
-        request_limits: Arc::default(),
+        vault: storage.vault(),
+        turns: Arc::default(),
         used_passwords: Arc::default(),
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
-        uploads: Arc::new(Uploads::new(config.data_dir.clone())),
         admin_key_hash,
     })
 }
@@ -257,6 +264,7 @@ fn router(
 fn workers(
     config: &Config,
     clients: Vec<DeliveryClient>,
+    sources: &Sources,
     directory: &Arc<Directory>,
     sandbox: &Sandbox,
     recorder: &Recorder,
@@ -264,6 +272,9 @@ fn workers(
     let memory = Budget::new(REQUESTS_UNDER_WAY_BYTES);
     let masked_headers = Arc::<[_]>::from(config.masked_headers.as_slice());
     let worker = |client| Worker {
+        clock: Arc::clone(&sources.clock),
+        ids: Arc::clone(&sources.ids),
+        random: Arc::clone(&sources.random),
         directory: Arc::clone(directory),
         pipelines: Pipelines::new(Arc::clone(directory), sandbox.clone()),
         client,
@@ -379,7 +390,7 @@ mod tests {
         let listen = "127.0.0.1:0".parse().unwrap();
         let config = Config { data_dir: dir.path().join("data"), listen, ..Config::default() };
         let engine = start(config).await.unwrap();
-        engine.database.close().await.unwrap();
+        engine.storage.close().await.unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(30), engine.run_until(std::future::pending()));
         let error = ended.await.unwrap().unwrap_err();
         assert!(error.to_string().starts_with("what writes to the database has failed"), "{error}");

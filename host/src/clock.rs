@@ -1,13 +1,13 @@
-//! The only place that reads the wall clock.
+//! The only place that reads clocks.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::UnixMillis;
 
-/// Tells the time. Behind a trait so that tests can hold it still.
+/// The wall clock. Behind a trait so that tests can hold it still.
 pub trait Clock: Send + Sync + std::fmt::Debug {
-    /// Now.
+    /// The current time.
     fn now(&self) -> UnixMillis;
 }
 
@@ -29,4 +29,11 @@ impl Clock for SystemClock {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
+}
+
+/// The monotonic clock, for durations and deadlines. It is tokio's, so that a runtime that controls time also controls this.
+#[must_use]
+pub fn monotonic() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+    tokio::time::Instant::now().into_std()
 }

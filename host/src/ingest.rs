@@ -7,12 +7,14 @@
 
 use std::sync::Arc;
 
+use crate::clock::Clock;
 use crate::delivery::{Dispatcher, Work};
 use crate::directory::Directory;
 use crate::domain::hash::sha256;
+use crate::domain::ids::IdGenerator;
 use crate::domain::{DeliveryId, Event, EventId, EventKey, EventType, Hook, TenantId, Trigger, UnixMillis};
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, StorageError};
-use crate::tenant_limiter::{TenantLimiter, TenantPermit};
+use crate::turns::{TenantTurns, Turn};
 
 /// An event as some surface received it, checked for form.
 #[derive(Debug, Clone)]
@@ -87,11 +89,13 @@ const SMALL_CALL: usize = 1_000;
 
 /// See the module's head.
 pub struct Ingest {
+    clock: Arc<dyn Clock>,
+    ids: Arc<IdGenerator>,
     directory: Arc<Directory>,
     events: Arc<dyn EventStore>,
     dispatcher: Arc<Dispatcher>,
     /// By deliveries. Large transactions of a tenant follow one another, or all would stand before others' events.
-    large_calls: TenantLimiter,
+    large_calls: TenantTurns,
 }
 
 /// Events on their way into storage. Dropped instead, they leave nothing behind.
@@ -101,11 +105,17 @@ pub struct Prepared {
 }
 
 impl Ingest {
-    /// Accepts what the surfaces hand in.
+    /// Creates it from its parts.
     #[must_use]
-    pub fn new(directory: Arc<Directory>, events: Arc<dyn EventStore>, dispatcher: Arc<Dispatcher>) -> Self {
-        let large_calls = TenantLimiter::new(MAX_DELIVERIES_PER_CALL);
-        Self { directory, events, dispatcher, large_calls }
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        ids: Arc<IdGenerator>,
+        directory: Arc<Directory>,
+        events: Arc<dyn EventStore>,
+        dispatcher: Arc<Dispatcher>,
+    ) -> Self {
+        let large_calls = TenantTurns::new(MAX_DELIVERIES_PER_CALL);
+        Self { clock, ids, directory, events, dispatcher, large_calls }
     }
 
     /// Stores events with the deliveries they make, all or nothing; one receipt for each, in order.
@@ -187,8 +197,8 @@ impl Ingest {
         trigger: Trigger,
         prepared: &mut Prepared,
     ) {
-        let now = self.directory.clock().now();
-        let key = EventKey::generate(self.directory.ids(), now);
+        let now = self.clock.now();
+        let key = EventKey::generate(&self.ids, now);
         // Two posts can only be the same if their sender named them: the digest is for those alone.
         let named = incoming.id.is_some() || incoming.idempotency_key.is_some();
         let content = if named { content_digest(&incoming) } else { [0; 32] };
@@ -204,7 +214,7 @@ impl Ingest {
         let mut reserved = Vec::with_capacity(hooks.len());
         let mut deliveries = Vec::with_capacity(hooks.len());
         for hook in hooks {
-            let id = DeliveryId::generate(self.directory.ids(), now);
+            let id = DeliveryId::generate(&self.ids, now);
             let work = Work::fresh(id, hook.id, Arc::clone(&event), trigger);
             // One that cannot be read is not sent to: what it gets waits on disk.
             let lease_until = (!hook.unreadable).then(|| self.dispatcher.reserve(&work, now)).flatten();
@@ -266,12 +276,12 @@ impl Ingest {
     }
 
     /// The turn of a call that makes many deliveries. All its events are one tenant's.
-    async fn turn_if_large(&self, acceptances: &[Acceptance]) -> Option<TenantPermit> {
+    async fn turn_if_large(&self, acceptances: &[Acceptance]) -> Option<Turn> {
         let deliveries: usize = acceptances.iter().map(|one| one.deliveries.len()).sum();
         if deliveries <= SMALL_CALL {
             return None;
         }
-        Some(self.large_calls.acquire_weighted(acceptances.first()?.event.tenant, deliveries).await)
+        Some(self.large_calls.turn_of(acceptances.first()?.event.tenant, deliveries).await)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The state that handlers share.
+//! What handlers share.
 
 use std::sync::Arc;
 
@@ -6,8 +6,7 @@ use axum::extract::FromRef;
 
 use super::auth::AdminKeyHash;
 use super::downloads::Downloads;
-use super::request_limits::RequestLimits;
-use super::uploads::Uploads;
+use super::turns::Turns;
 use super::v1_project_web_hook::UsedPasswords;
 use crate::delivery::client::Connector;
 use crate::delivery::{Dispatcher, Pipelines};
@@ -37,13 +36,11 @@ pub struct ApiState {
     /// Signs the engine's own tokens.
     pub vault: Arc<Vault>,
     /// Limits on the concurrent requests of a tenant.
-    pub request_limits: Arc<RequestLimits>,
+    pub turns: Arc<Turns>,
     /// One-time passwords of [`super::v1_project_web_hook`] that have been used.
     pub used_passwords: Arc<UsedPasswords>,
     /// Serves the bytes of plugins.
     pub downloads: Arc<Downloads>,
-    /// Receives uploads of plugins.
-    pub uploads: Arc<Uploads>,
     /// SHA-256 of the operator's key.
     pub admin_key_hash: [u8; 32],
 }
@@ -53,7 +50,7 @@ pub struct ApiState {
 pub struct SharedApiState(pub(super) Arc<ApiState>);
 
 impl SharedApiState {
-    /// Wraps the state.
+    /// Shares the parts.
     pub(super) fn new(state: ApiState) -> Self {
         Self(Arc::new(state))
     }
@@ -78,9 +75,8 @@ parts! {
     Sandbox: sandbox,
     Arc<Dispatcher>: dispatcher,
     Arc<Vault>: vault,
-    Arc<RequestLimits>: request_limits,
+    Arc<Turns>: turns,
     Arc<Downloads>: downloads,
-    Arc<Uploads>: uploads,
     Arc<UsedPasswords>: used_passwords,
 }
 

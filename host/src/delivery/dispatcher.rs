@@ -1,216 +1,244 @@
-//! Starts attempts: whenever room comes free or work arrives, whose turn it is is started as a task.
+//! Starts attempts: whenever capacity becomes free or work arrives, the next attempts start.
 //!
-//! The dispatcher has no loop of its own. [`Dispatcher::push_reserved`] and a finished attempt both
-//! *pump*: they start what may start and return. What does not fit into memory stays on disk, from where
-//! the [`feeder`](super::feeder) fetches it.
+//! The dispatcher has no loop. [`Dispatcher::push_reserved`] and the end of an attempt both *pump*: they start what may
+//! start and return. What does not fit into memory stays on disk, and the [`feeder`](super::feeder) claims it from there.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::crew::Crew;
-use super::lanes::{Lanes, NotRecalled, Observation, Place, RecallEnd, Started, Work};
+use super::fair_queue::{AttemptKey, FairQueue, Next, NotRecalled, Observation, RecallEnd, Started};
+use super::limits::DispatcherLimits;
+use super::work::Work;
+use crate::clock;
 use crate::domain::{Delivery, HookId, TenantId, UnixMillis};
 
-/// How much is in memory and under way at most.
-#[derive(Debug, Clone)]
-pub struct DispatcherLimits {
-    /// Requests under way.
-    pub in_flight: usize,
-    /// Requests under way of one tenant.
-    pub in_flight_per_tenant: usize,
-    /// Requests under way of one hook.
-    pub in_flight_per_hook: usize,
-    /// Deliveries between start and finish: requests under way, and attempts that are not recorded yet. After a crash, as
-    /// many may be sent once more.
-    pub unfinished: usize,
-    /// Deliveries waiting in memory; one tenant may have half of them.
-    pub queued: usize,
-    /// Deliveries of one hook waiting in memory.
-    pub queued_per_hook: usize,
-    /// What waits in memory, in bytes.
-    pub queued_bytes: usize,
-    /// How long a lease lasts. Far longer than a lane takes to empty: a lease that ends while its
-    /// delivery is still in memory costs a second request.
-    pub lease: Duration,
+/// Makes attempts in the background.
+pub trait StartAttempt: Send + Sync {
+    /// Starts an attempt and returns at once. `of_hook` requests of its hook are in flight, including this one.
+    fn start(&self, work: Work, of_hook: usize, permit: AttemptPermit);
 }
 
 /// See the module's head.
 pub struct Dispatcher {
-    lanes: Mutex<Lanes>,
+    queue: Mutex<FairQueue>,
     lease: Duration,
-    crew: OnceLock<Crew>,
-    /// Attempts under way, to be waited for at the end.
-    tasks: TaskTracker,
+    started: OnceLock<(Arc<dyn StartAttempt>, Handle)>,
+    /// Notified when nothing starts any more and everything is recorded.
+    drained: Notify,
     /// Wakes the feeder.
     feeder: Arc<Notify>,
-    /// When the feeder looks at the disk next by itself.
+    /// When the feeder looks at the disk next.
     next_look: Mutex<Option<UnixMillis>>,
+    /// When delayed deliveries are looked at next.
+    next_pump: Mutex<Option<Instant>>,
 }
 
 impl Dispatcher {
-    /// A dispatcher which keeps to `limits`. It starts nothing before it is given its crew.
+    /// Creates a dispatcher that keeps `limits`. It starts nothing before [`Self::start`].
     #[must_use]
     pub fn new(limits: DispatcherLimits) -> Arc<Self> {
         Arc::new(Self {
             lease: limits.lease,
-            lanes: Mutex::new(Lanes::new(limits)),
-            crew: OnceLock::new(),
-            tasks: TaskTracker::new(),
+            queue: Mutex::new(FairQueue::new(limits)),
+            started: OnceLock::new(),
+            drained: Notify::new(),
             feeder: Arc::new(Notify::new()),
             next_look: Mutex::new(None),
+            next_pump: Mutex::new(None),
         })
     }
 
-    /// From now on, attempts are made by `crew`.
-    pub fn start(self: &Arc<Self>, crew: Crew) {
-        let _ = self.crew.set(crew);
+    /// From now on, `attempts` makes attempts. Timers of delayed deliveries run on `runtime`.
+    pub fn start(self: &Arc<Self>, attempts: Arc<dyn StartAttempt>, runtime: Handle) {
+        let _ = self.started.set((attempts, runtime));
         self.pump();
     }
 
-    /// Takes room in memory for a delivery that is about to be stored. Until when it is to be leased, if
-    /// there is room; if there is none, it is to be stored as due.
+    /// Takes room in memory for a delivery that is about to be stored. Returns the end of its lease, or none if there is no
+    /// room, in which case the delivery is stored as due.
     pub fn reserve(&self, work: &Work, now: UnixMillis) -> Option<UnixMillis> {
-        self.lanes().reserve(work).then(|| now.plus(self.lease))
+        self.queue().reserve(work).then(|| now.plus(self.lease))
     }
 
-    /// Gives room back that was reserved for a delivery which is not stored.
+    /// Gives back the room of a delivery that is not stored.
     pub fn unreserve(&self, work: &Work) {
-        if self.lanes().unreserve(work) {
-            self.wake();
-        }
+        let wants_more = self.queue().unreserve(work);
+        self.wake_if(wants_more);
     }
 
-    /// Takes deliveries that have been reserved and stored.
+    /// Queues deliveries that have been reserved and stored.
     pub fn push_reserved(self: &Arc<Self>, works: Vec<Work>) {
+        let mut wants_more = false;
         {
-            let (mut lanes, now) = (self.lanes(), Instant::now());
+            let (mut queue, now) = (self.queue(), clock::monotonic());
             for work in works {
-                if lanes.push(work, now) {
-                    self.wake();
-                }
+                wants_more |= queue.push(work, now);
             }
         }
+        self.wake_if(wants_more);
         self.pump();
     }
 
-    /// A delivery for `hook` of `tenant` was stored without room in memory: it is to be fetched from disk.
+    /// Has the feeder claim a delivery for `hook` that was stored without room in memory.
     pub fn stored_on_disk(&self, hook: HookId, tenant: TenantId) {
-        self.lanes().set_backlog(hook, tenant, true);
+        self.queue().set_backlog(hook, tenant, true);
         self.wake();
     }
 
-    /// Something may be due on disk: a hook was enabled, a delivery retried by hand.
+    /// Has the feeder look at the disk: a hook was enabled, or a delivery was retried by hand.
     pub fn wake(&self) {
         self.feeder.notify_one();
     }
 
-    /// A delivery on disk is due at `time`: the feeder must not sleep for longer.
-    pub fn due_at(&self, time: UnixMillis) {
-        let sleeps_too_long = {
-            let next = self.next_look.lock().unwrap_or_else(PoisonError::into_inner);
-            next.is_none_or(|next| time < next)
-        };
-        if sleeps_too_long {
+    fn wake_if(&self, wants_more: bool) {
+        if wants_more {
             self.wake();
         }
     }
 
-    /// Takes a delivery out of memory that is about to be cancelled. From then on it is not attempted, unless what is
-    /// answered is dropped.
+    /// Has the feeder look at the disk at `time` at the latest, when a delivery is due.
+    pub fn due_at(&self, time: UnixMillis) {
+        if lock(&self.next_look).is_none_or(|next| time < next) {
+            self.wake();
+        }
+    }
+
+    /// Starts no request of `hook` before `until`, for rate limits and circuit breakers. This replaces an earlier time.
+    pub fn delay_hook(self: &Arc<Self>, hook: HookId, tenant: TenantId, until: Instant) {
+        self.queue().delay(hook, tenant, until);
+        self.pump();
+    }
+
+    /// Takes a delivery out of memory before it is cancelled. No attempt of it starts until the return value is dropped, and none at all after
+    /// [`Recalled::cancelled`] was called.
     ///
     /// # Errors
-    /// Where an attempt is under way, or it cannot be told whether one is.
+    /// Fails if an attempt is in progress, or if that is unknown.
     pub fn recall(self: &Arc<Self>, delivery: &Delivery, now: UnixMillis) -> Result<Recalled, NotRecalled> {
         let Delivery { id, tenant, hook, .. } = *delivery;
-        let ticket = self.lanes().recall(id, (tenant, hook), now)?;
+        let ticket = self.queue().recall(id, (tenant, hook), now)?;
         Ok(Recalled { dispatcher: Arc::clone(self), ticket: (tenant, ticket), end: RecallEnd::PutBack })
     }
 
-    /// Deliveries that are under way, or not recorded yet.
+    /// The number of deliveries between start and record.
     #[must_use]
     pub fn unfinished(&self) -> usize {
-        self.lanes().unfinished()
+        self.queue().unfinished()
     }
 
-    /// Starts nothing more, and waits for what is under way. What is queued stays leased on disk, and is
-    /// taken up by the next start.
+    /// Starts nothing more, and waits until everything in progress is recorded. What is queued stays leased on disk for the
+    /// next process.
     pub async fn drain(&self) {
         self.stop();
-        self.tasks.wait().await;
+        loop {
+            let drained = self.drained.notified();
+            if self.queue().is_drained() {
+                return;
+            }
+            drained.await;
+        }
     }
 
     /// Starts nothing more.
     pub fn stop(&self) {
-        self.tasks.close();
-        self.lanes().clear();
+        self.queue().close();
     }
 
     pub(super) fn lease(&self) -> Duration {
         self.lease
     }
 
-    pub(super) fn lanes(&self) -> MutexGuard<'_, Lanes> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn queue(&self) -> MutexGuard<'_, FairQueue> {
+        lock(&self.queue)
     }
 
     pub(super) fn set_next_look(&self, at: Option<UnixMillis>) {
-        *self.next_look.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        *lock(&self.next_look) = at;
     }
 
-    pub(super) fn woken(&self) -> Arc<Notify> {
+    pub(super) fn feeder_wakes(&self) -> Arc<Notify> {
         Arc::clone(&self.feeder)
     }
 
-    /// Starts whatever may start.
+    /// Starts everything that may start.
     pub(super) fn pump(self: &Arc<Self>) {
-        let Some(crew) = self.crew.get() else { return };
-        let now = Instant::now();
-        while !self.tasks.is_closed() {
-            let Some(Started { work, of_hook, place }) = self.lanes().start_next(now) else { return };
-            let slot = Slot { dispatcher: Arc::clone(self), place, held: true, _tracked: self.tasks.token() };
-            crew.begin(work, of_hook, slot);
+        let Some((attempts, runtime)) = self.started.get() else { return };
+        let now = clock::monotonic();
+        loop {
+            let next = self.queue().start(now);
+            match next {
+                Next::Start(Started { work, of_hook, key }) => {
+                    let permit = AttemptPermit { dispatcher: Arc::clone(self), key, in_flight: true };
+                    attempts.start(work, of_hook, permit);
+                }
+                Next::WaitUntil(until) => return self.pump_at(until, runtime),
+                Next::Idle => return,
+            }
         }
+    }
+
+    /// Pumps again at `until`, unless that happens earlier anyway.
+    fn pump_at(self: &Arc<Self>, until: Instant, runtime: &Handle) {
+        let mut next = lock(&self.next_pump);
+        if next.is_some_and(|next| next <= until) {
+            return;
+        }
+        *next = Some(until);
+        runtime.spawn(pump_later(Arc::downgrade(self), until));
     }
 }
 
-/// The place of one attempt among those under way and those unfinished; given back in any case, a panic included.
-pub struct Slot {
-    dispatcher: Arc<Dispatcher>,
-    place: Place,
-    /// Whether it is among those under way still: until the receiver has answered.
-    held: bool,
-    /// Who drains waits for the slot, and not for its task, which it outlives: it is given back when the record is on disk.
-    _tracked: TaskTrackerToken,
+async fn pump_later(dispatcher: Weak<Dispatcher>, until: Instant) {
+    tokio::time::sleep_until(until.into()).await;
+    let Some(dispatcher) = dispatcher.upgrade() else { return };
+    lock(&dispatcher.next_pump).take_if(|next| *next == until);
+    dispatcher.pump();
 }
 
-impl Slot {
-    /// The receiver has answered, or will not: another request may start, while this one is recorded. How many, follows
-    /// what was observed.
-    pub fn answered(&mut self, observation: Observation) {
-        if std::mem::take(&mut self.held) {
-            let wants_more = self.dispatcher.lanes().answered(self.place, observation, Instant::now());
-            if wants_more {
-                self.dispatcher.wake();
-            }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The permit of one attempt. While it exists, the attempt counts as unfinished; until it is [told](Self::report) the
+/// outcome, its request counts as in flight. Dropping it ends both, also after a panic.
+pub struct AttemptPermit {
+    dispatcher: Arc<Dispatcher>,
+    key: AttemptKey,
+    in_flight: bool,
+}
+
+impl AttemptPermit {
+    /// Tells the outcome once: the receiver has answered, or will not. Another request may start while this attempt is
+    /// recorded, and `observation` decides how many. A second call has no effect.
+    pub fn report(&mut self, observation: Observation) {
+        if std::mem::take(&mut self.in_flight) {
+            let wants_more = self.dispatcher.queue().request_ended(self.key, observation, clock::monotonic());
+            self.dispatcher.wake_if(wants_more);
             self.dispatcher.pump();
         }
     }
 }
 
-impl Drop for Slot {
+impl Drop for AttemptPermit {
     fn drop(&mut self) {
-        self.answered(Observation::Nothing);
-        self.dispatcher.lanes().finished(self.place);
+        self.report(Observation::Nothing);
+        let is_drained = {
+            let mut queue = self.dispatcher.queue();
+            queue.recorded(self.key);
+            queue.is_drained()
+        };
+        if is_drained {
+            self.dispatcher.drained.notify_waiters();
+        }
         self.dispatcher.pump();
     }
 }
 
-/// A delivery that is not in memory while it is being cancelled. It is put back when this is dropped without
-/// [`Recalled::cancelled`].
+/// A delivery that is out of memory while it is being cancelled. Dropping it queues the delivery again, unless
+/// [`Recalled::cancelled`] was called.
 #[must_use]
 pub struct Recalled {
     dispatcher: Arc<Dispatcher>,
@@ -219,7 +247,7 @@ pub struct Recalled {
 }
 
 impl Recalled {
-    /// It stands as cancelled, and the lease that ended with it, if there was one, ran until `lease`.
+    /// The delivery is cancelled. `lease` is when its lease would have ended, if it was leased.
     pub fn cancelled(mut self, lease: Option<UnixMillis>) {
         self.end = RecallEnd::Cancelled { lease };
     }
@@ -227,10 +255,11 @@ impl Recalled {
 
 impl Drop for Recalled {
     fn drop(&mut self) {
-        let wants_more = self.dispatcher.lanes().end_recall(self.ticket, self.end, Instant::now());
-        if wants_more {
-            self.dispatcher.wake();
-        }
+        let wants_more = self.dispatcher.queue().end_recall(self.ticket, self.end, clock::monotonic());
+        self.dispatcher.wake_if(wants_more);
         self.dispatcher.pump();
     }
 }
+
+#[cfg(test)]
+mod tests;

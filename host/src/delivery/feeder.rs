@@ -1,41 +1,45 @@
-//! Fetches from disk what is due there: retries, what had no room in memory, leases that ended.
+//! Claims due deliveries from disk: retries, deliveries without room in memory, and ended leases.
 //!
-//! One loop without input. It looks at the disk, leases what there is room for, and sleeps until the
-//! next delivery is due or somebody wakes it; a restart and a normal day run the same code. Many hooks are claimed in
-//! one transaction, tenants in turn, so that one with thousands of hooks that fail does not delay others' retries.
+//! One loop without input. It looks at the disk, leases what there is room for, and sleeps until the next delivery is due or
+//! it is woken. A restart and a normal day run the same code. One transaction claims for many hooks, round robin between
+//! tenants, so that a tenant with thousands of failing hooks does not delay others' retries.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Dispatcher;
-use super::lanes::Work;
+use super::dispatcher::Dispatcher;
+use super::fair_queue::ClaimCapacity;
+use super::work::Work;
+use crate::clock::{self, Clock};
 use crate::directory::Directory;
-use crate::domain::{HookId, Lease, TenantId, UnixMillis};
+use crate::domain::{HookId, TenantId, UnixMillis};
 use crate::storage::{Claims, DeliveryStore, HookClaim, StorageError};
 
-/// How many deliveries are leased at once, about: a claim is one short transaction.
-const CLAIM_AT_MOST: usize = 256;
-/// Of how many hooks, each of which is looked up in an index.
-const HOOKS_IN_A_CLAIM: usize = 128;
-/// For how many hooks room is looked for without a pause.
-const AT_A_TIME: usize = 256;
-/// After so many claims the disk is asked again who has something due: others may have by then.
-const CLAIMS_IN_A_LOOK: usize = 4;
-/// How many bytes of events and rendered bodies one claim brings into memory at most, so that the transaction stays short.
+/// How many deliveries are claimed at once, about: a claim is one short transaction.
+const CLAIM_SIZE: usize = 256;
+/// For how many hooks at once. Each costs an index look-up.
+const MAX_CLAIM_HOOKS: usize = 128;
+/// How many hooks are looked at under one lock of the queue.
+const LOCKED_STEP: usize = 256;
+/// After this many claims the disk is asked again for due hooks, since others may have become due.
+const MAX_CLAIMS: usize = 4;
+/// How many bytes of events and rendered requests one claim brings into memory at most, so that its transaction is short.
 const MAX_CLAIM_BYTES: usize = 16 << 20;
-/// Where others leave a hook no room, it is looked at again after this.
+/// If other tenants leave a hook no room, it is looked at again after this.
 const WITHOUT_ROOM: Duration = Duration::from_millis(100);
 /// After storage failed, the next look is after this.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
-/// The feeder looks at least so often, whatever it believes to be due.
-const AT_LEAST_EVERY: Duration = Duration::from_secs(60);
+/// The longest time between two looks.
+const MAX_SLEEP: Duration = Duration::from_secs(60);
 
 /// See the module's head.
 pub struct Feeder {
-    /// Where what is fetched goes.
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Takes what is claimed.
     pub dispatcher: Arc<Dispatcher>,
     /// Knows which hooks are enabled.
     pub directory: Arc<Directory>,
@@ -46,11 +50,10 @@ pub struct Feeder {
 impl Feeder {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let woken = self.dispatcher.woken();
+        let wakes = self.dispatcher.feeder_wakes();
         loop {
-            let now = self.directory.clock().now();
-            // Whoever stores something due while the look is under way wakes the next one: this look may
-            // have read the disk before.
+            let now = self.clock.now();
+            // What becomes due during the look may come after its read, so it wakes the next look.
             self.dispatcher.set_next_look(None);
             let next = match self.look(now, &stop).await {
                 Ok(next) => next,
@@ -60,18 +63,18 @@ impl Feeder {
                 }
             };
             self.dispatcher.set_next_look(next);
-            let sleep = next.map_or(AT_LEAST_EVERY, |next| self.directory.clock().now().until(next));
+            let sleep = next.map_or(MAX_SLEEP, |next| self.clock.now().until(next));
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = woken.notified() => {}
-                () = tokio::time::sleep(sleep.min(AT_LEAST_EVERY)) => {}
+                () = wakes.notified() => {}
+                () = tokio::time::sleep(sleep.min(MAX_SLEEP)) => {}
             }
         }
     }
 
-    /// Leases what is due and has room. When something is due next, as far as is known; what is due and
-    /// has no room is not counted: the dispatcher wakes the feeder when its lane runs low. At `stop` it ends early, and
-    /// where much is due, so that what has become due meanwhile is seen.
+    /// Claims what is due and has room. Returns when to look again. What is due and has no room is not counted, because
+    /// the dispatcher wakes the feeder when the hook's queue runs low. The look ends early at `stop`, and after some claims
+    /// so that what has become due meanwhile is seen.
     async fn look(
         &self,
         now: UnixMillis,
@@ -80,12 +83,11 @@ impl Feeder {
         let mut next: Option<UnixMillis> = None;
         let (due, later): (Vec<_>, Vec<_>) =
             self.deliveries.backlog().await?.into_iter().partition(|backlog| backlog.first_due_at <= now);
-        // Who stored something since has noted it and woken the next look, which finds it.
-        // Collected before the lock is taken, under which attempts begin and end.
+        // A backlog that was noted after the disk was read is forgotten too early, but it also woke the next look.
         let due_hooks = due.iter().map(|backlog| backlog.hook).collect();
         let mut after = None;
         loop {
-            after = self.dispatcher.lanes().keep_backlogs(&due_hooks, after, AT_A_TIME);
+            after = self.dispatcher.queue().retain_backlogs(&due_hooks, after, LOCKED_STEP);
             if after.is_none() {
                 break;
             }
@@ -94,12 +96,12 @@ impl Feeder {
             next = earlier(next, backlog.first_due_at);
         }
         let due = due.into_iter().filter_map(|it| Some((self.enabled(it.hook)?, it.first_due_at)));
-        let mut due = in_turns(due.collect());
-        for _ in 0..CLAIMS_IN_A_LOOK {
+        let mut due = round_robin(due.collect());
+        for _ in 0..MAX_CLAIMS {
             if due.is_empty() || stop.is_cancelled() {
                 return Ok(next);
             }
-            let Looked { wanted, max_bytes, without_room } = self.wanted(&mut due);
+            let Selection { wanted, max_bytes, without_room } = self.select(&mut due);
             if without_room {
                 next = earlier(next, now.plus(WITHOUT_ROOM));
             }
@@ -107,7 +109,7 @@ impl Feeder {
                 next = earlier(next, self.claim(wanted, max_bytes, now).await);
             }
         }
-        // Also for what has become due while the others were claimed.
+        // If some are left, the next look is at once and also finds what has become due meanwhile.
         Ok(if due.is_empty() { next } else { earlier(next, now) })
     }
 
@@ -116,29 +118,29 @@ impl Feeder {
         self.directory.hook(hook).filter(|hook| hook.is_sent_to()).map(|hook| (hook.id, hook.tenant))
     }
 
-    /// What is claimed next of the hooks `due`, which are taken from its front.
-    fn wanted(&self, due: &mut VecDeque<(HookId, TenantId)>) -> Looked {
-        let of_each = (CLAIM_AT_MOST / due.len().clamp(1, HOOKS_IN_A_CLAIM)).max(1);
+    /// Selects what is claimed next, and takes its hooks from the front of `due`.
+    fn select(&self, due: &mut VecDeque<(HookId, TenantId)>) -> Selection {
+        let of_each = (CLAIM_SIZE / due.len().clamp(1, MAX_CLAIM_HOOKS)).max(1);
         let (mut wanted, mut without_room) = (Vec::new(), false);
         let mut of_tenants: HashMap<TenantId, usize> = HashMap::new();
-        let (mut lanes, mut looked_at) = (self.dispatcher.lanes(), 0);
-        while wanted.len() < HOOKS_IN_A_CLAIM
+        let (mut queue, mut looked_at) = (self.dispatcher.queue(), 0);
+        while wanted.len() < MAX_CLAIM_HOOKS
             && let Some((hook, tenant)) = due.pop_front()
         {
             looked_at += 1;
-            if looked_at % AT_A_TIME == 0 {
+            if looked_at % LOCKED_STEP == 0 {
                 // Attempts start and end meanwhile.
-                drop(lanes);
-                lanes = self.dispatcher.lanes();
+                drop(queue);
+                queue = self.dispatcher.queue();
             }
             let of_tenant = of_tenants.entry(tenant).or_default();
-            let (room, tenant_bytes) = lanes.room_for_claims(hook, tenant, *of_tenant);
-            if room == 0 {
-                lanes.set_backlog(hook, tenant, true);
-                without_room |= !lanes.wakes_feeder(hook);
+            let ClaimCapacity { deliveries, tenant_bytes } = queue.claim_capacity(hook, tenant, *of_tenant);
+            if deliveries == 0 {
+                queue.set_backlog(hook, tenant, true);
+                without_room |= !queue.wakes_feeder(hook);
                 continue;
             }
-            let limit = room.min(of_each);
+            let limit = deliveries.min(of_each);
             *of_tenant += limit;
             wanted.push(HookClaim {
                 hook,
@@ -147,16 +149,16 @@ impl Feeder {
                 tenant_bytes: tenant_bytes as u64,
             });
         }
-        Looked { wanted, max_bytes: MAX_CLAIM_BYTES.min(lanes.free_bytes()) as u64, without_room }
+        Selection { wanted, max_bytes: MAX_CLAIM_BYTES.min(queue.free_bytes()) as u64, without_room }
     }
 
-    /// Leases what is `wanted` and hands it on. When there is more to be fetched, as far as is known.
+    /// Claims what is `wanted` and queues it. Returns when to look again for more of it.
     async fn claim(&self, wanted: Vec<HookClaim>, max_bytes: u64, now: UnixMillis) -> Option<UnixMillis> {
         let mut next = None;
-        let lease = Lease::generate(self.directory.ids(), now, now.plus(self.dispatcher.lease()));
-        let claims = self.deliveries.claim(wanted.clone(), now, lease, max_bytes).await;
+        let lease_until = now.plus(self.dispatcher.lease());
+        let claims = self.deliveries.claim(wanted.clone(), now, lease_until, max_bytes).await;
         {
-            let (mut lanes, began) = (self.dispatcher.lanes(), Instant::now());
+            let (mut queue, started_at) = (self.dispatcher.queue(), clock::monotonic());
             for (HookClaim { hook, tenant, .. }, claims) in wanted.into_iter().zip(claims) {
                 let Claims { claimed, more } = match claims {
                     Ok(claims) => claims,
@@ -167,16 +169,16 @@ impl Feeder {
                     }
                 };
                 if !claimed.is_empty() {
-                    // What the hook has due later was not looked at.
+                    // When the hook has something due next was not read.
                     next = earlier(next, now);
                 }
-                lanes.set_backlog(hook, tenant, more);
+                queue.set_backlog(hook, tenant, more);
                 for one in claimed {
-                    // Whether there is room for more is asked below.
-                    lanes.push_claimed(Work::claimed(one, lease), began);
+                    // Whether there is room for more is checked below.
+                    queue.push_claimed(Work::claimed(one, lease_until), started_at);
                 }
-                // A lane that is well filled wakes the feeder when it runs low.
-                if more && !lanes.wakes_feeder(hook) {
+                // A full queue wakes the feeder when it runs low.
+                if more && !queue.wakes_feeder(hook) {
                     next = earlier(next, now);
                 }
             }
@@ -187,20 +189,19 @@ impl Feeder {
 }
 
 /// What is claimed next.
-struct Looked {
+struct Selection {
     wanted: Vec<HookClaim>,
     /// How many bytes all of it takes at most.
     max_bytes: u64,
-    /// There is a hook that nothing in memory wakes the feeder for, since others leave it no room.
+    /// Other tenants leave a hook no room, and nothing in memory wakes the feeder for it.
     without_room: bool,
 }
 
-/// Hooks that have something due, one of each tenant in turn; of a tenant, and of tenants, first what has been due for
-/// the longest time.
-fn in_turns(mut due: Vec<((HookId, TenantId), UnixMillis)>) -> VecDeque<(HookId, TenantId)> {
+/// Sorts hooks that have something due: round robin between tenants, and what has been due for the longest time first.
+fn round_robin(mut due: Vec<((HookId, TenantId), UnixMillis)>) -> VecDeque<(HookId, TenantId)> {
     due.sort_by_key(|(_, due_at)| *due_at);
     let mut of_tenants: HashMap<TenantId, usize> = HashMap::new();
-    let mut in_turns: Vec<_> = due
+    let mut round_robin: Vec<_> = due
         .into_iter()
         .map(|((hook, tenant), _)| {
             let before = of_tenants.entry(tenant).or_default();
@@ -208,9 +209,9 @@ fn in_turns(mut due: Vec<((HookId, TenantId), UnixMillis)>) -> VecDeque<(HookId,
             (*before, hook, tenant)
         })
         .collect();
-    // Stable: within a round the order of the due times stays.
-    in_turns.sort_by_key(|(round, ..)| *round);
-    in_turns.into_iter().map(|(_, hook, tenant)| (hook, tenant)).collect()
+    // The sort is stable: within a round, hooks stay in the order of their due times.
+    round_robin.sort_by_key(|(round, ..)| *round);
+    round_robin.into_iter().map(|(_, hook, tenant)| (hook, tenant)).collect()
 }
 
 fn earlier(so_far: Option<UnixMillis>, at: impl Into<Option<UnixMillis>>) -> Option<UnixMillis> {

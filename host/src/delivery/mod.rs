@@ -1,40 +1,47 @@
-//! The way out: each delivery is attempted until a receiver takes it or its schedule is over.
+//! Delivers: each delivery is attempted until its receiver accepts it or its retry schedule ends.
 //!
 //! ```text
-//! ingest ──reserve, commit, push──▶ dispatcher ──▶ worker ─┬─▶ pipelines (sandbox)
-//!             feeder ──claim from disk──▶ │                ├─▶ request, signing
-//!                ▲                        │                ├─▶ client (egress checked on connecting)
-//!                └── retries, overflow, ──┘                └─▶ decision ──▶ recorder ──▶ storage.record
-//!                    leases that ended
+//! ingest ──reserve, commit, push──▶ dispatcher ──▶ workers ─┬─▶ pipelines (sandbox)
+//!             feeder ──claim from disk──▶ │                 ├─▶ request, signing
+//!                ▲                        │                 ├─▶ client (checks egress when it connects)
+//!                └── retries, overflow, ──┘                 └─▶ decision ──▶ recorder ──▶ storage.record
+//!                    ended leases
 //! ```
 //!
-//! Who writes what: [`Ingest`](crate::ingest::Ingest) stores events with their deliveries, leased where they have room in
-//! memory; the [`feeder`] leases the others when they are due; the [`worker`] alone decides how a lease ends, and the
-//! recorder writes the attempt and the next state in one transaction. A lease that ends by itself means that
-//! the process died or lost the delivery: it is due again, and that is why delivery is *at least* once.
+//! [`Ingest`](crate::ingest::Ingest) stores events with their deliveries, which are leased if there is room for them in
+//! memory. The [`feeder`] leases the others when they are due. A [`worker`] decides how a lease ends, and the recorder writes
+//! the attempt and the next state in one transaction. If a lease expires, the process died or lost the delivery: it is due
+//! again, so delivery is *at least* once.
 //!
-//! A receiver's failure and a plugin's failure are data: an [`Outcome`](crate::domain::Outcome). What is
-//! done about it is decided in one pure function, [`decision::decide`].
+//! A receiver's failure and a plugin's failure are data: an [`Outcome`](crate::domain::Outcome). One pure function decides
+//! what is done about it: [`decision::decide`].
 
+mod attempt;
 pub mod client;
-mod crew;
 pub mod decision;
 mod dispatcher;
 pub mod egress;
+mod fair_queue;
 pub mod feeder;
-mod lanes;
+mod limits;
 mod pipelines;
 mod preflight;
 mod recorder;
 mod request;
 mod request_size;
 pub mod signing;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tls;
+mod work;
 pub mod worker;
+mod workers;
 
-pub use crew::Crew;
-pub use dispatcher::{Dispatcher, DispatcherLimits, Recalled};
-pub use lanes::{NotRecalled, Work};
+pub use dispatcher::{AttemptPermit, Dispatcher, Recalled, StartAttempt};
+pub use fair_queue::{NotRecalled, Observation};
+pub use limits::DispatcherLimits;
 pub use pipelines::Pipelines;
 pub use recorder::Recorder;
 pub use request::{plain_draft, signed_headers};
+pub use work::Work;
+pub use workers::Workers;

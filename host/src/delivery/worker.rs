@@ -1,145 +1,80 @@
-//! Makes one attempt of a delivery and hands in what came of it.
+//! Makes one attempt of a delivery and submits its record.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::attempt::{MadeAttempt, NotMade, check_due};
 use super::client::{DeliveryClient, OwnFailure};
-use super::crew::Busy;
 use super::decision::{Decision, decide};
-use super::dispatcher::Slot;
-use super::lanes::{Observation, Work};
-use super::preflight::Preflight;
+use super::dispatcher::AttemptPermit;
+use super::fair_queue::Observation;
+use super::pipelines::Pipelines;
+use super::preflight::{Preflight, send_preflight};
 use super::recorder::Recorder;
-use super::{Pipelines, request, request_size};
-use crate::clients::{Budget, NoRoom};
+use super::work::Work;
+use super::{request, request_size};
+use crate::clients::Budget;
+use crate::clock::{self, Clock};
 use crate::directory::{Directory, DirectoryError};
+use crate::domain::ids::IdGenerator;
 use crate::domain::{
-    Attempt, AttemptId, DeliveryState, Hook, Outcome, Request, RequestBody, SentRequest, ShortText,
-    StepReport, Trigger, UnixMillis, Verdict,
+    Attempt, AttemptId, DeliveryState, Hook, Outcome, Request, SentRequest, ShortText, Trigger, UnixMillis,
+    Verdict,
 };
-use crate::sandbox::{PipelineEnd, SandboxError};
+use crate::random::Random;
+use crate::sandbox::PipelineEnd;
 use crate::storage::{Record, Rendered, RenderedRequest};
 
-/// An attempt begins only if its lease lasts for its timeout and this much longer: its record may be tried for a while.
-const LEASE_MARGIN: Duration = Duration::from_secs(60);
-/// After the engine itself failed, a delivery is due again after this.
+/// After the sandbox failed, a delivery is due again after this.
 const AFTER_OWN_FAILURE: Duration = Duration::from_secs(10);
-/// If it could not send a request, for want of a file descriptor, say, after this, and up to twice as long: what is left to
-/// send does not come back all at once.
+/// If the engine could not send a request, such as for lack of a file descriptor, a delivery is due again after this and up
+/// to twice as long, so that not all deliveries are due at once.
 const AFTER_SENDING_FAILED: Duration = Duration::from_secs(5);
-/// If there was no room in memory for its request, after this, and up to twice as long.
+/// The same if there was no memory for a request.
 const AFTER_NO_ROOM: Duration = Duration::from_secs(1);
 
 /// See the module's head.
 pub struct Worker {
-    /// Knows the hooks as they stand now.
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Makes the ids of attempts.
+    pub ids: Arc<IdGenerator>,
+    /// Spreads retries.
+    pub random: Arc<dyn Random>,
+    /// The hooks as they are now.
     pub directory: Arc<Directory>,
-    /// Shapes requests.
+    /// Runs plugins.
     pub pipelines: Pipelines,
-    /// Sends them.
+    /// Sends requests.
     pub client: DeliveryClient,
-    /// Writes down what came of it.
+    /// Records attempts.
     pub recorder: Recorder,
-    /// What requests under way may take of memory.
+    /// The memory of requests in flight.
     pub memory: Arc<Budget>,
-    /// Headers whose values records leave out, besides those that carry secrets by their name.
+    /// Headers whose values are masked in records, besides those whose names say that they are secret.
     pub masked_headers: Arc<[ShortText]>,
 }
 
-/// What an attempt came to, before it is decided upon.
-pub(super) struct MadeAttempt {
-    steps: Vec<StepReport>,
-    sent: Option<SentRequest>,
-    outcome: Outcome,
-    /// The body that was sent, for the case that it must be sent again; none if it came from storage, or is
-    /// written anew.
-    body: Option<RequestBody>,
-    /// For how long receivers were spoken to. With what plugins took, this is the attempt's duration: that they had to be
-    /// compiled, or waited for their turn, is not the attempt's.
-    sending: Duration,
-}
-
-/// Why there was no attempt; the delivery is as it was before.
-pub(super) enum NotMade {
-    /// It would have outlived its lease, or its hook is disabled or unreadable.
-    NotNow,
-    /// Its hook is gone.
-    NoHook,
-    /// The engine itself failed.
-    Sandbox(SandboxError),
-    /// The engine could not send the request; the client has logged why.
-    Sending,
-    /// Requests that are under way take all the memory that they may.
-    NoRoom,
-}
-
-impl From<SandboxError> for NotMade {
-    fn from(error: SandboxError) -> Self {
-        Self::Sandbox(error)
-    }
-}
-
-impl From<NoRoom> for NotMade {
-    fn from(NoRoom: NoRoom) -> Self {
-        Self::NoRoom
-    }
-}
-
-impl From<OwnFailure> for NotMade {
-    fn from(_: OwnFailure) -> Self {
-        Self::Sending
-    }
-}
-
-impl MadeAttempt {
-    /// An attempt that sent nothing.
-    pub(super) fn unsent(steps: Vec<StepReport>, outcome: Outcome) -> Self {
-        Self { steps, sent: None, outcome, body: None, sending: Duration::ZERO }
-    }
-
-    /// The same, after receivers were spoken to for so long.
-    pub(super) fn after(self, sending: Duration) -> Self {
-        Self { sending, ..self }
-    }
-
-    fn duration(&self) -> Duration {
-        self.steps.iter().fold(self.sending, |sum, step| sum + step.duration)
-    }
-}
-
-/// Whether an attempt that begins `now` and takes all of its `timeout` is over and recorded before its lease ends.
-fn lasts(lease_until: UnixMillis, now: UnixMillis, timeout: Duration) -> bool {
-    now.plus(timeout + LEASE_MARGIN) <= lease_until
-}
-
-/// Whether a request for `work` may be sent `now`, by its `hook` as it stands.
-fn due(hook: Option<&Hook>, work: &Work, now: UnixMillis, timeout: Duration) -> Result<(), NotMade> {
-    let hook = hook.ok_or(NotMade::NoHook)?;
-    let wanted = hook.is_sent_to() || (work.trigger == Trigger::Test && !hook.unreadable);
-    if wanted && lasts(work.lease_until, now, timeout) { Ok(()) } else { Err(NotMade::NotNow) }
-}
-
 impl Worker {
-    /// Makes one attempt of `work`. `slot` is held to the end; the hook's part of it until the receiver
-    /// has answered. `_busy` is held as long as the worker is busy with it.
-    pub(super) async fn run(self: Arc<Self>, work: Work, mut slot: Slot, _busy: Busy) {
-        let now = self.directory.clock().now();
+    /// Makes one attempt of `work`. `permit` is told the outcome, and goes to the recorder with the record.
+    pub(super) async fn run(&self, work: Work, mut permit: AttemptPermit) {
+        let now = self.clock.now();
         let record = match self.directory.hook(work.hook) {
-            None => Self::hand_back(&work, DeliveryState::Cancelled, None),
-            Some(hook) => match self.attempt_and_decide(&hook, &work, now, &mut slot).await {
+            None => end_lease(&work, DeliveryState::Cancelled, None),
+            Some(hook) => match self.attempt_and_decide(&hook, &work, now, &mut permit).await {
                 Ok(record) => record,
-                Err(NotMade::NotNow) => Self::wait_until(&work, now),
-                Err(NotMade::NoHook) => Self::hand_back(&work, DeliveryState::Cancelled, None),
+                Err(NotMade::NotNow) => wait_until(&work, now),
+                Err(NotMade::NoHook) => end_lease(&work, DeliveryState::Cancelled, None),
                 Err(NotMade::Sandbox(error)) => {
                     tracing::error!(delivery = %work.delivery, error = &error as &dyn std::error::Error, "the sandbox failed");
-                    Self::wait_until(&work, now.plus(AFTER_OWN_FAILURE))
+                    wait_until(&work, now.plus(AFTER_OWN_FAILURE))
                 }
                 Err(NotMade::Sending) => self.wait_for_about(&work, AFTER_SENDING_FAILED),
                 Err(NotMade::NoRoom) => self.wait_for_about(&work, AFTER_NO_ROOM),
             },
         };
-        slot.answered(Observation::Nothing);
-        self.recorder.hand_in(record, slot).await;
+        permit.report(Observation::Nothing);
+        self.recorder.submit(record, permit).await;
     }
 
     async fn attempt_and_decide(
@@ -147,32 +82,35 @@ impl Worker {
         hook: &Hook,
         work: &Work,
         now: UnixMillis,
-        slot: &mut Slot,
+        permit: &mut AttemptPermit,
     ) -> Result<Record, NotMade> {
-        due(Some(hook), work, now, hook.timeout)?;
+        check_due(Some(hook), work, now, hook.timeout)?;
         let mut made = self.make_attempt(hook, work, now).await?;
-        let duration = made.duration();
         let failures = work.failures + 1;
-        let clock = self.directory.clock();
-        let decision =
-            decide(&made.outcome, failures, &hook.retry, work.trigger, clock.now(), rand::random());
+        let (ended_at, jitter) = (self.clock.now(), self.random.fraction());
+        let decision = decide(&made.outcome, failures, &hook.retry, work.trigger, ended_at, jitter);
         if let Decision::Exhausted { gone: true } = decision {
-            // Before its place is given back: what changes hooks goes one by one, and this tenant's share bounds the wait.
+            // Before the permit is told: hooks are changed one by one, and the tenant's limit bounds how many wait here.
             self.disable_gone(hook).await;
         }
-        slot.answered(Observation::of(&made.outcome));
-        let retried = matches!(decision, Decision::RetryAt(_));
-        let rendered = match (&made.sent, made.body) {
-            (Some(sent), Some(body)) if retried && request_size::may_be_kept(sent, &work.event) => {
-                let request = request::unsigned(hook, sent, body);
-                Rendered::Store(RenderedRequest { request, hook_updated_at: hook.updated_at })
-            }
-            _ if !retried && work.rendered.is_some() => Rendered::Remove,
-            _ => Rendered::Keep,
-        };
-        let id = match work.is_under_stored_lease() {
+        permit.report(Observation::of(&made.outcome));
+        let rendered = rendered(hook, work, &mut made, decision);
+        Ok(self.record(hook, work, now, made, decision, rendered))
+    }
+
+    /// The record of an attempt that started at `now`.
+    fn record(
+        &self,
+        hook: &Hook,
+        work: &Work,
+        now: UnixMillis,
+        mut made: MadeAttempt,
+        decision: Decision,
+        rendered: Rendered,
+    ) -> Record {
+        let id = match work.leased_when_stored {
             true => AttemptId::under_stored_lease(work.delivery),
-            false => AttemptId::generate(self.directory.ids(), now),
+            false => AttemptId::generate(&self.ids, now),
         };
         if let Some(sent) = &mut made.sent {
             sent.mask(hook, &self.masked_headers);
@@ -182,85 +120,89 @@ impl Worker {
             delivery: work.delivery,
             number: work.attempts + 1,
             started_at: now,
-            duration,
+            duration: made.duration(),
             steps: made.steps,
             request: made.sent,
             outcome: made.outcome,
             cut: false,
         };
         attempt.cut();
+        let failures = work.failures + 1;
         let (state, failures, due_at) = match decision {
             Decision::Succeeded => (DeliveryState::Succeeded, work.failures, None),
             Decision::Dropped => (DeliveryState::Dropped, work.failures, None),
             Decision::Exhausted { .. } => (DeliveryState::Exhausted, failures, None),
             Decision::RetryAt(at) => (DeliveryState::Waiting, failures, Some(at)),
         };
-        Ok(Record {
+        Record {
             delivery: work.delivery,
             tenant: work.event.tenant,
-            lease: work.lease,
+            lease_until: work.lease_until,
             state,
             attempts: attempt.number,
             failures,
             due_at,
             attempt: Some(attempt),
             rendered,
-        })
+        }
     }
 
     /// Runs the pipeline, unless an earlier attempt did, and sends what it wrote.
     async fn make_attempt(&self, hook: &Hook, work: &Work, now: UnixMillis) -> Result<MadeAttempt, NotMade> {
-        // A hook that was changed since has its say: whoever mends a URL means what is waiting, too.
+        // If the hook was changed since, its pipeline runs again: a corrected URL also holds for waiting deliveries.
         let is_current = |it: &&RenderedRequest| it.hook_updated_at == hook.updated_at;
         if let Some(rendered) = work.rendered.as_ref().filter(is_current) {
-            let _reserved = self.reserve(work, &rendered.request)?;
+            let _reserved = request_size::reserve(&self.memory, work, &rendered.request)?;
             let request = (hook.pipeline.0.len().saturating_sub(1), rendered.request.clone());
-            let began = Instant::now();
+            let started_at = clock::monotonic();
             let (sent, outcome) = self.send(hook, work, request, now, hook.timeout).await?;
-            let sending = began.elapsed();
+            let sending = clock::monotonic() - started_at;
             return Ok(MadeAttempt { steps: Vec::new(), sent, outcome, body: None, sending });
         }
-        let (mut steps, answer, timeout) = match self.preflight(hook, work).await? {
-            Preflight::Go { steps, answer, left } => (steps, answer, left),
+        let check_due = || self.still_due(work, hook.timeout).map(drop);
+        let preflight = send_preflight(&self.pipelines, &self.client, hook, work, check_due).await?;
+        let (mut steps, response, timeout) = match preflight {
+            Preflight::Go { steps, response, left } => (steps, response, left),
             Preflight::End(made) => return Ok(made),
         };
-        let (before, asks_first) = (steps.len(), answer.is_some());
-        let asking = hook.timeout.saturating_sub(timeout);
-        let run = self.pipelines.run(hook, &work.event, work.trigger, answer).await?;
+        let (before, has_preflight) = (steps.len(), response.is_some());
+        let preflight_time = hook.timeout.saturating_sub(timeout);
+        let run = self.pipelines.run(hook, &work.event, work.trigger, response).await?;
         steps.extend(run.steps);
         Ok(match run.end {
             PipelineEnd::Fault { step, fault } => {
-                MadeAttempt::unsent(steps, Outcome::Faulted { step: before + step, fault }).after(asking)
+                let outcome = Outcome::Faulted { step: before + step, fault };
+                MadeAttempt::unsent(steps, outcome).after(preflight_time)
             }
             PipelineEnd::Verdict(Verdict::Drop { step }) => {
-                MadeAttempt::unsent(steps, Outcome::Dropped { step: before + step }).after(asking)
+                MadeAttempt::unsent(steps, Outcome::Dropped { step: before + step }).after(preflight_time)
             }
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
                 let now = self.still_due(work, timeout)?;
-                let _reserved = self.reserve(work, &request)?;
-                // Without plugins it is written again from the event, as it was.
-                let body = (!asks_first && !hook.pipeline.is_empty()).then(|| request.body.clone());
+                let _reserved = request_size::reserve(&self.memory, work, &request)?;
+                // Without plugins, a retry writes the same body from the event.
+                let body = (!has_preflight && !hook.pipeline.is_empty()).then(|| request.body.clone());
                 let last = steps.len().saturating_sub(1);
-                let began = Instant::now();
+                let started_at = clock::monotonic();
                 let (sent, outcome) = self.send(hook, work, (last, request), now, timeout).await?;
-                let sending = asking + began.elapsed();
-                let sent = if asks_first { sent.map(request::without_secrets) } else { sent };
+                let sending = preflight_time + (clock::monotonic() - started_at);
+                let sent = if has_preflight { sent.map(request::without_secrets) } else { sent };
                 MadeAttempt { steps, sent, outcome, body, sending }
             }
         })
     }
 
-    /// The time, if a request may be sent now. Asked again after plugins have run: they wait for their turn, and not within
-    /// the hook's timeout, so that by then another attempt may be due, or the hook disabled or deleted.
-    pub(super) fn still_due(&self, work: &Work, timeout: Duration) -> Result<UnixMillis, NotMade> {
-        let now = self.directory.clock().now();
-        due(self.directory.hook(work.hook).as_deref(), work, now, timeout).map(|()| now)
+    /// Returns the time if a request may be sent now. This is checked again after plugins have run, which does not count
+    /// against the hook's timeout: meanwhile the lease may have become too short, or the hook may be disabled or deleted.
+    fn still_due(&self, work: &Work, timeout: Duration) -> Result<UnixMillis, NotMade> {
+        let now = self.clock.now();
+        check_due(self.directory.hook(work.hook).as_deref(), work, now, timeout).map(|()| now)
     }
 
-    /// Sends what the step `last_step` wrote, which is to blame where that cannot be sent.
+    /// Sends what the step `last_step` wrote. If that cannot be sent, it is the step's fault.
     ///
     /// # Errors
-    /// If the engine itself failed, and nothing was sent.
+    /// Fails if the engine itself failed, and nothing was sent.
     async fn send(
         &self,
         hook: &Hook,
@@ -280,14 +222,14 @@ impl Worker {
         })
     }
 
-    /// The receiver says that it wants no more, ever: the hook is disabled, as Standard Webhooks has it.
+    /// Disables the hook, because the receiver wants no more requests (Standard Webhooks, "Delivery").
     async fn disable_gone(&self, hook: &Hook) {
-        // Many may say so at the same time.
+        // Many attempts may be answered so at the same time.
         if self.directory.hook(hook.id).is_none_or(|now| !now.enabled || now.updated_at != hook.updated_at) {
             return;
         }
         let disabled = |current: &Hook| {
-            // One that was changed meanwhile is another place, which has not been asked yet.
+            // A hook that was changed meanwhile has not been answered so.
             let same = current.updated_at == hook.updated_at;
             Ok::<_, DirectoryError>(Hook { enabled: current.enabled && !same, ..current.clone() })
         };
@@ -302,91 +244,46 @@ impl Worker {
         }
     }
 
-    /// Gives the lease back: the delivery is due after `wait`, or up to twice as long, so that not all come back at once.
+    /// Ends the lease: the delivery is due after `wait` and up to twice as long, so that not all are due at once.
     fn wait_for_about(&self, work: &Work, wait: Duration) -> Record {
-        let wait = wait.mul_f64(1.0 + rand::random::<f64>());
-        Self::wait_until(work, self.directory.clock().now().plus(wait))
-    }
-
-    /// Gives the lease back: the delivery is due at `at`, as if it had not been leased.
-    /// A test is not made later: it is called off.
-    fn wait_until(work: &Work, at: UnixMillis) -> Record {
-        if work.trigger == Trigger::Test {
-            return Self::hand_back(work, DeliveryState::Cancelled, None);
-        }
-        let state = if work.attempts == 0 { DeliveryState::Pending } else { DeliveryState::Waiting };
-        Self::hand_back(work, state, Some(at))
-    }
-
-    fn hand_back(work: &Work, state: DeliveryState, due_at: Option<UnixMillis>) -> Record {
-        Record {
-            delivery: work.delivery,
-            tenant: work.event.tenant,
-            lease: work.lease,
-            state,
-            attempts: work.attempts,
-            failures: work.failures,
-            due_at,
-            attempt: None,
-            rendered: Rendered::Keep,
-        }
+        let wait = wait.mul_f64(1.0 + self.random.fraction());
+        wait_until(work, self.clock.now().plus(wait))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_attempt_takes_what_its_plugins_and_receivers_take() {
-        let step = |ms| StepReport {
-            plugin: "a-plugin".parse().unwrap(),
-            resolved: None,
-            roles: Vec::new(),
-            fuel: 0,
-            fuel_granted: 0,
-            duration: Duration::from_millis(ms),
-            memory_bytes: 0,
-            logs: Vec::new(),
-            fault: None,
-        };
-        let made = MadeAttempt::unsent(vec![step(2), step(3)], Outcome::Dropped { step: 1 });
-        assert_eq!(made.after(Duration::from_millis(40)).duration(), Duration::from_millis(45));
-    }
-    use crate::domain::{DeliveryId, HookId};
-    use crate::storage::conformance::{NOW, World};
-    use crate::storage::sqlite::{self, SqliteOptions};
-
-    #[test]
-    fn an_attempt_needs_a_lease_that_outlasts_its_timeout_and_its_record() {
-        let timeout = Duration::from_secs(20);
-        for (left_ms, does) in [(80_000, true), (79_999, false), (0, false), (-1, false)] {
-            assert_eq!(
-                lasts(UnixMillis(1_000_000 + left_ms), UnixMillis(1_000_000), timeout),
-                does,
-                "{left_ms}"
-            );
+/// What becomes of the stored request, given the decision on the attempt.
+fn rendered(hook: &Hook, work: &Work, made: &mut MadeAttempt, decision: Decision) -> Rendered {
+    let is_retried = matches!(decision, Decision::RetryAt(_));
+    match (&made.sent, made.body.take()) {
+        (Some(sent), Some(body)) if is_retried && request_size::may_be_stored(sent, &work.event) => {
+            let request = request::unsigned(hook, sent, body);
+            Rendered::Store(RenderedRequest { request, hook_updated_at: hook.updated_at })
         }
+        _ if !is_retried && work.rendered.is_some() => Rendered::Remove,
+        _ => Rendered::Keep,
     }
+}
 
-    #[tokio::test]
-    async fn nothing_is_sent_for_a_hook_that_is_gone_disabled_or_unreadable_by_then() {
-        let dir = tempfile::tempdir().unwrap();
-        let world = World::new(sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap().stores());
-        let (event, enabled) = (world.event_for(HookId(1), None).event, world.hook());
-        let disabled = Hook { enabled: false, ..enabled.clone() };
-        let unreadable = Hook { unreadable: true, ..enabled.clone() };
-        let due = |hook: Option<&Hook>, trigger| {
-            let work = Work::fresh(DeliveryId(1), HookId(1), Arc::clone(&event), trigger);
-            let work = Work { lease_until: UnixMillis(NOW.0 + 100_000), ..work };
-            due(hook, &work, NOW, Duration::from_secs(1))
-        };
-        assert!(matches!(due(None, Trigger::Event), Err(NotMade::NoHook)));
-        assert!(matches!(due(Some(&disabled), Trigger::Event), Err(NotMade::NotNow)));
-        assert!(due(Some(&disabled), Trigger::Test).is_ok(), "a disabled hook can be tested");
-        for trigger in [Trigger::Event, Trigger::Test] {
-            assert!(matches!(due(Some(&unreadable), trigger), Err(NotMade::NotNow)));
-        }
-        assert!(due(Some(&enabled), Trigger::Event).is_ok());
+/// Ends the lease: the delivery is due at `at`, as if it had not been leased. A test is cancelled instead.
+fn wait_until(work: &Work, at: UnixMillis) -> Record {
+    if work.trigger == Trigger::Test {
+        return end_lease(work, DeliveryState::Cancelled, None);
+    }
+    let state = if work.attempts == 0 { DeliveryState::Pending } else { DeliveryState::Waiting };
+    end_lease(work, state, Some(at))
+}
+
+/// The record of a lease that ends without an attempt.
+fn end_lease(work: &Work, state: DeliveryState, due_at: Option<UnixMillis>) -> Record {
+    Record {
+        delivery: work.delivery,
+        tenant: work.event.tenant,
+        lease_until: work.lease_until,
+        state,
+        attempts: work.attempts,
+        failures: work.failures,
+        due_at,
+        attempt: None,
+        rendered: Rendered::Keep,
     }
 }

@@ -1,4 +1,4 @@
-//! The results of the demo's events.
+//! What becomes of an event.
 
 use receiver::{Arrival, Verdict};
 

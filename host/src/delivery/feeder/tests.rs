@@ -1,94 +1,22 @@
-use std::sync::Mutex;
-
-use async_trait::async_trait;
-
 use super::*;
 use crate::clock::SystemClock;
-use crate::delivery::DispatcherLimits;
+use crate::delivery::limits::DispatcherLimits;
+use crate::delivery::testing::{self, SpyStore};
 use crate::domain::ids::IdGenerator;
-use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, EventKey, Hook, NodeNumber};
+use crate::domain::{DeliveryState, Hook};
+use crate::storage::DeliveryQuery;
 use crate::storage::conformance::{NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::sqlite::{self, SqliteOptions};
-use crate::storage::{Backlog, Cancelled, Changed, DeliveryQuery, Listed, Record, RetryPolicy};
 
 #[test]
-fn hooks_take_turns_by_tenant_and_what_has_been_due_longest_goes_first() {
+fn hooks_are_sorted_round_robin_by_tenant_and_by_the_time_they_are_due() {
     let due = [(10, 1, 5), (11, 1, 3), (12, 1, 4), (20, 2, 9), (30, 3, 1), (21, 2, 8)];
     let due = due.map(|(hook, tenant, at)| ((HookId(hook), TenantId(tenant)), UnixMillis(at)));
-    let hooks: Vec<_> = in_turns(due.to_vec()).into_iter().map(|(hook, _)| hook.0).collect();
+    let hooks: Vec<_> = round_robin(due.to_vec()).into_iter().map(|(hook, _)| hook.0).collect();
     assert_eq!(hooks, [30, 11, 21, 12, 20, 10]);
 }
 
-/// Counts what is claimed.
-struct Counting {
-    inner: Arc<dyn DeliveryStore>,
-    claims: Mutex<Vec<Vec<HookClaim>>>,
-    looks: Mutex<usize>,
-}
-
-#[async_trait]
-impl DeliveryStore for Counting {
-    async fn recover(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError> {
-        self.inner.recover(node, now).await
-    }
-    async fn bring_forward(&self, now: UnixMillis, by: std::time::Duration) -> Result<(), StorageError> {
-        self.inner.bring_forward(now, by).await
-    }
-    async fn check(&self) -> Result<(), StorageError> {
-        self.inner.check().await
-    }
-    async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
-        *self.looks.lock().unwrap() += 1;
-        self.inner.backlog().await
-    }
-    async fn claim(
-        &self,
-        hooks: Vec<HookClaim>,
-        now: UnixMillis,
-        lease: Lease,
-        max_bytes: u64,
-    ) -> Vec<Result<Claims, StorageError>> {
-        self.claims.lock().unwrap().push(hooks.clone());
-        self.inner.claim(hooks, now, lease, max_bytes).await
-    }
-    async fn record(&self, records: Vec<Record>, retries: RetryPolicy) -> Result<(), StorageError> {
-        self.inner.record(records, retries).await
-    }
-    async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError> {
-        self.inner.delivery(tenant, id).await
-    }
-    async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError> {
-        self.inner.list(tenant, query).await
-    }
-    async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError> {
-        self.inner.of_event(tenant, event).await
-    }
-    async fn with_attempts(
-        &self,
-        tenant: TenantId,
-        id: DeliveryId,
-        before: Option<AttemptId>,
-        limit: u32,
-    ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError> {
-        self.inner.with_attempts(tenant, id, before, limit).await
-    }
-    async fn retry(
-        &self,
-        tenant: TenantId,
-        id: DeliveryId,
-        now: UnixMillis,
-    ) -> Result<Option<Changed>, StorageError> {
-        self.inner.retry(tenant, id, now).await
-    }
-    async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Cancelled>, StorageError> {
-        self.inner.cancel(tenant, id).await
-    }
-    async fn numbered(&self, tenant: TenantId, number: i64) -> Result<Vec<DeliveryId>, StorageError> {
-        self.inner.numbered(tenant, number).await
-    }
-}
-
-/// Stores a hook of `tenant` with so many deliveries that are due.
+/// Stores a hook of `tenant` with this many due deliveries.
 async fn hook_with_due(world: &World, tenant: TenantId, deliveries: usize) -> HookId {
     let hook = Hook { tenant, ..world.hook() };
     world.storage.hooks.insert(&hook).await.unwrap();
@@ -110,39 +38,90 @@ async fn a_tenant_with_many_hooks_is_claimed_in_few_transactions_and_does_not_de
         hook_with_due(&world, TENANT, 1).await;
     }
     let other = hook_with_due(&world, OTHER_TENANT, 3).await;
-    let store = Arc::new(Counting {
-        inner: Arc::clone(&world.storage.deliveries),
-        claims: Mutex::default(),
-        looks: Mutex::default(),
-    });
+    let store = SpyStore::new(Arc::clone(&world.storage.deliveries));
     let ids = Arc::new(IdGenerator::new(0, 0));
-    let dispatcher = Dispatcher::new(DispatcherLimits {
-        in_flight: 512,
-        in_flight_per_tenant: 256,
-        in_flight_per_hook: 64,
-        unfinished: 1_536,
-        queued: 40_000,
-        queued_per_hook: 1_000,
-        queued_bytes: 64 << 20,
-        lease: Duration::from_secs(900),
-    });
+    let dispatcher = Dispatcher::new(testing::limits());
     let feeder = Feeder {
+        clock: SystemClock::shared(),
         dispatcher,
-        directory: Directory::load(storage.stores(), ids, Arc::new(SystemClock)).await.unwrap(),
+        directory: Directory::load(storage.stores(), ids, SystemClock::shared()).await.unwrap(),
         deliveries: Arc::clone(&store) as Arc<dyn DeliveryStore>,
     };
     let now = UnixMillis(NOW.0 + 1_000);
     let mut looks = 0;
     while feeder.look(now, &CancellationToken::new()).await.unwrap() == Some(now) {
         looks += 1;
-        assert!(looks < 20, "it does not come to an end");
+        assert!(looks < 20, "it does not end");
     }
     let claims = store.claims.lock().unwrap();
     let of_other: Vec<_> = claims.iter().map(|hooks| hooks.iter().any(|it| it.hook == other)).collect();
     assert!(of_other[0], "the other tenant waits for one with many hooks: {of_other:?}");
     let claimed: usize = claims.iter().map(Vec::len).sum();
-    assert!(claims.iter().all(|hooks| hooks.len() <= HOOKS_IN_A_CLAIM));
-    // The other one's three deliveries take two claims, each of two.
+    assert!(claims.iter().all(|hooks| hooks.len() <= MAX_CLAIM_HOOKS));
+    // The other hook's three deliveries take two claims of two each.
     assert!((HOOKS + 1..=HOOKS + 3).contains(&claimed), "{claimed} hooks were claimed");
     assert!(claims.len() <= 8 && *store.looks.lock().unwrap() <= 5, "{} claims", claims.len());
+}
+
+/// A feeder over an empty database, and the spy on it.
+async fn feeder(world: &World, limits: DispatcherLimits) -> (Feeder, Arc<SpyStore>) {
+    let store = SpyStore::new(Arc::clone(&world.storage.deliveries));
+    let ids = Arc::new(IdGenerator::new(0, 0));
+    let directory = Directory::load(world.storage.clone(), ids, SystemClock::shared()).await.unwrap();
+    let deliveries = Arc::clone(&store) as Arc<dyn DeliveryStore>;
+    let dispatcher = Dispatcher::new(limits);
+    (Feeder { clock: SystemClock::shared(), dispatcher, directory, deliveries }, store)
+}
+
+#[tokio::test]
+async fn no_more_is_claimed_than_there_is_room_for_in_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+    let world = World::new(storage.stores());
+    for _ in 0..3 {
+        hook_with_due(&world, TENANT, 40).await;
+    }
+    // A delivery weighs about 260 bytes, so there is room for about 20 of one tenant.
+    let limits = DispatcherLimits { queued_bytes: 260 * 40, ..testing::limits() };
+    let (feeder, store) = feeder(&world, limits.clone()).await;
+    let now = UnixMillis(NOW.0 + 1_000);
+    let next = feeder.look(now, &CancellationToken::new()).await.unwrap();
+    assert_eq!(next, Some(now), "it looks again for what is left of the claims");
+    for _ in 0..20 {
+        feeder.look(now, &CancellationToken::new()).await.unwrap();
+    }
+    let queued = limits.queued_bytes - feeder.dispatcher.queue().free_bytes();
+    assert!((260 * 15..=260 * 30).contains(&queued), "{queued} bytes are queued");
+    let limits =
+        store.claims.lock().unwrap().iter().flatten().map(|claim| claim.tenant_bytes).collect::<Vec<_>>();
+    assert!(limits.iter().all(|bytes| *bytes <= 260 * 40), "{limits:?}");
+    let next = feeder.look(now, &CancellationToken::new()).await.unwrap();
+    assert_eq!(next, None, "the queues wake the feeder when they run low");
+}
+
+#[tokio::test]
+async fn a_cancellation_that_empties_a_queue_has_the_rest_of_the_hook_claimed() {
+    use futures_util::FutureExt as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+    let world = World::new(storage.stores());
+    hook_with_due(&world, TENANT, 5).await;
+    let limits = DispatcherLimits { queued_per_hook: 2, ..testing::limits() };
+    let (feeder, store) = feeder(&world, limits).await;
+    let now = UnixMillis(NOW.0 + 1_000);
+    assert_eq!(feeder.look(now, &CancellationToken::new()).await.unwrap(), Some(now));
+    assert_eq!(feeder.look(now, &CancellationToken::new()).await.unwrap(), None, "there is room for two");
+    let query = DeliveryQuery { limit: 9, ..DeliveryQuery::default() };
+    let mut queued = world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries;
+    queued.retain(|delivery| delivery.state == DeliveryState::Delivering);
+    assert_eq!(queued.len(), 2);
+    let wakes = feeder.dispatcher.feeder_wakes();
+    assert!(wakes.notified().now_or_never().is_none(), "nothing has woken the feeder");
+    let recalled = feeder.dispatcher.recall(&queued[0], now).unwrap();
+    recalled.cancelled(queued[0].due_at);
+    assert!(wakes.notified().now_or_never().is_some());
+    feeder.look(now, &CancellationToken::new()).await.unwrap();
+    let claimed: u32 = store.claims.lock().unwrap().last().unwrap().iter().map(|claim| claim.limit).sum();
+    assert_eq!(claimed, 1);
 }

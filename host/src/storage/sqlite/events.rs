@@ -1,4 +1,4 @@
-//! Events.
+//! Events: what is stored of those that are handed in.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -9,28 +9,27 @@ use sqlx::Arguments as _;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 
+use super::batch::{MultiRow, Script};
 use super::dedup::{self, Seen};
 use super::delivery_rows::DeliveryInsert;
-use super::rowless::{RowlessChange, RowlessDelivery};
 use super::rows::{self, EventRow, event_columns, event_from_row};
-use super::script::{MultiRow, Script};
-use super::stores::SqliteStores;
-use super::{messages::Message, recent};
+use super::unwritten::{Change, Unwritten};
+use super::{Shared, recent, writer};
 use crate::domain::{Event, EventId, EventKey, HookId, TenantId};
 use crate::storage::{Acceptance, Accepted, EventStore, StorageError, WantedEvent};
 
 #[async_trait]
-impl EventStore for SqliteStores {
+impl EventStore for Shared {
     async fn accept(&self, batch: Vec<Acceptance>) -> Result<Vec<Accepted>, StorageError> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
         self.health.check_space()?;
-        self.submit(Message::Accept, batch).await
+        self.commit(writer::Message::Accept, batch).await
     }
 
     async fn event(&self, tenant: TenantId, id: &EventId) -> Result<Option<Event>, StorageError> {
-        // The key also finds an event that has its sender's id: deliveries hold keys.
+        // The engine's key finds an event with a sender's id, too: it is what deliveries hold.
         let query = match id.as_key() {
             Some(key) => sqlx::query_as(concat!(
                 "SELECT ",
@@ -47,8 +46,8 @@ impl EventStore for SqliteStores {
             .bind(id.as_str())
             .bind(tenant.0),
         };
-        let _permit = self.permit_read(tenant).await?;
-        let row: Option<EventRow> = query.fetch_optional(&self.readers).await?;
+        let _turn = self.turn_to_read(tenant).await?;
+        let row: Option<EventRow> = query.fetch_optional(&self.readers).await.map_err(rows::read_error)?;
         row.map(event_from_row).transpose()
     }
 
@@ -69,7 +68,8 @@ impl EventStore for SqliteStores {
         .bind(wanted)
         .bind(tenant.0)
         .fetch_all(&self.readers)
-        .await?;
+        .await
+        .map_err(rows::read_error)?;
         Ok(found.into_iter().map(|(key, id)| (EventKey(key), EventId::from_path(&id))).collect())
     }
 
@@ -79,7 +79,7 @@ impl EventStore for SqliteStores {
         wanted: &WantedEvent<'_>,
     ) -> Result<Option<Event>, StorageError> {
         let found = {
-            let _permit = self.permit_read(tenant).await?;
+            let _turn = self.turn_to_read(tenant).await?;
             recent::find(&self.readers, tenant, wanted).await?
         };
         match found {
@@ -95,44 +95,40 @@ static INSERT_EVENTS: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
 });
 
-/// What one transaction writes for events.
+/// What events make of a transaction.
 #[derive(Default)]
-pub struct EventWrites<'a> {
+pub struct Stored<'a> {
     /// One list of answers for each call.
     pub answers: Vec<Vec<Accepted>>,
     /// The events that are new.
     events: Vec<&'a Acceptance>,
-    /// The first rows of deliveries that get one at once.
+    /// The deliveries that get a row at once.
     pub rows: Vec<DeliveryInsert>,
-    /// The deliveries that get no row yet.
-    pub change: RowlessChange,
+    /// What the ledger of the others is told.
+    pub change: Change,
 }
 
-/// Decides which events of all `calls` to store.
-pub fn decide<'a>(
-    mut seen: Seen,
-    calls: &[&'a [Acceptance]],
-    deleted_hooks: &HashSet<HookId>,
-) -> EventWrites<'a> {
-    let mut writes = EventWrites::default();
+/// Decides what is stored of all `calls`.
+pub fn decide<'a>(mut seen: Seen, calls: &[&'a [Acceptance]], deleted_hooks: &HashSet<HookId>) -> Stored<'a> {
+    let mut stored = Stored::default();
     for call in calls {
         let answer = seen.decide(call);
         if !dedup::has_conflict(&answer) {
             let new = call.iter().zip(&answer).filter(|(_, answer)| **answer == Accepted::Stored);
-            new.for_each(|(acceptance, _)| writes.add(acceptance, deleted_hooks));
+            new.for_each(|(acceptance, _)| stored.add(acceptance, deleted_hooks));
         }
-        writes.answers.push(answer);
+        stored.answers.push(answer);
     }
-    writes
+    stored
 }
 
-impl<'a> EventWrites<'a> {
+impl<'a> Stored<'a> {
     fn add(&mut self, acceptance: &'a Acceptance, deleted_hooks: &HashSet<HookId>) {
         let event = &acceptance.event;
         self.change.last_event = self.change.last_event.max(Some(event.key));
         for new in &acceptance.deliveries {
-            match RowlessDelivery::of(new, event).filter(|_| !deleted_hooks.contains(&new.hook)) {
-                Some(rowless) => self.change.added.push((new.id, rowless)),
+            match Unwritten::of(new, event).filter(|_| !deleted_hooks.contains(&new.hook)) {
+                Some(unwritten) => self.change.added.push((new.id, unwritten)),
                 None => self.rows.push(DeliveryInsert::first(new, event, deleted_hooks)),
             }
         }
@@ -140,12 +136,12 @@ impl<'a> EventWrites<'a> {
     }
 
     /// Adds the new events to `script`.
-    pub fn write(&self, script: &mut Script) -> Result<(), StorageError> {
+    pub fn write_events(&self, script: &mut Script) -> Result<(), StorageError> {
         Ok(script.push_rows(&INSERT_EVENTS, &self.events, bind_event)?)
     }
 }
 
-/// The deliveries of an event as its row names them, for [`super::rowless::recover`].
+/// The deliveries of an event as its row names them; [`super::unwritten::recover`] reads that.
 fn deliveries_json(acceptance: &Acceptance) -> Option<String> {
     let deliveries = &acceptance.deliveries;
     if deliveries.is_empty() {

@@ -1,4 +1,4 @@
-//! Validation of the settings of `action.plugin`.
+//! The check of the settings that a client gives to a plugin.
 
 use super::members::{HookInput, Identity};
 use crate::api::problem::Kind;

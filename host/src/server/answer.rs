@@ -1,4 +1,4 @@
-//! The body of a response, as hyper reads it.
+//! The body of an answer, as hyper reads it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,25 +14,18 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use crate::api::problem::{Kind, Problem};
 use crate::clients::{Client, NoRoom, Reserved, UNCOUNTED};
 
-/// The body of a response. When hyper drops it, it has taken all of it, though not written it yet.
-pub(super) struct ResponseBody {
+/// The body of an answer. While it exists, its connection has a request under way.
+pub(super) struct Answer {
     body: Body,
     /// Memory for the body, until it is handed on with the bytes themselves.
     reserved: Option<Reserved>,
     client: Arc<Client>,
-    /// The number of the request on its connection.
-    request: u64,
 }
 
-impl ResponseBody {
-    /// `response` as it is sent to `client`. If clients of the tenant read too slowly for one more, it is replaced by a problem,
-    /// unless the request may have changed something: its sender must learn the outcome.
-    pub(super) fn of(
-        response: Response,
-        client: Arc<Client>,
-        request: u64,
-        only_reads: bool,
-    ) -> hyper::Response<Self> {
+impl Answer {
+    /// `response` as it is sent to `client`. If clients of its tenant read too slowly for one more, they are told so instead,
+    /// unless the request may have changed something: then what became of it is said all the same.
+    pub(super) fn of(response: Response, client: Arc<Client>, only_reads: bool) -> hyper::Response<Self> {
         let (mut response, reserved) = match reserve(&response, &client, only_reads) {
             Ok(reserved) => (response, reserved),
             Err(NoRoom) => (no_room().into_response(), None),
@@ -40,11 +33,11 @@ impl ResponseBody {
         if client.failed_too_often() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response.map(|body| Self { body, reserved, client, request })
+        response.map(|body| Self { body, reserved, client })
     }
 }
 
-/// Memory for a response that is not small, if it is one piece. A stream reserves its own.
+/// Memory for an answer that is not small, if it is one piece: one that is made as it is read has its own.
 fn reserve(response: &Response, client: &Client, only_reads: bool) -> Result<Option<Reserved>, NoRoom> {
     let len = response.body().size_hint().exact().unwrap_or(0);
     let len = usize::try_from(len).unwrap_or(usize::MAX);
@@ -59,13 +52,13 @@ fn no_room() -> Problem {
     Problem::new(Kind::Unavailable, detail)
 }
 
-impl Drop for ResponseBody {
+impl Drop for Answer {
     fn drop(&mut self) {
-        self.client.response_handed_over(self.request);
+        self.client.end_request();
     }
 }
 
-impl HttpBody for ResponseBody {
+impl HttpBody for Answer {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -75,7 +68,7 @@ impl HttpBody for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = frame {
-            // hyper drops this body before the bytes are written, so the reservation goes with them.
+            // hyper is done with this body before the bytes are sent, so the memory goes with them.
             return Poll::Ready(Some(Ok(match self.reserved.take() {
                 Some(reserved) => frame.map_data(|data| reserved.hold(data)),
                 None => frame,

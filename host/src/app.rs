@@ -16,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin_key;
 use crate::api::downloads::Downloads;
+use crate::api::uploads::Uploads;
 use crate::api::{self, ApiState};
 use crate::clients::{Budget, ClientLimits, Clients, TrustedProxies};
 use crate::clock::{Clock, SystemClock};
@@ -36,8 +37,9 @@ use crate::private_file::COMPILED_DIR;
 use crate::random::{Random, SystemRandom};
 use crate::sandbox::{Compiler, Limits, Owners, Sandbox, SandboxConfig, WasmSource};
 use crate::server::{self, Stop};
-use crate::storage::sqlite::{self, SqliteOptions, SqliteStorage};
-use crate::vault::Keys;
+use crate::storage::sqlite;
+use crate::storage::{Database, Storage};
+use crate::vault::{Keys, Vault};
 
 /// How many deliveries may be unfinished for each request that may be under way: where the disk takes many records at
 /// once, requests must not wait for them.
@@ -62,7 +64,7 @@ pub struct Engine {
     stop_cores: DropGuard,
     sandbox: Sandbox,
     clock: Arc<dyn Clock>,
-    storage: Arc<SqliteStorage>,
+    database: Arc<dyn Database>,
 }
 
 /// Time, ids and random numbers, as components take them.
@@ -82,20 +84,19 @@ pub async fn start(config: Config) -> Result<Engine> {
     let stopping_cores = CancellationToken::new();
     let cores = Arc::new(Cores::start(&stopping_cores).context("cannot start a thread for each core")?);
     let stop_cores = stopping_cores.drop_guard();
-    let options = SqliteOptions { keys: keys(&config), writer_runtime: Some(cores.first().clone()) };
-    let storage = sqlite::open(&config.data_dir, options)
+    let (database, vault) = open_database(&config, &cores)
         .await
         .with_context(|| format!("cannot open the data directory {}", config.data_dir.display()))?;
-    let storage = Arc::new(storage);
-    let stores = storage.stores();
+    let stores = database.stores();
+    let node = database.node().await.context("cannot read the database")?;
     let recovered =
-        stores.deliveries.recover(clock.now()).await.context("cannot take up deliveries again")?;
+        stores.deliveries.recover(node, clock.now()).await.context("cannot take up deliveries again")?;
     if recovered > 0 {
         tracing::info!(deliveries = recovered, "took up deliveries that an earlier process had begun");
     }
-    let last_id = past::last_id(&storage, clock.now()).await?;
-    past::follow_clock(&storage, last_id, clock.now()).await?;
-    let ids = Arc::new(IdGenerator::new(0, last_id));
+    let last_id = past::last_id(&*database, clock.now()).await?;
+    past::follow_clock(&*database, last_id, clock.now()).await?;
+    let ids = Arc::new(IdGenerator::new(node.0, last_id));
     let sources =
         Sources { clock: Arc::clone(&clock), ids: Arc::clone(&ids), random: SystemRandom::shared() };
     let directory =
@@ -126,7 +127,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     };
     let stop_feeding = CancellationToken::new();
     let feeding = tokio::spawn(feeder.run(stop_feeding.clone()));
-    tokio::spawn(past::note_clock(Arc::clone(&storage), Arc::clone(&clock), stop_feeding.clone()));
+    tokio::spawn(past::note_clock(Arc::clone(&database), Arc::clone(&clock), stop_feeding.clone()));
     let kept = clock_watch::Kept {
         clock: Arc::clone(&clock),
         ids,
@@ -139,7 +140,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     tokio::spawn(async move { ahead.compile_ahead(in_use).await });
 
     let router =
-        router(&config, &sources, &directory, &storage, &dispatcher, &sandbox, &connector, admin.hash);
+        router(&config, &sources, &directory, (stores, vault), &dispatcher, &sandbox, &connector, admin.hash);
     let clients = Clients::new(client_limits(&config, files.clients));
     let stop_serving = Stop::default();
     let serving = tokio::spawn(server::serve(listener, router, cores, clients, stop_serving.clone()));
@@ -156,8 +157,16 @@ pub async fn start(config: Config) -> Result<Engine> {
         stop_cores,
         sandbox,
         clock,
-        storage,
+        database,
     })
+}
+
+/// Opens the database, with the encryption keys of `config`; what commits runs on the first core.
+async fn open_database(config: &Config, cores: &Cores) -> Result<(Arc<dyn Database>, Arc<Vault>)> {
+    let prepared = sqlite::prepare(&config.data_dir).await?;
+    let vault = Arc::new(Vault::open(&config.data_dir, &keys(config))?);
+    let database = prepared.open(Arc::clone(&vault), Some(cores.first().clone())).await?;
+    Ok((Arc::new(database), vault))
 }
 
 impl Engine {
@@ -181,7 +190,7 @@ impl Engine {
     pub async fn run_until(mut self, signal: impl Future<Output = ()>) -> Result<()> {
         let ended = tokio::select! {
             () = signal => return self.shutdown().await,
-            () = self.storage.ended() => "what writes to the database",
+            () = self.database.ended() => "what writes to the database",
             () = self.recorder.ended() => "what records attempts",
             _ = &mut self.feeding => "what fetches deliveries from disk",
             _ = &mut self.serving => "the server",
@@ -211,10 +220,10 @@ impl Engine {
             );
         }
         self.sandbox.shutdown();
-        if let Err(error) = self.storage.note_clock(self.clock.now()).await {
+        if let Err(error) = self.database.note_clock(self.clock.now()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
         }
-        let closed = self.storage.close().await.context("cannot close the database");
+        let closed = self.database.close().await.context("cannot close the database");
         // Not before: what commits runs there.
         drop(self.stop_cores);
         closed
@@ -234,28 +243,28 @@ fn router(
     config: &Config,
     sources: &Sources,
     directory: &Arc<Directory>,
-    storage: &SqliteStorage,
+    (storage, vault): (Storage, Arc<Vault>),
     dispatcher: &Arc<Dispatcher>,
     sandbox: &Sandbox,
     connector: &Arc<Connector>,
     admin_key_hash: [u8; 32],
 ) -> Router {
-    let stores = storage.stores();
     let Sources { clock, ids, .. } = sources.clone();
     let ingest =
-        Ingest::new(clock, ids, Arc::clone(directory), Arc::clone(&stores.events), Arc::clone(dispatcher));
+        Ingest::new(clock, ids, Arc::clone(directory), Arc::clone(&storage.events), Arc::clone(dispatcher));
     api::router(ApiState {
         directory: Arc::clone(directory),
-        storage: stores,
+        storage,
         ingest: Arc::new(ingest),
         pipelines: Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone())),
         connector: Arc::clone(connector),
         sandbox: sandbox.clone(),
         dispatcher: Arc::clone(dispatcher),
-        vault: storage.vault(),
-        turns: Arc::default(),
+        vault,
+        request_limits: Arc::default(),
         used_passwords: Arc::default(),
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
+        uploads: Arc::new(Uploads::new(config.data_dir.clone())),
         admin_key_hash,
     })
 }
@@ -390,7 +399,7 @@ mod tests {
         let listen = "127.0.0.1:0".parse().unwrap();
         let config = Config { data_dir: dir.path().join("data"), listen, ..Config::default() };
         let engine = start(config).await.unwrap();
-        engine.storage.close().await.unwrap();
+        engine.database.close().await.unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(30), engine.run_until(std::future::pending()));
         let error = ended.await.unwrap().unwrap_err();
         assert!(error.to_string().starts_with("what writes to the database has failed"), "{error}");

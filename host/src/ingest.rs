@@ -14,7 +14,7 @@ use crate::domain::hash::sha256;
 use crate::domain::ids::IdGenerator;
 use crate::domain::{DeliveryId, Event, EventId, EventKey, EventType, Hook, TenantId, Trigger, UnixMillis};
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, StorageError};
-use crate::turns::{TenantTurns, Turn};
+use crate::tenant_limiter::{TenantLimiter, TenantPermit};
 
 /// An event as some surface received it, checked for form.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ pub struct Ingest {
     events: Arc<dyn EventStore>,
     dispatcher: Arc<Dispatcher>,
     /// By deliveries. Large transactions of a tenant follow one another, or all would stand before others' events.
-    large_calls: TenantTurns,
+    large_calls: TenantLimiter,
 }
 
 /// Events on their way into storage. Dropped instead, they leave nothing behind.
@@ -114,7 +114,7 @@ impl Ingest {
         events: Arc<dyn EventStore>,
         dispatcher: Arc<Dispatcher>,
     ) -> Self {
-        let large_calls = TenantTurns::new(MAX_DELIVERIES_PER_CALL);
+        let large_calls = TenantLimiter::new(MAX_DELIVERIES_PER_CALL);
         Self { clock, ids, directory, events, dispatcher, large_calls }
     }
 
@@ -276,12 +276,12 @@ impl Ingest {
     }
 
     /// The turn of a call that makes many deliveries. All its events are one tenant's.
-    async fn turn_if_large(&self, acceptances: &[Acceptance]) -> Option<Turn> {
+    async fn turn_if_large(&self, acceptances: &[Acceptance]) -> Option<TenantPermit> {
         let deliveries: usize = acceptances.iter().map(|one| one.deliveries.len()).sum();
         if deliveries <= SMALL_CALL {
             return None;
         }
-        Some(self.large_calls.turn_of(acceptances.first()?.event.tenant, deliveries).await)
+        Some(self.large_calls.acquire_weighted(acceptances.first()?.event.tenant, deliveries).await)
     }
 }
 

@@ -24,5 +24,5 @@ pub mod sandbox;
 pub mod server;
 pub mod storage;
 pub mod telemetry;
-pub mod turns;
+pub mod tenant_limiter;
 pub mod vault;

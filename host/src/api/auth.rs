@@ -12,7 +12,7 @@ use http::{HeaderMap, header};
 use subtle::ConstantTimeEq as _;
 
 use super::problem::{Kind, Problem, shorten};
-use crate::clients::Client;
+use crate::clients::{Client, TooManyBusy};
 use crate::directory::{Directory, hash_key};
 use crate::domain::{Scope, Scopes, Tenant, TenantId};
 
@@ -176,7 +176,7 @@ pub(super) fn watched<E: From<Problem>>(
                 return Err(too_many_failures().into());
             }
             if let Some(tenant) = caller.tenant() {
-                client.acts_for(tenant);
+                client.act_for(tenant).map_err(|TooManyBusy| too_many_requests())?;
             }
             Ok(caller)
         }
@@ -187,6 +187,11 @@ pub(super) fn watched<E: From<Problem>>(
 
 fn too_many_failures() -> Problem {
     let detail = "too many failed logins from this address; try again later with a valid key";
+    Problem::new(Kind::TooManyRequests, detail)
+}
+
+fn too_many_requests() -> Problem {
+    let detail = "too many requests of the tenant are in progress; wait for their responses, then try again";
     Problem::new(Kind::TooManyRequests, detail)
 }
 

@@ -20,7 +20,7 @@ use super::problem::{Kind, Problem};
 use crate::clients::{Client, NoRoom, Reserved};
 use crate::directory::Directory;
 use crate::domain::{Digest, TenantId};
-use crate::turns::TenantTurns;
+use crate::tenant_limiter::TenantLimiter;
 
 /// The size of one read from the file, in bytes.
 const PIECE: usize = 64 * 1024;
@@ -40,7 +40,7 @@ const MAX_STARTING: usize = 1;
 pub struct Downloads {
     /// The directory of the temporary files.
     dir: PathBuf,
-    starting: TenantTurns,
+    starting: TenantLimiter,
     permits: Arc<Semaphore>,
     files: Mutex<Files>,
 }
@@ -79,7 +79,7 @@ impl Downloads {
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
         let permits = Arc::new(Semaphore::new(MAX_FILES));
-        Self { dir, starting: TenantTurns::new(MAX_STARTING), permits, files: Mutex::default() }
+        Self { dir, starting: TenantLimiter::new(MAX_STARTING), permits, files: Mutex::default() }
     }
 
     /// Starts a download of the plugin `digest`; `None` if there is no such plugin.
@@ -95,7 +95,7 @@ impl Downloads {
     ) -> Result<Option<Download>, Problem> {
         let reserved = client.map(|client| client.reserve_answer(IN_MEMORY)).transpose();
         let reserved = reserved.map_err(|NoRoom| too_many())?.flatten();
-        let _turn = self.starting.turn(tenant).await;
+        let _permit = self.starting.acquire(tenant).await;
         let mut files = self.files.lock().await;
         if let Some(tenant_file) = files.find(tenant, digest)? {
             return Ok(Some(Download::of(tenant_file, reserved)));

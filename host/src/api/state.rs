@@ -1,4 +1,4 @@
-//! What handlers share.
+//! The state that handlers share.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use axum::extract::FromRef;
 
 use super::auth::AdminKeyHash;
 use super::downloads::Downloads;
-use super::turns::Turns;
+use super::request_limits::RequestLimits;
+use super::uploads::Uploads;
 use super::v1_project_web_hook::UsedPasswords;
 use crate::delivery::client::Connector;
 use crate::delivery::{Dispatcher, Pipelines};
@@ -36,11 +37,13 @@ pub struct ApiState {
     /// Signs the engine's own tokens.
     pub vault: Arc<Vault>,
     /// Limits on the concurrent requests of a tenant.
-    pub turns: Arc<Turns>,
+    pub request_limits: Arc<RequestLimits>,
     /// One-time passwords of [`super::v1_project_web_hook`] that have been used.
     pub used_passwords: Arc<UsedPasswords>,
     /// Serves the bytes of plugins.
     pub downloads: Arc<Downloads>,
+    /// Receives uploads of plugins.
+    pub uploads: Arc<Uploads>,
     /// SHA-256 of the operator's key.
     pub admin_key_hash: [u8; 32],
 }
@@ -50,7 +53,7 @@ pub struct ApiState {
 pub struct SharedApiState(pub(super) Arc<ApiState>);
 
 impl SharedApiState {
-    /// Shares the parts.
+    /// Wraps the state.
     pub(super) fn new(state: ApiState) -> Self {
         Self(Arc::new(state))
     }
@@ -75,8 +78,9 @@ parts! {
     Sandbox: sandbox,
     Arc<Dispatcher>: dispatcher,
     Arc<Vault>: vault,
-    Arc<Turns>: turns,
+    Arc<RequestLimits>: request_limits,
     Arc<Downloads>: downloads,
+    Arc<Uploads>: uploads,
     Arc<UsedPasswords>: used_passwords,
 }
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::{EventKey, UnixMillis};
-use crate::storage::sqlite::{self, SqliteStorage};
+use crate::storage::{Database, FURTHEST_AHEAD};
 
 /// A clock that was this far ahead of what was seen last is taken as right.
 const SMALL_DIFFERENCE: Duration = Duration::from_secs(60);
@@ -17,22 +17,22 @@ const NOTE_EVERY: Duration = Duration::from_secs(60);
 
 /// The id after which new ones come. Ids that carry a time far ahead were made under a clock that was wrong: new ids do not
 /// follow them.
-pub(super) async fn last_id(storage: &SqliteStorage, now: UnixMillis) -> Result<i64> {
-    let end = now.plus(sqlite::FURTHEST_AHEAD);
-    let last = storage.greatest_id();
+pub(super) async fn last_id(database: &dyn Database, now: UnixMillis) -> Result<i64> {
+    let end = now.plus(FURTHEST_AHEAD);
+    let last = database.greatest_id();
     if EventKey(last).created_at() <= end {
         return Ok(last);
     }
     tracing::warn!(
         "some ids carry a time far ahead, from a clock that was wrong; new ones do not follow them"
     );
-    storage.greatest_id_before(end).await.context("cannot read the database")
+    database.greatest_id_before(end).await.context("cannot read the database")
 }
 
 /// If the clock was set back while the engine did not run, brings what waits forward by as much, once for each step back.
 /// An engine that did not note the clock is known by the time of its last id.
-pub(super) async fn follow_clock(storage: &SqliteStorage, last_id: i64, now: UnixMillis) -> Result<()> {
-    let noted = storage.clock_last_seen().await.context("cannot read the database")?;
+pub(super) async fn follow_clock(database: &dyn Database, last_id: i64, now: UnixMillis) -> Result<()> {
+    let noted = database.clock_last_seen().await.context("cannot read the database")?;
     let behind = now.until(noted.unwrap_or_else(|| EventKey(last_id).created_at()));
     if behind > SMALL_DIFFERENCE {
         tracing::warn!(
@@ -40,14 +40,14 @@ pub(super) async fn follow_clock(storage: &SqliteStorage, last_id: i64, now: Uni
             "the clock is behind what the engine saw last: it was set back, or had been ahead; deliveries that wait are \
              due that much earlier"
         );
-        let moved = storage.stores().deliveries.bring_forward(now, behind).await;
+        let moved = database.stores().deliveries.bring_forward(now, behind).await;
         moved.context("cannot bring deliveries forward")?;
     }
-    storage.note_clock(now).await.context("cannot write to the database")
+    database.note_clock(now).await.context("cannot write to the database")
 }
 
 /// Notes the clock every minute until `stop`, so that the next start can tell whether it was set back.
-pub(super) async fn note_clock(storage: Arc<SqliteStorage>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+pub(super) async fn note_clock(database: Arc<dyn Database>, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(NOTE_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The first one is at once, and the start has noted it.
@@ -57,7 +57,7 @@ pub(super) async fn note_clock(storage: Arc<SqliteStorage>, clock: Arc<dyn Clock
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = storage.note_clock(clock.now()).await {
+        if let Err(error) = database.note_clock(clock.now()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
         }
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
     use crate::domain::{DeliveryState, HookId};
     use crate::storage::conformance::{NOW, TENANT, World};
-    use crate::storage::sqlite::SqliteOptions;
+    use crate::storage::sqlite::{self, SqliteOptions};
 
     const DAY: i64 = 86_400_000;
 
@@ -88,7 +88,7 @@ mod tests {
         ] {
             let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
             let now = UnixMillis(clock);
-            storage.stores().deliveries.recover(now).await.unwrap();
+            storage.stores().deliveries.recover(crate::domain::NodeNumber(1), now).await.unwrap();
             let last_id = last_id(&storage, now).await.unwrap();
             follow_clock(&storage, last_id, now).await.unwrap();
             let world = World::new(storage.stores());

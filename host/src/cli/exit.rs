@@ -1,4 +1,4 @@
-//! Exit codes, and the error that stands for invalid input.
+//! Exit codes, and the error for invalid input.
 
 /// The exit code for a failure.
 pub(super) const FAILED: u8 = 1;

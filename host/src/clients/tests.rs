@@ -1,6 +1,10 @@
 use futures_util::FutureExt as _;
 
+use http::HeaderMap;
+
+use super::connection::{FORWARDED_FOR, MAX_FAILED_LOGINS};
 use super::*;
+use crate::domain::TenantId;
 
 fn clients(connections: usize, connections_per_address: usize) -> Arc<Clients> {
     let trusted_proxies = TrustedProxies(vec!["127.0.0.1/32".parse().unwrap()]);
@@ -19,6 +23,12 @@ fn admit(clients: &Arc<Clients>, address: &str) -> Option<Admitted> {
     clients.admit(address.parse().unwrap())
 }
 
+/// Ends the last request of `client`, whose response has been written.
+fn end_request(client: &Client) {
+    client.response_handed_over(client.requests());
+    client.written();
+}
+
 fn is_told(admitted: &Admitted) -> bool {
     admitted.told_to_end().now_or_never().is_some()
 }
@@ -35,13 +45,17 @@ fn an_address_that_has_too_many_loses_its_oldest_idle_one() {
     third.client().begin_request();
     assert!(admit(&clients, "192.0.2.1").is_none());
     assert!(admit(&clients, "192.0.2.2").is_some());
-    second.client().end_request();
+    end_request(second.client());
     let mut table = clients.lock();
     assert!(
         !table.end_idle(1, MayEnd::Own(group("192.0.2.1".parse().unwrap())), 1),
         "it looks again too soon"
     );
-    assert!(table.end_idle(1, MayEnd::Own(group("192.0.2.1".parse().unwrap())), clients.now_ms() + 10));
+    assert!(table.end_idle(
+        1,
+        MayEnd::Own(group("192.0.2.1".parse().unwrap())),
+        clients.context.now_ms() + 10
+    ));
     drop(table);
     assert!(is_told(&second));
 }
@@ -51,7 +65,7 @@ fn a_connection_that_has_had_requests_outlasts_those_that_never_had_one() {
     let clients = clients(100, 3);
     let served = admit(&clients, "192.0.2.1").unwrap();
     served.client().begin_request();
-    served.client().end_request();
+    end_request(served.client());
     let flood: Vec<_> = (0..10).map(|_| admit(&clients, "192.0.2.1").unwrap()).collect();
     assert!(!is_told(&served));
     assert_eq!(flood.iter().filter(|one| is_told(one)).count(), 8);
@@ -66,7 +80,11 @@ fn a_proxy_has_as_many_as_there_may_be() {
 
 /// As many connections from `address`, each with a request under way.
 fn busy(clients: &Arc<Clients>, address: &str, count: usize) -> Vec<Admitted> {
-    let admit_one = || admit(clients, address).inspect(|one| one.client().begin_request());
+    let admit_one = || {
+        admit(clients, address).inspect(|one| {
+            one.client().begin_request();
+        })
+    };
     std::iter::from_fn(admit_one).take(count).collect()
 }
 
@@ -76,7 +94,7 @@ fn if_all_places_are_taken_the_address_that_has_most_makes_room_at_once() {
     let other = admit(&clients, "192.0.2.2").unwrap();
     let many = busy(&clients, "192.0.2.1", 2);
     let last = admit(&clients, "192.0.2.3").unwrap();
-    many.iter().for_each(|one| one.client().end_request());
+    many.iter().for_each(|one| end_request(one.client()));
     many[0].client().begin_request();
     let _newcomer = admit(&clients, "192.0.2.4").expect("it takes the place of an idle one");
     assert_eq!([&other, &last, &many[0], &many[1]].map(is_told), [false, false, false, true]);
@@ -136,7 +154,7 @@ fn nothing_is_kept_of_clients_that_are_gone() {
         drop(admit(&clients, &format!("192.0.2.{n}")).unwrap());
     }
     let table = clients.lock();
-    assert_eq!((table.open.len(), table.of_address.len(), table.ending.len()), (0, 0, 0));
+    assert_eq!((table.open.len(), table.by_address.len(), table.ending.len()), (0, 0, 0));
 }
 
 #[test]
@@ -185,4 +203,49 @@ fn a_connection_with_too_many_failed_logins_ends_and_its_address_is_throttled() 
         !proxy.client().is_throttled(&headers),
         "the operator would be locked out by its own proxy's clients"
     );
+}
+
+#[test]
+fn a_connection_is_busy_until_its_response_is_written() {
+    let clients = clients(4, 4);
+    let admitted = admit(&clients, "192.0.2.1").unwrap();
+    let client = admitted.client();
+    assert!(client.is_idle());
+    let first = client.begin_request();
+    client.written();
+    assert!(!client.is_idle(), "interim responses end no request");
+    client.response_handed_over(first);
+    assert!(!client.is_idle());
+    client.written();
+    assert!(client.is_idle());
+    let second = client.begin_request();
+    client.response_handed_over(first);
+    client.written();
+    assert!(!client.is_idle(), "the first response does not end the second request");
+    client.response_handed_over(second);
+    client.written();
+    assert!(client.is_idle());
+}
+
+#[test]
+fn a_tenant_keeps_half_of_the_connections_busy_and_none_when_it_is_gone() {
+    let clients = clients(4, 4);
+    let (one, other) = (TenantId(1), TenantId(2));
+    let all: Vec<_> = (0..4).map(|n| admit(&clients, &format!("192.0.2.{n}")).unwrap()).collect();
+    let act = |n: usize, tenant| {
+        all[n].client().begin_request();
+        all[n].client().act_for(tenant)
+    };
+    assert_eq!(
+        [act(0, one), act(0, one), act(1, one), act(2, one)],
+        [Ok(()), Ok(()), Ok(()), Err(TooManyBusy)]
+    );
+    assert_eq!(act(3, other), Ok(()));
+    end_request(all[0].client());
+    assert_eq!(act(2, one), Ok(()));
+    let kept = Arc::clone(all[0].client());
+    drop(all);
+    // A handler that runs on after its connection has ended.
+    assert_eq!(kept.act_for(one), Ok(()));
+    assert!(clients.context.busy.is_empty());
 }

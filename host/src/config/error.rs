@@ -1,4 +1,4 @@
-//! Errors in the configuration, and the sources of settings, which errors name.
+//! Errors in the configuration, and the sources of settings that they name.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -15,7 +15,7 @@ use super::fair_queue::ClaimCapacity;
 use super::work::Work;
 use crate::clock::{self, Clock};
 use crate::directory::Directory;
-use crate::domain::{HookId, TenantId, UnixMillis};
+use crate::domain::{HookId, Lease, TenantId, UnixMillis};
 use crate::storage::{Claims, DeliveryStore, HookClaim, StorageError};
 
 /// How many deliveries are claimed at once, about: a claim is one short transaction.
@@ -155,8 +155,8 @@ impl Feeder {
     /// Claims what is `wanted` and queues it. Returns when to look again for more of it.
     async fn claim(&self, wanted: Vec<HookClaim>, max_bytes: u64, now: UnixMillis) -> Option<UnixMillis> {
         let mut next = None;
-        let lease_until = now.plus(self.dispatcher.lease());
-        let claims = self.deliveries.claim(wanted.clone(), now, lease_until, max_bytes).await;
+        let lease = Lease::generate(self.directory.ids(), now, now.plus(self.dispatcher.lease()));
+        let claims = self.deliveries.claim(wanted.clone(), now, lease, max_bytes).await;
         {
             let (mut queue, started_at) = (self.dispatcher.queue(), clock::monotonic());
             for (HookClaim { hook, tenant, .. }, claims) in wanted.into_iter().zip(claims) {
@@ -175,7 +175,7 @@ impl Feeder {
                 queue.set_backlog(hook, tenant, more);
                 for one in claimed {
                     // Whether there is room for more is checked below.
-                    queue.push_claimed(Work::claimed(one, lease_until), started_at);
+                    queue.push_claimed(Work::claimed(one, lease), started_at);
                 }
                 // A full queue wakes the feeder when it runs low.
                 if more && !queue.wakes_feeder(hook) {

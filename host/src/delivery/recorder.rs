@@ -10,13 +10,14 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::dispatcher::{AttemptPermit, Dispatcher};
-use crate::storage::{DeliveryStore, Patience, Record};
+use crate::storage::{DeliveryStore, Record, RetryPolicy};
 
 /// How many records are written together at most.
 const MAX_BATCH: usize = 512;
 /// How long a record is retried. Meanwhile its attempt counts as unfinished, so that soon no more attempts start: what is
 /// sent and not recorded is sent again.
-const RETRY: Patience = Patience { lasts: Duration::from_secs(30), between: Duration::from_secs(1) };
+const RETRIES: RetryPolicy =
+    RetryPolicy { max_elapsed: Duration::from_secs(30), interval: Duration::from_secs(1) };
 /// How many records may be queued. Workers wait while the queue is full.
 const MAX_QUEUED: usize = 1_024;
 
@@ -59,7 +60,7 @@ async fn run(
         let (records, permits): (Vec<Record>, Vec<AttemptPermit>) = batch.drain(..).unzip();
         let (first, count) = (records[0].delivery, records.len());
         let next_due = records.iter().filter_map(|record| record.due_at).min();
-        match deliveries.record(records, RETRY).await {
+        match deliveries.record(records, RETRIES).await {
             Ok(()) => {
                 if let Some(due_at) = next_due {
                     dispatcher.due_at(due_at);

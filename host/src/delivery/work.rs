@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Delivery, DeliveryId, Event, HookId, TenantId, Trigger, UnixMillis};
+use crate::domain::{Delivery, DeliveryId, Event, HookId, Lease, LeaseId, TenantId, Trigger, UnixMillis};
 use crate::storage::{Claimed, RenderedRequest};
 
 /// A leased delivery with everything that an attempt needs.
@@ -24,8 +24,8 @@ pub struct Work {
     pub rendered: Option<RenderedRequest>,
     /// When the lease ends.
     pub lease_until: UnixMillis,
-    /// Whether the delivery was stored under this very lease.
-    pub leased_when_stored: bool,
+    /// Under which lease it is attempted.
+    pub lease: LeaseId,
 }
 
 impl Work {
@@ -41,13 +41,13 @@ impl Work {
             failures: 0,
             rendered: None,
             lease_until: UnixMillis(0),
-            leased_when_stored: true,
+            lease: LeaseId::of_stored(delivery),
         }
     }
 
-    /// A delivery that was claimed from disk until `lease_until`.
+    /// A delivery that was claimed from disk under `lease`.
     #[must_use]
-    pub fn claimed(claimed: Claimed, lease_until: UnixMillis) -> Self {
+    pub fn claimed(claimed: Claimed, lease: Lease) -> Self {
         let Claimed { delivery, event, rendered } = claimed;
         let Delivery { id, hook, trigger, attempts, failures, .. } = delivery;
         Self {
@@ -58,9 +58,15 @@ impl Work {
             attempts,
             failures,
             rendered,
-            lease_until,
-            leased_when_stored: false,
+            lease_until: lease.until,
+            lease: lease.id,
         }
+    }
+
+    /// Whether this is the lease with which the delivery was stored.
+    #[must_use]
+    pub fn is_under_stored_lease(&self) -> bool {
+        self.lease == LeaseId::of_stored(self.delivery)
     }
 
     pub(super) fn tenant(&self) -> TenantId {

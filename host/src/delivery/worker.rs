@@ -108,7 +108,7 @@ impl Worker {
         decision: Decision,
         rendered: Rendered,
     ) -> Record {
-        let id = match work.leased_when_stored {
+        let id = match work.is_under_stored_lease() {
             true => AttemptId::under_stored_lease(work.delivery),
             false => AttemptId::generate(&self.ids, now),
         };
@@ -137,7 +137,7 @@ impl Worker {
         Record {
             delivery: work.delivery,
             tenant: work.event.tenant,
-            lease_until: work.lease_until,
+            lease: work.lease,
             state,
             attempts: attempt.number,
             failures,
@@ -278,7 +278,7 @@ fn end_lease(work: &Work, state: DeliveryState, due_at: Option<UnixMillis>) -> R
     Record {
         delivery: work.delivery,
         tenant: work.event.tenant,
-        lease_until: work.lease_until,
+        lease: work.lease,
         state,
         attempts: work.attempts,
         failures: work.failures,

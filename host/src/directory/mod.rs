@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::domain::ids::IdGenerator;
 use crate::domain::{PluginRef, TenantId};
 use crate::storage::{Storage, StorageError};
-use crate::turns::{TenantTurns, Turn};
+use crate::tenant_limiter::{TenantLimiter, TenantPermit};
 
 pub use access::AccessIndex;
 pub use hooks::HookIndex;
@@ -80,14 +80,14 @@ pub struct Directory {
     /// Held over a commit and the change in memory that follows it.
     mutation: tokio::sync::Mutex<()>,
     /// Of each tenant, one change at a time stands in the line for [`Self::mutation`].
-    changes: TenantTurns,
+    changes: TenantLimiter,
 }
 
 /// The right to change something, until it is dropped.
 #[must_use]
 struct Change<'d> {
     _mutation: tokio::sync::MutexGuard<'d, ()>,
-    _turn: Turn,
+    _turn: TenantPermit,
 }
 
 /// Changes of a tenant that are under way or wait.
@@ -129,7 +129,7 @@ impl Directory {
             plugins: RwLock::new(PluginIndex::new(versions)),
             quotas,
             mutation: tokio::sync::Mutex::new(()),
-            changes: TenantTurns::new(1),
+            changes: TenantLimiter::new(1),
             storage,
         }))
     }
@@ -139,7 +139,7 @@ impl Directory {
     /// # Errors
     /// If too many of its changes wait already.
     async fn change_of(&self, tenant: TenantId) -> Result<Change<'_>, DirectoryError> {
-        let turn = self.changes.turn_unless_crowded(tenant, MAX_CHANGES).await;
+        let turn = self.changes.acquire_unless_full(tenant, MAX_CHANGES).await;
         let turn = turn.ok_or(DirectoryError::TooManyChanges)?;
         Ok(Change { _mutation: self.mutation.lock().await, _turn: turn })
     }

@@ -1,7 +1,7 @@
 //! Deliveries: the sending of one event to one hook.
 
 use super::attempt::named_enum;
-use super::{DeliveryId, EventKey, EventType, HookId, Invalid, TenantId, UnixMillis};
+use super::{DeliveryId, EventKey, EventType, HookId, Invalid, Lease, TenantId, UnixMillis};
 use std::fmt;
 use std::str::FromStr;
 
@@ -77,6 +77,8 @@ pub struct Delivery {
     pub attempts: u32,
     /// Number of failed attempts since it was created or last retried by hand: its position in the retry schedule.
     pub failures: u32,
-    /// When it is attempted next, or when its lease ends. `None` in a final state.
+    /// When it is attempted next. `None` while it is leased, and in a final state.
     pub due_at: Option<UnixMillis>,
+    /// The lease under which it is attempted. `None` unless it is in state `delivering`.
+    pub lease: Option<Lease>,
 }

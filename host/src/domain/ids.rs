@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use super::{Invalid, UnixMillis};
+use super::{Invalid, NodeNumber, UnixMillis};
 
 /// Epoch of ids: 2020-01-01T00:00:00Z. They last until 2089.
 const EPOCH_MS: i64 = 1_577_836_800_000;
@@ -121,6 +121,12 @@ macro_rules! id {
                 let (millis, sequence) = (short >> SEQUENCE_BITS, short & ((1 << SEQUENCE_BITS) - 1));
                 let fits = (0..1 << 41).contains(&millis) && (0..1 << NODE_BITS).contains(&node);
                 fits.then_some(Self((millis << (NODE_BITS + SEQUENCE_BITS)) | (node << SEQUENCE_BITS) | sequence))
+            }
+
+            /// The node that made the id.
+            #[must_use]
+            pub fn node(self) -> NodeNumber {
+                NodeNumber(((self.0 >> SEQUENCE_BITS) & ((1 << NODE_BITS) - 1)) as u16)
             }
 
             /// The least possible id with the timestamp `time`, for filters by time.

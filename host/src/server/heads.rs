@@ -1,75 +1,15 @@
-//! Refuses heads of requests that other HTTP implementations read differently than hyper does: that is what request
-//! smuggling is made of.
+//! Refuses heads of requests that other HTTP implementations read differently than hyper does, which is what request smuggling
+//! relies on.
 //!
-//! hyper takes lines that end in a bare LF, `Content-Length` beside `Transfer-Encoding`, and transfer codings before
-//! `chunked`. A proxy in front may see the end of such a request elsewhere. [`Strict`] looks at the bytes before hyper does, and
+//! hyper accepts lines that end in a bare LF, `Content-Length` beside `Transfer-Encoding`, and transfer codings before
+//! `chunked`. A proxy in front may see the end of such a request elsewhere. [`Heads`] looks at the bytes before hyper does, and
 //! spoils the head of such a request, so that hyper answers 400 and closes. It follows just enough of the framing to know
 //! where heads are (RFC 9112, sections 2.2, 6 and 7).
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// What is put in the place of a line's end, so that hyper refuses the head: it is allowed nowhere there.
+/// What replaces a line's end, so that hyper refuses the head: it is allowed nowhere there.
 const SPOILED: u8 = 0;
-/// What is looked at of a line, in bytes; longer ones are no header that says something about the framing, or are refused.
+/// How much of a line is looked at, in bytes. A longer line is refused if it says something about the framing.
 const MAX_LOOKED_AT: usize = 64;
-
-/// A connection whose heads are checked.
-#[derive(Debug)]
-pub(super) struct Strict<S> {
-    stream: S,
-    heads: Heads,
-}
-
-impl<S> Strict<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, heads: Heads::default() }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if let Poll::Ready(Ok(())) = read {
-            self.heads.check(&mut buf.filled_mut()[before..]);
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
 
 /// Where in the stream of requests the next byte is.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -77,31 +17,31 @@ enum Place {
     /// In a head.
     #[default]
     Head,
-    /// In a body of a known length, of which so many bytes are to come.
+    /// In a body of a known length, with so many bytes left.
     Body(u64),
     /// In the line with a chunk's size.
     ChunkSize,
-    /// In a chunk, of which so many bytes are to come, its end of line included.
+    /// In a chunk, with so many bytes left, its end of line included.
     Chunk(u64),
     /// In the lines after the last chunk.
     Trailers,
-    /// Behind something that was refused: hyper reads no more of it.
+    /// After something that was refused: hyper reads no more.
     Refused,
 }
 
 /// Follows the requests of one connection.
 #[derive(Debug, Default)]
-struct Heads {
+pub(super) struct Heads {
     place: Place,
-    /// The beginning of the line under way, if it came in an earlier piece.
+    /// The beginning of the current line, if it came in an earlier piece.
     line: Vec<u8>,
-    /// How long the line under way is, without what is at hand.
+    /// How long the current line was before this piece, in bytes.
     len: usize,
     /// The last byte of the piece before.
     last: u8,
-    /// What the head under way says about the body.
+    /// What the current head says about the body.
     framing: Framing,
-    /// The head under way has a line.
+    /// The current head has a line.
     begun: bool,
 }
 
@@ -112,8 +52,8 @@ struct Framing {
 }
 
 impl Heads {
-    /// Looks at the next bytes of the connection, and spoils them where they are to be refused.
-    fn check(&mut self, mut bytes: &mut [u8]) {
+    /// Looks at the next bytes of the connection, and spoils them if they must be refused.
+    pub(super) fn check(&mut self, mut bytes: &mut [u8]) {
         while !bytes.is_empty() {
             match self.place {
                 Place::Refused => return,
@@ -151,7 +91,7 @@ impl Heads {
         &mut bytes[here..]
     }
 
-    /// Keeps what is needed of a line whose end is not there yet.
+    /// Keeps what is needed of a line whose end has not arrived.
     fn keep(&mut self, bytes: &[u8]) {
         let room = MAX_LOOKED_AT.saturating_sub(self.line.len());
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -179,7 +119,7 @@ impl Heads {
         taken
     }
 
-    /// A line without its end: what is looked at of it, and how long it is.
+    /// A line without its end: the part that is looked at, and the length of all of it.
     fn whole_line(&mut self, line: &[u8], len: usize) -> Option<()> {
         match self.place {
             Place::Head if len > 0 => {
@@ -188,14 +128,19 @@ impl Heads {
                 }
                 self.begun = true;
             }
-            // Empty lines before a request are passed over (RFC 9112, section 2.2).
+            // A server ignores empty lines before a request (RFC 9112, section 2.2).
             Place::Head if !self.begun => {}
             Place::Head => {
                 self.begun = false;
                 self.place = std::mem::take(&mut self.framing).place();
             }
             Place::ChunkSize => {
-                let size = line.split(|byte| matches!(byte, b';' | b' ' | b'\t')).next()?;
+                let end = line.iter().position(|byte| matches!(byte, b';' | b' ' | b'\t'));
+                // A size with so many zeros in front that its end is out of sight would be read as another number.
+                if end.is_none() && len > line.len() {
+                    return None;
+                }
+                let size = &line[..end.unwrap_or(line.len())];
                 let size = u64::from_str_radix(std::str::from_utf8(size).ok()?, 16).ok()?;
                 // The chunk's own end of line.
                 self.place = if size == 0 { Place::Trailers } else { Place::Chunk(size.checked_add(2)?) };

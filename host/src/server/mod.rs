@@ -1,10 +1,11 @@
-//! Serves HTTP: accepts connections, spreads them over the cores, hands requests to the router, and drains within a bound.
+//! Serves HTTP: accepts connections, spreads them over the cores, hands requests to the router, and drains within a deadline.
 //!
-//! How many connections there may be, and which end to make room, is decided by [`clients`](crate::clients).
+//! [`clients`](crate::clients) decides how many connections there may be, and which end to make room.
 
-mod answer;
 mod heads;
 mod host;
+mod response_body;
+mod stream;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -27,28 +28,28 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use self::answer::Answer;
-use self::heads::Strict;
+use self::response_body::ResponseBody;
+use self::stream::ClientStream;
 use crate::clients::{Admitted, Client, Clients};
 use crate::cores::Cores;
 use crate::presence::ClientPresence;
 
 /// Connections that the system completes before they are accepted.
 const BACKLOG: u32 = 1_024;
-/// A client has so long to send a request's head, and an idle connection so long to send its next.
+/// How long a client may take to send a request's head, and how long an idle connection stays open.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// A client has so long to take what is sent to it, before its connection ends.
+/// A connection ends if its client acknowledges nothing of what was sent for this long.
 #[cfg(target_os = "linux")]
-const TAKE_TIMEOUT: Duration = Duration::from_secs(60);
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// The greatest size of a request's head, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
-/// The greatest size of what is read or written at once, in bytes.
+/// The most that is read or written at once, in bytes.
 const MAX_BUFFER: usize = 64 * 1024;
-/// After accepting failed for lack of something (file descriptors, usually), the next try is after this.
-const AFTER_ACCEPT_FAILURE: Duration = Duration::from_millis(100);
+/// The pause after accepting failed for lack of something, usually file descriptors.
+const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// How often failed logins are logged.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
-/// What a client is told for whom there is no room.
+/// The response on a connection that is refused.
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
@@ -64,7 +65,7 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves `clients` until `stop`, then lets requests under way finish, at most until the deadline that `stop` was given.
+/// Serves `clients` until `stop`. Requests under way may then finish until the deadline that `stop` was given.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -72,9 +73,7 @@ pub async fn serve(
     clients: Arc<Clients>,
     stop: Stop,
 ) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(false);
-    http.max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFER);
+    let server = Server::new(router, cores);
     let mut reports = tokio::time::interval(REPORT_INTERVAL);
     loop {
         let (stream, address) = tokio::select! {
@@ -85,20 +84,10 @@ pub async fn serve(
             }
             accepted = accept(&listener) => accepted,
         };
-        let Some(admitted) = clients.admit(address.ip()) else {
-            // Its request may not have been read; then it sees that the connection broke.
-            let _ = stream.try_write(NO_ROOM);
-            continue;
-        };
-        // Answers are small and must not wait for acknowledgements; where it cannot be set, it is only slower.
-        let _ = stream.set_nodelay(true);
-        end_if_nothing_is_taken(&stream);
-        let core = cores.in_turn();
-        match moved(stream, core) {
-            Ok(stream) => drop(core.spawn(converse(http.clone(), stream, router.clone(), admitted))),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot serve a connection");
-            }
+        match clients.admit(address.ip()) {
+            Some(admitted) => server.serve_on_core(stream, admitted),
+            // Its request may not have been read, and then the client only sees that the connection broke.
+            None => drop(stream.try_write(NO_ROOM)),
         }
     }
     drop(listener);
@@ -107,7 +96,38 @@ pub async fn serve(
     }
 }
 
-/// When to stop serving, and until when requests under way may go on.
+/// What every connection is served with.
+struct Server {
+    http: http1::Builder,
+    router: Router,
+    cores: Arc<Cores>,
+}
+
+impl Server {
+    fn new(router: Router, cores: Arc<Cores>) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(false);
+        http.max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFER);
+        Self { http, router, cores }
+    }
+
+    fn serve_on_core(&self, stream: TcpStream, admitted: Admitted) {
+        // Responses are small and must not wait for acknowledgements. If it cannot be set, they are only slower.
+        let _ = stream.set_nodelay(true);
+        set_send_timeout(&stream);
+        let core = self.cores.in_turn();
+        match moved(stream, core) {
+            Ok(stream) => {
+                drop(core.spawn(converse(self.http.clone(), stream, self.router.clone(), admitted)));
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot serve a connection");
+            }
+        }
+    }
+}
+
+/// When to stop serving, and how long requests under way may go on.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     requested: CancellationToken,
@@ -115,7 +135,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Asks to stop; what is under way may go on until `deadline`.
+    /// Asks to stop; requests under way may go on until `deadline`.
     pub fn by(&self, deadline: Instant) {
         let _ = self.deadline.set(deadline);
         self.requested.cancel();
@@ -130,11 +150,12 @@ impl Stop {
     }
 }
 
-/// Answers what one client asks on a connection, until that ends.
+/// Serves the requests on a connection until that ends.
 async fn converse(http: http1::Builder, stream: TcpStream, router: Router, admitted: Admitted) {
     let client = admitted.client();
     let service = detached(router, Arc::clone(client));
-    let mut connection = pin!(http.serve_connection(TokioIo::new(Strict::new(stream)), service));
+    let stream = TokioIo::new(ClientStream::new(stream, Arc::clone(client)));
+    let mut connection = pin!(http.serve_connection(stream, service));
     let mut is_told = false;
     let ended = loop {
         tokio::select! {
@@ -150,21 +171,21 @@ async fn converse(http: http1::Builder, stream: TcpStream, router: Router, admit
         }
     };
     if let Err(error) = ended {
-        // A client that breaks off or sends no HTTP is its own affair.
+        // Clients break off, or send what is no HTTP; the engine has nothing to mend.
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
     }
 }
 
-/// Has the system end the connection of a client that is gone, or that goes on asking and reads no answers. Where that
-/// cannot be set, the connection lasts until its client or [`clients`](crate::clients) ends it.
+/// Has the system end the connection of a client that is gone, or that sends requests and reads no responses. If it cannot be set, the
+/// connection lasts until its client or [`clients`](crate::clients) ends it.
 #[cfg(target_os = "linux")]
-fn end_if_nothing_is_taken(stream: &TcpStream) {
-    let millis = u32::try_from(TAKE_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+fn set_send_timeout(stream: &TcpStream) {
+    let millis = u32::try_from(SEND_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
     let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, millis);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn end_if_nothing_is_taken(_: &TcpStream) {}
+fn set_send_timeout(_: &TcpStream) {}
 
 /// A connection that is read and written on `runtime`.
 fn moved(stream: TcpStream, runtime: &Handle) -> std::io::Result<TcpStream> {
@@ -173,33 +194,33 @@ fn moved(stream: TcpStream, runtime: &Handle) -> std::io::Result<TcpStream> {
     TcpStream::from_std(stream)
 }
 
-/// Answers the requests of one connection in tasks of their own, which run to their end even if the client goes away:
-/// what is half done between disk and memory would stay so. A handler that only computes an answer stops by itself, by the
+/// Runs the handlers of one connection in tasks of their own, which run to their end even if the client goes away: a change that
+/// is half made, between disk and memory, would stay so. A handler that only computes a response stops by itself, by the
 /// request's [`ClientPresence`].
 fn detached(
     router: Router,
     client: Arc<Client>,
-) -> impl Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: Send> {
+) -> impl Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible, Future: Send> {
     // hyper drops the service with the connection.
     let (presence, connected) = ClientPresence::connected();
     service_fn(move |request: Request<Incoming>| {
         let _owned_here = &connected;
-        client.begin_request();
+        let number = client.begin_request();
         let client = Arc::clone(&client);
         let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        let answering = match host::check(&request) {
+        let handling = match host::check(&request) {
             Ok(()) => Ok(tokio::spawn(router.clone().oneshot(prepared(request, &client, &presence)))),
-            Err(refusal) => Err(refusal),
+            Err(problem) => Err(problem),
         };
         async move {
-            let response = match answering {
-                Ok(answering) => answering.await.map(|Ok(response)| response).unwrap_or_else(|error| {
+            let response = match handling {
+                Ok(handling) => handling.await.map(|Ok(response)| response).unwrap_or_else(|error| {
                     tracing::error!(error = &error as &dyn std::error::Error, "a request's handler panicked");
                     StatusCode::INTERNAL_SERVER_ERROR.into_response()
                 }),
-                Err(refusal) => refusal.into_response(),
+                Err(problem) => problem.into_response(),
             };
-            Ok(Answer::of(response, client, only_reads))
+            Ok(ResponseBody::of(response, client, number, only_reads))
         }
     })
 }
@@ -218,7 +239,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot accept a connection");
-                tokio::time::sleep(AFTER_ACCEPT_FAILURE).await;
+                tokio::time::sleep(ACCEPT_RETRY_INTERVAL).await;
             }
         }
     }

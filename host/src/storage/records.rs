@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, Request, TenantId,
-    Trigger, UnixMillis,
+    Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, LeaseId, Request,
+    TenantId, Trigger, UnixMillis,
 };
 
 /// An event to store, with the deliveries that it makes.
@@ -114,9 +114,8 @@ pub struct Record {
     pub delivery: DeliveryId,
     /// Whose.
     pub tenant: TenantId,
-    /// The end of the lease under which it was made; a record of another lease changes nothing but the
-    /// count of attempts.
-    pub lease_until: UnixMillis,
+    /// The lease under which it was made; a record of another lease changes nothing but the count of attempts.
+    pub lease: LeaseId,
     /// Its state from now on; never `delivering`.
     pub state: DeliveryState,
     /// How many attempts there have been.

@@ -96,7 +96,7 @@ fn better(name: &str) -> Option<&'static str> {
     whole.or_else(part).map(|(_, better)| *better)
 }
 
-/// Splits a name into words in lower case: `TenantTurns` and `tenant_turns` give `tenant`, `turns`.
+/// Splits a name into words in lower case: `IdBucket` and `id_bucket` give `id`, `bucket`.
 fn parts(name: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut before_is_lower = false;

@@ -56,6 +56,10 @@ impl Arrival {
         let mut next = Some(first);
         while let Some(part) = next {
             self.reserve(body.len() + part.len())?;
+            if let Some(reserved) = &self.reserved {
+                // Allocates what is reserved; a vector that grows by itself would double its capacity.
+                body.reserve_exact(reserved.bytes().max(body.len() + part.len()) - body.len());
+            }
             body.extend_from_slice(&part);
             drop(part);
             next = self.next(began, body.len()).await?;
@@ -64,7 +68,7 @@ impl Arrival {
     }
 
     /// Reads the next part, after `received` bytes.
-    async fn next(&mut self, began: Instant, received: usize) -> Result<Option<Bytes>, ReadError> {
+    pub(super) async fn next(&mut self, began: Instant, received: usize) -> Result<Option<Bytes>, ReadError> {
         let now = Instant::now();
         let by_limit = began + self.within;
         let deadline = by_limit.min(next_is_due(began, now, received));
@@ -101,9 +105,11 @@ impl Arrival {
             return Err(ReadError::TooLarge);
         }
         match &mut self.reserved {
-            // Doubles, so that a long body takes few steps.
+            // Doubles if there is room for that, so that a long body takes few steps.
             Some(reserved) if len > reserved.bytes() => {
-                reserved.grow_to((2 * len).min(self.limit)).map_err(|_| ReadError::NoRoom)
+                let sizes = [2 * len, len + len / 8, len];
+                let grown = sizes.iter().find_map(|size| reserved.grow_to((*size).min(self.limit)).ok());
+                grown.ok_or(ReadError::NoRoom)
             }
             _ => Ok(()),
         }
@@ -128,6 +134,7 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
+    use crate::clients::Budget;
 
     #[test]
     fn a_body_keeps_the_minimum_rate_after_the_grace_period_without_a_long_pause() {
@@ -152,6 +159,17 @@ mod tests {
         assert_eq!(min_rate_time(100 * MIN_RATE), GRACE + Duration::from_secs(100));
         // An upload at 1 Mbit/s takes four minutes.
         assert!(min_rate_time(30_000_000) > Duration::from_secs(240));
+    }
+
+    #[tokio::test]
+    async fn a_body_of_unknown_length_needs_no_more_memory_than_it_has_bytes() {
+        let budget = Budget::new(16 * 9_000);
+        let reserved = budget.reserve(None, 1_000).unwrap();
+        let parts = (0..9).map(|_| Ok::<_, Infallible>(Bytes::from(vec![0; 1_000])));
+        let (body, within) = (Body::from_stream(stream::iter(parts)), Duration::from_secs(120));
+        let arrival = Arrival { body, announced: None, limit: 100_000, reserved: Some(reserved), within };
+        let (body, reserved) = arrival.complete().await.unwrap();
+        assert_eq!((body.len(), reserved.unwrap().bytes()), (9_000, 9_000));
     }
 
     #[tokio::test]

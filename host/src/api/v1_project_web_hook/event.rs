@@ -108,17 +108,21 @@ pub(super) async fn event(
     let tenant = project.of(Scope::DeliveriesRead)?;
     let no_event =
         || ApiError::not_found(format!("project {} has no web hook event {number}", project.number));
-    let id = DeliveryId::from_short(number, directory.ids().node()).ok_or_else(no_event)?;
-    let (delivery, attempts) =
-        storage.deliveries.with_attempts(tenant.id, id, None, 1).await?.ok_or_else(no_event)?;
-    let event = storage.events.event(tenant.id, &EventId::of_key(delivery.event)).await?;
-    let event = event.filter(|event| event.project == Some(project.number)).ok_or_else(no_event)?;
     let hook = find(&directory, tenant.id, project.number);
-    // The project may have hooks of other APIs, whose deliveries are not web hook events. Deliveries of
-    // deleted hooks cannot be told apart.
-    if directory.hook(delivery.hook).is_some_and(|other| hook.as_ref().is_none_or(|own| own.id != other.id)) {
-        return Err(no_event());
+    // There are several only if different nodes created deliveries in the same millisecond.
+    for id in storage.deliveries.numbered(tenant.id, number).await? {
+        let found = storage.deliveries.with_attempts(tenant.id, id, None, 1).await?;
+        let Some((delivery, attempts)) = found else { continue };
+        let event = storage.events.event(tenant.id, &EventId::of_key(delivery.event)).await?;
+        let Some(event) = event.filter(|event| event.project == Some(project.number)) else { continue };
+        // The project may have hooks of other APIs, whose deliveries are not web hook events. Deliveries of
+        // deleted hooks cannot be told apart.
+        let own = hook.as_ref().map(|own| own.id);
+        if directory.hook(delivery.hook).is_some_and(|hook| own != Some(hook.id)) {
+            continue;
+        }
+        let view = EventView::pending(&tenant, project.number, id, &event);
+        return Ok(Success(view.with_result(&delivery, attempts.first(), hook.as_deref())));
     }
-    let view = EventView::pending(&tenant, project.number, id, &event);
-    Ok(Success(view.with_result(&delivery, attempts.first(), hook.as_deref())))
+    Err(no_event())
 }

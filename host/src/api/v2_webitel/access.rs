@@ -67,7 +67,7 @@ impl FromRequest<SharedApiState> for Call {
         let client = request.extensions().get::<Arc<Client>>().cloned();
         let Ok(payload) = Payload::from_request(request, state).await;
         let headers = payload.headers().clone();
-        let (login, body) = match find_token(&query, payload).await {
+        let (login, body) = match find_token(&query, payload, client.as_deref()).await {
             Ok((text, body)) => (login(&text, state, &directory), body),
             Err(refusal) => (Err(refusal), Body::Read(None)),
         };
@@ -77,7 +77,11 @@ impl FromRequest<SharedApiState> for Call {
 }
 
 /// Finds the token or key in the header, the query or the body. Reads the body only if the others lack it.
-async fn find_token(query: &Query, payload: Payload) -> Result<(String, Body), ApiError> {
+async fn find_token(
+    query: &Query,
+    payload: Payload,
+    client: Option<&Client>,
+) -> Result<(String, Body), ApiError> {
     let sent = auth::one(payload.headers(), TOKEN_HEADER).map_err(|_| unknown())?;
     let sent = sent.filter(|text| !text.is_empty()).or(query.get(TOKEN_NAME)).map(str::to_owned);
     if let Some(text) = sent {
@@ -86,9 +90,10 @@ async fn find_token(query: &Query, payload: Payload) -> Result<(String, Body), A
     if ContentType::JsonOrUntyped.check(payload.headers()).is_err() {
         return Err(unknown());
     }
+    let address = client.map(|client| client.origin(payload.headers()));
     let payload = payload.within(UNAUTHENTICATED_TIMEOUT).uncounted();
     let reading = payload.read_optional(ContentType::JsonOrUntyped, MAX_UNAUTHENTICATED_BODY);
-    let Some(body) = UNAUTHENTICATED_READS.read(reading).await else {
+    let Some(body) = UNAUTHENTICATED_READS.read(address, reading).await else {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "Too many requests without a token in the header or the query.",

@@ -15,7 +15,7 @@ use super::report::{BodyView, Headers, StepView};
 use crate::api::auth::Caller;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem, shorten};
-use crate::api::turns::Turns;
+use crate::api::request_limits::RequestLimits;
 use crate::api::v3::openapi::schemas;
 use crate::api::{SharedApiState, json};
 use crate::delivery::client::Connector;
@@ -69,7 +69,7 @@ pub(super) struct DryRuns {
     pub(super) pipelines: Arc<Pipelines>,
     connector: Arc<Connector>,
     storage: Storage,
-    turns: Arc<Turns>,
+    limits: Arc<RequestLimits>,
 }
 
 impl DryRuns {
@@ -85,7 +85,7 @@ impl DryRuns {
         work: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, Problem> {
         let admitted = async {
-            let _turn = self.turns.dry_runs.turn(tenant).await?;
+            let _permit = self.limits.dry_runs.acquire(tenant).await?;
             work.await
         };
         // No client receives this response.
@@ -205,7 +205,7 @@ impl FromRef<SharedApiState> for DryRuns {
             pipelines: FromRef::from_ref(shared),
             connector: FromRef::from_ref(shared),
             storage: FromRef::from_ref(shared),
-            turns: FromRef::from_ref(shared),
+            limits: FromRef::from_ref(shared),
         }
     }
 }

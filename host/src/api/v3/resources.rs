@@ -6,7 +6,7 @@ use super::openapi::base::base_document;
 use super::{deliveries, events, health, hooks, keys, logins, plugins, projects, tenants};
 use crate::api::{SharedApiState, apizee};
 
-/// The routes with their descriptions, without the one of the OpenAPI document, which describes them.
+/// The routes with their descriptions, except the route of the OpenAPI document itself.
 pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::with_openapi(base_document())
         .merge(health::routes())

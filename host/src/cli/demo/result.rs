@@ -1,4 +1,4 @@
-//! What becomes of an event.
+//! The results of the demo's events.
 
 use receiver::{Arrival, Verdict};
 

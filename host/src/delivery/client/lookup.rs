@@ -10,7 +10,7 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, watch};
 
 use super::own_failure::OwnFailure;
 use crate::domain::TenantId;
-use crate::turns::{TenantTurns, Turn};
+use crate::tenant_limiter::{TenantLimiter, TenantPermit};
 
 /// The most look-ups at the same time. The system's resolver cannot be interrupted, and runs on threads that are also needed
 /// for other work.
@@ -40,7 +40,7 @@ type Key = (TenantId, Arc<str>);
 pub(super) struct Lookups {
     resolver: Arc<Resolver>,
     turns: Semaphore,
-    turns_of_tenants: TenantTurns,
+    turns_of_tenants: TenantLimiter,
     in_progress: Mutex<InProgress>,
 }
 
@@ -55,7 +55,7 @@ impl Lookups {
 
     pub(super) fn by(resolver: Arc<Resolver>) -> Arc<Self> {
         let turns = Semaphore::new(MAX_LOOKUPS);
-        let turns_of_tenants = TenantTurns::new(MAX_LOOKUPS_OF_TENANT);
+        let turns_of_tenants = TenantLimiter::new(MAX_LOOKUPS_OF_TENANT);
         Arc::new(Self { resolver, turns, turns_of_tenants, in_progress: Mutex::default() })
     }
 
@@ -108,8 +108,8 @@ impl Lookups {
     }
 
     /// One of the tenant's turns, then one of all.
-    async fn turns(&self, tenant: TenantId) -> (Turn, Result<SemaphorePermit<'_>, AcquireError>) {
-        (self.turns_of_tenants.turn(tenant).await, self.turns.acquire().await)
+    async fn turns(&self, tenant: TenantId) -> (TenantPermit, Result<SemaphorePermit<'_>, AcquireError>) {
+        (self.turns_of_tenants.acquire(tenant).await, self.turns.acquire().await)
     }
 
     async fn resolve(&self, name: &Arc<str>) -> Found {

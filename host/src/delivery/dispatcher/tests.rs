@@ -29,6 +29,7 @@ fn delivery(hook: i64, number: i64) -> Delivery {
         attempts: 0,
         failures: 0,
         due_at: None,
+        lease: None,
     }
 }
 

@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, TenantId, UnixMillis,
+    Attempt, AttemptId, Delivery, DeliveryId, EventKey, Lease, NodeNumber, TenantId, UnixMillis,
 };
 use crate::storage::{
-    Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Patience, Record,
-    StorageError,
+    Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Record,
+    RetryPolicy, StorageError,
 };
 
 /// Passes calls on to another store, and notes them.
@@ -48,8 +48,8 @@ impl SpyStore {
 
 #[async_trait]
 impl DeliveryStore for SpyStore {
-    async fn recover(&self, now: UnixMillis) -> Result<u64, StorageError> {
-        self.inner.recover(now).await
+    async fn recover(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError> {
+        self.inner.recover(node, now).await
     }
     async fn bring_forward(&self, now: UnixMillis, by: std::time::Duration) -> Result<(), StorageError> {
         self.inner.bring_forward(now, by).await
@@ -65,19 +65,19 @@ impl DeliveryStore for SpyStore {
         &self,
         hooks: Vec<HookClaim>,
         now: UnixMillis,
-        lease_until: UnixMillis,
+        lease: Lease,
         max_bytes: u64,
     ) -> Vec<Result<Claims, StorageError>> {
         self.claims.lock().unwrap().push(hooks.clone());
-        self.inner.claim(hooks, now, lease_until, max_bytes).await
+        self.inner.claim(hooks, now, lease, max_bytes).await
     }
-    async fn record(&self, records: Vec<Record>, patience: Patience) -> Result<(), StorageError> {
+    async fn record(&self, records: Vec<Record>, retries: RetryPolicy) -> Result<(), StorageError> {
         let gate = self.records.write_gate.acquire().await;
         drop(gate);
         self.records.batches.lock().unwrap().push(records.clone());
         match self.records.fails.load(Relaxed) {
             true => Err(StorageError::NoSpace),
-            false => self.inner.record(records, patience).await,
+            false => self.inner.record(records, retries).await,
         }
     }
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError> {
@@ -109,7 +109,7 @@ impl DeliveryStore for SpyStore {
     async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Cancelled>, StorageError> {
         self.inner.cancel(tenant, id).await
     }
-    async fn count_by_state(&self) -> Result<Vec<(DeliveryState, u64)>, StorageError> {
-        self.inner.count_by_state().await
+    async fn numbered(&self, tenant: TenantId, number: i64) -> Result<Vec<DeliveryId>, StorageError> {
+        self.inner.numbered(tenant, number).await
     }
 }

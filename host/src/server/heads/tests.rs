@@ -27,8 +27,17 @@ fn is_taken(request: &str, size: usize) -> bool {
 #[test]
 fn heads_are_refused_that_others_may_read_differently() {
     let long = format!("GET /{} HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(500), "b".repeat(500));
+    let chunked = |size: String| {
+        format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n01234\r\n0\r\n\r\n")
+    };
+    let padded = chunked(format!("{}5", "0".repeat(60)));
+    let extended = chunked(format!("5;a={}", "b".repeat(100)));
+    let out_of_sight = chunked(format!("{}5", "0".repeat(64)));
     for (request, expected) in [
         ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+        (padded.as_str(), true),
+        (extended.as_str(), true),
+        (out_of_sight.as_str(), false),
         ("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
         (long.as_str(), true),
         ("POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\na\nb\nc", true),

@@ -48,7 +48,7 @@ pub async fn cancel_is_refused_where_final(world: &World) {
         } else {
             let lease = (state == DeliveryState::Delivering).then_some(LEASE_END);
             assert_eq!(changed, Cancelled::Done { delivery: after.clone(), lease });
-            assert_eq!((after.state, after.due_at), (DeliveryState::Cancelled, None));
+            assert_eq!((after.state, after.due_at, after.lease), (DeliveryState::Cancelled, None, None));
         }
     }
     assert_eq!(world.storage.deliveries.cancel(TENANT, DeliveryId(1)).await.unwrap(), None);

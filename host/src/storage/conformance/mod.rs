@@ -13,15 +13,16 @@ pub mod recording;
 use std::sync::Arc;
 
 use super::{
-    Acceptance, Accepted, Claimed, Claims, HookClaim, NewDelivery, Patience, Record, Rendered,
-    RenderedRequest, Storage, StorageError,
+    Acceptance, Accepted, Claimed, Claims, HookClaim, NewDelivery, Record, Rendered, RenderedRequest,
+    RetryPolicy, Storage, StorageError,
 };
 use crate::domain::attempt::BodyFailureKind;
 use crate::domain::ids::IdGenerator;
 use crate::domain::{
     Attempt, AttemptId, BodyFailure, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey,
-    HeaderList, Hook, HookId, Origin, Outcome, Pipeline, Request, RequestBody, Response, RetrySchedule,
-    SentRequest, Signing, SigningSecret, Subscription, TenantId, Trigger, TypePattern, UnixMillis,
+    HeaderList, Hook, HookId, Lease, LeaseId, NodeNumber, Origin, Outcome, Pipeline, Request, RequestBody,
+    Response, RetrySchedule, SentRequest, Signing, SigningSecret, Subscription, TenantId, Trigger,
+    TypePattern, UnixMillis,
 };
 
 /// One test for each case of the suite.
@@ -54,7 +55,7 @@ macro_rules! storage_conformance {
                 a_retried_delivery_starts_afresh, a_deleted_hook_leaves_nothing_to_do
             ],
             reading: [
-                pages_follow_one_another, every_filter_keeps_what_it_says, counts_are_by_state,
+                pages_follow_one_another, every_filter_keeps_what_it_says, a_short_number_leads_to_the_deliveries_of_all_nodes,
                 tenants_do_not_see_one_another, the_newest_event_that_is_wanted_is_found
             ],
             directory: [
@@ -88,14 +89,27 @@ pub const OTHER_TENANT: TenantId = TenantId(42);
 pub struct World {
     /// The database.
     pub storage: Storage,
+    /// Which node uses it.
+    pub node: NodeNumber,
     ids: IdGenerator,
 }
 
 impl World {
-    /// Around an empty database.
+    /// Around an empty database, as node 1 uses it.
     #[must_use]
     pub fn new(storage: Storage) -> Self {
-        Self { storage, ids: IdGenerator::new(1, 0) }
+        Self::of_node(storage, NodeNumber(1))
+    }
+
+    /// As `node` uses it.
+    #[must_use]
+    pub fn of_node(storage: Storage, node: NodeNumber) -> Self {
+        Self { storage, ids: IdGenerator::new(node.0, 0), node }
+    }
+
+    /// A new lease of this node.
+    pub fn lease(&self, until: UnixMillis) -> Lease {
+        Lease::generate(&self.ids, NOW, until)
     }
 
     /// A new id.
@@ -191,7 +205,7 @@ impl World {
         Record {
             delivery,
             tenant: TENANT,
-            lease_until: LEASE_END,
+            lease: LeaseId::of_stored(delivery),
             state,
             attempts: 1,
             failures: u32::from(failed),
@@ -236,7 +250,7 @@ impl World {
 
     /// Records one.
     pub async fn record(&self, record: Record) {
-        self.storage.deliveries.record(vec![record], Patience::NONE).await.unwrap();
+        self.storage.deliveries.record(vec![record], RetryPolicy::NONE).await.unwrap();
     }
 
     /// A delivery of [`TENANT`].
@@ -265,7 +279,8 @@ impl World {
         (limit, max_bytes): (u32, u64),
     ) -> Result<Claims, StorageError> {
         let hooks = vec![HookClaim { hook, tenant: TENANT, limit, tenant_bytes: u64::MAX }];
-        let mut claims = self.storage.deliveries.claim(hooks, now, lease_until, max_bytes).await;
+        let lease = self.lease(lease_until);
+        let mut claims = self.storage.deliveries.claim(hooks, now, lease, max_bytes).await;
         assert_eq!(claims.len(), 1);
         claims.remove(0)
     }

@@ -87,18 +87,27 @@ pub async fn every_filter_keeps_what_it_says(world: &World) {
     }
 }
 
-/// All seven, also those that have none.
-pub async fn counts_are_by_state(world: &World) {
-    let counts = async || world.storage.deliveries.count_by_state().await.unwrap();
-    assert_eq!(counts().await, DeliveryState::ALL.map(|state| (state, 0)));
-    let mut expected = Vec::new();
-    for (number, state) in (1..).zip(DeliveryState::ALL) {
-        for _ in 0..number {
-            world.delivery_in(HookId(1), state).await;
+/// With a row of their own and without; of the tenant alone.
+pub async fn a_short_number_leads_to_the_deliveries_of_all_nodes(world: &World) {
+    let numbered = async |tenant, number| world.storage.deliveries.numbered(tenant, number).await.unwrap();
+    for state in [DeliveryState::Delivering, DeliveryState::Succeeded] {
+        let first = world.delivery_in(HookId(1), state).await;
+        let number = first.short();
+        assert_eq!(numbered(TENANT, number).await, [first], "{state}");
+        assert_eq!(numbered(OTHER_TENANT, number).await, []);
+        assert_eq!(numbered(TENANT, number + 4_096 * 500).await, []);
+        let [second, last] =
+            [first.node().0 + 1, 1023].map(|node| DeliveryId::from_short(number, i64::from(node)).unwrap());
+        for id in [last, second] {
+            let mut acceptance = world.event_for(HookId(1), Some(LEASE_END));
+            acceptance.deliveries[0].id = id;
+            world.store(acceptance).await;
         }
-        expected.push((state, number));
+        assert_eq!(numbered(TENANT, number).await, [first, second, last], "{state}");
     }
-    assert_eq!(counts().await, expected);
+    for number in [-1, 0, i64::MIN, i64::MAX] {
+        assert_eq!(numbered(TENANT, number).await, [], "{number}");
+    }
 }
 
 /// Not one row, whatever is asked.

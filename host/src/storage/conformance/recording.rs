@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, request};
 use crate::domain::attempt::{LogLevel, LogLine, ResolvedPlugin, UnreachableKind};
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryState, Digest, Fault, FaultKind, HookId, Outcome, Request,
+    Attempt, AttemptId, Delivery, DeliveryState, Digest, Fault, FaultKind, HookId, LeaseId, Outcome, Request,
     RequestBody, Response, Role, StepReport, UnixMillis,
 };
-use crate::storage::{Patience, Record, Rendered, RenderedRequest};
+use crate::storage::{Record, Rendered, RenderedRequest, RetryPolicy};
 
 const HOOK: HookId = HookId(3);
 
@@ -174,17 +174,17 @@ pub async fn a_record_of_another_lease_changes_nothing(world: &World) {
     };
     let claim = async |now| {
         let claimed = world.claim(HOOK, now, 10).await.remove(0);
-        (claimed.delivery.due_at.unwrap(), claimed.rendered)
+        (claimed.delivery.lease.unwrap(), claimed.rendered)
     };
     let (second, rendered) = claim(LEASE_END).await;
     assert_eq!(rendered, None);
     stale(1, DeliveryState::Waiting, Rendered::Store(request("stale"))).await;
-    let (third, rendered) = claim(second).await;
+    let (third, rendered) = claim(second.until).await;
     assert_eq!(rendered, None, "only who has the lease stores a request");
     let record = Record {
-        lease_until: third,
+        lease: third.id,
         attempts: 2,
-        due_at: Some(third),
+        due_at: Some(third.until),
         ..world.record_of(id, DeliveryState::Waiting)
     };
     world.record(record).await;
@@ -192,11 +192,11 @@ pub async fn a_record_of_another_lease_changes_nothing(world: &World) {
         stale(3, state, Rendered::Remove).await;
         stale(3, state, Rendered::Store(request("stale"))).await;
     }
-    let (fourth, rendered) = claim(third).await;
+    let (fourth, rendered) = claim(third.until).await;
     assert_eq!(rendered, Some(request("rendered")), "only who has the lease removes or replaces it");
     stale(3, DeliveryState::Exhausted, Rendered::Remove).await;
     let record = world.record_of(id, DeliveryState::Succeeded);
-    world.record(Record { lease_until: fourth, attempts: 4, ..record }).await;
+    world.record(Record { lease: fourth.id, attempts: 4, ..record }).await;
     stale(5, DeliveryState::Waiting, Rendered::Store(request("stale"))).await;
     assert_eq!(world.delivery(id).await.state, DeliveryState::Succeeded);
 }
@@ -219,15 +219,15 @@ pub async fn rendered_requests_live_until_the_end(world: &World) {
         (Rendered::Remove, None),
         (Rendered::Keep, None),
     ];
-    let (mut now, mut lease_until) = (NOW, LEASE_END);
+    let (mut now, mut lease) = (NOW, LeaseId::of_stored(id));
     for (attempts, (rendered, expected)) in (1..).zip(rows) {
         let due_at = Some(now);
         let record = world.record_of(id, DeliveryState::Waiting);
-        world.record(Record { attempts, lease_until, due_at, rendered, ..record }).await;
+        world.record(Record { attempts, lease, due_at, rendered, ..record }).await;
         let claimed = world.claim(HOOK, now, 10).await;
         assert_eq!(claimed.len(), 1);
         assert_eq!(claimed[0].rendered, expected);
-        lease_until = claimed[0].delivery.due_at.unwrap();
+        lease = claimed[0].delivery.lease.unwrap().id;
         now = UnixMillis(now.0 + 60_000);
     }
 }
@@ -245,7 +245,7 @@ pub async fn a_record_that_comes_twice_counts_once(world: &World) {
     let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
     let record = world.record_of(id, DeliveryState::Exhausted);
     let late = Record { state: DeliveryState::Succeeded, ..record.clone() };
-    world.storage.deliveries.record(vec![record.clone(), late], Patience::NONE).await.unwrap();
+    world.storage.deliveries.record(vec![record.clone(), late], RetryPolicy::NONE).await.unwrap();
     world.record(record).await;
     assert_eq!(world.delivery(id).await.state, DeliveryState::Exhausted, "the first had the lease");
     assert_eq!(world.attempts(id).await.len(), 1);

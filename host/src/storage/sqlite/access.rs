@@ -2,9 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::Shared;
 use super::hook_rows::unseal_text;
-use super::rows::read_error;
+use super::stores::SqliteStores;
 use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
 use crate::storage::{AccessStore, StorageError};
 
@@ -12,12 +11,12 @@ type LoginRow = (String, i64, Vec<u8>, i64);
 type TokenRow = (String, i64, String, bool, i64, i64);
 
 #[async_trait]
-impl AccessStore for Shared {
+impl AccessStore for SqliteStores {
     async fn load(&self) -> Result<(Vec<Login>, Vec<DomainToken>), StorageError> {
         let sql = "SELECT name, tenant_id, secret, created_at FROM logins ORDER BY tenant_id, name";
-        let logins: Vec<LoginRow> = sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
+        let logins: Vec<LoginRow> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
         let sql = "SELECT id, tenant_id, role, enabled, expires_at, created_at FROM domain_tokens ORDER BY created_at, id";
-        let tokens: Vec<TokenRow> = sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
+        let tokens: Vec<TokenRow> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
         let logins = logins.into_iter().map(|row| self.login_from_row(row));
         Ok((logins.collect(), tokens.into_iter().map(token_from_row).collect()))
     }
@@ -57,7 +56,7 @@ impl AccessStore for Shared {
     }
 }
 
-impl Shared {
+impl SqliteStores {
     /// A login whose secret cannot be opened is [unreadable](Login::is_unreadable).
     fn login_from_row(&self, (name, tenant, secret, created_at): LoginRow) -> Login {
         let tenant = TenantId(tenant);

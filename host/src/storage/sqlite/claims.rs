@@ -1,70 +1,58 @@
-//! Leases: taking what is due, and giving back what a crash left behind.
+//! Leases: claiming deliveries that are due, and ending the leases that a crash left behind.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{FromRow as _, Row as _};
 use tokio::sync::Mutex;
 
-use super::batch::json_ids;
 use super::connection::WriteConnection;
 use super::rendered_rows::{RenderedRow, rendered_columns, request_from_row};
 use super::rows::{
     DELIVERY_COLUMNS, DeliveryRow, EventRow, damaged, delivery_columns, delivery_from_row, event_columns,
-    event_from_row, read_error,
+    event_from_row, no_lease,
 };
-use crate::domain::{Delivery, DeliveryState, Event, EventKey, HookId, TenantId, UnixMillis};
-use crate::storage::{Backlog, Claimed, Claims, HookClaim, StorageError};
+use super::script::{is_among, json_ids, json_keys};
+use crate::domain::{
+    Delivery, DeliveryState, Event, EventKey, HookId, Lease, LeaseId, NodeNumber, TenantId, UnixMillis,
+};
+use crate::storage::{Backlog, Claimed, Claims, FURTHEST_AHEAD, HookClaim, StorageError};
 use crate::vault::Vault;
 
-/// What is to be leased.
+/// A request to lease deliveries.
 #[derive(Debug, Clone)]
 pub struct Claim {
     pub hooks: Vec<HookClaim>,
     pub now: UnixMillis,
-    pub lease_until: UnixMillis,
+    pub lease: Lease,
     pub max_bytes: u64,
 }
 
 impl Claim {
-    /// How many deliveries it leases at most.
+    /// How many deliveries it leases, at most.
     pub fn limit(&self) -> usize {
         self.hooks.iter().map(|hook| hook.limit as usize).sum()
     }
 }
 
-/// What was leased of one hook.
+/// The leased deliveries of one hook.
 #[derive(Debug, Default, Clone)]
 pub struct Leased {
     pub deliveries: Vec<Delivery>,
-    /// Something else was due.
+    /// Other deliveries were due as well.
     pub more: bool,
 }
 
-/// Whether a delivery is among those whose [`json_keys`] are bound.
-macro_rules! is_among {
-    () => {
-        "(tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
-    };
-}
-
-/// Tenant and id of each, as JSON.
-pub fn json_keys<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> String {
-    json_keys_of(deliveries.into_iter().map(|it| (it.tenant.0, it.id.0)))
-}
-
-/// The same for tenants and ids.
-pub fn json_keys_of(keys: impl IntoIterator<Item = (i64, i64)>) -> String {
-    let keys: Vec<_> = keys.into_iter().map(|(tenant, id)| vec![tenant, id]).collect();
-    serde_json::Value::from(keys).to_string()
+/// The deliveries' tenants and ids, for [`is_among`].
+pub fn keys_of<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> String {
+    json_keys(deliveries.into_iter().map(|it| (it.tenant.0, it.id.0)))
 }
 
 /// What a claimed delivery takes beside its event's data and its rendered body.
 const OVERHEAD_BYTES: u64 = 256;
 
-/// Leases, inside of the writer's transaction; one answer for each hook, in order. One that is deleted has nothing.
+/// Leases deliveries within the writer's transaction: one answer for each hook, in order. A deleted hook has none.
 pub async fn lease(
     connection: &mut SqliteConnection,
     claim: &Claim,
@@ -80,20 +68,25 @@ pub async fn lease(
     }
     let keys = leased.iter().flat_map(|leased| &leased.deliveries);
     if keys.clone().next().is_some() {
-        let sql = concat!("UPDATE deliveries SET state = 1, due_at = ? WHERE ", is_among!());
-        sqlx::query(sql).bind(claim.lease_until.0).bind(json_keys(keys)).execute(connection).await?;
+        let sql = concat!(
+            "UPDATE deliveries SET state = 1, due_at = NULL, lease_owner = ?, lease_id = ?, lease_until = ? WHERE ",
+            is_among!()
+        );
+        let Lease { owner, id, until } = claim.lease;
+        let query = sqlx::query(sql).bind(owner.0).bind(id.0).bind(until.0).bind(keys_of(keys));
+        query.execute(connection).await?;
     }
     for delivery in leased.iter_mut().flat_map(|leased| &mut leased.deliveries) {
         delivery.state = DeliveryState::Delivering;
-        delivery.due_at = Some(claim.lease_until);
+        (delivery.due_at, delivery.lease) = (None, Some(claim.lease));
     }
     Ok(leased)
 }
 
-/// What a claim may still bring into memory.
+/// How many bytes a claim may still take.
 struct ByteRoom {
     left: u64,
-    /// What each tenant from which something was taken may still bring. A first delivery is taken however large it is.
+    /// How many bytes each tenant may still take, once it has taken a delivery: the first one is taken however large it is.
     of_tenants: HashMap<TenantId, u64>,
 }
 
@@ -104,7 +97,7 @@ impl ByteRoom {
         let of_tenant = of_tenant.copied().unwrap_or(claim.tenant_bytes.max(bytes));
         let fits_all = bytes <= self.left || is_first;
         let fits = fits_all && bytes <= of_tenant;
-        // What does not fit ends the claim, or the tenant's part: what is due later must not go before it.
+        // A delivery that does not fit ends the claim, or its tenant's part: one that is due later must not overtake it.
         self.left = if fits_all { self.left } else { 0 };
         if fits {
             self.left = self.left.saturating_sub(bytes);
@@ -114,15 +107,15 @@ impl ByteRoom {
     }
 }
 
-/// The deliveries of one hook that are to be leased.
+/// The deliveries of one hook to lease.
 async fn due(
     connection: &mut SqliteConnection,
     hook: HookClaim,
     now: UnixMillis,
     room: &mut ByteRoom,
 ) -> Result<Leased, StorageError> {
-    // One more than asked for tells whether there is more. Lengths are read off the heads of rows, without
-    // the data; what was never attempted has nothing rendered.
+    // One more row tells whether there are more. Lengths are read from the headers of rows, without the data. A delivery that
+    // was never attempted has no rendered request.
     let sql = concat!(
         "SELECT ",
         delivery_columns!(),
@@ -130,7 +123,7 @@ async fn due(
          + iif(attempts = 0, 0, ifnull((SELECT octet_length(body) FROM rendered_requests \
          WHERE delivery_id = deliveries.id), 0)) \
          FROM deliveries INDEXED BY deliveries_unfinished \
-         WHERE hook_id = ? AND state < 3 AND due_at <= ? ORDER BY due_at, id LIMIT ?"
+         WHERE hook_id = ? AND state < 3 AND ready_at <= ? ORDER BY ready_at, id LIMIT ?"
     );
     let due = sqlx::query(sql).bind(hook.hook.0).bind(now.0).bind(i64::from(hook.limit) + 1);
     let rows = due.fetch_all(&mut *connection).await?;
@@ -146,26 +139,28 @@ async fn due(
     Ok(Leased { deliveries, more })
 }
 
-/// Ends the leases of one claim that came to nothing: what it took is due at `now`.
-pub async fn hand_back(
+/// Ends the leases of a claim that failed: its deliveries are due at `now`.
+pub async fn release(
     connection: &mut SqliteConnection,
     keys: String,
-    lease_until: UnixMillis,
+    lease: LeaseId,
     now: UnixMillis,
 ) -> Result<(), StorageError> {
     let sql = concat!(
-        "UPDATE deliveries SET state = iif(attempts = 0, 0, 2), due_at = ? WHERE ",
+        "UPDATE deliveries SET state = iif(attempts = 0, 0, 2), due_at = ?, ",
+        no_lease!(),
+        " WHERE ",
         is_among!(),
-        " AND state = 1 AND due_at = ?"
+        " AND state = 1 AND lease_id = ?"
     );
-    sqlx::query(sql).bind(now.0).bind(keys).bind(lease_until.0).execute(connection).await?;
+    sqlx::query(sql).bind(now.0).bind(keys).bind(lease.0).execute(connection).await?;
     Ok(())
 }
 
-/// Adds events and rendered requests to what was leased; one answer for each hook, in order.
+/// Adds events and rendered requests to leased deliveries: one answer for each hook, in order.
 ///
 /// # Errors
-/// Where nothing can be read. A damaged event is an error of its hook alone.
+/// If nothing can be read. A damaged event is an error of its hook alone.
 pub async fn load_each(
     readers: &SqlitePool,
     leased: Vec<Leased>,
@@ -195,7 +190,7 @@ pub async fn load_each(
     }
 }
 
-/// Adds events and rendered requests to leased deliveries: two queries, however many there are.
+/// Adds events and rendered requests to leased deliveries, in two queries.
 async fn load(
     readers: &SqlitePool,
     deliveries: Vec<Delivery>,
@@ -207,7 +202,7 @@ async fn load(
     let sql =
         concat!("SELECT ", event_columns!(), " FROM events WHERE key IN (SELECT value FROM json_each(?))");
     let ids = json_ids(deliveries.iter().map(|delivery| delivery.event.0));
-    let rows: Vec<EventRow> = sqlx::query_as(sql).bind(ids).fetch_all(readers).await.map_err(read_error)?;
+    let rows: Vec<EventRow> = sqlx::query_as(sql).bind(ids).fetch_all(readers).await?;
     let events = rows.into_iter().map(|row| event_from_row(row).map(|event| (event.key, Arc::new(event))));
     let events: HashMap<EventKey, Arc<Event>> = events.collect::<Result<_, _>>()?;
 
@@ -216,11 +211,10 @@ async fn load(
         rendered_columns!(),
         " FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))"
     );
-    // What was never attempted has nothing rendered.
+    // A delivery that was never attempted has no rendered request.
     let attempted = deliveries.iter().filter(|delivery| delivery.attempts > 0);
     let ids = json_ids(attempted.map(|delivery| delivery.id.0));
-    let rows: Vec<RenderedRow> =
-        sqlx::query_as(sql).bind(ids).fetch_all(readers).await.map_err(read_error)?;
+    let rows: Vec<RenderedRow> = sqlx::query_as(sql).bind(ids).fetch_all(readers).await?;
     let rendered = rows.into_iter().filter_map(|row| request_from_row(row, vault).transpose());
     let mut rendered = rendered.collect::<Result<HashMap<_, _>, _>>()?;
 
@@ -233,60 +227,69 @@ async fn load(
     claimed.collect()
 }
 
-/// Jumps from hook to hook on the index, so that it costs a look-up for each hook and not for each delivery.
+/// Skips from hook to hook on the index: one look-up for each hook, not for each delivery.
 const HOOKS_WITH_BACKLOG: &str = "WITH RECURSIVE h (id) AS ( \
       SELECT (SELECT hook_id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 \
               ORDER BY hook_id LIMIT 1) \
       UNION ALL \
       SELECT (SELECT hook_id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 \
               AND hook_id > h.id ORDER BY hook_id LIMIT 1) FROM h WHERE h.id IS NOT NULL) \
-    SELECT h.id, (SELECT due_at FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 \
-              AND hook_id = h.id ORDER BY due_at LIMIT 1) \
+    SELECT h.id, (SELECT ready_at FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 \
+              AND hook_id = h.id ORDER BY ready_at LIMIT 1) \
     FROM h WHERE h.id IS NOT NULL";
 
 /// The hooks that have unfinished deliveries.
 pub async fn backlog(readers: &SqlitePool) -> Result<Vec<Backlog>, StorageError> {
     let query = sqlx::query_as(HOOKS_WITH_BACKLOG);
-    let rows: Vec<(i64, i64)> = query.fetch_all(readers).await.map_err(read_error)?;
+    let rows: Vec<(i64, i64)> = query.fetch_all(readers).await?;
     let backlog = rows
         .into_iter()
         .map(|(hook, first_due_at)| Backlog { hook: HookId(hook), first_due_at: UnixMillis(first_due_at) });
     Ok(backlog.collect())
 }
 
-/// Nothing is due further ahead than this: the longest wait of a schedule is seven days, and up to a
-/// fifth of it may be added.
-pub const FURTHEST_AHEAD: Duration = Duration::from_secs(9 * 24 * 3600);
-
-/// Ends all leases, makes due what a clock that was wrong put out of reach, and calls off tests: a test is sent once,
-/// and whether it was is not known.
-pub async fn recover(connection: &mut SqliteConnection, now: UnixMillis) -> Result<u64, StorageError> {
-    let sql = "UPDATE deliveries SET state = 6, due_at = NULL WHERE made_by = 1 AND (tenant_id, id) IN \
-        (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3)";
-    sqlx::query(sql).execute(&mut *connection).await?;
-    let sql = "UPDATE deliveries SET state = iif(attempts = 0, 0, 2), due_at = ? WHERE (tenant_id, id) IN \
-        (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1)";
-    let leases = sqlx::query(sql).bind(now.0).execute(&mut *connection).await?.rows_affected();
+/// Ends the leases of `node`, makes deliveries due that a wrong clock put out of reach, and cancels the node's tests: a test is
+/// sent once, and it is not known whether it was.
+pub async fn recover(
+    connection: &mut SqliteConnection,
+    node: NodeNumber,
+    now: UnixMillis,
+) -> Result<u64, StorageError> {
+    let sql = concat!(
+        "UPDATE deliveries SET state = 6, due_at = NULL, ",
+        no_lease!(),
+        " WHERE made_by = 1 AND ifnull(lease_owner, (id >> 12) & 1023) = ? AND (tenant_id, id) IN \
+        (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3)"
+    );
+    sqlx::query(sql).bind(node.0).execute(&mut *connection).await?;
+    let sql = concat!(
+        "UPDATE deliveries SET state = iif(attempts = 0, 0, 2), due_at = ?, ",
+        no_lease!(),
+        " WHERE lease_owner = ? AND (tenant_id, id) IN \
+        (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1)"
+    );
+    let ended = sqlx::query(sql).bind(now.0).bind(node.0).execute(&mut *connection).await?.rows_affected();
     let sql = "UPDATE deliveries SET due_at = ?1 WHERE (tenant_id, id) IN \
-        (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND due_at > ?2)";
+        (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished \
+        WHERE state < 3 AND state <> 1 AND ready_at > ?2)";
     let furthest = now.plus(FURTHEST_AHEAD);
     sqlx::query(sql).bind(now.0).bind(furthest.0).execute(connection).await?;
-    Ok(leases)
+    Ok(ended)
 }
 
-/// The hooks that are gone, but have unfinished deliveries: a crash came between.
+/// The deleted hooks that have unfinished deliveries, because of a crash between the two deletions.
 pub async fn orphaned_hooks(readers: &SqlitePool) -> Result<Vec<HookId>, StorageError> {
     let waiting = backlog(readers).await?;
     let ids = json_ids(waiting.iter().map(|backlog| backlog.hook.0));
     let sql = "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT id FROM hooks)";
-    let gone: Vec<i64> = sqlx::query_scalar(sql).bind(ids).fetch_all(readers).await.map_err(read_error)?;
+    let gone: Vec<i64> = sqlx::query_scalar(sql).bind(ids).fetch_all(readers).await?;
     Ok(gone.into_iter().map(HookId).collect())
 }
 
-/// How many deliveries of a deleted hook are cancelled in one transaction: a few milliseconds' worth.
+/// How many deliveries of a deleted hook one transaction cancels: a few milliseconds of work.
 pub const CANCEL_CHUNK: u32 = 2_000;
 
-/// Cancels every unfinished delivery of a hook that is gone; others write in between.
+/// Cancels all unfinished deliveries of a deleted hook; others write in between.
 pub async fn cancel_all(writer: &Mutex<WriteConnection>, hook: HookId) -> Result<(), StorageError> {
     loop {
         let mut connection = writer.lock().await;
@@ -309,8 +312,9 @@ pub async fn cancel_some(connection: &mut SqliteConnection, hook: HookId) -> Res
     let rows: Vec<DeliveryRow> = query.fetch_all(&mut *connection).await?;
     let more = rows.len() == CANCEL_CHUNK as usize;
     let cancelled = rows.into_iter().map(delivery_from_row).collect::<Result<Vec<_>, _>>()?;
-    let sql = concat!("UPDATE deliveries SET state = 6, due_at = NULL WHERE ", is_among!());
-    sqlx::query(sql).bind(json_keys(&cancelled)).execute(&mut *connection).await?;
+    let sql =
+        concat!("UPDATE deliveries SET state = 6, due_at = NULL, ", no_lease!(), " WHERE ", is_among!());
+    sqlx::query(sql).bind(keys_of(&cancelled)).execute(&mut *connection).await?;
     let ids = json_ids(cancelled.iter().map(|delivery| delivery.id.0));
     let sql = "DELETE FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))";
     sqlx::query(sql).bind(ids).execute(connection).await?;

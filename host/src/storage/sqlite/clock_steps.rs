@@ -1,4 +1,4 @@
-//! The wall clock as this database last saw it, and what is done when it was set back.
+//! The wall clock as this database last saw it, and what happens after it was set back.
 //!
 //! Deliveries are due at times of the wall clock. After a step back they are due too late by as much, so they are brought
 //! forward: in small transactions, each of which notes how far it came. A call that failed, or a process that died, leaves
@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteConnection;
 
-use super::claims::json_keys_of;
 use super::engine_state;
 use super::rows::damaged;
+use super::script::{is_among, json_keys};
 use crate::domain::UnixMillis;
 use crate::storage::StorageError;
 
@@ -143,16 +143,15 @@ async fn move_of_hook(
     step: &mut Step,
     limit: usize,
 ) -> Result<usize, StorageError> {
-    let sql = "SELECT tenant_id, id, due_at FROM deliveries INDEXED BY deliveries_unfinished \
-        WHERE hook_id = ?1 AND state < 3 AND state <> 1 AND (due_at, id) > (?2, ?3) ORDER BY due_at, id LIMIT ?4";
+    let sql = "SELECT tenant_id, id, ready_at FROM deliveries INDEXED BY deliveries_unfinished \
+        WHERE hook_id = ?1 AND state < 3 AND state <> 1 AND (ready_at, id) > (?2, ?3) ORDER BY ready_at, id LIMIT ?4";
     let query = sqlx::query_as(sql).bind(step.hook).bind(step.due_at).bind(step.id);
     let query = query.bind(i64::try_from(limit).unwrap_or(i64::MAX));
     let found: Vec<(i64, i64, i64)> = query.fetch_all(&mut *connection).await?;
     let Some((_, last_id, last_due_at)) = found.last() else { return Ok(0) };
     (step.due_at, step.id) = (*last_due_at, *last_id);
-    let sql = "UPDATE deliveries SET due_at = max(?1, due_at - ?2) \
-        WHERE (tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?3))";
-    let keys = json_keys_of(found.iter().map(|(tenant, id, _)| (*tenant, *id)));
+    let sql = concat!("UPDATE deliveries SET due_at = max(?, due_at - ?) WHERE ", is_among!());
+    let keys = json_keys(found.iter().map(|(tenant, id, _)| (*tenant, *id)));
     sqlx::query(sql).bind(step.now).bind(step.by_ms).bind(keys).execute(connection).await?;
     Ok(found.len())
 }

@@ -1,36 +1,39 @@
-//! The one connection that writes, and how connections are set up.
+//! The one connection that writes, and the options of all connections.
 //!
-//! Transactions are begun and ended by plain statements rather than by sqlx's `Transaction`: where SQLite
-//! itself has rolled back (a full disk), sqlx's count of open transactions would be off for good.
-//! A caller may vanish in the middle of a transaction; the next one finds it open and rolls it back.
+//! Transactions begin and end with plain statements rather than sqlx's `Transaction`: if SQLite itself rolls back, on a full
+//! disk for example, sqlx's count of open transactions would stay wrong. A caller's future may be dropped within a
+//! transaction; the next caller finds it open and rolls it back.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::BUSY_TIMEOUT;
-use super::batch::{BEGIN, COMMIT};
 use super::data_dir::DataDir;
+use super::errors::is_broken;
 use super::health::WriteHealth;
+use super::script::{BEGIN, COMMIT};
 use super::wal;
 use crate::domain::HookId;
 use crate::storage::StorageError;
 
-/// A cap on remembered hooks; [`super::claims::orphaned_hooks`] finds at the next start what was forgotten.
+/// How long a statement waits for a lock: only other programs, such as a backup, can hold one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many deleted hooks are remembered; the next start finds deliveries of forgotten ones.
 const MAX_DELETED_HOOKS: usize = 100_000;
 
 /// The connection that writes.
 #[derive(Debug)]
 pub struct WriteConnection {
     connection: Option<SqliteConnection>,
-    /// A transaction was begun and not ended.
+    /// A transaction has begun and not ended.
     open: bool,
     options: Option<SqliteConnectOptions>,
     deleted_hooks: HashSet<HookId>,
     health: Arc<WriteHealth>,
-    /// Held as long as anything can be written. The last field: it goes after the connection.
+    /// Held as long as anything can be written. The last field: it is dropped after the connection.
     lock: Option<DataDir>,
 }
 
@@ -38,7 +41,7 @@ fn common_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
     file.busy_timeout(BUSY_TIMEOUT).foreign_keys(false).disable_statement_logging()
 }
 
-/// What reading connections are opened with.
+/// The options of connections that read.
 pub fn read_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
     common_options(file)
         .read_only(true)
@@ -47,40 +50,40 @@ pub fn read_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
         .thread_name(|number| format!("sqlite-read-{number}"))
 }
 
-/// With a write-ahead log, in which every commit is on disk.
+/// A write-ahead log that is synced at every commit.
 fn durable_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
     common_options(file).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
 }
 
-/// What the connection that brings the schema up to date is opened with. It may write whole tables anew, which need not
-/// fit into memory: unlike the writer, it spills them into the log.
+/// The options of the connection that migrates the schema. It may rewrite whole tables, which need not fit into memory:
+/// unlike the writer, it spills them into the log.
 pub fn migration_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
     durable_options(file).create_if_missing(true)
 }
 
-/// What the connection that writes is opened with, and [`wal`]'s tests.
+/// The options of the connection that writes.
 pub fn write_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
     wal::through_vfs(durable_options(file))
-        // What is written lies at the ends of tables and indexes: few pages. More would fill with uploaded plugins.
+        // Writes go to the ends of tables and indexes: few pages. A larger cache would fill with uploaded plugins.
         .pragma("cache_size", "-8192")
-        // The writer itself moves the log into the database: a helper beside it would never catch up
-        // under load, and the log would grow without bound.
+        // The writer itself copies the log into the database: a task beside it would not keep up under load, and the log
+        // would grow without bound.
         .pragma("wal_autocheckpoint", "4000")
         .pragma("journal_size_limit", "67108864")
-        // Scripts of several statements with up to 256 rows each, of which few different ones occur.
+        // Scripts of several statements with up to 256 rows each; few different ones occur.
         .statement_cache_capacity(64)
         .thread_name(|number| format!("sqlite-write-{number}"))
 }
 
 impl WriteConnection {
-    /// A connection that is opened when it is first asked for.
+    /// A connection that is opened at its first use.
     pub fn new(file: SqliteConnectOptions, lock: DataDir, health: Arc<WriteHealth>) -> Self {
         let options = Some(write_options(file));
         let (deleted_hooks, lock) = (HashSet::new(), Some(lock));
         Self { connection: None, open: false, options, deleted_hooks, health, lock }
     }
 
-    /// The connection, outside of any transaction.
+    /// The connection, outside any transaction.
     pub async fn connection(&mut self) -> Result<&mut SqliteConnection, StorageError> {
         if self.open {
             self.rollback().await;
@@ -93,7 +96,7 @@ impl WriteConnection {
         Ok(self.connection.insert(connection))
     }
 
-    /// Begins a transaction. Whatever comes of it must be handed to [`Self::finish`].
+    /// Begins a transaction. Its result must be given to [`Self::finish`].
     pub async fn begin(&mut self) -> Result<&mut SqliteConnection, StorageError> {
         let health = Arc::clone(&self.health);
         let connection = self.about_to_begin().await?;
@@ -102,16 +105,16 @@ impl WriteConnection {
         Ok(connection)
     }
 
-    /// The connection, for a script that begins a transaction. Whatever comes of it must be handed to
-    /// [`Self::finish`], or, where the script also commits, to [`Self::finish_committed`].
+    /// The connection, for a script that begins a transaction. Its result must be given to [`Self::finish`], or to
+    /// [`Self::finish_committed`] if the script also commits.
     pub async fn about_to_begin(&mut self) -> Result<&mut SqliteConnection, StorageError> {
         self.connection().await?;
-        // Before the statement, since this future may be dropped while it runs.
+        // Set before the statement, since this future may be dropped while it runs.
         self.open = true;
         self.connection.as_mut().ok_or(StorageError::Closed)
     }
 
-    /// Commits if `result` is a success, and rolls back if it is not, or if the commit fails.
+    /// Commits if `result` is a success. Rolls back if it is an error, or if the commit fails.
     pub async fn finish<T>(&mut self, result: Result<T, StorageError>) -> Result<T, StorageError> {
         let committed = match result {
             Ok(value) => self.execute(COMMIT).await.map(|()| value).map_err(StorageError::from),
@@ -120,7 +123,7 @@ impl WriteConnection {
         self.finish_committed(committed).await
     }
 
-    /// After a commit: rolls back what is open if it, or anything before it, failed.
+    /// After a script that commits: rolls back if it failed.
     pub async fn finish_committed<T>(&mut self, result: Result<T, StorageError>) -> Result<T, StorageError> {
         let error = match result {
             Ok(value) => {
@@ -140,11 +143,14 @@ impl WriteConnection {
 
     async fn rollback(&mut self) {
         if let Err(error) = self.execute("ROLLBACK").await {
-            // SQLite rolls back by itself on some errors, and then says that there is nothing to roll back.
+            // SQLite rolls back by itself on some errors, and then reports that there is nothing to roll back.
             let already =
                 matches!(&error, sqlx::Error::Database(error) if error.code().as_deref() == Some("1"));
             if !already {
-                tracing::warn!(%error, "SQLite's write connection is opened anew, since it did not roll back");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a rollback failed; SQLite's write connection is opened again"
+                );
                 self.connection = None;
             }
         }
@@ -158,8 +164,8 @@ impl WriteConnection {
         }
     }
 
-    /// Remembers that a hook is gone, so that an event which was matched before, and is stored after, does
-    /// not leave it a delivery.
+    /// Remembers that a hook was deleted, so that an event which was matched before and is stored after makes no delivery
+    /// for it.
     pub fn forget_hook(&mut self, hook: HookId) {
         if self.deleted_hooks.len() >= MAX_DELETED_HOOKS {
             self.deleted_hooks.clear();
@@ -177,7 +183,7 @@ impl WriteConnection {
         Ok((self.connection.as_mut().ok_or(StorageError::Closed)?, &self.deleted_hooks))
     }
 
-    /// Empties the write-ahead log, closes, and gives the data directory free.
+    /// Copies the write-ahead log into the database, closes, and releases the data directory.
     pub async fn close(&mut self) -> Result<(), StorageError> {
         if self.open {
             self.rollback().await;
@@ -193,18 +199,5 @@ impl WriteConnection {
         };
         self.lock = None;
         Ok(closed?)
-    }
-}
-
-/// Whether the connection should not be trusted after this error.
-fn is_broken(error: &StorageError) -> bool {
-    match error {
-        StorageError::Database(sqlx::Error::Database(error)) => {
-            // SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_CANTOPEN, SQLITE_NOTADB, without their extended parts.
-            let code = error.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or(0);
-            matches!(code & 0xff, 10 | 11 | 14 | 26)
-        }
-        StorageError::Database(sqlx::Error::WorkerCrashed | sqlx::Error::Io(_)) => true,
-        _ => false,
     }
 }

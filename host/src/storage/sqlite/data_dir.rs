@@ -1,20 +1,23 @@
-//! The data directory: one process at a time, readable to its owner alone, and never begun anew by mistake.
+//! The data directory: one process at a time, readable by its owner alone, and never replaced by an empty one by mistake.
 
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::{DATABASE_FILE, LOCK_FILE};
 use crate::private_file::{self, COMPILED_DIR, ENCRYPTION_KEY_FILE, OPERATOR_KEY_FILE};
 use crate::storage::StorageError;
 
-/// Files that only an engine which had a database leaves behind. The database comes first when a directory is new, so
-/// that a crash in between does not look like a loss.
+/// The database's file in the data directory.
+pub const DATABASE_FILE: &str = "hookwright.db";
+/// The file whose lock shows that the data directory is in use.
+pub const LOCK_FILE: &str = "hookwright.lock";
+/// Files that exist only after a database did. In a new directory the database is made first, so that a crash does not look
+/// like a loss.
 const SIGNS: [&str; 3] = [LOCK_FILE, ENCRYPTION_KEY_FILE, OPERATOR_KEY_FILE];
 /// The database's write-ahead log.
 const LOG_FILE: &str = "hookwright.db-wal";
 
-/// A data directory that is in use by this process until it is dropped.
+/// A data directory that this process uses until the value is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
@@ -23,11 +26,11 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Takes the directory, which is made if it is missing.
+    /// Locks the directory; creates it if it is missing.
     ///
     /// # Errors
-    /// [`StorageError::InUse`] if another process has it; [`StorageError::Missing`] if there was a database and is none
-    /// now; else what the file system said.
+    /// [`StorageError::InUse`] if another process has it; [`StorageError::Missing`] if its database is gone; else the error
+    /// of the file system.
     pub fn take(path: &Path) -> Result<Self, StorageError> {
         private_file::create_dir(path)?;
         let mut dir = Self { path: path.to_owned(), locks: Vec::new() };
@@ -49,10 +52,15 @@ impl DataDir {
         Ok(dir)
     }
 
-    /// The file of the database, made for its owner alone if it is missing.
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The database's file; created for its owner alone if it is missing.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The error of the file system.
     pub fn database(&self) -> Result<PathBuf, StorageError> {
         let path = self.path.join(DATABASE_FILE);
         // SQLite gives its other files the same permissions as this one.
@@ -60,7 +68,7 @@ impl DataDir {
         Ok(path)
     }
 
-    /// Leaves the lock file as the sign that there is a database from now on.
+    /// Creates the lock file, which shows from now on that there is a database.
     ///
     /// # Errors
     /// As [`Self::take`].
@@ -85,7 +93,7 @@ impl DataDir {
         StorageError::InUse(format!("the data directory {}", self.path.display()))
     }
 
-    /// A directory whose database is gone is not a new one: to begin anew there would hide the loss.
+    /// A directory whose database is gone is not a new one: a new database would hide the loss.
     fn refuse_loss(&self) -> Result<(), StorageError> {
         let bytes = |name: &str| self.path.join(name).metadata().map_or(0, |about| about.len());
         if bytes(DATABASE_FILE) > 0 {
@@ -107,7 +115,7 @@ impl DataDir {
         )))
     }
 
-    /// Takes from others what they may do with files of an earlier engine, or of a copy that was put back.
+    /// Removes the permissions of others on files of an earlier engine, or of a restored copy.
     fn tighten(&self) {
         let Ok(entries) = self.path.read_dir() else { return };
         for entry in entries.flatten() {

@@ -1,7 +1,7 @@
-//! Which events are new: by the sender's id, and by idempotency key.
+//! Deduplication of events, by the sender's id and by idempotency key.
 //!
-//! Decided before anything is written, for all calls of a transaction, so that a conflict
-//! needs no rollback. Events with neither an id nor a key are not looked at.
+//! It decides for all calls of a transaction before anything is written, so that a conflict needs no rollback. Events with
+//! neither an id nor a key are always new.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::rows::damaged;
 use crate::domain::{EventId, EventKey, TenantId};
 use crate::storage::{Acceptance, Accepted, ConflictOn, StorageError};
 
-/// An event that is stored, or about to be.
+/// An event that is stored, or is about to be.
 #[derive(Debug, Clone)]
 struct Known {
     key: EventKey,
@@ -22,7 +22,7 @@ struct Known {
 
 impl Known {
     fn is_same(&self, acceptance: &Acceptance) -> bool {
-        // The content leaves out the id, and a repeated request repeats the id, too.
+        // The content does not include the id, and a repeated request repeats the id, too.
         self.content == acceptance.content && self.external_id.as_deref() == external_id(acceptance)
     }
 
@@ -35,7 +35,7 @@ impl Known {
     }
 }
 
-/// What is known of the ids and keys of a transaction's events.
+/// The known events with the ids and keys of a transaction's events.
 #[derive(Debug, Default)]
 pub struct Seen {
     by_id: HashMap<(TenantId, String), Known>,
@@ -48,7 +48,7 @@ pub fn external_id(acceptance: &Acceptance) -> Option<&str> {
     id.as_key().is_none().then(|| id.as_str())
 }
 
-/// Whether it must be looked up whether the event is new: its sender named it, or the request.
+/// Whether the event may be a repetition: it has a sender's id, or its request an idempotency key.
 pub fn may_repeat(acceptance: &Acceptance) -> bool {
     acceptance.idempotency_key.is_some() || external_id(acceptance).is_some()
 }
@@ -56,7 +56,7 @@ pub fn may_repeat(acceptance: &Acceptance) -> bool {
 type Row = (i64, Option<String>, Option<String>, Option<Vec<u8>>, i64, i64);
 
 impl Seen {
-    /// Reads what is stored of the ids and keys in `calls`.
+    /// Reads the stored events that have the ids and keys in `calls`.
     pub async fn load(
         connection: &mut SqliteConnection,
         calls: &[&[Acceptance]],
@@ -112,8 +112,7 @@ impl Seen {
         }
     }
 
-    /// One answer for each event of a call. What it would store is known from then on, unless
-    /// there is a conflict among the answers.
+    /// One answer for each event of a call. Its new events are known from then on, unless one of the answers is a conflict.
     pub fn decide(&mut self, call: &[Acceptance]) -> Vec<Accepted> {
         let mut staged = Self::default();
         let answers: Vec<_> = call.iter().map(|one| self.decide_one(&mut staged, one)).collect();
@@ -135,7 +134,6 @@ impl Seen {
             let id = (tenant, id);
             self.by_id.get(&id).or_else(|| staged.by_id.get(&id))
         });
-        // An id without a key of its own does not answer for the key, and the other way round.
         if by_id.is_some_and(|known| known.content != acceptance.content) {
             return Accepted::Conflict(ConflictOn::Id);
         }
@@ -163,4 +161,85 @@ impl Seen {
 /// Whether a call is refused as a whole.
 pub fn has_conflict(answers: &[Accepted]) -> bool {
     answers.iter().any(|answer| matches!(answer, Accepted::Conflict(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::{Event, UnixMillis};
+    use Accepted::Stored;
+
+    /// An event: its sender's id, idempotency key, and content. The tenant is 1, and the key counts up.
+    type Row = (Option<&'static str>, Option<&'static str>, u8);
+
+    fn acceptance(key: i64, tenant: i64, (id, idempotency_key, content): Row) -> Acceptance {
+        let key = EventKey(key);
+        let id = id.map_or_else(|| EventId::of_key(key), EventId::from_path);
+        let event = Event {
+            key,
+            id,
+            tenant: TenantId(tenant),
+            project: None,
+            event_type: "a".parse().unwrap(),
+            occurred_at: UnixMillis(0),
+            data: "1".into(),
+        };
+        Acceptance {
+            event: Arc::new(event),
+            content: [content; 32],
+            idempotency_key: idempotency_key.map(str::to_owned),
+            deliveries: Vec::new(),
+        }
+    }
+
+    fn duplicate(key: i64, id: Option<&str>) -> Accepted {
+        let key = EventKey(key);
+        let id = id.map_or_else(|| EventId::of_key(key), EventId::from_path);
+        Accepted::Duplicate { key, id, deliveries: 0 }
+    }
+
+    const ID: Accepted = Accepted::Conflict(ConflictOn::Id);
+    const KEY: Accepted = Accepted::Conflict(ConflictOn::IdempotencyKey);
+
+    /// Each row is a second event after a first one with the id `a`, the idempotency key `k` and the content 1.
+    #[test]
+    fn a_second_event_is_new_the_same_or_a_conflict() {
+        for (what, second, expected) in [
+            ("neither id nor key", (None, None, 1), Stored),
+            ("the same", (Some("a"), Some("k"), 1), duplicate(1, Some("a"))),
+            ("the same without the key", (Some("a"), None, 1), duplicate(1, Some("a"))),
+            ("the same with another key", (Some("a"), Some("l"), 1), duplicate(1, Some("a"))),
+            ("the id with other content", (Some("a"), Some("k"), 2), ID),
+            ("the key with other content", (None, Some("k"), 2), KEY),
+            ("the key with another id", (Some("b"), Some("k"), 1), KEY),
+            ("the key without the id", (None, Some("k"), 1), KEY),
+            ("another id and key", (Some("b"), Some("l"), 1), Stored),
+        ] {
+            let (first, second) = (acceptance(1, 1, (Some("a"), Some("k"), 1)), acceptance(2, 1, second));
+            let mut seen = Seen::default();
+            assert_eq!(seen.decide(std::slice::from_ref(&first)), [Stored]);
+            assert_eq!(
+                seen.decide(std::slice::from_ref(&second)),
+                [expected.clone()],
+                "{what}, in another call"
+            );
+            let both = [first, second.clone()];
+            assert_eq!(Seen::default().decide(&both), [Stored, expected], "{what}, in one call");
+            let mut other = acceptance(3, 2, (Some("a"), Some("k"), 9));
+            other.deliveries.clear();
+            assert_eq!(seen.decide(&[other]), [Stored], "{what}: another tenant");
+        }
+    }
+
+    #[test]
+    fn events_of_a_call_with_a_conflict_are_not_known_afterwards() {
+        let mut seen = Seen::default();
+        seen.decide(&[acceptance(1, 1, (Some("a"), None, 1))]);
+        let call = [acceptance(2, 1, (Some("b"), None, 1)), acceptance(3, 1, (Some("a"), None, 2))];
+        assert_eq!(seen.decide(&call), [Stored, ID]);
+        assert_eq!(seen.decide(&[acceptance(4, 1, (Some("b"), None, 5))]), [Stored]);
+        assert_eq!(seen.decide(&[acceptance(5, 1, (Some("b"), None, 5))]), [duplicate(4, Some("b"))]);
+    }
 }

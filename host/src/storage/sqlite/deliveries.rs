@@ -11,16 +11,19 @@ use sqlx::sqlite::SqliteConnection;
 use super::attempt_rows::{AttemptColumns, attempt_columns, attempt_from_columns};
 use super::claims::{self, Claim};
 use super::clock_steps::{self, Progress};
+use super::messages::Message;
 use super::recording::RecordRow;
-use super::rows::{DeliveryRow, JsonMaker, delivery_columns, delivery_from_row, read_error};
-use super::unwritten::Which;
-use super::{Shared, listing, writer};
+use super::rowless::Selection;
+use super::rows::{DeliveryRow, JsonMaker, delivery_columns, delivery_from_row, no_lease};
+use super::stores::SqliteStores;
+use super::{listing, writer};
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, TenantId, UnixMillis,
+    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, Lease, NodeNumber, TenantId,
+    UnixMillis,
 };
 use crate::storage::{
-    Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Patience, Record,
-    StorageError,
+    Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Record,
+    RetryPolicy, StorageError,
 };
 
 /// The latest attempts of one delivery before an id: the later ones, and the one that has the delivery's.
@@ -34,9 +37,9 @@ pub(super) const ATTEMPTS: &str = concat!(
 );
 
 #[async_trait]
-impl DeliveryStore for Shared {
-    async fn recover(&self, now: UnixMillis) -> Result<u64, StorageError> {
-        self.settle(Which::All).await?;
+impl DeliveryStore for SqliteStores {
+    async fn recover(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError> {
+        self.materialize(Selection::All).await?;
         for hook in claims::orphaned_hooks(&self.feeding).await? {
             claims::cancel_all(&self.writer, hook).await?;
         }
@@ -48,7 +51,7 @@ impl DeliveryStore for Shared {
             }
         }
         let mut writer = self.writer().await;
-        let recovered = claims::recover(writer.begin().await?, now).await;
+        let recovered = claims::recover(writer.begin().await?, node, now).await;
         writer.finish(recovered).await
     }
 
@@ -65,7 +68,7 @@ impl DeliveryStore for Shared {
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
         let mut backlog = claims::backlog(&self.feeding).await?;
-        self.ledger.add_backlog(&mut backlog);
+        self.rowless.add_backlog(&mut backlog);
         Ok(backlog)
     }
 
@@ -73,15 +76,15 @@ impl DeliveryStore for Shared {
         &self,
         hooks: Vec<HookClaim>,
         now: UnixMillis,
-        lease_until: UnixMillis,
+        lease: Lease,
         max_bytes: u64,
     ) -> Vec<Result<Claims, StorageError>> {
         let count = hooks.len();
-        let claim = Claim { hooks, now, lease_until, max_bytes };
+        let claim = Claim { hooks, now, lease, max_bytes };
         match self.claim_together(&claim).await {
             Ok(claims) => claims,
-            // One hook's damaged row must not hold up the others.
-            Err(error) if count > 1 && is_damaged(&error) => {
+            // A damaged row of one hook must not delay the others.
+            Err(error) if count > 1 && error.is_damaged() => {
                 let mut claims = Vec::with_capacity(count);
                 for hook in &claim.hooks {
                     let alone = Claim { hooks: vec![*hook], ..claim };
@@ -92,42 +95,41 @@ impl DeliveryStore for Shared {
             Err(error) if count == 1 => vec![Err(error)],
             Err(error) => {
                 let error = Arc::new(error);
-                (0..count).map(|_| Err(StorageError::Shared(Arc::clone(&error)))).collect()
+                (0..count).map(|_| Err(StorageError::RolledBack(Arc::clone(&error)))).collect()
             }
         }
     }
 
-    async fn record(&self, records: Vec<Record>, patience: Patience) -> Result<(), StorageError> {
+    async fn record(&self, records: Vec<Record>, retries: RetryPolicy) -> Result<(), StorageError> {
         if records.is_empty() {
             return Ok(());
         }
         let mut json = JsonMaker::default();
         let rows = records.into_iter().map(|record| RecordRow::new(record, &mut json, &self.vault));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        // Several messages where they are large, so that no transaction is: others wait for it.
+        // In parts, so that no transaction is large: others wait for it.
         let parts: Vec<_> =
             RecordRow::parts(rows, writer::MAX_GROUP_BYTES).into_iter().map(Arc::new).collect();
-        let written =
-            parts.iter().map(|part| patience.bear(|| self.commit(writer::Message::Record, Arc::clone(part))));
+        let written = parts.iter().map(|part| retries.run(|| self.submit(Message::Record, Arc::clone(part))));
         try_join_all(written).await.map(drop)
     }
 
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError> {
-        if let Some(delivery) = self.ledger.delivery(tenant, id) {
+        if let Some(delivery) = self.rowless.delivery(tenant, id) {
             return Ok(Some(delivery));
         }
         one(&self.feeding, tenant, id).await
     }
 
     async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError> {
-        let _turn = self.turn_to_read(tenant).await?;
-        self.settle_to_read(Which::OfTenant(tenant)).await;
-        listing::list(&self.readers, tenant, query, listing::MOST_LOOKED_AT).await
+        let _permit = self.permit_read(tenant).await?;
+        self.materialize_for_list(Selection::OfTenant(tenant)).await;
+        listing::list(&self.readers, tenant, query, listing::MAX_VISITED).await
     }
 
     async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError> {
-        let _turn = self.turn_to_read(tenant).await?;
-        self.settle_to_read(Which::OfEvent(event)).await;
+        let _permit = self.permit_read(tenant).await?;
+        self.materialize_for_list(Selection::OfEvent(event)).await;
         let sql = concat!(
             "SELECT ",
             delivery_columns!(),
@@ -135,7 +137,7 @@ impl DeliveryStore for Shared {
              FROM events e CROSS JOIN json_each(e.deliveries) d WHERE e.key = ? AND e.tenant_id = ?) ORDER BY id"
         );
         let query = sqlx::query_as(sql).bind(event.0).bind(tenant.0);
-        let rows: Vec<DeliveryRow> = query.fetch_all(&self.readers).await.map_err(read_error)?;
+        let rows: Vec<DeliveryRow> = query.fetch_all(&self.readers).await?;
         rows.into_iter().map(delivery_from_row).collect()
     }
 
@@ -146,17 +148,17 @@ impl DeliveryStore for Shared {
         before: Option<AttemptId>,
         limit: u32,
     ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError> {
-        // What has no row of its own has had no attempt.
-        if let Some(delivery) = self.ledger.delivery(tenant, id) {
+        // A delivery without a row has had no attempt.
+        if let Some(delivery) = self.rowless.delivery(tenant, id) {
             return Ok(Some((delivery, Vec::new())));
         }
-        let _turn = self.turn_to_read(tenant).await?;
-        let mut moment = self.readers.begin().await.map_err(read_error)?;
-        let Some(delivery) = one(&mut *moment, tenant, id).await? else { return Ok(None) };
+        let _permit = self.permit_read(tenant).await?;
+        let mut snapshot = self.readers.begin().await?;
+        let Some(delivery) = one(&mut *snapshot, tenant, id).await? else { return Ok(None) };
         let query =
             sqlx::query_as(ATTEMPTS).bind(id.0).bind(before.map_or(i64::MAX, |before| before.0)).bind(limit);
-        let rows: Vec<AttemptColumns> = query.fetch_all(&mut *moment).await?;
-        moment.commit().await?;
+        let rows: Vec<AttemptColumns> = query.fetch_all(&mut *snapshot).await?;
+        snapshot.commit().await?;
         let attempts = rows.into_iter().map(attempt_from_columns).collect::<Result<_, _>>()?;
         Ok(Some((delivery, attempts)))
     }
@@ -167,21 +169,21 @@ impl DeliveryStore for Shared {
         id: DeliveryId,
         now: UnixMillis,
     ) -> Result<Option<Changed>, StorageError> {
-        self.settle(Which::One(id)).await?;
+        self.materialize(Selection::One(id)).await?;
         let mut writer = self.writer().await;
         let changed = retry(writer.begin().await?, tenant, id, now).await;
         writer.finish(changed).await
     }
 
     async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Cancelled>, StorageError> {
-        self.settle(Which::One(id)).await?;
+        self.materialize(Selection::One(id)).await?;
         let mut writer = self.writer().await;
         let changed = cancel(writer.begin().await?, tenant, id).await;
         writer.finish(changed).await
     }
 
     async fn check(&self) -> Result<(), StorageError> {
-        // The cheapest question there is: one key, which no delivery has.
+        // The cheapest query there is: one key, which no delivery has.
         one(&self.feeding, TenantId(0), DeliveryId(0)).await?;
         if self.health.wants_probe() {
             self.health.look();
@@ -194,9 +196,19 @@ impl DeliveryStore for Shared {
         self.health.check()
     }
 
-    async fn count_by_state(&self) -> Result<Vec<(DeliveryState, u64)>, StorageError> {
-        self.settle(Which::All).await?;
-        listing::count_by_state(&self.readers).await
+    async fn numbered(&self, tenant: TenantId, number: i64) -> Result<Vec<DeliveryId>, StorageError> {
+        // All nodes' ids of one millisecond lie side by side.
+        let nodes = [0, NodeNumber::LAST.0].map(|node| DeliveryId::from_short(number, i64::from(node)));
+        let [Some(first), Some(last)] = nodes else { return Ok(Vec::new()) };
+        let mut ids = self.rowless.ids(tenant, first..=last);
+        let sql = "SELECT id FROM deliveries WHERE tenant_id = ? AND id BETWEEN ? AND ?";
+        let query = sqlx::query_scalar(sql).bind(tenant.0).bind(first.0).bind(last.0);
+        let rows: Vec<i64> = query.fetch_all(&self.feeding).await?;
+        ids.extend(rows.into_iter().map(DeliveryId));
+        ids.retain(|id| id.short() == number);
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
     }
 }
 
@@ -205,34 +217,28 @@ fn only(mut claims: Vec<Result<Claims, StorageError>>) -> Result<Claims, Storage
     claims.pop().unwrap_or_else(|| Ok(Claims::default()))
 }
 
-/// Whether a row is damaged, of this call or of one that was to be committed with it.
-fn is_damaged(error: &StorageError) -> bool {
-    match error {
-        StorageError::Damaged { .. } => true,
-        StorageError::Shared(error) => is_damaged(error),
-        _ => false,
-    }
-}
-
-impl Shared {
+impl SqliteStores {
     /// Leases in one transaction, and reads what was leased.
     async fn claim_together(&self, claim: &Claim) -> Result<Vec<Result<Claims, StorageError>>, StorageError> {
-        let leased = self.commit(writer::Message::Claim, claim.clone()).await?;
-        let keys = claims::json_keys(leased.iter().flat_map(|leased| &leased.deliveries));
-        // After the commit, so that the writer does not wait for the events' data. What is damaged would be found so
-        // again at once, and forever: those leases end by themselves.
+        let leased = self.submit(Message::Claim, claim.clone()).await?;
+        let keys = claims::keys_of(leased.iter().flat_map(|leased| &leased.deliveries));
+        // After the commit, so that the writer does not wait for the events' data. Damaged rows would be claimed again at once,
+        // for ever: their leases are left to end by themselves.
         let loaded = claims::load_each(&self.feeding, leased, &self.vault).await;
         if loaded.is_err()
-            && let Err(error) = self.hand_back(keys, claim).await
+            && let Err(error) = self.release(keys, claim).await
         {
-            tracing::warn!(%error, "cannot give leases back; they end by themselves");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot release leases; they end by themselves"
+            );
         }
         loaded
     }
 
-    async fn hand_back(&self, keys: String, claim: &Claim) -> Result<(), StorageError> {
+    async fn release(&self, keys: String, claim: &Claim) -> Result<(), StorageError> {
         let mut writer = self.writer().await;
-        let done = claims::hand_back(writer.begin().await?, keys, claim.lease_until, claim.now).await;
+        let done = claims::release(writer.begin().await?, keys, claim.lease.id, claim.now).await;
         writer.finish(done).await
     }
 }
@@ -245,7 +251,7 @@ async fn one(
 ) -> Result<Option<Delivery>, StorageError> {
     let sql = concat!("SELECT ", delivery_columns!(), " FROM deliveries WHERE id = ? AND tenant_id = ?");
     let query = sqlx::query_as(sql).bind(id.0).bind(tenant.0);
-    let row: Option<DeliveryRow> = query.fetch_optional(executor).await.map_err(read_error)?;
+    let row: Option<DeliveryRow> = query.fetch_optional(executor).await?;
     row.map(delivery_from_row).transpose()
 }
 
@@ -293,10 +299,14 @@ async fn cancel(
     if delivery.state.is_final() {
         return Ok(Some(Cancelled::Refused(delivery.state)));
     }
-    let sql = "UPDATE deliveries SET state = 6, due_at = NULL WHERE id = ? AND tenant_id = ?";
+    let sql = concat!(
+        "UPDATE deliveries SET state = 6, due_at = NULL, ",
+        no_lease!(),
+        " WHERE id = ? AND tenant_id = ?"
+    );
     sqlx::query(sql).bind(id.0).bind(tenant.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
-    let lease = delivery.due_at.filter(|_| delivery.state == DeliveryState::Delivering);
-    let delivery = Delivery { state: DeliveryState::Cancelled, due_at: None, ..delivery };
+    let lease = delivery.lease.map(|lease| lease.until);
+    let delivery = Delivery { state: DeliveryState::Cancelled, due_at: None, lease: None, ..delivery };
     Ok(Some(Cancelled::Done { delivery, lease }))
 }

@@ -7,9 +7,9 @@ use sqlx::Arguments as _;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 
-use super::batch::{MultiRow, Script};
 use super::rows;
-use crate::domain::{DeliveryId, DeliveryState, Event, HookId, Trigger, UnixMillis};
+use super::script::{MultiRow, Script};
+use crate::domain::{DeliveryId, DeliveryState, Event, HookId, Lease, Trigger, UnixMillis};
 use crate::storage::{NewDelivery, StorageError};
 
 // One that is there already was written by a commit that was believed to have failed.
@@ -28,6 +28,7 @@ pub struct DeliveryInsert {
     pub trigger: Trigger,
     pub state: DeliveryState,
     pub due_at: Option<UnixMillis>,
+    pub lease: Option<Lease>,
     pub attempts: u32,
     pub failures: u32,
 }
@@ -35,10 +36,11 @@ pub struct DeliveryInsert {
 impl DeliveryInsert {
     /// How a delivery begins: leased, or due, or called off because its hook is gone by now.
     pub fn first(new: &NewDelivery, event: &Arc<Event>, deleted_hooks: &HashSet<HookId>) -> Self {
-        let (state, due_at) = match new.lease_until {
-            _ if deleted_hooks.contains(&new.hook) => (DeliveryState::Cancelled, None),
-            Some(lease_until) => (DeliveryState::Delivering, Some(lease_until)),
-            None => (DeliveryState::Pending, Some(new.due_at)),
+        let lease = new.lease_until.map(|until| Lease::of_stored(new.id, until));
+        let (state, due_at, lease) = match lease {
+            _ if deleted_hooks.contains(&new.hook) => (DeliveryState::Cancelled, None, None),
+            Some(lease) => (DeliveryState::Delivering, None, Some(lease)),
+            None => (DeliveryState::Pending, Some(new.due_at), None),
         };
         Self {
             id: new.id,
@@ -47,15 +49,36 @@ impl DeliveryInsert {
             trigger: new.trigger,
             state,
             due_at,
+            lease,
             attempts: 0,
             failures: 0,
         }
     }
 }
 
+// A statement of its own: most rows are written when all is over, and need not bind what they do not have.
+static INSERT_LEASED: LazyLock<MultiRow> = LazyLock::new(|| {
+    let head = "INSERT OR ROLLBACK INTO deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, \
+        state, due_at, attempts, failures, lease_owner, lease_id, lease_until) SELECT * FROM (VALUES";
+    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING")
+});
+
 /// Adds rows of deliveries to `script`.
 pub fn write(script: &mut Script, rows: &[DeliveryInsert]) -> Result<(), StorageError> {
-    Ok(script.push_rows(&INSERT, rows, bind)?)
+    let is_leased = |row: &&DeliveryInsert| row.lease.is_some();
+    if !rows.iter().any(|row| row.lease.is_some()) {
+        return Ok(script.push_rows(&INSERT, rows, bind)?);
+    }
+    let (leased, others): (Vec<_>, Vec<_>) = rows.iter().partition(is_leased);
+    script.push_rows(&INSERT, &others, |row, to| bind(row, to))?;
+    Ok(script.push_rows(&INSERT_LEASED, &leased, bind_leased)?)
+}
+
+fn bind_leased(row: &&DeliveryInsert, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
+    bind(row, to)?;
+    to.add(row.lease.map(|lease| lease.owner.0))?;
+    to.add(row.lease.map(|lease| lease.id.0))?;
+    to.add(row.lease.map(|lease| lease.until.0))
 }
 
 fn bind(row: &DeliveryInsert, to: &mut SqliteArguments) -> Result<(), BoxDynError> {

@@ -1,4 +1,4 @@
-//! Events: what is stored of those that are handed in.
+//! Events.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -9,27 +9,28 @@ use sqlx::Arguments as _;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 
-use super::batch::{MultiRow, Script};
 use super::dedup::{self, Seen};
 use super::delivery_rows::DeliveryInsert;
+use super::rowless::{RowlessChange, RowlessDelivery};
 use super::rows::{self, EventRow, event_columns, event_from_row};
-use super::unwritten::{Change, Unwritten};
-use super::{Shared, recent, writer};
+use super::script::{MultiRow, Script};
+use super::stores::SqliteStores;
+use super::{messages::Message, recent};
 use crate::domain::{Event, EventId, EventKey, HookId, TenantId};
 use crate::storage::{Acceptance, Accepted, EventStore, StorageError, WantedEvent};
 
 #[async_trait]
-impl EventStore for Shared {
+impl EventStore for SqliteStores {
     async fn accept(&self, batch: Vec<Acceptance>) -> Result<Vec<Accepted>, StorageError> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
         self.health.check_space()?;
-        self.commit(writer::Message::Accept, batch).await
+        self.submit(Message::Accept, batch).await
     }
 
     async fn event(&self, tenant: TenantId, id: &EventId) -> Result<Option<Event>, StorageError> {
-        // The engine's key finds an event with a sender's id, too: it is what deliveries hold.
+        // The key also finds an event that has its sender's id: deliveries hold keys.
         let query = match id.as_key() {
             Some(key) => sqlx::query_as(concat!(
                 "SELECT ",
@@ -46,8 +47,8 @@ impl EventStore for Shared {
             .bind(id.as_str())
             .bind(tenant.0),
         };
-        let _turn = self.turn_to_read(tenant).await?;
-        let row: Option<EventRow> = query.fetch_optional(&self.readers).await.map_err(rows::read_error)?;
+        let _permit = self.permit_read(tenant).await?;
+        let row: Option<EventRow> = query.fetch_optional(&self.readers).await?;
         row.map(event_from_row).transpose()
     }
 
@@ -68,8 +69,7 @@ impl EventStore for Shared {
         .bind(wanted)
         .bind(tenant.0)
         .fetch_all(&self.readers)
-        .await
-        .map_err(rows::read_error)?;
+        .await?;
         Ok(found.into_iter().map(|(key, id)| (EventKey(key), EventId::from_path(&id))).collect())
     }
 
@@ -79,7 +79,7 @@ impl EventStore for Shared {
         wanted: &WantedEvent<'_>,
     ) -> Result<Option<Event>, StorageError> {
         let found = {
-            let _turn = self.turn_to_read(tenant).await?;
+            let _permit = self.permit_read(tenant).await?;
             recent::find(&self.readers, tenant, wanted).await?
         };
         match found {
@@ -95,40 +95,44 @@ static INSERT_EVENTS: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
 });
 
-/// What events make of a transaction.
+/// What one transaction writes for events.
 #[derive(Default)]
-pub struct Stored<'a> {
+pub struct EventWrites<'a> {
     /// One list of answers for each call.
     pub answers: Vec<Vec<Accepted>>,
     /// The events that are new.
     events: Vec<&'a Acceptance>,
-    /// The deliveries that get a row at once.
+    /// The first rows of deliveries that get one at once.
     pub rows: Vec<DeliveryInsert>,
-    /// What the ledger of the others is told.
-    pub change: Change,
+    /// The deliveries that get no row yet.
+    pub change: RowlessChange,
 }
 
-/// Decides what is stored of all `calls`.
-pub fn decide<'a>(mut seen: Seen, calls: &[&'a [Acceptance]], deleted_hooks: &HashSet<HookId>) -> Stored<'a> {
-    let mut stored = Stored::default();
+/// Decides which events of all `calls` to store.
+pub fn decide<'a>(
+    mut seen: Seen,
+    calls: &[&'a [Acceptance]],
+    deleted_hooks: &HashSet<HookId>,
+) -> EventWrites<'a> {
+    let mut writes = EventWrites::default();
     for call in calls {
         let answer = seen.decide(call);
         if !dedup::has_conflict(&answer) {
             let new = call.iter().zip(&answer).filter(|(_, answer)| **answer == Accepted::Stored);
-            new.for_each(|(acceptance, _)| stored.add(acceptance, deleted_hooks));
+            new.for_each(|(acceptance, _)| writes.add(acceptance, deleted_hooks));
         }
-        stored.answers.push(answer);
+        writes.answers.push(answer);
     }
-    stored
+    writes
 }
 
-impl<'a> Stored<'a> {
+impl<'a> EventWrites<'a> {
     fn add(&mut self, acceptance: &'a Acceptance, deleted_hooks: &HashSet<HookId>) {
         let event = &acceptance.event;
         self.change.last_event = self.change.last_event.max(Some(event.key));
         for new in &acceptance.deliveries {
-            match Unwritten::of(new, event).filter(|_| !deleted_hooks.contains(&new.hook)) {
-                Some(unwritten) => self.change.added.push((new.id, unwritten)),
+            match RowlessDelivery::of(new, event).filter(|_| !deleted_hooks.contains(&new.hook)) {
+                Some(rowless) => self.change.added.push((new.id, rowless)),
                 None => self.rows.push(DeliveryInsert::first(new, event, deleted_hooks)),
             }
         }
@@ -136,12 +140,12 @@ impl<'a> Stored<'a> {
     }
 
     /// Adds the new events to `script`.
-    pub fn write_events(&self, script: &mut Script) -> Result<(), StorageError> {
+    pub fn write(&self, script: &mut Script) -> Result<(), StorageError> {
         Ok(script.push_rows(&INSERT_EVENTS, &self.events, bind_event)?)
     }
 }
 
-/// The deliveries of an event as its row names them; [`super::unwritten::recover`] reads that.
+/// The deliveries of an event as its row names them, for [`super::rowless::recover`].
 fn deliveries_json(acceptance: &Acceptance) -> Option<String> {
     let deliveries = &acceptance.deliveries;
     if deliveries.is_empty() {

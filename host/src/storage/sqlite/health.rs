@@ -1,36 +1,35 @@
-//! Whether anything can be written, and what is done when the disk is full.
+//! Whether the database can be written, and what happens when the disk is full.
 //!
-//! A file of some megabytes lies in the data directory for nothing but its space. When the disk is full it goes, which
-//! leaves room to start, to record what came of deliveries, and to delete; what would fill the room again, new events
-//! and new configuration, is refused until there is more.
+//! The data directory holds a reserve file of some megabytes. When the disk is full the file is removed, which leaves space
+//! to start, to record attempts, and to delete. New events and new configuration are refused until there is more space.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::errors::{FULL, disk_failure};
 use crate::private_file;
 use crate::storage::StorageError;
 
-/// The file that is there for its space.
+/// The file that reserves space.
 const RESERVE_FILE: &str = "hookwright.reserve";
 /// Its size: two of the largest transactions.
 const RESERVE_BYTES: u64 = 8 << 20;
-/// The free space below which nothing new is taken in: more than the reserve gives when it goes.
+/// Below this free space nothing new is accepted: more than removing the reserve frees.
 const LOW_BYTES: u64 = RESERVE_BYTES + (4 << 20);
-/// The free space below which the reserve goes, before anything fails.
+/// Below this free space the reserve is removed, before a write fails.
 const OUT_OF_SPACE_BYTES: u64 = 2 << 20;
-/// The free space from which on new things are taken in again, and the reserve is set aside; on a small volume, an eighth
-/// of it.
+/// From this free space on, new data is accepted again and the reserve is made; on a small volume, an eighth of it.
 const PLENTY_BYTES: u64 = 4 * RESERVE_BYTES;
-/// How often the free space is looked at.
+/// How often the free space is checked.
 pub const EVERY: Duration = Duration::from_secs(5);
 
-/// See the module's head.
+/// See the module's documentation.
 #[derive(Debug)]
 pub struct WriteHealth {
     dir: PathBuf,
-    /// The last commit failed, for a reason that lies with the disk.
+    /// The last commit failed because of the disk.
     failing: AtomicBool,
     reason: Mutex<String>,
     low_on_space: AtomicBool,
@@ -38,7 +37,7 @@ pub struct WriteHealth {
 }
 
 impl WriteHealth {
-    /// Of the database in `dir`.
+    /// For the database in `dir`.
     pub fn of(dir: &Path) -> Self {
         Self {
             dir: dir.to_owned(),
@@ -57,7 +56,7 @@ impl WriteHealth {
         }
     }
 
-    /// After a transaction that failed. A full disk gives up the reserve, so that the next try can succeed.
+    /// After a failed transaction. If the disk is full, the reserve is removed, so that the next try can succeed.
     pub fn failed(&self, error: &StorageError) {
         let Some(code) = disk_failure(error) else { return };
         let reason = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
@@ -72,7 +71,7 @@ impl WriteHealth {
     }
 
     /// # Errors
-    /// [`StorageError::NoSpace`] if nothing new should be taken in.
+    /// [`StorageError::NoSpace`] if nothing new should be accepted.
     pub fn check_space(&self) -> Result<(), StorageError> {
         match self.low_on_space.load(Ordering::Relaxed) {
             true => Err(StorageError::NoSpace),
@@ -91,7 +90,7 @@ impl WriteHealth {
         Ok(())
     }
 
-    /// Whether it is time to try whether anything can be written: not at each request.
+    /// Whether it is time to try a write: not at each request.
     pub fn wants_probe(&self) -> bool {
         let mut last = self.last_probe.lock().unwrap_or_else(PoisonError::into_inner);
         let wants = last.is_none_or(|last| last.elapsed() >= EVERY);
@@ -101,23 +100,23 @@ impl WriteHealth {
         wants
     }
 
-    /// Looks at the free space.
+    /// Checks the free space.
     pub fn look(&self) {
         let Some(Space { free, size }) = space(&self.dir) else { return };
         let has_reserve = self.dir.join(RESERVE_FILE).exists();
         if free < LOW_BYTES {
             self.set_low_on_space(true);
             if free < OUT_OF_SPACE_BYTES {
-                release_reserve(&self.dir);
+                remove_reserve(&self.dir);
             }
         } else if free >= plenty(size) {
-            // Setting it aside must not itself leave too little.
+            // The reserve itself must not leave too little.
             let has_room = free >= LOW_BYTES + RESERVE_BYTES;
             if !has_reserve
                 && has_room
-                && let Err(error) = set_aside_reserve(&self.dir)
+                && let Err(error) = make_reserve(&self.dir)
             {
-                tracing::warn!(%error, "no space can be set aside for the time when the disk is full");
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot reserve disk space");
             }
             self.set_low_on_space(false);
         }
@@ -130,21 +129,11 @@ impl WriteHealth {
         let dir = self.dir.display();
         match low {
             true => {
-                tracing::error!(%dir, "the disk is full: events and new configuration are refused until there is space; reading and deleting go on");
+                tracing::error!(%dir, "the disk is full: events and new configuration are refused until there is space; reading and deleting still work");
             }
-            false => tracing::info!(%dir, "there is space on the disk again: events are accepted"),
+            false => tracing::info!(%dir, "the disk has space again: events are accepted"),
         }
     }
-}
-
-/// SQLite's code for a full disk.
-const FULL: u32 = 13;
-
-/// The code of a failure that lies with the disk: `READONLY`, `IOERR`, `CORRUPT`, `FULL`, `CANTOPEN`, `NOTADB`.
-fn disk_failure(error: &StorageError) -> Option<u32> {
-    let StorageError::Database(sqlx::Error::Database(error)) = error else { return None };
-    let code = error.code()?.parse::<u32>().ok()? & 0xff;
-    matches!(code, 8 | 10 | 11 | FULL | 14 | 26).then_some(code)
 }
 
 /// Of a volume, in bytes.
@@ -159,7 +148,7 @@ fn space(dir: &Path) -> Option<Space> {
     space_of(about.f_blocks, about.f_bavail, about.f_frsize)
 }
 
-/// None where the file system tells no sizes, as some do over a network: that is not a full disk.
+/// None if the file system reports no sizes, as some network file systems do: that is not a full disk.
 fn space_of(blocks: u64, available: u64, block_size: u64) -> Option<Space> {
     if blocks == 0 || block_size == 0 {
         return None;
@@ -173,7 +162,7 @@ fn plenty(size: u64) -> u64 {
     PLENTY_BYTES.min(size / 8)
 }
 
-fn set_aside_reserve(dir: &Path) -> std::io::Result<()> {
+fn make_reserve(dir: &Path) -> std::io::Result<()> {
     let path = dir.join(RESERVE_FILE);
     let file = private_file::append(&path)?;
     let done = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES);
@@ -183,17 +172,17 @@ fn set_aside_reserve(dir: &Path) -> std::io::Result<()> {
     Ok(done?)
 }
 
-fn release_reserve(dir: &Path) -> bool {
+fn remove_reserve(dir: &Path) -> bool {
     let gone = std::fs::remove_file(dir.join(RESERVE_FILE)).is_ok();
     if gone {
-        tracing::warn!("the space that was set aside is given up");
+        tracing::warn!("the reserved disk space is released");
     }
     gone
 }
 
-/// Whether something that failed may succeed when it is tried again: the disk is full, and the reserve was there.
+/// Removes the reserve if the disk is full. Returns whether a failed operation may succeed when it is tried again.
 pub fn made_room(dir: &Path) -> bool {
-    space(dir).is_some_and(|space| space.free < LOW_BYTES) && release_reserve(dir)
+    space(dir).is_some_and(|space| space.free < LOW_BYTES) && remove_reserve(dir)
 }
 
 #[cfg(test)]
@@ -201,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_system_without_sizes_is_not_full_and_a_small_one_has_plenty_sooner() {
+    fn a_file_system_without_sizes_is_not_full_and_a_small_one_needs_less_free_space() {
         assert_eq!(space_of(0, 0, 4096), None);
         assert_eq!(space_of(1000, 10, 0), None);
         assert_eq!(space_of(1000, 0, 4096), Some(Space { free: 0, size: 4_096_000 }));

@@ -7,21 +7,23 @@ use futures_util::TryStreamExt as _;
 use sqlx::sqlite::SqliteConnection;
 use tokio::task::JoinHandle;
 
+use super::claims;
+use super::errors::taken;
 use super::hook_rows::HookRow;
-use super::rows::{damaged, read_error, readable};
-use super::statements::{Query, taken};
-use super::unwritten::Which;
-use super::{Shared, claims};
+use super::rowless::Selection;
+use super::rows::{damaged, readable};
+use super::statements::Query;
+use super::stores::SqliteStores;
 use crate::domain::{Hook, HookId, SigningSecret, TenantId, UnixMillis};
 use crate::storage::{Cancelling, HookStore, StorageError};
 
 type SecretRow = (i64, Vec<u8>, Option<i64>);
 
 #[async_trait]
-impl HookStore for Shared {
+impl HookStore for SqliteStores {
     async fn load(&self) -> Result<Vec<Hook>, StorageError> {
         // In one transaction: a secret that is rotated between two statements would be of neither state.
-        let mut reader = self.readers.begin().await.map_err(read_error)?;
+        let mut reader = self.readers.begin().await?;
         let mut plain = plain_secrets(&mut reader, None).await?;
         // Row by row: rows and hooks side by side would take twice the memory.
         let mut rows = sqlx::query_as::<_, HookRow>("SELECT * FROM hooks ORDER BY id").fetch(&mut *reader);
@@ -67,7 +69,7 @@ impl HookStore for Shared {
     }
 }
 
-impl Shared {
+impl SqliteStores {
     /// The first transaction; answers with the task that does the rest.
     async fn delete_first(
         self,
@@ -87,7 +89,7 @@ impl Shared {
             claims::cancel_all(&self.writer, id).await?;
         }
         // Those without a row get one, as cancelled as the others: the writer knows by now that the hook is gone.
-        self.settle(Which::OfHook(id)).await
+        self.materialize(Selection::OfHook(id)).await
     }
 }
 

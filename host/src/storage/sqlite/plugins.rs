@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
-use super::Shared;
-use super::rows::{damaged, from_json, read_error, readable, to_json};
-use super::statements::taken;
+use super::errors::taken;
+use super::rows::{damaged, from_json, readable, to_json};
+use super::stores::SqliteStores;
 use crate::domain::{Digest, Invalid, PluginName, PluginVersion, TenantId, UnixMillis};
 use crate::storage::{PluginStore, StorageError};
 
@@ -15,11 +15,11 @@ const STANDARD: i64 = 0;
 type VersionRow = (i64, String, i64, Vec<u8>, String, String, i64, i64);
 
 #[async_trait]
-impl PluginStore for Shared {
+impl PluginStore for SqliteStores {
     async fn load(&self) -> Result<Vec<PluginVersion>, StorageError> {
         let sql = "SELECT owner, name, version, digest, roles, imports, size_bytes, created_at \
             FROM plugin_versions ORDER BY owner, name, version";
-        let rows: Vec<VersionRow> = sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
+        let rows: Vec<VersionRow> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
         Ok(rows.into_iter().filter_map(|row| readable(version_from_row(row))).collect())
     }
 
@@ -49,7 +49,7 @@ impl PluginStore for Shared {
 
     async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StorageError> {
         let query = sqlx::query_scalar("SELECT wasm FROM plugin_blobs WHERE digest = ?");
-        query.bind(digest.0.as_slice()).fetch_optional(&self.readers).await.map_err(read_error)
+        Ok(query.bind(digest.0.as_slice()).fetch_optional(&self.readers).await?)
     }
 }
 

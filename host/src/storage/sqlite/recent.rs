@@ -2,7 +2,6 @@
 
 use sqlx::sqlite::SqlitePool;
 
-use super::rows::read_error;
 use crate::domain::{EventKey, EventType, TenantId};
 use crate::storage::{StorageError, WantedEvent};
 
@@ -27,12 +26,8 @@ pub(super) async fn find(
     wanted: &WantedEvent<'_>,
 ) -> Result<Option<EventKey>, StorageError> {
     for (statement, bound) in [(AMONG_EVENTS, EVENTS), (AMONG_DELIVERIES, DELIVERIES)] {
-        let found: Vec<(i64, String, Option<i64>)> = sqlx::query_as(statement)
-            .bind(tenant.0)
-            .bind(bound)
-            .fetch_all(readers)
-            .await
-            .map_err(read_error)?;
+        let found: Vec<(i64, String, Option<i64>)> =
+            sqlx::query_as(statement).bind(tenant.0).bind(bound).fetch_all(readers).await?;
         let is_wanted = |(_, event_type, project): &(i64, String, Option<i64>)| {
             event_type.parse::<EventType>().is_ok_and(|event_type| wanted(&event_type, *project))
         };

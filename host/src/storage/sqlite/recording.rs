@@ -1,4 +1,4 @@
-//! Writing what came of deliveries.
+//! Records of attempts as rows.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -8,21 +8,21 @@ use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 
 use super::attempt_rows::{AttemptRow, attempt_columns};
-use super::batch::{MultiRow, Script};
 use super::delivery_rows::DeliveryInsert;
 use super::rendered_rows::{self, body_columns};
+use super::rowless::RowlessDeliveries;
 use super::rows::{JsonMaker, state_code};
-use super::unwritten::Ledger;
-use crate::domain::{DeliveryId, DeliveryState, HookId};
+use super::script::{MultiRow, Script};
+use crate::domain::{DeliveryId, DeliveryState, HookId, LeaseId};
 use crate::storage::{Record, Rendered, RenderedRequest, StorageError};
 use crate::vault::Vault;
 
-/// A record ready to be written: JSON is made by the caller, since the writer is there only once.
+/// A record ready to be written. The caller makes the JSON, since there is only one writer.
 #[derive(Debug)]
 pub struct RecordRow {
     delivery: DeliveryId,
     tenant: i64,
-    lease_until: i64,
+    lease: LeaseId,
     state: DeliveryState,
     attempts: u32,
     failures: u32,
@@ -33,7 +33,7 @@ pub struct RecordRow {
 
 #[derive(Debug)]
 enum RenderedChange {
-    /// URL and headers stand in `sealed`.
+    /// URL and headers are in `sealed`.
     Store {
         request: RenderedRequest,
         sealed: Vec<u8>,
@@ -46,21 +46,21 @@ impl RecordRow {
     /// The columns of `record`.
     pub fn new(record: Record, json: &mut JsonMaker, vault: &Vault) -> Result<Self, StorageError> {
         let rendered = match record.rendered {
-            // One that is final keeps no request.
+            // A final delivery keeps no request.
             Rendered::Store(_) if record.state.is_final() => RenderedChange::Remove,
             Rendered::Store(rendered) => {
                 let sealed = rendered_rows::seal(record.delivery, &rendered.request, vault)?;
                 RenderedChange::Store { sealed, request: rendered }
             }
             Rendered::Keep => RenderedChange::Keep,
-            // The first attempt finds nothing stored, so that most deliveries never touch that table.
+            // Before the first attempt nothing is stored, so most deliveries never touch that table.
             Rendered::Remove if record.attempts <= 1 => RenderedChange::Keep,
             Rendered::Remove => RenderedChange::Remove,
         };
         Ok(Self {
             delivery: record.delivery,
             tenant: record.tenant.0,
-            lease_until: record.lease_until.0,
+            lease: record.lease,
             state: record.state,
             attempts: record.attempts,
             failures: record.failures,
@@ -70,7 +70,7 @@ impl RecordRow {
         })
     }
 
-    /// Divides rows so that no part has more than `most` bytes, as far as single rows let it.
+    /// Divides rows into parts of at most `most` bytes. A larger row is a part of its own.
     pub fn parts(rows: Vec<Self>, most: usize) -> Vec<Vec<Self>> {
         let mut parts = Vec::new();
         let (mut part, mut bytes) = (Vec::new(), 0);
@@ -98,24 +98,29 @@ impl RecordRow {
     }
 }
 
-/// Whether a delivery stands under the lease under which the record `r` was made.
+/// Whether the delivery still has the lease under which the record `r` was made.
 macro_rules! has_lease {
     () => {
-        "deliveries.state = 1 AND deliveries.due_at = r.lease_until"
+        "deliveries.state = 1 AND deliveries.lease_id = r.lease_id"
     };
 }
 
-// The count of attempts is a fact; all else is the decision of someone who had the lease. So whoever
-// cancelled or retried the delivery meanwhile is not overruled, nor who claimed it when the lease had ended. That the
-// receiver took it is a fact as well: it is not cancelled then (3 is succeeded, 6 cancelled).
+// The number of attempts is a fact. The rest counts only under the lease: a cancellation, a retry or a claim after the lease
+// ended is not overruled. A success is a fact as well: a cancelled delivery has then succeeded (3 is succeeded, 6 cancelled).
 static UPDATE: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "WITH r (id, tenant_id, lease_until, state, attempts, failures, due_at) AS (VALUES";
+    let head = "WITH r (id, tenant_id, lease_id, state, attempts, failures, due_at) AS (VALUES";
     let tail = concat!(
         ") UPDATE OR ROLLBACK deliveries SET attempts = max(deliveries.attempts, r.attempts), failures = iif(",
         has_lease!(),
         ", r.failures, deliveries.failures), due_at = iif(",
         has_lease!(),
-        ", r.due_at, deliveries.due_at), state = iif(",
+        ", r.due_at, deliveries.due_at), lease_owner = iif(",
+        has_lease!(),
+        ", NULL, deliveries.lease_owner), lease_id = iif(",
+        has_lease!(),
+        ", NULL, deliveries.lease_id), lease_until = iif(",
+        has_lease!(),
+        ", NULL, deliveries.lease_until), state = iif(",
         has_lease!(),
         ", r.state, iif(deliveries.state = 6 AND r.state = 3, 3, deliveries.state)) \
         FROM r WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id"
@@ -123,15 +128,15 @@ static UPDATE: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(head, "(?,?,?,?,?,?,?)", tail)
 });
 
-// An attempt that is there already was recorded by a call whose answer got lost.
+// An attempt that exists already was recorded by a call whose answer got lost.
 static INSERT_ATTEMPTS: LazyLock<MultiRow> = LazyLock::new(|| {
     let head = concat!("INSERT OR ROLLBACK INTO attempts (", attempt_columns!(), ") SELECT * FROM (VALUES");
     MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING")
 });
 
-// This and the next one come before the update, which ends the lease that they ask for.
+// This statement and the next one run before the update, which ends the lease that they check.
 static STORE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "WITH r (id, tenant_id, lease_until, method, body_kind, body, hook_updated_at, sealed) \
+    let head = "WITH r (id, tenant_id, lease_id, method, body_kind, body, hook_updated_at, sealed) \
         AS (VALUES";
     let tail = concat!(
         ") INSERT INTO rendered_requests (delivery_id, method, url, headers, body_kind, body, hook_updated_at, sealed) \
@@ -146,7 +151,7 @@ static STORE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
 });
 
 static REMOVE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "WITH r (id, tenant_id, lease_until) AS (VALUES";
+    let head = "WITH r (id, tenant_id, lease_id) AS (VALUES";
     let tail = concat!(
         ") DELETE FROM rendered_requests WHERE delivery_id IN (SELECT r.id FROM r CROSS JOIN deliveries \
         WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id AND ",
@@ -156,49 +161,48 @@ static REMOVE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(head, "(?,?,?)", tail)
 });
 
-/// Records, divided by whether their deliveries have rows.
+/// What one transaction writes for records.
 #[derive(Debug, Default)]
-pub struct Divided<'a> {
-    /// The rows that deliveries without one get.
+pub struct RecordWrites<'a> {
+    /// The rows of deliveries that had none.
     pub rows: Vec<DeliveryInsert>,
-    /// The records which change a row that is there by then.
+    /// The records that change a row.
     changes: Vec<&'a RecordRow>,
     attempts: Vec<&'a AttemptRow>,
 }
 
-impl<'a> Divided<'a> {
-    /// A record that ends a delivery without a row is the row, and that is all of it. For the others the row begins
-    /// as it would without a record, and is changed as any other. With it come the deliveries that have a row from
-    /// now on.
+impl<'a> RecordWrites<'a> {
+    /// A record that ends a delivery without a row becomes that row. Otherwise the row is written as it would be without a
+    /// record, and then changed as any other. Also returns the deliveries that get a row.
     pub fn new(
         records: impl Iterator<Item = &'a RecordRow>,
-        ledger: &Ledger,
+        rowless: &RowlessDeliveries,
         deleted_hooks: &HashSet<HookId>,
     ) -> (Self, HashSet<DeliveryId>) {
-        let (mut divided, mut written) = (Self::default(), HashSet::new());
+        let (mut writes, mut written) = (Self::default(), HashSet::new());
         for record in records {
-            divided.attempts.extend(&record.attempt);
-            let unwritten = ledger.get(record.delivery).filter(|_| written.insert(record.delivery));
-            let Some(unwritten) = unwritten else {
-                divided.changes.push(record);
+            writes.attempts.extend(&record.attempt);
+            let delivery = rowless.get(record.delivery).filter(|_| written.insert(record.delivery));
+            let Some(delivery) = delivery else {
+                writes.changes.push(record);
                 continue;
             };
-            let mut row = unwritten.first_row(record.delivery, deleted_hooks);
-            let is_of_lease = row.due_at.is_some_and(|lease_until| lease_until.0 == record.lease_until);
-            if is_of_lease && unwritten.event.tenant.0 == record.tenant && record.state.is_final() {
+            let mut row = delivery.first_row(record.delivery, deleted_hooks);
+            let is_of_lease = row.lease.is_some_and(|lease| lease.id == record.lease);
+            if is_of_lease && delivery.event.tenant.0 == record.tenant && record.state.is_final() {
                 let RecordRow { state, attempts, failures, .. } = *record;
-                row = DeliveryInsert { state, attempts, failures, due_at: None, ..row };
+                row = DeliveryInsert { state, attempts, failures, lease: None, ..row };
             } else {
-                divided.changes.push(record);
+                writes.changes.push(record);
             }
-            divided.rows.push(row);
+            writes.rows.push(row);
         }
-        // In the order of the table, as with rows of deliveries.
-        divided.attempts.sort_unstable_by_key(|attempt| attempt.id);
-        (divided, written)
+        // In the order of the table, as the rows of deliveries.
+        writes.attempts.sort_unstable_by_key(|attempt| attempt.id);
+        (writes, written)
     }
 
-    /// Adds to `script` what changes rows, in order, and all attempts. The new rows must be there already.
+    /// Adds the changes of rows, in order, and all attempts to `script`. The new rows must be in it already.
     pub fn write_changes(&self, script: &mut Script) -> Result<(), StorageError> {
         let mut changes = self.changes.as_slice();
         while !changes.is_empty() {
@@ -210,8 +214,8 @@ impl<'a> Divided<'a> {
     }
 }
 
-/// How many records from the first on are of different deliveries: an `UPDATE … FROM` with two rows for
-/// one delivery would take either.
+/// How many records, from the first on, are of different deliveries: an `UPDATE … FROM` with two rows for one delivery
+/// would apply either.
 fn distinct_prefix(records: &[&RecordRow]) -> usize {
     let mut seen = HashSet::with_capacity(records.len());
     records.iter().position(|record| !seen.insert(record.delivery)).unwrap_or(records.len())
@@ -230,7 +234,7 @@ fn change_distinct(script: &mut Script, records: &[&RecordRow]) -> Result<(), St
 fn bind_lease(record: &&RecordRow, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
     to.add(record.delivery.0)?;
     to.add(record.tenant)?;
-    to.add(record.lease_until)
+    to.add(record.lease.0)
 }
 
 fn bind_update(record: &&RecordRow, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
@@ -247,7 +251,7 @@ fn bind_attempt(row: &&AttemptRow, to: &mut SqliteArguments) -> Result<(), BoxDy
     to.add(row.number)?;
     to.add(row.started_at)?;
     to.add(row.duration_ns)?;
-    // Texts by value: of a reference to one, sqlx makes a copy.
+    // Texts by value: sqlx copies a text that is bound by reference.
     to.add(row.outcome.clone())?;
     to.add(row.status)?;
     to.add(row.detail.clone())?;

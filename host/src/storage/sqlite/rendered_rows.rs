@@ -1,11 +1,10 @@
-//! Rendered requests from and to columns. URL and headers are sealed: a hook's credentials stand in them.
+//! Rendered requests from and to columns. URL and headers are sealed: they hold a hook's credentials.
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteConnection;
 use std::borrow::Cow;
 
 use super::rows::{damaged, from_json, to_json};
-use super::sealing::{Walked, warn_of_request};
 use crate::domain::{DeliveryId, HeaderList, Request, RequestBody, UnixMillis};
 use crate::storage::{RenderedRequest, StorageError};
 use crate::vault::Vault;
@@ -18,13 +17,21 @@ macro_rules! rendered_columns {
 }
 pub(super) use rendered_columns;
 
-/// As [`rendered_columns`] names them.
+/// The columns that [`rendered_columns`] names.
 pub type RenderedRow = (i64, String, String, String, i64, Option<Vec<u8>>, i64, Option<Vec<u8>>);
 
 #[derive(Serialize, Deserialize)]
 struct SealedJson<'a> {
     url: Cow<'a, str>,
     headers: Cow<'a, HeaderList>,
+}
+
+/// The last id of the visited rows, none if there were none, and how many of the rows were changed.
+pub type Visited = (Option<i64>, u64);
+
+fn warn_of_request(delivery: i64) {
+    let delivery = DeliveryId(delivery);
+    tracing::warn!(%delivery, "a request stored for a retry opens with none of the keys; it is rendered again");
 }
 
 fn context_of(delivery: i64) -> String {
@@ -55,7 +62,7 @@ pub fn body_columns(body: &RequestBody) -> (i64, Option<&[u8]>) {
     }
 }
 
-/// A rendered request from its row; none if it cannot be opened: it is rendered again then.
+/// A rendered request from its row; none if it cannot be opened: then it is rendered again.
 pub fn request_from_row(
     row: RenderedRow,
     vault: &Vault,
@@ -92,8 +99,8 @@ pub async fn seal_some(
     after: i64,
     limit: i64,
     vault: &Vault,
-) -> Result<Walked, StorageError> {
-    // A sealed row's headers are empty, and stand before the body, which is long.
+) -> Result<Visited, StorageError> {
+    // A sealed row's headers are empty; they come before the body, which is long.
     let sql = "SELECT delivery_id, url, headers FROM rendered_requests WHERE headers <> '' AND delivery_id > ? \
         ORDER BY delivery_id LIMIT ?";
     let query = sqlx::query_as(sql).bind(after).bind(limit);
@@ -119,14 +126,14 @@ pub async fn seal_some(
     Ok((last, count))
 }
 
-/// Seals some rows again that an older key sealed.
+/// Seals some rows again that an older key sealed; counts those that open with none.
 pub async fn rekey_some(
     connection: &mut SqliteConnection,
     after: i64,
     limit: i64,
     vault: &Vault,
     unreadable: &mut u64,
-) -> Result<Walked, StorageError> {
+) -> Result<Visited, StorageError> {
     let sql = "SELECT delivery_id, sealed FROM rendered_requests WHERE delivery_id > ? ORDER BY delivery_id LIMIT ?";
     let query = sqlx::query_as(sql).bind(after).bind(limit);
     let rows: Vec<(i64, Option<Vec<u8>>)> = query.fetch_all(&mut *connection).await?;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::domain::{
-    Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, TenantId, Trigger, UnixMillis,
+    Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, Lease, LeaseId, NodeNumber,
+    TenantId, Trigger, UnixMillis,
 };
 use crate::storage::StorageError;
 
@@ -24,14 +25,6 @@ pub fn readable<T>(row: Result<T, StorageError>) -> Option<T> {
         );
     };
     row.inspect_err(say).ok()
-}
-
-/// Queries on a pool that was closed say so in the words of storage.
-pub fn read_error(error: sqlx::Error) -> StorageError {
-    match error {
-        sqlx::Error::PoolClosed => StorageError::Closed,
-        error => error.into(),
-    }
 }
 
 /// Reads JSON text of a column.
@@ -104,20 +97,44 @@ pub(super) use event_columns;
 /// What [`delivery_from_row`] reads, after `SELECT`.
 macro_rules! delivery_columns {
     () => {
-        "id, tenant_id, hook_id, event_key, event_type, made_by, state, attempts, failures, due_at"
+        "id, tenant_id, hook_id, event_key, event_type, made_by, state, attempts, failures, due_at, \
+        lease_owner, lease_id, lease_until"
     };
 }
 pub(super) use delivery_columns;
 
 /// How many columns that are: the index of what is read after them.
-pub const DELIVERY_COLUMNS: usize = 10;
+pub const DELIVERY_COLUMNS: usize = 13;
 
 /// The columns of a delivery.
-pub type DeliveryRow = (i64, i64, i64, i64, String, i64, i64, i64, i64, Option<i64>);
+pub type DeliveryRow =
+    (i64, i64, i64, i64, String, i64, i64, i64, i64, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+
+/// In an `UPDATE` of deliveries: the lease ends.
+macro_rules! no_lease {
+    () => {
+        "lease_owner = NULL, lease_id = NULL, lease_until = NULL"
+    };
+}
+pub(super) use no_lease;
 
 /// A delivery from [`delivery_columns`].
 pub fn delivery_from_row(row: DeliveryRow) -> Result<Delivery, StorageError> {
-    let (id, tenant, hook, event, event_type, trigger, state, attempts, failures, due_at) = row;
+    let (
+        id,
+        tenant,
+        hook,
+        event,
+        event_type,
+        trigger,
+        state,
+        attempts,
+        failures,
+        due_at,
+        owner,
+        lease,
+        until,
+    ) = row;
     let count = |number: i64| u32::try_from(number).map_err(|error| damaged("delivery", error));
     Ok(Delivery {
         id: DeliveryId(id),
@@ -130,7 +147,18 @@ pub fn delivery_from_row(row: DeliveryRow) -> Result<Delivery, StorageError> {
         attempts: count(attempts)?,
         failures: count(failures)?,
         due_at: due_at.map(UnixMillis),
+        lease: lease_from_columns(owner, lease, until)?,
     })
+}
+
+fn lease_from_columns(
+    owner: Option<i64>,
+    id: Option<i64>,
+    until: Option<i64>,
+) -> Result<Option<Lease>, StorageError> {
+    let (Some(owner), Some(id), Some(until)) = (owner, id, until) else { return Ok(None) };
+    let owner = u16::try_from(owner).map_err(|error| damaged("delivery", error))?;
+    Ok(Some(Lease { owner: NodeNumber(owner), id: LeaseId(id), until: UnixMillis(until) }))
 }
 
 /// After `SELECT`: the deliveries `d` that events `e` after `written_until` name.

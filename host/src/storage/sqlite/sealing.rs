@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use sqlx::sqlite::SqliteConnection;
 
 use super::access;
-use super::batch::{BEGIN, COMMIT};
 use super::engine_state;
 use super::hook_rows::{self, HookRow};
 use super::hooks;
-use super::rendered_rows;
-use crate::domain::{DeliveryId, HookId, TenantId};
+use super::rendered_rows::{self, Visited};
+use super::script::{BEGIN, COMMIT};
+use crate::domain::{HookId, TenantId};
 use crate::storage::StorageError;
 use crate::vault::Vault;
 
@@ -277,14 +277,11 @@ async fn walk(
     }
 }
 
-/// The last id of the rows that were looked at, none if there were none; and how many were changed.
-pub type Walked = (Option<i64>, u64);
-
 async fn seal_hooks(
     connection: &mut SqliteConnection,
     after: i64,
     vault: &Vault,
-) -> Result<Walked, StorageError> {
+) -> Result<Visited, StorageError> {
     let sql = "SELECT * FROM hooks WHERE sealed IS NULL AND id > ? ORDER BY id LIMIT ?";
     let query = sqlx::query_as(sql).bind(after).bind(HOOKS_AT_ONCE);
     let rows: Vec<HookRow> = query.fetch_all(&mut *connection).await?;
@@ -314,7 +311,7 @@ async fn rekey_hooks(
     after: i64,
     vault: &Vault,
     unreadable: &mut u64,
-) -> Result<Walked, StorageError> {
+) -> Result<Visited, StorageError> {
     type Row = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
     let sql = "SELECT id, sealed, authorization FROM hooks WHERE id > ? ORDER BY id LIMIT ?";
     let query = sqlx::query_as(sql).bind(after).bind(HOOKS_AT_ONCE);
@@ -343,10 +340,4 @@ async fn rekey_hooks(
         }
     }
     Ok((last, count))
-}
-
-/// Says of a request that is kept for a retry that it opens under none of the keys.
-pub fn warn_of_request(delivery: i64) {
-    let delivery = DeliveryId(delivery);
-    tracing::warn!(%delivery, "a request kept for a retry opens under none of the keys; it is rendered again");
 }

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::Shared;
-use super::rows::{damaged, from_json, read_error, readable, to_json};
+use super::rows::{damaged, from_json, readable, to_json};
+use super::stores::SqliteStores;
 use crate::domain::{ApiKey, KeyId, Project, Scope, Tenant, TenantId, UnixMillis};
 use crate::storage::{StorageError, TenantStore};
 
@@ -12,16 +12,14 @@ type ProjectRow = (i64, i64, Option<String>, i64);
 type KeyRow = (i64, i64, String, String, Vec<u8>, i64);
 
 #[async_trait]
-impl TenantStore for Shared {
+impl TenantStore for SqliteStores {
     async fn load(&self) -> Result<(Vec<Tenant>, Vec<Project>, Vec<ApiKey>), StorageError> {
         let sql = "SELECT id, name, client_id, created_at FROM tenants ORDER BY id";
-        let tenants: Vec<TenantRow> =
-            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
+        let tenants: Vec<TenantRow> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
         let sql = "SELECT tenant_id, number, name, created_at FROM projects ORDER BY tenant_id, number";
-        let projects: Vec<ProjectRow> =
-            sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
+        let projects: Vec<ProjectRow> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
         let sql = "SELECT id, tenant_id, name, scopes, hash, created_at FROM api_keys ORDER BY id";
-        let keys: Vec<KeyRow> = sqlx::query_as(sql).fetch_all(&self.readers).await.map_err(read_error)?;
+        let keys: Vec<KeyRow> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
         Ok((
             tenants.into_iter().map(tenant_from_row).collect(),
             projects.into_iter().map(project_from_row).collect(),

@@ -1,20 +1,23 @@
 //! The conformance suite on SQLite, and what is SQLite's own.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use futures_util::FutureExt as _;
 use futures_util::future::poll_immediate;
-use std::path::Path;
 
+use super::open::READERS;
 use super::*;
-use crate::domain::{DeliveryId, DeliveryState, EventId, EventKey, HookId, UnixMillis};
+use crate::domain::{DeliveryId, DeliveryState, EventId, EventKey, HookId, NodeNumber, TenantId, UnixMillis};
 use crate::storage::conformance::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
-use crate::storage::{Accepted, DeliveryQuery, NewDelivery};
+use crate::storage::{Accepted, Database as _, DeliveryQuery, NewDelivery, Storage, StorageError};
 
 mod bench;
 mod sealing;
 mod searching;
 mod upgrading;
 
-async fn open_new() -> (Storage, (SqliteStorage, tempfile::TempDir)) {
+async fn open_new() -> (Storage, (SqliteDatabase, tempfile::TempDir)) {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path(), SqliteOptions::default()).await.unwrap();
     (storage.stores(), (storage, dir))
@@ -22,7 +25,7 @@ async fn open_new() -> (Storage, (SqliteStorage, tempfile::TempDir)) {
 
 crate::storage_conformance!(open_new);
 
-async fn reopen(dir: &Path) -> SqliteStorage {
+async fn reopen(dir: &Path) -> SqliteDatabase {
     open(dir, SqliteOptions::default()).await.unwrap()
 }
 
@@ -101,7 +104,7 @@ fn what_only_memory_knew_is_found_after_a_crash() {
             let storage = reopen(dir.path()).await;
             assert!(storage.greatest_id() >= leased.iter().chain(&done).map(|id| id.0).max().unwrap());
             let world = World::new(storage.stores());
-            assert_eq!(world.storage.deliveries.recover(NOW).await.unwrap(), leased.len() as u64);
+            assert_eq!(world.storage.deliveries.recover(world.node, NOW).await.unwrap(), leased.len() as u64);
             let mut claimed: Vec<_> =
                 world.claim(hook, NOW, 10).await.iter().map(|one| one.delivery.id).collect();
             claimed.sort();
@@ -125,7 +128,7 @@ async fn a_delivery_that_is_done_at_once_is_written_once() {
     let world = World::new(stores);
     let rows = async || -> i64 {
         let count = sqlx::query_scalar("SELECT count(*) FROM deliveries");
-        count.fetch_one(&storage.shared.readers).await.unwrap()
+        count.fetch_one(&storage.stores.readers).await.unwrap()
     };
     let acceptance = world.event_for(HookId(1), Some(LEASE_END));
     let id = acceptance.deliveries[0].id;
@@ -175,8 +178,8 @@ async fn a_data_directory_serves_one_at_a_time() {
 }
 
 /// Lets the database grow no further than it is.
-async fn set_full(storage: &SqliteStorage, full: bool) {
-    let mut writer = storage.shared.writer().await;
+async fn set_full(storage: &SqliteDatabase, full: bool) {
+    let mut writer = storage.stores.writer().await;
     let connection = writer.connection().await.unwrap();
     let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await.unwrap();
     let limit = if full { pages } else { 1_000_000 };
@@ -212,7 +215,7 @@ async fn a_caller_that_vanishes_leaves_no_transaction_open() {
     let (stores, (storage, _dir)) = open_new().await;
     let world = World::new(stores);
     {
-        let mut writer = storage.shared.writer().await;
+        let mut writer = storage.stores.writer().await;
         let connection = writer.begin().await.unwrap();
         sqlx::query("DELETE FROM events").execute(connection).await.unwrap();
     }
@@ -246,11 +249,11 @@ async fn an_orphans_deliveries_are_cancelled_at_the_next_start() {
         world.delivery_in(hook, DeliveryState::Waiting).await,
         world.delivery_in(hook, DeliveryState::Delivering).await,
     ];
-    let mut writer = storage.shared.writer().await;
+    let mut writer = storage.stores.writer().await;
     let connection = writer.connection().await.unwrap();
     sqlx::query("DELETE FROM hooks").execute(connection).await.unwrap();
     drop(writer);
-    assert_eq!(world.storage.deliveries.recover(NOW).await.unwrap(), 0);
+    assert_eq!(world.storage.deliveries.recover(world.node, NOW).await.unwrap(), 0);
     for id in ids {
         assert_eq!(world.delivery(id).await.state, DeliveryState::Cancelled);
     }
@@ -263,7 +266,7 @@ async fn lists_do_not_hold_up_deliveries() {
     let id = world.delivery_in(HookId(1), DeliveryState::Pending).await;
     let mut busy = Vec::new();
     for _ in 0..READERS {
-        busy.push(storage.shared.readers.acquire().await.unwrap());
+        busy.push(storage.stores.readers.acquire().await.unwrap());
     }
     assert_eq!(world.storage.deliveries.backlog().await.unwrap().len(), 1);
     assert_eq!(world.claim(HookId(1), NOW, 10).await.len(), 1);
@@ -281,9 +284,9 @@ async fn leases_are_given_back_if_what_was_leased_cannot_be_read() {
     }
     let before = world.delivery(ids[2]).await;
     let now = UnixMillis(NOW.0 + 5_000);
-    storage.shared.feeding.close().await;
+    storage.stores.feeding.close().await;
     // A lease that ends when that of the other one does: only what was claimed is given back.
-    let claim = world.try_claim(hook, now, before.due_at.unwrap(), (10, u64::MAX)).await;
+    let claim = world.try_claim(hook, now, before.lease.unwrap().until, (10, u64::MAX)).await;
     assert!(matches!(claim, Err(StorageError::Closed)), "{claim:?}");
     let query = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
     let mut found = world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries;
@@ -292,7 +295,7 @@ async fn leases_are_given_back_if_what_was_leased_cannot_be_read() {
     let expected = [
         (ids[0], DeliveryState::Pending, Some(now)),
         (ids[1], DeliveryState::Waiting, Some(now)),
-        (ids[2], DeliveryState::Delivering, before.due_at),
+        (ids[2], DeliveryState::Delivering, None),
     ];
     assert_eq!(found, expected);
 }
@@ -302,7 +305,7 @@ async fn what_is_damaged_stays_leased() {
     let (stores, (storage, _dir)) = open_new().await;
     let world = World::new(stores);
     let id = world.delivery_in(HookId(1), DeliveryState::Pending).await;
-    let mut writer = storage.shared.writer().await;
+    let mut writer = storage.stores.writer().await;
     sqlx::query("DELETE FROM events").execute(writer.connection().await.unwrap()).await.unwrap();
     drop(writer);
     let claim = world.try_claim(HookId(1), NOW, UnixMillis(NOW.0 + 1), (10, u64::MAX)).await;
@@ -329,7 +332,7 @@ async fn reads_of_a_tenant_leave_readers_to_others() {
     let query = DeliveryQuery { limit: 1, ..DeliveryQuery::default() };
     let (one, other) = (TenantId(1), TenantId(2));
     let held =
-        (storage.shared.turn_to_read(one).await.unwrap(), storage.shared.turn_to_read(one).await.unwrap());
+        (storage.stores.permit_read(one).await.unwrap(), storage.stores.permit_read(one).await.unwrap());
     let mut waiting = deliveries.list(one, &query);
     for _ in 0..20 {
         deliveries.list(other, &query).await.unwrap();

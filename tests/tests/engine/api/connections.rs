@@ -82,3 +82,60 @@ async fn connections_of_one_address_do_not_end_those_of_another() {
     assert_eq!(status(&mut held[0]).await, None, "the oldest connection of the address with too many");
     assert_eq!(status(&mut idle).await.as_deref(), Some("200"), "an older connection of another address");
 }
+
+#[tokio::test]
+async fn one_tenant_does_not_keep_all_connections_busy() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start_with(with_open_files(&dir, 256), &[("HOOKWRIGHT_LOG", "error")]).await;
+    let key = server.tenant_key("acme").await;
+    let other = server.tenant("other").await;
+    let events = "/api/v3/events HTTP/1.1\r\nHost: a\r\nContent-Type: application/json";
+    let unfinished = format!("POST {events}\r\nAuthorization: Bearer {key}\r\nContent-Length: 100\r\n\r\n{{");
+    let mut held = Vec::new();
+    let mut refused = 0;
+    // There may be 42 connections.
+    for _ in 0..40 {
+        held.push(connection(&server, "127.0.0.1", &unfinished).await);
+        // What another tenant sends is answered, and so the request before it has been read.
+        let event = other.clone().at(server.base()).publish("t", json!({})).await;
+        assert!(event.starts_with("evt_"), "{event}");
+    }
+    for stream in &mut held {
+        let mut answer = [0; 12];
+        if let Ok(Ok(_)) =
+            tokio::time::timeout(std::time::Duration::from_millis(1), stream.read_exact(&mut answer)).await
+        {
+            assert!(answer.ends_with(b"429"), "{}", String::from_utf8_lossy(&answer));
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "one tenant keeps all connections busy");
+}
+
+#[tokio::test]
+async fn many_unknown_senders_at_one_address_lock_out_no_other() {
+    let settings = [("HOOKWRIGHT_TRUSTED_PROXIES", "192.0.2.1"), ("HOOKWRIGHT_LOG", "error")];
+    let server = Server::start_with(BINARY, &settings).await;
+    let body = json!({"access_token": server.tenant_key("acme").await}).to_string();
+    let head =
+        "POST /api/v2/hooks HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close";
+    let (first, last) = body.split_at(body.len() / 2);
+    let begun = format!("{head}\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n", body.len());
+    let mut slow = connection(&server, "127.0.0.2", &begun).await;
+    let mut start = [0; 25];
+    // The engine tells it to go on once it reads the body.
+    slow.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 100 Continue\r\n\r\n");
+    slow.write_all(first.as_bytes()).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        let mut stream = connection(&server, "127.0.0.3", &begun).await;
+        stream.read_exact(&mut start).await.unwrap();
+        held.push(stream);
+    }
+    slow.write_all(last.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    // The key is known, and then the hook has no name.
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hookwright_tests::{Server, TIMEOUT};
+use hookwright_tests::{Server, TIMEOUT, guest};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -84,6 +84,22 @@ async fn ambiguous_requests_are_refused() {
 }
 
 #[tokio::test]
+async fn a_chunk_size_with_too_many_leading_zeros_is_refused() {
+    let server = Server::start(BINARY).await;
+    let key = server.tenant_key("acme").await;
+    let event = r#"{"type":"t","data":1}"#;
+    for (zeros, expected) in [(40, "202"), (64, "400"), (1_000, "400")] {
+        let sent = format!(
+            "POST /api/v3/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{}{:x}\r\n{event}\r\n0\r\n\r\n",
+            "0".repeat(zeros),
+            event.len()
+        );
+        let response = exchange(&mut connect(&server).await, sent.as_bytes()).await;
+        assert_eq!(status(&response), expected, "{zeros}: {response}");
+    }
+}
+
+#[tokio::test]
 async fn a_content_length_above_the_limit_is_refused_before_the_body_arrives() {
     let server = Server::start(BINARY).await;
     let key = server.tenant_key("acme").await;
@@ -160,6 +176,51 @@ async fn unfinished_bodies_are_limited_for_each_tenant() {
     let lines = format!("{{\"type\":\"t\",\"data\":\"{}\"}}\n", "x".repeat(500_000)).repeat(10);
     let headers = [("content-type", "application/x-ndjson")];
     other.send("POST", "/api/v3/events/batch", lines, &headers).await.expect(202);
+    drop(held);
+}
+
+/// A plugin of exactly the maximum size of an upload.
+fn largest_plugin() -> Vec<u8> {
+    const MAX: usize = 32 * 1024 * 1024;
+    let mut wasm = guest::filter("", "i32.const 0");
+    // The rest is a custom section without a name: its id, its length in five bytes, and zeros.
+    let len = MAX - wasm.len() - 1 - 5;
+    wasm.push(0);
+    wasm.extend((0..5).map(|n| (len >> (7 * n)) as u8 & 0x7f | if n < 4 { 0x80 } else { 0 }));
+    wasm.resize(MAX, 0);
+    wasm
+}
+
+#[tokio::test]
+async fn the_largest_upload_succeeds_while_other_tenants_hold_memory() {
+    let server = Server::start(BINARY).await;
+    let mut held = Vec::new();
+    for name in ["one", "two"] {
+        let key = server.tenant_key(name).await;
+        let head = format!(
+            "POST /api/v3/events/batch HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: application/x-ndjson\r\nContent-Length: 15000000\r\nExpect: 100-continue\r\n\r\n"
+        );
+        let mut stream = connect(&server).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.unwrap();
+        assert!(start.ends_with(b"100"));
+        held.push(stream);
+    }
+    let key = server.tenant_key("acme").await;
+    let wasm = largest_plugin();
+    let len = wasm.len();
+    let chunks = [format!("{len:x}\r\n").into_bytes(), wasm.clone(), b"\r\n0\r\n\r\n".to_vec()].concat();
+    for (framing, body) in
+        [(format!("Content-Length: {len}"), wasm), ("Transfer-Encoding: chunked".to_owned(), chunks)]
+    {
+        let head = format!(
+            "PUT /api/v3/plugins/large HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: application/wasm\r\n{framing}\r\n\r\n"
+        );
+        let sent = [head.into_bytes(), body].concat();
+        let response = exchange(&mut connect(&server).await, &sent).await;
+        assert!(["200", "201"].contains(&status(&response)), "{framing}: {response}");
+    }
     drop(held);
 }
 

@@ -1,4 +1,4 @@
-//! The check of the settings that a client gives to a plugin.
+//! Validation of the settings of `action.plugin`.
 
 use super::members::{HookInput, Identity};
 use crate::api::problem::Kind;

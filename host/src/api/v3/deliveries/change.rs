@@ -41,8 +41,8 @@ pub(super) async fn retry_delivery(
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::DeliveriesWrite)?;
     payload.read_nothing().await?;
-    let ApiState { directory, storage, dispatcher, turns, .. } = &*engine;
-    let _turn = turns.changes.turn(tenant).await?;
+    let ApiState { directory, storage, dispatcher, request_limits: limits, .. } = &*engine;
+    let _permit = limits.changes.acquire(tenant).await?;
     let delivery = storage.deliveries.delivery(tenant, id).await?.ok_or_else(|| no_delivery(id))?;
     if directory.hook_of(tenant, delivery.hook).is_none() {
         let detail = format!("the delivery cannot be retried: its hook `{}` was deleted", delivery.hook);
@@ -78,15 +78,15 @@ pub(super) async fn cancel_delivery(
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::DeliveriesWrite)?;
     payload.read_nothing().await?;
-    let ApiState { directory, storage, dispatcher, turns, .. } = &*engine;
-    let turn = turns.changes.turn(tenant).await?;
+    let ApiState { directory, storage, dispatcher, request_limits: limits, .. } = &*engine;
+    let permit = limits.changes.acquire(tenant).await?;
     let delivery = storage.deliveries.delivery(tenant, id).await?.ok_or_else(|| no_delivery(id))?;
     let recalled = dispatcher.recall(&delivery, directory.clock().now()).map_err(not_recalled)?;
     let deliveries = Arc::clone(&storage.deliveries);
     // Spawned, so that it completes even if the client disconnects: a delivery that is cancelled on disk must
     // not return to memory.
     let cancelling = tokio::spawn(async move {
-        let _turn = turn;
+        let _permit = permit;
         let cancelled = deliveries.cancel(tenant, id).await?;
         if let Some(Cancelled::Done { lease, .. }) = cancelled {
             recalled.cancelled(lease);
@@ -160,6 +160,7 @@ mod tests {
             attempts,
             failures: 1,
             due_at: None,
+            lease: None,
         }
     }
 

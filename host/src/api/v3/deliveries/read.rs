@@ -12,7 +12,7 @@ use crate::api::auth::Caller;
 use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
-use crate::api::turns::Turns;
+use crate::api::request_limits::RequestLimits;
 use crate::api::v3::openapi::schemas;
 use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Scope, TenantId};
 use crate::storage::{DeliveryQuery, Listed, Storage};
@@ -44,7 +44,7 @@ const PARAMS: [&str; 7] = ["hook", "state", "type", "since", "until", "limit", "
 )]
 pub(super) async fn list_deliveries(
     State(storage): State<Storage>,
-    State(turns): State<Arc<Turns>>,
+    State(limits): State<Arc<RequestLimits>>,
     caller: Caller,
     uri: Uri,
 ) -> Result<Json<Page<DeliveryView>>, Problem> {
@@ -65,8 +65,8 @@ pub(super) async fn list_deliveries(
         return Err(Problem::parameter("until", "`until` must be later than `since`"));
     }
     // The search for this state reads all unfinished deliveries of the tenant.
-    let _turn = match query.state {
-        Some(DeliveryState::Delivering) => Some(turns.walks.turn(tenant).await?),
+    let _permit = match query.state {
+        Some(DeliveryState::Delivering) => Some(limits.scans.acquire(tenant).await?),
         _ => None,
     };
     let Listed { deliveries, searched_to } = storage.deliveries.list(tenant, &query).await?;

@@ -14,7 +14,7 @@ use http::request::Parts;
 use crate::api::SharedApiState;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
-use crate::api::turns::Turns;
+use crate::api::request_limits::RequestLimits;
 use crate::delivery::Pipelines;
 use crate::directory::Directory;
 use crate::domain::{Event, EventId, EventKey, EventType, Hook, Step, TenantId};
@@ -33,16 +33,16 @@ const TRIAL_TIMEOUT: Duration = Duration::from_secs(10);
 pub(in crate::api) struct Trial {
     pub(in crate::api) directory: Arc<Directory>,
     pub(super) pipelines: Arc<Pipelines>,
-    turns: Arc<Turns>,
+    limits: Arc<RequestLimits>,
     storage: Storage,
     /// Trial calls happen before any change, so they stop if the client disconnects.
     client: ClientPresence,
 }
 
 impl Trial {
-    /// Validates the settings of the steps of `wanted` for which `is_from_client` is true, which are those that
-    /// the client wrote. Skips steps that `current` has as well: a newer version of a plugin may reject them,
-    /// which must not block other changes.
+    /// Validates the settings of the steps of `wanted` for which `is_from_client` is true, which are those
+    /// that the client wrote. Skips steps that `current` has as well: a newer version of a plugin may reject
+    /// them, which must not block other changes.
     ///
     /// # Errors
     /// Fails if a plugin rejects its settings, or if too many changes of the tenant are waiting.
@@ -62,7 +62,7 @@ impl Trial {
             return Ok(());
         }
         let checked = async {
-            let _turn = self.turns.trials.turn(wanted.tenant).await?;
+            let _permit = self.limits.trials.acquire(wanted.tenant).await?;
             for (_index, step) in &new {
                 self.pipelines.load(wanted.tenant, step).await?;
             }
@@ -140,7 +140,7 @@ impl FromRef<SharedApiState> for Trial {
         Self {
             directory: FromRef::from_ref(shared),
             pipelines: FromRef::from_ref(shared),
-            turns: FromRef::from_ref(shared),
+            limits: FromRef::from_ref(shared),
             storage: FromRef::from_ref(shared),
             client: ClientPresence::default(),
         }

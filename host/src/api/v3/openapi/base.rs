@@ -1,4 +1,4 @@
-//! The parts of the document that describe no operation.
+//! The parts of the document that do not depend on operations.
 
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};

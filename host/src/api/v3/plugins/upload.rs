@@ -13,10 +13,11 @@ use utoipa::ToSchema;
 use super::affected::{self, AffectedHooks};
 use super::read::PluginView;
 use crate::api::auth::Caller;
-use crate::api::body::{ContentType, Payload};
+use crate::api::body::Payload;
 use crate::api::params::{Params, Segment};
 use crate::api::problem::{Kind, Problem};
-use crate::api::turns::Turns;
+use crate::api::request_limits::RequestLimits;
+use crate::api::uploads::{Upload, Uploads};
 use crate::api::v3::hooks::Trial;
 use crate::api::v3::openapi::schemas;
 use crate::directory::{STANDARD_PLUGINS, Uploaded};
@@ -24,9 +25,6 @@ use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Invalid, PluginName, PluginRef, PluginVersion, Scope, TenantId};
 use crate::presence::ClientPresence;
 use crate::sandbox::{Inspected, Sandbox, UploadError};
-
-/// The maximum size of an upload, in bytes.
-const MAX_UPLOAD_LEN: usize = 32 * 1024 * 1024;
 
 /// An uploaded version and its effect on hooks.
 #[derive(Debug, Serialize, ToSchema)]
@@ -70,7 +68,8 @@ pub(super) struct UploadView {
 pub(super) async fn put_plugin(
     State(trial): State<Trial>,
     State(sandbox): State<Sandbox>,
-    State(turns): State<Arc<Turns>>,
+    State(limits): State<Arc<RequestLimits>>,
+    State(uploads): State<Arc<Uploads>>,
     presence: ClientPresence,
     caller: Caller,
     Segment(name): Segment<String>,
@@ -85,19 +84,19 @@ pub(super) async fn put_plugin(
         let detail = format!("`{name}` is the name of a standard plugin; choose another name");
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    let upload = Upload { trial: &trial, sandbox: &sandbox, tenant, name: &name, force };
+    let examination = Examination { trial: &trial, sandbox: &sandbox, tenant, name: &name, force };
     let examining = async {
-        // Waits before the body is in memory.
-        let turn = turns.uploads.turn(tenant).await?;
-        let wasm = payload.read(ContentType::Wasm, MAX_UPLOAD_LEN).await?;
-        let examined = upload.examine(&wasm).await?;
-        Ok::<_, Problem>((turn, wasm, examined))
+        // Waits before the body is read.
+        let permit = limits.uploads.acquire(tenant).await?;
+        let upload = uploads.receive(payload).await?;
+        let examined = examination.examine(&upload).await?;
+        Ok::<_, Problem>((permit, examined))
     };
     let gone = || Problem::new(Kind::RequestTimeout, "the client closed the connection");
-    let (_turn, wasm, examined) = presence.or_gone(examining).await.ok_or_else(gone)??;
+    let (_permit, examined) = presence.or_gone(examining).await.ok_or_else(gone)??;
     let (status, plugin, warnings) = match examined {
         Examined::Same(version) => (StatusCode::OK, version, Vec::new()),
-        Examined::New(inspected, warnings) => {
+        Examined::New(inspected, warnings, wasm) => {
             match trial.directory.add_plugin_version(tenant, name.clone(), inspected, &wasm).await? {
                 Uploaded::New(version) => (StatusCode::CREATED, version, warnings),
                 Uploaded::Same(version) => (StatusCode::OK, version, warnings),
@@ -117,8 +116,8 @@ fn force(uri: &Uri) -> Result<bool, Problem> {
     }
 }
 
-/// The parameters of an upload, without its bytes.
-struct Upload<'a> {
+/// The examination of an upload.
+struct Examination<'a> {
     trial: &'a Trial,
     sandbox: &'a Sandbox,
     tenant: TenantId,
@@ -130,19 +129,21 @@ enum Examined {
     /// The newest version has the same bytes.
     Same(Arc<PluginVersion>),
     /// The version can be stored, with these warnings.
-    New(Inspected, Vec<String>),
+    New(Inspected, Vec<String>, Bytes),
 }
 
-impl Upload<'_> {
+impl Examination<'_> {
     /// Checks the upload without storing anything, so that dropping the future is safe.
-    async fn examine(&self, wasm: &Bytes) -> Result<Examined, Problem> {
+    async fn examine(&self, upload: &Upload) -> Result<Examined, Problem> {
         let directory = &self.trial.directory;
         let newest = directory.plugin(self.tenant, &PluginRef::Latest(self.name.clone()));
-        let digest = Sandbox::digest(wasm).await?;
+        let wasm = upload.load().await?;
+        let digest = Sandbox::digest(&wasm).await?;
         if let Some(same) = newest.filter(|newest| newest.digest == digest) {
             return Ok(Examined::Same(same));
         }
-        let inspected = self.sandbox.inspect(self.tenant, wasm.clone()).await.map_err(refused)?;
+        // Frees the memory before the trial calls, which do not need the bytes.
+        let inspected = self.sandbox.inspect(self.tenant, wasm).await.map_err(refused)?;
         directory.check_roles(self.tenant, self.name, &inspected.roles)?;
         let hooks = directory.hooks_by_name(self.tenant, self.name);
         // The expected version number, only for the trial calls: plugins do not see it.
@@ -153,7 +154,7 @@ impl Upload<'_> {
         let mut warnings = inspected.warnings.clone();
         warnings.extend(tried.warnings(self.force)?);
         warnings.extend(self.trial.plain_call(self.tenant, &version).await?);
-        Ok(Examined::New(inspected, warnings))
+        Ok(Examined::New(inspected, warnings, upload.load().await?))
     }
 }
 

@@ -27,7 +27,7 @@ fn keys(current: char, previous: &[char]) -> Keys {
     Keys { current: Some(key(current)), previous: previous.iter().map(|digit| key(*digit)).collect() }
 }
 
-async fn open_with(dir: &Path, keys: Keys) -> Result<SqliteStorage, StorageError> {
+async fn open_with(dir: &Path, keys: Keys) -> Result<SqliteDatabase, StorageError> {
     open(dir, SqliteOptions { keys, ..SqliteOptions::default() }).await
 }
 
@@ -209,7 +209,7 @@ async fn keys_rotate() {
     world.storage.hooks.insert(&hook).await.unwrap();
     world.storage.access.insert_login(&login("one")).await.unwrap();
     waiting(&world, hook.id).await;
-    let signs = storage.vault().derive(crate::vault::DOMAIN_TOKENS);
+    let signs = storage.stores.vault.derive(crate::vault::DOMAIN_TOKENS);
     storage.close().await.unwrap();
 
     // The wrong key is refused before anything is written under it.
@@ -242,7 +242,7 @@ async fn keys_rotate() {
     assert_eq!(world.storage.hooks.load().await.unwrap(), std::slice::from_ref(&hook));
     assert_eq!(world.storage.access.load().await.unwrap().0, [login("one"), login("two")]);
     assert_eq!(rendered_url(&world, hook.id).await.as_deref(), Some("https://example.com/secret-rendered"));
-    assert!(storage.vault().derived(crate::vault::DOMAIN_TOKENS).contains(&signs), "tokens hold on");
+    assert!(storage.stores.vault.derived(crate::vault::DOMAIN_TOKENS).contains(&signs), "tokens hold on");
 }
 
 #[tokio::test]

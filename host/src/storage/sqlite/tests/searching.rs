@@ -1,12 +1,12 @@
-//! What is looked for, and by which way.
+//! Searches, and the indexes that they use.
 
 use sqlx::Row as _;
 
 use super::*;
 
-async fn assert_plan(storage: &SqliteStorage, sql: &str, expected: &str) {
+async fn assert_plan(storage: &SqliteDatabase, sql: &str, expected: &str) {
     let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-    let mut writer = storage.shared.writer().await;
+    let mut writer = storage.stores.writer().await;
     let connection = writer.connection().await.unwrap();
     let plan = sqlx::query(explain).fetch_all(connection).await.unwrap();
     let plan: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
@@ -15,16 +15,16 @@ async fn assert_plan(storage: &SqliteStorage, sql: &str, expected: &str) {
 }
 
 #[tokio::test]
-async fn lists_go_the_way_they_are_meant_to() {
+async fn lists_use_the_intended_indexes() {
     let (_stores, (storage, _dir)) = open_new().await;
     let of_type = DeliveryQuery { event_type: Some("a".parse().unwrap()), ..DeliveryQuery::default() };
     let of_hook = DeliveryQuery { hook: Some(HookId(1)), ..of_type.clone() };
     let of_state = DeliveryQuery { state: Some(DeliveryState::Exhausted), ..of_hook.clone() };
     let by_key = "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id>? AND id<?)";
     let by_state = "INDEX deliveries_by_state (tenant_id=? AND state=? AND id>? AND id<?)";
-    let by_span = "SEARCH hook_spans USING PRIMARY KEY (hook=? AND span>? AND span<?)";
+    let by_bucket = "SEARCH hook_id_buckets USING PRIMARY KEY (hook=? AND bucket>? AND bucket<?)";
     for (query, expected) in
-        [(of_type, &[by_key][..]), (of_hook, &[by_span, by_key]), (of_state, &[by_state])]
+        [(of_type, &[by_key][..]), (of_hook, &[by_bucket, by_key]), (of_state, &[by_state])]
     {
         let search = listing::Search::new(TENANT, &query);
         for statement in [search.statement(), search.end_statement(10)] {
@@ -40,73 +40,95 @@ async fn lists_go_the_way_they_are_meant_to() {
     }
 }
 
+/// Statements, and a part of the plan that SQLite must have for each.
+const PLANS: [(&str, &str); 14] = [
+    (
+        "WITH r (id, tenant_id, state) AS (VALUES (1, 2, 5), (3, 4, 5)) UPDATE deliveries SET state = r.state FROM r \
+         WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id",
+        "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+    ),
+    (
+        "UPDATE deliveries SET state = 6 WHERE (tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each('[]'))",
+        "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+    ),
+    (
+        "SELECT id FROM deliveries WHERE (tenant_id, id) IN (SELECT e.tenant_id, e.key + (d.value ->> 0) \
+         FROM events e CROSS JOIN json_each(e.deliveries) d WHERE e.key = 1 AND e.tenant_id = 2)",
+        "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+    ),
+    (
+        "SELECT e.key FROM events e CROSS JOIN json_each(e.deliveries) d \
+         WHERE e.key > (SELECT event_key FROM written_until)",
+        "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)",
+    ),
+    (
+        "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) DELETE FROM rendered_requests WHERE delivery_id IN \
+         (SELECT r.id FROM r CROSS JOIN deliveries WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id)",
+        "SEARCH rendered_requests USING INTEGER PRIMARY KEY",
+    ),
+    (
+        "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) SELECT r.id FROM r CROSS JOIN deliveries \
+         WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id AND deliveries.state = 1",
+        "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+    ),
+    (
+        "SELECT id, (SELECT octet_length(data) FROM events WHERE key = event_key) \
+         FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
+         AND ready_at <= 5 ORDER BY ready_at, id LIMIT 10",
+        "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND ready_at<?)",
+    ),
+    (
+        "UPDATE deliveries SET state = 2, lease_id = NULL WHERE lease_owner = 1 AND (tenant_id, id) IN \
+         (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1)",
+        "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
+    ),
+    (
+        "SELECT tenant_id, id, ready_at FROM deliveries INDEXED BY deliveries_unfinished \
+         WHERE hook_id = 1 AND state < 3 AND state <> 1 AND (ready_at, id) > (2, 3) ORDER BY ready_at, id LIMIT 4",
+        "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND (ready_at,id)>(?,?))",
+    ),
+    (
+        "SELECT id FROM deliveries WHERE tenant_id = 1 AND id BETWEEN 2 AND 3",
+        "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id>? AND id<?)",
+    ),
+    (
+        "SELECT ready_at FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND hook_id = 4 \
+         ORDER BY ready_at LIMIT 1",
+        "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=?)",
+    ),
+    (
+        "SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1",
+        "USING COVERING INDEX deliveries_unfinished",
+    ),
+    (
+        "SELECT hook_id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND hook_id > 4 \
+         ORDER BY hook_id LIMIT 1",
+        "SEARCH deliveries USING COVERING INDEX deliveries_unfinished (hook_id>?)",
+    ),
+    (
+        "SELECT * FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
+         AND ready_at <= 5 ORDER BY ready_at, id LIMIT 10",
+        "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND ready_at<?)",
+    ),
+];
+
 #[tokio::test]
-async fn statements_go_the_way_they_are_meant_to() {
+async fn statements_use_the_intended_indexes() {
     let (_stores, (storage, _dir)) = open_new().await;
-    let rows = [
-        (
-            "WITH r (id, tenant_id, state) AS (VALUES (1, 2, 5), (3, 4, 5)) UPDATE deliveries SET state = r.state FROM r \
-             WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "UPDATE deliveries SET state = 6 WHERE (tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each('[]'))",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "SELECT id FROM deliveries WHERE (tenant_id, id) IN (SELECT e.tenant_id, e.key + (d.value ->> 0) \
-             FROM events e CROSS JOIN json_each(e.deliveries) d WHERE e.key = 1 AND e.tenant_id = 2)",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "SELECT e.key FROM events e CROSS JOIN json_each(e.deliveries) d \
-             WHERE e.key > (SELECT event_key FROM written_until)",
-            "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)",
-        ),
-        (
-            "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) DELETE FROM rendered_requests WHERE delivery_id IN \
-             (SELECT r.id FROM r CROSS JOIN deliveries WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id)",
-            "SEARCH rendered_requests USING INTEGER PRIMARY KEY",
-        ),
-        (
-            "WITH r (id, tenant_id) AS (VALUES (1, 2), (3, 4)) SELECT r.id FROM r CROSS JOIN deliveries \
-             WHERE deliveries.id = r.id AND deliveries.tenant_id = r.tenant_id AND deliveries.state = 1",
-            "SEARCH deliveries USING PRIMARY KEY (tenant_id=? AND id=?)",
-        ),
-        (
-            "SELECT id, (SELECT octet_length(data) FROM events WHERE key = event_key) \
-             FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
-             AND due_at <= 5 ORDER BY due_at, id LIMIT 10",
-            "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND due_at<?)",
-        ),
-        (
-            "SELECT id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND state = 1",
-            "USING COVERING INDEX deliveries_unfinished",
-        ),
-        (
-            "SELECT hook_id FROM deliveries INDEXED BY deliveries_unfinished WHERE state < 3 AND hook_id > 4 \
-             ORDER BY hook_id LIMIT 1",
-            "SEARCH deliveries USING COVERING INDEX deliveries_unfinished (hook_id>?)",
-        ),
-        (
-            "SELECT * FROM deliveries INDEXED BY deliveries_unfinished WHERE hook_id = 1 AND state < 3 \
-             AND due_at <= 5 ORDER BY due_at, id LIMIT 10",
-            "SEARCH deliveries USING INDEX deliveries_unfinished (hook_id=? AND due_at<?)",
-        ),
-    ];
-    for (sql, expected) in rows {
+    for (sql, expected) in PLANS {
         assert_plan(&storage, sql, expected).await;
     }
 }
 
-/// Whichever way their rows come to be written, and whatever of other hooks lies between.
+/// However their rows were written, and whatever other hooks have in between.
 #[tokio::test]
-async fn a_hooks_list_has_what_lies_at_the_ends_of_spans() {
+async fn a_hooks_list_has_the_deliveries_at_the_ends_of_buckets() {
     let (stores, _guard) = open_new().await;
     let world = World::new(stores);
-    let (hooks, span) = ([HookId(1), HookId(2)], 1_i64 << spans::BITS);
-    let begin = (DeliveryId::first_at(NOW).0 >> spans::BITS) << spans::BITS;
-    let all = [-1, 0, 1, span - 1, span, span + 1, 5 * span, 6 * span - 1, 9 * span].map(|at| begin + at);
+    let (hooks, bucket) = ([HookId(1), HookId(2)], 1_i64 << id_buckets::BITS);
+    let begin = (DeliveryId::first_at(NOW).0 >> id_buckets::BITS) << id_buckets::BITS;
+    let all = [-1, 0, 1, bucket - 1, bucket, bucket + 1, 5 * bucket, 6 * bucket - 1, 9 * bucket]
+        .map(|at| begin + at);
     for (number, id) in all.into_iter().enumerate() {
         let (pending, done) = (number % 3 == 0, number % 3 == 1);
         let mut acceptance = world.event_for(hooks[number % 2], (!pending).then_some(LEASE_END));
@@ -152,7 +174,7 @@ async fn a_search_that_ends_early_goes_on_where_it_ended() {
     }
     let list = async |query: &DeliveryQuery, before, limit, most| {
         let query = DeliveryQuery { before, limit, ..query.clone() };
-        listing::list(&storage.shared.readers, TENANT, &query, most).await.unwrap()
+        listing::list(&storage.stores.readers, TENANT, &query, most).await.unwrap()
     };
     for query in queries {
         let whole = list(&query, None, 100, u32::MAX).await;

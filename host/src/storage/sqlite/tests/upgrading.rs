@@ -48,7 +48,7 @@ async fn deliveries_of_an_earlier_engine_are_all_there() {
     let of_hook = deliveries.list(TENANT, &of_hook).await.unwrap().deliveries;
     assert_eq!(of_hook.iter().map(|one| one.id.0).collect::<Vec<_>>(), [205, 102, 101]);
     assert_eq!(world.attempts(DeliveryId(102)).await[0].id.0, 103);
-    assert_eq!(deliveries.recover(NOW).await.unwrap(), 1);
+    assert_eq!(deliveries.recover(NodeNumber(0), NOW).await.unwrap(), 1);
     let mut claimed: Vec<_> =
         world.claim(HookId(7), NOW, 10).await.iter().map(|one| one.delivery.id.0).collect();
     claimed.sort_unstable();
@@ -124,7 +124,7 @@ async fn what_waits_is_brought_forward_where_the_clock_was_set_back() {
     world.storage.deliveries.bring_forward(now, std::time::Duration::from_secs(86_400)).await.unwrap();
     assert_eq!(world.claim(waits, UnixMillis(now.0 + 4_999), 10).await.len(), 0);
     assert_eq!(world.claim(waits, UnixMillis(now.0 + 5_000), 10).await.len(), 1);
-    assert_eq!(world.delivery(lease).await.due_at, Some(LEASE_END), "records are told by the ends of leases");
+    assert_eq!(world.delivery(lease).await.lease.unwrap().until, LEASE_END, "leases stay");
 }
 
 #[tokio::test]
@@ -142,14 +142,14 @@ async fn a_step_back_that_ends_half_way_is_taken_up_and_moves_nothing_twice() {
             world.storage.events.accept(events).await.unwrap();
         }
         // The first transaction is committed, and then something fails.
-        let mut writer = storage.shared.writer().await;
+        let mut writer = storage.stores.writer().await;
         let progress = clock_steps::bring_some_forward(writer.begin().await.unwrap(), now, day).await;
         assert_eq!(writer.finish(progress).await.unwrap(), clock_steps::Progress::More);
         drop((writer, world));
         if restarted {
             storage.close().await.unwrap();
             storage = reopen(dir.path()).await;
-            storage.stores().deliveries.recover(now).await.unwrap();
+            storage.stores().deliveries.recover(NodeNumber(1), now).await.unwrap();
         } else {
             // Each repeats the call, and so would one whose answer got lost.
             for _ in 0..2 {
@@ -157,7 +157,7 @@ async fn a_step_back_that_ends_half_way_is_taken_up_and_moves_nothing_twice() {
             }
         }
         let sql = "SELECT due_at, count(*) FROM deliveries GROUP BY due_at";
-        let due: Vec<(i64, i64)> = sqlx::query_as(sql).fetch_all(&storage.shared.readers).await.unwrap();
+        let due: Vec<(i64, i64)> = sqlx::query_as(sql).fetch_all(&storage.stores.readers).await.unwrap();
         assert_eq!(due, [(now.0, COUNT as i64 + 3)], "restarted: {restarted}");
         assert_eq!(storage.clock_last_seen().await.unwrap(), Some(now));
     }

@@ -1,9 +1,9 @@
-//! Statements over many rows, and all statements of a transaction in one go.
+//! Statements over many rows, and all statements of a transaction as one script.
 //!
-//! A statement for each row costs ten times what one over all rows does, and each hand-over to SQLite's
-//! thread costs a switch there and back, which on a busy machine takes longer than the work. So the
-//! statements of a transaction are gathered in a [`Script`]. Rows are filled up with NULLs to a power of two,
-//! so that few texts of scripts occur, and their prepared statements are found again.
+//! A statement for each row costs ten times what one over all rows does, and each call to SQLite's thread costs a switch
+//! there and back, which on a busy machine takes longer than the work. So the statements of a transaction are gathered in
+//! a [`Script`]. Rows are padded with NULLs to a power of two, so that few different scripts occur and their prepared
+//! statements are reused.
 
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
@@ -12,14 +12,14 @@ use sqlx::{Arguments as _, AssertSqlSafe};
 /// The most rows in one statement.
 const MAX_ROWS: usize = 256;
 
-/// What binds one row's values.
+/// Binds one row's values.
 pub type Bind<T> = fn(&T, &mut SqliteArguments) -> Result<(), BoxDynError>;
 
 /// A statement with a list of `VALUES`, for any number of rows. A row whose values are all NULL must have
 /// no effect.
 ///
-/// Those that every event and every attempt need say `OR ROLLBACK`: a transaction in which one fails is rolled back whole anyway, and SQLite need keep no
-/// journal to undo a single statement by.
+/// Statements for every event and every attempt say `OR ROLLBACK`: if one fails, the whole transaction is rolled back
+/// anyway, and SQLite need not keep a journal to undo a single statement.
 #[derive(Debug)]
 pub struct MultiRow {
     /// For 1, 2, 4, … rows.
@@ -28,8 +28,8 @@ pub struct MultiRow {
 }
 
 impl MultiRow {
-    /// `head`, then `row` once for each row with commas between, then `tail`.
-    /// Every `?` in `row` is a value: numbered parameters would make SQLite search them.
+    /// `head`, then `row` once for each row, separated by commas, then `tail`.
+    /// Every `?` in `row` is a value: SQLite would have to search numbered parameters.
     pub fn new(head: &str, row: &str, tail: &str) -> Self {
         let sizes = (0..=MAX_ROWS.ilog2()).map(|power| 1 << power);
         let statements = sizes.map(|rows| format!("{head} {} {tail};", vec![row; rows].join(",")).into());
@@ -37,16 +37,16 @@ impl MultiRow {
     }
 }
 
-/// Statements to be run one after the other, with their values.
+/// Statements to run one after the other, with their values.
 #[derive(Default)]
 pub struct Script {
     sql: String,
     values: SqliteArguments,
 }
 
-/// Begins a transaction that writes, without trying first whether it could do with reading.
+/// Begins a transaction that writes, without beginning a read transaction first.
 pub const BEGIN: &str = "BEGIN IMMEDIATE;";
-/// Ends it, on disk.
+/// Commits the transaction to disk.
 pub const COMMIT: &str = "COMMIT;";
 
 impl Script {
@@ -93,8 +93,22 @@ impl Script {
     }
 }
 
-/// Ids as a JSON array, to be read by `json_each`.
+/// Ids as a JSON array, for `json_each`.
 pub fn json_ids(ids: impl IntoIterator<Item = i64>) -> String {
     let ids: Vec<i64> = ids.into_iter().collect();
     serde_json::Value::from(ids).to_string()
 }
+
+/// Tenants and ids as a JSON array of pairs, for [`is_among`].
+pub fn json_keys(keys: impl IntoIterator<Item = (i64, i64)>) -> String {
+    let keys: Vec<_> = keys.into_iter().map(|(tenant, id)| vec![tenant, id]).collect();
+    serde_json::Value::from(keys).to_string()
+}
+
+/// Whether a delivery is among those whose [`json_keys`] are bound.
+macro_rules! is_among {
+    () => {
+        "(tenant_id, id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))"
+    };
+}
+pub(super) use is_among;

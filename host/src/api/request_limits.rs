@@ -4,79 +4,79 @@ use std::time::Duration;
 
 use super::problem::{Kind, Problem};
 use crate::domain::TenantId;
-use crate::turns::{TenantTurns, Turn};
+use crate::tenant_limiter::{TenantLimiter, TenantPermit};
 
 /// Concurrent uploads of a tenant. Each holds a body in memory and a place in the compiler's queue, which
 /// all tenants share.
 const UPLOADS: usize = 1;
 /// Uploads of a tenant that run or wait. Each waiting one is a connection with an unread body.
-const MAX_UPLOADS_HERE: usize = 8;
+const MAX_UPLOADS_PRESENT: usize = 8;
 /// Concurrent retries and cancellations of a tenant. Each is a transaction with a sync of its own.
 const CHANGES: usize = 4;
 /// Concurrent lists of a tenant that read all its unfinished deliveries. All tenants share a few readers.
-const WALKS: usize = 1;
+const SCANS: usize = 1;
 /// Concurrent dry runs of a tenant. Each may hold a body of a megabyte, and its plugins compete with the
 /// tenant's deliveries.
 const DRY_RUNS: usize = 4;
 /// Dry runs of a tenant that run or wait. The bodies of waiting ones are unread.
-const MAX_DRY_RUNS_HERE: usize = 20;
+const MAX_DRY_RUNS_PRESENT: usize = 20;
 /// Requests of one kind of a tenant that run or wait. The clients of waiting ones may have disconnected.
-const MAX_HERE: usize = 256;
+const MAX_PRESENT: usize = 256;
 /// How long a request waits at most.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The limit on one kind of request.
 #[derive(Debug)]
-pub struct RequestTurns {
-    turns: TenantTurns,
+pub struct RequestLimiter {
+    limiter: TenantLimiter,
     /// The maximum number of requests of a tenant that run or wait.
-    max_here: usize,
+    max_present: usize,
     /// How long a request waits at most.
     max_wait: Duration,
 }
 
 /// See the [module documentation](self).
 #[derive(Debug)]
-pub struct Turns {
+pub struct RequestLimits {
     /// Uploads of plugins.
-    pub uploads: RequestTurns,
+    pub uploads: RequestLimiter,
     /// Retries and cancellations of deliveries.
-    pub changes: RequestTurns,
+    pub changes: RequestLimiter,
     /// Lists that read all unfinished deliveries.
-    pub walks: RequestTurns,
+    pub scans: RequestLimiter,
     /// Runs of plugins and pipelines that send nothing.
-    pub dry_runs: RequestTurns,
+    pub dry_runs: RequestLimiter,
     /// Trial calls of plugins, as many at once as dry runs.
-    pub trials: RequestTurns,
+    pub trials: RequestLimiter,
 }
 
-impl Default for Turns {
+impl Default for RequestLimits {
     fn default() -> Self {
-        let of = |at_once, max_here| {
-            let turns = TenantTurns::new(at_once);
-            RequestTurns { turns, max_here, max_wait: MAX_WAIT }
+        let of = |at_once, max_present| {
+            let limiter = TenantLimiter::new(at_once);
+            RequestLimiter { limiter, max_present, max_wait: MAX_WAIT }
         };
         Self {
-            uploads: of(UPLOADS, MAX_UPLOADS_HERE),
-            changes: of(CHANGES, MAX_HERE),
-            walks: of(WALKS, MAX_HERE),
-            dry_runs: of(DRY_RUNS, MAX_DRY_RUNS_HERE),
-            trials: of(DRY_RUNS, MAX_HERE),
+            uploads: of(UPLOADS, MAX_UPLOADS_PRESENT),
+            changes: of(CHANGES, MAX_PRESENT),
+            scans: of(SCANS, MAX_PRESENT),
+            dry_runs: of(DRY_RUNS, MAX_DRY_RUNS_PRESENT),
+            trials: of(DRY_RUNS, MAX_PRESENT),
         }
     }
 }
 
-impl RequestTurns {
+impl RequestLimiter {
     /// Waits for a permit, first in, first out among the requests of the tenant.
     ///
     /// # Errors
     /// Fails if too many requests of the tenant run or wait, or if this one has waited too long.
-    pub async fn turn(&self, tenant: TenantId) -> Result<Turn, Problem> {
-        let turn = self.turns.turn_unless_crowded(tenant, self.max_here);
-        let detail = match tokio::time::timeout(self.max_wait, turn).await {
-            Ok(Some(turn)) => return Ok(turn),
+    pub async fn acquire(&self, tenant: TenantId) -> Result<TenantPermit, Problem> {
+        let permit = self.limiter.acquire_unless_full(tenant, self.max_present);
+        let detail = match tokio::time::timeout(self.max_wait, permit).await {
+            Ok(Some(permit)) => return Ok(permit),
             Ok(None) => {
-                let max = self.max_here;
+                let max = self.max_present;
                 format!("{max} requests of this kind are in progress or waiting; try again later")
             }
             Err(_) => {
@@ -100,25 +100,25 @@ mod tests {
 
     #[tokio::test]
     async fn few_uploads_of_a_tenant_can_wait() {
-        let Turns { uploads, .. } = Turns::default();
-        let first = uploads.turn(TENANT).await.unwrap();
-        let mut waiting: Vec<_> = (1..MAX_UPLOADS_HERE).map(|_| uploads.turn(TENANT).boxed()).collect();
-        assert!(waiting.iter_mut().all(|turn| turn.now_or_never().is_none()));
-        let refused = uploads.turn(TENANT).now_or_never().unwrap();
+        let RequestLimits { uploads, .. } = RequestLimits::default();
+        let first = uploads.acquire(TENANT).await.unwrap();
+        let mut waiting: Vec<_> = (1..MAX_UPLOADS_PRESENT).map(|_| uploads.acquire(TENANT).boxed()).collect();
+        assert!(waiting.iter_mut().all(|permit| permit.now_or_never().is_none()));
+        let refused = uploads.acquire(TENANT).now_or_never().unwrap();
         assert_eq!(refused.unwrap_err().kind(), Kind::TooManyRequests);
         drop((first, waiting));
-        assert!(uploads.turn(TENANT).await.is_ok());
+        assert!(uploads.acquire(TENANT).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_request_waits_for_a_limited_time() {
         let max_wait = Duration::from_millis(10);
-        let turns = RequestTurns { turns: TenantTurns::new(1), max_here: 2, max_wait };
-        let first = turns.turn(TENANT).await.unwrap();
+        let limiter = RequestLimiter { limiter: TenantLimiter::new(1), max_present: 2, max_wait };
+        let first = limiter.acquire(TENANT).await.unwrap();
         for _ in 0..3 {
-            assert_eq!(turns.turn(TENANT).await.unwrap_err().kind(), Kind::TooManyRequests);
+            assert_eq!(limiter.acquire(TENANT).await.unwrap_err().kind(), Kind::TooManyRequests);
         }
         drop(first);
-        assert!(turns.turn(TENANT).await.is_ok());
+        assert!(limiter.acquire(TENANT).await.is_ok());
     }
 }

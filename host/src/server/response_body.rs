@@ -1,4 +1,4 @@
-//! The body of an answer, as hyper reads it.
+//! The body of a response, as hyper reads it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,18 +14,25 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use crate::api::problem::{Kind, Problem};
 use crate::clients::{Client, NoRoom, Reserved, UNCOUNTED};
 
-/// The body of an answer. While it exists, its connection has a request under way.
-pub(super) struct Answer {
+/// The body of a response. When hyper drops it, it has taken all of it, though not written it yet.
+pub(super) struct ResponseBody {
     body: Body,
     /// Memory for the body, until it is handed on with the bytes themselves.
     reserved: Option<Reserved>,
     client: Arc<Client>,
+    /// The number of the request on its connection.
+    request: u64,
 }
 
-impl Answer {
-    /// `response` as it is sent to `client`. If clients of its tenant read too slowly for one more, they are told so instead,
-    /// unless the request may have changed something: then what became of it is said all the same.
-    pub(super) fn of(response: Response, client: Arc<Client>, only_reads: bool) -> hyper::Response<Self> {
+impl ResponseBody {
+    /// `response` as it is sent to `client`. If clients of the tenant read too slowly for one more, it is replaced by a problem,
+    /// unless the request may have changed something: its sender must learn the outcome.
+    pub(super) fn of(
+        response: Response,
+        client: Arc<Client>,
+        request: u64,
+        only_reads: bool,
+    ) -> hyper::Response<Self> {
         let (mut response, reserved) = match reserve(&response, &client, only_reads) {
             Ok(reserved) => (response, reserved),
             Err(NoRoom) => (no_room().into_response(), None),
@@ -33,11 +40,11 @@ impl Answer {
         if client.failed_too_often() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response.map(|body| Self { body, reserved, client })
+        response.map(|body| Self { body, reserved, client, request })
     }
 }
 
-/// Memory for an answer that is not small, if it is one piece: one that is made as it is read has its own.
+/// Memory for a response that is not small, if it is one piece. A stream reserves its own.
 fn reserve(response: &Response, client: &Client, only_reads: bool) -> Result<Option<Reserved>, NoRoom> {
     let len = response.body().size_hint().exact().unwrap_or(0);
     let len = usize::try_from(len).unwrap_or(usize::MAX);
@@ -52,13 +59,13 @@ fn no_room() -> Problem {
     Problem::new(Kind::Unavailable, detail)
 }
 
-impl Drop for Answer {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
-        self.client.end_request();
+        self.client.response_handed_over(self.request);
     }
 }
 
-impl HttpBody for Answer {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -68,7 +75,7 @@ impl HttpBody for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = frame {
-            // hyper is done with this body before the bytes are sent, so the memory goes with them.
+            // hyper drops this body before the bytes are written, so the reservation goes with them.
             return Poll::Ready(Some(Ok(match self.reserved.take() {
                 Some(reserved) => frame.map_data(|data| reserved.hold(data)),
                 None => frame,

@@ -1,0 +1,244 @@
+//! The traits that each database implements.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+
+use super::error::StorageError;
+use super::records::{Acceptance, Accepted, Backlog, Cancelled, Changed, Claims, HookClaim, Record};
+use super::retry_policy::RetryPolicy;
+use crate::domain::{
+    ApiKey, Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Digest, DomainToken, Event, EventId,
+    EventKey, EventType, Hook, HookId, KeyId, Lease, Login, NodeNumber, PluginName, PluginVersion, Project,
+    Tenant, TenantId, UnixMillis,
+};
+
+/// Nothing is due further ahead than this: the longest wait of a schedule is seven days, and up to a fifth of it may be
+/// added.
+pub const FURTHEST_AHEAD: Duration = Duration::from_secs(9 * 24 * 3600);
+
+/// A database, as the composition root needs it.
+#[async_trait]
+pub trait Database: Send + Sync {
+    /// The stores that the rest of the engine works with.
+    fn stores(&self) -> Storage;
+    /// The node that this process is: its ids carry the number, and leases name it.
+    async fn node(&self) -> Result<NodeNumber, StorageError>;
+    /// The greatest id that was stored when the database was opened, 0 if there was none: new ids must be greater.
+    fn greatest_id(&self) -> i64;
+    /// The greatest stored id that carries a time before `end`, 0 if there is none.
+    async fn greatest_id_before(&self, end: UnixMillis) -> Result<i64, StorageError>;
+    /// The greatest time that the wall clock showed since it was last set back, as far as it was noted.
+    async fn clock_last_seen(&self) -> Result<Option<UnixMillis>, StorageError>;
+    /// Notes what the wall clock shows, so that the next start can tell whether it was set back. Call it about every minute.
+    async fn note_clock(&self, now: UnixMillis) -> Result<(), StorageError>;
+    /// Returns when the database writes no more: after [`Self::close`], or if its writer stopped.
+    async fn ended(&self);
+    /// Commits what is queued and closes. Stores answer [`StorageError::Closed`] from then on.
+    async fn close(&self) -> Result<(), StorageError>;
+}
+
+/// All stores of a database.
+#[derive(Clone)]
+pub struct Storage {
+    /// Tenants, projects and keys.
+    pub tenants: Arc<dyn TenantStore>,
+    /// Logins and tokens of older systems' clients.
+    pub access: Arc<dyn AccessStore>,
+    /// Hooks.
+    pub hooks: Arc<dyn HookStore>,
+    /// Plugins and their bytes.
+    pub plugins: Arc<dyn PluginStore>,
+    /// Events.
+    pub events: Arc<dyn EventStore>,
+    /// Deliveries and attempts.
+    pub deliveries: Arc<dyn DeliveryStore>,
+}
+
+/// Tenants, their projects and their API keys.
+#[async_trait]
+pub trait TenantStore: Send + Sync {
+    /// Every tenant, project and key there is; read once, at the start.
+    async fn load(&self) -> Result<(Vec<Tenant>, Vec<Project>, Vec<ApiKey>), StorageError>;
+    /// Adds a tenant. [`StorageError::Taken`] for a name or client id that is taken.
+    async fn insert_tenant(&self, tenant: &Tenant) -> Result<(), StorageError>;
+    /// Adds a project. [`StorageError::Taken`] for a number that the tenant has already.
+    async fn insert_project(&self, project: &Project) -> Result<(), StorageError>;
+    /// Removes a project; false if there was none.
+    async fn delete_project(&self, tenant: TenantId, number: i64) -> Result<bool, StorageError>;
+    /// Adds a key.
+    async fn insert_key(&self, key: &ApiKey) -> Result<(), StorageError>;
+    /// Removes a key; false if there was none.
+    async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<bool, StorageError>;
+}
+
+/// What clients of older systems show who they are with.
+#[async_trait]
+pub trait AccessStore: Send + Sync {
+    /// Every login and token there is; read once, at the start.
+    async fn load(&self) -> Result<(Vec<Login>, Vec<DomainToken>), StorageError>;
+    /// Adds a login, its secret encrypted. [`StorageError::Taken`] for a name that the tenant has already.
+    async fn insert_login(&self, login: &Login) -> Result<(), StorageError>;
+    /// Removes a login; false if there was none.
+    async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, StorageError>;
+    /// Adds a token. [`StorageError::Taken`] for an id that is taken.
+    async fn insert_token(&self, token: &DomainToken) -> Result<(), StorageError>;
+    /// Says whether a token is taken from now on; false if there is none.
+    async fn enable_token(&self, tenant: TenantId, id: &str, enabled: bool) -> Result<bool, StorageError>;
+    /// Removes a token; false if there was none.
+    async fn delete_token(&self, tenant: TenantId, id: &str) -> Result<bool, StorageError>;
+}
+
+/// Hooks.
+#[async_trait]
+pub trait HookStore: Send + Sync {
+    /// Every hook there is; read once, at the start.
+    async fn load(&self) -> Result<Vec<Hook>, StorageError>;
+    /// Adds a hook.
+    async fn insert(&self, hook: &Hook) -> Result<(), StorageError>;
+    /// Replaces a hook with the same id and tenant; false if there is none.
+    async fn update(&self, hook: &Hook) -> Result<bool, StorageError>;
+    /// Removes a hook, and begins to cancel its deliveries that are not final. `None`: there was none.
+    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<Option<Cancelling>, StorageError>;
+}
+
+/// Ends when the deliveries of a hook that is gone are cancelled. That goes on whether it is waited for or not.
+pub type Cancelling = BoxFuture<'static, Result<(), StorageError>>;
+
+/// Plugins: names, immutable versions, bytes by digest.
+#[async_trait]
+pub trait PluginStore: Send + Sync {
+    /// Every version there is; read once, at the start.
+    async fn load(&self) -> Result<Vec<PluginVersion>, StorageError>;
+    /// Adds a version with its bytes. Bytes are stored once for each digest.
+    async fn insert(&self, version: &PluginVersion, wasm: &[u8]) -> Result<(), StorageError>;
+    /// Removes a plugin with all its versions, and the bytes that no other version has; false if there was none.
+    async fn delete(&self, tenant: TenantId, name: &PluginName) -> Result<bool, StorageError>;
+    /// Removes one version, and its bytes if no other version has them; false if there was none.
+    async fn delete_version(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        version: u32,
+    ) -> Result<bool, StorageError>;
+    /// The bytes with this digest.
+    async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StorageError>;
+}
+
+/// Events.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// Stores events with their deliveries, all or nothing, and returns when they are on disk.
+    ///
+    /// One answer for each acceptance, in order. If any is a [`Accepted::Conflict`], nothing of this call is stored.
+    /// Calls that run at the same time are committed together.
+    async fn accept(&self, batch: Vec<Acceptance>) -> Result<Vec<Accepted>, StorageError>;
+    /// One event.
+    async fn event(&self, tenant: TenantId, id: &EventId) -> Result<Option<Event>, StorageError>;
+    /// The ids that these events' senders gave them. An event without one is left out.
+    async fn sender_ids(
+        &self,
+        tenant: TenantId,
+        events: &[EventKey],
+    ) -> Result<HashMap<EventKey, EventId>, StorageError>;
+    /// The tenant's newest event whose type and project are `wanted`, of those that were accepted lately: as an example of what
+    /// the tenant sends. How far back it looks is bounded, so an older event may be passed over; `None` if it found none.
+    async fn recent(&self, tenant: TenantId, wanted: &WantedEvent<'_>)
+    -> Result<Option<Event>, StorageError>;
+}
+
+/// Whether an event of this type and this project is wanted.
+pub type WantedEvent<'a> = dyn Fn(&EventType, Option<i64>) -> bool + Send + Sync + 'a;
+
+/// Deliveries and their attempts.
+#[async_trait]
+pub trait DeliveryStore: Send + Sync {
+    /// Ends the leases that an earlier process of `node` left, so that its deliveries are due now. Leases of other nodes
+    /// stay. Returns how many there were. Deliveries that are due later than any schedule allows, which a wrong clock
+    /// caused, are due now, too.
+    async fn recover(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError>;
+    /// Makes deliveries that wait for a time after `now` due `by` earlier, but not before `now`: the clock was set back.
+    /// A call that failed is to be repeated with the same arguments: it goes on where it ended, and moves nothing twice.
+    async fn bring_forward(&self, now: UnixMillis, by: Duration) -> Result<(), StorageError>;
+    /// The hooks that have deliveries which are not final, each with the time when the first of them is due.
+    async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
+    /// Leases deliveries that are due at `now`, oldest due first, under `lease`: of each of `hooks` up to its limit.
+    /// One answer for each hook, in order; a hook with a damaged row does not hold up the others.
+    /// A lease that has ended is due, too: this is how the work of a crashed process is picked up.
+    /// All together take at most `max_bytes` with their events' data and rendered bodies, but at least one delivery if any
+    /// is due and its limit is not 0. Each tenant is limited in the same way by [`HookClaim::tenant_bytes`].
+    async fn claim(
+        &self,
+        hooks: Vec<HookClaim>,
+        now: UnixMillis,
+        lease: Lease,
+        max_bytes: u64,
+    ) -> Vec<Result<Claims, StorageError>>;
+    /// Records what came of leased deliveries, and returns when it is on disk. A delivery whose lease is
+    /// over, because it was cancelled meanwhile or claimed by someone else, stays as it is; its attempt is
+    /// kept and counted all the same. One that was cancelled while its attempt succeeded has succeeded.
+    /// A call that fails is tried again as `retries` says.
+    async fn record(&self, records: Vec<Record>, retries: RetryPolicy) -> Result<(), StorageError>;
+    /// One delivery.
+    async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError>;
+    /// A tenant's deliveries, newest first. May end early; see [`Listed`].
+    async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError>;
+    /// The deliveries of one event, oldest first.
+    async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError>;
+    /// One delivery with its latest attempts, newest first, as they were at one moment: at most `limit`, of those before
+    /// the attempt `before`, if one is given.
+    async fn with_attempts(
+        &self,
+        tenant: TenantId,
+        id: DeliveryId,
+        before: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError>;
+    /// Makes a delivery that is not leased due at `now`, from the start of its schedule, without the
+    /// request that an earlier attempt rendered. `None`: no such delivery.
+    async fn retry(
+        &self,
+        tenant: TenantId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> Result<Option<Changed>, StorageError>;
+    /// Calls off a delivery that is not final. `None`: no such delivery.
+    async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Cancelled>, StorageError>;
+    /// Whether the database can be read and written; it may be tried.
+    async fn check(&self) -> Result<(), StorageError>;
+    /// The deliveries of `tenant` that have this [short number](DeliveryId::short), whichever node made them. Two nodes may
+    /// have made the same number within one millisecond; otherwise there is one at most.
+    async fn numbered(&self, tenant: TenantId, number: i64) -> Result<Vec<DeliveryId>, StorageError>;
+}
+
+/// What may be asked of a tenant's deliveries.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryQuery {
+    /// Only those for this hook.
+    pub hook: Option<HookId>,
+    /// Only those in this state.
+    pub state: Option<DeliveryState>,
+    /// Only those of events of this type.
+    pub event_type: Option<EventType>,
+    /// Only those made at this time or later.
+    pub since: Option<UnixMillis>,
+    /// Only those made before this time.
+    pub until: Option<UnixMillis>,
+    /// Only those older than this one: where the last page ended.
+    pub before: Option<DeliveryId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// What a search for a tenant's deliveries found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// What was found, newest first.
+    pub deliveries: Vec<Delivery>,
+    /// Where the search ended early, having looked at enough: the oldest that it looked at, before which the next one goes
+    /// on.
+    pub searched_to: Option<DeliveryId>,
+}

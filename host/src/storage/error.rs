@@ -1,0 +1,85 @@
+//! Why storage could not do what it was asked.
+
+use std::sync::Arc;
+
+/// The error of a database driver, of whatever type it is.
+pub type DriverError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why storage could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// Something with this name or number exists already.
+    #[error("{what} is taken")]
+    Taken {
+        /// What is taken, in words: `the name "demo"`.
+        what: String,
+    },
+    /// A row cannot be read back.
+    #[error("stored {what} is damaged: {detail}")]
+    Damaged {
+        /// The kind of row.
+        what: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Another process uses the data directory or the database.
+    #[error("{0} is in use by another process")]
+    InUse(String),
+    /// The database failed.
+    #[error("database")]
+    Database(#[source] DriverError),
+    /// A newer engine migrated the database.
+    #[error(
+        "the database was written by a newer engine (schema version {0}): start that engine, or one that is newer still"
+    )]
+    Newer(i64),
+    /// The database is encrypted with another key.
+    #[error(
+        "the encryption key is not the one that the database is encrypted with: set encryption_key to that key again; if \
+         the key was changed, give the old one in encryption_key_previous"
+    )]
+    WrongKey,
+    /// Some of the database is encrypted with a key that came after the given one.
+    #[error(
+        "some of the database is encrypted with a newer key than the one that is given: set encryption_key to the newer \
+         key again and give the old one in encryption_key_previous, or the other way round; `hookwright rekey` with both \
+         encrypts everything with the one in encryption_key, after which the other is not needed"
+    )]
+    NewerKey,
+    /// The database is missing or empty, although other files show that there was one.
+    #[error("{0}")]
+    Missing(String),
+    /// The disk has too little space for new data.
+    #[error("the disk is full")]
+    NoSpace,
+    /// The last commit failed because of the disk.
+    #[error("the database cannot be written: {0}")]
+    CannotWrite(String),
+    /// A migration failed.
+    #[error("migration")]
+    Migrate(#[source] DriverError),
+    /// The file system failed.
+    #[error("file system")]
+    Io(#[from] std::io::Error),
+    /// The transaction that held this call and others failed; nothing of the call is stored.
+    #[error("the transaction was rolled back")]
+    RolledBack(#[source] Arc<StorageError>),
+    /// Too many reads of one tenant run or wait.
+    #[error("too many reads of the same tenant are under way")]
+    TooManyReads,
+    /// The engine is shutting down.
+    #[error("storage is closed")]
+    Closed,
+}
+
+impl StorageError {
+    /// Whether a row is damaged: of this call, or of one that was to be committed with it.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::RolledBack(error) => error.is_damaged(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The open database, as the composition root uses it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use super::clock_steps;
+use super::messages::Message;
+use super::rows::{self, damaged};
+use super::stores::SqliteStores;
+use crate::domain::{EventKey, NodeNumber, UnixMillis};
+use crate::storage::{Database, Storage, StorageError};
+
+/// An open SQLite database.
+#[derive(Debug)]
+pub struct SqliteDatabase {
+    pub(super) stores: Arc<SqliteStores>,
+    pub(super) greatest_id: i64,
+}
+
+impl SqliteDatabase {
+    /// The stores that the rest of the engine works with.
+    #[must_use]
+    pub fn stores(&self) -> Storage {
+        Storage {
+            tenants: Arc::clone(&self.stores) as _,
+            access: Arc::clone(&self.stores) as _,
+            hooks: Arc::clone(&self.stores) as _,
+            plugins: Arc::clone(&self.stores) as _,
+            events: Arc::clone(&self.stores) as _,
+            deliveries: Arc::clone(&self.stores) as _,
+        }
+    }
+}
+
+#[async_trait]
+impl Database for SqliteDatabase {
+    fn stores(&self) -> Storage {
+        self.stores()
+    }
+
+    /// Always the same node: one process at a time has the database open.
+    async fn node(&self) -> Result<NodeNumber, StorageError> {
+        let query = sqlx::query_scalar("SELECT number FROM nodes ORDER BY number LIMIT 1");
+        let number: i64 = query.fetch_one(&self.stores.readers).await?;
+        u16::try_from(number).map(NodeNumber).map_err(|error| damaged("node", error))
+    }
+
+    fn greatest_id(&self) -> i64 {
+        self.greatest_id
+    }
+
+    async fn greatest_id_before(&self, end: UnixMillis) -> Result<i64, StorageError> {
+        let mut reader = self.stores.readers.acquire().await?;
+        rows::greatest_id(&mut reader, EventKey::first_at(end).0).await
+    }
+
+    async fn clock_last_seen(&self) -> Result<Option<UnixMillis>, StorageError> {
+        let mut reader = self.stores.readers.acquire().await?;
+        clock_steps::last_seen(&mut reader).await
+    }
+
+    async fn note_clock(&self, now: UnixMillis) -> Result<(), StorageError> {
+        let mut writer = self.stores.writer().await;
+        let noted = clock_steps::note(writer.begin().await?, now).await;
+        writer.finish(noted).await
+    }
+
+    async fn ended(&self) {
+        self.stores.queue.closed().await;
+    }
+
+    /// Also copies the write-ahead log into the database, and releases the data directory.
+    async fn close(&self) -> Result<(), StorageError> {
+        let (reply, drained) = oneshot::channel();
+        if self.stores.queue.send(Message::Close(reply)).await.is_ok() {
+            // An error means that the writer has ended, which is the aim.
+            let _ = drained.await;
+        }
+        self.stores.readers.close().await;
+        self.stores.feeding.close().await;
+        self.stores.writer.lock().await.close().await
+    }
+}

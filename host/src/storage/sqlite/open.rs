@@ -1,0 +1,193 @@
+//! Opens a database: locks its directory, migrates the schema, checks the encryption key, and starts the writer.
+
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+
+use super::connection::{self, WriteConnection};
+use super::data_dir::{DATABASE_FILE, DataDir};
+use super::database::SqliteDatabase;
+use super::health::{self, WriteHealth};
+use super::rowless::{self, RowlessDeliveries, SharedRowless};
+use super::sealing::{self, Rekeyed};
+use super::stores::SqliteStores;
+use super::{rows, writer};
+use crate::storage::StorageError;
+use crate::tenant_limiter::TenantLimiter;
+use crate::vault::{Keys, Vault};
+
+/// Connections for lists; each has a thread and up to 4 MiB of cache.
+pub const READERS: u32 = 4;
+/// How many of these one tenant uses at the same time.
+const READERS_PER_TENANT: usize = 2;
+/// Connections for claims, the backlog and health, beside [`READERS`].
+const FEEDING_CONNECTIONS: u32 = 2;
+
+/// A data directory that is locked, with a database whose schema is up to date. The encryption key is still to come: it may
+/// be made only after the database, so that a crash does not look like the loss of a database.
+#[derive(Debug)]
+pub struct Prepared {
+    dir: DataDir,
+    file: SqliteConnectOptions,
+}
+
+/// Locks `data_dir`, creates it and the database if they are missing, and migrates the schema.
+///
+/// # Errors
+/// [`StorageError::InUse`] if another process has the directory open; [`StorageError::Missing`] if its database is gone;
+/// [`StorageError::Newer`] if a newer engine wrote it; else the error of the file system or the database.
+pub async fn prepare(data_dir: &Path) -> Result<Prepared, StorageError> {
+    match prepare_once(data_dir).await {
+        Err(error) if has_made_room(data_dir, &error) => prepare_once(data_dir).await,
+        prepared => prepared,
+    }
+}
+
+async fn prepare_once(data_dir: &Path) -> Result<Prepared, StorageError> {
+    let mut dir = DataDir::take(data_dir)?;
+    let file = SqliteConnectOptions::new().filename(dir.database()?);
+    let mut connection = connection::migration_options(file.clone()).connect().await?;
+    migrate(&mut connection).await?;
+    connection.close().await?;
+    dir.has_database()?;
+    Ok(Prepared { dir, file })
+}
+
+impl Prepared {
+    /// Opens the database. The writer runs on `writer_runtime`, or on the caller's runtime if there is none.
+    ///
+    /// # Errors
+    /// [`StorageError::WrongKey`] or [`StorageError::NewerKey`] if `vault` lacks a key; else the error of the database.
+    pub async fn open(
+        self,
+        vault: Arc<Vault>,
+        writer_runtime: Option<Handle>,
+    ) -> Result<SqliteDatabase, StorageError> {
+        let Self { dir, file } = self;
+        let path = dir.path().to_owned();
+        let health = Arc::new(WriteHealth::of(&path));
+        let mut writer = WriteConnection::new(file.clone(), dir, Arc::clone(&health));
+        let started = match start(&mut writer, &file, &vault, &health).await {
+            Err(error) if has_made_room(&path, &error) => start(&mut writer, &file, &vault, &health).await?,
+            started => started?,
+        };
+        let Started { rowless, greatest_id } = started;
+        let rowless = Arc::new(SharedRowless::new(rowless));
+        let readers = pool(file.clone(), READERS).await?;
+        let feeding = pool(file, FEEDING_CONNECTIONS).await?;
+        let writer = Arc::new(Mutex::new(writer));
+        let queue = writer::spawn(Arc::clone(&writer), Arc::clone(&rowless), writer_runtime);
+        let reads = Arc::new(TenantLimiter::new(READERS_PER_TENANT));
+        tokio::spawn(watch_space(Arc::downgrade(&health)));
+        let stores = SqliteStores { queue, writer, rowless, readers, reads, feeding, vault, health };
+        Ok(SqliteDatabase { stores: Arc::new(stores), greatest_id })
+    }
+}
+
+/// Whether a start failed because the disk is full, and space was freed for another try.
+fn has_made_room(data_dir: &Path, error: &StorageError) -> bool {
+    let has_room = health::made_room(data_dir);
+    if has_room {
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(error, "the start failed because the disk is full; trying again");
+    }
+    has_room
+}
+
+struct Started {
+    rowless: RowlessDeliveries,
+    greatest_id: i64,
+}
+
+/// The part of [`Prepared::open`] that writes.
+async fn start(
+    writer: &mut WriteConnection,
+    file: &SqliteConnectOptions,
+    vault: &Vault,
+    health: &WriteHealth,
+) -> Result<Started, StorageError> {
+    let mut connection = connection::migration_options(file.clone()).connect().await?;
+    seal(&mut connection, vault).await?;
+    connection.close().await?;
+    health.look();
+    let connection = writer.connection().await?;
+    let rowless = rowless::recover(&mut *connection).await?;
+    let greatest_id = rows::greatest_id(connection, i64::MAX).await?;
+    Ok(Started { rowless, greatest_id })
+}
+
+/// Checks that the keys open the database, and encrypts what an earlier engine stored as plain text.
+async fn seal(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
+    sealing::check_key(connection, vault).await?;
+    // Plain rows can be read all the same, on a full disk for example; the next start goes on.
+    if let Err(error) = sealing::seal_all(connection, vault).await {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "cannot encrypt everything that an earlier engine stored as plain text; the next start tries again"
+        );
+    }
+    Ok(())
+}
+
+async fn pool(file: SqliteConnectOptions, connections: u32) -> Result<SqlitePool, StorageError> {
+    let pool = SqlitePoolOptions::new()
+        .max_connections(connections)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(connection::read_options(file));
+    Ok(pool.await?)
+}
+
+/// Checks the free space as long as the database is open.
+async fn watch_space(health: Weak<WriteHealth>) {
+    loop {
+        tokio::time::sleep(health::EVERY).await;
+        let Some(health) = health.upgrade() else { return };
+        health.look();
+    }
+}
+
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), StorageError> {
+    let migrator = sqlx::migrate!("migrations/sqlite");
+    let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations')";
+    let mut version = 0;
+    if sqlx::query_scalar(sql).fetch_one(&mut *connection).await? {
+        let sql = "SELECT ifnull(max(version), 0) FROM _sqlx_migrations";
+        version = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
+    }
+    let is_upgrade = version > 0 && version < newest;
+    if is_upgrade {
+        tracing::info!(from = version, to = newest, "migrating the database; a large one takes a while");
+    }
+    let began = std::time::Instant::now();
+    migrator.run(&mut *connection).await?;
+    if is_upgrade {
+        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(took_ms, "the database is migrated");
+    }
+    Ok(())
+}
+
+/// Encrypts all secrets in the database in `data_dir` again, with the current one of `keys`. No engine may use it.
+///
+/// # Errors
+/// As [`prepare`] and [`Prepared::open`]; [`StorageError::Missing`] if there is no database.
+pub async fn rekey(data_dir: &Path, keys: &Keys) -> Result<Rekeyed, StorageError> {
+    if !data_dir.join(DATABASE_FILE).exists() {
+        return Err(StorageError::Missing(format!("there is no {DATABASE_FILE} in {}", data_dir.display())));
+    }
+    let Prepared { dir, file } = prepare(data_dir).await?;
+    let vault = Vault::open(data_dir, keys)?;
+    let mut connection = connection::migration_options(file).connect().await?;
+    seal(&mut connection, &vault).await?;
+    let done = sealing::rekey(&mut connection, &vault).await?;
+    connection.close().await?;
+    drop(dir);
+    Ok(done)
+}

@@ -1,20 +1,19 @@
 //! `hookwright demo`: publishes events and shows their deliveries.
 //!
-//! The demo runs the real engine in this process, on a temporary directory, and uses its HTTP API. The
-//! receiver of `examples/receiver` verifies the signatures. The setting `egress_allow` permits hooks to reach
+//! The demo runs the real engine in this process, on a temporary directory, and uses its HTTP API. Its
+//! receiver verifies the signatures. The setting `egress_allow` permits hooks to reach
 //! it on loopback.
 
 mod api;
+mod receiver;
 mod result;
 mod samples;
 mod show;
 
 use std::io::Write;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use receiver::{Arrival, Receiver, Verifier};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -25,6 +24,7 @@ use crate::config::{self, CommandLine};
 use crate::directory::new_key_text;
 
 use api::{Api, text};
+use receiver::{Arrival, Receiver};
 use result::DemoResult;
 use samples::{MadeHook, hooks};
 pub(super) use samples::{Sample, events};
@@ -57,7 +57,7 @@ pub(super) async fn run(events: Vec<Sample>, out: &mut impl Write) -> Result<()>
 
 async fn show_all(api: Api, events: &[Sample], out: &mut impl Write) -> Result<()> {
     let api = as_tenant(api).await?;
-    let receiver = Receiver::bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
+    let receiver = Receiver::bind().await?;
     let address = receiver.address()?;
     let (receiver, hooks) = make_hooks(&api, receiver).await?;
     let (sender, arrivals) = mpsc::channel(64);
@@ -94,7 +94,7 @@ async fn make_hooks(api: &Api, mut receiver: Receiver) -> Result<(Receiver, Vec<
     for hook in hooks() {
         let id = text(&api.post("/hooks", &hook.request(&base)).await?, "id")?.to_owned();
         let secret = api.get(&format!("/hooks/{id}/secret")).await?;
-        receiver = receiver.at(&hook.path(), Verifier::new(&[text(&secret, "secret")?])?);
+        receiver.expect(hook.path(), text(&secret, "secret")?)?;
         made.push((id, hook));
     }
     Ok((receiver, made))

@@ -1,6 +1,6 @@
 //! The results of the demo's events.
 
-use receiver::{Arrival, Verdict};
+use super::receiver::Arrival;
 
 /// The result of an event for one hook.
 pub(super) enum DemoResult {
@@ -15,6 +15,6 @@ pub(super) enum DemoResult {
 impl DemoResult {
     /// Whether the event arrived with a valid signature.
     pub(super) fn is_verified(&self) -> bool {
-        matches!(self, Self::Arrived(arrival) if arrival.verdict == Verdict::Verified)
+        matches!(self, Self::Arrived(arrival) if arrival.is_verified)
     }
 }

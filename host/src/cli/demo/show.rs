@@ -74,9 +74,9 @@ pub(super) fn event(
         match result {
             DemoResult::Arrived(arrival) => {
                 let (style, said) = if result.is_verified() {
-                    (GOOD, "signature verified".to_owned())
+                    (GOOD, "signature verified")
                 } else {
-                    (BAD, format!("{:?}", arrival.verdict))
+                    (BAD, "invalid signature")
                 };
                 writeln!(out, "  → {HEAD}{:<10}{PLAIN} {} · {style}{said}{PLAIN}", hook.name, hook.plugins)?;
                 let own = arrival.headers.iter().filter(|(name, _)| !COMMON_HEADERS.contains(&name.as_str()));

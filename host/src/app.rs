@@ -37,6 +37,7 @@ use crate::private_file::COMPILED_DIR;
 use crate::random::{Random, SystemRandom};
 use crate::sandbox::{Compiler, Limits, Owners, Sandbox, SandboxConfig, WasmSource};
 use crate::server::{self, Stop};
+use crate::services::Services;
 use crate::storage::sqlite;
 use crate::storage::{Database, Storage};
 use crate::vault::{Keys, Vault};
@@ -252,16 +253,17 @@ fn router(
     let Sources { clock, ids, .. } = sources.clone();
     let ingest =
         Ingest::new(clock, ids, Arc::clone(directory), Arc::clone(&storage.events), Arc::clone(dispatcher));
+    let pipelines = Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone()));
+    let services = Services::new(directory, &storage, dispatcher, &pipelines);
     api::router(ApiState {
         directory: Arc::clone(directory),
         storage,
         ingest: Arc::new(ingest),
-        pipelines: Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone())),
+        pipelines,
+        services,
         connector: Arc::clone(connector),
         sandbox: sandbox.clone(),
-        dispatcher: Arc::clone(dispatcher),
         vault,
-        request_limits: Arc::default(),
         used_passwords: Arc::default(),
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
         uploads: Arc::new(Uploads::new(config.data_dir.clone())),

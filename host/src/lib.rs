@@ -22,6 +22,7 @@ pub mod private_file;
 pub mod random;
 pub mod sandbox;
 pub mod server;
+pub mod services;
 pub mod storage;
 pub mod telemetry;
 pub mod tenant_limiter;

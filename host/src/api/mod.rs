@@ -15,7 +15,6 @@ pub mod page;
 pub mod params;
 pub mod pointer;
 pub mod problem;
-pub mod request_limits;
 mod state;
 pub mod time;
 pub mod uploads;

@@ -10,6 +10,8 @@
 //! - 429: a limit on the requests of the tenant, key or address is reached.
 //! - 5xx: the engine failed. The failure is logged once, here; the response contains no internal details.
 
+mod errors;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -19,11 +21,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::pointer::Pointer;
-use crate::directory::DirectoryError;
 use crate::domain::Invalid;
-use crate::ingest::TestError;
-use crate::sandbox::SandboxError;
-use crate::storage::StorageError;
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -292,58 +290,6 @@ impl IntoResponse for Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.detail)
-    }
-}
-
-impl From<StorageError> for Problem {
-    fn from(error: StorageError) -> Self {
-        match &error {
-            StorageError::Taken { .. } => Self::new(Kind::Conflict, error.to_string()),
-            StorageError::TooManyReads => {
-                Self::new(Kind::TooManyRequests, format!("{error}; wait for their responses, then try again"))
-            }
-            StorageError::NoSpace => Self::new(
-                Kind::Unavailable,
-                "the engine's disk is full; requests that write fail until the operator frees space, while reads and deletions still work",
-            ),
-            StorageError::Damaged { .. } => Self::internal("reading from storage", &error),
-            _ => Self::unavailable("using storage", &error),
-        }
-    }
-}
-
-impl From<DirectoryError> for Problem {
-    fn from(error: DirectoryError) -> Self {
-        match error {
-            DirectoryError::Taken(what) | DirectoryError::InUse(what) => Self::new(Kind::Conflict, what),
-            DirectoryError::NoProject(_) => {
-                Self::at(Kind::InvalidValue, Pointer::to("project"), error.to_string())
-            }
-            DirectoryError::NoPlugin { step, .. } => {
-                let here = Pointer::to("pipeline").index(step).member("plugin");
-                Self::at(Kind::InvalidValue, here, error.to_string())
-            }
-            DirectoryError::TooManyChanges => {
-                Self::new(Kind::TooManyRequests, format!("{error}; wait for their responses, then try again"))
-            }
-            DirectoryError::TooMany(what) => Self::new(Kind::LimitReached, what),
-            DirectoryError::Storage(error) => error.into(),
-        }
-    }
-}
-
-impl From<TestError> for Problem {
-    fn from(error: TestError) -> Self {
-        match error {
-            TestError::Busy => Self::new(Kind::Unavailable, error.to_string()),
-            TestError::Storage(error) => error.into(),
-        }
-    }
-}
-
-impl From<SandboxError> for Problem {
-    fn from(error: SandboxError) -> Self {
-        Self::unavailable("running a plugin", &error)
     }
 }
 

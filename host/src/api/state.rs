@@ -6,14 +6,14 @@ use axum::extract::FromRef;
 
 use super::auth::AdminKeyHash;
 use super::downloads::Downloads;
-use super::request_limits::RequestLimits;
 use super::uploads::Uploads;
 use super::v1_project_web_hook::UsedPasswords;
+use crate::delivery::Pipelines;
 use crate::delivery::client::Connector;
-use crate::delivery::{Dispatcher, Pipelines};
 use crate::directory::Directory;
 use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
+use crate::services::{DeliveryService, HookService, RequestLimits, Services, SettingsTrial};
 use crate::storage::Storage;
 use crate::vault::Vault;
 
@@ -32,12 +32,10 @@ pub struct ApiState {
     pub connector: Arc<Connector>,
     /// Inspects uploads.
     pub sandbox: Sandbox,
-    /// Schedules deliveries; handlers wake it when a delivery may be due.
-    pub dispatcher: Arc<Dispatcher>,
+    /// Changes deliveries and hooks.
+    pub services: Services,
     /// Signs the engine's own tokens.
     pub vault: Arc<Vault>,
-    /// Limits on the concurrent requests of a tenant.
-    pub request_limits: Arc<RequestLimits>,
     /// One-time passwords of [`super::v1_project_web_hook`] that have been used.
     pub used_passwords: Arc<UsedPasswords>,
     /// Serves the bytes of plugins.
@@ -76,12 +74,27 @@ parts! {
     Arc<Pipelines>: pipelines,
     Arc<Connector>: connector,
     Sandbox: sandbox,
-    Arc<Dispatcher>: dispatcher,
     Arc<Vault>: vault,
-    Arc<RequestLimits>: request_limits,
     Arc<Downloads>: downloads,
     Arc<Uploads>: uploads,
     Arc<UsedPasswords>: used_passwords,
+}
+
+macro_rules! services {
+    ($($part:ty: $field:ident),+ $(,)?) => {
+        $(impl FromRef<SharedApiState> for $part {
+            fn from_ref(shared: &SharedApiState) -> Self {
+                shared.0.services.$field.clone()
+            }
+        })+
+    };
+}
+
+services! {
+    DeliveryService: deliveries,
+    HookService: hooks,
+    SettingsTrial: trial,
+    Arc<RequestLimits>: limits,
 }
 
 impl FromRef<SharedApiState> for AdminKeyHash {

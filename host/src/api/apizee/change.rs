@@ -13,9 +13,9 @@ use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::problem::Problem;
-use crate::delivery::Dispatcher;
 use crate::directory::Directory;
 use crate::domain::Scope;
+use crate::services::HookService;
 
 /// The maximum size of the settings, in bytes: 50 headers of the maximum size, and the other members.
 const MAX_BODY: usize = 256 * 1024;
@@ -28,8 +28,7 @@ const MAX_BODY: usize = 256 * 1024;
     responses((status = 200, description = "The new settings", body = WebhookView)),
 )]
 pub(super) async fn put_webhook(
-    State(directory): State<Arc<Directory>>,
-    State(dispatcher): State<Arc<Dispatcher>>,
+    State(hooks): State<HookService>,
     caller: Caller,
     _: NoParams,
     payload: Payload,
@@ -37,9 +36,7 @@ pub(super) async fn put_webhook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(ContentType::JsonOrUntyped, MAX_BODY).await?;
     let settings = json::parse::<WebhookInput>(&body)?.check()?;
-    let hook = directory.put_hook(tenant, is_it, |current| settings.into_hook(tenant, current)).await?;
-    // The change may have enabled the hook, whose deliveries may be due.
-    dispatcher.wake();
+    let hook = hooks.put(tenant, is_it, |current| settings.into_hook(tenant, current)).await?;
     WebhookView::of(&hook).map(Json)
 }
 

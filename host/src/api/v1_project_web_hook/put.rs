@@ -1,8 +1,6 @@
 //! `PUT /projects/:project_id/web_hook`: creates the web hook, or changes the parameters that the request
 //! contains.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use http::header;
 
@@ -11,17 +9,15 @@ use super::parameters::Parameters;
 use super::path::Project;
 use super::web_hook::{StoredSettings, View, is_of};
 use crate::api::body::{ContentType, Payload};
-use crate::delivery::Dispatcher;
-use crate::directory::Directory;
 use crate::domain::{Hook, Scope, SecretText, Tenant};
+use crate::services::HookService;
 
 /// The maximum size of a body, in bytes.
 const MAX_BODY: usize = 256 * 1024;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 pub(super) async fn put(
-    State(directory): State<Arc<Directory>>,
-    State(dispatcher): State<Arc<Dispatcher>>,
+    State(hooks): State<HookService>,
     project: Project,
     payload: Payload,
 ) -> Result<Success<View>, ApiError> {
@@ -29,9 +25,7 @@ pub(super) async fn put(
     let parameters = read(payload, project.number).await?;
     let number = project.number;
     let make = |current: Option<&Hook>| changed(&tenant, number, current, parameters);
-    let hook = directory.put_hook(tenant.id, |hook| is_of(hook, number), make).await?;
-    // The change may have enabled the hook, whose deliveries may be due.
-    dispatcher.wake();
+    let hook = hooks.put(tenant.id, |hook| is_of(hook, number), make).await?;
     View::of(&tenant, number, &hook).map(Success)
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::api::problem::{Kind, Problem};
 use crate::directory::DirectoryError;
+use crate::services::SettingsError;
 
 /// A successful response. Its status is always 200.
 #[derive(Debug, Serialize)]
@@ -110,6 +111,15 @@ impl From<Problem> for ApiError {
             status => Self::new(status, problem.detail().to_owned()),
         };
         Self { code: (kind != Kind::Forbidden).then(|| kind.slug()), ..refusal }
+    }
+}
+
+impl From<SettingsError> for ApiError {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::Rejected { .. } => Self::bad(format_args!("action.settings: {error}")),
+            error => Problem::from(error).into(),
+        }
     }
 }
 

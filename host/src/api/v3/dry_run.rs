@@ -15,7 +15,6 @@ use super::report::{BodyView, Headers, StepView};
 use crate::api::auth::Caller;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem, shorten};
-use crate::api::request_limits::RequestLimits;
 use crate::api::v3::openapi::schemas;
 use crate::api::{SharedApiState, json};
 use crate::delivery::client::Connector;
@@ -26,6 +25,7 @@ use crate::domain::{
 };
 use crate::presence::ClientPresence;
 use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError};
+use crate::services::RequestLimits;
 use crate::storage::Storage;
 
 /// The schema of the member `event`, which has two forms. [`DryRuns`] parses the text itself.

@@ -1,15 +1,20 @@
 //! `POST /hooks`.
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use serde::Serialize;
 
 use super::members::{HookInput, Identity};
-use super::plugin_settings::check_plugin_settings;
 use super::view::{HookView, IdPosition};
 use crate::api::v2_webitel::access::Call;
 use crate::api::v2_webitel::id;
 use crate::api::v2_webitel::response::{ApiError, Success, WriteResult};
-use crate::api::v3::hooks::{Trial, new_secret};
-use crate::domain::{HookId, Scope};
+use crate::api::v3::hooks::new_secret;
+use crate::directory::Directory;
+use crate::domain::{HookId, Scope, Step};
+use crate::presence::ClientPresence;
+use crate::services::HookService;
 
 /// The result of an insertion, as the database of the original API (MongoDB) reports it.
 #[derive(Debug, Serialize)]
@@ -22,25 +27,28 @@ pub(super) struct Inserted {
 }
 
 /// Creates a hook.
-pub(super) async fn create_hook(trial: Trial, mut call: Call) -> Result<Success<Inserted>, ApiError> {
+pub(super) async fn create_hook(
+    State(hooks): State<HookService>,
+    State(directory): State<Arc<Directory>>,
+    client: ClientPresence,
+    mut call: Call,
+) -> Result<Success<Inserted>, ApiError> {
     let domain = call.domain(Scope::HooksWrite)?;
-    let directory = &trial.directory;
     let body = call.body().await?;
-    let wanted = || HookInput::read(&body, domain.id, directory);
-    let secrets = vec![new_secret()?];
-    let identity = || {
-        let now = directory.clock().now();
-        Identity {
-            id: HookId::generate(directory.ids(), now),
-            tenant: domain.id,
-            secrets: secrets.clone(),
-            created_at: now,
-            updated_at: now,
-        }
+    let wanted = HookInput::read(&body, domain.id, &directory)?;
+    let now = directory.clock().now();
+    let identity = Identity {
+        id: HookId::generate(directory.ids(), now),
+        tenant: domain.id,
+        secrets: vec![new_secret()?],
+        created_at: now,
+        updated_at: now,
     };
-    check_plugin_settings(&trial, wanted()?, identity(), None).await?;
-    // Generated again, because lists are ordered by id and the plugin may have taken long.
-    let hook = directory.create_hook(wanted()?.into_hook(identity())?).await?;
+    // The engine wrote the settings of the other plugins.
+    let own = wanted.own_plugin.clone();
+    let hook = wanted.into_hook(identity)?;
+    let is_own = |step: &Step| own.as_ref() == Some(&step.plugin);
+    let hook = hooks.create::<ApiError>(hook, is_own, client.gone()).await?;
     Ok(Success::with(Inserted {
         result: WriteResult::count(true),
         ops: [HookView::of(&hook, &domain, IdPosition::End)],

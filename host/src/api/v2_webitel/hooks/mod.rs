@@ -5,7 +5,6 @@ mod delete;
 mod find;
 mod members;
 mod pipeline;
-mod plugin_settings;
 mod read;
 mod replace;
 mod view;

@@ -1,23 +1,19 @@
 //! `POST /deliveries/{id}/retry` and `/cancel`.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::StatusCode;
 
-use super::read::no_delivery;
 use super::view::{DeliveryView, EventIds};
 use crate::api::auth::Caller;
 use crate::api::body::Payload;
 use crate::api::params::{NoParams, Segment};
-use crate::api::problem::{Kind, Problem};
+use crate::api::problem::Problem;
 use crate::api::v3::openapi::schemas;
-use crate::api::{ApiState, SharedApiState};
-use crate::delivery::NotRecalled;
-use crate::domain::{Delivery, DeliveryId, RetrySchedule, Scope};
-use crate::storage::{Cancelled, Changed, StorageError};
+use crate::domain::{DeliveryId, Scope};
+use crate::services::DeliveryService;
+use crate::storage::Storage;
 
 /// Retry a delivery
 ///
@@ -33,7 +29,8 @@ use crate::storage::{Cancelled, Changed, StorageError};
     ),
 )]
 pub(super) async fn retry_delivery(
-    State(SharedApiState(engine)): State<SharedApiState>,
+    State(deliveries): State<DeliveryService>,
+    State(storage): State<Storage>,
     caller: Caller,
     Segment(id): Segment<DeliveryId>,
     _: NoParams,
@@ -41,18 +38,8 @@ pub(super) async fn retry_delivery(
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::DeliveriesWrite)?;
     payload.read_nothing().await?;
-    let ApiState { directory, storage, dispatcher, request_limits: limits, .. } = &*engine;
-    let _permit = limits.changes.acquire(tenant).await?;
-    let delivery = storage.deliveries.delivery(tenant, id).await?.ok_or_else(|| no_delivery(id))?;
-    if directory.hook_of(tenant, delivery.hook).is_none() {
-        let detail = format!("the delivery cannot be retried: its hook `{}` was deleted", delivery.hook);
-        return Err(Problem::new(Kind::Conflict, detail));
-    }
-    attempted_too_often(&delivery)?;
-    let changed = storage.deliveries.retry(tenant, id, directory.clock().now()).await?;
-    let delivery = done(id, changed, "retried")?;
-    dispatcher.wake();
-    let ids = EventIds::of(storage, tenant, std::slice::from_ref(&delivery)).await?;
+    let delivery = deliveries.retry(tenant, id).await?;
+    let ids = EventIds::of(&storage, tenant, std::slice::from_ref(&delivery)).await?;
     Ok((StatusCode::ACCEPTED, Json(ids.view(delivery))))
 }
 
@@ -70,7 +57,8 @@ pub(super) async fn retry_delivery(
     ),
 )]
 pub(super) async fn cancel_delivery(
-    State(SharedApiState(engine)): State<SharedApiState>,
+    State(deliveries): State<DeliveryService>,
+    State(storage): State<Storage>,
     caller: Caller,
     Segment(id): Segment<DeliveryId>,
     _: NoParams,
@@ -78,97 +66,7 @@ pub(super) async fn cancel_delivery(
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::DeliveriesWrite)?;
     payload.read_nothing().await?;
-    let ApiState { directory, storage, dispatcher, request_limits: limits, .. } = &*engine;
-    let permit = limits.changes.acquire(tenant).await?;
-    let delivery = storage.deliveries.delivery(tenant, id).await?.ok_or_else(|| no_delivery(id))?;
-    let recalled = dispatcher.recall(&delivery, directory.clock().now()).map_err(not_recalled)?;
-    let deliveries = Arc::clone(&storage.deliveries);
-    // Spawned, so that it completes even if the client disconnects: a delivery that is cancelled on disk must
-    // not return to memory.
-    let cancelling = tokio::spawn(async move {
-        let _permit = permit;
-        let cancelled = deliveries.cancel(tenant, id).await?;
-        if let Some(Cancelled::Done { lease, .. }) = cancelled {
-            recalled.cancelled(lease);
-        }
-        Ok::<_, StorageError>(cancelled)
-    });
-    let cancelled = cancelling.await.map_err(|_| StorageError::Closed)??;
-    let changed = cancelled.map(|cancelled| match cancelled {
-        Cancelled::Done { delivery, .. } => Changed::Done(delivery),
-        Cancelled::Refused(state) => Changed::Refused(state),
-    });
-    let delivery = done(id, changed, "cancelled")?;
-    let ids = EventIds::of(storage, tenant, std::slice::from_ref(&delivery)).await?;
+    let delivery = deliveries.cancel(tenant, id).await?;
+    let ids = EventIds::of(&storage, tenant, std::slice::from_ref(&delivery)).await?;
     Ok((StatusCode::ACCEPTED, Json(ids.view(delivery))))
-}
-
-fn not_recalled(reason: NotRecalled) -> Problem {
-    match reason {
-        NotRecalled::AttemptInProgress => {
-            let detail = "an attempt is in progress and may have reached the receiver; \
-                cancel again when the attempt has ended, if it did not succeed";
-            Problem::new(Kind::Conflict, detail)
-        }
-        NotRecalled::TooMany => {
-            let detail = "too many cancelled deliveries are still being stored; try again later";
-            Problem::new(Kind::TooManyRequests, detail)
-        }
-    }
-}
-
-/// Checks the limit on manual retries.
-///
-/// # Errors
-/// Fails if the delivery has too many attempts.
-fn attempted_too_often(delivery: &Delivery) -> Result<(), Problem> {
-    const MOST: u32 = RetrySchedule::MAX_ATTEMPTS_FOR_MANUAL_RETRY;
-    if delivery.attempts < MOST {
-        return Ok(());
-    }
-    let times = delivery.attempts;
-    let detail = format!(
-        "the delivery has been attempted {times} times and can be retried up to {MOST} attempts; publish the event again"
-    );
-    Err(Problem::new(Kind::LimitReached, detail))
-}
-
-fn done(id: DeliveryId, changed: Option<Changed>, what: &'static str) -> Result<Delivery, Problem> {
-    match changed.ok_or_else(|| no_delivery(id))? {
-        Changed::Done(delivery) => Ok(delivery),
-        Changed::Refused(state) => {
-            let detail = format!("a delivery in the state `{state}` cannot be {what}");
-            Err(Problem::new(Kind::Conflict, detail))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{DeliveryState, EventKey, HookId, TenantId, Trigger};
-
-    fn attempted(attempts: u32) -> Delivery {
-        Delivery {
-            id: DeliveryId(1),
-            tenant: TenantId(2),
-            hook: HookId(3),
-            event: EventKey(4),
-            event_type: "a.b".parse().unwrap(),
-            trigger: Trigger::Event,
-            state: DeliveryState::Exhausted,
-            attempts,
-            failures: 1,
-            due_at: None,
-            lease: None,
-        }
-    }
-
-    #[test]
-    fn a_delivery_with_too_many_attempts_cannot_be_retried() {
-        assert_eq!(attempted_too_often(&attempted(199)), Ok(()));
-        let problem = attempted_too_often(&attempted(200)).unwrap_err();
-        assert_eq!(problem.kind(), Kind::LimitReached);
-        assert!(problem.detail().contains("attempted 200 times"), "{problem}");
-    }
 }

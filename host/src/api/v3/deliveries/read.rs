@@ -12,9 +12,9 @@ use crate::api::auth::Caller;
 use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
-use crate::api::request_limits::RequestLimits;
 use crate::api::v3::openapi::schemas;
 use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Scope, TenantId};
+use crate::services::RequestLimits;
 use crate::storage::{DeliveryQuery, Listed, Storage};
 
 /// The number of attempts in the view of one delivery.

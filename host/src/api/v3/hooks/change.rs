@@ -10,8 +10,7 @@ use axum::extract::State;
 use http::StatusCode;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::read::{find, no_hook};
-use super::trial::Trial;
+use super::read::no_hook;
 use super::view::HookView;
 use super::wire::{HookIdentity, HookInput, MAX_HOOK_LEN};
 use crate::api::auth::Caller;
@@ -22,9 +21,10 @@ use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
-use crate::delivery::Dispatcher;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Scope, Surface, TenantId};
+use crate::presence::ClientPresence;
+use crate::services::HookService;
 
 /// Replace a hook
 ///
@@ -36,8 +36,9 @@ use crate::domain::{Hook, HookId, Scope, Surface, TenantId};
     responses((status = 200, description = "The changed hook", body = HookView)),
 )]
 pub(super) async fn replace_hook(
-    trial: Trial,
-    State(dispatcher): State<Arc<Dispatcher>>,
+    State(hooks): State<HookService>,
+    State(directory): State<Arc<Directory>>,
+    client: ClientPresence,
     caller: Caller,
     Segment(id): Segment<HookId>,
     _: NoParams,
@@ -46,7 +47,7 @@ pub(super) async fn replace_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(ContentType::Json, MAX_HOOK_LEN).await?;
     let input: HookInput = json::parse(&body)?;
-    change(&trial, &dispatcher, (tenant, id), |_| Ok(input.clone())).await
+    change((&hooks, &directory), &client, (tenant, id), |_| Ok(input.clone())).await
 }
 
 /// Change a hook
@@ -61,8 +62,9 @@ pub(super) async fn replace_hook(
     responses((status = 200, description = "The changed hook", body = HookView)),
 )]
 pub(super) async fn patch_hook(
-    trial: Trial,
-    State(dispatcher): State<Arc<Dispatcher>>,
+    State(hooks): State<HookService>,
+    State(directory): State<Arc<Directory>>,
+    client: ClientPresence,
     caller: Caller,
     Segment(id): Segment<HookId>,
     _: NoParams,
@@ -71,27 +73,22 @@ pub(super) async fn patch_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(ContentType::MergePatch, MAX_HOOK_LEN).await?;
     let patch: Members<Box<RawValue>> = json::parse(&body)?;
-    change(&trial, &dispatcher, (tenant, id), |current| patched(current, &patch)).await
+    change((&hooks, &directory), &client, (tenant, id), |current| patched(current, &patch)).await
 }
 
-/// Replaces a hook by the result of `wanted`. Plugins validate settings before the directory's lock is taken,
-/// against the hook as it was then: their calls may take longer than other changes should wait.
+/// Replaces a hook by the result of `wanted`.
 async fn change(
-    trial: &Trial,
-    dispatcher: &Dispatcher,
+    (hooks, directory): (&HookService, &Directory),
+    client: &ClientPresence,
     (tenant, id): (TenantId, HookId),
     wanted: impl Fn(&Hook) -> Result<HookInput, Problem> + Send + Sync,
 ) -> Result<Json<HookView>, Problem> {
-    let directory = &trial.directory;
     let replace = |current: &Hook| {
         refuse_foreign(current)?;
         replaced(current, wanted(current)?, directory)
     };
-    let current = find(directory, tenant, id)?;
-    trial.settings(&replace(&current)?, Some(&current), |_| true).await?;
-    let changed = directory.change_hook(tenant, id, replace).await?.ok_or_else(|| no_hook(id))?;
-    // The change may have enabled the hook, whose deliveries may be due.
-    dispatcher.wake();
+    let changed = hooks.change((tenant, id), |_| true, client.gone(), replace).await?;
+    let changed = changed.ok_or_else(|| no_hook(id))?;
     Ok(Json(HookView::from(&*changed)))
 }
 

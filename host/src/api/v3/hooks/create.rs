@@ -1,10 +1,12 @@
 //! `POST /hooks`.
 
+use std::sync::Arc;
+
 use axum::Json;
+use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{StatusCode, header};
 
-use super::trial::Trial;
 use super::view::HookView;
 use super::wire::{self, HookIdentity, HookInput, MAX_HOOK_LEN};
 use crate::api::auth::Caller;
@@ -13,7 +15,10 @@ use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
-use crate::domain::{Hook, HookId, Scope, SigningSecret};
+use crate::directory::Directory;
+use crate::domain::{HookId, Scope, SigningSecret};
+use crate::presence::ClientPresence;
+use crate::services::HookService;
 
 /// Create a hook
 ///
@@ -27,7 +32,9 @@ use crate::domain::{Hook, HookId, Scope, SigningSecret};
     ),
 )]
 pub(super) async fn create_hook(
-    trial: Trial,
+    State(hooks): State<HookService>,
+    State(directory): State<Arc<Directory>>,
+    client: ClientPresence,
     caller: Caller,
     _: NoParams,
     payload: Payload,
@@ -36,21 +43,16 @@ pub(super) async fn create_hook(
     let body = payload.read(ContentType::Json, MAX_HOOK_LEN).await?;
     let input: HookInput = json::parse(&body)?;
     refuse_read_only(&input)?;
-    let directory = &trial.directory;
     let secret = input.secret.as_deref().map_or_else(new_secret, wire::read_secret)?;
     let now = directory.clock().now();
-    let hook = input.check(tenant, directory)?.into_hook(HookIdentity {
+    let hook = input.check(tenant, &directory)?.into_hook(HookIdentity {
         id: HookId::generate(directory.ids(), now),
         tenant,
         secrets: vec![secret],
         created_at: now,
         updated_at: now,
     });
-    trial.settings(&hook, None, |_| true).await?;
-    // Generated again, because lists are ordered by id and the plugins may have taken long.
-    let now = directory.clock().now();
-    let id = HookId::generate(directory.ids(), now);
-    let hook = directory.create_hook(Hook { id, created_at: now, updated_at: now, ..hook }).await?;
+    let hook = hooks.create::<Problem>(hook, |_| true, client.gone()).await?;
     let location = format!("/api/v3/hooks/{}", hook.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(HookView::from(&*hook))))
 }

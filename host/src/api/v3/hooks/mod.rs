@@ -1,18 +1,15 @@
 //! `/hooks`: the hooks of a tenant.
 
-mod candidate;
 mod change;
 mod create;
 mod preview;
 mod read;
 mod secret;
 mod test;
-mod trial;
 mod view;
 mod wire;
 
 pub(in crate::api) use create::new_secret;
-pub(in crate::api) use trial::Trial;
 pub(in crate::api) use wire::check_headers;
 pub(super) use wire::check_settings;
 

@@ -11,10 +11,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::problem::{Kind, Problem};
-use crate::api::v3::hooks::Trial;
 use crate::directory::named_hooks;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Hook, HookId, PluginName, PluginRef, Step};
+use crate::services::SettingsTrial;
 
 /// The maximum number of hooks that a response lists.
 const MAX_NAMED: usize = 100;
@@ -62,7 +62,7 @@ pub(super) struct TrialResults {
 /// # Errors
 /// Fails if the engine fails.
 pub(super) async fn try_settings(
-    trial: &Trial,
+    trial: &SettingsTrial,
     hooks: &[Arc<Hook>],
     version: &ResolvedPlugin,
 ) -> Result<TrialResults, Problem> {
@@ -71,7 +71,7 @@ pub(super) async fn try_settings(
     let trying = async {
         for settings in all.iter().take(MAX_TRIED) {
             let [first, ..] = settings.hooks.as_slice() else { continue };
-            if let Some(message) = trial.refusal(first, &settings.step, version).await? {
+            if let Some(message) = trial.rejection_by(first, &settings.step, version).await? {
                 tried.refused.extend(settings.hooks.iter().map(|hook| hook.id));
                 tried.message.get_or_insert(message);
             }

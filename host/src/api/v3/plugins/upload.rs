@@ -16,15 +16,14 @@ use crate::api::auth::Caller;
 use crate::api::body::Payload;
 use crate::api::params::{Params, Segment};
 use crate::api::problem::{Kind, Problem};
-use crate::api::request_limits::RequestLimits;
 use crate::api::uploads::{Upload, Uploads};
-use crate::api::v3::hooks::Trial;
 use crate::api::v3::openapi::schemas;
-use crate::directory::{STANDARD_PLUGINS, Uploaded};
+use crate::directory::{Directory, STANDARD_PLUGINS, Uploaded};
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Invalid, PluginName, PluginRef, PluginVersion, Scope, TenantId};
 use crate::presence::ClientPresence;
 use crate::sandbox::{Inspected, Sandbox, UploadError};
+use crate::services::{RequestLimits, SettingsTrial};
 
 /// An uploaded version and its effect on hooks.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,7 +65,8 @@ pub(super) struct UploadView {
 )]
 #[expect(clippy::too_many_arguments, reason = "each argument is an extractor")]
 pub(super) async fn put_plugin(
-    State(trial): State<Trial>,
+    State(directory): State<Arc<Directory>>,
+    State(trial): State<SettingsTrial>,
     State(sandbox): State<Sandbox>,
     State(limits): State<Arc<RequestLimits>>,
     State(uploads): State<Arc<Uploads>>,
@@ -84,7 +84,8 @@ pub(super) async fn put_plugin(
         let detail = format!("`{name}` is the name of a standard plugin; choose another name");
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    let examination = Examination { trial: &trial, sandbox: &sandbox, tenant, name: &name, force };
+    let examination =
+        Examination { directory: &directory, trial: &trial, sandbox: &sandbox, tenant, name: &name, force };
     let examining = async {
         // Waits before the body is read.
         let permit = limits.uploads.acquire(tenant).await?;
@@ -97,13 +98,13 @@ pub(super) async fn put_plugin(
     let (status, plugin, warnings) = match examined {
         Examined::Same(version) => (StatusCode::OK, version, Vec::new()),
         Examined::New(inspected, warnings, wasm) => {
-            match trial.directory.add_plugin_version(tenant, name.clone(), inspected, &wasm).await? {
+            match directory.add_plugin_version(tenant, name.clone(), inspected, &wasm).await? {
                 Uploaded::New(version) => (StatusCode::CREATED, version, warnings),
                 Uploaded::Same(version) => (StatusCode::OK, version, warnings),
             }
         }
     };
-    let hooks = AffectedHooks::of(&trial.directory.hooks_by_name(tenant, &name));
+    let hooks = AffectedHooks::of(&directory.hooks_by_name(tenant, &name));
     let view = UploadView { plugin: PluginView::from(&*plugin), hooks, warnings };
     Ok((status, Json(view)).into_response())
 }
@@ -118,7 +119,8 @@ fn force(uri: &Uri) -> Result<bool, Problem> {
 
 /// The examination of an upload.
 struct Examination<'a> {
-    trial: &'a Trial,
+    directory: &'a Directory,
+    trial: &'a SettingsTrial,
     sandbox: &'a Sandbox,
     tenant: TenantId,
     name: &'a PluginName,
@@ -135,7 +137,7 @@ enum Examined {
 impl Examination<'_> {
     /// Checks the upload without storing anything, so that dropping the future is safe.
     async fn examine(&self, upload: &Upload) -> Result<Examined, Problem> {
-        let directory = &self.trial.directory;
+        let directory = self.directory;
         let newest = directory.plugin(self.tenant, &PluginRef::Latest(self.name.clone()));
         let wasm = upload.load().await?;
         let digest = Sandbox::digest(&wasm).await?;

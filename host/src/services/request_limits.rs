@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::problem::{Kind, Problem};
 use crate::domain::TenantId;
 use crate::tenant_limiter::{TenantLimiter, TenantPermit};
 
@@ -24,6 +23,17 @@ const MAX_DRY_RUNS_PRESENT: usize = 20;
 const MAX_PRESENT: usize = 256;
 /// How long a request waits at most.
 const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Why a request got no permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LimitExceeded {
+    /// So many requests of the tenant run or wait already.
+    #[error("{0} requests of this kind are in progress or waiting; try again later")]
+    Full(usize),
+    /// The request has waited for so many seconds.
+    #[error("the request waited {0} seconds for earlier requests of this kind; try again later")]
+    TimedOut(u64),
+}
 
 /// The limit on one kind of request.
 #[derive(Debug)]
@@ -71,22 +81,12 @@ impl RequestLimiter {
     ///
     /// # Errors
     /// Fails if too many requests of the tenant run or wait, or if this one has waited too long.
-    pub async fn acquire(&self, tenant: TenantId) -> Result<TenantPermit, Problem> {
+    pub async fn acquire(&self, tenant: TenantId) -> Result<TenantPermit, LimitExceeded> {
         let permit = self.limiter.acquire_unless_full(tenant, self.max_present);
-        let detail = match tokio::time::timeout(self.max_wait, permit).await {
-            Ok(Some(permit)) => return Ok(permit),
-            Ok(None) => {
-                let max = self.max_present;
-                format!("{max} requests of this kind are in progress or waiting; try again later")
-            }
-            Err(_) => {
-                let seconds = self.max_wait.as_secs();
-                format!(
-                    "the request waited {seconds} seconds for earlier requests of this kind; try again later"
-                )
-            }
-        };
-        Err(Problem::new(Kind::TooManyRequests, detail))
+        match tokio::time::timeout(self.max_wait, permit).await {
+            Ok(permit) => permit.ok_or(LimitExceeded::Full(self.max_present)),
+            Err(_) => Err(LimitExceeded::TimedOut(self.max_wait.as_secs())),
+        }
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
         let mut waiting: Vec<_> = (1..MAX_UPLOADS_PRESENT).map(|_| uploads.acquire(TENANT).boxed()).collect();
         assert!(waiting.iter_mut().all(|permit| permit.now_or_never().is_none()));
         let refused = uploads.acquire(TENANT).now_or_never().unwrap();
-        assert_eq!(refused.unwrap_err().kind(), Kind::TooManyRequests);
+        assert_eq!(refused.unwrap_err(), LimitExceeded::Full(MAX_UPLOADS_PRESENT));
         drop((first, waiting));
         assert!(uploads.acquire(TENANT).await.is_ok());
     }
@@ -116,7 +116,7 @@ mod tests {
         let limiter = RequestLimiter { limiter: TenantLimiter::new(1), max_present: 2, max_wait };
         let first = limiter.acquire(TENANT).await.unwrap();
         for _ in 0..3 {
-            assert_eq!(limiter.acquire(TENANT).await.unwrap_err().kind(), Kind::TooManyRequests);
+            assert_eq!(limiter.acquire(TENANT).await.unwrap_err(), LimitExceeded::TimedOut(0));
         }
         drop(first);
         assert!(limiter.acquire(TENANT).await.is_ok());

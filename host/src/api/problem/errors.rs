@@ -1,0 +1,98 @@
+//! The problems that errors of the engine are answered with.
+
+use super::{Kind, Problem};
+use crate::api::pointer::Pointer;
+use crate::directory::DirectoryError;
+use crate::ingest::TestError;
+use crate::sandbox::SandboxError;
+use crate::services::{DeliveryError, LimitExceeded, SettingsError};
+use crate::storage::StorageError;
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        match &error {
+            StorageError::Taken { .. } => Self::new(Kind::Conflict, error.to_string()),
+            StorageError::TooManyReads => {
+                Self::new(Kind::TooManyRequests, format!("{error}; wait for their responses, then try again"))
+            }
+            StorageError::NoSpace => Self::new(
+                Kind::Unavailable,
+                "the engine's disk is full; requests that write fail until the operator frees space, while reads and deletions still work",
+            ),
+            StorageError::Damaged { .. } => Self::internal("reading from storage", &error),
+            _ => Self::unavailable("using storage", &error),
+        }
+    }
+}
+
+impl From<DirectoryError> for Problem {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::Taken(what) | DirectoryError::InUse(what) => Self::new(Kind::Conflict, what),
+            DirectoryError::NoProject(_) => {
+                Self::at(Kind::InvalidValue, Pointer::to("project"), error.to_string())
+            }
+            DirectoryError::NoPlugin { step, .. } => {
+                let here = Pointer::to("pipeline").index(step).member("plugin");
+                Self::at(Kind::InvalidValue, here, error.to_string())
+            }
+            DirectoryError::TooManyChanges => {
+                Self::new(Kind::TooManyRequests, format!("{error}; wait for their responses, then try again"))
+            }
+            DirectoryError::TooMany(what) => Self::new(Kind::LimitReached, what),
+            DirectoryError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<TestError> for Problem {
+    fn from(error: TestError) -> Self {
+        match error {
+            TestError::Busy => Self::new(Kind::Unavailable, error.to_string()),
+            TestError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<SandboxError> for Problem {
+    fn from(error: SandboxError) -> Self {
+        Self::unavailable("running a plugin", &error)
+    }
+}
+
+impl From<LimitExceeded> for Problem {
+    fn from(error: LimitExceeded) -> Self {
+        Self::new(Kind::TooManyRequests, error.to_string())
+    }
+}
+
+impl From<DeliveryError> for Problem {
+    fn from(error: DeliveryError) -> Self {
+        let kind = match error {
+            DeliveryError::NotFound(id) => return Self::not_found("delivery", &id.to_string()),
+            DeliveryError::Limit(error) => return error.into(),
+            DeliveryError::Storage(error) => return error.into(),
+            DeliveryError::HookDeleted(_) | DeliveryError::WrongState { .. } | DeliveryError::InProgress => {
+                Kind::Conflict
+            }
+            DeliveryError::TooManyAttempts(_) => Kind::LimitReached,
+            DeliveryError::TooManyCancelled => Kind::TooManyRequests,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<SettingsError> for Problem {
+    fn from(error: SettingsError) -> Self {
+        match error {
+            SettingsError::Rejected { step, .. } => {
+                let here = Pointer::to("pipeline").index(step).member("settings");
+                Self::at(Kind::InvalidValue, here, error.to_string())
+            }
+            SettingsError::Abandoned => Self::new(Kind::RequestTimeout, error.to_string()),
+            SettingsError::Limit(error) => error.into(),
+            SettingsError::Sandbox(error) => error.into(),
+            SettingsError::Storage(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Retrying and cancelling deliveries.
+
+use std::sync::Arc;
+
+use super::request_limits::{LimitExceeded, RequestLimits};
+use crate::delivery::{Dispatcher, NotRecalled};
+use crate::directory::Directory;
+use crate::domain::{Delivery, DeliveryId, DeliveryState, HookId, RetrySchedule, TenantId};
+use crate::storage::{Cancelled, Changed, Storage, StorageError};
+
+/// The attempts after which a delivery cannot be retried.
+const MAX_ATTEMPTS: u32 = RetrySchedule::MAX_ATTEMPTS_FOR_MANUAL_RETRY;
+
+/// Changes deliveries. Clones share everything.
+#[derive(Clone)]
+pub struct DeliveryService {
+    directory: Arc<Directory>,
+    storage: Storage,
+    dispatcher: Arc<Dispatcher>,
+    limits: Arc<RequestLimits>,
+}
+
+/// Why a delivery was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// The tenant has no such delivery.
+    #[error("there is no delivery `{0}`")]
+    NotFound(DeliveryId),
+    /// The delivery's hook was deleted.
+    #[error("the delivery cannot be retried: its hook `{0}` was deleted")]
+    HookDeleted(HookId),
+    /// The delivery has had too many attempts to be retried.
+    #[error(
+        "the delivery has been attempted {0} times and can be retried up to {MAX_ATTEMPTS} attempts; publish the event again"
+    )]
+    TooManyAttempts(u32),
+    /// The delivery's state does not allow the change.
+    #[error("a delivery in the state `{state}` cannot be {change}")]
+    WrongState {
+        /// The state.
+        state: DeliveryState,
+        /// What was asked for: `retried` or `cancelled`.
+        change: &'static str,
+    },
+    /// An attempt is in progress.
+    #[error(
+        "an attempt is in progress and may have reached the receiver; cancel again when the attempt has ended, if it did not succeed"
+    )]
+    InProgress,
+    /// Too many cancellations are not on disk yet.
+    #[error("too many cancelled deliveries are still being stored; try again later")]
+    TooManyCancelled,
+    /// Too many changes of the tenant are in progress.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl DeliveryService {
+    /// A service over these parts of the engine.
+    #[must_use]
+    pub fn new(
+        directory: Arc<Directory>,
+        storage: Storage,
+        dispatcher: Arc<Dispatcher>,
+        limits: Arc<RequestLimits>,
+    ) -> Self {
+        Self { directory, storage, dispatcher, limits }
+    }
+
+    /// Makes a delivery due now and restarts its retry schedule.
+    ///
+    /// # Errors
+    /// Fails if an attempt is in progress, the hook was deleted, or the delivery has had too many attempts.
+    pub async fn retry(&self, tenant: TenantId, id: DeliveryId) -> Result<Delivery, DeliveryError> {
+        let _permit = self.limits.changes.acquire(tenant).await?;
+        let delivery = self.find(tenant, id).await?;
+        if self.directory.hook_of(tenant, delivery.hook).is_none() {
+            return Err(DeliveryError::HookDeleted(delivery.hook));
+        }
+        check_attempts(&delivery)?;
+        let changed = self.storage.deliveries.retry(tenant, id, self.directory.clock().now()).await?;
+        let delivery = done(id, changed, "retried")?;
+        self.dispatcher.wake();
+        Ok(delivery)
+    }
+
+    /// Cancels a delivery: it is not sent once this returns.
+    ///
+    /// # Errors
+    /// Fails if the delivery is in a final state, or an attempt is in progress, which cannot be recalled.
+    pub async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Delivery, DeliveryError> {
+        let permit = self.limits.changes.acquire(tenant).await?;
+        let delivery = self.find(tenant, id).await?;
+        let recalled = self.dispatcher.recall(&delivery, self.directory.clock().now());
+        let recalled = recalled.map_err(|reason| match reason {
+            NotRecalled::AttemptInProgress => DeliveryError::InProgress,
+            NotRecalled::TooMany => DeliveryError::TooManyCancelled,
+        })?;
+        let deliveries = Arc::clone(&self.storage.deliveries);
+        // Spawned, so that it completes even if the caller goes away: a delivery that is cancelled on disk must not
+        // return to memory.
+        let cancelling = tokio::spawn(async move {
+            let _permit = permit;
+            let cancelled = deliveries.cancel(tenant, id).await?;
+            if let Some(Cancelled::Done { lease, .. }) = cancelled {
+                recalled.cancelled(lease);
+            }
+            Ok::<_, StorageError>(cancelled)
+        });
+        let cancelled = cancelling.await.map_err(|_| StorageError::Closed)??;
+        let changed = cancelled.map(|cancelled| match cancelled {
+            Cancelled::Done { delivery, .. } => Changed::Done(delivery),
+            Cancelled::Refused(state) => Changed::Refused(state),
+        });
+        done(id, changed, "cancelled")
+    }
+
+    async fn find(&self, tenant: TenantId, id: DeliveryId) -> Result<Delivery, DeliveryError> {
+        let delivery = self.storage.deliveries.delivery(tenant, id).await?;
+        delivery.ok_or(DeliveryError::NotFound(id))
+    }
+}
+
+fn check_attempts(delivery: &Delivery) -> Result<(), DeliveryError> {
+    if delivery.attempts < MAX_ATTEMPTS {
+        Ok(())
+    } else {
+        Err(DeliveryError::TooManyAttempts(delivery.attempts))
+    }
+}
+
+fn done(id: DeliveryId, changed: Option<Changed>, change: &'static str) -> Result<Delivery, DeliveryError> {
+    match changed.ok_or(DeliveryError::NotFound(id))? {
+        Changed::Done(delivery) => Ok(delivery),
+        Changed::Refused(state) => Err(DeliveryError::WrongState { state, change }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{EventKey, Trigger};
+
+    fn attempted(attempts: u32) -> Delivery {
+        Delivery {
+            id: DeliveryId(1),
+            tenant: TenantId(2),
+            hook: HookId(3),
+            event: EventKey(4),
+            event_type: "a.b".parse().unwrap(),
+            trigger: Trigger::Event,
+            state: DeliveryState::Exhausted,
+            attempts,
+            failures: 1,
+            due_at: None,
+            lease: None,
+        }
+    }
+
+    #[test]
+    fn a_delivery_with_too_many_attempts_cannot_be_retried() {
+        assert!(check_attempts(&attempted(199)).is_ok());
+        let error = check_attempts(&attempted(200)).unwrap_err();
+        assert!(error.to_string().contains("attempted 200 times"), "{error}");
+    }
+}

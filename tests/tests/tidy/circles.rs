@@ -1,17 +1,21 @@
 //! Cycles of imports between files, and between top-level modules.
 
 use crate::Violation;
-use crate::imports;
+use crate::imports::{self, Import};
 use crate::layers::layer;
 
 /// Returns imports that are part of a cycle of files or of top-level modules.
 pub fn violations() -> Vec<Violation> {
-    let imports = imports::all();
+    among(&imports::all())
+}
+
+/// Returns the imports that are part of a cycle.
+pub fn among(imports: &[Import]) -> Vec<Violation> {
     let files = Graph::new(imports.iter().map(|import| (import.from.as_str(), import.to.as_str())));
     let layers = imports.iter().map(|import| (layer(&import.from), layer(&import.to)));
     let layers = Graph::new(layers.filter(|(from, to)| from != to));
     let mut violations = Vec::new();
-    for import in &imports {
+    for import in imports {
         let (from, to) = (import.from.as_str(), import.to.as_str());
         let back = files.path(to, from).or_else(|| {
             let between = layer(from) != layer(to);

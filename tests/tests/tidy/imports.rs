@@ -20,12 +20,17 @@ pub struct Import {
     pub line: usize,
 }
 
-/// Returns all imports, one per pair of files. `mod` and `pub use` do not count, unless the file also uses the
-/// re-exported item.
+/// Returns all imports of the host.
 pub fn all() -> Vec<Import> {
-    let host = Crate::new(&MODULES);
+    between(&MODULES)
+}
+
+/// Returns the imports between modules, one per pair of files. `mod` and `pub use` do not count, unless the file also
+/// uses the re-exported item.
+pub fn between(modules: &[Module]) -> Vec<Import> {
+    let host = Crate::new(modules);
     let mut imports = Vec::new();
-    for module in MODULES.iter() {
+    for module in modules {
         let mut lines = BTreeMap::new();
         for (path, line) in paths(module) {
             let to = match host.resolve(module, &path) {

@@ -14,6 +14,7 @@ mod licences;
 mod modules;
 mod paths;
 mod repository;
+mod tests;
 mod uses;
 mod words;
 

@@ -31,11 +31,15 @@ pub struct Module {
 /// Returns all modules of the host without tests.
 pub fn modules() -> Vec<Module> {
     let host = FILES.iter().filter(|file| file.path.starts_with(HOST) && file.has_extension(&["rs"]));
+    modules_in(host.map(|file| (file.path.as_str(), file.text.as_str())))
+}
+
+/// Returns the modules in these files, given by path and text, without tests.
+pub fn modules_in<'a>(files: impl IntoIterator<Item = (&'a str, &'static str)>) -> Vec<Module> {
     let mut tests = BTreeSet::new();
     let mut modules = BTreeMap::new();
-    for file in host {
-        let module = read(&file.path, &file.text, &mut tests);
-        modules.insert(file.path.clone(), module);
+    for (path, text) in files {
+        modules.insert(path.to_owned(), read(path, text, &mut tests));
     }
     modules.into_values().filter(|module| !is_test(&module.path, &tests)).collect()
 }

@@ -97,7 +97,7 @@ fn better(name: &str) -> Option<&'static str> {
 }
 
 /// Splits a name into words in lower case: `IdBucket` and `id_bucket` give `id`, `bucket`.
-fn parts(name: &str) -> Vec<String> {
+pub fn parts(name: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut before_is_lower = false;
     for letter in name.chars() {

@@ -1,7 +1,7 @@
 //! The wall clock as this database last saw it, and what happens after it was set back.
 //!
 //! Deliveries are due at times of the wall clock. After a step back they are due too late by as much, so they are brought
-//! forward: in small transactions, each of which notes how far it came. A call that failed, or a process that died, leaves
+//! forward: in small transactions. Each records its progress. A call that failed, or a process that died, leaves
 //! a step that the next call takes up; no delivery is moved twice.
 
 use std::time::Duration;

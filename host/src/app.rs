@@ -177,7 +177,7 @@ impl Engine {
         self.local_addr
     }
 
-    /// The operator's key, if it was made just now: it is to be shown this once.
+    /// The operator's key, if it was just generated: it is shown only once.
     #[must_use]
     pub fn new_admin_key(&self) -> Option<&str> {
         self.new_admin_key.as_deref()

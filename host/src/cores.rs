@@ -26,7 +26,7 @@ thread_local! {
 /// See the module's head.
 pub struct Cores {
     runtimes: Vec<Handle>,
-    turns: AtomicUsize,
+    next: AtomicUsize,
 }
 
 impl Cores {
@@ -46,7 +46,7 @@ impl Cores {
             Ok(handle)
         };
         let runtimes = (0..count()).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { runtimes, turns: AtomicUsize::new(0) })
+        Ok(Self { runtimes, next: AtomicUsize::new(0) })
     }
 
     /// Their runtimes; there is one at least.
@@ -61,9 +61,9 @@ impl Cores {
         &self.runtimes[0]
     }
 
-    /// The runtime whose turn it is.
-    pub fn in_turn(&self) -> &Handle {
-        &self.runtimes[self.turns.fetch_add(1, Relaxed) % self.runtimes.len()]
+    /// The next runtime, round robin.
+    pub fn round_robin(&self) -> &Handle {
+        &self.runtimes[self.next.fetch_add(1, Relaxed) % self.runtimes.len()]
     }
 }
 

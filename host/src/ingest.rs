@@ -84,7 +84,7 @@ pub enum TestError {
 /// every other tenant waits.
 pub const MAX_DELIVERIES_PER_CALL: usize = 20_000;
 
-/// Deliveries that one call makes without waiting for its turn.
+/// Number of deliveries that one call creates without waiting for a permit.
 const SMALL_CALL: usize = 1_000;
 
 /// See the module's head.
@@ -250,9 +250,9 @@ impl Ingest {
             })
             .collect();
         let tenants: Vec<_> = acceptances.iter().map(|one| one.event.tenant).collect();
-        let turn = self.turn_if_large(&acceptances).await;
+        let permit = self.permit_if_large(&acceptances).await;
         let outcomes = self.events.accept(acceptances).await?;
-        drop(turn);
+        drop(permit);
         if let Some((index, on)) = first_conflict(&outcomes) {
             return Err(IngestError::Conflict { index, on });
         }
@@ -275,8 +275,8 @@ impl Ingest {
         Ok(receipts)
     }
 
-    /// The turn of a call that makes many deliveries. All its events are one tenant's.
-    async fn turn_if_large(&self, acceptances: &[Acceptance]) -> Option<TenantPermit> {
+    /// The permit of a call that creates many deliveries. All its events belong to one tenant.
+    async fn permit_if_large(&self, acceptances: &[Acceptance]) -> Option<TenantPermit> {
         let deliveries: usize = acceptances.iter().map(|one| one.deliveries.len()).sum();
         if deliveries <= SMALL_CALL {
             return None;

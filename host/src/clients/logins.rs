@@ -1,9 +1,9 @@
 //! Failed logins: counted for each address, logged in one line a minute, and throttled.
 //!
-//! Keys are not guessed in any number of tries, but whoever tries makes the engine work, and its operator should know.
+//! Keys are not guessed in any number of tries, but each try costs the engine work, and its operator should know.
 //! An address that failed too often is answered with 429. What needs no guessing, a tenant's key, is still taken from there; the
 //! operator's key, which people choose, is not. Addresses that are not told apart only have their failures answered so: else
-//! whoever fails from many would lock the operator out.
+//! a client that fails from many would lock the operator out.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

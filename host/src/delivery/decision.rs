@@ -13,7 +13,7 @@ pub enum Decision {
     RetryAt(UnixMillis),
     /// It failed, and no attempt is left.
     Exhausted {
-        /// The receiver says that it is gone for good: the hook is to be disabled.
+        /// The receiver is permanently gone: disable the hook.
         gone: bool,
     },
     /// The pipeline wants nothing sent.

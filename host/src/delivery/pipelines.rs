@@ -10,7 +10,7 @@ use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Event, Fault, FaultKind, Hook, Pipeline, PluginRef, Step, TenantId, Trigger, Verdict};
 use crate::sandbox::{PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, SandboxError, Source};
 
-/// The attribute that shows plugins what the request before the request was answered with.
+/// The attribute that shows plugins the response to the preflight request.
 const PREFLIGHT: &str = "preflight";
 /// The name by which a plugin asks for the hook's current signing secret.
 const SIGNING_SECRET: &str = "signing";
@@ -53,7 +53,7 @@ impl Pipelines {
         self.run_steps(Source::DryRun, hook, &hook.pipeline, event, Trigger::Test, None).await
     }
 
-    /// Runs the pipeline that writes the request before the request.
+    /// Runs the pipeline that writes the preflight request.
     ///
     /// # Errors
     /// As [`Self::run`].

@@ -1,4 +1,4 @@
-//! What the engine knows by heart: tenants, projects, keys, logins, hooks, plugin versions.
+//! The write-through in-memory cache of the configuration: tenants, projects, keys, logins, hooks, plugin versions.
 //!
 //! All of it is read once at the start and then changed here and in storage together, storage first:
 //! what is in memory is on disk. Looking something up therefore costs no database read, on the way of

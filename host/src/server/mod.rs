@@ -115,7 +115,7 @@ impl Server {
         // Responses are small and must not wait for acknowledgements. If it cannot be set, they are only slower.
         let _ = stream.set_nodelay(true);
         set_send_timeout(&stream);
-        let core = self.cores.in_turn();
+        let core = self.cores.round_robin();
         match moved(stream, core) {
             Ok(stream) => {
                 drop(core.spawn(converse(self.http.clone(), stream, self.router.clone(), admitted)));

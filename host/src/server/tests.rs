@@ -43,7 +43,7 @@ fn clients(connections: usize, connections_per_address: usize) -> Arc<Clients> {
     })
 }
 
-/// Asks for `/`; the status of the answer, of which no more is read.
+/// Requests `/` and returns the status of the response. Reads nothing else of it.
 async fn ask(address: SocketAddr) -> (TcpStream, String) {
     ask_by("GET", address).await
 }

@@ -161,7 +161,7 @@ pub trait DeliveryStore: Send + Sync {
     /// caused, are due now, too.
     async fn recover(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError>;
     /// Makes deliveries that wait for a time after `now` due `by` earlier, but not before `now`: the clock was set back.
-    /// A call that failed is to be repeated with the same arguments: it goes on where it ended, and moves nothing twice.
+    /// Repeat a failed call with the same arguments: it continues where it stopped and moves nothing twice.
     async fn bring_forward(&self, now: UnixMillis, by: Duration) -> Result<(), StorageError>;
     /// The hooks that have deliveries which are not final, each with the time when the first of them is due.
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;

@@ -27,8 +27,7 @@ const PARTS: [(&str, &str); 13] = [
 ];
 
 /// Whole identifiers.
-const NAMES: [(&str, &str); 7] = [
-    ("Busy", "AttemptPermit"),
+const NAMES: [(&str, &str); 6] = [
     ("Plan", "WritePlan"),
     ("Shared", "a name that says what is shared"),
     ("Span", "IdBucket"),

@@ -39,8 +39,8 @@ type Key = (TenantId, Arc<str>);
 /// The look-ups in progress.
 pub(super) struct Lookups {
     resolver: Arc<Resolver>,
-    turns: Semaphore,
-    turns_of_tenants: TenantLimiter,
+    limit: Semaphore,
+    tenant_limit: TenantLimiter,
     in_progress: Mutex<InProgress>,
 }
 
@@ -54,9 +54,9 @@ impl Lookups {
     }
 
     pub(super) fn by(resolver: Arc<Resolver>) -> Arc<Self> {
-        let turns = Semaphore::new(MAX_LOOKUPS);
-        let turns_of_tenants = TenantLimiter::new(MAX_LOOKUPS_OF_TENANT);
-        Arc::new(Self { resolver, turns, turns_of_tenants, in_progress: Mutex::default() })
+        let limit = Semaphore::new(MAX_LOOKUPS);
+        let tenant_limit = TenantLimiter::new(MAX_LOOKUPS_OF_TENANT);
+        Arc::new(Self { resolver, limit, tenant_limit, in_progress: Mutex::default() })
     }
 
     /// Resolves `host` for a request of `tenant`.
@@ -88,10 +88,10 @@ impl Lookups {
     async fn look_up(self: Arc<Self>, key: Key, lookup: watch::Sender<Option<Found>>) {
         let found = loop {
             tokio::select! {
-                turns = self.turns(key.0) => {
+                permits = self.permits(key.0) => {
                     // Held until the resolver returns, possibly long after the last request has timed out. Requests that
                     // come meanwhile join this look-up.
-                    let _turns = turns;
+                    let _permits = permits;
                     break self.resolve(&key.1).await;
                 }
                 () = lookup.closed() => {}
@@ -107,9 +107,9 @@ impl Lookups {
         lookup.send_replace(Some(found));
     }
 
-    /// One of the tenant's turns, then one of all.
-    async fn turns(&self, tenant: TenantId) -> (TenantPermit, Result<SemaphorePermit<'_>, AcquireError>) {
-        (self.turns_of_tenants.acquire(tenant).await, self.turns.acquire().await)
+    /// A permit of the tenant, then one of all.
+    async fn permits(&self, tenant: TenantId) -> (TenantPermit, Result<SemaphorePermit<'_>, AcquireError>) {
+        (self.tenant_limit.acquire(tenant).await, self.limit.acquire().await)
     }
 
     async fn resolve(&self, name: &Arc<str>) -> Found {

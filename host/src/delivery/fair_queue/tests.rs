@@ -89,7 +89,7 @@ fn answer(queue: &mut FairQueue, keys: &mut Vec<AttemptKey>, hook: i64) -> bool 
 }
 
 #[test]
-fn tenants_and_hooks_take_turns() {
+fn tenants_and_hooks_alternate() {
     // Tenant 1 has three hooks with a lot, tenant 2 one with little, which came last.
     let mut queue = filled(limits(), &[(1, 10, 50), (1, 11, 1), (1, 12, 2), (2, 20, 2)]);
     let started = hooks(&keys(&mut queue));

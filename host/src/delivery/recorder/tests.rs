@@ -9,7 +9,7 @@ use crate::domain::{DeliveryId, DeliveryState, HookId, UnixMillis};
 use crate::storage::conformance::World;
 use crate::storage::sqlite::{self, SqliteOptions};
 
-/// A recorder over a spied database, with attempts of which it gets the permits.
+/// A recorder over a spied database, with the permits of its attempts.
 struct Setup {
     world: World,
     store: Arc<SpyStore>,

@@ -154,7 +154,7 @@ pub async fn hundreds_of_concurrent_calls_are_all_stored(world: &World) {
     assert_eq!(claimed.len(), total);
 }
 
-/// Whoever comes first; the others learn its key.
+/// The first one is stored; the others learn its key.
 pub async fn of_concurrent_duplicates_one_is_stored(world: &World) {
     let calls = (0..50).map(|_| world.storage.events.accept(vec![named(world, "same", 1)]));
     let answers: Vec<_> = join_all(calls).await.into_iter().flat_map(Result::unwrap).collect();

@@ -183,7 +183,7 @@ fn version(tenant: Option<TenantId>, name: &str, version: u32, wasm: &[u8]) -> P
     }
 }
 
-/// Whoever uploaded it.
+/// Independent of its uploader.
 pub async fn wasm_is_stored_once_and_goes_with_the_last_version(world: &World) {
     let store = &world.storage.plugins;
     let (big, small) = (vec![7; 3_000_000], vec![8; 10]);

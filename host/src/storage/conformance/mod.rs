@@ -199,7 +199,7 @@ impl World {
         }
     }
 
-    /// The record of a first attempt, under the lease until [`LEASE_END`], that failed if `state` is to be waiting or exhausted.
+    /// The record of a first attempt, under the lease until [`LEASE_END`], that failed if `state` becomes waiting or exhausted.
     pub fn record_of(&self, delivery: DeliveryId, state: DeliveryState) -> Record {
         let failed = matches!(state, DeliveryState::Waiting | DeliveryState::Exhausted);
         Record {

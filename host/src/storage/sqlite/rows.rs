@@ -37,7 +37,7 @@ pub fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, Storag
     serde_json::to_string(value).map_err(|error| damaged("JSON", error))
 }
 
-/// Makes JSON text for columns of which many are written at once: each is made in the same piece of memory, which has
+/// Makes JSON text for columns that are written in large numbers: each is made in the same piece of memory, which has
 /// grown as large as it must be, and is copied once.
 #[derive(Debug, Default)]
 pub struct JsonMaker(Vec<u8>);

@@ -45,7 +45,7 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// Adds `bytes` that are to be written at `at`, unless they must go elsewhere or are too many.
+    /// Adds `bytes` to write at `at`, unless they must go elsewhere or are too many.
     fn add(&mut self, at: i64, bytes: &[u8]) -> bool {
         if self.bytes.is_empty() {
             self.at = at;

@@ -81,7 +81,7 @@ async fn one_who_asks_while_a_look_up_runs_that_all_others_gave_up_waits_with_it
 }
 
 #[tokio::test]
-async fn a_look_up_whose_turn_comes_when_nobody_waits_any_more_is_not_made() {
+async fn a_lookup_that_nobody_waits_for_any_more_is_not_started() {
     let (resolver, open, asked) = gated();
     let lookups = Lookups::by(resolver);
     let first = as_many_as_may_be(&lookups, |n| TenantId((n / MAX_LOOKUPS_OF_TENANT) as i64));

@@ -29,7 +29,7 @@ async fn a_sibling_that_has_none_takes_ones_connection() {
         let (outcome, _) = tokio::join!(request, peer.serve(OK));
         assert_eq!(status(&outcome), 200);
     }
-    // Whoever used it, it rests with the one on whose runtime it was opened.
+    // Independent of its last user, it rests with the one on whose runtime it was opened.
     let endpoint = Endpoint::of(post(receiver.address()).uri()).unwrap();
     assert!(siblings[0].pools[0].take(&endpoint).is_some());
 }

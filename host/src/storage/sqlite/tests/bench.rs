@@ -1,5 +1,5 @@
 //! Figures, asserted by nobody: `cargo test -p hookwright --lib storage::sqlite::tests::bench -- --ignored --nocapture`.
-#![expect(clippy::print_stdout, reason = "figures are to be read")]
+#![expect(clippy::print_stdout, reason = "people read the figures")]
 
 use std::time::Instant;
 

@@ -11,7 +11,7 @@ use crate::storage::{Cancelled, Changed, Storage, StorageError};
 /// The attempts after which a delivery cannot be retried.
 const MAX_ATTEMPTS: u32 = RetrySchedule::MAX_ATTEMPTS_FOR_MANUAL_RETRY;
 
-/// Changes deliveries. Clones share everything.
+/// Retries and cancels deliveries. Clones share one service.
 #[derive(Clone)]
 pub struct DeliveryService {
     directory: Arc<Directory>,
@@ -39,7 +39,7 @@ pub enum DeliveryError {
     WrongState {
         /// The state.
         state: DeliveryState,
-        /// What was asked for: `retried` or `cancelled`.
+        /// The requested change: `retried` or `cancelled`.
         change: &'static str,
     },
     /// An attempt is in progress.
@@ -59,7 +59,7 @@ pub enum DeliveryError {
 }
 
 impl DeliveryService {
-    /// A service over these parts of the engine.
+    /// Creates the service from the parts of the engine that it uses.
     #[must_use]
     pub fn new(
         directory: Arc<Directory>,
@@ -100,8 +100,8 @@ impl DeliveryService {
             NotRecalled::TooMany => DeliveryError::TooManyCancelled,
         })?;
         let deliveries = Arc::clone(&self.storage.deliveries);
-        // Spawned, so that it completes even if the caller goes away: a delivery that is cancelled on disk must not
-        // return to memory.
+        // Spawned, so that it completes even if the caller drops the future: a delivery that is cancelled on disk must
+        // not return to memory.
         let cancelling = tokio::spawn(async move {
             let _permit = permit;
             let cancelled = deliveries.cancel(tenant, id).await?;

@@ -7,7 +7,7 @@ use crate::delivery::Dispatcher;
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::{Hook, HookId, Step, TenantId};
 
-/// Changes hooks. Clones share everything.
+/// Creates and changes hooks. Clones share one service.
 #[derive(Clone)]
 pub struct HookService {
     directory: Arc<Directory>,
@@ -16,17 +16,17 @@ pub struct HookService {
 }
 
 impl HookService {
-    /// A service over these parts of the engine.
+    /// Creates the service from the parts of the engine that it uses.
     #[must_use]
     pub fn new(directory: Arc<Directory>, dispatcher: Arc<Dispatcher>, trial: SettingsTrial) -> Self {
         Self { directory, dispatcher, trial }
     }
 
-    /// Stores a new hook after its plugins have accepted the settings of those steps for which `is_from_client` is true. The hook
-    /// gets a new id and its times. Gives up the validation when `gone` completes.
+    /// Stores a new hook after its plugins have accepted the settings of the steps for which `is_from_client` is true. Assigns
+    /// the hook's id and times. Stops the validation when `gone` completes.
     ///
     /// # Errors
-    /// Fails if a plugin rejects its settings, or if the tenant has as many hooks as it may.
+    /// Fails if a plugin rejects its settings, or if the tenant has the maximum number of hooks.
     pub async fn create<E: From<DirectoryError> + From<SettingsError>>(
         &self,
         hook: Hook,
@@ -41,11 +41,11 @@ impl HookService {
         Ok(self.directory.create_hook(hook).await?)
     }
 
-    /// Replaces a hook by the result of `replace`; `None` if there is no such hook. Validates settings as [`Self::create`] does,
-    /// but not those that the hook has already.
+    /// Replaces a hook by the result of `replace`; `None` if there is no such hook. Validates settings like [`Self::create`],
+    /// except those that the hook already has.
     ///
-    /// The plugins are called before the directory's lock is taken, with the hook as it was then, because their calls may take longer
-    /// than other changes should wait. So `replace` is called twice.
+    /// Calls the plugins before it takes the directory's lock, because the calls may take longer than other changes should wait.
+    /// So it calls `replace` twice: with the hook before the validation, and with the current hook under the lock.
     ///
     /// # Errors
     /// Fails if `replace` fails, or if a plugin rejects its settings.
@@ -63,11 +63,11 @@ impl HookService {
         Ok(changed)
     }
 
-    /// Creates the one hook of the tenant for which `is_it` is true, or replaces it. The engine wrote the settings of its plugins, so
-    /// they are not validated.
+    /// Creates or replaces the only hook of the tenant for which `is_it` is true. Does not validate the settings of its plugins,
+    /// which the engine wrote.
     ///
     /// # Errors
-    /// Fails if `make` fails, or if the tenant has as many hooks as it may.
+    /// Fails if `make` fails, or if the tenant has the maximum number of hooks.
     pub async fn put<E: From<DirectoryError>>(
         &self,
         tenant: TenantId,
@@ -79,7 +79,7 @@ impl HookService {
         Ok(hook)
     }
 
-    /// A change may enable a hook, and its deliveries may be due.
+    /// Wakes the dispatcher: the change may have enabled the hook, whose deliveries may be due.
     fn wake(&self) {
         self.dispatcher.wake();
     }

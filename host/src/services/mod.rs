@@ -1,7 +1,7 @@
-//! What clients can do with deliveries and hooks, whatever interface they use.
+//! Operations on deliveries and hooks, independent of the API that clients use.
 //!
-//! A service decides: whether a delivery may be retried, whether plugins accept a hook's settings, whom to wake after a change. It
-//! knows neither HTTP nor the texts of one interface. Interfaces authenticate, parse and convert, and call it.
+//! A service contains the rules: whether a delivery may be retried, whether plugins accept the settings of a hook, and what to
+//! wake after a change. It has no types of HTTP or of one API. The APIs authenticate, parse, convert and call it.
 
 mod deliveries;
 mod hooks;
@@ -19,12 +19,12 @@ pub use hooks::HookService;
 pub use request_limits::{LimitExceeded, RequestLimiter, RequestLimits};
 pub use settings_trial::{SettingsError, SettingsTrial};
 
-/// Every service. Clones share everything.
+/// All services. Clones share the same services.
 #[derive(Clone)]
 pub struct Services {
-    /// Changes deliveries.
+    /// Retries and cancels deliveries.
     pub deliveries: DeliveryService,
-    /// Changes hooks.
+    /// Creates and changes hooks.
     pub hooks: HookService,
     /// Makes trial calls of plugins.
     pub trial: SettingsTrial,
@@ -33,7 +33,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Services over these parts of the engine.
+    /// Creates the services from the parts of the engine that they use.
     #[must_use]
     pub fn new(
         directory: &Arc<Directory>,

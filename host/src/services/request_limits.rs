@@ -27,10 +27,10 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Why a request got no permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitExceeded {
-    /// So many requests of the tenant run or wait already.
+    /// This number of requests of the tenant run or wait, the maximum.
     #[error("{0} requests of this kind are in progress or waiting; try again later")]
     Full(usize),
-    /// The request has waited for so many seconds.
+    /// The request has waited this number of seconds, the maximum.
     #[error("the request waited {0} seconds for earlier requests of this kind; try again later")]
     TimedOut(u64),
 }

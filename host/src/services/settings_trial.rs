@@ -21,7 +21,7 @@ const BAD_SETTINGS: &str = "bad-settings";
 /// accepted, so that a hanging plugin cannot block its own fix.
 const TRIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes trial calls. Clones share everything.
+/// Makes trial calls of plugins. Clones share one service.
 #[derive(Clone)]
 pub struct SettingsTrial {
     directory: Arc<Directory>,
@@ -30,7 +30,7 @@ pub struct SettingsTrial {
     limits: Arc<RequestLimits>,
 }
 
-/// Why settings are not known to be valid.
+/// Why the validation of settings failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// A plugin rejects its settings.
@@ -43,7 +43,7 @@ pub enum SettingsError {
         /// The plugin's message.
         message: String,
     },
-    /// The caller went away before the plugins were called.
+    /// The client disconnected during the validation.
     #[error("the client closed the connection")]
     Abandoned,
     /// Too many changes of the tenant wait for trial calls.
@@ -58,7 +58,7 @@ pub enum SettingsError {
 }
 
 impl SettingsTrial {
-    /// Trial calls with these parts of the engine.
+    /// Creates the service from the parts of the engine that it uses.
     #[must_use]
     pub fn new(
         directory: Arc<Directory>,
@@ -71,7 +71,7 @@ impl SettingsTrial {
 
     /// Validates the settings of the steps of `wanted` for which `is_from_client` is true, which are those that
     /// the client wrote. Skips steps that `current` has as well: a newer version of a plugin may reject them,
-    /// which must not block other changes. Gives up when `gone` completes.
+    /// which must not block other changes. Stops when `gone` completes.
     ///
     /// # Errors
     /// Fails if a plugin rejects its settings, or if too many changes of the tenant are waiting.

@@ -1,4 +1,4 @@
-//! The problems that errors of the engine are answered with.
+//! Conversions of the engine's errors to problems.
 
 use super::{Kind, Problem};
 use crate::api::pointer::Pointer;

@@ -1,5 +1,6 @@
 //! The composition root: builds the engine out of its parts, runs it, and takes it down in order.
 
+mod limits;
 mod past;
 
 use std::future::Future;
@@ -18,7 +19,7 @@ use crate::admin_key;
 use crate::api::downloads::Downloads;
 use crate::api::uploads::Uploads;
 use crate::api::{self, ApiState};
-use crate::clients::{Budget, ClientLimits, Clients, TrustedProxies};
+use crate::clients::{Budget, Clients};
 use crate::clock::{Clock, SystemClock};
 use crate::clock_watch;
 use crate::config::Config;
@@ -27,24 +28,21 @@ use crate::delivery::client::{Connector, DeliveryClient};
 use crate::delivery::egress::EgressPolicy;
 use crate::delivery::feeder::Feeder;
 use crate::delivery::worker::Worker;
-use crate::delivery::{Dispatcher, DispatcherLimits, Pipelines, Recorder, Workers, tls};
-use crate::directory::{Directory, Quotas};
+use crate::delivery::{Dispatcher, Pipelines, Recorder, Workers, tls};
+use crate::directory::Directory;
 use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
 use crate::ingest::Ingest;
-use crate::open_files::{self, Shares};
-use crate::private_file::COMPILED_DIR;
 use crate::random::{Random, SystemRandom};
-use crate::sandbox::{Compiler, Limits, Owners, Sandbox, SandboxConfig, WasmSource};
+use crate::sandbox::{Owners, Sandbox, WasmSource};
 use crate::server::{self, Stop};
 use crate::services::Services;
 use crate::storage::sqlite;
 use crate::storage::{Database, Storage};
-use crate::vault::{Keys, Vault};
+use crate::vault::Vault;
 
-/// How many deliveries may be unfinished for each request that may be under way: where the disk takes many records at
-/// once, requests must not wait for them.
-const UNFINISHED_FOR_EACH: usize = 3;
+use limits::{client_limits, dispatcher_limits, quotas, shares_of_files};
+pub use limits::{keys, sandbox_config};
 
 /// What requests to receivers may take of memory while they are under way, in bytes, beside those that are small.
 const REQUESTS_UNDER_WAY_BYTES: usize = 64 << 20;
@@ -301,80 +299,6 @@ fn egress_policy(config: &Config, listener: SocketAddr, directory: &Arc<Director
     let directory = Arc::clone(directory);
     let names = move |tenant| directory.tenant(tenant).map(|tenant| tenant.name.clone());
     EgressPolicy::new(config.egress_allow.clone(), vec![listener], Arc::new(names))
-}
-
-/// The keys that `config` gives.
-#[must_use]
-pub fn keys(config: &Config) -> Keys {
-    Keys { current: config.encryption_key.clone(), previous: config.encryption_key_previous.clone() }
-}
-
-fn quotas(config: &Config) -> Quotas {
-    Quotas {
-        hooks: config.max_hooks_per_tenant,
-        config_bytes: config.max_config_bytes_per_tenant,
-        plugin_bytes: config.max_plugin_bytes_per_tenant,
-    }
-}
-
-fn dispatcher_limits(config: &Config, in_flight: usize) -> DispatcherLimits {
-    // A tenant's part of all stays what it is.
-    let of_tenant = config.max_in_flight_per_tenant * in_flight / config.max_in_flight;
-    DispatcherLimits {
-        in_flight,
-        in_flight_per_tenant: config.max_in_flight_per_tenant.min(of_tenant.max(1)),
-        in_flight_per_hook: config.max_in_flight_per_hook,
-        unfinished: UNFINISHED_FOR_EACH * in_flight,
-        queued: config.queue_limit,
-        queued_per_hook: 1_000,
-        queued_bytes: 64 << 20,
-        lease: Duration::from_secs(15 * 60),
-    }
-}
-
-/// How the files that may be open are divided.
-fn shares_of_files(config: &Config, cores: usize) -> Shares {
-    let limit = open_files::raise_limit();
-    let shares = Shares::of(limit, config.max_in_flight, cores);
-    if shares.in_flight < config.max_in_flight {
-        tracing::warn!(
-            limit,
-            max_in_flight = shares.in_flight,
-            configured = config.max_in_flight,
-            "the limit of open files is too low for `max_in_flight`: raise it (LimitNOFILE, ulimit -n)"
-        );
-    }
-    shares
-}
-
-fn client_limits(config: &Config, connections: usize) -> ClientLimits {
-    // Connections that are ending have their files, too.
-    let spare_connections = connections / 8;
-    let connections = connections - spare_connections;
-    ClientLimits {
-        connections,
-        spare_connections,
-        connections_per_address: connections.div_ceil(4),
-        trusted_proxies: TrustedProxies(config.trusted_proxies.clone()),
-        request_bytes: config.request_memory_bytes,
-        answer_bytes: config.request_memory_bytes / 5 * 3,
-    }
-}
-
-/// What `config` says about running plugins. They are compiled in processes of their own.
-///
-/// # Errors
-/// Where this program cannot tell which it is.
-pub fn sandbox_config(config: &Config) -> std::io::Result<SandboxConfig> {
-    let limits = Limits {
-        fuel_base: config.plugin_fuel,
-        deadline_ms: u64::try_from(config.plugin_deadline.as_millis()).unwrap_or(u64::MAX),
-        memory_bytes: config.plugin_memory_bytes,
-        ..Limits::default()
-    };
-    let cache_dir = config.data_dir.join(COMPILED_DIR);
-    let compiler = Compiler::subprocess()?;
-    Ok(SandboxConfig { threads: config.plugin_threads, limits, compiler, ..SandboxConfig::new(cache_dir) })
 }
 
 /// The sandbox finds the plugins' bytes where the directory does.

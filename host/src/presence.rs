@@ -1,7 +1,7 @@
 //! Whether the client of a request is still connected.
 //!
-//! Handlers run detached from their connections (see [`server`](crate::server)), because a change that is half done must
-//! be finished. A handler that only computes an answer takes a [`ClientPresence`] and stops when the client is gone.
+//! Handlers run detached from their connections (see [`server`](crate::server)), because a change that is half made must
+//! be finished. A handler that only computes a response takes a [`ClientPresence`] and stops when the client disconnects.
 
 use std::convert::Infallible;
 
@@ -9,22 +9,22 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// The connection that a request came on, as its handler sees it. Clones are of the same connection.
+/// The connection of a request, as its handler sees it. Clones refer to the same connection.
 ///
 /// [`serve`](crate::server::serve) puts one into the extensions of each request; as an extractor it never fails. A request
-/// that came by no connection, as in tests of the router, has a client that stays.
+/// without a connection, as in tests of the router, has a client that stays.
 ///
-/// A connection that breaks off is noticed while hyper waits for its handler. If the client has already sent a part of its next
-/// request, hyper does not read on, and the client counts as connected until the answer is written.
+/// hyper notices that a connection breaks while it waits for the handler. If the client has already sent a part of its next
+/// request, hyper does not read on, and the client counts as connected until the response is written.
 #[derive(Debug, Clone, Default)]
 pub struct ClientPresence(CancellationToken);
 
-/// Owned by the connection: when it is dropped, the client is gone.
+/// Owned by the connection. Dropping it means that the client is gone.
 #[derive(Debug)]
 pub struct Connected(#[expect(dead_code, reason = "it does its work when it is dropped")] DropGuard);
 
 impl ClientPresence {
-    /// A new connection, which lasts as long as the [`Connected`].
+    /// A new connection, which lasts until the [`Connected`] is dropped.
     #[must_use]
     pub fn connected() -> (Self, Connected) {
         let token = CancellationToken::new();
@@ -42,7 +42,7 @@ impl ClientPresence {
         self.0.cancelled().await;
     }
 
-    /// Runs `work` while the client is there; `None` if the client goes first, and then `work` is dropped.
+    /// Runs `work`; drops it and returns `None` if the client disconnects first.
     pub async fn or_gone<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.0.run_until_cancelled(work).await
     }

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// The part of an IPv6 address that its holder cannot choose freely: a network of 64 bits is the smallest that is handed out.
+/// The part of an IPv6 address that a client cannot choose: providers assign networks of 64 bits at least.
 const NETWORK: u128 = !(u64::MAX as u128);
 
-/// Addresses of reverse proxies. Each speaks for many clients, so no limit for one address holds for it.
+/// Addresses of reverse proxies. Each speaks for many clients, so the limits per address do not apply to it.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(pub Vec<IpNet>);
 
@@ -20,7 +20,7 @@ impl TrustedProxies {
     }
 }
 
-/// What stands for all addresses that one client may have: IPv6 addresses without their last 64 bits, but for loopback.
+/// One address for all that a client may have: an IPv6 address without its last 64 bits, unless it is loopback.
 pub(super) fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => {
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_one_client_may_have_are_one() {
+    fn the_addresses_that_a_client_may_have_count_as_one() {
         for (address, expected) in [
             ("192.0.2.7", "192.0.2.7"),
             ("::ffff:192.0.2.7", "192.0.2.7"),
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_known_by_its_network() {
+    fn a_proxy_is_recognized_by_its_network() {
         let proxies = TrustedProxies(vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
         for (address, is_trusted) in [
             ("127.3.2.1", true),

@@ -1,20 +1,20 @@
-//! Failed logins: counted for each address, logged in one line a minute, and throttled.
+//! Failed logins: counted per address, logged in one line a minute, and throttled.
 //!
-//! Keys are not guessed in any number of tries, but each try costs the engine work, and its operator should know.
-//! An address that failed too often is answered with 429. What needs no guessing, a tenant's key, is still taken from there; the
-//! operator's key, which people choose, is not. Addresses that are not told apart only have their failures answered so: else
-//! a client that fails from many would lock the operator out.
+//! Nobody guesses a generated key, but each try makes the engine work, and its operator should know. An address with too many
+//! failures is answered with 429. A tenant's key, which cannot be guessed, is still accepted from there; the operator's key,
+//! which people choose, is not. Addresses beyond the first [`MAX_ADDRESSES`] share one count, and only their failures are throttled:
+//! else an attacker with many addresses would lock the operator out.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Failed logins of one address that are answered as such at once.
+/// Failed logins that an address may have in a row before it is throttled.
 const BURST: u64 = 60;
-/// After this, one more is.
+/// One more is allowed after each such interval.
 const REFILL_MS: u64 = 1_000;
-/// Addresses that are told apart; all others are counted together.
+/// Addresses with a count of their own.
 const MAX_ADDRESSES: usize = 4_096;
 /// Lines that are logged in one interval.
 const MAX_LINES: usize = 20;
@@ -25,7 +25,7 @@ pub struct FailedLogins(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    /// By address; `None` for those that are not told apart.
+    /// By address; `None` for those that share one count.
     of_address: HashMap<Option<IpAddr>, Failures>,
     /// Lines that were logged since the last report.
     lines: usize,
@@ -52,7 +52,7 @@ impl Failures {
 }
 
 impl FailedLogins {
-    /// Counts a failed login from `address`. Answers with whether it is throttled.
+    /// Counts a failed login from `address`. Returns whether it is throttled.
     pub(super) fn count(&self, address: IpAddr, now_ms: u64) -> bool {
         let mut table = self.lock();
         let key = table.key(address);
@@ -62,7 +62,7 @@ impl FailedLogins {
         let is_throttled = failures.level >= BURST;
         failures.level = (failures.level + 1).min(BURST);
         failures.not_logged += 1;
-        // The first is told at once, the others together.
+        // The first is logged at once, the others together.
         if is_first && table.lines < MAX_LINES {
             table.lines += 1;
             table.log(key);
@@ -70,8 +70,8 @@ impl FailedLogins {
         is_throttled
     }
 
-    /// Whether the next failed login from `address` would be throttled for those from there. Never of an address that is not told
-    /// apart: others have failed in its place.
+    /// Whether the next failed login from `address` would be throttled. False for an address without a count of its own, because
+    /// its failures may be those of others.
     pub(super) fn is_throttled(&self, address: IpAddr, now_ms: u64) -> bool {
         let mut table = self.lock();
         let Some(failures) = table.of_address.get_mut(&Some(address)) else { return false };
@@ -79,7 +79,7 @@ impl FailedLogins {
         failures.level >= BURST
     }
 
-    /// Logs what was not logged yet, and forgets addresses from which nobody tries any more. Called once a minute.
+    /// Logs what was not logged yet, and forgets addresses without recent failures. Called once a minute.
     pub(super) fn report(&self, now_ms: u64) {
         let mut table = self.lock();
         table.lines = 0;
@@ -105,8 +105,8 @@ impl FailedLogins {
 impl Table {
     fn key(&self, address: IpAddr) -> Option<IpAddr> {
         let key = Some(address);
-        let is_told_apart = self.of_address.contains_key(&key) || self.of_address.len() < MAX_ADDRESSES;
-        key.filter(|_| is_told_apart)
+        let has_own_count = self.of_address.contains_key(&key) || self.of_address.len() < MAX_ADDRESSES;
+        key.filter(|_| has_own_count)
     }
 
     fn log(&mut self, key: Option<IpAddr>) {
@@ -114,7 +114,7 @@ impl Table {
         let count = std::mem::take(&mut failures.not_logged);
         match key {
             Some(address) => tracing::warn!(%address, failures = count, "failed logins"),
-            None => tracing::warn!(failures = count, "failed logins from addresses that are not told apart"),
+            None => tracing::warn!(failures = count, "failed logins from other addresses"),
         }
     }
 
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_fails_too_often_is_throttled_for_a_while_and_no_other() {
+    fn an_address_that_fails_too_often_is_throttled_for_a_while() {
         let logins = FailedLogins::default();
         assert!((0..BURST).all(|_| !logins.count(address(1), 0)));
         assert!(logins.count(address(1), 0));
@@ -148,20 +148,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_forgotten() {
+    fn counts_are_bounded_and_forgotten() {
         let logins = FailedLogins::default();
         for n in 0..10_000 {
             logins.count(address(n), 0);
         }
         assert_eq!(logins.lock().of_address.len(), MAX_ADDRESSES + 1);
-        assert!(logins.count(address(20_000), 0), "failures that are not told apart are throttled together");
-        assert!(!logins.is_throttled(address(20_000), 0), "others have locked out one who never failed");
+        assert!(logins.count(address(20_000), 0), "failures that share one count are throttled together");
+        assert!(!logins.is_throttled(address(20_000), 0), "others locked out an address that never failed");
         logins.report(BURST * REFILL_MS);
         assert_eq!(logins.lock().of_address.len(), 0);
     }
 
     #[test]
-    fn a_flood_is_a_line_and_not_a_line_for_each() {
+    fn many_failures_are_one_line() {
         let logins = FailedLogins::default();
         for _ in 0..1_000 {
             logins.count(address(1), 0);

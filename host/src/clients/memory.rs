@@ -1,7 +1,6 @@
-//! How many bytes of requests or answers may be in memory at the same time: for all, for one tenant, and for senders that no
-//! tenant is known of.
+//! Budgets for the bytes of requests or responses in memory: in total, per tenant, and for senders whose tenant is unknown.
 //!
-//! Small bodies ([`UNCOUNTED`]) are not counted: as many as there are connections is little. So the path of an event pays nothing.
+//! Small bodies (up to [`UNCOUNTED`]) are not counted: one for each connection is little. So publishing an event pays nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,13 +11,13 @@ use crate::domain::TenantId;
 
 /// Bodies up to this size are not counted, in bytes.
 pub const UNCOUNTED: usize = 4 * 1024;
-/// What is larger, in bytes, leaves a fifth of the budget to what is not, so that events find room beside uploads and batches.
+/// Bodies larger than this, in bytes, leave a fifth of the budget to smaller ones, so that events find room besides batches.
 const LARGE: usize = 1 << 20;
 
 /// A number of bytes that may be in memory at the same time.
 ///
-/// A tenant may have half of what no other has. So the first has the most, and there is always room for the next; those without
-/// a tenant have a sixteenth of all, together.
+/// A tenant may have half of what others leave. So the first has the most, and there is always room for the next. Senders without
+/// a tenant share a sixteenth of all.
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
@@ -51,7 +50,7 @@ impl Budget {
         Arc::new(Self { limit, used: Mutex::default() })
     }
 
-    /// Reserves `bytes` for `holder`, a tenant or those of whom none is known.
+    /// Reserves `bytes` for `holder`: a tenant, or the senders without one.
     ///
     /// # Errors
     /// If that is more than the holder may have right now.
@@ -61,7 +60,7 @@ impl Budget {
         Ok(reserved)
     }
 
-    /// As [`Self::reserve`], but a holder that has nothing yet may have all that is free: for what cannot be smaller.
+    /// As [`Self::reserve`], but a tenant that holds nothing yet may have all that is free: for a body that cannot be divided.
     ///
     /// # Errors
     /// As [`Self::reserve`].
@@ -79,13 +78,13 @@ impl Budget {
         })
     }
 
-    /// Counts `bytes` of `holder` even if that is more than it may have.
+    /// Counts `bytes` for `holder` even if that is more than it may have.
     pub fn force(self: &Arc<Self>, holder: Option<TenantId>, bytes: usize) -> Reserved {
         self.lock().add(holder, bytes);
         Reserved { budget: Arc::clone(self), holder, bytes }
     }
 
-    /// Whether `holder` may have `more` bytes, for something that then has `bytes`.
+    /// Whether `holder` may have `more` bytes, for a body that then has `bytes`.
     fn admits(&self, used: &Used, holder: Option<TenantId>, bytes: usize, more: usize) -> bool {
         let region = if bytes > LARGE { self.limit - self.limit / 5 } else { self.limit };
         let own = used.of_holder.get(&holder).copied().unwrap_or(0);
@@ -123,10 +122,10 @@ impl Reserved {
         self.bytes
     }
 
-    /// Reserves more, so that it is `bytes` in all.
+    /// Reserves more, up to `bytes` in total.
     ///
     /// # Errors
-    /// As [`Budget::reserve`]; what was reserved before stays so.
+    /// As [`Budget::reserve`]. The previous reservation stays.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), NoRoom> {
         let more = bytes.saturating_sub(self.bytes);
         let mut used = self.budget.lock();
@@ -138,7 +137,7 @@ impl Reserved {
         Ok(())
     }
 
-    /// `bytes`, which keep this reserved until the last part of them is dropped.
+    /// Ties the reservation to `bytes`: it lasts until the last part of them is dropped.
     #[must_use]
     pub fn hold(self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(Held { bytes, _reserved: self })
@@ -172,7 +171,7 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     #[test]
-    fn each_tenant_has_half_of_what_others_leave_and_small_bodies_always_find_room() {
+    fn a_tenant_has_half_of_what_others_leave_and_small_bodies_find_room() {
         let budget = Budget::new(80 * MIB);
         let upload = budget.reserve(ONE, 32 * MIB).unwrap();
         assert!(budget.reserve(ONE, 2 * MIB).is_err());
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn those_without_a_tenant_share_a_small_part() {
+    fn senders_without_a_tenant_share_a_small_part() {
         let budget = Budget::new(16 * MIB);
         let one = budget.reserve(None, MIB / 2).unwrap();
         let two = budget.reserve(None, MIB / 2).unwrap();
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_smaller_may_take_all_that_is_free_once() {
+    fn one_indivisible_body_may_take_all_that_is_free() {
         let budget = Budget::new(16 * MIB);
         assert!(budget.reserve(ONE, 12 * MIB).is_err());
         let answer = budget.reserve_one(ONE, 12 * MIB).unwrap();
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forced_counts_beyond_the_limit() {
+    fn forced_bytes_count_beyond_the_limit() {
         let budget = Budget::new(16 * MIB);
         let forced = [budget.force(ONE, 12 * MIB), budget.force(ONE, 12 * MIB)];
         assert!(budget.reserve_one(ONE, 1).is_err());

@@ -34,11 +34,11 @@ fn is_told(admitted: &Admitted) -> bool {
 }
 
 #[test]
-fn an_address_that_has_too_many_loses_its_oldest_idle_one() {
+fn an_address_with_too_many_connections_loses_its_oldest_idle_one() {
     let clients = clients(100, 2);
     let (first, second) = (admit(&clients, "192.0.2.1").unwrap(), admit(&clients, "192.0.2.1").unwrap());
     let other = admit(&clients, "192.0.2.2").unwrap();
-    let third = admit(&clients, "192.0.2.1").expect("it is taken in, in place of the first");
+    let third = admit(&clients, "192.0.2.1").expect("it is accepted in place of the first");
     assert_eq!([&first, &second, &third, &other].map(is_told), [true, false, false, false]);
     // Requests under way are never broken off.
     second.client().begin_request();
@@ -61,7 +61,7 @@ fn an_address_that_has_too_many_loses_its_oldest_idle_one() {
 }
 
 #[test]
-fn a_connection_that_has_had_requests_outlasts_those_that_never_had_one() {
+fn a_connection_that_served_requests_outlasts_unused_ones() {
     let clients = clients(100, 3);
     let served = admit(&clients, "192.0.2.1").unwrap();
     served.client().begin_request();
@@ -72,7 +72,7 @@ fn a_connection_that_has_had_requests_outlasts_those_that_never_had_one() {
 }
 
 #[test]
-fn a_proxy_has_as_many_as_there_may_be() {
+fn a_proxy_has_no_limit_of_its_own() {
     let clients = clients(100, 2);
     let all: Vec<_> = (0..50).map(|_| admit(&clients, "127.0.0.1").unwrap()).collect();
     assert!(!all.iter().any(is_told));
@@ -89,7 +89,7 @@ fn busy(clients: &Arc<Clients>, address: &str, count: usize) -> Vec<Admitted> {
 }
 
 #[test]
-fn if_all_places_are_taken_the_address_that_has_most_makes_room_at_once() {
+fn if_all_places_are_taken_the_address_with_most_connections_makes_room() {
     let clients = clients(4, 100);
     let other = admit(&clients, "192.0.2.2").unwrap();
     let many = busy(&clients, "192.0.2.1", 2);
@@ -106,7 +106,7 @@ fn if_all_places_are_taken_the_address_that_has_most_makes_room_at_once() {
 }
 
 #[test]
-fn while_too_many_are_ending_nobody_comes_in() {
+fn while_too_many_are_ending_no_connection_is_accepted() {
     let clients = Clients::new(ClientLimits { spare_connections: 2, ..clients(4, 100).limits.clone() });
     let _first: Vec<_> = (0..4).map(|n| admit(&clients, &format!("192.0.2.{n}")).unwrap()).collect();
     let mut next: Vec<_> = (4..6).map(|n| admit(&clients, &format!("192.0.2.{n}")).unwrap()).collect();
@@ -116,7 +116,7 @@ fn while_too_many_are_ending_nobody_comes_in() {
 }
 
 #[test]
-fn busy_addresses_leave_the_last_places_to_others() {
+fn busy_addresses_leave_the_last_quarter_to_others() {
     let clients = clients(128, 50);
     let (one, two) = (busy(&clients, "192.0.2.1", 50), busy(&clients, "192.0.2.2", 50));
     assert_eq!((one.len(), two.len()), (50, 46), "three quarters of all places");
@@ -135,7 +135,7 @@ fn a_flood_leaves_the_last_of_the_spare_to_others() {
 }
 
 #[test]
-fn an_idle_connection_ends_for_no_address_that_has_as_many() {
+fn an_idle_connection_ends_only_for_an_address_with_fewer() {
     let clients = clients(32, 100);
     let _busy = busy(&clients, "192.0.2.1", 20);
     let idle: Vec<_> = std::iter::from_fn(|| admit(&clients, "192.0.2.2")).take(4).collect();
@@ -148,7 +148,7 @@ fn an_idle_connection_ends_for_no_address_that_has_as_many() {
 }
 
 #[test]
-fn nothing_is_kept_of_clients_that_are_gone() {
+fn closed_connections_leave_nothing_behind() {
     let clients = clients(4, 1);
     for n in 0..100 {
         drop(admit(&clients, &format!("192.0.2.{n}")).unwrap());
@@ -158,7 +158,7 @@ fn nothing_is_kept_of_clients_that_are_gone() {
 }
 
 #[test]
-fn at_the_end_all_are_told_and_nobody_comes_in() {
+fn at_shutdown_all_connections_are_told_to_end_and_none_is_accepted() {
     let clients = clients(4, 4);
     let one = admit(&clients, "192.0.2.1").unwrap();
     let mut ending = Box::pin(clients.end_all());
@@ -170,7 +170,7 @@ fn at_the_end_all_are_told_and_nobody_comes_in() {
 }
 
 #[test]
-fn a_proxy_is_believed_whose_requests_it_passes_on_and_nobody_else() {
+fn only_a_trusted_proxy_names_the_origin_of_a_request() {
     let clients = clients(4, 4);
     for (address, forwarded, origin) in [
         ("192.0.2.1", "198.51.100.1", "192.0.2.1"),

@@ -5,18 +5,18 @@ use axum::http::{Request, Version};
 
 use crate::api::problem::Problem;
 
-/// Refuses a request without a `Host`, with two, or with one that is none: proxies differ in what they make of it.
+/// Refuses a request without a `Host`, with two, or with a malformed one: proxies differ in how they read it.
 ///
 /// # Errors
-/// The answer.
+/// The problem to respond with.
 pub(super) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     let mut all = request.headers().get_all(HOST).iter();
     let refused = match (all.next(), all.next()) {
         (Some(host), None) if is_host(host.as_bytes()) => return Ok(()),
         (None, _) if request.version() < Version::HTTP_11 => return Ok(()),
-        (None, _) => "send a Host header: HTTP/1.1 wants one",
-        (_, Some(_)) => "send one Host header, not two",
-        (Some(_), None) => "the Host header is not a host name or address with or without a port",
+        (None, _) => "missing Host header",
+        (_, Some(_)) => "duplicate Host header; send exactly one",
+        (Some(_), None) => "malformed Host header; expected a host name or address, optionally with a port",
     };
     Err(Problem::parameter("Host", refused))
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_host_is_wanted() {
+    fn exactly_one_valid_host_is_required() {
         for (version, hosts, expected) in [
             (Version::HTTP_11, &["a.example"] as &[&str], true),
             (Version::HTTP_11, &["a.example:8080"], true),

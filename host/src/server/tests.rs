@@ -7,7 +7,7 @@ use super::*;
 use crate::clients::{ClientLimits, TrustedProxies};
 use crate::domain::TenantId;
 
-/// A server whose handler at `/` tells that it has begun, and then, that its client is gone.
+/// A server whose handler at `/` reports that it has begun, and then that its client is gone.
 fn serving(stop: &CancellationToken) -> (SocketAddr, mpsc::UnboundedReceiver<&'static str>) {
     let (tell, told) = mpsc::unbounded_channel();
     let handler = move |presence: ClientPresence| async move {
@@ -74,7 +74,7 @@ async fn a_handler_learns_that_its_client_is_gone_and_runs_on() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_read_is_its_tenants_memory() {
+async fn an_unread_response_counts_as_memory_of_its_tenant() {
     let stop = CancellationToken::new();
     // More than the system keeps of it.
     let handler = |Extension(client): Extension<Arc<Client>>| async move {
@@ -85,9 +85,9 @@ async fn an_answer_that_is_not_read_is_its_tenants_memory() {
     let (unread, status) = ask(address).await;
     assert_eq!(status, "200");
     assert_eq!(ask(address).await.1, "503");
-    assert_eq!(ask_by("POST", address).await.1, "200", "what is done is said even if there is no room");
+    assert_eq!(ask_by("POST", address).await.1, "200", "a change is reported even if there is no room");
     drop(unread);
-    // It ends when the system has noticed.
+    // The connection ends when the system has noticed.
     let again = async { while ask(address).await.1 != "200" {} };
     tokio::time::timeout(Duration::from_secs(60), again).await.expect("its memory is free again");
     stop.cancel();

@@ -20,7 +20,7 @@ use crate::api::downloads::Downloads;
 use crate::api::uploads::Uploads;
 use crate::api::{self, ApiState};
 use crate::clients::{Budget, Clients};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{self, Clock, SystemClock};
 use crate::clock_watch;
 use crate::config::Config;
 use crate::cores::Cores;
@@ -205,7 +205,7 @@ impl Engine {
     /// # Errors
     /// Where the database cannot be closed properly; nothing is lost even so.
     pub async fn shutdown(self) -> Result<()> {
-        let deadline = Instant::now() + self.grace;
+        let deadline = Instant::from_std(clock::monotonic()) + self.grace;
         self.stop_serving.by(deadline);
         self.serving.await.context("the server ended badly")?;
         self.stop_feeding.cancel();

@@ -1,7 +1,7 @@
 //! The only place that reads clocks.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::UnixMillis;
 
@@ -36,4 +36,10 @@ impl Clock for SystemClock {
 pub fn monotonic() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
     tokio::time::Instant::now().into_std()
+}
+
+/// The time that has passed since `start`.
+#[must_use]
+pub fn elapsed(start: Instant) -> Duration {
+    monotonic().saturating_duration_since(start)
 }

@@ -1,9 +1,12 @@
 //! The only place that takes random numbers from the system.
+//!
+//! What the engine *does* at random, such as spreading retries, goes through [`Random`], which a simulation can seed. Keys,
+//! nonces and secrets are made by [`secret_bytes`], which always asks the system: nothing may make them predictable.
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// A source of random numbers that nobody can predict. Behind a trait so that a simulation can seed it.
+/// A source of random numbers for the engine's behavior. Behind a trait so that a simulation can seed it.
 pub trait Random: Send + Sync + Debug {
     /// Fills `bytes`.
     fn fill(&self, bytes: &mut [u8]);
@@ -39,6 +42,16 @@ impl SystemRandom {
 
 impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) {
+        #[expect(clippy::disallowed_methods, reason = "this is where random numbers are read")]
         rand::fill(bytes);
     }
+}
+
+/// `N` random bytes for a key, a nonce or a secret.
+#[must_use]
+pub fn secret_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    #[expect(clippy::disallowed_methods, reason = "this is where random numbers are read")]
+    rand::fill(&mut bytes);
+    bytes
 }

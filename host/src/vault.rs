@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::domain::hash::hmac_sha256;
 use crate::private_file::{self, ENCRYPTION_KEY_FILE};
+use crate::random;
 
 /// The first byte of what is sealed, so that the form can change.
 const FORMAT: u8 = 1;
@@ -108,7 +109,7 @@ impl Vault {
         if let Some(key) = stored {
             return Ok(Self { older: older(&operators.previous), ..Self::new(key) });
         }
-        let key = Key(Zeroizing::new(rand::random()));
+        let key = Key(Zeroizing::new(random::secret_bytes()));
         // With room for all of it from the beginning: what is left behind when a text grows is not wiped.
         let mut line = Zeroizing::new(String::with_capacity(64));
         STANDARD.encode_string(key.reveal(), &mut line);
@@ -226,7 +227,7 @@ impl Vault {
 }
 
 fn seal(aead: &LessSafeKey, context: &str, plain: &[u8]) -> Vec<u8> {
-    let nonce: [u8; NONCE_LEN] = rand::random();
+    let nonce: [u8; NONCE_LEN] = random::secret_bytes();
     let mut text = plain.to_vec();
     let tag = aead
         .seal_in_place_separate_tag(

@@ -22,6 +22,7 @@ pub use self::content_type::ContentType;
 use super::json;
 use super::problem::{Kind, Problem};
 use crate::clients::{Client, NoRoom, Reserved, UNCOUNTED};
+use crate::clock;
 
 /// The maximum size of the body of a request without members, in bytes.
 const MAX_EMPTY_LEN: usize = 4 * 1024;
@@ -142,7 +143,7 @@ impl Payload {
         }
         let (payload, announced) = self.announced(limit)?;
         let arrival = payload.arriving(announced, limit, None);
-        Ok(BodyParts { arrival, began: Instant::now(), received: 0 })
+        Ok(BodyParts { arrival, began: Instant::from_std(clock::monotonic()), received: 0 })
     }
 
     async fn read_any(self, limit: usize) -> Result<(Bytes, Option<Reserved>), Problem> {

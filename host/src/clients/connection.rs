@@ -12,6 +12,7 @@ use super::address::{TrustedProxies, group};
 use super::busy::{BusyConnections, TooManyBusy};
 use super::logins::FailedLogins;
 use super::memory::{Budget, NoRoom, Reserved};
+use crate::clock;
 use crate::domain::TenantId;
 
 /// In [`Client::last_used_ms`]: a request is under way.
@@ -60,7 +61,7 @@ impl Context {
         answer_bytes: usize,
     ) -> Self {
         Self {
-            started: Instant::now(),
+            started: clock::monotonic(),
             trusted_proxies,
             requests: Budget::new(request_bytes),
             answers: Budget::new(answer_bytes),
@@ -70,7 +71,7 @@ impl Context {
     }
 
     pub(super) fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(BUSY - 1)
+        u64::try_from(clock::elapsed(self.started).as_millis()).unwrap_or(BUSY - 1)
     }
 
     pub(super) fn is_proxy(&self, address: IpAddr) -> bool {

@@ -69,7 +69,7 @@ pub(super) async fn send_preflight(
             exchange(client, hook, request).await?
         }
     };
-    let sending = clock::monotonic() - started_at;
+    let sending = clock::elapsed(started_at);
     let left = hook.timeout.saturating_sub(sending);
     Ok(match response {
         Ok(_) if left.is_zero() => {

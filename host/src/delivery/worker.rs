@@ -156,7 +156,7 @@ impl Worker {
             let request = (hook.pipeline.0.len().saturating_sub(1), rendered.request.clone());
             let started_at = clock::monotonic();
             let (sent, outcome) = self.send(hook, work, request, now, hook.timeout).await?;
-            let sending = clock::monotonic() - started_at;
+            let sending = clock::elapsed(started_at);
             return Ok(MadeAttempt { steps: Vec::new(), sent, outcome, body: None, sending });
         }
         let check_due = || self.still_due(work, hook.timeout).map(drop);
@@ -185,7 +185,7 @@ impl Worker {
                 let last = steps.len().saturating_sub(1);
                 let started_at = clock::monotonic();
                 let (sent, outcome) = self.send(hook, work, (last, request), now, timeout).await?;
-                let sending = preflight_time + (clock::monotonic() - started_at);
+                let sending = preflight_time + clock::elapsed(started_at);
                 let sent = if has_preflight { sent.map(request::without_secrets) } else { sent };
                 MadeAttempt { steps, sent, outcome, body, sending }
             }

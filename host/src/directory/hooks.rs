@@ -8,6 +8,7 @@ use super::{Directory, DirectoryError, read, write};
 use crate::domain::{
     EventType, Hook, HookId, SigningSecret, Step, Surface, TenantId, TypePattern, UnixMillis,
 };
+use crate::random;
 
 /// Hooks in memory, and by tenant what they subscribe to.
 #[derive(Debug, Default)]
@@ -237,7 +238,7 @@ impl Directory {
             return Err(E::from(DirectoryError::InUse(Hook::UNREADABLE.to_owned())));
         }
         if current.unreadable && changed.secrets.is_empty() {
-            changed.secrets.push(SigningSecret::generate());
+            changed.secrets.push(SigningSecret::from_key(random::secret_bytes()));
         }
         self.check_project(&changed)?;
         self.check_quota(&changed, Some(&*current))?;

@@ -7,6 +7,7 @@ use super::quotas::{Quotas, check_count};
 use super::{Directory, DirectoryError, read, write};
 use crate::domain::hash::sha256;
 use crate::domain::{ApiKey, KeyId, Project, Scopes, Tenant, TenantId};
+use crate::random;
 
 /// Tenants, projects and keys in memory.
 #[derive(Debug, Default)]
@@ -57,7 +58,7 @@ const KEY_PREFIX: &str = "hwk_";
 /// A new key: 256 random bits behind `hwk_`.
 #[must_use]
 pub fn new_key_text() -> String {
-    format!("{KEY_PREFIX}{}", hex::encode(rand::random::<[u8; 32]>()))
+    format!("{KEY_PREFIX}{}", hex::encode(random::secret_bytes::<32>()))
 }
 
 /// What is kept of a key.

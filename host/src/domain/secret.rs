@@ -34,10 +34,10 @@ impl SigningSecret {
         Ok(Self { key: Zeroizing::new(key), expires_at: None })
     }
 
-    /// Generates a secret of 256 random bits.
+    /// Makes a secret from a key of 256 random bits.
     #[must_use]
-    pub fn generate() -> Self {
-        Self { key: Zeroizing::new(rand::random::<[u8; 32]>().to_vec()), expires_at: None }
+    pub fn from_key(key: [u8; 32]) -> Self {
+        Self { key: Zeroizing::new(key.to_vec()), expires_at: None }
     }
 
     /// The key.

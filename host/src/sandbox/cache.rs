@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::domain::Digest;
 use crate::private_file;
+use crate::random;
 
 use super::Owners;
 use super::eviction::{self, Entry};
@@ -215,7 +216,7 @@ fn for_each_chunk(file: &mut File, mut each: impl FnMut(&[u8])) -> io::Result<()
 fn key(dir: &Path) -> io::Result<Zeroizing<[u8; 64]>> {
     let path = dir.join("key");
     if !path.exists() {
-        let fresh = Zeroizing::new(rand::random::<[u8; 64]>());
+        let fresh = Zeroizing::new(random::secret_bytes::<64>());
         // If another process creates the key first, use that one.
         match private_file::create(&path, &*fresh) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::deadline::CpuTime;
 
+use crate::clock;
+
 /// A step of at most this wall time is charged its wall time.
 const SHORT_STEP: Duration = Duration::from_millis(1);
 /// Maximum number of steps between two reads of the CPU time.
@@ -29,7 +31,7 @@ impl CostMeter {
 
     /// Returns the cost of a step that began at `started` and ends now.
     pub(super) fn charge(&mut self, started: Instant) -> Duration {
-        let wall = started.elapsed();
+        let wall = clock::elapsed(started);
         if wall <= SHORT_STEP && self.steps < MAX_UNREAD_STEPS {
             self.steps += 1;
             self.charged += wall;

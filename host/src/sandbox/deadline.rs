@@ -16,6 +16,8 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 use super::limits::{Count, Limits};
 
+use crate::clock;
+
 /// Interval between epochs.
 pub(super) const TICK: Duration = Duration::from_millis(5);
 /// Number of idle ticks before the thread sleeps. Waking it is a system call, which calls of a busy engine should not
@@ -81,7 +83,7 @@ pub(super) enum Stopped {
 pub(super) fn arm<T>(store: &mut Store<T>, limits: &Limits, control: &CallControl) {
     let deadline = Duration::from_millis(limits.deadline_ms);
     let control = control.clone();
-    let started = Instant::now();
+    let started = clock::monotonic();
     let mut run = None;
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| {
@@ -106,9 +108,9 @@ struct TickedCall {
 
 impl TickedCall {
     fn began(started: Instant) -> Self {
-        let estimated = started.elapsed().min(TICK);
+        let estimated = clock::elapsed(started).min(TICK);
         let cpu = CpuTime::began_before(estimated);
-        Self { started, cpu, estimated, used: estimated, seen: Instant::now() }
+        Self { started, cpu, estimated, used: estimated, seen: clock::monotonic() }
     }
 
     /// Returns why the call must stop, or pauses it if necessary.
@@ -123,15 +125,15 @@ impl TickedCall {
         if control.pace == Pace::OneSlice && used >= self.estimated + SLICE {
             return Some(Stopped::Slice);
         }
-        if self.started.elapsed() > MAX_WALL_TIME {
+        if clock::elapsed(self.started) > MAX_WALL_TIME {
             return Some(Stopped::Starved);
         }
         if let Pace::Yields { ticks } = control.pace
-            && self.seen.elapsed() > used.saturating_sub(self.used) + SHARED_CORE_WAIT
+            && clock::elapsed(self.seen) > used.saturating_sub(self.used) + SHARED_CORE_WAIT
         {
             thread::park_timeout(TICK * ticks);
         }
-        (self.used, self.seen) = (used, Instant::now());
+        (self.used, self.seen) = (used, clock::monotonic());
         None
     }
 }

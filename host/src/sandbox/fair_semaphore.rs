@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::clock;
 use crate::domain::{Digest, TenantId};
 
 /// Half-life of a tenant's recorded usage.
@@ -75,7 +76,7 @@ pub(super) struct Permit {
 impl FairSemaphore {
     /// Creates a semaphore with this many permits, at least 1.
     pub(super) fn new(permits: usize) -> Self {
-        Self::with_clock(permits, Instant::now)
+        Self::with_clock(permits, clock::monotonic)
     }
 
     fn with_clock(permits: usize, now: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
@@ -207,7 +208,7 @@ mod tests {
     }
 
     fn semaphore(permits: usize) -> (FairSemaphore, Clock) {
-        let clock = Clock(Arc::new(Mutex::new(Instant::now())));
+        let clock = Clock(Arc::new(Mutex::new(clock::monotonic())));
         let read = clock.clone();
         (FairSemaphore::with_clock(permits, move || *read.0.lock().unwrap()), clock)
     }

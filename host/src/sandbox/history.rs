@@ -236,6 +236,7 @@ impl Overruns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use crate::domain::HookId;
 
     const TENANT: TenantId = TenantId(1);
@@ -253,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_source_with_long_calls_moves_to_the_long_lane_and_back() {
-        let now = Instant::now();
+        let now = clock::monotonic();
         let mut history = History::default();
         assert_eq!(history.place(TENANT, SOURCE, now), UNKNOWN);
         assert!(history.record(TENANT, SOURCE, LONG, RunEnd::Overran, now));
@@ -270,7 +271,7 @@ mod tests {
 
     #[test]
     fn pauses_double_with_each_strike_and_shrink_with_each_completed_call() {
-        let now = Instant::now();
+        let now = clock::monotonic();
         let pause = |history: &History| {
             history.place(TENANT, SOURCE, now).not_before.map(|at| at.duration_since(now).as_millis())
         };
@@ -292,7 +293,7 @@ mod tests {
 
     #[test]
     fn strikes_are_forgotten_over_time() {
-        let now = Instant::now();
+        let now = clock::monotonic();
         let history = after_limit_hits(2, now);
         for (seconds, lane) in
             [(9, Lane::Penalised), (19, Lane::Penalised), (21, Lane::Long), (80, Lane::Quick)]
@@ -304,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_tenant_cannot_avoid_the_long_lane_with_new_hooks() {
-        let now = Instant::now();
+        let now = clock::monotonic();
         let mut history = History::default();
         let hook = |number| Source::Hook(HookId(number));
         for number in 0..i64::from(MAX_OVERRUNS) {
@@ -319,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_history_is_bounded() {
-        let now = Instant::now();
+        let now = clock::monotonic();
         let mut history = History::default();
         for number in 0..i64::try_from(MAX_REMEMBERED).unwrap() + 10 {
             let at = now + Duration::from_nanos(number.unsigned_abs());

@@ -76,10 +76,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::clock;
 
     #[test]
     fn all_work_of_a_source_returns_when_its_pause_ends() {
-        let now = Instant::now();
+        let now = clock::monotonic();
         let at = |seconds| now + Duration::from_secs(seconds);
         let (one, other) = ((TenantId(1), Source::DryRun), (TenantId(2), Source::DryRun));
         let mut paused = Paused::new();

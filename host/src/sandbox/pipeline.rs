@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::domain::attempt::{LogLevel, ResolvedPlugin};
 use crate::domain::plugin::Role;
 use crate::domain::{
@@ -235,13 +236,13 @@ impl Clock {
     fn start(control: &CallControl) -> Self {
         match control.pace {
             Pace::Yields { .. } => Self::Cpu(CpuTime::start()),
-            Pace::Unlimited | Pace::OneSlice => Self::Wall(Instant::now()),
+            Pace::Unlimited | Pace::OneSlice => Self::Wall(clock::monotonic()),
         }
     }
 
     fn elapsed(&self) -> Duration {
         match self {
-            Self::Wall(started) => started.elapsed(),
+            Self::Wall(started) => clock::elapsed(*started),
             Self::Cpu(time) => time.elapsed(),
         }
     }

@@ -14,10 +14,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::clock;
 use crate::domain::{FaultKind, TenantId};
 
 use super::cost::CostMeter;
@@ -225,7 +226,7 @@ impl PoolState {
         if queue.schedule.len() >= MAX_WAITING {
             return Err(SandboxError::Overloaded);
         }
-        let lane = queue.schedule.push(task, Instant::now());
+        let lane = queue.schedule.push(task, clock::monotonic());
         self.lane(lane).waiting.store(queue.schedule.waiting(lane), Ordering::Relaxed);
         drop(queue);
         self.lane(lane).wake.notify_one();
@@ -288,7 +289,7 @@ impl PoolState {
     /// Records a finished run and queues its remaining steps.
     fn end_run(&self, queue: &mut Queue, lane: Lane, finished: FinishedRun) {
         let FinishedRun { tenant, source, expected, cost, end, rest } = finished;
-        let now = Instant::now();
+        let now = clock::monotonic();
         let others_moved = queue.schedule.charge(lane, (tenant, source), expected, cost, end, now);
         let queued = rest.filter(|_| queue.open).map(|task| queue.schedule.push_started(task, now));
         if others_moved {
@@ -304,7 +305,7 @@ impl PoolState {
 
     /// Queues work whose pause has ended. Returns the time until the next pause ends.
     fn end_pauses(&self, queue: &mut Queue) -> Option<Duration> {
-        let now = Instant::now();
+        let now = clock::monotonic();
         if queue.schedule.end_pauses(now) {
             self.update_counts(queue);
             self.wake_all();
@@ -321,7 +322,7 @@ impl PoolState {
             return finished(Duration::ZERO, RunEnd::Completed, None);
         }
         let control = CallControl { pace: pace(lane), abandoned: task.abandoned.clone() };
-        let started = Instant::now();
+        let started = clock::monotonic();
         let advanced = catch_unwind(AssertUnwindSafe(|| task.progress.advance(&self.invoker, &control)));
         let cost = cost_meter.charge(started);
         let (result, end) = match advanced {

@@ -31,6 +31,7 @@ use tower::ServiceExt as _;
 use self::response_body::ResponseBody;
 use self::stream::ClientStream;
 use crate::clients::{Admitted, Client, Clients};
+use crate::clock;
 use crate::cores::Cores;
 use crate::presence::ClientPresence;
 
@@ -146,7 +147,7 @@ impl Stop {
     }
 
     fn deadline(&self) -> Instant {
-        self.deadline.get().copied().unwrap_or_else(Instant::now)
+        self.deadline.get().copied().unwrap_or_else(|| clock::monotonic().into())
     }
 }
 

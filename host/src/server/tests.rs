@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::clients::{ClientLimits, TrustedProxies};
+use crate::clock;
 use crate::domain::TenantId;
 
 /// A server whose handler at `/` reports that it has begun, and then that its client is gone.
@@ -117,7 +118,7 @@ async fn a_response_that_is_being_written_is_not_cut_at_shutdown() {
     let serving = tokio::spawn(serve(listener, large(), cores, clients(16, 16), stop.clone()));
     let (client, status) = ask(address).await;
     assert_eq!(status, "200");
-    stop.by(Instant::now() + Duration::from_millis(200));
+    stop.by(Instant::from_std(clock::monotonic()) + Duration::from_millis(200));
     serving.await.unwrap();
     let rest = rest(client).await;
     assert_eq!(rest.split_once("\r\n\r\n").map(|(_, body)| body.len()), Some(LARGE));

@@ -1,8 +1,10 @@
 //! Retries while storage fails for a short time, because of a full disk for example.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::error::StorageError;
+
+use crate::clock;
 
 /// How long, and how often, a failed operation is tried again.
 #[derive(Debug, Clone, Copy)]
@@ -23,10 +25,12 @@ impl RetryPolicy {
         self,
         operation: impl Fn() -> F,
     ) -> Result<T, StorageError> {
-        let began = Instant::now();
+        let began = clock::monotonic();
         loop {
             match operation().await {
-                Err(error) if !matches!(error, StorageError::Closed) && self.allows(began.elapsed()) => {
+                Err(error)
+                    if !matches!(error, StorageError::Closed) && self.allows(clock::elapsed(began)) =>
+                {
                     tracing::error!(error = &error as &dyn std::error::Error, "storage failed; trying again");
                     tokio::time::sleep(self.interval).await;
                 }

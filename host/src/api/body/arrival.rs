@@ -9,6 +9,7 @@ use hyper::body::Body as _;
 use tokio::time::Instant;
 
 use crate::clients::Reserved;
+use crate::clock;
 
 /// The longest pause between two parts of a body.
 const MAX_PAUSE: Duration = Duration::from_secs(15);
@@ -46,7 +47,7 @@ pub(super) enum ReadError {
 impl Arrival {
     /// Reads the whole body. Returns it with the memory reserved for it.
     pub(super) async fn complete(mut self) -> Result<(Bytes, Option<Reserved>), ReadError> {
-        let began = Instant::now();
+        let began = Instant::from_std(clock::monotonic());
         let first = self.next(began, 0).await?.unwrap_or_default();
         if self.body.is_end_stream() {
             self.reserve(first.len())?;
@@ -69,7 +70,7 @@ impl Arrival {
 
     /// Reads the next part, after `received` bytes.
     pub(super) async fn next(&mut self, began: Instant, received: usize) -> Result<Option<Bytes>, ReadError> {
-        let now = Instant::now();
+        let now = Instant::from_std(clock::monotonic());
         let by_limit = began + self.within;
         let deadline = by_limit.min(next_is_due(began, now, received));
         loop {
@@ -90,7 +91,7 @@ impl Arrival {
                 Err(_) => {
                     return Err(ReadError::TooSlow(format!(
                         "the body arrives too slowly: {received} bytes in {} seconds; after {} seconds, send at least {MIN_RATE} bytes per second without a pause of {} seconds",
-                        began.elapsed().as_secs(),
+                        clock::elapsed(began.into_std()).as_secs(),
                         GRACE.as_secs(),
                         MAX_PAUSE.as_secs(),
                     )));
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_body_keeps_the_minimum_rate_after_the_grace_period_without_a_long_pause() {
-        let began = Instant::now();
+        let began = Instant::from_std(clock::monotonic());
         for (after_s, received, due_s) in [
             (0, 0, 10),
             (9, 100, 10),

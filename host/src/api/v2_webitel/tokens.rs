@@ -21,6 +21,7 @@ use crate::api::SharedApiState;
 use crate::api::problem::Problem;
 use crate::directory::Directory;
 use crate::domain::{DomainToken, Scope, UnixMillis};
+use crate::random;
 use crate::vault::Vault;
 
 /// The maximum size of a role, in bytes.
@@ -130,7 +131,7 @@ fn check_can_grant(call: &Call) -> Result<(), ApiError> {
 
 /// A random UUID (RFC 9562, section 5.4).
 fn new_uuid() -> String {
-    let mut bytes: [u8; 16] = rand::random();
+    let mut bytes: [u8; 16] = random::secret_bytes();
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let digits = hex::encode(bytes);

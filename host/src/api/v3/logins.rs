@@ -23,6 +23,7 @@ use crate::api::v3::openapi::schemas;
 use crate::api::{SharedApiState, json};
 use crate::directory::Directory;
 use crate::domain::{Login, Scope, SecretText};
+use crate::random;
 
 pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new().routes(routes!(create_login, list_logins)).routes(routes!(delete_login))
@@ -101,7 +102,7 @@ pub(super) async fn create_login(
     if let Some(secret) = &secret {
         Login::check_secret(secret).map_err(|rule| Problem::invalid(Pointer::to("secret"), rule))?;
     }
-    let made = secret.is_none().then(|| hex::encode(rand::random::<[u8; 32]>()));
+    let made = secret.is_none().then(|| hex::encode(random::secret_bytes::<32>()));
     let text = made.clone().or(secret).unwrap_or_default();
     let login = directory.create_login(tenant, name, SecretText::new(text)).await?;
     let response = Json(NewLogin { about: login.into(), secret: made });

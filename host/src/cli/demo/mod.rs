@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app;
+use crate::clock;
 use crate::config::{self, CommandLine};
 use crate::directory::new_key_text;
 
@@ -132,7 +133,7 @@ impl DemoClient {
     /// Waits until no delivery of the event is pending or in progress. Returns the deliveries and the
     /// arrivals.
     async fn wait_for_deliveries(&mut self, event: &str) -> Result<(Vec<Value>, Vec<Arrival>)> {
-        let deadline = Instant::now() + DELIVERY_TIMEOUT;
+        let deadline = Instant::from_std(clock::monotonic()) + DELIVERY_TIMEOUT;
         let mut tick = tokio::time::interval(POLL_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut arrived = Vec::new();

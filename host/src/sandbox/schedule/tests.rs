@@ -1,6 +1,7 @@
 //! Tests of the schedule, in virtual time.
 
 use super::*;
+use crate::clock;
 use crate::domain::HookId;
 
 /// Work of a hook.
@@ -50,7 +51,7 @@ fn hit_limit(schedule: &mut Schedule<Call>, now: Instant) {
 
 #[test]
 fn waiting_work_follows_its_source_to_the_long_lane() {
-    let (mut schedule, now) = (Schedule::new(), Instant::now());
+    let (mut schedule, now) = (Schedule::new(), clock::monotonic());
     for work in [call(TENANT, 1, 1), call(TENANT, 2, 2), call(OTHER, 1, 3)] {
         assert_eq!(schedule.push(work, now), Lane::Quick);
     }
@@ -65,7 +66,7 @@ fn waiting_work_follows_its_source_to_the_long_lane() {
 
 #[test]
 fn short_runs_move_nothing() {
-    let (mut schedule, now) = (Schedule::new(), Instant::now());
+    let (mut schedule, now) = (Schedule::new(), clock::monotonic());
     schedule.push(call(TENANT, 1, 1), now);
     assert!(!schedule.charge(Lane::Quick, SOURCE, 0, Duration::from_micros(50), RunEnd::Completed, now));
     assert_eq!(pop_all(&mut schedule), [(Lane::Quick, 1)]);
@@ -73,7 +74,7 @@ fn short_runs_move_nothing() {
 
 #[test]
 fn work_that_has_started_goes_before_other_work_of_its_source() {
-    let (mut schedule, now) = (Schedule::new(), Instant::now());
+    let (mut schedule, now) = (Schedule::new(), clock::monotonic());
     schedule.push(call(TENANT, 1, 1), now);
     schedule.push(call(TENANT, 1, 2), now);
     schedule.push_started(call(TENANT, 1, 3), now);
@@ -82,7 +83,7 @@ fn work_that_has_started_goes_before_other_work_of_its_source() {
 
 #[test]
 fn a_source_that_hits_its_limits_pauses_and_others_do_not() {
-    let (mut schedule, now) = (Schedule::new(), Instant::now());
+    let (mut schedule, now) = (Schedule::new(), clock::monotonic());
     schedule.push(call(TENANT, 1, 1), now);
     hit_limit(&mut schedule, now);
     schedule.push(call(TENANT, 1, 2), now);
@@ -99,7 +100,7 @@ fn a_source_that_hits_its_limits_pauses_and_others_do_not() {
 
 #[test]
 fn work_is_found_wherever_it_waits() {
-    let (mut schedule, now) = (Schedule::new(), Instant::now());
+    let (mut schedule, now) = (Schedule::new(), clock::monotonic());
     schedule.push(call(TENANT, 1, 1), now);
     schedule.push(call(TENANT, 2, 1), now);
     hit_limit(&mut schedule, now);

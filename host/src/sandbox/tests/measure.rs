@@ -4,9 +4,11 @@
 //! MEASURE=plugin.wasm CARGO_PROFILE_TEST_OPT_LEVEL=3 cargo test --lib sandbox::tests::measure -- --ignored --nocapture
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
+
+use crate::clock;
 
 const CALLS: u32 = 3000;
 
@@ -17,14 +19,14 @@ async fn cost_of_a_call() {
     let path = std::env::var_os("MEASURE").expect("MEASURE is a plugin's path");
     let settings = std::env::var("MEASURE_SETTINGS").unwrap_or_else(|_| "{}".to_owned());
     let test = TestSandbox::with(Limits::default(), 1);
-    let started = Instant::now();
+    let started = clock::monotonic();
     let digest = test.upload(std::fs::read(path).unwrap()).await;
-    println!("inspected in {:?}", started.elapsed());
+    println!("inspected in {:?}", clock::elapsed(started));
     for bytes in [1_000, 10_000, 100_000] {
         let items = vec![r#"{"name":"value","number":12.5,"list":[1,2,3]}"#; bytes / 46].join(",");
         let data: Arc<str> = Arc::from(format!(r#"{{"a":1,"items":[{items}]}}"#));
         let mut times = Vec::new();
-        let started = Instant::now();
+        let started = clock::monotonic();
         let mut last = None;
         for _ in 0..CALLS {
             let mut job = job(1, &[digest]);
@@ -35,7 +37,7 @@ async fn cost_of_a_call() {
             times.push(run.steps[0].duration);
             last = Some(run);
         }
-        let each = started.elapsed() / CALLS;
+        let each = clock::elapsed(started) / CALLS;
         times.sort();
         let mean = times.iter().sum::<Duration>() / CALLS;
         let run = last.unwrap();

@@ -5,12 +5,14 @@
 //! ```
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use super::guest::Guest;
 use super::*;
+
+use crate::clock;
 
 const SECONDS: u64 = 4;
 /// Concurrent runs of each tenant.
@@ -100,16 +102,16 @@ async fn measured(test: &Arc<TestSandbox>, victim: Digest, abuse: Option<&Abuse>
         }
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let until = Instant::now() + Duration::from_secs(SECONDS);
+    let until = clock::monotonic() + Duration::from_secs(SECONDS);
     let mine = (0..CONCURRENCY).map(|_| {
         let test = Arc::clone(test);
         tokio::spawn(async move {
             let mut times = Vec::new();
-            while Instant::now() < until {
-                let started = Instant::now();
+            while clock::monotonic() < until {
+                let started = clock::monotonic();
                 let job = with(1, victim, r#"{"script":"return event.data"}"#, r#"{"a":1}"#);
                 test.sandbox.run(job).await.unwrap();
-                times.push(started.elapsed());
+                times.push(clock::elapsed(started));
             }
             times
         })

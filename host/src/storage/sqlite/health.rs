@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::errors::{FULL, disk_failure};
+use crate::clock;
 use crate::private_file;
 use crate::storage::StorageError;
 
@@ -93,9 +94,9 @@ impl WriteHealth {
     /// Whether it is time to try a write: not at each request.
     pub fn wants_probe(&self) -> bool {
         let mut last = self.last_probe.lock().unwrap_or_else(PoisonError::into_inner);
-        let wants = last.is_none_or(|last| last.elapsed() >= EVERY);
+        let wants = last.is_none_or(|last| clock::elapsed(last) >= EVERY);
         if wants {
-            *last = Some(Instant::now());
+            *last = Some(clock::monotonic());
         }
         wants
     }

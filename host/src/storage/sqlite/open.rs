@@ -16,6 +16,7 @@ use super::rowless::{self, RowlessDeliveries, SharedRowless};
 use super::sealing::{self, Rekeyed};
 use super::stores::SqliteStores;
 use super::{rows, writer};
+use crate::clock;
 use crate::storage::StorageError;
 use crate::tenant_limiter::TenantLimiter;
 use crate::vault::{Keys, Vault};
@@ -165,10 +166,10 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), StorageError> 
     if is_upgrade {
         tracing::info!(from = version, to = newest, "migrating the database; a large one takes a while");
     }
-    let began = std::time::Instant::now();
+    let began = clock::monotonic();
     migrator.run(&mut *connection).await?;
     if is_upgrade {
-        let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took_ms = u64::try_from(clock::elapsed(began).as_millis()).unwrap_or(u64::MAX);
         tracing::info!(took_ms, "the database is migrated");
     }
     Ok(())

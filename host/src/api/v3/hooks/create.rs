@@ -18,6 +18,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::directory::Directory;
 use crate::domain::{HookId, Scope, SigningSecret};
 use crate::presence::ClientPresence;
+use crate::random;
 use crate::services::HookService;
 
 /// Create a hook
@@ -77,6 +78,6 @@ fn refuse_read_only(input: &HookInput) -> Result<(), Problem> {
 /// # Errors
 /// Does not fail: 32 bytes are a valid length.
 pub(in crate::api) fn new_secret() -> Result<SigningSecret, Problem> {
-    let made = SigningSecret::from_bytes(rand::random::<[u8; 32]>().to_vec());
+    let made = SigningSecret::from_bytes(random::secret_bytes::<32>().to_vec());
     made.map_err(|error| Problem::internal("generating a signing secret", &error))
 }

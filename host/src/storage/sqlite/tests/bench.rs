@@ -1,11 +1,10 @@
 //! Figures, asserted by nobody: `cargo test -p hookwright --lib storage::sqlite::tests::bench -- --ignored --nocapture`.
 #![expect(clippy::print_stdout, reason = "people read the figures")]
 
-use std::time::Instant;
-
 use futures_util::future::join_all;
 
 use super::*;
+use crate::clock;
 use crate::domain::DeliveryId;
 use crate::storage::Acceptance;
 
@@ -18,9 +17,9 @@ fn cpu_seconds() -> f64 {
 }
 
 async fn measure(what: &str, rows: usize, work: impl Future<Output = ()>) {
-    let (start, cpu) = (Instant::now(), cpu_seconds());
+    let (start, cpu) = (clock::monotonic(), cpu_seconds());
     work.await;
-    let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    let (wall, cpu) = (clock::elapsed(start).as_secs_f64(), cpu_seconds() - cpu);
     let each = cpu * 1e6 / rows as f64;
     println!("{what:40} {:>9.0}/s {each:>6.1} µs CPU each, {wall:.2} s", rows as f64 / wall);
 }

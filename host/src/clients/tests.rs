@@ -241,6 +241,7 @@ fn a_tenant_keeps_half_of_the_connections_busy_and_none_when_it_is_gone() {
         [Ok(()), Ok(()), Ok(()), Err(TooManyBusy)]
     );
     assert_eq!(act(3, other), Ok(()));
+    end_request(all[3].client());
     end_request(all[0].client());
     assert_eq!(act(2, one), Ok(()));
     let kept = Arc::clone(all[0].client());

@@ -60,7 +60,8 @@ fn waiting_work_follows_its_source_to_the_long_lane() {
     assert_eq!(schedule.push(call(TENANT, 1, 4), now), Lane::Long);
     assert_eq!(
         pop_all(&mut schedule),
-        [(Lane::Quick, 2), (Lane::Quick, 3), (Lane::Long, 1), (Lane::Long, 4)]
+        [(Lane::Quick, 3), (Lane::Quick, 2), (Lane::Long, 1), (Lane::Long, 4)],
+        "the other tenant has used less time"
     );
 }
 

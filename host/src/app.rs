@@ -1,4 +1,4 @@
-//! The composition root: builds the engine out of its parts, runs it, and takes it down in order.
+//! The composition root: builds the engine from its parts, runs it, and shuts it down in order.
 
 mod limits;
 mod past;
@@ -44,7 +44,7 @@ use crate::vault::Vault;
 use limits::{client_limits, dispatcher_limits, quotas, shares_of_files};
 pub use limits::{keys, sandbox_config};
 
-/// What requests to receivers may take of memory while they are under way, in bytes, beside those that are small.
+/// How many bytes of memory the large requests to receivers may take.
 const REQUESTS_UNDER_WAY_BYTES: usize = 64 << 20;
 
 /// A running engine. Dropping it without [`Engine::shutdown`] is like a crash: nothing that was accepted
@@ -58,7 +58,7 @@ pub struct Engine {
     serving: JoinHandle<()>,
     feeding: JoinHandle<()>,
     recorder: Recorder,
-    // Goes before the cores do.
+    // Dropped before the cores.
     attempts: Attempts,
     stop_cores: DropGuard,
     sandbox: Sandbox,
@@ -77,7 +77,7 @@ struct Sources {
 /// Builds and starts an engine.
 ///
 /// # Errors
-/// Where the data directory, the certificates or the address to listen on cannot be used.
+/// If the data directory, the certificates or the address to listen on cannot be used.
 pub async fn start(config: Config) -> Result<Engine> {
     let clock = SystemClock::shared();
     let stopping_cores = CancellationToken::new();
@@ -89,9 +89,9 @@ pub async fn start(config: Config) -> Result<Engine> {
     let stores = database.stores();
     let node = database.node().await.context("cannot read the database")?;
     let recovered =
-        stores.deliveries.recover(node, clock.now()).await.context("cannot take up deliveries again")?;
+        stores.deliveries.recover(node, clock.now()).await.context("cannot recover deliveries")?;
     if recovered > 0 {
-        tracing::info!(deliveries = recovered, "took up deliveries that an earlier process had begun");
+        tracing::info!(deliveries = recovered, "recovered deliveries of an earlier process");
     }
     let last_id = past::last_id(&*database, clock.now()).await?;
     past::follow_clock(&*database, last_id, clock.now()).await?;
@@ -103,7 +103,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let directory = directory.await.context("cannot read the database")?;
     let admin = admin_key::load_or_create(&config).context("cannot load the operator's key")?;
 
-    // Before anything is sent: a second engine that finds its port taken must not deliver first.
+    // Before anything is sent: a second engine, whose port is taken, must not deliver first.
     let listener =
         server::bind(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
     let local_addr = listener.local_addr()?;
@@ -160,7 +160,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     })
 }
 
-/// Opens the database, with the encryption keys of `config`; what commits runs on the first core.
+/// Opens the database with the encryption keys of `config`. Its writer runs on the first core.
 async fn open_database(config: &Config, cores: &Cores) -> Result<(Arc<dyn Database>, Arc<Vault>)> {
     let prepared = sqlite::prepare(&config.data_dir).await?;
     let vault = Arc::new(Vault::open(&config.data_dir, &keys(config))?);
@@ -184,32 +184,30 @@ impl Engine {
     /// Runs until `signal`, then shuts down.
     ///
     /// # Errors
-    /// As [`Engine::shutdown`]; and where a part of the engine fails that it cannot do without. It is then as after a
-    /// crash: the next start takes up what is not done.
+    /// As [`Engine::shutdown`]; and if an essential part of the engine stops. Then it is as after a crash: the next start
+    /// continues unfinished work.
     pub async fn run_until(mut self, signal: impl Future<Output = ()>) -> Result<()> {
         let ended = tokio::select! {
             () = signal => return self.shutdown().await,
-            () = self.database.ended() => "what writes to the database",
-            () = self.recorder.ended() => "what records attempts",
-            _ = &mut self.feeding => "what fetches deliveries from disk",
+            () = self.database.ended() => "the database writer",
+            () = self.recorder.ended() => "the recorder",
+            _ = &mut self.feeding => "the feeder",
             _ = &mut self.serving => "the server",
         };
-        bail!(
-            "{ended} has failed; the log says why. Nothing that was accepted is lost: start the engine again"
-        )
+        bail!("{ended} stopped; the log says why. No accepted event is lost: start the engine again")
     }
 
-    /// Takes the engine down in order: no new requests, no new attempts. What is under way is given one grace for
-    /// all of it, and what is not done by then is taken up by the next start.
+    /// Shuts the engine down in order: no new requests, no new attempts. Requests and attempts in flight share one grace
+    /// period; the next start continues those that do not finish in it.
     ///
     /// # Errors
-    /// Where the database cannot be closed properly; nothing is lost even so.
+    /// If the database cannot be closed properly; nothing is lost even then.
     pub async fn shutdown(self) -> Result<()> {
         let deadline = Instant::from_std(clock::monotonic()) + self.grace;
         self.stop_serving.by(deadline);
-        self.serving.await.context("the server ended badly")?;
+        self.serving.await.context("the server failed")?;
         self.stop_feeding.cancel();
-        self.feeding.await.context("the feeder ended badly")?;
+        self.feeding.await.context("the feeder failed")?;
         let Attempts(dispatcher) = &self.attempts;
         if tokio::time::timeout_at(deadline, dispatcher.drain()).await.is_err() {
             let unfinished = dispatcher.unfinished();
@@ -223,13 +221,13 @@ impl Engine {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
         }
         let closed = self.database.close().await.context("cannot close the database");
-        // Not before: what commits runs there.
+        // Not before: the database writer runs there.
         drop(self.stop_cores);
         closed
     }
 }
 
-/// Starts attempts, until it is dropped: each that ends when the cores do would start the next.
+/// Stops the start of attempts when dropped: each attempt that ends with the cores would start the next one.
 struct Attempts(Arc<Dispatcher>);
 
 impl Drop for Attempts {
@@ -294,14 +292,14 @@ fn workers(
     clients.into_iter().map(worker).collect()
 }
 
-/// Where requests may go: nowhere that leads back to this engine.
+/// The egress policy: no request may lead back to this engine.
 fn egress_policy(config: &Config, listener: SocketAddr, directory: &Arc<Directory>) -> EgressPolicy {
     let directory = Arc::clone(directory);
     let names = move |tenant| directory.tenant(tenant).map(|tenant| tenant.name.clone());
     EgressPolicy::new(config.egress_allow.clone(), vec![listener], Arc::new(names))
 }
 
-/// The sandbox finds the plugins' bytes where the directory does.
+/// The sandbox gets the bytes of plugins from the directory.
 struct Plugins(Arc<Directory>);
 
 #[async_trait]
@@ -320,7 +318,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_engine_that_cannot_write_any_more_ends() {
+    async fn an_engine_ends_if_its_database_writer_stops() {
         let dir = tempfile::tempdir().unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
         let config = Config { data_dir: dir.path().join("data"), listen, ..Config::default() };
@@ -328,6 +326,6 @@ mod tests {
         engine.database.close().await.unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(30), engine.run_until(std::future::pending()));
         let error = ended.await.unwrap().unwrap_err();
-        assert!(error.to_string().starts_with("what writes to the database has failed"), "{error}");
+        assert!(error.to_string().starts_with("the database writer stopped"), "{error}");
     }
 }

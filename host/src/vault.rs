@@ -1,9 +1,8 @@
-//! Encrypts what must not lie readable in the database: ChaCha20-Poly1305 (RFC 8439) under one key.
+//! Encrypts the secrets in the database: ChaCha20-Poly1305 (RFC 8439) with one key.
 //!
-//! The key is the operator's (`encryption_key`), or else one of random bytes that the first start puts into the
-//! data directory. With the latter, a copy of the whole directory holds the key as well: the operator's own key is what
-//! keeps the secrets of a stolen copy shut. Keys rotate: what was sealed under a previous key still opens, and
-//! `hookwright rekey` seals it again under the current one.
+//! The key is the operator's (`encryption_key`), or a random one that the first start creates in the data directory. In the
+//! latter case a copy of the whole directory contains the key: only an operator's key protects a stolen copy. Keys rotate:
+//! values that were sealed with a previous key still open, and `hookwright rekey` seals them again with the current one.
 
 use std::io;
 use std::path::Path;
@@ -18,15 +17,15 @@ use crate::domain::hash::hmac_sha256;
 use crate::private_file::{self, ENCRYPTION_KEY_FILE};
 use crate::random;
 
-/// The first byte of what is sealed, so that the form can change.
+/// The first byte of a sealed value: the version of its format.
 const FORMAT: u8 = 1;
 
-/// A key of 256 bits. Shown nowhere by accident, and wiped from memory.
+/// A key of 256 bits. Its debug output hides it, and it is wiped from memory.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key(Zeroizing<[u8; 32]>);
 
 impl Key {
-    /// The key that `text` is in base64, if it is one.
+    /// The key with this text in base64, if it is one.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
@@ -46,7 +45,7 @@ impl std::fmt::Debug for Key {
     }
 }
 
-/// What was sealed cannot be opened: it was sealed under another key or for another context, or is damaged.
+/// A sealed value cannot be opened: it was sealed with another key or for another context, or is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "it cannot be decrypted: the key is not the one that it was encrypted with (see the setting encryption_key)"
@@ -56,14 +55,14 @@ pub struct Sealed;
 /// The keys that an operator chose.
 #[derive(Debug, Clone, Default)]
 pub struct Keys {
-    /// Seals and opens; none: the one in the data directory.
+    /// Seals and opens. `None`: the key in the data directory is used.
     pub current: Option<Key>,
-    /// Keys that were in use before: they open, and no longer seal.
+    /// Keys of earlier times: they open, and no longer seal.
     pub previous: Vec<Key>,
 }
 
-/// What [`Vault::derive`] is asked for by the rest of the engine. Keys that were derived for these purposes outlive the
-/// key that they were derived from: [`Vault::outliving`].
+/// The purposes for which the engine derives keys with [`Vault::derive`]. These keys are retained when the key that they
+/// derive from is gone: [`Vault::outliving`].
 pub const PURPOSES: [&str; 1] = [DOMAIN_TOKENS];
 /// Signs the tokens of Webitel's API.
 pub const DOMAIN_TOKENS: &str = "webitel domain tokens";
@@ -72,7 +71,7 @@ pub const DOMAIN_TOKENS: &str = "webitel domain tokens";
 pub struct Vault {
     key: Key,
     aead: LessSafeKey,
-    /// Keys that were in use before; they open and no longer seal.
+    /// Keys of earlier times, which open and no longer seal.
     older: Vec<(Key, LessSafeKey)>,
     /// Keys by purpose, derived from keys that are gone.
     retained: RwLock<Vec<(String, Key)>>,
@@ -91,8 +90,8 @@ impl Vault {
         Self { aead: aead(&key), key, older: Vec::new(), retained: RwLock::default() }
     }
 
-    /// A vault with the operator's key; without one, with the data directory's, which is made if it is missing.
-    /// What was sealed under the latter still opens after the operator has chosen a key.
+    /// A vault with the operator's key, or else with that of the data directory, which is created if it is missing. Values
+    /// sealed with the latter still open after the operator has chosen a key.
     ///
     /// # Errors
     /// If the file in the data directory cannot be read or written, or holds no key.
@@ -110,7 +109,7 @@ impl Vault {
             return Ok(Self { older: older(&operators.previous), ..Self::new(key) });
         }
         let key = Key(Zeroizing::new(random::secret_bytes()));
-        // With room for all of it from the beginning: what is left behind when a text grows is not wiped.
+        // With its full capacity from the beginning: the old memory of a growing text would not be wiped.
         let mut line = Zeroizing::new(String::with_capacity(64));
         STANDARD.encode_string(key.reveal(), &mut line);
         line.push('\n');
@@ -118,8 +117,7 @@ impl Vault {
         Ok(Self { older: older(&operators.previous), ..Self::new(key) })
     }
 
-    /// Encrypts `plain`. It opens only under the same `context`, so that what is sealed in one row cannot be put
-    /// into another.
+    /// Encrypts `plain`. It opens only for the same `context`, so that a sealed value cannot be moved to another row.
     ///
     /// # Panics
     /// Never: ring refuses only what is larger than 256 GiB.
@@ -128,7 +126,7 @@ impl Vault {
         seal(&self.aead, context, plain)
     }
 
-    /// As [`Self::seal`], under the key that [`Self::opened_by`] named.
+    /// As [`Self::seal`], with the key that [`Self::opened_by`] returned.
     ///
     /// # Panics
     /// Never, as [`Self::seal`].
@@ -138,7 +136,7 @@ impl Vault {
         seal(older.map_or(&self.aead, |(_, aead)| aead), context, plain)
     }
 
-    /// Which key opens this: 0 is the current one, and greater numbers are older ones; none if none does.
+    /// The key that opens `sealed`: 0 is the current one, and greater numbers are older ones. `None` if none does.
     #[must_use]
     pub fn opened_by(&self, context: &str, sealed: &[u8]) -> Option<usize> {
         self.open_with(context, sealed).ok().map(|(_, key)| key)
@@ -147,12 +145,12 @@ impl Vault {
     /// Decrypts what [`Self::seal`] made for the same `context`.
     ///
     /// # Errors
-    /// If it was sealed under none of the keys for this context.
+    /// If none of the keys sealed it for this context.
     pub fn unseal(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Sealed> {
         self.open_with(context, sealed).map(|(plain, _)| plain)
     }
 
-    /// Seals again what an older key sealed; none if the current one did.
+    /// Seals a value again that an older key sealed; `None` if the current one did.
     ///
     /// # Errors
     /// As [`Self::unseal`].
@@ -179,14 +177,13 @@ impl Vault {
         keys.enumerate().find_map(|(key, aead)| Some((unseal(aead)?, key))).ok_or(Sealed)
     }
 
-    /// A key for `purpose` that says nothing of this one or of those for other purposes: what the engine signs
-    /// for itself is signed with it.
+    /// A signing key for `purpose`. It reveals nothing about this key or those for other purposes.
     #[must_use]
     pub fn derive(&self, purpose: &str) -> Key {
         derive(&self.key, purpose)
     }
 
-    /// The keys that something for `purpose` may have been signed with: [`Self::derive`]'s first.
+    /// The keys with which a signature for `purpose` may have been made; that of [`Self::derive`] comes first.
     #[must_use]
     pub fn derived(&self, purpose: &str) -> Vec<Key> {
         let older = self.older.iter().map(|(key, _)| key);
@@ -200,8 +197,8 @@ impl Vault {
         keys
     }
 
-    /// Of the keys that something may have been signed with, those that the current key does not give: purpose and
-    /// base64. With [`Self::retain`], what they signed holds on when the keys that they were derived from are gone.
+    /// The signing keys that do not derive from the current key: purpose and base64. With [`Self::retain`], their signatures
+    /// stay valid when the keys that they derive from are gone.
     #[must_use]
     pub fn outliving(&self) -> Vec<(String, String)> {
         let text = |key: &Key| STANDARD.encode(key.reveal());
@@ -215,7 +212,7 @@ impl Vault {
         PURPOSES.iter().flat_map(|purpose| of(purpose)).collect()
     }
 
-    /// Takes up what [`Self::outliving`] gave to an earlier process.
+    /// Adds the keys that [`Self::outliving`] returned in an earlier process.
     pub fn retain(&self, keys: Vec<(String, String)>) {
         let keys = keys.into_iter().filter_map(|(purpose, text)| Some((purpose, Key::from_text(&text)?)));
         *self.retained.write().unwrap_or_else(PoisonError::into_inner) = keys.collect();
@@ -266,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sealed_opens_only_under_its_key_and_in_its_place() {
+    fn a_sealed_value_opens_only_with_its_key_and_for_its_context() {
         let vault = Vault::new(Key(Zeroizing::new([7; 32])));
         let sealed = vault.seal("hook/1", b"Basic abc");
         assert!(!sealed.windows(9).any(|window| window == b"Basic abc"));
@@ -283,13 +280,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_made_once_and_found_again() {
+    fn a_key_is_created_once_and_used_again() {
         let dir = tempfile::tempdir().unwrap();
         let none = Keys::default();
         let sealed = Vault::open(dir.path(), &none).unwrap().seal("a", b"b");
         let again = Vault::open(dir.path(), &none).unwrap();
         assert_eq!(**again.unseal("a", &sealed).unwrap(), *b"b");
-        // An operator who chooses a key later can still open what there is, and seals with the new one.
+        // An operator who chooses a key later can still open old values, and seals with the new key.
         let own = Key::from_text(&STANDARD.encode([9; 32])).unwrap();
         let keys = Keys { current: Some(own), previous: Vec::new() };
         let chosen = Vault::open(dir.path(), &keys).unwrap();
@@ -302,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_rotate_and_what_they_signed_holds_on() {
+    fn keys_rotate_and_their_signatures_stay_valid() {
         let key = |byte: u8| Key(Zeroizing::new([byte; 32]));
         let dir = tempfile::tempdir().unwrap();
         let open = |current: u8, previous: &[u8]| {

@@ -1,4 +1,4 @@
-//! What goes into storage and comes out of it, where that is more than a domain type.
+//! Arguments and results of the stores that are not domain types.
 
 use std::sync::Arc;
 
@@ -7,12 +7,13 @@ use crate::domain::{
     TenantId, Trigger, UnixMillis,
 };
 
-/// An event to store, with the deliveries that it makes.
+/// An event to store, with its deliveries.
 #[derive(Debug, Clone)]
 pub struct Acceptance {
     /// The event.
     pub event: Arc<Event>,
-    /// SHA-256 of type, project, occurrence time as sent, and data: two posts with the same id are the same event if this is the same.
+    /// SHA-256 of type, project, occurrence time as sent, and data. Two requests with the same id are the same event if this
+    /// is equal.
     pub content: [u8; 32],
     /// The request's `Idempotency-Key`, at most 255 bytes.
     pub idempotency_key: Option<String>,
@@ -27,17 +28,16 @@ pub struct NewDelivery {
     pub id: DeliveryId,
     /// For which hook.
     pub hook: HookId,
-    /// What made it.
+    /// What created it.
     pub trigger: Trigger,
-    /// Until when it is leased to this process, which then has it in memory; `None`: it is stored
-    /// as pending, and claimed from disk.
+    /// When its lease ends, if it is leased at once to this process, which keeps it in memory. `None`: it is stored as
+    /// pending, and claimed later.
     pub lease_until: Option<UnixMillis>,
-    /// When it is due, where it is not leased. Not the time in its id, which runs ahead of a clock that
-    /// was set back.
+    /// When it is due, if it is not leased. The time in its id differs after the clock was set back.
     pub due_at: UnixMillis,
 }
 
-/// What came of an acceptance.
+/// The result of an acceptance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accepted {
     /// It is on disk.
@@ -48,14 +48,14 @@ pub enum Accepted {
         key: EventKey,
         /// The id of the first.
         id: EventId,
-        /// How many deliveries the first made.
+        /// How many deliveries the first has.
         deliveries: u32,
     },
-    /// Another event has this id, or came with this idempotency key. Nothing of the call was stored.
+    /// Another event has this id or this idempotency key. Nothing of the call was stored.
     Conflict(ConflictOn),
 }
 
-/// What two different events have in common that they must not.
+/// What two different events must not share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConflictOn {
     /// The event's id.
@@ -69,7 +69,7 @@ pub enum ConflictOn {
 pub struct Backlog {
     /// Which hook.
     pub hook: HookId,
-    /// When the first of them is due; for one that is leased, when its lease ends.
+    /// When the first of them is due, or its lease ends.
     pub first_due_at: UnixMillis,
 }
 
@@ -98,35 +98,35 @@ pub struct HookClaim {
     pub tenant_bytes: u64,
 }
 
-/// What a claim took of one hook.
+/// The deliveries that a claim leased of one hook.
 #[derive(Debug, Clone, Default)]
 pub struct Claims {
     /// The deliveries, oldest due first.
     pub claimed: Vec<Claimed>,
-    /// Something else of this hook was due as well.
+    /// Other deliveries of this hook were due as well.
     pub more: bool,
 }
 
-/// What came of a leased delivery.
+/// The result of a leased delivery.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// Which.
+    /// Which delivery.
     pub delivery: DeliveryId,
     /// Whose.
     pub tenant: TenantId,
-    /// The lease under which it was made; a record of another lease changes nothing but the count of attempts.
+    /// The lease under which the attempt was made. A record of another lease changes only the number of attempts.
     pub lease: LeaseId,
-    /// Its state from now on; never `delivering`.
+    /// The new state; never `delivering`.
     pub state: DeliveryState,
-    /// How many attempts there have been.
+    /// Number of attempts so far.
     pub attempts: u32,
-    /// Its place in the retry schedule.
+    /// Its position in the retry schedule.
     pub failures: u32,
     /// When it is due next; `None` if `state` is final.
     pub due_at: Option<UnixMillis>,
-    /// The attempt, if there was one; none where a lease is only given back.
+    /// The attempt; `None` if the lease is only released.
     pub attempt: Option<Attempt>,
-    /// What becomes of the rendered request.
+    /// What to do with the rendered request.
     pub rendered: Rendered,
 }
 
@@ -135,38 +135,39 @@ pub struct Record {
 pub struct RenderedRequest {
     /// The request.
     pub request: Request,
-    /// When the hook that rendered it was last changed. It is sent again only for the hook as it was then.
+    /// When the hook was last changed before it rendered the request. The request is sent again only for that state of the
+    /// hook.
     pub hook_updated_at: UnixMillis,
 }
 
-/// What becomes of the rendered request that retries send again.
+/// What to do with the rendered request that retries send again.
 #[derive(Debug, Clone)]
 pub enum Rendered {
     /// Store this one: the first attempt failed.
     Store(RenderedRequest),
-    /// Leave what is stored, or not stored, as it is.
+    /// Leave it as it is.
     Keep,
     /// Remove it: the delivery is final.
     Remove,
 }
 
-/// What became of a request to change a delivery.
+/// The result of a request to change a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
-    /// It is done; the delivery as it stands now.
+    /// It is changed; the delivery as it is now.
     Done(Delivery),
-    /// It stands in a state in which that cannot be done.
+    /// Its state does not allow the change.
     Refused(DeliveryState),
 }
 
-/// What became of a request to cancel a delivery.
+/// The result of a request to cancel a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cancelled {
     /// It is cancelled.
     Done {
-        /// As it stands now.
+        /// The delivery as it is now.
         delivery: Delivery,
-        /// Until when it would have been leased, if it was.
+        /// When its lease would have ended, if it was leased.
         lease: Option<UnixMillis>,
     },
     /// It is final already.

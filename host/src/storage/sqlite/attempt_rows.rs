@@ -1,4 +1,4 @@
-//! Attempts from and to columns: what varies is compact JSON.
+//! Attempts from and to columns. The parts that vary by outcome are compact JSON.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -21,11 +21,11 @@ macro_rules! attempt_columns {
 }
 pub(super) use attempt_columns;
 
-/// As [`attempt_columns`] names them.
+/// The columns that [`attempt_columns`] names.
 pub type AttemptColumns =
     (i64, i64, i64, i64, i64, String, Option<i64>, String, Option<Vec<u8>>, Option<String>, Option<String>);
 
-/// An attempt ready to be written: its texts are bound as they are, without a copy of sqlx's.
+/// An attempt ready to be written. sqlx binds its texts without a copy.
 #[derive(Debug)]
 pub struct AttemptRow {
     pub id: i64,
@@ -59,14 +59,14 @@ struct ResponseJson {
     failure: Option<(String, String)>,
 }
 
-/// Stands in every outcome's detail if the attempt's record was cut.
+/// A member of every outcome's detail if the attempt's record was cut.
 #[derive(Deserialize)]
 struct CutJson {
     #[serde(default)]
     cut: bool,
 }
 
-/// `detail`, a JSON object with a member at least, with another one. Few are cut: the others' types do without it.
+/// Adds the member to `detail`, a JSON object with at least one member. Few records are cut, so the types do without it.
 fn mark_cut(detail: &str) -> Arc<str> {
     let members = detail.strip_suffix('}').unwrap_or(detail);
     format!("{members},\"cut\":true}}").into()
@@ -165,7 +165,7 @@ impl AttemptRow {
 
 type OutcomeColumns = (Arc<str>, Option<u16>, Arc<str>, Option<Vec<u8>>);
 
-/// What nearly all attempts come to.
+/// The outcome of nearly all attempts.
 static RESPONSE: LazyLock<Arc<str>> = LazyLock::new(|| "response".into());
 
 fn outcome_columns(outcome: Outcome, json: &mut JsonMaker) -> Result<OutcomeColumns, StorageError> {

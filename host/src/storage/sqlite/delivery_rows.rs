@@ -1,4 +1,4 @@
-//! How rows of deliveries begin, and are inserted.
+//! New rows of deliveries.
 
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
@@ -12,7 +12,7 @@ use super::script::{MultiRow, Script};
 use crate::domain::{DeliveryId, DeliveryState, Event, HookId, Lease, Trigger, UnixMillis};
 use crate::storage::{NewDelivery, StorageError};
 
-// One that is there already was written by a commit that was believed to have failed.
+// A row that exists already was written by a commit that seemed to have failed.
 static INSERT: LazyLock<MultiRow> = LazyLock::new(|| {
     let head = "INSERT OR ROLLBACK INTO deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, \
         state, due_at, attempts, failures) SELECT * FROM (VALUES";
@@ -34,7 +34,7 @@ pub struct DeliveryInsert {
 }
 
 impl DeliveryInsert {
-    /// How a delivery begins: leased, or due, or called off because its hook is gone by now.
+    /// The first row of a delivery: leased, or due, or cancelled because its hook was deleted meanwhile.
     pub fn first(new: &NewDelivery, event: &Arc<Event>, deleted_hooks: &HashSet<HookId>) -> Self {
         let lease = new.lease_until.map(|until| Lease::of_stored(new.id, until));
         let (state, due_at, lease) = match lease {
@@ -56,7 +56,7 @@ impl DeliveryInsert {
     }
 }
 
-// A statement of its own: most rows are written when all is over, and need not bind what they do not have.
+// A statement of its own: most rows are written in a final state and have no lease to bind.
 static INSERT_LEASED: LazyLock<MultiRow> = LazyLock::new(|| {
     let head = "INSERT OR ROLLBACK INTO deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, \
         state, due_at, attempts, failures, lease_owner, lease_id, lease_until) SELECT * FROM (VALUES";

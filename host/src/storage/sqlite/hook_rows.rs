@@ -1,8 +1,8 @@
 //! Hooks from and to columns.
 //!
-//! A hook's URL, the values of its headers, its plugins' settings, what its interface keeps, and its signing secrets may
-//! each hold something that opens a door elsewhere: they are sealed together in one column. The plain columns keep what
-//! a hook is known by if that column cannot be opened: where it points, and which plugins it runs.
+//! A hook's URL, header values, plugin settings, interface members and signing secrets may each contain credentials: they are
+//! sealed together in one column. The plain columns identify a hook if that column cannot be opened: its origin, and the
+//! plugins that it runs.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ struct StepJson<'a> {
     settings: Cow<'a, str>,
 }
 
-/// What is sealed of a hook, as JSON.
+/// The sealed parts of a hook, as JSON.
 #[derive(Serialize, Deserialize)]
 struct SealedJson<'a> {
     url: Cow<'a, str>,
@@ -77,17 +77,17 @@ struct Secrets {
     signing: Vec<SigningSecret>,
 }
 
-/// What a hook's sealed column is sealed for.
+/// The context of a hook's sealed column.
 pub fn context_of(hook: i64) -> String {
     format!("hook/{hook}")
 }
 
-/// What a hook's authorization is sealed for.
+/// The context of a hook's authorization.
 pub fn authorization_context_of(hook: i64) -> String {
     format!("hook/{hook}/authorization")
 }
 
-/// Rounds up: a wait of less than a millisecond must not become none.
+/// Rounds up: a wait of less than a millisecond must not become zero.
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
 }
@@ -129,7 +129,7 @@ fn filled(skeleton: &str, settings: Vec<Cow<'_, str>>) -> Result<Pipeline, Stora
     Ok(pipeline)
 }
 
-/// Where a URL points, without what may be secret in it.
+/// The origin of a URL, without its secret parts.
 fn origin_of(url: &Url) -> String {
     format!("{}/", url.origin().ascii_serialization())
 }
@@ -190,7 +190,12 @@ impl HookRow {
             Ok(secrets) => (secrets, false),
             Err(error) => {
                 let id = HookId(self.id);
-                tracing::error!(hook = %id, error = &error as &dyn std::error::Error, "a hook's secrets cannot be read: its deliveries wait until it is replaced, or the engine is started with the key that they were encrypted with");
+                tracing::error!(
+                    hook = %id,
+                    error = &error as &dyn std::error::Error,
+                    "cannot decrypt a hook's secrets: its deliveries wait until the hook is replaced, or the engine is \
+                     started with the key of these secrets"
+                );
                 (self.without_secrets()?, true)
             }
         };
@@ -251,7 +256,7 @@ impl HookRow {
         })
     }
 
-    /// What the plain columns tell.
+    /// The parts that plain columns hold.
     fn without_secrets(&self) -> Result<Secrets, StorageError> {
         Ok(Secrets {
             url: self.url.parse().map_err(|error| damaged("hook", error))?,

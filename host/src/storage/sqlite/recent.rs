@@ -1,25 +1,25 @@
-//! A tenant's newest event of a type, without an index for it: one would cost every event that is accepted.
+//! A tenant's newest event of a type, found without an index: an index would cost every accepted event.
 
 use sqlx::sqlite::SqlitePool;
 
 use crate::domain::{EventKey, EventType, TenantId};
 use crate::storage::{StorageError, WantedEvent};
 
-/// How many of the events of all tenants are looked at. The columns come before an event's data, which is not read.
+/// How many of the newest events of all tenants are visited. Their data is not read: it comes after the other columns.
 const EVENTS: u32 = 2_000;
-/// How many of the tenant's own deliveries are looked at, each with its event.
+/// How many of the tenant's newest deliveries are visited, each with its event.
 const DELIVERIES: u32 = 500;
 
-/// Among the newest events of all tenants. The inner statement has a bound, so the outer condition does not widen the search.
+/// Among the newest events of all tenants. The inner statement limits the search, whatever the outer condition finds.
 const AMONG_EVENTS: &str = "SELECT key, event_type, project FROM \
     (SELECT key, tenant_id, event_type, project FROM events ORDER BY key DESC LIMIT ?2) WHERE tenant_id = ?1";
 
-/// Among the events of the tenant's newest deliveries: for a tenant that sends seldom, beside others that send a lot.
+/// Among the events of the tenant's newest deliveries: for a tenant that sends little beside others that send a lot.
 const AMONG_DELIVERIES: &str = "SELECT key, events.event_type, project FROM \
     (SELECT event_key FROM deliveries WHERE tenant_id = ?1 ORDER BY id DESC LIMIT ?2) \
     CROSS JOIN events ON key = event_key AND events.tenant_id = ?1";
 
-/// The key of the newest event that is wanted.
+/// The key of the newest wanted event.
 pub(super) async fn find(
     readers: &SqlitePool,
     tenant: TenantId,

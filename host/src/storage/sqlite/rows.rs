@@ -16,7 +16,7 @@ pub fn damaged(what: &'static str, detail: impl Display) -> StorageError {
     StorageError::Damaged { what, detail: detail.to_string() }
 }
 
-/// What could be read; what could not is left out, and stays on disk: one damaged row must not stop the engine.
+/// The row, unless it is damaged: then it is left out and stays on disk. One damaged row must not stop the engine.
 pub fn readable<T>(row: Result<T, StorageError>) -> Option<T> {
     let say = |error: &StorageError| {
         tracing::error!(
@@ -37,13 +37,12 @@ pub fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, Storag
     serde_json::to_string(value).map_err(|error| damaged("JSON", error))
 }
 
-/// Makes JSON text for columns that are written in large numbers: each is made in the same piece of memory, which has
-/// grown as large as it must be, and is copied once.
+/// Makes JSON text for many columns, all in one buffer, so that each text is allocated and copied once.
 #[derive(Debug, Default)]
 pub struct JsonMaker(Vec<u8>);
 
 impl JsonMaker {
-    /// The text for `value`, which can be bound without a copy of sqlx's.
+    /// The JSON text of `value`; sqlx binds it without a copy.
     pub fn text<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<Arc<str>, StorageError> {
         self.0.clear();
         serde_json::to_writer(&mut self.0, value).map_err(|error| damaged("JSON", error))?;
@@ -51,8 +50,8 @@ impl JsonMaker {
     }
 }
 
-/// The number for a state; those below 3 are not final. Statements and partial indexes spell these
-/// numbers out, and databases hold them: they never change.
+/// The number of a state; those below 3 are not final. Statements, partial indexes and databases contain these numbers: they
+/// never change.
 pub fn state_code(state: DeliveryState) -> i64 {
     match state {
         DeliveryState::Pending => 0,
@@ -103,7 +102,7 @@ macro_rules! delivery_columns {
 }
 pub(super) use delivery_columns;
 
-/// How many columns that are: the index of what is read after them.
+/// The number of these columns: the index of a column that is selected after them.
 pub const DELIVERY_COLUMNS: usize = 13;
 
 /// The columns of a delivery.
@@ -187,7 +186,7 @@ pub fn event_from_row(row: EventRow) -> Result<Event, StorageError> {
     })
 }
 
-/// The greatest id below `end` in any table, 0 if there is none. Deliveries are clustered by tenant: one look-up for each.
+/// The greatest id below `end` in any table, 0 if there is none. Deliveries are clustered by tenant: one lookup for each.
 pub async fn greatest_id(connection: &mut SqliteConnection, end: i64) -> Result<i64, StorageError> {
     let sql = "WITH RECURSIVE t (id) AS (SELECT min(tenant_id) FROM deliveries UNION ALL \
           SELECT (SELECT min(tenant_id) FROM deliveries WHERE tenant_id > t.id) FROM t WHERE t.id IS NOT NULL) \

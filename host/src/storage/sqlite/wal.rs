@@ -1,19 +1,17 @@
 //! Writes the write-ahead log in few large pieces: all `unsafe` of storage.
 //!
-//! For every page SQLite asks its file layer (its *VFS*) for two writes, 24 bytes of head and the page, one right behind
-//! the other. Each is a system call that costs more than the copying, some sixty for a usual transaction. The VFS of this
-//! module is SQLite's own but for one thing: what is written to a write-ahead log gathers here, as long as each piece
-//! begins where the last one ended, and goes to the file before anything else is asked of it, above all before it
-//! is synced.
+//! For every page SQLite asks its file layer (its *VFS*) for two adjacent writes: a header of 24 bytes, and the page. Each is a
+//! system call that costs more than the copying, about sixty for a usual transaction. The VFS of this module differs from
+//! SQLite's own in one way: adjacent writes to a write-ahead log are gathered, and written to the file before any other call,
+//! above all before a sync.
 //!
-//! Nobody misses what is gathered, on two conditions. `synchronous=FULL`, which all have that come here: every commit
-//! is synced before SQLite tells anyone, in the log's index, that it is there. And `cache_spill=off`, which goes with the
-//! VFS: nothing but a commit is written, so that between a commit's first write and its sync there is nothing but its
-//! other writes, under SQLite's write lock. Where writing fails, it is the sync that SQLite sees fail, and it rolls back
-//! as for any other.
+//! This is safe on two conditions. `synchronous=FULL`, which all users of this VFS set: SQLite syncs every commit before it
+//! publishes it in the log's index. And `cache_spill=off`, which this module sets: only commits are written, so between the
+//! first write of a commit and its sync there are only its other writes, under SQLite's write lock. If a gathered write
+//! fails, the sync fails, and SQLite rolls back.
 //!
-//! And nothing is written behind the sync: SQLite pads a commit only for disks that may lose what stands beside what they
-//! write, which it takes none to be unless it is told so (`psow=0`).
+//! Nothing is written after the sync: SQLite would pad a commit only with `psow=0`, for disks that may damage neighbouring
+//! sectors.
 
 #![expect(
     unsafe_code,
@@ -31,21 +29,22 @@ use libsqlite3_sys::{
 };
 use sqlx::sqlite::SqliteConnectOptions;
 
-/// The name by which a connection chooses this VFS, once it is [registered](register).
+/// The name of this VFS, once it is [registered](register).
 const NAME: &CStr = c"hookwright-wal";
-/// Bytes that gather at most: SQLite's VFS takes one write of less than 128 KiB, and mistakes a larger one for a full disk.
+/// How many bytes are gathered, at most: SQLite's VFS accepts writes of less than 128 KiB, and reports a full disk for
+/// larger ones.
 const MOST: usize = 120 << 10;
 
-/// What was written and is not in the file yet.
+/// Gathered writes that are not in the file yet.
 #[derive(Debug, Default)]
 struct Gathered {
-    /// Where in the file it begins.
+    /// Their offset in the file.
     at: i64,
     bytes: Vec<u8>,
 }
 
 impl Gathered {
-    /// Adds `bytes` to write at `at`, unless they must go elsewhere or are too many.
+    /// Adds a write of `bytes` at `at`; false if it is not adjacent or too large.
     fn add(&mut self, at: i64, bytes: &[u8]) -> bool {
         if self.bytes.is_empty() {
             self.at = at;
@@ -59,7 +58,7 @@ impl Gathered {
     }
 }
 
-/// The VFS, as SQLite has it by its pointer: it begins as any other.
+/// The VFS. SQLite has a pointer to it, so it begins with SQLite's struct.
 #[repr(C)]
 struct Vfs {
     base: sqlite3_vfs,
@@ -67,7 +66,7 @@ struct Vfs {
     real: *mut sqlite3_vfs,
 }
 
-/// An open log, in memory of SQLite's that is as large as [`Vfs`] asked for. Right behind it is the real file.
+/// An open log, in memory of SQLite of the size that [`Vfs`] requests. The real file follows it.
 #[repr(C)]
 struct Log {
     base: sqlite3_file,
@@ -75,7 +74,7 @@ struct Log {
 }
 
 static METHODS: sqlite3_io_methods = sqlite3_io_methods {
-    // Of a log nobody asks for the shared memory and mappings of the later versions.
+    // A log needs no shared memory and mappings, which later versions have.
     iVersion: 1,
     xClose: Some(close),
     xRead: Some(read),
@@ -97,7 +96,7 @@ static METHODS: sqlite3_io_methods = sqlite3_io_methods {
     xUnfetch: None,
 };
 
-/// `file`, which has `synchronous=FULL`, written through this VFS, where SQLite takes it.
+/// Options for `file`, which has `synchronous=FULL`, to write through this VFS if SQLite accepts it.
 pub fn through_vfs(file: SqliteConnectOptions) -> SqliteConnectOptions {
     match register() {
         Some(vfs) => file.vfs(vfs).pragma("cache_spill", "off"),
@@ -105,8 +104,8 @@ pub fn through_vfs(file: SqliteConnectOptions) -> SqliteConnectOptions {
     }
 }
 
-/// Makes the VFS known to SQLite, the first time that it is called. Its name; none where SQLite has no VFS of its own
-/// or does not take this one.
+/// Registers the VFS with SQLite on the first call. Returns its name; none if SQLite has no VFS of its own or does not accept
+/// this one.
 fn register() -> Option<&'static str> {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     let registered = *REGISTERED.get_or_init(|| {
@@ -147,14 +146,14 @@ unsafe extern "C" fn open(
         let opened = real_open(real, name, real_file(file), flags, out_flags);
         if opened == SQLITE_OK {
             (*file.cast::<Log>()).gathered = Box::into_raw(Box::default());
-            // Only now: a file with methods is closed even where it could not be opened.
+            // Only now: SQLite closes a file with methods even if it could not be opened.
             (*file).pMethods = &raw const METHODS;
         }
         opened
     }
 }
 
-/// The real file behind a log.
+/// The real file of a log.
 ///
 /// # Safety
 /// `file` is the begin of memory for a [`Log`] and a real file.
@@ -166,7 +165,7 @@ unsafe fn real_file(file: *mut sqlite3_file) -> *mut sqlite3_file {
 /// Calls the real file's method.
 ///
 /// # Safety
-/// `file` is an open [`Log`], and what is handed on is what SQLite gave for this very method.
+/// `file` is an open [`Log`], and the arguments are those that SQLite passed for this method.
 macro_rules! ask {
     ($file:expr, $method:ident $(, $argument:expr)*) => {{
         let real = real_file($file);
@@ -177,12 +176,12 @@ macro_rules! ask {
     }};
 }
 
-/// Writes what has gathered. Where that fails it is forgotten: SQLite is told, and rolls back.
+/// Writes what is gathered. If that fails it is dropped: SQLite gets the error, and rolls back.
 ///
 /// # Safety
 /// `file` is an open [`Log`].
 unsafe fn flush(file: *mut sqlite3_file) -> c_int {
-    // SAFETY: the box is the log's own, and a file is used by one thread at a time.
+    // SAFETY: the box belongs to the log, and a file is used by one thread at a time.
     let gathered = unsafe { &mut *(*file.cast::<Log>()).gathered };
     let Ok(length @ 1..) = c_int::try_from(gathered.bytes.len()) else { return SQLITE_OK };
     // SAFETY: the bytes outlive the call.
@@ -194,7 +193,7 @@ unsafe fn flush(file: *mut sqlite3_file) -> c_int {
 /// # Safety
 /// As SQLite calls it: `file` is an open [`Log`], and at `data` are `length` bytes.
 unsafe extern "C" fn write(file: *mut sqlite3_file, data: *const c_void, length: c_int, at: i64) -> c_int {
-    // SAFETY: by the contract of this function; the box is the log's own, and a file is used by one thread at a time.
+    // SAFETY: by the contract of this function; the box belongs to the log, and a file is used by one thread at a time.
     unsafe {
         let bytes = std::slice::from_raw_parts(data.cast::<u8>(), usize::try_from(length).unwrap_or(0));
         if (*(*file.cast::<Log>()).gathered).add(at, bytes) {
@@ -208,19 +207,19 @@ unsafe extern "C" fn write(file: *mut sqlite3_file, data: *const c_void, length:
     }
 }
 
-/// What has not been synced was never committed. It is not written: by now another connection may write there.
+/// Data that was not synced was never committed. It is not written: another connection may write there by now.
 ///
 /// # Safety
-/// As SQLite calls it: `file` is an open [`Log`]. It is none afterwards.
+/// As SQLite calls it: `file` is an open [`Log`], which ends here.
 unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
-    // SAFETY: by the contract of this function; the box is the log's own, and nobody has it any more.
+    // SAFETY: by the contract of this function; the box belongs to the log, and nobody else has it.
     unsafe {
         drop(Box::from_raw((*file.cast::<Log>()).gathered));
         ask!(file, xClose)
     }
 }
 
-/// Methods that hand on what they are asked, when all that has gathered is in the file.
+/// Methods that write what is gathered, and then call the real file.
 macro_rules! forward {
     ($($name:ident, $method:ident ($($argument:ident: $kind:ty),*);)*) => {$(
         /// # Safety

@@ -115,7 +115,7 @@ const PAGE: usize = 4096;
 const FRAME: i64 = 4096 + 24;
 
 #[test]
-fn what_follows_each_other_is_one_write_and_comes_before_all_else() {
+fn adjacent_writes_are_one_and_come_before_any_other_call() {
     let mut log = LogOnFake::open();
     for (at, length) in [(0, 32), (32, 24), (56, PAGE), (32 + FRAME, 24), (56 + FRAME, PAGE)] {
         assert_eq!(log.write(at, length), SQLITE_OK);
@@ -140,7 +140,7 @@ fn what_follows_each_other_is_one_write_and_comes_before_all_else() {
 
 /// It belongs to a transaction that was never committed, and another connection may write there by now.
 #[test]
-fn what_is_not_synced_goes_with_the_file() {
+fn writes_that_are_not_synced_are_dropped_with_the_file() {
     let mut log = LogOnFake::open();
     log.write(0, PAGE);
     assert_eq!(log.close(), []);
@@ -167,7 +167,7 @@ fn no_write_is_too_large() {
 }
 
 #[test]
-fn a_write_that_fails_is_told_once_and_never_tried_again() {
+fn a_failed_write_is_reported_once_and_never_tried_again() {
     let mut log = LogOnFake::open();
     log.fake.is_full = true;
     assert_eq!(log.write(0, PAGE), SQLITE_OK);
@@ -211,7 +211,7 @@ async fn run(connection: &mut SqliteConnection, sql: &'static str) {
 }
 
 #[tokio::test]
-async fn all_that_is_committed_is_in_the_files_and_nothing_else() {
+async fn the_files_hold_all_that_is_committed_and_nothing_else() {
     const INSERT: &str = "INSERT INTO t (b) SELECT randomblob(1 + abs(random()) % 3000) FROM json_each(?)";
     let directory = tempfile::tempdir().unwrap();
     let mut connection = writer(directory.path()).await;

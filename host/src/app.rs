@@ -88,13 +88,7 @@ pub async fn start(config: Config) -> Result<Engine> {
         .with_context(|| format!("cannot open the data directory {}", config.data_dir.display()))?;
     let stores = database.stores();
     let node = database.node().await.context("cannot read the database")?;
-    let recovered =
-        stores.deliveries.recover(node, clock.now()).await.context("cannot recover deliveries")?;
-    if recovered > 0 {
-        tracing::info!(deliveries = recovered, "recovered deliveries of an earlier process");
-    }
-    let last_id = past::last_id(&*database, clock.now()).await?;
-    past::follow_clock(&*database, last_id, clock.now()).await?;
+    let last_id = past::recover(&*database, node, clock.now()).await?;
     let ids = Arc::new(IdGenerator::new(node.0, last_id));
     let sources =
         Sources { clock: Arc::clone(&clock), ids: Arc::clone(&ids), random: SystemRandom::shared() };
@@ -118,22 +112,8 @@ pub async fn start(config: Config) -> Result<Engine> {
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.idle);
     let workers = workers(&config, clients, &sources, &directory, &sandbox, &recorder);
     dispatcher.start(Arc::new(Workers::new(Arc::clone(&cores), workers.into_iter())), cores.first().clone());
-    let feeder = Feeder {
-        clock: Arc::clone(&clock),
-        dispatcher: Arc::clone(&dispatcher),
-        directory: Arc::clone(&directory),
-        deliveries: Arc::clone(&stores.deliveries),
-    };
     let stop_feeding = CancellationToken::new();
-    let feeding = tokio::spawn(feeder.run(stop_feeding.clone()));
-    tokio::spawn(past::note_clock(Arc::clone(&database), Arc::clone(&clock), stop_feeding.clone()));
-    let kept = clock_watch::Kept {
-        clock: Arc::clone(&clock),
-        ids,
-        deliveries: Arc::clone(&stores.deliveries),
-        dispatcher: Arc::clone(&dispatcher),
-    };
-    tokio::spawn(clock_watch::run(kept, stop_feeding.clone()));
+    let feeding = spawn_feeder(&sources, &database, &directory, &dispatcher, &stop_feeding);
 
     let (ahead, in_use) = (sandbox.clone(), directory.plugins_in_use());
     tokio::spawn(async move { ahead.compile_ahead(in_use).await });
@@ -158,6 +138,32 @@ pub async fn start(config: Config) -> Result<Engine> {
         clock,
         database,
     })
+}
+
+/// Starts what fetches deliveries from disk, and the tasks that follow the clock, until `stop`.
+fn spawn_feeder(
+    sources: &Sources,
+    database: &Arc<dyn Database>,
+    directory: &Arc<Directory>,
+    dispatcher: &Arc<Dispatcher>,
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    let (clock, deliveries) = (&sources.clock, database.stores().deliveries);
+    let feeder = Feeder {
+        clock: Arc::clone(clock),
+        dispatcher: Arc::clone(dispatcher),
+        directory: Arc::clone(directory),
+        deliveries: Arc::clone(&deliveries),
+    };
+    tokio::spawn(past::note_clock(Arc::clone(database), Arc::clone(clock), stop.clone()));
+    let kept = clock_watch::Kept {
+        clock: Arc::clone(clock),
+        ids: Arc::clone(&sources.ids),
+        deliveries,
+        dispatcher: Arc::clone(dispatcher),
+    };
+    tokio::spawn(clock_watch::run(kept, stop.clone()));
+    tokio::spawn(feeder.run(stop.clone()))
 }
 
 /// Opens the database with the encryption keys of `config`. Its writer runs on the first core.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::domain::{EventKey, UnixMillis};
+use crate::domain::{EventKey, NodeNumber, UnixMillis};
 use crate::storage::{Database, FURTHEST_AHEAD};
 
 /// A clock that was this far ahead of what was seen last is taken as right.
@@ -15,9 +15,21 @@ const SMALL_DIFFERENCE: Duration = Duration::from_secs(60);
 /// How often the wall clock is noted in the database.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
+/// Recovers the deliveries of an earlier process of `node`, and follows the clock. Returns the id after which new ones come.
+pub(super) async fn recover(database: &dyn Database, node: NodeNumber, now: UnixMillis) -> Result<i64> {
+    let recovered = database.stores().deliveries.recover(node, now).await;
+    let recovered = recovered.context("cannot recover deliveries")?;
+    if recovered > 0 {
+        tracing::info!(deliveries = recovered, "recovered deliveries of an earlier process");
+    }
+    let last_id = last_id(database, now).await?;
+    follow_clock(database, last_id, now).await?;
+    Ok(last_id)
+}
+
 /// The id after which new ones come. Ids that carry a time far ahead were made under a clock that was wrong: new ids do not
 /// follow them.
-pub(super) async fn last_id(database: &dyn Database, now: UnixMillis) -> Result<i64> {
+async fn last_id(database: &dyn Database, now: UnixMillis) -> Result<i64> {
     let end = now.plus(FURTHEST_AHEAD);
     let last = database.greatest_id();
     if EventKey(last).created_at() <= end {
@@ -31,7 +43,7 @@ pub(super) async fn last_id(database: &dyn Database, now: UnixMillis) -> Result<
 
 /// If the clock was set back while the engine did not run, brings what waits forward by as much, once for each step back.
 /// An engine that did not note the clock is known by the time of its last id.
-pub(super) async fn follow_clock(database: &dyn Database, last_id: i64, now: UnixMillis) -> Result<()> {
+async fn follow_clock(database: &dyn Database, last_id: i64, now: UnixMillis) -> Result<()> {
     let noted = database.clock_last_seen().await.context("cannot read the database")?;
     let behind = now.until(noted.unwrap_or_else(|| EventKey(last_id).created_at()));
     if behind > SMALL_DIFFERENCE {
@@ -67,6 +79,7 @@ pub(super) async fn note_clock(database: Arc<dyn Database>, clock: Arc<dyn Clock
 mod tests {
     use super::*;
     use crate::domain::{DeliveryState, HookId};
+    use crate::storage::Revision;
     use crate::storage::conformance::{NOW, TENANT, World};
     use crate::storage::sqlite::{self, SqliteOptions};
 
@@ -88,9 +101,7 @@ mod tests {
         ] {
             let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
             let now = UnixMillis(clock);
-            storage.stores().deliveries.recover(crate::domain::NodeNumber(1), now).await.unwrap();
-            let last_id = last_id(&storage, now).await.unwrap();
-            follow_clock(&storage, last_id, now).await.unwrap();
+            recover(&storage, NodeNumber(1), now).await.unwrap();
             let world = World::new(storage.stores());
             let id = match delivery {
                 Some(id) => id,
@@ -98,7 +109,7 @@ mod tests {
                     world
                         .storage
                         .hooks
-                        .insert(&crate::domain::Hook { id: hook, ..world.hook() })
+                        .insert(&crate::domain::Hook { id: hook, ..world.hook() }, Revision::ANY)
                         .await
                         .unwrap();
                     *delivery.insert(world.delivery_in(hook, DeliveryState::Waiting).await)

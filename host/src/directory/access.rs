@@ -1,93 +1,18 @@
 //! Logins and tokens of older systems' clients.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::BitOr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use subtle::{Choice, ConstantTimeEq as _};
-
+use super::cache::Directory;
+use super::error::DirectoryError;
+use super::locks::{read, write};
 use super::quotas::{Quotas, check_count};
-use super::{Directory, DirectoryError, read, write};
 use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
 
-/// Logins and tokens in memory.
-#[derive(Debug, Default)]
-pub struct AccessIndex {
-    /// By name; several tenants may have a login of the same.
-    logins: HashMap<String, Vec<Arc<Login>>>,
-    logins_of: HashMap<TenantId, BTreeMap<String, Arc<Login>>>,
-    tokens: HashMap<String, Arc<DomainToken>>,
-    /// Oldest first.
-    tokens_of: HashMap<TenantId, BTreeMap<TokenPlace, Arc<DomainToken>>>,
-}
-
-/// Where a token stands among those of its tenant.
-type TokenPlace = (UnixMillis, String);
-
-fn place_of(token: &DomainToken) -> TokenPlace {
-    (token.created_at, token.id.clone())
-}
-
-impl AccessIndex {
-    /// An index of these.
-    #[must_use]
-    pub fn new(logins: Vec<Login>, tokens: Vec<DomainToken>) -> Self {
-        let mut index = Self::default();
-        let mut logins = logins;
-        logins.sort_by_key(|login| login.created_at);
-        logins.into_iter().for_each(|login| index.add_login(Arc::new(login)));
-        tokens.into_iter().for_each(|token| index.put_token(Arc::new(token)));
-        index
-    }
-
-    /// Whether a login with the same name and secret is there: nobody could tell which of them a password is for.
-    fn has_twin(&self, name: &str, secret: &SecretText) -> bool {
-        let same = |login: &Arc<Login>| login.secret.reveal().as_bytes().ct_eq(secret.reveal().as_bytes());
-        let logins = self.logins.get(name).into_iter().flatten();
-        logins.map(same).fold(Choice::from(0), BitOr::bitor).into()
-    }
-
-    /// Of two that cannot be told apart, the older one is found by its name.
-    fn add_login(&mut self, login: Arc<Login>) {
-        if self.has_twin(&login.name, &login.secret) {
-            tracing::warn!(tenant = %login.tenant, login = login.name, "an older login of another tenant has the same name and secret: this one is refused until it is made again with another secret");
-        } else if !login.is_unreadable() {
-            self.logins.entry(login.name.clone()).or_default().push(Arc::clone(&login));
-        }
-        self.logins_of.entry(login.tenant).or_default().insert(login.name.clone(), login);
-    }
-
-    fn remove_login(&mut self, tenant: TenantId, name: &str) {
-        if let Some(logins) = self.logins.get_mut(name) {
-            logins.retain(|login| login.tenant != tenant);
-            if logins.is_empty() {
-                self.logins.remove(name);
-            }
-        }
-        if let Some(logins) = self.logins_of.get_mut(&tenant) {
-            logins.remove(name);
-        }
-    }
-
-    /// Adds a token, or puts it in the place of the one with its id; that one's time is the same.
-    fn put_token(&mut self, token: Arc<DomainToken>) {
-        self.tokens.insert(token.id.clone(), Arc::clone(&token));
-        self.tokens_of.entry(token.tenant).or_default().insert(place_of(&token), token);
-    }
-
-    fn remove_token(&mut self, tenant: TenantId, id: &str) {
-        let Some(token) = self.tokens.get(id).filter(|token| token.tenant == tenant).cloned() else { return };
-        self.tokens.remove(id);
-        if let Some(tokens) = self.tokens_of.get_mut(&tenant) {
-            tokens.remove(&place_of(&token));
-        }
-    }
-}
-
 impl Directory {
-    /// The logins with this name, of all tenants, whose secrets are known and differ: by whose secret a password was made
-    /// tells which it is.
+    /// The logins with this name, of all tenants, whose secrets are known and differ: the secret behind a password tells
+    /// which login it is.
     pub fn logins_named(&self, name: &str) -> Vec<Arc<Login>> {
         read(&self.access).logins.get(name).cloned().unwrap_or_default()
     }
@@ -109,7 +34,7 @@ impl Directory {
         name: String,
         secret: SecretText,
     ) -> Result<Arc<Login>, DirectoryError> {
-        let _turn = self.change_of(tenant).await?;
+        let mut permit = self.permit_change(tenant).await?;
         let used = read(&self.access).logins_of.get(&tenant).map_or(0, BTreeMap::len);
         check_count("logins", used, Quotas::MAX_LOGINS, "delete logins that nobody uses")?;
         let is_own = read(&self.access).logins_of.get(&tenant).is_some_and(|own| own.contains_key(&name));
@@ -118,7 +43,8 @@ impl Directory {
             return Err(DirectoryError::Taken(what.to_owned()));
         }
         let login = Arc::new(Login { name, tenant, secret, created_at: self.clock.now() });
-        self.storage.access.insert_login(&login).await?;
+        let change = self.storage.access.insert_login(&login, *permit.revision).await?;
+        self.committed(&mut permit.revision, change).await?;
         write(&self.access).add_login(Arc::clone(&login));
         Ok(login)
     }
@@ -126,15 +52,16 @@ impl Directory {
     /// Deletes a login; false if there was none. It is refused from then on.
     ///
     /// # Errors
-    /// Where storage fails.
+    /// If storage fails.
     pub async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, DirectoryError> {
-        let _turn = self.change_of(tenant).await?;
-        let was_there = self.storage.access.delete_login(tenant, name).await?;
+        let mut permit = self.permit_change(tenant).await?;
+        let change = self.storage.access.delete_login(tenant, name).await?;
+        let existed = self.committed(&mut permit.revision, change).await?;
         write(&self.access).remove_login(tenant, name);
-        Ok(was_there)
+        Ok(existed)
     }
 
-    /// The token with this id, of any tenant: a signed token says itself whose it is.
+    /// The token with this id, of any tenant: a signed token names its tenant itself.
     pub fn domain_token(&self, id: &str) -> Option<Arc<DomainToken>> {
         read(&self.access).tokens.get(id).cloned()
     }
@@ -145,10 +72,10 @@ impl Directory {
         index.tokens_of.get(&tenant).map_or_else(Vec::new, |all| all.values().cloned().collect())
     }
 
-    /// Creates a token that is taken until `expires_at`.
+    /// Creates a token that is valid until `expires_at`.
     ///
     /// # Errors
-    /// Where the id is taken, the tenant has 10,000 already, or storage fails.
+    /// If the id is taken, the tenant has 10,000 already, or storage fails.
     pub async fn create_domain_token(
         &self,
         tenant: TenantId,
@@ -156,7 +83,7 @@ impl Directory {
         role: String,
         expires_at: UnixMillis,
     ) -> Result<Arc<DomainToken>, DirectoryError> {
-        let _turn = self.change_of(tenant).await?;
+        let mut permit = self.permit_change(tenant).await?;
         let (used, newest) = {
             let index = read(&self.access);
             let of_tenant = index.tokens_of.get(&tenant);
@@ -164,30 +91,32 @@ impl Directory {
             (of_tenant.map_or(0, BTreeMap::len), newest)
         };
         check_count("tokens", used, Quotas::MAX_TOKENS, "delete those that have expired")?;
-        // Ids are random: this alone says which of two is the older, also where both are of the same millisecond.
+        // Ids are random: only this time orders tokens, even of the same millisecond.
         let now = self.clock.now();
         let created_at = newest.map_or(now, |newest| now.max(newest.plus(Duration::from_millis(1))));
         let token = Arc::new(DomainToken { id, tenant, role, enabled: true, expires_at, created_at });
-        self.storage.access.insert_token(&token).await?;
+        let change = self.storage.access.insert_token(&token, *permit.revision).await?;
+        self.committed(&mut permit.revision, change).await?;
         write(&self.access).put_token(Arc::clone(&token));
         Ok(token)
     }
 
-    /// Says whether a token is taken from now on; none if there is no such token.
+    /// Enables or disables a token; none if there is no such token.
     ///
     /// # Errors
-    /// Where storage fails.
+    /// If storage fails.
     pub async fn enable_domain_token(
         &self,
         tenant: TenantId,
         id: &str,
         enabled: bool,
     ) -> Result<Option<Arc<DomainToken>>, DirectoryError> {
-        let _turn = self.change_of(tenant).await?;
+        let mut permit = self.permit_change(tenant).await?;
         let Some(current) = self.domain_token(id).filter(|token| token.tenant == tenant) else {
             return Ok(None);
         };
-        if !self.storage.access.enable_token(tenant, id, enabled).await? {
+        let change = self.storage.access.enable_token(tenant, id, enabled).await?;
+        if !self.committed(&mut permit.revision, change).await? {
             return Ok(None);
         }
         let token = Arc::new(DomainToken { enabled, ..(*current).clone() });
@@ -198,12 +127,13 @@ impl Directory {
     /// Deletes a token; false if there was none. It is refused from then on.
     ///
     /// # Errors
-    /// Where storage fails.
+    /// If storage fails.
     pub async fn delete_domain_token(&self, tenant: TenantId, id: &str) -> Result<bool, DirectoryError> {
-        let _turn = self.change_of(tenant).await?;
-        let was_there = self.storage.access.delete_token(tenant, id).await?;
+        let mut permit = self.permit_change(tenant).await?;
+        let change = self.storage.access.delete_token(tenant, id).await?;
+        let existed = self.committed(&mut permit.revision, change).await?;
         write(&self.access).remove_token(tenant, id);
-        Ok(was_there)
+        Ok(existed)
     }
 }
 
@@ -212,11 +142,12 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::domain::ids::IdGenerator;
+    use crate::storage::Revision;
     use crate::storage::sqlite::{self, SqliteOptions};
 
     const NOW: UnixMillis = UnixMillis(1_000);
 
-    /// As where all is over within a millisecond.
+    /// A clock that stands still.
     #[derive(Debug)]
     struct Standing;
 
@@ -227,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_two_logins_that_cannot_be_told_apart_the_older_one_is_found() {
+    async fn the_older_of_two_indistinguishable_logins_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
         let login = |tenant: i64, secret: &str, created_at: i64| Login {
@@ -236,9 +167,9 @@ mod tests {
             secret: SecretText::new(secret),
             created_at: UnixMillis(created_at),
         };
-        // As an engine stored them that did not refuse the second.
+        // As stored by an engine that did not refuse the second.
         for login in [login(1, "same", 5), login(2, "same", 3), login(3, "other", 4)] {
-            storage.stores().access.insert_login(&login).await.unwrap();
+            storage.stores().access.insert_login(&login, Revision::ANY).await.unwrap();
         }
         let ids = Arc::new(IdGenerator::new(0, 0));
         let directory = Directory::load(storage.stores(), ids, Arc::new(Standing)).await.unwrap();
@@ -256,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tokens_of_one_millisecond_have_the_order_in_which_they_were_made() {
+    async fn tokens_of_one_millisecond_keep_their_order() {
         let dir = tempfile::tempdir().unwrap();
         let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
         let load = || Directory::load(storage.stores(), Arc::new(IdGenerator::new(0, 0)), Arc::new(Standing));

@@ -1,79 +1,27 @@
-//! Plugins: what a reference stands for.
+//! Plugins, and the versions that references stand for.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::cache::Directory;
+use super::error::DirectoryError;
+use super::locks::{read, write};
 use super::quotas::{Quotas, check_bytes, check_count};
 use super::standard::STANDARD_PLUGINS;
-use super::{Directory, DirectoryError, read, write};
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Digest, Hook, HookId, PluginName, PluginRef, PluginVersion, Role, TenantId};
 use crate::sandbox::{Inspected, Owners};
 
-/// Plugin versions in memory.
-#[derive(Debug, Default)]
-pub struct PluginIndex {
-    /// By owner. Standard plugins have none.
-    owners: HashMap<Option<TenantId>, OwnersPlugins>,
-}
-
-/// The plugins of one tenant, or the standard ones.
-#[derive(Debug, Default)]
-struct OwnersPlugins {
-    /// By name, oldest version first.
-    versions: BTreeMap<PluginName, Vec<Arc<PluginVersion>>>,
-    by_digest: HashMap<Digest, Vec<Arc<PluginVersion>>>,
-    /// How many versions there are.
-    count: usize,
-    /// The sum of their sizes as uploaded.
-    bytes: u64,
-}
-
-impl OwnersPlugins {
-    fn put(&mut self, version: Arc<PluginVersion>) {
-        self.count += 1;
-        self.bytes += version.size_bytes;
-        self.by_digest.entry(version.digest).or_default().push(Arc::clone(&version));
-        let versions = self.versions.entry(version.name.clone()).or_default();
-        versions.push(version);
-        versions.sort_by_key(|version| version.version);
-    }
-
-    /// Removes the versions of `name` for which `goes` is true.
-    fn remove(&mut self, name: &PluginName, goes: impl Fn(&PluginVersion) -> bool) {
-        let Some(versions) = self.versions.get_mut(name) else { return };
-        let (gone, kept): (Vec<_>, Vec<_>) = versions.drain(..).partition(|version| goes(version));
-        *versions = kept;
-        if versions.is_empty() {
-            self.versions.remove(name);
-        }
-        for version in gone {
-            self.count -= 1;
-            self.bytes -= version.size_bytes;
-            let Some(same) = self.by_digest.get_mut(&version.digest) else { continue };
-            same.retain(|other| !Arc::ptr_eq(other, &version));
-            if same.is_empty() {
-                self.by_digest.remove(&version.digest);
-            }
-        }
-    }
-
-    /// The first by name and number that has these bytes.
-    fn of_digest(&self, digest: &Digest) -> Option<&Arc<PluginVersion>> {
-        self.by_digest.get(digest)?.iter().min_by_key(|version| (&version.name, version.version))
-    }
-}
-
-/// Whether an upload made a new version.
+/// Whether an upload created a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Uploaded {
-    /// It did.
+    /// It created one.
     New(Arc<PluginVersion>),
     /// The newest version has the same bytes.
     Same(Arc<PluginVersion>),
 }
 
-/// The first of these hooks in words, and how many there are besides: `hook_1, hook_2 and 3 more hooks`.
+/// A list of hooks as text: the first ones, and how many more there are.
 #[must_use]
 pub fn named_hooks(hooks: &[HookId]) -> String {
     const NAMED: usize = 5;
@@ -89,64 +37,17 @@ pub fn named_hooks(hooks: &[HookId]) -> String {
 pub struct PluginUse {
     /// Which hook.
     pub hook: HookId,
-    /// By which reference.
+    /// The reference in its pipeline.
     pub by: PluginRef,
 }
 
-impl PluginIndex {
-    /// An index of the standard plugins and these.
-    #[must_use]
-    pub fn new(versions: Vec<PluginVersion>) -> Self {
-        let mut index = Self::default();
-        let standard = STANDARD_PLUGINS.iter().map(super::StandardPlugin::version);
-        standard.chain(versions).for_each(|version| index.put(Arc::new(version)));
-        for (owner, plugins) in index.owners.iter().filter(|(owner, _)| owner.is_some()) {
-            for name in plugins.versions.keys().filter(|name| index.is_standard(name)) {
-                tracing::warn!(tenant = ?owner, plugin = %name, "a standard plugin of this name goes before the tenant's own; refer to that by its digest");
-            }
-        }
-        index
-    }
-
-    fn put(&mut self, version: Arc<PluginVersion>) {
-        self.owners.entry(version.tenant).or_default().put(version);
-    }
-
-    fn is_standard(&self, name: &PluginName) -> bool {
-        self.owners.get(&None).is_some_and(|standard| standard.versions.contains_key(name))
-    }
-
-    /// The standard plugins, then those of `tenant`.
-    fn visible(&self, tenant: TenantId) -> impl Iterator<Item = &OwnersPlugins> {
-        [None, Some(tenant)].into_iter().filter_map(|owner| self.owners.get(&owner))
-    }
-
-    /// A standard plugin goes before a tenant's own of that name, which an engine that did not have it yet took in:
-    /// what the engine itself puts into pipelines must be what it means.
-    fn of_name(&self, tenant: TenantId, name: &PluginName) -> &[Arc<PluginVersion>] {
-        self.visible(tenant).find_map(|owner| owner.versions.get(name)).map_or(&[], Vec::as_slice)
-    }
-
-    fn resolve(&self, tenant: TenantId, reference: &PluginRef) -> Option<Arc<PluginVersion>> {
-        match reference {
-            PluginRef::Latest(name) => self.of_name(tenant, name).last().cloned(),
-            PluginRef::Version(name, number) => {
-                self.of_name(tenant, name).iter().find(|version| version.version == *number).cloned()
-            }
-            PluginRef::Digest(digest) => {
-                self.visible(tenant).find_map(|owner| owner.of_digest(digest)).cloned()
-            }
-        }
-    }
-}
-
 impl Directory {
-    /// The version that `reference` stands for now, for `tenant`.
+    /// The version that `reference` of `tenant` stands for now.
     pub fn plugin(&self, tenant: TenantId, reference: &PluginRef) -> Option<Arc<PluginVersion>> {
         read(&self.plugins).resolve(tenant, reference)
     }
 
-    /// As [`Self::plugin`], in the form in which it stands on an attempt.
+    /// As [`Self::plugin`], in the form that attempts record.
     pub fn resolve(&self, tenant: TenantId, reference: &PluginRef) -> Option<ResolvedPlugin> {
         let version = self.plugin(tenant, reference)?;
         Some(ResolvedPlugin { name: version.name.clone(), version: version.version, digest: version.digest })
@@ -166,10 +67,10 @@ impl Directory {
         newest
     }
 
-    /// Stores an upload that the sandbox has inspected. The same bytes as the newest version's make no new one.
+    /// Stores an inspected upload. If its bytes are those of the newest version, no version is created.
     ///
     /// # Errors
-    /// If the name is a standard plugin's, the tenant has as many plugins, versions or bytes as it may, or storage fails.
+    /// If the name is a standard plugin's, the tenant has reached its limit of plugins, versions or bytes, or storage fails.
     pub async fn add_plugin_version(
         &self,
         tenant: TenantId,
@@ -177,7 +78,7 @@ impl Directory {
         inspected: Inspected,
         wasm: &[u8],
     ) -> Result<Uploaded, DirectoryError> {
-        let _turn = self.change_of(tenant).await?;
+        let mut permit = self.permit_change(tenant).await?;
         let newest = {
             let index = read(&self.plugins);
             if index.is_standard(&name) {
@@ -202,13 +103,14 @@ impl Directory {
             size_bytes: inspected.size_bytes,
             created_at: self.clock.now(),
         });
-        self.storage.plugins.insert(&version, wasm).await?;
+        let change = self.storage.plugins.insert(&version, wasm, *permit.revision).await?;
+        self.committed(&mut permit.revision, change).await?;
         write(&self.plugins).put(Arc::clone(&version));
         Ok(Uploaded::New(version))
     }
 
-    /// Whether `tenant` may store another version of so many bytes, of a new plugin or of one that is there. The caller
-    /// holds the turn.
+    /// Whether `tenant` may store another version of so many bytes, of a new or an existing plugin. The caller holds the
+    /// permit.
     fn check_plugin_quota(
         &self,
         tenant: TenantId,
@@ -225,7 +127,7 @@ impl Directory {
         check_bytes("plugins", (owned.bytes, size_bytes, self.quotas.plugin_bytes), HINT)
     }
 
-    /// The hooks of `tenant` that run the newest version of `name`, whichever it is, oldest first.
+    /// The hooks of `tenant` that run the latest version of `name`, oldest first.
     pub fn hooks_by_name(&self, tenant: TenantId, name: &PluginName) -> Vec<Arc<Hook>> {
         let by_name = PluginRef::Latest(name.clone());
         let mut hooks = self.hooks(tenant);
@@ -235,11 +137,11 @@ impl Directory {
         hooks
     }
 
-    /// Whether a new version of `name` may have these roles. Where hooks run the newest version, whichever it is, a version with
-    /// other roles would change what they do without a word: a filter in place of a transformer has them send the event as it is.
+    /// Whether a new version of `name` may have these roles. If hooks run the latest version, one with other roles would
+    /// silently change what they do: with a filter instead of a transformer they would send the original event.
     ///
     /// # Errors
-    /// Names the hooks that rely on the roles so far.
+    /// If hooks rely on the present roles.
     pub fn check_roles(
         &self,
         tenant: TenantId,
@@ -279,9 +181,9 @@ impl Directory {
     /// Deletes a tenant's plugin with all its versions; false if there was none.
     ///
     /// # Errors
-    /// Where a hook uses it, or storage fails.
+    /// If a hook uses it, or storage fails.
     pub async fn delete_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DirectoryError> {
-        let _turn = self.change_of(tenant).await?;
+        let mut permit = self.permit_change(tenant).await?;
         let is_there = {
             let index = read(&self.plugins);
             index.owners.get(&Some(tenant)).is_some_and(|owned| owned.versions.contains_key(name))
@@ -295,22 +197,23 @@ impl Directory {
                 first.hook, first.by
             )));
         }
-        let was_there = self.storage.plugins.delete(tenant, name).await?;
+        let change = self.storage.plugins.delete(tenant, name, *permit.revision).await?;
+        let existed = self.committed(&mut permit.revision, change).await?;
         self.forget_versions(tenant, name, |_| true);
-        Ok(was_there)
+        Ok(existed)
     }
 
     /// Deletes one version of a tenant's plugin; false if there was none.
     ///
     /// # Errors
-    /// If a hook uses this version, it is the newest one (its number would be given out again), or storage fails.
+    /// If a hook uses this version, it is the newest one (its number would be used again), or storage fails.
     pub async fn delete_plugin_version(
         &self,
         tenant: TenantId,
         name: &PluginName,
         number: u32,
     ) -> Result<bool, DirectoryError> {
-        let _turn = self.change_of(tenant).await?;
+        let mut permit = self.permit_change(tenant).await?;
         let version = self.plugin(tenant, &PluginRef::Version(name.clone(), number));
         let Some(version) = version.filter(|version| version.tenant == Some(tenant)) else {
             return Ok(false);
@@ -328,18 +231,25 @@ impl Directory {
                 first.hook, first.by
             )));
         }
-        let was_there = self.storage.plugins.delete_version(tenant, name, number).await?;
+        let basis = *permit.revision;
+        let change = self.storage.plugins.delete_version(tenant, name, number, basis).await?;
+        let existed = self.committed(&mut permit.revision, change).await?;
         self.forget_versions(tenant, name, |version| version.version == number);
-        Ok(was_there)
+        Ok(existed)
     }
 
-    fn forget_versions(&self, tenant: TenantId, name: &PluginName, goes: impl Fn(&PluginVersion) -> bool) {
+    fn forget_versions(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        is_removed: impl Fn(&PluginVersion) -> bool,
+    ) {
         if let Some(owned) = write(&self.plugins).owners.get_mut(&Some(tenant)) {
-            owned.remove(name, goes);
+            owned.remove(name, is_removed);
         }
     }
 
-    /// Who has a plugin with these bytes.
+    /// The owners of plugins with these bytes.
     pub fn plugin_owners(&self, digest: &Digest) -> Owners {
         let index = read(&self.plugins);
         let mut tenants = Vec::new();
@@ -356,7 +266,7 @@ impl Directory {
         Owners::Tenants(tenants)
     }
 
-    /// The plugins that enabled hooks use, each once, one of each tenant in turn.
+    /// The plugins that enabled hooks use, each once, alternating between tenants.
     pub fn plugins_in_use(&self) -> Vec<(TenantId, Digest)> {
         let mut of_tenants = VecDeque::new();
         let mut seen = HashSet::new();
@@ -369,20 +279,20 @@ impl Directory {
             }
             of_tenants.push_back((tenant.id, digests));
         }
-        let mut in_turn = Vec::new();
+        let mut alternating = Vec::new();
         while let Some((tenant, mut digests)) = of_tenants.pop_front() {
             if let Some(digest) = digests.pop_front() {
-                in_turn.push((tenant, digest));
+                alternating.push((tenant, digest));
                 of_tenants.push_back((tenant, digests));
             }
         }
-        in_turn
+        alternating
     }
 
     /// The bytes of a plugin, as uploaded.
     ///
     /// # Errors
-    /// Where storage fails.
+    /// If storage fails.
     pub async fn plugin_wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, DirectoryError> {
         if let Some(standard) = STANDARD_PLUGINS.iter().find(|plugin| plugin.digest() == *digest) {
             return Ok(Some(standard.wasm.to_vec()));

@@ -1,11 +1,11 @@
-//! How much configuration one tenant may store. All of it lives in memory, so every kind has a limit in number, and
-//! what varies in size has one in bytes.
+//! How much configuration one tenant may store. All of it is in memory: each kind is limited in number, and kinds of varying
+//! size also in bytes.
 
 use crate::domain::{Hook, Pipeline};
 
-use super::DirectoryError;
+use super::error::DirectoryError;
 
-/// The limits of one tenant. What a tenant has already stays, and may be changed as long as it does not grow.
+/// The limits of one tenant. Existing configuration above a limit stays, and may be changed as long as it does not grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas {
     /// The greatest number of hooks.
@@ -37,12 +37,12 @@ impl Default for Quotas {
     }
 }
 
-/// What a hook costs beside its texts: its entries in the indexes, and its fixed part.
+/// The size of a hook without its texts: index entries and the struct.
 const HOOK_OVERHEAD_BYTES: usize = 1_024;
-/// What an element of a list costs beside its text.
+/// The size of a list element without its text.
 const ITEM_OVERHEAD_BYTES: usize = 48;
 
-/// About how many bytes of memory a hook takes. A hook that nobody wrote much into counts for some 1.5 KB.
+/// About how many bytes of memory a hook takes; a simple one about 1.5 KB.
 pub(super) fn hook_bytes(hook: &Hook) -> usize {
     let item = |bytes: usize| bytes + ITEM_OVERHEAD_BYTES;
     let pipeline = |pipeline: &Pipeline| -> usize {
@@ -63,10 +63,10 @@ pub(super) fn hook_bytes(hook: &Hook) -> usize {
         + size_of_val(hook.retry.waits())
 }
 
-/// Refuses one more of something that a tenant has `used` of already.
+/// Checks that a tenant with `used` items may add another.
 ///
 /// # Errors
-/// [`DirectoryError::TooMany`] where `used` has reached `limit`.
+/// [`DirectoryError::TooMany`] if `used` has reached `limit`.
 pub(super) fn check_count(what: &str, used: usize, limit: usize, hint: &str) -> Result<(), DirectoryError> {
     if used < limit {
         return Ok(());
@@ -74,10 +74,10 @@ pub(super) fn check_count(what: &str, used: usize, limit: usize, hint: &str) -> 
     Err(DirectoryError::TooMany(format!("the tenant has {used} {what}, and may have {limit}: {hint}")))
 }
 
-/// Refuses what would make `used` bytes grow by `more` beyond `limit`.
+/// Checks that `used` bytes may grow by `more`.
 ///
 /// # Errors
-/// [`DirectoryError::TooMany`] where that is so.
+/// [`DirectoryError::TooMany`] if the sum exceeds `limit`.
 pub(super) fn check_bytes(
     what: &str,
     (used, more, limit): (u64, u64, u64),

@@ -1,4 +1,4 @@
-//! The standard plugins, which ship inside the binary and pass through the same door as any other.
+//! The standard plugins: they ship in the binary and run in the same sandbox as all others.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use crate::domain::{Digest, PluginName, PluginVersion, Role, UnixMillis};
 /// One standard plugin.
 #[derive(Debug)]
 pub struct StandardPlugin {
-    /// Its name, which no tenant can take.
+    /// Its name, which tenants cannot use.
     pub name: &'static str,
     /// What it exports.
     pub role: Role,
@@ -49,8 +49,8 @@ const CONFIG: &str = "hookwright:plugin/config@1.0.0";
 const LOG: &str = "hookwright:plugin/log@1.0.0";
 const TYPES: &str = "hookwright:plugin/types@1.0.0";
 
-/// A standard plugin from its file in `plugins/dist`. Roles and imports stand here so that starting the
-/// engine inspects nothing; a test holds them to what the sandbox finds.
+/// A standard plugin from its file in `plugins/dist`. Roles and imports are given here so that a start need not inspect it;
+/// a test compares them with the component.
 macro_rules! standard {
     ($name:literal, $role:ident, $imports:expr) => {{
         let wasm: &[u8] = include_bytes!(concat!("../../../plugins/dist/", $name, ".wasm"));

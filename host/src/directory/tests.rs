@@ -1,24 +1,30 @@
 use futures_util::FutureExt as _;
 
+use std::sync::Arc;
+
+use super::cache::MAX_CHANGES;
 use super::*;
 use crate::clock::SystemClock;
+use crate::domain::ids::IdGenerator;
+use crate::domain::{Hook, Scopes, TenantId};
+use crate::storage::conformance::World;
 use crate::storage::sqlite::{self, SqliteOptions};
 
 const ONE: TenantId = TenantId(1);
 const OTHER: TenantId = TenantId(2);
 
 #[tokio::test]
-async fn changes_of_a_tenant_stand_in_a_line_of_their_own_which_is_not_endless() {
+async fn changes_of_a_tenant_wait_in_a_bounded_queue_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
     let ids = Arc::new(IdGenerator::new(0, 0));
     let directory = Directory::load(storage.stores(), ids, SystemClock::shared()).await.unwrap();
-    let held = directory.change_of(TenantId(3)).await.unwrap();
-    let mut many: Vec<_> = (0..MAX_CHANGES).map(|_| directory.change_of(ONE).boxed()).collect();
+    let held = directory.permit_change(TenantId(3)).await.unwrap();
+    let mut many: Vec<_> = (0..MAX_CHANGES).map(|_| directory.permit_change(ONE).boxed()).collect();
     assert!(many.iter_mut().all(|change| change.now_or_never().is_none()));
-    let mut other = directory.change_of(OTHER).boxed();
+    let mut other = directory.permit_change(OTHER).boxed();
     assert!((&mut other).now_or_never().is_none());
-    let refused = directory.change_of(ONE).now_or_never().expect("it is refused at once");
+    let refused = directory.permit_change(ONE).now_or_never().expect("it is refused at once");
     assert!(matches!(refused, Err(DirectoryError::TooManyChanges)));
     drop(held);
     let first = many.remove(0).now_or_never().expect("it came first").unwrap();
@@ -26,4 +32,46 @@ async fn changes_of_a_tenant_stand_in_a_line_of_their_own_which_is_not_endless()
     drop(first);
     assert!(many.iter_mut().all(|change| change.now_or_never().is_none()), "one came before another tenant");
     assert!(other.now_or_never().is_some());
+}
+
+/// As two nodes on one database.
+#[tokio::test]
+async fn a_directory_follows_what_another_one_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+    let load =
+        |node| Directory::load(storage.stores(), Arc::new(IdGenerator::new(node, 0)), SystemClock::shared());
+    let (one, other) = (load(0).await.unwrap(), load(1).await.unwrap());
+    let world = World::new(storage.stores());
+    let tenant = one.create_tenant("a".to_owned(), None).await.unwrap().id;
+    let (key, _) = one.create_key(tenant, "key".to_owned(), Scopes::all()).await.unwrap();
+    one.create_project(tenant, 7, None).await.unwrap();
+    let hook = one.create_hook(Hook { tenant, ..world.hook() }).await.unwrap();
+    assert!(other.key_with_hash(&key.hash).is_none());
+    other.follow().await.unwrap();
+    assert!(other.key_with_hash(&key.hash).is_some() && other.has_project(tenant, 7));
+    assert_eq!(other.hook(hook.id), Some(Arc::clone(&hook)));
+
+    // The other one deletes the project while a hook is made for it.
+    assert!(other.delete_project(tenant, 7).await.unwrap());
+    let of_project = Hook { tenant, project: Some(7), ..world.hook() };
+    let refused = one.create_hook(of_project.clone()).await;
+    assert!(matches!(refused, Err(DirectoryError::InUse(_))), "{refused:?}");
+    let refused = one.create_hook(of_project).await;
+    assert!(matches!(refused, Err(DirectoryError::NoProject(7))), "by now it has followed: {refused:?}");
+
+    // Both change one hook.
+    let disable = |hook: &Hook| Ok::<_, DirectoryError>(Hook { enabled: false, ..hook.clone() });
+    one.change_hook(tenant, hook.id, disable).await.unwrap().unwrap();
+    let describe =
+        |hook: &Hook| Ok::<_, DirectoryError>(Hook { description: "b".to_owned(), ..hook.clone() });
+    let refused = other.change_hook(tenant, hook.id, describe).await;
+    assert!(matches!(refused, Err(DirectoryError::InUse(_))), "{refused:?}");
+    let changed = other.change_hook(tenant, hook.id, describe).await.unwrap().unwrap();
+    assert!(!changed.enabled, "the other change is not lost");
+
+    assert!(other.delete_key(tenant, key.id).await.unwrap());
+    one.follow().await.unwrap();
+    assert!(one.key_with_hash(&key.hash).is_none(), "a deleted key is refused by all");
+    assert_eq!(one.hook(hook.id), Some(changed));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
+use super::directory::{Changes, ConfigChange, Revision};
 use super::error::StorageError;
 use super::records::{Acceptance, Accepted, Backlog, Cancelled, Changed, Claims, HookClaim, Record};
 use super::retry_policy::RetryPolicy;
@@ -56,76 +57,127 @@ pub struct Storage {
     pub events: Arc<dyn EventStore>,
     /// Deliveries and attempts.
     pub deliveries: Arc<dyn DeliveryStore>,
+    /// The changes of configuration.
+    pub directory: Arc<dyn DirectoryStore>,
 }
 
 /// Tenants, their projects and their API keys.
 #[async_trait]
 pub trait TenantStore: Send + Sync {
-    /// Every tenant, project and key there is; read once, at the start.
+    /// All tenants, projects and keys.
     async fn load(&self) -> Result<(Vec<Tenant>, Vec<Project>, Vec<ApiKey>), StorageError>;
     /// Adds a tenant. [`StorageError::Taken`] for a name or client id that is taken.
-    async fn insert_tenant(&self, tenant: &Tenant) -> Result<(), StorageError>;
+    async fn insert_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError>;
     /// Adds a project. [`StorageError::Taken`] for a number that the tenant has already.
-    async fn insert_project(&self, project: &Project) -> Result<(), StorageError>;
-    /// Removes a project; false if there was none.
-    async fn delete_project(&self, tenant: TenantId, number: i64) -> Result<bool, StorageError>;
+    async fn insert_project(&self, project: &Project, basis: Revision) -> Result<ConfigChange, StorageError>;
+    /// Removes a project.
+    async fn delete_project(
+        &self,
+        tenant: TenantId,
+        number: i64,
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError>;
     /// Adds a key.
-    async fn insert_key(&self, key: &ApiKey) -> Result<(), StorageError>;
-    /// Removes a key; false if there was none.
-    async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<bool, StorageError>;
+    async fn insert_key(&self, key: &ApiKey, basis: Revision) -> Result<ConfigChange, StorageError>;
+    /// Removes a key.
+    async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<ConfigChange, StorageError>;
 }
 
-/// What clients of older systems show who they are with.
+/// Credentials of clients of older systems.
 #[async_trait]
 pub trait AccessStore: Send + Sync {
-    /// Every login and token there is; read once, at the start.
+    /// All logins and tokens.
     async fn load(&self) -> Result<(Vec<Login>, Vec<DomainToken>), StorageError>;
-    /// Adds a login, its secret encrypted. [`StorageError::Taken`] for a name that the tenant has already.
-    async fn insert_login(&self, login: &Login) -> Result<(), StorageError>;
-    /// Removes a login; false if there was none.
-    async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, StorageError>;
+    /// Adds a login, its secret encrypted. [`StorageError::Taken`] for a name that the tenant has already;
+    /// [`ConfigChange::Conflict`] also if another tenant has a login with the same name and secret.
+    async fn insert_login(&self, login: &Login, basis: Revision) -> Result<ConfigChange, StorageError>;
+    /// Removes a login.
+    async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<ConfigChange, StorageError>;
     /// Adds a token. [`StorageError::Taken`] for an id that is taken.
-    async fn insert_token(&self, token: &DomainToken) -> Result<(), StorageError>;
-    /// Says whether a token is taken from now on; false if there is none.
-    async fn enable_token(&self, tenant: TenantId, id: &str, enabled: bool) -> Result<bool, StorageError>;
-    /// Removes a token; false if there was none.
-    async fn delete_token(&self, tenant: TenantId, id: &str) -> Result<bool, StorageError>;
+    async fn insert_token(&self, token: &DomainToken, basis: Revision) -> Result<ConfigChange, StorageError>;
+    /// Enables or disables a token.
+    async fn enable_token(
+        &self,
+        tenant: TenantId,
+        id: &str,
+        enabled: bool,
+    ) -> Result<ConfigChange, StorageError>;
+    /// Removes a token.
+    async fn delete_token(&self, tenant: TenantId, id: &str) -> Result<ConfigChange, StorageError>;
 }
 
 /// Hooks.
 #[async_trait]
 pub trait HookStore: Send + Sync {
-    /// Every hook there is; read once, at the start.
+    /// All hooks.
     async fn load(&self) -> Result<Vec<Hook>, StorageError>;
     /// Adds a hook.
-    async fn insert(&self, hook: &Hook) -> Result<(), StorageError>;
-    /// Replaces a hook with the same id and tenant; false if there is none.
-    async fn update(&self, hook: &Hook) -> Result<bool, StorageError>;
+    async fn insert(&self, hook: &Hook, basis: Revision) -> Result<ConfigChange, StorageError>;
+    /// Replaces the hook with the same id and tenant if it was last changed at `expected` (compare-and-set); otherwise
+    /// answers [`ConfigChange::Conflict`]. Each change must raise `updated_at`.
+    async fn update(
+        &self,
+        hook: &Hook,
+        expected: UnixMillis,
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError>;
     /// Removes a hook, and begins to cancel its deliveries that are not final. `None`: there was none.
-    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<Option<Cancelling>, StorageError>;
+    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<Option<HookDeletion>, StorageError>;
 }
 
-/// Ends when the deliveries of a hook that is gone are cancelled. That goes on whether it is waited for or not.
+/// A hook that was deleted.
+pub struct HookDeletion {
+    /// The revision of the change.
+    pub revision: Revision,
+    /// The cancelling of its deliveries.
+    pub cancelling: Cancelling,
+}
+
+/// Ends when all deliveries of a deleted hook are cancelled. The work goes on even if nobody waits for it.
 pub type Cancelling = BoxFuture<'static, Result<(), StorageError>>;
 
 /// Plugins: names, immutable versions, bytes by digest.
 #[async_trait]
 pub trait PluginStore: Send + Sync {
-    /// Every version there is; read once, at the start.
+    /// All versions.
     async fn load(&self) -> Result<Vec<PluginVersion>, StorageError>;
     /// Adds a version with its bytes. Bytes are stored once for each digest.
-    async fn insert(&self, version: &PluginVersion, wasm: &[u8]) -> Result<(), StorageError>;
-    /// Removes a plugin with all its versions, and the bytes that no other version has; false if there was none.
-    async fn delete(&self, tenant: TenantId, name: &PluginName) -> Result<bool, StorageError>;
-    /// Removes one version, and its bytes if no other version has them; false if there was none.
+    async fn insert(
+        &self,
+        version: &PluginVersion,
+        wasm: &[u8],
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError>;
+    /// Removes a plugin with all its versions, and the bytes that no other version has.
+    async fn delete(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError>;
+    /// Removes one version, and its bytes if no other version has them.
     async fn delete_version(
         &self,
         tenant: TenantId,
         name: &PluginName,
         version: u32,
-    ) -> Result<bool, StorageError>;
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError>;
     /// The bytes with this digest.
     async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StorageError>;
+}
+
+/// The changes of configuration, which caches follow.
+///
+/// A change that was checked against a cache names the cache's revision as its basis. In its transaction the database
+/// checks that nothing of the tenant's configuration changed since: so rules that span rows hold on several nodes, too, such
+/// as quotas, or that a plugin in use is not deleted. [`Revision::ANY`] is for changes without such rules.
+#[async_trait]
+pub trait DirectoryStore: Send + Sync {
+    /// The revision of the last change, 0 if there was none.
+    async fn revision(&self) -> Result<Revision, StorageError>;
+    /// What changed after `revision`, as it is now.
+    async fn changes_since(&self, revision: Revision) -> Result<Changes, StorageError>;
 }
 
 /// Events.
@@ -133,19 +185,19 @@ pub trait PluginStore: Send + Sync {
 pub trait EventStore: Send + Sync {
     /// Stores events with their deliveries, all or nothing, and returns when they are on disk.
     ///
-    /// One answer for each acceptance, in order. If any is a [`Accepted::Conflict`], nothing of this call is stored.
-    /// Calls that run at the same time are committed together.
+    /// One result for each acceptance, in order. If one is [`Accepted::Conflict`], nothing of the call is stored.
+    /// Concurrent calls are committed together.
     async fn accept(&self, batch: Vec<Acceptance>) -> Result<Vec<Accepted>, StorageError>;
     /// One event.
     async fn event(&self, tenant: TenantId, id: &EventId) -> Result<Option<Event>, StorageError>;
-    /// The ids that these events' senders gave them. An event without one is left out.
+    /// The sender's ids of these events. An event without one is left out.
     async fn sender_ids(
         &self,
         tenant: TenantId,
         events: &[EventKey],
     ) -> Result<HashMap<EventKey, EventId>, StorageError>;
-    /// The tenant's newest event whose type and project are `wanted`, of those that were accepted lately: as an example of what
-    /// the tenant sends. How far back it looks is bounded, so an older event may be passed over; `None` if it found none.
+    /// The tenant's newest event whose type and project are `wanted`: an example of what the tenant sends. The search is
+    /// limited to recent events; `None` if there is none among them.
     async fn recent(&self, tenant: TenantId, wanted: &WantedEvent<'_>)
     -> Result<Option<Event>, StorageError>;
 }
@@ -160,14 +212,14 @@ pub trait DeliveryStore: Send + Sync {
     /// stay. Returns how many there were. Deliveries that are due later than any schedule allows, which a wrong clock
     /// caused, are due now, too.
     async fn recover(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError>;
-    /// Makes deliveries that wait for a time after `now` due `by` earlier, but not before `now`: the clock was set back.
-    /// Repeat a failed call with the same arguments: it continues where it stopped and moves nothing twice.
+    /// After the clock was set back: makes deliveries that wait for a time after `now` due `by` earlier, but not before `now`.
+    /// Repeat a failed call with the same arguments: it continues, and moves no delivery twice.
     async fn bring_forward(&self, now: UnixMillis, by: Duration) -> Result<(), StorageError>;
-    /// The hooks that have deliveries which are not final, each with the time when the first of them is due.
+    /// The hooks with deliveries that are not final, each with the time when the first of them is due.
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
     /// Leases deliveries that are due at `now`, oldest due first, under `lease`: of each of `hooks` up to its limit.
-    /// One answer for each hook, in order; a hook with a damaged row does not hold up the others.
-    /// A lease that has ended is due, too: this is how the work of a crashed process is picked up.
+    /// One result for each hook, in order; a damaged row of one hook does not affect the others.
+    /// A delivery whose lease has ended is due, too: so others continue the work of a crashed process.
     /// All together take at most `max_bytes` with their events' data and rendered bodies, but at least one delivery if any
     /// is due and its limit is not 0. Each tenant is limited in the same way by [`HookClaim::tenant_bytes`].
     async fn claim(
@@ -177,9 +229,9 @@ pub trait DeliveryStore: Send + Sync {
         lease: Lease,
         max_bytes: u64,
     ) -> Vec<Result<Claims, StorageError>>;
-    /// Records what came of leased deliveries, and returns when it is on disk. A delivery whose lease is
-    /// over, because it was cancelled meanwhile or claimed by someone else, stays as it is; its attempt is
-    /// kept and counted all the same. One that was cancelled while its attempt succeeded has succeeded.
+    /// Records the results of leased deliveries, and returns when they are on disk. A delivery whose lease has ended, because
+    /// it was cancelled or claimed again, stays as it is; its attempt is stored and counted all the same. A delivery that was
+    /// cancelled while its attempt succeeded has succeeded.
     /// A call that fails is tried again as `retries` says.
     async fn record(&self, records: Vec<Record>, retries: RetryPolicy) -> Result<(), StorageError>;
     /// One delivery.
@@ -188,8 +240,8 @@ pub trait DeliveryStore: Send + Sync {
     async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError>;
     /// The deliveries of one event, oldest first.
     async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError>;
-    /// One delivery with its latest attempts, newest first, as they were at one moment: at most `limit`, of those before
-    /// the attempt `before`, if one is given.
+    /// A consistent snapshot of one delivery and its latest attempts, newest first: at most `limit`, and only those before
+    /// the attempt `before`, if it is given.
     async fn with_attempts(
         &self,
         tenant: TenantId,
@@ -197,48 +249,48 @@ pub trait DeliveryStore: Send + Sync {
         before: Option<AttemptId>,
         limit: u32,
     ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError>;
-    /// Makes a delivery that is not leased due at `now`, from the start of its schedule, without the
-    /// request that an earlier attempt rendered. `None`: no such delivery.
+    /// Makes a delivery that is not leased due at `now`, at the start of its schedule, without the request that an earlier
+    /// attempt rendered. `None`: no such delivery.
     async fn retry(
         &self,
         tenant: TenantId,
         id: DeliveryId,
         now: UnixMillis,
     ) -> Result<Option<Changed>, StorageError>;
-    /// Calls off a delivery that is not final. `None`: no such delivery.
+    /// Cancels a delivery that is not final. `None`: no such delivery.
     async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Cancelled>, StorageError>;
-    /// Whether the database can be read and written; it may be tried.
+    /// Whether the database can be read and written. May try both.
     async fn check(&self) -> Result<(), StorageError>;
     /// The deliveries of `tenant` that have this [short number](DeliveryId::short), whichever node made them. Two nodes may
     /// have made the same number within one millisecond; otherwise there is one at most.
     async fn numbered(&self, tenant: TenantId, number: i64) -> Result<Vec<DeliveryId>, StorageError>;
 }
 
-/// What may be asked of a tenant's deliveries.
+/// The filters of a list of deliveries.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryQuery {
-    /// Only those for this hook.
+    /// Only deliveries for this hook.
     pub hook: Option<HookId>,
-    /// Only those in this state.
+    /// Only deliveries in this state.
     pub state: Option<DeliveryState>,
-    /// Only those of events of this type.
+    /// Only deliveries of events of this type.
     pub event_type: Option<EventType>,
-    /// Only those made at this time or later.
+    /// Only deliveries created at this time or later.
     pub since: Option<UnixMillis>,
-    /// Only those made before this time.
+    /// Only deliveries created before this time.
     pub until: Option<UnixMillis>,
-    /// Only those older than this one: where the last page ended.
+    /// Only deliveries older than this one: the last one of the page before.
     pub before: Option<DeliveryId>,
-    /// At most so many.
+    /// The most deliveries to return.
     pub limit: u32,
 }
 
-/// What a search for a tenant's deliveries found.
+/// A page of a tenant's deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// What was found, newest first.
+    /// The deliveries, newest first.
     pub deliveries: Vec<Delivery>,
-    /// Where the search ended early, having looked at enough: the oldest that it looked at, before which the next one goes
-    /// on.
+    /// If the search visited as many deliveries as it may: the oldest one that it visited. The next search continues before
+    /// it.
     pub searched_to: Option<DeliveryId>,
 }

@@ -7,12 +7,14 @@
 #[cfg(test)]
 pub mod conformance;
 mod contract;
+mod directory;
 mod error;
 pub mod records;
 mod retry_policy;
 pub mod sqlite;
 
 pub use contract::*;
+pub use directory::*;
 pub use error::{DriverError, StorageError};
 pub use records::*;
 pub use retry_policy::RetryPolicy;

@@ -4,9 +4,9 @@ use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::testing::{self, SpyStore};
 use crate::domain::ids::IdGenerator;
 use crate::domain::{DeliveryState, Hook};
-use crate::storage::DeliveryQuery;
 use crate::storage::conformance::{NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::sqlite::{self, SqliteOptions};
+use crate::storage::{DeliveryQuery, Revision};
 
 #[test]
 fn hooks_are_sorted_round_robin_by_tenant_and_by_the_time_they_are_due() {
@@ -19,7 +19,7 @@ fn hooks_are_sorted_round_robin_by_tenant_and_by_the_time_they_are_due() {
 /// Stores a hook of `tenant` with this many due deliveries.
 async fn hook_with_due(world: &World, tenant: TenantId, deliveries: usize) -> HookId {
     let hook = Hook { tenant, ..world.hook() };
-    world.storage.hooks.insert(&hook).await.unwrap();
+    world.storage.hooks.insert(&hook, Revision::ANY).await.unwrap();
     for _ in 0..deliveries {
         let mut acceptance = world.event_for(hook.id, None);
         Arc::make_mut(&mut acceptance.event).tenant = tenant;

@@ -154,8 +154,8 @@ pub async fn hundreds_of_concurrent_calls_are_all_stored(world: &World) {
     assert_eq!(claimed.len(), total);
 }
 
-/// The first one is stored; the others learn its key.
-pub async fn of_concurrent_duplicates_one_is_stored(world: &World) {
+/// The first one; the others get its key.
+pub async fn one_of_concurrent_duplicates_is_stored(world: &World) {
     let calls = (0..50).map(|_| world.storage.events.accept(vec![named(world, "same", 1)]));
     let answers: Vec<_> = join_all(calls).await.into_iter().flat_map(Result::unwrap).collect();
     assert_eq!(answers.iter().filter(|answer| **answer == Accepted::Stored).count(), 1);

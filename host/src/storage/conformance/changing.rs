@@ -36,7 +36,7 @@ pub async fn retry_needs_the_hook(world: &World) {
 }
 
 /// What is not final can be called off, leased or not.
-pub async fn cancel_is_refused_where_final(world: &World) {
+pub async fn cancel_is_refused_in_a_final_state(world: &World) {
     for state in DeliveryState::ALL {
         let id = world.delivery_in(HookId(77), state).await;
         let deliveries = &world.storage.deliveries;
@@ -55,8 +55,8 @@ pub async fn cancel_is_refused_where_final(world: &World) {
     assert_eq!(world.storage.deliveries.backlog().await.unwrap(), []);
 }
 
-/// Without what an earlier attempt rendered, also where it was cancelled in between.
-pub async fn a_retried_delivery_starts_afresh(world: &World) {
+/// Without the request that an earlier attempt rendered, also if it was cancelled in between.
+pub async fn a_retried_delivery_starts_again(world: &World) {
     let hook = world.stored_hook().await;
     for cancelled in [false, true] {
         let id = world.delivery_in(hook, DeliveryState::Waiting).await;
@@ -73,7 +73,7 @@ pub async fn a_retried_delivery_starts_afresh(world: &World) {
 }
 
 /// Neither what was there, nor what was matched before and is stored after; what others have stays.
-pub async fn a_deleted_hook_leaves_nothing_to_do(world: &World) {
+pub async fn a_deleted_hook_leaves_no_unfinished_deliveries(world: &World) {
     let (hook, other) = (world.stored_hook().await, world.stored_hook().await);
     let mut unfinished = Vec::new();
     for _ in 0..5 {
@@ -88,7 +88,7 @@ pub async fn a_deleted_hook_leaves_nothing_to_do(world: &World) {
     let kept = world.delivery_in(other, DeliveryState::Pending).await;
     assert!(world.storage.hooks.delete(OTHER_TENANT, hook).await.unwrap().is_none());
     assert_eq!(world.delivery(unfinished[0]).await.state, DeliveryState::Pending);
-    world.storage.hooks.delete(TENANT, hook).await.unwrap().unwrap().await.unwrap();
+    world.storage.hooks.delete(TENANT, hook).await.unwrap().unwrap().cancelling.await.unwrap();
     assert!(world.storage.hooks.delete(TENANT, hook).await.unwrap().is_none());
     for lease in [None, Some(LEASE_END)] {
         let late = world.event_for(hook, lease);

@@ -44,7 +44,7 @@ pub async fn what_is_due_is_claimed_oldest_first(world: &World) {
 }
 
 /// Also the lease that an event is accepted with.
-pub async fn a_lease_excludes_until_it_ends(world: &World) {
+pub async fn a_lease_excludes_others_until_it_ends(world: &World) {
     let hook = HookId(1);
     let accepted = world.delivery_in(hook, DeliveryState::Delivering).await;
     assert_eq!(lease_end(world, accepted).await, LEASE_END);
@@ -57,7 +57,7 @@ pub async fn a_lease_excludes_until_it_ends(world: &World) {
 }
 
 /// All that an attempt needs.
-pub async fn a_claim_brings_event_and_rendered_request(world: &World) {
+pub async fn a_claim_returns_event_and_rendered_request(world: &World) {
     let hook = HookId(1);
     let fresh = pending(world, hook).await;
     let retried = world.delivery_in(hook, DeliveryState::Waiting).await;
@@ -84,7 +84,7 @@ pub async fn concurrent_claims_share_nothing(world: &World) {
 }
 
 /// Data and rendered bodies count, and something for each; one is taken however large it is.
-pub async fn a_claim_is_bounded_by_bytes_and_says_whether_there_is_more(world: &World) {
+pub async fn a_claim_is_limited_by_bytes_and_tells_whether_there_is_more(world: &World) {
     let hook = HookId(1);
     let mut stored = Vec::new();
     // In characters, the third is no larger than the first two.
@@ -125,7 +125,7 @@ pub async fn several_hooks_are_claimed_together(world: &World) {
     for hook in [first, first, first, gone, third, third] {
         stored.push(pending(world, hook).await);
     }
-    world.storage.hooks.delete(TENANT, gone).await.unwrap().unwrap().await.unwrap();
+    world.storage.hooks.delete(TENANT, gone).await.unwrap().unwrap().cancelling.await.unwrap();
     let claim = async |limits: [u32; 4], max_bytes| {
         let hooks = [first, second, gone, third].into_iter().zip(limits);
         let hooks = hooks
@@ -154,7 +154,7 @@ pub async fn several_hooks_are_claimed_together(world: &World) {
 }
 
 /// The hooks of one tenant share its limit. Each tenant gets one delivery, however large, until the limit of all is reached.
-pub async fn a_claim_is_bounded_by_bytes_for_each_tenant(world: &World) {
+pub async fn a_claim_is_limited_by_bytes_for_each_tenant(world: &World) {
     let pending = async |hook| {
         let mut acceptance = world.event_for(HookId(hook), None);
         Arc::make_mut(&mut acceptance.event).data = format!("\"{}\"", "x".repeat(1_000)).into();
@@ -198,7 +198,7 @@ pub async fn a_claim_is_bounded_by_bytes_for_each_tenant(world: &World) {
 }
 
 /// Ids run ahead of a clock that was set back.
-pub async fn a_delivery_is_due_when_it_says_and_not_when_its_id_says(world: &World) {
+pub async fn a_delivery_is_due_at_its_due_time_and_not_at_that_of_its_id(world: &World) {
     let hook = HookId(1);
     let due_at = UnixMillis(NOW.0 - 3_600_000);
     let mut acceptance = world.event_for(hook, None);
@@ -211,7 +211,7 @@ pub async fn a_delivery_is_due_when_it_says_and_not_when_its_id_says(world: &Wor
 }
 
 /// What waits for the longest that there is goes on waiting.
-pub async fn what_a_wrong_clock_put_out_of_reach_is_due_after_recovery(world: &World) {
+pub async fn deliveries_that_a_wrong_clock_put_out_of_reach_are_due_after_recovery(world: &World) {
     let hook = world.stored_hook().await;
     let days = |days: i64| Some(UnixMillis(LATER.0 + days * 24 * 3_600_000));
     for (due_at, expected) in [(days(9), days(9)), (days(10), Some(LATER)), (days(9_000), Some(LATER))] {

@@ -8,7 +8,7 @@ use crate::domain::{
     Project, RetrySchedule, Role, Scope, Scopes, SecretText, Signing, SigningSecret, Step, Subscription,
     Surface, Tenant, TenantId, UnixMillis,
 };
-use crate::storage::StorageError;
+use crate::storage::{ConfigChange, Revision, StorageError};
 
 fn tenant(id: i64, name: &str, client_id: Option<i64>) -> Tenant {
     Tenant { id: TenantId(id), name: name.to_owned(), client_id, created_at: NOW }
@@ -43,34 +43,37 @@ pub async fn tenants_projects_and_keys_are_read_back(world: &World) {
         store.insert_tenant(tenant).await.unwrap();
     }
     for project in &projects {
-        store.insert_project(project).await.unwrap();
+        store.insert_project(project, Revision::ANY).await.unwrap();
     }
     for key in &keys {
-        store.insert_key(key).await.unwrap();
+        store.insert_key(key, Revision::ANY).await.unwrap();
     }
     assert_eq!(store.load().await.unwrap(), (tenants.to_vec(), projects.to_vec(), keys.to_vec()));
     for (tenant, done) in [(OTHER_TENANT, false), (TENANT, true), (TENANT, false)] {
-        assert_eq!(store.delete_project(tenant, 2).await.unwrap(), done);
-        assert_eq!(store.delete_key(tenant, KeyId(2)).await.unwrap(), done);
+        assert_eq!(store.delete_project(tenant, 2, Revision::ANY).await.unwrap().is_done(), done);
+        assert_eq!(store.delete_key(tenant, KeyId(2)).await.unwrap().is_done(), done);
     }
     let (_, left_projects, left_keys) = store.load().await.unwrap();
     assert_eq!((left_projects.len(), left_keys.len()), (2, 2));
 }
 
 /// Says what is taken; what is refused leaves nothing behind, and stops nothing.
-pub async fn what_is_taken_is_refused(world: &World) {
+pub async fn a_taken_name_is_refused(world: &World) {
     let store = &world.storage.tenants;
     store.insert_tenant(&tenant(1, "demo", Some(7))).await.unwrap();
     assert_eq!(taken(store.insert_tenant(&tenant(2, "demo", Some(8))).await), "the name \"demo\"");
     assert_eq!(taken(store.insert_tenant(&tenant(2, "other", Some(7))).await), "the client id 7");
     store.insert_tenant(&tenant(2, "other", Some(8))).await.unwrap();
-    store.insert_project(&project(TENANT, 5, None)).await.unwrap();
-    assert_eq!(taken(store.insert_project(&project(TENANT, 5, Some("x"))).await), "the project number 5");
-    store.insert_key(&key(1, 1, Scopes::all())).await.unwrap();
-    assert_eq!(taken(store.insert_key(&key(2, 1, Scopes::all())).await), "the key");
+    store.insert_project(&project(TENANT, 5, None), Revision::ANY).await.unwrap();
+    assert_eq!(
+        taken(store.insert_project(&project(TENANT, 5, Some("x")), Revision::ANY).await),
+        "the project number 5"
+    );
+    store.insert_key(&key(1, 1, Scopes::all()), Revision::ANY).await.unwrap();
+    assert_eq!(taken(store.insert_key(&key(2, 1, Scopes::all()), Revision::ANY).await), "the key");
     let hook = world.hook();
-    world.storage.hooks.insert(&hook).await.unwrap();
-    assert_eq!(taken(world.storage.hooks.insert(&hook).await), format!("the id {}", hook.id));
+    world.storage.hooks.insert(&hook, Revision::ANY).await.unwrap();
+    assert_eq!(taken(world.storage.hooks.insert(&hook, Revision::ANY).await), format!("the id {}", hook.id));
     world.store(world.event()).await;
 }
 
@@ -88,21 +91,21 @@ pub async fn logins_and_tokens_are_read_back(world: &World) {
     let logins = [login("a", TENANT), login("b", OTHER_TENANT)];
     let mut tokens = [token("1", TENANT), token("2", OTHER_TENANT)];
     for (login, token) in logins.iter().zip(&tokens) {
-        store.insert_login(login).await.unwrap();
-        store.insert_token(token).await.unwrap();
+        store.insert_login(login, Revision::ANY).await.unwrap();
+        store.insert_token(token, Revision::ANY).await.unwrap();
     }
-    assert_eq!(taken(store.insert_login(&login("a", TENANT)).await), "the login \"a\"");
+    assert_eq!(taken(store.insert_login(&login("a", TENANT), Revision::ANY).await), "the login \"a\"");
     // Another tenant may have one of the same name.
-    store.insert_login(&login("a", OTHER_TENANT)).await.unwrap();
-    assert!(store.delete_login(OTHER_TENANT, "a").await.unwrap());
-    assert_eq!(taken(store.insert_token(&token("1", OTHER_TENANT)).await), "the token 1");
-    assert!(!store.enable_token(OTHER_TENANT, "1", false).await.unwrap());
-    assert!(store.enable_token(TENANT, "1", false).await.unwrap());
+    store.insert_login(&login("a", OTHER_TENANT), Revision::ANY).await.unwrap();
+    assert!(store.delete_login(OTHER_TENANT, "a").await.unwrap().is_done());
+    assert_eq!(taken(store.insert_token(&token("1", OTHER_TENANT), Revision::ANY).await), "the token 1");
+    assert!(!store.enable_token(OTHER_TENANT, "1", false).await.unwrap().is_done());
+    assert!(store.enable_token(TENANT, "1", false).await.unwrap().is_done());
     tokens[0].enabled = false;
     assert_eq!(store.load().await.unwrap(), (logins.to_vec(), tokens.to_vec()));
     for (tenant, done) in [(OTHER_TENANT, false), (TENANT, true), (TENANT, false)] {
-        assert_eq!(store.delete_login(tenant, "a").await.unwrap(), done);
-        assert_eq!(store.delete_token(tenant, "1").await.unwrap(), done);
+        assert_eq!(store.delete_login(tenant, "a").await.unwrap().is_done(), done);
+        assert_eq!(store.delete_token(tenant, "1").await.unwrap().is_done(), done);
     }
     assert_eq!(store.load().await.unwrap(), (logins[1..].to_vec(), tokens[1..].to_vec()));
 }
@@ -145,13 +148,14 @@ pub async fn hooks_are_read_back_and_replaced(world: &World) {
     expected[2].retry = RetrySchedule::new(Vec::new()).unwrap();
     expected[2].secrets = Vec::new();
     for hook in &expected {
-        store.insert(hook).await.unwrap();
+        store.insert(hook, Revision::ANY).await.unwrap();
     }
     assert_eq!(store.load().await.unwrap(), expected);
+    let before = [expected[0].updated_at, expected[1].updated_at];
     expected[0] = elaborate(expected[0].clone());
     expected[1] = Hook { id: expected[1].id, ..world.hook() };
-    for hook in &expected[..2] {
-        assert!(store.update(hook).await.unwrap());
+    for (hook, before) in expected[..2].iter().zip(before) {
+        assert!(store.update(hook, before, Revision::ANY).await.unwrap().is_done());
     }
     assert_eq!(store.load().await.unwrap(), expected);
 }
@@ -160,13 +164,15 @@ pub async fn hooks_are_read_back_and_replaced(world: &World) {
 pub async fn a_hook_belongs_to_its_tenant(world: &World) {
     let store = &world.storage.hooks;
     let hook = world.hook();
-    store.insert(&hook).await.unwrap();
+    store.insert(&hook, Revision::ANY).await.unwrap();
     let stranger = Hook { tenant: OTHER_TENANT, secrets: Vec::new(), ..hook.clone() };
-    assert!(!store.update(&stranger).await.unwrap());
-    assert!(!store.update(&Hook { id: HookId(1), ..hook.clone() }).await.unwrap());
+    for stranger in [stranger, Hook { id: HookId(1), ..hook.clone() }] {
+        let change = store.update(&stranger, hook.updated_at, Revision::ANY).await.unwrap();
+        assert_eq!(change, ConfigChange::Missing);
+    }
     assert!(store.delete(OTHER_TENANT, hook.id).await.unwrap().is_none());
     assert_eq!(store.load().await.unwrap(), std::slice::from_ref(&hook));
-    store.delete(TENANT, hook.id).await.unwrap().unwrap().await.unwrap();
+    store.delete(TENANT, hook.id).await.unwrap().unwrap().cancelling.await.unwrap();
     assert_eq!(store.load().await.unwrap(), []);
 }
 
@@ -183,8 +189,8 @@ fn version(tenant: Option<TenantId>, name: &str, version: u32, wasm: &[u8]) -> P
     }
 }
 
-/// Independent of its uploader.
-pub async fn wasm_is_stored_once_and_goes_with_the_last_version(world: &World) {
+/// For all tenants together.
+pub async fn wasm_is_stored_once_and_removed_with_the_last_version(world: &World) {
     let store = &world.storage.plugins;
     let (big, small) = (vec![7; 3_000_000], vec![8; 10]);
     let versions = [
@@ -195,20 +201,20 @@ pub async fn wasm_is_stored_once_and_goes_with_the_last_version(world: &World) {
         (version(Some(OTHER_TENANT), "a", 1, &big), &big),
     ];
     for (version, wasm) in &versions {
-        store.insert(version, wasm).await.unwrap();
+        store.insert(version, wasm, Revision::ANY).await.unwrap();
     }
     assert_eq!(store.load().await.unwrap(), versions.clone().map(|(version, _)| version));
-    let again = store.insert(&versions[2].0, &small).await;
+    let again = store.insert(&versions[2].0, &small, Revision::ANY).await;
     assert_eq!(taken(again), "version 2 of the plugin \"a\"");
     let has = async |wasm: &[u8]| store.wasm(&Digest::of(wasm)).await.unwrap().as_deref() == Some(wasm);
     assert_eq!(store.wasm(&Digest::of(b"unknown")).await.unwrap(), None);
     let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
     let rows = [(TENANT, &a, true), (TENANT, &a, false), (OTHER_TENANT, &b, false), (OTHER_TENANT, &a, true)];
     for (tenant, name, done) in rows {
-        assert_eq!(store.delete(tenant, name).await.unwrap(), done);
+        assert_eq!(store.delete(tenant, name, Revision::ANY).await.unwrap().is_done(), done);
         assert!(has(&big).await && has(&small).await);
     }
-    assert!(store.delete(TENANT, &b).await.unwrap());
+    assert!(store.delete(TENANT, &b, Revision::ANY).await.unwrap().is_done());
     assert_eq!(store.wasm(&Digest::of(&big)).await.unwrap(), None);
     assert!(has(&small).await, "the standard plugin has it");
     assert_eq!(store.load().await.unwrap(), [versions[0].0.clone()]);

@@ -1,12 +1,14 @@
 //! What every database must do, as functions that take a [`Storage`].
 //!
-//! A database's own tests say `storage_conformance!(open)`, where `open` is an async function that
-//! returns a new, empty [`Storage`] and a value that is kept until the test ends. Nothing here sleeps or reads a clock.
+//! A database's own tests say `storage_conformance!(open, open_many)`. `open` is an async function that returns a new, empty
+//! [`Storage`] and a value that is kept until the test ends. `open_many` does so for a number of nodes on one database: it
+//! returns a `Storage` for each. Nothing here sleeps or reads a clock.
 
 pub mod accepting;
 pub mod changing;
 pub mod claiming;
 pub mod directory;
+pub mod nodes;
 pub mod reading;
 pub mod recording;
 
@@ -14,7 +16,7 @@ use std::sync::Arc;
 
 use super::{
     Acceptance, Accepted, Claimed, Claims, HookClaim, NewDelivery, Record, Rendered, RenderedRequest,
-    RetryPolicy, Storage, StorageError,
+    RetryPolicy, Revision, Storage, StorageError,
 };
 use crate::domain::attempt::BodyFailureKind;
 use crate::domain::ids::IdGenerator;
@@ -28,42 +30,58 @@ use crate::domain::{
 /// One test for each case of the suite.
 #[macro_export]
 macro_rules! storage_conformance {
-    ($open:path) => {
+    ($open:path, $open_many:path) => {
+        $crate::storage_conformance!(@nodes $open_many,
+            claims_of_several_nodes_are_disjoint, recovery_spares_the_leases_of_other_nodes,
+            a_stale_compare_and_set_is_refused, a_change_on_a_stale_basis_is_refused, all_nodes_see_what_changed
+        );
         $crate::storage_conformance!(@ $open,
             accepting: [
                 an_event_is_read_back_by_its_id, an_event_with_a_senders_id_is_found_by_both,
                 the_same_event_is_accepted_once, another_event_with_the_same_id_is_refused,
                 a_conflict_refuses_its_whole_call_and_no_other, an_id_in_use_already_fails_only_its_own_call,
-                hundreds_of_concurrent_calls_are_all_stored, of_concurrent_duplicates_one_is_stored
+                hundreds_of_concurrent_calls_are_all_stored, one_of_concurrent_duplicates_is_stored
             ],
             claiming: [
-                what_is_due_is_claimed_oldest_first, a_lease_excludes_until_it_ends,
-                a_claim_brings_event_and_rendered_request, concurrent_claims_share_nothing,
-                a_claim_is_bounded_by_bytes_and_says_whether_there_is_more,
-                a_claim_is_bounded_by_bytes_for_each_tenant, several_hooks_are_claimed_together, recovery_ends_leases,
-                what_a_wrong_clock_put_out_of_reach_is_due_after_recovery,
-                a_delivery_is_due_when_it_says_and_not_when_its_id_says, the_backlog_names_each_hook_once
+                what_is_due_is_claimed_oldest_first, a_lease_excludes_others_until_it_ends,
+                a_claim_returns_event_and_rendered_request, concurrent_claims_share_nothing,
+                a_claim_is_limited_by_bytes_and_tells_whether_there_is_more,
+                a_claim_is_limited_by_bytes_for_each_tenant, several_hooks_are_claimed_together, recovery_ends_leases,
+                deliveries_that_a_wrong_clock_put_out_of_reach_are_due_after_recovery,
+                a_delivery_is_due_at_its_due_time_and_not_at_that_of_its_id, the_backlog_names_each_hook_once
             ],
             recording: [
                 a_record_moves_a_delivery_on, every_shape_of_attempt_is_read_back,
                 attempts_are_read_back_in_order,
-                a_cancelled_delivery_stays_cancelled, what_succeeded_while_it_was_cancelled_has_succeeded, a_record_of_another_lease_changes_nothing, rendered_requests_live_until_the_end,
-                a_record_says_nothing_for_another_tenant, a_record_that_comes_twice_counts_once
+                a_cancelled_delivery_stays_cancelled, a_delivery_that_succeeds_while_it_is_cancelled_has_succeeded, a_record_of_another_lease_changes_nothing, rendered_requests_live_until_the_end,
+                a_record_of_another_tenant_changes_nothing, a_record_that_comes_twice_counts_once
             ],
             changing: [
-                retry_is_refused_only_under_a_lease, retry_needs_the_hook, cancel_is_refused_where_final,
-                a_retried_delivery_starts_afresh, a_deleted_hook_leaves_nothing_to_do
+                retry_is_refused_only_under_a_lease, retry_needs_the_hook, cancel_is_refused_in_a_final_state,
+                a_retried_delivery_starts_again, a_deleted_hook_leaves_no_unfinished_deliveries
             ],
             reading: [
-                pages_follow_one_another, every_filter_keeps_what_it_says, a_short_number_leads_to_the_deliveries_of_all_nodes,
-                tenants_do_not_see_one_another, the_newest_event_that_is_wanted_is_found
+                pages_follow_each_other, every_filter_selects_what_it_names, a_short_number_leads_to_the_deliveries_of_all_nodes,
+                tenants_do_not_see_each_other, the_newest_wanted_event_is_found
             ],
             directory: [
-                tenants_projects_and_keys_are_read_back, logins_and_tokens_are_read_back, what_is_taken_is_refused,
+                tenants_projects_and_keys_are_read_back, logins_and_tokens_are_read_back, a_taken_name_is_refused,
                 hooks_are_read_back_and_replaced, a_hook_belongs_to_its_tenant,
-                wasm_is_stored_once_and_goes_with_the_last_version
+                wasm_is_stored_once_and_removed_with_the_last_version
             ]
         );
+    };
+    (@nodes $open_many:path, $($case:ident),+) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                let (nodes, _guard) = $open_many(3).await;
+                let nodes: Vec<_> = (5..).zip(nodes).map(|(number, storage)| {
+                    $crate::storage::conformance::World::of_node(storage, $crate::domain::NodeNumber(number))
+                }).collect();
+                $crate::storage::conformance::nodes::$case(&nodes).await;
+            }
+        )+
     };
     (@ $open:path, $($module:ident: [$($case:ident),+]),+) => {
         $($(
@@ -169,7 +187,7 @@ impl World {
     /// A hook of [`TENANT`], stored.
     pub async fn stored_hook(&self) -> HookId {
         let hook = self.hook();
-        self.storage.hooks.insert(&hook).await.unwrap();
+        self.storage.hooks.insert(&hook, Revision::ANY).await.unwrap();
         hook.id
     }
 
@@ -199,7 +217,7 @@ impl World {
         }
     }
 
-    /// The record of a first attempt, under the lease until [`LEASE_END`], that failed if `state` becomes waiting or exhausted.
+    /// The record of a first attempt under the stored lease. It failed if `state` is waiting or exhausted.
     pub fn record_of(&self, delivery: DeliveryId, state: DeliveryState) -> Record {
         let failed = matches!(state, DeliveryState::Waiting | DeliveryState::Exhausted);
         Record {

@@ -17,7 +17,7 @@ async fn list(world: &World, query: DeliveryQuery) -> Vec<DeliveryId> {
 }
 
 /// Newest first, each delivery on one page.
-pub async fn pages_follow_one_another(world: &World) {
+pub async fn pages_follow_each_other(world: &World) {
     let mut expected = Vec::new();
     for _ in 0..10 {
         expected.insert(0, world.delivery_in(HookId(1), DeliveryState::Pending).await);
@@ -34,7 +34,7 @@ pub async fn pages_follow_one_another(world: &World) {
 }
 
 /// Every combination of filters, against a plain filter over all.
-pub async fn every_filter_keeps_what_it_says(world: &World) {
+pub async fn every_filter_selects_what_it_names(world: &World) {
     let hooks = [world.stored_hook().await, world.stored_hook().await];
     for round in 0..3 {
         for state in DeliveryState::ALL {
@@ -111,7 +111,7 @@ pub async fn a_short_number_leads_to_the_deliveries_of_all_nodes(world: &World) 
 }
 
 /// Not one row, whatever is asked.
-pub async fn tenants_do_not_see_one_another(world: &World) {
+pub async fn tenants_do_not_see_each_other(world: &World) {
     let hook = world.stored_hook().await;
     let mut event = EventKey(0);
     for state in DeliveryState::ALL {
@@ -135,7 +135,7 @@ pub async fn tenants_do_not_see_one_another(world: &World) {
 }
 
 /// Of the tenant alone; also where many events of others are newer, if it made a delivery.
-pub async fn the_newest_event_that_is_wanted_is_found(world: &World) {
+pub async fn the_newest_wanted_event_is_found(world: &World) {
     let of = |event_type: &str, tenant: TenantId, project: Option<i64>| {
         let mut acceptance = world.event();
         let event = Arc::make_mut(&mut acceptance.event);

@@ -1,4 +1,4 @@
-//! What came of deliveries.
+//! Records of attempts.
 
 use std::time::Duration;
 
@@ -144,14 +144,14 @@ pub async fn a_cancelled_delivery_stays_cancelled(world: &World) {
 }
 
 /// The receiver took it before anybody could call it back: it is not told otherwise.
-pub async fn what_succeeded_while_it_was_cancelled_has_succeeded(world: &World) {
+pub async fn a_delivery_that_succeeds_while_it_is_cancelled_has_succeeded(world: &World) {
     let hook = world.stored_hook().await;
     let (first, second) = (
         world.delivery_in(hook, DeliveryState::Delivering).await,
         world.delivery_in(hook, DeliveryState::Delivering).await,
     );
     world.storage.deliveries.cancel(TENANT, first).await.unwrap();
-    world.storage.hooks.delete(TENANT, hook).await.unwrap().unwrap().await.unwrap();
+    world.storage.hooks.delete(TENANT, hook).await.unwrap().unwrap().cancelling.await.unwrap();
     for id in [first, second] {
         assert_eq!(world.delivery(id).await.state, DeliveryState::Cancelled);
         world.record(world.record_of(id, DeliveryState::Succeeded)).await;
@@ -232,8 +232,8 @@ pub async fn rendered_requests_live_until_the_end(world: &World) {
     }
 }
 
-/// Isolation where a record's tenant is wrong.
-pub async fn a_record_says_nothing_for_another_tenant(world: &World) {
+/// Tenants stay isolated even if a record has the wrong tenant.
+pub async fn a_record_of_another_tenant_changes_nothing(world: &World) {
     let id = world.delivery_in(HOOK, DeliveryState::Delivering).await;
     let record = world.record_of(id, DeliveryState::Succeeded);
     world.record(Record { tenant: OTHER_TENANT, attempt: None, ..record }).await;

@@ -1,11 +1,16 @@
 //! Logins and tokens of older systems' clients.
 
 use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnection;
+use subtle::{Choice, ConstantTimeEq as _};
 
+use super::directory_log;
+use super::errors::taken;
 use super::hook_rows::unseal_text;
 use super::stores::SqliteStores;
 use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
-use crate::storage::{AccessStore, StorageError};
+use crate::storage::{AccessStore, ConfigChange, ConfigKey, Revision, StorageError};
+use crate::vault::Vault;
 
 type LoginRow = (String, i64, Vec<u8>, i64);
 type TokenRow = (String, i64, String, bool, i64, i64);
@@ -17,59 +22,132 @@ impl AccessStore for SqliteStores {
         let logins: Vec<LoginRow> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
         let sql = "SELECT id, tenant_id, role, enabled, expires_at, created_at FROM domain_tokens ORDER BY created_at, id";
         let tokens: Vec<TokenRow> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
-        let logins = logins.into_iter().map(|row| self.login_from_row(row));
+        let logins = logins.into_iter().map(|row| login_from_row(&self.vault, row));
         Ok((logins.collect(), tokens.into_iter().map(token_from_row).collect()))
     }
 
-    async fn insert_login(&self, login: &Login) -> Result<(), StorageError> {
-        let secret =
-            self.vault.seal(&context_of(login.tenant, &login.name), login.secret.reveal().as_bytes());
-        let sql = "INSERT INTO logins (name, tenant_id, secret, created_at) VALUES (?, ?, ?, ?)";
-        let query = sqlx::query(sql).bind(&login.name).bind(login.tenant.0).bind(secret);
-        let query = query.bind(login.created_at.0);
-        let what = |_: &str| format!("the login \"{}\"", login.name);
-        self.insert_one(query, what).await
+    async fn insert_login(&self, login: &Login, basis: Revision) -> Result<ConfigChange, StorageError> {
+        self.health.check_space()?;
+        let mut writer = self.writer().await;
+        let inserted = insert_login(writer.begin().await?, &self.vault, login, basis).await;
+        writer.finish(inserted).await
     }
 
-    async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, StorageError> {
+    async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<ConfigChange, StorageError> {
         let query = sqlx::query("DELETE FROM logins WHERE name = ? AND tenant_id = ?");
-        self.changes_one(query.bind(name.to_owned()).bind(tenant.0)).await
+        let key = ConfigKey::Login(tenant, name.to_owned());
+        self.change_one(key, query.bind(name.to_owned()).bind(tenant.0)).await
     }
 
-    async fn insert_token(&self, token: &DomainToken) -> Result<(), StorageError> {
+    async fn insert_token(&self, token: &DomainToken, basis: Revision) -> Result<ConfigChange, StorageError> {
         let sql = "INSERT INTO domain_tokens (id, tenant_id, role, enabled, expires_at, created_at) \
             VALUES (?, ?, ?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(&token.id).bind(token.tenant.0).bind(&token.role);
         let query = query.bind(token.enabled).bind(token.expires_at.0).bind(token.created_at.0);
         let what = |_: &str| format!("the token {}", token.id);
-        self.insert_one(query, what).await
+        let key = ConfigKey::Token(token.tenant, token.id.clone());
+        self.insert_one((token.tenant, basis), key, query, what).await
     }
 
-    async fn enable_token(&self, tenant: TenantId, id: &str, enabled: bool) -> Result<bool, StorageError> {
+    async fn enable_token(
+        &self,
+        tenant: TenantId,
+        id: &str,
+        enabled: bool,
+    ) -> Result<ConfigChange, StorageError> {
         let query = sqlx::query("UPDATE domain_tokens SET enabled = ? WHERE id = ? AND tenant_id = ?");
-        self.changes_one(query.bind(enabled).bind(id.to_owned()).bind(tenant.0)).await
+        let key = ConfigKey::Token(tenant, id.to_owned());
+        self.change_one(key, query.bind(enabled).bind(id.to_owned()).bind(tenant.0)).await
     }
 
-    async fn delete_token(&self, tenant: TenantId, id: &str) -> Result<bool, StorageError> {
+    async fn delete_token(&self, tenant: TenantId, id: &str) -> Result<ConfigChange, StorageError> {
         let query = sqlx::query("DELETE FROM domain_tokens WHERE id = ? AND tenant_id = ?");
-        self.changes_one(query.bind(id.to_owned()).bind(tenant.0)).await
+        let key = ConfigKey::Token(tenant, id.to_owned());
+        self.change_one(key, query.bind(id.to_owned()).bind(tenant.0)).await
     }
 }
 
-impl SqliteStores {
-    /// A login whose secret cannot be opened is [unreadable](Login::is_unreadable).
-    fn login_from_row(&self, (name, tenant, secret, created_at): LoginRow) -> Login {
-        let tenant = TenantId(tenant);
-        let secret = unseal_text(&self.vault, "login", &context_of(tenant, &name), &secret);
-        let secret = secret.unwrap_or_else(|error| {
-            tracing::error!(%tenant, login = name, error = &error as &dyn std::error::Error, "a login's secret cannot be read: it is refused until it is made anew, or the engine is started with the key that it was encrypted with");
-            SecretText::new("")
-        });
-        Login { name, tenant, secret, created_at: UnixMillis(created_at) }
+/// The login must differ from all others of its name, of any tenant, by its secret: a password would not tell them apart.
+async fn insert_login(
+    connection: &mut SqliteConnection,
+    vault: &Vault,
+    login: &Login,
+    basis: Revision,
+) -> Result<ConfigChange, StorageError> {
+    if directory_log::is_stale(connection, login.tenant, basis).await? {
+        return Ok(ConfigChange::Conflict);
     }
+    // Secrets are encrypted: SQL cannot compare them, but the transaction excludes others.
+    if basis != Revision::ANY && has_twin(connection, vault, login).await? {
+        return Ok(ConfigChange::Conflict);
+    }
+    let secret = vault.seal(&context_of(login.tenant, &login.name), login.secret.reveal().as_bytes());
+    let sql = "INSERT INTO logins (name, tenant_id, secret, created_at) VALUES (?, ?, ?, ?)";
+    let query = sqlx::query(sql).bind(&login.name).bind(login.tenant.0).bind(secret);
+    let inserted = query.bind(login.created_at.0).execute(&mut *connection).await;
+    inserted.map_err(|error| taken(error, |_| format!("the login \"{}\"", login.name)))?;
+    let key = ConfigKey::Login(login.tenant, login.name.clone());
+    directory_log::add(connection, &key).await.map(ConfigChange::Done)
 }
 
-/// What a login's secret is sealed for.
+/// Whether another tenant has a login with the same name and secret.
+async fn has_twin(
+    connection: &mut SqliteConnection,
+    vault: &Vault,
+    login: &Login,
+) -> Result<bool, StorageError> {
+    let sql = "SELECT name, tenant_id, secret, created_at FROM logins WHERE name = ? AND tenant_id <> ?";
+    let query = sqlx::query_as(sql).bind(&login.name).bind(login.tenant.0);
+    let rows: Vec<LoginRow> = query.fetch_all(connection).await?;
+    let same =
+        |row| login_from_row(vault, row).secret.reveal().as_bytes().ct_eq(login.secret.reveal().as_bytes());
+    Ok(rows.into_iter().map(same).fold(Choice::from(0), |any, one| any | one).into())
+}
+
+/// One login.
+pub async fn login(
+    connection: &mut SqliteConnection,
+    vault: &Vault,
+    tenant: TenantId,
+    name: &str,
+) -> Result<Option<Login>, StorageError> {
+    let sql = "SELECT name, tenant_id, secret, created_at FROM logins WHERE tenant_id = ? AND name = ?";
+    let query = sqlx::query_as(sql).bind(tenant.0).bind(name.to_owned());
+    let row: Option<LoginRow> = query.fetch_optional(connection).await?;
+    Ok(row.map(|row| login_from_row(vault, row)))
+}
+
+/// One token.
+pub async fn token(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    id: &str,
+) -> Result<Option<DomainToken>, StorageError> {
+    let sql = "SELECT id, tenant_id, role, enabled, expires_at, created_at FROM domain_tokens \
+        WHERE id = ? AND tenant_id = ?";
+    let query = sqlx::query_as(sql).bind(id.to_owned()).bind(tenant.0);
+    let row: Option<TokenRow> = query.fetch_optional(connection).await?;
+    Ok(row.map(token_from_row))
+}
+
+/// A login whose secret cannot be decrypted is [unreadable](Login::is_unreadable).
+fn login_from_row(vault: &Vault, (name, tenant, secret, created_at): LoginRow) -> Login {
+    let tenant = TenantId(tenant);
+    let secret = unseal_text(vault, "login", &context_of(tenant, &name), &secret);
+    let secret = secret.unwrap_or_else(|error| {
+        tracing::error!(
+            %tenant,
+            login = name,
+            error = &error as &dyn std::error::Error,
+            "cannot decrypt the secret of a login: the login is refused until it is created again, or the engine is \
+             started with the key of that secret"
+        );
+        SecretText::new("")
+    });
+    Login { name, tenant, secret, created_at: UnixMillis(created_at) }
+}
+
+/// The context of a login's sealed secret.
 pub fn context_of(tenant: TenantId, login: &str) -> String {
     format!("login/{tenant}/{login}")
 }

@@ -1,8 +1,8 @@
 //! The wall clock as this database last saw it, and what happens after it was set back.
 //!
 //! Deliveries are due at times of the wall clock. After a step back they are due too late by as much, so they are brought
-//! forward: in small transactions. Each records its progress. A call that failed, or a process that died, leaves
-//! a step that the next call takes up; no delivery is moved twice.
+//! forward. Each small transaction also stores the progress: after a failed call or a crash the next call continues, and
+//! moves no delivery twice.
 
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ struct Step {
     by_ms: i64,
     /// The hook whose deliveries were moved last; those of lesser ones are done.
     hook: i64,
-    /// Where the last move of that hook ended: the time before the move, and the id. Deliveries move to earlier times, so
-    /// what has been moved is never met again.
+    /// The last delivery of that hook that was moved: its time before the move, and its id. Deliveries move to earlier times,
+    /// so the search does not find them again.
     due_at: i64,
     id: i64,
     done: bool,

@@ -30,6 +30,7 @@ impl SqliteDatabase {
             plugins: Arc::clone(&self.stores) as _,
             events: Arc::clone(&self.stores) as _,
             deliveries: Arc::clone(&self.stores) as _,
+            directory: Arc::clone(&self.stores) as _,
         }
     }
 }

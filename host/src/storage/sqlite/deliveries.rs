@@ -26,7 +26,7 @@ use crate::storage::{
     RetryPolicy, StorageError,
 };
 
-/// The latest attempts of one delivery before an id: the later ones, and the one that has the delivery's.
+/// The latest attempts of one delivery before an id: those with ids of their own, and the one with the delivery's id.
 pub(super) const ATTEMPTS: &str = concat!(
     "SELECT ",
     attempt_columns!(),
@@ -197,7 +197,7 @@ impl DeliveryStore for SqliteStores {
     }
 
     async fn numbered(&self, tenant: TenantId, number: i64) -> Result<Vec<DeliveryId>, StorageError> {
-        // All nodes' ids of one millisecond lie side by side.
+        // The ids of all nodes in one millisecond are adjacent.
         let nodes = [0, NodeNumber::LAST.0].map(|node| DeliveryId::from_short(number, i64::from(node)));
         let [Some(first), Some(last)] = nodes else { return Ok(Vec::new()) };
         let mut ids = self.rowless.ids(tenant, first..=last);
@@ -255,7 +255,7 @@ async fn one(
     row.map(delivery_from_row).transpose()
 }
 
-/// A delivery, and whether its hook is there.
+/// A delivery, and whether its hook exists.
 async fn read(
     connection: &mut SqliteConnection,
     tenant: TenantId,

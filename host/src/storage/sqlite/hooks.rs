@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::task::JoinHandle;
 
 use super::claims;
+use super::directory_log;
 use super::errors::taken;
 use super::hook_rows::HookRow;
 use super::rowless::Selection;
@@ -15,17 +16,18 @@ use super::rows::{damaged, readable};
 use super::statements::Query;
 use super::stores::SqliteStores;
 use crate::domain::{Hook, HookId, SigningSecret, TenantId, UnixMillis};
-use crate::storage::{Cancelling, HookStore, StorageError};
+use crate::storage::{Cancelling, ConfigChange, ConfigKey, HookDeletion, HookStore, Revision, StorageError};
+use crate::vault::Vault;
 
 type SecretRow = (i64, Vec<u8>, Option<i64>);
 
 #[async_trait]
 impl HookStore for SqliteStores {
     async fn load(&self) -> Result<Vec<Hook>, StorageError> {
-        // In one transaction: a secret that is rotated between two statements would be of neither state.
+        // In one transaction: a secret could be rotated between two statements.
         let mut reader = self.readers.begin().await?;
         let mut plain = plain_secrets(&mut reader, None).await?;
-        // Row by row: rows and hooks side by side would take twice the memory.
+        // Row by row: all rows and all hooks together would take twice the memory.
         let mut rows = sqlx::query_as::<_, HookRow>("SELECT * FROM hooks ORDER BY id").fetch(&mut *reader);
         let mut hooks = Vec::new();
         while let Some(row) = rows.try_next().await? {
@@ -42,68 +44,118 @@ impl HookStore for SqliteStores {
         Ok(hooks)
     }
 
-    async fn insert(&self, hook: &Hook) -> Result<(), StorageError> {
+    async fn insert(&self, hook: &Hook, basis: Revision) -> Result<ConfigChange, StorageError> {
         self.health.check_space()?;
         let row = HookRow::of(hook, &self.vault)?;
         let mut writer = self.writer().await;
-        let inserted = insert(writer.begin().await?, row, hook).await;
+        let inserted = insert(writer.begin().await?, row, hook, basis).await;
         writer.finish(inserted).await
     }
 
-    async fn update(&self, hook: &Hook) -> Result<bool, StorageError> {
+    async fn update(
+        &self,
+        hook: &Hook,
+        expected: UnixMillis,
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError> {
         let row = HookRow::of(hook, &self.vault)?;
         let mut writer = self.writer().await;
-        let updated = update(writer.begin().await?, row).await;
+        let updated = update(writer.begin().await?, row, (hook, expected), basis).await;
         writer.finish(updated).await
     }
 
-    /// The hook goes first, with the first of its deliveries; the rest follow in transactions of their own, so that
-    /// a great backlog holds nobody up. Nothing is claimed from it any more from the first of them on, and where a
-    /// crash comes between, [`recover`](crate::storage::DeliveryStore::recover) finishes the work.
-    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<Option<Cancelling>, StorageError> {
-        // In tasks, so that it goes on where the caller does not wait for the end.
+    /// The first transaction deletes the hook and cancels some of its deliveries; the rest follow in transactions of their own,
+    /// so that a large backlog does not block others. From the first one on nothing of the hook is claimed. After a crash in
+    /// between, [`recover`](crate::storage::DeliveryStore::recover) finishes the work.
+    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<Option<HookDeletion>, StorageError> {
+        // In tasks, so that the work goes on if the caller does not wait.
         let deleting = tokio::spawn(self.clone().delete_first(tenant, id));
-        let cancelling = deleting.await.map_err(|_| StorageError::Closed)??;
-        Ok(cancelling
-            .map(|task| -> Cancelling { Box::pin(async { task.await.map_err(|_| StorageError::Closed)? }) }))
+        let deleted = deleting.await.map_err(|_| StorageError::Closed)??;
+        Ok(deleted.map(|(revision, task)| {
+            let cancelling: Cancelling = Box::pin(async { task.await.map_err(|_| StorageError::Closed)? });
+            HookDeletion { revision, cancelling }
+        }))
     }
 }
 
 impl SqliteStores {
-    /// The first transaction; answers with the task that does the rest.
+    /// The first transaction. Returns its revision and the task that does the rest.
     async fn delete_first(
         self,
         tenant: TenantId,
         id: HookId,
-    ) -> Result<Option<JoinHandle<Result<(), StorageError>>>, StorageError> {
+    ) -> Result<Option<(Revision, JoinHandle<Result<(), StorageError>>)>, StorageError> {
         let mut connection = self.writer().await;
         let deleted = delete(connection.begin().await?, tenant, id).await;
-        let Some(more) = connection.finish(deleted).await? else { return Ok(None) };
+        let Some((revision, more)) = connection.finish(deleted).await? else { return Ok(None) };
         connection.forget_hook(id);
         drop(connection);
-        Ok(Some(tokio::spawn(self.cancel_rest(id, more))))
+        Ok(Some((revision, tokio::spawn(self.cancel_rest(id, more)))))
     }
 
     async fn cancel_rest(self, id: HookId, more: bool) -> Result<(), StorageError> {
         if more {
             claims::cancel_all(&self.writer, id).await?;
         }
-        // Those without a row get one, as cancelled as the others: the writer knows by now that the hook is gone.
+        // Deliveries without a row get one as cancelled: the writer knows by now that the hook was deleted.
         self.materialize(Selection::OfHook(id)).await
     }
 }
 
-async fn insert(connection: &mut SqliteConnection, row: HookRow, hook: &Hook) -> Result<(), StorageError> {
+async fn insert(
+    connection: &mut SqliteConnection,
+    row: HookRow,
+    hook: &Hook,
+    basis: Revision,
+) -> Result<ConfigChange, StorageError> {
+    if directory_log::is_stale(connection, hook.tenant, basis).await? {
+        return Ok(ConfigChange::Conflict);
+    }
     let sql = "INSERT INTO hooks (url, subscription, enabled, description, headers, pipeline, timeout_ms, retry_ms, \
         signing, created_at, updated_at, surface, surface_members, project, preflight, authorization, \
         authorization_enabled, sealed, masked_headers, id, tenant_id) \
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let inserted = bind(sql, row).execute(&mut *connection).await;
-    inserted.map(drop).map_err(|error| taken(error, |_| format!("the id {}", hook.id)))
+    inserted.map_err(|error| taken(error, |_| format!("the id {}", hook.id)))?;
+    directory_log::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
 }
 
-/// Puts `row` in the place of the hook with its id and tenant; false if there is none.
-pub async fn update(connection: &mut SqliteConnection, row: HookRow) -> Result<bool, StorageError> {
+/// Replaces the hook if it was last changed at `expected`.
+async fn update(
+    connection: &mut SqliteConnection,
+    row: HookRow,
+    (hook, expected): (&Hook, UnixMillis),
+    basis: Revision,
+) -> Result<ConfigChange, StorageError> {
+    let sql = "SELECT updated_at FROM hooks WHERE id = ? AND tenant_id = ?";
+    let query = sqlx::query_scalar(sql).bind(hook.id.0).bind(hook.tenant.0);
+    let updated_at: Option<i64> = query.fetch_optional(&mut *connection).await?;
+    let Some(updated_at) = updated_at else { return Ok(ConfigChange::Missing) };
+    if updated_at != expected.0 || directory_log::is_stale(connection, hook.tenant, basis).await? {
+        return Ok(ConfigChange::Conflict);
+    }
+    if !replace(connection, row).await? {
+        return Ok(ConfigChange::Missing);
+    }
+    directory_log::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
+}
+
+/// One hook; none if its row is damaged.
+pub async fn hook(
+    connection: &mut SqliteConnection,
+    vault: &Vault,
+    tenant: TenantId,
+    id: HookId,
+) -> Result<Option<Hook>, StorageError> {
+    let mut plain = plain_secrets(connection, Some(id.0)).await?;
+    let query = sqlx::query_as::<_, HookRow>("SELECT * FROM hooks WHERE id = ? AND tenant_id = ?");
+    let row = query.bind(id.0).bind(tenant.0).fetch_optional(connection).await?;
+    let secrets = plain.remove(&id.0).unwrap_or_default().into_iter().filter_map(readable).collect();
+    Ok(row.and_then(|row| readable(row.into_hook(secrets, vault))))
+}
+
+/// Replaces the hook with the id and tenant of `row`; false if there is none.
+pub async fn replace(connection: &mut SqliteConnection, row: HookRow) -> Result<bool, StorageError> {
     let id = HookId(row.id);
     let sql = "UPDATE hooks SET url = ?, subscription = ?, enabled = ?, description = ?, headers = ?, pipeline = ?, \
         timeout_ms = ?, retry_ms = ?, signing = ?, created_at = ?, updated_at = ?, surface = ?, surface_members = ?, \
@@ -112,23 +164,25 @@ pub async fn update(connection: &mut SqliteConnection, row: HookRow) -> Result<b
     if bind(sql, row).execute(&mut *connection).await?.rows_affected() == 0 {
         return Ok(false);
     }
-    // Those of an earlier engine, which were not sealed.
+    // Plain secrets of an earlier engine.
     delete_secrets(connection, id).await?;
     Ok(true)
 }
 
-/// `None` if there was none; else whether there may be more deliveries to cancel.
+/// `None` if there was none; else the revision, and whether there may be more deliveries to cancel.
 async fn delete(
     connection: &mut SqliteConnection,
     tenant: TenantId,
     id: HookId,
-) -> Result<Option<bool>, StorageError> {
+) -> Result<Option<(Revision, bool)>, StorageError> {
     let query = sqlx::query("DELETE FROM hooks WHERE id = ? AND tenant_id = ?").bind(id.0).bind(tenant.0);
     if query.execute(&mut *connection).await?.rows_affected() == 0 {
         return Ok(None);
     }
     delete_secrets(&mut *connection, id).await?;
-    claims::cancel_some(connection, id).await.map(Some)
+    let revision = directory_log::add(connection, &ConfigKey::Hook(tenant, id)).await?;
+    let more = claims::cancel_some(connection, id).await?;
+    Ok(Some((revision, more)))
 }
 
 fn bind(sql: &'static str, row: HookRow) -> Query<'static> {
@@ -141,8 +195,7 @@ fn bind(sql: &'static str, row: HookRow) -> Query<'static> {
     query.bind(row.id).bind(row.tenant_id)
 }
 
-/// Signing secrets that are not sealed yet, by hook: those of one hook, or of all. One that is damaged is an error in its
-/// place.
+/// The signing secrets that are not sealed yet, by hook: those of one hook, or of all. A damaged one is an error.
 pub async fn plain_secrets(
     connection: &mut SqliteConnection,
     hook: Option<i64>,

@@ -19,6 +19,8 @@ mod database;
 mod dedup;
 mod deliveries;
 mod delivery_rows;
+mod directory_changes;
+mod directory_log;
 mod engine_state;
 mod errors;
 mod events;

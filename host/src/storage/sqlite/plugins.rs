@@ -3,14 +3,15 @@
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
+use super::directory_log;
 use super::errors::taken;
 use super::rows::{damaged, from_json, readable, to_json};
 use super::stores::SqliteStores;
 use crate::domain::{Digest, Invalid, PluginName, PluginVersion, TenantId, UnixMillis};
-use crate::storage::{PluginStore, StorageError};
+use crate::storage::{ConfigChange, ConfigKey, PluginStore, Revision, StorageError};
 
-/// Stands for the engine itself where a tenant's id would be.
-const STANDARD: i64 = 0;
+/// The owner of standard plugins.
+const STANDARD: TenantId = TenantId(0);
 
 type VersionRow = (i64, String, i64, Vec<u8>, String, String, i64, i64);
 
@@ -23,16 +24,26 @@ impl PluginStore for SqliteStores {
         Ok(rows.into_iter().filter_map(|row| readable(version_from_row(row))).collect())
     }
 
-    async fn insert(&self, version: &PluginVersion, wasm: &[u8]) -> Result<(), StorageError> {
+    async fn insert(
+        &self,
+        version: &PluginVersion,
+        wasm: &[u8],
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError> {
         self.health.check_space()?;
         let mut writer = self.writer().await;
-        let inserted = insert(writer.begin().await?, version, wasm).await;
+        let inserted = insert(writer.begin().await?, version, wasm, basis).await;
         writer.finish(inserted).await
     }
 
-    async fn delete(&self, tenant: TenantId, name: &PluginName) -> Result<bool, StorageError> {
+    async fn delete(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError> {
         let mut writer = self.writer().await;
-        let deleted = delete(writer.begin().await?, tenant, name, None).await;
+        let deleted = delete(writer.begin().await?, (tenant, basis), name, None).await;
         writer.finish(deleted).await
     }
 
@@ -41,9 +52,10 @@ impl PluginStore for SqliteStores {
         tenant: TenantId,
         name: &PluginName,
         version: u32,
-    ) -> Result<bool, StorageError> {
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError> {
         let mut writer = self.writer().await;
-        let deleted = delete(writer.begin().await?, tenant, name, Some(version)).await;
+        let deleted = delete(writer.begin().await?, (tenant, basis), name, Some(version)).await;
         writer.finish(deleted).await
     }
 
@@ -57,12 +69,17 @@ async fn insert(
     connection: &mut SqliteConnection,
     version: &PluginVersion,
     wasm: &[u8],
-) -> Result<(), StorageError> {
+    basis: Revision,
+) -> Result<ConfigChange, StorageError> {
+    let owner = version.tenant.unwrap_or(STANDARD);
+    if directory_log::is_stale(connection, owner, basis).await? {
+        return Ok(ConfigChange::Conflict);
+    }
     let roles: Vec<&str> = version.roles.iter().map(|role| role.as_str()).collect();
     let size = i64::try_from(version.size_bytes).map_err(|error| damaged("plugin", error))?;
     let sql = "INSERT INTO plugin_versions (owner, name, version, digest, roles, imports, size_bytes, created_at) \
         VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    let query = sqlx::query(sql).bind(version.tenant.map_or(STANDARD, |tenant| tenant.0));
+    let query = sqlx::query(sql).bind(owner.0);
     let query = query.bind(version.name.as_str()).bind(version.version).bind(version.digest.0.as_slice());
     let query = query.bind(to_json(&roles)?).bind(to_json(&version.imports)?);
     let inserted = query.bind(size).bind(version.created_at.0).execute(&mut *connection).await;
@@ -70,17 +87,34 @@ async fn insert(
         taken(error, |_| format!("version {} of the plugin \"{}\"", version.version, version.name))
     })?;
     let sql = "INSERT INTO plugin_blobs (digest, wasm) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING";
-    sqlx::query(sql).bind(version.digest.0.as_slice()).bind(wasm).execute(connection).await?;
-    Ok(())
+    sqlx::query(sql).bind(version.digest.0.as_slice()).bind(wasm).execute(&mut *connection).await?;
+    let key = ConfigKey::Plugin(owner, version.name.clone());
+    directory_log::add(connection, &key).await.map(ConfigChange::Done)
 }
 
-/// Deletes one version, or all.
-async fn delete(
+/// The versions of one plugin, oldest first; damaged rows are left out.
+pub async fn versions(
     connection: &mut SqliteConnection,
     tenant: TenantId,
     name: &PluginName,
+) -> Result<Vec<PluginVersion>, StorageError> {
+    let sql = "SELECT owner, name, version, digest, roles, imports, size_bytes, created_at \
+        FROM plugin_versions WHERE owner = ? AND name = ? ORDER BY version";
+    let query = sqlx::query_as(sql).bind(tenant.0).bind(name.as_str());
+    let rows: Vec<VersionRow> = query.fetch_all(connection).await?;
+    Ok(rows.into_iter().filter_map(|row| readable(version_from_row(row))).collect())
+}
+
+/// Deletes one version, or all versions.
+async fn delete(
+    connection: &mut SqliteConnection,
+    (tenant, basis): (TenantId, Revision),
+    name: &PluginName,
     version: Option<u32>,
-) -> Result<bool, StorageError> {
+) -> Result<ConfigChange, StorageError> {
+    if directory_log::is_stale(connection, tenant, basis).await? {
+        return Ok(ConfigChange::Conflict);
+    }
     let sql = "DELETE FROM plugin_versions WHERE owner = ?1 AND name = ?2 AND version = ifnull(?3, version) \
         RETURNING digest";
     let query = sqlx::query_scalar(sql).bind(tenant.0).bind(name.as_str()).bind(version);
@@ -90,7 +124,10 @@ async fn delete(
             AND NOT EXISTS (SELECT 1 FROM plugin_versions WHERE digest = ?1)";
         sqlx::query(sql).bind(digest.as_slice()).execute(&mut *connection).await?;
     }
-    Ok(!digests.is_empty())
+    if digests.is_empty() {
+        return Ok(ConfigChange::Missing);
+    }
+    directory_log::add(connection, &ConfigKey::Plugin(tenant, name.clone())).await.map(ConfigChange::Done)
 }
 
 fn bad(error: Invalid) -> StorageError {
@@ -102,7 +139,7 @@ fn version_from_row(row: VersionRow) -> Result<PluginVersion, StorageError> {
     let roles: Vec<String> = from_json("plugin", &roles)?;
     let digest = digest.try_into().map_err(|_| damaged("plugin", "its digest does not have 32 bytes"))?;
     Ok(PluginVersion {
-        tenant: (owner != STANDARD).then_some(TenantId(owner)),
+        tenant: Some(TenantId(owner)).filter(|owner| *owner != STANDARD),
         name: name.parse().map_err(bad)?,
         version: u32::try_from(version).map_err(|error| damaged("plugin", error))?,
         digest: Digest(digest),

@@ -1,8 +1,6 @@
-//! What is encrypted as a whole: whether the key is the right one, rows of earlier engines that are not sealed yet, and
-//! the change to another key.
+//! Encryption of the whole database: checking the keys, sealing rows of earlier engines, and rotating to another key.
 //!
-//! All of it works in small transactions and takes up where it ended: a row says itself whether it is sealed, and under
-//! which key it opens.
+//! It runs in small transactions and can be interrupted: each row shows whether it is sealed, and with which key.
 
 use std::collections::BTreeSet;
 
@@ -18,42 +16,41 @@ use crate::domain::{HookId, TenantId};
 use crate::storage::StorageError;
 use crate::vault::Vault;
 
-/// Requests kept for retries in one transaction.
+/// How many rendered requests one transaction seals.
 const ROWS_AT_ONCE: i64 = 200;
-/// Hooks in one transaction: each can be megabytes.
+/// How many hooks one transaction seals: each can be megabytes.
 const HOOKS_AT_ONCE: i64 = 4;
-/// A database of up to this size is rewritten after its rows were sealed: a matter of seconds.
+/// A database of up to this size is rewritten after its rows were sealed: this takes seconds.
 const MAX_REWRITTEN_BYTES: i64 = 1 << 30;
 /// In `engine_state`: a known text, sealed. It tells a wrong key from a damaged row.
 const KEY_CHECK: &str = "key-check";
-/// What the names of further key checks in `engine_state` begin with. There is one for each key that has sealed rows since
-/// the one of [`KEY_CHECK`], until [`rekey`] seals all under one.
+/// The prefix of the names of further key checks in `engine_state`: one for each key that sealed rows after the key of
+/// [`KEY_CHECK`], until [`rekey`] seals all rows with one key.
 const KEY_CHECK_CURRENT: &str = "key-check-current";
-/// In `engine_state`: keys for signatures that outlive the key they were derived from, sealed.
+/// In `engine_state`: sealed signing keys that are kept although the key that they derive from is gone.
 const RETAINED_KEYS: &str = "retained-keys";
 /// In `engine_state`: rows were sealed, and [`forget_plain_text`] has not succeeded since.
 const PLAIN_TEXT_TO_FORGET: &str = "plain-text-to-forget";
-/// In `engine_state`: no rendered request is left that is not sealed.
+/// In `engine_state`: all rendered requests are sealed.
 const RENDERED_SEALED: &str = "rendered-sealed";
 
 /// What [`rekey`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rekeyed {
-    /// Hooks that are sealed under the current key now.
+    /// Hooks that are now sealed with the current key.
     pub hooks: u64,
     /// Logins that are.
     pub logins: u64,
-    /// Requests kept for retries that are.
+    /// Rendered requests that are.
     pub requests: u64,
-    /// Rows that open under none of the keys, and stay as they are.
+    /// Rows that open with none of the keys, and stay as they are.
     pub unreadable: u64,
 }
 
-/// Refuses keys that do not open all that was sealed, before anything is sealed under another. Takes up the keys that
-/// outlived theirs.
+/// Checks that the keys open everything that is sealed, before another key seals anything. Loads the retained signing keys.
 ///
 /// # Errors
-/// [`StorageError::WrongKey`], [`StorageError::NewerKey`]; else what the database said.
+/// [`StorageError::WrongKey`], [`StorageError::NewerKey`]; else the error of the database.
 pub async fn check_key(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
     match engine_state::get(connection, KEY_CHECK).await? {
         Some(sealed) => {
@@ -69,8 +66,8 @@ pub async fn check_key(connection: &mut SqliteConnection, vault: &Vault) -> Resu
     Ok(())
 }
 
-/// Refuses where a key is missing that sealed rows after the one of [`KEY_CHECK`] did. Notes the current one if it is
-/// not known yet, before it seals anything; `is_known`: by [`KEY_CHECK`].
+/// Checks the keys that sealed rows after the key of [`KEY_CHECK`]. Stores a check of the current key, unless there is one,
+/// before it seals anything; `is_known`: [`KEY_CHECK`] is of the current key.
 async fn check_newer_keys(
     connection: &mut SqliteConnection,
     vault: &Vault,
@@ -96,11 +93,11 @@ async fn write_key_check(connection: &mut SqliteConnection, vault: &Vault) -> Re
     engine_state::set(connection, KEY_CHECK, &vault.seal(KEY_CHECK, KEY_CHECK.as_bytes())).await
 }
 
-/// Writes checks for a database that has none: of the keys that open what an engine without a key check sealed, and of the
-/// current one. A check under the current key alone would let a later start do without the older keys.
+/// Stores the key checks of a database that has none: one for each key that opens rows of an earlier engine, and one for the
+/// current key. With a check of the current key alone, a later start without the older keys would not be refused.
 ///
 /// # Errors
-/// [`StorageError::WrongKey`] if there is something sealed and none of the keys opens any of it.
+/// [`StorageError::WrongKey`] if there are sealed rows and none of the keys opens any.
 async fn write_first_checks(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
     let sealed = sealed_by_earlier_engine(connection).await?;
     let keys: BTreeSet<usize> =
@@ -108,7 +105,7 @@ async fn write_first_checks(connection: &mut SqliteConnection, vault: &Vault) ->
     if keys.is_empty() && !sealed.is_empty() {
         return Err(StorageError::WrongKey);
     }
-    // The oldest comes first: KEY_CHECK tells the keys before it from those that came later.
+    // KEY_CHECK is of the oldest key: it distinguishes an older key from a newer one.
     let mut keys = keys.into_iter().rev();
     let first = keys.next().unwrap_or(0);
     let check = vault.seal_with(first, KEY_CHECK, KEY_CHECK.as_bytes());
@@ -120,7 +117,7 @@ async fn write_first_checks(connection: &mut SqliteConnection, vault: &Vault) ->
     check_newer_keys(connection, vault, first == 0).await
 }
 
-/// What an engine without a key check sealed, each with its context.
+/// The values that an engine without key checks sealed, each with its context.
 async fn sealed_by_earlier_engine(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
@@ -138,11 +135,11 @@ async fn logins(connection: &mut SqliteConnection) -> Result<Vec<(TenantId, Stri
     Ok(rows.into_iter().map(|(tenant, name, secret)| (TenantId(tenant), name, secret)).collect())
 }
 
-/// Seals the rows of an earlier engine. One that is damaged stays as it is. Forgets what was there in plain, also where
-/// an earlier start ended before it did.
+/// Seals the plain rows of an earlier engine; damaged ones stay as they are. Then removes the remains of plain text, also
+/// those that an interrupted start left.
 ///
 /// # Errors
-/// What the database said.
+/// The error of the database.
 pub async fn seal_all(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM hooks WHERE sealed IS NULL)";
     let hooks: bool = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
@@ -150,29 +147,29 @@ pub async fn seal_all(connection: &mut SqliteConnection, vault: &Vault) -> Resul
     if !hooks && !rendered {
         return forget_plain_text(connection).await;
     }
-    // What was there in plain is overwritten, not only forgotten.
+    // Deleted plain text is overwritten.
     sqlx::query("PRAGMA secure_delete = on").execute(&mut *connection).await?;
     let mut sealed = 0;
     if hooks {
-        tracing::info!("encrypting hooks that an earlier engine stored in plain");
+        tracing::info!("encrypting hooks that an earlier engine stored as plain text");
         sealed += walk(connection, i64::MIN, Step::SealHooks, vault).await?;
     }
     if rendered {
         let sql = "SELECT EXISTS (SELECT 1 FROM rendered_requests)";
         if sqlx::query_scalar(sql).fetch_one(&mut *connection).await? {
-            tracing::info!("encrypting requests that an earlier engine kept for retries in plain");
+            tracing::info!("encrypting rendered requests that an earlier engine stored as plain text");
             sealed += walk(connection, i64::MIN, Step::SealRendered, vault).await?;
         }
         engine_state::set(connection, RENDERED_SEALED, b"1").await?;
     }
     if sealed > 0 {
-        tracing::info!(rows = sealed, "done encrypting");
+        tracing::info!(rows = sealed, "encryption is complete");
     }
     forget_plain_text(connection).await
 }
 
-/// Where rows were sealed: rewrites the file, since unused parts of its pages hold copies of what was moved about there.
-/// Then empties the log, which holds pages as they were before. What fails is tried again at the next start.
+/// After rows were sealed: rewrites the file, since unused parts of its pages hold copies of plain text. Then truncates the
+/// log, which holds pages as they were before. If this fails, the next start tries again.
 async fn forget_plain_text(connection: &mut SqliteConnection) -> Result<(), StorageError> {
     if engine_state::get(connection, PLAIN_TEXT_TO_FORGET).await?.is_none() {
         return Ok(());
@@ -183,14 +180,20 @@ async fn forget_plain_text(connection: &mut SqliteConnection) -> Result<(), Stor
         && match sqlx::query("VACUUM").execute(&mut *connection).await {
             Ok(_) => true,
             Err(error) => {
-                tracing::warn!(%error, "the database cannot be rewritten: unused parts of its file may hold copies of what is encrypted; the next start tries again");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot rewrite the database: unused parts of its file may hold plain copies of encrypted data; the \
+                     next start tries again"
+                );
                 false
             }
         };
     if bytes > MAX_REWRITTEN_BYTES {
         tracing::warn!(
             bytes,
-            "the database is too large to be rewritten now: unused parts of its file may hold copies of what is encrypted, until `VACUUM; DELETE FROM engine_state WHERE name = 'plain-text-to-forget'` is run on it while the engine is stopped"
+            "the database is too large to be rewritten at a start: unused parts of its file may hold plain copies of encrypted \
+             data, until `VACUUM; DELETE FROM engine_state WHERE name = 'plain-text-to-forget'` is run on it while the \
+             engine is stopped"
         );
     }
     let query = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -201,10 +204,10 @@ async fn forget_plain_text(connection: &mut SqliteConnection) -> Result<(), Stor
     Ok(())
 }
 
-/// Seals everything again under the vault's current key.
+/// Seals everything again with the vault's current key.
 ///
 /// # Errors
-/// What the database said.
+/// The error of the database.
 pub async fn rekey(connection: &mut SqliteConnection, vault: &Vault) -> Result<Rekeyed, StorageError> {
     let mut done = Rekeyed::default();
     let retained = serde_json::to_vec(&vault.outliving()).unwrap_or_default();
@@ -240,8 +243,8 @@ enum Step<'a> {
     RekeyRendered(&'a mut u64),
 }
 
-/// Goes through a table in the order of its ids, in transactions of [`ROWS_AT_ONCE`] or [`HOOKS_AT_ONCE`]; answers with how many rows it
-/// changed.
+/// Visits a table in the order of its ids, in transactions of [`ROWS_AT_ONCE`] or [`HOOKS_AT_ONCE`] rows. Returns how many
+/// rows it changed.
 async fn walk(
     connection: &mut SqliteConnection,
     from: i64,
@@ -259,7 +262,7 @@ async fn walk(
                 rendered_rows::rekey_some(connection, after, ROWS_AT_ONCE, vault, unreadable).await
             }
         };
-        // With the rows themselves: however this ends, it is known that there was plain text.
+        // In the transaction of the rows: even after a crash it is known that there was plain text.
         let done = match done {
             Ok((_, count)) if count > 0 && matches!(step, Step::SealHooks | Step::SealRendered) => {
                 engine_state::set(connection, PLAIN_TEXT_TO_FORGET, b"1").await.and(done)
@@ -290,13 +293,13 @@ async fn seal_hooks(
         let id = row.id;
         last = Some(id);
         let plain = hooks::plain_secrets(connection, Some(id)).await?.remove(&id).unwrap_or_default();
-        // Without a damaged one, the hook would be sealed as if it had none, and the row of that one deleted.
+        // A damaged secret would be left out of the sealed hook, and its row deleted.
         let plain = plain.into_iter().collect::<Result<_, _>>();
         match plain
             .and_then(|plain| row.into_hook(plain, vault))
             .and_then(|hook| if hook.unreadable { Ok(None) } else { HookRow::of(&hook, vault).map(Some) })
         {
-            Ok(Some(row)) => count += u64::from(hooks::update(connection, row).await?),
+            Ok(Some(row)) => count += u64::from(hooks::replace(connection, row).await?),
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(hook = %HookId(id), error = &error as &dyn std::error::Error, "a hook's row is damaged and stays as it is");
@@ -334,7 +337,7 @@ async fn rekey_hooks(
                 count += 1;
             }
             Err(_) => {
-                tracing::warn!(hook = %HookId(id), "a hook opens under none of the keys and stays as it is");
+                tracing::warn!(hook = %HookId(id), "a hook opens with none of the keys and stays as it is");
                 *unreadable += 1;
             }
         }

@@ -1,8 +1,10 @@
 //! Single statements in transactions of their own, for changes that are rare.
 
+use super::directory_log;
 use super::errors::taken;
 use super::stores::SqliteStores;
-use crate::storage::StorageError;
+use crate::domain::TenantId;
+use crate::storage::{ConfigChange, ConfigKey, Revision, StorageError};
 
 /// A statement with its bound values.
 pub type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
@@ -15,15 +17,41 @@ impl SqliteStores {
         writer.finish(done.map(|done| done.rows_affected() > 0).map_err(StorageError::from)).await
     }
 
-    /// Inserts a row; `what` is for [`taken`].
+    /// Inserts a row of configuration, unless the configuration of `tenant` changed after `basis`; `what` is for [`taken`].
     pub(super) async fn insert_one(
         &self,
+        (tenant, basis): (TenantId, Revision),
+        key: ConfigKey,
         query: Query<'_>,
         what: impl FnOnce(&str) -> String,
-    ) -> Result<(), StorageError> {
+    ) -> Result<ConfigChange, StorageError> {
         self.health.check_space()?;
         let mut writer = self.writer().await;
-        let inserted = query.execute(writer.begin().await?).await.map(drop);
-        writer.finish(inserted.map_err(|error| taken(error, what))).await
+        let connection = writer.begin().await?;
+        let inserted = match directory_log::is_stale(connection, tenant, basis).await {
+            Ok(false) => match query.execute(&mut *connection).await {
+                Ok(_) => directory_log::add(connection, &key).await.map(ConfigChange::Done),
+                Err(error) => Err(taken(error, what)),
+            },
+            Ok(true) => Ok(ConfigChange::Conflict),
+            Err(error) => Err(error),
+        };
+        writer.finish(inserted).await
+    }
+
+    /// Changes or deletes a row of configuration.
+    pub(super) async fn change_one(
+        &self,
+        key: ConfigKey,
+        query: Query<'_>,
+    ) -> Result<ConfigChange, StorageError> {
+        let mut writer = self.writer().await;
+        let connection = writer.begin().await?;
+        let changed = match query.execute(&mut *connection).await {
+            Ok(done) if done.rows_affected() == 0 => Ok(ConfigChange::Missing),
+            Ok(_) => directory_log::add(connection, &key).await.map(ConfigChange::Done),
+            Err(error) => Err(error.into()),
+        };
+        writer.finish(changed).await
     }
 }

@@ -1,11 +1,13 @@
 //! Tenants, projects and keys.
 
 use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnection;
 
+use super::directory_log;
 use super::rows::{damaged, from_json, readable, to_json};
 use super::stores::SqliteStores;
 use crate::domain::{ApiKey, KeyId, Project, Scope, Tenant, TenantId, UnixMillis};
-use crate::storage::{StorageError, TenantStore};
+use crate::storage::{ConfigChange, ConfigKey, Revision, StorageError, TenantStore};
 
 type TenantRow = (i64, String, Option<i64>, i64);
 type ProjectRow = (i64, i64, Option<String>, i64);
@@ -27,7 +29,7 @@ impl TenantStore for SqliteStores {
         ))
     }
 
-    async fn insert_tenant(&self, tenant: &Tenant) -> Result<(), StorageError> {
+    async fn insert_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError> {
         let sql = "INSERT INTO tenants (id, name, client_id, created_at) VALUES (?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(tenant.id.0).bind(&tenant.name).bind(tenant.client_id);
         let query = query.bind(tenant.created_at.0);
@@ -36,23 +38,30 @@ impl TenantStore for SqliteStores {
             ("tenants.name", _) => format!("the name \"{}\"", tenant.name),
             _ => format!("the id {}", tenant.id),
         };
-        self.insert_one(query, what).await
+        self.insert_one((tenant.id, Revision::ANY), ConfigKey::Tenant(tenant.id), query, what).await
     }
 
-    async fn insert_project(&self, project: &Project) -> Result<(), StorageError> {
+    async fn insert_project(&self, project: &Project, basis: Revision) -> Result<ConfigChange, StorageError> {
         let sql = "INSERT INTO projects (tenant_id, number, name, created_at) VALUES (?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(project.tenant.0).bind(project.number).bind(&project.name);
         let query = query.bind(project.created_at.0);
         let what = |_: &str| format!("the project number {}", project.number);
-        self.insert_one(query, what).await
+        let key = ConfigKey::Project(project.tenant, project.number);
+        self.insert_one((project.tenant, basis), key, query, what).await
     }
 
-    async fn delete_project(&self, tenant: TenantId, number: i64) -> Result<bool, StorageError> {
-        let query = sqlx::query("DELETE FROM projects WHERE tenant_id = ? AND number = ?");
-        self.changes_one(query.bind(tenant.0).bind(number)).await
+    async fn delete_project(
+        &self,
+        tenant: TenantId,
+        number: i64,
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError> {
+        let mut writer = self.writer().await;
+        let deleted = delete_project(writer.begin().await?, tenant, number, basis).await;
+        writer.finish(deleted).await
     }
 
-    async fn insert_key(&self, key: &ApiKey) -> Result<(), StorageError> {
+    async fn insert_key(&self, key: &ApiKey, basis: Revision) -> Result<ConfigChange, StorageError> {
         let scopes: Vec<&str> = key.scopes.iter().map(Scope::as_str).collect();
         let sql =
             "INSERT INTO api_keys (id, tenant_id, name, scopes, hash, created_at) VALUES (?, ?, ?, ?, ?, ?)";
@@ -62,13 +71,61 @@ impl TenantStore for SqliteStores {
             "api_keys.hash" => "the key".to_owned(),
             _ => format!("the id {}", key.id),
         };
-        self.insert_one(query, what).await
+        self.insert_one((key.tenant, basis), ConfigKey::Key(key.tenant, key.id), query, what).await
     }
 
-    async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<bool, StorageError> {
+    async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<ConfigChange, StorageError> {
         let query = sqlx::query("DELETE FROM api_keys WHERE id = ? AND tenant_id = ?");
-        self.changes_one(query.bind(id.0).bind(tenant.0)).await
+        self.change_one(ConfigKey::Key(tenant, id), query.bind(id.0).bind(tenant.0)).await
     }
+}
+
+async fn delete_project(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    number: i64,
+    basis: Revision,
+) -> Result<ConfigChange, StorageError> {
+    if directory_log::is_stale(connection, tenant, basis).await? {
+        return Ok(ConfigChange::Conflict);
+    }
+    let query = sqlx::query("DELETE FROM projects WHERE tenant_id = ? AND number = ?");
+    if query.bind(tenant.0).bind(number).execute(&mut *connection).await?.rows_affected() == 0 {
+        return Ok(ConfigChange::Missing);
+    }
+    directory_log::add(connection, &ConfigKey::Project(tenant, number)).await.map(ConfigChange::Done)
+}
+
+/// One tenant.
+pub async fn tenant(connection: &mut SqliteConnection, id: TenantId) -> Result<Option<Tenant>, StorageError> {
+    let query = sqlx::query_as("SELECT id, name, client_id, created_at FROM tenants WHERE id = ?");
+    let row: Option<TenantRow> = query.bind(id.0).fetch_optional(connection).await?;
+    Ok(row.map(tenant_from_row))
+}
+
+/// One project.
+pub async fn project(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    number: i64,
+) -> Result<Option<Project>, StorageError> {
+    let sql = "SELECT tenant_id, number, name, created_at FROM projects WHERE tenant_id = ? AND number = ?";
+    let row: Option<ProjectRow> =
+        sqlx::query_as(sql).bind(tenant.0).bind(number).fetch_optional(connection).await?;
+    Ok(row.map(project_from_row))
+}
+
+/// One API key; none if its row is damaged.
+pub async fn key(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    id: KeyId,
+) -> Result<Option<ApiKey>, StorageError> {
+    let sql =
+        "SELECT id, tenant_id, name, scopes, hash, created_at FROM api_keys WHERE id = ? AND tenant_id = ?";
+    let row: Option<KeyRow> =
+        sqlx::query_as(sql).bind(id.0).bind(tenant.0).fetch_optional(connection).await?;
+    Ok(row.and_then(|row| readable(key_from_row(row))))
 }
 
 fn tenant_from_row((id, name, client_id, created_at): TenantRow) -> Tenant {

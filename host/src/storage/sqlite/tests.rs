@@ -10,7 +10,7 @@ use super::open::READERS;
 use super::*;
 use crate::domain::{DeliveryId, DeliveryState, EventId, EventKey, HookId, NodeNumber, TenantId, UnixMillis};
 use crate::storage::conformance::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
-use crate::storage::{Accepted, Database as _, DeliveryQuery, NewDelivery, Storage, StorageError};
+use crate::storage::{Accepted, Database as _, DeliveryQuery, NewDelivery, Revision, Storage, StorageError};
 
 mod bench;
 mod sealing;
@@ -23,7 +23,13 @@ async fn open_new() -> (Storage, (SqliteDatabase, tempfile::TempDir)) {
     (storage.stores(), (storage, dir))
 }
 
-crate::storage_conformance!(open_new);
+/// One process at a time has the database open, so its nodes share the writer.
+async fn open_many(nodes: usize) -> (Vec<Storage>, (SqliteDatabase, tempfile::TempDir)) {
+    let (storage, guard) = open_new().await;
+    (vec![storage; nodes], guard)
+}
+
+crate::storage_conformance!(open_new, open_many);
 
 async fn reopen(dir: &Path) -> SqliteDatabase {
     open(dir, SqliteOptions::default()).await.unwrap()
@@ -34,7 +40,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 #[test]
-fn what_was_stored_is_there_after_reopening() {
+fn stored_data_is_there_after_reopening() {
     for closed in [true, false] {
         let dir = tempfile::tempdir().unwrap();
         let hook = HookId(9);
@@ -49,7 +55,7 @@ fn what_was_stored_is_there_after_reopening() {
             }
             id
         });
-        // With the runtime everything was dropped where it stood.
+        // The runtime dropped everything, as a crash would.
         runtime().block_on(async {
             let storage = reopen(dir.path()).await;
             assert!(storage.greatest_id() > id.0, "the attempt came after the delivery");
@@ -62,7 +68,7 @@ fn what_was_stored_is_there_after_reopening() {
 }
 
 #[test]
-fn what_only_memory_knew_is_found_after_a_crash() {
+fn deliveries_that_only_memory_knew_are_recovered_after_a_crash() {
     for closed in [true, false] {
         let dir = tempfile::tempdir().unwrap();
         let (hook, done_hook, leased, done) = runtime().block_on(async {
@@ -123,7 +129,7 @@ fn what_only_memory_knew_is_found_after_a_crash() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_is_done_at_once_is_written_once() {
+async fn a_delivery_that_finishes_at_once_is_written_once() {
     let (stores, (storage, _dir)) = open_new().await;
     let world = World::new(stores);
     let rows = async || -> i64 {
@@ -152,7 +158,7 @@ async fn a_delivery_that_is_done_at_once_is_written_once() {
 }
 
 #[tokio::test]
-async fn a_data_directory_serves_one_at_a_time() {
+async fn a_data_directory_serves_one_process_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("a/b");
     let first = reopen(&data).await;
@@ -167,7 +173,7 @@ async fn a_data_directory_serves_one_at_a_time() {
     let hooks = world.storage.hooks.load().await;
     let failures = [
         world.storage.events.accept(vec![world.event()]).await.map(drop),
-        world.storage.hooks.insert(&world.hook()).await,
+        world.storage.hooks.insert(&world.hook(), Revision::ANY).await.map(drop),
         hooks.map(drop),
         first.close().await.map_err(|_| StorageError::Closed).and(Err(StorageError::Closed)),
     ];
@@ -188,7 +194,7 @@ async fn set_full(storage: &SqliteDatabase, full: bool) {
 }
 
 #[tokio::test]
-async fn a_full_disk_fails_what_is_written_and_nothing_after_it() {
+async fn a_full_disk_fails_writes_and_nothing_after_them() {
     let (stores, (storage, _dir)) = open_new().await;
     let world = World::new(stores);
     set_full(&storage, true).await;
@@ -201,17 +207,17 @@ async fn a_full_disk_fails_what_is_written_and_nothing_after_it() {
     }
     let mut hook = world.hook();
     hook.description = "d".repeat(100_000);
-    assert!(world.storage.hooks.insert(&hook).await.is_err());
+    assert!(world.storage.hooks.insert(&hook, Revision::ANY).await.is_err());
     let query = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
     assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries, []);
     set_full(&storage, false).await;
     world.store(big).await;
-    world.storage.hooks.insert(&hook).await.unwrap();
+    world.storage.hooks.insert(&hook, Revision::ANY).await.unwrap();
     assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries.len(), 1);
 }
 
 #[tokio::test]
-async fn a_caller_that_vanishes_leaves_no_transaction_open() {
+async fn a_dropped_call_leaves_no_transaction_open() {
     let (stores, (storage, _dir)) = open_new().await;
     let world = World::new(stores);
     {
@@ -220,12 +226,12 @@ async fn a_caller_that_vanishes_leaves_no_transaction_open() {
         sqlx::query("DELETE FROM events").execute(connection).await.unwrap();
     }
     world.store(world.event()).await;
-    // Dropped after so many steps: whatever came of it, the next one is served.
+    // Dropped after this many steps: the next call is served, whether or not it was committed.
     for steps in 0..40 {
         let mut hook = world.hook();
         hook.secrets = vec![hook.secrets[0].clone(); 3];
         let mut accept = Box::pin(world.storage.events.accept(vec![world.event()]).fuse());
-        let mut insert = Box::pin(world.storage.hooks.insert(&hook).fuse());
+        let mut insert = Box::pin(world.storage.hooks.insert(&hook, Revision::ANY).fuse());
         for _ in 0..steps {
             let _ = poll_immediate(&mut accept).await;
             let _ = poll_immediate(&mut insert).await;
@@ -260,7 +266,7 @@ async fn an_orphans_deliveries_are_cancelled_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn lists_do_not_hold_up_deliveries() {
+async fn lists_do_not_delay_deliveries() {
     let (stores, (storage, _dir)) = open_new().await;
     let world = World::new(stores);
     let id = world.delivery_in(HookId(1), DeliveryState::Pending).await;
@@ -274,7 +280,7 @@ async fn lists_do_not_hold_up_deliveries() {
 }
 
 #[tokio::test]
-async fn leases_are_given_back_if_what_was_leased_cannot_be_read() {
+async fn leases_are_released_if_their_deliveries_cannot_be_read() {
     let (stores, (storage, _dir)) = open_new().await;
     let world = World::new(stores);
     let hook = HookId(1);
@@ -301,7 +307,7 @@ async fn leases_are_given_back_if_what_was_leased_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn what_is_damaged_stays_leased() {
+async fn a_damaged_delivery_stays_leased() {
     let (stores, (storage, _dir)) = open_new().await;
     let world = World::new(stores);
     let id = world.delivery_in(HookId(1), DeliveryState::Pending).await;
@@ -314,7 +320,7 @@ async fn what_is_damaged_stays_leased() {
 }
 
 #[tokio::test]
-async fn a_duplicate_is_told_the_senders_id() {
+async fn a_duplicate_is_answered_with_the_senders_id() {
     let (stores, _guard) = open_new().await;
     let world = World::new(stores);
     let mut acceptance = world.event();
@@ -325,7 +331,7 @@ async fn a_duplicate_is_told_the_senders_id() {
 }
 
 #[tokio::test]
-async fn reads_of_a_tenant_leave_readers_to_others() {
+async fn reads_of_one_tenant_leave_readers_for_others() {
     let dir = tempfile::tempdir().unwrap();
     let storage = open(dir.path(), SqliteOptions::default()).await.unwrap();
     let deliveries = storage.stores().deliveries;

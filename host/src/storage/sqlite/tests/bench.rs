@@ -108,7 +108,7 @@ async fn figures_of_a_great_backlog() {
     })
     .await;
     measure("delete the hook", rows, async {
-        world.storage.hooks.delete(TENANT, hook).await.unwrap().unwrap().await.unwrap();
+        world.storage.hooks.delete(TENANT, hook).await.unwrap().unwrap().cancelling.await.unwrap();
     })
     .await;
     measure("recover", 1, async {

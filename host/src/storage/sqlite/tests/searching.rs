@@ -152,7 +152,7 @@ async fn a_hooks_list_has_the_deliveries_at_the_ends_of_buckets() {
 
 /// Whatever is asked: each page looks at no more than it may, and together they have what one page has that may look at all.
 #[tokio::test]
-async fn a_search_that_ends_early_goes_on_where_it_ended() {
+async fn a_search_that_ends_early_continues_where_it_ended() {
     let (stores, (storage, _dir)) = open_new().await;
     let world = World::new(stores);
     let hooks = [world.stored_hook().await, world.stored_hook().await];

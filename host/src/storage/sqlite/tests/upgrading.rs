@@ -56,7 +56,7 @@ async fn deliveries_of_an_earlier_engine_are_all_there() {
 }
 
 #[tokio::test]
-async fn a_directory_whose_database_is_gone_is_not_begun_anew() {
+async fn a_directory_whose_database_is_gone_gets_no_new_one() {
     for (what, change) in [
         ("missing", (|path| std::fs::remove_file(path).unwrap()) as fn(&Path)),
         ("empty", |path| std::fs::write(path, "").unwrap()),
@@ -85,7 +85,7 @@ async fn a_directory_whose_database_is_gone_is_not_begun_anew() {
 }
 
 #[tokio::test]
-async fn files_are_their_owners_alone() {
+async fn files_are_readable_by_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let storage = reopen(dir.path()).await;
@@ -111,7 +111,7 @@ async fn files_are_their_owners_alone() {
 }
 
 #[tokio::test]
-async fn what_waits_is_brought_forward_where_the_clock_was_set_back() {
+async fn waiting_deliveries_are_brought_forward_after_the_clock_was_set_back() {
     let dir = tempfile::tempdir().unwrap();
     let storage = reopen(dir.path()).await;
     let world = World::new(storage.stores());
@@ -128,7 +128,7 @@ async fn what_waits_is_brought_forward_where_the_clock_was_set_back() {
 }
 
 #[tokio::test]
-async fn a_step_back_that_ends_half_way_is_taken_up_and_moves_nothing_twice() {
+async fn an_interrupted_bring_forward_continues_and_moves_nothing_twice() {
     const COUNT: usize = 3_000;
     let day = std::time::Duration::from_secs(86_400);
     let now = UnixMillis(NOW.0 - 86_400_000);
@@ -164,7 +164,7 @@ async fn a_step_back_that_ends_half_way_is_taken_up_and_moves_nothing_twice() {
 }
 
 #[tokio::test]
-async fn a_newer_engines_database_is_left_alone_and_named() {
+async fn a_database_of_a_newer_engine_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     reopen(dir.path()).await.close().await.unwrap();
     let mut connection =

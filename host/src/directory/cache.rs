@@ -1,0 +1,104 @@
+//! The [`Directory`] itself, and the permission to change it.
+
+use std::sync::{Arc, RwLock};
+
+use super::access_index::AccessIndex;
+use super::error::DirectoryError;
+use super::hook_index::HookIndex;
+use super::load;
+use super::plugin_index::PluginIndex;
+use super::quotas::Quotas;
+use super::tenant_index::TenantIndex;
+use crate::clock::Clock;
+use crate::domain::TenantId;
+use crate::domain::ids::IdGenerator;
+use crate::storage::{Revision, Storage, StorageError};
+use crate::tenant_limiter::{TenantLimiter, TenantPermit};
+
+/// The configuration in memory; see the module's documentation.
+pub struct Directory {
+    pub(super) storage: Storage,
+    pub(super) ids: Arc<IdGenerator>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) tenants: RwLock<TenantIndex>,
+    pub(super) access: RwLock<AccessIndex>,
+    pub(super) hooks: RwLock<HookIndex>,
+    pub(super) plugins: RwLock<PluginIndex>,
+    pub(super) quotas: Quotas,
+    /// The last revision that memory has. Locked during a commit and the change in memory that follows it.
+    pub(super) mutation: tokio::sync::Mutex<Revision>,
+    /// Lets one change of each tenant at a time wait for [`Self::mutation`].
+    pub(super) changes: TenantLimiter,
+}
+
+/// The permission to change the configuration of one tenant, until it is dropped.
+#[must_use]
+pub(super) struct ChangePermit<'d> {
+    /// The revision that memory has: the basis of the change.
+    pub(super) revision: tokio::sync::MutexGuard<'d, Revision>,
+    _permit: TenantPermit,
+}
+
+/// How many changes of one tenant run or wait, at most.
+pub(super) const MAX_CHANGES: usize = 256;
+
+impl Directory {
+    /// Loads all configuration, with the default [`Quotas`].
+    ///
+    /// # Errors
+    /// If storage cannot be read.
+    pub async fn load(
+        storage: Storage,
+        ids: Arc<IdGenerator>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, StorageError> {
+        Self::load_within(Quotas::default(), storage, ids, clock).await
+    }
+
+    /// As [`Self::load`]; tenants may add no more than `quotas` allows.
+    ///
+    /// # Errors
+    /// If storage cannot be read.
+    pub async fn load_within(
+        quotas: Quotas,
+        storage: Storage,
+        ids: Arc<IdGenerator>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, StorageError> {
+        let loaded = load::load(&storage).await?;
+        Ok(Arc::new(Self {
+            ids,
+            clock,
+            tenants: RwLock::new(loaded.tenants),
+            access: RwLock::new(loaded.access),
+            hooks: RwLock::new(loaded.hooks),
+            plugins: RwLock::new(loaded.plugins),
+            quotas,
+            mutation: tokio::sync::Mutex::new(loaded.revision),
+            changes: TenantLimiter::new(1),
+            storage,
+        }))
+    }
+
+    /// Waits until `tenant` may change something: after its own earlier changes, and then alternating with other tenants.
+    ///
+    /// # Errors
+    /// If too many of its changes wait already.
+    pub(super) async fn permit_change(&self, tenant: TenantId) -> Result<ChangePermit<'_>, DirectoryError> {
+        let permit = self.changes.acquire_unless_full(tenant, MAX_CHANGES).await;
+        let permit = permit.ok_or(DirectoryError::TooManyChanges)?;
+        Ok(ChangePermit { revision: self.mutation.lock().await, _permit: permit })
+    }
+
+    /// Makes ids; shared by all that make any.
+    #[must_use]
+    pub fn ids(&self) -> &IdGenerator {
+        &self.ids
+    }
+
+    /// The clock of the engine.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+}

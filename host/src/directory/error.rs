@@ -1,0 +1,44 @@
+//! Why the directory could not do what it was asked.
+
+use crate::domain::PluginRef;
+use crate::storage::StorageError;
+
+/// Why the directory could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// A name or number is taken.
+    #[error("{0}")]
+    Taken(String),
+    /// Something still uses it.
+    #[error("{0}")]
+    InUse(String),
+    /// The tenant has no project with this number.
+    #[error("there is no project {0}; make it first, by POST /api/v3/projects")]
+    NoProject(i64),
+    /// There is no such plugin, or there was one until just now.
+    #[error("there is no plugin `{plugin}`")]
+    NoPlugin {
+        /// The place of the step that wants it.
+        step: usize,
+        /// What it is called there.
+        plugin: PluginRef,
+    },
+    /// A limit is reached.
+    #[error("{0}")]
+    TooMany(String),
+    /// Too many changes of the tenant run or wait.
+    #[error("too many changes of the same tenant are under way")]
+    TooManyChanges,
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(StorageError),
+}
+
+impl From<StorageError> for DirectoryError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Taken { what } => Self::Taken(format!("{what} is taken")),
+            other => Self::Storage(other),
+        }
+    }
+}

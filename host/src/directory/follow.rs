@@ -1,0 +1,92 @@
+//! Follows changes of configuration that others made: other nodes on the same database.
+
+use std::sync::Arc;
+
+use super::cache::Directory;
+use super::error::DirectoryError;
+use super::load::load;
+use super::locks::write;
+use crate::storage::{Changes, ConfigChange, ConfigItem, Revision, StorageError};
+
+impl Directory {
+    /// Takes over the changes that others committed since the last call.
+    ///
+    /// # Errors
+    /// If storage cannot be read.
+    pub async fn follow(&self) -> Result<(), StorageError> {
+        let mut revision = self.mutation.lock().await;
+        self.follow_from(&mut revision).await
+    }
+
+    /// As [`Self::follow`], for a caller that holds the lock on changes.
+    pub(super) async fn follow_from(&self, revision: &mut Revision) -> Result<(), StorageError> {
+        match self.storage.directory.changes_since(*revision).await? {
+            Changes::Since { revision: latest, changed } => {
+                changed.into_iter().for_each(|item| self.apply(item));
+                *revision = latest;
+            }
+            Changes::TooMany => {
+                let loaded = load(&self.storage).await?;
+                *write(&self.tenants) = loaded.tenants;
+                *write(&self.access) = loaded.access;
+                *write(&self.hooks) = loaded.hooks;
+                *write(&self.plugins) = loaded.plugins;
+                *revision = loaded.revision;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, item: ConfigItem) {
+        match item {
+            ConfigItem::Tenant(_, Some(tenant)) => write(&self.tenants).add_tenant(Arc::new(tenant)),
+            // Nothing deletes tenants.
+            ConfigItem::Tenant(_, None) => {}
+            ConfigItem::Project(_, _, Some(project)) => write(&self.tenants).add_project(Arc::new(project)),
+            ConfigItem::Project(tenant, number, None) => write(&self.tenants).remove_project(tenant, number),
+            ConfigItem::Key(_, _, Some(key)) => write(&self.tenants).add_key(Arc::new(key)),
+            ConfigItem::Key(tenant, id, None) => write(&self.tenants).remove_key(tenant, id),
+            ConfigItem::Login(tenant, name, login) => {
+                let mut access = write(&self.access);
+                access.remove_login(tenant, &name);
+                login.into_iter().for_each(|login| access.add_login(Arc::new(login)));
+            }
+            ConfigItem::Token(_, _, Some(token)) => write(&self.access).put_token(Arc::new(token)),
+            ConfigItem::Token(tenant, id, None) => write(&self.access).remove_token(tenant, &id),
+            ConfigItem::Hook(_, _, Some(hook)) => write(&self.hooks).put(Arc::new(*hook)),
+            ConfigItem::Hook(_, id, None) => write(&self.hooks).remove(id),
+            ConfigItem::Plugin(tenant, name, versions) => {
+                write(&self.plugins).replace(tenant, &name, versions);
+            }
+        }
+    }
+
+    /// After a change was submitted: whether it was committed. If it was not, because others changed the configuration it
+    /// depends on, their changes are taken over, and the caller is told.
+    ///
+    /// # Errors
+    /// [`DirectoryError::InUse`] after such a conflict, or if storage cannot be read.
+    pub(super) async fn committed(
+        &self,
+        revision: &mut Revision,
+        change: ConfigChange,
+    ) -> Result<bool, DirectoryError> {
+        match change {
+            ConfigChange::Done(new) => {
+                // Otherwise others committed something in between, which is followed later together with this change.
+                if new.0 == revision.0 + 1 {
+                    *revision = new;
+                }
+                Ok(true)
+            }
+            ConfigChange::Missing => Ok(false),
+            ConfigChange::Conflict => {
+                self.follow_from(revision).await?;
+                Err(DirectoryError::InUse(
+                    "another request changed the tenant's configuration at the same time; try again"
+                        .to_owned(),
+                ))
+            }
+        }
+    }
+}

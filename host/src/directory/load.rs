@@ -1,0 +1,32 @@
+//! Loads all configuration.
+
+use super::access_index::AccessIndex;
+use super::hook_index::HookIndex;
+use super::plugin_index::PluginIndex;
+use super::tenant_index::TenantIndex;
+use crate::storage::{Revision, Storage, StorageError};
+
+/// All indexes, as of one revision or a later one.
+pub(super) struct Loaded {
+    pub revision: Revision,
+    pub tenants: TenantIndex,
+    pub access: AccessIndex,
+    pub hooks: HookIndex,
+    pub plugins: PluginIndex,
+}
+
+/// Reads all configuration. The revision comes first: changes that are made meanwhile are followed again.
+pub(super) async fn load(storage: &Storage) -> Result<Loaded, StorageError> {
+    let revision = storage.directory.revision().await?;
+    let (tenants, projects, keys) = storage.tenants.load().await?;
+    let (logins, tokens) = storage.access.load().await?;
+    let hooks = storage.hooks.load().await?;
+    let versions = storage.plugins.load().await?;
+    Ok(Loaded {
+        revision,
+        tenants: TenantIndex::new(tenants, projects, keys),
+        access: AccessIndex::new(logins, tokens),
+        hooks: HookIndex::new(hooks),
+        plugins: PluginIndex::new(versions),
+    })
+}

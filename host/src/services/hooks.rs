@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::secrets::{SameSecret, rotated};
 use super::settings_trial::{SettingsError, SettingsTrial};
 use crate::delivery::Dispatcher;
 use crate::directory::{Directory, DirectoryError};
-use crate::domain::{Hook, HookId, Step, TenantId};
+use crate::domain::{Hook, HookId, SigningSecret, Step, TenantId};
 
 /// Creates and changes hooks. Clones share one service.
 #[derive(Clone)]
@@ -77,6 +78,24 @@ impl HookService {
         let hook = self.directory.put_hook(tenant, is_it, make).await?;
         self.wake();
         Ok(hook)
+    }
+
+    /// Makes `secret` the hook's first. Previous secrets still sign for a day. `None` if there is no such hook.
+    ///
+    /// # Errors
+    /// Fails if `may_rotate` fails, or if `secret` is the hook's first already.
+    pub async fn rotate_secret<E: From<DirectoryError> + From<SameSecret>>(
+        &self,
+        (tenant, id): (TenantId, HookId),
+        secret: SigningSecret,
+        may_rotate: impl Fn(&Hook) -> Result<(), E>,
+    ) -> Result<Option<Arc<Hook>>, E> {
+        let now = self.directory.clock().now();
+        let change = |hook: &Hook| {
+            may_rotate(hook)?;
+            Ok(Hook { secrets: rotated(&hook.secrets, secret, now)?, ..hook.clone() })
+        };
+        self.directory.change_hook(tenant, id, change).await
     }
 
     /// Wakes the dispatcher: the change may have enabled the hook, whose deliveries may be due.

@@ -6,6 +6,7 @@
 mod deliveries;
 mod hooks;
 mod request_limits;
+mod secrets;
 mod settings_trial;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::storage::Storage;
 pub use deliveries::{DeliveryError, DeliveryService};
 pub use hooks::HookService;
 pub use request_limits::{LimitExceeded, RequestLimiter, RequestLimits};
+pub use secrets::{SameSecret, new_secret};
 pub use settings_trial::{SettingsError, SettingsTrial};
 
 /// All services. Clones share the same services.

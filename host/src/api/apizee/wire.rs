@@ -8,12 +8,13 @@ use crate::api::json::Members;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::time::Time;
-use crate::api::v3::hooks::{check_headers, new_secret};
+use crate::api::v3::hooks::check_headers;
 use crate::api::v3::openapi::schemas;
 use crate::domain::{
     EventType, Hook, HookId, Invalid, Origin, Pipeline, RetrySchedule, Signing, Step, Subscription, Surface,
     TenantId, TypePattern, UnixMillis,
 };
+use crate::services::new_secret;
 
 /// The objects and events of Apizee. Their combinations are the event types.
 const OBJECTS: [&str; 4] = ["ticket", "media", "conversation", "smsmessage"];
@@ -160,7 +161,7 @@ impl Webhook {
             .map_err(|error: Invalid| Problem::internal("parsing the name of a standard plugin", &error))?;
         let secrets = match current {
             Some(hook) => hook.secrets.clone(),
-            None => vec![new_secret()?],
+            None => vec![new_secret()],
         };
         Ok(Hook {
             id: HookId(0),

@@ -5,7 +5,7 @@ use crate::api::pointer::Pointer;
 use crate::directory::DirectoryError;
 use crate::ingest::TestError;
 use crate::sandbox::SandboxError;
-use crate::services::{DeliveryError, LimitExceeded, SettingsError};
+use crate::services::{DeliveryError, LimitExceeded, SameSecret, SettingsError};
 use crate::storage::StorageError;
 
 impl From<StorageError> for Problem {
@@ -94,5 +94,11 @@ impl From<SettingsError> for Problem {
             SettingsError::Sandbox(error) => error.into(),
             SettingsError::Storage(error) => error.into(),
         }
+    }
+}
+
+impl From<SameSecret> for Problem {
+    fn from(error: SameSecret) -> Self {
+        Self::at(Kind::InvalidValue, Pointer::to("secret"), error.to_string())
     }
 }

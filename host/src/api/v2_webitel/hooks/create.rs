@@ -10,11 +10,10 @@ use super::view::{HookView, IdPosition};
 use crate::api::v2_webitel::access::Call;
 use crate::api::v2_webitel::id;
 use crate::api::v2_webitel::response::{ApiError, Success, WriteResult};
-use crate::api::v3::hooks::new_secret;
 use crate::directory::Directory;
 use crate::domain::{HookId, Scope, Step};
 use crate::presence::ClientPresence;
-use crate::services::HookService;
+use crate::services::{HookService, new_secret};
 
 /// The result of an insertion, as the database of the original API (MongoDB) reports it.
 #[derive(Debug, Serialize)]
@@ -40,7 +39,7 @@ pub(super) async fn create_hook(
     let identity = Identity {
         id: HookId::generate(directory.ids(), now),
         tenant: domain.id,
-        secrets: vec![new_secret()?],
+        secrets: vec![new_secret()],
         created_at: now,
         updated_at: now,
     };

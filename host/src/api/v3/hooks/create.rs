@@ -16,10 +16,9 @@ use crate::api::params::NoParams;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::directory::Directory;
-use crate::domain::{HookId, Scope, SigningSecret};
+use crate::domain::{HookId, Scope};
 use crate::presence::ClientPresence;
-use crate::random;
-use crate::services::HookService;
+use crate::services::{HookService, new_secret};
 
 /// Create a hook
 ///
@@ -44,7 +43,7 @@ pub(super) async fn create_hook(
     let body = payload.read(ContentType::Json, MAX_HOOK_LEN).await?;
     let input: HookInput = json::parse(&body)?;
     refuse_read_only(&input)?;
-    let secret = input.secret.as_deref().map_or_else(new_secret, wire::read_secret)?;
+    let secret = input.secret.as_deref().map_or_else(|| Ok(new_secret()), wire::read_secret)?;
     let now = directory.clock().now();
     let hook = input.check(tenant, &directory)?.into_hook(HookIdentity {
         id: HookId::generate(directory.ids(), now),
@@ -71,13 +70,4 @@ fn refuse_read_only(input: &HookInput) -> Result<(), Problem> {
         }
     }
     Ok(())
-}
-
-/// Generates a signing secret of 256 random bits.
-///
-/// # Errors
-/// Does not fail: 32 bytes are a valid length.
-pub(in crate::api) fn new_secret() -> Result<SigningSecret, Problem> {
-    let made = SigningSecret::from_bytes(random::secret_bytes::<32>().to_vec());
-    made.map_err(|error| Problem::internal("generating a signing secret", &error))
 }

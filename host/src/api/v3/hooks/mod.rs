@@ -9,7 +9,6 @@ mod test;
 mod view;
 mod wire;
 
-pub(in crate::api) use create::new_secret;
 pub(in crate::api) use wire::check_headers;
 pub(super) use wire::check_settings;
 

@@ -1,7 +1,6 @@
 //! `/hooks/{id}/secret`: the secrets with which receivers verify signatures.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -11,25 +10,19 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::change::refuse_foreign;
-use super::create::new_secret;
 use super::read::{find_readable, no_hook};
 use super::wire;
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::{NoParams, Segment};
-use crate::api::pointer::Pointer;
-use crate::api::problem::{Kind, Problem};
+use crate::api::problem::Problem;
 use crate::api::time::Time;
 use crate::api::v3::limits::MAX_SMALL_BODY;
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Scope, Signing, SigningSecret, UnixMillis};
-
-/// How long a replaced secret still signs.
-const OVERLAP: Duration = Duration::from_secs(24 * 3600);
-/// The maximum number of secrets that sign at the same time.
-const MAX_LIVE: usize = 5;
+use crate::services::{HookService, new_secret};
 
 /// The signing secrets of a hook.
 #[derive(Debug, Serialize, ToSchema)]
@@ -100,6 +93,7 @@ pub(super) async fn get_hook_secret(
     responses((status = 200, description = "The secrets that sign now", body = SecretsView)),
 )]
 pub(super) async fn rotate_hook_secret(
+    State(hooks): State<HookService>,
     State(directory): State<Arc<Directory>>,
     caller: Caller,
     Segment(id): Segment<HookId>,
@@ -113,69 +107,9 @@ pub(super) async fn rotate_hook_secret(
         None => None,
     };
     find_readable(&directory, tenant, id)?;
-    let secret = given.as_deref().map_or_else(new_secret, wire::read_secret)?;
+    let secret = given.as_deref().map_or_else(|| Ok(new_secret()), wire::read_secret)?;
+    let may_rotate = |hook: &Hook| if hook.signing == Signing::None { refuse_foreign(hook) } else { Ok(()) };
+    let hook = hooks.rotate_secret((tenant, id), secret, may_rotate).await?.ok_or_else(|| no_hook(id))?;
     let now = directory.clock().now();
-    let change = |hook: &Hook| {
-        if hook.signing == Signing::None {
-            refuse_foreign(hook)?;
-        }
-        let secrets = rotated(&hook.secrets, secret, now)?;
-        Ok::<_, Problem>(Hook { secrets, ..hook.clone() })
-    };
-    let hook = directory.change_hook(tenant, id, change).await?.ok_or_else(|| no_hook(id))?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(SecretsView::of(&hook, now))))
-}
-
-/// The secrets after a rotation: `new` first, then at most four that still sign.
-fn rotated(
-    current: &[SigningSecret],
-    new: SigningSecret,
-    now: UnixMillis,
-) -> Result<Vec<SigningSecret>, Problem> {
-    if current.first().is_some_and(|current| current.key() == new.key()) {
-        let detail = "this is already the hook's secret; send a different one";
-        return Err(Problem::at(Kind::InvalidValue, Pointer::to("secret"), detail));
-    }
-    let sign_on = current.iter().filter(|secret| secret.is_live(now) && secret.key() != new.key());
-    let older = sign_on.map(|secret| {
-        let mut older = secret.clone();
-        older.expires_at = Some(secret.expires_at.unwrap_or(now.plus(OVERLAP)));
-        older
-    });
-    let older: Vec<_> = older.take(MAX_LIVE - 1).collect();
-    Ok(std::iter::once(new).chain(older).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn secret(byte: u8) -> SigningSecret {
-        SigningSecret::from_bytes(vec![byte; 32]).unwrap()
-    }
-
-    fn bytes(secrets: &[SigningSecret]) -> Vec<u8> {
-        secrets.iter().map(|secret| secret.key()[0]).collect()
-    }
-
-    #[test]
-    fn a_replaced_secret_signs_for_another_day() {
-        let now = UnixMillis(1_000);
-        let secrets = rotated(&[secret(1)], secret(2), now).unwrap();
-        assert_eq!(bytes(&secrets), [2, 1]);
-        assert_eq!(secrets[0].expires_at, None);
-        assert_eq!(secrets[1].expires_at, Some(now.plus(OVERLAP)));
-        let later = rotated(&secrets, secret(3), now.plus(OVERLAP)).unwrap();
-        assert_eq!(bytes(&later), [3, 2]);
-    }
-
-    #[test]
-    fn at_most_five_distinct_secrets_sign() {
-        let now = UnixMillis(0);
-        let rotate = |secrets: Vec<_>, byte| rotated(&secrets, secret(byte), now).unwrap();
-        let secrets = (2..=7).fold(vec![secret(1)], rotate);
-        assert_eq!(bytes(&secrets), [7, 6, 5, 4, 3]);
-        assert_eq!(bytes(&rotate(secrets.clone(), 5)), [5, 7, 6, 4, 3]);
-        assert!(rotated(&secrets, secret(7), now).is_err());
-    }
 }

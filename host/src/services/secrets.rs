@@ -1,0 +1,75 @@
+//! The signing secrets of hooks: generation and rotation.
+
+use std::time::Duration;
+
+use crate::domain::{SigningSecret, UnixMillis};
+use crate::random;
+
+/// How long a replaced secret still signs.
+const OVERLAP: Duration = Duration::from_secs(24 * 3600);
+/// The maximum number of secrets that sign at the same time.
+const MAX_LIVE: usize = 5;
+
+/// The new secret is the one that the hook has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is already the hook's secret; send a different one")]
+pub struct SameSecret;
+
+/// Generates a signing secret of 256 random bits.
+#[must_use]
+pub fn new_secret() -> SigningSecret {
+    SigningSecret::from_key(random::secret_bytes())
+}
+
+/// The secrets after a rotation: `new` first, then at most four that still sign.
+pub(super) fn rotated(
+    current: &[SigningSecret],
+    new: SigningSecret,
+    now: UnixMillis,
+) -> Result<Vec<SigningSecret>, SameSecret> {
+    if current.first().is_some_and(|current| current.key() == new.key()) {
+        return Err(SameSecret);
+    }
+    let sign_on = current.iter().filter(|secret| secret.is_live(now) && secret.key() != new.key());
+    let older = sign_on.map(|secret| {
+        let mut older = secret.clone();
+        older.expires_at = Some(secret.expires_at.unwrap_or(now.plus(OVERLAP)));
+        older
+    });
+    let older: Vec<_> = older.take(MAX_LIVE - 1).collect();
+    Ok(std::iter::once(new).chain(older).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(byte: u8) -> SigningSecret {
+        SigningSecret::from_bytes(vec![byte; 32]).unwrap()
+    }
+
+    fn bytes(secrets: &[SigningSecret]) -> Vec<u8> {
+        secrets.iter().map(|secret| secret.key()[0]).collect()
+    }
+
+    #[test]
+    fn a_replaced_secret_signs_for_another_day() {
+        let now = UnixMillis(1_000);
+        let secrets = rotated(&[secret(1)], secret(2), now).unwrap();
+        assert_eq!(bytes(&secrets), [2, 1]);
+        assert_eq!(secrets[0].expires_at, None);
+        assert_eq!(secrets[1].expires_at, Some(now.plus(OVERLAP)));
+        let later = rotated(&secrets, secret(3), now.plus(OVERLAP)).unwrap();
+        assert_eq!(bytes(&later), [3, 2]);
+    }
+
+    #[test]
+    fn at_most_five_distinct_secrets_sign() {
+        let now = UnixMillis(0);
+        let rotate = |secrets: Vec<_>, byte| rotated(&secrets, secret(byte), now).unwrap();
+        let secrets = (2..=7).fold(vec![secret(1)], rotate);
+        assert_eq!(bytes(&secrets), [7, 6, 5, 4, 3]);
+        assert_eq!(bytes(&rotate(secrets.clone(), 5)), [5, 7, 6, 4, 3]);
+        assert!(rotated(&secrets, secret(7), now).is_err());
+    }
+}

@@ -55,3 +55,26 @@ impl<S: Sync> FromRequestParts<S> for ClientPresence {
         Ok(parts.extensions.get().cloned().unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_runs_while_the_client_is_connected() {
+        let (presence, connected) = ClientPresence::connected();
+        assert!(!presence.is_gone());
+        assert_eq!(presence.or_gone(ready(1)).await, Some(1));
+        drop(connected);
+        presence.gone().await;
+        assert!(presence.is_gone());
+        assert_eq!(presence.or_gone(pending::<()>()).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_connection_has_a_client_that_stays() {
+        assert!(!ClientPresence::default().is_gone());
+    }
+}

@@ -112,7 +112,8 @@ impl Client {
 
     /// Everything that was handed over has been written. If that was a whole response, the connection is idle.
     pub fn written(&self) {
-        if self.is_answered.swap(false, Relaxed) {
+        if self.is_answered.load(Relaxed) {
+            self.is_answered.store(false, Relaxed);
             self.release_tenant();
             self.last_used_ms.store(self.context.now_ms(), Relaxed);
         }

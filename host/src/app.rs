@@ -33,10 +33,11 @@ use crate::directory::Directory;
 use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
 use crate::ingest::Ingest;
-use crate::random::{Random, SystemRandom};
+use crate::random::SystemRandom;
 use crate::sandbox::{Owners, Sandbox, WasmSource};
 use crate::server::{self, Stop};
 use crate::services::Services;
+use crate::sources::Sources;
 use crate::storage::sqlite;
 use crate::storage::{Database, Storage};
 use crate::vault::Vault;
@@ -64,14 +65,6 @@ pub struct Engine {
     sandbox: Sandbox,
     clock: Arc<dyn Clock>,
     database: Arc<dyn Database>,
-}
-
-/// Time, ids and random numbers, as components take them.
-#[derive(Clone)]
-struct Sources {
-    clock: Arc<dyn Clock>,
-    ids: Arc<IdGenerator>,
-    random: Arc<dyn Random>,
 }
 
 /// Builds and starts an engine.
@@ -150,7 +143,7 @@ fn spawn_feeder(
 ) -> JoinHandle<()> {
     let (clock, deliveries) = (&sources.clock, database.stores().deliveries);
     let feeder = Feeder {
-        clock: Arc::clone(clock),
+        sources: sources.clone(),
         dispatcher: Arc::clone(dispatcher),
         directory: Arc::clone(directory),
         deliveries: Arc::clone(&deliveries),
@@ -252,12 +245,12 @@ fn router(
     connector: &Arc<Connector>,
     admin_key_hash: [u8; 32],
 ) -> Router {
-    let Sources { clock, ids, .. } = sources.clone();
-    let ingest =
-        Ingest::new(clock, ids, Arc::clone(directory), Arc::clone(&storage.events), Arc::clone(dispatcher));
+    let (events, sources) = (Arc::clone(&storage.events), sources.clone());
+    let ingest = Ingest::new(sources.clone(), Arc::clone(directory), events, Arc::clone(dispatcher));
     let pipelines = Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone()));
-    let services = Services::new(directory, &storage, dispatcher, &pipelines);
+    let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines);
     api::router(ApiState {
+        sources,
         directory: Arc::clone(directory),
         storage,
         ingest: Arc::new(ingest),
@@ -285,9 +278,7 @@ fn workers(
     let memory = Budget::new(REQUESTS_UNDER_WAY_BYTES);
     let masked_headers = Arc::<[_]>::from(config.masked_headers.as_slice());
     let worker = |client| Worker {
-        clock: Arc::clone(&sources.clock),
-        ids: Arc::clone(&sources.ids),
-        random: Arc::clone(&sources.random),
+        sources: sources.clone(),
         directory: Arc::clone(directory),
         pipelines: Pipelines::new(Arc::clone(directory), sandbox.clone()),
         client,

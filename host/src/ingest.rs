@@ -7,12 +7,11 @@
 
 use std::sync::Arc;
 
-use crate::clock::Clock;
 use crate::delivery::{Dispatcher, Work};
 use crate::directory::Directory;
 use crate::domain::hash::sha256;
-use crate::domain::ids::IdGenerator;
 use crate::domain::{DeliveryId, Event, EventId, EventKey, EventType, Hook, TenantId, Trigger, UnixMillis};
+use crate::sources::Sources;
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, StorageError};
 use crate::tenant_limiter::{TenantLimiter, TenantPermit};
 
@@ -89,8 +88,7 @@ const SMALL_CALL: usize = 1_000;
 
 /// See the module's head.
 pub struct Ingest {
-    clock: Arc<dyn Clock>,
-    ids: Arc<IdGenerator>,
+    sources: Sources,
     directory: Arc<Directory>,
     events: Arc<dyn EventStore>,
     dispatcher: Arc<Dispatcher>,
@@ -108,14 +106,13 @@ impl Ingest {
     /// Creates it from its parts.
     #[must_use]
     pub fn new(
-        clock: Arc<dyn Clock>,
-        ids: Arc<IdGenerator>,
+        sources: Sources,
         directory: Arc<Directory>,
         events: Arc<dyn EventStore>,
         dispatcher: Arc<Dispatcher>,
     ) -> Self {
         let large_calls = TenantLimiter::new(MAX_DELIVERIES_PER_CALL);
-        Self { clock, ids, directory, events, dispatcher, large_calls }
+        Self { sources, directory, events, dispatcher, large_calls }
     }
 
     /// Stores events with the deliveries they make, all or nothing; one receipt for each, in order.
@@ -197,8 +194,8 @@ impl Ingest {
         trigger: Trigger,
         prepared: &mut Prepared,
     ) {
-        let now = self.clock.now();
-        let key = EventKey::generate(&self.ids, now);
+        let now = self.sources.now();
+        let key = EventKey::generate(&self.sources.ids, now);
         // Two posts can only be the same if their sender named them: the digest is for those alone.
         let named = incoming.id.is_some() || incoming.idempotency_key.is_some();
         let content = if named { content_digest(&incoming) } else { [0; 32] };
@@ -214,7 +211,7 @@ impl Ingest {
         let mut reserved = Vec::with_capacity(hooks.len());
         let mut deliveries = Vec::with_capacity(hooks.len());
         for hook in hooks {
-            let id = DeliveryId::generate(&self.ids, now);
+            let id = DeliveryId::generate(&self.sources.ids, now);
             let work = Work::fresh(id, hook.id, Arc::clone(&event), trigger);
             // One that cannot be read is not sent to: what it gets waits on disk.
             let lease_until = (!hook.unreadable).then(|| self.dispatcher.reserve(&work, now)).flatten();

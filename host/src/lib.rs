@@ -23,6 +23,7 @@ pub mod random;
 pub mod sandbox;
 pub mod server;
 pub mod services;
+pub mod sources;
 pub mod storage;
 pub mod telemetry;
 pub mod tenant_limiter;

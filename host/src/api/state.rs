@@ -14,12 +14,15 @@ use crate::directory::Directory;
 use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
 use crate::services::{DeliveryService, HookService, RequestLimits, Services, SettingsTrial};
+use crate::sources::Sources;
 use crate::storage::Storage;
 use crate::vault::Vault;
 
 /// The parts of the engine that handlers use.
 #[derive(Clone)]
 pub struct ApiState {
+    /// Time and ids.
+    pub sources: Sources,
     /// Tenants, keys, hooks, plugins.
     pub directory: Arc<Directory>,
     /// Events and deliveries on disk.
@@ -68,6 +71,7 @@ macro_rules! parts {
 }
 
 parts! {
+    Sources: sources,
     Arc<Directory>: directory,
     Storage: storage,
     Arc<Ingest>: ingest,

@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::dispatcher::Dispatcher;
 use super::fair_queue::ClaimCapacity;
 use super::work::Work;
-use crate::clock::{self, Clock};
+use crate::clock;
 use crate::directory::Directory;
 use crate::domain::{HookId, Lease, TenantId, UnixMillis};
+use crate::sources::Sources;
 use crate::storage::{Claims, DeliveryStore, HookClaim, StorageError};
 
 /// How many deliveries are claimed at once, about: a claim is one short transaction.
@@ -37,8 +38,8 @@ const MAX_SLEEP: Duration = Duration::from_secs(60);
 
 /// See the module's head.
 pub struct Feeder {
-    /// The wall clock.
-    pub clock: Arc<dyn Clock>,
+    /// Time, and ids of leases.
+    pub sources: Sources,
     /// Takes what is claimed.
     pub dispatcher: Arc<Dispatcher>,
     /// Knows which hooks are enabled.
@@ -52,7 +53,7 @@ impl Feeder {
     pub async fn run(self, stop: CancellationToken) {
         let wakes = self.dispatcher.feeder_wakes();
         loop {
-            let now = self.clock.now();
+            let now = self.sources.now();
             // What becomes due during the look may come after its read, so it wakes the next look.
             self.dispatcher.set_next_look(None);
             let next = match self.look(now, &stop).await {
@@ -63,7 +64,7 @@ impl Feeder {
                 }
             };
             self.dispatcher.set_next_look(next);
-            let sleep = next.map_or(MAX_SLEEP, |next| self.clock.now().until(next));
+            let sleep = next.map_or(MAX_SLEEP, |next| self.sources.now().until(next));
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = wakes.notified() => {}
@@ -155,7 +156,7 @@ impl Feeder {
     /// Claims what is `wanted` and queues it. Returns when to look again for more of it.
     async fn claim(&self, wanted: Vec<HookClaim>, max_bytes: u64, now: UnixMillis) -> Option<UnixMillis> {
         let mut next = None;
-        let lease = Lease::generate(self.directory.ids(), now, now.plus(self.dispatcher.lease()));
+        let lease = Lease::generate(&self.sources.ids, now, now.plus(self.dispatcher.lease()));
         let claims = self.deliveries.claim(wanted.clone(), now, lease, max_bytes).await;
         {
             let (mut queue, started_at) = (self.dispatcher.queue(), clock::monotonic());

@@ -11,10 +11,14 @@ pub(crate) use self::store::SpyStore;
 use super::dispatcher::{AttemptPermit, StartAttempt};
 use super::limits::DispatcherLimits;
 use super::work::Work;
+use crate::clock::SystemClock;
+use crate::domain::ids::IdGenerator;
 use crate::domain::{
     DeliveryId, Event, EventId, EventKey, Hook, HookId, Origin, Pipeline, RetrySchedule, Signing,
     Subscription, TenantId, Trigger, TypePattern, UnixMillis,
 };
+use crate::random::SystemRandom;
+use crate::sources::Sources;
 
 /// The time at which everything happens.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
@@ -108,4 +112,10 @@ impl StartAttempt for Collector {
         self.attempts.lock().unwrap().push((work, permit));
         self.started.notify_one();
     }
+}
+
+/// The system's clock and random numbers, and new ids.
+pub(crate) fn sources() -> Sources {
+    let ids = Arc::new(IdGenerator::new(0, 0));
+    Sources { clock: SystemClock::shared(), ids, random: SystemRandom::shared() }
 }

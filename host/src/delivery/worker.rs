@@ -14,15 +14,14 @@ use super::recorder::Recorder;
 use super::work::Work;
 use super::{request, request_size};
 use crate::clients::Budget;
-use crate::clock::{self, Clock};
+use crate::clock;
 use crate::directory::{Directory, DirectoryError};
-use crate::domain::ids::IdGenerator;
 use crate::domain::{
     Attempt, AttemptId, DeliveryState, Hook, Outcome, Request, SentRequest, ShortText, Trigger, UnixMillis,
     Verdict,
 };
-use crate::random::Random;
 use crate::sandbox::PipelineEnd;
+use crate::sources::Sources;
 use crate::storage::{Record, Rendered, RenderedRequest};
 
 /// After the sandbox failed, a delivery is due again after this.
@@ -35,12 +34,8 @@ const AFTER_NO_ROOM: Duration = Duration::from_secs(1);
 
 /// See the module's head.
 pub struct Worker {
-    /// The wall clock.
-    pub clock: Arc<dyn Clock>,
-    /// Makes the ids of attempts.
-    pub ids: Arc<IdGenerator>,
-    /// Spreads retries.
-    pub random: Arc<dyn Random>,
+    /// Time, ids of attempts, and random numbers that spread retries.
+    pub sources: Sources,
     /// The hooks as they are now.
     pub directory: Arc<Directory>,
     /// Runs plugins.
@@ -58,7 +53,7 @@ pub struct Worker {
 impl Worker {
     /// Makes one attempt of `work`. `permit` is told the outcome, and goes to the recorder with the record.
     pub(super) async fn run(&self, work: Work, mut permit: AttemptPermit) {
-        let now = self.clock.now();
+        let now = self.sources.now();
         let record = match self.directory.hook(work.hook) {
             None => end_lease(&work, DeliveryState::Cancelled, None),
             Some(hook) => match self.attempt_and_decide(&hook, &work, now, &mut permit).await {
@@ -87,7 +82,7 @@ impl Worker {
         check_due(Some(hook), work, now, hook.timeout)?;
         let mut made = self.make_attempt(hook, work, now).await?;
         let failures = work.failures + 1;
-        let (ended_at, jitter) = (self.clock.now(), self.random.fraction());
+        let (ended_at, jitter) = (self.sources.now(), self.sources.random.fraction());
         let decision = decide(&made.outcome, failures, &hook.retry, work.trigger, ended_at, jitter);
         if let Decision::Exhausted { gone: true } = decision {
             // Before the permit is told: hooks are changed one by one, and the tenant's limit bounds how many wait here.
@@ -110,7 +105,7 @@ impl Worker {
     ) -> Record {
         let id = match work.is_under_stored_lease() {
             true => AttemptId::under_stored_lease(work.delivery),
-            false => AttemptId::generate(&self.ids, now),
+            false => AttemptId::generate(&self.sources.ids, now),
         };
         if let Some(sent) = &mut made.sent {
             sent.mask(hook, &self.masked_headers);
@@ -195,7 +190,7 @@ impl Worker {
     /// Returns the time if a request may be sent now. This is checked again after plugins have run, which does not count
     /// against the hook's timeout: meanwhile the lease may have become too short, or the hook may be disabled or deleted.
     fn still_due(&self, work: &Work, timeout: Duration) -> Result<UnixMillis, NotMade> {
-        let now = self.clock.now();
+        let now = self.sources.now();
         check_due(self.directory.hook(work.hook).as_deref(), work, now, timeout).map(|()| now)
     }
 
@@ -246,8 +241,8 @@ impl Worker {
 
     /// Ends the lease: the delivery is due after `wait` and up to twice as long, so that not all are due at once.
     fn wait_for_about(&self, work: &Work, wait: Duration) -> Record {
-        let wait = wait.mul_f64(1.0 + self.random.fraction());
-        wait_until(work, self.clock.now().plus(wait))
+        let wait = wait.mul_f64(1.0 + self.sources.random.fraction());
+        wait_until(work, self.sources.now().plus(wait))
     }
 }
 

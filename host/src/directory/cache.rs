@@ -89,16 +89,4 @@ impl Directory {
         let permit = permit.ok_or(DirectoryError::TooManyChanges)?;
         Ok(ChangePermit { revision: self.mutation.lock().await, _permit: permit })
     }
-
-    /// Makes ids; shared by all that make any.
-    #[must_use]
-    pub fn ids(&self) -> &IdGenerator {
-        &self.ids
-    }
-
-    /// The clock of the engine.
-    #[must_use]
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
-    }
 }

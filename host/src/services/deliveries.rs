@@ -6,6 +6,7 @@ use super::request_limits::{LimitExceeded, RequestLimits};
 use crate::delivery::{Dispatcher, NotRecalled};
 use crate::directory::Directory;
 use crate::domain::{Delivery, DeliveryId, DeliveryState, HookId, RetrySchedule, TenantId};
+use crate::sources::Sources;
 use crate::storage::{Cancelled, Changed, Storage, StorageError};
 
 /// The attempts after which a delivery cannot be retried.
@@ -14,6 +15,7 @@ const MAX_ATTEMPTS: u32 = RetrySchedule::MAX_ATTEMPTS_FOR_MANUAL_RETRY;
 /// Retries and cancels deliveries. Clones share one service.
 #[derive(Clone)]
 pub struct DeliveryService {
+    sources: Sources,
     directory: Arc<Directory>,
     storage: Storage,
     dispatcher: Arc<Dispatcher>,
@@ -62,12 +64,13 @@ impl DeliveryService {
     /// Creates the service from the parts of the engine that it uses.
     #[must_use]
     pub fn new(
+        sources: Sources,
         directory: Arc<Directory>,
         storage: Storage,
         dispatcher: Arc<Dispatcher>,
         limits: Arc<RequestLimits>,
     ) -> Self {
-        Self { directory, storage, dispatcher, limits }
+        Self { sources, directory, storage, dispatcher, limits }
     }
 
     /// Makes a delivery due now and restarts its retry schedule.
@@ -81,7 +84,7 @@ impl DeliveryService {
             return Err(DeliveryError::HookDeleted(delivery.hook));
         }
         check_attempts(&delivery)?;
-        let changed = self.storage.deliveries.retry(tenant, id, self.directory.clock().now()).await?;
+        let changed = self.storage.deliveries.retry(tenant, id, self.sources.now()).await?;
         let delivery = done(id, changed, "retried")?;
         self.dispatcher.wake();
         Ok(delivery)
@@ -94,7 +97,7 @@ impl DeliveryService {
     pub async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Delivery, DeliveryError> {
         let permit = self.limits.changes.acquire(tenant).await?;
         let delivery = self.find(tenant, id).await?;
-        let recalled = self.dispatcher.recall(&delivery, self.directory.clock().now());
+        let recalled = self.dispatcher.recall(&delivery, self.sources.now());
         let recalled = recalled.map_err(|reason| match reason {
             NotRecalled::AttemptInProgress => DeliveryError::InProgress,
             NotRecalled::TooMany => DeliveryError::TooManyCancelled,

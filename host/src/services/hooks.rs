@@ -7,10 +7,12 @@ use super::settings_trial::{SettingsError, SettingsTrial};
 use crate::delivery::Dispatcher;
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::{Hook, HookId, SigningSecret, Step, TenantId};
+use crate::sources::Sources;
 
 /// Creates and changes hooks. Clones share one service.
 #[derive(Clone)]
 pub struct HookService {
+    sources: Sources,
     directory: Arc<Directory>,
     dispatcher: Arc<Dispatcher>,
     trial: SettingsTrial,
@@ -19,8 +21,13 @@ pub struct HookService {
 impl HookService {
     /// Creates the service from the parts of the engine that it uses.
     #[must_use]
-    pub fn new(directory: Arc<Directory>, dispatcher: Arc<Dispatcher>, trial: SettingsTrial) -> Self {
-        Self { directory, dispatcher, trial }
+    pub fn new(
+        sources: Sources,
+        directory: Arc<Directory>,
+        dispatcher: Arc<Dispatcher>,
+        trial: SettingsTrial,
+    ) -> Self {
+        Self { sources, directory, dispatcher, trial }
     }
 
     /// Stores a new hook after its plugins have accepted the settings of the steps for which `is_from_client` is true. Assigns
@@ -36,8 +43,8 @@ impl HookService {
     ) -> Result<Arc<Hook>, E> {
         self.trial.validate(&hook, None, is_from_client, gone).await?;
         // Generated last, because lists are ordered by id and the plugins may have taken long.
-        let now = self.directory.clock().now();
-        let id = HookId::generate(self.directory.ids(), now);
+        let now = self.sources.now();
+        let id = HookId::generate(&self.sources.ids, now);
         let hook = Hook { id, created_at: now, updated_at: now, ..hook };
         Ok(self.directory.create_hook(hook).await?)
     }
@@ -90,7 +97,7 @@ impl HookService {
         secret: SigningSecret,
         may_rotate: impl Fn(&Hook) -> Result<(), E>,
     ) -> Result<Option<Arc<Hook>>, E> {
-        let now = self.directory.clock().now();
+        let now = self.sources.now();
         let change = |hook: &Hook| {
             may_rotate(hook)?;
             Ok(Hook { secrets: rotated(&hook.secrets, secret, now)?, ..hook.clone() })

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::delivery::{Dispatcher, Pipelines};
 use crate::directory::Directory;
+use crate::sources::Sources;
 use crate::storage::Storage;
 
 pub use deliveries::{DeliveryError, DeliveryService};
@@ -38,6 +39,7 @@ impl Services {
     /// Creates the services from the parts of the engine that they use.
     #[must_use]
     pub fn new(
+        sources: &Sources,
         directory: &Arc<Directory>,
         storage: &Storage,
         dispatcher: &Arc<Dispatcher>,
@@ -45,18 +47,21 @@ impl Services {
     ) -> Self {
         let limits = Arc::<RequestLimits>::default();
         let trial = SettingsTrial::new(
+            sources.clone(),
             Arc::clone(directory),
             Arc::clone(pipelines),
             storage.clone(),
             Arc::clone(&limits),
         );
         let deliveries = DeliveryService::new(
+            sources.clone(),
             Arc::clone(directory),
             storage.clone(),
             Arc::clone(dispatcher),
             Arc::clone(&limits),
         );
-        let hooks = HookService::new(Arc::clone(directory), Arc::clone(dispatcher), trial.clone());
+        let hooks =
+            HookService::new(sources.clone(), Arc::clone(directory), Arc::clone(dispatcher), trial.clone());
         Self { deliveries, hooks, trial, limits }
     }
 }

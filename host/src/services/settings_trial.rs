@@ -13,6 +13,7 @@ use crate::directory::Directory;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Event, EventId, EventKey, EventType, Hook, PluginRef, Step, TenantId};
 use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError, of_plain_call};
+use crate::sources::Sources;
 use crate::storage::{Storage, StorageError};
 
 /// The error code of a plugin for settings that are invalid for every event.
@@ -24,6 +25,7 @@ const TRIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Makes trial calls of plugins. Clones share one service.
 #[derive(Clone)]
 pub struct SettingsTrial {
+    sources: Sources,
     directory: Arc<Directory>,
     pipelines: Arc<Pipelines>,
     storage: Storage,
@@ -61,12 +63,13 @@ impl SettingsTrial {
     /// Creates the service from the parts of the engine that it uses.
     #[must_use]
     pub fn new(
+        sources: Sources,
         directory: Arc<Directory>,
         pipelines: Arc<Pipelines>,
         storage: Storage,
         limits: Arc<RequestLimits>,
     ) -> Self {
-        Self { directory, pipelines, storage, limits }
+        Self { sources, directory, pipelines, storage, limits }
     }
 
     /// Validates the settings of the steps of `wanted` for which `is_from_client` is true, which are those that
@@ -177,8 +180,8 @@ impl SettingsTrial {
     /// An event with an empty object as data. Errors of a plugin other than invalid settings may be due to
     /// that.
     fn empty_event(&self, tenant: TenantId) -> Event {
-        let now = self.directory.clock().now();
-        let key = EventKey::generate(self.directory.ids(), now);
+        let now = self.sources.now();
+        let key = EventKey::generate(&self.sources.ids, now);
         Event {
             key,
             id: EventId::of_key(key),

@@ -20,6 +20,7 @@ use crate::clients;
 use crate::directory::Directory;
 use crate::domain::hash::hmac_sha256;
 use crate::domain::{Login, Scopes, UnixMillis};
+use crate::sources::Sources;
 
 /// The header names that the original API accepts; the first is the documented one.
 const AUTHORIZATION: [&str; 2] = ["authorization", "http-authorization"];
@@ -33,6 +34,7 @@ where
     S: Send + Sync,
     Arc<Directory>: FromRef<S>,
     Arc<UsedPasswords>: FromRef<S>,
+    Sources: FromRef<S>,
     AdminKeyHash: FromRef<S>,
 {
     type Rejection = ApiError;
@@ -42,7 +44,7 @@ where
             return Ok(Self(Caller::from_request_parts(parts, state).await?));
         }
         let directory = Arc::<Directory>::from_ref(state);
-        let now = directory.clock().now();
+        let now = Sources::from_ref(state).now();
         let caller = login(&parts.headers, &directory, &Arc::<UsedPasswords>::from_ref(state), now);
         watched(caller, parts.extensions.get::<Arc<clients::Client>>().map(Arc::as_ref), &parts.headers)
             .map(Self)

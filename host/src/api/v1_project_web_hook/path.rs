@@ -13,6 +13,7 @@ use crate::api::auth::AdminKeyHash;
 use crate::api::problem::shorten;
 use crate::directory::Directory;
 use crate::domain::{Hook, Scope, Tenant};
+use crate::sources::Sources;
 
 /// The project in a path and the authenticated sender. Authentication comes before parsing.
 pub(super) struct Project {
@@ -28,6 +29,7 @@ where
     S: Send + Sync,
     Arc<Directory>: FromRef<S>,
     Arc<UsedPasswords>: FromRef<S>,
+    Sources: FromRef<S>,
     AdminKeyHash: FromRef<S>,
 {
     type Rejection = ApiError;

@@ -1,12 +1,10 @@
 //! `GET /time`: the server's clock, against which timestamps are checked. Needs no authentication.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use serde::Serialize;
 
 use super::envelope::Open;
-use crate::directory::Directory;
+use crate::sources::Sources;
 
 /// The current time.
 #[derive(Debug, Serialize)]
@@ -15,6 +13,6 @@ pub(super) struct Now {
     timestamp: i64,
 }
 
-pub(super) async fn time(State(directory): State<Arc<Directory>>) -> Open<Now> {
-    Open(Now { timestamp: directory.clock().now().unix_seconds() })
+pub(super) async fn time(State(sources): State<Sources>) -> Open<Now> {
+    Open(Now { timestamp: sources.now().unix_seconds() })
 }

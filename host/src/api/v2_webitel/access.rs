@@ -25,6 +25,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::clients::{Client, NoRoom, UNCOUNTED};
 use crate::directory::Directory;
 use crate::domain::{Scope, Tenant, TenantId};
+use crate::sources::Sources;
 use crate::vault::Vault;
 
 /// The maximum size of a body, in bytes, as in the original API.
@@ -108,7 +109,7 @@ fn login(text: &str, state: &SharedApiState, directory: &Directory) -> Result<Ca
     if let Some(caller) = Caller::of_key(text, directory, AdminKeyHash::from_ref(state)) {
         return Ok(caller);
     }
-    let (vault, now) = (Arc::<Vault>::from_ref(state), directory.clock().now());
+    let (vault, now) = (Arc::<Vault>::from_ref(state), Sources::from_ref(state).now());
     token::verify(text, directory, &vault, now).map(|tenant| Caller::of_tenant(tenant, token::scopes()))
 }
 

@@ -22,6 +22,7 @@ use crate::api::problem::Problem;
 use crate::directory::Directory;
 use crate::domain::{DomainToken, Scope, UnixMillis};
 use crate::random;
+use crate::sources::Sources;
 use crate::vault::Vault;
 
 /// The maximum size of a role, in bytes.
@@ -73,6 +74,7 @@ async fn list_tokens(
 
 /// Creates a token: `{"expire": <ms>, "role": "…"}`.
 async fn create_token(
+    State(sources): State<Sources>,
     State(directory): State<Arc<Directory>>,
     State(vault): State<Arc<Vault>>,
     path: Segments,
@@ -83,7 +85,7 @@ async fn create_token(
     let text = compact(&call.body().await?)?;
     let input = Input::read(&text)?;
     let expire = input.integer("expire")?.ok_or_else(|| ApiError::bad("expire is required"))?;
-    if expire <= directory.clock().now().0 || expire > LATEST_END {
+    if expire <= sources.now().0 || expire > LATEST_END {
         return Err(input.wrong("expire", "a future time in milliseconds since 1970"));
     }
     let role = input.string("role")?.unwrap_or_default();

@@ -26,6 +26,7 @@ use crate::domain::{
 use crate::presence::ClientPresence;
 use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError};
 use crate::services::RequestLimits;
+use crate::sources::Sources;
 use crate::storage::Storage;
 
 /// The schema of the member `event`, which has two forms. [`DryRuns`] parses the text itself.
@@ -65,6 +66,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The parts of the engine that dry runs use.
 #[derive(Clone)]
 pub(super) struct DryRuns {
+    pub(super) sources: Sources,
     pub(super) directory: Arc<Directory>,
     pub(super) pipelines: Arc<Pipelines>,
     connector: Arc<Connector>,
@@ -164,8 +166,8 @@ impl DryRuns {
     fn parse_event(&self, event: &RawValue, tenant: TenantId) -> Result<Event, Problem> {
         let input: EventInput = json::parse_text(event.get())?;
         let incoming = input.check(tenant, &self.directory)?;
-        let now = self.directory.clock().now();
-        let key = EventKey::generate(self.directory.ids(), now);
+        let now = self.sources.now();
+        let key = EventKey::generate(&self.sources.ids, now);
         Ok(Event {
             key,
             id: incoming.id.unwrap_or_else(|| EventId::of_key(key)),
@@ -201,6 +203,7 @@ fn mismatches(hook: &Hook, event: &Event) -> Vec<String> {
 impl FromRef<SharedApiState> for DryRuns {
     fn from_ref(shared: &SharedApiState) -> Self {
         Self {
+            sources: FromRef::from_ref(shared),
             directory: FromRef::from_ref(shared),
             pipelines: FromRef::from_ref(shared),
             connector: FromRef::from_ref(shared),

@@ -42,7 +42,7 @@ async fn a_tenant_with_many_hooks_is_claimed_in_few_transactions_and_does_not_de
     let ids = Arc::new(IdGenerator::new(0, 0));
     let dispatcher = Dispatcher::new(testing::limits());
     let feeder = Feeder {
-        clock: SystemClock::shared(),
+        sources: testing::sources(),
         dispatcher,
         directory: Directory::load(storage.stores(), ids, SystemClock::shared()).await.unwrap(),
         deliveries: Arc::clone(&store) as Arc<dyn DeliveryStore>,
@@ -70,7 +70,7 @@ async fn feeder(world: &World, limits: DispatcherLimits) -> (Feeder, Arc<SpyStor
     let directory = Directory::load(world.storage.clone(), ids, SystemClock::shared()).await.unwrap();
     let deliveries = Arc::clone(&store) as Arc<dyn DeliveryStore>;
     let dispatcher = Dispatcher::new(limits);
-    (Feeder { clock: SystemClock::shared(), dispatcher, directory, deliveries }, store)
+    (Feeder { sources: testing::sources(), dispatcher, directory, deliveries }, store)
 }
 
 #[tokio::test]

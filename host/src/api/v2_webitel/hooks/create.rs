@@ -14,6 +14,7 @@ use crate::directory::Directory;
 use crate::domain::{HookId, Scope, Step};
 use crate::presence::ClientPresence;
 use crate::services::{HookService, new_secret};
+use crate::sources::Sources;
 
 /// The result of an insertion, as the database of the original API (MongoDB) reports it.
 #[derive(Debug, Serialize)]
@@ -29,15 +30,16 @@ pub(super) struct Inserted {
 pub(super) async fn create_hook(
     State(hooks): State<HookService>,
     State(directory): State<Arc<Directory>>,
+    State(sources): State<Sources>,
     client: ClientPresence,
     mut call: Call,
 ) -> Result<Success<Inserted>, ApiError> {
     let domain = call.domain(Scope::HooksWrite)?;
     let body = call.body().await?;
     let wanted = HookInput::read(&body, domain.id, &directory)?;
-    let now = directory.clock().now();
+    let now = sources.now();
     let identity = Identity {
-        id: HookId::generate(directory.ids(), now),
+        id: HookId::generate(&sources.ids, now),
         tenant: domain.id,
         secrets: vec![new_secret()],
         created_at: now,

@@ -19,6 +19,7 @@ use crate::directory::Directory;
 use crate::domain::{HookId, Scope};
 use crate::presence::ClientPresence;
 use crate::services::{HookService, new_secret};
+use crate::sources::Sources;
 
 /// Create a hook
 ///
@@ -34,6 +35,7 @@ use crate::services::{HookService, new_secret};
 pub(super) async fn create_hook(
     State(hooks): State<HookService>,
     State(directory): State<Arc<Directory>>,
+    State(sources): State<Sources>,
     client: ClientPresence,
     caller: Caller,
     _: NoParams,
@@ -44,9 +46,9 @@ pub(super) async fn create_hook(
     let input: HookInput = json::parse(&body)?;
     refuse_read_only(&input)?;
     let secret = input.secret.as_deref().map_or_else(|| Ok(new_secret()), wire::read_secret)?;
-    let now = directory.clock().now();
+    let now = sources.now();
     let hook = input.check(tenant, &directory)?.into_hook(HookIdentity {
-        id: HookId::generate(directory.ids(), now),
+        id: HookId::generate(&sources.ids, now),
         tenant,
         secrets: vec![secret],
         created_at: now,

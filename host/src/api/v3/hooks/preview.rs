@@ -57,7 +57,7 @@ pub(super) async fn preview_hook(
         let event = Arc::new(dry_runs.read(input.event, &caller, tenant).await?);
         let run = dry_runs.finish(dry_runs.pipelines.preview(&hook, &event)).await?;
         let warnings = dry_runs.delivery_warnings(&hook, &event, &run).await;
-        let now = dry_runs.directory.clock().now();
+        let now = dry_runs.sources.now();
         let view =
             DryRunView::of(&run, |request| signed_headers(&hook, &event, request, now)).warning(warnings);
         // Otherwise a key that can only read hooks could have any body signed.

@@ -23,6 +23,7 @@ use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Scope, Signing, SigningSecret, UnixMillis};
 use crate::services::{HookService, new_secret};
+use crate::sources::Sources;
 
 /// The signing secrets of a hook.
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,6 +73,7 @@ pub(super) struct RotateInput {
     responses((status = 200, description = "The secrets that sign now", body = SecretsView)),
 )]
 pub(super) async fn get_hook_secret(
+    State(sources): State<Sources>,
     State(directory): State<Arc<Directory>>,
     caller: Caller,
     Segment(id): Segment<HookId>,
@@ -79,7 +81,7 @@ pub(super) async fn get_hook_secret(
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
     let hook = find_readable(&directory, tenant, id)?;
-    let view = SecretsView::of(&hook, directory.clock().now());
+    let view = SecretsView::of(&hook, sources.now());
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(view)))
 }
 
@@ -93,6 +95,7 @@ pub(super) async fn get_hook_secret(
     responses((status = 200, description = "The secrets that sign now", body = SecretsView)),
 )]
 pub(super) async fn rotate_hook_secret(
+    State(sources): State<Sources>,
     State(hooks): State<HookService>,
     State(directory): State<Arc<Directory>>,
     caller: Caller,
@@ -110,6 +113,6 @@ pub(super) async fn rotate_hook_secret(
     let secret = given.as_deref().map_or_else(|| Ok(new_secret()), wire::read_secret)?;
     let may_rotate = |hook: &Hook| if hook.signing == Signing::None { refuse_foreign(hook) } else { Ok(()) };
     let hook = hooks.rotate_secret((tenant, id), secret, may_rotate).await?.ok_or_else(|| no_hook(id))?;
-    let now = directory.clock().now();
+    let now = sources.now();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(SecretsView::of(&hook, now))))
 }

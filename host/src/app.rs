@@ -111,8 +111,15 @@ pub async fn start(config: Config) -> Result<Engine> {
     let (ahead, in_use) = (sandbox.clone(), directory.plugins_in_use());
     tokio::spawn(async move { ahead.compile_ahead(in_use).await });
 
-    let router =
-        router(&config, &sources, &directory, (stores, vault), &dispatcher, &sandbox, &connector, admin.hash);
+    let router = router(
+        &config,
+        &sources,
+        &directory,
+        (stores, vault),
+        (&dispatcher, &connector),
+        &sandbox,
+        admin.hash,
+    );
     let clients = Clients::new(client_limits(&config, files.clients));
     let stop_serving = Stop::default();
     let serving = tokio::spawn(server::serve(listener, router, cores, clients, stop_serving.clone()));
@@ -240,9 +247,8 @@ fn router(
     sources: &Sources,
     directory: &Arc<Directory>,
     (storage, vault): (Storage, Arc<Vault>),
-    dispatcher: &Arc<Dispatcher>,
+    (dispatcher, connector): (&Arc<Dispatcher>, &Arc<Connector>),
     sandbox: &Sandbox,
-    connector: &Arc<Connector>,
     admin_key_hash: [u8; 32],
 ) -> Router {
     let (events, sources) = (Arc::clone(&storage.events), sources.clone());

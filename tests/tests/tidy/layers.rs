@@ -45,7 +45,7 @@ pub fn order(document: &str) -> Vec<Vec<String>> {
     let line =
         line.unwrap_or_else(|| panic!("{DOCUMENT} must have the layers as a code span: `main → … → domain`"));
     let names = |part: &str| {
-        part.split(['{', '}', ',', ' ']).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        part.split(['{', '}', ',', ' ', '\n']).filter(|name| !name.is_empty()).map(str::to_owned).collect()
     };
     line.split('→').map(names).collect()
 }

@@ -78,7 +78,7 @@ fn each_import_of_a_cycle_is_a_violation() {
 
 #[test]
 fn imports_of_the_same_level_or_of_one_above_are_violations() {
-    let order = layers::order("The order is `main → app → { left, right } → domain`, beside `clock`.");
+    let order = layers::order("The order is `main → app →\n{ left, right } → domain`, beside `clock`.");
     let files = [
         ("main.rs", "use crate::domain::D; use crate::app::A;"),
         ("app.rs", "use crate::left::L; use crate::clock::C; pub struct A;"),

@@ -177,7 +177,7 @@ pub(super) fn watched<E: From<Problem>>(
             }
             if let Some(tenant) = caller.tenant() {
                 let counted = client.act_for(tenant);
-                // The operator can act for a tenant that sends too much, to stop it.
+                // The operator is exempt, so that it can act for a tenant that sends too many requests.
                 if !caller.is_operator() {
                     counted.map_err(|TooManyBusy| too_many_requests())?;
                 }

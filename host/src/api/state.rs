@@ -21,7 +21,7 @@ use crate::vault::Vault;
 /// The parts of the engine that handlers use.
 #[derive(Clone)]
 pub struct ApiState {
-    /// Time and ids.
+    /// The clock and the generators of ids and random numbers.
     pub sources: Sources,
     /// Tenants, keys, hooks, plugins.
     pub directory: Arc<Directory>,

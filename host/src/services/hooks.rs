@@ -87,10 +87,10 @@ impl HookService {
         Ok(hook)
     }
 
-    /// Makes `secret` the hook's first. Previous secrets still sign for a day. `None` if there is no such hook.
+    /// Rotates the hook's secret to `secret`; `None` if there is no such hook. The previous secret still signs for a day.
     ///
     /// # Errors
-    /// Fails if `may_rotate` fails, or if `secret` is the hook's first already.
+    /// Fails if `may_rotate` fails, or if `secret` is already the hook's current secret.
     pub async fn rotate_secret<E: From<DirectoryError> + From<SameSecret>>(
         &self,
         (tenant, id): (TenantId, HookId),

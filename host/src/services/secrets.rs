@@ -10,7 +10,7 @@ const OVERLAP: Duration = Duration::from_secs(24 * 3600);
 /// The maximum number of secrets that sign at the same time.
 const MAX_LIVE: usize = 5;
 
-/// The new secret is the one that the hook has already.
+/// The new secret is already the hook's current secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this is already the hook's secret; send a different one")]
 pub struct SameSecret;

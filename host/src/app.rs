@@ -156,13 +156,13 @@ fn spawn_feeder(
         deliveries: Arc::clone(&deliveries),
     };
     tokio::spawn(past::note_clock(Arc::clone(database), Arc::clone(clock), stop.clone()));
-    let kept = clock_watch::Kept {
+    let dependents = clock_watch::Dependents {
         clock: Arc::clone(clock),
         ids: Arc::clone(&sources.ids),
         deliveries,
         dispatcher: Arc::clone(dispatcher),
     };
-    tokio::spawn(clock_watch::run(kept, stop.clone()));
+    tokio::spawn(clock_watch::run(dependents, stop.clone()));
     tokio::spawn(feeder.run(stop.clone()))
 }
 

@@ -1,8 +1,8 @@
-//! Notices that the wall clock was set, and keeps what hangs on it right.
+//! Notices that the wall clock was set, and corrects what depends on it.
 //!
-//! Deliveries are due at times of the wall clock: if it is set back, what is due is set back with it. Ids carry their time
-//! and never go back: a clock that is set far ahead by mistake would give every later id a wrong time. So ids may follow
-//! a jump ahead only after it has held for a while.
+//! Deliveries are due at times of the wall clock. If it is set back, they are brought forward by the same time. Ids carry
+//! their time and always ascend, so a clock that is set far ahead by mistake would give every later id a wrong time. Ids
+//! therefore follow a jump ahead only after it has lasted for a while.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,51 +18,51 @@ use crate::storage::{DeliveryStore, StorageError};
 
 /// How often the clocks are compared.
 const EVERY: Duration = Duration::from_secs(5);
-/// A step back of less than this delays nothing that matters.
+/// A smaller step back is ignored.
 const SMALL_STEP_MS: i64 = 1_000;
-/// A jump ahead of more than this is not believed at once.
+/// A larger jump ahead is not trusted at once.
 const LARGE_JUMP_MS: i64 = 3_600_000;
-/// After this time a jump ahead is believed.
-const BELIEVED_AFTER_MS: i64 = 3_600_000;
+/// After this time a jump ahead is trusted.
+const TRUSTED_AFTER_MS: i64 = 3_600_000;
 
-/// Compares the wall clock with one that nobody sets.
+/// Compares the wall clock with the boot clock, which is never set.
 #[derive(Debug)]
 pub struct ClockWatch {
     /// Both clocks, in milliseconds, when they were last compared.
     wall: i64,
     boot: i64,
-    /// The wall clock as it is believed.
+    /// The wall clock as far as it is trusted.
     trusted: i64,
-    /// Since when, by the other clock, the wall clock has been far ahead of that.
+    /// When the wall clock jumped far ahead of that, by the boot clock.
     ahead_since: Option<i64>,
 }
 
-/// What a comparison showed.
+/// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct Comparison {
     /// By how much the wall clock was set back since the last comparison, if it was.
     pub set_back: Option<Duration>,
-    /// A jump ahead was seen just now, which is not believed yet.
+    /// The size of a jump ahead that was just seen, and is not trusted yet.
     pub jumped_ahead: Option<Duration>,
     /// The latest time that ids may carry until the next comparison.
     pub ceiling: UnixMillis,
 }
 
 impl ClockWatch {
-    /// Begins with both clocks as they are, in milliseconds.
+    /// Starts with the current time of both clocks, in milliseconds.
     #[must_use]
     pub fn new(wall: UnixMillis, boot: i64) -> Self {
         Self { wall: wall.0, boot, trusted: wall.0, ahead_since: None }
     }
 
-    /// The latest time that ids may carry: room for the next comparison to come late.
+    /// The latest time that ids may carry, with a margin for a late comparison.
     #[must_use]
     pub fn ceiling(&self) -> UnixMillis {
         UnixMillis(self.trusted + 2 * LARGE_JUMP_MS)
     }
 
     /// Compares the clocks again.
-    pub fn look(&mut self, wall: UnixMillis, boot: i64) -> Seen {
+    pub fn compare(&mut self, wall: UnixMillis, boot: i64) -> Comparison {
         let passed = (boot - self.boot).max(0);
         let back = self.wall + passed - wall.0;
         let set_back = (back >= SMALL_STEP_MS).then(|| Duration::from_millis(back.unsigned_abs()));
@@ -75,7 +75,7 @@ impl ClockWatch {
                 jumped_ahead = Some(Duration::from_millis(ahead.unsigned_abs()));
             }
             let since = *self.ahead_since.get_or_insert(boot);
-            if boot - since < BELIEVED_AFTER_MS {
+            if boot - since < TRUSTED_AFTER_MS {
                 self.trusted = expected;
             }
         }
@@ -83,19 +83,19 @@ impl ClockWatch {
             self.ahead_since = None;
         }
         (self.wall, self.boot) = (wall.0, boot);
-        Seen { set_back, jumped_ahead, ceiling: self.ceiling() }
+        Comparison { set_back, jumped_ahead, ceiling: self.ceiling() }
     }
 }
 
-/// What is kept right.
-pub struct Kept {
+/// What depends on the clock.
+pub struct Dependents {
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Makes ids.
     pub ids: Arc<IdGenerator>,
-    /// Where deliveries are due.
+    /// Stores when deliveries are due.
     pub deliveries: Arc<dyn DeliveryStore>,
-    /// Is woken if something is due earlier than it was.
+    /// Woken if deliveries are due earlier.
     pub dispatcher: Arc<Dispatcher>,
 }
 
@@ -141,9 +141,9 @@ impl StepsBack {
 }
 
 /// Compares the clocks until `stop`.
-pub async fn run(kept: Kept, stop: CancellationToken) {
-    let mut watch = ClockWatch::new(kept.clock.now(), since_boot_ms());
-    kept.ids.set_ceiling(watch.ceiling());
+pub async fn run(dependents: Dependents, stop: CancellationToken) {
+    let mut watch = ClockWatch::new(dependents.clock.now(), since_boot_ms());
+    dependents.ids.set_ceiling(watch.ceiling());
     let mut steps = StepsBack::default();
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -152,13 +152,13 @@ pub async fn run(kept: Kept, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let now = kept.clock.now();
-        let seen = watch.look(now, since_boot_ms());
-        kept.ids.set_ceiling(seen.ceiling);
+        let now = dependents.clock.now();
+        let seen = watch.compare(now, since_boot_ms());
+        dependents.ids.set_ceiling(seen.ceiling);
         if let Some(by) = seen.jumped_ahead {
             tracing::error!(
                 seconds = by.as_secs(),
-                "the clock was set far ahead; if that is right, new ids carry the new time in an hour"
+                "the clock was set far ahead; new ids will carry the new time if it lasts for an hour"
             );
         }
         if let Some(by) = seen.set_back {
@@ -168,13 +168,13 @@ pub async fn run(kept: Kept, stop: CancellationToken) {
             );
             steps.push(StepBack { now, by });
         }
-        if steps.apply(|step| kept.deliveries.bring_forward(step.now, step.by)).await {
-            kept.dispatcher.wake();
+        if steps.apply(|step| dependents.deliveries.bring_forward(step.now, step.by)).await {
+            dependents.dispatcher.wake();
         }
     }
 }
 
-/// Milliseconds since the machine was started, its sleep included. Nobody sets this clock.
+/// Milliseconds since the machine booted, including suspended time.
 fn since_boot_ms() -> i64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
@@ -193,7 +193,7 @@ mod tests {
 
     /// Each row: milliseconds that passed, how far the wall clock is from right; set back by, ids' ceiling from right.
     #[test]
-    fn steps_are_seen_and_ids_follow_a_jump_ahead_only_when_it_holds() {
+    fn steps_back_are_noticed_and_ids_follow_a_jump_ahead_only_when_it_lasts() {
         let mut watch = ClockWatch::new(UnixMillis(NOW), 0);
         let mut right = 0;
         let century = 100 * 365 * DAY;
@@ -212,7 +212,7 @@ mod tests {
             ("late", 10 * HOUR, 0, Some(century), 0),
         ] {
             right += passed;
-            let seen = watch.look(UnixMillis(NOW + right + off), right);
+            let seen = watch.compare(UnixMillis(NOW + right + off), right);
             assert_eq!(seen.set_back.map(|by| by.as_millis()), set_back.map(|by| by as u128), "{what}");
             assert_eq!(seen.ceiling.0 - 2 * HOUR - NOW - right, ceiling, "{what}");
         }

@@ -1,11 +1,11 @@
-//! Threads for what there is much of: connections of the API's clients, and attempts. One for each core, each with a
-//! runtime of its own.
+//! One thread for each core, with its own runtime, for connections of the API's clients and for attempts.
 //!
-//! What begins on such a thread ends on it, its memory and its timers are nobody else's, and so are its sockets but for resting
-//! connections to receivers, which another core may take over (`delivery::client`). Where threads share their tasks, nearly every answer from outside moves a task to another core, which has nothing of it at hand.
+//! A task stays on the thread where it starts, with its memory and its timers. If threads shared their tasks, nearly every
+//! response from outside would move a task to another core, whose caches have nothing of it. Only idle connections to
+//! receivers may move to another core (`delivery::client`).
 //!
 //! The two loops that every event and every attempt wait for, which commit and record, run on the [first](Cores::first)
-//! of them: on a thread of their own they would be woken, by a system call, for nearly each.
+//! core. On a thread of their own, they would be woken by a system call for nearly each of them.
 
 use std::cell::Cell;
 use std::io;
@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
 /// Shorter than nearly all timeouts of connections and requests, and long enough to cost nothing.
-const BEAT: Duration = Duration::from_millis(500);
+const TIMER_INTERVAL: Duration = Duration::from_millis(500);
 
 thread_local! {
     static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
@@ -30,17 +30,17 @@ pub struct Cores {
 }
 
 impl Cores {
-    /// Starts a thread for each core. They end at `stop`, with whatever runs on them.
+    /// Starts a thread for each core. At `stop` they end, and drop their tasks.
     ///
     /// # Errors
-    /// Where the system gives no more threads or files.
+    /// Fails if the system has no threads or file descriptors left.
     pub fn start(stop: &CancellationToken) -> io::Result<Self> {
         let start = |number| {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let (handle, stop) = (runtime.handle().clone(), stop.clone());
             thread::Builder::new().name(format!("core-{number}")).spawn(move || {
                 NUMBER.set(Some(number));
-                runtime.spawn(beat());
+                runtime.spawn(keep_timer());
                 runtime.block_on(stop.cancelled());
             })?;
             Ok(handle)
@@ -49,13 +49,13 @@ impl Cores {
         Ok(Self { runtimes, next: AtomicUsize::new(0) })
     }
 
-    /// Their runtimes; there is one at least.
+    /// The runtimes, at least one.
     #[must_use]
     pub fn runtimes(&self) -> &[Handle] {
         &self.runtimes
     }
 
-    /// The first of them.
+    /// The first runtime.
     #[must_use]
     pub fn first(&self) -> &Handle {
         &self.runtimes[0]
@@ -67,22 +67,22 @@ impl Cores {
     }
 }
 
-/// How many cores there are for this process.
+/// The number of cores that this process may use.
 #[must_use]
 pub fn count() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Which of the threads this is, counted from 0, if it is one.
+/// The index of the current thread among the cores, if it is one of them.
 #[must_use]
 pub fn here() -> Option<usize> {
     NUMBER.get()
 }
 
-/// Keeps a timer set for ever. Else setting any other would be a system call: a runtime is woken for a timer that ends
-/// before all that it knew of when it last went to sleep.
-async fn beat() {
+/// Keeps a timer set. Without one, setting another timer would cost a system call, which wakes a runtime for any timer that
+/// ends before those that it knew when it went to sleep.
+async fn keep_timer() {
     loop {
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(TIMER_INTERVAL).await;
     }
 }

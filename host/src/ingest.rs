@@ -1,9 +1,8 @@
-//! The way in: an event is matched with the hooks that want it, and stored with their deliveries in
-//! one transaction. When [`Ingest::accept`] has returned, the event is on disk.
+//! Accepts events: matches an event with its hooks and stores it with their deliveries in one transaction. When
+//! [`Ingest::accept`] has returned, the event is on disk.
 //!
-//! Ingest decides nothing about payloads and sends nothing. It asks the dispatcher whether a delivery
-//! has room in memory *before* the commit, so that the lease is stored with the delivery: what has no
-//! room is stored as due, and claimed from disk when there is.
+//! Ingest decides nothing about payloads and sends nothing. It asks the dispatcher for room in memory *before* the commit, so
+//! that the lease is stored with the delivery. A delivery without room is stored as due, and claimed from disk later.
 
 use std::sync::Arc;
 
@@ -15,35 +14,35 @@ use crate::sources::Sources;
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, StorageError};
 use crate::tenant_limiter::{TenantLimiter, TenantPermit};
 
-/// An event as some surface received it, checked for form.
+/// A validated event, as an API received it.
 #[derive(Debug, Clone)]
 pub struct IncomingEvent {
-    /// Whose it is.
+    /// The tenant that it belongs to.
     pub tenant: TenantId,
-    /// The sender's own id.
+    /// The sender's id for it.
     pub id: Option<EventId>,
     /// The request's `Idempotency-Key`.
     pub idempotency_key: Option<String>,
     /// Its type.
     pub event_type: EventType,
-    /// When it happened, by its sender's word.
+    /// When it happened, according to its sender.
     pub occurred_at: Option<UnixMillis>,
-    /// The project that it belongs to; the tenant has it.
+    /// The tenant's project that it belongs to.
     pub project: Option<i64>,
-    /// Its data, JSON text.
+    /// Its data as JSON.
     pub data: Arc<str>,
 }
 
-/// What the sender of an event is told.
+/// The result for one event, for its sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// The event's id, as receivers see it.
+    /// The event's id, as receivers get it.
     pub id: EventId,
-    /// The engine's own number of it.
+    /// The engine's own id.
     pub key: EventKey,
-    /// How many hooks want it.
+    /// How many hooks match it.
     pub deliveries: u32,
-    /// Whether it had been accepted before; then this is the first answer again.
+    /// Whether it was accepted before. If so, this is the first result again.
     pub duplicate: bool,
 }
 
@@ -53,14 +52,14 @@ pub enum IngestError {
     /// Another event has the same id or idempotency key.
     #[error("event {index} of the call conflicts with another event")]
     Conflict {
-        /// Which event of the call, counted from 0.
+        /// The index of the event in the call.
         index: usize,
-        /// On what.
+        /// What conflicts.
         on: ConflictOn,
     },
-    /// The events of one call make more deliveries than one transaction should hold.
+    /// The events of one call create more deliveries than one transaction should hold.
     #[error(
-        "the events make more than {MAX_DELIVERIES_PER_CALL} deliveries, the most that are taken in at once; send fewer events"
+        "the events create more than {MAX_DELIVERIES_PER_CALL} deliveries, the maximum for one request; send fewer events"
     )]
     TooMany,
     /// Storage failed.
@@ -72,15 +71,14 @@ pub enum IngestError {
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {
     /// There is no room for another delivery in memory.
-    #[error("the engine has too much to do for a test right now; try again in a moment")]
+    #[error("the engine is too busy for a test; try again later")]
     Busy,
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
 
-/// Deliveries that one call may make, if it has more than one event: they are one transaction, for which
-/// every other tenant waits.
+/// The most deliveries of one call with several events. They are stored in one transaction, for which other tenants wait.
 pub const MAX_DELIVERIES_PER_CALL: usize = 20_000;
 
 /// Number of deliveries that one call creates without waiting for a permit.
@@ -92,11 +90,11 @@ pub struct Ingest {
     directory: Arc<Directory>,
     events: Arc<dyn EventStore>,
     dispatcher: Arc<Dispatcher>,
-    /// By deliveries. Large transactions of a tenant follow one another, or all would stand before others' events.
+    /// Weighted by deliveries. Large transactions of a tenant run one after another, so that they do not delay other tenants.
     large_calls: TenantLimiter,
 }
 
-/// Events on their way into storage. Dropped instead, they leave nothing behind.
+/// Events that are ready to be stored. Dropping them gives back the room of their deliveries.
 pub struct Prepared {
     acceptances: Vec<Acceptance>,
     handover: Handover,
@@ -115,42 +113,40 @@ impl Ingest {
         Self { sources, directory, events, dispatcher, large_calls }
     }
 
-    /// Stores events with the deliveries they make, all or nothing; one receipt for each, in order.
+    /// Stores all events with their deliveries, or none. Returns a receipt for each event, in order.
     ///
     /// # Errors
-    /// Where an event conflicts with another, they make too many deliveries, or storage fails; nothing is
-    /// stored then.
+    /// Fails if an event conflicts with another, if there are too many deliveries, or if storage fails. Then nothing is stored.
     pub async fn accept(&self, events: Vec<IncomingEvent>) -> Result<Vec<Receipt>, IngestError> {
         self.store(self.prepare(events)?).await
     }
 
-    /// The first half of [`Self::accept`], in which nothing waits: for many events it belongs where it holds up nobody.
+    /// The first half of [`Self::accept`], which does not wait. For many events, run it off the I/O threads.
     ///
     /// # Errors
-    /// Where the events make too many deliveries.
+    /// Fails if there are too many deliveries.
     pub fn prepare(&self, events: Vec<IncomingEvent>) -> Result<Prepared, IngestError> {
         let (mut hooks, mut deliveries) = (Vec::with_capacity(events.len()), 0);
         for event in &events {
             let matching = self.directory.matching_hooks(event.tenant, &event.event_type, event.project);
             deliveries += matching.len();
-            // Not after all are counted: ten thousand events for as many hooks would be a gigabyte of them.
+            // Checked for each event: ten thousand events for as many hooks would fill a gigabyte.
             if events.len() > 1 && deliveries > MAX_DELIVERIES_PER_CALL {
                 return Err(IngestError::TooMany);
             }
             hooks.push(matching);
         }
-        let mut prepared = self.nothing_prepared(events.len());
+        let mut prepared = self.empty(events.len());
         for (event, hooks) in events.into_iter().zip(hooks) {
             self.prepare_one(event, &hooks, Trigger::Event, &mut prepared);
         }
         Ok(prepared)
     }
 
-    /// Sends an event of its own to one hook, once, even while that is disabled. Answers with the event as it is
-    /// stored and the delivery that it makes.
+    /// Sends a test event to one hook, once, even if the hook is disabled. Returns the stored event and its delivery.
     ///
     /// # Errors
-    /// Where there is no room in memory (a disabled hook's deliveries are not fetched from disk), or storage fails.
+    /// Fails if there is no room in memory (deliveries of a disabled hook are not claimed from disk), or if storage fails.
     pub async fn test(
         &self,
         hook: &Arc<Hook>,
@@ -166,7 +162,7 @@ impl Ingest {
             project: hook.project,
             data,
         };
-        let mut prepared = self.nothing_prepared(1);
+        let mut prepared = self.empty(1);
         self.prepare_one(event, std::slice::from_ref(hook), Trigger::Test, &mut prepared);
         let Acceptance { event, deliveries, .. } = &prepared.acceptances[0];
         if deliveries[0].lease_until.is_none() && !hook.is_sent_to() {
@@ -176,12 +172,12 @@ impl Ingest {
         match self.store(prepared).await {
             Ok(_) => Ok(made),
             Err(IngestError::Storage(error)) => Err(TestError::Storage(error)),
-            // An event without a name of its sender's conflicts with nothing, and one delivery is never too many.
+            // Impossible: an event without a sender's id conflicts with nothing, and one delivery is not too many.
             Err(IngestError::Conflict { .. } | IngestError::TooMany) => Err(TestError::Busy),
         }
     }
 
-    fn nothing_prepared(&self, events: usize) -> Prepared {
+    fn empty(&self, events: usize) -> Prepared {
         let reserved = Vec::with_capacity(events);
         let handover = Handover { dispatcher: Arc::clone(&self.dispatcher), reserved };
         Prepared { acceptances: Vec::with_capacity(events), handover }
@@ -196,7 +192,7 @@ impl Ingest {
     ) {
         let now = self.sources.now();
         let key = EventKey::generate(&self.sources.ids, now);
-        // Two posts can only be the same if their sender named them: the digest is for those alone.
+        // Only events with an id or key of their sender can be duplicates, so only they need a digest.
         let named = incoming.id.is_some() || incoming.idempotency_key.is_some();
         let content = if named { content_digest(&incoming) } else { [0; 32] };
         let event = Arc::new(Event {
@@ -213,7 +209,7 @@ impl Ingest {
         for hook in hooks {
             let id = DeliveryId::generate(&self.sources.ids, now);
             let work = Work::fresh(id, hook.id, Arc::clone(&event), trigger);
-            // One that cannot be read is not sent to: what it gets waits on disk.
+            // Deliveries of a hook that cannot be decrypted wait on disk.
             let lease_until = (!hook.unreadable).then(|| self.dispatcher.reserve(&work, now)).flatten();
             deliveries.push(NewDelivery { id, hook: hook.id, trigger, lease_until, due_at: now });
             if let Some(lease_until) = lease_until {
@@ -225,13 +221,13 @@ impl Ingest {
         prepared.handover.reserved.push(reserved);
     }
 
-    /// The second half of [`Self::accept`]: commits, and hands the deliveries on.
+    /// The second half of [`Self::accept`]: commits, and passes the deliveries to the dispatcher.
     ///
     /// # Errors
-    /// Where an event conflicts with another, or storage fails; nothing is stored then.
+    /// Fails if an event conflicts with another, or if storage fails. Then nothing is stored.
     pub async fn store(&self, prepared: Prepared) -> Result<Vec<Receipt>, IngestError> {
         let Prepared { acceptances, mut handover } = prepared;
-        let first_answers: Vec<_> = acceptances
+        let first_receipts: Vec<_> = acceptances
             .iter()
             .map(|acceptance| Receipt {
                 id: acceptance.event.id.clone(),
@@ -254,7 +250,7 @@ impl Ingest {
             return Err(IngestError::Conflict { index, on });
         }
         let mut receipts = Vec::with_capacity(outcomes.len());
-        for (index, (outcome, first)) in outcomes.into_iter().zip(first_answers).enumerate() {
+        for (index, (outcome, first)) in outcomes.into_iter().zip(first_receipts).enumerate() {
             match outcome {
                 Accepted::Stored => {
                     handover.deliver(index);
@@ -282,12 +278,11 @@ impl Ingest {
     }
 }
 
-/// Reserved work between reservation and commit. What has not been delivered when this is dropped, be
-/// it for an error or because the caller went away in the middle, is given back: where the commit went
-/// through all the same, the delivery is on disk under a lease, and is taken up when that ends.
+/// Deliveries between reservation and commit. Those that were not passed on when this is dropped, after an error or because
+/// the client disconnected, give back their room. If the commit succeeded even so, they are claimed when their leases end.
 struct Handover {
     dispatcher: Arc<Dispatcher>,
-    /// By event: the deliveries that have room in memory.
+    /// For each event, the deliveries that have room in memory.
     reserved: Vec<Vec<Work>>,
 }
 
@@ -310,7 +305,7 @@ fn first_conflict(outcomes: &[Accepted]) -> Option<(usize, ConflictOn)> {
     })
 }
 
-/// Two posts under one name are the same event if type, project, time and data are the same.
+/// Two events with the same id are the same event if type, project, time and data are equal.
 fn content_digest(event: &IncomingEvent) -> [u8; 32] {
     let event_type = event.event_type.as_str();
     sha256(&[

@@ -1,37 +1,36 @@
-//! What is done about an outcome. Pure: the same input, the same decision.
+//! Decides what to do about an outcome. A pure function.
 
 use std::time::Duration;
 
 use crate::domain::{Outcome, Response, RetrySchedule, Trigger, UnixMillis};
 
-/// What is done about an outcome.
+/// What to do about an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// The receiver took it.
+    /// The receiver accepted the delivery.
     Succeeded,
-    /// Attempt it again at this time.
+    /// Attempt the delivery again at this time.
     RetryAt(UnixMillis),
-    /// It failed, and no attempt is left.
+    /// The delivery failed, and no attempt is left.
     Exhausted {
         /// The receiver is permanently gone: disable the hook.
         gone: bool,
     },
-    /// The pipeline wants nothing sent.
+    /// The pipeline dropped the event.
     Dropped,
 }
 
-/// The longest wait that a receiver's `Retry-After` is given, so that a mistake of its does not park a
-/// delivery for good.
+/// The longest wait that `Retry-After` can ask for, so that a receiver's mistake does not delay a delivery for ever.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// How much longer than scheduled a wait may be, in percent: what failed together does not come back together.
+/// How much longer than scheduled a wait may be, in percent, so that deliveries that failed together are not retried together.
 const JITTER_PERCENT: f64 = 20.0;
 
-/// Decides on `outcome`.
+/// Decides what to do about `outcome`.
 ///
-/// `failures` counts this failure, if it is one, from 1. `jitter` is a random number from 0 to 1.
-/// A fault is retried like a receiver's failure, also if the plugin calls it final: a plugin can be mended by uploading a new
-/// version while the delivery waits, and its settings by changing the hook. A test is made once.
+/// `failures` is the number of failures, including this one if it is one. `jitter` is a random number from 0 to 1. A plugin's
+/// fault is retried like a receiver's failure, even if the plugin calls it final: while the delivery waits, a new version of
+/// the plugin can be uploaded, or the hook changed. A test is attempted once.
 #[must_use]
 pub fn decide(
     outcome: &Outcome,
@@ -47,7 +46,7 @@ pub fn decide(
         Outcome::Response(response) => Some(response),
         Outcome::TimedOut { .. } | Outcome::Unreachable { .. } | Outcome::Faulted { .. } => None,
     };
-    // Standard Webhooks, "Delivery": 410 means that the receiver wants no more.
+    // Standard Webhooks, "Delivery": 410 means that the receiver wants no more requests.
     if response.is_some_and(|response| response.status == 410) {
         return Decision::Exhausted { gone: true };
     }
@@ -60,7 +59,7 @@ pub fn decide(
     Decision::RetryAt(now.plus(jittered.max(asked_for)))
 }
 
-/// What `Retry-After` asks for (RFC 9110, section 10.2.3): seconds or a date; at most 24 hours.
+/// The wait that `Retry-After` asks for, in seconds or as a date (RFC 9110, section 10.2.3), at most 24 hours.
 fn retry_after(response: &Response, now: UnixMillis) -> Option<Duration> {
     let value = response.header("retry-after")?.trim();
     let wait = match value.parse::<u64>() {
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outcome_is_decided_upon() {
+    fn each_outcome_has_its_decision() {
         let exhausted = Decision::Exhausted { gone: false };
         let unreachable = Outcome::Unreachable { kind: UnreachableKind::Dns, message: String::new() };
         let faulted = Outcome::Faulted { step: 0, fault: Fault::new(FaultKind::Trap, "") };
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_made_once() {
+    fn a_test_is_attempted_once() {
         let decision = decide(&answered(500, &[]), 1, &RetrySchedule::default(), Trigger::Test, NOW, 0.0);
         assert_eq!(decision, Decision::Exhausted { gone: false });
     }

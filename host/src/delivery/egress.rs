@@ -1,10 +1,9 @@
-//! Where requests may go. Addresses in, verdict out.
+//! Decides which addresses requests may go to.
 //!
-//! Tenants choose URLs, and URLs can name the operator's own network. Only addresses that are globally
-//! reachable are allowed, plus what the operator lists. The check is made on the address that is then
-//! connected to, after the name was resolved, so that a name which answers differently the second
-//! time gains nothing. The engine itself is out of reach, whatever is listed: its API would take what
-//! a hook sends for a request from this machine.
+//! Tenants choose URLs, and URLs can name the operator's own network. Only globally reachable addresses are allowed, and
+//! those that the operator lists. The check is made after the name was resolved, on the very address that is connected to,
+//! so that a name that resolves differently the second time gains nothing. The engine itself is never allowed: its API would
+//! treat a hook's request as one from this machine.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -12,10 +11,10 @@ use std::sync::Arc;
 
 use crate::domain::{EgressRule, TenantId};
 
-/// The name of a tenant, as it is now.
+/// The current name of a tenant.
 pub type TenantNames = dyn Fn(TenantId) -> Option<String> + Send + Sync;
 
-/// Which addresses may be connected to.
+/// The addresses that may be connected to.
 #[derive(Clone)]
 pub struct EgressPolicy {
     rules: Vec<EgressRule>,
@@ -24,14 +23,14 @@ pub struct EgressPolicy {
 }
 
 impl EgressPolicy {
-    /// Allows globally reachable addresses, and what `rules` cover; but none of the engine's own `listeners`. Rules for one tenant are
-    /// compared with `names`.
+    /// Allows globally reachable addresses and what `rules` cover, but never the engine's own `listeners`. `names` is for
+    /// rules that name a tenant.
     #[must_use]
     pub fn new(rules: Vec<EgressRule>, listeners: Vec<SocketAddr>, names: Arc<TenantNames>) -> Self {
         Self { rules, listeners, names }
     }
 
-    /// Whether a hook of `tenant` may connect to `address`, which the `host` of its URL stands for.
+    /// Whether a hook of `tenant` may connect to `address`, to which the `host` of its URL resolves.
     #[must_use]
     pub fn permits(&self, tenant: TenantId, host: &str, address: SocketAddr) -> bool {
         if self.listeners.iter().any(|listener| reaches(address, *listener)) {
@@ -50,10 +49,10 @@ impl EgressPolicy {
     }
 }
 
-/// Whether a connection to `address` ends at what listens on `listener`.
+/// Whether a connection to `address` reaches `listener`.
 fn reaches(address: SocketAddr, listener: SocketAddr) -> bool {
     let (to, at) = (address.ip().to_canonical(), listener.ip().to_canonical());
-    // To connect to the unspecified address is to connect to loopback.
+    // A connection to the unspecified address goes to loopback.
     let to_loopback = to.is_loopback() || to.is_unspecified();
     address.port() == listener.port()
         && (to == at
@@ -61,7 +60,7 @@ fn reaches(address: SocketAddr, listener: SocketAddr) -> bool {
             || (at.is_unspecified() && (to_loopback || is_local(to))))
 }
 
-/// Whether it is one of this machine's addresses: only such can be bound.
+/// Whether it is one of this machine's addresses, which are the only ones that can be bound.
 fn is_local(address: IpAddr) -> bool {
     match UdpSocket::bind((address, 0)) {
         Ok(_) => true,
@@ -70,7 +69,7 @@ fn is_local(address: IpAddr) -> bool {
 }
 
 /// Whether the address is globally reachable by the IANA special-purpose address registries (RFC 6890
-/// and its successors). Addresses that carry an IPv4 address within are judged by that.
+/// and its successors). An address that contains an IPv4 address is judged by that one.
 #[must_use]
 pub fn is_global(address: IpAddr) -> bool {
     match address {
@@ -79,7 +78,7 @@ pub fn is_global(address: IpAddr) -> bool {
     }
 }
 
-/// A public address by the registries, and yet the metadata service of every machine in Azure.
+/// A public address by the registries, but the metadata service of every machine in Azure.
 const AZURE_WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
 fn is_global_v4(address: Ipv4Addr) -> bool {
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_allows_more_and_nothing_beside_it() {
+    fn the_operators_rules_allow_exactly_what_they_cover() {
         let two = TenantId(2);
         let policy = policy(
             &format!("127.0.0.0/8 fd00::/16:443 one=10.0.0.0/8 {two}=172.16.0.0/12 db.internal:5432"),

@@ -1,4 +1,4 @@
-//! Prepares a hook's pipeline for an event and has the sandbox run it. Sends nothing.
+//! Prepares pipelines of hooks for an event, and runs them in the sandbox. Sends nothing.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::sandbox::{PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbo
 
 /// The attribute that shows plugins the response to the preflight request.
 const PREFLIGHT: &str = "preflight";
-/// The name by which a plugin asks for the hook's current signing secret.
+/// The name by which plugins refer to the hook's current signing secret.
 const SIGNING_SECRET: &str = "signing";
 
 /// See the module's head.
@@ -22,17 +22,16 @@ pub struct Pipelines {
 }
 
 impl Pipelines {
-    /// Pipelines of what `directory` knows, run by `sandbox`.
+    /// Creates it from the `directory` of plugins and the `sandbox` that runs them.
     #[must_use]
     pub fn new(directory: Arc<Directory>, sandbox: Sandbox) -> Self {
         Self { directory, sandbox }
     }
 
-    /// Runs the hook's pipeline for `event`. A hook without plugins costs nothing here. `preflight` is what the
-    /// request before the request was answered with, as plugins are shown it.
+    /// Runs the hook's pipeline for `event`. `preflight` is the response to the preflight request, as plugins get it.
     ///
     /// # Errors
-    /// Only where the engine itself failed: a plugin's failure is part of the run.
+    /// Fails only if the engine itself failed: a plugin's failure is part of the run.
     pub async fn run(
         &self,
         hook: &Hook,
@@ -44,11 +43,11 @@ impl Pipelines {
         self.run_steps(source, hook, &hook.pipeline, event, trigger, preflight).await
     }
 
-    /// Runs the hook's pipeline for somebody who wants to see what it would send. Stops if the answer's future is
-    /// dropped. There is no preflight, whose answer plugins could be shown, since nothing is sent.
+    /// Runs the hook's pipeline to show what it would send. Stops if the future is dropped. There is no preflight, because
+    /// nothing is sent.
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// Fails like [`Self::run`].
     pub async fn preview(&self, hook: &Hook, event: &Arc<Event>) -> Result<PipelineRun, SandboxError> {
         self.run_steps(Source::DryRun, hook, &hook.pipeline, event, Trigger::Test, None).await
     }
@@ -56,7 +55,7 @@ impl Pipelines {
     /// Runs the pipeline that writes the preflight request.
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// Fails like [`Self::run`].
     pub async fn run_preflight(
         &self,
         hook: &Hook,
@@ -103,10 +102,10 @@ impl Pipelines {
         PipelineJob { source, event: Arc::clone(event), attributes, draft, steps, secrets }
     }
 
-    /// Has the code of a step's plugin at hand.
+    /// Loads the code of a step's plugin.
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// Fails like [`Self::run`].
     pub async fn load(&self, tenant: TenantId, step: &Step) -> Result<(), SandboxError> {
         match self.directory.resolve(tenant, &step.plugin) {
             Some(resolved) => self.sandbox.load(tenant, &resolved.digest).await,
@@ -114,11 +113,11 @@ impl Pipelines {
         }
     }
 
-    /// Runs every role of one step as `hook` would, whether the step is among the hook's own or not, and whether its filter
-    /// takes the event or not. A dry run, as [`Self::preview`].
+    /// Runs every role of one step as `hook` would, even if the step is not one of the hook's, and even if its filter drops
+    /// the event. A dry run like [`Self::preview`].
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// Fails like [`Self::run`].
     pub async fn try_step_of(
         &self,
         hook: &Hook,
@@ -130,10 +129,10 @@ impl Pipelines {
         self.sandbox.run_every_role(job).await
     }
 
-    /// As [`Self::try_step_of`], with a version in place of what the step names.
+    /// Like [`Self::try_step_of`], but with this version of the plugin.
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// Fails like [`Self::run`].
     pub async fn try_version_of(
         &self,
         hook: &Hook,
@@ -149,10 +148,10 @@ impl Pipelines {
         self.sandbox.run_every_role(job).await
     }
 
-    /// Runs every role of a version that may not be stored yet, for no hook and without settings.
+    /// Runs every role of a version that may not be stored yet, without a hook and without settings.
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// Fails like [`Self::run`].
     pub async fn try_version(
         &self,
         version: &ResolvedPlugin,
@@ -168,10 +167,10 @@ impl Pipelines {
             .await
     }
 
-    /// Runs one step alone, for no hook, with a draft such as a plain hook would send. A dry run, as [`Self::preview`].
+    /// Runs one step without a hook, with the request that a plain hook would send. A dry run like [`Self::preview`].
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// Fails like [`Self::run`].
     pub async fn run_step(&self, step: &Step, event: Arc<Event>) -> Result<PipelineRun, SandboxError> {
         let (steps, draft) = (vec![self.prepare(event.tenant, step)], request::plain_draft(&event));
         let attributes = self.attributes(&event, Trigger::Test);

@@ -1,4 +1,4 @@
-//! From what a pipeline wrote to what is sent.
+//! Turns the request that a pipeline wrote into the one that is sent.
 
 use compact_str::ToCompactString as _;
 use http::{HeaderName, HeaderValue, header};
@@ -13,15 +13,15 @@ use crate::domain::{
     UnixMillis,
 };
 
-/// Sent where neither hook nor plugin says otherwise.
+/// Sent unless a hook or a plugin sets its own.
 const USER_AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
-/// Tells the receiver the event's type: the body is the event's data alone, unless a plugin wraps it.
+/// The header with the event's type. The body is only the event's data, unless a plugin wraps it.
 const EVENT_TYPE: &str = "hookwright-event-type";
 
-/// Room for what is added on the way: the authorization, the host, the length.
+/// Capacity for headers that are added later: the authorization, the host, the length.
 const ADDED_HEADERS: usize = 3;
 
-/// What is sent if no plugin says otherwise: the event's data, posted as JSON.
+/// The request that is sent if no plugin changes it: the event's data, posted as JSON.
 #[must_use]
 pub fn draft(hook: &Hook, event: &Event) -> Request {
     let mut headers = Vec::with_capacity(hook.headers.len() + 6);
@@ -32,7 +32,7 @@ pub fn draft(hook: &Hook, event: &Event) -> Request {
     if !has("user-agent") {
         headers.push(("user-agent".into(), USER_AGENT.into()));
     }
-    // Receivers that came from another system are sent what that sent.
+    // A hook of another system's API sends what that system sends.
     let own = hook.origin.surface == Surface::V3;
     if own && !has(EVENT_TYPE) && event.event_type.as_str().is_ascii() {
         headers.push((EVENT_TYPE.into(), event.event_type.as_str().into()));
@@ -42,7 +42,7 @@ pub fn draft(hook: &Hook, event: &Event) -> Request {
     Request { method: "POST".into(), url: hook.url.as_str().to_owned(), headers, body }
 }
 
-/// What a plugin that is run by itself is given, since there is no hook: as from one without headers of its own.
+/// The request for a plugin that runs without a hook: that of a hook without headers of its own.
 #[must_use]
 pub fn plain_draft(event: &Event) -> Request {
     Request {
@@ -53,7 +53,7 @@ pub fn plain_draft(event: &Event) -> Request {
     }
 }
 
-/// All headers as they are sent, in order: the request's own without reserved ones, then the signature's.
+/// All headers in the order in which they are sent: the request's own without reserved ones, then the signature's.
 #[must_use]
 pub fn signed_headers(hook: &Hook, event: &Event, request: &Request, now: UnixMillis) -> HeaderList {
     sign_headers(hook, event, request.headers.clone(), request.body.as_bytes(), now)
@@ -76,7 +76,7 @@ fn sign_headers(
     headers
 }
 
-/// What was sent, without its signature and the hook's authorization: what a retry signs anew and sends again.
+/// The request without its signature and the hook's authorization. A retry signs it anew and sends it again.
 #[must_use]
 pub fn unsigned(hook: &Hook, sent: &SentRequest, body: RequestBody) -> Request {
     let mut headers = sent.headers.clone();
@@ -87,8 +87,7 @@ pub fn unsigned(hook: &Hook, sent: &SentRequest, body: RequestBody) -> Request {
 /// The signed request in hyper's terms, and what is recorded of it.
 ///
 /// # Errors
-/// A fault where the request cannot be sent; the sandbox checks what plugins write, so that this is
-/// rather a hook's own doing.
+/// Fails if the request cannot be sent. The sandbox checks what plugins write, so this is rather due to the hook.
 pub fn build(
     hook: &Hook,
     event: &Event,
@@ -107,10 +106,10 @@ pub fn build(
     Ok((built, sent))
 }
 
-/// The request once more, as it was built: `sent` is what is recorded of it, and `body` its body.
+/// Builds the same request once more from its record `sent` and its `body`.
 ///
 /// # Errors
-/// As [`build`], and so never after it.
+/// Fails like [`build`], so never after it.
 pub fn build_again(
     hook: &Hook,
     sent: &SentRequest,
@@ -121,7 +120,7 @@ pub fn build_again(
     Ok(built)
 }
 
-/// Puts the hook's own authorization on, if it has one.
+/// Adds the hook's own authorization, if it has one.
 fn authorize(hook: &Hook, built: &mut http::Request<Full<Bytes>>) -> Result<bool, Fault> {
     let Some(secret) = hook.secret_authorization() else { return Ok(false) };
     let mut value = HeaderValue::from_str(secret.reveal()).map_err(|_| {
@@ -132,8 +131,8 @@ fn authorize(hook: &Hook, built: &mut http::Request<Full<Bytes>>) -> Result<bool
     Ok(true)
 }
 
-/// What is recorded of a request that may carry what a receiver answered to the request before it: neither the
-/// values of headers that plugins wrote, nor the URL's query.
+/// The record of a request that may contain secrets from the preflight response: without the values of headers that plugins
+/// wrote, and without the URL's query.
 #[must_use]
 pub fn without_secrets(mut sent: SentRequest) -> SentRequest {
     const PLAIN: [&str; 3] = ["accept", "content-type", "user-agent"];
@@ -149,7 +148,7 @@ pub fn without_secrets(mut sent: SentRequest) -> SentRequest {
     sent
 }
 
-/// Whether the hook's own authorization goes in the place of this header.
+/// Whether the hook's own authorization replaces this header.
 fn is_overridden(hook: &Hook, name: &str) -> bool {
     hook.secret_authorization().is_some() && name.eq_ignore_ascii_case(header::AUTHORIZATION.as_str())
 }
@@ -158,10 +157,10 @@ fn unsendable(what: String) -> Fault {
     Fault::new(FaultKind::InvalidOutput, what)
 }
 
-/// A request that is neither signed nor authorised, in hyper's terms.
+/// A request that is neither signed nor authorized, in hyper's terms.
 ///
 /// # Errors
-/// As [`build`].
+/// Fails like [`build`].
 pub fn build_plain(request: Request) -> Result<http::Request<Full<Bytes>>, Fault> {
     let Request { method, url, headers, body } = request;
     let written = SentRequest { method, url, headers, body_bytes: body.as_bytes().len() as u64 };
@@ -176,7 +175,7 @@ fn shared(body: RequestBody) -> Full<Bytes> {
     })
 }
 
-/// What is written in `written`, with those of its headers that are `wanted`.
+/// Builds a request from `written`, with those of its headers that are `wanted`.
 fn assemble(
     written: &SentRequest,
     wanted: impl Fn(&str) -> bool,
@@ -206,14 +205,14 @@ fn header_name(name: &str) -> Result<HeaderName, Fault> {
         HeaderName::from_static(signing::SIGNATURE),
         HeaderName::from_static(EVENT_TYPE),
     ];
-    // On every request, and no standard ones, which would have to be copied.
+    // These are on every request, and static names need not be copied.
     if let Some(own) = OWN.iter().find(|own| own.as_str() == name) {
         return Ok(own.clone());
     }
     HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable(format!("`{name}` is not a header name")))
 }
 
-/// Lets a body share the event's text.
+/// Lets a body share the event's data.
 struct SharedText(std::sync::Arc<str>);
 
 impl AsRef<[u8]> for SharedText {

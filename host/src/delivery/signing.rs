@@ -6,14 +6,14 @@ use base64::engine::general_purpose::STANDARD;
 use crate::domain::hash::hmac_sha256;
 use crate::domain::{SigningSecret, UnixMillis};
 
-/// The names of the three headers.
+/// The names of the headers.
 pub const ID: &str = "webhook-id";
 /// As [`ID`].
 pub const TIMESTAMP: &str = "webhook-timestamp";
 /// As [`ID`].
 pub const SIGNATURE: &str = "webhook-signature";
 
-/// The value of `webhook-signature`: one `v1,<base64>` for each live secret, divided by spaces, over
+/// The value of `webhook-signature`: one `v1,<base64>` for each live secret, separated by spaces, over
 /// `<id>.<timestamp>.<body>` (Standard Webhooks, "Signature scheme").
 #[must_use]
 pub fn sign(secrets: &[SigningSecret], id: &str, now: UnixMillis, body: &[u8]) -> String {

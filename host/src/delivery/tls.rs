@@ -1,4 +1,4 @@
-//! Whose certificates receivers may have.
+//! Which certificates of receivers are trusted.
 
 use std::io;
 use std::path::Path;
@@ -12,11 +12,11 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Trusts the public authorities (Mozilla's list), and what is in the PEM file `more`, if any: as authorities, and as
-/// receivers' own certificates.
+/// Trusts the public certificate authorities (Mozilla's list), and the certificates in the PEM file `more`, both as
+/// authorities and as receivers' own certificates.
 ///
 /// # Errors
-/// If the file cannot be read, or holds no certificate that can be used.
+/// Fails if the file cannot be read, or has no usable certificate.
 pub fn client_config(more: Option<&Path>) -> io::Result<ClientConfig> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let pinned = more.map_or_else(|| Ok(Vec::new()), read_certificates)?;
@@ -47,17 +47,17 @@ fn read_certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let certificates: Result<Vec<_>, _> = certificates.collect();
     let certificates = certificates.map_err(|error| unusable(error.to_string()))?;
     if certificates.is_empty() {
-        return Err(unusable("there is no certificate in it".to_owned()));
+        return Err(unusable("there is no certificate in the file".to_owned()));
     }
     Ok(certificates)
 }
 
-/// Takes a receiver's certificate that is in the operator's file, byte for byte, and else asks whether an authority has issued it.
+/// Accepts a receiver's certificate that is in the operator's file, byte for byte, and otherwise one that an authority has
+/// issued.
 ///
-/// A certificate that signs itself is often marked as an authority's, as `openssl req -x509` does it, and an authority's is refused as
-/// a receiver's own (RFC 5280, section 4.2.1.9). The operator has named this one. It holds for the names that it has; one without any
-/// holds for every host, since it says nothing of where it belongs. Its end is not looked at: it is trusted until it is taken
-/// out of the file.
+/// A self-signed certificate is often marked as an authority's, such as by `openssl req -x509`, and a verifier refuses an
+/// authority's certificate as a server's own (RFC 5280, section 4.2.1.9). But the operator has named this one. It is valid for
+/// its names, or for every host if it has none. Its expiry is ignored: it is trusted until it is removed from the file.
 #[derive(Debug)]
 struct PinningVerifier {
     pinned: Vec<CertificateDer<'static>>,

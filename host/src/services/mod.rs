@@ -46,13 +46,8 @@ impl Services {
         pipelines: &Arc<Pipelines>,
     ) -> Self {
         let limits = Arc::<RequestLimits>::default();
-        let trial = SettingsTrial::new(
-            sources.clone(),
-            Arc::clone(directory),
-            Arc::clone(pipelines),
-            storage.clone(),
-            Arc::clone(&limits),
-        );
+        let trial =
+            SettingsTrial::new(sources.clone(), Arc::clone(pipelines), storage.clone(), Arc::clone(&limits));
         let deliveries = DeliveryService::new(
             sources.clone(),
             Arc::clone(directory),

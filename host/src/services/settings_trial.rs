@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::request_limits::{LimitExceeded, RequestLimits};
 use crate::delivery::Pipelines;
-use crate::directory::Directory;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Event, EventId, EventKey, EventType, Hook, PluginRef, Step, TenantId};
 use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError, of_plain_call};
@@ -26,7 +25,6 @@ const TRIAL_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct SettingsTrial {
     sources: Sources,
-    directory: Arc<Directory>,
     pipelines: Arc<Pipelines>,
     storage: Storage,
     limits: Arc<RequestLimits>,
@@ -64,12 +62,11 @@ impl SettingsTrial {
     #[must_use]
     pub fn new(
         sources: Sources,
-        directory: Arc<Directory>,
         pipelines: Arc<Pipelines>,
         storage: Storage,
         limits: Arc<RequestLimits>,
     ) -> Self {
-        Self { sources, directory, pipelines, storage, limits }
+        Self { sources, pipelines, storage, limits }
     }
 
     /// Validates the settings of the steps of `wanted` for which `is_from_client` is true, which are those that

@@ -173,7 +173,7 @@ async fn first_that_answers<S, F: Future<Output = io::Result<S>>>(
                 own = own.or_else(|| OwnFailure::of_connecting(*address, &error));
                 error.to_string()
             }
-            Err(_) => format!("no answer within {} seconds", next_after.as_secs()),
+            Err(_) => format!("no response within {} seconds", next_after.as_secs()),
         };
         failures.push(format!("cannot connect to {}: {failure}", shown(endpoint, *address)));
     }
@@ -195,8 +195,8 @@ fn shown(endpoint: &Endpoint, address: SocketAddr) -> String {
 mod tests {
     use super::*;
 
-    /// An address with port 1 swallows packets, with port 2 it refuses, with port 6 no file descriptor is left; others
-    /// answer, with port 3 after a while.
+    /// An address with port 1 drops packets, with port 2 it refuses, with port 6 no file descriptor is left. Others accept,
+    /// with port 3 after a while.
     async fn connect(address: SocketAddr) -> io::Result<u16> {
         match address.port() {
             1 => return std::future::pending().await,
@@ -218,11 +218,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_swallows_packets_leaves_time_for_the_next() {
+    async fn an_address_that_drops_packets_leaves_time_for_the_next() {
         assert_eq!(first_of("10.0.0.1", &[1, 2, 4, 5]).await, Ok(4));
         let why = first_of("10.0.0.1", &[1, 2]).await.unwrap_err();
         assert!(
-            why.starts_with("connect: cannot connect to 10.0.0.1:1: no answer within 0 seconds; "),
+            why.starts_with("connect: cannot connect to 10.0.0.1:1: no response within 0 seconds; "),
             "{why}"
         );
         assert!(why.contains("; cannot connect to 10.0.0.1:2: "), "{why}");

@@ -11,23 +11,23 @@ use rustix::io::Errno;
 
 use crate::clock;
 
-/// While it lasts, it is logged this often.
+/// How often a lasting failure is logged.
 const LOGGED_EVERY: Duration = Duration::from_secs(30);
 
-/// No request was sent, for a reason that lies with this machine. It says nothing about the receiver.
+/// No request was sent because of this machine. This says nothing about the receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnFailure(String);
 
 impl OwnFailure {
-    /// Of connecting to `address`: the failure, if it is the engine's own.
+    /// Returns the failure if connecting to `address` failed because of this machine.
     pub(super) fn of_connecting(address: SocketAddr, error: &io::Error) -> Option<Self> {
         let errno = Errno::from_io_error(error)?;
         let is_own = lacks_resources(errno) || (errno == Errno::ADDRNOTAVAIL && has_route(address));
         is_own.then(|| Self(format!("cannot open a connection: {error}")))
     }
 
-    /// Of looking a name up: the failure, if it is the engine's own. The system's resolver reports most of what it lacks as
-    /// a temporary failure of the name's servers, so whether a socket can be made is tried here.
+    /// Returns the failure if a look-up failed because of this machine. The system's resolver reports most of what it lacks
+    /// as a temporary failure of the name's servers, so this also tries to create a socket.
     pub(super) fn of_lookup(error: &io::Error) -> Option<Self> {
         let own = |error: &io::Error| Errno::from_io_error(error).is_some_and(lacks_resources);
         if own(error) {
@@ -50,15 +50,15 @@ fn lacks_resources(errno: Errno) -> bool {
     matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)
 }
 
-/// Whether this machine has an address to reach `address` from. If it has, and yet cannot assign one to a connection, all
-/// ports are in use; if not, as for IPv6 in many containers, the address is out of reach, and stays so.
+/// Whether this machine has an address from which `address` can be reached. If it has, but cannot assign it to a connection,
+/// all ports are in use. If not, as for IPv6 in many containers, the address cannot be reached at all.
 fn has_route(address: SocketAddr) -> bool {
     let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0; 16], 0).into() };
-    // Sends nothing: it only chooses a source address.
+    // Sends nothing, and only chooses a source address.
     UdpSocket::bind(any).and_then(|socket| socket.connect(address)).is_ok()
 }
 
-/// Logs own failures now and then: while there are any, nearly every attempt has one.
+/// Logs own failures at intervals, because nearly every attempt fails while the cause lasts.
 #[derive(Default)]
 pub(super) struct FailureLog(Mutex<Logged>);
 
@@ -74,12 +74,12 @@ impl FailureLog {
             tracing::error!(
                 error = failure as &dyn Error,
                 suppressed,
-                "cannot send requests; their deliveries wait, and their schedules are not used up"
+                "cannot send requests; their deliveries wait without using up their retry schedules"
             );
         }
     }
 
-    /// How many were not logged since the last that was; none if this one is not either.
+    /// Returns how many failures were not logged since the last one, or none if this one is not logged either.
     fn next(&self, now: Instant) -> Option<u64> {
         let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.last.is_some_and(|last| now.duration_since(last) < LOGGED_EVERY) {
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_machine_lacks_is_no_failure_of_the_receiver() {
+    fn a_lack_of_resources_is_not_the_receivers_failure() {
         let receiver = SocketAddr::from(([127, 0, 0, 1], 80));
         for (errno, is_own) in [
             (Errno::MFILE, true),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_logged_now_and_then_with_how_often_it_was_not() {
+    fn failures_are_logged_at_intervals_with_the_number_of_those_that_were_not() {
         let (log, start) = (FailureLog::default(), clock::monotonic());
         let at = |seconds| log.next(start + Duration::from_secs(seconds));
         assert_eq!(

@@ -1,8 +1,8 @@
-//! A TCP connection which counts what comes in, below TLS, and ends an exchange that takes too much.
+//! A TCP connection that counts what it receives, below TLS, and ends an exchange that receives too much.
 //!
-//! What a receiver sends costs the engine CPU time whether or not it ever becomes an answer: interim responses,
-//! chunk sizes with leading zeros, empty TLS records, or any of it one byte at a time. Bytes and reads of one exchange are
-//! limited here, where nothing passes by.
+//! What a receiver sends costs the engine CPU time even if it never becomes a response: interim responses, chunk sizes with
+//! leading zeros, empty TLS records, or any of these one byte at a time. The bytes and reads of one exchange are limited
+//! here, where everything passes.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -14,34 +14,34 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Bytes that come in for one exchange, with TLS's own: a head and a body as long as they may be, and then some.
+/// The most bytes of one exchange, including TLS's own: more than the longest head and body together.
 const MAX_BYTES: u32 = 256 * 1024;
-/// Reads that bring something, for one exchange. Each may wake the attempt's task. An answer of the greatest length that
-/// is read comes in some hundred segments.
+/// The most reads of one exchange that return bytes. Each may wake the attempt's task. The longest response that is read
+/// arrives in about a hundred segments.
 const MAX_READS: u32 = 512;
 
-/// What came in during the current exchange. Written and read by the one task that has the connection, so that no order is
-/// needed; clones share it.
+/// What was received during the current exchange. Only the task that has the connection uses it, so the order of memory
+/// accesses does not matter. Clones share the counts.
 #[derive(Clone, Default)]
 pub(super) struct Intake(Arc<Counts>);
 
 #[derive(Default)]
 struct Counts {
-    /// Whether a byte of an answer came, not one of TLS's own.
+    /// Whether a byte of a response was received, apart from TLS's own bytes.
     has_response: AtomicBool,
     reads: AtomicU32,
     bytes: AtomicU32,
 }
 
 impl Intake {
-    /// Begins the count of the next exchange.
+    /// Starts to count the next exchange.
     pub(super) fn begin(&self) {
         self.0.has_response.store(false, Ordering::Relaxed);
         self.0.reads.store(0, Ordering::Relaxed);
         self.0.bytes.store(0, Ordering::Relaxed);
     }
 
-    /// Whether a byte of an answer came since the exchange began.
+    /// Whether a byte of a response was received since the exchange began.
     pub(super) fn has_response_bytes(&self) -> bool {
         self.0.has_response.load(Ordering::Relaxed)
     }
@@ -51,7 +51,7 @@ impl Intake {
     }
 
     /// # Errors
-    /// If nothing more may be read for this exchange.
+    /// Fails if nothing more may be read for this exchange.
     fn check(&self) -> Result<(), TooMuch> {
         if self.0.reads.load(Ordering::Relaxed) >= MAX_READS {
             return Err(TooMuch::Reads);
@@ -81,10 +81,10 @@ impl fmt::Display for TooMuch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes => {
-                write!(f, "the receiver sent over {} KiB without completing its answer", MAX_BYTES / 1024)
+                write!(f, "the receiver sent over {} KiB without completing its response", MAX_BYTES / 1024)
             }
             Self::Reads => {
-                write!(f, "the receiver sent its answer in over {MAX_READS} pieces without completing it")
+                write!(f, "the receiver sent its response in over {MAX_READS} pieces without completing it")
             }
         }
     }

@@ -10,14 +10,14 @@ use tokio_rustls::client::TlsStream;
 use super::interim::Interim;
 use super::socket::{Intake, Socket};
 
-/// What hyper reads and writes. An exchange that receives more than it may ends with an error.
+/// What hyper reads and writes. An exchange that receives too much ends with an error.
 pub(super) struct Stream {
     transport: Transport,
     intake: Intake,
     interim: Interim,
 }
 
-/// What the bytes go over.
+/// A connection with or without TLS.
 pub(super) enum Transport {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
@@ -33,7 +33,7 @@ impl Stream {
         (Self { transport, intake: intake.clone(), interim: Interim::default() }, intake)
     }
 
-    /// Looks at the next bytes of the exchange.
+    /// Checks the next bytes of the exchange.
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         if !self.intake.has_response_bytes() {
             self.intake.note_response_bytes();
@@ -43,7 +43,7 @@ impl Stream {
     }
 }
 
-/// The same call on whichever transport it is.
+/// Calls a method of either transport.
 macro_rules! forward {
     ($transport:expr, $method:ident($($argument:expr),*)) => {
         match &mut $transport {

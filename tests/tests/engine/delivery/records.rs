@@ -119,7 +119,7 @@ async fn endless_interim_responses_are_a_protocol_failure() {
     let endless = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1_000);
     let (state, attempt) = attempt_of(endless.leak().as_bytes()).await;
     assert_eq!(state, "exhausted");
-    let message = "the receiver sent over 8 interim responses (1xx) before its answer";
+    let message = "the receiver sent over 8 interim responses (1xx) before its response";
     assert_eq!(attempt["error"], json!({"kind": "protocol", "message": message}));
 }
 

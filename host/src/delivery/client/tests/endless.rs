@@ -28,23 +28,23 @@ async fn what_comes_before_an_answer_is_limited() {
         (
             "",
             "HTTP/1.1 100 Continue\r\n\r\n",
-            "protocol: the receiver sent over 8 interim responses (1xx) before its answer",
+            "protocol: the receiver sent over 8 interim responses (1xx) before its response",
         ),
         (
             "",
             "HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n",
-            "protocol: the receiver sent over 8 interim responses (1xx) before its answer",
+            "protocol: the receiver sent over 8 interim responses (1xx) before its response",
         ),
-        ("", "\r\n", "protocol: the receiver sent over 8 interim responses (1xx) before its answer"),
+        ("", "\r\n", "protocol: the receiver sent over 8 interim responses (1xx) before its response"),
         (
             "HTTP/1.1 200 OK\r\n",
             "x: y\r\n",
-            "protocol: the receiver sent its answer in over 512 pieces without completing it",
+            "protocol: the receiver sent its response in over 512 pieces without completing it",
         ),
         (
             "HTTP/1.1 200 OK\r\nx: ",
             "y",
-            "protocol: the receiver sent its answer in over 512 pieces without completing it",
+            "protocol: the receiver sent its response in over 512 pieces without completing it",
         ),
     ] {
         let (outcome, times) = endless(beginning, part).await;
@@ -70,12 +70,12 @@ async fn a_body_that_never_ends_is_read_to_its_limit_and_its_status_kept() {
         (
             chunked,
             zeros.as_str(),
-            Some("protocol: the receiver sent over 256 KiB without completing its answer"),
+            Some("protocol: the receiver sent over 256 KiB without completing its response"),
         ),
         (
             chunked,
             "0",
-            Some("protocol: the receiver sent its answer in over 512 pieces without completing it"),
+            Some("protocol: the receiver sent its response in over 512 pieces without completing it"),
         ),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", "x=y;", Some("protocol: ")),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", "x: y\r\n", Some("protocol: ")),
@@ -110,7 +110,10 @@ async fn interim_responses_that_come_at_once_are_not_even_parsed() {
         peer.serve(&answer).await;
         peer
     });
-    assert_eq!(why(outcome), "protocol: the receiver sent over 8 interim responses (1xx) before its answer");
+    assert_eq!(
+        why(outcome),
+        "protocol: the receiver sent over 8 interim responses (1xx) before its response"
+    );
 }
 
 /// The counts begin anew with each exchange.

@@ -57,7 +57,8 @@ impl<'a> Crate<'a> {
     fn descend(&self, module: &'a Module, path: &[String], steps: usize) -> Option<Target<'a>> {
         let Some((first, rest)) = path.split_first() else { return Some(Target::Module) };
         let steps = steps.checked_sub(1)?;
-        if let Some(child) = self.modules.get([module.path.as_slice(), &[first.clone()]].concat().as_slice())
+        if let Some(child) =
+            self.modules.get([module.path.as_slice(), std::slice::from_ref(first)].concat().as_slice())
         {
             return self.descend(child, rest, steps);
         }

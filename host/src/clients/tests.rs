@@ -243,6 +243,8 @@ fn a_tenant_keeps_half_of_the_connections_busy_and_none_when_it_is_gone() {
     assert_eq!(act(3, other), Ok(()));
     end_request(all[3].client());
     end_request(all[0].client());
+    assert_eq!(act(2, one), Err(TooManyBusy), "the other tenant has left three, half of them is one");
+    end_request(all[1].client());
     assert_eq!(act(2, one), Ok(()));
     let kept = Arc::clone(all[0].client());
     drop(all);

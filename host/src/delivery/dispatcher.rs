@@ -112,8 +112,8 @@ impl Dispatcher {
         self.pump();
     }
 
-    /// Takes a delivery out of memory before it is cancelled. No attempt of it starts until the return value is dropped, and none at all after
-    /// [`Recalled::cancelled`] was called.
+    /// Takes a delivery out of memory before it is cancelled. No attempt of it starts until the return value is dropped, and
+    /// none at all after [`Recalled::cancelled`].
     ///
     /// # Errors
     /// Fails if an attempt is in progress, or if that is unknown.

@@ -50,13 +50,13 @@ fn empty(limits: DispatcherLimits) -> FairQueue {
     FairQueue::new(limits)
 }
 
-/// Has the receiver of `hook` be one that answers at once and has all the requests that a hook may have.
+/// Makes the receiver of `hook` one that answers at once, with the largest window.
 fn prove(queue: &mut FairQueue, tenant: i64, hook: i64) {
     let window = queue.limits.in_flight_per_hook;
     queue.hook_queue(HookId(hook), TenantId(tenant)).health = Health::proven(window);
 }
 
-/// FairQueue with `(tenant, hook, how many)` queued, numbered in order, for receivers that answer at once.
+/// A queue with `(tenant, hook, count)` deliveries, numbered in order, for receivers that answer at once.
 fn filled(limits: DispatcherLimits, queued: &[(i64, i64, i64)]) -> FairQueue {
     let mut queue = empty(limits);
     let mut number = 0;
@@ -72,7 +72,7 @@ fn filled(limits: DispatcherLimits, queued: &[(i64, i64, i64)]) -> FairQueue {
     queue
 }
 
-/// All that start while nothing finishes, in order.
+/// Starts everything that can start, in order.
 fn keys(queue: &mut FairQueue) -> Vec<AttemptKey> {
     std::iter::from_fn(|| queue.start_next(clock::monotonic())).map(|started| started.key).collect()
 }
@@ -82,7 +82,7 @@ fn hooks(keys: &[AttemptKey]) -> Vec<i64> {
     keys.iter().map(|key| key.hook.0).collect()
 }
 
-/// The receiver of the first that is of `hook` answers.
+/// Ends the first request of `hook` with an answer.
 fn answer(queue: &mut FairQueue, keys: &mut Vec<AttemptKey>, hook: i64) -> bool {
     let index = keys.iter().position(|key| key.hook.0 == hook).unwrap();
     queue.request_ended(keys.remove(index), Observation::Answered, clock::monotonic())
@@ -98,7 +98,7 @@ fn tenants_and_hooks_alternate() {
 }
 
 #[test]
-fn each_limit_on_what_is_under_way_holds_and_ends() {
+fn each_limit_on_attempts_in_progress_holds_and_ends() {
     // How many start at once, after an answer, and after that one's record.
     let cases = [
         ("requests in all", DispatcherLimits { in_flight: 3, ..limits() }, [3, 1, 0]),
@@ -119,7 +119,7 @@ fn each_limit_on_what_is_under_way_holds_and_ends() {
 }
 
 #[test]
-fn a_hook_has_as_many_requests_as_its_receiver_answers() {
+fn a_hooks_requests_in_flight_follow_its_receivers_answers() {
     let mut queue = empty(limits());
     for number in 0..100 {
         assert!(queue.reserve(&work(1, 10, number)));
@@ -146,7 +146,7 @@ fn a_hook_has_as_many_requests_as_its_receiver_answers() {
 }
 
 #[test]
-fn tenants_share_keys_and_leave_some_for_those_that_come_next() {
+fn tenants_share_the_limit_and_leave_some_for_later_ones() {
     // Of 512: receivers of one tenant after another, all with more than they may have, stop answering.
     let limits = || DispatcherLimits {
         in_flight: 512,
@@ -185,7 +185,7 @@ fn tenants_share_keys_and_leave_some_for_those_that_come_next() {
 }
 
 #[test]
-fn each_limit_on_what_waits_holds() {
+fn each_limit_on_queued_deliveries_holds() {
     let small = DispatcherLimits { queued: 20, queued_per_hook: 5, queued_bytes: 1_000_000, ..limits() };
     let tight = DispatcherLimits { queued_bytes: 2_400, ..limits() };
     let cases = [
@@ -207,7 +207,7 @@ fn each_limit_on_what_waits_holds() {
 }
 
 #[test]
-fn what_is_new_lines_up_behind_a_backlog_on_disk() {
+fn new_deliveries_wait_behind_a_backlog_on_disk() {
     let mut queue = FairQueue::new(limits());
     queue.set_backlog(HookId(10), TenantId(1), true);
     assert!(!queue.reserve(&work(1, 10, 1)));
@@ -217,7 +217,7 @@ fn what_is_new_lines_up_behind_a_backlog_on_disk() {
 }
 
 #[test]
-fn a_lane_with_a_backlog_asks_for_more_when_it_runs_low() {
+fn a_queue_with_a_backlog_asks_for_more_when_it_runs_low() {
     let small = DispatcherLimits { queued_per_hook: 4, ..limits() };
     let mut queue = filled(small, &[(1, 10, 4)]);
     queue.set_backlog(HookId(10), TenantId(1), true);
@@ -232,7 +232,7 @@ fn a_lane_with_a_backlog_asks_for_more_when_it_runs_low() {
 }
 
 #[test]
-fn room_that_is_given_back_is_for_what_waits_on_disk() {
+fn room_that_is_given_back_is_for_the_backlog() {
     let small = DispatcherLimits { queued_per_hook: 4, ..limits() };
     let mut queue = FairQueue::new(small);
     let reserved: Vec<Work> = (0..4).map(|number| work(1, 10, number)).collect();
@@ -244,7 +244,7 @@ fn room_that_is_given_back_is_for_what_waits_on_disk() {
 }
 
 #[test]
-fn what_tenants_may_claim_is_within_the_limit_in_bytes() {
+fn claims_stay_within_the_limit_in_bytes() {
     // One delivery weighs 258 bytes.
     let limits = DispatcherLimits { queued_bytes: 258 * 16, ..limits() };
     let mut queue = empty(limits);
@@ -270,7 +270,7 @@ fn what_tenants_may_claim_is_within_the_limit_in_bytes() {
 }
 
 #[test]
-fn a_backlog_that_is_no_more_is_forgotten() {
+fn a_backlog_that_is_gone_is_forgotten() {
     let mut queue = FairQueue::new(limits());
     for hook in [10, 11, 12] {
         queue.set_backlog(HookId(hook), TenantId(1), true);
@@ -287,7 +287,7 @@ fn a_backlog_that_is_no_more_is_forgotten() {
 }
 
 #[test]
-fn nothing_is_left_when_all_is_done() {
+fn nothing_is_left_when_everything_is_recorded() {
     let mut queue = filled(limits(), &[(1, 10, 5), (2, 20, 5)]);
     let given_back = work(3, 30, 99);
     assert!(queue.reserve(&given_back));
@@ -307,7 +307,7 @@ fn nothing_is_left_when_all_is_done() {
 }
 
 #[test]
-fn of_hooks_without_work_a_tenant_remembers_only_so_many() {
+fn a_tenant_remembers_a_limited_number_of_idle_hooks() {
     let mut queue = empty(limits());
     let hooks = i64::try_from(MAX_REMEMBERED).unwrap() + 10;
     for _ in 0..2 {
@@ -327,7 +327,7 @@ fn of_hooks_without_work_a_tenant_remembers_only_so_many() {
 }
 
 #[test]
-fn a_receiver_that_hangs_takes_little_memory() {
+fn a_receiver_that_hangs_uses_little_memory() {
     let mut queue = filled(limits(), &[(1, 10, 1)]);
     let mut started = keys(&mut queue);
     queue.hook_queue(HookId(10), TenantId(1)).health = Health::default();
@@ -338,7 +338,7 @@ fn a_receiver_that_hangs_takes_little_memory() {
 }
 
 #[test]
-fn a_test_waits_neither_for_a_receiver_that_hangs_nor_for_what_was_there_before() {
+fn a_test_waits_neither_for_a_hanging_receiver_nor_for_older_deliveries() {
     let mut queue = empty(limits());
     let test = |number| Work { trigger: Trigger::Test, ..work(1, 10, number) };
     for number in 0..3 {

@@ -1,11 +1,11 @@
-//! Receivers that send without end, or in the smallest pieces. What an exchange takes of them is counted, not timed.
+//! Receivers that send without end, or in the smallest pieces. The limits of an exchange count bytes and reads, not time.
 
 use super::*;
 use crate::domain::Response;
 use crate::domain::attempt::BodyFailureKind;
 
-/// What comes of a request to a receiver that answers with `beginning` and then `part` again and again, until the
-/// connection is closed; and how many times it could.
+/// The outcome of a request to a receiver that sends `beginning` and then `part` repeatedly until the connection is closed,
+/// and how often it could.
 async fn endless(beginning: &str, part: &str) -> (Outcome, usize) {
     let (client, receiver) = (client(8), Receiver::start().await);
     let sending = async {
@@ -23,7 +23,7 @@ async fn endless(beginning: &str, part: &str) -> (Outcome, usize) {
 }
 
 #[tokio::test]
-async fn what_comes_before_an_answer_is_limited() {
+async fn what_precedes_a_response_is_limited() {
     for (beginning, part, said) in [
         (
             "",
@@ -100,9 +100,9 @@ async fn a_body_that_never_ends_is_read_to_its_limit_and_its_status_kept() {
     }
 }
 
-/// One read may bring thousands of interim responses: hyper would parse them all before it looks at anything else.
+/// One read may return thousands of interim responses, and hyper would parse all of them.
 #[tokio::test]
-async fn interim_responses_that_come_at_once_are_not_even_parsed() {
+async fn many_interim_responses_in_one_read_are_not_parsed() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let answer = format!("{}{OK}", "HTTP/1.1 100 Continue\r\n\r\n".repeat(9));
     let (outcome, _) = tokio::join!(client.request(post(receiver.address())), async {
@@ -116,7 +116,7 @@ async fn interim_responses_that_come_at_once_are_not_even_parsed() {
     );
 }
 
-/// The counts begin anew with each exchange.
+/// The counts start at zero with each exchange.
 #[tokio::test]
 async fn a_connection_may_be_used_any_number_of_times() {
     let (client, receiver) = (client(8), Receiver::start().await);

@@ -7,8 +7,7 @@ use std::sync::mpsc;
 use super::*;
 use crate::delivery::client::lookup::{MAX_LOOKUPS, MAX_LOOKUPS_OF_TENANT};
 
-/// A resolver which says that every name is at 127.0.0.1, and that as often as the sender says so; and how often it
-/// was asked.
+/// A resolver that resolves each name to 127.0.0.1, once for each message of the sender; and the number of its calls.
 fn gated() -> (Arc<Resolver>, mpsc::Sender<()>, Arc<AtomicUsize>) {
     let (open, gate) = mpsc::channel();
     let (gate, asked) = (Mutex::new(gate), Arc::new(AtomicUsize::new(0)));
@@ -22,10 +21,10 @@ fn gated() -> (Arc<Resolver>, mpsc::Sender<()>, Arc<AtomicUsize>) {
     (Arc::new(resolver), open, asked)
 }
 
-/// A tenant that no other look-up is for.
+/// A tenant without other look-ups.
 const NEWCOMER: TenantId = TenantId(1_000);
 
-/// Begins [`MAX_LOOKUPS`] look-ups, each of another name; whether it was found.
+/// Starts [`MAX_LOOKUPS`] look-ups of different names. Each returns whether the name was found.
 fn as_many_as_may_be(
     lookups: &Arc<Lookups>,
     tenant: impl Fn(usize) -> TenantId,
@@ -37,7 +36,7 @@ fn as_many_as_may_be(
     (0..MAX_LOOKUPS).map(found).collect()
 }
 
-/// Until the resolver has been asked so often.
+/// Waits for this number of calls of the resolver.
 async fn was_asked(asked: &AtomicUsize, times: usize) {
     within(async {
         while asked.load(Ordering::SeqCst) < times {
@@ -48,7 +47,7 @@ async fn was_asked(asked: &AtomicUsize, times: usize) {
 }
 
 #[tokio::test]
-async fn those_who_ask_for_a_name_at_the_same_time_share_a_look_up() {
+async fn concurrent_requests_for_a_name_share_a_lookup() {
     let (resolver, open, asked) = gated();
     let lookups = Lookups::by(resolver);
     let (one, other, ()) = tokio::join!(
@@ -67,7 +66,7 @@ async fn those_who_ask_for_a_name_at_the_same_time_share_a_look_up() {
 }
 
 #[tokio::test]
-async fn one_who_asks_while_a_look_up_runs_that_all_others_gave_up_waits_with_it() {
+async fn a_request_joins_a_lookup_whose_other_requests_have_timed_out() {
     let (resolver, open, asked) = gated();
     let lookups = Lookups::by(resolver);
     tokio::select! {
@@ -81,7 +80,7 @@ async fn one_who_asks_while_a_look_up_runs_that_all_others_gave_up_waits_with_it
 }
 
 #[tokio::test]
-async fn a_lookup_that_nobody_waits_for_any_more_is_not_started() {
+async fn a_lookup_without_waiting_requests_is_not_started() {
     let (resolver, open, asked) = gated();
     let lookups = Lookups::by(resolver);
     let first = as_many_as_may_be(&lookups, |n| TenantId((n / MAX_LOOKUPS_OF_TENANT) as i64));
@@ -101,7 +100,7 @@ async fn a_lookup_that_nobody_waits_for_any_more_is_not_started() {
 }
 
 #[tokio::test]
-async fn a_tenant_whose_names_never_resolve_holds_up_nobody_else() {
+async fn a_tenant_whose_names_never_resolve_does_not_delay_others() {
     let (resolver, open, asked) = gated();
     let lookups = Lookups::by(resolver);
     let dead = as_many_as_may_be(&lookups, |_| TENANT);
@@ -118,7 +117,7 @@ async fn a_tenant_whose_names_never_resolve_holds_up_nobody_else() {
 }
 
 #[tokio::test]
-async fn different_names_are_looked_up_each_by_itself() {
+async fn different_names_are_looked_up_separately() {
     let (resolver, open, asked) = gated();
     let lookups = Lookups::by(resolver);
     for _ in 0..2 {

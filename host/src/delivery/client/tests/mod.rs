@@ -1,9 +1,9 @@
-//! The client against receivers that are played by hand: each test holds both ends.
+//! Tests of the client with scripted receivers: each test controls both ends.
 
-mod answers;
 mod endless;
+mod idle;
 mod lookups;
-mod resting;
+mod responses;
 mod reuse;
 
 use std::net::SocketAddr;
@@ -22,11 +22,11 @@ use crate::delivery::egress::EgressPolicy;
 use crate::delivery::{signing, tls};
 use crate::domain::{EgressRule, Outcome, TenantId};
 
-/// Whose requests these are.
+/// The tenant of the requests.
 const TENANT: TenantId = TenantId(1);
 /// Longer than any test takes.
 const TEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// An answer that lets the connection be used again.
+/// A response after which the connection can be reused.
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// A client that may connect to loopback.
@@ -39,7 +39,7 @@ fn client_with(idle: usize, idle_timeout: Duration) -> DeliveryClient {
     DeliveryClient::with_timeout(&Arc::new(connector), 1, idle, idle_timeout).remove(0)
 }
 
-/// A client that resolves names so.
+/// A client with this resolver.
 fn resolving(resolver: Arc<Resolver>) -> DeliveryClient {
     let connector =
         Connector::resolving(loopback(), tls::client_config(None).unwrap(), Lookups::by(resolver));
@@ -51,13 +51,13 @@ fn loopback() -> EgressPolicy {
     EgressPolicy::new(vec![rule], Vec::new(), Arc::new(|_| None))
 }
 
-/// A request that receivers cannot tell from another.
+/// A request without a `webhook-id`.
 fn post(to: SocketAddr) -> Request {
     let body = Full::from("a body");
     http::Request::post(format!("http://{to}/path")).body(body).unwrap()
 }
 
-/// One that they can.
+/// A request with a `webhook-id`.
 fn named(to: SocketAddr) -> Request {
     let mut request = post(to);
     request.headers_mut().insert(signing::ID, "evt_1".parse().unwrap());
@@ -65,7 +65,7 @@ fn named(to: SocketAddr) -> Request {
 }
 
 impl DeliveryClient {
-    /// Sends `request`, and again where it must be.
+    /// Sends `request`, and repeats it if necessary.
     async fn request(&self, request: Request) -> Outcome {
         self.request_within(request, TEST_TIMEOUT).await
     }
@@ -91,7 +91,7 @@ fn status(outcome: &Outcome) -> u16 {
     }
 }
 
-/// Why there was no answer.
+/// Why there was no response.
 fn why(outcome: Outcome) -> String {
     match outcome {
         Outcome::Unreachable { kind, message } => format!("{kind}: {message}"),
@@ -99,7 +99,7 @@ fn why(outcome: Outcome) -> String {
     }
 }
 
-/// The receivers' side.
+/// A receiver.
 struct Receiver(TcpListener);
 
 impl Receiver {
@@ -115,7 +115,7 @@ impl Receiver {
         Peer(within(self.0.accept()).await.unwrap().0)
     }
 
-    /// A connection over which one request was made and answered.
+    /// A connection over which one request was sent and answered.
     async fn used(&self, client: &DeliveryClient) -> Peer {
         let (outcome, peer) = tokio::join!(client.request(post(self.address())), async {
             let mut peer = self.accept().await;
@@ -131,7 +131,7 @@ impl Receiver {
 struct Peer(TcpStream);
 
 impl Peer {
-    /// Takes one request, which has a body or none, and gives this answer.
+    /// Reads one request, with or without a body, and sends this response.
     async fn serve(&mut self, answer: &str) -> String {
         let request = self.request().await;
         self.say(answer).await;
@@ -166,12 +166,12 @@ impl Peer {
     }
 }
 
-/// What is broken fails, in the end, rather than hang.
+/// Fails instead of hanging.
 async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(TEST_TIMEOUT, work).await.expect("it comes to an end")
 }
 
-/// Lets the runtime hear from the system what has happened to its sockets: on loopback that is known there at once.
+/// Lets the runtime read events of its sockets, which the system knows at once on loopback.
 async fn read_events() {
     for _ in 0..3 {
         tokio::task::yield_now().await;

@@ -4,7 +4,7 @@ use super::*;
 use crate::delivery::client::endpoint::Endpoint;
 
 #[tokio::test]
-async fn a_connection_is_used_again() {
+async fn a_connection_is_reused() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut peer = receiver.used(&client).await;
     for _ in 0..3 {
@@ -19,7 +19,7 @@ async fn a_connection_is_used_again() {
 }
 
 #[tokio::test]
-async fn a_sibling_that_has_none_takes_ones_connection() {
+async fn a_client_takes_an_idle_connection_of_a_sibling() {
     let connector = Arc::new(Connector::new(loopback(), tls::client_config(None).unwrap()));
     let siblings = DeliveryClient::siblings(&connector, 2, 8);
     let receiver = Receiver::start().await;
@@ -29,13 +29,13 @@ async fn a_sibling_that_has_none_takes_ones_connection() {
         let (outcome, _) = tokio::join!(request, peer.serve(OK));
         assert_eq!(status(&outcome), 200);
     }
-    // Independent of its last user, it rests with the one on whose runtime it was opened.
+    // It goes back to the client on whose runtime it was opened.
     let endpoint = Endpoint::of(post(receiver.address()).uri()).unwrap();
     assert!(siblings[0].pools[0].take(&endpoint).is_some());
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_meanwhile_costs_no_attempt() {
+async fn a_connection_that_was_closed_while_idle_costs_no_attempt() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let (first, second) = tokio::join!(receiver.used(&client), async {
         // The first has its connection by now, so that there are two.
@@ -48,7 +48,7 @@ async fn a_connection_that_was_closed_meanwhile_costs_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_connection_with_unasked_bytes_is_not_used() {
+async fn a_connection_with_unexpected_bytes_is_not_reused() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut peer = receiver.used(&client).await;
     peer.say("HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n").await;
@@ -58,7 +58,7 @@ async fn a_connection_with_unasked_bytes_is_not_used() {
 }
 
 #[tokio::test]
-async fn bytes_after_an_answer_cost_the_connection() {
+async fn bytes_after_a_response_close_the_connection() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let (outcome, mut peer) = tokio::join!(client.request(post(receiver.address())), async {
         let mut peer = receiver.accept().await;
@@ -70,9 +70,9 @@ async fn bytes_after_an_answer_cost_the_connection() {
     receiver.used(&client).await;
 }
 
-/// The receiver closes just as the request is on its way: whether it was processed cannot be known.
+/// The receiver closes the connection while the request is on its way, so it is unknown whether the request was processed.
 #[tokio::test]
-async fn what_receivers_can_tell_apart_is_sent_again_where_the_connection_ends_without_an_answer() {
+async fn a_request_with_a_webhook_id_is_sent_again_if_the_connection_closes_before_a_response() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut put = post(receiver.address());
     *put.method_mut() = http::Method::PUT;
@@ -89,7 +89,7 @@ async fn what_receivers_can_tell_apart_is_sent_again_where_the_connection_ends_w
 }
 
 #[tokio::test]
-async fn it_is_sent_again_once() {
+async fn a_request_is_sent_again_only_once() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut peer = receiver.used(&client).await;
     let (outcome, ()) = tokio::join!(client.request(named(receiver.address())), async {
@@ -101,7 +101,7 @@ async fn it_is_sent_again_once() {
 }
 
 #[tokio::test]
-async fn what_receivers_cannot_tell_apart_is_not_sent_again() {
+async fn a_request_without_a_webhook_id_is_not_sent_again() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut peer = receiver.used(&client).await;
     let (outcome, ()) = tokio::join!(client.request(post(receiver.address())), async {
@@ -112,7 +112,7 @@ async fn what_receivers_cannot_tell_apart_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn what_was_answered_in_part_is_not_sent_again() {
+async fn a_request_with_a_partial_response_is_not_sent_again() {
     for begun in ["HTTP/1.1 ", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
         let (client, receiver) = (client(8), Receiver::start().await);
         let mut peer = receiver.used(&client).await;
@@ -125,7 +125,7 @@ async fn what_was_answered_in_part_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn many_requests_at_once_find_connections_for_all_of_them() {
+async fn concurrent_requests_each_have_a_connection() {
     const AT_ONCE: usize = 256;
     let (client, receiver) = (Arc::new(client(AT_ONCE)), Receiver::start().await);
     let address = receiver.address();

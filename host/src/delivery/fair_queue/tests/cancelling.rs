@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_is_cancelled_is_not_started() {
+fn a_cancelled_delivery_is_not_started() {
     let (hook, tenant, lease) = (HookId(10), TenantId(1), UnixMillis(60_000));
     let work = |number| Work { lease_until: lease, ..work(1, 10, number) };
     let recall =
@@ -57,7 +57,7 @@ fn what_is_cancelled_is_not_started() {
 }
 
 #[test]
-fn what_may_still_arrive_is_bounded_and_forgotten_when_its_lease_would_have_ended() {
+fn cancelled_deliveries_that_may_still_arrive_are_limited_and_forgotten_when_their_lease_would_have_ended() {
     let mut queue = empty(limits());
     let key = (TenantId(1), HookId(10));
     let recalled = |queue: &mut FairQueue, now| {
@@ -81,7 +81,7 @@ fn what_may_still_arrive_is_bounded_and_forgotten_when_its_lease_would_have_ende
 }
 
 #[test]
-fn room_of_what_is_cancelled_is_for_what_waits_on_disk() {
+fn the_room_of_a_cancelled_delivery_is_for_the_backlog() {
     let (key, lease) = ((TenantId(1), HookId(10)), Some(UnixMillis(60_000)));
     let small = DispatcherLimits { queued_per_hook: 4, ..limits() };
     let mut queue = filled(small, &[(1, 10, 3)]);

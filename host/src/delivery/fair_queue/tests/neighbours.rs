@@ -1,26 +1,26 @@
-//! What a tenant whose receiver answers has beside tenants whose receivers do not, in virtual time.
+//! The latency of a tenant whose receiver answers, beside tenants whose receivers hang, in virtual time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::*;
 
-/// How long the neighbours' receivers hold a request.
+/// How long the other tenants' receivers hang.
 const HANGS: Duration = Duration::from_secs(60);
-/// How long the receiver of the tenant that is measured takes.
+/// How long the measured tenant's receiver takes.
 const ANSWERS: Duration = Duration::from_millis(20);
-/// The tenant that is measured, and its only hook.
+/// The measured tenant and its only hook.
 const MEASURED: i64 = 1_000_000;
 
-/// An engine with default settings around [`FairQueue`], without anything but the requests' durations.
+/// Simulates an engine with default settings around [`FairQueue`]. Only requests take time.
 struct Engine {
     queue: FairQueue,
     start: Instant,
     now: Duration,
-    /// When requests end, by what is observed then.
+    /// When requests end.
     ends: BinaryHeap<Reverse<(Duration, usize)>>,
     under_way: HashMap<usize, (AttemptKey, Observation)>,
-    /// When deliveries of the measured tenant were pushed, by their number.
+    /// When deliveries of the measured tenant were pushed, by number.
     pushed: HashMap<i64, Duration>,
     latencies: Vec<Duration>,
     started: usize,
@@ -83,8 +83,8 @@ impl Engine {
         self.now = until;
     }
 
-    /// Two minutes and more in which the measured tenant sends one event after another, each `every`, beside `neighbours`
-    /// tenants that have something for each of their hooks every ten seconds.
+    /// Simulates about two minutes. The measured tenant sends an event at intervals of `every`, beside `neighbours` other tenants
+    /// with an event for each of their hooks every ten seconds.
     fn run(mut self, neighbours: i64, hooks: i64, every: Duration) -> Duration {
         let (mut number, mut next_refill) = (0, Duration::ZERO);
         while self.now < Duration::from_secs(130) {
@@ -121,14 +121,14 @@ impl PopIfBefore for BinaryHeap<Reverse<(Duration, usize)>> {
 }
 
 #[test]
-fn beside_tenants_whose_receivers_hang_deliveries_take_at_most_twice_as_long() {
+fn tenants_with_hanging_receivers_at_most_double_the_latency_of_others() {
     let [often, seldom] = [5, 50].map(Duration::from_millis);
     for (neighbours, hooks, proven, every) in [
         (10, 1, false, often),
         (200, 1, false, often),
         (200, 20, false, seldom),
         (20, 400, false, seldom),
-        // All of them at once stop to answer, having had as many requests under way as they may have.
+        // All of them stop answering at once, with as many requests in flight as they may have.
         (10, 4, true, often),
         // Beside so many, one request at a time is what is left.
         (60, 4, true, seldom),
@@ -148,7 +148,7 @@ fn beside_tenants_whose_receivers_hang_deliveries_take_at_most_twice_as_long() {
 }
 
 #[test]
-fn a_receiver_known_to_answer_is_not_held_up_by_any_number_of_tenants() {
+fn a_receiver_known_to_answer_is_not_delayed_by_any_number_of_tenants() {
     let every = Duration::from_millis(5);
     let alone = Engine::new().run(0, 0, every);
     let mut engine = Engine::new();
@@ -158,7 +158,7 @@ fn a_receiver_known_to_answer_is_not_held_up_by_any_number_of_tenants() {
 }
 
 #[test]
-fn keys_of_receivers_that_hang_go_round_all_tenants() {
+fn requests_to_hanging_receivers_go_round_robin_over_all_tenants() {
     let mut engine = Engine::new();
     let mut begun = HashSet::new();
     for minute in 0..20 {

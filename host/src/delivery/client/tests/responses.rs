@@ -1,11 +1,11 @@
-//! What receivers answer, or do instead.
+//! What receivers respond, or do instead.
 
 use super::*;
 use crate::domain::Response;
 use crate::domain::attempt::BodyFailureKind;
 
-/// What comes of a request that is answered so on a new connection, and the receiver's end of it. The connection is
-/// closed after the answer if `then` says so.
+/// The outcome of a request with this response on a new connection, and the receiver's end of it. `then` says whether the
+/// receiver closes the connection after the response.
 async fn answered(
     request: Asked,
     answer: &str,
@@ -23,7 +23,7 @@ async fn answered(
     (outcome, receiver, client, peer)
 }
 
-/// Which request, to a receiver that is there.
+/// Makes a request to a receiver.
 type Asked = fn(SocketAddr) -> Request;
 
 enum Then {
@@ -46,7 +46,7 @@ fn response(outcome: Outcome) -> Response {
 }
 
 #[tokio::test]
-async fn after_these_answers_the_connection_is_used_again() {
+async fn after_these_responses_the_connection_is_reused() {
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     let informed = format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n{OK}");
     let long = format!("HTTP/1.1 200 OK\r\ncontent-length: 65536\r\n\r\n{}", "x".repeat(65_536));
@@ -73,7 +73,7 @@ async fn after_these_answers_the_connection_is_used_again() {
 }
 
 #[tokio::test]
-async fn after_these_answers_the_connection_is_closed() {
+async fn after_these_responses_the_connection_is_closed() {
     let too_long = format!("HTTP/1.1 200 OK\r\ncontent-length: 9000000\r\n\r\n{}", "x".repeat(65_537));
     for (answer, body) in [
         ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok", "ok"),
@@ -96,7 +96,7 @@ async fn a_body_without_a_length_ends_with_the_connection() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_is_said() {
+async fn a_malformed_or_missing_response_is_named() {
     let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(70_000));
     for (answer, said) in [
         ("", "protocol: connection closed before message completed"),
@@ -109,9 +109,9 @@ async fn what_is_no_answer_is_said() {
     }
 }
 
-/// The receiver has said what became of the request before its body broke off.
+/// The receiver has sent the status before the body broke off.
 #[tokio::test]
-async fn an_answer_whose_body_breaks_off_keeps_its_status() {
+async fn a_response_with_an_incomplete_body_keeps_its_status() {
     for (answer, body, said) in [
         ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok", "ok", "end of file before message length reached"),
         (
@@ -128,9 +128,9 @@ async fn an_answer_whose_body_breaks_off_keeps_its_status() {
     }
 }
 
-/// The rest of the request is not wanted, and the connection cannot be used before it is sent.
+/// The receiver does not read the rest of the request, and the connection cannot be reused before it is sent.
 #[tokio::test]
-async fn an_answer_before_the_request_is_read_counts() {
+async fn a_response_before_the_request_is_read_counts() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut request = post(receiver.address());
     *request.body_mut() = Full::from("x".repeat(32 << 20));
@@ -144,7 +144,7 @@ async fn an_answer_before_the_request_is_read_counts() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_never_answers_is_given_up_and_its_connection_closed() {
+async fn a_receiver_that_never_responds_times_out_and_its_connection_is_closed() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut peer = receiver.used(&client).await;
     let limit = Duration::from_millis(200);
@@ -155,7 +155,7 @@ async fn a_receiver_that_never_answers_is_given_up_and_its_connection_closed() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_body_never_ends_keeps_its_status_and_its_connection_is_closed() {
+async fn a_response_whose_body_never_ends_keeps_its_status_and_its_connection_is_closed() {
     for (begun, status) in [
         ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab", 200),
         ("HTTP/1.1 503 Busy\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n", 503),
@@ -191,7 +191,7 @@ async fn an_attempt_that_is_dropped_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn where_nobody_listens_that_is_said() {
+async fn a_refused_connection_is_named() {
     let address = Receiver::start().await.address();
     let said = why(client(8).request(post(address)).await);
     assert!(said.starts_with(&format!("connect: cannot connect to {address}: ")), "{said}");

@@ -1,4 +1,4 @@
-//! How many connections rest, and for how long.
+//! How many connections are idle, and for how long.
 
 use crate::clock;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const OTHER: TenantId = TenantId(2);
 
-/// As many connections as receivers, each used once.
+/// One connection to each receiver, used once.
 async fn used(client: &DeliveryClient, receivers: &[Receiver]) -> Vec<Peer> {
     let mut peers = Vec::new();
     for receiver in receivers {
@@ -16,7 +16,7 @@ async fn used(client: &DeliveryClient, receivers: &[Receiver]) -> Vec<Peer> {
 }
 
 #[tokio::test]
-async fn no_more_rest_than_the_bound_and_the_oldest_goes_first() {
+async fn beyond_the_limit_the_oldest_idle_connection_is_closed() {
     let client = client(2);
     let receivers = [Receiver::start().await, Receiver::start().await, Receiver::start().await];
     let mut peers = used(&client, &receivers).await;
@@ -29,7 +29,7 @@ async fn no_more_rest_than_the_bound_and_the_oldest_goes_first() {
 }
 
 #[tokio::test]
-async fn who_has_most_loses_its_oldest_and_nobody_else_does() {
+async fn the_tenant_with_most_idle_connections_loses_its_oldest() {
     let (client, shared, own) = (client(2), Receiver::start().await, Receiver::start().await);
     let to_shared = || post(shared.address());
     // Two connections to one receiver: the other tenant's is the older one.
@@ -50,7 +50,7 @@ async fn who_has_most_loses_its_oldest_and_nobody_else_does() {
 }
 
 #[tokio::test]
-async fn with_no_room_every_connection_is_closed_after_its_request() {
+async fn without_a_pool_every_connection_is_closed_after_its_request() {
     let (client, receiver) = (client(0), Receiver::start().await);
     receiver.used(&client).await.is_closed().await;
     receiver.used(&client).await.is_closed().await;
@@ -65,7 +65,7 @@ async fn the_newest_is_used_first() {
             let mut peers = [receiver.accept().await, receiver.accept().await];
             peers[0].request().await;
             peers[1].serve(OK).await;
-            // Not before the other one rests.
+            // Not before the other one is idle.
             read_events().await;
             peers[0].say(OK).await;
             peers
@@ -76,7 +76,7 @@ async fn the_newest_is_used_first() {
 }
 
 #[tokio::test]
-async fn what_rests_for_too_long_is_closed_without_any_traffic() {
+async fn a_connection_that_is_idle_for_too_long_is_closed_without_traffic() {
     let idle_timeout = Duration::from_millis(60);
     let (client, receiver) = (client_with(8, idle_timeout), Receiver::start().await);
     let mut peer = receiver.used(&client).await;
@@ -86,7 +86,7 @@ async fn what_rests_for_too_long_is_closed_without_any_traffic() {
 }
 
 #[tokio::test]
-async fn a_minute_is_the_most_and_what_is_used_rests_anew() {
+async fn a_connection_may_be_idle_for_a_minute_after_each_use() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let pool = &client.pools[0];
     let began = clock::monotonic();

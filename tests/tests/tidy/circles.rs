@@ -1,32 +1,41 @@
-//! Cycles of imports between files, and between top-level modules.
+//! Cycles of imports between files, between top-level modules, and between parts of a guest in C.
 
 use crate::Violation;
 use crate::imports::{self, Import};
+use crate::includes;
 use crate::layers::layer;
 
-/// Returns imports that are part of a cycle of files or of top-level modules.
+/// Returns imports that are part of a cycle: of files or topmost modules of the host, or of parts of a guest in C.
 pub fn violations() -> Vec<Violation> {
-    among(&imports::all())
+    let mut violations = among(&imports::all());
+    violations.extend(between(&includes::all(), |path| path));
+    violations
 }
 
-/// Returns the imports that are part of a cycle.
+/// Returns the imports of the host that are part of a cycle of files or of topmost modules.
 pub fn among(imports: &[Import]) -> Vec<Violation> {
-    let files = Graph::new(imports.iter().map(|import| (import.from.as_str(), import.to.as_str())));
-    let layers = imports.iter().map(|import| (layer(&import.from), layer(&import.to)));
-    let layers = Graph::new(layers.filter(|(from, to)| from != to));
+    let mut violations = between(imports, |path| path);
+    let is_new = |violation: &Violation| !violations.iter().any(|known| known.key == violation.key);
+    let of_layers: Vec<Violation> = between(imports, layer).into_iter().filter(is_new).collect();
+    violations.extend(of_layers);
+    violations
+}
+
+/// Returns the imports that are part of a cycle, where `node` gives the node of a path in the graph.
+fn between<'a>(imports: &'a [Import], node: impl Fn(&'a str) -> &'a str) -> Vec<Violation> {
+    let ends = |import: &'a Import| (node(&import.from), node(&import.to));
+    let graph = Graph::new(imports.iter().map(ends).filter(|(from, to)| from != to));
     let mut violations = Vec::new();
     for import in imports {
-        let (from, to) = (import.from.as_str(), import.to.as_str());
-        let back = files.path(to, from).or_else(|| {
-            let between = layer(from) != layer(to);
-            between.then(|| layers.path(layer(to), layer(from))).flatten()
-        });
-        let Some(back) = back else { continue };
+        let (from, to) = ends(import);
+        let Some(back) = graph.path(to, from).filter(|_| from != to) else { continue };
         violations.push(Violation {
-            key: format!("{from} -> {to}"),
+            key: format!("{} -> {}", import.from, import.to),
             message: format!(
-                "{from}:{}: imports {to}, which imports it: {}; move the common part to a third file, or pass it as an argument",
+                "{}:{}: imports {}, which imports it: {}; move the common part to a third file, or pass it as an argument",
+                import.from,
                 import.line,
+                import.to,
                 back.join(" -> ")
             ),
         });

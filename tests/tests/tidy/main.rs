@@ -6,6 +6,7 @@
 mod circles;
 mod dependencies;
 mod imports;
+mod includes;
 mod known;
 mod layers;
 mod lengths;

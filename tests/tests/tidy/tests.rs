@@ -3,8 +3,9 @@
 use crate::imports;
 use crate::lexer::{Kind, tokens};
 use crate::modules::modules_in;
+use crate::repository::File;
 use crate::uses::parse_use;
-use crate::{Violation, circles, layers, words};
+use crate::{Violation, circles, includes, layers, words};
 
 /// The imports between these files, given by path under the host's folder and text.
 fn imports_of(files: &[(&'static str, &'static str)]) -> Vec<imports::Import> {
@@ -74,6 +75,21 @@ fn each_import_of_a_cycle_is_a_violation() {
         ("b/two.rs", "use crate::a::two::A;"),
     ];
     assert_eq!(keys(circles::among(&imports_of(&files))), ["a/one.rs -> b/one.rs", "b/two.rs -> a/two.rs"]);
+}
+
+#[test]
+fn a_source_and_its_header_are_one_part() {
+    let file = |path: &str, text: &str| File { path: format!("plugins/c/src/{path}"), text: text.to_owned() };
+    let files = [
+        file("a.c", "#include <string.h>\n#include \"a.h\"\n#include \"b.h\"\n"),
+        file("a.h", ""),
+        file("b.h", "#include \"quickjs.h\"\n"),
+        file("b.c", "#include \"a.h\"\n"),
+    ];
+    let arrow =
+        |import: imports::Import| format!("{} -> {}", import.from, import.to).replace("plugins/c/src/", "");
+    let found: Vec<String> = files.iter().flat_map(|file| includes::of(file, &files)).map(arrow).collect();
+    assert_eq!(found, ["a -> b", "b -> a"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -221,6 +222,30 @@ pub async fn deliveries_that_a_wrong_clock_put_out_of_reach_are_due_after_recove
         let delivery = world.delivery(id).await;
         assert_eq!((delivery.state, delivery.due_at), (DeliveryState::Waiting, expected));
     }
+}
+
+/// Once for each step back of the clock, however often the call is repeated. Leases stay.
+pub async fn waiting_deliveries_are_brought_forward_once(world: &World) {
+    const DAY: i64 = 86_400_000;
+    let day = Duration::from_secs(86_400);
+    let (waits, leased) = (world.stored_hook().await, world.stored_hook().await);
+    let waiting = world.delivery_in(waits, DeliveryState::Waiting).await;
+    let delivering = world.delivery_in(leased, DeliveryState::Delivering).await;
+    assert_eq!(world.delivery(waiting).await.due_at, Some(UnixMillis(NOW.0 + 5_000)));
+    for (steps, due_at) in [(1, NOW.0 - DAY + 5_000), (2, NOW.0 - 2 * DAY + 5_000)] {
+        let now = UnixMillis(NOW.0 - steps * DAY);
+        for _ in 0..3 {
+            world.storage.deliveries.bring_forward(now, day).await.unwrap();
+            assert_eq!(world.delivery(waiting).await.due_at, Some(UnixMillis(due_at)));
+        }
+    }
+    // Not before the new time.
+    let late = UnixMillis(NOW.0 - 2 * DAY + 4_000);
+    world.storage.deliveries.bring_forward(late, day).await.unwrap();
+    assert_eq!(world.delivery(waiting).await.due_at, Some(late));
+    assert_eq!(ids(&world.claim(waits, UnixMillis(late.0 - 1), 10).await), []);
+    assert_eq!(ids(&world.claim(waits, late, 10).await), [waiting]);
+    assert_eq!(lease_end(world, delivering).await, LEASE_END);
 }
 
 /// As at the start after a crash.

@@ -33,6 +33,7 @@ macro_rules! storage_conformance {
     ($open:path, $open_many:path) => {
         $crate::storage_conformance!(@nodes $open_many,
             claims_of_several_nodes_are_disjoint, recovery_spares_the_leases_of_other_nodes,
+            recovery_cancels_the_tests_of_its_node,
             a_stale_compare_and_set_is_refused, a_change_on_a_stale_basis_is_refused, all_nodes_see_what_changed
         );
         $crate::storage_conformance!(@ $open,
@@ -46,7 +47,8 @@ macro_rules! storage_conformance {
                 what_is_due_is_claimed_oldest_first, a_lease_excludes_others_until_it_ends,
                 a_claim_returns_event_and_rendered_request, concurrent_claims_share_nothing,
                 a_claim_is_limited_by_bytes_and_tells_whether_there_is_more,
-                a_claim_is_limited_by_bytes_for_each_tenant, several_hooks_are_claimed_together, recovery_ends_leases,
+                a_claim_is_limited_by_bytes_for_each_tenant, several_hooks_are_claimed_together,
+                waiting_deliveries_are_brought_forward_once, recovery_ends_leases,
                 deliveries_that_a_wrong_clock_put_out_of_reach_are_due_after_recovery,
                 a_delivery_is_due_at_its_due_time_and_not_at_that_of_its_id, the_backlog_names_each_hook_once
             ],

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::{
     ApiKey, DeliveryState, Digest, DomainToken, Hook, HookId, KeyId, Login, PluginVersion, Project, Role,
-    Scopes, SecretText, Tenant, TenantId, UnixMillis,
+    Scopes, SecretText, Tenant, TenantId, Trigger, UnixMillis,
 };
 use crate::storage::{Changes, ConfigChange, ConfigItem, Revision};
 
@@ -56,6 +56,30 @@ pub async fn recovery_spares_the_leases_of_other_nodes(nodes: &[World]) {
                 assert_eq!(delivery.lease.unwrap().owner, node.node);
             }
         }
+    }
+}
+
+/// A test is sent once, and it is not known whether it was. Leased or not; tests of other nodes go on.
+pub async fn recovery_cancels_the_tests_of_its_node(nodes: &[World]) {
+    let hook = nodes[0].stored_hook().await;
+    let mut tests = Vec::new();
+    for node in nodes {
+        for lease_until in [None, Some(LEASE_END)] {
+            let mut acceptance = node.event_for(hook, lease_until);
+            acceptance.deliveries[0].trigger = Trigger::Test;
+            tests.push((node, acceptance.deliveries[0].id));
+            node.store(acceptance).await;
+        }
+    }
+    nodes[1].storage.deliveries.recover(nodes[1].node, NOW).await.unwrap();
+    for (node, id) in tests {
+        let state = node.delivery(id).await.state;
+        assert_eq!(
+            state == DeliveryState::Cancelled,
+            node.node == nodes[1].node,
+            "{state} of {:?}",
+            node.node
+        );
     }
 }
 

@@ -111,23 +111,6 @@ async fn files_are_readable_by_their_owner_alone() {
 }
 
 #[tokio::test]
-async fn waiting_deliveries_are_brought_forward_after_the_clock_was_set_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let storage = reopen(dir.path()).await;
-    let world = World::new(storage.stores());
-    let (waits, leased) = (HookId(7), HookId(8));
-    world.delivery_in(waits, DeliveryState::Waiting).await;
-    let lease = world.delivery_in(leased, DeliveryState::Delivering).await;
-    // Due at NOW + 5 s, of a clock that is now a day behind.
-    let now = UnixMillis(NOW.0 - 86_400_000);
-    assert_eq!(world.claim(waits, UnixMillis(now.0 + 60_000), 10).await.len(), 0);
-    world.storage.deliveries.bring_forward(now, std::time::Duration::from_secs(86_400)).await.unwrap();
-    assert_eq!(world.claim(waits, UnixMillis(now.0 + 4_999), 10).await.len(), 0);
-    assert_eq!(world.claim(waits, UnixMillis(now.0 + 5_000), 10).await.len(), 1);
-    assert_eq!(world.delivery(lease).await.lease.unwrap().until, LEASE_END, "leases stay");
-}
-
-#[tokio::test]
 async fn an_interrupted_bring_forward_continues_and_moves_nothing_twice() {
     const COUNT: usize = 3_000;
     let day = std::time::Duration::from_secs(86_400);

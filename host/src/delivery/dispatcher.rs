@@ -13,7 +13,7 @@ use super::fair_queue::{AttemptKey, FairQueue, Next, NotRecalled, Observation, R
 use super::limits::DispatcherLimits;
 use super::work::Work;
 use crate::clock;
-use crate::domain::{Delivery, HookId, TenantId, UnixMillis};
+use crate::domain::{Delivery, HookId, Lease, TenantId, UnixMillis};
 
 /// Makes attempts in the background.
 pub trait StartAttempt: Send + Sync {
@@ -247,8 +247,8 @@ pub struct Recalled {
 }
 
 impl Recalled {
-    /// The delivery is cancelled. `lease` is when its lease would have ended, if it was leased.
-    pub fn cancelled(mut self, lease: Option<UnixMillis>) {
+    /// The delivery is cancelled. `lease` is the one that ended with it, if it was leased.
+    pub fn cancelled(mut self, lease: Option<Lease>) {
         self.end = RecallEnd::Cancelled { lease };
     }
 }

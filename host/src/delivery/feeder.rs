@@ -150,7 +150,7 @@ impl Feeder {
                 tenant_bytes: tenant_bytes as u64,
             });
         }
-        Selection { wanted, max_bytes: MAX_CLAIM_BYTES.min(queue.free_bytes()) as u64, without_room }
+        Selection { wanted, max_bytes: MAX_CLAIM_BYTES.min(queue.claimable_bytes()) as u64, without_room }
     }
 
     /// Claims what is `wanted` and queues it. Returns when to look again for more of it.

@@ -73,9 +73,11 @@ impl Directory {
     ) -> Result<bool, DirectoryError> {
         match change {
             ConfigChange::Done(new) => {
-                // Otherwise others committed something in between, which is followed later together with this change.
                 if new.0 == revision.0 + 1 {
                     *revision = new;
+                } else {
+                    // Others committed something in between, or an earlier change was committed but reported as failed.
+                    self.follow_from(revision).await?;
                 }
                 Ok(true)
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, LeaseId, Request,
+    Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, Lease, LeaseId, Request,
     TenantId, Trigger, UnixMillis,
 };
 
@@ -167,8 +167,8 @@ pub enum Cancelled {
     Done {
         /// The delivery as it is now.
         delivery: Delivery,
-        /// When its lease would have ended, if it was leased.
-        lease: Option<UnixMillis>,
+        /// The lease that ended with it, if it was leased.
+        lease: Option<Lease>,
     },
     /// It is final already.
     Refused(DeliveryState),

@@ -95,7 +95,7 @@ async fn a_recalled_delivery_starts_only_if_it_is_not_cancelled() {
     let kept = dispatcher.recall(&delivery(1, 3), UnixMillis(0)).unwrap();
     drop(first);
     assert!(collector.take().is_empty());
-    cancelled.cancelled(Some(UnixMillis(900_000)));
+    cancelled.cancelled(Some(Lease::of_stored(DeliveryId(2), UnixMillis(900_000))));
     assert!(collector.take().is_empty());
     drop(kept);
     let started: Vec<_> = collector.take().into_iter().map(|(work, _)| work.delivery).collect();

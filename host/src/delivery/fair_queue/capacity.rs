@@ -66,7 +66,15 @@ impl FairQueue {
         self.tenants.get(&tenant).map_or(0, |tenant| tenant.taken_bytes)
     }
 
-    /// How many bytes may be claimed from disk for all tenants together.
+    /// How many bytes may be claimed from disk for all tenants together. Small claims may also use the reserve, whose rest
+    /// stays free for tenants that have nothing in memory.
+    pub(in crate::delivery) fn claimable_bytes(&self) -> usize {
+        let limit = self.limits.queued_bytes;
+        let unreserved = shares::before_reserve(limit).saturating_sub(self.queued_bytes);
+        unreserved.max(few_bytes(limit).min(self.free_bytes()))
+    }
+
+    /// How many bytes are free in all.
     pub(in crate::delivery) fn free_bytes(&self) -> usize {
         self.limits.queued_bytes.saturating_sub(self.queued_bytes)
     }

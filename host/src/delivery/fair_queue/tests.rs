@@ -11,7 +11,7 @@ use crate::clock;
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::testing::{self, work};
 use crate::delivery::work::Work;
-use crate::domain::{DeliveryId, Event, HookId, TenantId, Trigger, UnixMillis};
+use crate::domain::{DeliveryId, Event, HookId, Lease, LeaseId, TenantId, Trigger, UnixMillis};
 
 mod cancelling;
 mod model;
@@ -28,6 +28,11 @@ fn limits() -> DispatcherLimits {
         queued_bytes: 1_000_000,
         lease: Duration::from_secs(60),
     }
+}
+
+/// The lease with which the delivery with this number is stored, as [`work`] has it.
+fn lease_of(number: i64, until: UnixMillis) -> Lease {
+    Lease::of_stored(DeliveryId(number), until)
 }
 
 impl FairQueue {

@@ -1,7 +1,7 @@
 //! Deliveries of one tenant that are being cancelled.
 
 use crate::delivery::work::Work;
-use crate::domain::{DeliveryId, UnixMillis};
+use crate::domain::{DeliveryId, Lease, UnixMillis};
 
 /// Cancelled deliveries of one tenant that may still be on their way into memory. Each is forgotten when its lease
 /// would have ended.
@@ -23,8 +23,8 @@ pub enum RecallEnd {
     PutBack,
     /// The delivery is cancelled.
     Cancelled {
-        /// When its lease would have ended, if it was leased.
-        lease: Option<UnixMillis>,
+        /// The lease that ended with it, if it was leased.
+        lease: Option<Lease>,
     },
 }
 
@@ -35,8 +35,8 @@ struct Withdrawal {
     delivery: DeliveryId,
     /// Taken out of the queue, or arrived since.
     held: Vec<Work>,
-    /// After the cancellation: the end of the lease under which the delivery may still arrive.
-    ended_lease: Option<UnixMillis>,
+    /// After the cancellation: the ended lease under which the delivery may still arrive.
+    ended_lease: Option<Lease>,
 }
 
 /// The deliveries of one tenant that are being cancelled.
@@ -60,7 +60,7 @@ impl Withdrawals {
 
     /// Forgets deliveries that cannot arrive any more. Fails if too many still may.
     pub(super) fn make_room(&mut self, now: UnixMillis) -> Result<(), NotRecalled> {
-        self.0.retain(|withdrawal| withdrawal.ended_lease.is_none_or(|lease| lease > now));
+        self.0.retain(|withdrawal| withdrawal.ended_lease.is_none_or(|lease| lease.until > now));
         if self.0.len() < MAX_EXPECTED { Ok(()) } else { Err(NotRecalled::TooMany) }
     }
 
@@ -76,9 +76,12 @@ impl Withdrawals {
             RecallEnd::Cancelled { lease } => lease,
             RecallEnd::PutBack => None,
         };
-        let is_cancelled = |work: &Work| ended.is_some_and(|lease| work.lease_until <= lease);
+        // Work of an earlier lease has lost it already.
+        let is_cancelled = |work: &Work| ended.is_some_and(|lease| work.lease <= lease.id);
+        let has_arrived =
+            withdrawal.held.iter().any(|work| ended.is_some_and(|lease| work.lease == lease.id));
         let (cancelled, stays): (Vec<Work>, Vec<Work>) = withdrawal.held.drain(..).partition(is_cancelled);
-        if let Some(lease) = ended.filter(|_| cancelled.is_empty()) {
+        if let Some(lease) = ended.filter(|_| !has_arrived) {
             self.0.push(Withdrawal { ended_lease: Some(lease), ..withdrawal });
         }
         Some((cancelled, stays))
@@ -88,11 +91,13 @@ impl Withdrawals {
     pub(super) fn arrive(&mut self, work: Work) -> Arrival {
         let is_it = |withdrawal: &Withdrawal| {
             withdrawal.delivery == work.delivery
-                && withdrawal.ended_lease.is_none_or(|lease| work.lease_until <= lease)
+                && withdrawal.ended_lease.is_none_or(|lease| work.lease <= lease.id)
         };
         let Some(index) = self.0.iter().position(is_it) else { return Arrival::Queue(work) };
-        if self.0[index].ended_lease.is_some() {
-            self.0.swap_remove(index);
+        if let Some(lease) = self.0[index].ended_lease {
+            if work.lease == lease.id {
+                self.0.swap_remove(index);
+            }
             return Arrival::Dropped;
         }
         self.0[index].held.push(work);

@@ -51,7 +51,8 @@ impl Step {
 
     async fn load(connection: &mut SqliteConnection) -> Result<Option<Self>, StorageError> {
         let Some(json) = engine_state::get(connection, CLOCK_STEP).await? else { return Ok(None) };
-        serde_json::from_slice(&json).map(Some).map_err(|error| damaged("clock step", error))
+        // A damaged one must not keep the engine from starting.
+        Ok(serde_json::from_slice(&json).inspect_err(|error| warn_of_damage(CLOCK_STEP, error)).ok())
     }
 
     async fn store(&self, connection: &mut SqliteConnection) -> Result<(), StorageError> {
@@ -63,8 +64,13 @@ impl Step {
 /// The greatest time that the wall clock showed to this database since it was last set back, if that is known.
 pub async fn last_seen(connection: &mut SqliteConnection) -> Result<Option<UnixMillis>, StorageError> {
     let Some(bytes) = engine_state::get(connection, WALL_CLOCK).await? else { return Ok(None) };
-    let bytes: [u8; 8] = bytes.try_into().map_err(|_| damaged("wall clock", "it does not have 8 bytes"))?;
-    Ok(Some(UnixMillis(i64::from_be_bytes(bytes))))
+    let time = <[u8; 8]>::try_from(bytes.as_slice());
+    let time = time.inspect_err(|error| warn_of_damage(WALL_CLOCK, error)).ok();
+    Ok(time.map(|bytes| UnixMillis(i64::from_be_bytes(bytes))))
+}
+
+fn warn_of_damage(name: &str, error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(name, error, "ignoring damaged engine state in the database");
 }
 
 /// Notes that the wall clock shows `now`, unless it has shown more.

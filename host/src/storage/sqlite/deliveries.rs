@@ -306,7 +306,7 @@ async fn cancel(
     );
     sqlx::query(sql).bind(id.0).bind(tenant.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
-    let lease = delivery.lease.map(|lease| lease.until);
+    let lease = delivery.lease;
     let delivery = Delivery { state: DeliveryState::Cancelled, due_at: None, lease: None, ..delivery };
     Ok(Some(Cancelled::Done { delivery, lease }))
 }

@@ -48,7 +48,6 @@ pub(in crate::api::v3) struct DeliveryView {
 
 impl DeliveryView {
     pub(in crate::api::v3) fn of(delivery: Delivery, event_id: &EventId) -> Self {
-        // During a lease, `due_at` is the end of the lease, which is internal.
         let waits = matches!(delivery.state, DeliveryState::Pending | DeliveryState::Waiting);
         Self {
             id: delivery.id.to_string(),

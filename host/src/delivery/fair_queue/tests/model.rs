@@ -137,7 +137,7 @@ impl Model {
         let tenant = TenantId(tenant_of(hook));
         let ticket = self.queue.recall(DeliveryId(number), (tenant, HookId(hook)), UnixMillis(0)).unwrap();
         let end = match is_cancelled {
-            true => RecallEnd::Cancelled { lease: Some(UnixMillis(1)) },
+            true => RecallEnd::Cancelled { lease: Some(lease_of(number, UnixMillis(1))) },
             false => RecallEnd::PutBack,
         };
         self.queue.end_recall((tenant, ticket), end, self.now);

@@ -11,5 +11,6 @@ mod project_web_hook;
 mod quotas;
 mod raw;
 mod resources;
+mod snapshots;
 mod trial;
 mod webitel;

@@ -316,3 +316,6 @@ fn content_digest(event: &IncomingEvent) -> [u8; 32] {
         event.data.as_bytes(),
     ])
 }
+
+#[cfg(test)]
+mod tests;

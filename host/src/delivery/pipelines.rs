@@ -196,3 +196,6 @@ impl Pipelines {
         attributes
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,7 +145,10 @@ fn done(id: DeliveryId, changed: Option<Changed>, change: &'static str) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::testing;
     use crate::domain::{EventKey, Trigger};
+    use crate::storage::conformance::{OTHER_TENANT, TENANT, World};
+    use crate::storage::sqlite::{self, SqliteOptions};
 
     fn attempted(attempts: u32) -> Delivery {
         Delivery {
@@ -168,5 +171,45 @@ mod tests {
         assert!(check_attempts(&attempted(199)).is_ok());
         let error = check_attempts(&attempted(200)).unwrap_err();
         assert!(error.to_string().contains("attempted 200 times"), "{error}");
+    }
+
+    async fn service(world: &World) -> DeliveryService {
+        let sources = testing::sources();
+        let (clock, ids) = (Arc::clone(&sources.clock), Arc::clone(&sources.ids));
+        let directory = Directory::load(world.storage.clone(), ids, clock).await.unwrap();
+        let dispatcher = Dispatcher::new(testing::limits());
+        DeliveryService::new(sources, directory, world.storage.clone(), dispatcher, Arc::default())
+    }
+
+    #[tokio::test]
+    async fn a_delivery_is_changed_only_if_its_state_allows_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+        let world = World::new(storage.stores());
+        let hook = world.stored_hook().await;
+        let exhausted = world.delivery_in(hook, DeliveryState::Exhausted).await;
+        let service = service(&world).await;
+        for result in
+            [service.retry(OTHER_TENANT, exhausted).await, service.cancel(OTHER_TENANT, exhausted).await]
+        {
+            assert!(matches!(result, Err(DeliveryError::NotFound(id)) if id == exhausted), "{result:?}");
+        }
+        let result = service.cancel(TENANT, exhausted).await;
+        assert!(
+            matches!(result, Err(DeliveryError::WrongState { state: DeliveryState::Exhausted, .. })),
+            "{result:?}"
+        );
+        assert_eq!(service.retry(TENANT, exhausted).await.unwrap().state, DeliveryState::Pending);
+        assert_eq!(service.cancel(TENANT, exhausted).await.unwrap().state, DeliveryState::Cancelled);
+    }
+
+    #[tokio::test]
+    async fn a_delivery_without_its_hook_is_not_retried() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+        let world = World::new(storage.stores());
+        let delivery = world.delivery_in(HookId(77), DeliveryState::Exhausted).await;
+        let result = service(&world).await.retry(TENANT, delivery).await;
+        assert!(matches!(result, Err(DeliveryError::HookDeleted(HookId(77)))), "{result:?}");
     }
 }

@@ -241,7 +241,6 @@ fn a_tenant_keeps_half_of_the_connections_busy_and_none_when_it_is_gone() {
         [Ok(()), Ok(()), Ok(()), Err(TooManyBusy)]
     );
     assert_eq!(act(3, other), Ok(()));
-    end_request(all[3].client());
     end_request(all[0].client());
     assert_eq!(act(2, one), Err(TooManyBusy), "the other tenant has left three, half of them is one");
     end_request(all[1].client());

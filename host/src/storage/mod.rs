@@ -4,9 +4,12 @@
 //! transaction, and answers after the commit. Storage knows nothing of delivering: it keeps states, leases and times that
 //! others decide on.
 
+mod byte_room;
+mod columns;
 #[cfg(test)]
 pub mod conformance;
 mod contract;
+mod dedup;
 mod directory;
 mod error;
 pub mod records;

@@ -6,14 +6,11 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use super::directory_log;
 use super::errors::taken;
-use super::hook_rows::unseal_text;
+use super::rows::{LoginRow, TokenRow, login_context_of, login_from_row, token_from_row};
 use super::stores::SqliteStores;
-use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
+use crate::domain::{DomainToken, Login, TenantId};
 use crate::storage::{AccessStore, ConfigChange, ConfigKey, Revision, StorageError};
 use crate::vault::Vault;
-
-type LoginRow = (String, i64, Vec<u8>, i64);
-type TokenRow = (String, i64, String, bool, i64, i64);
 
 #[async_trait]
 impl AccessStore for SqliteStores {
@@ -81,7 +78,7 @@ async fn insert_login(
     if basis != Revision::ANY && has_twin(connection, vault, login).await? {
         return Ok(ConfigChange::Conflict);
     }
-    let secret = vault.seal(&context_of(login.tenant, &login.name), login.secret.reveal().as_bytes());
+    let secret = vault.seal(&login_context_of(login.tenant, &login.name), login.secret.reveal().as_bytes());
     let sql = "INSERT INTO logins (name, tenant_id, secret, created_at) VALUES (?, ?, ?, ?)";
     let query = sqlx::query(sql).bind(&login.name).bind(login.tenant.0).bind(secret);
     let inserted = query.bind(login.created_at.0).execute(&mut *connection).await;
@@ -128,37 +125,4 @@ pub async fn token(
     let query = sqlx::query_as(sql).bind(id.to_owned()).bind(tenant.0);
     let row: Option<TokenRow> = query.fetch_optional(connection).await?;
     Ok(row.map(token_from_row))
-}
-
-/// A login whose secret cannot be decrypted is [unreadable](Login::is_unreadable).
-fn login_from_row(vault: &Vault, (name, tenant, secret, created_at): LoginRow) -> Login {
-    let tenant = TenantId(tenant);
-    let secret = unseal_text(vault, "login", &context_of(tenant, &name), &secret);
-    let secret = secret.unwrap_or_else(|error| {
-        tracing::error!(
-            %tenant,
-            login = name,
-            error = &error as &dyn std::error::Error,
-            "cannot decrypt the secret of a login: the login is refused until it is created again, or the engine is \
-             started with the key of that secret"
-        );
-        SecretText::new("")
-    });
-    Login { name, tenant, secret, created_at: UnixMillis(created_at) }
-}
-
-/// The context of a login's sealed secret.
-pub fn context_of(tenant: TenantId, login: &str) -> String {
-    format!("login/{tenant}/{login}")
-}
-
-fn token_from_row((id, tenant, role, enabled, expires_at, created_at): TokenRow) -> DomainToken {
-    DomainToken {
-        id,
-        tenant: TenantId(tenant),
-        role,
-        enabled,
-        expires_at: UnixMillis(expires_at),
-        created_at: UnixMillis(created_at),
-    }
 }

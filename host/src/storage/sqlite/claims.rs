@@ -8,15 +8,16 @@ use sqlx::{FromRow as _, Row as _};
 use tokio::sync::Mutex;
 
 use super::connection::WriteConnection;
-use super::rendered_rows::{RenderedRow, rendered_columns, request_from_row};
+use super::rendered_rows::rendered_columns;
 use super::rows::{
-    DELIVERY_COLUMNS, DeliveryRow, EventRow, damaged, delivery_columns, delivery_from_row, event_columns,
-    event_from_row, no_lease,
+    DELIVERY_COLUMNS, DeliveryRow, EventRow, RenderedRow, damaged, delivery_columns, delivery_from_row,
+    event_columns, event_from_row, no_lease, request_from_row,
 };
 use super::script::{is_among, json_ids, json_keys};
 use crate::domain::{
-    Delivery, DeliveryState, Event, EventKey, HookId, Lease, LeaseId, NodeNumber, TenantId, UnixMillis,
+    Delivery, DeliveryState, Event, EventKey, HookId, Lease, LeaseId, NodeNumber, UnixMillis,
 };
+use crate::storage::byte_room::ByteRoom;
 use crate::storage::{Backlog, Claimed, Claims, FURTHEST_AHEAD, HookClaim, StorageError};
 use crate::vault::Vault;
 
@@ -49,9 +50,6 @@ pub fn keys_of<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> String
     json_keys(deliveries.into_iter().map(|it| (it.tenant.0, it.id.0)))
 }
 
-/// What a claimed delivery takes beside its event's data and its rendered body.
-const OVERHEAD_BYTES: u64 = 256;
-
 /// Leases deliveries within the writer's transaction: one answer for each hook, in order. A deleted hook has none.
 pub async fn lease(
     connection: &mut SqliteConnection,
@@ -59,7 +57,7 @@ pub async fn lease(
     deleted_hooks: &HashSet<HookId>,
 ) -> Result<Vec<Leased>, StorageError> {
     let mut leased = Vec::with_capacity(claim.hooks.len());
-    let mut room = ByteRoom { left: claim.max_bytes, of_tenants: HashMap::new() };
+    let mut room = ByteRoom::new(claim.max_bytes);
     for hook in &claim.hooks {
         leased.push(match deleted_hooks.contains(&hook.hook) {
             true => Leased::default(),
@@ -81,30 +79,6 @@ pub async fn lease(
         (delivery.due_at, delivery.lease) = (None, Some(claim.lease));
     }
     Ok(leased)
-}
-
-/// How many bytes a claim may still take.
-struct ByteRoom {
-    left: u64,
-    /// How many bytes each tenant may still take, once it has taken a delivery: the first one is taken however large it is.
-    of_tenants: HashMap<TenantId, u64>,
-}
-
-impl ByteRoom {
-    fn take(&mut self, claim: &HookClaim, bytes: u64) -> bool {
-        let is_first = self.of_tenants.is_empty();
-        let of_tenant = self.of_tenants.get(&claim.tenant);
-        let of_tenant = of_tenant.copied().unwrap_or(claim.tenant_bytes.max(bytes));
-        let fits_all = bytes <= self.left || is_first;
-        let fits = fits_all && bytes <= of_tenant;
-        // A delivery that does not fit ends the claim, or its tenant's part: one that is due later must not overtake it.
-        self.left = if fits_all { self.left } else { 0 };
-        if fits {
-            self.left = self.left.saturating_sub(bytes);
-        }
-        self.of_tenants.insert(claim.tenant, if fits { of_tenant - bytes } else { 0 });
-        fits
-    }
 }
 
 /// The deliveries of one hook to lease.
@@ -130,7 +104,7 @@ async fn due(
     let mut deliveries = Vec::with_capacity(rows.len());
     for row in rows.iter().take(hook.limit as usize) {
         let bytes: i64 = row.try_get(DELIVERY_COLUMNS)?;
-        if !room.take(&hook, OVERHEAD_BYTES + bytes.unsigned_abs()) {
+        if !room.take(&hook, bytes.unsigned_abs()) {
             break;
         }
         deliveries.push(delivery_from_row(DeliveryRow::from_row(row)?)?);

@@ -8,13 +8,15 @@ use futures_util::future::try_join_all;
 use sqlx::SqliteExecutor;
 use sqlx::sqlite::SqliteConnection;
 
-use super::attempt_rows::{AttemptColumns, attempt_columns, attempt_from_columns};
 use super::claims::{self, Claim};
 use super::clock_steps::{self, Progress};
 use super::messages::Message;
 use super::recording::RecordRow;
 use super::rowless::Selection;
-use super::rows::{DeliveryRow, JsonMaker, delivery_columns, delivery_from_row, no_lease};
+use super::rows::{
+    AttemptColumns, DeliveryRow, JsonMaker, attempt_columns, attempt_from_columns, delivery_columns,
+    delivery_from_row, no_lease,
+};
 use super::stores::SqliteStores;
 use super::{listing, writer};
 use crate::domain::{

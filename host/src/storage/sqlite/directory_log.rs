@@ -1,11 +1,9 @@
 //! The log of configuration changes: each change has a revision.
 
-use std::str::FromStr;
-
 use sqlx::sqlite::SqliteConnection;
 
-use super::rows::damaged;
-use crate::domain::{HookId, KeyId, TenantId};
+use super::rows::{config_key_columns, config_key_from_row};
+use crate::domain::TenantId;
 use crate::storage::{ConfigKey, Revision, StorageError};
 
 /// How many changes the log keeps. A cache that is further behind loads everything again.
@@ -29,7 +27,7 @@ pub async fn since(
     }
     let sql = "SELECT DISTINCT kind, tenant_id, name FROM directory_changes WHERE revision > ?";
     let rows: Vec<(String, i64, String)> = sqlx::query_as(sql).bind(revision.0).fetch_all(connection).await?;
-    rows.into_iter().map(key_from_row).collect::<Result<_, _>>().map(Some)
+    rows.into_iter().map(config_key_from_row).collect::<Result<_, _>>().map(Some)
 }
 
 /// Whether the configuration of `tenant` changed after `basis`, or may have: the log no longer has all changes since.
@@ -45,40 +43,11 @@ pub async fn is_stale(
 
 /// Adds a change, in the transaction that makes it.
 pub async fn add(connection: &mut SqliteConnection, key: &ConfigKey) -> Result<Revision, StorageError> {
-    let (kind, tenant, name) = key_columns(key);
+    let (kind, tenant, name) = config_key_columns(key);
     let sql = "INSERT INTO directory_changes (kind, tenant_id, name) VALUES (?, ?, ?)";
     let inserted = sqlx::query(sql).bind(kind).bind(tenant.0).bind(name).execute(&mut *connection).await?;
     let revision = inserted.last_insert_rowid();
     let sql = "DELETE FROM directory_changes WHERE revision <= ?";
     sqlx::query(sql).bind(revision - KEPT).execute(connection).await?;
     Ok(Revision(revision))
-}
-
-fn key_columns(key: &ConfigKey) -> (&'static str, TenantId, String) {
-    match key {
-        ConfigKey::Tenant(id) => ("tenant", *id, String::new()),
-        ConfigKey::Project(tenant, number) => ("project", *tenant, number.to_string()),
-        ConfigKey::Key(tenant, id) => ("key", *tenant, id.0.to_string()),
-        ConfigKey::Login(tenant, name) => ("login", *tenant, name.clone()),
-        ConfigKey::Token(tenant, id) => ("token", *tenant, id.clone()),
-        ConfigKey::Hook(tenant, id) => ("hook", *tenant, id.0.to_string()),
-        ConfigKey::Plugin(tenant, name) => ("plugin", *tenant, name.to_string()),
-    }
-}
-
-fn key_from_row((kind, tenant, name): (String, i64, String)) -> Result<ConfigKey, StorageError> {
-    let tenant = TenantId(tenant);
-    let number = || i64::from_str(&name).map_err(|error| damaged("configuration change", error));
-    Ok(match kind.as_str() {
-        "tenant" => ConfigKey::Tenant(tenant),
-        "project" => ConfigKey::Project(tenant, number()?),
-        "key" => ConfigKey::Key(tenant, KeyId(number()?)),
-        "login" => ConfigKey::Login(tenant, name),
-        "token" => ConfigKey::Token(tenant, name),
-        "hook" => ConfigKey::Hook(tenant, HookId(number()?)),
-        "plugin" => {
-            ConfigKey::Plugin(tenant, name.parse().map_err(|error| damaged("configuration change", error))?)
-        }
-        other => return Err(damaged("configuration change", format_args!("unknown kind `{other}`"))),
-    })
 }

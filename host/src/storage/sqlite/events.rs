@@ -9,7 +9,6 @@ use sqlx::Arguments as _;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 
-use super::dedup::{self, Seen};
 use super::delivery_rows::DeliveryInsert;
 use super::rowless::{RowlessChange, RowlessDelivery};
 use super::rows::{self, EventRow, event_columns, event_from_row};
@@ -17,6 +16,7 @@ use super::script::{MultiRow, Script};
 use super::stores::SqliteStores;
 use super::{messages::Message, recent};
 use crate::domain::{Event, EventId, EventKey, HookId, TenantId};
+use crate::storage::dedup::{self, Seen};
 use crate::storage::{Acceptance, Accepted, EventStore, StorageError, WantedEvent};
 
 #[async_trait]

@@ -10,13 +10,11 @@
 //! The log is synced at every commit (`synchronous=FULL`): what was answered is on disk.
 
 mod access;
-mod attempt_rows;
 mod claims;
 mod clock_steps;
 mod connection;
 mod data_dir;
 mod database;
-mod dedup;
 mod deliveries;
 mod delivery_rows;
 mod directory_changes;
@@ -25,9 +23,9 @@ mod engine_state;
 mod errors;
 mod events;
 mod health;
-mod hook_rows;
 mod hooks;
 mod id_buckets;
+mod known_events;
 mod listing;
 mod materialize;
 mod messages;

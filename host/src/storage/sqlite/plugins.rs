@@ -5,15 +5,10 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::directory_log;
 use super::errors::taken;
-use super::rows::{damaged, from_json, readable, to_json};
+use super::rows::{STANDARD, VersionRow, damaged, readable, to_json, version_from_row};
 use super::stores::SqliteStores;
-use crate::domain::{Digest, Invalid, PluginName, PluginVersion, TenantId, UnixMillis};
+use crate::domain::{Digest, PluginName, PluginVersion, TenantId};
 use crate::storage::{ConfigChange, ConfigKey, PluginStore, Revision, StorageError};
-
-/// The owner of standard plugins.
-const STANDARD: TenantId = TenantId(0);
-
-type VersionRow = (i64, String, i64, Vec<u8>, String, String, i64, i64);
 
 #[async_trait]
 impl PluginStore for SqliteStores {
@@ -128,24 +123,4 @@ async fn delete(
         return Ok(ConfigChange::Missing);
     }
     directory_log::add(connection, &ConfigKey::Plugin(tenant, name.clone())).await.map(ConfigChange::Done)
-}
-
-fn bad(error: Invalid) -> StorageError {
-    damaged("plugin", error)
-}
-
-fn version_from_row(row: VersionRow) -> Result<PluginVersion, StorageError> {
-    let (owner, name, version, digest, roles, imports, size_bytes, created_at) = row;
-    let roles: Vec<String> = from_json("plugin", &roles)?;
-    let digest = digest.try_into().map_err(|_| damaged("plugin", "its digest does not have 32 bytes"))?;
-    Ok(PluginVersion {
-        tenant: Some(TenantId(owner)).filter(|owner| *owner != STANDARD),
-        name: name.parse().map_err(bad)?,
-        version: u32::try_from(version).map_err(|error| damaged("plugin", error))?,
-        digest: Digest(digest),
-        roles: roles.iter().map(|role| role.parse()).collect::<Result<_, _>>().map_err(bad)?,
-        imports: from_json("plugin", &imports)?,
-        size_bytes: u64::try_from(size_bytes).map_err(|error| damaged("plugin", error))?,
-        created_at: UnixMillis(created_at),
-    })
 }

@@ -7,11 +7,9 @@ use sqlx::Arguments as _;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 
-use super::attempt_rows::{AttemptRow, attempt_columns};
 use super::delivery_rows::DeliveryInsert;
-use super::rendered_rows::{self, body_columns};
 use super::rowless::RowlessDeliveries;
-use super::rows::{JsonMaker, state_code};
+use super::rows::{AttemptRow, JsonMaker, attempt_columns, body_columns, seal_request, state_code};
 use super::script::{MultiRow, Script};
 use crate::domain::{DeliveryId, DeliveryState, HookId, LeaseId};
 use crate::storage::{Record, Rendered, RenderedRequest, StorageError};
@@ -49,7 +47,7 @@ impl RecordRow {
             // A final delivery keeps no request.
             Rendered::Store(_) if record.state.is_final() => RenderedChange::Remove,
             Rendered::Store(rendered) => {
-                let sealed = rendered_rows::seal(record.delivery, &rendered.request, vault)?;
+                let sealed = seal_request(record.delivery, &rendered.request, vault)?;
                 RenderedChange::Store { sealed, request: rendered }
             }
             Rendered::Keep => RenderedChange::Keep,

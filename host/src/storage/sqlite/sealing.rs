@@ -6,11 +6,10 @@ use std::collections::BTreeSet;
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::access;
 use super::engine_state;
-use super::hook_rows::{self, HookRow};
 use super::hooks;
 use super::rendered_rows::{self, Visited};
+use super::rows::{self, HookRow};
 use super::script::{BEGIN, COMMIT};
 use crate::domain::{HookId, TenantId};
 use crate::storage::StorageError;
@@ -123,9 +122,9 @@ async fn sealed_by_earlier_engine(
 ) -> Result<Vec<(String, Vec<u8>)>, StorageError> {
     let sql = "SELECT id, authorization FROM hooks WHERE authorization IS NOT NULL";
     let hooks: Vec<(i64, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&mut *connection).await?;
-    let hooks = hooks.into_iter().map(|(id, sealed)| (hook_rows::authorization_context_of(id), sealed));
+    let hooks = hooks.into_iter().map(|(id, sealed)| (rows::authorization_context_of(id), sealed));
     let logins = logins(connection).await?.into_iter();
-    let logins = logins.map(|(tenant, name, sealed)| (access::context_of(tenant, &name), sealed));
+    let logins = logins.map(|(tenant, name, sealed)| (rows::login_context_of(tenant, &name), sealed));
     Ok(hooks.chain(logins).collect())
 }
 
@@ -213,7 +212,7 @@ pub async fn rekey(connection: &mut SqliteConnection, vault: &Vault) -> Result<R
     let retained = serde_json::to_vec(&vault.outliving()).unwrap_or_default();
     engine_state::set(connection, RETAINED_KEYS, &vault.seal(RETAINED_KEYS, &retained)).await?;
     for (tenant, name, sealed) in logins(connection).await? {
-        match vault.reseal(&access::context_of(tenant, &name), &sealed) {
+        match vault.reseal(&rows::login_context_of(tenant, &name), &sealed) {
             Ok(None) => {}
             Ok(Some(sealed)) => {
                 let sql = "UPDATE logins SET secret = ? WHERE tenant_id = ? AND name = ?";
@@ -325,8 +324,8 @@ async fn rekey_hooks(
         let reseal = |context: String, sealed: Option<Vec<u8>>| {
             sealed.map_or(Ok(None), |sealed| vault.reseal(&context, &sealed))
         };
-        let again = reseal(hook_rows::context_of(id), sealed)
-            .and_then(|sealed| Ok((sealed, reseal(hook_rows::authorization_context_of(id), authorization)?)));
+        let again = reseal(rows::hook_context_of(id), sealed)
+            .and_then(|sealed| Ok((sealed, reseal(rows::authorization_context_of(id), authorization)?)));
         match again {
             Ok((None, None)) => {}
             Ok((sealed, authorization)) => {

@@ -4,14 +4,12 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
 use super::directory_log;
-use super::rows::{damaged, from_json, readable, to_json};
+use super::rows::{
+    KeyRow, ProjectRow, TenantRow, key_from_row, project_from_row, readable, tenant_from_row, to_json,
+};
 use super::stores::SqliteStores;
-use crate::domain::{ApiKey, KeyId, Project, Scope, Tenant, TenantId, UnixMillis};
+use crate::domain::{ApiKey, KeyId, Project, Scope, Tenant, TenantId};
 use crate::storage::{ConfigChange, ConfigKey, Revision, StorageError, TenantStore};
-
-type TenantRow = (i64, String, Option<i64>, i64);
-type ProjectRow = (i64, i64, Option<String>, i64);
-type KeyRow = (i64, i64, String, String, Vec<u8>, i64);
 
 #[async_trait]
 impl TenantStore for SqliteStores {
@@ -126,26 +124,4 @@ pub async fn key(
     let row: Option<KeyRow> =
         sqlx::query_as(sql).bind(id.0).bind(tenant.0).fetch_optional(connection).await?;
     Ok(row.and_then(|row| readable(key_from_row(row))))
-}
-
-fn tenant_from_row((id, name, client_id, created_at): TenantRow) -> Tenant {
-    Tenant { id: TenantId(id), name, client_id, created_at: UnixMillis(created_at) }
-}
-
-fn project_from_row((tenant, number, name, created_at): ProjectRow) -> Project {
-    Project { tenant: TenantId(tenant), number, name, created_at: UnixMillis(created_at) }
-}
-
-fn key_from_row((id, tenant, name, scopes, hash, created_at): KeyRow) -> Result<ApiKey, StorageError> {
-    let scopes: Vec<String> = from_json("API key", &scopes)?;
-    let scopes = scopes.iter().map(|scope| scope.parse::<Scope>());
-    let hash = hash.try_into().map_err(|_| damaged("API key", "its hash does not have 32 bytes"))?;
-    Ok(ApiKey {
-        id: KeyId(id),
-        tenant: TenantId(tenant),
-        name,
-        scopes: scopes.collect::<Result<_, _>>().map_err(|error| damaged("API key", error))?,
-        hash,
-        created_at: UnixMillis(created_at),
-    })
 }

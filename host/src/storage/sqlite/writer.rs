@@ -11,15 +11,16 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::claims::{self, Claim, Leased};
 use super::connection::WriteConnection;
-use super::dedup::{self, Seen};
 use super::errors::is_constraint;
 use super::events;
+use super::known_events;
 use super::messages::{Job, Message};
 use super::recording::RecordRow;
 use super::rowless::{Materialize, SharedRowless};
 use super::script::{BEGIN, COMMIT, Script};
 use super::write_plan::WritePlan;
 use crate::domain::HookId;
+use crate::storage::dedup::{self, Seen};
 use crate::storage::{Acceptance, Accepted, StorageError};
 
 /// How many calls the queue holds before callers wait.
@@ -180,7 +181,7 @@ impl Group {
         rowless: &SharedRowless,
     ) -> Result<(WritePlan<'a>, Vec<Vec<Leased>>), StorageError> {
         let (connection, deleted_hooks) = connection.parts()?;
-        let seen = Seen::load(connection, calls).await?;
+        let seen = known_events::load(connection, calls).await?;
         let plan = self.plan(seen, calls, deleted_hooks, rowless);
         let mut script = Script::default();
         plan.write(&mut script)?;

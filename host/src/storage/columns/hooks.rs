@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use url::Url;
 
-use super::rows::{damaged, from_json, to_json};
+use super::values::{damaged, from_json, to_json};
 use crate::domain::{
     Authorization, HeaderList, Hook, HookId, Invalid, Origin, Pipeline, RetrySchedule, SecretText,
     SigningSecret, Step, Subscription, TenantId, UnixMillis,
@@ -78,7 +78,7 @@ struct Secrets {
 }
 
 /// The context of a hook's sealed column.
-pub fn context_of(hook: i64) -> String {
+pub fn hook_context_of(hook: i64) -> String {
     format!("hook/{hook}")
 }
 
@@ -173,7 +173,7 @@ impl HookRow {
             preflight: skeleton(&hook.preflight)?,
             authorization: authorization.map(seal),
             authorization_enabled: authorization.is_some_and(|it| it.enabled),
-            sealed: Some(vault.seal(&context_of(hook.id.0), sealed.as_bytes())),
+            sealed: Some(vault.seal(&hook_context_of(hook.id.0), sealed.as_bytes())),
             masked_headers: to_json(&hook.masked_headers)?,
         })
     }
@@ -238,7 +238,7 @@ impl HookRow {
                 ..self.without_secrets()?
             });
         };
-        let text = unseal_text(vault, "hook", &context_of(self.id), sealed)?;
+        let text = unseal_text(vault, "hook", &hook_context_of(self.id), sealed)?;
         let json: SealedJson<'_> = from_json("hook", text.reveal())?;
         let signing = json.secrets.into_iter().map(|(text, expires_at)| {
             let mut secret: SigningSecret = text.parse().map_err(bad)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{JsonMaker, damaged, from_json};
+use super::values::{JsonMaker, damaged, from_json};
 use crate::domain::attempt::{LogLine, ResolvedPlugin};
 use crate::domain::{
     Attempt, AttemptId, BodyFailure, DeliveryId, Fault, HeaderList, Outcome, Response, SentRequest,
@@ -13,15 +13,7 @@ use crate::domain::{
 };
 use crate::storage::StorageError;
 
-/// The columns of an attempt, as they are read and written.
-macro_rules! attempt_columns {
-    () => {
-        "id, delivery_id, number, started_at, duration_ns, outcome, status, detail, body, steps, request"
-    };
-}
-pub(super) use attempt_columns;
-
-/// The columns that [`attempt_columns`] names.
+/// The columns of an attempt, in the order of its table.
 pub type AttemptColumns =
     (i64, i64, i64, i64, i64, String, Option<i64>, String, Option<Vec<u8>>, Option<String>, Option<String>);
 

@@ -5,19 +5,29 @@
 
 use std::collections::HashMap;
 
-use sqlx::sqlite::SqliteConnection;
-
-use super::rows::damaged;
 use crate::domain::{EventId, EventKey, TenantId};
-use crate::storage::{Acceptance, Accepted, ConflictOn, StorageError};
+use crate::storage::{Acceptance, Accepted, ConflictOn};
 
 /// An event that is stored, or is about to be.
 #[derive(Debug, Clone)]
-struct Known {
-    key: EventKey,
-    external_id: Option<String>,
-    content: [u8; 32],
-    deliveries: u32,
+pub struct Known {
+    /// Its key.
+    pub key: EventKey,
+    /// The sender's id, if it has one.
+    pub external_id: Option<String>,
+    /// SHA-256 of its content.
+    pub content: [u8; 32],
+    /// How many deliveries it made.
+    pub deliveries: u32,
+}
+
+/// What kind of name an event has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameKind {
+    /// The sender's id.
+    Id,
+    /// The request's `Idempotency-Key`.
+    IdempotencyKey,
 }
 
 impl Known {
@@ -48,68 +58,26 @@ pub fn external_id(acceptance: &Acceptance) -> Option<&str> {
     id.as_key().is_none().then(|| id.as_str())
 }
 
+/// The names by which the event is known.
+pub fn names(acceptance: &Acceptance) -> impl Iterator<Item = (TenantId, NameKind, &str)> {
+    let id = external_id(acceptance).map(|id| (NameKind::Id, id));
+    let key = acceptance.idempotency_key.as_deref().map(|key| (NameKind::IdempotencyKey, key));
+    id.into_iter().chain(key).map(|(kind, name)| (acceptance.event.tenant, kind, name))
+}
+
 /// Whether the event may be a repetition: it has a sender's id, or its request an idempotency key.
 pub fn may_repeat(acceptance: &Acceptance) -> bool {
     acceptance.idempotency_key.is_some() || external_id(acceptance).is_some()
 }
 
-type Row = (i64, Option<String>, Option<String>, Option<Vec<u8>>, i64, i64);
-
 impl Seen {
-    /// Reads the stored events that have the ids and keys in `calls`.
-    pub async fn load(
-        connection: &mut SqliteConnection,
-        calls: &[&[Acceptance]],
-    ) -> Result<Self, StorageError> {
-        let all = || calls.iter().copied().flatten();
-        let tenant = |one: &Acceptance| one.event.tenant.0;
-        let ids: Vec<_> = all().filter_map(|one| Some((tenant(one), external_id(one)?))).collect();
-        let keys: Vec<_> =
-            all().filter_map(|one| Some((tenant(one), one.idempotency_key.as_deref()?))).collect();
-        let mut seen = Self::default();
-        if !ids.is_empty() {
-            let sql = "SELECT e.tenant_id, e.external_id, e.idempotency_key, e.content, e.key, e.delivery_count \
-                FROM json_each(?) w CROSS JOIN events e INDEXED BY events_by_external_id \
-                WHERE e.tenant_id = w.value ->> 0 AND e.external_id = w.value ->> 1 AND e.external_id IS NOT NULL";
-            seen.read(connection, sql, &ids).await?;
-        }
-        if !keys.is_empty() {
-            let sql = "SELECT e.tenant_id, e.external_id, e.idempotency_key, e.content, e.key, e.delivery_count \
-                FROM json_each(?) w CROSS JOIN events e INDEXED BY events_by_idempotency_key \
-                WHERE e.tenant_id = w.value ->> 0 AND e.idempotency_key = w.value ->> 1 AND e.idempotency_key IS NOT NULL";
-            seen.read(connection, sql, &keys).await?;
-        }
-        Ok(seen)
-    }
-
-    async fn read(
-        &mut self,
-        connection: &mut SqliteConnection,
-        sql: &'static str,
-        wanted: &[(i64, &str)],
-    ) -> Result<(), StorageError> {
-        let wanted = serde_json::to_string(wanted).map_err(|error| damaged("event id", error))?;
-        let rows: Vec<Row> = sqlx::query_as(sql).bind(wanted).fetch_all(connection).await?;
-        for (tenant, external_id, idempotency_key, content, key, deliveries) in rows {
-            let content = content.and_then(|bytes| bytes.try_into().ok());
-            let known = Known {
-                key: EventKey(key),
-                external_id,
-                content: content.ok_or_else(|| damaged("event", "its content has no digest"))?,
-                deliveries: u32::try_from(deliveries).map_err(|error| damaged("event", error))?,
-            };
-            self.add(TenantId(tenant), idempotency_key, known);
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, tenant: TenantId, idempotency_key: Option<String>, known: Known) {
-        if let Some(key) = idempotency_key {
-            self.by_key.insert((tenant, key), known.clone());
-        }
-        if let Some(id) = known.external_id.clone() {
-            self.by_id.insert((tenant, id), known);
-        }
+    /// Adds an event that has this name.
+    pub fn add(&mut self, tenant: TenantId, kind: NameKind, name: String, known: Known) {
+        let names = match kind {
+            NameKind::Id => &mut self.by_id,
+            NameKind::IdempotencyKey => &mut self.by_key,
+        };
+        names.insert((tenant, name), known);
     }
 
     /// One answer for each event of a call. Its new events are known from then on, unless one of the answers is a conflict.
@@ -153,7 +121,9 @@ impl Seen {
             content: acceptance.content,
             deliveries: u32::try_from(acceptance.deliveries.len()).unwrap_or(u32::MAX),
         };
-        staged.add(tenant, idempotency_key, known);
+        for (tenant, kind, name) in names(acceptance) {
+            staged.add(tenant, kind, name.to_owned(), known.clone());
+        }
         Accepted::Stored
     }
 }

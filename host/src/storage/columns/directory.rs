@@ -1,0 +1,105 @@
+//! Tenants, projects, keys, logins, tokens and plugins from columns.
+
+use super::hooks::unseal_text;
+use super::values::{damaged, from_json};
+use crate::domain::{
+    ApiKey, Digest, DomainToken, Invalid, KeyId, Login, PluginVersion, Project, Scope, SecretText, Tenant,
+    TenantId, UnixMillis,
+};
+use crate::storage::StorageError;
+use crate::vault::Vault;
+
+/// Name, tenant, sealed secret and creation of a login.
+pub type LoginRow = (String, i64, Vec<u8>, i64);
+/// Id, tenant, role, whether it is enabled, end and creation of a token.
+pub type TokenRow = (String, i64, String, bool, i64, i64);
+/// Id, name, client id and creation of a tenant.
+pub type TenantRow = (i64, String, Option<i64>, i64);
+/// Tenant, number, name and creation of a project.
+pub type ProjectRow = (i64, i64, Option<String>, i64);
+/// Id, tenant, name, scopes, hash and creation of a key.
+pub type KeyRow = (i64, i64, String, String, Vec<u8>, i64);
+/// Owner, name, version, digest, roles, imports, size and creation of a version of a plugin.
+pub type VersionRow = (i64, String, i64, Vec<u8>, String, String, i64, i64);
+/// The owner of standard plugins.
+pub const STANDARD: TenantId = TenantId(0);
+
+/// A login whose secret cannot be decrypted is [unreadable](Login::is_unreadable).
+pub fn login_from_row(vault: &Vault, (name, tenant, secret, created_at): LoginRow) -> Login {
+    let tenant = TenantId(tenant);
+    let secret = unseal_text(vault, "login", &login_context_of(tenant, &name), &secret);
+    let secret = secret.unwrap_or_else(|error| {
+        tracing::error!(
+            %tenant,
+            login = name,
+            error = &error as &dyn std::error::Error,
+            "cannot decrypt the secret of a login: the login is refused until it is created again, or the engine is \
+             started with the key of that secret"
+        );
+        SecretText::new("")
+    });
+    Login { name, tenant, secret, created_at: UnixMillis(created_at) }
+}
+
+/// The context of a login's sealed secret.
+pub fn login_context_of(tenant: TenantId, login: &str) -> String {
+    format!("login/{tenant}/{login}")
+}
+
+/// A token from its row.
+pub fn token_from_row((id, tenant, role, enabled, expires_at, created_at): TokenRow) -> DomainToken {
+    DomainToken {
+        id,
+        tenant: TenantId(tenant),
+        role,
+        enabled,
+        expires_at: UnixMillis(expires_at),
+        created_at: UnixMillis(created_at),
+    }
+}
+
+/// A tenant from its row.
+pub fn tenant_from_row((id, name, client_id, created_at): TenantRow) -> Tenant {
+    Tenant { id: TenantId(id), name, client_id, created_at: UnixMillis(created_at) }
+}
+
+/// A project from its row.
+pub fn project_from_row((tenant, number, name, created_at): ProjectRow) -> Project {
+    Project { tenant: TenantId(tenant), number, name, created_at: UnixMillis(created_at) }
+}
+
+/// A key from its row.
+pub fn key_from_row((id, tenant, name, scopes, hash, created_at): KeyRow) -> Result<ApiKey, StorageError> {
+    let scopes: Vec<String> = from_json("API key", &scopes)?;
+    let scopes = scopes.iter().map(|scope| scope.parse::<Scope>());
+    let hash = hash.try_into().map_err(|_| damaged("API key", "its hash does not have 32 bytes"))?;
+    Ok(ApiKey {
+        id: KeyId(id),
+        tenant: TenantId(tenant),
+        name,
+        scopes: scopes.collect::<Result<_, _>>().map_err(|error| damaged("API key", error))?,
+        hash,
+        created_at: UnixMillis(created_at),
+    })
+}
+
+fn bad(error: Invalid) -> StorageError {
+    damaged("plugin", error)
+}
+
+/// A version of a plugin from its row.
+pub fn version_from_row(row: VersionRow) -> Result<PluginVersion, StorageError> {
+    let (owner, name, version, digest, roles, imports, size_bytes, created_at) = row;
+    let roles: Vec<String> = from_json("plugin", &roles)?;
+    let digest = digest.try_into().map_err(|_| damaged("plugin", "its digest does not have 32 bytes"))?;
+    Ok(PluginVersion {
+        tenant: Some(TenantId(owner)).filter(|owner| *owner != STANDARD),
+        name: name.parse().map_err(bad)?,
+        version: u32::try_from(version).map_err(|error| damaged("plugin", error))?,
+        digest: Digest(digest),
+        roles: roles.iter().map(|role| role.parse()).collect::<Result<_, _>>().map_err(bad)?,
+        imports: from_json("plugin", &imports)?,
+        size_bytes: u64::try_from(size_bytes).map_err(|error| damaged("plugin", error))?,
+        created_at: UnixMillis(created_at),
+    })
+}

@@ -1,0 +1,18 @@
+//! Domain types from and to columns, as all databases store them.
+
+mod attempts;
+mod changes;
+mod directory;
+mod hooks;
+mod rendered;
+mod values;
+
+pub use attempts::{AttemptColumns, AttemptRow, attempt_from_columns};
+pub use changes::{config_key_columns, config_key_from_row};
+pub use directory::*;
+pub use hooks::{HookRow, authorization_context_of, hook_context_of};
+pub use rendered::{
+    RenderedRow, body_columns, request_context_of, request_from_row, seal_parts, seal_request,
+    warn_of_request,
+};
+pub use values::*;

@@ -36,6 +36,10 @@ pub trait Database: Send + Sync {
     async fn clock_last_seen(&self) -> Result<Option<UnixMillis>, StorageError>;
     /// Notes what the wall clock shows, so that the next start can tell whether it was set back. Call it about every minute.
     async fn note_clock(&self, now: UnixMillis) -> Result<(), StorageError>;
+    /// Whether other nodes use the database at the same time, whose changes of configuration must be followed.
+    fn is_shared(&self) -> bool;
+    /// Returns when deliveries may have become due that this process does not know of, because another node left them.
+    async fn became_due(&self);
     /// Returns when the database writes no more: after [`Self::close`], or if its writer stopped.
     async fn ended(&self);
     /// Commits what is queued and closes. Stores answer [`StorageError::Closed`] from then on.

@@ -12,6 +12,7 @@ mod contract;
 mod dedup;
 mod directory;
 mod error;
+pub mod postgres;
 pub mod records;
 mod retry_policy;
 pub mod sqlite;

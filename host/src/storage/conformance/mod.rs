@@ -77,7 +77,8 @@ macro_rules! storage_conformance {
         $(
             #[tokio::test]
             async fn $case() {
-                let (nodes, _guard) = $open_many(3).await;
+                let opened: Option<_> = $open_many(3).await.into();
+                let Some((nodes, _guard)) = opened else { return };
                 let nodes: Vec<_> = (5..).zip(nodes).map(|(number, storage)| {
                     $crate::storage::conformance::World::of_node(storage, $crate::domain::NodeNumber(number))
                 }).collect();
@@ -89,7 +90,9 @@ macro_rules! storage_conformance {
         $($(
             #[tokio::test]
             async fn $case() {
-                let (storage, _guard) = $open().await;
+                // Some databases are not installed everywhere.
+                let opened: Option<_> = $open().await.into();
+                let Some((storage, _guard)) = opened else { return };
                 $crate::storage::conformance::$module::$case(&$crate::storage::conformance::World::new(storage)).await;
             }
         )+)+

@@ -68,6 +68,14 @@ impl Database for SqliteDatabase {
         writer.finish(noted).await
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn became_due(&self) {
+        std::future::pending().await
+    }
+
     async fn ended(&self) {
         self.stores.queue.closed().await;
     }

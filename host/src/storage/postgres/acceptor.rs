@@ -1,0 +1,120 @@
+//! Gathers calls that store events, and commits them together.
+//!
+//! At most a few transactions are under way. While they are, the next one gathers: the more load, the more events share a
+//! round trip and a sync of the log.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::accepting;
+use super::session::Session;
+use crate::storage::{Acceptance, Accepted, StorageError};
+
+/// How many calls wait, at most. Further callers wait until there is room.
+const QUEUE: usize = 1_024;
+/// How many transactions are under way, at most.
+const TRANSACTIONS: usize = 2;
+/// A transaction with this many events and deliveries takes no further call.
+const MAX_GROUP_ROWS: usize = 2_000;
+/// A transaction with this many bytes of data takes no further call.
+const MAX_GROUP_BYTES: usize = 4 << 20;
+
+/// A call, and where its answer goes.
+#[derive(Debug)]
+pub struct Call {
+    batch: Vec<Acceptance>,
+    reply: oneshot::Sender<Result<Vec<Accepted>, StorageError>>,
+}
+
+/// Where calls are handed in. The task ends with the last clone.
+#[derive(Debug, Clone)]
+pub struct Acceptor(mpsc::Sender<Call>);
+
+impl Acceptor {
+    /// Starts the task on the caller's runtime.
+    pub fn start(session: Arc<Session>) -> Self {
+        let (queue, calls) = mpsc::channel(QUEUE);
+        tokio::spawn(run(session, calls));
+        Self(queue)
+    }
+
+    /// Stores events, and returns when they are committed.
+    pub async fn accept(&self, batch: Vec<Acceptance>) -> Result<Vec<Accepted>, StorageError> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Call { batch, reply }).await.map_err(|_| StorageError::Closed)?;
+        answer.await.map_err(|_| StorageError::Closed)?
+    }
+}
+
+async fn run(session: Arc<Session>, mut calls: mpsc::Receiver<Call>) {
+    let permits = Arc::new(Semaphore::new(TRANSACTIONS));
+    while let Some(first) = calls.recv().await {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        let mut size = Size::default();
+        size.add(&first);
+        let mut group = vec![first];
+        while size.has_room()
+            && let Ok(next) = calls.try_recv()
+        {
+            size.add(&next);
+            group.push(next);
+        }
+        let session = Arc::clone(&session);
+        tokio::spawn(async move {
+            commit(&session, group).await;
+            drop(permit);
+        });
+    }
+}
+
+#[derive(Default)]
+struct Size {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn add(&mut self, call: &Call) {
+        self.rows += call.batch.iter().map(|one| 1 + one.deliveries.len()).sum::<usize>();
+        self.bytes += call.batch.iter().map(|one| one.event.data.len()).sum::<usize>();
+    }
+
+    fn has_room(&self) -> bool {
+        self.rows < MAX_GROUP_ROWS && self.bytes < MAX_GROUP_BYTES
+    }
+}
+
+async fn commit(session: &Session, group: Vec<Call>) {
+    let batches: Vec<&[Acceptance]> = group.iter().map(|call| call.batch.as_slice()).collect();
+    match accepting::accept(session, &batches).await {
+        Ok(answers) => {
+            for (call, answers) in group.into_iter().zip(answers) {
+                // A caller that has gone away does not need the answer.
+                let _ = call.reply.send(Ok(answers));
+            }
+        }
+        // The rows of one call must not fail the others.
+        Err(error) if group.len() > 1 && is_refused(&error) => {
+            for call in group {
+                let answers = accepting::accept(session, &[&call.batch]).await;
+                let _ = call.reply.send(answers.map(|mut answers| answers.pop().unwrap_or_default()));
+            }
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            // Each caller gets the same cause.
+            for call in group {
+                let _ = call.reply.send(Err(StorageError::RolledBack(Arc::clone(&error))));
+            }
+        }
+    }
+}
+
+/// Whether the database refused what was written, which it will refuse again.
+fn is_refused(error: &StorageError) -> bool {
+    let StorageError::Database(error) = error else { return error.is_damaged() };
+    let code = error.downcast_ref().and_then(sqlx::Error::as_database_error).and_then(|error| error.code());
+    // Classes of SQLSTATE: 22 is data that does not fit, 23 a constraint.
+    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}

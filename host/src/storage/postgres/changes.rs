@@ -1,0 +1,75 @@
+//! What clients change of a delivery. It has a row already.
+
+use sqlx_postgres::PgConnection;
+
+use super::rows::delivery_columns;
+use crate::domain::{Delivery, DeliveryId, DeliveryState, TenantId, UnixMillis};
+use crate::storage::columns::{DeliveryRow, delivery_from_row};
+use crate::storage::{Cancelled, Changed, StorageError};
+
+/// A delivery, locked until the end of the transaction.
+async fn locked(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    id: DeliveryId,
+) -> Result<Option<Delivery>, StorageError> {
+    let sql = concat!("SELECT ", delivery_columns!(), " FROM lock_delivery($1, $2)");
+    let row: Option<DeliveryRow> =
+        sqlx::query_as(sql).bind(tenant.0).bind(id.0).fetch_optional(connection).await?;
+    row.map(delivery_from_row).transpose()
+}
+
+/// Makes a delivery due at `now`, from the start of its schedule.
+pub async fn retry(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    id: DeliveryId,
+    now: UnixMillis,
+) -> Result<Option<Changed>, StorageError> {
+    let Some(delivery) = locked(&mut *connection, tenant, id).await? else { return Ok(None) };
+    let sql = "SELECT EXISTS (SELECT FROM hooks WHERE id = $1 AND tenant_id = $2)";
+    let query = sqlx::query_scalar(sql).bind(delivery.hook.0).bind(tenant.0);
+    let has_hook: bool = query.fetch_one(&mut *connection).await?;
+    if delivery.state == DeliveryState::Delivering || !has_hook {
+        return Ok(Some(Changed::Refused(delivery.state)));
+    }
+    let sql = if delivery.state.is_final() {
+        "WITH gone AS (DELETE FROM finished_deliveries WHERE tenant_id = $1 AND id = $2 RETURNING *) \
+        INSERT INTO unfinished_deliveries SELECT tenant_id, id, hook_id, event_key, event_type, made_by, 0, attempts, 0, $3 \
+        FROM gone"
+    } else {
+        "UPDATE unfinished_deliveries SET state = 0, failures = 0, due_at = $3 WHERE tenant_id = $1 AND id = $2"
+    };
+    sqlx::query(sql).bind(tenant.0).bind(id.0).bind(now.0).execute(&mut *connection).await?;
+    remove_rendered(connection, id).await?;
+    let state = DeliveryState::Pending;
+    Ok(Some(Changed::Done(Delivery { state, failures: 0, due_at: Some(now), ..delivery })))
+}
+
+/// Cancels a delivery that is not final.
+pub async fn cancel(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    id: DeliveryId,
+) -> Result<Option<Cancelled>, StorageError> {
+    let Some(delivery) = locked(&mut *connection, tenant, id).await? else { return Ok(None) };
+    if delivery.state.is_final() {
+        return Ok(Some(Cancelled::Refused(delivery.state)));
+    }
+    let sql = "WITH gone AS (DELETE FROM unfinished_deliveries WHERE tenant_id = $1 AND id = $2 RETURNING *) \
+        INSERT INTO finished_deliveries SELECT tenant_id, id, hook_id, event_key, event_type, made_by, 6, attempts, failures \
+        FROM gone";
+    sqlx::query(sql).bind(tenant.0).bind(id.0).execute(&mut *connection).await?;
+    remove_rendered(connection, id).await?;
+    let lease = delivery.lease;
+    let delivery = Delivery { state: DeliveryState::Cancelled, due_at: None, lease: None, ..delivery };
+    Ok(Some(Cancelled::Done { delivery, lease }))
+}
+
+async fn remove_rendered(connection: &mut PgConnection, id: DeliveryId) -> Result<(), StorageError> {
+    sqlx::query("DELETE FROM rendered_requests WHERE delivery_id = $1")
+        .bind(id.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! The open database, as the composition root uses it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::node_name::NodeName;
+use super::stores::PostgresStores;
+use super::{clock_steps, nodes, rows};
+use crate::domain::{EventKey, NodeNumber, UnixMillis};
+use crate::storage::{Database, Storage, StorageError};
+
+/// An open PostgreSQL database.
+#[derive(Debug)]
+pub struct PostgresDatabase {
+    pub(super) stores: Arc<PostgresStores>,
+    pub(super) greatest_id: i64,
+    /// No other process has it meanwhile.
+    pub(super) _name: NodeName,
+}
+
+#[async_trait]
+impl Database for PostgresDatabase {
+    fn stores(&self) -> Storage {
+        Storage {
+            tenants: Arc::clone(&self.stores) as _,
+            access: Arc::clone(&self.stores) as _,
+            hooks: Arc::clone(&self.stores) as _,
+            plugins: Arc::clone(&self.stores) as _,
+            events: Arc::clone(&self.stores) as _,
+            deliveries: Arc::clone(&self.stores) as _,
+            directory: Arc::clone(&self.stores) as _,
+        }
+    }
+
+    async fn node(&self) -> Result<NodeNumber, StorageError> {
+        Ok(self.stores.session.node)
+    }
+
+    fn greatest_id(&self) -> i64 {
+        self.greatest_id
+    }
+
+    async fn greatest_id_before(&self, end: UnixMillis) -> Result<i64, StorageError> {
+        rows::greatest_id(self.stores.pool(), EventKey::first_at(end).0).await
+    }
+
+    async fn clock_last_seen(&self) -> Result<Option<UnixMillis>, StorageError> {
+        clock_steps::last_seen(&self.stores.session).await
+    }
+
+    async fn note_clock(&self, now: UnixMillis) -> Result<(), StorageError> {
+        clock_steps::note(&self.stores.session, now).await
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn became_due(&self) {
+        self.stores.session.due.notified().await;
+    }
+
+    async fn ended(&self) {
+        self.stores.session.over.cancelled().await;
+    }
+
+    /// What this node has in memory is due for other nodes at once.
+    async fn close(&self) -> Result<(), StorageError> {
+        let left = nodes::leave(&self.stores.session).await;
+        self.stores.session.over.cancel();
+        self.stores.pool().close().await;
+        left
+    }
+}

@@ -1,0 +1,206 @@
+//! Deliveries and attempts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx_postgres::PgExecutor;
+
+use super::rows::delivery_columns;
+use super::stores::PostgresStores;
+use super::{changes, claims, clock_steps, listing, nodes, recording};
+use crate::domain::{
+    Attempt, AttemptId, Delivery, DeliveryId, EventKey, Lease, NodeNumber, TenantId, UnixMillis,
+};
+use crate::storage::columns::{
+    AttemptColumns, DeliveryRow, JsonMaker, attempt_from_columns, delivery_from_row,
+};
+use crate::storage::{
+    Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Record,
+    RetryPolicy, StorageError,
+};
+
+/// The latest attempts of one delivery before an id: the later ones, and the one that has the delivery's. Another node's clock
+/// may be behind: 18 hours are enough for it.
+const ATTEMPTS: &str = "SELECT id, delivery_id, number::bigint, started_at, duration_ns, outcome, status::bigint, detail, \
+    body, steps, request FROM attempts WHERE delivery_id = $1 AND delivery_id <> id AND id > $1 - (1::bigint << 48) AND id < $2 \
+    UNION ALL \
+    SELECT id, delivery_id, number::bigint, started_at, duration_ns, outcome, status::bigint, detail, \
+    body, steps, request FROM attempts WHERE id = $1 AND delivery_id = $1 AND id < $2 ORDER BY 1 DESC LIMIT $3";
+
+#[async_trait]
+impl DeliveryStore for PostgresStores {
+    async fn recover(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError> {
+        nodes::recover(&self.session, node, now).await
+    }
+
+    async fn bring_forward(&self, now: UnixMillis, by: Duration) -> Result<(), StorageError> {
+        clock_steps::bring_forward(self.pool(), now, by).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
+        claims::backlog(&self.session).await
+    }
+
+    async fn claim(
+        &self,
+        hooks: Vec<HookClaim>,
+        now: UnixMillis,
+        lease: Lease,
+        max_bytes: u64,
+    ) -> Vec<Result<Claims, StorageError>> {
+        let count = hooks.len();
+        match self.claim_together(&hooks, now, lease, max_bytes).await {
+            Ok(claims) => claims,
+            Err(error) if count == 1 => vec![Err(error)],
+            Err(error) => {
+                let error = Arc::new(error);
+                (0..count).map(|_| Err(StorageError::RolledBack(Arc::clone(&error)))).collect()
+            }
+        }
+    }
+
+    async fn record(&self, records: Vec<Record>, retries: RetryPolicy) -> Result<(), StorageError> {
+        let mut json = JsonMaker::default();
+        let rows =
+            records.into_iter().map(|it| recording::RecordRow::new(it, &mut json, &self.session.vault));
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let mut rows = rows.as_slice();
+        while !rows.is_empty() {
+            let (part, rest) = rows.split_at(recording::first_part(rows).max(1));
+            retries.run(|| recording::write(&self.session, part)).await?;
+            rows = rest;
+        }
+        Ok(())
+    }
+
+    async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError> {
+        one(self.pool(), tenant, id).await
+    }
+
+    async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        listing::list(&self.session, tenant, query, listing::MAX_VISITED).await
+    }
+
+    async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        let sql = concat!("SELECT ", delivery_columns!(), " FROM deliveries_of($1, $2) ORDER BY id");
+        let rows: Vec<DeliveryRow> =
+            sqlx::query_as(sql).bind(tenant.0).bind(event.0).fetch_all(self.pool()).await?;
+        rows.into_iter().map(delivery_from_row).collect()
+    }
+
+    async fn with_attempts(
+        &self,
+        tenant: TenantId,
+        id: DeliveryId,
+        before: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+        let mut snapshot = self.pool().begin_with(begin).await?;
+        let Some(delivery) = one(&mut *snapshot, tenant, id).await? else { return Ok(None) };
+        let before = before.map_or(i64::MAX, |before| before.0);
+        let query = sqlx::query_as(ATTEMPTS).bind(id.0).bind(before).bind(i64::from(limit));
+        let rows: Vec<AttemptColumns> = query.fetch_all(&mut *snapshot).await?;
+        snapshot.commit().await?;
+        let attempts = rows.into_iter().map(attempt_from_columns).collect::<Result<_, _>>()?;
+        Ok(Some((delivery, attempts)))
+    }
+
+    async fn retry(
+        &self,
+        tenant: TenantId,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> Result<Option<Changed>, StorageError> {
+        self.materialize_one(tenant, id).await?;
+        let mut transaction = self.pool().begin().await?;
+        let changed = changes::retry(&mut transaction, tenant, id, now).await?;
+        transaction.commit().await?;
+        Ok(changed)
+    }
+
+    async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Cancelled>, StorageError> {
+        self.materialize_one(tenant, id).await?;
+        let mut transaction = self.pool().begin().await?;
+        let cancelled = changes::cancel(&mut transaction, tenant, id).await?;
+        transaction.commit().await?;
+        Ok(cancelled)
+    }
+
+    async fn check(&self) -> Result<(), StorageError> {
+        if self.session.over.is_cancelled() {
+            return Err(StorageError::Closed);
+        }
+        let sql = "SELECT EXISTS (SELECT FROM nodes WHERE number = $1 AND epoch = $2), pg_is_in_recovery()";
+        let query = sqlx::query_as(sql).bind(self.session.number()).bind(self.session.epoch);
+        match query.fetch_one(self.pool()).await? {
+            (true, false) => Ok(()),
+            (_, true) => Err(StorageError::CannotWrite("it is a standby server".to_owned())),
+            (false, _) => Err(StorageError::Closed),
+        }
+    }
+
+    async fn numbered(&self, tenant: TenantId, number: i64) -> Result<Vec<DeliveryId>, StorageError> {
+        // All nodes' ids of one millisecond lie side by side.
+        let nodes = [0, NodeNumber::LAST.0].map(|node| DeliveryId::from_short(number, i64::from(node)));
+        let [Some(first), Some(last)] = nodes else { return Ok(Vec::new()) };
+        let sql = "SELECT id FROM deliveries WHERE tenant_id = $1 AND id BETWEEN $2 AND $3 \
+            UNION \
+            SELECT d.id FROM events e CROSS JOIN LATERAL unnest(e.delivery_ids) d (id) \
+            WHERE e.key BETWEEN $2 - (1 << 30) AND $3 AND e.tenant_id = $1 AND d.id BETWEEN $2 AND $3 ORDER BY 1";
+        let query = sqlx::query_scalar(sql).bind(tenant.0).bind(first.0).bind(last.0);
+        let ids: Vec<i64> = query.fetch_all(self.pool()).await?;
+        Ok(ids.into_iter().map(DeliveryId).filter(|id| id.short() == number).collect())
+    }
+}
+
+impl PostgresStores {
+    /// Leases in one transaction, and reads what was leased.
+    async fn claim_together(
+        &self,
+        hooks: &[HookClaim],
+        now: UnixMillis,
+        lease: Lease,
+        max_bytes: u64,
+    ) -> Result<Vec<Result<Claims, StorageError>>, StorageError> {
+        let leased = claims::lease(&self.session, hooks, now, lease, max_bytes).await?;
+        // After the commit, so that no lock is held for the events' data. Damaged rows would be claimed again at once, for ever:
+        // their leases are left to end by themselves.
+        let loaded = claims::load_each(&self.session, leased.clone()).await;
+        if loaded.is_err()
+            && let Err(error) = claims::release(&self.session, &leased, lease, now).await
+        {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot release leases; they end by themselves"
+            );
+        }
+        loaded
+    }
+
+    /// Gives a delivery of `tenant` its row, if only its event names it.
+    async fn materialize_one(&self, tenant: TenantId, id: DeliveryId) -> Result<(), StorageError> {
+        let sql = "SELECT EXISTS (SELECT FROM deliveries WHERE tenant_id = $1 AND id = $2)";
+        let query = sqlx::query_scalar(sql).bind(tenant.0).bind(id.0);
+        if query.fetch_one(self.pool()).await? {
+            return Ok(());
+        }
+        self.session.materialize(&[id]).await
+    }
+}
+
+/// One delivery, whether it has a row or only its event names it.
+async fn one(
+    executor: impl PgExecutor<'_>,
+    tenant: TenantId,
+    id: DeliveryId,
+) -> Result<Option<Delivery>, StorageError> {
+    let sql = concat!("SELECT ", delivery_columns!(), " FROM delivery($1, $2)");
+    let row: Option<DeliveryRow> =
+        sqlx::query_as(sql).bind(tenant.0).bind(id.0).fetch_optional(executor).await?;
+    row.map(delivery_from_row).transpose()
+}

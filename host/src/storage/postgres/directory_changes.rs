@@ -1,0 +1,88 @@
+//! Transactions that change configuration.
+
+use sqlx_postgres::{PgConnection, PgTransaction};
+
+use super::errors::taken;
+use super::stores::{PostgresStores, Statement};
+use crate::domain::TenantId;
+use crate::storage::columns::config_key_columns;
+use crate::storage::{ConfigChange, ConfigKey, Revision, StorageError};
+
+/// How many changes the log keeps.
+const KEPT: i64 = 10_000;
+
+/// Whether the configuration of `tenant` changed after `basis`, or may have: the log no longer has all changes since.
+pub async fn is_stale(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    basis: Revision,
+) -> Result<bool, StorageError> {
+    let sql = "SELECT EXISTS (SELECT FROM directory_changes WHERE revision > $1 AND tenant_id = $2) \
+        OR $1 < (SELECT coalesce(min(revision), 0) FROM directory_changes) - 1";
+    Ok(sqlx::query_scalar(sql).bind(basis.0).bind(tenant.0).fetch_one(connection).await?)
+}
+
+/// Adds a change, in the transaction that makes it.
+pub async fn add(connection: &mut PgConnection, key: &ConfigKey) -> Result<Revision, StorageError> {
+    let (kind, tenant, name) = config_key_columns(key);
+    let sql = "WITH counted AS (UPDATE directory_revision SET revision = revision + 1 RETURNING revision), \
+        old AS (DELETE FROM directory_changes WHERE revision <= (SELECT revision FROM counted) - $4) \
+        INSERT INTO directory_changes SELECT revision, $1, $2, $3 FROM counted RETURNING revision";
+    let query = sqlx::query_scalar(sql).bind(kind).bind(tenant.0).bind(name).bind(KEPT);
+    Ok(Revision(query.fetch_one(connection).await?))
+}
+
+impl PostgresStores {
+    /// Begins a transaction that changes configuration. Others wait until it ends.
+    pub async fn begin_change(&self) -> Result<PgTransaction<'static>, StorageError> {
+        let mut transaction = self.pool().begin().await?;
+        sqlx::query("SELECT FROM directory_revision FOR UPDATE").execute(&mut *transaction).await?;
+        Ok(transaction)
+    }
+
+    /// Commits a change that was made, and gives up one that was not.
+    pub async fn end_change(
+        &self,
+        transaction: PgTransaction<'static>,
+        change: ConfigChange,
+    ) -> Result<ConfigChange, StorageError> {
+        if change.is_done() {
+            transaction.commit().await?;
+        } else {
+            transaction.rollback().await?;
+        }
+        Ok(change)
+    }
+
+    /// Inserts a row of configuration, unless the configuration of `tenant` changed after `basis`. `what` says what is taken,
+    /// by the name of the constraint.
+    pub async fn insert_one(
+        &self,
+        (tenant, basis): (TenantId, Revision),
+        key: ConfigKey,
+        query: Statement<'_>,
+        what: impl FnOnce(&str) -> String,
+    ) -> Result<ConfigChange, StorageError> {
+        let mut transaction = self.begin_change().await?;
+        if is_stale(&mut transaction, tenant, basis).await? {
+            return Ok(ConfigChange::Conflict);
+        }
+        query.execute(&mut *transaction).await.map_err(|error| taken(error, what))?;
+        let revision = add(&mut transaction, &key).await?;
+        self.end_change(transaction, ConfigChange::Done(revision)).await
+    }
+
+    /// Changes or deletes a row of configuration.
+    pub async fn change_one(
+        &self,
+        key: ConfigKey,
+        query: Statement<'_>,
+    ) -> Result<ConfigChange, StorageError> {
+        let mut transaction = self.begin_change().await?;
+        if query.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(ConfigChange::Missing);
+        }
+        let revision = add(&mut transaction, &key).await?;
+        self.end_change(transaction, ConfigChange::Done(revision)).await
+    }
+}

@@ -1,0 +1,72 @@
+//! The log of configuration changes: each one has a revision, by which caches follow.
+//!
+//! Changes are made one after the other, under a lock on the row that counts them: so they become visible in the order of
+//! their revisions, and a check at the start of one holds until its end.
+
+use async_trait::async_trait;
+use sqlx_postgres::PgConnection;
+
+use super::stores::PostgresStores;
+use super::{access, hooks, plugins, tenants};
+use crate::storage::columns::config_key_from_row;
+use crate::storage::{Changes, ConfigItem, ConfigKey, DirectoryStore, Revision, StorageError};
+
+#[async_trait]
+impl DirectoryStore for PostgresStores {
+    async fn revision(&self) -> Result<Revision, StorageError> {
+        let query = sqlx::query_scalar("SELECT revision FROM directory_revision");
+        Ok(Revision(query.fetch_one(self.pool()).await?))
+    }
+
+    async fn changes_since(&self, revision: Revision) -> Result<Changes, StorageError> {
+        // One snapshot: the values are those of one revision.
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+        let mut snapshot = self.pool().begin_with(begin).await?;
+        let sql = "SELECT r.revision, coalesce((SELECT min(revision) FROM directory_changes), 0) \
+            FROM directory_revision r";
+        let (latest, first): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut *snapshot).await?;
+        if revision.0 + 1 < first {
+            return Ok(Changes::TooMany);
+        }
+        let sql = "SELECT DISTINCT kind, tenant_id, name FROM directory_changes WHERE revision > $1";
+        let rows: Vec<(String, i64, String)> =
+            sqlx::query_as(sql).bind(revision.0).fetch_all(&mut *snapshot).await?;
+        let mut changed = Vec::with_capacity(rows.len());
+        for row in rows {
+            changed.push(self.item(&mut snapshot, config_key_from_row(row)?).await?);
+        }
+        Ok(Changes::Since { revision: Revision(latest), changed })
+    }
+}
+
+impl PostgresStores {
+    /// What `key` stands for now.
+    async fn item(&self, connection: &mut PgConnection, key: ConfigKey) -> Result<ConfigItem, StorageError> {
+        let vault = &self.session.vault;
+        Ok(match key {
+            ConfigKey::Tenant(id) => ConfigItem::Tenant(id, tenants::tenant(connection, id).await?),
+            ConfigKey::Project(tenant, number) => {
+                ConfigItem::Project(tenant, number, tenants::project(connection, tenant, number).await?)
+            }
+            ConfigKey::Key(tenant, id) => {
+                ConfigItem::Key(tenant, id, tenants::key(connection, tenant, id).await?)
+            }
+            ConfigKey::Login(tenant, name) => {
+                let login = access::login(connection, vault, tenant, &name).await?;
+                ConfigItem::Login(tenant, name, login)
+            }
+            ConfigKey::Token(tenant, id) => {
+                let token = access::token(connection, tenant, &id).await?;
+                ConfigItem::Token(tenant, id, token)
+            }
+            ConfigKey::Hook(tenant, id) => {
+                let hook = hooks::hook(connection, vault, tenant, id).await?;
+                ConfigItem::Hook(tenant, id, hook.map(Box::new))
+            }
+            ConfigKey::Plugin(tenant, name) => {
+                let versions = plugins::versions(connection, tenant, &name).await?;
+                ConfigItem::Plugin(tenant, name, versions)
+            }
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! Lists of deliveries.
+
+use sqlx::QueryBuilder;
+use sqlx_postgres::Postgres;
+
+use super::session::Session;
+use crate::domain::{Delivery, DeliveryId, DeliveryState, TenantId};
+use crate::storage::columns::{DeliveryRow, delivery_from_row, state_code};
+use crate::storage::{DeliveryQuery, Listed, StorageError};
+
+/// How many deliveries of each table one list visits, at most: some milliseconds of work. A list that keeps few of them comes
+/// in several pages, so that no tenant holds connections for long.
+pub const MAX_VISITED: i64 = 100_000;
+
+/// A part of the deliveries, and what of it is read.
+#[derive(Clone, Copy)]
+enum Table {
+    Unfinished,
+    Finished,
+}
+
+impl Table {
+    fn columns(self) -> &'static str {
+        match self {
+            Self::Unfinished => {
+                "id, tenant_id, hook_id, event_key, event_type, made_by::bigint, state::bigint, attempts::bigint, \
+                failures::bigint, due_at, lease_owner::bigint, lease_id, lease_until FROM unfinished_deliveries"
+            }
+            Self::Finished => {
+                "id, tenant_id, hook_id, event_key, event_type, made_by::bigint, state::bigint, attempts::bigint, \
+                failures::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint FROM finished_deliveries"
+            }
+        }
+    }
+
+    fn holds(self, state: DeliveryState) -> bool {
+        state.is_final() == matches!(self, Self::Finished)
+    }
+}
+
+/// A search for a tenant's deliveries.
+struct Search<'a> {
+    tenant: TenantId,
+    query: &'a DeliveryQuery,
+    /// The least and the greatest id to find.
+    ids: (i64, i64),
+}
+
+impl<'a> Search<'a> {
+    fn new(tenant: TenantId, query: &'a DeliveryQuery) -> Self {
+        let until = query.until.map(DeliveryId::first_at);
+        let first = query.since.map_or(0, |since| DeliveryId::first_at(since).0);
+        let last = [until, query.before].into_iter().flatten().min();
+        let last = last.map_or(i64::MAX, |before| before.0.saturating_sub(1));
+        Self { tenant, query, ids: (first, last) }
+    }
+
+    fn tables(&self) -> impl Iterator<Item = Table> {
+        let state = self.query.state;
+        let tables = [Table::Unfinished, Table::Finished].into_iter();
+        tables.filter(move |table| state.is_none_or(|state| table.holds(state)))
+    }
+
+    /// Whether many deliveries may be visited that the query does not want.
+    fn may_skip_many(&self) -> bool {
+        let DeliveryQuery { hook, state, event_type, .. } = self.query;
+        hook.is_some() || event_type.is_some() || state.is_some()
+    }
+
+    /// Selects the wanted deliveries, newest first.
+    fn statement(&self) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new("SELECT * FROM (");
+        for (number, table) in self.tables().enumerate() {
+            sql.push(if number > 0 { " UNION ALL (SELECT " } else { "(SELECT " }).push(table.columns());
+            self.push_range(&mut sql);
+            if let Some(hook) = self.query.hook {
+                sql.push(" AND hook_id = ").push_bind(hook.0);
+            }
+            if let Some(event_type) = &self.query.event_type {
+                sql.push(" AND event_type = ").push_bind(event_type.as_str());
+            }
+            if let Some(state) = self.query.state {
+                // Literally, for the partial index.
+                sql.push(" AND state = ").push(state_code(state));
+            }
+            sql.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(self.query.limit)).push(")");
+        }
+        sql.push(") found ORDER BY 1 DESC LIMIT ").push_bind(i64::from(self.query.limit));
+        sql
+    }
+
+    /// Selects the id of the last delivery that is visited of a table.
+    fn end_statement(&self, table: Table, most: i64) -> QueryBuilder<Postgres> {
+        let mut sql = QueryBuilder::new("SELECT id FROM (SELECT ");
+        sql.push(table.columns());
+        self.push_range(&mut sql);
+        sql.push(" ORDER BY id DESC LIMIT 1 OFFSET ").push_bind(most - 1).push(") visited");
+        sql
+    }
+
+    fn push_range(&self, sql: &mut QueryBuilder<Postgres>) {
+        let (first, last) = self.ids;
+        sql.push(" WHERE tenant_id = ").push_bind(self.tenant.0);
+        sql.push(" AND id BETWEEN ").push_bind(first).push(" AND ").push_bind(last);
+    }
+
+    fn keeps(&self, delivery: &Delivery) -> bool {
+        let DeliveryQuery { hook, state, event_type, .. } = self.query;
+        (self.ids.0..=self.ids.1).contains(&delivery.id.0)
+            && hook.is_none_or(|hook| delivery.hook == hook)
+            && state.is_none_or(|state| delivery.state == state)
+            && event_type.as_ref().is_none_or(|wanted| delivery.event_type == *wanted)
+    }
+}
+
+/// A tenant's deliveries, newest first. Visits at most `most` of each table.
+///
+/// Those that only their events name are taken from this node's memory; of another node, they are listed when they have rows.
+pub async fn list(
+    session: &Session,
+    tenant: TenantId,
+    query: &DeliveryQuery,
+    most: i64,
+) -> Result<Listed, StorageError> {
+    let mut search = Search::new(tenant, query);
+    // Before the rows are read: what gets a row in between is found there.
+    let rowless = session.rowless.list(tenant, |delivery| search.keeps(delivery));
+    let mut end: Option<i64> = None;
+    if search.may_skip_many() {
+        for table in search.tables() {
+            let mut statement = search.end_statement(table, most);
+            let found: Option<i64> = statement.build_query_scalar().fetch_optional(&session.pool).await?;
+            end = end.max(found);
+        }
+        search.ids.0 = end.unwrap_or(search.ids.0);
+    }
+    let mut statement = search.statement();
+    let rows: Vec<DeliveryRow> = statement.build_query_as().fetch_all(&session.pool).await?;
+    let rows = rows.into_iter().map(delivery_from_row).collect::<Result<Vec<_>, _>>()?;
+    let deliveries = merged(rows, rowless, search.ids.0, query.limit as usize);
+    let searched_to = end.filter(|_| deliveries.len() < query.limit as usize).map(DeliveryId);
+    Ok(Listed { deliveries, searched_to })
+}
+
+/// Both lists as one, newest first. A row is newer than what memory says.
+fn merged(rows: Vec<Delivery>, rowless: Vec<Delivery>, first: i64, limit: usize) -> Vec<Delivery> {
+    let mut all = rows;
+    all.extend(rowless.into_iter().filter(|delivery| delivery.id.0 >= first));
+    // Stable: the row comes first.
+    all.sort_by_key(|delivery| std::cmp::Reverse(delivery.id));
+    all.dedup_by_key(|delivery| delivery.id);
+    all.truncate(limit);
+    all
+}

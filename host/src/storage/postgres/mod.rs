@@ -1,0 +1,43 @@
+//! Storage in one PostgreSQL database, for up to 1,023 nodes at the same time.
+//!
+//! - An event is committed with others in one round trip: see [`acceptor`]. Its row names its deliveries.
+//! - The node that accepted an event delivers it. Until there is more to say, a delivery has no row: see [`rowless`].
+//! - Records are inserted once, in batches: see [`recording`]. Only what is due later is in a table of rows that change.
+//! - A node that does not answer loses its work to another: see [`nodes`].
+//! - What must be atomic across several statements is a function in the database, so that it is one round trip and works
+//!   through a pooler that keeps a connection for one transaction only.
+
+mod accepting;
+mod acceptor;
+mod access;
+mod changes;
+mod claims;
+mod clock_steps;
+mod database;
+mod deliveries;
+mod directory_changes;
+mod directory_log;
+mod engine_state;
+mod errors;
+mod events;
+mod hooks;
+mod listing;
+mod node_name;
+mod nodes;
+mod open;
+mod plugins;
+mod recording;
+mod rowless;
+mod rows;
+mod sealing;
+mod session;
+mod stores;
+mod tenants;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use database::PostgresDatabase;
+pub use node_name::NodeName;
+pub use open::{PostgresOptions, open};

@@ -1,0 +1,67 @@
+//! Opens a database: connects, migrates the schema, checks the encryption key, and takes a node's number.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx_postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::database::PostgresDatabase;
+use super::node_name::NodeName;
+use super::rowless::SharedRowless;
+use super::session::Session;
+use super::stores::PostgresStores;
+use super::{nodes, rows, sealing};
+use crate::storage::StorageError;
+use crate::vault::Vault;
+
+/// How long a call waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a node uses a database.
+#[derive(Debug)]
+pub struct PostgresOptions {
+    /// The database: `postgres://user:password@host/name`.
+    pub url: String,
+    /// How many connections the node has, at most.
+    pub connections: u32,
+    /// A name that no other node has, and that the node has again after a restart.
+    pub node_name: NodeName,
+    /// The address on which the node listens, for people to read.
+    pub address: String,
+}
+
+/// Opens the database, and creates its tables if they are missing.
+///
+/// # Errors
+/// [`StorageError::WrongKey`] if `vault` lacks the key; [`StorageError::Newer`] if a newer
+/// engine migrated the database; else the error of the database.
+pub async fn open(options: PostgresOptions, vault: Arc<Vault>) -> Result<PostgresDatabase, StorageError> {
+    let connect: PgConnectOptions = options.url.parse()?;
+    let connect = connect.application_name("hookwright").extra_float_digits(None);
+    let pool = PgPoolOptions::new()
+        .max_connections(options.connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_with(connect);
+    let pool = pool.await?;
+    // Under an advisory lock: several nodes may start at once.
+    sqlx::migrate!("migrations/postgres").run(&pool).await?;
+    nodes::make_partitions(&pool).await?;
+    sealing::check_key(&pool, &vault).await?;
+    let registered = nodes::register(&pool, options.node_name.as_str(), &options.address).await?;
+    let greatest_id = rows::greatest_id(&pool, i64::MAX).await?;
+    let session = Arc::new(Session {
+        pool,
+        node: registered.node,
+        epoch: registered.epoch,
+        rowless: SharedRowless::new(registered.mark),
+        vault,
+        over: CancellationToken::new(),
+        due: Notify::new(),
+    });
+    tokio::spawn(nodes::keep_alive(Arc::downgrade(&session)));
+    let stores = Arc::new(PostgresStores::new(session));
+    Ok(PostgresDatabase { stores, greatest_id, _name: options.node_name })
+}

@@ -1,0 +1,125 @@
+//! Plugins: versions, and bytes by digest.
+
+use async_trait::async_trait;
+use sqlx_postgres::PgConnection;
+
+use super::directory_changes;
+use super::errors::taken;
+use super::stores::PostgresStores;
+use crate::domain::{Digest, PluginName, PluginVersion, TenantId};
+use crate::storage::columns::{STANDARD, VersionRow, damaged, readable, to_json, version_from_row};
+use crate::storage::{ConfigChange, ConfigKey, PluginStore, Revision, StorageError};
+
+#[async_trait]
+impl PluginStore for PostgresStores {
+    async fn load(&self) -> Result<Vec<PluginVersion>, StorageError> {
+        let sql = "SELECT owner, name, version::bigint, digest, roles, imports, size_bytes, created_at \
+            FROM plugin_versions ORDER BY owner, name, version";
+        let rows: Vec<VersionRow> = sqlx::query_as(sql).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().filter_map(|row| readable(version_from_row(row))).collect())
+    }
+
+    async fn insert(
+        &self,
+        version: &PluginVersion,
+        wasm: &[u8],
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError> {
+        let mut transaction = self.begin_change().await?;
+        let change = insert(&mut transaction, version, wasm, basis).await?;
+        self.end_change(transaction, change).await
+    }
+
+    async fn delete(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError> {
+        let mut transaction = self.begin_change().await?;
+        let change = delete(&mut transaction, (tenant, basis), name, None).await?;
+        self.end_change(transaction, change).await
+    }
+
+    async fn delete_version(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        version: u32,
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError> {
+        let mut transaction = self.begin_change().await?;
+        let change = delete(&mut transaction, (tenant, basis), name, Some(version)).await?;
+        self.end_change(transaction, change).await
+    }
+
+    async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StorageError> {
+        let query = sqlx::query_scalar("SELECT wasm FROM plugin_blobs WHERE digest = $1");
+        Ok(query.bind(digest.0.as_slice()).fetch_optional(self.pool()).await?)
+    }
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    version: &PluginVersion,
+    wasm: &[u8],
+    basis: Revision,
+) -> Result<ConfigChange, StorageError> {
+    let owner = version.tenant.unwrap_or(STANDARD);
+    if directory_changes::is_stale(connection, owner, basis).await? {
+        return Ok(ConfigChange::Conflict);
+    }
+    let roles: Vec<&str> = version.roles.iter().map(|role| role.as_str()).collect();
+    let size = i64::try_from(version.size_bytes).map_err(|error| damaged("plugin", error))?;
+    let number = i32::try_from(version.version).map_err(|error| damaged("plugin", error))?;
+    let sql = "INSERT INTO plugin_versions (owner, name, version, digest, roles, imports, size_bytes, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let query = sqlx::query(sql).bind(owner.0);
+    let query = query.bind(version.name.as_str()).bind(number).bind(version.digest.0.as_slice());
+    let query = query.bind(to_json(&roles)?).bind(to_json(&version.imports)?);
+    let inserted = query.bind(size).bind(version.created_at.0).execute(&mut *connection).await;
+    inserted.map_err(|error| {
+        taken(error, |_| format!("version {} of the plugin \"{}\"", version.version, version.name))
+    })?;
+    let sql = "INSERT INTO plugin_blobs (digest, wasm) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
+    sqlx::query(sql).bind(version.digest.0.as_slice()).bind(wasm).execute(&mut *connection).await?;
+    let key = ConfigKey::Plugin(owner, version.name.clone());
+    directory_changes::add(connection, &key).await.map(ConfigChange::Done)
+}
+
+/// The versions of one plugin, oldest first; damaged rows are left out.
+pub async fn versions(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    name: &PluginName,
+) -> Result<Vec<PluginVersion>, StorageError> {
+    let sql = "SELECT owner, name, version::bigint, digest, roles, imports, size_bytes, created_at \
+        FROM plugin_versions WHERE owner = $1 AND name = $2 ORDER BY version";
+    let query = sqlx::query_as(sql).bind(tenant.0).bind(name.as_str());
+    let rows: Vec<VersionRow> = query.fetch_all(connection).await?;
+    Ok(rows.into_iter().filter_map(|row| readable(version_from_row(row))).collect())
+}
+
+/// Deletes one version, or all versions.
+async fn delete(
+    connection: &mut PgConnection,
+    (tenant, basis): (TenantId, Revision),
+    name: &PluginName,
+    version: Option<u32>,
+) -> Result<ConfigChange, StorageError> {
+    if directory_changes::is_stale(connection, tenant, basis).await? {
+        return Ok(ConfigChange::Conflict);
+    }
+    let number = version.map(|version| i32::try_from(version).unwrap_or(0));
+    let sql = "DELETE FROM plugin_versions WHERE owner = $1 AND name = $2 AND version = coalesce($3, version) \
+        RETURNING digest";
+    let query = sqlx::query_scalar(sql).bind(tenant.0).bind(name.as_str()).bind(number);
+    let digests: Vec<Vec<u8>> = query.fetch_all(&mut *connection).await?;
+    let sql = "DELETE FROM plugin_blobs b WHERE digest = ANY ($1) \
+        AND NOT EXISTS (SELECT FROM plugin_versions v WHERE v.digest = b.digest)";
+    sqlx::query(sql).bind(&digests).execute(&mut *connection).await?;
+    if digests.is_empty() {
+        return Ok(ConfigChange::Missing);
+    }
+    directory_changes::add(connection, &ConfigKey::Plugin(tenant, name.clone())).await.map(ConfigChange::Done)
+}

@@ -1,0 +1,234 @@
+//! Records what came of deliveries, in one round trip.
+
+use std::collections::HashSet;
+
+use sqlx::Row as _;
+use sqlx::query::Query;
+use sqlx_postgres::PgArguments;
+
+use super::rowless::RowlessDelivery;
+use super::session::Session;
+use crate::domain::{DeliveryId, DeliveryState, LeaseId};
+use crate::storage::columns::{AttemptRow, JsonMaker, body_columns, seal_request, state_code};
+use crate::storage::{Record, Rendered, RenderedRequest, StorageError};
+use crate::vault::Vault;
+
+/// A call takes at most about this many bytes in one transaction.
+const MAX_PART_BYTES: usize = 4 << 20;
+
+/// A record ready to be written.
+#[derive(Debug)]
+pub struct RecordRow {
+    id: DeliveryId,
+    tenant: i64,
+    lease: LeaseId,
+    state: DeliveryState,
+    attempts: u32,
+    failures: u32,
+    due_at: Option<i64>,
+    attempt: Option<AttemptRow>,
+    rendered: RenderedChange,
+}
+
+#[derive(Debug)]
+enum RenderedChange {
+    /// URL and headers are in `sealed`.
+    Store {
+        rendered: RenderedRequest,
+        sealed: Vec<u8>,
+    },
+    Keep,
+    Remove,
+}
+
+impl RecordRow {
+    /// The columns of `record`.
+    pub fn new(record: Record, json: &mut JsonMaker, vault: &Vault) -> Result<Self, StorageError> {
+        let rendered = match record.rendered {
+            // A final delivery keeps no request.
+            Rendered::Store(_) if record.state.is_final() => RenderedChange::Remove,
+            Rendered::Store(rendered) => {
+                let sealed = seal_request(record.delivery, &rendered.request, vault)?;
+                RenderedChange::Store { rendered, sealed }
+            }
+            Rendered::Keep => RenderedChange::Keep,
+            // Before the first attempt nothing is stored.
+            Rendered::Remove if record.attempts <= 1 => RenderedChange::Keep,
+            Rendered::Remove => RenderedChange::Remove,
+        };
+        Ok(Self {
+            id: record.delivery,
+            tenant: record.tenant.0,
+            lease: record.lease,
+            state: record.state,
+            attempts: record.attempts,
+            failures: record.failures,
+            due_at: record.due_at.map(|time| time.0),
+            attempt: record.attempt.map(|attempt| AttemptRow::new(attempt, json)).transpose()?,
+            rendered,
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        let rendered = match &self.rendered {
+            RenderedChange::Store { rendered, sealed } => {
+                sealed.len() + rendered.request.body.as_bytes().len()
+            }
+            RenderedChange::Keep | RenderedChange::Remove => 0,
+        };
+        rendered + self.attempt.as_ref().map_or(0, AttemptRow::bytes)
+    }
+
+    /// Whether this is all that there is to say of a delivery that only its event names.
+    fn finishes(&self, delivery: &RowlessDelivery) -> bool {
+        self.state.is_final()
+            && self.lease == LeaseId::of_stored(self.id)
+            && delivery.event.tenant.0 == self.tenant
+    }
+}
+
+/// The beginning of `rows` that one transaction takes: each delivery once, and not too many bytes.
+pub fn first_part(rows: &[RecordRow]) -> usize {
+    let (mut seen, mut bytes) = (HashSet::with_capacity(rows.len()), 0);
+    let is_of_the_next = |row: &RecordRow| {
+        bytes += row.bytes();
+        !seen.insert(row.id) || (bytes > MAX_PART_BYTES && seen.len() > 1)
+    };
+    rows.iter().position(is_of_the_next).unwrap_or(rows.len())
+}
+
+/// Writes records of different deliveries.
+///
+/// # Errors
+/// Nothing is recorded then, or nobody knows: it may be repeated.
+pub async fn write(session: &Session, rows: &[RecordRow]) -> Result<(), StorageError> {
+    let missing = Writes::new(session, rows.iter(), true).run(session).await?;
+    session.rowless.lock().remove(rows.iter().map(|row| row.id));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    // Another transaction gave them rows first, or they have none and are not in this node's memory.
+    session.materialize(&missing).await?;
+    let again: Vec<&RecordRow> = rows.iter().filter(|row| missing.contains(&row.id)).collect();
+    Writes::new(session, again.into_iter(), false).run(session).await.map(drop)
+}
+
+/// The arguments of `record_attempts`.
+#[derive(Default)]
+struct Writes<'a> {
+    finished: Vec<(&'a RecordRow, RowlessDelivery)>,
+    leased: Vec<(DeliveryId, RowlessDelivery)>,
+    changes: Vec<&'a RecordRow>,
+    attempts: Vec<&'a AttemptRow>,
+}
+
+impl<'a> Writes<'a> {
+    /// `from_memory`: what this node remembers of its deliveries is taken as true.
+    fn new(session: &Session, rows: impl Iterator<Item = &'a RecordRow>, from_memory: bool) -> Self {
+        let mut writes = Self::default();
+        let memory = session.rowless.lock();
+        for row in rows {
+            writes.attempts.extend(&row.attempt);
+            match memory.get(row.id).filter(|_| from_memory) {
+                Some(delivery) if row.finishes(delivery) => writes.finished.push((row, delivery.clone())),
+                Some(delivery) => {
+                    writes.leased.push((row.id, delivery.clone()));
+                    writes.changes.push(row);
+                }
+                None => writes.changes.push(row),
+            }
+        }
+        // In the order of the tables' keys.
+        writes.finished.sort_unstable_by_key(|(row, _)| (row.tenant, row.id));
+        writes.changes.sort_unstable_by_key(|row| (row.tenant, row.id));
+        writes.attempts.sort_unstable_by_key(|row| row.id);
+        writes
+    }
+
+    /// Returns the deliveries to materialize and to record again.
+    async fn run(self, session: &Session) -> Result<Vec<DeliveryId>, StorageError> {
+        let sql = "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+            $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, \
+            $41, $42, $43)";
+        let query = sqlx::query(sql).bind(session.number()).bind(session.epoch);
+        let query = bind_leased(bind_finished(query, &self.finished), &self.leased);
+        let query = bind_changes(bind_rendered(query, &self.changes), &self.changes);
+        let query = bind_attempts(query, &self.attempts);
+        let row = query.fetch_one(&session.pool).await.map_err(|error| session.failed(error))?;
+        let missing: Vec<i64> = row.try_get(0)?;
+        Ok(missing.into_iter().map(DeliveryId).collect())
+    }
+}
+
+type Statement<'q> = Query<'q, sqlx_postgres::Postgres, PgArguments>;
+
+/// States are below ten.
+fn code(state: DeliveryState) -> i16 {
+    i16::try_from(state_code(state)).unwrap_or(i16::MAX)
+}
+
+fn count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn column<R, T>(rows: &[R], of: impl Fn(&R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
+
+fn bind_finished<'q>(query: Statement<'q>, rows: &[(&RecordRow, RowlessDelivery)]) -> Statement<'q> {
+    let query = query.bind(column(rows, |(row, _)| row.tenant)).bind(column(rows, |(row, _)| row.id.0));
+    let query = query.bind(column(rows, |(_, it)| it.hook.0)).bind(column(rows, |(_, it)| it.event.key.0));
+    let types: Vec<&str> = rows.iter().map(|(_, it)| it.event.event_type.as_str()).collect();
+    let query = query.bind(types).bind(column(rows, |(row, _)| code(row.state)));
+    query
+        .bind(column(rows, |(row, _)| count(row.attempts)))
+        .bind(column(rows, |(row, _)| count(row.failures)))
+}
+
+fn bind_leased<'q>(query: Statement<'q>, rows: &[(DeliveryId, RowlessDelivery)]) -> Statement<'q> {
+    let query = query.bind(column(rows, |(_, it)| it.event.tenant.0)).bind(column(rows, |(id, _)| id.0));
+    let query = query.bind(column(rows, |(_, it)| it.hook.0)).bind(column(rows, |(_, it)| it.event.key.0));
+    let types: Vec<&str> = rows.iter().map(|(_, it)| it.event.event_type.as_str()).collect();
+    query.bind(types).bind(column(rows, |(_, it)| it.lease_until.0))
+}
+
+fn bind_rendered<'q>(query: Statement<'q>, rows: &[&RecordRow]) -> Statement<'q> {
+    let stored: Vec<(&RecordRow, &RenderedRequest, &[u8])> = rows
+        .iter()
+        .filter_map(|row| match &row.rendered {
+            RenderedChange::Store { rendered, sealed } => Some((*row, rendered, sealed.as_slice())),
+            RenderedChange::Keep | RenderedChange::Remove => None,
+        })
+        .collect();
+    let query =
+        query.bind(column(&stored, |(row, ..)| row.tenant)).bind(column(&stored, |(row, ..)| row.id.0));
+    let query = query.bind(column(&stored, |(row, ..)| row.lease.0));
+    let methods: Vec<&str> = stored.iter().map(|(_, it, _)| it.request.method.as_str()).collect();
+    let body =
+        |rendered: &RenderedRequest| i16::try_from(body_columns(&rendered.request.body).0).unwrap_or(0);
+    let query = query.bind(methods).bind(column(&stored, |(_, it, _)| body(it)));
+    let bodies: Vec<Option<&[u8]>> =
+        stored.iter().map(|(_, it, _)| body_columns(&it.request.body).1).collect();
+    let query = query.bind(bodies).bind(column(&stored, |(_, it, _)| it.hook_updated_at.0));
+    query.bind(stored.iter().map(|(.., sealed)| *sealed).collect::<Vec<_>>())
+}
+
+fn bind_changes<'q>(query: Statement<'q>, rows: &[&RecordRow]) -> Statement<'q> {
+    let query = query.bind(column(rows, |row| row.tenant)).bind(column(rows, |row| row.id.0));
+    let query = query.bind(column(rows, |row| row.lease.0)).bind(column(rows, |row| code(row.state)));
+    let query = query.bind(column(rows, |row| count(row.attempts)));
+    let query = query.bind(column(rows, |row| count(row.failures))).bind(column(rows, |row| row.due_at));
+    query.bind(column(rows, |row| matches!(row.rendered, RenderedChange::Remove)))
+}
+
+fn bind_attempts<'q>(query: Statement<'q>, rows: &[&AttemptRow]) -> Statement<'q> {
+    let query = query.bind(column(rows, |row| row.id)).bind(column(rows, |row| row.delivery));
+    let query = query.bind(column(rows, |row| count(row.number))).bind(column(rows, |row| row.started_at));
+    let query = query.bind(column(rows, |row| row.duration_ns));
+    let query = query.bind(rows.iter().map(|row| &*row.outcome).collect::<Vec<&str>>());
+    let query = query.bind(column(rows, |row| row.status.map(i32::from)));
+    let query = query.bind(rows.iter().map(|row| &*row.detail).collect::<Vec<&str>>());
+    let query = query.bind(rows.iter().map(|row| row.body.as_deref()).collect::<Vec<Option<&[u8]>>>());
+    let query = query.bind(rows.iter().map(|row| row.steps.as_deref()).collect::<Vec<Option<&str>>>());
+    query.bind(rows.iter().map(|row| row.request.as_deref()).collect::<Vec<Option<&str>>>())
+}

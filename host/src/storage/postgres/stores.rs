@@ -1,0 +1,47 @@
+//! The stores on one PostgreSQL database: each trait of storage is implemented in a file of its own.
+
+use std::sync::Arc;
+
+use sqlx::query::Query;
+use sqlx_postgres::{PgArguments, PgPool};
+
+use super::acceptor::Acceptor;
+use super::session::Session;
+use crate::domain::TenantId;
+use crate::storage::StorageError;
+use crate::tenant_limiter::{TenantLimiter, TenantPermit};
+
+/// How many reads of one tenant run or wait, at most.
+const MAX_READS: usize = 256;
+/// How many connections one tenant reads with at the same time.
+const READS_PER_TENANT: usize = 2;
+
+/// The stores.
+#[derive(Debug, Clone)]
+pub struct PostgresStores {
+    pub session: Arc<Session>,
+    pub acceptor: Acceptor,
+    reads: Arc<TenantLimiter>,
+}
+
+impl PostgresStores {
+    pub fn new(session: Arc<Session>) -> Self {
+        let acceptor = Acceptor::start(Arc::clone(&session));
+        Self { session, acceptor, reads: Arc::new(TenantLimiter::new(READS_PER_TENANT)) }
+    }
+
+    pub fn pool(&self) -> &PgPool {
+        &self.session.pool
+    }
+
+    /// Waits until another read of `tenant` may run. However many it sends, others find connections.
+    ///
+    /// # Errors
+    /// [`StorageError::TooManyReads`] if too many of them wait already.
+    pub async fn permit_read(&self, tenant: TenantId) -> Result<TenantPermit, StorageError> {
+        self.reads.acquire_unless_full(tenant, MAX_READS).await.ok_or(StorageError::TooManyReads)
+    }
+}
+
+/// A statement with its arguments.
+pub type Statement<'q> = Query<'q, sqlx_postgres::Postgres, PgArguments>;

@@ -1,0 +1,119 @@
+//! Tenants, projects and keys.
+
+use async_trait::async_trait;
+use sqlx_postgres::PgConnection;
+
+use super::directory_changes;
+use super::stores::PostgresStores;
+use crate::domain::{ApiKey, KeyId, Project, Scope, Tenant, TenantId};
+use crate::storage::columns::{
+    KeyRow, ProjectRow, TenantRow, key_from_row, project_from_row, readable, tenant_from_row, to_json,
+};
+use crate::storage::{ConfigChange, ConfigKey, Revision, StorageError, TenantStore};
+
+#[async_trait]
+impl TenantStore for PostgresStores {
+    async fn load(&self) -> Result<(Vec<Tenant>, Vec<Project>, Vec<ApiKey>), StorageError> {
+        let sql = "SELECT id, name, client_id, created_at FROM tenants ORDER BY id";
+        let tenants: Vec<TenantRow> = sqlx::query_as(sql).fetch_all(self.pool()).await?;
+        let sql = "SELECT tenant_id, number, name, created_at FROM projects ORDER BY tenant_id, number";
+        let projects: Vec<ProjectRow> = sqlx::query_as(sql).fetch_all(self.pool()).await?;
+        let sql = "SELECT id, tenant_id, name, scopes, hash, created_at FROM api_keys ORDER BY id";
+        let keys: Vec<KeyRow> = sqlx::query_as(sql).fetch_all(self.pool()).await?;
+        Ok((
+            tenants.into_iter().map(tenant_from_row).collect(),
+            projects.into_iter().map(project_from_row).collect(),
+            keys.into_iter().filter_map(|row| readable(key_from_row(row))).collect(),
+        ))
+    }
+
+    async fn insert_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError> {
+        let sql = "INSERT INTO tenants (id, name, client_id, created_at) VALUES ($1, $2, $3, $4)";
+        let query = sqlx::query(sql).bind(tenant.id.0).bind(&tenant.name).bind(tenant.client_id);
+        let query = query.bind(tenant.created_at.0);
+        let what = |constraint: &str| match (constraint, tenant.client_id) {
+            ("tenants_client_id_key", Some(client_id)) => format!("the client id {client_id}"),
+            ("tenants_name_key", _) => format!("the name \"{}\"", tenant.name),
+            _ => format!("the id {}", tenant.id),
+        };
+        self.insert_one((tenant.id, Revision::ANY), ConfigKey::Tenant(tenant.id), query, what).await
+    }
+
+    async fn insert_project(&self, project: &Project, basis: Revision) -> Result<ConfigChange, StorageError> {
+        let sql = "INSERT INTO projects (tenant_id, number, name, created_at) VALUES ($1, $2, $3, $4)";
+        let query = sqlx::query(sql).bind(project.tenant.0).bind(project.number).bind(&project.name);
+        let query = query.bind(project.created_at.0);
+        let what = |_: &str| format!("the project number {}", project.number);
+        let key = ConfigKey::Project(project.tenant, project.number);
+        self.insert_one((project.tenant, basis), key, query, what).await
+    }
+
+    async fn delete_project(
+        &self,
+        tenant: TenantId,
+        number: i64,
+        basis: Revision,
+    ) -> Result<ConfigChange, StorageError> {
+        let mut transaction = self.begin_change().await?;
+        if directory_changes::is_stale(&mut transaction, tenant, basis).await? {
+            return Ok(ConfigChange::Conflict);
+        }
+        let query = sqlx::query("DELETE FROM projects WHERE tenant_id = $1 AND number = $2");
+        let query = query.bind(tenant.0).bind(number);
+        if query.execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(ConfigChange::Missing);
+        }
+        let key = ConfigKey::Project(tenant, number);
+        let revision = directory_changes::add(&mut transaction, &key).await?;
+        self.end_change(transaction, ConfigChange::Done(revision)).await
+    }
+
+    async fn insert_key(&self, key: &ApiKey, basis: Revision) -> Result<ConfigChange, StorageError> {
+        let scopes: Vec<&str> = key.scopes.iter().map(Scope::as_str).collect();
+        let sql = "INSERT INTO api_keys (id, tenant_id, name, scopes, hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
+        let query = sqlx::query(sql).bind(key.id.0).bind(key.tenant.0).bind(&key.name);
+        let query = query.bind(to_json(&scopes)?).bind(key.hash.as_slice()).bind(key.created_at.0);
+        let what = |constraint: &str| match constraint {
+            "api_keys_hash_key" => "the key".to_owned(),
+            _ => format!("the id {}", key.id),
+        };
+        self.insert_one((key.tenant, basis), ConfigKey::Key(key.tenant, key.id), query, what).await
+    }
+
+    async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<ConfigChange, StorageError> {
+        let query = sqlx::query("DELETE FROM api_keys WHERE id = $1 AND tenant_id = $2");
+        self.change_one(ConfigKey::Key(tenant, id), query.bind(id.0).bind(tenant.0)).await
+    }
+}
+
+/// One tenant.
+pub async fn tenant(connection: &mut PgConnection, id: TenantId) -> Result<Option<Tenant>, StorageError> {
+    let sql = "SELECT id, name, client_id, created_at FROM tenants WHERE id = $1";
+    let row: Option<TenantRow> = sqlx::query_as(sql).bind(id.0).fetch_optional(connection).await?;
+    Ok(row.map(tenant_from_row))
+}
+
+/// One project.
+pub async fn project(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    number: i64,
+) -> Result<Option<Project>, StorageError> {
+    let sql = "SELECT tenant_id, number, name, created_at FROM projects WHERE tenant_id = $1 AND number = $2";
+    let query = sqlx::query_as(sql).bind(tenant.0).bind(number);
+    let row: Option<ProjectRow> = query.fetch_optional(connection).await?;
+    Ok(row.map(project_from_row))
+}
+
+/// One key; none if its row is damaged.
+pub async fn key(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    id: KeyId,
+) -> Result<Option<ApiKey>, StorageError> {
+    let sql =
+        "SELECT id, tenant_id, name, scopes, hash, created_at FROM api_keys WHERE id = $1 AND tenant_id = $2";
+    let row: Option<KeyRow> =
+        sqlx::query_as(sql).bind(id.0).bind(tenant.0).fetch_optional(connection).await?;
+    Ok(row.and_then(|row| readable(key_from_row(row))))
+}

@@ -1,5 +1,6 @@
 //! The composition root: builds the engine from its parts, runs it, and shuts it down in order.
 
+mod databases;
 mod limits;
 mod past;
 
@@ -38,7 +39,6 @@ use crate::sandbox::{Owners, Sandbox, WasmSource};
 use crate::server::{self, Stop};
 use crate::services::Services;
 use crate::sources::Sources;
-use crate::storage::sqlite;
 use crate::storage::{Database, Storage};
 use crate::vault::Vault;
 
@@ -76,9 +76,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let stopping_cores = CancellationToken::new();
     let cores = Arc::new(Cores::start(&stopping_cores).context("cannot start a thread for each core")?);
     let stop_cores = stopping_cores.drop_guard();
-    let (database, vault) = open_database(&config, &cores)
-        .await
-        .with_context(|| format!("cannot open the data directory {}", config.data_dir.display()))?;
+    let (database, vault) = databases::open(&config, cores.first()).await?;
     let stores = database.stores();
     let node = database.node().await.context("cannot read the database")?;
     let last_id = past::recover(&*database, node, clock.now()).await?;
@@ -163,15 +161,8 @@ fn spawn_feeder(
         dispatcher: Arc::clone(dispatcher),
     };
     tokio::spawn(clock_watch::run(dependents, stop.clone()));
+    databases::follow(database, directory, dispatcher, stop);
     tokio::spawn(feeder.run(stop.clone()))
-}
-
-/// Opens the database with the encryption keys of `config`. Its writer runs on the first core.
-async fn open_database(config: &Config, cores: &Cores) -> Result<(Arc<dyn Database>, Arc<Vault>)> {
-    let prepared = sqlite::prepare(&config.data_dir).await?;
-    let vault = Arc::new(Vault::open(&config.data_dir, &keys(config))?);
-    let database = prepared.open(Arc::clone(&vault), Some(cores.first().clone())).await?;
-    Ok((Arc::new(database), vault))
 }
 
 impl Engine {

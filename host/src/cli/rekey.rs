@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::style::{FAINT, HEAD, PLAIN};
 use crate::app;
@@ -11,6 +11,10 @@ use crate::storage::sqlite::{self, Rekeyed};
 
 /// Re-encrypts all secrets in the database with the current key. The engine must be stopped.
 pub(super) async fn run(config: &Config, out: &mut impl Write) -> Result<()> {
+    ensure!(
+        config.database.is_none(),
+        "rekey works on the SQLite database in the data directory; a PostgreSQL database is read with encryption_key_previous"
+    );
     let done = sqlite::rekey(&config.data_dir, &app::keys(config)).await;
     let done = done.with_context(|| format!("cannot rekey the database in {}", config.data_dir.display()))?;
     report(done, config.encryption_key.is_some(), out)

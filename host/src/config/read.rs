@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::values::{AdminKey, LogFormat};
-use crate::domain::{EgressRule, ShortText};
+use crate::domain::{EgressRule, SecretText, ShortText};
 use crate::vault::Key;
 
 /// An integer within bounds.
@@ -40,6 +40,14 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
         return Err("a non-empty path".to_owned());
     }
     Ok(PathBuf::from(text))
+}
+
+/// The URL of a PostgreSQL database.
+pub(super) fn database(text: &str) -> Result<SecretText, String> {
+    if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+        return Err("a URL that begins with postgres://".to_owned());
+    }
+    Ok(SecretText::new(text))
 }
 
 /// A comma-separated list of networks and addresses.

@@ -92,6 +92,23 @@ pub static SETTINGS: &[Setting] = &[
         data_dir = read::path
     ),
     Setting {
+        secret: true,
+        ..setting!(
+            "database",
+            "URL",
+            None,
+            "A PostgreSQL database, which several nodes may share, such as `postgres://user@host/name`. Without it, the data directory has an SQLite database",
+            database = |text| read::database(text).map(Some)
+        )
+    },
+    setting!(
+        "database_connections",
+        "NUMBER",
+        Some("20"),
+        "The maximum number of connections to a PostgreSQL database",
+        database_connections = |text| read::number(text, 4..=1_000)
+    ),
+    Setting {
         list: true,
         ..setting!(
             "trusted_proxies",

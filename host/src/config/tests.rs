@@ -177,7 +177,7 @@ fn errors_in_the_file_name_the_setting() {
     for (content, expected) in [
         (
             "liisten = \"x\"",
-            "unknown setting `liisten` in FILE; expected one of listen, data_dir, trusted_proxies, admin_key,",
+            "unknown setting `liisten` in FILE; expected one of listen, data_dir, database, database_connections, trusted_proxies, admin_key,",
         ),
         ("log = true", "setting `log` in FILE has the type boolean; expected a string or a number"),
         (

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use crate::domain::{EgressRule, ShortText};
+use crate::domain::{EgressRule, SecretText, ShortText};
 use crate::vault::Key;
 
 /// The validated settings.
@@ -18,6 +18,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The directory of the database and the compiled plugins.
     pub data_dir: PathBuf,
+    /// The URL of the PostgreSQL database, if the database is not in the data directory.
+    pub database: Option<SecretText>,
+    /// The maximum number of connections to that database.
+    pub database_connections: u32,
     /// The networks of reverse proxies, whose connections carry requests of many clients.
     pub trusted_proxies: Vec<IpNet>,
     /// The operator's key, if it is set.
@@ -70,6 +74,8 @@ impl Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: PathBuf::new(),
+            database: None,
+            database_connections: 0,
             trusted_proxies: Vec::new(),
             admin_key: None,
             encryption_key: None,

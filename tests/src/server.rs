@@ -1,5 +1,6 @@
 //! The real binary in its own process.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -34,6 +35,25 @@ fn settings(environment: &[(&str, &str)]) -> Vec<(String, String)> {
         all.push(((*name).to_owned(), (*value).to_owned()));
     }
     all
+}
+
+/// The settings with which the engine of a data directory has its database on a PostgreSQL server, if
+/// `HOOKWRIGHT_TEST_ENGINES_ON` names one, such as `postgres://user@host:5432`. Creates the database if it is missing.
+#[expect(clippy::disallowed_methods, reason = "the server of tests is no setting of the engine")]
+async fn on_postgres(data_dir: &Path) -> Vec<(String, String)> {
+    let Ok(server) = std::env::var("HOOKWRIGHT_TEST_ENGINES_ON") else { return Vec::new() };
+    let mut hasher = DefaultHasher::new();
+    data_dir.hash(&mut hasher);
+    let name = format!("hookwright_engine_{:x}", hasher.finish());
+    let sql = format!("CREATE DATABASE {name}");
+    // It fails if there is one: an engine that is started again finds its own.
+    let created =
+        Command::new("psql").arg(format!("{server}/postgres")).args(["-q", "-c", &sql]).output().await;
+    created.expect("`psql` is installed");
+    vec![
+        ("HOOKWRIGHT_DATABASE".to_owned(), format!("{server}/{name}")),
+        ("HOOKWRIGHT_ENCRYPTION_KEY".to_owned(), "dGhlIGtleSBvZiB0ZXN0cywgMzIgYnl0ZXMgbG9uZyE=".to_owned()),
+    ]
 }
 
 impl Server {
@@ -84,6 +104,7 @@ impl Server {
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&path)
             .env_remove("HOOKWRIGHT_CONFIG")
+            .envs(on_postgres(&path).await)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -74,6 +74,7 @@ impl TestDatabase {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the server of tests is no setting of the engine")]
 async fn start() -> Option<Server> {
     if let Ok(url) = std::env::var("HOOKWRIGHT_TEST_POSTGRES") {
         return Some(Server { url, _shell: None });
@@ -103,6 +104,7 @@ fn say_skipped() {
 }
 
 /// The directory of the newest installed server.
+#[expect(clippy::disallowed_methods, reason = "the server of tests is no setting of the engine")]
 fn binaries() -> Option<PathBuf> {
     let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut versions: Vec<PathBuf> = debian.map(|entry| entry.path().join("bin")).collect();

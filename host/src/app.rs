@@ -244,6 +244,7 @@ fn router(
 ) -> Router {
     let (events, sources) = (Arc::clone(&storage.events), sources.clone());
     let ingest = Ingest::new(sources.clone(), Arc::clone(directory), events, Arc::clone(dispatcher));
+    let uploads = Uploads::new(config.data_dir.clone(), Arc::clone(&storage.deliveries));
     let pipelines = Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone()));
     let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines);
     api::router(ApiState {
@@ -258,7 +259,7 @@ fn router(
         vault,
         used_passwords: Arc::default(),
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
-        uploads: Arc::new(Uploads::new(config.data_dir.clone())),
+        uploads: Arc::new(uploads),
         admin_key_hash,
     })
 }

@@ -16,8 +16,8 @@ pub(crate) fn raise_limit() -> usize {
     now.current.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)
 }
 
-/// Files that the engine has open independent of load, such as those of the database.
-const BASE_FILES: usize = 96;
+/// Files that the engine has open beside connections: those of the database, and at most 32 uploads and 32 downloads.
+const BASE_FILES: usize = 128;
 /// Files that the thread of each core has open.
 const FILES_PER_CORE: usize = 4;
 /// The maximum number of idle connections to receivers.
@@ -67,10 +67,10 @@ mod tests {
     fn the_maxima_fit_into_the_limit() {
         for (limit, max_in_flight, in_flight, idle, clients) in [
             (64, 512, 8, 0, 8),
-            (256, 512, 90, 20, 42),
-            (1_024, 512, 512, 136, 272),
-            (4_096, 512, 512, 1_024, 2_456),
-            (4_096, 3_000, 2_394, 532, 1_066),
+            (256, 512, 72, 16, 32),
+            (1_024, 512, 512, 125, 251),
+            (4_096, 512, 512, 1_024, 2_424),
+            (4_096, 3_000, 2_376, 528, 1_056),
             (usize::MAX, 512, 512, 1_024, 10_000),
         ] {
             let shares = Shares::of(limit, max_in_flight, 2);

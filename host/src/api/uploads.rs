@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::{ContentType, Payload};
 use super::problem::{Kind, Problem};
+use crate::storage::DeliveryStore;
 
 /// The maximum size of an upload, in bytes.
 pub const MAX_UPLOAD_LEN: usize = 32 * 1024 * 1024;
@@ -26,14 +27,17 @@ const MAX_FILES: usize = 32;
 const FILE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The memory for uploads, in bytes: enough for the largest upload and smaller ones at the same time.
 const MEMORY: usize = MAX_UPLOAD_LEN / 2 * 3;
+/// After how many bytes the space on the disk is checked again.
+const CHECK_INTERVAL: usize = 1024 * 1024;
 /// The memory of one permit, in bytes.
 const UNIT: usize = 64 * 1024;
 
 /// See the [module documentation](self).
-#[derive(Debug)]
 pub struct Uploads {
     /// The directory of the temporary files.
     dir: PathBuf,
+    /// Knows whether there is space.
+    deliveries: Arc<dyn DeliveryStore>,
     files: Arc<Semaphore>,
     memory: Arc<Semaphore>,
 }
@@ -54,30 +58,36 @@ struct Loaded {
 }
 
 impl Uploads {
-    /// Creates the service; temporary files go into `dir`.
+    /// Creates the service; temporary files go into `dir`, on the volume of `deliveries`.
     #[must_use]
-    pub fn new(dir: PathBuf) -> Self {
+    pub fn new(dir: PathBuf, deliveries: Arc<dyn DeliveryStore>) -> Self {
         let (files, memory) = (Semaphore::new(MAX_FILES), Semaphore::new(MEMORY / UNIT));
-        Self { dir, files: Arc::new(files), memory: Arc::new(memory) }
+        Self { dir, deliveries, files: Arc::new(files), memory: Arc::new(memory) }
     }
 
     /// Receives the body of a request into a file.
     ///
     /// # Errors
     /// Fails if the content type is not WebAssembly, the body exceeds [`MAX_UPLOAD_LEN`] or does not arrive
-    /// in time, or the file cannot be written.
+    /// in time, the file cannot be written, or storage has no space left.
     pub async fn receive(&self, payload: Payload) -> Result<Upload, Problem> {
         let permit = tokio::time::timeout(FILE_TIMEOUT, Arc::clone(&self.files).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
             return Err(Problem::new(Kind::Unavailable, "too many uploads are in progress; try again later"));
         };
+        // What is left of a full disk is for recording attempts.
+        self.deliveries.check().await?;
         let mut parts = payload.parts(ContentType::Wasm, MAX_UPLOAD_LEN)?;
         let dir = self.dir.clone();
         let file = blocking(move || tempfile::tempfile_in(dir)).await?;
-        let (mut file, mut len) = (tokio::fs::File::from_std(file), 0);
+        let (mut file, mut len, mut checked) = (tokio::fs::File::from_std(file), 0, 0);
         while let Some(part) = parts.next().await? {
             file.write_all(&part).await.map_err(|error| unavailable(&error))?;
             len += part.len();
+            if len - checked >= CHECK_INTERVAL {
+                self.deliveries.check().await?;
+                checked = len;
+            }
         }
         file.flush().await.map_err(|error| unavailable(&error))?;
         let file = Arc::new(file.into_std().await);
@@ -95,10 +105,14 @@ impl Upload {
         // The semaphore is never closed.
         let permit = Arc::clone(&self.memory).acquire_many_owned(units).await;
         let permit = permit.map_err(|error| Problem::internal("waiting for memory", &error))?;
-        let (file, mut bytes) = (Arc::clone(&self.file), vec![0; self.len]);
-        let read = move || file.read_exact_at(&mut bytes, 0).map(|()| bytes);
-        let bytes = blocking(read).await?;
-        Ok(Bytes::from_owner(Loaded { bytes, _permit: permit }))
+        let (file, len) = (Arc::clone(&self.file), self.len);
+        // The permit goes along: the read ends even if the client leaves.
+        let read = move || {
+            let mut bytes = vec![0; len];
+            file.read_exact_at(&mut bytes, 0)?;
+            Ok(Loaded { bytes, _permit: permit })
+        };
+        Ok(Bytes::from_owner(blocking(read).await?))
     }
 }
 
@@ -127,7 +141,16 @@ mod tests {
     use futures_util::{FutureExt as _, stream};
     use http::header::CONTENT_TYPE;
 
+    use std::path::Path;
+
     use super::*;
+    use crate::storage::sqlite::{self, SqliteOptions};
+
+    async fn uploads(dir: &Path) -> (Uploads, tempfile::TempDir) {
+        let database = tempfile::tempdir().unwrap();
+        let storage = sqlite::open(database.path(), SqliteOptions::default()).await.unwrap();
+        (Uploads::new(dir.to_owned(), storage.stores().deliveries), database)
+    }
 
     async fn payload(len: usize) -> Payload {
         let piece = move |from: usize| Bytes::from(vec![7; UNIT.min(len - from)]);
@@ -141,7 +164,7 @@ mod tests {
     #[tokio::test]
     async fn uploads_of_all_legal_sizes_are_received_and_larger_ones_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let uploads = Uploads::new(dir.path().to_owned());
+        let (uploads, _database) = uploads(dir.path()).await;
         for len in [0, 1, UNIT, UNIT + 1, MAX_UPLOAD_LEN] {
             let upload = uploads.receive(payload(len).await).await.unwrap();
             let bytes = upload.load().await.unwrap();
@@ -156,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn uploads_wait_until_memory_is_available() {
         let dir = tempfile::tempdir().unwrap();
-        let uploads = Uploads::new(dir.path().to_owned());
+        let (uploads, _database) = uploads(dir.path()).await;
         let large = uploads.receive(payload(MAX_UPLOAD_LEN).await).await.unwrap();
         let other = uploads.receive(payload(MAX_UPLOAD_LEN).await).await.unwrap();
         let small = uploads.receive(payload(UNIT).await).await.unwrap();

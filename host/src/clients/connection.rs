@@ -17,6 +17,8 @@ use crate::domain::TenantId;
 
 /// In [`Client::last_used_ms`]: a request is under way.
 const BUSY: u64 = u64::MAX;
+/// After a response was handed over to be written, its client has this long to read it before the connection counts as idle.
+const WRITE_TIMEOUT_MS: u64 = 30_000;
 /// In [`Client::tenant`]: none is known.
 const NO_TENANT: i64 = 0;
 /// Failed logins on one connection, after which it ends.
@@ -45,6 +47,8 @@ pub struct Client {
     requests: AtomicU64,
     /// The response to the last request has been handed over as a whole, but may wait to be written.
     is_answered: AtomicBool,
+    /// When that was, in milliseconds since the start.
+    answered_ms: AtomicU64,
     is_closed: AtomicBool,
     told_to_end: Notify,
     /// The tenant that the request under way is counted for, or [`NO_TENANT`].
@@ -87,6 +91,7 @@ impl Client {
             last_used_ms: AtomicU64::new(context.now_ms()),
             requests: AtomicU64::new(0),
             is_answered: AtomicBool::new(false),
+            answered_ms: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
             told_to_end: Notify::new(),
             tenant: AtomicI64::new(NO_TENANT),
@@ -106,6 +111,7 @@ impl Client {
     /// drops the response to the last one, so an earlier number changes nothing.
     pub fn response_handed_over(&self, request: u64) {
         if self.requests.load(Relaxed) == request {
+            self.answered_ms.store(self.context.now_ms(), Relaxed);
             self.is_answered.store(true, Relaxed);
         }
     }
@@ -119,10 +125,14 @@ impl Client {
         }
     }
 
-    /// Whether no request is under way: none has arrived, or the last byte of the last response has been written.
+    /// Whether no request is under way: none has arrived, or the last byte of the last response has been written. A client
+    /// that takes longer than [`WRITE_TIMEOUT_MS`] for what was handed over counts as idle, so that it cannot keep its place
+    /// by reading slowly.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.last_used_ms.load(Relaxed) != BUSY
+            || (self.is_answered.load(Relaxed)
+                && self.context.now_ms().saturating_sub(self.answered_ms.load(Relaxed)) >= WRITE_TIMEOUT_MS)
     }
 
     /// How many requests it has had.

@@ -96,6 +96,10 @@ impl Clients {
         let is_proxy = self.context.is_proxy(address);
         // The connections that are ending give a flood away.
         let has_few = is_proxy || staying + ending < limits.few_connections();
+        let spare = if has_few { limits.spare_connections } else { limits.spare_connections / 2 };
+        if table.open.len() >= limits.connections + spare {
+            return None;
+        }
         if staying >= limits.connections_per_address && !is_proxy {
             // Several at once, so that a flood of connections does not look through all for each.
             let most = limits.connections_per_address.div_ceil(16);
@@ -113,10 +117,6 @@ impl Clients {
             if !table.end_idle(limits.connections.div_ceil(64), may_end, now_ms) {
                 return None;
             }
-        }
-        let spare = if has_few { limits.spare_connections } else { limits.spare_connections / 2 };
-        if table.open.len() >= limits.connections + spare {
-            return None;
         }
         let client = table.add(address, &self.context);
         Some(Admitted { client, clients: Arc::clone(self) })

@@ -8,8 +8,12 @@ use std::sync::Arc;
 
 use super::connection::{Client, Context};
 
-/// After a search found no idle connection, the next search is this much later: it looks at all connections.
+/// A search looks at all connections. After one that found too few, the next for the same is this much later.
 const SEARCH_INTERVAL_MS: u64 = 10;
+/// How many searches there are in this time at most, for whatever addresses.
+const MAX_SEARCHES: u32 = 8;
+/// A connection that has been idle for this long may end for any address: one that is in use is idle for less.
+const LONG_IDLE_MS: u64 = 5_000;
 
 /// See the module's head.
 #[derive(Debug, Default)]
@@ -19,9 +23,17 @@ pub(super) struct Table {
     /// Those of `open` that were told to end.
     pub(super) ending: HashSet<u64>,
     pub(super) by_address: HashMap<IpAddr, AddressCount>,
-    /// The last searches for idle connections that found none: for which, and when in milliseconds.
+    /// The last searches for idle connections that found too few: for which, and when in milliseconds.
     vain_search: HashMap<MayEnd, u64>,
+    searches: Searches,
     pub(super) stopping: bool,
+}
+
+/// How many searches there were in the present interval.
+#[derive(Debug, Clone, Copy, Default)]
+struct Searches {
+    began_ms: u64,
+    count: u32,
 }
 
 /// How many connections an address has.
@@ -37,7 +49,7 @@ pub(super) struct AddressCount {
 pub(super) enum MayEnd {
     /// Those of this address.
     Own(IpAddr),
-    /// Those of this address, and of every address that has more than this many.
+    /// Those of this address, of every address that has more than this many, and those that have been idle for long.
     OwnAndThoseOfMore(IpAddr, usize),
     /// All.
     All,
@@ -59,7 +71,9 @@ impl Table {
     /// Tells at most `most` idle connections to end. First come those of the address that has most connections; among these,
     /// those that never had a request, and then the oldest. Returns whether there were any.
     pub(super) fn end_idle(&mut self, most: usize, may_end: MayEnd, now_ms: u64) -> bool {
-        if self.vain_search.get(&may_end).is_some_and(|at_ms| now_ms < at_ms + SEARCH_INTERVAL_MS) {
+        if self.vain_search.get(&may_end).is_some_and(|at_ms| now_ms < at_ms + SEARCH_INTERVAL_MS)
+            || !self.may_search(now_ms)
+        {
             return false;
         }
         let of_address = |client: &Arc<Client>| self.count_of(client.address).staying;
@@ -67,7 +81,11 @@ impl Table {
             let may_end = match may_end {
                 MayEnd::All => true,
                 MayEnd::Own(own) => client.address == own,
-                MayEnd::OwnAndThoseOfMore(own, count) => client.address == own || of_address(client) > count,
+                MayEnd::OwnAndThoseOfMore(own, count) => {
+                    client.address == own
+                        || of_address(client) > count
+                        || now_ms.saturating_sub(client.last_used_ms()) >= LONG_IDLE_MS
+                }
             };
             may_end && client.is_idle() && !self.ending.contains(&client.number)
         };
@@ -83,11 +101,20 @@ impl Table {
             count.ending += 1;
             client.tell_to_end();
         }
-        if idle.is_empty() {
+        if idle.len() < most {
             self.vain_search.retain(|_, at_ms| now_ms < *at_ms + SEARCH_INTERVAL_MS);
             self.vain_search.insert(may_end, now_ms);
         }
         !idle.is_empty()
+    }
+
+    /// Counts a search, if there may be another one now.
+    fn may_search(&mut self, now_ms: u64) -> bool {
+        if now_ms >= self.searches.began_ms + SEARCH_INTERVAL_MS {
+            self.searches = Searches { began_ms: now_ms, count: 0 };
+        }
+        self.searches.count += 1;
+        self.searches.count <= MAX_SEARCHES
     }
 
     pub(super) fn remove(&mut self, client: &Client) {

@@ -78,6 +78,28 @@ fn a_proxy_has_no_limit_of_its_own() {
     assert!(!all.iter().any(is_told));
 }
 
+#[test]
+fn a_connection_that_has_been_idle_for_long_ends_for_any_address() {
+    let clients = clients(4, 100);
+    let addresses = [1, 2].map(|n| group(format!("192.0.2.{n}").parse().unwrap()));
+    let [busy, idle] = addresses.map(|address| clients.admit(address).unwrap());
+    let end_idle = |now_ms| clients.lock().end_idle(1, MayEnd::OwnAndThoseOfMore(addresses[0], 1), now_ms);
+    busy.client().begin_request();
+    let now_ms = idle.client().last_used_ms();
+    assert!(!end_idle(now_ms + 4_900), "it has as many");
+    assert!(end_idle(now_ms + 5_000));
+    assert!(is_told(&idle));
+}
+
+#[test]
+fn searches_for_idle_connections_are_few() {
+    let clients = clients(64, 64);
+    let _idle: Vec<_> = (0..32).map(|n| admit(&clients, &format!("192.0.2.{n}")).unwrap()).collect();
+    let mut table = clients.lock();
+    assert_eq!((0..32).filter(|_| table.end_idle(1, MayEnd::All, 1_000)).count(), 8);
+    assert!(table.end_idle(1, MayEnd::All, 1_010), "a moment later there are more");
+}
+
 /// As many connections from `address`, each with a request under way.
 fn busy(clients: &Arc<Clients>, address: &str, count: usize) -> Vec<Admitted> {
     let admit_one = || {

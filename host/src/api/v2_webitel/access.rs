@@ -70,6 +70,8 @@ impl FromRequest<SharedApiState> for Call {
         let headers = payload.headers().clone();
         let (login, body) = match find_token(&query, payload, client.as_deref()).await {
             Ok((text, body)) => (login(&text, state, &directory), body),
+            // Only a wrong or missing token is a failed login, not a body that did not arrive.
+            Err(refusal) if refusal.status() != StatusCode::UNAUTHORIZED => return Err(refusal),
             Err(refusal) => (Err(refusal), Body::Read(None)),
         };
         let caller = auth::watched(login, client.as_deref(), &headers)?;

@@ -61,6 +61,10 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub(super) fn new(status: StatusCode, info: impl Into<Cow<'static, str>>) -> Self {
         Self { status, info: info.into(), code: None }
     }

@@ -202,10 +202,11 @@ impl DeliveryStore for SqliteStores {
         // The ids of all nodes in one millisecond are adjacent.
         let nodes = [0, NodeNumber::LAST.0].map(|node| DeliveryId::from_short(number, i64::from(node)));
         let [Some(first), Some(last)] = nodes else { return Ok(Vec::new()) };
+        let _permit = self.permit_read(tenant).await?;
         let mut ids = self.rowless.ids(tenant, first..=last);
         let sql = "SELECT id FROM deliveries WHERE tenant_id = ? AND id BETWEEN ? AND ?";
         let query = sqlx::query_scalar(sql).bind(tenant.0).bind(first.0).bind(last.0);
-        let rows: Vec<i64> = query.fetch_all(&self.feeding).await?;
+        let rows: Vec<i64> = query.fetch_all(&self.readers).await?;
         ids.extend(rows.into_iter().map(DeliveryId));
         ids.retain(|id| id.short() == number);
         ids.sort_unstable();

@@ -4,8 +4,8 @@ use std::fs::{File, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
-use crate::private_file;
 use crate::storage::StorageError;
+use crate::{private_file, random};
 
 /// The file in the data directory with the node's name.
 const FILE: &str = "node-name";
@@ -37,7 +37,7 @@ impl NodeName {
         File::open(&path)?.read_to_string(&mut name)?;
         let mut name = name.trim().to_owned();
         if name.is_empty() {
-            name = hex::encode(rand::random::<[u8; 16]>());
+            name = hex::encode(random::secret_bytes::<16>());
             writeln!(file, "{name}")?;
             file.sync_all()?;
         }

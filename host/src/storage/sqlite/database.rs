@@ -73,7 +73,7 @@ impl Database for SqliteDatabase {
     }
 
     async fn became_due(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn ended(&self) {

@@ -7,7 +7,7 @@ use crate::domain::DeliveryId;
 use crate::storage::StorageError;
 use crate::vault::Vault;
 
-/// After `SELECT`: what [`request_from_row`] reads.
+/// After `SELECT`: the columns of a rendered request.
 macro_rules! rendered_columns {
     () => {
         "delivery_id, method, url, headers, body_kind, body, hook_updated_at, sealed"

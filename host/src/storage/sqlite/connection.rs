@@ -50,6 +50,19 @@ pub fn read_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
         .thread_name(|number| format!("sqlite-read-{number}"))
 }
 
+/// After this many steps of SQLite's virtual machine, some tens of microseconds, a read yields.
+const STEPS_BETWEEN_YIELDS: i32 = 1_000;
+
+/// Makes the reads of a connection yield the processor regularly. A long read would otherwise delay the threads that receive
+/// and send by a time slice of the system, some milliseconds.
+pub async fn yield_during_reads(reader: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    reader.lock_handle().await?.set_progress_handler(STEPS_BETWEEN_YIELDS, || {
+        std::thread::yield_now();
+        true
+    });
+    Ok(())
+}
+
 /// A write-ahead log that is synced at every commit.
 fn durable_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
     common_options(file).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)

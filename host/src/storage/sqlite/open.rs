@@ -140,6 +140,7 @@ async fn pool(file: SqliteConnectOptions, connections: u32) -> Result<SqlitePool
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
+        .after_connect(|reader, _| Box::pin(connection::yield_during_reads(reader)))
         .connect_with(connection::read_options(file));
     Ok(pool.await?)
 }

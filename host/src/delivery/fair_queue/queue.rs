@@ -216,7 +216,8 @@ impl FairQueue {
         let current = tenant.take_entry(class, has_some);
         if !current || !self.shares.admits(class, tenant.held[class as usize]) {
             // Its number of requests in flight has changed since, or it waits until any request ends.
-            self.moved |= !current;
+            // If it had none then and has some now, its ring comes later in this pass.
+            self.moved |= !current && has_some;
             self.round_robin.add(id, tenant, class, &self.limits);
             return None;
         }

@@ -5,6 +5,7 @@
 //! and 13 digits in Crockford's base 32, lower case, which sort the same way: `evt_01m8rz4g3k2v7`.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -121,6 +122,13 @@ macro_rules! id {
                 let (millis, sequence) = (short >> SEQUENCE_BITS, short & ((1 << SEQUENCE_BITS) - 1));
                 let fits = (0..1 << 41).contains(&millis) && (0..1 << NODE_BITS).contains(&node);
                 fits.then_some(Self((millis << (NODE_BITS + SEQUENCE_BITS)) | (node << SEQUENCE_BITS) | sequence))
+            }
+
+            /// The range of all nodes' ids with this short form, which are adjacent; `None` if it is out of range. Other ids
+            /// of the same millisecond are in it, too.
+            #[must_use]
+            pub fn range_of_short(short: i64) -> Option<RangeInclusive<Self>> {
+                Some(Self::from_short(short, 0)?..=Self::from_short(short, i64::from(NodeNumber::LAST.0))?)
             }
 
             /// The node that made the id.

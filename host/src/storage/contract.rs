@@ -65,6 +65,32 @@ pub struct Storage {
     pub directory: Arc<dyn DirectoryStore>,
 }
 
+impl Storage {
+    /// Stores that one type implements.
+    #[must_use]
+    pub fn of<T>(stores: &Arc<T>) -> Self
+    where
+        T: TenantStore
+            + AccessStore
+            + HookStore
+            + PluginStore
+            + EventStore
+            + DeliveryStore
+            + DirectoryStore
+            + 'static,
+    {
+        Self {
+            tenants: Arc::clone(stores) as _,
+            access: Arc::clone(stores) as _,
+            hooks: Arc::clone(stores) as _,
+            plugins: Arc::clone(stores) as _,
+            events: Arc::clone(stores) as _,
+            deliveries: Arc::clone(stores) as _,
+            directory: Arc::clone(stores) as _,
+        }
+    }
+}
+
 /// Tenants, their projects and their API keys.
 #[async_trait]
 pub trait TenantStore: Send + Sync {

@@ -73,6 +73,16 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// This error for each of `count` parts of one call.
+    #[must_use]
+    pub fn for_each(self, count: usize) -> Vec<Self> {
+        if count == 1 {
+            return vec![self];
+        }
+        let error = Arc::new(self);
+        (0..count).map(|_| Self::RolledBack(Arc::clone(&error))).collect()
+    }
+
     /// Whether a row is damaged: of this call, or of one that was to be committed with it.
     #[must_use]
     pub fn is_damaged(&self) -> bool {

@@ -15,6 +15,7 @@ mod error;
 pub mod postgres;
 pub mod records;
 mod retry_policy;
+mod rowless;
 pub mod sqlite;
 
 pub use contract::*;

@@ -160,6 +160,14 @@ pub enum Changed {
     Refused(DeliveryState),
 }
 
+impl Changed {
+    /// `delivery` is due at `now`, from the start of its schedule.
+    #[must_use]
+    pub fn retried(delivery: Delivery, now: UnixMillis) -> Self {
+        Self::Done(Delivery { state: DeliveryState::Pending, failures: 0, due_at: Some(now), ..delivery })
+    }
+}
+
 /// The result of a request to cancel a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cancelled {
@@ -172,4 +180,14 @@ pub enum Cancelled {
     },
     /// It is final already.
     Refused(DeliveryState),
+}
+
+impl Cancelled {
+    /// `delivery` is cancelled, and its lease has ended.
+    #[must_use]
+    pub fn done(delivery: Delivery) -> Self {
+        let lease = delivery.lease;
+        let delivery = Delivery { state: DeliveryState::Cancelled, due_at: None, lease: None, ..delivery };
+        Self::Done { delivery, lease }
+    }
 }

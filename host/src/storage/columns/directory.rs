@@ -1,5 +1,7 @@
 //! Tenants, projects, keys, logins, tokens and plugins from columns.
 
+use subtle::{Choice, ConstantTimeEq as _};
+
 use super::hooks::unseal_text;
 use super::values::{damaged, from_json};
 use crate::domain::{
@@ -23,6 +25,13 @@ pub type KeyRow = (i64, i64, String, String, Vec<u8>, i64);
 pub type VersionRow = (i64, String, i64, Vec<u8>, String, String, i64, i64);
 /// The owner of standard plugins.
 pub const STANDARD: TenantId = TenantId(0);
+
+/// Whether any of these logins has the secret of `login`. All are compared, in constant time.
+pub fn has_same_secret(vault: &Vault, rows: Vec<LoginRow>, login: &Login) -> bool {
+    let is_same =
+        |row| login_from_row(vault, row).secret.reveal().as_bytes().ct_eq(login.secret.reveal().as_bytes());
+    rows.into_iter().map(is_same).fold(Choice::from(0), |any, one| any | one).into()
+}
 
 /// A login whose secret cannot be decrypted is [unreadable](Login::is_unreadable).
 pub fn login_from_row(vault: &Vault, (name, tenant, secret, created_at): LoginRow) -> Login {

@@ -3,16 +3,19 @@
 mod attempts;
 mod changes;
 mod directory;
+mod events;
 mod hooks;
+mod records;
 mod rendered;
 mod values;
 
 pub use attempts::{AttemptColumns, AttemptRow, attempt_from_columns};
 pub use changes::{config_key_columns, config_key_from_row};
 pub use directory::*;
+pub use events::{RecentRow, newest_wanted};
 pub use hooks::{HookRow, authorization_context_of, hook_context_of};
+pub use records::{RecordRow, RenderedChange};
 pub use rendered::{
-    RenderedRow, body_columns, request_context_of, request_from_row, seal_parts, seal_request,
-    warn_of_request,
+    RenderedRow, body_columns, request_context_of, request_from_row, seal_parts, warn_of_request,
 };
 pub use values::*;

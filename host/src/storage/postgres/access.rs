@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use sqlx_postgres::PgConnection;
-use subtle::{Choice, ConstantTimeEq as _};
 
 use super::directory_changes;
 use super::errors::taken;
 use super::rows::is_text;
 use super::stores::PostgresStores;
 use crate::domain::{DomainToken, Login, TenantId};
-use crate::storage::columns::{LoginRow, TokenRow, login_context_of, login_from_row, token_from_row};
+use crate::storage::columns::{
+    LoginRow, TokenRow, has_same_secret, login_context_of, login_from_row, token_from_row,
+};
 use crate::storage::{AccessStore, ConfigChange, ConfigKey, Revision, StorageError};
 use crate::vault::Vault;
 
@@ -99,9 +100,7 @@ async fn has_twin(connection: &mut PgConnection, vault: &Vault, login: &Login) -
     let sql = "SELECT name, tenant_id, secret, created_at FROM logins WHERE name = $1 AND tenant_id <> $2";
     let query = sqlx::query_as(sql).bind(&login.name).bind(login.tenant.0);
     let rows: Vec<LoginRow> = query.fetch_all(connection).await?;
-    let same =
-        |row| login_from_row(vault, row).secret.reveal().as_bytes().ct_eq(login.secret.reveal().as_bytes());
-    Ok(rows.into_iter().map(same).fold(Choice::from(0), |any, one| any | one).into())
+    Ok(has_same_secret(vault, rows, login))
 }
 
 /// One login.

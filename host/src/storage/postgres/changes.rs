@@ -42,8 +42,7 @@ pub async fn retry(
     };
     sqlx::query(sql).bind(tenant.0).bind(id.0).bind(now.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
-    let state = DeliveryState::Pending;
-    Ok(Some(Changed::Done(Delivery { state, failures: 0, due_at: Some(now), ..delivery })))
+    Ok(Some(Changed::retried(delivery, now)))
 }
 
 /// Cancels a delivery that is not final.
@@ -61,9 +60,7 @@ pub async fn cancel(
         FROM gone";
     sqlx::query(sql).bind(tenant.0).bind(id.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
-    let lease = delivery.lease;
-    let delivery = Delivery { state: DeliveryState::Cancelled, due_at: None, lease: None, ..delivery };
-    Ok(Some(Cancelled::Done { delivery, lease }))
+    Ok(Some(Cancelled::done(delivery)))
 }
 
 async fn remove_rendered(connection: &mut PgConnection, id: DeliveryId) -> Result<(), StorageError> {

@@ -22,15 +22,7 @@ pub struct PostgresDatabase {
 #[async_trait]
 impl Database for PostgresDatabase {
     fn stores(&self) -> Storage {
-        Storage {
-            tenants: Arc::clone(&self.stores) as _,
-            access: Arc::clone(&self.stores) as _,
-            hooks: Arc::clone(&self.stores) as _,
-            plugins: Arc::clone(&self.stores) as _,
-            events: Arc::clone(&self.stores) as _,
-            deliveries: Arc::clone(&self.stores) as _,
-            directory: Arc::clone(&self.stores) as _,
-        }
+        Storage::of(&self.stores)
     }
 
     async fn node(&self) -> Result<NodeNumber, StorageError> {

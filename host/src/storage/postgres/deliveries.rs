@@ -1,6 +1,5 @@
 //! Deliveries and attempts.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +12,7 @@ use crate::domain::{
     Attempt, AttemptId, Delivery, DeliveryId, EventKey, Lease, NodeNumber, TenantId, UnixMillis,
 };
 use crate::storage::columns::{
-    AttemptColumns, DeliveryRow, JsonMaker, attempt_from_columns, delivery_from_row,
+    AttemptColumns, DeliveryRow, JsonMaker, RecordRow, attempt_from_columns, delivery_from_row,
 };
 use crate::storage::{
     Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Record,
@@ -52,18 +51,13 @@ impl DeliveryStore for PostgresStores {
         let count = hooks.len();
         match self.claim_together(&hooks, now, lease, max_bytes).await {
             Ok(claims) => claims,
-            Err(error) if count == 1 => vec![Err(error)],
-            Err(error) => {
-                let error = Arc::new(error);
-                (0..count).map(|_| Err(StorageError::RolledBack(Arc::clone(&error)))).collect()
-            }
+            Err(error) => error.for_each(count).into_iter().map(Err).collect(),
         }
     }
 
     async fn record(&self, records: Vec<Record>, retries: RetryPolicy) -> Result<(), StorageError> {
         let mut json = JsonMaker::default();
-        let rows =
-            records.into_iter().map(|it| recording::RecordRow::new(it, &mut json, &self.session.vault));
+        let rows = records.into_iter().map(|it| RecordRow::new(it, &mut json, &self.session.vault));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         let mut rows = rows.as_slice();
         while !rows.is_empty() {
@@ -145,9 +139,8 @@ impl DeliveryStore for PostgresStores {
     }
 
     async fn numbered(&self, tenant: TenantId, number: i64) -> Result<Vec<DeliveryId>, StorageError> {
-        // All nodes' ids of one millisecond lie side by side.
-        let nodes = [0, NodeNumber::LAST.0].map(|node| DeliveryId::from_short(number, i64::from(node)));
-        let [Some(first), Some(last)] = nodes else { return Ok(Vec::new()) };
+        let Some(range) = DeliveryId::range_of_short(number) else { return Ok(Vec::new()) };
+        let (first, last) = range.into_inner();
         let sql = "SELECT id FROM deliveries WHERE tenant_id = $1 AND id BETWEEN $2 AND $3 \
             UNION \
             SELECT d.id FROM events e CROSS JOIN LATERAL unnest(e.delivery_ids) d (id) \

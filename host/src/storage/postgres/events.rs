@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::rows::is_text;
 use super::stores::PostgresStores;
-use crate::domain::{Event, EventId, EventKey, EventType, TenantId};
-use crate::storage::columns::{EventRow, event_from_row};
+use crate::domain::{Event, EventId, EventKey, TenantId};
+use crate::storage::columns::{EventRow, RecentRow, event_from_row, newest_wanted};
 use crate::storage::{Acceptance, Accepted, EventStore, StorageError, WantedEvent};
 
 /// How many of the newest events of all tenants are looked at for an example.
@@ -89,11 +89,8 @@ impl PostgresStores {
         let _permit = self.permit_read(tenant).await?;
         for (statement, bound) in [(AMONG_EVENTS, EVENTS), (AMONG_DELIVERIES, DELIVERIES)] {
             let query = sqlx::query_as(statement).bind(tenant.0).bind(bound);
-            let found: Vec<(i64, String, Option<i64>)> = query.fetch_all(&self.session.pool).await?;
-            let is_wanted = |(_, event_type, project): &(i64, String, Option<i64>)| {
-                event_type.parse::<EventType>().is_ok_and(|event_type| wanted(&event_type, *project))
-            };
-            let newest = found.into_iter().filter(is_wanted).map(|(key, ..)| EventKey(key)).max();
+            let found: Vec<RecentRow> = query.fetch_all(&self.session.pool).await?;
+            let newest = newest_wanted(found, wanted);
             if newest.is_some() {
                 return Ok(newest);
             }

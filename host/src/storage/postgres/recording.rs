@@ -9,82 +9,17 @@ use sqlx_postgres::PgArguments;
 use super::rowless::RowlessDelivery;
 use super::session::Session;
 use crate::domain::{DeliveryId, DeliveryState, LeaseId};
-use crate::storage::columns::{AttemptRow, JsonMaker, body_columns, seal_request, state_code};
-use crate::storage::{Record, Rendered, RenderedRequest, StorageError};
-use crate::vault::Vault;
+use crate::storage::columns::{AttemptRow, RecordRow, RenderedChange, body_columns, state_code};
+use crate::storage::{RenderedRequest, StorageError};
 
 /// A call takes at most about this many bytes in one transaction.
 const MAX_PART_BYTES: usize = 4 << 20;
 
-/// A record ready to be written.
-#[derive(Debug)]
-pub struct RecordRow {
-    id: DeliveryId,
-    tenant: i64,
-    lease: LeaseId,
-    state: DeliveryState,
-    attempts: u32,
-    failures: u32,
-    due_at: Option<i64>,
-    attempt: Option<AttemptRow>,
-    rendered: RenderedChange,
-}
-
-#[derive(Debug)]
-enum RenderedChange {
-    /// URL and headers are in `sealed`.
-    Store {
-        rendered: RenderedRequest,
-        sealed: Vec<u8>,
-    },
-    Keep,
-    Remove,
-}
-
-impl RecordRow {
-    /// The columns of `record`.
-    pub fn new(record: Record, json: &mut JsonMaker, vault: &Vault) -> Result<Self, StorageError> {
-        let rendered = match record.rendered {
-            // A final delivery keeps no request.
-            Rendered::Store(_) if record.state.is_final() => RenderedChange::Remove,
-            Rendered::Store(rendered) => {
-                let sealed = seal_request(record.delivery, &rendered.request, vault)?;
-                RenderedChange::Store { rendered, sealed }
-            }
-            Rendered::Keep => RenderedChange::Keep,
-            // Before the first attempt nothing is stored.
-            Rendered::Remove if record.attempts <= 1 => RenderedChange::Keep,
-            Rendered::Remove => RenderedChange::Remove,
-        };
-        Ok(Self {
-            id: record.delivery,
-            tenant: record.tenant.0,
-            lease: record.lease,
-            state: record.state,
-            attempts: record.attempts,
-            failures: record.failures,
-            due_at: record.due_at.map(|time| time.0),
-            attempt: record.attempt.map(|attempt| AttemptRow::new(attempt, json)).transpose()?,
-            rendered,
-        })
-    }
-
-    fn bytes(&self) -> usize {
-        let rendered = match &self.rendered {
-            RenderedChange::Store { rendered, sealed } => {
-                sealed.len() + rendered.request.body.as_bytes().len()
-            }
-            RenderedChange::Keep | RenderedChange::Remove => 0,
-        };
-        rendered + self.attempt.as_ref().map_or(0, AttemptRow::bytes)
-    }
-
-    /// Whether this is all that there is to say of a delivery that only its event names.
-    fn finishes(&self, delivery: &RowlessDelivery) -> bool {
-        self.state.is_final()
-            && self.lease == LeaseId::of_stored(self.id)
-            && delivery.event.tenant.0 == self.tenant
-    }
+/// Whether `row` is all that there is to say of a delivery that only its event names.
+fn finishes(row: &RecordRow, delivery: &RowlessDelivery) -> bool {
+    row.state.is_final()
+        && row.lease == LeaseId::of_stored(row.delivery)
+        && delivery.event.tenant.0 == row.tenant
 }
 
 /// The beginning of `rows` that one transaction takes: each delivery once, and not too many bytes.
@@ -92,7 +27,7 @@ pub fn first_part(rows: &[RecordRow]) -> usize {
     let (mut seen, mut bytes) = (HashSet::with_capacity(rows.len()), 0);
     let is_of_the_next = |row: &RecordRow| {
         bytes += row.bytes();
-        !seen.insert(row.id) || (bytes > MAX_PART_BYTES && seen.len() > 1)
+        !seen.insert(row.delivery) || (bytes > MAX_PART_BYTES && seen.len() > 1)
     };
     rows.iter().position(is_of_the_next).unwrap_or(rows.len())
 }
@@ -103,13 +38,13 @@ pub fn first_part(rows: &[RecordRow]) -> usize {
 /// Nothing is recorded then, or nobody knows: it may be repeated.
 pub async fn write(session: &Session, rows: &[RecordRow]) -> Result<(), StorageError> {
     let missing = Writes::new(session, rows.iter(), true).run(session).await?;
-    session.rowless.lock().remove(rows.iter().map(|row| row.id));
+    session.rowless.lock().remove(rows.iter().map(|row| row.delivery));
     if missing.is_empty() {
         return Ok(());
     }
     // Another transaction gave them rows first, or they have none and are not in this node's memory.
     session.materialize(&missing).await?;
-    let again: Vec<&RecordRow> = rows.iter().filter(|row| missing.contains(&row.id)).collect();
+    let again: Vec<&RecordRow> = rows.iter().filter(|row| missing.contains(&row.delivery)).collect();
     Writes::new(session, again.into_iter(), false).run(session).await.map(drop)
 }
 
@@ -129,18 +64,18 @@ impl<'a> Writes<'a> {
         let memory = session.rowless.lock();
         for row in rows {
             writes.attempts.extend(&row.attempt);
-            match memory.get(row.id).filter(|_| from_memory) {
-                Some(delivery) if row.finishes(delivery) => writes.finished.push((row, delivery.clone())),
+            match memory.get(row.delivery).filter(|_| from_memory) {
+                Some(delivery) if finishes(row, delivery) => writes.finished.push((row, delivery.clone())),
                 Some(delivery) => {
-                    writes.leased.push((row.id, delivery.clone()));
+                    writes.leased.push((row.delivery, delivery.clone()));
                     writes.changes.push(row);
                 }
                 None => writes.changes.push(row),
             }
         }
         // In the order of the tables' keys.
-        writes.finished.sort_unstable_by_key(|(row, _)| (row.tenant, row.id));
-        writes.changes.sort_unstable_by_key(|row| (row.tenant, row.id));
+        writes.finished.sort_unstable_by_key(|(row, _)| (row.tenant, row.delivery));
+        writes.changes.sort_unstable_by_key(|row| (row.tenant, row.delivery));
         writes.attempts.sort_unstable_by_key(|row| row.id);
         writes
     }
@@ -176,7 +111,7 @@ fn column<R, T>(rows: &[R], of: impl Fn(&R) -> T) -> Vec<T> {
 }
 
 fn bind_finished<'q>(query: Statement<'q>, rows: &[(&RecordRow, RowlessDelivery)]) -> Statement<'q> {
-    let query = query.bind(column(rows, |(row, _)| row.tenant)).bind(column(rows, |(row, _)| row.id.0));
+    let query = query.bind(column(rows, |(row, _)| row.tenant)).bind(column(rows, |(row, _)| row.delivery.0));
     let query = query.bind(column(rows, |(_, it)| it.hook.0)).bind(column(rows, |(_, it)| it.event.key.0));
     let types: Vec<&str> = rows.iter().map(|(_, it)| it.event.event_type.as_str()).collect();
     let query = query.bind(types).bind(column(rows, |(row, _)| code(row.state)));
@@ -201,7 +136,7 @@ fn bind_rendered<'q>(query: Statement<'q>, rows: &[&RecordRow]) -> Statement<'q>
         })
         .collect();
     let query =
-        query.bind(column(&stored, |(row, ..)| row.tenant)).bind(column(&stored, |(row, ..)| row.id.0));
+        query.bind(column(&stored, |(row, ..)| row.tenant)).bind(column(&stored, |(row, ..)| row.delivery.0));
     let query = query.bind(column(&stored, |(row, ..)| row.lease.0));
     let methods: Vec<&str> = stored.iter().map(|(_, it, _)| it.request.method.as_str()).collect();
     let body =
@@ -214,7 +149,7 @@ fn bind_rendered<'q>(query: Statement<'q>, rows: &[&RecordRow]) -> Statement<'q>
 }
 
 fn bind_changes<'q>(query: Statement<'q>, rows: &[&RecordRow]) -> Statement<'q> {
-    let query = query.bind(column(rows, |row| row.tenant)).bind(column(rows, |row| row.id.0));
+    let query = query.bind(column(rows, |row| row.tenant)).bind(column(rows, |row| row.delivery.0));
     let query = query.bind(column(rows, |row| row.lease.0)).bind(column(rows, |row| code(row.state)));
     let query = query.bind(column(rows, |row| count(row.attempts)));
     let query = query.bind(column(rows, |row| count(row.failures))).bind(column(rows, |row| row.due_at));

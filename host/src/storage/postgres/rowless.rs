@@ -4,23 +4,17 @@
 //! row is then inserted once. Memory holds what that row needs. It decides nothing: another node, or a request of a client,
 //! may have given the delivery a row, and the database says so when it is recorded.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::{
-    Delivery, DeliveryId, DeliveryState, Event, EventKey, HookId, Lease, TenantId, Trigger, UnixMillis,
-};
+use crate::domain::{Delivery, DeliveryId, Event, EventKey, HookId, TenantId, Trigger, UnixMillis};
+use crate::storage::rowless::{self, MARK_STEP, MAX_AGE};
 use crate::storage::{Backlog, NewDelivery};
 
 /// An event's deliveries get their ids soon after its key: the database looks for the event among the keys this far
 /// before a delivery's id. It is 256 ms, and `materialize` spells it out.
 const REACH: i64 = 1 << 30;
-/// The mark rises in steps of 1,024 ms of ids, whose milliseconds begin at bit 22.
-const MARK_STEP: i64 = 1 << 32;
-/// A delivery whose event is this much older than the newest gets its row, so that a slow receiver does not hold the mark
-/// back, and so that other nodes see it.
-const MAX_AGE: i64 = 8 * MARK_STEP;
-/// How many of these get their rows in one transaction, at most.
+/// How many old deliveries get their rows in one transaction, at most. Other nodes see them then.
 const OLD_LIMIT: usize = 1_000;
 
 /// A delivery without a row of its own.
@@ -35,19 +29,7 @@ pub struct RowlessDelivery {
 
 impl RowlessDelivery {
     fn delivery(&self, id: DeliveryId) -> Delivery {
-        Delivery {
-            id,
-            tenant: self.event.tenant,
-            hook: self.hook,
-            event: self.event.key,
-            event_type: self.event.event_type.clone(),
-            trigger: Trigger::Event,
-            state: DeliveryState::Delivering,
-            attempts: 0,
-            failures: 0,
-            due_at: None,
-            lease: Some(Lease::of_stored(id, self.lease_until)),
-        }
+        rowless::delivery(id, &self.event, self.hook, self.lease_until)
     }
 }
 
@@ -175,16 +157,6 @@ impl SharedRowless {
 
     /// Adds to the backlog in the database when the leases of these deliveries end.
     pub fn add_backlog(&self, backlog: &mut Vec<Backlog>) {
-        let mut first: HashMap<HookId, UnixMillis> = HashMap::new();
-        for it in self.lock().by_id.values() {
-            let at = first.entry(it.hook).or_insert(it.lease_until);
-            *at = it.lease_until.min(*at);
-        }
-        for one in backlog.iter_mut() {
-            if let Some(ends) = first.remove(&one.hook) {
-                one.first_due_at = one.first_due_at.min(ends);
-            }
-        }
-        backlog.extend(first.into_iter().map(|(hook, first_due_at)| Backlog { hook, first_due_at }));
+        rowless::add_leases(backlog, self.lock().by_id.values().map(|it| (it.hook, it.lease_until)));
     }
 }

@@ -2,11 +2,10 @@
 
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
-use subtle::{Choice, ConstantTimeEq as _};
 
 use super::directory_log;
 use super::errors::taken;
-use super::rows::{LoginRow, TokenRow, login_context_of, login_from_row, token_from_row};
+use super::rows::{LoginRow, TokenRow, has_same_secret, login_context_of, login_from_row, token_from_row};
 use super::stores::SqliteStores;
 use crate::domain::{DomainToken, Login, TenantId};
 use crate::storage::{AccessStore, ConfigChange, ConfigKey, Revision, StorageError};
@@ -96,9 +95,7 @@ async fn has_twin(
     let sql = "SELECT name, tenant_id, secret, created_at FROM logins WHERE name = ? AND tenant_id <> ?";
     let query = sqlx::query_as(sql).bind(&login.name).bind(login.tenant.0);
     let rows: Vec<LoginRow> = query.fetch_all(connection).await?;
-    let same =
-        |row| login_from_row(vault, row).secret.reveal().as_bytes().ct_eq(login.secret.reveal().as_bytes());
-    Ok(rows.into_iter().map(same).fold(Choice::from(0), |any, one| any | one).into())
+    Ok(has_same_secret(vault, rows, login))
 }
 
 /// One login.

@@ -23,15 +23,7 @@ impl SqliteDatabase {
     /// The stores that the rest of the engine works with.
     #[must_use]
     pub fn stores(&self) -> Storage {
-        Storage {
-            tenants: Arc::clone(&self.stores) as _,
-            access: Arc::clone(&self.stores) as _,
-            hooks: Arc::clone(&self.stores) as _,
-            plugins: Arc::clone(&self.stores) as _,
-            events: Arc::clone(&self.stores) as _,
-            deliveries: Arc::clone(&self.stores) as _,
-            directory: Arc::clone(&self.stores) as _,
-        }
+        Storage::of(&self.stores)
     }
 }
 

@@ -11,11 +11,11 @@ use sqlx::sqlite::SqliteConnection;
 use super::claims::{self, Claim};
 use super::clock_steps::{self, Progress};
 use super::messages::Message;
-use super::recording::RecordRow;
+use super::recording;
 use super::rowless::Selection;
 use super::rows::{
-    AttemptColumns, DeliveryRow, JsonMaker, attempt_columns, attempt_from_columns, delivery_columns,
-    delivery_from_row, no_lease,
+    AttemptColumns, DeliveryRow, JsonMaker, RecordRow, attempt_columns, attempt_from_columns,
+    delivery_columns, delivery_from_row, no_lease,
 };
 use super::stores::SqliteStores;
 use super::{listing, writer};
@@ -94,11 +94,7 @@ impl DeliveryStore for SqliteStores {
                 }
                 claims
             }
-            Err(error) if count == 1 => vec![Err(error)],
-            Err(error) => {
-                let error = Arc::new(error);
-                (0..count).map(|_| Err(StorageError::RolledBack(Arc::clone(&error)))).collect()
-            }
+            Err(error) => error.for_each(count).into_iter().map(Err).collect(),
         }
     }
 
@@ -111,7 +107,7 @@ impl DeliveryStore for SqliteStores {
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         // In parts, so that no transaction is large: others wait for it.
         let parts: Vec<_> =
-            RecordRow::parts(rows, writer::MAX_GROUP_BYTES).into_iter().map(Arc::new).collect();
+            recording::parts(rows, writer::MAX_GROUP_BYTES).into_iter().map(Arc::new).collect();
         let written = parts.iter().map(|part| retries.run(|| self.submit(Message::Record, Arc::clone(part))));
         try_join_all(written).await.map(drop)
     }
@@ -199,11 +195,10 @@ impl DeliveryStore for SqliteStores {
     }
 
     async fn numbered(&self, tenant: TenantId, number: i64) -> Result<Vec<DeliveryId>, StorageError> {
-        // The ids of all nodes in one millisecond are adjacent.
-        let nodes = [0, NodeNumber::LAST.0].map(|node| DeliveryId::from_short(number, i64::from(node)));
-        let [Some(first), Some(last)] = nodes else { return Ok(Vec::new()) };
+        let Some(range) = DeliveryId::range_of_short(number) else { return Ok(Vec::new()) };
+        let (first, last) = range.clone().into_inner();
         let _permit = self.permit_read(tenant).await?;
-        let mut ids = self.rowless.ids(tenant, first..=last);
+        let mut ids = self.rowless.ids(tenant, range);
         let sql = "SELECT id FROM deliveries WHERE tenant_id = ? AND id BETWEEN ? AND ?";
         let query = sqlx::query_scalar(sql).bind(tenant.0).bind(first.0).bind(last.0);
         let rows: Vec<i64> = query.fetch_all(&self.readers).await?;
@@ -289,8 +284,7 @@ async fn retry(
     let sql = "UPDATE deliveries SET state = 0, failures = 0, due_at = ? WHERE id = ? AND tenant_id = ?";
     sqlx::query(sql).bind(now.0).bind(id.0).bind(tenant.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
-    let state = DeliveryState::Pending;
-    Ok(Some(Changed::Done(Delivery { state, failures: 0, due_at: Some(now), ..delivery })))
+    Ok(Some(Changed::retried(delivery, now)))
 }
 
 async fn cancel(
@@ -309,7 +303,5 @@ async fn cancel(
     );
     sqlx::query(sql).bind(id.0).bind(tenant.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
-    let lease = delivery.lease;
-    let delivery = Delivery { state: DeliveryState::Cancelled, due_at: None, lease: None, ..delivery };
-    Ok(Some(Cancelled::Done { delivery, lease }))
+    Ok(Some(Cancelled::done(delivery)))
 }

@@ -6,8 +6,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::claims::{Claim, Leased};
-use super::recording::RecordRow;
 use super::rowless::Materialize;
+use super::rows::RecordRow;
 use crate::storage::{Acceptance, Accepted, StorageError};
 
 /// One call that waits to be committed.

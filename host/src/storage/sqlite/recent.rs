@@ -2,7 +2,8 @@
 
 use sqlx::sqlite::SqlitePool;
 
-use crate::domain::{EventKey, EventType, TenantId};
+use super::rows::{RecentRow, newest_wanted};
+use crate::domain::{EventKey, TenantId};
 use crate::storage::{StorageError, WantedEvent};
 
 /// How many of the newest events of all tenants are visited. Their data is not read: it comes after the other columns.
@@ -26,12 +27,9 @@ pub(super) async fn find(
     wanted: &WantedEvent<'_>,
 ) -> Result<Option<EventKey>, StorageError> {
     for (statement, bound) in [(AMONG_EVENTS, EVENTS), (AMONG_DELIVERIES, DELIVERIES)] {
-        let found: Vec<(i64, String, Option<i64>)> =
+        let found: Vec<RecentRow> =
             sqlx::query_as(statement).bind(tenant.0).bind(bound).fetch_all(readers).await?;
-        let is_wanted = |(_, event_type, project): &(i64, String, Option<i64>)| {
-            event_type.parse::<EventType>().is_ok_and(|event_type| wanted(&event_type, *project))
-        };
-        let newest = found.into_iter().filter(is_wanted).map(|(key, ..)| EventKey(key)).max();
+        let newest = newest_wanted(found, wanted);
         if newest.is_some() {
             return Ok(newest);
         }

@@ -9,91 +9,25 @@ use sqlx::sqlite::SqliteArguments;
 
 use super::delivery_rows::DeliveryInsert;
 use super::rowless::RowlessDeliveries;
-use super::rows::{AttemptRow, JsonMaker, attempt_columns, body_columns, seal_request, state_code};
+use super::rows::{AttemptRow, RecordRow, RenderedChange, attempt_columns, body_columns, state_code};
 use super::script::{MultiRow, Script};
-use crate::domain::{DeliveryId, DeliveryState, HookId, LeaseId};
-use crate::storage::{Record, Rendered, RenderedRequest, StorageError};
-use crate::vault::Vault;
+use crate::domain::{DeliveryId, HookId};
+use crate::storage::{RenderedRequest, StorageError};
 
-/// A record ready to be written. The caller makes the JSON, since there is only one writer.
-#[derive(Debug)]
-pub struct RecordRow {
-    delivery: DeliveryId,
-    tenant: i64,
-    lease: LeaseId,
-    state: DeliveryState,
-    attempts: u32,
-    failures: u32,
-    due_at: Option<i64>,
-    attempt: Option<AttemptRow>,
-    rendered: RenderedChange,
-}
-
-#[derive(Debug)]
-enum RenderedChange {
-    /// URL and headers are in `sealed`.
-    Store {
-        request: RenderedRequest,
-        sealed: Vec<u8>,
-    },
-    Keep,
-    Remove,
-}
-
-impl RecordRow {
-    /// The columns of `record`.
-    pub fn new(record: Record, json: &mut JsonMaker, vault: &Vault) -> Result<Self, StorageError> {
-        let rendered = match record.rendered {
-            // A final delivery keeps no request.
-            Rendered::Store(_) if record.state.is_final() => RenderedChange::Remove,
-            Rendered::Store(rendered) => {
-                let sealed = seal_request(record.delivery, &rendered.request, vault)?;
-                RenderedChange::Store { sealed, request: rendered }
-            }
-            Rendered::Keep => RenderedChange::Keep,
-            // Before the first attempt nothing is stored, so most deliveries never touch that table.
-            Rendered::Remove if record.attempts <= 1 => RenderedChange::Keep,
-            Rendered::Remove => RenderedChange::Remove,
-        };
-        Ok(Self {
-            delivery: record.delivery,
-            tenant: record.tenant.0,
-            lease: record.lease,
-            state: record.state,
-            attempts: record.attempts,
-            failures: record.failures,
-            due_at: record.due_at.map(|time| time.0),
-            attempt: record.attempt.map(|attempt| AttemptRow::new(attempt, json)).transpose()?,
-            rendered,
-        })
-    }
-
-    /// Divides rows into parts of at most `most` bytes. A larger row is a part of its own.
-    pub fn parts(rows: Vec<Self>, most: usize) -> Vec<Vec<Self>> {
-        let mut parts = Vec::new();
-        let (mut part, mut bytes) = (Vec::new(), 0);
-        for row in rows {
-            if bytes + row.bytes() > most && !part.is_empty() {
-                parts.push(std::mem::take(&mut part));
-                bytes = 0;
-            }
-            bytes += row.bytes();
-            part.push(row);
+/// Divides rows into parts of at most `most` bytes. A larger row is a part of its own.
+pub fn parts(rows: Vec<RecordRow>, most: usize) -> Vec<Vec<RecordRow>> {
+    let mut parts = Vec::new();
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        if bytes + row.bytes() > most && !part.is_empty() {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
         }
-        parts.push(part);
-        parts
+        bytes += row.bytes();
+        part.push(row);
     }
-
-    /// About how many bytes it takes.
-    pub fn bytes(&self) -> usize {
-        let rendered = match &self.rendered {
-            RenderedChange::Store { request: RenderedRequest { request, .. }, sealed } => {
-                sealed.len() + request.body.as_bytes().len()
-            }
-            RenderedChange::Keep | RenderedChange::Remove => 0,
-        };
-        rendered + self.attempt.as_ref().map_or(0, AttemptRow::bytes)
-    }
+    parts.push(part);
+    parts
 }
 
 /// Whether the delivery still has the lease under which the record `r` was made.
@@ -259,7 +193,7 @@ fn bind_attempt(row: &&AttemptRow, to: &mut SqliteArguments) -> Result<(), BoxDy
 }
 
 fn bind_rendered(record: &&RecordRow, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
-    let RenderedChange::Store { request: RenderedRequest { request, hook_updated_at }, sealed } =
+    let RenderedChange::Store { rendered: RenderedRequest { request, hook_updated_at }, sealed } =
         &record.rendered
     else {
         return Err("a record without a request".into());

@@ -8,7 +8,7 @@
 //! deliveries that only memory knew. It reads the events after `written_until`, the key up to which every delivery has its
 //! row.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,20 +17,13 @@ use sqlx::sqlite::SqliteConnection;
 use super::delivery_rows::DeliveryInsert;
 use super::id_buckets::{self, HookBucket, KnownBuckets};
 use super::rows::named_after_mark;
-use crate::domain::{
-    Delivery, DeliveryId, DeliveryState, Event, EventKey, HookId, Lease, TenantId, Trigger, UnixMillis,
-};
+use crate::domain::{Delivery, DeliveryId, Event, EventKey, HookId, TenantId, Trigger, UnixMillis};
+use crate::storage::rowless::{self, MARK_STEP, MAX_AGE};
 use crate::storage::{Backlog, NewDelivery, StorageError};
 
 /// How many deliveries one transaction materializes on request, at most.
 pub const MATERIALIZE_LIMIT: usize = 1_000;
-/// `written_until` rises in steps of 1,024 ms of ids, whose milliseconds begin at bit 22: a start after a crash reads the
-/// events of a few seconds.
-const MARK_STEP: i64 = 1 << 32;
-/// A delivery whose event is this much older than the newest gets its row, so that a slow receiver does not hold
-/// `written_until` back.
-const MAX_AGE: i64 = 8 * MARK_STEP;
-/// How many of these one transaction materializes, at most.
+/// How many old deliveries one transaction materializes, at most.
 const OLD_LIMIT: usize = 256;
 
 /// A delivery without a row of its own.
@@ -58,19 +51,7 @@ impl RowlessDelivery {
 
     /// As it would be read from that row.
     fn delivery(&self, id: DeliveryId) -> Delivery {
-        Delivery {
-            id,
-            tenant: self.event.tenant,
-            hook: self.hook,
-            event: self.event.key,
-            event_type: self.event.event_type.clone(),
-            trigger: Trigger::Event,
-            state: DeliveryState::Delivering,
-            attempts: 0,
-            failures: 0,
-            due_at: None,
-            lease: Some(Lease::of_stored(id, self.lease_until)),
-        }
+        rowless::delivery(id, &self.event, self.hook, self.lease_until)
     }
 }
 
@@ -177,16 +158,6 @@ impl RowlessDeliveries {
         last_event.map_or(self.last_event, |last| last.max(self.last_event))
     }
 
-    /// When the first lease of each hook ends.
-    fn backlog(&self) -> HashMap<HookId, UnixMillis> {
-        let mut first = HashMap::new();
-        for it in self.by_id.values() {
-            let at = first.entry(it.hook).or_insert(it.lease_until);
-            *at = it.lease_until.min(*at);
-        }
-        first
-    }
-
     /// The new `written_until` to commit together with `change`, if it moves.
     ///
     /// It rises in steps. It falls if an event arrives late: keys are made before events queue for the writer, so commits
@@ -261,13 +232,7 @@ impl SharedRowless {
 
     /// Adds to the backlog on disk when the leases of deliveries without rows end.
     pub fn add_backlog(&self, on_disk: &mut Vec<Backlog>) {
-        let mut rowless = self.lock().backlog();
-        for backlog in on_disk.iter_mut() {
-            if let Some(ends) = rowless.remove(&backlog.hook) {
-                backlog.first_due_at = backlog.first_due_at.min(ends);
-            }
-        }
-        on_disk.extend(rowless.into_iter().map(|(hook, first_due_at)| Backlog { hook, first_due_at }));
+        rowless::add_leases(on_disk, self.lock().by_id.values().map(|it| (it.hook, it.lease_until)));
     }
 }
 

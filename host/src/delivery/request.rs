@@ -224,50 +224,18 @@ impl AsRef<[u8]> for SharedText {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::SecretText;
     use crate::domain::hook::Authorization;
-    use crate::domain::{
-        EventId, EventKey, HookId, Origin, Pipeline, RetrySchedule, SecretText, Subscription, TenantId,
-        TypePattern,
-    };
-
-    const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
+    use crate::domain::testing::{self, NOW, event};
 
     fn hook(authorization: Option<&str>) -> Hook {
         let authorization =
             authorization.map(|value| Authorization { value: SecretText::new(value), enabled: true });
         Hook {
-            id: HookId(1),
-            tenant: TenantId(1),
-            origin: Origin::default(),
-            url: Hook::parse_url("https://example.com:8443/hook?a=1").unwrap(),
-            subscription: Subscription::new(vec![TypePattern::Any]).unwrap(),
-            project: None,
-            enabled: true,
-            description: String::new(),
             headers: vec![("x-two".into(), "1".into()), ("X-Two".into(), "2".into())],
             masked_headers: vec!["x-two".into()],
             authorization,
-            preflight: Pipeline::default(),
-            pipeline: Pipeline::default(),
-            timeout: Hook::DEFAULT_TIMEOUT,
-            retry: RetrySchedule::default(),
-            signing: Signing::Standard,
-            secrets: vec!["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap()],
-            unreadable: false,
-            created_at: NOW,
-            updated_at: NOW,
-        }
-    }
-
-    fn event() -> Event {
-        Event {
-            key: EventKey(1),
-            id: EventId::of_key(EventKey(1)),
-            tenant: TenantId(1),
-            project: None,
-            event_type: "order.paid".parse().unwrap(),
-            occurred_at: NOW,
-            data: r#"{"n": 1}"#.into(),
+            ..testing::hook("https://example.com:8443/hook?a=1")
         }
     }
 

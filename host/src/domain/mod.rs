@@ -22,6 +22,8 @@ pub mod subscription;
 pub mod surface;
 pub mod tenant;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 pub mod time;
 

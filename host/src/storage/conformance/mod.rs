@@ -22,9 +22,8 @@ use crate::domain::attempt::BodyFailureKind;
 use crate::domain::ids::IdGenerator;
 use crate::domain::{
     Attempt, AttemptId, BodyFailure, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey,
-    HeaderList, Hook, HookId, Lease, LeaseId, NodeNumber, Origin, Outcome, Pipeline, Request, RequestBody,
-    Response, RetrySchedule, SentRequest, Signing, SigningSecret, Subscription, TenantId, Trigger,
-    TypePattern, UnixMillis,
+    HeaderList, Hook, HookId, Lease, LeaseId, NodeNumber, Outcome, Request, RequestBody, Response,
+    SentRequest, SigningSecret, TenantId, Trigger, UnixMillis, testing,
 };
 
 /// One test for each case of the suite.
@@ -201,24 +200,8 @@ impl World {
         Hook {
             id: HookId(self.id()),
             tenant: TENANT,
-            origin: Origin::default(),
-            url: Hook::parse_url("https://example.com/hook?a=1").unwrap(),
-            subscription: Subscription::new(vec![TypePattern::Any]).unwrap(),
-            project: None,
-            enabled: true,
-            description: String::new(),
-            headers: Vec::new(),
-            masked_headers: Vec::new(),
-            authorization: None,
-            preflight: Pipeline::default(),
-            pipeline: Pipeline::default(),
-            timeout: Hook::DEFAULT_TIMEOUT,
-            retry: RetrySchedule::default(),
-            signing: Signing::Standard,
             secrets: vec![SigningSecret::from_bytes(vec![7; 32]).unwrap()],
-            unreadable: false,
-            created_at: NOW,
-            updated_at: NOW,
+            ..testing::hook("https://example.com/hook?a=1")
         }
     }
 

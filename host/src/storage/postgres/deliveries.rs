@@ -141,6 +141,7 @@ impl DeliveryStore for PostgresStores {
     async fn numbered(&self, tenant: TenantId, number: i64) -> Result<Vec<DeliveryId>, StorageError> {
         let Some(range) = DeliveryId::range_of_short(number) else { return Ok(Vec::new()) };
         let (first, last) = range.into_inner();
+        let _permit = self.permit_read(tenant).await?;
         let sql = "SELECT id FROM deliveries WHERE tenant_id = $1 AND id BETWEEN $2 AND $3 \
             UNION \
             SELECT d.id FROM events e CROSS JOIN LATERAL unnest(e.delivery_ids) d (id) \

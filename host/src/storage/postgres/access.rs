@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx_postgres::PgConnection;
 
-use super::directory_changes;
+use super::directory_log;
 use super::errors::taken;
 use super::rows::is_text;
 use super::stores::PostgresStores;
@@ -79,7 +79,7 @@ async fn insert_login(
     login: &Login,
     basis: Revision,
 ) -> Result<ConfigChange, StorageError> {
-    if directory_changes::is_stale(connection, login.tenant, basis).await? {
+    if directory_log::is_stale(connection, login.tenant, basis).await? {
         return Ok(ConfigChange::Conflict);
     }
     // Secrets are encrypted: SQL cannot compare them, but the transaction excludes others.
@@ -92,7 +92,7 @@ async fn insert_login(
     let inserted = query.bind(login.created_at.0).execute(&mut *connection).await;
     inserted.map_err(|error| taken(error, |_| format!("the login \"{}\"", login.name)))?;
     let key = ConfigKey::Login(login.tenant, login.name.clone());
-    directory_changes::add(connection, &key).await.map(ConfigChange::Done)
+    directory_log::add(connection, &key).await.map(ConfigChange::Done)
 }
 
 /// Whether another tenant has a login with the same name and secret.

@@ -1,88 +1,69 @@
-//! Transactions that change configuration.
+//! What changed in the configuration, for caches that follow.
 
-use sqlx_postgres::{PgConnection, PgTransaction};
+use async_trait::async_trait;
+use sqlx_postgres::PgConnection;
 
-use super::errors::taken;
-use super::stores::{PostgresStores, Statement};
-use crate::domain::TenantId;
-use crate::storage::columns::config_key_columns;
-use crate::storage::{ConfigChange, ConfigKey, Revision, StorageError};
+use super::stores::PostgresStores;
+use super::{access, hooks, plugins, tenants};
+use crate::storage::columns::config_key_from_row;
+use crate::storage::{Changes, ConfigItem, ConfigKey, DirectoryStore, Revision, StorageError};
 
-/// How many changes the log keeps.
-const KEPT: i64 = 10_000;
+#[async_trait]
+impl DirectoryStore for PostgresStores {
+    async fn revision(&self) -> Result<Revision, StorageError> {
+        let query = sqlx::query_scalar("SELECT revision FROM directory_revision");
+        Ok(Revision(query.fetch_one(self.pool()).await?))
+    }
 
-/// Whether the configuration of `tenant` changed after `basis`, or may have: the log no longer has all changes since.
-pub async fn is_stale(
-    connection: &mut PgConnection,
-    tenant: TenantId,
-    basis: Revision,
-) -> Result<bool, StorageError> {
-    let sql = "SELECT EXISTS (SELECT FROM directory_changes WHERE revision > $1 AND tenant_id = $2) \
-        OR $1 < (SELECT coalesce(min(revision), 0) FROM directory_changes) - 1";
-    Ok(sqlx::query_scalar(sql).bind(basis.0).bind(tenant.0).fetch_one(connection).await?)
-}
-
-/// Adds a change, in the transaction that makes it.
-pub async fn add(connection: &mut PgConnection, key: &ConfigKey) -> Result<Revision, StorageError> {
-    let (kind, tenant, name) = config_key_columns(key);
-    let sql = "WITH counted AS (UPDATE directory_revision SET revision = revision + 1 RETURNING revision), \
-        old AS (DELETE FROM directory_changes WHERE revision <= (SELECT revision FROM counted) - $4) \
-        INSERT INTO directory_changes SELECT revision, $1, $2, $3 FROM counted RETURNING revision";
-    let query = sqlx::query_scalar(sql).bind(kind).bind(tenant.0).bind(name).bind(KEPT);
-    Ok(Revision(query.fetch_one(connection).await?))
+    async fn changes_since(&self, revision: Revision) -> Result<Changes, StorageError> {
+        // One snapshot: the values are those of one revision.
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+        let mut snapshot = self.pool().begin_with(begin).await?;
+        let sql = "SELECT r.revision, coalesce((SELECT min(revision) FROM directory_changes), 0) \
+            FROM directory_revision r";
+        let (latest, first): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut *snapshot).await?;
+        if revision.0 + 1 < first {
+            return Ok(Changes::TooMany);
+        }
+        let sql = "SELECT DISTINCT kind, tenant_id, name FROM directory_changes WHERE revision > $1";
+        let rows: Vec<(String, i64, String)> =
+            sqlx::query_as(sql).bind(revision.0).fetch_all(&mut *snapshot).await?;
+        let mut changed = Vec::with_capacity(rows.len());
+        for row in rows {
+            changed.push(self.item(&mut snapshot, config_key_from_row(row)?).await?);
+        }
+        Ok(Changes::Since { revision: Revision(latest), changed })
+    }
 }
 
 impl PostgresStores {
-    /// Begins a transaction that changes configuration. Others wait until it ends.
-    pub async fn begin_change(&self) -> Result<PgTransaction<'static>, StorageError> {
-        let mut transaction = self.pool().begin().await?;
-        sqlx::query("SELECT FROM directory_revision FOR UPDATE").execute(&mut *transaction).await?;
-        Ok(transaction)
-    }
-
-    /// Commits a change that was made, and gives up one that was not.
-    pub async fn end_change(
-        &self,
-        transaction: PgTransaction<'static>,
-        change: ConfigChange,
-    ) -> Result<ConfigChange, StorageError> {
-        if change.is_done() {
-            transaction.commit().await?;
-        } else {
-            transaction.rollback().await?;
-        }
-        Ok(change)
-    }
-
-    /// Inserts a row of configuration, unless the configuration of `tenant` changed after `basis`. `what` says what is taken,
-    /// by the name of the constraint.
-    pub async fn insert_one(
-        &self,
-        (tenant, basis): (TenantId, Revision),
-        key: ConfigKey,
-        query: Statement<'_>,
-        what: impl FnOnce(&str) -> String,
-    ) -> Result<ConfigChange, StorageError> {
-        let mut transaction = self.begin_change().await?;
-        if is_stale(&mut transaction, tenant, basis).await? {
-            return Ok(ConfigChange::Conflict);
-        }
-        query.execute(&mut *transaction).await.map_err(|error| taken(error, what))?;
-        let revision = add(&mut transaction, &key).await?;
-        self.end_change(transaction, ConfigChange::Done(revision)).await
-    }
-
-    /// Changes or deletes a row of configuration.
-    pub async fn change_one(
-        &self,
-        key: ConfigKey,
-        query: Statement<'_>,
-    ) -> Result<ConfigChange, StorageError> {
-        let mut transaction = self.begin_change().await?;
-        if query.execute(&mut *transaction).await?.rows_affected() == 0 {
-            return Ok(ConfigChange::Missing);
-        }
-        let revision = add(&mut transaction, &key).await?;
-        self.end_change(transaction, ConfigChange::Done(revision)).await
+    /// What `key` stands for now.
+    async fn item(&self, connection: &mut PgConnection, key: ConfigKey) -> Result<ConfigItem, StorageError> {
+        let vault = &self.session.vault;
+        Ok(match key {
+            ConfigKey::Tenant(id) => ConfigItem::Tenant(id, tenants::tenant(connection, id).await?),
+            ConfigKey::Project(tenant, number) => {
+                ConfigItem::Project(tenant, number, tenants::project(connection, tenant, number).await?)
+            }
+            ConfigKey::Key(tenant, id) => {
+                ConfigItem::Key(tenant, id, tenants::key(connection, tenant, id).await?)
+            }
+            ConfigKey::Login(tenant, name) => {
+                let login = access::login(connection, vault, tenant, &name).await?;
+                ConfigItem::Login(tenant, name, login)
+            }
+            ConfigKey::Token(tenant, id) => {
+                let token = access::token(connection, tenant, &id).await?;
+                ConfigItem::Token(tenant, id, token)
+            }
+            ConfigKey::Hook(tenant, id) => {
+                let hook = hooks::hook(connection, vault, tenant, id).await?;
+                ConfigItem::Hook(tenant, id, hook.map(Box::new))
+            }
+            ConfigKey::Plugin(tenant, name) => {
+                let versions = plugins::versions(connection, tenant, &name).await?;
+                ConfigItem::Plugin(tenant, name, versions)
+            }
+        })
     }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use sqlx_postgres::PgConnection;
 
-use super::directory_changes;
+use super::directory_log;
 use super::errors::taken;
 use super::nodes;
 use super::stores::{PostgresStores, Statement};
@@ -70,7 +70,7 @@ async fn insert(
     hook: &Hook,
     basis: Revision,
 ) -> Result<ConfigChange, StorageError> {
-    if directory_changes::is_stale(connection, hook.tenant, basis).await? {
+    if directory_log::is_stale(connection, hook.tenant, basis).await? {
         return Ok(ConfigChange::Conflict);
     }
     let sql = "INSERT INTO hooks (url, subscription, enabled, description, headers, pipeline, timeout_ms, retry_ms, \
@@ -79,7 +79,7 @@ async fn insert(
         $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
     let inserted = bind(sql, row).execute(&mut *connection).await;
     inserted.map_err(|error| taken(error, |_| format!("the id {}", hook.id)))?;
-    directory_changes::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
+    directory_log::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
 }
 
 /// Replaces the hook if it was last changed at `expected`.
@@ -93,7 +93,7 @@ async fn update(
     let query = sqlx::query_scalar(sql).bind(hook.id.0).bind(hook.tenant.0);
     let updated_at: Option<i64> = query.fetch_optional(&mut *connection).await?;
     let Some(updated_at) = updated_at else { return Ok(ConfigChange::Missing) };
-    if updated_at != expected.0 || directory_changes::is_stale(connection, hook.tenant, basis).await? {
+    if updated_at != expected.0 || directory_log::is_stale(connection, hook.tenant, basis).await? {
         return Ok(ConfigChange::Conflict);
     }
     let sql = "UPDATE hooks SET url = $1, subscription = $2, enabled = $3, description = $4, headers = $5, \
@@ -101,7 +101,7 @@ async fn update(
         surface_members = $13, project = $14, preflight = $15, \"authorization\" = $16, authorization_enabled = $17, \
         sealed = $18, masked_headers = $19 WHERE id = $20 AND tenant_id = $21";
     bind(sql, row).execute(&mut *connection).await?;
-    directory_changes::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
+    directory_log::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
 }
 
 /// One hook; none if its row is damaged.
@@ -128,7 +128,7 @@ async fn delete(
     }
     let sql = "INSERT INTO deleted_hooks (id) VALUES ($1) ON CONFLICT DO NOTHING";
     sqlx::query(sql).bind(id.0).execute(&mut *connection).await?;
-    directory_changes::add(connection, &ConfigKey::Hook(tenant, id)).await.map(Some)
+    directory_log::add(connection, &ConfigKey::Hook(tenant, id)).await.map(Some)
 }
 
 fn bind(sql: &'static str, row: HookRow) -> Statement<'static> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx_postgres::PgConnection;
 
-use super::directory_changes;
+use super::directory_log;
 use super::errors::taken;
 use super::stores::PostgresStores;
 use crate::domain::{Digest, PluginName, PluginVersion, TenantId};
@@ -66,7 +66,7 @@ async fn insert(
     basis: Revision,
 ) -> Result<ConfigChange, StorageError> {
     let owner = version.tenant.unwrap_or(STANDARD);
-    if directory_changes::is_stale(connection, owner, basis).await? {
+    if directory_log::is_stale(connection, owner, basis).await? {
         return Ok(ConfigChange::Conflict);
     }
     let roles: Vec<&str> = version.roles.iter().map(|role| role.as_str()).collect();
@@ -84,7 +84,7 @@ async fn insert(
     let sql = "INSERT INTO plugin_blobs (digest, wasm) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
     sqlx::query(sql).bind(version.digest.0.as_slice()).bind(wasm).execute(&mut *connection).await?;
     let key = ConfigKey::Plugin(owner, version.name.clone());
-    directory_changes::add(connection, &key).await.map(ConfigChange::Done)
+    directory_log::add(connection, &key).await.map(ConfigChange::Done)
 }
 
 /// The versions of one plugin, oldest first; damaged rows are left out.
@@ -107,7 +107,7 @@ async fn delete(
     name: &PluginName,
     version: Option<u32>,
 ) -> Result<ConfigChange, StorageError> {
-    if directory_changes::is_stale(connection, tenant, basis).await? {
+    if directory_log::is_stale(connection, tenant, basis).await? {
         return Ok(ConfigChange::Conflict);
     }
     let number = version.map(|version| i32::try_from(version).unwrap_or(0));
@@ -121,5 +121,5 @@ async fn delete(
     if digests.is_empty() {
         return Ok(ConfigChange::Missing);
     }
-    directory_changes::add(connection, &ConfigKey::Plugin(tenant, name.clone())).await.map(ConfigChange::Done)
+    directory_log::add(connection, &ConfigKey::Plugin(tenant, name.clone())).await.map(ConfigChange::Done)
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx_postgres::PgConnection;
 
-use super::directory_changes;
+use super::directory_log;
 use super::stores::PostgresStores;
 use crate::domain::{ApiKey, KeyId, Project, Scope, Tenant, TenantId};
 use crate::storage::columns::{
@@ -55,7 +55,7 @@ impl TenantStore for PostgresStores {
         basis: Revision,
     ) -> Result<ConfigChange, StorageError> {
         let mut transaction = self.begin_change().await?;
-        if directory_changes::is_stale(&mut transaction, tenant, basis).await? {
+        if directory_log::is_stale(&mut transaction, tenant, basis).await? {
             return Ok(ConfigChange::Conflict);
         }
         let query = sqlx::query("DELETE FROM projects WHERE tenant_id = $1 AND number = $2");
@@ -64,7 +64,7 @@ impl TenantStore for PostgresStores {
             return Ok(ConfigChange::Missing);
         }
         let key = ConfigKey::Project(tenant, number);
-        let revision = directory_changes::add(&mut transaction, &key).await?;
+        let revision = directory_log::add(&mut transaction, &key).await?;
         self.end_change(transaction, ConfigChange::Done(revision)).await
     }
 

@@ -17,8 +17,8 @@ use crate::clients::Budget;
 use crate::clock;
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::{
-    Attempt, AttemptId, DeliveryState, Hook, Outcome, Request, SentRequest, ShortText, Trigger, UnixMillis,
-    Verdict,
+    Attempt, AttemptId, DeliveryState, Disabled, DisabledWhy, Hook, Outcome, Request, SentRequest, ShortText,
+    Trigger, UnixMillis, Verdict,
 };
 use crate::sandbox::PipelineEnd;
 use crate::sources::Sources;
@@ -225,8 +225,12 @@ impl Worker {
         }
         let disabled = |current: &Hook| {
             // A hook that was changed meanwhile has not been answered so.
-            let same = current.updated_at == hook.updated_at;
-            Ok::<_, DirectoryError>(Hook { enabled: current.enabled && !same, ..current.clone() })
+            if current.updated_at != hook.updated_at {
+                return Ok::<_, DirectoryError>(current.clone());
+            }
+            let mut disabled = Hook { enabled: false, ..current.clone() };
+            disabled.options.disabled = Some(Disabled { why: DisabledWhy::Gone, since: self.sources.now() });
+            Ok(disabled)
         };
         match self.directory.change_hook(hook.tenant, hook.id, disabled).await {
             Ok(Some(now)) if !now.enabled => {

@@ -105,6 +105,8 @@ impl Directory {
         self.check_project(&hook)?;
         self.check_plugins(&hook)?;
         self.check_quota(&hook, None)?;
+        let mut hook = hook;
+        hook.note_stops(None, hook.created_at);
         let hook = Arc::new(hook);
         let change = self.storage.hooks.insert(&hook, *permit.revision).await?;
         self.committed(&mut permit.revision, change).await?;
@@ -137,7 +139,8 @@ impl Directory {
         self.check_project(&made)?;
         self.check_quota(&made, Some(&*current))?;
         let updated_at = self.after(&current);
-        let hook = Hook { id: current.id, created_at: current.created_at, updated_at, ..made };
+        let mut hook = Hook { id: current.id, created_at: current.created_at, updated_at, ..made };
+        hook.note_stops(Some(&current), updated_at);
         let hook = Arc::new(hook);
         self.update_hook(&mut permit, &hook, &current).await?;
         Ok(hook)
@@ -163,6 +166,7 @@ impl Directory {
         if current.unreadable && changed.secrets.is_empty() {
             changed.secrets.push(SigningSecret::from_key(random::secret_bytes()));
         }
+        changed.note_stops(Some(&current), changed.updated_at);
         self.check_project(&changed)?;
         self.check_quota(&changed, Some(&*current))?;
         let hook = Arc::new(changed);

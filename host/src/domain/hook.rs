@@ -8,8 +8,8 @@ use url::Url;
 
 use super::attempt::named_enum;
 use super::{
-    HeaderList, HookId, Invalid, Origin, Pipeline, SecretText, ShortText, SigningSecret, Subscription,
-    TenantId, UnixMillis,
+    HeaderList, HookId, HookOptions, Invalid, Origin, Pipeline, SecretText, ShortText, SigningSecret,
+    Subscription, TenantId, UnixMillis,
 };
 
 /// A receiver of a tenant's events.
@@ -50,6 +50,8 @@ pub struct Hook {
     pub signing: Signing,
     /// The current secret, then previous ones that still sign too.
     pub secrets: Vec<SigningSecret>,
+    /// Options that most hooks leave at their defaults.
+    pub options: HookOptions,
     /// Whether its encrypted values cannot be decrypted: URL, headers, settings and secrets are missing. Events are
     /// still matched, and its deliveries wait on disk until the hook is replaced as a whole. Not stored.
     pub unreadable: bool,
@@ -131,10 +133,10 @@ impl Hook {
         Err(Invalid::new("a timeout must be from 100 ms to 60,000 ms"))
     }
 
-    /// Whether its deliveries may be attempted.
+    /// Whether its deliveries may be attempted, as far as the hook decides.
     #[must_use]
     pub fn is_sent_to(&self) -> bool {
-        self.enabled && !self.unreadable
+        self.enabled && !self.unreadable && !self.options.paused
     }
 
     /// Value of the `Authorization` header that is added when a request is sent.

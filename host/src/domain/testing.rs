@@ -1,8 +1,8 @@
 //! What tests share: a hook and an event.
 
 use super::{
-    Event, EventId, EventKey, Hook, HookId, Origin, Pipeline, RetrySchedule, Signing, Subscription, TenantId,
-    TypePattern, UnixMillis,
+    Event, EventId, EventKey, Hook, HookId, HookOptions, Origin, Pipeline, RetrySchedule, Signing,
+    Subscription, TenantId, TypePattern, UnixMillis,
 };
 
 /// The time at which everything happens.
@@ -30,6 +30,7 @@ pub(crate) fn hook(url: &str) -> Hook {
         retry: RetrySchedule::default(),
         signing: Signing::Standard,
         secrets: vec!["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap()],
+        options: HookOptions::default(),
         unreadable: false,
         created_at: NOW,
         updated_at: NOW,

@@ -11,8 +11,8 @@ use crate::api::time::Time;
 use crate::api::v3::hooks::check_headers;
 use crate::api::v3::openapi::schemas;
 use crate::domain::{
-    EventType, Hook, HookId, Invalid, Origin, Pipeline, RetrySchedule, Signing, Step, Subscription, Surface,
-    TenantId, TypePattern, UnixMillis,
+    EventType, Hook, HookId, HookOptions, Invalid, Origin, Pipeline, RetrySchedule, Signing, Step,
+    Subscription, Surface, TenantId, TypePattern, UnixMillis,
 };
 use crate::services::new_secret;
 
@@ -184,6 +184,7 @@ impl Webhook {
             retry: RetrySchedule::default(),
             signing: self.signing,
             secrets,
+            options: HookOptions::default(),
             unreadable: false,
             created_at: UnixMillis(0),
             updated_at: UnixMillis(0),

@@ -11,8 +11,8 @@ use crate::api::json::Members;
 use crate::api::problem::Problem;
 use crate::directory::Directory;
 use crate::domain::{
-    Authorization, Hook, HookId, Origin, Pipeline, RetrySchedule, SecretText, Signing, Step, Subscription,
-    Surface, Tenant, TenantId, TypePattern, UnixMillis,
+    Authorization, Hook, HookId, HookOptions, Origin, Pipeline, RetrySchedule, SecretText, Signing, Step,
+    Subscription, Surface, Tenant, TenantId, TypePattern, UnixMillis,
 };
 
 /// The event types to which a web hook subscribes. `session.test` is sent to it directly.
@@ -100,6 +100,7 @@ impl StoredSettings {
             retry: RetrySchedule::default(),
             signing: Signing::None,
             secrets: Vec::new(),
+            options: HookOptions::default(),
             unreadable: false,
             created_at: UnixMillis(0),
             updated_at: UnixMillis(0),

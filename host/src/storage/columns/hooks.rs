@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use url::Url;
 
+use super::hook_options::{hook_options_from_json, hook_options_to_json};
 use super::values::{damaged, from_json, to_json};
 use crate::domain::{
     Authorization, HeaderList, Hook, HookId, Invalid, Origin, Pipeline, RetrySchedule, SecretText,
@@ -44,6 +45,7 @@ pub struct HookRow {
     pub authorization_enabled: bool,
     pub sealed: Option<Vec<u8>>,
     pub masked_headers: String,
+    pub options: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,7 +54,7 @@ struct StepJson<'a> {
     settings: Cow<'a, str>,
 }
 
-/// The sealed parts of a hook, as JSON.
+/// The sealed parts of a hook, as JSON. A secret that only some hooks have is an `Option` that is skipped if it is none.
 #[derive(Serialize, Deserialize)]
 struct SealedJson<'a> {
     url: Cow<'a, str>,
@@ -175,6 +177,7 @@ impl HookRow {
             authorization_enabled: authorization.is_some_and(|it| it.enabled),
             sealed: Some(vault.seal(&hook_context_of(hook.id.0), sealed.as_bytes())),
             masked_headers: to_json(&hook.masked_headers)?,
+            options: hook_options_to_json(&hook.options)?,
         })
     }
 
@@ -218,6 +221,7 @@ impl HookRow {
             retry: RetrySchedule::new(waits).map_err(bad)?,
             signing: self.signing.parse().map_err(bad)?,
             secrets: secrets.signing,
+            options: hook_options_from_json(&self.options)?,
             unreadable,
             created_at: UnixMillis(self.created_at),
             updated_at: UnixMillis(self.updated_at),

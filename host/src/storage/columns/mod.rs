@@ -4,6 +4,7 @@ mod attempts;
 mod changes;
 mod directory;
 mod events;
+mod hook_options;
 mod hooks;
 mod records;
 mod rendered;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::{
-    ApiKey, Authorization, Digest, DomainToken, Hook, HookId, KeyId, Login, Origin, Pipeline, PluginVersion,
-    Project, RetrySchedule, Role, Scope, Scopes, SecretText, Signing, SigningSecret, Step, Subscription,
-    Surface, Tenant, TenantId, UnixMillis,
+    ApiKey, Authorization, Digest, DomainToken, Hook, HookId, HookOptions, KeyId, Login, Origin, Pipeline,
+    PluginVersion, Project, RetrySchedule, Role, Scope, Scopes, SecretText, Signing, SigningSecret, Step,
+    Subscription, Surface, Tenant, TenantId, UnixMillis,
 };
 use crate::storage::{ConfigChange, Revision, StorageError};
 
@@ -127,6 +127,7 @@ fn elaborate(hook: Hook) -> Hook {
         description: "f\u{fc}r\n'people'".to_owned(),
         headers: vec![("x-a".into(), "1".into()), ("X-A".into(), "2".into())],
         masked_headers: vec!["x-b".into(), "x-c".into()],
+        options: HookOptions { paused: true, paused_since: Some(NOW), ..HookOptions::default() },
         pipeline: Pipeline(vec![
             step("latest", "{}"),
             step("name@3", "{\"a\": [1.0,  2]}"),

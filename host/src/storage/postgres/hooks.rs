@@ -75,8 +75,8 @@ async fn insert(
     }
     let sql = "INSERT INTO hooks (url, subscription, enabled, description, headers, pipeline, timeout_ms, retry_ms, \
         signing, created_at, updated_at, surface, surface_members, project, preflight, \"authorization\", \
-        authorization_enabled, sealed, masked_headers, id, tenant_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-        $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
+        authorization_enabled, sealed, masked_headers, options, id, tenant_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+        $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
     let inserted = bind(sql, row).execute(&mut *connection).await;
     inserted.map_err(|error| taken(error, |_| format!("the id {}", hook.id)))?;
     directory_log::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
@@ -99,7 +99,7 @@ async fn update(
     let sql = "UPDATE hooks SET url = $1, subscription = $2, enabled = $3, description = $4, headers = $5, \
         pipeline = $6, timeout_ms = $7, retry_ms = $8, signing = $9, created_at = $10, updated_at = $11, surface = $12, \
         surface_members = $13, project = $14, preflight = $15, \"authorization\" = $16, authorization_enabled = $17, \
-        sealed = $18, masked_headers = $19 WHERE id = $20 AND tenant_id = $21";
+        sealed = $18, masked_headers = $19, options = $20 WHERE id = $21 AND tenant_id = $22";
     bind(sql, row).execute(&mut *connection).await?;
     directory_log::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
 }
@@ -137,6 +137,6 @@ fn bind(sql: &'static str, row: HookRow) -> Statement<'static> {
     let query = query.bind(row.signing).bind(row.created_at).bind(row.updated_at);
     let query = query.bind(row.surface).bind(row.surface_members).bind(row.project).bind(row.preflight);
     let query = query.bind(row.authorization).bind(row.authorization_enabled).bind(row.sealed);
-    let query = query.bind(row.masked_headers);
+    let query = query.bind(row.masked_headers).bind(row.options);
     query.bind(row.id).bind(row.tenant_id)
 }

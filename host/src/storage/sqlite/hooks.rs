@@ -112,8 +112,8 @@ async fn insert(
     }
     let sql = "INSERT INTO hooks (url, subscription, enabled, description, headers, pipeline, timeout_ms, retry_ms, \
         signing, created_at, updated_at, surface, surface_members, project, preflight, authorization, \
-        authorization_enabled, sealed, masked_headers, id, tenant_id) \
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        authorization_enabled, sealed, masked_headers, options, id, tenant_id) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let inserted = bind(sql, row).execute(&mut *connection).await;
     inserted.map_err(|error| taken(error, |_| format!("the id {}", hook.id)))?;
     directory_log::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
@@ -158,7 +158,8 @@ pub async fn replace(connection: &mut SqliteConnection, row: HookRow) -> Result<
     let id = HookId(row.id);
     let sql = "UPDATE hooks SET url = ?, subscription = ?, enabled = ?, description = ?, headers = ?, pipeline = ?, \
         timeout_ms = ?, retry_ms = ?, signing = ?, created_at = ?, updated_at = ?, surface = ?, surface_members = ?, \
-        project = ?, preflight = ?, authorization = ?, authorization_enabled = ?, sealed = ?, masked_headers = ? \
+        project = ?, preflight = ?, authorization = ?, authorization_enabled = ?, sealed = ?, masked_headers = ?, \
+        options = ? \
         WHERE id = ? AND tenant_id = ?";
     if bind(sql, row).execute(&mut *connection).await?.rows_affected() == 0 {
         return Ok(false);
@@ -190,7 +191,7 @@ fn bind(sql: &'static str, row: HookRow) -> Query<'static> {
     let query = query.bind(row.signing).bind(row.created_at).bind(row.updated_at);
     let query = query.bind(row.surface).bind(row.surface_members).bind(row.project).bind(row.preflight);
     let query = query.bind(row.authorization).bind(row.authorization_enabled).bind(row.sealed);
-    let query = query.bind(row.masked_headers);
+    let query = query.bind(row.masked_headers).bind(row.options);
     query.bind(row.id).bind(row.tenant_id)
 }
 

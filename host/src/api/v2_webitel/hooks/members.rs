@@ -14,7 +14,7 @@ use crate::api::v2_webitel::input::{Input, compact};
 use crate::api::v2_webitel::response::ApiError;
 use crate::directory::Directory;
 use crate::domain::{
-    EventType, Hook, HookId, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, Role, Signing,
+    EventType, Hook, HookId, HookOptions, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, Role, Signing,
     SigningSecret, Subscription, Surface, TenantId, TypePattern, UnixMillis,
 };
 
@@ -153,6 +153,7 @@ impl HookInput {
             // The original API does not sign requests.
             signing: Signing::None,
             secrets: identity.secrets,
+            options: HookOptions::default(),
             unreadable: false,
             created_at: identity.created_at,
             updated_at: identity.updated_at,

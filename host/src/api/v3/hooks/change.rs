@@ -131,13 +131,15 @@ fn replaced(current: &Hook, input: HookInput, directory: &Directory) -> Result<H
             "`secret` can be set only at creation; use POST /api/v3/hooks/{id}/secret/rotate to change it";
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("secret"), rule));
     }
-    Ok(input.check(current.tenant, directory)?.into_hook(HookIdentity {
+    let mut hook = input.check(current.tenant, directory)?.into_hook(HookIdentity {
         id: current.id,
         tenant: current.tenant,
         secrets: current.secrets.clone(),
         created_at: current.created_at,
         updated_at: current.updated_at,
-    }))
+    });
+    hook.options.unknown = current.options.unknown.clone();
+    Ok(hook)
 }
 
 /// Delete a hook

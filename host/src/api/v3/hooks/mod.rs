@@ -2,6 +2,7 @@
 
 mod change;
 mod create;
+mod options;
 mod preview;
 mod read;
 mod secret;

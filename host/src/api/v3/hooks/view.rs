@@ -45,6 +45,8 @@ pub(super) struct HookView {
     /// How requests are signed: `standard` (Standard Webhooks) or `none`.
     #[schema(value_type = schemas::Signing)]
     signing: &'static str,
+    /// Whether deliveries are held: events are accepted and matched, and nothing is sent.
+    paused: bool,
     /// True if the encrypted settings of the hook cannot be decrypted: the view then lacks its URL, headers
     /// and plugin settings, and its deliveries wait. Replace the hook with `PUT`, or delete it. Absent
     /// otherwise.
@@ -97,6 +99,7 @@ impl From<&Hook> for HookView {
                 schedule_s: hook.retry.waits().iter().map(std::time::Duration::as_secs).collect(),
             },
             signing: hook.signing.as_str(),
+            paused: hook.options.paused,
             unreadable: hook.unreadable,
             created_at: Time(hook.created_at),
             updated_at: Time(hook.updated_at),

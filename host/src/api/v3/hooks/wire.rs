@@ -7,14 +7,15 @@ use serde_json::value::RawValue;
 use url::Url;
 use utoipa::ToSchema;
 
+use super::options::read_options;
 use crate::api::json::{Members, Object};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{
-    HeaderList, Hook, HookId, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, ShortText, Signing,
-    SigningSecret, Step, Subscription, TenantId, UnixMillis, header_list,
+    HeaderList, Hook, HookId, HookOptions, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, ShortText,
+    Signing, SigningSecret, Step, Subscription, TenantId, UnixMillis, header_list,
 };
 
 /// The maximum size of a hook as JSON, in bytes: sixteen steps with settings of the maximum size, and the
@@ -66,6 +67,9 @@ pub(super) struct HookInput {
     /// How requests are signed: `standard` (Standard Webhooks) or `none`. Default: `standard`.
     #[schema(value_type = Option<schemas::Signing>)]
     signing: Option<String>,
+    /// Whether deliveries are held: events are accepted and matched, and nothing is sent until it is false
+    /// again. Default: false.
+    pub(super) paused: Option<bool>,
     /// The signing secret, only at creation: `whsec_` and 24 to 64 bytes in base64. Default: a generated
     /// secret.
     #[schema(value_type = Option<schemas::SigningSecret>, write_only)]
@@ -121,6 +125,7 @@ pub(super) struct HookSettings {
     timeout: Duration,
     retry: RetrySchedule,
     signing: Signing,
+    options: HookOptions,
 }
 
 /// The parts of a hook that the engine assigns.
@@ -154,6 +159,7 @@ impl HookSettings {
             retry: self.retry,
             signing: self.signing,
             secrets: identity.secrets,
+            options: self.options,
             unreadable: false,
             created_at: identity.created_at,
             updated_at: identity.updated_at,
@@ -173,6 +179,7 @@ impl HookInput {
     fn check_with(self, resolves: impl Fn(&PluginRef) -> bool) -> Result<HookSettings, Problem> {
         let at = |member| move |rule| Problem::invalid(Pointer::to(member), rule);
         Ok(HookSettings {
+            options: read_options(&self)?,
             url: Hook::parse_url(&self.url).map_err(at("url"))?,
             subscription: read_types(&self.types)?,
             project: self.project,

@@ -54,6 +54,7 @@ fn problems_point_to_their_member() {
         (r#""types": ["a", 7]"#, WrongType, "/types/1"),
         (r#""types": "a""#, WrongType, "/types"),
         (r#""enabled": "true""#, WrongType, "/enabled"),
+        (r#""paused": 1"#, WrongType, "/paused"),
         (&long, InvalidValue, "/description"),
         (r#""description": "a\u0000b""#, InvalidValue, "/description"),
         (r#""headers": {"X-A": "1", "x-a": "2"}"#, InvalidValue, "/headers/x-a"),

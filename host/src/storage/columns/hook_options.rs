@@ -1,0 +1,84 @@
+//! Options of hooks from and to their JSON column.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::values::{damaged, from_json, to_json};
+use crate::domain::{Disabled, HookOptions, Invalid, UnixMillis};
+use crate::storage::StorageError;
+
+/// The options of a hook: only members that differ from the default.
+#[derive(Default, Serialize, Deserialize)]
+struct OptionsJson<'a> {
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    paused: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paused_since: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    disabled_why: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    disabled_since: Option<i64>,
+    /// What a newer build stored, which a change by this one keeps.
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// The column for `options`.
+pub fn hook_options_to_json(options: &HookOptions) -> Result<String, StorageError> {
+    let unknown = options.unknown.as_deref().map(|text| from_json("hook", text)).transpose()?;
+    to_json(&OptionsJson {
+        paused: options.paused,
+        paused_since: options.paused_since.map(|time| time.0),
+        disabled_why: options.disabled.map(|disabled| disabled.why.as_str().into()),
+        disabled_since: options.disabled.map(|disabled| disabled.since.0),
+        unknown: unknown.unwrap_or_default(),
+    })
+}
+
+/// The options of a column.
+pub fn hook_options_from_json(text: &str) -> Result<HookOptions, StorageError> {
+    // Most hooks have none.
+    if text == "{}" {
+        return Ok(HookOptions::default());
+    }
+    let json: OptionsJson<'_> = from_json("hook", text)?;
+    let disabled = match (json.disabled_why, json.disabled_since) {
+        (Some(why), Some(since)) => {
+            let why = why.parse().map_err(|error: Invalid| damaged("hook", error))?;
+            Some(Disabled { why, since: UnixMillis(since) })
+        }
+        _ => None,
+    };
+    let unknown = (!json.unknown.is_empty()).then(|| to_json(&json.unknown)).transpose()?;
+    Ok(HookOptions {
+        paused: json.paused,
+        paused_since: json.paused_since.map(UnixMillis),
+        disabled,
+        unknown: unknown.map(Into::into),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::DisabledWhy;
+
+    #[test]
+    fn only_what_differs_from_the_default_is_stored_and_what_a_newer_build_stored_is_kept() {
+        let disabled = Disabled { why: DisabledWhy::Failing, since: UnixMillis(7) };
+        let options = HookOptions { paused: true, disabled: Some(disabled), ..HookOptions::default() };
+        for (options, text) in [
+            (HookOptions::default(), "{}"),
+            (options, r#"{"paused":true,"disabled_why":"failing","disabled_since":7}"#),
+        ] {
+            assert_eq!(hook_options_to_json(&options).unwrap(), text);
+            assert_eq!(hook_options_from_json(text).unwrap(), options);
+        }
+        let newer = r#"{"paused_since":5,"later":{"a":[1]}}"#;
+        let read = hook_options_from_json(newer).unwrap();
+        assert_eq!(read.paused_since, Some(UnixMillis(5)));
+        assert_eq!(hook_options_to_json(&read).unwrap(), newer);
+    }
+}

@@ -96,7 +96,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let source = Arc::new(Plugins(Arc::clone(&directory)));
     let sandbox = Sandbox::start(sandbox_config(&config)?, source).context("cannot start the sandbox")?;
     let files = shares_of_files(&config, cores.runtimes().len());
-    let dispatcher = Dispatcher::new(dispatcher_limits(&config, files.in_flight));
+    let dispatcher = Dispatcher::beside(database.membership(), dispatcher_limits(&config, files.in_flight));
     let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
     let connector = Arc::new(Connector::new(egress_policy(&config, local_addr, &directory), tls));
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
@@ -201,6 +201,8 @@ impl Engine {
     /// If the database cannot be closed properly; nothing is lost even then.
     pub async fn shutdown(self) -> Result<()> {
         let deadline = Instant::from_std(clock::monotonic()) + self.grace;
+        // What is not begun goes to the other nodes.
+        self.database.membership().drain();
         self.stop_serving.by(deadline);
         self.serving.await.context("the server failed")?;
         self.stop_feeding.cancel();

@@ -38,6 +38,13 @@ pub fn monotonic() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// Milliseconds since the machine booted, including the time for which it was suspended.
+#[must_use]
+pub fn since_boot_ms() -> i64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
+}
+
 /// The time that has passed since `start`.
 #[must_use]
 pub fn elapsed(start: Instant) -> Duration {

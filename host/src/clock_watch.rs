@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::delivery::Dispatcher;
 use crate::domain::UnixMillis;
 use crate::domain::ids::IdGenerator;
@@ -141,7 +141,7 @@ impl StepsBack {
 
 /// Compares the clocks until `stop`.
 pub async fn run(dependents: Dependents, stop: CancellationToken) {
-    let mut watch = ClockWatch::new(dependents.clock.now(), since_boot_ms());
+    let mut watch = ClockWatch::new(dependents.clock.now(), clock::since_boot_ms());
     dependents.ids.set_ceiling(watch.ceiling());
     let mut steps = StepsBack::default();
     let mut ticks = tokio::time::interval(EVERY);
@@ -152,7 +152,7 @@ pub async fn run(dependents: Dependents, stop: CancellationToken) {
             _ = ticks.tick() => {}
         }
         let now = dependents.clock.now();
-        let seen = watch.compare(now, since_boot_ms());
+        let seen = watch.compare(now, clock::since_boot_ms());
         dependents.ids.set_ceiling(seen.ceiling);
         if let Some(by) = seen.jumped_ahead {
             tracing::error!(
@@ -171,12 +171,6 @@ pub async fn run(dependents: Dependents, stop: CancellationToken) {
             dependents.dispatcher.wake();
         }
     }
-}
-
-/// Milliseconds since the machine booted, including suspended time.
-fn since_boot_ms() -> i64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
 }
 
 #[cfg(test)]

@@ -210,11 +210,10 @@ impl Ingest {
             let id = DeliveryId::generate(&self.sources.ids, now);
             let work = Work::fresh(id, hook.id, Arc::clone(&event), trigger);
             // Deliveries of a hook that cannot be decrypted wait on disk.
-            let lease_until = (!hook.unreadable).then(|| self.dispatcher.reserve(&work, now)).flatten();
+            let work = if hook.unreadable { None } else { self.dispatcher.reserve(work, now) };
+            let lease_until = work.as_ref().map(|work| work.lease_until);
             deliveries.push(NewDelivery { id, hook: hook.id, trigger, lease_until, due_at: now });
-            if let Some(lease_until) = lease_until {
-                reserved.push(Work { lease_until, ..work });
-            }
+            reserved.extend(work);
         }
         let idempotency_key = incoming.idempotency_key;
         prepared.acceptances.push(Acceptance { event, content, idempotency_key, deliveries });

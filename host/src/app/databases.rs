@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::limits::keys;
 use crate::config::Config;
-use crate::delivery::Dispatcher;
+use crate::delivery::{Dispatcher, members};
 use crate::directory::Directory;
 use crate::domain::SecretText;
 use crate::private_file;
@@ -67,6 +67,14 @@ pub(super) fn follow(
     if !database.is_shared() {
         return;
     }
+    // Also while the node shuts down.
+    let (shared, following) = (Arc::clone(database), members::follow(Arc::clone(dispatcher)));
+    tokio::spawn(async move {
+        tokio::select! {
+            () = following => {}
+            () = shared.ended() => {}
+        }
+    });
     tokio::spawn(stop.clone().run_until_cancelled_owned(follow_configuration(Arc::clone(directory))));
     let (database, dispatcher) = (Arc::clone(database), Arc::clone(dispatcher));
     tokio::spawn(stop.clone().run_until_cancelled_owned(async move {

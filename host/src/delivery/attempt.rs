@@ -45,7 +45,7 @@ impl MadeAttempt {
 /// Why no attempt was made. The delivery is as before.
 #[derive(Debug)]
 pub(super) enum NotMade {
-    /// The lease is too short, or the hook is disabled or unreadable.
+    /// The lease is too short, the hook is disabled or unreadable, or the delivery is another node's.
     NotNow,
     /// The hook is deleted.
     NoHook,

@@ -3,6 +3,7 @@
 //! The dispatcher has no loop. [`Dispatcher::push_reserved`] and the end of an attempt both *pump*: they start what may
 //! start and return. What does not fit into memory stays on disk, and the [`feeder`](super::feeder) claims it from there.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ use super::fair_queue::{AttemptKey, FairQueue, Next, NotRecalled, Observation, R
 use super::limits::DispatcherLimits;
 use super::work::Work;
 use crate::clock;
-use crate::domain::{Delivery, HookId, Lease, TenantId, UnixMillis};
+use crate::domain::{Delivery, HookId, Lease, NodeNumber, TenantId, Trigger, UnixMillis};
+use crate::storage::{Membership, Term};
 
 /// Makes attempts in the background.
 pub trait StartAttempt: Send + Sync {
@@ -25,11 +27,14 @@ pub trait StartAttempt: Send + Sync {
 pub struct Dispatcher {
     queue: Mutex<FairQueue>,
     lease: Duration,
+    in_flight_per_hook: usize,
+    membership: Arc<Membership>,
     started: OnceLock<(Arc<dyn StartAttempt>, Handle)>,
     /// Notified when nothing starts any more and everything is recorded.
     drained: Notify,
     /// Wakes the feeder.
     feeder: Arc<Notify>,
+    full_look: AtomicBool,
     /// When the feeder looks at the disk next.
     next_look: Mutex<Option<UnixMillis>>,
     /// When delayed deliveries are looked at next.
@@ -40,12 +45,21 @@ impl Dispatcher {
     /// Creates a dispatcher that keeps `limits`. It starts nothing before [`Self::start`].
     #[must_use]
     pub fn new(limits: DispatcherLimits) -> Arc<Self> {
+        Self::beside(Membership::alone(NodeNumber(0)), limits)
+    }
+
+    /// Creates one that keeps the limits of hooks together with the nodes of `membership`.
+    #[must_use]
+    pub fn beside(membership: Arc<Membership>, limits: DispatcherLimits) -> Arc<Self> {
         Arc::new(Self {
             lease: limits.lease,
-            queue: Mutex::new(FairQueue::new(limits)),
+            in_flight_per_hook: limits.in_flight_per_hook,
+            queue: Mutex::new(FairQueue::new(limits).beside(membership.members())),
+            membership,
             started: OnceLock::new(),
             drained: Notify::new(),
             feeder: Arc::new(Notify::new()),
+            full_look: AtomicBool::new(true),
             next_look: Mutex::new(None),
             next_pump: Mutex::new(None),
         })
@@ -57,10 +71,29 @@ impl Dispatcher {
         self.pump();
     }
 
-    /// Takes room in memory for a delivery that is about to be stored. Returns the end of its lease, or none if there is no
-    /// room, in which case the delivery is stored as due.
-    pub fn reserve(&self, work: &Work, now: UnixMillis) -> Option<UnixMillis> {
-        self.queue().reserve(work).then(|| now.plus(self.lease))
+    /// Takes room in memory for a delivery that is about to be stored, and returns it with its lease. If there is no room, or
+    /// this node may not start it, the delivery is stored as due.
+    pub fn reserve(&self, work: Work, now: UnixMillis) -> Option<Work> {
+        let term = self.membership.term();
+        self.queue().reserve(&work).then(|| Work { lease_until: now.plus(self.lease), term, ..work })
+    }
+
+    /// Whether an attempt of `work` may start now. This is asked again right before a request is sent: the process may have
+    /// been stopped meanwhile, or another node may have to start it.
+    #[must_use]
+    pub fn may_start(&self, work: &Work) -> bool {
+        let is_for_this_node =
+            || work.trigger == Trigger::Test || self.membership.share(self.in_flight_per_hook, work.hook) > 0;
+        self.membership.holds(work.term) && is_for_this_node()
+    }
+
+    /// Whether this node claims what is due of `hook`.
+    pub(super) fn owns(&self, hook: HookId) -> bool {
+        self.membership.owns(hook)
+    }
+
+    pub(super) fn term(&self) -> Term {
+        self.membership.term()
     }
 
     /// Gives back the room of a delivery that is not stored.
@@ -84,25 +117,38 @@ impl Dispatcher {
 
     /// Has the feeder claim a delivery for `hook` that was stored without room in memory.
     pub fn stored_on_disk(&self, hook: HookId, tenant: TenantId) {
-        self.queue().set_backlog(hook, tenant, true);
-        self.wake();
+        // If the hook is another node's, that one looks for it.
+        if self.owns(hook) {
+            self.queue().set_backlog(hook, tenant, true);
+            self.feeder.notify_one();
+        }
     }
 
     /// Has the feeder look at the disk: a hook was enabled, or a delivery was retried by hand.
     pub fn wake(&self) {
+        self.want_full_look();
         self.feeder.notify_one();
+    }
+
+    /// The feeder's next look is at each hook.
+    pub(super) fn want_full_look(&self) {
+        self.full_look.store(true, Ordering::Release);
+    }
+
+    pub(super) fn take_full_look(&self) -> bool {
+        self.full_look.swap(false, Ordering::AcqRel)
     }
 
     fn wake_if(&self, wants_more: bool) {
         if wants_more {
-            self.wake();
+            self.feeder.notify_one();
         }
     }
 
     /// Has the feeder look at the disk at `time` at the latest, when a delivery is due.
     pub fn due_at(&self, time: UnixMillis) {
         if lock(&self.next_look).is_none_or(|next| time < next) {
-            self.wake();
+            self.feeder.notify_one();
         }
     }
 
@@ -163,9 +209,17 @@ impl Dispatcher {
         Arc::clone(&self.feeder)
     }
 
+    pub(super) fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
     /// Starts everything that may start.
     pub(super) fn pump(self: &Arc<Self>) {
         let Some((attempts, runtime)) = self.started.get() else { return };
+        // When it is not fenced any more, `members` pumps.
+        if self.membership.is_fenced() {
+            return;
+        }
         let now = clock::monotonic();
         loop {
             let next = self.queue().start(now);
@@ -211,6 +265,12 @@ pub struct AttemptPermit {
 }
 
 impl AttemptPermit {
+    /// [`Dispatcher::may_start`], for an attempt that has this permit.
+    #[must_use]
+    pub fn may_start(&self, work: &Work) -> bool {
+        self.dispatcher.may_start(work)
+    }
+
     /// Tells the outcome once: the receiver has answered, or will not. Another request may start while this attempt is
     /// recorded, and `observation` decides how many. A second call has no effect.
     pub fn report(&mut self, observation: Observation) {

@@ -4,7 +4,7 @@
 //! it is woken. A restart and a normal day run the same code. One transaction claims for many hooks, round robin between
 //! tenants, so that a tenant with thousands of failing hooks does not delay others' retries.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use super::fair_queue::ClaimCapacity;
 use super::work::Work;
 use crate::clock;
 use crate::directory::Directory;
-use crate::domain::{HookId, Lease, TenantId, UnixMillis};
+use crate::domain::{Hook, HookId, Lease, TenantId, UnixMillis};
 use crate::sources::Sources;
-use crate::storage::{Claims, DeliveryStore, HookClaim, StorageError};
+use crate::storage::{Backlog, Claims, DeliveryStore, HookClaim, StorageError};
 
 /// How many deliveries are claimed at once, about: a claim is one short transaction.
 const CLAIM_SIZE: usize = 256;
@@ -35,6 +35,11 @@ const WITHOUT_ROOM: Duration = Duration::from_millis(100);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// The longest time between two looks.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
+/// The same if other nodes write what this one delivers.
+const MAX_SLEEP_BESIDE_OTHERS: Duration = Duration::from_millis(500);
+/// So long after it is due, what others write is still found without looking at each hook: it may be committed late, and
+/// clocks differ.
+const COMMITTED_LATE: Duration = Duration::from_secs(10);
 
 /// See the module's head.
 pub struct Feeder {
@@ -56,19 +61,24 @@ impl Feeder {
             let now = self.sources.now();
             // What becomes due during the look may come after its read, so it wakes the next look.
             self.dispatcher.set_next_look(None);
-            let next = match self.look(now, &stop).await {
+            let is_full = self.dispatcher.take_full_look() || !self.dispatcher.membership().is_shared();
+            let looked = if is_full { self.look(now, &stop).await } else { self.glance(now, &stop).await };
+            let next = match looked {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "cannot read due deliveries");
+                    self.dispatcher.want_full_look();
                     Some(now.plus(AFTER_FAILURE))
                 }
             };
             self.dispatcher.set_next_look(next);
-            let sleep = next.map_or(MAX_SLEEP, |next| self.sources.now().until(next));
+            let most =
+                if self.dispatcher.membership().is_shared() { MAX_SLEEP_BESIDE_OTHERS } else { MAX_SLEEP };
+            let sleep = next.map_or(most, |next| self.sources.now().until(next));
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = wakes.notified() => {}
-                () = tokio::time::sleep(sleep.min(MAX_SLEEP)) => {}
+                () = tokio::time::sleep(sleep.min(most)) => {}
             }
         }
     }
@@ -81,11 +91,10 @@ impl Feeder {
         now: UnixMillis,
         stop: &CancellationToken,
     ) -> Result<Option<UnixMillis>, StorageError> {
-        let mut next: Option<UnixMillis> = None;
-        let (due, later): (Vec<_>, Vec<_>) =
-            self.deliveries.backlog().await?.into_iter().partition(|backlog| backlog.first_due_at <= now);
+        let backlog = self.deliveries.backlog().await?;
         // A backlog that was noted after the disk was read is forgotten too early, but it also woke the next look.
-        let due_hooks = due.iter().map(|backlog| backlog.hook).collect();
+        let due = backlog.iter().filter(|it| it.first_due_at <= now && self.dispatcher.owns(it.hook));
+        let due_hooks = due.map(|backlog| backlog.hook).collect();
         let mut after = None;
         loop {
             after = self.dispatcher.queue().retain_backlogs(&due_hooks, after, LOCKED_STEP);
@@ -93,6 +102,38 @@ impl Feeder {
                 break;
             }
         }
+        Ok(self.claim_due(backlog, now, stop).await)
+    }
+
+    /// The same, but finds only what has become due just now, and what is known to be left: other nodes write what is due for
+    /// this one, and to look at each hook all the time would cost too much.
+    async fn glance(
+        &self,
+        now: UnixMillis,
+        stop: &CancellationToken,
+    ) -> Result<Option<UnixMillis>, StorageError> {
+        let from = UnixMillis(now.0 - i64::try_from(COMMITTED_LATE.as_millis()).unwrap_or(0));
+        let until = now.plus(MAX_SLEEP_BESIDE_OTHERS);
+        let Some(mut backlog) = self.deliveries.due_between(from, until).await? else {
+            return self.look(now, stop).await;
+        };
+        let seen: HashSet<HookId> =
+            backlog.iter().filter(|it| it.first_due_at <= now).map(|it| it.hook).collect();
+        let known = self.dispatcher.queue().backlogs();
+        let known = known.into_iter().filter(|hook| !seen.contains(hook));
+        backlog.extend(known.map(|hook| Backlog { hook, first_due_at: now }));
+        Ok(self.claim_due(backlog, now, stop).await)
+    }
+
+    /// Claims what is due of `backlog` and has room. Returns when to look again.
+    async fn claim_due(
+        &self,
+        backlog: Vec<Backlog>,
+        now: UnixMillis,
+        stop: &CancellationToken,
+    ) -> Option<UnixMillis> {
+        let mut next: Option<UnixMillis> = None;
+        let (due, later): (Vec<_>, Vec<_>) = backlog.into_iter().partition(|it| it.first_due_at <= now);
         for backlog in later.iter().filter(|backlog| self.enabled(backlog.hook).is_some()) {
             next = earlier(next, backlog.first_due_at);
         }
@@ -100,7 +141,7 @@ impl Feeder {
         let mut due = round_robin(due.collect());
         for _ in 0..MAX_CLAIMS {
             if due.is_empty() || stop.is_cancelled() {
-                return Ok(next);
+                return next;
             }
             let Selection { wanted, max_bytes, without_room } = self.select(&mut due);
             if without_room {
@@ -111,12 +152,21 @@ impl Feeder {
             }
         }
         // If some are left, the next look is at once and also finds what has become due meanwhile.
-        Ok(if due.is_empty() { next } else { earlier(next, now) })
+        if due.is_empty() {
+            return next;
+        }
+        if self.dispatcher.membership().is_shared() {
+            // A glance would not find them again.
+            let mut queue = self.dispatcher.queue();
+            due.into_iter().for_each(|(hook, tenant)| queue.set_backlog(hook, tenant, true));
+        }
+        earlier(next, now)
     }
 
-    /// The hook, if it is there, enabled and readable, with its tenant.
+    /// The hook, if it is there, enabled, readable and this node's, with its tenant.
     fn enabled(&self, hook: HookId) -> Option<(HookId, TenantId)> {
-        self.directory.hook(hook).filter(|hook| hook.is_sent_to()).map(|hook| (hook.id, hook.tenant))
+        let is_wanted = |hook: &Arc<Hook>| hook.is_sent_to() && self.dispatcher.owns(hook.id);
+        self.directory.hook(hook).filter(is_wanted).map(|hook| (hook.id, hook.tenant))
     }
 
     /// Selects what is claimed next, and takes its hooks from the front of `due`.
@@ -156,6 +206,7 @@ impl Feeder {
     /// Claims what is `wanted` and queues it. Returns when to look again for more of it.
     async fn claim(&self, wanted: Vec<HookClaim>, max_bytes: u64, now: UnixMillis) -> Option<UnixMillis> {
         let mut next = None;
+        let term = self.dispatcher.term();
         let lease = Lease::generate(&self.sources.ids, now, now.plus(self.dispatcher.lease()));
         let claims = self.deliveries.claim(wanted.clone(), now, lease, max_bytes).await;
         {
@@ -176,7 +227,7 @@ impl Feeder {
                 queue.set_backlog(hook, tenant, more);
                 for one in claimed {
                     // Whether there is room for more is checked below.
-                    queue.push_claimed(Work::claimed(one, lease), started_at);
+                    queue.push_claimed(Work::claimed(one, lease, term), started_at);
                 }
                 // A full queue wakes the feeder when it runs low.
                 if more && !queue.wakes_feeder(hook) {

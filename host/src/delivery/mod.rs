@@ -24,6 +24,7 @@ pub mod egress;
 mod fair_queue;
 pub mod feeder;
 mod limits;
+pub mod members;
 mod pipelines;
 mod preflight;
 mod recorder;

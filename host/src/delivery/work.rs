@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::{Delivery, DeliveryId, Event, HookId, Lease, LeaseId, TenantId, Trigger, UnixMillis};
-use crate::storage::{Claimed, RenderedRequest};
+use crate::storage::{Claimed, RenderedRequest, Term};
 
 /// A leased delivery with everything that an attempt needs.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct Work {
     pub failures: u32,
     /// The request that an earlier attempt rendered.
     pub rendered: Option<RenderedRequest>,
+    /// The term of this node's membership in which it came into memory.
+    pub term: Term,
     /// When the lease ends.
     pub lease_until: UnixMillis,
     /// Under which lease it is attempted.
@@ -40,14 +42,15 @@ impl Work {
             attempts: 0,
             failures: 0,
             rendered: None,
+            term: Term::FIRST,
             lease_until: UnixMillis(0),
             lease: LeaseId::of_stored(delivery),
         }
     }
 
-    /// A delivery that was claimed from disk under `lease`.
+    /// A delivery that was claimed from disk under `lease`, in `term`.
     #[must_use]
-    pub fn claimed(claimed: Claimed, lease: Lease) -> Self {
+    pub fn claimed(claimed: Claimed, lease: Lease, term: Term) -> Self {
         let Claimed { delivery, event, rendered } = claimed;
         let Delivery { id, hook, trigger, attempts, failures, .. } = delivery;
         Self {
@@ -58,6 +61,7 @@ impl Work {
             attempts,
             failures,
             rendered,
+            term,
             lease_until: lease.until,
             lease: lease.id,
         }

@@ -79,8 +79,9 @@ impl Worker {
         now: UnixMillis,
         permit: &mut AttemptPermit,
     ) -> Result<Record, NotMade> {
+        check_may_start(work, permit)?;
         check_due(Some(hook), work, now, hook.timeout)?;
-        let mut made = self.make_attempt(hook, work, now).await?;
+        let mut made = self.make_attempt(hook, work, now, permit).await?;
         let failures = work.failures + 1;
         let (ended_at, jitter) = (self.sources.now(), self.sources.random.fraction());
         let decision = decide(&made.outcome, failures, &hook.retry, work.trigger, ended_at, jitter);
@@ -143,7 +144,13 @@ impl Worker {
     }
 
     /// Runs the pipeline, unless an earlier attempt did, and sends what it wrote.
-    async fn make_attempt(&self, hook: &Hook, work: &Work, now: UnixMillis) -> Result<MadeAttempt, NotMade> {
+    async fn make_attempt(
+        &self,
+        hook: &Hook,
+        work: &Work,
+        now: UnixMillis,
+        permit: &AttemptPermit,
+    ) -> Result<MadeAttempt, NotMade> {
         // If the hook was changed since, its pipeline runs again: a corrected URL also holds for waiting deliveries.
         let is_current = |it: &&RenderedRequest| it.hook_updated_at == hook.updated_at;
         if let Some(rendered) = work.rendered.as_ref().filter(is_current) {
@@ -154,7 +161,7 @@ impl Worker {
             let sending = clock::elapsed(started_at);
             return Ok(MadeAttempt { steps: Vec::new(), sent, outcome, body: None, sending });
         }
-        let check_due = || self.still_due(work, hook.timeout).map(drop);
+        let check_due = || self.still_due(work, hook.timeout, permit).map(drop);
         let preflight = send_preflight(&self.pipelines, &self.client, hook, work, check_due).await?;
         let (mut steps, response, timeout) = match preflight {
             Preflight::Go { steps, response, left } => (steps, response, left),
@@ -173,7 +180,7 @@ impl Worker {
                 MadeAttempt::unsent(steps, Outcome::Dropped { step: before + step }).after(preflight_time)
             }
             PipelineEnd::Verdict(Verdict::Keep(request)) => {
-                let now = self.still_due(work, timeout)?;
+                let now = self.still_due(work, timeout, permit)?;
                 let _reserved = request_size::reserve(&self.memory, work, &request)?;
                 // Without plugins, a retry writes the same body from the event.
                 let body = (!has_preflight && !hook.pipeline.is_empty()).then(|| request.body.clone());
@@ -188,8 +195,15 @@ impl Worker {
     }
 
     /// Returns the time if a request may be sent now. This is checked again after plugins have run, which does not count
-    /// against the hook's timeout: meanwhile the lease may have become too short, or the hook may be disabled or deleted.
-    fn still_due(&self, work: &Work, timeout: Duration) -> Result<UnixMillis, NotMade> {
+    /// against the hook's timeout: meanwhile the lease may have become too short, the hook may be disabled or deleted, or
+    /// another node may have taken over.
+    fn still_due(
+        &self,
+        work: &Work,
+        timeout: Duration,
+        permit: &AttemptPermit,
+    ) -> Result<UnixMillis, NotMade> {
+        check_may_start(work, permit)?;
         let now = self.sources.now();
         check_due(self.directory.hook(work.hook).as_deref(), work, now, timeout).map(|()| now)
     }
@@ -248,6 +262,10 @@ impl Worker {
         let wait = wait.mul_f64(1.0 + self.sources.random.fraction());
         wait_until(work, self.sources.now().plus(wait))
     }
+}
+
+fn check_may_start(work: &Work, permit: &AttemptPermit) -> Result<(), NotMade> {
+    if permit.may_start(work) { Ok(()) } else { Err(NotMade::NotNow) }
 }
 
 /// What becomes of the stored request, given the decision on the attempt.

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::directory::{Changes, ConfigChange, Revision};
 use super::error::StorageError;
+use super::membership::Membership;
 use super::records::{Acceptance, Accepted, Backlog, Cancelled, Changed, Claims, HookClaim, Record};
 use super::retry_policy::RetryPolicy;
 use crate::domain::{
@@ -38,6 +39,8 @@ pub trait Database: Send + Sync {
     async fn note_clock(&self, now: UnixMillis) -> Result<(), StorageError>;
     /// Whether other nodes use the database at the same time, whose changes of configuration must be followed.
     fn is_shared(&self) -> bool;
+    /// What this node knows of the others.
+    fn membership(&self) -> Arc<Membership>;
     /// Returns when deliveries may have become due that this process does not know of, because another node left them.
     async fn became_due(&self);
     /// Returns when the database writes no more: after [`Self::close`], or if its writer stopped.
@@ -247,6 +250,13 @@ pub trait DeliveryStore: Send + Sync {
     async fn bring_forward(&self, now: UnixMillis, by: Duration) -> Result<(), StorageError>;
     /// The hooks with deliveries that are not final, each with the time when the first of them is due.
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
+    /// The hooks of which something is due after `from` and not after `until`, each with the first time. `None` if that would
+    /// not be cheaper than [`Self::backlog`], which finds the same.
+    async fn due_between(
+        &self,
+        from: UnixMillis,
+        until: UnixMillis,
+    ) -> Result<Option<Vec<Backlog>>, StorageError>;
     /// Leases deliveries that are due at `now`, oldest due first, under `lease`: of each of `hooks` up to its limit.
     /// One result for each hook, in order; a damaged row of one hook does not affect the others.
     /// A delivery whose lease has ended is due, too: so others continue the work of a crashed process.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::membership::FENCE_AFTER;
+
 /// The error of a database driver, of whatever type it is.
 pub type DriverError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -67,6 +69,13 @@ pub enum StorageError {
     /// Too many reads of one tenant run or wait.
     #[error("too many reads of the same tenant are under way")]
     TooManyReads,
+    /// The node cannot show the others that it is alive.
+    #[error(
+        "this node has not reached the database for {} seconds: it accepts nothing until it does, because other nodes take \
+         its work over",
+        FENCE_AFTER.as_secs()
+    )]
+    Fenced,
     /// The engine is shutting down.
     #[error("storage is closed")]
     Closed,

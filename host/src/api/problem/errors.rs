@@ -19,6 +19,7 @@ impl From<StorageError> for Problem {
                 Kind::Unavailable,
                 "the engine's disk is full; requests that write fail until the operator frees space, while reads and deletions still work",
             ),
+            StorageError::Fenced => Self::new(Kind::Unavailable, error.to_string()),
             StorageError::Damaged { .. } => Self::internal("reading from storage", &error),
             _ => Self::unavailable("using storage", &error),
         }

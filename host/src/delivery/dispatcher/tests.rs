@@ -12,9 +12,8 @@ fn started(limits: DispatcherLimits) -> (Arc<Dispatcher>, Arc<Collector>) {
 }
 
 fn push(dispatcher: &Arc<Dispatcher>, hook: i64, number: i64) {
-    let work = work(1, hook, number);
-    let lease_until = dispatcher.reserve(&work, UnixMillis(0)).unwrap();
-    dispatcher.push_reserved(vec![Work { lease_until, ..work }]);
+    let work = dispatcher.reserve(work(1, hook, number), UnixMillis(0)).unwrap();
+    dispatcher.push_reserved(vec![work]);
 }
 
 fn delivery(hook: i64, number: i64) -> Delivery {
@@ -122,7 +121,7 @@ async fn room_that_is_given_back_wakes_the_feeder_if_there_is_more_on_disk() {
     let (dispatcher, _collector) = started(testing::limits());
     for backlog in [false, true] {
         let work = work(1, 1, 1);
-        dispatcher.reserve(&work, UnixMillis(0)).unwrap();
+        let work = dispatcher.reserve(work, UnixMillis(0)).unwrap();
         dispatcher.queue().set_backlog(HookId(1), TenantId(1), backlog);
         dispatcher.unreserve(&work);
         assert_eq!(is_woken(&dispatcher), backlog);

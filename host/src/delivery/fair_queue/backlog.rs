@@ -21,6 +21,11 @@ impl FairQueue {
         }
     }
 
+    /// The hooks that may have more on disk.
+    pub(in crate::delivery) fn backlogs(&self) -> Vec<HookId> {
+        self.backlogs.iter().copied().collect()
+    }
+
     /// Forgets the backlogs of hooks that are not `due`, which have nothing on disk. Looks at no more than `limit` backlogs
     /// `after` a hook. Returns the hook after which to go on, or none at the end.
     pub(in crate::delivery) fn retain_backlogs(

@@ -20,6 +20,8 @@ pub(super) struct HookQueue {
     pub taken: usize,
     /// Requests in flight.
     pub in_flight: usize,
+    /// How many this node may have in flight. If none, what is queued starts only to be given back to the disk.
+    pub most: usize,
     pub health: Health,
     /// There may be more on disk. New deliveries are then stored behind it.
     pub backlog: bool,
@@ -35,12 +37,13 @@ pub(super) struct HookQueue {
 }
 
 impl HookQueue {
-    pub(super) fn new(tenant: TenantId) -> Self {
+    pub(super) fn new(tenant: TenantId, most: usize) -> Self {
         Self {
             tenant,
             works: VecDeque::new(),
             taken: 0,
             in_flight: 0,
+            most,
             health: Health::default(),
             backlog: false,
             not_before: None,
@@ -93,7 +96,7 @@ impl HookQueue {
     pub(super) fn next_class(&self, now: Instant) -> Option<Class> {
         let next = self.works.front().filter(|_| self.not_before.is_none())?;
         // A test tells whether a receiver that hung answers again, so it does not wait for the probe.
-        let window = self.health.window() + usize::from(next.trigger == Trigger::Test);
+        let window = self.health.window().min(self.most.max(1)) + usize::from(next.trigger == Trigger::Test);
         if self.in_flight >= window {
             return None;
         }

@@ -11,6 +11,7 @@ mod backlog;
 mod capacity;
 mod health;
 mod hook_queue;
+mod members;
 mod next;
 mod queue;
 mod recall;

@@ -7,12 +7,13 @@ use rustc_hash::FxHashMap;
 
 use super::health::{Class, Observation};
 use super::hook_queue::HookQueue;
+use super::members::share;
 use super::next::{AttemptKey, Next, Started};
 use super::round_robin::{RoundRobin, Tenant};
 use super::shares::ConcurrencyShares;
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::work::Work;
-use crate::domain::{DeliveryId, HookId, TenantId, Trigger};
+use crate::domain::{DeliveryId, HookId, Members, NodeNumber, TenantId, Trigger};
 
 /// The capacity that an empty queue of a hook keeps.
 const KEPT_CAPACITY: usize = 4;
@@ -23,6 +24,8 @@ pub(super) const MAX_REMEMBERED: usize = 1_024;
 #[derive(Debug)]
 pub(in crate::delivery) struct FairQueue {
     pub(super) limits: DispatcherLimits,
+    /// The nodes that share the limits of hooks.
+    pub(super) members: Members,
     // Ids are made by the engine, so nobody can choose them to collide.
     pub(super) hooks: FxHashMap<HookId, HookQueue>,
     pub(super) tenants: FxHashMap<TenantId, Tenant>,
@@ -50,6 +53,7 @@ impl FairQueue {
         let shares = ConcurrencyShares::new(&limits);
         Self {
             limits,
+            members: Members::alone(NodeNumber(0)),
             hooks: FxHashMap::default(),
             tenants: FxHashMap::default(),
             shares,
@@ -72,6 +76,7 @@ impl FairQueue {
         let backlog = self.hooks.get(&work.hook).is_some_and(|queue| queue.backlog);
         let waits = backlog && work.trigger != Trigger::Test;
         let fits = !waits
+            && (self.most_in_flight(work.hook) > 0 || work.trigger == Trigger::Test)
             && self.capacity(work.hook, work.tenant(), work.trigger) > 0
             && work.weight() <= self.capacity_in_bytes(work.tenant());
         if fits {
@@ -117,7 +122,8 @@ impl FairQueue {
     }
 
     pub(super) fn hook_queue(&mut self, hook: HookId, tenant: TenantId) -> &mut HookQueue {
-        self.hooks.entry(hook).or_insert_with(|| HookQueue::new(tenant))
+        let most = || share(&self.members, &self.limits, hook);
+        self.hooks.entry(hook).or_insert_with(|| HookQueue::new(tenant, most()))
     }
 
     /// Queues reserved work, unless it has been cancelled meanwhile. Returns whether that made room for what its hook has on
@@ -276,7 +282,7 @@ impl FairQueue {
         let AttemptKey { hook, tenant: id, class, started_at, .. } = key;
         self.shares.give_back(class);
         if let Some(queue) = self.hooks.get_mut(&hook) {
-            queue.health.end(observation, (started_at, now), self.limits.in_flight_per_hook);
+            queue.health.end(observation, (started_at, now), queue.most);
             queue.in_flight -= 1;
         }
         let wants_more = self.wants_more(hook);
@@ -327,7 +333,7 @@ impl FairQueue {
     }
 
     /// Lists `hook` as runnable if it may start a request.
-    fn add_runnable(&mut self, hook: HookId, now: Instant) {
+    pub(super) fn add_runnable(&mut self, hook: HookId, now: Instant) {
         let Some(queue) = self.hooks.get_mut(&hook) else { return };
         let Some(class) = queue.next_class(now) else { return };
         let (id, number) = (queue.tenant, class as usize);

@@ -3,10 +3,11 @@ use crate::clock::SystemClock;
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::testing::{self, SpyStore};
 use crate::domain::ids::IdGenerator;
-use crate::domain::{DeliveryState, Hook};
+use crate::domain::members::settled;
+use crate::domain::{DeliveryState, Hook, NodeNumber};
 use crate::storage::conformance::{NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::sqlite::{self, SqliteOptions};
-use crate::storage::{DeliveryQuery, Revision};
+use crate::storage::{DeliveryQuery, Membership, Revision};
 
 #[test]
 fn hooks_are_sorted_round_robin_by_tenant_and_by_the_time_they_are_due() {
@@ -147,4 +148,30 @@ async fn a_cancellation_that_empties_a_queue_has_the_rest_of_the_hook_claimed() 
     feeder.look(now, &CancellationToken::new()).await.unwrap();
     let claimed: u32 = store.claims.lock().unwrap().last().unwrap().iter().map(|claim| claim.limit).sum();
     assert_eq!(claimed, 1);
+}
+
+#[tokio::test]
+async fn a_node_claims_only_what_is_due_of_its_own_hooks() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+    let world = World::new(storage.stores());
+    let mut hooks = Vec::new();
+    for _ in 0..20 {
+        hooks.push(hook_with_due(&world, TENANT, 1).await);
+    }
+    let membership = Membership::joining(NodeNumber(1));
+    let (feeder, store) = feeder(&world, testing::limits()).await;
+    let dispatcher = Dispatcher::beside(Arc::clone(&membership), testing::limits());
+    let feeder = Feeder { dispatcher, ..feeder };
+    let (now, stop) = (UnixMillis(NOW.0 + 1_000), CancellationToken::new());
+    assert_eq!(feeder.look(now, &stop).await.unwrap(), None, "the others' are no reason to look again");
+    assert!(store.claims.lock().unwrap().is_empty(), "it has not joined");
+    let members = settled(&[1, 2]);
+    membership.see(members.view().clone(), true);
+    feeder.dispatcher.queue().set_members(members.clone(), clock::monotonic());
+    feeder.glance(now, &stop).await.unwrap();
+    let claimed: Vec<_> = store.claims.lock().unwrap().iter().flatten().map(|claim| claim.hook).collect();
+    let owned = hooks.iter().filter(|hook| members.owns(**hook));
+    assert_eq!(claimed.iter().collect::<HashSet<_>>(), owned.collect());
+    assert!((1..20).contains(&claimed.len()));
 }

@@ -33,8 +33,7 @@ async fn setup() -> Setup {
 
 impl Setup {
     fn permit(&self, number: i64) -> AttemptPermit {
-        let work = work(1, number, number);
-        self.dispatcher.reserve(&work, UnixMillis(0)).unwrap();
+        let work = self.dispatcher.reserve(work(1, number, number), UnixMillis(0)).unwrap();
         self.dispatcher.push_reserved(vec![work]);
         self.collector.take().remove(0).1
     }

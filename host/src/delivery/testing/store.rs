@@ -61,6 +61,13 @@ impl DeliveryStore for SpyStore {
         *self.looks.lock().unwrap() += 1;
         self.inner.backlog().await
     }
+    async fn due_between(
+        &self,
+        from: UnixMillis,
+        until: UnixMillis,
+    ) -> Result<Option<Vec<Backlog>>, StorageError> {
+        self.inner.due_between(from, until).await
+    }
     async fn claim(
         &self,
         hooks: Vec<HookClaim>,

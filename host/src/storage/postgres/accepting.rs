@@ -25,7 +25,7 @@ const NAMES: &str = "event_names_pkey";
 pub async fn accept(session: &Session, calls: &[&[Acceptance]]) -> Result<Vec<Vec<Accepted>>, StorageError> {
     let (mut seen, mut deleted) = (Seen::default(), HashSet::new());
     for _ in 0..MAX_TRIES {
-        let mut writes = Writes::default();
+        let mut writes = Writes { epoch: session.epoch(), ..Writes::default() };
         let answers = calls.iter().map(|call| {
             let answers = seen.decide(call);
             if !dedup::has_conflict(&answers) {
@@ -128,6 +128,8 @@ fn kind_code(kind: NameKind) -> i16 {
 /// The arguments of `accept_events`.
 #[derive(Default)]
 struct Writes<'a> {
+    /// Read before anything is remembered as rowless: see [`Session::epoch`].
+    epoch: i64,
     /// The deliveries that only their events name.
     rowless: Vec<DeliveryId>,
     hooks: HashSet<i64>,
@@ -230,7 +232,7 @@ impl<'a> Writes<'a> {
         let sql = "SELECT accept_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
             $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
         let hooks: Vec<i64> = self.hooks.into_iter().collect();
-        let query = sqlx::query(sql).bind(session.number()).bind(session.epoch).bind(hooks);
+        let query = sqlx::query(sql).bind(session.number()).bind(self.epoch).bind(hooks);
         let query = query.bind(self.keys).bind(self.tenants).bind(self.external_ids).bind(self.projects);
         let query = query.bind(self.types).bind(self.occurred).bind(self.lease_until).bind(self.delivery_ids);
         let query = bind_names(query.bind(self.hook_ids).bind(self.data), self.names);

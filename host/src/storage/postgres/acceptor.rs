@@ -86,6 +86,13 @@ impl Size {
 }
 
 async fn commit(session: &Session, group: Vec<Call>) {
+    // They may have waited while this process was stopped.
+    if session.check_alive().is_err() {
+        for call in group {
+            let _ = call.reply.send(Err(StorageError::Fenced));
+        }
+        return;
+    }
     let batches: Vec<&[Acceptance]> = group.iter().map(|call| call.batch.as_slice()).collect();
     match accepting::accept(session, &batches).await {
         Ok(answers) => {

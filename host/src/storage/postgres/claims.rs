@@ -41,7 +41,7 @@ pub async fn lease(
     let ids: Vec<i64> = hooks.iter().map(|hook| hook.hook.0).collect();
     let limits: Vec<i64> = hooks.iter().map(|hook| i64::from(hook.limit)).collect();
     let query =
-        sqlx::query(sql).bind(session.number()).bind(session.epoch).bind(ids).bind(limits).bind(now.0);
+        sqlx::query(sql).bind(session.number()).bind(session.epoch()).bind(ids).bind(limits).bind(now.0);
     let rows = query.fetch_all(&mut *transaction).await.map_err(failed)?;
     let leased = choose(&rows, hooks, max_bytes)?;
     let chosen = || leased.iter().flat_map(|leased| &leased.deliveries);
@@ -181,21 +181,44 @@ impl Sources {
 }
 
 /// Skips from hook to hook on the index: one look-up for each hook, not for each delivery.
-const HOOKS_WITH_BACKLOG: &str = "WITH RECURSIVE h (id) AS ( \
-      (SELECT hook_id FROM unfinished_deliveries ORDER BY hook_id LIMIT 1) \
+const HOOKS_WITH_BACKLOG: &str = "WITH RECURSIVE h (id, ready_at) AS ( \
+      (SELECT hook_id, coalesce(due_at, lease_until) FROM unfinished_deliveries \
+        ORDER BY hook_id, coalesce(due_at, lease_until), id LIMIT 1) \
       UNION ALL \
-      SELECT (SELECT hook_id FROM unfinished_deliveries WHERE hook_id > h.id ORDER BY hook_id LIMIT 1) \
-        FROM h WHERE h.id IS NOT NULL) \
-    SELECT h.id, first.ready_at FROM h CROSS JOIN LATERAL ( \
-        SELECT coalesce(due_at, lease_until) AS ready_at FROM unfinished_deliveries WHERE hook_id = h.id \
-        ORDER BY hook_id, coalesce(due_at, lease_until), id LIMIT 1) first \
-    WHERE h.id IS NOT NULL";
+      SELECT next.* FROM h CROSS JOIN LATERAL ( \
+        SELECT hook_id, coalesce(due_at, lease_until) FROM unfinished_deliveries WHERE hook_id > h.id \
+        ORDER BY hook_id, coalesce(due_at, lease_until), id LIMIT 1) next) \
+    SELECT id, ready_at FROM h";
 
 /// The hooks that have unfinished deliveries.
 pub async fn backlog(session: &Session) -> Result<Vec<Backlog>, StorageError> {
     let rows: Vec<(i64, i64)> = sqlx::query_as(HOOKS_WITH_BACKLOG).fetch_all(&session.pool).await?;
-    let one = |(hook, at)| Backlog { hook: HookId(hook), first_due_at: UnixMillis(at) };
-    let mut backlog = rows.into_iter().map(one).collect();
+    let mut backlog = rows.into_iter().map(backlog_of).collect();
     session.rowless.add_backlog(&mut backlog);
     Ok(backlog)
+}
+
+fn backlog_of((hook, at): (i64, i64)) -> Backlog {
+    Backlog { hook: HookId(hook), first_due_at: UnixMillis(at) }
+}
+
+/// With more deliveries than this in a span of time, each hook is looked at.
+const MAX_DUE: i64 = 20_000;
+
+/// Of the deliveries that become due in a span of time, each hook's first, and how many there are.
+const DUE_BETWEEN: &str = "SELECT hook_id, min(ready_at), sum(count(*)) OVER ()::bigint FROM ( \
+      SELECT hook_id, coalesce(due_at, lease_until) AS ready_at FROM unfinished_deliveries \
+      WHERE coalesce(due_at, lease_until) > $1 AND coalesce(due_at, lease_until) <= $2 LIMIT $3) due \
+    GROUP BY hook_id";
+
+/// The hooks of which something becomes due in a span of time. None if that is too much.
+pub async fn due_between(
+    session: &Session,
+    from: UnixMillis,
+    until: UnixMillis,
+) -> Result<Option<Vec<Backlog>>, StorageError> {
+    let query = sqlx::query_as(DUE_BETWEEN).bind(from.0).bind(until.0).bind(MAX_DUE);
+    let rows: Vec<(i64, i64, i64)> = query.fetch_all(&session.pool).await?;
+    let all = rows.first().map_or(0, |row| row.2);
+    Ok((all < MAX_DUE).then(|| rows.into_iter().map(|(hook, at, _)| backlog_of((hook, at))).collect()))
 }

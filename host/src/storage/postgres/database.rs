@@ -8,7 +8,7 @@ use super::node_name::NodeName;
 use super::stores::PostgresStores;
 use super::{clock_steps, nodes, rows};
 use crate::domain::{EventKey, NodeNumber, UnixMillis};
-use crate::storage::{Database, Storage, StorageError};
+use crate::storage::{Database, Membership, Storage, StorageError};
 
 /// An open PostgreSQL database.
 #[derive(Debug)]
@@ -47,6 +47,10 @@ impl Database for PostgresDatabase {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn membership(&self) -> Arc<Membership> {
+        Arc::clone(&self.stores.session.membership)
     }
 
     async fn became_due(&self) {

@@ -41,6 +41,14 @@ impl DeliveryStore for PostgresStores {
         claims::backlog(&self.session).await
     }
 
+    async fn due_between(
+        &self,
+        from: UnixMillis,
+        until: UnixMillis,
+    ) -> Result<Option<Vec<Backlog>>, StorageError> {
+        claims::due_between(&self.session, from, until).await
+    }
+
     async fn claim(
         &self,
         hooks: Vec<HookClaim>,
@@ -130,7 +138,7 @@ impl DeliveryStore for PostgresStores {
             return Err(StorageError::Closed);
         }
         let sql = "SELECT EXISTS (SELECT FROM nodes WHERE number = $1 AND epoch = $2), pg_is_in_recovery()";
-        let query = sqlx::query_as(sql).bind(self.session.number()).bind(self.session.epoch);
+        let query = sqlx::query_as(sql).bind(self.session.number()).bind(self.session.epoch());
         match query.fetch_one(self.pool()).await? {
             (true, false) => Ok(()),
             (_, true) => Err(StorageError::CannotWrite("it is a standby server".to_owned())),

@@ -33,6 +33,7 @@ impl EventStore for PostgresStores {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
+        self.session.check_alive()?;
         self.acceptor.accept(batch).await
     }
 

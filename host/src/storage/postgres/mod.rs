@@ -3,7 +3,7 @@
 //! - An event is committed with others in one round trip: see [`acceptor`]. Its row names its deliveries.
 //! - The node that accepted an event delivers it. Until there is more to say, a delivery has no row: see [`rowless`].
 //! - Records are inserted once, in batches: see [`recording`]. Only what is due later is in a table of rows that change.
-//! - A node that does not answer loses its work to another: see [`nodes`].
+//! - A node that does not answer loses its work to another: see [`nodes`] and [`heartbeat`].
 //! - What must be atomic across several statements is a function in the database, so that it is one round trip and works
 //!   through a pooler that keeps a connection for one transaction only.
 
@@ -20,6 +20,7 @@ mod directory_log;
 mod engine_state;
 mod errors;
 mod events;
+mod heartbeat;
 mod hooks;
 mod listing;
 mod node_name;

@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx_postgres::{PgConnectOptions, PgPoolOptions};
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use super::database::PostgresDatabase;
 use super::node_name::NodeName;
-use super::rowless::SharedRowless;
 use super::session::Session;
 use super::stores::PostgresStores;
-use super::{nodes, rows, sealing};
+use super::{heartbeat, nodes, rows, sealing};
+use crate::domain::UnixMillis;
 use crate::storage::StorageError;
 use crate::vault::Vault;
 
@@ -52,16 +50,9 @@ pub async fn open(options: PostgresOptions, vault: Arc<Vault>) -> Result<Postgre
     sealing::check_key(&pool, &vault).await?;
     let registered = nodes::register(&pool, options.node_name.as_str(), &options.address).await?;
     let greatest_id = rows::greatest_id(&pool, i64::MAX).await?;
-    let session = Arc::new(Session {
-        pool,
-        node: registered.node,
-        epoch: registered.epoch,
-        rowless: SharedRowless::new(registered.mark),
-        vault,
-        over: CancellationToken::new(),
-        due: Notify::new(),
-    });
-    tokio::spawn(nodes::keep_alive(Arc::downgrade(&session)));
+    let session = Arc::new(Session::new(pool, &registered, options.node_name.as_str(), vault));
+    heartbeat::beat(&session, UnixMillis(0)).await?;
+    heartbeat::start(&session);
     let stores = Arc::new(PostgresStores::new(session));
     Ok(PostgresDatabase { stores, greatest_id, _name: options.node_name })
 }

@@ -85,7 +85,7 @@ impl<'a> Writes<'a> {
         let sql = "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
             $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, \
             $41, $42, $43)";
-        let query = sqlx::query(sql).bind(session.number()).bind(session.epoch);
+        let query = sqlx::query(sql).bind(session.number()).bind(session.epoch());
         let query = bind_leased(bind_finished(query, &self.finished), &self.leased);
         let query = bind_changes(bind_rendered(query, &self.changes), &self.changes);
         let query = bind_attempts(query, &self.attempts);

@@ -1,14 +1,16 @@
 //! What everything on one PostgreSQL database has in common: the pool, and who this node is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use sqlx_postgres::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::nodes::Registered;
 use super::rowless::SharedRowless;
-use crate::domain::{DeliveryId, NodeNumber};
-use crate::storage::StorageError;
+use crate::domain::{DeliveryId, EventKey, NodeNumber};
+use crate::storage::{Membership, StorageError};
 use crate::vault::Vault;
 
 /// The SQLSTATE with which `check_epoch` refuses a node whose work was taken over.
@@ -19,26 +21,65 @@ const EPOCH_OVER: &str = "HW001";
 pub struct Session {
     pub pool: PgPool,
     pub node: NodeNumber,
-    pub epoch: i64,
+    /// The name under which it has its number.
+    pub name: String,
+    epoch: AtomicI64,
     pub rowless: SharedRowless,
     pub vault: Arc<Vault>,
-    /// Another node took over this one's work, or it was closed: it accepts and delivers nothing any more.
+    /// What it knows of the other nodes.
+    pub membership: Arc<Membership>,
+    /// Another process has the node's number, or it was closed: it accepts and delivers nothing any more.
     pub over: CancellationToken,
     /// Deliveries may have become due that this node does not know of.
     pub due: Notify,
 }
 
 impl Session {
+    /// That of a node that has just registered.
+    pub fn new(pool: PgPool, registered: &Registered, name: &str, vault: Arc<Vault>) -> Self {
+        Self {
+            pool,
+            node: registered.node,
+            name: name.to_owned(),
+            epoch: AtomicI64::new(registered.epoch),
+            rowless: SharedRowless::new(registered.mark),
+            vault,
+            membership: Membership::joining(registered.node),
+            over: CancellationToken::new(),
+            due: Notify::new(),
+        }
+    }
+
     /// The node's number as the database's functions take it.
     pub fn number(&self) -> i32 {
         i32::from(self.node.0)
     }
 
-    /// The error of a statement that checks the epoch: if that is over, so is the session.
+    /// The node's epoch. What becomes rowless in memory after this was read is either of this epoch, or is refused.
+    pub fn epoch(&self) -> i64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Begins a new epoch: of events up to `mark`, each delivery has a row.
+    pub fn enter(&self, epoch: i64, mark: EventKey) {
+        let mut rowless = self.rowless.lock();
+        self.epoch.store(epoch, Ordering::SeqCst);
+        rowless.clear(mark);
+        drop(rowless);
+        self.membership.rejoin();
+    }
+
+    /// # Errors
+    /// If others may believe that the node is dead: then it accepts nothing.
+    pub fn check_alive(&self) -> Result<(), StorageError> {
+        if self.membership.is_fenced() { Err(StorageError::Fenced) } else { Ok(()) }
+    }
+
+    /// The error of a statement that checks the epoch: if that is over, the next heartbeat joins again.
     pub fn failed(&self, error: sqlx::Error) -> StorageError {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         if code.as_deref() == Some(EPOCH_OVER) {
-            self.end();
+            self.membership.doubt();
         }
         error.into()
     }
@@ -46,7 +87,7 @@ impl Session {
     /// Another process has the node's number now.
     pub fn end(&self) {
         if !self.over.is_cancelled() {
-            tracing::error!("another node took over the work of this one, which did not answer for a while");
+            tracing::error!("another process has the number of this node");
             self.over.cancel();
         }
     }

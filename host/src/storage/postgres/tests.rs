@@ -68,3 +68,5 @@ async fn a_node_whose_number_another_process_has_commits_nothing() {
     assert_eq!((delivery.state, delivery.due_at), (crate::domain::DeliveryState::Pending, Some(NOW)));
     assert!(NOW < LEASE_END);
 }
+
+mod members;

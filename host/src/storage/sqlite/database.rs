@@ -10,7 +10,7 @@ use super::messages::Message;
 use super::rows::{self, damaged};
 use super::stores::SqliteStores;
 use crate::domain::{EventKey, NodeNumber, UnixMillis};
-use crate::storage::{Database, Storage, StorageError};
+use crate::storage::{Database, Membership, Storage, StorageError};
 
 /// An open SQLite database.
 #[derive(Debug)]
@@ -62,6 +62,10 @@ impl Database for SqliteDatabase {
 
     fn is_shared(&self) -> bool {
         false
+    }
+
+    fn membership(&self) -> Arc<Membership> {
+        Membership::alone(NodeNumber(0))
     }
 
     async fn became_due(&self) {

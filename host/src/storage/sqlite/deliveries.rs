@@ -74,6 +74,14 @@ impl DeliveryStore for SqliteStores {
         Ok(backlog)
     }
 
+    async fn due_between(
+        &self,
+        _from: UnixMillis,
+        _until: UnixMillis,
+    ) -> Result<Option<Vec<Backlog>>, StorageError> {
+        Ok(None)
+    }
+
     async fn claim(
         &self,
         hooks: Vec<HookClaim>,

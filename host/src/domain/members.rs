@@ -1,0 +1,167 @@
+//! Which nodes share a database, which of them owns a hook, and how a hook's limits are divided between them.
+//!
+//! A hook's owner is chosen by rendezvous hashing: of all nodes, the one with the greatest weight for the hook. If a node
+//! joins or leaves, only the hooks that it gains or had change their owner. The weights are fixed: nodes of different
+//! versions must choose the same owner.
+
+use super::{HookId, NodeNumber};
+
+/// A node that shares the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Its number.
+    pub node: NodeNumber,
+    /// How often the number was taken: a node that returns after its work was taken over has another epoch.
+    pub epoch: i64,
+    /// It is shutting down: it owns no hook, and starts nothing.
+    pub draining: bool,
+}
+
+/// All nodes that share the database at one time. Nodes with equal views divide the work in the same way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct View(Box<[Member]>);
+
+impl View {
+    /// A view of these nodes.
+    #[must_use]
+    pub fn new(mut members: Vec<Member>) -> Self {
+        members.sort_unstable_by_key(|member| member.node);
+        members.dedup_by_key(|member| member.node);
+        Self(members.into())
+    }
+
+    /// The nodes, by number.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.0
+    }
+
+    /// A number that tells views apart. It is never 0.
+    #[must_use]
+    pub fn id(&self) -> i64 {
+        let add = |sum: u64, member: &Member| {
+            let node = u64::from(member.node.0) << 1 | u64::from(member.draining);
+            mix(mix(sum ^ node) ^ member.epoch.cast_unsigned())
+        };
+        self.0.iter().fold(0, add).cast_signed() | 1
+    }
+
+    /// The node that claims what is due of `hook`. None if all nodes are shutting down.
+    #[must_use]
+    pub fn owner(&self, hook: HookId) -> Option<NodeNumber> {
+        let candidates = self.0.iter().filter(|member| !member.draining).map(|member| member.node);
+        candidates.max_by_key(|node| (weight(hook, *node), *node))
+    }
+
+    /// How much of a `limit` for `hook` is for `node`. The owner has what cannot be divided. A node that is shutting down
+    /// has its part until it has ended, because of what it has in flight, but starts nothing.
+    #[must_use]
+    pub fn share(&self, node: NodeNumber, limit: usize, hook: HookId) -> usize {
+        if !self.0.iter().any(|member| member.node == node && !member.draining) {
+            return 0;
+        }
+        let each = limit / self.0.len();
+        if self.0.len() == 1 || self.owner(hook) == Some(node) {
+            limit - each * (self.0.len() - 1)
+        } else {
+            each
+        }
+    }
+}
+
+/// What one node knows of the others, and what it may do.
+///
+/// Nodes do not learn of a change at the same moment. A new view is *settled* when every node in it has applied it. Until
+/// then, a node may do what both the new view and the last settled one allow, so that all together never exceed a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    own: NodeNumber,
+    current: View,
+    settled: View,
+}
+
+impl Members {
+    /// The only node.
+    #[must_use]
+    pub fn alone(own: NodeNumber) -> Self {
+        let view = View::new(vec![Member { node: own, epoch: 0, draining: false }]);
+        Self { own, settled: view.clone(), current: view }
+    }
+
+    /// The node `own`, which has just joined: it may do nothing until `view` is settled.
+    #[must_use]
+    pub fn joining(own: NodeNumber, view: View) -> Self {
+        Self { own, current: view, settled: View::default() }
+    }
+
+    /// The node that knows this.
+    #[must_use]
+    pub fn own(&self) -> NodeNumber {
+        self.own
+    }
+
+    /// The view as it is now.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.current
+    }
+
+    /// Whether every node has applied the view.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.current == self.settled
+    }
+
+    /// The same with a new view. `settled`: every node in it has applied it.
+    #[must_use]
+    pub fn with_view(&self, view: View, settled: bool) -> Self {
+        let last = if settled { view.clone() } else { self.settled.clone() };
+        Self { own: self.own, current: view, settled: last }
+    }
+
+    /// The node that claims what is due of `hook`. None while it changes.
+    #[must_use]
+    pub fn owner(&self, hook: HookId) -> Option<NodeNumber> {
+        let owner = self.current.owner(hook);
+        owner.filter(|_| self.is_settled() || self.settled.owner(hook) == owner)
+    }
+
+    /// Whether this node claims what is due of `hook`.
+    #[must_use]
+    pub fn owns(&self, hook: HookId) -> bool {
+        self.owner(hook) == Some(self.own)
+    }
+
+    /// How much of a `limit` for `hook` is for this node. If it is 0, the node starts nothing for the hook.
+    #[must_use]
+    pub fn share(&self, limit: usize, hook: HookId) -> usize {
+        let share = self.current.share(self.own, limit, hook);
+        match self.is_settled() {
+            true => share,
+            false => share.min(self.settled.share(self.own, limit, hook)),
+        }
+    }
+}
+
+/// A settled view of these nodes, as the first of them has it.
+#[cfg(test)]
+pub(crate) fn settled(nodes: &[u16]) -> Members {
+    let member = |node: &u16| Member { node: NodeNumber(*node), epoch: 1, draining: false };
+    let view = View::new(nodes.iter().map(member).collect());
+    Members { own: NodeNumber(nodes[0]), current: view.clone(), settled: view }
+}
+
+/// How much `node` is preferred for `hook`.
+fn weight(hook: HookId, node: NodeNumber) -> u64 {
+    mix(mix(hook.0.cast_unsigned()) ^ (u64::from(node.0) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+/// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ (bits >> 31)
+}
+
+#[cfg(test)]
+mod tests;

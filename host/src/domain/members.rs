@@ -71,13 +71,13 @@ impl View {
 
 /// What one node knows of the others, and what it may do.
 ///
-/// Nodes do not learn of a change at the same moment. A new view is *settled* when every node in it has applied it. Until
-/// then, a node may do what both the new view and the last settled one allow, so that all together never exceed a limit.
+/// Nodes do not learn of a change at the same moment. a new view is *agreed* when every node in it has applied it. Until
+/// then, a node may do what both the new view and the last agreed one allow, so that all together never exceed a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Members {
     own: NodeNumber,
     current: View,
-    settled: View,
+    agreed: View,
 }
 
 impl Members {
@@ -85,13 +85,13 @@ impl Members {
     #[must_use]
     pub fn alone(own: NodeNumber) -> Self {
         let view = View::new(vec![Member { node: own, epoch: 0, draining: false }]);
-        Self { own, settled: view.clone(), current: view }
+        Self { own, agreed: view.clone(), current: view }
     }
 
-    /// The node `own`, which has just joined: it may do nothing until `view` is settled.
+    /// The node `own`, which has just joined: it may do nothing until `view` is agreed.
     #[must_use]
     pub fn joining(own: NodeNumber, view: View) -> Self {
-        Self { own, current: view, settled: View::default() }
+        Self { own, current: view, agreed: View::default() }
     }
 
     /// The node that knows this.
@@ -108,22 +108,22 @@ impl Members {
 
     /// Whether every node has applied the view.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.current == self.settled
+    pub fn is_agreed(&self) -> bool {
+        self.current == self.agreed
     }
 
-    /// The same with a new view. `settled`: every node in it has applied it.
+    /// The same with a new view. `agreed`: every node in it has applied it.
     #[must_use]
-    pub fn with_view(&self, view: View, settled: bool) -> Self {
-        let last = if settled { view.clone() } else { self.settled.clone() };
-        Self { own: self.own, current: view, settled: last }
+    pub fn with_view(&self, view: View, agreed: bool) -> Self {
+        let last = if agreed { view.clone() } else { self.agreed.clone() };
+        Self { own: self.own, current: view, agreed: last }
     }
 
     /// The node that claims what is due of `hook`. None while it changes.
     #[must_use]
     pub fn owner(&self, hook: HookId) -> Option<NodeNumber> {
         let owner = self.current.owner(hook);
-        owner.filter(|_| self.is_settled() || self.settled.owner(hook) == owner)
+        owner.filter(|_| self.is_agreed() || self.agreed.owner(hook) == owner)
     }
 
     /// Whether this node claims what is due of `hook`.
@@ -136,19 +136,19 @@ impl Members {
     #[must_use]
     pub fn share(&self, limit: usize, hook: HookId) -> usize {
         let share = self.current.share(self.own, limit, hook);
-        match self.is_settled() {
+        match self.is_agreed() {
             true => share,
-            false => share.min(self.settled.share(self.own, limit, hook)),
+            false => share.min(self.agreed.share(self.own, limit, hook)),
         }
     }
 }
 
-/// A settled view of these nodes, as the first of them has it.
+/// A agreed view of these nodes, as the first of them has it.
 #[cfg(test)]
-pub(crate) fn settled(nodes: &[u16]) -> Members {
+pub(crate) fn agreed(nodes: &[u16]) -> Members {
     let member = |node: &u16| Member { node: NodeNumber(*node), epoch: 1, draining: false };
     let view = View::new(nodes.iter().map(member).collect());
-    Members { own: NodeNumber(nodes[0]), current: view.clone(), settled: view }
+    Members { own: NodeNumber(nodes[0]), current: view.clone(), agreed: view }
 }
 
 /// How much `node` is preferred for `hook`.

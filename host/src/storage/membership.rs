@@ -148,13 +148,13 @@ impl Membership {
         self.beat.notify_one();
     }
 
-    /// A heartbeat that was sent at `sent`, by the boot clock, has arrived. `settled`: all nodes have applied `view`.
-    pub(super) fn beaten(&self, sent: i64, view: View, settled: bool) {
+    /// A heartbeat that was sent at `sent`, by the boot clock, has arrived. `agreed`: all nodes have applied `view`.
+    pub(super) fn beaten(&self, sent: i64, view: View, agreed: bool) {
         let was_fenced = self.is_fenced();
         let lasts = i64::try_from(FENCE_AFTER.as_millis()).unwrap_or(i64::MAX);
         self.fenced_from.store(sent + lasts, Ordering::Release);
         self.members.send_if_modified(|members| {
-            let new = members.with_view(view, settled);
+            let new = members.with_view(view, agreed);
             let changed = new != *members;
             *members = new;
             changed || was_fenced
@@ -174,8 +174,8 @@ impl Membership {
 #[cfg(test)]
 impl Membership {
     /// A heartbeat saw these nodes.
-    pub(crate) fn see(&self, view: View, settled: bool) {
-        self.beaten(clock::since_boot_ms(), view, settled);
+    pub(crate) fn see(&self, view: View, agreed: bool) {
+        self.beaten(clock::since_boot_ms(), view, agreed);
     }
 
     /// The node does not reach the database.
@@ -235,7 +235,7 @@ mod tests {
         membership.rejoin();
         membership.beaten(clock::since_boot_ms(), view(3), false);
         assert!(!membership.holds(Term::FIRST) && membership.holds(membership.term()));
-        assert_eq!((membership.share(5, hook), membership.owns(hook)), (0, false), "it is not settled");
+        assert_eq!((membership.share(5, hook), membership.owns(hook)), (0, false), "it is not agreed");
         membership.beaten(clock::since_boot_ms(), view(3), true);
         assert_eq!((membership.share(5, hook), membership.owns(hook)), (5, true));
     }

@@ -3,7 +3,7 @@ use crate::clock::SystemClock;
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::testing::{self, SpyStore};
 use crate::domain::ids::IdGenerator;
-use crate::domain::members::settled;
+use crate::domain::members::agreed;
 use crate::domain::{DeliveryState, Hook, NodeNumber};
 use crate::storage::conformance::{NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::sqlite::{self, SqliteOptions};
@@ -166,7 +166,7 @@ async fn a_node_claims_only_what_is_due_of_its_own_hooks() {
     let (now, stop) = (UnixMillis(NOW.0 + 1_000), CancellationToken::new());
     assert_eq!(feeder.look(now, &stop).await.unwrap(), None, "the others' are no reason to look again");
     assert!(store.claims.lock().unwrap().is_empty(), "it has not joined");
-    let members = settled(&[1, 2]);
+    let members = agreed(&[1, 2]);
     membership.see(members.view().clone(), true);
     feeder.dispatcher.queue().set_members(members.clone(), clock::monotonic());
     feeder.glance(now, &stop).await.unwrap();

@@ -6,7 +6,7 @@ use super::*;
 use crate::delivery::dispatcher::StartAttempt;
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::testing::{self, Collector, work};
-use crate::domain::members::settled;
+use crate::domain::members::agreed;
 use crate::domain::{HookId, NodeNumber, UnixMillis};
 use crate::storage::{Membership, Term};
 
@@ -25,14 +25,14 @@ fn followed(in_flight_per_hook: usize) -> (Arc<Dispatcher>, Arc<Collector>, Arc<
 
 /// A hook that node 1 owns beside node 2, or does not.
 fn hook(owned: bool) -> i64 {
-    let both = settled(&[NODE, 2]);
+    let both = agreed(&[NODE, 2]);
     (1..).find(|hook| both.owns(HookId(*hook)) == owned).unwrap()
 }
 
 /// The nodes change, and the dispatcher has applied it.
-async fn see(membership: &Membership, nodes: &[u16], is_settled: bool) {
-    let view = settled(nodes).view().clone();
-    membership.see(view.clone(), is_settled);
+async fn see(membership: &Membership, nodes: &[u16], is_agreed: bool) {
+    let view = agreed(nodes).view().clone();
+    membership.see(view.clone(), is_agreed);
     while membership.applied() != view.id() {
         membership.beat_wanted().await;
     }
@@ -50,7 +50,7 @@ async fn a_node_starts_its_part_and_what_it_may_not_start_is_given_back() {
     assert_eq!(started.len(), 2);
     assert!(started.iter().all(|(work, permit)| permit.may_start(work)));
     // Node 2 joins, and owns a hook that can have one request in flight.
-    membership.see(settled(&[NODE, 2]).view().clone(), true);
+    membership.see(agreed(&[NODE, 2]).view().clone(), true);
     while dispatcher.queue().most_in_flight(HookId(hook(false))) > 0 {
         tokio::task::yield_now().await;
     }
@@ -69,7 +69,7 @@ async fn a_node_starts_its_part_and_what_it_may_not_start_is_given_back() {
     assert!(work.delivery.0 == 3 && !permit.may_start(&work));
     drop(permit);
     // Only now others may start requests of the hook.
-    while membership.applied() != settled(&[NODE, 2]).view().id() {
+    while membership.applied() != agreed(&[NODE, 2]).view().id() {
         membership.beat_wanted().await;
     }
 }
@@ -83,7 +83,7 @@ async fn a_fenced_node_starts_nothing_until_it_beats_again() {
     assert!(!dispatcher.may_start(&first));
     dispatcher.push_reserved(vec![first]);
     assert!(collector.take().is_empty());
-    membership.see(settled(&[NODE]).view().clone(), true);
+    membership.see(agreed(&[NODE]).view().clone(), true);
     collector.started.notified().await;
     let started = collector.take();
     assert!(started[0].1.may_start(&started[0].0), "nobody took it over");

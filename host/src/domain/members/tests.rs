@@ -139,9 +139,9 @@ impl Cluster {
             (true, 1) => self.nodes[index].as_mut().unwrap().member.draining = true,
             (true, _) => {
                 let view = self.view();
-                let settled = self.nodes.iter().flatten().all(|other| other.applied == view.id());
+                let agreed = self.nodes.iter().flatten().all(|other| other.applied == view.id());
                 let node = self.nodes[index].as_mut().unwrap();
-                node.members = node.members.with_view(view, settled);
+                node.members = node.members.with_view(view, agreed);
                 node.applied = node.members.view().id();
             }
         }

@@ -20,7 +20,7 @@ use crate::storage::columns::damaged;
 /// How often a node shows that it is alive.
 const EVERY: Duration = Duration::from_secs(1);
 /// The same while nodes know different views.
-const EVERY_UNSETTLED: Duration = Duration::from_millis(250);
+const EVERY_UNTIL_AGREED: Duration = Duration::from_millis(250);
 /// How long one heartbeat may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// A node that could not beat for this long was cut off from the database. So, probably, were the others.
@@ -96,8 +96,8 @@ async fn keep_alive(session: Weak<Session>, seen: watch::Sender<Seen>) {
                 tracing::warn!(error, "cannot show the other nodes that this one is alive");
             }
         }
-        let settled = session.membership.members().is_settled();
-        let next = began + if settled { EVERY } else { EVERY_UNSETTLED };
+        let agreed = session.membership.members().is_agreed();
+        let next = began + if agreed { EVERY } else { EVERY_UNTIL_AGREED };
         tokio::select! {
             () = tokio::time::sleep_until(next) => {}
             () = session.membership.beat_wanted() => {}
@@ -124,8 +124,8 @@ pub async fn beat(session: &Session, last: UnixMillis) -> Result<Seen, StorageEr
     });
     let view = View::new(members.collect::<Result<_, StorageError>>()?);
     let id = view.id();
-    let settled = applied == id && rows.iter().all(|row| row.view.is_none_or(|view| view == id));
-    session.membership.beaten(sent, view, settled);
+    let agreed = applied == id && rows.iter().all(|row| row.view.is_none_or(|view| view == id));
+    session.membership.beaten(sent, view, agreed);
     let dead = rows.iter().filter(|row| row.is_dead && row.node != session.number());
     Ok(Seen { now, dead: dead.map(|row| (row.node, row.epoch)).collect() })
 }

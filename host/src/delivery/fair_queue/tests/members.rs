@@ -1,15 +1,15 @@
 //! Beside other nodes.
 
 use super::*;
-use crate::domain::members::settled;
+use crate::domain::members::agreed;
 
 const HOOK: HookId = HookId(10);
 
 /// A node beside two others: the one that owns [`HOOK`], or another.
 fn beside(in_flight_per_hook: usize, owns: bool) -> FairQueue {
-    let owner = settled(&[1, 2, 3]).owner(HOOK).unwrap().0;
+    let owner = agreed(&[1, 2, 3]).owner(HOOK).unwrap().0;
     let own = if owns { owner } else { owner % 3 + 1 };
-    let members = settled(&[own, own % 3 + 1, (own + 1) % 3 + 1]);
+    let members = agreed(&[own, own % 3 + 1, (own + 1) % 3 + 1]);
     FairQueue::new(DispatcherLimits { in_flight_per_hook, ..limits() }).beside(members)
 }
 

@@ -27,16 +27,16 @@ async fn join(database: &TestDatabase, name: &str) -> PostgresDatabase {
 }
 
 /// Waits until each node sees these numbers, and all have applied it.
-async fn settled(nodes: &[&PostgresDatabase], numbers: &[u16]) -> Vec<Members> {
+async fn agreed(nodes: &[&PostgresDatabase], numbers: &[u16]) -> Vec<Members> {
     let mut all = Vec::new();
     for node in nodes {
         let is_so = |members: &Members| {
             let seen = members.view().members().iter().map(|member| member.node.0);
-            members.is_settled() && seen.eq(numbers.iter().copied())
+            members.is_agreed() && seen.eq(numbers.iter().copied())
         };
         let mut changes = node.membership().changes();
         let members = tokio::time::timeout(std::time::Duration::from_secs(60), changes.wait_for(is_so)).await;
-        all.push(members.expect("they settle in time").unwrap().clone());
+        all.push(members.expect("they agree in time").unwrap().clone());
     }
     all
 }
@@ -64,30 +64,30 @@ async fn take_over(by: &PostgresDatabase, node: NodeNumber, epoch: i64) {
 async fn nodes_that_join_leave_and_return_divide_the_hooks() {
     let database = create!();
     let one = join(&database, "one").await;
-    check_division(&settled(&[&one], &[1]).await);
+    check_division(&agreed(&[&one], &[1]).await);
     let (two, three) = (join(&database, "two").await, join(&database, "three").await);
-    let before = settled(&[&one, &two, &three], &[1, 2, 3]).await;
+    let before = agreed(&[&one, &two, &three], &[1, 2, 3]).await;
     check_division(&before);
 
     // One that is shutting down owns nothing, and keeps its part until it has ended.
     three.membership().drain();
     let mut changes = one.membership().changes();
     let drains = |members: &Members| members.view().members().iter().any(|member| member.draining);
-    let draining = changes.wait_for(|members| drains(members) && members.is_settled()).await.unwrap().clone();
+    let draining = changes.wait_for(|members| drains(members) && members.is_agreed()).await.unwrap().clone();
     assert!((1..200).map(HookId).all(|hook| draining.owner(hook) != Some(NodeNumber(3))));
     assert_eq!(draining.share(9, HookId(1)), 3);
     three.close().await.unwrap();
-    check_division(&settled(&[&one, &two], &[1, 2]).await);
+    check_division(&agreed(&[&one, &two], &[1, 2]).await);
 
     // One whose work was taken over returns as another.
     let epoch = two.stores.session.epoch();
     take_over(&one, NodeNumber(2), epoch).await;
     let mut changes = two.membership().changes();
     let returned = |members: &Members| {
-        members.is_settled() && members.view().members().iter().any(|member| member.epoch == epoch + 2)
+        members.is_agreed() && members.view().members().iter().any(|member| member.epoch == epoch + 2)
     };
     changes.wait_for(returned).await.unwrap();
-    let after = settled(&[&one, &two], &[1, 2]).await;
+    let after = agreed(&[&one, &two], &[1, 2]).await;
     check_division(&after);
     assert_eq!(two.stores.session.epoch(), epoch + 2);
     for hook in (1..200).map(HookId).filter(|hook| before[0].owns(*hook)) {
@@ -99,7 +99,7 @@ async fn nodes_that_join_leave_and_return_divide_the_hooks() {
 async fn a_node_that_returns_records_what_was_in_flight_and_accepts_again() {
     let database = create!();
     let (one, two) = (join(&database, "one").await, join(&database, "two").await);
-    settled(&[&one, &two], &[1, 2]).await;
+    agreed(&[&one, &two], &[1, 2]).await;
     let (first, second) =
         (World::of_node(one.stores(), NodeNumber(1)), World::of_node(two.stores(), NodeNumber(2)));
     let hook = first.stored_hook().await;
@@ -110,7 +110,7 @@ async fn a_node_that_returns_records_what_was_in_flight_and_accepts_again() {
     let term = two.membership().term();
     take_over(&one, NodeNumber(2), two.stores.session.epoch()).await;
     let mut changes = two.membership().changes();
-    changes.wait_for(|members| two.membership().term() != term && members.is_settled()).await.unwrap();
+    changes.wait_for(|members| two.membership().term() != term && members.is_agreed()).await.unwrap();
     assert!(!two.membership().holds(term));
     // The other node has claimed one of them meanwhile.
     let now = crate::domain::UnixMillis(i64::MAX / 2);

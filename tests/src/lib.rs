@@ -4,13 +4,16 @@
 //! of a process, for at most [`TIMEOUT`].
 
 pub mod client;
+pub mod database;
 pub mod guest;
+pub mod program;
 pub mod receiver;
 pub mod server;
 
 use std::time::Duration;
 
 pub use client::{Client, Response};
+pub use program::Program;
 pub use receiver::{Arrival, Receiver, Reply};
 pub use server::Server;
 

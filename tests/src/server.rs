@@ -1,27 +1,53 @@
 //! The real binary in its own process.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
+use hookwright::vault::{Key, Keys};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::client::Client;
+use crate::database::Database;
+use crate::program::Program;
 
 /// The operator's key.
 pub const ADMIN_KEY: &str = "test-operator-key-with-enough-characters";
 
-/// A running engine. It is killed when it is dropped. Its data directory is removed with the last server that uses it.
+/// The key that encrypts secrets, unless the settings of a test have another. On PostgreSQL there must be one.
+const ENCRYPTION_KEY: &str = "dGhlIGtleSBvZiB0ZXN0cywgMzIgYnl0ZXMgbG9uZyE=";
+
+/// A running engine. It is killed when it is dropped. What it stores is removed with the last server that uses it.
 pub struct Server {
     child: Child,
     base: String,
-    data_dir: Arc<tempfile::TempDir>,
-    path: PathBuf,
-    binary: PathBuf,
+    stored: Stored,
+    program: Program,
     environment: Vec<(String, String)>,
+}
+
+/// What an engine stores, and where.
+#[derive(Clone)]
+struct Stored {
+    data_dir: PathBuf,
+    database: Option<Arc<Database>>,
+    /// Holds the data directory, unless the test has its own.
+    _temporary: Option<Arc<tempfile::TempDir>>,
+}
+
+impl Stored {
+    async fn new(program: &Program) -> Self {
+        let temporary = tempfile::tempdir().expect("a temporary directory can be created");
+        let stored = Self::at(program, temporary.path()).await;
+        Self { _temporary: Some(Arc::new(temporary)), ..stored }
+    }
+
+    async fn at(program: &Program, data_dir: &Path) -> Self {
+        let database = Database::create(program.database, data_dir).await.map(Arc::new);
+        Self { data_dir: data_dir.to_owned(), database, _temporary: None }
+    }
 }
 
 fn settings(environment: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -37,37 +63,18 @@ fn settings(environment: &[(&str, &str)]) -> Vec<(String, String)> {
     all
 }
 
-/// The settings with which the engine of a data directory has its database on a PostgreSQL server, if
-/// `HOOKWRIGHT_TEST_ENGINES_ON` names one, such as `postgres://user@host:5432`. Creates the database if it is missing.
-#[expect(clippy::disallowed_methods, reason = "the server of tests is no setting of the engine")]
-async fn on_postgres(data_dir: &Path) -> Vec<(String, String)> {
-    let Ok(server) = std::env::var("HOOKWRIGHT_TEST_ENGINES_ON") else { return Vec::new() };
-    let mut hasher = DefaultHasher::new();
-    data_dir.hash(&mut hasher);
-    let name = format!("hookwright_engine_{:x}", hasher.finish());
-    let sql = format!("CREATE DATABASE {name}");
-    // It fails if there is one: an engine that is started again finds its own.
-    let created =
-        Command::new("psql").arg(format!("{server}/postgres")).args(["-q", "-c", &sql]).output().await;
-    created.expect("`psql` is installed");
-    vec![
-        ("HOOKWRIGHT_DATABASE".to_owned(), format!("{server}/{name}")),
-        ("HOOKWRIGHT_ENCRYPTION_KEY".to_owned(), "dGhlIGtleSBvZiB0ZXN0cywgMzIgYnl0ZXMgbG9uZyE=".to_owned()),
-    ]
-}
-
 impl Server {
-    /// Starts `binary` with an empty data directory. Deliveries to loopback are allowed.
-    pub async fn start(binary: impl AsRef<Path>) -> Self {
-        Self::start_with(binary, &[]).await
+    /// Starts `program` with nothing stored. Deliveries to loopback are allowed.
+    pub async fn start(program: impl Into<Program>) -> Self {
+        Self::start_with(program, &[]).await
     }
 
     /// Like [`Self::start`], with additional settings as environment variables.
     ///
     /// # Panics
     /// If the process does not print its address.
-    pub async fn start_with(binary: impl AsRef<Path>, environment: &[(&str, &str)]) -> Self {
-        Self::start_logging_to(binary, environment, Stdio::inherit()).await
+    pub async fn start_with(program: impl Into<Program>, environment: &[(&str, &str)]) -> Self {
+        Self::start_logging_to(program, environment, Stdio::inherit()).await
     }
 
     /// Like [`Self::start_with`], with the log written to `log`.
@@ -75,43 +82,53 @@ impl Server {
     /// # Panics
     /// See [`Self::start_with`].
     pub async fn start_logging_to(
-        binary: impl AsRef<Path>,
+        program: impl Into<Program>,
         environment: &[(&str, &str)],
         log: impl Into<Stdio>,
     ) -> Self {
-        let data_dir = Arc::new(tempfile::tempdir().expect("a temporary directory can be created"));
-        let path = data_dir.path().to_owned();
-        Self::launch(binary.as_ref().to_owned(), (data_dir, path), settings(environment), log.into()).await
+        let program = program.into();
+        let stored = Stored::new(&program).await;
+        Self::launch(program, stored, settings(environment), log.into()).await
     }
 
-    /// Like [`Self::start_with`], with the data in `data_dir`, which is not removed.
+    /// Like [`Self::start_with`], with the data in `data_dir`, which is not removed. A database on PostgreSQL is.
     ///
     /// # Panics
     /// See [`Self::start_with`].
-    pub async fn start_in(binary: impl AsRef<Path>, data_dir: &Path, environment: &[(&str, &str)]) -> Self {
-        let unused = Arc::new(tempfile::tempdir().expect("a temporary directory can be created"));
-        let data_dir = (unused, data_dir.to_owned());
-        Self::launch(binary.as_ref().to_owned(), data_dir, settings(environment), Stdio::inherit()).await
+    pub async fn start_in(
+        program: impl Into<Program>,
+        data_dir: &Path,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let program = program.into();
+        let stored = Stored::at(&program, data_dir).await;
+        Self::launch(program, stored, settings(environment), Stdio::inherit()).await
     }
 
     async fn launch(
-        binary: PathBuf,
-        (data_dir, path): (Arc<tempfile::TempDir>, PathBuf),
+        program: Program,
+        stored: Stored,
         environment: Vec<(String, String)>,
         log: Stdio,
     ) -> Self {
-        let mut child = Command::new(&binary)
+        let on_postgres = stored.database.as_ref().map(|database| {
+            [
+                ("HOOKWRIGHT_DATABASE", database.url()),
+                ("HOOKWRIGHT_ENCRYPTION_KEY", ENCRYPTION_KEY.to_owned()),
+            ]
+        });
+        let mut child = Command::new(&program)
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(&path)
+            .arg(&stored.data_dir)
             .env_remove("HOOKWRIGHT_CONFIG")
-            .envs(on_postgres(&path).await)
+            .envs(on_postgres.into_iter().flatten())
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
         let stdout = child.stdout.take().expect("its output is piped");
         let mut lines = BufReader::new(stdout).lines();
         let address = async {
@@ -124,10 +141,10 @@ impl Server {
             None
         };
         let base = tokio::time::timeout(crate::TIMEOUT, address).await.ok().flatten();
-        let base = base.unwrap_or_else(|| panic!("{} prints its address", binary.display()));
+        let base = base.unwrap_or_else(|| panic!("{program} prints its address"));
         // Read all further output, so that the process never blocks on a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, base, data_dir, path, binary, environment }
+        Self { child, base, stored, program, environment }
     }
 
     /// Kills it with SIGKILL and waits for its end.
@@ -164,8 +181,22 @@ impl Server {
     }
 
     async fn launch_again(self, environment: Vec<(String, String)>) -> Self {
-        let data_dir = (Arc::clone(&self.data_dir), self.path.clone());
-        Self::launch(self.binary.clone(), data_dir, environment, Stdio::inherit()).await
+        Self::launch(self.program, self.stored, environment, Stdio::inherit()).await
+    }
+
+    /// Starts another node on the same database, with a data directory of its own.
+    ///
+    /// # Panics
+    /// If the database is not on PostgreSQL. See [`Self::start_with`].
+    pub async fn another_node(&self) -> Self {
+        assert!(self.stored.database.is_some(), "the database is not on PostgreSQL");
+        let temporary = tempfile::tempdir().expect("a temporary directory can be created");
+        let stored = Stored {
+            data_dir: temporary.path().to_owned(),
+            database: self.stored.database.clone(),
+            _temporary: Some(Arc::new(temporary)),
+        };
+        Self::launch(self.program.clone(), stored, self.environment.clone(), Stdio::inherit()).await
     }
 
     /// Its base URL, such as `http://127.0.0.1:41234`.
@@ -177,7 +208,38 @@ impl Server {
     /// Its data directory.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
-        &self.path
+        &self.stored.data_dir
+    }
+
+    /// The keys with which it encrypts secrets.
+    #[must_use]
+    pub fn encryption_keys(&self) -> Keys {
+        let given = self.environment.iter().find(|(name, _)| name == "HOOKWRIGHT_ENCRYPTION_KEY");
+        let default = self.stored.database.is_some().then_some(ENCRYPTION_KEY);
+        let text = given.map(|(_, value)| value.as_str()).or(default);
+        Keys { current: text.and_then(Key::from_text), previous: Vec::new() }
+    }
+
+    /// The files of its data directory and the tables of its database that contain these bytes.
+    ///
+    /// # Panics
+    /// If they cannot be read.
+    pub async fn stored_with(&self, bytes: &[u8]) -> Vec<String> {
+        let files = std::fs::read_dir(self.data_dir()).expect("the data directory can be read");
+        let mut found: Vec<String> = files
+            .map(|entry| entry.expect("a directory can be read").path())
+            // The reserve file contains only zeroes.
+            .filter(|path| !path.ends_with("hookwright.reserve"))
+            .filter(|path| {
+                let content = std::fs::read(path);
+                content.is_ok_and(|content| content.windows(bytes.len()).any(|window| window == bytes))
+            })
+            .map(|path| path.display().to_string())
+            .collect();
+        if let Some(database) = &self.stored.database {
+            found.extend(database.tables_with(bytes).await);
+        }
+        found
     }
 
     /// The process id.

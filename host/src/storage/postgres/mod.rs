@@ -33,6 +33,7 @@ mod rows;
 mod sealing;
 mod session;
 mod stores;
+pub mod temporary;
 mod tenants;
 #[cfg(test)]
 mod testing;

@@ -1,9 +1,8 @@
 //! Many client connections do not affect other clients and deliveries.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use hookwright_tests::{Receiver, Server};
+use hookwright_tests::{Program, Receiver, Server};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -11,13 +10,13 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::{BINARY, hook};
 
 /// Writes a script to `dir` that starts the engine with at most `files` open files.
-fn with_open_files(dir: &tempfile::TempDir, files: u32) -> PathBuf {
+fn with_open_files(dir: &tempfile::TempDir, files: u32) -> Program {
     let script = dir.path().join("limited");
     let text = format!("#!/bin/sh\nulimit -n {files}\nexec {BINARY} \"$@\"\n");
     std::fs::write(&script, text).unwrap();
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     std::fs::set_permissions(&script, executable).unwrap();
-    script
+    BINARY.started_by(script)
 }
 
 fn address(server: &Server) -> SocketAddr {

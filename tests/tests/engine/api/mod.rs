@@ -7,6 +7,7 @@ mod document;
 mod dry_runs;
 mod event_ids;
 mod isolation;
+mod logins;
 mod project_web_hook;
 mod quotas;
 mod raw;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::{BINARY, engine, files_with, hook};
+use crate::{BINARY, engine, hook};
 
 #[tokio::test]
 async fn secrets_are_sent_with_each_attempt_and_masked_in_its_record() {
@@ -142,7 +142,7 @@ async fn the_size_of_a_record_is_limited() {
     let quotes = response["headers"]["x-quotes"].as_str().unwrap();
     assert!(quotes.len() < 9_000 && quotes.ends_with("\"…"), "{}", quotes.len());
     assert_eq!(response["headers"]["x-last"], Value::Null);
-    assert_eq!(files_with(server.data_dir(), "x-last".as_bytes()), [""; 0]);
+    assert_eq!(server.stored_with(b"x-last").await, [""; 0]);
 }
 
 #[tokio::test]

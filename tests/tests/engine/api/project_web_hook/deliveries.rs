@@ -4,7 +4,7 @@ use hookwright_tests::{Client, Receiver, Reply, Server};
 use serde_json::{Value, json};
 
 use super::{CLIENT_ID, JSON, PROJECT, WEB_HOOK, client_of};
-use crate::{BINARY, files_with};
+use crate::BINARY;
 
 /// Starts an engine that trusts the receiver's authority, with a web hook at the receiver.
 async fn engine_with(
@@ -99,7 +99,7 @@ async fn a_test_arrives_over_tls_as_documented() {
     let shown = client.get(&format!("/deliveries/{listed}")).await;
     assert_eq!(shown.expect(200)["attempts"][0]["request"]["headers"]["authorization"], "•••");
     assert!(!String::from_utf8_lossy(&shown.bytes).contains("do-not-show-me"));
-    assert_eq!(files_with(server.data_dir(), b"do-not-show-me"), [""; 0]);
+    assert_eq!(server.stored_with(b"do-not-show-me").await, [""; 0]);
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn a_retry_contains_the_authorization_which_is_not_stored_in_plain_text() 
     let id = client.post("/events", event).await.expect(202)["id"].as_str().unwrap().to_owned();
     client.deliveries_when(&id, |delivery| delivery["state"] == "waiting").await;
     // The request waits on disk for its retry.
-    assert_eq!(files_with(server.data_dir(), b"do-not-show-me"), [""; 0]);
+    assert_eq!(server.stored_with(b"do-not-show-me").await, [""; 0]);
     let first = receiver.next().await;
     let second = receiver.next().await;
     let sent = [first.header("authorization"), second.header("authorization")];

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::{FORM, JSON, WEB_HOOK, engine, text};
-use crate::files_with;
 
 #[tokio::test]
 async fn a_web_hook_can_be_created_read_changed_and_deleted() {
@@ -89,12 +88,8 @@ async fn a_web_hook_survives_a_restart_and_its_authorization_is_never_shown() {
     }
     assert!(!String::from_utf8_lossy(&hooks.bytes).contains("do-not-show-me"));
     server.kill().await;
-    assert_eq!(files_with(server.data_dir(), b"do-not-show-me"), [""; 0]);
-    assert_ne!(
-        files_with(server.data_dir(), b"https://example.com/"),
-        [""; 0],
-        "what is not secret is readable"
-    );
+    assert_eq!(server.stored_with(b"do-not-show-me").await, [""; 0]);
+    assert_ne!(server.stored_with(b"https://example.com/").await, [""; 0], "what is not secret is readable");
     let server = server.restart().await;
     let client = client.at(server.base());
     assert_eq!(text(&client, "GET", WEB_HOOK, "", 200).await, before);

@@ -7,7 +7,6 @@ use hookwright_tests::{Client, Receiver, Reply};
 use serde_json::{Value, json};
 
 use super::{DOMAIN, call, create, hook, webitel};
-use crate::files_with;
 
 /// Starts a receiver that responds with different tokens and cookies each time.
 async fn auth_server() -> Receiver {
@@ -74,7 +73,7 @@ async fn tokens_and_cookies_of_its_response_are_available_to_the_main_request_bu
     let recorded = &delivery["attempts"][0]["request"]["headers"];
     assert_eq!((&recorded["x-session"], &recorded["accept"]), (&json!("•••"), &json!("application/json")));
     for secret in ["Bearer t1", "\"s1\"", "sid=c1"] {
-        assert_eq!(files_with(server.data_dir(), secret.as_bytes()), [""; 0], "{secret}");
+        assert_eq!(server.stored_with(secret.as_bytes()).await, [""; 0], "{secret}");
     }
 
     // The template of the body can use it too. With GET, `map` is the query.

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use hookwright::vault::{Keys, Vault};
+use hookwright::vault::Vault;
 use hookwright_tests::server::ADMIN_KEY;
 use hookwright_tests::{Client, Server};
 use serde_json::{Value, json};
@@ -15,7 +15,8 @@ const HS256: &str = r#"{"typ":"JWT","alg":"HS256"}"#;
 
 /// Signs a token with the engine's key.
 fn signed(server: &Server, header: &str, payload: &str) -> String {
-    let key = Vault::open(server.data_dir(), &Keys::default()).unwrap().derive("webitel domain tokens");
+    let vault = Vault::open(server.data_dir(), &server.encryption_keys()).unwrap();
+    let key = vault.derive("webitel domain tokens");
     sign_with(key.reveal(), header, payload)
 }
 

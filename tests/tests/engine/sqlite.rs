@@ -1,4 +1,4 @@
-//! The data directory: encryption keys, full disks.
+//! What is only true of SQLite: the files of its data directory, encryption keys there, full disks.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -8,7 +8,7 @@ use hookwright_tests::{Server, guest};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::{BINARY, files_with};
+use crate::BINARY;
 
 /// Keys of 32 bytes in base64.
 const FIRST_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -38,7 +38,7 @@ async fn encryption_keys_can_be_rotated_and_a_wrong_key_is_refused() {
     let before = client.get(&secret).await.expect(200);
     client.post("/logins", json!({"name": "user", "secret": "another-secret"})).await.expect(201);
     for text in ["do-not-show-me", "in-the-path", "another-secret"] {
-        assert_eq!(files_with(server.data_dir(), text.as_bytes()), [""; 0], "{text}");
+        assert_eq!(server.stored_with(text.as_bytes()).await, [""; 0], "{text}");
     }
     let running = run("rekey", server.data_dir(), &first).await;
     assert!(!running.status.success() && words(&running).contains("in use by another process"));
@@ -59,19 +59,6 @@ async fn encryption_keys_can_be_rotated_and_a_wrong_key_is_refused() {
     assert_eq!(client.get(&secret).await.expect(200), before);
     let shown = client.get(&format!("/hooks/{}", made["id"].as_str().unwrap())).await.expect(200);
     assert_eq!(shown, made);
-}
-
-#[tokio::test]
-async fn a_name_and_secret_of_another_tenants_login_are_refused() {
-    let server = Server::start(BINARY).await;
-    let (first, second) = (server.tenant("first").await, server.tenant("second").await);
-    let login = json!({"name": "user", "secret": "the-same-secret"});
-    first.post("/logins", login.clone()).await.expect(201);
-    second.post("/logins", json!({"name": "user", "secret": "another-secret"})).await.expect(201);
-    second.send("DELETE", "/api/v3/logins/user", "", &[]).await.expect(204);
-    let refused = second.post("/logins", login).await.expect(409);
-    assert!(refused["detail"].as_str().unwrap().contains("choose another secret"), "{refused}");
-    assert_eq!(second.get("/logins").await.expect(200)["data"], json!([]));
 }
 
 /// A file system of 64 MiB that is unmounted on drop. Requires the right to mount.

@@ -1,0 +1,23 @@
+//! What the tests begin with. The targets `engine` and `engine_on_postgres` share it.
+
+use hookwright_tests::{Client, Receiver, Server};
+use serde_json::{Value, json};
+
+use crate::BINARY;
+
+/// Starts an engine with one tenant.
+pub async fn engine() -> (Server, Client) {
+    let server = Server::start(BINARY).await;
+    let client = server.tenant("acme").await;
+    (server, client)
+}
+
+/// Creates a hook at `receiver` for all events, with the additional members of `more`, and returns its id.
+pub async fn hook(client: &Client, receiver: &Receiver, more: Value) -> String {
+    let mut body = json!({"url": receiver.url("/"), "types": ["*"]});
+    for (name, value) in more.as_object().into_iter().flatten() {
+        body[name] = value.clone();
+    }
+    let hook = client.post("/hooks", body).await.expect(201);
+    hook["id"].as_str().expect("a hook has an id").to_owned()
+}

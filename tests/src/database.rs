@@ -32,9 +32,16 @@ impl Database {
         };
         let mut hasher = DefaultHasher::new();
         data_dir.hash(&mut hasher);
-        let name = format!("hookwright_engine_{:x}", hasher.finish());
-        temporary::create_database(&server, &name).await.expect("a database can be created");
-        Some(Self { server, name })
+        Some(Self::on(&server, &format!("hookwright_engine_{:x}", hasher.finish())).await)
+    }
+
+    /// Creates the database `name` on the server with this URL, which is without a database.
+    ///
+    /// # Panics
+    /// If it cannot be created.
+    pub async fn on(server: &str, name: &str) -> Self {
+        temporary::create_database(server, name).await.expect("a database can be created");
+        Self { server: server.to_owned(), name: name.to_owned() }
     }
 
     /// Its URL.

@@ -9,6 +9,7 @@ pub mod guest;
 pub mod program;
 pub mod receiver;
 pub mod server;
+pub mod soak;
 
 use std::time::Duration;
 

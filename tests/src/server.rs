@@ -39,9 +39,15 @@ struct Stored {
 
 impl Stored {
     async fn new(program: &Program) -> Self {
+        let mut stored = Self::on(None);
+        stored.database = Self::at(program, &stored.data_dir).await.database;
+        stored
+    }
+
+    fn on(database: Option<Arc<Database>>) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary directory can be created");
-        let stored = Self::at(program, temporary.path()).await;
-        Self { _temporary: Some(Arc::new(temporary)), ..stored }
+        let data_dir = temporary.path().to_owned();
+        Self { data_dir, database, _temporary: Some(Arc::new(temporary)) }
     }
 
     async fn at(program: &Program, data_dir: &Path) -> Self {
@@ -105,6 +111,15 @@ impl Server {
         Self::launch(program, stored, settings(environment), Stdio::inherit()).await
     }
 
+    /// Like [`Self::start_with`], on this database.
+    ///
+    /// # Panics
+    /// See [`Self::start_with`].
+    pub async fn start_on(program: Program, database: Database, environment: &[(&str, &str)]) -> Self {
+        let stored = Stored::on(Some(Arc::new(database)));
+        Self::launch(program, stored, settings(environment), Stdio::inherit()).await
+    }
+
     async fn launch(
         program: Program,
         stored: Stored,
@@ -145,6 +160,14 @@ impl Server {
         // Read all further output, so that the process never blocks on a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self { child, base, stored, program, environment }
+    }
+
+    /// Whether the process has ended.
+    ///
+    /// # Panics
+    /// If that cannot be found out.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
     }
 
     /// Kills it with SIGKILL and waits for its end.
@@ -190,12 +213,7 @@ impl Server {
     /// If the database is not on PostgreSQL. See [`Self::start_with`].
     pub async fn another_node(&self) -> Self {
         assert!(self.stored.database.is_some(), "the database is not on PostgreSQL");
-        let temporary = tempfile::tempdir().expect("a temporary directory can be created");
-        let stored = Stored {
-            data_dir: temporary.path().to_owned(),
-            database: self.stored.database.clone(),
-            _temporary: Some(Arc::new(temporary)),
-        };
+        let stored = Stored::on(self.stored.database.clone());
         Self::launch(self.program.clone(), stored, self.environment.clone(), Stdio::inherit()).await
     }
 

@@ -10,6 +10,8 @@ mod api;
 #[path = "../engine/delivery/mod.rs"]
 mod delivery;
 #[cfg(not(postgres_is_missing))]
+mod nodes;
+#[cfg(not(postgres_is_missing))]
 #[path = "../engine/sandbox/mod.rs"]
 mod sandbox;
 #[cfg(not(postgres_is_missing))]

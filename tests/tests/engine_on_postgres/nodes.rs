@@ -1,0 +1,24 @@
+//! Several nodes on one database.
+
+use std::time::Duration;
+
+use hookwright_tests::soak::{self, Plan};
+
+use crate::BINARY;
+
+/// A short soak. `cargo bench -p hookwright-tests --bench soak` runs long ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_while_nodes_and_the_database_are_killed() {
+    let plan = Plan {
+        nodes: 3,
+        rate: 120,
+        kills: 4,
+        deaths: 1,
+        postgres_kills: 2,
+        pauses: 0,
+        pause: Duration::ZERO,
+        seed: 1,
+    };
+    let report = soak::run(BINARY, plan).await.unwrap();
+    assert_eq!(report.violations(), [""; 0], "{report}");
+}

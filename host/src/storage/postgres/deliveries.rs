@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use sqlx_postgres::PgExecutor;
 
 use super::rows::delivery_columns;
@@ -70,7 +71,9 @@ impl DeliveryStore for PostgresStores {
         let mut rows = rows.as_slice();
         while !rows.is_empty() {
             let (part, rest) = rows.split_at(recording::first_part(rows).max(1));
-            retries.run(|| recording::write(&self.session, part)).await?;
+            let writes =
+                recording::divide(part).map(|part| retries.run(|| recording::write(&self.session, part)));
+            try_join_all(writes).await?;
             rows = rest;
         }
         Ok(())

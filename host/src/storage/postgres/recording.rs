@@ -22,7 +22,17 @@ fn finishes(row: &RecordRow, delivery: &RowlessDelivery) -> bool {
         && delivery.event.tenant.0 == row.tenant
 }
 
-/// The beginning of `rows` that one transaction takes: each delivery once, and not too many bytes.
+/// How many transactions of one call are under way, at most.
+pub const IN_FLIGHT: usize = 2;
+/// A call with this many records is divided: a smaller transaction costs more for each.
+const DIVIDED: usize = 128;
+
+/// Parts of about the same size that are written at the same time. A small call is not divided.
+pub fn divide(rows: &[RecordRow]) -> impl Iterator<Item = &[RecordRow]> {
+    rows.chunks(rows.len().div_ceil(IN_FLIGHT).max(DIVIDED))
+}
+
+/// The beginning of `rows` that is written together: each delivery once, and not too many bytes.
 pub fn first_part(rows: &[RecordRow]) -> usize {
     let (mut seen, mut bytes) = (HashSet::with_capacity(rows.len()), 0);
     let is_of_the_next = |row: &RecordRow| {
@@ -89,7 +99,7 @@ impl<'a> Writes<'a> {
         let query = bind_leased(bind_finished(query, &self.finished), &self.leased);
         let query = bind_changes(bind_rendered(query, &self.changes), &self.changes);
         let query = bind_attempts(query, &self.attempts);
-        let row = query.fetch_one(&session.pool).await.map_err(|error| session.failed(error))?;
+        let row = session.run(query).await.map_err(|error| session.failed(error))?;
         let missing: Vec<i64> = row.try_get(0)?;
         Ok(missing.into_iter().map(DeliveryId).collect())
     }

@@ -61,7 +61,7 @@ async fn write(session: &Session, writes: Writes<'_>) -> Result<Written, Storage
         return Ok(Written::Stored);
     }
     let rowless = writes.rowless.clone();
-    let done = match writes.query(session).fetch_one(&session.pool).await {
+    let done = match session.run(writes.query(session)).await {
         Ok(row) => row.try_get::<Vec<i64>, _>(0),
         Err(error) => Err(error),
     };

@@ -65,6 +65,7 @@ impl Database for PostgresDatabase {
     async fn close(&self) -> Result<(), StorageError> {
         let left = nodes::leave(&self.stores.session).await;
         self.stores.session.over.cancel();
+        self.stores.session.kept.end();
         self.stores.pool().close().await;
         left
     }

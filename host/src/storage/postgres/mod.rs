@@ -22,6 +22,7 @@ mod errors;
 mod events;
 mod heartbeat;
 mod hooks;
+mod kept_connections;
 mod listing;
 mod node_name;
 mod nodes;

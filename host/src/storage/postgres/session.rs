@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use sqlx_postgres::PgPool;
+use sqlx::query::Query;
+use sqlx_postgres::{PgArguments, PgPool, PgRow, Postgres};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::kept_connections::KeptConnections;
 use super::nodes::Registered;
 use super::rowless::SharedRowless;
 use crate::domain::{DeliveryId, EventKey, NodeNumber};
@@ -20,6 +22,7 @@ const EPOCH_OVER: &str = "HW001";
 #[derive(Debug)]
 pub struct Session {
     pub pool: PgPool,
+    pub kept: KeptConnections,
     pub node: NodeNumber,
     /// The name under which it has its number.
     pub name: String,
@@ -38,6 +41,7 @@ impl Session {
     /// That of a node that has just registered.
     pub fn new(pool: PgPool, registered: &Registered, name: &str, vault: Arc<Vault>) -> Self {
         Self {
+            kept: KeptConnections::of(pool.options().get_max_connections()),
             pool,
             node: registered.node,
             name: name.to_owned(),
@@ -73,6 +77,11 @@ impl Session {
     /// If others may believe that the node is dead: then it accepts nothing.
     pub fn check_alive(&self) -> Result<(), StorageError> {
         if self.membership.is_fenced() { Err(StorageError::Fenced) } else { Ok(()) }
+    }
+
+    /// Runs a statement that accepts or records, which is a transaction of its own.
+    pub async fn run(&self, statement: Query<'_, Postgres, PgArguments>) -> Result<PgRow, sqlx::Error> {
+        self.kept.fetch_one(&self.pool, statement).await
     }
 
     /// The error of a statement that checks the epoch: if that is over, the next heartbeat joins again.

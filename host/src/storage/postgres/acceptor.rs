@@ -1,11 +1,13 @@
 //! Gathers calls that store events, and commits them together.
 //!
-//! At most a few transactions are under way. While they are, the next one gathers: the more load, the more events share a
-//! round trip and a sync of the log.
+//! Usually one transaction is under way. While it is, the next one gathers: the more load, the more events share a round
+//! trip and a sync of the log. One that takes long, such as one that waits for another node's, does not delay the others.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::accepting;
 use super::session::Session;
@@ -13,8 +15,10 @@ use crate::storage::{Acceptance, Accepted, StorageError};
 
 /// How many calls wait, at most. Further callers wait until there is room.
 const QUEUE: usize = 1_024;
-/// How many transactions are under way, at most.
-const TRANSACTIONS: usize = 2;
+/// After this time a transaction does not delay the next one any more.
+const SLOW: Duration = Duration::from_millis(50);
+/// How many such transactions are under way, at most.
+const MAX_SLOW: usize = 2;
 /// A transaction with this many events and deliveries takes no further call.
 const MAX_GROUP_ROWS: usize = 2_000;
 /// A transaction with this many bytes of data takes no further call.
@@ -48,9 +52,9 @@ impl Acceptor {
 }
 
 async fn run(session: Arc<Session>, mut calls: mpsc::Receiver<Call>) {
-    let permits = Arc::new(Semaphore::new(TRANSACTIONS));
+    let (usual, beside_slow) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(MAX_SLOW)));
     while let Some(first) = calls.recv().await {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        let Ok(permit) = permit(&usual, &beside_slow).await else { return };
         let mut size = Size::default();
         size.add(&first);
         let mut group = vec![first];
@@ -65,6 +69,21 @@ async fn run(session: Arc<Session>, mut calls: mpsc::Receiver<Call>) {
             commit(&session, group).await;
             drop(permit);
         });
+    }
+}
+
+/// Waits for the end of the transaction that is under way, but not for a slow one.
+async fn permit(
+    usual: &Arc<Semaphore>,
+    beside_slow: &Arc<Semaphore>,
+) -> Result<OwnedSemaphorePermit, AcquireError> {
+    let mut next = pin!(Arc::clone(usual).acquire_owned());
+    match tokio::time::timeout(SLOW, &mut next).await {
+        Ok(permit) => permit,
+        Err(_) => tokio::select! {
+            permit = next => permit,
+            permit = Arc::clone(beside_slow).acquire_owned() => permit,
+        },
     }
 }
 

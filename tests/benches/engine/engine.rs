@@ -22,10 +22,10 @@ pub fn binary() -> PathBuf {
     std::env::var_os("HOOKWRIGHT_BENCH_BINARY").filter(|path| !path.is_empty()).unwrap_or(built.into()).into()
 }
 
-const EVENT_TYPE: &str = "order.paid";
+pub const EVENT_TYPE: &str = "order.paid";
 /// Events per batch, and hooks per event.
-const BATCH: usize = 100;
-const FAN_OUT: usize = 10;
+pub const BATCH: usize = 100;
+pub const FAN_OUT: usize = 10;
 
 /// About 1 KB of JSON.
 pub fn data(number: u64) -> Value {
@@ -42,7 +42,7 @@ pub fn data(number: u64) -> Value {
     })
 }
 
-fn event(number: u64) -> Bytes {
+pub fn event(number: u64) -> Bytes {
     json!({"type": EVENT_TYPE, "data": data(number)}).to_string().into()
 }
 
@@ -144,7 +144,7 @@ pub async fn throughput(table: &mut Table) -> Result<()> {
         table.row(name, format!("{rate:9.0} {what}/s{ratio}{}", cost(micros)));
     }
     let plain = median(rounds.iter().map(|rows| rows[FIRST_OF_ENGINE].rate).collect());
-    latency(table, plain / 2.0).await
+    latency(table, "acceptance to arrival at half load", &[], plain / 2.0).await
 }
 
 async fn one_by_one(bodies: &[Bytes], pipeline: Value) -> Result<Measured> {
@@ -156,13 +156,20 @@ async fn one_by_one(bodies: &[Bytes], pipeline: Value) -> Result<Measured> {
 /// Batches of a hundred events. Each event is delivered to ten hooks.
 async fn batches() -> Result<Measured> {
     let sink = Sink::start(None).await?;
-    let lines: Vec<Bytes> = (0..BATCH as u64).map(event).collect();
-    let body = lines.join(&b"\n"[..]).into();
-    let (server, mut target) = engine(&sink, FAN_OUT, json!([]), "/api/v3/events/batch", vec![body]).await?;
-    target.headers[0].1 = "application/x-ndjson".to_owned();
-    let deliveries = (BATCH * FAN_OUT) as u64;
-    (target.connections, target.window) = (4, 6 * deliveries);
-    measured(&server, &target, &sink, deliveries).await
+    let (server, mut target) = engine(&sink, FAN_OUT, json!([]), "/api/v3/events", Vec::new()).await?;
+    target.set_batches();
+    measured(&server, &target, &sink, (BATCH * FAN_OUT) as u64).await
+}
+
+impl Target {
+    /// Posts batches, of which each event goes to [`FAN_OUT`] hooks.
+    pub fn set_batches(&mut self) {
+        let lines: Vec<Bytes> = (0..BATCH as u64).map(event).collect();
+        self.bodies = Arc::new(vec![lines.join(&b"\n"[..]).into()]);
+        self.path += "/batch";
+        self.headers[0].1 = "application/x-ndjson".to_owned();
+        (self.connections, self.window) = (4, 6 * (BATCH * FAN_OUT) as u64);
+    }
 }
 
 /// Deliveries or requests per second, and the engine's CPU time per delivery in microseconds, if available. CPU time
@@ -192,7 +199,7 @@ async fn measured(server: &Server, target: &Target, sink: &Sink, deliveries: u64
 }
 
 /// CPU time of a process so far. Linux reports it in hundredths of a second.
-fn cpu_micros(server: &Server) -> Option<f64> {
+pub fn cpu_micros(server: &Server) -> Option<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.process_id()?)).ok()?;
     // The name in parentheses may contain spaces. User and system time are the 12th and 13th field after it.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
@@ -208,7 +215,18 @@ pub async fn engine(
     path: &str,
     bodies: Vec<Bytes>,
 ) -> Result<(Server, Target)> {
-    let server = Server::start(binary()).await;
+    engine_with(&[], sink, (hooks, pipeline), path, bodies).await
+}
+
+/// Like [`engine`], with these settings.
+pub async fn engine_with(
+    environment: &[(&str, &str)],
+    sink: &Sink,
+    (hooks, pipeline): (usize, Value),
+    path: &str,
+    bodies: Vec<Bytes>,
+) -> Result<(Server, Target)> {
+    let server = Server::start_with(binary(), environment).await;
     let key = server.tenant_key("bench").await;
     let client = Client::new(server.base(), &key);
     for _ in 0..hooks {
@@ -222,8 +240,9 @@ pub async fn engine(
     Ok((server, target))
 }
 
-/// Measures the time from the acceptance of an event to its arrival, at `rate` events per second.
-async fn latency(table: &mut Table, rate: f64) -> Result<()> {
+/// Measures the time from the acceptance of an event to its arrival, at `rate` events per second, on an engine with the
+/// settings of `environment`.
+pub async fn latency(table: &mut Table, name: &str, environment: &[(&str, &str)], rate: f64) -> Result<()> {
     const TOTAL: u64 = 60_000;
     let accepted: Arc<Vec<OnceLock<Instant>>> = Arc::new((0..TOTAL).map(|_| OnceLock::new()).collect());
     let arrived: Arc<Vec<OnceLock<Instant>>> = Arc::new((0..TOTAL).map(|_| OnceLock::new()).collect());
@@ -241,7 +260,7 @@ async fn latency(table: &mut Table, rate: f64) -> Result<()> {
     };
     let sink = Sink::start(Some(on_arrival)).await?;
     let bodies = (0..TOTAL).map(event).collect();
-    let (server, target) = engine(&sink, 1, json!([]), "/api/v3/events", bodies).await?;
+    let (server, target) = engine_with(environment, &sink, (1, json!([])), "/api/v3/events", bodies).await?;
     let on_accepted = {
         let accepted = Arc::clone(&accepted);
         Arc::new(move |number: u64| {
@@ -268,7 +287,7 @@ async fn latency(table: &mut Table, rate: f64) -> Result<()> {
             .unwrap_or(f64::NAN)
     };
     table.row(
-        "acceptance to arrival at half load",
+        name,
         format!(
             "{rate:9.0} events/s: p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, {} of {TOTAL} arrived",
             at(0.5),

@@ -26,6 +26,8 @@ pub struct Target {
     pub connections: usize,
     /// Number of unfinished deliveries at which the load waits.
     pub window: u64,
+    /// Keys of tenants that take turns; none if the key is among the headers.
+    pub keys: Arc<Vec<String>>,
 }
 
 /// Interval at which a waiting connection checks whether it may continue.
@@ -35,7 +37,15 @@ impl Target {
     pub fn new(address: SocketAddr, path: &str, bodies: Vec<Bytes>) -> Self {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         let bodies = Arc::new(bodies);
-        Self { address, path: path.to_owned(), headers, bodies, connections: CONNECTIONS, window: WINDOW }
+        Self {
+            address,
+            path: path.to_owned(),
+            headers,
+            bodies,
+            connections: CONNECTIONS,
+            window: WINDOW,
+            keys: Arc::default(),
+        }
     }
 
     pub async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
@@ -46,10 +56,16 @@ impl Target {
         Ok(sender)
     }
 
-    pub fn request(&self, body: Bytes) -> Result<http::Request<Full<Bytes>>> {
+    /// The request with this number.
+    pub fn request(&self, number: usize) -> Result<http::Request<Full<Bytes>>> {
+        let body = self.bodies[number % self.bodies.len()].clone();
         let mut request = http::Request::post(&self.path).header("host", "127.0.0.1");
         for (name, value) in &self.headers {
             request = request.header(name, value);
+        }
+        if !self.keys.is_empty() {
+            let key = &self.keys[number % self.keys.len()];
+            request = request.header("authorization", format!("Bearer {key}"));
         }
         Ok(request.body(Full::new(body))?)
     }
@@ -61,23 +77,29 @@ impl Target {
 /// The load waits while more than [`Target::window`] deliveries are unfinished, so that the measured rate is
 /// sustainable and no backlog grows.
 pub async fn saturate(target: &Target, sink: &Sink, deliveries: u64) -> Result<f64> {
+    saturate_all(std::slice::from_ref(target), sink, deliveries).await
+}
+
+/// Like [`saturate`], with the connections of each target. All have the window of the first.
+pub async fn saturate_all(targets: &[Target], sink: &Sink, deliveries: u64) -> Result<f64> {
     let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(sink.arrived())));
     let mut tasks = Vec::new();
-    for connection in 0..target.connections {
+    let window = targets.first().map_or(0, |target| target.window);
+    for (target, connection) in targets.iter().flat_map(|it| (0..it.connections).map(move |n| (it, n))) {
         let (target, sink) = (target.clone(), sink.clone());
         let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
         tasks.push(tokio::spawn(async move {
             let mut sender = target.connect().await?;
             let mut next = connection;
             while !stop.load(Ordering::Relaxed) {
-                if sent.load(Ordering::Relaxed) >= sink.arrived() + target.window {
+                if sent.load(Ordering::Relaxed) >= sink.arrived() + window {
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
                 sent.fetch_add(deliveries, Ordering::Relaxed);
-                let body = target.bodies[next % target.bodies.len()].clone();
+                let request = target.request(next)?;
                 next += target.connections;
-                send(&mut sender, target.request(body)?).await?;
+                send(&mut sender, request).await?;
             }
             Ok::<_, anyhow::Error>(())
         }));
@@ -115,8 +137,7 @@ pub async fn paced(
                 }
                 let due = began + Duration::from_secs_f64(number as f64 / rate);
                 tokio::time::sleep_until(due.into()).await;
-                let body = target.bodies[number as usize % target.bodies.len()].clone();
-                send(&mut sender, target.request(body)?).await?;
+                send(&mut sender, target.request(number as usize)?).await?;
                 accepted(number);
             }
         }));

@@ -6,7 +6,7 @@
 //!
 //! Arguments after `--` select rows: `throughput`, `calls`, `memory`; `compared`, which is rows (c) to (f) without (a)
 //! and (b); `plugins`, which is memory with a hundred plugins. `HOOKWRIGHT_BENCH_BINARY` measures another build of the
-//! engine, to compare two builds.
+//! engine, to compare two builds. `postgres` and `growth` measure the engine on a PostgreSQL database: see [`postgres`].
 //!
 //! Figures are printed and not asserted, because machines differ.
 
@@ -14,6 +14,7 @@ mod calls;
 mod engine;
 mod load;
 mod memory;
+mod postgres;
 mod relay;
 mod sink;
 mod table;
@@ -51,6 +52,12 @@ fn main() -> Result<()> {
     }
     if wanted.iter().any(|want| want == "compared") {
         runtime()?.block_on(engine::compared(&mut table))?;
+    }
+    if wanted.iter().any(|want| want == "postgres") {
+        runtime()?.block_on(postgres::throughput(&mut table))?;
+    }
+    if wanted.iter().any(|want| want == "growth") {
+        runtime()?.block_on(postgres::growth(&mut table))?;
     }
     if wanted.iter().any(|want| want == "plugins") {
         runtime()?.block_on(memory::many_plugins(&mut table))?;

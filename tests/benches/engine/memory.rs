@@ -81,7 +81,7 @@ async fn million(table: &mut Table) -> Result<()> {
 }
 
 /// Current and peak resident memory of the engine's process, in MB.
-fn resident(server: &Server) -> Result<(f64, f64)> {
+pub fn resident(server: &Server) -> Result<(f64, f64)> {
     let id = server.process_id().context("it runs")?;
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
     let read = |name: &str| {

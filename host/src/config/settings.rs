@@ -194,7 +194,7 @@ pub static SETTINGS: &[Setting] = &[
         "max_in_flight_per_hook",
         "COUNT",
         Some("64"),
-        "The maximum number of concurrent requests to the receiver of one hook",
+        "The maximum number of concurrent requests to the receiver of one hook, of all nodes on one database together",
         max_in_flight_per_hook = |text| read::number(text, 1..=65_536)
     ),
     setting!(

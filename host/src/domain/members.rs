@@ -71,7 +71,7 @@ impl View {
 
 /// What one node knows of the others, and what it may do.
 ///
-/// Nodes do not learn of a change at the same moment. a new view is *agreed* when every node in it has applied it. Until
+/// Nodes do not learn of a change at the same moment. A new view is *agreed* when every node in it has applied it. Until
 /// then, a node may do what both the new view and the last agreed one allow, so that all together never exceed a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Members {

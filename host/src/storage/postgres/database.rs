@@ -67,6 +67,7 @@ impl Database for PostgresDatabase {
         self.stores.session.over.cancel();
         self.stores.session.kept.end();
         self.stores.pool().close().await;
+        self.stores.session.heartbeat_pool.close().await;
         left
     }
 }

@@ -113,7 +113,7 @@ pub async fn beat(session: &Session, last: UnixMillis) -> Result<Seen, StorageEr
     let sql = "SELECT node, epoch, draining, view, is_dead, now_ms FROM beat($1, $2, $3, $4, $5)";
     let draining = session.membership.is_draining();
     let query = sqlx::query_as(sql).bind(session.number()).bind(session.epoch()).bind(mark.0);
-    let rows: Vec<Row> = query.bind(applied).bind(draining).fetch_all(&session.pool).await?;
+    let rows: Vec<Row> = query.bind(applied).bind(draining).fetch_all(&session.heartbeat_pool).await?;
     let Some(now) = rows.first().map(|row| UnixMillis(row.now_ms)) else {
         nodes::rejoin(session).await?;
         return Ok(Seen { now: last, dead: Vec::new() });

@@ -38,19 +38,23 @@ pub struct PostgresOptions {
 pub async fn open(options: PostgresOptions, vault: Arc<Vault>) -> Result<PostgresDatabase, StorageError> {
     let connect: PgConnectOptions = options.url.parse()?;
     let connect = connect.application_name("hookwright").extra_float_digits(None);
-    let pool = PgPoolOptions::new()
-        .max_connections(options.connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .connect_with(connect);
-    let pool = pool.await?;
+    let pool = |connections: u32| {
+        PgPoolOptions::new()
+            .max_connections(connections.max(1))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_with(connect.clone())
+    };
+    // However busy the node is, it shows that it is alive.
+    let (pool, heartbeat_pool) = (pool(options.connections.saturating_sub(1)).await?, pool(1).await?);
     // Under an advisory lock: several nodes may start at once.
     sqlx::migrate!("migrations/postgres").run(&pool).await?;
     nodes::make_partitions(&pool).await?;
     sealing::check_key(&pool, &vault).await?;
     let registered = nodes::register(&pool, options.node_name.as_str(), &options.address).await?;
     let greatest_id = rows::greatest_id(&pool, i64::MAX).await?;
-    let session = Arc::new(Session::new(pool, &registered, options.node_name.as_str(), vault));
+    let session =
+        Arc::new(Session::new((pool, heartbeat_pool), &registered, options.node_name.as_str(), vault));
     heartbeat::beat(&session, UnixMillis(0)).await?;
     heartbeat::start(&session);
     let stores = Arc::new(PostgresStores::new(session));

@@ -23,6 +23,8 @@ const EPOCH_OVER: &str = "HW001";
 pub struct Session {
     pub pool: PgPool,
     pub kept: KeptConnections,
+    /// One connection for nothing but the heartbeat.
+    pub heartbeat_pool: PgPool,
     pub node: NodeNumber,
     /// The name under which it has its number.
     pub name: String,
@@ -39,10 +41,16 @@ pub struct Session {
 
 impl Session {
     /// That of a node that has just registered.
-    pub fn new(pool: PgPool, registered: &Registered, name: &str, vault: Arc<Vault>) -> Self {
+    pub fn new(
+        (pool, heartbeat_pool): (PgPool, PgPool),
+        registered: &Registered,
+        name: &str,
+        vault: Arc<Vault>,
+    ) -> Self {
         Self {
             kept: KeptConnections::of(pool.options().get_max_connections()),
             pool,
+            heartbeat_pool,
             node: registered.node,
             name: name.to_owned(),
             epoch: AtomicI64::new(registered.epoch),

@@ -96,25 +96,31 @@ impl Vault {
     /// # Errors
     /// If the file in the data directory cannot be read or written, or holds no key.
     pub fn open(data_dir: &Path, operators: &Keys) -> io::Result<Self> {
-        let path = data_dir.join(ENCRYPTION_KEY_FILE);
-        let stored = stored_key(&path)?;
-        let older = |keys: &[Key]| keys.iter().map(|key| (key.clone(), aead(key))).collect();
-        if let Some(key) = &operators.current {
-            let mut previous = operators.previous.clone();
-            previous.extend(stored);
-            previous.retain(|other| other != key);
-            return Ok(Self { older: older(&previous), ..Self::new(key.clone()) });
-        }
-        if let Some(key) = stored {
-            return Ok(Self { older: older(&operators.previous), ..Self::new(key) });
+        if let Some(vault) = Self::open_existing(data_dir, operators)? {
+            return Ok(vault);
         }
         let key = Key(Zeroizing::new(random::secret_bytes()));
         // With its full capacity from the beginning: the old memory of a growing text would not be wiped.
         let mut line = Zeroizing::new(String::with_capacity(64));
         STANDARD.encode_string(key.reveal(), &mut line);
         line.push('\n');
-        private_file::create(&path, line.as_bytes())?;
+        private_file::create(&data_dir.join(ENCRYPTION_KEY_FILE), line.as_bytes())?;
         Ok(Self { older: older(&operators.previous), ..Self::new(key) })
+    }
+
+    /// As [`Self::open`], but without a key nothing is created, and there is no vault.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_existing(data_dir: &Path, operators: &Keys) -> io::Result<Option<Self>> {
+        let stored = stored_key(&data_dir.join(ENCRYPTION_KEY_FILE))?;
+        if let Some(key) = &operators.current {
+            let mut previous = operators.previous.clone();
+            previous.extend(stored);
+            previous.retain(|other| other != key);
+            return Ok(Some(Self { older: older(&previous), ..Self::new(key.clone()) }));
+        }
+        Ok(stored.map(|key| Self { older: older(&operators.previous), ..Self::new(key) }))
     }
 
     /// Encrypts `plain`. It opens only for the same `context`, so that a sealed value cannot be moved to another row.
@@ -234,6 +240,10 @@ fn seal(aead: &LessSafeKey, context: &str, plain: &[u8]) -> Vec<u8> {
         )
         .expect("the text is within the algorithm's bound");
     [&[FORMAT], nonce.as_slice(), &text, tag.as_ref()].concat()
+}
+
+fn older(keys: &[Key]) -> Vec<(Key, LessSafeKey)> {
+    keys.iter().map(|key| (key.clone(), aead(key))).collect()
 }
 
 fn aead(key: &Key) -> LessSafeKey {

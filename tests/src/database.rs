@@ -92,8 +92,11 @@ impl Drop for Database {
     }
 }
 
-/// The URL of the server: of a temporary one, or of that which `HOOKWRIGHT_TEST_POSTGRES` names.
-fn server() -> &'static str {
+/// The URL of the server, without a database: of a temporary one, or of that which `HOOKWRIGHT_TEST_POSTGRES` names.
+///
+/// # Panics
+/// If there is none.
+pub fn server() -> &'static str {
     URL.get_or_init(|| {
         variable("HOOKWRIGHT_TEST_POSTGRES").unwrap_or_else(|| {
             let binaries = temporary::installed().expect(

@@ -19,8 +19,11 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run the engine until it is interrupted
     Serve(Serve),
-    /// Re-encrypt the secrets in the database with the current encryption key; the engine must be stopped
+    /// Re-encrypt the secrets in the database with the current encryption key; an engine on SQLite must be stopped,
+    /// nodes on PostgreSQL must have the old and the new key
     Rekey(Serve),
+    /// Move an installation from SQLite into an empty PostgreSQL database; the engine must be stopped
+    Migrate(Migrate),
     /// Demonstrate the engine with sample events, plugins and verified deliveries; leaves no files behind
     Demo(Demo),
     /// Check or run a plugin in the engine's sandbox
@@ -34,6 +37,21 @@ pub(super) enum Command {
 
 #[derive(Args)]
 pub(super) struct Serve {
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+#[derive(Args)]
+pub(super) struct Migrate {
+    /// What to move: `sqlite:` and the data directory. It is read, and not changed
+    #[arg(long, value_name = "sqlite:DIR")]
+    pub(super) from: String,
+    /// The database to move it into; without this option, that of the setting `database`
+    #[arg(long, value_name = "postgres://…")]
+    pub(super) to: Option<String>,
+    /// Only count what would be moved, and look whether it can be
+    #[arg(long)]
+    pub(super) dry_run: bool,
     #[command(flatten)]
     pub(super) settings: Settings,
 }
@@ -167,6 +185,11 @@ mod tests {
     fn every_command_is_parsed() {
         assert!(matches!(parse("serve"), Ok(Command::Serve(_))));
         assert!(matches!(parse("rekey --data-dir d"), Ok(Command::Rekey(_))));
+        let Ok(Command::Migrate(migrate)) = parse("migrate --from sqlite:d --to postgres://h/n --dry-run") else {
+            panic!("expected the command `migrate`")
+        };
+        assert_eq!((migrate.from.as_str(), migrate.to.as_deref()), ("sqlite:d", Some("postgres://h/n")));
+        assert!(migrate.dry_run);
         assert!(matches!(parse("demo"), Ok(Command::Demo(Demo { events: None, no_color: false }))));
         assert!(matches!(
             parse("demo --no-color --events f"),

@@ -1,4 +1,4 @@
-//! The command line: `hookwright serve`, `rekey`, `demo`, `plugin check`, `plugin run`.
+//! The command line: `hookwright serve`, `rekey`, `migrate`, `demo`, `plugin check`, `plugin run`.
 //!
 //! [`main`] parses the command line and runs the command. Each command has a file of its own and writes to an
 //! output that it receives. Commands always write colors; the output removes them if it is not a terminal,
@@ -11,6 +11,7 @@ mod arguments;
 mod demo;
 mod exit;
 mod json;
+mod migrate;
 mod plugin;
 mod rekey;
 mod serve;
@@ -70,6 +71,16 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let config = load(&settings.settings.command_line)?;
             telemetry::start(&config)?;
             runtime()?.block_on(rekey::run(&config, &mut out))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrate(arguments) => {
+            let mut command_line = arguments.settings.command_line.clone();
+            if let Some(to) = &arguments.to {
+                command_line = command_line.with("database", to);
+            }
+            let config = load(&command_line)?;
+            telemetry::start(&config)?;
+            runtime()?.block_on(migrate::run(&arguments, &config, &mut out))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(arguments) => {

@@ -2,22 +2,40 @@
 
 use std::io::Write;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use super::style::{FAINT, HEAD, PLAIN};
 use crate::app;
 use crate::config::Config;
-use crate::storage::sqlite::{self, Rekeyed};
+use crate::storage::postgres::{self, RunningNode};
+use crate::storage::{Rekeyed, sqlite};
+use crate::vault::Vault;
 
-/// Re-encrypts all secrets in the database with the current key. The engine must be stopped.
+/// Re-encrypts all secrets in the database with the current key. An engine on SQLite must be stopped; nodes on PostgreSQL may
+/// run if each of them has both keys.
 pub(super) async fn run(config: &Config, out: &mut impl Write) -> Result<()> {
-    ensure!(
-        config.database.is_none(),
-        "rekey works on the SQLite database in the data directory; a PostgreSQL database is read with encryption_key_previous"
-    );
-    let done = sqlite::rekey(&config.data_dir, &app::keys(config)).await;
-    let done = done.with_context(|| format!("cannot rekey the database in {}", config.data_dir.display()))?;
-    report(done, config.encryption_key.is_some(), out)
+    let (keys, has_own_key) = (app::keys(config), config.encryption_key.is_some());
+    let Some(url) = &config.database else {
+        let done = sqlite::rekey(&config.data_dir, &keys).await;
+        let done =
+            done.with_context(|| format!("cannot rekey the database in {}", config.data_dir.display()))?;
+        return report(done, has_own_key, out);
+    };
+    let vault = Vault::open_existing(&config.data_dir, &keys).context("cannot read the encryption key")?;
+    let vault =
+        vault.context("set encryption_key to the new key, and encryption_key_previous to the old one")?;
+    let done = postgres::rekey(url.reveal(), &vault).await.context("cannot rekey the PostgreSQL database")?;
+    let nodes = postgres::running_nodes(url.reveal()).await.context("cannot read the list of nodes")?;
+    report(done, has_own_key, out)?;
+    report_nodes(&nodes, out)
+}
+
+/// Names the nodes that may lack the new key: nobody else knows which keys they have.
+fn report_nodes(nodes: &[RunningNode], out: &mut impl Write) -> Result<()> {
+    for RunningNode { number, address } in nodes {
+        writeln!(out, "  {FAINT}node {number} on {address} is running: it must have the new key{PLAIN}")?;
+    }
+    Ok(out.flush()?)
 }
 
 fn report(done: Rekeyed, has_own_key: bool, out: &mut impl Write) -> Result<()> {

@@ -48,6 +48,26 @@ pub enum StorageError {
          encrypts everything with the one in encryption_key, after which the other is not needed"
     )]
     NewerKey,
+    /// `hookwright migrate` is moving an installation into the database, or was interrupted.
+    #[error(
+        "`hookwright migrate` is moving an installation into this database, or was interrupted: wait for it, or run it \
+         again to its end"
+    )]
+    Moving,
+    /// What must be moved into another database is not as this engine leaves it.
+    #[error(
+        "{0}: start this version of the engine on the data directory once, stop it, and run the command again"
+    )]
+    StartOnce(&'static str),
+    /// Nothing was moved into this database, for this reason.
+    #[error("{0}")]
+    CannotMove(String),
+    /// While the database was encrypted again, something went on to use an older key.
+    #[error(
+        "a node still encrypts with a former key: give each node the new encryption_key, and the old one in \
+         encryption_key_previous; then run the command again"
+    )]
+    OldKeyInUse,
     /// The database is missing or empty, although other files show that there was one.
     #[error("{0}")]
     Missing(String),

@@ -17,7 +17,9 @@ pub mod postgres;
 pub mod records;
 mod retry_policy;
 mod rowless;
+mod sealing;
 pub mod sqlite;
+pub mod transfer;
 
 pub use contract::*;
 pub use directory::*;
@@ -25,3 +27,4 @@ pub use error::{DriverError, StorageError};
 pub use membership::{FENCE_AFTER, Membership, Term};
 pub use records::*;
 pub use retry_policy::RetryPolicy;
+pub use sealing::Rekeyed;

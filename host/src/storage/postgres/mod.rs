@@ -29,11 +29,13 @@ mod nodes;
 mod open;
 mod plugins;
 mod recording;
+mod rekey;
 mod rowless;
 mod rows;
 mod sealing;
 mod session;
 mod stores;
+mod target;
 pub mod temporary;
 mod tenants;
 #[cfg(test)]
@@ -44,3 +46,7 @@ mod tests;
 pub use database::PostgresDatabase;
 pub use node_name::NodeName;
 pub use open::{PostgresOptions, open};
+pub use rekey::{RunningNode, rekey, running_nodes};
+pub use target::{Found, Target};
+#[cfg(test)]
+pub use testing::TestDatabase;

@@ -4,7 +4,7 @@
 //! leases or records checks its node's epoch under a lock that these two must have, too: nothing of an earlier epoch is
 //! committed after it. Times of different nodes are compared by the database's clock.
 
-use sqlx_postgres::{PgConnection, PgPool};
+use sqlx_postgres::{PgConnection, PgExecutor, PgPool};
 
 use super::session::Session;
 use crate::domain::{EventKey, HookId, NodeNumber, UnixMillis};
@@ -114,9 +114,9 @@ pub async fn cancel_deliveries(pool: &PgPool, hook: HookId) -> Result<(), Storag
 }
 
 /// Makes the partitions of the next days, and warns if there are none.
-pub async fn make_partitions(pool: &PgPool) -> Result<(), StorageError> {
+pub async fn make_partitions(executor: impl PgExecutor<'_>) -> Result<(), StorageError> {
     let query = sqlx::query_scalar("SELECT create_partitions($1)").bind(DAYS_AHEAD);
-    let days: i32 = query.fetch_one(pool).await?;
+    let days: i32 = query.fetch_one(executor).await?;
     if days < DAYS_AHEAD {
         tracing::error!(
             days,

@@ -49,8 +49,8 @@ pub async fn open(options: PostgresOptions, vault: Arc<Vault>) -> Result<Postgre
     let (pool, heartbeat_pool) = (pool(options.connections.saturating_sub(1)).await?, pool(1).await?);
     // Under an advisory lock: several nodes may start at once.
     sqlx::migrate!("migrations/postgres").run(&pool).await?;
+    sealing::check_key(&mut *pool.acquire().await?, &vault).await?;
     nodes::make_partitions(&pool).await?;
-    sealing::check_key(&pool, &vault).await?;
     let registered = nodes::register(&pool, options.node_name.as_str(), &options.address).await?;
     let greatest_id = rows::greatest_id(&pool, i64::MAX).await?;
     let session =

@@ -38,6 +38,11 @@ impl TestDatabase {
         Some(Self { url: format!("{server}/{name}") })
     }
 
+    /// Its URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Opens it as the node `name`, with a key of the byte `key`.
     pub async fn try_open(
         &self,

@@ -107,6 +107,11 @@ pub async fn bring_some_forward(
     Ok(if step.done && is_wanted { Progress::Done } else { Progress::More })
 }
 
+/// Whether no step is under way.
+pub async fn is_complete(connection: &mut SqliteConnection) -> Result<bool, StorageError> {
+    Ok(Step::load(connection).await?.is_none_or(|step| step.done))
+}
+
 /// Goes on with a step that an earlier process did not finish, if there is one.
 pub async fn resume_some(connection: &mut SqliteConnection) -> Result<Progress, StorageError> {
     match Step::load(connection).await? {

@@ -52,9 +52,35 @@ impl DataDir {
         Ok(dir)
     }
 
+    /// Locks a directory with a database, and changes nothing in it.
+    ///
+    /// # Errors
+    /// As [`Self::take`]; [`StorageError::Missing`] if it has no database.
+    pub fn take_to_read(path: &Path) -> Result<Self, StorageError> {
+        let mut dir = Self { path: path.to_owned(), locks: Vec::new() };
+        if !path.join(DATABASE_FILE).metadata().is_ok_and(|about| about.len() > 0) {
+            let what = format!("there is no {DATABASE_FILE} in {}", path.display());
+            return Err(StorageError::Missing(what));
+        }
+        for file in [path, &path.join(LOCK_FILE)] {
+            let Ok(file) = File::open(file) else { continue };
+            match file.try_lock() {
+                Ok(()) => dir.locks.push(file),
+                Err(TryLockError::WouldBlock) => return Err(dir.in_use()),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
+        }
+        Ok(dir)
+    }
+
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the write-ahead log holds anything.
+    pub fn has_log(&self) -> bool {
+        self.path.join(LOG_FILE).metadata().is_ok_and(|about| about.len() > 0)
     }
 
     /// The database's file; created for its owner alone if it is missing.

@@ -38,6 +38,7 @@ mod rowless;
 mod rows;
 mod script;
 mod sealing;
+mod source;
 mod statements;
 mod stores;
 mod tenants;
@@ -52,6 +53,6 @@ mod writer;
 pub use data_dir::{DATABASE_FILE, LOCK_FILE};
 pub use database::SqliteDatabase;
 pub use open::{Prepared, prepare, rekey};
-pub use sealing::Rekeyed;
+pub use source::Source;
 #[cfg(test)]
 pub use testing::{SqliteOptions, open};

@@ -13,11 +13,11 @@ use super::data_dir::{DATABASE_FILE, DataDir};
 use super::database::SqliteDatabase;
 use super::health::{self, WriteHealth};
 use super::rowless::{self, RowlessDeliveries, SharedRowless};
-use super::sealing::{self, Rekeyed};
+use super::sealing;
 use super::stores::SqliteStores;
 use super::{rows, writer};
 use crate::clock;
-use crate::storage::StorageError;
+use crate::storage::{Rekeyed, StorageError};
 use crate::tenant_limiter::TenantLimiter;
 use crate::vault::{Keys, Vault};
 

@@ -13,6 +13,7 @@ use super::rows::{self, HookRow};
 use super::script::{BEGIN, COMMIT};
 use crate::domain::{HookId, TenantId};
 use crate::storage::StorageError;
+use crate::storage::sealing::{self, KEY_CHECK, KEY_CHECK_CURRENT, RETAINED_KEYS, Rekeyed};
 use crate::vault::Vault;
 
 /// How many rendered requests one transaction seals.
@@ -21,30 +22,10 @@ const ROWS_AT_ONCE: i64 = 200;
 const HOOKS_AT_ONCE: i64 = 4;
 /// A database of up to this size is rewritten after its rows were sealed: this takes seconds.
 const MAX_REWRITTEN_BYTES: i64 = 1 << 30;
-/// In `engine_state`: a known text, sealed. It tells a wrong key from a damaged row.
-const KEY_CHECK: &str = "key-check";
-/// The prefix of the names of further key checks in `engine_state`: one for each key that sealed rows after the key of
-/// [`KEY_CHECK`], until [`rekey`] seals all rows with one key.
-const KEY_CHECK_CURRENT: &str = "key-check-current";
-/// In `engine_state`: sealed signing keys that are kept although the key that they derive from is gone.
-const RETAINED_KEYS: &str = "retained-keys";
 /// In `engine_state`: rows were sealed, and [`forget_plain_text`] has not succeeded since.
 const PLAIN_TEXT_TO_FORGET: &str = "plain-text-to-forget";
 /// In `engine_state`: all rendered requests are sealed.
 const RENDERED_SEALED: &str = "rendered-sealed";
-
-/// What [`rekey`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rekeyed {
-    /// Hooks that are now sealed with the current key.
-    pub hooks: u64,
-    /// Logins that are.
-    pub logins: u64,
-    /// Rendered requests that are.
-    pub requests: u64,
-    /// Rows that open with none of the keys, and stay as they are.
-    pub unreadable: u64,
-}
 
 /// Checks that the keys open everything that is sealed, before another key seals anything. Loads the retained signing keys.
 ///
@@ -53,43 +34,31 @@ pub struct Rekeyed {
 pub async fn check_key(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
     match engine_state::get(connection, KEY_CHECK).await? {
         Some(sealed) => {
-            let again = vault.reseal(KEY_CHECK, &sealed).map_err(|_| StorageError::WrongKey)?;
-            check_newer_keys(connection, vault, again.is_none()).await?;
+            let others = other_checks(connection).await?;
+            add_check(connection, sealing::check(&sealed, &others, vault)?).await?;
         }
         None => write_first_checks(connection, vault).await?,
     }
-    if let Some(sealed) = engine_state::get(connection, RETAINED_KEYS).await? {
-        let plain = vault.unseal(RETAINED_KEYS, &sealed).map_err(|_| StorageError::WrongKey)?;
-        vault.retain(serde_json::from_slice(&plain).unwrap_or_default());
+    match engine_state::get(connection, RETAINED_KEYS).await? {
+        Some(sealed) => sealing::retain(&sealed, vault),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// Checks the keys that sealed rows after the key of [`KEY_CHECK`]. Stores a check of the current key, unless there is one,
-/// before it seals anything; `is_known`: [`KEY_CHECK`] is of the current key.
-async fn check_newer_keys(
-    connection: &mut SqliteConnection,
-    vault: &Vault,
-    mut is_known: bool,
-) -> Result<(), StorageError> {
+/// The checks of the keys that sealed rows after the key of [`KEY_CHECK`].
+async fn other_checks(connection: &mut SqliteConnection) -> Result<Vec<Vec<u8>>, StorageError> {
     let query = sqlx::query_scalar("SELECT value FROM engine_state WHERE name GLOB ? || '*'");
-    let checks: Vec<Vec<u8>> = query.bind(KEY_CHECK_CURRENT).fetch_all(&mut *connection).await?;
-    for sealed in &checks {
-        let again = vault.reseal(KEY_CHECK_CURRENT, sealed).map_err(|_| StorageError::NewerKey)?;
-        is_known |= again.is_none();
-    }
-    if is_known {
-        return Ok(());
-    }
-    let name = match checks.len() {
-        0 => KEY_CHECK_CURRENT.to_owned(),
-        others => format!("{KEY_CHECK_CURRENT}-{others}"),
-    };
-    engine_state::set(connection, &name, &vault.seal(KEY_CHECK_CURRENT, KEY_CHECK_CURRENT.as_bytes())).await
+    Ok(query.bind(KEY_CHECK_CURRENT).fetch_all(connection).await?)
 }
 
-async fn write_key_check(connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StorageError> {
-    engine_state::set(connection, KEY_CHECK, &vault.seal(KEY_CHECK, KEY_CHECK.as_bytes())).await
+async fn add_check(
+    connection: &mut SqliteConnection,
+    check: Option<(String, Vec<u8>)>,
+) -> Result<(), StorageError> {
+    match check {
+        Some((name, sealed)) => engine_state::set(connection, &name, &sealed).await,
+        None => Ok(()),
+    }
 }
 
 /// Stores the key checks of a database that has none: one for each key that opens rows of an earlier engine, and one for the
@@ -113,7 +82,8 @@ async fn write_first_checks(connection: &mut SqliteConnection, vault: &Vault) ->
         let check = vault.seal_with(key, KEY_CHECK_CURRENT, KEY_CHECK_CURRENT.as_bytes());
         engine_state::set(connection, &format!("{KEY_CHECK_CURRENT}-{number}"), &check).await?;
     }
-    check_newer_keys(connection, vault, first == 0).await
+    let others = other_checks(connection).await?;
+    add_check(connection, sealing::check_others(&others, vault, first == 0)?).await
 }
 
 /// The values that an engine without key checks sealed, each with its context.
@@ -132,6 +102,12 @@ async fn logins(connection: &mut SqliteConnection) -> Result<Vec<(TenantId, Stri
     let query = sqlx::query_as("SELECT tenant_id, name, secret FROM logins");
     let rows: Vec<(i64, String, Vec<u8>)> = query.fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(tenant, name, secret)| (TenantId(tenant), name, secret)).collect())
+}
+
+/// Whether the keys are checked and everything is sealed, which a start of this engine leaves behind.
+pub async fn is_complete(connection: &mut SqliteConnection) -> Result<bool, StorageError> {
+    Ok(engine_state::get(connection, KEY_CHECK).await?.is_some()
+        && engine_state::get(connection, RENDERED_SEALED).await?.is_some())
 }
 
 /// Seals the plain rows of an earlier engine; damaged ones stay as they are. Then removes the remains of plain text, also
@@ -209,8 +185,7 @@ async fn forget_plain_text(connection: &mut SqliteConnection) -> Result<(), Stor
 /// The error of the database.
 pub async fn rekey(connection: &mut SqliteConnection, vault: &Vault) -> Result<Rekeyed, StorageError> {
     let mut done = Rekeyed::default();
-    let retained = serde_json::to_vec(&vault.outliving()).unwrap_or_default();
-    engine_state::set(connection, RETAINED_KEYS, &vault.seal(RETAINED_KEYS, &retained)).await?;
+    engine_state::set(connection, RETAINED_KEYS, &sealing::retained_keys(vault)).await?;
     for (tenant, name, sealed) in logins(connection).await? {
         match vault.reseal(&rows::login_context_of(tenant, &name), &sealed) {
             Ok(None) => {}
@@ -228,7 +203,7 @@ pub async fn rekey(connection: &mut SqliteConnection, vault: &Vault) -> Result<R
     done.requests = walk(connection, i64::MIN, Step::RekeyRendered(&mut unreadable), vault).await?;
     done.unreadable += unreadable;
     // Last: until then, both keys are needed.
-    write_key_check(connection, vault).await?;
+    engine_state::set(connection, KEY_CHECK, &sealing::key_check(vault)).await?;
     let query = sqlx::query("DELETE FROM engine_state WHERE name GLOB ? || '*'").bind(KEY_CHECK_CURRENT);
     query.execute(connection).await?;
     Ok(done)

@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::*;
 use crate::domain::{Authorization, Hook, Login, Origin, Pipeline, SecretText, SigningSecret, Step, Surface};
-use crate::storage::Revision;
+use crate::storage::{Rekeyed, Revision};
 use crate::vault::{Key, Keys};
 
 const SECRETS: [&str; 7] = [

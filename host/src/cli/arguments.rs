@@ -61,6 +61,9 @@ pub(super) struct Demo {
     /// A file of events to use instead of the built-in ones: one `{"type": …, "data": …}` per line
     #[arg(long, value_name = "FILE")]
     pub(super) events: Option<PathBuf>,
+    /// With more than one: run this many nodes on a temporary PostgreSQL, and kill one of them under load
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9), conflicts_with = "events")]
+    pub(super) nodes: u8,
     /// Disable colors
     #[arg(long)]
     pub(super) no_color: bool,
@@ -185,16 +188,18 @@ mod tests {
     fn every_command_is_parsed() {
         assert!(matches!(parse("serve"), Ok(Command::Serve(_))));
         assert!(matches!(parse("rekey --data-dir d"), Ok(Command::Rekey(_))));
-        let Ok(Command::Migrate(migrate)) = parse("migrate --from sqlite:d --to postgres://h/n --dry-run") else {
+        let Ok(Command::Migrate(migrate)) = parse("migrate --from sqlite:d --to postgres://h/n --dry-run")
+        else {
             panic!("expected the command `migrate`")
         };
         assert_eq!((migrate.from.as_str(), migrate.to.as_deref()), ("sqlite:d", Some("postgres://h/n")));
         assert!(migrate.dry_run);
-        assert!(matches!(parse("demo"), Ok(Command::Demo(Demo { events: None, no_color: false }))));
+        assert!(matches!(parse("demo"), Ok(Command::Demo(Demo { events: None, nodes: 1, no_color: false }))));
         assert!(matches!(
             parse("demo --no-color --events f"),
-            Ok(Command::Demo(Demo { events: Some(_), no_color: true }))
+            Ok(Command::Demo(Demo { events: Some(_), no_color: true, .. }))
         ));
+        assert!(matches!(parse("demo --nodes 3"), Ok(Command::Demo(Demo { nodes: 3, .. }))));
         assert!(matches!(parse("plugin check p.wasm"), Ok(Command::Plugin(PluginCommand::Check { .. }))));
         let Ok(Command::Plugin(PluginCommand::Run(run))) =
             parse("plugin run p.js --event - --settings {} --type a.b")
@@ -216,6 +221,9 @@ mod tests {
             ("serve --listen a --listen b", ErrorKind::ArgumentConflict),
             ("plugin run p.wasm", ErrorKind::MissingRequiredArgument),
             ("plugin check", ErrorKind::MissingRequiredArgument),
+            ("demo --nodes 0", ErrorKind::ValueValidation),
+            ("demo --nodes 3 --events f", ErrorKind::ArgumentConflict),
+            ("migrate --to postgres://h/n", ErrorKind::MissingRequiredArgument),
         ] {
             assert_eq!(parse(line).err(), Some(kind), "{line}");
         }

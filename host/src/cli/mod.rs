@@ -83,6 +83,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             runtime()?.block_on(migrate::run(&arguments, &config, &mut out))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Demo(arguments) if arguments.nodes > 1 => {
+            telemetry::start(&load(&CommandLine::default().with("log", "warn"))?)?;
+            runtime()?.block_on(demo::cluster::run(usize::from(arguments.nodes), &mut out))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Demo(arguments) => {
             let events = demo::events(arguments.events.as_deref())?;
             telemetry::start(&load(&CommandLine::default().with("log", "warn"))?)?;

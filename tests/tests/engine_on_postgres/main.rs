@@ -12,6 +12,8 @@ mod cluster;
 #[path = "../engine/delivery/mod.rs"]
 mod delivery;
 #[cfg(not(postgres_is_missing))]
+mod demo;
+#[cfg(not(postgres_is_missing))]
 mod migrate;
 #[cfg(not(postgres_is_missing))]
 mod nodes;

@@ -41,6 +41,10 @@ impl Api {
         Self { key: key.to_owned(), tenant: None, ..self }
     }
 
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
     pub(super) async fn get(&self, path: &str) -> Result<Value> {
         self.send(Method::GET, path, Bytes::new()).await
     }

@@ -5,6 +5,7 @@
 //! it on loopback.
 
 mod api;
+pub(super) mod cluster;
 mod receiver;
 mod result;
 mod samples;

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
@@ -36,13 +37,19 @@ pub(super) struct Arrival {
 pub(super) struct Receiver {
     listener: TcpListener,
     keys: HashMap<String, hmac::Key>,
+    delay: Duration,
 }
 
 impl Receiver {
     /// Listens on a free port of loopback. Connections wait until [`Self::serve`] runs.
     pub(super) async fn bind() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        Ok(Self { listener, keys: HashMap::new() })
+        Ok(Self { listener, keys: HashMap::new(), delay: Duration::ZERO })
+    }
+
+    /// Responds so long after a request has arrived.
+    pub(super) fn with_delay(self, delay: Duration) -> Self {
+        Self { delay, ..self }
     }
 
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
@@ -59,7 +66,7 @@ impl Receiver {
 
     /// Serves until `arrivals` is closed.
     pub(super) async fn serve(self, arrivals: mpsc::Sender<Arrival>) -> io::Result<()> {
-        let keys = Arc::new(self.keys);
+        let (keys, delay) = (Arc::new(self.keys), self.delay);
         let mut connections = JoinSet::new();
         loop {
             let (stream, _) = tokio::select! {
@@ -70,7 +77,11 @@ impl Receiver {
             let (keys, arrivals) = (Arc::clone(&keys), arrivals.clone());
             let service = service_fn(move |request| {
                 let (keys, arrivals) = (Arc::clone(&keys), arrivals.clone());
-                async move { Ok::<_, Infallible>(respond(request, &keys, &arrivals).await) }
+                async move {
+                    let response = respond(request, &keys, &arrivals).await;
+                    tokio::time::sleep(delay).await;
+                    Ok::<_, Infallible>(response)
+                }
             });
             connections.spawn(async move {
                 // If a connection breaks, the engine sends the request again.

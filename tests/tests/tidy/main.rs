@@ -5,6 +5,7 @@
 
 mod circles;
 mod dependencies;
+mod deploy;
 mod imports;
 mod includes;
 mod known;

@@ -1,0 +1,100 @@
+//! The example of a deployment: what it names exists.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/deploy")
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(folder().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The names of variables in a text that begin with `HOOKWRIGHT_`.
+fn variables(text: &str) -> BTreeSet<String> {
+    let is_end = |c: char| !(c.is_ascii_uppercase() || c == '_');
+    let parts = text.split("HOOKWRIGHT_").skip(1);
+    parts.map(|rest| rest.split(is_end).next().unwrap_or_default().to_lowercase()).collect()
+}
+
+/// The lines of a mapping of a YAML file below the line `key:`, without their indentation.
+fn members<'t>(yaml: &'t str, key: &str) -> Vec<&'t str> {
+    let mut lines = yaml.lines().skip_while(|line| line.trim_end() != key);
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let outer = lines.next().map(indent).unwrap_or_else(|| panic!("no `{key}`"));
+    let inner = lines.take_while(|line| line.trim().is_empty() || indent(line) > outer);
+    inner.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+#[test]
+fn settings_of_the_deployment_are_settings_of_the_engine() {
+    let settings = std::fs::read_to_string(folder().join("../../host/docs/settings.md")).unwrap();
+    for name in ["compose.yml", "Dockerfile", "README.md"] {
+        for variable in variables(&text(name)) {
+            let is_known = variable == "config" || settings.contains(&format!("| `{variable}` |"));
+            assert!(is_known, "{name}: HOOKWRIGHT_{} is no setting", variable.to_uppercase());
+        }
+    }
+    for line in text("secrets.sh").lines().filter(|line| line.contains(" = \"")) {
+        let name = line.split(' ').next().unwrap();
+        assert!(settings.contains(&format!("| `{name}` |")), "secrets.sh: {name} is no setting");
+    }
+}
+
+#[test]
+fn files_volumes_and_secrets_of_the_deployment_exist() {
+    let compose = text("compose.yml");
+    assert!(!compose.contains('\t'), "YAML is indented with spaces");
+    for file in ["Dockerfile", "Dockerfile.dockerignore", "Caddyfile", "secrets.sh", ".gitignore"] {
+        assert!(folder().join(file).exists(), "{file}");
+    }
+    for context in compose.lines().filter_map(|line| line.trim().strip_prefix("context: ")) {
+        assert!(folder().join(context).join("Cargo.lock").exists(), "{context}");
+    }
+    for dockerfile in compose.lines().filter_map(|line| line.trim().strip_prefix("dockerfile: ")) {
+        assert!(folder().join("../..").join(dockerfile).exists(), "{dockerfile}");
+    }
+    let stages: Vec<String> =
+        text("Dockerfile").lines().filter_map(|line| line.split(" AS ").nth(1).map(str::to_owned)).collect();
+    for target in compose.lines().filter_map(|line| line.trim().strip_prefix("target: ")) {
+        assert!(stages.iter().any(|stage| stage == target), "{target}");
+    }
+    let volumes = members(&compose, "volumes:");
+    for mount in compose.lines().filter_map(|line| line.trim().strip_prefix("volumes: [\"")) {
+        let name = mount.split(':').next().unwrap();
+        assert!(volumes.contains(&format!("{name}:").as_str()), "no volume {name}");
+    }
+    let secrets = members(&compose, "secrets:");
+    let made = text("secrets.sh");
+    for used in compose.lines().filter_map(|line| line.trim().strip_prefix("secrets: [")) {
+        let name = used.trim_end_matches(']');
+        assert!(secrets.contains(&format!("{name}:").as_str()), "no secret {name}");
+        assert!(secrets.contains(&format!("file: ./secrets/{name}").as_str()), "no file of {name}");
+        assert!(made.contains(&format!("> secrets/{name}")), "secrets.sh does not make {name}");
+    }
+}
+
+#[test]
+fn the_proxy_knows_each_node_and_images_have_versions() {
+    let compose = text("compose.yml");
+    let nodes = compose.lines().filter_map(|line| line.strip_prefix("  node")?.strip_suffix(':'));
+    // Services come first, then volumes with the same names.
+    let nodes: BTreeSet<String> = nodes.map(|number| format!("node{number}:8080")).collect();
+    assert_eq!(nodes.len(), 3);
+    let proxy = text("Caddyfile");
+    let line = proxy.lines().find_map(|line| line.trim().strip_prefix("reverse_proxy ")).unwrap();
+    let upstreams: BTreeSet<String> = line.trim_end_matches(" {").split(' ').map(str::to_owned).collect();
+    assert_eq!(upstreams, nodes);
+    let images = compose.lines().filter_map(|line| line.trim().strip_prefix("image: "));
+    let dockerfile = text("Dockerfile");
+    let bases = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")?.split(' ').next());
+    for image in images.chain(bases.filter(|base| *base != "base")) {
+        let version = image.split(':').nth(1).unwrap_or_default();
+        assert!(version.starts_with(|c: char| c.is_ascii_digit()), "{image} has no version");
+    }
+    assert!(dockerfile.contains("USER 10001"), "nothing runs as root");
+    for secret in ["PASSWORD:", "ADMIN_KEY", "ENCRYPTION_KEY"] {
+        assert!(!compose.contains(secret), "compose.yml contains {secret}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The composition root: builds the engine from its parts, runs it, and shuts it down in order.
 
+mod activity;
 mod databases;
 mod limits;
 mod past;
@@ -104,17 +105,16 @@ pub async fn start(config: Config) -> Result<Engine> {
     let workers = workers(&config, clients, &sources, &directory, &sandbox, &recorder);
     dispatcher.start(Arc::new(Workers::new(Arc::clone(&cores), workers.into_iter())), cores.first().clone());
     let stop_feeding = CancellationToken::new();
-    let feeding = spawn_feeder(&sources, &database, &directory, &dispatcher, &stop_feeding);
+    let feeding = spawn_feeder(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
 
-    let (ahead, in_use) = (sandbox.clone(), directory.plugins_in_use());
-    tokio::spawn(async move { ahead.compile_ahead(in_use).await });
-
+    let ingest = ingest(&sources, &directory, &stores, &dispatcher);
+    activity::spawn(&sources, &stores, (&ingest, &dispatcher, &directory), local_addr, &stop_feeding);
     let router = router(
         &config,
         &sources,
         &directory,
         (stores, vault),
-        (&dispatcher, &connector),
+        (&dispatcher, &connector, ingest),
         &sandbox,
         admin.hash,
     );
@@ -138,12 +138,13 @@ pub async fn start(config: Config) -> Result<Engine> {
     })
 }
 
-/// Starts what fetches deliveries from disk, and the tasks that follow the clock, until `stop`.
+/// Starts what fetches deliveries from disk, and the tasks that follow the clock and other nodes, until `stop`. Compiles the
+/// plugins in use.
 fn spawn_feeder(
     sources: &Sources,
     database: &Arc<dyn Database>,
     directory: &Arc<Directory>,
-    dispatcher: &Arc<Dispatcher>,
+    (dispatcher, sandbox): (&Arc<Dispatcher>, &Sandbox),
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
     let (clock, deliveries) = (&sources.clock, database.stores().deliveries);
@@ -161,7 +162,9 @@ fn spawn_feeder(
         dispatcher: Arc::clone(dispatcher),
     };
     tokio::spawn(clock_watch::run(dependents, stop.clone()));
-    databases::follow(database, directory, dispatcher, stop);
+    databases::follow(database, directory, (dispatcher, sandbox), stop);
+    let (ahead, in_use) = (sandbox.clone(), directory.plugins_in_use());
+    tokio::spawn(async move { ahead.compile_ahead(in_use).await });
     tokio::spawn(feeder.run(stop.clone()))
 }
 
@@ -235,17 +238,26 @@ impl Drop for Attempts {
     }
 }
 
+fn ingest(
+    sources: &Sources,
+    directory: &Arc<Directory>,
+    stores: &Storage,
+    dispatcher: &Arc<Dispatcher>,
+) -> Arc<Ingest> {
+    let (events, directory) = (Arc::clone(&stores.events), Arc::clone(directory));
+    Arc::new(Ingest::new(sources.clone(), directory, events, Arc::clone(dispatcher)))
+}
+
 fn router(
     config: &Config,
     sources: &Sources,
     directory: &Arc<Directory>,
     (storage, vault): (Storage, Arc<Vault>),
-    (dispatcher, connector): (&Arc<Dispatcher>, &Arc<Connector>),
+    (dispatcher, connector, ingest): (&Arc<Dispatcher>, &Arc<Connector>, Arc<Ingest>),
     sandbox: &Sandbox,
     admin_key_hash: [u8; 32],
 ) -> Router {
-    let (events, sources) = (Arc::clone(&storage.events), sources.clone());
-    let ingest = Ingest::new(sources.clone(), Arc::clone(directory), events, Arc::clone(dispatcher));
+    let sources = sources.clone();
     let uploads = Uploads::new(config.data_dir.clone(), Arc::clone(&storage.deliveries));
     let pipelines = Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone()));
     let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines);
@@ -253,7 +265,7 @@ fn router(
         sources,
         directory: Arc::clone(directory),
         storage,
-        ingest: Arc::new(ingest),
+        ingest,
         pipelines,
         services,
         connector: Arc::clone(connector),

@@ -5,6 +5,7 @@
 //! that the lease is stored with the delivery. A delivery without room is stored as due, and claimed from disk later.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::delivery::{Dispatcher, Work};
 use crate::directory::Directory;
@@ -92,6 +93,7 @@ pub struct Ingest {
     dispatcher: Arc<Dispatcher>,
     /// Weighted by deliveries. Large transactions of a tenant run one after another, so that they do not delay other tenants.
     large_calls: TenantLimiter,
+    accepted: AtomicU64,
 }
 
 /// Events that are ready to be stored. Dropping them gives back the room of their deliveries.
@@ -110,7 +112,12 @@ impl Ingest {
         dispatcher: Arc<Dispatcher>,
     ) -> Self {
         let large_calls = TenantLimiter::new(MAX_DELIVERIES_PER_CALL);
-        Self { sources, directory, events, dispatcher, large_calls }
+        Self { sources, directory, events, dispatcher, large_calls, accepted: AtomicU64::new(0) }
+    }
+
+    /// How many events this process has accepted.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Stores all events with their deliveries, or none. Returns a receipt for each event, in order.
@@ -252,6 +259,7 @@ impl Ingest {
         for (index, (outcome, first)) in outcomes.into_iter().zip(first_receipts).enumerate() {
             match outcome {
                 Accepted::Stored => {
+                    self.accepted.fetch_add(1, Ordering::Relaxed);
                     handover.deliver(index);
                     on_disk[index]
                         .iter()

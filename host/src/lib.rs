@@ -16,6 +16,7 @@ pub mod delivery;
 pub mod directory;
 pub mod domain;
 pub mod ingest;
+mod log_limiter;
 mod open_files;
 pub mod presence;
 pub mod private_file;

@@ -7,6 +7,7 @@ pub mod client;
 pub mod database;
 pub mod guest;
 pub mod program;
+pub mod proxy;
 pub mod receiver;
 pub mod server;
 pub mod soak;

@@ -123,6 +123,7 @@ impl Caller {
     }
 
     fn identify(headers: &HeaderMap, directory: &Directory, admin: AdminKeyHash) -> Result<Self, Problem> {
+        directory.check_fresh()?;
         let key = bearer(headers).ok_or_else(unauthenticated)?;
         let named = one(headers, TENANT_HEADER)?;
         let caller = Self::of_key(key, directory, admin).ok_or_else(unauthenticated)?;

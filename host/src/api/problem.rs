@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 
 use super::pointer::Pointer;
 use crate::domain::Invalid;
+use crate::log_limiter::LogLimiter;
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -157,13 +158,17 @@ impl Problem {
 
     /// The engine failed. Logs `error`, which the response does not contain.
     pub fn internal(doing: &'static str, error: &dyn std::error::Error) -> Self {
-        log_failure(doing, error);
+        tracing::error!(doing, error = in_words(error), "request failed");
         Self::new(Kind::Internal, "the engine failed; the operator finds the reason in the engine's log")
     }
 
-    /// The engine cannot serve the request at the moment. Logs `error`, which the response does not contain.
+    /// The engine cannot serve the request at the moment. Logs `error`, which the response does not contain: the first one,
+    /// and then one now and then, because all requests may fail for the same reason.
     pub fn unavailable(doing: &'static str, error: &dyn std::error::Error) -> Self {
-        log_failure(doing, error);
+        static LOGGED: LogLimiter = LogLimiter::new();
+        if let Some(unlogged) = LOGGED.permit() {
+            tracing::error!(doing, unlogged, error = in_words(error), "requests fail");
+        }
         Self::new(Kind::Unavailable, "the engine cannot serve this request at the moment; try again later")
     }
 
@@ -219,7 +224,7 @@ pub(super) fn shorten(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn log_failure(doing: &'static str, error: &dyn std::error::Error) {
+fn in_words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -227,7 +232,7 @@ fn log_failure(doing: &'static str, error: &dyn std::error::Error) {
         words.push_str(&cause.to_string());
         source = cause.source();
     }
-    tracing::error!(doing, error = words, "request failed");
+    words
 }
 
 /// A problem as it is sent (RFC 9457).
@@ -273,18 +278,19 @@ impl IntoResponse for Problem {
         };
         let text = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response();
-        let headers = response.headers_mut();
-        match self.kind {
-            Kind::Unauthenticated => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            Kind::Unavailable | Kind::TooManyRequests => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
+        if self.kind == Kind::Unauthenticated {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        response
+        with_retry_after(response)
     }
+}
+
+/// Tells the client, in seconds, when to try again, if the response is one that asks for it.
+pub(super) fn with_retry_after(mut response: Response) -> Response {
+    if matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 impl fmt::Display for Problem {

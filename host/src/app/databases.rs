@@ -13,7 +13,9 @@ use crate::config::Config;
 use crate::delivery::{Dispatcher, members};
 use crate::directory::Directory;
 use crate::domain::SecretText;
+use crate::log_limiter::LogLimiter;
 use crate::private_file;
+use crate::sandbox::Sandbox;
 use crate::storage::Database;
 use crate::storage::postgres::{self, NodeName, PostgresOptions};
 use crate::storage::sqlite;
@@ -61,21 +63,23 @@ async fn open_postgres(config: &Config, url: &SecretText) -> Result<(Arc<dyn Dat
 pub(super) fn follow(
     database: &Arc<dyn Database>,
     directory: &Arc<Directory>,
-    dispatcher: &Arc<Dispatcher>,
+    (dispatcher, sandbox): (&Arc<Dispatcher>, &Sandbox),
     stop: &CancellationToken,
 ) {
     if !database.is_shared() {
         return;
     }
     // Also while the node shuts down.
-    let (shared, following) = (Arc::clone(database), members::follow(Arc::clone(dispatcher)));
+    let (shared, following_members) = (Arc::clone(database), members::follow(Arc::clone(dispatcher)));
     tokio::spawn(async move {
         tokio::select! {
-            () = following => {}
+            () = following_members => {}
             () = shared.ended() => {}
         }
     });
-    tokio::spawn(stop.clone().run_until_cancelled_owned(follow_configuration(Arc::clone(directory))));
+    directory.expect_changes_of_others();
+    let following = follow_configuration(Arc::clone(directory), sandbox.clone());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(following));
     let (database, dispatcher) = (Arc::clone(database), Arc::clone(dispatcher));
     tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
         loop {
@@ -85,14 +89,29 @@ pub(super) fn follow(
     }));
 }
 
-async fn follow_configuration(directory: Arc<Directory>) {
+/// Also compiles the plugins that a change made necessary, so that the first delivery here does not wait for the compiler.
+async fn follow_configuration(directory: Arc<Directory>, sandbox: Sandbox) {
+    let failures = LogLimiter::new();
     let mut ticks = tokio::time::interval(FOLLOW_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = directory.follow().await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "cannot look for changes of configuration by other nodes");
+        match directory.follow().await {
+            Ok(needed) if needed.is_empty() => {}
+            Ok(needed) => {
+                let sandbox = sandbox.clone();
+                tokio::spawn(async move { sandbox.compile_ahead(needed).await });
+            }
+            Err(error) => {
+                if let Some(unlogged) = failures.permit() {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(
+                        error,
+                        unlogged,
+                        "cannot look for changes of configuration by other nodes"
+                    );
+                }
+            }
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum Command {
     Rekey(Serve),
     /// Move an installation from SQLite into an empty PostgreSQL database; the engine must be stopped
     Migrate(Migrate),
+    /// Show the nodes on the database: who is alive, since when, and what they do
+    Nodes(Nodes),
     /// Demonstrate the engine with sample events, plugins and verified deliveries; leaves no files behind
     Demo(Demo),
     /// Check or run a plugin in the engine's sandbox
@@ -52,6 +54,15 @@ pub(super) struct Migrate {
     /// Only count what would be moved, and look whether it can be
     #[arg(long)]
     pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+#[derive(Args)]
+pub(super) struct Nodes {
+    /// Write JSON, as `GET /api/v3/nodes` does
+    #[arg(long)]
+    pub(super) json: bool,
     #[command(flatten)]
     pub(super) settings: Settings,
 }
@@ -188,6 +199,8 @@ mod tests {
     fn every_command_is_parsed() {
         assert!(matches!(parse("serve"), Ok(Command::Serve(_))));
         assert!(matches!(parse("rekey --data-dir d"), Ok(Command::Rekey(_))));
+        assert!(matches!(parse("nodes --data-dir d"), Ok(Command::Nodes(Nodes { json: false, .. }))));
+        assert!(matches!(parse("nodes --json"), Ok(Command::Nodes(Nodes { json: true, .. }))));
         let Ok(Command::Migrate(migrate)) = parse("migrate --from sqlite:d --to postgres://h/n --dry-run")
         else {
             panic!("expected the command `migrate`")

@@ -1,4 +1,4 @@
-//! The command line: `hookwright serve`, `rekey`, `migrate`, `demo`, `plugin check`, `plugin run`.
+//! The command line: `hookwright serve`, `rekey`, `migrate`, `nodes`, `demo`, `plugin check`, `plugin run`.
 //!
 //! [`main`] parses the command line and runs the command. Each command has a file of its own and writes to an
 //! output that it receives. Commands always write colors; the output removes them if it is not a terminal,
@@ -12,6 +12,7 @@ mod demo;
 mod exit;
 mod json;
 mod migrate;
+mod nodes;
 mod plugin;
 mod rekey;
 mod serve;
@@ -71,6 +72,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let config = load(&settings.settings.command_line)?;
             telemetry::start(&config)?;
             runtime()?.block_on(rekey::run(&config, &mut out))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Nodes(arguments) => {
+            let config = load(&arguments.settings.command_line)?;
+            telemetry::start(&config)?;
+            runtime()?.block_on(nodes::run(&config, arguments.json, &mut out))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Migrate(arguments) => {

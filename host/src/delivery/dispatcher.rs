@@ -88,7 +88,8 @@ impl Dispatcher {
     }
 
     /// Whether this node claims what is due of `hook`.
-    pub(super) fn owns(&self, hook: HookId) -> bool {
+    #[must_use]
+    pub fn owns(&self, hook: HookId) -> bool {
         self.membership.owns(hook)
     }
 
@@ -173,6 +174,12 @@ impl Dispatcher {
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.queue().unfinished()
+    }
+
+    /// The number of deliveries in memory: queued, or [unfinished](Self::unfinished).
+    #[must_use]
+    pub fn in_memory(&self) -> usize {
+        self.queue().in_memory()
     }
 
     /// Starts nothing more, and waits until everything in progress is recorded. What is queued stays leased on disk for the

@@ -16,6 +16,7 @@ use super::work::Work;
 use crate::clock;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Lease, TenantId, UnixMillis};
+use crate::log_limiter::LogLimiter;
 use crate::sources::Sources;
 use crate::storage::{Backlog, Claims, DeliveryStore, HookClaim, StorageError};
 
@@ -53,6 +54,9 @@ pub struct Feeder {
     pub deliveries: Arc<dyn DeliveryStore>,
 }
 
+/// What keeps the feeder from its work is logged now and then.
+static FAILURES: LogLimiter = LogLimiter::new();
+
 impl Feeder {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
@@ -66,7 +70,10 @@ impl Feeder {
             let next = match looked {
                 Ok(next) => next,
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "cannot read due deliveries");
+                    if let Some(unlogged) = FAILURES.permit() {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::error!(unlogged, error, "cannot read due deliveries");
+                    }
                     self.dispatcher.want_full_look();
                     Some(now.plus(AFTER_FAILURE))
                 }
@@ -215,7 +222,11 @@ impl Feeder {
                 let Claims { claimed, more } = match claims {
                     Ok(claims) => claims,
                     Err(error) => {
-                        tracing::error!(%hook, error = &error as &dyn std::error::Error, "cannot lease deliveries");
+                        // One failure concerns many hooks.
+                        if let Some(unlogged) = FAILURES.permit() {
+                            let error = &error as &dyn std::error::Error;
+                            tracing::error!(%hook, unlogged, error, "cannot lease deliveries");
+                        }
                         next = earlier(next, now.plus(AFTER_FAILURE));
                         continue;
                     }

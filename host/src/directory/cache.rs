@@ -4,6 +4,7 @@ use std::sync::{Arc, RwLock};
 
 use super::access_index::AccessIndex;
 use super::error::DirectoryError;
+use super::freshness::Freshness;
 use super::hook_index::HookIndex;
 use super::load;
 use super::plugin_index::PluginIndex;
@@ -27,6 +28,8 @@ pub struct Directory {
     pub(super) quotas: Quotas,
     /// The last revision that memory has. Locked during a commit and the change in memory that follows it.
     pub(super) mutation: tokio::sync::Mutex<Revision>,
+    /// When the configuration was last compared with the database's.
+    pub(super) freshness: Freshness,
     /// Lets one change of each tenant at a time wait for [`Self::mutation`].
     pub(super) changes: TenantLimiter,
 }
@@ -65,6 +68,7 @@ impl Directory {
         ids: Arc<IdGenerator>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, StorageError> {
+        let freshness = Freshness::new();
         let loaded = load::load(&storage).await?;
         Ok(Arc::new(Self {
             ids,
@@ -75,6 +79,7 @@ impl Directory {
             plugins: RwLock::new(loaded.plugins),
             quotas,
             mutation: tokio::sync::Mutex::new(loaded.revision),
+            freshness,
             changes: TenantLimiter::new(1),
             storage,
         }))

@@ -1,29 +1,41 @@
 //! Follows changes of configuration that others made: other nodes on the same database.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::cache::Directory;
 use super::error::DirectoryError;
 use super::load::load;
 use super::locks::write;
+use crate::clock;
+use crate::domain::{Digest, HookId, TenantId};
 use crate::storage::{Changes, ConfigChange, ConfigItem, Revision, StorageError};
 
 impl Directory {
-    /// Takes over the changes that others committed since the last call.
+    /// Takes over the changes that others committed since the last call. Returns the plugins that hooks need because of them.
     ///
     /// # Errors
     /// If storage cannot be read.
-    pub async fn follow(&self) -> Result<(), StorageError> {
+    pub async fn follow(&self) -> Result<Vec<(TenantId, Digest)>, StorageError> {
         let mut revision = self.mutation.lock().await;
         self.follow_from(&mut revision).await
     }
 
     /// As [`Self::follow`], for a caller that holds the lock on changes.
-    pub(super) async fn follow_from(&self, revision: &mut Revision) -> Result<(), StorageError> {
+    pub(super) async fn follow_from(
+        &self,
+        revision: &mut Revision,
+    ) -> Result<Vec<(TenantId, Digest)>, StorageError> {
+        let began_ms = clock::since_boot_ms();
+        let mut needed = Vec::new();
         match self.storage.directory.changes_since(*revision).await? {
             Changes::Since { revision: latest, changed } => {
+                let tenants: Vec<_> = changed.iter().filter_map(needs_plugins).collect();
                 changed.into_iter().for_each(|item| self.apply(item));
                 *revision = latest;
+                for (tenant, hook) in tenants {
+                    needed.extend(self.plugins_of(tenant, hook).into_iter().map(|digest| (tenant, digest)));
+                }
             }
             Changes::TooMany => {
                 let loaded = load(&self.storage).await?;
@@ -32,9 +44,24 @@ impl Directory {
                 *write(&self.hooks) = loaded.hooks;
                 *write(&self.plugins) = loaded.plugins;
                 *revision = loaded.revision;
+                needed = self.plugins_in_use();
             }
         }
-        Ok(())
+        self.freshness.set(began_ms);
+        Ok(needed)
+    }
+
+    /// The plugins that one enabled hook of `tenant` needs, or all of them.
+    fn plugins_of(&self, tenant: TenantId, hook: Option<HookId>) -> HashSet<Digest> {
+        let hooks = match hook {
+            Some(id) => self.hook_of(tenant, id).into_iter().collect(),
+            None => self.hooks(tenant),
+        };
+        let steps = hooks
+            .iter()
+            .filter(|hook| hook.enabled)
+            .flat_map(|hook| hook.pipeline.0.iter().chain(&hook.preflight.0));
+        steps.filter_map(|step| self.plugin(tenant, &step.plugin)).map(|version| version.digest).collect()
     }
 
     fn apply(&self, item: ConfigItem) {
@@ -90,5 +117,15 @@ impl Directory {
                 ))
             }
         }
+    }
+}
+
+/// The tenant, and its hook if it is only one, that may need a plugin because of a change.
+fn needs_plugins(item: &ConfigItem) -> Option<(TenantId, Option<HookId>)> {
+    match item {
+        ConfigItem::Hook(tenant, id, Some(_)) => Some((*tenant, Some(*id))),
+        // A hook without a version in its pipeline runs the newest one.
+        ConfigItem::Plugin(tenant, _, versions) if !versions.is_empty() => Some((*tenant, None)),
+        _ => None,
     }
 }

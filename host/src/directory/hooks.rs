@@ -27,6 +27,11 @@ impl Directory {
         index.tenants.get(&tenant).map_or_else(Vec::new, |hooks| hooks.all.values().cloned().collect())
     }
 
+    /// How many hooks of all tenants are `wanted`.
+    pub fn count_hooks(&self, wanted: impl Fn(HookId) -> bool) -> usize {
+        read(&self.hooks).hooks.keys().filter(|hook| wanted(**hook)).count()
+    }
+
     /// A tenant's hooks that were made through `surface`, oldest first.
     pub fn hooks_through(&self, tenant: TenantId, surface: Surface) -> Vec<Arc<Hook>> {
         let mut hooks = self.hooks(tenant);

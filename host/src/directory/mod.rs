@@ -9,6 +9,7 @@ mod access_index;
 mod cache;
 mod error;
 mod follow;
+mod freshness;
 mod hook_index;
 mod hooks;
 mod load;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use cache::Directory;
 pub use error::DirectoryError;
+pub use freshness::StaleConfiguration;
 pub use plugins::{PluginUse, Uploaded, named_hooks};
 pub use quotas::Quotas;
 pub use standard::{STANDARD_PLUGINS, StandardPlugin};

@@ -6,7 +6,7 @@ use super::cache::MAX_CHANGES;
 use super::*;
 use crate::clock::SystemClock;
 use crate::domain::ids::IdGenerator;
-use crate::domain::{Hook, Scopes, TenantId};
+use crate::domain::{Hook, Scopes, Step, TenantId};
 use crate::storage::conformance::World;
 use crate::storage::sqlite::{self, SqliteOptions};
 
@@ -74,4 +74,25 @@ async fn a_directory_follows_what_another_one_changes() {
     one.follow().await.unwrap();
     assert!(one.key_with_hash(&key.hash).is_none(), "a deleted key is refused by all");
     assert_eq!(one.hook(hook.id), Some(changed));
+}
+
+/// So that the first delivery on another node does not wait for the compiler.
+#[tokio::test]
+async fn following_tells_which_plugins_the_changed_hooks_need() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+    let load =
+        |node| Directory::load(storage.stores(), Arc::new(IdGenerator::new(node, 0)), SystemClock::shared());
+    let (one, other) = (load(0).await.unwrap(), load(1).await.unwrap());
+    let world = World::new(storage.stores());
+    let tenant = one.create_tenant("a".to_owned(), None).await.unwrap().id;
+    let mut hook = Hook { tenant, ..world.hook() };
+    hook.pipeline.0 = vec![Step { plugin: "field-map".parse().unwrap(), settings: "{}".into() }];
+    let digest = one.plugin(tenant, &hook.pipeline.0[0].plugin).unwrap().digest;
+    one.create_hook(hook.clone()).await.unwrap();
+    one.create_hook(Hook { tenant, ..world.hook() }).await.unwrap();
+    assert_eq!(other.follow().await.unwrap(), [(tenant, digest)]);
+    assert_eq!(other.follow().await.unwrap(), []);
+    one.create_hook(Hook { enabled: false, ..hook }).await.unwrap();
+    assert_eq!(other.follow().await.unwrap(), [], "a disabled hook runs nothing");
 }

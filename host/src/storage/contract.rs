@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use super::directory::{Changes, ConfigChange, Revision};
 use super::error::StorageError;
 use super::membership::Membership;
+use super::node_status::NodeStore;
 use super::records::{Acceptance, Accepted, Backlog, Cancelled, Changed, Claims, HookClaim, Record};
 use super::retry_policy::RetryPolicy;
 use crate::domain::{
@@ -66,6 +67,8 @@ pub struct Storage {
     pub deliveries: Arc<dyn DeliveryStore>,
     /// The changes of configuration.
     pub directory: Arc<dyn DirectoryStore>,
+    /// The nodes.
+    pub nodes: Arc<dyn NodeStore>,
 }
 
 impl Storage {
@@ -80,6 +83,7 @@ impl Storage {
             + EventStore
             + DeliveryStore
             + DirectoryStore
+            + NodeStore
             + 'static,
     {
         Self {
@@ -90,6 +94,7 @@ impl Storage {
             events: Arc::clone(stores) as _,
             deliveries: Arc::clone(stores) as _,
             directory: Arc::clone(stores) as _,
+            nodes: Arc::clone(stores) as _,
         }
     }
 }

@@ -71,6 +71,9 @@ pub enum StorageError {
     /// The database is missing or empty, although other files show that there was one.
     #[error("{0}")]
     Missing(String),
+    /// A text contains a character that the database cannot store.
+    #[error("the character U+0000 cannot be stored")]
+    Unstorable,
     /// The disk has too little space for new data.
     #[error("the disk is full")]
     NoSpace,

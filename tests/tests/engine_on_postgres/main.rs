@@ -14,6 +14,8 @@ mod delivery;
 #[cfg(not(postgres_is_missing))]
 mod demo;
 #[cfg(not(postgres_is_missing))]
+mod faults;
+#[cfg(not(postgres_is_missing))]
 mod migrate;
 #[cfg(not(postgres_is_missing))]
 mod nodes;

@@ -2,7 +2,7 @@
 
 use super::{Kind, Problem};
 use crate::api::pointer::Pointer;
-use crate::directory::DirectoryError;
+use crate::directory::{DirectoryError, StaleConfiguration};
 use crate::ingest::TestError;
 use crate::sandbox::SandboxError;
 use crate::services::{DeliveryError, LimitExceeded, SameSecret, SettingsError};
@@ -20,9 +20,22 @@ impl From<StorageError> for Problem {
                 "the engine's disk is full; requests that write fail until the operator frees space, while reads and deletions still work",
             ),
             StorageError::Fenced => Self::new(Kind::Unavailable, error.to_string()),
+            StorageError::Unstorable => Self::new(Kind::InvalidValue, error.to_string()),
+            StorageError::RolledBack(cause) if matches!(**cause, StorageError::NoSpace) => {
+                Self::from(StorageError::NoSpace)
+            }
+            StorageError::RolledBack(cause) if matches!(**cause, StorageError::Unstorable) => {
+                Self::from(StorageError::Unstorable)
+            }
             StorageError::Damaged { .. } => Self::internal("reading from storage", &error),
             _ => Self::unavailable("using storage", &error),
         }
+    }
+}
+
+impl From<StaleConfiguration> for Problem {
+    fn from(error: StaleConfiguration) -> Self {
+        Self::new(Kind::Unavailable, error.to_string())
     }
 }
 

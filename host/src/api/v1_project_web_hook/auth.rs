@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq as _;
 use super::envelope::ApiError;
 use super::used_passwords::{MAX_CLOCK_DIFFERENCE, UsedPasswords};
 use crate::api::auth::{AdminKeyHash, Caller, bearer, watched};
+use crate::api::problem::Problem;
 use crate::clients;
 use crate::directory::Directory;
 use crate::domain::hash::hmac_sha256;
@@ -44,6 +45,7 @@ where
             return Ok(Self(Caller::from_request_parts(parts, state).await?));
         }
         let directory = Arc::<Directory>::from_ref(state);
+        directory.check_fresh().map_err(Problem::from)?;
         let now = Sources::from_ref(state).now();
         let caller = login(&parts.headers, &directory, &Arc::<UsedPasswords>::from_ref(state), now);
         watched(caller, parts.extensions.get::<Arc<clients::Client>>().map(Arc::as_ref), &parts.headers)

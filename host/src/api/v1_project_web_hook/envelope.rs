@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde::Serialize;
 
-use crate::api::problem::{Kind, Problem};
+use crate::api::problem::{Kind, Problem, with_retry_after};
 use crate::directory::DirectoryError;
 use crate::storage::StorageError;
 
@@ -83,7 +83,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         // `status` is the reason phrase in lower case: "bad request", "forbidden", "not found".
         let status = self.status.canonical_reason().unwrap_or("error").to_ascii_lowercase();
-        (self.status, Json(ErrorBody { status, message: &self.message })).into_response()
+        let response = (self.status, Json(ErrorBody { status, message: &self.message })).into_response();
+        with_retry_after(response)
     }
 }
 

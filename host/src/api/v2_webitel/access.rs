@@ -64,6 +64,7 @@ impl FromRequest<SharedApiState> for Call {
 
     async fn from_request(request: Request, state: &SharedApiState) -> Result<Self, ApiError> {
         let directory = Arc::<Directory>::from_ref(state);
+        directory.check_fresh().map_err(Problem::from)?;
         let query = Query::of(request.uri());
         let client = request.extensions().get::<Arc<Client>>().cloned();
         let Ok(payload) = Payload::from_request(request, state).await;

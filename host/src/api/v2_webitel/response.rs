@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::api::problem::{Kind, Problem};
+use crate::api::problem::{Kind, Problem, with_retry_after};
 use crate::directory::DirectoryError;
 use crate::services::SettingsError;
 
@@ -102,7 +102,7 @@ struct ErrorBody<'a> {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let written = ErrorBody { status: "error", info: &self.info, code: self.code };
-        (self.status, Json(written)).into_response()
+        with_retry_after((self.status, Json(written)).into_response())
     }
 }
 

@@ -29,6 +29,10 @@ pub(super) struct Health {
     status: &'static str,
     /// The version of the engine.
     version: &'static str,
+    /// What the operator should mend although the engine works.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<String>,
 }
 
 /// Check readiness
@@ -53,12 +57,12 @@ pub(super) async fn health_v3(State(storage): State<Storage>, _: NoParams) -> Re
 /// Does not check the storage, because a restart does not fix a full disk.
 #[utoipa::path(get, path = "/health/live", tag = "engine", responses((status = 200, description = "The process responds", body = Health)), security(()))]
 pub(super) async fn health_live(_: NoParams) -> Json<Health> {
-    alive()
+    alive(Vec::new())
 }
 
 async fn check(storage: &Storage) -> Result<Json<Health>, Problem> {
     match tokio::time::timeout(STORAGE_TIMEOUT, storage.deliveries.check()).await {
-        Ok(Ok(())) => Ok(alive()),
+        Ok(Ok(())) => Ok(alive(storage.nodes.warnings())),
         // These messages describe only the state of the disk, which monitoring may see.
         Ok(Err(error @ (StorageError::NoSpace | StorageError::CannotWrite(_)))) => {
             Err(Problem::new(Kind::Unavailable, error.to_string()))
@@ -68,6 +72,6 @@ async fn check(storage: &Storage) -> Result<Json<Health>, Problem> {
     }
 }
 
-fn alive() -> Json<Health> {
-    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+fn alive(warnings: Vec<String>) -> Json<Health> {
+    Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), warnings })
 }

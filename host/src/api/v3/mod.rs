@@ -11,6 +11,7 @@ pub(super) mod hooks;
 mod keys;
 mod limits;
 mod logins;
+pub mod nodes;
 pub(super) mod openapi;
 mod plugins;
 mod projects;

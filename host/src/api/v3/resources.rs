@@ -3,13 +3,14 @@
 use utoipa_axum::router::OpenApiRouter;
 
 use super::openapi::base::base_document;
-use super::{deliveries, events, health, hooks, keys, logins, plugins, projects, tenants};
+use super::{deliveries, events, health, hooks, keys, logins, nodes, plugins, projects, tenants};
 use crate::api::{SharedApiState, apizee};
 
 /// The routes with their descriptions, except the route of the OpenAPI document itself.
 pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::with_openapi(base_document())
         .merge(health::routes())
+        .merge(nodes::routes())
         .merge(tenants::routes())
         .merge(projects::routes())
         .merge(keys::routes())

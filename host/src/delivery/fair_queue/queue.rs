@@ -327,6 +327,11 @@ impl FairQueue {
         self.closed && self.unfinished == 0
     }
 
+    /// Deliveries that are queued, or between start and record.
+    pub(in crate::delivery) fn in_memory(&self) -> usize {
+        self.queued + self.unfinished
+    }
+
     /// Deliveries between start and record.
     pub(in crate::delivery) fn unfinished(&self) -> usize {
         self.unfinished

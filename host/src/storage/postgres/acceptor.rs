@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::accepting;
+use super::errors::{is_conflict, is_refused};
 use super::session::Session;
 use crate::storage::{Acceptance, Accepted, StorageError};
 
@@ -23,6 +24,9 @@ const MAX_SLOW: usize = 2;
 const MAX_GROUP_ROWS: usize = 2_000;
 /// A transaction with this many bytes of data takes no further call.
 const MAX_GROUP_BYTES: usize = 4 << 20;
+
+/// How often a transaction is tried that the database gave up because of others.
+pub const MAX_TRIES: usize = 3;
 
 /// A call, and where its answer goes.
 #[derive(Debug)]
@@ -113,7 +117,13 @@ async fn commit(session: &Session, group: Vec<Call>) {
         return;
     }
     let batches: Vec<&[Acceptance]> = group.iter().map(|call| call.batch.as_slice()).collect();
-    match accepting::accept(session, &batches).await {
+    let mut accepted = accepting::accept(session, &batches).await;
+    for _ in 1..MAX_TRIES {
+        if accepted.as_ref().is_err_and(is_conflict) {
+            accepted = accepting::accept(session, &batches).await;
+        }
+    }
+    match accepted {
         Ok(answers) => {
             for (call, answers) in group.into_iter().zip(answers) {
                 // A caller that has gone away does not need the answer.
@@ -135,12 +145,4 @@ async fn commit(session: &Session, group: Vec<Call>) {
             }
         }
     }
-}
-
-/// Whether the database refused what was written, which it will refuse again.
-fn is_refused(error: &StorageError) -> bool {
-    let StorageError::Database(error) = error else { return error.is_damaged() };
-    let code = error.downcast_ref().and_then(sqlx::Error::as_database_error).and_then(|error| error.code());
-    // Classes of SQLSTATE: 22 is data that does not fit, 23 a constraint.
-    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }

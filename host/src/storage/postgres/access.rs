@@ -26,9 +26,12 @@ impl AccessStore for PostgresStores {
     }
 
     async fn insert_login(&self, login: &Login, basis: Revision) -> Result<ConfigChange, StorageError> {
-        let mut transaction = self.begin_change().await?;
-        let change = insert_login(&mut transaction, &self.session.vault, login, basis).await?;
-        self.end_change(transaction, change).await
+        let change = async {
+            let mut transaction = self.begin_change().await?;
+            let change = insert_login(&mut transaction, &self.session.vault, login, basis).await?;
+            self.end_change(transaction, change).await
+        };
+        self.pool().bounded(change).await
     }
 
     async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<ConfigChange, StorageError> {

@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use sqlx_postgres::PgPool;
-
 use super::engine_state;
+use super::pool::BoundedPool;
 use super::session::Session;
 use crate::domain::UnixMillis;
 use crate::storage::StorageError;
@@ -34,7 +33,7 @@ pub async fn note(session: &Session, now: UnixMillis) -> Result<(), StorageError
 }
 
 /// Makes deliveries that wait for a time after `now` due `by` earlier, once for the same arguments.
-pub async fn bring_forward(pool: &PgPool, now: UnixMillis, by: Duration) -> Result<(), StorageError> {
+pub async fn bring_forward(pool: &BoundedPool, now: UnixMillis, by: Duration) -> Result<(), StorageError> {
     let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
     let step = format!("{}/{by_ms}", now.0).into_bytes();
     let mut transaction = pool.begin().await?;

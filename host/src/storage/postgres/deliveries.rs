@@ -58,7 +58,7 @@ impl DeliveryStore for PostgresStores {
         max_bytes: u64,
     ) -> Vec<Result<Claims, StorageError>> {
         let count = hooks.len();
-        match self.claim_together(&hooks, now, lease, max_bytes).await {
+        match self.pool().bounded(self.claim_together(&hooks, now, lease, max_bytes)).await {
             Ok(claims) => claims,
             Err(error) => error.for_each(count).into_iter().map(Err).collect(),
         }
@@ -104,15 +104,7 @@ impl DeliveryStore for PostgresStores {
         limit: u32,
     ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError> {
         let _permit = self.permit_read(tenant).await?;
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-        let mut snapshot = self.pool().begin_with(begin).await?;
-        let Some(delivery) = one(&mut *snapshot, tenant, id).await? else { return Ok(None) };
-        let before = before.map_or(i64::MAX, |before| before.0);
-        let query = sqlx::query_as(ATTEMPTS).bind(id.0).bind(before).bind(i64::from(limit));
-        let rows: Vec<AttemptColumns> = query.fetch_all(&mut *snapshot).await?;
-        snapshot.commit().await?;
-        let attempts = rows.into_iter().map(attempt_from_columns).collect::<Result<_, _>>()?;
-        Ok(Some((delivery, attempts)))
+        self.pool().bounded(self.read_with_attempts(tenant, id, before, limit)).await
     }
 
     async fn retry(
@@ -122,18 +114,24 @@ impl DeliveryStore for PostgresStores {
         now: UnixMillis,
     ) -> Result<Option<Changed>, StorageError> {
         self.materialize_one(tenant, id).await?;
-        let mut transaction = self.pool().begin().await?;
-        let changed = changes::retry(&mut transaction, tenant, id, now).await?;
-        transaction.commit().await?;
-        Ok(changed)
+        self.repeat_on_conflict(|| async move {
+            let mut transaction = self.pool().begin().await?;
+            let changed = changes::retry(&mut transaction, tenant, id, now).await?;
+            transaction.commit().await?;
+            Ok(changed)
+        })
+        .await
     }
 
     async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Cancelled>, StorageError> {
         self.materialize_one(tenant, id).await?;
-        let mut transaction = self.pool().begin().await?;
-        let cancelled = changes::cancel(&mut transaction, tenant, id).await?;
-        transaction.commit().await?;
-        Ok(cancelled)
+        self.repeat_on_conflict(|| async move {
+            let mut transaction = self.pool().begin().await?;
+            let cancelled = changes::cancel(&mut transaction, tenant, id).await?;
+            transaction.commit().await?;
+            Ok(cancelled)
+        })
+        .await
     }
 
     async fn check(&self) -> Result<(), StorageError> {
@@ -164,6 +162,24 @@ impl DeliveryStore for PostgresStores {
 }
 
 impl PostgresStores {
+    /// A delivery and its attempts, as of one moment.
+    async fn read_with_attempts(
+        &self,
+        tenant: TenantId,
+        id: DeliveryId,
+        before: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError> {
+        let mut snapshot = self.pool().begin_snapshot().await?;
+        let Some(delivery) = one(&mut *snapshot, tenant, id).await? else { return Ok(None) };
+        let before = before.map_or(i64::MAX, |before| before.0);
+        let query = sqlx::query_as(ATTEMPTS).bind(id.0).bind(before).bind(i64::from(limit));
+        let rows: Vec<AttemptColumns> = query.fetch_all(&mut *snapshot).await?;
+        snapshot.commit().await?;
+        let attempts = rows.into_iter().map(attempt_from_columns).collect::<Result<_, _>>()?;
+        Ok(Some((delivery, attempts)))
+    }
+
     /// Leases in one transaction, and reads what was leased.
     async fn claim_together(
         &self,

@@ -1,5 +1,7 @@
 //! What changed in the configuration, for caches that follow.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sqlx_postgres::PgConnection;
 
@@ -7,6 +9,9 @@ use super::stores::PostgresStores;
 use super::{access, hooks, plugins, tenants};
 use crate::storage::columns::config_key_from_row;
 use crate::storage::{Changes, ConfigItem, ConfigKey, DirectoryStore, Revision, StorageError};
+
+/// How long a look for changes may take: less than the age at which a node's configuration is too old to answer requests.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[async_trait]
 impl DirectoryStore for PostgresStores {
@@ -16,9 +21,14 @@ impl DirectoryStore for PostgresStores {
     }
 
     async fn changes_since(&self, revision: Revision) -> Result<Changes, StorageError> {
+        self.session.heartbeat_pool.bounded_by(LOOK_TIMEOUT, self.look_for_changes(revision)).await
+    }
+}
+
+impl PostgresStores {
+    async fn look_for_changes(&self, revision: Revision) -> Result<Changes, StorageError> {
         // One snapshot: the values are those of one revision.
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
-        let mut snapshot = self.pool().begin_with(begin).await?;
+        let mut snapshot = self.session.heartbeat_pool.begin_snapshot().await?;
         let sql = "SELECT r.revision, coalesce((SELECT min(revision) FROM directory_changes), 0) \
             FROM directory_revision r";
         let (latest, first): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut *snapshot).await?;
@@ -34,9 +44,7 @@ impl DirectoryStore for PostgresStores {
         }
         Ok(Changes::Since { revision: Revision(latest), changed })
     }
-}
 
-impl PostgresStores {
     /// What `key` stands for now.
     async fn item(&self, connection: &mut PgConnection, key: ConfigKey) -> Result<ConfigItem, StorageError> {
         let vault = &self.session.vault;

@@ -38,7 +38,7 @@ pub async fn add(connection: &mut PgConnection, key: &ConfigKey) -> Result<Revis
 impl PostgresStores {
     /// Begins a transaction that changes configuration. Others wait until it ends.
     pub async fn begin_change(&self) -> Result<PgTransaction<'static>, StorageError> {
-        let mut transaction = self.pool().begin().await?;
+        let mut transaction = self.pool().begin_change().await?;
         sqlx::query("SELECT FROM directory_revision FOR UPDATE").execute(&mut *transaction).await?;
         Ok(transaction)
     }
@@ -66,13 +66,16 @@ impl PostgresStores {
         query: Statement<'_>,
         what: impl FnOnce(&str) -> String,
     ) -> Result<ConfigChange, StorageError> {
-        let mut transaction = self.begin_change().await?;
-        if is_stale(&mut transaction, tenant, basis).await? {
-            return Ok(ConfigChange::Conflict);
-        }
-        query.execute(&mut *transaction).await.map_err(|error| taken(error, what))?;
-        let revision = add(&mut transaction, &key).await?;
-        self.end_change(transaction, ConfigChange::Done(revision)).await
+        let change = async {
+            let mut transaction = self.begin_change().await?;
+            if is_stale(&mut transaction, tenant, basis).await? {
+                return Ok(ConfigChange::Conflict);
+            }
+            query.execute(&mut *transaction).await.map_err(|error| taken(error, what))?;
+            let revision = add(&mut transaction, &key).await?;
+            self.end_change(transaction, ConfigChange::Done(revision)).await
+        };
+        self.pool().bounded(change).await
     }
 
     /// Changes or deletes a row of configuration.
@@ -81,11 +84,14 @@ impl PostgresStores {
         key: ConfigKey,
         query: Statement<'_>,
     ) -> Result<ConfigChange, StorageError> {
-        let mut transaction = self.begin_change().await?;
-        if query.execute(&mut *transaction).await?.rows_affected() == 0 {
-            return Ok(ConfigChange::Missing);
-        }
-        let revision = add(&mut transaction, &key).await?;
-        self.end_change(transaction, ConfigChange::Done(revision)).await
+        let change = async {
+            let mut transaction = self.begin_change().await?;
+            if query.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(ConfigChange::Missing);
+            }
+            let revision = add(&mut transaction, &key).await?;
+            self.end_change(transaction, ConfigChange::Done(revision)).await
+        };
+        self.pool().bounded(change).await
     }
 }

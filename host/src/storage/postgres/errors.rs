@@ -1,4 +1,6 @@
-//! What errors of PostgreSQL mean.
+//! What errors of PostgreSQL mean. Codes are SQLSTATEs; the first two characters are their class.
+
+use sqlx_postgres::PgDatabaseError;
 
 use crate::storage::StorageError;
 
@@ -10,4 +12,50 @@ pub fn taken(error: sqlx::Error, what: impl FnOnce(&str) -> String) -> StorageEr
         }
         _ => error.into(),
     }
+}
+
+/// What an error means for who asked, if it is not only "later".
+pub fn meaning(error: &PgDatabaseError) -> Option<StorageError> {
+    let said = || format!("PostgreSQL says: {}", error.message());
+    match error.code() {
+        // disk_full
+        "53100" => Some(StorageError::NoSpace),
+        // io_error, data_corrupted, index_corrupted; read_only_sql_transaction: after a failover, a standby answered.
+        "58030" | "XX001" | "XX002" | "25006" => Some(StorageError::CannotWrite(said())),
+        // character_not_in_repertoire, untranslatable_character: a text has the character U+0000.
+        "22021" | "22P05" => Some(StorageError::Unstorable),
+        _ => None,
+    }
+}
+
+/// Whether the transaction may succeed if it is simply repeated: `serialization_failure` and `deadlock_detected`.
+pub fn is_conflict(error: &StorageError) -> bool {
+    matches!(code(error).as_deref(), Some("40001" | "40P01"))
+}
+
+/// Whether the database refused what was written, which it will refuse again.
+pub fn is_refused(error: &StorageError) -> bool {
+    // Classes: 22 is data that does not fit, 23 a constraint.
+    matches!(error, StorageError::Unstorable)
+        || error.is_damaged()
+        || code(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+/// Whether the server ended the connection, or cannot be reached: other connections are no better.
+pub fn is_disconnected(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        // Class 08 is a broken connection. admin_shutdown, crash_shutdown, cannot_connect_now. A standby that was the
+        // primary a moment ago is read-only: the name of the server may lead to another one now.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            code.starts_with("08") || matches!(&*code, "57P01" | "57P02" | "57P03" | "25006")
+        }),
+        _ => false,
+    }
+}
+
+fn code(error: &StorageError) -> Option<String> {
+    let StorageError::Database(error) = error else { return None };
+    let error = error.downcast_ref::<sqlx::Error>()?.as_database_error()?;
+    error.code().map(|code| code.into_owned())
 }

@@ -14,6 +14,7 @@ use super::nodes;
 use super::session::Session;
 use crate::clock;
 use crate::domain::{EventKey, Member, NodeNumber, UnixMillis, View};
+use crate::log_limiter::LogLimiter;
 use crate::storage::StorageError;
 use crate::storage::columns::damaged;
 
@@ -71,6 +72,7 @@ pub fn start(session: &Arc<Session>) {
 async fn keep_alive(session: Weak<Session>, seen: watch::Sender<Seen>) {
     let start = clock::since_boot_ms();
     let mut reached = Reached { last: start, since: start - SPARED_MS };
+    let failures = LogLimiter::new();
     loop {
         let Some(session) = session.upgrade() else { return };
         if session.over.is_cancelled() {
@@ -78,8 +80,7 @@ async fn keep_alive(session: Weak<Session>, seen: watch::Sender<Seen>) {
         }
         let began = Instant::from_std(clock::monotonic());
         let last = seen.borrow().now;
-        let beaten = tokio::time::timeout(TIMEOUT, beat(&session, last)).await;
-        match beaten.unwrap_or_else(|_| Err(StorageError::CannotWrite("it does not answer".to_owned()))) {
+        match session.heartbeat_pool.bounded_by(TIMEOUT, beat(&session, last)).await {
             Ok(mut new) => {
                 let now = clock::since_boot_ms();
                 if now - reached.last > CUT_OFF_MS {
@@ -92,8 +93,10 @@ async fn keep_alive(session: Weak<Session>, seen: watch::Sender<Seen>) {
                 seen.send_replace(new);
             }
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "cannot show the other nodes that this one is alive");
+                if let Some(unlogged) = failures.permit() {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, unlogged, "cannot show the other nodes that this one is alive");
+                }
             }
         }
         let agreed = session.membership.members().is_agreed();
@@ -163,7 +166,7 @@ async fn maintain_once(
     let monotonic = Instant::from_std(clock::monotonic());
     if *partitions_at <= monotonic {
         *partitions_at = monotonic + PARTITIONS_EVERY;
-        nodes::make_partitions(&session.pool).await?;
+        session.partitions.make(&session.pool).await?;
     }
     Ok(())
 }

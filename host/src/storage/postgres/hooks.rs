@@ -33,9 +33,12 @@ impl HookStore for PostgresStores {
 
     async fn insert(&self, hook: &Hook, basis: Revision) -> Result<ConfigChange, StorageError> {
         let row = HookRow::of(hook, &self.session.vault)?;
-        let mut transaction = self.begin_change().await?;
-        let change = insert(&mut transaction, row, hook, basis).await?;
-        self.end_change(transaction, change).await
+        let change = async {
+            let mut transaction = self.begin_change().await?;
+            let change = insert(&mut transaction, row, hook, basis).await?;
+            self.end_change(transaction, change).await
+        };
+        self.pool().bounded(change).await
     }
 
     async fn update(
@@ -45,17 +48,24 @@ impl HookStore for PostgresStores {
         basis: Revision,
     ) -> Result<ConfigChange, StorageError> {
         let row = HookRow::of(hook, &self.session.vault)?;
-        let mut transaction = self.begin_change().await?;
-        let change = update(&mut transaction, row, (hook, expected), basis).await?;
-        self.end_change(transaction, change).await
+        let change = async {
+            let mut transaction = self.begin_change().await?;
+            let change = update(&mut transaction, row, (hook, expected), basis).await?;
+            self.end_change(transaction, change).await
+        };
+        self.pool().bounded(change).await
     }
 
     /// The hook goes first. Its deliveries follow in transactions of their own, so that a large backlog does not block others.
     /// After a crash in between, [`recover`](crate::storage::DeliveryStore::recover) finishes the work.
     async fn delete(&self, tenant: TenantId, id: HookId) -> Result<Option<HookDeletion>, StorageError> {
-        let mut transaction = self.begin_change().await?;
-        let Some(revision) = delete(&mut transaction, tenant, id).await? else { return Ok(None) };
-        transaction.commit().await?;
+        let deletion = async {
+            let mut transaction = self.begin_change().await?;
+            let revision = delete(&mut transaction, tenant, id).await?;
+            transaction.commit().await?;
+            Ok::<_, StorageError>(revision)
+        };
+        let Some(revision) = self.pool().bounded(deletion).await? else { return Ok(None) };
         let pool = self.pool().clone();
         // In a task, so that the work goes on if the caller does not wait.
         let task = tokio::spawn(async move { nodes::cancel_deliveries(&pool, id).await });

@@ -57,7 +57,7 @@ impl KeptConnections {
         match row {
             Ok(_) => self.put_back(kept),
             // The server may have ended all connections: the pool looks which of them work.
-            Err(_) => drop(self.take_all()),
+            Err(_) => self.clear(),
         }
         row
     }
@@ -70,14 +70,16 @@ impl KeptConnections {
         }
     }
 
-    fn take_all(&self) -> Vec<Kept> {
-        std::mem::take(&mut self.lock().all)
+    /// Gives all of them back to the pool.
+    pub fn clear(&self) {
+        let all = std::mem::take(&mut self.lock().all);
+        drop(all);
     }
 
     /// Keeps none from now on: the pool waits for all of its connections when it is closed.
     pub fn end(&self) {
         self.lock().limit = 0;
-        drop(self.take_all());
+        self.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Idle> {

@@ -3,6 +3,7 @@
 use sqlx::QueryBuilder;
 use sqlx_postgres::Postgres;
 
+use super::rowless_of_others;
 use super::session::Session;
 use crate::domain::{Delivery, DeliveryId, DeliveryState, TenantId};
 use crate::storage::columns::{DeliveryRow, delivery_from_row, state_code};
@@ -115,7 +116,7 @@ impl<'a> Search<'a> {
 
 /// A tenant's deliveries, newest first. Visits at most `most` of each table.
 ///
-/// Those that only their events name are taken from this node's memory; of another node, they are listed when they have rows.
+/// Those that only their events name are taken from this node's memory, and for other nodes from the newest events.
 pub async fn list(
     session: &Session,
     tenant: TenantId,
@@ -124,7 +125,11 @@ pub async fn list(
 ) -> Result<Listed, StorageError> {
     let mut search = Search::new(tenant, query);
     // Before the rows are read: what gets a row in between is found there.
-    let rowless = session.rowless.list(tenant, |delivery| search.keeps(delivery));
+    let mut rowless = session.rowless.list(tenant, |delivery| search.keeps(delivery));
+    if query.state.is_none_or(|state| state == DeliveryState::Delivering) {
+        let of_others = rowless_of_others::list(session, tenant, search.ids).await?;
+        rowless.extend(of_others.into_iter().filter(|delivery| search.keeps(delivery)));
+    }
     let mut end: Option<i64> = None;
     if search.may_skip_many() {
         for table in search.tables() {

@@ -3,6 +3,7 @@
 //! - An event is committed with others in one round trip: see [`acceptor`]. Its row names its deliveries.
 //! - The node that accepted an event delivers it. Until there is more to say, a delivery has no row: see [`rowless`].
 //! - Records are inserted once, in batches: see [`recording`]. Only what is due later is in a table of rows that change.
+//! - A database that does not answer is given up after some seconds: see [`pool`].
 //! - A node that does not answer loses its work to another: see [`nodes`] and [`heartbeat`].
 //! - What must be atomic across several statements is a function in the database, so that it is one round trip and works
 //!   through a pooler that keeps a connection for one transaction only.
@@ -25,13 +26,18 @@ mod hooks;
 mod kept_connections;
 mod listing;
 mod node_name;
+mod node_status;
 mod nodes;
 mod open;
+mod partitions;
 mod plugins;
+mod pool;
 mod recording;
 mod rekey;
 mod rowless;
+mod rowless_of_others;
 mod rows;
+mod schema;
 mod sealing;
 mod session;
 mod stores;
@@ -44,7 +50,9 @@ mod testing;
 mod tests;
 
 pub use database::PostgresDatabase;
+pub use errors::meaning;
 pub use node_name::NodeName;
+pub use node_status::nodes_of;
 pub use open::{PostgresOptions, open};
 pub use rekey::{RunningNode, rekey, running_nodes};
 pub use target::{Found, Target};

@@ -4,15 +4,14 @@
 //! leases or records checks its node's epoch under a lock that these two must have, too: nothing of an earlier epoch is
 //! committed after it. Times of different nodes are compared by the database's clock.
 
-use sqlx_postgres::{PgConnection, PgExecutor, PgPool};
+use sqlx_postgres::{PgConnection, PgPool};
 
+use super::pool::BoundedPool;
 use super::session::Session;
 use crate::domain::{EventKey, HookId, NodeNumber, UnixMillis};
 use crate::storage::columns::damaged;
 use crate::storage::{FURTHEST_AHEAD, StorageError};
 
-/// How many days ahead there are partitions.
-const DAYS_AHEAD: i32 = 7;
 /// How many deliveries of a deleted hook one transaction cancels.
 const CANCEL_CHUNK: i32 = 2_000;
 
@@ -103,7 +102,7 @@ pub async fn recover(session: &Session, node: NodeNumber, now: UnixMillis) -> Re
 }
 
 /// Cancels all unfinished deliveries of a deleted hook, in small transactions.
-pub async fn cancel_deliveries(pool: &PgPool, hook: HookId) -> Result<(), StorageError> {
+pub async fn cancel_deliveries(pool: &BoundedPool, hook: HookId) -> Result<(), StorageError> {
     sqlx::query("SELECT cancel_unwritten($1)").bind(hook.0).execute(pool).await?;
     loop {
         let query = sqlx::query_scalar("SELECT cancel_some($1, $2)").bind(hook.0).bind(CANCEL_CHUNK);
@@ -111,19 +110,6 @@ pub async fn cancel_deliveries(pool: &PgPool, hook: HookId) -> Result<(), Storag
             return Ok(());
         }
     }
-}
-
-/// Makes the partitions of the next days, and warns if there are none.
-pub async fn make_partitions(executor: impl PgExecutor<'_>) -> Result<(), StorageError> {
-    let query = sqlx::query_scalar("SELECT create_partitions($1)").bind(DAYS_AHEAD);
-    let days: i32 = query.fetch_one(executor).await?;
-    if days < DAYS_AHEAD {
-        tracing::error!(
-            days,
-            "cannot make the partitions of the next days: rows of these days are in the default partitions"
-        );
-    }
-    Ok(())
 }
 
 /// Hands over what this node has in memory: it is due at once, for other nodes.

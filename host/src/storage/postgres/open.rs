@@ -6,16 +6,22 @@ use std::time::Duration;
 use sqlx_postgres::{PgConnectOptions, PgPoolOptions};
 
 use super::database::PostgresDatabase;
+use super::kept_connections::KeptConnections;
 use super::node_name::NodeName;
-use super::session::Session;
+use super::partitions::Partitions;
+use super::pool::BoundedPool;
+use super::session::{Pools, Session};
 use super::stores::PostgresStores;
-use super::{heartbeat, nodes, rows, sealing};
+use super::{heartbeat, nodes, rows, schema, sealing};
 use crate::domain::UnixMillis;
 use crate::storage::StorageError;
 use crate::vault::Vault;
 
 /// How long a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// However busy the node is, it shows that it is alive, and looks for changes of configuration.
+const HEARTBEAT_CONNECTIONS: u32 = 2;
 
 /// How a node uses a database.
 #[derive(Debug)]
@@ -38,23 +44,20 @@ pub struct PostgresOptions {
 pub async fn open(options: PostgresOptions, vault: Arc<Vault>) -> Result<PostgresDatabase, StorageError> {
     let connect: PgConnectOptions = options.url.parse()?;
     let connect = connect.application_name("hookwright").extra_float_digits(None);
-    let pool = |connections: u32| {
-        PgPoolOptions::new()
-            .max_connections(connections.max(1))
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(false)
-            .connect_with(connect.clone())
-    };
-    // However busy the node is, it shows that it is alive.
-    let (pool, heartbeat_pool) = (pool(options.connections.saturating_sub(1)).await?, pool(1).await?);
-    // Under an advisory lock: several nodes may start at once.
-    sqlx::migrate!("migrations/postgres").run(&pool).await?;
+    let pools = PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
+    let most = options.connections.saturating_sub(HEARTBEAT_CONNECTIONS).max(1);
+    let pool = pools.clone().max_connections(most).connect_with(connect.clone()).await?;
+    let heartbeat_pool = pools.max_connections(HEARTBEAT_CONNECTIONS).connect_lazy_with(connect);
+    schema::migrate(&mut *pool.acquire().await?).await?;
     sealing::check_key(&mut *pool.acquire().await?, &vault).await?;
-    nodes::make_partitions(&pool).await?;
+    let partitions = Partitions::open(&pool).await?;
     let registered = nodes::register(&pool, options.node_name.as_str(), &options.address).await?;
     let greatest_id = rows::greatest_id(&pool, i64::MAX).await?;
-    let session =
-        Arc::new(Session::new((pool, heartbeat_pool), &registered, options.node_name.as_str(), vault));
+    let kept = KeptConnections::of(most);
+    let pools =
+        Pools { pool: BoundedPool::new(pool), heartbeat_pool: BoundedPool::new(heartbeat_pool), kept };
+    let session = Session::new(pools, partitions, &registered, options.node_name.as_str(), vault);
+    let session = Arc::new(session);
     heartbeat::beat(&session, UnixMillis(0)).await?;
     heartbeat::start(&session);
     let stores = Arc::new(PostgresStores::new(session));

@@ -25,9 +25,12 @@ impl PluginStore for PostgresStores {
         wasm: &[u8],
         basis: Revision,
     ) -> Result<ConfigChange, StorageError> {
-        let mut transaction = self.begin_change().await?;
-        let change = insert(&mut transaction, version, wasm, basis).await?;
-        self.end_change(transaction, change).await
+        let change = async {
+            let mut transaction = self.begin_change().await?;
+            let change = insert(&mut transaction, version, wasm, basis).await?;
+            self.end_change(transaction, change).await
+        };
+        self.pool().bounded(change).await
     }
 
     async fn delete(
@@ -36,9 +39,12 @@ impl PluginStore for PostgresStores {
         name: &PluginName,
         basis: Revision,
     ) -> Result<ConfigChange, StorageError> {
-        let mut transaction = self.begin_change().await?;
-        let change = delete(&mut transaction, (tenant, basis), name, None).await?;
-        self.end_change(transaction, change).await
+        let change = async {
+            let mut transaction = self.begin_change().await?;
+            let change = delete(&mut transaction, (tenant, basis), name, None).await?;
+            self.end_change(transaction, change).await
+        };
+        self.pool().bounded(change).await
     }
 
     async fn delete_version(
@@ -48,9 +54,12 @@ impl PluginStore for PostgresStores {
         version: u32,
         basis: Revision,
     ) -> Result<ConfigChange, StorageError> {
-        let mut transaction = self.begin_change().await?;
-        let change = delete(&mut transaction, (tenant, basis), name, Some(version)).await?;
-        self.end_change(transaction, change).await
+        let change = async {
+            let mut transaction = self.begin_change().await?;
+            let change = delete(&mut transaction, (tenant, basis), name, Some(version)).await?;
+            self.end_change(transaction, change).await
+        };
+        self.pool().bounded(change).await
     }
 
     async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StorageError> {

@@ -7,7 +7,7 @@
 use sqlx::Connection as _;
 use sqlx_postgres::{PgConnectOptions, PgConnection};
 
-use super::{engine_state, sealing};
+use super::{engine_state, schema, sealing};
 use crate::domain::{HookId, TenantId};
 use crate::storage::StorageError;
 use crate::storage::columns::{
@@ -34,7 +34,7 @@ pub async fn rekey(url: &str, vault: &Vault) -> Result<Rekeyed, StorageError> {
     if !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut connection).await? {
         return Err(StorageError::Missing("no engine has used this database yet".to_owned()));
     }
-    sqlx::migrate!("migrations/postgres").run(&mut connection).await?;
+    schema::migrate(&mut connection).await?;
     sealing::check_key(&mut connection, vault).await?;
     engine_state::set(&mut connection, RETAINED_KEYS, &retained_keys(vault)).await?;
     // The commit of the key check at the end waits for all of these.

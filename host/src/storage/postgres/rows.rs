@@ -1,6 +1,6 @@
 //! What this database's rows look like beside those of SQLite.
 
-use sqlx_postgres::PgPool;
+use sqlx_postgres::PgExecutor;
 
 use crate::storage::StorageError;
 
@@ -20,12 +20,12 @@ pub fn is_text(text: &str) -> bool {
 
 /// The greatest id below `end` in any table, 0 if there is none. Ids of finished deliveries are not read: their events name
 /// them, and of each node the newest events have the greatest.
-pub async fn greatest_id(pool: &PgPool, end: i64) -> Result<i64, StorageError> {
+pub async fn greatest_id(executor: impl PgExecutor<'_>, end: i64) -> Result<i64, StorageError> {
     let sql = "SELECT coalesce(greatest( \
         (SELECT max(id) FROM tenants WHERE id < $1), (SELECT max(id) FROM api_keys WHERE id < $1), \
         (SELECT max(id) FROM hooks WHERE id < $1), (SELECT max(id) FROM attempts WHERE id < $1), \
         (SELECT max(greatest(id, lease_id)) FROM unfinished_deliveries WHERE id < $1 AND coalesce(lease_id, 0) < $1), \
         (SELECT max(greatest(key, (SELECT max(d) FROM unnest(delivery_ids) d))) FROM \
             (SELECT key, delivery_ids FROM events WHERE key < $1 ORDER BY key DESC LIMIT 10000) newest)), 0)";
-    Ok(sqlx::query_scalar(sql).bind(end).fetch_one(pool).await?)
+    Ok(sqlx::query_scalar(sql).bind(end).fetch_one(executor).await?)
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use sqlx::query::Query;
-use sqlx_postgres::{PgArguments, PgPool, PgRow, Postgres};
+use sqlx_postgres::{PgArguments, PgRow, Postgres};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::kept_connections::KeptConnections;
 use super::nodes::Registered;
+use super::partitions::Partitions;
+use super::pool::BoundedPool;
 use super::rowless::SharedRowless;
 use crate::domain::{DeliveryId, EventKey, NodeNumber};
 use crate::storage::{Membership, StorageError};
@@ -18,18 +20,27 @@ use crate::vault::Vault;
 /// The SQLSTATE with which `check_epoch` refuses a node whose work was taken over.
 const EPOCH_OVER: &str = "HW001";
 
+/// A node's connections.
+#[derive(Debug)]
+pub struct Pools {
+    pub pool: BoundedPool,
+    pub heartbeat_pool: BoundedPool,
+    pub kept: KeptConnections,
+}
+
 /// A node's connection to the database.
 #[derive(Debug)]
 pub struct Session {
-    pub pool: PgPool,
+    pub pool: BoundedPool,
     pub kept: KeptConnections,
-    /// One connection for nothing but the heartbeat.
-    pub heartbeat_pool: PgPool,
+    /// For the heartbeat, and for looking for changes of configuration: they must not wait for what clients ask.
+    pub heartbeat_pool: BoundedPool,
     pub node: NodeNumber,
     /// The name under which it has its number.
     pub name: String,
     epoch: AtomicI64,
     pub rowless: SharedRowless,
+    pub partitions: Partitions,
     pub vault: Arc<Vault>,
     /// What it knows of the other nodes.
     pub membership: Arc<Membership>,
@@ -42,15 +53,17 @@ pub struct Session {
 impl Session {
     /// That of a node that has just registered.
     pub fn new(
-        (pool, heartbeat_pool): (PgPool, PgPool),
+        Pools { pool, heartbeat_pool, kept }: Pools,
+        partitions: Partitions,
         registered: &Registered,
         name: &str,
         vault: Arc<Vault>,
     ) -> Self {
         Self {
-            kept: KeptConnections::of(pool.options().get_max_connections()),
+            kept,
             pool,
             heartbeat_pool,
+            partitions,
             node: registered.node,
             name: name.to_owned(),
             epoch: AtomicI64::new(registered.epoch),
@@ -89,7 +102,13 @@ impl Session {
 
     /// Runs a statement that accepts or records, which is a transaction of its own.
     pub async fn run(&self, statement: Query<'_, Postgres, PgArguments>) -> Result<PgRow, sqlx::Error> {
-        self.kept.fetch_one(&self.pool, statement).await
+        let done =
+            self.pool.with_pool(|pool| async move { self.kept.fetch_one(&pool, statement).await }).await;
+        if done.is_err() {
+            // Also if it took too long: then none of them is known to work.
+            self.kept.clear();
+        }
+        done
     }
 
     /// The error of a statement that checks the epoch: if that is over, the next heartbeat joins again.

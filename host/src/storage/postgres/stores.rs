@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use sqlx::query::Query;
-use sqlx_postgres::{PgArguments, PgPool};
+use sqlx_postgres::PgArguments;
 
-use super::acceptor::Acceptor;
+use super::acceptor::{Acceptor, MAX_TRIES};
+use super::errors::is_conflict;
+use super::pool::BoundedPool;
 use super::session::Session;
 use crate::domain::TenantId;
 use crate::storage::StorageError;
@@ -30,8 +32,22 @@ impl PostgresStores {
         Self { session, acceptor, reads: Arc::new(TenantLimiter::new(READS_PER_TENANT)) }
     }
 
-    pub fn pool(&self) -> &PgPool {
+    pub fn pool(&self) -> &BoundedPool {
         &self.session.pool
+    }
+
+    /// Runs a transaction, and again if the database gave it up because of others.
+    pub async fn repeat_on_conflict<T, F: Future<Output = Result<T, StorageError>>>(
+        &self,
+        transaction: impl Fn() -> F,
+    ) -> Result<T, StorageError> {
+        let mut done = self.pool().bounded(transaction()).await;
+        for _ in 1..MAX_TRIES {
+            if done.as_ref().is_err_and(is_conflict) {
+                done = self.pool().bounded(transaction()).await;
+            }
+        }
+        done
     }
 
     /// Waits until another read of `tenant` may run. However many it sends, others find connections.

@@ -6,7 +6,7 @@
 use sqlx::{AssertSqlSafe, Connection as _};
 use sqlx_postgres::{PgConnectOptions, PgConnection, PgCopyIn};
 
-use super::nodes;
+use super::{partitions, schema};
 use crate::storage::StorageError;
 use crate::storage::sealing::{KEY_CHECK, MOVING};
 
@@ -78,7 +78,7 @@ impl Target {
     /// As [`Self::look`].
     pub async fn begin(&mut self) -> Result<(), StorageError> {
         let connection = &mut self.connection;
-        sqlx::migrate!("migrations/postgres").run(&mut *connection).await?;
+        schema::migrate(&mut *connection).await?;
         self.look().await?;
         let connection = &mut self.connection;
         let sql = "INSERT INTO engine_state (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
@@ -86,7 +86,7 @@ impl Target {
         // Once more: an engine may have been faster.
         self.look().await?;
         let connection = &mut self.connection;
-        nodes::make_partitions(&mut *connection).await?;
+        partitions::make(&mut *connection).await?;
         make_past_partitions(connection).await?;
         sqlx::query("BEGIN").execute(connection).await?;
         Ok(())

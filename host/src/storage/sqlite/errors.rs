@@ -1,30 +1,11 @@
-//! Errors of sqlx and SQLite as those of storage, and what they mean.
+//! What errors of SQLite mean.
 
 use sqlx::error::{DatabaseError, ErrorKind};
-use sqlx::migrate::MigrateError;
 
 use crate::storage::error::StorageError;
 
 /// SQLite's code for a full disk.
 pub const FULL: u32 = 13;
-
-impl From<sqlx::Error> for StorageError {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolClosed => Self::Closed,
-            error => Self::Database(Box::new(error)),
-        }
-    }
-}
-
-impl From<MigrateError> for StorageError {
-    fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::VersionMissing(version) => Self::Newer(version),
-            error => Self::Migrate(Box::new(error)),
-        }
-    }
-}
 
 fn sqlx_error(error: &StorageError) -> Option<&sqlx::Error> {
     let StorageError::Database(error) = error else { return None };

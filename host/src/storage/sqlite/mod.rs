@@ -29,6 +29,7 @@ mod known_events;
 mod listing;
 mod materialize;
 mod messages;
+mod node_status;
 mod open;
 mod plugins;
 mod recent;
@@ -52,6 +53,7 @@ mod writer;
 
 pub use data_dir::{DATABASE_FILE, LOCK_FILE};
 pub use database::SqliteDatabase;
+pub use node_status::node_of;
 pub use open::{Prepared, prepare, rekey};
 pub use source::Source;
 #[cfg(test)]

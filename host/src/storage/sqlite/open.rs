@@ -84,7 +84,9 @@ impl Prepared {
         let queue = writer::spawn(Arc::clone(&writer), Arc::clone(&rowless), writer_runtime);
         let reads = Arc::new(TenantLimiter::new(READERS_PER_TENANT));
         tokio::spawn(watch_space(Arc::downgrade(&health)));
-        let stores = SqliteStores { queue, writer, rowless, readers, reads, feeding, vault, health };
+        let last_report = Arc::default();
+        let stores =
+            SqliteStores { queue, writer, rowless, readers, reads, feeding, vault, health, last_report };
         Ok(SqliteDatabase { stores: Arc::new(stores), greatest_id })
     }
 }

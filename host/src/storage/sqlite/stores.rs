@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 use super::connection::WriteConnection;
 use super::health::WriteHealth;
 use super::messages::{Job, Message};
+use super::node_status::LastReport;
 use super::rowless::SharedRowless;
 use crate::domain::TenantId;
 use crate::storage::StorageError;
@@ -33,6 +34,7 @@ pub struct SqliteStores {
     pub feeding: SqlitePool,
     pub vault: Arc<Vault>,
     pub health: Arc<WriteHealth>,
+    pub last_report: Arc<LastReport>,
 }
 
 impl SqliteStores {

@@ -312,3 +312,69 @@ async fn missing_and_wrong_keys_are_refused_alike() {
     let refused = dry.post("/plugins/cloudevents/run", json!({"event": event})).await.expect(403);
     assert!(refused["detail"].as_str().unwrap().contains("events:read"), "{refused}");
 }
+
+/// PostgreSQL has no text with U+0000. What would be stored is refused, or accepted where it is escaped; nothing with such a
+/// name is found.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_null_character_is_never_a_failure_of_the_engine() {
+    let (server, client) = engine().await;
+    let receiver = Receiver::start().await;
+    let url = receiver.url("/");
+    let hook = hook(&client, &receiver, json!({})).await;
+    let zero = "a\0b";
+    for (method, path, body) in [
+        ("POST", "/events", json!({"type": zero, "data": 1})),
+        ("POST", "/events", json!({"type": "t", "id": zero, "data": 1})),
+        ("POST", "/events", json!({"type": "t", "data": {zero: zero}})),
+        ("POST", "/keys", json!({"name": zero})),
+        ("POST", "/projects", json!({"id": 1, "name": zero})),
+        ("POST", "/logins", json!({"name": zero})),
+        ("POST", "/hooks", json!({"url": url, "types": [zero]})),
+        ("POST", "/hooks", json!({"url": url, "types": ["*"], "description": zero})),
+        ("POST", "/hooks", json!({"url": url, "types": ["*"], "headers": {"x-a": zero}})),
+        ("POST", "/hooks", json!({"url": url, "types": ["*"], "headers": {zero: "a"}})),
+        ("POST", "/hooks", json!({"url": format!("{url}{zero}"), "types": ["*"]})),
+        ("POST", "/hooks", json!({"url": url, "types": ["*"], "authorization": zero})),
+        (
+            "POST",
+            "/hooks",
+            json!({"url": url, "types": ["*"], "pipeline": [{"plugin": "field-map", "settings": {zero: zero}}]}),
+        ),
+        ("POST", "/hooks", json!({"url": url, "types": ["*"], "pipeline": [{"plugin": zero}]})),
+        ("GET", "/events/a%00b", Value::Null),
+        ("GET", "/events/a%00b/deliveries", Value::Null),
+        ("GET", "/deliveries?type=a%00b", Value::Null),
+        ("GET", "/deliveries?cursor=a%00b", Value::Null),
+        ("GET", "/plugins/a%00b", Value::Null),
+        ("DELETE", "/logins/a%00b", Value::Null),
+        ("DELETE", "/keys/a%00b", Value::Null),
+        ("GET", "/tenants/a%00b", Value::Null),
+        ("PUT", "/apizee/webhook", json!({"url": url, "headers": {"x-a": zero}})),
+        ("PUT", "/apizee/webhook", json!({"url": url, "types": [zero]})),
+        (
+            "POST",
+            "/api/v2/hooks",
+            json!({"event": zero, "action": {"type": "web", "url": url, "method": "POST"}}),
+        ),
+        (
+            "POST",
+            "/api/v2/hooks",
+            json!({"event": "t", "description": zero, "action": {"type": "web", "url": url, "method": "POST",
+                "headers": {"x-a": zero}, "data": zero}, "filter": {zero: {"operation": "==", "value": zero}},
+                "fields": [zero], "map": {zero: zero}, zero: zero}),
+        ),
+        ("GET", "/api/v2/hooks/a%00b?domain=a%00b", Value::Null),
+        ("DELETE", "/api/v2/hooks/a%00b", Value::Null),
+        ("GET", "/api/v1/projects/1/web_hook/events/a%00b", Value::Null),
+    ] {
+        let path = if path.starts_with("/api/") { path.to_owned() } else { format!("/api/v3{path}") };
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let response = client.send(method, &path, body.clone(), &[]).await;
+        let text = String::from_utf8_lossy(&response.bytes);
+        assert!(response.status < 500, "{method} {path} {body}: {} {text}", response.status);
+    }
+    let named = json!({"name": zero}).to_string();
+    let response = server.operator().send("POST", "/api/v3/tenants", named, &[]).await;
+    assert_eq!(response.status, 400);
+    assert!(client.get(&format!("/hooks/{hook}")).await.status == 200);
+}

@@ -8,6 +8,7 @@ mod dry_runs;
 mod event_ids;
 mod isolation;
 mod logins;
+mod nodes;
 mod project_web_hook;
 mod quotas;
 mod raw;

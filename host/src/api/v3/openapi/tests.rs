@@ -25,6 +25,7 @@ const ROUTES: &str = "
     GET /api/v3/hooks/{id}/secret
     GET /api/v3/keys
     GET /api/v3/logins
+    GET /api/v3/nodes
     GET /api/v3/openapi.json
     GET /api/v3/plugins
     GET /api/v3/plugins/{name}

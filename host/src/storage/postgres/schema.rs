@@ -1,0 +1,45 @@
+//! The schema: its migrations, and whether this engine can work with what newer engines made of it.
+//!
+//! Nodes are upgraded one after the other, so an engine works with the schema of the next version, too: a migration only
+//! adds. What is no longer used is removed by a later migration, which notes in `engine_state` the migration that an engine
+//! must know. An engine that does not know it refuses to start.
+
+use sqlx::Connection as _;
+use sqlx::migrate::Migrator;
+use sqlx_postgres::PgConnection;
+
+use super::engine_state;
+use crate::storage::StorageError;
+use crate::storage::columns::damaged;
+
+/// In `engine_state`: the version of a migration, in decimal digits. An engine without it cannot use the database.
+pub const REQUIRED_MIGRATION: &str = "required-migration";
+
+/// Brings the schema up to date, in one transaction: no lock outlives it behind a pooler of connections.
+///
+/// # Errors
+/// [`StorageError::Newer`] if the engine is too old for the schema; else the error of a migration.
+pub async fn migrate(connection: &mut PgConnection) -> Result<(), StorageError> {
+    let mut migrator = sqlx::migrate!("migrations/postgres");
+    migrator.set_locking(false).set_ignore_missing(true);
+    let mut transaction = connection.begin().await?;
+    // Several nodes may start at once.
+    sqlx::query("SELECT pg_advisory_xact_lock(1213681235, 4)").execute(&mut *transaction).await?;
+    refuse_if_too_old(&mut transaction, &migrator).await?;
+    // Rather fail than wait for a table behind a long query: all other nodes would wait behind this one.
+    sqlx::query("SET LOCAL lock_timeout = '10s'").execute(&mut *transaction).await?;
+    migrator.run_direct(None, &mut *transaction, false).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn refuse_if_too_old(connection: &mut PgConnection, migrator: &Migrator) -> Result<(), StorageError> {
+    let sql = "SELECT to_regclass('engine_state') IS NOT NULL";
+    if !sqlx::query_scalar(sql).fetch_one(&mut *connection).await? {
+        return Ok(());
+    }
+    let Some(value) = engine_state::get(&mut *connection, REQUIRED_MIGRATION).await? else { return Ok(()) };
+    let required =
+        String::from_utf8_lossy(&value).trim().parse().map_err(|error| damaged("schema", error))?;
+    if migrator.version_exists(required) { Ok(()) } else { Err(StorageError::Newer(required)) }
+}

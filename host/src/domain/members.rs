@@ -6,6 +6,9 @@
 
 use super::{HookId, NodeNumber};
 
+/// How many views a node keeps since the last agreed one. With more it may do nothing until one is agreed.
+const MAX_VIEWS: usize = 16;
+
 /// A node that shares the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
@@ -72,26 +75,27 @@ impl View {
 /// What one node knows of the others, and what it may do.
 ///
 /// Nodes do not learn of a change at the same moment. A new view is *agreed* when every node in it has applied it. Until
-/// then, a node may do what both the new view and the last agreed one allow, so that all together never exceed a limit.
+/// then, a node may do what all views allow that it has seen since the last agreed one: others may act by any of them. So
+/// all nodes together never exceed a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Members {
     own: NodeNumber,
-    current: View,
-    agreed: View,
+    /// The last agreed view, and those that came after it.
+    views: Vec<View>,
 }
 
 impl Members {
     /// The only node.
     #[must_use]
     pub fn alone(own: NodeNumber) -> Self {
-        let view = View::new(vec![Member { node: own, epoch: 0, draining: false }]);
-        Self { own, agreed: view.clone(), current: view }
+        Self { own, views: vec![View::new(vec![Member { node: own, epoch: 0, draining: false }])] }
     }
 
-    /// The node `own`, which has just joined: it may do nothing until `view` is agreed.
+    /// The node `own`, which has just joined: it may do nothing until a view is agreed.
     #[must_use]
-    pub fn joining(own: NodeNumber, view: View) -> Self {
-        Self { own, current: view, agreed: View::default() }
+    pub fn joining(own: NodeNumber) -> Self {
+        // Nobody is in this view.
+        Self { own, views: vec![View::default()] }
     }
 
     /// The node that knows this.
@@ -103,27 +107,35 @@ impl Members {
     /// The view as it is now.
     #[must_use]
     pub fn view(&self) -> &View {
-        &self.current
+        &self.views[self.views.len() - 1]
     }
 
     /// Whether every node has applied the view.
     #[must_use]
     pub fn is_agreed(&self) -> bool {
-        self.current == self.agreed
+        self.views.len() == 1
     }
 
     /// The same with a new view. `agreed`: every node in it has applied it.
     #[must_use]
     pub fn with_view(&self, view: View, agreed: bool) -> Self {
-        let last = if agreed { view.clone() } else { self.agreed.clone() };
-        Self { own: self.own, current: view, agreed: last }
+        let mut views = self.views.clone();
+        if agreed {
+            views = vec![view];
+        } else if *self.view() != view {
+            if views.len() == MAX_VIEWS {
+                views = vec![View::default()];
+            }
+            views.push(view);
+        }
+        Self { own: self.own, views }
     }
 
     /// The node that claims what is due of `hook`. None while it changes.
     #[must_use]
     pub fn owner(&self, hook: HookId) -> Option<NodeNumber> {
-        let owner = self.current.owner(hook);
-        owner.filter(|_| self.is_agreed() || self.agreed.owner(hook) == owner)
+        let owner = self.view().owner(hook);
+        owner.filter(|_| self.views.iter().all(|view| view.owner(hook) == owner))
     }
 
     /// Whether this node claims what is due of `hook`.
@@ -135,20 +147,17 @@ impl Members {
     /// How much of a `limit` for `hook` is for this node. If it is 0, the node starts nothing for the hook.
     #[must_use]
     pub fn share(&self, limit: usize, hook: HookId) -> usize {
-        let share = self.current.share(self.own, limit, hook);
-        match self.is_agreed() {
-            true => share,
-            false => share.min(self.agreed.share(self.own, limit, hook)),
-        }
+        let shares = self.views.iter().map(|view| view.share(self.own, limit, hook));
+        shares.min().unwrap_or_default()
     }
 }
 
-/// A agreed view of these nodes, as the first of them has it.
+/// An agreed view of these nodes, as the first of them has it.
 #[cfg(test)]
 pub(crate) fn agreed(nodes: &[u16]) -> Members {
     let member = |node: &u16| Member { node: NodeNumber(*node), epoch: 1, draining: false };
     let view = View::new(nodes.iter().map(member).collect());
-    Members { own: NodeNumber(nodes[0]), current: view.clone(), agreed: view }
+    Members { own: NodeNumber(nodes[0]), views: vec![view] }
 }
 
 /// How much `node` is preferred for `hook`.

@@ -44,7 +44,7 @@ impl Membership {
     /// That of a node which has registered and not yet seen the others. It is fenced until its first heartbeat.
     #[must_use]
     pub fn joining(node: NodeNumber) -> Arc<Self> {
-        Arc::new(Self::new(Members::joining(node, View::default()), true, 0))
+        Arc::new(Self::new(Members::joining(node), true, 0))
     }
 
     fn new(members: Members, is_shared: bool, fenced_from: i64) -> Self {
@@ -166,7 +166,7 @@ impl Membership {
         self.fenced_from.store(0, Ordering::Release);
         self.term.fetch_add(1, Ordering::AcqRel);
         self.applied.store(0, Ordering::Release);
-        self.members.send_modify(|members| *members = Members::joining(members.own(), View::default()));
+        self.members.send_modify(|members| *members = Members::joining(members.own()));
         self.beat.notify_one();
     }
 }

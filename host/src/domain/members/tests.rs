@@ -54,18 +54,34 @@ fn a_view_is_told_apart_by_numbers_epochs_and_what_is_draining() {
     assert_eq!(views.iter().map(View::id).collect::<HashSet<_>>().len(), views.len());
 }
 
+/// Node 1 has said that it keeps to a view by which node 2 acts, and does not know that it is agreed.
+#[test]
+fn a_node_keeps_to_what_it_has_said_until_a_later_view_is_agreed() {
+    let both = view_of([1, 2]);
+    let hook = hooks(100).find(|hook| both.owner(*hook) == Some(NodeNumber(2))).unwrap();
+    let first = Members::alone(NodeNumber(1)).with_view(view_of([1]), true).with_view(both.clone(), false);
+    assert_eq!(first.share(1, hook), 0);
+    let alone_again = draining(&both, 2);
+    let first = first.with_view(alone_again.clone(), false);
+    assert_eq!((first.share(1, hook), first.owns(hook)), (0, false), "node 2 may have one in flight");
+    let first = first.with_view(alone_again, true);
+    assert_eq!((first.share(1, hook), first.owns(hook)), (1, true));
+}
+
 #[test]
 fn a_node_that_joins_may_do_nothing_until_all_others_know_it() {
     let hook = hooks(1).next().unwrap();
     let view = view_of([1, 2]);
     let owner = view.owner(hook).unwrap();
-    let joining = Members::joining(owner, view.clone());
+    let joining = Members::joining(owner).with_view(view.clone(), false);
     assert_eq!((joining.share(10, hook), joining.owns(hook)), (0, false));
     let joined = joining.with_view(view, true);
     assert_eq!((joined.share(10, hook), joined.owns(hook)), (5, true));
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
     #[test]
     fn shares_add_up_to_the_limit(nodes in btree_set(0_u16..1024, 1..9), limit in 0_usize..200, hook: i64) {
         let (view, hook) = (view_of(nodes.iter().copied()), HookId(hook));
@@ -132,7 +148,7 @@ impl Cluster {
             (false, _) => {
                 self.epochs += 1;
                 let member = Member { node: NodeNumber(node), epoch: self.epochs, draining: false };
-                let members = Members::joining(member.node, View::default());
+                let members = Members::joining(member.node);
                 self.nodes[index] = Some(Node { member, members, applied: 0 });
             }
             (true, 0) => self.nodes[index] = None,

@@ -22,8 +22,8 @@ use crate::storage::columns::damaged;
 const EVERY: Duration = Duration::from_secs(1);
 /// The same while nodes know different views.
 const EVERY_UNTIL_AGREED: Duration = Duration::from_millis(250);
-/// How long one heartbeat may take.
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one heartbeat may take. One that is slow still counts from when it was sent.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// A node that could not beat for this long was cut off from the database. So, probably, were the others.
 const CUT_OFF_MS: i64 = 5_000;
 /// A node that was cut off takes nobody's work over before the others had this long to beat.

@@ -60,7 +60,8 @@ pub fn decide(
 }
 
 /// The wait that `Retry-After` asks for, in seconds or as a date (RFC 9110, section 10.2.3), at most 24 hours.
-fn retry_after(response: &Response, now: UnixMillis) -> Option<Duration> {
+#[must_use]
+pub fn retry_after(response: &Response, now: UnixMillis) -> Option<Duration> {
     let value = response.header("retry-after")?.trim();
     let wait = match value.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),

@@ -1,15 +1,28 @@
 //! What is known of a hook's receiver, and how many requests it may have in flight.
 //!
 //! The number follows the receiver, like a congestion window in TCP. It starts at one, grows by one with each answer (so it
-//! doubles within a round trip), and is halved by each timeout. A receiver that answers nothing has one request in flight,
-//! the *probe*.
+//! doubles within a round trip), and is halved by each timeout and each answer that says *overloaded*. A receiver that answers
+//! nothing has one request in flight, the *probe*.
+//!
+//! An overloaded receiver also gets a pause: as long as its `Retry-After` asks for, or a growing one if it goes on being
+//! overloaded without saying for how long.
 
 use std::time::{Duration, Instant};
 
-use crate::domain::Outcome;
+use crate::delivery::decision::retry_after;
+use crate::domain::{Outcome, UnixMillis};
 
 /// A request that takes this long is slow: others could have sent hundreds meanwhile.
 pub(super) const SLOW: Duration = Duration::from_secs(2);
+/// The longest pause that one `Retry-After` can ask for, so that a receiver's mistake does not stop its hook for a day.
+pub const MAX_ASKED_PAUSE: Duration = Duration::from_secs(3600);
+/// After this many overloaded answers in a row, each to a request that began after the one before, a receiver gets a pause
+/// though it asks for none.
+const OVERLOADS_BEFORE_PAUSE: u32 = 3;
+/// The first such pause. Each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What a receiver is expected to do with the next request, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,8 +50,11 @@ pub enum Observation {
     Unsent,
     /// It answered.
     Answered,
-    /// It is overloaded: it answered 429 or 503.
-    Overloaded,
+    /// It is overloaded: it answered 429, 502, 503 or 504.
+    Overloaded {
+        /// The pause that its `Retry-After` asks for.
+        retry_after: Option<Duration>,
+    },
     /// It could not be reached. If that took long, it counts as a timeout.
     Unreachable,
     /// It did not answer in time.
@@ -46,11 +62,13 @@ pub enum Observation {
 }
 
 impl Observation {
-    /// What `outcome` shows.
+    /// What `outcome` shows at `now`.
     #[must_use]
-    pub fn of(outcome: &Outcome) -> Self {
+    pub fn of(outcome: &Outcome, now: UnixMillis) -> Self {
         match outcome {
-            Outcome::Response(response) if matches!(response.status, 429 | 503) => Self::Overloaded,
+            Outcome::Response(response) if matches!(response.status, 429 | 502..=504) => {
+                Self::Overloaded { retry_after: retry_after(response, now) }
+            }
             Outcome::Response(_) => Self::Answered,
             Outcome::TimedOut { .. } => Self::TimedOut,
             Outcome::Unreachable { .. } => Self::Unreachable,
@@ -69,11 +87,13 @@ pub(super) struct Health {
     quiet_since: Option<Instant>,
     /// Whether the whole window has been in use since nothing was in flight.
     full: bool,
+    /// The overloaded answers in a row, and the time of the last one.
+    overloads: Option<(u32, Instant)>,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self { class: Class::Unknown, window: 1, quiet_since: None, full: false }
+        Self { class: Class::Unknown, window: 1, quiet_since: None, full: false, overloads: None }
     }
 }
 
@@ -81,7 +101,7 @@ impl Default for Health {
 impl Health {
     /// The health of a receiver that answered at once, often enough for this window.
     pub(super) fn proven(window: usize) -> Self {
-        Self { class: Class::Quick, window, quiet_since: None, full: false }
+        Self { class: Class::Quick, window, quiet_since: None, full: false, overloads: None }
     }
 }
 
@@ -123,8 +143,41 @@ impl Health {
         self.full |= in_flight + 1 >= self.window;
     }
 
-    /// A request that started at `began` ends. The window never grows beyond `most`.
-    pub(super) fn end(&mut self, observation: Observation, (began, now): (Instant, Instant), most: usize) {
+    /// A request that started at `began` ends. The window never grows beyond `most`. Returns the pause that the receiver needs,
+    /// if any.
+    pub(super) fn end(
+        &mut self,
+        observation: Observation,
+        (began, now): (Instant, Instant),
+        most: usize,
+    ) -> Option<Duration> {
+        self.adjust(observation, (began, now), most);
+        match observation {
+            Observation::Overloaded { retry_after } => {
+                let growing = self.overloaded(began, now);
+                retry_after.map(|asked| asked.min(MAX_ASKED_PAUSE)).or(growing)
+            }
+            Observation::Answered => {
+                self.overloads = None;
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Counts an overloaded answer. Requests that were in flight together count once. Returns the pause that follows.
+    fn overloaded(&mut self, began: Instant, now: Instant) -> Option<Duration> {
+        let count = match self.overloads {
+            Some((_, last)) if began < last => return None,
+            Some((count, _)) => count.saturating_add(1),
+            None => 1,
+        };
+        self.overloads = Some((count, now));
+        let further = count.checked_sub(OVERLOADS_BEFORE_PAUSE)?;
+        Some(FIRST_PAUSE.saturating_mul(1 << further.min(16)).min(LONGEST_PAUSE))
+    }
+
+    fn adjust(&mut self, observation: Observation, (began, now): (Instant, Instant), most: usize) {
         let took_long = now.saturating_duration_since(began) >= SLOW;
         match observation {
             Observation::Nothing => return,
@@ -133,7 +186,7 @@ impl Health {
             Observation::TimedOut => return self.timed_out(),
             Observation::Unreachable if took_long => return self.timed_out(),
             Observation::Unreachable => {}
-            Observation::Overloaded => self.window = (self.window / 2).max(1),
+            Observation::Overloaded { .. } => self.window = (self.window / 2).max(1),
             // A window that is not used up does not prove that the receiver could take more.
             Observation::Answered | Observation::Unsent if self.full => {
                 self.window = (self.window + 1).min(most.max(1));
@@ -173,7 +226,8 @@ mod tests {
 
     #[test]
     fn the_window_doubles_with_answers_and_is_halved_by_each_timeout() {
-        use Observation::{Answered, Nothing, Overloaded, TimedOut, Unreachable, Unsent};
+        use Observation::{Answered, Nothing, TimedOut, Unreachable, Unsent};
+        let overloaded = Observation::Overloaded { retry_after: None };
         let answers = |count: usize| vec![(Answered, 5); count];
         for (what, seen, window, class) in [
             ("nothing is known", vec![], 1, Class::Unknown),
@@ -189,7 +243,7 @@ mod tests {
             ("it hangs from the first", vec![(TimedOut, 60_000)], 1, Class::Hanging),
             ("it is back", vec![(TimedOut, 60_000), (Answered, 5)], 2, Class::Quick),
             ("slow, but it answers", [answers(3), vec![(Answered, 2_000)]].concat(), 5, Class::Slow),
-            ("it has too much to do", [answers(63), vec![(Overloaded, 5)]].concat(), 32, Class::Quick),
+            ("it has too much to do", [answers(63), vec![(overloaded, 5)]].concat(), 32, Class::Quick),
             ("nobody listens", vec![(Unreachable, 5)], 1, Class::Quick),
             ("no way leads there", vec![(Unreachable, 5_000)], 1, Class::Hanging),
         ] {
@@ -229,5 +283,31 @@ mod tests {
         {
             assert_eq!(health.class(clock::monotonic(), 0, true), expected);
         }
+    }
+
+    #[test]
+    fn an_overloaded_receiver_gets_the_pause_that_it_asks_for_or_a_growing_one() {
+        let (mut health, start) = (Health::default(), clock::monotonic());
+        let seconds = Duration::from_secs;
+        let none = Observation::Overloaded { retry_after: None };
+        let asks = |pause| Observation::Overloaded { retry_after: Some(seconds(pause)) };
+        for (what, seen, began, ended, pause) in [
+            ("the first", none, 0, 1, None),
+            ("in flight together with it", none, 0, 1, None),
+            ("the second", none, 1, 2, None),
+            ("it asks for a pause", asks(7), 2, 3, Some(7)),
+            ("which counts too", none, 3, 4, Some(2)),
+            ("the fifth", none, 4, 5, Some(4)),
+            ("one of the same time", none, 4, 5, None),
+            ("it asks for too long a pause", asks(86_400), 5, 6, Some(3_600)),
+            ("it answers", Observation::Answered, 6, 7, None),
+            ("it begins again", none, 7, 8, None),
+        ] {
+            let times = (start + seconds(began), start + seconds(ended));
+            assert_eq!(health.end(seen, times, MOST), pause.map(seconds), "{what}");
+        }
+        let mut later = (8..).map(|at| (start + seconds(at), start + seconds(at + 1)));
+        let longest = later.by_ref().take(50).filter_map(|times| health.end(none, times, MOST)).max();
+        assert_eq!(longest, Some(LONGEST_PAUSE));
     }
 }

@@ -94,9 +94,13 @@ impl HookQueue {
 
     /// The class of its next request, if one may start.
     pub(super) fn next_class(&self, now: Instant) -> Option<Class> {
-        let next = self.works.front().filter(|_| self.not_before.is_none())?;
-        // A test tells whether a receiver that hung answers again, so it does not wait for the probe.
-        let window = self.health.window().min(self.most.max(1)) + usize::from(next.trigger == Trigger::Test);
+        let next = self.works.front()?;
+        // A test tells whether a receiver answers again, so it waits neither for a pause to end nor for the probe.
+        let is_test = next.trigger == Trigger::Test;
+        if self.not_before.is_some() && !is_test {
+            return None;
+        }
+        let window = self.health.window().min(self.most.max(1)) + usize::from(is_test);
         if self.in_flight >= window {
             return None;
         }

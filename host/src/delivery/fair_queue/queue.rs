@@ -151,6 +151,13 @@ impl FairQueue {
         self.delayed.insert((until, hook));
     }
 
+    /// As [`Self::delay`], unless the hook is delayed for longer already.
+    fn delay_at_least(&mut self, hook: HookId, tenant: TenantId, until: Instant) {
+        if self.hook_queue(hook, tenant).not_before.is_none_or(|earlier| earlier < until) {
+            self.delay(hook, tenant, until);
+        }
+    }
+
     /// Starts the next attempt, if one may start `now`. Its request counts as in flight until [`Self::request_ended`], and
     /// the attempt as unfinished until [`Self::recorded`].
     pub(in crate::delivery) fn start(&mut self, now: Instant) -> Next {
@@ -281,9 +288,13 @@ impl FairQueue {
     ) -> bool {
         let AttemptKey { hook, tenant: id, class, started_at, .. } = key;
         self.shares.give_back(class);
+        let mut pause = None;
         if let Some(queue) = self.hooks.get_mut(&hook) {
-            queue.health.end(observation, (started_at, now), queue.most);
+            pause = queue.health.end(observation, (started_at, now), queue.most);
             queue.in_flight -= 1;
+        }
+        if let Some(pause) = pause {
+            self.delay_at_least(hook, id, now + pause);
         }
         let wants_more = self.wants_more(hook);
         if let Some(tenant) = self.tenants.get_mut(&id) {

@@ -1,0 +1,67 @@
+//! Receivers that say that they are overloaded.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use hookwright_tests::{Receiver, Reply};
+use serde_json::json;
+
+use crate::{engine, hook};
+
+/// A receiver that sends these responses in order and 200 after them, and when each request arrived.
+#[expect(clippy::disallowed_methods, reason = "tests measure how long the engine waits")]
+async fn timed(replies: Vec<Reply>) -> (Receiver, Arc<Mutex<Vec<Instant>>>) {
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&times);
+    let receiver = Receiver::responding(move |_| {
+        let mut noted = noted.lock().unwrap();
+        noted.push(Instant::now());
+        replies.get(noted.len() - 1).cloned().unwrap_or_else(|| Reply::status(200))
+    })
+    .await;
+    (receiver, times)
+}
+
+#[tokio::test]
+async fn retry_after_holds_for_all_deliveries_of_the_hook_but_not_for_tests_or_other_hooks() {
+    let (_server, client) = engine().await;
+    for status in [429, 502, 503, 504] {
+        let kind = format!("status.{status}");
+        let asks = Reply::Status(status, vec![("retry-after", "2".to_owned())], Vec::new());
+        let (receiver, times) = timed(vec![asks]).await;
+        let other = Receiver::start().await;
+        let members = json!({"types": [kind], "retry": {"schedule_s": [60]}});
+        let id = hook(&client, &receiver, members.clone()).await;
+        hook(&client, &other, members).await;
+        let first = client.publish(&kind, json!(1)).await;
+        let failed = |delivery: &serde_json::Value| {
+            delivery["state"] != "pending" && delivery["state"] != "delivering"
+        };
+        client.deliveries_when(&first, failed).await;
+        other.next().await;
+
+        let second = client.publish(&kind, json!(2)).await;
+        other.next().await;
+        client.post(&format!("/hooks/{id}/test"), json!({})).await.expect(202);
+        receiver.next().await;
+        assert_eq!(receiver.next().await.header("hookwright-event-type"), "hookwright.test", "{status}");
+        client.finished(&second).await;
+        let times = times.lock().unwrap().clone();
+        assert_eq!(times.len(), 3, "{status}");
+        assert!(times[1] - times[0] < Duration::from_secs(2), "{status}: a test does not wait");
+        assert!(times[2] - times[0] >= Duration::from_secs(2), "{status}: {:?}", times[2] - times[0]);
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_goes_on_being_overloaded_gets_a_pause_without_asking() {
+    let (_server, client) = engine().await;
+    let (receiver, times) = timed(vec![Reply::status(503); 3]).await;
+    hook(&client, &receiver, json!({"retry": {"schedule_s": []}})).await;
+    for number in 1..=4 {
+        let event = client.publish("t", json!(number)).await;
+        client.finished(&event).await;
+    }
+    let times = times.lock().unwrap().clone();
+    assert!(times[3] - times[2] >= Duration::from_secs(1), "{:?}", times[3] - times[2]);
+}

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::values::{AdminKey, LogFormat};
+use crate::domain::egress_route::{EgressProxy, SourceAddresses};
 use crate::domain::{EgressRule, SecretText, ShortText};
 use crate::vault::Key;
 
@@ -73,6 +74,28 @@ fn network(text: &str) -> Result<IpNet, String> {
 pub(super) fn egress_rules(text: &str) -> Result<Vec<EgressRule>, String> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     items.map(|item| EgressRule::parse(item).map_err(|rule| rule.to_string())).collect()
+}
+
+/// A comma-separated list of egress rules for all tenants.
+pub(super) fn egress_targets(text: &str) -> Result<Vec<EgressRule>, String> {
+    let rules = egress_rules(text)?;
+    match rules.iter().find(|rule| rule.tenant().is_some()) {
+        Some(rule) => Err(format!("targets without a tenant; `{rule}` has one")),
+        None => Ok(rules),
+    }
+}
+
+/// The URL of a proxy. The error does not contain the text.
+pub(super) fn egress_proxy(text: &str) -> Result<EgressProxy, String> {
+    EgressProxy::parse(text).map_err(|rule| rule.to_string())
+}
+
+/// A comma-separated list of addresses of this machine.
+pub(super) fn source_addresses(text: &str) -> Result<SourceAddresses, String> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    let parsed =
+        items.map(|item| item.parse::<IpAddr>().map_err(|_| format!("`{item}` is not an IP address")));
+    SourceAddresses::new(&parsed.collect::<Result<Vec<_>, _>>()?).map_err(|rule| rule.to_string())
 }
 
 /// A comma-separated list of header names.

@@ -167,6 +167,36 @@ pub static SETTINGS: &[Setting] = &[
         egress_ca_file = |text| read::path(text).map(Some)
     ),
     Setting {
+        secret: true,
+        ..setting!(
+            "egress_proxy",
+            "URL",
+            None,
+            "An HTTP proxy through which requests to receivers go, such as `http://user:password@proxy.internal:3128`. The engine resolves names, checks addresses, and sends `CONNECT` with an address",
+            egress_proxy = |text| read::egress_proxy(text).map(Some)
+        )
+    },
+    Setting {
+        list: true,
+        ..setting!(
+            "egress_proxy_bypass",
+            "TARGETS",
+            None,
+            "Networks, addresses and host names that are reached without the proxy, written as in `egress_allow`, without tenants",
+            egress_proxy_bypass = read::egress_targets
+        )
+    },
+    Setting {
+        list: true,
+        ..setting!(
+            "egress_source_address",
+            "ADDRESSES",
+            None,
+            "The addresses of this machine from which requests to receivers come: at most one IPv4 and one IPv6 address. Without it, the system chooses",
+            egress_source_address = read::source_addresses
+        )
+    },
+    Setting {
         list: true,
         ..setting!(
             "masked_headers",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
+use crate::domain::egress_route::{EgressProxy, SourceAddresses};
 use crate::domain::{EgressRule, SecretText, ShortText};
 use crate::vault::Key;
 
@@ -34,6 +35,12 @@ pub struct Config {
     pub egress_allow: Vec<EgressRule>,
     /// A PEM file of certificates that are trusted for receivers, in addition to the public authorities.
     pub egress_ca_file: Option<PathBuf>,
+    /// A proxy through which requests to receivers go.
+    pub egress_proxy: Option<EgressProxy>,
+    /// What is reached without the proxy.
+    pub egress_proxy_bypass: Vec<EgressRule>,
+    /// The addresses from which requests to receivers come.
+    pub egress_source_address: SourceAddresses,
     /// Request headers whose values are masked in attempts.
     pub masked_headers: Vec<ShortText>,
     /// The maximum number of concurrent requests to receivers.
@@ -82,6 +89,9 @@ impl Config {
             encryption_key_previous: Vec::new(),
             egress_allow: Vec::new(),
             egress_ca_file: None,
+            egress_proxy: None,
+            egress_proxy_bypass: Vec::new(),
+            egress_source_address: SourceAddresses::default(),
             masked_headers: Vec::new(),
             max_in_flight: 0,
             max_in_flight_per_tenant: 0,

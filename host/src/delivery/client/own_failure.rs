@@ -1,4 +1,4 @@
-//! Failures of the engine or its machine, not of a receiver: no descriptors, memory or ports are left.
+//! Failures of the engine, its machine or the operator's proxy, not of a receiver: no descriptors, memory or ports are left.
 
 use std::error::Error;
 use std::fmt;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::route::ProxyFailure;
 use crate::clock;
 
 /// How often a lasting failure is logged.
@@ -21,6 +22,9 @@ pub struct OwnFailure(String);
 impl OwnFailure {
     /// Returns the failure if connecting to `address` failed because of this machine.
     pub(super) fn of_connecting(address: SocketAddr, error: &io::Error) -> Option<Self> {
+        if let Some(failure) = error.get_ref().and_then(|inner| inner.downcast_ref::<ProxyFailure>()) {
+            return Some(Self(failure.to_string()));
+        }
         let errno = Errno::from_io_error(error)?;
         let is_own = lacks_resources(errno) || (errno == Errno::ADDRNOTAVAIL && has_route(address));
         is_own.then(|| Self(format!("cannot open a connection: {error}")))

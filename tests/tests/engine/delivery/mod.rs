@@ -7,6 +7,8 @@ mod egress;
 mod lifecycle;
 mod log;
 mod neighbours;
+mod overload;
+mod proxy;
 mod records;
 mod retries;
 mod shutdown;

@@ -26,9 +26,10 @@ use crate::clock::{self, Clock, SystemClock};
 use crate::clock_watch;
 use crate::config::Config;
 use crate::cores::Cores;
-use crate::delivery::client::{Connector, DeliveryClient};
+use crate::delivery::client::{Connector, DeliveryClient, Route};
 use crate::delivery::egress::EgressPolicy;
 use crate::delivery::feeder::Feeder;
+use crate::delivery::oauth::Tokens;
 use crate::delivery::worker::Worker;
 use crate::delivery::{Dispatcher, Pipelines, Recorder, Workers, tls};
 use crate::directory::Directory;
@@ -38,7 +39,7 @@ use crate::ingest::Ingest;
 use crate::random::SystemRandom;
 use crate::sandbox::{Owners, Sandbox, WasmSource};
 use crate::server::{self, Stop};
-use crate::services::Services;
+use crate::services::{Handshakes, Services};
 use crate::sources::Sources;
 use crate::storage::{Database, Storage};
 use crate::vault::Vault;
@@ -99,7 +100,8 @@ pub async fn start(config: Config) -> Result<Engine> {
     let files = shares_of_files(&config, cores.runtimes().len());
     let dispatcher = Dispatcher::beside(database.membership(), dispatcher_limits(&config, files.in_flight));
     let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
-    let connector = Arc::new(Connector::new(egress_policy(&config, local_addr, &directory), tls));
+    let policy = egress_policy(&config, local_addr, &directory);
+    let connector = Arc::new(Connector::new(policy, tls).by(egress_route(&config)?));
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.idle);
     let workers = workers(&config, clients, &sources, &directory, &sandbox, &recorder);
@@ -260,7 +262,11 @@ fn router(
     let sources = sources.clone();
     let uploads = Uploads::new(config.data_dir.clone(), Arc::clone(&storage.deliveries));
     let pipelines = Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone()));
-    let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines);
+    let client = DeliveryClient::siblings(connector, 1, 0).remove(0);
+    let origin = config.handshake_origin.clone();
+    let handshakes = Handshakes::new(&sources, directory, dispatcher, client, origin);
+    handshakes.start_pending();
+    let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines, handshakes);
     api::router(ApiState {
         sources,
         directory: Arc::clone(directory),
@@ -288,12 +294,14 @@ fn workers(
     recorder: &Recorder,
 ) -> Vec<Worker> {
     let memory = Budget::new(REQUESTS_UNDER_WAY_BYTES);
+    let tokens = Arc::<Tokens>::default();
     let masked_headers = Arc::<[_]>::from(config.masked_headers.as_slice());
     let worker = |client| Worker {
         sources: sources.clone(),
         directory: Arc::clone(directory),
         pipelines: Pipelines::new(Arc::clone(directory), sandbox.clone()),
         client,
+        tokens: Arc::clone(&tokens),
         recorder: recorder.clone(),
         memory: Arc::clone(&memory),
         masked_headers: Arc::clone(&masked_headers),
@@ -306,6 +314,17 @@ fn egress_policy(config: &Config, listener: SocketAddr, directory: &Arc<Director
     let directory = Arc::clone(directory);
     let names = move |tenant| directory.tenant(tenant).map(|tenant| tenant.name.clone());
     EgressPolicy::new(config.egress_allow.clone(), vec![listener], Arc::new(names))
+}
+
+/// How requests leave this machine.
+fn egress_route(config: &Config) -> Result<Route> {
+    let route = Route {
+        proxy: config.egress_proxy.clone(),
+        bypass: config.egress_proxy_bypass.clone(),
+        source: config.egress_source_address,
+    };
+    route.check().context("cannot use the setting `egress_source_address`")?;
+    Ok(route)
 }
 
 /// The sandbox gets the bytes of plugins from the directory.

@@ -10,13 +10,16 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 /// A received request.
 #[derive(Debug, Clone)]
@@ -29,6 +32,8 @@ pub struct Arrival {
     pub headers: http::HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// The client's certificate in DER, if it showed one.
+    pub certificate: Option<Vec<u8>>,
 }
 
 impl Arrival {
@@ -111,6 +116,26 @@ impl Receiver {
         (Self::listening(Some(acceptor), rule).await, certificate)
     }
 
+    /// Starts a receiver with TLS, like [`Self::tls`], that accepts only clients with a certificate of its authority.
+    /// Returns a function that issues such certificates: certificate and private key in PEM.
+    ///
+    /// # Panics
+    /// If it cannot listen on loopback.
+    pub async fn mutual_tls(
+        rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static,
+    ) -> (Self, String, impl Fn(&str) -> (String, String)) {
+        let (acceptor, authority, issuer) = require_certificates().expect("certificates can be created");
+        let issue = move |name: &str| {
+            let key = KeyPair::generate().expect("a key can be generated");
+            let mut own = CertificateParams::new(Vec::new()).expect("no names are valid");
+            own.distinguished_name.push(DnType::CommonName, name);
+            own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            let certificate = own.signed_by(&key, &issuer).expect("a certificate can be issued");
+            (certificate.pem(), key.serialize_pem())
+        };
+        (Self::listening(Some(acceptor), rule).await, authority, issue)
+    }
+
     async fn listening(
         tls: Option<TlsAcceptor>,
         rule: impl Fn(&Arrival) -> Reply + Send + Sync + 'static,
@@ -129,14 +154,20 @@ impl Receiver {
                 accepted.fetch_add(1, Ordering::SeqCst);
                 let _ = stream.set_nodelay(true);
                 let (sender, rule) = (sender.clone(), Arc::clone(&rule));
-                let service = service_fn(move |request| respond(request, sender.clone(), Arc::clone(&rule)));
+                let service = |certificate: Option<Vec<u8>>| {
+                    service_fn(move |request| {
+                        respond(request, certificate.clone(), sender.clone(), Arc::clone(&rule))
+                    })
+                };
                 let (http, tls) = (hyper::server::conn::http1::Builder::new(), tls.clone());
                 serving.spawn(async move {
                     let Some(tls) = tls else {
-                        let _ = http.serve_connection(TokioIo::new(stream), service).await;
+                        let _ = http.serve_connection(TokioIo::new(stream), service(None)).await;
                         return;
                     };
                     let Ok(stream) = tls.accept(stream).await else { return };
+                    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                    let service = service(shown.map(|certificate| certificate.to_vec()));
                     let _ = http.serve_connection(TokioIo::new(stream), service).await;
                 });
                 while serving.try_join_next().is_some() {}
@@ -216,6 +247,30 @@ fn sign_itself(names: &[&str]) -> anyhow::Result<(TlsAcceptor, String)> {
     Ok((acceptor(&certificate, &key)?, certificate.pem()))
 }
 
+/// Like [`certify`], for a receiver that requires certificates of its authority, which it returns, too.
+fn require_certificates() -> anyhow::Result<(TlsAcceptor, String, Issuer<'static, KeyPair>)> {
+    let authority_key = KeyPair::generate()?;
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let signed = authority.self_signed(&authority_key)?;
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&key, &issuer)?;
+    let mut roots = RootCertStore::empty();
+    roots.add(signed.der().clone())?;
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        )?;
+    Ok((TlsAcceptor::from(Arc::new(config)), signed.pem(), issuer))
+}
+
 fn acceptor(certificate: &Certificate, key: &KeyPair) -> anyhow::Result<TlsAcceptor> {
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
@@ -228,6 +283,7 @@ fn acceptor(certificate: &Certificate, key: &KeyPair) -> anyhow::Result<TlsAccep
 
 async fn respond(
     request: http::Request<Incoming>,
+    certificate: Option<Vec<u8>>,
     sender: mpsc::UnboundedSender<Arrival>,
     rule: Arc<Rule>,
 ) -> Result<http::Response<Full<Bytes>>, Infallible> {
@@ -238,6 +294,7 @@ async fn respond(
         path: head.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         headers: head.headers,
         body: body.to_bytes(),
+        certificate,
     };
     let reply = rule(&arrival);
     let _ = sender.send(arrival);

@@ -9,7 +9,7 @@ use url::form_urlencoded;
 
 use super::problem::{Kind, Problem, shorten};
 use super::time::parse_time;
-use crate::domain::{DeliveryId, EventId, HookId, Invalid, KeyId, PluginName, UnixMillis};
+use crate::domain::{DeliveryId, EventId, HookId, Invalid, KeyId, PluginName, TenantId, UnixMillis};
 
 /// The query parameters of a request.
 #[derive(Debug)]
@@ -111,6 +111,7 @@ macro_rules! named {
 
 named! {
     HookId, "hook", |text| text.parse().ok();
+    TenantId, "tenant", |text| text.parse().ok();
     KeyId, "key", |text| text.parse().ok();
     DeliveryId, "delivery", |text| text.parse().ok();
     PluginName, "plugin", |text| text.parse().ok();

@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::values::{AdminKey, LogFormat};
 use crate::domain::egress_route::{EgressProxy, SourceAddresses};
+use crate::domain::receiver_options::is_dns_name;
 use crate::domain::{EgressRule, SecretText, ShortText};
 use crate::vault::Key;
 
@@ -96,6 +97,14 @@ pub(super) fn source_addresses(text: &str) -> Result<SourceAddresses, String> {
     let parsed =
         items.map(|item| item.parse::<IpAddr>().map_err(|_| format!("`{item}` is not an IP address")));
     SourceAddresses::new(&parsed.collect::<Result<Vec<_>, _>>()?).map_err(|rule| rule.to_string())
+}
+
+/// A DNS name.
+pub(super) fn dns_name(text: &str) -> Result<String, String> {
+    match is_dns_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err("a DNS name, such as hooks.shop.example".to_owned()),
+    }
 }
 
 /// A comma-separated list of header names.

@@ -196,6 +196,13 @@ pub static SETTINGS: &[Setting] = &[
             egress_source_address = read::source_addresses
         )
     },
+    setting!(
+        "handshake_origin",
+        "NAME",
+        None,
+        "The DNS name by which hooks with a handshake ask their receivers to allow deliveries. Without it, that is the tenant's name if it is a DNS name, and otherwise `hookwright`",
+        handshake_origin = |text| read::dns_name(text).map(Some)
+    ),
     Setting {
         list: true,
         ..setting!(

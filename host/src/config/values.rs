@@ -41,6 +41,8 @@ pub struct Config {
     pub egress_proxy_bypass: Vec<EgressRule>,
     /// The addresses from which requests to receivers come.
     pub egress_source_address: SourceAddresses,
+    /// The name by which handshakes ask receivers to allow deliveries.
+    pub handshake_origin: Option<String>,
     /// Request headers whose values are masked in attempts.
     pub masked_headers: Vec<ShortText>,
     /// The maximum number of concurrent requests to receivers.
@@ -92,6 +94,7 @@ impl Config {
             egress_proxy: None,
             egress_proxy_bypass: Vec::new(),
             egress_source_address: SourceAddresses::default(),
+            handshake_origin: None,
             masked_headers: Vec::new(),
             max_in_flight: 0,
             max_in_flight_per_tenant: 0,

@@ -83,7 +83,8 @@ pub(super) fn check_due(
     timeout: Duration,
 ) -> Result<(), NotMade> {
     let hook = hook.ok_or(NotMade::NoHook)?;
-    let wanted = hook.is_sent_to() || (work.trigger == Trigger::Test && !hook.unreadable);
+    let may_test = !hook.unreadable && !hook.awaits_permission();
+    let wanted = hook.is_sent_to() || (work.trigger == Trigger::Test && may_test);
     if wanted && outlasts(work.lease_until, now, timeout) { Ok(()) } else { Err(NotMade::NotNow) }
 }
 

@@ -5,6 +5,7 @@ use http::{HeaderName, HeaderValue, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
 
+use super::oauth::Token;
 use super::signing;
 use crate::domain::hook::is_reserved_header;
 use crate::domain::mask::MASK;
@@ -14,9 +15,12 @@ use crate::domain::{
 };
 
 /// Sent unless a hook or a plugin sets its own.
-const USER_AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
 /// The header with the event's type. The body is only the event's data, unless a plugin wraps it.
 const EVENT_TYPE: &str = "hookwright-event-type";
+
+/// The header that names the sender to a receiver that has allowed it (CloudEvents, HTTP Web Hooks, section 4.1.2).
+pub(super) const REQUEST_ORIGIN: &str = "webhook-request-origin";
 
 /// Capacity for headers that are added later: the authorization, the host, the length.
 const ADDED_HEADERS: usize = 3;
@@ -66,25 +70,37 @@ fn sign_headers(
     body: &[u8],
     now: UnixMillis,
 ) -> HeaderList {
-    headers.retain(|(name, _)| !is_reserved_header(name));
-    if hook.signing == Signing::Standard {
+    headers.retain(|(name, _)| !is_added(hook, name));
+    if hook.signing != Signing::None {
         let id = event.id.as_str();
-        headers.push((signing::ID.into(), id.into()));
-        headers.push((signing::TIMESTAMP.into(), now.unix_seconds().to_compact_string()));
-        headers.push((signing::SIGNATURE.into(), signing::sign(&hook.secrets, id, now, body).into()));
+        let own = hook.signature_headers();
+        let names = own.map_or((signing::ID, signing::TIMESTAMP, signing::SIGNATURE), |own| {
+            (&own.id, &own.timestamp, &own.signature)
+        });
+        headers.push((names.0.into(), id.into()));
+        headers.push((names.1.into(), now.unix_seconds().to_compact_string()));
+        headers.push((names.2.into(), signing::sign(hook, id, now, body).into()));
+    }
+    if let Some(handshake) = hook.handshake().filter(|handshake| handshake.is_allowed()) {
+        headers.push((REQUEST_ORIGIN.into(), handshake.origin.as_str().into()));
     }
     headers
+}
+
+/// Whether the engine adds this header, so that a hook's or a plugin's own is not sent.
+fn is_added(hook: &Hook, name: &str) -> bool {
+    is_reserved_header(name) || hook.signature_headers().is_some_and(|own| own.contains(name))
 }
 
 /// The request without its signature and the hook's authorization. A retry signs it anew and sends it again.
 #[must_use]
 pub fn unsigned(hook: &Hook, sent: &SentRequest, body: RequestBody) -> Request {
     let mut headers = sent.headers.clone();
-    headers.retain(|(name, _)| !is_reserved_header(name) && !is_overridden(hook, name));
+    headers.retain(|(name, _)| !is_added(hook, name) && !is_overridden(hook, name));
     Request { method: sent.method.clone(), url: sent.url.clone(), headers, body }
 }
 
-/// The signed request in hyper's terms, and what is recorded of it.
+/// The signed request in hyper's terms, and what is recorded of it. `token` is the access token of a hook that needs one.
 ///
 /// # Errors
 /// Fails if the request cannot be sent. The sandbox checks what plugins write, so this is rather due to the hook.
@@ -93,6 +109,7 @@ pub fn build(
     event: &Event,
     request: Request,
     now: UnixMillis,
+    token: Option<&Token>,
 ) -> Result<(http::Request<Full<Bytes>>, SentRequest), Fault> {
     let Request { method, url, headers, body } = request;
     let mut headers = sign_headers(hook, event, headers, body.as_bytes(), now);
@@ -100,7 +117,7 @@ pub fn build(
     let (body_bytes, body) = (body.as_bytes().len() as u64, shared(body));
     let mut sent = SentRequest { method, url, headers, body_bytes };
     let mut built = assemble(&sent, |_| true, body)?;
-    if authorize(hook, &mut built)? {
+    if authorize(hook, &mut built, token)? {
         sent.headers.push((header::AUTHORIZATION.as_str().into(), MASK.into()));
     }
     Ok((built, sent))
@@ -114,14 +131,23 @@ pub fn build_again(
     hook: &Hook,
     sent: &SentRequest,
     body: Full<Bytes>,
+    token: Option<&Token>,
 ) -> Result<http::Request<Full<Bytes>>, Fault> {
     let mut built = assemble(sent, |name| !is_overridden(hook, name), body)?;
-    authorize(hook, &mut built)?;
+    authorize(hook, &mut built, token)?;
     Ok(built)
 }
 
-/// Adds the hook's own authorization, if it has one.
-fn authorize(hook: &Hook, built: &mut http::Request<Full<Bytes>>) -> Result<bool, Fault> {
+/// Adds the hook's access token or its own authorization, if it has one.
+fn authorize(
+    hook: &Hook,
+    built: &mut http::Request<Full<Bytes>>,
+    token: Option<&Token>,
+) -> Result<bool, Fault> {
+    if let Some(token) = token {
+        built.headers_mut().insert(header::AUTHORIZATION, token.header().clone());
+        return Ok(true);
+    }
     let Some(secret) = hook.secret_authorization() else { return Ok(false) };
     let mut value = HeaderValue::from_str(secret.reveal()).map_err(|_| {
         unsendable("the hook's authorization has characters that a header cannot carry".to_owned())
@@ -148,9 +174,10 @@ pub fn without_secrets(mut sent: SentRequest) -> SentRequest {
     sent
 }
 
-/// Whether the hook's own authorization replaces this header.
+/// Whether the hook's own authorization or access token replaces this header.
 fn is_overridden(hook: &Hook, name: &str) -> bool {
-    hook.secret_authorization().is_some() && name.eq_ignore_ascii_case(header::AUTHORIZATION.as_str())
+    (hook.secret_authorization().is_some() || hook.oauth().is_some())
+        && name.eq_ignore_ascii_case(header::AUTHORIZATION.as_str())
 }
 
 fn unsendable(what: String) -> Fault {
@@ -246,13 +273,13 @@ mod tests {
             let mut draft = draft(&hook, &event);
             draft.headers.push(("Authorization".into(), "of a plugin".into()));
             draft.headers.push(("Webhook-Id".into(), "of a plugin".into()));
-            let (built, sent) = build(&hook, &event, draft, NOW).unwrap();
+            let (built, sent) = build(&hook, &event, draft, NOW, None).unwrap();
             assert_eq!(built.headers()["authorization"], authorization.unwrap_or("of a plugin"));
             assert_eq!(built.headers()[signing::ID], event.id.as_str());
             assert!(!sent.headers.iter().any(|(_, value)| value.contains("Bearer")));
             assert_eq!(sent.body_bytes, 8);
 
-            let again = build_again(&hook, &sent, built.body().clone()).unwrap();
+            let again = build_again(&hook, &sent, built.body().clone(), None).unwrap();
             assert_eq!((again.method(), again.uri()), (built.method(), built.uri()));
             assert_eq!(again.headers(), built.headers());
         }

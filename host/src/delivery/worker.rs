@@ -8,6 +8,8 @@ use super::client::{DeliveryClient, OwnFailure};
 use super::decision::{Decision, decide};
 use super::dispatcher::AttemptPermit;
 use super::fair_queue::Observation;
+use super::oauth::Tokens;
+use super::outgoing::Outgoing;
 use super::pipelines::Pipelines;
 use super::preflight::{Preflight, send_preflight};
 use super::recorder::Recorder;
@@ -42,6 +44,8 @@ pub struct Worker {
     pub pipelines: Pipelines,
     /// Sends requests.
     pub client: DeliveryClient,
+    /// The access tokens of hooks.
+    pub tokens: Arc<Tokens>,
     /// Records attempts.
     pub recorder: Recorder,
     /// The memory of requests in flight.
@@ -89,7 +93,7 @@ impl Worker {
             // Before the permit is told: hooks are changed one by one, and the tenant's limit bounds how many wait here.
             self.disable_gone(hook).await;
         }
-        permit.report(Observation::of(&made.outcome));
+        permit.report(Observation::of(&made.outcome, ended_at));
         let rendered = rendered(hook, work, &mut made, decision);
         Ok(self.record(hook, work, now, made, decision, rendered))
     }
@@ -220,15 +224,15 @@ impl Worker {
         now: UnixMillis,
         timeout: Duration,
     ) -> Result<(Option<SentRequest>, Outcome), OwnFailure> {
-        Ok(match request::build(hook, &work.event, request, now) {
-            Ok((built, sent)) => {
-                let body = built.body().clone();
-                let again = || request::build_again(hook, &sent, body.clone()).ok();
-                let outcome = self.client.send(hook.tenant, built, &again, timeout).await?;
-                (Some(sent), outcome)
+        let outgoing = Outgoing { hook, event: &work.event, last_step, now };
+        match outgoing.check_target(&request.url) {
+            Err(outcome) => Ok((None, outcome)),
+            Ok(()) if hook.oauth().is_some() => {
+                let parts = (&self.client, &*self.tokens);
+                Box::pin(outgoing.send_with_token(parts, request, timeout)).await
             }
-            Err(fault) => (None, Outcome::Faulted { step: last_step, fault }),
-        })
+            Ok(()) => outgoing.send(&self.client, request, timeout, None).await,
+        }
     }
 
     /// Disables the hook, because the receiver wants no more requests (Standard Webhooks, "Delivery").

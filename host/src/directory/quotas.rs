@@ -1,6 +1,7 @@
 //! How much configuration one tenant may store. All of it is in memory: each kind is limited in number, and kinds of varying
 //! size also in bytes.
 
+use crate::domain::receiver_options::ReceiverOptions;
 use crate::domain::{Hook, Pipeline};
 
 use super::error::DirectoryError;
@@ -60,6 +61,7 @@ pub(super) fn hook_bytes(hook: &Hook) -> usize {
         + pipeline(&hook.preflight)
         + pipeline(&hook.pipeline)
         + item(hook.secrets.len() * 64)
+        + hook.receiver().map_or(0, ReceiverOptions::bytes)
         + size_of_val(hook.retry.waits())
 }
 

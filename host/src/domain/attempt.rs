@@ -171,6 +171,8 @@ named_enum! {
         Protocol = "protocol",
         /// The preflight request did not get the status 200.
         Preflight = "preflight",
+        /// The hook's OAuth 2.0 token endpoint issued no access token.
+        Token = "token",
     }
 }
 

@@ -136,7 +136,7 @@ impl Hook {
     /// Whether its deliveries may be attempted, as far as the hook decides.
     #[must_use]
     pub fn is_sent_to(&self) -> bool {
-        self.enabled && !self.unreadable && !self.options.paused
+        self.enabled && !self.unreadable && !self.options.paused && !self.awaits_permission()
     }
 
     /// Value of the `Authorization` header that is added when a request is sent.
@@ -202,6 +202,17 @@ pub struct Authorization {
 /// and plugins are not sent. Names are case-insensitive (RFC 9110, section 5.1).
 #[must_use]
 pub fn is_reserved_header(name: &str) -> bool {
+    const SIGNATURE: &str = "webhook-";
+    let signs = name
+        .as_bytes()
+        .get(..SIGNATURE.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(SIGNATURE.as_bytes()));
+    signs || is_framing_header(name)
+}
+
+/// Whether this header frames the request.
+#[must_use]
+pub fn is_framing_header(name: &str) -> bool {
     const FRAMING: [&str; 9] = [
         "host",
         "content-length",
@@ -213,19 +224,18 @@ pub fn is_reserved_header(name: &str) -> bool {
         "upgrade",
         "proxy-connection",
     ];
-    const SIGNATURE: &str = "webhook-";
-    let signs = name
-        .as_bytes()
-        .get(..SIGNATURE.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(SIGNATURE.as_bytes()));
-    signs || FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))
+    FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))
 }
 
 named_enum! {
     /// How a hook's requests are signed.
     Signing {
-        /// Standard Webhooks 1.0: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+        /// Standard Webhooks 1.0 with a shared secret (`v1`): `webhook-id`, `webhook-timestamp`, `webhook-signature`.
         Standard = "standard",
+        /// The same with a key pair (`v1a`).
+        Ed25519 = "ed25519",
+        /// The same with both.
+        Both = "both",
         /// No signature.
         None = "none",
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::attempt::named_enum;
+use super::receiver_options::ReceiverOptions;
 use super::{Hook, Invalid, UnixMillis};
 
 /// Options of a hook's deliveries. A new one needs a default, a line in the JSON of its column, and a member of v3.
@@ -16,6 +17,8 @@ pub struct HookOptions {
     pub paused_since: Option<UnixMillis>,
     /// Why and since when it is disabled. The directory sets it, unless the engine disables the hook.
     pub disabled: Option<Disabled>,
+    /// What the receiver needs beyond a signed request.
+    pub receiver: Option<Box<ReceiverOptions>>,
     /// JSON members of options that a newer build stored. They are kept.
     pub unknown: Option<Arc<str>>,
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::handshakes::Handshakes;
 use super::secrets::{SameSecret, rotated};
 use super::settings_trial::{SettingsError, SettingsTrial};
 use crate::delivery::Dispatcher;
 use crate::directory::{Directory, DirectoryError};
+use crate::domain::signing_key::SigningKey;
 use crate::domain::{Hook, HookId, SigningSecret, Step, TenantId};
 use crate::sources::Sources;
 
@@ -16,6 +18,7 @@ pub struct HookService {
     directory: Arc<Directory>,
     dispatcher: Arc<Dispatcher>,
     trial: SettingsTrial,
+    handshakes: Handshakes,
 }
 
 impl HookService {
@@ -26,8 +29,9 @@ impl HookService {
         directory: Arc<Directory>,
         dispatcher: Arc<Dispatcher>,
         trial: SettingsTrial,
+        handshakes: Handshakes,
     ) -> Self {
-        Self { sources, directory, dispatcher, trial }
+        Self { sources, directory, dispatcher, trial, handshakes }
     }
 
     /// Stores a new hook after its plugins have accepted the settings of the steps for which `is_from_client` is true. Assigns
@@ -46,7 +50,9 @@ impl HookService {
         let now = self.sources.now();
         let id = HookId::generate(&self.sources.ids, now);
         let hook = Hook { id, created_at: now, updated_at: now, ..hook };
-        Ok(self.directory.create_hook(hook).await?)
+        let created = self.directory.create_hook(hook).await?;
+        self.handshakes.start(&created);
+        Ok(created)
     }
 
     /// Replaces a hook by the result of `replace`; `None` if there is no such hook. Validates settings like [`Self::create`],
@@ -68,6 +74,9 @@ impl HookService {
         self.trial.validate(&replace(&current)?, Some(&*current), is_from_client, gone).await?;
         let changed = self.directory.change_hook(tenant, id, replace).await?;
         self.wake();
+        if let Some(changed) = &changed {
+            self.handshakes.start(changed);
+        }
         Ok(changed)
     }
 
@@ -103,6 +112,33 @@ impl HookService {
             Ok(Hook { secrets: rotated(&hook.secrets, secret, now)?, ..hook.clone() })
         };
         self.directory.change_hook(tenant, id, change).await
+    }
+
+    /// Rotates the hook's key pair to `key`; `None` if there is no such hook. The previous one still signs for a day.
+    ///
+    /// # Errors
+    /// Fails if `may_rotate` fails, or if `key` is already the hook's current one.
+    pub async fn rotate_signing_key<E: From<DirectoryError> + From<SameSecret>>(
+        &self,
+        (tenant, id): (TenantId, HookId),
+        key: SigningKey,
+        may_rotate: impl Fn(&Hook) -> Result<(), E>,
+    ) -> Result<Option<Arc<Hook>>, E> {
+        let now = self.sources.now();
+        let change = |hook: &Hook| {
+            may_rotate(hook)?;
+            let signing_keys = rotated(hook.signing_keys(), key, now)?;
+            let mut changed = hook.clone();
+            changed.options.receiver.get_or_insert_default().signing_keys = signing_keys;
+            Ok(changed)
+        };
+        self.directory.change_hook(tenant, id, change).await
+    }
+
+    /// The handshakes of hooks.
+    #[must_use]
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     /// Wakes the dispatcher: the change may have enabled the hook, whose deliveries may be due.

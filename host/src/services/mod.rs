@@ -4,6 +4,7 @@
 //! wake after a change. It has no types of HTTP or of one API. The APIs authenticate, parse, convert and call it.
 
 mod deliveries;
+mod handshakes;
 mod hooks;
 mod request_limits;
 mod secrets;
@@ -17,9 +18,10 @@ use crate::sources::Sources;
 use crate::storage::Storage;
 
 pub use deliveries::{DeliveryError, DeliveryService};
+pub use handshakes::Handshakes;
 pub use hooks::HookService;
 pub use request_limits::{LimitExceeded, RequestLimiter, RequestLimits};
-pub use secrets::{SameSecret, new_secret};
+pub use secrets::{SameSecret, new_secret, new_signing_key};
 pub use settings_trial::{SettingsError, SettingsTrial};
 
 /// All services. Clones share the same services.
@@ -44,6 +46,7 @@ impl Services {
         storage: &Storage,
         dispatcher: &Arc<Dispatcher>,
         pipelines: &Arc<Pipelines>,
+        handshakes: Handshakes,
     ) -> Self {
         let limits = Arc::<RequestLimits>::default();
         let trial =
@@ -55,8 +58,13 @@ impl Services {
             Arc::clone(dispatcher),
             Arc::clone(&limits),
         );
-        let hooks =
-            HookService::new(sources.clone(), Arc::clone(directory), Arc::clone(dispatcher), trial.clone());
+        let hooks = HookService::new(
+            sources.clone(),
+            Arc::clone(directory),
+            Arc::clone(dispatcher),
+            trial.clone(),
+            handshakes,
+        );
         Self { deliveries, hooks, trial, limits }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::domain::{SigningSecret, UnixMillis};
+use crate::domain::signing_key::SigningKey;
+use crate::domain::{Invalid, SigningSecret, UnixMillis};
 use crate::random;
 
 /// How long a replaced secret still signs.
@@ -21,21 +22,56 @@ pub fn new_secret() -> SigningSecret {
     SigningSecret::from_key(random::secret_bytes())
 }
 
-/// The secrets after a rotation: `new` first, then at most four that still sign.
-pub(super) fn rotated(
-    current: &[SigningSecret],
-    new: SigningSecret,
-    now: UnixMillis,
-) -> Result<Vec<SigningSecret>, SameSecret> {
-    if current.first().is_some_and(|current| current.key() == new.key()) {
+/// Generates a key pair from 256 random bits.
+///
+/// # Errors
+/// Never.
+pub fn new_signing_key() -> Result<SigningKey, Invalid> {
+    SigningKey::from_seed(random::secret_bytes())
+}
+
+/// Something that signs until a time, if it has been replaced.
+pub(super) trait Rotated: Clone {
+    /// Whether both sign alike.
+    fn is_same(&self, other: &Self) -> bool;
+    /// Until when it signs.
+    fn expires_at(&self) -> Option<UnixMillis>;
+    /// The same until `end`.
+    fn until(self, end: UnixMillis) -> Self;
+}
+
+impl Rotated for SigningSecret {
+    fn is_same(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+    fn expires_at(&self) -> Option<UnixMillis> {
+        self.expires_at
+    }
+    fn until(self, end: UnixMillis) -> Self {
+        self.expiring_at(end)
+    }
+}
+
+impl Rotated for SigningKey {
+    fn is_same(&self, other: &Self) -> bool {
+        self.is_same_pair(other)
+    }
+    fn expires_at(&self) -> Option<UnixMillis> {
+        self.expires_at
+    }
+    fn until(self, end: UnixMillis) -> Self {
+        self.expiring_at(Some(end))
+    }
+}
+
+/// The secrets or key pairs after a rotation: `new` first, then at most four that still sign.
+pub(super) fn rotated<T: Rotated>(current: &[T], new: T, now: UnixMillis) -> Result<Vec<T>, SameSecret> {
+    if current.first().is_some_and(|current| current.is_same(&new)) {
         return Err(SameSecret);
     }
-    let sign_on = current.iter().filter(|secret| secret.is_live(now) && secret.key() != new.key());
-    let older = sign_on.map(|secret| {
-        let mut older = secret.clone();
-        older.expires_at = Some(secret.expires_at.unwrap_or(now.plus(OVERLAP)));
-        older
-    });
+    let is_live = |it: &&T| it.expires_at().is_none_or(|end| now < end);
+    let sign_on = current.iter().filter(is_live).filter(|it| !it.is_same(&new));
+    let older = sign_on.map(|it| it.clone().until(it.expires_at().unwrap_or(now.plus(OVERLAP))));
     let older: Vec<_> = older.take(MAX_LIVE - 1).collect();
     Ok(std::iter::once(new).chain(older).collect())
 }

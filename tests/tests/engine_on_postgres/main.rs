@@ -20,6 +20,9 @@ mod migrate;
 #[cfg(not(postgres_is_missing))]
 mod nodes;
 #[cfg(not(postgres_is_missing))]
+#[path = "../engine/receivers/mod.rs"]
+mod receivers;
+
 #[path = "../engine/sandbox/mod.rs"]
 mod sandbox;
 #[cfg(not(postgres_is_missing))]

@@ -186,6 +186,11 @@ fn mismatches(hook: &Hook, event: &Event) -> Vec<String> {
     if !hook.enabled {
         why.push("the hook is disabled, so it would get no delivery of this event".to_owned());
     }
+    if hook.awaits_permission() {
+        why.push(
+            "the receiver has not allowed requests yet, so a delivery of this event would wait".to_owned(),
+        );
+    }
     if !hook.subscription.matches(&event.event_type) {
         let event_type = &event.event_type;
         why.push(format!(

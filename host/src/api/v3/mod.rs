@@ -8,6 +8,7 @@ mod dry_run;
 pub(super) mod events;
 mod health;
 pub(super) mod hooks;
+mod jwks;
 mod keys;
 mod limits;
 mod logins;

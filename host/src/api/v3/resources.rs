@@ -3,7 +3,7 @@
 use utoipa_axum::router::OpenApiRouter;
 
 use super::openapi::base::base_document;
-use super::{deliveries, events, health, hooks, keys, logins, nodes, plugins, projects, tenants};
+use super::{deliveries, events, health, hooks, jwks, keys, logins, nodes, plugins, projects, tenants};
 use crate::api::{SharedApiState, apizee};
 
 /// The routes with their descriptions, except the route of the OpenAPI document itself.
@@ -17,6 +17,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .merge(logins::routes())
         .merge(events::routes())
         .merge(hooks::routes())
+        .merge(jwks::routes())
         .merge(plugins::routes())
         .merge(deliveries::routes())
         .merge(apizee::routes())

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -17,12 +16,16 @@ use super::connection::Connection;
 use super::endpoint::Endpoint;
 use super::lookup::{Lookups, NotFound};
 use super::own_failure::{FailureLog, OwnFailure};
+use super::request::Sender;
+use super::route::Route;
 use super::socket::Socket;
 use super::stream::{Stream, Transport};
 use super::unreachable::{NoResponse, Unreachable};
 use crate::delivery::egress::{EgressPolicy, is_global};
+use crate::delivery::tls::TlsConfigs;
 use crate::domain::TenantId;
 use crate::domain::attempt::UnreachableKind;
+use crate::domain::hook_tls::HookTls;
 
 /// The greatest size of a response's head, in bytes.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
@@ -30,27 +33,31 @@ const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_secs(3);
 /// The most addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 8;
-/// The protocol over TLS (RFC 7301, section 6).
-const ALPN: &[u8] = b"http/1.1";
 
 /// Opens connections, for any number of clients.
 pub struct Connector {
     policy: EgressPolicy,
-    tls: TlsConnector,
+    tls: TlsConfigs,
     lookups: Arc<Lookups>,
+    route: Route,
     failures: FailureLog,
 }
 
 impl Connector {
     /// Connects to what `policy` permits, with the TLS settings `tls`. Names are resolved by the system.
     #[must_use]
-    pub fn new(policy: EgressPolicy, tls: ClientConfig) -> Self {
+    pub fn new(policy: EgressPolicy, tls: TlsConfigs) -> Self {
         Self::resolving(policy, tls, Lookups::by_the_system())
     }
 
-    pub(super) fn resolving(policy: EgressPolicy, mut tls: ClientConfig, lookups: Arc<Lookups>) -> Self {
-        tls.alpn_protocols = vec![ALPN.to_vec()];
-        Self { policy, tls: Arc::new(tls).into(), lookups, failures: FailureLog::default() }
+    pub(super) fn resolving(policy: EgressPolicy, tls: TlsConfigs, lookups: Arc<Lookups>) -> Self {
+        Self { policy, tls, lookups, route: Route::default(), failures: FailureLog::default() }
+    }
+
+    /// Connects by `route`.
+    #[must_use]
+    pub fn by(self, route: Route) -> Self {
+        Self { route, ..self }
     }
 
     /// Logs a failure of the engine itself, at intervals.
@@ -58,19 +65,20 @@ impl Connector {
         self.failures.report(failure);
     }
 
-    /// Opens a connection to `endpoint` for a request of `tenant`.
+    /// Opens a connection to `endpoint` for a request of `sender`.
     ///
     /// # Errors
     /// Fails if that is not possible, or if the policy refuses it.
     pub(super) async fn connect(
         &self,
-        tenant: TenantId,
+        sender: &Sender<'_>,
         endpoint: Endpoint,
     ) -> Result<Box<Connection>, NoResponse> {
+        let tenant = sender.tenant;
         let socket = Socket::new(self.open(tenant, &endpoint).await?);
         let transport = match endpoint.https {
             false => Transport::Plain(socket),
-            true => Transport::Tls(Box::new(self.secure(socket, &endpoint.host).await?)),
+            true => Transport::Tls(Box::new(self.secure(socket, &endpoint.host, sender.tls).await?)),
         };
         let (stream, intake) = Stream::new(transport);
         let parts =
@@ -82,7 +90,8 @@ impl Connector {
     /// Connects to the very address that was checked.
     async fn open(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<TcpStream, NoResponse> {
         let permitted = self.permitted(tenant, endpoint).await?;
-        let stream = first_that_answers(endpoint, &permitted, NEXT_ADDRESS_AFTER, TcpStream::connect).await?;
+        let connect = |address| self.route.connect(&self.lookups, tenant, endpoint, address);
+        let stream = first_that_answers(endpoint, &permitted, NEXT_ADDRESS_AFTER, connect).await?;
         // Small requests must not wait for acknowledgements. If it cannot be set, requests are only slower.
         let _ = stream.set_nodelay(true);
         Ok(stream)
@@ -92,7 +101,7 @@ impl Connector {
     /// Connects to nothing. Also returns `None` if the engine itself fails to find out.
     pub async fn refusal(&self, tenant: TenantId, url: &str) -> Option<String> {
         let endpoint = match url.parse() {
-            Ok(uri) => Endpoint::of(&uri),
+            Ok(uri) => Endpoint::of(&uri, None),
             Err(_) => return Some(format!("`{url}` is not a URL that a request can be sent to")),
         };
         let permitted = match endpoint {
@@ -143,10 +152,18 @@ impl Connector {
         &self,
         socket: Socket,
         host: &str,
+        tls: Option<&HookTls>,
     ) -> Result<tokio_rustls::client::TlsStream<Socket>, Unreachable> {
+        let config = match tls {
+            Some(tls) => self.tls.of_hook(tls).map_err(|error| Unreachable::of_handshake(&error))?,
+            None => Arc::clone(self.tls.common()),
+        };
         let name =
             ServerName::try_from(host.to_owned()).map_err(|error| Unreachable::of_handshake(&error))?;
-        self.tls.connect(name, socket).await.map_err(|error| Unreachable::of_handshake(&error))
+        TlsConnector::from(config)
+            .connect(name, socket)
+            .await
+            .map_err(|error| Unreachable::of_handshake(&error))
     }
 }
 
@@ -210,7 +227,7 @@ mod tests {
 
     async fn first_of(host: &str, ports: &[u16]) -> Result<u16, String> {
         let addresses: Vec<_> = ports.iter().map(|port| SocketAddr::from(([10, 0, 0, 1], *port))).collect();
-        let endpoint = Endpoint { https: false, host: host.into(), port: 80 };
+        let endpoint = Endpoint { https: false, host: host.into(), port: 80, identity: None };
         first_that_answers(&endpoint, &addresses, Duration::ZERO, connect).await.map_err(|why| match why {
             NoResponse::Unreachable(why) => format!("{}: {}", why.kind, why.message),
             NoResponse::Own(failure) => format!("own: {failure}"),

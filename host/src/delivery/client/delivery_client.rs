@@ -13,10 +13,10 @@ use super::connect::Connector;
 use super::exchange::exchange;
 use super::own_failure::OwnFailure;
 use super::pool::{self, Pool};
-use super::request::{MakeAgain, Request};
+use super::request::{MakeAgain, Request, Sender};
 use super::unreachable::{NoResponse, innermost};
 use crate::domain::attempt::BodyFailureKind;
-use crate::domain::{BodyFailure, Outcome, TenantId};
+use crate::domain::{BodyFailure, Outcome};
 
 /// The most idle connections in total. Each holds a file descriptor and about 10 KB.
 pub const MAX_IDLE_CONNECTIONS: usize = 1024;
@@ -62,7 +62,7 @@ impl DeliveryClient {
         (0..count).map(client).collect()
     }
 
-    /// Sends one request of `tenant`. `timeout` covers everything from connecting to the last byte of the response. Redirects
+    /// Sends one request of `sender`. `timeout` covers everything from connecting to the last byte of the response. Redirects
     /// are not followed. If the request has to be sent once more, `again` makes it.
     ///
     /// When the head of a response has arrived, its status counts, whatever happens to the body.
@@ -71,15 +71,16 @@ impl DeliveryClient {
     /// Fails if nothing was sent because of this machine.
     pub async fn send(
         &self,
-        tenant: TenantId,
+        sender: impl Into<Sender<'_>>,
         request: Request,
         again: &MakeAgain<'_>,
         timeout: Duration,
     ) -> Result<Outcome, OwnFailure> {
+        let sender = sender.into();
         // One timer for head and body: setting a second one would be more expensive.
         let mut deadline = pin!(tokio::time::sleep(timeout));
         // Pinned in place: moving it would copy some kilobytes.
-        let exchange = pin!(exchange(&self.connector, &self.pools, tenant, request, again));
+        let exchange = pin!(exchange(&self.connector, &self.pools, &sender, request, again));
         let (mut response, home) = match before(deadline.as_mut(), exchange).await {
             Some(Ok(response)) => response,
             Some(Err(NoResponse::Unreachable(why))) => {

@@ -6,8 +6,9 @@ use http::{HeaderValue, Uri, header};
 use super::request::Request;
 use super::unreachable::Unreachable;
 use crate::domain::attempt::UnreachableKind;
+use crate::domain::hook_tls::{HookTls, TlsIdentity};
 
-/// Scheme, host and port. Requests to the same endpoint may share a connection.
+/// Scheme, host and port, and who the engine is to the receiver. Requests to the same endpoint may share a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Endpoint {
     /// Whether the connection uses TLS.
@@ -15,14 +16,16 @@ pub(super) struct Endpoint {
     /// The name or address in lower case, without the brackets of an IPv6 address.
     pub(super) host: Box<str>,
     pub(super) port: u16,
+    /// The hook's own certificates, with TLS.
+    pub(super) identity: Option<TlsIdentity>,
 }
 
 impl Endpoint {
-    /// The endpoint of `uri`.
+    /// The endpoint of `uri` for a hook with `tls`.
     ///
     /// # Errors
     /// Fails if `uri` has none. The URLs of hooks and plugins have been checked before.
-    pub(super) fn of(uri: &Uri) -> Result<Self, Unreachable> {
+    pub(super) fn of(uri: &Uri, tls: Option<&HookTls>) -> Result<Self, Unreachable> {
         let https = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -33,7 +36,8 @@ impl Endpoint {
             return Err(unusable("the URL names no host".to_owned()));
         }
         let port = uri.port_u16().unwrap_or(default_port(https));
-        Ok(Self { https, host: host.to_ascii_lowercase().into(), port })
+        let identity = tls.filter(|_| https).map(HookTls::identity);
+        Ok(Self { https, host: host.to_ascii_lowercase().into(), port, identity })
     }
 }
 
@@ -81,7 +85,7 @@ mod tests {
         ] {
             let mut request = Request::new(http_body_util::Full::default());
             *request.uri_mut() = url.parse().unwrap();
-            let found = Endpoint::of(request.uri()).unwrap();
+            let found = Endpoint::of(request.uri(), None).unwrap();
             address(&mut request, &found).unwrap();
             assert_eq!(
                 (request.headers()["host"].to_str().unwrap(), &*request.uri().to_string()),
@@ -90,7 +94,7 @@ mod tests {
             assert_eq!((found.https, &*found.host, found.port), endpoint, "{url}");
         }
         for url in ["/only/a/path", "ftp://a.example/", "a.example:80"] {
-            assert!(Endpoint::of(&url.parse().unwrap()).is_err(), "{url}");
+            assert!(Endpoint::of(&url.parse().unwrap(), None).is_err(), "{url}");
         }
     }
 }

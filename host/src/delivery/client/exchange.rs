@@ -8,7 +8,7 @@
 //! 2. Something was written, and it was closed before a byte of the response. Nearly always the receiver had closed it
 //!    already, but it *may* have processed the request. A client repeats a request by itself only if its method is
 //!    idempotent, or if it knows that repeating does no harm (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1), and only
-//!    once. A request with a `webhook-id` does no harm: receivers recognize repetitions by it, and delivery is *at least*
+//!    once. A request with a `webhook-id`, or the hook's own name for it, does no harm: receivers recognize repetitions by it, and delivery is *at least*
 //!    once. Such requests are sent again over a new connection, so that a receiver that closes idle connections costs no
 //!    failed attempt. For other requests, the attempt has failed.
 //! 3. A response had begun. The attempt has failed.
@@ -19,11 +19,9 @@ use super::connect::Connector;
 use super::connection::{Connection, Failure};
 use super::endpoint::{Endpoint, address};
 use super::pool::Pool;
-use super::request::{MakeAgain, Request};
+use super::request::{MakeAgain, Request, Sender};
 use super::response::ResponseInFlight;
 use super::unreachable::{NoResponse, Unreachable};
-use crate::delivery::signing;
-use crate::domain::TenantId;
 
 /// Sends `request` until there is a response, whose body is not read yet. Connections are taken from `pools`, the client's
 /// own first, or opened. Also returns the pool to which the connection goes back: that of the client on whose runtime it was
@@ -31,13 +29,13 @@ use crate::domain::TenantId;
 pub(super) async fn exchange<'p>(
     connector: &Connector,
     pools: &'p [Arc<Pool>],
-    tenant: TenantId,
+    sender: &Sender<'_>,
     mut request: Request,
     again: &MakeAgain<'_>,
 ) -> Result<(ResponseInFlight, &'p Pool), NoResponse> {
-    let endpoint = Endpoint::of(request.uri())?;
+    let endpoint = Endpoint::of(request.uri(), sender.tls)?;
     address(&mut request, &endpoint)?;
-    let repeatable = may_be_repeated(&request);
+    let repeatable = may_be_repeated(&request, sender.id_header);
     while let Some((connection, home)) = take_idle(pools, &endpoint) {
         match connection.send(request).await {
             Ok((response, connection)) => return Ok((ResponseInFlight::new(response, connection), home)),
@@ -50,7 +48,7 @@ pub(super) async fn exchange<'p>(
             Err(failure) => return Err(Unreachable::classify(&failure.into_error()).into()),
         }
     }
-    let connection = connector.connect(tenant, endpoint).await?;
+    let connection = connector.connect(sender, endpoint).await?;
     let sent = connection.send(request).await;
     let (response, connection) = sent.map_err(|failure| Unreachable::classify(&failure.into_error()))?;
     Ok((ResponseInFlight::new(response, connection), &pools[0]))
@@ -61,6 +59,6 @@ fn take_idle<'p>(pools: &'p [Arc<Pool>], endpoint: &Endpoint) -> Option<(Box<Con
     pools.iter().find_map(|pool| Some((pool.take(endpoint)?, &**pool)))
 }
 
-fn may_be_repeated(request: &Request) -> bool {
-    request.method().is_idempotent() || request.headers().contains_key(signing::ID)
+fn may_be_repeated(request: &Request, id_header: &str) -> bool {
+    request.method().is_idempotent() || request.headers().contains_key(id_header)
 }

@@ -24,6 +24,7 @@ mod own_failure;
 mod pool;
 mod request;
 mod response;
+mod route;
 mod socket;
 mod stream;
 #[cfg(test)]
@@ -33,4 +34,5 @@ mod unreachable;
 pub use self::connect::Connector;
 pub use self::delivery_client::{DeliveryClient, MAX_IDLE_CONNECTIONS};
 pub use self::own_failure::OwnFailure;
-pub use self::request::MakeAgain;
+pub use self::request::{MakeAgain, Sender};
+pub use self::route::Route;

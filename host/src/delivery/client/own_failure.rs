@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::route::ProxyFailure;
 use crate::clock;
 
 /// How often a lasting failure is logged.
@@ -49,6 +48,18 @@ impl fmt::Display for OwnFailure {
 }
 
 impl Error for OwnFailure {}
+
+/// The operator's proxy failed. This says nothing about the receiver.
+#[derive(Debug)]
+pub(super) struct ProxyFailure(pub(super) String);
+
+impl fmt::Display for ProxyFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for ProxyFailure {}
 
 fn lacks_resources(errno: Errno) -> bool {
     matches!(errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)

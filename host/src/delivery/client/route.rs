@@ -15,6 +15,7 @@ use crate::domain::{EgressRule, TenantId};
 
 use super::endpoint::Endpoint;
 use super::lookup::{Lookups, NotFound};
+use super::own_failure::ProxyFailure;
 
 /// The most bytes of a proxy's response.
 const MAX_RESPONSE: usize = 16 * 1024;
@@ -29,18 +30,6 @@ pub struct Route {
     /// Where connections come from.
     pub source: SourceAddresses,
 }
-
-/// The operator's proxy failed. This says nothing about the receiver.
-#[derive(Debug)]
-pub(super) struct ProxyFailure(String);
-
-impl fmt::Display for ProxyFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ProxyFailure {}
 
 fn failed(what: impl fmt::Display) -> io::Error {
     io::Error::other(ProxyFailure(format!("the egress proxy failed: {what}")))

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::receiver_options::ReceiverJson;
 use super::values::{damaged, from_json, to_json};
 use crate::domain::{Disabled, HookOptions, Invalid, UnixMillis};
 use crate::storage::StorageError;
@@ -20,6 +21,8 @@ struct OptionsJson<'a> {
     disabled_why: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     disabled_since: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    receiver: Option<ReceiverJson<'a>>,
     /// What a newer build stored, which a change by this one keeps.
     #[serde(flatten)]
     unknown: Map<String, Value>,
@@ -33,6 +36,7 @@ pub fn hook_options_to_json(options: &HookOptions) -> Result<String, StorageErro
         paused_since: options.paused_since.map(|time| time.0),
         disabled_why: options.disabled.map(|disabled| disabled.why.as_str().into()),
         disabled_since: options.disabled.map(|disabled| disabled.since.0),
+        receiver: options.receiver.as_deref().and_then(ReceiverJson::of),
         unknown: unknown.unwrap_or_default(),
     })
 }
@@ -56,6 +60,7 @@ pub fn hook_options_from_json(text: &str) -> Result<HookOptions, StorageError> {
         paused: json.paused,
         paused_since: json.paused_since.map(UnixMillis),
         disabled,
+        receiver: json.receiver.map(ReceiverJson::into_options).transpose()?,
         unknown: unknown.map(Into::into),
     })
 }

@@ -13,6 +13,7 @@ use sqlx::FromRow;
 use url::Url;
 
 use super::hook_options::{hook_options_from_json, hook_options_to_json};
+use super::receiver_options::{SealedReceiverJson, signing_column};
 use super::values::{damaged, from_json, to_json};
 use crate::domain::{
     Authorization, HeaderList, Hook, HookId, Invalid, Origin, Pipeline, RetrySchedule, SecretText,
@@ -66,6 +67,8 @@ struct SealedJson<'a> {
     members: Cow<'a, str>,
     /// Text and end, the current one first.
     secrets: Vec<(String, Option<i64>)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    receiver: Option<SealedReceiverJson<'a>>,
 }
 
 /// The parts of a hook that are sealed.
@@ -77,6 +80,7 @@ struct Secrets {
     members: Arc<str>,
     authorization: Option<SecretText>,
     signing: Vec<SigningSecret>,
+    receiver: Option<SealedReceiverJson<'static>>,
 }
 
 /// The context of a hook's sealed column.
@@ -154,6 +158,7 @@ impl HookRow {
             preflight: settings(&hook.preflight),
             members: Cow::from(&*hook.origin.members),
             secrets,
+            receiver: SealedReceiverJson::of(hook),
         })?);
         Ok(Self {
             id: hook.id.0,
@@ -166,7 +171,7 @@ impl HookRow {
             pipeline: skeleton(&hook.pipeline)?,
             timeout_ms: millis(hook.timeout),
             retry_ms: to_json(&waits)?,
-            signing: hook.signing.as_str().to_owned(),
+            signing: signing_column(hook.signing).to_owned(),
             created_at: hook.created_at.0,
             updated_at: hook.updated_at.0,
             surface: hook.origin.surface.as_str().to_owned(),
@@ -203,7 +208,7 @@ impl HookRow {
             }
         };
         let enabled = self.authorization_enabled;
-        Ok(Hook {
+        let mut hook = Hook {
             id: HookId(self.id),
             tenant: TenantId(self.tenant_id),
             origin: Origin { surface: self.surface.parse().map_err(bad)?, members: secrets.members },
@@ -225,7 +230,11 @@ impl HookRow {
             unreadable,
             created_at: UnixMillis(self.created_at),
             updated_at: UnixMillis(self.updated_at),
-        })
+        };
+        if let Some(receiver) = secrets.receiver {
+            receiver.add_to(&mut hook)?;
+        }
+        Ok(hook)
     }
 
     fn secrets(&self, plain: Vec<SigningSecret>, vault: &Vault) -> Result<Secrets, StorageError> {
@@ -257,6 +266,7 @@ impl HookRow {
             members: json.members.into(),
             authorization,
             signing: signing.collect::<Result<_, _>>()?,
+            receiver: json.receiver,
         })
     }
 
@@ -270,6 +280,7 @@ impl HookRow {
             members: self.surface_members.as_str().into(),
             authorization: None,
             signing: Vec::new(),
+            receiver: None,
         })
     }
 }

@@ -6,6 +6,7 @@ mod directory;
 mod events;
 mod hook_options;
 mod hooks;
+mod receiver_options;
 mod records;
 mod rendered;
 mod values;

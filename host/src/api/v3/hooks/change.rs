@@ -22,9 +22,10 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
-use crate::domain::{Hook, HookId, Scope, Surface, TenantId};
+use crate::domain::{Hook, HookId, Scope, Surface, TenantId, UnixMillis};
 use crate::presence::ClientPresence;
 use crate::services::HookService;
+use crate::sources::Sources;
 
 /// Replace a hook
 ///
@@ -38,6 +39,7 @@ use crate::services::HookService;
 pub(super) async fn replace_hook(
     State(hooks): State<HookService>,
     State(directory): State<Arc<Directory>>,
+    State(sources): State<Sources>,
     client: ClientPresence,
     caller: Caller,
     Segment(id): Segment<HookId>,
@@ -47,7 +49,7 @@ pub(super) async fn replace_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(ContentType::Json, MAX_HOOK_LEN).await?;
     let input: HookInput = json::parse(&body)?;
-    change((&hooks, &directory), &client, (tenant, id), |_| Ok(input.clone())).await
+    change((&hooks, &directory, &sources), &client, (tenant, id), |_| Ok(input.clone())).await
 }
 
 /// Change a hook
@@ -64,6 +66,7 @@ pub(super) async fn replace_hook(
 pub(super) async fn patch_hook(
     State(hooks): State<HookService>,
     State(directory): State<Arc<Directory>>,
+    State(sources): State<Sources>,
     client: ClientPresence,
     caller: Caller,
     Segment(id): Segment<HookId>,
@@ -73,19 +76,19 @@ pub(super) async fn patch_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(ContentType::MergePatch, MAX_HOOK_LEN).await?;
     let patch: Members<Box<RawValue>> = json::parse(&body)?;
-    change((&hooks, &directory), &client, (tenant, id), |current| patched(current, &patch)).await
+    change((&hooks, &directory, &sources), &client, (tenant, id), |current| patched(current, &patch)).await
 }
 
 /// Replaces a hook by the result of `wanted`.
 async fn change(
-    (hooks, directory): (&HookService, &Directory),
+    (hooks, directory, sources): (&HookService, &Directory, &Sources),
     client: &ClientPresence,
     (tenant, id): (TenantId, HookId),
     wanted: impl Fn(&Hook) -> Result<HookInput, Problem> + Send + Sync,
 ) -> Result<Json<HookView>, Problem> {
     let replace = |current: &Hook| {
         refuse_foreign(current)?;
-        replaced(current, wanted(current)?, directory)
+        replaced(current, wanted(current)?, (directory, sources.now()))
     };
     let changed = hooks.change((tenant, id), |_| true, client.gone(), replace).await?;
     let changed = changed.ok_or_else(|| no_hook(id))?;
@@ -122,7 +125,11 @@ fn patched(current: &Hook, patch: &Members<Box<RawValue>>) -> Result<HookInput, 
     json::parse_text(merged.get())
 }
 
-fn replaced(current: &Hook, input: HookInput, directory: &Directory) -> Result<Hook, Problem> {
+fn replaced(
+    current: &Hook,
+    input: HookInput,
+    (directory, now): (&Directory, UnixMillis),
+) -> Result<Hook, Problem> {
     if input.id.as_ref().is_some_and(|id| *id != current.id.to_string()) {
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("id"), "a hook's id cannot be changed"));
     }
@@ -131,6 +138,7 @@ fn replaced(current: &Hook, input: HookInput, directory: &Directory) -> Result<H
             "`secret` can be set only at creation; use POST /api/v3/hooks/{id}/secret/rotate to change it";
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("secret"), rule));
     }
+    let receiver = input.receiver();
     let mut hook = input.check(current.tenant, directory)?.into_hook(HookIdentity {
         id: current.id,
         tenant: current.tenant,
@@ -139,6 +147,7 @@ fn replaced(current: &Hook, input: HookInput, directory: &Directory) -> Result<H
         updated_at: current.updated_at,
     });
     hook.options.unknown = current.options.unknown.clone();
+    receiver.add_to(&mut hook, Some(current), now)?;
     Ok(hook)
 }
 

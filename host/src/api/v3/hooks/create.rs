@@ -47,13 +47,15 @@ pub(super) async fn create_hook(
     refuse_read_only(&input)?;
     let secret = input.secret.as_deref().map_or_else(|| Ok(new_secret()), wire::read_secret)?;
     let now = sources.now();
-    let hook = input.check(tenant, &directory)?.into_hook(HookIdentity {
+    let receiver = input.receiver();
+    let mut hook = input.check(tenant, &directory)?.into_hook(HookIdentity {
         id: HookId::generate(&sources.ids, now),
         tenant,
         secrets: vec![secret],
         created_at: now,
         updated_at: now,
     });
+    receiver.add_to(&mut hook, None, now)?;
     let hook = hooks.create::<Problem>(hook, |_| true, client.gone()).await?;
     let location = format!("/api/v3/hooks/{}", hook.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(HookView::from(&*hook))))
@@ -67,9 +69,16 @@ fn refuse_read_only(input: &HookInput) -> Result<(), Problem> {
         ("updated_at", &input.updated_at),
     ] {
         if given.is_some() {
-            let detail = format!("`{member}` is read-only; omit it");
-            return Err(Problem::at(Kind::InvalidValue, Pointer::to(member), detail));
+            return Err(read_only(member));
         }
     }
+    if input.handshake_result.is_some() {
+        return Err(read_only("handshake_result"));
+    }
     Ok(())
+}
+
+fn read_only(member: &str) -> Problem {
+    let detail = format!("`{member}` is read-only; omit it");
+    Problem::at(Kind::InvalidValue, Pointer::to(member), detail)
 }

@@ -2,10 +2,13 @@
 
 mod change;
 mod create;
+mod handshake;
 mod options;
 mod preview;
 mod read;
+mod receiver;
 mod secret;
+mod signing_keys;
 mod test;
 mod view;
 mod wire;
@@ -24,6 +27,9 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .routes(routes!(read::get_hook, change::replace_hook, change::patch_hook, change::delete_hook))
         .routes(routes!(secret::get_hook_secret))
         .routes(routes!(secret::rotate_hook_secret))
+        .routes(routes!(signing_keys::get_hook_signing_keys))
+        .routes(routes!(signing_keys::rotate_hook_signing_key))
+        .routes(routes!(handshake::make_handshake))
         .routes(routes!(preview::preview_hook))
         .routes(routes!(test::test_hook))
 }

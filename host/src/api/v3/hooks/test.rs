@@ -18,7 +18,7 @@ use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
-use crate::api::problem::Problem;
+use crate::api::problem::{Kind, Problem};
 use crate::api::v3::events::wire::{MAX_EVENT_LEN, check_data};
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
@@ -79,6 +79,10 @@ pub(super) async fn test_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let hook = find_readable(&directory, tenant, id)?;
     refuse_foreign(&hook)?;
+    if hook.awaits_permission() {
+        let detail = "the receiver has not allowed requests yet; `handshake_result` says why";
+        return Err(Problem::new(Kind::Conflict, detail));
+    }
     let body = payload.read_optional(ContentType::Json, MAX_EVENT_LEN).await?;
     let input = body.as_deref().map_or(Ok(TestInput::default()), json::parse)?;
     let event_type = input.event_type.as_deref().map_or_else(|| Ok(EventType::test()), read_type)?;

@@ -4,11 +4,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::receiver::{
+    CLOUDEVENTS, ClientCertificateView, HandshakeResultView, OAuthView, SignatureHeadersView,
+};
 use crate::api::json;
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::api::v3::report::Headers;
 use crate::domain::Hook;
+use crate::domain::hook_tls::HookTls;
 
 /// A hook.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,11 +46,40 @@ pub(super) struct HookView {
     timeout_ms: u64,
     /// When failed attempts are repeated.
     retry: RetryView,
-    /// How requests are signed: `standard` (Standard Webhooks) or `none`.
+    /// How requests are signed by Standard Webhooks: `standard` with a shared secret (`v1`), `ed25519` with a key pair
+    /// (`v1a`), `both`, or `none`.
     #[schema(value_type = schemas::Signing)]
     signing: &'static str,
     /// Whether deliveries are held: events are accepted and matched, and nothing is sent.
     paused: bool,
+    /// The names of the signature's headers; absent if they are those of Standard Webhooks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = SignatureHeadersView)]
+    signature_headers: Option<SignatureHeadersView>,
+    /// A certificate that the engine shows to the receiver; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = ClientCertificateView)]
+    client_certificate: Option<ClientCertificateView>,
+    /// The certificates that are trusted for this receiver, in PEM; absent if they are the public authorities'.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String)]
+    ca_certificates: Option<String>,
+    /// How the hook gets access tokens; absent if it needs none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = OAuthView)]
+    oauth2: Option<OAuthView>,
+    /// The handshake by which the receiver must allow deliveries; absent if it need not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = schemas::HandshakeKind)]
+    handshake: Option<&'static str>,
+    /// The rate that the handshake asks for, in requests per minute; absent if it asks for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = u32)]
+    handshake_rate: Option<u32>,
+    /// What has come of the handshake; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = HandshakeResultView)]
+    handshake_result: Option<HandshakeResultView>,
     /// True if the encrypted settings of the hook cannot be decrypted: the view then lacks its URL, headers
     /// and plugin settings, and its deliveries wait. Replace the hook with `PUT`, or delete it. Absent
     /// otherwise.
@@ -100,6 +133,13 @@ impl From<&Hook> for HookView {
             },
             signing: hook.signing.as_str(),
             paused: hook.options.paused,
+            signature_headers: hook.signature_headers().map(SignatureHeadersView::from),
+            client_certificate: hook.tls().and_then(HookTls::client).map(ClientCertificateView::from),
+            ca_certificates: hook.tls().and_then(HookTls::authorities).map(|it| it.pem().to_owned()),
+            oauth2: hook.oauth().map(OAuthView::from),
+            handshake: hook.handshake().map(|_| CLOUDEVENTS),
+            handshake_rate: hook.handshake().and_then(|handshake| handshake.requested_rate),
+            handshake_result: hook.handshake().map(HandshakeResultView::from),
             unreadable: hook.unreadable,
             created_at: Time(hook.created_at),
             updated_at: Time(hook.updated_at),

@@ -8,6 +8,9 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::options::read_options;
+use super::receiver::{
+    ClientCertificateInput, HandshakeResultInput, OAuthInput, ReceiverInput, SignatureHeadersInput,
+};
 use crate::api::json::{Members, Object};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
@@ -64,12 +67,36 @@ pub(super) struct HookInput {
     /// When failed attempts are repeated. Default: nine retries over three days.
     #[schema(value_type = Option<RetryInput>)]
     retry: Option<Object<RetryInput>>,
-    /// How requests are signed: `standard` (Standard Webhooks) or `none`. Default: `standard`.
+    /// How requests are signed by Standard Webhooks: `standard` with a shared secret (`v1`), `ed25519` with a key pair
+    /// (`v1a`), `both`, or `none`. Default: `standard`.
     #[schema(value_type = Option<schemas::Signing>)]
     signing: Option<String>,
     /// Whether deliveries are held: events are accepted and matched, and nothing is sent until it is false
     /// again. Default: false.
     pub(super) paused: Option<bool>,
+    /// The names of the signature's headers. Default: `webhook-id`, `webhook-timestamp` and `webhook-signature`.
+    #[schema(value_type = Option<SignatureHeadersInput>)]
+    signature_headers: Option<Object<SignatureHeadersInput>>,
+    /// A certificate that the engine shows to the receiver (mTLS). Default: none.
+    #[schema(value_type = Option<ClientCertificateInput>)]
+    client_certificate: Option<Object<ClientCertificateInput>>,
+    /// The certificates in PEM, at most 32 KiB, that are trusted for this receiver instead of the public
+    /// authorities: its authorities', or its own. Default: the public authorities.
+    #[schema(value_type = Option<schemas::Certificates>)]
+    ca_certificates: Option<String>,
+    /// How the hook gets access tokens, which requests have as `Authorization: Bearer`. Default: none.
+    #[schema(value_type = Option<OAuthInput>)]
+    oauth2: Option<Object<OAuthInput>>,
+    /// `cloudevents`: the receiver must allow deliveries first (CloudEvents, HTTP Web Hooks, section 4). Until
+    /// then they wait. Default: `none`.
+    #[schema(value_type = Option<schemas::HandshakeKind>)]
+    handshake: Option<String>,
+    /// The rate that the handshake asks for, in requests per minute. Default: none.
+    #[schema(value_type = Option<schemas::HandshakeRate>)]
+    handshake_rate: Option<u32>,
+    /// Accepted in `PUT` and ignored.
+    #[schema(read_only, value_type = Option<HandshakeResultInput>)]
+    pub(super) handshake_result: Option<Object<HandshakeResultInput>>,
     /// The signing secret, only at creation: `whsec_` and 24 to 64 bytes in base64. Default: a generated
     /// secret.
     #[schema(value_type = Option<schemas::SigningSecret>, write_only)]
@@ -174,6 +201,18 @@ impl HookInput {
     /// Fails with the first member that breaks a rule.
     pub(super) fn check(self, tenant: TenantId, directory: &Directory) -> Result<HookSettings, Problem> {
         self.check_with(|plugin| directory.plugin(tenant, plugin).is_some())
+    }
+
+    /// The members about the receiver, which are validated together with the hook's others.
+    pub(super) fn receiver(&self) -> ReceiverInput {
+        ReceiverInput {
+            signature_headers: self.signature_headers.clone(),
+            client_certificate: self.client_certificate.clone(),
+            ca_certificates: self.ca_certificates.clone(),
+            oauth2: self.oauth2.clone(),
+            handshake: self.handshake.clone(),
+            handshake_rate: self.handshake_rate,
+        }
     }
 
     fn check_with(self, resolves: impl Fn(&PluginRef) -> bool) -> Result<HookSettings, Problem> {

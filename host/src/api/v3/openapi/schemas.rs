@@ -10,6 +10,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::page;
 use crate::domain::attempt::{FaultKind as Faults, LogLevel as Levels, UnreachableKind};
+use crate::domain::hook_tls::{Certificates as Pem, ClientCertificate};
+use crate::domain::oauth::{OAuthAuthentication as OAuthAuthentications, OAuthClient};
+use crate::domain::receiver_options::{Handshake, HandshakeState as HandshakeStates, SignatureHeaders};
 use crate::domain::{
     AttemptId as Attempt, DeliveryId as Delivery, DeliveryState as States, EventId as Event, EventKey as Key,
     EventType as Types, Hook, HookId as HookKey, KeyId as ApiKey, Login, RetrySchedule, Role as Roles,
@@ -102,6 +105,31 @@ schemas! {
     HookPatch = ObjectBuilder::new().schema_type(Type::Object);
     /// A signing secret of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64.
     SigningSecret = text(38, 94, "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$").examples(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
+    /// A private key of Standard Webhooks: `whsk_` and an Ed25519 key of 32 or 64 bytes in base64.
+    SigningKey = text(49, 93, "^whsk_[A-Za-z0-9+/]{43,86}={0,2}$");
+    /// The name of a header of the signature.
+    SignatureHeaderName = text(1, SignatureHeaders::MAX_NAME_LEN, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
+    /// Certificates in PEM.
+    Certificates = text(1, Pem::MAX_LEN, "-----BEGIN CERTIFICATE-----");
+    /// A private key in PEM, unencrypted.
+    PrivateKey = text(1, ClientCertificate::MAX_KEY_LEN, "");
+    /// An id, a secret or a parameter's value: 1 to 1,024 bytes without control characters.
+    OAuthText = text(1, OAuthClient::MAX_TEXT_LEN, &format!("^[^{NO_CONTROL}]+$"));
+    /// A scope (RFC 6749, section 3.3).
+    OAuthScope = text(1, 256, r"^[!#-\[\]-~]+$");
+    /// Parameters of a request for a token, by name.
+    OAuthParameters = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .max_properties(Some(OAuthClient::MAX_PARAMETERS))
+        .additional_properties(Some(text(1, OAuthClient::MAX_TEXT_LEN, &format!("^[^{NO_CONTROL}]+$"))));
+    /// Where a request for a token has the client's id and secret.
+    OAuthAuthentication = words(OAuthAuthentications::NAMES);
+    /// The handshake by which a receiver allows deliveries.
+    HandshakeKind = words(&["cloudevents", "none"]);
+    /// What has come of a handshake.
+    HandshakeState = words(HandshakeStates::NAMES);
+    /// The rate that a handshake asks for, in requests per minute.
+    HandshakeRate = whole(1, Handshake::MAX_RATE as usize).examples([600]);
     /// The time limit for one attempt as a whole, in milliseconds.
     Timeout = whole(Hook::MIN_TIMEOUT.as_millis() as usize, Hook::MAX_TIMEOUT.as_millis() as usize);
     /// The wait before a retry, in seconds.
@@ -138,7 +166,7 @@ schemas! {
     Trigger = words(Triggers::NAMES);
     /// The API through which a hook was created and can be changed.
     Surface = words(Surfaces::NAMES);
-    /// How requests are signed: by Standard Webhooks, or not at all.
+    /// How requests are signed by Standard Webhooks: with a shared secret (`v1`), a key pair (`v1a`), both, or neither.
     Signing = words(Signings::NAMES);
     /// How an attempt ended.
     Outcome = words(&["response", "timed-out", "unreachable", "faulted", "dropped"]);

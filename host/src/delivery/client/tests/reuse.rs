@@ -30,7 +30,7 @@ async fn a_client_takes_an_idle_connection_of_a_sibling() {
         assert_eq!(status(&outcome), 200);
     }
     // It goes back to the client on whose runtime it was opened.
-    let endpoint = Endpoint::of(post(receiver.address()).uri()).unwrap();
+    let endpoint = Endpoint::of(post(receiver.address()).uri(), None).unwrap();
     assert!(siblings[0].pools[0].take(&endpoint).is_some());
 }
 

@@ -1,0 +1,178 @@
+//! The handshakes of hooks whose receivers must allow deliveries first.
+//!
+//! A handshake is made in the background when a hook needs one: it is created, enabled, or has another URL. The result is
+//! stored with the hook, and until it allows deliveries they wait. A handshake that a crash interrupted is made at the next
+//! start.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use crate::delivery::Dispatcher;
+use crate::delivery::client::DeliveryClient;
+use crate::delivery::handshake::{Answer, ask};
+use crate::directory::{Directory, DirectoryError};
+use crate::domain::receiver_options::{Handshake, HandshakeState, is_dns_name};
+use crate::domain::{Hook, HookId, TenantId};
+use crate::sources::Sources;
+use crate::tenant_limiter::TenantLimiter;
+
+/// The most handshakes at the same time.
+const MAX: usize = 64;
+/// The most of one tenant.
+const MAX_OF_TENANT: usize = 8;
+/// How often a result is stored if other nodes change the hook meanwhile.
+const STORE_TRIES: usize = 3;
+/// The most characters of a reason.
+const MAX_REASON: usize = 300;
+/// The origin if neither the operator nor the tenant has a name that can be one.
+const DEFAULT_ORIGIN: &str = "hookwright";
+
+/// See the module's head. Clones share everything.
+#[derive(Clone)]
+pub struct Handshakes(Arc<Shared>);
+
+struct Shared {
+    sources: Sources,
+    directory: Arc<Directory>,
+    dispatcher: Arc<Dispatcher>,
+    client: DeliveryClient,
+    /// The operator's choice.
+    origin: Option<String>,
+    limit: Semaphore,
+    tenant_limit: TenantLimiter,
+    /// The hooks whose handshake is being made in the background.
+    in_progress: Mutex<HashSet<HookId>>,
+}
+
+impl Handshakes {
+    /// Makes handshakes with `client`. `origin` names the sender, instead of the tenant's name.
+    #[must_use]
+    pub fn new(
+        sources: &Sources,
+        directory: &Arc<Directory>,
+        dispatcher: &Arc<Dispatcher>,
+        client: DeliveryClient,
+        origin: Option<String>,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            sources: sources.clone(),
+            directory: Arc::clone(directory),
+            dispatcher: Arc::clone(dispatcher),
+            client,
+            origin,
+            limit: Semaphore::new(MAX),
+            tenant_limit: TenantLimiter::new(MAX_OF_TENANT),
+            in_progress: Mutex::default(),
+        }))
+    }
+
+    /// Makes the handshakes that are pending.
+    pub fn start_pending(&self) {
+        for tenant in self.0.directory.tenants() {
+            for hook in self.0.directory.hooks(tenant.id) {
+                self.start(&hook);
+            }
+        }
+    }
+
+    /// Makes the hook's handshake in the background, if it needs one.
+    pub fn start(&self, hook: &Hook) {
+        if !needs_handshake(hook) || !self.0.in_progress().insert(hook.id) {
+            return;
+        }
+        let (this, tenant, id) = (self.clone(), hook.tenant, hook.id);
+        tokio::spawn(async move {
+            let _entry = Entry(&this.0, id);
+            // The hook may change meanwhile, and need another one.
+            while this.0.directory.hook_of(tenant, id).is_some_and(|hook| needs_handshake(&hook)) {
+                if let Err(error) = this.make(tenant, id).await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(hook = %id, error, "cannot store the result of a handshake");
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Makes the hook's handshake and stores the result, if it has one.
+    ///
+    /// # Errors
+    /// Fails if the result cannot be stored.
+    pub async fn make(&self, tenant: TenantId, id: HookId) -> Result<(), DirectoryError> {
+        let this = &*self.0;
+        let _turn = this.tenant_limit.acquire(tenant).await;
+        let _permit = this.limit.acquire().await;
+        let Some(hook) = this.directory.hook_of(tenant, id) else { return Ok(()) };
+        let Some(asked) = hook.handshake().filter(|_| !hook.unreadable) else { return Ok(()) };
+        let origin = this.origin_of(tenant);
+        let answer = ask(&this.client, &hook, &origin).await.unwrap_or_else(|_| {
+            Answer::Refused("the engine could not send the request; make the handshake once more".to_owned())
+        });
+        let mut result = Handshake { origin, ..Handshake::pending(asked.requested_rate, this.sources.now()) };
+        match answer {
+            Answer::Allowed(rate) => (result.state, result.allowed_rate) = (HandshakeState::Allowed, rate),
+            Answer::Refused(reason) => {
+                result.state = HandshakeState::Refused;
+                result.reason = Some(reason.chars().take(MAX_REASON).collect());
+            }
+        }
+        this.store(&hook, asked, result).await?;
+        this.dispatcher.wake();
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Stores what came of the handshake, unless the hook needs another one now.
+    async fn store(&self, hook: &Hook, asked: &Handshake, result: Handshake) -> Result<(), DirectoryError> {
+        let mut tries = STORE_TRIES;
+        loop {
+            let change = |current: &Hook| {
+                let mut changed = current.clone();
+                let handshake = changed.options.receiver.as_mut().and_then(|it| it.handshake.as_mut());
+                let is_same = |now: &&mut Handshake| {
+                    current.url == hook.url
+                        && now.requested_rate == asked.requested_rate
+                        && now.since == asked.since
+                };
+                if let Some(handshake) = handshake.filter(is_same) {
+                    *handshake = result.clone();
+                }
+                Ok::<_, DirectoryError>(changed)
+            };
+            tries -= 1;
+            match self.directory.change_hook(hook.tenant, hook.id, change).await {
+                Err(DirectoryError::InUse(_)) if tries > 0 => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The DNS name that identifies the sender.
+    fn origin_of(&self, tenant: TenantId) -> String {
+        let of_tenant = || self.directory.tenant(tenant).map(|tenant| tenant.name.clone());
+        let origin = self.origin.clone().or_else(|| of_tenant().filter(|name| is_dns_name(name)));
+        origin.unwrap_or_else(|| DEFAULT_ORIGIN.to_owned())
+    }
+
+    fn in_progress(&self) -> MutexGuard<'_, HashSet<HookId>> {
+        self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn needs_handshake(hook: &Hook) -> bool {
+    let is_pending = |handshake: &Handshake| handshake.state == HandshakeState::Pending;
+    hook.enabled && !hook.unreadable && hook.handshake().is_some_and(is_pending)
+}
+
+/// Ends the work on a hook when it is dropped.
+struct Entry<'a>(&'a Shared, HookId);
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.0.in_progress().remove(&self.1);
+    }
+}

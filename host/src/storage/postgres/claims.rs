@@ -37,11 +37,12 @@ pub async fn lease(
     let sql = "SELECT (delivery).id, (delivery).tenant_id, (delivery).hook_id, \
         (delivery).event_key, (delivery).event_type, (delivery).made_by::bigint, (delivery).state::bigint, \
         (delivery).attempts::bigint, (delivery).failures::bigint, (delivery).due_at, (delivery).lease_owner::bigint, \
-        (delivery).lease_id, (delivery).lease_until, ordinal, due, bytes FROM lock_due($1, $2, $3, $4, $5)";
+        (delivery).lease_id, (delivery).lease_until, ordinal, due, bytes FROM lock_due_from($1, $2, $3, $4, $5, $6)";
     let ids: Vec<i64> = hooks.iter().map(|hook| hook.hook.0).collect();
     let limits: Vec<i64> = hooks.iter().map(|hook| i64::from(hook.limit)).collect();
-    let query =
-        sqlx::query(sql).bind(session.number()).bind(session.epoch()).bind(ids).bind(limits).bind(now.0);
+    let begins: Vec<i64> = hooks.iter().map(|it| session.claim_bounds.begin(it.hook, now)).collect();
+    let query = sqlx::query(sql).bind(session.number()).bind(session.epoch()).bind(ids);
+    let query = query.bind(limits).bind(begins).bind(now.0);
     let rows = query.fetch_all(&mut *transaction).await.map_err(failed)?;
     let leased = choose(&rows, hooks, max_bytes)?;
     let chosen = || leased.iter().flat_map(|leased| &leased.deliveries);
@@ -55,6 +56,11 @@ pub async fn lease(
         query.execute(&mut *transaction).await?;
     }
     transaction.commit().await?;
+    for (hook, leased) in hooks.iter().zip(&leased) {
+        let last = leased.deliveries.last();
+        let became_due = last.and_then(|it| it.due_at.or(it.lease.map(|lease| lease.until)));
+        became_due.iter().for_each(|last| session.claim_bounds.claimed(hook.hook, now, *last));
+    }
     Ok(under(leased, lease))
 }
 

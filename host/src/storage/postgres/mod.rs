@@ -12,6 +12,7 @@ mod accepting;
 mod acceptor;
 mod access;
 mod changes;
+mod claim_bounds;
 mod claims;
 mod clock_steps;
 mod database;

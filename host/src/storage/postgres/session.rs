@@ -8,6 +8,7 @@ use sqlx_postgres::{PgArguments, PgRow, Postgres};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::claim_bounds::ClaimBounds;
 use super::kept_connections::KeptConnections;
 use super::nodes::Registered;
 use super::partitions::Partitions;
@@ -41,6 +42,7 @@ pub struct Session {
     epoch: AtomicI64,
     pub rowless: SharedRowless,
     pub partitions: Partitions,
+    pub claim_bounds: ClaimBounds,
     pub vault: Arc<Vault>,
     /// What it knows of the other nodes.
     pub membership: Arc<Membership>,
@@ -68,6 +70,7 @@ impl Session {
             name: name.to_owned(),
             epoch: AtomicI64::new(registered.epoch),
             rowless: SharedRowless::new(registered.mark),
+            claim_bounds: ClaimBounds::default(),
             vault,
             membership: Membership::joining(registered.node),
             over: CancellationToken::new(),

@@ -38,7 +38,7 @@ pub(super) fn dispatcher_limits(config: &Config, in_flight: usize) -> Dispatcher
         in_flight_per_hook: config.max_in_flight_per_hook,
         unfinished: UNFINISHED_FOR_EACH * in_flight,
         queued: config.queue_limit,
-        queued_per_hook: 1_000,
+        queued_per_hook: 2_000,
         queued_bytes: 64 << 20,
         lease: Duration::from_secs(15 * 60),
     }

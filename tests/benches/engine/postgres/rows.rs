@@ -1,4 +1,5 @@
-//! Rows (h) to (l): one node, fan-out, two and three nodes, and the latency at half load.
+//! Rows (h) to (l): one node, fan-out, two and three nodes, and the latency at half load. Each node has as many publishers as
+//! one alone.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,15 +9,17 @@ use hookwright_tests::{Client, Server, TIMEOUT};
 use serde_json::json;
 
 use super::server::{Counters, Database, Postgres};
+use crate::WARM_UP;
 use crate::engine::{BATCH, EVENT_TYPE, FAN_OUT, binary, cpu_micros, event, latency};
 use crate::load::{self, Target};
 use crate::sink::Sink;
 use crate::table::{Table, median};
-use crate::{CONNECTIONS, WARM_UP};
 
 /// The key that all nodes of a database have.
 const KEY: &str = "dGhlIGtleSBvZiB0ZXN0cywgMzIgYnl0ZXMgbG9uZyE=";
 const ROUNDS: usize = 3;
+/// How many deliveries wait for their retry.
+const RETRIED_AT_ONCE: u64 = 4_096;
 
 /// Number of nodes, and hooks for each event.
 const ROWS: [(usize, usize, &str); 4] = [
@@ -58,7 +61,7 @@ pub fn settings(url: &str) -> [(&str, &str); 2] {
 /// Nodes on one database, with one tenant.
 pub struct Cluster<'a> {
     pub database: &'a Database<'a>,
-    pub nodes: Vec<Server>,
+    pub nodes: Vec<Arc<Server>>,
     pub targets: Vec<Target>,
     /// Of each request.
     pub deliveries: u64,
@@ -70,7 +73,7 @@ impl<'a> Cluster<'a> {
         let url = database.url();
         let mut servers = Vec::new();
         for _ in 0..nodes {
-            servers.push(Server::start_with(binary(), &settings(&url)).await);
+            servers.push(Arc::new(Server::start_with(binary(), &settings(&url)).await));
         }
         let key = servers[0].tenant_key("bench").await;
         let client = Client::new(servers[0].base(), &key);
@@ -83,7 +86,6 @@ impl<'a> Cluster<'a> {
             let address = server.base().trim_start_matches("http://").parse()?;
             let mut target = Target::new(address, "/api/v3/events", (0..1_024).map(event).collect());
             target.headers.push(("authorization".to_owned(), format!("Bearer {key}")));
-            target.connections = CONNECTIONS / nodes;
             if hooks > 1 {
                 target.set_batches();
             }
@@ -91,6 +93,25 @@ impl<'a> Cluster<'a> {
         }
         let deliveries = if hooks > 1 { BATCH * hooks } else { 1 } as u64;
         let cluster = Self { database, nodes: servers, targets, deliveries };
+        cluster.warm_up(sink).await?;
+        Ok(cluster)
+    }
+
+    /// The first node with another tenant, whose deliveries are retried after a second. There are so many at a time that they
+    /// do not wait for one another.
+    pub async fn retrying(&self, sink: &Sink) -> Result<Self> {
+        let server = Arc::clone(&self.nodes[0]);
+        let key = server.tenant_key("retrying").await;
+        let hook = json!({
+            "url": format!("http://{}/", sink.address), "types": [EVENT_TYPE], "retry": {"schedule_s": [1, 1, 1]}
+        });
+        Client::new(server.base(), &key).post("/hooks", hook).await.expect(201);
+        let address = server.base().trim_start_matches("http://").parse()?;
+        let mut target = Target::new(address, "/api/v3/events", (0..1_024).map(event).collect());
+        target.headers.push(("authorization".to_owned(), format!("Bearer {key}")));
+        target.window = RETRIED_AT_ONCE;
+        let cluster =
+            Self { database: self.database, nodes: vec![server], targets: vec![target], deliveries: 1 };
         cluster.warm_up(sink).await?;
         Ok(cluster)
     }

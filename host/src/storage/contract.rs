@@ -255,7 +255,7 @@ pub trait DeliveryStore: Send + Sync {
     async fn bring_forward(&self, now: UnixMillis, by: Duration) -> Result<(), StorageError>;
     /// The hooks with deliveries that are not final, each with the time when the first of them is due.
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
-    /// The hooks of which something is due after `from` and not after `until`, each with the first time. `None` if that would
+    /// The hooks that have something due after `from` and not after `until`, each with the first time. `None` if that would
     /// not be cheaper than [`Self::backlog`], which finds the same.
     async fn due_between(
         &self,

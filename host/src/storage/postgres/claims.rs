@@ -217,7 +217,7 @@ const DUE_BETWEEN: &str = "SELECT hook_id, min(ready_at), sum(count(*)) OVER ():
       WHERE coalesce(due_at, lease_until) > $1 AND coalesce(due_at, lease_until) <= $2 LIMIT $3) due \
     GROUP BY hook_id";
 
-/// The hooks of which something becomes due in a span of time. None if that is too much.
+/// The hooks that have something due in a span of time. None if that is too much.
 pub async fn due_between(
     session: &Session,
     from: UnixMillis,

@@ -7,22 +7,13 @@
 use sqlx_postgres::{PgConnection, PgPool};
 
 use super::pool::BoundedPool;
-use super::session::Session;
+use super::session::{Registered, Session};
 use crate::domain::{EventKey, HookId, NodeNumber, UnixMillis};
 use crate::storage::columns::damaged;
 use crate::storage::{FURTHEST_AHEAD, StorageError};
 
 /// How many deliveries of a deleted hook one transaction cancels.
 const CANCEL_CHUNK: i32 = 2_000;
-
-/// A node that has just got its number.
-#[derive(Debug, Clone, Copy)]
-pub struct Registered {
-    pub node: NodeNumber,
-    pub epoch: i64,
-    /// Of its events up to this key, each delivery has a row.
-    pub mark: EventKey,
-}
 
 /// Gives the node of this name its number, or a free one, and raises its epoch: an earlier process of it can commit nothing
 /// any more.

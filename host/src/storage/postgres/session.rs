@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::claim_bounds::ClaimBounds;
 use super::kept_connections::KeptConnections;
-use super::nodes::Registered;
 use super::partitions::Partitions;
 use super::pool::BoundedPool;
 use super::rowless::SharedRowless;
@@ -27,6 +26,15 @@ pub struct Pools {
     pub pool: BoundedPool,
     pub heartbeat_pool: BoundedPool,
     pub kept: KeptConnections,
+}
+
+/// A node that has just got its number.
+#[derive(Debug, Clone, Copy)]
+pub struct Registered {
+    pub node: NodeNumber,
+    pub epoch: i64,
+    /// Of its events up to this key, each delivery has a row.
+    pub mark: EventKey,
 }
 
 /// A node's connection to the database.

@@ -2,6 +2,7 @@
 
 mod activity;
 mod databases;
+mod hook_states;
 mod limits;
 mod past;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use async_trait::async_trait;
 use axum::Router;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -31,7 +33,7 @@ use crate::delivery::egress::EgressPolicy;
 use crate::delivery::feeder::Feeder;
 use crate::delivery::oauth::Tokens;
 use crate::delivery::worker::Worker;
-use crate::delivery::{Dispatcher, Pipelines, Recorder, Workers, tls};
+use crate::delivery::{Dispatcher, HookHealthMonitor, Notice, Notices, Pipelines, Recorder, Workers, tls};
 use crate::directory::Directory;
 use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
@@ -39,7 +41,7 @@ use crate::ingest::Ingest;
 use crate::random::SystemRandom;
 use crate::sandbox::{Owners, Sandbox, WasmSource};
 use crate::server::{self, Stop};
-use crate::services::{Handshakes, Services};
+use crate::services::{Handshakes, OperationalEvents, Services};
 use crate::sources::Sources;
 use crate::storage::{Database, Storage};
 use crate::vault::Vault;
@@ -65,6 +67,7 @@ pub struct Engine {
     attempts: Attempts,
     stop_cores: DropGuard,
     sandbox: Sandbox,
+    health: Arc<HookHealthMonitor>,
     clock: Arc<dyn Clock>,
     database: Arc<dyn Database>,
 }
@@ -88,6 +91,9 @@ pub async fn start(config: Config) -> Result<Engine> {
     let directory =
         Directory::load_within(quotas(&config), stores.clone(), Arc::clone(&ids), Arc::clone(&clock));
     let directory = directory.await.context("cannot read the database")?;
+    if config.paused {
+        directory.pause_engine(true).await.context("cannot pause the engine")?;
+    }
     let admin = admin_key::load_or_create(&config).context("cannot load the operator's key")?;
 
     // Before anything is sent: a second engine, whose port is taken, must not deliver first.
@@ -98,16 +104,27 @@ pub async fn start(config: Config) -> Result<Engine> {
     let source = Arc::new(Plugins(Arc::clone(&directory)));
     let sandbox = Sandbox::start(sandbox_config(&config)?, source).context("cannot start the sandbox")?;
     let files = shares_of_files(&config, cores.runtimes().len());
-    let dispatcher = Dispatcher::beside(database.membership(), dispatcher_limits(&config, files.in_flight));
+    let (notices, noticed) = Notices::channel();
+    let health = hook_states::monitor(&config, &database, &notices).await?;
+    let limits = dispatcher_limits(&config, files.in_flight);
+    let dispatcher = Dispatcher::beside(database.membership(), limits, Arc::clone(&health));
     let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
     let policy = egress_policy(&config, local_addr, &directory);
     let connector = Arc::new(Connector::new(policy, tls).by(egress_route(&config)?));
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.idle);
-    let workers = workers(&config, clients, &sources, &directory, &sandbox, &recorder);
+    let observers = (&health, &notices);
+    let workers = workers(&config, clients, &sources, &directory, (&sandbox, &recorder), observers);
     dispatcher.start(Arc::new(Workers::new(Arc::clone(&cores), workers.into_iter())), cores.first().clone());
     let stop_feeding = CancellationToken::new();
     let feeding = spawn_feeder(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
+    tokio::spawn(hook_states::sync(
+        database.is_shared(),
+        Arc::clone(&health),
+        Arc::clone(&directory),
+        Arc::clone(&dispatcher),
+        stop_feeding.clone(),
+    ));
 
     let ingest = ingest(&sources, &directory, &stores, &dispatcher);
     activity::spawn(&sources, &stores, (&ingest, &dispatcher, &directory), local_addr, &stop_feeding);
@@ -117,8 +134,8 @@ pub async fn start(config: Config) -> Result<Engine> {
         &directory,
         (stores, vault),
         (&dispatcher, &connector, ingest),
-        &sandbox,
-        admin.hash,
+        (&sandbox, admin.hash),
+        (notices, noticed),
     );
     let clients = Clients::new(client_limits(&config, files.clients));
     let stop_serving = Stop::default();
@@ -135,6 +152,7 @@ pub async fn start(config: Config) -> Result<Engine> {
         attempts: Attempts(dispatcher),
         stop_cores,
         sandbox,
+        health,
         clock,
         database,
     })
@@ -221,6 +239,9 @@ impl Engine {
             );
         }
         self.sandbox.shutdown();
+        if let Err(error) = self.health.sync(|_| true).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot store the health of hooks");
+        }
         if let Err(error) = self.database.note_clock(self.clock.now()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
         }
@@ -256,8 +277,8 @@ fn router(
     directory: &Arc<Directory>,
     (storage, vault): (Storage, Arc<Vault>),
     (dispatcher, connector, ingest): (&Arc<Dispatcher>, &Arc<Connector>, Arc<Ingest>),
-    sandbox: &Sandbox,
-    admin_key_hash: [u8; 32],
+    (sandbox, admin_key_hash): (&Sandbox, [u8; 32]),
+    (notices, noticed): (Notices, mpsc::Receiver<Notice>),
 ) -> Router {
     let sources = sources.clone();
     let uploads = Uploads::new(config.data_dir.clone(), Arc::clone(&storage.deliveries));
@@ -266,7 +287,10 @@ fn router(
     let origin = config.handshake_origin.clone();
     let handshakes = Handshakes::new(&sources, directory, dispatcher, client, origin);
     handshakes.start_pending();
-    let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines, handshakes);
+    let told = (handshakes, notices);
+    let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines, told);
+    let interval = config.operational_event_interval;
+    tokio::spawn(OperationalEvents::new(sources.clone(), Arc::clone(&ingest), interval).run(noticed));
     api::router(ApiState {
         sources,
         directory: Arc::clone(directory),
@@ -290,8 +314,8 @@ fn workers(
     clients: Vec<DeliveryClient>,
     sources: &Sources,
     directory: &Arc<Directory>,
-    sandbox: &Sandbox,
-    recorder: &Recorder,
+    (sandbox, recorder): (&Sandbox, &Recorder),
+    (health, notices): (&Arc<HookHealthMonitor>, &Notices),
 ) -> Vec<Worker> {
     let memory = Budget::new(REQUESTS_UNDER_WAY_BYTES);
     let tokens = Arc::<Tokens>::default();
@@ -303,6 +327,8 @@ fn workers(
         client,
         tokens: Arc::clone(&tokens),
         recorder: recorder.clone(),
+        health: Arc::clone(health),
+        notices: notices.clone(),
         memory: Arc::clone(&memory),
         masked_headers: Arc::clone(&masked_headers),
     };

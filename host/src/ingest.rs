@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::delivery::{Dispatcher, Work};
 use crate::directory::Directory;
 use crate::domain::hash::sha256;
-use crate::domain::{DeliveryId, Event, EventId, EventKey, EventType, Hook, TenantId, Trigger, UnixMillis};
+use crate::domain::{
+    DeliveryId, Event, EventId, EventKey, EventType, Hook, HookId, TenantId, Trigger, UnixMillis,
+};
 use crate::sources::Sources;
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, StorageError};
 use crate::tenant_limiter::{TenantLimiter, TenantPermit};
@@ -172,7 +174,7 @@ impl Ingest {
         let mut prepared = self.empty(1);
         self.prepare_one(event, std::slice::from_ref(hook), Trigger::Test, &mut prepared);
         let Acceptance { event, deliveries, .. } = &prepared.acceptances[0];
-        if deliveries[0].lease_until.is_none() && !hook.is_sent_to() {
+        if deliveries[0].lease_until.is_none() && !self.sends(hook) {
             return Err(TestError::Busy);
         }
         let made = (Arc::clone(event), deliveries[0].id);
@@ -182,6 +184,28 @@ impl Ingest {
             // Impossible: an event without a sender's id conflicts with nothing, and one delivery is not too many.
             Err(IngestError::Conflict { .. } | IngestError::TooMany) => Err(TestError::Busy),
         }
+    }
+
+    /// Stores an event that the engine itself sends, for the tenant's hooks that subscribe to it by name, except for the hook
+    /// that it is about.
+    ///
+    /// # Errors
+    /// Fails if an event with the same id is stored already, or if storage fails.
+    pub async fn accept_operational(
+        &self,
+        event: IncomingEvent,
+        about: Option<HookId>,
+    ) -> Result<(), IngestError> {
+        let mut hooks = self.directory.hooks(event.tenant);
+        hooks.retain(|hook| {
+            hook.enabled
+                && Some(hook.id) != about
+                && hook.wants_project(event.project)
+                && hook.subscription.names_operational(&event.event_type)
+        });
+        let mut prepared = self.empty(1);
+        self.prepare_one(event, &hooks, Trigger::Event, &mut prepared);
+        self.store(prepared).await.map(drop)
     }
 
     fn empty(&self, events: usize) -> Prepared {
@@ -216,8 +240,9 @@ impl Ingest {
         for hook in hooks {
             let id = DeliveryId::generate(&self.sources.ids, now);
             let work = Work::fresh(id, hook.id, Arc::clone(&event), trigger);
-            // Deliveries of a hook that cannot be decrypted wait on disk.
-            let work = if hook.unreadable { None } else { self.dispatcher.reserve(work, now) };
+            // Deliveries of a hook that is paused or cannot be decrypted are held on disk.
+            let starts = self.sends(hook) || (trigger == Trigger::Test && !hook.unreadable);
+            let work = if starts { self.dispatcher.reserve(work, now) } else { None };
             let lease_until = work.as_ref().map(|work| work.lease_until);
             deliveries.push(NewDelivery { id, hook: hook.id, trigger, lease_until, due_at: now });
             reserved.extend(work);
@@ -261,9 +286,7 @@ impl Ingest {
                 Accepted::Stored => {
                     self.accepted.fetch_add(1, Ordering::Relaxed);
                     handover.deliver(index);
-                    on_disk[index]
-                        .iter()
-                        .for_each(|hook| self.dispatcher.stored_on_disk(*hook, tenants[index]));
+                    on_disk[index].iter().for_each(|hook| self.note_on_disk(*hook, tenants[index]));
                     receipts.push(first);
                 }
                 Accepted::Duplicate { key, id, deliveries } => {
@@ -273,6 +296,21 @@ impl Ingest {
             }
         }
         Ok(receipts)
+    }
+
+    /// Whether deliveries of `hook` are sent now, and not held.
+    fn sends(&self, hook: &Hook) -> bool {
+        self.directory.sends(hook) && !self.dispatcher.health().is_shut(hook.id)
+    }
+
+    /// Has the delivery claimed from disk. One that is held is claimed when its hook sends again.
+    fn note_on_disk(&self, hook: HookId, tenant: TenantId) {
+        let is_held = self.directory.hook(hook).is_some_and(|hook| !self.sends(&hook));
+        if is_held {
+            self.dispatcher.held_on_disk(hook, tenant);
+        } else {
+            self.dispatcher.stored_on_disk(hook, tenant);
+        }
     }
 
     /// The permit of a call that creates many deliveries. All its events belong to one tenant.

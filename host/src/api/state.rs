@@ -13,7 +13,7 @@ use crate::delivery::client::Connector;
 use crate::directory::Directory;
 use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
-use crate::services::{DeliveryService, HookService, RequestLimits, Services, SettingsTrial};
+use crate::services::{DeliveryService, HookService, HookStates, RequestLimits, Services, SettingsTrial};
 use crate::sources::Sources;
 use crate::storage::Storage;
 use crate::vault::Vault;
@@ -97,6 +97,7 @@ macro_rules! services {
 services! {
     DeliveryService: deliveries,
     HookService: hooks,
+    HookStates: hook_states,
     SettingsTrial: trial,
     Arc<RequestLimits>: limits,
 }

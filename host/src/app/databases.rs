@@ -78,7 +78,7 @@ pub(super) fn follow(
         }
     });
     directory.expect_changes_of_others();
-    let following = follow_configuration(Arc::clone(directory), sandbox.clone());
+    let following = follow_configuration(Arc::clone(directory), Arc::clone(dispatcher), sandbox.clone());
     tokio::spawn(stop.clone().run_until_cancelled_owned(following));
     let (database, dispatcher) = (Arc::clone(database), Arc::clone(dispatcher));
     tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
@@ -90,17 +90,21 @@ pub(super) fn follow(
 }
 
 /// Also compiles the plugins that a change made necessary, so that the first delivery here does not wait for the compiler.
-async fn follow_configuration(directory: Arc<Directory>, sandbox: Sandbox) {
+async fn follow_configuration(directory: Arc<Directory>, dispatcher: Arc<Dispatcher>, sandbox: Sandbox) {
     let failures = LogLimiter::new();
     let mut ticks = tokio::time::interval(FOLLOW_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         match directory.follow().await {
-            Ok(needed) if needed.is_empty() => {}
-            Ok(needed) => {
-                let sandbox = sandbox.clone();
-                tokio::spawn(async move { sandbox.compile_ahead(needed).await });
+            Ok(Followed { any: false, .. }) => {}
+            Ok(Followed { needed, .. }) => {
+                // A hook may have been enabled, or a tenant resumed.
+                dispatcher.wake();
+                if !needed.is_empty() {
+                    let sandbox = sandbox.clone();
+                    tokio::spawn(async move { sandbox.compile_ahead(needed).await });
+                }
             }
             Err(error) => {
                 if let Some(unlogged) = failures.permit() {

@@ -31,6 +31,22 @@ pub(super) fn millis(text: &str, allowed: RangeInclusive<u64>) -> Result<Duratio
     number(text, allowed).map(Duration::from_millis).map_err(|rule| format!("{rule}, in milliseconds"))
 }
 
+/// A yes or no.
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "true or false".to_owned())
+}
+
+/// A value, or none for `off`.
+pub(super) fn or_off<T>(
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    read(text).map(Some).map_err(|rule| format!("`off` or {rule}"))
+}
+
 /// An address to listen on.
 pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "an IP address and a port, such as 127.0.0.1:8080 or [::]:8080".to_owned())

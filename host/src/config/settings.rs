@@ -270,6 +270,55 @@ pub static SETTINGS: &[Setting] = &[
         max_plugin_bytes_per_tenant = |text| read::number(text, 1 << 20..=1 << 40)
     ),
     setting!(
+        "paused",
+        "BOOL",
+        Some("false"),
+        "Whether the engine, which is all nodes on its database, is paused at the start: it accepts events and sends nothing until `PATCH /api/v3/engine` resumes it",
+        paused = read::boolean
+    ),
+    setting!(
+        "circuit_failure_percent",
+        "PERCENT",
+        Some("90"),
+        "The share of a hook's last attempts that must fail for its circuit to open, which holds its deliveries; `off`: circuits do not open",
+        circuit_failure_percent = |text| read::or_off(text, |text| read::number(text, 1..=100))
+    ),
+    setting!(
+        "circuit_attempts",
+        "COUNT",
+        Some("20"),
+        "The number of a hook's last attempts that count for its circuit",
+        circuit_attempts = |text| read::number(text, 5..=64)
+    ),
+    setting!(
+        "circuit_open_ms",
+        "MS",
+        Some("30000"),
+        "How long a circuit is open before one delivery probes the receiver; each failed probe doubles it",
+        circuit_open = |text| read::millis(text, 100..=86_400_000)
+    ),
+    setting!(
+        "circuit_max_open_ms",
+        "MS",
+        Some("600000"),
+        "The longest time between two probes",
+        circuit_max_open = |text| read::millis(text, 100..=86_400_000)
+    ),
+    setting!(
+        "disable_after_ms",
+        "MS",
+        Some("432000000"),
+        "A hook without a successful attempt and without a change for this long is disabled when another attempt fails; `off`: never",
+        disable_after = |text| read::or_off(text, |text| read::millis(text, 1..=31_536_000_000))
+    ),
+    setting!(
+        "operational_event_interval_ms",
+        "MS",
+        Some("600000"),
+        "How often a tenant gets an operational event of one kind about one hook, at most",
+        operational_event_interval = |text| read::millis(text, 1..=86_400_000)
+    ),
+    setting!(
         "shutdown_grace_ms",
         "MS",
         Some("10000"),

@@ -61,6 +61,20 @@ pub struct Config {
     pub max_config_bytes_per_tenant: usize,
     /// The maximum size of the plugins that one tenant stores, including all versions, in bytes.
     pub max_plugin_bytes_per_tenant: u64,
+    /// Whether the engine is paused at the start.
+    pub paused: bool,
+    /// The share of a hook's last attempts, in percent, that must fail for its circuit to open.
+    pub circuit_failure_percent: Option<u32>,
+    /// The number of attempts that count for a circuit.
+    pub circuit_attempts: u32,
+    /// How long a circuit is open at first.
+    pub circuit_open: Duration,
+    /// How long a circuit is open at most.
+    pub circuit_max_open: Duration,
+    /// After how long without a success a hook is disabled.
+    pub disable_after: Option<Duration>,
+    /// How often a tenant gets an operational event of one kind about one hook.
+    pub operational_event_interval: Duration,
     /// How long a shutdown waits for requests in progress.
     pub shutdown_grace: Duration,
     /// The number of threads that run plugins.
@@ -104,6 +118,13 @@ impl Config {
             max_hooks_per_tenant: 0,
             max_config_bytes_per_tenant: 0,
             max_plugin_bytes_per_tenant: 0,
+            paused: false,
+            circuit_failure_percent: None,
+            circuit_attempts: 0,
+            circuit_open: Duration::ZERO,
+            circuit_max_open: Duration::ZERO,
+            disable_after: None,
+            operational_event_interval: Duration::ZERO,
             shutdown_grace: Duration::ZERO,
             plugin_threads: 0,
             plugin_fuel: 0,

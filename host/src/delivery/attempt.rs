@@ -45,7 +45,7 @@ impl MadeAttempt {
 /// Why no attempt was made. The delivery is as before.
 #[derive(Debug)]
 pub(super) enum NotMade {
-    /// The lease is too short, the hook is disabled or unreadable, or the delivery is another node's.
+    /// The lease is too short, the hook is held, disabled or unreadable, or the delivery is another node's.
     NotNow,
     /// The hook is deleted.
     NoHook,
@@ -75,16 +75,16 @@ impl From<OwnFailure> for NotMade {
     }
 }
 
-/// Whether a request for `work` may be sent `now`, given its `hook` as it is now.
+/// Whether a request for `work` may be sent `now`, given its `hook` as it is now, and whether others hold it.
 pub(super) fn check_due(
-    hook: Option<&Hook>,
+    (hook, is_held): (Option<&Hook>, bool),
     work: &Work,
     now: UnixMillis,
     timeout: Duration,
 ) -> Result<(), NotMade> {
     let hook = hook.ok_or(NotMade::NoHook)?;
     let may_test = !hook.unreadable && !hook.awaits_permission();
-    let wanted = hook.is_sent_to() || (work.trigger == Trigger::Test && may_test);
+    let wanted = (hook.is_sent_to() && !is_held) || (work.trigger == Trigger::Test && may_test);
     if wanted && outlasts(work.lease_until, now, timeout) { Ok(()) } else { Err(NotMade::NotNow) }
 }
 
@@ -128,15 +128,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_for_a_hook_that_is_deleted_disabled_or_unreadable() {
+    fn nothing_is_sent_for_a_hook_that_is_deleted_disabled_held_or_unreadable() {
         let enabled = testing::hook("https://example.com/");
         let disabled = Hook { enabled: false, ..enabled.clone() };
         let unreadable = Hook { unreadable: true, ..enabled.clone() };
-        let due = |hook: Option<&Hook>, trigger| {
+        let mut paused = enabled.clone();
+        paused.options.paused = true;
+        let held_or_due = |is_held, hook: Option<&Hook>, trigger| {
             let work = Work::fresh(DeliveryId(1), HookId(1), Arc::new(testing::event()), trigger);
             let work = Work { lease_until: UnixMillis(testing::NOW.0 + 100_000), ..work };
-            check_due(hook, &work, testing::NOW, Duration::from_secs(1))
+            check_due((hook, is_held), &work, testing::NOW, Duration::from_secs(1))
         };
+        let due = |hook, trigger| held_or_due(false, hook, trigger);
         assert!(matches!(due(None, Trigger::Event), Err(NotMade::NoHook)));
         assert!(matches!(due(Some(&disabled), Trigger::Event), Err(NotMade::NotNow)));
         assert!(due(Some(&disabled), Trigger::Test).is_ok(), "a disabled hook can be tested");
@@ -144,5 +147,8 @@ mod tests {
             assert!(matches!(due(Some(&unreadable), trigger), Err(NotMade::NotNow)));
         }
         assert!(due(Some(&enabled), Trigger::Event).is_ok());
+        assert!(matches!(due(Some(&paused), Trigger::Event), Err(NotMade::NotNow)));
+        assert!(matches!(held_or_due(true, Some(&enabled), Trigger::Event), Err(NotMade::NotNow)));
+        assert!(held_or_due(true, Some(&enabled), Trigger::Test).is_ok(), "a held hook can be tested");
     }
 }

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::fair_queue::{AttemptKey, FairQueue, Next, NotRecalled, Observation, RecallEnd, Started};
+use super::hook_health::HookHealthMonitor;
 use super::limits::DispatcherLimits;
 use super::work::Work;
 use crate::clock;
@@ -39,18 +40,23 @@ pub struct Dispatcher {
     next_look: Mutex<Option<UnixMillis>>,
     /// When delayed deliveries are looked at next.
     next_pump: Mutex<Option<Instant>>,
+    health: Arc<HookHealthMonitor>,
 }
 
 impl Dispatcher {
     /// Creates a dispatcher that keeps `limits`. It starts nothing before [`Self::start`].
     #[must_use]
     pub fn new(limits: DispatcherLimits) -> Arc<Self> {
-        Self::beside(Membership::alone(NodeNumber(0)), limits)
+        Self::beside(Membership::alone(NodeNumber(0)), limits, HookHealthMonitor::in_memory())
     }
 
-    /// Creates one that keeps the limits of hooks together with the nodes of `membership`.
+    /// Creates one that keeps the limits of hooks together with the nodes of `membership`, and holds what `health` says.
     #[must_use]
-    pub fn beside(membership: Arc<Membership>, limits: DispatcherLimits) -> Arc<Self> {
+    pub fn beside(
+        membership: Arc<Membership>,
+        limits: DispatcherLimits,
+        health: Arc<HookHealthMonitor>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             lease: limits.lease,
             in_flight_per_hook: limits.in_flight_per_hook,
@@ -62,6 +68,7 @@ impl Dispatcher {
             full_look: AtomicBool::new(true),
             next_look: Mutex::new(None),
             next_pump: Mutex::new(None),
+            health,
         })
     }
 
@@ -69,6 +76,12 @@ impl Dispatcher {
     pub fn start(self: &Arc<Self>, attempts: Arc<dyn StartAttempt>, runtime: Handle) {
         let _ = self.started.set((attempts, runtime));
         self.pump();
+    }
+
+    /// The health of hooks.
+    #[must_use]
+    pub fn health(&self) -> &HookHealthMonitor {
+        &self.health
     }
 
     /// Takes room in memory for a delivery that is about to be stored, and returns it with its lease. If there is no room, or
@@ -122,6 +135,13 @@ impl Dispatcher {
         if self.owns(hook) {
             self.queue().set_backlog(hook, tenant, true);
             self.feeder.notify_one();
+        }
+    }
+
+    /// Notes a delivery on disk that is held: new ones of its hook are stored behind it.
+    pub fn held_on_disk(&self, hook: HookId, tenant: TenantId) {
+        if self.owns(hook) {
+            self.queue().set_backlog(hook, tenant, true);
         }
     }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dispatcher::Dispatcher;
 use super::fair_queue::ClaimCapacity;
+use super::hook_health::Gate;
 use super::work::Work;
 use crate::clock;
 use crate::directory::Directory;
@@ -145,7 +146,8 @@ impl Feeder {
             next = earlier(next, backlog.first_due_at);
         }
         let due = due.into_iter().filter_map(|it| Some((self.enabled(it.hook)?, it.first_due_at)));
-        let mut due = round_robin(due.collect());
+        let due = self.pass_gates(due.collect(), now, &mut next).await;
+        let mut due = round_robin(due);
         for _ in 0..MAX_CLAIMS {
             if due.is_empty() || stop.is_cancelled() {
                 return next;
@@ -170,10 +172,45 @@ impl Feeder {
         earlier(next, now)
     }
 
-    /// The hook, if it is there, enabled, readable and this node's, with its tenant.
+    /// The hook, if it is there, sends, and is this node's, with its tenant.
     fn enabled(&self, hook: HookId) -> Option<(HookId, TenantId)> {
-        let is_wanted = |hook: &Arc<Hook>| hook.is_sent_to() && self.dispatcher.owns(hook.id);
+        let is_wanted = |hook: &Arc<Hook>| self.directory.sends(hook) && self.dispatcher.owns(hook.id);
         self.directory.hook(hook).filter(is_wanted).map(|hook| (hook.id, hook.tenant))
+    }
+
+    /// Leaves out hooks whose circuits are open, unless it is time to probe.
+    async fn pass_gates(
+        &self,
+        due: Vec<DueHook>,
+        now: UnixMillis,
+        next: &mut Option<UnixMillis>,
+    ) -> Vec<DueHook> {
+        let health = self.dispatcher.health();
+        let mut passed = Vec::with_capacity(due.len());
+        for one in due {
+            let (hook, tenant) = one.0;
+            match health.gate(hook, now) {
+                Gate::Open => passed.push(one),
+                Gate::ShutUntil(until) => {
+                    // A glance would not find it again.
+                    self.dispatcher.queue().set_backlog(hook, tenant, true);
+                    *next = earlier(*next, until);
+                }
+                Gate::ProbeDue => {
+                    let Some(hook) = self.directory.hook(hook) else { continue };
+                    match health.take_probe(&hook, now).await {
+                        Ok(true) => passed.push(one),
+                        Ok(false) => *next = earlier(*next, now.plus(AFTER_FAILURE)),
+                        Err(error) => {
+                            let error = &error as &dyn std::error::Error;
+                            tracing::error!(hook = %hook.id, error, "cannot probe a hook whose circuit is open");
+                            *next = earlier(*next, now.plus(AFTER_FAILURE));
+                        }
+                    }
+                }
+            }
+        }
+        passed
     }
 
     /// Selects what is claimed next, and takes its hooks from the front of `due`.
@@ -198,7 +235,9 @@ impl Feeder {
                 without_room |= !queue.wakes_feeder(hook);
                 continue;
             }
-            let limit = deliveries.min(of_each);
+            // One probes the receiver.
+            let is_probe = self.dispatcher.health().is_shut(hook);
+            let limit = if is_probe { 1 } else { deliveries.min(of_each) };
             *of_tenant += limit;
             wanted.push(HookClaim {
                 hook,
@@ -251,6 +290,9 @@ impl Feeder {
     }
 }
 
+/// A hook with something due, its tenant, and since when it is due.
+type DueHook = ((HookId, TenantId), UnixMillis);
+
 /// What is claimed next.
 struct Selection {
     wanted: Vec<HookClaim>,
@@ -261,7 +303,7 @@ struct Selection {
 }
 
 /// Sorts hooks that have something due: round robin between tenants, and what has been due for the longest time first.
-fn round_robin(mut due: Vec<((HookId, TenantId), UnixMillis)>) -> VecDeque<(HookId, TenantId)> {
+fn round_robin(mut due: Vec<DueHook>) -> VecDeque<(HookId, TenantId)> {
     due.sort_by_key(|(_, due_at)| *due_at);
     let mut of_tenants: HashMap<TenantId, usize> = HashMap::new();
     let mut round_robin: Vec<_> = due

@@ -8,6 +8,8 @@ use super::client::{DeliveryClient, OwnFailure};
 use super::decision::{Decision, decide};
 use super::dispatcher::AttemptPermit;
 use super::fair_queue::Observation;
+use super::hook_health::{HookHealthMonitor, reason};
+use super::notices::{Notice, NoticeKind, Notices};
 use super::oauth::Tokens;
 use super::outgoing::Outgoing;
 use super::pipelines::Pipelines;
@@ -48,6 +50,10 @@ pub struct Worker {
     pub tokens: Arc<Tokens>,
     /// Records attempts.
     pub recorder: Recorder,
+    /// Whether hooks fail.
+    pub health: Arc<HookHealthMonitor>,
+    /// Tells tenants about their hooks.
+    pub notices: Notices,
     /// The memory of requests in flight.
     pub memory: Arc<Budget>,
     /// Headers whose values are masked in records, besides those whose names say that they are secret.
@@ -62,7 +68,7 @@ impl Worker {
             None => end_lease(&work, DeliveryState::Cancelled, None),
             Some(hook) => match self.attempt_and_decide(&hook, &work, now, &mut permit).await {
                 Ok(record) => record,
-                Err(NotMade::NotNow) => wait_until(&work, now),
+                Err(NotMade::NotNow) => wait_until(&work, since_accepted(&work, now)),
                 Err(NotMade::NoHook) => end_lease(&work, DeliveryState::Cancelled, None),
                 Err(NotMade::Sandbox(error)) => {
                     tracing::error!(delivery = %work.delivery, error = &error as &dyn std::error::Error, "the sandbox failed");
@@ -72,6 +78,7 @@ impl Worker {
                 Err(NotMade::NoRoom) => self.wait_for_about(&work, AFTER_NO_ROOM),
             },
         };
+        self.health.probe_ended(&work, now);
         permit.report(Observation::Nothing);
         self.recorder.submit(record, permit).await;
     }
@@ -84,15 +91,24 @@ impl Worker {
         permit: &mut AttemptPermit,
     ) -> Result<Record, NotMade> {
         check_may_start(work, permit)?;
-        check_due(Some(hook), work, now, hook.timeout)?;
+        check_due((Some(hook), self.is_held(work)), work, now, hook.timeout)?;
         let mut made = self.make_attempt(hook, work, now, permit).await?;
         let failures = work.failures + 1;
         let (ended_at, jitter) = (self.sources.now(), self.sources.random.fraction());
         let decision = decide(&made.outcome, failures, &hook.retry, work.trigger, ended_at, jitter);
+        let failing = self.health.observe(hook, work, &made.outcome, ended_at);
+        // Before the permit is told: hooks are changed one by one, and the tenant's limit bounds how many wait here.
         if let Decision::Exhausted { gone: true } = decision {
-            // Before the permit is told: hooks are changed one by one, and the tenant's limit bounds how many wait here.
-            self.disable_gone(hook).await;
+            self.disable(hook, DisabledWhy::Gone, "the receiver answered 410 Gone".to_owned()).await;
+        } else if let Some(reason) = failing {
+            self.disable(
+                hook,
+                DisabledWhy::Failing,
+                format!("no attempt succeeded for too long; last, {reason}"),
+            )
+            .await;
         }
+        self.tell(hook, work, &made.outcome, decision);
         permit.report(Observation::of(&made.outcome, ended_at));
         let rendered = rendered(hook, work, &mut made, decision);
         Ok(self.record(hook, work, now, made, decision, rendered))
@@ -209,7 +225,13 @@ impl Worker {
     ) -> Result<UnixMillis, NotMade> {
         check_may_start(work, permit)?;
         let now = self.sources.now();
-        check_due(self.directory.hook(work.hook).as_deref(), work, now, timeout).map(|()| now)
+        let hook = self.directory.hook(work.hook);
+        check_due((hook.as_deref(), self.is_held(work)), work, now, timeout).map(|()| now)
+    }
+
+    /// Whether the delivery is held for another reason than its hook's settings.
+    fn is_held(&self, work: &Work) -> bool {
+        self.directory.is_paused(work.tenant()) || self.health.holds(work)
     }
 
     /// Sends what the step `last_step` wrote. If that cannot be sent, it is the step's fault.
@@ -235,24 +257,51 @@ impl Worker {
         }
     }
 
-    /// Disables the hook, because the receiver wants no more requests (Standard Webhooks, "Delivery").
-    async fn disable_gone(&self, hook: &Hook) {
+    /// Tells the tenant of a fault and of an exhausted delivery. Nothing is told of operational events: that would never end.
+    fn tell(&self, hook: &Hook, work: &Work, outcome: &Outcome, decision: Decision) {
+        if work.trigger == Trigger::Test || work.event.event_type.is_operational() {
+            return;
+        }
+        let send = |kind| self.notices.send(Notice { tenant: hook.tenant, hook: Some(hook.id), kind });
+        if let Outcome::Faulted { step, fault } = outcome {
+            let plugin = hook.preflight.0.iter().chain(&hook.pipeline.0).nth(*step);
+            let plugin = plugin.map_or_else(String::new, |step| step.plugin.to_string());
+            let (kind, message) = (fault.kind, fault.message.clone());
+            send(NoticeKind::PluginFaulting { step: *step, plugin, kind, message });
+        }
+        if let Decision::Exhausted { .. } = decision {
+            tracing::warn!(tenant = %hook.tenant, hook = %hook.id, delivery = %work.delivery, event = %work.event.key, attempt = work.attempts + 1, "a delivery is exhausted");
+            send(NoticeKind::DeliveryExhausted {
+                delivery: work.delivery,
+                event: work.event.id.clone(),
+                event_type: work.event.event_type.clone(),
+                attempts: work.attempts + 1,
+                reason: reason(outcome),
+            });
+        }
+    }
+
+    /// Disables the hook: its receiver wants no more requests (Standard Webhooks, "Delivery"), or has failed for too long.
+    async fn disable(&self, hook: &Hook, why: DisabledWhy, reason: String) {
         // Many attempts may be answered so at the same time.
         if self.directory.hook(hook.id).is_none_or(|now| !now.enabled || now.updated_at != hook.updated_at) {
             return;
         }
         let disabled = |current: &Hook| {
-            // A hook that was changed meanwhile has not been answered so.
+            // A hook that was changed meanwhile has not failed so.
             if current.updated_at != hook.updated_at {
                 return Ok::<_, DirectoryError>(current.clone());
             }
             let mut disabled = Hook { enabled: false, ..current.clone() };
-            disabled.options.disabled = Some(Disabled { why: DisabledWhy::Gone, since: self.sources.now() });
+            disabled.options.disabled = Some(Disabled { why, since: self.sources.now() });
             Ok(disabled)
         };
         match self.directory.change_hook(hook.tenant, hook.id, disabled).await {
             Ok(Some(now)) if !now.enabled => {
-                tracing::warn!(hook = %hook.id, "the receiver answered 410 Gone; the hook is disabled");
+                tracing::warn!(tenant = %hook.tenant, hook = %hook.id, reason, "a hook is disabled");
+                let Some(disabled) = now.options.disabled else { return };
+                let kind = NoticeKind::HookDisabled { disabled, reason };
+                self.notices.send(Notice { tenant: hook.tenant, hook: Some(hook.id), kind });
             }
             Ok(_) => {}
             Err(error) => {
@@ -283,6 +332,12 @@ fn rendered(hook: &Hook, work: &Work, made: &mut MadeAttempt, decision: Decision
         _ if !is_retried && work.rendered.is_some() => Rendered::Remove,
         _ => Rendered::Keep,
     }
+}
+
+/// When a delivery that is not sent now is due: without an attempt at the time of its acceptance, so that what is held is
+/// sent in that order.
+fn since_accepted(work: &Work, now: UnixMillis) -> UnixMillis {
+    if work.attempts == 0 { work.delivery.created_at().min(now) } else { now }
 }
 
 /// Ends the lease: the delivery is due at `at`, as if it had not been leased. A test is cancelled instead.

@@ -7,6 +7,7 @@ use super::error::DirectoryError;
 use super::freshness::Freshness;
 use super::hook_index::HookIndex;
 use super::load;
+use super::pauses::Pauses;
 use super::plugin_index::PluginIndex;
 use super::quotas::Quotas;
 use super::tenant_index::TenantIndex;
@@ -26,6 +27,7 @@ pub struct Directory {
     pub(super) hooks: RwLock<HookIndex>,
     pub(super) plugins: RwLock<PluginIndex>,
     pub(super) quotas: Quotas,
+    pub(super) pauses: Pauses,
     /// The last revision that memory has. Locked during a commit and the change in memory that follows it.
     pub(super) mutation: tokio::sync::Mutex<Revision>,
     /// When the configuration was last compared with the database's.
@@ -70,7 +72,8 @@ impl Directory {
     ) -> Result<Arc<Self>, StorageError> {
         let freshness = Freshness::new();
         let loaded = load::load(&storage).await?;
-        Ok(Arc::new(Self {
+        let paused = storage.hook_states.paused_since().await?;
+        let directory = Arc::new(Self {
             ids,
             clock,
             tenants: RwLock::new(loaded.tenants),
@@ -78,11 +81,14 @@ impl Directory {
             hooks: RwLock::new(loaded.hooks),
             plugins: RwLock::new(loaded.plugins),
             quotas,
+            pauses: Pauses::default(),
             mutation: tokio::sync::Mutex::new(loaded.revision),
             freshness,
             changes: TenantLimiter::new(1),
             storage,
-        }))
+        });
+        directory.set_engine_paused(paused);
+        Ok(directory)
     }
 
     /// Waits until `tenant` may change something: after its own earlier changes, and then alternating with other tenants.

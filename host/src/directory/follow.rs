@@ -11,14 +11,25 @@ use crate::clock;
 use crate::domain::{Digest, HookId, TenantId};
 use crate::storage::{Changes, ConfigChange, ConfigItem, Revision, StorageError};
 
+/// What others have changed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// Whether there was anything.
+    pub any: bool,
+    /// The plugins that hooks need because of it.
+    pub needed: Vec<(TenantId, Digest)>,
+}
+
 impl Directory {
-    /// Takes over the changes that others committed since the last call. Returns the plugins that hooks need because of them.
+    /// Takes over the changes that others committed since the last call.
     ///
     /// # Errors
     /// If storage cannot be read.
-    pub async fn follow(&self) -> Result<Vec<(TenantId, Digest)>, StorageError> {
+    pub async fn follow(&self) -> Result<Followed, StorageError> {
         let mut revision = self.mutation.lock().await;
-        self.follow_from(&mut revision).await
+        let before = *revision;
+        let needed = self.follow_from(&mut revision).await?;
+        Ok(Followed { any: *revision != before, needed })
     }
 
     /// As [`Self::follow`], for a caller that holds the lock on changes.
@@ -47,6 +58,7 @@ impl Directory {
                 needed = self.plugins_in_use();
             }
         }
+        self.count_pauses();
         self.freshness.set(began_ms);
         Ok(needed)
     }

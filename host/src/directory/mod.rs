@@ -14,6 +14,7 @@ mod hook_index;
 mod hooks;
 mod load;
 mod locks;
+mod pauses;
 mod plugin_index;
 mod plugins;
 mod quotas;
@@ -25,8 +26,9 @@ mod tests;
 
 pub use cache::Directory;
 pub use error::DirectoryError;
+pub use follow::Followed;
 pub use freshness::StaleConfiguration;
 pub use plugins::{PluginUse, Uploaded, named_hooks};
-pub use quotas::Quotas;
+pub use quotas::{NearQuota, Quotas};
 pub use standard::{STANDARD_PLUGINS, StandardPlugin};
 pub use tenants::{hash_key, new_key_text};

@@ -32,6 +32,11 @@ impl TenantIndex {
         self.tenants.insert(tenant.id, tenant);
     }
 
+    /// How many tenants are paused.
+    pub(super) fn paused(&self) -> usize {
+        self.tenants.values().filter(|tenant| tenant.options.paused_since.is_some()).count()
+    }
+
     pub(super) fn add_project(&mut self, project: Arc<Project>) {
         self.projects.entry(project.tenant).or_default().insert(project.number, project);
     }

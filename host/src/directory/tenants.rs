@@ -8,7 +8,7 @@ use super::error::DirectoryError;
 use super::locks::{read, write};
 use super::quotas::{Quotas, check_count};
 use crate::domain::hash::sha256;
-use crate::domain::{ApiKey, KeyId, Project, Scopes, Tenant, TenantId};
+use crate::domain::{ApiKey, KeyId, Project, Scopes, Tenant, TenantId, TenantOptions};
 use crate::random;
 
 /// The prefix of API keys, by which people and secret scanners recognize them.
@@ -58,7 +58,8 @@ impl Directory {
         let mut revision = self.mutation.lock().await;
         let now = self.clock.now();
         let id = TenantId::generate(&self.ids, now);
-        let tenant = Arc::new(Tenant { id, name, client_id, created_at: now });
+        let tenant =
+            Arc::new(Tenant { id, name, client_id, options: TenantOptions::default(), created_at: now });
         let change = self.storage.tenants.insert_tenant(&tenant).await?;
         self.committed(&mut revision, change).await?;
         write(&self.tenants).add_tenant(Arc::clone(&tenant));

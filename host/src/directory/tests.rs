@@ -91,8 +91,8 @@ async fn following_tells_which_plugins_the_changed_hooks_need() {
     let digest = one.plugin(tenant, &hook.pipeline.0[0].plugin).unwrap().digest;
     one.create_hook(hook.clone()).await.unwrap();
     one.create_hook(Hook { tenant, ..world.hook() }).await.unwrap();
-    assert_eq!(other.follow().await.unwrap(), [(tenant, digest)]);
-    assert_eq!(other.follow().await.unwrap(), []);
+    assert_eq!(other.follow().await.unwrap().needed, [(tenant, digest)]);
+    assert_eq!(other.follow().await.unwrap().needed, []);
     one.create_hook(Hook { enabled: false, ..hook }).await.unwrap();
-    assert_eq!(other.follow().await.unwrap(), [], "a disabled hook runs nothing");
+    assert_eq!(other.follow().await.unwrap().needed, [], "a disabled hook runs nothing");
 }

@@ -109,6 +109,28 @@ impl EventType {
         Self("hookwright.test".into())
     }
 
+    /// The prefix of the types of operational events, which only the engine sends. No tenant's own type begins with it.
+    pub const OPERATIONAL_PREFIX: &str = "hookwright.";
+
+    /// Whether only the engine sends events of this type.
+    #[must_use]
+    pub fn is_operational(&self) -> bool {
+        self.0.starts_with(Self::OPERATIONAL_PREFIX)
+    }
+
+    /// Checks the type of an event that a tenant publishes.
+    ///
+    /// # Errors
+    /// If only the engine sends events of this type.
+    pub fn check_published(&self) -> Result<(), Invalid> {
+        if self.is_operational() {
+            return Err(Invalid::new(
+                "event types that begin with `hookwright.` are reserved for the engine's operational events; use another type",
+            ));
+        }
+        Ok(())
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

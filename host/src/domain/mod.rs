@@ -12,6 +12,7 @@ pub mod event;
 pub mod hash;
 pub mod header;
 pub mod hook;
+pub mod hook_health;
 pub mod hook_options;
 pub mod hook_tls;
 pub mod ids;
@@ -42,6 +43,7 @@ pub use egress::EgressRule;
 pub use event::{Event, EventId, EventType};
 pub use header::{Header, HeaderList, ShortText, header_list};
 pub use hook::{Authorization, Hook, RetrySchedule, Signing};
+pub use hook_health::{HookHealth, OpenCircuit};
 pub use hook_options::{Disabled, DisabledWhy, HookOptions};
 pub use ids::{AttemptId, DeliveryId, EventKey, HookId, KeyId, TenantId};
 pub use lease::{Lease, LeaseId};
@@ -52,7 +54,7 @@ pub use plugin::{Digest, PluginName, PluginVersion, Role, Roles};
 pub use secret::{SecretText, SigningSecret};
 pub use subscription::{Subscription, TypePattern};
 pub use surface::{Origin, Surface};
-pub use tenant::{ApiKey, Project, Scope, Scopes, Tenant};
+pub use tenant::{ApiKey, Project, Scope, Scopes, Tenant, TenantOptions};
 pub use time::UnixMillis;
 
 /// A value that violates a rule of its type. The message names the rule, for the sender of the value.

@@ -97,6 +97,18 @@ impl Subscription {
         self.0.iter().any(|pattern| pattern.matches(event_type))
     }
 
+    /// Whether any pattern names `event_type`, an operational one: exactly, or by a prefix that begins with `hookwright.`.
+    /// `*` does not, so that receivers of all events get no new kinds of them.
+    #[must_use]
+    pub fn names_operational(&self, event_type: &EventType) -> bool {
+        let names = |pattern: &&TypePattern| match pattern {
+            TypePattern::Any => false,
+            TypePattern::Prefix(prefix) => prefix.starts_with(EventType::OPERATIONAL_PREFIX),
+            TypePattern::Exact(_) => true,
+        };
+        self.0.iter().filter(names).any(|pattern| pattern.matches(event_type))
+    }
+
     /// The patterns, in order.
     #[must_use]
     pub fn patterns(&self) -> &[TypePattern] {
@@ -126,6 +138,24 @@ mod tests {
             assert_eq!(pattern.matches(&event_type.parse().unwrap()), covered, "{pattern} {event_type}");
             assert_eq!(pattern.to_string().parse(), Ok(pattern));
         }
+    }
+
+    #[test]
+    fn operational_events_are_subscribed_to_by_their_prefix() {
+        let event_type: EventType = "hookwright.hook.failing".parse().unwrap();
+        for (pattern, named) in [
+            ("*", false),
+            ("hook*", false),
+            ("hookwright*", false),
+            ("hookwright.*", true),
+            ("hookwright.hook.*", true),
+            ("hookwright.hook.failing", true),
+            ("hookwright.hook.disabled", false),
+        ] {
+            let subscription = Subscription::new(vec![pattern.parse().unwrap()]).unwrap();
+            assert_eq!(subscription.names_operational(&event_type), named, "{pattern}");
+        }
+        assert!(event_type.check_published().is_err() && event_type.is_operational());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::{Invalid, KeyId, TenantId, UnixMillis};
 
@@ -14,8 +15,19 @@ pub struct Tenant {
     pub name: String,
     /// The number by which clients of compatibility APIs identify the tenant; unique.
     pub client_id: Option<i64>,
+    /// Options that most tenants leave at their defaults.
+    pub options: TenantOptions,
     /// When it was created.
     pub created_at: UnixMillis,
+}
+
+/// Options of a tenant that the operator sets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TenantOptions {
+    /// Since when the deliveries of all its hooks are held.
+    pub paused_since: Option<UnixMillis>,
+    /// JSON members of options that a newer build stored. They are kept.
+    pub unknown: Option<Arc<str>>,
 }
 
 impl Tenant {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::handshakes::Handshakes;
 use super::secrets::{SameSecret, rotated};
 use super::settings_trial::{SettingsError, SettingsTrial};
-use crate::delivery::Dispatcher;
-use crate::directory::{Directory, DirectoryError};
+use crate::delivery::{Dispatcher, Notice, NoticeKind, Notices};
+use crate::directory::{Directory, DirectoryError, NearQuota};
 use crate::domain::signing_key::SigningKey;
 use crate::domain::{Hook, HookId, SigningSecret, Step, TenantId};
 use crate::sources::Sources;
@@ -19,6 +19,7 @@ pub struct HookService {
     dispatcher: Arc<Dispatcher>,
     trial: SettingsTrial,
     handshakes: Handshakes,
+    notices: Notices,
 }
 
 impl HookService {
@@ -29,9 +30,9 @@ impl HookService {
         directory: Arc<Directory>,
         dispatcher: Arc<Dispatcher>,
         trial: SettingsTrial,
-        handshakes: Handshakes,
+        (handshakes, notices): (Handshakes, Notices),
     ) -> Self {
-        Self { sources, directory, dispatcher, trial, handshakes }
+        Self { sources, directory, dispatcher, trial, handshakes, notices }
     }
 
     /// Stores a new hook after its plugins have accepted the settings of the steps for which `is_from_client` is true. Assigns
@@ -52,6 +53,7 @@ impl HookService {
         let hook = Hook { id, created_at: now, updated_at: now, ..hook };
         let created = self.directory.create_hook(hook).await?;
         self.handshakes.start(&created);
+        self.tell_quotas(created.tenant);
         Ok(created)
     }
 
@@ -73,7 +75,7 @@ impl HookService {
         let Some(current) = self.directory.hook_of(tenant, id) else { return Ok(None) };
         self.trial.validate(&replace(&current)?, Some(&*current), is_from_client, gone).await?;
         let changed = self.directory.change_hook(tenant, id, replace).await?;
-        self.wake();
+        self.changed(tenant, id);
         if let Some(changed) = &changed {
             self.handshakes.start(changed);
         }
@@ -92,7 +94,7 @@ impl HookService {
         make: impl FnOnce(Option<&Hook>) -> Result<Hook, E>,
     ) -> Result<Arc<Hook>, E> {
         let hook = self.directory.put_hook(tenant, is_it, make).await?;
-        self.wake();
+        self.changed(tenant, hook.id);
         Ok(hook)
     }
 
@@ -142,7 +144,17 @@ impl HookService {
     }
 
     /// Wakes the dispatcher: the change may have enabled the hook, whose deliveries may be due.
-    fn wake(&self) {
+    fn changed(&self, tenant: TenantId, hook: HookId) {
+        self.dispatcher.health().hook_changed(hook, self.sources.now());
         self.dispatcher.wake();
+        self.tell_quotas(tenant);
+    }
+
+    /// Tells the tenant which quotas it has nearly used up.
+    pub fn tell_quotas(&self, tenant: TenantId) {
+        for NearQuota { name: quota, used, limit } in self.directory.near_quotas(tenant) {
+            let kind = NoticeKind::QuotaNear { quota, used, limit };
+            self.notices.send(Notice { tenant, hook: None, kind });
+        }
     }
 }

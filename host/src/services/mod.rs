@@ -5,21 +5,25 @@
 
 mod deliveries;
 mod handshakes;
+mod hook_states;
 mod hooks;
+mod operational_events;
 mod request_limits;
 mod secrets;
 mod settings_trial;
 
 use std::sync::Arc;
 
-use crate::delivery::{Dispatcher, Pipelines};
+use crate::delivery::{Dispatcher, Notices, Pipelines};
 use crate::directory::Directory;
 use crate::sources::Sources;
 use crate::storage::Storage;
 
 pub use deliveries::{DeliveryError, DeliveryService};
 pub use handshakes::Handshakes;
+pub use hook_states::{HookState, HookStates, Recovered};
 pub use hooks::HookService;
+pub use operational_events::OperationalEvents;
 pub use request_limits::{LimitExceeded, RequestLimiter, RequestLimits};
 pub use secrets::{SameSecret, new_secret, new_signing_key};
 pub use settings_trial::{SettingsError, SettingsTrial};
@@ -31,6 +35,8 @@ pub struct Services {
     pub deliveries: DeliveryService,
     /// Creates and changes hooks.
     pub hooks: HookService,
+    /// Tells states of hooks.
+    pub hook_states: HookStates,
     /// Makes trial calls of plugins.
     pub trial: SettingsTrial,
     /// Limits on the concurrent requests of a tenant.
@@ -46,7 +52,7 @@ impl Services {
         storage: &Storage,
         dispatcher: &Arc<Dispatcher>,
         pipelines: &Arc<Pipelines>,
-        handshakes: Handshakes,
+        told: (Handshakes, Notices),
     ) -> Self {
         let limits = Arc::<RequestLimits>::default();
         let trial =
@@ -58,13 +64,14 @@ impl Services {
             Arc::clone(dispatcher),
             Arc::clone(&limits),
         );
-        let hooks = HookService::new(
+        let (directory, dispatcher) = (Arc::clone(directory), Arc::clone(dispatcher));
+        let hook_states = HookStates::new(
             sources.clone(),
-            Arc::clone(directory),
-            Arc::clone(dispatcher),
-            trial.clone(),
-            handshakes,
+            Arc::clone(&directory),
+            storage.clone(),
+            Arc::clone(&dispatcher),
         );
-        Self { deliveries, hooks, trial, limits }
+        let hooks = HookService::new(sources.clone(), directory, dispatcher, trial.clone(), told);
+        Self { deliveries, hooks, hook_states, trial, limits }
     }
 }

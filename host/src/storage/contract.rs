@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::directory::{Changes, ConfigChange, Revision};
 use super::error::StorageError;
+use super::hook_states::HookStateStore;
 use super::membership::Membership;
 use super::node_status::NodeStore;
 use super::records::{Acceptance, Accepted, Backlog, Cancelled, Changed, Claims, HookClaim, Record};
@@ -67,6 +68,8 @@ pub struct Storage {
     pub deliveries: Arc<dyn DeliveryStore>,
     /// The changes of configuration.
     pub directory: Arc<dyn DirectoryStore>,
+    /// The health of hooks, and what is held or missed.
+    pub hook_states: Arc<dyn HookStateStore>,
     /// The nodes.
     pub nodes: Arc<dyn NodeStore>,
 }
@@ -83,6 +86,7 @@ impl Storage {
             + EventStore
             + DeliveryStore
             + DirectoryStore
+            + HookStateStore
             + NodeStore
             + 'static,
     {
@@ -94,6 +98,7 @@ impl Storage {
             events: Arc::clone(stores) as _,
             deliveries: Arc::clone(stores) as _,
             directory: Arc::clone(stores) as _,
+            hook_states: Arc::clone(stores) as _,
             nodes: Arc::clone(stores) as _,
         }
     }
@@ -106,6 +111,8 @@ pub trait TenantStore: Send + Sync {
     async fn load(&self) -> Result<(Vec<Tenant>, Vec<Project>, Vec<ApiKey>), StorageError>;
     /// Adds a tenant. [`StorageError::Taken`] for a name or client id that is taken.
     async fn insert_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError>;
+    /// Replaces the options of a tenant.
+    async fn update_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError>;
     /// Adds a project. [`StorageError::Taken`] for a number that the tenant has already.
     async fn insert_project(&self, project: &Project, basis: Revision) -> Result<ConfigChange, StorageError>;
     /// Removes a project.

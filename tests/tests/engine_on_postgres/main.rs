@@ -16,6 +16,8 @@ mod demo;
 #[cfg(not(postgres_is_missing))]
 mod faults;
 #[cfg(not(postgres_is_missing))]
+mod hook_states;
+#[cfg(not(postgres_is_missing))]
 mod migrate;
 #[cfg(not(postgres_is_missing))]
 mod nodes;

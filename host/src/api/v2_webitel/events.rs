@@ -87,7 +87,9 @@ impl SwitchEvent {
             Some(subclass) => format!("{name}->{subclass}"),
             None => name,
         };
-        let name = name.parse().map_err(|Invalid(rule)| ApiError::bad(format_args!("Event-Name: {rule}")))?;
+        let bad = |Invalid(rule)| ApiError::bad(format_args!("Event-Name: {rule}"));
+        let name: EventType = name.parse().map_err(bad)?;
+        name.check_published().map_err(bad)?;
         let domain = domain_of(&input)?.ok_or_else(|| ApiError::bad("domain is required"))?;
         let is_credential = |name: &String| CREDENTIALS.contains(&name.as_str());
         let data = if members.iter().any(|(name, _)| is_credential(name)) {

@@ -5,6 +5,7 @@
 
 mod deliveries;
 mod dry_run;
+mod engine;
 pub(super) mod events;
 mod health;
 pub(super) mod hooks;

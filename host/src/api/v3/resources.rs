@@ -3,7 +3,9 @@
 use utoipa_axum::router::OpenApiRouter;
 
 use super::openapi::base::base_document;
-use super::{deliveries, events, health, hooks, jwks, keys, logins, nodes, plugins, projects, tenants};
+use super::{
+    deliveries, engine, events, health, hooks, jwks, keys, logins, nodes, plugins, projects, tenants,
+};
 use crate::api::{SharedApiState, apizee};
 
 /// The routes with their descriptions, except the route of the OpenAPI document itself.
@@ -11,6 +13,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::with_openapi(base_document())
         .merge(health::routes())
         .merge(nodes::routes())
+        .merge(engine::routes())
         .merge(tenants::routes())
         .merge(projects::routes())
         .merge(keys::routes())

@@ -23,9 +23,12 @@ use crate::api::v3::openapi::schemas;
 use crate::api::{SharedApiState, json};
 use crate::directory::Directory;
 use crate::domain::Tenant;
+use crate::services::HookStates;
 
 pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
-    OpenApiRouter::new().routes(routes!(create_tenant, list_tenants)).routes(routes!(get_tenant))
+    OpenApiRouter::new()
+        .routes(routes!(create_tenant, list_tenants))
+        .routes(routes!(get_tenant, patch_tenant))
 }
 
 /// A tenant to create.
@@ -50,7 +53,17 @@ pub(super) struct TenantView {
     name: String,
     #[schema(value_type = Option<schemas::ClientId>)]
     client_id: Option<i64>,
+    /// Since when the deliveries of all its hooks are held; null if they are not.
+    paused_since: Option<Time>,
     created_at: Time,
+}
+
+/// The members of a tenant to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TenantPatch {
+    /// Whether the deliveries of all its hooks are held.
+    paused: Option<bool>,
 }
 
 impl From<Arc<Tenant>> for TenantView {
@@ -59,6 +72,7 @@ impl From<Arc<Tenant>> for TenantView {
             id: tenant.id.to_string(),
             name: tenant.name.clone(),
             client_id: tenant.client_id,
+            paused_since: tenant.options.paused_since.map(Time),
             created_at: Time(tenant.created_at),
         }
     }
@@ -89,6 +103,34 @@ pub(super) async fn create_tenant(
     }
     let tenant = directory.create_tenant(name, client_id).await?;
     Ok((StatusCode::CREATED, Json(TenantView::from(tenant))))
+}
+
+/// Pause or resume a tenant
+///
+/// Requires the operator's key. While a tenant is paused, its events are accepted and matched, and nothing is
+/// sent. Resuming sends what was held, in the order of acceptance.
+#[utoipa::path(
+    patch, path = "/api/v3/tenants/{id}", tag = "tenants",
+    request_body(content = TenantPatch, content_type = "application/merge-patch+json", description = "The members of the tenant to change"),
+    params(("id" = schemas::TenantName, Path, description = "The tenant's id or name")),
+    responses((status = 200, description = "The changed tenant", body = TenantView)),
+)]
+pub(super) async fn patch_tenant(
+    State(directory): State<Arc<Directory>>,
+    State(states): State<HookStates>,
+    caller: Caller,
+    Segment(name): Segment<String>,
+    _: NoParams,
+    payload: Payload,
+) -> Result<Json<TenantView>, Problem> {
+    caller.must_be_operator()?;
+    let body = payload.read(ContentType::MergePatch, MAX_SMALL_BODY).await?;
+    let TenantPatch { paused } = json::parse(&body)?;
+    let no_tenant = || Problem::not_found("tenant", &name);
+    let tenant = directory.tenant_named(&name).ok_or_else(no_tenant)?;
+    let Some(paused) = paused else { return Ok(Json(tenant.into())) };
+    let changed = states.pause_tenant(tenant.id, paused).await?;
+    Ok(Json(changed.ok_or_else(no_tenant)?.into()))
 }
 
 /// List tenants

@@ -1,5 +1,6 @@
 use super::*;
 use crate::clock::SystemClock;
+use crate::delivery::HookHealthMonitor;
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::testing::{self, SpyStore};
 use crate::domain::ids::IdGenerator;
@@ -161,7 +162,8 @@ async fn a_node_claims_only_what_is_due_of_its_own_hooks() {
     }
     let membership = Membership::joining(NodeNumber(1));
     let (feeder, store) = feeder(&world, testing::limits()).await;
-    let dispatcher = Dispatcher::beside(Arc::clone(&membership), testing::limits());
+    let dispatcher =
+        Dispatcher::beside(Arc::clone(&membership), testing::limits(), HookHealthMonitor::in_memory());
     let feeder = Feeder { dispatcher, ..feeder };
     let (now, stop) = (UnixMillis(NOW.0 + 1_000), CancellationToken::new());
     assert_eq!(feeder.look(now, &stop).await.unwrap(), None, "the others' are no reason to look again");

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::*;
+use crate::delivery::HookHealthMonitor;
 use crate::delivery::dispatcher::StartAttempt;
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::testing::{self, Collector, work};
@@ -16,8 +17,10 @@ const NODE: u16 = 1;
 fn followed(in_flight_per_hook: usize) -> (Arc<Dispatcher>, Arc<Collector>, Arc<Membership>) {
     let membership = Membership::joining(NodeNumber(NODE));
     let limits = DispatcherLimits { in_flight_per_hook, ..testing::limits() };
-    let (dispatcher, collector) =
-        (Dispatcher::beside(Arc::clone(&membership), limits), Arc::new(Collector::default()));
+    let (dispatcher, collector) = (
+        Dispatcher::beside(Arc::clone(&membership), limits, HookHealthMonitor::in_memory()),
+        Arc::new(Collector::default()),
+    );
     dispatcher.start(Arc::clone(&collector) as Arc<dyn StartAttempt>, Handle::current());
     tokio::spawn(follow(Arc::clone(&dispatcher)));
     (dispatcher, collector, membership)

@@ -1,12 +1,14 @@
 //! Tenants, projects, keys, logins, tokens and plugins from columns.
 
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::hooks::unseal_text;
-use super::values::{damaged, from_json};
+use super::values::{damaged, from_json, readable, to_json};
 use crate::domain::{
     ApiKey, Digest, DomainToken, Invalid, KeyId, Login, PluginVersion, Project, Scope, SecretText, Tenant,
-    TenantId, UnixMillis,
+    TenantId, TenantOptions, UnixMillis,
 };
 use crate::storage::StorageError;
 use crate::vault::Vault;
@@ -15,8 +17,8 @@ use crate::vault::Vault;
 pub type LoginRow = (String, i64, Vec<u8>, i64);
 /// Id, tenant, role, whether it is enabled, end and creation of a token.
 pub type TokenRow = (String, i64, String, bool, i64, i64);
-/// Id, name, client id and creation of a tenant.
-pub type TenantRow = (i64, String, Option<i64>, i64);
+/// Id, name, client id, creation and options of a tenant.
+pub type TenantRow = (i64, String, Option<i64>, i64, String);
 /// Tenant, number, name and creation of a project.
 pub type ProjectRow = (i64, i64, Option<String>, i64);
 /// Id, tenant, name, scopes, hash and creation of a key.
@@ -68,8 +70,37 @@ pub fn token_from_row((id, tenant, role, enabled, expires_at, created_at): Token
 }
 
 /// A tenant from its row.
-pub fn tenant_from_row((id, name, client_id, created_at): TenantRow) -> Tenant {
-    Tenant { id: TenantId(id), name, client_id, created_at: UnixMillis(created_at) }
+pub fn tenant_from_row((id, name, client_id, created_at, options): TenantRow) -> Tenant {
+    let id = TenantId(id);
+    // A tenant that were left out would lose its events: it gets the defaults.
+    let options = readable(tenant_options_from_json(&options)).unwrap_or_default();
+    Tenant { id, name, client_id, options, created_at: UnixMillis(created_at) }
+}
+
+/// The options of a tenant: only members that differ from the default.
+#[derive(Serialize, Deserialize)]
+struct OptionsJson {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paused_since: Option<i64>,
+    /// What a newer build stored, which a change by this one keeps.
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
+}
+
+/// The column for a tenant's options.
+pub fn tenant_options_to_json(options: &TenantOptions) -> Result<String, StorageError> {
+    let unknown = options.unknown.as_deref().map(|text| from_json("tenant", text)).transpose()?;
+    let paused_since = options.paused_since.map(|time| time.0);
+    to_json(&OptionsJson { paused_since, unknown: unknown.unwrap_or_default() })
+}
+
+fn tenant_options_from_json(text: &str) -> Result<TenantOptions, StorageError> {
+    if text == "{}" {
+        return Ok(TenantOptions::default());
+    }
+    let OptionsJson { paused_since, unknown } = from_json("tenant", text)?;
+    let unknown = (!unknown.is_empty()).then(|| to_json(&unknown)).transpose()?;
+    Ok(TenantOptions { paused_since: paused_since.map(UnixMillis), unknown: unknown.map(Into::into) })
 }
 
 /// A project from its row.

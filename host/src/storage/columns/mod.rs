@@ -4,6 +4,7 @@ mod attempts;
 mod changes;
 mod directory;
 mod events;
+mod hook_health;
 mod hook_options;
 mod hooks;
 mod receiver_options;
@@ -15,6 +16,7 @@ pub use attempts::{AttemptColumns, AttemptRow, attempt_from_columns};
 pub use changes::{config_key_columns, config_key_from_row};
 pub use directory::*;
 pub use events::{RecentRow, newest_wanted};
+pub use hook_health::{HealthRow, health_from_row, health_to_row};
 pub use hooks::{HookRow, authorization_context_of, hook_context_of};
 pub use records::{RecordRow, RenderedChange};
 pub use rendered::{

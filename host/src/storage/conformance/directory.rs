@@ -6,12 +6,13 @@ use super::{NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::{
     ApiKey, Authorization, Digest, DomainToken, Hook, HookId, HookOptions, KeyId, Login, Origin, Pipeline,
     PluginVersion, Project, RetrySchedule, Role, Scope, Scopes, SecretText, Signing, SigningSecret, Step,
-    Subscription, Surface, Tenant, TenantId, UnixMillis,
+    Subscription, Surface, Tenant, TenantId, TenantOptions, UnixMillis,
 };
 use crate::storage::{ConfigChange, Revision, StorageError};
 
 fn tenant(id: i64, name: &str, client_id: Option<i64>) -> Tenant {
-    Tenant { id: TenantId(id), name: name.to_owned(), client_id, created_at: NOW }
+    let options = TenantOptions::default();
+    Tenant { id: TenantId(id), name: name.to_owned(), client_id, options, created_at: NOW }
 }
 
 fn project(tenant: TenantId, number: i64, name: Option<&str>) -> Project {
@@ -48,6 +49,10 @@ pub async fn tenants_projects_and_keys_are_read_back(world: &World) {
     for key in &keys {
         store.insert_key(key, Revision::ANY).await.unwrap();
     }
+    let mut tenants = tenants;
+    tenants[1].options.paused_since = Some(NOW);
+    assert!(store.update_tenant(&tenants[1]).await.unwrap().is_done());
+    assert_eq!(store.update_tenant(&tenant(99, "x", None)).await.unwrap(), ConfigChange::Missing);
     assert_eq!(store.load().await.unwrap(), (tenants.to_vec(), projects.to_vec(), keys.to_vec()));
     for (tenant, done) in [(OTHER_TENANT, false), (TENANT, true), (TENANT, false)] {
         assert_eq!(store.delete_project(tenant, 2, Revision::ANY).await.unwrap().is_done(), done);

@@ -8,6 +8,7 @@ pub mod accepting;
 pub mod changing;
 pub mod claiming;
 pub mod directory;
+pub mod hook_states;
 pub mod nodes;
 pub mod reading;
 pub mod recording;
@@ -69,6 +70,10 @@ macro_rules! storage_conformance {
                 tenants_projects_and_keys_are_read_back, logins_and_tokens_are_read_back, a_taken_name_is_refused,
                 hooks_are_read_back_and_replaced, a_hook_belongs_to_its_tenant,
                 wasm_is_stored_once_and_removed_with_the_last_version
+            ],
+            hook_states: [
+                health_is_read_back_until_a_hook_is_well, one_of_several_takes_a_probe, the_pause_of_the_engine_is_kept,
+                unfinished_deliveries_are_counted, missed_events_are_found_and_replayed_once
             ]
         );
     };

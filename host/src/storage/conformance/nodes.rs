@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::{
     ApiKey, DeliveryState, Digest, DomainToken, Hook, HookId, KeyId, Login, PluginVersion, Project, Role,
-    Scopes, SecretText, Tenant, TenantId, Trigger, UnixMillis,
+    Scopes, SecretText, Tenant, TenantId, TenantOptions, Trigger, UnixMillis,
 };
 use crate::storage::{Changes, ConfigChange, ConfigItem, Revision};
 
@@ -178,7 +178,13 @@ pub async fn all_nodes_see_what_changed(nodes: &[World]) {
         Changes::TooMany => panic!("there are few"),
     };
     assert_eq!(changes(start).await, (start, Vec::new()));
-    let tenant = Tenant { id: TENANT, name: "a".to_owned(), client_id: None, created_at: NOW };
+    let tenant = Tenant {
+        id: TENANT,
+        name: "a".to_owned(),
+        client_id: None,
+        options: TenantOptions::default(),
+        created_at: NOW,
+    };
     let key = |id: i64| ApiKey {
         id: KeyId(id),
         tenant: TENANT,

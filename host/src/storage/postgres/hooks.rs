@@ -136,6 +136,7 @@ async fn delete(
     if query.execute(&mut *connection).await?.rows_affected() == 0 {
         return Ok(None);
     }
+    sqlx::query("DELETE FROM hook_health WHERE hook_id = $1").bind(id.0).execute(&mut *connection).await?;
     let sql = "INSERT INTO deleted_hooks (id) VALUES ($1) ON CONFLICT DO NOTHING";
     sqlx::query(sql).bind(id.0).execute(&mut *connection).await?;
     directory_log::add(connection, &ConfigKey::Hook(tenant, id)).await.map(Some)

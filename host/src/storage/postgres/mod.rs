@@ -23,6 +23,7 @@ mod engine_state;
 mod errors;
 mod events;
 mod heartbeat;
+mod hook_states;
 mod hooks;
 mod kept_connections;
 mod listing;

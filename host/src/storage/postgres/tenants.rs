@@ -7,14 +7,15 @@ use super::directory_log;
 use super::stores::PostgresStores;
 use crate::domain::{ApiKey, KeyId, Project, Scope, Tenant, TenantId};
 use crate::storage::columns::{
-    KeyRow, ProjectRow, TenantRow, key_from_row, project_from_row, readable, tenant_from_row, to_json,
+    KeyRow, ProjectRow, TenantRow, key_from_row, project_from_row, readable, tenant_from_row,
+    tenant_options_to_json, to_json,
 };
 use crate::storage::{ConfigChange, ConfigKey, Revision, StorageError, TenantStore};
 
 #[async_trait]
 impl TenantStore for PostgresStores {
     async fn load(&self) -> Result<(Vec<Tenant>, Vec<Project>, Vec<ApiKey>), StorageError> {
-        let sql = "SELECT id, name, client_id, created_at FROM tenants ORDER BY id";
+        let sql = "SELECT id, name, client_id, created_at, options FROM tenants ORDER BY id";
         let tenants: Vec<TenantRow> = sqlx::query_as(sql).fetch_all(self.pool()).await?;
         let sql = "SELECT tenant_id, number, name, created_at FROM projects ORDER BY tenant_id, number";
         let projects: Vec<ProjectRow> = sqlx::query_as(sql).fetch_all(self.pool()).await?;
@@ -28,15 +29,22 @@ impl TenantStore for PostgresStores {
     }
 
     async fn insert_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError> {
-        let sql = "INSERT INTO tenants (id, name, client_id, created_at) VALUES ($1, $2, $3, $4)";
+        let sql =
+            "INSERT INTO tenants (id, name, client_id, created_at, options) VALUES ($1, $2, $3, $4, $5)";
         let query = sqlx::query(sql).bind(tenant.id.0).bind(&tenant.name).bind(tenant.client_id);
-        let query = query.bind(tenant.created_at.0);
+        let query = query.bind(tenant.created_at.0).bind(tenant_options_to_json(&tenant.options)?);
         let what = |constraint: &str| match (constraint, tenant.client_id) {
             ("tenants_client_id_key", Some(client_id)) => format!("the client id {client_id}"),
             ("tenants_name_key", _) => format!("the name \"{}\"", tenant.name),
             _ => format!("the id {}", tenant.id),
         };
         self.insert_one((tenant.id, Revision::ANY), ConfigKey::Tenant(tenant.id), query, what).await
+    }
+
+    async fn update_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError> {
+        let query = sqlx::query("UPDATE tenants SET options = $1 WHERE id = $2");
+        let query = query.bind(tenant_options_to_json(&tenant.options)?).bind(tenant.id.0);
+        self.change_one(ConfigKey::Tenant(tenant.id), query).await
     }
 
     async fn insert_project(&self, project: &Project, basis: Revision) -> Result<ConfigChange, StorageError> {
@@ -91,7 +99,7 @@ impl TenantStore for PostgresStores {
 
 /// One tenant.
 pub async fn tenant(connection: &mut PgConnection, id: TenantId) -> Result<Option<Tenant>, StorageError> {
-    let sql = "SELECT id, name, client_id, created_at FROM tenants WHERE id = $1";
+    let sql = "SELECT id, name, client_id, created_at, options FROM tenants WHERE id = $1";
     let row: Option<TenantRow> = sqlx::query_as(sql).bind(id.0).fetch_optional(connection).await?;
     Ok(row.map(tenant_from_row))
 }

@@ -180,6 +180,7 @@ async fn delete(
         return Ok(None);
     }
     delete_secrets(&mut *connection, id).await?;
+    sqlx::query("DELETE FROM hook_health WHERE hook_id = ?").bind(id.0).execute(&mut *connection).await?;
     let revision = directory_log::add(connection, &ConfigKey::Hook(tenant, id)).await?;
     let more = claims::cancel_some(connection, id).await?;
     Ok(Some((revision, more)))

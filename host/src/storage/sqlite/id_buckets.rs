@@ -40,6 +40,17 @@ impl HookBucket {
     }
 }
 
+/// Writes the bucket of a delivery that is written beside the writer.
+pub async fn add(
+    connection: &mut SqliteConnection,
+    hook: HookId,
+    delivery: DeliveryId,
+) -> Result<(), StorageError> {
+    let sql = "INSERT INTO hook_id_buckets (hook, bucket) VALUES (?, ?) ON CONFLICT DO NOTHING";
+    sqlx::query(sql).bind(hook.0).bind(delivery.0 >> BITS).execute(connection).await?;
+    Ok(())
+}
+
 /// Buckets that are known to be on disk.
 #[derive(Debug, Default)]
 pub struct KnownBuckets(HashSet<HookBucket>);

@@ -23,6 +23,7 @@ mod engine_state;
 mod errors;
 mod events;
 mod health;
+mod hook_states;
 mod hooks;
 mod id_buckets;
 mod known_events;

@@ -5,7 +5,8 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::directory_log;
 use super::rows::{
-    KeyRow, ProjectRow, TenantRow, key_from_row, project_from_row, readable, tenant_from_row, to_json,
+    KeyRow, ProjectRow, TenantRow, key_from_row, project_from_row, readable, tenant_from_row,
+    tenant_options_to_json, to_json,
 };
 use super::stores::SqliteStores;
 use crate::domain::{ApiKey, KeyId, Project, Scope, Tenant, TenantId};
@@ -14,7 +15,7 @@ use crate::storage::{ConfigChange, ConfigKey, Revision, StorageError, TenantStor
 #[async_trait]
 impl TenantStore for SqliteStores {
     async fn load(&self) -> Result<(Vec<Tenant>, Vec<Project>, Vec<ApiKey>), StorageError> {
-        let sql = "SELECT id, name, client_id, created_at FROM tenants ORDER BY id";
+        let sql = "SELECT id, name, client_id, created_at, options FROM tenants ORDER BY id";
         let tenants: Vec<TenantRow> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
         let sql = "SELECT tenant_id, number, name, created_at FROM projects ORDER BY tenant_id, number";
         let projects: Vec<ProjectRow> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
@@ -28,15 +29,21 @@ impl TenantStore for SqliteStores {
     }
 
     async fn insert_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError> {
-        let sql = "INSERT INTO tenants (id, name, client_id, created_at) VALUES (?, ?, ?, ?)";
+        let sql = "INSERT INTO tenants (id, name, client_id, created_at, options) VALUES (?, ?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(tenant.id.0).bind(&tenant.name).bind(tenant.client_id);
-        let query = query.bind(tenant.created_at.0);
+        let query = query.bind(tenant.created_at.0).bind(tenant_options_to_json(&tenant.options)?);
         let what = |column: &str| match (column, tenant.client_id) {
             ("tenants.client_id", Some(client_id)) => format!("the client id {client_id}"),
             ("tenants.name", _) => format!("the name \"{}\"", tenant.name),
             _ => format!("the id {}", tenant.id),
         };
         self.insert_one((tenant.id, Revision::ANY), ConfigKey::Tenant(tenant.id), query, what).await
+    }
+
+    async fn update_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError> {
+        let query = sqlx::query("UPDATE tenants SET options = ? WHERE id = ?");
+        let query = query.bind(tenant_options_to_json(&tenant.options)?).bind(tenant.id.0);
+        self.change_one(ConfigKey::Tenant(tenant.id), query).await
     }
 
     async fn insert_project(&self, project: &Project, basis: Revision) -> Result<ConfigChange, StorageError> {
@@ -96,7 +103,7 @@ async fn delete_project(
 
 /// One tenant.
 pub async fn tenant(connection: &mut SqliteConnection, id: TenantId) -> Result<Option<Tenant>, StorageError> {
-    let query = sqlx::query_as("SELECT id, name, client_id, created_at FROM tenants WHERE id = ?");
+    let query = sqlx::query_as("SELECT id, name, client_id, created_at, options FROM tenants WHERE id = ?");
     let row: Option<TenantRow> = query.bind(id.0).fetch_optional(connection).await?;
     Ok(row.map(tenant_from_row))
 }

@@ -68,6 +68,7 @@ impl EventInput<'_> {
     ) -> Result<IncomingEvent, Problem> {
         let event_type: EventType =
             self.event_type.parse().map_err(|rule| Problem::invalid(Pointer::to("type"), rule))?;
+        event_type.check_published().map_err(|rule| Problem::invalid(Pointer::to("type"), rule))?;
         let id = self.id.as_deref().map(EventId::from_sender).transpose();
         let id = id.map_err(|rule| Problem::invalid(Pointer::to("id"), rule))?;
         let occurred_at = self.occurred_at.as_deref().map(parse_time).transpose();

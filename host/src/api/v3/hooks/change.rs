@@ -24,7 +24,7 @@ use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Scope, Surface, TenantId, UnixMillis};
 use crate::presence::ClientPresence;
-use crate::services::HookService;
+use crate::services::{HookService, HookState, HookStates};
 use crate::sources::Sources;
 
 /// Replace a hook
@@ -38,6 +38,7 @@ use crate::sources::Sources;
 )]
 pub(super) async fn replace_hook(
     State(hooks): State<HookService>,
+    State(states): State<HookStates>,
     State(directory): State<Arc<Directory>>,
     State(sources): State<Sources>,
     client: ClientPresence,
@@ -49,7 +50,7 @@ pub(super) async fn replace_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(ContentType::Json, MAX_HOOK_LEN).await?;
     let input: HookInput = json::parse(&body)?;
-    change((&hooks, &directory, &sources), &client, (tenant, id), |_| Ok(input.clone())).await
+    change((&hooks, &states, (&directory, &sources)), &client, (tenant, id), |_| Ok(input.clone())).await
 }
 
 /// Change a hook
@@ -65,6 +66,7 @@ pub(super) async fn replace_hook(
 )]
 pub(super) async fn patch_hook(
     State(hooks): State<HookService>,
+    State(states): State<HookStates>,
     State(directory): State<Arc<Directory>>,
     State(sources): State<Sources>,
     client: ClientPresence,
@@ -76,12 +78,15 @@ pub(super) async fn patch_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(ContentType::MergePatch, MAX_HOOK_LEN).await?;
     let patch: Members<Box<RawValue>> = json::parse(&body)?;
-    change((&hooks, &directory, &sources), &client, (tenant, id), |current| patched(current, &patch)).await
+    change((&hooks, &states, (&directory, &sources)), &client, (tenant, id), |current| {
+        patched(current, &patch)
+    })
+    .await
 }
 
 /// Replaces a hook by the result of `wanted`.
 async fn change(
-    (hooks, directory, sources): (&HookService, &Directory, &Sources),
+    (hooks, states, (directory, sources)): (&HookService, &HookStates, (&Directory, &Sources)),
     client: &ClientPresence,
     (tenant, id): (TenantId, HookId),
     wanted: impl Fn(&Hook) -> Result<HookInput, Problem> + Send + Sync,
@@ -92,7 +97,7 @@ async fn change(
     };
     let changed = hooks.change((tenant, id), |_| true, client.gone(), replace).await?;
     let changed = changed.ok_or_else(|| no_hook(id))?;
-    Ok(Json(HookView::from(&*changed)))
+    Ok(Json(HookView::new(&changed, states.state_of(&changed))))
 }
 
 /// Rejects changes to hooks of other APIs: v3 cannot represent all of their settings.
@@ -116,7 +121,7 @@ fn patched(current: &Hook, patch: &Members<Box<RawValue>>) -> Result<HookInput, 
     if current.unreadable {
         return Err(Problem::new(Kind::Conflict, Hook::UNREADABLE));
     }
-    let shown = to_raw_value(&HookView::from(current));
+    let shown = to_raw_value(&HookView::new(current, HookState::Ok));
     let shown = shown.map_err(|error| Problem::internal("writing a hook as JSON", &error))?;
     let patch = to_raw_value(patch);
     let patch = patch.map_err(|error| Problem::internal("writing a patch as JSON", &error))?;

@@ -18,7 +18,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::directory::Directory;
 use crate::domain::{HookId, Scope};
 use crate::presence::ClientPresence;
-use crate::services::{HookService, new_secret};
+use crate::services::{HookService, HookStates, new_secret};
 use crate::sources::Sources;
 
 /// Create a hook
@@ -36,6 +36,7 @@ pub(super) async fn create_hook(
     State(hooks): State<HookService>,
     State(directory): State<Arc<Directory>>,
     State(sources): State<Sources>,
+    State(states): State<HookStates>,
     client: ClientPresence,
     caller: Caller,
     _: NoParams,
@@ -58,17 +59,23 @@ pub(super) async fn create_hook(
     receiver.add_to(&mut hook, None, now)?;
     let hook = hooks.create::<Problem>(hook, |_| true, client.gone()).await?;
     let location = format!("/api/v3/hooks/{}", hook.id);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(HookView::from(&*hook))))
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(HookView::new(&hook, states.state_of(&hook))),
+    ))
 }
 
 fn refuse_read_only(input: &HookInput) -> Result<(), Problem> {
     for (member, given) in [
-        ("id", &input.id),
-        ("surface", &input.surface),
-        ("created_at", &input.created_at),
-        ("updated_at", &input.updated_at),
+        ("id", input.id.is_some()),
+        ("surface", input.surface.is_some()),
+        ("state", input.state.is_some()),
+        ("held", input.held.is_some()),
+        ("created_at", input.created_at.is_some()),
+        ("updated_at", input.updated_at.is_some()),
     ] {
-        if given.is_some() {
+        if given {
             return Err(read_only(member));
         }
     }

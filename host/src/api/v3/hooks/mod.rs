@@ -3,12 +3,14 @@
 mod change;
 mod create;
 mod handshake;
+mod missed;
 mod options;
 mod preview;
 mod read;
 mod receiver;
 mod secret;
 mod signing_keys;
+mod state;
 mod test;
 mod view;
 mod wire;
@@ -30,6 +32,8 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .routes(routes!(signing_keys::get_hook_signing_keys))
         .routes(routes!(signing_keys::rotate_hook_signing_key))
         .routes(routes!(handshake::make_handshake))
+        .routes(routes!(missed::list_missed))
+        .routes(routes!(missed::recover_missed))
         .routes(routes!(preview::preview_hook))
         .routes(routes!(test::test_hook))
 }

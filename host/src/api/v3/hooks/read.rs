@@ -14,6 +14,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Scope, TenantId};
+use crate::services::{HookState, HookStates};
 
 /// List hooks
 ///
@@ -25,12 +26,17 @@ use crate::domain::{Hook, HookId, Scope, TenantId};
 )]
 pub(super) async fn list_hooks(
     State(directory): State<Arc<Directory>>,
+    State(states): State<HookStates>,
     caller: Caller,
     uri: Uri,
 ) -> Result<Json<Page<HookView>>, Problem> {
     let tenant = caller.may(Scope::HooksRead)?;
     let wanted = PageRequest::of(&Params::of(&uri, &page::PARAMS)?, "hooks")?;
-    Ok(Json(wanted.select(directory.hooks(tenant), |hook| hook.id, |hook| HookView::from(&*hook))))
+    Ok(Json(wanted.select(
+        directory.hooks(tenant),
+        |hook| hook.id,
+        |hook| HookView::new(&hook, states.state_of(&hook)),
+    )))
 }
 
 /// Get a hook
@@ -43,12 +49,19 @@ pub(super) async fn list_hooks(
 )]
 pub(super) async fn get_hook(
     State(directory): State<Arc<Directory>>,
+    State(states): State<HookStates>,
     caller: Caller,
     Segment(id): Segment<HookId>,
     _: NoParams,
 ) -> Result<Json<HookView>, Problem> {
     let tenant = caller.may(Scope::HooksRead)?;
-    Ok(Json(HookView::from(&*find(&directory, tenant, id)?)))
+    let hook = find(&directory, tenant, id)?;
+    let state = states.state_of(&hook);
+    let held = match state {
+        HookState::Ok | HookState::Failing { .. } => None,
+        _ => Some(states.unfinished(id).await?),
+    };
+    Ok(Json(HookView::new(&hook, state).with_held(held)))
 }
 
 /// Finds a hook of the tenant.

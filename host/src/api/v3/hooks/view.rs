@@ -7,12 +7,14 @@ use utoipa::ToSchema;
 use super::receiver::{
     CLOUDEVENTS, ClientCertificateView, HandshakeResultView, OAuthView, SignatureHeadersView,
 };
+use super::state::StateView;
 use crate::api::json;
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::api::v3::report::Headers;
 use crate::domain::Hook;
 use crate::domain::hook_tls::HookTls;
+use crate::services::HookState;
 
 /// A hook.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,6 +82,13 @@ pub(super) struct HookView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = HandshakeResultView)]
     handshake_result: Option<HandshakeResultView>,
+    /// What has become of its last attempts, or why nothing is sent.
+    state: StateView,
+    /// How many deliveries wait, up to 10,000. Only in the response for a single hook that is paused or
+    /// disabled or whose circuit is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u32, required = false)]
+    held: Option<u32>,
     /// True if the encrypted settings of the hook cannot be decrypted: the view then lacks its URL, headers
     /// and plugin settings, and its deliveries wait. Replace the hook with `PUT`, or delete it. Absent
     /// otherwise.
@@ -108,8 +117,14 @@ pub(super) struct RetryView {
     schedule_s: Vec<u64>,
 }
 
-impl From<&Hook> for HookView {
-    fn from(hook: &Hook) -> Self {
+impl HookView {
+    /// The view with the number of deliveries that are held.
+    pub(super) fn with_held(self, held: Option<u32>) -> Self {
+        Self { held, ..self }
+    }
+
+    /// The view of a hook in this state.
+    pub(super) fn new(hook: &Hook, state: HookState) -> Self {
         let steps = hook.pipeline.0.iter();
         Self {
             id: hook.id.to_string(),
@@ -140,6 +155,8 @@ impl From<&Hook> for HookView {
             handshake: hook.handshake().map(|_| CLOUDEVENTS),
             handshake_rate: hook.handshake().and_then(|handshake| handshake.requested_rate),
             handshake_result: hook.handshake().map(HandshakeResultView::from),
+            state: state.into(),
+            held: None,
             unreadable: hook.unreadable,
             created_at: Time(hook.created_at),
             updated_at: Time(hook.updated_at),

@@ -108,6 +108,12 @@ pub(super) struct HookInput {
     #[schema(read_only)]
     pub(super) surface: Option<String>,
     /// Accepted in `PUT` and ignored.
+    #[schema(read_only, value_type = Option<Object>)]
+    pub(super) state: Option<Box<RawValue>>,
+    /// Accepted in `PUT` and ignored.
+    #[schema(read_only, value_type = Option<u32>)]
+    pub(super) held: Option<Box<RawValue>>,
+    /// Accepted in `PUT` and ignored.
     #[schema(read_only)]
     pub(super) created_at: Option<String>,
     /// Accepted in `PUT` and ignored.

@@ -14,10 +14,10 @@ use crate::domain::hook_tls::{Certificates as Pem, ClientCertificate};
 use crate::domain::oauth::{OAuthAuthentication as OAuthAuthentications, OAuthClient};
 use crate::domain::receiver_options::{Handshake, HandshakeState as HandshakeStates, SignatureHeaders};
 use crate::domain::{
-    AttemptId as Attempt, DeliveryId as Delivery, DeliveryState as States, EventId as Event, EventKey as Key,
-    EventType as Types, Hook, HookId as HookKey, KeyId as ApiKey, Login, RetrySchedule, Role as Roles,
-    Scope as Scopes, Signing as Signings, Surface as Surfaces, Tenant, TenantId as TenantKey,
-    Trigger as Triggers,
+    AttemptId as Attempt, DeliveryId as Delivery, DeliveryState as States, DisabledWhy as Whys,
+    EventId as Event, EventKey as Key, EventType as Types, Hook, HookId as HookKey, KeyId as ApiKey, Login,
+    RetrySchedule, Role as Roles, Scope as Scopes, Signing as Signings, Surface as Surfaces, Tenant,
+    TenantId as TenantKey, Trigger as Triggers,
 };
 
 /// The digits of an id after its prefix: Crockford's base 32 in lower case.
@@ -180,6 +180,12 @@ schemas! {
     Role = words(&Roles::ALL.map(Roles::as_str));
     /// A permission of a key.
     Scope = words(&Scopes::ALL.iter().map(|scope| scope.as_str()).collect::<Vec<_>>());
+    /// The state of a hook.
+    HookStateName = words(&["ok", "failing", "circuit_open", "paused", "disabled"]);
+    /// What is paused.
+    Paused = words(&["hook", "tenant", "engine"]);
+    /// Why a hook is disabled.
+    DisabledWhy = words(Whys::NAMES);
     /// The verdict of a pipeline on an event.
     Verdict = words(&["keep", "drop", "fault"]);
 }

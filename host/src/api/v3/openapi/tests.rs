@@ -17,11 +17,13 @@ const ROUTES: &str = "
     GET /api/v3/deliveries
     GET /api/v3/deliveries/{id}
     GET /api/v3/deliveries/{id}/attempts
+    GET /api/v3/engine
     GET /api/v3/events/{id}
     GET /api/v3/events/{id}/deliveries
     GET /api/v3/health
     GET /api/v3/hooks
     GET /api/v3/hooks/{id}
+    GET /api/v3/hooks/{id}/missed
     GET /api/v3/hooks/{id}/secret
     GET /api/v3/keys
     GET /api/v3/logins
@@ -36,13 +38,16 @@ const ROUTES: &str = "
     GET /api/v3/tenants/{id}
     GET /health
     GET /health/live
+    PATCH /api/v3/engine
     PATCH /api/v3/hooks/{id}
+    PATCH /api/v3/tenants/{id}
     POST /api/v3/deliveries/{id}/cancel
     POST /api/v3/deliveries/{id}/retry
     POST /api/v3/events
     POST /api/v3/events/batch
     POST /api/v3/hooks
     POST /api/v3/hooks/{id}/preview
+    POST /api/v3/hooks/{id}/recover
     POST /api/v3/hooks/{id}/secret/rotate
     POST /api/v3/hooks/{id}/test
     POST /api/v3/keys
@@ -238,6 +243,8 @@ fn enumerations_and_page_items_have_named_schemas() {
         ("/Hook/properties/handshake", "HandshakeKind"),
         ("/HandshakeResult/properties/state", "HandshakeState"),
         ("/OAuth/properties/authentication", "OAuthAuthentication"),
+        ("/HookState/properties/name", "HookStateName"),
+        ("/HookState/properties/why", "DisabledWhy"),
         ("/Attempt/properties/outcome", "Outcome"),
         ("/DeliveryError/properties/kind", "ErrorKind"),
         ("/Fault/properties/kind", "FaultKind"),

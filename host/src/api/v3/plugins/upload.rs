@@ -23,7 +23,7 @@ use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Invalid, PluginName, PluginRef, PluginVersion, Scope, TenantId};
 use crate::presence::ClientPresence;
 use crate::sandbox::{Inspected, Sandbox, UploadError};
-use crate::services::{RequestLimits, SettingsTrial};
+use crate::services::{HookService, RequestLimits, SettingsTrial};
 
 /// An uploaded version and its effect on hooks.
 #[derive(Debug, Serialize, ToSchema)]
@@ -70,6 +70,7 @@ pub(super) async fn put_plugin(
     State(sandbox): State<Sandbox>,
     State(limits): State<Arc<RequestLimits>>,
     State(uploads): State<Arc<Uploads>>,
+    State(hooks): State<HookService>,
     presence: ClientPresence,
     caller: Caller,
     Segment(name): Segment<String>,
@@ -104,6 +105,7 @@ pub(super) async fn put_plugin(
             }
         }
     };
+    hooks.tell_quotas(tenant);
     let hooks = AffectedHooks::of(&directory.hooks_by_name(tenant, &name));
     let view = UploadView { plugin: PluginView::from(&*plugin), hooks, warnings };
     Ok((status, Json(view)).into_response())

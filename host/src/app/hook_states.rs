@@ -1,0 +1,65 @@
+//! What keeps the states of hooks: health on disk, the pause that all nodes follow, and operational events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::delivery::{Dispatcher, HealthRules, HealthStorage, HookHealthMonitor, Notices};
+use crate::directory::Directory;
+use crate::storage::Database;
+
+/// How often health is stored, and that of other nodes taken over. A change of a state is stored earlier.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Between two changes that are stored.
+const AFTER_CHANGE: Duration = Duration::from_millis(100);
+
+/// The monitor, with the health that an earlier process stored.
+pub(super) async fn monitor(
+    config: &Config,
+    database: &Arc<dyn Database>,
+    notices: &Notices,
+) -> Result<Arc<HookHealthMonitor>> {
+    let rules = HealthRules {
+        circuit_percent: config.circuit_failure_percent,
+        circuit_attempts: config.circuit_attempts,
+        open: config.circuit_open,
+        max_open: config.circuit_max_open.max(config.circuit_open),
+        disable_after: config.disable_after,
+    };
+    let (store, is_shared) = (database.stores().hook_states, database.is_shared());
+    let storage = HealthStorage { store, is_shared };
+    let monitor = HookHealthMonitor::new(rules, notices.clone(), Some(storage));
+    monitor.load().await.context("cannot read the health of hooks")?;
+    Ok(monitor)
+}
+
+/// Stores health and follows that of other nodes, until `stop`.
+pub(super) async fn sync(
+    is_shared: bool,
+    health: Arc<HookHealthMonitor>,
+    directory: Arc<Directory>,
+    dispatcher: Arc<Dispatcher>,
+    stop: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = health.changed() => dispatcher.wake(),
+            () = tokio::time::sleep(SYNC_EVERY) => {}
+        }
+        let synced = health.sync(|hook| directory.hook(hook).is_some()).await;
+        let paused = if is_shared { directory.follow_pause().await } else { Ok(false) };
+        match (synced, paused) {
+            (Ok(false), Ok(false)) => {}
+            (Ok(_), Ok(_)) => dispatcher.wake(),
+            (Err(error), _) | (_, Err(error)) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot store or follow the health of hooks");
+            }
+        }
+        tokio::time::sleep(AFTER_CHANGE).await;
+    }
+}

@@ -1,0 +1,374 @@
+//! What the last attempts of one hook came to, and what follows from it. Pure: it reads no clock.
+//!
+//! A hook is *failing* after three failures in a row, or if at least half of the last ten or more attempts failed. Its circuit
+//! opens if nearly all of the last attempts failed. While it is open, one delivery at a time probes the receiver: a success
+//! closes the circuit, a failure keeps it open for longer.
+
+use std::time::Duration;
+
+use crate::domain::{DeliveryId, HookHealth, HookId, OpenCircuit, TenantId, UnixMillis};
+
+/// So many failures in a row make a hook failing.
+const IN_A_ROW: u32 = 3;
+/// A share of failures counts from this many attempts on.
+const MIN_ATTEMPTS: u32 = 10;
+
+/// When circuits open, for how long, and when a hook is disabled.
+#[derive(Debug, Clone)]
+pub struct HealthRules {
+    /// The share of the last attempts, in percent, that must fail for the circuit to open. `None`: it never opens.
+    pub circuit_percent: Option<u32>,
+    /// How many attempts are the last ones: 5 to 64.
+    pub circuit_attempts: u32,
+    /// How long the circuit is open at first. Each failed probe doubles it.
+    pub open: Duration,
+    /// How long it is open at most.
+    pub max_open: Duration,
+    /// After how long without a success a hook is disabled. `None`: never.
+    pub disable_after: Option<Duration>,
+}
+
+impl Default for HealthRules {
+    fn default() -> Self {
+        Self {
+            circuit_percent: Some(90),
+            circuit_attempts: 20,
+            open: Duration::from_secs(30),
+            max_open: Duration::from_secs(600),
+            disable_after: Some(Duration::from_secs(5 * 24 * 3600)),
+        }
+    }
+}
+
+/// What an attempt shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// The receiver accepted the delivery.
+    Success,
+    /// The receiver failed, or a plugin did.
+    Failure {
+        /// Why, in words.
+        reason: String,
+        /// Whether it was the receiver. The circuit protects receivers, not plugins.
+        of_receiver: bool,
+    },
+}
+
+/// What has changed by an attempt.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// The hook is failing, and was not.
+    pub began_to_fail: bool,
+    /// Since when it failed that is not failing any more.
+    pub recovered_from: Option<UnixMillis>,
+    /// The circuit has opened or closed, or stays open for longer.
+    pub circuit: bool,
+    /// No attempt has succeeded for so long that the hook is disabled.
+    pub disable: bool,
+}
+
+/// Who may probe the receiver while the circuit is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// Nobody.
+    None,
+    /// The next delivery that starts.
+    Next,
+    /// This delivery.
+    By(DeliveryId),
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub(super) struct HealthRecord {
+    pub tenant: TenantId,
+    /// The last attempts, the newest in the lowest bit: 1 is a failure.
+    window: u64,
+    attempts: u32,
+    in_a_row: u32,
+    all_failed_since: Option<UnixMillis>,
+    pub failing_since: Option<UnixMillis>,
+    pub reason: String,
+    pub circuit: Option<OpenCircuit>,
+    pub probe: Probe,
+    /// Whether storage lacks what has changed.
+    pub is_dirty: bool,
+    /// Whether storage has a row.
+    pub is_stored: bool,
+}
+
+impl HealthRecord {
+    pub(super) fn new(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            window: 0,
+            attempts: 0,
+            in_a_row: 0,
+            all_failed_since: None,
+            failing_since: None,
+            reason: String::new(),
+            circuit: None,
+            probe: Probe::None,
+            is_dirty: false,
+            is_stored: false,
+        }
+    }
+
+    /// Of what storage has. Which of the last attempts failed is not stored: the newest are taken for the failed ones.
+    pub(super) fn of(stored: &HookHealth) -> Self {
+        let mut record = Self::new(stored.tenant);
+        record.adopt(stored);
+        let failed = stored.failed.min(64);
+        record.window = if failed == 64 { u64::MAX } else { (1 << failed) - 1 };
+        record.attempts = stored.attempts.min(64);
+        record.in_a_row = if stored.all_failed_since.is_some() { failed } else { 0 };
+        record
+    }
+
+    /// Takes over what another node stored, or an earlier process.
+    pub(super) fn adopt(&mut self, stored: &HookHealth) {
+        self.failing_since = stored.failing_since;
+        self.all_failed_since = stored.all_failed_since;
+        self.reason.clone_from(&stored.reason);
+        if self.circuit != stored.circuit {
+            self.probe = Probe::None;
+        }
+        self.circuit = stored.circuit;
+        self.is_stored = true;
+    }
+
+    /// What storage keeps.
+    pub(super) fn stored(&self, hook: HookId) -> HookHealth {
+        HookHealth {
+            hook,
+            tenant: self.tenant,
+            failing_since: self.failing_since,
+            all_failed_since: self.all_failed_since,
+            failed: self.failed(),
+            attempts: self.attempts,
+            reason: self.reason.clone(),
+            circuit: self.circuit,
+        }
+    }
+
+    /// Whether there is anything to tell others.
+    pub(super) fn is_unwell(&self) -> bool {
+        self.failing_since.is_some() || self.circuit.is_some()
+    }
+
+    /// Whether it can be forgotten.
+    pub(super) fn is_clean(&self) -> bool {
+        !self.is_unwell() && self.window == 0 && !self.is_dirty && !self.is_stored
+    }
+
+    pub(super) fn failed(&self) -> u32 {
+        self.window.count_ones()
+    }
+
+    /// Takes in an attempt of `delivery` that ended at `now`, of a hook that was last changed at `changed_at`.
+    pub(super) fn add(
+        &mut self,
+        shown: Shown,
+        delivery: DeliveryId,
+        (now, changed_at): (UnixMillis, UnixMillis),
+        rules: &HealthRules,
+    ) -> Changes {
+        let mut changes = Changes::default();
+        let is_failure = shown != Shown::Success;
+        self.window = (self.window << 1) | u64::from(is_failure);
+        if rules.circuit_attempts < 64 {
+            self.window &= (1 << rules.circuit_attempts) - 1;
+        }
+        self.attempts = (self.attempts + 1).min(rules.circuit_attempts);
+        match shown {
+            Shown::Success => self.succeeded(&mut changes),
+            Shown::Failure { reason, of_receiver } => {
+                self.reason = reason;
+                self.in_a_row += 1;
+                let since = *self.all_failed_since.get_or_insert(now);
+                if let Some(after) = rules.disable_after {
+                    // A change of the hook starts the time again.
+                    changes.disable = self.in_a_row >= IN_A_ROW && since.max(changed_at).until(now) >= after;
+                }
+                if of_receiver || self.probe == Probe::By(delivery) {
+                    changes.circuit = self.open(delivery, now, rules);
+                }
+            }
+        }
+        let is_failing = self.is_failing(rules) || self.circuit.is_some();
+        match self.failing_since {
+            None if is_failing => {
+                self.failing_since = self.all_failed_since.or(Some(now));
+                changes.began_to_fail = true;
+            }
+            Some(since) if !is_failing => {
+                self.failing_since = None;
+                changes.recovered_from = Some(since);
+            }
+            _ => {}
+        }
+        self.is_dirty |= changes.began_to_fail || changes.recovered_from.is_some() || changes.circuit;
+        changes
+    }
+
+    fn succeeded(&mut self, changes: &mut Changes) {
+        self.in_a_row = 0;
+        // Others count from it.
+        self.is_dirty |= self.is_stored && self.all_failed_since.is_some();
+        self.all_failed_since = None;
+        if self.circuit.take().is_some() {
+            // The failures before would open it again at once.
+            (self.window, self.attempts) = (0, 1);
+            self.probe = Probe::None;
+            changes.circuit = true;
+        }
+    }
+
+    fn is_failing(&self, rules: &HealthRules) -> bool {
+        let enough = self.attempts >= MIN_ATTEMPTS.min(rules.circuit_attempts);
+        self.in_a_row >= IN_A_ROW || (enough && 2 * self.failed() >= self.attempts)
+    }
+
+    /// Opens the circuit if enough attempts failed, or keeps it open for longer after a failed probe. Returns whether it did.
+    fn open(&mut self, delivery: DeliveryId, now: UnixMillis, rules: &HealthRules) -> bool {
+        let (since, failed_probes) = match self.circuit {
+            Some(circuit) if self.probe == Probe::By(delivery) => (circuit.since, circuit.failed_probes + 1),
+            // It started before the circuit opened.
+            Some(_) => return false,
+            None => (now, 0),
+        };
+        let opens = rules.circuit_percent.is_some_and(|percent| {
+            self.attempts >= rules.circuit_attempts && 100 * self.failed() >= percent * self.attempts
+        });
+        if self.circuit.is_none() && !opens {
+            return false;
+        }
+        let open = rules.open.saturating_mul(1 << failed_probes.min(20)).min(rules.max_open);
+        self.circuit = Some(OpenCircuit { since, until: now.plus(open), failed_probes });
+        self.probe = Probe::None;
+        true
+    }
+
+    /// The probe has shown nothing, or the hook was changed: another one may follow at once.
+    pub(super) fn probe_again(&mut self, now: UnixMillis) {
+        if let Some(circuit) = &mut self.circuit {
+            circuit.until = circuit.until.min(now);
+            self.probe = Probe::None;
+            self.is_dirty = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: i64 = 1_795_000_000_000;
+
+    fn failure() -> Shown {
+        Shown::Failure { reason: "status 503".to_owned(), of_receiver: true }
+    }
+
+    /// Adds attempts, one a second: `x` failed, `f` a plugin's fault, `.` succeeded.
+    fn after(attempts: &str) -> (HealthRecord, Vec<Changes>) {
+        let mut record = HealthRecord::new(TenantId(1));
+        let mut all = Vec::new();
+        for (second, attempt) in attempts.chars().enumerate() {
+            let shown = match attempt {
+                'x' => failure(),
+                'f' => Shown::Failure { reason: "a fault".to_owned(), of_receiver: false },
+                _ => Shown::Success,
+            };
+            let now = UnixMillis(START + 1_000 * second as i64);
+            all.push(record.add(shown, DeliveryId(1), (now, UnixMillis(0)), &HealthRules::default()));
+        }
+        (record, all)
+    }
+
+    #[test]
+    fn a_hook_fails_by_failures_in_a_row_or_by_their_share() {
+        for (attempts, failing) in [
+            ("", false),
+            ("xx", false),
+            ("xxx", true),
+            ("xx.x", false),
+            ("xxx.", false),
+            ("fff", true),
+            ("x.x.x.x.x", false),
+            ("x.x.x.x.x.", true),
+            ("..........xx", false),
+        ] {
+            let (record, _) = after(attempts);
+            assert_eq!(record.failing_since.is_some(), failing, "{attempts}");
+        }
+        let (record, changes) = after("xxx.");
+        assert!(changes[2].began_to_fail && record.is_dirty);
+        assert_eq!(changes[3].recovered_from, Some(UnixMillis(START)), "it failed from its first failure on");
+    }
+
+    #[test]
+    fn the_circuit_opens_if_nearly_all_of_the_last_attempts_failed() {
+        for (attempts, open) in [
+            ("x".repeat(19), false),
+            ("x".repeat(20), true),
+            ("f".repeat(30), false),
+            (format!("..{}", "x".repeat(17)), false),
+            (format!("..{}", "x".repeat(18)), true),
+            (format!("...{}", "x".repeat(17)), false),
+        ] {
+            assert_eq!(after(&attempts).0.circuit.is_some(), open, "{attempts}");
+        }
+    }
+
+    #[test]
+    fn a_failed_probe_keeps_the_circuit_open_for_longer_and_a_success_closes_it() {
+        let (mut record, _) = after(&"x".repeat(20));
+        let rules = HealthRules::default();
+        let now = UnixMillis(START + 19_000);
+        assert_eq!(record.circuit.unwrap().until, now.plus(Duration::from_secs(30)));
+        let straggler = record.add(failure(), DeliveryId(7), (now, UnixMillis(0)), &rules);
+        assert!(!straggler.circuit);
+        for seconds in [60, 120, 240, 480, 600, 600] {
+            record.probe = Probe::By(DeliveryId(8));
+            assert!(record.add(failure(), DeliveryId(8), (now, UnixMillis(0)), &rules).circuit);
+            assert_eq!(record.circuit.unwrap().until, now.plus(Duration::from_secs(seconds)));
+            assert_eq!(record.probe, Probe::None);
+        }
+        let changes = record.add(Shown::Success, DeliveryId(8), (now, UnixMillis(0)), &rules);
+        assert!(changes.circuit && changes.recovered_from.is_some() && record.circuit.is_none());
+        let once_more = record.add(failure(), DeliveryId(9), (now, UnixMillis(0)), &rules);
+        assert!(!once_more.circuit && !once_more.began_to_fail);
+    }
+
+    #[test]
+    fn a_hook_is_disabled_after_days_without_a_success_or_a_change() {
+        let rules = HealthRules::default();
+        let day = |days: i64| UnixMillis(START + days * 86_400_000);
+        for (what, success_on, changed_on, disabled) in [
+            ("all failed", None, 0, true),
+            ("one succeeded", Some(1), 0, false),
+            ("the hook was changed", None, 1, false),
+        ] {
+            let mut record = HealthRecord::new(TenantId(1));
+            record.add(failure(), DeliveryId(1), (day(0), day(0)), &rules);
+            if let Some(on) = success_on {
+                record.add(Shown::Success, DeliveryId(1), (day(on), day(0)), &rules);
+            }
+            let mut add = |on| record.add(failure(), DeliveryId(1), (day(on), day(changed_on)), &rules);
+            assert!(!add(5).disable, "{what}: two failures are few");
+            assert_eq!(add(5).disable, disabled, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_taken_over_by_the_next_process() {
+        let (record, _) = after(&"x".repeat(20));
+        let stored = record.stored(HookId(5));
+        let mut again = HealthRecord::of(&stored);
+        assert_eq!(again.stored(HookId(5)), stored);
+        assert!(!again.is_dirty && again.is_stored);
+        let now = (UnixMillis(START + 60_000), UnixMillis(0));
+        again.add(Shown::Success, DeliveryId(1), now, &HealthRules::default());
+        assert!(!again.is_unwell() && again.is_dirty);
+    }
+}

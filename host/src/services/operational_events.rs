@@ -1,0 +1,184 @@
+//! Operational events: what the engine tells a tenant about its own hooks, as events that hooks subscribe to by name.
+//!
+//! An event is stored like any other. Of one kind about one hook there is at most one in an interval; the next one says how
+//! many were left out. Several nodes agree by the event's id, which names the interval.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::delivery::{Notice, NoticeKind};
+use crate::domain::{EventId, EventType, HookId, TenantId, UnixMillis};
+use crate::ingest::{IncomingEvent, Ingest, IngestError};
+use crate::sources::Sources;
+
+/// How many kinds of hooks are remembered. Those whose interval has ended are forgotten first.
+const MAX_REMEMBERED: usize = 100_000;
+
+/// See the module's head.
+pub struct OperationalEvents {
+    sources: Sources,
+    ingest: Arc<Ingest>,
+    interval: Duration,
+    sent: HashMap<Key, Sent>,
+}
+
+/// Tenant, hook and type.
+type Key = (TenantId, Option<HookId>, &'static str);
+
+struct Sent {
+    at: UnixMillis,
+    suppressed: u64,
+}
+
+/// The data of an event. Absent members do not belong to its type.
+#[derive(Debug, Default, Serialize)]
+struct Data {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<UnixTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugin: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    suppressed: u64,
+}
+
+/// A time in RFC 3339.
+#[derive(Debug)]
+struct UnixTime(UnixMillis);
+
+impl Serialize for UnixTime {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let time = jiff::Timestamp::from_millisecond(self.0.0).unwrap_or_default();
+        serializer.collect_str(&format_args!("{time:.3}"))
+    }
+}
+
+impl OperationalEvents {
+    /// Creates the service. It sends at most one event of a kind about a hook in each `interval`.
+    #[must_use]
+    pub fn new(sources: Sources, ingest: Arc<Ingest>, interval: Duration) -> Self {
+        Self { sources, ingest, interval, sent: HashMap::new() }
+    }
+
+    /// Makes events of `notices` until all their senders are gone.
+    pub async fn run(mut self, mut notices: mpsc::Receiver<Notice>) {
+        while let Some(notice) = notices.recv().await {
+            if let Some(event) = self.event_of(notice.tenant, notice.hook, notice.kind) {
+                self.send(event, notice.hook).await;
+            }
+        }
+    }
+
+    async fn send(&self, event: IncomingEvent, about: Option<HookId>) {
+        let (tenant, event_type) = (event.tenant, event.event_type.clone());
+        match self.ingest.accept_operational(event, about).await {
+            // Another node has told of it in this interval.
+            Ok(()) | Err(IngestError::Conflict { .. }) => {}
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(%tenant, %event_type, error, "cannot store an operational event");
+            }
+        }
+    }
+
+    /// The event, unless there was one in the interval before.
+    fn event_of(
+        &mut self,
+        tenant: TenantId,
+        hook: Option<HookId>,
+        kind: NoticeKind,
+    ) -> Option<IncomingEvent> {
+        let now = self.sources.now();
+        let (name, mut data) = content(kind);
+        let key = (tenant, hook, data.quota.unwrap_or(name));
+        if let Some(sent) = self.sent.get_mut(&key).filter(|sent| sent.at.plus(self.interval) > now) {
+            sent.suppressed += 1;
+            return None;
+        }
+        if self.sent.len() >= MAX_REMEMBERED {
+            let interval = self.interval;
+            self.sent.retain(|_, sent| sent.at.plus(interval) > now);
+        }
+        let before = self.sent.insert(key, Sent { at: now, suppressed: 0 });
+        data.suppressed = before.map_or(0, |sent| sent.suppressed);
+        data.hook = hook.map(|hook| hook.to_string());
+        let number = u128::from(now.0.unsigned_abs()) / self.interval.as_millis().max(1);
+        let about = hook.map_or_else(|| tenant.to_string(), |hook| hook.to_string());
+        let event_type: EventType = name.parse().ok()?;
+        Some(IncomingEvent {
+            tenant,
+            id: Some(EventId::from_path(&format!("{}:{about}:{number}", key.2))),
+            idempotency_key: None,
+            event_type,
+            occurred_at: None,
+            project: None,
+            data: serde_json::to_string(&data).ok()?.into(),
+        })
+    }
+}
+
+/// The type of an event, and its data without the hook.
+fn content(kind: NoticeKind) -> (&'static str, Data) {
+    let none = Data::default();
+    match kind {
+        NoticeKind::HookFailing { since, failed, attempts, reason } => {
+            let (failed, attempts) = (Some(failed), Some(attempts));
+            let data = Data { since: Some(UnixTime(since)), failed, attempts, reason: Some(reason), ..none };
+            ("hookwright.hook.failing", data)
+        }
+        NoticeKind::HookRecovered { failing_since } => {
+            ("hookwright.hook.recovered", Data { since: Some(UnixTime(failing_since)), ..none })
+        }
+        NoticeKind::HookDisabled { disabled, reason } => {
+            let (why, since) = (Some(disabled.why.as_str()), Some(UnixTime(disabled.since)));
+            ("hookwright.hook.disabled", Data { why, since, reason: Some(reason), ..none })
+        }
+        NoticeKind::DeliveryExhausted { delivery, event, event_type, attempts, reason } => {
+            let data = Data {
+                delivery: Some(delivery.to_string()),
+                event: Some(event.to_string()),
+                event_type: Some(event_type.to_string()),
+                attempts: Some(attempts),
+                reason: Some(reason),
+                ..none
+            };
+            ("hookwright.delivery.exhausted", data)
+        }
+        NoticeKind::PluginFaulting { step, plugin, kind, message } => {
+            let (step, plugin, kind) = (Some(step), Some(plugin), Some(kind.as_str()));
+            ("hookwright.plugin.faulting", Data { step, plugin, kind, reason: Some(message), ..none })
+        }
+        NoticeKind::QuotaNear { quota, used, limit } => {
+            let (quota, used, limit) = (Some(quota), Some(used), Some(limit));
+            ("hookwright.quota.near", Data { quota, used, limit, ..none })
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The health of hooks, the pause of the whole engine, and what hooks have not got.
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnection;
+
+use super::rows::{
+    HealthRow, damaged, health_from_row, health_to_row, readable, state_code, to_json, trigger_code,
+};
+use super::stores::SqliteStores;
+use super::{engine_state, id_buckets};
+use crate::domain::{DeliveryId, DeliveryState, EventKey, HookHealth, HookId, TenantId, Trigger, UnixMillis};
+use crate::storage::hook_states::{MAX_VISITED, cut, visited};
+use crate::storage::{HookStateStore, Missed, MissedQuery, StorageError, WantedEvent};
+
+/// Of `engine_state`: since when everything is paused.
+const PAUSED: &str = "paused_since";
+
+#[async_trait]
+impl HookStateStore for SqliteStores {
+    async fn unwell_hooks(&self) -> Result<Vec<HookHealth>, StorageError> {
+        let sql = "SELECT hook_id, tenant_id, health, open_until FROM hook_health ORDER BY hook_id";
+        let rows: Vec<HealthRow> = sqlx::query_as(sql).fetch_all(&self.feeding).await?;
+        Ok(rows.into_iter().filter_map(|row| readable(health_from_row(row))).collect())
+    }
+
+    async fn save_health(&self, unwell: Vec<HookHealth>, well: Vec<HookId>) -> Result<(), StorageError> {
+        let rows = unwell.iter().map(health_to_row).collect::<Result<Vec<_>, _>>()?;
+        let mut writer = self.writer().await;
+        let saved = save(writer.begin().await?, rows, &well).await;
+        writer.finish(saved).await
+    }
+
+    async fn take_probe(
+        &self,
+        hook: HookId,
+        expected: UnixMillis,
+        until: UnixMillis,
+    ) -> Result<bool, StorageError> {
+        let mut writer = self.writer().await;
+        let sql = "UPDATE hook_health SET open_until = ? WHERE hook_id = ? AND open_until = ?";
+        let query = sqlx::query(sql).bind(until.0).bind(hook.0).bind(expected.0);
+        let taken = query.execute(writer.begin().await?).await.map_err(StorageError::from);
+        writer.finish(taken.map(|done| done.rows_affected() > 0)).await
+    }
+
+    async fn paused_since(&self) -> Result<Option<UnixMillis>, StorageError> {
+        let value = engine_state::get(&mut *self.feeding.acquire().await?, PAUSED).await?;
+        let parse = |value: Vec<u8>| {
+            let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+            number.map(UnixMillis).ok_or_else(|| damaged("pause of the engine", "not a number"))
+        };
+        value.map(parse).transpose()
+    }
+
+    async fn set_paused(&self, since: Option<UnixMillis>) -> Result<(), StorageError> {
+        let mut writer = self.writer().await;
+        let connection = writer.begin().await?;
+        let set = match since {
+            Some(since) => engine_state::set(connection, PAUSED, since.0.to_string().as_bytes()).await,
+            None => engine_state::remove(connection, PAUSED).await,
+        };
+        writer.finish(set).await
+    }
+
+    async fn unfinished(&self, hook: HookId, most: u32) -> Result<u32, StorageError> {
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_unfinished \
+            WHERE hook_id = ? AND state < 3 LIMIT ?)";
+        let count: i64 = sqlx::query_scalar(sql).bind(hook.0).bind(most).fetch_one(&self.readers).await?;
+        Ok(u32::try_from(count).unwrap_or(most))
+    }
+
+    async fn missed(&self, query: &MissedQuery, wanted: &WantedEvent<'_>) -> Result<Missed, StorageError> {
+        let _permit = self.permit_read(query.tenant).await?;
+        // Data is not read: it comes after these columns.
+        let sql = "SELECT key, tenant_id, event_type, project FROM events WHERE key > ? AND key < ? \
+            ORDER BY key LIMIT ?";
+        let rows = sqlx::query_as(sql).bind(query.after.0).bind(query.before.0).bind(MAX_VISITED);
+        let (keys, searched_to) = visited(rows.fetch_all(&self.readers).await?, query.tenant, wanted);
+        let sql = "SELECT e.key FROM json_each(?) w CROSS JOIN events e ON e.key = w.value WHERE NOT EXISTS \
+            (SELECT 1 FROM json_each(e.deliveries) d WHERE (d.value ->> 1) = ?) ORDER BY e.key LIMIT ?";
+        let missed = sqlx::query_scalar(sql).bind(to_json(&keys)?).bind(query.hook.0).bind(query.limit + 1);
+        Ok(cut(missed.fetch_all(&self.readers).await?, searched_to, query.limit))
+    }
+
+    async fn replay(
+        &self,
+        tenant: TenantId,
+        hook: HookId,
+        new: Vec<(EventKey, DeliveryId)>,
+        now: UnixMillis,
+    ) -> Result<Vec<DeliveryId>, StorageError> {
+        self.health.check_space()?;
+        let mut writer = self.writer().await;
+        let made = replay(writer.begin().await?, (tenant, hook), new, now).await;
+        writer.finish(made).await
+    }
+}
+
+async fn save(
+    connection: &mut SqliteConnection,
+    rows: Vec<HealthRow>,
+    well: &[HookId],
+) -> Result<(), StorageError> {
+    for (hook, tenant, health, open_until) in rows {
+        let sql = "INSERT INTO hook_health (hook_id, tenant_id, health, open_until) \
+            SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM hooks WHERE id = ?1) \
+            ON CONFLICT (hook_id) DO UPDATE SET health = excluded.health, open_until = excluded.open_until";
+        let query = sqlx::query(sql).bind(hook).bind(tenant).bind(health).bind(open_until);
+        query.execute(&mut *connection).await?;
+    }
+    for hook in well {
+        let sql = "DELETE FROM hook_health WHERE hook_id = ?";
+        sqlx::query(sql).bind(hook.0).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The event's row names the new delivery, too: so the next search does not find the event.
+async fn replay(
+    connection: &mut SqliteConnection,
+    (tenant, hook): (TenantId, HookId),
+    new: Vec<(EventKey, DeliveryId)>,
+    now: UnixMillis,
+) -> Result<Vec<DeliveryId>, StorageError> {
+    let mut made = Vec::with_capacity(new.len());
+    for (event, id) in new {
+        let sql = "UPDATE events SET deliveries = json_insert(ifnull(deliveries, '[]'), '$[#]', json_array(?1 - key, ?2)) \
+            WHERE key = ?3 AND tenant_id = ?4 AND EXISTS (SELECT 1 FROM hooks WHERE id = ?2 AND tenant_id = ?4) \
+            AND NOT EXISTS (SELECT 1 FROM json_each(deliveries) d WHERE (d.value ->> 1) = ?2)";
+        let query = sqlx::query(sql).bind(id.0).bind(hook.0).bind(event.0).bind(tenant.0);
+        if query.execute(&mut *connection).await?.rows_affected() == 0 {
+            continue;
+        }
+        let sql = "INSERT INTO deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, state, attempts, \
+            failures, due_at) SELECT tenant_id, ?, ?, key, event_type, ?, ?, 0, 0, ? FROM events WHERE key = ?";
+        let query = sqlx::query(sql).bind(id.0).bind(hook.0).bind(trigger_code(Trigger::Replay));
+        let query = query.bind(state_code(DeliveryState::Pending)).bind(now.0).bind(event.0);
+        query.execute(&mut *connection).await?;
+        id_buckets::add(connection, hook, id).await?;
+        made.push(id);
+    }
+    Ok(made)
+}

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::limits::keys;
 use crate::config::Config;
 use crate::delivery::{Dispatcher, members};
-use crate::directory::Directory;
+use crate::directory::{Directory, Followed};
 use crate::domain::SecretText;
 use crate::log_limiter::LogLimiter;
 use crate::private_file;

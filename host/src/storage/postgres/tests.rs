@@ -7,7 +7,7 @@ use sqlx_postgres::PgConnection;
 
 use super::testing::TestDatabase;
 use super::*;
-use crate::domain::{DeliveryState, Tenant, TenantId};
+use crate::domain::{DeliveryState, Tenant, TenantId, TenantOptions};
 use crate::storage::conformance::{LEASE_END, NOW, TENANT, World};
 use crate::storage::{
     Database as _, DeliveryQuery, NodeActivity, NodeReport, NodeState, RetryPolicy, Storage, StorageError,
@@ -142,7 +142,9 @@ async fn the_database_says_how_each_node_is() {
 async fn a_text_that_cannot_be_stored_is_an_error_of_its_own() {
     let database = create!();
     let opened = database.open("one").await;
-    let tenant = Tenant { id: TenantId(9), name: "a\0b".to_owned(), client_id: None, created_at: NOW };
+    let options = TenantOptions::default();
+    let tenant =
+        Tenant { id: TenantId(9), name: "a\0b".to_owned(), client_id: None, options, created_at: NOW };
     let refused = opened.stores().tenants.insert_tenant(&tenant).await;
     assert!(matches!(refused, Err(StorageError::Unstorable)), "{refused:?}");
 }

@@ -143,6 +143,7 @@ impl fmt::Debug for HookTls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::testing::CERTIFICATE;
 
     #[test]
     fn what_is_no_certificate_is_refused() {
@@ -151,6 +152,20 @@ mod tests {
         for text in ["", "AAAA", not_a_certificate, key, &"x".repeat(Certificates::MAX_LEN + 1)] {
             assert!(Certificates::parse(text).is_err(), "{text:.40}");
         }
+    }
+
+    #[test]
+    fn a_certificate_is_described_and_tells_connections_apart() {
+        let certificates = Certificates::parse(CERTIFICATE).unwrap();
+        assert_eq!(certificates.subject, "CN=hooks.example, O=Example");
+        assert_eq!(certificates.expires_at, UnixMillis(4_949_588_540_000));
+        assert!(certificates.fingerprint.starts_with("1564dd4ffa8878b9"), "{}", certificates.fingerprint);
+        let client = |key| Some(ClientCertificate { chain: certificates.clone(), key: SecretText::new(key) });
+        let own = || Some(certificates.clone());
+        let all = [(client("a"), None), (client("b"), None), (client("a"), own()), (None, own())];
+        let identities: std::collections::HashSet<_> =
+            all.map(|(client, own)| HookTls::new(client, own).unwrap().identity()).into();
+        assert_eq!(identities.len(), 4);
     }
 
     #[test]

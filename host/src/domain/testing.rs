@@ -1,5 +1,9 @@
 //! What tests share: a hook and an event.
 
+mod receiver;
+
+pub(crate) use receiver::{CERTIFICATE, receiver_options};
+
 use super::{
     Event, EventId, EventKey, Hook, HookId, HookOptions, Origin, Pipeline, RetrySchedule, Signing,
     Subscription, TenantId, TypePattern, UnixMillis,

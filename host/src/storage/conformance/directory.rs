@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{NOW, OTHER_TENANT, TENANT, World};
+use crate::domain::receiver_options::{Handshake, ReceiverOptions};
+use crate::domain::testing::receiver_options;
 use crate::domain::{
     ApiKey, Authorization, Digest, DomainToken, Hook, HookId, HookOptions, KeyId, Login, Origin, Pipeline,
     PluginVersion, Project, RetrySchedule, Role, Scope, Scopes, SecretText, Signing, SigningSecret, Step,
@@ -132,7 +134,12 @@ fn elaborate(hook: Hook) -> Hook {
         description: "f\u{fc}r\n'people'".to_owned(),
         headers: vec![("x-a".into(), "1".into()), ("X-A".into(), "2".into())],
         masked_headers: vec!["x-b".into(), "x-c".into()],
-        options: HookOptions { paused: true, paused_since: Some(NOW), ..HookOptions::default() },
+        options: HookOptions {
+            paused: true,
+            paused_since: Some(NOW),
+            receiver: Some(Box::new(receiver_options())),
+            ..HookOptions::default()
+        },
         pipeline: Pipeline(vec![
             step("latest", "{}"),
             step("name@3", "{\"a\": [1.0,  2]}"),
@@ -153,6 +160,11 @@ pub async fn hooks_are_read_back_and_replaced(world: &World) {
     let mut expected = [world.hook(), elaborate(world.hook()), world.hook()];
     expected[2].retry = RetrySchedule::new(Vec::new()).unwrap();
     expected[2].secrets = Vec::new();
+    expected[2].signing = Signing::Both;
+    expected[2].options.receiver = Some(Box::new(ReceiverOptions {
+        handshake: Some(Handshake::pending(None, NOW)),
+        ..ReceiverOptions::default()
+    }));
     for hook in &expected {
         store.insert(hook, Revision::ANY).await.unwrap();
     }

@@ -74,6 +74,12 @@ pub enum StorageError {
     /// A text contains a character that the database cannot store.
     #[error("the character U+0000 cannot be stored")]
     Unstorable,
+    /// A pooler of connections has given statements of one connection to another.
+    #[error(
+        "the pooler in front of PostgreSQL does not keep prepared statements: use PgBouncer 1.21 or newer with \
+         max_prepared_statements = 200, pooling by session, or connections without a pooler"
+    )]
+    Pooler,
     /// The disk has too little space for new data.
     #[error("the disk is full")]
     NoSpace,

@@ -24,6 +24,8 @@ pub fn meaning(error: &PgDatabaseError) -> Option<StorageError> {
         "58030" | "XX001" | "XX002" | "25006" => Some(StorageError::CannotWrite(said())),
         // character_not_in_repertoire, untranslatable_character: a text has the character U+0000.
         "22021" | "22P05" => Some(StorageError::Unstorable),
+        // duplicate_prepared_statement, invalid_sql_statement_name
+        "42P05" | "26000" => Some(StorageError::Pooler),
         _ => None,
     }
 }

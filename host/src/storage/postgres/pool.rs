@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
@@ -17,20 +17,24 @@ use sqlx_core::describe::Describe;
 use sqlx_postgres::{PgPool, PgQueryResult, PgRow, PgStatement, PgTransaction, PgTypeInfo, Postgres};
 
 use super::errors::is_disconnected;
+use crate::clock;
 
 /// How long a statement may take, with the wait for a connection. A transaction of several statements that others wait for
 /// may take as long.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The connections are replaced no more often than this: a server that refuses each statement is not asked to connect for
+/// each.
+const REPLACED_EVERY: Duration = Duration::from_secs(1);
 /// Begins a transaction. The server ends it if this process is stopped or cut off in the middle of it: others wait for its
 /// locks.
-const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '4s'";
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'";
 /// As [`BEGIN`], for reads that must fit together.
 const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
-    SET LOCAL idle_in_transaction_session_timeout = '4s'";
+    SET LOCAL idle_in_transaction_session_timeout = '5s'";
 /// As [`BEGIN`], for a change that waits for others, which must not take long.
 const BEGIN_CHANGE: &str =
-    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL lock_timeout = '3s'";
+    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL lock_timeout = '2s'";
 
 /// The pool. Clones share it.
 #[derive(Debug, Clone)]
@@ -48,13 +52,15 @@ struct Current {
     pool: PgPool,
     /// How often the pool was replaced.
     generation: u64,
+    /// When it was replaced last.
+    replaced_at: Option<Instant>,
     is_closed: bool,
 }
 
 impl BoundedPool {
     /// A pool that begins with the connections of `pool`.
     pub fn new(pool: PgPool) -> Self {
-        let current = RwLock::new(Current { pool, generation: 0, is_closed: false });
+        let current = RwLock::new(Current { pool, generation: 0, replaced_at: None, is_closed: false });
         Self(Arc::new(Shared { current, succeeded: AtomicU64::new(0) }))
     }
 
@@ -160,13 +166,15 @@ impl BoundedPool {
     /// given back.
     fn replace(&self, generation: u64) {
         let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.generation != generation || current.is_closed {
+        let now = clock::monotonic();
+        let is_new = current.replaced_at.is_some_and(|at| now.saturating_duration_since(at) < REPLACED_EVERY);
+        if current.generation != generation || is_new || current.is_closed {
             return;
         }
         let options = (*current.pool.connect_options()).clone();
         let new = current.pool.options().clone().connect_lazy_with(options);
         let old = std::mem::replace(&mut current.pool, new);
-        current.generation += 1;
+        (current.generation, current.replaced_at) = (generation + 1, Some(now));
         tokio::spawn(async move { old.close().await });
     }
 }

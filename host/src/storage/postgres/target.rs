@@ -148,11 +148,13 @@ impl Target {
         Ok(())
     }
 
-    /// Ends the connection, and with it a transaction that is not committed.
+    /// Ends the connection, and with it a transaction that is not committed. The next move may begin at once.
     ///
     /// # Errors
     /// The error of the database.
-    pub async fn close(self) -> Result<(), StorageError> {
+    pub async fn close(mut self) -> Result<(), StorageError> {
+        sqlx::query("ROLLBACK").execute(&mut self.connection).await?;
+        sqlx::query("SELECT pg_advisory_unlock(1213681235, 2)").execute(&mut self.connection).await?;
         Ok(self.connection.close().await?)
     }
 }

@@ -124,7 +124,9 @@ async fn a_database_in_use_is_refused_and_an_interrupted_move_begins_anew() {
     assert!(second.to_string().contains("another `hookwright migrate`"), "{second}");
     target.close().await.unwrap();
     assert!(matches!(database.try_open("one", 7).await, Err(StorageError::Moving)));
-    assert_eq!(Target::connect(database.url()).await.unwrap().look().await.unwrap(), Found::Interrupted);
+    let mut target = Target::connect(database.url()).await.unwrap();
+    assert_eq!(target.look().await.unwrap(), Found::Interrupted);
+    target.close().await.unwrap();
     move_all(&mut source, &database).await.unwrap();
     assert!(matches!(database.try_open("one", 8).await, Err(StorageError::WrongKey)));
     database.open("one").await;

@@ -85,7 +85,7 @@ fn report(moved: &Moved, out: &mut impl Write) -> Result<()> {
     if moved.replaced > 0 {
         writeln!(
             out,
-            "{MUTED}PostgreSQL cannot store U+0000: {} values have U+FFFD in its place, among them{PLAIN}",
+            "{MUTED}PostgreSQL cannot store U+0000. Values with U+FFFD in its place: {}, among them{PLAIN}",
             grouped(moved.replaced)
         )?;
         for value in &moved.replacements {

@@ -74,7 +74,7 @@ async fn an_installation_moves_with_everything_and_goes_on() {
     let receiver = receiver(&works).await;
     let mut old = Server::start(SQLITE).await;
     let client = old.tenant("acme").await;
-    client.post("/projects", json!({"name": "first"})).await.expect(201);
+    client.post("/projects", json!({"id": 7, "name": "first"})).await.expect(201);
     client.post("/logins", json!({"name": "user", "secret": "the-login's-secret"})).await.expect(201);
     client.upload("mine", guest::filter("", "(i32.const 1)")).await;
     let mut paths: Vec<String> =
@@ -128,7 +128,7 @@ async fn an_installation_moves_with_everything_and_goes_on() {
     let again = client.post("/events", named).await.expect(200);
     assert_eq!((again["duplicate"].clone(), again["id"].clone()), (json!(true), json!("own-id")));
     let retry = format!("/deliveries/{}/retry", waiting[0]["id"].as_str().unwrap());
-    client.post(&retry, json!({})).await.expect(200);
+    client.post(&retry, json!({})).await.expect(202);
     assert_eq!(receiver.next().await.header("webhook-id"), failed);
     let next = client.publish("works", json!(3)).await;
     assert!(next > hanging, "new ids are greater");

@@ -79,7 +79,7 @@ pub(super) fn write(data_dir: &Path, url: &str, key: KeyOf, out: &mut impl Write
     writeln!(out, "and the other settings as before. Each node needs a data directory of its own.")?;
     writeln!(
         out,
-        "{FAINT}{} is unchanged. Do not start an engine on it again: it would deliver what waits once more.{PLAIN}",
+        "{FAINT}The database in {} is unchanged.\nDo not start an engine on it again: it would deliver what waits once more.{PLAIN}",
         data_dir.display()
     )?;
     Ok(out.flush()?)

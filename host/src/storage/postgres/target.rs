@@ -3,7 +3,7 @@
 //! All rows arrive in one transaction: they are there as a whole or not at all. From before it until its end, the key check is
 //! [`MOVING`], with which no engine starts.
 
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use sqlx_postgres::{PgConnectOptions, PgConnection, PgCopyIn};
 
 use super::{partitions, schema};
@@ -35,7 +35,10 @@ impl Target {
     /// The error of the database; [`StorageError::CannotMove`] if another move into it is under way.
     pub async fn connect(url: &str) -> Result<Self, StorageError> {
         let options: PgConnectOptions = url.parse()?;
-        let options = options.application_name("hookwright migrate").extra_float_digits(None);
+        let options = options
+            .application_name("hookwright migrate")
+            .extra_float_digits(None)
+            .disable_statement_logging();
         let mut connection = PgConnection::connect_with(&options).await?;
         let sql = "SELECT pg_try_advisory_lock(1213681235, 2)";
         if !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut connection).await? {

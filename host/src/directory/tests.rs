@@ -93,6 +93,6 @@ async fn following_tells_which_plugins_the_changed_hooks_need() {
     one.create_hook(Hook { tenant, ..world.hook() }).await.unwrap();
     assert_eq!(other.follow().await.unwrap().needed, [(tenant, digest)]);
     assert_eq!(other.follow().await.unwrap().needed, []);
-    one.create_hook(Hook { enabled: false, ..hook }).await.unwrap();
+    one.create_hook(Hook { enabled: false, id: world.hook().id, ..hook }).await.unwrap();
     assert_eq!(other.follow().await.unwrap().needed, [], "a disabled hook runs nothing");
 }

@@ -38,10 +38,10 @@ const BEGIN_CHANGE: &str =
 
 /// The pool. Clones share it.
 #[derive(Debug, Clone)]
-pub struct BoundedPool(Arc<Shared>);
+pub struct BoundedPool(Arc<PoolState>);
 
 #[derive(Debug)]
-struct Shared {
+struct PoolState {
     current: RwLock<Current>,
     /// How many statements have succeeded.
     succeeded: AtomicU64,
@@ -61,7 +61,7 @@ impl BoundedPool {
     /// A pool that begins with the connections of `pool`.
     pub fn new(pool: PgPool) -> Self {
         let current = RwLock::new(Current { pool, generation: 0, replaced_at: None, is_closed: false });
-        Self(Arc::new(Shared { current, succeeded: AtomicU64::new(0) }))
+        Self(Arc::new(PoolState { current, succeeded: AtomicU64::new(0) }))
     }
 
     /// Begins a transaction. Its statements have no limit of their own: see [`Self::bounded`].

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::ConnectOptions as _;
 use sqlx_postgres::{PgConnectOptions, PgPoolOptions};
 
 use super::database::PostgresDatabase;
@@ -43,7 +44,7 @@ pub struct PostgresOptions {
 /// engine migrated the database; else the error of the database.
 pub async fn open(options: PostgresOptions, vault: Arc<Vault>) -> Result<PostgresDatabase, StorageError> {
     let connect: PgConnectOptions = options.url.parse()?;
-    let connect = connect.application_name("hookwright").extra_float_digits(None);
+    let connect = connect.application_name("hookwright").extra_float_digits(None).disable_statement_logging();
     let pools = PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
     let most = options.connections.saturating_sub(HEARTBEAT_CONNECTIONS).max(1);
     let pool = pools.clone().max_connections(most).connect_with(connect.clone()).await?;

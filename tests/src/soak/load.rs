@@ -60,6 +60,16 @@ impl Proxy {
         *upstream = Upstream { base: base.to_owned(), failed_at: None };
     }
 
+    /// The deliveries of an event, as a node shows them.
+    pub async fn deliveries(&self, event: &str) -> String {
+        let (_, base) = self.next();
+        let path = format!("/api/v3/events/{event}/deliveries");
+        match self.client.clone().at(&base).try_send("GET", &path, "", &[]).await {
+            Ok(response) => String::from_utf8_lossy(&response.bytes).into_owned(),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
     /// The answers so far: the status, how many there were, and the body of the first.
     pub fn answers(&self) -> BTreeMap<u16, (u64, String)> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -108,7 +118,8 @@ impl Proxy {
         match tokio::time::timeout(TIMEOUT, sent).await {
             Ok(Ok(response)) => {
                 if response.status == 202 {
-                    self.score.accepted(node, number, hooks);
+                    let id = response.json()["id"].as_str().unwrap_or_default().to_owned();
+                    self.score.accepted(node, number, hooks, &id);
                 } else {
                     self.failed(node, &base);
                 }

@@ -91,16 +91,15 @@ pub async fn run(program: Program, plan: Plan) -> Result<Report> {
     let score = Arc::new(Score::default());
     let receiver = Receiver::start(Arc::clone(&score)).await?;
     let nodes = Nodes::start(&program, plan.nodes, PER_HOOK).await?;
-    let client = nodes.tenant("soak").await?;
     let schedule = [1; 20];
-    for hook in 0..HOOKS {
-        let members = json!({
+    let hook = |hook: usize| {
+        json!({
             "url": format!("http://{}/{hook}", receiver.address),
             "types": ["all", format!("to.{hook}")],
             "retry": {"schedule_s": schedule},
-        });
-        client.post("/hooks", members).await.expect(201);
-    }
+        })
+    };
+    let client = nodes.tenant(&(0..HOOKS).map(hook).collect::<Vec<_>>()).await?;
     let proxy = Proxy::new(client, &nodes.bases(), Arc::clone(&score));
     let (random, report) =
         (plan.seed.max(1), Report { seed: plan.seed, limit: PER_HOOK, ..Report::default() });
@@ -117,6 +116,7 @@ impl Soak {
         for disruption in self.order() {
             self.accept_more(None).await?;
             let node = self.below(self.nodes.count());
+            self.report.disruptions.push(format!("{disruption:?} of node {node}"));
             match disruption {
                 Disruption::Kill => self.kill(node).await?,
                 Disruption::Death => self.die(node).await?,
@@ -238,6 +238,22 @@ impl Soak {
         self.disrupted.push((began, Instant::now()));
     }
 
+    /// Describes deliveries that did not arrive: who accepted them, when, and what the API says.
+    async fn lost(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for delivery in self.score.missing(None).into_iter().take(DESCRIBED) {
+            let Some((node, event, accepted)) = self.score.origin(delivery) else { continue };
+            let before = self.disrupted.iter().rposition(|(from, _)| *from <= accepted);
+            let after = before.map(|at| accepted.duration_since(self.disrupted[at].0));
+            let shown = self.proxy.deliveries(&event).await;
+            all.push(format!(
+                "{event} to hook {}, accepted by node {node} {after:?} after disruption {before:?}: {shown}",
+                delivery.1
+            ));
+        }
+        all
+    }
+
     async fn finish(mut self, began: Instant) -> Result<Report> {
         let arrived = |score: &Score| score.missing(None).is_empty();
         // Each arrival extends the time: only a standstill ends the wait.
@@ -248,6 +264,7 @@ impl Soak {
             }
         }
         let mut report = std::mem::take(&mut self.report);
+        report.lost = self.lost().await;
         report.events = self.score.all_accepted();
         (report.deliveries, report.delivered) = self.score.deliveries();
         for first in self.score.duplicates() {
@@ -270,6 +287,9 @@ impl Soak {
         Ok(report)
     }
 }
+
+/// How many lost deliveries are described.
+const DESCRIBED: usize = 5;
 
 /// Deliveries to the held hook that a node accepted and that did not arrive.
 fn held_by(score: &Score, node: usize) -> Vec<score::Delivery> {

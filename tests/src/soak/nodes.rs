@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use hookwright::storage::postgres::temporary::{self, TemporaryServer};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use super::load::Proxy;
 use crate::client::Client;
@@ -46,14 +47,21 @@ impl Nodes {
         self.servers.iter().flatten().map(Server::base).collect()
     }
 
-    /// Creates a tenant, and waits until all nodes know its key.
-    pub async fn tenant(&self, name: &str) -> Result<Client> {
+    /// Creates a tenant with these hooks, and waits until all nodes know them.
+    pub async fn tenant(&self, hooks: &[Value]) -> Result<Client> {
         let first = self.servers[0].as_ref().context("the first node runs")?;
-        let client = first.tenant(name).await;
+        let client = first.tenant("soak").await;
+        for hook in hooks {
+            client.post("/hooks", hook.clone()).await.expect(201);
+        }
         for base in self.bases() {
             let client = client.clone().at(base);
-            let known = async { while client.get("/hooks").await.status != 200 {} };
-            tokio::time::timeout(crate::TIMEOUT, known).await.context("a node does not know a new key")?;
+            let known = async {
+                while client.get("/hooks").await.json()["data"].as_array().map(Vec::len) != Some(hooks.len())
+                {
+                }
+            };
+            tokio::time::timeout(crate::TIMEOUT, known).await.context("a node does not know new hooks")?;
         }
         Ok(client)
     }

@@ -11,6 +11,8 @@ pub struct Report {
     pub seed: u64,
     /// How long it took.
     pub took: Duration,
+    /// What was done, in order.
+    pub disruptions: Vec<String>,
     /// How often a node was killed and started again at once.
     pub kills: u64,
     /// How often a node was killed, and not started before others had taken its deliveries over.
@@ -27,6 +29,8 @@ pub struct Report {
     pub deliveries: usize,
     /// How many of them arrived.
     pub delivered: usize,
+    /// Some of those that did not: what is known of them.
+    pub lost: Vec<String>,
     /// How many arrived again.
     pub duplicates: usize,
     /// Of the duplicates, those whose first arrival was not shortly before a disruption.
@@ -63,7 +67,7 @@ impl Report {
             }
         };
         let lost = self.deliveries - self.delivered;
-        check(lost == 0, format!("{lost} deliveries were lost"));
+        check(lost == 0, format!("{lost} deliveries were lost: {}", self.lost.join("; ")));
         check(
             self.duplicates <= self.in_flight,
             format!("{} deliveries arrived again, {} were in flight", self.duplicates, self.in_flight),

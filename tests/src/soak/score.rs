@@ -26,6 +26,8 @@ struct State {
 #[derive(Default)]
 struct Entry {
     accepted_by: Option<usize>,
+    event: String,
+    accepted_at: Option<Instant>,
     /// When requests were answered with 200.
     delivered: Vec<Instant>,
 }
@@ -53,12 +55,14 @@ impl Score {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that `node` answered with 202 to an event with deliveries to these hooks.
-    pub fn accepted(&self, node: usize, number: u64, hooks: &[usize]) {
+    /// Notes that `node` answered with 202 to the event `number` with deliveries to these hooks, and gave it the id `event`.
+    pub fn accepted(&self, node: usize, number: u64, hooks: &[usize], event: &str) {
         let mut state = self.lock();
         *state.accepted_by.entry(node).or_default() += 1;
         for hook in hooks {
-            state.deliveries.entry((number, *hook)).or_default().accepted_by = Some(node);
+            let entry = state.deliveries.entry((number, *hook)).or_default();
+            (entry.accepted_by, entry.event) = (Some(node), event.to_owned());
+            entry.accepted_at = Some(Instant::now());
         }
         drop(state);
         self.changes.send_replace(());
@@ -119,6 +123,13 @@ impl Score {
                 && entry.delivered.is_empty()
         });
         missing.map(|(delivery, _)| *delivery).collect()
+    }
+
+    /// The node that accepted the event of a delivery, its id, and when that was.
+    pub fn origin(&self, delivery: Delivery) -> Option<(usize, String, Instant)> {
+        let state = self.lock();
+        let entry = state.deliveries.get(&delivery)?;
+        Some((entry.accepted_by?, entry.event.clone(), entry.accepted_at?))
     }
 
     /// Whether one of these deliveries has arrived.

@@ -9,6 +9,7 @@ pub mod guest;
 pub mod program;
 pub mod proxy;
 pub mod receiver;
+pub mod scratch;
 pub mod server;
 pub mod soak;
 

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use crate::client::Client;
 use crate::database::Database;
 use crate::program::Program;
+use crate::scratch;
 
 /// The operator's key.
 pub const ADMIN_KEY: &str = "test-operator-key-with-enough-characters";
@@ -45,7 +46,7 @@ impl Stored {
     }
 
     fn on(database: Option<Arc<Database>>) -> Self {
-        let temporary = tempfile::tempdir().expect("a temporary directory can be created");
+        let temporary = scratch::directory();
         let data_dir = temporary.path().to_owned();
         Self { data_dir, database, _temporary: Some(Arc::new(temporary)) }
     }

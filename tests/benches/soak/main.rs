@@ -41,6 +41,7 @@ fn plan() -> Result<Plan> {
         pauses: 1,
         pause: Duration::from_secs(30),
         seed: 1,
+        progress: |disruption| eprintln!("{disruption}"),
     };
     // Cargo passes `--bench`.
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");

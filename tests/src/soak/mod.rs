@@ -60,6 +60,8 @@ pub struct Plan {
     pub pause: Duration,
     /// From which the order of disruptions follows.
     pub seed: u64,
+    /// Is told each disruption.
+    pub progress: fn(&str),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,10 +115,12 @@ pub async fn run(program: Program, plan: Plan) -> Result<Report> {
 
 impl Soak {
     async fn disrupt(&mut self) -> Result<()> {
+        let mut done = 0;
         for disruption in self.order() {
             self.accept_more(None).await?;
             let node = self.below(self.nodes.count());
-            self.report.disruptions.push(format!("{disruption:?} of node {node}"));
+            done += 1;
+            (self.plan.progress)(&format!("{done}: {disruption:?}, node {node}"));
             match disruption {
                 Disruption::Kill => self.kill(node).await?,
                 Disruption::Death => self.die(node).await?,

@@ -11,8 +11,6 @@ pub struct Report {
     pub seed: u64,
     /// How long it took.
     pub took: Duration,
-    /// What was done, in order.
-    pub disruptions: Vec<String>,
     /// How often a node was killed and started again at once.
     pub kills: u64,
     /// How often a node was killed, and not started before others had taken its deliveries over.

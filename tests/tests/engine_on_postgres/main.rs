@@ -24,7 +24,7 @@ mod nodes;
 #[cfg(not(postgres_is_missing))]
 #[path = "../engine/receivers/mod.rs"]
 mod receivers;
-
+#[cfg(not(postgres_is_missing))]
 #[path = "../engine/sandbox/mod.rs"]
 mod sandbox;
 #[cfg(not(postgres_is_missing))]

@@ -18,6 +18,7 @@ async fn nothing_is_lost_while_nodes_and_the_database_are_killed() {
         pauses: 0,
         pause: Duration::ZERO,
         seed: 1,
+        progress: |_| {},
     };
     let report = soak::run(BINARY, plan).await.unwrap();
     assert_eq!(report.violations(), [""; 0], "{report}");

@@ -4,6 +4,7 @@
 //! needed, so the list can only become shorter.
 
 mod circles;
+mod databases;
 mod dependencies;
 mod deploy;
 mod imports;
@@ -30,6 +31,11 @@ fn imports_follow_the_layers_in_the_architecture_document() {
 #[test]
 fn imports_of_the_host_have_no_cycles() {
     expect_only_known("circle", circles::violations());
+}
+
+#[test]
+fn end_to_end_tests_run_on_both_databases() {
+    expect_only_known("database", databases::violations());
 }
 
 #[test]

@@ -162,7 +162,7 @@ async fn batches() -> Result<Measured> {
 }
 
 impl Target {
-    /// Posts batches, of which each event goes to [`FAN_OUT`] hooks.
+    /// Posts batches. Each event goes to [`FAN_OUT`] hooks.
     pub fn set_batches(&mut self) {
         let lines: Vec<Bytes> = (0..BATCH as u64).map(event).collect();
         self.bodies = Arc::new(vec![lines.join(&b"\n"[..]).into()]);

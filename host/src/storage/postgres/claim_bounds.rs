@@ -40,7 +40,7 @@ impl ClaimBounds {
         i64::MIN
     }
 
-    /// A claim of `hook` that began at `now` has leased deliveries, of which the last had become due at `last`.
+    /// A claim of `hook` that began at `now` has leased deliveries. The last of them had become due at `last`.
     pub fn claimed(&self, hook: HookId, now: UnixMillis, last: UnixMillis) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MAX_HOOKS && !all.contains_key(&hook) {

@@ -142,7 +142,7 @@ impl Drop for Database<'_> {
 /// What a server has counted.
 #[derive(Debug, Clone, Copy)]
 pub struct Counters {
-    /// Statements of clients, each of which is a round trip.
+    /// Statements of clients. Each is a round trip.
     pub calls: f64,
     /// Bytes of the write-ahead log.
     pub log_bytes: f64,

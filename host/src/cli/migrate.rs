@@ -1,6 +1,7 @@
 //! `hookwright migrate`: moves an installation from SQLite to PostgreSQL.
 
 mod next_steps;
+mod numbers;
 mod progress;
 
 use std::io::Write;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use self::next_steps::KeyOf;
+use self::numbers::grouped;
 use self::progress::ProgressLine;
 use super::arguments::Migrate;
 use super::exit::BadInput;
@@ -95,29 +97,9 @@ fn report(moved: &Moved, out: &mut impl Write) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// A number with a comma between groups of three digits.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digits_are_grouped() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), text);
-        }
-    }
 
     #[test]
     fn only_data_directories_are_moved() {

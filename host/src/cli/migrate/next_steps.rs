@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use url::Url;
 
-use super::{FAINT, HEAD, PLAIN};
+use crate::cli::style::{FAINT, HEAD, PLAIN};
 use crate::private_file::{ENCRYPTION_KEY_FILE, OPERATOR_KEY_FILE};
 use crate::storage::StorageError;
 use crate::storage::transfer::Source;

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use super::grouped;
+use super::numbers::grouped;
 use crate::clock;
 use crate::storage::transfer::Progress;
 

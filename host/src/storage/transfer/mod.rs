@@ -56,7 +56,7 @@ pub struct Moved {
     pub replacements: Vec<String>,
 }
 
-/// Counts what is to be moved.
+/// Counts what a move would copy.
 ///
 /// # Errors
 /// The error of the database.

@@ -17,8 +17,12 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::scores::Shared;
+use super::ScoreBoard;
 
+/// How many events are published in a second.
+pub(super) const RATE: u32 = 100;
+/// How long the receiver takes for a request: so a node has some events in memory when it is killed.
+pub(super) const RECEIVER_DELAY: Duration = Duration::from_millis(50);
 /// The time limit for one request. A killed node refuses connections at once.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How often an event is sent to one node after the other.
@@ -32,11 +36,11 @@ pub(super) struct Publisher {
     nodes: Vec<SocketAddr>,
     key: String,
     next: AtomicUsize,
-    scores: Shared,
+    scores: ScoreBoard,
 }
 
 impl Publisher {
-    pub(super) fn new(nodes: Vec<SocketAddr>, key: &str, scores: &Shared) -> Self {
+    pub(super) fn new(nodes: Vec<SocketAddr>, key: &str, scores: &ScoreBoard) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { client, nodes, key: key.to_owned(), next: AtomicUsize::new(0), scores: Arc::clone(scores) }
     }

@@ -1,4 +1,4 @@
-//! `hookwright demo --nodes 3`: nodes on one PostgreSQL under load, of which one is killed.
+//! `hookwright demo --nodes 3`: nodes on one PostgreSQL under load. One is killed.
 //!
 //! The server is a temporary one, started from the installed programs. Each node is a process of this program. Events go to the
 //! nodes in turn, as from a load balancer; one that gets no answer is sent to another node with the same id.
@@ -26,17 +26,13 @@ use crate::cli::exit::BadInput;
 use crate::clock;
 use crate::storage::postgres::temporary::{self, TemporaryServer};
 
-use load::Publisher;
+use load::{Publisher, RATE, RECEIVER_DELAY};
 use node::{Node, Settings};
-use scores::Scores;
+use scores::{ScoreBoard, Scores};
 use show::Row;
 
-/// How many events are published in a second.
-const RATE: u32 = 100;
 /// How many events the node accepts right before it is killed.
 const BURST: usize = 300;
-/// How long the receiver takes for a request: so the node has some of these events in memory when it is killed.
-const RECEIVER_DELAY: Duration = Duration::from_millis(50);
 /// The node that is killed, counted from 0.
 const VICTIM: usize = 1;
 /// After so many seconds of load.
@@ -125,7 +121,7 @@ async fn show_all(
 /// Load, a kill, and a line for each second.
 struct Story {
     publisher: Arc<Publisher>,
-    scores: scores::Shared,
+    scores: ScoreBoard,
     began: Instant,
 }
 

@@ -26,7 +26,7 @@ struct Arrived {
 }
 
 /// As the publisher, the receiver and the story share it.
-pub(super) type Shared = Arc<SharedScores>;
+pub(super) type ScoreBoard = Arc<SharedScores>;
 
 #[derive(Default)]
 pub(super) struct SharedScores(Mutex<Scores>);
@@ -58,8 +58,8 @@ impl ClusterResult {
 }
 
 impl Scores {
-    pub(super) fn shared() -> Shared {
-        Shared::default()
+    pub(super) fn shared() -> ScoreBoard {
+        ScoreBoard::default()
     }
 
     pub(super) fn accept(&mut self, id: String, node: usize) {

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
+use super::load::{RATE, RECEIVER_DELAY};
 use super::node::Node;
 use super::scores::ClusterResult;
-use super::{RATE, RECEIVER_DELAY};
 use crate::cli::style::{BAD, FAINT, GOOD, HEAD, MUTED, PLAIN};
 
 /// The state of things at the end of a second.

@@ -16,11 +16,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use hookwright_tests::soak::{self, Plan};
+use hookwright_tests::soak::{self, Scenario};
 
 fn main() -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(soak::run(binary().into(), plan()?))?;
+    let report = runtime.block_on(soak::run(binary().into(), scenario()?))?;
     println!("{report}");
     Ok(if report.violations().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -31,8 +31,8 @@ fn binary() -> PathBuf {
     std::env::var_os("HOOKWRIGHT_BENCH_BINARY").filter(|path| !path.is_empty()).unwrap_or(built.into()).into()
 }
 
-fn plan() -> Result<Plan> {
-    let mut plan = Plan {
+fn scenario() -> Result<Scenario> {
+    let mut scenario = Scenario {
         nodes: 3,
         rate: 300,
         kills: 20,
@@ -49,16 +49,16 @@ fn plan() -> Result<Plan> {
         let value = arguments.next().with_context(|| format!("{name} needs a number"))?;
         let number: u64 = value.parse().with_context(|| format!("{name} needs a number, not `{value}`"))?;
         match name.as_str() {
-            "--nodes" => plan.nodes = usize::try_from(number)?,
-            "--rate" => plan.rate = u32::try_from(number)?,
-            "--kills" => plan.kills = number,
-            "--deaths" => plan.deaths = number,
-            "--postgres-kills" => plan.postgres_kills = number,
-            "--pauses" => plan.pauses = number,
-            "--pause-s" => plan.pause = Duration::from_secs(number),
-            "--seed" => plan.seed = number,
+            "--nodes" => scenario.nodes = usize::try_from(number)?,
+            "--rate" => scenario.rate = u32::try_from(number)?,
+            "--kills" => scenario.kills = number,
+            "--deaths" => scenario.deaths = number,
+            "--postgres-kills" => scenario.postgres_kills = number,
+            "--pauses" => scenario.pauses = number,
+            "--pause-s" => scenario.pause = Duration::from_secs(number),
+            "--seed" => scenario.seed = number,
             _ => bail!("unknown option `{name}`; the head of tests/benches/soak/main.rs lists them"),
         }
     }
-    Ok(plan)
+    Ok(scenario)
 }

@@ -26,7 +26,7 @@ const TO_ALL_EVERY: u64 = 10;
 pub struct Proxy {
     client: Client,
     nodes: Vec<Mutex<Upstream>>,
-    turn: AtomicUsize,
+    next: AtomicUsize,
     numbers: AtomicU64,
     stopped: AtomicBool,
     score: Arc<Score>,
@@ -45,7 +45,7 @@ impl Proxy {
         Arc::new(Self {
             client,
             nodes: bases.iter().map(node).collect(),
-            turn: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
             numbers: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             score,
@@ -136,9 +136,9 @@ impl Proxy {
 
     /// The next node that did not just fail, in turn; any, if all did.
     fn next(&self) -> (usize, String) {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
         let upstream = |at: usize| {
-            let node = (turn + at) % self.nodes.len();
+            let node = (first + at) % self.nodes.len();
             let upstream = self.nodes[node].lock().unwrap_or_else(PoisonError::into_inner);
             let is_up = upstream.failed_at.is_none_or(|at| at.elapsed() > PASSED_OVER);
             (is_up, (node, upstream.base.clone()))

@@ -43,7 +43,7 @@ const EVENTS_BETWEEN: u64 = 40;
 
 /// What is done to the nodes.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct Scenario {
     /// Number of nodes.
     pub nodes: usize,
     /// Events a second.
@@ -73,7 +73,7 @@ enum Disruption {
 }
 
 struct Soak {
-    plan: Plan,
+    scenario: Scenario,
     nodes: Nodes,
     proxy: Arc<Proxy>,
     score: Arc<Score>,
@@ -84,15 +84,15 @@ struct Soak {
     report: Report,
 }
 
-/// Runs `plan` with nodes of `program`.
+/// Runs `scenario` with nodes of `program`.
 ///
 /// # Errors
 /// If the nodes or the server cannot be started, or a node does not accept events again in time.
-pub async fn run(program: Program, plan: Plan) -> Result<Report> {
+pub async fn run(program: Program, scenario: Scenario) -> Result<Report> {
     let began = Instant::now();
     let score = Arc::new(Score::default());
     let receiver = Receiver::start(Arc::clone(&score)).await?;
-    let nodes = Nodes::start(&program, plan.nodes, PER_HOOK).await?;
+    let nodes = Nodes::start(&program, scenario.nodes, PER_HOOK).await?;
     let schedule = [1; 20];
     let hook = |hook: usize| {
         json!({
@@ -104,9 +104,9 @@ pub async fn run(program: Program, plan: Plan) -> Result<Report> {
     let client = nodes.tenant(&(0..HOOKS).map(hook).collect::<Vec<_>>()).await?;
     let proxy = Proxy::new(client, &nodes.bases(), Arc::clone(&score));
     let (random, report) =
-        (plan.seed.max(1), Report { seed: plan.seed, limit: PER_HOOK, ..Report::default() });
-    let mut soak = Soak { plan, nodes, proxy, score, receiver, random, disrupted: Vec::new(), report };
-    let clients = soak.proxy.start(soak.plan.rate);
+        (scenario.seed.max(1), Report { seed: scenario.seed, limit: PER_HOOK, ..Report::default() });
+    let mut soak = Soak { scenario, nodes, proxy, score, receiver, random, disrupted: Vec::new(), report };
+    let clients = soak.proxy.start(soak.scenario.rate);
     soak.disrupt().await?;
     soak.proxy.stop();
     clients.join_all().await;
@@ -120,7 +120,7 @@ impl Soak {
             self.accept_more(None).await?;
             let node = self.below(self.nodes.count());
             done += 1;
-            (self.plan.progress)(&format!("{done}: {disruption:?}, node {node}"));
+            (self.scenario.progress)(&format!("{done}: {disruption:?}, node {node}"));
             match disruption {
                 Disruption::Kill => self.kill(node).await?,
                 Disruption::Death => self.die(node).await?,
@@ -131,14 +131,14 @@ impl Soak {
         self.accept_more(None).await
     }
 
-    /// All disruptions of the plan, shuffled.
+    /// All disruptions of the scenario, shuffled.
     fn order(&mut self) -> Vec<Disruption> {
         let mut all = Vec::new();
         for (count, disruption) in [
-            (self.plan.kills, Disruption::Kill),
-            (self.plan.deaths, Disruption::Death),
-            (self.plan.postgres_kills, Disruption::PostgresKill),
-            (self.plan.pauses, Disruption::Pause),
+            (self.scenario.kills, Disruption::Kill),
+            (self.scenario.deaths, Disruption::Death),
+            (self.scenario.postgres_kills, Disruption::PostgresKill),
+            (self.scenario.pauses, Disruption::Pause),
         ] {
             all.extend((0..count).map(|_| disruption));
         }
@@ -204,7 +204,7 @@ impl Soak {
         let began = self.begin();
         self.nodes.signal(node, Signal::STOP)?;
         // The nodes' clocks cannot be moved from here.
-        tokio::time::sleep(self.plan.pause).await;
+        tokio::time::sleep(self.scenario.pause).await;
         self.nodes.signal(node, Signal::CONT)?;
         self.report.pauses += 1;
         let accepted = self.accept_more(Some(node)).await;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use hookwright_tests::soak::{self, Plan};
+use hookwright_tests::soak::{self, Scenario};
 
 use crate::BINARY;
 
 /// A short soak. `cargo bench -p hookwright-tests --bench soak` runs long ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_while_nodes_and_the_database_are_killed() {
-    let plan = Plan {
+    let scenario = Scenario {
         nodes: 3,
         rate: 120,
         kills: 4,
@@ -20,6 +20,6 @@ async fn nothing_is_lost_while_nodes_and_the_database_are_killed() {
         seed: 1,
         progress: |_| {},
     };
-    let report = soak::run(BINARY, plan).await.unwrap();
+    let report = soak::run(BINARY, scenario).await.unwrap();
     assert_eq!(report.violations(), [""; 0], "{report}");
 }

@@ -41,7 +41,7 @@ async fn result(client: &Client, id: &str) -> Value {
 
 #[tokio::test]
 async fn nothing_is_delivered_until_the_receiver_allows_it() {
-    let server = Server::start(BINARY).await;
+    let mut server = Server::start(BINARY).await;
     let client = server.tenant("shop.example").await;
     let (receiver, answer) = receiver().await;
     let id = hook(&client, &receiver, json!({"handshake": "cloudevents", "handshake_rate": 120})).await;
@@ -56,6 +56,7 @@ async fn nothing_is_delivered_until_the_receiver_allows_it() {
     assert_eq!(refused["reason"], "the receiver answered 405 without `WebHook-Allowed-Origin`");
     let event = client.publish("t", json!({})).await;
     client.post(&format!("/hooks/{id}/test"), json!({})).await.expect(409);
+    server.kill().await;
     let server = server.restart().await;
     let client = client.at(server.base());
     let deliveries = client.get(&format!("/events/{event}/deliveries")).await.expect(200);

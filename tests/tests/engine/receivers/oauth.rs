@@ -72,7 +72,7 @@ async fn the_secret_stays_until_its_client_or_token_url_changes() {
     let id = hook(&client, &receiver, json!({"oauth2": oauth(&tokens)})).await;
     let shown = client.get(&format!("/hooks/{id}")).await.expect(200);
     client.send("PUT", &format!("/api/v3/hooks/{id}"), shown.to_string(), &[]).await.expect(200);
-    patch(&client, &id, json!({"oauth2": {"scopes": [], "parameters": {}, "authentication": "post"}}))
+    patch(&client, &id, json!({"oauth2": {"scopes": [], "parameters": null, "authentication": "post"}}))
         .await
         .expect(200);
     assert_eq!(attempt(&client).await["response"]["status"], 200);

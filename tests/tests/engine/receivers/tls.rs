@@ -14,7 +14,7 @@ async fn attempt(client: &Client, kind: &str) -> Value {
 #[tokio::test]
 async fn each_hook_shows_its_own_certificate_over_its_own_connections() {
     let (receiver, authority, issue) = Receiver::mutual_tls(|_| Reply::status(200)).await;
-    let (server, client) = engine().await;
+    let (mut server, client) = engine().await;
     let url = format!("https://{}/", receiver.address());
     let mut keys = Vec::new();
     for (kind, name) in [("a", "first.example"), ("b", "second.example"), ("none", "")] {
@@ -53,6 +53,7 @@ async fn each_hook_shows_its_own_certificate_over_its_own_connections() {
     // The key stays as long as the certificate does, also when the hook is sent back as it was read.
     client.send("PUT", &format!("/api/v3/hooks/{id}"), view.to_string(), &[]).await.expect(200);
     patch(&client, id, json!({"description": "changed"})).await.expect(200);
+    server.kill().await;
     let server = server.restart().await;
     let client = client.at(server.base());
     assert_eq!(attempt(&client, "a").await["response"]["status"], 200);

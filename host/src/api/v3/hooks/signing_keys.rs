@@ -14,11 +14,12 @@ use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
-use crate::api::problem::Problem;
+use crate::api::problem::{Kind, Problem};
 use crate::api::time::Time;
 use crate::api::v3::limits::MAX_SMALL_BODY;
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
+use crate::domain::signing_key::SigningKey;
 use crate::domain::{Hook, HookId, Scope, UnixMillis};
 use crate::services::{HookService, new_signing_key};
 use crate::sources::Sources;
@@ -114,11 +115,21 @@ pub(super) async fn rotate_hook_signing_key(
         None => None,
     };
     find_readable(&directory, tenant, id)?;
-    let key = match given {
+    let key: SigningKey = match given {
         Some(text) => text.parse().map_err(|rule| Problem::invalid(Pointer::to("key"), rule))?,
         None => new_signing_key().map_err(|error| Problem::internal("making a key pair", &error))?,
     };
-    let rotated = hooks.rotate_signing_key((tenant, id), key, check_signs_asymmetrically).await?;
+    let may_rotate = |hook: &Hook| {
+        check_signs_asymmetrically(hook)?;
+        match hook.signing_keys().first().is_some_and(|current| current.is_same_pair(&key)) {
+            true => {
+                let rule = "this is already the hook's key; send a different one";
+                Err(Problem::at(Kind::InvalidValue, Pointer::to("key"), rule))
+            }
+            false => Ok(()),
+        }
+    };
+    let rotated = hooks.rotate_signing_key((tenant, id), key.clone(), may_rotate).await?;
     let hook = rotated.ok_or_else(|| no_hook(id))?;
     Ok(Json(SigningKeysView::of(&hook, sources.now())))
 }

@@ -91,9 +91,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let directory =
         Directory::load_within(quotas(&config), stores.clone(), Arc::clone(&ids), Arc::clone(&clock));
     let directory = directory.await.context("cannot read the database")?;
-    if config.paused {
-        directory.pause_engine(true).await.context("cannot pause the engine")?;
-    }
+    hook_states::pause_if(config.paused, &directory).await?;
     let admin = admin_key::load_or_create(&config).context("cannot load the operator's key")?;
 
     // Before anything is sent: a second engine, whose port is taken, must not deliver first.
@@ -118,13 +116,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     dispatcher.start(Arc::new(Workers::new(Arc::clone(&cores), workers.into_iter())), cores.first().clone());
     let stop_feeding = CancellationToken::new();
     let feeding = spawn_feeder(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
-    tokio::spawn(hook_states::sync(
-        database.is_shared(),
-        Arc::clone(&health),
-        Arc::clone(&directory),
-        Arc::clone(&dispatcher),
-        stop_feeding.clone(),
-    ));
+    hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
 
     let ingest = ingest(&sources, &directory, &stores, &dispatcher);
     activity::spawn(&sources, &stores, (&ingest, &dispatcher, &directory), local_addr, &stop_feeding);

@@ -36,8 +36,26 @@ pub(super) async fn monitor(
     Ok(monitor)
 }
 
+/// Pauses the engine at the start, if the operator wants that.
+pub(super) async fn pause_if(paused: bool, directory: &Directory) -> Result<()> {
+    if paused {
+        directory.pause_engine(true).await.context("cannot pause the engine")?;
+    }
+    Ok(())
+}
+
 /// Stores health and follows that of other nodes, until `stop`.
-pub(super) async fn sync(
+pub(super) fn follow(
+    database: &Arc<dyn Database>,
+    health: &Arc<HookHealthMonitor>,
+    (directory, dispatcher): (&Arc<Directory>, &Arc<Dispatcher>),
+    stop: &CancellationToken,
+) {
+    let (directory, dispatcher) = (Arc::clone(directory), Arc::clone(dispatcher));
+    tokio::spawn(sync(database.is_shared(), Arc::clone(health), directory, dispatcher, stop.clone()));
+}
+
+async fn sync(
     is_shared: bool,
     health: Arc<HookHealthMonitor>,
     directory: Arc<Directory>,

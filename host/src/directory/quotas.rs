@@ -39,7 +39,7 @@ impl Default for Quotas {
     }
 }
 
-/// A quota of which a tenant uses most.
+/// A quota that a tenant has nearly used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NearQuota {
     /// The setting that limits it.
@@ -51,7 +51,7 @@ pub struct NearQuota {
 }
 
 impl Directory {
-    /// The quotas of which `tenant` uses nine tenths or more.
+    /// The quotas that `tenant` has used up to nine tenths or more.
     pub fn near_quotas(&self, tenant: TenantId) -> Vec<NearQuota> {
         let (hooks, config) = read(&self.hooks).usage(tenant);
         let plugins = read(&self.plugins).owners.get(&Some(tenant)).map_or(0, |owned| owned.bytes);

@@ -16,7 +16,7 @@ pub const MAX_HELD: u32 = 10_000;
 const RECOVERED_AT_ONCE: u32 = 250;
 /// How many deliveries one call of a recovery makes, about.
 const MAX_RECOVERED: usize = 10_000;
-/// How many searches one call makes, each of which visits some thousand events.
+/// How many searches one call makes. Each visits some thousand events.
 const MAX_SEARCHES: usize = 40;
 
 /// Tells states of hooks, and changes what is held. Clones share one service.

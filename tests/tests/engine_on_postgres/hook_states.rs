@@ -50,7 +50,6 @@ async fn what_is_paused_through_one_node_is_held_by_all_and_resumed_through_anot
     let id = hook(&clients[0], &receiver, json!({})).await;
     let merge = [("content-type", "application/merge-patch+json")];
     let of_hook = format!("/api/v3/hooks/{id}");
-    let mut arrived = 0;
     for (what, path) in
         [("hook", of_hook.as_str()), ("tenant", "/api/v3/tenants/acme"), ("engine", "/api/v3/engine")]
     {
@@ -59,13 +58,12 @@ async fn what_is_paused_through_one_node_is_held_by_all_and_resumed_through_anot
         all_show(&clients, &id, |hook| hook["state"]["paused"] == what).await;
         let events = publish(&clients, 9).await;
         hook_when(&clients[1], &id, |hook| hook["held"] == 9).await;
-        assert_eq!(receiver.so_far().len(), arrived, "{what}");
+        assert_eq!(receiver.so_far().len(), 0, "{what}");
         who(2).send("PATCH", path, r#"{"paused": false}"#, &merge).await.expect(200);
         for event in &events {
             assert_eq!(clients[1].finished(event).await[0]["state"], "succeeded", "{what}");
         }
-        arrived += 9;
-        assert_eq!(receiver.so_far().len(), arrived, "{what}");
+        assert_eq!(receiver.so_far().len(), 9, "{what}");
     }
 }
 
@@ -86,20 +84,20 @@ async fn an_open_circuit_costs_one_probe_over_all_nodes() {
     let mut events = publish(&clients, 12).await;
     let is_open = |hook: &Value| hook["state"]["name"] == "circuit_open";
     all_show(&clients, &id, is_open).await;
-    let before = receiver.so_far().len();
+    assert!(!receiver.so_far().is_empty());
     events.extend(publish(&clients, 12).await);
     hook_when(&clients[2], &id, |hook| hook["held"] == 24).await;
     let until = hook_when(&clients[0], &id, is_open).await["state"]["until"].as_str().unwrap().to_owned();
 
     patch_hook(&clients[1], &id, json!({"description": "probe it"})).await;
     all_show(&clients, &id, |hook| is_open(hook) && hook["state"]["until"].as_str() > Some(&until)).await;
-    assert_eq!(receiver.so_far().len(), before + 1);
+    assert_eq!(receiver.so_far().len(), 1);
 
     status.store(200, SeqCst);
     patch_hook(&clients[2], &id, json!({"description": "mended"})).await;
     for event in &events {
         assert_eq!(clients[0].finished(event).await[0]["state"], "succeeded");
     }
-    assert_eq!(receiver.so_far().len(), before + 1 + 24);
+    assert_eq!(receiver.so_far().len(), 24);
     all_show(&clients, &id, |hook| hook["state"] == json!({"name": "ok"})).await;
 }

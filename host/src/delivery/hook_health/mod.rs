@@ -149,7 +149,7 @@ impl HookHealthMonitor {
         }
     }
 
-    /// Takes in an attempt. Returns why the hook is to be disabled, if it is.
+    /// Takes in an attempt. Returns why to disable the hook, if it must be.
     pub(super) fn observe(
         &self,
         hook: &Hook,

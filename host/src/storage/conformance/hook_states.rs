@@ -71,7 +71,7 @@ pub async fn unfinished_deliveries_are_counted(world: &World) {
     assert_eq!(world.storage.hook_states.unfinished(HookId(1), 10).await.unwrap(), 0);
 }
 
-/// Events that the hook has a delivery of are not missed, whoever made it. A replay is claimed like any other delivery.
+/// Events that have a delivery for the hook are not missed. A replay is claimed like any other delivery.
 pub async fn missed_events_are_found_and_replayed_once(world: &World) {
     let store = &world.storage.hook_states;
     let (hook, other) = (world.stored_hook().await, world.stored_hook().await);

@@ -62,15 +62,20 @@ async fn samples(client: &Client) -> Vec<Sample> {
     let made = client.post("/hooks", hook.clone()).await.expect(201);
     let id = made["id"].as_str().unwrap();
     let event = json!({"type": "a.b", "data": {}, "project": 7, "occurred_at": "2026-06-01T09:30:00Z"});
+    let time = "2026-06-01T09:30:00Z";
+    let recovery = json!({"since": time, "until": time, "after": "evt_01m8rz4g3k2v7"});
     let sample = |method, path: &'static str, body| Sample {
         method,
         path,
-        url: path.replace("{id}", id).replace("{name}", "field-map"),
+        url: path.replace("tenants/{id}", "tenants/acme").replace("{id}", id).replace("{name}", "field-map"),
         body,
-        by_operator: path == "/api/v3/tenants",
+        by_operator: path.starts_with("/api/v3/tenants") || path == "/api/v3/engine",
     };
     vec![
         sample("post", "/api/v3/tenants", json!({"name": "second.example", "client_id": 5})),
+        sample("patch", "/api/v3/tenants/{id}", json!({"paused": false})),
+        sample("patch", "/api/v3/engine", json!({"paused": false})),
+        sample("post", "/api/v3/hooks/{id}/recover", recovery),
         sample("post", "/api/v3/projects", json!({"id": 8, "name": "eight"})),
         sample("post", "/api/v3/keys", json!({"name": "second", "scopes": ["events:write"]})),
         sample("post", "/api/v3/logins", json!({"name": "login", "secret": "long-enough-secret"})),

@@ -24,7 +24,9 @@ async fn a_hook_is_created_read_changed_and_deleted() {
         assert_eq!(&created[name], value, "{name}");
     }
     let path = format!("/api/v3/hooks/{}", created["id"].as_str().unwrap());
-    assert_eq!(client.send("GET", &path, "", &[]).await.expect(200), created);
+    let mut shown = client.send("GET", &path, "", &[]).await.expect(200);
+    assert_eq!(shown.as_object_mut().unwrap().remove("held"), Some(json!(0)), "the hook is disabled");
+    assert_eq!(shown, created);
 
     let patch = r#"{"enabled": true, "description": null, "headers": {"X-One": null, "X-Two": "2"}}"#;
     let merge = [("content-type", "application/merge-patch+json")];

@@ -64,7 +64,8 @@ async fn an_open_circuit_holds_deliveries_and_costs_one_probe() {
     let open = hook_when(&client, &id, is("circuit_open")).await["state"].clone();
     assert!(open["since"].is_string() && open["until"].is_string(), "{open}");
     assert_eq!(open["reason"], "the receiver answered with status 500");
-    assert_eq!(receiver.so_far().len(), 5);
+    let mut arrived = receiver.so_far().len();
+    assert_eq!(arrived, 5);
     for number in 10..20 {
         events.push(client.publish("t", json!(number)).await);
     }
@@ -72,12 +73,12 @@ async fn an_open_circuit_holds_deliveries_and_costs_one_probe() {
 
     // A change of the hook asks for a probe at once.
     patch_hook(&client, &id, json!({"description": "still broken"})).await;
-    hook_when(&client, &id, |hook| is("circuit_open")(hook) && receiver.so_far().len() == 6).await;
     hook_when(&client, &id, |hook| hook["state"]["until"].as_str() > open["until"].as_str()).await;
     // Tests are not held, and a failed one changes nothing.
     let test = client.post(&format!("/hooks/{id}/test"), json!({})).await.expect(202);
     client.finished(test["event"].as_str().unwrap()).await;
-    assert_eq!(receiver.so_far().len(), 7, "one probe and one test");
+    arrived += receiver.so_far().len();
+    assert_eq!(arrived, 7, "one probe and one test");
     assert_eq!(client.get(&format!("/hooks/{id}")).await.expect(200)["state"]["since"], open["since"]);
 
     status.store(200, SeqCst);
@@ -90,7 +91,8 @@ async fn an_open_circuit_holds_deliveries_and_costs_one_probe() {
         assert!(delivery["attempts"].as_array().unwrap().len() <= most, "{delivery}");
     }
     assert_eq!(client.get(&format!("/hooks/{id}")).await.expect(200)["state"], json!({"name": "ok"}));
-    assert_eq!(receiver.so_far().len(), 27, "5 that opened the circuit, a probe, a test, and 20 deliveries");
+    arrived += receiver.so_far().len();
+    assert_eq!(arrived, 27, "5 that opened the circuit, a probe, a test, and 20 deliveries");
 }
 
 #[tokio::test]

@@ -34,7 +34,6 @@ async fn a_pause_of_a_hook_its_tenant_or_the_engine_holds_deliveries_in_the_orde
         ("tenant", &operator, "/tenants/acme"),
         ("engine", &operator, "/engine"),
     ] {
-        let before = receiver.so_far().len();
         patch(who, path, true).await;
         let events = publish(&client, 20).await;
         let shown = client.get(&of_hook).await.expect(200);
@@ -44,16 +43,17 @@ async fn a_pause_of_a_hook_its_tenant_or_the_engine_holds_deliveries_in_the_orde
         // A test is sent all the same, and shows that the others are not.
         let test = client.post(&format!("{of_hook}/test"), json!({})).await.expect(202);
         client.finished(test["event"].as_str().unwrap()).await;
-        assert_eq!(receiver.so_far().len(), before + 1, "{what}");
+        assert_eq!(receiver.so_far().len(), 1, "{what}");
         let held = client.get(&format!("/deliveries?hook={id}&state=pending")).await.expect(200);
-        let attempts: Vec<_> = held["data"].as_array().unwrap().iter().map(|one| &one["attempts"]).collect();
-        assert_eq!(attempts, vec![&json!(0); 20], "{what}");
+        assert_eq!(held["data"].as_array().unwrap().len(), 20, "{what}");
 
         patch(who, path, false).await;
         for event in &events {
-            assert_eq!(client.finished(event).await[0]["state"], "succeeded");
+            let delivery = client.finished(event).await.remove(0);
+            assert_eq!(delivery["state"], "succeeded");
+            assert_eq!(delivery["attempts"].as_array().unwrap().len(), 1, "holding uses up no attempt");
         }
-        let arrived: Vec<_> = receiver.so_far()[before + 1..].iter().map(|one| one.json()).collect();
+        let arrived: Vec<_> = receiver.so_far().iter().map(|one| one.json()).collect();
         assert_eq!(arrived, (0..20).map(Value::from).collect::<Vec<_>>(), "{what}");
         assert_eq!(client.get(&of_hook).await.expect(200)["state"], json!({"name": "ok"}));
     }

@@ -1,4 +1,4 @@
-//! `/hooks/{id}/missed` and `/hooks/{id}/recover`: events that a hook subscribes to and has no delivery of.
+//! `/hooks/{id}/missed` and `/hooks/{id}/recover`: events that a hook subscribes to and that have no delivery for it.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ pub(super) struct RecoveryView {
 /// List missed events
 ///
 /// Requires `hooks:read` and `events:read`. Lists stored events that match the types and the project of the
-/// hook as they are now, and of which it has no delivery, oldest first. A page may be empty and still have a
+/// hook as they are now and have no delivery for it, oldest first. A page may be empty and still have a
 /// `next`, because the search is limited.
 #[utoipa::path(
     get, path = "/api/v3/hooks/{id}/missed", tag = "hooks",

@@ -224,7 +224,7 @@ impl HookInput {
     fn check_with(self, resolves: impl Fn(&PluginRef) -> bool) -> Result<HookSettings, Problem> {
         let at = |member| move |rule| Problem::invalid(Pointer::to(member), rule);
         Ok(HookSettings {
-            options: read_options(&self)?,
+            options: read_options(self.paused),
             url: Hook::parse_url(&self.url).map_err(at("url"))?,
             subscription: read_types(&self.types)?,
             project: self.project,

@@ -273,8 +273,10 @@ impl Soak {
         (report.deliveries, report.delivered) = self.score.deliveries();
         for first in self.score.duplicates() {
             report.duplicates += 1;
-            let reason =
-                self.disrupted.iter().find(|(from, to)| first + RECORDED_WITHIN >= *from && first <= *to);
+            let reason = self
+                .disrupted
+                .iter()
+                .find(|(from, to)| first + RECORDED_WITHIN >= *from && first <= *to + RECORDED_WITHIN);
             match reason {
                 None => report.unexplained += 1,
                 Some((from, _)) => {

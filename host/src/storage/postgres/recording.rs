@@ -42,6 +42,23 @@ pub fn first_part(rows: &[RecordRow]) -> usize {
     rows.iter().position(is_of_the_next).unwrap_or(rows.len())
 }
 
+macro_rules! record_attempts {
+    () => {
+        "record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+        $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43)"
+    };
+}
+
+/// Does not wait until the record is on disk: if the database crashes, a lost one costs a repetition at most.
+const RECORD: &str = concat!("SELECT ", record_attempts!());
+/// Waits until the record is on disk. Nothing but a record says that a delivery is due again: this node forgets it, and what
+/// a crash of the database takes away would never be sent.
+const RECORD_DURABLY: &str = concat!(
+    "WITH was AS MATERIALIZED (SELECT current_setting('synchronous_commit') AS setting) SELECT ",
+    record_attempts!(),
+    ", set_config('synchronous_commit', setting, true) FROM was"
+);
+
 /// Writes records of different deliveries.
 ///
 /// # Errors
@@ -92,10 +109,10 @@ impl<'a> Writes<'a> {
 
     /// Returns the deliveries to materialize and to record again.
     async fn run(self, session: &Session) -> Result<Vec<DeliveryId>, StorageError> {
-        let sql = "SELECT record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-            $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, \
-            $41, $42, $43)";
-        let query = sqlx::query(sql).bind(session.number()).bind(session.epoch());
+        let is_continued = self.changes.iter().any(|row| !row.state.is_final());
+        let query = sqlx::query(if is_continued { RECORD_DURABLY } else { RECORD })
+            .bind(session.number())
+            .bind(session.epoch());
         let query = bind_leased(bind_finished(query, &self.finished), &self.leased);
         let query = bind_changes(bind_rendered(query, &self.changes), &self.changes);
         let query = bind_attempts(query, &self.attempts);

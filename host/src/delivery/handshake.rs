@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 
 use super::client::{DeliveryClient, OwnFailure, Sender};
-use super::request::{REQUEST_ORIGIN, USER_AGENT};
+use super::header_values::{REQUEST_ORIGIN, USER_AGENT};
 use super::signing;
 use crate::domain::receiver_options::Handshake;
 use crate::domain::{Hook, Outcome, Response};

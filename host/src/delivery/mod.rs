@@ -24,6 +24,7 @@ pub mod egress;
 mod fair_queue;
 pub mod feeder;
 pub mod handshake;
+mod header_values;
 mod hook_health;
 mod limits;
 pub mod members;

@@ -19,6 +19,7 @@ use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use super::client::{DeliveryClient, OwnFailure};
+use super::header_values::USER_AGENT;
 use crate::clock;
 use crate::domain::attempt::UnreachableKind;
 use crate::domain::oauth::{OAuthAuthentication, OAuthClient};
@@ -178,7 +179,7 @@ fn build(client: &OAuthClient) -> Result<http::Request<Full<Bytes>>, String> {
     let mut request = http::Request::post(client.token_url.as_str())
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::ACCEPT, "application/json")
-        .header(header::USER_AGENT, super::request::USER_AGENT);
+        .header(header::USER_AGENT, USER_AGENT);
     match client.authentication {
         OAuthAuthentication::Basic => request = request.header(header::AUTHORIZATION, basic(client)?),
         OAuthAuthentication::Post => {

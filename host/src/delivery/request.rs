@@ -5,6 +5,7 @@ use http::{HeaderName, HeaderValue, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
 
+use super::header_values::{REQUEST_ORIGIN, USER_AGENT};
 use super::oauth::Token;
 use super::signing;
 use crate::domain::hook::is_reserved_header;
@@ -14,13 +15,8 @@ use crate::domain::{
     UnixMillis,
 };
 
-/// Sent unless a hook or a plugin sets its own.
-pub(super) const USER_AGENT: &str = concat!("Hookwright/", env!("CARGO_PKG_VERSION"));
 /// The header with the event's type. The body is only the event's data, unless a plugin wraps it.
 const EVENT_TYPE: &str = "hookwright-event-type";
-
-/// The header that names the sender to a receiver that has allowed it (CloudEvents, HTTP Web Hooks, section 4.1.2).
-pub(super) const REQUEST_ORIGIN: &str = "webhook-request-origin";
 
 /// Capacity for headers that are added later: the authorization, the host, the length.
 const ADDED_HEADERS: usize = 3;

@@ -31,9 +31,9 @@ const DEFAULT_ORIGIN: &str = "hookwright";
 
 /// See the module's head. Clones share everything.
 #[derive(Clone)]
-pub struct Handshakes(Arc<Shared>);
+pub struct Handshakes(Arc<HandshakeMaker>);
 
-struct Shared {
+struct HandshakeMaker {
     sources: Sources,
     directory: Arc<Directory>,
     dispatcher: Arc<Dispatcher>,
@@ -56,7 +56,7 @@ impl Handshakes {
         client: DeliveryClient,
         origin: Option<String>,
     ) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(HandshakeMaker {
             sources: sources.clone(),
             directory: Arc::clone(directory),
             dispatcher: Arc::clone(dispatcher),
@@ -102,8 +102,8 @@ impl Handshakes {
     /// Fails if the result cannot be stored.
     pub async fn make(&self, tenant: TenantId, id: HookId) -> Result<(), DirectoryError> {
         let this = &*self.0;
-        let _turn = this.tenant_limit.acquire(tenant).await;
-        let _permit = this.limit.acquire().await;
+        let _of_tenant = this.tenant_limit.acquire(tenant).await;
+        let _of_all = this.limit.acquire().await;
         let Some(hook) = this.directory.hook_of(tenant, id) else { return Ok(()) };
         let Some(asked) = hook.handshake().filter(|_| !hook.unreadable) else { return Ok(()) };
         let origin = this.origin_of(tenant);
@@ -124,7 +124,7 @@ impl Handshakes {
     }
 }
 
-impl Shared {
+impl HandshakeMaker {
     /// Stores what came of the handshake, unless the hook needs another one now.
     async fn store(&self, hook: &Hook, asked: &Handshake, result: Handshake) -> Result<(), DirectoryError> {
         let mut tries = STORE_TRIES;
@@ -169,7 +169,7 @@ fn needs_handshake(hook: &Hook) -> bool {
 }
 
 /// Ends the work on a hook when it is dropped.
-struct Entry<'a>(&'a Shared, HookId);
+struct Entry<'a>(&'a HandshakeMaker, HookId);
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {

@@ -8,7 +8,7 @@ use hyper::body::Bytes;
 use super::header_values::{REQUEST_ORIGIN, USER_AGENT};
 use super::oauth::Token;
 use super::signing;
-use crate::domain::hook::is_reserved_header;
+use crate::domain::header::is_reserved_header;
 use crate::domain::mask::MASK;
 use crate::domain::{
     Event, Fault, FaultKind, HeaderList, Hook, Request, RequestBody, SentRequest, Signing, Surface,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::cache::Directory;
 use super::error::DirectoryError;
+use super::freshness::StaleConfiguration;
 use super::load::load;
 use super::locks::write;
 use crate::clock;
@@ -21,6 +22,19 @@ pub struct Followed {
 }
 
 impl Directory {
+    /// Other nodes may change the configuration: from now on it must be followed.
+    pub fn expect_changes_of_others(&self) {
+        self.freshness.expect_changes();
+    }
+
+    /// Whether requests may be answered with what is in memory.
+    ///
+    /// # Errors
+    /// If others may have changed the configuration, and nothing is known of it for too long.
+    pub fn check_fresh(&self) -> Result<(), StaleConfiguration> {
+        if self.freshness.is_stale(clock::since_boot_ms()) { Err(StaleConfiguration) } else { Ok(()) }
+    }
+
     /// Takes over the changes that others committed since the last call.
     ///
     /// # Errors

@@ -6,7 +6,6 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use super::cache::Directory;
 use crate::clock;
 
 /// Configuration that was not compared with the database's for this long is too old to answer requests.
@@ -32,7 +31,12 @@ impl Freshness {
         self.compared_at_ms.fetch_max(began_ms, Ordering::AcqRel);
     }
 
-    fn is_stale(&self, now_ms: i64) -> bool {
+    /// Others change the configuration: from now on it is too old if it was not compared for long.
+    pub(super) fn expect_changes(&self) {
+        self.is_followed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_stale(&self, now_ms: i64) -> bool {
         let age_ms = now_ms - self.compared_at_ms.load(Ordering::Acquire);
         self.is_followed.load(Ordering::Acquire)
             && u128::try_from(age_ms).is_ok_and(|age| age > MAX_AGE.as_millis())
@@ -45,21 +49,6 @@ impl Freshness {
     "the node cannot reach its database, so its configuration may be out of date; try again later, or at another node"
 )]
 pub struct StaleConfiguration;
-
-impl Directory {
-    /// Other nodes may change the configuration: from now on it must be followed.
-    pub fn expect_changes_of_others(&self) {
-        self.freshness.is_followed.store(true, Ordering::Release);
-    }
-
-    /// Whether requests may be answered with what is in memory.
-    ///
-    /// # Errors
-    /// If others may have changed the configuration, and nothing is known of it for too long.
-    pub fn check_fresh(&self) -> Result<(), StaleConfiguration> {
-        if self.freshness.is_stale(clock::since_boot_ms()) { Err(StaleConfiguration) } else { Ok(()) }
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,8 @@
-//! What is paused: a tenant, or the whole engine. Deliveries are then held on disk.
+//! How much is paused: tenants, and the whole engine.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 
-use super::cache::Directory;
-use super::error::DirectoryError;
-use super::locks::{read, write};
-use crate::domain::{Hook, Tenant, TenantId, TenantOptions, UnixMillis};
-use crate::storage::StorageError;
+use crate::domain::UnixMillis;
 
 /// The engine is not paused.
 const NOT: i64 = i64::MIN;
@@ -27,83 +22,25 @@ impl Default for Pauses {
     }
 }
 
-impl Directory {
-    /// Whether deliveries of `hook` may be attempted: it is enabled and readable, and neither it nor its tenant nor the
-    /// engine is paused.
-    pub fn sends(&self, hook: &Hook) -> bool {
-        hook.is_sent_to() && !self.is_paused(hook.tenant)
+impl Pauses {
+    /// Whether a tenant or the engine is paused.
+    pub(super) fn any(&self) -> bool {
+        self.count.load(Relaxed) > 0
     }
 
-    /// Whether `tenant` or the whole engine is paused.
-    pub fn is_paused(&self, tenant: TenantId) -> bool {
-        self.pauses.count.load(Relaxed) > 0
-            && (self.engine_paused_since().is_some() || self.tenant_paused_since(tenant).is_some())
+    /// Since when the engine is paused.
+    pub(super) fn engine_since(&self) -> Option<UnixMillis> {
+        Some(self.engine.load(Relaxed)).filter(|since| *since != NOT).map(UnixMillis)
     }
 
-    /// Since when `tenant` is paused.
-    pub fn tenant_paused_since(&self, tenant: TenantId) -> Option<UnixMillis> {
-        read(&self.tenants).tenants.get(&tenant)?.options.paused_since
-    }
-
-    /// Since when the whole engine is paused.
-    pub fn engine_paused_since(&self) -> Option<UnixMillis> {
-        Some(self.pauses.engine.load(Relaxed)).filter(|since| *since != NOT).map(UnixMillis)
-    }
-
-    /// Pauses the whole engine, which is all nodes, or resumes it. Returns since when it is paused.
-    ///
-    /// # Errors
-    /// If storage fails.
-    pub async fn pause_engine(&self, paused: bool) -> Result<Option<UnixMillis>, StorageError> {
-        let _one_at_a_time = self.mutation.lock().await;
-        let since = paused.then(|| self.engine_paused_since().unwrap_or_else(|| self.clock.now()));
-        self.storage.hook_states.set_paused(since).await?;
-        self.set_engine_paused(since);
-        Ok(since)
-    }
-
-    /// Takes over from storage whether the engine is paused. Returns whether that changed.
-    ///
-    /// # Errors
-    /// If storage cannot be read.
-    pub async fn follow_pause(&self) -> Result<bool, StorageError> {
-        let _one_at_a_time = self.mutation.lock().await;
-        let since = self.storage.hook_states.paused_since().await?;
-        Ok(self.set_engine_paused(since))
-    }
-
-    pub(super) fn set_engine_paused(&self, since: Option<UnixMillis>) -> bool {
+    /// Sets since when the engine is paused. Returns whether that changed.
+    pub(super) fn set_engine(&self, since: Option<UnixMillis>) -> bool {
         let since = since.map_or(NOT, |since| since.0);
-        let changed = self.pauses.engine.swap(since, Relaxed) != since;
-        self.count_pauses();
-        changed
+        self.engine.swap(since, Relaxed) != since
     }
 
-    /// After tenants have changed.
-    pub(super) fn count_pauses(&self) {
-        let tenants = read(&self.tenants).paused();
-        self.pauses.count.store(tenants + usize::from(self.engine_paused_since().is_some()), Relaxed);
-    }
-
-    /// Changes the options of a tenant; `None` if there is no such tenant.
-    ///
-    /// # Errors
-    /// If storage fails.
-    pub async fn change_tenant(
-        &self,
-        id: TenantId,
-        change: impl FnOnce(&TenantOptions, UnixMillis) -> TenantOptions,
-    ) -> Result<Option<Arc<Tenant>>, DirectoryError> {
-        let mut permit = self.permit_change(id).await?;
-        let Some(current) = self.tenant(id) else { return Ok(None) };
-        let options = change(&current.options, self.clock.now());
-        let tenant = Arc::new(Tenant { options, ..Tenant::clone(&current) });
-        let change = self.storage.tenants.update_tenant(&tenant).await?;
-        if !self.committed(&mut permit.revision, change).await? {
-            return Ok(None);
-        }
-        write(&self.tenants).add_tenant(Arc::clone(&tenant));
-        self.count_pauses();
-        Ok(Some(tenant))
+    /// So many tenants are paused.
+    pub(super) fn count(&self, tenants: usize) {
+        self.count.store(tenants + usize::from(self.engine_since().is_some()), Relaxed);
     }
 }

@@ -1,11 +1,9 @@
 //! How much configuration one tenant may store. All of it is in memory: each kind is limited in number, and kinds of varying
 //! size also in bytes.
 
-use super::cache::Directory;
 use super::error::DirectoryError;
-use super::locks::read;
 use crate::domain::receiver_options::ReceiverOptions;
-use crate::domain::{Hook, Pipeline, TenantId};
+use crate::domain::{Hook, Pipeline};
 
 /// The limits of one tenant. Existing configuration above a limit stays, and may be changed as long as it does not grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,34 +34,6 @@ impl Quotas {
 impl Default for Quotas {
     fn default() -> Self {
         Self { hooks: 10_000, config_bytes: 32 << 20, plugin_bytes: 1 << 30 }
-    }
-}
-
-/// A quota that a tenant has nearly used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NearQuota {
-    /// The setting that limits it.
-    pub name: &'static str,
-    /// How much is used.
-    pub used: u64,
-    /// How much may be used.
-    pub limit: u64,
-}
-
-impl Directory {
-    /// The quotas that `tenant` has used up to nine tenths or more.
-    pub fn near_quotas(&self, tenant: TenantId) -> Vec<NearQuota> {
-        let (hooks, config) = read(&self.hooks).usage(tenant);
-        let plugins = read(&self.plugins).owners.get(&Some(tenant)).map_or(0, |owned| owned.bytes);
-        let Quotas { hooks: max_hooks, config_bytes, plugin_bytes } = self.quotas;
-        let all = [
-            ("max_hooks_per_tenant", hooks as u64, max_hooks as u64),
-            ("max_config_bytes_per_tenant", config as u64, config_bytes as u64),
-            ("max_plugin_bytes_per_tenant", plugins, plugin_bytes),
-        ];
-        let near =
-            all.into_iter().filter(|(_, used, limit)| used.saturating_mul(10) >= limit.saturating_mul(9));
-        near.map(|(name, used, limit)| NearQuota { name, used, limit }).collect()
     }
 }
 

@@ -7,9 +7,15 @@ use std::time::Duration;
 use url::Url;
 
 use super::attempt::named_enum;
+use super::header::{check_header_name, is_reserved_header};
+use super::hook_tls::HookTls;
+use super::oauth::OAuthClient;
+use super::receiver_options::{Handshake, ReceiverOptions, SignatureHeaders};
+use super::signing_key::SigningKey;
+use super::target_url::{MAX_TARGET_URL_LEN, parse_target_url};
 use super::{
-    HeaderList, HookId, HookOptions, Invalid, Origin, Pipeline, SecretText, ShortText, SigningSecret,
-    Subscription, TenantId, UnixMillis,
+    Disabled, DisabledWhy, HeaderList, HookId, HookOptions, Invalid, Origin, Pipeline, SecretText, ShortText,
+    SigningSecret, Subscription, TenantId, UnixMillis,
 };
 
 /// A receiver of a tenant's events.
@@ -69,9 +75,7 @@ impl Hook {
     /// Maximum timeout.
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(60);
     /// Maximum length of a URL, in bytes.
-    pub const MAX_URL_LEN: usize = 2048;
-    /// Maximum length of a header's name, in bytes.
-    pub const MAX_HEADER_NAME_LEN: usize = 256;
+    pub const MAX_URL_LEN: usize = MAX_TARGET_URL_LEN;
     /// Maximum number of headers.
     pub const MAX_HEADERS: usize = 50;
 
@@ -89,37 +93,7 @@ impl Hook {
     /// # Errors
     /// If `text` is not an absolute `http` or `https` URL with a host, has a user name or a fragment, or is too long.
     pub fn parse_url(text: &str) -> Result<Url, Invalid> {
-        let too_long = |text: &str| text.len() > Self::MAX_URL_LEN;
-        let rule = || Invalid::new("a hook's URL must have at most 2,048 bytes, including percent-encoding");
-        if too_long(text) {
-            return Err(rule());
-        }
-        let url = Url::parse(text).map_err(|error| Invalid::new(format!("not an absolute URL: {error}")))?;
-        if too_long(url.as_str()) {
-            return Err(rule());
-        }
-        // The parser is lenient: it would take `path` for the host of `https:///path`.
-        let authority = text.split_once("://").map_or("", |(_, rest)| rest);
-        let names_host = !authority.is_empty() && !authority.starts_with(['/', '\\']);
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || !names_host {
-            return Err(Invalid::new("a hook's URL must begin with https:// or http:// and a host"));
-        }
-        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(Invalid::new(
-                "a hook's URL must not contain white space or control characters; write a space as %20",
-            ));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(Invalid::new(
-                "a hook's URL must not contain a user name or a password; use an Authorization header",
-            ));
-        }
-        if url.fragment().is_some() {
-            return Err(Invalid::new(
-                "a hook's URL must not have a fragment, because fragments are not sent",
-            ));
-        }
-        Ok(url)
+        parse_target_url("a hook's URL", text)
     }
 
     /// Checks a timeout.
@@ -151,21 +125,76 @@ impl Hook {
         self.project.is_none() || self.project == project
     }
 
-    /// Checks a header's name and returns it in lower case.
-    ///
-    /// # Errors
-    /// If the name is invalid or longer than 256 bytes.
-    pub fn check_header_name(name: &str) -> Result<http::HeaderName, Invalid> {
-        let Ok(parsed) = http::HeaderName::from_bytes(name.as_bytes()) else {
-            let shown: String = name.chars().take(100).collect();
-            return Err(Invalid::new(format!(
-                "`{shown}` is not a valid header name (RFC 9110, section 5.1)"
-            )));
+    /// Sets since when the hook is paused and disabled, and why, after a change of `before` at `now`; a new hook has no
+    /// `before`.
+    pub fn note_stops(&mut self, before: Option<&Self>, now: UnixMillis) {
+        let options = &mut self.options;
+        options.paused_since = match (options.paused, before) {
+            (false, _) => None,
+            (true, Some(before)) if before.options.paused => before.options.paused_since,
+            (true, _) => Some(now),
         };
-        if name.len() > Self::MAX_HEADER_NAME_LEN {
-            return Err(Invalid::new("a header name must have at most 256 bytes"));
-        }
-        Ok(parsed)
+        options.disabled = match (self.enabled, before) {
+            (true, _) => None,
+            (false, Some(before)) if !before.enabled => before.options.disabled,
+            // The engine has said why it disables the hook; for a change by hand nothing is said.
+            (false, Some(before)) if options.disabled != before.options.disabled => options.disabled,
+            (false, _) => Some(Disabled { why: DisabledWhy::ByHand, since: now }),
+        };
+    }
+
+    /// What its receiver needs beyond a signed request.
+    #[must_use]
+    pub fn receiver(&self) -> Option<&ReceiverOptions> {
+        self.options.receiver.as_deref()
+    }
+
+    /// Certificates of its own.
+    #[must_use]
+    pub fn tls(&self) -> Option<&HookTls> {
+        self.receiver()?.tls.as_ref()
+    }
+
+    /// How it gets access tokens.
+    #[must_use]
+    pub fn oauth(&self) -> Option<&OAuthClient> {
+        self.receiver()?.oauth.as_ref()
+    }
+
+    /// The handshake that its receiver must have answered.
+    #[must_use]
+    pub fn handshake(&self) -> Option<&Handshake> {
+        self.receiver()?.handshake.as_ref()
+    }
+
+    /// Whether its receiver must allow requests first.
+    #[must_use]
+    pub fn awaits_permission(&self) -> bool {
+        self.handshake().is_some_and(|handshake| !handshake.is_allowed())
+    }
+
+    /// The names of the signature's headers, if not those of Standard Webhooks.
+    #[must_use]
+    pub fn signature_headers(&self) -> Option<&SignatureHeaders> {
+        self.receiver()?.signature_headers.as_ref()
+    }
+
+    /// The key pairs of `v1a` signatures.
+    #[must_use]
+    pub fn signing_keys(&self) -> &[SigningKey] {
+        self.receiver().map_or(&[], |receiver| &receiver.signing_keys)
+    }
+
+    /// Whether requests are signed with a key pair.
+    #[must_use]
+    pub fn signs_asymmetrically(&self) -> bool {
+        matches!(self.signing, Signing::Ed25519 | Signing::Both)
+    }
+
+    /// Whether `url` has the origin of the hook's URL, so that the hook's credentials may go there.
+    #[must_use]
+    pub fn has_origin_of(&self, url: &str) -> bool {
+        Url::parse(url).is_ok_and(|url| url.origin() == self.url.origin())
     }
 
     /// Checks a header.
@@ -173,7 +202,7 @@ impl Hook {
     /// # Errors
     /// If the header cannot be sent, or the engine sets it itself.
     pub fn check_header(name: &str, value: &str) -> Result<(), Invalid> {
-        let parsed = Self::check_header_name(name)?;
+        let parsed = check_header_name(name)?;
         if http::HeaderValue::from_str(value).is_err() {
             return Err(Invalid::new(format!(
                 "the value of the header `{name}` has characters that are not allowed"
@@ -196,35 +225,6 @@ pub struct Authorization {
     pub value: SecretText,
     /// Whether it is sent.
     pub enabled: bool,
-}
-
-/// Whether the engine sets this header itself: headers that frame the request or carry the signature. Values from hooks
-/// and plugins are not sent. Names are case-insensitive (RFC 9110, section 5.1).
-#[must_use]
-pub fn is_reserved_header(name: &str) -> bool {
-    const SIGNATURE: &str = "webhook-";
-    let signs = name
-        .as_bytes()
-        .get(..SIGNATURE.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(SIGNATURE.as_bytes()));
-    signs || is_framing_header(name)
-}
-
-/// Whether this header frames the request.
-#[must_use]
-pub fn is_framing_header(name: &str) -> bool {
-    const FRAMING: [&str; 9] = [
-        "host",
-        "content-length",
-        "transfer-encoding",
-        "connection",
-        "keep-alive",
-        "te",
-        "trailer",
-        "upgrade",
-        "proxy-connection",
-    ];
-    FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))
 }
 
 named_enum! {
@@ -288,5 +288,34 @@ impl Default for RetrySchedule {
     /// days.
     fn default() -> Self {
         Self([5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400].map(Duration::from_secs).to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{self, NOW};
+
+    #[test]
+    fn a_hook_knows_since_when_and_why_it_sends_nothing() {
+        let later = UnixMillis(NOW.0 + 5);
+        let well = testing::hook("https://example.com/");
+        let mut off = Hook { enabled: false, ..well.clone() };
+        off.options.paused = true;
+        off.note_stops(Some(&well), NOW);
+        let by_hand = Disabled { why: DisabledWhy::ByHand, since: NOW };
+        assert_eq!((off.options.paused_since, off.options.disabled), (Some(NOW), Some(by_hand)));
+        let mut still_off = off.clone();
+        still_off.note_stops(Some(&off), later);
+        assert_eq!(still_off, off);
+        let mut on = Hook { enabled: true, ..off.clone() };
+        on.options.paused = false;
+        on.note_stops(Some(&off), later);
+        assert_eq!(on.options, HookOptions::default());
+        let gone = Disabled { why: DisabledWhy::Gone, since: later };
+        let mut disabled = Hook { enabled: false, ..well.clone() };
+        disabled.options.disabled = Some(gone);
+        disabled.note_stops(Some(&well), NOW);
+        assert_eq!(disabled.options.disabled, Some(gone));
     }
 }

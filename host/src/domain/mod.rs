@@ -28,6 +28,7 @@ pub mod secret;
 pub mod signing_key;
 pub mod subscription;
 pub mod surface;
+pub mod target_url;
 pub mod tenant;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -7,7 +7,8 @@ use url::Url;
 
 use super::attempt::named_enum;
 use super::hash::sha256;
-use super::{Hook, Invalid, SecretText};
+use super::target_url::parse_target_url;
+use super::{Invalid, SecretText};
 
 /// How a hook gets access tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +50,7 @@ impl OAuthClient {
     /// # Errors
     /// If it is not a URL to which requests can go.
     pub fn parse_url(text: &str) -> Result<Url, Invalid> {
-        Hook::parse_url(text)
-            .map_err(|rule| Invalid::new(rule.to_string().replace("a hook's URL", "a token URL")))
+        parse_target_url("a token URL", text)
     }
 
     /// Checks an id, a secret, or a parameter's value.

@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::attempt::named_enum;
+use super::header::{check_header_name, is_framing_header};
 use super::hook_tls::HookTls;
 use super::oauth::OAuthClient;
 use super::signing_key::SigningKey;
-use super::{Hook, Invalid, Signing, UnixMillis, hook};
+use super::{Invalid, UnixMillis};
 
 /// See the module's head.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,11 +57,11 @@ impl SignatureHeaders {
             "user-agent",
             "webhook-request-origin",
         ];
-        let name = Hook::check_header_name(name)?.as_str().to_owned();
+        let name = check_header_name(name)?.as_str().to_owned();
         if name.len() > Self::MAX_NAME_LEN {
             return Err(Invalid::new("the name of a signature header must have at most 64 bytes"));
         }
-        if hook::is_framing_header(&name) || TAKEN.contains(&name.as_str()) {
+        if is_framing_header(&name) || TAKEN.contains(&name.as_str()) {
             return Err(Invalid::new(format!(
                 "the header `{name}` has another meaning; choose a different name"
             )));
@@ -129,62 +130,6 @@ impl ReceiverOptions {
         let tls = self.tls.as_ref().map_or(0, HookTls::bytes);
         let oauth = self.oauth.as_ref().map_or(0, OAuthClient::bytes);
         size_of::<Self>() + 512 * self.signing_keys.len() + tls + oauth
-    }
-}
-
-impl Hook {
-    /// What its receiver needs beyond a signed request.
-    #[must_use]
-    pub fn receiver(&self) -> Option<&ReceiverOptions> {
-        self.options.receiver.as_deref()
-    }
-
-    /// Certificates of its own.
-    #[must_use]
-    pub fn tls(&self) -> Option<&HookTls> {
-        self.receiver()?.tls.as_ref()
-    }
-
-    /// How it gets access tokens.
-    #[must_use]
-    pub fn oauth(&self) -> Option<&OAuthClient> {
-        self.receiver()?.oauth.as_ref()
-    }
-
-    /// The handshake that its receiver must have answered.
-    #[must_use]
-    pub fn handshake(&self) -> Option<&Handshake> {
-        self.receiver()?.handshake.as_ref()
-    }
-
-    /// Whether its receiver must allow requests first.
-    #[must_use]
-    pub fn awaits_permission(&self) -> bool {
-        self.handshake().is_some_and(|handshake| !handshake.is_allowed())
-    }
-
-    /// The names of the signature's headers, if not those of Standard Webhooks.
-    #[must_use]
-    pub fn signature_headers(&self) -> Option<&SignatureHeaders> {
-        self.receiver()?.signature_headers.as_ref()
-    }
-
-    /// The key pairs of `v1a` signatures.
-    #[must_use]
-    pub fn signing_keys(&self) -> &[SigningKey] {
-        self.receiver().map_or(&[], |receiver| &receiver.signing_keys)
-    }
-
-    /// Whether requests are signed with a key pair.
-    #[must_use]
-    pub fn signs_asymmetrically(&self) -> bool {
-        matches!(self.signing, Signing::Ed25519 | Signing::Both)
-    }
-
-    /// Whether `url` has the origin of the hook's URL, so that the hook's credentials may go there.
-    #[must_use]
-    pub fn has_origin_of(&self, url: &str) -> bool {
-        url::Url::parse(url).is_ok_and(|url| url.origin() == self.url.origin())
     }
 }
 

@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, Method, Uri};
 use url::Url;
 
-use crate::domain::hook::is_reserved_header;
+use crate::domain::header::is_reserved_header;
 use crate::domain::{Fault, FaultKind, Header, Request};
 
 use super::limits::{Count, shortened};

@@ -12,7 +12,9 @@ use super::error::StorageError;
 use super::hook_states::HookStateStore;
 use super::membership::Membership;
 use super::node_status::NodeStore;
-use super::records::{Acceptance, Accepted, Backlog, Cancelled, Changed, Claims, HookClaim, Record};
+use super::records::{
+    Acceptance, Accepted, Backlog, Cancelled, Changed, Claims, HookClaim, Record, WantedEvent,
+};
 use super::retry_policy::RetryPolicy;
 use crate::domain::{
     ApiKey, Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Digest, DomainToken, Event, EventId,
@@ -246,9 +248,6 @@ pub trait EventStore: Send + Sync {
     async fn recent(&self, tenant: TenantId, wanted: &WantedEvent<'_>)
     -> Result<Option<Event>, StorageError>;
 }
-
-/// Whether an event of this type and this project is wanted.
-pub type WantedEvent<'a> = dyn Fn(&EventType, Option<i64>) -> bool + Send + Sync + 'a;
 
 /// Deliveries and their attempts.
 #[async_trait]

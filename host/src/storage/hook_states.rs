@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::contract::WantedEvent;
 use super::error::StorageError;
+use super::records::WantedEvent;
 use crate::domain::{DeliveryId, EventKey, HookHealth, HookId, TenantId, UnixMillis};
 
 /// See the module's head.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, Lease, LeaseId, Request,
-    TenantId, Trigger, UnixMillis,
+    Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, EventType, HookId, Lease,
+    LeaseId, Request, TenantId, Trigger, UnixMillis,
 };
 
 /// An event to store, with its deliveries.
@@ -191,3 +191,6 @@ impl Cancelled {
         Self::Done { delivery, lease }
     }
 }
+
+/// Whether an event of this type and this project is wanted.
+pub type WantedEvent<'a> = dyn Fn(&EventType, Option<i64>) -> bool + Send + Sync + 'a;

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::queue::FairQueue;
-use crate::delivery::limits::DispatcherLimits;
 use crate::domain::{HookId, Members};
 
 impl FairQueue {
@@ -11,7 +10,7 @@ impl FairQueue {
     /// the hook; a test may always start.
     pub(in crate::delivery) fn most_in_flight(&self, hook: HookId) -> usize {
         let known = self.hooks.get(&hook).map(|queue| queue.most);
-        known.unwrap_or_else(|| share(&self.members, &self.limits, hook))
+        known.unwrap_or_else(|| self.limits.share(&self.members, hook))
     }
 
     /// This queue, beside those of other nodes.
@@ -24,7 +23,7 @@ impl FairQueue {
     pub(in crate::delivery) fn set_members(&mut self, members: Members, now: Instant) {
         self.members = members;
         for (hook, queue) in &mut self.hooks {
-            queue.most = share(&self.members, &self.limits, *hook);
+            queue.most = self.limits.share(&self.members, *hook);
         }
         let queued = self.hooks.iter().filter(|(_, queue)| !queue.works.is_empty());
         let queued: Vec<HookId> = queued.map(|(hook, _)| *hook).collect();
@@ -37,9 +36,4 @@ impl FairQueue {
             .values()
             .any(|queue| queue.in_flight > queue.most || (queue.most == 0 && !queue.works.is_empty()))
     }
-}
-
-/// How many requests of `hook` this node may have in flight.
-pub(super) fn share(members: &Members, limits: &DispatcherLimits, hook: HookId) -> usize {
-    members.share(limits.in_flight_per_hook, hook)
 }

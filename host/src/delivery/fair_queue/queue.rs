@@ -7,7 +7,6 @@ use rustc_hash::FxHashMap;
 
 use super::health::{Class, Observation};
 use super::hook_queue::HookQueue;
-use super::members::share;
 use super::next::{AttemptKey, Next, Started};
 use super::round_robin::{RoundRobin, Tenant};
 use super::shares::ConcurrencyShares;
@@ -122,7 +121,7 @@ impl FairQueue {
     }
 
     pub(super) fn hook_queue(&mut self, hook: HookId, tenant: TenantId) -> &mut HookQueue {
-        let most = || share(&self.members, &self.limits, hook);
+        let most = || self.limits.share(&self.members, hook);
         self.hooks.entry(hook).or_insert_with(|| HookQueue::new(tenant, most()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use async_trait::async_trait;
 
@@ -11,14 +11,10 @@ use super::stores::SqliteStores;
 use crate::domain::NodeNumber;
 use crate::storage::{NodeReport, NodeState, NodeStatus, NodeStore, StorageError};
 
-/// What the node last said of itself.
-#[derive(Debug, Default)]
-pub struct LastReport(Mutex<Option<NodeReport>>);
-
 #[async_trait]
 impl NodeStore for SqliteStores {
     async fn nodes(&self) -> Result<Vec<NodeStatus>, StorageError> {
-        let report = self.last_report.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let report = self.last_report.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let status = report.map(|report| NodeStatus {
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             started_at: Some(report.started_at),
@@ -30,7 +26,7 @@ impl NodeStore for SqliteStores {
     }
 
     async fn report(&self, report: NodeReport) -> Result<(), StorageError> {
-        *self.last_report.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+        *self.last_report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
         Ok(())
     }
 

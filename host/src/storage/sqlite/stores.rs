@@ -1,6 +1,6 @@
 //! What all stores on one SQLite database have in common.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex};
 
 use sqlx::sqlite::SqlitePool;
 use tokio::runtime::Handle;
@@ -9,10 +9,9 @@ use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 use super::connection::WriteConnection;
 use super::health::WriteHealth;
 use super::messages::{Job, Message};
-use super::node_status::LastReport;
 use super::rowless::SharedRowless;
 use crate::domain::TenantId;
-use crate::storage::StorageError;
+use crate::storage::{NodeReport, StorageError};
 use crate::tenant_limiter::{TenantLimiter, TenantPermit};
 use crate::vault::Vault;
 
@@ -34,7 +33,8 @@ pub struct SqliteStores {
     pub feeding: SqlitePool,
     pub vault: Arc<Vault>,
     pub health: Arc<WriteHealth>,
-    pub last_report: Arc<LastReport>,
+    /// What the node last said of itself.
+    pub last_report: Arc<StdMutex<Option<NodeReport>>>,
 }
 
 impl SqliteStores {

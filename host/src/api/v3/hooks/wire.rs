@@ -16,6 +16,7 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
+use crate::domain::header::check_header_name;
 use crate::domain::{
     HeaderList, Hook, HookId, HookOptions, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, ShortText,
     Signing, SigningSecret, Step, Subscription, TenantId, UnixMillis, header_list,
@@ -303,7 +304,7 @@ fn read_masked_headers(names: &[String]) -> Result<Vec<ShortText>, Problem> {
         return Err(Problem::at(Kind::InvalidValue, root(), rule));
     }
     let read = |(index, name): (usize, &String)| {
-        let checked = Hook::check_header_name(name);
+        let checked = check_header_name(name);
         checked.map(|name| name.as_str().into()).map_err(|rule| Problem::invalid(root().index(index), rule))
     };
     names.iter().enumerate().map(read).collect()

@@ -10,6 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::page;
 use crate::domain::attempt::{FaultKind as Faults, LogLevel as Levels, UnreachableKind};
+use crate::domain::header::MAX_HEADER_NAME_LEN;
 use crate::domain::hook_tls::{Certificates as Pem, ClientCertificate};
 use crate::domain::oauth::{OAuthAuthentication as OAuthAuthentications, OAuthClient};
 use crate::domain::receiver_options::{Handshake, HandshakeState as HandshakeStates, SignatureHeaders};
@@ -94,12 +95,12 @@ schemas! {
     HookUrl = text(1, Hook::MAX_URL_LEN, r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/\\#][^\s#]*$")
         .examples(["https://example.com/hook"]);
     /// The name of a header.
-    HeaderName = text(1, Hook::MAX_HEADER_NAME_LEN, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$").examples(["x-customer"]);
+    HeaderName = text(1, MAX_HEADER_NAME_LEN, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$").examples(["x-customer"]);
     /// Headers by name.
     HeaderFields = ObjectBuilder::new()
         .schema_type(Type::Object)
         .max_properties(Some(Hook::MAX_HEADERS))
-        .property_names(Some(text(1, Hook::MAX_HEADER_NAME_LEN, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")))
+        .property_names(Some(text(1, MAX_HEADER_NAME_LEN, "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")))
         .additional_properties(Some(text(0, 4_096, r"^[^\u0000-\u0008\u000a-\u001f\u007f]*$")));
     /// The members of a hook to change. `null` resets a member to its default.
     HookPatch = ObjectBuilder::new().schema_type(Type::Object);

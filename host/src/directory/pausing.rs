@@ -1,0 +1,88 @@
+//! Pauses a tenant, or the whole engine. Deliveries are then held on disk.
+
+use std::sync::Arc;
+
+use super::cache::Directory;
+use super::error::DirectoryError;
+use super::locks::{read, write};
+use crate::domain::{Hook, Tenant, TenantId, TenantOptions, UnixMillis};
+use crate::storage::StorageError;
+
+impl Directory {
+    /// Whether deliveries of `hook` may be attempted: it is enabled and readable, and neither it nor its tenant nor the
+    /// engine is paused.
+    pub fn sends(&self, hook: &Hook) -> bool {
+        hook.is_sent_to() && !self.is_paused(hook.tenant)
+    }
+
+    /// Whether `tenant` or the whole engine is paused.
+    pub fn is_paused(&self, tenant: TenantId) -> bool {
+        self.pauses.any()
+            && (self.engine_paused_since().is_some() || self.tenant_paused_since(tenant).is_some())
+    }
+
+    /// Since when `tenant` is paused.
+    pub fn tenant_paused_since(&self, tenant: TenantId) -> Option<UnixMillis> {
+        read(&self.tenants).tenants.get(&tenant)?.options.paused_since
+    }
+
+    /// Since when the whole engine is paused.
+    pub fn engine_paused_since(&self) -> Option<UnixMillis> {
+        self.pauses.engine_since()
+    }
+
+    /// Pauses the whole engine, which is all nodes, or resumes it. Returns since when it is paused.
+    ///
+    /// # Errors
+    /// If storage fails.
+    pub async fn pause_engine(&self, paused: bool) -> Result<Option<UnixMillis>, StorageError> {
+        let _one_at_a_time = self.mutation.lock().await;
+        let since = paused.then(|| self.engine_paused_since().unwrap_or_else(|| self.clock.now()));
+        self.storage.hook_states.set_paused(since).await?;
+        self.set_engine_paused(since);
+        Ok(since)
+    }
+
+    /// Takes over from storage whether the engine is paused. Returns whether that changed.
+    ///
+    /// # Errors
+    /// If storage cannot be read.
+    pub async fn follow_pause(&self) -> Result<bool, StorageError> {
+        let _one_at_a_time = self.mutation.lock().await;
+        let since = self.storage.hook_states.paused_since().await?;
+        Ok(self.set_engine_paused(since))
+    }
+
+    pub(super) fn set_engine_paused(&self, since: Option<UnixMillis>) -> bool {
+        let changed = self.pauses.set_engine(since);
+        self.count_pauses();
+        changed
+    }
+
+    /// After tenants have changed.
+    pub(super) fn count_pauses(&self) {
+        self.pauses.count(read(&self.tenants).paused());
+    }
+
+    /// Changes the options of a tenant; `None` if there is no such tenant.
+    ///
+    /// # Errors
+    /// If storage fails.
+    pub async fn change_tenant(
+        &self,
+        id: TenantId,
+        change: impl FnOnce(&TenantOptions, UnixMillis) -> TenantOptions,
+    ) -> Result<Option<Arc<Tenant>>, DirectoryError> {
+        let mut permit = self.permit_change(id).await?;
+        let Some(current) = self.tenant(id) else { return Ok(None) };
+        let options = change(&current.options, self.clock.now());
+        let tenant = Arc::new(Tenant { options, ..Tenant::clone(&current) });
+        let change = self.storage.tenants.update_tenant(&tenant).await?;
+        if !self.committed(&mut permit.revision, change).await? {
+            return Ok(None);
+        }
+        write(&self.tenants).add_tenant(Arc::clone(&tenant));
+        self.count_pauses();
+        Ok(Some(tenant))
+    }
+}

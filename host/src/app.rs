@@ -46,7 +46,7 @@ use crate::sources::Sources;
 use crate::storage::{Database, Storage};
 use crate::vault::Vault;
 
-use limits::{client_limits, dispatcher_limits, quotas, shares_of_files};
+use limits::{client_limits, dispatcher_limits, shares_of_files};
 pub use limits::{keys, sandbox_config};
 
 /// How many bytes of memory the large requests to receivers may take.
@@ -86,12 +86,8 @@ pub async fn start(config: Config) -> Result<Engine> {
     let node = database.node().await.context("cannot read the database")?;
     let last_id = past::recover(&*database, node, clock.now()).await?;
     let ids = Arc::new(IdGenerator::new(node.0, last_id));
-    let sources =
-        Sources { clock: Arc::clone(&clock), ids: Arc::clone(&ids), random: SystemRandom::shared() };
-    let directory =
-        Directory::load_within(quotas(&config), stores.clone(), Arc::clone(&ids), Arc::clone(&clock));
-    let directory = directory.await.context("cannot read the database")?;
-    hook_states::pause_if(config.paused, &directory).await?;
+    let sources = Sources { clock: Arc::clone(&clock), ids, random: SystemRandom::shared() };
+    let directory = databases::load_directory(&config, &stores, &sources).await?;
     let admin = admin_key::load_or_create(&config).context("cannot load the operator's key")?;
 
     // Before anything is sent: a second engine, whose port is taken, must not deliver first.

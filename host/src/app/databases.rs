@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::keys;
+use super::limits::{keys, quotas};
 use crate::config::Config;
 use crate::delivery::{Dispatcher, members};
 use crate::directory::{Directory, Followed};
@@ -16,9 +16,10 @@ use crate::domain::SecretText;
 use crate::log_limiter::LogLimiter;
 use crate::private_file;
 use crate::sandbox::Sandbox;
-use crate::storage::Database;
+use crate::sources::Sources;
 use crate::storage::postgres::{self, NodeName, PostgresOptions};
 use crate::storage::sqlite;
+use crate::storage::{Database, Storage};
 use crate::vault::Vault;
 
 /// How often changes of configuration by other nodes are looked for.
@@ -57,6 +58,21 @@ async fn open_postgres(config: &Config, url: &SecretText) -> Result<(Arc<dyn Dat
     };
     let database = postgres::open(options, Arc::clone(&vault)).await?;
     Ok((Arc::new(database), vault))
+}
+
+/// Loads the configuration, and pauses the engine if the operator wants that.
+pub(super) async fn load_directory(
+    config: &Config,
+    stores: &Storage,
+    sources: &Sources,
+) -> Result<Arc<Directory>> {
+    let (ids, clock) = (Arc::clone(&sources.ids), Arc::clone(&sources.clock));
+    let directory = Directory::load_within(quotas(config), stores.clone(), ids, clock).await;
+    let directory = directory.context("cannot read the database")?;
+    if config.paused {
+        directory.pause_engine(true).await.context("cannot pause the engine")?;
+    }
+    Ok(directory)
 }
 
 /// Follows what other nodes do, until `stop`.

@@ -36,14 +36,6 @@ pub(super) async fn monitor(
     Ok(monitor)
 }
 
-/// Pauses the engine at the start, if the operator wants that.
-pub(super) async fn pause_if(paused: bool, directory: &Directory) -> Result<()> {
-    if paused {
-        directory.pause_engine(true).await.context("cannot pause the engine")?;
-    }
-    Ok(())
-}
-
 /// Stores health and follows that of other nodes, until `stop`.
 pub(super) fn follow(
     database: &Arc<dyn Database>,

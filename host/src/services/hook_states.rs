@@ -53,6 +53,13 @@ pub enum HookState {
         /// Why the last attempt failed.
         reason: String,
     },
+    /// Deliveries are held until the receiver allows them.
+    AwaitingPermission {
+        /// Since when.
+        since: UnixMillis,
+        /// Why the receiver has not allowed them, if it was asked.
+        reason: Option<String>,
+    },
     /// Deliveries are held.
     Paused {
         /// Since when.
@@ -85,7 +92,7 @@ impl HookStates {
         Self { sources, directory, storage, dispatcher }
     }
 
-    /// The state of `hook`: the first of disabled, paused, circuit open and failing that it is in.
+    /// The state of `hook`: the first of disabled, paused, awaiting permission, circuit open and failing that it is in.
     #[must_use]
     pub fn state_of(&self, hook: &Hook) -> HookState {
         if !hook.enabled {
@@ -100,6 +107,12 @@ impl HookStates {
             .or_else(|| Some((self.directory.engine_paused_since()?, "engine")));
         if let Some((since, paused)) = paused {
             return HookState::Paused { since, paused };
+        }
+        if let Some(handshake) = hook.handshake().filter(|handshake| !handshake.is_allowed()) {
+            return HookState::AwaitingPermission {
+                since: handshake.since,
+                reason: handshake.reason.clone(),
+            };
         }
         let Some(health) = self.dispatcher.health().unwell(hook.id) else { return HookState::Ok };
         match (health.circuit, health.failing_since) {

@@ -56,6 +56,8 @@ async fn nothing_is_delivered_until_the_receiver_allows_it() {
     assert_eq!(refused["reason"], "the receiver answered 405 without `WebHook-Allowed-Origin`");
     let event = client.publish("t", json!({})).await;
     client.post(&format!("/hooks/{id}/test"), json!({})).await.expect(409);
+    let state = client.get(&format!("/hooks/{id}")).await.expect(200)["state"].clone();
+    assert_eq!((&state["name"], &state["reason"]), (&json!("awaiting_permission"), &refused["reason"]));
     server.kill().await;
     let server = server.restart().await;
     let client = client.at(server.base());
@@ -73,6 +75,7 @@ async fn nothing_is_delivered_until_the_receiver_allows_it() {
     let arrivals = receiver.so_far();
     assert_eq!(arrivals.iter().map(|it| it.method.as_str()).collect::<Vec<_>>(), ["OPTIONS", "POST"]);
     assert_eq!(arrivals[1].header("webhook-request-origin"), "shop.example");
+    assert_eq!(client.get(&format!("/hooks/{id}")).await.expect(200)["state"]["name"], "ok");
 }
 
 #[tokio::test]

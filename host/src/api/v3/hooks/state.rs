@@ -12,7 +12,8 @@ use crate::services::HookState;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HookState)]
 pub(super) struct StateView {
-    /// `ok`, `failing`, `circuit_open`, `paused` or `disabled`: the last that holds of these.
+    /// `ok`, `failing`, `circuit_open`, `awaiting_permission`, `paused` or `disabled`: the last that holds of
+    /// these.
     #[schema(value_type = schemas::HookStateName)]
     name: &'static str,
     /// Since when. Absent for `ok`.
@@ -70,6 +71,9 @@ impl From<HookState> for StateView {
             HookState::CircuitOpen { since, until, reason } => {
                 let (since, until) = (Some(Time(since)), Some(Time(until)));
                 Self { name: "circuit_open", since, until, reason: Some(reason), ..ok }
+            }
+            HookState::AwaitingPermission { since, reason } => {
+                Self { name: "awaiting_permission", since: Some(Time(since)), reason, ..ok }
             }
             HookState::Paused { since, paused } => {
                 Self { name: "paused", since: Some(Time(since)), paused: Some(paused), ..ok }

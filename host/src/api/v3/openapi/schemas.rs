@@ -182,7 +182,7 @@ schemas! {
     /// A permission of a key.
     Scope = words(&Scopes::ALL.iter().map(|scope| scope.as_str()).collect::<Vec<_>>());
     /// The state of a hook.
-    HookStateName = words(&["ok", "failing", "circuit_open", "paused", "disabled"]);
+    HookStateName = words(&["ok", "failing", "circuit_open", "awaiting_permission", "paused", "disabled"]);
     /// What is paused.
     Paused = words(&["hook", "tenant", "engine"]);
     /// Why a hook is disabled.

@@ -7,7 +7,9 @@ use sqlx::FromRow as _;
 use sqlx::Row as _;
 use sqlx_postgres::PgRow;
 
+use super::claim_bounds::BoundedClaim;
 use super::session::Session;
+use crate::clock;
 use crate::domain::{Delivery, DeliveryState, Event, EventKey, HookId, Lease, UnixMillis};
 use crate::storage::byte_room::ByteRoom;
 use crate::storage::columns::{
@@ -40,10 +42,13 @@ pub async fn lease(
         (delivery).lease_id, (delivery).lease_until, ordinal, due, bytes FROM lock_due_from($1, $2, $3, $4, $5, $6)";
     let ids: Vec<i64> = hooks.iter().map(|hook| hook.hook.0).collect();
     let limits: Vec<i64> = hooks.iter().map(|hook| i64::from(hook.limit)).collect();
-    let begins: Vec<i64> = hooks.iter().map(|it| session.claim_bounds.begin(it.hook, now)).collect();
+    let view = session.membership.applied();
+    let begins = session.claim_bounds.begins(view, hooks.iter().map(|it| it.hook), now);
+    let began = clock::monotonic();
     let query = sqlx::query(sql).bind(session.number()).bind(session.epoch()).bind(ids);
-    let query = query.bind(limits).bind(begins).bind(now.0);
+    let query = query.bind(limits).bind(&begins).bind(now.0);
     let rows = query.fetch_all(&mut *transaction).await.map_err(failed)?;
+    let took = clock::elapsed(began);
     let leased = choose(&rows, hooks, max_bytes)?;
     let chosen = || leased.iter().flat_map(|leased| &leased.deliveries);
     if chosen().next().is_some() {
@@ -56,10 +61,10 @@ pub async fn lease(
         query.execute(&mut *transaction).await?;
     }
     transaction.commit().await?;
-    for (hook, leased) in hooks.iter().zip(&leased) {
+    for ((hook, begin), leased) in hooks.iter().zip(begins).zip(&leased) {
         let last = leased.deliveries.last();
-        let became_due = last.and_then(|it| it.due_at.or(it.lease.map(|lease| lease.until)));
-        became_due.iter().for_each(|last| session.claim_bounds.claimed(hook.hook, now, *last));
+        let last = last.and_then(|it| it.due_at.or(it.lease.map(|lease| lease.until)));
+        session.claim_bounds.claimed(hook.hook, BoundedClaim { begin, at: now, took, last });
     }
     Ok(under(leased, lease))
 }

@@ -164,3 +164,22 @@ async fn what_becomes_due_is_found_without_a_look_at_each_hook() {
         assert_eq!(found, expected, "{from} to {until}");
     }
 }
+
+/// Such as what a node with a slow clock gave back.
+#[tokio::test]
+async fn what_had_become_due_before_the_last_claim_is_claimed_after_a_change_of_the_nodes() {
+    let database = create!();
+    let opened = database.open("one").await;
+    let world = world(&opened).await;
+    let hook = world.stored_hook().await;
+    world.delivery_in(hook, DeliveryState::Pending).await;
+    assert_eq!(world.claim(hook, NOW, 10).await.len(), 1);
+    let mut late = world.event_for(hook, None);
+    late.deliveries[0].due_at = crate::domain::UnixMillis(NOW.0 - 60_000);
+    let id = late.deliveries[0].id;
+    world.store(late).await;
+    let membership = opened.membership();
+    membership.set_applied(membership.members().view());
+    let claimed = world.claim(hook, NOW, 10).await;
+    assert_eq!(claimed.iter().map(|one| one.delivery.id).collect::<Vec<_>>(), [id]);
+}

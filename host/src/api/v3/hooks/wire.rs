@@ -110,10 +110,10 @@ pub(super) struct HookInput {
     pub(super) surface: Option<String>,
     /// Accepted in `PUT` and ignored.
     #[schema(read_only, value_type = Option<Object>)]
-    pub(super) state: Option<Box<RawValue>>,
+    pub(super) state: Option<Members<Box<RawValue>>>,
     /// Accepted in `PUT` and ignored.
-    #[schema(read_only, value_type = Option<u32>)]
-    pub(super) held: Option<Box<RawValue>>,
+    #[schema(read_only)]
+    pub(super) held: Option<u32>,
     /// Accepted in `PUT` and ignored.
     #[schema(read_only)]
     pub(super) created_at: Option<String>,

@@ -25,6 +25,7 @@ const ROUTES: &str = "
     GET /api/v3/hooks/{id}
     GET /api/v3/hooks/{id}/missed
     GET /api/v3/hooks/{id}/secret
+    GET /api/v3/hooks/{id}/signing-keys
     GET /api/v3/keys
     GET /api/v3/logins
     GET /api/v3/nodes
@@ -36,6 +37,7 @@ const ROUTES: &str = "
     GET /api/v3/projects
     GET /api/v3/tenants
     GET /api/v3/tenants/{id}
+    GET /api/v3/tenants/{id}/jwks.json
     GET /health
     GET /health/live
     PATCH /api/v3/engine
@@ -46,9 +48,11 @@ const ROUTES: &str = "
     POST /api/v3/events
     POST /api/v3/events/batch
     POST /api/v3/hooks
+    POST /api/v3/hooks/{id}/handshake
     POST /api/v3/hooks/{id}/preview
     POST /api/v3/hooks/{id}/recover
     POST /api/v3/hooks/{id}/secret/rotate
+    POST /api/v3/hooks/{id}/signing-keys/rotate
     POST /api/v3/hooks/{id}/test
     POST /api/v3/keys
     POST /api/v3/logins

@@ -51,7 +51,7 @@ named_enum! {
         Event = "event",
         /// A test of the hook.
         Test = "test",
-        /// A replayed event. Reserved: no API creates one yet.
+        /// An accepted event that was sent again.
         Replay = "replay",
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::request_limits::{LimitExceeded, RequestLimits};
 use crate::delivery::{Dispatcher, NotRecalled};
 use crate::directory::Directory;
-use crate::domain::{Delivery, DeliveryId, DeliveryState, HookId, RetrySchedule, TenantId};
+use crate::domain::{Delivery, DeliveryId, DeliveryState, EventKey, HookId, RetrySchedule, TenantId};
 use crate::sources::Sources;
-use crate::storage::{Cancelled, Changed, Storage, StorageError};
+use crate::storage::{Cancelled, Changed, MAX_DELIVERIES, Redelivered, Storage, StorageError};
 
 /// The attempts after which a delivery cannot be retried.
 const MAX_ATTEMPTS: u32 = RetrySchedule::MAX_ATTEMPTS_FOR_MANUAL_RETRY;
@@ -31,6 +31,18 @@ pub enum DeliveryError {
     /// The delivery's hook was deleted.
     #[error("the delivery cannot be retried: its hook `{0}` was deleted")]
     HookDeleted(HookId),
+    /// The tenant has no such hook.
+    #[error("there is no hook `{0}`")]
+    NoHook(HookId),
+    /// The tenant has no such event.
+    #[error("there is no event `{0}`")]
+    NoEvent(EventKey),
+    /// The hook is disabled.
+    #[error("the hook `{0}` is disabled; enable it, then send the event again")]
+    HookDisabled(HookId),
+    /// The event has too many deliveries.
+    #[error("an event has at most {MAX_DELIVERIES} deliveries; publish the event again")]
+    TooManyDeliveries,
     /// The delivery has had too many attempts to be retried.
     #[error(
         "the delivery has been attempted {0} times and can be retried up to {MAX_ATTEMPTS} attempts; publish the event again"
@@ -90,6 +102,36 @@ impl DeliveryService {
         Ok(delivery)
     }
 
+    /// Sends a stored event to `hook` once more, or for the first time, whether or not the hook subscribes to it.
+    ///
+    /// # Errors
+    /// Fails if the hook is disabled, if there is no such event or hook, or if the event has too many deliveries.
+    pub async fn redeliver(
+        &self,
+        tenant: TenantId,
+        event: EventKey,
+        hook: HookId,
+    ) -> Result<Delivery, DeliveryError> {
+        let _permit = self.limits.changes.acquire(tenant).await?;
+        let Some(known) = self.directory.hook_of(tenant, hook) else {
+            return Err(DeliveryError::NoHook(hook));
+        };
+        if !known.enabled {
+            return Err(DeliveryError::HookDisabled(hook));
+        }
+        let now = self.sources.now();
+        let id = DeliveryId::generate(&self.sources.ids, now);
+        match self.storage.events.redeliver(tenant, hook, event, id, now).await? {
+            Redelivered::Made(delivery) => {
+                self.dispatcher.stored_on_disk(hook, tenant);
+                Ok(delivery)
+            }
+            Redelivered::NoEvent => Err(DeliveryError::NoEvent(event)),
+            Redelivered::NoHook => Err(DeliveryError::NoHook(hook)),
+            Redelivered::TooMany => Err(DeliveryError::TooManyDeliveries),
+        }
+    }
+
     /// Cancels a delivery: it is not sent once this returns.
     ///
     /// # Errors
@@ -146,7 +188,7 @@ fn done(id: DeliveryId, changed: Option<Changed>, change: &'static str) -> Resul
 mod tests {
     use super::*;
     use crate::delivery::testing;
-    use crate::domain::{EventKey, Trigger};
+    use crate::domain::Trigger;
     use crate::storage::conformance::{OTHER_TENANT, TENANT, World};
     use crate::storage::sqlite::{self, SqliteOptions};
 

@@ -4,6 +4,7 @@
 //! wake after a change. It has no types of HTTP or of one API. The APIs authenticate, parse, convert and call it.
 
 mod deliveries;
+mod event_matches;
 mod handshakes;
 mod hook_states;
 mod hooks;
@@ -20,6 +21,7 @@ use crate::sources::Sources;
 use crate::storage::Storage;
 
 pub use deliveries::{DeliveryError, DeliveryService};
+pub use event_matches::{HookMatch, MatchReason};
 pub use handshakes::Handshakes;
 pub use hook_states::{HookState, HookStates, Recovered};
 pub use hooks::HookService;

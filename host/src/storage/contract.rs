@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::directory::{Changes, ConfigChange, Revision};
 use super::error::StorageError;
+use super::event_search::{DeliveryCounts, EventQuery, ListedEvents, Redelivered};
 use super::hook_states::HookStateStore;
 use super::membership::Membership;
 use super::node_status::NodeStore;
@@ -19,7 +20,7 @@ use super::retry_policy::RetryPolicy;
 use crate::domain::{
     ApiKey, Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Digest, DomainToken, Event, EventId,
     EventKey, EventType, Hook, HookId, KeyId, Lease, Login, NodeNumber, PluginName, PluginVersion, Project,
-    Tenant, TenantId, UnixMillis,
+    Tenant, TenantId, TypePattern, UnixMillis,
 };
 
 /// Nothing is due further ahead than this: the longest wait of a schedule is seven days, and up to a fifth of it may be
@@ -243,6 +244,23 @@ pub trait EventStore: Send + Sync {
         tenant: TenantId,
         events: &[EventKey],
     ) -> Result<HashMap<EventKey, EventId>, StorageError>;
+    /// A tenant's events, newest first. May end early; see [`ListedEvents`].
+    async fn search(&self, tenant: TenantId, query: &EventQuery) -> Result<ListedEvents, StorageError>;
+    /// In which states the deliveries of these events are. An event without deliveries is left out.
+    async fn count_deliveries(
+        &self,
+        tenant: TenantId,
+        events: &[EventKey],
+    ) -> Result<DeliveryCounts, StorageError>;
+    /// Makes a further delivery of a stored event, `id`, for `hook`, due at `now`: whether or not it has others.
+    async fn redeliver(
+        &self,
+        tenant: TenantId,
+        hook: HookId,
+        event: EventKey,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> Result<Redelivered, StorageError>;
     /// The tenant's newest event whose type and project are `wanted`: an example of what the tenant sends. The search is
     /// limited to recent events; `None` if there is none among them.
     async fn recent(&self, tenant: TenantId, wanted: &WantedEvent<'_>)
@@ -324,8 +342,8 @@ pub struct DeliveryQuery {
     pub hook: Option<HookId>,
     /// Only deliveries in this state.
     pub state: Option<DeliveryState>,
-    /// Only deliveries of events of this type.
-    pub event_type: Option<EventType>,
+    /// Only deliveries of events of these types.
+    pub event_type: Option<TypePattern>,
     /// Only deliveries created at this time or later.
     pub since: Option<UnixMillis>,
     /// Only deliveries created before this time.

@@ -86,10 +86,15 @@ impl From<DeliveryError> for Problem {
             DeliveryError::NotFound(id) => return Self::not_found("delivery", &id.to_string()),
             DeliveryError::Limit(error) => return error.into(),
             DeliveryError::Storage(error) => return error.into(),
-            DeliveryError::HookDeleted(_) | DeliveryError::WrongState { .. } | DeliveryError::InProgress => {
-                Kind::Conflict
+            DeliveryError::NoEvent(event) => return Self::not_found("event", &event.to_string()),
+            DeliveryError::NoHook(_) => {
+                return Self::at(Kind::InvalidValue, Pointer::to("hook"), error.to_string());
             }
-            DeliveryError::TooManyAttempts(_) => Kind::LimitReached,
+            DeliveryError::HookDeleted(_)
+            | DeliveryError::HookDisabled(_)
+            | DeliveryError::WrongState { .. }
+            | DeliveryError::InProgress => Kind::Conflict,
+            DeliveryError::TooManyAttempts(_) | DeliveryError::TooManyDeliveries => Kind::LimitReached,
             DeliveryError::TooManyCancelled => Kind::TooManyRequests,
         };
         Self::new(kind, error.to_string())

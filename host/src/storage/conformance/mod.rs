@@ -12,6 +12,7 @@ pub mod hook_states;
 pub mod nodes;
 pub mod reading;
 pub mod recording;
+pub mod searching;
 
 use std::sync::Arc;
 
@@ -65,6 +66,10 @@ macro_rules! storage_conformance {
             reading: [
                 pages_follow_each_other, every_filter_selects_what_it_names, a_short_number_leads_to_the_deliveries_of_all_nodes,
                 tenants_do_not_see_each_other, the_newest_wanted_event_is_found
+            ],
+            searching: [
+                events_are_found_by_every_filter, deliveries_of_events_are_counted_by_state,
+                a_stored_event_is_delivered_again
             ],
             directory: [
                 tenants_projects_and_keys_are_read_back, logins_and_tokens_are_read_back, a_taken_name_is_refused,

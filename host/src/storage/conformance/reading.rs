@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::{
-    Delivery, DeliveryId, DeliveryState, EventKey, EventType, HookId, TenantId, Trigger, UnixMillis,
+    Delivery, DeliveryId, DeliveryState, EventKey, EventType, HookId, TenantId, Trigger, TypePattern,
+    UnixMillis,
 };
 use crate::storage::{DeliveryQuery, NewDelivery};
 
@@ -64,7 +65,8 @@ pub async fn every_filter_selects_what_it_names(world: &World) {
     let mut asked = 0;
     for state in states {
         for hook in [None, Some(hooks[0]), Some(HookId(5))] {
-            for event_type in [None, Some("type.1".parse().unwrap()), Some("other".parse().unwrap())] {
+            for event_type in [None, Some("type.1"), Some("type.*"), Some("type.1*"), Some("other")] {
+                let event_type: Option<TypePattern> = event_type.map(|text| text.parse().unwrap());
                 for (since, until) in times.into_iter().flat_map(|since| times.map(|until| (since, until))) {
                     let event_type = event_type.clone();
                     let before = (asked % 2 == 0).then_some(all[3].id);
@@ -74,7 +76,10 @@ pub async fn every_filter_selects_what_it_names(world: &World) {
                         let made = delivery.id.created_at();
                         state.is_none_or(|state| delivery.state == state)
                             && hook.is_none_or(|hook| delivery.hook == hook)
-                            && query.event_type.as_ref().is_none_or(|wanted| delivery.event_type == *wanted)
+                            && query
+                                .event_type
+                                .as_ref()
+                                .is_none_or(|wanted| wanted.matches(&delivery.event_type))
                             && since.is_none_or(|since| made >= since)
                             && until.is_none_or(|until| made < until)
                             && before.is_none_or(|before| delivery.id < before)

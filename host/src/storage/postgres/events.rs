@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 
+use super::event_search;
 use super::rows::is_text;
 use super::stores::PostgresStores;
-use crate::domain::{Event, EventId, EventKey, TenantId};
+use crate::domain::{DeliveryId, Event, EventId, EventKey, HookId, TenantId, UnixMillis};
 use crate::storage::columns::{EventRow, RecentRow, event_from_row, newest_wanted};
-use crate::storage::{Acceptance, Accepted, EventStore, StorageError, WantedEvent};
+use crate::storage::{
+    Acceptance, Accepted, DeliveryCounts, EventQuery, EventStore, ListedEvents, Redelivered, StorageError,
+    WantedEvent,
+};
 
 /// How many of the newest events of all tenants are looked at for an example.
 const EVENTS: i64 = 2_000;
@@ -69,6 +73,31 @@ impl EventStore for PostgresStores {
         let query = sqlx::query_as(sql).bind(wanted).bind(tenant.0);
         let found: Vec<(i64, String)> = query.fetch_all(&self.session.pool).await?;
         Ok(found.into_iter().map(|(key, id)| (EventKey(key), EventId::from_path(&id))).collect())
+    }
+
+    async fn search(&self, tenant: TenantId, query: &EventQuery) -> Result<ListedEvents, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        event_search::search(self.pool(), tenant, query).await
+    }
+
+    async fn count_deliveries(
+        &self,
+        tenant: TenantId,
+        events: &[EventKey],
+    ) -> Result<DeliveryCounts, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        event_search::count_deliveries(self.pool(), tenant, events).await
+    }
+
+    async fn redeliver(
+        &self,
+        tenant: TenantId,
+        hook: HookId,
+        event: EventKey,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> Result<Redelivered, StorageError> {
+        event_search::redeliver(self.pool(), (tenant, hook), (event, id), now).await
     }
 
     async fn recent(

@@ -3,8 +3,8 @@
 use sqlx::QueryBuilder;
 use sqlx_postgres::Postgres;
 
-use super::rowless_of_others;
 use super::session::Session;
+use super::{event_search, rowless_of_others};
 use crate::domain::{Delivery, DeliveryId, DeliveryState, TenantId};
 use crate::storage::columns::{DeliveryRow, delivery_from_row, state_code};
 use crate::storage::{DeliveryQuery, Listed, StorageError};
@@ -77,8 +77,8 @@ impl<'a> Search<'a> {
             if let Some(hook) = self.query.hook {
                 sql.push(" AND hook_id = ").push_bind(hook.0);
             }
-            if let Some(event_type) = &self.query.event_type {
-                sql.push(" AND event_type = ").push_bind(event_type.as_str());
+            if let Some(pattern) = &self.query.event_type {
+                event_search::push_type(&mut sql, pattern);
             }
             if let Some(state) = self.query.state {
                 // Literally, for the partial index.
@@ -110,7 +110,7 @@ impl<'a> Search<'a> {
         (self.ids.0..=self.ids.1).contains(&delivery.id.0)
             && hook.is_none_or(|hook| delivery.hook == hook)
             && state.is_none_or(|state| delivery.state == state)
-            && event_type.as_ref().is_none_or(|wanted| delivery.event_type == *wanted)
+            && event_type.as_ref().is_none_or(|wanted| wanted.matches(&delivery.event_type))
     }
 }
 

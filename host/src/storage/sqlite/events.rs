@@ -14,10 +14,13 @@ use super::rowless::{RowlessChange, RowlessDelivery};
 use super::rows::{self, EventRow, event_columns, event_from_row};
 use super::script::{MultiRow, Script};
 use super::stores::SqliteStores;
-use super::{messages::Message, recent};
-use crate::domain::{Event, EventId, EventKey, HookId, TenantId};
+use super::{event_search, messages::Message, recent};
+use crate::domain::{DeliveryId, Event, EventId, EventKey, HookId, TenantId, UnixMillis};
 use crate::storage::dedup::{self, Seen};
-use crate::storage::{Acceptance, Accepted, EventStore, StorageError, WantedEvent};
+use crate::storage::{
+    Acceptance, Accepted, DeliveryCounts, EventQuery, EventStore, ListedEvents, Redelivered, StorageError,
+    WantedEvent,
+};
 
 #[async_trait]
 impl EventStore for SqliteStores {
@@ -71,6 +74,34 @@ impl EventStore for SqliteStores {
         .fetch_all(&self.readers)
         .await?;
         Ok(found.into_iter().map(|(key, id)| (EventKey(key), EventId::from_path(&id))).collect())
+    }
+
+    async fn search(&self, tenant: TenantId, query: &EventQuery) -> Result<ListedEvents, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        event_search::search(&self.readers, tenant, query).await
+    }
+
+    async fn count_deliveries(
+        &self,
+        tenant: TenantId,
+        events: &[EventKey],
+    ) -> Result<DeliveryCounts, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        event_search::count_deliveries(&self.readers, tenant, events).await
+    }
+
+    async fn redeliver(
+        &self,
+        tenant: TenantId,
+        hook: HookId,
+        event: EventKey,
+        id: DeliveryId,
+        now: UnixMillis,
+    ) -> Result<Redelivered, StorageError> {
+        self.health.check_space()?;
+        let mut writer = self.writer().await;
+        let made = event_search::redeliver(writer.begin().await?, (tenant, hook), (event, id), now).await;
+        writer.finish(made).await
     }
 
     async fn recent(

@@ -3,8 +3,8 @@
 use sqlx::sqlite::SqlitePool;
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::id_buckets;
 use super::rows::{DeliveryRow, delivery_columns, delivery_from_row, state_code};
+use super::{event_search, id_buckets};
 use crate::domain::{DeliveryId, DeliveryState, HookId, TenantId};
 use crate::storage::{DeliveryQuery, Listed, StorageError};
 
@@ -71,8 +71,8 @@ impl<'a> Search<'a> {
         if let Some(hook) = self.query.hook {
             sql.push(" AND hook_id = ").push_bind(hook.0);
         }
-        if let Some(event_type) = &self.query.event_type {
-            sql.push(" AND event_type = ").push_bind(event_type.as_str());
+        if let Some(pattern) = &self.query.event_type {
+            event_search::push_type(&mut sql, pattern);
         }
         if let Some(state) = self.query.state {
             sql.push(" AND state = ").push_bind(state_code(state));

@@ -21,6 +21,7 @@ mod directory_changes;
 mod directory_log;
 mod engine_state;
 mod errors;
+mod event_search;
 mod events;
 mod health;
 mod hook_states;

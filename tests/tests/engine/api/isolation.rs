@@ -22,6 +22,8 @@ fn requests(hook: &str, event: &str, delivery: &str, key: &str) -> Vec<(&'static
         ("POST", format!("/hooks/{hook}/preview"), r#"{"event": {"type": "t", "data": 1}}"#),
         ("GET", format!("/events/{event}"), ""),
         ("GET", format!("/events/{event}/deliveries"), ""),
+        ("GET", format!("/events/{event}/matches"), ""),
+        ("POST", format!("/events/{event}/deliveries"), r#"{"hook": "hook_0000000000001"}"#),
         ("GET", "/events/own-id".to_owned(), ""),
         ("GET", "/events/own-id/deliveries".to_owned(), ""),
         ("GET", format!("/deliveries/{delivery}"), ""),
@@ -73,7 +75,7 @@ async fn resources_of_another_tenant_look_like_missing_ones() {
         assert!((400..500).contains(&foreign.status), "{method} {path}: {}", foreign.json());
         assert_eq!(foreign.json()["title"], none.json()["title"], "{method} {path}");
     }
-    for path in ["/hooks", "/deliveries", "/keys", "/projects"] {
+    for path in ["/hooks", "/deliveries", "/events", "/keys", "/projects"] {
         let list = other_tenant.get(path).await.expect(200);
         let expected = usize::from(path == "/keys");
         assert_eq!(list["data"].as_array().unwrap().len(), expected, "{path}: {list}");

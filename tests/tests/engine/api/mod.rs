@@ -6,6 +6,7 @@ mod connections;
 mod document;
 mod dry_runs;
 mod event_ids;
+mod find_events;
 mod isolation;
 mod logins;
 mod nodes;

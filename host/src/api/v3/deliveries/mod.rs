@@ -2,6 +2,7 @@
 
 mod attempt;
 mod change;
+mod filter;
 mod read;
 mod view;
 

@@ -7,6 +7,7 @@ use axum::extract::State;
 use http::Uri;
 
 use super::attempt::AttemptView;
+use super::filter::DeliveryFilter;
 use super::view::{DeliveryView, EventIds, FullDeliveryView, page_of_attempts};
 use crate::api::auth::Caller;
 use crate::api::page::{self, Page, PageRequest};
@@ -15,7 +16,7 @@ use crate::api::problem::Problem;
 use crate::api::v3::openapi::schemas;
 use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Scope, TenantId};
 use crate::services::RequestLimits;
-use crate::storage::{DeliveryQuery, Listed, Storage};
+use crate::storage::{Listed, Storage};
 
 /// The number of attempts in the view of one delivery.
 const LATEST_ATTEMPTS: usize = 20;
@@ -23,7 +24,7 @@ const LATEST_ATTEMPTS: usize = 20;
 const MAX_ATTEMPTS: usize = 100;
 /// The name of lists of attempts in their cursors.
 const ATTEMPTS: &str = "attempts";
-const PARAMS: [&str; 7] = ["hook", "state", "type", "since", "until", "limit", "cursor"];
+const PARAMS: [&str; 8] = ["hook", "event", "state", "type", "since", "until", "limit", "cursor"];
 
 /// List deliveries
 ///
@@ -33,8 +34,9 @@ const PARAMS: [&str; 7] = ["hook", "state", "type", "since", "until", "limit", "
     get, path = "/api/v3/deliveries", tag = "deliveries",
     params(
         ("hook" = Option<schemas::HookId>, Query, description = "Only deliveries for this hook"),
-        ("state" = Option<schemas::DeliveryState>, Query, description = "Only deliveries in this state"),
-        ("type" = Option<schemas::EventType>, Query, description = "Only deliveries of events of exactly this type"),
+        ("event" = Option<schemas::EventId>, Query, description = "Only deliveries of this event: the sender's id or the engine's"),
+        ("state" = Option<schemas::DeliveryStates>, Query, description = "Only deliveries in this state, or in one of several, such as `waiting,exhausted`"),
+        ("type" = Option<schemas::TypePattern>, Query, description = "Only deliveries of events of this type, or of all types with a prefix, such as `order.*`"),
         ("since" = Option<schemas::TimeInput>, Query, description = "Only deliveries created at this time or later"),
         ("until" = Option<schemas::TimeInput>, Query, description = "Only deliveries created before this time"),
         ("limit" = Option<schemas::Limit>, Query),
@@ -51,25 +53,15 @@ pub(super) async fn list_deliveries(
     let tenant = caller.may(Scope::DeliveriesRead)?;
     let params = Params::of(&uri, &PARAMS)?;
     let wanted: PageRequest<DeliveryId> = PageRequest::of(&params, "deliveries")?;
-    let query = DeliveryQuery {
-        hook: params.parse("hook")?,
-        state: params.parse("state")?,
-        event_type: params.parse("type")?,
-        since: params.time("since")?,
-        until: params.time("until")?,
-        before: wanted.after,
-        // One more, to know whether there is a next page.
-        limit: u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX),
-    };
-    if query.since.zip(query.until).is_some_and(|(since, until)| since >= until) {
-        return Err(Problem::parameter("until", "`until` must be later than `since`"));
-    }
+    let filter = DeliveryFilter::of(&params)?;
+    // One more, to know whether there is a next page.
+    let limit = u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX);
     // The search for this state reads all unfinished deliveries of the tenant.
-    let _permit = match query.state {
-        Some(DeliveryState::Delivering) => Some(limits.scans.acquire(tenant).await?),
-        _ => None,
+    let _permit = match filter.states.contains(&DeliveryState::Delivering) {
+        true => Some(limits.scans.acquire(tenant).await?),
+        false => None,
     };
-    let Listed { deliveries, searched_to } = storage.deliveries.list(tenant, &query).await?;
+    let Listed { deliveries, searched_to } = filter.list(&storage, tenant, wanted.after, limit).await?;
     let ids = EventIds::of(&storage, tenant, &deliveries).await?;
     Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, |delivery| ids.view(delivery))))
 }

@@ -33,7 +33,7 @@ pub(in crate::api::v3) struct DeliveryView {
     #[serde(rename = "type")]
     #[schema(value_type = schemas::EventType)]
     event_type: String,
-    /// What created the delivery: `event` or `test`.
+    /// What created the delivery: `event`, `test` or `replay`.
     #[schema(value_type = schemas::Trigger)]
     trigger: &'static str,
     /// `pending`, `delivering`, `waiting`, `succeeded`, `exhausted`, `dropped` or `cancelled`.

@@ -74,7 +74,7 @@ pub(super) async fn get_event(
     Ok(Json(find(&storage, tenant, &id).await?.into()))
 }
 
-async fn find(storage: &Storage, tenant: TenantId, id: &EventId) -> Result<Event, Problem> {
+pub(super) async fn find(storage: &Storage, tenant: TenantId, id: &EventId) -> Result<Event, Problem> {
     let event = storage.events.event(tenant, id).await?;
     event.ok_or_else(|| Problem::not_found("event", id.as_str()))
 }

@@ -2,7 +2,10 @@
 
 mod batch;
 mod get;
+mod list;
+mod matches;
 mod post;
+mod redeliver;
 pub(super) mod wire;
 
 pub(in crate::api) use wire::{MAX_DATA_LEN, refused};
@@ -17,5 +20,8 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .routes(routes!(post::post_event))
         .routes(routes!(batch::post_events))
         .routes(routes!(get::get_event))
+        .routes(routes!(list::list_events))
         .routes(routes!(get::list_event_deliveries))
+        .routes(routes!(redeliver::redeliver_event))
+        .routes(routes!(matches::list_matches))
 }

@@ -20,6 +20,7 @@ use crate::domain::{
     RetrySchedule, Role as Roles, Scope as Scopes, Signing as Signings, Surface as Surfaces, Tenant,
     TenantId as TenantKey, Trigger as Triggers,
 };
+use crate::services::MatchReason as MatchReasons;
 
 /// The digits of an id after its prefix: Crockford's base 32 in lower case.
 const ID_DIGITS: &str = "[0-9a-hjkmnp-tv-z]{13}";
@@ -165,6 +166,10 @@ schemas! {
     DeliveryState = words(States::NAMES);
     /// What created a delivery.
     Trigger = words(Triggers::NAMES);
+    /// Why a hook does not get an event.
+    MatchReason = words(MatchReasons::NAMES);
+    /// One or several states of deliveries, separated by commas.
+    DeliveryStates = text(1, 128, &format!("^({0})(,({0}))*$", States::NAMES.join("|"))).examples(["waiting,exhausted"]);
     /// The API through which a hook was created and can be changed.
     Surface = words(Surfaces::NAMES);
     /// How requests are signed by Standard Webhooks: with a shared secret (`v1`), a key pair (`v1a`), both, or neither.

@@ -18,8 +18,10 @@ const ROUTES: &str = "
     GET /api/v3/deliveries/{id}
     GET /api/v3/deliveries/{id}/attempts
     GET /api/v3/engine
+    GET /api/v3/events
     GET /api/v3/events/{id}
     GET /api/v3/events/{id}/deliveries
+    GET /api/v3/events/{id}/matches
     GET /api/v3/health
     GET /api/v3/hooks
     GET /api/v3/hooks/{id}
@@ -47,6 +49,7 @@ const ROUTES: &str = "
     POST /api/v3/deliveries/{id}/retry
     POST /api/v3/events
     POST /api/v3/events/batch
+    POST /api/v3/events/{id}/deliveries
     POST /api/v3/hooks
     POST /api/v3/hooks/{id}/handshake
     POST /api/v3/hooks/{id}/preview

@@ -33,7 +33,9 @@ use crate::delivery::egress::EgressPolicy;
 use crate::delivery::feeder::Feeder;
 use crate::delivery::oauth::Tokens;
 use crate::delivery::worker::Worker;
-use crate::delivery::{Dispatcher, HookHealthMonitor, Notice, Notices, Pipelines, Recorder, Workers, tls};
+use crate::delivery::{
+    Dispatcher, HookHealthMonitor, HookStats, Notice, Notices, Pipelines, Recorder, Workers, tls,
+};
 use crate::directory::Directory;
 use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
@@ -63,6 +65,7 @@ pub struct Engine {
     serving: JoinHandle<()>,
     feeding: JoinHandle<()>,
     recorder: Recorder,
+    stats: Arc<HookStats>,
     // Dropped before the cores.
     attempts: Attempts,
     stop_cores: DropGuard,
@@ -107,10 +110,11 @@ pub async fn start(config: Config) -> Result<Engine> {
     let connector = Arc::new(Connector::new(policy, tls).by(egress_route(&config)?));
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.idle);
-    let observers = (&health, &notices);
+    let stop_feeding = CancellationToken::new();
+    let stats = activity::count(node, &stores, &clock, &stop_feeding);
+    let observers = (&health, &notices, &stats);
     let workers = workers(&config, clients, &sources, &directory, (&sandbox, &recorder), observers);
     dispatcher.start(Arc::new(Workers::new(Arc::clone(&cores), workers.into_iter())), cores.first().clone());
-    let stop_feeding = CancellationToken::new();
     let feeding = spawn_feeder(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
 
@@ -137,6 +141,7 @@ pub async fn start(config: Config) -> Result<Engine> {
         serving,
         feeding,
         recorder,
+        stats,
         attempts: Attempts(dispatcher),
         stop_cores,
         sandbox,
@@ -230,6 +235,9 @@ impl Engine {
         if let Err(error) = self.health.sync(|_| true).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot store the health of hooks");
         }
+        if let Err(error) = self.stats.store().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot store statistics of hooks");
+        }
         if let Err(error) = self.database.note_clock(self.clock.now()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
         }
@@ -303,7 +311,7 @@ fn workers(
     sources: &Sources,
     directory: &Arc<Directory>,
     (sandbox, recorder): (&Sandbox, &Recorder),
-    (health, notices): (&Arc<HookHealthMonitor>, &Notices),
+    (health, notices, stats): (&Arc<HookHealthMonitor>, &Notices, &Arc<HookStats>),
 ) -> Vec<Worker> {
     let memory = Budget::new(REQUESTS_UNDER_WAY_BYTES);
     let tokens = Arc::<Tokens>::default();
@@ -317,6 +325,7 @@ fn workers(
         recorder: recorder.clone(),
         health: Arc::clone(health),
         notices: notices.clone(),
+        stats: Arc::clone(stats),
         memory: Arc::clone(&memory),
         masked_headers: Arc::clone(&masked_headers),
     };

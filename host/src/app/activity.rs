@@ -1,4 +1,4 @@
-//! Reports from time to time what this node does, for `hookwright nodes`.
+//! Reports from time to time what this node does, for `hookwright nodes`, and counts attempts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
-use crate::delivery::Dispatcher;
+use crate::clock::{self, Clock};
+use crate::delivery::{Dispatcher, HookStats};
 use crate::directory::Directory;
-use crate::domain::UnixMillis;
+use crate::domain::{NodeNumber, UnixMillis};
 use crate::ingest::Ingest;
 use crate::sources::Sources;
 use crate::storage::{NodeActivity, NodeReport, NodeStore, Storage};
@@ -35,6 +35,19 @@ pub(super) fn spawn(
         address,
     };
     tokio::spawn(stop.clone().run_until_cancelled_owned(reporter.run()));
+}
+
+/// Counts attempts by hook, and stores the counts until `stop`.
+pub(super) fn count(
+    node: NodeNumber,
+    stores: &Storage,
+    clock: &Arc<dyn Clock>,
+    stop: &CancellationToken,
+) -> Arc<HookStats> {
+    let stats = HookStats::new(node, Arc::clone(&stores.hook_stats));
+    let run = Arc::clone(&stats).run(Arc::clone(clock));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(run));
+    stats
 }
 
 /// What a report needs.

@@ -9,6 +9,7 @@ use super::decision::{Decision, decide};
 use super::dispatcher::AttemptPermit;
 use super::fair_queue::Observation;
 use super::hook_health::{HookHealthMonitor, reason};
+use super::hook_stats::HookStats;
 use super::notices::{Notice, NoticeKind, Notices};
 use super::oauth::Tokens;
 use super::outgoing::Outgoing;
@@ -54,6 +55,8 @@ pub struct Worker {
     pub health: Arc<HookHealthMonitor>,
     /// Tells tenants about their hooks.
     pub notices: Notices,
+    /// Counts attempts.
+    pub stats: Arc<HookStats>,
     /// The memory of requests in flight.
     pub memory: Arc<Budget>,
     /// Headers whose values are masked in records, besides those whose names say that they are secret.
@@ -96,6 +99,8 @@ impl Worker {
         let failures = work.failures + 1;
         let (ended_at, jitter) = (self.sources.now(), self.sources.random.fraction());
         let decision = decide(&made.outcome, failures, &hook.retry, work.trigger, ended_at, jitter);
+        let latency = made.sent.is_some().then_some(made.sending);
+        self.stats.count((hook.tenant, hook.id), &made.outcome, latency, ended_at);
         let failing = self.health.observe(hook, work, &made.outcome, ended_at);
         // Before the permit is told: hooks are changed one by one, and the tenant's limit bounds how many wait here.
         if let Decision::Exhausted { gone: true } = decision {

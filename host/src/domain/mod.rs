@@ -14,6 +14,7 @@ pub mod header;
 pub mod hook;
 pub mod hook_health;
 pub mod hook_options;
+pub mod hook_stats;
 pub mod hook_tls;
 pub mod ids;
 pub mod lease;

@@ -11,6 +11,7 @@ use super::directory::{Changes, ConfigChange, Revision};
 use super::error::StorageError;
 use super::event_search::{DeliveryCounts, EventQuery, ListedEvents, Redelivered};
 use super::hook_states::HookStateStore;
+use super::hook_stats::HookStatsStore;
 use super::membership::Membership;
 use super::node_status::NodeStore;
 use super::records::{
@@ -75,6 +76,8 @@ pub struct Storage {
     pub hook_states: Arc<dyn HookStateStore>,
     /// The nodes.
     pub nodes: Arc<dyn NodeStore>,
+    /// Statistics of hooks.
+    pub hook_stats: Arc<dyn HookStatsStore>,
 }
 
 impl Storage {
@@ -91,6 +94,7 @@ impl Storage {
             + DirectoryStore
             + HookStateStore
             + NodeStore
+            + HookStatsStore
             + 'static,
     {
         Self {
@@ -103,6 +107,7 @@ impl Storage {
             directory: Arc::clone(stores) as _,
             hook_states: Arc::clone(stores) as _,
             nodes: Arc::clone(stores) as _,
+            hook_stats: Arc::clone(stores) as _,
         }
     }
 }

@@ -19,6 +19,7 @@ mod plugins;
 mod projects;
 mod report;
 mod resources;
+mod stats;
 mod tenants;
 
 use utoipa_axum::router::OpenApiRouter;

@@ -6,6 +6,7 @@ mod directory;
 mod events;
 mod hook_health;
 mod hook_options;
+mod hook_stats;
 mod hooks;
 mod receiver_options;
 mod records;
@@ -17,6 +18,7 @@ pub use changes::{config_key_columns, config_key_from_row};
 pub use directory::*;
 pub use events::{RecentRow, newest_wanted};
 pub use hook_health::{HealthRow, health_from_row, health_to_row};
+pub use hook_stats::{stats_from_text, stats_to_text};
 pub use hooks::{HookRow, authorization_context_of, hook_context_of};
 pub use records::{RecordRow, RenderedChange};
 pub use rendered::{

@@ -13,6 +13,7 @@ pub mod nodes;
 pub mod reading;
 pub mod recording;
 pub mod searching;
+pub mod statistics;
 
 use std::sync::Arc;
 
@@ -71,6 +72,7 @@ macro_rules! storage_conformance {
                 events_are_found_by_every_filter, deliveries_of_events_are_counted_by_state,
                 a_stored_event_is_delivered_again
             ],
+            statistics: [counts_of_attempts_add_up],
             directory: [
                 tenants_projects_and_keys_are_read_back, logins_and_tokens_are_read_back, a_taken_name_is_refused,
                 hooks_are_read_back_and_replaced, a_hook_belongs_to_its_tenant,

@@ -25,6 +25,7 @@ mod event_search;
 mod events;
 mod heartbeat;
 mod hook_states;
+mod hook_stats;
 mod hooks;
 mod kept_connections;
 mod listing;

@@ -25,6 +25,7 @@ mod event_search;
 mod events;
 mod health;
 mod hook_states;
+mod hook_stats;
 mod hooks;
 mod id_buckets;
 mod known_events;

@@ -37,6 +37,7 @@ pub const ALL: &[Rows] = &[
     // A hook whose secrets are damaged stays damaged.
     Rows { columns: &[("sealed", "ifnull(sealed, x'')")], ..plain("hooks", "hooks") },
     plain("states of hooks", "hook_health"),
+    plain("statistics of hooks", "hook_stats"),
     plain("plugin versions", "plugin_versions"),
     plain("plugin files", "plugin_blobs"),
     Rows {

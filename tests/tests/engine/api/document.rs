@@ -64,10 +64,15 @@ async fn samples(client: &Client) -> Vec<Sample> {
     let event = json!({"type": "a.b", "data": {}, "project": 7, "occurred_at": "2026-06-01T09:30:00Z"});
     let time = "2026-06-01T09:30:00Z";
     let recovery = json!({"since": time, "until": time, "after": "evt_01m8rz4g3k2v7"});
+    let stored = client.publish("a.b", json!({})).await;
     let sample = |method, path: &'static str, body| Sample {
         method,
         path,
-        url: path.replace("tenants/{id}", "tenants/acme").replace("{id}", id).replace("{name}", "field-map"),
+        url: path
+            .replace("tenants/{id}", "tenants/acme")
+            .replace("events/{id}", &format!("events/{stored}"))
+            .replace("{id}", id)
+            .replace("{name}", "field-map"),
         body,
         by_operator: path.starts_with("/api/v3/tenants") || path == "/api/v3/engine",
     };
@@ -80,6 +85,7 @@ async fn samples(client: &Client) -> Vec<Sample> {
         sample("post", "/api/v3/keys", json!({"name": "second", "scopes": ["events:write"]})),
         sample("post", "/api/v3/logins", json!({"name": "login", "secret": "long-enough-secret"})),
         sample("post", "/api/v3/events", event.clone()),
+        sample("post", "/api/v3/events/{id}/deliveries", json!({"hook": id})),
         sample("post", "/api/v3/hooks", hook.clone()),
         sample("put", "/api/v3/hooks/{id}", hook.clone()),
         sample("patch", "/api/v3/hooks/{id}", hook),

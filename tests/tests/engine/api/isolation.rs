@@ -19,6 +19,7 @@ fn requests(hook: &str, event: &str, delivery: &str, key: &str) -> Vec<(&'static
         ("GET", format!("/hooks/{hook}/secret"), ""),
         ("POST", format!("/hooks/{hook}/secret/rotate"), "{}"),
         ("POST", format!("/hooks/{hook}/test"), "{}"),
+        ("GET", format!("/hooks/{hook}/stats"), ""),
         ("POST", format!("/hooks/{hook}/preview"), r#"{"event": {"type": "t", "data": 1}}"#),
         ("GET", format!("/events/{event}"), ""),
         ("GET", format!("/events/{event}/deliveries"), ""),

@@ -16,3 +16,4 @@ mod proxy;
 mod records;
 mod retries;
 mod shutdown;
+mod statistics;

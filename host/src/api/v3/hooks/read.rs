@@ -88,6 +88,6 @@ pub(super) fn find_readable(
     }
 }
 
-pub(super) fn no_hook(id: HookId) -> Problem {
+pub(in crate::api::v3) fn no_hook(id: HookId) -> Problem {
     Problem::not_found("hook", &id.to_string())
 }

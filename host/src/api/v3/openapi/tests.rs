@@ -28,6 +28,7 @@ const ROUTES: &str = "
     GET /api/v3/hooks/{id}/missed
     GET /api/v3/hooks/{id}/secret
     GET /api/v3/hooks/{id}/signing-keys
+    GET /api/v3/hooks/{id}/stats
     GET /api/v3/keys
     GET /api/v3/logins
     GET /api/v3/nodes
@@ -40,6 +41,7 @@ const ROUTES: &str = "
     GET /api/v3/tenants
     GET /api/v3/tenants/{id}
     GET /api/v3/tenants/{id}/jwks.json
+    GET /api/v3/tenants/{id}/stats
     GET /health
     GET /health/live
     PATCH /api/v3/engine

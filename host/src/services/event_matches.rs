@@ -55,13 +55,16 @@ impl MatchReason {
 }
 
 impl HookMatch {
-    /// Compares `hook` with an event that has these `deliveries`, oldest first.
+    /// Compares `hook` with an event that has these `deliveries`, oldest first. `all_paused`: the tenant or the engine is.
     #[must_use]
-    pub fn of(hook: &Hook, event: &Event, deliveries: &[Delivery]) -> Self {
+    pub fn of(hook: &Hook, event: &Event, deliveries: &[Delivery], all_paused: bool) -> Self {
         let accepted_at = event.key.created_at();
         let own = deliveries.iter().rev().find(|delivery| delivery.hook == hook.id);
         let is_test = deliveries.iter().any(|delivery| delivery.trigger == Trigger::Test);
-        let wants_type = hook.subscription.matches(&event.event_type);
+        let wants_type = match event.event_type.is_operational() {
+            true => hook.subscription.names_operational(&event.event_type),
+            false => hook.subscription.matches(&event.event_type),
+        };
         let wants_project = hook.wants_project(event.project);
         let matches = wants_type && wants_project && hook.enabled;
         let is_done = own.is_some_and(|delivery| delivery.state.is_final());
@@ -71,7 +74,7 @@ impl HookMatch {
             (MatchReason::Type, !wants_type),
             (MatchReason::Project, !wants_project),
             (MatchReason::Disabled, !hook.enabled),
-            (MatchReason::Paused, hook.options.paused && !is_done),
+            (MatchReason::Paused, (hook.options.paused || all_paused) && !is_done),
             (MatchReason::CreatedLater, own.is_none() && is_newer),
             (MatchReason::ChangedLater, lacks && !is_newer && !is_test && hook.updated_at > accepted_at),
             (MatchReason::TestOfAnother, lacks && is_test),
@@ -120,7 +123,7 @@ mod tests {
             occurred_at: ACCEPTED,
             data: "1".into(),
         };
-        let found = HookMatch::of(&hook, &event, deliveries);
+        let found = HookMatch::of(&hook, &event, deliveries, false);
         assert_eq!((found.matches, found.why.as_slice()), (matches, why), "{hook:?}");
     }
 
@@ -152,6 +155,12 @@ mod tests {
             false,
             &[Project, Disabled, Dropped],
         );
+    }
+
+    #[test]
+    fn a_hook_of_a_paused_tenant_is_paused() {
+        let (hook, event) = (testing::hook("https://example.com/"), testing::event());
+        assert_eq!(HookMatch::of(&hook, &event, &[], true).why, [MatchReason::Paused]);
     }
 
     #[test]

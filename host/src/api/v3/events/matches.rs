@@ -85,10 +85,10 @@ pub(super) async fn list_matches(
             trigger: delivery.trigger.as_str(),
         }),
     };
-    let hooks = directory.hooks(tenant);
+    let (hooks, all_paused) = (directory.hooks(tenant), directory.is_paused(tenant));
     Ok(Json(wanted.select(
         hooks,
         |hook| hook.id,
-        |hook| view(hook.id, HookMatch::of(&hook, &event, &deliveries)),
+        |hook| view(hook.id, HookMatch::of(&hook, &event, &deliveries, all_paused)),
     )))
 }

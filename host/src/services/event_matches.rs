@@ -160,7 +160,10 @@ mod tests {
     #[test]
     fn a_hook_of_a_paused_tenant_is_paused() {
         let (hook, event) = (testing::hook("https://example.com/"), testing::event());
-        assert_eq!(HookMatch::of(&hook, &event, &[], true).why, [MatchReason::Paused]);
+        assert_eq!(
+            HookMatch::of(&hook, &event, &[], true).why,
+            [MatchReason::Paused, MatchReason::CreatedLater]
+        );
     }
 
     #[test]

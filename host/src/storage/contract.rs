@@ -20,8 +20,8 @@ use super::records::{
 use super::retry_policy::RetryPolicy;
 use crate::domain::{
     ApiKey, Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Digest, DomainToken, Event, EventId,
-    EventKey, EventType, Hook, HookId, KeyId, Lease, Login, NodeNumber, PluginName, PluginVersion, Project,
-    Tenant, TenantId, TypePattern, UnixMillis,
+    EventKey, Hook, HookId, KeyId, Lease, Login, NodeNumber, PluginName, PluginVersion, Project, Tenant,
+    TenantId, TypePattern, UnixMillis,
 };
 
 /// Nothing is due further ahead than this: the longest wait of a schedule is seven days, and up to a fifth of it may be

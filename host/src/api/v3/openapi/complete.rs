@@ -181,6 +181,7 @@ fn name_shared_parts(components: &mut Value) {
         (schemas::TimeInput::name(), schemas::TimeInput::schema()),
         (schemas::IdempotencyKey::name(), schemas::IdempotencyKey::schema()),
         (schemas::HookId::name(), schemas::HookId::schema()),
+        (schemas::DeliveryStates::name(), schemas::DeliveryStates::schema()),
         (schemas::KeyId::name(), schemas::KeyId::schema()),
     ] {
         components["schemas"][name.as_ref()] = serde_json::to_value(schema).unwrap_or_default();

@@ -98,6 +98,8 @@ impl DeliveryService {
         check_attempts(&delivery)?;
         let changed = self.storage.deliveries.retry(tenant, id, self.sources.now()).await?;
         let delivery = done(id, changed, "retried")?;
+        // A person expects it to be sent, and may have mended the receiver.
+        self.dispatcher.health().hook_changed(delivery.hook, self.sources.now());
         self.dispatcher.wake();
         Ok(delivery)
     }

@@ -37,6 +37,16 @@ impl EgressPolicy {
             return false;
         }
         let is_for = |rule: &EgressRule| rule.tenant().is_none_or(|named| self.is_named(tenant, named));
+        self.allows(host, address, is_for)
+    }
+
+    /// Whether hooks of all tenants may connect to `address`, to which one may.
+    #[must_use]
+    pub fn is_for_all_tenants(&self, host: &str, address: SocketAddr) -> bool {
+        self.allows(host, address, |rule| rule.tenant().is_none())
+    }
+
+    fn allows(&self, host: &str, address: SocketAddr, is_for: impl Fn(&EgressRule) -> bool) -> bool {
         is_global(address.ip().to_canonical())
             || self.rules.iter().any(|rule| rule.covers(host, address) && is_for(rule))
     }

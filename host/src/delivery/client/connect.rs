@@ -75,7 +75,9 @@ impl Connector {
         endpoint: Endpoint,
     ) -> Result<Box<Connection>, NoResponse> {
         let tenant = sender.tenant;
-        let socket = Socket::new(self.open(tenant, &endpoint).await?);
+        let (stream, address) = self.open(tenant, &endpoint).await?;
+        let is_private = !self.policy.is_for_all_tenants(&endpoint.host, address);
+        let socket = Socket::new(stream);
         let transport = match endpoint.https {
             false => Transport::Plain(socket),
             true => Transport::Tls(Box::new(self.secure(socket, &endpoint.host, sender.tls).await?)),
@@ -84,17 +86,24 @@ impl Connector {
         let parts =
             http1::Builder::new().max_buf_size(MAX_RESPONSE_HEAD).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = parts.map_err(|error| Unreachable::classify(&error))?;
-        Ok(Box::new(Connection::new(tenant, Arc::new(endpoint), sender, connection, intake)))
+        Ok(Box::new(Connection::new((tenant, is_private), Arc::new(endpoint), sender, connection, intake)))
     }
 
-    /// Connects to the very address that was checked.
-    async fn open(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<TcpStream, NoResponse> {
+    /// Connects to the very address that was checked, and returns it.
+    async fn open(
+        &self,
+        tenant: TenantId,
+        endpoint: &Endpoint,
+    ) -> Result<(TcpStream, SocketAddr), NoResponse> {
         let permitted = self.permitted(tenant, endpoint).await?;
-        let connect = |address| self.route.connect(&self.lookups, tenant, endpoint, address);
-        let stream = first_that_answers(endpoint, &permitted, NEXT_ADDRESS_AFTER, connect).await?;
+        let connect = move |address| async move {
+            let stream = self.route.connect(&self.lookups, tenant, endpoint, address).await?;
+            Ok((stream, address))
+        };
+        let (stream, address) = first_that_answers(endpoint, &permitted, NEXT_ADDRESS_AFTER, connect).await?;
         // Small requests must not wait for acknowledgements. If it cannot be set, requests are only slower.
         let _ = stream.set_nodelay(true);
-        Ok(stream)
+        Ok((stream, address))
     }
 
     /// Returns why no request of `tenant` can go to `url`: its name cannot be resolved, or the policy refuses its addresses.

@@ -28,6 +28,8 @@ type HyperConnection = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
 pub(super) struct Connection {
     /// The tenant for whose request it was opened.
     tenant: TenantId,
+    /// Whether the policy permits it to that tenant only.
+    is_private: bool,
     endpoint: Arc<Endpoint>,
     sender: SendRequest<Full<Bytes>>,
     /// None once it has ended.
@@ -55,17 +57,22 @@ impl Failure {
 
 impl Connection {
     pub(super) fn new(
-        tenant: TenantId,
+        (tenant, is_private): (TenantId, bool),
         endpoint: Arc<Endpoint>,
         sender: SendRequest<Full<Bytes>>,
         hyper: HyperConnection,
         intake: Intake,
     ) -> Self {
-        Self { tenant, endpoint, sender, hyper: Some(hyper), intake }
+        Self { tenant, is_private, endpoint, sender, hyper: Some(hyper), intake }
     }
 
     pub(super) fn tenant(&self) -> TenantId {
         self.tenant
+    }
+
+    /// Whether requests of `tenant` may go over it.
+    pub(super) fn may_serve(&self, tenant: TenantId) -> bool {
+        !self.is_private || self.tenant == tenant
     }
 
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {

@@ -22,6 +22,7 @@ use super::pool::Pool;
 use super::request::{MakeAgain, Request, Sender};
 use super::response::ResponseInFlight;
 use super::unreachable::{NoResponse, Unreachable};
+use crate::domain::TenantId;
 
 /// Sends `request` until there is a response, whose body is not read yet. Connections are taken from `pools`, the client's
 /// own first, or opened. Also returns the pool to which the connection goes back: that of the client on whose runtime it was
@@ -36,7 +37,7 @@ pub(super) async fn exchange<'p>(
     let endpoint = Endpoint::of(request.uri(), sender.tls)?;
     address(&mut request, &endpoint)?;
     let repeatable = may_be_repeated(&request, sender.id_header);
-    while let Some((connection, home)) = take_idle(pools, &endpoint) {
+    while let Some((connection, home)) = take_idle(pools, &endpoint, sender.tenant) {
         match connection.send(request).await {
             Ok((response, connection)) => return Ok((ResponseInFlight::new(response, connection), home)),
             Err(Failure::Unsent(unsent, _)) => request = *unsent,
@@ -54,9 +55,13 @@ pub(super) async fn exchange<'p>(
     Ok((ResponseInFlight::new(response, connection), &pools[0]))
 }
 
-/// An idle connection, with the pool to which it goes back.
-fn take_idle<'p>(pools: &'p [Arc<Pool>], endpoint: &Endpoint) -> Option<(Box<Connection>, &'p Pool)> {
-    pools.iter().find_map(|pool| Some((pool.take(endpoint)?, &**pool)))
+/// An idle connection that requests of `tenant` may go over, with the pool to which it goes back.
+fn take_idle<'p>(
+    pools: &'p [Arc<Pool>],
+    endpoint: &Endpoint,
+    tenant: TenantId,
+) -> Option<(Box<Connection>, &'p Pool)> {
+    pools.iter().find_map(|pool| Some((pool.take(endpoint, tenant)?, &**pool)))
 }
 
 fn may_be_repeated(request: &Request, id_header: &str) -> bool {

@@ -39,9 +39,9 @@ impl Pool {
         Self { limit, idle_timeout, idle: Mutex::default() }
     }
 
-    /// Takes the newest connection to `endpoint`.
-    pub(super) fn take(&self, endpoint: &Endpoint) -> Option<Box<Connection>> {
-        self.idle().take_newest(endpoint)
+    /// Takes the newest connection to `endpoint` that requests of `tenant` may go over.
+    pub(super) fn take(&self, endpoint: &Endpoint, tenant: TenantId) -> Option<Box<Connection>> {
+        self.idle().take_newest(endpoint, tenant)
     }
 
     /// Keeps a connection for the next request.
@@ -87,13 +87,11 @@ impl IdleConnections {
         self.connections.insert(number, (connection, clock::monotonic()));
     }
 
-    fn take_newest(&mut self, endpoint: &Endpoint) -> Option<Box<Connection>> {
-        let numbers = self.endpoints.get_mut(endpoint)?;
-        let newest = numbers.pop_back()?;
-        if numbers.is_empty() {
-            self.endpoints.remove(endpoint);
-        }
-        self.connections.remove(&newest).map(|(connection, _)| connection)
+    fn take_newest(&mut self, endpoint: &Endpoint, tenant: TenantId) -> Option<Box<Connection>> {
+        let may_serve =
+            |number: &&u64| self.connections.get(number).is_some_and(|(it, _)| it.may_serve(tenant));
+        let newest = *self.endpoints.get(endpoint)?.iter().rev().find(may_serve)?;
+        self.take(newest)
     }
 
     fn take_oldest(&mut self) -> Option<Box<Connection>> {

@@ -31,7 +31,32 @@ async fn a_client_takes_an_idle_connection_of_a_sibling() {
     }
     // It goes back to the client on whose runtime it was opened.
     let endpoint = Endpoint::of(post(receiver.address()).uri(), None).unwrap();
-    assert!(siblings[0].pools[0].take(&endpoint).is_some());
+    assert!(siblings[0].pools[0].take(&endpoint, TENANT).is_some());
+}
+
+#[tokio::test]
+async fn a_connection_that_a_rule_permits_to_one_tenant_is_not_used_for_another() {
+    const OTHER: TenantId = TenantId(2);
+    for (rule, is_shared) in [("127.0.0.0/8".to_owned(), true), (format!("{TENANT}=127.0.0.0/8"), false)] {
+        let policy =
+            EgressPolicy::new(vec![EgressRule::parse(&rule).unwrap()], Vec::new(), Arc::new(|_| None));
+        let connector = Arc::new(Connector::new(policy, tls::client_config(None).unwrap()));
+        let client = DeliveryClient::siblings(&connector, 1, 8).remove(0);
+        let receiver = Receiver::start().await;
+        let mut peer = receiver.used(&client).await;
+        let others = client.request_of(OTHER, post(receiver.address()));
+        if is_shared {
+            assert_eq!(status(&tokio::join!(others, peer.serve(OK)).0), 200);
+        } else {
+            let refused = "egress-refused: 127.0.0.1 has no address that the operator's egress policy allows";
+            tokio::select! {
+                outcome = others => assert_eq!(why(outcome), refused),
+                request = peer.request() => panic!("{request}"),
+            }
+        }
+        let (outcome, _) = tokio::join!(client.request(post(receiver.address())), peer.serve(OK));
+        assert_eq!(status(&outcome), 200, "{rule}");
+    }
 }
 
 #[tokio::test]

@@ -105,9 +105,7 @@ pub async fn start(config: Config) -> Result<Engine> {
     let health = hook_states::monitor(&config, &database, &notices).await?;
     let limits = dispatcher_limits(&config, files.in_flight);
     let dispatcher = Dispatcher::beside(database.membership(), limits, Arc::clone(&health));
-    let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
-    let policy = egress_policy(&config, local_addr, &directory);
-    let connector = Arc::new(Connector::new(policy, tls).by(egress_route(&config)?));
+    let connector = connector(&config, local_addr, &directory)?;
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.idle);
     let stop_feeding = CancellationToken::new();
@@ -333,6 +331,12 @@ fn workers(
 }
 
 /// The egress policy: no request may lead back to this engine.
+fn connector(config: &Config, listener: SocketAddr, directory: &Arc<Directory>) -> Result<Arc<Connector>> {
+    let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
+    let policy = egress_policy(config, listener, directory);
+    Ok(Arc::new(Connector::new(policy, tls).by(egress_route(config)?)))
+}
+
 fn egress_policy(config: &Config, listener: SocketAddr, directory: &Arc<Directory>) -> EgressPolicy {
     let directory = Arc::clone(directory);
     let names = move |tenant| directory.tenant(tenant).map(|tenant| tenant.name.clone());

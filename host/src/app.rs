@@ -330,13 +330,13 @@ fn workers(
     clients.into_iter().map(worker).collect()
 }
 
-/// The egress policy: no request may lead back to this engine.
 fn connector(config: &Config, listener: SocketAddr, directory: &Arc<Directory>) -> Result<Arc<Connector>> {
     let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
     let policy = egress_policy(config, listener, directory);
     Ok(Arc::new(Connector::new(policy, tls).by(egress_route(config)?)))
 }
 
+/// The egress policy: no request may lead back to this engine.
 fn egress_policy(config: &Config, listener: SocketAddr, directory: &Arc<Directory>) -> EgressPolicy {
     let directory = Arc::clone(directory);
     let names = move |tenant| directory.tenant(tenant).map(|tenant| tenant.name.clone());

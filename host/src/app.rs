@@ -83,8 +83,30 @@ pub async fn start(config: Config) -> Result<Engine> {
     let clock = SystemClock::shared();
     let stopping_cores = CancellationToken::new();
     let cores = Arc::new(Cores::start(&stopping_cores).context("cannot start a thread for each core")?);
-    let stop_cores = stopping_cores.drop_guard();
+    let stop_cores = stopping_cores.clone().drop_guard();
     let (database, vault) = databases::open(&config, cores.first()).await?;
+    match start_on(config, (Arc::clone(&database), vault), (cores, stopping_cores), clock).await {
+        Ok(engine) => {
+            stop_cores.disarm();
+            Ok(engine)
+        }
+        Err(error) => {
+            // Other nodes must not wait for this one.
+            if let Err(error) = database.close().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot close the database");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Starts an engine on an open database.
+async fn start_on(
+    config: Config,
+    (database, vault): (Arc<dyn Database>, Arc<Vault>),
+    (cores, stopping_cores): (Arc<Cores>, CancellationToken),
+    clock: Arc<dyn Clock>,
+) -> Result<Engine> {
     let stores = database.stores();
     let node = database.node().await.context("cannot read the database")?;
     let last_id = past::recover(&*database, node, clock.now()).await?;
@@ -141,7 +163,7 @@ pub async fn start(config: Config) -> Result<Engine> {
         recorder,
         stats,
         attempts: Attempts(dispatcher),
-        stop_cores,
+        stop_cores: stopping_cores.drop_guard(),
         sandbox,
         health,
         clock,

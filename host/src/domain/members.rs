@@ -16,7 +16,7 @@ pub struct Member {
     pub node: NodeNumber,
     /// How often the number was taken: a node that returns after its work was taken over has another epoch.
     pub epoch: i64,
-    /// It is shutting down: it owns no hook, and starts nothing.
+    /// It is shutting down, or has not started yet: it owns no hook, and starts nothing.
     pub draining: bool,
 }
 
@@ -47,6 +47,13 @@ impl View {
             mix(mix(sum ^ node) ^ member.epoch.cast_unsigned())
         };
         self.0.iter().fold(0, add).cast_signed() | 1
+    }
+
+    /// Whether it divides the work as `other` does.
+    fn divides_like(&self, other: &Self) -> bool {
+        let candidates =
+            |view: &Self| view.0.iter().map(|member| (member.node, member.draining)).collect::<Vec<_>>();
+        candidates(self) == candidates(other)
     }
 
     /// The node that claims what is due of `hook`. None if all nodes are shutting down.
@@ -123,6 +130,10 @@ impl Members {
         if agreed {
             views = vec![view];
         } else if *self.view() != view {
+            // A node that starts again and again makes no more views than one that starts once.
+            if let Some(kept) = views.iter().skip(1).position(|kept| kept.divides_like(&view)) {
+                views.remove(kept + 1);
+            }
             if views.len() == MAX_VIEWS {
                 views = vec![View::default()];
             }

@@ -79,6 +79,27 @@ fn a_node_that_joins_may_do_nothing_until_all_others_know_it() {
     assert_eq!((joined.share(10, hook), joined.owns(hook)), (5, true));
 }
 
+#[test]
+fn a_node_that_starts_again_and_again_takes_no_work_from_the_others() {
+    let both = view_of([1, 2]);
+    let hook = hooks(100).find(|hook| both.owner(*hook) == Some(NodeNumber(1))).unwrap();
+    let mut first = Members::alone(NodeNumber(1)).with_view(both.clone(), true);
+    for epoch in 1..100 {
+        for draining in [true, false] {
+            let crashing = Member { node: NodeNumber(3), epoch, draining };
+            let view = View::new(both.members().iter().copied().chain([crashing]).collect());
+            first = first.with_view(view.clone(), false);
+            assert_eq!(first.view(), &view);
+            assert!(!first.is_agreed());
+            assert!(first.share(10, hook) > 0, "{epoch}");
+        }
+        first = first.with_view(both.clone(), false);
+    }
+    let kept = first.views.len();
+    assert!(kept <= 4, "{kept}");
+    assert!(first.with_view(both, true).owns(hook));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -127,6 +148,7 @@ struct Node {
     member: Member,
     members: Members,
     applied: i64,
+    ends: bool,
 }
 
 /// Nodes as they know each other through the database.
@@ -147,15 +169,21 @@ impl Cluster {
         match (self.nodes[index].is_some(), what) {
             (false, _) => {
                 self.epochs += 1;
-                let member = Member { node: NodeNumber(node), epoch: self.epochs, draining: false };
+                let member = Member { node: NodeNumber(node), epoch: self.epochs, draining: true };
                 let members = Members::joining(member.node);
-                self.nodes[index] = Some(Node { member, members, applied: 0 });
+                self.nodes[index] = Some(Node { member, members, applied: 0, ends: false });
             }
             (true, 0) => self.nodes[index] = None,
-            (true, 1) => self.nodes[index].as_mut().unwrap().member.draining = true,
+            (true, 1) => self.nodes[index].as_mut().unwrap().ends = true,
             (true, _) => {
+                let node = self.nodes[index].as_mut().unwrap();
+                node.member.draining = node.ends || node.applied == 0;
+                let starts = node.applied == 0;
                 let view = self.view();
-                let agreed = self.nodes.iter().flatten().all(|other| other.applied == view.id());
+                let has_applied = |other: &Node| {
+                    other.applied == view.id() || (other.member.draining && other.applied == 0)
+                };
+                let agreed = !starts && self.nodes.iter().flatten().all(has_applied);
                 let node = self.nodes[index].as_mut().unwrap();
                 node.members = node.members.with_view(view, agreed);
                 node.applied = node.members.view().id();

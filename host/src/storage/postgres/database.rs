@@ -1,6 +1,7 @@
 //! The open database, as the composition root uses it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -9,6 +10,9 @@ use super::stores::PostgresStores;
 use super::{clock_steps, nodes, rows};
 use crate::domain::{EventKey, NodeNumber, UnixMillis};
 use crate::storage::{Database, Membership, Storage, StorageError};
+
+/// How long closing the connections may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An open PostgreSQL database.
 #[derive(Debug)]
@@ -66,8 +70,13 @@ impl Database for PostgresDatabase {
         let left = nodes::leave(&self.stores.session).await;
         self.stores.session.over.cancel();
         self.stores.session.kept.end();
-        self.stores.pool().close().await;
-        self.stores.session.heartbeat_pool.close().await;
+        let closing = async {
+            self.stores.pool().close().await;
+            self.stores.session.heartbeat_pool.close().await;
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+            tracing::warn!("the database does not answer; its connections were not closed properly");
+        }
         left
     }
 }

@@ -30,6 +30,10 @@ const CUT_OFF_MS: i64 = 5_000;
 const SPARED_MS: i64 = 10_000;
 /// Partitions are made this often.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
+/// The same if they could not be made.
+const PARTITIONS_AGAIN: Duration = Duration::from_secs(60);
+/// How long the takeover of a node's work may take. The server ends it before that.
+const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(65);
 /// What other nodes handed over or left is looked for this often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -114,7 +118,8 @@ pub async fn beat(session: &Session, last: UnixMillis) -> Result<Seen, StorageEr
     let (sent, applied) = (clock::since_boot_ms(), session.membership.applied());
     let mark = session.rowless.lock().raise_mark(EventKey::first_at(last));
     let sql = "SELECT node, epoch, draining, view, is_dead, now_ms FROM beat($1, $2, $3, $4, $5)";
-    let draining = session.membership.is_draining();
+    // Before it follows the nodes, it is no candidate: a start that fails takes nothing from them.
+    let draining = session.membership.is_draining() || applied == 0;
     let query = sqlx::query_as(sql).bind(session.number()).bind(session.epoch()).bind(mark.0);
     let rows: Vec<Row> = query.bind(applied).bind(draining).fetch_all(&session.heartbeat_pool).await?;
     let Some(now) = rows.first().map(|row| UnixMillis(row.now_ms)) else {
@@ -127,7 +132,10 @@ pub async fn beat(session: &Session, last: UnixMillis) -> Result<Seen, StorageEr
     });
     let view = View::new(members.collect::<Result<_, StorageError>>()?);
     let id = view.id();
-    let agreed = applied == id && rows.iter().all(|row| row.view.is_none_or(|view| view == id));
+    // One that has not started yet does nothing, whatever the others do.
+    let starts = |row: &Row| row.draining && row.view == Some(0);
+    let has_applied = |row: &Row| row.view.is_none_or(|view| view == id) || starts(row);
+    let agreed = applied == id && rows.iter().all(has_applied);
     session.membership.beaten(sent, view, agreed);
     let dead = rows.iter().filter(|row| row.is_dead && row.node != session.number());
     Ok(Seen { now, dead: dead.map(|row| (row.node, row.epoch)).collect() })
@@ -157,7 +165,10 @@ async fn maintain_once(
     partitions_at: &mut Instant,
 ) -> Result<(), StorageError> {
     for (node, epoch) in dead {
-        take_over(session, node, epoch).await?;
+        if let Err(error) = take_over(session, node, epoch).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, node, "cannot take over the work of a node that does not answer");
+        }
     }
     let old = session.rowless.lock().old(EventKey::first_at(now));
     if !old.is_empty() {
@@ -165,15 +176,26 @@ async fn maintain_once(
     }
     let monotonic = Instant::from_std(clock::monotonic());
     if *partitions_at <= monotonic {
-        *partitions_at = monotonic + PARTITIONS_EVERY;
-        session.partitions.make(&session.pool).await?;
+        *partitions_at = monotonic + PARTITIONS_AGAIN;
+        let made = async { session.partitions.make(session.pool.begin().await?).await };
+        if session.pool.bounded(made).await? {
+            *partitions_at = monotonic + PARTITIONS_EVERY;
+        }
     }
     Ok(())
 }
 
 async fn take_over(session: &Session, node: i32, epoch: i64) -> Result<(), StorageError> {
-    let query = sqlx::query_scalar("SELECT take_over($1, $2)").bind(node).bind(epoch);
-    let deliveries: Option<i64> = query.fetch_one(&session.pool).await?;
+    let taken = async {
+        let mut transaction = session.pool.begin().await?;
+        // The role's limit may be too short for a long queue.
+        sqlx::query("SET LOCAL statement_timeout = '60s'").execute(&mut *transaction).await?;
+        let query = sqlx::query_scalar("SELECT take_over($1, $2)").bind(node).bind(epoch);
+        let deliveries: Option<i64> = query.fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok::<_, StorageError>(deliveries)
+    };
+    let deliveries = session.pool.bounded_by(TAKE_OVER_TIMEOUT, taken).await?;
     if let Some(deliveries) = deliveries {
         tracing::warn!(node, deliveries, "a node does not answer: took over its deliveries");
         session.membership.beat_soon();

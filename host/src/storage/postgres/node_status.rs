@@ -59,12 +59,20 @@ pub async fn nodes_of(url: &str) -> Result<Vec<NodeStatus>, StorageError> {
 #[derive(Debug, Deserialize)]
 struct Added {
     draining: Option<bool>,
+    /// 0 until it has started.
+    view: Option<i64>,
     view_epoch: Option<i64>,
     activity_epoch: Option<i64>,
     deliveries_in_memory: Option<u64>,
     deliveries_in_flight: Option<u64>,
     owned_hooks: Option<u64>,
     accepted_per_second: Option<f64>,
+}
+
+impl Added {
+    fn drains(&self, epoch: i64) -> bool {
+        self.draining == Some(true) && self.view_epoch == Some(epoch) && self.view != Some(0)
+    }
 }
 
 type Row = (i64, i64, String, String, i64, i64, i64, bool, String);
@@ -85,7 +93,7 @@ fn status(row: Row) -> Result<NodeStatus, StorageError> {
     let state = match () {
         () if ended => NodeState::Ended,
         () if silent_ms > SILENT_AFTER_MS => NodeState::Silent,
-        () if added.draining == Some(true) && added.view_epoch == Some(epoch) => NodeState::Draining,
+        () if added.drains(epoch) => NodeState::Draining,
         () => NodeState::Alive,
     };
     let says = !ended && added.activity_epoch == Some(epoch);

@@ -16,7 +16,7 @@ use crate::storage::{FURTHEST_AHEAD, StorageError};
 const CANCEL_CHUNK: i32 = 2_000;
 
 /// Gives the node of this name its number, or a free one, and raises its epoch: an earlier process of it can commit nothing
-/// any more.
+/// any more. Until its engine has started, it is as one that shuts down.
 pub async fn register(pool: &PgPool, name: &str, address: &str) -> Result<Registered, StorageError> {
     let mut transaction = pool.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock(1213681235, 1)").execute(&mut *transaction).await?;
@@ -27,11 +27,11 @@ pub async fn register(pool: &PgPool, name: &str, address: &str) -> Result<Regist
     };
     sqlx::query("SELECT lock_node($1)").bind(number).execute(&mut *transaction).await?;
     let sql = "INSERT INTO nodes (number, name, epoch, address, version, started_at, heartbeat_at, ended, written_until, \
-        view_epoch) \
-        VALUES ($1, $2, 1, $3, $4, clock_timestamp(), clock_timestamp(), false, coalesce((SELECT max(key) FROM events), 0), 1) \
+        view_epoch, draining) \
+        VALUES ($1, $2, 1, $3, $4, clock_timestamp(), clock_timestamp(), false, coalesce((SELECT max(key) FROM events), 0), 1, true) \
         ON CONFLICT (number) DO UPDATE SET name = excluded.name, epoch = nodes.epoch + 1, address = excluded.address, \
         version = excluded.version, started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at, ended = false, \
-        view_epoch = nodes.epoch + 1, view = 0, draining = false, \
+        view_epoch = nodes.epoch + 1, view = 0, draining = true, \
         written_until = CASE WHEN nodes.ended THEN excluded.written_until ELSE nodes.written_until END \
         RETURNING epoch, written_until";
     let query = sqlx::query_as(sql).bind(number).bind(name).bind(address).bind(env!("CARGO_PKG_VERSION"));
@@ -103,8 +103,13 @@ pub async fn cancel_deliveries(pool: &BoundedPool, hook: HookId) -> Result<(), S
     }
 }
 
-/// Hands over what this node has in memory: it is due at once, for other nodes.
+/// Hands over what this node has in memory: it is due at once, for other nodes. A database that does not answer is not
+/// waited for: other nodes take the work over then.
 pub async fn leave(session: &Session) -> Result<(), StorageError> {
+    session.pool.bounded(hand_over(session)).await
+}
+
+async fn hand_over(session: &Session) -> Result<(), StorageError> {
     let mut transaction = session.pool.begin().await?;
     sqlx::query("SELECT lock_node($1)").bind(session.number()).execute(&mut *transaction).await?;
     let sql = "UPDATE nodes SET ended = true WHERE number = $1 AND epoch = $2";

@@ -51,16 +51,31 @@ pub async fn open(options: PostgresOptions, vault: Arc<Vault>) -> Result<Postgre
     let heartbeat_pool = pools.max_connections(HEARTBEAT_CONNECTIONS).connect_lazy_with(connect);
     schema::migrate(&mut *pool.acquire().await?).await?;
     sealing::check_key(&mut *pool.acquire().await?, &vault).await?;
-    let partitions = Partitions::open(&pool).await?;
+    let partitions = Partitions::open(pool.begin().await?).await?;
     let registered = nodes::register(&pool, options.node_name.as_str(), &options.address).await?;
-    let greatest_id = rows::greatest_id(&pool, i64::MAX).await?;
     let kept = KeptConnections::of(most);
     let pools =
         Pools { pool: BoundedPool::new(pool), heartbeat_pool: BoundedPool::new(heartbeat_pool), kept };
     let session = Session::new(pools, partitions, &registered, options.node_name.as_str(), vault);
     let session = Arc::new(session);
-    heartbeat::beat(&session, UnixMillis(0)).await?;
+    let greatest_id = match enter(&session).await {
+        Ok(greatest_id) => greatest_id,
+        Err(error) => {
+            // The error is worth more than that of a database which fails twice.
+            _ = nodes::leave(&session).await;
+            return Err(error);
+        }
+    };
     heartbeat::start(&session);
     let stores = Arc::new(PostgresStores::new(session));
     Ok(PostgresDatabase { stores, greatest_id, _name: options.node_name })
+}
+
+/// The first things that a registered node does. Returns the greatest id in the database.
+async fn enter(session: &Session) -> Result<i64, StorageError> {
+    let greatest_id =
+        session.pool.with_pool(|pool| async move { Ok(rows::greatest_id(&pool, i64::MAX).await) });
+    let greatest_id = greatest_id.await??;
+    heartbeat::beat(session, UnixMillis(0)).await?;
+    Ok(greatest_id)
 }

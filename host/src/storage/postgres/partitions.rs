@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx_postgres::PgExecutor;
+use sqlx_postgres::PgTransaction;
 
 use crate::clock;
 use crate::storage::StorageError;
@@ -14,6 +14,22 @@ const DAYS_AHEAD: i32 = 7;
 const FEW_DAYS: u64 = 4;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+/// The SQLSTATE of a statement that waited too long for a lock.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// For how many days after today all partitions exist.
+const COUNT: &str = "SELECT count(*)::integer - 1 FROM generate_series(0, $1) day WHERE \
+    (SELECT bool_and(to_regclass(t || to_char((now() AT TIME ZONE 'UTC')::date + day, '_YYYYMMDD')) IS NOT NULL) \
+    FROM unnest(ARRAY['events', 'finished_deliveries', 'attempts']) t)";
+
+/// What partitions there are.
+#[derive(Debug)]
+pub struct Made {
+    /// For how many days ahead.
+    pub days: i32,
+    /// A lock was not to be had: another try may succeed soon.
+    pub again: bool,
+}
+
 /// Until when there are partitions.
 #[derive(Debug)]
 pub struct Partitions(Mutex<Instant>);
@@ -23,22 +39,22 @@ impl Partitions {
     ///
     /// # Errors
     /// If the database fails. Those that cannot be made are no error: rows of these days go into the default partitions.
-    pub async fn open(executor: impl PgExecutor<'_>) -> Result<Self, StorageError> {
+    pub async fn open(transaction: PgTransaction<'_>) -> Result<Self, StorageError> {
         let partitions = Self(Mutex::new(clock::monotonic()));
-        partitions.make(executor).await?;
+        partitions.make(transaction).await?;
         Ok(partitions)
     }
 
-    /// Makes those of the next days, if they are missing.
+    /// Makes those of the next days, if they are missing. Returns whether that needs no other try soon.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub async fn make(&self, executor: impl PgExecutor<'_>) -> Result<(), StorageError> {
-        let days = make(executor).await?;
+    pub async fn make(&self, transaction: PgTransaction<'_>) -> Result<bool, StorageError> {
+        let Made { days, again } = make(transaction).await?;
         // The day that has begun does not count.
         let ahead = DAY * u32::try_from(days).unwrap_or(0);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = clock::monotonic() + ahead;
-        Ok(())
+        Ok(!again)
     }
 
     /// What the operator should know, if there are partitions for few days only.
@@ -54,20 +70,48 @@ impl Partitions {
     }
 }
 
-/// Makes the partitions of the next days, if they are missing. Returns for how many there are.
+/// Makes the partitions of the next days, if they are missing.
+///
+/// A new partition needs a lock for which it must not wait long: whoever accepts events would wait behind it, all the time
+/// that a backup reads the table.
 ///
 /// # Errors
 /// See [`Partitions::open`].
-pub async fn make(executor: impl PgExecutor<'_>) -> Result<i32, StorageError> {
-    let query = sqlx::query_scalar("SELECT create_partitions($1)").bind(DAYS_AHEAD);
-    let days: i32 = query.fetch_one(executor).await?;
-    if days < DAYS_AHEAD {
-        tracing::error!(
-            days,
-            "cannot make the partitions of the next days: rows of these days are in the default partitions"
-        );
+pub async fn make(mut transaction: PgTransaction<'_>) -> Result<Made, StorageError> {
+    let days: i32 = sqlx::query_scalar(COUNT).bind(DAYS_AHEAD).fetch_one(&mut *transaction).await?;
+    if days == DAYS_AHEAD {
+        transaction.rollback().await?;
+        return Ok(Made { days, again: false });
     }
-    Ok(days)
+    sqlx::query("SET LOCAL lock_timeout = '1s'").execute(&mut *transaction).await?;
+    let query = sqlx::query_scalar("SELECT create_partitions($1)").bind(DAYS_AHEAD);
+    let made: Result<i32, _> = query.fetch_one(&mut *transaction).await;
+    match made {
+        Ok(days) => {
+            transaction.commit().await?;
+            if days < DAYS_AHEAD {
+                tracing::error!(
+                    days,
+                    "cannot make the partitions of the next days: rows of these days are in the default partitions"
+                );
+            }
+            Ok(Made { days, again: false })
+        }
+        Err(error) if is_locked(&error) => {
+            transaction.rollback().await?;
+            tracing::warn!(
+                days,
+                "cannot make the partitions of the next days while others read the tables, such as a backup; trying again"
+            );
+            Ok(Made { days, again: true })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_locked(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some(LOCK_NOT_AVAILABLE)
 }
 
 #[cfg(test)]

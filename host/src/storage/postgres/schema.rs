@@ -28,6 +28,8 @@ pub async fn migrate(connection: &mut PgConnection) -> Result<(), StorageError> 
     refuse_if_too_old(&mut transaction, &migrator).await?;
     // Rather fail than wait for a table behind a long query: all other nodes would wait behind this one.
     sqlx::query("SET LOCAL lock_timeout = '10s'").execute(&mut *transaction).await?;
+    // An index of a large table takes longer than the role's statements may.
+    sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
     migrator.run_direct(None, &mut *transaction, false).await?;
     transaction.commit().await?;
     Ok(())

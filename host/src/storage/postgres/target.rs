@@ -40,6 +40,8 @@ impl Target {
             .extra_float_digits(None)
             .disable_statement_logging();
         let mut connection = PgConnection::connect_with(&options).await?;
+        // A large table takes longer than the role's statements may.
+        sqlx::query("SET statement_timeout = 0").execute(&mut connection).await?;
         let sql = "SELECT pg_try_advisory_lock(1213681235, 2)";
         if !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut connection).await? {
             return Err(StorageError::CannotMove(
@@ -89,7 +91,7 @@ impl Target {
         // Once more: an engine may have been faster.
         self.look().await?;
         let connection = &mut self.connection;
-        partitions::make(&mut *connection).await?;
+        partitions::make(connection.begin().await?).await?;
         make_past_partitions(connection).await?;
         sqlx::query("BEGIN").execute(connection).await?;
         Ok(())
@@ -147,7 +149,10 @@ impl Target {
         sqlx::query(sql).execute(&mut self.connection).await?;
         sqlx::query("COMMIT").execute(&mut self.connection).await?;
         // Autovacuum would do so some time after the first start.
-        sqlx::query("ANALYZE").execute(&mut self.connection).await?;
+        if let Err(error) = sqlx::query("ANALYZE").execute(&mut self.connection).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "everything is moved, but ANALYZE failed: run it before the first start");
+        }
         Ok(())
     }
 

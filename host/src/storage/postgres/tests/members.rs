@@ -32,7 +32,9 @@ async fn agreed(nodes: &[&PostgresDatabase], numbers: &[u16]) -> Vec<Members> {
     for node in nodes {
         let is_so = |members: &Members| {
             let seen = members.view().members().iter().map(|member| member.node.0);
-            members.is_agreed() && seen.eq(numbers.iter().copied())
+            // A node that joins is one that drains until its engine has started.
+            let all_started = members.view().members().iter().all(|member| !member.draining);
+            members.is_agreed() && all_started && seen.eq(numbers.iter().copied())
         };
         let mut changes = node.membership().changes();
         let members = tokio::time::timeout(std::time::Duration::from_secs(60), changes.wait_for(is_so)).await;

@@ -72,6 +72,7 @@ impl Directory {
     ) -> Result<Arc<Self>, StorageError> {
         let freshness = Freshness::new();
         let loaded = load::load(&storage).await?;
+        freshness.set_revision(loaded.revision);
         let paused = storage.hook_states.paused_since().await?;
         let directory = Arc::new(Self {
             ids,

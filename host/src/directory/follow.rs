@@ -40,10 +40,26 @@ impl Directory {
     /// # Errors
     /// If storage cannot be read.
     pub async fn follow(&self) -> Result<Followed, StorageError> {
-        let mut revision = self.mutation.lock().await;
+        let mut revision = match self.mutation.try_lock() {
+            Ok(revision) => revision,
+            // A change that takes long must not make the configuration seem old.
+            Err(_) if self.is_unchanged().await? => return Ok(Followed { any: false, needed: Vec::new() }),
+            Err(_) => self.mutation.lock().await,
+        };
         let before = *revision;
         let needed = self.follow_from(&mut revision).await?;
         Ok(Followed { any: *revision != before, needed })
+    }
+
+    /// Whether memory has all that was committed, while a change is under way here.
+    async fn is_unchanged(&self) -> Result<bool, StorageError> {
+        let (began_ms, known) = (clock::since_boot_ms(), self.freshness.revision());
+        let changes = self.storage.directory.changes_since(known).await?;
+        let unchanged = matches!(changes, Changes::Since { revision, .. } if revision == known);
+        if unchanged {
+            self.freshness.set(began_ms);
+        }
+        Ok(unchanged)
     }
 
     /// As [`Self::follow`], for a caller that holds the lock on changes.
@@ -73,6 +89,7 @@ impl Directory {
             }
         }
         self.count_pauses();
+        self.freshness.set_revision(*revision);
         self.freshness.set(began_ms);
         Ok(needed)
     }
@@ -128,6 +145,7 @@ impl Directory {
             ConfigChange::Done(new) => {
                 if new.0 == revision.0 + 1 {
                     *revision = new;
+                    self.freshness.set_revision(new);
                 } else {
                     // Others committed something in between, or an earlier change was committed but reported as failed.
                     self.follow_from(revision).await?;

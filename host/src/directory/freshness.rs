@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::clock;
+use crate::storage::Revision;
 
 /// Configuration that was not compared with the database's for this long is too old to answer requests.
 pub const MAX_AGE: Duration = Duration::from_secs(5);
@@ -16,6 +17,8 @@ pub const MAX_AGE: Duration = Duration::from_secs(5);
 pub(super) struct Freshness {
     /// By the boot clock: a process that was stopped, or a machine that slept, tells at its first request that it is late.
     compared_at_ms: AtomicI64,
+    /// The revision that memory has, for who cannot wait for the lock on changes.
+    revision: AtomicI64,
     /// Whether others change the configuration at all.
     is_followed: AtomicBool,
 }
@@ -23,7 +26,19 @@ pub(super) struct Freshness {
 impl Freshness {
     /// For configuration that is loaded now.
     pub(super) fn new() -> Self {
-        Self { compared_at_ms: AtomicI64::new(clock::since_boot_ms()), is_followed: AtomicBool::new(false) }
+        Self {
+            compared_at_ms: AtomicI64::new(clock::since_boot_ms()),
+            revision: AtomicI64::new(0),
+            is_followed: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn revision(&self) -> Revision {
+        Revision(self.revision.load(Ordering::Acquire))
+    }
+
+    pub(super) fn set_revision(&self, revision: Revision) {
+        self.revision.store(revision.0, Ordering::Release);
     }
 
     /// The configuration is what the database had at `began_ms`.

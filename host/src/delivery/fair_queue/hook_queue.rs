@@ -97,7 +97,8 @@ impl HookQueue {
         let next = self.works.front()?;
         // A test tells whether a receiver answers again, so it waits neither for a pause to end nor for the probe.
         let is_test = next.trigger == Trigger::Test;
-        if self.not_before.is_some() && !is_test {
+        // What goes back to the disk does not wait, either.
+        if self.not_before.is_some() && !is_test && self.most > 0 {
             return None;
         }
         let window = self.health.window().min(self.most.max(1)) + usize::from(is_test);

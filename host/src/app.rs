@@ -130,10 +130,9 @@ async fn start_on(
     let connector = connector(&config, local_addr, &directory)?;
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.idle);
-    let stop_feeding = CancellationToken::new();
-    let stats = activity::count(node, &stores, &clock, &stop_feeding);
-    let observers = (&health, &notices, &stats);
-    let workers = workers(&config, clients, &sources, &directory, (&sandbox, &recorder), observers);
+    let (stop_feeding, stats) = activity::count(node, &stores, &clock);
+    let (parts, observers) = ((&sandbox, &recorder), (&health, &notices, &stats));
+    let workers = workers(&config, clients, &sources, &directory, parts, observers);
     dispatcher.start(Arc::new(Workers::new(Arc::clone(&cores), workers.into_iter())), cores.first().clone());
     let feeding = spawn_feeder(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);

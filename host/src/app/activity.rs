@@ -37,17 +37,17 @@ pub(super) fn spawn(
     tokio::spawn(stop.clone().run_until_cancelled_owned(reporter.run()));
 }
 
-/// Counts attempts by hook, and stores the counts until `stop`.
+/// Counts attempts by hook, and stores the counts until the token is cancelled, as everything that feeds deliveries.
 pub(super) fn count(
     node: NodeNumber,
     stores: &Storage,
     clock: &Arc<dyn Clock>,
-    stop: &CancellationToken,
-) -> Arc<HookStats> {
+) -> (CancellationToken, Arc<HookStats>) {
+    let stop = CancellationToken::new();
     let stats = HookStats::new(node, Arc::clone(&stores.hook_stats));
     let run = Arc::clone(&stats).run(Arc::clone(clock));
     tokio::spawn(stop.clone().run_until_cancelled_owned(run));
-    stats
+    (stop, stats)
 }
 
 /// What a report needs.

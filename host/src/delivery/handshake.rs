@@ -36,7 +36,8 @@ pub async fn ask(client: &DeliveryClient, hook: &Hook, origin: &str) -> Result<A
         return Ok(Answer::Refused("the request cannot be sent".to_owned()));
     };
     let again = request.clone();
-    let sender = Sender { tenant: hook.tenant, tls: hook.tls(), id_header: signing::ID };
+    let sender =
+        Sender { tenant: hook.tenant, tls: hook.tls(), id_header: signing::ID, is_repeatable: false };
     let outcome = client.send(sender, request, &|| Some(again.clone()), hook.timeout).await?;
     Ok(match outcome {
         Outcome::Response(response) => read(&response, origin, requested),

@@ -18,7 +18,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
-use super::client::{DeliveryClient, OwnFailure};
+use super::client::{DeliveryClient, OwnFailure, Sender};
 use super::header_values::USER_AGENT;
 use crate::clock;
 use crate::domain::attempt::UnreachableKind;
@@ -158,6 +158,8 @@ async fn fetch(
     let again = || build(client).ok();
     let at = client.token_url.host_str().unwrap_or_default();
     Ok(match http.send(tenant, built, &again, timeout).await? {
+    // A token that was issued and not received does no harm.
+    let sender = Sender { is_repeatable: true, ..tenant.into() };
         Outcome::Response(response) => {
             read(&response).map_err(|what| format!("no access token: the token endpoint at {at} {what}"))
         }

@@ -36,7 +36,7 @@ pub(super) async fn exchange<'p>(
 ) -> Result<(ResponseInFlight, &'p Pool), NoResponse> {
     let endpoint = Endpoint::of(request.uri(), sender.tls)?;
     address(&mut request, &endpoint)?;
-    let repeatable = may_be_repeated(&request, sender.id_header);
+    let repeatable = sender.is_repeatable || may_be_repeated(&request, sender.id_header);
     while let Some((connection, home)) = take_idle(pools, &endpoint, sender.tenant) {
         match connection.send(request).await {
             Ok((response, connection)) => return Ok((ResponseInFlight::new(response, connection), home)),

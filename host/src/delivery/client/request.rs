@@ -22,10 +22,12 @@ pub struct Sender<'a> {
     pub tls: Option<&'a HookTls>,
     /// The header by which a receiver recognizes a repetition. A request with it may be repeated.
     pub id_header: &'a str,
+    /// Whether any of its requests may be repeated, because repeating them does no harm.
+    pub is_repeatable: bool,
 }
 
 impl From<TenantId> for Sender<'_> {
     fn from(tenant: TenantId) -> Self {
-        Self { tenant, tls: None, id_header: signing::ID }
+        Self { tenant, tls: None, id_header: signing::ID, is_repeatable: false }
     }
 }

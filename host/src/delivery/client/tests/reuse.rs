@@ -1,6 +1,7 @@
 //! Which connection a request goes over.
 
 use super::*;
+use crate::delivery::client::Sender;
 use crate::delivery::client::endpoint::Endpoint;
 
 #[tokio::test]
@@ -97,19 +98,26 @@ async fn bytes_after_a_response_close_the_connection() {
 
 /// The receiver closes the connection while the request is on its way, so it is unknown whether the request was processed.
 #[tokio::test]
-async fn a_request_with_a_webhook_id_is_sent_again_if_the_connection_closes_before_a_response() {
+async fn a_request_that_does_no_harm_is_sent_again_if_the_connection_closes_before_a_response() {
     let (client, receiver) = (client(8), Receiver::start().await);
     let mut put = post(receiver.address());
     *put.method_mut() = http::Method::PUT;
-    for request in [named(receiver.address()), put] {
+    let of_sender = |is_repeatable| Sender { is_repeatable, ..TENANT.into() };
+    for (sender, request) in [
+        (of_sender(false), named(receiver.address())),
+        (of_sender(false), put),
+        (of_sender(true), post(receiver.address())),
+    ] {
         let mut peer = receiver.used(&client).await;
-        let (outcome, ()) = tokio::join!(client.request(request), async {
+        let again = request.clone();
+        let again = || Some(again.clone());
+        let (outcome, ()) = tokio::join!(client.send(sender, request, &again, TEST_TIMEOUT), async {
             let first = peer.request().await;
             drop(peer);
             let second = receiver.accept().await.serve(OK).await;
             assert_eq!(first, second);
         });
-        assert_eq!(status(&outcome), 200);
+        assert_eq!(status(&outcome.unwrap()), 200);
     }
 }
 

@@ -27,6 +27,7 @@ pub mod handshake;
 mod header_values;
 mod hook_health;
 mod hook_stats;
+mod kept;
 mod limits;
 pub mod members;
 mod notices;

@@ -4,7 +4,6 @@
 //! While one attempt requests the token of a hook, the others wait for it. A failure is kept for a few seconds, so that they do
 //! not all repeat it. Plugins run before a token is added, and nothing records it.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::client::{DeliveryClient, OwnFailure, Sender};
 use super::header_values::USER_AGENT;
+use super::kept::Kept;
 use crate::clock;
 use crate::domain::attempt::UnreachableKind;
 use crate::domain::oauth::{OAuthAuthentication, OAuthClient};
@@ -39,9 +39,14 @@ const MAX_TOKEN_LEN: usize = 8 * 1024;
 const MAX_HOOKS: usize = 10_000;
 
 /// The tokens of all hooks. Workers share one.
-#[derive(Default)]
 pub struct Tokens {
-    hooks: Mutex<HashMap<HookId, Arc<HookToken>>>,
+    hooks: Mutex<Kept<HookId, Arc<HookToken>>>,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self { hooks: Mutex::new(Kept::at_most(MAX_HOOKS)) }
+    }
 }
 
 /// The token of a hook with these settings.
@@ -103,7 +108,7 @@ impl Tokens {
         request: TokenRequest<'_>,
         refused: Option<&Token>,
     ) -> Result<Result<Token, Outcome>, OwnFailure> {
-        let entry = self.entry(request.hook, request.client.fingerprint());
+        let entry = self.entry((request.tenant, request.hook), request.client.fingerprint());
         let began = clock::monotonic();
         let Ok(mut state) = tokio::time::timeout(request.timeout, entry.state.lock()).await else {
             return Ok(Err(Outcome::TimedOut { after: request.timeout }));
@@ -127,16 +132,13 @@ impl Tokens {
     }
 
     /// The entry of a hook with these settings. It replaces that of other settings.
-    fn entry(&self, hook: HookId, fingerprint: [u8; 32]) -> Arc<HookToken> {
+    fn entry(&self, (tenant, hook): (TenantId, HookId), fingerprint: [u8; 32]) -> Arc<HookToken> {
         let mut hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = hooks.get(&hook).filter(|entry| entry.fingerprint == fingerprint) {
             return Arc::clone(entry);
         }
-        if hooks.len() >= MAX_HOOKS {
-            hooks.clear();
-        }
         let entry = Arc::new(HookToken { fingerprint, state: AsyncMutex::default() });
-        hooks.insert(hook, Arc::clone(&entry));
+        hooks.insert(tenant, hook, Arc::clone(&entry));
         entry
     }
 }
@@ -156,10 +158,10 @@ async fn fetch(
         Err(message) => return Ok(Err(message)),
     };
     let again = || build(client).ok();
-    let at = client.token_url.host_str().unwrap_or_default();
-    Ok(match http.send(tenant, built, &again, timeout).await? {
     // A token that was issued and not received does no harm.
     let sender = Sender { is_repeatable: true, ..tenant.into() };
+    let at = client.token_url.host_str().unwrap_or_default();
+    Ok(match http.send(sender, built, &again, timeout).await? {
         Outcome::Response(response) => {
             read(&response).map_err(|what| format!("no access token: the token endpoint at {at} {what}"))
         }

@@ -1,9 +1,8 @@
 //! TLS towards receivers: whose certificates are trusted, and which certificate a hook shows.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
@@ -19,6 +18,8 @@ use rustls::{
     SignatureScheme,
 };
 
+use super::kept::Kept;
+use crate::domain::TenantId;
 use crate::domain::hook_tls::{Certificates, ClientCertificate, HookTls, TlsIdentity};
 
 /// The protocol over TLS (RFC 7301, section 6).
@@ -34,7 +35,7 @@ pub struct TlsConfigs {
     verifier: Arc<dyn ServerCertVerifier>,
     common: Arc<ClientConfig>,
     /// Made when they are first needed. Sessions are never resumed with other settings.
-    of_hooks: Mutex<HashMap<TlsIdentity, Arc<ClientConfig>>>,
+    of_hooks: Mutex<Kept<TlsIdentity, Arc<ClientConfig>>>,
 }
 
 /// Trusts the public certificate authorities (Mozilla's list), and the certificates in the PEM file `more`, both as
@@ -54,7 +55,7 @@ pub fn client_config(more: Option<&Path>) -> io::Result<TlsConfigs> {
     let verifier = verifier(pinned, roots, &provider).map_err(io::Error::other)?;
     let common = builder(&provider, &verifier).map_err(io::Error::other)?.with_no_client_auth();
     let common = Arc::new(with_alpn(common));
-    Ok(TlsConfigs { provider, verifier, common, of_hooks: Mutex::default() })
+    Ok(TlsConfigs { provider, verifier, common, of_hooks: Mutex::new(Kept::at_most(MAX_KEPT)) })
 }
 
 impl TlsConfigs {
@@ -64,15 +65,30 @@ impl TlsConfigs {
         &self.common
     }
 
-    /// The settings of connections for a hook with `tls`.
+    /// The settings of connections for a hook of `tenant` with `tls`.
     ///
     /// # Errors
     /// Fails if the certificates or the key cannot be used, which [`check`] prevents.
-    pub fn of_hook(&self, tls: &HookTls) -> Result<Arc<ClientConfig>, Error> {
-        let mut kept = self.of_hooks.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn of_hook(&self, tenant: TenantId, tls: &HookTls) -> Result<Arc<ClientConfig>, Error> {
+        if let Some(config) = self.kept().get(&tls.identity()) {
+            return Ok(Arc::clone(config));
+        }
+        // Not under the lock, for which connections of all hooks would wait.
+        let made = self.make(tls)?;
+        let mut kept = self.kept();
+        // The first one stays, which may have sessions already.
         if let Some(config) = kept.get(&tls.identity()) {
             return Ok(Arc::clone(config));
         }
+        kept.insert(tenant, tls.identity(), Arc::clone(&made));
+        Ok(made)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept<TlsIdentity, Arc<ClientConfig>>> {
+        self.of_hooks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make(&self, tls: &HookTls) -> Result<Arc<ClientConfig>, Error> {
         let verifier = match tls.authorities() {
             Some(authorities) => verifier_of(authorities, &self.provider)?,
             None => Arc::clone(&self.verifier),
@@ -86,12 +102,7 @@ impl TlsConfigs {
             None => builder.with_no_client_auth(),
         };
         config.resumption = Resumption::in_memory_sessions(HOOK_SESSIONS);
-        let config = Arc::new(with_alpn(config));
-        if kept.len() >= MAX_KEPT {
-            kept.clear();
-        }
-        kept.insert(tls.identity(), Arc::clone(&config));
-        Ok(config)
+        Ok(Arc::new(with_alpn(config)))
     }
 }
 

@@ -161,10 +161,10 @@ impl Connector {
         &self,
         socket: Socket,
         host: &str,
-        tls: Option<&HookTls>,
+        (tenant, tls): (TenantId, Option<&HookTls>),
     ) -> Result<tokio_rustls::client::TlsStream<Socket>, Unreachable> {
         let config = match tls {
-            Some(tls) => self.tls.of_hook(tls).map_err(|error| Unreachable::of_handshake(&error))?,
+            Some(tls) => self.tls.of_hook(tenant, tls).map_err(|error| Unreachable::of_handshake(&error))?,
             None => Arc::clone(self.tls.common()),
         };
         let name =

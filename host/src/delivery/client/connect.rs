@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use hyper::client::conn::http1;
@@ -65,7 +66,7 @@ impl Connector {
         self.failures.report(failure);
     }
 
-    /// Opens a connection to `endpoint` for a request of `sender`.
+    /// Opens a connection to `endpoint` for a request of `sender`. While it connects to the proxy, `reaching_proxy` is set.
     ///
     /// # Errors
     /// Fails if that is not possible, or if the policy refuses it.
@@ -73,14 +74,17 @@ impl Connector {
         &self,
         sender: &Sender<'_>,
         endpoint: Endpoint,
+        reaching_proxy: &AtomicBool,
     ) -> Result<Box<Connection>, NoResponse> {
         let tenant = sender.tenant;
-        let (stream, address) = self.open(tenant, &endpoint).await?;
+        let (stream, address) = self.open(tenant, &endpoint, reaching_proxy).await?;
         let is_private = !self.policy.is_for_all_tenants(&endpoint.host, address);
         let socket = Socket::new(stream);
         let transport = match endpoint.https {
             false => Transport::Plain(socket),
-            true => Transport::Tls(Box::new(self.secure(socket, &endpoint.host, sender.tls).await?)),
+            true => {
+                Transport::Tls(Box::new(self.secure(socket, &endpoint.host, (tenant, sender.tls)).await?))
+            }
         };
         let (stream, intake) = Stream::new(transport);
         let parts =
@@ -94,10 +98,11 @@ impl Connector {
         &self,
         tenant: TenantId,
         endpoint: &Endpoint,
+        reaching_proxy: &AtomicBool,
     ) -> Result<(TcpStream, SocketAddr), NoResponse> {
         let permitted = self.permitted(tenant, endpoint).await?;
         let connect = move |address| async move {
-            let stream = self.route.connect(&self.lookups, tenant, endpoint, address).await?;
+            let stream = self.route.connect(&self.lookups, tenant, endpoint, address, reaching_proxy).await?;
             Ok((stream, address))
         };
         let (stream, address) = first_that_answers(endpoint, &permitted, NEXT_ADDRESS_AFTER, connect).await?;

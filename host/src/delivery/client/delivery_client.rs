@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -80,13 +81,20 @@ impl DeliveryClient {
         // One timer for head and body: setting a second one would be more expensive.
         let mut deadline = pin!(tokio::time::sleep(timeout));
         // Pinned in place: moving it would copy some kilobytes.
-        let exchange = pin!(exchange(&self.connector, &self.pools, &sender, request, again));
+        let reaching_proxy = AtomicBool::new(false);
+        let connector = (&*self.connector, &reaching_proxy);
+        let exchange = pin!(exchange(connector, &self.pools, &sender, request, again));
         let (mut response, home) = match before(deadline.as_mut(), exchange).await {
             Some(Ok(response)) => response,
             Some(Err(NoResponse::Unreachable(why))) => {
                 return Ok(Outcome::Unreachable { kind: why.kind, message: why.message });
             }
             Some(Err(NoResponse::Own(failure))) => {
+                self.connector.report(&failure);
+                return Err(failure);
+            }
+            None if reaching_proxy.load(Relaxed) => {
+                let failure = OwnFailure::proxy_not_reached(timeout);
                 self.connector.report(&failure);
                 return Err(failure);
             }

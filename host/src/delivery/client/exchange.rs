@@ -14,6 +14,7 @@
 //! 3. A response had begun. The attempt has failed.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::connect::Connector;
 use super::connection::{Connection, Failure};
@@ -25,10 +26,10 @@ use super::unreachable::{NoResponse, Unreachable};
 use crate::domain::TenantId;
 
 /// Sends `request` until there is a response, whose body is not read yet. Connections are taken from `pools`, the client's
-/// own first, or opened. Also returns the pool to which the connection goes back: that of the client on whose runtime it was
+/// own first, or opened, and meanwhile `reaching_proxy` may be set. Also returns the pool to which the connection goes back: that of the client on whose runtime it was
 /// opened.
 pub(super) async fn exchange<'p>(
-    connector: &Connector,
+    (connector, reaching_proxy): (&Connector, &AtomicBool),
     pools: &'p [Arc<Pool>],
     sender: &Sender<'_>,
     mut request: Request,
@@ -49,7 +50,7 @@ pub(super) async fn exchange<'p>(
             Err(failure) => return Err(Unreachable::classify(&failure.into_error()).into()),
         }
     }
-    let connection = connector.connect(sender, endpoint).await?;
+    let connection = connector.connect(sender, endpoint, reaching_proxy).await?;
     let sent = connection.send(request).await;
     let (response, connection) = sent.map_err(|failure| Unreachable::classify(&failure.into_error()))?;
     Ok((ResponseInFlight::new(response, connection), &pools[0]))

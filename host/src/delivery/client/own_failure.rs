@@ -29,6 +29,11 @@ impl OwnFailure {
         is_own.then(|| Self(format!("cannot open a connection: {error}")))
     }
 
+    /// The proxy could not be reached in all the time that a request had.
+    pub(super) fn proxy_not_reached(after: Duration) -> Self {
+        Self(format!("the egress proxy failed: no connection within {} ms", after.as_millis()))
+    }
+
     /// Returns the failure if a look-up failed because of this machine. The system's resolver reports most of what it lacks
     /// as a temporary failure of the name's servers, so this also tries to create a socket.
     pub(super) fn of_lookup(error: &io::Error) -> Option<Self> {

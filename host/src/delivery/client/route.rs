@@ -6,6 +6,8 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -17,6 +19,8 @@ use super::endpoint::Endpoint;
 use super::lookup::{Lookups, NotFound};
 use super::own_failure::ProxyFailure;
 
+/// How long a connection to the proxy may take. It is in the operator's network.
+const REACH_PROXY_WITHIN: Duration = Duration::from_secs(5);
 /// The most bytes of a proxy's response.
 const MAX_RESPONSE: usize = 16 * 1024;
 
@@ -48,7 +52,8 @@ impl Route {
         Ok(())
     }
 
-    /// Connects to `address`, which was checked, for a request of `tenant` to `endpoint`.
+    /// Connects to `address`, which was checked, for a request of `tenant` to `endpoint`. While it connects to the proxy,
+    /// `reaching_proxy` is set: if the request's time ends then, the receiver had none of it.
     ///
     /// # Errors
     /// If that is not possible. A failure of the proxy is a [`ProxyFailure`].
@@ -58,11 +63,17 @@ impl Route {
         tenant: TenantId,
         endpoint: &Endpoint,
         address: SocketAddr,
+        reaching_proxy: &AtomicBool,
     ) -> io::Result<TcpStream> {
         let is_direct = |rule: &EgressRule| rule.tenant().is_none() && rule.covers(&endpoint.host, address);
         match &self.proxy {
             Some(proxy) if !self.bypass.iter().any(is_direct) => {
-                let mut stream = self.reach(lookups, tenant, proxy).await?;
+                reaching_proxy.store(true, Relaxed);
+                let reached = self.reach(lookups, tenant, proxy);
+                let reached = tokio::time::timeout(REACH_PROXY_WITHIN, reached).await;
+                reaching_proxy.store(false, Relaxed);
+                let late = |_| failed(format!("no connection within {} s", REACH_PROXY_WITHIN.as_secs()));
+                let mut stream = reached.map_err(late)??;
                 open_tunnel(&mut stream, proxy, address).await?;
                 Ok(stream)
             }
@@ -137,9 +148,9 @@ async fn open_tunnel(stream: &mut TcpStream, proxy: &EgressProxy, target: Socket
         }
     };
     match status(&response) {
-        // Receivers send nothing before the request.
         Some(200..=299) if end == response.len() => Ok(()),
-        Some(200..=299) => Err(failed("it sent more than its response")),
+        // It passed on what the other end sent, which does not speak HTTP.
+        Some(200..=299) => Err(io::Error::other("the receiver sent data before the request")),
         Some(407) => Err(failed("it answered 407: it does not accept the credentials in `egress_proxy`")),
         Some(status) => Err(io::Error::other(format!("the operator's proxy answered {status}"))),
         None => Err(failed("its response is not HTTP")),

@@ -3,6 +3,7 @@
 mod endless;
 mod idle;
 mod lookups;
+mod proxy;
 mod responses;
 mod reuse;
 

@@ -66,7 +66,7 @@ async fn all_deliveries_of_a_hook_share_a_token_that_nothing_shows() {
 }
 
 #[tokio::test]
-async fn the_secret_stays_until_its_client_or_token_url_changes() {
+async fn the_secret_stays_until_its_client_token_url_or_receiver_changes() {
     let (_server, client) = engine().await;
     let (tokens, receiver) = (token_server().await, Receiver::start().await);
     let id = hook(&client, &receiver, json!({"oauth2": oauth(&tokens)})).await;
@@ -89,6 +89,9 @@ async fn the_secret_stays_until_its_client_or_token_url_changes() {
         let problem = patch(&client, &id, json!({"oauth2": members})).await.expect(400);
         assert_eq!(problem["pointer"], pointer, "{problem}");
     }
+    patch(&client, &id, json!({"url": receiver.url("/another")})).await.expect(200);
+    let problem = patch(&client, &id, json!({"url": "http://127.0.0.1:1/"})).await.expect(400);
+    assert_eq!(problem["pointer"], "/oauth2/client_secret", "{problem}");
     let taken = json!({"headers": {"Authorization": "x"}});
     assert_eq!(patch(&client, &id, taken).await.expect(400)["pointer"], "/oauth2");
     patch(&client, &id, json!({"oauth2": null})).await.expect(200);

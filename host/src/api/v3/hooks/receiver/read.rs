@@ -173,16 +173,17 @@ fn read_oauth(oauth: OAuthInput, hook: &Hook, current: Option<&Hook>) -> Result<
     }
     let token_url = OAuthClient::parse_url(&oauth.token_url).map_err(at("token_url"))?;
     OAuthClient::check_text(&oauth.client_id).map_err(at("client_id"))?;
-    // Otherwise the stored secret could be sent to another server.
+    // Otherwise the stored secret could be sent to another server, or the tokens that it gets.
+    let stored = current.filter(|current| current.url.origin() == hook.url.origin()).and_then(Hook::oauth);
     let is_same = |it: &&OAuthClient| it.token_url == token_url && it.client_id == oauth.client_id;
-    let client_secret = match (oauth.client_secret, current.and_then(Hook::oauth).filter(is_same)) {
+    let client_secret = match (oauth.client_secret, stored.filter(is_same)) {
         (Some(secret), _) => {
             OAuthClient::check_text(&secret).map_err(at("client_secret"))?;
             SecretText::new(secret)
         }
         (None, Some(stored)) => stored.client_secret.clone(),
         (None, None) => {
-            let rule = "missing member `client_secret`, which a new client or token URL requires";
+            let rule = "missing member `client_secret`, which a new client, token URL or receiver requires";
             return Err(Problem::at(Kind::MissingMember, here("client_secret"), rule));
         }
     };

@@ -301,7 +301,7 @@ fn router(
     let client = DeliveryClient::siblings(connector, 1, 0).remove(0);
     let origin = config.handshake_origin.clone();
     let handshakes = Handshakes::new(&sources, directory, dispatcher, client, origin);
-    handshakes.start_pending();
+    tokio::spawn(handshakes.clone().run());
     let told = (handshakes, notices);
     let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines, told);
     let interval = config.operational_event_interval;

@@ -1,11 +1,12 @@
 //! The handshakes of hooks whose receivers must allow deliveries first.
 //!
 //! A handshake is made in the background when a hook needs one: it is created, enabled, or has another URL. The result is
-//! stored with the hook, and until it allows deliveries they wait. A handshake that a crash interrupted is made at the next
-//! start.
+//! stored with the hook, and until it allows deliveries they wait. What a crash or a failure of storage interrupted is made
+//! later, by the node that has the hook's deliveries.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -14,7 +15,7 @@ use crate::delivery::client::DeliveryClient;
 use crate::delivery::handshake::{Answer, ask};
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::receiver_options::{Handshake, HandshakeState, is_dns_name};
-use crate::domain::{Hook, HookId, TenantId};
+use crate::domain::{Hook, HookId, TenantId, UnixMillis};
 use crate::sources::Sources;
 use crate::tenant_limiter::TenantLimiter;
 
@@ -22,6 +23,8 @@ use crate::tenant_limiter::TenantLimiter;
 const MAX: usize = 64;
 /// The most of one tenant.
 const MAX_OF_TENANT: usize = 8;
+/// A handshake that is pending for longer was interrupted, or waits for others.
+const INTERRUPTED_AFTER: Duration = Duration::from_secs(60);
 /// How often a result is stored if other nodes change the hook meanwhile.
 const STORE_TRIES: usize = 3;
 /// The most characters of a reason.
@@ -68,11 +71,24 @@ impl Handshakes {
         }))
     }
 
-    /// Makes the handshakes that are pending.
-    pub fn start_pending(&self) {
+    /// Makes the handshakes that are pending: all of them now, and later those that were interrupted.
+    /// Ends when nothing else uses this any more.
+    pub async fn run(self) {
+        self.start_pending(|_| true);
+        let this = Arc::downgrade(&self.0);
+        drop(self);
+        loop {
+            tokio::time::sleep(INTERRUPTED_AFTER).await;
+            let Some(this) = this.upgrade().map(Self) else { return };
+            let now = this.0.sources.now();
+            this.start_pending(|hook| this.0.dispatcher.owns(hook.id) && was_interrupted(hook, now));
+        }
+    }
+
+    fn start_pending(&self, which: impl Fn(&Hook) -> bool) {
         for tenant in self.0.directory.tenants() {
-            for hook in self.0.directory.hooks(tenant.id) {
-                self.start(&hook);
+            for hook in self.0.directory.hooks(tenant.id).iter().filter(|hook| which(hook)) {
+                self.start(hook);
             }
         }
     }
@@ -166,6 +182,11 @@ impl HandshakeMaker {
 fn needs_handshake(hook: &Hook) -> bool {
     let is_pending = |handshake: &Handshake| handshake.state == HandshakeState::Pending;
     hook.enabled && !hook.unreadable && hook.handshake().is_some_and(is_pending)
+}
+
+/// Whether the node that began the hook's handshake will not end it.
+fn was_interrupted(hook: &Hook, now: UnixMillis) -> bool {
+    hook.handshake().is_some_and(|handshake| handshake.since.until(now) >= INTERRUPTED_AFTER)
 }
 
 /// Ends the work on a hook when it is dropped.

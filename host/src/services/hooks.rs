@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::handshakes::Handshakes;
 use super::secrets::{SameSecret, rotated};
 use super::settings_trial::{SettingsError, SettingsTrial};
+use crate::clock;
 use crate::delivery::{Dispatcher, Notice, NoticeKind, Notices};
 use crate::directory::{Directory, DirectoryError, NearQuota};
 use crate::domain::signing_key::SigningKey;
@@ -77,6 +78,10 @@ impl HookService {
         let changed = self.directory.change_hook(tenant, id, replace).await?;
         self.changed(tenant, id);
         if let Some(changed) = &changed {
+            if changed.url != current.url {
+                // The receiver that asked for a pause is another one.
+                self.dispatcher.delay_hook(id, tenant, clock::monotonic());
+            }
             self.handshakes.start(changed);
         }
         Ok(changed)

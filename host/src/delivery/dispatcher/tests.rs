@@ -139,3 +139,14 @@ async fn a_delayed_hook_starts_by_itself_when_the_delay_ends() {
     assert!(clock::monotonic() >= until);
     assert_eq!(collector.take().len(), 1);
 }
+
+#[tokio::test]
+async fn a_delay_that_ends_now_replaces_a_long_one() {
+    let (dispatcher, collector) = started(testing::limits());
+    let now = clock::monotonic();
+    dispatcher.delay_hook(HookId(1), TenantId(1), now + Duration::from_secs(3600));
+    push(&dispatcher, 1, 1);
+    assert_eq!(collector.take().len(), 0);
+    dispatcher.delay_hook(HookId(1), TenantId(1), now);
+    assert_eq!(collector.take().len(), 1);
+}

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use hookwright_tests::{Client, Receiver, Reply};
 use serde_json::{Value, json};
 
+use crate::start::patch_hook;
 use crate::{engine, hook};
 
 /// A receiver that sends these responses in order and 200 after them, and when each request arrived.
@@ -64,4 +65,18 @@ async fn a_receiver_that_goes_on_being_overloaded_gets_a_pause_without_asking() 
     }
     let times = times.lock().unwrap().clone();
     assert!(times[3] - times[2] >= Duration::from_secs(1), "{:?}", times[3] - times[2]);
+}
+
+#[tokio::test]
+async fn a_hook_with_another_url_does_not_wait_for_the_receiver_that_it_had() {
+    let (_server, client) = engine().await;
+    let asks = Reply::Status(429, vec![("retry-after", "3600".to_owned())], Vec::new());
+    let (receiver, _) = timed(vec![asks]).await;
+    let id = hook(&client, &receiver, json!({"retry": {"schedule_s": [60]}})).await;
+    let first = client.publish("t", json!(1)).await;
+    client.deliveries_when(&first, |delivery| delivery["attempts"] != json!([])).await;
+    client.publish("t", json!(2)).await;
+    let other = Receiver::start().await;
+    patch_hook(&client, &id, json!({"url": other.url("/")})).await;
+    assert_eq!(other.next().await.json(), 2);
 }

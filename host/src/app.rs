@@ -5,6 +5,7 @@ mod databases;
 mod hook_states;
 mod limits;
 mod past;
+mod plugin_source;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use async_trait::async_trait;
 use axum::Router;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -37,11 +37,10 @@ use crate::delivery::{
     Dispatcher, HookHealthMonitor, HookStats, Notice, Notices, Pipelines, Recorder, Workers, tls,
 };
 use crate::directory::Directory;
-use crate::domain::Digest;
 use crate::domain::ids::IdGenerator;
 use crate::ingest::Ingest;
 use crate::random::SystemRandom;
-use crate::sandbox::{Owners, Sandbox, WasmSource};
+use crate::sandbox::Sandbox;
 use crate::server::{self, Stop};
 use crate::services::{Handshakes, OperationalEvents, Services};
 use crate::sources::Sources;
@@ -50,6 +49,7 @@ use crate::vault::Vault;
 
 use limits::{client_limits, dispatcher_limits, shares_of_files};
 pub use limits::{keys, sandbox_config};
+use plugin_source::Plugins;
 
 /// How many bytes of memory the large requests to receivers may take.
 const REQUESTS_UNDER_WAY_BYTES: usize = 64 << 20;
@@ -373,20 +373,6 @@ fn egress_route(config: &Config) -> Result<Route> {
     };
     route.check().context("cannot use the setting `egress_source_address`")?;
     Ok(route)
-}
-
-/// The sandbox gets the bytes of plugins from the directory.
-struct Plugins(Arc<Directory>);
-
-#[async_trait]
-impl WasmSource for Plugins {
-    async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
-        self.0.plugin_wasm(digest).await.map_err(|error| error.to_string())
-    }
-
-    fn owners(&self, digest: &Digest) -> Owners {
-        self.0.plugin_owners(digest)
-    }
 }
 
 #[cfg(test)]

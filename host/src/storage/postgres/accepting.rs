@@ -7,11 +7,13 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use sqlx::Row as _;
+use sqlx::error::DatabaseError;
 use sqlx::query::Query;
 use sqlx_postgres::PgArguments;
 
+use super::errors::has_changed_nothing;
 use super::session::Session;
-use crate::domain::{DeliveryId, DeliveryState, EventKey, HookId, TenantId, UnixMillis};
+use crate::domain::{DeliveryId, DeliveryState, EventKey, HookId, TenantId, Trigger, UnixMillis};
 use crate::storage::columns::{damaged, state_code, trigger_code};
 use crate::storage::dedup::{self, Known, NameKind, Seen};
 use crate::storage::{Acceptance, Accepted, NewDelivery, StorageError};
@@ -56,11 +58,11 @@ enum Written {
     HooksDeleted(Vec<HookId>),
 }
 
-async fn write(session: &Session, writes: Writes<'_>) -> Result<Written, StorageError> {
+async fn write(session: &Session, mut writes: Writes<'_>) -> Result<Written, StorageError> {
     if writes.keys.is_empty() {
         return Ok(Written::Stored);
     }
-    let rowless = writes.rowless.clone();
+    let (rowless, leased) = (writes.rowless.clone(), std::mem::take(&mut writes.leased));
     let done = match session.run(writes.query(session)).await {
         Ok(row) => row.try_get::<Vec<i64>, _>(0),
         Err(error) => Err(error),
@@ -75,17 +77,17 @@ async fn write(session: &Session, writes: Writes<'_>) -> Result<Written, Storage
             memory.remove(rowless);
             Ok(Written::HooksDeleted(deleted.into_iter().map(HookId).collect()))
         }
-        Err(sqlx::Error::Database(error)) => {
+        Err(error) if has_changed_nothing(&error) => {
             memory.remove(rowless);
-            match error.constraint() {
+            match error.as_database_error().and_then(DatabaseError::constraint) {
                 Some(NAMES) => Ok(Written::NamesKnown),
-                _ => Err(session.failed(sqlx::Error::Database(error))),
+                _ => Err(session.failed(error)),
             }
         }
-        // Whether it is committed is not known: then its deliveries get rows later, and are sent when their leases end.
+        // Whether it is committed is not known, and who asked is told that it failed: nobody else sends its deliveries.
         Err(error) => {
-            memory.set_stored(&rowless);
-            Err(error.into())
+            session.lost_leases.add_stored(leased);
+            Err(session.failed(error))
         }
     }
 }
@@ -132,6 +134,8 @@ struct Writes<'a> {
     epoch: i64,
     /// The deliveries that only their events name.
     rowless: Vec<DeliveryId>,
+    /// Those that this node sends, with the ends of their leases.
+    leased: Vec<(DeliveryId, UnixMillis)>,
     hooks: HashSet<i64>,
     keys: Vec<i64>,
     tenants: Vec<i64>,
@@ -186,6 +190,11 @@ impl<'a> DeliveryRows<'a> {
     }
 }
 
+/// A delivery that this node sends, with the end of its lease. A test whose sender has gone away is not sent.
+pub fn leased(new: &NewDelivery) -> Option<(DeliveryId, UnixMillis)> {
+    new.lease_until.filter(|_| new.trigger == Trigger::Event).map(|until| (new.id, until))
+}
+
 /// Codes of states and triggers are below ten.
 fn small(code: i64) -> i16 {
     i16::try_from(code).unwrap_or(i16::MAX)
@@ -200,6 +209,7 @@ impl<'a> Writes<'a> {
             let is_deleted = deleted.contains(&new.hook);
             if !is_deleted {
                 self.hooks.insert(new.hook.0);
+                self.leased.extend(leased(new));
             }
             if !is_deleted && memory.add(new, event, lease_until) {
                 lease_until = new.lease_until;

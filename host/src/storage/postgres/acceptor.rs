@@ -126,8 +126,12 @@ async fn commit(session: &Session, group: Vec<Call>) {
     match accepted {
         Ok(answers) => {
             for (call, answers) in group.into_iter().zip(answers) {
-                // A caller that has gone away does not need the answer.
-                let _ = call.reply.send(Ok(answers));
+                // A caller that has gone away does not need the answer. It sends nothing, either.
+                if let Err(Ok(answers)) = call.reply.send(Ok(answers)) {
+                    let stored = call.batch.iter().zip(&answers).filter(|(_, it)| **it == Accepted::Stored);
+                    let new = stored.flat_map(|(one, _)| &one.deliveries).filter_map(accepting::leased);
+                    session.lost_leases.add_stored(new);
+                }
             }
         }
         // The rows of one call must not fail the others.

@@ -114,23 +114,6 @@ fn under(mut leased: Vec<Leased>, lease: Lease) -> Vec<Leased> {
     leased
 }
 
-/// Ends leases whose deliveries could not be loaded: they are due at `now`.
-pub async fn release(
-    session: &Session,
-    leased: &[Leased],
-    lease: Lease,
-    now: UnixMillis,
-) -> Result<(), StorageError> {
-    let all = || leased.iter().flat_map(|leased| &leased.deliveries);
-    let sql = "UPDATE unfinished_deliveries SET state = CASE WHEN attempts = 0 THEN 0 ELSE 2 END, due_at = $1, \
-        lease_owner = NULL, lease_id = NULL, lease_until = NULL FROM unnest($2::bigint[], $3::bigint[]) w (tenant, delivery) \
-        WHERE tenant_id = w.tenant AND id = w.delivery AND state = 1 AND lease_id = $4";
-    let query = sqlx::query(sql).bind(now.0).bind(all().map(|it| it.tenant.0).collect::<Vec<_>>());
-    let query = query.bind(all().map(|it| it.id.0).collect::<Vec<_>>()).bind(lease.id.0);
-    query.execute(&session.pool).await?;
-    Ok(())
-}
-
 /// Adds events and rendered requests to leased deliveries: one answer for each hook, in order.
 ///
 /// # Errors

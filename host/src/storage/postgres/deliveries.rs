@@ -60,7 +60,11 @@ impl DeliveryStore for PostgresStores {
         let count = hooks.len();
         match self.pool().bounded(self.claim_together(&hooks, now, lease, max_bytes)).await {
             Ok(claims) => claims,
-            Err(error) => error.for_each(count).into_iter().map(Err).collect(),
+            Err(error) => {
+                // It may be committed, and the answer lost; or what it leased could not be loaded.
+                self.session.lost_leases.add_claim(lease);
+                error.for_each(count).into_iter().map(Err).collect()
+            }
         }
     }
 
@@ -191,16 +195,7 @@ impl PostgresStores {
         let leased = claims::lease(&self.session, hooks, now, lease, max_bytes).await?;
         // After the commit, so that no lock is held for the events' data. Damaged rows would be claimed again at once, for ever:
         // their leases are left to end by themselves.
-        let loaded = claims::load_each(&self.session, leased.clone()).await;
-        if loaded.is_err()
-            && let Err(error) = claims::release(&self.session, &leased, lease, now).await
-        {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "cannot release leases; they end by themselves"
-            );
-        }
-        loaded
+        claims::load_each(&self.session, leased).await
     }
 
     /// Gives a delivery of `tenant` its row, if only its event names it.

@@ -1,5 +1,7 @@
 //! What errors of PostgreSQL mean. Codes are SQLSTATEs; the first two characters are their class.
 
+use std::io;
+
 use sqlx_postgres::PgDatabaseError;
 
 use crate::storage::StorageError;
@@ -52,6 +54,19 @@ pub fn is_disconnected(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
             code.starts_with("08") || matches!(&*code, "57P01" | "57P02" | "57P03" | "25006")
         }),
+        _ => false,
+    }
+}
+
+/// Whether a statement that is a transaction of its own has changed nothing for sure: it was refused, or never sent.
+pub fn has_changed_nothing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        sqlx::Error::Io(error) => {
+            matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotConnected)
+        }
+        // A pooler sends such an error, too, if it loses the server in the middle of a commit.
+        sqlx::Error::Database(_) => !is_disconnected(error),
         _ => false,
     }
 }

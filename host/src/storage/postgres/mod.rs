@@ -29,6 +29,7 @@ mod hook_stats;
 mod hooks;
 mod kept_connections;
 mod listing;
+mod lost_leases;
 mod node_name;
 mod node_status;
 mod nodes;

@@ -142,7 +142,10 @@ impl BoundedPool {
         let (pool, generation) = self.current();
         // The wait for a connection has a limit of its own, which is much less.
         let done = tokio::time::timeout(STATEMENT_TIMEOUT, work(pool)).await;
-        let done = done.unwrap_or_else(|_| Err(timed_out()));
+        let done = match done {
+            Ok(Err(sqlx::Error::PoolClosed)) if !self.is_closed() => Err(replaced()),
+            done => done.unwrap_or_else(|_| Err(timed_out())),
+        };
         match &done {
             Ok(_) => {
                 self.0.succeeded.fetch_add(1, Ordering::Relaxed);
@@ -156,6 +159,10 @@ impl BoundedPool {
     fn current(&self) -> (PgPool, u64) {
         let current = self.0.current.read().unwrap_or_else(PoisonError::into_inner);
         (current.pool.clone(), current.generation)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.current.read().unwrap_or_else(PoisonError::into_inner).is_closed
     }
 
     fn succeeded(&self) -> u64 {
@@ -177,6 +184,11 @@ impl BoundedPool {
         (current.generation, current.replaced_at) = (generation + 1, Some(now));
         tokio::spawn(async move { old.close().await });
     }
+}
+
+/// It waited for one of the connections that were replaced.
+fn replaced() -> sqlx::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the connections to the database are being replaced").into()
 }
 
 fn timed_out() -> sqlx::Error {
@@ -224,5 +236,23 @@ impl<'p> Executor<'p> for &'_ BoundedPool {
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>> {
         let (pool, _) = self.current();
         Box::pin(async move { pool.describe(sql).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx_postgres::PgPoolOptions;
+
+    use super::*;
+    use crate::storage::StorageError;
+
+    #[tokio::test]
+    async fn storage_is_not_closed_while_connections_are_replaced() {
+        let pool =
+            BoundedPool::new(PgPoolOptions::new().connect_lazy("postgres://nobody@127.0.0.1:1").unwrap());
+        let wait = || pool.with_pool(|_| async { Err::<(), _>(sqlx::Error::PoolClosed) });
+        assert!(matches!(StorageError::from(wait().await.unwrap_err()), StorageError::Database(_)));
+        pool.close().await;
+        assert!(matches!(StorageError::from(wait().await.unwrap_err()), StorageError::Closed));
     }
 }

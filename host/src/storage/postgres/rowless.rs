@@ -23,7 +23,7 @@ pub struct RowlessDelivery {
     pub event: Arc<Event>,
     pub hook: HookId,
     pub lease_until: UnixMillis,
-    /// Its event's transaction has ended: it is committed, or nobody knows.
+    /// Its event is committed.
     is_stored: bool,
 }
 
@@ -70,7 +70,7 @@ impl RowlessDeliveries {
         true
     }
 
-    /// The transaction of their events has ended.
+    /// The transaction of their events is committed.
     pub fn set_stored(&mut self, ids: &[DeliveryId]) {
         for id in ids {
             if let Some(delivery) = self.by_id.get_mut(id) {
@@ -95,6 +95,13 @@ impl RowlessDeliveries {
                 }
             }
         }
+    }
+
+    /// Those of `ids` have rows whose events are known to be stored.
+    pub fn remove_stored(&mut self, ids: &[DeliveryId]) {
+        let is_stored = |id: &&DeliveryId| self.by_id.get(id).is_some_and(|it| it.is_stored);
+        let stored: Vec<DeliveryId> = ids.iter().filter(is_stored).copied().collect();
+        self.remove(stored);
     }
 
     /// All deliveries of this node have rows; those of events up to `mark` will always have one.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::claim_bounds::ClaimBounds;
 use super::kept_connections::KeptConnections;
+use super::lost_leases::LostLeases;
 use super::partitions::Partitions;
 use super::pool::BoundedPool;
 use super::rowless::SharedRowless;
@@ -49,6 +50,7 @@ pub struct Session {
     pub name: String,
     epoch: AtomicI64,
     pub rowless: SharedRowless,
+    pub lost_leases: LostLeases,
     pub partitions: Partitions,
     pub claim_bounds: ClaimBounds,
     pub vault: Arc<Vault>,
@@ -78,6 +80,7 @@ impl Session {
             name: name.to_owned(),
             epoch: AtomicI64::new(registered.epoch),
             rowless: SharedRowless::new(registered.mark),
+            lost_leases: LostLeases::default(),
             claim_bounds: ClaimBounds::default(),
             vault,
             membership: Membership::joining(registered.node),

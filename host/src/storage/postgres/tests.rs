@@ -77,6 +77,7 @@ async fn a_node_whose_number_another_process_has_commits_nothing() {
     assert!(NOW < LEASE_END);
 }
 
+mod lost_leases;
 mod members;
 
 async fn run(database: &TestDatabase, sql: &'static str) {

@@ -1,0 +1,91 @@
+//! Leases whose deliveries nobody has in memory.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use super::super::errors::has_changed_nothing;
+use super::super::lost_leases::end;
+use super::*;
+use crate::domain::{DeliveryId, UnixMillis};
+
+/// When they are due.
+const DUE: UnixMillis = UnixMillis(NOW.0 + 6_000);
+
+async fn execute(database: &PostgresDatabase, sql: &'static str) {
+    sqlx::query(sql).execute(database.stores.pool()).await.unwrap();
+}
+
+/// Ends lost leases, as heartbeats do, until the delivery is in `state`.
+async fn end_until(database: &PostgresDatabase, world: &World, id: DeliveryId, state: DeliveryState) {
+    let deliveries = &world.storage.deliveries;
+    let is_so = async {
+        while deliveries.delivery(TENANT, id).await.unwrap().is_none_or(|it| it.state != state) {
+            end(&database.stores.session, DUE).await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), is_so).await.expect("its lease has ended");
+}
+
+#[tokio::test]
+async fn what_a_failed_claim_leased_is_due_again() {
+    let database = create!();
+    let opened = database.open("one").await;
+    let world = World::of_node(opened.stores(), opened.node().await.unwrap());
+    let hook = world.stored_hook().await;
+    let id = world.delivery_in(hook, DeliveryState::Waiting).await;
+    // It is leased, and then it cannot be loaded.
+    execute(&opened, "ALTER TABLE rendered_requests RENAME COLUMN method TO gone").await;
+    let due = UnixMillis(NOW.0 + 5_000);
+    assert!(world.try_claim(hook, due, LEASE_END, (9, u64::MAX)).await.is_err());
+    execute(&opened, "ALTER TABLE rendered_requests RENAME COLUMN gone TO method").await;
+    end_until(&opened, &world, id, DeliveryState::Waiting).await;
+    assert_eq!(world.delivery(id).await.attempts, 1);
+}
+
+#[tokio::test]
+async fn what_is_stored_for_a_sender_that_has_gone_away_is_due() {
+    let database = create!();
+    let opened = database.open("one").await;
+    let world = World::of_node(opened.stores(), opened.node().await.unwrap());
+    let acceptance = world.event_for(world.stored_hook().await, Some(LEASE_END));
+    let id = acceptance.deliveries[0].id;
+    // It is handed in, and nobody waits for the answer.
+    assert!(opened.stores.acceptor.accept(vec![acceptance]).now_or_never().is_none());
+    end_until(&opened, &world, id, DeliveryState::Pending).await;
+}
+
+#[tokio::test]
+async fn what_may_be_stored_after_its_connection_was_lost_is_due() {
+    let database = create!();
+    let opened = database.open("one").await;
+    let world = World::of_node(opened.stores(), opened.node().await.unwrap());
+    let acceptance = world.event_for(world.stored_hook().await, Some(LEASE_END));
+    let id = acceptance.deliveries[0].id;
+    execute(
+        &opened,
+        "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS \
+            'BEGIN RAISE EXCEPTION USING ERRCODE = ''57P01'', MESSAGE = ''terminated''; END'",
+    )
+    .await;
+    execute(&opened, "CREATE TRIGGER lose BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION lose()")
+        .await;
+    assert!(world.storage.events.accept(vec![acceptance.clone()]).await.is_err());
+    execute(&opened, "DROP TRIGGER lose ON events").await;
+    // The same as if the server had gone on with the transaction.
+    world.store(acceptance).await;
+    end_until(&opened, &world, id, DeliveryState::Pending).await;
+}
+
+#[tokio::test]
+async fn an_error_of_the_server_rolls_back_unless_it_ends_the_connection() {
+    let database = create!();
+    let opened = database.open("one").await;
+    for (code, changed_nothing) in
+        [("23505", true), ("40001", true), ("HW001", true), ("57P01", false), ("08P01", false)]
+    {
+        let sql = format!("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$");
+        let failed = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(opened.stores.pool()).await;
+        assert_eq!(has_changed_nothing(&failed.unwrap_err()), changed_nothing, "{code}");
+    }
+}

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::delivery::{Dispatcher, HealthRules, HealthStorage, HookHealthMonitor, Notices};
 use crate::directory::Directory;
+use crate::log_limiter::LogLimiter;
 use crate::storage::Database;
 
 /// How often health is stored, and that of other nodes taken over. A change of a state is stored earlier.
@@ -54,21 +55,27 @@ async fn sync(
     dispatcher: Arc<Dispatcher>,
     stop: CancellationToken,
 ) {
+    let failures = LogLimiter::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = health.changed() => dispatcher.wake(),
+            () = health.changed() => {}
             () = tokio::time::sleep(SYNC_EVERY) => {}
+        }
+        // A circuit may have closed.
+        if health.take_released() {
+            dispatcher.wake();
         }
         let synced = health.sync(|hook| directory.hook(hook).is_some()).await;
         let paused = if is_shared { directory.follow_pause().await } else { Ok(false) };
-        match (synced, paused) {
-            (Ok(false), Ok(false)) => {}
-            (Ok(_), Ok(_)) => dispatcher.wake(),
-            (Err(error), _) | (_, Err(error)) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "cannot store or follow the health of hooks");
-            }
+        if health.take_released() || matches!(paused, Ok(true)) {
+            dispatcher.wake();
+        }
+        if let Err(error) = synced.and(paused)
+            && let Some(unlogged) = failures.permit()
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(unlogged, error, "cannot store or follow the health of hooks");
         }
         tokio::time::sleep(AFTER_CHANGE).await;
     }

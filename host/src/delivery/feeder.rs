@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatcher::Dispatcher;
@@ -146,16 +147,17 @@ impl Feeder {
             next = earlier(next, backlog.first_due_at);
         }
         let due = due.into_iter().filter_map(|it| Some((self.enabled(it.hook)?, it.first_due_at)));
-        let due = self.pass_gates(due.collect(), now, &mut next).await;
+        let due = self.pass_gates(due.collect(), now, &mut next);
         let mut due = round_robin(due);
         for _ in 0..MAX_CLAIMS {
             if due.is_empty() || stop.is_cancelled() {
                 return next;
             }
-            let Selection { wanted, max_bytes, without_room } = self.select(&mut due);
+            let Selection { mut wanted, max_bytes, without_room } = self.select(&mut due);
             if without_room {
                 next = earlier(next, now.plus(WITHOUT_ROOM));
             }
+            self.take_probes(&mut wanted, now, &mut next).await;
             if !wanted.is_empty() {
                 next = earlier(next, self.claim(wanted, max_bytes, now).await);
             }
@@ -179,38 +181,55 @@ impl Feeder {
     }
 
     /// Leaves out hooks whose circuits are open, unless it is time to probe.
-    async fn pass_gates(
+    fn pass_gates(
         &self,
-        due: Vec<DueHook>,
+        mut due: Vec<DueHook>,
         now: UnixMillis,
         next: &mut Option<UnixMillis>,
     ) -> Vec<DueHook> {
-        let health = self.dispatcher.health();
-        let mut passed = Vec::with_capacity(due.len());
-        for one in due {
-            let (hook, tenant) = one.0;
-            match health.gate(hook, now) {
-                Gate::Open => passed.push(one),
-                Gate::ShutUntil(until) => {
-                    // A glance would not find it again.
-                    self.dispatcher.queue().set_backlog(hook, tenant, true);
-                    *next = earlier(*next, until);
-                }
-                Gate::ProbeDue => {
-                    let Some(hook) = self.directory.hook(hook) else { continue };
-                    match health.take_probe(&hook, now).await {
-                        Ok(true) => passed.push(one),
-                        Ok(false) => *next = earlier(*next, now.plus(AFTER_FAILURE)),
-                        Err(error) => {
-                            let error = &error as &dyn std::error::Error;
-                            tracing::error!(hook = %hook.id, error, "cannot probe a hook whose circuit is open");
-                            *next = earlier(*next, now.plus(AFTER_FAILURE));
-                        }
-                    }
-                }
+        due.retain(|((hook, tenant), _)| match self.dispatcher.health().gate(*hook, now) {
+            Gate::Open | Gate::ProbeDue => true,
+            Gate::ShutUntil(until) => {
+                // A glance would not find it again.
+                self.dispatcher.queue().set_backlog(*hook, *tenant, true);
+                *next = earlier(*next, until);
+                false
             }
+        });
+        due
+    }
+
+    /// Of `wanted`, leaves out hooks whose circuits are open and that another node probes.
+    async fn take_probes(&self, wanted: &mut Vec<HookClaim>, now: UnixMillis, next: &mut Option<UnixMillis>) {
+        let health = self.dispatcher.health();
+        let is_due = |claim: &&HookClaim| health.gate(claim.hook, now) == Gate::ProbeDue;
+        let due = wanted.iter().filter(is_due).filter_map(|claim| self.directory.hook(claim.hook));
+        let due: Vec<_> = due.map(|hook| (hook.id, hook.timeout)).collect();
+        if due.is_empty() {
+            return;
         }
-        passed
+        let taken = health.take_probes(&due, now).await.unwrap_or_else(|error| {
+            if let Some(unlogged) = FAILURES.permit() {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(unlogged, error, "cannot probe hooks whose circuits are open");
+            }
+            FxHashSet::default()
+        });
+        let left_out: HashSet<HookId> =
+            due.into_iter().map(|(hook, _)| hook).filter(|hook| !taken.contains(hook)).collect();
+        if left_out.is_empty() {
+            return;
+        }
+        *next = earlier(*next, now.plus(AFTER_FAILURE));
+        let mut queue = self.dispatcher.queue();
+        wanted.retain(|claim| {
+            let is_left_out = left_out.contains(&claim.hook);
+            if is_left_out {
+                // A glance would not find it again.
+                queue.set_backlog(claim.hook, claim.tenant, true);
+            }
+            !is_left_out
+        });
     }
 
     /// Selects what is claimed next, and takes its hooks from the front of `due`.

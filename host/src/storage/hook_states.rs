@@ -13,14 +13,11 @@ pub trait HookStateStore: Send + Sync {
     async fn unwell_hooks(&self) -> Result<Vec<HookHealth>, StorageError>;
     /// Stores the health of hooks, and removes that of hooks that are well.
     async fn save_health(&self, unwell: Vec<HookHealth>, well: Vec<HookId>) -> Result<(), StorageError>;
-    /// Takes the right to probe a hook whose circuit is open until `expected`: others see it as open until `until`. False
-    /// if another node was first.
-    async fn take_probe(
-        &self,
-        hook: HookId,
-        expected: UnixMillis,
-        until: UnixMillis,
-    ) -> Result<bool, StorageError>;
+    /// What has changed since the read before, which was made at `since`; all of it without `since`. A database of one
+    /// process returns all of it in any case.
+    async fn health_since(&self, since: Option<UnixMillis>) -> Result<HealthChanges, StorageError>;
+    /// Takes the right to probe hooks whose circuits are open. Returns those for which no other node was first.
+    async fn take_probes(&self, claims: &[ProbeClaim]) -> Result<Vec<HookId>, StorageError>;
     /// Since when the whole engine is paused.
     async fn paused_since(&self) -> Result<Option<UnixMillis>, StorageError>;
     /// Pauses the whole engine, or resumes it.
@@ -38,6 +35,28 @@ pub trait HookStateStore: Send + Sync {
         new: Vec<(EventKey, DeliveryId)>,
         now: UnixMillis,
     ) -> Result<Vec<DeliveryId>, StorageError>;
+}
+
+/// What has changed of the health of hooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthChanges {
+    /// That of hooks that are not well. Some may be known already.
+    pub unwell: Vec<HookHealth>,
+    /// Hooks that are well again. `None`: all that are not in `unwell`.
+    pub well: Option<Vec<HookId>>,
+    /// When it was read, by the database's clock.
+    pub read_at: UnixMillis,
+}
+
+/// The wish to probe a hook.
+#[derive(Debug, Clone, Copy)]
+pub struct ProbeClaim {
+    /// The hook.
+    pub hook: HookId,
+    /// Until when its circuit is open. Otherwise another node was first.
+    pub expected: UnixMillis,
+    /// Until when others see it as open from then on.
+    pub until: UnixMillis,
 }
 
 /// Which missed events to find.

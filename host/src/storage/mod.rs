@@ -30,7 +30,7 @@ pub use contract::*;
 pub use directory::*;
 pub use error::{DriverError, StorageError};
 pub use event_search::{DeliveryCounts, EventQuery, EventSummary, ListedEvents, MAX_DELIVERIES, Redelivered};
-pub use hook_states::{HookStateStore, Missed, MissedQuery};
+pub use hook_states::{HealthChanges, HookStateStore, Missed, MissedQuery, ProbeClaim};
 pub use hook_stats::HookStatsStore;
 pub use membership::{FENCE_AFTER, Membership, Term};
 pub use node_status::*;

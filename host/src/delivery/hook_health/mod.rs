@@ -6,35 +6,49 @@
 //! to move the end of the open circuit in storage: so there is one probe in all.
 
 mod record;
+mod records;
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 use tokio::sync::Notify;
 
-use self::record::{HealthRecord, Probe, Shown};
+use self::record::{Probe, Shown};
+use self::records::HealthRecords;
 use super::notices::{Notice, NoticeKind, Notices};
 use super::work::Work;
-use crate::domain::{Hook, HookHealth, HookId, OpenCircuit, Outcome, Trigger, UnixMillis};
-use crate::storage::{HookStateStore, StorageError};
+use crate::domain::{Hook, HookHealth, HookId, Outcome, Trigger, UnixMillis};
+use crate::log_limiter::LogLimiter;
+use crate::storage::{HealthChanges, HookStateStore, ProbeClaim, StorageError};
 
 pub use self::record::HealthRules;
 
 /// How long a probe may take beyond its hook's timeout, such as in plugins, before another one may follow.
 const PROBE_MARGIN: Duration = Duration::from_secs(10);
+/// So many calls of [`HookHealthMonitor::sync`] later, everything is read again, and deleted hooks are forgotten.
+const WHOLE_EVERY: u32 = 60;
+/// How many records of other nodes are taken over under one lock. Attempts wait for it.
+const LOCKED_STEP: usize = 256;
+
+/// Many hooks may change their states at the same time.
+static CIRCUITS: LogLimiter = LogLimiter::new();
+static STATES: LogLimiter = LogLimiter::new();
 
 /// See the module's head.
 pub struct HookHealthMonitor {
     rules: HealthRules,
     notices: Notices,
-    records: Mutex<FxHashMap<HookId, HealthRecord>>,
+    records: Mutex<HealthRecords>,
     /// How many hooks have a record.
     tracked: AtomicUsize,
     /// How many circuits are open.
     open: AtomicUsize,
     storage: Option<HealthStorage>,
+    /// As of when changes of other nodes are known, by the database's clock. 0: everything must be read.
+    read_at: AtomicI64,
+    syncs: AtomicU32,
     changed: Notify,
 }
 
@@ -53,7 +67,7 @@ pub enum Gate {
     Open,
     /// None before this time.
     ShutUntil(UnixMillis),
-    /// One, if [`HookHealthMonitor::take_probe`] allows it.
+    /// One, if [`HookHealthMonitor::take_probes`] allows it.
     ProbeDue,
 }
 
@@ -68,6 +82,8 @@ impl HookHealthMonitor {
             tracked: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             storage,
+            read_at: AtomicI64::new(0),
+            syncs: AtomicU32::new(0),
             changed: Notify::new(),
         })
     }
@@ -84,13 +100,12 @@ impl HookHealthMonitor {
         if self.tracked.load(Relaxed) == 0 {
             return None;
         }
-        self.records().get(&hook).filter(|record| record.is_unwell()).map(|record| record.stored(hook))
+        self.records().get(hook).filter(|record| record.is_unwell()).map(|record| record.stored(hook))
     }
 
     /// Whether deliveries of `hook` are held.
     pub fn is_shut(&self, hook: HookId) -> bool {
-        self.open.load(Relaxed) > 0
-            && self.records().get(&hook).is_some_and(|record| record.circuit.is_some())
+        self.open.load(Relaxed) > 0 && self.records().get(hook).is_some_and(|record| record.circuit.is_some())
     }
 
     /// Whether `hook`'s deliveries may be claimed at `now`.
@@ -98,55 +113,78 @@ impl HookHealthMonitor {
         if self.open.load(Relaxed) == 0 {
             return Gate::Open;
         }
-        match self.records().get(&hook).and_then(|record| record.circuit) {
+        match self.records().get(hook).and_then(|record| record.circuit) {
             None => Gate::Open,
             Some(circuit) if circuit.until > now => Gate::ShutUntil(circuit.until),
             Some(_) => Gate::ProbeDue,
         }
     }
 
-    /// Takes the right to probe for the next delivery of `hook`. False if another node was first.
+    /// Takes the right to probe for the next delivery of each of these hooks, given their timeouts. Returns those for which
+    /// no other node was first.
     ///
     /// # Errors
     /// If storage fails.
-    pub async fn take_probe(&self, hook: &Hook, now: UnixMillis) -> Result<bool, StorageError> {
-        let circuit = self.records().get(&hook.id).and_then(|record| record.circuit);
-        let Some(expected) = circuit.map(|circuit| circuit.until) else { return Ok(true) };
-        let until = now.plus(hook.timeout + PROBE_MARGIN);
-        if let Some(HealthStorage { store, is_shared: true }) = &self.storage
-            && !store.take_probe(hook.id, expected, until).await?
-        {
-            return Ok(false);
-        }
-        let mut records = self.records();
-        let Some(record) = records.get_mut(&hook.id) else { return Ok(true) };
-        // Another call may have taken over the new time already.
-        let is_same = |circuit: &&mut OpenCircuit| circuit.until == expected || circuit.until == until;
-        if let Some(circuit) = record.circuit.as_mut().filter(is_same) {
-            circuit.until = until;
-            record.probe = Probe::Next;
-        }
-        Ok(true)
+    pub async fn take_probes(
+        &self,
+        hooks: &[(HookId, Duration)],
+        now: UnixMillis,
+    ) -> Result<FxHashSet<HookId>, StorageError> {
+        let (mut taken, mut claims) = (FxHashSet::default(), Vec::new());
+        let shared = self.storage.as_ref().filter(|storage| storage.is_shared);
+        self.with(|records| {
+            for (hook, timeout) in hooks {
+                let until = now.plus(*timeout + PROBE_MARGIN);
+                let Some((expected, is_dirty)) =
+                    records.get(*hook).and_then(|it| Some((it.circuit?.until, it.is_dirty)))
+                else {
+                    taken.insert(*hook);
+                    continue;
+                };
+                // A circuit that could not be stored is probed all the same: others do not know of it.
+                if shared.is_none() || is_dirty {
+                    taken.insert(*hook);
+                    records.change(*hook, |record| record.may_probe(expected, until));
+                } else {
+                    claims.push(ProbeClaim { hook: *hook, expected, until });
+                }
+            }
+        });
+        let Some(HealthStorage { store, .. }) = shared.filter(|_| !claims.is_empty()) else {
+            return Ok(taken);
+        };
+        let first = store.take_probes(&claims).await?;
+        taken.extend(first);
+        self.with(|records| {
+            for ProbeClaim { hook, expected, until } in claims {
+                if taken.contains(&hook) {
+                    records.change(hook, |record| record.may_probe(expected, until));
+                } else {
+                    // What is known of it here is old.
+                    records.change(hook, |record| record.probe = Probe::None);
+                    self.read_at.store(0, Relaxed);
+                }
+            }
+        });
+        Ok(taken)
     }
 
     /// Whether `work` is held because the circuit of its hook is open. The first one that asks after
-    /// [`Self::take_probe`] is the probe.
+    /// [`Self::take_probes`] is the probe.
     pub(super) fn holds(&self, work: &Work) -> bool {
         if self.open.load(Relaxed) == 0 || work.trigger == Trigger::Test {
             return false;
         }
-        let mut records = self.records();
-        let Some(record) = records.get_mut(&work.hook).filter(|record| record.circuit.is_some()) else {
-            return false;
-        };
-        match record.probe {
+        let holds = |record: &mut record::HealthRecord| match record.probe {
+            _ if record.circuit.is_none() => false,
             Probe::Next => {
                 record.probe = Probe::By(work.delivery);
                 false
             }
             Probe::By(delivery) => delivery != work.delivery,
             Probe::None => true,
-        }
+        };
+        self.with(|records| records.change(work.hook, holds)).unwrap_or(false)
     }
 
     /// Takes in an attempt. Returns why to disable the hook, if it must be.
@@ -173,18 +211,15 @@ impl HookHealthMonitor {
         if nothing_to_mend || !counts {
             return None;
         }
-        let mut records = self.records();
-        if shown == Shown::Success && !records.contains_key(&hook.id) {
-            return None;
-        }
-        let record = records.entry(hook.id).or_insert_with(|| HealthRecord::new(hook.tenant));
-        let changes = record.add(shown, work.delivery, (now, hook.updated_at), &self.rules);
-        let health = record.stored(hook.id);
-        if record.is_clean() {
-            records.remove(&hook.id);
-        }
-        self.count(&records);
-        drop(records);
+        let is_success = shown == Shown::Success;
+        let add = |record: &mut record::HealthRecord| {
+            let changes = record.add(shown, work.delivery, (now, hook.updated_at), &self.rules);
+            (changes, record.stored(hook.id))
+        };
+        let (changes, health) = self.with(|records| match is_success {
+            true => records.change(hook.id, add),
+            false => records.change_or_add((hook.id, hook.tenant), add),
+        })?;
         if changes.circuit || changes.began_to_fail || changes.recovered_from.is_some() {
             self.changed.notify_one();
         }
@@ -193,27 +228,31 @@ impl HookHealthMonitor {
     }
 
     fn tell(&self, hook: &Hook, work: &Work, health: &HookHealth, changes: record::Changes) {
-        if changes.circuit {
-            match health.circuit {
-                Some(circuit) => {
-                    let (until, reason) = (circuit.until.0, &health.reason);
-                    tracing::warn!(tenant = %hook.tenant, hook = %hook.id, until, reason, "the circuit of a hook is open: its deliveries are held");
+        let (tenant, id, reason) = (hook.tenant, hook.id, &health.reason);
+        if changes.circuit
+            && let Some(unlogged) = CIRCUITS.permit()
+        {
+            match health.circuit.map(|circuit| circuit.until.0) {
+                Some(until) => {
+                    tracing::warn!(%tenant, hook = %id, until, reason, unlogged, "the circuit of a hook is open: its deliveries are held");
                 }
-                None => {
-                    tracing::warn!(tenant = %hook.tenant, hook = %hook.id, "the circuit of a hook is closed");
-                }
+                None => tracing::warn!(%tenant, hook = %id, unlogged, "the circuit of a hook is closed"),
             }
         }
         let kind = if changes.began_to_fail {
-            tracing::warn!(tenant = %hook.tenant, hook = %hook.id, reason = health.reason, "a hook is failing");
+            if let Some(unlogged) = STATES.permit() {
+                tracing::warn!(%tenant, hook = %id, reason, unlogged, "a hook is failing");
+            }
             NoticeKind::HookFailing {
                 since: health.failing_since.unwrap_or_default(),
                 failed: health.failed,
                 attempts: health.attempts,
-                reason: health.reason.clone(),
+                reason: reason.clone(),
             }
         } else if let Some(failing_since) = changes.recovered_from {
-            tracing::warn!(tenant = %hook.tenant, hook = %hook.id, "a hook has recovered");
+            if let Some(unlogged) = STATES.permit() {
+                tracing::warn!(%tenant, hook = %id, unlogged, "a hook has recovered");
+            }
             NoticeKind::HookRecovered { failing_since }
         } else {
             return;
@@ -228,19 +267,19 @@ impl HookHealthMonitor {
         if self.open.load(Relaxed) == 0 {
             return;
         }
-        if let Some(record) =
-            self.records().get_mut(&work.hook).filter(|it| it.probe == Probe::By(work.delivery))
-        {
-            record.probe_again(now);
-        }
+        self.with(|records| {
+            records.change(work.hook, |record| {
+                if record.probe == Probe::By(work.delivery) {
+                    record.probe_again(now);
+                }
+            })
+        });
     }
 
     /// The hook was changed: if its circuit is open, its receiver is probed at once.
     pub fn hook_changed(&self, hook: HookId, now: UnixMillis) {
-        if self.open.load(Relaxed) > 0
-            && let Some(record) = self.records().get_mut(&hook)
-        {
-            record.probe_again(now);
+        if self.open.load(Relaxed) > 0 {
+            self.with(|records| records.change(hook, |record| record.probe_again(now)));
         }
     }
 
@@ -251,98 +290,78 @@ impl HookHealthMonitor {
     pub async fn load(&self) -> Result<(), StorageError> {
         let Some(HealthStorage { store, .. }) = &self.storage else { return Ok(()) };
         let stored = store.unwell_hooks().await?;
-        let mut records = self.records();
-        records.extend(stored.iter().map(|one| (one.hook, HealthRecord::of(one))));
-        self.count(&records);
+        self.with(|records| stored.iter().for_each(|one| records.take_over(one)));
         Ok(())
     }
 
-    /// Waits until something has changed.
+    /// Waits until something has changed that is to be stored soon, or that lets deliveries go.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
 
+    /// Whether, since the last call, a circuit has closed or is probed earlier than before: what is held may go.
+    pub fn take_released(&self) -> bool {
+        self.records().take_released()
+    }
+
     /// Stores what has changed, and takes over what other nodes have stored. `exists` tells whether there is such a hook.
-    /// Returns whether circuits have changed by that.
     ///
     /// # Errors
     /// If storage fails. What has changed is stored by the next call.
-    pub async fn sync(&self, exists: impl Fn(HookId) -> bool + Send) -> Result<bool, StorageError> {
-        let Some(HealthStorage { store, is_shared }) = &self.storage else { return Ok(false) };
-        if !is_shared && self.tracked.load(Relaxed) == 0 {
-            return Ok(false);
+    pub async fn sync(&self, exists: impl Fn(HookId) -> bool + Send) -> Result<(), StorageError> {
+        let Some(HealthStorage { store, is_shared }) = &self.storage else { return Ok(()) };
+        let is_whole = self.syncs.fetch_add(1, Relaxed) % WHOLE_EVERY == 0;
+        if is_whole {
+            let mut deleted = self.records().hooks();
+            deleted.retain(|hook| !exists(*hook));
+            self.with(|records| records.forget(&deleted));
         }
-        let (unwell, well) = self.take_dirty(exists);
-        if !(unwell.is_empty() && well.is_empty()) {
-            let saved = store.save_health(unwell.clone(), well.clone()).await;
-            if let Err(error) = saved {
-                let mut records = self.records();
-                for hook in unwell.iter().map(|one| one.hook).chain(well) {
-                    records.entry(hook).and_modify(|record| record.is_dirty = true);
-                }
-                return Err(error);
-            }
-        }
-        if !is_shared {
-            return Ok(false);
-        }
-        let stored = store.unwell_hooks().await?;
-        Ok(self.take_over(&stored))
-    }
-
-    fn take_dirty(&self, exists: impl Fn(HookId) -> bool) -> (Vec<HookHealth>, Vec<HookId>) {
-        let mut records = self.records();
-        let (mut unwell, mut well) = (Vec::new(), Vec::new());
-        records.retain(|hook, _| exists(*hook));
-        for (hook, record) in records.iter_mut().filter(|(_, record)| record.is_dirty) {
-            record.is_dirty = false;
-            record.is_stored = record.is_unwell();
-            if record.is_stored {
-                unwell.push(record.stored(*hook));
-            } else {
-                well.push(*hook);
-            }
-        }
-        records.retain(|_, record| !record.is_clean());
-        self.count(&records);
-        (unwell, well)
-    }
-
-    fn take_over(&self, stored: &[HookHealth]) -> bool {
-        let mut records = self.records();
-        let mut changed = false;
-        let known: rustc_hash::FxHashSet<HookId> = stored.iter().map(|one| one.hook).collect();
-        for one in stored {
-            let record = records.entry(one.hook).or_insert_with(|| HealthRecord::of(one));
-            if !record.is_dirty {
-                changed |= record.circuit != one.circuit;
-                record.adopt(one);
-            }
-        }
-        // Another node has seen a success.
-        for (_, record) in
-            records.iter_mut().filter(|(hook, it)| it.is_stored && !it.is_dirty && !known.contains(hook))
+        let (unwell, well) = self.with(HealthRecords::take_dirty);
+        if !(unwell.is_empty() && well.is_empty())
+            && let Err(error) = store.save_health(unwell.clone(), well.clone()).await
         {
-            changed |= record.circuit.is_some();
-            *record = HealthRecord::new(record.tenant);
+            self.with(|records| records.not_stored(&unwell, &well));
+            return Err(error);
         }
-        records.retain(|_, record| !record.is_clean());
-        self.count(&records);
-        changed
+        if *is_shared {
+            let read_at = self.read_at.swap(0, Relaxed);
+            let since = (!is_whole && read_at != 0).then_some(UnixMillis(read_at));
+            let changes = store.health_since(since).await?;
+            self.read_at.store(changes.read_at.0, Relaxed);
+            self.take_over(changes);
+        }
+        Ok(())
     }
 
-    fn count(&self, records: &FxHashMap<HookId, HealthRecord>) {
+    fn take_over(&self, HealthChanges { unwell, well, .. }: HealthChanges) {
+        for some in unwell.chunks(LOCKED_STEP) {
+            self.with(|records| some.iter().for_each(|one| records.take_over(one)));
+        }
+        let well = well.unwrap_or_else(|| {
+            let known: FxHashSet<HookId> = unwell.iter().map(|one| one.hook).collect();
+            let mut stored = self.records().stored_hooks();
+            stored.retain(|hook| !known.contains(hook));
+            stored
+        });
+        self.with(|records| well.iter().for_each(|hook| records.recovered(*hook)));
+    }
+
+    /// Changes records, and notes how many there are then.
+    fn with<T>(&self, change: impl FnOnce(&mut HealthRecords) -> T) -> T {
+        let mut records = self.records();
+        let was_released = records.is_released();
+        let result = change(&mut records);
         self.tracked.store(records.len(), Relaxed);
-        self.open.store(open_circuits(records), Relaxed);
+        self.open.store(records.open(), Relaxed);
+        if records.is_released() && !was_released {
+            self.changed.notify_one();
+        }
+        result
     }
 
-    fn records(&self) -> MutexGuard<'_, FxHashMap<HookId, HealthRecord>> {
+    fn records(&self) -> MutexGuard<'_, HealthRecords> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn open_circuits(records: &FxHashMap<HookId, HealthRecord>) -> usize {
-    records.values().filter(|record| record.circuit.is_some()).count()
 }
 
 /// Why an attempt failed, in words.

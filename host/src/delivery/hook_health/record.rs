@@ -130,10 +130,18 @@ impl HealthRecord {
         self.failing_since = stored.failing_since;
         self.all_failed_since = stored.all_failed_since;
         self.reason.clone_from(&stored.reason);
-        if self.circuit != stored.circuit {
-            self.probe = Probe::None;
+        if stored.all_failed_since.is_none() {
+            self.in_a_row = 0;
         }
-        self.circuit = stored.circuit;
+        // A probe of this node may be younger than what was read.
+        let is_older = match (self.circuit, stored.circuit) {
+            (Some(own), Some(read)) => self.probe != Probe::None && read.until < own.until,
+            _ => false,
+        };
+        if self.circuit != stored.circuit && !is_older {
+            self.probe = Probe::None;
+            self.circuit = stored.circuit;
+        }
         self.is_stored = true;
     }
 
@@ -185,10 +193,14 @@ impl HealthRecord {
             Shown::Failure { reason, of_receiver } => {
                 self.reason = reason;
                 self.in_a_row += 1;
+                // Others must know that a success ended, or theirs would end these failures.
+                self.is_dirty |= self.is_stored && self.all_failed_since.is_none();
                 let since = *self.all_failed_since.get_or_insert(now);
-                if let Some(after) = rules.disable_after {
-                    // A change of the hook starts the time again.
-                    changes.disable = self.in_a_row >= IN_A_ROW && since.max(changed_at).until(now) >= after;
+                // Other nodes know since when it is failing, from an earlier attempt on: a success of one of them would
+                // have ended it. A change of the hook starts the time again.
+                if let (Some(after), Some(failing_since)) = (rules.disable_after, self.failing_since) {
+                    let since = since.max(failing_since).max(changed_at);
+                    changes.disable = self.in_a_row >= IN_A_ROW && since.until(now) >= after;
                 }
                 if of_receiver || self.probe == Probe::By(delivery) {
                     changes.circuit = self.open(delivery, now, rules);
@@ -247,6 +259,17 @@ impl HealthRecord {
         self.circuit = Some(OpenCircuit { since, until: now.plus(open), failed_probes });
         self.probe = Probe::None;
         true
+    }
+
+    /// The next delivery that starts is the probe, and no other one before `until`, if the circuit is still open until
+    /// `expected`. Another call may have taken over `until` already.
+    pub(super) fn may_probe(&mut self, expected: UnixMillis, until: UnixMillis) {
+        if let Some(circuit) = &mut self.circuit
+            && (circuit.until == expected || circuit.until == until)
+        {
+            circuit.until = until;
+            self.probe = Probe::Next;
+        }
     }
 
     /// The probe has shown nothing, or the hook was changed: another one may follow at once.

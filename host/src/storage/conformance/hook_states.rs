@@ -6,7 +6,7 @@ use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::{
     DeliveryId, DeliveryState, EventKey, EventType, HookHealth, HookId, OpenCircuit, Trigger, UnixMillis,
 };
-use crate::storage::MissedQuery;
+use crate::storage::{MissedQuery, ProbeClaim};
 
 fn health(hook: HookId, circuit: Option<OpenCircuit>) -> HookHealth {
     HookHealth {
@@ -37,15 +37,41 @@ pub async fn health_is_read_back_until_a_hook_is_well(world: &World) {
     assert_eq!(store.unwell_hooks().await.unwrap(), []);
 }
 
+/// Whether all is read or only what has changed.
+pub async fn other_nodes_read_what_has_changed(world: &World) {
+    let store = &world.storage.hook_states;
+    let (first, second) = (world.stored_hook().await, world.stored_hook().await);
+    let start = store.health_since(None).await.unwrap();
+    assert_eq!((start.unwell, start.well), (Vec::new(), None));
+    store.save_health(vec![health(first, None), health(second, None)], Vec::new()).await.unwrap();
+    for since in [None, Some(start.read_at)] {
+        let mut unwell = store.health_since(since).await.unwrap().unwell;
+        unwell.sort_by_key(|one| one.hook);
+        assert_eq!(unwell, [health(first, None), health(second, None)]);
+    }
+    store.save_health(Vec::new(), vec![first]).await.unwrap();
+    let changes = store.health_since(Some(start.read_at)).await.unwrap();
+    assert_eq!(changes.unwell, [health(second, None)]);
+    assert!(changes.well.is_none_or(|well| well == [first]));
+    let later = UnixMillis(changes.read_at.0 + 3_600_000);
+    let changes = store.health_since(Some(later)).await.unwrap();
+    assert!(changes.well.is_none_or(|well| well.is_empty() && changes.unwell.is_empty()));
+    store.save_health(vec![health(first, None)], vec![second]).await.unwrap();
+    assert_eq!(store.unwell_hooks().await.unwrap(), [health(first, None)]);
+}
+
 /// The first one. What others know of the end of the circuit is old then.
 pub async fn one_of_several_takes_a_probe(world: &World) {
     let store = &world.storage.hook_states;
     let hook = world.stored_hook().await;
     let circuit = OpenCircuit { since: NOW, until: NOW, failed_probes: 0 };
-    assert!(!store.take_probe(hook, NOW, LEASE_END).await.unwrap(), "its circuit is closed");
+    let other = world.stored_hook().await;
+    let claim = ProbeClaim { hook, expected: NOW, until: LEASE_END };
+    let claims = [claim, ProbeClaim { hook: other, ..claim }];
+    assert_eq!(store.take_probes(&claims).await.unwrap(), [], "their circuits are closed");
     store.save_health(vec![health(hook, Some(circuit))], Vec::new()).await.unwrap();
-    assert!(store.take_probe(hook, NOW, LEASE_END).await.unwrap());
-    assert!(!store.take_probe(hook, NOW, LEASE_END).await.unwrap());
+    assert_eq!(store.take_probes(&claims).await.unwrap(), [hook]);
+    assert_eq!(store.take_probes(&claims).await.unwrap(), []);
     let circuit = OpenCircuit { until: LEASE_END, ..circuit };
     assert_eq!(store.unwell_hooks().await.unwrap(), [health(hook, Some(circuit))]);
 }

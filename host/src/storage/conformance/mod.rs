@@ -79,7 +79,7 @@ macro_rules! storage_conformance {
                 wasm_is_stored_once_and_removed_with_the_last_version
             ],
             hook_states: [
-                health_is_read_back_until_a_hook_is_well, one_of_several_takes_a_probe, the_pause_of_the_engine_is_kept,
+                health_is_read_back_until_a_hook_is_well, other_nodes_read_what_has_changed, one_of_several_takes_a_probe, the_pause_of_the_engine_is_kept,
                 unfinished_deliveries_are_counted, missed_events_are_found_and_replayed_once
             ]
         );

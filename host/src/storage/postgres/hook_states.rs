@@ -1,6 +1,7 @@
 //! The health of hooks, the pause of the whole engine, and what hooks have not got.
 
 use async_trait::async_trait;
+use sqlx::AssertSqlSafe;
 use sqlx_postgres::PgConnection;
 
 use super::engine_state;
@@ -8,35 +9,81 @@ use super::stores::PostgresStores;
 use crate::domain::{DeliveryId, EventKey, HookHealth, HookId, TenantId, UnixMillis};
 use crate::storage::columns::{HealthRow, damaged, health_from_row, health_to_row, readable};
 use crate::storage::hook_states::{MAX_VISITED, cut, visited};
-use crate::storage::{HookStateStore, Missed, MissedQuery, StorageError, WantedEvent};
+use crate::storage::{
+    HealthChanges, HookStateStore, Missed, MissedQuery, ProbeClaim, StorageError, WantedEvent,
+};
 
 /// Of `engine_state`: since when everything is paused.
 const PAUSED: &str = "paused_since";
 
+/// How many rows one statement writes.
+const WRITTEN_AT_ONCE: usize = 500;
+/// Changes are read again for so long, in milliseconds: a change is committed later than it is made.
+const COMMITTED_LATE: i64 = 15_000;
+
+/// Of one statement, in milliseconds by the database's clock.
+const NOW: &str = "floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint";
+
 #[async_trait]
 impl HookStateStore for PostgresStores {
     async fn unwell_hooks(&self) -> Result<Vec<HookHealth>, StorageError> {
-        let sql = "SELECT hook_id, tenant_id, health, open_until FROM hook_health ORDER BY hook_id";
+        let sql = "SELECT hook_id, tenant_id, health, open_until FROM hook_health WHERE NOT is_well ORDER BY hook_id";
         let rows: Vec<HealthRow> = sqlx::query_as(sql).fetch_all(self.pool()).await?;
         Ok(rows.into_iter().filter_map(|row| readable(health_from_row(row))).collect())
     }
 
     async fn save_health(&self, unwell: Vec<HookHealth>, well: Vec<HookId>) -> Result<(), StorageError> {
-        let rows = unwell.iter().map(health_to_row).collect::<Result<Vec<_>, _>>()?;
-        let mut transaction = self.pool().begin().await?;
-        save(&mut transaction, rows, &well).await?;
-        Ok(transaction.commit().await?)
+        let mut rows = unwell.iter().map(health_to_row).collect::<Result<Vec<_>, _>>()?;
+        // Nodes lock rows in one order.
+        rows.sort_unstable_by_key(|(hook, ..)| *hook);
+        let saving = async {
+            let mut transaction = self.pool().begin_change().await?;
+            for rows in rows.chunks(WRITTEN_AT_ONCE) {
+                save(&mut transaction, rows).await?;
+            }
+            if !well.is_empty() {
+                note_well(&mut transaction, &well).await?;
+            }
+            Ok::<_, StorageError>(transaction.commit().await?)
+        };
+        self.pool().bounded(saving).await
     }
 
-    async fn take_probe(
-        &self,
-        hook: HookId,
-        expected: UnixMillis,
-        until: UnixMillis,
-    ) -> Result<bool, StorageError> {
-        let sql = "UPDATE hook_health SET open_until = $1 WHERE hook_id = $2 AND open_until = $3";
-        let query = sqlx::query(sql).bind(until.0).bind(hook.0).bind(expected.0);
-        Ok(query.execute(self.pool()).await?.rows_affected() > 0)
+    async fn health_since(&self, since: Option<UnixMillis>) -> Result<HealthChanges, StorageError> {
+        let sql = AssertSqlSafe(format!("SELECT {NOW}"));
+        let read_at = UnixMillis(sqlx::query_scalar(sql).fetch_one(self.pool()).await?);
+        let Some(since) = since else {
+            return Ok(HealthChanges { unwell: self.unwell_hooks().await?, well: None, read_at });
+        };
+        let sql =
+            "SELECT hook_id, tenant_id, health, open_until, is_well FROM hook_health WHERE changed_at > $1";
+        let query = sqlx::query_as(sql).bind(since.0 - COMMITTED_LATE);
+        let rows: Vec<(i64, i64, String, Option<i64>, bool)> = query.fetch_all(self.pool()).await?;
+        let (mut unwell, mut well) = (Vec::new(), Vec::new());
+        for (hook, tenant, health, open_until, is_well) in rows {
+            if is_well {
+                well.push(HookId(hook));
+            } else {
+                unwell.extend(readable(health_from_row((hook, tenant, health, open_until))));
+            }
+        }
+        Ok(HealthChanges { unwell, well: Some(well), read_at })
+    }
+
+    async fn take_probes(&self, claims: &[ProbeClaim]) -> Result<Vec<HookId>, StorageError> {
+        let hooks: Vec<i64> = claims.iter().map(|claim| claim.hook.0).collect();
+        let expected: Vec<i64> = claims.iter().map(|claim| claim.expected.0).collect();
+        let until: Vec<i64> = claims.iter().map(|claim| claim.until.0).collect();
+        let sql = AssertSqlSafe(format!(
+            "WITH first AS MATERIALIZED (SELECT h.hook_id, c.until FROM hook_health h \
+                JOIN unnest($1::bigint[], $2::bigint[], $3::bigint[]) c (hook_id, expected, until) USING (hook_id) \
+                WHERE h.open_until = c.expected ORDER BY h.hook_id FOR UPDATE OF h) \
+            UPDATE hook_health h SET open_until = f.until, changed_at = {NOW} FROM first f \
+            WHERE h.hook_id = f.hook_id RETURNING h.hook_id"
+        ));
+        let query = sqlx::query_scalar(sql).bind(hooks).bind(expected).bind(until);
+        let taken: Vec<i64> = query.fetch_all(self.pool()).await?;
+        Ok(taken.into_iter().map(HookId).collect())
     }
 
     async fn paused_since(&self) -> Result<Option<UnixMillis>, StorageError> {
@@ -102,19 +149,31 @@ impl HookStateStore for PostgresStores {
     }
 }
 
-async fn save(
-    connection: &mut PgConnection,
-    rows: Vec<HealthRow>,
-    well: &[HookId],
-) -> Result<(), StorageError> {
-    for (hook, tenant, health, open_until) in rows {
-        let sql = "INSERT INTO hook_health (hook_id, tenant_id, health, open_until) \
-            SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT FROM hooks WHERE id = $1) \
-            ON CONFLICT (hook_id) DO UPDATE SET health = excluded.health, open_until = excluded.open_until";
-        let query = sqlx::query(sql).bind(hook).bind(tenant).bind(health).bind(open_until);
-        query.execute(&mut *connection).await?;
-    }
+async fn save(connection: &mut PgConnection, rows: &[HealthRow]) -> Result<(), StorageError> {
+    let hooks: Vec<i64> = rows.iter().map(|(hook, ..)| *hook).collect();
+    let tenants: Vec<i64> = rows.iter().map(|(_, tenant, ..)| *tenant).collect();
+    let health: Vec<&str> = rows.iter().map(|(_, _, health, _)| health.as_str()).collect();
+    let open_until: Vec<Option<i64>> = rows.iter().map(|(.., open_until)| *open_until).collect();
+    let sql = AssertSqlSafe(format!(
+        "INSERT INTO hook_health (hook_id, tenant_id, health, open_until, changed_at) \
+        SELECT n.*, {NOW} FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[]) n (id, tenant, health, until) \
+        WHERE EXISTS (SELECT FROM hooks h WHERE h.id = n.id) ORDER BY n.id \
+        ON CONFLICT (hook_id) DO UPDATE SET health = excluded.health, open_until = excluded.open_until, \
+            changed_at = excluded.changed_at, is_well = false"
+    ));
+    let query = sqlx::query(sql).bind(hooks).bind(tenants).bind(health).bind(open_until);
+    query.execute(connection).await?;
+    Ok(())
+}
+
+/// Their rows stay until all nodes have read that they are well.
+async fn note_well(connection: &mut PgConnection, well: &[HookId]) -> Result<(), StorageError> {
     let well: Vec<i64> = well.iter().map(|hook| hook.0).collect();
-    sqlx::query("DELETE FROM hook_health WHERE hook_id = ANY ($1)").bind(well).execute(connection).await?;
+    let sql = AssertSqlSafe(format!(
+        "UPDATE hook_health SET is_well = true, open_until = NULL, changed_at = {NOW} WHERE hook_id = ANY ($1)"
+    ));
+    sqlx::query(sql).bind(well).execute(&mut *connection).await?;
+    let sql = AssertSqlSafe(format!("DELETE FROM hook_health WHERE is_well AND changed_at < {NOW} - 600000"));
+    sqlx::query(sql).execute(connection).await?;
     Ok(())
 }

@@ -10,7 +10,9 @@ use super::stores::SqliteStores;
 use super::{engine_state, id_buckets};
 use crate::domain::{DeliveryId, DeliveryState, EventKey, HookHealth, HookId, TenantId, Trigger, UnixMillis};
 use crate::storage::hook_states::{MAX_VISITED, cut, visited};
-use crate::storage::{HookStateStore, Missed, MissedQuery, StorageError, WantedEvent};
+use crate::storage::{
+    HealthChanges, HookStateStore, Missed, MissedQuery, ProbeClaim, StorageError, WantedEvent,
+};
 
 /// Of `engine_state`: since when everything is paused.
 const PAUSED: &str = "paused_since";
@@ -30,17 +32,14 @@ impl HookStateStore for SqliteStores {
         writer.finish(saved).await
     }
 
-    async fn take_probe(
-        &self,
-        hook: HookId,
-        expected: UnixMillis,
-        until: UnixMillis,
-    ) -> Result<bool, StorageError> {
+    async fn health_since(&self, _: Option<UnixMillis>) -> Result<HealthChanges, StorageError> {
+        Ok(HealthChanges { unwell: self.unwell_hooks().await?, well: None, read_at: UnixMillis(0) })
+    }
+
+    async fn take_probes(&self, claims: &[ProbeClaim]) -> Result<Vec<HookId>, StorageError> {
         let mut writer = self.writer().await;
-        let sql = "UPDATE hook_health SET open_until = ? WHERE hook_id = ? AND open_until = ?";
-        let query = sqlx::query(sql).bind(until.0).bind(hook.0).bind(expected.0);
-        let taken = query.execute(writer.begin().await?).await.map_err(StorageError::from);
-        writer.finish(taken.map(|done| done.rows_affected() > 0)).await
+        let taken = take_probes(writer.begin().await?, claims).await;
+        writer.finish(taken).await
     }
 
     async fn paused_since(&self) -> Result<Option<UnixMillis>, StorageError> {
@@ -113,6 +112,21 @@ async fn save(
         sqlx::query(sql).bind(hook.0).execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+async fn take_probes(
+    connection: &mut SqliteConnection,
+    claims: &[ProbeClaim],
+) -> Result<Vec<HookId>, StorageError> {
+    let mut taken = Vec::new();
+    for ProbeClaim { hook, expected, until } in claims {
+        let sql = "UPDATE hook_health SET open_until = ? WHERE hook_id = ? AND open_until = ?";
+        let query = sqlx::query(sql).bind(until.0).bind(hook.0).bind(expected.0);
+        if query.execute(&mut *connection).await?.rows_affected() > 0 {
+            taken.push(*hook);
+        }
+    }
+    Ok(taken)
 }
 
 /// The event's row names the new delivery, too: so the next search does not find the event.

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use axum::Router;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -34,7 +33,7 @@ use crate::delivery::feeder::Feeder;
 use crate::delivery::oauth::Tokens;
 use crate::delivery::worker::Worker;
 use crate::delivery::{
-    Dispatcher, HookHealthMonitor, HookStats, Notice, Notices, Pipelines, Recorder, Workers, tls,
+    Dispatcher, HookHealthMonitor, HookStats, NoticeReceiver, Notices, Pipelines, Recorder, Workers, tls,
 };
 use crate::directory::Directory;
 use crate::domain::ids::IdGenerator;
@@ -293,7 +292,7 @@ fn router(
     (storage, vault): (Storage, Arc<Vault>),
     (dispatcher, connector, ingest): (&Arc<Dispatcher>, &Arc<Connector>, Arc<Ingest>),
     (sandbox, admin_key_hash): (&Sandbox, [u8; 32]),
-    (notices, noticed): (Notices, mpsc::Receiver<Notice>),
+    (notices, noticed): (Notices, NoticeReceiver),
 ) -> Router {
     let sources = sources.clone();
     let uploads = Uploads::new(config.data_dir.clone(), Arc::clone(&storage.deliveries));

@@ -51,7 +51,7 @@ pub use fair_queue::{NotRecalled, Observation};
 pub use hook_health::{HealthRules, HealthStorage, HookHealthMonitor};
 pub use hook_stats::HookStats;
 pub use limits::DispatcherLimits;
-pub use notices::{Notice, NoticeKind, Notices};
+pub use notices::{Notice, NoticeKind, NoticeReceiver, Notices};
 pub use pipelines::Pipelines;
 pub use recorder::Recorder;
 pub use request::{plain_draft, signed_headers};

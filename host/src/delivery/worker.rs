@@ -25,6 +25,7 @@ use crate::domain::{
     Attempt, AttemptId, DeliveryState, Disabled, DisabledWhy, Hook, Outcome, Request, SentRequest, ShortText,
     Trigger, UnixMillis, Verdict,
 };
+use crate::log_limiter::LogLimiter;
 use crate::sandbox::PipelineEnd;
 use crate::sources::Sources;
 use crate::storage::{Record, Rendered, RenderedRequest};
@@ -36,6 +37,9 @@ const AFTER_OWN_FAILURE: Duration = Duration::from_secs(10);
 const AFTER_SENDING_FAILED: Duration = Duration::from_secs(5);
 /// The same if there was no memory for a request.
 const AFTER_NO_ROOM: Duration = Duration::from_secs(1);
+
+/// Many deliveries may be exhausted at the same time.
+static EXHAUSTED: LogLimiter = LogLimiter::new();
 
 /// See the module's head.
 pub struct Worker {
@@ -275,7 +279,10 @@ impl Worker {
             send(NoticeKind::PluginFaulting { step: *step, plugin, kind, message });
         }
         if let Decision::Exhausted { .. } = decision {
-            tracing::warn!(tenant = %hook.tenant, hook = %hook.id, delivery = %work.delivery, event = %work.event.key, attempt = work.attempts + 1, "a delivery is exhausted");
+            if let Some(unlogged) = EXHAUSTED.permit() {
+                let (delivery, event, attempt) = (work.delivery, work.event.key, work.attempts + 1);
+                tracing::warn!(tenant = %hook.tenant, hook = %hook.id, %delivery, %event, attempt, unlogged, "a delivery is exhausted");
+            }
             send(NoticeKind::DeliveryExhausted {
                 delivery: work.delivery,
                 event: work.event.id.clone(),

@@ -174,15 +174,24 @@ impl HookStates {
     pub async fn missed(
         &self,
         hook: &Hook,
-        (mut after, before): (EventKey, EventKey),
+        range: (EventKey, EventKey),
         limit: u32,
     ) -> Result<Missed, StorageError> {
+        self.search(hook, range, limit, &mut { MAX_SEARCHES }).await
+    }
+
+    /// The same, with at most so many `searches`, of which it leaves those that it does not need.
+    async fn search(
+        &self,
+        hook: &Hook,
+        (mut after, before): (EventKey, EventKey),
+        limit: u32,
+        searches: &mut usize,
+    ) -> Result<Missed, StorageError> {
         let mut found = Missed { events: Vec::new(), searched_to: Some(after) };
-        for _ in 0..MAX_SEARCHES {
+        while *searches > 0 {
+            *searches -= 1;
             let left = limit.saturating_sub(u32::try_from(found.events.len()).unwrap_or(limit));
-            if left == 0 {
-                break;
-            }
             let query = MissedQuery { tenant: hook.tenant, hook: hook.id, after, before, limit: left };
             let wanted = |event_type: &EventType, project| is_wanted(hook, event_type, project);
             let Missed { events, searched_to } = self.storage.hook_states.missed(&query, &wanted).await?;
@@ -191,6 +200,9 @@ impl HookStates {
             match searched_to {
                 Some(last) => after = last,
                 None => break,
+            }
+            if found.events.len() >= limit as usize {
+                break;
             }
         }
         Ok(found)
@@ -206,9 +218,9 @@ impl HookStates {
         hook: &Hook,
         (mut after, before): (EventKey, EventKey),
     ) -> Result<Recovered, StorageError> {
-        let mut deliveries = 0;
-        for _ in 0..MAX_SEARCHES {
-            let missed = self.missed(hook, (after, before), RECOVERED_AT_ONCE).await?;
+        let (mut deliveries, mut searches) = (0, MAX_SEARCHES);
+        while searches > 0 && deliveries < MAX_RECOVERED {
+            let missed = self.search(hook, (after, before), RECOVERED_AT_ONCE, &mut searches).await?;
             let now = self.sources.now();
             let ids = &self.sources.ids;
             let new = missed.events.into_iter().map(|event| (event, DeliveryId::generate(ids, now)));
@@ -220,9 +232,6 @@ impl HookStates {
             match missed.searched_to {
                 Some(last) => after = last,
                 None => return Ok(Recovered { deliveries, searched_to: None }),
-            }
-            if deliveries >= MAX_RECOVERED {
-                break;
             }
         }
         Ok(Recovered { deliveries, searched_to: Some(after) })

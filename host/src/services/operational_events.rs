@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::mpsc;
 
-use crate::delivery::{Notice, NoticeKind};
+use crate::delivery::{NoticeKind, NoticeReceiver};
 use crate::domain::{EventId, EventType, HookId, TenantId, UnixMillis};
 use crate::ingest::{IncomingEvent, Ingest, IngestError};
 use crate::sources::Sources;
 
-/// How many kinds of hooks are remembered. Those whose interval has ended are forgotten first.
+/// How many kinds of hooks are remembered. Of others, the event's id still keeps a second one from an interval.
 const MAX_REMEMBERED: usize = 100_000;
+/// Those whose interval has ended are forgotten no more often than this: each is looked at.
+const FORGOTTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// See the module's head.
 pub struct OperationalEvents {
@@ -24,6 +25,8 @@ pub struct OperationalEvents {
     ingest: Arc<Ingest>,
     interval: Duration,
     sent: HashMap<Key, Sent>,
+    /// When those whose interval has ended were forgotten.
+    forgotten_at: UnixMillis,
 }
 
 /// Tenant, hook and type.
@@ -85,11 +88,11 @@ impl OperationalEvents {
     /// Creates the service. It sends at most one event of a kind about a hook in each `interval`.
     #[must_use]
     pub fn new(sources: Sources, ingest: Arc<Ingest>, interval: Duration) -> Self {
-        Self { sources, ingest, interval, sent: HashMap::new() }
+        Self { sources, ingest, interval, sent: HashMap::new(), forgotten_at: UnixMillis(0) }
     }
 
     /// Makes events of `notices` until all their senders are gone.
-    pub async fn run(mut self, mut notices: mpsc::Receiver<Notice>) {
+    pub async fn run(mut self, mut notices: NoticeReceiver) {
         while let Some(notice) = notices.recv().await {
             if let Some(event) = self.event_of(notice.tenant, notice.hook, notice.kind) {
                 self.send(event, notice.hook).await;
@@ -123,11 +126,13 @@ impl OperationalEvents {
             sent.suppressed += 1;
             return None;
         }
-        if self.sent.len() >= MAX_REMEMBERED {
+        if self.sent.len() >= MAX_REMEMBERED && self.forgotten_at.plus(FORGOTTEN_EVERY) <= now {
             let interval = self.interval;
             self.sent.retain(|_, sent| sent.at.plus(interval) > now);
+            self.forgotten_at = now;
         }
-        let before = self.sent.insert(key, Sent { at: now, suppressed: 0 });
+        let has_room = self.sent.len() < MAX_REMEMBERED || self.sent.contains_key(&key);
+        let before = has_room.then(|| self.sent.insert(key, Sent { at: now, suppressed: 0 })).flatten();
         data.suppressed = before.map_or(0, |sent| sent.suppressed);
         data.hook = hook.map(|hook| hook.to_string());
         let number = u128::from(now.0.unsigned_abs()) / self.interval.as_millis().max(1);

@@ -8,7 +8,7 @@ use crate::{engine, hook};
 
 #[tokio::test]
 async fn what_was_missed_is_listed_and_recovered_once() {
-    let (_server, client) = engine().await;
+    let (server, client) = engine().await;
     let receiver = Receiver::start().await;
     let id = hook(&client, &receiver, json!({"types": ["order.*"]})).await;
     client.finished(&client.publish("order.paid", json!("before")).await).await;
@@ -38,6 +38,9 @@ async fn what_was_missed_is_listed_and_recovered_once() {
     client.get(&path).await.expect(400);
     let refused = client.post(&recover, json!({})).await.expect(400);
     assert_eq!(refused["pointer"], "/since");
+    let key = client.post("/keys", json!({"name": "k", "scopes": ["hooks:write"]})).await.expect(201);
+    let writer = hookwright_tests::Client::new(server.base(), key["key"].as_str().unwrap());
+    writer.post(&recover, json!({"since": since})).await.expect(403);
     for expected in [5, 0] {
         let recovered = client.post(&recover, json!({"since": since})).await.expect(200);
         assert_eq!(recovered, json!({"deliveries": expected, "next": null}));

@@ -103,9 +103,9 @@ pub(super) async fn list_missed(
 
 /// Recover missed events
 ///
-/// Requires `hooks:write`. Makes a delivery of each event that `GET /hooks/{id}/missed` lists, oldest first,
-/// and none twice. A response has made at most about 10,000 deliveries; if it has a `next`, send that as
-/// `after` to go on. The hook must be enabled; if it is paused, the deliveries are held.
+/// Requires `hooks:write` and `events:read`. Makes a delivery of each event that `GET /hooks/{id}/missed`
+/// lists, oldest first, and none twice. A request makes about 10,000 deliveries and searches a limited number of events; if
+/// the response has a `next`, send that as `after` to go on. The hook must be enabled; if it is paused, the deliveries are held.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/recover", tag = "hooks", request_body = RecoveryInput,
     params(("id" = schemas::HookId, Path, description = "The hook's id")),
@@ -121,6 +121,8 @@ pub(super) async fn recover_missed(
     payload: Payload,
 ) -> Result<Json<RecoveryView>, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
+    // The hook gets the data of events.
+    caller.may(Scope::EventsRead)?;
     let body = payload.read(ContentType::Json, MAX_SMALL_BODY).await?;
     let RecoveryInput { since, until, after } = json::parse(&body)?;
     let since = read_time("since", since.as_deref())?;

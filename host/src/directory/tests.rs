@@ -76,6 +76,27 @@ async fn a_directory_follows_what_another_one_changes() {
     assert_eq!(one.hook(hook.id), Some(changed));
 }
 
+/// Else a change that takes long would make the node refuse all requests.
+#[tokio::test]
+async fn a_directory_is_compared_while_a_change_is_under_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+    let load =
+        |node| Directory::load(storage.stores(), Arc::new(IdGenerator::new(node, 0)), SystemClock::shared());
+    let (one, other) = (load(0).await.unwrap(), load(1).await.unwrap());
+    one.create_tenant("a".to_owned(), None).await.unwrap();
+    let under_way = one.mutation.lock().await;
+    assert!(!one.follow().await.unwrap().any);
+    other.follow().await.unwrap();
+    other.create_tenant("b".to_owned(), None).await.unwrap();
+    let waits = tokio::spawn({
+        let one = Arc::clone(&one);
+        async move { one.follow().await }
+    });
+    drop(under_way);
+    assert!(waits.await.unwrap().unwrap().any, "what others changed is taken over after it");
+}
+
 /// So that the first delivery on another node does not wait for the compiler.
 #[tokio::test]
 async fn following_tells_which_plugins_the_changed_hooks_need() {

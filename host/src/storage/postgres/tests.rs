@@ -77,6 +77,36 @@ async fn a_node_whose_number_another_process_has_commits_nothing() {
     assert!(NOW < LEASE_END);
 }
 
+#[tokio::test]
+async fn a_node_that_has_left_commits_nothing() {
+    let database = create!();
+    let opened = database.open("one").await;
+    let world = world(&opened).await;
+    super::nodes::leave(&opened.stores.session).await.unwrap();
+    assert!(world.storage.events.accept(vec![world.event()]).await.is_err());
+}
+
+/// Such as a backup. Whoever accepts events would wait behind what makes a partition.
+#[tokio::test]
+async fn a_partition_is_not_waited_for_behind_a_reader() {
+    let database = create!();
+    database.open("one").await.close().await.unwrap();
+    run(
+        &database,
+        "DO $$ BEGIN EXECUTE format('DROP TABLE %I', (SELECT max(relname) FROM pg_class WHERE relname ~ '^events_[0-9]{8}$')); END $$",
+    )
+    .await;
+    let mut reader = PgConnection::connect(database.url()).await.unwrap();
+    reader.execute("BEGIN; SELECT FROM events").await.unwrap();
+    let mut maker = PgConnection::connect(database.url()).await.unwrap();
+    let made = super::partitions::make(maker.begin().await.unwrap()).await.unwrap();
+    assert_eq!((made.days, made.again), (6, true));
+    database.open("two").await;
+    reader.execute("ROLLBACK").await.unwrap();
+    let made = super::partitions::make(maker.begin().await.unwrap()).await.unwrap();
+    assert_eq!((made.days, made.again), (7, false));
+}
+
 mod lost_leases;
 mod members;
 

@@ -307,7 +307,7 @@ impl Ingest {
     fn note_on_disk(&self, hook: HookId, tenant: TenantId) {
         let is_held = self.directory.hook(hook).is_some_and(|hook| !self.sends(&hook));
         if is_held {
-            self.dispatcher.held_on_disk(hook, tenant);
+            self.dispatcher.held_on_disk(hook, tenant, self.sources.now());
         } else {
             self.dispatcher.stored_on_disk(hook, tenant);
         }

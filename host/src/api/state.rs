@@ -78,6 +78,7 @@ parts! {
     Arc<Pipelines>: pipelines,
     Arc<Connector>: connector,
     Sandbox: sandbox,
+    Services: services,
     Arc<Vault>: vault,
     Arc<Downloads>: downloads,
     Arc<Uploads>: uploads,

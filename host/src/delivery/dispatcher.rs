@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::fair_queue::{AttemptKey, FairQueue, Next, NotRecalled, Observation, RecallEnd, Started};
-use super::hook_health::HookHealthMonitor;
+use super::hook_health::{Gate, HookHealthMonitor};
 use super::limits::DispatcherLimits;
 use super::work::Work;
 use crate::clock;
@@ -138,10 +138,17 @@ impl Dispatcher {
         }
     }
 
-    /// Notes a delivery on disk that is held: new ones of its hook are stored behind it.
-    pub fn held_on_disk(&self, hook: HookId, tenant: TenantId) {
-        if self.owns(hook) {
-            self.queue().set_backlog(hook, tenant, true);
+    /// Notes a delivery on disk that is held: new ones of its hook are stored behind it. If its circuit is open, the feeder
+    /// looks at it when it is time to probe, at the latest.
+    pub fn held_on_disk(&self, hook: HookId, tenant: TenantId, now: UnixMillis) {
+        if !self.owns(hook) {
+            return;
+        }
+        self.queue().set_backlog(hook, tenant, true);
+        match self.health().gate(hook, now) {
+            Gate::ShutUntil(until) => self.due_at(until),
+            Gate::ProbeDue => self.due_at(now),
+            Gate::Open => {}
         }
     }
 

@@ -36,7 +36,8 @@ pub(super) fn describe(der: &[u8]) -> Option<Description> {
     }
     // The serial number, the algorithm and the issuer.
     let _serial = first;
-    (to_be_signed.next()?, to_be_signed.next()?);
+    let _algorithm = to_be_signed.next()?;
+    let _issuer = to_be_signed.next()?;
     let mut validity = Reader(to_be_signed.next()?.of(SEQUENCE)?);
     let _not_before = validity.next()?;
     let not_after = time(validity.next()?)?;

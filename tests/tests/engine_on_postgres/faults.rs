@@ -72,8 +72,11 @@ fn event() -> String {
     json!({"type": "order.paid", "data": {"number": 1}}).to_string()
 }
 
+/// Method, path, body and headers.
+type Request = (&'static str, &'static str, String, Vec<(&'static str, String)>);
+
 /// A request on each surface that needs the database.
-fn requests(key: &str) -> [(&'static str, &'static str, String, Vec<(&'static str, String)>); 5] {
+fn requests(key: &str) -> [Request; 5] {
     let token = vec![("x-access-token", key.to_owned())];
     [
         ("POST", "/api/v3/events", event(), vec![]),

@@ -103,7 +103,7 @@ impl Route {
             match self.dial(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => {
-                    last = failed(format!("cannot connect to {}:{}: {error}", proxy.host, proxy.port))
+                    last = failed(format!("cannot connect to {}:{}: {error}", proxy.host, proxy.port));
                 }
             }
         }

@@ -310,7 +310,7 @@ impl HookHealthMonitor {
     /// If storage fails. What has changed is stored by the next call.
     pub async fn sync(&self, exists: impl Fn(HookId) -> bool + Send) -> Result<(), StorageError> {
         let Some(HealthStorage { store, is_shared }) = &self.storage else { return Ok(()) };
-        let is_whole = self.syncs.fetch_add(1, Relaxed) % WHOLE_EVERY == 0;
+        let is_whole = self.syncs.fetch_add(1, Relaxed).is_multiple_of(WHOLE_EVERY);
         if is_whole {
             let mut deleted = self.records().hooks();
             deleted.retain(|hook| !exists(*hook));

@@ -114,6 +114,25 @@ async fn a_circuit_closes_by_itself_when_a_probe_succeeds() {
     hook_when(&client, &id, is("ok")).await;
 }
 
+/// Nothing waits when the circuit opens, so the engine sleeps. The probe is an event that comes meanwhile.
+#[tokio::test]
+async fn an_event_that_comes_while_the_circuit_is_open_is_the_probe_when_it_is_time() {
+    let settings = [("HOOKWRIGHT_CIRCUIT_ATTEMPTS", "5"), ("HOOKWRIGHT_CIRCUIT_OPEN_MS", "3000")];
+    let server = Server::start_with(BINARY, &settings).await;
+    let client = server.tenant("acme").await;
+    let (receiver, status) = answering(500).await;
+    let id = hook(&client, &receiver, json!({"retry": {"schedule_s": []}})).await;
+    for number in 0..5 {
+        let event = client.publish("t", json!(number)).await;
+        client.finished(&event).await;
+    }
+    hook_when(&client, &id, is("circuit_open")).await;
+    status.store(200, SeqCst);
+    let event = client.publish("t", json!("the probe")).await;
+    assert_eq!(client.finished(&event).await[0]["state"], "succeeded");
+    hook_when(&client, &id, is("ok")).await;
+}
+
 #[tokio::test]
 async fn a_disabled_hook_says_why() {
     let settings = [("HOOKWRIGHT_DISABLE_AFTER_MS", "1")];

@@ -11,7 +11,7 @@ use crate::start::patch_hook;
 use crate::{engine, hook};
 
 /// A receiver that sends these responses in order and 200 after them, and when each request arrived.
-#[expect(clippy::disallowed_methods, reason = "tests measure how long the engine waits")]
+#[allow(clippy::disallowed_methods, reason = "tests measure how long the engine waits")]
 async fn timed(replies: Vec<Reply>) -> (Receiver, Arc<Mutex<Vec<Instant>>>) {
     let times = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&times);

@@ -24,7 +24,7 @@ use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
 use crate::domain::{Hook, HookId, Scope, Surface, TenantId, UnixMillis};
 use crate::presence::ClientPresence;
-use crate::services::{HookService, HookState, HookStates};
+use crate::services::{HookState, Services};
 use crate::sources::Sources;
 
 /// Replace a hook
@@ -37,10 +37,8 @@ use crate::sources::Sources;
     responses((status = 200, description = "The changed hook", body = HookView)),
 )]
 pub(super) async fn replace_hook(
-    State(hooks): State<HookService>,
-    State(states): State<HookStates>,
-    State(directory): State<Arc<Directory>>,
-    State(sources): State<Sources>,
+    State(services): State<Services>,
+    (State(directory), State(sources)): (State<Arc<Directory>>, State<Sources>),
     client: ClientPresence,
     caller: Caller,
     Segment(id): Segment<HookId>,
@@ -50,7 +48,7 @@ pub(super) async fn replace_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(ContentType::Json, MAX_HOOK_LEN).await?;
     let input: HookInput = json::parse(&body)?;
-    change((&hooks, &states, (&directory, &sources)), &client, (tenant, id), |_| Ok(input.clone())).await
+    change((&services, &directory, &sources), &client, (tenant, id), |_| Ok(input.clone())).await
 }
 
 /// Change a hook
@@ -65,10 +63,8 @@ pub(super) async fn replace_hook(
     responses((status = 200, description = "The changed hook", body = HookView)),
 )]
 pub(super) async fn patch_hook(
-    State(hooks): State<HookService>,
-    State(states): State<HookStates>,
-    State(directory): State<Arc<Directory>>,
-    State(sources): State<Sources>,
+    State(services): State<Services>,
+    (State(directory), State(sources)): (State<Arc<Directory>>, State<Sources>),
     client: ClientPresence,
     caller: Caller,
     Segment(id): Segment<HookId>,
@@ -78,15 +74,12 @@ pub(super) async fn patch_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(ContentType::MergePatch, MAX_HOOK_LEN).await?;
     let patch: Members<Box<RawValue>> = json::parse(&body)?;
-    change((&hooks, &states, (&directory, &sources)), &client, (tenant, id), |current| {
-        patched(current, &patch)
-    })
-    .await
+    change((&services, &directory, &sources), &client, (tenant, id), |current| patched(current, &patch)).await
 }
 
 /// Replaces a hook by the result of `wanted`.
 async fn change(
-    (hooks, states, (directory, sources)): (&HookService, &HookStates, (&Directory, &Sources)),
+    (services, directory, sources): (&Services, &Directory, &Sources),
     client: &ClientPresence,
     (tenant, id): (TenantId, HookId),
     wanted: impl Fn(&Hook) -> Result<HookInput, Problem> + Send + Sync,
@@ -95,9 +88,9 @@ async fn change(
         refuse_foreign(current)?;
         replaced(current, wanted(current)?, (directory, sources.now()))
     };
-    let changed = hooks.change((tenant, id), |_| true, client.gone(), replace).await?;
+    let changed = services.hooks.change((tenant, id), |_| true, client.gone(), replace).await?;
     let changed = changed.ok_or_else(|| no_hook(id))?;
-    Ok(Json(HookView::new(&changed, states.state_of(&changed))))
+    Ok(Json(HookView::new(&changed, services.hook_states.state_of(&changed))))
 }
 
 /// Rejects changes to hooks of other APIs: v3 cannot represent all of their settings.

@@ -18,7 +18,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::directory::Directory;
 use crate::domain::{HookId, Scope};
 use crate::presence::ClientPresence;
-use crate::services::{HookService, HookStates, new_secret};
+use crate::services::{Services, new_secret};
 use crate::sources::Sources;
 
 /// Create a hook
@@ -33,10 +33,9 @@ use crate::sources::Sources;
     ),
 )]
 pub(super) async fn create_hook(
-    State(hooks): State<HookService>,
+    State(services): State<Services>,
     State(directory): State<Arc<Directory>>,
     State(sources): State<Sources>,
-    State(states): State<HookStates>,
     client: ClientPresence,
     caller: Caller,
     _: NoParams,
@@ -57,12 +56,12 @@ pub(super) async fn create_hook(
         updated_at: now,
     });
     receiver.add_to(&mut hook, None, now)?;
-    let hook = hooks.create::<Problem>(hook, |_| true, client.gone()).await?;
+    let hook = services.hooks.create::<Problem>(hook, |_| true, client.gone()).await?;
     let location = format!("/api/v3/hooks/{}", hook.id);
     Ok((
         StatusCode::CREATED,
         [(header::LOCATION, location)],
-        Json(HookView::new(&hook, states.state_of(&hook))),
+        Json(HookView::new(&hook, services.hook_states.state_of(&hook))),
     ))
 }
 

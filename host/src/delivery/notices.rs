@@ -108,8 +108,8 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct NoticeQueue {
     of_tenants: FxHashMap<TenantId, VecDeque<Notice>>,
-    /// Tenants with notices, in the order of their turns.
-    turns: VecDeque<TenantId>,
+    /// Tenants with notices, round robin.
+    tenants: VecDeque<TenantId>,
     waiting: usize,
     is_closed: bool,
 }
@@ -177,7 +177,7 @@ impl NoticeQueue {
             return false;
         }
         if of_tenant.is_empty() {
-            self.turns.push_back(tenant);
+            self.tenants.push_back(tenant);
         }
         of_tenant.push_back(notice);
         self.waiting += 1;
@@ -185,14 +185,14 @@ impl NoticeQueue {
     }
 
     fn pop(&mut self) -> Option<Notice> {
-        let tenant = self.turns.pop_front()?;
+        let tenant = self.tenants.pop_front()?;
         let of_tenant = self.of_tenants.get_mut(&tenant)?;
         let notice = of_tenant.pop_front()?;
         self.waiting -= 1;
         if of_tenant.is_empty() {
             self.of_tenants.remove(&tenant);
         } else {
-            self.turns.push_back(tenant);
+            self.tenants.push_back(tenant);
         }
         Some(notice)
     }

@@ -180,7 +180,7 @@ impl HookStates {
         self.search(hook, range, limit, &mut { MAX_SEARCHES }).await
     }
 
-    /// The same, with at most so many `searches`, of which it leaves those that it does not need.
+    /// The same, with at most so many `searches`. It leaves those that it does not need.
     async fn search(
         &self,
         hook: &Hook,

@@ -294,7 +294,7 @@ impl HookHealthMonitor {
         Ok(())
     }
 
-    /// Waits until something has changed that is to be stored soon, or that lets deliveries go.
+    /// Waits until something has changed that storage needs soon, or that lets deliveries go.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }

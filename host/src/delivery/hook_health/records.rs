@@ -38,7 +38,7 @@ impl HealthRecords {
         self.by_hook.keys().copied().collect()
     }
 
-    /// Those of which storage has a row that is not older than the record.
+    /// Those whose row in storage is not older than the record.
     pub(super) fn stored_hooks(&self) -> Vec<HookId> {
         let stored = self.by_hook.iter().filter(|(_, record)| record.is_stored && !record.is_dirty);
         stored.map(|(hook, _)| *hook).collect()
@@ -89,7 +89,7 @@ impl HealthRecords {
         self.change(hook, change)
     }
 
-    /// Takes over what is stored, unless something newer is to be stored.
+    /// Takes over what is stored, unless the record has changed since.
     pub(super) fn take_over(&mut self, stored: &HookHealth) {
         let is_known = self.by_hook.contains_key(&stored.hook);
         self.change_or_add((stored.hook, stored.tenant), |record| {
@@ -110,7 +110,7 @@ impl HealthRecords {
         });
     }
 
-    /// What storage lacks is to be stored now: hooks that are not well, and those that are.
+    /// What the caller must store now: hooks that are not well, and those that are.
     pub(super) fn take_dirty(&mut self) -> (Vec<HookHealth>, Vec<HookId>) {
         let (mut unwell, mut well) = (Vec::new(), Vec::new());
         for hook in std::mem::take(&mut self.dirty) {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::session::Session;
-use super::{lost_leases, nodes};
+use super::{lease_ending, nodes};
 use crate::clock;
 use crate::domain::{EventKey, Member, NodeNumber, UnixMillis, View};
 use crate::log_limiter::LogLimiter;
@@ -170,7 +170,7 @@ async fn maintain_once(
             tracing::warn!(error, node, "cannot take over the work of a node that does not answer");
         }
     }
-    lost_leases::end(session, now).await?;
+    lease_ending::end(session, now).await?;
     let old = session.rowless.lock().old(EventKey::first_at(now));
     if !old.is_empty() {
         session.materialize(&old).await?;

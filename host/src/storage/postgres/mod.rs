@@ -28,6 +28,7 @@ mod hook_states;
 mod hook_stats;
 mod hooks;
 mod kept_connections;
+mod lease_ending;
 mod listing;
 mod lost_leases;
 mod node_name;

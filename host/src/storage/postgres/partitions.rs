@@ -72,8 +72,8 @@ impl Partitions {
 
 /// Makes the partitions of the next days, if they are missing.
 ///
-/// A new partition needs a lock for which it must not wait long: whoever accepts events would wait behind it, all the time
-/// that a backup reads the table.
+/// A new partition needs a lock for which it must not wait long: all who accept events would wait behind it for as long as
+/// a backup reads the table.
 ///
 /// # Errors
 /// See [`Partitions::open`].

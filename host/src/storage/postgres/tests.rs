@@ -86,7 +86,7 @@ async fn a_node_that_has_left_commits_nothing() {
     assert!(world.storage.events.accept(vec![world.event()]).await.is_err());
 }
 
-/// Such as a backup. Whoever accepts events would wait behind what makes a partition.
+/// Such as a backup. Accepting events would wait behind what makes a partition.
 #[tokio::test]
 async fn a_partition_is_not_waited_for_behind_a_reader() {
     let database = create!();

@@ -94,7 +94,7 @@ fn a_hook_is_disabled_after_days_without_a_success_or_a_change() {
             record.add(Shown::Success, DeliveryId(1), (day(on), day(0)), &rules);
         }
         let mut add = |on| record.add(failure(), DeliveryId(1), (day(on), day(changed_on)), &rules);
-        for few in ["two failures", "three failures, of which other nodes know nothing"] {
+        for few in ["two failures", "three failures, unknown to other nodes"] {
             assert!(!add(5).disable, "{what}: {few}");
         }
         assert_eq!(add(5).disable, disabled, "{what}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 
 use super::super::errors::has_changed_nothing;
-use super::super::lost_leases::end;
+use super::super::lease_ending::end;
 use super::*;
 use crate::domain::{DeliveryId, UnixMillis};
 

@@ -12,8 +12,20 @@ use crate::domain::{DeliveryId, UnixMillis};
 /// When they are due.
 const DUE: UnixMillis = UnixMillis(NOW.0 + 6_000);
 
+/// Changes the schema. In a deadlock with what the node does for itself, either side may be ended.
 async fn execute(database: &PostgresDatabase, sql: &'static str) {
-    sqlx::query(sql).execute(database.stores.pool()).await.unwrap();
+    let is_deadlock = |error: &sqlx::Error| {
+        error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("40P01"))
+    };
+    loop {
+        match sqlx::query(sql).execute(database.stores.pool()).await {
+            Err(error) if is_deadlock(&error) => {}
+            done => {
+                done.unwrap();
+                return;
+            }
+        }
+    }
 }
 
 /// Ends lost leases, as heartbeats do, until the delivery is in `state`.

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::columns::damaged;
 use super::error::StorageError;
 use super::records::WantedEvent;
 use crate::domain::{DeliveryId, EventKey, HookHealth, HookId, TenantId, UnixMillis};
@@ -81,6 +82,23 @@ pub struct Missed {
     pub events: Vec<EventKey>,
     /// After which key to search on; `None` if everything was searched.
     pub searched_to: Option<EventKey>,
+}
+
+/// Of `engine_state`: since when everything is paused.
+pub(super) const PAUSED: &str = "paused_since";
+
+/// The value of [`PAUSED`].
+pub(super) fn paused_to_value(since: UnixMillis) -> Vec<u8> {
+    since.0.to_string().into_bytes()
+}
+
+/// Since when everything is paused, from the value of [`PAUSED`].
+pub(super) fn paused_from_value(value: Option<Vec<u8>>) -> Result<Option<UnixMillis>, StorageError> {
+    let parse = |value: Vec<u8>| {
+        let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+        number.map(UnixMillis).ok_or_else(|| damaged("pause of the engine", "not a number"))
+    };
+    value.map(parse).transpose()
 }
 
 /// How many events one search visits, of all tenants.

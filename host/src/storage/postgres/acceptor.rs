@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::accepting;
-use super::errors::{is_conflict, is_refused};
+use super::errors::{is_refused, repeat_on_conflict};
 use super::session::Session;
 use crate::storage::{Acceptance, Accepted, StorageError};
 
@@ -24,9 +24,6 @@ const MAX_SLOW: usize = 2;
 const MAX_GROUP_ROWS: usize = 2_000;
 /// A transaction with this many bytes of data takes no further call.
 const MAX_GROUP_BYTES: usize = 4 << 20;
-
-/// How often a transaction is tried that the database gave up because of others.
-pub const MAX_TRIES: usize = 3;
 
 /// A call, and where its answer goes.
 #[derive(Debug)]
@@ -117,13 +114,7 @@ async fn commit(session: &Session, group: Vec<Call>) {
         return;
     }
     let batches: Vec<&[Acceptance]> = group.iter().map(|call| call.batch.as_slice()).collect();
-    let mut accepted = accepting::accept(session, &batches).await;
-    for _ in 1..MAX_TRIES {
-        if accepted.as_ref().is_err_and(is_conflict) {
-            accepted = accepting::accept(session, &batches).await;
-        }
-    }
-    match accepted {
+    match repeat_on_conflict(|| accepting::accept(session, &batches)).await {
         Ok(answers) => {
             for (call, answers) in group.into_iter().zip(answers) {
                 // A caller that has gone away does not need the answer. It sends nothing, either.

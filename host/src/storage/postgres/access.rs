@@ -26,12 +26,10 @@ impl AccessStore for PostgresStores {
     }
 
     async fn insert_login(&self, login: &Login, basis: Revision) -> Result<ConfigChange, StorageError> {
-        let change = async {
-            let mut transaction = self.begin_change().await?;
-            let change = insert_login(&mut transaction, &self.session.vault, login, basis).await?;
-            self.end_change(transaction, change).await
-        };
-        self.pool().bounded(change).await
+        self.change(async |connection: &mut PgConnection| {
+            insert_login(connection, &self.session.vault, login, basis).await
+        })
+        .await
     }
 
     async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<ConfigChange, StorageError> {

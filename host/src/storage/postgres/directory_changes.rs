@@ -13,15 +13,26 @@ use crate::storage::{Changes, ConfigItem, ConfigKey, DirectoryStore, Revision, S
 /// How long a look for changes may take: less than the age at which a node's configuration is too old to answer requests.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The revision of the last change.
+const REVISION: &str = "SELECT revision FROM directory_revision";
+
 #[async_trait]
 impl DirectoryStore for PostgresStores {
     async fn revision(&self) -> Result<Revision, StorageError> {
-        let query = sqlx::query_scalar("SELECT revision FROM directory_revision");
-        Ok(Revision(query.fetch_one(self.pool()).await?))
+        Ok(Revision(sqlx::query_scalar(REVISION).fetch_one(self.pool()).await?))
     }
 
     async fn changes_since(&self, revision: Revision) -> Result<Changes, StorageError> {
-        self.session.heartbeat_pool.bounded_by(LOOK_TIMEOUT, self.look_for_changes(revision)).await
+        let pool = &self.session.heartbeat_pool;
+        let look = async {
+            // Mostly nothing has changed, and this is asked several times a second.
+            let latest: i64 = sqlx::query_scalar(REVISION).fetch_one(pool).await?;
+            if latest == revision.0 {
+                return Ok(Changes::Since { revision, changed: Vec::new() });
+            }
+            self.look_for_changes(revision).await
+        };
+        pool.bounded_by(LOOK_TIMEOUT, look).await
     }
 }
 

@@ -43,18 +43,22 @@ impl PostgresStores {
         Ok(transaction)
     }
 
-    /// Commits a change that was made, and gives up one that was not.
-    pub async fn end_change(
+    /// Changes configuration in a transaction of its own. It is given up if `make` has changed nothing.
+    pub async fn change(
         &self,
-        transaction: PgTransaction<'static>,
-        change: ConfigChange,
+        make: impl AsyncFnOnce(&mut PgConnection) -> Result<ConfigChange, StorageError>,
     ) -> Result<ConfigChange, StorageError> {
-        if change.is_done() {
-            transaction.commit().await?;
-        } else {
-            transaction.rollback().await?;
-        }
-        Ok(change)
+        let change = async {
+            let mut transaction = self.begin_change().await?;
+            let change = make(&mut transaction).await?;
+            if change.is_done() {
+                transaction.commit().await?;
+            } else {
+                transaction.rollback().await?;
+            }
+            Ok(change)
+        };
+        self.pool().bounded(change).await
     }
 
     /// Inserts a row of configuration, unless the configuration of `tenant` changed after `basis`. `what` says what is taken,
@@ -66,16 +70,14 @@ impl PostgresStores {
         query: Statement<'_>,
         what: impl FnOnce(&str) -> String,
     ) -> Result<ConfigChange, StorageError> {
-        let change = async {
-            let mut transaction = self.begin_change().await?;
-            if is_stale(&mut transaction, tenant, basis).await? {
+        self.change(async move |connection: &mut PgConnection| {
+            if is_stale(connection, tenant, basis).await? {
                 return Ok(ConfigChange::Conflict);
             }
-            query.execute(&mut *transaction).await.map_err(|error| taken(error, what))?;
-            let revision = add(&mut transaction, &key).await?;
-            self.end_change(transaction, ConfigChange::Done(revision)).await
-        };
-        self.pool().bounded(change).await
+            query.execute(&mut *connection).await.map_err(|error| taken(error, what))?;
+            add(connection, &key).await.map(ConfigChange::Done)
+        })
+        .await
     }
 
     /// Changes or deletes a row of configuration.
@@ -84,14 +86,12 @@ impl PostgresStores {
         key: ConfigKey,
         query: Statement<'_>,
     ) -> Result<ConfigChange, StorageError> {
-        let change = async {
-            let mut transaction = self.begin_change().await?;
-            if query.execute(&mut *transaction).await?.rows_affected() == 0 {
+        self.change(async move |connection: &mut PgConnection| {
+            if query.execute(&mut *connection).await?.rows_affected() == 0 {
                 return Ok(ConfigChange::Missing);
             }
-            let revision = add(&mut transaction, &key).await?;
-            self.end_change(transaction, ConfigChange::Done(revision)).await
-        };
-        self.pool().bounded(change).await
+            add(connection, &key).await.map(ConfigChange::Done)
+        })
+        .await
     }
 }

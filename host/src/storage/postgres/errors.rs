@@ -32,8 +32,24 @@ pub fn meaning(error: &PgDatabaseError) -> Option<StorageError> {
     }
 }
 
+/// How often a transaction is tried that the database gave up because of others.
+const MAX_TRIES: usize = 3;
+
+/// Runs a transaction, and again if the database gave it up because of others.
+pub async fn repeat_on_conflict<T, F: Future<Output = Result<T, StorageError>>>(
+    transaction: impl Fn() -> F,
+) -> Result<T, StorageError> {
+    let mut done = transaction().await;
+    for _ in 1..MAX_TRIES {
+        if done.as_ref().is_err_and(is_conflict) {
+            done = transaction().await;
+        }
+    }
+    done
+}
+
 /// Whether the transaction may succeed if it is simply repeated: `serialization_failure` and `deadlock_detected`.
-pub fn is_conflict(error: &StorageError) -> bool {
+fn is_conflict(error: &StorageError) -> bool {
     matches!(code(error).as_deref(), Some("40001" | "40P01"))
 }
 

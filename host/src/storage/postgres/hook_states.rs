@@ -7,14 +7,11 @@ use sqlx_postgres::PgConnection;
 use super::engine_state;
 use super::stores::PostgresStores;
 use crate::domain::{DeliveryId, EventKey, HookHealth, HookId, TenantId, UnixMillis};
-use crate::storage::columns::{HealthRow, damaged, health_from_row, health_to_row, readable};
-use crate::storage::hook_states::{MAX_VISITED, cut, visited};
+use crate::storage::columns::{HealthRow, health_from_row, health_to_row, readable};
+use crate::storage::hook_states::{MAX_VISITED, PAUSED, cut, paused_from_value, paused_to_value, visited};
 use crate::storage::{
     HealthChanges, HookStateStore, Missed, MissedQuery, ProbeClaim, StorageError, WantedEvent,
 };
-
-/// Of `engine_state`: since when everything is paused.
-const PAUSED: &str = "paused_since";
 
 /// How many rows one statement writes.
 const WRITTEN_AT_ONCE: usize = 500;
@@ -87,17 +84,12 @@ impl HookStateStore for PostgresStores {
     }
 
     async fn paused_since(&self) -> Result<Option<UnixMillis>, StorageError> {
-        let value = engine_state::get(self.pool(), PAUSED).await?;
-        let parse = |value: Vec<u8>| {
-            let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
-            number.map(UnixMillis).ok_or_else(|| damaged("pause of the engine", "not a number"))
-        };
-        value.map(parse).transpose()
+        paused_from_value(engine_state::get(self.pool(), PAUSED).await?)
     }
 
     async fn set_paused(&self, since: Option<UnixMillis>) -> Result<(), StorageError> {
         if let Some(since) = since {
-            return engine_state::set(self.pool(), PAUSED, since.0.to_string().as_bytes()).await;
+            return engine_state::set(self.pool(), PAUSED, &paused_to_value(since)).await;
         }
         sqlx::query("DELETE FROM engine_state WHERE name = $1").bind(PAUSED).execute(self.pool()).await?;
         Ok(())

@@ -33,12 +33,7 @@ impl HookStore for PostgresStores {
 
     async fn insert(&self, hook: &Hook, basis: Revision) -> Result<ConfigChange, StorageError> {
         let row = HookRow::of(hook, &self.session.vault)?;
-        let change = async {
-            let mut transaction = self.begin_change().await?;
-            let change = insert(&mut transaction, row, hook, basis).await?;
-            self.end_change(transaction, change).await
-        };
-        self.pool().bounded(change).await
+        self.change(async |connection: &mut PgConnection| insert(connection, row, hook, basis).await).await
     }
 
     async fn update(
@@ -48,12 +43,10 @@ impl HookStore for PostgresStores {
         basis: Revision,
     ) -> Result<ConfigChange, StorageError> {
         let row = HookRow::of(hook, &self.session.vault)?;
-        let change = async {
-            let mut transaction = self.begin_change().await?;
-            let change = update(&mut transaction, row, (hook, expected), basis).await?;
-            self.end_change(transaction, change).await
-        };
-        self.pool().bounded(change).await
+        self.change(async |connection: &mut PgConnection| {
+            update(connection, row, (hook, expected), basis).await
+        })
+        .await
     }
 
     /// The hook goes first. Its deliveries follow in transactions of their own, so that a large backlog does not block others.

@@ -15,6 +15,7 @@ mod changes;
 mod claim_bounds;
 mod claims;
 mod clock_steps;
+mod connect;
 mod database;
 mod deliveries;
 mod directory_changes;
@@ -60,7 +61,7 @@ pub use errors::meaning;
 pub use node_name::NodeName;
 pub use node_status::nodes_of;
 pub use open::{PostgresOptions, open};
-pub use rekey::{RunningNode, rekey, running_nodes};
+pub use rekey::{rekey, running_nodes};
 pub use target::{Found, Target};
 #[cfg(test)]
 pub use testing::TestDatabase;

@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use serde::Deserialize;
 use sqlx::Connection as _;
-use sqlx_postgres::{PgConnectOptions, PgConnection, PgExecutor};
+use sqlx_postgres::PgExecutor;
 
+use super::connect;
 use super::stores::PostgresStores;
 use crate::domain::{NodeNumber, UnixMillis};
 use crate::storage::columns::damaged;
@@ -42,9 +43,7 @@ impl NodeStore for PostgresStores {
 /// # Errors
 /// [`StorageError::Missing`] if no engine has used the database yet; else the error of the database.
 pub async fn nodes_of(url: &str) -> Result<Vec<NodeStatus>, StorageError> {
-    let options: PgConnectOptions = url.parse()?;
-    let options = options.application_name("hookwright nodes").extra_float_digits(None);
-    let mut connection = PgConnection::connect_with(&options).await?;
+    let mut connection = connect::connect(url, "hookwright nodes").await?;
     let known = "SELECT to_regclass('nodes') IS NOT NULL";
     if !sqlx::query_scalar(known).fetch_one(&mut connection).await? {
         let what = "no engine has used this database yet: start one with `hookwright serve`";

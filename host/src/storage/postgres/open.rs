@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
-use sqlx_postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx_postgres::PgPoolOptions;
 
 use super::database::PostgresDatabase;
 use super::kept_connections::KeptConnections;
@@ -13,7 +12,7 @@ use super::partitions::Partitions;
 use super::pool::BoundedPool;
 use super::session::{Pools, Session};
 use super::stores::PostgresStores;
-use super::{heartbeat, nodes, rows, schema, sealing};
+use super::{connect, heartbeat, nodes, rows, schema, sealing};
 use crate::domain::UnixMillis;
 use crate::storage::StorageError;
 use crate::vault::Vault;
@@ -43,8 +42,7 @@ pub struct PostgresOptions {
 /// [`StorageError::WrongKey`] if `vault` lacks the key; [`StorageError::Newer`] if a newer
 /// engine migrated the database; else the error of the database.
 pub async fn open(options: PostgresOptions, vault: Arc<Vault>) -> Result<PostgresDatabase, StorageError> {
-    let connect: PgConnectOptions = options.url.parse()?;
-    let connect = connect.application_name("hookwright").extra_float_digits(None).disable_statement_logging();
+    let connect = connect::options(&options.url, "hookwright")?;
     let pools = PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
     let most = options.connections.saturating_sub(HEARTBEAT_CONNECTIONS).max(1);
     let pool = pools.clone().max_connections(most).connect_with(connect.clone()).await?;

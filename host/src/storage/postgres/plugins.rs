@@ -25,12 +25,8 @@ impl PluginStore for PostgresStores {
         wasm: &[u8],
         basis: Revision,
     ) -> Result<ConfigChange, StorageError> {
-        let change = async {
-            let mut transaction = self.begin_change().await?;
-            let change = insert(&mut transaction, version, wasm, basis).await?;
-            self.end_change(transaction, change).await
-        };
-        self.pool().bounded(change).await
+        self.change(async |connection: &mut PgConnection| insert(connection, version, wasm, basis).await)
+            .await
     }
 
     async fn delete(
@@ -39,12 +35,10 @@ impl PluginStore for PostgresStores {
         name: &PluginName,
         basis: Revision,
     ) -> Result<ConfigChange, StorageError> {
-        let change = async {
-            let mut transaction = self.begin_change().await?;
-            let change = delete(&mut transaction, (tenant, basis), name, None).await?;
-            self.end_change(transaction, change).await
-        };
-        self.pool().bounded(change).await
+        self.change(async |connection: &mut PgConnection| {
+            delete(connection, (tenant, basis), name, None).await
+        })
+        .await
     }
 
     async fn delete_version(
@@ -54,12 +48,10 @@ impl PluginStore for PostgresStores {
         version: u32,
         basis: Revision,
     ) -> Result<ConfigChange, StorageError> {
-        let change = async {
-            let mut transaction = self.begin_change().await?;
-            let change = delete(&mut transaction, (tenant, basis), name, Some(version)).await?;
-            self.end_change(transaction, change).await
-        };
-        self.pool().bounded(change).await
+        self.change(async |connection: &mut PgConnection| {
+            delete(connection, (tenant, basis), name, Some(version)).await
+        })
+        .await
     }
 
     async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StorageError> {

@@ -5,21 +5,24 @@
 //! is sealed; the key check changes last.
 
 use sqlx::Connection as _;
-use sqlx_postgres::{PgConnectOptions, PgConnection};
+use sqlx_postgres::PgConnection;
 
-use super::{engine_state, schema, sealing};
+use super::node_status::nodes_of;
+use super::{connect, engine_state, schema, sealing};
 use crate::domain::{HookId, TenantId};
-use crate::storage::StorageError;
 use crate::storage::columns::{
     authorization_context_of, hook_context_of, login_context_of, request_context_of, warn_of_request,
 };
 use crate::storage::sealing::{RETAINED_KEYS, Rekeyed, retained_keys};
+use crate::storage::{NodeState, NodeStatus, StorageError};
 use crate::vault::Vault;
 
 /// How many rows are read at once.
 const ROWS_AT_ONCE: i64 = 200;
 /// How many hooks are read at once: each can be megabytes.
 const HOOKS_AT_ONCE: i64 = 4;
+/// A node that has not shown for this long that it is alive does not run.
+const DEAD_AFTER_MS: u64 = 10_000;
 /// After so many passes, something still seals with an older key.
 const MAX_PASSES: u32 = 5;
 
@@ -29,9 +32,8 @@ const MAX_PASSES: u32 = 5;
 /// [`StorageError::Missing`] if no engine has used the database; [`StorageError::WrongKey`] and [`StorageError::NewerKey`] if
 /// `vault` lacks a key; [`StorageError::OldKeyInUse`] if a node goes on to seal with another key; else the error of the database.
 pub async fn rekey(url: &str, vault: &Vault) -> Result<Rekeyed, StorageError> {
-    let mut connection = connect(url).await?;
-    let sql = "SELECT to_regclass('engine_state') IS NOT NULL";
-    if !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut connection).await? {
+    let mut connection = connect::connect(url, "hookwright rekey").await?;
+    if !engine_state::exists(&mut connection).await? {
         return Err(StorageError::Missing("no engine has used this database yet".to_owned()));
     }
     schema::migrate(&mut connection).await?;
@@ -54,32 +56,14 @@ pub async fn rekey(url: &str, vault: &Vault) -> Result<Rekeyed, StorageError> {
     Ok(done)
 }
 
-/// A node that runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunningNode {
-    /// Its number.
-    pub number: i16,
-    /// The address on which it listens.
-    pub address: String,
-}
-
 /// The nodes that run on the database.
 ///
 /// # Errors
 /// The error of the database.
-pub async fn running_nodes(url: &str) -> Result<Vec<RunningNode>, StorageError> {
-    let mut connection = connect(url).await?;
-    let sql = "SELECT number, address FROM nodes \
-        WHERE NOT ended AND heartbeat_at > clock_timestamp() - interval '10 seconds' ORDER BY number";
-    let nodes: Vec<(i16, String)> = sqlx::query_as(sql).fetch_all(&mut connection).await?;
-    connection.close().await?;
-    Ok(nodes.into_iter().map(|(number, address)| RunningNode { number, address }).collect())
-}
-
-async fn connect(url: &str) -> Result<PgConnection, StorageError> {
-    let options: PgConnectOptions = url.parse()?;
-    let options = options.application_name("hookwright rekey").extra_float_digits(None);
-    Ok(PgConnection::connect_with(&options).await?)
+pub async fn running_nodes(url: &str) -> Result<Vec<NodeStatus>, StorageError> {
+    let mut nodes = nodes_of(url).await?;
+    nodes.retain(|node| node.state != NodeState::Ended && node.silent_ms < Some(DEAD_AFTER_MS));
+    Ok(nodes)
 }
 
 /// Returns how many rows were not yet sealed with the current key.

@@ -36,8 +36,7 @@ pub async fn migrate(connection: &mut PgConnection) -> Result<(), StorageError> 
 }
 
 async fn refuse_if_too_old(connection: &mut PgConnection, migrator: &Migrator) -> Result<(), StorageError> {
-    let sql = "SELECT to_regclass('engine_state') IS NOT NULL";
-    if !sqlx::query_scalar(sql).fetch_one(&mut *connection).await? {
+    if !engine_state::exists(&mut *connection).await? {
         return Ok(());
     }
     let Some(value) = engine_state::get(&mut *connection, REQUIRED_MIGRATION).await? else { return Ok(()) };

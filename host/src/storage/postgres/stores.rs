@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sqlx::query::Query;
 use sqlx_postgres::PgArguments;
 
-use super::acceptor::{Acceptor, MAX_TRIES};
-use super::errors::is_conflict;
+use super::acceptor::Acceptor;
+use super::errors;
 use super::pool::BoundedPool;
 use super::session::Session;
 use crate::domain::TenantId;
@@ -41,13 +41,7 @@ impl PostgresStores {
         &self,
         transaction: impl Fn() -> F,
     ) -> Result<T, StorageError> {
-        let mut done = self.pool().bounded(transaction()).await;
-        for _ in 1..MAX_TRIES {
-            if done.as_ref().is_err_and(is_conflict) {
-                done = self.pool().bounded(transaction()).await;
-            }
-        }
-        done
+        errors::repeat_on_conflict(|| self.pool().bounded(transaction())).await
     }
 
     /// Waits until another read of `tenant` may run. However many it sends, others find connections.

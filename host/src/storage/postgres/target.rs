@@ -3,10 +3,10 @@
 //! All rows arrive in one transaction: they are there as a whole or not at all. From before it until its end, the key check is
 //! [`MOVING`], with which no engine starts.
 
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
-use sqlx_postgres::{PgConnectOptions, PgConnection, PgCopyIn};
+use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx_postgres::{PgConnection, PgCopyIn};
 
-use super::{partitions, schema};
+use super::{connect, engine_state, partitions, schema};
 use crate::storage::StorageError;
 use crate::storage::sealing::{KEY_CHECK, MOVING};
 
@@ -34,12 +34,7 @@ impl Target {
     /// # Errors
     /// The error of the database; [`StorageError::CannotMove`] if another move into it is under way.
     pub async fn connect(url: &str) -> Result<Self, StorageError> {
-        let options: PgConnectOptions = url.parse()?;
-        let options = options
-            .application_name("hookwright migrate")
-            .extra_float_digits(None)
-            .disable_statement_logging();
-        let mut connection = PgConnection::connect_with(&options).await?;
+        let mut connection = connect::connect(url, "hookwright migrate").await?;
         // A large table takes longer than the role's statements may.
         sqlx::query("SET statement_timeout = 0").execute(&mut connection).await?;
         let sql = "SELECT pg_try_advisory_lock(1213681235, 2)";
@@ -57,8 +52,7 @@ impl Target {
     /// # Errors
     /// [`StorageError::CannotMove`] if it is in use; else the error of the database.
     pub async fn look(&mut self) -> Result<Found, StorageError> {
-        let sql = "SELECT to_regclass('engine_state') IS NOT NULL";
-        if !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut self.connection).await? {
+        if !engine_state::exists(&mut self.connection).await? {
             return Ok(Found::Empty);
         }
         let mut used = Vec::new();
@@ -68,7 +62,7 @@ impl Target {
                 used.push(table);
             }
         }
-        let check = super::engine_state::get(&mut self.connection, KEY_CHECK).await?;
+        let check = engine_state::get(&mut self.connection, KEY_CHECK).await?;
         match check {
             _ if !used.is_empty() => Err(not_empty(&format!("there are rows in {}", used.join(", ")))),
             None => Ok(Found::Empty),
@@ -135,7 +129,7 @@ impl Target {
     /// # Errors
     /// The error of the database.
     pub async fn set_state(&mut self, name: &str, value: &[u8]) -> Result<(), StorageError> {
-        super::engine_state::set(&mut self.connection, name, value).await
+        engine_state::set(&mut self.connection, name, value).await
     }
 
     /// Commits, and lets engines start.

@@ -44,9 +44,18 @@ impl TemporaryServer {
     /// # Errors
     /// If the server cannot be started. The message has the last lines of its log.
     pub fn start(binaries: &Path, durable: bool) -> io::Result<Self> {
+        Self::start_with(binaries, durable, "")
+    }
+
+    /// As [`Self::start`], with further lines of `postgresql.conf`, which replace earlier ones.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(binaries: &Path, durable: bool, settings: &str) -> io::Result<Self> {
         let dir = tempfile::Builder::new().prefix("hookwright-postgres-").tempdir()?;
         let socket = format!("unix_socket_directories = '{}'\n", dir.path().display());
-        let settings = [socket.as_str(), SETTINGS, if durable { "" } else { NOT_DURABLE }].concat();
+        let durability = if durable { "" } else { NOT_DURABLE };
+        let settings = [socket.as_str(), SETTINGS, durability, settings].concat();
         let mut child = Command::new("sh")
             .args(["-c", SCRIPT, "sh"])
             .args([binaries, dir.path(), Path::new(&settings)])

@@ -62,21 +62,19 @@ impl TenantStore for PostgresStores {
         number: i64,
         basis: Revision,
     ) -> Result<ConfigChange, StorageError> {
-        let change = async {
-            let mut transaction = self.begin_change().await?;
-            if directory_log::is_stale(&mut transaction, tenant, basis).await? {
+        self.change(async |connection: &mut PgConnection| {
+            if directory_log::is_stale(connection, tenant, basis).await? {
                 return Ok(ConfigChange::Conflict);
             }
             let query = sqlx::query("DELETE FROM projects WHERE tenant_id = $1 AND number = $2");
             let query = query.bind(tenant.0).bind(number);
-            if query.execute(&mut *transaction).await?.rows_affected() == 0 {
+            if query.execute(&mut *connection).await?.rows_affected() == 0 {
                 return Ok(ConfigChange::Missing);
             }
             let key = ConfigKey::Project(tenant, number);
-            let revision = directory_log::add(&mut transaction, &key).await?;
-            self.end_change(transaction, ConfigChange::Done(revision)).await
-        };
-        self.pool().bounded(change).await
+            directory_log::add(connection, &key).await.map(ConfigChange::Done)
+        })
+        .await
     }
 
     async fn insert_key(&self, key: &ApiKey, basis: Revision) -> Result<ConfigChange, StorageError> {

@@ -3,19 +3,14 @@
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
-use super::rows::{
-    HealthRow, damaged, health_from_row, health_to_row, readable, state_code, to_json, trigger_code,
-};
+use super::rows::{HealthRow, health_from_row, health_to_row, readable, state_code, to_json, trigger_code};
 use super::stores::SqliteStores;
 use super::{engine_state, id_buckets};
 use crate::domain::{DeliveryId, DeliveryState, EventKey, HookHealth, HookId, TenantId, Trigger, UnixMillis};
-use crate::storage::hook_states::{MAX_VISITED, cut, visited};
+use crate::storage::hook_states::{MAX_VISITED, PAUSED, cut, paused_from_value, paused_to_value, visited};
 use crate::storage::{
     HealthChanges, HookStateStore, Missed, MissedQuery, ProbeClaim, StorageError, WantedEvent,
 };
-
-/// Of `engine_state`: since when everything is paused.
-const PAUSED: &str = "paused_since";
 
 #[async_trait]
 impl HookStateStore for SqliteStores {
@@ -43,19 +38,14 @@ impl HookStateStore for SqliteStores {
     }
 
     async fn paused_since(&self) -> Result<Option<UnixMillis>, StorageError> {
-        let value = engine_state::get(&mut *self.feeding.acquire().await?, PAUSED).await?;
-        let parse = |value: Vec<u8>| {
-            let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
-            number.map(UnixMillis).ok_or_else(|| damaged("pause of the engine", "not a number"))
-        };
-        value.map(parse).transpose()
+        paused_from_value(engine_state::get(&mut *self.feeding.acquire().await?, PAUSED).await?)
     }
 
     async fn set_paused(&self, since: Option<UnixMillis>) -> Result<(), StorageError> {
         let mut writer = self.writer().await;
         let connection = writer.begin().await?;
         let set = match since {
-            Some(since) => engine_state::set(connection, PAUSED, since.0.to_string().as_bytes()).await,
+            Some(since) => engine_state::set(connection, PAUSED, &paused_to_value(since)).await,
             None => engine_state::remove(connection, PAUSED).await,
         };
         writer.finish(set).await

@@ -8,9 +8,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 use super::connection;
 use super::data_dir::{DATABASE_FILE, DataDir};
-use super::sealing;
+use super::{engine_state, sealing};
 use crate::storage::StorageError;
-use crate::storage::sealing::{KEY_CHECK, KEY_CHECK_CURRENT, check};
+use crate::storage::sealing::{KEY_CHECK, check};
 use crate::vault::Vault;
 
 /// How many rows are read ahead: each may have megabytes.
@@ -56,12 +56,8 @@ impl Source {
     /// # Errors
     /// The error of the database.
     pub async fn opens_with(&mut self, vault: &Vault) -> Result<bool, StorageError> {
-        let first: Vec<u8> = sqlx::query_scalar("SELECT value FROM engine_state WHERE name = ?")
-            .bind(KEY_CHECK)
-            .fetch_one(&mut self.connection)
-            .await?;
-        let query = sqlx::query_scalar("SELECT value FROM engine_state WHERE name GLOB ? || '*'");
-        let others: Vec<Vec<u8>> = query.bind(KEY_CHECK_CURRENT).fetch_all(&mut self.connection).await?;
+        let first = engine_state::get(&mut self.connection, KEY_CHECK).await?.unwrap_or_default();
+        let others = sealing::other_checks(&mut self.connection).await?;
         Ok(check(&first, &others, vault).is_ok())
     }
 

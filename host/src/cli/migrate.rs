@@ -1,7 +1,6 @@
 //! `hookwright migrate`: moves an installation from SQLite to PostgreSQL.
 
 mod next_steps;
-mod numbers;
 mod progress;
 
 use std::io::Write;
@@ -10,7 +9,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use self::next_steps::KeyOf;
-use self::numbers::grouped;
 use self::progress::ProgressLine;
 use super::arguments::Migrate;
 use super::exit::BadInput;
@@ -18,6 +16,7 @@ use super::style::{FAINT, GOOD, HEAD, MUTED, PLAIN};
 use crate::app;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
+use crate::sandbox;
 use crate::storage::transfer::{self, Count, Found, Moved, Source, Target};
 
 /// Moves the installation, or counts it.
@@ -64,7 +63,7 @@ async fn dry_run(mut source: Source, url: Option<&str>, out: &mut impl Write) ->
     source.close().await.context("cannot read the data directory")?;
     writeln!(out, "{HEAD}{:<24}{:>16}{PLAIN}", "to move", "rows")?;
     for Count { what, source, .. } in counts {
-        writeln!(out, "{what:<24}{:>16}", grouped(source))?;
+        writeln!(out, "{what:<24}{:>16}", sandbox::Count(source))?;
     }
     match url {
         None => writeln!(out, "{FAINT}No destination is named; nothing was moved.{PLAIN}")?,
@@ -81,14 +80,14 @@ async fn dry_run(mut source: Source, url: Option<&str>, out: &mut impl Write) ->
 fn report(moved: &Moved, out: &mut impl Write) -> Result<()> {
     writeln!(out, "{HEAD}{:<24}{:>16}{:>16}{PLAIN}", "moved", "source", "destination")?;
     for Count { what, source, target } in &moved.counts {
-        writeln!(out, "{what:<24}{:>16}{:>16}", grouped(*source), grouped(*target))?;
+        writeln!(out, "{what:<24}{:>16}{:>16}", sandbox::Count(*source), sandbox::Count(*target))?;
     }
     writeln!(out, "{GOOD}All of it arrived.{PLAIN}")?;
     if moved.replaced > 0 {
         writeln!(
             out,
             "{MUTED}PostgreSQL cannot store U+0000. Values with U+FFFD in its place: {}, among them{PLAIN}",
-            grouped(moved.replaced)
+            sandbox::Count(moved.replaced)
         )?;
         for value in &moved.replacements {
             writeln!(out, "  {value}")?;

@@ -7,8 +7,7 @@ use anyhow::{Context as _, Result};
 use super::style::{FAINT, HEAD, PLAIN};
 use crate::app;
 use crate::config::Config;
-use crate::storage::postgres::{self, RunningNode};
-use crate::storage::{Rekeyed, sqlite};
+use crate::storage::{NodeStatus, Rekeyed, postgres, sqlite};
 use crate::vault::Vault;
 
 /// Re-encrypts all secrets in the database with the current key. An engine on SQLite must be stopped; nodes on PostgreSQL may
@@ -31,8 +30,9 @@ pub(super) async fn run(config: &Config, out: &mut impl Write) -> Result<()> {
 }
 
 /// Names the nodes that may lack the new key: nobody else knows which keys they have.
-fn report_nodes(nodes: &[RunningNode], out: &mut impl Write) -> Result<()> {
-    for RunningNode { number, address } in nodes {
+fn report_nodes(nodes: &[NodeStatus], out: &mut impl Write) -> Result<()> {
+    for NodeStatus { node, address, .. } in nodes {
+        let number = node.0;
         writeln!(out, "  {FAINT}node {number} on {address} is running: it must have the new key{PLAIN}")?;
     }
     Ok(out.flush()?)

@@ -2,11 +2,11 @@
 //!
 //! What a process counted since it last did so is lost if it crashes.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock::Clock;
@@ -25,7 +25,8 @@ const SHARDS: usize = 64;
 /// How many hooks and hours one shard counts in memory while storage fails. What comes on top is not counted.
 const MAX_IN_SHARD: usize = 4_096;
 
-type Counted = HashMap<(TenantId, HookId, Hour), AttemptStats>;
+// Ids are made by the engine, so nobody can choose them to collide.
+type Counted = FxHashMap<(TenantId, HookId, Hour), AttemptStats>;
 
 /// See the module's head.
 pub struct HookStats {

@@ -184,8 +184,8 @@ fn read_certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     Ok(certificates)
 }
 
-/// Accepts a receiver's certificate that is in the operator's file or named by the hook, byte for byte, and otherwise one that an authority has
-/// issued.
+/// Accepts a receiver's certificate that is in the operator's file or named by the hook, byte for byte, and otherwise one that
+/// an authority has issued.
 ///
 /// A self-signed certificate is often marked as an authority's, such as by `openssl req -x509`, and a verifier refuses an
 /// authority's certificate as a server's own (RFC 5280, section 4.2.1.9). But the operator has named this one. It is valid for

@@ -109,6 +109,15 @@ impl Subscription {
         self.0.iter().filter(names).any(|pattern| pattern.matches(event_type))
     }
 
+    /// Whether a hook with this subscription gets events of `event_type`: operational ones only if it names them.
+    #[must_use]
+    pub fn selects(&self, event_type: &EventType) -> bool {
+        match event_type.is_operational() {
+            true => self.names_operational(event_type),
+            false => self.matches(event_type),
+        }
+    }
+
     /// The patterns, in order.
     #[must_use]
     pub fn patterns(&self) -> &[TypePattern] {

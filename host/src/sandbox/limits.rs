@@ -234,13 +234,14 @@ pub struct Count(pub u64);
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.0.to_string();
+        let mut text = String::with_capacity(digits.len() * 4 / 3);
         for (at, digit) in digits.chars().enumerate() {
             if at > 0 && (digits.len() - at).is_multiple_of(3) {
-                f.write_str(",")?;
+                text.push(',');
             }
-            write!(f, "{digit}")?;
+            text.push(digit);
         }
-        Ok(())
+        f.pad(&text)
     }
 }
 
@@ -256,6 +257,14 @@ pub(super) fn shortened(text: &str, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_are_grouped() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(Count(number).to_string(), text);
+            assert_eq!(format!("{:>10}", Count(number)), format!("{text:>10}"));
+        }
+    }
 
     const PAGE: usize = 64 << 10;
 

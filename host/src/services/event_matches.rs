@@ -61,10 +61,7 @@ impl HookMatch {
         let accepted_at = event.key.created_at();
         let own = deliveries.iter().rev().find(|delivery| delivery.hook == hook.id);
         let is_test = deliveries.iter().any(|delivery| delivery.trigger == Trigger::Test);
-        let wants_type = match event.event_type.is_operational() {
-            true => hook.subscription.names_operational(&event.event_type),
-            false => hook.subscription.matches(&event.event_type),
-        };
+        let wants_type = hook.subscription.selects(&event.event_type);
         let wants_project = hook.wants_project(event.project);
         let matches = wants_type && wants_project && hook.enabled;
         let is_done = own.is_some_and(|delivery| delivery.state.is_final());

@@ -240,9 +240,5 @@ impl HookStates {
 
 /// Whether the hook subscribes to events like this.
 fn is_wanted(hook: &Hook, event_type: &EventType, project: Option<i64>) -> bool {
-    let matches = match event_type.is_operational() {
-        true => hook.subscription.names_operational(event_type),
-        false => hook.subscription.matches(event_type),
-    };
-    matches && hook.wants_project(project)
+    hook.subscription.selects(event_type) && hook.wants_project(project)
 }

@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use super::numbers::grouped;
 use crate::clock;
+use crate::sandbox::Count;
 use crate::storage::transfer::Progress;
 
 /// How often a terminal's line changes, at most.
@@ -25,7 +25,7 @@ impl ProgressLine {
         let is_new = self.shown.is_none_or(|(shown, _)| shown.what != progress.what);
         let is_complete = progress.done == progress.all;
         let Progress { what, done, all } = progress;
-        let text = format!("{what}: {} of {}", grouped(done), grouped(all));
+        let text = format!("{what}: {} of {}", Count(done), Count(all));
         // An error of standard error cannot be reported anywhere.
         if self.is_terminal {
             let is_due = self.shown.is_none_or(|(_, at)| clock::elapsed(at) >= EVERY);

@@ -214,12 +214,13 @@ impl HookHealthMonitor {
         let is_success = shown == Shown::Success;
         let add = |record: &mut record::HealthRecord| {
             let changes = record.add(shown, work.delivery, (now, hook.updated_at), &self.rules);
-            (changes, record.stored(hook.id))
+            (changes != record::Changes::default()).then(|| (changes, record.stored(hook.id)))
         };
-        let (changes, health) = self.with(|records| match is_success {
+        let changed = self.with(|records| match is_success {
             true => records.change(hook.id, add),
             false => records.change_or_add((hook.id, hook.tenant), add),
-        })?;
+        });
+        let (changes, health) = changed.flatten()?;
         if changes.circuit || changes.began_to_fail || changes.recovered_from.is_some() {
             self.changed.notify_one();
         }

@@ -60,6 +60,24 @@ impl Params {
             Problem::parameter(name, format!("{rule}; in a query, write `+` as `%2B`"))
         })
     }
+
+    /// The values of `since` and `until`: from when on, and before which time.
+    ///
+    /// # Errors
+    /// As [`Self::time`]; and if `until` is not later than `since`.
+    pub fn since_and_until(&self) -> Result<(Option<UnixMillis>, Option<UnixMillis>), Problem> {
+        let (since, until) = (self.time("since")?, self.time("until")?);
+        match since.zip(until).is_some_and(|(since, until)| since >= until) {
+            true => Err(Self::until_too_early()),
+            false => Ok((since, until)),
+        }
+    }
+
+    /// `until` is not later than `since`.
+    #[must_use]
+    pub fn until_too_early() -> Problem {
+        Problem::parameter("until", "`until` must be later than `since`")
+    }
 }
 
 fn unknown(name: &str, known: &[&str]) -> Problem {

@@ -11,8 +11,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::hooks::no_hook;
+use super::hooks::find_hook;
 use super::openapi::schemas;
+use super::tenants::find_tenant;
 use crate::api::SharedApiState;
 use crate::api::auth::Caller;
 use crate::api::params::{Params, Segment};
@@ -149,7 +150,7 @@ fn hours(params: &Params, now: UnixMillis) -> Result<(Hour, Hour), Problem> {
     let since = params.time("since")?;
     let first = since.map_or(Hour(last.0.saturating_sub(DEFAULT_HOURS)), Hour::of);
     if first > last {
-        return Err(Problem::parameter("until", "`until` must be later than `since`"));
+        return Err(Params::until_too_early());
     }
     if last.0 - first.0 >= MAX_HOURS {
         return Err(Problem::parameter("since", "statistics cover at most seven days"));
@@ -180,7 +181,7 @@ async fn get_hook_stats(
     uri: Uri,
 ) -> Result<Json<StatsView>, Problem> {
     let tenant = caller.may(Scope::DeliveriesRead)?;
-    let hook = directory.hook_of(tenant, id).ok_or_else(|| no_hook(id))?;
+    let hook = find_hook(&directory, tenant, id)?;
     stats(&storage, sources.now(), &uri, tenant, Some(hook.id)).await
 }
 
@@ -208,8 +209,7 @@ async fn get_tenant_stats(
     if !caller.is_operator() {
         caller.may(Scope::DeliveriesRead)?;
     }
-    let tenant = directory.tenant_named(&name).filter(|tenant| caller.may_see(tenant.id));
-    let tenant = tenant.ok_or_else(|| Problem::not_found("tenant", &name))?;
+    let tenant = find_tenant(&directory, &caller, &name)?;
     stats(&storage, sources.now(), &uri, tenant.id, None).await
 }
 

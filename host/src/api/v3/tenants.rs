@@ -163,6 +163,18 @@ pub(super) async fn get_tenant(
     Segment(name): Segment<String>,
     _: NoParams,
 ) -> Result<Json<TenantView>, Problem> {
-    let tenant = directory.tenant_named(&name).filter(|tenant| caller.may_see(tenant.id));
-    Ok(Json(tenant.ok_or_else(|| Problem::not_found("tenant", &name))?.into()))
+    Ok(Json(find_tenant(&directory, &caller, &name)?.into()))
+}
+
+/// Finds a tenant that the caller may see, by id or name.
+///
+/// # Errors
+/// Fails if there is none.
+pub(super) fn find_tenant(
+    directory: &Directory,
+    caller: &Caller,
+    name: &str,
+) -> Result<Arc<Tenant>, Problem> {
+    let tenant = directory.tenant_named(name).filter(|tenant| caller.may_see(tenant.id));
+    tenant.ok_or_else(|| Problem::not_found("tenant", name))
 }

@@ -7,13 +7,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use tempfile::TempDir;
+use hookwright::storage::postgres::temporary::{self, TemporaryServer};
 
-/// How long a server may take to start.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Of the server that is started: those in `host/docs/scale.md`, and loopback, over which nodes mostly connect.
+const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nmax_connections = 200\n\
+    shared_preload_libraries = 'pg_stat_statements'\nshared_buffers = '512MB'\nmin_wal_size = '1GB'\nmax_wal_size = '4GB'\n\
+    dynamic_shared_memory_type = 'posix'\n";
 /// How many segments of its log a server has made before it is measured: one that runs for long uses them again and again.
 const LOG_SEGMENTS: usize = 32;
 
@@ -22,30 +23,25 @@ pub struct Postgres {
     /// Without the name of a database.
     url: String,
     binaries: PathBuf,
-    /// Its standard input is the sign of life: at its end, the server stops and its directory is removed.
-    _shell: Option<Child>,
+    /// None if another one is measured.
+    _server: Option<TemporaryServer>,
 }
 
 impl Postgres {
     #[expect(clippy::disallowed_methods, reason = "a setting of the benchmark")]
     pub fn start() -> Result<Self> {
-        let binaries =
-            binaries().context("PostgreSQL is not installed (Debian: apt-get install postgresql)")?;
+        let binaries = temporary::installed()
+            .context("PostgreSQL is not installed (Debian: apt-get install postgresql)")?;
         let server = match std::env::var("HOOKWRIGHT_BENCH_POSTGRES") {
-            Ok(url) => Self { url, binaries, _shell: None },
+            Ok(url) => Self { url, binaries, _server: None },
             Err(_) => {
-                let directory = TempDir::new()?.keep();
                 let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-                let shell = run_server(&binaries, &directory, port)?;
+                let settings = format!("{SETTINGS}port = {port}\n");
+                let server = TemporaryServer::start_with(&binaries, true, &settings)?;
                 let url = format!("postgres://postgres@127.0.0.1:{port}");
-                Self { url, binaries, _shell: Some(shell) }
+                Self { url, binaries, _server: Some(server) }
             }
         };
-        let began = Instant::now();
-        while server.query("postgres", "SELECT 1").is_err() {
-            ensure!(began.elapsed() < START_TIMEOUT, "PostgreSQL does not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
         server.query("postgres", "CREATE EXTENSION IF NOT EXISTS pg_stat_statements")?;
         for _ in 0..LOG_SEGMENTS {
             server.query("postgres", "SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")?;
@@ -147,40 +143,4 @@ pub struct Counters {
     /// Bytes of the write-ahead log.
     pub log_bytes: f64,
     pub cpu_micros: f64,
-}
-
-/// The directory of the newest installed server.
-#[expect(clippy::disallowed_methods, reason = "where programs are is no setting of the engine")]
-fn binaries() -> Option<PathBuf> {
-    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut versions: Vec<PathBuf> = debian.map(|entry| entry.path().join("bin")).collect();
-    versions.sort();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let all = std::env::split_paths(&path).chain(versions.into_iter().rev());
-    all.into_iter().find(|dir| dir.join("initdb").exists() && dir.join("postgres").exists())
-}
-
-/// Starts a server on loopback. PostgreSQL refuses to run as root: then it runs as its own user.
-fn run_server(binaries: &Path, dir: &Path, port: u16) -> Result<Child> {
-    let script = "\"$1/initdb\" -D \"$2/data\" -U postgres -A trust --locale=C -E UTF8 --no-instructions > \"$2/log\" 2>&1 || exit 1
-        \"$1/postgres\" -D \"$2/data\" -k \"$2\" -p \"$3\" -c listen_addresses=127.0.0.1 -c max_connections=200 \
-            -c shared_preload_libraries=pg_stat_statements -c shared_buffers=512MB -c min_wal_size=1GB -c max_wal_size=4GB \
-            >> \"$2/log\" 2>&1 &
-        cat > /dev/null
-        kill -INT $!
-        wait $!
-        rm -rf \"$2/data\" \"$2\"/.s.* \"$2/log\"; rmdir \"$2\" 2> /dev/null";
-    let mut command = if rustix::process::geteuid().is_root() {
-        ensure!(
-            Command::new("chown").arg("postgres").arg(dir).status()?.success(),
-            "cannot give the directory away"
-        );
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--", "sh"]);
-        command
-    } else {
-        Command::new("sh")
-    };
-    command.arg("-c").arg(script).arg("sh").arg(binaries).arg(dir).arg(port.to_string());
-    Ok(command.current_dir("/").stdin(Stdio::piped()).spawn()?)
 }

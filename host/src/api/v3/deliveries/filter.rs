@@ -30,18 +30,16 @@ impl DeliveryFilter {
             return Err(Problem::parameter("event", rule));
         }
         let event_type = params.parse("type")?;
-        let filter = Self {
-            states: states(params.get("state"))?,
-            hook: params.parse("hook")?,
+        let (states, hook) = (states(params.get("state"))?, params.parse("hook")?);
+        let (since, until) = params.since_and_until()?;
+        Ok(Self {
+            states,
+            hook,
             event: event.map(EventId::from_path),
             event_type: event_type.filter(|pattern| *pattern != TypePattern::Any),
-            since: params.time("since")?,
-            until: params.time("until")?,
-        };
-        if filter.since.zip(filter.until).is_some_and(|(since, until)| since >= until) {
-            return Err(Problem::parameter("until", "`until` must be later than `since`"));
-        }
-        Ok(filter)
+            since,
+            until,
+        })
     }
 
     /// The tenant's deliveries that are selected, newest first, older than `before`.

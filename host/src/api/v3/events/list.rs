@@ -68,18 +68,18 @@ pub(super) async fn list_events(
     let tenant = caller.may(Scope::EventsRead)?;
     let params = Params::of(&uri, &PARAMS)?;
     let wanted: PageRequest<EventKey> = PageRequest::of(&params, "events")?;
+    let event_type = params.parse("type")?;
+    let project = params.parse::<Number>("project")?.map(|Number(number)| number);
+    let (since, until) = params.since_and_until()?;
     let query = EventQuery {
-        event_type: params.parse("type")?,
-        project: params.parse::<Number>("project")?.map(|Number(number)| number),
-        since: params.time("since")?,
-        until: params.time("until")?,
+        event_type,
+        project,
+        since,
+        until,
         before: wanted.after,
         // One more, to know whether there is a next page.
         limit: u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX),
     };
-    if query.since.zip(query.until).is_some_and(|(since, until)| since >= until) {
-        return Err(Problem::parameter("until", "`until` must be later than `since`"));
-    }
     let ListedEvents { events, searched_to } = match params.get("id") {
         Some(id) => by_id(&storage, tenant, id, &query).await?,
         None => storage.events.search(tenant, &query).await?,

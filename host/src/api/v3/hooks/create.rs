@@ -71,20 +71,14 @@ fn refuse_read_only(input: &HookInput) -> Result<(), Problem> {
         ("surface", input.surface.is_some()),
         ("state", input.state.is_some()),
         ("held", input.held.is_some()),
+        ("handshake_result", input.handshake_result.is_some()),
         ("created_at", input.created_at.is_some()),
         ("updated_at", input.updated_at.is_some()),
     ] {
         if given {
-            return Err(read_only(member));
+            let detail = format!("`{member}` is read-only; omit it");
+            return Err(Problem::at(Kind::InvalidValue, Pointer::to(member), detail));
         }
     }
-    if input.handshake_result.is_some() {
-        return Err(read_only("handshake_result"));
-    }
     Ok(())
-}
-
-fn read_only(member: &str) -> Problem {
-    let detail = format!("`{member}` is read-only; omit it");
-    Problem::at(Kind::InvalidValue, Pointer::to(member), detail)
 }

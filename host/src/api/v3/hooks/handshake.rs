@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
-use super::read::{find_readable, no_hook};
+use super::read::{find, find_readable, no_hook};
 use super::receiver::HandshakeResultView;
 use crate::api::auth::Caller;
 use crate::api::params::{NoParams, Segment};
@@ -38,7 +38,7 @@ pub(super) async fn make_handshake(
         return Err(Problem::new(Kind::Conflict, detail));
     }
     hooks.handshakes().make(tenant, id).await?;
-    let hook = directory.hook_of(tenant, id).ok_or_else(|| no_hook(id))?;
+    let hook = find(&directory, tenant, id)?;
     let result = hook.handshake().map(HandshakeResultView::from);
     Ok(Json(result.ok_or_else(|| no_hook(id))?))
 }

@@ -15,7 +15,7 @@ mod test;
 mod view;
 mod wire;
 
-pub(super) use read::no_hook;
+pub(super) use read::find as find_hook;
 pub(in crate::api) use wire::check_headers;
 pub(super) use wire::check_settings;
 

@@ -68,7 +68,11 @@ pub(super) async fn get_hook(
 ///
 /// # Errors
 /// Fails if the tenant has no such hook.
-pub(super) fn find(directory: &Directory, tenant: TenantId, id: HookId) -> Result<Arc<Hook>, Problem> {
+pub(in crate::api::v3) fn find(
+    directory: &Directory,
+    tenant: TenantId,
+    id: HookId,
+) -> Result<Arc<Hook>, Problem> {
     directory.hook_of(tenant, id).ok_or_else(|| no_hook(id))
 }
 

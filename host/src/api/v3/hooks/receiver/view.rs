@@ -59,7 +59,7 @@ pub(in crate::api::v3::hooks) struct OAuthView {
     token_url: String,
     client_id: String,
     scopes: Vec<String>,
-    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    #[schema(value_type = schemas::OAuthParameters)]
     parameters: Members<String>,
     #[schema(value_type = schemas::OAuthAuthentication)]
     authentication: &'static str,

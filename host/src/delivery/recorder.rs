@@ -1,7 +1,7 @@
 //! Records attempts on disk, all that have gathered in one call.
 //!
-//! There is one loop for the whole engine. While one call is being committed, the records for the next one gather. An
-//! attempt counts as unfinished until its record is on disk, which limits the number of records here.
+//! There is one loop for the whole engine. While one call is being committed, and for as long as the store asks for, the
+//! records for the next one gather. An attempt counts as unfinished until its record is on disk, which limits the number of records here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::dispatcher::{AttemptPermit, Dispatcher};
+use crate::clock;
 use crate::storage::{DeliveryStore, Record, RetryPolicy};
 
 /// How many records are written together at most.
@@ -56,7 +57,16 @@ async fn run(
     dispatcher: Arc<Dispatcher>,
 ) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
-    while submitted.recv_many(&mut batch, MAX_BATCH).await > 0 {
+    let mut not_before = None;
+    loop {
+        if let Some(not_before) = not_before {
+            tokio::time::sleep_until(not_before).await;
+        }
+        if submitted.recv_many(&mut batch, MAX_BATCH).await == 0 {
+            return;
+        }
+        let interval = deliveries.record_interval();
+        not_before = (!interval.is_zero()).then(|| (clock::monotonic() + interval).into());
         let (records, permits): (Vec<Record>, Vec<AttemptPermit>) = batch.drain(..).unzip();
         let (first, count) = (records[0].delivery, records.len());
         let next_due = records.iter().filter_map(|record| record.due_at).min();

@@ -308,6 +308,10 @@ pub trait DeliveryStore: Send + Sync {
     /// cancelled while its attempt succeeded has succeeded.
     /// A call that fails is tried again as `retries` says.
     async fn record(&self, records: Vec<Record>, retries: RetryPolicy) -> Result<(), StorageError>;
+    /// How long after the beginning of a call of [`Self::record`] the next one should begin: meanwhile, more records gather.
+    fn record_interval(&self) -> Duration {
+        Duration::ZERO
+    }
     /// One delivery.
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError>;
     /// A tenant's deliveries, newest first. May end early; see [`Listed`].

@@ -2,6 +2,9 @@
 //!
 //! Usually one transaction is under way. While it is, the next one gathers: the more load, the more events share a round
 //! trip and a sync of the log. One that takes long, such as one that waits for another node's, does not delay the others.
+//!
+//! Beside other nodes, transactions also keep an [interval]: each costs the database much the same, however small, and
+//! without it, more nodes would only make more and smaller ones.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,7 +14,9 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::accepting;
 use super::errors::{is_refused, repeat_on_conflict};
+use super::interval;
 use super::session::Session;
+use crate::clock;
 use crate::storage::{Acceptance, Accepted, StorageError};
 
 /// How many calls wait, at most. Further callers wait until there is room.
@@ -54,8 +59,14 @@ impl Acceptor {
 
 async fn run(session: Arc<Session>, mut calls: mpsc::Receiver<Call>) {
     let (usual, beside_slow) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(MAX_SLOW)));
+    let mut not_before = None;
     while let Some(first) = calls.recv().await {
         let Ok(permit) = permit(&usual, &beside_slow).await else { return };
+        if let Some(not_before) = not_before {
+            tokio::time::sleep_until(not_before).await;
+        }
+        let interval = interval::between_transactions(&session.membership);
+        not_before = (!interval.is_zero()).then(|| (clock::monotonic() + interval).into());
         let mut size = Size::default();
         size.add(&first);
         let mut group = vec![first];

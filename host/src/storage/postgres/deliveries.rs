@@ -8,7 +8,7 @@ use sqlx_postgres::PgExecutor;
 
 use super::rows::delivery_columns;
 use super::stores::PostgresStores;
-use super::{changes, claims, clock_steps, listing, nodes, recording};
+use super::{changes, claims, clock_steps, interval, listing, nodes, recording};
 use crate::domain::{
     Attempt, AttemptId, Delivery, DeliveryId, EventKey, Lease, NodeNumber, TenantId, UnixMillis,
 };
@@ -81,6 +81,10 @@ impl DeliveryStore for PostgresStores {
             rows = rest;
         }
         Ok(())
+    }
+
+    fn record_interval(&self) -> Duration {
+        interval::between_transactions(&self.session.membership)
     }
 
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError> {

@@ -28,6 +28,7 @@ mod heartbeat;
 mod hook_states;
 mod hook_stats;
 mod hooks;
+mod interval;
 mod kept_connections;
 mod lease_ending;
 mod listing;

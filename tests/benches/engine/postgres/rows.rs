@@ -53,9 +53,13 @@ pub async fn throughput(table: &mut Table) -> Result<()> {
     latency(table, name, &settings(&database.url()), rate / 2.0).await
 }
 
-/// The settings of a node on a database.
-pub fn settings(url: &str) -> [(&str, &str); 2] {
-    [("HOOKWRIGHT_DATABASE", url), ("HOOKWRIGHT_ENCRYPTION_KEY", KEY)]
+/// The settings of a node on a database. A receiver that fails first for each delivery must not open a circuit.
+pub fn settings(url: &str) -> [(&str, &str); 3] {
+    [
+        ("HOOKWRIGHT_DATABASE", url),
+        ("HOOKWRIGHT_ENCRYPTION_KEY", KEY),
+        ("HOOKWRIGHT_CIRCUIT_FAILURE_PERCENT", "off"),
+    ]
 }
 
 /// Nodes on one database, with one tenant.

@@ -132,6 +132,7 @@ async fn start_on(
     let (stop_feeding, stats) = activity::count(node, &stores, &clock);
     let (parts, observers) = ((&sandbox, &recorder), (&health, &notices, &stats));
     let workers = workers(&config, clients, &sources, &directory, parts, observers);
+    hook_states::follow_flows(&directory, &dispatcher, &stop_feeding);
     dispatcher.start(Arc::new(Workers::new(Arc::clone(&cores), workers.into_iter())), cores.first().clone());
     let feeding = spawn_feeder(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);

@@ -48,6 +48,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// For a member of a patch where null means something: absent is `None`, null is `Some(None)`.
+///
+/// # Errors
+/// If the value has another type.
+pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
 /// The members of an object, in order. Duplicate names are an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Members<V>(pub Vec<(String, V)>);

@@ -83,7 +83,9 @@ impl Reporter {
         let activity = NodeActivity {
             deliveries_in_memory: count(self.dispatcher.in_memory()),
             deliveries_in_flight: count(self.dispatcher.unfinished()),
-            owned_hooks: Some(count(self.directory.count_hooks(|hook| self.dispatcher.owns(hook)))),
+            owned_hooks: Some(count(
+                self.directory.count_hooks(|hook| self.dispatcher.owns(hook.id, hook.tenant)),
+            )),
             accepted_per_second,
         };
         NodeReport { address: self.address.to_string(), started_at, now: self.sources.now(), activity }

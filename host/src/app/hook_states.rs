@@ -1,4 +1,4 @@
-//! What keeps the states of hooks: health on disk, the pause that all nodes follow, and operational events.
+//! What keeps the states of hooks: health on disk, the pause that all nodes follow, flow control, and operational events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,13 @@ pub(super) fn follow(
 ) {
     let (directory, dispatcher) = (Arc::clone(directory), Arc::clone(dispatcher));
     tokio::spawn(sync(database.is_shared(), Arc::clone(health), directory, dispatcher, stop.clone()));
+}
+
+/// Has the dispatcher keep to the flow control of hooks and tenants, until `stop`.
+pub(super) fn follow_flows(directory: &Directory, dispatcher: &Arc<Dispatcher>, stop: &CancellationToken) {
+    let flows = directory.flows();
+    dispatcher.take_flows(&flows);
+    tokio::spawn(stop.clone().run_until_cancelled_owned(Arc::clone(dispatcher).follow_flows(flows)));
 }
 
 async fn sync(

@@ -4,7 +4,7 @@
 //! start and return. What does not fit into memory stays on disk, and the [`feeder`](super::feeder) claims it from there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -15,7 +15,7 @@ use super::hook_health::{Gate, HookHealthMonitor};
 use super::limits::DispatcherLimits;
 use super::work::Work;
 use crate::clock;
-use crate::domain::{Delivery, HookId, Lease, NodeNumber, TenantId, Trigger, UnixMillis};
+use crate::domain::{Delivery, Flows, HookId, Lease, NodeNumber, TenantId, Trigger, UnixMillis};
 use crate::storage::{Membership, Term};
 
 /// Makes attempts in the background.
@@ -30,6 +30,9 @@ pub struct Dispatcher {
     lease: Duration,
     in_flight_per_hook: usize,
     membership: Arc<Membership>,
+    /// What hooks and tenants ask for.
+    flows: RwLock<Flows>,
+    has_flows: AtomicBool,
     started: OnceLock<(Arc<dyn StartAttempt>, Handle)>,
     /// Notified when nothing starts any more and everything is recorded.
     drained: Notify,
@@ -62,6 +65,8 @@ impl Dispatcher {
             in_flight_per_hook: limits.in_flight_per_hook,
             queue: Mutex::new(FairQueue::new(limits).beside(membership.members())),
             membership,
+            flows: RwLock::default(),
+            has_flows: AtomicBool::new(false),
             started: OnceLock::new(),
             drained: Notify::new(),
             feeder: Arc::new(Notify::new()),
@@ -95,15 +100,8 @@ impl Dispatcher {
     /// been stopped meanwhile, or another node may have to start it.
     #[must_use]
     pub fn may_start(&self, work: &Work) -> bool {
-        let is_for_this_node =
-            || work.trigger == Trigger::Test || self.membership.share(self.in_flight_per_hook, work.hook) > 0;
+        let is_for_this_node = || work.trigger == Trigger::Test || self.has_share(work.hook, work.tenant());
         self.membership.holds(work.term) && is_for_this_node()
-    }
-
-    /// Whether this node claims what is due of `hook`.
-    #[must_use]
-    pub fn owns(&self, hook: HookId) -> bool {
-        self.membership.owns(hook)
     }
 
     pub(super) fn term(&self) -> Term {
@@ -132,16 +130,20 @@ impl Dispatcher {
     /// Has the feeder claim a delivery for `hook` that was stored without room in memory.
     pub fn stored_on_disk(&self, hook: HookId, tenant: TenantId) {
         // If the hook is another node's, that one looks for it.
-        if self.owns(hook) {
-            self.queue().set_backlog(hook, tenant, true);
-            self.feeder.notify_one();
+        if self.owns(hook, tenant) {
+            let mut queue = self.queue();
+            queue.set_backlog(hook, tenant, true);
+            // If there is no room, the feeder is woken when there is.
+            if !queue.wakes_feeder(hook) {
+                self.feeder.notify_one();
+            }
         }
     }
 
     /// Notes a delivery on disk that is held: new ones of its hook are stored behind it. If its circuit is open, the feeder
     /// looks at it when it is time to probe, at the latest.
     pub fn held_on_disk(&self, hook: HookId, tenant: TenantId, now: UnixMillis) {
-        if !self.owns(hook) {
+        if !self.owns(hook, tenant) {
             return;
         }
         self.queue().set_backlog(hook, tenant, true);
@@ -355,5 +357,6 @@ impl Drop for Recalled {
     }
 }
 
+mod flows;
 #[cfg(test)]
 mod tests;

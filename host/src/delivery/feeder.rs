@@ -102,7 +102,7 @@ impl Feeder {
     ) -> Result<Option<UnixMillis>, StorageError> {
         let backlog = self.deliveries.backlog().await?;
         // A backlog that was noted after the disk was read is forgotten too early, but it also woke the next look.
-        let due = backlog.iter().filter(|it| it.first_due_at <= now && self.dispatcher.owns(it.hook));
+        let due = backlog.iter().filter(|it| it.first_due_at <= now && self.owns(it.hook));
         let due_hooks = due.map(|backlog| backlog.hook).collect();
         let mut after = None;
         loop {
@@ -174,9 +174,14 @@ impl Feeder {
         earlier(next, now)
     }
 
+    fn owns(&self, hook: HookId) -> bool {
+        self.directory.hook(hook).is_some_and(|hook| self.dispatcher.owns(hook.id, hook.tenant))
+    }
+
     /// The hook, if it is there, sends, and is this node's, with its tenant.
     fn enabled(&self, hook: HookId) -> Option<(HookId, TenantId)> {
-        let is_wanted = |hook: &Arc<Hook>| self.directory.sends(hook) && self.dispatcher.owns(hook.id);
+        let is_wanted =
+            |hook: &Arc<Hook>| self.directory.sends(hook) && self.dispatcher.owns(hook.id, hook.tenant);
         self.directory.hook(hook).filter(is_wanted).map(|hook| (hook.id, hook.tenant))
     }
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::domain::{HookId, Members};
-
 /// How many deliveries may be in memory and in progress.
 #[derive(Debug, Clone)]
 pub struct DispatcherLimits {
@@ -25,11 +23,4 @@ pub struct DispatcherLimits {
     /// How long a lease lasts. This is far longer than a queue takes to empty: if a lease ends while its delivery is still
     /// queued, the request may be sent twice.
     pub lease: Duration,
-}
-
-impl DispatcherLimits {
-    /// How many requests of `hook` this node may have in flight, beside the other nodes.
-    pub(super) fn share(&self, members: &Members, hook: HookId) -> usize {
-        members.share(self.in_flight_per_hook, hook)
-    }
 }

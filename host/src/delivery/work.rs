@@ -5,6 +5,9 @@ use std::sync::Arc;
 use crate::domain::{Delivery, DeliveryId, Event, HookId, Lease, LeaseId, TenantId, Trigger, UnixMillis};
 use crate::storage::{Claimed, RenderedRequest, Term};
 
+/// The end of the lease of what goes back to the disk.
+const ENDED: UnixMillis = UnixMillis(i64::MIN);
+
 /// A leased delivery with everything that an attempt needs.
 #[derive(Debug, Clone)]
 pub struct Work {
@@ -71,6 +74,16 @@ impl Work {
     #[must_use]
     pub fn is_under_stored_lease(&self) -> bool {
         self.lease == LeaseId::of_stored(self.delivery)
+    }
+
+    /// It is not sent, but goes back to the disk: when it starts, its lease counts as ended.
+    pub(super) fn give_back(&mut self) {
+        self.lease_until = ENDED;
+    }
+
+    /// Whether [`Self::give_back`] was called.
+    pub(super) fn goes_back(&self) -> bool {
+        self.lease_until == ENDED
     }
 
     pub(super) fn tenant(&self) -> TenantId {

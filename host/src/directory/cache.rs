@@ -12,8 +12,8 @@ use super::plugin_index::PluginIndex;
 use super::quotas::Quotas;
 use super::tenant_index::TenantIndex;
 use crate::clock::Clock;
-use crate::domain::TenantId;
 use crate::domain::ids::IdGenerator;
+use crate::domain::{Flows, TenantId};
 use crate::storage::{Revision, Storage, StorageError};
 use crate::tenant_limiter::{TenantLimiter, TenantPermit};
 
@@ -28,6 +28,8 @@ pub struct Directory {
     pub(super) plugins: RwLock<PluginIndex>,
     pub(super) quotas: Quotas,
     pub(super) pauses: Pauses,
+    /// The flow control of hooks and tenants, for those who follow it.
+    pub(super) flows: tokio::sync::watch::Sender<Flows>,
     /// The last revision that memory has. Locked during a commit and the change in memory that follows it.
     pub(super) mutation: tokio::sync::Mutex<Revision>,
     /// When the configuration was last compared with the database's.
@@ -83,12 +85,14 @@ impl Directory {
             plugins: RwLock::new(loaded.plugins),
             quotas,
             pauses: Pauses::default(),
+            flows: tokio::sync::watch::Sender::default(),
             mutation: tokio::sync::Mutex::new(loaded.revision),
             freshness,
             changes: TenantLimiter::new(1),
             storage,
         });
         directory.set_engine_paused(paused);
+        directory.publish_flows();
         Ok(directory)
     }
 

@@ -89,6 +89,7 @@ impl Directory {
             }
         }
         self.count_pauses();
+        self.publish_flows();
         self.freshness.set_revision(*revision);
         self.freshness.set(began_ms);
         Ok(needed)

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::quotas::hook_bytes;
-use crate::domain::{EventType, Hook, HookId, TenantId, TypePattern};
+use crate::domain::{EventType, Flow, Hook, HookId, TenantId, TypePattern};
 
 /// Hooks in memory, and by tenant their subscriptions.
 #[derive(Debug, Default)]
 pub struct HookIndex {
     pub(super) hooks: HashMap<HookId, Arc<Hook>>,
     pub(super) tenants: HashMap<TenantId, TenantHooks>,
+    /// The flow control of hooks that have some. Shared, and so copied at a change.
+    pub(super) flows: Arc<HashMap<HookId, Arc<Flow>>>,
 }
 
 /// One tenant's hooks, and the enabled ones by subscription.
@@ -40,7 +42,8 @@ impl HookIndex {
     }
 
     pub(super) fn put(&mut self, hook: Arc<Hook>) {
-        self.remove(hook.id);
+        self.take_out(hook.id);
+        self.set_flow(hook.id, hook.flow());
         let of_tenant = self.tenants.entry(hook.tenant).or_default();
         of_tenant.all.insert(hook.id, Arc::clone(&hook));
         of_tenant.bytes += hook_bytes(&hook);
@@ -63,6 +66,22 @@ impl HookIndex {
     }
 
     pub(super) fn remove(&mut self, id: HookId) {
+        self.take_out(id);
+        self.set_flow(id, None);
+    }
+
+    fn set_flow(&mut self, id: HookId, flow: Option<Arc<Flow>>) {
+        if self.flows.get(&id) == flow.as_ref() {
+            return;
+        }
+        let flows = Arc::make_mut(&mut self.flows);
+        match flow {
+            Some(flow) => drop(flows.insert(id, flow)),
+            None => drop(flows.remove(&id)),
+        }
+    }
+
+    fn take_out(&mut self, id: HookId) {
         let Some(hook) = self.hooks.remove(&id) else { return };
         let Some(of_tenant) = self.tenants.get_mut(&hook.tenant) else { return };
         of_tenant.all.remove(&id);

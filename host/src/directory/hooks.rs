@@ -28,8 +28,8 @@ impl Directory {
     }
 
     /// How many hooks of all tenants are `wanted`.
-    pub fn count_hooks(&self, wanted: impl Fn(HookId) -> bool) -> usize {
-        read(&self.hooks).hooks.keys().filter(|hook| wanted(**hook)).count()
+    pub fn count_hooks(&self, wanted: impl Fn(&Hook) -> bool) -> usize {
+        read(&self.hooks).hooks.values().filter(|hook| wanted(hook)).count()
     }
 
     /// A tenant's hooks that were made through `surface`, oldest first.
@@ -116,6 +116,7 @@ impl Directory {
         let change = self.storage.hooks.insert(&hook, *permit.revision).await?;
         self.committed(&mut permit.revision, change).await?;
         write(&self.hooks).put(Arc::clone(&hook));
+        self.publish_flows();
         Ok(hook)
     }
 
@@ -190,6 +191,7 @@ impl Directory {
         let existed = self.committed(&mut permit.revision, change).await?;
         if existed {
             write(&self.hooks).put(Arc::clone(hook));
+            self.publish_flows();
         }
         Ok(existed)
     }
@@ -206,6 +208,7 @@ impl Directory {
         // An event that matches meanwhile makes a delivery, which storage stores as cancelled.
         let deleted = self.storage.hooks.delete(tenant, id).await?;
         write(&self.hooks).remove(id);
+        self.publish_flows();
         let Some(HookDeletion { revision, cancelling }) = deleted else { return Ok(false) };
         self.committed(&mut permit.revision, ConfigChange::Done(revision)).await?;
         // Cancelling may take long, and changes nothing in memory: other changes do not wait for it.

@@ -8,6 +8,7 @@ mod access;
 mod access_index;
 mod cache;
 mod error;
+mod flows;
 mod follow;
 mod freshness;
 mod hook_index;

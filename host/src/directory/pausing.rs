@@ -83,6 +83,7 @@ impl Directory {
         }
         write(&self.tenants).add_tenant(Arc::clone(&tenant));
         self.count_pauses();
+        self.publish_flows();
         Ok(Some(tenant))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -14,8 +15,8 @@ use super::receiver_options::{Handshake, ReceiverOptions, SignatureHeaders};
 use super::signing_key::SigningKey;
 use super::target_url::{MAX_TARGET_URL_LEN, parse_target_url};
 use super::{
-    Disabled, DisabledWhy, HeaderList, HookId, HookOptions, Invalid, Origin, Pipeline, SecretText, ShortText,
-    SigningSecret, Subscription, TenantId, UnixMillis,
+    Disabled, DisabledWhy, Flow, HeaderList, HookId, HookOptions, Invalid, Origin, Pipeline, Rate,
+    SecretText, ShortText, SigningSecret, Subscription, TenantId, UnixMillis,
 };
 
 /// A receiver of a tenant's events.
@@ -165,6 +166,17 @@ impl Hook {
     #[must_use]
     pub fn handshake(&self) -> Option<&Handshake> {
         self.receiver()?.handshake.as_ref()
+    }
+
+    /// Its flow control, with the rate that its receiver allows in a handshake.
+    #[must_use]
+    pub fn flow(&self) -> Option<Arc<Flow>> {
+        let own = self.options.flow.as_ref();
+        let allowed = self.handshake().and_then(|handshake| handshake.allowed_rate).map(Rate::per_minute);
+        let Some(allowed) = allowed else { return own.cloned() };
+        let mut flow = own.map(|flow| Flow::clone(flow)).unwrap_or_default();
+        flow.max_per_second = Some(flow.max_per_second.map_or(allowed, |rate| rate.min(allowed)));
+        Some(Arc::new(flow))
     }
 
     /// Whether its receiver must allow requests first.

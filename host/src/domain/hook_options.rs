@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::attempt::named_enum;
 use super::receiver_options::ReceiverOptions;
-use super::{Invalid, UnixMillis};
+use super::{Flow, Invalid, UnixMillis};
 
 /// Options of a hook's deliveries. A new one needs a default, a line in the JSON of its column, and a member of v3.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct HookOptions {
     pub disabled: Option<Disabled>,
     /// What the receiver needs beyond a signed request.
     pub receiver: Option<Box<ReceiverOptions>>,
+    /// Its own flow control.
+    pub flow: Option<Arc<Flow>>,
     /// JSON members of options that a newer build stored. They are kept.
     pub unknown: Option<Arc<str>>,
 }

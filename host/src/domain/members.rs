@@ -4,10 +4,25 @@
 //! joins or leaves, only the hooks that it gains or had change their owner. The weights are fixed: nodes of different
 //! versions must choose the same owner.
 
-use super::{HookId, NodeNumber};
+use super::{HookId, NodeNumber, TenantId};
 
 /// How many views a node keeps since the last agreed one. With more it may do nothing until one is agreed.
 const MAX_VIEWS: usize = 16;
+
+/// What has an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owned {
+    /// One hook.
+    Hook(HookId),
+    /// All hooks of one tenant.
+    HooksOf(TenantId),
+}
+
+impl From<HookId> for Owned {
+    fn from(hook: HookId) -> Self {
+        Self::Hook(hook)
+    }
+}
 
 /// A node that shares the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +71,12 @@ impl View {
         candidates(self) == candidates(other)
     }
 
-    /// The node that claims what is due of `hook`. None if all nodes are shutting down.
+    /// The node that claims what is due of a hook, or of all hooks of a tenant. None if all nodes are shutting down.
     #[must_use]
-    pub fn owner(&self, hook: HookId) -> Option<NodeNumber> {
+    pub fn owner(&self, owned: impl Into<Owned>) -> Option<NodeNumber> {
+        let owned = owned.into();
         let candidates = self.0.iter().filter(|member| !member.draining).map(|member| member.node);
-        candidates.max_by_key(|node| (weight(hook, *node), *node))
+        candidates.max_by_key(|node| (weight(owned, *node), *node))
     }
 
     /// How much of a `limit` for `hook` is for `node`. The owner has what cannot be divided. A node that is shutting down
@@ -142,17 +158,18 @@ impl Members {
         Self { own: self.own, views }
     }
 
-    /// The node that claims what is due of `hook`. None while it changes.
+    /// The node that claims what is due of a hook, or of all hooks of a tenant. None while it changes.
     #[must_use]
-    pub fn owner(&self, hook: HookId) -> Option<NodeNumber> {
-        let owner = self.view().owner(hook);
-        owner.filter(|_| self.views.iter().all(|view| view.owner(hook) == owner))
+    pub fn owner(&self, owned: impl Into<Owned>) -> Option<NodeNumber> {
+        let owned = owned.into();
+        let owner = self.view().owner(owned);
+        owner.filter(|_| self.views.iter().all(|view| view.owner(owned) == owner))
     }
 
-    /// Whether this node claims what is due of `hook`.
+    /// Whether this node claims that.
     #[must_use]
-    pub fn owns(&self, hook: HookId) -> bool {
-        self.owner(hook) == Some(self.own)
+    pub fn owns(&self, owned: impl Into<Owned>) -> bool {
+        self.owner(owned) == Some(self.own)
     }
 
     /// How much of a `limit` for `hook` is for this node. If it is 0, the node starts nothing for the hook.
@@ -171,9 +188,10 @@ pub(crate) fn agreed(nodes: &[u16]) -> Members {
     Members { own: NodeNumber(nodes[0]), views: vec![view] }
 }
 
-/// How much `node` is preferred for `hook`.
-fn weight(hook: HookId, node: NodeNumber) -> u64 {
-    mix(mix(hook.0.cast_unsigned()) ^ (u64::from(node.0) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+/// How much `node` is preferred.
+fn weight(owned: Owned, node: NodeNumber) -> u64 {
+    let (Owned::Hook(HookId(id)) | Owned::HooksOf(TenantId(id))) = owned;
+    mix(mix(id.cast_unsigned()) ^ (u64::from(node.0) + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
 /// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014).

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Invalid, KeyId, TenantId, UnixMillis};
+use super::{Invalid, KeyId, Rate, TenantId, UnixMillis};
 
 /// The owner of hooks, plugins, events and keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Tenant {
 pub struct TenantOptions {
     /// Since when the deliveries of all its hooks are held.
     pub paused_since: Option<UnixMillis>,
+    /// The most requests in a second for all its hooks together.
+    pub max_per_second: Option<Rate>,
     /// JSON members of options that a newer build stored. They are kept.
     pub unknown: Option<Arc<str>>,
 }

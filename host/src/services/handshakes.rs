@@ -81,7 +81,9 @@ impl Handshakes {
             tokio::time::sleep(INTERRUPTED_AFTER).await;
             let Some(this) = this.upgrade().map(Self) else { return };
             let now = this.0.sources.now();
-            this.start_pending(|hook| this.0.dispatcher.owns(hook.id) && was_interrupted(hook, now));
+            this.start_pending(|hook| {
+                this.0.dispatcher.owns(hook.id, hook.tenant) && was_interrupted(hook, now)
+            });
         }
     }
 

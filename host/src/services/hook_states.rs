@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::delivery::Dispatcher;
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::{
-    DeliveryId, Disabled, DisabledWhy, EventKey, EventType, Hook, HookId, Tenant, TenantId, UnixMillis,
+    DeliveryId, Disabled, DisabledWhy, EventKey, EventType, Flow, Hook, HookId, Rate, Tenant, TenantId,
+    UnixMillis,
 };
 use crate::sources::Sources;
 use crate::storage::{Missed, MissedQuery, Storage, StorageError};
@@ -71,6 +72,15 @@ pub enum HookState {
     Disabled(Disabled),
 }
 
+/// What to change of a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TenantChange {
+    /// Whether deliveries of all its hooks are held.
+    pub paused: Option<bool>,
+    /// The most requests in a second for all its hooks together, or that there is no limit.
+    pub max_per_second: Option<Option<Rate>>,
+}
+
 /// What a call of [`HookStates::recover`] has made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovered {
@@ -129,6 +139,15 @@ impl HookStates {
         }
     }
 
+    /// Whether deliveries of `hook` may wait because of a limit of its own or its tenant's.
+    #[must_use]
+    pub fn is_limited(&self, hook: &Hook) -> bool {
+        let has_limit = |flow: Arc<Flow>| flow.max_per_second.is_some() || flow.max_in_flight.is_some();
+        let tenant = self.directory.tenant(hook.tenant);
+        hook.flow().is_some_and(has_limit)
+            || tenant.is_some_and(|tenant| tenant.options.max_per_second.is_some())
+    }
+
     /// How many deliveries of `hook` are not final, up to [`MAX_HELD`].
     ///
     /// # Errors
@@ -137,21 +156,27 @@ impl HookStates {
         self.storage.hook_states.unfinished(hook, MAX_HELD).await
     }
 
-    /// Pauses a tenant, or resumes it; `None` if there is no such tenant.
+    /// Changes a tenant; `None` if there is no such tenant.
     ///
     /// # Errors
     /// If storage fails.
-    pub async fn pause_tenant(
+    pub async fn change_tenant(
         &self,
         tenant: TenantId,
-        paused: bool,
+        change: TenantChange,
     ) -> Result<Option<Arc<Tenant>>, DirectoryError> {
         let changed = self.directory.change_tenant(tenant, |options, now| {
             let mut options = options.clone();
-            options.paused_since = paused.then(|| options.paused_since.unwrap_or(now));
+            if let Some(paused) = change.paused {
+                options.paused_since = paused.then(|| options.paused_since.unwrap_or(now));
+            }
+            if let Some(rate) = change.max_per_second {
+                options.max_per_second = rate;
+            }
             options
         });
         let changed = changed.await?;
+        self.dispatcher.take_flows(&self.directory.flows());
         self.dispatcher.wake();
         Ok(changed)
     }

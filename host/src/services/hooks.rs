@@ -53,6 +53,7 @@ impl HookService {
         let id = HookId::generate(&self.sources.ids, now);
         let hook = Hook { id, created_at: now, updated_at: now, ..hook };
         let created = self.directory.create_hook(hook).await?;
+        self.dispatcher.take_flows(&self.directory.flows());
         self.handshakes.start(&created);
         self.tell_quotas(created.tenant);
         Ok(created)
@@ -142,6 +143,12 @@ impl HookService {
         self.directory.change_hook(tenant, id, change).await
     }
 
+    /// The most requests that one hook may have in flight.
+    #[must_use]
+    pub fn max_in_flight(&self) -> usize {
+        self.dispatcher.in_flight_per_hook()
+    }
+
     /// The handshakes of hooks.
     #[must_use]
     pub fn handshakes(&self) -> &Handshakes {
@@ -150,6 +157,7 @@ impl HookService {
 
     /// Wakes the dispatcher: the change may have enabled the hook, whose deliveries may be due.
     fn changed(&self, tenant: TenantId, hook: HookId) {
+        self.dispatcher.take_flows(&self.directory.flows());
         self.dispatcher.health().hook_changed(hook, self.sources.now());
         self.dispatcher.wake();
         self.tell_quotas(tenant);

@@ -23,7 +23,7 @@ use crate::storage::Storage;
 pub use deliveries::{DeliveryError, DeliveryService};
 pub use event_matches::{HookMatch, MatchReason};
 pub use handshakes::Handshakes;
-pub use hook_states::{HookState, HookStates, Recovered};
+pub use hook_states::{HookState, HookStates, Recovered, TenantChange};
 pub use hooks::HookService;
 pub use operational_events::OperationalEvents;
 pub use request_limits::{LimitExceeded, RequestLimiter, RequestLimits};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use crate::clock;
-use crate::domain::{HookId, Members, NodeNumber, View};
+use crate::domain::{HookId, Members, NodeNumber, Owned, View};
 
 /// A node that could not show for this long that it is alive accepts and starts nothing. Others take its work over after
 /// ten seconds.
@@ -77,16 +77,21 @@ impl Membership {
         self.is_shared
     }
 
-    /// Whether this node claims what is due of `hook`.
+    /// Whether this node claims what is due of a hook, or of all hooks of a tenant.
     #[must_use]
-    pub fn owns(&self, hook: HookId) -> bool {
-        !self.is_shared || self.members.borrow().owns(hook)
+    pub fn owns(&self, owned: impl Into<Owned>) -> bool {
+        !self.is_shared || self.members.borrow().owns(owned)
     }
 
     /// How much of a `limit` for `hook` is for this node: see [`Members::share`].
     #[must_use]
     pub fn share(&self, limit: usize, hook: HookId) -> usize {
         if self.is_shared { self.members.borrow().share(limit, hook) } else { limit }
+    }
+
+    /// What `ask` says of the nodes.
+    pub fn with_members<T>(&self, ask: impl FnOnce(&Members) -> T) -> T {
+        ask(&self.members.borrow())
     }
 
     /// Whether the node may neither accept nor start anything.

@@ -1,9 +1,9 @@
 //! What holds over all nodes together: limits of hooks, and that nothing is sent twice by a node that was stopped.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use hookwright_tests::{Client, Receiver, Reply, Server};
 use serde_json::json;
@@ -123,4 +123,65 @@ async fn a_node_that_was_stopped_sends_nothing_that_was_taken_over_and_joins_aga
     assert!(ids.iter().all(|id| arrivals.contains_key(id)));
     let repeated: usize = arrivals.values().map(|count| count - 1).sum();
     assert!((1..=2).contains(&repeated), "only what was in flight comes twice: {arrivals:?}");
+}
+
+/// The times of requests, with their events.
+type Arrivals = Arc<Mutex<Vec<(Instant, String)>>>;
+
+async fn timing() -> (Receiver, Arrivals) {
+    let arrivals = Arrivals::default();
+    let kept = Arc::clone(&arrivals);
+    let receiver = Receiver::responding(move |arrival| {
+        kept.lock().unwrap().push((Instant::now(), arrival.header("webhook-id").to_owned()));
+        Reply::status(200)
+    });
+    (receiver.await, arrivals)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hooks_and_a_tenants_rate_hold_over_all_nodes_together() {
+    const RATE: f64 = 50.0;
+    let first = Server::start(BINARY).await;
+    let client = first.tenant("acme").await;
+    let (second, third) = (first.another_node().await, first.another_node().await);
+    let nodes = [&first, &second, &third].map(|node| client.clone().at(node.base()));
+    for of_tenant in [false, true] {
+        let (receiver, arrivals) = timing().await;
+        let hooks = match of_tenant {
+            false => vec![hook(&client, &receiver, json!({"max_per_second": RATE})).await],
+            true => {
+                let headers = [("content-type", "application/merge-patch+json")];
+                let patch = json!({"max_per_second": RATE}).to_string();
+                first.operator().send("PATCH", "/api/v3/tenants/acme", patch, &headers).await.expect(200);
+                vec![hook(&client, &receiver, json!({})).await, hook(&client, &receiver, json!({})).await]
+            }
+        };
+        // All nodes know the hooks and their limits.
+        for node in &nodes {
+            for hook in &hooks {
+                while node.get(&format!("/hooks/{hook}")).await.status != 200 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        let (begin, mut ids) = (Instant::now(), Vec::new());
+        for number in 0..240 {
+            ids.push(publish(&nodes[number % 3], number).await);
+        }
+        for _ in 0..ids.len() * hooks.len() {
+            receiver.next().await;
+        }
+        let arrivals = std::mem::take(&mut *arrivals.lock().unwrap());
+        for (index, (time, _)) in arrivals.iter().enumerate() {
+            let elapsed = *time - begin;
+            let most = RATE * (elapsed.as_secs_f64() + 0.021) + RATE / 10.0;
+            assert!((index + 1) as f64 <= most, "{} within {elapsed:?}", index + 1);
+        }
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        arrivals.into_iter().for_each(|(_, id)| *counts.entry(id).or_default() += 1);
+        assert!(ids.iter().all(|id| counts.get(id) == Some(&hooks.len())), "each arrives once: {counts:?}");
+        for hook in &hooks {
+            client.send("DELETE", &format!("/api/v3/hooks/{hook}"), "", &[]).await.expect(204);
+        }
+    }
 }

@@ -7,10 +7,12 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
+use serde_json::Number;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::hooks::{rate_number, read_rate};
 use super::limits::MAX_SMALL_BODY;
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
@@ -23,7 +25,7 @@ use crate::api::v3::openapi::schemas;
 use crate::api::{SharedApiState, json};
 use crate::directory::Directory;
 use crate::domain::Tenant;
-use crate::services::HookStates;
+use crate::services::{HookStates, TenantChange};
 
 pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new()
@@ -55,6 +57,9 @@ pub(super) struct TenantView {
     client_id: Option<i64>,
     /// Since when the deliveries of all its hooks are held; null if they are not.
     paused_since: Option<Time>,
+    /// The most requests in a second to the receivers of all its hooks together; null if there is no limit.
+    #[schema(value_type = Option<schemas::MaxPerSecond>)]
+    max_per_second: Option<Number>,
     created_at: Time,
 }
 
@@ -64,6 +69,11 @@ pub(super) struct TenantView {
 pub(super) struct TenantPatch {
     /// Whether the deliveries of all its hooks are held.
     paused: Option<bool>,
+    /// The most requests in a second to the receivers of all its hooks together, on all nodes, 0.01 to 10,000. What
+    /// is over waits. Null: no limit.
+    #[serde(default, deserialize_with = "json::nullable")]
+    #[schema(value_type = Option<schemas::MaxPerSecond>)]
+    max_per_second: Option<Option<f64>>,
 }
 
 impl From<Arc<Tenant>> for TenantView {
@@ -73,6 +83,7 @@ impl From<Arc<Tenant>> for TenantView {
             name: tenant.name.clone(),
             client_id: tenant.client_id,
             paused_since: tenant.options.paused_since.map(Time),
+            max_per_second: tenant.options.max_per_second.and_then(rate_number),
             created_at: Time(tenant.created_at),
         }
     }
@@ -105,10 +116,10 @@ pub(super) async fn create_tenant(
     Ok((StatusCode::CREATED, Json(TenantView::from(tenant))))
 }
 
-/// Pause or resume a tenant
+/// Change a tenant
 ///
 /// Requires the operator's key. While a tenant is paused, its events are accepted and matched, and nothing is
-/// sent. Resuming sends what was held, in the order of acceptance.
+/// sent. Resuming sends what was held, in the order of acceptance. What is over its rate waits.
 #[utoipa::path(
     patch, path = "/api/v3/tenants/{id}", tag = "tenants",
     request_body(content = TenantPatch, content_type = "application/merge-patch+json", description = "The members of the tenant to change"),
@@ -125,11 +136,15 @@ pub(super) async fn patch_tenant(
 ) -> Result<Json<TenantView>, Problem> {
     caller.must_be_operator()?;
     let body = payload.read(ContentType::MergePatch, MAX_SMALL_BODY).await?;
-    let TenantPatch { paused } = json::parse(&body)?;
+    let TenantPatch { paused, max_per_second } = json::parse(&body)?;
+    let max_per_second = max_per_second.map(read_rate).transpose()?;
     let no_tenant = || Problem::not_found("tenant", &name);
     let tenant = directory.tenant_named(&name).ok_or_else(no_tenant)?;
-    let Some(paused) = paused else { return Ok(Json(tenant.into())) };
-    let changed = states.pause_tenant(tenant.id, paused).await?;
+    let change = TenantChange { paused, max_per_second };
+    if change == TenantChange::default() {
+        return Ok(Json(tenant.into()));
+    }
+    let changed = states.change_tenant(tenant.id, change).await?;
     Ok(Json(changed.ok_or_else(no_tenant)?.into()))
 }
 

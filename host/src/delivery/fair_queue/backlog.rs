@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use rustc_hash::FxHashSet;
 
+use super::pacing::most_queued;
 use super::queue::FairQueue;
 use crate::domain::{HookId, TenantId};
 
@@ -44,12 +45,29 @@ impl FairQueue {
     }
 
     /// Whether [`Self::request_ended`] or [`Self::unreserve`] will ask for more of `hook`.
-    pub(in crate::delivery) fn wakes_feeder(&self, hook: HookId) -> bool {
-        self.hooks.get(&hook).is_some_and(|queue| queue.backlog && !queue.wants_more(&self.limits))
+    pub(in crate::delivery) fn wakes_feeder(&mut self, hook: HookId) -> bool {
+        let Some(queue) = self.hooks.get(&hook).filter(|queue| queue.backlog) else { return false };
+        let id = queue.tenant;
+        if !queue.wants_more(&self.limits) {
+            return true;
+        }
+        let Some(rate) = self.tenant_rate(id) else { return false };
+        let Some(tenant) = self.tenants.get_mut(&id) else { return false };
+        tenant.held_back = tenant.taken > most_queued(rate) / 2;
+        tenant.held_back
     }
 
-    /// Whether the hook may have more on disk and its queue runs low.
-    pub(super) fn wants_more(&self, hook: HookId) -> bool {
-        self.hooks.get(&hook).is_some_and(|queue| queue.wants_more(&self.limits))
+    /// Whether the hook may have more on disk and its queue runs low, or what its tenant has in memory.
+    pub(super) fn wants_more(&mut self, hook: HookId) -> bool {
+        let Some(queue) = self.hooks.get(&hook) else { return false };
+        queue.wants_more(&self.limits) || self.tenant_wants_more(queue.tenant)
+    }
+
+    fn tenant_wants_more(&mut self, id: TenantId) -> bool {
+        let Some(rate) = self.tenant_rate(id) else { return false };
+        let Some(tenant) = self.tenants.get_mut(&id) else { return false };
+        let wants_more = tenant.held_back && tenant.taken <= most_queued(rate) / 2;
+        tenant.held_back &= !wants_more;
+        wants_more
     }
 }

@@ -1,5 +1,7 @@
 //! How many more deliveries there is room for in memory.
 
+use super::hook_queue::limit_with;
+use super::pacing::most_queued;
 use super::queue::FairQueue;
 use super::shares;
 use crate::domain::{HookId, TenantId, Trigger};
@@ -26,23 +28,27 @@ impl ClaimCapacity {
 impl FairQueue {
     /// How many more deliveries of `hook` there is room for in number. [`Self::capacity_in_bytes`] also limits them.
     pub(super) fn capacity(&self, hook: HookId, tenant: TenantId, trigger: Trigger) -> usize {
-        self.capacity_of_tenant(tenant).min(self.capacity_of_hook(hook, trigger))
+        self.capacity_of_tenant(tenant, trigger).min(self.capacity_of_hook(hook, trigger))
     }
 
     fn capacity_of_hook(&self, hook: HookId, trigger: Trigger) -> usize {
         let queue = self.hooks.get(&hook);
         let limit = match queue {
-            Some(queue) if trigger != Trigger::Test => queue.limit(&self.limits),
-            _ => self.limits.queued_per_hook,
+            _ if trigger == Trigger::Test => self.limits.queued_per_hook,
+            Some(queue) => queue.limit(&self.limits),
+            None if self.flows.is_empty() => self.limits.queued_per_hook,
+            None => limit_with(self.flows.hooks.get(&hook).map(|flow| &**flow), self.limits.queued_per_hook),
         };
         limit.saturating_sub(queue.map_or(0, |queue| queue.taken))
     }
 
-    fn capacity_of_tenant(&self, tenant: TenantId) -> usize {
+    fn capacity_of_tenant(&self, tenant: TenantId, trigger: Trigger) -> usize {
         let held = self.tenants.get(&tenant).map_or(0, |tenant| tenant.taken);
+        let rate = self.tenant_rate(tenant).filter(|_| trigger != Trigger::Test);
+        let most = rate.map_or(usize::MAX, |rate| most_queued(rate).saturating_sub(held));
         let limit = self.limits.queued;
         let first = usize::from(held == 0 && self.queued < limit);
-        shares::capacity(held, self.queued, limit, FEW.min(limit / 64)).max(first)
+        shares::capacity(held, self.queued, limit, FEW.min(limit / 64)).max(first).min(most)
     }
 
     pub(super) fn capacity_in_bytes(&self, tenant: TenantId) -> usize {
@@ -89,7 +95,7 @@ impl FairQueue {
         if self.capacity_in_bytes(tenant) == 0 {
             return ClaimCapacity::NONE;
         }
-        let of_tenant = self.capacity_of_tenant(tenant).saturating_sub(claimed);
+        let of_tenant = self.capacity_of_tenant(tenant, Trigger::Event).saturating_sub(claimed);
         let deliveries = of_tenant.min(self.capacity_of_hook(hook, Trigger::Event));
         // A first delivery is claimed however large it is.
         ClaimCapacity { deliveries, tenant_bytes: self.share_in_bytes(tenant).max(1) }

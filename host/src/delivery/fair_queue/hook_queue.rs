@@ -1,12 +1,14 @@
 //! The deliveries of one hook in memory.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::health::{Class, Health};
+use super::pacing::most_queued;
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::work::Work;
-use crate::domain::{DeliveryId, TenantId, Trigger};
+use crate::domain::{DeliveryId, Flow, TenantId, Trigger};
 
 /// How many deliveries of a hook are queued while its receiver hangs, because they are sent one at a time.
 pub(super) const QUEUED_WHILE_HANGING: usize = 16;
@@ -23,10 +25,16 @@ pub(super) struct HookQueue {
     /// How many this node may have in flight. If none, what is queued starts only to be given back to the disk.
     pub most: usize,
     pub health: Health,
+    /// What the hook asks for.
+    pub flow: Option<Arc<Flow>>,
     /// There may be more on disk. New deliveries are then stored behind it.
     pub backlog: bool,
-    /// No request starts before this time.
+    /// No request starts before this time: the later one of the next two.
     pub not_before: Option<Instant>,
+    /// The receiver gets a pause until then.
+    pub paused_until: Option<Instant>,
+    /// Another request would be over the hook's rate until then.
+    pub paced_until: Option<Instant>,
     /// The class under which its tenant lists it as runnable.
     pub listed: Option<Class>,
     /// For each class, whether its tenant has an entry for it. An entry of another class than `listed` is stale, and is
@@ -37,7 +45,7 @@ pub(super) struct HookQueue {
 }
 
 impl HookQueue {
-    pub(super) fn new(tenant: TenantId, most: usize) -> Self {
+    pub(super) fn new(tenant: TenantId, flow: Option<Arc<Flow>>, most: usize) -> Self {
         Self {
             tenant,
             works: VecDeque::new(),
@@ -45,8 +53,11 @@ impl HookQueue {
             in_flight: 0,
             most,
             health: Health::default(),
+            flow,
             backlog: false,
             not_before: None,
+            paused_until: None,
+            paced_until: None,
             listed: None,
             entries: [false; Class::ALL.len()],
             remembered: false,
@@ -55,10 +66,18 @@ impl HookQueue {
 
     /// How many deliveries may be queued.
     pub(super) fn limit(&self, limits: &DispatcherLimits) -> usize {
-        match self.health.hangs() {
+        let limit = match self.health.hangs() {
             true => limits.queued_per_hook.min(QUEUED_WHILE_HANGING),
             false => limits.queued_per_hook,
-        }
+        };
+        limit_with(self.flow.as_deref(), limit)
+    }
+
+    /// Whether its next delivery waits neither for a pause to end nor for a rate: a test, because a person waits for its
+    /// result, and what goes back to the disk.
+    pub(super) fn is_urgent(&self) -> bool {
+        let is_urgent = |work: &Work| work.trigger == Trigger::Test || self.most == 0 || work.goes_back();
+        self.works.front().is_some_and(is_urgent)
     }
 
     /// Queues `work`. A test goes first, because a person waits for its result.
@@ -95,16 +114,21 @@ impl HookQueue {
     /// The class of its next request, if one may start.
     pub(super) fn next_class(&self, now: Instant) -> Option<Class> {
         let next = self.works.front()?;
-        // A test tells whether a receiver answers again, so it waits neither for a pause to end nor for the probe.
-        let is_test = next.trigger == Trigger::Test;
-        // What goes back to the disk does not wait, either.
-        if self.not_before.is_some() && !is_test && self.most > 0 {
+        if self.not_before.is_some() && !self.is_urgent() {
             return None;
         }
-        let window = self.health.window().min(self.most.max(1)) + usize::from(is_test);
+        // A test tells whether a receiver answers again, so it does not wait for the probe.
+        let is_beside = next.trigger == Trigger::Test || next.goes_back();
+        let window = self.health.window().min(self.most.max(1)) + usize::from(is_beside);
         if self.in_flight >= window {
             return None;
         }
         Some(self.health.class(now, self.in_flight, next.failures > 0))
     }
+}
+
+/// `limit`, or what a hook with this flow control may have queued.
+pub(super) fn limit_with(flow: Option<&Flow>, limit: usize) -> usize {
+    let rate = flow.and_then(|flow| flow.max_per_second);
+    rate.map_or(limit, |rate| limit.min(most_queued(rate)))
 }

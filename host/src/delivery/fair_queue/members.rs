@@ -3,14 +3,18 @@
 use std::time::Instant;
 
 use super::queue::FairQueue;
-use crate::domain::{HookId, Members};
+use crate::domain::{HookId, Members, TenantId};
 
 impl FairQueue {
     /// How many requests of `hook` this node may have in flight, beside the other nodes. If none, it starts no delivery of
     /// the hook; a test may always start.
-    pub(in crate::delivery) fn most_in_flight(&self, hook: HookId) -> usize {
+    pub(in crate::delivery) fn most_in_flight(&self, hook: HookId, tenant: TenantId) -> usize {
         let known = self.hooks.get(&hook).map(|queue| queue.most);
-        known.unwrap_or_else(|| self.limits.share(&self.members, hook))
+        known.unwrap_or_else(|| self.share(hook, tenant))
+    }
+
+    pub(super) fn share(&self, hook: HookId, tenant: TenantId) -> usize {
+        self.flows.share(&self.members, self.limits.in_flight_per_hook, (hook, tenant))
     }
 
     /// This queue, beside those of other nodes.
@@ -23,7 +27,8 @@ impl FairQueue {
     pub(in crate::delivery) fn set_members(&mut self, members: Members, now: Instant) {
         self.members = members;
         for (hook, queue) in &mut self.hooks {
-            queue.most = self.limits.share(&self.members, *hook);
+            let of = (*hook, queue.tenant);
+            queue.most = self.flows.share(&self.members, self.limits.in_flight_per_hook, of);
         }
         let queued = self.hooks.iter().filter(|(_, queue)| !queue.works.is_empty());
         let queued: Vec<HookId> = queued.map(|(hook, _)| *hook).collect();

@@ -9,10 +9,13 @@
 
 mod backlog;
 mod capacity;
+mod forgetting;
 mod health;
 mod hook_queue;
 mod members;
 mod next;
+mod pacer;
+mod pacing;
 mod queue;
 mod recall;
 mod round_robin;

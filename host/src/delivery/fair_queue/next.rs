@@ -36,4 +36,6 @@ pub(in crate::delivery) struct AttemptKey {
     pub(super) tenant: TenantId,
     pub(super) class: Class,
     pub(super) started_at: Instant,
+    /// Whether it counts for a rate.
+    pub(super) counts: bool,
 }

@@ -8,16 +8,13 @@ use rustc_hash::FxHashMap;
 use super::health::{Class, Observation};
 use super::hook_queue::HookQueue;
 use super::next::{AttemptKey, Next, Started};
+use super::pacer::Pacer;
+use super::pacing::Delayed;
 use super::round_robin::{RoundRobin, Tenant};
 use super::shares::ConcurrencyShares;
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::work::Work;
-use crate::domain::{DeliveryId, HookId, Members, NodeNumber, TenantId, Trigger};
-
-/// The capacity that an empty queue of a hook keeps.
-const KEPT_CAPACITY: usize = 4;
-/// Hooks of a tenant without anything in memory whose receivers' health is remembered.
-pub(super) const MAX_REMEMBERED: usize = 1_024;
+use crate::domain::{DeliveryId, Flows, HookId, Members, NodeNumber, TenantId, Trigger};
 
 /// See the head of `fair_queue`.
 #[derive(Debug)]
@@ -25,6 +22,8 @@ pub(in crate::delivery) struct FairQueue {
     pub(super) limits: DispatcherLimits,
     /// The nodes that share the limits of hooks.
     pub(super) members: Members,
+    /// What hooks and tenants ask for.
+    pub(super) flows: Flows,
     // Ids are made by the engine, so nobody can choose them to collide.
     pub(super) hooks: FxHashMap<HookId, HookQueue>,
     pub(super) tenants: FxHashMap<TenantId, Tenant>,
@@ -35,9 +34,14 @@ pub(in crate::delivery) struct FairQueue {
     pub(super) tickets: u64,
     /// Hooks that may have more on disk. Ordered, so that they can be walked in steps.
     pub(super) backlogs: BTreeSet<HookId>,
-    round_robin: RoundRobin,
-    /// Hooks that start nothing before a time.
-    delayed: BTreeSet<(Instant, HookId)>,
+    pub(super) round_robin: RoundRobin,
+    /// Hooks and tenants that start nothing before a time.
+    pub(super) delayed: BTreeSet<(Instant, Delayed)>,
+    /// Of hooks and tenants with a rate that have sent something. They outlast what is in memory of them.
+    pub(super) hook_pacers: FxHashMap<HookId, Pacer>,
+    pub(super) tenant_pacers: FxHashMap<TenantId, Pacer>,
+    /// Hooks of tenants with a rate whose next delivery does not wait for it.
+    pub(super) urgent: VecDeque<HookId>,
     /// Deliveries between start and record, with the number of their attempts: a delivery that was queued for longer than
     /// its lease is claimed again, and may start a second time before the first attempt is recorded.
     pub(super) attempted: FxHashMap<DeliveryId, u32>,
@@ -53,6 +57,7 @@ impl FairQueue {
         Self {
             limits,
             members: Members::alone(NodeNumber(0)),
+            flows: Flows::default(),
             hooks: FxHashMap::default(),
             tenants: FxHashMap::default(),
             shares,
@@ -62,6 +67,9 @@ impl FairQueue {
             round_robin: RoundRobin::default(),
             backlogs: BTreeSet::new(),
             delayed: BTreeSet::new(),
+            hook_pacers: FxHashMap::default(),
+            tenant_pacers: FxHashMap::default(),
+            urgent: VecDeque::new(),
             attempted: FxHashMap::default(),
             unfinished: 0,
             closed: false,
@@ -75,7 +83,7 @@ impl FairQueue {
         let backlog = self.hooks.get(&work.hook).is_some_and(|queue| queue.backlog);
         let waits = backlog && work.trigger != Trigger::Test;
         let fits = !waits
-            && (self.most_in_flight(work.hook) > 0 || work.trigger == Trigger::Test)
+            && (self.most_in_flight(work.hook, work.tenant()) > 0 || work.trigger == Trigger::Test)
             && self.capacity(work.hook, work.tenant(), work.trigger) > 0
             && work.weight() <= self.capacity_in_bytes(work.tenant());
         if fits {
@@ -121,8 +129,11 @@ impl FairQueue {
     }
 
     pub(super) fn hook_queue(&mut self, hook: HookId, tenant: TenantId) -> &mut HookQueue {
-        let most = || self.limits.share(&self.members, hook);
-        self.hooks.entry(hook).or_insert_with(|| HookQueue::new(tenant, most()))
+        let (flows, members) = (&self.flows, &self.members);
+        self.hooks.entry(hook).or_insert_with(|| {
+            let most = flows.share(members, self.limits.in_flight_per_hook, (hook, tenant));
+            HookQueue::new(tenant, flows.hooks.get(&hook).cloned(), most)
+        })
     }
 
     /// Queues reserved work, unless it has been cancelled meanwhile. Returns whether that made room for what its hook has on
@@ -141,22 +152,6 @@ impl FairQueue {
         self.push(work, now)
     }
 
-    /// Starts no request of `hook` before `until`. This replaces an earlier time.
-    pub(in crate::delivery) fn delay(&mut self, hook: HookId, tenant: TenantId, until: Instant) {
-        let earlier = self.hook_queue(hook, tenant).not_before.replace(until);
-        if let Some(earlier) = earlier {
-            self.delayed.remove(&(earlier, hook));
-        }
-        self.delayed.insert((until, hook));
-    }
-
-    /// As [`Self::delay`], unless the hook is delayed for longer already.
-    fn delay_at_least(&mut self, hook: HookId, tenant: TenantId, until: Instant) {
-        if self.hook_queue(hook, tenant).not_before.is_none_or(|earlier| earlier < until) {
-            self.delay(hook, tenant, until);
-        }
-    }
-
     /// Starts the next attempt, if one may start `now`. Its request counts as in flight until [`Self::request_ended`], and
     /// the attempt as unfinished until [`Self::recorded`].
     pub(in crate::delivery) fn start(&mut self, now: Instant) -> Next {
@@ -164,13 +159,7 @@ impl FairQueue {
             return Next::Idle;
         }
         self.end_delays(now);
-        let started = loop {
-            self.moved = false;
-            let started = self.start_of_any_class(now);
-            if started.is_some() || !self.moved {
-                break started;
-            }
-        };
+        let started = self.start_urgent(now).or_else(|| self.start_in_order(now));
         match (started, self.delayed.first()) {
             (Some(started), _) => Next::Start(started),
             (None, Some((until, _))) => Next::WaitUntil(*until),
@@ -178,14 +167,13 @@ impl FairQueue {
         }
     }
 
-    fn end_delays(&mut self, now: Instant) {
-        while let Some((_, hook)) = self.delayed.first().copied().filter(|(until, _)| *until <= now) {
-            self.delayed.pop_first();
-            if let Some(queue) = self.hooks.get_mut(&hook) {
-                queue.not_before = None;
+    fn start_in_order(&mut self, now: Instant) -> Option<Started> {
+        loop {
+            self.moved = false;
+            let started = self.start_of_any_class(now);
+            if started.is_some() || !self.moved {
+                return started;
             }
-            self.add_runnable(hook, now);
-            self.forget_if_idle(hook);
         }
     }
 
@@ -226,6 +214,10 @@ impl FairQueue {
     ) -> Option<Started> {
         let tenant = self.tenants.get_mut(&id)?;
         let current = tenant.take_entry(class, has_some);
+        if tenant.not_before.is_some() {
+            // It is added again when its rate allows another request.
+            return None;
+        }
         if !current || !self.shares.admits(class, tenant.held[class as usize]) {
             // Its number of requests in flight has changed since, or it waits until any request ends.
             // If it had none then and has some now, its ring comes later in this pass.
@@ -255,13 +247,16 @@ impl FairQueue {
         None
     }
 
-    fn start_of_hook(&mut self, hook: HookId, class: Class, now: Instant) -> Option<Started> {
+    pub(super) fn start_of_hook(&mut self, hook: HookId, class: Class, now: Instant) -> Option<Started> {
         let queue = self.hooks.get_mut(&hook)?;
-        let work = queue.works.pop_front()?;
+        let mut work = queue.works.pop_front()?;
+        if queue.most == 0 && work.trigger != Trigger::Test {
+            work.give_back();
+        }
         queue.health.begin(now, queue.in_flight);
         queue.in_flight += 1;
         let of_hook = queue.in_flight;
-        let id = queue.tenant;
+        let (id, may_have_rate) = (queue.tenant, queue.flow.is_some() || !self.flows.tenants.is_empty());
         let tenant = self.tenants.entry(id).or_default();
         tenant.in_flight += 1;
         tenant.held[class as usize] += 1;
@@ -269,11 +264,12 @@ impl FairQueue {
         self.unfinished += 1;
         *self.attempted.entry(work.delivery).or_default() += 1;
         self.release(&work);
+        let counts = may_have_rate && !work.goes_back() && self.count(hook, id, now);
         self.add_runnable(hook, now);
         if let Some(tenant) = self.tenants.get_mut(&id) {
             self.round_robin.add(id, tenant, class, &self.limits);
         }
-        let key = AttemptKey { delivery: work.delivery, hook, tenant: id, class, started_at: now };
+        let key = AttemptKey { delivery: work.delivery, hook, tenant: id, class, started_at: now, counts };
         Some(Started { work, of_hook, key })
     }
 
@@ -285,8 +281,11 @@ impl FairQueue {
         observation: Observation,
         now: Instant,
     ) -> bool {
-        let AttemptKey { hook, tenant: id, class, started_at, .. } = key;
+        let AttemptKey { hook, tenant: id, class, started_at, counts, .. } = key;
         self.shares.give_back(class);
+        if counts {
+            self.uncount_unsent(key, observation, now);
+        }
         let mut pause = None;
         if let Some(queue) = self.hooks.get_mut(&hook) {
             pause = queue.health.end(observation, (started_at, now), queue.most);
@@ -301,10 +300,8 @@ impl FairQueue {
             tenant.held[class as usize] -= 1;
         }
         self.add_runnable(hook, now);
-        if let Some(tenant) = self.tenants.get_mut(&id) {
-            // The tenant's own limit may have held it back, and its ring may have changed.
-            Class::ALL.iter().for_each(|class| self.round_robin.add(id, tenant, *class, &self.limits));
-        }
+        // The tenant's own limit may have held it back, and its ring may have changed.
+        self.add_tenant(id);
         self.forget_if_idle(hook);
         wants_more
     }
@@ -353,41 +350,15 @@ impl FairQueue {
         let Some(class) = queue.next_class(now) else { return };
         let (id, number) = (queue.tenant, class as usize);
         queue.listed = Some(class);
+        let is_urgent =
+            !self.flows.tenants.is_empty() && self.flows.tenants.contains_key(&id) && queue.is_urgent();
         let tenant = self.tenants.entry(id).or_default();
         if !std::mem::replace(&mut queue.entries[number], true) {
             tenant.runnable[number].push_back(hook);
         }
+        if is_urgent {
+            self.urgent.push_back(hook);
+        }
         self.round_robin.add(id, tenant, class, &self.limits);
-    }
-
-    /// Keeps of a hook without anything in memory only what is known of its receiver, for a limited number of hooks.
-    pub(super) fn forget_if_idle(&mut self, hook: HookId) {
-        let Some(queue) = self.hooks.get_mut(&hook).filter(|queue| queue.is_idle()) else { return };
-        if queue.works.capacity() > KEPT_CAPACITY {
-            queue.works = VecDeque::new();
-        }
-        let id = queue.tenant;
-        let tenant = self.tenants.entry(id).or_default();
-        if !queue.health.is_known() {
-            // The health of a remembered hook is known, and stays so.
-            self.hooks.remove(&hook);
-        } else if !std::mem::replace(&mut queue.remembered, true) {
-            tenant.remembered.push_back(hook);
-        }
-        while tenant.remembered.len() > MAX_REMEMBERED {
-            let Some(oldest) = tenant.remembered.pop_front() else { break };
-            let Some(queue) = self.hooks.get_mut(&oldest) else { continue };
-            queue.remembered = false;
-            if queue.is_idle() {
-                self.hooks.remove(&oldest);
-            }
-        }
-        self.forget_tenant_if_idle(id);
-    }
-
-    pub(super) fn forget_tenant_if_idle(&mut self, id: TenantId) {
-        if self.tenants.get(&id).is_some_and(Tenant::is_idle) {
-            self.tenants.remove(&id);
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The order in which tenants are served: round robin, separately for each class of receivers.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use super::health::Class;
 use super::withdrawal::Withdrawals;
@@ -26,6 +27,10 @@ pub(super) struct Tenant {
     pub remembered: VecDeque<HookId>,
     /// Its deliveries that are being cancelled.
     pub withdrawals: Withdrawals,
+    /// Another request would be over the tenant's rate until then.
+    pub not_before: Option<Instant>,
+    /// The feeder found no room because of the tenant's rate, and waits to be woken.
+    pub held_back: bool,
     /// For each class, whether the tenant has an entry in each of the two rings: that of tenants with nothing of the class
     /// in flight, and that of tenants with something. An entry in the other ring than the current one is stale.
     entries: [[bool; 2]; CLASSES],
@@ -38,6 +43,7 @@ impl Tenant {
             && self.in_flight == 0
             && self.remembered.is_empty()
             && self.withdrawals.is_empty()
+            && self.not_before.is_none()
             && !self.entries.as_flattened().contains(&true)
             && self.runnable.iter().all(VecDeque::is_empty)
     }
@@ -81,9 +87,10 @@ impl RoundRobin {
     }
 
     /// Adds `tenant` if it has hooks of `class` that may start a request. A tenant that has reached its own limit is added
-    /// when one of its requests ends.
+    /// when one of its requests ends, or when its rate allows another.
     pub(super) fn add(&mut self, id: TenantId, tenant: &mut Tenant, class: Class, limits: &DispatcherLimits) {
-        if tenant.runnable[class as usize].is_empty() || tenant.in_flight >= limits.in_flight_per_tenant {
+        let waits = tenant.in_flight >= limits.in_flight_per_tenant || tenant.not_before.is_some();
+        if tenant.runnable[class as usize].is_empty() || waits {
             return;
         }
         let ring = usize::from(tenant.has_some(class));

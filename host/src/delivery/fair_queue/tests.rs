@@ -3,9 +3,9 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashSet;
 
+use super::forgetting::MAX_REMEMBERED;
 use super::health::Health;
 use super::hook_queue::QUEUED_WHILE_HANGING;
-use super::queue::MAX_REMEMBERED;
 use super::*;
 use crate::clock;
 use crate::delivery::limits::DispatcherLimits;
@@ -17,6 +17,7 @@ mod cancelling;
 mod members;
 mod model;
 mod neighbours;
+mod rates;
 
 fn limits() -> DispatcherLimits {
     DispatcherLimits {

@@ -8,7 +8,7 @@ use crate::delivery::dispatcher::StartAttempt;
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::testing::{self, Collector, work};
 use crate::domain::members::agreed;
-use crate::domain::{HookId, NodeNumber, UnixMillis};
+use crate::domain::{HookId, NodeNumber, TenantId, UnixMillis};
 use crate::storage::{Membership, Term};
 
 const NODE: u16 = 1;
@@ -54,7 +54,7 @@ async fn a_node_starts_its_part_and_what_it_may_not_start_is_given_back() {
     assert!(started.iter().all(|(work, permit)| permit.may_start(work)));
     // Node 2 joins, and owns a hook that can have one request in flight.
     membership.see(agreed(&[NODE, 2]).view().clone(), true);
-    while dispatcher.queue().most_in_flight(HookId(hook(false))) > 0 {
+    while dispatcher.queue().most_in_flight(HookId(hook(false)), TenantId(1)) > 0 {
         tokio::task::yield_now().await;
     }
     assert!(!dispatcher.may_start(&started[1].0));

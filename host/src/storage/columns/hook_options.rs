@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::receiver_options::ReceiverJson;
 use super::values::{damaged, from_json, to_json};
-use crate::domain::{Disabled, HookOptions, Invalid, UnixMillis};
+use crate::domain::{Disabled, Flow, HookOptions, Invalid, Rate, UnixMillis};
 use crate::storage::StorageError;
 
 /// The options of a hook: only members that differ from the default.
@@ -23,6 +23,10 @@ struct OptionsJson<'a> {
     disabled_since: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     receiver: Option<ReceiverJson<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_in_flight: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_per_second: Option<f64>,
     /// What a newer build stored, which a change by this one keeps.
     #[serde(flatten)]
     unknown: Map<String, Value>,
@@ -31,12 +35,15 @@ struct OptionsJson<'a> {
 /// The column for `options`.
 pub fn hook_options_to_json(options: &HookOptions) -> Result<String, StorageError> {
     let unknown = options.unknown.as_deref().map(|text| from_json("hook", text)).transpose()?;
+    let flow = options.flow.as_deref();
     to_json(&OptionsJson {
         paused: options.paused,
         paused_since: options.paused_since.map(|time| time.0),
         disabled_why: options.disabled.map(|disabled| disabled.why.as_str().into()),
         disabled_since: options.disabled.map(|disabled| disabled.since.0),
         receiver: options.receiver.as_deref().and_then(ReceiverJson::of),
+        max_in_flight: flow.and_then(|flow| flow.max_in_flight),
+        max_per_second: flow.and_then(|flow| flow.max_per_second).map(Rate::as_f64),
         unknown: unknown.unwrap_or_default(),
     })
 }
@@ -55,12 +62,15 @@ pub fn hook_options_from_json(text: &str) -> Result<HookOptions, StorageError> {
         }
         _ => None,
     };
+    let flow =
+        Flow { max_in_flight: json.max_in_flight, max_per_second: json.max_per_second.map(Rate::nearest) };
     let unknown = (!json.unknown.is_empty()).then(|| to_json(&json.unknown)).transpose()?;
     Ok(HookOptions {
         paused: json.paused,
         paused_since: json.paused_since.map(UnixMillis),
         disabled,
         receiver: json.receiver.map(ReceiverJson::into_options).transpose()?,
+        flow: flow.into_option(),
         unknown: unknown.map(Into::into),
     })
 }
@@ -74,8 +84,11 @@ mod tests {
     fn only_what_differs_from_the_default_is_stored_and_what_a_newer_build_stored_is_kept() {
         let disabled = Disabled { why: DisabledWhy::Failing, since: UnixMillis(7) };
         let options = HookOptions { paused: true, disabled: Some(disabled), ..HookOptions::default() };
+        let flow = Flow { max_in_flight: Some(3), max_per_second: Rate::per_second(0.25).ok() };
+        let limited = HookOptions { flow: flow.into_option(), ..HookOptions::default() };
         for (options, text) in [
             (HookOptions::default(), "{}"),
+            (limited, r#"{"max_in_flight":3,"max_per_second":0.25}"#),
             (options, r#"{"paused":true,"disabled_why":"failing","disabled_since":7}"#),
         ] {
             assert_eq!(hook_options_to_json(&options).unwrap(), text);

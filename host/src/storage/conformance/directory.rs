@@ -6,9 +6,9 @@ use super::{NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::receiver_options::{Handshake, ReceiverOptions};
 use crate::domain::testing::receiver_options;
 use crate::domain::{
-    ApiKey, Authorization, Digest, DomainToken, Hook, HookId, HookOptions, KeyId, Login, Origin, Pipeline,
-    PluginVersion, Project, RetrySchedule, Role, Scope, Scopes, SecretText, Signing, SigningSecret, Step,
-    Subscription, Surface, Tenant, TenantId, TenantOptions, UnixMillis,
+    ApiKey, Authorization, Digest, DomainToken, Flow, Hook, HookId, HookOptions, KeyId, Login, Origin,
+    Pipeline, PluginVersion, Project, Rate, RetrySchedule, Role, Scope, Scopes, SecretText, Signing,
+    SigningSecret, Step, Subscription, Surface, Tenant, TenantId, TenantOptions, UnixMillis,
 };
 use crate::storage::{ConfigChange, Revision, StorageError};
 
@@ -53,6 +53,7 @@ pub async fn tenants_projects_and_keys_are_read_back(world: &World) {
     }
     let mut tenants = tenants;
     tenants[1].options.paused_since = Some(NOW);
+    tenants[1].options.max_per_second = Some(Rate::nearest(0.3));
     assert!(store.update_tenant(&tenants[1]).await.unwrap().is_done());
     assert_eq!(store.update_tenant(&tenant(99, "x", None)).await.unwrap(), ConfigChange::Missing);
     assert_eq!(store.load().await.unwrap(), (tenants.to_vec(), projects.to_vec(), keys.to_vec()));
@@ -138,6 +139,7 @@ fn elaborate(hook: Hook) -> Hook {
             paused: true,
             paused_since: Some(NOW),
             receiver: Some(Box::new(receiver_options())),
+            flow: Flow { max_in_flight: Some(7), max_per_second: Some(Rate::nearest(0.3)) }.into_option(),
             ..HookOptions::default()
         },
         pipeline: Pipeline(vec![

@@ -13,6 +13,7 @@ mod operational_events;
 mod overload;
 mod pausing;
 mod proxy;
+mod rates;
 mod records;
 mod retries;
 mod shutdown;

@@ -86,7 +86,8 @@ async fn change(
 ) -> Result<Json<HookView>, Problem> {
     let replace = |current: &Hook| {
         refuse_foreign(current)?;
-        replaced(current, wanted(current)?, (directory, sources.now()))
+        let flow_limit = services.hooks.max_in_flight();
+        replaced(current, wanted(current)?, flow_limit, (directory, sources.now()))
     };
     let changed = services.hooks.change((tenant, id), |_| true, client.gone(), replace).await?;
     let changed = changed.ok_or_else(|| no_hook(id))?;
@@ -126,6 +127,7 @@ fn patched(current: &Hook, patch: &Members<Box<RawValue>>) -> Result<HookInput, 
 fn replaced(
     current: &Hook,
     input: HookInput,
+    max_in_flight: usize,
     (directory, now): (&Directory, UnixMillis),
 ) -> Result<Hook, Problem> {
     if input.id.as_ref().is_some_and(|id| *id != current.id.to_string()) {
@@ -136,7 +138,7 @@ fn replaced(
             "`secret` can be set only at creation; use POST /api/v3/hooks/{id}/secret/rotate to change it";
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("secret"), rule));
     }
-    let receiver = input.receiver();
+    let (flow, receiver) = (input.flow(), input.receiver());
     let mut hook = input.check(current.tenant, directory)?.into_hook(HookIdentity {
         id: current.id,
         tenant: current.tenant,
@@ -145,6 +147,7 @@ fn replaced(
         updated_at: current.updated_at,
     });
     hook.options.unknown = current.options.unknown.clone();
+    flow.add_to(&mut hook, max_in_flight)?;
     receiver.add_to(&mut hook, Some(current), now)?;
     Ok(hook)
 }

@@ -47,7 +47,7 @@ pub(super) async fn create_hook(
     refuse_read_only(&input)?;
     let secret = input.secret.as_deref().map_or_else(|| Ok(new_secret()), wire::read_secret)?;
     let now = sources.now();
-    let receiver = input.receiver();
+    let (flow, receiver) = (input.flow(), input.receiver());
     let mut hook = input.check(tenant, &directory)?.into_hook(HookIdentity {
         id: HookId::generate(&sources.ids, now),
         tenant,
@@ -55,6 +55,7 @@ pub(super) async fn create_hook(
         created_at: now,
         updated_at: now,
     });
+    flow.add_to(&mut hook, services.hooks.max_in_flight())?;
     receiver.add_to(&mut hook, None, now)?;
     let hook = services.hooks.create::<Problem>(hook, |_| true, client.gone()).await?;
     let location = format!("/api/v3/hooks/{}", hook.id);

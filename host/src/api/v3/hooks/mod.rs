@@ -2,6 +2,7 @@
 
 mod change;
 mod create;
+mod flow;
 mod handshake;
 mod missed;
 mod options;
@@ -15,6 +16,7 @@ mod test;
 mod view;
 mod wire;
 
+pub(super) use flow::{rate_number, read_rate};
 pub(super) use read::find as find_hook;
 pub(in crate::api) use wire::check_headers;
 pub(super) use wire::check_settings;

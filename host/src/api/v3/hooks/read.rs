@@ -58,7 +58,7 @@ pub(super) async fn get_hook(
     let hook = find(&directory, tenant, id)?;
     let state = states.state_of(&hook);
     let held = match state {
-        HookState::Ok | HookState::Failing { .. } => None,
+        HookState::Ok | HookState::Failing { .. } if !states.is_limited(&hook) => None,
         _ => Some(states.unfinished(id).await?),
     };
     Ok(Json(HookView::new(&hook, state).with_held(held)))

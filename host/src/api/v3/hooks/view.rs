@@ -1,9 +1,11 @@
 //! The view of a hook. It never contains signing secrets.
 
 use serde::Serialize;
+use serde_json::Number;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::flow::rate_number;
 use super::receiver::{
     CLOUDEVENTS, ClientCertificateView, HandshakeResultView, OAuthView, SignatureHeadersView,
 };
@@ -54,6 +56,14 @@ pub(super) struct HookView {
     signing: &'static str,
     /// Whether deliveries are held: events are accepted and matched, and nothing is sent.
     paused: bool,
+    /// The most requests that the receiver gets at a time; absent if only the engine's limit holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = schemas::MaxInFlight)]
+    max_in_flight: Option<u32>,
+    /// The most requests that the receiver gets in a second; absent if there is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = schemas::MaxPerSecond)]
+    max_per_second: Option<Number>,
     /// The names of the signature's headers; absent if they are those of Standard Webhooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = SignatureHeadersView)]
@@ -85,7 +95,7 @@ pub(super) struct HookView {
     /// What has become of its last attempts, or why nothing is sent.
     state: StateView,
     /// How many deliveries wait, up to 10,000. Only in the response for a single hook that is paused or
-    /// disabled or whose circuit is open.
+    /// disabled, whose circuit is open, or that has a limit (`max_per_second`, `max_in_flight`, or its tenant's).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u32, required = false)]
     held: Option<u32>,
@@ -126,6 +136,7 @@ impl HookView {
     /// The view of a hook in this state.
     pub(super) fn new(hook: &Hook, state: HookState) -> Self {
         let steps = hook.pipeline.0.iter();
+        let flow = hook.options.flow.as_deref();
         Self {
             id: hook.id.to_string(),
             surface: hook.origin.surface.as_str(),
@@ -148,6 +159,8 @@ impl HookView {
             },
             signing: hook.signing.as_str(),
             paused: hook.options.paused,
+            max_in_flight: flow.and_then(|flow| flow.max_in_flight),
+            max_per_second: flow.and_then(|flow| flow.max_per_second).and_then(rate_number),
             signature_headers: hook.signature_headers().map(SignatureHeadersView::from),
             client_certificate: hook.tls().and_then(HookTls::client).map(ClientCertificateView::from),
             ca_certificates: hook.tls().and_then(HookTls::authorities).map(|it| it.pem().to_owned()),

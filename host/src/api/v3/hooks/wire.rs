@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use url::Url;
 use utoipa::ToSchema;
 
+use super::flow::FlowInput;
 use super::options::read_options;
 use super::receiver::{
     ClientCertificateInput, HandshakeResultInput, OAuthInput, ReceiverInput, SignatureHeadersInput,
@@ -75,6 +76,14 @@ pub(super) struct HookInput {
     /// Whether deliveries are held: events are accepted and matched, and nothing is sent until it is false
     /// again. Default: false.
     pub(super) paused: Option<bool>,
+    /// The most requests that the receiver gets at a time, from 1 to the engine's limit (the setting
+    /// `max_in_flight_per_hook`), on all nodes together. Default: the engine's limit.
+    #[schema(value_type = Option<schemas::MaxInFlight>)]
+    max_in_flight: Option<u32>,
+    /// The most requests that the receiver gets in a second, 0.01 to 10,000, on all nodes together. What is over waits.
+    /// Default: no limit.
+    #[schema(value_type = Option<schemas::MaxPerSecond>)]
+    max_per_second: Option<f64>,
     /// The names of the signature's headers. Default: `webhook-id`, `webhook-timestamp` and `webhook-signature`.
     #[schema(value_type = Option<SignatureHeadersInput>)]
     signature_headers: Option<Object<SignatureHeadersInput>>,
@@ -208,6 +217,11 @@ impl HookInput {
     /// Fails with the first member that breaks a rule.
     pub(super) fn check(self, tenant: TenantId, directory: &Directory) -> Result<HookSettings, Problem> {
         self.check_with(|plugin| directory.plugin(tenant, plugin).is_some())
+    }
+
+    /// The members about flow control, which are validated with the hook as a whole.
+    pub(super) fn flow(&self) -> FlowInput {
+        FlowInput { max_in_flight: self.max_in_flight, max_per_second: self.max_per_second }
     }
 
     /// The members about the receiver, which are validated together with the hook's others.

@@ -17,7 +17,7 @@ use crate::domain::receiver_options::{Handshake, HandshakeState as HandshakeStat
 use crate::domain::{
     AttemptId as Attempt, DeliveryId as Delivery, DeliveryState as States, DisabledWhy as Whys,
     EventId as Event, EventKey as Key, EventType as Types, Hook, HookId as HookKey, KeyId as ApiKey, Login,
-    RetrySchedule, Role as Roles, Scope as Scopes, Signing as Signings, Surface as Surfaces, Tenant,
+    Rate, RetrySchedule, Role as Roles, Scope as Scopes, Signing as Signings, Surface as Surfaces, Tenant,
     TenantId as TenantKey, Trigger as Triggers,
 };
 use crate::services::MatchReason as MatchReasons;
@@ -132,6 +132,10 @@ schemas! {
     HandshakeState = words(HandshakeStates::NAMES);
     /// The rate that a handshake asks for, in requests per minute.
     HandshakeRate = whole(1, Handshake::MAX_RATE as usize).examples([600]);
+    /// The most requests in flight to the receiver of one hook.
+    MaxInFlight = whole(1, 65_536).examples([4]);
+    /// The most requests in a second, rounded to millionths.
+    MaxPerSecond = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(Rate::MIN)).maximum(Some(Rate::MAX)).examples([50]);
     /// The time limit for one attempt as a whole, in milliseconds.
     Timeout = whole(Hook::MIN_TIMEOUT.as_millis() as usize, Hook::MAX_TIMEOUT.as_millis() as usize);
     /// The wait before a retry, in seconds.

@@ -24,6 +24,10 @@ enum Step {
     Record { which: usize },
     /// A queued delivery is cancelled, or the cancellation is given up.
     Cancel { which: usize, is_cancelled: bool },
+    /// A hook gets a rate, or loses it.
+    RateOfHook { hook: i64, rate: Option<u32> },
+    /// The same for a tenant.
+    RateOfTenant { tenant: i64, rate: Option<u32> },
     /// A hook starts nothing for some milliseconds.
     Delay { hook: i64, ms: u64 },
     /// Time passes.
@@ -48,6 +52,9 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (any::<usize>(), observation).prop_map(|(which, observation)| Step::End { which, observation }),
         4 => any::<usize>().prop_map(|which| Step::Record { which }),
         1 => (any::<usize>(), any::<bool>()).prop_map(|(which, is_cancelled)| Step::Cancel { which, is_cancelled }),
+        1 => (hook.clone(), prop::option::of(1..50_u32)).prop_map(|(hook, rate)| Step::RateOfHook { hook, rate }),
+        1 => (0..TENANTS, prop::option::of(1..50_u32))
+            .prop_map(|(tenant, rate)| Step::RateOfTenant { tenant, rate }),
         1 => (hook, 1..5_000_u64).prop_map(|(hook, ms)| Step::Delay { hook, ms }),
         2 => (1..5_000_u64).prop_map(|ms| Step::Wait { ms }),
     ]
@@ -64,6 +71,10 @@ struct Model {
     unrecorded: Vec<AttemptKey>,
     started: HashSet<i64>,
     delayed: HashMap<i64, Instant>,
+    /// Requests per second of hooks, and of tenants.
+    rates: [HashMap<i64, u32>; 2],
+    /// When what counts for a rate started, since the rate has changed, with the delivery.
+    counted: [HashMap<i64, Vec<(Instant, i64)>>; 2],
     next_number: i64,
 }
 
@@ -82,6 +93,8 @@ impl Model {
             unrecorded: Vec::new(),
             started: HashSet::new(),
             delayed: HashMap::new(),
+            rates: Default::default(),
+            counted: Default::default(),
             next_number: 0,
         }
     }
@@ -112,11 +125,14 @@ impl Model {
             Step::End { which, observation } => {
                 if let Some(index) = choose(which, self.in_flight.len()) {
                     let key = self.in_flight.swap_remove(index);
+                    if matches!(observation, Observation::Nothing | Observation::Unsent) {
+                        self.uncount(key);
+                    }
                     self.queue.request_ended(key, observation, self.now);
                     self.unrecorded.push(key);
                     // An overloaded receiver may get a pause.
                     let queue = self.queue.hooks.get(&key.hook);
-                    self.delayed.extend(queue.and_then(|queue| Some((key.hook.0, queue.not_before?))));
+                    self.delayed.extend(queue.and_then(|queue| Some((key.hook.0, queue.paused_until?))));
                 }
             }
             Step::Record { which } => {
@@ -125,6 +141,8 @@ impl Model {
                 }
             }
             Step::Cancel { which, is_cancelled } => self.cancel(which, is_cancelled),
+            Step::RateOfHook { hook, rate } => self.set_rate(0, hook, rate),
+            Step::RateOfTenant { tenant, rate } => self.set_rate(1, tenant, rate),
             Step::Delay { hook, ms } => {
                 let until = self.now + Duration::from_millis(ms);
                 self.queue.delay(HookId(hook), TenantId(tenant_of(hook)), until);
@@ -155,12 +173,62 @@ impl Model {
             assert_eq!(self.queued.remove(&number), Some(hook), "it was queued");
             assert!(self.started.insert(number), "it starts once");
             let is_delayed = self.delayed.get(&hook).is_some_and(|until| *until > self.now);
-            assert!(!is_delayed || work.trigger == Trigger::Test, "its hook is delayed");
+            let waits = work.trigger != Trigger::Test && !work.goes_back();
+            assert!(!is_delayed || !waits, "its hook is delayed");
             self.in_flight.push(key);
+            if !work.goes_back() {
+                self.count(number, hook);
+            }
+            if waits {
+                self.check_rates(hook);
+            }
             assert_eq!(self.in_flight_of(hook), of_hook);
             self.check_limits();
         }
         self.check_next();
+    }
+
+    fn set_rate(&mut self, kind: usize, id: i64, rate: Option<u32>) {
+        match rate {
+            Some(rate) => drop(self.rates[kind].insert(id, rate)),
+            None => drop(self.rates[kind].remove(&id)),
+        }
+        self.counted[kind].remove(&id);
+        let [hooks, tenants] = self.rates.each_ref().map(|rates| {
+            let rates = rates.iter().map(|(id, rate)| (*id, f64::from(*rate)));
+            rates.collect::<Vec<_>>()
+        });
+        self.queue.set_flows(rates::rates(&hooks, &tenants), self.now);
+        // What went back to the disk does not come again here.
+        for hook in 0..TENANTS * HOOKS_PER_TENANT {
+            self.queue.set_backlog(HookId(hook), TenantId(tenant_of(hook)), false);
+        }
+    }
+
+    fn count(&mut self, number: i64, hook: i64) {
+        for (kind, id) in [hook, tenant_of(hook)].into_iter().enumerate() {
+            if self.rates[kind].contains_key(&id) {
+                self.counted[kind].entry(id).or_default().push((self.now, number));
+            }
+        }
+    }
+
+    fn uncount(&mut self, key: AttemptKey) {
+        let counted = self.counted.iter_mut().flat_map(HashMap::values_mut);
+        counted.for_each(|counted| counted.retain(|(_, number)| *number != key.delivery.0));
+    }
+
+    /// Within any time until now, no more has started than the rates allow, with two bursts.
+    fn check_rates(&self, hook: i64) {
+        for (kind, id) in [hook, tenant_of(hook)].into_iter().enumerate() {
+            let Some(rate) = self.rates[kind].get(&id) else { continue };
+            let counted = &self.counted[kind][&id];
+            for (index, (since, _)) in counted.iter().enumerate() {
+                let time = self.now - *since + Duration::from_millis(200);
+                let most = time.as_secs_f64() * f64::from(*rate) + 2.0;
+                assert!((counted.len() - index) as f64 <= most, "{counted:?} at {rate} per second");
+            }
+        }
     }
 
     fn in_flight_of(&self, hook: i64) -> usize {
@@ -191,12 +259,21 @@ impl Model {
         let next_delay = self.delayed.values().filter(|until| **until > self.now).min();
         match self.queue.start(self.now) {
             Next::Start(started) => panic!("{started:?} starts after all"),
-            Next::WaitUntil(until) => assert_eq!(Some(&until), next_delay),
+            Next::WaitUntil(until) if self.rates.iter().all(HashMap::is_empty) => {
+                assert_eq!(Some(&until), next_delay);
+            }
+            Next::WaitUntil(until) => {
+                assert!(until > self.now && next_delay.is_none_or(|delay| until <= *delay));
+            }
             Next::Idle => assert!(is_full || next_delay.is_none()),
         }
         // A hook with nothing in flight may always start if nothing of any tenant is in flight.
         if self.in_flight.is_empty() && !is_full {
-            let is_delayed = |hook| self.delayed.get(hook).is_some_and(|until| *until > self.now);
+            let is_delayed = |hook: &i64| {
+                self.delayed.get(hook).is_some_and(|until| *until > self.now)
+                    || self.rates[0].contains_key(hook)
+                    || self.rates[1].contains_key(&tenant_of(*hook))
+            };
             assert!(self.queued.values().all(is_delayed), "{:?} could start", self.queued);
         }
     }
@@ -220,6 +297,7 @@ impl Model {
             for key in std::mem::take(&mut self.unrecorded) {
                 self.queue.recorded(key);
             }
+            self.now += Duration::from_secs(2);
             let after = self.queued.len();
             assert!(after < before, "{after} deliveries are never started");
         }

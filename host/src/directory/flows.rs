@@ -1,0 +1,27 @@
+//! The flow control of all hooks and tenants, which the dispatcher follows.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::cache::Directory;
+use super::locks::read;
+use crate::domain::Flows;
+
+impl Directory {
+    /// Follows the flow control of hooks and tenants.
+    pub fn flows(&self) -> watch::Receiver<Flows> {
+        self.flows.subscribe()
+    }
+
+    /// After hooks or tenants have changed.
+    pub(super) fn publish_flows(&self) {
+        let hooks = Arc::clone(&read(&self.hooks).flows);
+        let newest = Flows { hooks, tenants: Arc::clone(&read(&self.tenants).rates) };
+        self.flows.send_if_modified(|flows| {
+            let changed = !flows.is_same(&newest);
+            *flows = newest;
+            changed
+        });
+    }
+}

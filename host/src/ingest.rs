@@ -11,7 +11,7 @@ use crate::delivery::{Dispatcher, Work};
 use crate::directory::Directory;
 use crate::domain::hash::sha256;
 use crate::domain::{
-    DeliveryId, Event, EventId, EventKey, EventType, Hook, HookId, TenantId, Trigger, UnixMillis,
+    DeliveryId, Event, EventId, EventKey, EventType, Hook, HookId, OrderingKey, TenantId, Trigger, UnixMillis,
 };
 use crate::sources::Sources;
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, StorageError};
@@ -32,6 +32,8 @@ pub struct IncomingEvent {
     pub occurred_at: Option<UnixMillis>,
     /// The tenant's project that it belongs to.
     pub project: Option<i64>,
+    /// Which deliveries of a hook that asks for it are sent one after the other.
+    pub ordering_key: Option<OrderingKey>,
     /// Its data as JSON.
     pub data: Arc<str>,
 }
@@ -169,6 +171,7 @@ impl Ingest {
             event_type,
             occurred_at: None,
             project: hook.project,
+            ordering_key: None,
             data,
         };
         let mut prepared = self.empty(1);
@@ -233,6 +236,7 @@ impl Ingest {
             project: incoming.project,
             event_type: incoming.event_type,
             occurred_at: incoming.occurred_at.unwrap_or(now),
+            ordering_key: incoming.ordering_key,
             data: incoming.data,
         });
         let mut reserved = Vec::with_capacity(hooks.len());
@@ -242,9 +246,19 @@ impl Ingest {
             let work = Work::fresh(id, hook.id, Arc::clone(&event), trigger);
             // Deliveries of a hook that is paused or cannot be decrypted are held on disk.
             let starts = self.sends(hook) || (trigger == Trigger::Test && !hook.unreadable);
+            // What is in order is sent when the database says that it is the first.
+            let ordering_key = if trigger == Trigger::Event { hook.ordering_key(&event) } else { None };
+            let starts = starts && ordering_key.is_none();
             let work = if starts { self.dispatcher.reserve(work, now) } else { None };
             let lease_until = work.as_ref().map(|work| work.lease_until);
-            deliveries.push(NewDelivery { id, hook: hook.id, trigger, lease_until, due_at: now });
+            deliveries.push(NewDelivery {
+                id,
+                hook: hook.id,
+                trigger,
+                lease_until,
+                due_at: now,
+                ordering_key,
+            });
             reserved.extend(work);
         }
         let idempotency_key = incoming.idempotency_key;
@@ -350,16 +364,22 @@ fn first_conflict(outcomes: &[Accepted]) -> Option<(usize, ConflictOn)> {
     })
 }
 
-/// Two events with the same id are the same event if type, project, time and data are equal.
+/// Two events with the same id are the same event if type, project, time, ordering key and data are equal.
 fn content_digest(event: &IncomingEvent) -> [u8; 32] {
     let event_type = event.event_type.as_str();
-    sha256(&[
-        &(event_type.len() as u64).to_le_bytes(),
-        event_type.as_bytes(),
-        &event.project.unwrap_or(-1).to_le_bytes(),
-        &event.occurred_at.map_or(i64::MIN, |time| time.0).to_le_bytes(),
-        event.data.as_bytes(),
-    ])
+    let length = (event_type.len() as u64).to_le_bytes();
+    let project = event.project.unwrap_or(-1).to_le_bytes();
+    let occurred_at = event.occurred_at.map_or(i64::MIN, |time| time.0).to_le_bytes();
+    let parts = [&length, event_type.as_bytes(), &project, &occurred_at, event.data.as_bytes()];
+    match &event.ordering_key {
+        None => sha256(&parts),
+        // Data is JSON: it does not begin with a zero, so no event without a key has the same digest.
+        Some(key) => {
+            let [first, second, third, fourth, data] = parts;
+            let key_length = (key.as_str().len() as u64).to_be_bytes();
+            sha256(&[first, second, third, fourth, &key_length, key.as_str().as_bytes(), data])
+        }
+    }
 }
 
 #[cfg(test)]

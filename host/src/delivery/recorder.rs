@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::dispatcher::{AttemptPermit, Dispatcher};
 use crate::clock;
+use crate::domain::{HookId, TenantId};
 use crate::storage::{DeliveryStore, Record, RetryPolicy};
 
 /// How many records are written together at most.
@@ -70,10 +72,17 @@ async fn run(
         let (records, permits): (Vec<Record>, Vec<AttemptPermit>) = batch.drain(..).unzip();
         let (first, count) = (records[0].delivery, records.len());
         let next_due = records.iter().filter_map(|record| record.due_at).min();
+        let left =
+            records.iter().filter_map(|record| Some((record.leaves.as_ref()?.group.hook, record.tenant)));
+        let advanced: FxHashSet<(HookId, TenantId)> = left.collect();
         match deliveries.record(records, RETRIES).await {
             Ok(()) => {
                 if let Some(due_at) = next_due {
                     dispatcher.due_at(due_at);
+                }
+                // The next ones of their groups are due.
+                for (hook, tenant) in advanced {
+                    dispatcher.stored_on_disk(hook, tenant);
                 }
             }
             // Their leases end, and the attempts are made again: delivery is at least once.

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Delivery, DeliveryId, Event, HookId, Lease, LeaseId, TenantId, Trigger, UnixMillis};
-use crate::storage::{Claimed, RenderedRequest, Term};
+use crate::domain::{
+    Delivery, DeliveryId, Event, HookId, Lease, LeaseId, OrderingGroup, OrderingKey, TenantId, Trigger,
+    UnixMillis,
+};
+use crate::storage::{Claimed, LeftGroup, RenderedRequest, Term};
 
 /// The end of the lease of what goes back to the disk.
 const ENDED: UnixMillis = UnixMillis(i64::MIN);
@@ -31,6 +34,8 @@ pub struct Work {
     pub lease_until: UnixMillis,
     /// Under which lease it is attempted.
     pub lease: LeaseId,
+    /// The key under which it is in the order of its hook, if it is.
+    pub ordering_key: Option<OrderingKey>,
 }
 
 impl Work {
@@ -48,13 +53,14 @@ impl Work {
             term: Term::FIRST,
             lease_until: UnixMillis(0),
             lease: LeaseId::of_stored(delivery),
+            ordering_key: None,
         }
     }
 
     /// A delivery that was claimed from disk under `lease`, in `term`.
     #[must_use]
     pub fn claimed(claimed: Claimed, lease: Lease, term: Term) -> Self {
-        let Claimed { delivery, event, rendered } = claimed;
+        let Claimed { delivery, event, rendered, ordering_key } = claimed;
         let Delivery { id, hook, trigger, attempts, failures, .. } = delivery;
         Self {
             delivery: id,
@@ -67,6 +73,7 @@ impl Work {
             term,
             lease_until: lease.until,
             lease: lease.id,
+            ordering_key,
         }
     }
 
@@ -84,6 +91,12 @@ impl Work {
     /// Whether [`Self::give_back`] was called.
     pub(super) fn goes_back(&self) -> bool {
         self.lease_until == ENDED
+    }
+
+    /// What it leaves when nothing more is to be done for it, if it is in order. The next one is due at `at` then.
+    pub(super) fn group_left(&self, at: UnixMillis) -> Option<LeftGroup> {
+        let key = self.ordering_key.clone()?;
+        Some(LeftGroup { group: OrderingGroup { hook: self.hook, key }, at })
     }
 
     pub(super) fn tenant(&self) -> TenantId {

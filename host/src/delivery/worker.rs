@@ -71,7 +71,7 @@ impl Worker {
     /// Makes one attempt of `work`. `permit` is told the outcome, and goes to the recorder with the record.
     pub(super) async fn run(&self, work: Work, mut permit: AttemptPermit) {
         let now = self.sources.now();
-        let record = match self.directory.hook(work.hook) {
+        let mut record = match self.directory.hook(work.hook) {
             None => end_lease(&work, DeliveryState::Cancelled, None),
             Some(hook) => match self.attempt_and_decide(&hook, &work, now, &mut permit).await {
                 Ok(record) => record,
@@ -85,6 +85,9 @@ impl Worker {
                 Err(NotMade::NoRoom) => self.wait_for_about(&work, AFTER_NO_ROOM),
             },
         };
+        if record.state.is_final() || record.leaves.is_some() {
+            record.leaves = work.group_left(self.sources.now());
+        }
         self.health.probe_ended(&work, now);
         permit.report(Observation::Nothing);
         self.recorder.submit(record, permit).await;
@@ -120,7 +123,9 @@ impl Worker {
         self.tell(hook, work, &made.outcome, decision);
         permit.report(Observation::of(&made.outcome, ended_at));
         let rendered = rendered(hook, work, &mut made, decision);
-        Ok(self.record(hook, work, now, made, decision, rendered))
+        let record = self.record(hook, work, now, made, decision, rendered);
+        let leaves = work.group_left(ended_at).filter(|_| hook.skips_in_order(record.failures));
+        Ok(Record { leaves, ..record })
     }
 
     /// The record of an attempt that started at `now`.
@@ -169,6 +174,7 @@ impl Worker {
             due_at,
             attempt: Some(attempt),
             rendered,
+            leaves: None,
         }
     }
 
@@ -373,5 +379,6 @@ fn end_lease(work: &Work, state: DeliveryState, due_at: Option<UnixMillis>) -> R
         due_at,
         attempt: None,
         rendered: Rendered::Keep,
+        leaves: None,
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{EventKey, Invalid, TenantId, UnixMillis};
+use super::{EventKey, Invalid, OrderingKey, TenantId, UnixMillis};
 
 /// An accepted event.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Event {
     pub event_type: EventType,
     /// When it happened according to its sender, or when it was accepted.
     pub occurred_at: UnixMillis,
+    /// Which deliveries of a hook that asks for it are sent one after the other.
+    pub ordering_key: Option<OrderingKey>,
     /// Its data: JSON text, as sent.
     pub data: Arc<str>,
 }

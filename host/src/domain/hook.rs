@@ -15,8 +15,8 @@ use super::receiver_options::{Handshake, ReceiverOptions, SignatureHeaders};
 use super::signing_key::SigningKey;
 use super::target_url::{MAX_TARGET_URL_LEN, parse_target_url};
 use super::{
-    Disabled, DisabledWhy, Flow, HeaderList, HookId, HookOptions, Invalid, Origin, Pipeline, Rate,
-    SecretText, ShortText, SigningSecret, Subscription, TenantId, UnixMillis,
+    Disabled, DisabledWhy, Event, Flow, HeaderList, HookId, HookOptions, Invalid, OrderingKey, OrderingScope,
+    Origin, Pipeline, Rate, SecretText, ShortText, SigningSecret, Subscription, TenantId, UnixMillis,
 };
 
 /// A receiver of a tenant's events.
@@ -112,6 +112,25 @@ impl Hook {
     #[must_use]
     pub fn is_sent_to(&self) -> bool {
         self.enabled && !self.unreadable && !self.options.paused && !self.awaits_permission()
+    }
+
+    /// Among which of its deliveries it keeps an order.
+    #[must_use]
+    pub fn ordering(&self) -> Option<OrderingScope> {
+        self.options.ordering.map(|ordering| ordering.scope)
+    }
+
+    /// The key under which a delivery of `event` is in order; `None` if it is in none.
+    #[must_use]
+    pub fn ordering_key(&self, event: &Event) -> Option<OrderingKey> {
+        self.ordering()?.key_of(event.ordering_key.as_ref())
+    }
+
+    /// Whether deliveries do not wait any more for one before them that has failed so often.
+    #[must_use]
+    pub fn skips_in_order(&self, failures: u32) -> bool {
+        let skip_after = self.options.ordering.and_then(|ordering| ordering.skip_after);
+        skip_after.is_some_and(|most| failures >= most)
     }
 
     /// Value of the `Authorization` header that is added when a request is sent.

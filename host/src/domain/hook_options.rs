@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::attempt::named_enum;
 use super::receiver_options::ReceiverOptions;
-use super::{Flow, Invalid, UnixMillis};
+use super::{Flow, HookOrdering, Invalid, UnixMillis};
 
 /// Options of a hook's deliveries. A new one needs a default, a line in the JSON of its column, and a member of v3.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct HookOptions {
     pub paused_since: Option<UnixMillis>,
     /// Why and since when it is disabled. The directory sets it, unless the engine disables the hook.
     pub disabled: Option<Disabled>,
+    /// In which order deliveries are sent. `None`: in none.
+    pub ordering: Option<HookOrdering>,
     /// What the receiver needs beyond a signed request.
     pub receiver: Option<Box<ReceiverOptions>>,
     /// Its own flow control.

@@ -48,6 +48,7 @@ pub(crate) fn event() -> Event {
         id: EventId::of_key(EventKey(1)),
         tenant: TENANT,
         project: None,
+        ordering_key: None,
         event_type: "order.paid".parse().unwrap(),
         occurred_at: NOW,
         data: r#"{"n": 1}"#.into(),

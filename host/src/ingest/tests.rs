@@ -41,6 +41,7 @@ fn event(id: Option<&str>, data: &str) -> IncomingEvent {
         event_type: "order.paid".parse().unwrap(),
         occurred_at: None,
         project: None,
+        ordering_key: None,
         data: data.into(),
     }
 }

@@ -116,6 +116,7 @@ mod tests {
             id: EventId::of_key(key),
             tenant: TenantId(1),
             project: Some(7),
+            ordering_key: None,
             event_type: "order.paid".parse().unwrap(),
             occurred_at: ACCEPTED,
             data: "1".into(),

@@ -249,7 +249,11 @@ impl HookStates {
             let now = self.sources.now();
             let ids = &self.sources.ids;
             let new = missed.events.into_iter().map(|event| (event, DeliveryId::generate(ids, now)));
-            let made = self.storage.hook_states.replay(hook.tenant, hook.id, new.collect(), now).await?;
+            let made = self
+                .storage
+                .hook_states
+                .replay(hook.tenant, (hook.id, hook.ordering()), new.collect(), now)
+                .await?;
             deliveries += made.len();
             if !made.is_empty() {
                 self.dispatcher.stored_on_disk(hook.id, hook.tenant);

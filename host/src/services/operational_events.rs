@@ -145,6 +145,7 @@ impl OperationalEvents {
             event_type,
             occurred_at: None,
             project: None,
+            ordering_key: None,
             data: serde_json::to_string(&data).ok()?.into(),
         })
     }

@@ -184,6 +184,7 @@ impl SettingsTrial {
             id: EventId::of_key(key),
             tenant,
             project: None,
+            ordering_key: None,
             event_type: EventType::test(),
             occurred_at: now,
             data: "{}".into(),

@@ -20,8 +20,8 @@ use super::records::{
 use super::retry_policy::RetryPolicy;
 use crate::domain::{
     ApiKey, Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Digest, DomainToken, Event, EventId,
-    EventKey, Hook, HookId, KeyId, Lease, Login, NodeNumber, PluginName, PluginVersion, Project, Tenant,
-    TenantId, TypePattern, UnixMillis,
+    EventKey, Hook, HookId, KeyId, Lease, Login, NodeNumber, OrderingKey, PluginName, PluginVersion, Project,
+    Tenant, TenantId, TypePattern, UnixMillis,
 };
 
 /// Nothing is due further ahead than this: the longest wait of a schedule is seven days, and up to a fifth of it may be
@@ -249,6 +249,12 @@ pub trait EventStore: Send + Sync {
         tenant: TenantId,
         events: &[EventKey],
     ) -> Result<HashMap<EventKey, EventId>, StorageError>;
+    /// The ordering key of an event, if it has one.
+    async fn ordering_key(
+        &self,
+        tenant: TenantId,
+        event: EventKey,
+    ) -> Result<Option<OrderingKey>, StorageError>;
     /// A tenant's events, newest first. May end early; see [`ListedEvents`].
     async fn search(&self, tenant: TenantId, query: &EventQuery) -> Result<ListedEvents, StorageError>;
     /// In which states the deliveries of these events are. An event without deliveries is left out.

@@ -152,6 +152,7 @@ mod tests {
             id,
             tenant: TenantId(tenant),
             project: None,
+            ordering_key: None,
             event_type: "a".parse().unwrap(),
             occurred_at: UnixMillis(0),
             data: "1".into(),

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::columns::damaged;
 use super::error::StorageError;
 use super::records::WantedEvent;
-use crate::domain::{DeliveryId, EventKey, HookHealth, HookId, TenantId, UnixMillis};
+use crate::domain::{DeliveryId, EventKey, HookHealth, HookId, OrderingScope, TenantId, UnixMillis};
 
 /// See the module's head.
 #[async_trait]
@@ -28,11 +28,12 @@ pub trait HookStateStore: Send + Sync {
     /// Events that a hook has not got. The search is limited; see [`Missed`].
     async fn missed(&self, query: &MissedQuery, wanted: &WantedEvent<'_>) -> Result<Missed, StorageError>;
     /// Makes deliveries of stored events for `hook`, which are due at `now`, for those events that have none for it yet. All
-    /// or nothing. Returns the ids among `new` that were made.
+    /// or nothing. Returns the ids among `new` that were made. If the hook keeps an order, they join the ends of their
+    /// groups, one after the other.
     async fn replay(
         &self,
         tenant: TenantId,
-        hook: HookId,
+        (hook, ordering): (HookId, Option<OrderingScope>),
         new: Vec<(EventKey, DeliveryId)>,
         now: UnixMillis,
     ) -> Result<Vec<DeliveryId>, StorageError>;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::{
     Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, EventType, HookId, Lease,
-    LeaseId, Request, TenantId, Trigger, UnixMillis,
+    LeaseId, OrderingGroup, OrderingKey, Request, TenantId, Trigger, UnixMillis,
 };
 
 /// An event to store, with its deliveries.
@@ -35,6 +35,8 @@ pub struct NewDelivery {
     pub lease_until: Option<UnixMillis>,
     /// When it is due, if it is not leased. The time in its id differs after the clock was set back.
     pub due_at: UnixMillis,
+    /// In whose order it is, if it is in one. Then it is not leased, and due once all before it have left the order.
+    pub ordering_key: Option<OrderingKey>,
 }
 
 /// The result of an acceptance.
@@ -82,6 +84,8 @@ pub struct Claimed {
     pub event: Arc<Event>,
     /// The unsigned request that an earlier attempt rendered.
     pub rendered: Option<RenderedRequest>,
+    /// The key under which it is in the order of its hook, if it is.
+    pub ordering_key: Option<OrderingKey>,
 }
 
 /// How much to lease of one hook.
@@ -128,6 +132,17 @@ pub struct Record {
     pub attempt: Option<Attempt>,
     /// What to do with the rendered request.
     pub rendered: Rendered,
+    /// What the delivery leaves, if it was in order: the next of the group is due.
+    pub leaves: Option<LeftGroup>,
+}
+
+/// A group of deliveries that one of them leaves: it is final, or those behind it need not wait any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftGroup {
+    /// The group.
+    pub group: OrderingGroup,
+    /// When the next one is due.
+    pub at: UnixMillis,
 }
 
 /// A request that an attempt rendered, unsigned.

@@ -4,6 +4,7 @@
 //! is lost or one of the other rules of the table is broken. Options and their defaults:
 //!
 //! - `--nodes 3`, `--rate 300` events a second, `--seed 1` for the order of disruptions
+//! - `--keys 100` ordering keys, `--ordered-rate 100` events with one of them a second
 //! - `--kills 20`: nodes that are killed with SIGKILL and started at once
 //! - `--deaths 2`: nodes that are killed and started when others have taken over what they held
 //! - `--postgres-kills 5`: of the server, alternately with SIGKILL and in its mode `immediate`
@@ -35,6 +36,8 @@ fn scenario() -> Result<Scenario> {
     let mut scenario = Scenario {
         nodes: 3,
         rate: 300,
+        keys: 100,
+        ordered_rate: 100,
         kills: 20,
         deaths: 2,
         postgres_kills: 5,
@@ -51,6 +54,8 @@ fn scenario() -> Result<Scenario> {
         match name.as_str() {
             "--nodes" => scenario.nodes = usize::try_from(number)?,
             "--rate" => scenario.rate = u32::try_from(number)?,
+            "--keys" => scenario.keys = usize::try_from(number)?,
+            "--ordered-rate" => scenario.ordered_rate = u32::try_from(number)?,
             "--kills" => scenario.kills = number,
             "--deaths" => scenario.deaths = number,
             "--postgres-kills" => scenario.postgres_kills = number,

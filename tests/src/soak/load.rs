@@ -103,8 +103,18 @@ impl Proxy {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
+    /// A number for an event.
+    pub fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether clients end after their current post.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     async fn post(&self) {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let number = self.number();
         let to_all = number.is_multiple_of(TO_ALL_EVERY);
         let one = [(number / 3) as usize % HOOKS];
         let all: Vec<usize> = (0..HOOKS).collect();
@@ -112,12 +122,20 @@ impl Proxy {
             if to_all { ("all".to_owned(), &all[..]) } else { (format!("to.{}", one[0]), &one[..]) };
         let body =
             json!({"type": event_type, "data": {"number": number, "note": "x".repeat(300)}}).to_string();
+        self.send(number, hooks, body).await;
+    }
+
+    /// Posts an event with deliveries to these hooks, once. Whether it is known to be accepted.
+    pub async fn send(&self, number: u64, hooks: &[usize], body: String) -> bool {
         let (node, base) = self.next();
+        let mut is_accepted = false;
         let sending = self.client.clone().at(&base);
         let sent = sending.try_send("POST", "/api/v3/events", body, &[]);
         match tokio::time::timeout(TIMEOUT, sent).await {
             Ok(Ok(response)) => {
-                if response.status == 202 {
+                // 200: an earlier post of it was accepted, and its answer got lost.
+                is_accepted = [200, 202].contains(&response.status);
+                if is_accepted {
                     let id = response.json()["id"].as_str().unwrap_or_default().to_owned();
                     self.score.accepted(node, number, hooks, &id);
                 } else {
@@ -132,6 +150,7 @@ impl Proxy {
                 self.failed(node, &base);
             }
         }
+        is_accepted
     }
 
     /// The next node that did not just fail, in turn; any, if all did.

@@ -5,6 +5,7 @@
 
 mod load;
 mod nodes;
+mod ordered;
 mod receiver;
 mod report;
 mod score;
@@ -32,6 +33,8 @@ const SLOW: usize = 3;
 const FAILING: usize = 4;
 /// Its receiver does not respond before a node dies, so that the node holds deliveries.
 const HELD: usize = 5;
+/// The hook whose deliveries are in order. Its receiver fails at times. Its events are posted by clients of their own.
+const ORDERED: usize = HOOKS;
 /// Concurrent requests to a hook.
 const PER_HOOK: usize = 12;
 /// How many deliveries a node holds, at least, when it dies for good.
@@ -48,6 +51,10 @@ pub struct Scenario {
     pub nodes: usize,
     /// Events a second.
     pub rate: u32,
+    /// Number of ordering keys.
+    pub keys: usize,
+    /// Events with ordering keys a second.
+    pub ordered_rate: u32,
     /// How often a node is killed with SIGKILL and started again.
     pub kills: u64,
     /// How often a node is killed, and started again when others have taken over what it held.
@@ -101,12 +108,16 @@ pub async fn run(program: Program, scenario: Scenario) -> Result<Report> {
             "retry": {"schedule_s": schedule},
         })
     };
-    let client = nodes.tenant(&(0..HOOKS).map(hook).collect::<Vec<_>>()).await?;
+    let mut hooks: Vec<_> = (0..=ORDERED).map(hook).collect();
+    hooks[ORDERED]["types"] = json!([format!("to.{ORDERED}")]);
+    hooks[ORDERED]["ordering"] = json!("key");
+    let client = nodes.tenant(&hooks).await?;
     let proxy = Proxy::new(client, &nodes.bases(), Arc::clone(&score));
     let (random, report) =
         (scenario.seed.max(1), Report { seed: scenario.seed, limit: PER_HOOK, ..Report::default() });
     let mut soak = Soak { scenario, nodes, proxy, score, receiver, random, disrupted: Vec::new(), report };
-    let clients = soak.proxy.start(soak.scenario.rate);
+    let mut clients = soak.proxy.start(soak.scenario.rate);
+    ordered::start(&soak.proxy, soak.scenario.keys, soak.scenario.ordered_rate, &mut clients);
     soak.disrupt().await?;
     soak.proxy.stop();
     clients.join_all().await;
@@ -286,6 +297,7 @@ impl Soak {
             }
         }
         report.most_in_progress = self.score.most_in_progress();
+        (report.ordered, report.out_of_order) = self.score.order();
         report.answers = self.proxy.answers();
         report.unanswered = self.proxy.unanswered();
         report.took = began.elapsed();

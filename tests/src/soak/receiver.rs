@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::score::Score;
-use super::{FAILING, HELD, SLOW};
+use super::{FAILING, HELD, ORDERED, SLOW};
 
 /// The duration of a request to the slow hook.
 const SLOW_RESPONSE: Duration = Duration::from_millis(30);
@@ -70,16 +70,22 @@ async fn respond(
     let Ok(body) = request.into_body().collect().await else { return Ok(response) };
     let body: Value = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
     let Some(number) = body["number"].as_u64() else { return Ok(response) };
+    if let (Some(key), Some(position)) = (body["key"].as_u64(), body["position"].as_u64()) {
+        rules.score.begins_in_order(key, position);
+    }
     match hook {
         HELD => drop(rules.holds.clone().wait_for(|holds| !holds).await),
         SLOW => tokio::time::sleep(SLOW_RESPONSE).await,
-        FAILING if rules.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(FAILS_EVERY) => {
+        FAILING | ORDERED if rules.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(FAILS_EVERY) => {
             return Ok(response);
         }
         _ => {}
     }
     *response.status_mut() = http::StatusCode::OK;
     drop(in_progress);
+    if let (Some(key), Some(position)) = (body["key"].as_u64(), body["position"].as_u64()) {
+        rules.score.delivered_in_order(key, position);
+    }
     rules.score.delivered((number, hook));
     Ok(response)
 }

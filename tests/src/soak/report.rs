@@ -45,6 +45,10 @@ pub struct Report {
     pub limit: usize,
     /// The most concurrent requests to each hook.
     pub most_in_progress: Vec<(usize, usize)>,
+    /// Events with ordering keys that arrived.
+    pub ordered: u64,
+    /// Key and position of those that arrived before an earlier one of their key.
+    pub out_of_order: Vec<(u64, u64)>,
     /// Answers by status, with the body of the first.
     pub answers: BTreeMap<u16, (u64, String)>,
     /// Posts without an answer.
@@ -77,8 +81,13 @@ impl Report {
         for (hook, most) in &self.most_in_progress {
             check(*most <= self.limit, format!("hook {hook} had {most} requests in progress"));
         }
+        let out_of_order = &self.out_of_order;
+        check(
+            out_of_order.is_empty(),
+            format!("{} requests came out of order: {:?}", out_of_order.len(), out_of_order.first()),
+        );
         for (status, (count, first)) in &self.answers {
-            check([202, 503].contains(status), format!("{count} answers with {status}: {first}"));
+            check([200, 202, 503].contains(status), format!("{count} answers with {status}: {first}"));
         }
         all
     }
@@ -111,6 +120,8 @@ impl fmt::Display for Report {
             ("longest takeover", longest(&self.takeovers)),
             ("longest recovery of PostgreSQL", longest(&self.recoveries)),
             ("most requests at once to a hook", format!("{most} of {}", self.limit)),
+            ("events with ordering keys", self.ordered.to_string()),
+            ("requests out of order", self.out_of_order.len().to_string()),
             ("answers", answers.join(", ")),
             ("posts without an answer", self.unanswered.to_string()),
         ] {

@@ -21,6 +21,10 @@ struct State {
     accepted_by: HashMap<usize, u64>,
     in_progress: HashMap<usize, usize>,
     most_in_progress: HashMap<usize, usize>,
+    /// How many events of each ordering key were answered with 200.
+    positions: HashMap<u64, u64>,
+    /// Requests that began before an earlier one of their key was answered with 200.
+    out_of_order: Vec<(u64, u64)>,
 }
 
 #[derive(Default)]
@@ -83,6 +87,27 @@ impl Score {
     pub fn delivered(&self, delivery: Delivery) {
         self.lock().deliveries.entry(delivery).or_default().delivered.push(Instant::now());
         self.changes.send_replace(());
+    }
+
+    /// Notes the beginning of a request for the event at `position` of an ordering key.
+    pub fn begins_in_order(&self, key: u64, position: u64) {
+        let mut state = self.lock();
+        if position > state.positions.get(&key).copied().unwrap_or(0) {
+            state.out_of_order.push((key, position));
+        }
+    }
+
+    /// Notes that a request for the event at `position` of an ordering key is answered with 200.
+    pub fn delivered_in_order(&self, key: u64, position: u64) {
+        let mut state = self.lock();
+        let next = state.positions.entry(key).or_default();
+        *next = (position + 1).max(*next);
+    }
+
+    /// How many events with ordering keys arrived, and key and position of those that arrived out of order.
+    pub fn order(&self) -> (u64, Vec<(u64, u64)>) {
+        let state = self.lock();
+        (state.positions.values().sum(), state.out_of_order.clone())
     }
 
     /// Waits until `condition` holds; returns whether it does within `limit`.

@@ -11,7 +11,9 @@ use crate::BINARY;
 async fn nothing_is_lost_while_nodes_and_the_database_are_killed() {
     let scenario = Scenario {
         nodes: 3,
-        rate: 120,
+        rate: 100,
+        keys: 20,
+        ordered_rate: 40,
         kills: 4,
         deaths: 1,
         postgres_kills: 2,

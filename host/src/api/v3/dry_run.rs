@@ -173,6 +173,7 @@ impl DryRuns {
             id: incoming.id.unwrap_or_else(|| EventId::of_key(key)),
             tenant,
             project: incoming.project,
+            ordering_key: None,
             event_type: incoming.event_type,
             occurred_at: incoming.occurred_at.unwrap_or(now),
             data: incoming.data,

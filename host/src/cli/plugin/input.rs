@@ -81,6 +81,7 @@ impl Input {
             id: EventId::of_key(key),
             tenant: TenantId(0),
             project: None,
+            ordering_key: None,
             event_type: "hookwright.test".parse()?,
             occurred_at: now,
             data: "{}".into(),
@@ -159,7 +160,8 @@ fn read_event(file: &Path, event_type: Option<&str>) -> Result<Event, BadInput> 
     let event_type = event.r#type.parse().map_err(|rule| bad(format!("has an invalid type: {rule}")))?;
     let occurred_at = event.occurred_at.map_or(now, |time| UnixMillis(time.as_millisecond()));
     let data = Box::<str>::from(event.data).into();
-    Ok(Event { key, id, tenant: TenantId(0), project: None, event_type, occurred_at, data })
+    let (tenant, ordering_key) = (TenantId(0), None);
+    Ok(Event { key, id, tenant, project: None, event_type, occurred_at, ordering_key, data })
 }
 
 #[cfg(test)]

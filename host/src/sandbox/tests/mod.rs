@@ -125,6 +125,7 @@ fn event(tenant: i64) -> Event {
         id: crate::domain::EventId::from_sender("e-1").unwrap(),
         tenant: TenantId(tenant),
         project: None,
+        ordering_key: None,
         event_type: "ticket.update".parse().unwrap(),
         occurred_at: UnixMillis(1_700_000_000_123),
         data: Arc::from(r#"{"a":1}"#),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::receiver_options::ReceiverJson;
 use super::values::{damaged, from_json, to_json};
-use crate::domain::{Disabled, Flow, HookOptions, Invalid, Rate, UnixMillis};
+use crate::domain::{Disabled, Flow, HookOptions, HookOrdering, Invalid, Rate, UnixMillis};
 use crate::storage::StorageError;
 
 /// The options of a hook: only members that differ from the default.
@@ -21,6 +21,10 @@ struct OptionsJson<'a> {
     disabled_why: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     disabled_since: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ordering: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ordering_skip_after: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     receiver: Option<ReceiverJson<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,6 +45,8 @@ pub fn hook_options_to_json(options: &HookOptions) -> Result<String, StorageErro
         paused_since: options.paused_since.map(|time| time.0),
         disabled_why: options.disabled.map(|disabled| disabled.why.as_str().into()),
         disabled_since: options.disabled.map(|disabled| disabled.since.0),
+        ordering: options.ordering.map(|ordering| ordering.scope.as_str().into()),
+        ordering_skip_after: options.ordering.and_then(|ordering| ordering.skip_after),
         receiver: options.receiver.as_deref().and_then(ReceiverJson::of),
         max_in_flight: flow.and_then(|flow| flow.max_in_flight),
         max_per_second: flow.and_then(|flow| flow.max_per_second).map(Rate::as_f64),
@@ -64,11 +70,15 @@ pub fn hook_options_from_json(text: &str) -> Result<HookOptions, StorageError> {
     };
     let flow =
         Flow { max_in_flight: json.max_in_flight, max_per_second: json.max_per_second.map(Rate::nearest) };
+    let scope = json.ordering.map(|text| text.parse()).transpose();
+    let scope = scope.map_err(|error: Invalid| damaged("hook", error))?;
+    let ordering = scope.map(|scope| HookOrdering { scope, skip_after: json.ordering_skip_after });
     let unknown = (!json.unknown.is_empty()).then(|| to_json(&json.unknown)).transpose()?;
     Ok(HookOptions {
         paused: json.paused,
         paused_since: json.paused_since.map(UnixMillis),
         disabled,
+        ordering,
         receiver: json.receiver.map(ReceiverJson::into_options).transpose()?,
         flow: flow.into_option(),
         unknown: unknown.map(Into::into),
@@ -78,7 +88,7 @@ pub fn hook_options_from_json(text: &str) -> Result<HookOptions, StorageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::DisabledWhy;
+    use crate::domain::{DisabledWhy, OrderingScope};
 
     #[test]
     fn only_what_differs_from_the_default_is_stored_and_what_a_newer_build_stored_is_kept() {
@@ -86,9 +96,14 @@ mod tests {
         let options = HookOptions { paused: true, disabled: Some(disabled), ..HookOptions::default() };
         let flow = Flow { max_in_flight: Some(3), max_per_second: Rate::per_second(0.25).ok() };
         let limited = HookOptions { flow: flow.into_option(), ..HookOptions::default() };
+        let ordered = HookOptions {
+            ordering: Some(HookOrdering { scope: OrderingScope::Key, skip_after: Some(3) }),
+            ..HookOptions::default()
+        };
         for (options, text) in [
             (HookOptions::default(), "{}"),
             (limited, r#"{"max_in_flight":3,"max_per_second":0.25}"#),
+            (ordered, r#"{"ordering":"key","ordering_skip_after":3}"#),
             (options, r#"{"paused":true,"disabled_why":"failing","disabled_since":7}"#),
         ] {
             assert_eq!(hook_options_to_json(&options).unwrap(), text);

@@ -4,7 +4,7 @@ use super::attempts::AttemptRow;
 use super::rendered::seal_request;
 use super::values::JsonMaker;
 use crate::domain::{DeliveryId, DeliveryState, LeaseId};
-use crate::storage::{Record, Rendered, RenderedRequest, StorageError};
+use crate::storage::{LeftGroup, Record, Rendered, RenderedRequest, StorageError};
 use crate::vault::Vault;
 
 /// A record ready to be written.
@@ -19,6 +19,7 @@ pub struct RecordRow {
     pub due_at: Option<i64>,
     pub attempt: Option<AttemptRow>,
     pub rendered: RenderedChange,
+    pub leaves: Option<LeftGroup>,
 }
 
 /// What happens to the rendered request.
@@ -58,6 +59,7 @@ impl RecordRow {
             due_at: record.due_at.map(|time| time.0),
             attempt: record.attempt.map(|attempt| AttemptRow::new(attempt, json)).transpose()?,
             rendered,
+            leaves: record.leaves,
         })
     }
 

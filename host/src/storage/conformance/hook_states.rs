@@ -133,10 +133,10 @@ pub async fn missed_events_are_found_and_replayed_once(world: &World) {
 
     let new: Vec<_> = missed.iter().map(|event| (*event, DeliveryId(world.id()))).collect();
     let ids: Vec<_> = new.iter().map(|(_, id)| *id).collect();
-    assert_eq!(store.replay(OTHER_TENANT, hook, new.clone(), NOW).await.unwrap(), []);
-    assert_eq!(store.replay(TENANT, hook, new[..2].to_vec(), NOW).await.unwrap(), ids[..2]);
+    assert_eq!(store.replay(OTHER_TENANT, (hook, None), new.clone(), NOW).await.unwrap(), []);
+    assert_eq!(store.replay(TENANT, (hook, None), new[..2].to_vec(), NOW).await.unwrap(), ids[..2]);
     let again: Vec<_> = missed.iter().map(|event| (*event, DeliveryId(world.id()))).collect();
-    assert_eq!(store.replay(TENANT, hook, again.clone(), NOW).await.unwrap(), [again[2].1]);
+    assert_eq!(store.replay(TENANT, (hook, None), again.clone(), NOW).await.unwrap(), [again[2].1]);
     assert_eq!(store.missed(&query, &all).await.unwrap().events, []);
     let made: HashSet<_> = [ids[0], ids[1], again[2].1].into();
     let claimed = world.claim(hook, NOW, 10).await;
@@ -146,5 +146,5 @@ pub async fn missed_events_are_found_and_replayed_once(world: &World) {
     assert_eq!(of_event.len(), 2, "that of the other hook, and the replay");
     world.storage.hooks.delete(TENANT, other).await.unwrap().unwrap().cancelling.await.unwrap();
     let for_deleted = vec![(missed[0], DeliveryId(world.id()))];
-    assert_eq!(store.replay(TENANT, other, for_deleted, NOW).await.unwrap(), []);
+    assert_eq!(store.replay(TENANT, (other, None), for_deleted, NOW).await.unwrap(), []);
 }

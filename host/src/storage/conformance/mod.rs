@@ -10,6 +10,7 @@ pub mod claiming;
 pub mod directory;
 pub mod hook_states;
 pub mod nodes;
+pub mod ordering;
 pub mod reading;
 pub mod recording;
 pub mod searching;
@@ -36,7 +37,7 @@ macro_rules! storage_conformance {
         $crate::storage_conformance!(@nodes $open_many,
             claims_of_several_nodes_are_disjoint, recovery_spares_the_leases_of_other_nodes,
             recovery_cancels_the_tests_of_its_node,
-            a_stale_compare_and_set_is_refused, a_change_on_a_stale_basis_is_refused, all_nodes_see_what_changed
+            order_holds_between_nodes, a_stale_compare_and_set_is_refused, a_change_on_a_stale_basis_is_refused, all_nodes_see_what_changed
         );
         $crate::storage_conformance!(@ $open,
             accepting: [
@@ -71,6 +72,12 @@ macro_rules! storage_conformance {
             searching: [
                 events_are_found_by_every_filter, deliveries_of_events_are_counted_by_state,
                 a_stored_event_is_delivered_again
+            ],
+            ordering: [
+                of_each_group_only_the_first_is_claimed, what_is_cancelled_leaves_the_order,
+                a_delivery_that_is_skipped_holds_nothing, a_retry_by_hand_does_not_overtake,
+                a_lease_that_ends_keeps_the_order, the_order_is_that_of_acceptance,
+                recovered_events_join_the_end_of_their_group, order_holds_whatever_happens
             ],
             statistics: [counts_of_attempts_add_up],
             directory: [
@@ -159,6 +166,7 @@ impl World {
             id: EventId::of_key(key),
             tenant: TENANT,
             project: None,
+            ordering_key: None,
             event_type: "a.b".parse().unwrap(),
             occurred_at: NOW,
             data: r#"{"n":1}"#.into(),
@@ -176,6 +184,7 @@ impl World {
             trigger: Trigger::Event,
             lease_until,
             due_at: NOW,
+            ordering_key: None,
         });
         acceptance
     }
@@ -233,6 +242,7 @@ impl World {
                 DeliveryState::Waiting => Rendered::Store(request("rendered")),
                 _ => Rendered::Remove,
             },
+            leaves: None,
         }
     }
 

@@ -1,13 +1,16 @@
 //! Several nodes on one database.
 
 use std::collections::HashSet;
+use std::sync::Mutex;
+use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
+use super::ordering::{event_in_order, record_of};
 use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::{
-    ApiKey, DeliveryState, Digest, DomainToken, Hook, HookId, KeyId, Login, PluginVersion, Project, Role,
-    Scopes, SecretText, Tenant, TenantId, TenantOptions, Trigger, UnixMillis,
+    ApiKey, DeliveryId, DeliveryState, Digest, DomainToken, Hook, HookId, KeyId, Login, PluginVersion,
+    Project, Role, Scopes, SecretText, Tenant, TenantId, TenantOptions, Trigger, UnixMillis,
 };
 use crate::storage::{Changes, ConfigChange, ConfigItem, Revision};
 
@@ -100,6 +103,41 @@ pub async fn a_stale_compare_and_set_is_refused(nodes: &[World]) {
     assert_eq!(other.load().await.unwrap(), std::slice::from_ref(&first));
     assert!(other.update(&second, first.updated_at, Revision::ANY).await.unwrap().is_done());
     assert_eq!(one.load().await.unwrap(), [second]);
+}
+
+/// Whichever nodes accept, claim and record at the same time. Nothing waits for its turn for ever.
+pub async fn order_holds_between_nodes(nodes: &[World]) {
+    const KEYS: usize = 6;
+    const EACH: usize = 30;
+    let hook = nodes[0].stored_hook().await;
+    let accepted: Vec<Mutex<Vec<DeliveryId>>> = (0..KEYS).map(|_| Mutex::default()).collect();
+    let arrived: Vec<Mutex<Vec<DeliveryId>>> = (0..KEYS).map(|_| Mutex::default()).collect();
+    let publish = async |key: usize| {
+        for number in 0..EACH {
+            let node = &nodes[(key + number) % nodes.len()];
+            let acceptance = event_in_order(node, hook, &key.to_string());
+            accepted[key].lock().unwrap().push(acceptance.deliveries[0].id);
+            node.store(acceptance).await;
+        }
+    };
+    let count = || arrived.iter().map(|of_key| of_key.lock().unwrap().len()).sum::<usize>();
+    let deliver = async |node: &World| {
+        while count() < KEYS * EACH {
+            let now = UnixMillis(NOW.0 + 1_000);
+            for claimed in node.claim(hook, now, 4).await {
+                let key: usize = claimed.ordering_key.as_ref().unwrap().as_str().parse().unwrap();
+                arrived[key].lock().unwrap().push(claimed.delivery.id);
+                node.record(record_of(node, &claimed, DeliveryState::Succeeded, now)).await;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let all = join(join_all((0..KEYS).map(publish)), join_all(nodes.iter().map(deliver)));
+    let done = tokio::time::timeout(Duration::from_secs(120), all).await;
+    assert!(done.is_ok(), "{} of {} have arrived", count(), KEYS * EACH);
+    for (accepted, arrived) in accepted.iter().zip(&arrived) {
+        assert_eq!(*arrived.lock().unwrap(), *accepted.lock().unwrap());
+    }
 }
 
 fn plugin(tenant: TenantId, name: &str, version: u32) -> (PluginVersion, &'static [u8]) {

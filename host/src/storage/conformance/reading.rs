@@ -47,7 +47,14 @@ pub async fn every_filter_selects_what_it_names(world: &World) {
                     DeliveryId::first_at(UnixMillis(NOW.0 + round * 3_600_000)).0 + world.id() % 4096,
                 );
                 let lease_until = (state != DeliveryState::Pending).then_some(LEASE_END);
-                acceptance.deliveries.push(NewDelivery { id, hook, trigger, lease_until, due_at: NOW });
+                acceptance.deliveries.push(NewDelivery {
+                    id,
+                    hook,
+                    trigger,
+                    lease_until,
+                    due_at: NOW,
+                    ordering_key: None,
+                });
                 world.store(acceptance).await;
                 match state {
                     DeliveryState::Pending | DeliveryState::Delivering => {}
@@ -156,7 +163,14 @@ pub async fn the_newest_wanted_event_is_found(world: &World) {
     let mut delivered = of("a", TENANT, None);
     let (id, hook) = (DeliveryId(world.id()), world.stored_hook().await);
     let (trigger, lease_until) = (Trigger::Event, None);
-    delivered.deliveries.push(NewDelivery { id, hook, trigger, lease_until, due_at: NOW });
+    delivered.deliveries.push(NewDelivery {
+        id,
+        hook,
+        trigger,
+        lease_until,
+        due_at: NOW,
+        ordering_key: None,
+    });
     let delivered_key = delivered.event.key;
     world.store(delivered).await;
     let mut newest = EventKey(0);

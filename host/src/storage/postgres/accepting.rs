@@ -13,7 +13,9 @@ use sqlx_postgres::PgArguments;
 
 use super::errors::has_changed_nothing;
 use super::session::Session;
-use crate::domain::{DeliveryId, DeliveryState, EventKey, HookId, TenantId, Trigger, UnixMillis};
+use crate::domain::{
+    DeliveryId, DeliveryState, EventKey, HookId, OrderingKey, TenantId, Trigger, UnixMillis,
+};
 use crate::storage::columns::{damaged, state_code, trigger_code};
 use crate::storage::dedup::{self, Known, NameKind, Seen};
 use crate::storage::{Acceptance, Accepted, NewDelivery, StorageError};
@@ -147,6 +149,7 @@ struct Writes<'a> {
     delivery_ids: Vec<Option<String>>,
     hook_ids: Vec<Option<String>>,
     data: Vec<&'a str>,
+    ordering_keys: Vec<Option<&'a str>>,
     names: Vec<NameRow<'a>>,
     rows: DeliveryRows<'a>,
 }
@@ -169,10 +172,11 @@ struct DeliveryRows<'a> {
     states: Vec<i16>,
     due_at: Vec<Option<i64>>,
     lease_until: Vec<Option<i64>>,
+    ordering_keys: Vec<Option<&'a str>>,
 }
 
 impl<'a> DeliveryRows<'a> {
-    fn add(&mut self, new: &NewDelivery, acceptance: &'a Acceptance, is_deleted: bool) {
+    fn add(&mut self, new: &'a NewDelivery, acceptance: &'a Acceptance, is_deleted: bool) {
         let (state, due_at, lease_until) = match new.lease_until {
             _ if is_deleted => (DeliveryState::Cancelled, None, None),
             Some(until) => (DeliveryState::Delivering, None, Some(until.0)),
@@ -187,6 +191,8 @@ impl<'a> DeliveryRows<'a> {
         self.states.push(small(state_code(state)));
         self.due_at.push(due_at);
         self.lease_until.push(lease_until);
+        let key = new.ordering_key.as_ref().filter(|_| state == DeliveryState::Pending);
+        self.ordering_keys.push(key.map(OrderingKey::as_str));
     }
 }
 
@@ -229,6 +235,7 @@ impl<'a> Writes<'a> {
         self.delivery_ids.push(array(acceptance.deliveries.iter().map(|new| new.id.0)));
         self.hook_ids.push(array(acceptance.deliveries.iter().map(|new| new.hook.0)));
         self.data.push(&event.data);
+        self.ordering_keys.push(event.ordering_key.as_ref().map(OrderingKey::as_str));
         let names = dedup::names(acceptance);
         self.names.extend(names.map(|(tenant, kind, name)| NameRow {
             tenant: tenant.0,
@@ -238,20 +245,39 @@ impl<'a> Writes<'a> {
         }));
     }
 
+    /// Whether an order must be kept: that costs more.
+    fn is_in_order(&self) -> bool {
+        let mut keys = self.ordering_keys.iter().chain(&self.rows.ordering_keys);
+        keys.any(Option::is_some)
+    }
+
     fn query(self, session: &Session) -> Query<'static, sqlx_postgres::Postgres, PgArguments> {
-        let sql = "SELECT accept_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-            $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)";
+        let is_in_order = self.is_in_order();
+        let query = sqlx::query(if is_in_order { ACCEPT_IN_ORDER } else { ACCEPT });
         let hooks: Vec<i64> = self.hooks.into_iter().collect();
-        let query = sqlx::query(sql).bind(session.number()).bind(self.epoch).bind(hooks);
+        let query = query.bind(session.number()).bind(self.epoch).bind(hooks);
         let query = query.bind(self.keys).bind(self.tenants).bind(self.external_ids).bind(self.projects);
         let query = query.bind(self.types).bind(self.occurred).bind(self.lease_until).bind(self.delivery_ids);
         let query = bind_names(query.bind(self.hook_ids).bind(self.data), self.names);
         let rows = self.rows;
         let query =
             query.bind(rows.tenants).bind(rows.ids).bind(rows.hooks).bind(rows.events).bind(rows.types);
-        query.bind(rows.made_by).bind(rows.states).bind(rows.due_at).bind(rows.lease_until)
+        let query = query.bind(rows.made_by).bind(rows.states).bind(rows.due_at).bind(rows.lease_until);
+        match is_in_order {
+            true => query.bind(self.ordering_keys).bind(rows.ordering_keys),
+            false => query,
+        }
     }
 }
+
+macro_rules! arguments {
+    () => {
+        "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, \
+        $25, $26, $27, $28, $29"
+    };
+}
+const ACCEPT: &str = concat!("SELECT accept_events(", arguments!(), ")");
+const ACCEPT_IN_ORDER: &str = concat!("SELECT accept_events_in_order(", arguments!(), ", $30, $31)");
 
 /// In the order of the index: two transactions with the same names wait for one another, but not both at once.
 fn bind_names<'q>(

@@ -38,7 +38,9 @@ pub async fn retry(
         INSERT INTO unfinished_deliveries SELECT tenant_id, id, hook_id, event_key, event_type, made_by, 0, attempts, 0, $3 \
         FROM gone"
     } else {
-        "UPDATE unfinished_deliveries SET state = 0, failures = 0, due_at = $3 WHERE tenant_id = $1 AND id = $2"
+        // One that waits for those before it waits again when it is claimed.
+        "UPDATE unfinished_deliveries SET state = 0, failures = 0, due_at = $3, \
+        ordering_waits = CASE WHEN ordering_seq IS NOT NULL THEN false END WHERE tenant_id = $1 AND id = $2"
     };
     sqlx::query(sql).bind(tenant.0).bind(id.0).bind(now.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
@@ -51,6 +53,7 @@ pub async fn cancel(
     tenant: TenantId,
     id: DeliveryId,
 ) -> Result<Option<Cancelled>, StorageError> {
+    let group = lock_group(&mut *connection, tenant, id).await?;
     let Some(delivery) = locked(&mut *connection, tenant, id).await? else { return Ok(None) };
     if delivery.state.is_final() {
         return Ok(Some(Cancelled::Refused(delivery.state)));
@@ -59,8 +62,29 @@ pub async fn cancel(
         INSERT INTO finished_deliveries SELECT tenant_id, id, hook_id, event_key, event_type, made_by, 6, attempts, failures \
         FROM gone";
     sqlx::query(sql).bind(tenant.0).bind(id.0).execute(&mut *connection).await?;
-    remove_rendered(connection, id).await?;
+    remove_rendered(&mut *connection, id).await?;
+    if let Some((hook, key)) = group {
+        let sql = "SELECT advance_groups(ARRAY[$1::bigint], ARRAY[$2::text], NULL)";
+        sqlx::query(sql).bind(hook).bind(key).execute(connection).await?;
+    }
     Ok(Some(Cancelled::done(delivery)))
+}
+
+/// The group of a delivery that is in order: whatever leaves it waits for this transaction. The lock comes before that on the
+/// row.
+async fn lock_group(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    id: DeliveryId,
+) -> Result<Option<(i64, String)>, StorageError> {
+    let sql = "SELECT hook_id, ordering_key FROM unfinished_deliveries \
+        WHERE tenant_id = $1 AND id = $2 AND ordering_seq IS NOT NULL";
+    let query = sqlx::query_as(sql).bind(tenant.0).bind(id.0);
+    let group: Option<(i64, String)> = query.fetch_optional(&mut *connection).await?;
+    if let Some((hook, _)) = &group {
+        sqlx::query("SELECT lock_groups_to_remove(ARRAY[$1::bigint])").bind(hook).execute(connection).await?;
+    }
+    Ok(group)
 }
 
 async fn remove_rendered(connection: &mut PgConnection, id: DeliveryId) -> Result<(), StorageError> {

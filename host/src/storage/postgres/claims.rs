@@ -10,7 +10,7 @@ use sqlx_postgres::PgRow;
 use super::claim_bounds::BoundedClaim;
 use super::session::Session;
 use crate::clock;
-use crate::domain::{Delivery, DeliveryState, Event, EventKey, HookId, Lease, UnixMillis};
+use crate::domain::{Delivery, DeliveryState, Event, EventKey, HookId, Lease, OrderingKey, UnixMillis};
 use crate::storage::byte_room::ByteRoom;
 use crate::storage::columns::{
     DeliveryRow, EventRow, RenderedRow, damaged, delivery_from_row, event_from_row, request_from_row,
@@ -20,7 +20,8 @@ use crate::storage::{Backlog, Claimed, Claims, HookClaim, StorageError};
 /// The leased deliveries of one hook.
 #[derive(Debug, Default, Clone)]
 pub struct Leased {
-    pub deliveries: Vec<Delivery>,
+    /// With their ordering keys, if they are in order.
+    pub deliveries: Vec<(Delivery, Option<OrderingKey>)>,
     /// Other deliveries were due as well.
     pub more: bool,
 }
@@ -39,7 +40,9 @@ pub async fn lease(
     let sql = "SELECT (delivery).id, (delivery).tenant_id, (delivery).hook_id, \
         (delivery).event_key, (delivery).event_type, (delivery).made_by::bigint, (delivery).state::bigint, \
         (delivery).attempts::bigint, (delivery).failures::bigint, (delivery).due_at, (delivery).lease_owner::bigint, \
-        (delivery).lease_id, (delivery).lease_until, ordinal, due, bytes FROM lock_due_from($1, $2, $3, $4, $5, $6)";
+        (delivery).lease_id, (delivery).lease_until, ordinal, due, bytes, \
+        CASE WHEN (delivery).ordering_seq IS NOT NULL THEN (delivery).ordering_key END \
+        FROM lock_due_in_order($1, $2, $3, $4, $5, $6)";
     let ids: Vec<i64> = hooks.iter().map(|hook| hook.hook.0).collect();
     let limits: Vec<i64> = hooks.iter().map(|hook| i64::from(hook.limit)).collect();
     let view = session.membership.applied();
@@ -50,7 +53,7 @@ pub async fn lease(
     let rows = query.fetch_all(&mut *transaction).await.map_err(failed)?;
     let took = clock::elapsed(began);
     let leased = choose(&rows, hooks, max_bytes)?;
-    let chosen = || leased.iter().flat_map(|leased| &leased.deliveries);
+    let chosen = || leased.iter().flat_map(|leased| &leased.deliveries).map(|(delivery, _)| delivery);
     if chosen().next().is_some() {
         let sql = "UPDATE unfinished_deliveries SET state = 1, due_at = NULL, lease_owner = $1, lease_id = $2, \
             lease_until = $3 FROM unnest($4::bigint[], $5::bigint[]) w (tenant, delivery) \
@@ -63,7 +66,7 @@ pub async fn lease(
     transaction.commit().await?;
     for ((hook, begin), leased) in hooks.iter().zip(begins).zip(&leased) {
         let last = leased.deliveries.last();
-        let last = last.and_then(|it| it.due_at.or(it.lease.map(|lease| lease.until)));
+        let last = last.and_then(|(it, _)| it.due_at.or(it.lease.map(|lease| lease.until)));
         session.claim_bounds.claimed(hook.hook, BoundedClaim { begin, at: now, took, last });
     }
     Ok(under(leased, lease))
@@ -99,7 +102,8 @@ fn choose(rows: &[PgRow], hooks: &[HookClaim], max_bytes: u64) -> Result<Vec<Lea
         if full.contains(&index) || !room.take(hook, bytes.unsigned_abs()) {
             full.insert(index);
         } else {
-            leased.deliveries.push(delivery_from_row(DeliveryRow::from_row(row)?)?);
+            let key = row.try_get::<Option<&str>, _>(16)?.map(OrderingKey::from_stored);
+            leased.deliveries.push((delivery_from_row(DeliveryRow::from_row(row)?)?, key));
         }
         leased.more = due > leased.deliveries.len();
     }
@@ -107,7 +111,7 @@ fn choose(rows: &[PgRow], hooks: &[HookClaim], max_bytes: u64) -> Result<Vec<Lea
 }
 
 fn under(mut leased: Vec<Leased>, lease: Lease) -> Vec<Leased> {
-    for delivery in leased.iter_mut().flat_map(|leased| &mut leased.deliveries) {
+    for (delivery, _) in leased.iter_mut().flat_map(|leased| &mut leased.deliveries) {
         delivery.state = DeliveryState::Delivering;
         (delivery.due_at, delivery.lease) = (None, Some(lease));
     }
@@ -125,7 +129,7 @@ pub async fn load_each(
     let mut each = Vec::with_capacity(leased.len());
     let mut sources = Sources::load(session, &leased).await?;
     for Leased { deliveries, more } in leased {
-        let claimed = deliveries.into_iter().map(|delivery| sources.claimed(session, delivery));
+        let claimed = deliveries.into_iter().map(|(delivery, key)| sources.claimed(session, delivery, key));
         each.push(claimed.collect::<Result<_, _>>().map(|claimed| Claims { claimed, more }));
     }
     Ok(each)
@@ -140,11 +144,11 @@ struct Sources {
 
 impl Sources {
     async fn load(session: &Session, leased: &[Leased]) -> Result<Self, StorageError> {
-        let all = || leased.iter().flat_map(|leased| &leased.deliveries);
+        let all = || leased.iter().flat_map(|leased| &leased.deliveries).map(|(delivery, _)| delivery);
         let (mut events, mut rendered) = (HashMap::new(), HashMap::new());
         if all().next().is_some() {
-            let sql = "SELECT key, tenant_id, external_id, project, event_type, occurred_at, data FROM events \
-                WHERE key = ANY ($1)";
+            let sql = "SELECT key, tenant_id, external_id, project, event_type, occurred_at, data, ordering_key \
+                FROM events WHERE key = ANY ($1)";
             let keys: HashSet<i64> = all().map(|it| it.event.0).collect();
             let query = sqlx::query_as(sql).bind(keys.into_iter().collect::<Vec<_>>());
             let rows: Vec<EventRow> = query.fetch_all(&session.pool).await?;
@@ -161,7 +165,12 @@ impl Sources {
         Ok(Self { events, loaded: HashMap::new(), rendered })
     }
 
-    fn claimed(&mut self, session: &Session, delivery: Delivery) -> Result<Claimed, StorageError> {
+    fn claimed(
+        &mut self,
+        session: &Session,
+        delivery: Delivery,
+        ordering_key: Option<OrderingKey>,
+    ) -> Result<Claimed, StorageError> {
         let key = delivery.event;
         if let Some(row) = self.events.remove(&key.0) {
             self.loaded.insert(key, Arc::new(event_from_row(row)?));
@@ -170,7 +179,7 @@ impl Sources {
         let event = event.ok_or_else(|| damaged("delivery", format_args!("{} has no event", delivery.id)))?;
         let rendered = self.rendered.remove(&delivery.id.0);
         let rendered = rendered.map_or(Ok(None), |row| request_from_row(row, &session.vault))?;
-        Ok(Claimed { delivery, event, rendered: rendered.map(|(_, request)| request) })
+        Ok(Claimed { delivery, event, rendered: rendered.map(|(_, request)| request), ordering_key })
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::event_search;
 use super::rows::is_text;
 use super::stores::PostgresStores;
-use crate::domain::{DeliveryId, Event, EventId, EventKey, HookId, TenantId, UnixMillis};
+use crate::domain::{DeliveryId, Event, EventId, EventKey, HookId, OrderingKey, TenantId, UnixMillis};
 use crate::storage::columns::{EventRow, RecentRow, event_from_row, newest_wanted};
 use crate::storage::{
     Acceptance, Accepted, DeliveryCounts, EventQuery, EventStore, ListedEvents, Redelivered, StorageError,
@@ -19,7 +19,7 @@ const EVENTS: i64 = 2_000;
 /// How many of the tenant's own deliveries are looked at, each with its event.
 const DELIVERIES: i64 = 500;
 
-const BY_KEY: &str = "SELECT key, tenant_id, external_id, project, event_type, occurred_at, data FROM events \
+const BY_KEY: &str = "SELECT key, tenant_id, external_id, project, event_type, occurred_at, data, ordering_key FROM events \
     WHERE key = $1 AND tenant_id = $2";
 
 /// Among the newest events of all tenants.
@@ -73,6 +73,17 @@ impl EventStore for PostgresStores {
         let query = sqlx::query_as(sql).bind(wanted).bind(tenant.0);
         let found: Vec<(i64, String)> = query.fetch_all(&self.session.pool).await?;
         Ok(found.into_iter().map(|(key, id)| (EventKey(key), EventId::from_path(&id))).collect())
+    }
+
+    async fn ordering_key(
+        &self,
+        tenant: TenantId,
+        event: EventKey,
+    ) -> Result<Option<OrderingKey>, StorageError> {
+        let sql = "SELECT ordering_key FROM events WHERE key = $1 AND tenant_id = $2";
+        let query = sqlx::query_scalar(sql).bind(event.0).bind(tenant.0);
+        let key: Option<Option<String>> = query.fetch_optional(self.pool()).await?;
+        Ok(key.flatten().as_deref().map(OrderingKey::from_stored))
     }
 
     async fn search(&self, tenant: TenantId, query: &EventQuery) -> Result<ListedEvents, StorageError> {

@@ -6,7 +6,7 @@ use sqlx_postgres::PgConnection;
 
 use super::engine_state;
 use super::stores::PostgresStores;
-use crate::domain::{DeliveryId, EventKey, HookHealth, HookId, TenantId, UnixMillis};
+use crate::domain::{DeliveryId, EventKey, HookHealth, HookId, OrderingScope, TenantId, UnixMillis};
 use crate::storage::columns::{HealthRow, health_from_row, health_to_row, readable};
 use crate::storage::hook_states::{MAX_VISITED, PAUSED, cut, paused_from_value, paused_to_value, visited};
 use crate::storage::{
@@ -117,28 +117,52 @@ impl HookStateStore for PostgresStores {
     async fn replay(
         &self,
         tenant: TenantId,
-        hook: HookId,
+        (hook, ordering): (HookId, Option<OrderingScope>),
         new: Vec<(EventKey, DeliveryId)>,
         now: UnixMillis,
     ) -> Result<Vec<DeliveryId>, StorageError> {
-        let (keys, ids): (Vec<i64>, Vec<i64>) = new.into_iter().map(|(event, id)| (event.0, id.0)).unzip();
-        // The event's row names the new delivery, too: so the next search does not find the event. The lock on the hook keeps
-        // it from being deleted meanwhile.
-        let sql = "WITH hook AS MATERIALIZED (SELECT id FROM hooks WHERE id = $3 AND tenant_id = $4 FOR SHARE), \
-            named AS (UPDATE events e SET delivery_ids = coalesce(e.delivery_ids, '{}') || n.id, \
-                hook_ids = coalesce(e.hook_ids, '{}') || $3 \
-                FROM unnest($1::bigint[], $2::bigint[]) n (key, id) \
-                WHERE e.key = n.key AND e.tenant_id = $4 AND EXISTS (SELECT FROM hook) \
-                    AND $3 <> ALL (coalesce(e.hook_ids, '{}')) \
-                RETURNING n.id, e.key, e.tenant_id, e.event_type), \
-            made AS (INSERT INTO unfinished_deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, state, \
-                attempts, failures, due_at) \
-                SELECT tenant_id, id, $3, key, event_type, 2, 0, 0, 0, $5 FROM named RETURNING id) \
-            SELECT id FROM made ORDER BY id";
-        let query = sqlx::query_scalar(sql).bind(keys).bind(ids).bind(hook.0).bind(tenant.0).bind(now.0);
-        let made: Vec<i64> = query.fetch_all(self.pool()).await?;
-        Ok(made.into_iter().map(DeliveryId).collect())
+        let replaying = async {
+            let mut transaction = self.pool().begin().await?;
+            if ordering.is_some() {
+                let sql = "SELECT lock_groups_to_add(ARRAY[$1::bigint])";
+                sqlx::query(sql).bind(hook.0).execute(&mut *transaction).await?;
+            }
+            let made = replay(&mut transaction, (tenant, hook, ordering), new, now).await?;
+            if ordering.is_some() {
+                let sql = "SELECT join_groups(array_fill($1::bigint, ARRAY[cardinality($2::bigint[])]), $2)";
+                sqlx::query(sql).bind(tenant.0).bind(&made).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await?;
+            Ok::<_, StorageError>(made.into_iter().map(DeliveryId).collect())
+        };
+        self.pool().bounded(replaying).await
     }
+}
+
+/// The ids of the deliveries that were made. Those that are in order have their keys.
+async fn replay(
+    connection: &mut PgConnection,
+    (tenant, hook, ordering): (TenantId, HookId, Option<OrderingScope>),
+    new: Vec<(EventKey, DeliveryId)>,
+    now: UnixMillis,
+) -> Result<Vec<i64>, StorageError> {
+    let (keys, ids): (Vec<i64>, Vec<i64>) = new.into_iter().map(|(event, id)| (event.0, id.0)).unzip();
+    // The event's row names the new delivery, too: so the next search does not find the event. The lock on the hook keeps
+    // it from being deleted meanwhile.
+    let sql = "WITH hook AS MATERIALIZED (SELECT id FROM hooks WHERE id = $3 AND tenant_id = $4 FOR SHARE), \
+        named AS (UPDATE events e SET delivery_ids = coalesce(e.delivery_ids, '{}') || n.id, \
+            hook_ids = coalesce(e.hook_ids, '{}') || $3 \
+            FROM unnest($1::bigint[], $2::bigint[]) n (key, id) \
+            WHERE e.key = n.key AND e.tenant_id = $4 AND EXISTS (SELECT FROM hook) \
+                AND $3 <> ALL (coalesce(e.hook_ids, '{}')) \
+            RETURNING n.id, e.key, e.tenant_id, e.event_type, e.ordering_key), \
+        made AS (INSERT INTO unfinished_deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, state, \
+            attempts, failures, due_at, ordering_key) \
+            SELECT tenant_id, id, $3, key, event_type, 2, 0, 0, 0, $5, \
+                CASE $6 WHEN 'key' THEN ordering_key WHEN 'hook' THEN '' END FROM named RETURNING id) \
+        SELECT id FROM made ORDER BY id";
+    let query = sqlx::query_scalar(sql).bind(keys).bind(ids).bind(hook.0).bind(tenant.0).bind(now.0);
+    Ok(query.bind(ordering.map(OrderingScope::as_str)).fetch_all(connection).await?)
 }
 
 async fn save(connection: &mut PgConnection, rows: &[HealthRow]) -> Result<(), StorageError> {

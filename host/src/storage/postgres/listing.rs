@@ -25,7 +25,8 @@ impl Table {
         match self {
             Self::Unfinished => {
                 "id, tenant_id, hook_id, event_key, event_type, made_by::bigint, state::bigint, attempts::bigint, \
-                failures::bigint, due_at, lease_owner::bigint, lease_id, lease_until FROM unfinished_deliveries"
+                failures::bigint, CASE WHEN ordering_waits THEN NULL ELSE due_at END, lease_owner::bigint, lease_id, \
+                lease_until FROM unfinished_deliveries"
             }
             Self::Finished => {
                 "id, tenant_id, hook_id, event_key, event_type, made_by::bigint, state::bigint, attempts::bigint, \

@@ -42,10 +42,15 @@ pub fn first_part(rows: &[RecordRow]) -> usize {
     rows.iter().position(is_of_the_next).unwrap_or(rows.len())
 }
 
+macro_rules! arguments {
+    () => {
+        "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, \
+        $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43)"
+    };
+}
 macro_rules! record_attempts {
     () => {
-        "record_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-        $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43)"
+        concat!("record_attempts(", arguments!())
     };
 }
 
@@ -56,6 +61,13 @@ const RECORD: &str = concat!("SELECT ", record_attempts!());
 const RECORD_DURABLY: &str = concat!(
     "WITH was AS MATERIALIZED (SELECT current_setting('synchronous_commit') AS setting) SELECT ",
     record_attempts!(),
+    ", set_config('synchronous_commit', setting, true) FROM was"
+);
+/// The same for records by which deliveries leave their groups. A lost one would hold those behind until its lease ends.
+const RECORD_IN_ORDER: &str = concat!(
+    "WITH was AS MATERIALIZED (SELECT current_setting('synchronous_commit') AS setting) \
+    SELECT record_attempts_in_order($44, $45, $46, $47, $48, $49, ",
+    arguments!(),
     ", set_config('synchronous_commit', setting, true) FROM was"
 );
 
@@ -110,12 +122,18 @@ impl<'a> Writes<'a> {
     /// Returns the deliveries to materialize and to record again.
     async fn run(self, session: &Session) -> Result<Vec<DeliveryId>, StorageError> {
         let is_continued = self.changes.iter().any(|row| !row.state.is_final());
-        let query = sqlx::query(if is_continued { RECORD_DURABLY } else { RECORD })
-            .bind(session.number())
-            .bind(session.epoch());
+        let leaving: Vec<&RecordRow> =
+            self.changes.iter().filter(|row| row.leaves.is_some()).copied().collect();
+        let sql = match () {
+            () if !leaving.is_empty() => RECORD_IN_ORDER,
+            () if is_continued => RECORD_DURABLY,
+            () => RECORD,
+        };
+        let query = sqlx::query(sql).bind(session.number()).bind(session.epoch());
         let query = bind_leased(bind_finished(query, &self.finished), &self.leased);
         let query = bind_changes(bind_rendered(query, &self.changes), &self.changes);
         let query = bind_attempts(query, &self.attempts);
+        let query = if leaving.is_empty() { query } else { bind_leaving(query, &leaving) };
         let row = session.run(query).await.map_err(|error| session.failed(error))?;
         let missing: Vec<i64> = row.try_get(0)?;
         Ok(missing.into_iter().map(DeliveryId).collect())
@@ -193,4 +211,14 @@ fn bind_attempts<'q>(query: Statement<'q>, rows: &[&AttemptRow]) -> Statement<'q
     let query = query.bind(rows.iter().map(|row| row.body.as_deref()).collect::<Vec<Option<&[u8]>>>());
     let query = query.bind(rows.iter().map(|row| row.steps.as_deref()).collect::<Vec<Option<&str>>>());
     query.bind(rows.iter().map(|row| row.request.as_deref()).collect::<Vec<Option<&str>>>())
+}
+
+fn bind_leaving<'q>(query: Statement<'q>, rows: &[&RecordRow]) -> Statement<'q> {
+    let left = || rows.iter().filter_map(|row| row.leaves.as_ref());
+    let query = query.bind(left().map(|left| left.group.hook.0).collect::<Vec<i64>>());
+    let query = query.bind(left().map(|left| left.group.key.as_str()).collect::<Vec<&str>>());
+    let query = query.bind(left().map(|left| left.at.0).min());
+    let going_on: Vec<&RecordRow> = rows.iter().filter(|row| !row.state.is_final()).copied().collect();
+    let query = query.bind(column(&going_on, |row| row.tenant)).bind(column(&going_on, |row| row.delivery.0));
+    query.bind(column(&going_on, |row| row.lease.0))
 }

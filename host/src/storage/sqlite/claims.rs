@@ -8,6 +8,7 @@ use sqlx::{FromRow as _, Row as _};
 use tokio::sync::Mutex;
 
 use super::connection::WriteConnection;
+use super::ordering::{is_behind, waiting_ms};
 use super::rendered_rows::rendered_columns;
 use super::rows::{
     DELIVERY_COLUMNS, DeliveryRow, EventRow, RenderedRow, damaged, delivery_columns, delivery_from_row,
@@ -15,7 +16,7 @@ use super::rows::{
 };
 use super::script::{is_among, json_ids, json_keys};
 use crate::domain::{
-    Delivery, DeliveryState, Event, EventKey, HookId, Lease, LeaseId, NodeNumber, UnixMillis,
+    Delivery, DeliveryState, Event, EventKey, HookId, Lease, LeaseId, NodeNumber, OrderingKey, UnixMillis,
 };
 use crate::storage::byte_room::ByteRoom;
 use crate::storage::{Backlog, Claimed, Claims, FURTHEST_AHEAD, HookClaim, StorageError};
@@ -40,9 +41,16 @@ impl Claim {
 /// The leased deliveries of one hook.
 #[derive(Debug, Default, Clone)]
 pub struct Leased {
-    pub deliveries: Vec<Delivery>,
+    /// With their ordering keys, if they are in order.
+    pub deliveries: Vec<(Delivery, Option<OrderingKey>)>,
     /// Other deliveries were due as well.
     pub more: bool,
+}
+
+impl Leased {
+    pub fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        self.deliveries.iter().map(|(delivery, _)| delivery)
+    }
 }
 
 /// The deliveries' tenants and ids, for [`is_among`].
@@ -64,17 +72,17 @@ pub async fn lease(
             false => due(connection, *hook, claim.now, &mut room).await?,
         });
     }
-    let keys = leased.iter().flat_map(|leased| &leased.deliveries);
-    if keys.clone().next().is_some() {
+    if leased.iter().any(|leased| !leased.deliveries.is_empty()) {
+        let keys = keys_of(leased.iter().flat_map(Leased::deliveries));
         let sql = concat!(
             "UPDATE deliveries SET state = 1, due_at = NULL, lease_owner = ?, lease_id = ?, lease_until = ? WHERE ",
             is_among!()
         );
         let Lease { owner, id, until } = claim.lease;
-        let query = sqlx::query(sql).bind(owner.0).bind(id.0).bind(until.0).bind(keys_of(keys));
+        let query = sqlx::query(sql).bind(owner.0).bind(id.0).bind(until.0).bind(keys);
         query.execute(connection).await?;
     }
-    for delivery in leased.iter_mut().flat_map(|leased| &mut leased.deliveries) {
+    for (delivery, _) in leased.iter_mut().flat_map(|leased| &mut leased.deliveries) {
         delivery.state = DeliveryState::Delivering;
         (delivery.due_at, delivery.lease) = (None, Some(claim.lease));
     }
@@ -95,22 +103,50 @@ async fn due(
         delivery_columns!(),
         ", ifnull((SELECT octet_length(data) FROM events WHERE key = event_key), 0) \
          + iif(attempts = 0, 0, ifnull((SELECT octet_length(body) FROM rendered_requests \
-         WHERE delivery_id = deliveries.id), 0)) \
-         FROM deliveries INDEXED BY deliveries_unfinished \
+         WHERE delivery_id = deliveries.id), 0)), iif(ordering_seq IS NULL, NULL, ordering_key), ",
+        is_behind!(),
+        " FROM deliveries INDEXED BY deliveries_unfinished \
          WHERE hook_id = ? AND state < 3 AND ready_at <= ? ORDER BY ready_at, id LIMIT ?"
     );
     let due = sqlx::query(sql).bind(hook.hook.0).bind(now.0).bind(i64::from(hook.limit) + 1);
     let rows = due.fetch_all(&mut *connection).await?;
-    let mut deliveries = Vec::with_capacity(rows.len());
+    let (mut deliveries, mut early) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows.iter().take(hook.limit as usize) {
         let bytes: i64 = row.try_get(DELIVERY_COLUMNS)?;
+        let key: Option<&str> = row.try_get(DELIVERY_COLUMNS + 1)?;
+        if row.try_get(DELIVERY_COLUMNS + 2)? {
+            early.push(delivery_from_row(DeliveryRow::from_row(row)?)?);
+            continue;
+        }
         if !room.take(&hook, bytes.unsigned_abs()) {
             break;
         }
-        deliveries.push(delivery_from_row(DeliveryRow::from_row(row)?)?);
+        let delivery = delivery_from_row(DeliveryRow::from_row(row)?)?;
+        deliveries.push((delivery, key.map(OrderingKey::from_stored)));
     }
-    let more = deliveries.len() < rows.len();
+    let more = deliveries.len() + early.len() < rows.len();
+    if !early.is_empty() {
+        make_wait(connection, &early, now).await?;
+    }
     Ok(Leased { deliveries, more })
+}
+
+/// What was due before its turn waits again: somebody retried it by hand, or its lease has ended.
+async fn make_wait(
+    connection: &mut SqliteConnection,
+    early: &[Delivery],
+    now: UnixMillis,
+) -> Result<(), StorageError> {
+    let sql = concat!(
+        "UPDATE deliveries SET ordering_waits = 1, due_at = ? + ",
+        waiting_ms!(),
+        ", state = iif(attempts = 0, 0, 2), ",
+        no_lease!(),
+        " WHERE ",
+        is_among!()
+    );
+    sqlx::query(sql).bind(now.0).bind(keys_of(early)).execute(connection).await?;
+    Ok(())
 }
 
 /// Ends the leases of a claim that failed: its deliveries are due at `now`.
@@ -167,7 +203,7 @@ pub async fn load_each(
 /// Adds events and rendered requests to leased deliveries, in two queries.
 async fn load(
     readers: &SqlitePool,
-    deliveries: Vec<Delivery>,
+    deliveries: Vec<(Delivery, Option<OrderingKey>)>,
     vault: &Vault,
 ) -> Result<Vec<Claimed>, StorageError> {
     if deliveries.is_empty() {
@@ -175,7 +211,7 @@ async fn load(
     }
     let sql =
         concat!("SELECT ", event_columns!(), " FROM events WHERE key IN (SELECT value FROM json_each(?))");
-    let ids = json_ids(deliveries.iter().map(|delivery| delivery.event.0));
+    let ids = json_ids(deliveries.iter().map(|(delivery, _)| delivery.event.0));
     let rows: Vec<EventRow> = sqlx::query_as(sql).bind(ids).fetch_all(readers).await?;
     let events = rows.into_iter().map(|row| event_from_row(row).map(|event| (event.key, Arc::new(event))));
     let events: HashMap<EventKey, Arc<Event>> = events.collect::<Result<_, _>>()?;
@@ -186,17 +222,17 @@ async fn load(
         " FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))"
     );
     // A delivery that was never attempted has no rendered request.
-    let attempted = deliveries.iter().filter(|delivery| delivery.attempts > 0);
-    let ids = json_ids(attempted.map(|delivery| delivery.id.0));
+    let attempted = deliveries.iter().filter(|(delivery, _)| delivery.attempts > 0);
+    let ids = json_ids(attempted.map(|(delivery, _)| delivery.id.0));
     let rows: Vec<RenderedRow> = sqlx::query_as(sql).bind(ids).fetch_all(readers).await?;
     let rendered = rows.into_iter().filter_map(|row| request_from_row(row, vault).transpose());
     let mut rendered = rendered.collect::<Result<HashMap<_, _>, _>>()?;
 
-    let claimed = deliveries.into_iter().map(|delivery| {
+    let claimed = deliveries.into_iter().map(|(delivery, ordering_key)| {
         let event = events.get(&delivery.event).cloned();
         let event = event.ok_or_else(|| damaged("delivery", format_args!("{} has no event", delivery.id)))?;
         let rendered = rendered.remove(&delivery.id);
-        Ok(Claimed { delivery, event, rendered })
+        Ok(Claimed { delivery, event, rendered, ordering_key })
     });
     claimed.collect()
 }

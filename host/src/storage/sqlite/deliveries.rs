@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::claims::{self, Claim};
 use super::clock_steps::{self, Progress};
 use super::messages::Message;
+use super::ordering;
 use super::recording;
 use super::rowless::Selection;
 use super::rows::{
@@ -227,7 +228,7 @@ impl SqliteStores {
     /// Leases in one transaction, and reads what was leased.
     async fn claim_together(&self, claim: &Claim) -> Result<Vec<Result<Claims, StorageError>>, StorageError> {
         let leased = self.submit(Message::Claim, claim.clone()).await?;
-        let keys = claims::keys_of(leased.iter().flat_map(|leased| &leased.deliveries));
+        let keys = claims::keys_of(leased.iter().flat_map(claims::Leased::deliveries));
         // After the commit, so that the writer does not wait for the events' data. Damaged rows would be claimed again at once,
         // for ever: their leases are left to end by themselves.
         let loaded = claims::load_each(&self.feeding, leased, &self.vault).await;
@@ -289,7 +290,10 @@ async fn retry(
     if delivery.state == DeliveryState::Delivering || !has_hook {
         return Ok(Some(Changed::Refused(delivery.state)));
     }
-    let sql = "UPDATE deliveries SET state = 0, failures = 0, due_at = ? WHERE id = ? AND tenant_id = ?";
+    // What was final had left its order.
+    let sql = "UPDATE deliveries SET state = 0, failures = 0, due_at = ?, \
+        ordering_seq = iif(state < 3, ordering_seq, NULL), \
+        ordering_waits = iif(state < 3 AND ordering_seq IS NOT NULL, 0, NULL) WHERE id = ? AND tenant_id = ?";
     sqlx::query(sql).bind(now.0).bind(id.0).bind(tenant.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
     Ok(Some(Changed::retried(delivery, now)))
@@ -304,12 +308,14 @@ async fn cancel(
     if delivery.state.is_final() {
         return Ok(Some(Cancelled::Refused(delivery.state)));
     }
+    let group = ordering::group_of(&mut *connection, tenant, id).await?;
     let sql = concat!(
         "UPDATE deliveries SET state = 6, due_at = NULL, ",
         no_lease!(),
         " WHERE id = ? AND tenant_id = ?"
     );
     sqlx::query(sql).bind(id.0).bind(tenant.0).execute(&mut *connection).await?;
-    remove_rendered(connection, id).await?;
+    remove_rendered(&mut *connection, id).await?;
+    ordering::advance_now(connection, &group.into_iter().collect()).await?;
     Ok(Some(Cancelled::done(delivery)))
 }

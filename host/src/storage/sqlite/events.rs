@@ -1,6 +1,6 @@
 //! Events.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
@@ -10,16 +10,16 @@ use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 
 use super::delivery_rows::DeliveryInsert;
-use super::rowless::{RowlessChange, RowlessDelivery};
+use super::rowless::{RowlessChange, RowlessDeliveries, RowlessDelivery};
 use super::rows::{self, EventRow, event_columns, event_from_row};
 use super::script::{MultiRow, Script};
 use super::stores::SqliteStores;
 use super::{event_search, messages::Message, recent};
-use crate::domain::{DeliveryId, Event, EventId, EventKey, HookId, TenantId, UnixMillis};
+use crate::domain::{DeliveryId, Event, EventId, EventKey, HookId, OrderingKey, TenantId, UnixMillis};
 use crate::storage::dedup::{self, Seen};
 use crate::storage::{
-    Acceptance, Accepted, DeliveryCounts, EventQuery, EventStore, ListedEvents, Redelivered, StorageError,
-    WantedEvent,
+    Acceptance, Accepted, DeliveryCounts, EventQuery, EventStore, ListedEvents, NewDelivery, Redelivered,
+    StorageError, WantedEvent,
 };
 
 #[async_trait]
@@ -76,6 +76,17 @@ impl EventStore for SqliteStores {
         Ok(found.into_iter().map(|(key, id)| (EventKey(key), EventId::from_path(&id))).collect())
     }
 
+    async fn ordering_key(
+        &self,
+        tenant: TenantId,
+        event: EventKey,
+    ) -> Result<Option<OrderingKey>, StorageError> {
+        let sql = "SELECT ordering_key FROM events WHERE key = ? AND tenant_id = ?";
+        let query = sqlx::query_scalar(sql).bind(event.0).bind(tenant.0);
+        let key: Option<Option<String>> = query.fetch_optional(&self.readers).await?;
+        Ok(key.flatten().as_deref().map(OrderingKey::from_stored))
+    }
+
     async fn search(&self, tenant: TenantId, query: &EventQuery) -> Result<ListedEvents, StorageError> {
         let _permit = self.permit_read(tenant).await?;
         event_search::search(&self.readers, tenant, query).await
@@ -122,8 +133,8 @@ impl EventStore for SqliteStores {
 
 static INSERT_EVENTS: LazyLock<MultiRow> = LazyLock::new(|| {
     let head = "INSERT OR ROLLBACK INTO events (key, tenant_id, external_id, idempotency_key, content, project, \
-        event_type, occurred_at, delivery_count, data, deliveries) SELECT * FROM (VALUES";
-    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
+        event_type, occurred_at, delivery_count, data, deliveries, ordering_key) SELECT * FROM (VALUES";
+    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
 });
 
 /// What one transaction writes for events.
@@ -137,20 +148,22 @@ pub struct EventWrites<'a> {
     pub rows: Vec<DeliveryInsert>,
     /// The deliveries that get no row yet.
     pub change: RowlessChange,
+    /// The groups of those that are in order.
+    pub groups: BTreeSet<(i64, OrderingKey)>,
 }
 
 /// Decides which events of all `calls` to store.
 pub fn decide<'a>(
     mut seen: Seen,
     calls: &[&'a [Acceptance]],
-    deleted_hooks: &HashSet<HookId>,
+    (deleted_hooks, rowless): (&HashSet<HookId>, &RowlessDeliveries),
 ) -> EventWrites<'a> {
     let mut writes = EventWrites::default();
     for call in calls {
         let answer = seen.decide(call);
         if !dedup::has_conflict(&answer) {
             let new = call.iter().zip(&answer).filter(|(_, answer)| **answer == Accepted::Stored);
-            new.for_each(|(acceptance, _)| writes.add(acceptance, deleted_hooks));
+            new.for_each(|(acceptance, _)| writes.add(acceptance, (deleted_hooks, rowless)));
         }
         writes.answers.push(answer);
     }
@@ -158,16 +171,34 @@ pub fn decide<'a>(
 }
 
 impl<'a> EventWrites<'a> {
-    fn add(&mut self, acceptance: &'a Acceptance, deleted_hooks: &HashSet<HookId>) {
+    fn add(
+        &mut self,
+        acceptance: &'a Acceptance,
+        (deleted_hooks, rowless): (&HashSet<HookId>, &RowlessDeliveries),
+    ) {
         let event = &acceptance.event;
         self.change.last_event = self.change.last_event.max(Some(event.key));
         for new in &acceptance.deliveries {
             match RowlessDelivery::of(new, event).filter(|_| !deleted_hooks.contains(&new.hook)) {
-                Some(rowless) => self.change.added.push((new.id, rowless)),
-                None => self.rows.push(DeliveryInsert::first(new, event, deleted_hooks)),
+                Some(delivery) => self.change.added.push((new.id, delivery)),
+                None => self.add_row(new, event, (deleted_hooks, rowless)),
             }
         }
         self.events.push(acceptance);
+    }
+
+    fn add_row(
+        &mut self,
+        new: &NewDelivery,
+        event: &Arc<Event>,
+        (deleted_hooks, rowless): (&HashSet<HookId>, &RowlessDeliveries),
+    ) {
+        let mut row = DeliveryInsert::first(new, event, deleted_hooks);
+        if let Some(key) = &new.ordering_key {
+            row = row.in_order(key, rowless.next_ordering_seq(new.id));
+            self.groups.insert((new.hook.0, key.clone()));
+        }
+        self.rows.push(row);
     }
 
     /// Adds the new events to `script`.
@@ -203,5 +234,6 @@ fn bind_event(acceptance: &&Acceptance, to: &mut SqliteArguments) -> Result<(), 
     to.add(event.occurred_at.0)?;
     to.add(i64::try_from(acceptance.deliveries.len())?)?;
     to.add(Arc::clone(&event.data))?;
-    to.add(deliveries_json(acceptance))
+    to.add(deliveries_json(acceptance))?;
+    to.add(event.ordering_key.as_ref().map(|key| key.as_str().to_owned()))
 }

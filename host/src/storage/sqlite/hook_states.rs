@@ -1,12 +1,16 @@
 //! The health of hooks, the pause of the whole engine, and what hooks have not got.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
 use super::rows::{HealthRow, health_from_row, health_to_row, readable, state_code, to_json, trigger_code};
 use super::stores::SqliteStores;
-use super::{engine_state, id_buckets};
-use crate::domain::{DeliveryId, DeliveryState, EventKey, HookHealth, HookId, TenantId, Trigger, UnixMillis};
+use super::{engine_state, id_buckets, ordering};
+use crate::domain::{
+    DeliveryId, DeliveryState, EventKey, HookHealth, HookId, OrderingScope, TenantId, Trigger, UnixMillis,
+};
 use crate::storage::hook_states::{MAX_VISITED, PAUSED, cut, paused_from_value, paused_to_value, visited};
 use crate::storage::{
     HealthChanges, HookStateStore, Missed, MissedQuery, ProbeClaim, StorageError, WantedEvent,
@@ -74,13 +78,14 @@ impl HookStateStore for SqliteStores {
     async fn replay(
         &self,
         tenant: TenantId,
-        hook: HookId,
+        (hook, ordering): (HookId, Option<OrderingScope>),
         new: Vec<(EventKey, DeliveryId)>,
         now: UnixMillis,
     ) -> Result<Vec<DeliveryId>, StorageError> {
         self.health.check_space()?;
         let mut writer = self.writer().await;
-        let made = replay(writer.begin().await?, (tenant, hook), new, now).await;
+        let next_seq = |id| self.rowless.lock().next_ordering_seq(id);
+        let made = replay(writer.begin().await?, (tenant, hook), new, now, (ordering, &next_seq)).await;
         writer.finish(made).await
     }
 }
@@ -125,8 +130,9 @@ async fn replay(
     (tenant, hook): (TenantId, HookId),
     new: Vec<(EventKey, DeliveryId)>,
     now: UnixMillis,
+    (ordering, next_seq): (Option<OrderingScope>, &(impl Fn(DeliveryId) -> i64 + Sync)),
 ) -> Result<Vec<DeliveryId>, StorageError> {
-    let mut made = Vec::with_capacity(new.len());
+    let (mut made, mut groups) = (Vec::with_capacity(new.len()), BTreeSet::new());
     for (event, id) in new {
         let sql = "UPDATE events SET deliveries = json_insert(ifnull(deliveries, '[]'), '$[#]', json_array(?1 - key, ?2)) \
             WHERE key = ?3 AND tenant_id = ?4 AND EXISTS (SELECT 1 FROM hooks WHERE id = ?2 AND tenant_id = ?4) \
@@ -140,8 +146,13 @@ async fn replay(
         let query = sqlx::query(sql).bind(id.0).bind(hook.0).bind(trigger_code(Trigger::Replay));
         let query = query.bind(state_code(DeliveryState::Pending)).bind(now.0).bind(event.0);
         query.execute(&mut *connection).await?;
+        if let Some(scope) = ordering {
+            let key = ordering::join(connection, (tenant, id), scope, next_seq(id)).await?;
+            groups.extend(key.map(|key| (hook.0, key)));
+        }
         id_buckets::add(connection, hook, id).await?;
         made.push(id);
     }
+    ordering::advance_now(connection, &groups).await?;
     Ok(made)
 }

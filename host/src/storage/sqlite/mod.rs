@@ -34,6 +34,7 @@ mod materialize;
 mod messages;
 mod node_status;
 mod open;
+mod ordering;
 mod plugins;
 mod recent;
 mod recording;

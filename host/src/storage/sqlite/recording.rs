@@ -1,6 +1,6 @@
 //! Records of attempts as rows.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::LazyLock;
 
 use sqlx::Arguments as _;
@@ -8,10 +8,11 @@ use sqlx::error::BoxDynError;
 use sqlx::sqlite::SqliteArguments;
 
 use super::delivery_rows::DeliveryInsert;
+use super::ordering;
 use super::rowless::RowlessDeliveries;
 use super::rows::{AttemptRow, RecordRow, RenderedChange, attempt_columns, body_columns, state_code};
 use super::script::{MultiRow, Script};
-use crate::domain::{DeliveryId, HookId};
+use crate::domain::{DeliveryId, HookId, OrderingKey};
 use crate::storage::{RenderedRequest, StorageError};
 
 /// Divides rows into parts of at most `most` bytes. A larger row is a part of its own.
@@ -101,6 +102,8 @@ pub struct RecordWrites<'a> {
     /// The records that change a row.
     changes: Vec<&'a RecordRow>,
     attempts: Vec<&'a AttemptRow>,
+    /// The groups that deliveries leave.
+    pub groups: BTreeSet<(i64, OrderingKey)>,
 }
 
 impl<'a> RecordWrites<'a> {
@@ -114,6 +117,7 @@ impl<'a> RecordWrites<'a> {
         let (mut writes, mut written) = (Self::default(), HashSet::new());
         for record in records {
             writes.attempts.extend(&record.attempt);
+            writes.groups.extend(record.leaves.iter().map(|left| ordering::key_of(&left.group)));
             let delivery = rowless.get(record.delivery).filter(|_| written.insert(record.delivery));
             let Some(delivery) = delivery else {
                 writes.changes.push(record);
@@ -160,6 +164,7 @@ fn change_distinct(script: &mut Script, records: &[&RecordRow]) -> Result<(), St
     let removed = |record: &&&RecordRow| matches!(record.rendered, RenderedChange::Remove);
     let removed: Vec<&RecordRow> = records.iter().filter(removed).copied().collect();
     script.push_rows(&REMOVE_RENDERED, &removed, bind_lease)?;
+    ordering::leave(script, records)?;
     Ok(script.push_rows(&UPDATE, records, bind_update)?)
 }
 

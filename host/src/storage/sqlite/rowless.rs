@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::sqlite::SqliteConnection;
@@ -45,7 +46,9 @@ impl RowlessDelivery {
     pub fn first_row(&self, id: DeliveryId, deleted_hooks: &HashSet<HookId>) -> DeliveryInsert {
         let Self { ref event, hook, lease_until } = *self;
         let lease = Some(lease_until);
-        let new = NewDelivery { id, hook, trigger: Trigger::Event, lease_until: lease, due_at: lease_until };
+        let trigger = Trigger::Event;
+        let new =
+            NewDelivery { id, hook, trigger, lease_until: lease, due_at: lease_until, ordering_key: None };
         DeliveryInsert::first(&new, event, deleted_hooks)
     }
 
@@ -98,6 +101,8 @@ pub struct RowlessDeliveries {
     written_until: EventKey,
     /// Buckets that are on disk and need not be written again.
     pub buckets: KnownBuckets,
+    /// The last number of a delivery in order. A plan that is not committed leaves a gap.
+    last_ordering_seq: AtomicI64,
 }
 
 /// How a transaction changes the [`RowlessDeliveries`], once it is committed.
@@ -114,7 +119,17 @@ pub struct RowlessChange {
 impl RowlessDeliveries {
     pub fn new(written_until: EventKey) -> Self {
         let (by_id, events, buckets) = (BTreeMap::new(), BTreeMap::new(), KnownBuckets::default());
-        Self { by_id, events, last_event: written_until, written_until, buckets }
+        let last_ordering_seq = AtomicI64::new(0);
+        Self { by_id, events, last_event: written_until, written_until, buckets, last_ordering_seq }
+    }
+
+    /// The number of a new delivery in order, in the order of commits. Ids ascend over restarts, and are made before their
+    /// transaction.
+    pub fn next_ordering_seq(&self, id: DeliveryId) -> i64 {
+        // The lock of `SharedRowless` is held: nobody comes between the two.
+        let seq = id.0.max(self.last_ordering_seq.load(Ordering::Relaxed) + 1);
+        self.last_ordering_seq.store(seq, Ordering::Relaxed);
+        seq
     }
 
     pub fn get(&self, id: DeliveryId) -> Option<&RowlessDelivery> {

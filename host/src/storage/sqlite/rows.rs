@@ -16,7 +16,7 @@ pub(super) use attempt_columns;
 /// What [`event_from_row`] reads, after `SELECT`.
 macro_rules! event_columns {
     () => {
-        "key, tenant_id, external_id, project, event_type, occurred_at, data"
+        "key, tenant_id, external_id, project, event_type, occurred_at, data, ordering_key"
     };
 }
 pub(super) use event_columns;
@@ -24,7 +24,8 @@ pub(super) use event_columns;
 /// What [`delivery_from_row`] reads, after `SELECT`.
 macro_rules! delivery_columns {
     () => {
-        "id, tenant_id, hook_id, event_key, event_type, made_by, state, attempts, failures, due_at, \
+        "id, tenant_id, hook_id, event_key, event_type, made_by, state, attempts, failures, \
+        iif(ordering_waits, NULL, due_at), \
         lease_owner, lease_id, lease_until"
     };
 }

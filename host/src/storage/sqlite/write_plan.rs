@@ -2,17 +2,18 @@
 //!
 //! A plan is made in one step and without waiting. A plan that is not committed has changed nothing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::claims::Claim;
 use super::delivery_rows::{self, DeliveryInsert};
 use super::events::EventWrites;
 use super::id_buckets::{self, HookBucket};
+use super::ordering;
 use super::recording::RecordWrites;
 use super::rowless::{Materialize, RowlessDeliveries, SharedRowless};
 use super::rows::RecordRow;
 use super::script::Script;
-use crate::domain::{EventKey, HookId};
+use crate::domain::{EventKey, HookId, OrderingKey};
 use crate::storage::{Accepted, StorageError};
 
 /// See the module's documentation.
@@ -23,6 +24,8 @@ pub struct WritePlan<'a> {
     rows: Vec<DeliveryInsert>,
     /// The new `written_until`, if it moves.
     written_until: Option<EventKey>,
+    /// The groups in which another delivery may be the first.
+    groups: BTreeSet<(i64, OrderingKey)>,
 }
 
 impl<'a> WritePlan<'a> {
@@ -35,6 +38,8 @@ impl<'a> WritePlan<'a> {
         (rowless, deleted_hooks): (&RowlessDeliveries, &HashSet<HookId>),
     ) -> Self {
         let (mut records, mut written) = RecordWrites::new(records, rowless, deleted_hooks);
+        let mut groups = std::mem::take(&mut events.groups);
+        groups.append(&mut records.groups);
         let mut rows = std::mem::take(&mut events.rows);
         rows.append(&mut records.rows);
         let requested = requests.iter().flat_map(|request| rowless.selected(*request));
@@ -50,7 +55,7 @@ impl<'a> WritePlan<'a> {
         events.change.buckets =
             rowless.buckets.missing(rows.iter().map(|row| HookBucket::of(row.hook, row.id)));
         let written_until = rowless.next_written_until(&events.change);
-        Self { events, records, rows, written_until }
+        Self { events, records, rows, written_until, groups }
     }
 
     /// Adds all writes to `script`.
@@ -59,6 +64,7 @@ impl<'a> WritePlan<'a> {
         delivery_rows::write(script, &self.rows)?;
         id_buckets::write(script, &self.events.change.buckets)?;
         self.records.write_changes(script)?;
+        ordering::advance(script, &self.groups)?;
         if let Some(until) = self.written_until {
             script.push_value("UPDATE written_until SET event_key = ?;", until.0)?;
         }

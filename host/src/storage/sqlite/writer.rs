@@ -200,12 +200,13 @@ impl Group {
         deleted_hooks: &HashSet<HookId>,
         rowless: &SharedRowless,
     ) -> WritePlan<'a> {
-        let stored = events::decide(seen, calls, deleted_hooks);
+        let rowless = rowless.lock();
+        let stored = events::decide(seen, calls, (deleted_hooks, &rowless));
         let records = self.records.iter().flat_map(|job| job.work.iter());
         // Several callers may request the same.
         let requests = self.requests.iter().map(|job| job.work).collect();
         let claims = self.claims.iter().map(|job| &job.work);
-        WritePlan::new(stored, records, &requests, claims, (&rowless.lock(), deleted_hooks))
+        WritePlan::new(stored, records, &requests, claims, (&rowless, deleted_hooks))
     }
 
     /// Answers all callers; some may be gone.

@@ -87,6 +87,8 @@ pub const ALL: &[Rows] = &[
             ("lease_owner", "NULL"),
             ("lease_id", "NULL"),
             ("lease_until", "NULL"),
+            // Before all numbers that the destination gives.
+            ("ordering_seq", "ordering_seq - 9223372036854775807"),
         ],
     },
     Rows {

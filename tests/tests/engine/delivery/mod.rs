@@ -10,6 +10,7 @@ mod log;
 mod missed;
 mod neighbours;
 mod operational_events;
+mod ordering;
 mod overload;
 mod pausing;
 mod proxy;

@@ -90,6 +90,7 @@ async fn run(
         id: EventId::from_path(&case.event.id),
         tenant: TenantId(1),
         project: None,
+        ordering_key: None,
         event_type,
         occurred_at: UnixMillis(i64::try_from(case.event.occurred_at).unwrap()),
         data: case.event.data.get().into(),

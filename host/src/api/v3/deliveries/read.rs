@@ -85,7 +85,8 @@ pub(super) async fn get_delivery(
     let (delivery, attempts) = attempts_of(&storage, tenant, id, &latest).await?;
     let state = delivery.state;
     let ids = EventIds::of(&storage, tenant, std::slice::from_ref(&delivery)).await?;
-    Ok(Json(FullDeliveryView::of(state, ids.view(delivery), attempts, &latest)))
+    let ordering_key = storage.events.ordering_key(tenant, delivery.event).await?;
+    Ok(Json(FullDeliveryView::of(state, (ids.view(delivery), ordering_key), attempts, &latest)))
 }
 
 /// List the attempts of a delivery

@@ -10,7 +10,7 @@ use crate::api::page::{Page, PageRequest};
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryState, EventId, EventKey, FaultKind, Outcome, TenantId,
+    Attempt, AttemptId, Delivery, DeliveryState, EventId, EventKey, FaultKind, OrderingKey, Outcome, TenantId,
 };
 use crate::storage::{Storage, StorageError};
 
@@ -41,7 +41,8 @@ pub(in crate::api::v3) struct DeliveryView {
     state: &'static str,
     /// The number of attempts so far.
     attempt_count: u32,
-    /// The time of the next attempt; null while an attempt is in progress and in final states.
+    /// The time of the next attempt; null while an attempt is in progress, while the delivery waits for others
+    /// before it in the hook's order, and in final states.
     next_attempt_at: Option<Time>,
     created_at: Time,
 }
@@ -101,6 +102,10 @@ impl EventIds {
 pub(super) struct FullDeliveryView {
     #[serde(flatten)]
     delivery: DeliveryView,
+    /// The event's key by which hooks keep an order; absent if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = schemas::OrderingKey)]
+    ordering_key: Option<String>,
     /// An explanation of the next step, if a plugin reported a permanent failure and the delivery is retried
     /// all the same; else null.
     note: Option<&'static str>,
@@ -119,14 +124,15 @@ impl FullDeliveryView {
     /// `latest` are the delivery's attempts, newest first, for the page `wanted`.
     pub(super) fn of(
         state: DeliveryState,
-        delivery: DeliveryView,
+        (delivery, ordering_key): (DeliveryView, Option<OrderingKey>),
         latest: Vec<Attempt>,
         wanted: &PageRequest<AttemptId>,
     ) -> Self {
         let note = note(state, latest.first().map(|attempt| &attempt.outcome));
         let Page { data: mut attempts, next } = page_of_attempts(latest, wanted);
         attempts.reverse();
-        Self { delivery, note, attempts, attempts_next: next }
+        let ordering_key = ordering_key.map(|key| key.as_str().to_owned());
+        Self { delivery, ordering_key, note, attempts, attempts_next: next }
     }
 }
 

@@ -163,6 +163,7 @@ mod tests {
                 event_type: "a".parse().unwrap(),
                 occurred_at: None,
                 project: None,
+                ordering_key: None,
                 data: check_data(serde_json::value::RawValue::NULL)?,
             })
         };

@@ -37,6 +37,10 @@ pub(super) struct EventView {
     occurred_at: Time,
     /// When the engine accepted the event.
     accepted_at: Time,
+    /// The key by which hooks keep an order; absent if the event has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = schemas::OrderingKey)]
+    ordering_key: Option<String>,
     /// The data, exactly as it was sent.
     #[schema(value_type = serde_json::Value)]
     data: Box<RawValue>,
@@ -51,6 +55,7 @@ impl From<Event> for EventView {
             project: event.project,
             occurred_at: Time(event.occurred_at),
             accepted_at: Time(event.accepted_at()),
+            ordering_key: event.ordering_key.as_ref().map(|key| key.as_str().to_owned()),
             data: json::raw(&event.data),
         }
     }

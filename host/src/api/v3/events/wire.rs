@@ -54,6 +54,10 @@ pub(in crate::api::v3) struct EventInput<'a> {
     /// The number of an existing project of the tenant. Default: no project.
     #[schema(value_type = Option<schemas::ProjectNumber>)]
     project: Option<i64>,
+    /// Hooks with the `ordering` `key` send events with the same key one after the other: 1 to 128 bytes without
+    /// control characters. Default: no order.
+    #[schema(value_type = Option<schemas::OrderingKey>)]
+    ordering_key: Option<Cow<'a, str>>,
 }
 
 impl EventInput<'_> {
@@ -77,8 +81,12 @@ impl EventInput<'_> {
             let detail = format!("the tenant has no project {number}; create it with POST /api/v3/projects");
             return Err(Problem::at(Kind::InvalidValue, Pointer::to("project"), detail));
         }
+        let ordering_key = self.ordering_key.as_deref().map(str::parse).transpose();
+        let ordering_key =
+            ordering_key.map_err(|rule| Problem::invalid(Pointer::to("ordering_key"), rule))?;
         Ok(IncomingEvent {
             tenant,
+            ordering_key,
             id,
             idempotency_key: None,
             event_type,

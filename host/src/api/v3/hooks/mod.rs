@@ -17,6 +17,7 @@ mod view;
 mod wire;
 
 pub(super) use flow::{rate_number, read_rate};
+pub(super) use options::NO_ORDERING;
 pub(super) use read::find as find_hook;
 pub(in crate::api) use wire::check_headers;
 pub(super) use wire::check_settings;

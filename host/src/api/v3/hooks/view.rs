@@ -14,8 +14,8 @@ use crate::api::json;
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::api::v3::report::Headers;
-use crate::domain::Hook;
 use crate::domain::hook_tls::HookTls;
+use crate::domain::{Hook, OrderingScope};
 use crate::services::HookState;
 
 /// A hook.
@@ -64,6 +64,16 @@ pub(super) struct HookView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = schemas::MaxPerSecond)]
     max_per_second: Option<Number>,
+    /// In which order deliveries are sent: those of events with the same `ordering_key` one after the other
+    /// (`key`), or all of the hook (`hook`); absent if in none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = schemas::Ordering)]
+    ordering: Option<&'static str>,
+    /// After so many failed attempts, those behind a delivery do not wait for it any more; absent if they wait
+    /// until it is final.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = schemas::OrderingSkipAfter)]
+    ordering_skip_after: Option<u32>,
     /// The names of the signature's headers; absent if they are those of Standard Webhooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = SignatureHeadersView)]
@@ -161,6 +171,8 @@ impl HookView {
             paused: hook.options.paused,
             max_in_flight: flow.and_then(|flow| flow.max_in_flight),
             max_per_second: flow.and_then(|flow| flow.max_per_second).and_then(rate_number),
+            ordering: hook.ordering().map(OrderingScope::as_str),
+            ordering_skip_after: hook.options.ordering.and_then(|ordering| ordering.skip_after),
             signature_headers: hook.signature_headers().map(SignatureHeadersView::from),
             client_certificate: hook.tls().and_then(HookTls::client).map(ClientCertificateView::from),
             ca_certificates: hook.tls().and_then(HookTls::authorities).map(|it| it.pem().to_owned()),

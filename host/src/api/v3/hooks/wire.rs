@@ -8,7 +8,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::flow::FlowInput;
-use super::options::read_options;
+use super::options::{read_options, read_ordering};
 use super::receiver::{
     ClientCertificateInput, HandshakeResultInput, OAuthInput, ReceiverInput, SignatureHeadersInput,
 };
@@ -84,6 +84,14 @@ pub(super) struct HookInput {
     /// Default: no limit.
     #[schema(value_type = Option<schemas::MaxPerSecond>)]
     max_per_second: Option<f64>,
+    /// In which order deliveries are sent: those of events with the same `ordering_key` one after the other
+    /// (`key`), all of the hook (`hook`), or in none (`none`). Default: `none`.
+    #[schema(value_type = Option<schemas::Ordering>)]
+    ordering: Option<String>,
+    /// After so many failed attempts, 1 to 100, those behind a delivery do not wait for it any more. Default: they
+    /// wait until it is final.
+    #[schema(value_type = Option<schemas::OrderingSkipAfter>)]
+    ordering_skip_after: Option<u32>,
     /// The names of the signature's headers. Default: `webhook-id`, `webhook-timestamp` and `webhook-signature`.
     #[schema(value_type = Option<SignatureHeadersInput>)]
     signature_headers: Option<Object<SignatureHeadersInput>>,
@@ -239,7 +247,10 @@ impl HookInput {
     fn check_with(self, resolves: impl Fn(&PluginRef) -> bool) -> Result<HookSettings, Problem> {
         let at = |member| move |rule| Problem::invalid(Pointer::to(member), rule);
         Ok(HookSettings {
-            options: read_options(self.paused),
+            options: HookOptions {
+                ordering: read_ordering(self.ordering.as_deref(), self.ordering_skip_after)?,
+                ..read_options(self.paused)
+            },
             url: Hook::parse_url(&self.url).map_err(at("url"))?,
             subscription: read_types(&self.types)?,
             project: self.project,

@@ -9,6 +9,7 @@ use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, T
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::page;
+use crate::api::v3::hooks::NO_ORDERING;
 use crate::domain::attempt::{FaultKind as Faults, LogLevel as Levels, UnreachableKind};
 use crate::domain::header::MAX_HEADER_NAME_LEN;
 use crate::domain::hook_tls::{Certificates as Pem, ClientCertificate};
@@ -16,9 +17,10 @@ use crate::domain::oauth::{OAuthAuthentication as OAuthAuthentications, OAuthCli
 use crate::domain::receiver_options::{Handshake, HandshakeState as HandshakeStates, SignatureHeaders};
 use crate::domain::{
     AttemptId as Attempt, DeliveryId as Delivery, DeliveryState as States, DisabledWhy as Whys,
-    EventId as Event, EventKey as Key, EventType as Types, Hook, HookId as HookKey, KeyId as ApiKey, Login,
-    Rate, RetrySchedule, Role as Roles, Scope as Scopes, Signing as Signings, Surface as Surfaces, Tenant,
-    TenantId as TenantKey, Trigger as Triggers,
+    EventId as Event, EventKey as Key, EventType as Types, Hook, HookId as HookKey, HookOrdering,
+    KeyId as ApiKey, Login, OrderingKey as OrderingKeys, OrderingScope, Rate, RetrySchedule, Role as Roles,
+    Scope as Scopes, Signing as Signings, Surface as Surfaces, Tenant, TenantId as TenantKey,
+    Trigger as Triggers,
 };
 use crate::services::MatchReason as MatchReasons;
 
@@ -59,6 +61,12 @@ schemas! {
     SenderEventId = text(1, Event::MAX_LEN, "^(?!evt_)[A-Za-z0-9._:-]+$").examples(["gh-40"]);
     /// The engine's id of an event, which every event has.
     EngineEventId = id(Key::PREFIX);
+    /// By which deliveries of a hook are kept in order: 1 to 128 bytes without control characters.
+    OrderingKey = text(1, OrderingKeys::MAX_LEN, &format!("^[^{NO_CONTROL}]+$")).examples(["customer-17"]);
+    /// In which order deliveries of a hook are sent.
+    Ordering = words(&[&[NO_ORDERING], OrderingScope::NAMES].concat());
+    /// A number of failed attempts.
+    OrderingSkipAfter = whole(1, HookOrdering::MAX_SKIP_AFTER as usize).examples([5]);
     /// A key that identifies retries of the same request: 1 to 255 visible ASCII characters.
     IdempotencyKey = text(1, 255, "^[!-~]+$").examples(["9b2d7c1e"]);
     /// Events as NDJSON: one `EventInput` per line.

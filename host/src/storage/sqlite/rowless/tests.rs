@@ -9,6 +9,7 @@ fn event(key: EventKey) -> Arc<Event> {
         id: EventId::of_key(key),
         tenant: TenantId(1),
         project: None,
+        ordering_key: None,
         event_type: "a".parse().unwrap(),
         occurred_at: UnixMillis(0),
         data: "1".into(),

@@ -146,7 +146,7 @@ impl DeliveryService {
             NotRecalled::AttemptInProgress => DeliveryError::InProgress,
             NotRecalled::TooMany => DeliveryError::TooManyCancelled,
         })?;
-        let deliveries = Arc::clone(&self.storage.deliveries);
+        let (deliveries, hook) = (Arc::clone(&self.storage.deliveries), delivery.hook);
         // Spawned, so that it completes even if the caller drops the future: a delivery that is cancelled on disk must
         // not return to memory.
         let cancelling = tokio::spawn(async move {
@@ -158,6 +158,10 @@ impl DeliveryService {
             Ok::<_, StorageError>(cancelled)
         });
         let cancelled = cancelling.await.map_err(|_| StorageError::Closed)??;
+        if self.directory.hook(hook).is_some_and(|hook| hook.ordering().is_some()) {
+            // Another one may be the first of its group now.
+            self.dispatcher.stored_on_disk(hook, tenant);
+        }
         let changed = cancelled.map(|cancelled| match cancelled {
             Cancelled::Done { delivery, .. } => Changed::Done(delivery),
             Cancelled::Refused(state) => Changed::Refused(state),

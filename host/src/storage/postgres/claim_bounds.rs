@@ -73,6 +73,11 @@ impl ClaimBounds {
         hooks.map(|hook| all.hooks.get(&hook).map_or(WHOLE, |bound| bound.begin(now))).collect()
     }
 
+    /// Something of `hook` is due that may have been due long ago: its next claim is whole.
+    pub fn forget(&self, hook: HookId) {
+        self.lock().hooks.remove(&hook);
+    }
+
     /// A claim of `hook` was made.
     pub fn claimed(&self, hook: HookId, claim: BoundedClaim) {
         let mut all = self.lock();

@@ -133,13 +133,17 @@ impl DeliveryStore for PostgresStores {
 
     async fn cancel(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Cancelled>, StorageError> {
         self.materialize_one(tenant, id).await?;
-        self.repeat_on_conflict(|| async move {
+        let cancelling = self.repeat_on_conflict(|| async move {
             let mut transaction = self.pool().begin().await?;
             let cancelled = changes::cancel(&mut transaction, tenant, id).await?;
             transaction.commit().await?;
             Ok(cancelled)
-        })
-        .await
+        });
+        let cancelled = cancelling.await?;
+        if let Some(Cancelled::Done { delivery, .. }) = &cancelled {
+            self.session.claim_bounds.forget(delivery.hook);
+        }
+        Ok(cancelled)
     }
 
     async fn check(&self) -> Result<(), StorageError> {

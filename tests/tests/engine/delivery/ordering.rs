@@ -114,11 +114,11 @@ async fn a_delivery_that_fails_holds_those_behind_it_until_it_is_final() {
     assert_eq!((&second["state"], &second["next_attempt_at"]), (&json!("pending"), &json!(null)));
     // By hand, it keeps its place.
     let id = second["id"].as_str().unwrap();
-    client.post(&format!("/deliveries/{id}/retry"), json!({})).await.expect(200);
+    client.post(&format!("/deliveries/{id}/retry"), json!({})).await.expect(202);
     let third = delivery_of(&client, &events[2]).await["id"].as_str().unwrap().to_owned();
-    client.post(&format!("/deliveries/{third}/cancel"), json!({})).await.expect(200);
+    client.post(&format!("/deliveries/{third}/cancel"), json!({})).await.expect(202);
     assert_eq!(receiver.so_far().len(), 1);
-    client.post(&format!("/deliveries/{first}/cancel"), json!({})).await.expect(200);
+    client.post(&format!("/deliveries/{first}/cancel"), json!({})).await.expect(202);
     client.finished(&events[3]).await;
     let arrived: Vec<_> = receiver.so_far().iter().map(|one| one.json()).collect();
     assert_eq!(arrived, [0, 1, 3]);
@@ -168,7 +168,7 @@ async fn a_change_of_the_order_holds_for_what_is_accepted_from_then_on() {
     assert_eq!(delivery_of(&client, &behind[0]).await["state"], "pending");
     assert_eq!(patch_hook(&client, &id, json!({"ordering": "hook"})).await["ordering"], "hook");
     behind.push(client.publish("t", json!(5)).await);
-    client.post(&format!("/deliveries/{waiting}/cancel"), json!({})).await.expect(200);
+    client.post(&format!("/deliveries/{waiting}/cancel"), json!({})).await.expect(202);
     for event in &behind {
         client.finished(event).await;
     }

@@ -30,8 +30,8 @@ CREATE OR REPLACE VIEW deliveries AS
         failures::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint
     FROM finished_deliveries;
 
--- Whoever adds to the groups of hooks holds this shared, whoever takes the first out of a group alone: one of the two sees what
--- the other did. It comes after the check of the epoch and before all locks on rows.
+-- Transactions that add to the groups of hooks hold this shared, those that take the first out of a group alone: the later sees what
+-- the earlier did. It comes after the check of the epoch and before all locks on rows.
 CREATE FUNCTION lock_groups_to_add(p_hooks bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(1213681236, hook)

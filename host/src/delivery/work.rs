@@ -93,7 +93,7 @@ impl Work {
         self.lease_until == ENDED
     }
 
-    /// What it leaves when nothing more is to be done for it, if it is in order. The next one is due at `at` then.
+    /// What it leaves once it is final, if it is in order. The next one is due at `at` then.
     pub(super) fn group_left(&self, at: UnixMillis) -> Option<LeftGroup> {
         let key = self.ordering_key.clone()?;
         Some(LeftGroup { group: OrderingGroup { hook: self.hook, key }, at })

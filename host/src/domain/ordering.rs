@@ -1,7 +1,7 @@
 //! In which order the deliveries of a hook are sent.
 //!
-//! Deliveries of a hook that have the same ordering key form a group. Of a group, one is sent after the other: the next one
-//! when nothing more is to be done for the first.
+//! Deliveries of a hook that have the same ordering key form a group. They are sent one after the other: the next one when the
+//! one before is final.
 
 use std::fmt;
 use std::str::FromStr;
@@ -57,7 +57,7 @@ impl HookOrdering {
     }
 }
 
-/// What deliveries have in common of which one is sent after the other: a publisher's text, or nothing for all of a hook.
+/// What the deliveries of a group have in common: a publisher's text, or nothing for all deliveries of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrderingKey(Arc<str>);
 
@@ -96,7 +96,7 @@ impl FromStr for OrderingKey {
     }
 }
 
-/// Deliveries of which one is sent after the other.
+/// Deliveries that are sent one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OrderingGroup {
     /// Their hook.

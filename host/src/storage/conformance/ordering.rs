@@ -134,7 +134,7 @@ pub async fn a_retry_by_hand_does_not_overtake(world: &World) {
     assert_eq!(of_first.ordering_key, None);
 }
 
-/// Whoever claims it then, those behind wait.
+/// The delivery may be claimed again, and those behind it wait.
 pub async fn a_lease_that_ends_keeps_the_order(world: &World) {
     let hook = world.stored_hook().await;
     let (first, second) = (store(world, hook, "a").await, store(world, hook, "a").await);

@@ -3,6 +3,7 @@
 //! What would be over a rate waits. A limited number of it waits in memory, and the rest on disk. Tests do not wait, but
 //! count.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::health::{Class, Observation};
@@ -196,6 +197,8 @@ impl FairQueue {
             let of_them = self.hooks.iter().filter(|(_, queue)| tenants.contains(&queue.tenant));
             hooks.extend(of_them.map(|(hook, _)| *hook));
         }
+        hooks.sort_unstable();
+        hooks.dedup();
         hooks.into_iter().for_each(|hook| self.apply_flow(hook, now));
     }
 
@@ -224,15 +227,15 @@ impl FairQueue {
 
     /// Of what `hook` has queued, all but the first `keep` goes back to the disk, before anything else starts.
     fn give_back_beyond(&mut self, hook: HookId, keep: usize) {
-        let Some(queue) = self.hooks.get_mut(&hook) else { return };
-        let surplus = queue.works.len().saturating_sub(keep);
-        if surplus > 0 {
-            let beyond = queue.works.iter_mut().skip(keep);
-            beyond.filter(|work| work.trigger != Trigger::Test).for_each(Work::give_back);
-            queue.works.rotate_right(surplus);
-            let tenant = queue.tenant;
-            // New ones are stored behind it.
-            self.set_backlog(hook, tenant, true);
-        }
+        let Some(queue) = self.hooks.get_mut(&hook).filter(|queue| queue.works.len() > keep) else { return };
+        let staying =
+            queue.works.iter_mut().filter(|work| work.trigger != Trigger::Test && !work.goes_back());
+        staying.skip(keep).for_each(Work::give_back);
+        let (back, staying): (VecDeque<_>, VecDeque<_>) = queue.works.drain(..).partition(Work::goes_back);
+        queue.works = back;
+        queue.works.extend(staying);
+        let tenant = queue.tenant;
+        // New ones are stored behind it.
+        self.set_backlog(hook, tenant, true);
     }
 }

@@ -9,6 +9,7 @@ use sqlx_postgres::{PgConnection, PgPool};
 use super::pool::BoundedPool;
 use super::session::{Registered, Session};
 use crate::domain::{EventKey, HookId, NodeNumber, UnixMillis};
+use crate::random;
 use crate::storage::columns::damaged;
 use crate::storage::{FURTHEST_AHEAD, StorageError};
 
@@ -18,6 +19,7 @@ const CANCEL_CHUNK: i32 = 2_000;
 /// Gives the node of this name its number, or a free one, and raises its epoch: an earlier process of it can commit nothing
 /// any more. Until its engine has started, it is as one that shuts down.
 pub async fn register(pool: &PgPool, name: &str, address: &str) -> Result<Registered, StorageError> {
+    let process = i64::from_le_bytes(random::secret_bytes());
     let mut transaction = pool.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock(1213681235, 1)").execute(&mut *transaction).await?;
     let known = sqlx::query_scalar("SELECT number::integer FROM nodes WHERE name = $1").bind(name);
@@ -27,25 +29,30 @@ pub async fn register(pool: &PgPool, name: &str, address: &str) -> Result<Regist
     };
     sqlx::query("SELECT lock_node($1)").bind(number).execute(&mut *transaction).await?;
     let sql = "INSERT INTO nodes (number, name, epoch, address, version, started_at, heartbeat_at, ended, written_until, \
-        view_epoch, draining) \
-        VALUES ($1, $2, 1, $3, $4, clock_timestamp(), clock_timestamp(), false, coalesce((SELECT max(key) FROM events), 0), 1, true) \
+        view_epoch, draining, process, process_epoch) \
+        VALUES ($1, $2, 1, $3, $4, clock_timestamp(), clock_timestamp(), false, \
+        coalesce((SELECT max(key) FROM events), 0), 1, true, $5, 1) \
         ON CONFLICT (number) DO UPDATE SET name = excluded.name, epoch = nodes.epoch + 1, address = excluded.address, \
         version = excluded.version, started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at, ended = false, \
         view_epoch = nodes.epoch + 1, view = 0, draining = true, \
+        process = excluded.process, process_epoch = nodes.epoch + 1, \
         written_until = CASE WHEN nodes.ended THEN excluded.written_until ELSE nodes.written_until END \
         RETURNING epoch, written_until";
     let query = sqlx::query_as(sql).bind(number).bind(name).bind(address).bind(env!("CARGO_PKG_VERSION"));
-    let (epoch, mark): (i64, i64) = query.fetch_one(&mut *transaction).await?;
+    let (epoch, mark): (i64, i64) = query.bind(process).fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
     let node = u16::try_from(number).map(NodeNumber).map_err(|error| damaged("node", error))?;
-    Ok(Registered { node, epoch, mark: EventKey(mark) })
+    Ok(Registered { node, process, epoch, mark: EventKey(mark) })
 }
 
 /// Gives a node whose work was taken over its number again, in a new epoch. What it had in memory belongs to others. If
 /// another process has its number meanwhile, the session ends.
+///
+/// # Errors
+/// If it is not known whether the node has joined: it asks again with its next heartbeat.
 pub async fn rejoin(session: &Session) -> Result<(), StorageError> {
-    let query = sqlx::query_as("SELECT epoch, mark FROM rejoin($1, $2, $3)");
-    let query = query.bind(session.number()).bind(&session.name).bind(session.epoch());
+    let query = sqlx::query_as("SELECT epoch, mark FROM rejoin_process($1, $2)");
+    let query = query.bind(session.number()).bind(session.process);
     let rejoined: Option<(i64, i64)> = query.fetch_optional(&session.pool).await?;
     let Some((epoch, mark)) = rejoined else {
         session.end();

@@ -54,7 +54,7 @@ pub async fn open(options: PostgresOptions, vault: Arc<Vault>) -> Result<Postgre
     let kept = KeptConnections::of(most);
     let pools =
         Pools { pool: BoundedPool::new(pool), heartbeat_pool: BoundedPool::new(heartbeat_pool), kept };
-    let session = Session::new(pools, partitions, &registered, options.node_name.as_str(), vault);
+    let session = Session::new(pools, partitions, &registered, vault);
     let session = Arc::new(session);
     let greatest_id = match enter(&session).await {
         Ok(greatest_id) => greatest_id,

@@ -33,6 +33,8 @@ pub struct Pools {
 #[derive(Debug, Clone, Copy)]
 pub struct Registered {
     pub node: NodeNumber,
+    /// A random number, by which the node shows that its number is still its own.
+    pub process: i64,
     pub epoch: i64,
     /// Of its events up to this key, each delivery has a row.
     pub mark: EventKey,
@@ -46,8 +48,8 @@ pub struct Session {
     /// For the heartbeat, and for looking for changes of configuration: they must not wait for what clients ask.
     pub heartbeat_pool: BoundedPool,
     pub node: NodeNumber,
-    /// The name under which it has its number.
-    pub name: String,
+    /// See [`Registered::process`].
+    pub process: i64,
     epoch: AtomicI64,
     pub rowless: SharedRowless,
     pub lost_leases: LostLeases,
@@ -68,7 +70,6 @@ impl Session {
         Pools { pool, heartbeat_pool, kept }: Pools,
         partitions: Partitions,
         registered: &Registered,
-        name: &str,
         vault: Arc<Vault>,
     ) -> Self {
         Self {
@@ -77,7 +78,7 @@ impl Session {
             heartbeat_pool,
             partitions,
             node: registered.node,
-            name: name.to_owned(),
+            process: registered.process,
             epoch: AtomicI64::new(registered.epoch),
             rowless: SharedRowless::new(registered.mark),
             lost_leases: LostLeases::default(),

@@ -54,12 +54,16 @@ fn check_division(members: &[Members]) {
 /// Takes the node's work over, as another one does that believes that it is dead.
 async fn take_over(by: &PostgresDatabase, node: NodeNumber, epoch: i64) {
     let mut transaction = by.stores.pool().begin().await.unwrap();
+    take_over_in(&mut transaction, node, epoch).await;
+    transaction.commit().await.unwrap();
+}
+
+async fn take_over_in(transaction: &mut PgConnection, node: NodeNumber, epoch: i64) {
     let sql = "UPDATE nodes SET heartbeat_at = heartbeat_at - interval '11 seconds' WHERE number = $1";
     sqlx::query(sql).bind(i32::from(node.0)).execute(&mut *transaction).await.unwrap();
     let query = sqlx::query_scalar("SELECT take_over($1, $2)").bind(i32::from(node.0)).bind(epoch);
     let taken: Option<i64> = query.fetch_one(&mut *transaction).await.unwrap();
     assert!(taken.is_some());
-    transaction.commit().await.unwrap();
 }
 
 #[tokio::test]
@@ -130,6 +134,38 @@ async fn a_node_that_returns_records_what_was_in_flight_and_accepts_again() {
     let new = second.delivery_in(hook, DeliveryState::Delivering).await;
     second.record(second.record_of(new, DeliveryState::Succeeded)).await;
     assert_eq!(second.delivery(new).await.state, DeliveryState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_learn_that_it_has_joined_again_asks_again() {
+    let database = create!();
+    let (one, two) = (join(&database, "one").await, join(&database, "two").await);
+    agreed(&[&one, &two], &[1, 2]).await;
+    let session = &two.stores.session;
+    for taken_over_again in [false, true] {
+        let epoch = session.epoch();
+        let mut transaction = one.stores.pool().begin().await.unwrap();
+        take_over_in(&mut transaction, session.node, epoch).await;
+        // The answer to this call reaches nobody.
+        let query = sqlx::query_scalar("SELECT epoch FROM rejoin_process($1, $2)");
+        let query = query.bind(session.number()).bind(session.process);
+        let joined: Option<i64> = query.fetch_optional(&mut *transaction).await.unwrap();
+        assert_eq!(joined, Some(epoch + 2));
+        if taken_over_again {
+            take_over_in(&mut transaction, session.node, epoch + 2).await;
+        }
+        transaction.commit().await.unwrap();
+        let mut changes = two.membership().changes();
+        let expected = if taken_over_again { epoch + 4 } else { epoch + 2 };
+        let has_joined = |members: &Members| {
+            members.is_agreed() && members.view().members().iter().any(|member| member.epoch == expected)
+        };
+        changes.wait_for(has_joined).await.unwrap();
+        assert_eq!(session.epoch(), expected);
+        assert!(!session.over.is_cancelled());
+    }
+    let world = World::of_node(two.stores(), NodeNumber(2));
+    world.storage.events.accept(vec![world.event()]).await.unwrap();
 }
 
 #[tokio::test]

@@ -18,9 +18,13 @@ use crate::storage::{DeliveryStore, Record, RetryPolicy};
 /// How many records are written together at most.
 const MAX_BATCH: usize = 512;
 /// How long a record is retried. Meanwhile its attempt counts as unfinished, so that soon no more attempts start: what is
-/// sent and not recorded is sent again.
-const RETRIES: RetryPolicy =
-    RetryPolicy { max_elapsed: Duration::from_secs(30), interval: Duration::from_secs(1) };
+/// sent and not recorded is sent again. An outage of the database is waited for until leases end. Any other failure may be
+/// of these records alone, and the next ones must not wait that long.
+const RETRIES: RetryPolicy = RetryPolicy {
+    max_elapsed: Duration::from_secs(30),
+    max_outage: Duration::from_secs(15 * 60),
+    interval: Duration::from_secs(1),
+};
 /// How many records may be queued. Workers wait while the queue is full.
 const MAX_QUEUED: usize = 1_024;
 

@@ -32,6 +32,14 @@ pub fn meaning(error: &PgDatabaseError) -> Option<StorageError> {
     }
 }
 
+/// Whether the server can do nothing at the moment, or nothing for this node.
+pub fn is_outage(error: &PgDatabaseError) -> bool {
+    // Classes: 08 is a broken connection, 40 a transaction that others made fail, 53 a lack of resources, 57 an operator's
+    // intervention, 58 a failure of the system, HW a node that has yet to join again. lock_not_available.
+    let code = error.code();
+    code == "55P03" || ["08", "40", "53", "57", "58", "HW"].iter().any(|class| code.starts_with(class))
+}
+
 /// How often a transaction is tried that the database gave up because of others.
 const MAX_TRIES: usize = 3;
 

@@ -58,7 +58,7 @@ mod testing;
 mod tests;
 
 pub use database::PostgresDatabase;
-pub use errors::meaning;
+pub use errors::{is_outage, meaning};
 pub use node_name::NodeName;
 pub use node_status::nodes_of;
 pub use open::{PostgresOptions, open};

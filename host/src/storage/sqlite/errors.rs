@@ -32,6 +32,12 @@ pub fn disk_failure(error: &StorageError) -> Option<u32> {
     primary_code(error).filter(|code| matches!(*code, 8 | 10 | 11 | FULL | 14 | 26))
 }
 
+/// Whether the error of this code is one of the disk or of memory: `BUSY`, `LOCKED`, `NOMEM`, `READONLY`, `IOERR`, `FULL`,
+/// `CANTOPEN`.
+pub fn is_outage(code: &str) -> bool {
+    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 8 | 10 | FULL | 14))
+}
+
 /// Whether the connection cannot be trusted after this error: `IOERR`, `CORRUPT`, `CANTOPEN`, `NOTADB`, or its thread ended.
 pub fn is_broken(error: &StorageError) -> bool {
     matches!(primary_code(error), Some(10 | 11 | 14 | 26))

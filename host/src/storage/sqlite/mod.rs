@@ -57,6 +57,7 @@ mod writer;
 
 pub use data_dir::{DATABASE_FILE, LOCK_FILE};
 pub use database::SqliteDatabase;
+pub use errors::is_outage;
 pub use node_status::node_of;
 pub use open::{Prepared, prepare, rekey};
 pub use source::Source;

@@ -23,6 +23,8 @@ pub async fn migrate(connection: &mut PgConnection) -> Result<(), StorageError> 
     let mut migrator = sqlx::migrate!("migrations/postgres");
     migrator.set_locking(false).set_ignore_missing(true);
     let mut transaction = connection.begin().await?;
+    // Otherwise each start notices that the table of the migrations exists.
+    sqlx::query("SET LOCAL client_min_messages = warning").execute(&mut *transaction).await?;
     // Several nodes may start at once.
     sqlx::query("SELECT pg_advisory_xact_lock(1213681235, 4)").execute(&mut *transaction).await?;
     refuse_if_too_old(&mut transaction, &migrator).await?;

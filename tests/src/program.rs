@@ -5,6 +5,12 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 
+use tokio::process::Command;
+
+/// Variables of the tests. An engine would warn that they are no settings.
+const TEST_VARIABLES: [&str; 3] =
+    ["HOOKWRIGHT_TEST_POSTGRES", "HOOKWRIGHT_TEST_REQUIRE_POSTGRES", "HOOKWRIGHT_TEST_ENGINES_ON"];
+
 /// The program of an engine, and where it has its database.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -45,6 +51,16 @@ impl Program {
     pub fn started_by(self, path: PathBuf) -> Self {
         let path = path.into_os_string().into_string().expect("a path of a test is text");
         Self { path: path.into(), ..self }
+    }
+
+    /// A command that starts it, without a file of settings and without variables of the tests.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(self);
+        for name in TEST_VARIABLES.into_iter().chain(["HOOKWRIGHT_CONFIG"]) {
+            command.env_remove(name);
+        }
+        command
     }
 
     /// Whether its database is on PostgreSQL.

@@ -133,10 +133,10 @@ impl Server {
                 ("HOOKWRIGHT_ENCRYPTION_KEY", ENCRYPTION_KEY.to_owned()),
             ]
         });
-        let mut child = Command::new(&program)
+        let mut child = program
+            .command()
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&stored.data_dir)
-            .env_remove("HOOKWRIGHT_CONFIG")
             .envs(on_postgres.into_iter().flatten())
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

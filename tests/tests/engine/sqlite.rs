@@ -15,9 +15,9 @@ const FIRST_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const SECOND_KEY: &str = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
 
 async fn run(command: &str, data_dir: &Path, environment: &[(&str, &str)]) -> Output {
-    let mut process = Command::new(BINARY);
+    let mut process = BINARY.command();
     process.args([command, "--data-dir"]).arg(data_dir).envs(environment.iter().copied());
-    process.env_remove("HOOKWRIGHT_CONFIG").kill_on_drop(true);
+    process.kill_on_drop(true);
     let ended = tokio::time::timeout(hookwright_tests::TIMEOUT, process.output()).await;
     ended.expect("the command ends in time").unwrap()
 }

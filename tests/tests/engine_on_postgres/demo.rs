@@ -1,14 +1,13 @@
 //! `hookwright demo --nodes 3`.
 
 use hookwright_tests::TIMEOUT;
-use tokio::process::Command;
 
 use crate::BINARY;
 
 #[tokio::test]
 async fn the_demo_of_three_nodes_kills_one_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let mut demo = Command::new(BINARY);
+    let mut demo = BINARY.command();
     demo.args(["demo", "--nodes", "3"]).env("TMPDIR", directory.path()).kill_on_drop(true);
     // The server's own user must reach its directory.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);

@@ -300,9 +300,8 @@ async fn the_command_shows_who_is_alive() {
     let world = World::new().await;
     let url = world.database.url();
     let nodes = async || {
-        let mut command = tokio::process::Command::new(&BINARY);
-        let command = command.args(["nodes", "--json", "--database", &url]).env_remove("HOOKWRIGHT_CONFIG");
-        let output = command.output().await.unwrap();
+        let mut command = BINARY.command();
+        let output = command.args(["nodes", "--json", "--database", &url]).output().await.unwrap();
         (
             output.status.code(),
             String::from_utf8(output.stdout).unwrap(),

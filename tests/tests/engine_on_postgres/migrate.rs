@@ -17,10 +17,10 @@ use tokio::process::Command;
 const SQLITE: Program = Program::on_sqlite(env!("CARGO_BIN_EXE_hookwright-under-test"));
 
 fn migrate(data_dir: &Path, to: Option<&str>, more: &[&str]) -> Command {
-    let mut command = Command::new(&SQLITE);
+    let mut command = SQLITE.command();
     command.args(["migrate", "--from"]).arg(format!("sqlite:{}", data_dir.display())).args(more);
     command.args(to.iter().flat_map(|to| ["--to", to]));
-    command.env_remove("HOOKWRIGHT_CONFIG").stdin(Stdio::null()).kill_on_drop(true);
+    command.stdin(Stdio::null()).kill_on_drop(true);
     command
 }
 
@@ -164,7 +164,7 @@ async fn a_move_that_is_killed_leaves_a_database_that_no_node_uses_and_begins_an
     wait_for(&mut lock, gone).await;
 
     let settings = node(&target.url(), &data_dir);
-    let mut serve = Command::new(&SQLITE);
+    let mut serve = SQLITE.command();
     serve.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir.join("node"));
     serve.env("HOOKWRIGHT_ADMIN_KEY", hookwright_tests::server::ADMIN_KEY).envs(settings.clone());
     let (refused, text) = output(serve).await;

@@ -167,7 +167,7 @@ impl SettingsTrial {
         let test = EventType::test();
         let matches_hook = |event_type: &EventType, project: Option<i64>| {
             *event_type != test
-                && wanted.subscription.matches(event_type)
+                && wanted.subscription.selects(event_type)
                 && wanted.project.is_none_or(|wanted| project == Some(wanted))
         };
         let recent = self.storage.events.recent(wanted.tenant, &matches_hook).await?;

@@ -192,7 +192,7 @@ fn mismatches(hook: &Hook, event: &Event) -> Vec<String> {
             "the receiver has not allowed requests yet, so a delivery of this event would wait".to_owned(),
         );
     }
-    if !hook.subscription.matches(&event.event_type) {
+    if !hook.subscription.selects(&event.event_type) {
         let event_type = &event.event_type;
         why.push(format!(
             "the hook does not subscribe to events of type `{event_type}`, so it would get no delivery of this event"
@@ -289,6 +289,27 @@ impl RequestView {
                 RequestBody::None => BodyView::none(),
                 body => BodyView::of(body.as_bytes()),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Subscription, testing};
+
+    #[test]
+    fn a_hook_gets_operational_events_only_if_it_names_them() {
+        for (pattern, event_type, is_wanted) in [
+            ("*", "order.paid", true),
+            ("*", "hookwright.hook.failing", false),
+            ("hookwright.*", "hookwright.hook.failing", true),
+            ("order.*", "hookwright.hook.failing", false),
+        ] {
+            let subscription = Subscription::new(vec![pattern.parse().unwrap()]).unwrap();
+            let hook = Hook { subscription, ..testing::hook("https://example.com/") };
+            let event = Event { event_type: event_type.parse().unwrap(), ..testing::event() };
+            assert_eq!(mismatches(&hook, &event).is_empty(), is_wanted, "{pattern} {event_type}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod activity;
 mod databases;
+mod expiry;
 mod hook_states;
 mod limits;
 mod past;
@@ -179,7 +180,9 @@ fn spawn_feeder(
     (dispatcher, sandbox): (&Arc<Dispatcher>, &Sandbox),
     stop: &CancellationToken,
 ) -> JoinHandle<()> {
-    let (clock, deliveries) = (&sources.clock, database.stores().deliveries);
+    let (clock, stores) = (&sources.clock, database.stores());
+    let deliveries = stores.deliveries;
+    expiry::spawn(stores.kept_bodies, Arc::clone(clock), stop);
     let feeder = Feeder {
         sources: sources.clone(),
         dispatcher: Arc::clone(dispatcher),

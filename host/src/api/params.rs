@@ -9,7 +9,9 @@ use url::form_urlencoded;
 
 use super::problem::{Kind, Problem, shorten};
 use super::time::parse_time;
-use crate::domain::{DeliveryId, EventId, HookId, Invalid, KeyId, PluginName, TenantId, UnixMillis};
+use crate::domain::{
+    AttemptId, DeliveryId, EventId, HookId, Invalid, KeyId, PluginName, TenantId, UnixMillis,
+};
 
 /// The query parameters of a request.
 #[derive(Debug)]
@@ -132,6 +134,7 @@ named! {
     TenantId, "tenant", |text| text.parse().ok();
     KeyId, "key", |text| text.parse().ok();
     DeliveryId, "delivery", |text| text.parse().ok();
+    AttemptId, "attempt", |text| text.parse().ok();
     PluginName, "plugin", |text| text.parse().ok();
     EventId, "event", |text| (text.len() <= EventId::MAX_LEN).then(|| EventId::from_path(text));
     i64, "project", |text| text.parse().ok();
@@ -147,13 +150,34 @@ impl<T: Named, S: Send + Sync> FromRequestParts<S> for Segment<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Ok(Path(text)) = Path::<String>::from_request_parts(parts, state).await else {
-            return Err(Problem::new(
-                Kind::NotFound,
-                format!("there is no such {}: the path is not UTF-8", T::WHAT),
-            ));
+            return Err(not_utf8::<T>());
         };
-        T::named(&text).map(Self).ok_or_else(|| Problem::not_found(T::WHAT, &text))
+        named(&text).map(Self)
     }
+}
+
+/// The two variable segments of a path, as [`Segment`].
+#[derive(Debug, Clone)]
+pub struct Segments<T, U>(pub T, pub U);
+
+impl<T: Named, U: Named, S: Send + Sync> FromRequestParts<S> for Segments<T, U> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Ok(Path((first, second))) = Path::<(String, String)>::from_request_parts(parts, state).await
+        else {
+            return Err(not_utf8::<T>());
+        };
+        Ok(Self(named(&first)?, named(&second)?))
+    }
+}
+
+fn named<T: Named>(text: &str) -> Result<T, Problem> {
+    T::named(text).ok_or_else(|| Problem::not_found(T::WHAT, text))
+}
+
+fn not_utf8<T: Named>() -> Problem {
+    Problem::new(Kind::NotFound, format!("there is no such {}: the path is not UTF-8", T::WHAT))
 }
 
 #[cfg(test)]

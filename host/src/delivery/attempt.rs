@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::client::OwnFailure;
 use super::work::Work;
 use crate::clients::NoRoom;
+use crate::domain::kept_body::KeptBody;
 use crate::domain::{Hook, Outcome, RequestBody, SentRequest, StepReport, Trigger, UnixMillis};
 use crate::sandbox::SandboxError;
 
@@ -21,6 +22,8 @@ pub(super) struct MadeAttempt {
     pub outcome: Outcome,
     /// The body that was sent, to be stored for a retry. None if it came from storage or is written anew by a retry.
     pub body: Option<RequestBody>,
+    /// The body that was sent, if the hook has it kept.
+    pub kept: Option<Box<KeptBody>>,
     /// How long receivers were spoken to.
     pub sending: Duration,
 }
@@ -28,7 +31,7 @@ pub(super) struct MadeAttempt {
 impl MadeAttempt {
     /// An attempt that sent nothing.
     pub(super) fn unsent(steps: Vec<StepReport>, outcome: Outcome) -> Self {
-        Self { steps, sent: None, outcome, body: None, sending: Duration::ZERO }
+        Self { steps, sent: None, outcome, body: None, kept: None, sending: Duration::ZERO }
     }
 
     /// The same attempt, for which receivers were spoken to for `sending`.
@@ -40,6 +43,12 @@ impl MadeAttempt {
     pub(super) fn duration(&self) -> Duration {
         self.steps.iter().fold(self.sending, |sum, step| sum + step.duration)
     }
+}
+
+/// What is kept of the body of a request that will be sent at `now`. With a preflight it may hold a token.
+pub(super) fn kept_body(hook: &Hook, body: &RequestBody, now: UnixMillis) -> Option<Box<KeptBody>> {
+    let is_kept = !hook.options.retain_bodies.is_zero() && hook.preflight.is_empty();
+    is_kept.then(|| Box::new(KeptBody::of(body, now.plus(hook.options.retain_bodies))))
 }
 
 /// Why no attempt was made. The delivery is as before.

@@ -111,7 +111,7 @@ pub fn build(
     let mut headers = sign_headers(hook, event, headers, body.as_bytes(), now);
     headers.retain(|(name, _)| !is_overridden(hook, name));
     let (body_bytes, body) = (body.as_bytes().len() as u64, shared(body));
-    let mut sent = SentRequest { method, url, headers, body_bytes };
+    let mut sent = SentRequest { method, url, headers, body_bytes, body_kept_until: None };
     let mut built = assemble(&sent, |_| true, body)?;
     if authorize(hook, &mut built, token)? {
         sent.headers.push((header::AUTHORIZATION.as_str().into(), MASK.into()));
@@ -186,7 +186,8 @@ fn unsendable(what: String) -> Fault {
 /// Fails like [`build`].
 pub fn build_plain(request: Request) -> Result<http::Request<Full<Bytes>>, Fault> {
     let Request { method, url, headers, body } = request;
-    let written = SentRequest { method, url, headers, body_bytes: body.as_bytes().len() as u64 };
+    let body_bytes = body.as_bytes().len() as u64;
+    let written = SentRequest { method, url, headers, body_bytes, body_kept_until: None };
     assemble(&written, |name| !is_reserved_header(name), shared(body))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{MadeAttempt, NotMade, check_due};
+use super::attempt::{MadeAttempt, NotMade, check_due, kept_body};
 use super::client::{DeliveryClient, OwnFailure};
 use super::decision::{Decision, decide};
 use super::dispatcher::AttemptPermit;
@@ -144,7 +144,9 @@ impl Worker {
         };
         if let Some(sent) = &mut made.sent {
             sent.mask(hook, &self.masked_headers);
+            sent.body_kept_until = made.kept.as_ref().map(|kept| kept.until);
         }
+        let kept_body = made.kept.take().filter(|_| made.sent.is_some());
         let mut attempt = Attempt {
             id,
             delivery: work.delivery,
@@ -175,6 +177,7 @@ impl Worker {
             attempt: Some(attempt),
             rendered,
             leaves: None,
+            kept_body,
         }
     }
 
@@ -190,11 +193,12 @@ impl Worker {
         let is_current = |it: &&RenderedRequest| it.hook_updated_at == hook.updated_at;
         if let Some(rendered) = work.rendered.as_ref().filter(is_current) {
             let _reserved = request_size::reserve(&self.memory, work, &rendered.request)?;
+            let kept = kept_body(hook, &rendered.request.body, now);
             let request = (hook.pipeline.0.len().saturating_sub(1), rendered.request.clone());
             let started_at = clock::monotonic();
             let (sent, outcome) = self.send(hook, work, request, now, hook.timeout).await?;
             let sending = clock::elapsed(started_at);
-            return Ok(MadeAttempt { steps: Vec::new(), sent, outcome, body: None, sending });
+            return Ok(MadeAttempt { steps: Vec::new(), sent, outcome, body: None, kept, sending });
         }
         let check_due = || self.still_due(work, hook.timeout, permit).map(drop);
         let preflight = send_preflight(&self.pipelines, &self.client, hook, work, check_due).await?;
@@ -219,12 +223,13 @@ impl Worker {
                 let _reserved = request_size::reserve(&self.memory, work, &request)?;
                 // Without plugins, a retry writes the same body from the event.
                 let body = (!has_preflight && !hook.pipeline.is_empty()).then(|| request.body.clone());
+                let kept = kept_body(hook, &request.body, now);
                 let last = steps.len().saturating_sub(1);
                 let started_at = clock::monotonic();
                 let (sent, outcome) = self.send(hook, work, (last, request), now, timeout).await?;
                 let sending = preflight_time + clock::elapsed(started_at);
                 let sent = if has_preflight { sent.map(request::without_secrets) } else { sent };
-                MadeAttempt { steps, sent, outcome, body, sending }
+                MadeAttempt { steps, sent, outcome, body, kept, sending }
             }
         })
     }
@@ -380,5 +385,6 @@ fn end_lease(work: &Work, state: DeliveryState, due_at: Option<UnixMillis>) -> R
         attempt: None,
         rendered: Rendered::Keep,
         leaves: None,
+        kept_body: None,
     }
 }

@@ -45,6 +45,8 @@ pub struct SentRequest {
     pub headers: HeaderList,
     /// Size of the body, in bytes.
     pub body_bytes: u64,
+    /// Until when the beginning of the body is kept; `None` if it is not.
+    pub body_kept_until: Option<UnixMillis>,
 }
 
 /// Outcome of an attempt.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::attempt::named_enum;
 use super::receiver_options::ReceiverOptions;
@@ -19,6 +20,8 @@ pub struct HookOptions {
     pub disabled: Option<Disabled>,
     /// In which order deliveries are sent. `None`: in none.
     pub ordering: Option<HookOrdering>,
+    /// How long the bodies of its requests are kept; zero: not at all.
+    pub retain_bodies: Duration,
     /// What the receiver needs beyond a signed request.
     pub receiver: Option<Box<ReceiverOptions>>,
     /// Its own flow control.

@@ -18,6 +18,7 @@ pub mod hook_options;
 pub mod hook_stats;
 pub mod hook_tls;
 pub mod ids;
+pub mod kept_body;
 pub mod lease;
 pub mod mask;
 pub mod members;

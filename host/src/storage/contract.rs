@@ -12,6 +12,7 @@ use super::error::StorageError;
 use super::event_search::{DeliveryCounts, EventQuery, ListedEvents, Redelivered};
 use super::hook_states::HookStateStore;
 use super::hook_stats::HookStatsStore;
+use super::kept_bodies::KeptBodyStore;
 use super::membership::Membership;
 use super::node_status::NodeStore;
 use super::records::{
@@ -78,6 +79,8 @@ pub struct Storage {
     pub nodes: Arc<dyn NodeStore>,
     /// Statistics of hooks.
     pub hook_stats: Arc<dyn HookStatsStore>,
+    /// Bodies of requests.
+    pub kept_bodies: Arc<dyn KeptBodyStore>,
 }
 
 impl Storage {
@@ -95,6 +98,7 @@ impl Storage {
             + HookStateStore
             + NodeStore
             + HookStatsStore
+            + KeptBodyStore
             + 'static,
     {
         Self {
@@ -108,6 +112,7 @@ impl Storage {
             hook_states: Arc::clone(stores) as _,
             nodes: Arc::clone(stores) as _,
             hook_stats: Arc::clone(stores) as _,
+            kept_bodies: Arc::clone(stores) as _,
         }
     }
 }

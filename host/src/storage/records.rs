@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::kept_body::KeptBody;
 use crate::domain::{
     Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, EventType, HookId, Lease,
     LeaseId, OrderingGroup, OrderingKey, Request, TenantId, Trigger, UnixMillis,
@@ -134,6 +135,8 @@ pub struct Record {
     pub rendered: Rendered,
     /// What the delivery leaves, if it was in order: the next of the group is due.
     pub leaves: Option<LeftGroup>,
+    /// The body that the attempt sent, if its hook has it kept.
+    pub kept_body: Option<Box<KeptBody>>,
 }
 
 /// A group of deliveries that one of them leaves: it is final, or those behind it need not wait any more.

@@ -39,6 +39,8 @@ struct RequestJson {
     url: String,
     headers: HeaderList,
     body_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body_kept_until: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -129,8 +131,9 @@ impl AttemptRow {
         }
         let steps: Vec<StepJson> = attempt.steps.into_iter().map(step_to_json).collect();
         let request = attempt.request.map(|sent| {
-            let SentRequest { method, url, headers, body_bytes } = sent;
-            json.text(&RequestJson { method, url, headers, body_bytes })
+            let SentRequest { method, url, headers, body_bytes, body_kept_until } = sent;
+            let body_kept_until = body_kept_until.map(|time| time.0);
+            json.text(&RequestJson { method, url, headers, body_bytes, body_kept_until })
         });
         Ok(Self {
             id: attempt.id.0,
@@ -214,8 +217,9 @@ pub fn attempt_from_columns(columns: AttemptColumns) -> Result<Attempt, StorageE
         duration: Duration::from_nanos(duration_ns.unsigned_abs()),
         steps: steps.into_iter().map(step_from_json).collect::<Result<_, _>>()?,
         request: request.map(|sent| {
-            let RequestJson { method, url, headers, body_bytes } = sent;
-            SentRequest { method, url, headers, body_bytes }
+            let RequestJson { method, url, headers, body_bytes, body_kept_until } = sent;
+            let body_kept_until = body_kept_until.map(UnixMillis);
+            SentRequest { method, url, headers, body_bytes, body_kept_until }
         }),
         outcome: outcome_from_columns(&outcome, status, &detail, body)?,
         cut: from_json::<CutJson>("attempt", &detail)?.cut,

@@ -1,6 +1,7 @@
 //! Options of hooks from and to their JSON column.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -31,6 +32,7 @@ struct OptionsJson<'a> {
     max_in_flight: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_per_second: Option<f64>,
+    retain_bodies_s: Option<u64>,
     /// What a newer build stored, which a change by this one keeps.
     #[serde(flatten)]
     unknown: Map<String, Value>,
@@ -50,6 +52,7 @@ pub fn hook_options_to_json(options: &HookOptions) -> Result<String, StorageErro
         receiver: options.receiver.as_deref().and_then(ReceiverJson::of),
         max_in_flight: flow.and_then(|flow| flow.max_in_flight),
         max_per_second: flow.and_then(|flow| flow.max_per_second).map(Rate::as_f64),
+        retain_bodies_s: Some(options.retain_bodies.as_secs()).filter(|seconds| *seconds > 0),
         unknown: unknown.unwrap_or_default(),
     })
 }
@@ -81,6 +84,7 @@ pub fn hook_options_from_json(text: &str) -> Result<HookOptions, StorageError> {
         ordering,
         receiver: json.receiver.map(ReceiverJson::into_options).transpose()?,
         flow: flow.into_option(),
+        retain_bodies: Duration::from_secs(json.retain_bodies_s.unwrap_or(0)),
         unknown: unknown.map(Into::into),
     })
 }
@@ -105,6 +109,10 @@ mod tests {
             (limited, r#"{"max_in_flight":3,"max_per_second":0.25}"#),
             (ordered, r#"{"ordering":"key","ordering_skip_after":3}"#),
             (options, r#"{"paused":true,"disabled_why":"failing","disabled_since":7}"#),
+            (
+                HookOptions { retain_bodies: Duration::from_secs(60), ..HookOptions::default() },
+                r#"{"retain_bodies_s":60}"#,
+            ),
         ] {
             assert_eq!(hook_options_to_json(&options).unwrap(), text);
             assert_eq!(hook_options_from_json(text).unwrap(), options);

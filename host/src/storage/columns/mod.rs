@@ -20,7 +20,7 @@ pub use events::{RecentRow, newest_wanted};
 pub use hook_health::{HealthRow, health_from_row, health_to_row};
 pub use hook_stats::{stats_from_text, stats_to_text};
 pub use hooks::{HookRow, authorization_context_of, hook_context_of};
-pub use records::{RecordRow, RenderedChange};
+pub use records::{KeptBodyRow, RecordRow, RenderedChange};
 pub use rendered::{
     RenderedRow, body_columns, request_context_of, request_from_row, seal_parts, warn_of_request,
 };

@@ -3,6 +3,7 @@
 use super::attempts::AttemptRow;
 use super::rendered::seal_request;
 use super::values::JsonMaker;
+use crate::domain::kept_body::KeptBody;
 use crate::domain::{DeliveryId, DeliveryState, LeaseId};
 use crate::storage::{LeftGroup, Record, Rendered, RenderedRequest, StorageError};
 use crate::vault::Vault;
@@ -20,6 +21,15 @@ pub struct RecordRow {
     pub attempt: Option<AttemptRow>,
     pub rendered: RenderedChange,
     pub leaves: Option<LeftGroup>,
+    pub kept_body: Option<KeptBodyRow>,
+}
+
+/// The body that an attempt sent, and that is kept.
+#[derive(Debug)]
+pub struct KeptBodyRow {
+    pub attempt: i64,
+    pub tenant: i64,
+    pub body: Box<KeptBody>,
 }
 
 /// What happens to the rendered request.
@@ -49,6 +59,11 @@ impl RecordRow {
             Rendered::Remove if record.attempts <= 1 => RenderedChange::Keep,
             Rendered::Remove => RenderedChange::Remove,
         };
+        let kept_body = record.kept_body.zip(record.attempt.as_ref());
+        let kept_body = kept_body.map(|(body, attempt)| {
+            let (attempt, tenant) = (attempt.id.0, record.tenant.0);
+            KeptBodyRow { attempt, tenant, body }
+        });
         Ok(Self {
             delivery: record.delivery,
             tenant: record.tenant.0,
@@ -60,6 +75,7 @@ impl RecordRow {
             attempt: record.attempt.map(|attempt| AttemptRow::new(attempt, json)).transpose()?,
             rendered,
             leaves: record.leaves,
+            kept_body,
         })
     }
 
@@ -71,6 +87,7 @@ impl RecordRow {
             }
             RenderedChange::Keep | RenderedChange::Remove => 0,
         };
-        rendered + self.attempt.as_ref().map_or(0, AttemptRow::bytes)
+        let kept = self.kept_body.as_ref().map_or(0, |kept| kept.body.bytes().len());
+        rendered + kept + self.attempt.as_ref().map_or(0, AttemptRow::bytes)
     }
 }

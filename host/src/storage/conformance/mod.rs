@@ -9,6 +9,7 @@ pub mod changing;
 pub mod claiming;
 pub mod directory;
 pub mod hook_states;
+pub mod kept_bodies;
 pub mod nodes;
 pub mod ordering;
 pub mod reading;
@@ -55,6 +56,7 @@ macro_rules! storage_conformance {
                 deliveries_that_a_wrong_clock_put_out_of_reach_are_due_after_recovery,
                 a_delivery_is_due_at_its_due_time_and_not_at_that_of_its_id, the_backlog_names_each_hook_once
             ],
+            kept_bodies: [bodies_are_kept_until_they_expire],
             recording: [
                 a_record_moves_a_delivery_on, every_shape_of_attempt_is_read_back,
                 attempts_are_read_back_in_order,
@@ -243,6 +245,7 @@ impl World {
                 _ => Rendered::Remove,
             },
             leaves: None,
+            kept_body: None,
         }
     }
 
@@ -261,6 +264,7 @@ impl World {
                 url: "https://example.com/".to_owned(),
                 headers: headers.clone(),
                 body_bytes: 7,
+                body_kept_until: Some(LEASE_END),
             }),
             outcome: Outcome::Response(Response {
                 status: 500,

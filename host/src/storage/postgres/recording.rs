@@ -9,7 +9,7 @@ use sqlx_postgres::PgArguments;
 use super::rowless::RowlessDelivery;
 use super::session::Session;
 use crate::domain::{DeliveryId, DeliveryState, LeaseId};
-use crate::storage::columns::{AttemptRow, RecordRow, RenderedChange, body_columns, state_code};
+use crate::storage::columns::{AttemptRow, KeptBodyRow, RecordRow, RenderedChange, body_columns, state_code};
 use crate::storage::{RenderedRequest, StorageError};
 
 /// A call takes at most about this many bytes in one transaction.
@@ -54,21 +54,57 @@ macro_rules! record_attempts {
     };
 }
 
+macro_rules! record_attempts_in_order {
+    () => {
+        concat!("record_attempts_in_order($44, $45, $46, $47, $48, $49, ", arguments!())
+    };
+}
+/// Stores the bodies that are kept, whose columns are the parameters `$values`, in the same statement.
+macro_rules! keep_bodies {
+    ($values:literal) => {
+        concat!(
+            "kept AS (INSERT INTO kept_bodies (attempt_id, tenant_id, expires_at, body) SELECT * FROM unnest(",
+            $values,
+            ") ON CONFLICT DO NOTHING)"
+        )
+    };
+}
+/// `$before` is another part of `WITH`, with a comma.
+macro_rules! durably {
+    ($before:expr, $call:expr) => {
+        concat!(
+            "WITH ",
+            $before,
+            "was AS MATERIALIZED (SELECT current_setting('synchronous_commit') AS setting) SELECT ",
+            $call,
+            ", set_config('synchronous_commit', setting, true) FROM was"
+        )
+    };
+}
+
 /// Does not wait until the record is on disk: if the database crashes, a lost one costs a repetition at most.
 const RECORD: &str = concat!("SELECT ", record_attempts!());
 /// Waits until the record is on disk. Nothing but a record says that a delivery is due again: this node forgets it, and what
 /// a crash of the database takes away would never be sent.
-const RECORD_DURABLY: &str = concat!(
-    "WITH was AS MATERIALIZED (SELECT current_setting('synchronous_commit') AS setting) SELECT ",
-    record_attempts!(),
-    ", set_config('synchronous_commit', setting, true) FROM was"
-);
+const RECORD_DURABLY: &str = durably!("", record_attempts!());
 /// The same for records by which deliveries leave their groups. A lost one would hold those behind until its lease ends.
-const RECORD_IN_ORDER: &str = concat!(
-    "WITH was AS MATERIALIZED (SELECT current_setting('synchronous_commit') AS setting) \
-    SELECT record_attempts_in_order($44, $45, $46, $47, $48, $49, ",
-    arguments!(),
-    ", set_config('synchronous_commit', setting, true) FROM was"
+const RECORD_IN_ORDER: &str = durably!("", record_attempts_in_order!());
+/// As [`RECORD`], with bodies that are kept.
+const RECORD_BODIES: &str = concat!(
+    "WITH ",
+    keep_bodies!("$44::bigint[], $45::bigint[], $46::bigint[], $47::bytea[]"),
+    " SELECT ",
+    record_attempts!()
+);
+/// As [`RECORD_DURABLY`], with bodies that are kept.
+const RECORD_BODIES_DURABLY: &str = durably!(
+    concat!(keep_bodies!("$44::bigint[], $45::bigint[], $46::bigint[], $47::bytea[]"), ", "),
+    record_attempts!()
+);
+/// As [`RECORD_IN_ORDER`], with bodies that are kept.
+const RECORD_BODIES_IN_ORDER: &str = durably!(
+    concat!(keep_bodies!("$50::bigint[], $51::bigint[], $52::bigint[], $53::bytea[]"), ", "),
+    record_attempts_in_order!()
 );
 
 /// Writes records of different deliveries.
@@ -94,6 +130,7 @@ struct Writes<'a> {
     leased: Vec<(DeliveryId, RowlessDelivery)>,
     changes: Vec<&'a RecordRow>,
     attempts: Vec<&'a AttemptRow>,
+    kept_bodies: Vec<&'a KeptBodyRow>,
 }
 
 impl<'a> Writes<'a> {
@@ -103,6 +140,7 @@ impl<'a> Writes<'a> {
         let memory = session.rowless.lock();
         for row in rows {
             writes.attempts.extend(&row.attempt);
+            writes.kept_bodies.extend(&row.kept_body);
             match memory.get(row.delivery).filter(|_| from_memory) {
                 Some(delivery) if finishes(row, delivery) => writes.finished.push((row, delivery.clone())),
                 Some(delivery) => {
@@ -124,16 +162,20 @@ impl<'a> Writes<'a> {
         let is_continued = self.changes.iter().any(|row| !row.state.is_final());
         let leaving: Vec<&RecordRow> =
             self.changes.iter().filter(|row| row.leaves.is_some()).copied().collect();
-        let sql = match () {
-            () if !leaving.is_empty() => RECORD_IN_ORDER,
-            () if is_continued => RECORD_DURABLY,
-            () => RECORD,
+        let sql = match self.kept_bodies.is_empty() {
+            true if !leaving.is_empty() => RECORD_IN_ORDER,
+            true if is_continued => RECORD_DURABLY,
+            true => RECORD,
+            false if !leaving.is_empty() => RECORD_BODIES_IN_ORDER,
+            false if is_continued => RECORD_BODIES_DURABLY,
+            false => RECORD_BODIES,
         };
         let query = sqlx::query(sql).bind(session.number()).bind(session.epoch());
         let query = bind_leased(bind_finished(query, &self.finished), &self.leased);
         let query = bind_changes(bind_rendered(query, &self.changes), &self.changes);
         let query = bind_attempts(query, &self.attempts);
         let query = if leaving.is_empty() { query } else { bind_leaving(query, &leaving) };
+        let query = bind_kept_bodies(query, &self.kept_bodies);
         let row = session.run(query).await.map_err(|error| session.failed(error))?;
         let missing: Vec<i64> = row.try_get(0)?;
         Ok(missing.into_iter().map(DeliveryId).collect())
@@ -221,4 +263,14 @@ fn bind_leaving<'q>(query: Statement<'q>, rows: &[&RecordRow]) -> Statement<'q> 
     let going_on: Vec<&RecordRow> = rows.iter().filter(|row| !row.state.is_final()).copied().collect();
     let query = query.bind(column(&going_on, |row| row.tenant)).bind(column(&going_on, |row| row.delivery.0));
     query.bind(column(&going_on, |row| row.lease.0))
+}
+
+/// Nothing is bound if there are none: the statement is another one then.
+fn bind_kept_bodies<'q>(query: Statement<'q>, rows: &[&'q KeptBodyRow]) -> Statement<'q> {
+    if rows.is_empty() {
+        return query;
+    }
+    let query = query.bind(column(rows, |row| row.attempt)).bind(column(rows, |row| row.tenant));
+    let query = query.bind(column(rows, |row| row.body.until.0));
+    query.bind(rows.iter().map(|row| row.body.bytes()).collect::<Vec<_>>())
 }

@@ -10,7 +10,9 @@ use sqlx::sqlite::SqliteArguments;
 use super::delivery_rows::DeliveryInsert;
 use super::ordering;
 use super::rowless::RowlessDeliveries;
-use super::rows::{AttemptRow, RecordRow, RenderedChange, attempt_columns, body_columns, state_code};
+use super::rows::{
+    AttemptRow, KeptBodyRow, RecordRow, RenderedChange, attempt_columns, body_columns, state_code,
+};
 use super::script::{MultiRow, Script};
 use crate::domain::{DeliveryId, HookId, OrderingKey};
 use crate::storage::{RenderedRequest, StorageError};
@@ -67,6 +69,12 @@ static INSERT_ATTEMPTS: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL ON CONFLICT (id) DO NOTHING")
 });
 
+static INSERT_BODIES: LazyLock<MultiRow> = LazyLock::new(|| {
+    let head =
+        "INSERT OR ROLLBACK INTO kept_bodies (attempt_id, tenant_id, expires_at, body) SELECT * FROM (VALUES";
+    MultiRow::new(head, "(?,?,?,?)", ") WHERE column1 IS NOT NULL ON CONFLICT (attempt_id) DO NOTHING")
+});
+
 // This statement and the next one run before the update, which ends the lease that they check.
 static STORE_RENDERED: LazyLock<MultiRow> = LazyLock::new(|| {
     let head = "WITH r (id, tenant_id, lease_id, method, body_kind, body, hook_updated_at, sealed) \
@@ -104,6 +112,7 @@ pub struct RecordWrites<'a> {
     attempts: Vec<&'a AttemptRow>,
     /// The groups that deliveries leave.
     pub groups: BTreeSet<(i64, OrderingKey)>,
+    kept_bodies: Vec<&'a KeptBodyRow>,
 }
 
 impl<'a> RecordWrites<'a> {
@@ -118,6 +127,7 @@ impl<'a> RecordWrites<'a> {
         for record in records {
             writes.attempts.extend(&record.attempt);
             writes.groups.extend(record.leaves.iter().map(|left| ordering::key_of(&left.group)));
+            writes.kept_bodies.extend(&record.kept_body);
             let delivery = rowless.get(record.delivery).filter(|_| written.insert(record.delivery));
             let Some(delivery) = delivery else {
                 writes.changes.push(record);
@@ -138,7 +148,8 @@ impl<'a> RecordWrites<'a> {
         (writes, written)
     }
 
-    /// Adds the changes of rows, in order, and all attempts to `script`. The new rows must be in it already.
+    /// Adds the changes of rows, in order, all attempts and the bodies that are kept to `script`. The new rows must be in it
+    /// already.
     pub fn write_changes(&self, script: &mut Script) -> Result<(), StorageError> {
         let mut changes = self.changes.as_slice();
         while !changes.is_empty() {
@@ -146,7 +157,8 @@ impl<'a> RecordWrites<'a> {
             change_distinct(script, distinct)?;
             changes = rest;
         }
-        Ok(script.push_rows(&INSERT_ATTEMPTS, &self.attempts, bind_attempt)?)
+        script.push_rows(&INSERT_ATTEMPTS, &self.attempts, bind_attempt)?;
+        Ok(script.push_rows(&INSERT_BODIES, &self.kept_bodies, bind_kept_body)?)
     }
 }
 
@@ -195,6 +207,13 @@ fn bind_attempt(row: &&AttemptRow, to: &mut SqliteArguments) -> Result<(), BoxDy
     to.add(row.body.as_deref())?;
     to.add(row.steps.clone())?;
     to.add(row.request.clone())
+}
+
+fn bind_kept_body(row: &&KeptBodyRow, to: &mut SqliteArguments) -> Result<(), BoxDynError> {
+    to.add(row.attempt)?;
+    to.add(row.tenant)?;
+    to.add(row.body.until.0)?;
+    to.add(row.body.bytes())
 }
 
 fn bind_rendered(record: &&RecordRow, to: &mut SqliteArguments) -> Result<(), BoxDynError> {

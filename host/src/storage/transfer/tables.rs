@@ -110,6 +110,7 @@ pub const ALL: &[Rows] = &[
         ],
     },
     plain("attempts", "attempts"),
+    plain("kept bodies of requests", "kept_bodies"),
     // One whose URL and headers are damaged is rendered again.
     Rows {
         columns: &[("sealed", "ifnull(sealed, x'')")],

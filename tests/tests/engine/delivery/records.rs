@@ -1,6 +1,6 @@
 //! Records of attempts.
 
-use hookwright_tests::{Receiver, Reply, Server};
+use hookwright_tests::{Client, Receiver, Reply, Server};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -206,5 +206,60 @@ async fn large_requests_wait_for_memory() {
     for event in events {
         let delivery = client.finished(&event).await.remove(0);
         assert_eq!(delivery["attempt_count"], 1, "{delivery}");
+    }
+}
+
+#[tokio::test]
+async fn a_hook_can_have_the_bodies_that_were_sent_kept() {
+    let (server, client) = engine().await;
+    let receiver = Receiver::responding(|_| Reply::status(500)).await;
+    let scopes = json!(["deliveries:read"]);
+    let key = client.post("/keys", json!({"name": "support", "scopes": scopes})).await.expect(201);
+    let without_events = Client::new(server.base(), key["key"].as_str().unwrap());
+    // The second is stored for the retry, the first is written again, and the last is not text.
+    for (plugin, settings) in [
+        (None, json!({})),
+        (Some("body-template"), json!({"template": "n is ${data.n}"})),
+        (Some("javascript"), json!({"script": "return { body: new Uint8Array([0, 255]) };"})),
+    ] {
+        let pipeline: Vec<Value> =
+            plugin.iter().map(|plugin| json!({"plugin": plugin, "settings": settings})).collect();
+        let members = json!({"pipeline": pipeline, "retry": {"schedule_s": [1]}, "retain_bodies_s": 3600});
+        let id = hook(&client, &receiver, members).await;
+        assert_eq!(client.get(&format!("/hooks/{id}")).await.expect(200)["retain_bodies_s"], 3600);
+        let seen = receiver.so_far().len();
+        let event = client.publish("t", json!({"n": 1, "long": "ä".repeat(40_000)})).await;
+        let delivery = client.finished(&event).await.remove(0);
+        let attempts = delivery["attempts"].as_array().unwrap();
+        assert_eq!(attempts.len(), 2);
+        for (attempt, arrival) in attempts.iter().zip(&receiver.so_far()[seen..]) {
+            let path = format!(
+                "/deliveries/{}/attempts/{}/body",
+                delivery["id"].as_str().unwrap(),
+                attempt["id"].as_str().unwrap()
+            );
+            let shown = client.get(&path).await.expect(200);
+            let (body, is_cut) = (&arrival.body, arrival.body.len() > 65_536);
+            match std::str::from_utf8(body) {
+                Ok(text) => assert_eq!(shown["body"], text[..text.floor_char_boundary(65_536)]),
+                Err(_) => assert_eq!(shown["body_base64"], "AP8="),
+            }
+            assert_eq!(shown["body_truncated"], is_cut);
+            assert!(attempt["request"]["body_kept_until"].is_string(), "{attempt}");
+            without_events.get(&path).await.expect(403);
+        }
+        client.send("DELETE", &format!("/api/v3/hooks/{id}"), "", &[]).await.expect(204);
+    }
+    hook(&client, &receiver, json!({"retry": {"schedule_s": []}})).await;
+    let event = client.publish("t", json!({})).await;
+    let delivery = client.finished(&event).await.remove(0);
+    let (id, attempt) = (delivery["id"].as_str().unwrap(), &delivery["attempts"][0]);
+    assert_eq!(attempt["request"].get("body_kept_until"), None);
+    let attempt = attempt["id"].as_str().unwrap();
+    for (attempt, says) in
+        [(attempt, "retain_bodies_s"), ("atp_0000000000000", "no attempt"), ("x", "no attempt")]
+    {
+        let missing = client.get(&format!("/deliveries/{id}/attempts/{attempt}/body")).await.expect(404);
+        assert!(missing["detail"].as_str().unwrap().contains(says), "{missing}");
     }
 }

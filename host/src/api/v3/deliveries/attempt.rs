@@ -57,6 +57,33 @@ pub(super) struct SentRequestView {
     headers: Headers,
     /// The size of the body, in bytes.
     body_bytes: u64,
+    /// Until when `GET /deliveries/{id}/attempts/{attempt}/body` returns the body; absent if it is not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = Time)]
+    body_kept_until: Option<Time>,
+}
+
+/// The body of an attempt's request, as it was sent.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SentBody)]
+pub(super) struct SentBodyView {
+    #[serde(flatten)]
+    body: BodyView,
+    /// Whether the body was longer than the part shown, 64 KiB.
+    body_truncated: bool,
+}
+
+impl SentBodyView {
+    /// `part` is what is kept of the body of `request`.
+    pub(super) fn of(part: &[u8], request: &SentRequest) -> Self {
+        let body_truncated = (part.len() as u64) < request.body_bytes;
+        let body = match (body_truncated, part.is_empty()) {
+            (true, _) => BodyView::of_cut(part),
+            (false, false) => BodyView::of(part),
+            (false, true) => BodyView::none(),
+        };
+        Self { body, body_truncated }
+    }
 }
 
 /// A receiver's response. The values of headers whose name indicates a secret are masked.
@@ -79,7 +106,7 @@ pub(super) struct ResponseView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DeliveryError)]
 pub(super) struct ErrorView {
-    /// `timeout`, `dns`, `egress-refused`, `connect`, `tls`, `protocol` or `preflight`.
+    /// `timeout`, `dns`, `egress-refused`, `connect`, `tls`, `protocol`, `preflight` or `token`.
     #[schema(value_type = schemas::ErrorKind)]
     kind: &'static str,
     /// What failed, for people.
@@ -150,6 +177,7 @@ impl From<&SentRequest> for SentRequestView {
             url: request.url.clone(),
             headers: Headers::new(&request.headers).without_secrets(),
             body_bytes: request.body_bytes,
+            body_kept_until: request.body_kept_until.map(Time),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `/deliveries`: the deliveries of a tenant and their attempts.
 
 mod attempt;
+mod body;
 mod change;
 mod filter;
 mod read;
@@ -17,6 +18,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .routes(routes!(read::list_deliveries))
         .routes(routes!(read::get_delivery))
         .routes(routes!(read::list_attempts))
+        .routes(routes!(body::get_sent_body))
         .routes(routes!(change::retry_delivery))
         .routes(routes!(change::cancel_delivery))
 }

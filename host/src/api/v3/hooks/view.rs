@@ -74,6 +74,10 @@ pub(super) struct HookView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = schemas::OrderingSkipAfter)]
     ordering_skip_after: Option<u32>,
+    /// How long the bodies of requests are kept, in seconds; absent if they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = schemas::Retention)]
+    retain_bodies_s: Option<u64>,
     /// The names of the signature's headers; absent if they are those of Standard Webhooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = SignatureHeadersView)]
@@ -173,6 +177,7 @@ impl HookView {
             max_per_second: flow.and_then(|flow| flow.max_per_second).and_then(rate_number),
             ordering: hook.ordering().map(OrderingScope::as_str),
             ordering_skip_after: hook.options.ordering.and_then(|ordering| ordering.skip_after),
+            retain_bodies_s: Some(hook.options.retain_bodies.as_secs()).filter(|seconds| *seconds > 0),
             signature_headers: hook.signature_headers().map(SignatureHeadersView::from),
             client_certificate: hook.tls().and_then(HookTls::client).map(ClientCertificateView::from),
             ca_certificates: hook.tls().and_then(HookTls::authorities).map(|it| it.pem().to_owned()),

@@ -92,6 +92,10 @@ pub(super) struct HookInput {
     /// wait until it is final.
     #[schema(value_type = Option<schemas::OrderingSkipAfter>)]
     ordering_skip_after: Option<u32>,
+    /// How long the bodies of requests are kept, to be read with their attempts: in seconds, up to 30 days. Default:
+    /// 0, not at all.
+    #[schema(value_type = Option<schemas::Retention>)]
+    pub(super) retain_bodies_s: Option<u64>,
     /// The names of the signature's headers. Default: `webhook-id`, `webhook-timestamp` and `webhook-signature`.
     #[schema(value_type = Option<SignatureHeadersInput>)]
     signature_headers: Option<Object<SignatureHeadersInput>>,
@@ -249,7 +253,7 @@ impl HookInput {
         Ok(HookSettings {
             options: HookOptions {
                 ordering: read_ordering(self.ordering.as_deref(), self.ordering_skip_after)?,
-                ..read_options(self.paused)
+                ..read_options(self.paused, self.retain_bodies_s)?
             },
             url: Hook::parse_url(&self.url).map_err(at("url"))?,
             subscription: read_types(&self.types)?,

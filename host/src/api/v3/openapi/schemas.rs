@@ -13,6 +13,7 @@ use crate::api::v3::hooks::NO_ORDERING;
 use crate::domain::attempt::{FaultKind as Faults, LogLevel as Levels, UnreachableKind};
 use crate::domain::header::MAX_HEADER_NAME_LEN;
 use crate::domain::hook_tls::{Certificates as Pem, ClientCertificate};
+use crate::domain::kept_body::KeptBody;
 use crate::domain::oauth::{OAuthAuthentication as OAuthAuthentications, OAuthClient};
 use crate::domain::receiver_options::{Handshake, HandshakeState as HandshakeStates, SignatureHeaders};
 use crate::domain::{
@@ -146,6 +147,8 @@ schemas! {
     MaxPerSecond = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(Rate::MIN)).maximum(Some(Rate::MAX)).examples([50]);
     /// The time limit for one attempt as a whole, in milliseconds.
     Timeout = whole(Hook::MIN_TIMEOUT.as_millis() as usize, Hook::MAX_TIMEOUT.as_millis() as usize);
+    /// How long the bodies of requests are kept, in seconds.
+    Retention = whole(0, KeptBody::MAX_RETENTION.as_secs() as usize).examples([86_400]);
     /// The wait before a retry, in seconds.
     Wait = whole(1, RetrySchedule::MAX_WAIT.as_secs() as usize);
 

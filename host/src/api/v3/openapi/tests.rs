@@ -17,6 +17,7 @@ const ROUTES: &str = "
     GET /api/v3/deliveries
     GET /api/v3/deliveries/{id}
     GET /api/v3/deliveries/{id}/attempts
+    GET /api/v3/deliveries/{id}/attempts/{attempt}/body
     GET /api/v3/engine
     GET /api/v3/events
     GET /api/v3/events/{id}

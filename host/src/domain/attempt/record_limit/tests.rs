@@ -25,7 +25,13 @@ fn attempt(number: u32, text: &str, outcome: Outcome) -> Attempt {
         started_at: UnixMillis(0),
         duration: Duration::MAX,
         steps: vec![step; 16],
-        request: Some(SentRequest { method: "POST".into(), url: text.to_owned(), headers, body_bytes: 1 }),
+        request: Some(SentRequest {
+            method: "POST".into(),
+            url: text.to_owned(),
+            headers,
+            body_bytes: 1,
+            body_kept_until: None,
+        }),
         outcome,
         cut: false,
     }

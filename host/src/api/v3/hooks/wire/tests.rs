@@ -55,6 +55,8 @@ fn problems_point_to_their_member() {
         (r#""types": "a""#, WrongType, "/types"),
         (r#""enabled": "true""#, WrongType, "/enabled"),
         (r#""paused": 1"#, WrongType, "/paused"),
+        (r#""retain_bodies_s": "1h""#, WrongType, "/retain_bodies_s"),
+        (r#""retain_bodies_s": 2592001"#, InvalidValue, "/retain_bodies_s"),
         (&long, InvalidValue, "/description"),
         (r#""description": "a\u0000b""#, InvalidValue, "/description"),
         (r#""headers": {"X-A": "1", "x-a": "2"}"#, InvalidValue, "/headers/x-a"),

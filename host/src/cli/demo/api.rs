@@ -16,6 +16,11 @@ use serde_json::Value;
 /// The time limit for one request.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The time limit for all deliveries of one event. The first event waits until the plugins are compiled.
+pub(super) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often states are polled: not everything that happens arrives at the receiver.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
 /// A client with one key.
 pub(super) struct Api {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -53,7 +58,16 @@ impl Api {
         self.send(Method::POST, path, serde_json::to_vec(body)?.into()).await
     }
 
+    /// A merge patch.
+    pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send(Method::PATCH, path, serde_json::to_vec(body)?.into()).await
+    }
+
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Value> {
+        let content_type = match method {
+            Method::PATCH => "application/merge-patch+json",
+            _ => "application/json",
+        };
         let request = Request::builder()
             .method(method.clone())
             .uri(format!("{}{path}", self.base))
@@ -62,7 +76,7 @@ impl Api {
             Some(tenant) => request.header("hookwright-tenant", tenant),
             None => request,
         };
-        let request = request.header("content-type", "application/json").body(Full::new(body))?;
+        let request = request.header("content-type", content_type).body(Full::new(body))?;
         let exchange = async {
             let response = self.client.request(request).await?;
             let status = response.status();

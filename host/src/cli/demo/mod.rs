@@ -6,13 +6,13 @@
 
 mod api;
 pub(super) mod cluster;
+mod outage;
 mod receiver;
 mod result;
 mod samples;
 mod show;
 
 use std::io::Write;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
@@ -25,17 +25,12 @@ use crate::clock;
 use crate::config::{self, CommandLine};
 use crate::directory::new_key_text;
 
-use api::{Api, text};
+use api::{Api, DELIVERY_TIMEOUT, POLL_INTERVAL, text};
 use receiver::{Arrival, Receiver};
 use result::DemoResult;
 use samples::{MadeHook, hooks};
 pub(super) use samples::{Sample, events};
 use show::Summary;
-
-/// The time limit for all deliveries of one event. The first event waits until the plugins are compiled.
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
-/// How often the state of deliveries is polled: dropped and failed deliveries do not arrive at the receiver.
-const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs the demo.
 pub(super) async fn run(events: Vec<Sample>, out: &mut impl Write) -> Result<()> {
@@ -47,9 +42,18 @@ pub(super) async fn run(events: Vec<Sample>, out: &mut impl Write) -> Result<()>
         .with("admin_key", &admin_key)
         .with("egress_allow", "127.0.0.0/8");
     let engine = app::start(config::load(&command_line, |_| None)?).await?;
-    let api = Api::new(engine.local_addr(), &admin_key);
+    let api = || Api::new(engine.local_addr(), &admin_key);
+    let shown = async {
+        let summary = show_all(api(), &events, out).await?;
+        outage::show(as_tenant(api(), "outage.example").await?, out).await?;
+        show::summary(out, &summary)?;
+        if summary.unverified > 0 {
+            bail!("{} deliveries arrived without a valid signature", summary.unverified);
+        }
+        Ok(())
+    };
     let shown = tokio::select! {
-        shown = show_all(api, &events, out) => shown,
+        shown = shown => shown,
         _ = tokio::signal::ctrl_c() => Ok(()),
     };
     engine.shutdown().await?;
@@ -57,8 +61,8 @@ pub(super) async fn run(events: Vec<Sample>, out: &mut impl Write) -> Result<()>
     shown
 }
 
-async fn show_all(api: Api, events: &[Sample], out: &mut impl Write) -> Result<()> {
-    let api = as_tenant(api).await?;
+async fn show_all(api: Api, events: &[Sample], out: &mut impl Write) -> Result<Summary> {
+    let api = as_tenant(api, "demo.example").await?;
     let receiver = Receiver::bind().await?;
     let address = receiver.address()?;
     let (receiver, hooks) = make_hooks(&api, receiver).await?;
@@ -73,18 +77,14 @@ async fn show_all(api: Api, events: &[Sample], out: &mut impl Write) -> Result<(
         summary.count(&results);
         show::event(out, event, at, events.len(), &client.hooks, &results)?;
     }
-    show::summary(out, &summary)?;
     drop(client);
     serving.await?.context("the receiver failed")?;
-    if summary.unverified > 0 {
-        bail!("{} deliveries arrived without a valid signature", summary.unverified);
-    }
-    Ok(())
+    Ok(summary)
 }
 
 /// Creates a tenant and a key, and returns a client with that key.
-async fn as_tenant(api: Api) -> Result<Api> {
-    let tenant = api.post("/tenants", &json!({ "name": "demo.example" })).await?;
+async fn as_tenant(api: Api, name: &str) -> Result<Api> {
+    let tenant = api.post("/tenants", &json!({ "name": name })).await?;
     let api = api.for_tenant(text(&tenant, "id")?);
     let key = api.post("/keys", &json!({ "name": "demo" })).await?;
     Ok(api.with_key(text(&key, "key")?))

@@ -20,8 +20,9 @@ use crate::storage::{Membership, Term};
 
 /// Makes attempts in the background.
 pub trait StartAttempt: Send + Sync {
-    /// Starts an attempt and returns at once. `of_hook` requests of its hook are in flight, including this one.
-    fn start(&self, work: Work, of_hook: usize, permit: AttemptPermit);
+    /// Starts an attempt and returns at once. `of_hook` requests of its hook are in flight, including this one. The `others`
+    /// are for the same request.
+    fn start(&self, work: Work, of_hook: usize, permit: AttemptPermit, others: Vec<(Work, AttemptPermit)>);
 }
 
 /// See the module's head.
@@ -260,9 +261,17 @@ impl Dispatcher {
         loop {
             let next = self.queue().start(now);
             match next {
-                Next::Start(Started { work, of_hook, key }) => {
-                    let permit = AttemptPermit { dispatcher: Arc::clone(self), key, in_flight: true };
-                    attempts.start(work, of_hook, permit);
+                Next::Start(Started { work, others, of_hook, key }) => {
+                    let permit = |key, in_flight| {
+                        let dispatcher = Arc::clone(self);
+                        AttemptPermit { dispatcher, key, in_flight, is_recorded: false }
+                    };
+                    let other = |work: Work| {
+                        let key = key.of_other(work.delivery);
+                        (work, permit(key, false))
+                    };
+                    let others = others.into_iter().map(other).collect();
+                    attempts.start(work, of_hook, permit(key, true), others);
                 }
                 Next::WaitUntil(until) => return self.pump_at(until, runtime),
                 Next::Idle => return,
@@ -298,6 +307,8 @@ pub struct AttemptPermit {
     dispatcher: Arc<Dispatcher>,
     key: AttemptKey,
     in_flight: bool,
+    /// Whether the record is not its matter.
+    is_recorded: bool,
 }
 
 impl AttemptPermit {
@@ -305,6 +316,12 @@ impl AttemptPermit {
     #[must_use]
     pub fn may_start(&self, work: &Work) -> bool {
         self.dispatcher.may_start(work)
+    }
+
+    /// Takes out the part that is told the outcome. The rest is only for the record.
+    pub(super) fn take_request(&mut self) -> Self {
+        let (dispatcher, in_flight) = (Arc::clone(&self.dispatcher), std::mem::take(&mut self.in_flight));
+        Self { dispatcher, key: self.key, in_flight, is_recorded: true }
     }
 
     /// Tells the outcome once: the receiver has answered, or will not. Another request may start while this attempt is
@@ -321,6 +338,9 @@ impl AttemptPermit {
 impl Drop for AttemptPermit {
     fn drop(&mut self) {
         self.report(Observation::Nothing);
+        if self.is_recorded {
+            return;
+        }
         let is_drained = {
             let mut queue = self.dispatcher.queue();
             queue.recorded(self.key);

@@ -11,7 +11,7 @@ pub struct DispatcherLimits {
     pub in_flight_per_tenant: usize,
     /// Requests in flight of one hook.
     pub in_flight_per_hook: usize,
-    /// Deliveries between start and record: requests in flight, and attempts that are not recorded yet. After a crash, at
+    /// Requests between start and record: those in flight, and attempts that are not recorded yet. After a crash, at
     /// most this many may be sent a second time.
     pub unfinished: usize,
     /// Deliveries queued in memory. One tenant may have half of them.

@@ -17,6 +17,8 @@
 //! what is done about it: [`decision::decide`].
 
 mod attempt;
+mod batch_attempt;
+mod batch_request;
 pub mod client;
 pub mod decision;
 mod dispatcher;
@@ -28,6 +30,7 @@ mod header_values;
 mod hook_health;
 mod hook_stats;
 mod kept;
+mod lease_end;
 mod limits;
 pub mod members;
 mod notices;

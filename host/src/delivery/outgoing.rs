@@ -7,13 +7,14 @@ use super::oauth::{Token, TokenRequest, Tokens};
 use super::{request, signing};
 use crate::clock;
 use crate::domain::receiver_options::SignatureHeaders;
-use crate::domain::{Event, Fault, FaultKind, Hook, Outcome, Request, Response, SentRequest, UnixMillis};
+use crate::domain::{Fault, FaultKind, Hook, Outcome, Request, Response, SentRequest, UnixMillis};
 
 /// A request that is about to be sent.
 #[derive(Clone, Copy)]
 pub(super) struct Outgoing<'a> {
     pub hook: &'a Hook,
-    pub event: &'a Event,
+    /// By which its receiver knows it.
+    pub id: &'a str,
     /// The step that wrote it.
     pub last_step: usize,
     /// The time that it is signed for.
@@ -48,7 +49,7 @@ impl Outgoing<'_> {
         timeout: Duration,
         token: Option<&Token>,
     ) -> Result<(Option<SentRequest>, Outcome), OwnFailure> {
-        Ok(match request::build(self.hook, self.event, request, self.now, token) {
+        Ok(match request::build(self.hook, self.id, request, self.now, token) {
             Ok((built, sent)) => {
                 let body = built.body().clone();
                 let again = || request::build_again(self.hook, &sent, body.clone(), token).ok();

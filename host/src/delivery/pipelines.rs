@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::request;
+use super::{batch_request, request};
 use crate::directory::Directory;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{Event, Fault, FaultKind, Hook, Pipeline, PluginRef, Step, TenantId, Trigger, Verdict};
@@ -49,7 +49,11 @@ impl Pipelines {
     /// # Errors
     /// Fails like [`Self::run`].
     pub async fn preview(&self, hook: &Hook, event: &Arc<Event>) -> Result<PipelineRun, SandboxError> {
-        self.run_steps(Source::DryRun, hook, &hook.pipeline, event, Trigger::Test, None).await
+        let run = self.run_steps(Source::DryRun, hook, &hook.pipeline, event, Trigger::Test, None).await?;
+        Ok(match hook.batch() {
+            Some(options) => batch_request::alone(hook, event, run, options.format),
+            None => run,
+        })
     }
 
     /// Runs the pipeline that writes the preflight request.

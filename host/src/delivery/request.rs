@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 
 use super::header_values::{REQUEST_ORIGIN, USER_AGENT};
 use super::oauth::Token;
-use super::signing;
+use super::{batch_request, signing};
 use crate::domain::header::is_reserved_header;
 use crate::domain::mask::MASK;
 use crate::domain::{
@@ -34,7 +34,9 @@ pub fn draft(hook: &Hook, event: &Event) -> Request {
     }
     // A hook of another system's API sends what that system sends.
     let own = hook.origin.surface == Surface::V3;
-    if own && !has(EVENT_TYPE) && event.event_type.as_str().is_ascii() {
+    // Events that are sent together have different types.
+    let alone = hook.batch().is_none();
+    if own && alone && !has(EVENT_TYPE) && event.event_type.as_str().is_ascii() {
         headers.push((EVENT_TYPE.into(), event.event_type.as_str().into()));
     }
     headers.extend(hook.headers.iter().cloned());
@@ -56,19 +58,14 @@ pub fn plain_draft(event: &Event) -> Request {
 /// All headers in the order in which they are sent: the request's own without reserved ones, then the signature's.
 #[must_use]
 pub fn signed_headers(hook: &Hook, event: &Event, request: &Request, now: UnixMillis) -> HeaderList {
-    sign_headers(hook, event, request.headers.clone(), request.body.as_bytes(), now)
+    let of_batch = hook.batch().map(|_| batch_request::id_of(std::iter::once(event)));
+    let id = of_batch.as_deref().unwrap_or(event.id.as_str());
+    sign_headers(hook, id, request.headers.clone(), request.body.as_bytes(), now)
 }
 
-fn sign_headers(
-    hook: &Hook,
-    event: &Event,
-    mut headers: HeaderList,
-    body: &[u8],
-    now: UnixMillis,
-) -> HeaderList {
+fn sign_headers(hook: &Hook, id: &str, mut headers: HeaderList, body: &[u8], now: UnixMillis) -> HeaderList {
     headers.retain(|(name, _)| !is_added(hook, name));
     if hook.signing != Signing::None {
-        let id = event.id.as_str();
         let own = hook.signature_headers();
         let names = own.map_or((signing::ID, signing::TIMESTAMP, signing::SIGNATURE), |own| {
             (&own.id, &own.timestamp, &own.signature)
@@ -92,26 +89,31 @@ fn is_added(hook: &Hook, name: &str) -> bool {
 #[must_use]
 pub fn unsigned(hook: &Hook, sent: &SentRequest, body: RequestBody) -> Request {
     let mut headers = sent.headers.clone();
-    headers.retain(|(name, _)| !is_added(hook, name) && !is_overridden(hook, name));
+    retain_own(hook, &mut headers);
     Request { method: sent.method.clone(), url: sent.url.clone(), headers, body }
 }
 
-/// The signed request in hyper's terms, and what is recorded of it. `token` is the access token of a hook that needs one.
+/// Removes the headers that the engine adds whenever it sends a request.
+pub fn retain_own(hook: &Hook, headers: &mut HeaderList) {
+    headers.retain(|(name, _)| !is_added(hook, name) && !is_overridden(hook, name));
+}
+
+/// The signed request in hyper's terms, and what is recorded of it. Its receiver knows it by `id`. `token` is the access token of a hook that needs one.
 ///
 /// # Errors
 /// Fails if the request cannot be sent. The sandbox checks what plugins write, so this is rather due to the hook.
 pub fn build(
     hook: &Hook,
-    event: &Event,
+    id: &str,
     request: Request,
     now: UnixMillis,
     token: Option<&Token>,
 ) -> Result<(http::Request<Full<Bytes>>, SentRequest), Fault> {
     let Request { method, url, headers, body } = request;
-    let mut headers = sign_headers(hook, event, headers, body.as_bytes(), now);
+    let mut headers = sign_headers(hook, id, headers, body.as_bytes(), now);
     headers.retain(|(name, _)| !is_overridden(hook, name));
     let (body_bytes, body) = (body.as_bytes().len() as u64, shared(body));
-    let mut sent = SentRequest { method, url, headers, body_bytes, body_kept_until: None };
+    let mut sent = SentRequest { method, url, headers, body_bytes, body_kept_until: None, batch: None };
     let mut built = assemble(&sent, |_| true, body)?;
     if authorize(hook, &mut built, token)? {
         sent.headers.push((header::AUTHORIZATION.as_str().into(), MASK.into()));
@@ -187,7 +189,7 @@ fn unsendable(what: String) -> Fault {
 pub fn build_plain(request: Request) -> Result<http::Request<Full<Bytes>>, Fault> {
     let Request { method, url, headers, body } = request;
     let body_bytes = body.as_bytes().len() as u64;
-    let written = SentRequest { method, url, headers, body_bytes, body_kept_until: None };
+    let written = SentRequest { method, url, headers, body_bytes, body_kept_until: None, batch: None };
     assemble(&written, |name| !is_reserved_header(name), shared(body))
 }
 
@@ -270,7 +272,7 @@ mod tests {
             let mut draft = draft(&hook, &event);
             draft.headers.push(("Authorization".into(), "of a plugin".into()));
             draft.headers.push(("Webhook-Id".into(), "of a plugin".into()));
-            let (built, sent) = build(&hook, &event, draft, NOW, None).unwrap();
+            let (built, sent) = build(&hook, event.id.as_str(), draft, NOW, None).unwrap();
             assert_eq!(built.headers()["authorization"], authorization.unwrap_or("of a plugin"));
             assert_eq!(built.headers()[signing::ID], event.id.as_str());
             assert!(!sent.headers.iter().any(|(_, value)| value.contains("Bearer")));

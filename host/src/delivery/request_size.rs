@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::work::Work;
 use crate::clients::{Budget, NoRoom, Reserved};
-use crate::domain::{Event, Request, SentRequest};
+use crate::domain::{Event, HeaderList, Request, SentRequest, TenantId};
 
 /// Requests up to this size, in bytes, are not counted, because as many as may be in flight use little memory.
 const UNCOUNTED_REQUEST: usize = 16 << 10;
@@ -13,10 +13,18 @@ const STORED_REQUEST: usize = 256 << 10;
 
 /// Whether a request is stored for retries. If it is much larger than its event, the hook's pipeline runs again instead.
 pub(super) fn may_be_stored(sent: &SentRequest, event: &Event) -> bool {
-    let headers: usize = sent.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let bytes =
-        usize::try_from(sent.body_bytes).unwrap_or(usize::MAX).saturating_add(sent.url.len() + headers);
-    bytes <= STORED_REQUEST.max(2 * event.data.len())
+    let body = usize::try_from(sent.body_bytes).unwrap_or(usize::MAX);
+    fits((&sent.url, &sent.headers, body), event)
+}
+
+/// The same for a request that was sent as a part of another.
+pub(super) fn part_may_be_stored(part: &Request, event: &Event) -> bool {
+    fits((&part.url, &part.headers, part.body.as_bytes().len()), event)
+}
+
+fn fits((url, headers, body): (&str, &HeaderList, usize), event: &Event) -> bool {
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    body.saturating_add(url.len() + headers) <= STORED_REQUEST.max(2 * event.data.len())
 }
 
 /// Reserves memory for a request while it is in flight. Deliveries of one event share its data, which is the whole body of a
@@ -31,9 +39,20 @@ pub(super) fn reserve(
 ) -> Result<Option<Reserved>, NoRoom> {
     let (data, body) = (work.event.data.as_bytes(), request.body.as_bytes());
     let own_body = if std::ptr::eq(data, body) { 0 } else { body.len() };
-    let bytes = data.len() / Arc::strong_count(&work.event) + own_body;
+    reserve_bytes(budget, work.tenant(), data.len() / Arc::strong_count(&work.event) + own_body)
+}
+
+/// Reserves memory for requests with so many `bytes` in all.
+///
+/// # Errors
+/// As [`reserve`].
+pub(super) fn reserve_bytes(
+    budget: &Arc<Budget>,
+    tenant: TenantId,
+    bytes: usize,
+) -> Result<Option<Reserved>, NoRoom> {
     if bytes <= UNCOUNTED_REQUEST {
         return Ok(None);
     }
-    budget.reserve_one(Some(work.event.tenant), bytes).map(Some)
+    budget.reserve_one(Some(tenant), bytes).map(Some)
 }

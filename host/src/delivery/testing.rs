@@ -62,8 +62,11 @@ impl Collector {
 }
 
 impl StartAttempt for Collector {
-    fn start(&self, work: Work, _of_hook: usize, permit: AttemptPermit) {
-        self.attempts.lock().unwrap().push((work, permit));
+    fn start(&self, work: Work, _of_hook: usize, permit: AttemptPermit, others: Vec<(Work, AttemptPermit)>) {
+        let mut attempts = self.attempts.lock().unwrap();
+        attempts.push((work, permit));
+        attempts.extend(others);
+        drop(attempts);
         self.started.notify_one();
     }
 }

@@ -10,6 +10,7 @@ use super::dispatcher::AttemptPermit;
 use super::fair_queue::Observation;
 use super::hook_health::{HookHealthMonitor, reason};
 use super::hook_stats::HookStats;
+use super::lease_end::{end_lease, leave_group, since_accepted, wait_until};
 use super::notices::{Notice, NoticeKind, Notices};
 use super::oauth::Tokens;
 use super::outgoing::Outgoing;
@@ -68,29 +69,61 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Makes one attempt of `work`. `permit` is told the outcome, and goes to the recorder with the record.
-    pub(super) async fn run(&self, work: Work, mut permit: AttemptPermit) {
+    /// Makes one attempt of `work`, and of the `others` that its hook wants in the same request. `permit` is told the outcome,
+    /// and goes to the recorder with the record.
+    pub(super) async fn run(
+        &self,
+        work: Work,
+        mut permit: AttemptPermit,
+        others: Vec<(Work, AttemptPermit)>,
+    ) {
         let now = self.sources.now();
-        let mut record = match self.directory.hook(work.hook) {
-            None => end_lease(&work, DeliveryState::Cancelled, None),
+        let hook = self.directory.hook(work.hook);
+        let options = hook.as_ref().and_then(|hook| hook.batch().copied());
+        if let (Some(hook), Some(options)) = (&hook, options) {
+            let members = std::iter::once((work, permit)).chain(others).collect();
+            // Boxed here and below, so that the futures of other attempts stay small.
+            return Box::pin(self.run_batch((&**hook, options), members)).await;
+        }
+        if !others.is_empty() {
+            // The hook does not want them together any more.
+            Box::pin(self.give_back_all(others, now)).await;
+        }
+        let record = match hook {
+            None => self.not_made(&work, NotMade::NoHook, now),
             Some(hook) => match self.attempt_and_decide(&hook, &work, now, &mut permit).await {
                 Ok(record) => record,
-                Err(NotMade::NotNow) => wait_until(&work, since_accepted(&work, now)),
-                Err(NotMade::NoHook) => end_lease(&work, DeliveryState::Cancelled, None),
-                Err(NotMade::Sandbox(error)) => {
-                    tracing::error!(delivery = %work.delivery, error = &error as &dyn std::error::Error, "the sandbox failed");
-                    wait_until(&work, now.plus(AFTER_OWN_FAILURE))
-                }
-                Err(NotMade::Sending) => self.wait_for_about(&work, AFTER_SENDING_FAILED),
-                Err(NotMade::NoRoom) => self.wait_for_about(&work, AFTER_NO_ROOM),
+                Err(why) => self.not_made(&work, why, now),
             },
         };
-        if record.state.is_final() || record.leaves.is_some() {
-            record.leaves = work.group_left(self.sources.now());
-        }
+        let record = leave_group(record, &work, self.sources.now());
         self.health.probe_ended(&work, now);
         permit.report(Observation::Nothing);
         self.recorder.submit(record, permit).await;
+    }
+
+    /// Ends the leases of deliveries that are not attempted.
+    async fn give_back_all(&self, all: Vec<(Work, AttemptPermit)>, now: UnixMillis) {
+        for (work, permit) in all {
+            let hook = self.directory.hook(work.hook);
+            let why = if hook.is_some() { NotMade::NotNow } else { NotMade::NoHook };
+            let record = leave_group(self.not_made(&work, why, now), &work, now);
+            self.recorder.submit(record, permit).await;
+        }
+    }
+
+    /// The record of a delivery that was not attempted.
+    pub(super) fn not_made(&self, work: &Work, why: NotMade, now: UnixMillis) -> Record {
+        match why {
+            NotMade::NotNow => wait_until(work, since_accepted(work, now)),
+            NotMade::NoHook => end_lease(work, DeliveryState::Cancelled, None),
+            NotMade::Sandbox(error) => {
+                tracing::error!(delivery = %work.delivery, error = &error as &dyn std::error::Error, "the sandbox failed");
+                wait_until(work, now.plus(AFTER_OWN_FAILURE))
+            }
+            NotMade::Sending => self.wait_for_about(work, AFTER_SENDING_FAILED),
+            NotMade::NoRoom => self.wait_for_about(work, AFTER_NO_ROOM),
+        }
     }
 
     async fn attempt_and_decide(
@@ -110,16 +143,7 @@ impl Worker {
         self.stats.count((hook.tenant, hook.id), &made.outcome, latency, ended_at);
         let failing = self.health.observe(hook, work, &made.outcome, ended_at);
         // Before the permit is told: hooks are changed one by one, and the tenant's limit bounds how many wait here.
-        if let Decision::Exhausted { gone: true } = decision {
-            self.disable(hook, DisabledWhy::Gone, "the receiver answered 410 Gone".to_owned()).await;
-        } else if let Some(reason) = failing {
-            self.disable(
-                hook,
-                DisabledWhy::Failing,
-                format!("no attempt succeeded for too long; last, {reason}"),
-            )
-            .await;
-        }
+        self.disable_after(hook, decision, failing).await;
         self.tell(hook, work, &made.outcome, decision);
         permit.report(Observation::of(&made.outcome, ended_at));
         let rendered = rendered(hook, work, &mut made, decision);
@@ -128,8 +152,18 @@ impl Worker {
         Ok(Record { leaves, ..record })
     }
 
+    /// Disables the hook if its receiver is gone, or is `failing` for this reason for too long.
+    pub(super) async fn disable_after(&self, hook: &Hook, decision: Decision, failing: Option<String>) {
+        if let Decision::Exhausted { gone: true } = decision {
+            self.disable(hook, DisabledWhy::Gone, "the receiver answered 410 Gone".to_owned()).await;
+        } else if let Some(reason) = failing {
+            let reason = format!("no attempt succeeded for too long; last, {reason}");
+            self.disable(hook, DisabledWhy::Failing, reason).await;
+        }
+    }
+
     /// The record of an attempt that started at `now`.
-    fn record(
+    pub(super) fn record(
         &self,
         hook: &Hook,
         work: &Work,
@@ -189,6 +223,7 @@ impl Worker {
         now: UnixMillis,
         permit: &AttemptPermit,
     ) -> Result<MadeAttempt, NotMade> {
+        let id = work.event.id.as_str();
         // If the hook was changed since, its pipeline runs again: a corrected URL also holds for waiting deliveries.
         let is_current = |it: &&RenderedRequest| it.hook_updated_at == hook.updated_at;
         if let Some(rendered) = work.rendered.as_ref().filter(is_current) {
@@ -196,7 +231,7 @@ impl Worker {
             let kept = kept_body(hook, &rendered.request.body, now);
             let request = (hook.pipeline.0.len().saturating_sub(1), rendered.request.clone());
             let started_at = clock::monotonic();
-            let (sent, outcome) = self.send(hook, work, request, now, hook.timeout).await?;
+            let (sent, outcome) = self.send(hook, id, request, now, hook.timeout).await?;
             let sending = clock::elapsed(started_at);
             return Ok(MadeAttempt { steps: Vec::new(), sent, outcome, body: None, kept, sending });
         }
@@ -226,7 +261,7 @@ impl Worker {
                 let kept = kept_body(hook, &request.body, now);
                 let last = steps.len().saturating_sub(1);
                 let started_at = clock::monotonic();
-                let (sent, outcome) = self.send(hook, work, (last, request), now, timeout).await?;
+                let (sent, outcome) = self.send(hook, id, (last, request), now, timeout).await?;
                 let sending = preflight_time + clock::elapsed(started_at);
                 let sent = if has_preflight { sent.map(request::without_secrets) } else { sent };
                 MadeAttempt { steps, sent, outcome, body, kept, sending }
@@ -237,7 +272,7 @@ impl Worker {
     /// Returns the time if a request may be sent now. This is checked again after plugins have run, which does not count
     /// against the hook's timeout: meanwhile the lease may have become too short, the hook may be disabled or deleted, or
     /// another node may have taken over.
-    fn still_due(
+    pub(super) fn still_due(
         &self,
         work: &Work,
         timeout: Duration,
@@ -254,19 +289,19 @@ impl Worker {
         self.directory.is_paused(work.tenant()) || self.health.holds(work)
     }
 
-    /// Sends what the step `last_step` wrote. If that cannot be sent, it is the step's fault.
+    /// Sends what the step `last_step` wrote, under this `id`. If that cannot be sent, it is the step's fault.
     ///
     /// # Errors
     /// Fails if the engine itself failed, and nothing was sent.
-    async fn send(
+    pub(super) async fn send(
         &self,
         hook: &Hook,
-        work: &Work,
+        id: &str,
         (last_step, request): (usize, Request),
         now: UnixMillis,
         timeout: Duration,
     ) -> Result<(Option<SentRequest>, Outcome), OwnFailure> {
-        let outgoing = Outgoing { hook, event: &work.event, last_step, now };
+        let outgoing = Outgoing { hook, id, last_step, now };
         match outgoing.check_target(&request.url) {
             Err(outcome) => Ok((None, outcome)),
             Ok(()) if hook.oauth().is_some() => {
@@ -278,7 +313,7 @@ impl Worker {
     }
 
     /// Tells the tenant of a fault and of an exhausted delivery. Nothing is told of operational events: that would never end.
-    fn tell(&self, hook: &Hook, work: &Work, outcome: &Outcome, decision: Decision) {
+    pub(super) fn tell(&self, hook: &Hook, work: &Work, outcome: &Outcome, decision: Decision) {
         if work.trigger == Trigger::Test || work.event.event_type.is_operational() {
             return;
         }
@@ -354,37 +389,5 @@ fn rendered(hook: &Hook, work: &Work, made: &mut MadeAttempt, decision: Decision
         }
         _ if !is_retried && work.rendered.is_some() => Rendered::Remove,
         _ => Rendered::Keep,
-    }
-}
-
-/// When a delivery that is not sent now is due: without an attempt at the time of its acceptance, so that what is held is
-/// sent in that order.
-fn since_accepted(work: &Work, now: UnixMillis) -> UnixMillis {
-    if work.attempts == 0 { work.delivery.created_at().min(now) } else { now }
-}
-
-/// Ends the lease: the delivery is due at `at`, as if it had not been leased. A test is cancelled instead.
-fn wait_until(work: &Work, at: UnixMillis) -> Record {
-    if work.trigger == Trigger::Test {
-        return end_lease(work, DeliveryState::Cancelled, None);
-    }
-    let state = if work.attempts == 0 { DeliveryState::Pending } else { DeliveryState::Waiting };
-    end_lease(work, state, Some(at))
-}
-
-/// The record of a lease that ends without an attempt.
-fn end_lease(work: &Work, state: DeliveryState, due_at: Option<UnixMillis>) -> Record {
-    Record {
-        delivery: work.delivery,
-        tenant: work.event.tenant,
-        lease: work.lease,
-        state,
-        attempts: work.attempts,
-        failures: work.failures,
-        due_at,
-        attempt: None,
-        rendered: Rendered::Keep,
-        leaves: None,
-        kept_body: None,
     }
 }

@@ -37,7 +37,7 @@ impl Workers {
 }
 
 impl StartAttempt for Workers {
-    fn start(&self, work: Work, of_hook: usize, permit: AttemptPermit) {
+    fn start(&self, work: Work, of_hook: usize, permit: AttemptPermit, others: Vec<(Work, AttemptPermit)>) {
         let counts = self.workers.iter().map(|(_, count)| count.load(Relaxed));
         let number = choose(work.hook, of_hook, cores::here(), counts);
         let (worker, count) = &self.workers[number];
@@ -45,7 +45,7 @@ impl StartAttempt for Workers {
         // Boxed, because the runtime would move these 4 KB several times.
         let attempt = Box::pin(async move {
             let _counted = counted;
-            worker.run(work, permit).await;
+            worker.run(work, permit, others).await;
         });
         self.cores.runtimes()[number].spawn(attempt);
     }

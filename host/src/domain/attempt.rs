@@ -47,6 +47,17 @@ pub struct SentRequest {
     pub body_bytes: u64,
     /// Until when the beginning of the body is kept; `None` if it is not.
     pub body_kept_until: Option<UnixMillis>,
+    /// Where in the body the delivery's event is, if the hook asks for requests with several events.
+    pub batch: Option<BatchPlace>,
+}
+
+/// The place of an event in a request with several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchPlace {
+    /// How many events the request has.
+    pub events: u32,
+    /// Which one of them it is, from 1.
+    pub position: u32,
 }
 
 /// Outcome of an attempt.

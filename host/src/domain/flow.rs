@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{HookId, Invalid, Members, Owned, TenantId};
+use super::{BatchOptions, HookId, Invalid, Members, Owned, TenantId};
 
 /// What a hook asks for. A new member needs a default, a line in the JSON of the options' column, and a member of v3.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Flow {
     pub max_in_flight: Option<u32>,
     /// The most requests in a second.
     pub max_per_second: Option<Rate>,
+    /// How events are sent together, if they are.
+    pub batch: Option<BatchOptions>,
 }
 
 impl Flow {
@@ -150,7 +152,8 @@ mod tests {
     #[test]
     fn what_cannot_be_divided_is_the_owners() {
         let (tenant, other) = (TenantId(1), TenantId(2));
-        let flow = |max_in_flight, max_per_second| Arc::new(Flow { max_in_flight, max_per_second });
+        let flow =
+            |max_in_flight, max_per_second| Arc::new(Flow { max_in_flight, max_per_second, batch: None });
         let rate = Rate::per_second(5.0).unwrap();
         let hooks = [(1, flow(Some(2), None)), (2, flow(Some(7), None)), (3, flow(None, Some(rate)))];
         let hooks = hooks.map(|(hook, flow)| (HookId(hook), flow));

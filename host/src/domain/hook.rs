@@ -15,8 +15,9 @@ use super::receiver_options::{Handshake, ReceiverOptions, SignatureHeaders};
 use super::signing_key::SigningKey;
 use super::target_url::{MAX_TARGET_URL_LEN, parse_target_url};
 use super::{
-    Disabled, DisabledWhy, Event, Flow, HeaderList, HookId, HookOptions, Invalid, OrderingKey, OrderingScope,
-    Origin, Pipeline, Rate, SecretText, ShortText, SigningSecret, Subscription, TenantId, UnixMillis,
+    BatchOptions, Disabled, DisabledWhy, Event, Flow, HeaderList, HookId, HookOptions, Invalid, OrderingKey,
+    OrderingScope, Origin, Pipeline, Rate, SecretText, ShortText, SigningSecret, Subscription, TenantId,
+    UnixMillis,
 };
 
 /// A receiver of a tenant's events.
@@ -161,6 +162,12 @@ impl Hook {
             (false, Some(before)) if options.disabled != before.options.disabled => options.disabled,
             (false, _) => Some(Disabled { why: DisabledWhy::ByHand, since: now }),
         };
+    }
+
+    /// How its events are sent together, if they are.
+    #[must_use]
+    pub fn batch(&self) -> Option<&BatchOptions> {
+        self.options.flow.as_ref()?.batch.as_ref()
     }
 
     /// What its receiver needs beyond a signed request.

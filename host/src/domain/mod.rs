@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod attempt;
+pub mod batch_options;
 pub mod delivery;
 pub mod egress;
 pub mod egress_route;
@@ -42,7 +43,10 @@ pub mod time;
 mod x509;
 
 pub use access::{DomainToken, Login};
-pub use attempt::{Attempt, BodyFailure, Fault, FaultKind, Outcome, Response, SentRequest, StepReport};
+pub use attempt::{
+    Attempt, BatchPlace, BodyFailure, Fault, FaultKind, Outcome, Response, SentRequest, StepReport,
+};
+pub use batch_options::{BatchFormat, BatchOptions};
 pub use delivery::{Delivery, DeliveryState, Trigger};
 pub use egress::EgressRule;
 pub use event::{Event, EventId, EventType};

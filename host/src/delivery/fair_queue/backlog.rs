@@ -14,6 +14,7 @@ impl FairQueue {
         if backlog {
             self.backlogs.insert(hook);
             self.hook_queue(hook, tenant).backlog = true;
+            self.wait_for_others(hook);
         } else if self.backlogs.remove(&hook)
             && let Some(queue) = self.hooks.get_mut(&hook)
         {

@@ -13,6 +13,17 @@ use crate::domain::{DeliveryId, Flow, TenantId, Trigger};
 /// How many deliveries of a hook are queued while its receiver hangs, because they are sent one at a time.
 pub(super) const QUEUED_WHILE_HANGING: usize = 16;
 
+/// What is known of a hook's deliveries that gather for a request with several.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    /// Since when the first of them waits.
+    pub since: Option<Instant>,
+    /// About how many bytes they have in a request: what was cancelled is still counted.
+    pub bytes: usize,
+    /// When the hook is looked at next.
+    pub next_look: Option<Instant>,
+}
+
 /// See the module's head.
 #[derive(Debug)]
 pub(super) struct HookQueue {
@@ -35,6 +46,8 @@ pub(super) struct HookQueue {
     pub paused_until: Option<Instant>,
     /// Another request would be over the hook's rate until then.
     pub paced_until: Option<Instant>,
+    /// Of a hook that asks for requests with several.
+    pub gathering: Gathering,
     /// The class under which its tenant lists it as runnable.
     pub listed: Option<Class>,
     /// For each class, whether its tenant has an entry for it. An entry of another class than `listed` is stale, and is
@@ -58,6 +71,7 @@ impl HookQueue {
             not_before: None,
             paused_until: None,
             paced_until: None,
+            gathering: Gathering::default(),
             listed: None,
             entries: [false; Class::ALL.len()],
             remembered: false,
@@ -81,7 +95,8 @@ impl HookQueue {
     }
 
     /// Queues `work`. A test goes first, because a person waits for its result.
-    pub(super) fn push(&mut self, work: Work) {
+    pub(super) fn push(&mut self, work: Work, now: Instant) {
+        self.note_push(&work, now);
         match work.trigger {
             Trigger::Test => self.works.push_front(work),
             _ => self.works.push_back(work),
@@ -117,6 +132,9 @@ impl HookQueue {
         if self.not_before.is_some() && !self.is_urgent() {
             return None;
         }
+        if self.gathers_until().is_some_and(|until| now < until) {
+            return None;
+        }
         // A test tells whether a receiver answers again, so it does not wait for the probe.
         let is_beside = next.trigger == Trigger::Test || next.goes_back();
         let window = self.health.window().min(self.most.max(1)) + usize::from(is_beside);
@@ -129,6 +147,7 @@ impl HookQueue {
 
 /// `limit`, or what a hook with this flow control may have queued.
 pub(super) fn limit_with(flow: Option<&Flow>, limit: usize) -> usize {
-    let rate = flow.and_then(|flow| flow.max_per_second);
-    rate.map_or(limit, |rate| limit.min(most_queued(rate)))
+    let Some(flow) = flow else { return limit };
+    let of_a_request = flow.batch.map_or(1, |batch| batch.max_events);
+    flow.max_per_second.map_or(limit, |rate| limit.min(most_queued(rate).saturating_mul(of_a_request)))
 }

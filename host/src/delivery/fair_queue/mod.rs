@@ -10,6 +10,7 @@
 mod backlog;
 mod capacity;
 mod forgetting;
+mod gathering;
 mod health;
 mod hook_queue;
 mod members;

@@ -22,6 +22,8 @@ pub(in crate::delivery) enum Next {
 pub(in crate::delivery) struct Started {
     /// What is attempted.
     pub work: Work,
+    /// What goes in the same request, if its hook wants that.
+    pub others: Vec<Work>,
     /// Requests of its hook in flight, including this one.
     pub of_hook: usize,
     /// Identifies it for `FairQueue::request_ended` and `FairQueue::recorded`.
@@ -38,4 +40,13 @@ pub(in crate::delivery) struct AttemptKey {
     pub(super) started_at: Instant,
     /// Whether it counts for a rate.
     pub(super) counts: bool,
+    /// Whether it goes in the request of another, which counts for it.
+    pub(super) is_other: bool,
+}
+
+impl AttemptKey {
+    /// The key of another delivery in the same request.
+    pub(in crate::delivery) fn of_other(self, delivery: DeliveryId) -> Self {
+        Self { delivery, is_other: true, ..self }
+    }
 }

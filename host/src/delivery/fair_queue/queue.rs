@@ -37,6 +37,8 @@ pub(in crate::delivery) struct FairQueue {
     pub(super) round_robin: RoundRobin,
     /// Hooks and tenants that start nothing before a time.
     pub(super) delayed: BTreeSet<(Instant, Delayed)>,
+    /// Hooks whose deliveries gather for a request with several, and when they are looked at.
+    pub(super) gathering: BTreeSet<(Instant, HookId)>,
     /// Of hooks and tenants with a rate that have sent something. They outlast what is in memory of them.
     pub(super) hook_pacers: FxHashMap<HookId, Pacer>,
     pub(super) tenant_pacers: FxHashMap<TenantId, Pacer>,
@@ -46,6 +48,8 @@ pub(in crate::delivery) struct FairQueue {
     /// its lease is claimed again, and may start a second time before the first attempt is recorded.
     pub(super) attempted: FxHashMap<DeliveryId, u32>,
     unfinished: usize,
+    /// The same of those that went in the request of another.
+    pub(super) unfinished_others: usize,
     closed: bool,
     /// Whether a pass of [`Self::start`] has moved an entry to where it may already have looked.
     moved: bool,
@@ -67,11 +71,13 @@ impl FairQueue {
             round_robin: RoundRobin::default(),
             backlogs: BTreeSet::new(),
             delayed: BTreeSet::new(),
+            gathering: BTreeSet::new(),
             hook_pacers: FxHashMap::default(),
             tenant_pacers: FxHashMap::default(),
             urgent: VecDeque::new(),
             attempted: FxHashMap::default(),
             unfinished: 0,
+            unfinished_others: 0,
             closed: false,
             moved: false,
         }
@@ -141,7 +147,7 @@ impl FairQueue {
     pub(in crate::delivery) fn push(&mut self, work: Work, now: Instant) -> bool {
         let (hook, tenant) = (work.hook, work.tenant());
         let Some(work) = self.admit(work) else { return self.wants_more(hook) };
-        self.hook_queue(hook, tenant).push(work);
+        self.hook_queue(hook, tenant).push(work, now);
         self.add_runnable(hook, now);
         false
     }
@@ -159,10 +165,13 @@ impl FairQueue {
             return Next::Idle;
         }
         self.end_delays(now);
+        self.end_gathering(now);
         let started = self.start_urgent(now).or_else(|| self.start_in_order(now));
-        match (started, self.delayed.first()) {
+        let delayed = self.delayed.first().map(|(until, _)| *until);
+        let until = delayed.into_iter().chain(self.gathering.first().map(|(until, _)| *until)).min();
+        match (started, until) {
             (Some(started), _) => Next::Start(started),
-            (None, Some((until, _))) => Next::WaitUntil(*until),
+            (None, Some(until)) => Next::WaitUntil(until),
             (None, None) => Next::Idle,
         }
     }
@@ -253,6 +262,7 @@ impl FairQueue {
         if queue.most == 0 && work.trigger != Trigger::Test {
             work.give_back();
         }
+        let others = queue.take_others(&work);
         queue.health.begin(now, queue.in_flight);
         queue.in_flight += 1;
         let of_hook = queue.in_flight;
@@ -264,13 +274,15 @@ impl FairQueue {
         self.unfinished += 1;
         *self.attempted.entry(work.delivery).or_default() += 1;
         self.release(&work);
+        self.start_others(&others);
         let counts = may_have_rate && !work.goes_back() && self.count(hook, id, now);
         self.add_runnable(hook, now);
         if let Some(tenant) = self.tenants.get_mut(&id) {
             self.round_robin.add(id, tenant, class, &self.limits);
         }
-        let key = AttemptKey { delivery: work.delivery, hook, tenant: id, class, started_at: now, counts };
-        Some(Started { work, of_hook, key })
+        let (delivery, is_other) = (work.delivery, false);
+        let key = AttemptKey { delivery, hook, tenant: id, class, started_at: now, counts, is_other };
+        Some(Started { work, others, of_hook, key })
     }
 
     /// The receiver has answered or failed to: another request may start. Returns whether the hook has more on disk and its
@@ -308,7 +320,10 @@ impl FairQueue {
 
     /// The attempt's record is on disk.
     pub(in crate::delivery) fn recorded(&mut self, key: AttemptKey) {
-        self.unfinished -= 1;
+        match key.is_other {
+            true => self.unfinished_others -= 1,
+            false => self.unfinished -= 1,
+        }
         if let Some(attempts) = self.attempted.get_mut(&key.delivery) {
             *attempts -= 1;
             if *attempts == 0 {
@@ -331,23 +346,23 @@ impl FairQueue {
 
     /// Whether nothing starts any more and everything that started is recorded.
     pub(in crate::delivery) fn is_drained(&self) -> bool {
-        self.closed && self.unfinished == 0
+        self.closed && self.unfinished() == 0
     }
 
     /// Deliveries that are queued, or between start and record.
     pub(in crate::delivery) fn in_memory(&self) -> usize {
-        self.queued + self.unfinished
+        self.queued + self.unfinished()
     }
 
     /// Deliveries between start and record.
     pub(in crate::delivery) fn unfinished(&self) -> usize {
-        self.unfinished
+        self.unfinished + self.unfinished_others
     }
 
     /// Lists `hook` as runnable if it may start a request.
     pub(super) fn add_runnable(&mut self, hook: HookId, now: Instant) {
         let Some(queue) = self.hooks.get_mut(&hook) else { return };
-        let Some(class) = queue.next_class(now) else { return };
+        let Some(class) = queue.next_class(now) else { return self.wait_for_others(hook) };
         let (id, number) = (queue.tenant, class as usize);
         queue.listed = Some(class);
         let is_urgent =

@@ -14,6 +14,7 @@ use crate::delivery::work::Work;
 use crate::domain::{DeliveryId, Event, HookId, Lease, LeaseId, TenantId, Trigger, UnixMillis};
 
 mod cancelling;
+mod gathering;
 mod members;
 mod model;
 mod neighbours;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::values::{JsonMaker, damaged, from_json};
 use crate::domain::attempt::{LogLine, ResolvedPlugin};
 use crate::domain::{
-    Attempt, AttemptId, BodyFailure, DeliveryId, Fault, HeaderList, Outcome, Response, SentRequest,
-    ShortText, StepReport, UnixMillis,
+    Attempt, AttemptId, BatchPlace, BodyFailure, DeliveryId, Fault, HeaderList, Outcome, Response,
+    SentRequest, ShortText, StepReport, UnixMillis,
 };
 use crate::storage::StorageError;
 
@@ -41,6 +41,9 @@ struct RequestJson {
     body_bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body_kept_until: Option<i64>,
+    /// The number of events, and which one it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    batch: Option<(u32, u32)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,9 +134,10 @@ impl AttemptRow {
         }
         let steps: Vec<StepJson> = attempt.steps.into_iter().map(step_to_json).collect();
         let request = attempt.request.map(|sent| {
-            let SentRequest { method, url, headers, body_bytes, body_kept_until } = sent;
+            let SentRequest { method, url, headers, body_bytes, body_kept_until, batch } = sent;
             let body_kept_until = body_kept_until.map(|time| time.0);
-            json.text(&RequestJson { method, url, headers, body_bytes, body_kept_until })
+            let batch = batch.map(|place| (place.events, place.position));
+            json.text(&RequestJson { method, url, headers, body_bytes, body_kept_until, batch })
         });
         Ok(Self {
             id: attempt.id.0,
@@ -217,9 +221,10 @@ pub fn attempt_from_columns(columns: AttemptColumns) -> Result<Attempt, StorageE
         duration: Duration::from_nanos(duration_ns.unsigned_abs()),
         steps: steps.into_iter().map(step_from_json).collect::<Result<_, _>>()?,
         request: request.map(|sent| {
-            let RequestJson { method, url, headers, body_bytes, body_kept_until } = sent;
+            let RequestJson { method, url, headers, body_bytes, body_kept_until, batch } = sent;
             let body_kept_until = body_kept_until.map(UnixMillis);
-            SentRequest { method, url, headers, body_bytes, body_kept_until }
+            let batch = batch.map(|(events, position)| BatchPlace { events, position });
+            SentRequest { method, url, headers, body_bytes, body_kept_until, batch }
         }),
         outcome: outcome_from_columns(&outcome, status, &detail, body)?,
         cut: from_json::<CutJson>("attempt", &detail)?.cut,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::receiver_options::ReceiverJson;
 use super::values::{damaged, from_json, to_json};
-use crate::domain::{Disabled, Flow, HookOptions, HookOrdering, Invalid, Rate, UnixMillis};
+use crate::domain::{BatchOptions, Disabled, Flow, HookOptions, HookOrdering, Invalid, Rate, UnixMillis};
 use crate::storage::StorageError;
 
 /// The options of a hook: only members that differ from the default.
@@ -32,10 +32,38 @@ struct OptionsJson<'a> {
     max_in_flight: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_per_second: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     retain_bodies_s: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    batch: Option<BatchJson>,
     /// What a newer build stored, which a change by this one keeps.
     #[serde(flatten)]
     unknown: Map<String, Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BatchJson {
+    max_events: usize,
+    max_wait_ms: u64,
+    format: String,
+}
+
+impl BatchJson {
+    fn of(options: &BatchOptions) -> Self {
+        Self {
+            max_events: options.max_events,
+            max_wait_ms: u64::try_from(options.max_wait.as_millis()).unwrap_or(u64::MAX),
+            format: options.format.as_str().to_owned(),
+        }
+    }
+
+    fn into_options(self) -> Result<BatchOptions, StorageError> {
+        Ok(BatchOptions {
+            max_events: self.max_events,
+            max_wait: Duration::from_millis(self.max_wait_ms),
+            format: self.format.parse().map_err(|error: Invalid| damaged("hook", error))?,
+        })
+    }
 }
 
 /// The column for `options`.
@@ -53,6 +81,7 @@ pub fn hook_options_to_json(options: &HookOptions) -> Result<String, StorageErro
         max_in_flight: flow.and_then(|flow| flow.max_in_flight),
         max_per_second: flow.and_then(|flow| flow.max_per_second).map(Rate::as_f64),
         retain_bodies_s: Some(options.retain_bodies.as_secs()).filter(|seconds| *seconds > 0),
+        batch: flow.and_then(|flow| flow.batch).as_ref().map(BatchJson::of),
         unknown: unknown.unwrap_or_default(),
     })
 }
@@ -71,8 +100,11 @@ pub fn hook_options_from_json(text: &str) -> Result<HookOptions, StorageError> {
         }
         _ => None,
     };
-    let flow =
-        Flow { max_in_flight: json.max_in_flight, max_per_second: json.max_per_second.map(Rate::nearest) };
+    let flow = Flow {
+        max_in_flight: json.max_in_flight,
+        max_per_second: json.max_per_second.map(Rate::nearest),
+        batch: json.batch.map(BatchJson::into_options).transpose()?,
+    };
     let scope = json.ordering.map(|text| text.parse()).transpose();
     let scope = scope.map_err(|error: Invalid| damaged("hook", error))?;
     let ordering = scope.map(|scope| HookOrdering { scope, skip_after: json.ordering_skip_after });
@@ -92,13 +124,17 @@ pub fn hook_options_from_json(text: &str) -> Result<HookOptions, StorageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{DisabledWhy, OrderingScope};
+    use crate::domain::{BatchFormat, DisabledWhy, OrderingScope};
 
     #[test]
     fn only_what_differs_from_the_default_is_stored_and_what_a_newer_build_stored_is_kept() {
         let disabled = Disabled { why: DisabledWhy::Failing, since: UnixMillis(7) };
         let options = HookOptions { paused: true, disabled: Some(disabled), ..HookOptions::default() };
-        let flow = Flow { max_in_flight: Some(3), max_per_second: Rate::per_second(0.25).ok() };
+        let flow = Flow { max_in_flight: Some(3), max_per_second: Rate::per_second(0.25).ok(), batch: None };
+        let max_wait = Duration::from_secs(1);
+        let batch = BatchOptions { max_events: 5, max_wait, format: BatchFormat::CloudEvents };
+        let together = Flow { batch: Some(batch), ..Flow::default() };
+        let together = HookOptions { flow: together.into_option(), ..HookOptions::default() };
         let limited = HookOptions { flow: flow.into_option(), ..HookOptions::default() };
         let ordered = HookOptions {
             ordering: Some(HookOrdering { scope: OrderingScope::Key, skip_after: Some(3) }),
@@ -108,6 +144,7 @@ mod tests {
             (HookOptions::default(), "{}"),
             (limited, r#"{"max_in_flight":3,"max_per_second":0.25}"#),
             (ordered, r#"{"ordering":"key","ordering_skip_after":3}"#),
+            (together, r#"{"batch":{"max_events":5,"max_wait_ms":1000,"format":"cloudevents"}}"#),
             (options, r#"{"paused":true,"disabled_why":"failing","disabled_since":7}"#),
             (
                 HookOptions { retain_bodies: Duration::from_secs(60), ..HookOptions::default() },

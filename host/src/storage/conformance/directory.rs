@@ -6,9 +6,10 @@ use super::{NOW, OTHER_TENANT, TENANT, World};
 use crate::domain::receiver_options::{Handshake, ReceiverOptions};
 use crate::domain::testing::receiver_options;
 use crate::domain::{
-    ApiKey, Authorization, Digest, DomainToken, Flow, Hook, HookId, HookOptions, KeyId, Login, Origin,
-    Pipeline, PluginVersion, Project, Rate, RetrySchedule, Role, Scope, Scopes, SecretText, Signing,
-    SigningSecret, Step, Subscription, Surface, Tenant, TenantId, TenantOptions, UnixMillis,
+    ApiKey, Authorization, BatchFormat, BatchOptions, Digest, DomainToken, Flow, Hook, HookId, HookOptions,
+    KeyId, Login, Origin, Pipeline, PluginVersion, Project, Rate, RetrySchedule, Role, Scope, Scopes,
+    SecretText, Signing, SigningSecret, Step, Subscription, Surface, Tenant, TenantId, TenantOptions,
+    UnixMillis,
 };
 use crate::storage::{ConfigChange, Revision, StorageError};
 
@@ -124,6 +125,9 @@ fn elaborate(hook: Hook) -> Hook {
     let step =
         |plugin: &str, settings: &str| Step { plugin: plugin.parse().unwrap(), settings: settings.into() };
     let patterns = ["session.*", "CUSTOM->engine::x", "*"];
+    let max_wait = std::time::Duration::from_millis(1_500);
+    let batch = BatchOptions { max_events: 50, max_wait, format: BatchFormat::CloudEvents };
+    let flow = Flow { max_in_flight: Some(7), max_per_second: Some(Rate::nearest(0.3)), batch: Some(batch) };
     Hook {
         url: Hook::parse_url("http://[::1]:8080/%2F?q=\u{fc}").unwrap(),
         subscription: Subscription::new(patterns.map(|text| text.parse().unwrap()).to_vec()).unwrap(),
@@ -139,7 +143,7 @@ fn elaborate(hook: Hook) -> Hook {
             paused: true,
             paused_since: Some(NOW),
             receiver: Some(Box::new(receiver_options())),
-            flow: Flow { max_in_flight: Some(7), max_per_second: Some(Rate::nearest(0.3)) }.into_option(),
+            flow: flow.into_option(),
             ..HookOptions::default()
         },
         pipeline: Pipeline(vec![

@@ -26,8 +26,8 @@ use super::{
 use crate::domain::attempt::BodyFailureKind;
 use crate::domain::ids::IdGenerator;
 use crate::domain::{
-    Attempt, AttemptId, BodyFailure, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey,
-    HeaderList, Hook, HookId, Lease, LeaseId, NodeNumber, Outcome, Request, RequestBody, Response,
+    Attempt, AttemptId, BatchPlace, BodyFailure, Delivery, DeliveryId, DeliveryState, Event, EventId,
+    EventKey, HeaderList, Hook, HookId, Lease, LeaseId, NodeNumber, Outcome, Request, RequestBody, Response,
     SentRequest, SigningSecret, TenantId, Trigger, UnixMillis, testing,
 };
 
@@ -265,6 +265,7 @@ impl World {
                 headers: headers.clone(),
                 body_bytes: 7,
                 body_kept_until: Some(LEASE_END),
+                batch: Some(BatchPlace { events: 3, position: 2 }),
             }),
             outcome: Outcome::Response(Response {
                 status: 500,

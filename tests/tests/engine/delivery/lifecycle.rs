@@ -10,7 +10,7 @@ use sha2::Sha256;
 use crate::{engine, hook};
 
 /// Verifies a signature of Standard Webhooks like a receiver, without code of the engine.
-fn verifies(arrival: &Arrival, secret: &str) -> bool {
+pub(super) fn verifies(arrival: &Arrival, secret: &str) -> bool {
     let key = STANDARD.decode(secret.trim_start_matches("whsec_")).expect("a secret is base64");
     let content = [
         arrival.header("webhook-id").as_bytes(),

@@ -1,5 +1,6 @@
 //! Delivery of events.
 
+mod batches;
 mod cancelling;
 mod connections;
 mod crash;

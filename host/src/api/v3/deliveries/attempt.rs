@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::api::v3::report::{BodyView, FaultView, Headers, StepView};
-use crate::domain::{Attempt, Outcome, Response, SentRequest};
+use crate::domain::kept_body::KeptBody;
+use crate::domain::{Attempt, BatchPlace, Outcome, Response, SentRequest};
 
 /// One attempt of a delivery.
 #[derive(Debug, Serialize, ToSchema)]
@@ -61,9 +62,23 @@ pub(super) struct SentRequestView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = Time)]
     body_kept_until: Option<Time>,
+    /// Where in the body the event is, if the hook has a `batch`; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = BatchPlaceView)]
+    batch: Option<BatchPlaceView>,
 }
 
-/// The body of an attempt's request, as it was sent.
+/// The place of an event in a request with several.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchPlace)]
+pub(super) struct BatchPlaceView {
+    /// How many events the request has.
+    events: u32,
+    /// Which one of them it is, counted from 1.
+    position: u32,
+}
+
+/// The body of an attempt's request, as it was sent; of a request with several events, the delivery's own.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SentBody)]
 pub(super) struct SentBodyView {
@@ -76,7 +91,11 @@ pub(super) struct SentBodyView {
 impl SentBodyView {
     /// `part` is what is kept of the body of `request`.
     pub(super) fn of(part: &[u8], request: &SentRequest) -> Self {
-        let body_truncated = (part.len() as u64) < request.body_bytes;
+        let body_truncated = match request.batch {
+            // The event's own part, whose length is not known.
+            Some(_) => part.len() >= KeptBody::MAX_LEN,
+            None => (part.len() as u64) < request.body_bytes,
+        };
         let body = match (body_truncated, part.is_empty()) {
             (true, _) => BodyView::of_cut(part),
             (false, false) => BodyView::of(part),
@@ -178,6 +197,7 @@ impl From<&SentRequest> for SentRequestView {
             headers: Headers::new(&request.headers).without_secrets(),
             body_bytes: request.body_bytes,
             body_kept_until: request.body_kept_until.map(Time),
+            batch: request.batch.map(|BatchPlace { events, position }| BatchPlaceView { events, position }),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::Number;
 
+use super::batch::{BatchInput, read_batch};
+use crate::api::json::Object;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::domain::{Flow, Hook, Rate};
@@ -11,6 +13,7 @@ use crate::domain::{Flow, Hook, Rate};
 pub(in crate::api::v3::hooks) struct FlowInput {
     pub max_in_flight: Option<u32>,
     pub max_per_second: Option<f64>,
+    pub batch: Option<Object<BatchInput>>,
 }
 
 impl FlowInput {
@@ -25,7 +28,13 @@ impl FlowInput {
             return Err(Problem::at(Kind::InvalidValue, Pointer::to("max_in_flight"), rule));
         }
         let max_per_second = read_rate(self.max_per_second)?;
-        hook.options.flow = Flow { max_in_flight: self.max_in_flight, max_per_second }.into_option();
+        if self.batch.is_some() && hook.options.ordering.is_some() {
+            let rule = "a hook with `ordering` sends one event at a time; leave out `batch` or `ordering`";
+            return Err(Problem::at(Kind::InvalidValue, Pointer::to("batch"), rule));
+        }
+        let read = |Object(batch): Object<BatchInput>| read_batch(&batch, &hook.pipeline);
+        let batch = self.batch.map(read).transpose()?;
+        hook.options.flow = Flow { max_in_flight: self.max_in_flight, max_per_second, batch }.into_option();
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! `/hooks`: the hooks of a tenant.
 
+mod batch;
 mod change;
 mod create;
 mod flow;

@@ -5,6 +5,7 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::batch::BatchView;
 use super::flow::rate_number;
 use super::receiver::{
     CLOUDEVENTS, ClientCertificateView, HandshakeResultView, OAuthView, SignatureHeadersView,
@@ -78,6 +79,10 @@ pub(super) struct HookView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = schemas::Retention)]
     retain_bodies_s: Option<u64>,
+    /// Several events in one request; absent if each event has a request of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = BatchView)]
+    batch: Option<BatchView>,
     /// The names of the signature's headers; absent if they are those of Standard Webhooks.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = SignatureHeadersView)]
@@ -178,6 +183,7 @@ impl HookView {
             ordering: hook.ordering().map(OrderingScope::as_str),
             ordering_skip_after: hook.options.ordering.and_then(|ordering| ordering.skip_after),
             retain_bodies_s: Some(hook.options.retain_bodies.as_secs()).filter(|seconds| *seconds > 0),
+            batch: hook.batch().map(BatchView::from),
             signature_headers: hook.signature_headers().map(SignatureHeadersView::from),
             client_certificate: hook.tls().and_then(HookTls::client).map(ClientCertificateView::from),
             ca_certificates: hook.tls().and_then(HookTls::authorities).map(|it| it.pem().to_owned()),

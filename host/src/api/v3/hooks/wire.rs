@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use url::Url;
 use utoipa::ToSchema;
 
+use super::batch::BatchInput;
 use super::flow::FlowInput;
 use super::options::{read_options, read_ordering};
 use super::receiver::{
@@ -96,6 +97,9 @@ pub(super) struct HookInput {
     /// 0, not at all.
     #[schema(value_type = Option<schemas::Retention>)]
     pub(super) retain_bodies_s: Option<u64>,
+    /// Several events in one request. Default: each event has a request of its own.
+    #[schema(value_type = Option<BatchInput>)]
+    batch: Option<Object<BatchInput>>,
     /// The names of the signature's headers. Default: `webhook-id`, `webhook-timestamp` and `webhook-signature`.
     #[schema(value_type = Option<SignatureHeadersInput>)]
     signature_headers: Option<Object<SignatureHeadersInput>>,
@@ -233,7 +237,8 @@ impl HookInput {
 
     /// The members about flow control, which are validated with the hook as a whole.
     pub(super) fn flow(&self) -> FlowInput {
-        FlowInput { max_in_flight: self.max_in_flight, max_per_second: self.max_per_second }
+        let (max_in_flight, max_per_second) = (self.max_in_flight, self.max_per_second);
+        FlowInput { max_in_flight, max_per_second, batch: self.batch.clone() }
     }
 
     /// The members about the receiver, which are validated together with the hook's others.

@@ -17,11 +17,11 @@ use crate::domain::kept_body::KeptBody;
 use crate::domain::oauth::{OAuthAuthentication as OAuthAuthentications, OAuthClient};
 use crate::domain::receiver_options::{Handshake, HandshakeState as HandshakeStates, SignatureHeaders};
 use crate::domain::{
-    AttemptId as Attempt, DeliveryId as Delivery, DeliveryState as States, DisabledWhy as Whys,
-    EventId as Event, EventKey as Key, EventType as Types, Hook, HookId as HookKey, HookOrdering,
-    KeyId as ApiKey, Login, OrderingKey as OrderingKeys, OrderingScope, Rate, RetrySchedule, Role as Roles,
-    Scope as Scopes, Signing as Signings, Surface as Surfaces, Tenant, TenantId as TenantKey,
-    Trigger as Triggers,
+    AttemptId as Attempt, BatchFormat as BatchFormats, BatchOptions, DeliveryId as Delivery,
+    DeliveryState as States, DisabledWhy as Whys, EventId as Event, EventKey as Key, EventType as Types,
+    Hook, HookId as HookKey, HookOrdering, KeyId as ApiKey, Login, OrderingKey as OrderingKeys,
+    OrderingScope, Rate, RetrySchedule, Role as Roles, Scope as Scopes, Signing as Signings,
+    Surface as Surfaces, Tenant, TenantId as TenantKey, Trigger as Triggers,
 };
 use crate::services::MatchReason as MatchReasons;
 
@@ -149,6 +149,12 @@ schemas! {
     Timeout = whole(Hook::MIN_TIMEOUT.as_millis() as usize, Hook::MAX_TIMEOUT.as_millis() as usize);
     /// How long the bodies of requests are kept, in seconds.
     Retention = whole(0, KeptBody::MAX_RETENTION.as_secs() as usize).examples([86_400]);
+    /// How many events a request has at most.
+    BatchEvents = whole(BatchOptions::MIN_EVENTS, BatchOptions::MAX_EVENTS).examples([100]);
+    /// How long an event waits for others at most, in milliseconds.
+    BatchWait = whole(0, BatchOptions::MAX_WAIT.as_millis() as usize).examples([1_000]);
+    /// What a request with several events is: a JSON array, or a batch of CloudEvents.
+    BatchFormat = words(BatchFormats::NAMES);
     /// The wait before a retry, in seconds.
     Wait = whole(1, RetrySchedule::MAX_WAIT.as_secs() as usize);
 

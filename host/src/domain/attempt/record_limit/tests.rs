@@ -31,6 +31,7 @@ fn attempt(number: u32, text: &str, outcome: Outcome) -> Attempt {
             headers,
             body_bytes: 1,
             body_kept_until: None,
+            batch: None,
         }),
         outcome,
         cut: false,

@@ -1,0 +1,266 @@
+//! Hooks that ask for requests with several events.
+
+use std::collections::{BTreeMap, HashMap};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{BatchFormat, BatchOptions, Flow, Flows, Request, RequestBody};
+use crate::storage::RenderedRequest;
+
+const HOOK: HookId = HookId(10);
+const TENANT: TenantId = TenantId(1);
+const WAIT: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_millis(100);
+
+/// A queue in which the hook wants up to `max_events` events in a request.
+fn gathering(max_events: usize, now: Instant) -> FairQueue {
+    let mut queue = empty(limits());
+    prove(&mut queue, TENANT.0, HOOK.0);
+    ask_for(&mut queue, Some(max_events), now);
+    queue
+}
+
+fn ask_for(queue: &mut FairQueue, max_events: Option<usize>, now: Instant) {
+    let batch =
+        max_events.map(|max_events| BatchOptions { max_events, max_wait: WAIT, format: BatchFormat::Json });
+    let flow = Arc::new(Flow { batch, ..Flow::default() });
+    queue.set_flows(Flows { hooks: Arc::new(HashMap::from([(HOOK, flow)])), ..Flows::default() }, now);
+}
+
+fn push(queue: &mut FairQueue, numbers: std::ops::Range<i64>, now: Instant) {
+    for number in numbers {
+        let work = work(TENANT.0, HOOK.0, number);
+        assert!(queue.reserve(&work));
+        queue.push(work, now);
+    }
+}
+
+/// The numbers of what starts in one request.
+fn numbers(started: &Started) -> Vec<i64> {
+    std::iter::once(&started.work).chain(&started.others).map(|work| work.delivery.0).collect()
+}
+
+fn next(queue: &mut FairQueue, now: Instant) -> Option<Vec<i64>> {
+    queue.start_next(now).as_ref().map(numbers)
+}
+
+#[test]
+fn a_request_starts_when_there_are_enough_or_when_the_first_has_waited() {
+    let now = clock::monotonic();
+    let mut queue = gathering(3, now);
+    push(&mut queue, 0..2, now);
+    assert!(matches!(queue.start(now), Next::WaitUntil(until) if until == now + WAIT));
+    let later = now + WAIT / 2;
+    push(&mut queue, 2..4, later);
+    assert_eq!(next(&mut queue, later), Some(vec![0, 1, 2]));
+    assert!(matches!(queue.start(later), Next::WaitUntil(until) if until == now + WAIT));
+    assert_eq!(next(&mut queue, now + WAIT), Some(vec![3]));
+    let end = now + WAIT;
+    assert!(matches!(queue.start(end), Next::Idle));
+    push(&mut queue, 4..5, end);
+    assert!(matches!(queue.start(end), Next::WaitUntil(until) if until == end + WAIT));
+}
+
+#[test]
+fn a_request_is_in_flight_once_and_each_of_its_deliveries_is_unfinished_until_its_record() {
+    let now = clock::monotonic();
+    let mut queue = gathering(3, now);
+    push(&mut queue, 0..3, now);
+    let Started { key, others, of_hook, .. } = queue.start_next(now).unwrap();
+    assert_eq!((of_hook, queue.shares.taken(), queue.unfinished(), queue.in_memory()), (1, 1, 3, 3));
+    assert_eq!((queue.queued, queue.queued_bytes), (0, 0));
+    for number in 0..3 {
+        let recalled = queue.recall(DeliveryId(number), (TENANT, HOOK), UnixMillis(0));
+        assert_eq!(recalled, Err(NotRecalled::AttemptInProgress));
+    }
+    queue.close();
+    queue.recorded(key);
+    queue.request_ended(key, Observation::Answered, now);
+    assert_eq!((queue.shares.taken(), queue.unfinished()), (0, 2));
+    for work in others {
+        assert!(!queue.is_drained());
+        queue.recorded(key.of_other(work.delivery));
+    }
+    assert!(queue.is_drained() && queue.attempted.is_empty());
+}
+
+#[test]
+fn a_test_starts_at_once_and_alone() {
+    let now = clock::monotonic();
+    let mut queue = gathering(3, now);
+    push(&mut queue, 0..2, now);
+    let test = Work { trigger: Trigger::Test, ..work(TENANT.0, HOOK.0, 9) };
+    assert!(queue.reserve(&test));
+    queue.push(test, now);
+    assert_eq!(next(&mut queue, now), Some(vec![9]));
+    assert!(matches!(queue.start(now), Next::WaitUntil(until) if until == now + WAIT));
+}
+
+#[test]
+fn what_is_cancelled_leaves_the_others() {
+    let now = clock::monotonic();
+    let mut queue = gathering(3, now);
+    push(&mut queue, 0..3, now);
+    let ticket = queue.recall(DeliveryId(1), (TENANT, HOOK), UnixMillis(0)).unwrap();
+    assert_eq!(next(&mut queue, now), None);
+    queue.end_recall((TENANT, ticket), RecallEnd::Cancelled { lease: Some(lease_of(1, UnixMillis(1))) }, now);
+    assert_eq!(next(&mut queue, now + WAIT), Some(vec![0, 2]));
+}
+
+#[test]
+fn a_request_has_a_limited_number_of_bytes() {
+    let now = clock::monotonic();
+    let mut queue = FairQueue::new(DispatcherLimits { queued_bytes: 64 << 20, ..limits() });
+    prove(&mut queue, TENANT.0, HOOK.0);
+    ask_for(&mut queue, Some(40), now);
+    for number in 0..40 {
+        let work = Work { event: large_event(TENANT.0), ..work(TENANT.0, HOOK.0, number) };
+        assert!(queue.reserve(&work));
+        queue.push(work, now);
+    }
+    // 16 times 64 KiB.
+    assert_eq!(next(&mut queue, now), Some((0..16).collect()));
+    // A request that was stored for a retry may be larger than its event.
+    let mut large = work(TENANT.0, HOOK.0, 50);
+    let request = Request {
+        method: "POST".into(),
+        url: "https://example.com/".to_owned(),
+        headers: Vec::new(),
+        body: RequestBody::Binary(vec![0; 2 << 20]),
+    };
+    large.rendered = Some(RenderedRequest { request, hook_updated_at: UnixMillis(0) });
+    assert!(queue.reserve(&large));
+    queue.push(large, now);
+    assert_eq!(next(&mut queue, now + WAIT), Some((16..32).collect()));
+    assert_eq!(next(&mut queue, now + WAIT), Some((32..40).collect()));
+    assert_eq!(next(&mut queue, now + WAIT), Some(vec![50]));
+}
+
+#[test]
+fn what_the_feeder_brings_does_not_wait_long_while_there_is_more() {
+    let now = clock::monotonic();
+    let mut queue = gathering(3, now);
+    push(&mut queue, 0..2, now);
+    queue.set_backlog(HOOK, TENANT, true);
+    assert!(matches!(queue.start(now), Next::WaitUntil(until) if until == now + SHORT));
+    assert_eq!(next(&mut queue, now + SHORT), Some(vec![0, 1]));
+}
+
+#[test]
+fn a_receiver_that_hangs_gets_what_is_kept_for_it() {
+    let now = clock::monotonic();
+    let mut queue = gathering(100, now);
+    let hanging = |queue: &mut FairQueue| {
+        queue.hook_queue(HOOK, TENANT).health = Health::default();
+        for number in 900..902 {
+            push(queue, number..number + 1, now);
+            let started = queue.start_next(now + WAIT).unwrap();
+            queue.request_ended(started.key, Observation::TimedOut, now + WAIT);
+        }
+    };
+    hanging(&mut queue);
+    let later = now + 2 * WAIT;
+    push(&mut queue, 0..i64::try_from(QUEUED_WHILE_HANGING).unwrap(), later);
+    assert_eq!(next(&mut queue, later).map(|all| all.len()), Some(QUEUED_WHILE_HANGING));
+}
+
+#[test]
+fn a_change_of_the_hook_holds_for_what_waits() {
+    let now = clock::monotonic();
+    let mut queue = gathering(10, now);
+    push(&mut queue, 0..4, now);
+    assert_eq!(next(&mut queue, now), None);
+    ask_for(&mut queue, Some(3), now);
+    assert_eq!(next(&mut queue, now), Some(vec![0, 1, 2]));
+    ask_for(&mut queue, None, now);
+    assert_eq!(next(&mut queue, now), Some(vec![3]));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push { count: i64 },
+    Cancel { which: usize },
+    End { which: usize, observation: Observation },
+    Wait { ms: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let observation = prop_oneof![
+        4 => Just(Observation::Answered),
+        1 => Just(Observation::TimedOut),
+        1 => Just(Observation::Nothing),
+    ];
+    prop_oneof![
+        4 => (1..6_i64).prop_map(|count| Step::Push { count }),
+        1 => any::<usize>().prop_map(|which| Step::Cancel { which }),
+        3 => (any::<usize>(), observation).prop_map(|(which, observation)| Step::End { which, observation }),
+        3 => (1..4_000_u64).prop_map(|ms| Step::Wait { ms }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn each_delivery_starts_once_in_order_and_none_waits_for_longer_than_it_may(
+        max_events in 2..6_usize,
+        steps in prop::collection::vec(step(), 1..100),
+    ) {
+        let mut now = clock::monotonic();
+        let mut queue = gathering(max_events, now);
+        let (mut waiting, mut in_flight, mut number) = (BTreeMap::new(), Vec::new(), 0);
+        for step in steps.into_iter().chain([Step::Wait { ms: 10_000 }]) {
+            match step {
+                Step::Push { count } => {
+                    for _ in 0..count {
+                        let work = work(TENANT.0, HOOK.0, number);
+                        if queue.reserve(&work) {
+                            queue.push(work, now);
+                            waiting.insert(number, now);
+                        }
+                        number += 1;
+                    }
+                }
+                Step::Cancel { which } if !waiting.is_empty() => {
+                    let delivery = *waiting.keys().nth(which % waiting.len()).unwrap();
+                    waiting.remove(&delivery);
+                    let ticket = queue.recall(DeliveryId(delivery), (TENANT, HOOK), UnixMillis(0)).unwrap();
+                    let end = RecallEnd::Cancelled { lease: Some(lease_of(delivery, UnixMillis(1))) };
+                    queue.end_recall((TENANT, ticket), end, now);
+                }
+                Step::End { which, observation } if !in_flight.is_empty() => {
+                    let key: AttemptKey = in_flight.swap_remove(which % in_flight.len());
+                    queue.request_ended(key, observation, now);
+                    queue.recorded(key);
+                }
+                Step::Wait { ms } => now += Duration::from_millis(ms),
+                Step::Cancel { .. } | Step::End { .. } => {}
+            }
+            loop {
+                match queue.start(now) {
+                    Next::Start(started) => {
+                        let numbers = numbers(&started);
+                        prop_assert!(numbers.len() <= max_events && numbers.is_sorted());
+                        for number in &numbers {
+                            prop_assert!(waiting.remove(number).is_some(), "it waits, and starts once");
+                        }
+                        prop_assert!(waiting.keys().all(|left| left > &numbers[0]), "in order");
+                        started.others.iter().for_each(|it| queue.recorded(started.key.of_other(it.delivery)));
+                        in_flight.push(started.key);
+                    }
+                    Next::WaitUntil(until) => {
+                        prop_assert!(until > now && until <= now + WAIT);
+                        break;
+                    }
+                    Next::Idle => {
+                        prop_assert!(waiting.is_empty() || !in_flight.is_empty());
+                        break;
+                    }
+                }
+            }
+            let longest = waiting.values().min().map_or(Duration::ZERO, |since| now - *since);
+            prop_assert!(longest < WAIT || !in_flight.is_empty());
+            prop_assert_eq!(queue.queued, waiting.len());
+            prop_assert_eq!(queue.unfinished(), in_flight.len());
+        }
+    }
+}

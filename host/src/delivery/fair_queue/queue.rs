@@ -362,7 +362,13 @@ impl FairQueue {
     /// Lists `hook` as runnable if it may start a request.
     pub(super) fn add_runnable(&mut self, hook: HookId, now: Instant) {
         let Some(queue) = self.hooks.get_mut(&hook) else { return };
-        let Some(class) = queue.next_class(now) else { return self.wait_for_others(hook) };
+        let Some(class) = queue.next_class(now) else {
+            // What has waited long enough waits for something else now, whose end lists the hook again.
+            if queue.gathers_until().is_some_and(|until| now < until) {
+                self.wait_for_others(hook);
+            }
+            return;
+        };
         let (id, number) = (queue.tenant, class as usize);
         queue.listed = Some(class);
         let is_urgent =

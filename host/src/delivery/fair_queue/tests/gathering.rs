@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{BatchFormat, BatchOptions, Flow, Flows, Request, RequestBody};
+use crate::domain::{BatchFormat, BatchOptions, Flow, Flows, Rate, Request, RequestBody};
 use crate::storage::RenderedRequest;
 
 const HOOK: HookId = HookId(10);
@@ -22,10 +22,17 @@ fn gathering(max_events: usize, now: Instant) -> FairQueue {
 }
 
 fn ask_for(queue: &mut FairQueue, max_events: Option<usize>, now: Instant) {
-    let batch =
-        max_events.map(|max_events| BatchOptions { max_events, max_wait: WAIT, format: BatchFormat::Json });
-    let flow = Arc::new(Flow { batch, ..Flow::default() });
-    queue.set_flows(Flows { hooks: Arc::new(HashMap::from([(HOOK, flow)])), ..Flows::default() }, now);
+    let batch = max_events.map(|max_events| options(max_events, WAIT));
+    set_flow(queue, Flow { batch, ..Flow::default() }, now);
+}
+
+fn options(max_events: usize, max_wait: Duration) -> BatchOptions {
+    BatchOptions { max_events, max_wait, format: BatchFormat::Json }
+}
+
+fn set_flow(queue: &mut FairQueue, flow: Flow, now: Instant) {
+    let hooks = Arc::new(HashMap::from([(HOOK, Arc::new(flow))]));
+    queue.set_flows(Flows { hooks, ..Flows::default() }, now);
 }
 
 fn push(queue: &mut FairQueue, numbers: std::ops::Range<i64>, now: Instant) {
@@ -177,11 +184,51 @@ fn a_change_of_the_hook_holds_for_what_waits() {
     assert_eq!(next(&mut queue, now), Some(vec![3]));
 }
 
-#[derive(Debug, Clone)]
+#[test]
+fn what_has_waited_long_enough_waits_for_the_receiver_and_the_rate() {
+    const LONG: Duration = Duration::from_secs(30);
+    let retry_after = Some(LONG);
+    // The wait, the rate, what is observed of the first request, and how long the next one waits after that.
+    for (max_wait, rate, observation, pause) in [
+        (Duration::ZERO, None, Observation::Answered, None),
+        (SHORT, None, Observation::Answered, None),
+        (SHORT, None, Observation::TimedOut, None),
+        (Duration::ZERO, Some(0.1), Observation::Answered, Some(Duration::from_secs(10))),
+        (SHORT, Some(0.1), Observation::Answered, Some(Duration::from_secs(10))),
+        (Duration::ZERO, None, Observation::Overloaded { retry_after }, Some(LONG)),
+        (SHORT, None, Observation::Overloaded { retry_after }, Some(LONG)),
+    ] {
+        let mut now = clock::monotonic();
+        // Nothing is known of the receiver, so one request is in flight at a time.
+        let mut queue = empty(limits());
+        let max_per_second = rate.map(Rate::nearest);
+        let batch = Some(options(3, max_wait));
+        set_flow(&mut queue, Flow { batch, max_per_second, ..Flow::default() }, now);
+        push(&mut queue, 0..1, now);
+        now += max_wait;
+        let first = queue.start_next(now).unwrap();
+        push(&mut queue, 1..3, now);
+        for wait in [Duration::ZERO, max_wait, max_wait] {
+            now += wait;
+            assert!(queue.start_next(now).is_none(), "one is in flight");
+        }
+        queue.request_ended(first.key, observation, now);
+        if let Some(pause) = pause {
+            let Next::WaitUntil(until) = queue.start(now) else { panic!("{observation:?}") };
+            assert!(now < until && until <= now + pause, "{observation:?}");
+            now = until;
+        }
+        assert_eq!(next(&mut queue, now), Some(vec![1, 2]), "{observation:?}");
+        assert!(matches!(queue.start(now), Next::Idle | Next::WaitUntil(_)));
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Push { count: i64 },
     Cancel { which: usize },
     End { which: usize, observation: Observation },
+    EndAll,
     Wait { ms: u64 },
 }
 
@@ -190,10 +237,12 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Observation::Answered),
         1 => Just(Observation::TimedOut),
         1 => Just(Observation::Nothing),
+        1 => Just(Observation::Overloaded { retry_after: Some(2 * WAIT) }),
     ];
     prop_oneof![
         4 => (1..6_i64).prop_map(|count| Step::Push { count }),
         1 => any::<usize>().prop_map(|which| Step::Cancel { which }),
+        1 => Just(Step::EndAll),
         3 => (any::<usize>(), observation).prop_map(|(which, observation)| Step::End { which, observation }),
         3 => (1..4_000_u64).prop_map(|ms| Step::Wait { ms }),
     ]
@@ -203,12 +252,21 @@ proptest! {
     #[test]
     fn each_delivery_starts_once_in_order_and_none_waits_for_longer_than_it_may(
         max_events in 2..6_usize,
+        max_wait in prop_oneof![Just(Duration::ZERO), Just(WAIT)],
+        window in prop_oneof![Just(1), Just(2), Just(100)],
+        rate in prop_oneof![2 => Just(None), 1 => Just(Some(0.2)), 1 => Just(Some(3.0))],
         steps in prop::collection::vec(step(), 1..100),
     ) {
         let mut now = clock::monotonic();
-        let mut queue = gathering(max_events, now);
+        let mut queue = empty(limits());
+        if window > 1 {
+            queue.hook_queue(HOOK, TENANT).health = Health::proven(window);
+        }
+        let (batch, max_per_second) = (Some(options(max_events, max_wait)), rate.map(Rate::nearest));
+        set_flow(&mut queue, Flow { batch, max_per_second, ..Flow::default() }, now);
         let (mut waiting, mut in_flight, mut number) = (BTreeMap::new(), Vec::new(), 0);
-        for step in steps.into_iter().chain([Step::Wait { ms: 10_000 }]) {
+        let at_the_end = [Step::Wait { ms: 10_000 }, Step::EndAll].repeat(60);
+        for step in steps.into_iter().chain(at_the_end) {
             match step {
                 Step::Push { count } => {
                     for _ in 0..count {
@@ -232,6 +290,12 @@ proptest! {
                     queue.request_ended(key, observation, now);
                     queue.recorded(key);
                 }
+                Step::EndAll => {
+                    for key in in_flight.drain(..) {
+                        queue.request_ended(key, Observation::Answered, now);
+                        queue.recorded(key);
+                    }
+                }
                 Step::Wait { ms } => now += Duration::from_millis(ms),
                 Step::Cancel { .. } | Step::End { .. } => {}
             }
@@ -248,7 +312,7 @@ proptest! {
                         in_flight.push(started.key);
                     }
                     Next::WaitUntil(until) => {
-                        prop_assert!(until > now && until <= now + WAIT);
+                        prop_assert!(until > now);
                         break;
                     }
                     Next::Idle => {
@@ -258,9 +322,11 @@ proptest! {
                 }
             }
             let longest = waiting.values().min().map_or(Duration::ZERO, |since| now - *since);
-            prop_assert!(longest < WAIT || !in_flight.is_empty());
+            let is_delayed = queue.hooks.get(&HOOK).is_some_and(|queue| queue.not_before.is_some());
+            prop_assert!(longest <= max_wait || is_delayed || !in_flight.is_empty());
             prop_assert_eq!(queue.queued, waiting.len());
             prop_assert_eq!(queue.unfinished(), in_flight.len());
         }
+        prop_assert!(waiting.is_empty(), "each starts at some time");
     }
 }

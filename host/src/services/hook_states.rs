@@ -139,12 +139,13 @@ impl HookStates {
         }
     }
 
-    /// Whether deliveries of `hook` may wait because of a limit of its own or its tenant's.
+    /// Whether deliveries of `hook` may wait because of a limit of its own or its tenant's, or for one another.
     #[must_use]
     pub fn is_limited(&self, hook: &Hook) -> bool {
         let has_limit = |flow: Arc<Flow>| flow.max_per_second.is_some() || flow.max_in_flight.is_some();
         let tenant = self.directory.tenant(hook.tenant);
-        hook.flow().is_some_and(has_limit)
+        hook.ordering().is_some()
+            || hook.flow().is_some_and(has_limit)
             || tenant.is_some_and(|tenant| tenant.options.max_per_second.is_some())
     }
 

@@ -114,7 +114,8 @@ pub(super) struct HookView {
     /// What has become of its last attempts, or why nothing is sent.
     state: StateView,
     /// How many deliveries wait, up to 10,000. Only in the response for a single hook that is paused or
-    /// disabled, whose circuit is open, or that has a limit (`max_per_second`, `max_in_flight`, or its tenant's).
+    /// disabled, whose circuit is open, or that keeps an order or has a limit (`max_per_second`, `max_in_flight`, or
+    /// its tenant's).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u32, required = false)]
     held: Option<u32>,

@@ -11,12 +11,12 @@ const LATER: UnixMillis = UnixMillis(NOW.0 + 1_000);
 /// When what has failed once is due again.
 const RETRY: UnixMillis = UnixMillis(NOW.0 + 5_000);
 
-pub(super) fn key(text: &str) -> OrderingKey {
+fn key(text: &str) -> OrderingKey {
     OrderingKey::from_stored(text)
 }
 
 /// An event with a delivery for `hook`, in the order of this key. Without one, it is in none.
-pub(super) fn event_in_order(world: &World, hook: HookId, text: &str) -> Acceptance {
+pub fn event_in_order(world: &World, hook: HookId, text: &str) -> Acceptance {
     let mut acceptance = world.event_for(hook, None);
     acceptance.deliveries[0].ordering_key = (!text.is_empty()).then(|| key(text));
     acceptance
@@ -34,7 +34,7 @@ fn ids(claimed: &[Claimed]) -> Vec<DeliveryId> {
 }
 
 /// The record of an attempt of what was claimed.
-pub(super) fn record_of(world: &World, claimed: &Claimed, state: DeliveryState, at: UnixMillis) -> Record {
+pub fn record_of(world: &World, claimed: &Claimed, state: DeliveryState, at: UnixMillis) -> Record {
     let delivery = &claimed.delivery;
     let group = |key| LeftGroup { group: OrderingGroup { hook: delivery.hook, key }, at };
     let record = world.record_of(delivery.id, state);

@@ -5,6 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::*;
 use crate::domain::{DeliveryState, DomainToken, Login, SecretText};
+use crate::storage::conformance::ordering::{event_in_order, record_of};
 use crate::storage::conformance::{LEASE_END, NOW, TENANT, World};
 use crate::storage::postgres::TestDatabase;
 use crate::storage::sqlite::{SqliteOptions, open};
@@ -104,6 +105,37 @@ async fn a_moved_installation_is_the_same_and_what_waited_is_due() {
     let unfinished = before.deliveries.iter().filter(|delivery| !delivery.state.is_final()).count();
     assert_eq!(claimed.len(), unfinished);
     assert_eq!(claimed.iter().filter(|one| one.rendered.is_some()).count(), 1, "the waiting one");
+}
+
+#[tokio::test]
+async fn what_was_in_order_is_sent_before_what_is_accepted_after_the_move() {
+    let Some(database) = TestDatabase::create().await else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let opened = open(dir.path(), SqliteOptions { keys: keys(), writer_runtime: None }).await.unwrap();
+    let world = World::of_node(opened.stores(), opened.node().await.unwrap());
+    let hook = world.stored_hook().await;
+    let mut expected = Vec::new();
+    let accept = async |world: &World| {
+        let acceptance = event_in_order(world, hook, "a");
+        let id = acceptance.deliveries[0].id;
+        world.store(acceptance).await;
+        id
+    };
+    for _ in 0..2 {
+        expected.push(accept(&world).await);
+    }
+    drop(world);
+    opened.close().await.unwrap();
+    move_all(&mut Source::open(dir.path()).await.unwrap(), &database).await.unwrap();
+
+    let opened = database.open("one").await;
+    let world = World::of_node(opened.stores(), opened.node().await.unwrap());
+    expected.push(accept(&world).await);
+    for expected in expected {
+        let claimed = world.claim(hook, NOW, 10).await;
+        assert_eq!(claimed.iter().map(|one| one.delivery.id).collect::<Vec<_>>(), [expected]);
+        world.record(record_of(&world, &claimed[0], DeliveryState::Succeeded, NOW)).await;
+    }
 }
 
 #[tokio::test]

@@ -256,9 +256,11 @@ BEGIN
                     WHERE b.hook_id = u.hook_id AND b.ordering_key = u.ordering_key AND b.ordering_seq IS NOT NULL
                         AND b.state = 1 AND b.lease_until > p_now));
         GET DIAGNOSTICS v_early = ROW_COUNT;
+        -- If it is all that was looked at, there may be more.
+        v_due := greatest(v_due - v_early, CASE WHEN v_due = v_hook.most + 100 THEN 1 ELSE 0 END);
         -- A hook whose limit is 0 has a row without a delivery.
         RETURN QUERY
-        SELECT v_hook.ordinal, v_due - v_early, l.delivery,
+        SELECT v_hook.ordinal, v_due, l.delivery,
             coalesce((SELECT octet_length(e.data) FROM events e WHERE e.key = (l.delivery).event_key), 0)::bigint
             + CASE WHEN (l.delivery).attempts = 0 THEN 0 ELSE coalesce((SELECT octet_length(q.body)
                 FROM rendered_requests q WHERE q.delivery_id = (l.delivery).id), 0) END
@@ -267,7 +269,7 @@ BEGIN
                 JOIN unfinished_deliveries u ON u.tenant_id = c.tenant_id AND u.id = c.id
                 WHERE coalesce(u.due_at, u.lease_until) <= p_now
                 ORDER BY coalesce(u.due_at, u.lease_until), u.id LIMIT v_hook.most) l ON true
-        WHERE v_due > v_early
+        WHERE v_due > 0
         ORDER BY coalesce((l.delivery).due_at, (l.delivery).lease_until), (l.delivery).id;
     END LOOP;
 END $$;

@@ -84,7 +84,9 @@ pub(super) fn alone(hook: &Hook, event: &Event, run: PipelineRun, format: BatchF
     let end = match check_part(&request, event, format) {
         Ok(()) => PipelineEnd::Verdict(Verdict::Keep(join(&request, &[&request], format))),
         Err(fault) => {
-            steps.iter_mut().last().into_iter().for_each(|step| step.fault = Some(fault.clone()));
+            if let Some(step) = steps.last_mut() {
+                step.fault = Some(fault.clone());
+            }
             PipelineEnd::Fault { step: last_step(hook), fault }
         }
     };

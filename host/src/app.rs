@@ -42,7 +42,7 @@ use crate::ingest::Ingest;
 use crate::random::SystemRandom;
 use crate::sandbox::Sandbox;
 use crate::server::{self, Stop};
-use crate::services::{Handshakes, OperationalEvents, Services};
+use crate::services::{Handshakes, JobRunner, OperationalEvents, Services};
 use crate::sources::Sources;
 use crate::storage::{Database, Storage};
 use crate::vault::Vault;
@@ -147,7 +147,7 @@ async fn start_on(
         (stores, vault),
         (&dispatcher, &connector, ingest),
         (&sandbox, admin.hash),
-        (notices, noticed),
+        (notices, noticed, &stop_feeding),
     );
     let clients = Clients::new(client_limits(&config, files.clients));
     let stop_serving = Stop::default();
@@ -296,7 +296,7 @@ fn router(
     (storage, vault): (Storage, Arc<Vault>),
     (dispatcher, connector, ingest): (&Arc<Dispatcher>, &Arc<Connector>, Arc<Ingest>),
     (sandbox, admin_key_hash): (&Sandbox, [u8; 32]),
-    (notices, noticed): (Notices, NoticeReceiver),
+    (notices, noticed, stop): (Notices, NoticeReceiver, &CancellationToken),
 ) -> Router {
     let sources = sources.clone();
     let uploads = Uploads::new(config.data_dir.clone(), Arc::clone(&storage.deliveries));
@@ -307,6 +307,7 @@ fn router(
     tokio::spawn(handshakes.clone().run());
     let told = (handshakes, notices);
     let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines, told);
+    tokio::spawn(JobRunner::new(services.jobs.clone()).run(stop.clone()));
     let interval = config.operational_event_interval;
     tokio::spawn(OperationalEvents::new(sources.clone(), Arc::clone(&ingest), interval).run(noticed));
     api::router(ApiState {

@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq as _;
 use super::problem::{Kind, Problem, shorten};
 use crate::clients::{Client, TooManyBusy};
 use crate::directory::{Directory, hash_key};
-use crate::domain::{Scope, Scopes, Tenant, TenantId};
+use crate::domain::{KeyId, Scope, Scopes, Tenant, TenantId};
 
 /// The header in which the operator names a tenant, by id or name.
 pub const TENANT_HEADER: &str = "Hookwright-Tenant";
@@ -31,7 +31,7 @@ pub struct Caller(Who);
 enum Who {
     Operator(Option<Arc<Tenant>>),
     /// A caller that acts for one tenant only.
-    Tenant(TenantId, Scopes),
+    Tenant(TenantId, Scopes, Option<KeyId>),
 }
 
 impl Caller {
@@ -41,7 +41,7 @@ impl Caller {
     /// Fails if the key lacks the scope, or if the operator does not name a tenant.
     pub fn may(&self, scope: Scope) -> Result<TenantId, Problem> {
         match &self.0 {
-            Who::Tenant(tenant, scopes) if scopes.contains(scope) => Ok(*tenant),
+            Who::Tenant(tenant, scopes, _) if scopes.contains(scope) => Ok(*tenant),
             Who::Tenant(..) => {
                 Err(Problem::new(Kind::Forbidden, format!("the key lacks the scope `{scope}`")))
             }
@@ -58,7 +58,16 @@ impl Caller {
     pub fn scopes(&self) -> Scopes {
         match &self.0 {
             Who::Operator(_) => Scopes::all(),
-            Who::Tenant(_, scopes) => *scopes,
+            Who::Tenant(_, scopes, _) => *scopes,
+        }
+    }
+
+    /// The caller's key; `None` for the operator, and on surfaces without keys.
+    #[must_use]
+    pub fn key(&self) -> Option<KeyId> {
+        match self.0 {
+            Who::Operator(_) => None,
+            Who::Tenant(.., key) => key,
         }
     }
 
@@ -84,14 +93,14 @@ impl Caller {
     pub fn may_see(&self, tenant: TenantId) -> bool {
         match &self.0 {
             Who::Operator(_) => true,
-            Who::Tenant(own, _) => *own == tenant,
+            Who::Tenant(own, ..) => *own == tenant,
         }
     }
 
     /// A caller that acts for `tenant` with `scopes`, for surfaces that authenticate by other means.
     #[must_use]
     pub fn of_tenant(tenant: TenantId, scopes: Scopes) -> Self {
-        Self(Who::Tenant(tenant, scopes))
+        Self(Who::Tenant(tenant, scopes, None))
     }
 
     /// The caller with this key; `None` if the key is unknown. The operator has no tenant yet.
@@ -101,7 +110,7 @@ impl Caller {
         if bool::from(hash.ct_eq(&admin.0)) {
             return Some(Self(Who::Operator(None)));
         }
-        directory.key_with_hash(&hash).map(|key| Self::of_tenant(key.tenant, key.scopes))
+        directory.key_with_hash(&hash).map(|key| Self(Who::Tenant(key.tenant, key.scopes, Some(key.id))))
     }
 
     /// The tenant for which the caller acts; `None` for the operator without a tenant.
@@ -109,7 +118,7 @@ impl Caller {
     pub fn tenant(&self) -> Option<TenantId> {
         match &self.0 {
             Who::Operator(named) => named.as_ref().map(|tenant| tenant.id),
-            Who::Tenant(tenant, _) => Some(*tenant),
+            Who::Tenant(tenant, ..) => Some(*tenant),
         }
     }
 

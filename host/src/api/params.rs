@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use super::problem::{Kind, Problem, shorten};
 use super::time::parse_time;
 use crate::domain::{
-    AttemptId, DeliveryId, EventId, HookId, Invalid, KeyId, PluginName, TenantId, UnixMillis,
+    AttemptId, DeliveryId, EventId, HookId, Invalid, JobId, KeyId, PluginName, TenantId, UnixMillis,
 };
 
 /// The query parameters of a request.
@@ -135,6 +135,7 @@ named! {
     KeyId, "key", |text| text.parse().ok();
     DeliveryId, "delivery", |text| text.parse().ok();
     AttemptId, "attempt", |text| text.parse().ok();
+    JobId, "job", |text| text.parse().ok();
     PluginName, "plugin", |text| text.parse().ok();
     EventId, "event", |text| (text.len() <= EventId::MAX_LEN).then(|| EventId::from_path(text));
     i64, "project", |text| text.parse().ok();

@@ -13,7 +13,9 @@ use crate::delivery::client::Connector;
 use crate::directory::Directory;
 use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
-use crate::services::{DeliveryService, HookService, HookStates, RequestLimits, Services, SettingsTrial};
+use crate::services::{
+    DeliveryService, HookService, HookStates, JobService, RequestLimits, Services, SettingsTrial,
+};
 use crate::sources::Sources;
 use crate::storage::Storage;
 use crate::vault::Vault;
@@ -99,6 +101,7 @@ services! {
     DeliveryService: deliveries,
     HookService: hooks,
     HookStates: hook_states,
+    JobService: jobs,
     SettingsTrial: trial,
     Arc<RequestLimits>: limits,
 }

@@ -246,7 +246,9 @@ impl Dispatcher {
         Arc::clone(&self.feeder)
     }
 
-    pub(super) fn membership(&self) -> &Membership {
+    /// What this node knows of the others.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
         &self.membership
     }
 

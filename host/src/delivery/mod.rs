@@ -57,6 +57,6 @@ pub use limits::DispatcherLimits;
 pub use notices::{Notice, NoticeKind, NoticeReceiver, Notices};
 pub use pipelines::Pipelines;
 pub use recorder::Recorder;
-pub use request::{plain_draft, signed_headers};
+pub use request::{differences, plain_draft, signed_headers};
 pub use work::Work;
 pub use workers::Workers;

@@ -9,10 +9,10 @@ use super::header_values::{REQUEST_ORIGIN, USER_AGENT};
 use super::oauth::Token;
 use super::{batch_request, signing};
 use crate::domain::header::is_reserved_header;
-use crate::domain::mask::MASK;
+use crate::domain::mask::{MASK, masked_url};
 use crate::domain::{
-    Event, Fault, FaultKind, HeaderList, Hook, Request, RequestBody, SentRequest, Signing, Surface,
-    UnixMillis,
+    Event, Fault, FaultKind, HeaderList, Hook, Request, RequestBody, SentRequest, ShortText, Signing,
+    Surface, UnixMillis,
 };
 
 /// The header with the event's type. The body is only the event's data, unless a plugin wraps it.
@@ -96,6 +96,37 @@ pub fn unsigned(hook: &Hook, sent: &SentRequest, body: RequestBody) -> Request {
 /// Removes the headers that the engine adds whenever it sends a request.
 pub fn retain_own(hook: &Hook, headers: &mut HeaderList) {
     headers.retain(|(name, _)| !is_added(hook, name) && !is_overridden(hook, name));
+}
+
+/// In what `request`, which a pipeline has written now, differs from the one that was `sent`: `method`, `url`, `headers` and
+/// `body`. A value that is masked in the record counts as equal. Of the body only the length is recorded, and its beginning if
+/// it was `kept`.
+#[must_use]
+pub fn differences(
+    hook: &Hook,
+    (sent, kept): (&SentRequest, Option<&[u8]>),
+    request: &Request,
+) -> Vec<&'static str> {
+    let own = |headers: &HeaderList| {
+        let own = headers.iter().filter(|(name, _)| !is_added(hook, name) && !is_overridden(hook, name));
+        let mut own: Vec<_> = own.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+        own.sort_by(|(one, _), (other, _)| one.cmp(other));
+        own
+    };
+    let (before, now) = (own(&sent.headers), own(&request.headers));
+    let is_same = |(one, other): (&(ShortText, ShortText), &(ShortText, ShortText))| {
+        one.0 == other.0 && (one.1 == other.1 || one.1 == MASK)
+    };
+    let same_headers = before.len() == now.len() && before.iter().zip(&now).all(is_same);
+    let body = request.body.as_bytes();
+    let same_body = sent.body_bytes == body.len() as u64 && kept.is_none_or(|kept| body.starts_with(kept));
+    let all = [
+        ("method", sent.method != request.method),
+        ("url", sent.url != request.url && sent.url != masked_url(&request.url)),
+        ("headers", !same_headers),
+        ("body", !same_body),
+    ];
+    all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
 
 /// The signed request in hyper's terms, and what is recorded of it. Its receiver knows it by `id`. `token` is the access token of a hook that needs one.
@@ -263,6 +294,24 @@ mod tests {
             authorization,
             ..testing::hook("https://example.com:8443/hook?a=1")
         }
+    }
+
+    #[test]
+    fn what_differs_from_the_request_that_was_sent_is_named() {
+        let (hook, event) = (hook(Some("Bearer secret")), event());
+        let wanted = draft(&hook, &event);
+        let (_, mut sent) = build(&hook, event.id.as_str(), wanted.clone(), NOW, None).unwrap();
+        sent.mask(&hook, &[]);
+        assert_eq!(differences(&hook, (&sent, None), &wanted), [""; 0], "masked values count as equal");
+        assert_eq!(differences(&hook, (&sent, Some(br#"{"n""#)), &wanted), [""; 0]);
+        assert_eq!(differences(&hook, (&sent, Some(br#"{"m": 1}"#)), &wanted), ["body"]);
+        let other = Request {
+            method: "PUT".into(),
+            url: "https://example.com:8443/hook?a=2".to_owned(),
+            headers: vec![("x-two".into(), "1".into())],
+            body: RequestBody::None,
+        };
+        assert_eq!(differences(&hook, (&sent, None), &other), ["method", "url", "headers", "body"]);
     }
 
     #[test]

@@ -197,6 +197,10 @@ id!(
     /// An attempt of a delivery.
     AttemptId, "atp_"
 );
+id!(
+    /// A job: work on many deliveries.
+    JobId, "job_"
+);
 
 impl AttemptId {
     /// The id of the attempt under the lease with which a delivery is first stored. There is at most one, so it uses

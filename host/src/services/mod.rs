@@ -4,10 +4,12 @@
 //! wake after a change. It has no types of HTTP or of one API. The APIs authenticate, parse, convert and call it.
 
 mod deliveries;
+mod delivery_lists;
 mod event_matches;
 mod handshakes;
 mod hook_states;
 mod hooks;
+mod jobs;
 mod operational_events;
 mod request_limits;
 mod secrets;
@@ -21,10 +23,12 @@ use crate::sources::Sources;
 use crate::storage::Storage;
 
 pub use deliveries::{DeliveryError, DeliveryService};
+pub use delivery_lists::{ListPart, list_filtered};
 pub use event_matches::{HookMatch, MatchReason};
 pub use handshakes::Handshakes;
 pub use hook_states::{HookState, HookStates, Recovered, TenantChange};
 pub use hooks::HookService;
+pub use jobs::{CANCELLABLE, JobError, JobRunner, JobService, MAX_UNFINISHED, RETRYABLE, ReplayPreview};
 pub use operational_events::OperationalEvents;
 pub use request_limits::{LimitExceeded, RequestLimiter, RequestLimits};
 pub use secrets::{SameSecret, new_secret, new_signing_key};
@@ -39,6 +43,8 @@ pub struct Services {
     pub hooks: HookService,
     /// Tells states of hooks.
     pub hook_states: HookStates,
+    /// Starts jobs.
+    pub jobs: JobService,
     /// Makes trial calls of plugins.
     pub trial: SettingsTrial,
     /// Limits on the concurrent requests of a tenant.
@@ -73,7 +79,13 @@ impl Services {
             storage.clone(),
             Arc::clone(&dispatcher),
         );
+        let jobs = JobService::new(
+            sources.clone(),
+            Arc::clone(&directory),
+            storage.clone(),
+            Arc::clone(&dispatcher),
+        );
         let hooks = HookService::new(sources.clone(), directory, dispatcher, trial.clone(), told);
-        Self { deliveries, hooks, hook_states, trial, limits }
+        Self { deliveries, hooks, hook_states, jobs, trial, limits }
     }
 }

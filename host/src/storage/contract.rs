@@ -7,11 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
+use super::delivery_query::{DeliveryQuery, Listed};
 use super::directory::{Changes, ConfigChange, Revision};
 use super::error::StorageError;
 use super::event_search::{DeliveryCounts, EventQuery, ListedEvents, Redelivered};
 use super::hook_states::HookStateStore;
 use super::hook_stats::HookStatsStore;
+use super::jobs::JobStore;
 use super::kept_bodies::KeptBodyStore;
 use super::membership::Membership;
 use super::node_status::NodeStore;
@@ -20,9 +22,9 @@ use super::records::{
 };
 use super::retry_policy::RetryPolicy;
 use crate::domain::{
-    ApiKey, Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Digest, DomainToken, Event, EventId,
-    EventKey, Hook, HookId, KeyId, Lease, Login, NodeNumber, OrderingKey, PluginName, PluginVersion, Project,
-    Tenant, TenantId, TypePattern, UnixMillis,
+    ApiKey, Attempt, AttemptId, Delivery, DeliveryId, Digest, DomainToken, Event, EventId, EventKey, Hook,
+    HookId, KeyId, Lease, Login, NodeNumber, OrderingKey, PluginName, PluginVersion, Project, Tenant,
+    TenantId, UnixMillis,
 };
 
 /// Nothing is due further ahead than this: the longest wait of a schedule is seven days, and up to a fifth of it may be
@@ -79,6 +81,8 @@ pub struct Storage {
     pub nodes: Arc<dyn NodeStore>,
     /// Statistics of hooks.
     pub hook_stats: Arc<dyn HookStatsStore>,
+    /// Jobs.
+    pub jobs: Arc<dyn JobStore>,
     /// Bodies of requests.
     pub kept_bodies: Arc<dyn KeptBodyStore>,
 }
@@ -98,6 +102,7 @@ impl Storage {
             + HookStateStore
             + NodeStore
             + HookStatsStore
+            + JobStore
             + KeptBodyStore
             + 'static,
     {
@@ -112,6 +117,7 @@ impl Storage {
             hook_states: Arc::clone(stores) as _,
             nodes: Arc::clone(stores) as _,
             hook_stats: Arc::clone(stores) as _,
+            jobs: Arc::clone(stores) as _,
             kept_bodies: Arc::clone(stores) as _,
         }
     }
@@ -325,7 +331,7 @@ pub trait DeliveryStore: Send + Sync {
     }
     /// One delivery.
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError>;
-    /// A tenant's deliveries, newest first. May end early; see [`Listed`].
+    /// A tenant's deliveries in the order of the query. May end early; see [`Listed`].
     async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError>;
     /// The deliveries of one event, oldest first.
     async fn of_event(&self, tenant: TenantId, event: EventKey) -> Result<Vec<Delivery>, StorageError>;
@@ -353,33 +359,4 @@ pub trait DeliveryStore: Send + Sync {
     /// The deliveries of `tenant` that have this [short number](DeliveryId::short), whichever node made them. Two nodes may
     /// have made the same number within one millisecond; otherwise there is one at most.
     async fn numbered(&self, tenant: TenantId, number: i64) -> Result<Vec<DeliveryId>, StorageError>;
-}
-
-/// The filters of a list of deliveries.
-#[derive(Debug, Clone, Default)]
-pub struct DeliveryQuery {
-    /// Only deliveries for this hook.
-    pub hook: Option<HookId>,
-    /// Only deliveries in this state.
-    pub state: Option<DeliveryState>,
-    /// Only deliveries of events of these types.
-    pub event_type: Option<TypePattern>,
-    /// Only deliveries created at this time or later.
-    pub since: Option<UnixMillis>,
-    /// Only deliveries created before this time.
-    pub until: Option<UnixMillis>,
-    /// Only deliveries older than this one: the last one of the page before.
-    pub before: Option<DeliveryId>,
-    /// The most deliveries to return.
-    pub limit: u32,
-}
-
-/// A page of a tenant's deliveries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// The deliveries, newest first.
-    pub deliveries: Vec<Delivery>,
-    /// If the search visited as many deliveries as it may: the oldest one that it visited. The next search continues before
-    /// it.
-    pub searched_to: Option<DeliveryId>,
 }

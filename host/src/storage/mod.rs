@@ -10,12 +10,14 @@ mod columns;
 pub mod conformance;
 mod contract;
 mod dedup;
+mod delivery_query;
 mod directory;
 mod driver;
 mod error;
 mod event_search;
 mod hook_states;
 mod hook_stats;
+mod jobs;
 mod kept_bodies;
 mod membership;
 mod node_status;
@@ -28,11 +30,15 @@ pub mod sqlite;
 pub mod transfer;
 
 pub use contract::*;
+pub use delivery_query::{DeliveryQuery, ListOrder, Listed};
 pub use directory::*;
 pub use error::{DriverError, StorageError};
 pub use event_search::{DeliveryCounts, EventQuery, EventSummary, ListedEvents, MAX_DELIVERIES, Redelivered};
 pub use hook_states::{HealthChanges, HookStateStore, Missed, MissedQuery, ProbeClaim};
 pub use hook_stats::HookStatsStore;
+pub use jobs::{
+    JobStep, JobStore, NewReplay, ReplayQuery, Replayable, ReplayableEvent, StepChanges, StepEnd, WantedJob,
+};
 pub use kept_bodies::KeptBodyStore;
 pub use membership::{FENCE_AFTER, Membership, Term};
 pub use node_status::*;

@@ -5,7 +5,7 @@ use crate::api::pointer::Pointer;
 use crate::directory::{DirectoryError, StaleConfiguration};
 use crate::ingest::TestError;
 use crate::sandbox::SandboxError;
-use crate::services::{DeliveryError, LimitExceeded, SameSecret, SettingsError};
+use crate::services::{DeliveryError, JobError, LimitExceeded, SameSecret, SettingsError};
 use crate::storage::StorageError;
 
 impl From<StorageError> for Problem {
@@ -96,6 +96,18 @@ impl From<DeliveryError> for Problem {
             | DeliveryError::InProgress => Kind::Conflict,
             DeliveryError::TooManyAttempts(_) | DeliveryError::TooManyDeliveries => Kind::LimitReached,
             DeliveryError::TooManyCancelled => Kind::TooManyRequests,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<JobError> for Problem {
+    fn from(error: JobError) -> Self {
+        let kind = match error {
+            JobError::NotFound(id) => return Self::not_found("job", &id.to_string()),
+            JobError::Storage(error) => return error.into(),
+            JobError::WrongState { .. } | JobError::HookDisabled(_) => Kind::Conflict,
+            JobError::TooMany => Kind::LimitReached,
         };
         Self::new(kind, error.to_string())
     }

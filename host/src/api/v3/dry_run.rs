@@ -70,7 +70,7 @@ pub(super) struct DryRuns {
     pub(super) directory: Arc<Directory>,
     pub(super) pipelines: Arc<Pipelines>,
     connector: Arc<Connector>,
-    storage: Storage,
+    pub(super) storage: Storage,
     limits: Arc<RequestLimits>,
 }
 

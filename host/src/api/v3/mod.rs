@@ -9,6 +9,7 @@ mod engine;
 pub(super) mod events;
 mod health;
 pub(super) mod hooks;
+mod jobs;
 mod jwks;
 mod keys;
 mod limits;

@@ -4,7 +4,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::openapi::base::base_document;
 use super::{
-    deliveries, engine, events, health, hooks, jwks, keys, logins, nodes, plugins, projects, stats, tenants,
+    deliveries, engine, events, health, hooks, jobs, jwks, keys, logins, nodes, plugins, projects, stats,
+    tenants,
 };
 use crate::api::{SharedApiState, apizee};
 
@@ -23,6 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .merge(jwks::routes())
         .merge(plugins::routes())
         .merge(deliveries::routes())
+        .merge(jobs::routes())
         .merge(stats::routes())
         .merge(apizee::routes())
 }

@@ -9,6 +9,7 @@ pub mod changing;
 pub mod claiming;
 pub mod directory;
 pub mod hook_states;
+pub mod jobs;
 pub mod kept_bodies;
 pub mod nodes;
 pub mod ordering;
@@ -40,6 +41,7 @@ macro_rules! storage_conformance {
             recovery_cancels_the_tests_of_its_node,
             order_holds_between_nodes, a_stale_compare_and_set_is_refused, a_change_on_a_stale_basis_is_refused, all_nodes_see_what_changed
         );
+        $crate::storage_conformance!(@nodes_of jobs $open_many, one_of_several_nodes_works_on_a_job);
         $crate::storage_conformance!(@ $open,
             accepting: [
                 an_event_is_read_back_by_its_id, an_event_with_a_senders_id_is_found_by_both,
@@ -82,6 +84,10 @@ macro_rules! storage_conformance {
                 recovered_events_join_the_end_of_their_group, order_holds_whatever_happens
             ],
             statistics: [counts_of_attempts_add_up],
+            jobs: [
+                jobs_are_read_back_and_limited, jobs_are_paused_resumed_and_cancelled, events_to_replay_are_found,
+                a_step_makes_deliveries_of_events, a_job_ends_with_a_step, a_step_retries_and_cancels_deliveries
+            ],
             directory: [
                 tenants_projects_and_keys_are_read_back, logins_and_tokens_are_read_back, a_taken_name_is_refused,
                 hooks_are_read_back_and_replaced, a_hook_belongs_to_its_tenant,
@@ -94,6 +100,9 @@ macro_rules! storage_conformance {
         );
     };
     (@nodes $open_many:path, $($case:ident),+) => {
+        $crate::storage_conformance!(@nodes_of nodes $open_many, $($case),+);
+    };
+    (@nodes_of $module:ident $open_many:path, $($case:ident),+) => {
         $(
             #[tokio::test]
             async fn $case() {
@@ -102,7 +111,7 @@ macro_rules! storage_conformance {
                 let nodes: Vec<_> = (5..).zip(nodes).map(|(number, storage)| {
                     $crate::storage::conformance::World::of_node(storage, $crate::domain::NodeNumber(number))
                 }).collect();
-                $crate::storage::conformance::nodes::$case(&nodes).await;
+                $crate::storage::conformance::$module::$case(&nodes).await;
             }
         )+
     };

@@ -7,7 +7,7 @@ use crate::domain::{
     Delivery, DeliveryId, DeliveryState, EventKey, EventType, HookId, TenantId, Trigger, TypePattern,
     UnixMillis,
 };
-use crate::storage::{DeliveryQuery, NewDelivery};
+use crate::storage::{DeliveryQuery, ListOrder, NewDelivery};
 
 const ALL: u32 = 1_000;
 
@@ -17,7 +17,7 @@ async fn list(world: &World, query: DeliveryQuery) -> Vec<DeliveryId> {
     listed.deliveries.iter().map(|delivery| delivery.id).collect()
 }
 
-/// Newest first, each delivery on one page.
+/// Newest first or oldest first, each delivery on one page.
 pub async fn pages_follow_each_other(world: &World) {
     let mut expected = Vec::new();
     for _ in 0..10 {
@@ -32,11 +32,20 @@ pub async fn pages_follow_each_other(world: &World) {
         pages.extend(page);
     }
     assert_eq!(pages, expected);
+    let (mut pages, mut after) = (Vec::new(), None);
+    loop {
+        let order = ListOrder::OldestFirst;
+        let page = list(world, DeliveryQuery { after, order, limit: 3, ..DeliveryQuery::default() }).await;
+        let Some(last) = page.last() else { break };
+        after = Some(*last);
+        pages.extend(page);
+    }
+    expected.reverse();
+    assert_eq!(pages, expected);
 }
 
-/// Every combination of filters, against a plain filter over all.
-pub async fn every_filter_selects_what_it_names(world: &World) {
-    let hooks = [world.stored_hook().await, world.stored_hook().await];
+/// Stores deliveries of three types in every state.
+async fn store_in_every_state(world: &World, hooks: [HookId; 2]) {
     for round in 0..3 {
         for state in DeliveryState::ALL {
             for (hook, trigger) in hooks.into_iter().zip([Trigger::Replay, Trigger::Test]) {
@@ -63,6 +72,12 @@ pub async fn every_filter_selects_what_it_names(world: &World) {
             }
         }
     }
+}
+
+/// Every combination of filters, against a plain filter over all.
+pub async fn every_filter_selects_what_it_names(world: &World) {
+    let hooks = [world.stored_hook().await, world.stored_hook().await];
+    store_in_every_state(world, hooks).await;
     let everything = DeliveryQuery { limit: ALL, ..DeliveryQuery::default() };
     let all = world.storage.deliveries.list(TENANT, &everything).await.unwrap().deliveries;
     assert_eq!(all.len(), 42);
@@ -77,8 +92,20 @@ pub async fn every_filter_selects_what_it_names(world: &World) {
                 for (since, until) in times.into_iter().flat_map(|since| times.map(|until| (since, until))) {
                     let event_type = event_type.clone();
                     let before = (asked % 2 == 0).then_some(all[3].id);
+                    let after = (asked % 3 == 0).then_some(all[33].id);
+                    let order = [ListOrder::NewestFirst, ListOrder::OldestFirst][asked / 2 % 2];
                     asked += 1;
-                    let query = DeliveryQuery { hook, state, event_type, since, until, before, limit: ALL };
+                    let query = DeliveryQuery {
+                        hook,
+                        state,
+                        event_type,
+                        since,
+                        until,
+                        before,
+                        after,
+                        order,
+                        limit: ALL,
+                    };
                     let fits = |delivery: &&Delivery| {
                         let made = delivery.id.created_at();
                         state.is_none_or(|state| delivery.state == state)
@@ -90,8 +117,12 @@ pub async fn every_filter_selects_what_it_names(world: &World) {
                             && since.is_none_or(|since| made >= since)
                             && until.is_none_or(|until| made < until)
                             && before.is_none_or(|before| delivery.id < before)
+                            && after.is_none_or(|after| delivery.id > after)
                     };
-                    let expected: Vec<_> = all.iter().filter(fits).map(|delivery| delivery.id).collect();
+                    let mut expected: Vec<_> = all.iter().filter(fits).map(|delivery| delivery.id).collect();
+                    if order == ListOrder::OldestFirst {
+                        expected.reverse();
+                    }
                     assert_eq!(list(world, query.clone()).await, expected, "{query:?}");
                 }
             }

@@ -7,7 +7,7 @@ use super::session::Session;
 use super::{event_search, rowless_of_others};
 use crate::domain::{Delivery, DeliveryId, DeliveryState, TenantId};
 use crate::storage::columns::{DeliveryRow, delivery_from_row, state_code};
-use crate::storage::{DeliveryQuery, Listed, StorageError};
+use crate::storage::{DeliveryQuery, ListOrder, Listed, StorageError};
 
 /// How many deliveries of each table one list visits, at most: some milliseconds of work. A list that keeps few of them comes
 /// in several pages, so that no tenant holds connections for long.
@@ -50,11 +50,7 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(tenant: TenantId, query: &'a DeliveryQuery) -> Self {
-        let until = query.until.map(DeliveryId::first_at);
-        let first = query.since.map_or(0, |since| DeliveryId::first_at(since).0);
-        let last = [until, query.before].into_iter().flatten().min();
-        let last = last.map_or(i64::MAX, |before| before.0.saturating_sub(1));
-        Self { tenant, query, ids: (first, last) }
+        Self { tenant, query, ids: query.ids() }
     }
 
     fn tables(&self) -> impl Iterator<Item = Table> {
@@ -69,7 +65,7 @@ impl<'a> Search<'a> {
         hook.is_some() || event_type.is_some() || state.is_some()
     }
 
-    /// Selects the wanted deliveries, newest first.
+    /// Selects the wanted deliveries, in order.
     fn statement(&self) -> QueryBuilder<Postgres> {
         let mut sql = QueryBuilder::new("SELECT * FROM (");
         for (number, table) in self.tables().enumerate() {
@@ -85,9 +81,11 @@ impl<'a> Search<'a> {
                 // Literally, for the partial index.
                 sql.push(" AND state = ").push(state_code(state));
             }
-            sql.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(self.query.limit)).push(")");
+            sql.push(" ORDER BY id").push(self.direction()).push(" LIMIT ");
+            sql.push_bind(i64::from(self.query.limit)).push(")");
         }
-        sql.push(") found ORDER BY 1 DESC LIMIT ").push_bind(i64::from(self.query.limit));
+        sql.push(") found ORDER BY 1").push(self.direction()).push(" LIMIT ");
+        sql.push_bind(i64::from(self.query.limit));
         sql
     }
 
@@ -96,8 +94,16 @@ impl<'a> Search<'a> {
         let mut sql = QueryBuilder::new("SELECT id FROM (SELECT ");
         sql.push(table.columns());
         self.push_range(&mut sql);
-        sql.push(" ORDER BY id DESC LIMIT 1 OFFSET ").push_bind(most - 1).push(") visited");
+        sql.push(" ORDER BY id").push(self.direction()).push(" LIMIT 1 OFFSET ");
+        sql.push_bind(most - 1).push(") visited");
         sql
+    }
+
+    fn direction(&self) -> &'static str {
+        match self.query.order {
+            ListOrder::NewestFirst => " DESC",
+            ListOrder::OldestFirst => "",
+        }
     }
 
     fn push_range(&self, sql: &mut QueryBuilder<Postgres>) {
@@ -115,7 +121,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// A tenant's deliveries, newest first. Visits at most `most` of each table.
+/// A tenant's deliveries in the order of the query. Visits at most `most` of each table.
 ///
 /// Those that only their events name are taken from this node's memory, and for other nodes from the newest events.
 pub async fn list(
@@ -136,25 +142,37 @@ pub async fn list(
         for table in search.tables() {
             let mut statement = search.end_statement(table, most);
             let found: Option<i64> = statement.build_query_scalar().fetch_optional(&session.pool).await?;
-            end = end.max(found);
+            // Where the first of both searches ends.
+            end = match query.order {
+                ListOrder::NewestFirst => end.max(found),
+                ListOrder::OldestFirst => [end, found].into_iter().flatten().min(),
+            };
         }
-        search.ids.0 = end.unwrap_or(search.ids.0);
+        search.ids = query.ending_at(search.ids, end);
     }
     let mut statement = search.statement();
     let rows: Vec<DeliveryRow> = statement.build_query_as().fetch_all(&session.pool).await?;
     let rows = rows.into_iter().map(delivery_from_row).collect::<Result<Vec<_>, _>>()?;
-    let deliveries = merged(rows, rowless, search.ids.0, query.limit as usize);
+    let deliveries = merged(rows, rowless, search.ids, query);
     let searched_to = end.filter(|_| deliveries.len() < query.limit as usize).map(DeliveryId);
     Ok(Listed { deliveries, searched_to })
 }
 
-/// Both lists as one, newest first. A row is newer than what memory says.
-fn merged(rows: Vec<Delivery>, rowless: Vec<Delivery>, first: i64, limit: usize) -> Vec<Delivery> {
+/// Both lists as one, in order. A row is newer than what memory says.
+fn merged(
+    rows: Vec<Delivery>,
+    rowless: Vec<Delivery>,
+    (first, last): (i64, i64),
+    query: &DeliveryQuery,
+) -> Vec<Delivery> {
     let mut all = rows;
-    all.extend(rowless.into_iter().filter(|delivery| delivery.id.0 >= first));
+    all.extend(rowless.into_iter().filter(|delivery| (first..=last).contains(&delivery.id.0)));
     // Stable: the row comes first.
-    all.sort_by_key(|delivery| std::cmp::Reverse(delivery.id));
+    match query.order {
+        ListOrder::NewestFirst => all.sort_by_key(|delivery| std::cmp::Reverse(delivery.id)),
+        ListOrder::OldestFirst => all.sort_by_key(|delivery| delivery.id),
+    }
     all.dedup_by_key(|delivery| delivery.id);
-    all.truncate(limit);
+    all.truncate(query.limit as usize);
     all
 }

@@ -29,6 +29,7 @@ mod hook_states;
 mod hook_stats;
 mod hooks;
 mod interval;
+mod jobs;
 mod kept_bodies;
 mod kept_connections;
 mod lease_ending;

@@ -130,7 +130,10 @@ impl DeliveryStore for SqliteStores {
 
     async fn list(&self, tenant: TenantId, query: &DeliveryQuery) -> Result<Listed, StorageError> {
         let _permit = self.permit_read(tenant).await?;
-        self.materialize_for_list(Selection::OfTenant(tenant)).await;
+        // What has no row is leased.
+        if query.state.is_none_or(|state| state == DeliveryState::Delivering) {
+            self.materialize_for_list(Selection::OfTenant(tenant)).await;
+        }
         listing::list(&self.readers, tenant, query, listing::MAX_VISITED).await
     }
 

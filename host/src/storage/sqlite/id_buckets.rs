@@ -51,6 +51,21 @@ pub async fn add(
     Ok(())
 }
 
+/// Like [`add`], for several deliveries of a hook.
+pub async fn add_all(
+    connection: &mut SqliteConnection,
+    hook: HookId,
+    deliveries: &[DeliveryId],
+) -> Result<(), StorageError> {
+    let mut buckets: Vec<i64> = deliveries.iter().map(|delivery| delivery.0 >> BITS).collect();
+    buckets.dedup();
+    for bucket in buckets {
+        let sql = "INSERT INTO hook_id_buckets (hook, bucket) VALUES (?, ?) ON CONFLICT DO NOTHING";
+        sqlx::query(sql).bind(hook.0).bind(bucket).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
 /// Buckets that are known to be on disk.
 #[derive(Debug, Default)]
 pub struct KnownBuckets(HashSet<HookBucket>);

@@ -6,7 +6,7 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::rows::{DeliveryRow, delivery_columns, delivery_from_row, state_code};
 use super::{event_search, id_buckets};
 use crate::domain::{DeliveryId, DeliveryState, HookId, TenantId};
-use crate::storage::{DeliveryQuery, Listed, StorageError};
+use crate::storage::{DeliveryQuery, ListOrder, Listed, StorageError};
 
 /// How many deliveries one list visits, at most: some milliseconds of work. A list that keeps few of them comes in several
 /// pages, so that no tenant holds the shared readers for long.
@@ -35,7 +35,7 @@ impl Path {
         }
     }
 
-    /// Whether it may visit many deliveries that the query does not want, newest first.
+    /// Whether it may visit many deliveries that the query does not want, in order.
     fn may_skip_many(self, query: &DeliveryQuery) -> bool {
         match self {
             Self::Table => query.event_type.is_some() || query.state.is_some(),
@@ -58,14 +58,10 @@ pub(super) struct Search<'a> {
 
 impl<'a> Search<'a> {
     pub(super) fn new(tenant: TenantId, query: &'a DeliveryQuery) -> Self {
-        let until = query.until.map(DeliveryId::first_at);
-        let first = query.since.map_or(0, |since| DeliveryId::first_at(since).0);
-        let last = [until, query.before].into_iter().flatten().min();
-        let last = last.map_or(i64::MAX, |before| before.0.saturating_sub(1));
-        Self { tenant, query, path: Path::of(query), ids: (first, last) }
+        Self { tenant, query, path: Path::of(query), ids: query.ids() }
     }
 
-    /// Selects the wanted deliveries, newest first.
+    /// Selects the wanted deliveries, in order.
     pub(super) fn statement(&self) -> QueryBuilder<Sqlite> {
         let mut sql = self.selected(delivery_columns!());
         if let Some(hook) = self.query.hook {
@@ -128,15 +124,16 @@ impl<'a> Search<'a> {
     }
 
     fn order(&self) -> &'static str {
-        if matches!(self.path, Path::Buckets(_)) {
-            " ORDER BY bucket DESC, id DESC"
-        } else {
-            " ORDER BY id DESC"
+        match (self.path, self.query.order) {
+            (Path::Buckets(_), ListOrder::NewestFirst) => " ORDER BY bucket DESC, id DESC",
+            (Path::Buckets(_), ListOrder::OldestFirst) => " ORDER BY bucket, id",
+            (_, ListOrder::NewestFirst) => " ORDER BY id DESC",
+            (_, ListOrder::OldestFirst) => " ORDER BY id",
         }
     }
 }
 
-/// A tenant's deliveries, newest first. Visits at most `most`.
+/// A tenant's deliveries in the order of the query. Visits at most `most`.
 pub async fn list(
     readers: &SqlitePool,
     tenant: TenantId,
@@ -148,7 +145,7 @@ pub async fn list(
     if search.path.may_skip_many(query) {
         let mut statement = search.end_statement(most);
         end = statement.build_query_scalar().fetch_optional(readers).await?;
-        search.ids.0 = end.unwrap_or(search.ids.0);
+        search.ids = query.ending_at(search.ids, end);
     }
     let mut statement = search.statement();
     let rows: Vec<DeliveryRow> = statement.build_query_as().fetch_all(readers).await?;

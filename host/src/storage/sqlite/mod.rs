@@ -28,6 +28,7 @@ mod hook_states;
 mod hook_stats;
 mod hooks;
 mod id_buckets;
+mod jobs;
 mod kept_bodies;
 mod known_events;
 mod listing;

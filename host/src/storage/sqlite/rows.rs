@@ -57,6 +57,7 @@ pub async fn greatest_id(connection: &mut SqliteConnection, end: i64) -> Result<
         SELECT max((SELECT ifnull(max(id), 0) FROM tenants WHERE id < ?1), \
         (SELECT ifnull(max(id), 0) FROM api_keys WHERE id < ?1), \
         (SELECT ifnull(max(id), 0) FROM hooks WHERE id < ?1), \
+        (SELECT ifnull(max(id), 0) FROM jobs WHERE id < ?1), \
         (SELECT ifnull(max(key), 0) FROM events WHERE key < ?1), \
         (SELECT ifnull(max((SELECT max(id) FROM deliveries WHERE tenant_id = t.id AND id < ?1)), 0) \
           FROM t WHERE t.id IS NOT NULL), \

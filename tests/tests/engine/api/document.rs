@@ -64,6 +64,16 @@ async fn samples(client: &Client) -> Vec<Sample> {
     let event = json!({"type": "a.b", "data": {}, "project": 7, "occurred_at": "2026-06-01T09:30:00Z"});
     let time = "2026-06-01T09:30:00Z";
     let recovery = json!({"since": time, "until": time, "after": "evt_01m8rz4g3k2v7"});
+    let replay = json!({
+        "since": "2020-01-01T00:00:00Z", "until": "2021-01-01T00:00:00Z", "types": ["never.*"], "states": ["exhausted"],
+        "missed": true, "max_per_second": 5, "dry_run": true,
+    });
+    let deliveries = json!({
+        "hook": id, "event": "never", "states": ["waiting"], "type": "never.*", "since": "2020-01-01T00:00:00Z",
+        "until": "2021-01-01T00:00:00Z",
+    });
+    let mut retries = deliveries.clone();
+    retries["max_per_second"] = json!(5);
     let stored = client.publish("a.b", json!({})).await;
     let sample = |method, path: &'static str, body| Sample {
         method,
@@ -81,6 +91,9 @@ async fn samples(client: &Client) -> Vec<Sample> {
         sample("patch", "/api/v3/tenants/{id}", json!({"paused": false})),
         sample("patch", "/api/v3/engine", json!({"paused": false})),
         sample("post", "/api/v3/hooks/{id}/recover", recovery),
+        sample("post", "/api/v3/hooks/{id}/replays", replay),
+        sample("post", "/api/v3/deliveries/retries", retries),
+        sample("post", "/api/v3/deliveries/cancellations", deliveries),
         sample("post", "/api/v3/projects", json!({"id": 8, "name": "eight"})),
         sample("post", "/api/v3/keys", json!({"name": "second", "scopes": ["events:write"]})),
         sample("post", "/api/v3/logins", json!({"name": "login", "secret": "long-enough-secret"})),

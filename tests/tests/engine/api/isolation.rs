@@ -20,6 +20,7 @@ fn requests(hook: &str, event: &str, delivery: &str, key: &str) -> Vec<(&'static
         ("POST", format!("/hooks/{hook}/secret/rotate"), "{}"),
         ("POST", format!("/hooks/{hook}/test"), "{}"),
         ("GET", format!("/hooks/{hook}/stats"), ""),
+        ("POST", format!("/hooks/{hook}/replays"), r#"{"since": "2020-01-01T00:00:00Z"}"#),
         ("POST", format!("/hooks/{hook}/preview"), r#"{"event": {"type": "t", "data": 1}}"#),
         ("GET", format!("/events/{event}"), ""),
         ("GET", format!("/events/{event}/deliveries"), ""),

@@ -6,6 +6,7 @@ mod connections;
 mod crash;
 mod egress;
 mod hook_health;
+mod jobs;
 mod lifecycle;
 mod log;
 mod missed;

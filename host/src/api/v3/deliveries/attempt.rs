@@ -48,7 +48,7 @@ pub(super) struct AttemptView {
 /// `masked_headers`, and the headers in the engine's setting `masked_headers`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SentRequest)]
-pub(super) struct SentRequestView {
+pub(in crate::api::v3) struct SentRequestView {
     /// The HTTP method.
     method: String,
     /// The absolute URL.

@@ -11,6 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::SharedApiState;
+pub(super) use attempt::SentRequestView;
+pub(super) use filter::each_once;
 pub(super) use view::DeliveryView;
 
 pub(super) fn routes() -> OpenApiRouter<SharedApiState> {

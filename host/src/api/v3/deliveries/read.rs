@@ -7,7 +7,7 @@ use axum::extract::State;
 use http::Uri;
 
 use super::attempt::AttemptView;
-use super::filter::DeliveryFilter;
+use super::filter::filter_of;
 use super::view::{DeliveryView, EventIds, FullDeliveryView, page_of_attempts};
 use crate::api::auth::Caller;
 use crate::api::page::{self, Page, PageRequest};
@@ -15,7 +15,7 @@ use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
 use crate::api::v3::openapi::schemas;
 use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Scope, TenantId};
-use crate::services::RequestLimits;
+use crate::services::{ListPart, RequestLimits, list_filtered};
 use crate::storage::{Listed, Storage};
 
 /// The number of attempts in the view of one delivery.
@@ -53,7 +53,7 @@ pub(super) async fn list_deliveries(
     let tenant = caller.may(Scope::DeliveriesRead)?;
     let params = Params::of(&uri, &PARAMS)?;
     let wanted: PageRequest<DeliveryId> = PageRequest::of(&params, "deliveries")?;
-    let filter = DeliveryFilter::of(&params)?;
+    let filter = filter_of(&params)?;
     // One more, to know whether there is a next page.
     let limit = u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX);
     // The search for this state reads all unfinished deliveries of the tenant.
@@ -61,7 +61,8 @@ pub(super) async fn list_deliveries(
         true => Some(limits.scans.acquire(tenant).await?),
         false => None,
     };
-    let Listed { deliveries, searched_to } = filter.list(&storage, tenant, wanted.after, limit).await?;
+    let part = ListPart::Before(wanted.after);
+    let Listed { deliveries, searched_to } = list_filtered(&storage, tenant, &filter, part, limit).await?;
     let ids = EventIds::of(&storage, tenant, &deliveries).await?;
     Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, |delivery| ids.view(delivery))))
 }

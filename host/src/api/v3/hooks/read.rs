@@ -80,7 +80,7 @@ pub(in crate::api::v3) fn find(
 ///
 /// # Errors
 /// Fails if the tenant has no such hook, or if the hook is unreadable.
-pub(super) fn find_readable(
+pub(in crate::api::v3) fn find_readable(
     directory: &Directory,
     tenant: TenantId,
     id: HookId,

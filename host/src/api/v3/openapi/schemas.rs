@@ -19,11 +19,12 @@ use crate::domain::receiver_options::{Handshake, HandshakeState as HandshakeStat
 use crate::domain::{
     AttemptId as Attempt, BatchFormat as BatchFormats, BatchOptions, DeliveryId as Delivery,
     DeliveryState as States, DisabledWhy as Whys, EventId as Event, EventKey as Key, EventType as Types,
-    Hook, HookId as HookKey, HookOrdering, KeyId as ApiKey, Login, OrderingKey as OrderingKeys,
-    OrderingScope, Rate, RetrySchedule, Role as Roles, Scope as Scopes, Signing as Signings,
-    Surface as Surfaces, Tenant, TenantId as TenantKey, Trigger as Triggers,
+    Hook, HookId as HookKey, HookOrdering, JobId as JobKey, JobRate as JobRates, JobState as JobStates,
+    JobWork, KeyId as ApiKey, Login, OrderingKey as OrderingKeys, OrderingScope, Rate, RetrySchedule,
+    Role as Roles, Scope as Scopes, Signing as Signings, Surface as Surfaces, Tenant, TenantId as TenantKey,
+    Trigger as Triggers,
 };
-use crate::services::MatchReason as MatchReasons;
+use crate::services::{CANCELLABLE, MatchReason as MatchReasons, RETRYABLE};
 
 /// The digits of an id after its prefix: Crockford's base 32 in lower case.
 const ID_DIGITS: &str = "[0-9a-hjkmnp-tv-z]{13}";
@@ -213,6 +214,22 @@ schemas! {
     Paused = words(&["hook", "tenant", "engine"]);
     /// Why a hook is disabled.
     DisabledWhy = words(Whys::NAMES);
+    /// The id of a job.
+    JobId = id(JobKey::PREFIX);
+    /// What a job does.
+    JobKind = words(JobWork::KINDS);
+    /// The state of a job.
+    JobState = words(JobStates::NAMES);
+    /// The state of a delivery that can be retried in bulk.
+    RetryableState = words(&RETRYABLE.map(States::as_str));
+    /// The state of a delivery that can be cancelled in bulk.
+    CancellableState = words(&CANCELLABLE.map(States::as_str));
+    /// A final state of a delivery.
+    FinalState = words(&["succeeded", "exhausted", "dropped", "cancelled"]);
+    /// How many deliveries a job makes due in a second, at most.
+    JobRate = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(JobRates::MIN)).maximum(Some(JobRates::MAX)).examples([50]);
+    /// A part of a request.
+    RequestPart = words(&["method", "url", "headers", "body"]);
     /// The verdict of a pipeline on an event.
     Verdict = words(&["keep", "drop", "fault"]);
 }

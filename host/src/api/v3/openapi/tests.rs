@@ -30,6 +30,8 @@ const ROUTES: &str = "
     GET /api/v3/hooks/{id}/secret
     GET /api/v3/hooks/{id}/signing-keys
     GET /api/v3/hooks/{id}/stats
+    GET /api/v3/jobs
+    GET /api/v3/jobs/{id}
     GET /api/v3/keys
     GET /api/v3/logins
     GET /api/v3/nodes
@@ -48,6 +50,8 @@ const ROUTES: &str = "
     PATCH /api/v3/engine
     PATCH /api/v3/hooks/{id}
     PATCH /api/v3/tenants/{id}
+    POST /api/v3/deliveries/cancellations
+    POST /api/v3/deliveries/retries
     POST /api/v3/deliveries/{id}/cancel
     POST /api/v3/deliveries/{id}/retry
     POST /api/v3/events
@@ -57,9 +61,13 @@ const ROUTES: &str = "
     POST /api/v3/hooks/{id}/handshake
     POST /api/v3/hooks/{id}/preview
     POST /api/v3/hooks/{id}/recover
+    POST /api/v3/hooks/{id}/replays
     POST /api/v3/hooks/{id}/secret/rotate
     POST /api/v3/hooks/{id}/signing-keys/rotate
     POST /api/v3/hooks/{id}/test
+    POST /api/v3/jobs/{id}/cancel
+    POST /api/v3/jobs/{id}/pause
+    POST /api/v3/jobs/{id}/resume
     POST /api/v3/keys
     POST /api/v3/logins
     POST /api/v3/plugins/{name}/run
@@ -261,6 +269,9 @@ fn enumerations_and_page_items_have_named_schemas() {
         ("/LogLine/properties/level", "LogLevel"),
         ("/Plugin/properties/roles/items", "Role"),
         ("/DryRun/properties/verdict", "Verdict"),
+        ("/Job/properties/state", "JobState"),
+        ("/Job/properties/kind", "JobKind"),
+        ("/ReplayInput/properties/states/items", "FinalState"),
     ] {
         let reference = schemas.pointer(pointer).unwrap_or_else(|| panic!("{pointer}"));
         assert_eq!(reference["$ref"], format!("#/components/schemas/{name}"), "{pointer}");

@@ -1,0 +1,264 @@
+//! What clients do with jobs: start, show and change them.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::pace;
+use crate::delivery::Dispatcher;
+use crate::directory::Directory;
+use crate::domain::{
+    DeliveryFilter, DeliveryState, EventKey, Hook, HookId, Job, JobId, JobProgress, JobRate, JobState,
+    JobWork, KeyId, Replay, TenantId, UnixMillis,
+};
+use crate::sources::Sources;
+use crate::storage::{ReplayQuery, ReplayableEvent, Storage, StorageError};
+
+/// How many jobs of a tenant may be running or paused.
+pub const MAX_UNFINISHED: u32 = 16;
+/// How many searches a dry run makes. Each visits some thousand events.
+const MAX_SEARCHES: usize = 40;
+/// How many events a dry run counts.
+const MAX_COUNTED: u64 = 100_000;
+
+/// Starts jobs, changes and shows them. Clones share one service.
+#[derive(Clone)]
+pub struct JobService {
+    pub(super) sources: Sources,
+    pub(super) directory: Arc<Directory>,
+    pub(super) storage: Storage,
+    pub(super) dispatcher: Arc<Dispatcher>,
+    /// Wakes the runner.
+    pub(super) wake: Arc<Notify>,
+}
+
+/// Why a job was not started or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The tenant has no such job.
+    #[error("there is no job `{0}`")]
+    NotFound(JobId),
+    /// The job's state does not allow the change.
+    #[error("the job is {state}: it cannot be {change}")]
+    WrongState {
+        /// The state.
+        state: JobState,
+        /// The requested change: `paused`, `resumed` or `cancelled`.
+        change: &'static str,
+    },
+    /// The hook is disabled.
+    #[error("the hook `{0}` is disabled; enable it first, or its deliveries would wait")]
+    HookDisabled(HookId),
+    /// The tenant has too many jobs.
+    #[error(
+        "a tenant has at most {MAX_UNFINISHED} jobs that are running or paused; wait for one, or cancel one"
+    )]
+    TooMany,
+    /// Storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// What a replay would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayPreview {
+    /// How many events it would send.
+    pub events: u64,
+    /// Whether there may be more: the search is limited.
+    pub at_least: bool,
+    /// The first of them.
+    pub first: Vec<ReplayableEvent>,
+}
+
+impl JobService {
+    /// Creates the service from the parts of the engine that it uses.
+    #[must_use]
+    pub fn new(
+        sources: Sources,
+        directory: Arc<Directory>,
+        storage: Storage,
+        dispatcher: Arc<Dispatcher>,
+    ) -> Self {
+        Self { sources, directory, storage, dispatcher, wake: Arc::default() }
+    }
+
+    /// Starts to send stored events to `hook` again.
+    ///
+    /// # Errors
+    /// Fails if the hook is disabled, or if the tenant has too many jobs.
+    pub async fn replay(
+        &self,
+        hook: &Hook,
+        replay: Replay,
+        rate: JobRate,
+        started_by: Option<KeyId>,
+    ) -> Result<Job, JobError> {
+        if !hook.enabled {
+            return Err(JobError::HookDisabled(hook.id));
+        }
+        let work = JobWork::Replay(self.until_now(replay));
+        self.start(hook.tenant, work, rate, started_by).await
+    }
+
+    /// The same without what is accepted from now on: events of this moment may still be on their way to the disk, and get
+    /// their deliveries there.
+    fn until_now(&self, replay: Replay) -> Replay {
+        Replay { until: replay.until.min(self.sources.now()), ..replay }
+    }
+
+    /// Starts to retry deliveries. Those that are made from now on are left out.
+    ///
+    /// # Errors
+    /// Fails if the tenant has too many jobs.
+    pub async fn retry(
+        &self,
+        tenant: TenantId,
+        filter: DeliveryFilter,
+        rate: JobRate,
+        started_by: Option<KeyId>,
+    ) -> Result<Job, JobError> {
+        let work = JobWork::Retry(self.made_until_now(filter));
+        self.start(tenant, work, rate, started_by).await
+    }
+
+    /// Starts to cancel deliveries. Those that are made from now on are left out.
+    ///
+    /// # Errors
+    /// Fails if the tenant has too many jobs.
+    pub async fn cancel(
+        &self,
+        tenant: TenantId,
+        filter: DeliveryFilter,
+        started_by: Option<KeyId>,
+    ) -> Result<Job, JobError> {
+        let work = JobWork::Cancel(self.made_until_now(filter));
+        self.start(tenant, work, JobRate::DEFAULT, started_by).await
+    }
+
+    fn made_until_now(&self, filter: DeliveryFilter) -> DeliveryFilter {
+        let now = UnixMillis(self.sources.now().0 + 1);
+        let until = filter.until.map_or(now, |until| until.min(now));
+        DeliveryFilter { until: Some(until), ..filter }
+    }
+
+    async fn start(
+        &self,
+        tenant: TenantId,
+        work: JobWork,
+        rate: JobRate,
+        started_by: Option<KeyId>,
+    ) -> Result<Job, JobError> {
+        let id = JobId::generate(&self.sources.ids, self.sources.now());
+        let progress = JobProgress { examined_to: work.start(), ..JobProgress::default() };
+        let (state, reason, finished_at) = (JobState::Running, None, None);
+        let job = Job { id, tenant, work, rate, started_by, state, reason, progress, finished_at };
+        if !self.storage.jobs.insert_job(&job, MAX_UNFINISHED).await? {
+            return Err(JobError::TooMany);
+        }
+        self.wake.notify_one();
+        Ok(job)
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// Fails if there is no such job.
+    pub async fn job(&self, tenant: TenantId, id: JobId) -> Result<Job, JobError> {
+        self.storage.jobs.job(tenant, id).await?.ok_or(JobError::NotFound(id))
+    }
+
+    /// A tenant's jobs, newest first: at most `limit`, older than `before`.
+    ///
+    /// # Errors
+    /// If storage fails.
+    pub async fn list(
+        &self,
+        tenant: TenantId,
+        before: Option<JobId>,
+        limit: u32,
+    ) -> Result<Vec<Job>, StorageError> {
+        self.storage.jobs.list_jobs(tenant, before, limit).await
+    }
+
+    /// How many of the deliveries that the job made last have not been attempted yet.
+    ///
+    /// # Errors
+    /// If storage fails.
+    pub async fn outstanding(&self, job: &Job) -> Result<usize, StorageError> {
+        let ids = &job.progress.outstanding;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let states = self.storage.jobs.states_of(job.tenant, ids).await?;
+        Ok(states.iter().filter(|(_, state)| pace::is_outstanding(*state)).count())
+    }
+
+    /// Pauses a job, resumes it (`Running`), or cancels it. What it has made stays.
+    ///
+    /// # Errors
+    /// Fails if there is no such job, or if it has ended.
+    pub async fn change(&self, tenant: TenantId, id: JobId, to: JobState) -> Result<Job, JobError> {
+        let changed = self.storage.jobs.change_job(tenant, id, to, self.sources.now()).await?;
+        let job = changed.ok_or(JobError::NotFound(id))?;
+        if job.state == to {
+            self.wake.notify_one();
+            return Ok(job);
+        }
+        let change = match to {
+            JobState::Paused => "paused",
+            JobState::Running => "resumed",
+            _ => "cancelled",
+        };
+        Err(JobError::WrongState { state: job.state, change })
+    }
+
+    /// What a replay would do. Counts a limited number of events, and returns the first `shown`.
+    ///
+    /// # Errors
+    /// If storage fails.
+    pub async fn preview(
+        &self,
+        hook: &Hook,
+        replay: Replay,
+        shown: usize,
+    ) -> Result<ReplayPreview, StorageError> {
+        let replay = self.until_now(replay);
+        let wanted = |event_type: &_, project| replay.wants_event(hook, event_type, project);
+        let mut after = EventKey(JobWork::Replay(replay.clone()).start());
+        let mut preview = ReplayPreview { events: 0, at_least: true, first: Vec::new() };
+        for _ in 0..MAX_SEARCHES {
+            let query = ReplayQuery {
+                tenant: hook.tenant,
+                replay: &replay,
+                after,
+                limit: usize::MAX,
+                max_bytes: u64::MAX,
+            };
+            let found = self.storage.jobs.replayable(&query, &wanted).await?;
+            preview.events += found.events.len() as u64;
+            let room = shown - preview.first.len();
+            preview.first.extend(found.events.into_iter().take(room));
+            match found.searched_to {
+                Some(last) if preview.events < MAX_COUNTED => after = last,
+                Some(_) => break,
+                None => {
+                    preview.at_least = false;
+                    break;
+                }
+            }
+        }
+        Ok(preview)
+    }
+}
+
+/// The states that a bulk retry may name: not those of deliveries that are due or in progress anyway.
+pub const RETRYABLE: [DeliveryState; 5] = [
+    DeliveryState::Waiting,
+    DeliveryState::Succeeded,
+    DeliveryState::Exhausted,
+    DeliveryState::Dropped,
+    DeliveryState::Cancelled,
+];
+/// The states that a bulk cancellation may name. What is in memory, only its node can take out: see
+/// [`DeliveryService::cancel`](crate::services::DeliveryService::cancel).
+pub const CANCELLABLE: [DeliveryState; 2] = [DeliveryState::Pending, DeliveryState::Waiting];

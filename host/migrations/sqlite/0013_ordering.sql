@@ -3,7 +3,7 @@
 ALTER TABLE events ADD COLUMN ordering_key TEXT;        -- as its publisher gave it
 
 -- A delivery with a number is in the order of its hook and key, by these numbers. Until it is the first, it waits: `due_at` is
--- then an hour too late, so that a claim does not find it. Without a number it is in no order.
+-- then eight days too late, so that a claim does not find it. Without a number it is in no order.
 ALTER TABLE deliveries ADD COLUMN ordering_key TEXT;    -- '' if the whole hook is in one order
 ALTER TABLE deliveries ADD COLUMN ordering_seq INTEGER;
 ALTER TABLE deliveries ADD COLUMN ordering_waits INTEGER;

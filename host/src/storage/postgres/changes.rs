@@ -3,7 +3,7 @@
 use sqlx_postgres::PgConnection;
 
 use super::rows::delivery_columns;
-use crate::domain::{Delivery, DeliveryId, DeliveryState, TenantId, UnixMillis};
+use crate::domain::{Delivery, DeliveryId, DeliveryState, NodeNumber, TenantId, UnixMillis};
 use crate::storage::columns::{DeliveryRow, delivery_from_row};
 use crate::storage::{Cancelled, Changed, StorageError};
 
@@ -38,9 +38,9 @@ pub async fn retry(
         INSERT INTO unfinished_deliveries SELECT tenant_id, id, hook_id, event_key, event_type, made_by, 0, attempts, 0, $3 \
         FROM gone"
     } else {
-        // One that waits for those before it waits again when it is claimed.
-        "UPDATE unfinished_deliveries SET state = 0, failures = 0, due_at = $3, \
-        ordering_waits = CASE WHEN ordering_seq IS NOT NULL THEN false END WHERE tenant_id = $1 AND id = $2"
+        // One that waits for those before it goes on waiting.
+        "UPDATE unfinished_deliveries SET state = 0, failures = 0, \
+        due_at = CASE WHEN ordering_waits THEN due_at ELSE $3 END WHERE tenant_id = $1 AND id = $2"
     };
     sqlx::query(sql).bind(tenant.0).bind(id.0).bind(now.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
@@ -48,14 +48,18 @@ pub async fn retry(
 }
 
 /// Cancels a delivery that is not final.
+///
+/// In an order, one that another node attempts is not cancelled: the next one would be sent beside it.
 pub async fn cancel(
     connection: &mut PgConnection,
+    node: NodeNumber,
     tenant: TenantId,
     id: DeliveryId,
 ) -> Result<Option<Cancelled>, StorageError> {
     let group = lock_group(&mut *connection, tenant, id).await?;
     let Some(delivery) = locked(&mut *connection, tenant, id).await? else { return Ok(None) };
-    if delivery.state.is_final() {
+    let is_attempted = group.is_some() && delivery.lease.is_some_and(|lease| lease.owner != node);
+    if delivery.state.is_final() || is_attempted {
         return Ok(Some(Cancelled::Refused(delivery.state)));
     }
     let sql = "WITH gone AS (DELETE FROM unfinished_deliveries WHERE tenant_id = $1 AND id = $2 RETURNING *) \

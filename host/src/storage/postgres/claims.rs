@@ -56,7 +56,7 @@ pub async fn lease(
     let chosen = || leased.iter().flat_map(|leased| &leased.deliveries).map(|(delivery, _)| delivery);
     if chosen().next().is_some() {
         let sql = "UPDATE unfinished_deliveries SET state = 1, due_at = NULL, lease_owner = $1, lease_id = $2, \
-            lease_until = $3 FROM unnest($4::bigint[], $5::bigint[]) w (tenant, delivery) \
+            lease_until = $3, ordering_waits = CASE WHEN ordering_waits IS NOT NULL THEN false END FROM unnest($4::bigint[], $5::bigint[]) w (tenant, delivery) \
             WHERE tenant_id = w.tenant AND id = w.delivery";
         let query = sqlx::query(sql).bind(i32::from(lease.owner.0)).bind(lease.id.0).bind(lease.until.0);
         let query = query.bind(chosen().map(|it| it.tenant.0).collect::<Vec<_>>());

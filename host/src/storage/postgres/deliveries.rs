@@ -135,7 +135,7 @@ impl DeliveryStore for PostgresStores {
         self.materialize_one(tenant, id).await?;
         let cancelling = self.repeat_on_conflict(|| async move {
             let mut transaction = self.pool().begin().await?;
-            let cancelled = changes::cancel(&mut transaction, tenant, id).await?;
+            let cancelled = changes::cancel(&mut transaction, self.session.node, tenant, id).await?;
             transaction.commit().await?;
             Ok(cancelled)
         });

@@ -84,6 +84,7 @@ pub async fn recover(session: &Session, node: NodeNumber, now: UnixMillis) -> Re
     let sql = "UPDATE unfinished_deliveries SET due_at = $1 WHERE state <> 1 AND due_at > $2";
     let query = sqlx::query(sql).bind(now.0).bind(now.plus(FURTHEST_AHEAD).0);
     query.execute(&mut *transaction).await?;
+    sqlx::query("SELECT advance_waiting_groups($1)").bind(now.0).execute(&mut *transaction).await?;
     let query = sqlx::query_scalar("SELECT written_until FROM nodes WHERE number = $1").bind(number);
     let mark: Option<i64> = query.fetch_optional(&mut *transaction).await?;
     transaction.commit().await?;

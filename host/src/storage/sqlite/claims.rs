@@ -1,6 +1,6 @@
 //! Leases: claiming deliveries that are due, and ending the leases that a crash left behind.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
@@ -8,7 +8,7 @@ use sqlx::{FromRow as _, Row as _};
 use tokio::sync::Mutex;
 
 use super::connection::WriteConnection;
-use super::ordering::{is_behind, waiting_ms};
+use super::ordering::{self, is_behind, waiting_ms};
 use super::rendered_rows::rendered_columns;
 use super::rows::{
     DELIVERY_COLUMNS, DeliveryRow, EventRow, RenderedRow, damaged, delivery_columns, delivery_from_row,
@@ -75,7 +75,8 @@ pub async fn lease(
     if leased.iter().any(|leased| !leased.deliveries.is_empty()) {
         let keys = keys_of(leased.iter().flat_map(Leased::deliveries));
         let sql = concat!(
-            "UPDATE deliveries SET state = 1, due_at = NULL, lease_owner = ?, lease_id = ?, lease_until = ? WHERE ",
+            "UPDATE deliveries SET state = 1, due_at = NULL, lease_owner = ?, lease_id = ?, lease_until = ?, \
+            ordering_waits = iif(ordering_waits IS NULL, NULL, 0) WHERE ",
             is_among!()
         );
         let Lease { owner, id, until } = claim.lease;
@@ -89,6 +90,10 @@ pub async fn lease(
     Ok(leased)
 }
 
+/// If all that is read is due before its turn, so much more is read, so often.
+const MORE_THAN_EARLY: i64 = 100;
+const MAX_READS: usize = 10;
+
 /// The deliveries of one hook to lease.
 async fn due(
     connection: &mut SqliteConnection,
@@ -96,6 +101,25 @@ async fn due(
     now: UnixMillis,
     room: &mut ByteRoom,
 ) -> Result<Leased, StorageError> {
+    let (mut leased, mut extra) = (Leased::default(), 0);
+    for _ in 0..MAX_READS {
+        let only_early;
+        (leased, only_early) = due_once(connection, hook, now, (room, extra)).await?;
+        if !only_early {
+            break;
+        }
+        extra = MORE_THAN_EARLY;
+    }
+    Ok(leased)
+}
+
+/// The same. Also says whether all that was read was due before its turn.
+async fn due_once(
+    connection: &mut SqliteConnection,
+    hook: HookClaim,
+    now: UnixMillis,
+    (room, extra): (&mut ByteRoom, i64),
+) -> Result<(Leased, bool), StorageError> {
     // One more row tells whether there are more. Lengths are read from the headers of rows, without the data. A delivery that
     // was never attempted has no rendered request.
     let sql = concat!(
@@ -108,27 +132,31 @@ async fn due(
         " FROM deliveries INDEXED BY deliveries_unfinished \
          WHERE hook_id = ? AND state < 3 AND ready_at <= ? ORDER BY ready_at, id LIMIT ?"
     );
-    let due = sqlx::query(sql).bind(hook.hook.0).bind(now.0).bind(i64::from(hook.limit) + 1);
+    let due = sqlx::query(sql).bind(hook.hook.0).bind(now.0).bind(i64::from(hook.limit) + extra + 1);
     let rows = due.fetch_all(&mut *connection).await?;
-    let (mut deliveries, mut early) = (Vec::with_capacity(rows.len()), Vec::new());
-    for row in rows.iter().take(hook.limit as usize) {
+    let (mut deliveries, mut early, mut groups) =
+        (Vec::with_capacity(rows.len()), Vec::new(), BTreeSet::new());
+    for row in rows.iter().take(hook.limit as usize + usize::try_from(extra).unwrap_or(0)) {
         let bytes: i64 = row.try_get(DELIVERY_COLUMNS)?;
         let key: Option<&str> = row.try_get(DELIVERY_COLUMNS + 1)?;
+        let key = key.map(OrderingKey::from_stored);
         if row.try_get(DELIVERY_COLUMNS + 2)? {
             early.push(delivery_from_row(DeliveryRow::from_row(row)?)?);
+            groups.extend(key.map(|key| (hook.hook.0, key)));
             continue;
         }
-        if !room.take(&hook, bytes.unsigned_abs()) {
+        if deliveries.len() >= hook.limit as usize || !room.take(&hook, bytes.unsigned_abs()) {
             break;
         }
-        let delivery = delivery_from_row(DeliveryRow::from_row(row)?)?;
-        deliveries.push((delivery, key.map(OrderingKey::from_stored)));
+        deliveries.push((delivery_from_row(DeliveryRow::from_row(row)?)?, key));
     }
     let more = deliveries.len() + early.len() < rows.len();
     if !early.is_empty() {
         make_wait(connection, &early, now).await?;
+        ordering::advance_now(connection, &groups).await?;
     }
-    Ok(Leased { deliveries, more })
+    let only_early = deliveries.is_empty() && !early.is_empty() && hook.limit > 0;
+    Ok((Leased { deliveries, more }, only_early))
 }
 
 /// What was due before its turn waits again: somebody retried it by hand, or its lease has ended.
@@ -283,7 +311,8 @@ pub async fn recover(
         (SELECT tenant_id, id FROM deliveries INDEXED BY deliveries_unfinished \
         WHERE state < 3 AND state <> 1 AND ready_at > ?2)";
     let furthest = now.plus(FURTHEST_AHEAD);
-    sqlx::query(sql).bind(now.0).bind(furthest.0).execute(connection).await?;
+    sqlx::query(sql).bind(now.0).bind(furthest.0).execute(&mut *connection).await?;
+    ordering::advance_waiting(connection).await?;
     Ok(ended)
 }
 

@@ -294,9 +294,9 @@ async fn retry(
         return Ok(Some(Changed::Refused(delivery.state)));
     }
     // What was final had left its order.
-    let sql = "UPDATE deliveries SET state = 0, failures = 0, due_at = ?, \
-        ordering_seq = iif(state < 3, ordering_seq, NULL), \
-        ordering_waits = iif(state < 3 AND ordering_seq IS NOT NULL, 0, NULL) WHERE id = ? AND tenant_id = ?";
+    let sql = "UPDATE deliveries SET state = 0, failures = 0, \
+        due_at = iif(state < 3 AND ordering_waits, due_at, ?), \
+        ordering_seq = iif(state < 3, ordering_seq, NULL), ordering_waits = iif(state < 3, ordering_waits, NULL) WHERE id = ? AND tenant_id = ?";
     sqlx::query(sql).bind(now.0).bind(id.0).bind(tenant.0).execute(&mut *connection).await?;
     remove_rendered(connection, id).await?;
     Ok(Some(Changed::retried(delivery, now)))

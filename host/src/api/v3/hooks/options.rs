@@ -38,13 +38,7 @@ pub(super) fn read_ordering(
     if let Some(attempts) = skip_after {
         HookOrdering::check_skip_after(attempts).map_err(|rule| Problem::invalid(skip(), rule))?;
     }
-    let Some(scope) = ordering.filter(|text| *text != NO_ORDERING) else {
-        if skip_after.is_some() {
-            let rule = "the hook keeps no order: set `ordering`, or leave out `ordering_skip_after`";
-            return Err(Problem::at(Kind::InvalidValue, skip(), rule));
-        }
-        return Ok(None);
-    };
+    let Some(scope) = ordering.filter(|text| *text != NO_ORDERING) else { return Ok(None) };
     let scope: Result<OrderingScope, _> = scope.parse();
     let scope = scope.map_err(|_| {
         let names = OrderingScope::NAMES.join(", ");

@@ -86,11 +86,12 @@ pub(super) struct HookInput {
     #[schema(value_type = Option<schemas::MaxPerSecond>)]
     max_per_second: Option<f64>,
     /// In which order deliveries are sent: those of events with the same `ordering_key` one after the other
-    /// (`key`), all of the hook (`hook`), or in none (`none`). Default: `none`.
+    /// (`key`), all of the hook (`hook`), or in none (`none`). A change holds for events that are accepted from then
+    /// on; between them and what waits there is no order. Default: `none`.
     #[schema(value_type = Option<schemas::Ordering>)]
     ordering: Option<String>,
-    /// After so many failed attempts, 1 to 100, those behind a delivery do not wait for it any more. Default: they
-    /// wait until it is final.
+    /// After so many failed attempts, 1 to 100, those behind a delivery do not wait for it any more. A change acts at
+    /// its next attempt. Without `ordering` it has no effect. Default: they wait until it is final.
     #[schema(value_type = Option<schemas::OrderingSkipAfter>)]
     ordering_skip_after: Option<u32>,
     /// How long the bodies of requests are kept, to be read with their attempts: in seconds, up to 30 days. Default:

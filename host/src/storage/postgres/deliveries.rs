@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use sqlx_postgres::PgExecutor;
 
 use super::rows::delivery_columns;
@@ -72,19 +72,10 @@ impl DeliveryStore for PostgresStores {
         let mut json = JsonMaker::default();
         let rows = records.into_iter().map(|it| RecordRow::new(it, &mut json, &self.session.vault));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        let mut rows = rows.as_slice();
-        while !rows.is_empty() {
-            let (part, rest) = rows.split_at(recording::first_part(rows).max(1));
-            let writes =
-                recording::divide(part).map(|part| retries.run(|| recording::write(&self.session, part)));
-            try_join_all(writes).await?;
-            rows = rest;
-        }
-        Ok(())
-    }
-
-    fn record_interval(&self) -> Duration {
-        interval::between_transactions(&self.session.membership)
+        // Those by which deliveries leave their groups wait for others and for the disk: in transactions of their own.
+        let (leaving, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.leaves.is_some());
+        let (leaving, rows) = (self.record_all(&leaving, retries), self.record_all(&rows, retries));
+        try_join(leaving, rows).await.map(drop)
     }
 
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError> {
@@ -174,6 +165,17 @@ impl DeliveryStore for PostgresStores {
 }
 
 impl PostgresStores {
+    async fn record_all(&self, mut rows: &[RecordRow], retries: RetryPolicy) -> Result<(), StorageError> {
+        while !rows.is_empty() {
+            let (part, rest) = rows.split_at(recording::first_part(rows).max(1));
+            let writes =
+                recording::divide(part).map(|part| retries.run(|| recording::write(&self.session, part)));
+            try_join_all(writes).await?;
+            rows = rest;
+        }
+        Ok(())
+    }
+
     /// A delivery and its attempts, as of one moment.
     async fn read_with_attempts(
         &self,

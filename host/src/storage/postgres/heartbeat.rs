@@ -32,6 +32,8 @@ const SPARED_MS: i64 = 10_000;
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3_600);
 /// The same if they could not be made.
 const PARTITIONS_AGAIN: Duration = Duration::from_secs(60);
+/// How often groups of deliveries in order are looked through for a first one that waits. There should be none.
+const ORDER_EVERY: Duration = Duration::from_secs(300);
 /// How long the takeover of a node's work may take. The server ends it before that.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(65);
 /// What other nodes handed over or left is looked for this often.
@@ -146,10 +148,11 @@ async fn maintain(session: Weak<Session>, mut seen: watch::Receiver<Seen>) {
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut partitions_at = Instant::from_std(clock::monotonic());
+    let mut order_at = partitions_at + ORDER_EVERY;
     while seen.changed().await.is_ok() {
         let Some(session) = session.upgrade() else { return };
         let now = seen.borrow_and_update().clone();
-        if let Err(error) = maintain_once(&session, now, &mut partitions_at).await {
+        if let Err(error) = maintain_once(&session, now, (&mut partitions_at, &mut order_at)).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "cannot do what a node does for the database at intervals");
         }
@@ -162,7 +165,7 @@ async fn maintain(session: Weak<Session>, mut seen: watch::Receiver<Seen>) {
 async fn maintain_once(
     session: &Session,
     Seen { now, dead }: Seen,
-    partitions_at: &mut Instant,
+    (partitions_at, order_at): (&mut Instant, &mut Instant),
 ) -> Result<(), StorageError> {
     for (node, epoch) in dead {
         if let Err(error) = take_over(session, node, epoch).await {
@@ -182,6 +185,10 @@ async fn maintain_once(
         if session.pool.bounded(made).await? {
             *partitions_at = monotonic + PARTITIONS_EVERY;
         }
+    }
+    if *order_at <= monotonic {
+        *order_at = monotonic + ORDER_EVERY;
+        sqlx::query("SELECT advance_waiting_groups($1)").bind(now.0).execute(&session.pool).await?;
     }
     Ok(())
 }

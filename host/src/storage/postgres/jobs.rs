@@ -275,8 +275,8 @@ async fn retry(
         again AS (INSERT INTO unfinished_deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, state, \
             attempts, failures, due_at) \
             SELECT tenant_id, id, hook_id, event_key, event_type, made_by, 0, attempts, 0, due FROM gone RETURNING id), \
-        sooner AS (UPDATE unfinished_deliveries u SET state = 0, failures = 0, due_at = n.due, \
-            ordering_waits = CASE WHEN u.ordering_seq IS NOT NULL THEN false END FROM n \
+        sooner AS (UPDATE unfinished_deliveries u SET state = 0, failures = 0, \
+            due_at = CASE WHEN u.ordering_waits THEN u.due_at ELSE n.due END FROM n \
             WHERE u.tenant_id = $3 AND u.id = n.retried AND u.state <> 1 AND u.state = ANY ($4::bigint[]) \
             AND u.made_by <> 1 AND u.attempts < $5 \
             AND EXISTS (SELECT FROM hooks h WHERE h.id = u.hook_id AND h.tenant_id = $3) RETURNING u.id) \

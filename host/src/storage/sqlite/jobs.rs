@@ -249,10 +249,10 @@ async fn retry(
     due: &[(DeliveryId, UnixMillis)],
 ) -> Result<Vec<DeliveryId>, StorageError> {
     let rows: Vec<_> = due.iter().map(|(id, due_at)| (tenant.0, id.0, due_at.0)).collect();
-    // What was final had left its order.
-    let sql = "UPDATE deliveries SET state = 0, failures = 0, due_at = n.due_at, \
-        ordering_seq = iif(state < 3, ordering_seq, NULL), \
-        ordering_waits = iif(state < 3 AND ordering_seq IS NOT NULL, 0, NULL) \
+    // What was final had left its order. What waits for others goes on waiting.
+    let sql = "UPDATE deliveries SET state = 0, failures = 0, \
+        due_at = iif(state < 3 AND ordering_waits, deliveries.due_at, n.due_at), \
+        ordering_seq = iif(state < 3, ordering_seq, NULL), ordering_waits = iif(state < 3, ordering_waits, NULL) \
         FROM (SELECT value ->> 0 AS tenant, value ->> 1 AS retried, value ->> 2 AS due_at FROM json_each(?1)) n \
         WHERE tenant_id = n.tenant AND id = n.retried AND state <> 1 AND state IN (SELECT value FROM json_each(?3)) \
         AND made_by <> 1 AND attempts < ?4 \

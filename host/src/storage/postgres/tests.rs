@@ -109,6 +109,7 @@ async fn a_partition_is_not_waited_for_behind_a_reader() {
 
 mod lost_leases;
 mod members;
+mod ordering;
 
 async fn run(database: &TestDatabase, sql: &'static str) {
     let mut connection = PgConnection::connect(database.url()).await.unwrap();

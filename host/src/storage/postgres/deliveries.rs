@@ -78,6 +78,10 @@ impl DeliveryStore for PostgresStores {
         try_join(leaving, rows).await.map(drop)
     }
 
+    fn record_interval(&self) -> Duration {
+        interval::between_transactions(&self.session.membership)
+    }
+
     async fn delivery(&self, tenant: TenantId, id: DeliveryId) -> Result<Option<Delivery>, StorageError> {
         one(self.pool(), tenant, id).await
     }

@@ -72,6 +72,9 @@ impl DeliveryStore for PostgresStores {
         let mut json = JsonMaker::default();
         let rows = records.into_iter().map(|it| RecordRow::new(it, &mut json, &self.session.vault));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        if rows.iter().all(|row| row.leaves.is_none()) {
+            return self.record_all(&rows, retries).await;
+        }
         // Those by which deliveries leave their groups wait for others and for the disk: in transactions of their own.
         let (leaving, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.leaves.is_some());
         let (leaving, rows) = (self.record_all(&leaving, retries), self.record_all(&rows, retries));

@@ -263,7 +263,8 @@ impl Dispatcher {
         loop {
             let next = self.queue().start(now);
             match next {
-                Next::Start(Started { work, others, of_hook, key }) => {
+                Next::Start(Started { work, others, of_hook, wants_more, key }) => {
+                    self.wake_if(wants_more);
                     let permit = |key, in_flight| {
                         let dispatcher = Arc::clone(self);
                         AttemptPermit { dispatcher, key, in_flight, is_recorded: false }

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use rustc_hash::FxHashSet;
 
-use super::pacing::most_queued;
+use super::pacer::most_queued;
 use super::queue::FairQueue;
 use crate::domain::{HookId, TenantId};
 

@@ -1,7 +1,7 @@
 //! How many more deliveries there is room for in memory.
 
 use super::hook_queue::limit_with;
-use super::pacing::most_queued;
+use super::pacer::most_queued;
 use super::queue::FairQueue;
 use super::shares;
 use crate::domain::{HookId, TenantId, Trigger};

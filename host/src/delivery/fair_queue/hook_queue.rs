@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::health::{Class, Health};
-use super::pacing::most_queued;
+use super::pacer::most_queued;
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::work::Work;
 use crate::domain::{DeliveryId, Flow, TenantId, Trigger};

@@ -6,12 +6,27 @@
 
 use std::time::{Duration, Instant};
 
-use crate::domain::Rate;
+use crate::domain::{HookId, Rate, TenantId};
 
 /// At once there start at most as many requests as the rate allows in this time, but at least one.
 const BURST: Duration = Duration::from_millis(100);
 /// A request that starts so late delays none of those after it: timers are not exact.
 const LATE: Duration = Duration::from_millis(20);
+
+/// A hook or a tenant with a rate has no more in memory than may start in this time, so that leases are not held for long.
+const QUEUED_TIME: Duration = Duration::from_secs(4);
+
+/// How many deliveries may be queued because of a rate.
+pub(super) fn most_queued(rate: Rate) -> usize {
+    rate.in_time(QUEUED_TIME).max(1)
+}
+
+/// Who starts nothing before a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Delayed {
+    Hook(HookId),
+    Tenant(TenantId),
+}
 
 /// See the module's head.
 #[derive(Debug, Clone, Copy)]

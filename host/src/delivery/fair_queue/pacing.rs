@@ -4,29 +4,14 @@
 //! count.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::health::{Class, Observation};
 use super::next::{AttemptKey, Started};
-use super::pacer::Pacer;
+use super::pacer::{Delayed, Pacer, most_queued};
 use super::queue::FairQueue;
 use crate::delivery::work::Work;
 use crate::domain::{Flow, Flows, HookId, Rate, TenantId, Trigger};
-
-/// A hook or a tenant with a rate has no more in memory than may start in this time, so that leases are not held for long.
-pub(super) const QUEUED_TIME: Duration = Duration::from_secs(4);
-
-/// Who starts nothing before a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Delayed {
-    Hook(HookId),
-    Tenant(TenantId),
-}
-
-/// How many deliveries may be queued because of a rate.
-pub(super) fn most_queued(rate: Rate) -> usize {
-    rate.in_time(QUEUED_TIME).max(1)
-}
 
 impl FairQueue {
     /// Starts no request of `hook` before `until`. This replaces an earlier time, but not a rate.

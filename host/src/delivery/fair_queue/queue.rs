@@ -8,8 +8,7 @@ use rustc_hash::FxHashMap;
 use super::health::{Class, Observation};
 use super::hook_queue::HookQueue;
 use super::next::{AttemptKey, Next, Started};
-use super::pacer::Pacer;
-use super::pacing::Delayed;
+use super::pacer::{Delayed, Pacer};
 use super::round_robin::{RoundRobin, Tenant};
 use super::shares::ConcurrencyShares;
 use crate::delivery::limits::DispatcherLimits;
@@ -276,13 +275,15 @@ impl FairQueue {
         self.release(&work);
         self.start_others(&others);
         let counts = may_have_rate && !work.goes_back() && self.count(hook, id, now);
+        // A receiver that takes long must not slow the rate down.
+        let wants_more = counts && self.wants_more(hook);
         self.add_runnable(hook, now);
         if let Some(tenant) = self.tenants.get_mut(&id) {
             self.round_robin.add(id, tenant, class, &self.limits);
         }
         let (delivery, is_other) = (work.delivery, false);
         let key = AttemptKey { delivery, hook, tenant: id, class, started_at: now, counts, is_other };
-        Some(Started { work, others, of_hook, key })
+        Some(Started { work, others, of_hook, wants_more, key })
     }
 
     /// The receiver has answered or failed to: another request may start. Returns whether the hook has more on disk and its

@@ -168,7 +168,7 @@ impl Model {
     }
 
     fn start_all(&mut self) {
-        while let Some(Started { work, others, of_hook, key }) = self.queue.start_next(self.now) {
+        while let Some(Started { work, others, of_hook, key, .. }) = self.queue.start_next(self.now) {
             assert!(others.is_empty(), "no hook asks for batches");
             let (number, hook) = (work.delivery.0, work.hook.0);
             assert_eq!(self.queued.remove(&number), Some(hook), "it was queued");

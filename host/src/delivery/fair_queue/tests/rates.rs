@@ -239,12 +239,45 @@ fn a_tenant_with_a_backlog_asks_for_more_when_it_runs_low() {
     let asked: Vec<bool> = (0..4)
         .map(|_| {
             run.now += 10 * SECOND;
-            let key = run.queue.start_next(run.now).unwrap().key;
-            run.queue.request_ended(key, Observation::Answered, run.now)
+            let started = run.queue.start_next(run.now).unwrap();
+            run.queue.request_ended(started.key, Observation::Answered, run.now) || started.wants_more
         })
         .collect();
     assert_eq!(asked, [false, true, false, false], "once is enough");
     assert!(!run.queue.wakes_feeder(HookId(11)), "there is room");
+}
+
+#[test]
+fn a_receiver_that_takes_long_does_not_slow_the_rate_down() {
+    for flows in [rates(&[(10, 1.0)], &[]), rates(&[], &[(1, 1.0)]), rates(&[(10, 0.2)], &[])] {
+        let rate = flows.hooks.values().next().map_or(1.0, |flow| flow.max_per_second.unwrap().as_f64());
+        let mut run = Run::new(flows);
+        prove(&mut run.queue, 1, 10);
+        run.queue.set_backlog(HookId(10), TenantId(1), true);
+        let (begin, mut in_flight, mut sent, mut is_asked) = (run.now, Vec::new(), 0, true);
+        while run.now < begin + 5 * MINUTE {
+            if std::mem::take(&mut is_asked) {
+                // As the feeder does, which has more on disk than ever fits.
+                for _ in 0..run.queue.claim_capacity(HookId(10), TenantId(1), 0).deliveries {
+                    let work = run.work(1, 10, Trigger::Event);
+                    run.queue.push_claimed(work, run.now);
+                }
+                assert!(run.queue.wakes_feeder(HookId(10)));
+            }
+            while let Next::Start(started) = run.queue.start(run.now) {
+                sent += 1;
+                is_asked |= started.wants_more;
+                in_flight.push((run.now + MINUTE / 3, started.key));
+            }
+            run.now += SECOND / 10;
+            for (_, key) in in_flight.extract_if(.., |(until, _)| *until <= run.now) {
+                is_asked |= run.queue.request_ended(key, Observation::Answered, run.now);
+                run.queue.recorded(key);
+            }
+        }
+        let expected = (300.0 * rate) as usize;
+        assert!((expected * 95 / 100..=expected + 1).contains(&sent), "{sent} of {expected}");
+    }
 }
 
 #[test]

@@ -77,12 +77,10 @@ pub(super) struct HookInput {
     /// Whether deliveries are held: events are accepted and matched, and nothing is sent until it is false
     /// again. Default: false.
     pub(super) paused: Option<bool>,
-    /// The most requests that the receiver gets at a time, from 1 to the engine's limit (the setting
-    /// `max_in_flight_per_hook`), on all nodes together. Default: the engine's limit.
+    /// The most requests that the receiver gets at a time, 1 to the setting `max_in_flight_per_hook`. Default: that.
     #[schema(value_type = Option<schemas::MaxInFlight>)]
     max_in_flight: Option<u32>,
-    /// The most requests that the receiver gets in a second, 0.01 to 10,000, on all nodes together. What is over waits.
-    /// Default: no limit.
+    /// The most requests that the receiver gets in a second, 0.01 to 10,000. What is over waits. Default: no limit.
     #[schema(value_type = Option<schemas::MaxPerSecond>)]
     max_per_second: Option<f64>,
     /// In which order deliveries are sent: those of events with the same `ordering_key` one after the other

@@ -133,18 +133,20 @@ pub fn key_of(group: &OrderingGroup) -> (i64, OrderingKey) {
 
 /// A safety net for a start: makes the first of each group due that waits nevertheless. Skips from group to group on the index.
 pub async fn advance_waiting(connection: &mut SqliteConnection) -> Result<(), StorageError> {
-    let sql = "WITH RECURSIVE g (hook_id, ordering_key) AS (\
-          SELECT * FROM (SELECT hook_id, ordering_key FROM deliveries INDEXED BY deliveries_in_order \
-            WHERE ordering_seq IS NOT NULL AND state < 3 ORDER BY hook_id, ordering_key LIMIT 1) \
+    let sql = "WITH RECURSIVE h (id) AS ( \
+          SELECT min(hook_id) FROM deliveries INDEXED BY deliveries_in_order \
+            WHERE ordering_seq IS NOT NULL AND state < 3 \
           UNION ALL \
-          SELECT (SELECT hook_id FROM deliveries INDEXED BY deliveries_in_order WHERE ordering_seq IS NOT NULL \
-              AND state < 3 AND (hook_id, ordering_key) > (g.hook_id, g.ordering_key) \
-              ORDER BY hook_id, ordering_key LIMIT 1), \
-            (SELECT ordering_key FROM deliveries INDEXED BY deliveries_in_order WHERE ordering_seq IS NOT NULL \
-              AND state < 3 AND (hook_id, ordering_key) > (g.hook_id, g.ordering_key) \
-              ORDER BY hook_id, ordering_key LIMIT 1) \
-          FROM g WHERE g.hook_id IS NOT NULL) \
-        SELECT hook_id, ordering_key FROM g WHERE hook_id IS NOT NULL AND (SELECT ordering_waits FROM deliveries f \
+          SELECT (SELECT min(hook_id) FROM deliveries INDEXED BY deliveries_in_order \
+            WHERE ordering_seq IS NOT NULL AND state < 3 AND hook_id > h.id) FROM h WHERE h.id IS NOT NULL), \
+        g (hook_id, ordering_key) AS ( \
+          SELECT id, (SELECT min(ordering_key) FROM deliveries INDEXED BY deliveries_in_order \
+            WHERE hook_id = h.id AND ordering_seq IS NOT NULL AND state < 3) FROM h WHERE id IS NOT NULL \
+          UNION ALL \
+          SELECT hook_id, (SELECT min(d.ordering_key) FROM deliveries d INDEXED BY deliveries_in_order \
+            WHERE d.hook_id = g.hook_id AND d.ordering_key > g.ordering_key AND d.ordering_seq IS NOT NULL \
+            AND d.state < 3) FROM g WHERE ordering_key IS NOT NULL) \
+        SELECT hook_id, ordering_key FROM g WHERE ordering_key IS NOT NULL AND (SELECT ordering_waits FROM deliveries f \
           INDEXED BY deliveries_in_order WHERE f.hook_id = g.hook_id AND f.ordering_key = g.ordering_key \
           AND f.ordering_seq IS NOT NULL AND f.state < 3 ORDER BY f.ordering_seq LIMIT 1) = 1";
     let waiting: Vec<(i64, String)> = sqlx::query_as(sql).fetch_all(&mut *connection).await?;

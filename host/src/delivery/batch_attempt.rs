@@ -4,15 +4,17 @@
 //! Each delivery has its own record, and the receiver's answer holds for all events of the request. An event whose plugin
 //! fails, or which may not be sent any more, leaves the others alone.
 //!
-//! If the plugins write many different requests, they are sent one after the other under one permit. When the receiver does
-//! not answer one of them, the rest goes back to the disk.
+//! If the plugins write different requests, they are sent one after the other under one permit, each at a time that the
+//! rates of the hook and its tenant allow. When that is not soon, or the receiver does not answer one of them, the rest
+//! goes back to the disk.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
 use super::attempt::{MadeAttempt, NotMade, kept_body};
-use super::batch_request::{check_part, go_together, id_of, join, last_step};
+use super::batch_parts::{BatchParts, Group, Part};
+use super::batch_request::{check_part, id_of, join, last_step};
 use super::decision::{Decision, decide};
 use super::dispatcher::AttemptPermit;
 use super::fair_queue::Observation;
@@ -22,38 +24,36 @@ use super::worker::Worker;
 use super::{request, request_size};
 use crate::clock;
 use crate::domain::{
-    BatchOptions, BatchPlace, Hook, Outcome, Request, SentRequest, StepReport, Trigger, UnixMillis, Verdict,
+    BatchOptions, BatchPlace, Hook, Outcome, Request, RequestBody, SentRequest, StepReport, Trigger,
+    UnixMillis, Verdict,
 };
 use crate::sandbox::PipelineEnd;
 use crate::storage::{Record, Rendered, RenderedRequest};
 
 /// For how many events of a batch plugins run at the same time.
-const RENDERED_AT_ONCE: usize = 8;
+const RENDERED_AT_ONCE: usize = 2;
 /// What is written is sent after this at the latest, however many events are left: plugins may take long, and leases end.
 const LONGEST_RENDERING: Duration = Duration::from_secs(5);
-
+/// How long after its start an attempt waits for rates, to send another request.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// An attempt of several deliveries.
 struct BatchAttempt<'a> {
     hook: &'a Hook,
     options: BatchOptions,
     /// When it started.
     now: UnixMillis,
+    /// Until when a request may wait for a rate.
+    latest: Instant,
     /// What is written and not sent yet.
-    groups: Vec<Vec<Part>>,
-    /// The bytes of their bodies.
-    bytes: usize,
-    /// What the last request has shown of the receiver.
+    parts: BatchParts,
+    /// Nothing more is written, because there is no memory for it.
+    has_no_room: bool,
+    /// What the requests have shown of the receiver.
     observed: Observation,
+    /// No other request is sent, because of a rate.
+    is_over: bool,
     /// Told the outcome once.
     request_permit: AttemptPermit,
-}
-
-/// A delivery whose request the hook's pipeline has written.
-struct Part {
-    work: Work,
-    permit: AttemptPermit,
-    steps: Vec<StepReport>,
-    request: Request,
 }
 
 /// What has come of the pipeline for one event.
@@ -65,16 +65,21 @@ enum Written {
 
 impl BatchAttempt<'_> {
     /// Whether the receiver has answered so far, so that another request makes sense.
-    fn may_go_on(&self) -> bool {
-        matches!(self.observed, Observation::Nothing | Observation::Unsent | Observation::Answered)
+    fn may_send(&self) -> bool {
+        let answers =
+            matches!(self.observed, Observation::Nothing | Observation::Unsent | Observation::Answered);
+        answers && !self.is_over
     }
 
-    fn add(&mut self, part: Part) {
-        self.bytes += part.request.body.as_bytes().len();
-        let group = self.groups.iter_mut().find(|group| go_together(&group[0].request, &part.request));
-        match group {
-            Some(group) => group.push(part),
-            None => self.groups.push(vec![part]),
+    /// Whether a request has been sent.
+    fn has_sent(&self) -> bool {
+        !matches!(self.observed, Observation::Nothing | Observation::Unsent)
+    }
+
+    /// Notes what the receiver has shown. What is not sent says nothing beside what was.
+    fn observe(&mut self, observation: Observation) {
+        if !self.has_sent() || observation != Observation::Unsent {
+            self.observed = observation;
         }
     }
 }
@@ -86,34 +91,33 @@ impl Worker {
         (hook, options): (&Hook, BatchOptions),
         mut members: Vec<(Work, AttemptPermit)>,
     ) {
-        let Some((first, permit)) = members.first_mut() else { return };
-        let (tenant, request_permit) = (first.tenant(), permit.take_request());
-        let data = members.iter().map(|(work, _)| work.event.data.len()).sum();
-        let reserved = request_size::reserve_bytes(&self.memory, tenant, data);
-        let (now, groups, observed) = (self.sources.now(), Vec::new(), Observation::Nothing);
-        let mut attempt = BatchAttempt { hook, options, now, groups, bytes: 0, observed, request_permit };
+        let Some((_, permit)) = members.first_mut() else { return };
+        let request_permit = permit.take_request();
         let mut began = clock::monotonic();
+        let mut parts = BatchParts::new(hook.tenant, members.len());
+        let events = members.iter().map(|(work, _)| &*work.event);
+        let has_no_room = parts.reserve_for(&self.memory, events, !hook.pipeline.is_empty()).is_err();
+        let mut attempt = BatchAttempt {
+            hook,
+            options,
+            now: self.sources.now(),
+            latest: began + LONGEST_WAIT,
+            parts,
+            has_no_room,
+            observed: Observation::Nothing,
+            is_over: false,
+            request_permit,
+        };
         let mut left = members.into_iter();
-        while attempt.may_go_on() && reserved.is_ok() {
-            let some: Vec<_> = left.by_ref().take(RENDERED_AT_ONCE).collect();
+        while attempt.may_send() && !attempt.has_no_room {
+            let mut some: Vec<_> = left.by_ref().take(RENDERED_AT_ONCE).collect();
             if some.is_empty() {
                 break;
             }
-            let written =
-                join_all(some.iter().map(|(work, permit)| self.write(&attempt, work, permit))).await;
-            for ((work, permit), written) in some.into_iter().zip(written) {
-                match written {
-                    Ok(Written::Request(steps, request)) => {
-                        let bytes = attempt.bytes + request.body.as_bytes().len();
-                        if attempt.bytes > 0 && bytes > BatchOptions::MAX_BYTES {
-                            self.send_all(&mut attempt, false).await;
-                            began = clock::monotonic();
-                        }
-                        attempt.add(Part { work, permit, steps, request });
-                    }
-                    Ok(Written::Ended(made)) => self.end_unsent(&mut attempt, (work, permit), made).await,
-                    Err(why) => self.give_back(&attempt, (work, permit), why).await,
-                }
+            let writing = some.iter_mut().map(|(work, permit)| self.write(&attempt, work, permit));
+            let written = join_all(writing).await;
+            for (member, written) in some.into_iter().zip(written) {
+                self.add(&mut attempt, member, written).await;
             }
             if clock::elapsed(began) >= LONGEST_RENDERING {
                 self.send_all(&mut attempt, false).await;
@@ -121,11 +125,32 @@ impl Worker {
             }
         }
         self.send_all(&mut attempt, left.len() == 0).await;
-        let observed = attempt.observed;
-        attempt.request_permit.report(observed);
+        attempt.request_permit.report(attempt.observed);
         for member in left {
-            let why = if reserved.is_ok() { NotMade::NotNow } else { NotMade::NoRoom };
+            let why = if attempt.has_no_room { NotMade::NoRoom } else { NotMade::NotNow };
             self.give_back(&attempt, member, why).await;
+        }
+    }
+
+    /// Adds what the pipeline wrote for one of the deliveries, or ends it.
+    async fn add(
+        &self,
+        attempt: &mut BatchAttempt<'_>,
+        (work, permit): (Work, AttemptPermit),
+        written: Result<Written, NotMade>,
+    ) {
+        let (steps, request) = match written {
+            Ok(Written::Request(steps, request)) => (steps, request),
+            Ok(Written::Ended(made)) => return self.end_unsent(attempt, (work, permit), made).await,
+            Err(why) => return self.give_back(attempt, (work, permit), why).await,
+        };
+        if attempt.parts.is_full_for(&request) {
+            self.send_all(attempt, false).await;
+        }
+        let added = attempt.parts.add(&self.memory, (work, permit), steps, request);
+        if let Err(member) = added {
+            attempt.has_no_room = true;
+            self.give_back(attempt, *member, NotMade::NoRoom).await;
         }
     }
 
@@ -133,14 +158,14 @@ impl Worker {
     async fn write(
         &self,
         attempt: &BatchAttempt<'_>,
-        work: &Work,
+        work: &mut Work,
         permit: &AttemptPermit,
     ) -> Result<Written, NotMade> {
         let hook = attempt.hook;
         self.still_due(work, hook.timeout, permit)?;
-        let is_current = |it: &&RenderedRequest| it.hook_updated_at == hook.updated_at;
-        let (steps, mut request) = match work.rendered.as_ref().filter(is_current) {
-            Some(rendered) => (Vec::new(), rendered.request.clone()),
+        let is_current = |it: &&mut RenderedRequest| it.hook_updated_at == hook.updated_at;
+        let (steps, mut request) = match work.rendered.as_mut().filter(is_current) {
+            Some(rendered) => (Vec::new(), take(&mut rendered.request)),
             None => {
                 let run = self.pipelines.run(hook, &work.event, work.trigger, None).await?;
                 let unsent = |steps, outcome| Ok(Written::Ended(MadeAttempt::unsent(steps, outcome)));
@@ -165,58 +190,64 @@ impl Worker {
 
     /// Sends everything that is written. `is_last`: nothing else follows.
     async fn send_all(&self, attempt: &mut BatchAttempt<'_>, is_last: bool) {
-        attempt.bytes = 0;
-        let groups = std::mem::take(&mut attempt.groups);
+        let groups = attempt.parts.take();
         let count = groups.len();
-        for (index, parts) in groups.into_iter().enumerate() {
-            self.send_together(attempt, parts, is_last && index + 1 == count).await;
+        for (index, group) in groups.into_iter().enumerate() {
+            self.wait_for_rates(attempt).await;
+            self.send_together(attempt, group, is_last && index + 1 == count).await;
         }
     }
 
-    async fn send_together(&self, attempt: &mut BatchAttempt<'_>, parts: Vec<Part>, is_last: bool) {
-        let hook = attempt.hook;
-        let may_go_on = attempt.may_go_on();
+    /// The first request was counted when the attempt started. Each other one counts, too.
+    async fn wait_for_rates(&self, attempt: &mut BatchAttempt<'_>) {
+        if !attempt.has_sent() || !attempt.may_send() {
+            return;
+        }
+        match attempt.request_permit.count_another(attempt.latest) {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => attempt.is_over = true,
+        }
+    }
+
+    async fn send_together(&self, attempt: &mut BatchAttempt<'_>, group: Group, is_last: bool) {
+        let (hook, Group { head, parts }) = (attempt.hook, group);
+        let may_send = attempt.may_send();
         let mut due = Vec::with_capacity(parts.len());
         for part in parts {
             let is_due = || self.still_due(&part.work, hook.timeout, &part.permit).map(drop);
-            match if may_go_on { is_due() } else { Err(NotMade::NotNow) } {
+            match if may_send { is_due() } else { Err(NotMade::NotNow) } {
                 Ok(()) => due.push(part),
                 Err(why) => self.give_back(attempt, (part.work, part.permit), why).await,
             }
         }
-        let Some(first) = due.first() else { return };
-        let requests: Vec<&Request> = due.iter().map(|part| &part.request).collect();
-        let request = join(&first.request, &requests, attempt.options.format);
+        if due.is_empty() {
+            return;
+        }
+        let bodies: Vec<&RequestBody> = due.iter().map(|part| &part.body).collect();
+        let request = join(&head, &bodies, attempt.options.format);
         let id = id_of(due.iter().map(|part| &*part.work.event));
+        attempt.request_permit.sends();
         let began = clock::monotonic();
-        let sent = match request_size::reserve_bytes(&self.memory, hook.tenant, request.body.as_bytes().len())
-        {
-            Ok(_reserved) => {
-                let (step, now) = (last_step(hook), self.sources.now());
-                self.send(hook, &id, (step, request), now, hook.timeout).await.map_err(NotMade::from)
-            }
-            Err(no_room) => Err(no_room.into()),
-        };
+        let (step, now) = (last_step(hook), self.sources.now());
+        let sent = self.send(hook, &id, (step, request), now, hook.timeout).await;
         let (sent, outcome) = match sent {
             Ok(sent) => sent,
-            Err(why) => {
-                let has_no_room = matches!(why, NotMade::NoRoom);
+            Err(_own_failure) => {
                 for part in due {
-                    let why = if has_no_room { NotMade::NoRoom } else { NotMade::Sending };
-                    self.give_back(attempt, (part.work, part.permit), why).await;
+                    self.give_back(attempt, (part.work, part.permit), NotMade::Sending).await;
                 }
                 return;
             }
         };
         let sending = clock::elapsed(began);
-        self.answered(attempt, due, (sent, outcome, sending), is_last).await;
+        self.answered(attempt, Group { head, parts: due }, (sent, outcome, sending), is_last).await;
     }
 
-    /// Notes for each of these `parts` what their request has come to.
+    /// Notes for each of these parts what their request has come to.
     async fn answered(
         &self,
         attempt: &mut BatchAttempt<'_>,
-        parts: Vec<Part>,
+        Group { head, parts }: Group,
         (sent, outcome, sending): (Option<SentRequest>, Outcome, Duration),
         is_last: bool,
     ) {
@@ -231,22 +262,22 @@ impl Worker {
         let decision_on =
             |work: &Work| decide(&outcome, work.failures + 1, &hook.retry, work.trigger, ended_at, jitter);
         self.disable_after(hook, decision_on(&counted.work), failing).await;
-        attempt.observed = Observation::of(&outcome, ended_at);
+        attempt.observe(Observation::of(&outcome, ended_at));
         if is_last {
             attempt.request_permit.report(attempt.observed);
         }
         let events = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         for (position, part) in (1..).zip(parts) {
-            let Part { work, permit, steps, request } = part;
+            let Part { work, permit, steps, body } = part;
             let decision = decision_on(&work);
             let latency = sent.is_some().then_some(sending);
             self.stats.count((hook.tenant, hook.id), &outcome, latency, ended_at);
             self.tell(hook, &work, &outcome, decision);
-            let kept = kept_body(hook, &request.body, ended_at);
+            let kept = kept_body(hook, &body, ended_at);
             let batch = Some(BatchPlace { events, position });
             let sent = sent.clone().map(|sent| SentRequest { batch, ..sent });
             let made = MadeAttempt { steps, sent, outcome: outcome.clone(), body: None, kept, sending };
-            let rendered = rendered(hook, &work, request, decision);
+            let rendered = rendered((hook, &head), &work, body, decision);
             let record = self.record(hook, &work, attempt.now, made, decision, rendered);
             self.end(attempt, (&work, permit), record).await;
         }
@@ -266,9 +297,7 @@ impl Worker {
         let failing = self.health.observe(hook, &work, &made.outcome, ended_at);
         self.disable_after(hook, decision, failing).await;
         self.tell(hook, &work, &made.outcome, decision);
-        if attempt.observed == Observation::Nothing {
-            attempt.observed = Observation::Unsent;
-        }
+        attempt.observe(Observation::Unsent);
         let is_retried = matches!(decision, Decision::RetryAt(_));
         let rendered = if !is_retried && work.rendered.is_some() { Rendered::Remove } else { Rendered::Keep };
         let record = self.record(hook, &work, attempt.now, made, decision, rendered);
@@ -292,14 +321,22 @@ impl Worker {
     }
 }
 
+/// Takes a stored request, so that it is not in memory twice.
+fn take(stored: &mut Request) -> Request {
+    let empty =
+        Request { method: "".into(), url: String::new(), headers: Vec::new(), body: RequestBody::None };
+    std::mem::replace(stored, empty)
+}
+
 /// What becomes of the stored request of an event that was sent with others. What its pipeline wrote is stored, not the
 /// request with all of them: a retry may go out with others.
-fn rendered(hook: &Hook, work: &Work, request: Request, decision: Decision) -> Rendered {
+fn rendered((hook, head): (&Hook, &Request), work: &Work, body: RequestBody, decision: Decision) -> Rendered {
     let is_retried = matches!(decision, Decision::RetryAt(_));
     let is_stored = work.rendered.as_ref().is_some_and(|it| it.hook_updated_at == hook.updated_at);
     // Without plugins, a retry writes the same body from the event.
     let is_worth_it = !is_stored && !hook.pipeline.is_empty();
-    if is_retried && is_worth_it && request_size::part_may_be_stored(&request, &work.event) {
+    if is_retried && is_worth_it && request_size::part_may_be_stored(head, &body, &work.event) {
+        let request = Request { body, ..head.clone() };
         Rendered::Store(RenderedRequest { request, hook_updated_at: hook.updated_at })
     } else if !is_retried && work.rendered.is_some() {
         Rendered::Remove

@@ -14,6 +14,8 @@ const CONTENT_TYPE: &str = "content-type";
 const CLOUD_EVENT: &str = "application/cloudevents+json";
 /// The media type of several (CloudEvents 1.0, JSON format, section 4).
 const CLOUD_EVENTS: &str = "application/cloudevents-batch+json";
+/// Headers that describe a body as a whole.
+const OF_BODY: [&str; 4] = ["content-digest", "digest", "content-md5", "content-encoding"];
 /// How many bytes of the hash are in the id of a request.
 const ID_BYTES: usize = 16;
 
@@ -29,7 +31,18 @@ pub(super) fn check_part(part: &Request, event: &Event, format: BatchFormat) -> 
              need; let the pipeline's last plugin write one, such as `cloudevents` in structured mode"
         ));
     }
+    let of_body = |name: &str| OF_BODY.iter().any(|it| name.eq_ignore_ascii_case(it));
+    if let Some((name, _)) = part.headers.iter().find(|(name, _)| of_body(name)) {
+        return unusable(format!(
+            "the request has the header `{name}`, which is about its body; in the hook's batches, the body is a part of a \
+             larger one, so let the pipeline write no such header"
+        ));
+    }
     let bytes = part.body.as_bytes();
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if format == BatchFormat::CloudEvents && !bytes.is_empty() && first != Some(&b'{') {
+        return unusable("the body is not a CloudEvent: it is no JSON object".to_owned());
+    }
     match &part.body {
         // The event's data is JSON.
         RequestBody::Text(text) if std::ptr::eq(&**text, &*event.data) => return Ok(()),
@@ -55,13 +68,13 @@ pub(super) fn go_together(one: &Request, other: &Request) -> bool {
     one.method == other.method && one.url == other.url && one.headers == other.headers
 }
 
-/// The request with these `parts`, which [go together](go_together). There is at least one.
-pub(super) fn join(first: &Request, parts: &[&Request], format: BatchFormat) -> Request {
-    let bytes: usize = parts.iter().map(|part| part.body.as_bytes().len() + 1).sum();
+/// The request with these bodies of parts that [go together](go_together) with `first`. There is at least one.
+pub(super) fn join(first: &Request, bodies: &[&RequestBody], format: BatchFormat) -> Request {
+    let bytes: usize = bodies.iter().map(|body| body.as_bytes().len() + 1).sum();
     let mut body = Vec::with_capacity(bytes + 1);
-    for part in parts {
+    for part in bodies {
         body.push(if body.is_empty() { b'[' } else { b',' });
-        body.extend_from_slice(part.body.as_bytes());
+        body.extend_from_slice(part.as_bytes());
     }
     body.push(b']');
     let mut headers = first.headers.clone();
@@ -82,7 +95,7 @@ pub(super) fn alone(hook: &Hook, event: &Event, run: PipelineRun, format: BatchF
     let PipelineRun { mut steps, end } = run;
     let PipelineEnd::Verdict(Verdict::Keep(request)) = end else { return PipelineRun { steps, end } };
     let end = match check_part(&request, event, format) {
-        Ok(()) => PipelineEnd::Verdict(Verdict::Keep(join(&request, &[&request], format))),
+        Ok(()) => PipelineEnd::Verdict(Verdict::Keep(join(&request, &[&request.body], format))),
         Err(fault) => {
             if let Some(step) = steps.last_mut() {
                 step.fault = Some(fault.clone());
@@ -145,6 +158,8 @@ mod tests {
             (STRUCTURED, text("{}"), CloudEvents, None),
             ("Application/CloudEvents+JSON", text("{}"), CloudEvents, None),
             (STRUCTURED, text("{"), CloudEvents, Some("not JSON")),
+            (STRUCTURED, text(" [{}]"), CloudEvents, Some("no JSON object")),
+            (STRUCTURED, text("\n{}"), CloudEvents, None),
             (PLAIN, text("{}"), CloudEvents, Some("structured mode")),
         ] {
             let checked = check_part(&part(content_type, body.clone()), &event(), format);
@@ -159,6 +174,16 @@ mod tests {
     }
 
     #[test]
+    fn a_part_has_no_header_about_a_whole_body() {
+        for name in ["Content-Digest", "digest", "content-md5", "content-encoding"] {
+            let mut part = part("application/json", text("{}"));
+            part.headers.push((name.into(), "x".into()));
+            let fault = check_part(&part, &event(), BatchFormat::Json).unwrap_err();
+            assert!(fault.message.contains(name), "{fault:?}");
+        }
+    }
+
+    #[test]
     fn the_bodies_of_all_parts_are_joined_as_they_are() {
         for (content_type, format, expected) in [
             ("application/json; charset=utf-8", BatchFormat::Json, "application/json; charset=utf-8"),
@@ -166,7 +191,8 @@ mod tests {
             ("application/cloudevents+json", BatchFormat::CloudEvents, "application/cloudevents-batch+json"),
         ] {
             let parts = ["{\"n\": 1.50}", "2", "\n[3]"].map(|body| part(content_type, text(body)));
-            let joined = join(&parts[0], &parts.iter().collect::<Vec<_>>(), format);
+            let bodies: Vec<_> = parts.iter().map(|part| &part.body).collect();
+            let joined = join(&parts[0], &bodies, format);
             assert_eq!(joined.body.as_bytes(), b"[{\"n\": 1.50},2,\n[3]]");
             let types: Vec<_> =
                 joined.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPE)).collect();

@@ -267,7 +267,7 @@ impl Dispatcher {
                     self.wake_if(wants_more);
                     let permit = |key, in_flight| {
                         let dispatcher = Arc::clone(self);
-                        AttemptPermit { dispatcher, key, in_flight, is_recorded: false }
+                        AttemptPermit { dispatcher, key, in_flight }
                     };
                     let other = |work: Work| {
                         let key = key.of_other(work.delivery);
@@ -310,8 +310,6 @@ pub struct AttemptPermit {
     dispatcher: Arc<Dispatcher>,
     key: AttemptKey,
     in_flight: bool,
-    /// Whether the record is not its matter.
-    is_recorded: bool,
 }
 
 impl AttemptPermit {
@@ -319,12 +317,6 @@ impl AttemptPermit {
     #[must_use]
     pub fn may_start(&self, work: &Work) -> bool {
         self.dispatcher.may_start(work)
-    }
-
-    /// Takes out the part that is told the outcome. The rest is only for the record.
-    pub(super) fn take_request(&mut self) -> Self {
-        let (dispatcher, in_flight) = (Arc::clone(&self.dispatcher), std::mem::take(&mut self.in_flight));
-        Self { dispatcher, key: self.key, in_flight, is_recorded: true }
     }
 
     /// Tells the outcome once: the receiver has answered, or will not. Another request may start while this attempt is
@@ -341,9 +333,6 @@ impl AttemptPermit {
 impl Drop for AttemptPermit {
     fn drop(&mut self) {
         self.report(Observation::Nothing);
-        if self.is_recorded {
-            return;
-        }
         let is_drained = {
             let mut queue = self.dispatcher.queue();
             queue.recorded(self.key);
@@ -381,5 +370,6 @@ impl Drop for Recalled {
 }
 
 mod flows;
+mod several;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@
 
 mod attempt;
 mod batch_attempt;
+mod batch_parts;
 mod batch_request;
 pub mod client;
 pub mod decision;

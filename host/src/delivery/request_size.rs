@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::work::Work;
 use crate::clients::{Budget, NoRoom, Reserved};
-use crate::domain::{Event, HeaderList, Request, SentRequest, TenantId};
+use crate::domain::{Event, HeaderList, Request, RequestBody, SentRequest, TenantId};
 
 /// Requests up to this size, in bytes, are not counted, because as many as may be in flight use little memory.
 const UNCOUNTED_REQUEST: usize = 16 << 10;
@@ -17,14 +17,22 @@ pub(super) fn may_be_stored(sent: &SentRequest, event: &Event) -> bool {
     fits((&sent.url, &sent.headers, body), event)
 }
 
-/// The same for a request that was sent as a part of another.
-pub(super) fn part_may_be_stored(part: &Request, event: &Event) -> bool {
-    fits((&part.url, &part.headers, part.body.as_bytes().len()), event)
+/// The same for a body that was sent with others, and that a retry sends to what `head` says.
+pub(super) fn part_may_be_stored(head: &Request, body: &RequestBody, event: &Event) -> bool {
+    fits((&head.url, &head.headers, body.as_bytes().len()), event)
+}
+
+/// How many bytes a request has besides its body.
+pub(super) fn head_bytes(request: &Request) -> usize {
+    request.url.len() + header_bytes(&request.headers)
+}
+
+fn header_bytes(headers: &HeaderList) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 fn fits((url, headers, body): (&str, &HeaderList, usize), event: &Event) -> bool {
-    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-    body.saturating_add(url.len() + headers) <= STORED_REQUEST.max(2 * event.data.len())
+    body.saturating_add(url.len() + header_bytes(headers)) <= STORED_REQUEST.max(2 * event.data.len())
 }
 
 /// Reserves memory for a request while it is in flight. Deliveries of one event share its data, which is the whole body of a

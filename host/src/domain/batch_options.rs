@@ -35,8 +35,9 @@ impl BatchOptions {
     pub const MAX_EVENTS: usize = 1_000;
     /// The most that `max_wait` may be.
     pub const MAX_WAIT: Duration = Duration::from_secs(60);
-    /// The most that the bodies of a request have together, in bytes. One that is larger is sent by itself.
-    pub const MAX_BYTES: usize = 1 << 20;
+    /// The most that the bodies of a request have together, in bytes: below what common servers take. One that is larger
+    /// is sent by itself.
+    pub const MAX_BYTES: usize = 512 << 10;
 
     /// Checks the number of events.
     ///

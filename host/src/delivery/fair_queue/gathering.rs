@@ -3,11 +3,15 @@
 //! It starts when as many deliveries are queued as the hook asks for, or when the first has waited for others as long as
 //! the hook allows. One request is in flight then, and one attempt is counted; each of its deliveries is unfinished until it
 //! is recorded.
+//!
+//! A retry has fewer events: half as many after each failure, so that one that makes a request fail is alone after some.
 
 use std::time::{Duration, Instant};
 
 use super::hook_queue::{HookQueue, QUEUED_WHILE_HANGING};
+use super::next::AttemptKey;
 use super::queue::FairQueue;
+use crate::delivery::request_size;
 use crate::delivery::work::Work;
 use crate::domain::{BatchOptions, HookId, Trigger};
 
@@ -35,8 +39,9 @@ impl HookQueue {
     pub(super) fn gathers_until(&self) -> Option<Instant> {
         let options = self.batch()?;
         let most = if self.health.hangs() { QUEUED_WHILE_HANGING } else { usize::MAX };
-        let is_enough = self.works.len() >= options.max_events.min(most)
-            || self.gathering.bytes >= BatchOptions::MAX_BYTES;
+        let wanted = self.works.front().map_or(options.max_events, |first| most_beside(options, first));
+        let is_enough =
+            self.works.len() >= wanted.min(most) || self.gathering.bytes >= BatchOptions::MAX_BYTES;
         if is_enough || self.works.is_empty() || self.is_urgent() {
             return None;
         }
@@ -48,13 +53,16 @@ impl HookQueue {
     pub(super) fn take_others(&mut self, first: &Work) -> Vec<Work> {
         let Some(options) = self.batch() else { return Vec::new() };
         let mut bytes = body_bytes(first);
+        let mut count = 1;
         let mut fits = |work: &&Work| {
             bytes += body_bytes(work);
+            count += 1;
             bytes <= BatchOptions::MAX_BYTES
+                && count <= most_beside(options, work)
                 && work.trigger != Trigger::Test
                 && (self.most == 0 || work.goes_back() == first.goes_back())
         };
-        let most = if first.trigger == Trigger::Test { 0 } else { options.max_events - 1 };
+        let most = if first.trigger == Trigger::Test { 0 } else { most_beside(options, first) - 1 };
         let count = self.works.iter().take(most).take_while(&mut fits).count();
         let mut others: Vec<Work> = self.works.drain(..count).collect();
         let taken: usize = others.iter().chain([first]).map(body_bytes).sum();
@@ -66,9 +74,16 @@ impl HookQueue {
     }
 }
 
-/// About how many bytes a delivery has in a request.
+/// How many events a request has at most that brings this one.
+fn most_beside(options: &BatchOptions, work: &Work) -> usize {
+    options.max_events.checked_shr(work.failures).unwrap_or(0).max(1)
+}
+
+/// About how many bytes a delivery has in a request, with what separates it from the next one.
 fn body_bytes(work: &Work) -> usize {
-    work.rendered.as_ref().map_or(work.event.data.len(), |it| it.request.body.as_bytes().len())
+    1 + work.rendered.as_ref().map_or(work.event.data.len(), |it| {
+        request_size::head_bytes(&it.request) + it.request.body.as_bytes().len()
+    })
 }
 
 impl FairQueue {
@@ -99,10 +114,45 @@ impl FairQueue {
 
     /// Deliveries start in the request of another.
     pub(super) fn start_others(&mut self, others: &[Work]) {
-        self.unfinished_others += others.len();
+        self.unfinished_deliveries += others.len();
         for work in others {
             *self.attempted.entry(work.delivery).or_default() += 1;
             self.release(work);
         }
+    }
+
+    /// Plugins have run, and the request of the attempt is sent `now`. Returns the attempt's new key.
+    pub(in crate::delivery) fn sends(&mut self, key: AttemptKey, now: Instant) -> AttemptKey {
+        if let Some(queue) = self.hooks.get_mut(&key.hook) {
+            queue.health.sends(now, queue.in_flight);
+        }
+        AttemptKey { sent_at: now, ..key }
+    }
+
+    /// Counts another request of an attempt whose first one is sent. Returns when it may be sent; none if not before
+    /// `latest`.
+    pub(in crate::delivery) fn count_another(
+        &mut self,
+        key: AttemptKey,
+        now: Instant,
+        latest: Instant,
+    ) -> Option<Instant> {
+        let AttemptKey { hook, tenant, .. } = key;
+        let of_hook = self.hook_pacers.get_mut(&hook);
+        let mut pacers: Vec<_> = of_hook.into_iter().chain(self.tenant_pacers.get_mut(&tenant)).collect();
+        let at = pacers.iter().filter_map(|pacer| pacer.ready_at(now)).max().unwrap_or(now);
+        if at > latest {
+            return None;
+        }
+        pacers.iter_mut().for_each(|pacer| {
+            pacer.take(at);
+        });
+        if self.hook_pacers.contains_key(&hook) {
+            self.pace(hook, now);
+        }
+        if self.tenant_pacers.contains_key(&tenant) {
+            self.pace_tenant(tenant, now);
+        }
+        Some(at)
     }
 }

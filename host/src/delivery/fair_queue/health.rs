@@ -143,6 +143,13 @@ impl Health {
         self.full |= in_flight + 1 >= self.window;
     }
 
+    /// The only request of those `in_flight` is sent: plugins may have run since it began.
+    pub(super) fn sends(&mut self, now: Instant, in_flight: usize) {
+        if in_flight == 1 {
+            self.quiet_since = Some(now);
+        }
+    }
+
     /// A request that started at `began` ends. The window never grows beyond `most`. Returns the pause that the receiver needs,
     /// if any.
     pub(super) fn end(

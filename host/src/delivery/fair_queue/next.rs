@@ -40,15 +40,37 @@ pub(in crate::delivery) struct AttemptKey {
     pub(super) tenant: TenantId,
     pub(super) class: Class,
     pub(super) started_at: Instant,
+    /// Since when the receiver is waited for: if plugins run for many events before, that takes long.
+    pub(super) sent_at: Instant,
     /// Whether it counts for a rate.
     pub(super) counts: bool,
-    /// Whether it goes in the request of another, which counts for it.
-    pub(super) is_other: bool,
+    pub(super) of: KeyOf,
+}
+
+/// What a key stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyOf {
+    /// A request and its delivery.
+    Attempt,
+    /// A request with several deliveries.
+    Request,
+    /// A delivery in the request of several.
+    Delivery,
 }
 
 impl AttemptKey {
     /// The key of another delivery in the same request.
     pub(in crate::delivery) fn of_other(self, delivery: DeliveryId) -> Self {
-        Self { delivery, is_other: true, ..self }
+        Self { delivery, of: KeyOf::Delivery, ..self }
+    }
+
+    /// Whether its request counts for a rate.
+    pub(in crate::delivery) fn counts(self) -> bool {
+        self.counts
+    }
+
+    /// Divides it: the key of the request, and that of its first delivery.
+    pub(in crate::delivery) fn divide(self) -> (Self, Self) {
+        (Self { of: KeyOf::Request, ..self }, self.of_other(self.delivery))
     }
 }

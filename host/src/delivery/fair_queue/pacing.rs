@@ -116,7 +116,7 @@ impl FairQueue {
     }
 
     /// Delays `hook` as its rate wants.
-    fn pace(&mut self, hook: HookId, now: Instant) {
+    pub(super) fn pace(&mut self, hook: HookId, now: Instant) {
         let until = self.hook_pacers.get(&hook).and_then(|pacer| pacer.ready_at(now));
         let Some(queue) = self.hooks.get_mut(&hook) else { return };
         queue.paced_until = until;
@@ -124,7 +124,7 @@ impl FairQueue {
     }
 
     /// Delays all hooks of a tenant as its rate wants. They stay listed as runnable.
-    fn pace_tenant(&mut self, id: TenantId, now: Instant) {
+    pub(super) fn pace_tenant(&mut self, id: TenantId, now: Instant) {
         let until = self.tenant_pacers.get(&id).and_then(|pacer| pacer.ready_at(now));
         let Some(tenant) = self.tenants.get_mut(&id) else { return };
         let earlier = std::mem::replace(&mut tenant.not_before, until);

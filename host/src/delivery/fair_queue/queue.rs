@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::health::{Class, Observation};
 use super::hook_queue::HookQueue;
-use super::next::{AttemptKey, Next, Started};
+use super::next::{AttemptKey, KeyOf, Next, Started};
 use super::pacer::{Delayed, Pacer};
 use super::round_robin::{RoundRobin, Tenant};
 use super::shares::ConcurrencyShares;
@@ -46,9 +46,10 @@ pub(in crate::delivery) struct FairQueue {
     /// Deliveries between start and record, with the number of their attempts: a delivery that was queued for longer than
     /// its lease is claimed again, and may start a second time before the first attempt is recorded.
     pub(super) attempted: FxHashMap<DeliveryId, u32>,
+    /// Requests that started and have a delivery that is not recorded.
     unfinished: usize,
-    /// The same of those that went in the request of another.
-    pub(super) unfinished_others: usize,
+    /// Deliveries that started and are not recorded.
+    pub(super) unfinished_deliveries: usize,
     closed: bool,
     /// Whether a pass of [`Self::start`] has moved an entry to where it may already have looked.
     moved: bool,
@@ -76,7 +77,7 @@ impl FairQueue {
             urgent: VecDeque::new(),
             attempted: FxHashMap::default(),
             unfinished: 0,
-            unfinished_others: 0,
+            unfinished_deliveries: 0,
             closed: false,
             moved: false,
         }
@@ -273,6 +274,7 @@ impl FairQueue {
         self.unfinished += 1;
         *self.attempted.entry(work.delivery).or_default() += 1;
         self.release(&work);
+        self.unfinished_deliveries += 1;
         self.start_others(&others);
         let counts = may_have_rate && !work.goes_back() && self.count(hook, id, now);
         // A receiver that takes long must not slow the rate down.
@@ -281,8 +283,8 @@ impl FairQueue {
         if let Some(tenant) = self.tenants.get_mut(&id) {
             self.round_robin.add(id, tenant, class, &self.limits);
         }
-        let (delivery, is_other) = (work.delivery, false);
-        let key = AttemptKey { delivery, hook, tenant: id, class, started_at: now, counts, is_other };
+        let (delivery, of) = (work.delivery, KeyOf::Attempt);
+        let key = AttemptKey { delivery, hook, tenant: id, class, started_at: now, sent_at: now, counts, of };
         Some(Started { work, others, of_hook, wants_more, key })
     }
 
@@ -294,14 +296,14 @@ impl FairQueue {
         observation: Observation,
         now: Instant,
     ) -> bool {
-        let AttemptKey { hook, tenant: id, class, started_at, counts, .. } = key;
+        let AttemptKey { hook, tenant: id, class, sent_at, counts, .. } = key;
         self.shares.give_back(class);
         if counts {
             self.uncount_unsent(key, observation, now);
         }
         let mut pause = None;
         if let Some(queue) = self.hooks.get_mut(&hook) {
-            pause = queue.health.end(observation, (started_at, now), queue.most);
+            pause = queue.health.end(observation, (sent_at, now), queue.most);
             queue.in_flight -= 1;
         }
         if let Some(pause) = pause {
@@ -319,12 +321,13 @@ impl FairQueue {
         wants_more
     }
 
-    /// The attempt's record is on disk.
+    /// The attempt's record is on disk; of a request with several deliveries, all records are on their way.
     pub(in crate::delivery) fn recorded(&mut self, key: AttemptKey) {
-        match key.is_other {
-            true => self.unfinished_others -= 1,
-            false => self.unfinished -= 1,
+        self.unfinished -= usize::from(key.of != KeyOf::Delivery);
+        if key.of == KeyOf::Request {
+            return;
         }
+        self.unfinished_deliveries -= 1;
         if let Some(attempts) = self.attempted.get_mut(&key.delivery) {
             *attempts -= 1;
             if *attempts == 0 {
@@ -347,7 +350,7 @@ impl FairQueue {
 
     /// Whether nothing starts any more and everything that started is recorded.
     pub(in crate::delivery) fn is_drained(&self) -> bool {
-        self.closed && self.unfinished() == 0
+        self.closed && self.unfinished == 0 && self.unfinished_deliveries == 0
     }
 
     /// Deliveries that are queued, or between start and record.
@@ -357,7 +360,7 @@ impl FairQueue {
 
     /// Deliveries between start and record.
     pub(in crate::delivery) fn unfinished(&self) -> usize {
-        self.unfinished + self.unfinished_others
+        self.unfinished_deliveries
     }
 
     /// Lists `hook` as runnable if it may start a request.

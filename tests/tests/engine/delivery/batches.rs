@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use hookwright_tests::{Arrival, Client, Receiver, Reply, Server};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::lifecycle::verifies;
 use crate::start::patch_hook;
@@ -38,7 +41,7 @@ async fn until_all(receiver: &Receiver, numbers: impl Iterator<Item = u64>) -> V
 
 /// Waits until no delivery of the hook is unfinished, and returns the deliveries.
 async fn all_finished(client: &Client, hook: &str, count: usize) -> Vec<Value> {
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     loop {
         let (mut found, mut path) = (Vec::new(), format!("/deliveries?hook={hook}&limit=100"));
         loop {
@@ -142,37 +145,87 @@ async fn events_that_wait_for_others_go_alone_when_the_hook_wants_no_batches_any
 }
 
 #[tokio::test]
-async fn what_failed_together_is_sent_again_together_with_the_same_id() {
+async fn what_failed_together_is_sent_again_in_halves_until_a_bad_event_is_alone() {
     let (_server, client) = engine().await;
-    let count = AtomicUsize::new(0);
-    let receiver = Receiver::responding(move |_| match count.fetch_add(1, Ordering::SeqCst) {
-        0 => Reply::status(500),
-        _ => Reply::status(200),
+    let receiver = Receiver::responding(move |arrival| match parts(arrival).contains(&json!({"n": 5})) {
+        true => Reply::status(413),
+        false => Reply::status(200),
     })
     .await;
-    let more = json!({"retry": {"schedule_s": [1]}, "batch": {"max_events": 5, "max_wait_ms": 10_000},
+    let more = json!({"retry": {"schedule_s": [1, 1, 1]}, "batch": {"max_events": 8, "max_wait_ms": 10_000},
         "pipeline": [{"plugin": "javascript", "settings": {"script": "request.body = event.data;"}}]});
     let id = hook(&client, &receiver, more).await;
-    publish_all(&client, (0..5).map(|n| json!({"n": n}))).await;
-    let deliveries = all_finished(&client, &id, 5).await;
+    publish_all(&client, (0..8).map(|n| json!({"n": n}))).await;
+    let deliveries = all_finished(&client, &id, 8).await;
     let arrivals = receiver.so_far();
-    assert_eq!(arrivals.len(), 2, "{arrivals:?}");
-    assert_eq!(arrivals[0].body, arrivals[1].body);
-    assert_eq!(arrivals[0].header("webhook-id"), arrivals[1].header("webhook-id"));
-    let mut positions = BTreeSet::new();
+    let sizes: Vec<usize> = arrivals.iter().map(|arrival| parts(arrival).len()).collect();
+    assert_eq!((sizes[0], sizes.len()), (8, 7), "{sizes:?}");
+    assert_eq!(sizes.iter().sum::<usize>(), 8 + 8 + 4 + 2, "{sizes:?}");
+    let ids: BTreeSet<&str> = arrivals.iter().map(|arrival| arrival.header("webhook-id")).collect();
+    assert_eq!(ids.len(), arrivals.len(), "other events have another id");
+    let mut of_attempts = Vec::new();
     for delivery in &deliveries {
         let shown =
             client.get(&format!("/deliveries/{}", delivery["id"].as_str().unwrap())).await.expect(200);
         let attempts = shown["attempts"].as_array().unwrap();
-        let statuses: Vec<_> = attempts.iter().map(|attempt| &attempt["response"]["status"]).collect();
-        assert_eq!((&shown["state"], statuses), (&json!("succeeded"), vec![&json!(500), &json!(200)]));
-        let places: Vec<_> = attempts.iter().map(|attempt| &attempt["request"]["batch"]).collect();
-        assert_eq!((places[0], &places[0]["events"]), (places[1], &json!(5)));
-        positions.insert(places[0]["position"].as_u64());
+        assert_eq!(attempts[0]["request"]["batch"]["events"], 8);
         assert_eq!(attempts[0]["steps"].as_array().unwrap().len(), 1);
         assert_eq!(attempts[1]["steps"], json!([]), "what the plugin wrote is stored");
+        let last = attempts.last().unwrap();
+        let is_bad = last["response"]["status"] == 413;
+        assert_eq!(shown["state"], if is_bad { "exhausted" } else { "succeeded" });
+        of_attempts.push((attempts.len(), last["request"]["batch"]["events"].as_u64(), is_bad));
     }
-    assert_eq!(positions.len(), 5);
+    of_attempts.sort_unstable();
+    let (four, two, one) = ((2, Some(4), false), (3, Some(2), false), (4, Some(1), false));
+    assert_eq!(of_attempts, [four, four, four, four, two, two, one, (4, Some(1), true)]);
+}
+
+#[tokio::test]
+async fn events_wait_for_a_slow_receiver_and_no_other_hook_waits_for_it() {
+    let (_server, client) = engine().await;
+    let gate = Arc::new(Notify::new());
+    let held = Arc::clone(&gate);
+    let slow = Receiver::responding(move |_| Reply::Held(Arc::clone(&held))).await;
+    let quick = Receiver::start().await;
+    let more = |kind: &str, ms: u64| json!({"types": [kind], "batch": {"max_events": 9, "max_wait_ms": ms}});
+    for max_wait_ms in [0, 50] {
+        let kind = format!("slow{max_wait_ms}");
+        hook(&client, &slow, more(&kind, max_wait_ms)).await;
+        hook(&client, &quick, more(&format!("quick{max_wait_ms}"), 100)).await;
+        client.publish(&kind, json!({"n": 0})).await;
+        slow.next().await;
+        client.publish(&kind, json!({"n": 1})).await;
+        // Another hook's event, which waits for longer.
+        client.publish(&format!("quick{max_wait_ms}"), json!({"n": 0})).await;
+        quick.next().await;
+        client.publish(&kind, json!({"n": 2})).await;
+        gate.notify_one();
+        assert_eq!(parts(&slow.next().await), [json!({"n": 1}), json!({"n": 2})]);
+        gate.notify_one();
+    }
+}
+
+#[tokio::test]
+async fn different_requests_of_a_batch_are_sent_as_the_rate_allows() {
+    let (_server, client) = engine().await;
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&times);
+    let receiver = Receiver::responding(move |_| {
+        noted.lock().unwrap().push(Instant::now());
+        Reply::status(200)
+    })
+    .await;
+    let script = "request.headers['x-n'] = String(event.data.n); request.body = event.data;";
+    let more = json!({"max_per_second": 2, "batch": {"max_events": 4, "max_wait_ms": 10_000},
+        "pipeline": [{"plugin": "javascript", "settings": {"script": script}}]});
+    let id = hook(&client, &receiver, more).await;
+    publish_all(&client, (0..4).map(|n| json!({"n": n}))).await;
+    all_finished(&client, &id, 4).await;
+    let times = times.lock().unwrap();
+    assert_eq!(times.len(), 4);
+    let all = times[3] - times[0];
+    assert!(all >= Duration::from_millis(1_200), "of 1,500 ms that the rate wants: {all:?}");
 }
 
 #[tokio::test]
@@ -281,12 +334,12 @@ async fn a_request_has_a_limited_number_of_bytes() {
     let (_server, client) = engine().await;
     let receiver = Receiver::start().await;
     let id = hook(&client, &receiver, json!({"batch": {"max_events": 8, "max_wait_ms": 1_000}})).await;
-    let long = "x".repeat(300_000);
+    let long = "x".repeat(150_000);
     publish_all(&client, (0..8).map(|n| json!({"n": n, "long": long}))).await;
     let arrivals = until_all(&receiver, 0..8).await;
     all_finished(&client, &id, 8).await;
     for arrival in &arrivals {
-        assert!(arrival.body.len() <= (1 << 20) + 16, "{}", arrival.body.len());
+        assert!(arrival.body.len() <= (512 << 10) + 2, "{}", arrival.body.len());
         assert!(parts(arrival).len() <= 3);
     }
     assert!(arrivals.len() < 8, "some go together");

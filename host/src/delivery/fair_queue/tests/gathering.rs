@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
 
+use super::super::health::Class;
 use super::*;
 use crate::domain::{BatchFormat, BatchOptions, Flow, Flows, Rate, Request, RequestBody};
 use crate::storage::RenderedRequest;
@@ -126,8 +127,8 @@ fn a_request_has_a_limited_number_of_bytes() {
         assert!(queue.reserve(&work));
         queue.push(work, now);
     }
-    // 16 times 64 KiB.
-    assert_eq!(next(&mut queue, now), Some((0..16).collect()));
+    // 7 times 64 KiB, and what separates them.
+    assert_eq!(next(&mut queue, now), Some((0..7).collect()));
     // A request that was stored for a retry may be larger than its event.
     let mut large = work(TENANT.0, HOOK.0, 50);
     let request = Request {
@@ -139,8 +140,10 @@ fn a_request_has_a_limited_number_of_bytes() {
     large.rendered = Some(RenderedRequest { request, hook_updated_at: UnixMillis(0) });
     assert!(queue.reserve(&large));
     queue.push(large, now);
-    assert_eq!(next(&mut queue, now + WAIT), Some((16..32).collect()));
-    assert_eq!(next(&mut queue, now + WAIT), Some((32..40).collect()));
+    for first in [7, 14, 21, 28] {
+        assert_eq!(next(&mut queue, now + WAIT), Some((first..first + 7).collect()));
+    }
+    assert_eq!(next(&mut queue, now + WAIT), Some((35..40).collect()));
     assert_eq!(next(&mut queue, now + WAIT), Some(vec![50]));
 }
 
@@ -220,6 +223,96 @@ fn what_has_waited_long_enough_waits_for_the_receiver_and_the_rate() {
         }
         assert_eq!(next(&mut queue, now), Some(vec![1, 2]), "{observation:?}");
         assert!(matches!(queue.start(now), Next::Idle | Next::WaitUntil(_)));
+    }
+}
+
+#[test]
+fn a_retry_has_half_as_many_events_after_each_failure() {
+    let push = |queue: &mut FairQueue, failures: &[u32], now| {
+        for (number, failures) in (0..).zip(failures) {
+            let work = Work { failures: *failures, ..work(TENANT.0, HOOK.0, number) };
+            assert!(queue.reserve(&work));
+            queue.push(work, now);
+        }
+    };
+    let now = clock::monotonic();
+    for (failures, expected) in [(0, 8), (1, 4), (2, 2), (3, 1), (4, 1), (40, 1)] {
+        let mut queue = gathering(8, now);
+        push(&mut queue, &[failures; 16], now);
+        let sizes: Vec<_> = std::iter::from_fn(|| next(&mut queue, now)).map(|all| all.len()).collect();
+        assert_eq!(sizes, vec![expected; 16 / expected], "{failures} failures");
+    }
+    // Those that have failed more often do not make others fail.
+    let mut queue = gathering(8, now);
+    push(&mut queue, &[0, 0, 3, 1, 0], now);
+    let requests: Vec<_> = std::iter::from_fn(|| next(&mut queue, now + WAIT)).collect();
+    assert_eq!(requests, [vec![0, 1], vec![2], vec![3, 4]]);
+}
+
+#[test]
+fn a_request_is_unfinished_until_all_its_records_are_on_their_way() {
+    let now = clock::monotonic();
+    let mut queue = FairQueue::new(DispatcherLimits { unfinished: 1, ..limits() });
+    prove(&mut queue, TENANT.0, HOOK.0);
+    ask_for(&mut queue, Some(3), now);
+    push(&mut queue, 0..6, now);
+    let Started { key, others, .. } = queue.start_next(now).unwrap();
+    let (request, first) = key.divide();
+    queue.request_ended(request, Observation::Answered, now);
+    queue.recorded(first);
+    assert_eq!((queue.start_next(now).is_none(), queue.unfinished()), (true, 2));
+    others.iter().for_each(|work| queue.recorded(key.of_other(work.delivery)));
+    assert!(queue.start_next(now).is_none() && queue.attempted.is_empty());
+    queue.recorded(request);
+    assert_eq!(next(&mut queue, now), Some(vec![3, 4, 5]));
+}
+
+#[test]
+fn what_plugins_take_does_not_count_against_the_receiver() {
+    for (sends, expected) in [(true, Class::Quick), (false, Class::Slow)] {
+        let now = clock::monotonic();
+        let mut queue = gathering(3, now);
+        push(&mut queue, 0..3, now);
+        let mut key = queue.start_next(now).unwrap().key;
+        let later = now + 2 * WAIT;
+        if sends {
+            key = queue.sends(key, later);
+            assert_eq!(queue.hooks[&HOOK].health.class(later, 1, false), Class::Quick);
+        }
+        queue.request_ended(key, Observation::Answered, later);
+        assert_eq!(queue.hooks[&HOOK].health.class(later, 0, false), expected);
+    }
+}
+
+#[test]
+fn each_request_of_an_attempt_counts_for_rates() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let batch = Some(options(3, Duration::ZERO));
+    for (of_hook, of_tenant) in [(Some(1.0), None), (None, Some(1.0)), (Some(7.0), Some(1.0))] {
+        let now = clock::monotonic();
+        let mut queue = gathering(3, now);
+        let flow = Flow { batch, max_per_second: of_hook.map(Rate::nearest), ..Flow::default() };
+        set_flow(&mut queue, flow, now);
+        let of_hook = queue.flows.clone();
+        let of_tenant = of_tenant.map(|rate| (TENANT, Rate::nearest(rate)));
+        let tenants = of_tenant.into_iter().collect::<HashMap<_, _>>().into();
+        queue.set_flows(Flows { tenants, ..of_hook }, now);
+        push(&mut queue, 0..3, now);
+        let key = queue.start_next(now).unwrap().key;
+        let mut last = now;
+        for _ in 0..3 {
+            assert_eq!(queue.count_another(key, last, last + SECOND / 2), None, "it would be too late");
+            let at = queue.count_another(key, last, last + 2 * SECOND).unwrap();
+            assert!(at >= last + SECOND * 9 / 10 && at <= last + SECOND, "{:?}", at - last);
+            last = at;
+        }
+        queue.request_ended(key, Observation::Answered, last);
+        push(&mut queue, 3..4, last);
+        let mut now = last;
+        while let Next::WaitUntil(until) = queue.start(now) {
+            now = until;
+        }
+        assert!(queue.hooks[&HOOK].works.is_empty() && now >= last + SECOND * 9 / 10);
     }
 }
 

@@ -139,27 +139,19 @@ mod tests {
 
     use super::*;
     use crate::delivery::dispatcher::Dispatcher;
-    use crate::delivery::limits::DispatcherLimits;
     use crate::delivery::testing::{self, Collector, work};
     use crate::domain::UnixMillis;
 
     /// So many deliveries that have started.
     fn started(count: i64) -> Vec<(Work, AttemptPermit)> {
-        let most = usize::try_from(count).unwrap();
-        let limits = DispatcherLimits {
-            in_flight: 4 * most,
-            in_flight_per_tenant: 4 * most,
-            unfinished: 4 * most,
-            ..testing::limits()
-        };
-        let (dispatcher, collector) = (Dispatcher::new(limits), Arc::new(Collector::default()));
+        let (dispatcher, collector) = (Dispatcher::new(testing::limits()), Arc::new(Collector::default()));
         dispatcher.start(Arc::clone(&collector) as _, Handle::current());
         for number in 0..count {
             let work = dispatcher.reserve(work(1, number, number), UnixMillis(0)).unwrap();
             dispatcher.push_reserved(vec![work]);
         }
         let started = collector.take();
-        assert_eq!(started.len(), most);
+        assert_eq!(i64::try_from(started.len()), Ok(count));
         started
     }
 

@@ -33,7 +33,7 @@ pub(super) enum Preflight {
         left: Duration,
     },
     /// The attempt ends here.
-    End(MadeAttempt),
+    End(Box<MadeAttempt>),
 }
 
 /// A response as plugins get it, in the attribute `preflight`.
@@ -74,10 +74,10 @@ pub(super) async fn send_preflight(
     Ok(match response {
         Ok(_) if left.is_zero() => {
             let timed_out = Outcome::TimedOut { after: hook.timeout };
-            Preflight::End(MadeAttempt::unsent(steps, timed_out).after(sending))
+            Preflight::End(Box::new(MadeAttempt::unsent(steps, timed_out).after(sending)))
         }
         Ok(response) => Preflight::Go { steps, response: Some(response), left },
-        Err(outcome) => Preflight::End(MadeAttempt::unsent(steps, outcome).after(sending)),
+        Err(outcome) => Preflight::End(Box::new(MadeAttempt::unsent(steps, outcome).after(sending))),
     })
 }
 

@@ -239,7 +239,7 @@ impl Worker {
         let preflight = send_preflight(&self.pipelines, &self.client, hook, work, check_due).await?;
         let (mut steps, response, timeout) = match preflight {
             Preflight::Go { steps, response, left } => (steps, response, left),
-            Preflight::End(made) => return Ok(made),
+            Preflight::End(made) => return Ok(*made),
         };
         let (before, has_preflight) = (steps.len(), response.is_some());
         let preflight_time = hook.timeout.saturating_sub(timeout);

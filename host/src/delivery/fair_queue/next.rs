@@ -8,6 +8,10 @@ use crate::domain::{DeliveryId, HookId, TenantId};
 
 /// What may be done now.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is moved once for each request, which costs less than an allocation"
+)]
 pub(in crate::delivery) enum Next {
     /// This attempt starts.
     Start(Started),

@@ -12,6 +12,8 @@ use crate::domain::{HookId, Rate, TenantId};
 const BURST: Duration = Duration::from_millis(100);
 /// A request that starts so late delays none of those after it: timers are not exact.
 const LATE: Duration = Duration::from_millis(20);
+/// Requests that do not wait delay the next one by no more than this many intervals.
+const MOST_AHEAD: u32 = 4;
 
 /// A hook or a tenant with a rate has no more in memory than may start in this time, so that leases are not held for long.
 const QUEUED_TIME: Duration = Duration::from_secs(4);
@@ -45,15 +47,24 @@ impl Pacer {
 
     /// When the next request may start, if not `now`.
     pub(super) fn ready_at(&self, now: Instant) -> Option<Instant> {
-        let tolerance = BURST.saturating_sub(self.rate.interval()).max(LATE);
         // What is earlier than any time is in the past.
-        self.due.checked_sub(tolerance).filter(|at| *at > now)
+        self.due.checked_sub(self.tolerance()).filter(|at| *at > now)
     }
 
-    /// A request starts, even if it is not ready.
-    pub(super) fn take(&mut self, now: Instant) {
-        self.due = self.due.max(now) + self.rate.interval();
+    fn tolerance(&self) -> Duration {
+        BURST.saturating_sub(self.rate.interval()).max(LATE)
+    }
+
+    /// A request starts, even if it is not ready. Returns whether it counts: what did not wait may have delayed the next
+    /// one for long enough.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let due = self.due.max(now) + self.rate.interval();
+        let counts = due <= now + self.tolerance() + self.rate.interval() * MOST_AHEAD;
+        if counts {
+            self.due = due;
+        }
         self.last = now;
+        counts
     }
 
     /// A request that started at `started_at` was not sent. What had been possible before a later one is not any more.
@@ -63,12 +74,13 @@ impl Pacer {
         self.due = if started_at < self.last { earlier.max(self.last + interval) } else { earlier };
     }
 
-    /// From now on, another rate holds. What was to be waited for is scaled, to one interval at most.
+    /// From now on, another rate holds. What was to be waited for stays, unless it is longer than what the new rate wants
+    /// after a burst: so no number of changes allows more than the higher rate.
     pub(super) fn set_rate(&mut self, rate: Rate, now: Instant) {
-        let scale = self.rate.as_f64() / rate.as_f64();
-        let left = self.due.saturating_duration_since(now).mul_f64(scale);
-        self.due = now + left.min(rate.interval());
-        self.rate = rate;
+        if rate != self.rate {
+            self.rate = rate;
+            self.due = self.due.min(now + self.tolerance() + rate.interval());
+        }
     }
 }
 
@@ -86,7 +98,7 @@ mod tests {
             match pacer.ready_at(now) {
                 Some(at) => now = at + late,
                 None => {
-                    pacer.take(now);
+                    assert!(pacer.take(now));
                     count += 1;
                 }
             }
@@ -131,8 +143,39 @@ mod tests {
         pacer.take(now);
         assert!(pacer.ready_at(now).unwrap() > now + Duration::from_secs(99));
         pacer.set_rate(Rate::nearest(50.0), now);
-        assert_eq!(pacer.ready_at(now), None);
+        assert_eq!(pacer.ready_at(now), Some(now + Duration::from_millis(20)));
         pacer.set_rate(Rate::nearest(0.01), now);
         assert!(pacer.ready_at(now).unwrap() <= now + Duration::from_secs(100));
+    }
+
+    #[test]
+    fn changes_of_a_rate_allow_no_more_than_the_higher_one() {
+        for (rate, other) in [(50.0, 50.0), (50.0, 49.0), (50.0, 0.01), (1.0, 0.9)] {
+            let begin = clock::monotonic();
+            let mut pacer = Pacer::new(Rate::nearest(rate), begin);
+            let mut count = 0;
+            // For ten seconds, the rate changes each five milliseconds.
+            for step in 0..2_000_u32 {
+                let now = begin + Duration::from_millis(5) * step;
+                while pacer.ready_at(now).is_none() {
+                    pacer.take(now);
+                    count += 1;
+                }
+                pacer.set_rate(Rate::nearest(if step % 2 == 0 { other } else { rate }), now);
+            }
+            assert!(f64::from(count) <= 10.0 * rate + 6.0, "{count} at {rate} and {other}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_wait_delays_the_next_one_for_a_limited_time() {
+        let now = clock::monotonic();
+        let mut pacer = Pacer::new(Rate::nearest(1.0), now);
+        let counted = (0..1_000).filter(|_| pacer.take(now)).count();
+        let ready = pacer.ready_at(now).unwrap();
+        assert!(counted == 4 && ready > now + Duration::from_secs(3) && ready < now + Duration::from_secs(5));
+        // What did not count is not given back, so the first of them still counts.
+        (1..counted).for_each(|_| pacer.give_back(now));
+        assert!(pacer.ready_at(now).is_some());
     }
 }

@@ -4,11 +4,12 @@
 //! start and return. What does not fit into memory stays on disk, and the [`feeder`](super::feeder) claims it from there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use super::fair_queue::{AttemptKey, FairQueue, Next, NotRecalled, Observation, RecallEnd, Started};
 use super::hook_health::{Gate, HookHealthMonitor};
@@ -39,11 +40,13 @@ pub struct Dispatcher {
     drained: Notify,
     /// Wakes the feeder.
     feeder: Arc<Notify>,
+    /// The same for what need not be at once: there is room in memory again.
+    refills: Arc<Notify>,
     full_look: AtomicBool,
     /// When the feeder looks at the disk next.
     next_look: Mutex<Option<UnixMillis>>,
-    /// When delayed deliveries are looked at next.
-    next_pump: Mutex<Option<Instant>>,
+    /// When delayed deliveries are looked at next, and the task that does it.
+    next_pump: Mutex<Option<(Instant, AbortHandle)>>,
     health: Arc<HookHealthMonitor>,
 }
 
@@ -71,6 +74,7 @@ impl Dispatcher {
             started: OnceLock::new(),
             drained: Notify::new(),
             feeder: Arc::new(Notify::new()),
+            refills: Arc::new(Notify::new()),
             full_look: AtomicBool::new(true),
             next_look: Mutex::new(None),
             next_pump: Mutex::new(None),
@@ -172,7 +176,7 @@ impl Dispatcher {
 
     fn wake_if(&self, wants_more: bool) {
         if wants_more {
-            self.feeder.notify_one();
+            self.refills.notify_one();
         }
     }
 
@@ -246,6 +250,10 @@ impl Dispatcher {
         Arc::clone(&self.feeder)
     }
 
+    pub(super) fn refills(&self) -> Arc<Notify> {
+        Arc::clone(&self.refills)
+    }
+
     /// What this node knows of the others.
     #[must_use]
     pub fn membership(&self) -> &Membership {
@@ -261,7 +269,11 @@ impl Dispatcher {
         }
         let now = clock::monotonic();
         loop {
-            let next = self.queue().start(now);
+            let (next, refill) = {
+                let mut queue = self.queue();
+                (queue.start(now), queue.take_refill())
+            };
+            self.wake_if(refill);
             match next {
                 Next::Start(Started { work, others, of_hook, wants_more, key }) => {
                     self.wake_if(wants_more);
@@ -281,23 +293,6 @@ impl Dispatcher {
             }
         }
     }
-
-    /// Pumps again at `until`, unless that happens earlier anyway.
-    fn pump_at(self: &Arc<Self>, until: Instant, runtime: &Handle) {
-        let mut next = lock(&self.next_pump);
-        if next.is_some_and(|next| next <= until) {
-            return;
-        }
-        *next = Some(until);
-        runtime.spawn(pump_later(Arc::downgrade(self), until));
-    }
-}
-
-async fn pump_later(dispatcher: Weak<Dispatcher>, until: Instant) {
-    tokio::time::sleep_until(until.into()).await;
-    let Some(dispatcher) = dispatcher.upgrade() else { return };
-    lock(&dispatcher.next_pump).take_if(|next| *next == until);
-    dispatcher.pump();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -371,5 +366,7 @@ impl Drop for Recalled {
 
 mod flows;
 mod several;
+mod timer;
+
 #[cfg(test)]
 mod tests;

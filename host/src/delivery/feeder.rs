@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::turns::{DueHook, LOCKED_STEP, Turns};
 use super::dispatcher::Dispatcher;
 use super::fair_queue::ClaimCapacity;
 use super::hook_health::Gate;
@@ -26,10 +28,11 @@ use crate::storage::{Backlog, Claims, DeliveryStore, HookClaim, StorageError};
 const CLAIM_SIZE: usize = 256;
 /// For how many hooks at once. Each costs an index look-up.
 const MAX_CLAIM_HOOKS: usize = 128;
-/// How many hooks are looked at under one lock of the queue.
-const LOCKED_STEP: usize = 256;
 /// After this many claims the disk is asked again for due hooks, since others may have become due.
 const MAX_CLAIMS: usize = 4;
+/// Room in memory that has become free is filled so long after the last look at the earliest, so that a receiver that
+/// answers at once does not cause a look for each request.
+const BETWEEN_REFILLS: Duration = Duration::from_millis(20);
 /// How many bytes of events and rendered requests one claim brings into memory at most, so that its transaction is short.
 const MAX_CLAIM_BYTES: usize = 16 << 20;
 /// If other tenants leave a hook no room, it is looked at again after this.
@@ -62,7 +65,7 @@ static FAILURES: LogLimiter = LogLimiter::new();
 impl Feeder {
     /// Runs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let wakes = self.dispatcher.feeder_wakes();
+        let (wakes, refills) = (self.dispatcher.feeder_wakes(), self.dispatcher.refills());
         loop {
             let now = self.sources.now();
             // What becomes due during the look may come after its read, so it wakes the next look.
@@ -84,9 +87,11 @@ impl Feeder {
             let most =
                 if self.dispatcher.membership().is_shared() { MAX_SLEEP_BESIDE_OTHERS } else { MAX_SLEEP };
             let sleep = next.map_or(most, |next| self.sources.now().until(next));
+            let refill_at = (clock::monotonic() + BETWEEN_REFILLS).into();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = wakes.notified() => {}
+                () = refill(&refills, refill_at) => {}
                 () = tokio::time::sleep(sleep.min(most)) => {}
             }
         }
@@ -100,13 +105,13 @@ impl Feeder {
         now: UnixMillis,
         stop: &CancellationToken,
     ) -> Result<Option<UnixMillis>, StorageError> {
+        let read = self.dispatcher.queue().begin_read();
         let backlog = self.deliveries.backlog().await?;
-        // A backlog that was noted after the disk was read is forgotten too early, but it also woke the next look.
         let due = backlog.iter().filter(|it| it.first_due_at <= now && self.owns(it.hook));
         let due_hooks = due.map(|backlog| backlog.hook).collect();
         let mut after = None;
         loop {
-            after = self.dispatcher.queue().retain_backlogs(&due_hooks, after, LOCKED_STEP);
+            after = self.dispatcher.queue().retain_backlogs((&due_hooks, read), after, LOCKED_STEP);
             if after.is_none() {
                 break;
             }
@@ -123,14 +128,11 @@ impl Feeder {
     ) -> Result<Option<UnixMillis>, StorageError> {
         let from = UnixMillis(now.0 - i64::try_from(COMMITTED_LATE.as_millis()).unwrap_or(0));
         let until = now.plus(MAX_SLEEP_BESIDE_OTHERS);
-        let Some(mut backlog) = self.deliveries.due_between(from, until).await? else {
+        let known = self.dispatcher.queue().backlogs();
+        let Some(mut backlog) = self.deliveries.due_between(from, until, &known).await? else {
             return self.look(now, stop).await;
         };
-        let seen: HashSet<HookId> =
-            backlog.iter().filter(|it| it.first_due_at <= now).map(|it| it.hook).collect();
-        let known = self.dispatcher.queue().backlogs();
-        let known = known.into_iter().filter(|hook| !seen.contains(hook));
-        backlog.extend(known.map(|hook| Backlog { hook, first_due_at: now }));
+        backlog.extend(known.into_iter().map(|hook| Backlog { hook, first_due_at: now }));
         Ok(self.claim_due(backlog, now, stop).await)
     }
 
@@ -148,12 +150,13 @@ impl Feeder {
         }
         let due = due.into_iter().filter_map(|it| Some((self.enabled(it.hook)?, it.first_due_at)));
         let due = self.pass_gates(due.collect(), now, &mut next);
-        let mut due = round_robin(due);
+        let mut turns = Turns::of(&due, &self.dispatcher);
+        let mut due = turns.sort(due);
         for _ in 0..MAX_CLAIMS {
             if due.is_empty() || stop.is_cancelled() {
                 return next;
             }
-            let Selection { mut wanted, max_bytes, without_room } = self.select(&mut due);
+            let Selection { mut wanted, max_bytes, without_room } = self.select(&mut due, &mut turns);
             if without_room {
                 next = earlier(next, now.plus(WITHOUT_ROOM));
             }
@@ -238,7 +241,7 @@ impl Feeder {
     }
 
     /// Selects what is claimed next, and takes its hooks from the front of `due`.
-    fn select(&self, due: &mut VecDeque<(HookId, TenantId)>) -> Selection {
+    fn select(&self, due: &mut VecDeque<(HookId, TenantId)>, turns: &mut Turns) -> Selection {
         let of_each = (CLAIM_SIZE / due.len().clamp(1, MAX_CLAIM_HOOKS)).max(1);
         let (mut wanted, mut without_room) = (Vec::new(), false);
         let mut of_tenants: HashMap<TenantId, usize> = HashMap::new();
@@ -253,6 +256,7 @@ impl Feeder {
                 queue = self.dispatcher.queue();
             }
             let of_tenant = of_tenants.entry(tenant).or_default();
+            let sharing = turns.take(hook, tenant);
             let ClaimCapacity { deliveries, tenant_bytes } = queue.claim_capacity(hook, tenant, *of_tenant);
             if deliveries == 0 {
                 queue.set_backlog(hook, tenant, true);
@@ -261,7 +265,8 @@ impl Feeder {
             }
             // One probes the receiver.
             let is_probe = self.dispatcher.health().is_shut(hook);
-            let limit = if is_probe { 1 } else { deliveries.min(of_each) };
+            let share = queue.share_of_room((hook, tenant), *of_tenant, sharing);
+            let limit = if is_probe { 1 } else { deliveries.min(of_each).min(share) };
             *of_tenant += limit;
             wanted.push(HookClaim {
                 hook,
@@ -278,6 +283,7 @@ impl Feeder {
         let mut next = None;
         let term = self.dispatcher.term();
         let lease = Lease::generate(&self.sources.ids, now, now.plus(self.dispatcher.lease()));
+        let read = self.dispatcher.queue().begin_read();
         let claims = self.deliveries.claim(wanted.clone(), now, lease, max_bytes).await;
         {
             let (mut queue, started_at) = (self.dispatcher.queue(), clock::monotonic());
@@ -298,7 +304,10 @@ impl Feeder {
                     // When the hook has something due next was not read.
                     next = earlier(next, now);
                 }
-                queue.set_backlog(hook, tenant, more);
+                match more {
+                    true => queue.set_backlog(hook, tenant, true),
+                    false => queue.end_backlog(hook, read),
+                }
                 for one in claimed {
                     // Whether there is room for more is checked below.
                     queue.push_claimed(Work::claimed(one, lease, term), started_at);
@@ -314,9 +323,6 @@ impl Feeder {
     }
 }
 
-/// A hook with something due, its tenant, and since when it is due.
-type DueHook = ((HookId, TenantId), UnixMillis);
-
 /// What is claimed next.
 struct Selection {
     wanted: Vec<HookClaim>,
@@ -326,26 +332,17 @@ struct Selection {
     without_room: bool,
 }
 
-/// Sorts hooks that have something due: round robin between tenants, and what has been due for the longest time first.
-fn round_robin(mut due: Vec<DueHook>) -> VecDeque<(HookId, TenantId)> {
-    due.sort_by_key(|(_, due_at)| *due_at);
-    let mut of_tenants: HashMap<TenantId, usize> = HashMap::new();
-    let mut round_robin: Vec<_> = due
-        .into_iter()
-        .map(|((hook, tenant), _)| {
-            let before = of_tenants.entry(tenant).or_default();
-            *before += 1;
-            (*before, hook, tenant)
-        })
-        .collect();
-    // The sort is stable: within a round, hooks stay in the order of their due times.
-    round_robin.sort_by_key(|(round, ..)| *round);
-    round_robin.into_iter().map(|(_, hook, tenant)| (hook, tenant)).collect()
+/// Ends when something is to be filled up, but not before `at`.
+async fn refill(refills: &Notify, at: tokio::time::Instant) {
+    refills.notified().await;
+    tokio::time::sleep_until(at).await;
 }
 
 fn earlier(so_far: Option<UnixMillis>, at: impl Into<Option<UnixMillis>>) -> Option<UnixMillis> {
     so_far.into_iter().chain(at.into()).min()
 }
+
+mod turns;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,5 @@
 //! The flow control of all hooks and tenants, which the dispatcher follows.
 
-use std::sync::Arc;
-
 use tokio::sync::watch;
 
 use super::cache::Directory;
@@ -16,8 +14,8 @@ impl Directory {
 
     /// After hooks or tenants have changed.
     pub(super) fn publish_flows(&self) {
-        let hooks = Arc::clone(&read(&self.hooks).flows);
-        let newest = Flows { hooks, tenants: Arc::clone(&read(&self.tenants).rates) };
+        let hooks = read(&self.hooks).flows.clone();
+        let newest = Flows { hooks, tenants: read(&self.tenants).rates.clone() };
         self.flows.send_if_modified(|flows| {
             let changed = !flows.is_same(&newest);
             *flows = newest;

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::quotas::hook_bytes;
-use crate::domain::{EventType, Flow, Hook, HookId, TenantId, TypePattern};
+use crate::domain::{EventType, Flow, FlowMap, Hook, HookId, TenantId, TypePattern};
 
 /// Hooks in memory, and by tenant their subscriptions.
 #[derive(Debug, Default)]
 pub struct HookIndex {
     pub(super) hooks: HashMap<HookId, Arc<Hook>>,
     pub(super) tenants: HashMap<TenantId, TenantHooks>,
-    /// The flow control of hooks that have some. Shared, and so copied at a change.
-    pub(super) flows: Arc<HashMap<HookId, Arc<Flow>>>,
+    /// The flow control of hooks that have some.
+    pub(super) flows: FlowMap<HookId, Arc<Flow>>,
 }
 
 /// One tenant's hooks, and the enabled ones by subscription.
@@ -43,7 +43,7 @@ impl HookIndex {
 
     pub(super) fn put(&mut self, hook: Arc<Hook>) {
         self.take_out(hook.id);
-        self.set_flow(hook.id, hook.flow());
+        self.flows.set(hook.id, hook.flow());
         let of_tenant = self.tenants.entry(hook.tenant).or_default();
         of_tenant.all.insert(hook.id, Arc::clone(&hook));
         of_tenant.bytes += hook_bytes(&hook);
@@ -67,18 +67,7 @@ impl HookIndex {
 
     pub(super) fn remove(&mut self, id: HookId) {
         self.take_out(id);
-        self.set_flow(id, None);
-    }
-
-    fn set_flow(&mut self, id: HookId, flow: Option<Arc<Flow>>) {
-        if self.flows.get(&id) == flow.as_ref() {
-            return;
-        }
-        let flows = Arc::make_mut(&mut self.flows);
-        match flow {
-            Some(flow) => drop(flows.insert(id, flow)),
-            None => drop(flows.remove(&id)),
-        }
+        self.flows.set(id, None);
     }
 
     fn take_out(&mut self, id: HookId) {

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::domain::{ApiKey, KeyId, Project, Rate, Tenant, TenantId};
+use crate::domain::{ApiKey, FlowMap, KeyId, Project, Rate, Tenant, TenantId};
 
 /// Tenants, projects and keys in memory.
 #[derive(Debug, Default)]
 pub struct TenantIndex {
     pub(super) tenants: HashMap<TenantId, Arc<Tenant>>,
     pub(super) by_name: HashMap<String, TenantId>,
-    /// The rates of tenants that have one. Shared, and so copied at a change.
-    pub(super) rates: Arc<HashMap<TenantId, Rate>>,
+    /// The rates of tenants that have one.
+    pub(super) rates: FlowMap<TenantId, Rate>,
     pub(super) projects: HashMap<TenantId, BTreeMap<i64, Arc<Project>>>,
     /// By the hash of their text.
     pub(super) keys: HashMap<[u8; 32], Arc<ApiKey>>,
@@ -31,13 +31,7 @@ impl TenantIndex {
 
     pub(super) fn add_tenant(&mut self, tenant: Arc<Tenant>) {
         self.by_name.insert(tenant.name.clone(), tenant.id);
-        if self.rates.get(&tenant.id).copied() != tenant.options.max_per_second {
-            let rates = Arc::make_mut(&mut self.rates);
-            match tenant.options.max_per_second {
-                Some(rate) => rates.insert(tenant.id, rate),
-                None => rates.remove(&tenant.id),
-            };
-        }
+        self.rates.set(tenant.id, tenant.options.max_per_second);
         self.tenants.insert(tenant.id, tenant);
     }
 

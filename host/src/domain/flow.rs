@@ -1,9 +1,9 @@
 //! Flow control of hooks and tenants: how many requests are sent at a time, and how many in a second. Most have none.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::flow_map::FlowMap;
 use super::{BatchOptions, HookId, Invalid, Members, Owned, TenantId};
 
 /// What a hook asks for. A new member needs a default, a line in the JSON of the options' column, and a member of v3.
@@ -90,9 +90,9 @@ impl Rate {
 #[derive(Debug, Clone, Default)]
 pub struct Flows {
     /// That of hooks.
-    pub hooks: Arc<HashMap<HookId, Arc<Flow>>>,
+    pub hooks: FlowMap<HookId, Arc<Flow>>,
     /// The rates of tenants. Each holds for all hooks of the tenant together.
-    pub tenants: Arc<HashMap<TenantId, Rate>>,
+    pub tenants: FlowMap<TenantId, Rate>,
 }
 
 impl Flows {
@@ -105,7 +105,7 @@ impl Flows {
     /// Whether this and `other` are clones of the same.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.hooks, &other.hooks) && Arc::ptr_eq(&self.tenants, &other.tenants)
+        self.hooks.is_same(&other.hooks) && self.tenants.is_same(&other.tenants)
     }
 
     /// By what the owner of `hook` is chosen. One node owns all hooks of a tenant that has a rate.
@@ -157,10 +157,8 @@ mod tests {
         let rate = Rate::per_second(5.0).unwrap();
         let hooks = [(1, flow(Some(2), None)), (2, flow(Some(7), None)), (3, flow(None, Some(rate)))];
         let hooks = hooks.map(|(hook, flow)| (HookId(hook), flow));
-        let flows = Flows {
-            hooks: Arc::new(HashMap::from(hooks)),
-            tenants: Arc::new(HashMap::from([(other, rate)])),
-        };
+        let flows =
+            Flows { hooks: hooks.into_iter().collect(), tenants: [(other, rate)].into_iter().collect() };
         let nodes = [[1, 2, 3], [2, 3, 1], [3, 1, 2]].map(|nodes| agreed(&nodes));
         let shares = |hook, tenant| {
             let mut shares = nodes.each_ref().map(|node| flows.share(node, 10, (HookId(hook), tenant)));

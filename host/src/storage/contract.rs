@@ -301,12 +301,13 @@ pub trait DeliveryStore: Send + Sync {
     async fn bring_forward(&self, now: UnixMillis, by: Duration) -> Result<(), StorageError>;
     /// The hooks with deliveries that are not final, each with the time when the first of them is due.
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError>;
-    /// The hooks that have something due after `from` and not after `until`, each with the first time. `None` if that would
-    /// not be cheaper than [`Self::backlog`], which finds the same.
+    /// The hooks that have something due after `from` and not after `until`, each with the first time. Leaves out those that
+    /// are `known`. `None` if that would not be cheaper than [`Self::backlog`], which finds the same.
     async fn due_between(
         &self,
         from: UnixMillis,
         until: UnixMillis,
+        known: &[HookId],
     ) -> Result<Option<Vec<Backlog>>, StorageError>;
     /// Leases deliveries that are due at `now`, oldest due first, under `lease`: of each of `hooks` up to its limit.
     /// One result for each hook, in order; a damaged row of one hook does not affect the others.

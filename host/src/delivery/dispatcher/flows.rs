@@ -16,10 +16,15 @@ impl Dispatcher {
         self.in_flight_per_hook
     }
 
+    /// Whether a hook or a tenant has flow control.
+    pub(in crate::delivery) fn has_flows(&self) -> bool {
+        self.has_flows.load(Ordering::Acquire)
+    }
+
     /// Whether this node claims what is due of `hook`.
     #[must_use]
     pub fn owns(&self, hook: HookId, tenant: TenantId) -> bool {
-        if self.has_flows.load(Ordering::Acquire) {
+        if self.has_flows() {
             self.membership.owns(self.flows().owned(hook, tenant))
         } else {
             self.membership.owns(hook)
@@ -32,7 +37,7 @@ impl Dispatcher {
         if !self.membership.is_shared() {
             return true;
         }
-        let share = match self.has_flows.load(Ordering::Acquire) {
+        let share = match self.has_flows() {
             false => self.membership.share(limit, hook),
             true => {
                 let flows = self.flows();
@@ -57,7 +62,8 @@ impl Dispatcher {
         }
         self.pump();
         // Another node may have become the owner, or there is more room.
-        self.wake();
+        self.want_full_look();
+        self.wake_if(true);
     }
 
     /// Follows the flow control of hooks and tenants. Ends with the directory.

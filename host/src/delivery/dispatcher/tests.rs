@@ -33,7 +33,9 @@ fn delivery(hook: i64, number: i64) -> Delivery {
 }
 
 fn is_woken(dispatcher: &Dispatcher) -> bool {
-    dispatcher.feeder.notified().now_or_never().is_some()
+    let notifies = [&dispatcher.feeder, &dispatcher.refills];
+    // Each of them is taken.
+    notifies.map(|it| it.notified().now_or_never().is_some()).contains(&true)
 }
 
 #[tokio::test]
@@ -149,4 +151,43 @@ async fn a_delay_that_ends_now_replaces_a_long_one() {
     assert_eq!(collector.take().len(), 0);
     dispatcher.delay_hook(HookId(1), TenantId(1), now);
     assert_eq!(collector.take().len(), 1);
+}
+
+/// The number of tasks, once those that have ended are gone.
+async fn tasks() -> usize {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    Handle::current().metrics().num_alive_tasks()
+}
+
+#[tokio::test]
+async fn a_nearer_time_replaces_the_timer_of_a_later_one() {
+    let (dispatcher, collector) = started(testing::limits());
+    let now = clock::monotonic();
+    for hook in (1..=100_u32).rev() {
+        let until = now + Duration::from_secs(1_000) * hook;
+        dispatcher.delay_hook(HookId(i64::from(hook)), TenantId(1), until);
+    }
+    assert_eq!(tasks().await, 1);
+    dispatcher.delay_hook(HookId(201), TenantId(1), now + Duration::from_millis(5));
+    push(&dispatcher, 201, 2);
+    let started = tokio::time::timeout(Duration::from_secs(30), collector.started.notified());
+    started.await.expect("it starts");
+    assert_eq!(tasks().await, 1, "that of the next hook");
+}
+
+#[tokio::test]
+async fn room_that_a_start_leaves_wakes_the_feeder_for_what_is_on_disk() {
+    let (dispatcher, collector) = started(DispatcherLimits { queued_per_hook: 4, ..testing::limits() });
+    let works: Vec<_> =
+        (1..=4).filter_map(|number| dispatcher.reserve(work(1, 1, number), UnixMillis(0))).collect();
+    dispatcher.stored_on_disk(HookId(1), TenantId(1));
+    assert!(!is_woken(&dispatcher), "there is no room");
+    dispatcher.push_reserved(works);
+    assert!(!is_woken(&dispatcher), "one has started, and three are queued");
+    let (_, mut first) = collector.take().remove(0);
+    first.report(Observation::Answered);
+    assert_eq!(collector.take().len(), 2);
+    assert!(is_woken(&dispatcher));
 }

@@ -4,16 +4,31 @@ use std::ops::Bound;
 
 use rustc_hash::FxHashSet;
 
-use super::pacer::most_queued;
 use super::queue::FairQueue;
 use crate::domain::{HookId, TenantId};
 
 impl FairQueue {
+    /// A read of the disk begins. What it does not find may have been stored since: only what was noted before is forgotten
+    /// then. Returns the number of the read.
+    pub(in crate::delivery) fn begin_read(&mut self) -> u64 {
+        self.reads += 1;
+        self.reads
+    }
+
+    /// The read with this number has found nothing more of `hook`.
+    pub(in crate::delivery) fn end_backlog(&mut self, hook: HookId, read: u64) {
+        let Some(queue) = self.hooks.get(&hook).filter(|queue| queue.noted_after < read) else { return };
+        let tenant = queue.tenant;
+        self.set_backlog(hook, tenant, false);
+    }
+
     /// Notes whether `hook` may have more on disk.
     pub(in crate::delivery) fn set_backlog(&mut self, hook: HookId, tenant: TenantId, backlog: bool) {
         if backlog {
             self.backlogs.insert(hook);
-            self.hook_queue(hook, tenant).backlog = true;
+            let reads = self.reads;
+            let queue = self.hook_queue(hook, tenant);
+            (queue.backlog, queue.noted_after) = (true, reads);
             self.wait_for_others(hook);
         } else if self.backlogs.remove(&hook)
             && let Some(queue) = self.hooks.get_mut(&hook)
@@ -28,47 +43,37 @@ impl FairQueue {
         self.backlogs.iter().copied().collect()
     }
 
-    /// Forgets the backlogs of hooks that are not `due`, which have nothing on disk. Looks at no more than `limit` backlogs
-    /// `after` a hook. Returns the hook after which to go on, or none at the end.
+    /// Forgets the backlogs of hooks that are not `due`, which had nothing on disk when `read` began. Looks at no more than
+    /// `limit` backlogs `after` a hook. Returns the hook after which to go on, or none at the end.
     pub(in crate::delivery) fn retain_backlogs(
         &mut self,
-        due: &FxHashSet<HookId>,
+        (due, read): (&FxHashSet<HookId>, u64),
         after: Option<HookId>,
         limit: usize,
     ) -> Option<HookId> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let step: Vec<HookId> = self.backlogs.range((from, Bound::Unbounded)).take(limit).copied().collect();
         for hook in step.iter().filter(|hook| !due.contains(hook)) {
-            let Some(tenant) = self.hooks.get(hook).map(|queue| queue.tenant) else { continue };
-            self.set_backlog(*hook, tenant, false);
+            self.end_backlog(*hook, read);
         }
         step.last().copied().filter(|_| step.len() == limit)
     }
 
-    /// Whether [`Self::request_ended`] or [`Self::unreserve`] will ask for more of `hook`.
+    /// Whether a start or an end of a request, or [`Self::unreserve`], will ask for more of `hook`.
     pub(in crate::delivery) fn wakes_feeder(&mut self, hook: HookId) -> bool {
         let Some(queue) = self.hooks.get(&hook).filter(|queue| queue.backlog) else { return false };
-        let id = queue.tenant;
-        if !queue.wants_more(&self.limits) {
-            return true;
-        }
-        let Some(rate) = self.tenant_rate(id) else { return false };
-        let Some(tenant) = self.tenants.get_mut(&id) else { return false };
-        tenant.held_back = tenant.taken > most_queued(rate) / 2;
-        tenant.held_back
+        !queue.wants_more(&self.limits) || self.waits_for_room(hook)
     }
 
     /// Whether the hook may have more on disk and its queue runs low, or what its tenant has in memory.
     pub(super) fn wants_more(&mut self, hook: HookId) -> bool {
         let Some(queue) = self.hooks.get(&hook) else { return false };
-        queue.wants_more(&self.limits) || self.tenant_wants_more(queue.tenant)
+        let (id, wants_more) = (queue.tenant, queue.wants_more(&self.limits));
+        (wants_more && !self.waits_for_room(hook)) || self.tenant_wants_more(id)
     }
 
-    fn tenant_wants_more(&mut self, id: TenantId) -> bool {
-        let Some(rate) = self.tenant_rate(id) else { return false };
-        let Some(tenant) = self.tenants.get_mut(&id) else { return false };
-        let wants_more = tenant.held_back && tenant.taken <= most_queued(rate) / 2;
-        tenant.held_back &= !wants_more;
-        wants_more
+    /// Whether the feeder shall look for more, because of what has happened since the last call.
+    pub(in crate::delivery) fn take_refill(&mut self) -> bool {
+        std::mem::take(&mut self.refill)
     }
 }

@@ -13,6 +13,10 @@ use crate::domain::{DeliveryId, Flow, TenantId, Trigger};
 /// How many deliveries of a hook are queued while its receiver hangs, because they are sent one at a time.
 pub(super) const QUEUED_WHILE_HANGING: usize = 16;
 
+/// How many deliveries are queued for each request that a hook may have in flight, so that leases outlast the queue also
+/// if each takes some seconds.
+const QUEUED_FOR_EACH: usize = 64;
+
 /// What is known of a hook's deliveries that gather for a request with several.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
@@ -40,6 +44,12 @@ pub(super) struct HookQueue {
     pub flow: Option<Arc<Flow>>,
     /// There may be more on disk. New deliveries are then stored behind it.
     pub backlog: bool,
+    /// The last read of the disk that had begun when that was noted.
+    pub noted_after: u64,
+    /// When it last took room in memory, compared with other hooks.
+    pub took_room: u64,
+    /// Whether it leaves the room that its tenant's rate allows to other hooks, because it sends nothing for long.
+    pub aside: bool,
     /// No request starts before this time: the later one of the next two.
     pub not_before: Option<Instant>,
     /// The receiver gets a pause until then.
@@ -53,6 +63,8 @@ pub(super) struct HookQueue {
     /// For each class, whether its tenant has an entry for it. An entry of another class than `listed` is stale, and is
     /// skipped.
     pub entries: [bool; Class::ALL.len()],
+    /// Whether it is listed as one whose next delivery does not wait for its tenant's rate.
+    pub listed_urgent: bool,
     /// Whether its tenant remembers it.
     pub remembered: bool,
 }
@@ -68,12 +80,16 @@ impl HookQueue {
             health: Health::default(),
             flow,
             backlog: false,
+            noted_after: 0,
+            took_room: 0,
+            aside: false,
             not_before: None,
             paused_until: None,
             paced_until: None,
             gathering: Gathering::default(),
             listed: None,
             entries: [false; Class::ALL.len()],
+            listed_urgent: false,
             remembered: false,
         }
     }
@@ -84,7 +100,8 @@ impl HookQueue {
             true => limits.queued_per_hook.min(QUEUED_WHILE_HANGING),
             false => limits.queued_per_hook,
         };
-        limit_with(self.flow.as_deref(), limit)
+        let limit = limit_with(self.flow.as_deref(), limit);
+        if self.aside { limit.min(self.flow.as_deref().map_or(1, in_a_request)) } else { limit }
     }
 
     /// Whether its next delivery waits neither for a pause to end nor for a rate: a test, because a person waits for its
@@ -124,6 +141,7 @@ impl HookQueue {
             && !self.backlog
             && self.not_before.is_none()
             && !self.entries.contains(&true)
+            && !self.listed_urgent
     }
 
     /// The class of its next request, if one may start.
@@ -148,6 +166,12 @@ impl HookQueue {
 /// `limit`, or what a hook with this flow control may have queued.
 pub(super) fn limit_with(flow: Option<&Flow>, limit: usize) -> usize {
     let Some(flow) = flow else { return limit };
-    let of_a_request = flow.batch.map_or(1, |batch| batch.max_events);
-    flow.max_per_second.map_or(limit, |rate| limit.min(most_queued(rate).saturating_mul(of_a_request)))
+    let of_rate = flow.max_per_second.map_or(usize::MAX, most_queued);
+    let at_a_time = flow.max_in_flight.map_or(usize::MAX, |most| most as usize * QUEUED_FOR_EACH);
+    limit.min(of_rate.min(at_a_time).saturating_mul(in_a_request(flow)))
+}
+
+/// How many deliveries go in one request at most.
+fn in_a_request(flow: &Flow) -> usize {
+    flow.batch.map_or(1, |batch| batch.max_events)
 }

@@ -7,6 +7,7 @@
 //! and requests in flight. How many requests a hook may have in flight follows what its receiver answers ([`health`]). How
 //! many are kept free for tenants whose receivers answer is decided in [`shares`].
 
+mod aside;
 mod backlog;
 mod capacity;
 mod forgetting;
@@ -21,6 +22,7 @@ mod queue;
 mod recall;
 mod round_robin;
 mod shares;
+mod urgent;
 mod withdrawal;
 
 pub(super) use self::capacity::ClaimCapacity;

@@ -30,7 +30,7 @@ pub(in crate::delivery) struct Started {
     pub others: Vec<Work>,
     /// Requests of its hook in flight, including this one.
     pub of_hook: usize,
-    /// Whether its hook has a rate, and more on disk that should be in memory by the time it may start.
+    /// Whether its hook has more on disk that should be in memory by the time it may start.
     pub wants_more: bool,
     /// Identifies it for `FairQueue::request_ended` and `FairQueue::recorded`.
     pub key: AttemptKey,

@@ -16,7 +16,7 @@ const LATE: Duration = Duration::from_millis(20);
 const MOST_AHEAD: u32 = 4;
 
 /// A hook or a tenant with a rate has no more in memory than may start in this time, so that leases are not held for long.
-const QUEUED_TIME: Duration = Duration::from_secs(4);
+pub(super) const QUEUED_TIME: Duration = Duration::from_secs(4);
 
 /// How many deliveries may be queued because of a rate.
 pub(super) fn most_queued(rate: Rate) -> usize {

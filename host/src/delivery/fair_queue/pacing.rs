@@ -4,14 +4,33 @@
 //! count.
 
 use std::collections::VecDeque;
+use std::hash::Hash;
 use std::time::Instant;
+
+use rustc_hash::FxHashMap;
 
 use super::health::{Class, Observation};
 use super::next::{AttemptKey, Started};
 use super::pacer::{Delayed, Pacer, most_queued};
 use super::queue::FairQueue;
 use crate::delivery::work::Work;
-use crate::domain::{Flow, Flows, HookId, Rate, TenantId, Trigger};
+use crate::domain::{Flows, HookId, Rate, TenantId, Trigger};
+
+/// At how many hooks one start looks. If none of them may start, what is in progress has to end, and then others are
+/// looked at.
+const LOOKED_AT: usize = 16;
+
+/// The rate of a hook or a tenant has changed. The pacer of one without a rate is not needed.
+fn set_rate<K: Eq + Hash>(pacers: &mut FxHashMap<K, Pacer>, of: &K, rate: Option<Rate>, now: Instant) {
+    match rate {
+        None => drop(pacers.remove(of)),
+        Some(rate) => {
+            if let Some(pacer) = pacers.get_mut(of) {
+                pacer.set_rate(rate, now);
+            }
+        }
+    }
+}
 
 impl FairQueue {
     /// Starts no request of `hook` before `until`. This replaces an earlier time, but not a rate.
@@ -35,6 +54,7 @@ impl FairQueue {
                     if let Some(queue) = self.hooks.get_mut(&hook) {
                         (queue.not_before, queue.paused_until, queue.paced_until) = (None, None, None);
                     }
+                    self.update_aside(hook, now);
                     self.add_runnable(hook, now);
                     self.forget_if_idle(hook);
                 }
@@ -85,18 +105,19 @@ impl FairQueue {
         self.hooks.get(&hook)?.flow.as_deref()?.max_per_second
     }
 
-    /// Counts a request that starts `now`, and delays the next one. Returns whether there is a rate.
+    /// Counts a request that starts `now`, and delays the next one. Returns whether it counts for each rate that there is.
     pub(super) fn count(&mut self, hook: HookId, tenant: TenantId, now: Instant) -> bool {
         let (rate, of_all) = (self.hook_rate(hook), self.tenant_rate(tenant));
+        let mut counts = rate.is_some() || of_all.is_some();
         if let Some(rate) = rate {
-            self.hook_pacers.entry(hook).or_insert_with(|| Pacer::new(rate, now)).take(now);
+            counts &= self.hook_pacers.entry(hook).or_insert_with(|| Pacer::new(rate, now)).take(now);
             self.pace(hook, now);
         }
         if let Some(rate) = of_all {
-            self.tenant_pacers.entry(tenant).or_insert_with(|| Pacer::new(rate, now)).take(now);
+            counts &= self.tenant_pacers.entry(tenant).or_insert_with(|| Pacer::new(rate, now)).take(now);
             self.pace_tenant(tenant, now);
         }
-        rate.is_some() || of_all.is_some()
+        counts
     }
 
     /// After a counted request: if nothing was sent, it does not count.
@@ -121,6 +142,7 @@ impl FairQueue {
         let Some(queue) = self.hooks.get_mut(&hook) else { return };
         queue.paced_until = until;
         self.reschedule(hook);
+        self.update_aside(hook, now);
     }
 
     /// Delays all hooks of a tenant as its rate wants. They stay listed as runnable.
@@ -134,22 +156,37 @@ impl FairQueue {
         }
     }
 
-    /// Starts what does not wait for its tenant's rate: tests, and what goes back to the disk.
+    /// Lists `hook`, once.
+    pub(super) fn add_urgent(&mut self, hook: HookId) {
+        let Some(queue) = self.hooks.get_mut(&hook) else { return };
+        if !std::mem::replace(&mut queue.listed_urgent, true) {
+            self.urgent.add(queue.tenant, hook);
+        }
+    }
+
+    /// Starts what does not wait for its tenant's rate.
     pub(super) fn start_urgent(&mut self, now: Instant) -> Option<Started> {
-        for _ in 0..self.urgent.len() {
-            let hook = self.urgent.pop_front()?;
-            let Some(queue) = self.hooks.get(&hook).filter(|queue| queue.is_urgent()) else { continue };
+        for _ in 0..self.urgent.len().min(LOOKED_AT) {
+            let hook = self.urgent.pop()?;
+            let Some(queue) = self.hooks.get_mut(&hook) else { continue };
+            queue.listed_urgent = false;
             // If it has too much in flight, it is added again when that ends.
-            let Some(class) = queue.next_class(now) else { continue };
+            let Some(class) = queue.next_class(now).filter(|_| queue.is_urgent()) else {
+                self.forget_if_idle(hook);
+                continue;
+            };
+            let goes_back = queue.works.front().is_some_and(Work::goes_back) || queue.most == 0;
             let tenant = self.tenants.entry(queue.tenant).or_default();
             let held = tenant.held[class as usize];
             if tenant.in_flight < self.limits.in_flight_per_tenant
                 && self.shares.has_any(class)
                 && self.shares.admits(class, held)
+                // What is given back leaves enough attempts for what is sent.
+                && (!goes_back || self.unfinished < self.limits.unfinished.div_ceil(2))
             {
                 return self.start_of_hook(hook, class, now);
             }
-            self.urgent.push_back(hook);
+            self.add_urgent(hook);
         }
         None
     }
@@ -157,26 +194,17 @@ impl FairQueue {
     /// The flow control of hooks and tenants has changed.
     pub(in crate::delivery) fn set_flows(&mut self, flows: Flows, now: Instant) {
         let before = std::mem::replace(&mut self.flows, flows);
-        let flows = self.flows.clone();
-        let rate_of = |flow: &Flow| flow.max_per_second;
-        self.hook_pacers.retain(|hook, pacer| {
-            let rate = flows.hooks.get(hook).and_then(|flow| rate_of(flow));
-            rate.inspect(|rate| pacer.set_rate(*rate, now)).is_some()
-        });
-        self.tenant_pacers.retain(|tenant, pacer| {
-            let rate = flows.tenants.get(tenant);
-            rate.inspect(|rate| pacer.set_rate(**rate, now)).is_some()
-        });
-        let changed = |tenant: &&TenantId| before.tenants.get(*tenant) != flows.tenants.get(*tenant);
-        let tenants: Vec<TenantId> =
-            before.tenants.keys().chain(flows.tenants.keys()).filter(changed).copied().collect();
+        let tenants = before.tenants.changed(&self.flows.tenants);
+        let mut hooks = before.hooks.changed(&self.flows.hooks);
         for tenant in &tenants {
+            set_rate(&mut self.tenant_pacers, tenant, self.flows.tenants.get(tenant).copied(), now);
             self.pace_tenant(*tenant, now);
             self.keep_of_tenant(*tenant);
         }
-        let changed = |hook: &&HookId| before.hooks.get(*hook) != flows.hooks.get(*hook);
-        let mut hooks: Vec<HookId> =
-            before.hooks.keys().chain(flows.hooks.keys()).filter(changed).copied().collect();
+        for hook in &hooks {
+            let flow = self.flows.hooks.get(hook);
+            set_rate(&mut self.hook_pacers, hook, flow.and_then(|flow| flow.max_per_second), now);
+        }
         if !tenants.is_empty() {
             // Few tenants have a rate, and it hardly ever changes.
             let of_them = self.hooks.iter().filter(|(_, queue)| tenants.contains(&queue.tenant));
@@ -202,16 +230,20 @@ impl FairQueue {
     fn keep_of_tenant(&mut self, tenant: TenantId) {
         let Some(mut left) = self.tenant_rate(tenant).map(most_queued) else { return };
         let of_tenant = self.hooks.iter().filter(|(_, queue)| queue.tenant == tenant);
-        let hooks: Vec<(HookId, usize)> = of_tenant.map(|(hook, queue)| (*hook, queue.works.len())).collect();
-        for (hook, queued) in hooks {
-            let keep = queued.min(left);
+        let queued = of_tenant.map(|(hook, queue)| (queue.works.len(), *hook));
+        let mut queued: Vec<(usize, HookId)> = queued.filter(|(count, _)| *count > 0).collect();
+        queued.sort_unstable();
+        let mut sharing = queued.len();
+        for (count, hook) in queued {
+            let keep = count.min(left.div_ceil(sharing));
+            sharing -= 1;
             left -= keep;
             self.give_back_beyond(hook, keep);
         }
     }
 
     /// Of what `hook` has queued, all but the first `keep` goes back to the disk, before anything else starts.
-    fn give_back_beyond(&mut self, hook: HookId, keep: usize) {
+    pub(super) fn give_back_beyond(&mut self, hook: HookId, keep: usize) {
         let Some(queue) = self.hooks.get_mut(&hook).filter(|queue| queue.works.len() > keep) else { return };
         let staying =
             queue.works.iter_mut().filter(|work| work.trigger != Trigger::Test && !work.goes_back());

@@ -1,6 +1,6 @@
 //! The queues of all hooks, and what is in progress.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
@@ -11,6 +11,7 @@ use super::next::{AttemptKey, KeyOf, Next, Started};
 use super::pacer::{Delayed, Pacer};
 use super::round_robin::{RoundRobin, Tenant};
 use super::shares::ConcurrencyShares;
+use super::urgent::Urgent;
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::work::Work;
 use crate::domain::{DeliveryId, Flows, HookId, Members, NodeNumber, TenantId, Trigger};
@@ -33,6 +34,12 @@ pub(in crate::delivery) struct FairQueue {
     pub(super) tickets: u64,
     /// Hooks that may have more on disk. Ordered, so that they can be walked in steps.
     pub(super) backlogs: BTreeSet<HookId>,
+    /// How many reads of the disk have begun.
+    pub(super) reads: u64,
+    /// How often room was taken.
+    pub(super) rooms_taken: u64,
+    /// Whether the feeder shall look for more.
+    pub(super) refill: bool,
     pub(super) round_robin: RoundRobin,
     /// Hooks and tenants that start nothing before a time.
     pub(super) delayed: BTreeSet<(Instant, Delayed)>,
@@ -42,12 +49,14 @@ pub(in crate::delivery) struct FairQueue {
     pub(super) hook_pacers: FxHashMap<HookId, Pacer>,
     pub(super) tenant_pacers: FxHashMap<TenantId, Pacer>,
     /// Hooks of tenants with a rate whose next delivery does not wait for it.
-    pub(super) urgent: VecDeque<HookId>,
+    pub(super) urgent: Urgent,
+    /// Whether that starts before what is in order, which alternates.
+    urgent_first: bool,
     /// Deliveries between start and record, with the number of their attempts: a delivery that was queued for longer than
     /// its lease is claimed again, and may start a second time before the first attempt is recorded.
     pub(super) attempted: FxHashMap<DeliveryId, u32>,
     /// Requests that started and have a delivery that is not recorded.
-    unfinished: usize,
+    pub(super) unfinished: usize,
     /// Deliveries that started and are not recorded.
     pub(super) unfinished_deliveries: usize,
     closed: bool,
@@ -74,63 +83,16 @@ impl FairQueue {
             gathering: BTreeSet::new(),
             hook_pacers: FxHashMap::default(),
             tenant_pacers: FxHashMap::default(),
-            urgent: VecDeque::new(),
+            urgent: Urgent::default(),
+            urgent_first: true,
+            reads: 0,
+            rooms_taken: 0,
+            refill: false,
             attempted: FxHashMap::default(),
             unfinished: 0,
             unfinished_deliveries: 0,
             closed: false,
             moved: false,
-        }
-    }
-
-    /// Takes room for `work` if there is any. A hook with a backlog on disk has no room, so that older deliveries go first.
-    /// A test does not wait for them.
-    pub(in crate::delivery) fn reserve(&mut self, work: &Work) -> bool {
-        let backlog = self.hooks.get(&work.hook).is_some_and(|queue| queue.backlog);
-        let waits = backlog && work.trigger != Trigger::Test;
-        let fits = !waits
-            && (self.most_in_flight(work.hook, work.tenant()) > 0 || work.trigger == Trigger::Test)
-            && self.capacity(work.hook, work.tenant(), work.trigger) > 0
-            && work.weight() <= self.capacity_in_bytes(work.tenant());
-        if fits {
-            self.take(work);
-        }
-        fits
-    }
-
-    /// Gives back the room of work that was reserved and never pushed. Returns whether the hook has more on disk and there
-    /// is room for it now.
-    pub(in crate::delivery) fn unreserve(&mut self, work: &Work) -> bool {
-        self.release(work);
-        let wants_more = self.wants_more(work.hook);
-        self.forget_if_idle(work.hook);
-        wants_more
-    }
-
-    /// Takes room for `work`.
-    pub(super) fn take(&mut self, work: &Work) {
-        self.hook_queue(work.hook, work.tenant()).taken += 1;
-        let tenant = self.tenants.entry(work.tenant()).or_default();
-        tenant.taken += 1;
-        tenant.taken_bytes += work.weight();
-        self.queued += 1;
-        self.queued_bytes += work.weight();
-    }
-
-    /// Gives back the room of `work`.
-    pub(super) fn release(&mut self, work: &Work) {
-        self.release_of(work.hook, work.tenant(), work.weight());
-    }
-
-    pub(super) fn release_of(&mut self, hook: HookId, tenant: TenantId, weight: usize) {
-        self.queued -= 1;
-        self.queued_bytes -= weight;
-        if let Some(queue) = self.hooks.get_mut(&hook) {
-            queue.taken -= 1;
-        }
-        if let Some(tenant) = self.tenants.get_mut(&tenant) {
-            tenant.taken -= 1;
-            tenant.taken_bytes -= weight;
         }
     }
 
@@ -166,7 +128,11 @@ impl FairQueue {
         }
         self.end_delays(now);
         self.end_gathering(now);
-        let started = self.start_urgent(now).or_else(|| self.start_in_order(now));
+        self.urgent_first = !self.urgent_first;
+        let started = match self.urgent_first {
+            true => self.start_urgent(now).or_else(|| self.start_in_order(now)),
+            false => self.start_in_order(now).or_else(|| self.start_urgent(now)),
+        };
         let delayed = self.delayed.first().map(|(until, _)| *until);
         let until = delayed.into_iter().chain(self.gathering.first().map(|(until, _)| *until)).min();
         match (started, until) {
@@ -278,7 +244,7 @@ impl FairQueue {
         self.start_others(&others);
         let counts = may_have_rate && !work.goes_back() && self.count(hook, id, now);
         // A receiver that takes long must not slow the rate down.
-        let wants_more = counts && self.wants_more(hook);
+        let wants_more = self.wants_more(hook);
         self.add_runnable(hook, now);
         if let Some(tenant) = self.tenants.get_mut(&id) {
             self.round_robin.add(id, tenant, class, &self.limits);
@@ -309,6 +275,7 @@ impl FairQueue {
         if let Some(pause) = pause {
             self.delay_at_least(hook, id, now + pause);
         }
+        self.update_aside(hook, now);
         let wants_more = self.wants_more(hook);
         if let Some(tenant) = self.tenants.get_mut(&id) {
             tenant.in_flight -= 1;
@@ -381,9 +348,9 @@ impl FairQueue {
         if !std::mem::replace(&mut queue.entries[number], true) {
             tenant.runnable[number].push_back(hook);
         }
-        if is_urgent {
-            self.urgent.push_back(hook);
-        }
         self.round_robin.add(id, tenant, class, &self.limits);
+        if is_urgent {
+            self.add_urgent(hook);
+        }
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Tenant {
     pub taken: usize,
     /// The same in bytes.
     pub taken_bytes: usize,
+    /// How many of them are of hooks that are set aside, if the tenant has a rate.
+    pub aside: usize,
     /// Hooks without anything in memory whose receivers' health is remembered, the oldest first.
     pub remembered: VecDeque<HookId>,
     /// Its deliveries that are being cancelled.
@@ -46,6 +48,11 @@ impl Tenant {
             && self.not_before.is_none()
             && !self.entries.as_flattened().contains(&true)
             && self.runnable.iter().all(VecDeque::is_empty)
+    }
+
+    /// How many deliveries in memory its rate limits.
+    pub(super) fn counted(&self) -> usize {
+        self.taken - self.aside
     }
 
     /// Notes that its entry was taken out of a ring. Returns whether the entry was current.

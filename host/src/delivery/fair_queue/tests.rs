@@ -19,6 +19,7 @@ mod members;
 mod model;
 mod neighbours;
 mod rates;
+mod rooms;
 
 fn limits() -> DispatcherLimits {
     DispatcherLimits {
@@ -285,13 +286,35 @@ fn a_backlog_that_is_gone_is_forgotten() {
     }
     assert!(queue.reserve(&work(1, 20, 1)));
     let due = FxHashSet::from_iter([HookId(11)]);
-    let after = queue.retain_backlogs(&due, None, 2);
+    let read = queue.begin_read();
+    let after = queue.retain_backlogs((&due, read), None, 2);
     assert_eq!(after, Some(HookId(11)), "it looks at two at a time");
-    assert_eq!(queue.retain_backlogs(&due, after, 2), None);
+    assert_eq!(queue.retain_backlogs((&due, read), after, 2), None);
     assert!(queue.reserve(&work(1, 10, 2)) && !queue.reserve(&work(1, 11, 3)));
     let mut known: Vec<i64> = queue.hooks.keys().map(|hook| hook.0).collect();
     known.sort_unstable();
     assert_eq!(known, [10, 11, 20], "12 has nothing that would have to be remembered");
+}
+
+#[test]
+fn a_read_of_the_disk_ends_only_backlogs_that_were_noted_before_it() {
+    for noted_before in [false, true] {
+        let mut queue = FairQueue::new(limits());
+        for hook in [10, 11] {
+            queue.set_backlog(HookId(hook), TenantId(1), noted_before);
+        }
+        let read = queue.begin_read();
+        // Meanwhile, one of 10 is stored.
+        queue.set_backlog(HookId(10), TenantId(1), true);
+        queue.retain_backlogs((&FxHashSet::default(), read), None, 9);
+        let claim = queue.begin_read();
+        queue.end_backlog(HookId(10), read);
+        assert_eq!(queue.backlogs(), [HookId(10)]);
+        assert!(!queue.reserve(&work(1, 10, 1)) && queue.reserve(&work(1, 11, 2)));
+        // A later read finds nothing.
+        queue.end_backlog(HookId(10), claim);
+        assert!(queue.reserve(&work(1, 10, 3)));
+    }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 use super::*;
 use crate::clock::SystemClock;
 use crate::delivery::HookHealthMonitor;
+use crate::delivery::fair_queue::{Next, Observation};
 use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::testing::{self, SpyStore};
 use crate::domain::ids::IdGenerator;
 use crate::domain::members::agreed;
-use crate::domain::{DeliveryState, Hook, NodeNumber};
+use crate::domain::{DeliveryState, Flows, Hook, NodeNumber, Rate};
 use crate::storage::conformance::{NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::sqlite::{self, SqliteOptions};
 use crate::storage::{DeliveryQuery, Membership, Revision};
@@ -14,7 +15,7 @@ use crate::storage::{DeliveryQuery, Membership, Revision};
 fn hooks_are_sorted_round_robin_by_tenant_and_by_the_time_they_are_due() {
     let due = [(10, 1, 5), (11, 1, 3), (12, 1, 4), (20, 2, 9), (30, 3, 1), (21, 2, 8)];
     let due = due.map(|(hook, tenant, at)| ((HookId(hook), TenantId(tenant)), UnixMillis(at)));
-    let hooks: Vec<_> = round_robin(due.to_vec()).into_iter().map(|(hook, _)| hook.0).collect();
+    let hooks: Vec<_> = Turns::default().sort(due.to_vec()).into_iter().map(|(hook, _)| hook.0).collect();
     assert_eq!(hooks, [30, 11, 21, 12, 20, 10]);
 }
 
@@ -141,7 +142,7 @@ async fn a_cancellation_that_empties_a_queue_has_the_rest_of_the_hook_claimed() 
     let mut queued = world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries;
     queued.retain(|delivery| delivery.state == DeliveryState::Delivering);
     assert_eq!(queued.len(), 2);
-    let wakes = feeder.dispatcher.feeder_wakes();
+    let wakes = feeder.dispatcher.refills();
     assert!(wakes.notified().now_or_never().is_none(), "nothing has woken the feeder");
     let recalled = feeder.dispatcher.recall(&queued[0], now).unwrap();
     recalled.cancelled(queued[0].lease);
@@ -176,4 +177,62 @@ async fn a_node_claims_only_what_is_due_of_its_own_hooks() {
     let owned = hooks.iter().filter(|hook| members.owns(**hook));
     assert_eq!(claimed.iter().collect::<HashSet<_>>(), owned.collect());
     assert!((1..20).contains(&claimed.len()));
+}
+
+#[tokio::test]
+async fn what_is_stored_while_the_disk_is_read_is_not_forgotten() {
+    use futures_util::FutureExt as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+    let world = World::new(storage.stores());
+    let hook = hook_with_due(&world, TENANT, 0).await;
+    let limits = DispatcherLimits { queued_per_hook: 2, ..testing::limits() };
+    let (feeder, store) = feeder(&world, limits).await;
+    let work = testing::work(TENANT.0, hook.0, 1);
+    let reserved = [1, 2].map(|_| feeder.dispatcher.reserve(work.clone(), NOW).unwrap());
+    let dispatcher = Arc::clone(&feeder.dispatcher);
+    // After the read, there is one for which memory has no room.
+    *store.after_look.lock().unwrap() = Some(Box::new(move || dispatcher.stored_on_disk(hook, TENANT)));
+    feeder.look(NOW, &CancellationToken::new()).await.unwrap();
+    reserved.iter().for_each(|work| feeder.dispatcher.unreserve(work));
+    let is_woken = |notify: Arc<Notify>| notify.notified().now_or_never().is_some();
+    assert!(is_woken(feeder.dispatcher.feeder_wakes()) || is_woken(feeder.dispatcher.refills()));
+}
+
+#[tokio::test]
+async fn hooks_of_a_tenant_with_a_rate_take_turns() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+    let world = World::new(storage.stores());
+    let mut hooks = Vec::new();
+    for deliveries in [20, 20, 3, 3, 3, 3] {
+        hooks.push(hook_with_due(&world, TENANT, deliveries).await);
+    }
+    let (feeder, store) = feeder(&world, testing::limits()).await;
+    // Four deliveries have room.
+    let rate = (TENANT, Rate::nearest(1.0));
+    let flows = Flows { tenants: [rate].into_iter().collect(), ..Flows::default() };
+    feeder.dispatcher.take_flows(&tokio::sync::watch::Sender::new(flows).subscribe());
+    let (now, stop) = (UnixMillis(NOW.0 + 1_000), CancellationToken::new());
+    let mut time = clock::monotonic();
+    let mut sent: Vec<HookId> = Vec::new();
+    for _ in 0..6 {
+        feeder.look(now, &stop).await.unwrap();
+        let taken = feeder.dispatcher.in_memory();
+        assert!((1..=4).contains(&taken), "{taken} are in memory");
+        for _ in 0..taken {
+            time += Duration::from_secs(1);
+            let mut queue = feeder.dispatcher.queue();
+            let Next::Start(started) = queue.start(time) else { panic!("nothing starts") };
+            queue.request_ended(started.key, Observation::Answered, time);
+            queue.recorded(started.key);
+            sent.push(started.work.hook);
+        }
+    }
+    let of = |hook: &HookId| sent.iter().filter(|it| *it == hook).count();
+    assert!(hooks.iter().all(|hook| of(hook) >= 3), "{:?}", hooks.iter().map(of).collect::<Vec<_>>());
+    let first: HashSet<_> = sent[..8].iter().collect();
+    assert_eq!(first.len(), 6, "each has had its turn: {sent:?}");
+    assert!(store.claims.lock().unwrap().len() <= 12);
 }

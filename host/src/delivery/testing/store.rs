@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, EventKey, Lease, NodeNumber, TenantId, UnixMillis,
+    Attempt, AttemptId, Delivery, DeliveryId, EventKey, HookId, Lease, NodeNumber, TenantId, UnixMillis,
 };
 use crate::storage::{
     Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Record,
@@ -21,6 +21,8 @@ pub(crate) struct SpyStore {
     pub claims: Mutex<Vec<Vec<HookClaim>>>,
     /// How often the backlog was read.
     pub looks: Mutex<usize>,
+    /// What happens after the next time that the backlog is read.
+    pub after_look: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// What was recorded, and how recording behaves.
     pub records: Records,
 }
@@ -42,7 +44,8 @@ impl SpyStore {
             write_gate: Semaphore::new(1),
             fails: AtomicBool::new(false),
         };
-        Arc::new(Self { inner, claims: Mutex::default(), looks: Mutex::default(), records })
+        let (claims, looks, after_look) = Default::default();
+        Arc::new(Self { inner, claims, looks, after_look, records })
     }
 }
 
@@ -59,14 +62,19 @@ impl DeliveryStore for SpyStore {
     }
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {
         *self.looks.lock().unwrap() += 1;
-        self.inner.backlog().await
+        let backlog = self.inner.backlog().await;
+        if let Some(then) = self.after_look.lock().unwrap().take() {
+            then();
+        }
+        backlog
     }
     async fn due_between(
         &self,
         from: UnixMillis,
         until: UnixMillis,
+        known: &[HookId],
     ) -> Result<Option<Vec<Backlog>>, StorageError> {
-        self.inner.due_between(from, until).await
+        self.inner.due_between(from, until, known).await
     }
     async fn claim(
         &self,

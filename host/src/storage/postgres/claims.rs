@@ -208,19 +208,22 @@ fn backlog_of((hook, at): (i64, i64)) -> Backlog {
 /// With more deliveries than this in a span of time, each hook is looked at.
 const MAX_DUE: i64 = 20_000;
 
-/// Of the deliveries that become due in a span of time, each hook's first, and how many there are.
+/// Of the deliveries that become due in a span of time, without those of known hooks, each hook's first, and how many there
+/// are.
 const DUE_BETWEEN: &str = "SELECT hook_id, min(ready_at), sum(count(*)) OVER ()::bigint FROM ( \
       SELECT hook_id, coalesce(due_at, lease_until) AS ready_at FROM unfinished_deliveries \
-      WHERE coalesce(due_at, lease_until) > $1 AND coalesce(due_at, lease_until) <= $2 LIMIT $3) due \
+      WHERE coalesce(due_at, lease_until) > $1 AND coalesce(due_at, lease_until) <= $2 \
+        AND hook_id NOT IN (SELECT unnest($4::bigint[])) LIMIT $3) due \
     GROUP BY hook_id";
 
 /// The hooks that have something due in a span of time. None if that is too much.
 pub async fn due_between(
     session: &Session,
-    from: UnixMillis,
-    until: UnixMillis,
+    (from, until): (UnixMillis, UnixMillis),
+    known: &[HookId],
 ) -> Result<Option<Vec<Backlog>>, StorageError> {
-    let query = sqlx::query_as(DUE_BETWEEN).bind(from.0).bind(until.0).bind(MAX_DUE);
+    let known: Vec<i64> = known.iter().map(|hook| hook.0).collect();
+    let query = sqlx::query_as(DUE_BETWEEN).bind(from.0).bind(until.0).bind(MAX_DUE).bind(known);
     let rows: Vec<(i64, i64, i64)> = query.fetch_all(&session.pool).await?;
     let all = rows.first().map_or(0, |row| row.2);
     Ok((all < MAX_DUE).then(|| rows.into_iter().map(|(hook, at, _)| backlog_of((hook, at))).collect()))

@@ -10,7 +10,7 @@ use super::rows::delivery_columns;
 use super::stores::PostgresStores;
 use super::{changes, claims, clock_steps, interval, listing, nodes, recording};
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, EventKey, Lease, NodeNumber, TenantId, UnixMillis,
+    Attempt, AttemptId, Delivery, DeliveryId, EventKey, HookId, Lease, NodeNumber, TenantId, UnixMillis,
 };
 use crate::storage::columns::{
     AttemptColumns, DeliveryRow, JsonMaker, RecordRow, attempt_from_columns, delivery_from_row,
@@ -46,8 +46,9 @@ impl DeliveryStore for PostgresStores {
         &self,
         from: UnixMillis,
         until: UnixMillis,
+        known: &[HookId],
     ) -> Result<Option<Vec<Backlog>>, StorageError> {
-        claims::due_between(&self.session, from, until).await
+        claims::due_between(&self.session, (from, until), known).await
     }
 
     async fn claim(

@@ -21,7 +21,7 @@ use super::rows::{
 use super::stores::SqliteStores;
 use super::{listing, writer};
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, Lease, NodeNumber, TenantId,
+    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, HookId, Lease, NodeNumber, TenantId,
     UnixMillis,
 };
 use crate::storage::{
@@ -79,6 +79,7 @@ impl DeliveryStore for SqliteStores {
         &self,
         _from: UnixMillis,
         _until: UnixMillis,
+        _known: &[HookId],
     ) -> Result<Option<Vec<Backlog>>, StorageError> {
         Ok(None)
     }

@@ -1,6 +1,6 @@
 //! Hooks that ask for requests with several events.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ fn options(max_events: usize, max_wait: Duration) -> BatchOptions {
 }
 
 fn set_flow(queue: &mut FairQueue, flow: Flow, now: Instant) {
-    let hooks = Arc::new(HashMap::from([(HOOK, Arc::new(flow))]));
+    let hooks = [(HOOK, Arc::new(flow))].into_iter().collect();
     queue.set_flows(Flows { hooks, ..Flows::default() }, now);
 }
 
@@ -295,7 +295,7 @@ fn each_request_of_an_attempt_counts_for_rates() {
         set_flow(&mut queue, flow, now);
         let of_hook = queue.flows.clone();
         let of_tenant = of_tenant.map(|rate| (TENANT, Rate::nearest(rate)));
-        let tenants = of_tenant.into_iter().collect::<HashMap<_, _>>().into();
+        let tenants = of_tenant.into_iter().collect();
         queue.set_flows(Flows { tenants, ..of_hook }, now);
         push(&mut queue, 0..3, now);
         let key = queue.start_next(now).unwrap().key;

@@ -177,7 +177,7 @@ impl Model {
             let waits = work.trigger != Trigger::Test && !work.goes_back();
             assert!(!is_delayed || !waits, "its hook is delayed");
             self.in_flight.push(key);
-            if !work.goes_back() {
+            if key.counts {
                 self.count(number, hook);
             }
             if waits {
@@ -281,6 +281,10 @@ impl Model {
         assert_eq!(self.queue.queued, self.queued.len());
         assert_eq!(self.queue.unfinished(), self.in_flight.len() + self.unrecorded.len());
         assert_eq!(self.queue.shares.taken(), self.in_flight.len());
+        for (id, tenant) in &self.queue.tenants {
+            let aside = self.queue.hooks.values().filter(|queue| queue.tenant == *id && queue.aside);
+            assert_eq!(tenant.aside, aside.map(|queue| queue.taken).sum::<usize>());
+        }
     }
 
     /// Lets everything end. Everything that was queued is started then.

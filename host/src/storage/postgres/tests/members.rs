@@ -196,11 +196,13 @@ async fn what_becomes_due_is_found_without_a_look_at_each_hook() {
         (0, 5_000, vec![(other, 5_000)]),
         (-1, 5_000, vec![(hook, 0), (other, 5_000)]),
     ] {
-        let found = world.storage.deliveries.due_between(at(from), at(until)).await.unwrap().unwrap();
+        let found = world.storage.deliveries.due_between(at(from), at(until), &[]).await.unwrap().unwrap();
         let mut found: Vec<_> = found.into_iter().map(|it| (it.hook, it.first_due_at.0 - NOW.0)).collect();
         found.sort_unstable();
         assert_eq!(found, expected, "{from} to {until}");
     }
+    let unknown = world.storage.deliveries.due_between(at(-1), at(5_000), &[hook]).await.unwrap().unwrap();
+    assert_eq!(unknown.into_iter().map(|it| it.hook).collect::<Vec<_>>(), [other]);
 }
 
 /// Such as what a node with a slow clock gave back.

@@ -105,14 +105,15 @@ pub(super) fn paused_from_value(value: Option<Vec<u8>>) -> Result<Option<UnixMil
 /// How many events one search visits, of all tenants.
 pub(super) const MAX_VISITED: u32 = 5_000;
 
-/// What a search visited, from rows of key, tenant, type and project in the order of keys: the keys that are wanted, and after
-/// which key to search on.
+/// What a search visited, from rows of key, tenant, type and project in the order of keys, `most` of them at most: the keys
+/// that are wanted, and after which key to search on.
 pub(super) fn visited(
     rows: Vec<(i64, i64, String, Option<i64>)>,
+    most: u32,
     tenant: TenantId,
     wanted: &WantedEvent<'_>,
 ) -> (Vec<i64>, Option<EventKey>) {
-    let is_full = rows.len() >= MAX_VISITED as usize;
+    let is_full = rows.len() >= most as usize;
     let last = rows.last().filter(|_| is_full).map(|(key, ..)| EventKey(*key));
     let is_wanted = |(_, owner, event_type, project): &(i64, i64, String, Option<i64>)| {
         *owner == tenant.0 && event_type.parse().is_ok_and(|event_type| wanted(&event_type, *project))

@@ -76,6 +76,8 @@ pub struct ReplayQuery<'a> {
     pub replay: &'a Replay,
     /// Only events with greater keys.
     pub after: EventKey,
+    /// The most events to visit, of all tenants.
+    pub max_visited: u32,
     /// The most events to return.
     pub limit: usize,
     /// The search ends with the event whose data passes this, in bytes: some databases write an event's row again.
@@ -152,13 +154,11 @@ pub struct NewReplay {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepEnd {
     /// It is committed; the job as it is now.
-    Done(Job),
+    Done(Box<Job>),
     /// Nothing is changed: the job is not running, has another lease, another step came first, or there is no reason to fail.
     NotRunning,
 }
 
-/// How many events one search visits, of all tenants.
-pub(super) const MAX_VISITED: u32 = 5_000;
 /// How many events' deliveries it reads.
 pub(super) const MAX_READ: usize = 1_000;
 /// How many jobs one look considers.

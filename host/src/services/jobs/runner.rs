@@ -218,7 +218,7 @@ impl JobService {
             tracing::info!(tenant = %now.tenant, job = %now.id, state = %now.state, made = now.progress.made, "a job has ended");
             return Ok(Next::End);
         }
-        *job = now;
+        *job = *now;
         // Half of the time is for others.
         Ok(Next::Wait(clock::elapsed(began).max(pressure.after_step())))
     }

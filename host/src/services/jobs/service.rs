@@ -18,6 +18,8 @@ use crate::storage::{ReplayQuery, ReplayableEvent, Storage, StorageError};
 pub const MAX_UNFINISHED: u32 = 16;
 /// How many searches a dry run makes. Each visits some thousand events.
 const MAX_SEARCHES: usize = 40;
+/// How many events one search visits, of all tenants.
+pub(super) const MAX_VISITED: u32 = 5_000;
 /// How many events a dry run counts.
 const MAX_COUNTED: u64 = 100_000;
 
@@ -231,6 +233,7 @@ impl JobService {
                 tenant: hook.tenant,
                 replay: &replay,
                 after,
+                max_visited: MAX_VISITED,
                 limit: usize::MAX,
                 max_bytes: u64::MAX,
             };

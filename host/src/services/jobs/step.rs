@@ -1,7 +1,7 @@
 //! One step of a job: searches, and decides what is done.
 
 use super::pace::Slots;
-use super::service::JobService;
+use super::service::{JobService, MAX_VISITED};
 use crate::domain::{DeliveryFilter, DeliveryId, EventKey, Job, JobWork, Lease, Replay, UnixMillis};
 use crate::services::delivery_lists::{ListPart, list_filtered};
 use crate::storage::{JobStep, Listed, NewReplay, ReplayQuery, Replayable, StepChanges, StorageError};
@@ -10,6 +10,8 @@ use crate::storage::{JobStep, Listed, NewReplay, ReplayQuery, Replayable, StepCh
 pub(super) const MAX_CHANGES: usize = 200;
 /// How many searches one step makes that find nothing.
 const MAX_SEARCHES: usize = 8;
+/// How many events the first search of a step visits, at least.
+const LEAST_VISITED: u32 = 200;
 /// How many bytes of events' data one step may have to write again.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -53,11 +55,15 @@ impl JobService {
         };
         let wanted = |event_type: &_, project| replay.wants_event(&hook, event_type, project);
         let mut events = Vec::new();
+        // Most steps find enough at once.
+        let mut max_visited =
+            u32::try_from(slots.count).unwrap_or(u32::MAX).saturating_mul(2).max(LEAST_VISITED);
         for _ in 0..MAX_SEARCHES {
             let query = ReplayQuery {
                 tenant: job.tenant,
                 replay,
                 after: EventKey(step.examined_to),
+                max_visited: max_visited.min(MAX_VISITED),
                 limit: slots.count,
                 max_bytes: MAX_BYTES,
             };
@@ -74,6 +80,7 @@ impl JobService {
             if !events.is_empty() || step.end.is_some() {
                 break;
             }
+            max_visited = MAX_VISITED;
         }
         step.next_due_at = slots.end(events.len());
         let new = events.into_iter().enumerate().map(|(number, of)| NewReplay {

@@ -107,7 +107,8 @@ impl HookStateStore for PostgresStores {
         let sql = "SELECT key, tenant_id, event_type, project FROM events WHERE key > $1 AND key < $2 \
             ORDER BY key LIMIT $3";
         let rows = sqlx::query_as(sql).bind(query.after.0).bind(query.before.0).bind(i64::from(MAX_VISITED));
-        let (keys, searched_to) = visited(rows.fetch_all(self.pool()).await?, query.tenant, wanted);
+        let (keys, searched_to) =
+            visited(rows.fetch_all(self.pool()).await?, MAX_VISITED, query.tenant, wanted);
         let sql = "SELECT key FROM events WHERE key = ANY ($1) AND $2 <> ALL (coalesce(hook_ids, '{}')) \
             ORDER BY key LIMIT $3";
         let missed = sqlx::query_scalar(sql).bind(keys).bind(query.hook.0).bind(i64::from(query.limit) + 1);

@@ -68,7 +68,8 @@ impl HookStateStore for SqliteStores {
         let sql = "SELECT key, tenant_id, event_type, project FROM events WHERE key > ? AND key < ? \
             ORDER BY key LIMIT ?";
         let rows = sqlx::query_as(sql).bind(query.after.0).bind(query.before.0).bind(MAX_VISITED);
-        let (keys, searched_to) = visited(rows.fetch_all(&self.readers).await?, query.tenant, wanted);
+        let (keys, searched_to) =
+            visited(rows.fetch_all(&self.readers).await?, MAX_VISITED, query.tenant, wanted);
         let sql = "SELECT e.key FROM json_each(?) w CROSS JOIN events e ON e.key = w.value WHERE NOT EXISTS \
             (SELECT 1 FROM json_each(e.deliveries) d WHERE (d.value ->> 1) = ?) ORDER BY e.key LIMIT ?";
         let missed = sqlx::query_scalar(sql).bind(to_json(&keys)?).bind(query.hook.0).bind(query.limit + 1);

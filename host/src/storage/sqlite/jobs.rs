@@ -15,7 +15,7 @@ use crate::domain::{
     OrderingKey, RetrySchedule, TenantId, UnixMillis,
 };
 use crate::storage::hook_states::visited;
-use crate::storage::jobs::{MAX_FREE, MAX_READ, MAX_REMOVED, MAX_VISITED, ReplayableRow, chosen};
+use crate::storage::jobs::{MAX_FREE, MAX_READ, MAX_REMOVED, ReplayableRow, chosen};
 use crate::storage::{
     JobStep, JobStore, MAX_DELIVERIES, NewReplay, ReplayQuery, Replayable, StepChanges, StepEnd,
     StorageError, WantedEvent, WantedJob,
@@ -130,8 +130,8 @@ impl JobStore for SqliteStores {
         let sql = "SELECT key, tenant_id, event_type, project FROM events WHERE key > ? AND key < ? \
             ORDER BY key LIMIT ?";
         let rows = sqlx::query_as(sql).bind(query.after.0).bind(EventKey::first_at(replay.until).0);
-        let rows = rows.bind(MAX_VISITED).fetch_all(&self.readers).await?;
-        let (mut keys, mut last) = visited(rows, query.tenant, wanted);
+        let rows = rows.bind(query.max_visited).fetch_all(&self.readers).await?;
+        let (mut keys, mut last) = visited(rows, query.max_visited, query.tenant, wanted);
         if keys.len() > MAX_READ {
             keys.truncate(MAX_READ);
             last = keys.last().copied().map(EventKey);
@@ -209,7 +209,7 @@ async fn commit(connection: &mut SqliteConnection, step: &JobStep) -> Result<Ste
     let query = query.bind(count_column(after.progress.made)).bind(after.progress.next_due_at.0);
     let query = query.bind(ids_to_text(&after.progress.outstanding)?);
     query.bind(after.finished_at.map(|time| time.0)).bind(id.0).execute(connection).await?;
-    Ok(StepEnd::Done(after))
+    Ok(StepEnd::Done(Box::new(after)))
 }
 
 /// The events' rows name the new deliveries, too.

@@ -84,6 +84,7 @@ impl Services {
             Arc::clone(&directory),
             storage.clone(),
             Arc::clone(&dispatcher),
+            Arc::clone(&limits),
         );
         let hooks = HookService::new(sources.clone(), directory, dispatcher, trial.clone(), told);
         Self { deliveries, hooks, hook_states, jobs, trial, limits }

@@ -15,7 +15,8 @@ use crate::domain::{
 /// See the module's head.
 #[async_trait]
 pub trait JobStore: Send + Sync {
-    /// Adds a job, unless its tenant has `most` jobs that are not final. Returns whether it was added.
+    /// Adds a job, unless its tenant has `most` jobs that are not final. Returns whether it was added. Of its jobs that have
+    /// ended, the newest [`MAX_ENDED_JOBS`] stay.
     async fn insert_job(&self, job: &Job, most: u32) -> Result<bool, StorageError>;
     /// One job.
     async fn job(&self, tenant: TenantId, id: JobId) -> Result<Option<Job>, StorageError>;
@@ -36,7 +37,7 @@ pub trait JobStore: Send + Sync {
         now: UnixMillis,
     ) -> Result<Option<Job>, StorageError>;
     /// Leases jobs that are running and on which no node works. `wanted` tells by the hook of a job. A job that
-    /// `lease.owner` has leased, but that is not in `held`, is one whose lease it lost.
+    /// `lease.owner` has leased, but that is not in `held`, is one whose lease it lost: if it is not wanted, others may take it.
     async fn take_jobs(
         &self,
         lease: Lease,
@@ -53,15 +54,15 @@ pub trait JobStore: Send + Sync {
     ) -> Result<Replayable, StorageError>;
     /// Commits a step, all or nothing.
     async fn commit_step(&self, step: &JobStep) -> Result<StepEnd, StorageError>;
-    /// The states of these deliveries. One that does not exist any more is left out.
+    /// The states of these deliveries. Left out are those that do not exist any more, and those that wait for others in an
+    /// order.
     async fn states_of(
         &self,
         tenant: TenantId,
         ids: &[DeliveryId],
-    ) -> Result<Vec<(DeliveryId, DeliveryState)>, StorageError>;
-    /// Removes jobs that ended before `before`, and of each tenant those after the newest `most` that ended. At most 1,000 at
-    /// a time; returns how many.
-    async fn remove_jobs(&self, before: UnixMillis, most: u32) -> Result<u64, StorageError>;
+    ) -> Result<Vec<(DeliveryId, HookId, DeliveryState)>, StorageError>;
+    /// Removes jobs that ended before `before`, at most [`MAX_REMOVED_JOBS`] at a time. Returns how many.
+    async fn remove_jobs(&self, before: UnixMillis) -> Result<u64, StorageError>;
 }
 
 /// Whether a node works on a job about this hook.
@@ -133,7 +134,7 @@ pub enum StepChanges {
     /// delivery for the hook since, or have too many.
     Replay(Vec<NewReplay>),
     /// Makes deliveries due again, at the start of their schedules. Left out are those that are not in one of the filter's
-    /// states any more, tests, those whose hook was deleted, and those with too many attempts.
+    /// states any more, tests, those whose hook was deleted or is disabled, and those with too many attempts.
     Retry(Vec<(DeliveryId, UnixMillis)>),
     /// Cancels deliveries that are pending or waiting, and still in one of the filter's states.
     Cancel(Vec<DeliveryId>),
@@ -159,12 +160,27 @@ pub enum StepEnd {
     NotRunning,
 }
 
-/// How many events' deliveries it reads.
-pub(super) const MAX_READ: usize = 1_000;
+/// How many ended jobs of a tenant are kept.
+pub const MAX_ENDED_JOBS: u32 = 1_000;
+/// How many jobs are removed at once.
+pub const MAX_REMOVED_JOBS: u32 = 1_000;
 /// How many jobs one look considers.
 pub(super) const MAX_FREE: i64 = 1_000;
-/// How many jobs are removed at once.
-pub(super) const MAX_REMOVED: i64 = 1_000;
+
+/// Cuts the events of the right type to those whose deliveries are read: a few times as many as are wanted. Returns after which
+/// key to search on.
+pub(super) fn cut_to_read(
+    query: &ReplayQuery<'_>,
+    keys: &mut Vec<i64>,
+    last: Option<EventKey>,
+) -> Option<EventKey> {
+    let most = query.limit.saturating_mul(4).clamp(100, 1_000);
+    if keys.len() <= most {
+        return last;
+    }
+    keys.truncate(most);
+    keys.last().copied().map(EventKey)
+}
 
 /// Key, newest delivery for the hook, its state, and size of an event.
 pub(super) type ReplayableRow = (i64, Option<i64>, Option<i64>, i64);

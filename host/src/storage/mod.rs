@@ -37,7 +37,8 @@ pub use event_search::{DeliveryCounts, EventQuery, EventSummary, ListedEvents, M
 pub use hook_states::{HealthChanges, HookStateStore, Missed, MissedQuery, ProbeClaim};
 pub use hook_stats::HookStatsStore;
 pub use jobs::{
-    JobStep, JobStore, NewReplay, ReplayQuery, Replayable, ReplayableEvent, StepChanges, StepEnd, WantedJob,
+    JobStep, JobStore, MAX_ENDED_JOBS, MAX_REMOVED_JOBS, NewReplay, ReplayQuery, Replayable, ReplayableEvent,
+    StepChanges, StepEnd, WantedJob,
 };
 pub use kept_bodies::KeptBodyStore;
 pub use membership::{FENCE_AFTER, Membership, Term};

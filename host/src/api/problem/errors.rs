@@ -106,6 +106,7 @@ impl From<JobError> for Problem {
         let kind = match error {
             JobError::NotFound(id) => return Self::not_found("job", &id.to_string()),
             JobError::Storage(error) => return error.into(),
+            JobError::Limit(error) => return error.into(),
             JobError::WrongState { .. } | JobError::HookDisabled(_) => Kind::Conflict,
             JobError::TooMany => Kind::LimitReached,
         };

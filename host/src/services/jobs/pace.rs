@@ -16,6 +16,8 @@ const SLACK_MS: u64 = 1_000;
 const TOGETHER_MS: u64 = 50;
 /// How many deliveries of a job may be outstanding, at least and at most.
 const OUTSTANDING: (usize, usize) = (50, 500);
+/// A step is not made for fewer deliveries than this, if the rate allows so many in a tenth of a second.
+const WORTH_A_STEP: usize = 25;
 /// After so many first attempts in a row that failed, a job makes one delivery at a time.
 const FAILED_IN_A_ROW: u32 = 20;
 /// And waits so long between them.
@@ -83,6 +85,7 @@ impl Slots {
 pub(super) struct Backpressure {
     allowed: usize,
     failed_in_a_row: u32,
+    of_one_hook: bool,
     next_look: Duration,
 }
 
@@ -90,8 +93,9 @@ impl Backpressure {
     /// It looks no more often than this, so that what it sees is no chance.
     pub(super) const BETWEEN_LOOKS: Duration = LOOKS.0;
 
-    pub(super) fn new() -> Self {
-        Self { allowed: OUTSTANDING.0, failed_in_a_row: 0, next_look: LOOKS.0 }
+    /// That of a job about one hook, or about several: of these, one that fails must not hold up the others.
+    pub(super) fn new(of_one_hook: bool) -> Self {
+        Self { allowed: OUTSTANDING.0, failed_in_a_row: 0, of_one_hook, next_look: LOOKS.0 }
     }
 
     /// Takes in the states of deliveries that were outstanding `elapsed` ago.
@@ -123,6 +127,11 @@ impl Backpressure {
         }
     }
 
+    /// How many deliveries are worth a step, which searches and writes.
+    pub(super) fn least(&self, rate: JobRate) -> usize {
+        if self.is_failing() { 1 } else { (rate.in_1000_seconds() as usize / 10_000).clamp(1, WORTH_A_STEP) }
+    }
+
     /// How long to wait until the next look at what is outstanding.
     pub(super) fn next_look(&self) -> Duration {
         self.next_look
@@ -134,7 +143,7 @@ impl Backpressure {
     }
 
     fn is_failing(&self) -> bool {
-        self.failed_in_a_row >= FAILED_IN_A_ROW
+        self.of_one_hook && self.failed_in_a_row >= FAILED_IN_A_ROW
     }
 }
 
@@ -202,7 +211,7 @@ mod tests {
     #[test]
     fn what_is_outstanding_follows_what_is_attempted() {
         use DeliveryState::*;
-        let mut pressure = Backpressure::new();
+        let mut pressure = Backpressure::new(true);
         assert_eq!((pressure.room(0), pressure.room(49), pressure.room(60)), (50, 1, 0));
         for _ in 0..20 {
             pressure.observe(&[Succeeded; 50], Duration::from_millis(50));
@@ -222,7 +231,7 @@ mod tests {
     #[test]
     fn a_receiver_that_fails_gets_one_at_a_time() {
         use DeliveryState::*;
-        let mut pressure = Backpressure::new();
+        let mut pressure = Backpressure::new(true);
         pressure.observe(&[Waiting; 19], Duration::from_secs(1));
         assert!(pressure.room(0) > 1);
         pressure.observe(&[Exhausted], Duration::from_secs(1));
@@ -230,5 +239,8 @@ mod tests {
         assert_eq!(pressure.after_step(), BETWEEN_PROBES);
         pressure.observe(&[Succeeded], Duration::from_secs(1));
         assert!(pressure.room(0) > 1 && pressure.after_step() == Duration::ZERO);
+        let mut of_several = Backpressure::new(false);
+        of_several.observe(&[Waiting; 99], Duration::from_secs(1));
+        assert!(of_several.room(0) > 1);
     }
 }

@@ -17,7 +17,8 @@ use super::step::{MAX_CHANGES, first_due_at};
 use crate::clock;
 use crate::domain::{HookId, Job, JobId, JobWork, Lease, LeaseId, UnixMillis};
 use crate::log_limiter::LogLimiter;
-use crate::storage::{StepEnd, StorageError};
+use crate::storage::{MAX_REMOVED_JOBS, StepEnd, StorageError};
+use crate::tenant_limiter::TenantLimiter;
 
 /// How often it is looked for jobs that other nodes left, or that were started on them.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -29,8 +30,6 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 const STEPS_AT_ONCE: usize = 2;
 /// Jobs that ended so long ago are removed.
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How many jobs that ended are kept of a tenant.
-const KEPT: u32 = 1_000;
 /// How often old jobs are removed.
 const REMOVED_EVERY: Duration = Duration::from_secs(600);
 
@@ -39,8 +38,14 @@ static FAILURES: LogLimiter = LogLimiter::new();
 /// See the module's head.
 pub struct JobRunner {
     service: JobService,
-    steps: Arc<Semaphore>,
+    steps: Arc<Steps>,
     held: Arc<Mutex<HashMap<JobId, LeaseId>>>,
+}
+
+/// Limits the steps that are made at the same time: one of a tenant.
+struct Steps {
+    of_tenants: TenantLimiter,
+    at_once: Semaphore,
 }
 
 /// Notes that a task works on a job, until it is dropped.
@@ -68,7 +73,8 @@ impl JobRunner {
     /// Works on the jobs of `service`.
     #[must_use]
     pub fn new(service: JobService) -> Self {
-        Self { service, steps: Arc::new(Semaphore::new(STEPS_AT_ONCE)), held: Arc::default() }
+        let steps = Steps { of_tenants: TenantLimiter::new(1), at_once: Semaphore::new(STEPS_AT_ONCE) };
+        Self { service, steps: Arc::new(steps), held: Arc::default() }
     }
 
     /// Runs until `stop`. Steps that are not committed by then are not made.
@@ -109,9 +115,14 @@ impl JobRunner {
             let held = Held(Arc::clone(&self.held), job.id, lease.id);
             let (service, steps) = (self.service.clone(), Arc::clone(&self.steps));
             tasks.spawn(async move {
+                let id = job.id;
                 if let Err(error) = service.work(job, lease, &steps).await {
                     note(&error, "cannot make the next step of a job");
                     tokio::time::sleep(AFTER_FAILURE).await;
+                }
+                // If this fails, the next look does it.
+                if let Err(error) = service.storage.jobs.release_job(id, lease).await {
+                    note(&error, "cannot leave a job to others");
                 }
                 drop(held);
             });
@@ -127,8 +138,12 @@ impl JobRunner {
         let JobService { sources, storage, .. } = &self.service;
         let kept_for = i64::try_from(KEPT_FOR.as_millis()).unwrap_or(i64::MAX);
         let before = UnixMillis(sources.now().0 - kept_for);
-        if let Err(error) = storage.jobs.remove_jobs(before, KEPT).await {
-            note(&error, "cannot remove old jobs");
+        loop {
+            match storage.jobs.remove_jobs(before).await {
+                Ok(removed) if removed == u64::from(MAX_REMOVED_JOBS) => {}
+                Ok(_) => return,
+                Err(error) => return note(&error, "cannot remove old jobs"),
+            }
         }
     }
 }
@@ -142,16 +157,21 @@ fn note(error: &StorageError, what: &'static str) {
 impl JobService {
     /// Whether this node works on jobs about `hook`.
     fn is_of_this_node(&self, hook: Option<HookId>) -> bool {
-        let known = hook.and_then(|hook| self.directory.hook(hook));
-        known.is_none_or(|hook| self.dispatcher.owns(hook.id, hook.tenant))
+        let Some(id) = hook else { return true };
+        match self.directory.hook(id) {
+            Some(hook) => self.dispatcher.owns(hook.id, hook.tenant),
+            // It is not known here yet, or was deleted.
+            None => self.dispatcher.membership().owns(id),
+        }
     }
 
     /// Makes steps until the job ends, or is left to others.
-    async fn work(&self, mut job: Job, lease: Lease, steps: &Semaphore) -> Result<(), StorageError> {
-        let (mut pressure, mut looked_at) = (Backpressure::new(), clock::monotonic());
+    async fn work(&self, mut job: Job, lease: Lease, steps: &Steps) -> Result<(), StorageError> {
+        let mut pressure = Backpressure::new(job.work.hook().is_some());
+        let mut looked_at = clock::monotonic();
         loop {
             if !self.is_of_this_node(job.work.hook()) {
-                return self.storage.jobs.release_job(job.id, lease).await;
+                return Ok(());
             }
             self.look(&mut job, &mut pressure, &mut looked_at).await?;
             match self.advance(&mut job, lease, &pressure, steps).await? {
@@ -178,11 +198,21 @@ impl JobService {
             return Ok(());
         }
         let states = self.storage.jobs.states_of(job.tenant, &job.progress.outstanding).await?;
-        pressure.observe(&states.iter().map(|(_, state)| *state).collect::<Vec<_>>(), elapsed);
+        pressure.observe(&states.iter().map(|(.., state)| *state).collect::<Vec<_>>(), elapsed);
         *looked_at = clock::monotonic();
-        let outstanding = states.into_iter().filter(|(_, state)| is_outstanding(*state));
-        job.progress.outstanding = outstanding.map(|(id, _)| id).collect();
+        // A job about several hooks does not wait for one that is held.
+        let of_one_hook = job.work.hook().is_some();
+        let counts = |hook: HookId| of_one_hook || !self.is_held(hook);
+        let outstanding =
+            states.into_iter().filter(|(_, hook, state)| is_outstanding(*state) && counts(*hook));
+        job.progress.outstanding = outstanding.map(|(id, ..)| id).collect();
         Ok(())
+    }
+
+    /// Whether nothing is sent to a hook at the moment.
+    fn is_held(&self, hook: HookId) -> bool {
+        let sends = self.directory.hook(hook).is_some_and(|hook| self.directory.sends(&hook));
+        !sends || self.dispatcher.health().is_shut(hook)
     }
 
     /// Makes a step, if it is time.
@@ -191,20 +221,23 @@ impl JobService {
         job: &mut Job,
         lease: Lease,
         pressure: &Backpressure,
-        steps: &Semaphore,
+        steps: &Steps,
     ) -> Result<Next, StorageError> {
         let is_cancellation = matches!(job.work, JobWork::Cancel(_));
         let room = if is_cancellation { MAX_CHANGES } else { pressure.room(job.progress.outstanding.len()) };
-        if room == 0 {
+        let least = if is_cancellation { 1 } else { pressure.least(job.rate) };
+        if room < least {
             return Ok(Next::Wait(pressure.next_look()));
         }
         let next_due_at = if is_cancellation { UnixMillis(0) } else { job.progress.next_due_at };
         let slots = match Slots::at(self.sources.now(), next_due_at, job.rate, room.min(MAX_CHANGES)) {
             Ok(slots) if is_cancellation => slots.of(MAX_CHANGES),
+            Ok(slots) if slots.count < least => return Ok(Next::Wait(Backpressure::BETWEEN_LOOKS)),
             Ok(slots) => slots,
             Err(wait) => return Ok(Next::Wait(wait)),
         };
-        let _permit = steps.acquire().await.map_err(|_| StorageError::Closed)?;
+        let _turn = steps.of_tenants.acquire(job.tenant).await;
+        let _permit = steps.at_once.acquire().await.map_err(|_| StorageError::Closed)?;
         let began = clock::monotonic();
         let step = self.next_step(job, lease, slots).await?;
         let StepEnd::Done(now) = self.storage.jobs.commit_step(&step).await? else { return Ok(Next::Leave) };

@@ -11,6 +11,7 @@ use crate::domain::{
     DeliveryFilter, DeliveryState, EventKey, Hook, HookId, Job, JobId, JobProgress, JobRate, JobState,
     JobWork, KeyId, Replay, TenantId, UnixMillis,
 };
+use crate::services::request_limits::{LimitExceeded, RequestLimits};
 use crate::sources::Sources;
 use crate::storage::{ReplayQuery, ReplayableEvent, Storage, StorageError};
 
@@ -30,6 +31,7 @@ pub struct JobService {
     pub(super) directory: Arc<Directory>,
     pub(super) storage: Storage,
     pub(super) dispatcher: Arc<Dispatcher>,
+    limits: Arc<RequestLimits>,
     /// Wakes the runner.
     pub(super) wake: Arc<Notify>,
 }
@@ -56,6 +58,9 @@ pub enum JobError {
         "a tenant has at most {MAX_UNFINISHED} jobs that are running or paused; wait for one, or cancel one"
     )]
     TooMany,
+    /// Too many changes of the tenant are in progress.
+    #[error(transparent)]
+    Limit(#[from] LimitExceeded),
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -80,8 +85,9 @@ impl JobService {
         directory: Arc<Directory>,
         storage: Storage,
         dispatcher: Arc<Dispatcher>,
+        limits: Arc<RequestLimits>,
     ) -> Self {
-        Self { sources, directory, storage, dispatcher, wake: Arc::default() }
+        Self { sources, directory, storage, dispatcher, limits, wake: Arc::default() }
     }
 
     /// Starts to send stored events to `hook` again.
@@ -150,6 +156,7 @@ impl JobService {
         rate: JobRate,
         started_by: Option<KeyId>,
     ) -> Result<Job, JobError> {
+        let _permit = self.limits.changes.acquire(tenant).await?;
         let id = JobId::generate(&self.sources.ids, self.sources.now());
         let progress = JobProgress { examined_to: work.start(), ..JobProgress::default() };
         let (state, reason, finished_at) = (JobState::Running, None, None);
@@ -192,7 +199,7 @@ impl JobService {
             return Ok(0);
         }
         let states = self.storage.jobs.states_of(job.tenant, ids).await?;
-        Ok(states.iter().filter(|(_, state)| pace::is_outstanding(*state)).count())
+        Ok(states.iter().filter(|(.., state)| pace::is_outstanding(*state)).count())
     }
 
     /// Pauses a job, resumes it (`Running`), or cancels it. What it has made stays.

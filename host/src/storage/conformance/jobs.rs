@@ -126,18 +126,10 @@ pub async fn jobs_are_paused_resumed_and_cancelled(world: &World) {
     }
     let (_, none) = take(world, &[]).await;
     assert_eq!(none, []);
-    store.remove_jobs(NOW, 10).await.unwrap();
+    store.remove_jobs(NOW).await.unwrap();
     assert!(store.job(TENANT, one.id).await.unwrap().is_some(), "it did not end before");
-    assert_eq!(store.remove_jobs(later, 10).await.unwrap(), 1);
-    let ended = [stored(world, one.work.clone()).await, stored(world, one.work.clone()).await];
-    for one in &ended {
-        store.change_job(TENANT, one.id, Cancelled, NOW).await.unwrap().unwrap();
-    }
-    let running = stored(world, one.work).await;
-    assert_eq!(store.remove_jobs(NOW, 1).await.unwrap(), 1, "the newest stays");
-    let left: Vec<_> =
-        store.list_jobs(TENANT, None, 10).await.unwrap().into_iter().map(|one| one.id).collect();
-    assert_eq!(left, [running.id, ended[1].id]);
+    assert_eq!(store.remove_jobs(later).await.unwrap(), 1);
+    assert_eq!(store.list_jobs(TENANT, None, 10).await.unwrap(), []);
 }
 
 /// Events of the hook's types, by the state of their newest delivery for it.
@@ -250,8 +242,9 @@ pub async fn a_step_makes_deliveries_of_events(world: &World) {
     assert_eq!(world.storage.deliveries.of_event(TENANT, missed_key).await.unwrap().len(), 1);
     let states = world.storage.jobs.states_of(TENANT, &[new[0].id, exhausted, new[1].id]).await.unwrap();
     let mut states = states;
-    states.sort_by_key(|(id, _)| *id);
-    assert_eq!(states, [(exhausted, DeliveryState::Exhausted), (new[0].id, DeliveryState::Pending)]);
+    states.sort_by_key(|(id, ..)| *id);
+    let expected = [(exhausted, hook, DeliveryState::Exhausted), (new[0].id, hook, DeliveryState::Pending)];
+    assert_eq!(states, expected);
     assert_eq!(world.storage.jobs.states_of(OTHER_TENANT, &[exhausted]).await.unwrap(), []);
     let claimed: Vec<_> =
         world.claim(hook, UnixMillis(NOW.0 + 2), 10).await.into_iter().map(|it| it.delivery.id).collect();
@@ -373,6 +366,11 @@ pub async fn one_of_several_nodes_works_on_a_job(nodes: &[World]) {
     let ends = futures_util::future::join_all((0..3).map(|_| node.storage.jobs.commit_step(&same))).await;
     let committed = ends.into_iter().filter(|end| matches!(end, Ok(StepEnd::Done(_)))).count();
     assert_eq!(committed, 1, "one of several equal steps");
+    let unwanted = async |held: &[JobId]| {
+        let lease = node.lease(LEASE_END);
+        assert_eq!(node.storage.jobs.take_jobs(lease, held, &|_| false).await.unwrap(), []);
+    };
+    unwanted(&[one.id]).await;
     node.storage.jobs.release_job(one.id, lost).await.unwrap();
     for node in others() {
         assert_eq!(take(node, &[]).await.1, [], "another lease was released");
@@ -380,6 +378,15 @@ pub async fn one_of_several_nodes_works_on_a_job(nodes: &[World]) {
     node.storage.jobs.release_job(one.id, again).await.unwrap();
     let (_, moved) = take(others().next().unwrap(), &[]).await;
     assert_eq!((moved.len(), moved[0].progress.examined), (1, 7));
+    // What a node does not want any more and has lost, others may take.
+    let (holder, other) = (others().next().unwrap(), others().last().unwrap());
+    assert_eq!(take(other, &[]).await.1, []);
+    let lease = Lease { owner: holder.node, ..holder.lease(LEASE_END) };
+    assert_eq!(holder.storage.jobs.take_jobs(lease, &[], &|_| false).await.unwrap(), []);
+    let (lease, again) = take(other, &[]).await;
+    assert_eq!(again.len(), 1);
+    other.storage.jobs.release_job(one.id, lease).await.unwrap();
+    assert_eq!(take(holder, &[]).await.1.len(), 1);
     // A pause ends the lease, too.
     let (paused, jobs) = (others().next().unwrap(), moved);
     let (lease, _) = take(paused, &[]).await;

@@ -13,10 +13,10 @@ use crate::storage::columns::{
     state_code, state_from_code,
 };
 use crate::storage::hook_states::visited;
-use crate::storage::jobs::{MAX_FREE, MAX_READ, MAX_REMOVED, ReplayableRow, chosen};
+use crate::storage::jobs::{MAX_FREE, ReplayableRow, chosen, cut_to_read};
 use crate::storage::{
-    JobStep, JobStore, MAX_DELIVERIES, NewReplay, ReplayQuery, Replayable, StepChanges, StepEnd,
-    StorageError, WantedEvent, WantedJob,
+    JobStep, JobStore, MAX_DELIVERIES, MAX_ENDED_JOBS, MAX_REMOVED_JOBS, NewReplay, ReplayQuery, Replayable,
+    StepChanges, StepEnd, StorageError, WantedEvent, WantedJob,
 };
 
 /// Jobs that are running and on which no living node works, as far as node $1 knows, which works on the jobs $2.
@@ -36,6 +36,10 @@ impl JobStore for PostgresStores {
             // Two jobs of a tenant that begin at the same time must see each other.
             let lock = sqlx::query("SELECT FROM tenants WHERE id = $1 FOR UPDATE").bind(job.tenant.0);
             lock.execute(&mut *transaction).await?;
+            let ended = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE tenant_id = $1 AND state >= 2 \
+                ORDER BY id DESC OFFSET $2)";
+            let ended = sqlx::query(ended).bind(job.tenant.0).bind(i64::from(MAX_ENDED_JOBS));
+            ended.execute(&mut *transaction).await?;
             let sql = "INSERT INTO jobs (id, tenant_id, hook_id, work, rate, started_by, state, examined_to, examined, made, \
                 next_due_at, outstanding) SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, 0, $9, '[]' \
                 WHERE (SELECT count(*) FROM jobs WHERE tenant_id = $2 AND state < 2) < $10";
@@ -53,6 +57,7 @@ impl JobStore for PostgresStores {
 
     async fn job(&self, tenant: TenantId, id: JobId) -> Result<Option<Job>, StorageError> {
         let sql = concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = $1 AND tenant_id = $2");
+        let _permit = self.permit_read(tenant).await?;
         let query = sqlx::query_as(sql).bind(id.0).bind(tenant.0);
         let row: Option<JobRow> = query.fetch_optional(self.pool()).await?;
         row.map(job_from_row).transpose()
@@ -99,11 +104,23 @@ impl JobStore for PostgresStores {
     ) -> Result<Vec<Job>, StorageError> {
         let (node, epoch) = (self.session.number(), self.session.epoch());
         let held: Vec<i64> = held.iter().map(|id| id.0).collect();
-        let sql = concat!("SELECT id, hook_id FROM jobs WHERE ", free!(), " ORDER BY id LIMIT $3");
+        let sql = concat!(
+            "SELECT id, hook_id, lease_id IS NOT NULL AND lease_node = $1 FROM jobs WHERE ",
+            free!(),
+            " ORDER BY id LIMIT $3"
+        );
         let query = sqlx::query_as(sql).bind(node).bind(&held).bind(MAX_FREE);
-        let found: Vec<(i64, Option<i64>)> = query.fetch_all(self.pool()).await?;
-        let found: Vec<i64> =
-            found.into_iter().filter(|(_, hook)| wanted(hook.map(HookId))).map(|(id, _)| id).collect();
+        let found: Vec<(i64, Option<i64>, Option<bool>)> = query.fetch_all(self.pool()).await?;
+        let (found, others): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|(_, hook, _)| wanted(hook.map(HookId)));
+        let is_mine = |other: &(i64, Option<i64>, Option<bool>)| other.2 == Some(true);
+        let lost: Vec<i64> = others.into_iter().filter(is_mine).map(|(id, ..)| id).collect();
+        if !lost.is_empty() {
+            let sql =
+                "UPDATE jobs SET lease_id = NULL WHERE lease_node = $1 AND id = ANY ($2) AND id <> ALL ($3)";
+            sqlx::query(sql).bind(node).bind(lost).bind(&held).execute(self.pool()).await?;
+        }
+        let found: Vec<i64> = found.into_iter().map(|(id, ..)| id).collect();
         if found.is_empty() {
             return Ok(Vec::new());
         }
@@ -137,11 +154,8 @@ impl JobStore for PostgresStores {
             ORDER BY key LIMIT $3";
         let rows = sqlx::query_as(sql).bind(query.after.0).bind(EventKey::first_at(replay.until).0);
         let rows = rows.bind(i64::from(query.max_visited)).fetch_all(self.pool()).await?;
-        let (mut keys, mut last) = visited(rows, query.max_visited, query.tenant, wanted);
-        if keys.len() > MAX_READ {
-            keys.truncate(MAX_READ);
-            last = keys.last().copied().map(EventKey);
-        }
+        let (mut keys, last) = visited(rows, query.max_visited, query.tenant, wanted);
+        let last = cut_to_read(query, &mut keys, last);
         // Scalar subqueries, so that each delivery is looked up by its key, whatever the planner knows of the tables.
         let sql = "SELECT key, former, coalesce( \
                 (SELECT u.state FROM unfinished_deliveries u WHERE u.tenant_id = $2 AND u.id = former), \
@@ -172,22 +186,24 @@ impl JobStore for PostgresStores {
         &self,
         tenant: TenantId,
         ids: &[DeliveryId],
-    ) -> Result<Vec<(DeliveryId, DeliveryState)>, StorageError> {
-        let sql = "SELECT id, state FROM (SELECT w.id, coalesce( \
-                (SELECT u.state FROM unfinished_deliveries u WHERE u.tenant_id = $2 AND u.id = w.id), \
-                (SELECT f.state FROM finished_deliveries f WHERE f.tenant_id = $2 AND f.id = w.id))::bigint AS state \
-            FROM unnest($1::bigint[]) w (id)) found WHERE state IS NOT NULL";
+    ) -> Result<Vec<(DeliveryId, HookId, DeliveryState)>, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        // Each is looked up by its key, whatever the planner knows of the tables.
+        let sql = "SELECT found.id, found.hook_id, found.state::bigint FROM unnest($1::bigint[]) w (id) CROSS JOIN LATERAL \
+            (SELECT u.id, u.hook_id, u.state FROM unfinished_deliveries u \
+                WHERE u.tenant_id = $2 AND u.id = w.id AND u.ordering_waits IS NOT TRUE \
+            UNION ALL \
+            SELECT f.id, f.hook_id, f.state FROM finished_deliveries f WHERE f.tenant_id = $2 AND f.id = w.id) found";
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-        let rows: Vec<(i64, i64)> =
+        let rows: Vec<(i64, i64, i64)> =
             sqlx::query_as(sql).bind(ids).bind(tenant.0).fetch_all(self.pool()).await?;
-        rows.into_iter().map(|(id, state)| Ok((DeliveryId(id), state_from_code(state)?))).collect()
+        let row = |(id, hook, state)| Ok((DeliveryId(id), HookId(hook), state_from_code(state)?));
+        rows.into_iter().map(row).collect()
     }
 
-    async fn remove_jobs(&self, before: UnixMillis, most: u32) -> Result<u64, StorageError> {
-        let sql = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state >= 2 AND finished_at < $1 UNION \
-            SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY id DESC) AS number \
-                FROM jobs WHERE state >= 2) ended WHERE number > $2 LIMIT $3)";
-        let query = sqlx::query(sql).bind(before.0).bind(i64::from(most)).bind(MAX_REMOVED);
+    async fn remove_jobs(&self, before: UnixMillis) -> Result<u64, StorageError> {
+        let sql = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state >= 2 AND finished_at < $1 LIMIT $2)";
+        let query = sqlx::query(sql).bind(before.0).bind(i64::from(MAX_REMOVED_JOBS));
         Ok(query.execute(self.pool()).await?.rows_affected())
     }
 }
@@ -270,7 +286,7 @@ async fn retry(
     let sql = "WITH n AS (SELECT * FROM unnest($1::bigint[], $2::bigint[]) n (retried, due)), \
         gone AS (DELETE FROM finished_deliveries f USING n WHERE f.tenant_id = $3 AND f.id = n.retried \
             AND f.id BETWEEN $6 AND $7 AND f.state = ANY ($4::bigint[]) AND f.made_by <> 1 AND f.attempts < $5 \
-            AND EXISTS (SELECT FROM hooks h WHERE h.id = f.hook_id AND h.tenant_id = $3) \
+            AND EXISTS (SELECT FROM hooks h WHERE h.id = f.hook_id AND h.tenant_id = $3 AND h.enabled) \
             RETURNING f.*, n.due), \
         again AS (INSERT INTO unfinished_deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, state, \
             attempts, failures, due_at) \
@@ -279,7 +295,7 @@ async fn retry(
             due_at = CASE WHEN u.ordering_waits THEN u.due_at ELSE n.due END FROM n \
             WHERE u.tenant_id = $3 AND u.id = n.retried AND u.state <> 1 AND u.state = ANY ($4::bigint[]) \
             AND u.made_by <> 1 AND u.attempts < $5 \
-            AND EXISTS (SELECT FROM hooks h WHERE h.id = u.hook_id AND h.tenant_id = $3) RETURNING u.id) \
+            AND EXISTS (SELECT FROM hooks h WHERE h.id = u.hook_id AND h.tenant_id = $3 AND h.enabled) RETURNING u.id) \
         SELECT id FROM again UNION ALL SELECT id FROM sooner ORDER BY id";
     let query = sqlx::query_scalar(sql).bind(due.iter().map(|(id, _)| id.0).collect::<Vec<_>>());
     let query = query.bind(due.iter().map(|(_, at)| at.0).collect::<Vec<_>>()).bind(tenant.0);

@@ -15,10 +15,10 @@ use crate::domain::{
     OrderingKey, RetrySchedule, TenantId, UnixMillis,
 };
 use crate::storage::hook_states::visited;
-use crate::storage::jobs::{MAX_FREE, MAX_READ, MAX_REMOVED, ReplayableRow, chosen};
+use crate::storage::jobs::{MAX_FREE, ReplayableRow, chosen, cut_to_read};
 use crate::storage::{
-    JobStep, JobStore, MAX_DELIVERIES, NewReplay, ReplayQuery, Replayable, StepChanges, StepEnd,
-    StorageError, WantedEvent, WantedJob,
+    JobStep, JobStore, MAX_DELIVERIES, MAX_ENDED_JOBS, MAX_REMOVED_JOBS, NewReplay, ReplayQuery, Replayable,
+    StepChanges, StepEnd, StorageError, WantedEvent, WantedJob,
 };
 
 #[async_trait]
@@ -33,14 +33,23 @@ impl JobStore for SqliteStores {
         let query = query.bind(job.started_by.map(|key| key.0)).bind(job_state_code(job.state));
         let query = query.bind(job.progress.examined_to).bind(job.progress.next_due_at.0).bind(most);
         let mut writer = self.writer().await;
-        let inserted = query.execute(writer.begin().await?).await.map_err(StorageError::from);
-        Ok(writer.finish(inserted).await?.rows_affected() > 0)
+        let connection = writer.begin().await?;
+        let inserted = async {
+            let ended = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE tenant_id = ? AND state >= 2 \
+                ORDER BY id DESC LIMIT -1 OFFSET ?)";
+            let ended = sqlx::query(ended).bind(job.tenant.0).bind(MAX_ENDED_JOBS);
+            ended.execute(&mut *connection).await?;
+            Ok(query.execute(connection).await?.rows_affected() > 0)
+        };
+        let inserted = inserted.await;
+        writer.finish(inserted).await
     }
 
     async fn job(&self, tenant: TenantId, id: JobId) -> Result<Option<Job>, StorageError> {
         let sql = concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = ? AND tenant_id = ?");
+        let _permit = self.permit_read(tenant).await?;
         let query = sqlx::query_as(sql).bind(id.0).bind(tenant.0);
-        let row: Option<JobRow> = query.fetch_optional(&self.feeding).await?;
+        let row: Option<JobRow> = query.fetch_optional(&self.readers).await?;
         row.map(job_from_row).transpose()
     }
 
@@ -89,12 +98,23 @@ impl JobStore for SqliteStores {
         let held = to_json(&held.iter().map(|id| id.0).collect::<Vec<_>>())?;
         let free = "state < 2 AND state = 0 AND (lease_id IS NULL OR lease_node = ?1 \
             AND id NOT IN (SELECT value FROM json_each(?2)))";
-        let sql =
-            sqlx::AssertSqlSafe(format!("SELECT id, hook_id FROM jobs WHERE {free} ORDER BY id LIMIT ?3"));
+        let sql = sqlx::AssertSqlSafe(format!(
+            "SELECT id, hook_id, lease_id IS NOT NULL FROM jobs WHERE {free} ORDER BY id LIMIT ?3"
+        ));
         let query = sqlx::query_as(sql).bind(lease.owner.0).bind(&held).bind(MAX_FREE);
-        let found: Vec<(i64, Option<i64>)> = query.fetch_all(&self.feeding).await?;
-        let found: Vec<i64> =
-            found.into_iter().filter(|(_, hook)| wanted(hook.map(HookId))).map(|(id, _)| id).collect();
+        let found: Vec<(i64, Option<i64>, bool)> = query.fetch_all(&self.feeding).await?;
+        let (found, others): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|(_, hook, _)| wanted(hook.map(HookId)));
+        let lost: Vec<i64> = others.into_iter().filter(|(.., is_mine)| *is_mine).map(|(id, ..)| id).collect();
+        if !lost.is_empty() {
+            let sql = "UPDATE jobs SET lease_id = NULL WHERE lease_node = ? AND id IN (SELECT value FROM json_each(?)) \
+                AND id NOT IN (SELECT value FROM json_each(?))";
+            let query = sqlx::query(sql).bind(lease.owner.0).bind(to_json(&lost)?).bind(&held);
+            let mut writer = self.writer().await;
+            let released = query.execute(writer.begin().await?).await.map_err(StorageError::from);
+            writer.finish(released).await?;
+        }
+        let found: Vec<i64> = found.into_iter().map(|(id, ..)| id).collect();
         if found.is_empty() {
             return Ok(Vec::new());
         }
@@ -131,11 +151,8 @@ impl JobStore for SqliteStores {
             ORDER BY key LIMIT ?";
         let rows = sqlx::query_as(sql).bind(query.after.0).bind(EventKey::first_at(replay.until).0);
         let rows = rows.bind(query.max_visited).fetch_all(&self.readers).await?;
-        let (mut keys, mut last) = visited(rows, query.max_visited, query.tenant, wanted);
-        if keys.len() > MAX_READ {
-            keys.truncate(MAX_READ);
-            last = keys.last().copied().map(EventKey);
-        }
+        let (mut keys, last) = visited(rows, query.max_visited, query.tenant, wanted);
+        let last = cut_to_read(query, &mut keys, last);
         let sql = "SELECT key, former, (SELECT state FROM deliveries WHERE tenant_id = ?2 AND id = former), size FROM \
             (SELECT e.key, octet_length(e.data) AS size, (SELECT max(e.key + (d.value ->> 0)) \
                 FROM json_each(e.deliveries) d WHERE (d.value ->> 1) = ?3) AS former \
@@ -156,18 +173,20 @@ impl JobStore for SqliteStores {
         &self,
         tenant: TenantId,
         ids: &[DeliveryId],
-    ) -> Result<Vec<(DeliveryId, DeliveryState)>, StorageError> {
-        let sql = "SELECT d.id, d.state FROM json_each(?) w CROSS JOIN deliveries d ON d.tenant_id = ? AND d.id = w.value";
+    ) -> Result<Vec<(DeliveryId, HookId, DeliveryState)>, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        let sql = "SELECT d.id, d.hook_id, d.state FROM json_each(?) w \
+            CROSS JOIN deliveries d ON d.tenant_id = ? AND d.id = w.value WHERE NOT ifnull(d.ordering_waits, 0)";
         let query = sqlx::query_as(sql).bind(ids_to_text(ids)?).bind(tenant.0);
-        let rows: Vec<(i64, i64)> = query.fetch_all(&self.feeding).await?;
-        rows.into_iter().map(|(id, state)| Ok((DeliveryId(id), state_from_code(state)?))).collect()
+        let rows: Vec<(i64, i64, i64)> = query.fetch_all(&self.readers).await?;
+        let row = |(id, hook, state)| Ok((DeliveryId(id), HookId(hook), state_from_code(state)?));
+        rows.into_iter().map(row).collect()
     }
 
-    async fn remove_jobs(&self, before: UnixMillis, most: u32) -> Result<u64, StorageError> {
-        let sql = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state >= 2 AND finished_at < ?1 UNION \
-            SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY tenant_id ORDER BY id DESC) AS number \
-                FROM jobs WHERE state >= 2) WHERE number > ?2 LIMIT ?3)";
-        let query = sqlx::query(sql).bind(before.0).bind(most).bind(MAX_REMOVED);
+    async fn remove_jobs(&self, before: UnixMillis) -> Result<u64, StorageError> {
+        let sql =
+            "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state >= 2 AND finished_at < ? LIMIT ?)";
+        let query = sqlx::query(sql).bind(before.0).bind(MAX_REMOVED_JOBS);
         let mut writer = self.writer().await;
         let removed = query.execute(writer.begin().await?).await.map_err(StorageError::from);
         Ok(writer.finish(removed).await?.rows_affected())
@@ -256,7 +275,7 @@ async fn retry(
         FROM (SELECT value ->> 0 AS tenant, value ->> 1 AS retried, value ->> 2 AS due_at FROM json_each(?1)) n \
         WHERE tenant_id = n.tenant AND id = n.retried AND state <> 1 AND state IN (SELECT value FROM json_each(?3)) \
         AND made_by <> 1 AND attempts < ?4 \
-        AND EXISTS (SELECT 1 FROM hooks h WHERE h.id = hook_id AND h.tenant_id = ?2) RETURNING id";
+        AND EXISTS (SELECT 1 FROM hooks h WHERE h.id = hook_id AND h.tenant_id = ?2 AND h.enabled) RETURNING id";
     let query = sqlx::query_scalar(sql).bind(to_json(&rows)?).bind(tenant.0).bind(state_codes(filter)?);
     let query = query.bind(RetrySchedule::MAX_ATTEMPTS_FOR_MANUAL_RETRY);
     let ids: Vec<i64> = query.fetch_all(&mut *connection).await?;

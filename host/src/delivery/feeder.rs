@@ -12,7 +12,7 @@ use rustc_hash::FxHashSet;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::turns::{DueHook, LOCKED_STEP, Turns};
+use self::round_robin::{DueHook, LOCKED_STEP, RoundRobin};
 use super::dispatcher::Dispatcher;
 use super::fair_queue::ClaimCapacity;
 use super::hook_health::Gate;
@@ -150,13 +150,13 @@ impl Feeder {
         }
         let due = due.into_iter().filter_map(|it| Some((self.enabled(it.hook)?, it.first_due_at)));
         let due = self.pass_gates(due.collect(), now, &mut next);
-        let mut turns = Turns::of(&due, &self.dispatcher);
-        let mut due = turns.sort(due);
+        let mut round_robin = RoundRobin::of(&due, &self.dispatcher);
+        let mut due = round_robin.sort(due);
         for _ in 0..MAX_CLAIMS {
             if due.is_empty() || stop.is_cancelled() {
                 return next;
             }
-            let Selection { mut wanted, max_bytes, without_room } = self.select(&mut due, &mut turns);
+            let Selection { mut wanted, max_bytes, without_room } = self.select(&mut due, &mut round_robin);
             if without_room {
                 next = earlier(next, now.plus(WITHOUT_ROOM));
             }
@@ -241,7 +241,7 @@ impl Feeder {
     }
 
     /// Selects what is claimed next, and takes its hooks from the front of `due`.
-    fn select(&self, due: &mut VecDeque<(HookId, TenantId)>, turns: &mut Turns) -> Selection {
+    fn select(&self, due: &mut VecDeque<(HookId, TenantId)>, round_robin: &mut RoundRobin) -> Selection {
         let of_each = (CLAIM_SIZE / due.len().clamp(1, MAX_CLAIM_HOOKS)).max(1);
         let (mut wanted, mut without_room) = (Vec::new(), false);
         let mut of_tenants: HashMap<TenantId, usize> = HashMap::new();
@@ -256,7 +256,7 @@ impl Feeder {
                 queue = self.dispatcher.queue();
             }
             let of_tenant = of_tenants.entry(tenant).or_default();
-            let sharing = turns.take(hook, tenant);
+            let sharing = round_robin.take(hook, tenant);
             let ClaimCapacity { deliveries, tenant_bytes } = queue.claim_capacity(hook, tenant, *of_tenant);
             if deliveries == 0 {
                 queue.set_backlog(hook, tenant, true);
@@ -332,7 +332,7 @@ struct Selection {
     without_room: bool,
 }
 
-/// Ends when something is to be filled up, but not before `at`.
+/// Ends when there is room to fill, but not before `at`.
 async fn refill(refills: &Notify, at: tokio::time::Instant) {
     refills.notified().await;
     tokio::time::sleep_until(at).await;
@@ -342,7 +342,7 @@ fn earlier(so_far: Option<UnixMillis>, at: impl Into<Option<UnixMillis>>) -> Opt
     so_far.into_iter().chain(at.into()).min()
 }
 
-mod turns;
+mod round_robin;
 
 #[cfg(test)]
 mod tests;

@@ -53,7 +53,7 @@ impl FairQueue {
     }
 
     /// If `hook` shares the room of a tenant with a rate: after which other hooks it is its turn.
-    pub(in crate::delivery) fn turn(&self, hook: HookId, tenant: TenantId) -> Option<u64> {
+    pub(in crate::delivery) fn last_room(&self, hook: HookId, tenant: TenantId) -> Option<u64> {
         self.room_beside(hook, tenant)?;
         Some(self.hooks.get(&hook).map_or(0, |queue| queue.took_room))
     }

@@ -53,10 +53,10 @@ impl FairQueue {
     /// Takes room for `work`.
     pub(super) fn take(&mut self, work: &Work) {
         self.rooms_taken += 1;
-        let turn = self.rooms_taken;
+        let number = self.rooms_taken;
         let queue = self.hook_queue(work.hook, work.tenant());
         queue.taken += 1;
-        queue.took_room = turn;
+        queue.took_room = number;
         let is_aside = queue.aside;
         let tenant = self.tenants.entry(work.tenant()).or_default();
         tenant.taken += 1;

@@ -15,7 +15,8 @@ use crate::storage::{DeliveryQuery, Membership, Revision};
 fn hooks_are_sorted_round_robin_by_tenant_and_by_the_time_they_are_due() {
     let due = [(10, 1, 5), (11, 1, 3), (12, 1, 4), (20, 2, 9), (30, 3, 1), (21, 2, 8)];
     let due = due.map(|(hook, tenant, at)| ((HookId(hook), TenantId(tenant)), UnixMillis(at)));
-    let hooks: Vec<_> = Turns::default().sort(due.to_vec()).into_iter().map(|(hook, _)| hook.0).collect();
+    let hooks: Vec<_> =
+        RoundRobin::default().sort(due.to_vec()).into_iter().map(|(hook, _)| hook.0).collect();
     assert_eq!(hooks, [30, 11, 21, 12, 20, 10]);
 }
 
@@ -201,7 +202,7 @@ async fn what_is_stored_while_the_disk_is_read_is_not_forgotten() {
 }
 
 #[tokio::test]
-async fn hooks_of_a_tenant_with_a_rate_take_turns() {
+async fn hooks_of_a_tenant_with_a_rate_are_served_round_robin() {
     let dir = tempfile::tempdir().unwrap();
     let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
     let world = World::new(storage.stores());

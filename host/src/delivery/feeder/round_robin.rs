@@ -15,29 +15,29 @@ pub(super) type DueHook = ((HookId, TenantId), UnixMillis);
 
 /// Whose turn it is among the hooks of tenants with a rate: they share the little room that the rate leaves in memory.
 #[derive(Default)]
-pub(super) struct Turns {
+pub(super) struct RoundRobin {
     of_hooks: FxHashMap<HookId, u64>,
     /// How many hooks still wait for their turn.
     left: FxHashMap<TenantId, usize>,
 }
 
-impl Turns {
+impl RoundRobin {
     /// The turns of those that are `due`.
     pub(super) fn of(due: &[DueHook], dispatcher: &Dispatcher) -> Self {
-        let mut turns = Self::default();
+        let mut shared = Self::default();
         if !dispatcher.has_flows() {
-            return turns;
+            return shared;
         }
         for step in due.chunks(LOCKED_STEP) {
             let queue = dispatcher.queue();
             for ((hook, tenant), _) in step {
-                if let Some(turn) = queue.turn(*hook, *tenant) {
-                    turns.of_hooks.insert(*hook, turn);
-                    *turns.left.entry(*tenant).or_default() += 1;
+                if let Some(number) = queue.last_room(*hook, *tenant) {
+                    shared.of_hooks.insert(*hook, number);
+                    *shared.left.entry(*tenant).or_default() += 1;
                 }
             }
         }
-        turns
+        shared
     }
 
     /// It is the turn of `hook`. Returns how many hooks share the room that is left, with this one.
@@ -55,7 +55,7 @@ impl Turns {
     pub(super) fn sort(&self, mut due: Vec<DueHook>) -> VecDeque<(HookId, TenantId)> {
         due.sort_by_key(|((hook, _), due_at)| (self.of_hooks.get(hook).copied(), *due_at));
         let mut of_tenants: HashMap<TenantId, usize> = HashMap::new();
-        let mut round_robin: Vec<_> = due
+        let mut rounds: Vec<_> = due
             .into_iter()
             .map(|((hook, tenant), _)| {
                 let before = of_tenants.entry(tenant).or_default();
@@ -64,7 +64,7 @@ impl Turns {
             })
             .collect();
         // The sort is stable: within a round, hooks stay in the order of their due times.
-        round_robin.sort_by_key(|(round, ..)| *round);
-        round_robin.into_iter().map(|(_, hook, tenant)| (hook, tenant)).collect()
+        rounds.sort_by_key(|(round, ..)| *round);
+        rounds.into_iter().map(|(_, hook, tenant)| (hook, tenant)).collect()
     }
 }

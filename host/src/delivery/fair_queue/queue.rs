@@ -326,6 +326,7 @@ impl FairQueue {
     }
 
     /// Deliveries between start and record.
+    #[expect(clippy::misnamed_getters, reason = "the field of that name counts requests")]
     pub(in crate::delivery) fn unfinished(&self) -> usize {
         self.unfinished_deliveries
     }

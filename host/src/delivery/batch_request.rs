@@ -167,7 +167,7 @@ mod tests {
             match expected {
                 None => assert_eq!(message, None, "{body:?}"),
                 Some(words) => {
-                    assert!(message.as_ref().is_some_and(|it| it.contains(words)), "{body:?}: {message:?}")
+                    assert!(message.as_ref().is_some_and(|it| it.contains(words)), "{body:?}: {message:?}");
                 }
             }
         }

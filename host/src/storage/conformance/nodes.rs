@@ -116,7 +116,7 @@ pub async fn order_holds_between_nodes(nodes: &[World]) {
         for number in 0..EACH {
             let node = &nodes[(key + number) % nodes.len()];
             // Of half of the keys, each event is accepted while the one before is being recorded.
-            while key % 2 == 0 && arrived[key].lock().unwrap().len() < number {
+            while key.is_multiple_of(2) && arrived[key].lock().unwrap().len() < number {
                 tokio::task::yield_now().await;
             }
             let acceptance = event_in_order(node, hook, &key.to_string());

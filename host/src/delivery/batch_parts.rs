@@ -159,7 +159,7 @@ mod tests {
         Request {
             method: "POST".into(),
             url: "https://example.com/".to_owned(),
-            headers: vec![("x-a".into(), format!("{header:0>header_bytes$}").into())],
+            headers: vec![("x-a".into(), format!("{header}{}", "-".repeat(header_bytes)).into())],
             body: RequestBody::Binary(vec![b'1'; body]),
         }
     }

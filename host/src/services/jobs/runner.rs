@@ -236,7 +236,7 @@ impl JobService {
             Ok(slots) => slots,
             Err(wait) => return Ok(Next::Wait(wait)),
         };
-        let _turn = steps.of_tenants.acquire(job.tenant).await;
+        let _of_tenant = steps.of_tenants.acquire(job.tenant).await;
         let _permit = steps.at_once.acquire().await.map_err(|_| StorageError::Closed)?;
         let began = clock::monotonic();
         let step = self.next_step(job, lease, slots).await?;

@@ -16,9 +16,12 @@ async fn document(client: &Client) -> Value {
 
 #[tokio::test]
 async fn every_path_accepts_exactly_the_described_methods() {
-    let (_server, client) = engine().await;
-    let anonymous = client.clone().without_key();
-    for (path, item) in document(&client).await["paths"].as_object().unwrap() {
+    // One address may not send as many requests without a key as there are routes.
+    let server = Server::start_with(BINARY, &[("HOOKWRIGHT_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let client = server.tenant("document").await;
+    for (number, (path, item)) in document(&client).await["paths"].as_object().unwrap().iter().enumerate() {
+        let anonymous =
+            client.clone().without_key().with_header("x-forwarded-for", &format!("192.0.2.{number}"));
         let described: BTreeSet<&str> = item.as_object().unwrap().keys().map(String::as_str).collect();
         // An open route answers for any id of the right form.
         let id = if path.ends_with("/jwks.json") { "ten_0000000000001" } else { "1" };

@@ -1,13 +1,11 @@
 //! Hooks that ask for requests with several events.
 
-use std::collections::BTreeMap;
-
-use proptest::prelude::*;
-
 use super::super::health::Class;
 use super::*;
 use crate::domain::{BatchFormat, BatchOptions, Flow, Flows, Rate, Request, RequestBody};
 use crate::storage::RenderedRequest;
+
+mod model;
 
 const HOOK: HookId = HookId(10);
 const TENANT: TenantId = TenantId(1);
@@ -313,113 +311,5 @@ fn each_request_of_an_attempt_counts_for_rates() {
             now = until;
         }
         assert!(queue.hooks[&HOOK].works.is_empty() && now >= last + SECOND * 9 / 10);
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Push { count: i64 },
-    Cancel { which: usize },
-    End { which: usize, observation: Observation },
-    EndAll,
-    Wait { ms: u64 },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let observation = prop_oneof![
-        4 => Just(Observation::Answered),
-        1 => Just(Observation::TimedOut),
-        1 => Just(Observation::Nothing),
-        1 => Just(Observation::Overloaded { retry_after: Some(2 * WAIT) }),
-    ];
-    prop_oneof![
-        4 => (1..6_i64).prop_map(|count| Step::Push { count }),
-        1 => any::<usize>().prop_map(|which| Step::Cancel { which }),
-        1 => Just(Step::EndAll),
-        3 => (any::<usize>(), observation).prop_map(|(which, observation)| Step::End { which, observation }),
-        3 => (1..4_000_u64).prop_map(|ms| Step::Wait { ms }),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn each_delivery_starts_once_in_order_and_none_waits_for_longer_than_it_may(
-        max_events in 2..6_usize,
-        max_wait in prop_oneof![Just(Duration::ZERO), Just(WAIT)],
-        window in prop_oneof![Just(1), Just(2), Just(100)],
-        rate in prop_oneof![2 => Just(None), 1 => Just(Some(0.2)), 1 => Just(Some(3.0))],
-        steps in prop::collection::vec(step(), 1..100),
-    ) {
-        let mut now = clock::monotonic();
-        let mut queue = empty(limits());
-        if window > 1 {
-            queue.hook_queue(HOOK, TENANT).health = Health::proven(window);
-        }
-        let (batch, max_per_second) = (Some(options(max_events, max_wait)), rate.map(Rate::nearest));
-        set_flow(&mut queue, Flow { batch, max_per_second, ..Flow::default() }, now);
-        let (mut waiting, mut in_flight, mut number) = (BTreeMap::new(), Vec::new(), 0);
-        let at_the_end = [Step::Wait { ms: 10_000 }, Step::EndAll].repeat(60);
-        for step in steps.into_iter().chain(at_the_end) {
-            match step {
-                Step::Push { count } => {
-                    for _ in 0..count {
-                        let work = work(TENANT.0, HOOK.0, number);
-                        if queue.reserve(&work) {
-                            queue.push(work, now);
-                            waiting.insert(number, now);
-                        }
-                        number += 1;
-                    }
-                }
-                Step::Cancel { which } if !waiting.is_empty() => {
-                    let delivery = *waiting.keys().nth(which % waiting.len()).unwrap();
-                    waiting.remove(&delivery);
-                    let ticket = queue.recall(DeliveryId(delivery), (TENANT, HOOK), UnixMillis(0)).unwrap();
-                    let end = RecallEnd::Cancelled { lease: Some(lease_of(delivery, UnixMillis(1))) };
-                    queue.end_recall((TENANT, ticket), end, now);
-                }
-                Step::End { which, observation } if !in_flight.is_empty() => {
-                    let key: AttemptKey = in_flight.swap_remove(which % in_flight.len());
-                    queue.request_ended(key, observation, now);
-                    queue.recorded(key);
-                }
-                Step::EndAll => {
-                    for key in in_flight.drain(..) {
-                        queue.request_ended(key, Observation::Answered, now);
-                        queue.recorded(key);
-                    }
-                }
-                Step::Wait { ms } => now += Duration::from_millis(ms),
-                Step::Cancel { .. } | Step::End { .. } => {}
-            }
-            loop {
-                match queue.start(now) {
-                    Next::Start(started) => {
-                        let numbers = numbers(&started);
-                        prop_assert!(numbers.len() <= max_events && numbers.is_sorted());
-                        for number in &numbers {
-                            prop_assert!(waiting.remove(number).is_some(), "it waits, and starts once");
-                        }
-                        prop_assert!(waiting.keys().all(|left| left > &numbers[0]), "in order");
-                        started.others.iter().for_each(|it| queue.recorded(started.key.of_other(it.delivery)));
-                        in_flight.push(started.key);
-                    }
-                    Next::WaitUntil(until) => {
-                        prop_assert!(until > now);
-                        break;
-                    }
-                    Next::Idle => {
-                        prop_assert!(waiting.is_empty() || !in_flight.is_empty());
-                        break;
-                    }
-                }
-            }
-            let longest = waiting.values().min().map_or(Duration::ZERO, |since| now - *since);
-            let is_delayed = queue.hooks.get(&HOOK).is_some_and(|queue| queue.not_before.is_some());
-            prop_assert!(longest <= max_wait || is_delayed || !in_flight.is_empty());
-            prop_assert_eq!(queue.queued, waiting.len());
-            prop_assert_eq!(queue.unfinished(), in_flight.len());
-        }
-        prop_assert!(waiting.is_empty(), "each starts at some time");
     }
 }

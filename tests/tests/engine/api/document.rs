@@ -6,7 +6,7 @@ use hookwright_tests::{Client, Response, Server};
 use regress::Regex;
 use serde_json::{Map, Value, json};
 
-use crate::{BINARY, engine};
+use crate::BINARY;
 
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 

@@ -39,10 +39,7 @@ impl HookStatsStore for SqliteStores {
     async fn remove_stats_before(&self, first: Hour, most: u32) -> Result<u64, StorageError> {
         let sql = "DELETE FROM hook_stats WHERE (hour, tenant_id, hook_id, node) IN \
             (SELECT hour, tenant_id, hook_id, node FROM hook_stats WHERE hour < ? ORDER BY hour LIMIT ?)";
-        let mut writer = self.writer().await;
-        let query = sqlx::query(sql).bind(first.0).bind(most);
-        let removed = query.execute(writer.begin().await?).await.map_err(StorageError::from);
-        writer.finish(removed.map(|done| done.rows_affected())).await
+        self.changes(sqlx::query(sql).bind(first.0).bind(most)).await
     }
 }
 

@@ -57,11 +57,10 @@ pub async fn add_all(
     hook: HookId,
     deliveries: &[DeliveryId],
 ) -> Result<(), StorageError> {
-    let mut buckets: Vec<i64> = deliveries.iter().map(|delivery| delivery.0 >> BITS).collect();
-    buckets.dedup();
-    for bucket in buckets {
-        let sql = "INSERT INTO hook_id_buckets (hook, bucket) VALUES (?, ?) ON CONFLICT DO NOTHING";
-        sqlx::query(sql).bind(hook.0).bind(bucket).execute(&mut *connection).await?;
+    let mut of_buckets = deliveries.to_vec();
+    of_buckets.dedup_by_key(|delivery| delivery.0 >> BITS);
+    for delivery in of_buckets {
+        add(connection, hook, delivery).await?;
     }
     Ok(())
 }

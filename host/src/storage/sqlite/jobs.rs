@@ -81,11 +81,7 @@ impl JobStore for SqliteStores {
         let sql = "UPDATE jobs SET state = ?1, lease_id = NULL, finished_at = iif(?1 < 2, NULL, ifnull(finished_at, ?2)) \
             WHERE id = ?3 AND tenant_id = ?4 AND state IN (SELECT value FROM json_each(?5))";
         let query = sqlx::query(sql).bind(job_state_code(to)).bind(now.0).bind(id.0).bind(tenant.0);
-        let query = query.bind(to_json(&from)?);
-        let mut writer = self.writer().await;
-        let changed = query.execute(writer.begin().await?).await.map_err(StorageError::from);
-        writer.finish(changed).await?;
-        drop(writer);
+        self.changes(query.bind(to_json(&from)?)).await?;
         self.job(tenant, id).await
     }
 
@@ -109,10 +105,7 @@ impl JobStore for SqliteStores {
         if !lost.is_empty() {
             let sql = "UPDATE jobs SET lease_id = NULL WHERE lease_node = ? AND id IN (SELECT value FROM json_each(?)) \
                 AND id NOT IN (SELECT value FROM json_each(?))";
-            let query = sqlx::query(sql).bind(lease.owner.0).bind(to_json(&lost)?).bind(&held);
-            let mut writer = self.writer().await;
-            let released = query.execute(writer.begin().await?).await.map_err(StorageError::from);
-            writer.finish(released).await?;
+            self.changes(sqlx::query(sql).bind(lease.owner.0).bind(to_json(&lost)?).bind(&held)).await?;
         }
         let found: Vec<i64> = found.into_iter().map(|(id, ..)| id).collect();
         if found.is_empty() {
@@ -133,10 +126,7 @@ impl JobStore for SqliteStores {
 
     async fn release_job(&self, id: JobId, lease: Lease) -> Result<(), StorageError> {
         let query = sqlx::query("UPDATE jobs SET lease_id = NULL WHERE id = ? AND lease_id = ?");
-        let query = query.bind(id.0).bind(lease.id.0);
-        let mut writer = self.writer().await;
-        let released = query.execute(writer.begin().await?).await.map_err(StorageError::from);
-        writer.finish(released).await.map(drop)
+        self.changes(query.bind(id.0).bind(lease.id.0)).await.map(drop)
     }
 
     async fn replayable(
@@ -186,10 +176,7 @@ impl JobStore for SqliteStores {
     async fn remove_jobs(&self, before: UnixMillis) -> Result<u64, StorageError> {
         let sql =
             "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state >= 2 AND finished_at < ? LIMIT ?)";
-        let query = sqlx::query(sql).bind(before.0).bind(MAX_REMOVED_JOBS);
-        let mut writer = self.writer().await;
-        let removed = query.execute(writer.begin().await?).await.map_err(StorageError::from);
-        Ok(writer.finish(removed).await?.rows_affected())
+        self.changes(sqlx::query(sql).bind(before.0).bind(MAX_REMOVED_JOBS)).await
     }
 }
 

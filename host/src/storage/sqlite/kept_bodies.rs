@@ -23,9 +23,6 @@ impl KeptBodyStore for SqliteStores {
     async fn remove_expired_bodies(&self, now: UnixMillis, most: u32) -> Result<u64, StorageError> {
         let sql = "DELETE FROM kept_bodies WHERE attempt_id IN \
             (SELECT attempt_id FROM kept_bodies WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)";
-        let mut writer = self.writer().await;
-        let query = sqlx::query(sql).bind(now.0).bind(most);
-        let removed = query.execute(writer.begin().await?).await.map_err(StorageError::from);
-        writer.finish(removed.map(|done| done.rows_affected())).await
+        self.changes(sqlx::query(sql).bind(now.0).bind(most)).await
     }
 }

@@ -46,7 +46,6 @@ pub async fn check_key(connection: &mut SqliteConnection, vault: &Vault) -> Resu
 }
 
 /// The checks of the keys that sealed rows after the key of [`KEY_CHECK`].
-/// The values of the key checks besides the first one.
 pub async fn other_checks(connection: &mut SqliteConnection) -> Result<Vec<Vec<u8>>, StorageError> {
     let query = sqlx::query_scalar("SELECT value FROM engine_state WHERE name GLOB ? || '*'");
     Ok(query.bind(KEY_CHECK_CURRENT).fetch_all(connection).await?)

@@ -10,11 +10,16 @@ use crate::storage::{ConfigChange, ConfigKey, Revision, StorageError};
 pub type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 impl SqliteStores {
-    /// Runs a statement. Returns whether it changed a row.
-    pub(super) async fn changes_one(&self, query: Query<'_>) -> Result<bool, StorageError> {
+    /// Runs a statement. Returns how many rows it changed.
+    pub(super) async fn changes(&self, query: Query<'_>) -> Result<u64, StorageError> {
         let mut writer = self.writer().await;
         let done = query.execute(writer.begin().await?).await;
-        writer.finish(done.map(|done| done.rows_affected() > 0).map_err(StorageError::from)).await
+        writer.finish(done.map(|done| done.rows_affected()).map_err(StorageError::from)).await
+    }
+
+    /// Runs a statement. Returns whether it changed a row.
+    pub(super) async fn changes_one(&self, query: Query<'_>) -> Result<bool, StorageError> {
+        Ok(self.changes(query).await? > 0)
     }
 
     /// Inserts a row of configuration, unless the configuration of `tenant` changed after `basis`; `what` is for [`taken`].

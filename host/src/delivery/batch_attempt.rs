@@ -20,7 +20,7 @@ use super::dispatcher::AttemptPermit;
 use super::fair_queue::Observation;
 use super::lease_end::leave_group;
 use super::work::Work;
-use super::worker::Worker;
+use super::worker::{Worker, not_stored};
 use super::{request, request_size};
 use crate::clock;
 use crate::domain::{
@@ -298,8 +298,7 @@ impl Worker {
         self.disable_after(hook, decision, failing).await;
         self.tell(hook, &work, &made.outcome, decision);
         attempt.observe(Observation::Unsent);
-        let is_retried = matches!(decision, Decision::RetryAt(_));
-        let rendered = if !is_retried && work.rendered.is_some() { Rendered::Remove } else { Rendered::Keep };
+        let rendered = not_stored(&work, decision);
         let record = self.record(hook, &work, attempt.now, made, decision, rendered);
         self.end(attempt, (&work, permit), record).await;
     }
@@ -338,9 +337,7 @@ fn rendered((hook, head): (&Hook, &Request), work: &Work, body: RequestBody, dec
     if is_retried && is_worth_it && request_size::part_may_be_stored(head, &body, &work.event) {
         let request = Request { body, ..head.clone() };
         Rendered::Store(RenderedRequest { request, hook_updated_at: hook.updated_at })
-    } else if !is_retried && work.rendered.is_some() {
-        Rendered::Remove
     } else {
-        Rendered::Keep
+        not_stored(work, decision)
     }
 }

@@ -78,7 +78,7 @@ impl BatchParts {
 
     /// Whether what is written has to be sent before `request` is added.
     pub(super) fn is_full_for(&self, request: &Request) -> bool {
-        let is_too_large = self.sent_bytes + bytes_in_request(request) > BatchOptions::MAX_BYTES;
+        let is_too_large = self.sent_bytes + request_size::part_bytes(request) > BatchOptions::MAX_BYTES;
         let is_new = || !self.groups.iter().any(|group| go_together(&group.head, request));
         !self.groups.is_empty() && (is_too_large || (self.groups.len() >= MAX_GROUPS && is_new()))
     }
@@ -99,7 +99,7 @@ impl BatchParts {
             return Err(Box::new((work, permit)));
         }
         self.bytes = bytes;
-        self.sent_bytes += bytes_in_request(&request);
+        self.sent_bytes += request_size::part_bytes(&request);
         let group = self.groups.iter_mut().find(|group| go_together(&group.head, &request));
         let Request { method, url, headers, body } = request;
         let part = Part { work, permit, steps, body };
@@ -120,17 +120,12 @@ impl BatchParts {
     }
 }
 
-/// What a part is counted with in a request.
-fn bytes_in_request(part: &Request) -> usize {
-    request_size::head_bytes(part) + part.body.as_bytes().len() + 1
-}
-
 /// What a part needs in memory: as it is written, and in the joined body.
 fn bytes_in_memory(event: &Event, steps: &[StepReport], part: &Request) -> usize {
     let logs: usize = steps.iter().flat_map(|step| &step.logs).map(|line| line.message.len()).sum();
     let is_shared = std::ptr::eq(part.body.as_bytes(), event.data.as_bytes());
     let own_body = if is_shared { 0 } else { part.body.as_bytes().len() };
-    logs + own_body + bytes_in_request(part)
+    logs + own_body + request_size::part_bytes(part)
 }
 
 #[cfg(test)]

@@ -95,7 +95,12 @@ pub fn unsigned(hook: &Hook, sent: &SentRequest, body: RequestBody) -> Request {
 
 /// Removes the headers that the engine adds whenever it sends a request.
 pub fn retain_own(hook: &Hook, headers: &mut HeaderList) {
-    headers.retain(|(name, _)| !is_added(hook, name) && !is_overridden(hook, name));
+    headers.retain(|(name, _)| is_own(hook, name));
+}
+
+/// Whether the engine does not add this header by itself.
+fn is_own(hook: &Hook, name: &str) -> bool {
+    !is_added(hook, name) && !is_overridden(hook, name)
 }
 
 /// In what `request`, which a pipeline has written now, differs from the one that was `sent`: `method`, `url`, `headers` and
@@ -108,7 +113,7 @@ pub fn differences(
     request: &Request,
 ) -> Vec<&'static str> {
     let own = |headers: &HeaderList| {
-        let own = headers.iter().filter(|(name, _)| !is_added(hook, name) && !is_overridden(hook, name));
+        let own = headers.iter().filter(|(name, _)| is_own(hook, name));
         let mut own: Vec<_> = own.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
         own.sort_by(|(one, _), (other, _)| one.cmp(other));
         own

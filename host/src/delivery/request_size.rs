@@ -22,9 +22,10 @@ pub(super) fn part_may_be_stored(head: &Request, body: &RequestBody, event: &Eve
     fits((&head.url, &head.headers, body.as_bytes().len()), event)
 }
 
-/// How many bytes a request has besides its body.
-pub(super) fn head_bytes(request: &Request) -> usize {
-    request.url.len() + header_bytes(&request.headers)
+/// With how many bytes what a pipeline wrote is counted in a request with others: with its head, and with what separates its
+/// body from the next one.
+pub(super) fn part_bytes(part: &Request) -> usize {
+    part.url.len() + header_bytes(&part.headers) + part.body.as_bytes().len() + 1
 }
 
 fn header_bytes(headers: &HeaderList) -> usize {

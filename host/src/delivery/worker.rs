@@ -87,7 +87,7 @@ impl Worker {
         }
         if !others.is_empty() {
             // The hook does not want them together any more.
-            Box::pin(self.give_back_all(others, now)).await;
+            Box::pin(self.give_back_all(others, hook.is_some(), now)).await;
         }
         let record = match hook {
             None => self.not_made(&work, NotMade::NoHook, now),
@@ -102,11 +102,10 @@ impl Worker {
         self.recorder.submit(record, permit).await;
     }
 
-    /// Ends the leases of deliveries that are not attempted.
-    async fn give_back_all(&self, all: Vec<(Work, AttemptPermit)>, now: UnixMillis) {
+    /// Ends the leases of deliveries of a hook, if it is there still, that are not attempted.
+    async fn give_back_all(&self, all: Vec<(Work, AttemptPermit)>, has_hook: bool, now: UnixMillis) {
         for (work, permit) in all {
-            let hook = self.directory.hook(work.hook);
-            let why = if hook.is_some() { NotMade::NotNow } else { NotMade::NoHook };
+            let why = if has_hook { NotMade::NotNow } else { NotMade::NoHook };
             let record = leave_group(self.not_made(&work, why, now), &work, now);
             self.recorder.submit(record, permit).await;
         }
@@ -387,7 +386,12 @@ fn rendered(hook: &Hook, work: &Work, made: &mut MadeAttempt, decision: Decision
             let request = request::unsigned(hook, sent, body);
             Rendered::Store(RenderedRequest { request, hook_updated_at: hook.updated_at })
         }
-        _ if !is_retried && work.rendered.is_some() => Rendered::Remove,
-        _ => Rendered::Keep,
+        _ => not_stored(work, decision),
     }
+}
+
+/// What becomes of the stored request if no other is stored.
+pub(super) fn not_stored(work: &Work, decision: Decision) -> Rendered {
+    let is_retried = matches!(decision, Decision::RetryAt(_));
+    if !is_retried && work.rendered.is_some() { Rendered::Remove } else { Rendered::Keep }
 }

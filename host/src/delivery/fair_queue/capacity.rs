@@ -98,7 +98,6 @@ impl FairQueue {
         let limit = match queue {
             _ if trigger == Trigger::Test => self.limits.queued_per_hook,
             Some(queue) => queue.limit(&self.limits),
-            None if self.flows.is_empty() => self.limits.queued_per_hook,
             None => limit_with(self.flows.hooks.get(&hook).map(|flow| &**flow), self.limits.queued_per_hook),
         };
         limit.saturating_sub(queue.map_or(0, |queue| queue.taken))

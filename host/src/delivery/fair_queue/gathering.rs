@@ -81,9 +81,8 @@ fn most_beside(options: &BatchOptions, work: &Work) -> usize {
 
 /// About how many bytes a delivery has in a request, with what separates it from the next one.
 fn body_bytes(work: &Work) -> usize {
-    1 + work.rendered.as_ref().map_or(work.event.data.len(), |it| {
-        request_size::head_bytes(&it.request) + it.request.body.as_bytes().len()
-    })
+    let rendered = work.rendered.as_ref();
+    rendered.map_or(work.event.data.len() + 1, |it| request_size::part_bytes(&it.request))
 }
 
 impl FairQueue {

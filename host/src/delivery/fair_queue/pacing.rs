@@ -97,7 +97,7 @@ impl FairQueue {
 
     /// The rate of a tenant, over all its hooks.
     pub(super) fn tenant_rate(&self, tenant: TenantId) -> Option<Rate> {
-        if self.flows.tenants.is_empty() { None } else { self.flows.tenants.get(&tenant).copied() }
+        self.flows.tenants.get(&tenant).copied()
     }
 
     /// The rate of a hook.

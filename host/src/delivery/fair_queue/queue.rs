@@ -343,8 +343,7 @@ impl FairQueue {
         };
         let (id, number) = (queue.tenant, class as usize);
         queue.listed = Some(class);
-        let is_urgent =
-            !self.flows.tenants.is_empty() && self.flows.tenants.contains_key(&id) && queue.is_urgent();
+        let is_urgent = self.flows.tenants.contains_key(&id) && queue.is_urgent();
         let tenant = self.tenants.entry(id).or_default();
         if !std::mem::replace(&mut queue.entries[number], true) {
             tenant.runnable[number].push_back(hook);

@@ -69,7 +69,7 @@ impl Params {
     /// As [`Self::time`]; and if `until` is not later than `since`.
     pub fn since_and_until(&self) -> Result<(Option<UnixMillis>, Option<UnixMillis>), Problem> {
         let (since, until) = (self.time("since")?, self.time("until")?);
-        match since.zip(until).is_some_and(|(since, until)| since >= until) {
+        match is_empty_range(since, until) {
             true => Err(Self::until_too_early()),
             false => Ok((since, until)),
         }
@@ -78,8 +78,17 @@ impl Params {
     /// `until` is not later than `since`.
     #[must_use]
     pub fn until_too_early() -> Problem {
-        Problem::parameter("until", "`until` must be later than `since`")
+        Problem::parameter("until", UNTIL_TOO_EARLY)
     }
+}
+
+/// Says why a range is empty.
+pub const UNTIL_TOO_EARLY: &str = "`until` must be later than `since`";
+
+/// Whether nothing is both at `since` or later and before `until`.
+#[must_use]
+pub fn is_empty_range(since: Option<UnixMillis>, until: Option<UnixMillis>) -> bool {
+    since.zip(until).is_some_and(|(since, until)| since >= until)
 }
 
 fn unknown(name: &str, known: &[&str]) -> Problem {

@@ -15,9 +15,9 @@ use super::receiver_options::{Handshake, ReceiverOptions, SignatureHeaders};
 use super::signing_key::SigningKey;
 use super::target_url::{MAX_TARGET_URL_LEN, parse_target_url};
 use super::{
-    BatchOptions, Disabled, DisabledWhy, Event, Flow, HeaderList, HookId, HookOptions, Invalid, OrderingKey,
-    OrderingScope, Origin, Pipeline, Rate, SecretText, ShortText, SigningSecret, Subscription, TenantId,
-    UnixMillis,
+    BatchOptions, Disabled, DisabledWhy, Event, EventType, Flow, HeaderList, HookId, HookOptions, Invalid,
+    OrderingKey, OrderingScope, Origin, Pipeline, Rate, SecretText, ShortText, SigningSecret, Subscription,
+    TenantId, UnixMillis,
 };
 
 /// A receiver of a tenant's events.
@@ -144,6 +144,12 @@ impl Hook {
     #[must_use]
     pub fn wants_project(&self, project: Option<i64>) -> bool {
         self.project.is_none() || self.project == project
+    }
+
+    /// Whether it receives events of this type and project while it is enabled.
+    #[must_use]
+    pub fn wants(&self, event_type: &EventType, project: Option<i64>) -> bool {
+        self.subscription.selects(event_type) && self.wants_project(project)
     }
 
     /// Sets since when the hook is paused and disabled, and why, after a change of `before` at `now`; a new hook has no

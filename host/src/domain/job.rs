@@ -168,8 +168,7 @@ impl Replay {
     /// Whether `hook` wants an event of this type and project again.
     #[must_use]
     pub fn wants_event(&self, hook: &Hook, event_type: &EventType, project: Option<i64>) -> bool {
-        hook.subscription.selects(event_type)
-            && hook.wants_project(project)
+        hook.wants(event_type, project)
             && (self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(event_type)))
     }
 

@@ -219,7 +219,7 @@ impl HookStates {
             *searches -= 1;
             let left = limit.saturating_sub(u32::try_from(found.events.len()).unwrap_or(limit));
             let query = MissedQuery { tenant: hook.tenant, hook: hook.id, after, before, limit: left };
-            let wanted = |event_type: &EventType, project| is_wanted(hook, event_type, project);
+            let wanted = |event_type: &EventType, project| hook.wants(event_type, project);
             let Missed { events, searched_to } = self.storage.hook_states.missed(&query, &wanted).await?;
             found.events.extend(events);
             found.searched_to = searched_to;
@@ -266,9 +266,4 @@ impl HookStates {
         }
         Ok(Recovered { deliveries, searched_to: Some(after) })
     }
-}
-
-/// Whether the hook subscribes to events like this.
-fn is_wanted(hook: &Hook, event_type: &EventType, project: Option<i64>) -> bool {
-    hook.subscription.selects(event_type) && hook.wants_project(project)
 }

@@ -28,7 +28,7 @@ pub use event_matches::{HookMatch, MatchReason};
 pub use handshakes::Handshakes;
 pub use hook_states::{HookState, HookStates, Recovered, TenantChange};
 pub use hooks::HookService;
-pub use jobs::{CANCELLABLE, JobError, JobRunner, JobService, MAX_UNFINISHED, RETRYABLE, ReplayPreview};
+pub use jobs::{CANCELLABLE, JobError, JobRunner, JobService, REPLAYABLE, RETRYABLE, ReplayPreview};
 pub use operational_events::OperationalEvents;
 pub use request_limits::{LimitExceeded, RequestLimiter, RequestLimits};
 pub use secrets::{SameSecret, new_secret, new_signing_key};

@@ -166,9 +166,7 @@ impl SettingsTrial {
     async fn event(&self, wanted: &Hook) -> Result<Event, StorageError> {
         let test = EventType::test();
         let matches_hook = |event_type: &EventType, project: Option<i64>| {
-            *event_type != test
-                && wanted.subscription.selects(event_type)
-                && wanted.project.is_none_or(|wanted| project == Some(wanted))
+            *event_type != test && wanted.wants(event_type, project)
         };
         let recent = self.storage.events.recent(wanted.tenant, &matches_hook).await?;
         Ok(recent.unwrap_or_else(|| self.empty_event(wanted.tenant)))

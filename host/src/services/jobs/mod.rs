@@ -8,4 +8,4 @@ mod service;
 mod step;
 
 pub use runner::JobRunner;
-pub use service::{CANCELLABLE, JobError, JobService, MAX_UNFINISHED, RETRYABLE, ReplayPreview};
+pub use service::{CANCELLABLE, JobError, JobService, REPLAYABLE, RETRYABLE, ReplayPreview};

@@ -58,9 +58,9 @@ impl Slots {
         Ok(Self { start, rate, count })
     }
 
-    /// The same, but so many, whatever the rate.
-    pub(super) fn of(self, count: usize) -> Self {
-        Self { count, ..self }
+    /// So many at once from `start` on, whatever the rate allows.
+    pub(super) fn all_at(start: UnixMillis, rate: JobRate, count: usize) -> Self {
+        Self { start, rate, count }
     }
 
     /// When the delivery with this number is due, counted from 0.

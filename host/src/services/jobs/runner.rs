@@ -223,18 +223,19 @@ impl JobService {
         pressure: &Backpressure,
         steps: &Steps,
     ) -> Result<Next, StorageError> {
-        let is_cancellation = matches!(job.work, JobWork::Cancel(_));
-        let room = if is_cancellation { MAX_CHANGES } else { pressure.room(job.progress.outstanding.len()) };
-        let least = if is_cancellation { 1 } else { pressure.least(job.rate) };
-        if room < least {
-            return Ok(Next::Wait(pressure.next_look()));
-        }
-        let next_due_at = if is_cancellation { UnixMillis(0) } else { job.progress.next_due_at };
-        let slots = match Slots::at(self.sources.now(), next_due_at, job.rate, room.min(MAX_CHANGES)) {
-            Ok(slots) if is_cancellation => slots.of(MAX_CHANGES),
-            Ok(slots) if slots.count < least => return Ok(Next::Wait(Backpressure::BETWEEN_LOOKS)),
-            Ok(slots) => slots,
-            Err(wait) => return Ok(Next::Wait(wait)),
+        let time = self.sources.now();
+        let slots = if matches!(job.work, JobWork::Cancel(_)) {
+            Slots::all_at(time, job.rate, MAX_CHANGES)
+        } else {
+            let (room, least) = (pressure.room(job.progress.outstanding.len()), pressure.least(job.rate));
+            if room < least {
+                return Ok(Next::Wait(pressure.next_look()));
+            }
+            match Slots::at(time, job.progress.next_due_at, job.rate, room.min(MAX_CHANGES)) {
+                Ok(slots) if slots.count < least => return Ok(Next::Wait(Backpressure::BETWEEN_LOOKS)),
+                Ok(slots) => slots,
+                Err(wait) => return Ok(Next::Wait(wait)),
+            }
         };
         let _of_tenant = steps.of_tenants.acquire(job.tenant).await;
         let _permit = steps.at_once.acquire().await.map_err(|_| StorageError::Closed)?;

@@ -16,7 +16,7 @@ use crate::sources::Sources;
 use crate::storage::{ReplayQuery, ReplayableEvent, Storage, StorageError};
 
 /// How many jobs of a tenant may be running or paused.
-pub const MAX_UNFINISHED: u32 = 16;
+const MAX_UNFINISHED: u32 = 16;
 /// How many searches a dry run makes. Each visits some thousand events.
 const MAX_SEARCHES: usize = 40;
 /// How many events one search visits, of all tenants.
@@ -261,6 +261,9 @@ impl JobService {
     }
 }
 
+/// The states that the newest delivery of an event for the hook may have, for the event to be replayed: those that are final.
+pub const REPLAYABLE: [DeliveryState; 4] =
+    [DeliveryState::Succeeded, DeliveryState::Exhausted, DeliveryState::Dropped, DeliveryState::Cancelled];
 /// The states that a bulk retry may name: not those of deliveries that are due or in progress anyway.
 pub const RETRYABLE: [DeliveryState; 5] = [
     DeliveryState::Waiting,

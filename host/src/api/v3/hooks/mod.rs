@@ -14,12 +14,14 @@ mod secret;
 mod signing_keys;
 mod state;
 mod test;
+mod types;
 mod view;
 mod wire;
 
 pub(super) use flow::{rate_number, read_rate};
 pub(super) use options::NO_ORDERING;
 pub(super) use read::{find as find_hook, find_readable as find_readable_hook};
+pub(super) use types::read_patterns;
 pub(in crate::api) use wire::check_headers;
 pub(super) use wire::check_settings;
 

@@ -13,6 +13,7 @@ use super::options::{read_options, read_ordering};
 use super::receiver::{
     ClientCertificateInput, HandshakeResultInput, OAuthInput, ReceiverInput, SignatureHeadersInput,
 };
+use super::types::read_types;
 use crate::api::json::{Members, Object};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
@@ -284,14 +285,6 @@ impl HookInput {
 /// Fails if the text is not a signing secret.
 pub(super) fn read_secret(text: &str) -> Result<SigningSecret, Problem> {
     text.parse().map_err(|rule| Problem::invalid(Pointer::to("secret"), rule))
-}
-
-fn read_types(texts: &[String]) -> Result<Subscription, Problem> {
-    let read = |(index, text): (usize, &String)| {
-        text.parse().map_err(|rule| Problem::invalid(Pointer::to("types").index(index), rule))
-    };
-    let patterns = texts.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
-    Subscription::new(patterns).map_err(|rule| Problem::invalid(Pointer::to("types"), rule))
 }
 
 fn check_description(text: String) -> Result<String, Invalid> {

@@ -1,9 +1,11 @@
 //! What the requests that start jobs have in common.
 
+use crate::api::params::{UNTIL_TOO_EARLY, is_empty_range};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::time::parse_time;
 use crate::api::v3::deliveries::each_once;
+use crate::api::v3::hooks::read_patterns;
 use crate::domain::{DeliveryState, Invalid, JobRate, Subscription, TypePattern, UnixMillis};
 
 /// The member `name` as a time.
@@ -13,27 +15,20 @@ pub(super) fn time(name: &'static str, text: Option<&str>) -> Result<Option<Unix
 
 /// `until` must be later than `since`.
 pub(super) fn check_range(since: Option<UnixMillis>, until: Option<UnixMillis>) -> Result<(), Problem> {
-    match since.zip(until).is_some_and(|(since, until)| since >= until) {
-        true => {
-            let rule = "`until` must be later than `since`";
-            Err(Problem::at(Kind::InvalidValue, Pointer::to("until"), rule))
-        }
+    match is_empty_range(since, until) {
+        true => Err(Problem::at(Kind::InvalidValue, Pointer::to("until"), UNTIL_TOO_EARLY)),
         false => Ok(()),
     }
 }
 
 /// The member `types`.
 pub(super) fn types(texts: Option<&[String]>) -> Result<Vec<TypePattern>, Problem> {
-    let here = || Pointer::to("types");
     let Some(texts) = texts else { return Ok(Vec::new()) };
     if texts.is_empty() || texts.len() > Subscription::MAX_PATTERNS {
         let rule = format!("`types` has 1 to {} patterns; omit it for all types", Subscription::MAX_PATTERNS);
-        return Err(Problem::at(Kind::InvalidValue, here(), rule));
+        return Err(Problem::at(Kind::InvalidValue, Pointer::to("types"), rule));
     }
-    let parse = |(index, text): (usize, &String)| {
-        text.parse().map_err(|rule| Problem::invalid(here().index(index), rule))
-    };
-    texts.iter().enumerate().map(parse).collect()
+    read_patterns(texts)
 }
 
 /// The member `states`: some of `allowed`, or all of `default` if it is absent. `why` says why others are not allowed.

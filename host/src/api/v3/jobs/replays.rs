@@ -19,15 +19,12 @@ use crate::api::v3::dry_run::DryRuns;
 use crate::api::v3::hooks::find_readable_hook;
 use crate::api::v3::limits::MAX_SMALL_BODY;
 use crate::api::v3::openapi::schemas;
-use crate::domain::{DeliveryState, Hook, HookId, JobRate, Replay, Scope, UnixMillis};
+use crate::domain::{Hook, HookId, JobRate, Replay, Scope, UnixMillis};
 use crate::presence::ClientPresence;
-use crate::services::{JobService, ReplayPreview};
+use crate::services::{JobService, REPLAYABLE, ReplayPreview};
 
 /// How many events a dry run shows.
 const MAX_SHOWN: usize = 20;
-/// The states that the newest delivery of an event for the hook may have.
-const FINAL: [DeliveryState; 4] =
-    [DeliveryState::Succeeded, DeliveryState::Exhausted, DeliveryState::Dropped, DeliveryState::Cancelled];
 
 /// Which stored events to send to a hook. Of those that it subscribes to, all that meet the conditions.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -135,7 +132,7 @@ impl ReplayInput {
         input::check_range(Some(since), until)?;
         let types = input::types(self.types.as_deref())?;
         let why = "; an event whose delivery is in another state is sent anyway";
-        let states = input::states(self.states.as_deref(), &FINAL, &[], why)?;
+        let states = input::states(self.states.as_deref(), &REPLAYABLE, &[], why)?;
         let rate = input::rate(self.max_per_second)?;
         let missed = self.missed.unwrap_or(false);
         let until = until.unwrap_or(now).min(now);

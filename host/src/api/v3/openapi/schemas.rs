@@ -24,7 +24,7 @@ use crate::domain::{
     Role as Roles, Scope as Scopes, Signing as Signings, Surface as Surfaces, Tenant, TenantId as TenantKey,
     Trigger as Triggers,
 };
-use crate::services::{CANCELLABLE, MatchReason as MatchReasons, RETRYABLE};
+use crate::services::{CANCELLABLE, MatchReason as MatchReasons, REPLAYABLE, RETRYABLE};
 
 /// The digits of an id after its prefix: Crockford's base 32 in lower case.
 const ID_DIGITS: &str = "[0-9a-hjkmnp-tv-z]{13}";
@@ -225,7 +225,7 @@ schemas! {
     /// The state of a delivery that can be cancelled in bulk.
     CancellableState = words(&CANCELLABLE.map(States::as_str));
     /// A final state of a delivery.
-    FinalState = words(&["succeeded", "exhausted", "dropped", "cancelled"]);
+    FinalState = words(&REPLAYABLE.map(States::as_str));
     /// How many deliveries a job makes due in a second, at most.
     JobRate = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(JobRates::MIN)).maximum(Some(JobRates::MAX)).examples([50]);
     /// A part of a request.

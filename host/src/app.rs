@@ -42,7 +42,7 @@ use crate::ingest::Ingest;
 use crate::random::SystemRandom;
 use crate::sandbox::Sandbox;
 use crate::server::{self, Stop};
-use crate::services::{Handshakes, JobRunner, OperationalEvents, Services};
+use crate::services::{Handshakes, JobRunner, OperationalEvents, Services, TenantDeleter};
 use crate::sources::Sources;
 use crate::storage::{Database, Storage};
 use crate::vault::Vault;
@@ -139,7 +139,7 @@ async fn start_on(
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
 
     let ingest = ingest(&sources, &directory, &stores, &dispatcher);
-    activity::spawn(&sources, &stores, (&ingest, &dispatcher, &directory), local_addr, &stop_feeding);
+    activity::spawn((&sources, node), &stores, (&ingest, &dispatcher, &directory), local_addr, &stop_feeding);
     let router = router(
         &config,
         &sources,
@@ -285,8 +285,7 @@ fn ingest(
     stores: &Storage,
     dispatcher: &Arc<Dispatcher>,
 ) -> Arc<Ingest> {
-    let (events, directory) = (Arc::clone(&stores.events), Arc::clone(directory));
-    Arc::new(Ingest::new(sources.clone(), directory, events, Arc::clone(dispatcher)))
+    Arc::new(Ingest::new(sources.clone(), Arc::clone(directory), stores, Arc::clone(dispatcher), None))
 }
 
 fn router(
@@ -308,6 +307,7 @@ fn router(
     let told = (handshakes, notices);
     let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines, told);
     tokio::spawn(JobRunner::new(services.jobs.clone()).run(stop.clone()));
+    tokio::spawn(TenantDeleter::new(services.tenants.clone()).run(stop.clone()));
     let interval = config.operational_event_interval;
     tokio::spawn(OperationalEvents::new(sources.clone(), Arc::clone(&ingest), interval).run(noticed));
     api::router(ApiState {
@@ -342,7 +342,7 @@ fn workers(
     let worker = |client| Worker {
         sources: sources.clone(),
         directory: Arc::clone(directory),
-        pipelines: Pipelines::new(Arc::clone(directory), sandbox.clone()),
+        pipelines: Pipelines::new(Arc::clone(directory), sandbox.clone()).metered(health, sources),
         client,
         tokens: Arc::clone(&tokens),
         recorder: recorder.clone(),

@@ -4,18 +4,29 @@
 //! Ingest decides nothing about payloads and sends nothing. It asks the dispatcher for room in memory *before* the commit, so
 //! that the lease is stored with the delivery. A delivery without room is stored as due, and claimed from disk later.
 
+mod admission;
+mod digest;
+mod handover;
+mod rates;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::delivery::{Dispatcher, Work};
 use crate::directory::Directory;
-use crate::domain::hash::sha256;
 use crate::domain::{
     DeliveryId, Event, EventId, EventKey, EventType, Hook, HookId, OrderingKey, TenantId, Trigger, UnixMillis,
 };
 use crate::sources::Sources;
-use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, StorageError};
+use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, Storage, StorageError};
 use crate::tenant_limiter::{TenantLimiter, TenantPermit};
+
+use self::digest::content_digest;
+use self::handover::Handover;
+
+pub use self::admission::{Admission, NotAdmitted};
+pub use self::rates::RateStatus;
 
 /// A validated event, as an API received it.
 #[derive(Debug, Clone)]
@@ -62,6 +73,9 @@ pub enum IngestError {
         /// What conflicts.
         on: ConflictOn,
     },
+    /// The tenant publishes nothing at the moment.
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
     /// The events of one call create more deliveries than one transaction should hold.
     #[error(
         "the events create more than {MAX_DELIVERIES_PER_CALL} deliveries, the maximum for one request; send fewer events"
@@ -78,6 +92,9 @@ pub enum TestError {
     /// There is no room for another delivery in memory.
     #[error("the engine is too busy for a test; try again later")]
     Busy,
+    /// The tenant is suspended.
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -98,6 +115,7 @@ pub struct Ingest {
     /// Weighted by deliveries. Large transactions of a tenant run one after another, so that they do not delay other tenants.
     large_calls: TenantLimiter,
     accepted: AtomicU64,
+    admission: Arc<Admission>,
 }
 
 /// Events that are ready to be stored. Dropping them gives back the room of their deliveries.
@@ -107,16 +125,27 @@ pub struct Prepared {
 }
 
 impl Ingest {
-    /// Creates it from its parts.
+    /// Creates it from its parts. `retention` is how long events are kept of tenants that have no time of their own.
     #[must_use]
     pub fn new(
         sources: Sources,
         directory: Arc<Directory>,
-        events: Arc<dyn EventStore>,
+        storage: &Storage,
         dispatcher: Arc<Dispatcher>,
+        retention: Option<Duration>,
     ) -> Self {
+        let usage = Arc::clone(&storage.tenant_usage);
+        let admission = Admission::new(Arc::clone(&directory), Arc::clone(&dispatcher), usage, retention);
+        let (events, admission) = (Arc::clone(&storage.events), Arc::new(admission));
         let large_calls = TenantLimiter::new(MAX_DELIVERIES_PER_CALL);
-        Self { sources, directory, events, dispatcher, large_calls, accepted: AtomicU64::new(0) }
+        let accepted = AtomicU64::new(0);
+        Self { sources, directory, events, dispatcher, large_calls, accepted, admission }
+    }
+
+    /// What limits how much tenants publish.
+    #[must_use]
+    pub fn admission(&self) -> &Arc<Admission> {
+        &self.admission
     }
 
     /// How many events this process has accepted.
@@ -135,8 +164,12 @@ impl Ingest {
     /// The first half of [`Self::accept`], which does not wait. For many events, run it off the I/O threads.
     ///
     /// # Errors
-    /// Fails if there are too many deliveries.
+    /// Fails if the tenant may not publish them, or there are too many deliveries.
     pub fn prepare(&self, events: Vec<IncomingEvent>) -> Result<Prepared, IngestError> {
+        // All events of a call belong to one tenant.
+        if let Some(first) = events.first() {
+            self.admission.admit(first.tenant, events.len())?;
+        }
         let (mut hooks, mut deliveries) = (Vec::with_capacity(events.len()), 0);
         for event in &events {
             let matching = self.directory.matching_hooks(event.tenant, &event.event_type, event.project);
@@ -164,6 +197,7 @@ impl Ingest {
         event_type: EventType,
         data: Arc<str>,
     ) -> Result<(Arc<Event>, DeliveryId), TestError> {
+        self.admission.check_open(hook.tenant)?;
         let event = IncomingEvent {
             tenant: hook.tenant,
             id: None,
@@ -184,6 +218,7 @@ impl Ingest {
         match self.store(prepared).await {
             Ok(_) => Ok(made),
             Err(IngestError::Storage(error)) => Err(TestError::Storage(error)),
+            Err(IngestError::NotAdmitted(why)) => Err(TestError::NotAdmitted(why)),
             // Impossible: an event without a sender's id conflicts with nothing, and one delivery is not too many.
             Err(IngestError::Conflict { .. } | IngestError::TooMany) => Err(TestError::Busy),
         }
@@ -287,20 +322,26 @@ impl Ingest {
                 one.deliveries.iter().filter(|new| new.lease_until.is_none()).map(|new| new.hook).collect()
             })
             .collect();
-        let tenants: Vec<_> = acceptances.iter().map(|one| one.event.tenant).collect();
+        let events: Vec<_> = acceptances.iter().map(|one| Arc::clone(&one.event)).collect();
         let permit = self.permit_if_large(&acceptances).await;
+        // It may have waited: nothing may be stored of a tenant that is being deleted.
+        if let Some(first) = events.first() {
+            self.admission.check_open(first.tenant)?;
+        }
         let outcomes = self.events.accept(acceptances).await?;
         drop(permit);
         if let Some((index, on)) = first_conflict(&outcomes) {
             return Err(IngestError::Conflict { index, on });
         }
+        let stored = events.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Accepted::Stored);
+        self.admission.count(stored.map(|(event, _)| &**event));
         let mut receipts = Vec::with_capacity(outcomes.len());
         for (index, (outcome, first)) in outcomes.into_iter().zip(first_receipts).enumerate() {
             match outcome {
                 Accepted::Stored => {
                     self.accepted.fetch_add(1, Ordering::Relaxed);
                     handover.deliver(index);
-                    on_disk[index].iter().for_each(|hook| self.note_on_disk(*hook, tenants[index]));
+                    on_disk[index].iter().for_each(|hook| self.note_on_disk(*hook, events[index].tenant));
                     receipts.push(first);
                 }
                 Accepted::Duplicate { key, id, deliveries } => {
@@ -337,49 +378,11 @@ impl Ingest {
     }
 }
 
-/// Deliveries between reservation and commit. Those that were not passed on when this is dropped, after an error or because
-/// the client disconnected, give back their room. If the commit succeeded even so, they are claimed when their leases end.
-struct Handover {
-    dispatcher: Arc<Dispatcher>,
-    /// For each event, the deliveries that have room in memory.
-    reserved: Vec<Vec<Work>>,
-}
-
-impl Handover {
-    fn deliver(&mut self, index: usize) {
-        self.dispatcher.push_reserved(std::mem::take(&mut self.reserved[index]));
-    }
-}
-
-impl Drop for Handover {
-    fn drop(&mut self) {
-        self.reserved.iter().flatten().for_each(|work| self.dispatcher.unreserve(work));
-    }
-}
-
 fn first_conflict(outcomes: &[Accepted]) -> Option<(usize, ConflictOn)> {
     outcomes.iter().enumerate().find_map(|(index, outcome)| match outcome {
         Accepted::Conflict(on) => Some((index, *on)),
         _ => None,
     })
-}
-
-/// Two events with the same id are the same event if type, project, time, ordering key and data are equal.
-fn content_digest(event: &IncomingEvent) -> [u8; 32] {
-    let event_type = event.event_type.as_str();
-    let length = (event_type.len() as u64).to_le_bytes();
-    let project = event.project.unwrap_or(-1).to_le_bytes();
-    let occurred_at = event.occurred_at.map_or(i64::MIN, |time| time.0).to_le_bytes();
-    let parts = [&length, event_type.as_bytes(), &project, &occurred_at, event.data.as_bytes()];
-    match &event.ordering_key {
-        None => sha256(&parts),
-        // Data is JSON: it does not begin with a zero, so no event without a key has the same digest.
-        Some(key) => {
-            let [first, second, third, fourth, data] = parts;
-            let key_length = (key.as_str().len() as u64).to_be_bytes();
-            sha256(&[first, second, third, fourth, &key_length, key.as_str().as_bytes(), data])
-        }
-    }
 }
 
 #[cfg(test)]

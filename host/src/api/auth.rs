@@ -165,7 +165,10 @@ where
         let caller = Self::identify(&parts.headers, &directory, AdminKeyHash::from_ref(state));
         match caller {
             Err(problem) if problem.kind() != Kind::Unauthenticated => Err(problem),
-            login => watched(login, parts.extensions.get::<Arc<Client>>().map(Arc::as_ref), &parts.headers),
+            login => {
+                let client = parts.extensions.get::<Arc<Client>>().map(Arc::as_ref);
+                watched(login, &directory, client, &parts.headers)
+            }
         }
     }
 }
@@ -173,12 +176,19 @@ where
 /// Reports the result of a login to its connection, which limits failed logins by address.
 ///
 /// # Errors
-/// Fails if `login` failed, or if too many logins from this address failed.
+/// Fails if `login` failed, if the caller's tenant is suspended, or if too many logins from this address failed.
 pub(super) fn watched<E: From<Problem>>(
     login: Result<Caller, E>,
+    directory: &Directory,
     client: Option<&Client>,
     headers: &HeaderMap,
 ) -> Result<Caller, E> {
+    let is_closed = |caller: &Caller| {
+        !caller.is_operator() && caller.tenant().is_some_and(|tenant| directory.is_closed(tenant))
+    };
+    if login.as_ref().is_ok_and(is_closed) {
+        return Err(suspended().into());
+    }
     let Some(client) = client else { return login };
     match login {
         Ok(caller) => {
@@ -197,6 +207,12 @@ pub(super) fn watched<E: From<Problem>>(
         Err(_) if client.login_failed(headers) => Err(too_many_failures().into()),
         Err(refused) => Err(refused),
     }
+}
+
+fn suspended() -> Problem {
+    let detail =
+        "the operator has suspended the tenant: its requests are refused until the operator resumes it";
+    Problem::new(Kind::TenantSuspended, detail)
 }
 
 fn too_many_failures() -> Problem {

@@ -15,6 +15,7 @@ pub mod page;
 pub mod params;
 pub mod pointer;
 pub mod problem;
+mod rate_limit;
 mod state;
 pub mod time;
 pub mod uploads;

@@ -21,7 +21,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::pointer::Pointer;
+use super::rate_limit;
 use crate::domain::Invalid;
+use crate::ingest::RateStatus;
 use crate::log_limiter::LogLimiter;
 
 /// The media type of a problem.
@@ -83,6 +85,8 @@ kinds! {
     Unauthenticated = UNAUTHORIZED, "unauthenticated", "Authentication required";
     /// The API key lacks the permission.
     Forbidden = FORBIDDEN, "forbidden", "Permission denied";
+    /// The operator has suspended the tenant.
+    TenantSuspended = FORBIDDEN, "tenant-suspended", "Tenant suspended";
     /// The resource does not exist, or the key cannot see it.
     NotFound = NOT_FOUND, "not-found", "Not found";
     /// The path exists and does not support the method.
@@ -99,6 +103,8 @@ kinds! {
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type";
     /// A limit on the requests of one tenant, key or address is reached.
     TooManyRequests = TOO_MANY_REQUESTS, "too-many-requests", "Too many requests";
+    /// The tenant has as much stored as is allowed.
+    StorageFull = TOO_MANY_REQUESTS, "storage-full", "Storage limit reached";
     /// The engine failed.
     Internal = INTERNAL_SERVER_ERROR, "internal", "Internal error";
     /// The engine cannot serve the request at the moment.
@@ -119,17 +125,21 @@ pub struct Problem {
     kind: Kind,
     detail: Cow<'static, str>,
     at: At,
+    /// After how many seconds to try again, if it is known.
+    retry_after_s: Option<u64>,
+    /// The rate that was exceeded.
+    rate: Option<RateStatus>,
 }
 
 impl Problem {
     /// A problem with the request as a whole.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), at: At::Request }
+        Self { kind, detail: detail.into(), at: At::Request, retry_after_s: None, rate: None }
     }
 
     /// A problem with the value at `pointer` in the body.
     pub fn at(kind: Kind, pointer: Pointer, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), at: At::Body(pointer) }
+        Self { at: At::Body(pointer), ..Self::new(kind, detail) }
     }
 
     /// A value in the body that breaks a rule of the domain.
@@ -147,6 +157,12 @@ impl Problem {
     #[must_use]
     pub fn of_parameter(self, name: impl Into<Cow<'static, str>>) -> Self {
         Self { at: At::Parameter(name.into()), ..self }
+    }
+
+    /// Tells after how many seconds to try again, and which rate was exceeded.
+    #[must_use]
+    pub fn later(self, retry_after_s: Option<u64>, rate: Option<RateStatus>) -> Self {
+        Self { retry_after_s, rate, ..self }
     }
 
     /// There is no `what` with the name or id `which`, or another tenant owns it: the response is the same
@@ -201,7 +217,7 @@ impl Problem {
             At::Request => At::Body(Pointer::root().index(number)),
             parameter @ At::Parameter(_) => parameter,
         };
-        Self { kind: self.kind, detail: format!("line {number}: {}", self.detail).into(), at }
+        Self { detail: format!("line {number}: {}", self.detail).into(), at, ..self }
     }
 
     /// Moves the problem to a nested value: prefixes the pointer with `parent`.
@@ -213,6 +229,19 @@ impl Problem {
             parameter @ At::Parameter(_) => parameter,
         };
         Self { at, ..self }
+    }
+}
+
+impl Problem {
+    /// Adds what is known of the time to try again.
+    pub(super) fn with_rate(&self, mut response: Response) -> Response {
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(rate) = self.rate {
+            rate_limit::add(response.headers_mut(), rate);
+        }
+        response
     }
 }
 
@@ -281,7 +310,7 @@ impl IntoResponse for Problem {
         if self.kind == Kind::Unauthenticated {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        with_retry_after(response)
+        self.with_rate(with_retry_after(response))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
 use crate::services::{
     DeliveryService, HookService, HookStates, JobService, RequestLimits, Services, SettingsTrial,
+    TenantService,
 };
 use crate::sources::Sources;
 use crate::storage::Storage;
@@ -102,6 +103,7 @@ services! {
     HookService: hooks,
     HookStates: hook_states,
     JobService: jobs,
+    TenantService: tenants,
     SettingsTrial: trial,
     Arc<RequestLimits>: limits,
 }

@@ -18,9 +18,9 @@ use crate::storage::{NodeActivity, NodeReport, NodeStore, Storage};
 /// How often the node reports. A report is an update of one short row.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Reports at once, and then until `stop`.
+/// Reports at once, and then until `stop`. Stores how much tenants publish.
 pub(super) fn spawn(
-    sources: &Sources,
+    (sources, node): (&Sources, NodeNumber),
     stores: &Storage,
     (ingest, dispatcher, directory): (&Arc<Ingest>, &Arc<Dispatcher>, &Arc<Directory>),
     address: SocketAddr,
@@ -34,6 +34,8 @@ pub(super) fn spawn(
         directory: Arc::clone(directory),
         address,
     };
+    let counting = Arc::clone(ingest.admission()).run(node);
+    tokio::spawn(stop.clone().run_until_cancelled_owned(counting));
     tokio::spawn(stop.clone().run_until_cancelled_owned(reporter.run()));
 }
 

@@ -6,6 +6,7 @@ use crate::clients::{ClientLimits, TrustedProxies};
 use crate::config::Config;
 use crate::delivery::DispatcherLimits;
 use crate::directory::Quotas;
+use crate::domain::Limit;
 use crate::open_files::{self, Shares};
 use crate::private_file::COMPILED_DIR;
 use crate::sandbox::{Compiler, Limits, SandboxConfig};
@@ -22,11 +23,9 @@ pub fn keys(config: &Config) -> Keys {
 }
 
 pub(super) fn quotas(config: &Config) -> Quotas {
-    Quotas {
-        hooks: config.max_hooks_per_tenant,
-        config_bytes: config.max_config_bytes_per_tenant,
-        plugin_bytes: config.max_plugin_bytes_per_tenant,
-    }
+    let mut limits = config.tenant_limits.clone();
+    limits.set(Limit::InFlight, Some(config.max_in_flight_per_tenant as u64));
+    Quotas(limits)
 }
 
 pub(super) fn dispatcher_limits(config: &Config, in_flight: usize) -> DispatcherLimits {

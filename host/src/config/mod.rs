@@ -14,6 +14,7 @@ mod file;
 mod load;
 mod read;
 mod settings;
+mod tenant_limits;
 mod values;
 
 pub use error::{ConfigError, Origin};

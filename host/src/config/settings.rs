@@ -1,7 +1,7 @@
 //! The table of settings.
 
-use super::read;
 use super::values::Config;
+use super::{read, tenant_limits};
 
 /// One setting.
 pub struct Setting {
@@ -248,27 +248,14 @@ pub static SETTINGS: &[Setting] = &[
         "The memory for request bodies, at most two fifths of it for one tenant. Responses to slow clients may use another three fifths of this size",
         request_memory_bytes = |text| read::number(text, 8 * MIB..=65_536 * MIB)
     ),
-    setting!(
-        "max_hooks_per_tenant",
-        "COUNT",
-        Some("10000"),
-        "The maximum number of hooks of one tenant",
-        max_hooks_per_tenant = |text| read::number(text, 1..=1_000_000)
-    ),
-    setting!(
-        "max_config_bytes_per_tenant",
-        "BYTES",
-        Some("33554432"),
-        "The maximum memory for the hooks of one tenant, including the settings of their plugins",
-        max_config_bytes_per_tenant = |text| read::number(text, MIB..=1024 * MIB)
-    ),
-    setting!(
-        "max_plugin_bytes_per_tenant",
-        "BYTES",
-        Some("1073741824"),
-        "The maximum size of the plugins that one tenant stores, including all versions",
-        max_plugin_bytes_per_tenant = |text| read::number(text, 1 << 20..=1 << 40)
-    ),
+    tenant_limits::HOOKS,
+    tenant_limits::SETTINGS_BYTES,
+    tenant_limits::PLUGIN_BYTES,
+    tenant_limits::KEYS,
+    tenant_limits::PROJECTS,
+    tenant_limits::EVENTS_PER_SECOND,
+    tenant_limits::STORAGE_BYTES,
+    tenant_limits::FUEL_PER_MINUTE,
     setting!(
         "paused",
         "BOOL",

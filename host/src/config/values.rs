@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use crate::domain::egress_route::{EgressProxy, SourceAddresses};
-use crate::domain::{EgressRule, SecretText, ShortText};
+use crate::domain::{EgressRule, SecretText, ShortText, TenantLimits};
 use crate::vault::Key;
 
 /// The validated settings.
@@ -55,12 +55,8 @@ pub struct Config {
     pub queue_limit: usize,
     /// The memory for request bodies, in bytes.
     pub request_memory_bytes: usize,
-    /// The maximum number of hooks of one tenant.
-    pub max_hooks_per_tenant: usize,
-    /// The maximum memory for the hooks of one tenant, including the settings of their plugins, in bytes.
-    pub max_config_bytes_per_tenant: usize,
-    /// The maximum size of the plugins that one tenant stores, including all versions, in bytes.
-    pub max_plugin_bytes_per_tenant: u64,
+    /// The limits of tenants that have none of their own.
+    pub tenant_limits: TenantLimits,
     /// Whether the engine is paused at the start.
     pub paused: bool,
     /// The share of a hook's last attempts, in percent, that must fail for its circuit to open.
@@ -115,9 +111,7 @@ impl Config {
             max_in_flight_per_hook: 0,
             queue_limit: 0,
             request_memory_bytes: 0,
-            max_hooks_per_tenant: 0,
-            max_config_bytes_per_tenant: 0,
-            max_plugin_bytes_per_tenant: 0,
+            tenant_limits: TenantLimits::default(),
             paused: false,
             circuit_failure_percent: None,
             circuit_attempts: 0,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::client::OwnFailure;
+use super::pipelines::NotRun;
 use super::work::Work;
 use crate::clients::NoRoom;
 use crate::domain::kept_body::KeptBody;
@@ -58,6 +59,8 @@ pub(super) enum NotMade {
     NotNow,
     /// The hook is deleted.
     NoHook,
+    /// The fuel of the tenant is used up until then.
+    NoFuel(UnixMillis),
     /// The engine itself failed.
     Sandbox(SandboxError),
     /// The engine could not send the request. The client has logged why.
@@ -66,9 +69,12 @@ pub(super) enum NotMade {
     NoRoom,
 }
 
-impl From<SandboxError> for NotMade {
-    fn from(error: SandboxError) -> Self {
-        Self::Sandbox(error)
+impl From<NotRun> for NotMade {
+    fn from(why: NotRun) -> Self {
+        match why {
+            NotRun::NoFuel(until) => Self::NoFuel(until),
+            NotRun::Sandbox(error) => Self::Sandbox(error),
+        }
     }
 }
 

@@ -19,8 +19,9 @@ use super::decision::{Decision, decide};
 use super::dispatcher::AttemptPermit;
 use super::fair_queue::Observation;
 use super::lease_end::leave_group;
+use super::stored_request::not_stored;
 use super::work::Work;
-use super::worker::{Worker, not_stored};
+use super::worker::Worker;
 use super::{request, request_size};
 use crate::clock;
 use crate::domain::{

@@ -364,6 +364,7 @@ impl Drop for Recalled {
     }
 }
 
+mod at_rest;
 mod flows;
 mod several;
 mod timer;

@@ -43,6 +43,7 @@ mod recorder;
 mod request;
 mod request_size;
 pub mod signing;
+mod stored_request;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tls;
@@ -52,11 +53,11 @@ mod workers;
 
 pub use dispatcher::{AttemptPermit, Dispatcher, Recalled, StartAttempt};
 pub use fair_queue::{NotRecalled, Observation};
-pub use hook_health::{HealthRules, HealthStorage, HookHealthMonitor};
+pub use hook_health::{Fuel, HealthRules, HealthStorage, HookHealthMonitor};
 pub use hook_stats::HookStats;
 pub use limits::DispatcherLimits;
 pub use notices::{Notice, NoticeKind, NoticeReceiver, Notices};
-pub use pipelines::Pipelines;
+pub use pipelines::{NotRun, Pipelines};
 pub use recorder::Recorder;
 pub use request::{differences, plain_draft, signed_headers};
 pub use work::Work;

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::hook_health::HookHealthMonitor;
 use super::{batch_request, request};
 use crate::directory::Directory;
 use crate::domain::attempt::ResolvedPlugin;
-use crate::domain::{Event, Fault, FaultKind, Hook, Pipeline, PluginRef, Step, TenantId, Trigger, Verdict};
+use crate::domain::{
+    Event, Fault, FaultKind, Hook, Limit, Pipeline, PluginRef, Step, TenantId, Trigger, UnixMillis, Verdict,
+};
 use crate::sandbox::{PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, SandboxError, Source};
+use crate::sources::Sources;
 
 /// The attribute that shows plugins the response to the preflight request.
 const PREFLIGHT: &str = "preflight";
@@ -19,28 +23,73 @@ const SIGNING_SECRET: &str = "signing";
 pub struct Pipelines {
     directory: Arc<Directory>,
     sandbox: Sandbox,
+    meter: Option<(Arc<HookHealthMonitor>, Sources)>,
+}
+
+/// Why a pipeline did not run for a delivery.
+#[derive(Debug)]
+pub enum NotRun {
+    /// The fuel of the tenant is used up until then.
+    NoFuel(UnixMillis),
+    /// The engine itself failed.
+    Sandbox(SandboxError),
+}
+
+impl From<SandboxError> for NotRun {
+    fn from(error: SandboxError) -> Self {
+        Self::Sandbox(error)
+    }
 }
 
 impl Pipelines {
     /// Creates it from the `directory` of plugins and the `sandbox` that runs them.
     #[must_use]
     pub fn new(directory: Arc<Directory>, sandbox: Sandbox) -> Self {
-        Self { directory, sandbox }
+        Self { directory, sandbox, meter: None }
+    }
+
+    /// The same, which counts and limits the fuel that deliveries use.
+    #[must_use]
+    pub fn metered(self, health: &Arc<HookHealthMonitor>, sources: &Sources) -> Self {
+        Self { meter: Some((Arc::clone(health), sources.clone())), ..self }
     }
 
     /// Runs the hook's pipeline for `event`. `preflight` is the response to the preflight request, as plugins get it.
     ///
     /// # Errors
-    /// Fails only if the engine itself failed: a plugin's failure is part of the run.
+    /// Fails only if the engine itself failed, or the tenant's fuel is used up: a plugin's failure is part of the run.
     pub async fn run(
         &self,
         hook: &Hook,
         event: &Arc<Event>,
         trigger: Trigger,
         preflight: Option<String>,
-    ) -> Result<PipelineRun, SandboxError> {
+    ) -> Result<PipelineRun, NotRun> {
+        self.run_metered(hook, &hook.pipeline, event, trigger, preflight).await
+    }
+
+    async fn run_metered(
+        &self,
+        hook: &Hook,
+        pipeline: &Pipeline,
+        event: &Arc<Event>,
+        trigger: Trigger,
+        preflight: Option<String>,
+    ) -> Result<PipelineRun, NotRun> {
         let source = Source::Hook(hook.id);
-        self.run_steps(source, hook, &hook.pipeline, event, trigger, preflight).await
+        let is_metered = !pipeline.is_empty() && trigger != Trigger::Test;
+        let limit = || self.directory.rarely_limited(hook.tenant, Limit::FuelPerMinute);
+        let meter = self.meter.as_ref().filter(|_| is_metered).and_then(|meter| Some((meter, limit()?)));
+        let Some(((health, sources), limit)) = meter else {
+            return Ok(self.run_steps(source, hook, pipeline, event, trigger, preflight).await?);
+        };
+        if let Some(until) = health.fuel().spent_until(hook.tenant, limit, sources.now()) {
+            return Err(NotRun::NoFuel(until));
+        }
+        let run = self.run_steps(source, hook, pipeline, event, trigger, preflight).await?;
+        let used = run.steps.iter().map(|step| step.fuel).sum();
+        health.fuel().add(hook.tenant, used, sources.now());
+        Ok(run)
     }
 
     /// Runs the hook's pipeline to show what it would send. Stops if the future is dropped. There is no preflight, because
@@ -65,8 +114,8 @@ impl Pipelines {
         hook: &Hook,
         event: &Arc<Event>,
         trigger: Trigger,
-    ) -> Result<PipelineRun, SandboxError> {
-        self.run_steps(Source::Hook(hook.id), hook, &hook.preflight, event, trigger, None).await
+    ) -> Result<PipelineRun, NotRun> {
+        self.run_metered(hook, &hook.preflight, event, trigger, None).await
     }
 
     async fn run_steps(

@@ -17,6 +17,7 @@ use super::outgoing::Outgoing;
 use super::pipelines::Pipelines;
 use super::preflight::{Preflight, send_preflight};
 use super::recorder::Recorder;
+use super::stored_request::stored_request;
 use super::work::Work;
 use super::{request, request_size};
 use crate::clients::Budget;
@@ -116,6 +117,10 @@ impl Worker {
         match why {
             NotMade::NotNow => wait_until(work, since_accepted(work, now)),
             NotMade::NoHook => end_lease(work, DeliveryState::Cancelled, None),
+            NotMade::NoFuel(until) => {
+                self.health.fuel().hold(work.hook, until);
+                wait_until(work, until)
+            }
             NotMade::Sandbox(error) => {
                 tracing::error!(delivery = %work.delivery, error = &error as &dyn std::error::Error, "the sandbox failed");
                 wait_until(work, now.plus(AFTER_OWN_FAILURE))
@@ -145,7 +150,7 @@ impl Worker {
         self.disable_after(hook, decision, failing).await;
         self.tell(hook, work, &made.outcome, decision);
         permit.report(Observation::of(&made.outcome, ended_at));
-        let rendered = rendered(hook, work, &mut made, decision);
+        let rendered = stored_request(hook, work, &mut made, decision);
         let record = self.record(hook, work, now, made, decision, rendered);
         let leaves = work.group_left(ended_at).filter(|_| hook.skips_in_order(record.failures));
         Ok(Record { leaves, ..record })
@@ -376,22 +381,4 @@ impl Worker {
 
 fn check_may_start(work: &Work, permit: &AttemptPermit) -> Result<(), NotMade> {
     if permit.may_start(work) { Ok(()) } else { Err(NotMade::NotNow) }
-}
-
-/// What becomes of the stored request, given the decision on the attempt.
-fn rendered(hook: &Hook, work: &Work, made: &mut MadeAttempt, decision: Decision) -> Rendered {
-    let is_retried = matches!(decision, Decision::RetryAt(_));
-    match (&made.sent, made.body.take()) {
-        (Some(sent), Some(body)) if is_retried && request_size::may_be_stored(sent, &work.event) => {
-            let request = request::unsigned(hook, sent, body);
-            Rendered::Store(RenderedRequest { request, hook_updated_at: hook.updated_at })
-        }
-        _ => not_stored(work, decision),
-    }
-}
-
-/// What becomes of the stored request if no other is stored.
-pub(super) fn not_stored(work: &Work, decision: Decision) -> Rendered {
-    let is_retried = matches!(decision, Decision::RetryAt(_));
-    if !is_retried && work.rendered.is_some() { Rendered::Remove } else { Rendered::Keep }
 }

@@ -36,7 +36,7 @@ impl Directory {
     ) -> Result<Arc<Login>, DirectoryError> {
         let mut permit = self.permit_change(tenant).await?;
         let used = read(&self.access).logins_of.get(&tenant).map_or(0, BTreeMap::len);
-        check_count("logins", used, Quotas::MAX_LOGINS, "delete logins that nobody uses")?;
+        check_count("logins", used as u64, Quotas::MAX_LOGINS, "delete logins that nobody uses")?;
         let is_own = read(&self.access).logins_of.get(&tenant).is_some_and(|own| own.contains_key(&name));
         if !is_own && read(&self.access).has_twin(&name, &secret) {
             let what = "this name with this secret cannot be taken: choose another secret, or leave it out to have one made";
@@ -90,7 +90,7 @@ impl Directory {
             let newest = of_tenant.and_then(|all| all.last_key_value()).map(|((time, _), _)| *time);
             (of_tenant.map_or(0, BTreeMap::len), newest)
         };
-        check_count("tokens", used, Quotas::MAX_TOKENS, "delete those that have expired")?;
+        check_count("tokens", used as u64, Quotas::MAX_TOKENS, "delete those that have expired")?;
         // Ids are random: only this time orders tokens, even of the same millisecond.
         let now = self.clock.now();
         let created_at = newest.map_or(now, |newest| now.max(newest.plus(Duration::from_millis(1))));

@@ -73,6 +73,16 @@ impl AccessIndex {
         self.tokens_of.entry(token.tenant).or_default().insert(place_of(&token), token);
     }
 
+    /// Removes the logins and tokens of a tenant.
+    pub(super) fn remove_tenant(&mut self, tenant: TenantId) {
+        let logins = self.logins_of.get(&tenant).map(|logins| logins.keys().cloned().collect::<Vec<_>>());
+        logins.into_iter().flatten().for_each(|name| self.remove_login(tenant, &name));
+        self.logins_of.remove(&tenant);
+        for token in self.tokens_of.remove(&tenant).into_iter().flat_map(BTreeMap::into_values) {
+            self.tokens.remove(&token.id);
+        }
+    }
+
     pub(super) fn remove_token(&mut self, tenant: TenantId, id: &str) {
         let Some(token) = self.tokens.get(id).filter(|token| token.tenant == tenant).cloned() else { return };
         self.tokens.remove(id);

@@ -13,7 +13,7 @@ use super::quotas::Quotas;
 use super::tenant_index::TenantIndex;
 use crate::clock::Clock;
 use crate::domain::ids::IdGenerator;
-use crate::domain::{Flows, TenantId};
+use crate::domain::{Flows, TenantId, UnixMillis};
 use crate::storage::{Revision, Storage, StorageError};
 use crate::tenant_limiter::{TenantLimiter, TenantPermit};
 
@@ -62,6 +62,11 @@ impl Directory {
         Self::load_within(Quotas::default(), storage, ids, clock).await
     }
 
+    /// The time.
+    pub fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
     /// As [`Self::load`]; tenants may add no more than `quotas` allows.
     ///
     /// # Errors
@@ -91,6 +96,7 @@ impl Directory {
             changes: TenantLimiter::new(1),
             storage,
         });
+        directory.forget_credentials_of_deleted();
         directory.set_engine_paused(paused);
         directory.publish_flows();
         Ok(directory)
@@ -99,10 +105,14 @@ impl Directory {
     /// Waits until `tenant` may change something: after its own earlier changes, and then alternating with other tenants.
     ///
     /// # Errors
-    /// If too many of its changes wait already.
+    /// If too many of its changes wait already, or the tenant is being deleted.
     pub(super) async fn permit_change(&self, tenant: TenantId) -> Result<ChangePermit<'_>, DirectoryError> {
         let permit = self.changes.acquire_unless_full(tenant, MAX_CHANGES).await;
         let permit = permit.ok_or(DirectoryError::TooManyChanges)?;
-        Ok(ChangePermit { revision: self.mutation.lock().await, _permit: permit })
+        let revision = self.mutation.lock().await;
+        if self.tenant(tenant).is_some_and(|tenant| tenant.options.deleting_since.is_some()) {
+            return Err(DirectoryError::InUse("the tenant is being deleted".to_owned()));
+        }
+        Ok(ChangePermit { revision, _permit: permit })
     }
 }

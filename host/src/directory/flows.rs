@@ -15,7 +15,11 @@ impl Directory {
     /// After hooks or tenants have changed.
     pub(super) fn publish_flows(&self) {
         let hooks = read(&self.hooks).flows.clone();
-        let newest = Flows { hooks, tenants: read(&self.tenants).rates.clone() };
+        let (tenants, in_flight) = {
+            let index = read(&self.tenants);
+            (index.rates.clone(), index.in_flight.clone())
+        };
+        let newest = Flows { hooks, tenants, in_flight };
         self.flows.send_if_modified(|flows| {
             let changed = !flows.is_same(&newest);
             *flows = newest;

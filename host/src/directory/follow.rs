@@ -84,6 +84,7 @@ impl Directory {
                 *write(&self.access) = loaded.access;
                 *write(&self.hooks) = loaded.hooks;
                 *write(&self.plugins) = loaded.plugins;
+                self.forget_credentials_of_deleted();
                 *revision = loaded.revision;
                 needed = self.plugins_in_use();
             }
@@ -110,19 +111,23 @@ impl Directory {
 
     fn apply(&self, item: ConfigItem) {
         match item {
-            ConfigItem::Tenant(_, Some(tenant)) => write(&self.tenants).add_tenant(Arc::new(tenant)),
-            // Nothing deletes tenants.
-            ConfigItem::Tenant(_, None) => {}
+            ConfigItem::Tenant(_, Some(tenant)) => self.put_tenant(Arc::new(tenant)),
+            ConfigItem::Tenant(id, None) => self.remove_tenant(id),
             ConfigItem::Project(_, _, Some(project)) => write(&self.tenants).add_project(Arc::new(project)),
             ConfigItem::Project(tenant, number, None) => write(&self.tenants).remove_project(tenant, number),
             ConfigItem::Key(_, _, Some(key)) => write(&self.tenants).add_key(Arc::new(key)),
             ConfigItem::Key(tenant, id, None) => write(&self.tenants).remove_key(tenant, id),
             ConfigItem::Login(tenant, name, login) => {
+                let login = login.filter(|_| !self.is_being_deleted(tenant));
                 let mut access = write(&self.access);
                 access.remove_login(tenant, &name);
                 login.into_iter().for_each(|login| access.add_login(Arc::new(login)));
             }
-            ConfigItem::Token(_, _, Some(token)) => write(&self.access).put_token(Arc::new(token)),
+            ConfigItem::Token(tenant, _, Some(token)) => {
+                if !self.is_being_deleted(tenant) {
+                    write(&self.access).put_token(Arc::new(token));
+                }
+            }
             ConfigItem::Token(tenant, id, None) => write(&self.access).remove_token(tenant, &id),
             ConfigItem::Hook(_, _, Some(hook)) => write(&self.hooks).put(Arc::new(*hook)),
             ConfigItem::Hook(_, id, None) => write(&self.hooks).remove(id),

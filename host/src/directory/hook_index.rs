@@ -70,6 +70,13 @@ impl HookIndex {
         self.flows.set(id, None);
     }
 
+    /// Removes all hooks of a tenant.
+    pub(super) fn remove_tenant(&mut self, tenant: TenantId) {
+        let hooks = self.tenants.get(&tenant).map(|hooks| hooks.all.keys().copied().collect::<Vec<_>>());
+        hooks.into_iter().flatten().for_each(|hook| self.remove(hook));
+        self.tenants.remove(&tenant);
+    }
+
     fn take_out(&mut self, id: HookId) {
         let Some(hook) = self.hooks.remove(&id) else { return };
         let Some(of_tenant) = self.tenants.get_mut(&hook.tenant) else { return };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::cache::{ChangePermit, Directory};
 use super::error::DirectoryError;
 use super::locks::{read, write};
-use super::quotas::{check_bytes, check_count, hook_bytes};
-use crate::domain::{EventType, Hook, HookId, SigningSecret, Step, Surface, TenantId, UnixMillis};
+use super::quotas::hook_bytes;
+use crate::domain::{EventType, Hook, HookId, Limit, SigningSecret, Step, Surface, TenantId, UnixMillis};
 use crate::random;
 use crate::storage::{ConfigChange, HookDeletion};
 
@@ -85,20 +85,16 @@ impl Directory {
     /// Whether the tenant may replace `current` by `hook`. A hook that does not grow is always allowed, so that a tenant
     /// above a lowered limit can still change its hooks. The caller holds the permit.
     fn check_quota(&self, hook: &Hook, current: Option<&Hook>) -> Result<(), DirectoryError> {
-        let (count, bytes) = read(&self.hooks).usage(hook.tenant);
         if current.is_none() {
-            check_count("hooks", count, self.quotas.hooks, "delete hooks that are not needed")?;
+            self.check_count_of(hook.tenant, Limit::Hooks, "delete hooks that are not needed")?;
         }
         let more = hook_bytes(hook).saturating_sub(current.map_or(0, hook_bytes));
         if more == 0 {
             return Ok(());
         }
-        let sizes = (bytes as u64, more as u64, self.quotas.config_bytes as u64);
-        check_bytes(
-            "hooks (settings, headers, URLs, descriptions, event types)",
-            sizes,
-            "delete hooks that are not needed, or shorten their settings",
-        )
+        let what = "hooks (settings, headers, URLs, descriptions, event types)";
+        let hint = "delete hooks that are not needed, or shorten their settings";
+        self.check_bytes_of(hook.tenant, (Limit::SettingsBytes, what), more as u64, hint)
     }
 
     /// Adds a hook; the caller holds the permit.

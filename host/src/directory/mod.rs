@@ -7,6 +7,7 @@
 mod access;
 mod access_index;
 mod cache;
+mod deleting;
 mod error;
 mod flows;
 mod follow;

@@ -1,9 +1,7 @@
 //! Which quotas a tenant has nearly reached.
 
 use super::cache::Directory;
-use super::locks::read;
-use super::quotas::Quotas;
-use crate::domain::TenantId;
+use crate::domain::{Limit, TenantId};
 
 /// A quota that a tenant has nearly reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,19 +14,21 @@ pub struct NearQuota {
     pub limit: u64,
 }
 
+impl NearQuota {
+    /// If `used` is nine tenths of `most` or more. Nothing is near to a limit of nothing.
+    #[must_use]
+    pub fn of(limit: Limit, used: u64, most: u64) -> Option<Self> {
+        let is_near = used > 0 && used.saturating_mul(10) >= most.saturating_mul(9);
+        is_near.then_some(Self { name: limit.setting(), used, limit: most })
+    }
+}
+
 impl Directory {
-    /// The quotas that `tenant` uses to nine tenths or more.
+    /// The quotas of configuration that `tenant` uses to nine tenths or more.
     pub fn near_quotas(&self, tenant: TenantId) -> Vec<NearQuota> {
-        let (hooks, config) = read(&self.hooks).usage(tenant);
-        let plugins = read(&self.plugins).owners.get(&Some(tenant)).map_or(0, |owned| owned.bytes);
-        let Quotas { hooks: max_hooks, config_bytes, plugin_bytes } = self.quotas;
-        let all = [
-            ("max_hooks_per_tenant", hooks as u64, max_hooks as u64),
-            ("max_config_bytes_per_tenant", config as u64, config_bytes as u64),
-            ("max_plugin_bytes_per_tenant", plugins, plugin_bytes),
-        ];
-        let near =
-            all.into_iter().filter(|(_, used, limit)| used.saturating_mul(10) >= limit.saturating_mul(9));
-        near.map(|(name, used, limit)| NearQuota { name, used, limit }).collect()
+        let near = |limit: &Limit| {
+            NearQuota::of(*limit, self.configured(tenant, *limit)?, self.limit(tenant, *limit)?)
+        };
+        Limit::ALL.iter().filter_map(near).collect()
     }
 }

@@ -1,6 +1,6 @@
-//! How much is paused: tenants, and the whole engine.
+//! How much is paused: tenants, and the whole engine; and whether tenants have limits of their own.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed};
 
 use crate::domain::UnixMillis;
 
@@ -14,11 +14,13 @@ pub(super) struct Pauses {
     count: AtomicUsize,
     /// Since when the engine is paused.
     engine: AtomicI64,
+    /// Whether any tenant has a limit that is looked up for each event or delivery.
+    rare_limits: AtomicBool,
 }
 
 impl Default for Pauses {
     fn default() -> Self {
-        Self { count: AtomicUsize::new(0), engine: AtomicI64::new(NOT) }
+        Self { count: AtomicUsize::new(0), engine: AtomicI64::new(NOT), rare_limits: AtomicBool::new(false) }
     }
 }
 
@@ -26,6 +28,15 @@ impl Pauses {
     /// Whether a tenant or the engine is paused.
     pub(super) fn any(&self) -> bool {
         self.count.load(Relaxed) > 0
+    }
+
+    /// Whether any tenant has a limit that is looked up for each event or delivery.
+    pub(super) fn has_rare_limits(&self) -> bool {
+        self.rare_limits.load(Relaxed)
+    }
+
+    pub(super) fn set_rare_limits(&self, any: bool) {
+        self.rare_limits.store(any, Relaxed);
     }
 
     /// Since when the engine is paused.

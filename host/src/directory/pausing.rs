@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::cache::Directory;
 use super::error::DirectoryError;
-use super::locks::{read, write};
-use crate::domain::{Hook, Tenant, TenantId, TenantOptions, UnixMillis};
+use super::locks::read;
+use crate::domain::{Hook, Tenant, TenantId, UnixMillis};
 use crate::storage::StorageError;
 
 impl Directory {
@@ -21,9 +21,15 @@ impl Directory {
             && (self.engine_paused_since().is_some() || self.tenant_paused_since(tenant).is_some())
     }
 
-    /// Since when `tenant` is paused.
+    /// Since when deliveries of `tenant` are held: it is paused, suspended or being deleted.
     pub fn tenant_paused_since(&self, tenant: TenantId) -> Option<UnixMillis> {
-        read(&self.tenants).tenants.get(&tenant)?.options.paused_since
+        read(&self.tenants).tenants.get(&tenant)?.options.held_since()
+    }
+
+    /// Whether `tenant` is suspended or being deleted: its keys are refused, and nothing is accepted for it.
+    pub fn is_closed(&self, tenant: TenantId) -> bool {
+        self.pauses.any()
+            && read(&self.tenants).tenants.get(&tenant).is_some_and(|tenant| tenant.options.is_closed())
     }
 
     /// Since when the whole engine is paused.
@@ -61,27 +67,27 @@ impl Directory {
 
     /// After tenants have changed.
     pub(super) fn count_pauses(&self) {
-        self.pauses.count(read(&self.tenants).paused());
+        self.pauses.count(read(&self.tenants).count(|tenant| tenant.options.held_since().is_some()));
+        self.pauses.set_rare_limits(self.has_rare_limits());
     }
 
-    /// Changes the options of a tenant; `None` if there is no such tenant.
+    /// Changes the name and the options of a tenant; `None` if there is no such tenant.
     ///
     /// # Errors
-    /// If storage fails.
+    /// If the name is taken, or storage fails.
     pub async fn change_tenant(
         &self,
         id: TenantId,
-        change: impl FnOnce(&TenantOptions, UnixMillis) -> TenantOptions,
+        change: impl FnOnce(Tenant, UnixMillis) -> Tenant,
     ) -> Result<Option<Arc<Tenant>>, DirectoryError> {
         let mut permit = self.permit_change(id).await?;
         let Some(current) = self.tenant(id) else { return Ok(None) };
-        let options = change(&current.options, self.clock.now());
-        let tenant = Arc::new(Tenant { options, ..Tenant::clone(&current) });
-        let change = self.storage.tenants.update_tenant(&tenant).await?;
+        let tenant = Arc::new(change(Tenant::clone(&current), self.clock.now()));
+        let change = self.storage.tenants.update_tenant(&tenant, *permit.revision).await?;
         if !self.committed(&mut permit.revision, change).await? {
             return Ok(None);
         }
-        write(&self.tenants).add_tenant(Arc::clone(&tenant));
+        self.put_tenant(Arc::clone(&tenant));
         self.count_pauses();
         self.publish_flows();
         Ok(Some(tenant))

@@ -87,6 +87,11 @@ impl PluginIndex {
         versions.into_iter().for_each(|version| self.put(Arc::new(version)));
     }
 
+    /// Removes all plugins of a tenant.
+    pub(super) fn remove_owner(&mut self, tenant: TenantId) {
+        self.owners.remove(&Some(tenant));
+    }
+
     pub(super) fn is_standard(&self, name: &PluginName) -> bool {
         self.owners.get(&None).is_some_and(|standard| standard.versions.contains_key(name))
     }

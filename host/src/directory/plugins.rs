@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::cache::Directory;
 use super::error::DirectoryError;
 use super::locks::{read, write};
-use super::quotas::{Quotas, check_bytes, check_count};
+use super::quotas::{Quotas, check_count};
 use super::standard::STANDARD_PLUGINS;
 use crate::domain::attempt::ResolvedPlugin;
-use crate::domain::{Digest, Hook, HookId, PluginName, PluginRef, PluginVersion, Role, TenantId};
+use crate::domain::{Digest, Hook, HookId, Limit, PluginName, PluginRef, PluginVersion, Role, TenantId};
 use crate::sandbox::{Inspected, Owners};
 
 /// Whether an upload created a version.
@@ -118,13 +118,16 @@ impl Directory {
         size_bytes: u64,
     ) -> Result<(), DirectoryError> {
         const HINT: &str = "delete plugins, or old versions, that no hook uses";
-        let index = read(&self.plugins);
-        let Some(owned) = index.owners.get(&Some(tenant)) else { return Ok(()) };
+        let (plugins, versions) = {
+            let index = read(&self.plugins);
+            let owned = index.owners.get(&Some(tenant));
+            owned.map_or((0, 0), |owned| (owned.versions.len() as u64, owned.count as u64))
+        };
         if is_new {
-            check_count("plugins", owned.versions.len(), Quotas::MAX_PLUGINS, HINT)?;
+            check_count("plugins", plugins, Quotas::MAX_PLUGINS, HINT)?;
         }
-        check_count("versions of plugins", owned.count, Quotas::MAX_PLUGIN_VERSIONS, HINT)?;
-        check_bytes("plugins", (owned.bytes, size_bytes, self.quotas.plugin_bytes), HINT)
+        check_count("versions of plugins", versions, Quotas::MAX_PLUGIN_VERSIONS, HINT)?;
+        self.check_bytes_of(tenant, (Limit::PluginBytes, "plugins"), size_bytes, HINT)
     }
 
     /// The hooks of `tenant` that run the latest version of `name`, oldest first.

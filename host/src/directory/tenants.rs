@@ -1,14 +1,12 @@
 //! Tenants, projects and keys.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cache::Directory;
 use super::error::DirectoryError;
 use super::locks::{read, write};
-use super::quotas::{Quotas, check_count};
 use crate::domain::hash::sha256;
-use crate::domain::{ApiKey, KeyId, Project, Scopes, Tenant, TenantId, TenantOptions};
+use crate::domain::{ApiKey, KeyId, Limit, Project, Scopes, Tenant, TenantId, TenantOptions};
 use crate::random;
 
 /// The prefix of API keys, by which people and secret scanners recognize them.
@@ -27,7 +25,7 @@ pub fn hash_key(key: &str) -> [u8; 32] {
 }
 
 impl Directory {
-    /// One tenant.
+    /// One tenant, also one that is being deleted.
     pub fn tenant(&self, id: TenantId) -> Option<Arc<Tenant>> {
         read(&self.tenants).tenants.get(&id).cloned()
     }
@@ -36,12 +34,25 @@ impl Directory {
     pub fn tenant_named(&self, name_or_id: &str) -> Option<Arc<Tenant>> {
         let index = read(&self.tenants);
         let id = name_or_id.parse().ok().or_else(|| index.by_name.get(name_or_id).copied())?;
-        index.tenants.get(&id).cloned()
+        index.tenants.get(&id).filter(|tenant| tenant.options.deleting_since.is_none()).cloned()
     }
 
     /// All tenants, oldest first.
     pub fn tenants(&self) -> Vec<Arc<Tenant>> {
-        let mut all: Vec<_> = read(&self.tenants).tenants.values().cloned().collect();
+        self.tenants_that(|tenant| tenant.options.deleting_since.is_none())
+    }
+
+    /// The tenants that are being deleted, oldest first.
+    pub fn tenants_being_deleted(&self) -> Vec<Arc<Tenant>> {
+        if !self.pauses.any() {
+            return Vec::new();
+        }
+        self.tenants_that(|tenant| tenant.options.deleting_since.is_some())
+    }
+
+    fn tenants_that(&self, are: impl Fn(&Tenant) -> bool) -> Vec<Arc<Tenant>> {
+        let index = read(&self.tenants);
+        let mut all: Vec<_> = index.tenants.values().filter(|tenant| are(tenant)).cloned().collect();
         all.sort_by_key(|tenant| tenant.id);
         all
     }
@@ -81,7 +92,7 @@ impl Directory {
     /// Creates a project.
     ///
     /// # Errors
-    /// If the tenant has that number already, or 10,000 projects.
+    /// If the tenant has that number already, or as many projects as it may have.
     pub async fn create_project(
         &self,
         tenant: TenantId,
@@ -89,8 +100,7 @@ impl Directory {
         name: Option<String>,
     ) -> Result<Arc<Project>, DirectoryError> {
         let mut permit = self.permit_change(tenant).await?;
-        let used = read(&self.tenants).projects.get(&tenant).map_or(0, BTreeMap::len);
-        check_count("projects", used, Quotas::MAX_PROJECTS, "delete projects that no hook names")?;
+        self.check_count_of(tenant, Limit::Projects, "delete projects that no hook names")?;
         let project = Arc::new(Project { tenant, number, name, created_at: self.clock.now() });
         let change = self.storage.tenants.insert_project(&project, *permit.revision).await?;
         self.committed(&mut permit.revision, change).await?;
@@ -129,7 +139,7 @@ impl Directory {
     /// Creates a key. Returns it with its text, which is not stored.
     ///
     /// # Errors
-    /// If the tenant has 1,000 keys already, or storage fails.
+    /// If the tenant has as many keys as it may have, or storage fails.
     pub async fn create_key(
         &self,
         tenant: TenantId,
@@ -137,8 +147,7 @@ impl Directory {
         scopes: Scopes,
     ) -> Result<(Arc<ApiKey>, String), DirectoryError> {
         let mut permit = self.permit_change(tenant).await?;
-        let used = read(&self.tenants).keys_of.get(&tenant).map_or(0, BTreeMap::len);
-        check_count("keys", used, Quotas::MAX_KEYS, "delete keys that nobody uses")?;
+        self.check_count_of(tenant, Limit::Keys, "delete keys that nobody uses")?;
         let (text, now) = (new_key_text(), self.clock.now());
         let id = KeyId::generate(&self.ids, now);
         let key = Arc::new(ApiKey { id, tenant, name, scopes, hash: hash_key(&text), created_at: now });

@@ -93,10 +93,12 @@ pub struct Flows {
     pub hooks: FlowMap<HookId, Arc<Flow>>,
     /// The rates of tenants. Each holds for all hooks of the tenant together.
     pub tenants: FlowMap<TenantId, Rate>,
+    /// How many requests of tenants may be in flight on a node, where that differs from the settings.
+    pub in_flight: FlowMap<TenantId, u32>,
 }
 
 impl Flows {
-    /// Whether no hook and no tenant has any.
+    /// Whether no hook and no tenant has any that decides which node sends.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.hooks.is_empty() && self.tenants.is_empty()
@@ -105,7 +107,15 @@ impl Flows {
     /// Whether this and `other` are clones of the same.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        self.hooks.is_same(&other.hooks) && self.tenants.is_same(&other.tenants)
+        self.hooks.is_same(&other.hooks)
+            && self.tenants.is_same(&other.tenants)
+            && self.in_flight.is_same(&other.in_flight)
+    }
+
+    /// How many requests of `tenant` a node may have in flight, if the setting says `default`.
+    #[must_use]
+    pub fn in_flight_of(&self, tenant: TenantId, default: usize) -> usize {
+        self.in_flight.get(&tenant).map_or(default, |most| *most as usize)
     }
 
     /// By what the owner of `hook` is chosen. One node owns all hooks of a tenant that has a rate.
@@ -157,8 +167,8 @@ mod tests {
         let rate = Rate::per_second(5.0).unwrap();
         let hooks = [(1, flow(Some(2), None)), (2, flow(Some(7), None)), (3, flow(None, Some(rate)))];
         let hooks = hooks.map(|(hook, flow)| (HookId(hook), flow));
-        let flows =
-            Flows { hooks: hooks.into_iter().collect(), tenants: [(other, rate)].into_iter().collect() };
+        let tenants = [(other, rate)].into_iter().collect();
+        let flows = Flows { hooks: hooks.into_iter().collect(), tenants, ..Flows::default() };
         let nodes = [[1, 2, 3], [2, 3, 1], [3, 1, 2]].map(|nodes| agreed(&nodes));
         let shares = |hook, tenant| {
             let mut shares = nodes.each_ref().map(|node| flows.share(node, 10, (HookId(hook), tenant)));

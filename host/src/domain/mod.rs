@@ -38,6 +38,9 @@ pub mod subscription;
 pub mod surface;
 pub mod target_url;
 pub mod tenant;
+pub mod tenant_deletion;
+pub mod tenant_limits;
+pub mod tenant_usage;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -72,6 +75,9 @@ pub use secret::{SecretText, SigningSecret};
 pub use subscription::{Subscription, TypePattern};
 pub use surface::{Origin, Surface};
 pub use tenant::{ApiKey, Project, Scope, Scopes, Tenant, TenantOptions};
+pub use tenant_deletion::{RemovedRows, TenantDeletion};
+pub use tenant_limits::{Limit, Retention, TenantLimits};
+pub use tenant_usage::{Day, DayUsage};
 pub use time::UnixMillis;
 
 /// A value that violates a rule of its type. The message names the rule, for the sender of the value.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Invalid, KeyId, Rate, TenantId, UnixMillis};
+use super::{Invalid, KeyId, Rate, Retention, TenantId, TenantLimits, UnixMillis};
 
 /// The owner of hooks, plugins, events and keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +26,32 @@ pub struct Tenant {
 pub struct TenantOptions {
     /// Since when the deliveries of all its hooks are held.
     pub paused_since: Option<UnixMillis>,
+    /// Since when its keys are refused, nothing is accepted for it and its deliveries are held.
+    pub suspended_since: Option<UnixMillis>,
+    /// Since when it is being deleted, which has no end but that.
+    pub deleting_since: Option<UnixMillis>,
     /// The most requests in a second for all its hooks together.
     pub max_per_second: Option<Rate>,
+    /// Its limits that differ from the settings.
+    pub limits: Option<Arc<TenantLimits>>,
+    /// How long its data is kept, where that differs from the settings.
+    pub retention: Retention,
     /// JSON members of options that a newer build stored. They are kept.
     pub unknown: Option<Arc<str>>,
+}
+
+impl TenantOptions {
+    /// Since when its deliveries are held, for whatever reason.
+    #[must_use]
+    pub fn held_since(&self) -> Option<UnixMillis> {
+        self.paused_since.or(self.suspended_since).or(self.deleting_since)
+    }
+
+    /// Whether requests of its keys and events for it are refused.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.suspended_since.is_some() || self.deleting_since.is_some()
+    }
 }
 
 impl Tenant {

@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use crate::delivery::Dispatcher;
-use crate::directory::{Directory, DirectoryError};
-use crate::domain::{
-    DeliveryId, Disabled, DisabledWhy, EventKey, EventType, Flow, Hook, HookId, Rate, Tenant, TenantId,
-    UnixMillis,
-};
+use crate::directory::Directory;
+use crate::domain::{DeliveryId, Disabled, DisabledWhy, EventKey, EventType, Flow, Hook, HookId, UnixMillis};
 use crate::sources::Sources;
 use crate::storage::{Missed, MissedQuery, Storage, StorageError};
 
@@ -70,15 +67,6 @@ pub enum HookState {
     },
     /// It gets no deliveries of new events.
     Disabled(Disabled),
-}
-
-/// What to change of a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TenantChange {
-    /// Whether deliveries of all its hooks are held.
-    pub paused: Option<bool>,
-    /// The most requests in a second for all its hooks together, or that there is no limit.
-    pub max_per_second: Option<Option<Rate>>,
 }
 
 /// What a call of [`HookStates::recover`] has made.
@@ -155,31 +143,6 @@ impl HookStates {
     /// If storage fails.
     pub async fn unfinished(&self, hook: HookId) -> Result<u32, StorageError> {
         self.storage.hook_states.unfinished(hook, MAX_HELD).await
-    }
-
-    /// Changes a tenant; `None` if there is no such tenant.
-    ///
-    /// # Errors
-    /// If storage fails.
-    pub async fn change_tenant(
-        &self,
-        tenant: TenantId,
-        change: TenantChange,
-    ) -> Result<Option<Arc<Tenant>>, DirectoryError> {
-        let changed = self.directory.change_tenant(tenant, |options, now| {
-            let mut options = options.clone();
-            if let Some(paused) = change.paused {
-                options.paused_since = paused.then(|| options.paused_since.unwrap_or(now));
-            }
-            if let Some(rate) = change.max_per_second {
-                options.max_per_second = rate;
-            }
-            options
-        });
-        let changed = changed.await?;
-        self.dispatcher.take_flows(&self.directory.flows());
-        self.dispatcher.wake();
-        Ok(changed)
     }
 
     /// Pauses the engine on all nodes, or resumes it. Returns since when it is paused.

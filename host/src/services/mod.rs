@@ -14,6 +14,7 @@ mod operational_events;
 mod request_limits;
 mod secrets;
 mod settings_trial;
+mod tenants;
 
 use std::sync::Arc;
 
@@ -26,13 +27,14 @@ pub use deliveries::{DeliveryError, DeliveryService};
 pub use delivery_lists::{ListPart, list_filtered};
 pub use event_matches::{HookMatch, MatchReason};
 pub use handshakes::Handshakes;
-pub use hook_states::{HookState, HookStates, Recovered, TenantChange};
+pub use hook_states::{HookState, HookStates, Recovered};
 pub use hooks::HookService;
 pub use jobs::{CANCELLABLE, JobError, JobRunner, JobService, REPLAYABLE, RETRYABLE, ReplayPreview};
 pub use operational_events::OperationalEvents;
 pub use request_limits::{LimitExceeded, RequestLimiter, RequestLimits};
 pub use secrets::{SameSecret, new_secret, new_signing_key};
 pub use settings_trial::{SettingsError, SettingsTrial};
+pub use tenants::{TenantChange, TenantDeleter, TenantService};
 
 /// All services. Clones share the same services.
 #[derive(Clone)]
@@ -45,6 +47,8 @@ pub struct Services {
     pub hook_states: HookStates,
     /// Starts jobs.
     pub jobs: JobService,
+    /// Changes and deletes tenants.
+    pub tenants: TenantService,
     /// Makes trial calls of plugins.
     pub trial: SettingsTrial,
     /// Limits on the concurrent requests of a tenant.
@@ -79,6 +83,12 @@ impl Services {
             storage.clone(),
             Arc::clone(&dispatcher),
         );
+        let tenants = TenantService::new(
+            sources.clone(),
+            Arc::clone(&directory),
+            storage.clone(),
+            Arc::clone(&dispatcher),
+        );
         let jobs = JobService::new(
             sources.clone(),
             Arc::clone(&directory),
@@ -87,6 +97,6 @@ impl Services {
             Arc::clone(&limits),
         );
         let hooks = HookService::new(sources.clone(), directory, dispatcher, trial.clone(), told);
-        Self { deliveries, hooks, hook_states, jobs, trial, limits }
+        Self { deliveries, hooks, hook_states, jobs, tenants, trial, limits }
     }
 }

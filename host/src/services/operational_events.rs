@@ -103,8 +103,8 @@ impl OperationalEvents {
     async fn send(&self, event: IncomingEvent, about: Option<HookId>) {
         let (tenant, event_type) = (event.tenant, event.event_type.clone());
         match self.ingest.accept_operational(event, about).await {
-            // Another node has told of it in this interval.
-            Ok(()) | Err(IngestError::Conflict { .. }) => {}
+            // Another node has told of it in this interval, or the tenant gets nothing.
+            Ok(()) | Err(IngestError::Conflict { .. } | IngestError::NotAdmitted(_)) => {}
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(%tenant, %event_type, error, "cannot store an operational event");

@@ -21,6 +21,8 @@ use super::records::{
     Acceptance, Accepted, Backlog, Cancelled, Changed, Claims, HookClaim, Record, WantedEvent,
 };
 use super::retry_policy::RetryPolicy;
+use super::tenant_deletions::TenantDeletionStore;
+use super::tenant_usage::TenantUsageStore;
 use crate::domain::{
     ApiKey, Attempt, AttemptId, Delivery, DeliveryId, Digest, DomainToken, Event, EventId, EventKey, Hook,
     HookId, KeyId, Lease, Login, NodeNumber, OrderingKey, PluginName, PluginVersion, Project, Tenant,
@@ -85,6 +87,10 @@ pub struct Storage {
     pub jobs: Arc<dyn JobStore>,
     /// Bodies of requests.
     pub kept_bodies: Arc<dyn KeptBodyStore>,
+    /// The deletion of tenants.
+    pub tenant_deletions: Arc<dyn TenantDeletionStore>,
+    /// How much tenants have published.
+    pub tenant_usage: Arc<dyn TenantUsageStore>,
 }
 
 impl Storage {
@@ -104,6 +110,8 @@ impl Storage {
             + HookStatsStore
             + JobStore
             + KeptBodyStore
+            + TenantDeletionStore
+            + TenantUsageStore
             + 'static,
     {
         Self {
@@ -119,6 +127,8 @@ impl Storage {
             hook_stats: Arc::clone(stores) as _,
             jobs: Arc::clone(stores) as _,
             kept_bodies: Arc::clone(stores) as _,
+            tenant_deletions: Arc::clone(stores) as _,
+            tenant_usage: Arc::clone(stores) as _,
         }
     }
 }
@@ -130,8 +140,8 @@ pub trait TenantStore: Send + Sync {
     async fn load(&self) -> Result<(Vec<Tenant>, Vec<Project>, Vec<ApiKey>), StorageError>;
     /// Adds a tenant. [`StorageError::Taken`] for a name or client id that is taken.
     async fn insert_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError>;
-    /// Replaces the options of a tenant.
-    async fn update_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError>;
+    /// Replaces the name and the options of a tenant. [`StorageError::Taken`] for a name that is taken.
+    async fn update_tenant(&self, tenant: &Tenant, basis: Revision) -> Result<ConfigChange, StorageError>;
     /// Adds a project. [`StorageError::Taken`] for a number that the tenant has already.
     async fn insert_project(&self, project: &Project, basis: Revision) -> Result<ConfigChange, StorageError>;
     /// Removes a project.

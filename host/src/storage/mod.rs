@@ -27,6 +27,8 @@ mod retry_policy;
 mod rowless;
 mod sealing;
 pub mod sqlite;
+mod tenant_deletions;
+mod tenant_usage;
 pub mod transfer;
 
 pub use contract::*;
@@ -46,3 +48,5 @@ pub use node_status::*;
 pub use records::*;
 pub use retry_policy::RetryPolicy;
 pub use sealing::Rekeyed;
+pub use tenant_deletions::{DeletionStep, TenantDeletionStore};
+pub use tenant_usage::TenantUsageStore;

@@ -3,7 +3,7 @@
 use super::{Kind, Problem};
 use crate::api::pointer::Pointer;
 use crate::directory::{DirectoryError, StaleConfiguration};
-use crate::ingest::TestError;
+use crate::ingest::{NotAdmitted, TestError};
 use crate::sandbox::SandboxError;
 use crate::services::{DeliveryError, JobError, LimitExceeded, SameSecret, SettingsError};
 use crate::storage::StorageError;
@@ -63,8 +63,21 @@ impl From<TestError> for Problem {
     fn from(error: TestError) -> Self {
         match error {
             TestError::Busy => Self::new(Kind::Unavailable, error.to_string()),
+            TestError::NotAdmitted(why) => why.into(),
             TestError::Storage(error) => error.into(),
         }
+    }
+}
+
+impl From<NotAdmitted> for Problem {
+    fn from(why: NotAdmitted) -> Self {
+        let problem = match why {
+            NotAdmitted::Suspended => Self::new(Kind::TenantSuspended, why.to_string()),
+            NotAdmitted::TooFast(_) => Self::new(Kind::TooManyRequests, why.to_string()),
+            NotAdmitted::Full { .. } => Self::new(Kind::StorageFull, why.to_string()),
+        };
+        let rate = if let NotAdmitted::TooFast(status) = why { Some(status) } else { None };
+        problem.later(why.retry_after_s(), rate)
     }
 }
 

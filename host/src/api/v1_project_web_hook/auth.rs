@@ -48,8 +48,8 @@ where
         directory.check_fresh().map_err(Problem::from)?;
         let now = Sources::from_ref(state).now();
         let caller = login(&parts.headers, &directory, &Arc::<UsedPasswords>::from_ref(state), now);
-        watched(caller, parts.extensions.get::<Arc<clients::Client>>().map(Arc::as_ref), &parts.headers)
-            .map(Self)
+        let client = parts.extensions.get::<Arc<clients::Client>>().map(Arc::as_ref);
+        watched(caller, &directory, client, &parts.headers).map(Self)
     }
 }
 

@@ -75,7 +75,7 @@ impl FromRequest<SharedApiState> for Call {
             Err(refusal) if refusal.status() != StatusCode::UNAUTHORIZED => return Err(refusal),
             Err(refusal) => (Err(refusal), Body::Read(None)),
         };
-        let caller = auth::watched(login, client.as_deref(), &headers)?;
+        let caller = auth::watched(login, &directory, client.as_deref(), &headers)?;
         Ok(Self { caller, query, body: body.charged(client.as_deref())?, directory })
     }
 }

@@ -1,6 +1,10 @@
 //! `/tenants`: the operator creates tenants and sees all of them; a key sees its own tenant.
 
+mod delete;
+mod limits;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -12,6 +16,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::limits::{LimitsPatch, LimitsView, UsageView};
 use super::hooks::{rate_number, read_rate};
 use super::limits::MAX_SMALL_BODY;
 use crate::api::auth::Caller;
@@ -24,13 +29,15 @@ use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::api::{SharedApiState, json};
 use crate::directory::Directory;
-use crate::domain::Tenant;
-use crate::services::{HookStates, TenantChange};
+use crate::domain::{Retention, Tenant};
+use crate::ingest::Ingest;
+use crate::services::{TenantChange, TenantService};
 
 pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new()
         .routes(routes!(create_tenant, list_tenants))
-        .routes(routes!(get_tenant, patch_tenant))
+        .routes(routes!(get_tenant, patch_tenant, delete::delete_tenant))
+        .routes(routes!(delete::get_deletion))
 }
 
 /// A tenant to create.
@@ -57,9 +64,29 @@ pub(super) struct TenantView {
     client_id: Option<i64>,
     /// Since when the deliveries of all its hooks are held; null if they are not.
     paused_since: Option<Time>,
+    /// Since when its keys are refused, nothing is accepted for it, and its deliveries are held; null if it is not
+    /// suspended.
+    suspended_since: Option<Time>,
     /// The most requests in a second to the receivers of all its hooks together; null if there is no limit.
     #[schema(value_type = Option<schemas::MaxPerSecond>)]
     max_per_second: Option<Number>,
+    /// Its limits: its own, and those of the settings.
+    limits: LimitsView,
+    /// The names of the limits that are its own.
+    own_limits: Vec<&'static str>,
+    /// How much it uses of its limits. Only in the response for one tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = UsageView, required = false)]
+    usage: Option<UsageView>,
+    /// For how long its events are kept; null if that is as the settings say.
+    #[schema(value_type = Option<schemas::RetentionSeconds>)]
+    retain_events_s: Option<u64>,
+    /// For how long attempts are kept; null if that is as the settings say.
+    #[schema(value_type = Option<schemas::RetentionSeconds>)]
+    retain_attempts_s: Option<u64>,
+    /// For how long bodies of requests are kept; null if that is as the settings say.
+    #[schema(value_type = Option<schemas::RetentionSeconds>)]
+    retain_bodies_s: Option<u64>,
     created_at: Time,
 }
 
@@ -67,6 +94,11 @@ pub(super) struct TenantView {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TenantPatch {
+    /// A unique name, often a domain: 1 to 128 bytes without white space.
+    #[schema(value_type = schemas::TenantName, required = false)]
+    name: Option<String>,
+    /// Whether its keys are refused, nothing is accepted for it, and its deliveries are held.
+    suspended: Option<bool>,
     /// Whether the deliveries of all its hooks are held.
     paused: Option<bool>,
     /// The most requests in a second to the receivers of all its hooks together, on all nodes, 0.01 to 10,000. What
@@ -74,18 +106,67 @@ pub(super) struct TenantPatch {
     #[serde(default, deserialize_with = "json::nullable")]
     #[schema(value_type = Option<schemas::MaxPerSecond>)]
     max_per_second: Option<Option<f64>>,
+    /// The limits to change. Null: all are as the settings say.
+    #[serde(default, deserialize_with = "json::nullable")]
+    #[schema(value_type = Option<LimitsPatch>)]
+    limits: Option<Option<json::Object<LimitsPatch>>>,
+    /// For how many seconds its events are kept. Null: as the settings say.
+    #[serde(default, deserialize_with = "json::nullable")]
+    #[schema(value_type = Option<schemas::RetentionSeconds>)]
+    retain_events_s: Option<Option<u64>>,
+    /// For how many seconds attempts are kept. Null: as the settings say.
+    #[serde(default, deserialize_with = "json::nullable")]
+    #[schema(value_type = Option<schemas::RetentionSeconds>)]
+    retain_attempts_s: Option<Option<u64>>,
+    /// For how many seconds bodies of requests are kept. Null: as the settings say.
+    #[serde(default, deserialize_with = "json::nullable")]
+    #[schema(value_type = Option<schemas::RetentionSeconds>)]
+    retain_bodies_s: Option<Option<u64>>,
 }
 
-impl From<Arc<Tenant>> for TenantView {
-    fn from(tenant: Arc<Tenant>) -> Self {
+impl TenantView {
+    fn of(tenant: &Tenant, directory: &Directory) -> Self {
+        let options = &tenant.options;
+        let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
         Self {
             id: tenant.id.to_string(),
             name: tenant.name.clone(),
             client_id: tenant.client_id,
-            paused_since: tenant.options.paused_since.map(Time),
-            max_per_second: tenant.options.max_per_second.and_then(rate_number),
+            paused_since: options.paused_since.map(Time),
+            suspended_since: options.suspended_since.map(Time),
+            max_per_second: options.max_per_second.and_then(rate_number),
+            limits: LimitsView::of(|limit| directory.limit(tenant.id, limit)),
+            own_limits: limits::own(options),
+            usage: None,
+            retain_events_s: seconds(options.retention.events),
+            retain_attempts_s: seconds(options.retention.attempts),
+            retain_bodies_s: seconds(options.retention.bodies),
             created_at: Time(tenant.created_at),
         }
+    }
+}
+
+impl TenantPatch {
+    fn read(self) -> Result<TenantChange, Problem> {
+        if let Some(name) = &self.name {
+            Tenant::check_name(name).map_err(|rule| Problem::invalid(Pointer::to("name"), rule))?;
+        }
+        let retention = |name: &str, seconds: Option<Option<u64>>| {
+            let read = |seconds| {
+                Retention::seconds(seconds).map_err(|rule| Problem::invalid(Pointer::to(name), rule))
+            };
+            seconds.map(|seconds| seconds.map(read).transpose()).transpose()
+        };
+        Ok(TenantChange {
+            name: self.name,
+            paused: self.paused,
+            suspended: self.suspended,
+            max_per_second: self.max_per_second.map(read_rate).transpose()?,
+            limits: self.limits.map_or(Ok(Vec::new()), limits::read)?,
+            retain_events: retention("retain_events_s", self.retain_events_s)?,
+            retain_attempts: retention("retain_attempts_s", self.retain_attempts_s)?,
+            retain_bodies: retention("retain_bodies_s", self.retain_bodies_s)?,
+        })
     }
 }
 
@@ -113,22 +194,27 @@ pub(super) async fn create_tenant(
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("client_id"), "a client id is at least 1"));
     }
     let tenant = directory.create_tenant(name, client_id).await?;
-    Ok((StatusCode::CREATED, Json(TenantView::from(tenant))))
+    Ok((StatusCode::CREATED, Json(TenantView::of(&tenant, &directory))))
 }
 
 /// Change a tenant
 ///
 /// Requires the operator's key. While a tenant is paused, its events are accepted and matched, and nothing is
-/// sent. Resuming sends what was held, in the order of acceptance. What is over its rate waits.
+/// sent. Resuming sends what was held, in the order of acceptance. What is over its rate waits. While a tenant is
+/// suspended, its keys are refused with 403 and nothing is accepted, either. A new name holds at once, on all
+/// nodes within seconds; the former one is free.
 #[utoipa::path(
     patch, path = "/api/v3/tenants/{id}", tag = "tenants",
     request_body(content = TenantPatch, content_type = "application/merge-patch+json", description = "The members of the tenant to change"),
     params(("id" = schemas::TenantName, Path, description = "The tenant's id or name")),
-    responses((status = 200, description = "The changed tenant", body = TenantView)),
+    responses(
+        (status = 200, description = "The changed tenant", body = TenantView),
+        (status = 409, description = "Another tenant has this name", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+    ),
 )]
 pub(super) async fn patch_tenant(
     State(directory): State<Arc<Directory>>,
-    State(states): State<HookStates>,
+    State(tenants): State<TenantService>,
     caller: Caller,
     Segment(name): Segment<String>,
     _: NoParams,
@@ -136,16 +222,14 @@ pub(super) async fn patch_tenant(
 ) -> Result<Json<TenantView>, Problem> {
     caller.must_be_operator()?;
     let body = payload.read(ContentType::MergePatch, MAX_SMALL_BODY).await?;
-    let TenantPatch { paused, max_per_second } = json::parse(&body)?;
-    let max_per_second = max_per_second.map(read_rate).transpose()?;
+    let change = json::parse::<TenantPatch>(&body)?.read()?;
     let no_tenant = || Problem::not_found("tenant", &name);
     let tenant = directory.tenant_named(&name).ok_or_else(no_tenant)?;
-    let change = TenantChange { paused, max_per_second };
     if change == TenantChange::default() {
-        return Ok(Json(tenant.into()));
+        return Ok(Json(TenantView::of(&tenant, &directory)));
     }
-    let changed = states.change_tenant(tenant.id, change).await?;
-    Ok(Json(changed.ok_or_else(no_tenant)?.into()))
+    let changed = tenants.change(tenant.id, change).await?.ok_or_else(no_tenant)?;
+    Ok(Json(TenantView::of(&changed, &directory)))
 }
 
 /// List tenants
@@ -163,10 +247,14 @@ pub(super) async fn list_tenants(
 ) -> Result<Json<Page<TenantView>>, Problem> {
     let wanted = PageRequest::of(&Params::of(&uri, &page::PARAMS)?, "tenants")?;
     let visible = directory.tenants().into_iter().filter(|tenant| caller.may_see(tenant.id));
-    Ok(Json(wanted.select(visible, |tenant| tenant.id, TenantView::from)))
+    let view = |tenant: Arc<Tenant>| TenantView::of(&tenant, &directory);
+    Ok(Json(wanted.select(visible, |tenant| tenant.id, view)))
 }
 
 /// Get a tenant by id or name
+///
+/// The operator's key sees every tenant, any other key its own. The response shows how much of its limits the
+/// tenant uses. What is counted in a time is that of the node that responds.
 #[utoipa::path(
     get, path = "/api/v3/tenants/{id}", tag = "tenants",
     params(("id" = schemas::TenantName, Path, description = "The tenant's id or name")),
@@ -174,11 +262,15 @@ pub(super) async fn list_tenants(
 )]
 pub(super) async fn get_tenant(
     State(directory): State<Arc<Directory>>,
+    State(ingest): State<Arc<Ingest>>,
+    State(tenants): State<TenantService>,
     caller: Caller,
     Segment(name): Segment<String>,
     _: NoParams,
 ) -> Result<Json<TenantView>, Problem> {
-    Ok(Json(find_tenant(&directory, &caller, &name)?.into()))
+    let tenant = find_tenant(&directory, &caller, &name)?;
+    let usage = limits::usage(&tenants, &ingest, tenant.id).await?;
+    Ok(Json(TenantView { usage: Some(usage), ..TenantView::of(&tenant, &directory) }))
 }
 
 /// Finds a tenant that the caller may see, by id or name.

@@ -8,6 +8,7 @@
 //! many are kept free for tenants whose receivers answer is decided in [`shares`].
 
 mod aside;
+mod at_rest;
 mod backlog;
 mod capacity;
 mod forgetting;

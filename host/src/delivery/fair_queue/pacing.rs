@@ -91,8 +91,14 @@ impl FairQueue {
 
     /// Adds a tenant to the rings of all classes.
     pub(super) fn add_tenant(&mut self, id: TenantId) {
+        let most = self.in_flight_limit(id);
         let Some(tenant) = self.tenants.get_mut(&id) else { return };
-        Class::ALL.iter().for_each(|class| self.round_robin.add(id, tenant, *class, &self.limits));
+        Class::ALL.iter().for_each(|class| self.round_robin.add(id, tenant, *class, most));
+    }
+
+    /// How many requests of a tenant may be in flight.
+    pub(super) fn in_flight_limit(&self, tenant: TenantId) -> usize {
+        self.flows.in_flight_of(tenant, self.limits.in_flight_per_tenant)
     }
 
     /// The rate of a tenant, over all its hooks.
@@ -176,11 +182,12 @@ impl FairQueue {
                 continue;
             };
             let goes_back = queue.works.front().is_some_and(Work::goes_back) || queue.most == 0;
+            let most = self.flows.in_flight_of(queue.tenant, self.limits.in_flight_per_tenant);
             let tenant = self.tenants.entry(queue.tenant).or_default();
             let held = tenant.held[class as usize];
-            if tenant.in_flight < self.limits.in_flight_per_tenant
+            if tenant.in_flight < most
                 && self.shares.has_any(class)
-                && self.shares.admits(class, held)
+                && self.shares.admits(class, held, most)
                 // What is given back leaves enough attempts for what is sent.
                 && (!goes_back || self.unfinished < self.limits.unfinished.div_ceil(2))
             {
@@ -196,6 +203,9 @@ impl FairQueue {
         let before = std::mem::replace(&mut self.flows, flows);
         let tenants = before.tenants.changed(&self.flows.tenants);
         let mut hooks = before.hooks.changed(&self.flows.hooks);
+        for tenant in before.in_flight.changed(&self.flows.in_flight) {
+            self.add_tenant(tenant);
+        }
         for tenant in &tenants {
             set_rate(&mut self.tenant_pacers, tenant, self.flows.tenants.get(tenant).copied(), now);
             self.pace_tenant(*tenant, now);

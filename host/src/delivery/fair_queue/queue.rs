@@ -187,20 +187,21 @@ impl FairQueue {
         (class, has_some): (Class, bool),
         now: Instant,
     ) -> Option<Started> {
+        let most = self.in_flight_limit(id);
         let tenant = self.tenants.get_mut(&id)?;
         let current = tenant.take_entry(class, has_some);
         if tenant.not_before.is_some() {
             // It is added again when its rate allows another request.
             return None;
         }
-        if !current || !self.shares.admits(class, tenant.held[class as usize]) {
+        if !current || !self.shares.admits(class, tenant.held[class as usize], most) {
             // Its number of requests in flight has changed since, or it waits until any request ends.
             // If it had none then and has some now, its ring comes later in this pass.
             self.moved |= !current && has_some;
-            self.round_robin.add(id, tenant, class, &self.limits);
+            self.round_robin.add(id, tenant, class, most);
             return None;
         }
-        if tenant.in_flight >= self.limits.in_flight_per_tenant {
+        if tenant.in_flight >= most {
             // It is added again when one of its own requests ends.
             return None;
         }
@@ -246,8 +247,9 @@ impl FairQueue {
         // A receiver that takes long must not slow the rate down.
         let wants_more = self.wants_more(hook);
         self.add_runnable(hook, now);
+        let most = self.in_flight_limit(id);
         if let Some(tenant) = self.tenants.get_mut(&id) {
-            self.round_robin.add(id, tenant, class, &self.limits);
+            self.round_robin.add(id, tenant, class, most);
         }
         let (delivery, of) = (work.delivery, KeyOf::Attempt);
         let key = AttemptKey { delivery, hook, tenant: id, class, started_at: now, sent_at: now, counts, of };
@@ -344,11 +346,12 @@ impl FairQueue {
         let (id, number) = (queue.tenant, class as usize);
         queue.listed = Some(class);
         let is_urgent = self.flows.tenants.contains_key(&id) && queue.is_urgent();
+        let most = self.flows.in_flight_of(id, self.limits.in_flight_per_tenant);
         let tenant = self.tenants.entry(id).or_default();
         if !std::mem::replace(&mut queue.entries[number], true) {
             tenant.runnable[number].push_back(hook);
         }
-        self.round_robin.add(id, tenant, class, &self.limits);
+        self.round_robin.add(id, tenant, class, most);
         if is_urgent {
             self.add_urgent(hook);
         }

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::health::Class;
 use super::withdrawal::Withdrawals;
-use crate::delivery::limits::DispatcherLimits;
 use crate::domain::{HookId, TenantId};
 
 const CLASSES: usize = Class::ALL.len();
@@ -93,10 +92,10 @@ impl RoundRobin {
         self.rings[class as usize][usize::from(has_some)].pop_front()
     }
 
-    /// Adds `tenant` if it has hooks of `class` that may start a request. A tenant that has reached its own limit is added
-    /// when one of its requests ends, or when its rate allows another.
-    pub(super) fn add(&mut self, id: TenantId, tenant: &mut Tenant, class: Class, limits: &DispatcherLimits) {
-        let waits = tenant.in_flight >= limits.in_flight_per_tenant || tenant.not_before.is_some();
+    /// Adds `tenant` if it has hooks of `class` that may start a request. A tenant that has reached its own limit, `most`, is
+    /// added when one of its requests ends, or when its rate allows another.
+    pub(super) fn add(&mut self, id: TenantId, tenant: &mut Tenant, class: Class, most: usize) {
+        let waits = tenant.in_flight >= most || tenant.not_before.is_some();
         if tenant.runnable[class as usize].is_empty() || waits {
             return;
         }

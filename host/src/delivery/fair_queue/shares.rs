@@ -35,8 +35,6 @@ const LEFT: [usize; CLASSES] = [0, 1, 4, 4];
 /// See the module's head.
 #[derive(Debug)]
 pub(super) struct ConcurrencyShares {
-    /// The limit for one tenant whose receivers answer at once.
-    of_tenant: usize,
     /// By class: how many requests it may have in flight, with the classes after it.
     most: [usize; CLASSES],
     /// By class: it starts nothing if this many requests are in flight.
@@ -54,7 +52,6 @@ impl ConcurrencyShares {
     pub(super) fn new(limits: &DispatcherLimits) -> Self {
         let all = limits.in_flight;
         Self {
-            of_tenant: limits.in_flight_per_tenant,
             most: MOST.map(|most| eighths(all, most)),
             of_all: LEFT.map(|left| all - all * left / 32),
             taken: [0; CLASSES],
@@ -86,13 +83,14 @@ impl ConcurrencyShares {
         own < eighths(all, WITH_FEW[class as usize])
     }
 
-    /// Whether a tenant with `held` requests of `class` in flight may start another, given [`Self::has_any`].
-    pub(super) fn admits(&self, class: Class, held: usize) -> bool {
+    /// Whether a tenant with `held` requests of `class` in flight may start another, given [`Self::has_any`]. `of_tenant` is
+    /// the limit for one whose receivers answer at once.
+    pub(super) fn admits(&self, class: Class, held: usize, of_tenant: usize) -> bool {
         let (all, own) = self.own(class);
         let number = class as usize;
         let (shared, with_few) = (eighths(all, SHARED[number]), eighths(all, WITH_FEW[number]));
-        // The setting limits one tenant whose receivers answer.
-        let alone = if class == Class::Quick { shared } else { (shared * 2).div_ceil(3) }.min(self.of_tenant);
+        // Its own limit, or the setting's, is for a tenant whose receivers answer.
+        let alone = if class == Class::Quick { shared } else { (shared * 2).div_ceil(3) }.min(of_tenant);
         held == 0
             || (held < FEW && shared < with_few && own < with_few)
             // For a single tenant this is `held < alone`.

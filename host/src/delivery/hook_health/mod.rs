@@ -5,6 +5,7 @@
 //! [`HookHealthMonitor::sync`], and on several nodes those of others are taken over by it. To probe, a node must be the first
 //! to move the end of the open circuit in storage: so there is one probe in all.
 
+mod fuel;
 mod record;
 mod records;
 
@@ -23,6 +24,7 @@ use crate::domain::{Hook, HookHealth, HookId, Outcome, Trigger, UnixMillis};
 use crate::log_limiter::LogLimiter;
 use crate::storage::{HealthChanges, HookStateStore, ProbeClaim, StorageError};
 
+pub use self::fuel::Fuel;
 pub use self::record::HealthRules;
 
 /// How long a probe may take beyond its hook's timeout, such as in plugins, before another one may follow.
@@ -50,6 +52,8 @@ pub struct HookHealthMonitor {
     read_at: AtomicI64,
     syncs: AtomicU32,
     changed: Notify,
+    /// Hooks that are held because their tenant's fuel is used up.
+    fuel: Fuel,
 }
 
 /// Where health is stored.
@@ -85,6 +89,7 @@ impl HookHealthMonitor {
             read_at: AtomicI64::new(0),
             syncs: AtomicU32::new(0),
             changed: Notify::new(),
+            fuel: Fuel::default(),
         })
     }
 
@@ -105,11 +110,21 @@ impl HookHealthMonitor {
 
     /// Whether deliveries of `hook` are held.
     pub fn is_shut(&self, hook: HookId) -> bool {
-        self.open.load(Relaxed) > 0 && self.records().get(hook).is_some_and(|record| record.circuit.is_some())
+        let is_open = || self.records().get(hook).is_some_and(|record| record.circuit.is_some());
+        (self.open.load(Relaxed) > 0 && is_open()) || self.fuel.held_until(hook).is_some()
+    }
+
+    /// The fuel of tenants, and the hooks that are held because it is used up.
+    #[must_use]
+    pub fn fuel(&self) -> &Fuel {
+        &self.fuel
     }
 
     /// Whether `hook`'s deliveries may be claimed at `now`.
     pub fn gate(&self, hook: HookId, now: UnixMillis) -> Gate {
+        if let Some(until) = self.fuel.held_until(hook).filter(|until| *until > now) {
+            return Gate::ShutUntil(until);
+        }
         if self.open.load(Relaxed) == 0 {
             return Gate::Open;
         }

@@ -1,14 +1,13 @@
 //! Tenants, projects, keys, logins, tokens and plugins from columns.
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::hooks::unseal_text;
-use super::values::{damaged, from_json, readable, to_json};
+use super::tenant_options::tenant_options_from_json;
+use super::values::{damaged, from_json, readable};
 use crate::domain::{
-    ApiKey, Digest, DomainToken, Invalid, KeyId, Login, PluginVersion, Project, Rate, Scope, SecretText,
-    Tenant, TenantId, TenantOptions, UnixMillis,
+    ApiKey, Digest, DomainToken, Invalid, KeyId, Login, PluginVersion, Project, Scope, SecretText, Tenant,
+    TenantId, UnixMillis,
 };
 use crate::storage::StorageError;
 use crate::vault::Vault;
@@ -75,39 +74,6 @@ pub fn tenant_from_row((id, name, client_id, created_at, options): TenantRow) ->
     // A tenant that were left out would lose its events: it gets the defaults.
     let options = readable(tenant_options_from_json(&options)).unwrap_or_default();
     Tenant { id, name, client_id, options, created_at: UnixMillis(created_at) }
-}
-
-/// The options of a tenant: only members that differ from the default.
-#[derive(Serialize, Deserialize)]
-struct OptionsJson {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    paused_since: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    max_per_second: Option<f64>,
-    /// What a newer build stored, which a change by this one keeps.
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
-}
-
-/// The column for a tenant's options.
-pub fn tenant_options_to_json(options: &TenantOptions) -> Result<String, StorageError> {
-    let unknown = options.unknown.as_deref().map(|text| from_json("tenant", text)).transpose()?;
-    let paused_since = options.paused_since.map(|time| time.0);
-    let max_per_second = options.max_per_second.map(Rate::as_f64);
-    to_json(&OptionsJson { paused_since, max_per_second, unknown: unknown.unwrap_or_default() })
-}
-
-fn tenant_options_from_json(text: &str) -> Result<TenantOptions, StorageError> {
-    if text == "{}" {
-        return Ok(TenantOptions::default());
-    }
-    let OptionsJson { paused_since, max_per_second, unknown } = from_json("tenant", text)?;
-    let unknown = (!unknown.is_empty()).then(|| to_json(&unknown)).transpose()?;
-    Ok(TenantOptions {
-        paused_since: paused_since.map(UnixMillis),
-        max_per_second: max_per_second.map(Rate::nearest),
-        unknown: unknown.map(Into::into),
-    })
 }
 
 /// A project from its row.

@@ -12,6 +12,7 @@ mod jobs;
 mod receiver_options;
 mod records;
 mod rendered;
+mod tenant_options;
 mod values;
 
 pub use attempts::{AttemptColumns, AttemptRow, attempt_from_columns};
@@ -27,4 +28,5 @@ pub use records::{KeptBodyRow, RecordRow, RenderedChange};
 pub use rendered::{
     RenderedRow, body_columns, request_context_of, request_from_row, seal_parts, warn_of_request,
 };
+pub use tenant_options::tenant_options_to_json;
 pub use values::*;

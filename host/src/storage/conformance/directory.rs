@@ -55,8 +55,11 @@ pub async fn tenants_projects_and_keys_are_read_back(world: &World) {
     let mut tenants = tenants;
     tenants[1].options.paused_since = Some(NOW);
     tenants[1].options.max_per_second = Some(Rate::nearest(0.3));
-    assert!(store.update_tenant(&tenants[1]).await.unwrap().is_done());
-    assert_eq!(store.update_tenant(&tenant(99, "x", None)).await.unwrap(), ConfigChange::Missing);
+    assert!(store.update_tenant(&tenants[1], Revision::ANY).await.unwrap().is_done());
+    assert_eq!(
+        store.update_tenant(&tenant(99, "x", None), Revision::ANY).await.unwrap(),
+        ConfigChange::Missing
+    );
     assert_eq!(store.load().await.unwrap(), (tenants.to_vec(), projects.to_vec(), keys.to_vec()));
     for (tenant, done) in [(OTHER_TENANT, false), (TENANT, true), (TENANT, false)] {
         assert_eq!(store.delete_project(tenant, 2, Revision::ANY).await.unwrap().is_done(), done);

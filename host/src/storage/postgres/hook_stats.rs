@@ -37,6 +37,7 @@ impl HookStatsStore for PostgresStores {
         let sql = "INSERT INTO hook_stats (hour, tenant_id, hook_id, node, stats) \
             SELECT w.hour, w.tenant_id, w.hook_id, $4, w.stats \
             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $5::text[]) w (hour, tenant_id, hook_id, stats) \
+            WHERE NOT EXISTS (SELECT FROM tenant_deletions d WHERE d.tenant_id = w.tenant_id) \
             ON CONFLICT (hour, tenant_id, hook_id, node) DO UPDATE SET stats = excluded.stats";
         let query = sqlx::query(sql).bind(hours).bind(tenants).bind(hooks).bind(node).bind(stats);
         query.execute(self.pool()).await?;

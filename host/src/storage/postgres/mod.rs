@@ -53,6 +53,8 @@ mod session;
 mod stores;
 mod target;
 pub mod temporary;
+mod tenant_deletions;
+mod tenant_usage;
 mod tenants;
 #[cfg(test)]
 mod testing;

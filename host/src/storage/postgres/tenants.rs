@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx_postgres::PgConnection;
 
 use super::directory_log;
+use super::errors::taken;
 use super::stores::PostgresStores;
 use crate::domain::{ApiKey, KeyId, Project, Scope, Tenant, TenantId};
 use crate::storage::columns::{
@@ -41,10 +42,21 @@ impl TenantStore for PostgresStores {
         self.insert_one((tenant.id, Revision::ANY), ConfigKey::Tenant(tenant.id), query, what).await
     }
 
-    async fn update_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError> {
-        let query = sqlx::query("UPDATE tenants SET options = $1 WHERE id = $2");
-        let query = query.bind(tenant_options_to_json(&tenant.options)?).bind(tenant.id.0);
-        self.change_one(ConfigKey::Tenant(tenant.id), query).await
+    async fn update_tenant(&self, tenant: &Tenant, basis: Revision) -> Result<ConfigChange, StorageError> {
+        let options = tenant_options_to_json(&tenant.options)?;
+        self.change(async |connection: &mut PgConnection| {
+            if directory_log::is_stale(connection, tenant.id, basis).await? {
+                return Ok(ConfigChange::Conflict);
+            }
+            let query = sqlx::query("UPDATE tenants SET name = $1, options = $2 WHERE id = $3");
+            let query = query.bind(&tenant.name).bind(options).bind(tenant.id.0).execute(&mut *connection);
+            let name = |_: &str| format!("the name \"{}\"", tenant.name);
+            if query.await.map_err(|error| taken(error, name))?.rows_affected() == 0 {
+                return Ok(ConfigChange::Missing);
+            }
+            directory_log::add(connection, &ConfigKey::Tenant(tenant.id)).await.map(ConfigChange::Done)
+        })
+        .await
     }
 
     async fn insert_project(&self, project: &Project, basis: Revision) -> Result<ConfigChange, StorageError> {

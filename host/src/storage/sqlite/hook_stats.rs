@@ -57,7 +57,8 @@ async fn add(
         let stored: Option<String> = query.fetch_optional(&mut *connection).await?;
         let mut stats = stored.as_deref().map_or_else(|| Ok(AttemptStats::default()), stats_from_text)?;
         stats.merge(&one.stats);
-        let sql = "INSERT INTO hook_stats (hour, tenant_id, hook_id, node, stats) VALUES (?, ?, ?, ?, ?) \
+        let sql = "INSERT INTO hook_stats (hour, tenant_id, hook_id, node, stats) SELECT ?1, ?2, ?3, ?4, ?5 \
+            WHERE NOT EXISTS (SELECT 1 FROM tenant_deletions WHERE tenant_id = ?2) \
             ON CONFLICT (hour, tenant_id, hook_id, node) DO UPDATE SET stats = excluded.stats";
         let query = sqlx::query(sql).bind(key.0).bind(key.1).bind(key.2).bind(key.3);
         query.bind(stats_to_text(&stats)?).execute(&mut *connection).await?;

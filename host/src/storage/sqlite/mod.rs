@@ -48,6 +48,8 @@ mod sealing;
 mod source;
 mod statements;
 mod stores;
+mod tenant_deletions;
+mod tenant_usage;
 mod tenants;
 #[cfg(test)]
 mod testing;

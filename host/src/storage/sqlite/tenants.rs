@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
 use super::directory_log;
+use super::errors::taken;
 use super::rows::{
     KeyRow, ProjectRow, TenantRow, key_from_row, project_from_row, readable, tenant_from_row,
     tenant_options_to_json, to_json,
@@ -40,10 +41,11 @@ impl TenantStore for SqliteStores {
         self.insert_one((tenant.id, Revision::ANY), ConfigKey::Tenant(tenant.id), query, what).await
     }
 
-    async fn update_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError> {
-        let query = sqlx::query("UPDATE tenants SET options = ? WHERE id = ?");
-        let query = query.bind(tenant_options_to_json(&tenant.options)?).bind(tenant.id.0);
-        self.change_one(ConfigKey::Tenant(tenant.id), query).await
+    async fn update_tenant(&self, tenant: &Tenant, basis: Revision) -> Result<ConfigChange, StorageError> {
+        let options = tenant_options_to_json(&tenant.options)?;
+        let mut writer = self.writer().await;
+        let updated = update_tenant(writer.begin().await?, tenant, options, basis).await;
+        writer.finish(updated).await
     }
 
     async fn insert_project(&self, project: &Project, basis: Revision) -> Result<ConfigChange, StorageError> {
@@ -83,6 +85,24 @@ impl TenantStore for SqliteStores {
         let query = sqlx::query("DELETE FROM api_keys WHERE id = ? AND tenant_id = ?");
         self.change_one(ConfigKey::Key(tenant, id), query.bind(id.0).bind(tenant.0)).await
     }
+}
+
+async fn update_tenant(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    options: String,
+    basis: Revision,
+) -> Result<ConfigChange, StorageError> {
+    if directory_log::is_stale(connection, tenant.id, basis).await? {
+        return Ok(ConfigChange::Conflict);
+    }
+    let query = sqlx::query("UPDATE tenants SET name = ?, options = ? WHERE id = ?");
+    let query = query.bind(&tenant.name).bind(options).bind(tenant.id.0).execute(&mut *connection);
+    let updated = query.await.map_err(|error| taken(error, |_| format!("the name \"{}\"", tenant.name)))?;
+    if updated.rows_affected() == 0 {
+        return Ok(ConfigChange::Missing);
+    }
+    directory_log::add(connection, &ConfigKey::Tenant(tenant.id)).await.map(ConfigChange::Done)
 }
 
 async fn delete_project(

@@ -38,6 +38,8 @@ pub const ALL: &[Rows] = &[
     Rows { columns: &[("sealed", "ifnull(sealed, x'')")], ..plain("hooks", "hooks") },
     plain("states of hooks", "hook_health"),
     plain("statistics of hooks", "hook_stats"),
+    plain("usage of tenants", "tenant_usage"),
+    plain("deletions of tenants", "tenant_deletions"),
     // No node works on them.
     Rows { columns: &[("lease_id", "NULL")], ..plain("jobs", "jobs") },
     plain("plugin versions", "plugin_versions"),

@@ -14,10 +14,10 @@ use super::post::IDEMPOTENCY_KEY;
 use super::wire::{self, AsText, EventInput, MAX_EVENT_LEN};
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
-use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
+use crate::api::{json, rate_limit};
 use crate::directory::Directory;
 use crate::domain::{EventKey, Scope, TenantId};
 use crate::ingest::{IncomingEvent, Ingest, Prepared};
@@ -86,7 +86,8 @@ pub(super) async fn post_events(
         ids: receipts.iter().map(|receipt| receipt.id.to_string()).collect(),
         engine_ids: receipts.iter().map(|receipt| AsText(receipt.key)).collect(),
     };
-    Ok((StatusCode::ACCEPTED, Json(response)))
+    let response = (StatusCode::ACCEPTED, Json(response)).into_response();
+    Ok(rate_limit::with_status(response, ingest.admission().rate_status(tenant)))
 }
 
 /// The events of a batch with their line numbers.

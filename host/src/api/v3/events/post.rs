@@ -15,10 +15,10 @@ use utoipa::ToSchema;
 use super::wire::{self, AsText, EventInput, MAX_EVENT_LEN};
 use crate::api::auth::{self, Caller};
 use crate::api::body::{ContentType, Payload};
-use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
+use crate::api::{json, rate_limit};
 use crate::directory::Directory;
 use crate::domain::{EventKey, Scope};
 use crate::ingest::Ingest;
@@ -83,7 +83,8 @@ pub(super) async fn post_event(
         deliveries: receipt.deliveries,
         duplicate: receipt.duplicate,
     };
-    Ok((status, Json(response)).into_response())
+    let response = (status, Json(response)).into_response();
+    Ok(rate_limit::with_status(response, ingest.admission().rate_status(tenant)))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -114,6 +114,7 @@ pub(in crate::api::v3) fn check_data(data: &RawValue) -> Result<Arc<str>, Proble
 pub(in crate::api) fn refused(error: IngestError, line: impl FnOnce(usize) -> Option<usize>) -> Problem {
     match error {
         IngestError::Storage(error) => error.into(),
+        IngestError::NotAdmitted(why) => why.into(),
         error @ IngestError::TooMany => Problem::new(Kind::TooLarge, error.to_string()),
         IngestError::Conflict { on: ConflictOn::IdempotencyKey, .. } => {
             let detail = "a different event was sent with this Idempotency-Key; use a new key for each event";

@@ -20,9 +20,9 @@ use crate::domain::{
     AttemptId as Attempt, BatchFormat as BatchFormats, BatchOptions, DeliveryId as Delivery,
     DeliveryState as States, DisabledWhy as Whys, EventId as Event, EventKey as Key, EventType as Types,
     Hook, HookId as HookKey, HookOrdering, JobId as JobKey, JobRate as JobRates, JobState as JobStates,
-    JobWork, KeyId as ApiKey, Login, OrderingKey as OrderingKeys, OrderingScope, Rate, RetrySchedule,
-    Role as Roles, Scope as Scopes, Signing as Signings, Surface as Surfaces, Tenant, TenantId as TenantKey,
-    Trigger as Triggers,
+    JobWork, KeyId as ApiKey, Login, OrderingKey as OrderingKeys, OrderingScope, Rate,
+    Retention as Retentions, RetrySchedule, Role as Roles, Scope as Scopes, Signing as Signings,
+    Surface as Surfaces, Tenant, TenantId as TenantKey, Trigger as Triggers,
 };
 use crate::services::{CANCELLABLE, MatchReason as MatchReasons, REPLAYABLE, RETRYABLE};
 
@@ -85,6 +85,16 @@ schemas! {
     AttemptId = id(Attempt::PREFIX);
     /// The id of a tenant.
     TenantId = id(TenantKey::PREFIX);
+    /// A limit of a tenant, or how much it uses of one. Each limit has bounds of its own.
+    LimitValue = ObjectBuilder::new().schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64))).minimum(Some(0)).examples([1_000]);
+    /// For how long data is kept, in seconds: up to a hundred years.
+    RetentionSeconds = ObjectBuilder::new().schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(Some(Retentions::MIN.as_secs() as usize)).maximum(Some(Retentions::MAX.as_secs() as usize))
+        .examples([2_592_000]);
+    /// How far a deletion is.
+    DeletionState = words(&["running", "completed"]);
     /// The id of an API key. It is not the key's value.
     KeyId = id(ApiKey::PREFIX);
 

@@ -42,7 +42,9 @@ const ROUTES: &str = "
     GET /api/v3/plugins/{name}/wasm
     GET /api/v3/projects
     GET /api/v3/tenants
+    DELETE /api/v3/tenants/{id}
     GET /api/v3/tenants/{id}
+    GET /api/v3/tenants/{id}/deletion
     GET /api/v3/tenants/{id}/jwks.json
     GET /api/v3/tenants/{id}/stats
     GET /health

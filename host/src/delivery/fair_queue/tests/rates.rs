@@ -9,7 +9,7 @@ pub(super) fn rates(hooks: &[(i64, f64)], tenants: &[(i64, f64)]) -> Flows {
     let flow = |rate| Arc::new(Flow { max_per_second: Some(Rate::nearest(rate)), ..Flow::default() });
     let hooks = hooks.iter().map(|(hook, rate)| (HookId(*hook), flow(*rate))).collect();
     let tenants = tenants.iter().map(|(tenant, rate)| (TenantId(*tenant), Rate::nearest(*rate))).collect();
-    Flows { hooks, tenants }
+    Flows { hooks, tenants, ..Flows::default() }
 }
 
 /// A queue that is never full, and its time.

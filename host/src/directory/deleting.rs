@@ -1,0 +1,97 @@
+//! Tenants that are being deleted, and tenants that are gone.
+//!
+//! From the first moment on, a tenant that is being deleted has no name, no keys, no logins and no tokens in memory, and its
+//! configuration does not change. Its hooks and plugins stay until everything is removed from storage, so that what is in
+//! memory of its deliveries ends in an orderly way: it is held.
+
+use std::sync::Arc;
+
+use super::cache::Directory;
+use super::error::DirectoryError;
+use super::locks::{read, write};
+use crate::domain::{Tenant, TenantDeletion, TenantId};
+use crate::storage::StorageError;
+
+impl Directory {
+    /// Begins to delete a tenant: its name is free from then on. `None` if there is no such tenant.
+    ///
+    /// # Errors
+    /// If it is being deleted already, or storage fails.
+    pub async fn begin_to_delete_tenant(
+        &self,
+        id: TenantId,
+    ) -> Result<Option<TenantDeletion>, DirectoryError> {
+        let mut permit = self.permit_change(id).await?;
+        let Some(current) = self.tenant(id) else { return Ok(None) };
+        let now = self.clock.now();
+        let deletion = TenantDeletion::begun(id, current.name.clone(), now);
+        // No other tenant can have the name: it has the form of an id.
+        let mut tenant = Tenant { name: id.to_string(), client_id: None, ..Tenant::clone(&current) };
+        tenant.options.deleting_since = Some(now);
+        let change = self.storage.tenant_deletions.begin(&tenant, &deletion).await?;
+        if !self.committed(&mut permit.revision, change).await? {
+            return Ok(None);
+        }
+        self.put_tenant(Arc::new(tenant));
+        self.count_pauses();
+        self.publish_flows();
+        Ok(Some(deletion))
+    }
+
+    /// Removes a tenant of which nothing else is left.
+    ///
+    /// # Errors
+    /// If storage fails.
+    pub async fn end_tenant_deletion(&self, deletion: &TenantDeletion) -> Result<(), DirectoryError> {
+        let mut revision = self.mutation.lock().await;
+        let change = self.storage.tenant_deletions.end(deletion, self.clock.now()).await?;
+        self.committed(&mut revision, change).await?;
+        self.remove_tenant(deletion.tenant);
+        self.count_pauses();
+        self.publish_flows();
+        Ok(())
+    }
+
+    /// How far the deletion of a tenant is, or when it ended.
+    ///
+    /// # Errors
+    /// If storage fails.
+    pub async fn tenant_deletion(&self, id: TenantId) -> Result<Option<TenantDeletion>, StorageError> {
+        self.storage.tenant_deletions.deletion(id).await
+    }
+
+    /// Whether `tenant` is being deleted.
+    pub fn is_being_deleted(&self, tenant: TenantId) -> bool {
+        let index = read(&self.tenants);
+        index.tenants.get(&tenant).is_some_and(|tenant| tenant.options.deleting_since.is_some())
+    }
+
+    pub(super) fn put_tenant(&self, tenant: Arc<Tenant>) {
+        let id = tenant.id;
+        let is_being_deleted = tenant.options.deleting_since.is_some();
+        write(&self.tenants).add_tenant(tenant);
+        if is_being_deleted {
+            write(&self.access).remove_tenant(id);
+        }
+    }
+
+    pub(super) fn remove_tenant(&self, id: TenantId) {
+        write(&self.tenants).remove_tenant(id);
+        write(&self.access).remove_tenant(id);
+        write(&self.hooks).remove_tenant(id);
+        write(&self.plugins).remove_owner(id);
+    }
+
+    /// After everything was loaded.
+    pub(super) fn forget_credentials_of_deleted(&self) {
+        let deleted: Vec<TenantId> = {
+            let index = read(&self.tenants);
+            let being_deleted = index.tenants.values().filter(|it| it.options.deleting_since.is_some());
+            being_deleted.map(|tenant| tenant.id).collect()
+        };
+        for tenant in deleted {
+            write(&self.tenants).forget_credentials(tenant);
+            write(&self.access).remove_tenant(tenant);
+        }
+    }
+}

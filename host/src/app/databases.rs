@@ -18,7 +18,7 @@ use crate::private_file;
 use crate::sandbox::Sandbox;
 use crate::sources::Sources;
 use crate::storage::postgres::{self, NodeName, PostgresOptions};
-use crate::storage::sqlite;
+use crate::storage::sqlite::{self, IfLost};
 use crate::storage::{Database, Storage};
 use crate::vault::Vault;
 
@@ -36,7 +36,8 @@ pub(super) async fn open(config: &Config, writer: &Handle) -> Result<(Arc<dyn Da
 }
 
 async fn open_sqlite(config: &Config, writer: &Handle) -> Result<(Arc<dyn Database>, Arc<Vault>)> {
-    let prepared = sqlite::prepare(&config.data_dir).await?;
+    let if_lost = if config.init { IfLost::BeginAnew } else { IfLost::Refuse };
+    let prepared = sqlite::prepare(&config.data_dir, if_lost).await?;
     let vault = Arc::new(Vault::open(&config.data_dir, &keys(config))?);
     let database = prepared.open(Arc::clone(&vault), Some(writer.clone())).await?;
     Ok((Arc::new(database), vault))
@@ -71,6 +72,12 @@ pub(super) async fn load_directory(
     let directory = directory.context("cannot read the database")?;
     if config.paused {
         directory.pause_engine(true).await.context("cannot pause the engine")?;
+    }
+    if directory.engine_paused_since().is_some() {
+        tracing::warn!(
+            "the engine is paused, by an operator or after a restore: it accepts events and sends nothing until \
+             `PATCH /api/v3/engine` with {{\"paused\": false}} resumes it"
+        );
     }
     Ok(directory)
 }

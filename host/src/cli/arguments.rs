@@ -19,10 +19,17 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run the engine until it is interrupted
     Serve(Serve),
+    /// Back up the data directory into a new directory, while the engine runs; for PostgreSQL, name its tools
+    Backup(Backup),
+    /// Put a backup into an empty data directory; the engine that starts there sends nothing until it is resumed
+    Restore(Restore),
+    /// Check a data directory, a backup or a PostgreSQL database for damage, while the engine runs
+    Check(Check),
     /// Re-encrypt the secrets in the database with the current encryption key; an engine on SQLite must be stopped,
     /// nodes on PostgreSQL must have the old and the new key
-    Rekey(Serve),
-    /// Move an installation from SQLite into an empty PostgreSQL database; the engine must be stopped
+    Rekey(Rekey),
+    /// Say what a start of this version would do to the schema (--check), or move an installation from SQLite into an
+    /// empty PostgreSQL database (--from), whose engine must be stopped
     Migrate(Migrate),
     /// Show the nodes on the database: who is alive, since when, and what they do
     Nodes(Nodes),
@@ -39,15 +46,70 @@ pub(super) enum Command {
 
 #[derive(Args)]
 pub(super) struct Serve {
+    /// Begin with an empty database although the data directory has files of an earlier one, which are kept. Give it once
+    #[arg(long)]
+    pub(super) init: bool,
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+#[derive(Args)]
+pub(super) struct Rekey {
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+#[derive(Args)]
+pub(super) struct Backup {
+    /// The directory to write. It is created, and must not have files
+    #[arg(value_name = "DIR")]
+    pub(super) target: PathBuf,
+    /// Also copy `encryption.key`, the key that the first start made: who has the backup can then read all secrets
+    #[arg(long)]
+    pub(super) with_key: bool,
+    /// Write JSON: the manifest of the backup
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+#[derive(Args)]
+pub(super) struct Restore {
+    /// The directory that `hookwright backup` wrote. It is read, and not changed
+    #[arg(value_name = "BACKUP")]
+    pub(super) backup: PathBuf,
+    /// Let the engine send what waits as soon as it starts. What was delivered since the backup is then sent again
+    #[arg(long)]
+    pub(super) start_unpaused: bool,
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+#[derive(Args)]
+pub(super) struct Check {
+    /// A data directory or a backup; without it, the database of the settings
+    #[arg(value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// Write JSON
+    #[arg(long)]
+    pub(super) json: bool,
     #[command(flatten)]
     pub(super) settings: Settings,
 }
 
 #[derive(Args)]
 pub(super) struct Migrate {
+    /// Say which migrations a start of this version would apply, and change nothing. Exits with 0 if there are none, 3 if some are
+    /// pending, 4 if the database is of a newer version, 1 on an error
+    #[arg(long, conflicts_with_all = ["from", "to", "dry_run"])]
+    pub(super) check: bool,
+    /// With --check: write JSON
+    #[arg(long, conflicts_with = "from")]
+    pub(super) json: bool,
     /// What to move: `sqlite:` and the data directory. It is read, and not changed
-    #[arg(long, value_name = "sqlite:DIR")]
-    pub(super) from: String,
+    #[arg(long, value_name = "sqlite:DIR", required_unless_present = "check")]
+    pub(super) from: Option<String>,
     /// The database to move it into; without this option, that of the setting `database`
     #[arg(long, value_name = "postgres://…")]
     pub(super) to: Option<String>,
@@ -120,14 +182,17 @@ impl Args for Settings {
             .help("Read settings from this TOML file [env: HOOKWRIGHT_CONFIG]");
         SETTINGS.iter().fold(command.arg(config), |command, setting| {
             let default = setting.default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
-            command.arg(
-                Arg::new(setting.name)
-                    .long(setting.option())
-                    .value_name(setting.value_name)
-                    .help(format!("{}{default} [env: {}]", setting.help, setting.variable()))
-                    .allow_hyphen_values(true)
-                    .action(if setting.list { ArgAction::Append } else { ArgAction::Set }),
-            )
+            let option = Arg::new(setting.name)
+                .long(setting.option())
+                .value_name(setting.value_name)
+                .help(format!("{}{default} [env: {}]", setting.help, setting.variable()))
+                .allow_hyphen_values(true)
+                .action(if setting.list { ArgAction::Append } else { ArgAction::Set });
+            command.arg(match setting.value_name {
+                // `--paused` is `--paused=true`. With a space instead, the next word would be its value.
+                "BOOL" => option.num_args(0..=1).default_missing_value("true").allow_hyphen_values(false),
+                _ => option,
+            })
         })
     }
 
@@ -173,7 +238,12 @@ mod tests {
         let mut command = Arguments::command();
         let help = command.find_subcommand_mut("serve").unwrap().render_long_help().to_string();
         for setting in SETTINGS {
-            assert!(help.contains(&format!("--{} <", setting.option())), "{}", setting.name);
+            let option = format!("--{}", setting.option());
+            assert!(
+                help.contains(&format!("{option} <")) || help.contains(&format!("{option} [<")),
+                "{}",
+                setting.name
+            );
             assert!(help.contains(&setting.variable()), "{}", setting.name);
         }
     }
@@ -197,7 +267,29 @@ mod tests {
 
     #[test]
     fn every_command_is_parsed() {
-        assert!(matches!(parse("serve"), Ok(Command::Serve(_))));
+        assert!(matches!(parse("serve"), Ok(Command::Serve(Serve { init: false, .. }))));
+        assert!(matches!(parse("serve --init --data-dir d"), Ok(Command::Serve(Serve { init: true, .. }))));
+        for (line, paused) in [("serve --paused --init", "true"), ("serve --paused false", "false")] {
+            let Ok(Command::Serve(serve)) = parse(line) else { panic!("{line}") };
+            assert_eq!(serve.settings.command_line.settings["paused"], paused, "{line}");
+        }
+        let Ok(Command::Backup(backup)) = parse("backup b --data-dir d --with-key") else {
+            panic!("`backup`")
+        };
+        assert_eq!((backup.target, backup.with_key, backup.json), (PathBuf::from("b"), true, false));
+        let Ok(Command::Restore(restore)) = parse("restore b --data-dir d --start-unpaused") else {
+            panic!("expected the command `restore`")
+        };
+        assert!(restore.start_unpaused && restore.backup == PathBuf::from("b"));
+        assert!(matches!(parse("check"), Ok(Command::Check(Check { dir: None, json: false, .. }))));
+        assert!(matches!(
+            parse("check b --json"),
+            Ok(Command::Check(Check { dir: Some(_), json: true, .. }))
+        ));
+        assert!(matches!(
+            parse("migrate --check"),
+            Ok(Command::Migrate(Migrate { check: true, from: None, .. }))
+        ));
         assert!(matches!(parse("rekey --data-dir d"), Ok(Command::Rekey(_))));
         assert!(matches!(parse("nodes --data-dir d"), Ok(Command::Nodes(Nodes { json: false, .. }))));
         assert!(matches!(parse("nodes --json"), Ok(Command::Nodes(Nodes { json: true, .. }))));
@@ -205,7 +297,10 @@ mod tests {
         else {
             panic!("expected the command `migrate`")
         };
-        assert_eq!((migrate.from.as_str(), migrate.to.as_deref()), ("sqlite:d", Some("postgres://h/n")));
+        assert_eq!(
+            (migrate.from.as_deref(), migrate.to.as_deref()),
+            (Some("sqlite:d"), Some("postgres://h/n"))
+        );
         assert!(migrate.dry_run);
         assert!(matches!(parse("demo"), Ok(Command::Demo(Demo { events: None, nodes: 1, no_color: false }))));
         assert!(matches!(
@@ -237,6 +332,10 @@ mod tests {
             ("demo --nodes 0", ErrorKind::ValueValidation),
             ("demo --nodes 3 --events f", ErrorKind::ArgumentConflict),
             ("migrate --to postgres://h/n", ErrorKind::MissingRequiredArgument),
+            ("migrate --check --from sqlite:d", ErrorKind::ArgumentConflict),
+            ("migrate --from sqlite:d --json", ErrorKind::ArgumentConflict),
+            ("backup", ErrorKind::MissingRequiredArgument),
+            ("restore --data-dir d", ErrorKind::MissingRequiredArgument),
         ] {
             assert_eq!(parse(line).err(), Some(kind), "{line}");
         }

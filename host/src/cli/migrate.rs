@@ -1,10 +1,12 @@
-//! `hookwright migrate`: moves an installation from SQLite to PostgreSQL.
+//! `hookwright migrate`: says what a start would do to the schema, or moves an installation from SQLite to PostgreSQL.
 
+mod check;
 mod next_steps;
 mod progress;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
@@ -19,9 +21,16 @@ use crate::config::Config;
 use crate::sandbox;
 use crate::storage::transfer::{self, Count, Found, Moved, Source, Target};
 
-/// Moves the installation, or counts it.
-pub(super) async fn run(arguments: &Migrate, config: &Config, out: &mut impl Write) -> Result<()> {
-    let data_dir = data_dir(&arguments.from)?;
+/// Looks at the schema, or moves the installation, or counts it.
+pub(super) async fn run(arguments: &Migrate, config: &Config, out: &mut impl Write) -> Result<ExitCode> {
+    match &arguments.from {
+        Some(from) => move_from(from, arguments, config, out).await.map(|()| ExitCode::SUCCESS),
+        None => check::run(config, arguments.json, out).await,
+    }
+}
+
+async fn move_from(from: &str, arguments: &Migrate, config: &Config, out: &mut impl Write) -> Result<()> {
+    let data_dir = data_dir(from)?;
     let url = config.database.as_ref().map(|url| url.reveal().to_owned());
     let in_source = || format!("cannot read the data directory {}", data_dir.display());
     let mut source = Source::open(&data_dir).await.with_context(in_source)?;

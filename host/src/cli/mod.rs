@@ -1,13 +1,16 @@
-//! The command line: `hookwright serve`, `rekey`, `migrate`, `nodes`, `demo`, `plugin check`, `plugin run`.
+//! The command line: `hookwright serve`, `backup`, `restore`, `check`, `rekey`, `migrate`, `nodes`, `demo`, `plugin check`,
+//! `plugin run`.
 //!
 //! [`main`] parses the command line and runs the command. Each command has a file of its own and writes to an
 //! output that it receives. Commands always write colors; the output removes them if it is not a terminal,
 //! or if `NO_COLOR` is set.
 //!
-//! Exit codes: 0 for success; 1 for a failure, including a plugin that is rejected or fails; 2 for an invalid
-//! command line or setting.
+//! Exit codes: 0 for success; 1 for a failure, including a plugin that is rejected or fails, and a check that finds damage; 2
+//! for an invalid command line or setting. `migrate --check` has two more.
 
 mod arguments;
+mod backup;
+mod check;
 mod demo;
 mod exit;
 mod json;
@@ -15,6 +18,7 @@ mod migrate;
 mod nodes;
 mod plugin;
 mod rekey;
+mod restore;
 mod serve;
 mod style;
 
@@ -28,7 +32,7 @@ use clap::Parser as _;
 use crate::config::{self, CommandLine, Config, ConfigError};
 use crate::sandbox::compiler;
 use crate::{allocator, cores, telemetry};
-use arguments::{Arguments, Command, PluginCommand};
+use arguments::{Arguments, Command, PluginCommand, Settings};
 use exit::{BadInput, FAILED, USAGE};
 
 /// Runs the command on the command line.
@@ -53,7 +57,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let mut out = if plain { AutoStream::never(io::stdout()) } else { AutoStream::auto(io::stdout()) };
     match arguments.command {
         Command::Serve(serve) => {
-            let config = load(&serve.settings.command_line)?;
+            let config = Config { init: serve.init, ..load(&serve.settings.command_line)? };
             telemetry::start(&config)?;
             allocator::use_small_pages();
             for variable in config::unknown_variables(config::process_variables()) {
@@ -68,27 +72,25 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             runtime.shutdown_background();
             ended.map(|()| ExitCode::SUCCESS)
         }
-        Command::Rekey(settings) => {
-            let config = load(&settings.settings.command_line)?;
-            telemetry::start(&config)?;
-            runtime()?.block_on(rekey::run(&config, &mut out))?;
-            Ok(ExitCode::SUCCESS)
+        Command::Backup(it) => {
+            with_config(&it.settings, async |config| backup::run(&it, &config, &mut out).await)
         }
-        Command::Nodes(arguments) => {
-            let config = load(&arguments.settings.command_line)?;
-            telemetry::start(&config)?;
-            runtime()?.block_on(nodes::run(&config, arguments.json, &mut out))?;
-            Ok(ExitCode::SUCCESS)
+        Command::Restore(it) => {
+            with_config(&it.settings, async |config| restore::run(&it, &config, &mut out).await)
         }
-        Command::Migrate(arguments) => {
-            let mut command_line = arguments.settings.command_line.clone();
-            if let Some(to) = &arguments.to {
-                command_line = command_line.with("database", to);
+        Command::Check(it) => {
+            with_config(&it.settings, async |config| check::run(&it, &config, &mut out).await)
+        }
+        Command::Rekey(it) => with_config(&it.settings, async |config| rekey::run(&config, &mut out).await),
+        Command::Nodes(it) => {
+            with_config(&it.settings, async |config| nodes::run(&config, it.json, &mut out).await)
+        }
+        Command::Migrate(it) => {
+            let mut settings = Settings { command_line: it.settings.command_line.clone() };
+            if let Some(to) = &it.to {
+                settings.command_line = settings.command_line.with("database", to);
             }
-            let config = load(&command_line)?;
-            telemetry::start(&config)?;
-            runtime()?.block_on(migrate::run(&arguments, &config, &mut out))?;
-            Ok(ExitCode::SUCCESS)
+            with_config(&settings, async |config| migrate::run(&it, &config, &mut out).await)
         }
         Command::Demo(arguments) if arguments.nodes > 1 => {
             telemetry::start(&load(&CommandLine::default().with("log", "warn"))?)?;
@@ -113,6 +115,16 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             runtime()?.block_on(plugin::run(job, config, &mut out))
         }
     }
+}
+
+/// Runs a command that needs the settings, with its log.
+fn with_config(
+    settings: &Settings,
+    command: impl AsyncFnOnce(Config) -> Result<ExitCode>,
+) -> Result<ExitCode> {
+    let config = load(&settings.command_line)?;
+    telemetry::start(&config)?;
+    runtime()?.block_on(command(config))
 }
 
 fn load(command_line: &CommandLine) -> Result<Config, ConfigError> {

@@ -1,6 +1,7 @@
 //! `hookwright nodes`.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -26,7 +27,7 @@ const COLUMNS: [(&str, usize); 10] = [
 ];
 
 /// Shows the nodes on the database of the settings, as a table or as the JSON of `GET /api/v3/nodes`.
-pub(super) async fn run(config: &Config, as_json: bool, out: &mut impl Write) -> Result<()> {
+pub(super) async fn run(config: &Config, as_json: bool, out: &mut impl Write) -> Result<ExitCode> {
     let nodes = match &config.database {
         Some(url) => postgres::nodes_of(url.reveal()).await.context("cannot read the PostgreSQL database")?,
         None => vec![sqlite::node_of(&config.data_dir, config.listen.to_string())?],
@@ -36,7 +37,8 @@ pub(super) async fn run(config: &Config, as_json: bool, out: &mut impl Write) ->
     } else {
         show(&nodes, out)?;
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn show(nodes: &[NodeStatus], out: &mut impl Write) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! `hookwright rekey`.
 
 use std::io::Write;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
@@ -12,13 +13,14 @@ use crate::vault::Vault;
 
 /// Re-encrypts all secrets in the database with the current key. An engine on SQLite must be stopped; nodes on PostgreSQL may
 /// run if each of them has both keys.
-pub(super) async fn run(config: &Config, out: &mut impl Write) -> Result<()> {
+pub(super) async fn run(config: &Config, out: &mut impl Write) -> Result<ExitCode> {
     let (keys, has_own_key) = (app::keys(config), config.encryption_key.is_some());
     let Some(url) = &config.database else {
         let done = sqlite::rekey(&config.data_dir, &keys).await;
         let done =
             done.with_context(|| format!("cannot rekey the database in {}", config.data_dir.display()))?;
-        return report(done, has_own_key, out);
+        report(done, has_own_key, out)?;
+        return Ok(ExitCode::SUCCESS);
     };
     let vault = Vault::open_existing(&config.data_dir, &keys).context("cannot read the encryption key")?;
     let vault =
@@ -26,7 +28,8 @@ pub(super) async fn run(config: &Config, out: &mut impl Write) -> Result<()> {
     let done = postgres::rekey(url.reveal(), &vault).await.context("cannot rekey the PostgreSQL database")?;
     let nodes = postgres::running_nodes(url.reveal()).await.context("cannot read the list of nodes")?;
     report(done, has_own_key, out)?;
-    report_nodes(&nodes, out)
+    report_nodes(&nodes, out)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Names the nodes that may lack the new key: nobody else knows which keys they have.

@@ -59,6 +59,8 @@ pub struct Config {
     pub tenant_limits: TenantLimits,
     /// Whether the engine is paused at the start.
     pub paused: bool,
+    /// Whether a lost database is replaced by an empty one. No setting: only `serve --init` sets it, for one start.
+    pub init: bool,
     /// The share of a hook's last attempts, in percent, that must fail for its circuit to open.
     pub circuit_failure_percent: Option<u32>,
     /// The number of attempts that count for a circuit.
@@ -113,6 +115,7 @@ impl Config {
             request_memory_bytes: 0,
             tenant_limits: TenantLimits::default(),
             paused: false,
+            init: false,
             circuit_failure_percent: None,
             circuit_attempts: 0,
             circuit_open: Duration::ZERO,

@@ -4,6 +4,7 @@
 //! transaction, and answers after the commit. Storage knows nothing of delivering: it keeps states, leases and times that
 //! others decide on.
 
+pub mod backup;
 mod byte_room;
 mod columns;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod directory;
 mod driver;
 mod error;
 mod event_search;
+mod findings;
 mod hook_states;
 mod hook_stats;
 mod jobs;
@@ -25,6 +27,7 @@ pub mod postgres;
 pub mod records;
 mod retry_policy;
 mod rowless;
+mod schema_status;
 mod sealing;
 pub mod sqlite;
 mod tenant_deletions;
@@ -36,6 +39,7 @@ pub use delivery_query::{DeliveryQuery, ListOrder, Listed};
 pub use directory::*;
 pub use error::{DriverError, StorageError};
 pub use event_search::{DeliveryCounts, EventQuery, EventSummary, ListedEvents, MAX_DELIVERIES, Redelivered};
+pub use findings::{Finding, Verdict};
 pub use hook_states::{HealthChanges, HookStateStore, Missed, MissedQuery, ProbeClaim};
 pub use hook_stats::HookStatsStore;
 pub use jobs::{
@@ -47,6 +51,7 @@ pub use membership::{FENCE_AFTER, Membership, Term};
 pub use node_status::*;
 pub use records::*;
 pub use retry_policy::RetryPolicy;
+pub use schema_status::{PendingMigration, SchemaStatus};
 pub use sealing::Rekeyed;
 pub use tenant_deletions::{DeletionStep, TenantDeletionStore};
 pub use tenant_usage::TenantUsageStore;

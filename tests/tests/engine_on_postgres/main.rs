@@ -7,6 +7,8 @@
 #[path = "../engine/api/mod.rs"]
 mod api;
 #[cfg(not(postgres_is_missing))]
+mod backup;
+#[cfg(not(postgres_is_missing))]
 mod cluster;
 #[cfg(not(postgres_is_missing))]
 #[path = "../engine/delivery/mod.rs"]

@@ -28,6 +28,7 @@ mod heartbeat;
 mod hook_states;
 mod hook_stats;
 mod hooks;
+mod integrity;
 mod interval;
 mod jobs;
 mod kept_bodies;
@@ -63,10 +64,12 @@ mod tests;
 
 pub use database::PostgresDatabase;
 pub use errors::{is_outage, meaning};
+pub use integrity::check;
 pub use node_name::NodeName;
 pub use node_status::nodes_of;
 pub use open::{PostgresOptions, open};
 pub use rekey::{rekey, running_nodes};
+pub use schema::status_of;
 pub use target::{Found, Target};
 #[cfg(test)]
 pub use testing::TestDatabase;

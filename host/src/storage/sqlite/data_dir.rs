@@ -15,7 +15,20 @@ pub const LOCK_FILE: &str = "hookwright.lock";
 /// like a loss.
 const SIGNS: [&str; 3] = [LOCK_FILE, ENCRYPTION_KEY_FILE, OPERATOR_KEY_FILE];
 /// The database's write-ahead log.
-const LOG_FILE: &str = "hookwright.db-wal";
+pub const LOG_FILE: &str = "hookwright.db-wal";
+/// The index of the log, which SQLite makes anew from it.
+const LOG_INDEX_FILE: &str = "hookwright.db-shm";
+/// What a log is renamed to whose database is gone.
+const LOST_SUFFIX: &str = "lost";
+
+/// What happens if a database is missing, although other files show that there was one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfLost {
+    /// [`StorageError::Missing`]: a new database would hide the loss.
+    Refuse,
+    /// A new database is made beside them, with the same keys. What is left of the old one is renamed.
+    BeginAnew,
+}
 
 /// A data directory that this process uses until the value is dropped.
 #[derive(Debug)]
@@ -31,7 +44,7 @@ impl DataDir {
     /// # Errors
     /// [`StorageError::InUse`] if another process has it; [`StorageError::Missing`] if its database is gone; else the error
     /// of the file system.
-    pub fn take(path: &Path) -> Result<Self, StorageError> {
+    pub fn take(path: &Path, if_lost: IfLost) -> Result<Self, StorageError> {
         private_file::create_dir(path)?;
         let mut dir = Self { path: path.to_owned(), locks: Vec::new() };
         // Not every file system locks directories; the lock file serves there.
@@ -47,7 +60,12 @@ impl DataDir {
         if path.join(LOCK_FILE).exists() {
             dir.take_lock_file()?;
         }
-        dir.refuse_loss()?;
+        if let Some(left) = dir.left_of_lost() {
+            match if_lost {
+                IfLost::Refuse => return Err(dir.lost(&left)),
+                IfLost::BeginAnew => dir.rename_log(&left)?,
+            }
+        }
         dir.tighten();
         Ok(dir)
     }
@@ -119,26 +137,47 @@ impl DataDir {
         StorageError::InUse(format!("the data directory {}", self.path.display()))
     }
 
-    /// A directory whose database is gone is not a new one: a new database would hide the loss.
-    fn refuse_loss(&self) -> Result<(), StorageError> {
+    /// The files that show that there was a database; none if it is there, or never was.
+    fn left_of_lost(&self) -> Option<Vec<&'static str>> {
         let bytes = |name: &str| self.path.join(name).metadata().map_or(0, |about| about.len());
         if bytes(DATABASE_FILE) > 0 {
-            return Ok(());
+            return None;
         }
         let mut left = SIGNS.iter().copied().filter(|name| self.path.join(name).exists()).collect::<Vec<_>>();
         if bytes(LOG_FILE) > 0 {
             left.push(LOG_FILE);
         }
-        if left.is_empty() {
-            return Ok(());
-        }
+        Some(left).filter(|left| !left.is_empty())
+    }
+
+    /// A directory whose database is gone is not a new one: a new database would hide the loss.
+    fn lost(&self, left: &[&str]) -> StorageError {
         let what = if self.path.join(DATABASE_FILE).exists() { "empty" } else { "missing" };
-        Err(StorageError::Missing(format!(
-            "{DATABASE_FILE} is {what} in {}, but there was a database: {} is still there. Put the database back; to begin \
-             anew, move the other files away",
+        StorageError::Missing(format!(
+            "{DATABASE_FILE} is {what} in {}, but there was a database: {} is still there. Mount or put back what is missing, \
+             or run `hookwright restore` into an empty directory; to begin with an empty database here, start once with \
+             `serve --init`",
             self.path.display(),
             left.join(", ")
-        )))
+        ))
+    }
+
+    /// SQLite would delete a log, or apply it to a database that it does not belong to: events may be recovered from it.
+    fn rename_log(&self, left: &[&str]) -> Result<(), StorageError> {
+        for name in [LOG_FILE, LOG_INDEX_FILE] {
+            let log = self.path.join(name);
+            if !log.exists() {
+                continue;
+            }
+            let names = (1..).map(|number| self.path.join(format!("{name}.{LOST_SUFFIX}-{number}")));
+            if let Some(free) = names.into_iter().find(|path| !path.exists()) {
+                std::fs::rename(&log, &free)?;
+                tracing::warn!(file = %free.display(), "a log without its database was renamed");
+            }
+        }
+        let left = left.join(", ");
+        tracing::warn!(left, "the database is missing: beginning with an empty one, because of --init");
+        Ok(())
     }
 
     /// Removes the permissions of others on files of an earlier engine, or of a restored copy.

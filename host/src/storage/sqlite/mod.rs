@@ -10,6 +10,7 @@
 //! The log is synced at every commit (`synchronous=FULL`): what was answered is on disk.
 
 mod access;
+mod backup;
 mod claims;
 mod clock_steps;
 mod connection;
@@ -28,6 +29,7 @@ mod hook_states;
 mod hook_stats;
 mod hooks;
 mod id_buckets;
+mod integrity;
 mod jobs;
 mod kept_bodies;
 mod known_events;
@@ -38,13 +40,17 @@ mod node_status;
 mod open;
 mod ordering;
 mod plugins;
+mod read_only;
 mod recent;
 mod recording;
 mod rendered_rows;
+mod restore;
 mod rowless;
 mod rows;
+mod schema;
 mod script;
 mod sealing;
+mod snapshot;
 mod source;
 mod statements;
 mod stores;
@@ -59,11 +65,15 @@ mod wal;
 mod write_plan;
 mod writer;
 
-pub use data_dir::{DATABASE_FILE, LOCK_FILE};
+pub use backup::{DatabaseCopy, back_up};
+pub use data_dir::{DATABASE_FILE, IfLost, LOCK_FILE};
 pub use database::SqliteDatabase;
 pub use errors::is_outage;
+pub use integrity::check;
 pub use node_status::node_of;
 pub use open::{Prepared, prepare, rekey};
+pub use restore::{RestoredKey, restore};
+pub use schema::status_of;
 pub use source::Source;
 #[cfg(test)]
 pub use testing::{SqliteOptions, open};

@@ -9,14 +9,13 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use super::connection::{self, WriteConnection};
-use super::data_dir::{DATABASE_FILE, DataDir};
+use super::data_dir::{DATABASE_FILE, DataDir, IfLost};
 use super::database::SqliteDatabase;
 use super::health::{self, WriteHealth};
 use super::rowless::{self, RowlessDeliveries, SharedRowless};
 use super::sealing;
 use super::stores::SqliteStores;
-use super::{rows, writer};
-use crate::clock;
+use super::{rows, schema, writer};
 use crate::storage::{Rekeyed, StorageError};
 use crate::tenant_limiter::TenantLimiter;
 use crate::vault::{Keys, Vault};
@@ -36,23 +35,24 @@ pub struct Prepared {
     file: SqliteConnectOptions,
 }
 
-/// Locks `data_dir`, creates it and the database if they are missing, and migrates the schema.
+/// Locks `data_dir`, creates it and the database if they are missing, and migrates the schema. `if_lost` says what happens if
+/// other files show that there was a database.
 ///
 /// # Errors
 /// [`StorageError::InUse`] if another process has the directory open; [`StorageError::Missing`] if its database is gone;
 /// [`StorageError::Newer`] if a newer engine wrote it; else the error of the file system or the database.
-pub async fn prepare(data_dir: &Path) -> Result<Prepared, StorageError> {
-    match prepare_once(data_dir).await {
-        Err(error) if has_made_room(data_dir, &error) => prepare_once(data_dir).await,
+pub async fn prepare(data_dir: &Path, if_lost: IfLost) -> Result<Prepared, StorageError> {
+    match prepare_once(data_dir, if_lost).await {
+        Err(error) if has_made_room(data_dir, &error) => prepare_once(data_dir, if_lost).await,
         prepared => prepared,
     }
 }
 
-async fn prepare_once(data_dir: &Path) -> Result<Prepared, StorageError> {
-    let mut dir = DataDir::take(data_dir)?;
+async fn prepare_once(data_dir: &Path, if_lost: IfLost) -> Result<Prepared, StorageError> {
+    let mut dir = DataDir::take(data_dir, if_lost)?;
     let file = SqliteConnectOptions::new().filename(dir.database()?);
     let mut connection = connection::migration_options(file.clone()).connect().await?;
-    migrate(&mut connection).await?;
+    schema::migrate(&mut connection).await?;
     connection.close().await?;
     dir.has_database()?;
     Ok(Prepared { dir, file })
@@ -156,28 +156,6 @@ async fn watch_space(health: Weak<WriteHealth>) {
     }
 }
 
-async fn migrate(connection: &mut SqliteConnection) -> Result<(), StorageError> {
-    let migrator = sqlx::migrate!("migrations/sqlite");
-    let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations')";
-    let mut version = 0;
-    if sqlx::query_scalar(sql).fetch_one(&mut *connection).await? {
-        let sql = "SELECT ifnull(max(version), 0) FROM _sqlx_migrations";
-        version = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
-    }
-    let is_upgrade = version > 0 && version < newest;
-    if is_upgrade {
-        tracing::info!(from = version, to = newest, "migrating the database; a large one takes a while");
-    }
-    let began = clock::monotonic();
-    migrator.run(&mut *connection).await?;
-    if is_upgrade {
-        let took_ms = u64::try_from(clock::elapsed(began).as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(took_ms, "the database is migrated");
-    }
-    Ok(())
-}
-
 /// Encrypts all secrets in the database in `data_dir` again, with the current one of `keys`. No engine may use it.
 ///
 /// # Errors
@@ -186,7 +164,7 @@ pub async fn rekey(data_dir: &Path, keys: &Keys) -> Result<Rekeyed, StorageError
     if !data_dir.join(DATABASE_FILE).exists() {
         return Err(StorageError::Missing(format!("there is no {DATABASE_FILE} in {}", data_dir.display())));
     }
-    let Prepared { dir, file } = prepare(data_dir).await?;
+    let Prepared { dir, file } = prepare(data_dir, IfLost::Refuse).await?;
     let vault = Vault::open(data_dir, keys)?;
     let mut connection = connection::migration_options(file).connect().await?;
     seal(&mut connection, &vault).await?;

@@ -10,6 +10,7 @@ use super::engine_state;
 use super::hooks;
 use super::rendered_rows::{self, Visited};
 use super::rows::{self, HookRow};
+use super::schema;
 use super::script::{BEGIN, COMMIT};
 use crate::domain::{HookId, TenantId};
 use crate::storage::StorageError;
@@ -43,6 +44,16 @@ pub async fn check_key(connection: &mut SqliteConnection, vault: &Vault) -> Resu
         Some(sealed) => sealing::retain(&sealed, vault),
         None => Ok(()),
     }
+}
+
+/// Whether `vault` opens what each of the keys sealed. An engine without key checks is not known by its keys.
+pub async fn opens(connection: &mut SqliteConnection, vault: &Vault) -> Result<bool, StorageError> {
+    if !schema::has_table(connection, "engine_state").await? {
+        return Ok(false);
+    }
+    let first = engine_state::get(connection, KEY_CHECK).await?.unwrap_or_default();
+    let others = other_checks(connection).await?;
+    Ok(sealing::check(&first, &others, vault).is_ok())
 }
 
 /// The checks of the keys that sealed rows after the key of [`KEY_CHECK`].

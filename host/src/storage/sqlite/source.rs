@@ -8,9 +8,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 use super::connection;
 use super::data_dir::{DATABASE_FILE, DataDir};
-use super::{engine_state, sealing};
+use super::{schema, sealing};
 use crate::storage::StorageError;
-use crate::storage::sealing::{KEY_CHECK, check};
 use crate::vault::Vault;
 
 /// How many rows are read ahead: each may have megabytes.
@@ -56,9 +55,7 @@ impl Source {
     /// # Errors
     /// The error of the database.
     pub async fn opens_with(&mut self, vault: &Vault) -> Result<bool, StorageError> {
-        let first = engine_state::get(&mut self.connection, KEY_CHECK).await?.unwrap_or_default();
-        let others = sealing::other_checks(&mut self.connection).await?;
-        Ok(check(&first, &others, vault).is_ok())
+        sealing::opens(&mut self.connection, vault).await
     }
 
     /// The names of the tables.
@@ -108,15 +105,8 @@ impl Source {
 }
 
 async fn check_version(connection: &mut SqliteConnection) -> Result<(), StorageError> {
-    let newest =
-        sqlx::migrate!("migrations/sqlite").iter().map(|migration| migration.version).max().unwrap_or(0);
-    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations')";
-    let mut version: i64 = 0;
-    if sqlx::query_scalar(sql).fetch_one(&mut *connection).await? {
-        let sql = "SELECT ifnull(max(version), 0) FROM _sqlx_migrations";
-        version = sqlx::query_scalar(sql).fetch_one(connection).await?;
-    }
-    match version.cmp(&newest) {
+    let version = schema::version(connection).await?;
+    match version.cmp(&schema::newest()) {
         std::cmp::Ordering::Less => Err(StorageError::StartOnce("an earlier engine wrote the database")),
         std::cmp::Ordering::Equal => Ok(()),
         std::cmp::Ordering::Greater => Err(StorageError::Newer(version)),

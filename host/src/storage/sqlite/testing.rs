@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use super::data_dir::IfLost;
 use super::database::SqliteDatabase;
 use super::open::prepare;
 use crate::storage::StorageError;
@@ -24,7 +25,7 @@ pub struct SqliteOptions {
 /// # Errors
 /// As [`prepare`] and [`Prepared::open`](super::Prepared::open).
 pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteDatabase, StorageError> {
-    let prepared = prepare(data_dir).await?;
+    let prepared = prepare(data_dir, IfLost::Refuse).await?;
     let vault = Arc::new(Vault::open(data_dir, &options.keys)?);
     prepared.open(vault, options.writer_runtime).await
 }

@@ -1,4 +1,10 @@
-//! What is only true of SQLite: the files of its data directory, encryption keys there, full disks.
+//! What is only true of SQLite: the files of its data directory, their backups, encryption keys there, full disks.
+
+mod backup;
+mod check;
+mod guide;
+mod migrations;
+mod missing;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -14,12 +20,37 @@ use crate::BINARY;
 const FIRST_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const SECOND_KEY: &str = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
 
+/// Runs a command, with the words of `command` and `--data-dir`.
 async fn run(command: &str, data_dir: &Path, environment: &[(&str, &str)]) -> Output {
     let mut process = BINARY.command();
-    process.args([command, "--data-dir"]).arg(data_dir).envs(environment.iter().copied());
+    process.args(command.split(' ')).arg("--data-dir").arg(data_dir).envs(environment.iter().copied());
     process.kill_on_drop(true);
     let ended = tokio::time::timeout(hookwright_tests::TIMEOUT, process.output()).await;
     ended.expect("the command ends in time").unwrap()
+}
+
+/// Runs a command that must succeed, and returns what it says.
+async fn succeed(command: &str, data_dir: &Path) -> String {
+    let output = run(command, data_dir, &[]).await;
+    assert!(output.status.success(), "{command}: {}", words(&output));
+    words(&output)
+}
+
+/// Runs a command that must end with this exit code and say this.
+async fn end_with(code: i32, expected: &str, command: &str, data_dir: &Path) -> String {
+    let output = run(command, data_dir, &[]).await;
+    let words = words(&output);
+    assert_eq!(output.status.code(), Some(code), "{command}: {words}");
+    assert!(words.contains(expected), "{command}: expected `{expected}` in: {words}");
+    words
+}
+
+/// The names of the files in a directory, sorted.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 fn words(output: &Output) -> String {

@@ -1,0 +1,158 @@
+//! What a check of a database found, for people and programs to read.
+
+/// How one check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is wrong.
+    Ok,
+    /// It could not be checked; the detail says why.
+    Skipped,
+    /// The engine works with it. Something should be mended.
+    Warning,
+    /// Something is damaged or missing.
+    Failed,
+}
+
+impl Verdict {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Skipped => "skipped",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What one check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The name of the check.
+    pub check: &'static str,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it, unless nothing is wrong.
+    pub remedy: Option<&'static str>,
+}
+
+impl Finding {
+    /// Nothing is wrong.
+    pub fn ok(check: &'static str, detail: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Ok, detail: detail.into(), remedy: None }
+    }
+
+    /// It could not be checked.
+    pub fn skipped(check: &'static str, detail: impl Into<String>, remedy: &'static str) -> Self {
+        Self { check, verdict: Verdict::Skipped, detail: detail.into(), remedy: Some(remedy) }
+    }
+
+    /// Something should be mended.
+    pub fn warning(check: &'static str, detail: impl Into<String>, remedy: &'static str) -> Self {
+        Self { check, verdict: Verdict::Warning, detail: detail.into(), remedy: Some(remedy) }
+    }
+
+    /// Something is damaged or missing.
+    pub fn failed(check: &'static str, detail: impl Into<String>, remedy: &'static str) -> Self {
+        Self { check, verdict: Verdict::Failed, detail: detail.into(), remedy: Some(remedy) }
+    }
+
+    /// Failed if there are any of `what`, and else not.
+    pub(super) fn none_of(check: &'static str, count: i64, what: &str, remedy: &'static str) -> Self {
+        match count {
+            0 => Self::ok(check, format!("no {what}")),
+            _ => Self::failed(check, format!("{count} {what}"), remedy),
+        }
+    }
+}
+
+/// Counts secrets that open, and names some that do not.
+#[derive(Debug, Default)]
+pub(super) struct SecretCount {
+    readable: u64,
+    unreadable: u64,
+    named: Vec<String>,
+}
+
+impl SecretCount {
+    /// Adds a secret; `what` names its row.
+    pub(super) fn add(&mut self, opens: bool, what: impl FnOnce() -> String) {
+        if opens {
+            self.readable += 1;
+            return;
+        }
+        self.unreadable += 1;
+        if self.named.len() < 5 {
+            self.named.push(what());
+        }
+    }
+
+    /// What was found.
+    pub(super) fn finding(self) -> Finding {
+        let Self { readable, unreadable, named } = self;
+        if unreadable == 0 {
+            return Finding::ok(SECRETS, format!("all {readable} can be decrypted"));
+        }
+        let more = if named.len() as u64 == unreadable { "" } else { ", …" };
+        let detail = format!(
+            "{unreadable} of {} cannot be decrypted: {}{more}",
+            readable + unreadable,
+            named.join(", ")
+        );
+        Finding::failed(
+            SECRETS,
+            detail,
+            "give the key that they were encrypted with in encryption_key_previous and run `hookwright rekey`; if it is \
+             lost, replace these hooks and logins",
+        )
+    }
+}
+
+/// The name of the check of the encryption key.
+pub(super) const KEY: &str = "encryption key";
+/// The name of the check of secrets.
+pub(super) const SECRETS: &str = "secrets";
+/// The name of the check of the schema.
+pub(super) const SCHEMA: &str = "schema";
+/// The name of the check that deliveries have their events.
+pub(super) const EVENTS: &str = "events of deliveries";
+/// The name of the check of the plugins' bytes.
+pub(super) const PLUGINS: &str = "plugins";
+/// The name of the check of the log of configuration changes.
+pub(super) const CHANGES: &str = "configuration changes";
+/// The name of the check that what belongs to tenants has one.
+pub(super) const TENANTS: &str = "tenants";
+
+/// What to do without a key.
+pub(super) const GIVE_THE_KEY: &str =
+    "run the command with the engine's encryption_key, or on a data directory with encryption.key";
+/// What to do about rows that should not be there.
+pub(super) const RESTORE_OR_REPORT: &str = "restore a backup from before, or report it with this output";
+
+/// What the state of the schema means.
+pub(super) fn schema_finding(status: &super::SchemaStatus) -> Finding {
+    let detail = format!("version {}", status.version);
+    if !status.changed.is_empty() {
+        return Finding::failed(
+            SCHEMA,
+            format!("{detail}; migrations differ from those of this engine: {:?}", status.changed),
+            "use the released engine that this database comes from",
+        );
+    }
+    match (status.is_too_new, status.pending.len()) {
+        (true, _) => Finding::failed(
+            SCHEMA,
+            format!("{detail}, of a newer engine; this one knows {}", status.known),
+            "use that engine, or one that is newer still",
+        ),
+        (false, 0) => Finding::ok(SCHEMA, detail),
+        (false, pending) => Finding::warning(
+            SCHEMA,
+            format!("{detail}; {pending} migrations are pending"),
+            "the next start of this engine applies them; `hookwright migrate --check` says what they do",
+        ),
+    }
+}

@@ -1,0 +1,207 @@
+//! Checks a database for damage. Nothing is changed; an engine may run on it.
+
+use std::path::Path;
+
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqliteConnection;
+
+use super::rows::{
+    authorization_context_of, config_key_from_row, hook_context_of, login_context_of, request_context_of,
+};
+use super::snapshot::Snapshot;
+use super::{data_dir, engine_state, schema, sealing};
+use crate::domain::{DeliveryId, Digest, HookId, TenantId};
+use crate::storage::findings::{
+    CHANGES, EVENTS, GIVE_THE_KEY, KEY, PLUGINS, RESTORE_OR_REPORT, SECRETS, SecretCount, TENANTS,
+    schema_finding,
+};
+use crate::storage::sealing::{KEY_CHECK, check as check_keys};
+use crate::storage::{Finding, StorageError};
+use crate::vault::Vault;
+
+/// The name of the check of SQLite's file.
+const FILE: &str = "file";
+/// How many kinds of damage are named.
+const NAMED_DAMAGE: usize = 20;
+/// How many rows are read at once.
+const ROWS_AT_ONCE: i64 = 200;
+/// What to do about a damaged file.
+const RESTORE: &str = "stop the engine, keep the directory, and restore the latest backup that `hookwright check` finds \
+    sound; see \"A damaged file\" in operations.md";
+
+/// Checks the database in `data_dir`, with the keys of `vault`.
+///
+/// # Errors
+/// [`StorageError::Missing`] if there is no database; else the error of the database. Damage is a finding.
+pub async fn check(data_dir: &Path, vault: Option<&Vault>) -> Result<Vec<Finding>, StorageError> {
+    let mut snapshot = match Snapshot::take(data_dir).await {
+        Ok(snapshot) => snapshot,
+        Err(error @ StorageError::Database(_)) => {
+            let cause =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            return Ok(vec![Finding::failed(
+                FILE,
+                format!("{} cannot be read: {cause}", data_dir::DATABASE_FILE),
+                RESTORE,
+            )]);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut findings = Vec::new();
+    let done = check_all(snapshot.connection(), vault, &mut findings).await;
+    let ended = snapshot.end().await;
+    match done {
+        // Of a damaged file, not everything can be read.
+        Err(error) if findings.iter().any(|finding| finding.check == FILE && finding.remedy.is_some()) => {
+            findings.push(Finding::skipped("the rest", format!("cannot be read: {error}"), RESTORE));
+        }
+        done => done.and(ended)?,
+    }
+    Ok(findings)
+}
+
+async fn check_all(
+    connection: &mut SqliteConnection,
+    vault: Option<&Vault>,
+    findings: &mut Vec<Finding>,
+) -> Result<(), StorageError> {
+    findings.push(file(connection).await);
+    let status = schema::status(connection).await?;
+    findings.push(schema_finding(&status));
+    if status.version < status.known || status.is_too_new {
+        let detail = "the schema is not that of this engine";
+        findings.push(Finding::skipped(
+            "rows",
+            detail,
+            "run the command of the engine that uses this database",
+        ));
+        return Ok(());
+    }
+    findings.push(events_of_deliveries(connection).await?);
+    findings.push(tenants(connection).await?);
+    findings.push(changes(connection).await?);
+    findings.push(plugins(connection).await?);
+    let key = key(connection, vault).await?;
+    let opens = key.remedy.is_none();
+    findings.push(key);
+    findings.push(match vault.filter(|_| opens) {
+        Some(vault) => secrets(connection, vault).await?,
+        None => Finding::skipped(SECRETS, "not checked without the key", GIVE_THE_KEY),
+    });
+    Ok(())
+}
+
+/// Whether SQLite finds its file sound: every page, every index, every row.
+async fn file(connection: &mut SqliteConnection) -> Finding {
+    let query = sqlx::query_scalar("PRAGMA integrity_check(100)");
+    let mut lines: Vec<String> = match query.fetch_all(connection).await {
+        Ok(lines) => lines,
+        Err(error) => vec![error.to_string()],
+    };
+    lines.retain(|line| line != "ok");
+    if lines.is_empty() {
+        return Finding::ok(FILE, "`PRAGMA integrity_check` finds nothing");
+    }
+    lines.truncate(NAMED_DAMAGE);
+    Finding::failed(FILE, lines.join("; "), RESTORE)
+}
+
+async fn count(connection: &mut SqliteConnection, sql: String) -> Result<i64, StorageError> {
+    Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await?)
+}
+
+async fn events_of_deliveries(connection: &mut SqliteConnection) -> Result<Finding, StorageError> {
+    let sql = "SELECT count(*) FROM deliveries d INDEXED BY deliveries_unfinished \
+        WHERE d.state < 3 AND NOT EXISTS (SELECT 1 FROM events e WHERE e.key = d.event_key)";
+    let found = count(connection, sql.to_owned()).await?;
+    Ok(Finding::none_of(EVENTS, found, "unfinished deliveries without their event", RESTORE_OR_REPORT))
+}
+
+async fn tenants(connection: &mut SqliteConnection) -> Result<Finding, StorageError> {
+    let mut found = 0;
+    for table in ["projects", "api_keys", "hooks", "logins", "domain_tokens"] {
+        let sql = format!("SELECT count(*) FROM {table} WHERE tenant_id NOT IN (SELECT id FROM tenants)");
+        found += count(connection, sql).await?;
+    }
+    Ok(Finding::none_of(
+        TENANTS,
+        found,
+        "hooks, keys, projects or logins without their tenant",
+        RESTORE_OR_REPORT,
+    ))
+}
+
+/// Whether the log of configuration changes is without gaps and can be read.
+async fn changes(connection: &mut SqliteConnection) -> Result<Finding, StorageError> {
+    let sql = "SELECT ifnull(max(revision) - min(revision) + 1 - count(*), 0) FROM directory_changes";
+    let mut found = count(connection, sql.to_owned()).await?;
+    let sql = "SELECT kind, tenant_id, name FROM directory_changes";
+    let rows: Vec<(String, i64, String)> = sqlx::query_as(sql).fetch_all(connection).await?;
+    found += rows.into_iter().filter_map(|row| config_key_from_row(row).err()).map(|_| 1).sum::<i64>();
+    Ok(Finding::none_of(CHANGES, found, "changes that are missing or cannot be read", RESTORE_OR_REPORT))
+}
+
+/// Whether the bytes of each plugin are there and have their digest.
+async fn plugins(connection: &mut SqliteConnection) -> Result<Finding, StorageError> {
+    let sql = "SELECT DISTINCT digest FROM plugin_versions";
+    let digests: Vec<Vec<u8>> = sqlx::query_scalar(sql).fetch_all(&mut *connection).await?;
+    let (all, mut found) = (digests.len(), 0);
+    for digest in digests {
+        let query = sqlx::query_scalar("SELECT wasm FROM plugin_blobs WHERE digest = ?").bind(&digest);
+        let wasm: Option<Vec<u8>> = query.fetch_optional(&mut *connection).await?;
+        found += i64::from(wasm.is_none_or(|wasm| Digest::of(&wasm).0.as_slice() != digest));
+    }
+    if found == 0 {
+        return Ok(Finding::ok(PLUGINS, format!("all {all} have their digest")));
+    }
+    let detail = format!("{found} of {all} are missing or do not have their digest");
+    Ok(Finding::failed(PLUGINS, detail, "upload these plugins again, or restore a backup"))
+}
+
+async fn key(connection: &mut SqliteConnection, vault: Option<&Vault>) -> Result<Finding, StorageError> {
+    let Some(vault) = vault else { return Ok(Finding::skipped(KEY, "there is none here", GIVE_THE_KEY)) };
+    let first = engine_state::get(connection, KEY_CHECK).await?.unwrap_or_default();
+    let others = sealing::other_checks(connection).await?;
+    Ok(match check_keys(&first, &others, vault) {
+        Ok(_) => Finding::ok(KEY, "it is the one that the database is encrypted with"),
+        Err(error) => Finding::failed(KEY, error.to_string(), GIVE_THE_KEY),
+    })
+}
+
+async fn secrets(connection: &mut SqliteConnection, vault: &Vault) -> Result<Finding, StorageError> {
+    let mut count = SecretCount::default();
+    let opens = |context: &str, sealed: &[u8]| vault.opened_by(context, sealed).is_some();
+    let sql = "SELECT tenant_id, name, secret FROM logins";
+    let logins: Vec<(i64, String, Vec<u8>)> = sqlx::query_as(sql).fetch_all(&mut *connection).await?;
+    for (tenant, name, sealed) in logins {
+        count.add(opens(&login_context_of(TenantId(tenant), &name), &sealed), || format!("login {name}"));
+    }
+    let mut after = i64::MIN;
+    loop {
+        type Row = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
+        let sql = "SELECT id, sealed, authorization FROM hooks WHERE id > ? ORDER BY id LIMIT ?";
+        let rows: Vec<Row> =
+            sqlx::query_as(sql).bind(after).bind(ROWS_AT_ONCE).fetch_all(&mut *connection).await?;
+        let Some((last, ..)) = rows.last() else { break };
+        after = *last;
+        for (id, sealed, authorization) in rows {
+            let sealed = sealed.is_none_or(|sealed| opens(&hook_context_of(id), &sealed));
+            let authorization =
+                authorization.is_none_or(|sealed| opens(&authorization_context_of(id), &sealed));
+            count.add(sealed && authorization, || HookId(id).to_string());
+        }
+    }
+    let mut after = i64::MIN;
+    loop {
+        let sql = "SELECT delivery_id, sealed FROM rendered_requests WHERE delivery_id > ? ORDER BY delivery_id LIMIT ?";
+        let query = sqlx::query_as(sql).bind(after).bind(ROWS_AT_ONCE);
+        let rows: Vec<(i64, Option<Vec<u8>>)> = query.fetch_all(&mut *connection).await?;
+        let Some((last, _)) = rows.last() else { break };
+        after = *last;
+        for (id, sealed) in rows {
+            let opens = sealed.is_none_or(|sealed| opens(&request_context_of(id), &sealed));
+            count.add(opens, || format!("request of {}", DeliveryId(id)));
+        }
+    }
+    Ok(count.finding())
+}

@@ -17,7 +17,9 @@ pub(crate) fn raise_limit() -> usize {
 }
 
 /// Files that the engine has open beside connections: those of the database, and at most 32 uploads and 32 downloads.
-const BASE_FILES: usize = 128;
+const BASE_FILES: usize = 128 + ADMIN_CONNECTIONS;
+/// The maximum number of connections of the admin listener.
+pub(crate) const ADMIN_CONNECTIONS: usize = 32;
 /// Files that the thread of each core has open.
 const FILES_PER_CORE: usize = 4;
 /// The maximum number of idle connections to receivers.
@@ -67,10 +69,10 @@ mod tests {
     fn the_maxima_fit_into_the_limit() {
         for (limit, max_in_flight, in_flight, idle, clients) in [
             (64, 512, 8, 0, 8),
-            (256, 512, 72, 16, 32),
-            (1_024, 512, 512, 125, 251),
-            (4_096, 512, 512, 1_024, 2_424),
-            (4_096, 3_000, 2_376, 528, 1_056),
+            (256, 512, 51, 12, 25),
+            (1_024, 512, 512, 114, 230),
+            (4_096, 512, 512, 1_024, 2_392),
+            (4_096, 3_000, 2_355, 524, 1_049),
             (usize::MAX, 512, 512, 1_024, 10_000),
         ] {
             let shares = Shares::of(limit, max_in_flight, 2);

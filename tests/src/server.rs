@@ -24,6 +24,7 @@ const ENCRYPTION_KEY: &str = "dGhlIGtleSBvZiB0ZXN0cywgMzIgYnl0ZXMgbG9uZyE=";
 pub struct Server {
     child: Child,
     base: String,
+    admin: Option<String>,
     stored: Stored,
     program: Program,
     environment: Vec<(String, String)>,
@@ -62,12 +63,20 @@ fn settings(environment: &[(&str, &str)]) -> Vec<(String, String)> {
         ("HOOKWRIGHT_ADMIN_KEY".to_owned(), ADMIN_KEY.to_owned()),
         ("HOOKWRIGHT_EGRESS_ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
         ("HOOKWRIGHT_LOG".to_owned(), "warn".to_owned()),
+        ("HOOKWRIGHT_ADMIN_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
     ];
     for (name, value) in environment {
         all.retain(|(given, _)| given != name);
         all.push(((*name).to_owned(), (*value).to_owned()));
     }
     all
+}
+
+/// The URL on loopback in a line of the greeting.
+fn url_in(line: &str) -> Option<String> {
+    let at = ["http://127.0.0.1:", "https://127.0.0.1:"].iter().find_map(|start| line.find(start))?;
+    let url: String = line[at..].chars().take_while(|c| !c.is_whitespace()).collect();
+    Some(url.trim_end_matches('/').to_owned())
 }
 
 impl Server {
@@ -147,20 +156,22 @@ impl Server {
             .unwrap_or_else(|error| panic!("{program}: {error}"));
         let stdout = child.stdout.take().expect("its output is piped");
         let mut lines = BufReader::new(stdout).lines();
-        let address = async {
+        let addresses = async {
+            let mut urls = Vec::new();
             while let Ok(Some(line)) = lines.next_line().await {
-                if let Some(at) = line.find("http://127.0.0.1:") {
-                    let url: String = line[at..].chars().take_while(|c| !c.is_whitespace()).collect();
-                    return Some(url.trim_end_matches('/').to_owned());
+                if line.contains("/openapi.json") {
+                    break;
                 }
+                urls.extend(url_in(&line));
             }
-            None
+            urls.into_iter()
         };
-        let base = tokio::time::timeout(crate::TIMEOUT, address).await.ok().flatten();
-        let base = base.unwrap_or_else(|| panic!("{program} prints its address"));
+        let mut urls = tokio::time::timeout(crate::TIMEOUT, addresses).await.unwrap_or_default();
+        let base = urls.next().unwrap_or_else(|| panic!("{program} prints its address"));
+        let admin = urls.next();
         // Read all further output, so that the process never blocks on a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, base, stored, program, environment }
+        Self { child, base, admin, stored, program, environment }
     }
 
     /// Whether the process has ended.
@@ -179,14 +190,22 @@ impl Server {
         self.child.kill().await.expect("a child can be killed");
     }
 
+    /// Sends a signal, such as `-HUP`.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub async fn signal(&self, signal: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args([signal, &id]).status().await.expect("`kill` exists");
+        assert!(sent.success());
+    }
+
     /// Sends SIGTERM and waits for its exit code.
     ///
     /// # Panics
     /// If it does not end in time.
     pub async fn terminate(&mut self) -> Option<i32> {
-        let id = self.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await.expect("`kill` exists");
-        assert!(sent.success());
+        self.signal("-TERM").await;
         let ended = tokio::time::timeout(crate::TIMEOUT, self.child.wait()).await.expect("it ends in time");
         ended.expect("a child can be waited for").code()
     }
@@ -222,6 +241,12 @@ impl Server {
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// The URL of its admin listener, if it has one.
+    #[must_use]
+    pub fn admin(&self) -> Option<&str> {
+        self.admin.as_deref()
     }
 
     /// Its data directory.

@@ -12,7 +12,7 @@ use http::{HeaderMap, header};
 use subtle::ConstantTimeEq as _;
 
 use super::problem::{Kind, Problem, shorten};
-use crate::clients::{Client, TooManyBusy};
+use crate::clients::{Callers, Client, TooManyBusy};
 use crate::directory::{Directory, hash_key};
 use crate::domain::{KeyId, Scope, Scopes, Tenant, TenantId};
 
@@ -195,6 +195,7 @@ pub(super) fn watched<E: From<Problem>>(
             if caller.is_operator() && client.is_throttled(headers) {
                 return Err(too_many_failures().into());
             }
+            check_listener(&caller, client.callers())?;
             if let Some(tenant) = caller.tenant() {
                 let counted = client.act_for(tenant);
                 // The operator is exempt, so that it can act for a tenant that sends too many requests.
@@ -213,6 +214,20 @@ fn suspended() -> Problem {
     let detail =
         "the operator has suspended the tenant: its requests are refused until the operator resumes it";
     Problem::new(Kind::TenantSuspended, detail)
+}
+
+/// Refuses a valid key on a listener that is not for it. Only its owner learns that it is valid.
+fn check_listener(caller: &Caller, accepted: Callers) -> Result<(), Problem> {
+    let detail = match (accepted, caller.is_operator()) {
+        (Callers::Tenants, true) => {
+            "operators' keys are not accepted here; send the request to the admin listener (settings `operator_api` and `admin_listen`)"
+        }
+        (Callers::Operators, false) => {
+            "tenants' keys are not accepted on the admin listener; send the request to the API's own (setting `listen`)"
+        }
+        _ => return Ok(()),
+    };
+    Err(Problem::new(Kind::Forbidden, detail))
 }
 
 fn too_many_failures() -> Problem {

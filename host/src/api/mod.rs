@@ -5,6 +5,7 @@
 //! middleware: each handler requests what it needs through extractors, so publishing an event pays for
 //! nothing else.
 
+mod admin;
 pub mod apizee;
 pub mod auth;
 pub mod body;
@@ -36,11 +37,38 @@ use problem::{Kind, Problem, shorten};
 /// The prefix of the paths of v3.
 const V3: &str = "/api/v3/";
 
-/// The router with the routes of every surface.
-pub fn router(state: ApiState) -> Router {
-    let (routes, _) = v3::routes().split_for_parts();
-    let routes = routes.nest("/api/v1", v1_project_web_hook::routes()).merge(v2_webitel::routes());
-    let routes = with_fallbacks(routes).with_state(SharedApiState::new(state));
+/// What the listeners of the engine serve.
+pub struct Routers {
+    /// Every surface.
+    pub api: Router,
+    /// Probes and metrics; and v3, if operators use it there.
+    pub admin: Router,
+}
+
+/// Which routes the admin listener has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminRoutes {
+    /// Probes and metrics.
+    Monitoring,
+    /// Those of v3 as well.
+    MonitoringAndV3,
+}
+
+/// The routers of all listeners.
+pub fn routers(state: ApiState, admin: AdminRoutes) -> Routers {
+    let state = SharedApiState::new(state);
+    let (v3, _) = v3::routes().split_for_parts();
+    let monitoring = admin::routes();
+    let admin = match admin {
+        AdminRoutes::Monitoring => with_fallbacks(monitoring).with_state(state.clone()),
+        AdminRoutes::MonitoringAndV3 => complete(monitoring.merge(v3.clone()), state.clone()),
+    };
+    let api = v3.nest("/api/v1", v1_project_web_hook::routes()).merge(v2_webitel::routes());
+    Routers { api: complete(api, state), admin }
+}
+
+fn complete(routes: Router<SharedApiState>, state: SharedApiState) -> Router {
+    let routes = with_fallbacks(routes).with_state(state);
     // A fallback, so that requests with a canonical path pay nothing.
     let again = routes.clone();
     routes.fallback(move |request: Request| without_slash(again, request))

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::clients::{ClientLimits, TrustedProxies};
-use crate::config::Config;
+use crate::clients::{Callers, ClientLimits, TrustedProxies};
+use crate::config::{Config, OperatorApi};
 use crate::delivery::DispatcherLimits;
 use crate::directory::Quotas;
 use crate::domain::Limit;
-use crate::open_files::{self, Shares};
+use crate::open_files::{self, ADMIN_CONNECTIONS, Shares};
 use crate::private_file::COMPILED_DIR;
 use crate::sandbox::{Compiler, Limits, SandboxConfig};
 use crate::vault::Keys;
@@ -15,6 +15,9 @@ use crate::vault::Keys;
 /// How many deliveries may be unfinished for each request that may be in progress. While the disk
 /// takes many records at once, requests must not wait for them.
 const UNFINISHED_FOR_EACH: usize = 3;
+
+/// The memory for requests on the admin listener, and again as much for responses, in bytes.
+const ADMIN_MEMORY_BYTES: usize = 16 << 20;
 
 /// The keys that `config` gives.
 #[must_use]
@@ -69,6 +72,23 @@ pub(super) fn client_limits(config: &Config, connections: usize) -> ClientLimits
         trusted_proxies: TrustedProxies(config.trusted_proxies.clone()),
         request_bytes: config.request_memory_bytes,
         answer_bytes: config.request_memory_bytes / 5 * 3,
+        callers: match config.operator_api {
+            OperatorApi::Shared => Callers::All,
+            OperatorApi::Admin => Callers::Tenants,
+        },
+    }
+}
+
+/// The limits of the admin listener are its own, so that no client of the API keeps a probe or a scrape away.
+pub(super) fn admin_client_limits(config: &Config) -> ClientLimits {
+    ClientLimits {
+        connections: ADMIN_CONNECTIONS - ADMIN_CONNECTIONS / 8,
+        spare_connections: ADMIN_CONNECTIONS / 8,
+        connections_per_address: ADMIN_CONNECTIONS / 2,
+        trusted_proxies: TrustedProxies(config.trusted_proxies.clone()),
+        request_bytes: ADMIN_MEMORY_BYTES,
+        answer_bytes: ADMIN_MEMORY_BYTES,
+        callers: Callers::Operators,
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{CommandLine, SETTINGS};
+use crate::config::{CommandLine, settings};
 use crate::sandbox::compiler;
 
 /// Hookwright: a webhook delivery engine whose payload logic is sandboxed WebAssembly.
@@ -168,7 +168,7 @@ pub(super) struct Run {
     pub(super) event_type: Option<String>,
 }
 
-/// `--config` and one option for each of [`SETTINGS`].
+/// `--config` and one option for each of the [`settings()`].
 pub(super) struct Settings {
     pub(super) command_line: CommandLine,
 }
@@ -180,7 +180,7 @@ impl Args for Settings {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help("Read settings from this TOML file [env: HOOKWRIGHT_CONFIG]");
-        SETTINGS.iter().fold(command.arg(config), |command, setting| {
+        settings().fold(command.arg(config), |command, setting| {
             let default = setting.default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
             let option = Arg::new(setting.name)
                 .long(setting.option())
@@ -205,7 +205,7 @@ impl FromArgMatches for Settings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut command_line =
             CommandLine { config: matches.get_one::<PathBuf>("config").cloned(), ..CommandLine::default() };
-        for setting in SETTINGS {
+        for setting in settings() {
             if let Some(texts) = matches.get_many::<String>(setting.name) {
                 let text = texts.map(String::as_str).collect::<Vec<_>>().join(",");
                 command_line.settings.insert(setting.name, text);
@@ -237,7 +237,7 @@ mod tests {
         Arguments::command().debug_assert();
         let mut command = Arguments::command();
         let help = command.find_subcommand_mut("serve").unwrap().render_long_help().to_string();
-        for setting in SETTINGS {
+        for setting in settings() {
             let option = format!("--{}", setting.option());
             assert!(
                 help.contains(&format!("{option} <")) || help.contains(&format!("{option} [<")),

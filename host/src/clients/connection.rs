@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::address::{TrustedProxies, group};
 use super::busy::{BusyConnections, TooManyBusy};
+use super::limits::{Callers, ClientLimits};
 use super::logins::FailedLogins;
 use super::memory::{Budget, NoRoom, Reserved};
 use crate::clock;
@@ -35,6 +36,7 @@ pub(super) struct Context {
     answers: Arc<Budget>,
     pub(super) busy: BusyConnections,
     pub(super) failed_logins: FailedLogins,
+    callers: Callers,
 }
 
 /// One connection of a client.
@@ -58,19 +60,15 @@ pub struct Client {
 }
 
 impl Context {
-    pub(super) fn new(
-        connections: usize,
-        trusted_proxies: TrustedProxies,
-        request_bytes: usize,
-        answer_bytes: usize,
-    ) -> Self {
+    pub(super) fn new(limits: &ClientLimits) -> Self {
         Self {
             started: clock::monotonic(),
-            trusted_proxies,
-            requests: Budget::new(request_bytes),
-            answers: Budget::new(answer_bytes),
-            busy: BusyConnections::new(connections),
+            trusted_proxies: limits.trusted_proxies.clone(),
+            requests: Budget::new(limits.request_bytes),
+            answers: Budget::new(limits.answer_bytes),
+            busy: BusyConnections::new(limits.connections),
             failed_logins: FailedLogins::default(),
+            callers: limits.callers,
         }
     }
 
@@ -98,6 +96,12 @@ impl Client {
             failed_logins: AtomicU32::new(0),
             context: Arc::clone(context),
         }
+    }
+
+    /// Whose keys are accepted on this connection.
+    #[must_use]
+    pub fn callers(&self) -> Callers {
+        self.context.callers
     }
 
     /// A request has arrived. Returns its number on this connection.

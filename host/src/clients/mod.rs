@@ -13,6 +13,7 @@
 mod address;
 mod busy;
 mod connection;
+mod limits;
 mod logins;
 mod memory;
 mod table;
@@ -27,25 +28,9 @@ use address::group;
 pub use busy::TooManyBusy;
 pub use connection::Client;
 use connection::Context;
+pub use limits::{Callers, ClientLimits};
 pub use memory::{Budget, NoRoom, Reserved, UNCOUNTED};
 use table::{AddressCount, MayEnd, Table};
-
-/// How many connections there may be, and how much memory their requests and responses may take.
-#[derive(Debug, Clone)]
-pub struct ClientLimits {
-    /// Connections from all addresses together.
-    pub connections: usize,
-    /// Besides those, while as many are ending to make room.
-    pub spare_connections: usize,
-    /// From one address, or one IPv6 network of 64 bits, unless it is a trusted proxy.
-    pub connections_per_address: usize,
-    /// Addresses that speak for many clients.
-    pub trusted_proxies: TrustedProxies,
-    /// Bytes of requests' bodies that are in memory at the same time.
-    pub request_bytes: usize,
-    /// Bytes of responses that are in memory at the same time, until they are sent.
-    pub answer_bytes: usize,
-}
 
 /// See the module's head.
 #[derive(Debug)]
@@ -64,23 +49,11 @@ pub struct Admitted {
     clients: Arc<Clients>,
 }
 
-impl ClientLimits {
-    /// An address that has fewer connections than this may have one of the last quarter.
-    fn few_connections(&self) -> usize {
-        self.connections.div_ceil(32)
-    }
-}
-
 impl Clients {
     /// No client is connected yet.
     #[must_use]
     pub fn new(limits: ClientLimits) -> Arc<Self> {
-        let context = Context::new(
-            limits.connections,
-            limits.trusted_proxies.clone(),
-            limits.request_bytes,
-            limits.answer_bytes,
-        );
+        let context = Context::new(&limits);
         Arc::new(Self { limits, table: Mutex::default(), emptied: Notify::new(), context: Arc::new(context) })
     }
 

@@ -16,6 +16,7 @@ fn clients(connections: usize, connections_per_address: usize) -> Arc<Clients> {
         trusted_proxies,
         request_bytes,
         answer_bytes,
+        callers: Callers::All,
     })
 }
 

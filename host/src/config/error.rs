@@ -42,6 +42,14 @@ pub enum ConfigError {
         /// The values that are allowed.
         allowed: String,
     },
+    /// Two settings do not go together.
+    #[error("setting `{name}` needs {needed}")]
+    Incomplete {
+        /// The name of the setting that is set.
+        name: &'static str,
+        /// What it needs.
+        needed: &'static str,
+    },
     /// The value of an environment variable is not UTF-8.
     #[error("the environment variable {variable} is not UTF-8")]
     NotUtf8 {

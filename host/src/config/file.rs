@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::ConfigError;
-use super::{SETTINGS, Setting};
+use super::{Setting, settings};
 
 /// Reads the settings in the file at `path`, as text by name.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<&'static str, String>, ConfigError> {
@@ -45,5 +45,5 @@ fn text_of(setting: &Setting, value: &toml::Value) -> Option<String> {
 }
 
 fn names() -> String {
-    SETTINGS.iter().map(|setting| setting.name).collect::<Vec<_>>().join(", ")
+    settings().map(|setting| setting.name).collect::<Vec<_>>().join(", ")
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Origin};
 use super::values::Config;
-use super::{SETTINGS, Setting, file};
+use super::{Setting, check, file, settings};
 
 /// The environment variable with the path of the settings file, an alternative to `--config`.
 const CONFIG_VARIABLE: &str = "HOOKWRIGHT_CONFIG";
@@ -47,7 +47,7 @@ pub fn process_variables() -> impl Iterator<Item = String> {
 pub fn unknown_variables(variables: impl Iterator<Item = String>) -> Vec<String> {
     const OTHERS: [&str; 3] = [CONFIG_VARIABLE, "HOOKWRIGHT_URL", "HOOKWRIGHT_KEY"];
     let is_known = |name: &String| {
-        OTHERS.contains(&name.as_str()) || SETTINGS.iter().any(|setting| setting.variable() == *name)
+        OTHERS.contains(&name.as_str()) || settings().any(|setting| setting.variable() == *name)
     };
     variables.filter(|name| name.starts_with("HOOKWRIGHT_") && !is_known(name)).collect()
 }
@@ -72,7 +72,7 @@ pub fn load(
     };
     let from_file = path.as_deref().map(file::read).transpose()?.unwrap_or_default();
     let mut config = Config::placeholder();
-    for setting in SETTINGS {
+    for setting in settings() {
         let found = match command_line.settings.get(setting.name) {
             Some(text) => Some((text.clone(), Origin::CommandLine(setting.option()))),
             None => match variable(&setting.variable())? {
@@ -82,8 +82,10 @@ pub fn load(
         };
         if let Some((text, origin)) = found {
             apply(setting, &mut config, &text, origin)?;
+            config.given.insert(setting.name, &text);
         }
     }
+    check::check(&config)?;
     Ok(config)
 }
 

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::values::{AdminKey, LogFormat};
+use super::values::{AdminKey, LogFormat, OperatorApi};
 use crate::domain::egress_route::{EgressProxy, SourceAddresses};
 use crate::domain::receiver_options::is_dns_name;
 use crate::domain::{EgressRule, SecretText, ShortText};
@@ -184,6 +184,15 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
 fn names_a_level_or_target(directive: &str) -> bool {
     let is_target = directive.contains(['=', '[', ':']) || directive == env!("CARGO_PKG_NAME");
     is_target || directive.is_empty() || directive.parse::<LevelFilter>().is_ok()
+}
+
+/// Where operators' keys are accepted.
+pub(super) fn operator_api(text: &str) -> Result<OperatorApi, String> {
+    match text {
+        "shared" => Ok(OperatorApi::Shared),
+        "admin" => Ok(OperatorApi::Admin),
+        _ => Err("shared or admin".to_owned()),
+    }
 }
 
 /// The format of log lines.

@@ -1,4 +1,6 @@
-//! The table of settings.
+//! The table of settings. Parts of it that belong together have a file each.
+
+mod listeners;
 
 use super::values::Config;
 use super::{read, tenant_limits};
@@ -37,8 +39,13 @@ impl Setting {
     /// The setting with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
-        SETTINGS.iter().find(|setting| setting.name == name)
+        settings().find(|setting| setting.name == name)
     }
+}
+
+/// All settings, in the order of the help and of `host/docs/settings.md`.
+pub fn settings() -> impl Iterator<Item = &'static Setting> {
+    [listeners::SETTINGS, SETTINGS].into_iter().flatten()
 }
 
 /// Defines a setting that `$read` parses into the field `$field`.
@@ -59,6 +66,7 @@ macro_rules! setting {
         }
     };
 }
+use setting;
 
 const MIB: usize = 1 << 20;
 
@@ -66,7 +74,7 @@ impl Default for Config {
     /// The defaults of all settings.
     fn default() -> Self {
         let mut config = Self::placeholder();
-        for setting in SETTINGS {
+        for setting in settings() {
             if let Some(text) = setting.default {
                 (setting.apply)(&mut config, text).expect("a test checks that every default is valid");
             }
@@ -75,15 +83,8 @@ impl Default for Config {
     }
 }
 
-/// All settings, in the order of the help and of `host/docs/settings.md`.
-pub static SETTINGS: &[Setting] = &[
-    setting!(
-        "listen",
-        "ADDRESS",
-        Some("127.0.0.1:8080"),
-        "The address and port on which the API listens; port 0 selects a free port",
-        listen = read::listen
-    ),
+/// The settings that are in no other part.
+static SETTINGS: &[Setting] = &[
     setting!(
         "data_dir",
         "DIR",

@@ -89,13 +89,13 @@ tenant_limit!(
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::SETTINGS;
+    use super::super::settings::settings;
     use crate::domain::Limit;
 
     #[test]
     fn every_limit_of_a_tenant_has_its_setting() {
         for limit in Limit::ALL {
-            assert!(SETTINGS.iter().any(|setting| setting.name == limit.setting()), "{limit:?}");
+            assert!(settings().any(|setting| setting.name == limit.setting()), "{limit:?}");
         }
     }
 }

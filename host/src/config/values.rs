@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
+use super::given::Given;
 use crate::domain::egress_route::{EgressProxy, SourceAddresses};
 use crate::domain::{EgressRule, SecretText, ShortText, TenantLimits};
 use crate::vault::Key;
@@ -17,6 +18,18 @@ use crate::vault::Key;
 pub struct Config {
     /// The address and port on which the API listens; port 0 selects a free port.
     pub listen: SocketAddr,
+    /// The certificate of that listener, if it serves TLS.
+    pub tls_cert_file: Option<PathBuf>,
+    /// The private key of the certificate.
+    pub tls_key_file: Option<PathBuf>,
+    /// The address and port of probes and metrics, if there are any.
+    pub admin_listen: Option<SocketAddr>,
+    /// The certificate of that listener, if it serves TLS.
+    pub admin_tls_cert_file: Option<PathBuf>,
+    /// The private key of the certificate.
+    pub admin_tls_key_file: Option<PathBuf>,
+    /// Where operators' keys are accepted.
+    pub operator_api: OperatorApi,
     /// The directory of the database and the compiled plugins.
     pub data_dir: PathBuf,
     /// The URL of the PostgreSQL database, if the database is not in the data directory.
@@ -87,6 +100,8 @@ pub struct Config {
     pub log: String,
     /// The format of log lines.
     pub log_format: LogFormat,
+    /// The texts that these values come from.
+    pub given: Given,
 }
 
 impl Config {
@@ -94,6 +109,12 @@ impl Config {
     pub(super) fn placeholder() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls_cert_file: None,
+            tls_key_file: None,
+            admin_listen: None,
+            admin_tls_cert_file: None,
+            admin_tls_key_file: None,
+            operator_api: OperatorApi::Shared,
             data_dir: PathBuf::new(),
             database: None,
             database_connections: 0,
@@ -129,8 +150,18 @@ impl Config {
             plugin_memory_bytes: 0,
             log: String::new(),
             log_format: LogFormat::Text,
+            given: Given::default(),
         }
     }
+}
+
+/// Where operators' keys are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperatorApi {
+    /// On the listener of the API, as tenants' keys.
+    Shared,
+    /// On the admin listener only, where tenants' keys are not accepted.
+    Admin,
 }
 
 /// The format of log lines.

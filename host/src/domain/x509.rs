@@ -19,7 +19,7 @@ const VERSION: u8 = 0xa0;
 
 /// What a certificate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Description {
+pub struct Description {
     /// The subject's distinguished name, such as `CN=hooks.example, O=Example`.
     pub subject: String,
     /// The end of its validity.
@@ -27,7 +27,8 @@ pub(super) struct Description {
 }
 
 /// Describes a certificate in DER; `None` if it is malformed.
-pub(super) fn describe(der: &[u8]) -> Option<Description> {
+#[must_use]
+pub fn describe(der: &[u8]) -> Option<Description> {
     let (certificate, rest) = Element::read(der)?;
     let mut to_be_signed = Reader(certificate.of(SEQUENCE)?).next()?.of(SEQUENCE).map(Reader)?;
     let mut first = to_be_signed.next()?;

@@ -2,10 +2,13 @@
 //!
 //! [`clients`](crate::clients) decides how many connections there may be, and which end to make room.
 
+mod certificate;
 mod heads;
 mod host;
 mod response_body;
 mod stream;
+mod tls;
+mod transport;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -28,8 +31,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+pub use self::certificate::{Certificate, CertificateError, CertificateFiles, LoadedCertificate};
 use self::response_body::ResponseBody;
 use self::stream::ClientStream;
+use self::transport::Transport;
 use crate::clients::{Admitted, Client, Clients};
 use crate::clock;
 use crate::cores::Cores;
@@ -66,15 +71,31 @@ pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves `clients` until `stop`. Requests under way may then finish until the deadline that `stop` was given.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    cores: Arc<Cores>,
-    clients: Arc<Clients>,
-    stop: Stop,
-) {
-    let server = Server::new(router, cores);
+/// Takes over a listening socket.
+///
+/// # Errors
+/// If the system refuses it.
+pub fn adopt(socket: std::net::TcpListener) -> std::io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
+}
+
+/// What a listener serves, and where.
+pub struct Served {
+    /// What answers requests.
+    pub router: Router,
+    /// Who may be connected.
+    pub clients: Arc<Clients>,
+    /// The cores over which connections are spread. Without them they stay on the current runtime.
+    pub cores: Option<Arc<Cores>>,
+    /// The certificate, if the listener speaks TLS.
+    pub certificate: Option<Arc<Certificate>>,
+}
+
+/// Serves clients until `stop`. Requests under way may then finish until the deadline that `stop` was given.
+pub async fn serve(listener: TcpListener, served: Served, stop: Stop) {
+    let clients = Arc::clone(&served.clients);
+    let server = Server::new(served);
     let mut reports = tokio::time::interval(REPORT_INTERVAL);
     loop {
         let (stream, address) = tokio::select! {
@@ -87,6 +108,8 @@ pub async fn serve(
         };
         match clients.admit(address.ip()) {
             Some(admitted) => server.serve_on_core(stream, admitted),
+            // A client that expects TLS could not read it.
+            None if server.certificate.is_some() => {}
             // Its request may not have been read, and then the client only sees that the connection broke.
             None => drop(stream.try_write(NO_ROOM)),
         }
@@ -101,26 +124,38 @@ pub async fn serve(
 struct Server {
     http: http1::Builder,
     router: Router,
-    cores: Arc<Cores>,
+    cores: Option<Arc<Cores>>,
+    certificate: Option<Arc<Certificate>>,
 }
 
 impl Server {
-    fn new(router: Router, cores: Arc<Cores>) -> Self {
+    fn new(Served { router, cores, certificate, .. }: Served) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(false);
         http.max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFER);
-        Self { http, router, cores }
+        Self { http, router, cores, certificate }
     }
 
     fn serve_on_core(&self, stream: TcpStream, admitted: Admitted) {
         // Responses are small and must not wait for acknowledgements. If it cannot be set, they are only slower.
         let _ = stream.set_nodelay(true);
         set_send_timeout(&stream);
-        let core = self.cores.round_robin();
-        match moved(stream, core) {
-            Ok(stream) => {
-                drop(core.spawn(converse(self.http.clone(), stream, self.router.clone(), admitted)));
+        let (http, router, certificate) = (self.http.clone(), self.router.clone(), self.certificate.clone());
+        let conversation = |stream| async move {
+            let transport = match &certificate {
+                Some(certificate) => tls::secured(stream, certificate, &admitted).await,
+                None => Some(Transport::Plain(stream)),
+            };
+            if let Some(transport) = transport {
+                converse(http, transport, router, admitted).await;
             }
+        };
+        let Some(core) = self.cores.as_ref().map(|cores| cores.round_robin()) else {
+            drop(tokio::spawn(conversation(stream)));
+            return;
+        };
+        match moved(stream, core) {
+            Ok(stream) => drop(core.spawn(conversation(stream))),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot serve a connection");
             }
@@ -152,10 +187,10 @@ impl Stop {
 }
 
 /// Serves the requests on a connection until that ends.
-async fn converse(http: http1::Builder, stream: TcpStream, router: Router, admitted: Admitted) {
+async fn converse(http: http1::Builder, transport: Transport, router: Router, admitted: Admitted) {
     let client = admitted.client();
     let service = detached(router, Arc::clone(client));
-    let stream = TokioIo::new(ClientStream::new(stream, Arc::clone(client)));
+    let stream = TokioIo::new(ClientStream::new(transport, Arc::clone(client)));
     let mut connection = pin!(http.serve_connection(stream, service));
     let mut is_told = false;
     let ended = loop {

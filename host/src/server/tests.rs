@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::clients::{ClientLimits, TrustedProxies};
+use crate::clients::{Callers, ClientLimits, TrustedProxies};
 use crate::clock;
 use crate::domain::TenantId;
 
@@ -23,8 +23,12 @@ fn serving(stop: &CancellationToken) -> (SocketAddr, mpsc::UnboundedReceiver<&'s
 fn start(router: Router, stop: &CancellationToken) -> SocketAddr {
     let (listener, address) = listen();
     let cores = Arc::new(Cores::start(stop).unwrap());
-    tokio::spawn(serve(listener, router, cores, clients(16, 16), Stop::default()));
+    tokio::spawn(serve(listener, served(router, cores, clients(16, 16)), Stop::default()));
     address
+}
+
+fn served(router: Router, cores: Arc<Cores>, clients: Arc<Clients>) -> Served {
+    Served { router, clients, cores: Some(cores), certificate: None }
 }
 
 fn listen() -> (TcpListener, SocketAddr) {
@@ -41,6 +45,7 @@ fn clients(connections: usize, connections_per_address: usize) -> Arc<Clients> {
         trusted_proxies: TrustedProxies::default(),
         request_bytes: 1 << 20,
         answer_bytes: 48 << 20,
+        callers: Callers::All,
     })
 }
 
@@ -115,7 +120,7 @@ async fn a_response_that_is_being_written_is_not_cut_at_shutdown() {
     let (listener, address) = listen();
     let cores = Arc::new(Cores::start(&cores_stop).unwrap());
     let stop = Stop::default();
-    let serving = tokio::spawn(serve(listener, large(), cores, clients(16, 16), stop.clone()));
+    let serving = tokio::spawn(serve(listener, served(large(), cores, clients(16, 16)), stop.clone()));
     let (client, status) = ask(address).await;
     assert_eq!(status, "200");
     stop.by(Instant::from_std(clock::monotonic()) + Duration::from_millis(200));
@@ -130,7 +135,7 @@ async fn a_response_that_is_being_written_makes_no_room_and_one_that_is_written_
     let stop = CancellationToken::new();
     let (listener, address) = listen();
     let cores = Arc::new(Cores::start(&stop).unwrap());
-    tokio::spawn(serve(listener, large(), cores, clients(16, 1), Stop::default()));
+    tokio::spawn(serve(listener, served(large(), cores, clients(16, 1)), Stop::default()));
     let (mut first, status) = ask(address).await;
     assert_eq!(status, "200");
     assert_ne!(ask(address).await.1, "200", "the address has one connection already, which is busy");

@@ -165,7 +165,9 @@ async fn a_move_that_is_killed_leaves_a_database_that_no_node_uses_and_begins_an
 
     let settings = node(&target.url(), &data_dir);
     let mut serve = SQLITE.command();
-    serve.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir.join("node"));
+    serve
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--data-dir"])
+        .arg(data_dir.join("node"));
     serve.env("HOOKWRIGHT_ADMIN_KEY", hookwright_tests::server::ADMIN_KEY).envs(settings.clone());
     let (refused, text) = output(serve).await;
     assert!(!refused.status.success() && text.contains("hookwright migrate"), "{text}");

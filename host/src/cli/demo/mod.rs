@@ -24,6 +24,7 @@ use crate::app;
 use crate::clock;
 use crate::config::{self, CommandLine};
 use crate::directory::new_key_text;
+use crate::supervisor::Sockets;
 
 use api::{Api, DELIVERY_TIMEOUT, POLL_INTERVAL, text};
 use receiver::{Arrival, Receiver};
@@ -38,11 +39,12 @@ pub(super) async fn run(events: Vec<Sample>, out: &mut impl Write) -> Result<()>
     let admin_key = new_key_text();
     let command_line = CommandLine::default()
         .with("listen", "127.0.0.1:0")
+        .with("admin_listen", "off")
         .with("data_dir", directory.path().to_string_lossy())
         .with("admin_key", &admin_key)
         .with("egress_allow", "127.0.0.0/8");
-    let engine = app::start(config::load(&command_line, |_| None)?).await?;
-    let api = || Api::new(engine.local_addr(), &admin_key);
+    let engine = app::start(config::load(&command_line, |_| None)?, Sockets::default()).await?;
+    let api = || Api::new(engine.api().address, &admin_key);
     let shown = async {
         let summary = show_all(api(), &events, out).await?;
         outage::show(as_tenant(api(), "outage.example").await?, out).await?;

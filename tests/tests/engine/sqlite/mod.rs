@@ -78,7 +78,8 @@ async fn encryption_keys_can_be_rotated_and_a_wrong_key_is_refused() {
     let second = [("HOOKWRIGHT_ENCRYPTION_KEY", SECOND_KEY)];
     let both = [second[0], ("HOOKWRIGHT_ENCRYPTION_KEY_PREVIOUS", FIRST_KEY)];
     let listen = ("HOOKWRIGHT_LISTEN", "127.0.0.1:0");
-    let refused = run("serve", server.data_dir(), &[second[0], listen]).await;
+    let admin_listen = ("HOOKWRIGHT_ADMIN_LISTEN", "off");
+    let refused = run("serve", server.data_dir(), &[second[0], listen, admin_listen]).await;
     assert!(!refused.status.success());
     assert!(words(&refused).contains("encryption_key_previous"), "{}", words(&refused));
     let done = run("rekey", server.data_dir(), &both).await;

@@ -44,7 +44,7 @@ impl Node {
     pub(super) async fn start(number: usize, settings: &Settings, directory: &Path) -> Result<Self> {
         let program = std::env::current_exe().context("cannot tell which program this is")?;
         let mut command = Command::new(program);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--data-dir"]);
         command.arg(directory.join(format!("node-{number}")));
         for variable in process_variables().filter(|name| name.starts_with("HOOKWRIGHT_")) {
             command.env_remove(variable);

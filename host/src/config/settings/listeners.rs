@@ -1,0 +1,56 @@
+//! The settings of the addresses on which the engine listens.
+
+use super::{Setting, setting};
+use crate::config::read;
+
+pub(super) static SETTINGS: &[Setting] = &[
+    setting!(
+        "listen",
+        "ADDRESS",
+        Some("127.0.0.1:8080"),
+        "The address and port on which the API listens; port 0 selects a free port",
+        listen = read::listen
+    ),
+    setting!(
+        "tls_cert_file",
+        "FILE",
+        None,
+        "A PEM file with the certificate of the API's listener, followed by those of its issuers. With it and `tls_key_file`, the API is served over TLS",
+        tls_cert_file = |text| read::path(text).map(Some)
+    ),
+    setting!(
+        "tls_key_file",
+        "FILE",
+        None,
+        "A PEM file with the private key of the certificate in `tls_cert_file`",
+        tls_key_file = |text| read::path(text).map(Some)
+    ),
+    setting!(
+        "admin_listen",
+        "ADDRESS",
+        Some("127.0.0.1:8081"),
+        "The address and port of probes and metrics, which need no key; port 0 selects a free port; `off`: nowhere",
+        admin_listen = |text| read::or_off(text, read::listen)
+    ),
+    setting!(
+        "admin_tls_cert_file",
+        "FILE",
+        None,
+        "As `tls_cert_file`, for `admin_listen`",
+        admin_tls_cert_file = |text| read::path(text).map(Some)
+    ),
+    setting!(
+        "admin_tls_key_file",
+        "FILE",
+        None,
+        "As `tls_key_file`, for `admin_listen`",
+        admin_tls_key_file = |text| read::path(text).map(Some)
+    ),
+    setting!(
+        "operator_api",
+        "WHERE",
+        Some("shared"),
+        "Where operators' keys are accepted: `shared`, on `listen`, as those of tenants; `admin`, only on `admin_listen`, which then serves the API v3 to operators",
+        operator_api = read::operator_api
+    ),
+];

@@ -1,20 +1,24 @@
 //! The composition root: builds the engine from its parts, runs it, and shuts it down in order.
 
 mod activity;
+mod certificates;
 mod databases;
+mod egress;
 mod expiry;
+mod feeding;
 mod hook_states;
 mod limits;
+mod listeners;
 mod past;
 mod plugin_source;
+mod reload;
+mod workers;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use axum::Router;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -22,47 +26,49 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::admin_key;
 use crate::api::downloads::Downloads;
 use crate::api::uploads::Uploads;
-use crate::api::{self, ApiState};
-use crate::clients::{Budget, Clients};
+use crate::api::{self, AdminRoutes, ApiState, Routers};
 use crate::clock::{self, Clock, SystemClock};
-use crate::clock_watch;
-use crate::config::Config;
+use crate::config::{Config, OperatorApi};
 use crate::cores::Cores;
-use crate::delivery::client::{Connector, DeliveryClient, Route};
-use crate::delivery::egress::EgressPolicy;
-use crate::delivery::feeder::Feeder;
-use crate::delivery::oauth::Tokens;
-use crate::delivery::worker::Worker;
+use crate::delivery::client::{Connector, DeliveryClient};
 use crate::delivery::{
-    Dispatcher, HookHealthMonitor, HookStats, NoticeReceiver, Notices, Pipelines, Recorder, Workers, tls,
+    Dispatcher, HookHealthMonitor, HookStats, MaskedHeaders, NoticeReceiver, Notices, Pipelines, Recorder,
+    Workers,
 };
 use crate::directory::Directory;
+use crate::domain::UnixMillis;
 use crate::domain::ids::IdGenerator;
 use crate::ingest::Ingest;
 use crate::random::SystemRandom;
 use crate::sandbox::Sandbox;
-use crate::server::{self, Stop};
 use crate::services::{Handshakes, JobRunner, OperationalEvents, Services, TenantDeleter};
 use crate::sources::Sources;
 use crate::storage::{Database, Storage};
+use crate::supervisor::Sockets;
 use crate::vault::Vault;
 
-use limits::{client_limits, dispatcher_limits, shares_of_files};
+use limits::{dispatcher_limits, shares_of_files};
 pub use limits::{keys, sandbox_config};
+pub use listeners::Origin;
+use listeners::{Listeners, Serving};
 use plugin_source::Plugins;
+pub use reload::{Change, Reloader};
+use reload::{Grace, Reloaded};
 
-/// How many bytes of memory the large requests to receivers may take.
-const REQUESTS_UNDER_WAY_BYTES: usize = 64 << 20;
+/// The part of a shutdown's grace that is left for closing the database, at most a fifth.
+const CLOSING: Duration = Duration::from_secs(2);
+/// How long closing the database may take at least.
+const MIN_CLOSING: Duration = Duration::from_secs(1);
 
 /// A running engine. Dropping it without [`Engine::shutdown`] is like a crash: nothing that was accepted
 /// is lost.
 pub struct Engine {
-    local_addr: SocketAddr,
     new_admin_key: Option<String>,
-    grace: Duration,
-    stop_serving: Stop,
+    grace: Arc<Grace>,
+    reloader: Arc<Reloader>,
+    cores: Arc<Cores>,
+    serving: Serving,
     stop_feeding: CancellationToken,
-    serving: JoinHandle<()>,
     feeding: JoinHandle<()>,
     recorder: Recorder,
     stats: Arc<HookStats>,
@@ -78,14 +84,15 @@ pub struct Engine {
 /// Builds and starts an engine.
 ///
 /// # Errors
-/// If the data directory, the certificates or the address to listen on cannot be used.
-pub async fn start(config: Config) -> Result<Engine> {
+/// If the data directory, the certificates or the addresses to listen on cannot be used.
+pub async fn start(config: Config, sockets: Sockets) -> Result<Engine> {
     let clock = SystemClock::shared();
     let stopping_cores = CancellationToken::new();
     let cores = Arc::new(Cores::start(&stopping_cores).context("cannot start a thread for each core")?);
     let stop_cores = stopping_cores.clone().drop_guard();
     let (database, vault) = databases::open(&config, cores.first()).await?;
-    match start_on(config, (Arc::clone(&database), vault), (cores, stopping_cores), clock).await {
+    let parts = (Arc::clone(&database), vault);
+    match start_on(config, sockets, parts, (cores, stopping_cores), clock).await {
         Ok(engine) => {
             stop_cores.disarm();
             Ok(engine)
@@ -103,6 +110,7 @@ pub async fn start(config: Config) -> Result<Engine> {
 /// Starts an engine on an open database.
 async fn start_on(
     config: Config,
+    sockets: Sockets,
     (database, vault): (Arc<dyn Database>, Arc<Vault>),
     (cores, stopping_cores): (Arc<Cores>, CancellationToken),
     clock: Arc<dyn Clock>,
@@ -116,9 +124,8 @@ async fn start_on(
     let admin = admin_key::load_or_create(&config).context("cannot load the operator's key")?;
 
     // Before anything is sent: a second engine, whose port is taken, must not deliver first.
-    let listener =
-        server::bind(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
-    let local_addr = listener.local_addr()?;
+    let listeners = Listeners::bind(&config, sockets)?;
+    let local_addr = listeners.api_address();
 
     let source = Arc::new(Plugins(Arc::clone(&directory)));
     let sandbox = Sandbox::start(sandbox_config(&config)?, source).context("cannot start the sandbox")?;
@@ -127,20 +134,22 @@ async fn start_on(
     let health = hook_states::monitor(&config, &database, &notices).await?;
     let limits = dispatcher_limits(&config, files.in_flight);
     let dispatcher = Dispatcher::beside(database.membership(), limits, Arc::clone(&health));
-    let connector = connector(&config, local_addr, &directory)?;
+    let addresses = listeners.addresses();
+    let connector = egress::connector(&config, &addresses, &directory)?;
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.idle);
     let (stop_feeding, stats) = activity::count(node, &stores, &clock);
     let (parts, observers) = ((&sandbox, &recorder), (&health, &notices, &stats));
-    let workers = workers(&config, clients, &sources, &directory, parts, observers);
+    let masked_headers = Arc::new(MaskedHeaders::new(config.masked_headers.clone()));
+    let workers = workers::make(&masked_headers, clients, &sources, &directory, parts, observers);
     hook_states::follow_flows(&directory, &dispatcher, &stop_feeding);
     dispatcher.start(Arc::new(Workers::new(Arc::clone(&cores), workers.into_iter())), cores.first().clone());
-    let feeding = spawn_feeder(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
+    let feeding = feeding::spawn(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
 
     let ingest = ingest(&sources, &directory, &stores, &dispatcher);
     activity::spawn((&sources, node), &stores, (&ingest, &dispatcher, &directory), local_addr, &stop_feeding);
-    let router = router(
+    let routers = routers(
         &config,
         &sources,
         &directory,
@@ -149,16 +158,27 @@ async fn start_on(
         (&sandbox, admin.hash),
         (notices, noticed, &stop_feeding),
     );
-    let clients = Clients::new(client_limits(&config, files.clients));
-    let stop_serving = Stop::default();
-    let serving = tokio::spawn(server::serve(listener, router, cores, clients, stop_serving.clone()));
+    let serving = listeners.serve(&config, routers, &cores, files.clients);
+    serving.certificates.watch(Arc::clone(&clock), &stop_feeding);
+    let grace = Arc::new(Grace::new(config.shutdown_grace));
+    let reloader = Reloader(Reloaded {
+        config: config.into(),
+        listeners: addresses,
+        directory,
+        connector,
+        masked_headers,
+        health: Arc::clone(&health),
+        certificates: serving.certificates.clone(),
+        grace: Arc::clone(&grace),
+        clock: Arc::clone(&clock),
+    });
     Ok(Engine {
-        local_addr,
         new_admin_key: admin.generated,
-        grace: config.shutdown_grace,
-        stop_serving,
-        stop_feeding,
+        grace,
+        reloader: Arc::new(reloader),
+        cores,
         serving,
+        stop_feeding,
         feeding,
         recorder,
         stats,
@@ -171,49 +191,35 @@ async fn start_on(
     })
 }
 
-/// Starts what fetches deliveries from disk, and the tasks that follow the clock and other nodes, until `stop`. Compiles the
-/// plugins in use.
-fn spawn_feeder(
-    sources: &Sources,
-    database: &Arc<dyn Database>,
-    directory: &Arc<Directory>,
-    (dispatcher, sandbox): (&Arc<Dispatcher>, &Sandbox),
-    stop: &CancellationToken,
-) -> JoinHandle<()> {
-    let (clock, stores) = (&sources.clock, database.stores());
-    let deliveries = stores.deliveries;
-    expiry::spawn(stores.kept_bodies, Arc::clone(clock), stop);
-    let feeder = Feeder {
-        sources: sources.clone(),
-        dispatcher: Arc::clone(dispatcher),
-        directory: Arc::clone(directory),
-        deliveries: Arc::clone(&deliveries),
-    };
-    tokio::spawn(past::note_clock(Arc::clone(database), Arc::clone(clock), stop.clone()));
-    let dependents = clock_watch::Dependents {
-        clock: Arc::clone(clock),
-        ids: Arc::clone(&sources.ids),
-        deliveries,
-        dispatcher: Arc::clone(dispatcher),
-    };
-    tokio::spawn(clock_watch::run(dependents, stop.clone()));
-    databases::follow(database, directory, (dispatcher, sandbox), stop);
-    let (ahead, in_use) = (sandbox.clone(), directory.plugins_in_use());
-    tokio::spawn(async move { ahead.compile_ahead(in_use).await });
-    tokio::spawn(feeder.run(stop.clone()))
-}
-
 impl Engine {
     /// Where the API listens.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    pub fn api(&self) -> Origin {
+        self.serving.api
+    }
+
+    /// Where probes and metrics are, if they are anywhere.
+    #[must_use]
+    pub fn admin(&self) -> Option<Origin> {
+        self.serving.admin
     }
 
     /// The operator's key, if it was just generated: it is shown only once.
     #[must_use]
     pub fn new_admin_key(&self) -> Option<&str> {
         self.new_admin_key.as_deref()
+    }
+
+    /// What takes over settings while the engine runs.
+    #[must_use]
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.reloader)
+    }
+
+    /// The threads that must respond for the engine to be well.
+    #[must_use]
+    pub fn cores(&self) -> Arc<Cores> {
+        Arc::clone(&self.cores)
     }
 
     /// Runs until `signal`, then shuts down.
@@ -227,24 +233,29 @@ impl Engine {
             () = self.database.ended() => "the database writer",
             () = self.recorder.ended() => "the recorder",
             _ = &mut self.feeding => "the feeder",
-            _ = &mut self.serving => "the server",
+            _ = &mut self.serving.task => "the server",
         };
         bail!("{ended} stopped; the log says why. No accepted event is lost: start the engine again")
     }
 
-    /// Shuts the engine down in order: no new requests, no new attempts. Requests and attempts in flight share one grace
-    /// period; the next start continues those that do not finish in it.
+    /// Shuts the engine down in order: no new requests, no new attempts. All of it together takes no longer than the grace
+    /// period, or [`MIN_CLOSING`] where that is longer than the period's part for closing the database. The next start continues
+    /// what does not finish.
     ///
     /// # Errors
     /// If the database cannot be closed properly; nothing is lost even then.
     pub async fn shutdown(self) -> Result<()> {
-        let deadline = Instant::from_std(clock::monotonic()) + self.grace;
+        let (began, grace) = (Instant::from_std(clock::monotonic()), self.grace.get());
+        let deadline = began + grace.saturating_sub(CLOSING.min(grace / 5));
         // What is not begun goes to the other nodes.
         self.database.membership().drain();
-        self.stop_serving.by(deadline);
-        self.serving.await.context("the server failed")?;
+        self.serving.stop.by(deadline);
+        self.serving.task.await.context("the server failed")?;
         self.stop_feeding.cancel();
-        self.feeding.await.context("the feeder failed")?;
+        // A database that does not answer may hold it up.
+        if let Ok(ended) = tokio::time::timeout_at(deadline, self.feeding).await {
+            ended.context("the feeder failed")?;
+        }
         let Attempts(dispatcher) = &self.attempts;
         if tokio::time::timeout_at(deadline, dispatcher.drain()).await.is_err() {
             let unfinished = dispatcher.unfinished();
@@ -254,20 +265,35 @@ impl Engine {
             );
         }
         self.sandbox.shutdown();
-        if let Err(error) = self.health.sync(|_| true).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot store the health of hooks");
+        self.serving.stop_admin.by(Instant::from_std(clock::monotonic()));
+        if let Some(task) = self.serving.admin_task {
+            task.await.context("the admin listener failed")?;
         }
-        if let Err(error) = self.stats.store().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot store statistics of hooks");
-        }
-        if let Err(error) = self.database.note_clock(self.clock.now()).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
-        }
-        let closed = self.database.close().await.context("cannot close the database");
+        let end = (began + grace).max(Instant::from_std(clock::monotonic()) + MIN_CLOSING);
+        let closing = close(&*self.database, (&self.health, &self.stats), self.clock.now());
+        let closed = tokio::time::timeout_at(end, closing).await;
         // Not before: the database writer runs there.
         drop(self.stop_cores);
-        closed
+        closed.context("the database did not close within the shutdown's grace; nothing is lost")?
     }
+}
+
+/// Stores what is known of hooks, and closes the database.
+async fn close(
+    database: &dyn Database,
+    (health, stats): (&HookHealthMonitor, &HookStats),
+    now: UnixMillis,
+) -> Result<()> {
+    if let Err(error) = health.sync(|_| true).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "cannot store the health of hooks");
+    }
+    if let Err(error) = stats.store().await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "cannot store statistics of hooks");
+    }
+    if let Err(error) = database.note_clock(now).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
+    }
+    database.close().await.context("cannot close the database")
 }
 
 /// Stops the start of attempts when dropped: each attempt that ends with the cores would start the next one.
@@ -288,7 +314,7 @@ fn ingest(
     Arc::new(Ingest::new(sources.clone(), Arc::clone(directory), stores, Arc::clone(dispatcher), None))
 }
 
-fn router(
+fn routers(
     config: &Config,
     sources: &Sources,
     directory: &Arc<Directory>,
@@ -296,7 +322,7 @@ fn router(
     (dispatcher, connector, ingest): (&Arc<Dispatcher>, &Arc<Connector>, Arc<Ingest>),
     (sandbox, admin_key_hash): (&Sandbox, [u8; 32]),
     (notices, noticed, stop): (Notices, NoticeReceiver, &CancellationToken),
-) -> Router {
+) -> Routers {
     let sources = sources.clone();
     let uploads = Uploads::new(config.data_dir.clone(), Arc::clone(&storage.deliveries));
     let pipelines = Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone()));
@@ -310,7 +336,11 @@ fn router(
     tokio::spawn(TenantDeleter::new(services.tenants.clone()).run(stop.clone()));
     let interval = config.operational_event_interval;
     tokio::spawn(OperationalEvents::new(sources.clone(), Arc::clone(&ingest), interval).run(noticed));
-    api::router(ApiState {
+    let admin_routes = match config.operator_api {
+        OperatorApi::Shared => AdminRoutes::Monitoring,
+        OperatorApi::Admin => AdminRoutes::MonitoringAndV3,
+    };
+    let state = ApiState {
         sources,
         directory: Arc::clone(directory),
         storage,
@@ -324,59 +354,8 @@ fn router(
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
         uploads: Arc::new(uploads),
         admin_key_hash,
-    })
-}
-
-/// A worker for each client. They share one budget.
-fn workers(
-    config: &Config,
-    clients: Vec<DeliveryClient>,
-    sources: &Sources,
-    directory: &Arc<Directory>,
-    (sandbox, recorder): (&Sandbox, &Recorder),
-    (health, notices, stats): (&Arc<HookHealthMonitor>, &Notices, &Arc<HookStats>),
-) -> Vec<Worker> {
-    let memory = Budget::new(REQUESTS_UNDER_WAY_BYTES);
-    let tokens = Arc::<Tokens>::default();
-    let masked_headers = Arc::<[_]>::from(config.masked_headers.as_slice());
-    let worker = |client| Worker {
-        sources: sources.clone(),
-        directory: Arc::clone(directory),
-        pipelines: Pipelines::new(Arc::clone(directory), sandbox.clone()).metered(health, sources),
-        client,
-        tokens: Arc::clone(&tokens),
-        recorder: recorder.clone(),
-        health: Arc::clone(health),
-        notices: notices.clone(),
-        stats: Arc::clone(stats),
-        memory: Arc::clone(&memory),
-        masked_headers: Arc::clone(&masked_headers),
     };
-    clients.into_iter().map(worker).collect()
-}
-
-fn connector(config: &Config, listener: SocketAddr, directory: &Arc<Directory>) -> Result<Arc<Connector>> {
-    let tls = tls::client_config(config.egress_ca_file.as_deref()).context("cannot set up TLS")?;
-    let policy = egress_policy(config, listener, directory);
-    Ok(Arc::new(Connector::new(policy, tls).by(egress_route(config)?)))
-}
-
-/// The egress policy: no request may lead back to this engine.
-fn egress_policy(config: &Config, listener: SocketAddr, directory: &Arc<Directory>) -> EgressPolicy {
-    let directory = Arc::clone(directory);
-    let names = move |tenant| directory.tenant(tenant).map(|tenant| tenant.name.clone());
-    EgressPolicy::new(config.egress_allow.clone(), vec![listener], Arc::new(names))
-}
-
-/// How requests leave this machine.
-fn egress_route(config: &Config) -> Result<Route> {
-    let route = Route {
-        proxy: config.egress_proxy.clone(),
-        bypass: config.egress_proxy_bypass.clone(),
-        source: config.egress_source_address,
-    };
-    route.check().context("cannot use the setting `egress_source_address`")?;
-    Ok(route)
+    api::routers(state, admin_routes)
 }
 
 #[cfg(test)]
@@ -387,8 +366,9 @@ mod tests {
     async fn an_engine_ends_if_its_database_writer_stops() {
         let dir = tempfile::tempdir().unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
-        let config = Config { data_dir: dir.path().join("data"), listen, ..Config::default() };
-        let engine = start(config).await.unwrap();
+        let data_dir = dir.path().join("data");
+        let config = Config { data_dir, listen, admin_listen: None, ..Config::default() };
+        let engine = start(config, Sockets::default()).await.unwrap();
         engine.database.close().await.unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(30), engine.run_until(std::future::pending()));
         let error = ended.await.unwrap().unwrap_err();

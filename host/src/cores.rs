@@ -61,6 +61,18 @@ impl Cores {
         &self.runtimes[0]
     }
 
+    /// Whether all of them run a task `within` this time.
+    pub async fn respond(&self, within: Duration) -> bool {
+        let answers: Vec<_> = self.runtimes.iter().map(|core| core.spawn(async {})).collect();
+        let all = async {
+            for answer in answers {
+                answer.await.ok()?;
+            }
+            Some(())
+        };
+        tokio::time::timeout(within, all).await.ok().flatten().is_some()
+    }
+
     /// The next runtime, round robin.
     pub fn round_robin(&self) -> &Handle {
         &self.runtimes[self.next.fetch_add(1, Relaxed) % self.runtimes.len()]

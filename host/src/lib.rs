@@ -26,6 +26,7 @@ pub mod server;
 pub mod services;
 pub mod sources;
 pub mod storage;
+pub mod supervisor;
 pub mod telemetry;
 pub mod tenant_limiter;
 pub mod vault;

@@ -23,18 +23,22 @@ pub(super) async fn monitor(
     database: &Arc<dyn Database>,
     notices: &Notices,
 ) -> Result<Arc<HookHealthMonitor>> {
-    let rules = HealthRules {
+    let (store, is_shared) = (database.stores().hook_states, database.is_shared());
+    let storage = HealthStorage { store, is_shared };
+    let monitor = HookHealthMonitor::new(rules(config), notices.clone(), Some(storage));
+    monitor.load().await.context("cannot read the health of hooks")?;
+    Ok(monitor)
+}
+
+/// By which attempts are judged.
+pub(super) fn rules(config: &Config) -> HealthRules {
+    HealthRules {
         circuit_percent: config.circuit_failure_percent,
         circuit_attempts: config.circuit_attempts,
         open: config.circuit_open,
         max_open: config.circuit_max_open.max(config.circuit_open),
         disable_after: config.disable_after,
-    };
-    let (store, is_shared) = (database.stores().hook_states, database.is_shared());
-    let storage = HealthStorage { store, is_shared };
-    let monitor = HookHealthMonitor::new(rules, notices.clone(), Some(storage));
-    monitor.load().await.context("cannot read the health of hooks")?;
-    Ok(monitor)
+    }
 }
 
 /// Stores health and follows that of other nodes, until `stop`.

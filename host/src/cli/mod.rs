@@ -18,6 +18,7 @@ mod migrate;
 mod nodes;
 mod plugin;
 mod rekey;
+mod reload;
 mod restore;
 mod serve;
 mod style;
@@ -31,6 +32,7 @@ use clap::Parser as _;
 
 use crate::config::{self, CommandLine, Config, ConfigError};
 use crate::sandbox::compiler;
+use crate::supervisor::Sockets;
 use crate::{allocator, cores, telemetry};
 use arguments::{Arguments, Command, PluginCommand, Settings};
 use exit::{BadInput, FAILED, USAGE};
@@ -57,7 +59,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let mut out = if plain { AutoStream::never(io::stdout()) } else { AutoStream::auto(io::stdout()) };
     match arguments.command {
         Command::Serve(serve) => {
-            let config = Config { init: serve.init, ..load(&serve.settings.command_line)? };
+            // While there is one thread.
+            let sockets = Sockets::take()?;
+            let command_line = serve.settings.command_line;
+            let config = Config { init: serve.init, ..load(&command_line)? };
             telemetry::start(&config)?;
             allocator::use_small_pages();
             for variable in config::unknown_variables(config::process_variables()) {
@@ -67,7 +72,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 );
             }
             let runtime = runtime()?;
-            let ended = runtime.block_on(serve::run(config, &mut out));
+            let ended = runtime.block_on(serve::run(config, sockets, move || load(&command_line), &mut out));
             // Does not wait for blocking tasks, such as a DNS lookup: the grace period is over.
             runtime.shutdown_background();
             ended.map(|()| ExitCode::SUCCESS)

@@ -11,6 +11,7 @@ use super::fair_queue::Observation;
 use super::hook_health::{HookHealthMonitor, reason};
 use super::hook_stats::HookStats;
 use super::lease_end::{end_lease, leave_group, since_accepted, wait_until};
+use super::masked_headers::MaskedHeaders;
 use super::notices::{Notice, NoticeKind, Notices};
 use super::oauth::Tokens;
 use super::outgoing::Outgoing;
@@ -24,8 +25,8 @@ use crate::clients::Budget;
 use crate::clock;
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::{
-    Attempt, AttemptId, DeliveryState, Disabled, DisabledWhy, Hook, Outcome, Request, SentRequest, ShortText,
-    Trigger, UnixMillis, Verdict,
+    Attempt, AttemptId, DeliveryState, Disabled, DisabledWhy, Hook, Outcome, Request, SentRequest, Trigger,
+    UnixMillis, Verdict,
 };
 use crate::log_limiter::LogLimiter;
 use crate::sandbox::PipelineEnd;
@@ -66,7 +67,7 @@ pub struct Worker {
     /// The memory of requests in flight.
     pub memory: Arc<Budget>,
     /// Headers whose values are masked in records, besides those whose names say that they are secret.
-    pub masked_headers: Arc<[ShortText]>,
+    pub masked_headers: Arc<MaskedHeaders>,
 }
 
 impl Worker {
@@ -181,7 +182,7 @@ impl Worker {
             false => AttemptId::generate(&self.sources.ids, now),
         };
         if let Some(sent) = &mut made.sent {
-            sent.mask(hook, &self.masked_headers);
+            self.masked_headers.mask(sent, hook);
             sent.body_kept_until = made.kept.as_ref().map(|kept| kept.until);
         }
         let kept_body = made.kept.take().filter(|_| made.sent.is_some());

@@ -6,14 +6,34 @@
 mod lines;
 
 use std::io::IsTerminal as _;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, reload};
 
 use self::lines::Lines;
 pub use self::lines::flush;
 use crate::config::{Config, LogFormat};
+
+type SetFilter = dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync;
+
+/// Exchanges the filter of the process's log.
+static SET_FILTER: OnceLock<Box<SetFilter>> = OnceLock::new();
+
+/// Logs what passes `filter` from now on. `config` has validated it. Does nothing before [`start`].
+///
+/// # Errors
+/// Fails if the logger has ended.
+pub fn set_filter(filter: &str) -> Result<()> {
+    let Some(set) = SET_FILTER.get() else { return Ok(()) };
+    set(EnvFilter::builder().parse_lossy(filter)).context("cannot exchange the log filter")
+}
+
+fn keep<S: 'static>(handle: Handle<EnvFilter, S>) {
+    let _ = SET_FILTER.set(Box::new(move |filter| handle.reload(filter)));
+}
 
 /// Starts logging for the rest of the process. Call [`flush`] before the process exits.
 ///
@@ -31,8 +51,16 @@ pub fn start(config: &Config) -> Result<()> {
     // On a terminal the subscriber respects `NO_COLOR` by itself.
     let lines = if std::io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
     match config.log_format {
-        LogFormat::Text => lines.finish().try_init()?,
-        LogFormat::Json => lines.json().flatten_event(true).with_ansi(false).finish().try_init()?,
+        LogFormat::Text => {
+            let lines = lines.with_filter_reloading();
+            keep(lines.reload_handle());
+            lines.finish().try_init()?;
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_ansi(false).with_filter_reloading();
+            keep(lines.reload_handle());
+            lines.finish().try_init()?;
+        }
     }
     // The default hook writes to standard error directly, which may block.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a thread panicked")));

@@ -82,6 +82,7 @@ impl Input {
             tenant: TenantId(0),
             project: None,
             ordering_key: None,
+            trace: None,
             event_type: "hookwright.test".parse()?,
             occurred_at: now,
             data: "{}".into(),
@@ -161,7 +162,7 @@ fn read_event(file: &Path, event_type: Option<&str>) -> Result<Event, BadInput> 
     let occurred_at = event.occurred_at.map_or(now, |time| UnixMillis(time.as_millisecond()));
     let data = Box::<str>::from(event.data).into();
     let (tenant, ordering_key) = (TenantId(0), None);
-    Ok(Event { key, id, tenant, project: None, event_type, occurred_at, ordering_key, data })
+    Ok(Event { key, id, tenant, project: None, event_type, occurred_at, ordering_key, trace: None, data })
 }
 
 #[cfg(test)]

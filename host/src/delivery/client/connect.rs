@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hyper::client::conn::http1;
@@ -13,7 +13,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::connection::Connection;
+use super::connection::{Connection, Permit};
 use super::endpoint::Endpoint;
 use super::lookup::{Lookups, NotFound};
 use super::own_failure::{FailureLog, OwnFailure};
@@ -37,11 +37,19 @@ const MAX_ADDRESSES: usize = 8;
 
 /// Opens connections, for any number of clients.
 pub struct Connector {
-    policy: EgressPolicy,
-    tls: TlsConfigs,
+    egress: RwLock<Arc<Egress>>,
+    /// The generation of `egress`, which is compared for every exchange.
+    generation: AtomicU64,
     lookups: Arc<Lookups>,
-    route: Route,
     failures: FailureLog,
+}
+
+/// What the operator says of connections to receivers. It is replaced as a whole.
+struct Egress {
+    policy: EgressPolicy,
+    tls: Arc<TlsConfigs>,
+    route: Route,
+    generation: u64,
 }
 
 impl Connector {
@@ -52,13 +60,38 @@ impl Connector {
     }
 
     pub(super) fn resolving(policy: EgressPolicy, tls: TlsConfigs, lookups: Arc<Lookups>) -> Self {
-        Self { policy, tls, lookups, route: Route::default(), failures: FailureLog::default() }
+        let egress = Egress { policy, tls: Arc::new(tls), route: Route::default(), generation: 0 };
+        Self {
+            egress: RwLock::new(Arc::new(egress)),
+            generation: AtomicU64::new(0),
+            lookups,
+            failures: FailureLog::default(),
+        }
     }
 
     /// Connects by `route`.
     #[must_use]
     pub fn by(self, route: Route) -> Self {
-        Self { route, ..self }
+        let Egress { policy, tls, generation, .. } = &*self.egress();
+        let egress = Egress { policy: policy.clone(), tls: Arc::clone(tls), route, generation: *generation };
+        Self { egress: RwLock::new(Arc::new(egress)), ..self }
+    }
+
+    /// Opens all further connections like this. Those that are open serve no further request.
+    pub fn replace(&self, policy: EgressPolicy, tls: TlsConfigs, route: Route) {
+        let mut egress = self.egress.write().unwrap_or_else(PoisonError::into_inner);
+        let generation = egress.generation + 1;
+        *egress = Arc::new(Egress { policy, tls: Arc::new(tls), route, generation });
+        self.generation.store(generation, Relaxed);
+    }
+
+    fn egress(&self) -> Arc<Egress> {
+        Arc::clone(&self.egress.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Which connections may serve further requests.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
     }
 
     /// Logs a failure of the engine itself, at intervals.
@@ -76,33 +109,36 @@ impl Connector {
         endpoint: Endpoint,
         reaching_proxy: &AtomicBool,
     ) -> Result<Box<Connection>, NoResponse> {
-        let tenant = sender.tenant;
-        let (stream, address) = self.open(tenant, &endpoint, reaching_proxy).await?;
-        let is_private = !self.policy.is_for_all_tenants(&endpoint.host, address);
+        let (egress, tenant) = (self.egress(), sender.tenant);
+        let (stream, address) = self.open(&egress, tenant, &endpoint, reaching_proxy).await?;
+        let is_private = !egress.policy.is_for_all_tenants(&endpoint.host, address);
         let socket = Socket::new(stream);
         let transport = match endpoint.https {
             false => Transport::Plain(socket),
             true => {
-                Transport::Tls(Box::new(self.secure(socket, &endpoint.host, (tenant, sender.tls)).await?))
+                Transport::Tls(Box::new(egress.secure(socket, &endpoint.host, (tenant, sender.tls)).await?))
             }
         };
         let (stream, intake) = Stream::new(transport);
         let parts =
             http1::Builder::new().max_buf_size(MAX_RESPONSE_HEAD).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = parts.map_err(|error| Unreachable::classify(&error))?;
-        Ok(Box::new(Connection::new((tenant, is_private), Arc::new(endpoint), sender, connection, intake)))
+        let permit = Permit { tenant, is_private, generation: egress.generation };
+        Ok(Box::new(Connection::new(permit, Arc::new(endpoint), sender, connection, intake)))
     }
 
     /// Connects to the very address that was checked, and returns it.
     async fn open(
         &self,
+        egress: &Egress,
         tenant: TenantId,
         endpoint: &Endpoint,
         reaching_proxy: &AtomicBool,
     ) -> Result<(TcpStream, SocketAddr), NoResponse> {
-        let permitted = self.permitted(tenant, endpoint).await?;
+        let permitted = self.permitted(egress, tenant, endpoint).await?;
         let connect = move |address| async move {
-            let stream = self.route.connect(&self.lookups, tenant, endpoint, address, reaching_proxy).await?;
+            let route = &egress.route;
+            let stream = route.connect(&self.lookups, tenant, endpoint, address, reaching_proxy).await?;
             Ok((stream, address))
         };
         let (stream, address) = first_that_answers(endpoint, &permitted, NEXT_ADDRESS_AFTER, connect).await?;
@@ -119,7 +155,7 @@ impl Connector {
             Err(_) => return Some(format!("`{url}` is not a URL that a request can be sent to")),
         };
         let permitted = match endpoint {
-            Ok(endpoint) => self.permitted(tenant, &endpoint).await,
+            Ok(endpoint) => self.permitted(&self.egress(), tenant, &endpoint).await,
             Err(unusable) => Err(unusable.into()),
         };
         match permitted {
@@ -129,11 +165,16 @@ impl Connector {
     }
 
     /// The addresses that may be tried.
-    async fn permitted(&self, tenant: TenantId, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, NoResponse> {
+    async fn permitted(
+        &self,
+        egress: &Egress,
+        tenant: TenantId,
+        endpoint: &Endpoint,
+    ) -> Result<Vec<SocketAddr>, NoResponse> {
         let host = &endpoint.host;
         let addresses = self.resolve(tenant, host, endpoint.port).await?;
         let mut permitted = addresses.clone();
-        permitted.retain(|to| self.policy.permits(tenant, host, *to));
+        permitted.retain(|to| egress.policy.permits(tenant, host, *to));
         if permitted.is_empty() {
             // What a name stands for in the operator's network is the operator's to know, not the tenant's.
             tracing::debug!(%tenant, %host, ?addresses, "the egress policy refused a receiver's addresses");
@@ -161,7 +202,9 @@ impl Connector {
         };
         Ok(found.iter().map(with_port).collect())
     }
+}
 
+impl Egress {
     async fn secure(
         &self,
         socket: Socket,

@@ -26,15 +26,22 @@ type HyperConnection = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
 
 /// A connection to a receiver. Dropping it closes the socket.
 pub(super) struct Connection {
-    /// The tenant for whose request it was opened.
-    tenant: TenantId,
-    /// Whether the policy permits it to that tenant only.
-    is_private: bool,
+    permit: Permit,
     endpoint: Arc<Endpoint>,
     sender: SendRequest<Full<Bytes>>,
     /// None once it has ended.
     hyper: Option<HyperConnection>,
     intake: Intake,
+}
+
+/// What the operator's policy permitted when a connection was opened.
+pub(super) struct Permit {
+    /// The tenant for whose request it was opened.
+    pub(super) tenant: TenantId,
+    /// Whether the policy permits it to that tenant only.
+    pub(super) is_private: bool,
+    /// The generation of the policy.
+    pub(super) generation: u64,
 }
 
 /// Why an exchange failed.
@@ -57,22 +64,27 @@ impl Failure {
 
 impl Connection {
     pub(super) fn new(
-        (tenant, is_private): (TenantId, bool),
+        permit: Permit,
         endpoint: Arc<Endpoint>,
         sender: SendRequest<Full<Bytes>>,
         hyper: HyperConnection,
         intake: Intake,
     ) -> Self {
-        Self { tenant, is_private, endpoint, sender, hyper: Some(hyper), intake }
+        Self { permit, endpoint, sender, hyper: Some(hyper), intake }
     }
 
     pub(super) fn tenant(&self) -> TenantId {
-        self.tenant
+        self.permit.tenant
+    }
+
+    /// The generation of the policy that permitted it.
+    pub(super) fn generation(&self) -> u64 {
+        self.permit.generation
     }
 
     /// Whether requests of `tenant` may go over it.
     pub(super) fn may_serve(&self, tenant: TenantId) -> bool {
-        !self.is_private || self.tenant == tenant
+        !self.permit.is_private || self.permit.tenant == tenant
     }
 
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {

@@ -39,6 +39,10 @@ pub(super) async fn exchange<'p>(
     address(&mut request, &endpoint)?;
     let repeatable = sender.is_repeatable || may_be_repeated(&request, sender.id_header);
     while let Some((connection, home)) = take_idle(pools, &endpoint, sender.tenant) {
+        if connection.generation() != connector.generation() {
+            connection.close();
+            continue;
+        }
         match connection.send(request).await {
             Ok((response, connection)) => return Ok((ResponseInFlight::new(response, connection), home)),
             Err(Failure::Unsent(unsent, _)) => request = *unsent,

@@ -10,7 +10,7 @@ mod record;
 mod records;
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
@@ -40,7 +40,7 @@ static STATES: LogLimiter = LogLimiter::new();
 
 /// See the module's head.
 pub struct HookHealthMonitor {
-    rules: HealthRules,
+    rules: RwLock<HealthRules>,
     notices: Notices,
     records: Mutex<HealthRecords>,
     /// How many hooks have a record.
@@ -80,7 +80,7 @@ impl HookHealthMonitor {
     #[must_use]
     pub fn new(rules: HealthRules, notices: Notices, storage: Option<HealthStorage>) -> Arc<Self> {
         Arc::new(Self {
-            rules,
+            rules: RwLock::new(rules),
             notices,
             records: Mutex::default(),
             tracked: AtomicUsize::new(0),
@@ -98,6 +98,15 @@ impl HookHealthMonitor {
     pub fn in_memory() -> Arc<Self> {
         let (notices, _) = Notices::channel();
         Self::new(HealthRules::default(), notices, None)
+    }
+
+    /// Judges further attempts by these.
+    pub fn replace_rules(&self, rules: HealthRules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    fn rules(&self) -> RwLockReadGuard<'_, HealthRules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The health of a hook that is not well.
@@ -228,7 +237,7 @@ impl HookHealthMonitor {
         }
         let is_success = shown == Shown::Success;
         let add = |record: &mut record::HealthRecord| {
-            let changes = record.add(shown, work.delivery, (now, hook.updated_at), &self.rules);
+            let changes = record.add(shown, work.delivery, (now, hook.updated_at), &self.rules());
             (changes != record::Changes::default()).then(|| (changes, record.stored(hook.id)))
         };
         let changed = self.with(|records| match is_success {

@@ -1,0 +1,154 @@
+//! Takes over settings while the engine runs: all that can be, or nothing if one of them is wrong.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::certificates::{Certificates, admin_files, api_files};
+use super::{egress, hook_states};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::delivery::client::Connector;
+use crate::delivery::{HookHealthMonitor, MaskedHeaders};
+use crate::directory::Directory;
+use crate::server::{Certificate, CertificateFiles, LoadedCertificate};
+use crate::telemetry;
+
+/// The settings that take effect at once. Those of certificates do, too, on a listener that speaks TLS already.
+const RELOADED: [&str; 13] = [
+    "circuit_attempts",
+    "circuit_failure_percent",
+    "circuit_max_open_ms",
+    "circuit_open_ms",
+    "disable_after_ms",
+    "egress_allow",
+    "egress_ca_file",
+    "egress_proxy",
+    "egress_proxy_bypass",
+    "egress_source_address",
+    "log",
+    "masked_headers",
+    "shutdown_grace_ms",
+];
+
+/// What a shutdown may take beyond its grace: flushing the log, and closing the database if the grace is short.
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(2);
+
+/// A setting that has changed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its name.
+    pub setting: &'static str,
+    /// Whether it has taken effect. Otherwise it needs a restart.
+    pub is_effective: bool,
+}
+
+/// Takes over settings.
+pub struct Reloader(pub(super) Reloaded);
+
+/// The parts of the engine whose settings can be exchanged.
+pub(super) struct Reloaded {
+    pub(super) config: Mutex<Config>,
+    pub(super) listeners: Vec<SocketAddr>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) connector: Arc<Connector>,
+    pub(super) masked_headers: Arc<MaskedHeaders>,
+    pub(super) health: Arc<HookHealthMonitor>,
+    pub(super) certificates: Certificates,
+    pub(super) grace: Arc<Grace>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// How long a shutdown may take, in milliseconds.
+#[derive(Debug)]
+pub(super) struct Grace(AtomicU64);
+
+impl Grace {
+    pub(super) fn new(grace: Duration) -> Self {
+        let this = Self(AtomicU64::new(0));
+        this.set(grace);
+        this
+    }
+
+    pub(super) fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Relaxed))
+    }
+
+    fn set(&self, grace: Duration) {
+        self.0.store(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+}
+
+impl Reloader {
+    /// How long a shutdown takes at most.
+    #[must_use]
+    pub fn shutdown_limit(&self) -> Duration {
+        self.0.grace.get() + SHUTDOWN_MARGIN
+    }
+
+    /// Takes over what can be taken over of `new`, and reads the certificates anew. Returns which settings have changed.
+    ///
+    /// # Errors
+    /// If one of its files cannot be used. Then nothing has changed.
+    pub fn reload(&self, new: Config) -> Result<Vec<Change>> {
+        let parts = &self.0;
+        let mut config = parts.config.lock().unwrap_or_else(PoisonError::into_inner);
+        // All that can fail comes first.
+        let (api, admin) = (&parts.certificates.api, &parts.certificates.admin);
+        let api = read(api.as_ref(), api_files(&new)).context("cannot use the certificate of `listen`")?;
+        let admin = read(admin.as_ref(), admin_files(&new))
+            .context("cannot use the certificate of `admin_listen`")?;
+        let (policy, tls, route) = egress::parts(&new, &parts.listeners, &parts.directory)?;
+        telemetry::set_filter(&new.log)?;
+
+        let changed = new.given.differences(&config.given);
+        for (certificate, loaded) in [&api, &admin].into_iter().flatten() {
+            certificate.replace(loaded.clone());
+        }
+        parts.connector.replace(policy, tls, route);
+        parts.masked_headers.replace(new.masked_headers.clone());
+        parts.health.replace_rules(hook_states::rules(&new));
+        parts.grace.set(new.shutdown_grace);
+        parts.certificates.warn_of_expiry(parts.clock.now());
+        let (is_api_tls, is_admin_tls) = (api.is_some(), admin.is_some());
+        let is_effective = |setting: &str| match setting {
+            "tls_cert_file" | "tls_key_file" => is_api_tls,
+            "admin_tls_cert_file" | "admin_tls_key_file" => is_admin_tls,
+            _ => RELOADED.contains(&setting),
+        };
+        *config = new;
+        Ok(changed
+            .into_iter()
+            .map(|setting| Change { setting, is_effective: is_effective(setting) })
+            .collect())
+    }
+}
+
+/// Reads the files of a listener that speaks TLS.
+fn read(
+    current: Option<&Arc<Certificate>>,
+    files: Option<CertificateFiles>,
+) -> Result<Option<(Arc<Certificate>, LoadedCertificate)>> {
+    let (Some(current), Some(files)) = (current, files) else { return Ok(None) };
+    Ok(Some((Arc::clone(current), LoadedCertificate::read(&files)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Setting;
+
+    #[test]
+    fn the_settings_page_says_what_takes_effect_at_once() {
+        let page = include_str!("../../docs/settings.md");
+        let (_, section) = page.split_once("## Changing settings while the engine runs\n").unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        for name in RELOADED {
+            assert!(Setting::named(name).is_some(), "{name} is no setting");
+            assert!(section.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 
 mod api;
 mod delivery;
+mod listeners;
 mod receivers;
 mod sandbox;
 mod sqlite;

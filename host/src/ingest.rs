@@ -16,7 +16,8 @@ use std::time::Duration;
 use crate::delivery::{Dispatcher, Work};
 use crate::directory::Directory;
 use crate::domain::{
-    DeliveryId, Event, EventId, EventKey, EventType, Hook, HookId, OrderingKey, TenantId, Trigger, UnixMillis,
+    DeliveryId, Event, EventId, EventKey, EventType, Hook, HookId, OrderingKey, TenantId, TraceContext,
+    Trigger, UnixMillis,
 };
 use crate::sources::Sources;
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, Storage, StorageError};
@@ -45,6 +46,8 @@ pub struct IncomingEvent {
     pub project: Option<i64>,
     /// Which deliveries of a hook that asks for it are sent one after the other.
     pub ordering_key: Option<OrderingKey>,
+    /// The trace of which its deliveries are a part.
+    pub trace: Option<Box<TraceContext>>,
     /// Its data as JSON.
     pub data: Arc<str>,
 }
@@ -206,6 +209,7 @@ impl Ingest {
             occurred_at: None,
             project: hook.project,
             ordering_key: None,
+            trace: None,
             data,
         };
         let mut prepared = self.empty(1);
@@ -272,6 +276,7 @@ impl Ingest {
             event_type: incoming.event_type,
             occurred_at: incoming.occurred_at.unwrap_or(now),
             ordering_key: incoming.ordering_key,
+            trace: incoming.trace,
             data: incoming.data,
         });
         let mut reserved = Vec::with_capacity(hooks.len());

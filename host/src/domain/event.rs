@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{EventKey, Invalid, OrderingKey, TenantId, UnixMillis};
+use super::{EventKey, Invalid, OrderingKey, TenantId, TraceContext, UnixMillis};
 
 /// An accepted event.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Event {
     pub occurred_at: UnixMillis,
     /// Which deliveries of a hook that asks for it are sent one after the other.
     pub ordering_key: Option<OrderingKey>,
+    /// The trace of which its deliveries are a part.
+    pub trace: Option<Box<TraceContext>>,
     /// Its data: JSON text, as sent.
     pub data: Arc<str>,
 }

@@ -46,7 +46,8 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod time;
-mod x509;
+pub mod trace_context;
+pub mod x509;
 
 pub use access::{DomainToken, Login};
 pub use attempt::{
@@ -79,6 +80,7 @@ pub use tenant_deletion::{RemovedRows, TenantDeletion};
 pub use tenant_limits::{Limit, Retention, TenantLimits};
 pub use tenant_usage::{Day, DayUsage};
 pub use time::UnixMillis;
+pub use trace_context::{SpanId, TraceContext, TraceId};
 
 /// A value that violates a rule of its type. The message names the rule, for the sender of the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -49,6 +49,7 @@ pub(crate) fn event() -> Event {
         tenant: TENANT,
         project: None,
         ordering_key: None,
+        trace: None,
         event_type: "order.paid".parse().unwrap(),
         occurred_at: NOW,
         data: r#"{"n": 1}"#.into(),

@@ -42,6 +42,7 @@ fn event(id: Option<&str>, data: &str) -> IncomingEvent {
         occurred_at: None,
         project: None,
         ordering_key: None,
+        trace: None,
         data: data.into(),
     }
 }

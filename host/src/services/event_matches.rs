@@ -117,6 +117,7 @@ mod tests {
             tenant: TenantId(1),
             project: Some(7),
             ordering_key: None,
+            trace: None,
             event_type: "order.paid".parse().unwrap(),
             occurred_at: ACCEPTED,
             data: "1".into(),

@@ -146,6 +146,7 @@ impl OperationalEvents {
             occurred_at: None,
             project: None,
             ordering_key: None,
+            trace: None,
             data: serde_json::to_string(&data).ok()?.into(),
         })
     }

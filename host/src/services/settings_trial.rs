@@ -183,6 +183,7 @@ impl SettingsTrial {
             tenant,
             project: None,
             ordering_key: None,
+            trace: None,
             event_type: EventType::test(),
             occurred_at: now,
             data: "{}".into(),

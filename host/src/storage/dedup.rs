@@ -153,6 +153,7 @@ mod tests {
             tenant: TenantId(tenant),
             project: None,
             ordering_key: None,
+            trace: None,
             event_type: "a".parse().unwrap(),
             occurred_at: UnixMillis(0),
             data: "1".into(),

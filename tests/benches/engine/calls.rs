@@ -185,6 +185,7 @@ fn job(name: &str, settings: &Arc<str>, data: &Arc<str>) -> Result<PipelineJob> 
         tenant: TenantId(1),
         project: None,
         ordering_key: None,
+        trace: None,
         event_type: "order.paid".parse()?,
         occurred_at: UnixMillis(1_795_000_000_000),
         data: Arc::clone(data),

@@ -59,6 +59,7 @@ async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result
         occurred_at: None,
         project: None,
         ordering_key: None,
+        trace: None,
         data: event.data.into(),
     };
     let receipts = ingest.accept(vec![incoming]).await.map_err(|error| refused(error, |_| None))?;

@@ -174,6 +174,7 @@ impl DryRuns {
             tenant,
             project: incoming.project,
             ordering_key: None,
+            trace: None,
             event_type: incoming.event_type,
             occurred_at: incoming.occurred_at.unwrap_or(now),
             data: incoming.data,

@@ -126,6 +126,7 @@ fn event(tenant: i64) -> Event {
         tenant: TenantId(tenant),
         project: None,
         ordering_key: None,
+        trace: None,
         event_type: "ticket.update".parse().unwrap(),
         occurred_at: UnixMillis(1_700_000_000_123),
         data: Arc::from(r#"{"a":1}"#),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::{
     Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, Lease, LeaseId, NodeNumber,
-    OrderingKey, TenantId, Trigger, UnixMillis,
+    OrderingKey, TenantId, TraceContext, Trigger, UnixMillis,
 };
 use crate::storage::StorageError;
 
@@ -130,12 +130,13 @@ fn lease_from_columns(
     Ok(Some(Lease { owner: NodeNumber(owner), id: LeaseId(id), until: UnixMillis(until) }))
 }
 
-/// Key, tenant, external id, project, type, occurrence, data and ordering key of an event.
-pub type EventRow = (i64, i64, Option<String>, Option<i64>, String, i64, String, Option<String>);
+/// Key, tenant, external id, project, type, occurrence, data, ordering key and trace of an event.
+pub type EventRow =
+    (i64, i64, Option<String>, Option<i64>, String, i64, String, Option<String>, Option<String>);
 
 /// An event from its row.
 pub fn event_from_row(row: EventRow) -> Result<Event, StorageError> {
-    let (key, tenant, external_id, project, event_type, occurred_at, data, ordering_key) = row;
+    let (key, tenant, external_id, project, event_type, occurred_at, data, ordering_key, trace) = row;
     let key = EventKey(key);
     Ok(Event {
         key,
@@ -145,6 +146,7 @@ pub fn event_from_row(row: EventRow) -> Result<Event, StorageError> {
         event_type: event_type.parse().map_err(|error| damaged("event", error))?,
         occurred_at: UnixMillis(occurred_at),
         ordering_key: ordering_key.as_deref().map(OrderingKey::from_stored),
+        trace: trace.as_deref().and_then(TraceContext::from_text).map(Box::new),
         data: Arc::from(data),
     })
 }

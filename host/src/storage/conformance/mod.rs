@@ -178,6 +178,7 @@ impl World {
             tenant: TENANT,
             project: None,
             ordering_key: None,
+            trace: None,
             event_type: "a.b".parse().unwrap(),
             occurred_at: NOW,
             data: r#"{"n":1}"#.into(),

@@ -150,6 +150,7 @@ struct Writes<'a> {
     hook_ids: Vec<Option<String>>,
     data: Vec<&'a str>,
     ordering_keys: Vec<Option<&'a str>>,
+    traces: Vec<Option<String>>,
     names: Vec<NameRow<'a>>,
     rows: DeliveryRows<'a>,
 }
@@ -236,6 +237,7 @@ impl<'a> Writes<'a> {
         self.hook_ids.push(array(acceptance.deliveries.iter().map(|new| new.hook.0)));
         self.data.push(&event.data);
         self.ordering_keys.push(event.ordering_key.as_ref().map(OrderingKey::as_str));
+        self.traces.push(event.trace.as_ref().map(|trace| trace.to_text()));
         let names = dedup::names(acceptance);
         self.names.extend(names.map(|(tenant, kind, name)| NameRow {
             tenant: tenant.0,
@@ -252,8 +254,13 @@ impl<'a> Writes<'a> {
     }
 
     fn query(self, session: &Session) -> Query<'static, sqlx_postgres::Postgres, PgArguments> {
-        let is_in_order = self.is_in_order();
-        let query = sqlx::query(if is_in_order { ACCEPT_IN_ORDER } else { ACCEPT });
+        let is_traced = self.traces.iter().any(Option::is_some);
+        let is_in_order = is_traced || self.is_in_order();
+        let query = sqlx::query(match (is_traced, is_in_order) {
+            (true, _) => ACCEPT_TRACED,
+            (false, true) => ACCEPT_IN_ORDER,
+            (false, false) => ACCEPT,
+        });
         let hooks: Vec<i64> = self.hooks.into_iter().collect();
         let query = query.bind(session.number()).bind(self.epoch).bind(hooks);
         let query = query.bind(self.keys).bind(self.tenants).bind(self.external_ids).bind(self.projects);
@@ -263,10 +270,11 @@ impl<'a> Writes<'a> {
         let query =
             query.bind(rows.tenants).bind(rows.ids).bind(rows.hooks).bind(rows.events).bind(rows.types);
         let query = query.bind(rows.made_by).bind(rows.states).bind(rows.due_at).bind(rows.lease_until);
-        match is_in_order {
+        let query = match is_in_order {
             true => query.bind(self.ordering_keys).bind(rows.ordering_keys),
             false => query,
-        }
+        };
+        if is_traced { query.bind(self.traces) } else { query }
     }
 }
 
@@ -278,6 +286,7 @@ macro_rules! arguments {
 }
 const ACCEPT: &str = concat!("SELECT accept_events(", arguments!(), ")");
 const ACCEPT_IN_ORDER: &str = concat!("SELECT accept_events_in_order(", arguments!(), ", $30, $31)");
+const ACCEPT_TRACED: &str = concat!("SELECT accept_traced_events(", arguments!(), ", $30, $31, $32)");
 
 /// In the order of the index: two transactions with the same names wait for one another, but not both at once.
 fn bind_names<'q>(

@@ -147,8 +147,8 @@ impl Sources {
         let all = || leased.iter().flat_map(|leased| &leased.deliveries).map(|(delivery, _)| delivery);
         let (mut events, mut rendered) = (HashMap::new(), HashMap::new());
         if all().next().is_some() {
-            let sql = "SELECT key, tenant_id, external_id, project, event_type, occurred_at, data, ordering_key \
-                FROM events WHERE key = ANY ($1)";
+            let sql = "SELECT key, tenant_id, external_id, project, event_type, occurred_at, data, ordering_key, \
+                trace FROM events WHERE key = ANY ($1)";
             let keys: HashSet<i64> = all().map(|it| it.event.0).collect();
             let query = sqlx::query_as(sql).bind(keys.into_iter().collect::<Vec<_>>());
             let rows: Vec<EventRow> = query.fetch_all(&session.pool).await?;

@@ -19,8 +19,8 @@ const EVENTS: i64 = 2_000;
 /// How many of the tenant's own deliveries are looked at, each with its event.
 const DELIVERIES: i64 = 500;
 
-const BY_KEY: &str = "SELECT key, tenant_id, external_id, project, event_type, occurred_at, data, ordering_key FROM events \
-    WHERE key = $1 AND tenant_id = $2";
+const BY_KEY: &str = "SELECT key, tenant_id, external_id, project, event_type, occurred_at, data, ordering_key, trace \
+    FROM events WHERE key = $1 AND tenant_id = $2";
 
 /// Among the newest events of all tenants.
 const AMONG_EVENTS: &str = "SELECT key, event_type, project FROM \

@@ -133,8 +133,8 @@ impl EventStore for SqliteStores {
 
 static INSERT_EVENTS: LazyLock<MultiRow> = LazyLock::new(|| {
     let head = "INSERT OR ROLLBACK INTO events (key, tenant_id, external_id, idempotency_key, content, project, \
-        event_type, occurred_at, delivery_count, data, deliveries, ordering_key) SELECT * FROM (VALUES";
-    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
+        event_type, occurred_at, delivery_count, data, deliveries, ordering_key, trace) SELECT * FROM (VALUES";
+    MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
 });
 
 /// What one transaction writes for events.
@@ -235,5 +235,6 @@ fn bind_event(acceptance: &&Acceptance, to: &mut SqliteArguments) -> Result<(), 
     to.add(i64::try_from(acceptance.deliveries.len())?)?;
     to.add(Arc::clone(&event.data))?;
     to.add(deliveries_json(acceptance))?;
-    to.add(event.ordering_key.as_ref().map(|key| key.as_str().to_owned()))
+    to.add(event.ordering_key.as_ref().map(|key| key.as_str().to_owned()))?;
+    to.add(event.trace.as_ref().map(|trace| trace.to_text()))
 }

@@ -91,6 +91,7 @@ async fn run(
         tenant: TenantId(1),
         project: None,
         ordering_key: None,
+        trace: None,
         event_type,
         occurred_at: UnixMillis(i64::try_from(case.event.occurred_at).unwrap()),
         data: case.event.data.get().into(),

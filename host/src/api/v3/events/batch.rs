@@ -165,6 +165,7 @@ mod tests {
                 occurred_at: None,
                 project: None,
                 ordering_key: None,
+                trace: None,
                 data: check_data(serde_json::value::RawValue::NULL)?,
             })
         };

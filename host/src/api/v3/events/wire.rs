@@ -87,6 +87,7 @@ impl EventInput<'_> {
         Ok(IncomingEvent {
             tenant,
             ordering_key,
+            trace: None,
             id,
             idempotency_key: None,
             event_type,

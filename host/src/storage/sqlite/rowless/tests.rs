@@ -10,6 +10,7 @@ fn event(key: EventKey) -> Arc<Event> {
         tenant: TenantId(1),
         project: None,
         ordering_key: None,
+        trace: None,
         event_type: "a".parse().unwrap(),
         occurred_at: UnixMillis(0),
         data: "1".into(),

@@ -263,6 +263,8 @@ impl Engine {
                 unfinished,
                 "some attempts did not finish within the shutdown's grace; they are made again"
             );
+        } else {
+            past::end_unused_leases(&*self.database, self.clock.now()).await;
         }
         self.sandbox.shutdown();
         self.serving.stop_admin.by(Instant::from_std(clock::monotonic()));

@@ -15,6 +15,9 @@ const SMALL_DIFFERENCE: Duration = Duration::from_secs(60);
 /// How often the wall clock is noted in the database.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
+/// How long a shutdown waits for the leases of what it has not sent to end.
+const ENDING_LEASES: Duration = Duration::from_secs(5);
+
 /// Recovers the deliveries of an earlier process of `node`, and follows the clock. Returns the id after which new ones come.
 pub(super) async fn recover(database: &dyn Database, node: NodeNumber, now: UnixMillis) -> Result<i64> {
     let recovered = database.stores().deliveries.recover(node, now).await;
@@ -76,6 +79,24 @@ pub(super) async fn note_clock(database: Arc<dyn Database>, clock: Arc<dyn Clock
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
         }
     }
+}
+
+/// Nothing is in progress any more: what waits in memory was not sent, and the next start must not take it for that.
+pub(super) async fn end_unused_leases(database: &dyn Database, now: UnixMillis) {
+    let end = async {
+        let node = database.node().await?;
+        database.stores().deliveries.end_unused_leases(node, now).await
+    };
+    let ended = tokio::time::timeout(ENDING_LEASES, end).await;
+    let error: &dyn std::error::Error = match &ended {
+        Ok(Ok(_)) => return,
+        Ok(Err(error)) => error,
+        Err(elapsed) => elapsed,
+    };
+    tracing::warn!(
+        error,
+        "cannot end the leases of deliveries that wait in memory: they count as interrupted"
+    );
 }
 
 #[cfg(test)]

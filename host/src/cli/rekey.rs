@@ -42,10 +42,10 @@ fn report_nodes(nodes: &[NodeStatus], out: &mut impl Write) -> Result<()> {
 }
 
 fn report(done: Rekeyed, has_own_key: bool, out: &mut impl Write) -> Result<()> {
-    let Rekeyed { hooks, logins, requests, unreadable } = done;
+    let Rekeyed { hooks, logins, requests, jobs, unreadable } = done;
     writeln!(
         out,
-        "{HEAD}Re-encrypted:{PLAIN} {hooks} hooks, {logins} logins, {requests} requests stored for retries"
+        "{HEAD}Re-encrypted:{PLAIN} {hooks} hooks, {logins} logins, {requests} requests stored for retries, {jobs} replays"
     )?;
     if unreadable > 0 {
         writeln!(
@@ -74,7 +74,7 @@ mod tests {
             (0, false, "encryption_key is not set"),
         ] {
             let mut out = anstream::StripStream::new(Vec::new());
-            let done = Rekeyed { hooks: 3, logins: 1, requests: 7, unreadable };
+            let done = Rekeyed { hooks: 3, logins: 1, requests: 7, jobs: 0, unreadable };
             report(done, has_own_key, &mut out).unwrap();
             let text = String::from_utf8(out.into_inner()).unwrap();
             assert!(text.starts_with("Re-encrypted: 3 hooks, 1 logins, 7 requests"), "{text}");

@@ -162,7 +162,8 @@ impl Worker {
         work: &mut Work,
         permit: &AttemptPermit,
     ) -> Result<Written, NotMade> {
-        let hook = attempt.hook;
+        let replaying = work.replaying(attempt.hook);
+        let hook = replaying.as_deref().unwrap_or(attempt.hook);
         self.still_due(work, hook.timeout, permit)?;
         let is_current = |it: &&mut RenderedRequest| it.hook_updated_at == hook.updated_at;
         let (steps, mut request) = match work.rendered.as_mut().filter(is_current) {
@@ -291,7 +292,8 @@ impl Worker {
         (work, permit): (Work, AttemptPermit),
         made: MadeAttempt,
     ) {
-        let (hook, ended_at) = (attempt.hook, self.sources.now());
+        let replaying = work.replaying(attempt.hook);
+        let (hook, ended_at) = (replaying.as_deref().unwrap_or(attempt.hook), self.sources.now());
         let jitter = self.sources.random.fraction();
         let decision = decide(&made.outcome, work.failures + 1, &hook.retry, work.trigger, ended_at, jitter);
         self.stats.count((hook.tenant, hook.id), &made.outcome, None, ended_at);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Delivery, DeliveryId, Event, HookId, Lease, LeaseId, OrderingGroup, OrderingKey, TenantId, Trigger,
-    UnixMillis,
+    Delivery, DeliveryId, Event, Hook, HookId, Lease, LeaseId, OrderingGroup, OrderingKey, Pipeline,
+    TenantId, Trigger, UnixMillis,
 };
 use crate::storage::{Claimed, LeftGroup, RenderedRequest, Term};
 
@@ -36,6 +36,8 @@ pub struct Work {
     pub lease: LeaseId,
     /// The key under which it is in the order of its hook, if it is.
     pub ordering_key: Option<OrderingKey>,
+    /// The pipeline that the replay has which made it, instead of the hook's.
+    pub pipeline: Option<Arc<Pipeline>>,
 }
 
 impl Work {
@@ -54,13 +56,14 @@ impl Work {
             lease_until: UnixMillis(0),
             lease: LeaseId::of_stored(delivery),
             ordering_key: None,
+            pipeline: None,
         }
     }
 
     /// A delivery that was claimed from disk under `lease`, in `term`.
     #[must_use]
     pub fn claimed(claimed: Claimed, lease: Lease, term: Term) -> Self {
-        let Claimed { delivery, event, rendered, ordering_key } = claimed;
+        let Claimed { delivery, event, rendered, ordering_key, pipeline } = claimed;
         let Delivery { id, hook, trigger, attempts, failures, .. } = delivery;
         Self {
             delivery: id,
@@ -74,7 +77,14 @@ impl Work {
             lease_until: lease.until,
             lease: lease.id,
             ordering_key,
+            pipeline,
         }
+    }
+
+    /// The hook with the pipeline of the replay that made this delivery, if that has one.
+    pub(super) fn replaying(&self, hook: &Hook) -> Option<Arc<Hook>> {
+        let pipeline = self.pipeline.as_deref()?;
+        Some(Arc::new(Hook { pipeline: pipeline.clone(), ..hook.clone() }))
     }
 
     /// Whether this is the lease with which the delivery was stored.

@@ -93,10 +93,13 @@ impl Worker {
         }
         let record = match hook {
             None => self.not_made(&work, NotMade::NoHook, now),
-            Some(hook) => match self.attempt_and_decide(&hook, &work, now, &mut permit).await {
-                Ok(record) => record,
-                Err(why) => self.not_made(&work, why, now),
-            },
+            Some(hook) => {
+                let hook = work.replaying(&hook).unwrap_or(hook);
+                match self.attempt_and_decide(&hook, &work, now, &mut permit).await {
+                    Ok(record) => record,
+                    Err(why) => self.not_made(&work, why, now),
+                }
+            }
         };
         let record = leave_group(record, &work, self.sources.now());
         self.health.probe_ended(&work, now);

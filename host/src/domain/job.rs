@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::attempt::named_enum;
 use super::{
     DeliveryFilter, DeliveryId, DeliveryState, EventKey, EventType, Hook, HookId, Invalid, JobId, KeyId,
-    TenantId, TypePattern, UnixMillis,
+    Pipeline, TenantId, TypePattern, UnixMillis,
 };
 
 named_enum! {
@@ -162,6 +162,9 @@ pub struct Replay {
     pub states: Vec<DeliveryState>,
     /// Or the event has no delivery for the hook.
     pub missed: bool,
+    /// The pipeline that runs instead of the hook's. A job that is read from storage has no settings in it: they are sealed,
+    /// and read with the deliveries that it made.
+    pub pipeline: Option<Pipeline>,
 }
 
 impl Replay {
@@ -236,6 +239,7 @@ mod tests {
             types: Vec::new(),
             states: states.to_vec(),
             missed,
+            pipeline: None,
         };
         for (states, missed, wanted) in [
             (

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::domain::{Delivery, DeliveryFilter, DeliveryId, DeliveryState, EventId, TenantId};
-use crate::storage::{DeliveryQuery, ListOrder, Listed, Storage, StorageError};
+use crate::storage::{DeliveryQuery, ListOrder, Listed, NoteFilter, Storage, StorageError};
 
 /// The part of a list that is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +67,32 @@ pub async fn list_filtered(
         lists.push(storage.deliveries.list(tenant, &query(state)).await?);
     }
     Ok(merged(lists, part.order(), limit as usize))
+}
+
+/// The tenant's deliveries whose notes are `wanted` and that `filter` selects, newest first: about `limit`, older than
+/// `before`. At least one condition of `wanted` is set.
+///
+/// # Errors
+/// If storage fails.
+pub async fn list_noted(
+    storage: &Storage,
+    tenant: TenantId,
+    (wanted, filter): (NoteFilter, &DeliveryFilter),
+    before: Option<DeliveryId>,
+    limit: u32,
+) -> Result<Listed, StorageError> {
+    let event = match &filter.event {
+        Some(id) => match storage.events.event(tenant, id).await? {
+            Some(event) => Some(event.key),
+            None => return Ok(Listed { deliveries: Vec::new(), searched_to: None }),
+        },
+        None => None,
+    };
+    let mut listed = storage.delivery_notes.list_noted(tenant, wanted, before, limit).await?;
+    listed
+        .deliveries
+        .retain(|delivery| filter.selects(delivery) && event.is_none_or(|event| delivery.event == event));
+    Ok(listed)
 }
 
 async fn of_event(

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::delivery::{Dispatcher, Notice, NoticeKind, Notices};
 use crate::directory::{Directory, DirectoryError, NearQuota};
 use crate::domain::signing_key::SigningKey;
-use crate::domain::{Hook, HookId, SigningSecret, Step, TenantId};
+use crate::domain::{Hook, HookId, Pipeline, SigningSecret, Step, TenantId};
 use crate::sources::Sources;
 
 /// Creates and changes hooks. Clones share one service.
@@ -86,6 +86,21 @@ impl HookService {
             self.handshakes.start(changed);
         }
         Ok(changed)
+    }
+
+    /// Validates the settings of `pipeline`, which deliveries of `hook` run instead of its own, like [`Self::change`].
+    ///
+    /// # Errors
+    /// Fails if a plugin rejects its settings.
+    pub async fn validate_pipeline(
+        &self,
+        hook: &Hook,
+        pipeline: Pipeline,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Hook, SettingsError> {
+        let with_pipeline = Hook { pipeline, ..hook.clone() };
+        self.trial.validate(&with_pipeline, Some(hook), |_| true, gone).await?;
+        Ok(with_pipeline)
     }
 
     /// Creates or replaces the only hook of the tenant for which `is_it` is true. Does not validate the settings of its plugins,

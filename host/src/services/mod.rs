@@ -24,7 +24,7 @@ use crate::sources::Sources;
 use crate::storage::Storage;
 
 pub use deliveries::{DeliveryError, DeliveryService};
-pub use delivery_lists::{ListPart, list_filtered};
+pub use delivery_lists::{ListPart, list_filtered, list_noted};
 pub use event_matches::{HookMatch, MatchReason};
 pub use handshakes::Handshakes;
 pub use hook_states::{HookState, HookStates, Recovered};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
+use super::delivery_notes::DeliveryNoteStore;
 use super::delivery_query::{DeliveryQuery, Listed};
 use super::directory::{Changes, ConfigChange, Revision};
 use super::error::StorageError;
@@ -91,6 +92,8 @@ pub struct Storage {
     pub tenant_deletions: Arc<dyn TenantDeletionStore>,
     /// How much tenants have published.
     pub tenant_usage: Arc<dyn TenantUsageStore>,
+    /// Notes on deliveries.
+    pub delivery_notes: Arc<dyn DeliveryNoteStore>,
 }
 
 impl Storage {
@@ -112,6 +115,7 @@ impl Storage {
             + KeptBodyStore
             + TenantDeletionStore
             + TenantUsageStore
+            + DeliveryNoteStore
             + 'static,
     {
         Self {
@@ -129,6 +133,7 @@ impl Storage {
             kept_bodies: Arc::clone(stores) as _,
             tenant_deletions: Arc::clone(stores) as _,
             tenant_usage: Arc::clone(stores) as _,
+            delivery_notes: Arc::clone(stores) as _,
         }
     }
 }
@@ -305,7 +310,12 @@ pub trait DeliveryStore: Send + Sync {
     /// Ends the leases that an earlier process of `node` left, so that its deliveries are due now. Leases of other nodes
     /// stay. Returns how many there were. Deliveries that are due later than any schedule allows, which a wrong clock
     /// caused, are due now, too.
+    ///
+    /// What was leased may have been sent: that is [noted](super::delivery_notes).
     async fn recover(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError>;
+    /// Ends the leases of `node`, like [`Self::recover`], once nothing of it is in progress any more: what it still has in
+    /// memory was not sent.
+    async fn end_unused_leases(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError>;
     /// After the clock was set back: makes deliveries that wait for a time after `now` due `by` earlier, but not before `now`.
     /// Repeat a failed call with the same arguments: it continues, and moves no delivery twice.
     async fn bring_forward(&self, now: UnixMillis, by: Duration) -> Result<(), StorageError>;

@@ -16,7 +16,7 @@ use crate::domain::{
 #[async_trait]
 pub trait JobStore: Send + Sync {
     /// Adds a job, unless its tenant has `most` jobs that are not final. Returns whether it was added. Of its jobs that have
-    /// ended, the newest [`MAX_ENDED_JOBS`] stay.
+    /// ended, the newest [`MAX_ENDED_JOBS`] stay, and replays with their own pipelines.
     async fn insert_job(&self, job: &Job, most: u32) -> Result<bool, StorageError>;
     /// One job.
     async fn job(&self, tenant: TenantId, id: JobId) -> Result<Option<Job>, StorageError>;
@@ -61,7 +61,10 @@ pub trait JobStore: Send + Sync {
         tenant: TenantId,
         ids: &[DeliveryId],
     ) -> Result<Vec<(DeliveryId, HookId, DeliveryState)>, StorageError>;
-    /// Removes jobs that ended before `before`, at most [`MAX_REMOVED_JOBS`] at a time. Returns how many.
+    /// How many bytes the settings of the pipelines have that replays of `tenant` have of their own.
+    async fn pipeline_bytes(&self, tenant: TenantId) -> Result<u64, StorageError>;
+    /// Removes jobs that ended before `before`, at most [`MAX_REMOVED_JOBS`] at a time. Returns how many. A replay with its own
+    /// pipeline is kept as long as it has deliveries that are not final.
     async fn remove_jobs(&self, before: UnixMillis) -> Result<u64, StorageError>;
 }
 

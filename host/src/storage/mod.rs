@@ -11,6 +11,7 @@ mod columns;
 pub mod conformance;
 mod contract;
 mod dedup;
+mod delivery_notes;
 mod delivery_query;
 mod directory;
 mod driver;
@@ -35,6 +36,7 @@ mod tenant_usage;
 pub mod transfer;
 
 pub use contract::*;
+pub use delivery_notes::{DeliveryNote, DeliveryNoteStore, NoteFilter};
 pub use delivery_query::{DeliveryQuery, ListOrder, Listed};
 pub use directory::*;
 pub use error::{DriverError, StorageError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::kept_body::KeptBody;
 use crate::domain::{
     Attempt, Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, EventType, HookId, Lease,
-    LeaseId, OrderingGroup, OrderingKey, Request, TenantId, Trigger, UnixMillis,
+    LeaseId, OrderingGroup, OrderingKey, Pipeline, Request, TenantId, Trigger, UnixMillis,
 };
 
 /// An event to store, with its deliveries.
@@ -87,6 +87,8 @@ pub struct Claimed {
     pub rendered: Option<RenderedRequest>,
     /// The key under which it is in the order of its hook, if it is.
     pub ordering_key: Option<OrderingKey>,
+    /// The pipeline that the replay has which made it, instead of the hook's.
+    pub pipeline: Option<Arc<Pipeline>>,
 }
 
 /// How much to lease of one hook.

@@ -22,6 +22,8 @@ pub struct Rekeyed {
     pub logins: u64,
     /// Rendered requests that are.
     pub requests: u64,
+    /// Replays with their own pipelines that are.
+    pub jobs: u64,
     /// Rows that open with none of the keys, and stay as they are.
     pub unreadable: u64,
 }

@@ -121,7 +121,7 @@ impl From<JobError> for Problem {
             JobError::Storage(error) => return error.into(),
             JobError::Limit(error) => return error.into(),
             JobError::WrongState { .. } | JobError::HookDisabled(_) => Kind::Conflict,
-            JobError::TooMany => Kind::LimitReached,
+            JobError::TooMany | JobError::TooLarge => Kind::LimitReached,
         };
         Self::new(kind, error.to_string())
     }

@@ -54,6 +54,9 @@ impl DeliveryStore for SpyStore {
     async fn recover(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError> {
         self.inner.recover(node, now).await
     }
+    async fn end_unused_leases(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError> {
+        self.inner.end_unused_leases(node, now).await
+    }
     async fn bring_forward(&self, now: UnixMillis, by: std::time::Duration) -> Result<(), StorageError> {
         self.inner.bring_forward(now, by).await
     }

@@ -17,6 +17,8 @@ use crate::storage::{ReplayQuery, ReplayableEvent, Storage, StorageError};
 
 /// How many jobs of a tenant may be running or paused.
 const MAX_UNFINISHED: u32 = 16;
+/// How many bytes the settings of the pipelines have that a tenant's replays have of their own, together.
+const MAX_PIPELINE_BYTES: u64 = 64 << 20;
 /// How many searches a dry run makes. Each visits some thousand events.
 const MAX_SEARCHES: usize = 40;
 /// How many events one search visits, of all tenants.
@@ -58,6 +60,12 @@ pub enum JobError {
         "a tenant has at most {MAX_UNFINISHED} jobs that are running or paused; wait for one, or cancel one"
     )]
     TooMany,
+    /// The tenant's replays have too many settings.
+    #[error(
+        "the settings of the pipelines of a tenant's replays have at most 64 MiB together; those of a replay are kept for seven \
+         days after its end; shorten the settings, or let the replay run the hook's pipeline"
+    )]
+    TooLarge,
     /// Too many changes of the tenant are in progress.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
@@ -93,7 +101,7 @@ impl JobService {
     /// Starts to send stored events to `hook` again.
     ///
     /// # Errors
-    /// Fails if the hook is disabled, or if the tenant has too many jobs.
+    /// Fails if the hook is disabled, or if the tenant has too many jobs, or too many settings in them.
     pub async fn replay(
         &self,
         hook: &Hook,
@@ -103,6 +111,11 @@ impl JobService {
     ) -> Result<Job, JobError> {
         if !hook.enabled {
             return Err(JobError::HookDisabled(hook.id));
+        }
+        if replay.pipeline.is_some()
+            && self.storage.jobs.pipeline_bytes(hook.tenant).await? > MAX_PIPELINE_BYTES
+        {
+            return Err(JobError::TooLarge);
         }
         let work = JobWork::Replay(self.until_now(replay));
         self.start(hook.tenant, work, rate, started_by).await
@@ -200,6 +213,14 @@ impl JobService {
         }
         let states = self.storage.jobs.states_of(job.tenant, ids).await?;
         Ok(states.iter().filter(|(.., state)| pace::is_outstanding(*state)).count())
+    }
+
+    /// How many of the deliveries that the job made were interrupted, and may have been sent twice.
+    ///
+    /// # Errors
+    /// If storage fails.
+    pub async fn interrupted(&self, job: &Job) -> Result<u64, StorageError> {
+        self.storage.delivery_notes.count_interrupted(job.tenant, job.id).await
     }
 
     /// Pauses a job, resumes it (`Running`), or cancels it. What it has made stays.

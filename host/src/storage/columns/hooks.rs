@@ -103,17 +103,19 @@ fn bad(error: Invalid) -> StorageError {
 }
 
 /// The pipeline's plugins, without their settings.
-fn skeleton(pipeline: &Pipeline) -> Result<String, StorageError> {
+pub(super) fn skeleton(pipeline: &Pipeline) -> Result<String, StorageError> {
     let steps = pipeline.0.iter();
     let steps = steps.map(|step| StepJson { plugin: step.plugin.to_string().into(), settings: "{}".into() });
     to_json(&steps.collect::<Vec<_>>())
 }
 
-fn settings(pipeline: &Pipeline) -> Vec<Cow<'_, str>> {
+/// The settings of its steps, in order.
+pub(super) fn settings(pipeline: &Pipeline) -> Vec<Cow<'_, str>> {
     pipeline.0.iter().map(|step| Cow::from(&*step.settings)).collect()
 }
 
-fn pipeline_from_json(text: &str) -> Result<Pipeline, StorageError> {
+/// A pipeline from its JSON.
+pub(super) fn pipeline_from_json(text: &str) -> Result<Pipeline, StorageError> {
     let steps: Vec<StepJson<'_>> = from_json("hook", text)?;
     let steps = steps
         .into_iter()
@@ -124,7 +126,7 @@ fn pipeline_from_json(text: &str) -> Result<Pipeline, StorageError> {
 }
 
 /// The pipeline of a skeleton, with its settings.
-fn filled(skeleton: &str, settings: Vec<Cow<'_, str>>) -> Result<Pipeline, StorageError> {
+pub(super) fn filled(skeleton: &str, settings: Vec<Cow<'_, str>>) -> Result<Pipeline, StorageError> {
     let mut pipeline = pipeline_from_json(skeleton)?;
     if pipeline.0.len() != settings.len() {
         return Err(damaged("hook", "its steps and their settings differ in number"));

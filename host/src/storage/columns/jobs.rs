@@ -1,13 +1,15 @@
-//! Jobs from and to columns.
+//! Jobs from and to columns. The settings of a replay's pipeline are sealed, because they may contain credentials.
 
 use serde::{Deserialize, Serialize};
 
+use super::hooks::{filled, pipeline_from_json, settings, skeleton, unseal_text};
 use super::values::{damaged, from_json, to_json};
 use crate::domain::{
     DeliveryFilter, DeliveryId, EventId, HookId, Job, JobId, JobProgress, JobRate, JobState, JobWork, KeyId,
-    Replay, TenantId, UnixMillis,
+    Pipeline, Replay, TenantId, UnixMillis,
 };
 use crate::storage::StorageError;
+use crate::vault::Vault;
 
 /// After `SELECT`: what [`job_from_row`] reads.
 macro_rules! job_columns {
@@ -41,6 +43,29 @@ struct WorkJson {
     until: Option<i64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     missed: bool,
+    /// The steps of a replay's own pipeline, without settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipeline: Option<String>,
+}
+
+/// What the settings of a replay's pipeline are sealed for.
+pub fn job_context_of(job: i64) -> String {
+    format!("job/{job}")
+}
+
+/// The settings of a replay's own pipeline, sealed.
+pub fn sealed_settings(job: &Job, vault: &Vault) -> Result<Option<Vec<u8>>, StorageError> {
+    let JobWork::Replay(Replay { pipeline: Some(pipeline), .. }) = &job.work else { return Ok(None) };
+    let text = zeroize::Zeroizing::new(to_json(&settings(pipeline))?);
+    Ok(Some(vault.seal(&job_context_of(job.id.0), text.as_bytes())))
+}
+
+/// The pipeline of the replay `job` with its settings, from the columns `work` and `sealed`.
+pub fn pipeline_of_job(job: i64, work: &str, sealed: &[u8], vault: &Vault) -> Result<Pipeline, StorageError> {
+    let json: WorkJson = from_json("job", work)?;
+    let steps = json.pipeline.ok_or_else(|| damaged("job", "settings without a pipeline"))?;
+    let text = unseal_text(vault, "job", &job_context_of(job), sealed)?;
+    filled(&steps, from_json("job", text.reveal())?)
 }
 
 /// The number of a state; those below 2 are not final. Statements and partial indexes contain these numbers: they never
@@ -72,6 +97,7 @@ pub fn job_work_to_text(work: &JobWork) -> Result<String, StorageError> {
             since: Some(replay.since.0),
             until: Some(replay.until.0),
             missed: replay.missed,
+            pipeline: replay.pipeline.as_ref().map(skeleton).transpose()?,
             ..WorkJson::default()
         },
         JobWork::Retry(filter) | JobWork::Cancel(filter) => WorkJson {
@@ -102,7 +128,9 @@ fn work_from_text(text: &str) -> Result<JobWork, StorageError> {
         let (Some(hook), Some(since), Some(until)) = (json.hook.map(HookId), since, until) else {
             return Err(damaged("job", "a replay without its hook or times"));
         };
-        return Ok(JobWork::Replay(Replay { hook, since, until, types, states, missed: json.missed }));
+        let pipeline = json.pipeline.as_deref().map(pipeline_from_json).transpose()?;
+        let missed = json.missed;
+        return Ok(JobWork::Replay(Replay { hook, since, until, types, states, missed, pipeline }));
     }
     let filter = DeliveryFilter {
         states,

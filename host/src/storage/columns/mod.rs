@@ -23,7 +23,10 @@ pub use hook_health::{HealthRow, health_from_row, health_to_row};
 pub use hook_stats::{stats_from_text, stats_to_text};
 pub use hooks::{HookRow, authorization_context_of, hook_context_of};
 pub(in crate::storage) use jobs::job_columns;
-pub use jobs::{JobRow, count_column, ids_to_text, job_from_row, job_state_code, job_work_to_text};
+pub use jobs::{
+    JobRow, count_column, ids_to_text, job_context_of, job_from_row, job_state_code, job_work_to_text,
+    pipeline_of_job, sealed_settings,
+};
 pub use records::{KeptBodyRow, RecordRow, RenderedChange};
 pub use rendered::{
     RenderedRow, body_columns, request_context_of, request_from_row, seal_parts, warn_of_request,

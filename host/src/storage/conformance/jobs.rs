@@ -29,6 +29,7 @@ fn replay(hook: HookId) -> Replay {
         types: vec!["a.*".parse().unwrap(), "b".parse().unwrap()],
         states: vec![DeliveryState::Exhausted, DeliveryState::Dropped],
         missed: true,
+        pipeline: None,
     }
 }
 

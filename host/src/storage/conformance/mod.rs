@@ -12,6 +12,7 @@ pub mod hook_states;
 pub mod jobs;
 pub mod kept_bodies;
 pub mod nodes;
+pub mod notes;
 pub mod ordering;
 pub mod reading;
 pub mod recording;
@@ -84,6 +85,7 @@ macro_rules! storage_conformance {
                 recovered_events_join_the_end_of_their_group, order_holds_whatever_happens
             ],
             statistics: [counts_of_attempts_add_up],
+            notes: [leases_that_end_without_a_record_are_noted, a_replay_gives_its_pipeline_to_its_deliveries, a_pipeline_is_kept_until_its_deliveries_are_final],
             jobs: [
                 jobs_are_read_back_and_limited, jobs_are_paused_resumed_and_cancelled, events_to_replay_are_found,
                 a_step_makes_deliveries_of_events, a_job_ends_with_a_step, a_step_retries_and_cancels_deliveries

@@ -8,9 +8,12 @@ use sqlx::Row as _;
 use sqlx_postgres::PgRow;
 
 use super::claim_bounds::BoundedClaim;
+use super::delivery_notes;
 use super::session::Session;
 use crate::clock;
-use crate::domain::{Delivery, DeliveryState, Event, EventKey, HookId, Lease, OrderingKey, UnixMillis};
+use crate::domain::{
+    Delivery, DeliveryId, DeliveryState, Event, EventKey, HookId, Lease, OrderingKey, Pipeline, UnixMillis,
+};
 use crate::storage::byte_room::ByteRoom;
 use crate::storage::columns::{
     DeliveryRow, EventRow, RenderedRow, damaged, delivery_from_row, event_from_row, request_from_row,
@@ -54,6 +57,10 @@ pub async fn lease(
     let took = clock::elapsed(began);
     let leased = choose(&rows, hooks, max_bytes)?;
     let chosen = || leased.iter().flat_map(|leased| &leased.deliveries).map(|(delivery, _)| delivery);
+    let interrupted: Vec<_> = chosen().filter(|it| it.state == DeliveryState::Delivering).collect();
+    if !interrupted.is_empty() {
+        delivery_notes::note_interrupted(&mut transaction, &interrupted).await?;
+    }
     if chosen().next().is_some() {
         let sql = "UPDATE unfinished_deliveries SET state = 1, due_at = NULL, lease_owner = $1, lease_id = $2, \
             lease_until = $3, ordering_waits = CASE WHEN ordering_waits IS NOT NULL THEN false END FROM unnest($4::bigint[], $5::bigint[]) w (tenant, delivery) \
@@ -140,6 +147,7 @@ struct Sources {
     events: HashMap<i64, EventRow>,
     loaded: HashMap<EventKey, Arc<Event>>,
     rendered: HashMap<i64, RenderedRow>,
+    pipelines: HashMap<DeliveryId, Arc<Pipeline>>,
 }
 
 impl Sources {
@@ -162,7 +170,8 @@ impl Sources {
             let rows: Vec<RenderedRow> = sqlx::query_as(sql).bind(attempted).fetch_all(&session.pool).await?;
             rendered = rows.into_iter().map(|row| (row.0, row)).collect();
         }
-        Ok(Self { events, loaded: HashMap::new(), rendered })
+        let pipelines = delivery_notes::pipelines_of(session, all()).await?;
+        Ok(Self { events, loaded: HashMap::new(), rendered, pipelines })
     }
 
     fn claimed(
@@ -179,7 +188,14 @@ impl Sources {
         let event = event.ok_or_else(|| damaged("delivery", format_args!("{} has no event", delivery.id)))?;
         let rendered = self.rendered.remove(&delivery.id.0);
         let rendered = rendered.map_or(Ok(None), |row| request_from_row(row, &session.vault))?;
-        Ok(Claimed { delivery, event, rendered: rendered.map(|(_, request)| request), ordering_key })
+        let pipeline = self.pipelines.remove(&delivery.id);
+        Ok(Claimed {
+            delivery,
+            event,
+            rendered: rendered.map(|(_, request)| request),
+            ordering_key,
+            pipeline,
+        })
     }
 }
 

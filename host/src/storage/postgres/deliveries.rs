@@ -34,6 +34,10 @@ impl DeliveryStore for PostgresStores {
         nodes::recover(&self.session, node, now).await
     }
 
+    async fn end_unused_leases(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError> {
+        self.pool().bounded(nodes::end_unused_leases(&self.session, node, now)).await
+    }
+
     async fn bring_forward(&self, now: UnixMillis, by: Duration) -> Result<(), StorageError> {
         clock_steps::bring_forward(self.pool(), now, by).await
     }

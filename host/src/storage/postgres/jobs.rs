@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use sqlx_postgres::PgConnection;
 
+use super::delivery_notes;
 use super::stores::PostgresStores;
 use crate::domain::{
     DeliveryFilter, DeliveryId, DeliveryState, EventKey, HookId, Job, JobId, JobState, JobWork, Lease,
@@ -10,7 +11,7 @@ use crate::domain::{
 };
 use crate::storage::columns::{
     JobRow, count_column, ids_to_text, job_columns, job_from_row, job_state_code, job_work_to_text, readable,
-    state_code, state_from_code,
+    sealed_settings, state_code, state_from_code,
 };
 use crate::storage::hook_states::visited;
 use crate::storage::jobs::{MAX_FREE, ReplayableRow, chosen, cut_to_read};
@@ -30,25 +31,25 @@ macro_rules! free {
 #[async_trait]
 impl JobStore for PostgresStores {
     async fn insert_job(&self, job: &Job, most: u32) -> Result<bool, StorageError> {
-        let work = job_work_to_text(&job.work)?;
+        let (work, sealed) = (job_work_to_text(&job.work)?, sealed_settings(job, &self.session.vault)?);
         self.repeat_on_conflict(|| async {
             let mut transaction = self.pool().begin().await?;
             // Two jobs of a tenant that begin at the same time must see each other.
             let lock = sqlx::query("SELECT FROM tenants WHERE id = $1 FOR UPDATE").bind(job.tenant.0);
             lock.execute(&mut *transaction).await?;
-            let ended = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE tenant_id = $1 AND state >= 2 \
-                ORDER BY id DESC OFFSET $2)";
+            let ended = "DELETE FROM jobs WHERE sealed IS NULL AND id IN \
+                (SELECT id FROM jobs WHERE tenant_id = $1 AND state >= 2 ORDER BY id DESC OFFSET $2)";
             let ended = sqlx::query(ended).bind(job.tenant.0).bind(i64::from(MAX_ENDED_JOBS));
             ended.execute(&mut *transaction).await?;
             let sql = "INSERT INTO jobs (id, tenant_id, hook_id, work, rate, started_by, state, examined_to, examined, made, \
-                next_due_at, outstanding) SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, 0, $9, '[]' \
+                next_due_at, outstanding, sealed) SELECT $1, $2, $3, $4, $5, $6, $7, $8, 0, 0, $9, '[]', $11 \
                 WHERE (SELECT count(*) FROM jobs WHERE tenant_id = $2 AND state < 2) < $10";
             let query = sqlx::query(sql).bind(job.id.0).bind(job.tenant.0);
             let query = query.bind(job.work.hook().map(|it| it.0)).bind(&work);
             let query = query.bind(i64::from(job.rate.in_1000_seconds()));
             let query = query.bind(job.started_by.map(|key| key.0)).bind(job_state_code(job.state));
             let query = query.bind(job.progress.examined_to).bind(job.progress.next_due_at.0);
-            let inserted = query.bind(i64::from(most)).execute(&mut *transaction).await?;
+            let inserted = query.bind(i64::from(most)).bind(&sealed).execute(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(inserted.rows_affected() > 0)
         })
@@ -202,9 +203,20 @@ impl JobStore for PostgresStores {
     }
 
     async fn remove_jobs(&self, before: UnixMillis) -> Result<u64, StorageError> {
-        let sql = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state >= 2 AND finished_at < $1 LIMIT $2)";
+        // What a replay with its own pipeline made needs it until it is final.
+        let sql = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs j WHERE state >= 2 AND finished_at < $1 \
+            AND (sealed IS NULL OR NOT EXISTS (SELECT FROM delivery_notes n JOIN unfinished_deliveries u \
+                ON u.tenant_id = n.tenant_id AND u.id = n.delivery_id \
+                WHERE n.job_id IS NOT NULL AND n.job_id = j.id)) LIMIT $2)";
         let query = sqlx::query(sql).bind(before.0).bind(i64::from(MAX_REMOVED_JOBS));
         Ok(query.execute(self.pool()).await?.rows_affected())
+    }
+
+    async fn pipeline_bytes(&self, tenant: TenantId) -> Result<u64, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        let sql = "SELECT coalesce(sum(octet_length(sealed)), 0)::bigint FROM jobs WHERE tenant_id = $1";
+        let bytes: i64 = sqlx::query_scalar(sql).bind(tenant.0).fetch_one(self.pool()).await?;
+        Ok(bytes.unsigned_abs())
     }
 }
 
@@ -227,7 +239,9 @@ async fn commit(connection: &mut PgConnection, step: &JobStep) -> Result<StepEnd
     }
     let made = match (work, &step.changes) {
         (JobWork::Replay(of), StepChanges::Replay(new)) => {
-            replay(&mut *connection, (*tenant, of.hook), new).await?
+            let made = replay(&mut *connection, (*tenant, of.hook), new).await?;
+            delivery_notes::note_job(&mut *connection, (*tenant, *id), &made).await?;
+            made
         }
         (JobWork::Retry(filter), StepChanges::Retry(due)) => {
             retry(&mut *connection, *tenant, filter, due).await?

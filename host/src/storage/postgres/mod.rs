@@ -18,6 +18,7 @@ mod clock_steps;
 mod connect;
 mod database;
 mod deliveries;
+mod delivery_notes;
 mod directory_changes;
 mod directory_log;
 mod engine_state;

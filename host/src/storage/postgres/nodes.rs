@@ -79,7 +79,7 @@ pub async fn recover(session: &Session, node: NodeNumber, now: UnixMillis) -> Re
     let number = i32::from(node.0);
     let mut transaction = session.pool.begin().await?;
     sqlx::query("SELECT lock_node($1)").bind(number).execute(&mut *transaction).await?;
-    let query = sqlx::query_scalar("SELECT end_leases($1, $2)").bind(number).bind(now.0);
+    let query = sqlx::query_scalar("SELECT end_lost_leases($1, $2)").bind(number).bind(now.0);
     let ended: i64 = query.fetch_one(&mut *transaction).await?;
     let sql = "UPDATE unfinished_deliveries SET due_at = $1 WHERE state <> 1 AND due_at > $2";
     let query = sqlx::query(sql).bind(now.0).bind(now.plus(FURTHEST_AHEAD).0);
@@ -97,6 +97,22 @@ pub async fn recover(session: &Session, node: NodeNumber, now: UnixMillis) -> Re
     for hook in gone {
         cancel_deliveries(&session.pool, HookId(hook)).await?;
     }
+    Ok(ended.unsigned_abs())
+}
+
+/// Ends the leases of `node`, which has nothing in progress any more: what it still has in memory was not sent. Returns how
+/// many there were.
+pub async fn end_unused_leases(
+    session: &Session,
+    node: NodeNumber,
+    now: UnixMillis,
+) -> Result<u64, StorageError> {
+    let number = i32::from(node.0);
+    let mut transaction = session.pool.begin().await?;
+    sqlx::query("SELECT lock_node($1)").bind(number).execute(&mut *transaction).await?;
+    let query = sqlx::query_scalar("SELECT end_leases($1, $2)").bind(number).bind(now.0);
+    let ended: i64 = query.fetch_one(&mut *transaction).await?;
+    transaction.commit().await?;
     Ok(ended.unsigned_abs())
 }
 
@@ -123,7 +139,8 @@ async fn hand_over(session: &Session) -> Result<(), StorageError> {
     let sql = "UPDATE nodes SET ended = true WHERE number = $1 AND epoch = $2";
     let query = sqlx::query(sql).bind(session.number()).bind(session.epoch());
     if query.execute(&mut *transaction).await?.rows_affected() > 0 {
-        let sql = "SELECT end_leases($1, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)";
+        // If attempts in progress have been given up: else nothing is leased any more.
+        let sql = "SELECT end_lost_leases($1, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)";
         sqlx::query(sql).bind(session.number()).execute(&mut *transaction).await?;
     }
     transaction.commit().await?;

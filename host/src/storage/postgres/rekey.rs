@@ -11,7 +11,8 @@ use super::node_status::nodes_of;
 use super::{connect, engine_state, schema, sealing};
 use crate::domain::{HookId, TenantId};
 use crate::storage::columns::{
-    authorization_context_of, hook_context_of, login_context_of, request_context_of, warn_of_request,
+    authorization_context_of, hook_context_of, job_context_of, login_context_of, request_context_of,
+    warn_of_request,
 };
 use crate::storage::sealing::{RETAINED_KEYS, Rekeyed, retained_keys};
 use crate::storage::{NodeState, NodeStatus, StorageError};
@@ -72,10 +73,12 @@ async fn pass(connection: &mut PgConnection, vault: &Vault, done: &mut Rekeyed) 
     let logins = logins(connection, vault, &mut done.unreadable).await?;
     let hooks = hooks(connection, vault, &mut done.unreadable).await?;
     let requests = requests(connection, vault, &mut done.unreadable).await?;
+    let jobs = jobs(connection, vault, &mut done.unreadable).await?;
+    done.jobs += jobs;
     done.logins += logins;
     done.hooks += hooks;
     done.requests += requests;
-    Ok(logins + hooks + requests)
+    Ok(logins + hooks + requests + jobs)
 }
 
 async fn logins(
@@ -142,6 +145,33 @@ async fn hooks(
                     tracing::warn!(hook = %HookId(id), "a hook opens with none of the keys and stays as it is");
                     *unreadable += 1;
                 }
+            }
+        }
+    }
+}
+
+/// The pipelines of replays.
+async fn jobs(
+    connection: &mut PgConnection,
+    vault: &Vault,
+    unreadable: &mut u64,
+) -> Result<u64, StorageError> {
+    let (mut after, mut count) = (i64::MIN, 0);
+    loop {
+        let sql = "SELECT id, sealed FROM jobs WHERE id > $1 AND sealed IS NOT NULL ORDER BY id LIMIT $2";
+        let query = sqlx::query_as(sql).bind(after).bind(HOOKS_AT_ONCE);
+        let rows: Vec<(i64, Vec<u8>)> = query.fetch_all(&mut *connection).await?;
+        let Some((last, _)) = rows.last() else { return Ok(count) };
+        after = *last;
+        for (job, old) in rows {
+            match vault.reseal(&job_context_of(job), &old) {
+                Ok(None) => {}
+                Ok(Some(new)) => {
+                    let sql = "UPDATE jobs SET sealed = $1 WHERE id = $2 AND sealed = $3";
+                    sqlx::query(sql).bind(new).bind(job).bind(old).execute(&mut *connection).await?;
+                    count += 1;
+                }
+                Err(_) => *unreadable += 1,
             }
         }
     }

@@ -8,6 +8,7 @@ use sqlx::{FromRow as _, Row as _};
 use tokio::sync::Mutex;
 
 use super::connection::WriteConnection;
+use super::noting;
 use super::ordering::{self, is_behind, waiting_ms};
 use super::rendered_rows::rendered_columns;
 use super::rows::{
@@ -71,6 +72,11 @@ pub async fn lease(
             true => Leased::default(),
             false => due(connection, *hook, claim.now, &mut room).await?,
         });
+    }
+    let all = leased.iter().flat_map(Leased::deliveries);
+    let interrupted: Vec<_> = all.filter(|delivery| delivery.state == DeliveryState::Delivering).collect();
+    if !interrupted.is_empty() {
+        noting::note_interrupted(connection, &interrupted).await?;
     }
     if leased.iter().any(|leased| !leased.deliveries.is_empty()) {
         let keys = keys_of(leased.iter().flat_map(Leased::deliveries));
@@ -255,12 +261,14 @@ async fn load(
     let rows: Vec<RenderedRow> = sqlx::query_as(sql).bind(ids).fetch_all(readers).await?;
     let rendered = rows.into_iter().filter_map(|row| request_from_row(row, vault).transpose());
     let mut rendered = rendered.collect::<Result<HashMap<_, _>, _>>()?;
+    let mut pipelines =
+        noting::pipelines_of(readers, deliveries.iter().map(|(delivery, _)| delivery), vault).await?;
 
     let claimed = deliveries.into_iter().map(|(delivery, ordering_key)| {
         let event = events.get(&delivery.event).cloned();
         let event = event.ok_or_else(|| damaged("delivery", format_args!("{} has no event", delivery.id)))?;
-        let rendered = rendered.remove(&delivery.id);
-        Ok(Claimed { delivery, event, rendered, ordering_key })
+        let (rendered, pipeline) = (rendered.remove(&delivery.id), pipelines.remove(&delivery.id));
+        Ok(Claimed { delivery, event, rendered, ordering_key, pipeline })
     });
     claimed.collect()
 }

@@ -19,7 +19,7 @@ use super::rows::{
     delivery_columns, delivery_from_row, no_lease,
 };
 use super::stores::SqliteStores;
-use super::{listing, writer};
+use super::{listing, noting, writer};
 use crate::domain::{
     Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, HookId, Lease, NodeNumber, TenantId,
     UnixMillis,
@@ -54,8 +54,20 @@ impl DeliveryStore for SqliteStores {
             }
         }
         let mut writer = self.writer().await;
-        let recovered = claims::recover(writer.begin().await?, node, now).await;
+        let connection = writer.begin().await?;
+        let recovered = async {
+            noting::note_lost_leases(connection, node).await?;
+            claims::recover(connection, node, now).await
+        };
+        let recovered = recovered.await;
         writer.finish(recovered).await
+    }
+
+    async fn end_unused_leases(&self, node: NodeNumber, now: UnixMillis) -> Result<u64, StorageError> {
+        self.materialize(Selection::All).await?;
+        let mut writer = self.writer().await;
+        let ended = claims::recover(writer.begin().await?, node, now).await;
+        writer.finish(ended).await
     }
 
     async fn bring_forward(&self, now: UnixMillis, by: Duration) -> Result<(), StorageError> {

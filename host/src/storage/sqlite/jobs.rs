@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
+use super::noting;
 use super::ordering;
 use super::rows::{
     JobRow, count_column, ids_to_text, job_columns, job_from_row, job_state_code, job_work_to_text, no_lease,
-    readable, state_code, state_from_code, to_json,
+    readable, sealed_settings, state_code, state_from_code, to_json,
 };
 use super::script::{is_among, json_keys};
 use super::stores::SqliteStores;
@@ -26,17 +27,18 @@ impl JobStore for SqliteStores {
     async fn insert_job(&self, job: &Job, most: u32) -> Result<bool, StorageError> {
         self.health.check_space()?;
         let sql = "INSERT INTO jobs (id, tenant_id, hook_id, work, rate, started_by, state, examined_to, examined, made, \
-            next_due_at, outstanding) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, '[]' \
+            next_due_at, outstanding, sealed) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, '[]', ?11 \
             WHERE (SELECT count(*) FROM jobs WHERE tenant_id = ?2 AND state < 2) < ?10";
         let query = sqlx::query(sql).bind(job.id.0).bind(job.tenant.0).bind(job.work.hook().map(|it| it.0));
         let query = query.bind(job_work_to_text(&job.work)?).bind(job.rate.in_1000_seconds());
         let query = query.bind(job.started_by.map(|key| key.0)).bind(job_state_code(job.state));
         let query = query.bind(job.progress.examined_to).bind(job.progress.next_due_at.0).bind(most);
+        let query = query.bind(sealed_settings(job, &self.vault)?);
         let mut writer = self.writer().await;
         let connection = writer.begin().await?;
         let inserted = async {
-            let ended = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE tenant_id = ? AND state >= 2 \
-                ORDER BY id DESC LIMIT -1 OFFSET ?)";
+            let ended = "DELETE FROM jobs WHERE sealed IS NULL AND id IN \
+                (SELECT id FROM jobs WHERE tenant_id = ? AND state >= 2 ORDER BY id DESC LIMIT -1 OFFSET ?)";
             let ended = sqlx::query(ended).bind(job.tenant.0).bind(MAX_ENDED_JOBS);
             ended.execute(&mut *connection).await?;
             Ok(query.execute(connection).await?.rows_affected() > 0)
@@ -174,9 +176,24 @@ impl JobStore for SqliteStores {
     }
 
     async fn remove_jobs(&self, before: UnixMillis) -> Result<u64, StorageError> {
-        let sql =
-            "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state >= 2 AND finished_at < ? LIMIT ?)";
-        self.changes(sqlx::query(sql).bind(before.0).bind(MAX_REMOVED_JOBS)).await
+        // What a replay with its own pipeline made needs it until it is final. These look-ups do not hold up the writer.
+        let sql = "SELECT id FROM jobs WHERE state >= 2 AND finished_at < ? AND (sealed IS NULL OR NOT EXISTS \
+            (SELECT 1 FROM noting n CROSS JOIN deliveries d ON d.tenant_id = n.tenant_id AND d.id = n.delivery_id \
+            WHERE n.job_id IS NOT NULL AND n.job_id = jobs.id AND d.state < 3)) LIMIT ?";
+        let query = sqlx::query_scalar(sql).bind(before.0).bind(MAX_REMOVED_JOBS);
+        let ids: Vec<i64> = query.fetch_all(&self.readers).await?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let sql = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?))";
+        self.changes(sqlx::query(sql).bind(to_json(&ids)?)).await
+    }
+
+    async fn pipeline_bytes(&self, tenant: TenantId) -> Result<u64, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        let sql = "SELECT ifnull(sum(octet_length(sealed)), 0) FROM jobs WHERE tenant_id = ?";
+        let bytes: i64 = sqlx::query_scalar(sql).bind(tenant.0).fetch_one(&self.readers).await?;
+        Ok(bytes.unsigned_abs())
     }
 }
 
@@ -199,7 +216,9 @@ async fn commit(connection: &mut SqliteConnection, step: &JobStep) -> Result<Ste
     }
     let made = match (work, &step.changes) {
         (JobWork::Replay(of), StepChanges::Replay(new)) => {
-            replay(connection, (*tenant, of.hook), new).await?
+            let made = replay(connection, (*tenant, of.hook), new).await?;
+            noting::note_job(connection, (*tenant, *id), &made).await?;
+            made
         }
         (JobWork::Retry(filter), StepChanges::Retry(due)) => retry(connection, *tenant, filter, due).await?,
         (JobWork::Cancel(filter), StepChanges::Cancel(ids)) => {

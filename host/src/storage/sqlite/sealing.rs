@@ -211,6 +211,7 @@ pub async fn rekey(connection: &mut SqliteConnection, vault: &Vault) -> Result<R
     }
     let mut unreadable = 0;
     done.hooks = walk(connection, i64::MIN, Step::RekeyHooks(&mut unreadable), vault).await?;
+    done.jobs = rekey_jobs(connection, vault, &mut unreadable).await?;
     done.requests = walk(connection, i64::MIN, Step::RekeyRendered(&mut unreadable), vault).await?;
     done.unreadable += unreadable;
     // Last: until then, both keys are needed.
@@ -218,6 +219,31 @@ pub async fn rekey(connection: &mut SqliteConnection, vault: &Vault) -> Result<R
     let query = sqlx::query("DELETE FROM engine_state WHERE name GLOB ? || '*'").bind(KEY_CHECK_CURRENT);
     query.execute(connection).await?;
     Ok(done)
+}
+
+/// The pipelines of replays. There are few.
+async fn rekey_jobs(
+    connection: &mut SqliteConnection,
+    vault: &Vault,
+    unreadable: &mut u64,
+) -> Result<u64, StorageError> {
+    let (mut after, mut count) = (i64::MIN, 0);
+    loop {
+        let sql = "SELECT id, sealed FROM jobs WHERE id > ? AND sealed IS NOT NULL ORDER BY id LIMIT 1";
+        let found: Option<(i64, Vec<u8>)> =
+            sqlx::query_as(sql).bind(after).fetch_optional(&mut *connection).await?;
+        let Some((job, sealed)) = found else { return Ok(count) };
+        after = job;
+        match vault.reseal(&rows::job_context_of(job), &sealed) {
+            Ok(None) => {}
+            Ok(Some(sealed)) => {
+                let sql = "UPDATE jobs SET sealed = ? WHERE id = ?";
+                sqlx::query(sql).bind(sealed).bind(job).execute(&mut *connection).await?;
+                count += 1;
+            }
+            Err(_) => *unreadable += 1,
+        }
+    }
 }
 
 /// One pass over a table.

@@ -42,6 +42,7 @@ pub const ALL: &[Rows] = &[
     plain("deletions of tenants", "tenant_deletions"),
     // No node works on them.
     Rows { columns: &[("lease_id", "NULL")], ..plain("jobs", "jobs") },
+    plain("notes on deliveries", "delivery_notes"),
     plain("plugin versions", "plugin_versions"),
     plain("plugin files", "plugin_blobs"),
     Rows {

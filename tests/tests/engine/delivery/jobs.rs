@@ -11,10 +11,10 @@ use crate::start::patch_hook;
 use crate::{BINARY, engine, hook};
 
 /// A time before all events.
-const START: &str = "2020-01-01T00:00:00Z";
+pub(super) const START: &str = "2020-01-01T00:00:00Z";
 
 /// Publishes `count` events of `event_type`, numbered in their data.
-async fn publish(client: &Client, event_type: &str, count: usize) {
+pub(super) async fn publish(client: &Client, event_type: &str, count: usize) {
     let lines: Vec<_> =
         (0..count).map(|number| json!({"type": event_type, "data": {"n": number}}).to_string()).collect();
     let headers = [("content-type", "application/x-ndjson")];
@@ -22,7 +22,7 @@ async fn publish(client: &Client, event_type: &str, count: usize) {
 }
 
 /// Waits until a job is as `wanted`, and returns it.
-async fn job_when(client: &Client, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn job_when(client: &Client, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let began = std::time::Instant::now();
     loop {
         let job = client.get(&format!("/jobs/{id}")).await.expect(200);
@@ -34,12 +34,12 @@ async fn job_when(client: &Client, id: &str, wanted: impl Fn(&Value) -> bool) ->
     }
 }
 
-fn has_ended(job: &Value) -> bool {
+pub(super) fn has_ended(job: &Value) -> bool {
     !job["finished_at"].is_null()
 }
 
 /// Waits until so many of the tenant's deliveries are in `state`.
-async fn deliveries_in(client: &Client, state: &str, count: usize) -> Vec<Value> {
+pub(super) async fn deliveries_in(client: &Client, state: &str, count: usize) -> Vec<Value> {
     let began = std::time::Instant::now();
     loop {
         let list = client.get(&format!("/deliveries?state={state}&limit=250")).await.expect(200);
@@ -52,7 +52,7 @@ async fn deliveries_in(client: &Client, state: &str, count: usize) -> Vec<Value>
     }
 }
 
-async fn start(client: &Client, path: &str, body: Value) -> String {
+pub(super) async fn start(client: &Client, path: &str, body: Value) -> String {
     let response = client.post(path, body).await;
     let location = response.headers["location"].to_str().unwrap().to_owned();
     let job = response.expect(202);
@@ -296,7 +296,19 @@ async fn bad_filters_say_what_is_wrong() {
         (&replays, json!({"since": START, "states": []}), "/states", "empty"),
         (&replays, json!({"since": START, "max_per_second": 0.01}), "/max_per_second", "from 0.1 to 10000"),
         (&replays, json!({"since": START, "max_per_second": "5"}), "/max_per_second", "string"),
-        (&replays, json!({"since": START, "pipeline": []}), "/pipeline", "unknown member"),
+        (&replays, json!({"since": START, "plugins": []}), "/plugins", "unknown member"),
+        (
+            &replays,
+            json!({"since": START, "pipeline": [{"plugin": "gone@1"}]}),
+            "/pipeline/0/plugin",
+            "no plugin",
+        ),
+        (
+            &replays,
+            json!({"since": START, "pipeline": [{"plugin": "javascript", "settings": {"script": "("}}]}),
+            "/pipeline/0/settings",
+            "javascript",
+        ),
         ("/deliveries/retries", json!({"hook": "x"}), "/hook", "hook_"),
         ("/deliveries/retries", json!({"states": ["pending"]}), "/states/0", "due or in progress"),
         ("/deliveries/retries", json!({"type": "a b"}), "/type", "pattern"),

@@ -18,6 +18,7 @@ mod pausing;
 mod proxy;
 mod rates;
 mod records;
+mod replays;
 mod retries;
 mod shutdown;
 mod statistics;

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::StatusCode;
 
-use super::view::{DeliveryView, EventIds};
+use super::view::{DeliveryView, Details};
 use crate::api::auth::Caller;
 use crate::api::body::Payload;
 use crate::api::params::{NoParams, Segment};
@@ -39,8 +39,8 @@ pub(super) async fn retry_delivery(
     let tenant = caller.may(Scope::DeliveriesWrite)?;
     payload.read_nothing().await?;
     let delivery = deliveries.retry(tenant, id).await?;
-    let ids = EventIds::of(&storage, tenant, std::slice::from_ref(&delivery)).await?;
-    Ok((StatusCode::ACCEPTED, Json(ids.view(delivery))))
+    let details = Details::of(&storage, tenant, std::slice::from_ref(&delivery)).await?;
+    Ok((StatusCode::ACCEPTED, Json(details.view(delivery))))
 }
 
 /// Cancel a delivery
@@ -67,6 +67,6 @@ pub(super) async fn cancel_delivery(
     let tenant = caller.may(Scope::DeliveriesWrite)?;
     payload.read_nothing().await?;
     let delivery = deliveries.cancel(tenant, id).await?;
-    let ids = EventIds::of(&storage, tenant, std::slice::from_ref(&delivery)).await?;
-    Ok((StatusCode::ACCEPTED, Json(ids.view(delivery))))
+    let details = Details::of(&storage, tenant, std::slice::from_ref(&delivery)).await?;
+    Ok((StatusCode::ACCEPTED, Json(details.view(delivery))))
 }

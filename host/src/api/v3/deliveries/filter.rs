@@ -3,6 +3,7 @@
 use crate::api::params::Params;
 use crate::api::problem::Problem;
 use crate::domain::{DeliveryFilter, DeliveryState, EventId, Invalid, TypePattern};
+use crate::storage::NoteFilter;
 
 /// The filters in the query of a request.
 ///
@@ -25,6 +26,20 @@ pub(super) fn filter_of(params: &Params) -> Result<DeliveryFilter, Problem> {
         since,
         until,
     })
+}
+
+/// The filters on notes in the query of a request; none if there are none.
+///
+/// # Errors
+/// Fails if one of them is not valid.
+pub(super) fn notes_of(params: &Params) -> Result<Option<NoteFilter>, Problem> {
+    let interrupted = match params.get("interrupted") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::parameter("interrupted", "`interrupted` is `true` or `false`")),
+    };
+    let filter = NoteFilter { job: params.parse("job")?, interrupted };
+    Ok((filter != NoteFilter::default()).then_some(filter))
 }
 
 fn states(text: Option<&str>) -> Result<Vec<DeliveryState>, Problem> {

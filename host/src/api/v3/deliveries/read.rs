@@ -7,15 +7,15 @@ use axum::extract::State;
 use http::Uri;
 
 use super::attempt::AttemptView;
-use super::filter::filter_of;
-use super::view::{DeliveryView, EventIds, FullDeliveryView, page_of_attempts};
+use super::filter::{filter_of, notes_of};
+use super::view::{DeliveryView, Details, FullDeliveryView, page_of_attempts};
 use crate::api::auth::Caller;
 use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
 use crate::api::v3::openapi::schemas;
 use crate::domain::{Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Scope, TenantId};
-use crate::services::{ListPart, RequestLimits, list_filtered};
+use crate::services::{ListPart, RequestLimits, list_filtered, list_noted};
 use crate::storage::{Listed, Storage};
 
 /// The number of attempts in the view of one delivery.
@@ -24,7 +24,8 @@ const LATEST_ATTEMPTS: usize = 20;
 const MAX_ATTEMPTS: usize = 100;
 /// The name of lists of attempts in their cursors.
 const ATTEMPTS: &str = "attempts";
-const PARAMS: [&str; 8] = ["hook", "event", "state", "type", "since", "until", "limit", "cursor"];
+const PARAMS: [&str; 10] =
+    ["hook", "event", "state", "type", "job", "interrupted", "since", "until", "limit", "cursor"];
 
 /// List deliveries
 ///
@@ -37,6 +38,8 @@ const PARAMS: [&str; 8] = ["hook", "event", "state", "type", "since", "until", "
         ("event" = Option<schemas::EventId>, Query, description = "Only deliveries of this event: the sender's id or the engine's"),
         ("state" = Option<schemas::DeliveryStates>, Query, description = "Only deliveries in this state, or in one of several, such as `waiting,exhausted`"),
         ("type" = Option<schemas::TypePattern>, Query, description = "Only deliveries of events of this type, or of all types with a prefix, such as `order.*`"),
+        ("job" = Option<schemas::JobId>, Query, description = "Only deliveries that this replay made"),
+        ("interrupted" = Option<bool>, Query, description = "With `true`, only deliveries that were interrupted, and may have been sent twice"),
         ("since" = Option<schemas::TimeInput>, Query, description = "Only deliveries created at this time or later"),
         ("until" = Option<schemas::TimeInput>, Query, description = "Only deliveries created before this time"),
         ("limit" = Option<schemas::Limit>, Query),
@@ -53,9 +56,16 @@ pub(super) async fn list_deliveries(
     let tenant = caller.may(Scope::DeliveriesRead)?;
     let params = Params::of(&uri, &PARAMS)?;
     let wanted: PageRequest<DeliveryId> = PageRequest::of(&params, "deliveries")?;
-    let filter = filter_of(&params)?;
+    let (filter, notes) = (filter_of(&params)?, notes_of(&params)?);
     // One more, to know whether there is a next page.
     let limit = u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX);
+    if let Some(notes) = notes {
+        let listed = list_noted(&storage, tenant, (notes, &filter), wanted.after, limit).await?;
+        let details = Details::of(&storage, tenant, &listed.deliveries).await?;
+        let Listed { deliveries, searched_to } = listed;
+        let view = |delivery| details.view(delivery);
+        return Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, view)));
+    }
     // The search for this state reads all unfinished deliveries of the tenant.
     let _permit = match filter.states.contains(&DeliveryState::Delivering) {
         true => Some(limits.scans.acquire(tenant).await?),
@@ -63,8 +73,8 @@ pub(super) async fn list_deliveries(
     };
     let part = ListPart::Before(wanted.after);
     let Listed { deliveries, searched_to } = list_filtered(&storage, tenant, &filter, part, limit).await?;
-    let ids = EventIds::of(&storage, tenant, &deliveries).await?;
-    Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, |delivery| ids.view(delivery))))
+    let details = Details::of(&storage, tenant, &deliveries).await?;
+    Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, |delivery| details.view(delivery))))
 }
 
 /// Get a delivery with its latest attempts
@@ -85,9 +95,9 @@ pub(super) async fn get_delivery(
     let latest = PageRequest::first(LATEST_ATTEMPTS, ATTEMPTS);
     let (delivery, attempts) = attempts_of(&storage, tenant, id, &latest).await?;
     let state = delivery.state;
-    let ids = EventIds::of(&storage, tenant, std::slice::from_ref(&delivery)).await?;
+    let details = Details::of(&storage, tenant, std::slice::from_ref(&delivery)).await?;
     let ordering_key = storage.events.ordering_key(tenant, delivery.event).await?;
-    Ok(Json(FullDeliveryView::of(state, (ids.view(delivery), ordering_key), attempts, &latest)))
+    Ok(Json(FullDeliveryView::of(state, (details.view(delivery), ordering_key), attempts, &latest)))
 }
 
 /// List the attempts of a delivery

@@ -10,9 +10,10 @@ use crate::api::page::{Page, PageRequest};
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryState, EventId, EventKey, FaultKind, OrderingKey, Outcome, TenantId,
+    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventId, EventKey, FaultKind, OrderingKey,
+    Outcome, TenantId,
 };
-use crate::storage::{Storage, StorageError};
+use crate::storage::{DeliveryNote, Storage, StorageError};
 
 /// The delivery of one event to one hook.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,6 +42,13 @@ pub(in crate::api::v3) struct DeliveryView {
     state: &'static str,
     /// The number of attempts so far.
     attempt_count: u32,
+    /// How often it was taken over from a node that had it and died, or was cut off, without a word about it. If that is
+    /// not 0, the receiver may have got it twice.
+    interrupted: u64,
+    /// The replay that made it; absent if none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = schemas::JobId)]
+    job: Option<String>,
     /// The time of the next attempt; null while an attempt is in progress, while the delivery waits for others
     /// before it in the hook's order, and in final states.
     next_attempt_at: Option<Time>,
@@ -48,7 +56,7 @@ pub(in crate::api::v3) struct DeliveryView {
 }
 
 impl DeliveryView {
-    pub(in crate::api::v3) fn of(delivery: Delivery, event_id: &EventId) -> Self {
+    pub(in crate::api::v3) fn of(delivery: Delivery, event_id: &EventId, note: DeliveryNote) -> Self {
         let waits = matches!(delivery.state, DeliveryState::Pending | DeliveryState::Waiting);
         Self {
             id: delivery.id.to_string(),
@@ -59,17 +67,22 @@ impl DeliveryView {
             trigger: delivery.trigger.as_str(),
             state: delivery.state.as_str(),
             attempt_count: delivery.attempts,
+            interrupted: note.interrupted,
+            job: note.job.map(|job| job.to_string()),
             next_attempt_at: delivery.due_at.filter(|_| waits).map(Time),
             created_at: Time(delivery.id.created_at()),
         }
     }
 }
 
-/// The senders' ids of the events of a page of deliveries.
-pub(super) struct EventIds(HashMap<EventKey, EventId>);
+/// What a page of deliveries shows beside them: the senders' ids of their events, and notes.
+pub(super) struct Details {
+    ids: HashMap<EventKey, EventId>,
+    notes: HashMap<DeliveryId, DeliveryNote>,
+}
 
-impl EventIds {
-    /// Reads the ids of the events of `deliveries`.
+impl Details {
+    /// Reads the details of `deliveries`.
     ///
     /// # Errors
     /// Fails if storage cannot be read.
@@ -81,16 +94,19 @@ impl EventIds {
         let mut events: Vec<_> = deliveries.iter().map(|delivery| delivery.event).collect();
         events.sort_unstable();
         events.dedup();
-        storage.events.sender_ids(tenant, &events).await.map(Self)
+        let ids = storage.events.sender_ids(tenant, &events).await?;
+        let deliveries: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
+        Ok(Self { ids, notes: storage.delivery_notes.notes_of(tenant, &deliveries).await? })
     }
 
     /// The view of a delivery with both ids of its event.
     pub(super) fn view(&self, delivery: Delivery) -> DeliveryView {
-        match self.0.get(&delivery.event) {
-            Some(id) => DeliveryView::of(delivery, id),
+        let note = self.notes.get(&delivery.id).copied().unwrap_or_default();
+        match self.ids.get(&delivery.event) {
+            Some(id) => DeliveryView::of(delivery, id, note),
             None => {
                 let id = EventId::of_key(delivery.event);
-                DeliveryView::of(delivery, &id)
+                DeliveryView::of(delivery, &id, note)
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::api::problem::Problem;
 use crate::api::time::Time;
 use crate::api::v3::deliveries::DeliveryView;
 use crate::api::v3::openapi::schemas;
-use crate::domain::{Event, EventId, Scope, TenantId};
+use crate::domain::{Delivery, Event, EventId, Scope, TenantId};
 use crate::storage::Storage;
 
 /// An accepted event.
@@ -106,6 +106,11 @@ pub(super) async fn list_event_deliveries(
     let wanted = PageRequest::of(&Params::of(&uri, &page::PARAMS)?, "event-deliveries")?;
     let event = find(&storage, tenant, &id).await?;
     let deliveries = storage.deliveries.of_event(tenant, event.key).await?;
-    let view = |delivery| DeliveryView::of(delivery, &event.id);
+    let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
+    let notes = storage.delivery_notes.notes_of(tenant, &ids).await?;
+    let view = |delivery: Delivery| {
+        let note = notes.get(&delivery.id).copied().unwrap_or_default();
+        DeliveryView::of(delivery, &event.id, note)
+    };
     Ok(Json(wanted.select(deliveries, |delivery| delivery.id, view)))
 }

@@ -19,7 +19,7 @@ use crate::api::v3::limits::MAX_SMALL_BODY;
 use crate::api::v3::openapi::schemas;
 use crate::domain::{EventId, HookId, Scope};
 use crate::services::DeliveryService;
-use crate::storage::Storage;
+use crate::storage::{DeliveryNote, Storage};
 
 /// The hook that gets the event.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -58,5 +58,5 @@ pub(super) async fn redeliver_event(
     })?;
     let event = find(&storage, tenant, &id).await?;
     let delivery = deliveries.redeliver(tenant, event.key, hook).await?;
-    Ok((StatusCode::ACCEPTED, Json(DeliveryView::of(delivery, &event.id))))
+    Ok((StatusCode::ACCEPTED, Json(DeliveryView::of(delivery, &event.id, DeliveryNote::default()))))
 }

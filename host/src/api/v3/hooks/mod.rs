@@ -23,7 +23,7 @@ pub(super) use options::NO_ORDERING;
 pub(super) use read::{find as find_hook, find_readable as find_readable_hook};
 pub(super) use types::read_patterns;
 pub(in crate::api) use wire::check_headers;
-pub(super) use wire::check_settings;
+pub(super) use wire::{MAX_HOOK_LEN, StepInput, check_settings, read_pipeline};
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

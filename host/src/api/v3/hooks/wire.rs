@@ -27,7 +27,7 @@ use crate::domain::{
 
 /// The maximum size of a hook as JSON, in bytes: sixteen steps with settings of the maximum size, and the
 /// other members.
-pub(super) const MAX_HOOK_LEN: usize = 5 * 1024 * 1024;
+pub(in crate::api::v3) const MAX_HOOK_LEN: usize = 5 * 1024 * 1024;
 /// The maximum size of a description, in bytes.
 const MAX_DESCRIPTION_LEN: usize = 1_000;
 /// The maximum size of a header's value, in bytes.
@@ -150,7 +150,7 @@ pub(super) struct HookInput {
 /// A step of a pipeline: a plugin with settings.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StepInput {
+pub(in crate::api::v3) struct StepInput {
     /// The plugin: `name` (its newest version), `name@3` (that version) or `sha256:…` (by digest).
     #[schema(value_type = schemas::PluginRef)]
     plugin: String,
@@ -268,7 +268,7 @@ impl HookInput {
                 .map_err(at("description"))?,
             headers: header_list(self.headers.map_or(Ok(Vec::new()), check_headers)?),
             masked_headers: read_masked_headers(&self.masked_headers.unwrap_or_default())?,
-            pipeline: read_pipeline(self.pipeline.unwrap_or_default(), resolves)?,
+            pipeline: read_pipeline(Pointer::to("pipeline"), self.pipeline.unwrap_or_default(), resolves)?,
             timeout: read_timeout(self.timeout_ms).map_err(at("timeout_ms"))?,
             retry: self.retry.map_or(Ok(RetrySchedule::default()), |Object(retry)| read_retry(&retry))?,
             signing: self
@@ -336,17 +336,22 @@ fn read_masked_headers(names: &[String]) -> Result<Vec<ShortText>, Problem> {
     names.iter().enumerate().map(read).collect()
 }
 
-fn read_pipeline(
+/// Validates the steps of the pipeline at `root`.
+///
+/// # Errors
+/// Fails if there are too many, or with the first one that breaks a rule.
+pub(in crate::api::v3) fn read_pipeline(
+    root: Pointer,
     steps: Vec<Object<StepInput>>,
     resolves: impl Fn(&PluginRef) -> bool,
 ) -> Result<Pipeline, Problem> {
     if steps.len() > Pipeline::MAX_STEPS {
         let rule = format!("a pipeline has at most {} steps", Pipeline::MAX_STEPS);
-        return Err(Problem::at(Kind::InvalidValue, Pointer::to("pipeline"), rule));
+        return Err(Problem::at(Kind::InvalidValue, root, rule));
     }
     let mut pipeline = Pipeline::default();
     for (index, Object(step)) in steps.into_iter().enumerate() {
-        let here = Pointer::to("pipeline").index(index);
+        let here = root.clone().index(index);
         let invalid = |rule| Problem::invalid(here.clone().member("plugin"), rule);
         let plugin: PluginRef = step.plugin.parse().map_err(invalid)?;
         if !resolves(&plugin) {

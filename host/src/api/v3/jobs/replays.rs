@@ -7,21 +7,20 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::input;
-use super::samples::{SampleView, samples};
+use super::samples::{SampleHooks, SampleView, samples};
 use super::view::{JobFilterView, JobView, started};
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
-use crate::api::json;
+use crate::api::json::{self, Object};
 use crate::api::params::{NoParams, Segment};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::dry_run::DryRuns;
-use crate::api::v3::hooks::find_readable_hook;
-use crate::api::v3::limits::MAX_SMALL_BODY;
+use crate::api::v3::hooks::{MAX_HOOK_LEN, StepInput, find_readable_hook, read_pipeline};
 use crate::api::v3::openapi::schemas;
-use crate::domain::{Hook, HookId, JobRate, Replay, Scope, UnixMillis};
+use crate::domain::{HookId, JobRate, PluginRef, Replay, Scope, UnixMillis};
 use crate::presence::ClientPresence;
-use crate::services::{JobService, REPLAYABLE, ReplayPreview};
+use crate::services::{JobService, REPLAYABLE, ReplayPreview, Services};
 
 /// How many events a dry run shows.
 const MAX_SHOWN: usize = 20;
@@ -45,6 +44,10 @@ pub(super) struct ReplayInput {
     states: Option<Vec<String>>,
     /// Events that have no delivery for the hook: only those, or with `states` those as well. Default: false.
     missed: Option<bool>,
+    /// The plugins that shape the requests of these deliveries, in order, at most 16, also when they are retried. Default:
+    /// the hook's pipeline, as it is at the time of each attempt.
+    #[schema(value_type = Option<Vec<StepInput>>, max_items = 16)]
+    pipeline: Option<Vec<Object<StepInput>>>,
     /// How many deliveries become due in a second, at most. Default: 500.
     #[schema(value_type = Option<schemas::JobRate>)]
     max_per_second: Option<f64>,
@@ -70,7 +73,8 @@ pub(super) struct ReplayDryRunView {
 ///
 /// Requires `deliveries:write` and `events:read`. Starts a job that sends stored events to the hook, oldest first:
 /// each gets a delivery with the trigger `replay`, once for each job. The hook's pipeline runs as it is at the time
-/// of the attempt. Events with a delivery for the hook that is not final are left out. The hook must be enabled; if
+/// of the attempt, or the given `pipeline`, which names versions of plugins if it is to stay the same; then
+/// `hooks:write` is required as well, and plugins validate their settings first. Events with a delivery for the hook that is not final are left out. The hook must be enabled; if
 /// it is paused, or its circuit is open, the deliveries are held. With `dry_run`, nothing is sent, and the response
 /// shows how many events there are and the first of them; this requires `hooks:read` and `deliveries:read` as well.
 #[utoipa::path(
@@ -83,8 +87,8 @@ pub(super) struct ReplayDryRunView {
     ),
 )]
 pub(super) async fn replay_events(
-    State(jobs): State<JobService>,
     State(dry_runs): State<DryRuns>,
+    State(services): State<Services>,
     client: ClientPresence,
     caller: Caller,
     Segment(id): Segment<HookId>,
@@ -92,33 +96,45 @@ pub(super) async fn replay_events(
     payload: Payload,
 ) -> Result<Response, Problem> {
     let tenant = caller.may(Scope::DeliveriesWrite)?;
+    let jobs = &services.jobs;
     // The hook gets the data of events.
     caller.may(Scope::EventsRead)?;
-    let body = payload.read(ContentType::Json, MAX_SMALL_BODY).await?;
-    let input: ReplayInput = json::parse(&body)?;
+    let body = payload.read(ContentType::Json, MAX_HOOK_LEN).await?;
+    let mut input: ReplayInput = json::parse(&body)?;
     let is_dry_run = input.dry_run.unwrap_or(false);
-    let (replay, rate) = input.check(id, dry_runs.sources.now())?;
+    let steps = input.pipeline.take();
+    let (mut replay, rate) = input.check(id, dry_runs.sources.now())?;
     let hook = find_readable_hook(&dry_runs.directory, tenant, id)?;
+    let mut replaying = None;
+    if let Some(steps) = steps {
+        // The receiver gets what these plugins write, as if the hook had them.
+        caller.may(Scope::HooksWrite)?;
+        let resolves = |plugin: &PluginRef| dry_runs.directory.plugin(tenant, plugin).is_some();
+        let pipeline = read_pipeline(Pointer::to("pipeline"), steps, resolves)?;
+        replay.pipeline = Some(pipeline.clone());
+        replaying = Some(services.hooks.validate_pipeline(&hook, pipeline, client.gone()).await?);
+    }
     if !is_dry_run {
         let job = jobs.replay(&hook, replay, rate, caller.key()).await?;
         return Ok(started(&job).into_response());
     }
     caller.may(Scope::HooksRead)?;
     caller.may(Scope::DeliveriesRead)?;
-    let shown = dry_runs.admit(tenant, &client, show(&jobs, &dry_runs, &hook, replay));
+    let hooks = SampleHooks { own: &hook, replaying: replaying.as_ref() };
+    let shown = dry_runs.admit(tenant, &client, show(jobs, &dry_runs, hooks, replay));
     Ok(Json(shown.await?).into_response())
 }
 
 async fn show(
     jobs: &JobService,
     dry_runs: &DryRuns,
-    hook: &Hook,
+    hooks: SampleHooks<'_>,
     replay: Replay,
 ) -> Result<ReplayDryRunView, Problem> {
     let filter = JobFilterView::of_replay(&replay);
-    let preview = jobs.preview(hook, replay, MAX_SHOWN).await?;
+    let preview = jobs.preview(hooks.own, replay, MAX_SHOWN).await?;
     let ReplayPreview { events, at_least, first } = preview;
-    Ok(ReplayDryRunView { filter, events, at_least, first: samples(dry_runs, hook, first).await? })
+    Ok(ReplayDryRunView { filter, events, at_least, first: samples(dry_runs, hooks, first).await? })
 }
 
 impl ReplayInput {
@@ -136,6 +152,6 @@ impl ReplayInput {
         let rate = input::rate(self.max_per_second)?;
         let missed = self.missed.unwrap_or(false);
         let until = until.unwrap_or(now).min(now);
-        Ok((Replay { hook, since, until, types, states, missed }, rate))
+        Ok((Replay { hook, since, until, types, states, missed, pipeline: None }, rate))
     }
 }

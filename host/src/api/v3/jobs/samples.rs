@@ -13,7 +13,7 @@ use crate::api::v3::openapi::schemas;
 use crate::clock;
 use crate::delivery::{differences, signed_headers};
 use crate::domain::{Delivery, DeliveryId, Event, EventId, EventKey, Hook, SentRequest, TenantId, Verdict};
-use crate::sandbox::PipelineEnd;
+use crate::sandbox::{PipelineEnd, PipelineRun};
 use crate::storage::ReplayableEvent;
 
 /// How many attempts of a delivery are looked at for a request.
@@ -38,8 +38,17 @@ pub(super) struct SampleView {
     /// The state of that delivery; null if there is none.
     #[schema(value_type = Option<schemas::DeliveryState>)]
     former_state: Option<&'static str>,
-    /// The run of the pipeline as it is now. The signature is masked.
+    /// The run of the replay's pipeline, or of the hook's as it is now. The signature is masked.
     now: DryRunView,
+    /// The run of the hook's own pipeline as it is now; absent if the replay has none of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = DryRunView)]
+    hook_pipeline: Option<DryRunView>,
+    /// In what the request of the replay's pipeline differs from that of the hook's own: empty if in nothing, null if
+    /// one of them sends nothing. Absent if the replay has none of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = Option<Vec<schemas::RequestPart>>)]
+    differs_from_hook: Option<Option<Vec<&'static str>>>,
     /// The request that the delivery sent last; null if none is stored.
     sent: Option<SentRequestView>,
     /// In what the request would differ from the one that was sent: empty if in nothing, null if there is nothing
@@ -48,40 +57,59 @@ pub(super) struct SampleView {
     differs: Option<Vec<&'static str>>,
 }
 
+/// With which pipelines events are shown.
+#[derive(Clone, Copy)]
+pub(super) struct SampleHooks<'a> {
+    /// The hook.
+    pub(super) own: &'a Hook,
+    /// The hook with the pipeline of the replay, if that has one.
+    pub(super) replaying: Option<&'a Hook>,
+}
+
 /// Shows `events`, as many as there is time for.
 ///
 /// # Errors
 /// Fails if the engine fails.
 pub(super) async fn samples(
     dry_runs: &DryRuns,
-    hook: &Hook,
+    hooks: SampleHooks<'_>,
     events: Vec<ReplayableEvent>,
 ) -> Result<Vec<SampleView>, Problem> {
+    let tenant = hooks.own.tenant;
     let (mut shown, began): (_, Instant) = (Vec::with_capacity(events.len()), clock::monotonic());
     for ReplayableEvent { event, former } in events {
         if clock::elapsed(began) > MAX_TIME && !shown.is_empty() {
             break;
         }
         // It may be deleted meanwhile.
-        let Some(event) = dry_runs.stored(hook.tenant, event).await? else { continue };
+        let Some(event) = dry_runs.stored(tenant, event).await? else { continue };
         let former = match former {
-            Some(former) => last_sent(dry_runs, hook.tenant, former).await?,
+            Some(former) => last_sent(dry_runs, tenant, former).await?,
             None => None,
         };
-        shown.push(sample(dry_runs, hook, &Arc::new(event), former).await?);
+        shown.push(sample(dry_runs, hooks, &Arc::new(event), former).await?);
     }
     Ok(shown)
 }
 
 async fn sample(
     dry_runs: &DryRuns,
-    hook: &Hook,
+    SampleHooks { own, replaying }: SampleHooks<'_>,
     event: &Arc<Event>,
     former: Option<Former>,
 ) -> Result<SampleView, Problem> {
+    let hook = replaying.unwrap_or(own);
     let run = dry_runs.finish(dry_runs.pipelines.preview(hook, event)).await?;
     let time = dry_runs.sources.now();
-    let view = DryRunView::of(&run, |request| signed_headers(hook, event, request, time)).without_signature();
+    let view = |run: &PipelineRun| {
+        DryRunView::of(run, |request| signed_headers(hook, event, request, time)).without_signature()
+    };
+    let (mut hook_pipeline, mut differs_from_hook) = (None, None);
+    if replaying.is_some() {
+        let today = dry_runs.finish(dry_runs.pipelines.preview(own, event)).await?;
+        differs_from_hook = Some(differences_of(hook, &today, &run));
+        hook_pipeline = Some(view(&today));
+    }
     let differs = match (former.as_ref().and_then(|former| former.sent.as_ref()), &run.end) {
         // Other events were in the same request.
         (Some((sent, _)), _) if sent.batch.is_some() => None,
@@ -95,10 +123,31 @@ async fn sample(
         event_type: event.event_type.to_string(),
         former: former.as_ref().map(|former| former.delivery.id.to_string()),
         former_state: former.as_ref().map(|former| former.delivery.state.as_str()),
-        now: view,
+        now: view(&run),
+        hook_pipeline,
+        differs_from_hook,
         sent: former.and_then(|former| former.sent).as_ref().map(|(sent, _)| SentRequestView::from(sent)),
         differs,
     })
+}
+
+/// In what the requests of two runs differ, if both have one.
+fn differences_of(hook: &Hook, before: &PipelineRun, after: &PipelineRun) -> Option<Vec<&'static str>> {
+    let (PipelineEnd::Verdict(Verdict::Keep(before)), PipelineEnd::Verdict(Verdict::Keep(after))) =
+        (&before.end, &after.end)
+    else {
+        return None;
+    };
+    let body = before.body.as_bytes();
+    let sent = SentRequest {
+        method: before.method.clone(),
+        url: before.url.clone(),
+        headers: before.headers.clone(),
+        body_bytes: body.len() as u64,
+        body_kept_until: None,
+        batch: None,
+    };
+    Some(differences(hook, (&sent, Some(body)), after))
 }
 
 /// The newest delivery of an event, and the last of its requests that is recorded, with the body if that is kept.

@@ -46,6 +46,15 @@ pub(super) struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = usize)]
     outstanding: Option<usize>,
+    /// How many of the deliveries of a replay were interrupted, because a node died, and may have been sent twice.
+    /// `GET /deliveries?job=…&interrupted=true` lists them. Only in the response for a single job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = u64)]
+    interrupted: Option<u64>,
+    /// The plugins of a replay's own pipeline; absent if it runs the hook's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = Vec<schemas::PluginRef>)]
+    plugins: Option<Vec<String>>,
     /// The id of the key that started it, or `operator`.
     #[schema(value_type = String)]
     started_by: String,
@@ -130,11 +139,18 @@ impl From<&Job> for JobView {
             skipped: progress.examined.saturating_sub(progress.made),
             examined_until: examined_until(job).map(Time),
             outstanding: None,
+            interrupted: None,
+            plugins: plugins(&job.work),
             started_by: job.started_by.map_or_else(|| "operator".to_owned(), |key| key.to_string()),
             created_at: Time(job.id.created_at()),
             finished_at: job.finished_at.map(Time),
         }
     }
+}
+
+fn plugins(work: &JobWork) -> Option<Vec<String>> {
+    let JobWork::Replay(Replay { pipeline: Some(pipeline), .. }) = work else { return None };
+    Some(pipeline.0.iter().map(|step| step.plugin.to_string()).collect())
 }
 
 fn examined_until(job: &Job) -> Option<UnixMillis> {
@@ -149,10 +165,14 @@ fn examined_until(job: &Job) -> Option<UnixMillis> {
 }
 
 impl JobView {
-    /// The view with the number of deliveries that have not been attempted.
+    /// The view with the numbers of deliveries that have not been attempted, and that were interrupted.
     pub(super) async fn full(jobs: &JobService, job: &Job) -> Result<Self, Problem> {
         let outstanding = Some(jobs.outstanding(job).await?);
-        Ok(Self { outstanding, ..Self::from(job) })
+        let interrupted = match job.work {
+            JobWork::Replay(_) => Some(jobs.interrupted(job).await?),
+            JobWork::Retry(_) | JobWork::Cancel(_) => None,
+        };
+        Ok(Self { outstanding, interrupted, ..Self::from(job) })
     }
 }
 

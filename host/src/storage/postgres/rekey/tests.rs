@@ -56,7 +56,8 @@ async fn keys_rotate_while_nodes_have_both() {
     node.stores().access.insert_login(&login("two"), Revision::ANY).await.unwrap();
     // Some of it is sealed with the newer key.
     assert!(matches!(try_open(&database, "two", vault(1, &[])).await, Err(StorageError::NewerKey)));
-    for expected in [Rekeyed { hooks: 1, logins: 1, requests: 1, unreadable: 0 }, Rekeyed::default()] {
+    for expected in [Rekeyed { hooks: 1, logins: 1, requests: 1, jobs: 0, unreadable: 0 }, Rekeyed::default()]
+    {
         assert_eq!(rekey(database.url(), &vault(2, &[1])).await.unwrap(), expected);
     }
     assert_eq!(running_nodes(database.url()).await.unwrap().len(), 1);

@@ -235,7 +235,8 @@ async fn keys_rotate() {
         assert!(matches!(refused, StorageError::NewerKey), "{refused:?}");
     }
 
-    for expected in [Rekeyed { hooks: 1, logins: 1, requests: 1, unreadable: 0 }, Rekeyed::default()] {
+    for expected in [Rekeyed { hooks: 1, logins: 1, requests: 1, jobs: 0, unreadable: 0 }, Rekeyed::default()]
+    {
         assert_eq!(rekey(dir.path(), &keys('B', &['A', 'D'])).await.unwrap(), expected);
     }
     let storage = open_with(dir.path(), keys('B', &[])).await.unwrap();

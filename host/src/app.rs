@@ -12,6 +12,7 @@ mod listeners;
 mod past;
 mod plugin_source;
 mod reload;
+mod retention;
 mod workers;
 
 use std::future::Future;
@@ -144,6 +145,8 @@ async fn start_on(
     let workers = workers::make(&masked_headers, clients, &sources, &directory, parts, observers);
     hook_states::follow_flows(&directory, &dispatcher, &stop_feeding);
     dispatcher.start(Arc::new(Workers::new(Arc::clone(&cores), workers.into_iter())), cores.first().clone());
+    let retention = retention::of(&config, &sources, &directory, (Arc::clone(&stores.retention), node));
+    tokio::spawn(stop_feeding.clone().run_until_cancelled_owned(retention.run()));
     let feeding = feeding::spawn(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
 

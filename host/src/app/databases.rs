@@ -37,7 +37,8 @@ pub(super) async fn open(config: &Config, writer: &Handle) -> Result<(Arc<dyn Da
 
 async fn open_sqlite(config: &Config, writer: &Handle) -> Result<(Arc<dyn Database>, Arc<Vault>)> {
     let if_lost = if config.init { IfLost::BeginAnew } else { IfLost::Refuse };
-    let prepared = sqlite::prepare(&config.data_dir, if_lost).await?;
+    let mut prepared = sqlite::prepare(&config.data_dir, if_lost).await?;
+    prepared.secure_delete = config.secure_delete;
     let vault = Arc::new(Vault::open(&config.data_dir, &keys(config))?);
     let database = prepared.open(Arc::clone(&vault), Some(writer.clone())).await?;
     Ok((Arc::new(database), vault))

@@ -31,6 +31,11 @@ pub(super) fn millis(text: &str, allowed: RangeInclusive<u64>) -> Result<Duratio
     number(text, allowed).map(Duration::from_millis).map_err(|rule| format!("{rule}, in milliseconds"))
 }
 
+/// A duration in seconds.
+pub(super) fn seconds(text: &str, allowed: RangeInclusive<u64>) -> Result<Duration, String> {
+    number(text, allowed).map(Duration::from_secs).map_err(|rule| format!("{rule}, in seconds"))
+}
+
 /// A yes or no.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "true or false".to_owned())

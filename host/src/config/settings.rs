@@ -1,6 +1,7 @@
 //! The table of settings. Parts of it that belong together have a file each.
 
 mod listeners;
+mod retention;
 
 use super::values::Config;
 use super::{read, tenant_limits};
@@ -45,7 +46,7 @@ impl Setting {
 
 /// All settings, in the order of the help and of `host/docs/settings.md`.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
-    [listeners::SETTINGS, SETTINGS].into_iter().flatten()
+    [listeners::SETTINGS, SETTINGS, retention::SETTINGS].into_iter().flatten()
 }
 
 /// Defines a setting that `$read` parses into the field `$field`.

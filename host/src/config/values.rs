@@ -86,6 +86,16 @@ pub struct Config {
     pub disable_after: Option<Duration>,
     /// How often a tenant gets an operational event of one kind about one hook.
     pub operational_event_interval: Duration,
+    /// For how long events are kept, with all that belongs to them; `None`: for ever.
+    pub retain_events: Option<Duration>,
+    /// For how long attempts are kept; `None`: as long as their events.
+    pub retain_attempts: Option<Duration>,
+    /// For how long the bodies of requests and responses are kept; `None`: as long as their attempts.
+    pub retain_bodies: Option<Duration>,
+    /// For how long the ids and idempotency keys of events are known, at least.
+    pub retain_ids: Duration,
+    /// Whether the database overwrites what is deleted with zeros.
+    pub secure_delete: bool,
     /// How long a shutdown waits for requests in progress.
     pub shutdown_grace: Duration,
     /// The number of threads that run plugins.
@@ -143,6 +153,11 @@ impl Config {
             circuit_max_open: Duration::ZERO,
             disable_after: None,
             operational_event_interval: Duration::ZERO,
+            retain_events: None,
+            retain_attempts: None,
+            retain_bodies: None,
+            retain_ids: Duration::ZERO,
+            secure_delete: false,
             shutdown_grace: Duration::ZERO,
             plugin_threads: 0,
             plugin_fuel: 0,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::request_limits::{LimitExceeded, RequestLimits};
 use crate::delivery::{Dispatcher, NotRecalled};
 use crate::directory::Directory;
-use crate::domain::{Delivery, DeliveryId, DeliveryState, EventKey, HookId, RetrySchedule, TenantId};
+use crate::domain::{
+    Delivery, DeliveryId, DeliveryState, EventKey, HookId, RetrySchedule, TenantId, UnixMillis,
+};
 use crate::sources::Sources;
 use crate::storage::{Cancelled, Changed, MAX_DELIVERIES, Redelivered, Storage, StorageError};
 
@@ -37,6 +39,9 @@ pub enum DeliveryError {
     /// The tenant has no such event.
     #[error("there is no event `{0}`")]
     NoEvent(EventKey),
+    /// The event's content was erased.
+    #[error("the content of the event `{0}` was erased: it cannot be sent any more")]
+    Erased(EventKey),
     /// The hook is disabled.
     #[error("the hook `{0}` is disabled; enable it, then send the event again")]
     HookDisabled(HookId),
@@ -96,6 +101,9 @@ impl DeliveryService {
             return Err(DeliveryError::HookDeleted(delivery.hook));
         }
         check_attempts(&delivery)?;
+        if self.storage.retention.erased_at(tenant, delivery.event).await?.is_some() {
+            return Err(DeliveryError::Erased(delivery.event));
+        }
         let changed = self.storage.deliveries.retry(tenant, id, self.sources.now()).await?;
         let delivery = done(id, changed, "retried")?;
         // A person expects it to be sent, and may have mended the receiver.
@@ -131,6 +139,7 @@ impl DeliveryService {
             Redelivered::NoEvent => Err(DeliveryError::NoEvent(event)),
             Redelivered::NoHook => Err(DeliveryError::NoHook(hook)),
             Redelivered::TooMany => Err(DeliveryError::TooManyDeliveries),
+            Redelivered::Erased => Err(DeliveryError::Erased(event)),
         }
     }
 
@@ -167,6 +176,14 @@ impl DeliveryService {
             Cancelled::Refused(state) => Changed::Refused(state),
         });
         done(id, changed, "cancelled")
+    }
+
+    pub(super) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    pub(super) fn now(&self) -> UnixMillis {
+        self.sources.now()
     }
 
     async fn find(&self, tenant: TenantId, id: DeliveryId) -> Result<Delivery, DeliveryError> {

@@ -5,6 +5,7 @@
 
 mod deliveries;
 mod delivery_lists;
+mod erasure;
 mod event_matches;
 mod handshakes;
 mod hook_states;
@@ -12,6 +13,7 @@ mod hooks;
 mod jobs;
 mod operational_events;
 mod request_limits;
+mod retention;
 mod secrets;
 mod settings_trial;
 mod tenants;
@@ -25,6 +27,7 @@ use crate::storage::Storage;
 
 pub use deliveries::{DeliveryError, DeliveryService};
 pub use delivery_lists::{ListPart, list_filtered, list_noted};
+pub use erasure::Erased;
 pub use event_matches::{HookMatch, MatchReason};
 pub use handshakes::Handshakes;
 pub use hook_states::{HookState, HookStates, Recovered};
@@ -32,6 +35,7 @@ pub use hooks::HookService;
 pub use jobs::{CANCELLABLE, JobError, JobRunner, JobService, REPLAYABLE, RETRYABLE, ReplayPreview};
 pub use operational_events::OperationalEvents;
 pub use request_limits::{LimitExceeded, RequestLimiter, RequestLimits};
+pub use retention::{Retention, RetentionCounters, RetentionDefaults};
 pub use secrets::{SameSecret, new_secret, new_signing_key};
 pub use settings_trial::{SettingsError, SettingsTrial};
 pub use tenants::{TenantChange, TenantDeleter, TenantService};

@@ -21,6 +21,7 @@ use super::node_status::NodeStore;
 use super::records::{
     Acceptance, Accepted, Backlog, Cancelled, Changed, Claims, HookClaim, Record, WantedEvent,
 };
+use super::retention::RetentionStore;
 use super::retry_policy::RetryPolicy;
 use super::tenant_deletions::TenantDeletionStore;
 use super::tenant_usage::TenantUsageStore;
@@ -94,6 +95,8 @@ pub struct Storage {
     pub tenant_usage: Arc<dyn TenantUsageStore>,
     /// Notes on deliveries.
     pub delivery_notes: Arc<dyn DeliveryNoteStore>,
+    /// Deleting what is old or erased.
+    pub retention: Arc<dyn RetentionStore>,
 }
 
 impl Storage {
@@ -116,6 +119,7 @@ impl Storage {
             + TenantDeletionStore
             + TenantUsageStore
             + DeliveryNoteStore
+            + RetentionStore
             + 'static,
     {
         Self {
@@ -134,6 +138,7 @@ impl Storage {
             tenant_deletions: Arc::clone(stores) as _,
             tenant_usage: Arc::clone(stores) as _,
             delivery_notes: Arc::clone(stores) as _,
+            retention: Arc::clone(stores) as _,
         }
     }
 }

@@ -5,20 +5,51 @@
 
 use std::collections::HashMap;
 
+use crate::domain::hash::sha256;
 use crate::domain::{EventId, EventKey, TenantId};
 use crate::storage::{Acceptance, Accepted, ConflictOn};
 
 /// An event that is stored, or is about to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
     /// Its key.
     pub key: EventKey,
-    /// The sender's id, if it has one.
-    pub external_id: Option<String>,
-    /// SHA-256 of its content.
-    pub content: [u8; 32],
+    /// What it is compared by, for the name by which it is known.
+    pub mark: Mark,
     /// How many deliveries it made.
     pub deliveries: u32,
+}
+
+/// By what two events with the same name are compared: a hash of their contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark(pub i64);
+
+impl Mark {
+    /// The mark of an event whose content was erased: whatever has its name repeats it.
+    pub const ERASED: Self = Self(0);
+
+    /// The mark of an event with this content, for its name of this kind.
+    ///
+    /// A request that is repeated with its idempotency key repeats the sender's id, too. The content does not include it.
+    pub fn of(kind: NameKind, content: &[u8; 32], external_id: Option<&str>) -> Self {
+        let hash = match (kind, external_id) {
+            (NameKind::Id, _) | (NameKind::IdempotencyKey, None) => *content,
+            (NameKind::IdempotencyKey, Some(id)) => sha256(&[content, id.as_bytes()]),
+        };
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash[..8]);
+        // Not that of an erased one.
+        Self(i64::from_be_bytes(first) | 1)
+    }
+
+    /// The mark of stored content. Erased content is all zeros.
+    pub fn of_stored(kind: NameKind, content: &[u8; 32], external_id: Option<&str>) -> Self {
+        if *content == [0; 32] { Self::ERASED } else { Self::of(kind, content, external_id) }
+    }
+
+    fn of_acceptance(kind: NameKind, acceptance: &Acceptance) -> Self {
+        Self::of(kind, &acceptance.content, external_id(acceptance))
+    }
 }
 
 /// What kind of name an event has.
@@ -31,13 +62,22 @@ pub enum NameKind {
 }
 
 impl Known {
-    fn is_same(&self, acceptance: &Acceptance) -> bool {
-        // The content does not include the id, and a repeated request repeats the id, too.
-        self.content == acceptance.content && self.external_id.as_deref() == external_id(acceptance)
+    /// A new event, as it is known by its name of this kind.
+    pub fn of(kind: NameKind, acceptance: &Acceptance) -> Self {
+        Self {
+            key: acceptance.event.key,
+            mark: Mark::of_acceptance(kind, acceptance),
+            deliveries: u32::try_from(acceptance.deliveries.len()).unwrap_or(u32::MAX),
+        }
     }
 
-    fn duplicate(&self) -> Accepted {
-        let id = match &self.external_id {
+    fn is_same(&self, kind: NameKind, acceptance: &Acceptance) -> bool {
+        self.mark == Mark::ERASED || self.mark == Mark::of_acceptance(kind, acceptance)
+    }
+
+    /// The answer for a repetition, which has the same id.
+    fn duplicate(&self, acceptance: &Acceptance) -> Accepted {
+        let id = match external_id(acceptance) {
             Some(text) => EventId::from_path(text),
             None => EventId::of_key(self.key),
         };
@@ -48,8 +88,8 @@ impl Known {
 /// The known events with the ids and keys of a transaction's events.
 #[derive(Debug, Default)]
 pub struct Seen {
-    by_id: HashMap<(TenantId, String), Known>,
-    by_key: HashMap<(TenantId, String), Known>,
+    by_id: HashMap<TenantId, HashMap<String, Known>>,
+    by_key: HashMap<TenantId, HashMap<String, Known>>,
 }
 
 /// The sender's own id, if the event has one.
@@ -77,7 +117,14 @@ impl Seen {
             NameKind::Id => &mut self.by_id,
             NameKind::IdempotencyKey => &mut self.by_key,
         };
-        names.insert((tenant, name), known);
+        names.entry(tenant).or_default().insert(name, known);
+    }
+
+    /// Adds an event that has this name, unless a newer one has it.
+    pub fn add_older(&mut self, tenant: TenantId, kind: NameKind, name: String, known: Known) {
+        if self.get(tenant, kind, &name).is_none() {
+            self.add(tenant, kind, name, known);
+        }
     }
 
     /// One answer for each event of a call. Its new events are known from then on, unless one of the answers is a conflict.
@@ -85,46 +132,45 @@ impl Seen {
         let mut staged = Self::default();
         let answers: Vec<_> = call.iter().map(|one| self.decide_one(&mut staged, one)).collect();
         if !has_conflict(&answers) {
-            self.by_id.extend(staged.by_id);
-            self.by_key.extend(staged.by_key);
+            for (all, new) in [(&mut self.by_id, staged.by_id), (&mut self.by_key, staged.by_key)] {
+                for (tenant, names) in new {
+                    all.entry(tenant).or_default().extend(names);
+                }
+            }
         }
         answers
     }
 
     fn decide_one(&self, staged: &mut Self, acceptance: &Acceptance) -> Accepted {
-        let tenant = acceptance.event.tenant;
-        let external_id = external_id(acceptance).map(str::to_owned);
-        let idempotency_key = acceptance.idempotency_key.clone();
-        if !may_repeat(acceptance) {
-            return Accepted::Stored;
+        let (mut by_id, mut by_key) = (None, None);
+        for (tenant, kind, name) in names(acceptance) {
+            let known = self.get(tenant, kind, name).or_else(|| staged.get(tenant, kind, name));
+            match kind {
+                NameKind::Id => by_id = known,
+                NameKind::IdempotencyKey => by_key = known,
+            }
         }
-        let by_id = external_id.clone().and_then(|id| {
-            let id = (tenant, id);
-            self.by_id.get(&id).or_else(|| staged.by_id.get(&id))
-        });
-        if by_id.is_some_and(|known| known.content != acceptance.content) {
+        if by_id.is_some_and(|known| !known.is_same(NameKind::Id, acceptance)) {
             return Accepted::Conflict(ConflictOn::Id);
         }
-        let by_key = idempotency_key.clone().and_then(|key| {
-            let key = (tenant, key);
-            self.by_key.get(&key).or_else(|| staged.by_key.get(&key))
-        });
-        if by_key.is_some_and(|known| !known.is_same(acceptance)) {
+        if by_key.is_some_and(|known| !known.is_same(NameKind::IdempotencyKey, acceptance)) {
             return Accepted::Conflict(ConflictOn::IdempotencyKey);
         }
         if let Some(known) = by_id.or(by_key) {
-            return known.duplicate();
+            return known.duplicate(acceptance);
         }
-        let known = Known {
-            key: acceptance.event.key,
-            external_id,
-            content: acceptance.content,
-            deliveries: u32::try_from(acceptance.deliveries.len()).unwrap_or(u32::MAX),
-        };
         for (tenant, kind, name) in names(acceptance) {
-            staged.add(tenant, kind, name.to_owned(), known.clone());
+            staged.add(tenant, kind, name.to_owned(), Known::of(kind, acceptance));
         }
         Accepted::Stored
+    }
+
+    fn get(&self, tenant: TenantId, kind: NameKind, name: &str) -> Option<Known> {
+        let names = match kind {
+            NameKind::Id => &self.by_id,
+            NameKind::IdempotencyKey => &self.by_key,
+        };
+        names.get(&tenant)?.get(name).copied()
     }
 }
 
@@ -199,6 +245,19 @@ mod tests {
             let mut other = acceptance(3, 2, (Some("a"), Some("k"), 9));
             other.deliveries.clear();
             assert_eq!(seen.decide(&[other]), [Stored], "{what}: another tenant");
+        }
+    }
+
+    #[test]
+    fn whatever_has_the_name_of_an_erased_event_repeats_it() {
+        let mut seen = Seen::default();
+        let known = Known { key: EventKey(1), mark: Mark::ERASED, deliveries: 3 };
+        seen.add(TenantId(1), NameKind::Id, "a".to_owned(), known);
+        seen.add(TenantId(1), NameKind::IdempotencyKey, "k".to_owned(), known);
+        for row in [(Some("a"), None, 1), (None, Some("k"), 2), (Some("a"), Some("k"), 3)] {
+            let id = row.0.map_or_else(|| EventId::of_key(EventKey(1)), EventId::from_path);
+            let duplicate = Accepted::Duplicate { key: EventKey(1), id, deliveries: 3 };
+            assert_eq!(seen.decide(&[acceptance(2, 1, row)]), [duplicate]);
         }
     }
 

@@ -73,6 +73,8 @@ pub enum Redelivered {
     NoHook,
     /// The event has [`MAX_DELIVERIES`] deliveries.
     TooMany,
+    /// The event's content was erased.
+    Erased,
 }
 
 /// An event with as many deliveries gets no more by hand: its row names each.

@@ -105,6 +105,7 @@ impl From<DeliveryError> for Problem {
             }
             DeliveryError::HookDeleted(_)
             | DeliveryError::HookDisabled(_)
+            | DeliveryError::Erased(_)
             | DeliveryError::WrongState { .. }
             | DeliveryError::InProgress => Kind::Conflict,
             DeliveryError::TooManyAttempts(_) | DeliveryError::TooManyDeliveries => Kind::LimitReached,

@@ -16,6 +16,7 @@ pub mod notes;
 pub mod ordering;
 pub mod reading;
 pub mod recording;
+pub mod retention;
 pub mod searching;
 pub mod statistics;
 
@@ -60,6 +61,12 @@ macro_rules! storage_conformance {
                 a_delivery_is_due_at_its_due_time_and_not_at_that_of_its_id, the_backlog_names_each_hook_once
             ],
             kept_bodies: [bodies_are_kept_until_they_expire],
+            retention: [
+                an_event_is_deleted_with_all_that_belongs_to_it, an_event_with_an_unfinished_delivery_is_kept,
+                an_event_with_many_deliveries_is_deleted, unfinished_replays_hold_their_events,
+                attempts_and_bodies_are_trimmed, a_name_is_known_when_its_event_is_deleted,
+                an_erased_event_has_no_content, an_erased_event_is_not_sent_again
+            ],
             recording: [
                 a_record_moves_a_delivery_on, every_shape_of_attempt_is_read_back,
                 attempts_are_read_back_in_order,

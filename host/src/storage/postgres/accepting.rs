@@ -17,7 +17,7 @@ use crate::domain::{
     DeliveryId, DeliveryState, EventKey, HookId, OrderingKey, TenantId, Trigger, UnixMillis,
 };
 use crate::storage::columns::{damaged, state_code, trigger_code};
-use crate::storage::dedup::{self, Known, NameKind, Seen};
+use crate::storage::dedup::{self, Known, Mark, NameKind, Seen};
 use crate::storage::{Acceptance, Accepted, NewDelivery, StorageError};
 
 /// How often calls are decided again because of what others stored meanwhile.
@@ -110,13 +110,13 @@ async fn load(session: &Session, calls: &[&[Acceptance]]) -> Result<Seen, Storag
     let rows: Vec<Row> = query.fetch_all(&session.pool).await?;
     let mut seen = Seen::default();
     for (tenant, kind, name, key, external_id, content, deliveries) in rows {
+        let content = content.try_into().map_err(|_| damaged("event", "its content has no digest"))?;
+        let kind = if kind == kind_code(NameKind::Id) { NameKind::Id } else { NameKind::IdempotencyKey };
         let known = Known {
             key: EventKey(key),
-            external_id,
-            content: content.try_into().map_err(|_| damaged("event", "its content has no digest"))?,
+            mark: Mark::of_stored(kind, &content, external_id.as_deref()),
             deliveries: u32::try_from(deliveries).map_err(|error| damaged("event", error))?,
         };
-        let kind = if kind == kind_code(NameKind::Id) { NameKind::Id } else { NameKind::IdempotencyKey };
         seen.add(TenantId(tenant), kind, name, known);
     }
     Ok(seen)

@@ -27,9 +27,14 @@ pub async fn retry(
     now: UnixMillis,
 ) -> Result<Option<Changed>, StorageError> {
     let Some(delivery) = locked(&mut *connection, tenant, id).await? else { return Ok(None) };
-    let sql = "SELECT EXISTS (SELECT FROM hooks WHERE id = $1 AND tenant_id = $2)";
-    let query = sqlx::query_scalar(sql).bind(delivery.hook.0).bind(tenant.0);
-    let has_hook: bool = query.fetch_one(&mut *connection).await?;
+    // Its event may be about to be deleted.
+    let sql = "SELECT EXISTS (SELECT FROM hooks WHERE id = $1 AND tenant_id = $2), \
+        can_be_sent($3) AND EXISTS (SELECT FROM events WHERE key = $3)";
+    let query = sqlx::query_as(sql).bind(delivery.hook.0).bind(tenant.0).bind(delivery.event.0);
+    let (has_hook, has_event): (bool, bool) = query.fetch_one(&mut *connection).await?;
+    if delivery.state.is_final() && !has_event {
+        return Ok(None);
+    }
     if delivery.state == DeliveryState::Delivering || !has_hook {
         return Ok(Some(Changed::Refused(delivery.state)));
     }

@@ -100,7 +100,7 @@ pub(super) async fn redeliver(
         named AS (UPDATE events e SET delivery_ids = array_append(e.delivery_ids, $2), \
             hook_ids = array_append(e.hook_ids, $3) \
             WHERE e.key = $1 AND e.tenant_id = $4 AND EXISTS (SELECT FROM hook) \
-                AND coalesce(cardinality(e.delivery_ids), 0) < $6 \
+                AND coalesce(cardinality(e.delivery_ids), 0) < $6 AND can_be_sent(e.key) \
             RETURNING e.key, e.tenant_id, e.event_type) \
         INSERT INTO unfinished_deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, state, attempts, \
             failures, due_at) SELECT tenant_id, $2, $3, key, event_type, 2, 0, 0, 0, $5 FROM named \
@@ -112,11 +112,15 @@ pub(super) async fn redeliver(
         return Ok(Redelivered::Made(delivery_from_row(row)?));
     }
     let sql = "SELECT EXISTS (SELECT FROM hooks WHERE id = $1 AND tenant_id = $2), \
-        EXISTS (SELECT FROM events WHERE key = $3 AND tenant_id = $2)";
+        EXISTS (SELECT FROM events WHERE key = $3 AND tenant_id = $2 \
+            AND key > (SELECT max(h.key) FROM retention_horizon h)), \
+        EXISTS (SELECT FROM erased_events WHERE event_key = $3 AND tenant_id = $2)";
     let query = sqlx::query_as(sql).bind(hook.0).bind(tenant.0).bind(event.0);
-    Ok(match query.fetch_one(pool).await? {
-        (false, _) => Redelivered::NoHook,
-        (_, false) => Redelivered::NoEvent,
-        (true, true) => Redelivered::TooMany,
+    let found: (bool, bool, bool) = query.fetch_one(pool).await?;
+    Ok(match found {
+        (false, ..) => Redelivered::NoHook,
+        (_, false, _) => Redelivered::NoEvent,
+        (true, true, true) => Redelivered::Erased,
+        (true, true, false) => Redelivered::TooMany,
     })
 }

@@ -110,7 +110,7 @@ impl HookStateStore for PostgresStores {
         let (keys, searched_to) =
             visited(rows.fetch_all(self.pool()).await?, MAX_VISITED, query.tenant, wanted);
         let sql = "SELECT key FROM events WHERE key = ANY ($1) AND $2 <> ALL (coalesce(hook_ids, '{}')) \
-            ORDER BY key LIMIT $3";
+            AND can_be_sent(key) ORDER BY key LIMIT $3";
         let missed = sqlx::query_scalar(sql).bind(keys).bind(query.hook.0).bind(i64::from(query.limit) + 1);
         Ok(cut(missed.fetch_all(self.pool()).await?, searched_to, query.limit))
     }
@@ -155,7 +155,7 @@ async fn replay(
             hook_ids = coalesce(e.hook_ids, '{}') || $3 \
             FROM unnest($1::bigint[], $2::bigint[]) n (key, id) \
             WHERE e.key = n.key AND e.tenant_id = $4 AND EXISTS (SELECT FROM hook) \
-                AND $3 <> ALL (coalesce(e.hook_ids, '{}')) \
+                AND $3 <> ALL (coalesce(e.hook_ids, '{}')) AND can_be_sent(e.key) \
             RETURNING n.id, e.key, e.tenant_id, e.event_type, e.ordering_key), \
         made AS (INSERT INTO unfinished_deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, state, \
             attempts, failures, due_at, ordering_key) \

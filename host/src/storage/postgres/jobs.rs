@@ -163,7 +163,7 @@ impl JobStore for PostgresStores {
                 (SELECT f.state FROM finished_deliveries f WHERE f.tenant_id = $2 AND f.id = former))::bigint, size FROM \
             (SELECT e.key, octet_length(e.data)::bigint AS size, (SELECT max(d.id) \
                 FROM unnest(e.delivery_ids, e.hook_ids) d (id, hook_id) WHERE d.hook_id = $3) AS former \
-            FROM events e WHERE e.key = ANY ($1)) named ORDER BY key";
+            FROM events e WHERE e.key = ANY ($1) AND can_be_sent(e.key)) named ORDER BY key";
         let rows = sqlx::query_as(sql).bind(keys).bind(query.tenant.0).bind(replay.hook.0);
         let rows: Vec<ReplayableRow> = rows.fetch_all(self.pool()).await?;
         chosen(query, rows, last)
@@ -273,7 +273,7 @@ async fn replay(
             hook_ids = coalesce(e.hook_ids, '{}') || $5 \
             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) n (event, former, id, due_at) \
             WHERE e.key = n.event AND e.tenant_id = $6 AND EXISTS (SELECT FROM hook) \
-                AND coalesce(cardinality(e.delivery_ids), 0) < $7 \
+                AND coalesce(cardinality(e.delivery_ids), 0) < $7 AND can_be_sent(e.key) \
                 AND (SELECT max(d.id) FROM unnest(e.delivery_ids, e.hook_ids) d (id, hook_id) WHERE d.hook_id = $5) \
                     IS NOT DISTINCT FROM n.former \
             RETURNING n.id, n.due_at, e.key, e.tenant_id, e.event_type), \
@@ -299,7 +299,7 @@ async fn retry(
     // The range of ids leaves out partitions.
     let sql = "WITH n AS (SELECT * FROM unnest($1::bigint[], $2::bigint[]) n (retried, due)), \
         gone AS (DELETE FROM finished_deliveries f USING n WHERE f.tenant_id = $3 AND f.id = n.retried \
-            AND f.id BETWEEN $6 AND $7 AND f.state = ANY ($4::bigint[]) AND f.made_by <> 1 AND f.attempts < $5 \
+            AND f.id BETWEEN $6 AND $7 AND f.state = ANY ($4::bigint[]) AND f.made_by <> 1 AND f.attempts < $5 AND can_be_sent(f.event_key) \
             AND EXISTS (SELECT FROM hooks h WHERE h.id = f.hook_id AND h.tenant_id = $3 AND h.enabled) \
             RETURNING f.*, n.due), \
         again AS (INSERT INTO unfinished_deliveries (tenant_id, id, hook_id, event_key, event_type, made_by, state, \

@@ -7,6 +7,7 @@ use sqlx_postgres::PgArguments;
 
 use super::acceptor::Acceptor;
 use super::errors;
+use super::names_walk::NamesWalk;
 use super::pool::BoundedPool;
 use super::session::Session;
 use crate::domain::TenantId;
@@ -24,12 +25,19 @@ pub struct PostgresStores {
     pub session: Arc<Session>,
     pub acceptor: Acceptor,
     reads: Arc<TenantLimiter>,
+    /// How far the look for names of old events is.
+    pub names_walk: Arc<NamesWalk>,
 }
 
 impl PostgresStores {
     pub fn new(session: Arc<Session>) -> Self {
         let acceptor = Acceptor::start(Arc::clone(&session));
-        Self { session, acceptor, reads: Arc::new(TenantLimiter::new(READS_PER_TENANT)) }
+        Self {
+            session,
+            acceptor,
+            reads: Arc::new(TenantLimiter::new(READS_PER_TENANT)),
+            names_walk: Arc::default(),
+        }
     }
 
     pub fn pool(&self) -> &BoundedPool {

@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::data_dir::DataDir;
@@ -71,7 +73,8 @@ fn durable_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
 /// The options of the connection that migrates the schema. It may rewrite whole tables, which need not fit into memory:
 /// unlike the writer, it spills them into the log.
 pub fn migration_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
-    durable_options(file).create_if_missing(true)
+    // Only a new database takes this from here: so it can give space back while it is open.
+    durable_options(file).create_if_missing(true).auto_vacuum(SqliteAutoVacuum::Incremental)
 }
 
 /// The options of the connection that writes.

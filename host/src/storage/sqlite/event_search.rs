@@ -37,7 +37,7 @@ pub(super) async fn search(
 
 fn step(tenant: TenantId, query: &EventQuery, keys: (i64, i64), limit: i64) -> QueryBuilder<Sqlite> {
     let mut sql = QueryBuilder::new(
-        "SELECT key, external_id, event_type, project, occurred_at, delivery_count FROM events WHERE key BETWEEN ",
+        "SELECT key, ifnull(external_id, sender_id), event_type, project, occurred_at, delivery_count FROM events WHERE key BETWEEN ",
     );
     sql.push_bind(keys.0).push(" AND ").push_bind(keys.1).push(" AND tenant_id = ").push_bind(tenant.0);
     if let Some(pattern) = &query.event_type {
@@ -92,12 +92,13 @@ pub(super) async fn redeliver(
     if !has_hook {
         return Ok(Redelivered::NoHook);
     }
-    let sql =
-        "SELECT json_array_length(ifnull(deliveries, '[]')) FROM events WHERE key = ? AND tenant_id = ?";
-    let count = sqlx::query_scalar(sql).bind(event.0).bind(tenant.0);
-    match count.fetch_optional(&mut *connection).await? {
+    let sql = "SELECT json_array_length(ifnull(deliveries, '[]')), EXISTS (SELECT 1 FROM erased_events WHERE event_key = key) \
+        FROM events WHERE key = ? AND tenant_id = ?";
+    let found = sqlx::query_as(sql).bind(event.0).bind(tenant.0);
+    match found.fetch_optional(&mut *connection).await? {
         None => return Ok(Redelivered::NoEvent),
-        Some(count) if i64::from(MAX_DELIVERIES) <= count => return Ok(Redelivered::TooMany),
+        Some((_, true)) => return Ok(Redelivered::Erased),
+        Some((count, _)) if i64::from(MAX_DELIVERIES) <= count => return Ok(Redelivered::TooMany),
         Some(_) => {}
     }
     let sql = "UPDATE events SET deliveries = json_insert(ifnull(deliveries, '[]'), '$[#]', json_array(? - key, ?)) \

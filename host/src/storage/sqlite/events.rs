@@ -14,7 +14,7 @@ use super::rowless::{RowlessChange, RowlessDeliveries, RowlessDelivery};
 use super::rows::{self, EventRow, event_columns, event_from_row};
 use super::script::{MultiRow, Script};
 use super::stores::SqliteStores;
-use super::{event_search, messages::Message, recent};
+use super::{event_search, known_names, messages::Message, recent};
 use crate::domain::{DeliveryId, Event, EventId, EventKey, HookId, OrderingKey, TenantId, UnixMillis};
 use crate::storage::dedup::{self, Seen};
 use crate::storage::{
@@ -33,24 +33,22 @@ impl EventStore for SqliteStores {
     }
 
     async fn event(&self, tenant: TenantId, id: &EventId) -> Result<Option<Event>, StorageError> {
-        // The key also finds an event that has its sender's id: deliveries hold keys.
-        let query = match id.as_key() {
-            Some(key) => sqlx::query_as(concat!(
-                "SELECT ",
-                event_columns!(),
-                " FROM events WHERE key = ? AND tenant_id = ?"
-            ))
-            .bind(key.0)
-            .bind(tenant.0),
-            None => sqlx::query_as(concat!(
-                "SELECT ",
-                event_columns!(),
-                " FROM events WHERE external_id = ? AND tenant_id = ?"
-            ))
-            .bind(id.as_str())
-            .bind(tenant.0),
-        };
         let _permit = self.permit_read(tenant).await?;
+        // The key also finds an event that has its sender's id: deliveries hold keys.
+        let key = match id.as_key() {
+            Some(key) => Some(key),
+            None => known_names::find(&self.readers, &self.names, tenant, id).await?,
+        };
+        if let Some(key) = key {
+            let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE key = ? AND tenant_id = ?");
+            let query = sqlx::query_as(sql).bind(key.0).bind(tenant.0);
+            let row: Option<EventRow> = query.fetch_optional(&self.readers).await?;
+            return row.map(event_from_row).transpose();
+        }
+        // An event of an earlier engine.
+        let sql =
+            concat!("SELECT ", event_columns!(), " FROM events WHERE external_id = ? AND tenant_id = ?");
+        let query = sqlx::query_as(sql).bind(id.as_str()).bind(tenant.0);
         let row: Option<EventRow> = query.fetch_optional(&self.readers).await?;
         row.map(event_from_row).transpose()
     }
@@ -66,8 +64,8 @@ impl EventStore for SqliteStores {
         let wanted: Vec<i64> = events.iter().map(|key| key.0).collect();
         let wanted = serde_json::to_string(&wanted).map_err(|error| rows::damaged("event id", error))?;
         let found: Vec<(i64, String)> = sqlx::query_as(
-            "SELECT e.key, e.external_id FROM json_each(?) w CROSS JOIN events e \
-             WHERE e.key = w.value AND e.tenant_id = ? AND e.external_id IS NOT NULL",
+            "SELECT e.key, ifnull(e.external_id, e.sender_id) FROM json_each(?) w CROSS JOIN events e \
+             WHERE e.key = w.value AND e.tenant_id = ? AND ifnull(e.external_id, e.sender_id) IS NOT NULL",
         )
         .bind(wanted)
         .bind(tenant.0)
@@ -132,7 +130,7 @@ impl EventStore for SqliteStores {
 }
 
 static INSERT_EVENTS: LazyLock<MultiRow> = LazyLock::new(|| {
-    let head = "INSERT OR ROLLBACK INTO events (key, tenant_id, external_id, idempotency_key, content, project, \
+    let head = "INSERT OR ROLLBACK INTO events (key, tenant_id, sender_id, sender_key, content, project, \
         event_type, occurred_at, delivery_count, data, deliveries, ordering_key, trace) SELECT * FROM (VALUES";
     MultiRow::new(head, "(?,?,?,?,?,?,?,?,?,?,?,?,?)", ") WHERE column1 IS NOT NULL")
 });
@@ -143,7 +141,7 @@ pub struct EventWrites<'a> {
     /// One list of answers for each call.
     pub answers: Vec<Vec<Accepted>>,
     /// The events that are new.
-    events: Vec<&'a Acceptance>,
+    pub events: Vec<&'a Acceptance>,
     /// The first rows of deliveries that get one at once.
     pub rows: Vec<DeliveryInsert>,
     /// The deliveries that get no row yet.

@@ -71,7 +71,8 @@ impl HookStateStore for SqliteStores {
         let (keys, searched_to) =
             visited(rows.fetch_all(&self.readers).await?, MAX_VISITED, query.tenant, wanted);
         let sql = "SELECT e.key FROM json_each(?) w CROSS JOIN events e ON e.key = w.value WHERE NOT EXISTS \
-            (SELECT 1 FROM json_each(e.deliveries) d WHERE (d.value ->> 1) = ?) ORDER BY e.key LIMIT ?";
+            (SELECT 1 FROM json_each(e.deliveries) d WHERE (d.value ->> 1) = ?) \
+            AND NOT EXISTS (SELECT 1 FROM erased_events x WHERE x.event_key = e.key) ORDER BY e.key LIMIT ?";
         let missed = sqlx::query_scalar(sql).bind(to_json(&keys)?).bind(query.hook.0).bind(query.limit + 1);
         Ok(cut(missed.fetch_all(&self.readers).await?, searched_to, query.limit))
     }
@@ -137,7 +138,8 @@ async fn replay(
     for (event, id) in new {
         let sql = "UPDATE events SET deliveries = json_insert(ifnull(deliveries, '[]'), '$[#]', json_array(?1 - key, ?2)) \
             WHERE key = ?3 AND tenant_id = ?4 AND EXISTS (SELECT 1 FROM hooks WHERE id = ?2 AND tenant_id = ?4) \
-            AND NOT EXISTS (SELECT 1 FROM json_each(deliveries) d WHERE (d.value ->> 1) = ?2)";
+            AND NOT EXISTS (SELECT 1 FROM json_each(deliveries) d WHERE (d.value ->> 1) = ?2) \
+            AND NOT EXISTS (SELECT 1 FROM erased_events x WHERE x.event_key = events.key)";
         let query = sqlx::query(sql).bind(id.0).bind(hook.0).bind(event.0).bind(tenant.0);
         if query.execute(&mut *connection).await?.rows_affected() == 0 {
             continue;

@@ -148,7 +148,8 @@ impl JobStore for SqliteStores {
         let sql = "SELECT key, former, (SELECT state FROM deliveries WHERE tenant_id = ?2 AND id = former), size FROM \
             (SELECT e.key, octet_length(e.data) AS size, (SELECT max(e.key + (d.value ->> 0)) \
                 FROM json_each(e.deliveries) d WHERE (d.value ->> 1) = ?3) AS former \
-            FROM json_each(?1) w CROSS JOIN events e ON e.key = w.value) ORDER BY key";
+            FROM json_each(?1) w CROSS JOIN events e ON e.key = w.value \
+            WHERE NOT EXISTS (SELECT 1 FROM erased_events x WHERE x.event_key = e.key)) ORDER BY key";
         let rows = sqlx::query_as(sql).bind(to_json(&keys)?).bind(query.tenant.0).bind(replay.hook.0);
         let rows: Vec<ReplayableRow> = rows.fetch_all(&self.readers).await?;
         chosen(query, rows, last)
@@ -250,6 +251,7 @@ async fn replay(
         FROM (SELECT value ->> 0 AS event, value ->> 1 AS former, value ->> 2 AS id FROM json_each(?1)) n \
         WHERE key = n.event AND tenant_id = ?3 AND EXISTS (SELECT 1 FROM hooks WHERE id = ?2 AND tenant_id = ?3) \
         AND json_array_length(ifnull(deliveries, '[]')) < ?4 \
+        AND NOT EXISTS (SELECT 1 FROM erased_events x WHERE x.event_key = events.key) \
         AND (SELECT max(events.key + (d.value ->> 0)) FROM json_each(events.deliveries) d WHERE (d.value ->> 1) = ?2) IS n.former \
         RETURNING key";
     let query = sqlx::query_scalar(sql).bind(&rows).bind(hook.0).bind(tenant.0).bind(MAX_DELIVERIES);
@@ -280,7 +282,7 @@ async fn retry(
         ordering_seq = iif(state < 3, ordering_seq, NULL), ordering_waits = iif(state < 3, ordering_waits, NULL) \
         FROM (SELECT value ->> 0 AS tenant, value ->> 1 AS retried, value ->> 2 AS due_at FROM json_each(?1)) n \
         WHERE tenant_id = n.tenant AND id = n.retried AND state <> 1 AND state IN (SELECT value FROM json_each(?3)) \
-        AND made_by <> 1 AND attempts < ?4 \
+        AND made_by <> 1 AND attempts < ?4 AND NOT EXISTS (SELECT 1 FROM erased_events x WHERE x.event_key = deliveries.event_key) \
         AND EXISTS (SELECT 1 FROM hooks h WHERE h.id = hook_id AND h.tenant_id = ?2 AND h.enabled) RETURNING id";
     let query = sqlx::query_scalar(sql).bind(to_json(&rows)?).bind(tenant.0).bind(state_codes(filter)?);
     let query = query.bind(RetrySchedule::MAX_ATTEMPTS_FOR_MANUAL_RETRY);

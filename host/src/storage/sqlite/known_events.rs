@@ -1,34 +1,37 @@
-//! The stored events that have the names of new ones.
+//! Events of an earlier engine that have the names of new ones: see [`super::known_names`].
 
 use sqlx::sqlite::SqliteConnection;
 
 use super::rows::damaged;
 use crate::domain::{EventKey, TenantId};
-use crate::storage::dedup::{self, Known, NameKind, Seen};
+use crate::storage::dedup::{self, Known, Mark, NameKind, Seen};
 use crate::storage::{Acceptance, StorageError};
 
 type Row = (i64, Option<String>, Option<String>, Option<Vec<u8>>, i64, i64);
 
-/// Reads the stored events that have the ids and keys in `calls`.
-pub async fn load(connection: &mut SqliteConnection, calls: &[&[Acceptance]]) -> Result<Seen, StorageError> {
+/// Adds the events of an earlier engine that have the ids and keys in `calls` to `seen`.
+pub async fn add(
+    connection: &mut SqliteConnection,
+    calls: &[&[Acceptance]],
+    seen: &mut Seen,
+) -> Result<(), StorageError> {
     let all = || calls.iter().copied().flatten();
     let tenant = |one: &Acceptance| one.event.tenant.0;
     let ids: Vec<_> = all().filter_map(|one| Some((tenant(one), dedup::external_id(one)?))).collect();
     let keys: Vec<_> = all().filter_map(|one| Some((tenant(one), one.idempotency_key.as_deref()?))).collect();
-    let mut seen = Seen::default();
     if !ids.is_empty() {
         let sql = "SELECT e.tenant_id, e.external_id, e.idempotency_key, e.content, e.key, e.delivery_count \
             FROM json_each(?) w CROSS JOIN events e INDEXED BY events_by_external_id \
             WHERE e.tenant_id = w.value ->> 0 AND e.external_id = w.value ->> 1 AND e.external_id IS NOT NULL";
-        read(&mut seen, connection, sql, &ids).await?;
+        read(seen, connection, sql, &ids).await?;
     }
     if !keys.is_empty() {
         let sql = "SELECT e.tenant_id, e.external_id, e.idempotency_key, e.content, e.key, e.delivery_count \
             FROM json_each(?) w CROSS JOIN events e INDEXED BY events_by_idempotency_key \
             WHERE e.tenant_id = w.value ->> 0 AND e.idempotency_key = w.value ->> 1 AND e.idempotency_key IS NOT NULL";
-        read(&mut seen, connection, sql, &keys).await?;
+        read(seen, connection, sql, &keys).await?;
     }
-    Ok(seen)
+    Ok(())
 }
 
 async fn read(
@@ -41,18 +44,19 @@ async fn read(
     let rows: Vec<Row> = sqlx::query_as(sql).bind(wanted).fetch_all(connection).await?;
     for (tenant, external_id, idempotency_key, content, key, deliveries) in rows {
         let content = content.and_then(|bytes| bytes.try_into().ok());
-        let known = Known {
+        let content = content.ok_or_else(|| damaged("event", "its content has no digest"))?;
+        let deliveries = u32::try_from(deliveries).map_err(|error| damaged("event", error))?;
+        let known = |kind| Known {
             key: EventKey(key),
-            external_id,
-            content: content.ok_or_else(|| damaged("event", "its content has no digest"))?,
-            deliveries: u32::try_from(deliveries).map_err(|error| damaged("event", error))?,
+            mark: Mark::of_stored(kind, &content, external_id.as_deref()),
+            deliveries,
         };
         let tenant = TenantId(tenant);
-        if let Some(id) = &known.external_id {
-            seen.add(tenant, NameKind::Id, id.clone(), known.clone());
+        if let Some(id) = &external_id {
+            seen.add_older(tenant, NameKind::Id, id.clone(), known(NameKind::Id));
         }
         if let Some(key) = idempotency_key {
-            seen.add(tenant, NameKind::IdempotencyKey, key, known);
+            seen.add_older(tenant, NameKind::IdempotencyKey, key, known(NameKind::IdempotencyKey));
         }
     }
     Ok(())

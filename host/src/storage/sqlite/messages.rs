@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::claims::{Claim, Leased};
+use super::purging::{Purge, Purged};
 use super::rowless::Materialize;
 use super::rows::RecordRow;
 use crate::storage::{Acceptance, Accepted, StorageError};
@@ -30,6 +31,8 @@ pub enum Message {
     Claim(Job<Claim, Vec<Leased>>),
     /// Write rows for deliveries that have none.
     Materialize(Job<Materialize, ()>),
+    /// Delete events with all that belongs to them.
+    Purge(Job<Purge, Purged>),
     /// Commit what is queued, then end.
     Close(oneshot::Sender<()>),
 }

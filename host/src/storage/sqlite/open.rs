@@ -12,9 +12,11 @@ use super::connection::{self, WriteConnection};
 use super::data_dir::{DATABASE_FILE, DataDir, IfLost};
 use super::database::SqliteDatabase;
 use super::health::{self, WriteHealth};
+use super::known_names::{self, KnownNames, SharedNames};
 use super::rowless::{self, RowlessDeliveries, SharedRowless};
 use super::sealing;
 use super::stores::SqliteStores;
+use super::write_plan::Memory;
 use super::{rows, schema, writer};
 use crate::storage::{Rekeyed, StorageError};
 use crate::tenant_limiter::TenantLimiter;
@@ -33,6 +35,10 @@ const FEEDING_CONNECTIONS: u32 = 2;
 pub struct Prepared {
     dir: DataDir,
     file: SqliteConnectOptions,
+    /// See [`known_names`].
+    pub(super) names_in_generation: usize,
+    /// Whether what deletions free is overwritten with zeros.
+    pub secure_delete: bool,
 }
 
 /// Locks `data_dir`, creates it and the database if they are missing, and migrates the schema. `if_lost` says what happens if
@@ -55,7 +61,7 @@ async fn prepare_once(data_dir: &Path, if_lost: IfLost) -> Result<Prepared, Stor
     schema::migrate(&mut connection).await?;
     connection.close().await?;
     dir.has_database()?;
-    Ok(Prepared { dir, file })
+    Ok(Prepared { dir, file, names_in_generation: known_names::GENERATION, secure_delete: false })
 }
 
 impl Prepared {
@@ -68,25 +74,44 @@ impl Prepared {
         vault: Arc<Vault>,
         writer_runtime: Option<Handle>,
     ) -> Result<SqliteDatabase, StorageError> {
-        let Self { dir, file } = self;
+        let Self { dir, file, names_in_generation: generation, secure_delete } = self;
         let path = dir.path().to_owned();
         let health = Arc::new(WriteHealth::of(&path));
-        let mut writer = WriteConnection::new(file.clone(), dir, Arc::clone(&health));
-        let started = match start(&mut writer, &file, &vault, &health).await {
-            Err(error) if has_made_room(&path, &error) => start(&mut writer, &file, &vault, &health).await?,
+        let written = match secure_delete {
+            true => file.clone().pragma("secure_delete", "on"),
+            false => file.clone(),
+        };
+        let mut writer = WriteConnection::new(written, dir, Arc::clone(&health));
+        let started = match start(&mut writer, &file, &vault, (&health, generation)).await {
+            Err(error) if has_made_room(&path, &error) => {
+                start(&mut writer, &file, &vault, (&health, generation)).await?
+            }
             started => started?,
         };
-        let Started { rowless, greatest_id } = started;
-        let rowless = Arc::new(SharedRowless::new(rowless));
+        let Started { rowless, names, greatest_id } = started;
+        let (rowless, names) = (Arc::new(SharedRowless::new(rowless)), Arc::new(SharedNames::new(names)));
         let readers = pool(file.clone(), READERS).await?;
         let feeding = pool(file, FEEDING_CONNECTIONS).await?;
         let writer = Arc::new(Mutex::new(writer));
-        let queue = writer::spawn(Arc::clone(&writer), Arc::clone(&rowless), writer_runtime);
+        let memory = Memory { rowless: Arc::clone(&rowless), names: Arc::clone(&names) };
+        let queue = writer::spawn(Arc::clone(&writer), memory, writer_runtime);
         let reads = Arc::new(TenantLimiter::new(READERS_PER_TENANT));
         tokio::spawn(watch_space(Arc::downgrade(&health)));
-        let last_report = Arc::default();
-        let stores =
-            SqliteStores { queue, writer, rowless, readers, reads, feeding, vault, health, last_report };
+        tokio::spawn(load_filters(readers.clone(), Arc::clone(&names)));
+        let stores = SqliteStores {
+            queue,
+            writer,
+            rowless,
+            names,
+            readers,
+            reads,
+            feeding,
+            vault,
+            health,
+            secure_delete,
+            log_has_erased: Arc::default(),
+            last_report: Arc::default(),
+        };
         Ok(SqliteDatabase { stores: Arc::new(stores), greatest_id })
     }
 }
@@ -103,6 +128,7 @@ fn has_made_room(data_dir: &Path, error: &StorageError) -> bool {
 
 struct Started {
     rowless: RowlessDeliveries,
+    names: KnownNames,
     greatest_id: i64,
 }
 
@@ -111,7 +137,7 @@ async fn start(
     writer: &mut WriteConnection,
     file: &SqliteConnectOptions,
     vault: &Vault,
-    health: &WriteHealth,
+    (health, generation): (&WriteHealth, usize),
 ) -> Result<Started, StorageError> {
     let mut connection = connection::migration_options(file.clone()).connect().await?;
     seal(&mut connection, vault).await?;
@@ -119,8 +145,9 @@ async fn start(
     health.look();
     let connection = writer.connection().await?;
     let rowless = rowless::recover(&mut *connection).await?;
+    let names = known_names::load(&mut *connection, generation).await?;
     let greatest_id = rows::greatest_id(connection, i64::MAX).await?;
-    Ok(Started { rowless, greatest_id })
+    Ok(Started { rowless, names, greatest_id })
 }
 
 /// Checks that the keys open the database, and encrypts what an earlier engine stored as plain text.
@@ -147,6 +174,17 @@ async fn pool(file: SqliteConnectOptions, connections: u32) -> Result<SqlitePool
     Ok(pool.await?)
 }
 
+/// Until this is done, repetitions are looked for on disk.
+async fn load_filters(readers: SqlitePool, names: Arc<SharedNames>) {
+    if let Err(error) = known_names::load_filters(&readers, &names).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(
+            error,
+            "cannot read the names of events into memory; accepting events with ids is slower"
+        );
+    }
+}
+
 /// Checks the free space as long as the database is open.
 async fn watch_space(health: Weak<WriteHealth>) {
     loop {
@@ -164,7 +202,7 @@ pub async fn rekey(data_dir: &Path, keys: &Keys) -> Result<Rekeyed, StorageError
     if !data_dir.join(DATABASE_FILE).exists() {
         return Err(StorageError::Missing(format!("there is no {DATABASE_FILE} in {}", data_dir.display())));
     }
-    let Prepared { dir, file } = prepare(data_dir, IfLost::Refuse).await?;
+    let Prepared { dir, file, .. } = prepare(data_dir, IfLost::Refuse).await?;
     let vault = Vault::open(data_dir, keys)?;
     let mut connection = connection::migration_options(file).connect().await?;
     seal(&mut connection, &vault).await?;

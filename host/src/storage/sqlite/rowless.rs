@@ -136,6 +136,11 @@ impl RowlessDeliveries {
         self.by_id.get(&id)
     }
 
+    /// Whether a delivery of this event has no row.
+    pub fn has_event(&self, event: EventKey) -> bool {
+        self.events.contains_key(&event)
+    }
+
     /// The deliveries of a request, oldest first.
     pub fn selected(&self, request: Materialize) -> impl Iterator<Item = (DeliveryId, &RowlessDelivery)> {
         let Materialize { selection, until, .. } = request;

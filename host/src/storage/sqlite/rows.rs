@@ -16,7 +16,7 @@ pub(super) use attempt_columns;
 /// What [`event_from_row`] reads, after `SELECT`.
 macro_rules! event_columns {
     () => {
-        "key, tenant_id, external_id, project, event_type, occurred_at, data, ordering_key, trace"
+        "key, tenant_id, ifnull(external_id, sender_id), project, event_type, occurred_at, data, ordering_key, trace"
     };
 }
 pub(super) use event_columns;

@@ -1,5 +1,6 @@
 //! What all stores on one SQLite database have in common.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex as StdMutex};
 
 use sqlx::sqlite::SqlitePool;
@@ -8,6 +9,7 @@ use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 
 use super::connection::WriteConnection;
 use super::health::WriteHealth;
+use super::known_names::SharedNames;
 use super::messages::{Job, Message};
 use super::rowless::SharedRowless;
 use crate::domain::TenantId;
@@ -25,6 +27,7 @@ pub struct SqliteStores {
     pub queue: mpsc::Sender<Message>,
     pub writer: Arc<Mutex<WriteConnection>>,
     pub rowless: Arc<SharedRowless>,
+    pub names: Arc<SharedNames>,
     /// For what clients ask.
     pub readers: SqlitePool,
     /// Limits how many of the readers one tenant uses.
@@ -33,6 +36,10 @@ pub struct SqliteStores {
     pub feeding: SqlitePool,
     pub vault: Arc<Vault>,
     pub health: Arc<WriteHealth>,
+    /// What deletions free is overwritten with zeros.
+    pub secure_delete: bool,
+    /// The write-ahead log has content that was erased.
+    pub log_has_erased: Arc<AtomicBool>,
     /// What the node last said of itself.
     pub last_report: Arc<StdMutex<Option<NodeReport>>>,
 }

@@ -18,6 +18,8 @@ pub struct SqliteOptions {
     pub keys: Keys,
     /// The runtime of the writer, if it is not the caller's.
     pub writer_runtime: Option<Handle>,
+    /// How many names a generation of [`known_names`](super::known_names) has, if not as many as usual.
+    pub names_in_generation: Option<usize>,
 }
 
 /// Opens the database in `data_dir` as the composition root does.
@@ -25,7 +27,8 @@ pub struct SqliteOptions {
 /// # Errors
 /// As [`prepare`] and [`Prepared::open`](super::Prepared::open).
 pub async fn open(data_dir: &Path, options: SqliteOptions) -> Result<SqliteDatabase, StorageError> {
-    let prepared = prepare(data_dir, IfLost::Refuse).await?;
+    let mut prepared = prepare(data_dir, IfLost::Refuse).await?;
+    prepared.names_in_generation = options.names_in_generation.unwrap_or(prepared.names_in_generation);
     let vault = Arc::new(Vault::open(data_dir, &options.keys)?);
     prepared.open(vault, options.writer_runtime).await
 }

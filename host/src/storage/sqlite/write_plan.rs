@@ -1,13 +1,15 @@
-//! What one transaction writes, and how it changes the [`RowlessDeliveries`] once it is committed.
+//! What one transaction writes, and how it changes what is in [`Memory`] once it is committed.
 //!
 //! A plan is made in one step and without waiting. A plan that is not committed has changed nothing.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use super::claims::Claim;
 use super::delivery_rows::{self, DeliveryInsert};
 use super::events::EventWrites;
 use super::id_buckets::{self, HookBucket};
+use super::known_names::{self, KnownNames, NamesChange, SharedNames};
 use super::ordering;
 use super::recording::RecordWrites;
 use super::rowless::{Materialize, RowlessDeliveries, SharedRowless};
@@ -15,6 +17,13 @@ use super::rows::RecordRow;
 use super::script::Script;
 use crate::domain::{EventKey, HookId, OrderingKey};
 use crate::storage::{Accepted, StorageError};
+
+/// What the writer keeps in memory of the database.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    pub rowless: Arc<SharedRowless>,
+    pub names: Arc<SharedNames>,
+}
 
 /// See the module's documentation.
 pub struct WritePlan<'a> {
@@ -26,6 +35,7 @@ pub struct WritePlan<'a> {
     written_until: Option<EventKey>,
     /// The groups in which another delivery may be the first.
     groups: BTreeSet<(i64, OrderingKey)>,
+    names: NamesChange,
 }
 
 impl<'a> WritePlan<'a> {
@@ -35,7 +45,7 @@ impl<'a> WritePlan<'a> {
         records: impl Iterator<Item = &'a RecordRow>,
         requests: &HashSet<Materialize>,
         claims: impl Iterator<Item = &'a Claim>,
-        (rowless, deleted_hooks): (&RowlessDeliveries, &HashSet<HookId>),
+        (rowless, names, deleted_hooks): (&RowlessDeliveries, &KnownNames, &HashSet<HookId>),
     ) -> Self {
         let (mut records, mut written) = RecordWrites::new(records, rowless, deleted_hooks);
         let mut groups = std::mem::take(&mut events.groups);
@@ -55,12 +65,14 @@ impl<'a> WritePlan<'a> {
         events.change.buckets =
             rowless.buckets.missing(rows.iter().map(|row| HookBucket::of(row.hook, row.id)));
         let written_until = rowless.next_written_until(&events.change);
-        Self { events, records, rows, written_until, groups }
+        let names = names.plan(events.events.iter().copied());
+        Self { events, records, rows, written_until, groups, names }
     }
 
     /// Adds all writes to `script`.
     pub fn write(&self, script: &mut Script) -> Result<(), StorageError> {
         self.events.write(script)?;
+        known_names::write(script, &self.names)?;
         delivery_rows::write(script, &self.rows)?;
         id_buckets::write(script, &self.events.change.buckets)?;
         self.records.write_changes(script)?;
@@ -72,8 +84,9 @@ impl<'a> WritePlan<'a> {
     }
 
     /// After the commit: the answers for the senders of events.
-    pub fn committed(self, rowless: &SharedRowless) -> Vec<Vec<Accepted>> {
-        rowless.lock().apply(self.events.change, self.written_until);
+    pub fn committed(self, memory: &Memory) -> Vec<Vec<Accepted>> {
+        memory.names.lock().apply(self.names);
+        memory.rowless.lock().apply(self.events.change, self.written_until);
         self.events.answers
     }
 }

@@ -14,11 +14,13 @@ use super::connection::WriteConnection;
 use super::errors::is_constraint;
 use super::events;
 use super::known_events;
+use super::known_names::{self, Lookup};
 use super::messages::{Job, Message};
-use super::rowless::{Materialize, SharedRowless};
+use super::purging::{self, Purge, Purged};
+use super::rowless::Materialize;
 use super::rows::RecordRow;
 use super::script::{BEGIN, COMMIT, Script};
-use super::write_plan::WritePlan;
+use super::write_plan::{Memory, WritePlan};
 use crate::domain::HookId;
 use crate::storage::dedup::{self, Seen};
 use crate::storage::{Acceptance, Accepted, StorageError};
@@ -34,19 +36,15 @@ pub const MAX_GROUP_BYTES: usize = 4 << 20;
 /// left.
 pub fn spawn(
     connection: Arc<Mutex<WriteConnection>>,
-    rowless: Arc<SharedRowless>,
+    memory: Memory,
     runtime: Option<Handle>,
 ) -> mpsc::Sender<Message> {
     let (queue, messages) = mpsc::channel(QUEUE);
-    runtime.unwrap_or_else(Handle::current).spawn(run(connection, rowless, messages));
+    runtime.unwrap_or_else(Handle::current).spawn(run(connection, memory, messages));
     queue
 }
 
-async fn run(
-    connection: Arc<Mutex<WriteConnection>>,
-    rowless: Arc<SharedRowless>,
-    mut messages: mpsc::Receiver<Message>,
-) {
+async fn run(connection: Arc<Mutex<WriteConnection>>, memory: Memory, mut messages: mpsc::Receiver<Message>) {
     let mut closing = None;
     while let Some(message) = messages.recv().await {
         let mut group = Group::default();
@@ -68,7 +66,7 @@ async fn run(
         }
         // Locked for each group, in order of arrival: other writers run between groups.
         let mut connection = connection.lock().await;
-        group.commit(&mut connection, &rowless).await;
+        group.commit(&mut connection, &memory).await;
     }
     if let Some(reply) = closing {
         let _ = reply.send(());
@@ -82,14 +80,17 @@ struct Group {
     records: Vec<Job<Arc<Vec<RecordRow>>, ()>>,
     claims: Vec<Job<Claim, Vec<Leased>>>,
     requests: Vec<Job<Materialize, ()>>,
+    purges: Vec<Job<Purge, Purged>>,
     rows: usize,
     bytes: usize,
 }
 
-/// The answers for callers that sent events and claims, in the order of the jobs.
+/// The answers for callers that get one, in the order of the jobs.
+#[derive(Default)]
 struct Answers {
     accepted: Vec<Vec<Accepted>>,
     claimed: Vec<Vec<Leased>>,
+    purged: Vec<Purged>,
 }
 
 impl Group {
@@ -113,21 +114,25 @@ impl Group {
                 self.rows += job.work.count;
                 self.requests.push(job);
             }
+            Message::Purge(job) => {
+                self.rows += job.work.rows();
+                self.purges.push(job);
+            }
             Message::Close(_) => {}
         }
     }
 
     fn len(&self) -> usize {
-        self.accepts.len() + self.records.len() + self.claims.len() + self.requests.len()
+        self.accepts.len() + self.records.len() + self.claims.len() + self.requests.len() + self.purges.len()
     }
 
-    async fn commit(self, connection: &mut WriteConnection, rowless: &SharedRowless) {
-        match self.try_commit(connection, rowless).await {
+    async fn commit(self, connection: &mut WriteConnection, memory: &Memory) {
+        match self.try_commit(connection, memory).await {
             Ok(answers) => self.answer(answers),
             // One call has an id that exists already: only that call fails.
             Err(error) if self.len() > 1 && is_constraint(&error) => {
                 for alone in self.split() {
-                    match alone.try_commit(connection, rowless).await {
+                    match alone.try_commit(connection, memory).await {
                         Ok(answers) => alone.answer(answers),
                         Err(error) => alone.fail(error),
                     }
@@ -140,49 +145,57 @@ impl Group {
     async fn try_commit(
         &self,
         connection: &mut WriteConnection,
-        rowless: &SharedRowless,
+        memory: &Memory,
     ) -> Result<Answers, StorageError> {
         if self.len() == 0 {
-            return Ok(Answers { accepted: Vec::new(), claimed: Vec::new() });
+            return Ok(Answers::default());
         }
         let calls: Vec<&[Acceptance]> = self.accepts.iter().map(|job| job.work.as_slice()).collect();
-        if self.claims.is_empty() && !calls.iter().copied().flatten().any(dedup::may_repeat) {
-            return self.write_only(&calls, connection, rowless).await;
+        let names = match calls.iter().copied().flatten().any(dedup::may_repeat) {
+            true => memory.names.lock().look_up(&calls),
+            false => Lookup::default(),
+        };
+        if self.claims.is_empty() && self.purges.is_empty() && names.is_complete() {
+            return self.write_only((&calls, names.seen), connection, memory).await;
         }
         let written = match connection.begin().await {
-            Ok(_) => self.write(&calls, connection, rowless).await,
+            Ok(_) => self.write((&calls, names), connection, memory).await,
             Err(error) => Err(error),
         };
-        let (plan, claimed) = connection.finish(written).await?;
-        Ok(Answers { accepted: plan.committed(rowless), claimed })
+        let (plan, claimed, purged) = connection.finish(written).await?;
+        Ok(Answers { accepted: plan.committed(memory), claimed, purged })
     }
 
     /// Writes a group that needs no reads: one script from the beginning of the transaction to its commit.
     async fn write_only(
         &self,
-        calls: &[&[Acceptance]],
+        (calls, seen): (&[&[Acceptance]], Seen),
         connection: &mut WriteConnection,
-        rowless: &SharedRowless,
+        memory: &Memory,
     ) -> Result<Answers, StorageError> {
-        let plan = self.plan(Seen::default(), calls, connection.deleted_hooks(), rowless);
+        let plan = self.plan(seen, calls, connection.deleted_hooks(), memory);
         let mut script = Script::default();
         script.push(BEGIN);
         plan.write(&mut script)?;
         script.push(COMMIT);
         let committed = script.run(connection.about_to_begin().await?).await;
         connection.finish_committed(committed.map_err(StorageError::from)).await?;
-        Ok(Answers { accepted: plan.committed(rowless), claimed: Vec::new() })
+        Ok(Answers { accepted: plan.committed(memory), ..Answers::default() })
     }
 
     async fn write<'a>(
         &'a self,
-        calls: &[&'a [Acceptance]],
+        (calls, names): (&[&'a [Acceptance]], Lookup),
         connection: &mut WriteConnection,
-        rowless: &SharedRowless,
-    ) -> Result<(WritePlan<'a>, Vec<Vec<Leased>>), StorageError> {
+        memory: &Memory,
+    ) -> Result<(WritePlan<'a>, Vec<Vec<Leased>>, Vec<Purged>), StorageError> {
         let (connection, deleted_hooks) = connection.parts()?;
-        let seen = known_events::load(connection, calls).await?;
-        let plan = self.plan(seen, calls, deleted_hooks, rowless);
+        let mut seen = names.seen;
+        known_names::known(connection, names.candidates, &mut seen).await?;
+        if names.has_indexed {
+            known_events::add(connection, calls, &mut seen).await?;
+        }
+        let plan = self.plan(seen, calls, deleted_hooks, memory);
         let mut script = Script::default();
         plan.write(&mut script)?;
         script.run(connection).await?;
@@ -190,7 +203,11 @@ impl Group {
         for job in &self.claims {
             claimed.push(claims::lease(connection, &job.work, deleted_hooks).await?);
         }
-        Ok((plan, claimed))
+        let mut purged = Vec::with_capacity(self.purges.len());
+        for job in &self.purges {
+            purged.push(purging::purge(connection, &job.work, &memory.rowless).await?);
+        }
+        Ok((plan, claimed, purged))
     }
 
     fn plan<'a>(
@@ -198,15 +215,15 @@ impl Group {
         seen: Seen,
         calls: &[&'a [Acceptance]],
         deleted_hooks: &HashSet<HookId>,
-        rowless: &SharedRowless,
+        memory: &Memory,
     ) -> WritePlan<'a> {
-        let rowless = rowless.lock();
+        let (rowless, names) = (memory.rowless.lock(), memory.names.lock());
         let stored = events::decide(seen, calls, (deleted_hooks, &rowless));
         let records = self.records.iter().flat_map(|job| job.work.iter());
         // Several callers may request the same.
         let requests = self.requests.iter().map(|job| job.work).collect();
         let claims = self.claims.iter().map(|job| &job.work);
-        WritePlan::new(stored, records, &requests, claims, (&rowless, deleted_hooks))
+        WritePlan::new(stored, records, &requests, claims, (&rowless, &names, deleted_hooks))
     }
 
     /// Answers all callers; some may be gone.
@@ -235,6 +252,9 @@ impl Group {
         for (job, answer) in self.claims.into_iter().zip(answers.claimed) {
             let _ = job.reply.send(Ok(answer));
         }
+        for (job, answer) in self.purges.into_iter().zip(answers.purged) {
+            let _ = job.reply.send(Ok(answer));
+        }
     }
 
     fn fail(self, error: StorageError) {
@@ -248,6 +268,7 @@ impl Group {
         refuse(self.records, &error);
         refuse(self.claims, &error);
         refuse(self.requests, &error);
+        refuse(self.purges, &error);
     }
 
     fn split(self) -> impl Iterator<Item = Self> {
@@ -255,7 +276,8 @@ impl Group {
         let records = self.records.into_iter().map(Message::Record);
         let claims = self.claims.into_iter().map(Message::Claim);
         let requests = self.requests.into_iter().map(Message::Materialize);
-        accepts.chain(records).chain(claims).chain(requests).map(|message| {
+        let purges = self.purges.into_iter().map(Message::Purge);
+        accepts.chain(records).chain(claims).chain(requests).chain(purges).map(|message| {
             let mut group = Self::default();
             group.push(message);
             group

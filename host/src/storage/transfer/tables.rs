@@ -48,6 +48,7 @@ pub const ALL: &[Rows] = &[
     Rows {
         columns: &[
             ("lease_until", "NULL"),
+            ("external_id", "ifnull(external_id, sender_id)"),
             (
                 "delivery_ids",
                 "(SELECT '{' || group_concat(events.key + (d.value ->> 0)) || '}' FROM json_each(events.deliveries) d)",
@@ -63,15 +64,28 @@ pub const ALL: &[Rows] = &[
         what: "deduplication names",
         table: "event_names",
         same: Some("events"),
-        from: "events WHERE external_id IS NOT NULL",
-        columns: &[("kind", "0"), ("name", "external_id"), ("event_key", "key")],
+        // After its time, a name may have become that of another event.
+        from: "events WHERE key IN (SELECT max(key) FROM events WHERE ifnull(external_id, sender_id) IS NOT NULL \
+            GROUP BY tenant_id, ifnull(external_id, sender_id))",
+        columns: &[
+            ("kind", "0"),
+            ("name", "ifnull(external_id, sender_id)"),
+            ("external_id", "ifnull(external_id, sender_id)"),
+            ("event_key", "key"),
+        ],
     },
     Rows {
         what: "deduplication names",
         table: "event_names",
         same: Some("events"),
-        from: "events WHERE idempotency_key IS NOT NULL",
-        columns: &[("kind", "1"), ("name", "idempotency_key"), ("event_key", "key")],
+        from: "events WHERE key IN (SELECT max(key) FROM events WHERE ifnull(idempotency_key, sender_key) IS NOT NULL \
+            GROUP BY tenant_id, ifnull(idempotency_key, sender_key))",
+        columns: &[
+            ("kind", "1"),
+            ("name", "ifnull(idempotency_key, sender_key)"),
+            ("external_id", "ifnull(external_id, sender_id)"),
+            ("event_key", "key"),
+        ],
     },
     Rows {
         what: "finished deliveries",
@@ -114,6 +128,7 @@ pub const ALL: &[Rows] = &[
             ("due_at", "{now}"),
         ],
     },
+    plain("erased events", "erased_events"),
     plain("attempts", "attempts"),
     plain("kept bodies of requests", "kept_bodies"),
     // One whose URL and headers are damaged is rendered again.
@@ -161,10 +176,15 @@ mod tests {
         "events.deliveries",         // in `delivery_ids` and `hook_ids`
         "events.delivery_count",     // in `event_names`
         "events.idempotency_key",    // in `event_names`
+        "events.sender_id",          // in `external_id`
+        "events.sender_key",         // in `event_names`
         "deliveries.ready_at",       // follows from others
         "hook_id_buckets",           // an index
+        "known_names",               // hashes of names, which `event_names` has
         "hook_secrets",              // empty once hooks are sealed
+        "name_buckets",              // as `known_names`
         "nodes",                     // the destination has its own
+        "recent_names",              // as `known_names`
         "rendered_requests.headers", // sealed
         "rendered_requests.url",     // sealed
         "written_until",             // each delivery has a row

@@ -36,7 +36,7 @@ struct Before {
 
 async fn crashed() -> Before {
     let dir = tempfile::tempdir().unwrap();
-    let opened = open(dir.path(), SqliteOptions { keys: keys(), writer_runtime: None }).await.unwrap();
+    let opened = open(dir.path(), SqliteOptions { keys: keys(), ..SqliteOptions::default() }).await.unwrap();
     let world = World::of_node(opened.stores(), opened.node().await.unwrap());
     let hook = world.stored_hook().await;
     let login = Login {
@@ -111,7 +111,7 @@ async fn a_moved_installation_is_the_same_and_what_waited_is_due() {
 async fn what_was_in_order_is_sent_before_what_is_accepted_after_the_move() {
     let Some(database) = TestDatabase::create().await else { return };
     let dir = tempfile::tempdir().unwrap();
-    let opened = open(dir.path(), SqliteOptions { keys: keys(), writer_runtime: None }).await.unwrap();
+    let opened = open(dir.path(), SqliteOptions { keys: keys(), ..SqliteOptions::default() }).await.unwrap();
     let world = World::of_node(opened.stores(), opened.node().await.unwrap());
     let hook = world.stored_hook().await;
     let mut expected = Vec::new();
@@ -177,7 +177,7 @@ async fn a_source_that_is_in_use_or_older_is_refused_and_does_not_change() {
     let unchanged = files();
     let mut source = Source::open(path).await.unwrap();
     count(&mut source).await.unwrap();
-    let options = || SqliteOptions { keys: keys(), writer_runtime: None };
+    let options = || SqliteOptions { keys: keys(), ..SqliteOptions::default() };
     assert!(matches!(open(path, options()).await, Err(StorageError::InUse(_))));
     source.close().await.unwrap();
     assert!(files() == unchanged);

@@ -14,6 +14,7 @@ mod project_web_hook;
 mod quotas;
 mod raw;
 mod resources;
+mod retention;
 mod snapshots;
 mod trial;
 mod webitel;

@@ -41,7 +41,11 @@ pub(super) struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = schemas::OrderingKey)]
     ordering_key: Option<String>,
-    /// The data, exactly as it was sent.
+    /// When the content was erased; absent if it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = Time)]
+    erased_at: Option<Time>,
+    /// The data, exactly as it was sent; null if it was erased.
     #[schema(value_type = serde_json::Value)]
     data: Box<RawValue>,
 }
@@ -55,6 +59,7 @@ impl From<Event> for EventView {
             project: event.project,
             occurred_at: Time(event.occurred_at),
             accepted_at: Time(event.accepted_at()),
+            erased_at: None,
             ordering_key: event.ordering_key.as_ref().map(|key| key.as_str().to_owned()),
             data: json::raw(&event.data),
         }
@@ -76,7 +81,13 @@ pub(super) async fn get_event(
     _: NoParams,
 ) -> Result<Json<EventView>, Problem> {
     let tenant = caller.may(Scope::EventsRead)?;
-    Ok(Json(find(&storage, tenant, &id).await?.into()))
+    let event = find(&storage, tenant, &id).await?;
+    let erased_at = match &*event.data {
+        // Only then it may be erased.
+        "null" => storage.retention.erased_at(tenant, event.key).await?,
+        _ => None,
+    };
+    Ok(Json(EventView { erased_at: erased_at.map(Time), ..event.into() }))
 }
 
 pub(super) async fn find(storage: &Storage, tenant: TenantId, id: &EventId) -> Result<Event, Problem> {

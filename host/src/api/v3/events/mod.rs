@@ -1,6 +1,7 @@
 //! `/events`: publishing and reading events.
 
 mod batch;
+mod erase;
 mod get;
 mod list;
 mod matches;
@@ -19,7 +20,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new()
         .routes(routes!(post::post_event))
         .routes(routes!(batch::post_events))
-        .routes(routes!(get::get_event))
+        .routes(routes!(get::get_event, erase::erase_event))
         .routes(routes!(list::list_events))
         .routes(routes!(get::list_event_deliveries))
         .routes(routes!(redeliver::redeliver_event))

@@ -39,7 +39,7 @@ pub(super) struct RedeliveryInput {
     params(("id" = schemas::EventId, Path, description = "The event's id: the sender's or the engine's")),
     responses(
         (status = 202, description = "The delivery is due", body = DeliveryView),
-        (status = 409, description = "The hook is disabled, or the event has too many deliveries", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
+        (status = 409, description = "The hook is disabled, or the event has too many deliveries or was erased", content_type = "application/problem+json", body = inline(crate::api::problem::ProblemBody)),
     ),
 )]
 pub(super) async fn redeliver_event(

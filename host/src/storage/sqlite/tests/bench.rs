@@ -117,3 +117,29 @@ async fn figures_of_a_great_backlog() {
     .await;
     storage.close().await.unwrap();
 }
+
+/// What events with ids of their senders cost, the more of them there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn figures_of_many_ids() {
+    let dir = tempfile::tempdir_in(".").unwrap();
+    let storage = reopen(dir.path()).await;
+    let world = World::new(storage.stores());
+    let rows = 250_000;
+    for part in 0..8 {
+        let event = |number: usize| {
+            let mut event = world.event();
+            let id = crate::domain::hash::sha256(&[&(part * rows + number).to_be_bytes()]);
+            let id = format!("order-{}", hex::encode(&id[..16]));
+            Arc::make_mut(&mut event.event).id = EventId::from_sender(&id).unwrap();
+            event.content = crate::domain::hash::sha256(&[id.as_bytes()]);
+            event
+        };
+        let batches: Vec<Vec<_>> =
+            (0..rows / 100).map(|batch| (0..100).map(|one| event(batch * 100 + one)).collect()).collect();
+        let accept = async |batch| drop(world.storage.events.accept(batch).await.unwrap());
+        let what = format!("accept ids from {} on", part * rows);
+        measure(&what, rows, in_parallel(8, batches, accept)).await;
+    }
+    storage.close().await.unwrap();
+}

@@ -1,0 +1,355 @@
+//! Deletes what is kept only for some time, in the background and in small steps.
+//!
+//! Tenants whose events are kept for the same time are a [`Class`]. A pass over all events, oldest first, deletes those of its
+//! tenants and goes on from there the next time. An event with a delivery that is not final is left behind, and looked at again.
+//!
+//! A step deletes some events in one transaction, which the database's writer shares with others, and waits before the next one.
+//! The more events are too old, the shorter it waits: it keeps up with any rate of acceptance, and disturbs little otherwise.
+
+mod counters;
+mod left_behind;
+mod policy;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use counters::RetentionCounters;
+use left_behind::LeftBehind;
+pub use policy::RetentionDefaults;
+use policy::{Class, Policy, before};
+
+use crate::clock;
+use crate::directory::Directory;
+use crate::domain::{DeliveryId, EventKey, NodeNumber, TenantId, UnixMillis};
+use crate::log_limiter::LogLimiter;
+use crate::sources::Sources;
+use crate::storage::{RetentionStore, StorageError, Trim};
+
+/// How often it looks for what has become too old.
+const EVERY: Duration = Duration::from_secs(1);
+/// How many events one look visits.
+const VISITED: u32 = 1_000;
+/// How many events or deliveries one step deletes.
+const STEP: usize = 50;
+/// How long it waits after a step if nothing is late.
+const PAUSE: Duration = Duration::from_millis(50);
+/// If events are late by more than this part of the time for which they are kept, it does not wait.
+const LATE_PART: u32 = 100;
+/// How long one class or tenant may take before it is the next one's turn.
+const TURN: Duration = Duration::from_secs(5);
+/// How often it tells other nodes that it goes on.
+const RENEWED_EVERY: Duration = Duration::from_secs(10);
+/// How often it looks for what can be deleted as whole days, and for attempts that ended after an erasure.
+const SELDOM: Duration = Duration::from_secs(15);
+/// Attempts that were under way at an erasure end within this time.
+const LATE_ATTEMPTS: Duration = Duration::from_secs(600);
+/// Days are deleted as a whole if events are kept at least for so many of them.
+const WHOLE_DAYS: Duration = Duration::from_secs(7 * 86_400);
+/// How many names one step deletes.
+const NAMES: u32 = 1_000;
+/// How many little things it tidies up in one pass.
+const TIDY_STEPS: usize = 100;
+/// Entries of indexes are left alone that may still get deliveries.
+const SETTLED_AFTER: Duration = Duration::from_secs(3_600);
+
+/// See the module's head.
+pub struct Retention {
+    sources: Sources,
+    directory: Arc<Directory>,
+    store: Arc<dyn RetentionStore>,
+    node: NodeNumber,
+    defaults: RetentionDefaults,
+    counters: Arc<RetentionCounters>,
+    passes: Vec<Pass>,
+    trims: BTreeMap<(TenantId, Trim), TrimPass>,
+    renewed_at: Option<Instant>,
+    seldom_at: Option<Instant>,
+    /// If whole days are deleted: up to which event the others are deleted one by one.
+    singly_until: EventKey,
+}
+
+/// How far the events of a class are deleted.
+struct Pass {
+    class: Class,
+    /// All events up to this one were looked at.
+    done: EventKey,
+    left: LeftBehind,
+}
+
+/// How far a tenant's attempts are trimmed.
+struct TrimPass {
+    done: DeliveryId,
+    left: LeftBehind,
+}
+
+impl Default for TrimPass {
+    fn default() -> Self {
+        Self { done: DeliveryId(0), left: LeftBehind::default() }
+    }
+}
+
+/// Another node deletes.
+struct NotMyTurn;
+
+enum Stopped {
+    NotMyTurn,
+    Failed(StorageError),
+}
+
+impl From<StorageError> for Stopped {
+    fn from(error: StorageError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<NotMyTurn> for Stopped {
+    fn from(NotMyTurn: NotMyTurn) -> Self {
+        Self::NotMyTurn
+    }
+}
+
+/// Events that replays are about to send.
+type Held = [(TenantId, EventKey, EventKey)];
+
+impl Retention {
+    /// For `node`, which deletes if no other node does.
+    #[must_use]
+    pub fn new(
+        sources: Sources,
+        directory: Arc<Directory>,
+        store: Arc<dyn RetentionStore>,
+        node: NodeNumber,
+        defaults: RetentionDefaults,
+    ) -> Self {
+        let (passes, trims) = (Vec::new(), BTreeMap::new());
+        let counters = Arc::default();
+        let (renewed_at, seldom_at, singly_until) = (None, None, EventKey(0));
+        Self {
+            sources,
+            directory,
+            store,
+            node,
+            defaults,
+            counters,
+            passes,
+            trims,
+            renewed_at,
+            seldom_at,
+            singly_until,
+        }
+    }
+
+    /// What this process has deleted.
+    #[must_use]
+    pub fn counters(&self) -> Arc<RetentionCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Deletes until the future is dropped.
+    pub async fn run(mut self) {
+        let failures = LogLimiter::new();
+        loop {
+            tokio::time::sleep(EVERY).await;
+            match self.pass().await {
+                Ok(()) | Err(Stopped::NotMyTurn) => {}
+                Err(Stopped::Failed(error)) => {
+                    // What was to be looked at again may be lost: everything is.
+                    (self.passes, self.trims, self.renewed_at) = (Vec::new(), BTreeMap::new(), None);
+                    if let Some(unlogged) = failures.permit() {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(
+                            error,
+                            unlogged,
+                            "cannot delete what is older than its retention; trying again"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    async fn pass(&mut self) -> Result<(), Stopped> {
+        self.renew().await?;
+        let now = self.sources.now();
+        let policy = Policy::of(&self.defaults, &self.directory.tenants());
+        let held = match policy.classes.is_empty() {
+            true => Vec::new(),
+            false => self.store.held_by_replays().await?,
+        };
+        self.seldom(&policy, now, &held).await?;
+        self.follow(&policy);
+        for index in 0..self.passes.len() {
+            self.delete_class(index, &held).await?;
+        }
+        for (tenant, what, keep) in &policy.trims {
+            self.trim((*tenant, *what), *keep).await?;
+        }
+        self.forget_names(&policy, now).await?;
+        for _ in 0..TIDY_STEPS {
+            if !self.store.tidy(before(now, SETTLED_AFTER)).await? {
+                break;
+            }
+            self.renew().await?;
+            tokio::time::sleep(PAUSE / 5).await;
+        }
+        Ok(())
+    }
+
+    /// Goes on only if no other node deletes meanwhile.
+    async fn renew(&mut self) -> Result<(), Stopped> {
+        if self.renewed_at.is_some_and(|at| clock::elapsed(at) < RENEWED_EVERY) {
+            return Ok(());
+        }
+        if !self.store.takes_turn(self.node).await? {
+            // What another node leaves behind is unknown here.
+            (self.passes, self.trims, self.renewed_at) = (Vec::new(), BTreeMap::new(), None);
+            return Err(NotMyTurn.into());
+        }
+        self.renewed_at = Some(clock::monotonic());
+        Ok(())
+    }
+
+    /// A class whose time or tenants changed begins again: events that it has passed may be too old now.
+    fn follow(&mut self, policy: &Policy) {
+        self.passes.retain(|pass| policy.classes.contains(&pass.class));
+        for class in &policy.classes {
+            if !self.passes.iter().any(|pass| pass.class == *class) {
+                self.passes.push(Pass {
+                    class: class.clone(),
+                    done: EventKey(0),
+                    left: LeftBehind::default(),
+                });
+            }
+        }
+        self.trims.retain(|key, _| policy.trims.iter().any(|(tenant, what, _)| (*tenant, *what) == *key));
+    }
+
+    async fn seldom(&mut self, policy: &Policy, now: UnixMillis, held: &Held) -> Result<(), Stopped> {
+        if self.seldom_at.is_some_and(|at| clock::elapsed(at) < SELDOM) {
+            return Ok(());
+        }
+        self.seldom_at = Some(clock::monotonic());
+        self.store.erase_late(before(now, LATE_ATTEMPTS)).await?;
+        if let Some(longest) = policy.longest.filter(|_| held.is_empty() && self.store.deletes_days()) {
+            let until = EventKey(EventKey::first_at(before(now, longest)).0 - 1);
+            let (deleted, singly) = self.store.delete_days(until).await?;
+            self.counters.add(deleted);
+            self.singly_until = singly;
+        }
+        Ok(())
+    }
+
+    async fn delete_class(&mut self, index: usize, held: &Held) -> Result<(), Stopped> {
+        let began = clock::monotonic();
+        let Some(Pass { class, .. }) = self.passes.get(index) else { return Ok(()) };
+        let class = class.clone();
+        let by_days = self.store.deletes_days() && class.is_everybody() && class.keep >= WHOLE_DAYS;
+        let most = if by_days { self.singly_until } else { EventKey(i64::MAX) };
+        let again: Vec<_> =
+            self.passes[index].left.due(clock::monotonic()).into_iter().map(EventKey).collect();
+        for keys in again.chunks(STEP) {
+            self.delete(index, keys, held).await?;
+            self.pause(Duration::ZERO, class.keep).await?;
+        }
+        while clock::elapsed(began) < TURN {
+            let too_old = before(self.sources.now(), class.keep);
+            let until = EventKey(EventKey::first_at(too_old).0 - 1).min(most);
+            let done = self.passes[index]
+                .left
+                .begin_again(clock::monotonic())
+                .map_or(self.passes[index].done, |key| EventKey(key - 1));
+            let visited = self.store.events_between(done, until, VISITED).await?;
+            let Some((last, _)) = visited.last().copied() else {
+                self.passes[index].done = done;
+                break;
+            };
+            let keys: Vec<_> =
+                visited.iter().filter(|(_, tenant)| class.has(*tenant)).map(|(key, _)| *key).collect();
+            let tenants: BTreeMap<_, _> = visited.into_iter().collect();
+            let (held_now, keys): (Vec<_>, Vec<_>) =
+                keys.into_iter().partition(|key| is_held(held, tenants.get(key).copied(), *key));
+            self.passes[index].left.add(held_now.into_iter().map(|key| key.0), clock::monotonic());
+            for keys in keys.chunks(STEP) {
+                self.delete(index, keys, &[]).await?;
+                let late_by = too_old.0 - keys[0].created_at().0;
+                self.pause(Duration::from_millis(u64::try_from(late_by).unwrap_or(0)), class.keep).await?;
+            }
+            self.passes[index].done = last;
+        }
+        Ok(())
+    }
+
+    /// Deletes events. Those that must wait are left behind.
+    async fn delete(&mut self, index: usize, keys: &[EventKey], held: &Held) -> Result<(), Stopped> {
+        // Which tenants have them is not known here: what any replay may want waits.
+        let (held_now, keys): (Vec<_>, Vec<_>) =
+            keys.iter().copied().partition(|key| is_held(held, None, *key));
+        let done = self.store.delete_events(&keys).await?;
+        self.counters.add(done.deleted);
+        self.passes[index]
+            .left
+            .add(held_now.into_iter().chain(done.kept).map(|key| key.0), clock::monotonic());
+        Ok(())
+    }
+
+    /// Waits after a step, if what it deleted was not late by much.
+    async fn pause(&mut self, late_by: Duration, keep: Duration) -> Result<(), Stopped> {
+        let late = (keep / LATE_PART).max(Duration::from_secs(1));
+        let left = 1.0 - late_by.as_secs_f64() / late.as_secs_f64();
+        if left > 0.0 {
+            tokio::time::sleep(PAUSE.mul_f64(left)).await;
+        }
+        self.renew().await
+    }
+
+    async fn trim(&mut self, key: (TenantId, Trim), keep: Duration) -> Result<(), Stopped> {
+        let began = clock::monotonic();
+        while clock::elapsed(began) < TURN {
+            let too_old = before(self.sources.now(), keep);
+            let until = DeliveryId(DeliveryId::first_at(too_old).0 - 1);
+            let state = self.trims.entry(key).or_default();
+            let (done, mut wanted) = (state.done, state.left.due(clock::monotonic()));
+            let visited = self.store.deliveries_between(key, done, until, VISITED).await?;
+            let last = visited.last().map(|(id, _)| *id);
+            wanted.extend(visited.into_iter().filter(|(_, has)| *has).map(|(id, _)| id.0));
+            for ids in wanted.chunks(STEP) {
+                let ids: Vec<_> = ids.iter().map(|id| DeliveryId(*id)).collect();
+                let trimmed = self.store.trim_attempts(key.0, &ids, key.1, too_old).await?;
+                self.counters.add(trimmed.deleted);
+                self.trims
+                    .entry(key)
+                    .or_default()
+                    .left
+                    .add(trimmed.kept.into_iter().map(|id| id.0), clock::monotonic());
+                self.pause(Duration::ZERO, keep).await?;
+            }
+            match last {
+                Some(last) => self.trims.entry(key).or_default().done = last,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_names(&mut self, policy: &Policy, now: UnixMillis) -> Result<(), Stopped> {
+        let known_from = before(now, self.defaults.names);
+        // An event is found by its sender's id as long as it is kept.
+        let before = policy.longest.map_or(UnixMillis(0), |keep| before(now, keep.max(self.defaults.names)));
+        loop {
+            let forgotten = self.store.forget_names(known_from, before, NAMES).await?;
+            self.counters.ids.fetch_add(forgotten, std::sync::atomic::Ordering::Relaxed);
+            if forgotten == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE / 5).await;
+            self.renew().await?;
+        }
+    }
+}
+
+/// Whether a replay of the event's tenant, or of any if that is not known, is about to send it.
+fn is_held(held: &Held, tenant: Option<TenantId>, event: EventKey) -> bool {
+    let is_of = |owner: TenantId| tenant.is_none_or(|tenant| tenant == owner);
+    held.iter().any(|(owner, after, until)| is_of(*owner) && *after < event && event <= *until)
+}

@@ -1,0 +1,218 @@
+//! Deletes events with all that belongs to them, as a part of the writer's transactions.
+//!
+//! An event is read before, outside the transaction. In it, the event is deleted only if its row names the same deliveries
+//! still, all of them have rows, and none can be sent any more.
+
+use std::collections::HashSet;
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::messages::Message;
+use super::rowless::SharedRowless;
+use super::rows::{from_json, to_json};
+use super::script::{is_among, json_ids, json_keys};
+use super::stores::SqliteStores;
+use crate::domain::{DeliveryId, EventKey, TenantId};
+pub use crate::storage::Purged;
+use crate::storage::{Deleted, StorageError};
+
+/// How many deliveries one transaction deletes, at most, of events with many.
+const MAX_DELIVERIES: usize = 100;
+/// About how many rows one transaction deletes: less than a millisecond of work.
+const MAX_ROWS: usize = 160;
+
+/// Events to delete in one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Purge(Vec<PurgedEvent>);
+
+/// An event as it was read.
+#[derive(Debug, Clone)]
+struct PurgedEvent {
+    key: EventKey,
+    tenant: TenantId,
+    /// The deliveries as its row names them.
+    named: Option<String>,
+    /// Those to delete.
+    deliveries: Vec<DeliveryId>,
+    /// What its row names from then on, if it is not deleted yet: too many deliveries are left.
+    left: Option<String>,
+}
+
+impl PurgedEvent {
+    fn rows(&self) -> usize {
+        1 + 2 * self.deliveries.len()
+    }
+}
+
+impl Purge {
+    /// About how many rows it deletes.
+    pub fn rows(&self) -> usize {
+        self.0.iter().map(PurgedEvent::rows).sum()
+    }
+}
+
+/// A delivery in an event's row: its id less the event's key, and its hook.
+type Named = (i64, i64);
+
+impl SqliteStores {
+    /// Deletes events; see [`crate::storage::RetentionStore::delete_events`].
+    pub(super) async fn purge_events(&self, keys: &[EventKey]) -> Result<Purged, StorageError> {
+        let sql =
+            "SELECT key, tenant_id, deliveries FROM events WHERE key IN (SELECT value FROM json_each(?))";
+        let query = sqlx::query_as(sql).bind(json_ids(keys.iter().map(|key| key.0)));
+        let rows: Vec<(i64, i64, Option<String>)> = query.fetch_all(&self.readers).await?;
+        let (mut done, mut next) = (Purged::default(), Purge::default());
+        for (key, tenant, named) in rows {
+            let (key, tenant) = (EventKey(key), TenantId(tenant));
+            let all = match named.as_deref().map(|text| from_json::<Vec<Named>>("event", text)).transpose() {
+                Ok(all) => all.unwrap_or_default(),
+                // A damaged event stays: whoever reads it is told.
+                Err(error) => {
+                    tracing::error!(event = %key, error = &error as &dyn std::error::Error, "cannot delete a damaged event");
+                    continue;
+                }
+            };
+            if all.len() > MAX_DELIVERIES {
+                self.purge_large((key, tenant), named, all, &mut done).await?;
+                continue;
+            }
+            let deliveries = all.iter().map(|(offset, _)| DeliveryId(key.0 + offset)).collect();
+            next.0.push(PurgedEvent { key, tenant, named, deliveries, left: None });
+            if next.rows() >= MAX_ROWS {
+                self.submit_purge(std::mem::take(&mut next), &mut done).await?;
+            }
+        }
+        self.submit_purge(next, &mut done).await?;
+        Ok(done)
+    }
+
+    /// An event with many deliveries goes in steps: its row names what is left.
+    async fn purge_large(
+        &self,
+        (key, tenant): (EventKey, TenantId),
+        mut named: Option<String>,
+        mut all: Vec<Named>,
+        done: &mut Purged,
+    ) -> Result<(), StorageError> {
+        let ids =
+            |some: &[Named]| some.iter().map(|(offset, _)| DeliveryId(key.0 + offset)).collect::<Vec<_>>();
+        let mut connection = self.readers.acquire().await?;
+        if !unfinished(&mut connection, tenant, &ids(&all)).await?.is_empty() {
+            done.kept.push(key);
+            return Ok(());
+        }
+        drop(connection);
+        while !done.kept.contains(&key) {
+            let rest = all.split_off(all.len().min(MAX_DELIVERIES));
+            let left = if rest.is_empty() { None } else { Some(to_json(&rest)?) };
+            let event = PurgedEvent { key, tenant, named, deliveries: ids(&all), left: left.clone() };
+            self.submit_purge(Purge(vec![event]), done).await?;
+            if left.is_none() {
+                break;
+            }
+            (named, all) = (left, rest);
+        }
+        Ok(())
+    }
+
+    async fn submit_purge(&self, purge: Purge, done: &mut Purged) -> Result<(), StorageError> {
+        if purge.0.is_empty() {
+            return Ok(());
+        }
+        let Purged { deleted, kept } = self.submit(Message::Purge, purge).await?;
+        done.deleted.add(deleted);
+        done.kept.extend(kept);
+        Ok(())
+    }
+}
+
+/// The events of those among `ids` that are not final.
+async fn unfinished(
+    connection: &mut SqliteConnection,
+    tenant: TenantId,
+    ids: &[DeliveryId],
+) -> Result<Vec<i64>, StorageError> {
+    unfinished_among(connection, json_keys(ids.iter().map(|id| (tenant.0, id.0)))).await
+}
+
+async fn unfinished_among(connection: &mut SqliteConnection, keys: String) -> Result<Vec<i64>, StorageError> {
+    let sql = "SELECT DISTINCT d.event_key FROM json_each(?) w CROSS JOIN deliveries d \
+        ON d.tenant_id = w.value ->> 0 AND d.id = w.value ->> 1 WHERE d.state < 3";
+    Ok(sqlx::query_scalar(sql).bind(keys).fetch_all(connection).await?)
+}
+
+/// Deletes what can be deleted, within the writer's transaction.
+pub async fn purge(
+    connection: &mut SqliteConnection,
+    purge: &Purge,
+    rowless: &SharedRowless,
+) -> Result<Purged, StorageError> {
+    let keys_of = |events: &[&PurgedEvent]| {
+        json_keys(events.iter().flat_map(|it| it.deliveries.iter().map(|id| (it.tenant.0, id.0))))
+    };
+    // What has no row yet is in memory, and only the writer changes that.
+    let in_memory = {
+        let rowless = rowless.lock();
+        purge.0.iter().filter(|it| rowless.has_event(it.key)).map(|it| it.key.0).collect::<HashSet<_>>()
+    };
+    let events: Vec<&PurgedEvent> = purge.0.iter().collect();
+    let unfinished =
+        unfinished_among(connection, keys_of(&events)).await?.into_iter().collect::<HashSet<_>>();
+    let wanted: Vec<_> = events.iter().map(|it| (it.key.0, it.named.as_deref())).collect();
+    let sql = "SELECT e.key FROM json_each(?) w CROSS JOIN events e ON e.key = w.value ->> 0 \
+        WHERE e.deliveries IS w.value ->> 1";
+    let same: Vec<i64> = sqlx::query_scalar(sql).bind(to_json(&wanted)?).fetch_all(&mut *connection).await?;
+    let same: HashSet<i64> = same.into_iter().collect();
+    let is_final = |it: &&PurgedEvent| {
+        let key = &it.key.0;
+        same.contains(key) && !unfinished.contains(key) && !in_memory.contains(key)
+    };
+    let (events, kept): (Vec<_>, Vec<_>) = events.into_iter().partition(is_final);
+    let kept = kept.iter().map(|it| it.key).collect();
+    let deliveries = keys_of(&events);
+    let ids = json_ids(events.iter().flat_map(|it| it.deliveries.iter().map(|id| id.0)));
+    let mut deleted = delete_attempts(connection, &ids).await?;
+    for sql in [
+        "DELETE FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))",
+        "DELETE FROM delivery_notes WHERE delivery_id IN (SELECT value FROM json_each(?))",
+    ] {
+        sqlx::query(sql).bind(&ids).execute(&mut *connection).await?;
+    }
+    let sql = concat!("DELETE FROM deliveries WHERE ", is_among!());
+    deleted.deliveries = sqlx::query(sql).bind(deliveries).execute(&mut *connection).await?.rows_affected();
+    let (parts, whole): (Vec<_>, Vec<_>) = events.into_iter().partition(|it| it.left.is_some());
+    for event in parts {
+        let sql = "UPDATE events SET deliveries = ? WHERE key = ?";
+        sqlx::query(sql).bind(event.left.as_deref()).bind(event.key.0).execute(&mut *connection).await?;
+    }
+    let keys = json_ids(whole.iter().map(|it| it.key.0));
+    let sql = "DELETE FROM erased_events WHERE event_key IN (SELECT value FROM json_each(?))";
+    sqlx::query(sql).bind(&keys).execute(&mut *connection).await?;
+    let sql = "DELETE FROM events WHERE key IN (SELECT value FROM json_each(?))";
+    deleted.events = sqlx::query(sql).bind(keys).execute(connection).await?.rows_affected();
+    Ok(Purged { deleted, kept })
+}
+
+/// Deletes the attempts of these deliveries, and the bodies that they sent.
+async fn delete_attempts(
+    connection: &mut SqliteConnection,
+    deliveries: &str,
+) -> Result<Deleted, StorageError> {
+    // The first attempt mostly has its delivery's id.
+    let sql = "DELETE FROM attempts WHERE id IN (SELECT value FROM json_each(?1) UNION ALL \
+        SELECT a.id FROM json_each(?1) w CROSS JOIN attempts a INDEXED BY attempts_with_own_id \
+        ON a.delivery_id = w.value AND a.delivery_id <> a.id) RETURNING id";
+    let attempts: Vec<i64> = sqlx::query_scalar(sql).bind(deliveries).fetch_all(&mut *connection).await?;
+    let bodies = delete_kept_bodies(connection, &attempts).await?;
+    Ok(Deleted { attempts: attempts.len() as u64, bodies, ..Deleted::default() })
+}
+
+/// Deletes the bodies that these attempts sent.
+pub async fn delete_kept_bodies(
+    connection: &mut SqliteConnection,
+    attempts: &[i64],
+) -> Result<u64, StorageError> {
+    let sql = "DELETE FROM kept_bodies WHERE attempt_id IN (SELECT value FROM json_each(?))";
+    let query = sqlx::query(sql).bind(json_ids(attempts.iter().copied()));
+    Ok(query.execute(connection).await?.rows_affected())
+}

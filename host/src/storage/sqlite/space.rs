@@ -1,0 +1,49 @@
+//! Space that deletions leave in the file: it is used again, and what is too much of it is given back to the file system.
+
+use std::sync::atomic::Ordering;
+
+use super::stores::SqliteStores;
+use crate::storage::StorageError;
+
+/// Free pages that are left alone: those to be used again soon.
+const SPARE_PAGES: i64 = 4_096;
+/// Of the file, one part in so many may be free besides.
+const SPARE_PART: i64 = 20;
+/// How many pages one transaction gives back: some may have to be moved first.
+const PAGES_AT_ONCE: i64 = 64;
+
+/// Gives some space back. Returns whether there is more.
+///
+/// A database of an earlier engine cannot give space back while it is open; it uses it again.
+pub(super) async fn give_back(stores: &SqliteStores) -> Result<bool, StorageError> {
+    let mut has_more = forget_log(stores).await?;
+    let sql = "SELECT v.auto_vacuum = 2, f.freelist_count, p.page_count \
+        FROM pragma_auto_vacuum v, pragma_freelist_count f, pragma_page_count p";
+    let (gives_back, free, all): (bool, i64, i64) = sqlx::query_as(sql).fetch_one(&stores.readers).await?;
+    let spare = SPARE_PAGES + all / SPARE_PART;
+    if gives_back && free > spare {
+        let sql = sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"));
+        let mut writer = stores.writer().await;
+        let done = sqlx::query(sql).fetch_all(writer.begin().await?).await;
+        writer.finish(done.map(drop).map_err(StorageError::from)).await?;
+        has_more |= free - PAGES_AT_ONCE > spare;
+    }
+    Ok(has_more)
+}
+
+/// After an erasure, overwrites what was erased in the write-ahead log, too. Returns whether it must be tried again, since
+/// somebody reads.
+async fn forget_log(stores: &SqliteStores) -> Result<bool, StorageError> {
+    if !stores.log_has_erased.swap(false, Ordering::AcqRel) {
+        return Ok(false);
+    }
+    let mut writer = stores.writer().await;
+    let connection = writer.connection().await?;
+    let emptied: Result<(i64, i64, i64), _> =
+        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(connection).await;
+    let is_busy = emptied.map(|(is_busy, ..)| is_busy != 0).unwrap_or(true);
+    if is_busy {
+        stores.log_has_erased.store(true, Ordering::Release);
+    }
+    Ok(is_busy)
+}

@@ -155,6 +155,7 @@ impl TenantService {
 
     /// What was held may be due.
     fn changed(&self) {
+        self.dispatcher.health().fuel().release();
         self.dispatcher.take_flows(&self.directory.flows());
         self.dispatcher.wake();
     }

@@ -61,7 +61,7 @@ pub(super) fn sign(
 /// Verifies a token and returns its tenant.
 ///
 /// # Errors
-/// Fails if the token is malformed, expired or revoked.
+/// Fails if the token is malformed, expired, revoked, or of another domain.
 pub(super) fn verify(
     text: &str,
     directory: &Directory,
@@ -90,6 +90,10 @@ pub(super) fn verify(
     let is_it = |token: &Arc<DomainToken>| token.enabled && token.expires_at.0 == claims.exp;
     let known = directory.domain_token(&claims.id).filter(is_it);
     let tenant = known.and_then(|token| directory.tenant(token.tenant));
-    // The name in the token is the one at its creation: the tenant may have been renamed since.
+    // The name in the token is the one at its creation: the tenant may have been renamed since. A name that another tenant
+    // has by now is not taken for it.
+    let named = directory.tenant_named(&claims.d);
+    let is_own = |tenant: &Arc<Tenant>| named.is_none_or(|named| named.id == tenant.id);
+    let tenant = tenant.filter(is_own).filter(|_| !claims.d.is_empty());
     tenant.map(|tenant| tenant.id).ok_or_else(|| refuse("Not found token"))
 }

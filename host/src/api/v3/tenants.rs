@@ -1,6 +1,7 @@
 //! `/tenants`: the operator creates tenants and sees all of them; a key sees its own tenant.
 
 mod delete;
+mod export;
 mod limits;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .routes(routes!(create_tenant, list_tenants))
         .routes(routes!(get_tenant, patch_tenant, delete::delete_tenant))
         .routes(routes!(delete::get_deletion))
+        .routes(routes!(export::export_tenant))
 }
 
 /// A tenant to create.

@@ -84,6 +84,12 @@ impl Fuel {
         self.holds.end(now)
     }
 
+    /// Ends all holds: a limit may have been raised.
+    pub fn release(&self) {
+        self.holds.until().clear();
+        self.holds.count.store(0, Relaxed);
+    }
+
     fn used(&self) -> MutexGuard<'_, FxHashMap<TenantId, InMinute>> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }

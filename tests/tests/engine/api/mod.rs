@@ -16,5 +16,6 @@ mod raw;
 mod resources;
 mod retention;
 mod snapshots;
+mod tenants;
 mod trial;
 mod webitel;

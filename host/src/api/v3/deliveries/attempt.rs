@@ -12,7 +12,7 @@ use crate::domain::{Attempt, BatchPlace, Outcome, Response, SentRequest};
 /// One attempt of a delivery.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Attempt)]
-pub(super) struct AttemptView {
+pub(in crate::api::v3) struct AttemptView {
     #[schema(value_type = schemas::AttemptId)]
     id: String,
     /// The number of the attempt within its delivery, counted from 1.

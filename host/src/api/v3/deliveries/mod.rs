@@ -11,9 +11,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::api::SharedApiState;
-pub(super) use attempt::SentRequestView;
+pub(super) use attempt::{AttemptView, SentRequestView};
 pub(super) use filter::each_once;
-pub(super) use view::DeliveryView;
+pub(super) use view::{DeliveryView, Details};
 
 pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new()

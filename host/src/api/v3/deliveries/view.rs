@@ -76,7 +76,7 @@ impl DeliveryView {
 }
 
 /// What a page of deliveries shows beside them: the senders' ids of their events, and notes.
-pub(super) struct Details {
+pub(in crate::api::v3) struct Details {
     ids: HashMap<EventKey, EventId>,
     notes: HashMap<DeliveryId, DeliveryNote>,
 }
@@ -86,7 +86,7 @@ impl Details {
     ///
     /// # Errors
     /// Fails if storage cannot be read.
-    pub(super) async fn of(
+    pub(in crate::api::v3) async fn of(
         storage: &Storage,
         tenant: TenantId,
         deliveries: &[Delivery],
@@ -100,7 +100,7 @@ impl Details {
     }
 
     /// The view of a delivery with both ids of its event.
-    pub(super) fn view(&self, delivery: Delivery) -> DeliveryView {
+    pub(in crate::api::v3) fn view(&self, delivery: Delivery) -> DeliveryView {
         let note = self.notes.get(&delivery.id).copied().unwrap_or_default();
         match self.ids.get(&delivery.event) {
             Some(id) => DeliveryView::of(delivery, id, note),

@@ -21,7 +21,7 @@ use crate::storage::Storage;
 /// An accepted event.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
-pub(super) struct EventView {
+pub(in crate::api::v3) struct EventView {
     /// The id that receivers see as `webhook-id`: the sender's id if it gave one, else the engine's.
     #[schema(value_type = schemas::EventId)]
     id: String,

@@ -9,6 +9,7 @@ mod post;
 mod redeliver;
 pub(super) mod wire;
 
+pub(super) use get::EventView;
 pub(in crate::api) use wire::{MAX_DATA_LEN, refused};
 
 use utoipa_axum::router::OpenApiRouter;

@@ -21,7 +21,9 @@ mod wire;
 pub(super) use flow::{rate_number, read_rate};
 pub(super) use options::NO_ORDERING;
 pub(super) use read::{find as find_hook, find_readable as find_readable_hook};
+pub(super) use secret::SecretsView;
 pub(super) use types::read_patterns;
+pub(super) use view::HookView;
 pub(in crate::api) use wire::check_headers;
 pub(super) use wire::{MAX_HOOK_LEN, StepInput, check_settings, read_pipeline};
 

@@ -28,7 +28,7 @@ use crate::sources::Sources;
 /// The signing secrets of a hook.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HookSecrets)]
-pub(super) struct SecretsView {
+pub(in crate::api::v3) struct SecretsView {
     /// The current secret.
     #[schema(value_type = Option<schemas::SigningSecret>)]
     secret: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct OlderSecret {
 }
 
 impl SecretsView {
-    fn of(hook: &Hook, now: UnixMillis) -> Self {
+    pub(in crate::api::v3) fn of(hook: &Hook, now: UnixMillis) -> Self {
         let mut live = hook.secrets.iter().filter(|secret| secret.is_live(now));
         let current = live.next().map(SigningSecret::reveal);
         let older = live

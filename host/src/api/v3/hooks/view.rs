@@ -22,7 +22,7 @@ use crate::services::HookState;
 /// A hook.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Hook)]
-pub(super) struct HookView {
+pub(in crate::api::v3) struct HookView {
     #[schema(value_type = schemas::HookId)]
     id: String,
     /// The API through which the hook was created and can be changed: `v3`, `project-web-hook`, `apizee` or
@@ -154,7 +154,7 @@ impl HookView {
     }
 
     /// The view of a hook in this state.
-    pub(super) fn new(hook: &Hook, state: HookState) -> Self {
+    pub(in crate::api::v3) fn new(hook: &Hook, state: HookState) -> Self {
         let steps = hook.pipeline.0.iter();
         let flow = hook.options.flow.as_deref();
         Self {

@@ -45,6 +45,7 @@ const ROUTES: &str = "
     DELETE /api/v3/tenants/{id}
     GET /api/v3/tenants/{id}
     GET /api/v3/tenants/{id}/deletion
+    GET /api/v3/tenants/{id}/export
     GET /api/v3/tenants/{id}/jwks.json
     GET /api/v3/tenants/{id}/stats
     GET /health

@@ -7,6 +7,8 @@ mod read;
 mod run;
 mod upload;
 
+pub(super) use read::PluginView;
+
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 

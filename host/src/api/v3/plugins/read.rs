@@ -20,7 +20,7 @@ use crate::domain::{PluginName, PluginRef, PluginVersion, Role, Scope, TenantId}
 /// One immutable version of a plugin.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Plugin)]
-pub(super) struct PluginView {
+pub(in crate::api::v3) struct PluginView {
     #[schema(value_type = schemas::PluginName)]
     name: String,
     #[schema(value_type = schemas::VersionNumber)]

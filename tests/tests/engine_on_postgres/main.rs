@@ -35,6 +35,8 @@ mod sandbox;
 #[cfg(not(postgres_is_missing))]
 #[path = "../engine/start.rs"]
 mod start;
+#[cfg(not(postgres_is_missing))]
+mod tenants;
 
 #[cfg(not(postgres_is_missing))]
 use start::{engine, hook};

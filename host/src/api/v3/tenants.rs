@@ -97,7 +97,7 @@ pub(super) struct TenantView {
 #[serde(deny_unknown_fields)]
 pub(super) struct TenantPatch {
     /// A unique name, often a domain: 1 to 128 bytes without white space.
-    #[schema(value_type = schemas::TenantName, required = false)]
+    #[schema(value_type = Option<schemas::TenantName>)]
     name: Option<String>,
     /// Whether its keys are refused, nothing is accepted for it, and its deliveries are held.
     suspended: Option<bool>,

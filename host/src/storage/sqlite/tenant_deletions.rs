@@ -185,7 +185,8 @@ async fn remove_deliveries(
     run(connection, rendered).await?;
     let notes = "DELETE FROM delivery_notes WHERE delivery_id IN (SELECT value FROM json_each(?2)) AND tenant_id = ?1";
     run(connection, notes).await?;
-    let notes = "DELETE FROM delivery_notes WHERE delivery_id IN (SELECT value FROM json_each(?2)) AND ?1 <> 0";
+    let notes =
+        "DELETE FROM delivery_notes WHERE delivery_id IN (SELECT value FROM json_each(?2)) AND ?1 <> 0";
     run(connection, notes).await?;
     let rows = "DELETE FROM deliveries WHERE tenant_id = ?1 AND id IN (SELECT value FROM json_each(?2))";
     let deliveries = run(connection, rows).await?;

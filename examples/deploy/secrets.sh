@@ -10,6 +10,8 @@ admin_key=$(random 24 | od -An -tx1 | tr -d ' \n')
 encryption_key=$(random 32 | base64)
 mkdir -m 700 secrets
 printf %s "$password" > secrets/postgres_password
+printf %s "$admin_key" > secrets/admin_key
+printf %s "$encryption_key" > secrets/encryption_key
 cat > secrets/hookwright.toml <<END
 database = "postgres://hookwright:$password@postgres/hookwright"
 admin_key = "$admin_key"

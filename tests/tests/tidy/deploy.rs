@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::repository::FILES;
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/deploy")
 }
@@ -27,14 +29,80 @@ fn members<'t>(yaml: &'t str, key: &str) -> Vec<&'t str> {
     inner.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 }
 
+/// What names settings to people: samples of deployments, and pages. Decisions may name settings of their time.
+fn pages() -> Vec<(String, String)> {
+    let is_page = |path: &str| path.ends_with(".md") && !path.starts_with("host/docs/decisions/");
+    let pages = FILES.iter().filter(|file| is_page(&file.path));
+    let mut pages: Vec<_> = pages.map(|file| (file.path.clone(), file.text.clone())).collect();
+    let mut folders = vec![folder()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true if !path.ends_with("secrets") => folders.push(path),
+                true => {}
+                false => pages.push((path.display().to_string(), std::fs::read_to_string(path).unwrap())),
+            }
+        }
+    }
+    pages
+}
+
+#[test]
+fn each_alert_has_a_section_in_the_runbook() {
+    let runbook = std::fs::read_to_string(folder().join("../../host/docs/runbook.md")).unwrap();
+    let alerts = text("alerts.yml");
+    let mut alerts = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).peekable();
+    assert!(alerts.peek().is_some());
+    for alert in alerts {
+        assert!(runbook.lines().any(|line| line == format!("## {alert}")), "runbook.md: no section {alert}");
+    }
+}
+
+#[test]
+fn the_samples_name_files_and_pages_that_exist() {
+    let readme = text("README.md");
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_named =
+            readme.contains(&name) || [".gitignore", "README.md", "secrets"].contains(&name.as_str());
+        assert!(is_named, "README.md does not say what {name} is");
+    }
+    let unit = text("systemd/hookwright.service");
+    for expected in
+        ["Type=notify", "NotifyAccess=main", "ExecReload=/bin/kill -HUP $MAINPID", "Restart=always"]
+    {
+        assert!(unit.lines().any(|line| line == expected), "{expected}");
+    }
+    for manifest in ["kubernetes/one-node.yaml", "kubernetes/postgresql.yaml"] {
+        for expected in ["path: /livez, port: admin", "path: /readyz, port: admin", "kind: NetworkPolicy"] {
+            assert!(text(manifest).contains(expected), "{manifest}: {expected}");
+        }
+    }
+}
+
 #[test]
 fn settings_of_the_deployment_are_settings_of_the_engine() {
     let settings = std::fs::read_to_string(folder().join("../../host/docs/settings.md")).unwrap();
-    for name in ["compose.yml", "Dockerfile", "README.md"] {
-        for variable in variables(&text(name)) {
-            let is_known = variable == "config" || settings.contains(&format!("| `{variable}` |"));
-            assert!(is_known, "{name}: HOOKWRIGHT_{} is no setting", variable.to_uppercase());
+    let is_setting = |name: &str| {
+        // A secret setting can also be read from a file.
+        let plain = name.strip_suffix("_file").unwrap_or(name);
+        [name, plain].iter().any(|name| settings.contains(&format!("| `{name}` |")))
+    };
+    // Variables of clients, of tests and benchmarks, and of the build of guests.
+    let is_other = |name: &str| {
+        ["config", "url", "key"].contains(&name)
+            || ["test_", "bench_", "guest_"].iter().any(|part| name.starts_with(part))
+    };
+    for (path, text) in pages() {
+        for name in variables(&text).iter().filter(|name| !name.is_empty()) {
+            let variable = name.to_uppercase();
+            assert!(is_setting(name) || is_other(name), "{path}: HOOKWRIGHT_{variable} is no setting");
         }
+    }
+    for line in text("systemd/hookwright.toml").lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(' ').next().unwrap();
+        assert!(is_setting(name), "hookwright.toml: {name} is no setting");
     }
     for line in text("secrets.sh").lines().filter(|line| line.contains(" = \"")) {
         let name = line.split(' ').next().unwrap();

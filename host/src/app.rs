@@ -1,5 +1,6 @@
 //! The composition root: builds the engine from its parts, runs it, and shuts it down in order.
 
+mod access;
 mod activity;
 mod certificates;
 mod databases;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin_key;
+use crate::api::auth::AdminKeyHash;
 use crate::api::downloads::Downloads;
 use crate::api::uploads::Uploads;
 use crate::api::{self, AdminRoutes, ApiState, Routers};
@@ -73,6 +75,7 @@ pub struct Engine {
     feeding: JoinHandle<()>,
     recorder: Recorder,
     stats: Arc<HookStats>,
+    directory: Arc<Directory>,
     // Dropped before the cores.
     attempts: Attempts,
     stop_cores: DropGuard,
@@ -151,6 +154,7 @@ async fn start_on(
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
 
     let ingest = ingest(&sources, &directory, &stores, &dispatcher);
+    access::spawn(&directory, &stores.audit, &clock, config.retain_audit_log, &stop_feeding);
     activity::spawn((&sources, node), &stores, (&ingest, &dispatcher, &directory), local_addr, &stop_feeding);
     let routers = routers(
         &config,
@@ -158,7 +162,7 @@ async fn start_on(
         &directory,
         (stores, vault),
         (&dispatcher, &connector, ingest),
-        (&sandbox, admin.hash),
+        (&sandbox, AdminKeyHash { hash: admin.hash, is_set: admin.is_set }),
         (notices, noticed, &stop_feeding),
     );
     let serving = listeners.serve(&config, routers, &cores, files.clients);
@@ -167,7 +171,7 @@ async fn start_on(
     let reloader = Reloader(Reloaded {
         config: config.into(),
         listeners: addresses,
-        directory,
+        directory: Arc::clone(&directory),
         connector,
         masked_headers,
         health: Arc::clone(&health),
@@ -185,6 +189,7 @@ async fn start_on(
         feeding,
         recorder,
         stats,
+        directory,
         attempts: Attempts(dispatcher),
         stop_cores: stopping_cores.drop_guard(),
         sandbox,
@@ -275,7 +280,8 @@ impl Engine {
             task.await.context("the admin listener failed")?;
         }
         let end = (began + grace).max(Instant::from_std(clock::monotonic()) + MIN_CLOSING);
-        let closing = close(&*self.database, (&self.health, &self.stats), self.clock.now());
+        let parts = (&*self.health, &*self.stats, &*self.directory);
+        let closing = close(&*self.database, parts, self.clock.now());
         let closed = tokio::time::timeout_at(end, closing).await;
         // Not before: the database writer runs there.
         drop(self.stop_cores);
@@ -286,7 +292,7 @@ impl Engine {
 /// Stores what is known of hooks, and closes the database.
 async fn close(
     database: &dyn Database,
-    (health, stats): (&HookHealthMonitor, &HookStats),
+    (health, stats, directory): (&HookHealthMonitor, &HookStats, &Directory),
     now: UnixMillis,
 ) -> Result<()> {
     if let Err(error) = health.sync(|_| true).await {
@@ -294,6 +300,10 @@ async fn close(
     }
     if let Err(error) = stats.store().await {
         tracing::warn!(error = &error as &dyn std::error::Error, "cannot store statistics of hooks");
+    }
+    if let Err(error) = directory.store_key_uses().await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "cannot store when keys were last used");
     }
     if let Err(error) = database.note_clock(now).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
@@ -325,7 +335,7 @@ fn routers(
     directory: &Arc<Directory>,
     (storage, vault): (Storage, Arc<Vault>),
     (dispatcher, connector, ingest): (&Arc<Dispatcher>, &Arc<Connector>, Arc<Ingest>),
-    (sandbox, admin_key_hash): (&Sandbox, [u8; 32]),
+    (sandbox, admin_key): (&Sandbox, AdminKeyHash),
     (notices, noticed, stop): (Notices, NoticeReceiver, &CancellationToken),
 ) -> Routers {
     let sources = sources.clone();
@@ -358,7 +368,7 @@ fn routers(
         used_passwords: Arc::default(),
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
         uploads: Arc::new(uploads),
-        admin_key_hash,
+        admin_key,
     };
     api::routers(state, admin_routes)
 }

@@ -1,7 +1,7 @@
 //! Authentication and authorization.
 //!
-//! A key is looked up in memory by its hash. The operator's key is compared in constant time; its requests
-//! name a tenant in the header `Hookwright-Tenant`. A handler gets the tenant only from [`Caller::may`], so
+//! A key is looked up in memory by its hash: the time that takes says nothing about other keys. The operator's key of the settings
+//! is compared in constant time. Requests of operators name a tenant in the header `Hookwright-Tenant`. A handler gets the tenant only from [`Caller::may`], so
 //! it cannot skip the check.
 
 use std::sync::Arc;
@@ -12,16 +12,26 @@ use http::{HeaderMap, header};
 use subtle::ConstantTimeEq as _;
 
 use super::problem::{Kind, Problem, shorten};
+use super::request_source::RequestSource;
+use super::time::Time;
 use crate::clients::{Callers, Client, TooManyBusy};
-use crate::directory::{Directory, hash_key};
-use crate::domain::{KeyId, Scope, Scopes, Tenant, TenantId};
+use crate::directory::{Directory, KeyRefusal, KnownKey, hash_key};
+use crate::domain::{
+    Actor, ActorKind, ApiKey, DomainToken, KeyId, Login, OperatorKey, OperatorRole, Scope, Scopes, Surface,
+    Tenant, TenantId,
+};
 
 /// The header in which the operator names a tenant, by id or name.
 pub const TENANT_HEADER: &str = "Hookwright-Tenant";
 
-/// SHA-256 of the operator's key.
-#[derive(Clone, Copy)]
-pub struct AdminKeyHash(pub [u8; 32]);
+/// The operator's key of the settings, or the generated one.
+#[derive(Debug, Clone, Copy)]
+pub struct AdminKeyHash {
+    /// Its SHA-256.
+    pub hash: [u8; 32],
+    /// Whether the settings have it: a generated one may be lost.
+    pub is_set: bool,
+}
 
 /// The authenticated sender of a request.
 #[derive(Debug, Clone)]
@@ -29,9 +39,18 @@ pub struct Caller(Who);
 
 #[derive(Debug, Clone)]
 enum Who {
-    Operator(Option<Arc<Tenant>>),
+    /// With a named key, or with the one of the settings; acts for a tenant if it names one.
+    Operator(Option<Arc<OperatorKey>>, Option<Arc<Tenant>>),
     /// A caller that acts for one tenant only.
-    Tenant(TenantId, Scopes, Option<KeyId>),
+    Tenant(TenantId, Scopes, Credential),
+}
+
+/// What a caller that acts for one tenant has shown.
+#[derive(Debug, Clone)]
+enum Credential {
+    Key(Arc<ApiKey>),
+    Login(Arc<Login>),
+    Token(Arc<DomainToken>),
 }
 
 impl Caller {
@@ -45,8 +64,12 @@ impl Caller {
             Who::Tenant(..) => {
                 Err(Problem::new(Kind::Forbidden, format!("the key lacks the scope `{scope}`")))
             }
-            Who::Operator(Some(tenant)) => Ok(tenant.id),
-            Who::Operator(None) => Err(Problem::parameter(
+            Who::Operator(..) if !self.scopes().contains(scope) => Err(Problem::new(
+                Kind::Forbidden,
+                "the operator's key has the role `read`; it changes nothing",
+            )),
+            Who::Operator(_, Some(tenant)) => Ok(tenant.id),
+            Who::Operator(_, None) => Err(Problem::parameter(
                 TENANT_HEADER,
                 "this request needs a tenant; with the operator's key, send its id or name in the header Hookwright-Tenant",
             )),
@@ -57,7 +80,7 @@ impl Caller {
     #[must_use]
     pub fn scopes(&self) -> Scopes {
         match &self.0 {
-            Who::Operator(_) => Scopes::all(),
+            Who::Operator(key, _) => role_of(key.as_deref()).scopes(),
             Who::Tenant(_, scopes, _) => *scopes,
         }
     }
@@ -65,19 +88,34 @@ impl Caller {
     /// The caller's key; `None` for the operator, and on surfaces without keys.
     #[must_use]
     pub fn key(&self) -> Option<KeyId> {
-        match self.0 {
-            Who::Operator(_) => None,
-            Who::Tenant(.., key) => key,
+        match &self.0 {
+            Who::Tenant(.., Credential::Key(key)) => Some(key.id),
+            Who::Operator(..) | Who::Tenant(..) => None,
         }
     }
 
-    /// Requires the operator.
+    /// Requires the operator, to change something or to read what is secret.
+    ///
+    /// # Errors
+    /// Fails if the caller is not the operator, or its key has the role `read`.
+    pub fn must_be_operator(&self) -> Result<(), Problem> {
+        self.must_read_as_operator()?;
+        match &self.0 {
+            Who::Operator(Some(key), _) if key.role == OperatorRole::Read => Err(Problem::new(
+                Kind::Forbidden,
+                "this request needs an operator's key with the role `operator`",
+            )),
+            Who::Operator(..) | Who::Tenant(..) => Ok(()),
+        }
+    }
+
+    /// Requires the operator, to read what is not secret: a key of any role.
     ///
     /// # Errors
     /// Fails if the caller is not the operator.
-    pub fn must_be_operator(&self) -> Result<(), Problem> {
+    pub fn must_read_as_operator(&self) -> Result<(), Problem> {
         match self.0 {
-            Who::Operator(_) => Ok(()),
+            Who::Operator(..) => Ok(()),
             Who::Tenant(..) => Err(Problem::new(Kind::Forbidden, "this request needs the operator's key")),
         }
     }
@@ -85,39 +123,78 @@ impl Caller {
     /// Whether the caller is the operator, with or without a tenant.
     #[must_use]
     pub fn is_operator(&self) -> bool {
-        matches!(self.0, Who::Operator(_))
+        matches!(self.0, Who::Operator(..))
+    }
+
+    /// Whether people may have chosen the key, so that it could be guessed. Others are random.
+    fn has_chosen_key(&self) -> bool {
+        matches!(self.0, Who::Operator(None, _))
     }
 
     /// Whether the caller may see `tenant`: the operator sees all tenants, a key sees its own.
     #[must_use]
     pub fn may_see(&self, tenant: TenantId) -> bool {
         match &self.0 {
-            Who::Operator(_) => true,
+            Who::Operator(..) => true,
             Who::Tenant(own, ..) => *own == tenant,
         }
     }
 
-    /// A caller that acts for `tenant` with `scopes`, for surfaces that authenticate by other means.
+    /// A caller that acts for the tenant of `login`.
     #[must_use]
-    pub fn of_tenant(tenant: TenantId, scopes: Scopes) -> Self {
-        Self(Who::Tenant(tenant, scopes, None))
+    pub fn of_login(login: Arc<Login>) -> Self {
+        Self(Who::Tenant(login.tenant, Scopes::from_iter(Login::SCOPES), Credential::Login(login)))
     }
 
-    /// The caller with this key; `None` if the key is unknown. The operator has no tenant yet.
+    /// A caller that acts for the tenant of `token` with `scopes`.
     #[must_use]
-    pub fn of_key(key: &str, directory: &Directory, admin: AdminKeyHash) -> Option<Self> {
+    pub fn of_token(token: Arc<DomainToken>, scopes: Scopes) -> Self {
+        Self(Who::Tenant(token.tenant, scopes, Credential::Token(token)))
+    }
+
+    /// The caller with this key. The operator has no tenant yet.
+    ///
+    /// # Errors
+    /// Fails if the key is unknown or expired.
+    pub fn of_key(key: &str, directory: &Directory, admin: AdminKeyHash) -> Result<Self, KeyRefusal> {
         let hash = hash_key(key);
-        if bool::from(hash.ct_eq(&admin.0)) {
-            return Some(Self(Who::Operator(None)));
+        if bool::from(hash.ct_eq(&admin.hash)) {
+            return Ok(Self(Who::Operator(None, None)));
         }
-        directory.key_with_hash(&hash).map(|key| Self(Who::Tenant(key.tenant, key.scopes, Some(key.id))))
+        Ok(Self(match directory.authenticate(&hash)? {
+            KnownKey::Tenant(key) => Who::Tenant(key.tenant, key.scopes, Credential::Key(key)),
+            KnownKey::Operator(key) => Who::Operator(Some(key), None),
+        }))
+    }
+
+    /// Who the audit log says the caller is, for a request from `source` to the API `surface`.
+    #[must_use]
+    pub fn actor(&self, source: &RequestSource, surface: Surface) -> Actor {
+        let named = |name: &str| Some(name.to_owned());
+        let (kind, id, name) = match &self.0 {
+            Who::Operator(None, _) => (ActorKind::OperatorKey, None, named(Actor::ADMIN_KEY)),
+            Who::Operator(Some(key), _) => {
+                (ActorKind::OperatorKey, Some(key.id.to_string()), named(&key.name))
+            }
+            Who::Tenant(.., Credential::Key(key)) => {
+                (ActorKind::Key, Some(key.id.to_string()), named(&key.name))
+            }
+            Who::Tenant(.., Credential::Login(login)) => (ActorKind::Login, None, named(&login.name)),
+            Who::Tenant(.., Credential::Token(token)) => (
+                ActorKind::DomainToken,
+                Some(token.id.clone()),
+                named(&token.role).filter(|it| !it.is_empty()),
+            ),
+        };
+        let RequestSource { address, request_id } = source.clone();
+        Actor { kind, id, name, surface: Some(surface), address, request_id }
     }
 
     /// The tenant for which the caller acts; `None` for the operator without a tenant.
     #[must_use]
     pub fn tenant(&self) -> Option<TenantId> {
         match &self.0 {
-            Who::Operator(named) => named.as_ref().map(|tenant| tenant.id),
+            Who::Operator(_, named) => named.as_ref().map(|tenant| tenant.id),
             Who::Tenant(tenant, ..) => Some(*tenant),
         }
     }
@@ -126,7 +203,7 @@ impl Caller {
     #[must_use]
     pub fn acting_for(self, tenant: Arc<Tenant>) -> Self {
         match self.0 {
-            Who::Operator(_) => Self(Who::Operator(Some(tenant))),
+            Who::Operator(key, _) => Self(Who::Operator(key, Some(tenant))),
             Who::Tenant(..) => self,
         }
     }
@@ -135,7 +212,7 @@ impl Caller {
         directory.check_fresh()?;
         let key = bearer(headers).ok_or_else(unauthenticated)?;
         let named = one(headers, TENANT_HEADER)?;
-        let caller = Self::of_key(key, directory, admin).ok_or_else(unauthenticated)?;
+        let caller = Self::of_key(key, directory, admin).map_err(refused)?;
         let Some(text) = named else { return Ok(caller) };
         let tenant = directory.tenant_named(text);
         match caller.tenant() {
@@ -192,7 +269,7 @@ pub(super) fn watched<E: From<Problem>>(
     let Some(client) = client else { return login };
     match login {
         Ok(caller) => {
-            if caller.is_operator() && client.is_throttled(headers) {
+            if caller.has_chosen_key() && client.is_throttled(headers) {
                 return Err(too_many_failures().into());
             }
             check_listener(&caller, client.callers())?;
@@ -238,6 +315,22 @@ fn too_many_failures() -> Problem {
 fn too_many_requests() -> Problem {
     let detail = "too many requests of the tenant are in progress; wait for their responses, then try again";
     Problem::new(Kind::TooManyRequests, detail)
+}
+
+/// What an operator's key allows; the one of the settings allows everything.
+fn role_of(key: Option<&OperatorKey>) -> OperatorRole {
+    key.map_or(OperatorRole::Operator, |key| key.role)
+}
+
+/// Only who has the whole key learns that it was valid once.
+fn refused(refusal: KeyRefusal) -> Problem {
+    match refusal {
+        KeyRefusal::Unknown => unauthenticated(),
+        KeyRefusal::Expired(end) => Problem::new(
+            Kind::Unauthenticated,
+            format!("the key expired at {}; use another one, or have a new one created", Time(end)),
+        ),
+    }
 }
 
 /// The same message for a missing and an unknown key.

@@ -8,6 +8,7 @@
 mod admin;
 pub mod apizee;
 pub mod auth;
+pub mod author;
 pub mod body;
 pub mod downloads;
 pub mod json;
@@ -17,6 +18,7 @@ pub mod params;
 pub mod pointer;
 pub mod problem;
 mod rate_limit;
+mod request_source;
 mod state;
 pub mod time;
 pub mod uploads;

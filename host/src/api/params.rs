@@ -10,7 +10,8 @@ use url::form_urlencoded;
 use super::problem::{Kind, Problem, shorten};
 use super::time::parse_time;
 use crate::domain::{
-    AttemptId, DeliveryId, EventId, HookId, Invalid, JobId, KeyId, PluginName, TenantId, UnixMillis,
+    AttemptId, DeliveryId, EventId, HookId, Invalid, JobId, KeyId, OperatorKeyId, PluginName, TenantId,
+    UnixMillis,
 };
 
 /// The query parameters of a request.
@@ -142,6 +143,7 @@ named! {
     HookId, "hook", |text| text.parse().ok();
     TenantId, "tenant", |text| text.parse().ok();
     KeyId, "key", |text| text.parse().ok();
+    OperatorKeyId, "operator's key", |text| text.parse().ok();
     DeliveryId, "delivery", |text| text.parse().ok();
     AttemptId, "attempt", |text| text.parse().ok();
     JobId, "job", |text| text.parse().ok();

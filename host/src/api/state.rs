@@ -48,8 +48,8 @@ pub struct ApiState {
     pub downloads: Arc<Downloads>,
     /// Receives uploads of plugins.
     pub uploads: Arc<Uploads>,
-    /// SHA-256 of the operator's key.
-    pub admin_key_hash: [u8; 32],
+    /// The operator's key of the settings, or the generated one.
+    pub admin_key: AdminKeyHash,
 }
 
 /// [`ApiState`] behind a pointer. A request clones the pointer, and only the parts that its handler extracts.
@@ -110,6 +110,6 @@ services! {
 
 impl FromRef<SharedApiState> for AdminKeyHash {
     fn from_ref(shared: &SharedApiState) -> Self {
-        Self(shared.0.admin_key_hash)
+        shared.0.admin_key
     }
 }

@@ -1,5 +1,7 @@
 //! Timestamps in requests and responses: RFC 3339. Responses use UTC with milliseconds.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
@@ -10,11 +12,17 @@ use crate::domain::{Invalid, UnixMillis};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Time(pub UnixMillis);
 
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let latest = if self.0.0 < 0 { Timestamp::UNIX_EPOCH } else { Timestamp::MAX };
         let time = Timestamp::from_millisecond(self.0.0).unwrap_or(latest);
-        serializer.collect_str(&format_args!("{time:.3}"))
+        write!(f, "{time:.3}")
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -12,7 +12,7 @@ use super::limits::{keys, quotas};
 use crate::config::Config;
 use crate::delivery::{Dispatcher, members};
 use crate::directory::{Directory, Followed};
-use crate::domain::SecretText;
+use crate::domain::{Actor, SecretText};
 use crate::log_limiter::LogLimiter;
 use crate::private_file;
 use crate::sandbox::Sandbox;
@@ -72,7 +72,7 @@ pub(super) async fn load_directory(
     let directory = Directory::load_within(quotas(config), stores.clone(), ids, clock).await;
     let directory = directory.context("cannot read the database")?;
     if config.paused {
-        directory.pause_engine(true).await.context("cannot pause the engine")?;
+        directory.by(&Actor::ENGINE).pause_engine(true).await.context("cannot pause the engine")?;
     }
     if directory.engine_paused_since().is_some() {
         tracing::warn!(

@@ -133,7 +133,11 @@ mod tests {
                     world
                         .storage
                         .hooks
-                        .insert(&crate::domain::Hook { id: hook, ..world.hook() }, Revision::ANY)
+                        .insert(
+                            &crate::domain::Hook { id: hook, ..world.hook() },
+                            Revision::ANY,
+                            &crate::domain::AuditEntry::of_test(),
+                        )
                         .await
                         .unwrap();
                     *delivery.insert(world.delivery_in(hook, DeliveryState::Waiting).await)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{CommandLine, settings};
+use crate::config::{CommandLine, Setting, settings};
 use crate::sandbox::compiler;
 
 /// Hookwright: a webhook delivery engine whose payload logic is sandboxed WebAssembly.
@@ -173,6 +173,16 @@ pub(super) struct Settings {
     pub(super) command_line: CommandLine,
 }
 
+/// The option that names a file with the value of a secret.
+fn file_argument(setting: &Setting, name: &'static str) -> Arg {
+    let (option, variable) = (setting.option(), setting.variable());
+    Arg::new(name)
+        .long(format!("{option}-file"))
+        .value_name("FILE")
+        .help(format!("A file that contains the value of `{}` [env: {variable}_FILE]", setting.name))
+        .allow_hyphen_values(true)
+}
+
 impl Args for Settings {
     fn augment_args(command: ClapCommand) -> ClapCommand {
         let config = Arg::new("config")
@@ -182,6 +192,10 @@ impl Args for Settings {
             .help("Read settings from this TOML file [env: HOOKWRIGHT_CONFIG]");
         settings().fold(command.arg(config), |command, setting| {
             let default = setting.default.map(|text| format!(" [default: {text}]")).unwrap_or_default();
+            let command = match setting.file_name() {
+                None => command,
+                Some(name) => command.arg(file_argument(setting, name)),
+            };
             let option = Arg::new(setting.name)
                 .long(setting.option())
                 .value_name(setting.value_name)
@@ -206,6 +220,10 @@ impl FromArgMatches for Settings {
         let mut command_line =
             CommandLine { config: matches.get_one::<PathBuf>("config").cloned(), ..CommandLine::default() };
         for setting in settings() {
+            let in_file = setting.file_name().and_then(|name| Some((name, matches.get_one::<String>(name)?)));
+            if let Some((name, path)) = in_file {
+                command_line.settings.insert(name, path.clone());
+            }
             if let Some(texts) = matches.get_many::<String>(setting.name) {
                 let text = texts.map(String::as_str).collect::<Vec<_>>().join(",");
                 command_line.settings.insert(setting.name, text);

@@ -12,6 +12,13 @@ pub enum Origin {
     Environment(String),
     /// A member of the settings file.
     File(PathBuf),
+    /// A file that contains only the setting's value.
+    SecretFile {
+        /// The setting that names the file.
+        name: &'static str,
+        /// The path of the file.
+        path: PathBuf,
+    },
     /// The setting's default.
     Default,
 }
@@ -22,6 +29,7 @@ impl fmt::Display for Origin {
             Self::CommandLine(option) => write!(f, "from the command line (--{option})"),
             Self::Environment(variable) => write!(f, "from the environment ({variable})"),
             Self::File(path) => write!(f, "from {}", path.display()),
+            Self::SecretFile { name, path } => write!(f, "from {} (`{name}`)", path.display()),
             Self::Default => f.write_str("by default"),
         }
     }
@@ -49,6 +57,40 @@ pub enum ConfigError {
         name: &'static str,
         /// What it needs.
         needed: &'static str,
+    },
+    /// A setting is given, and a file with its value as well.
+    #[error("both `{name}` {value} and `{name}_file` {file} are set; remove one of them")]
+    Both {
+        /// The name of the setting.
+        name: &'static str,
+        /// The source of the value.
+        value: Origin,
+        /// The source of the file's path.
+        file: Origin,
+    },
+    /// The file with a secret cannot be read.
+    #[error("setting `{name}` {origin}: cannot read the file {}", path.display())]
+    UnreadableSecretFile {
+        /// The name of the setting.
+        name: &'static str,
+        /// The path of the file.
+        path: PathBuf,
+        /// The source of the path.
+        origin: Origin,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The file with a secret cannot contain one.
+    #[error("setting `{name}` {origin}: the file {} {problem}; it must contain the value, and nothing else", path.display())]
+    BadSecretFile {
+        /// The name of the setting.
+        name: &'static str,
+        /// The path of the file.
+        path: PathBuf,
+        /// The source of the path.
+        origin: Origin,
+        /// What is wrong with it.
+        problem: &'static str,
     },
     /// The value of an environment variable is not UTF-8.
     #[error("the environment variable {variable} is not UTF-8")]

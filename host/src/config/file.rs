@@ -19,16 +19,23 @@ pub(super) fn parse(path: &Path, content: &str) -> Result<BTreeMap<&'static str,
         .map_err(|source| ConfigError::NotToml { path: path.to_owned(), source: Box::new(source) })?;
     let mut texts = BTreeMap::new();
     for (name, value) in table {
-        let Some(setting) = Setting::named(&name) else {
-            return Err(ConfigError::Unknown { path: path.to_owned(), name, known: names() });
+        let (name, text, wanted) = match (Setting::named(&name), Setting::of_file(&name)) {
+            (Some(setting), _) if setting.list => {
+                (setting.name, text_of(setting, &value), "a string or an array of strings")
+            }
+            (Some(setting), _) => (setting.name, text_of(setting, &value), "a string or a number"),
+            (None, Some(secret)) => {
+                let path = value.as_str().map(str::to_owned);
+                (secret.file_name().unwrap_or(secret.name), path, "a string")
+            }
+            (None, None) => {
+                return Err(ConfigError::Unknown { path: path.to_owned(), name, known: names() });
+            }
         };
-        let text = text_of(setting, &value).ok_or_else(|| ConfigError::WrongType {
-            path: path.to_owned(),
-            name: setting.name,
-            found: value.type_str(),
-            wanted: if setting.list { "a string or an array of strings" } else { "a string or a number" },
-        })?;
-        texts.insert(setting.name, text);
+        let found = value.type_str();
+        let text =
+            text.ok_or_else(|| ConfigError::WrongType { path: path.to_owned(), name, found, wanted })?;
+        texts.insert(name, text);
     }
     Ok(texts)
 }

@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Origin};
+use super::settings::{option_of, variable_of};
 use super::values::Config;
-use super::{Setting, check, file, settings};
+use super::{Setting, check, file, secret_file, settings};
 
 /// The environment variable with the path of the settings file, an alternative to `--config`.
 const CONFIG_VARIABLE: &str = "HOOKWRIGHT_CONFIG";
@@ -46,8 +47,12 @@ pub fn process_variables() -> impl Iterator<Item = String> {
 /// Variables for clients of the API, which have the same prefix, are excluded.
 pub fn unknown_variables(variables: impl Iterator<Item = String>) -> Vec<String> {
     const OTHERS: [&str; 3] = [CONFIG_VARIABLE, "HOOKWRIGHT_URL", "HOOKWRIGHT_KEY"];
+    let is_setting = |setting: &Setting, variable: &String| {
+        setting.variable() == *variable
+            || setting.file_name().is_some_and(|name| variable_of(name) == *variable)
+    };
     let is_known = |name: &String| {
-        OTHERS.contains(&name.as_str()) || settings().any(|setting| setting.variable() == *name)
+        OTHERS.contains(&name.as_str()) || settings().any(|setting| is_setting(setting, name))
     };
     variables.filter(|name| name.starts_with("HOOKWRIGHT_") && !is_known(name)).collect()
 }
@@ -71,14 +76,18 @@ pub fn load(
         None => variable(CONFIG_VARIABLE)?.map(PathBuf::from),
     };
     let from_file = path.as_deref().map(file::read).transpose()?.unwrap_or_default();
+    let sources = Sources { command_line, variable: &variable, file: path.as_deref().zip(Some(&from_file)) };
     let mut config = Config::placeholder();
     for setting in settings() {
-        let found = match command_line.settings.get(setting.name) {
-            Some(text) => Some((text.clone(), Origin::CommandLine(setting.option()))),
-            None => match variable(&setting.variable())? {
-                Some(text) => Some((text, Origin::Environment(setting.variable()))),
-                None => from_file_or_default(setting, &from_file, path.as_deref()),
-            },
+        let plain = sources.text(setting.name)?;
+        let in_file = setting.file_name().map(|name| sources.text(name)).transpose()?.flatten();
+        let found = match (plain, in_file) {
+            (Some((_, value)), Some((_, file))) => {
+                return Err(ConfigError::Both { name: setting.name, value, file });
+            }
+            (None, Some((path, origin))) => Some(secret_file::read(setting, path.into(), origin)?),
+            (Some(plain), None) => Some(plain),
+            (None, None) => setting.default.map(|text| (text.to_owned(), Origin::Default)),
         };
         if let Some((text, origin)) = found {
             apply(setting, &mut config, &text, origin)?;
@@ -89,15 +98,26 @@ pub fn load(
     Ok(config)
 }
 
-fn from_file_or_default(
-    setting: &Setting,
-    from_file: &BTreeMap<&'static str, String>,
-    path: Option<&Path>,
-) -> Option<(String, Origin)> {
-    if let (Some(text), Some(path)) = (from_file.get(setting.name), path) {
-        return Some((text.clone(), Origin::File(path.to_owned())));
+/// Where settings come from, besides their defaults.
+struct Sources<'a> {
+    command_line: &'a CommandLine,
+    variable: &'a dyn Fn(&str) -> Result<Option<String>, ConfigError>,
+    file: Option<(&'a Path, &'a BTreeMap<&'static str, String>)>,
+}
+
+impl Sources<'_> {
+    /// The text of a setting, and where it is from.
+    fn text(&self, name: &'static str) -> Result<Option<(String, Origin)>, ConfigError> {
+        if let Some(text) = self.command_line.settings.get(name) {
+            return Ok(Some((text.clone(), Origin::CommandLine(option_of(name)))));
+        }
+        let variable = variable_of(name);
+        if let Some(text) = (self.variable)(&variable)? {
+            return Ok(Some((text, Origin::Environment(variable))));
+        }
+        let in_file = self.file.and_then(|(path, texts)| Some((texts.get(name)?, path)));
+        Ok(in_file.map(|(text, path)| (text.clone(), Origin::File(path.to_owned()))))
     }
-    setting.default.map(|text| (text.to_owned(), Origin::Default))
 }
 
 fn apply(setting: &Setting, config: &mut Config, text: &str, origin: Origin) -> Result<(), ConfigError> {

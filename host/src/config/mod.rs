@@ -6,6 +6,8 @@
 //! `host/docs/settings.md`. The command line wins over the environment, the environment over the file, the
 //! file over the default.
 //!
+//! The value of a secret setting may also be in a file: `admin_key_file` names the one with `admin_key`.
+//!
 //! No other module reads the environment. [`load()`] receives a function that looks up variables, so that
 //! tests can pass a map.
 
@@ -15,6 +17,7 @@ mod file;
 mod given;
 mod load;
 mod read;
+mod secret_file;
 mod settings;
 mod tenant_limits;
 mod values;

@@ -3,6 +3,9 @@
 mod listeners;
 mod retention;
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use super::values::Config;
 use super::{read, tenant_limits};
 
@@ -28,13 +31,13 @@ impl Setting {
     /// The name of the command line option, without the leading dashes.
     #[must_use]
     pub fn option(&self) -> String {
-        self.name.replace('_', "-")
+        option_of(self.name)
     }
 
     /// The name of the environment variable.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("HOOKWRIGHT_{}", self.name.to_ascii_uppercase())
+        variable_of(self.name)
     }
 
     /// The setting with this name.
@@ -42,6 +45,27 @@ impl Setting {
     pub fn named(name: &str) -> Option<&'static Self> {
         settings().find(|setting| setting.name == name)
     }
+
+    /// Of a secret setting, the name of the one that names a file with its value: `admin_key_file` for `admin_key`.
+    #[must_use]
+    pub fn file_name(&self) -> Option<&'static str> {
+        self.secret.then(|| FILE_NAMES.get(self.name).map(String::as_str)).flatten()
+    }
+
+    /// The secret setting whose value is in the file that the setting `name` names.
+    pub(super) fn of_file(name: &str) -> Option<&'static Self> {
+        Self::named(name.strip_suffix(FILE_SUFFIX)?).filter(|setting| setting.secret)
+    }
+}
+
+/// The command line option of a setting, without the leading dashes.
+pub fn option_of(name: &str) -> String {
+    name.replace('_', "-")
+}
+
+/// The environment variable of a setting.
+pub fn variable_of(name: &str) -> String {
+    format!("HOOKWRIGHT_{}", name.to_ascii_uppercase())
 }
 
 /// All settings, in the order of the help and of `host/docs/settings.md`.
@@ -70,6 +94,14 @@ macro_rules! setting {
 use setting;
 
 const MIB: usize = 1 << 20;
+/// Ends the name of a setting that names a file with a secret.
+const FILE_SUFFIX: &str = "_file";
+
+/// The settings that name files with secrets, by the name of the secret.
+static FILE_NAMES: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(|| {
+    let secret = settings().filter(|setting| setting.secret);
+    secret.map(|setting| (setting.name, format!("{}{FILE_SUFFIX}", setting.name))).collect()
+});
 
 impl Default for Config {
     /// The defaults of all settings.
@@ -306,6 +338,13 @@ static SETTINGS: &[Setting] = &[
         Some("600000"),
         "How often a tenant gets an operational event of one kind about one hook, at most",
         operational_event_interval = |text| read::millis(text, 1..=86_400_000)
+    ),
+    setting!(
+        "retain_audit_log_s",
+        "SECONDS",
+        Some("34560000"),
+        "How long entries of the audit log are kept, by default 400 days; `off`: for ever",
+        retain_audit_log = |text| read::or_off(text, |text| read::seconds(text, 3_600..=3_153_600_000))
     ),
     setting!(
         "shutdown_grace_ms",

@@ -173,6 +173,75 @@ fn an_invalid_key_is_not_shown() {
 }
 
 #[test]
+fn a_secret_may_be_in_a_file_that_each_source_can_name() {
+    let (key, newline) = (file("correct-horse-battery\r\n"), file("correct-horse-battery\n\n"));
+    let path = key.path().to_str().unwrap();
+    let settings = file(&format!("admin_key_file = \"{path}\""));
+    let with_file = CommandLine { config: Some(settings.path().to_owned()), ..CommandLine::default() };
+    let none = CommandLine::default();
+    for (command_line, variables) in [
+        (none.clone().with("admin_key_file", path), &[][..]),
+        (none.clone(), &[("HOOKWRIGHT_ADMIN_KEY_FILE", path)]),
+        (with_file, &[]),
+    ] {
+        let config = load(&command_line, environment(variables)).unwrap();
+        assert_eq!(config.admin_key.as_ref().unwrap().reveal(), "correct-horse-battery");
+    }
+    let keys = ["dGhlIGtleSBvZiB0ZXN0cywgMzIgYnl0ZXMgbG9uZyE="; 2].join("\n");
+    let previous = file(&keys);
+    let path = previous.path().to_str().unwrap();
+    let config = load(&none.clone().with("encryption_key_previous_file", path), environment(&[])).unwrap();
+    assert_eq!(config.encryption_key_previous.len(), 2, "one on each line");
+    // Only one line break is left out.
+    let path = newline.path().to_str().unwrap();
+    assert!(load(&none.with("admin_key_file", path), environment(&[])).is_err());
+}
+
+#[test]
+fn errors_of_files_with_secrets_name_the_setting_and_the_file_and_not_the_content() {
+    let (short, empty) = (file("s3cr3t"), file("\n"));
+    let path = |file: &tempfile::NamedTempFile| file.path().to_str().unwrap().to_owned();
+    let none = CommandLine::default();
+    for (command_line, variables, expected) in [
+        (
+            none.clone().with("admin_key_file", "/nowhere/key"),
+            &[][..],
+            "setting `admin_key_file` from the command line (--admin-key-file): cannot read the file /nowhere/key",
+        ),
+        (
+            none.clone().with("admin_key_file", path(&short)),
+            &[],
+            "setting `admin_key` from FILE (`admin_key_file`): must be 16 to 256 visible ASCII characters",
+        ),
+        (
+            none.clone().with("database_file", path(&empty)),
+            &[],
+            "setting `database_file` from the command line (--database-file): the file FILE is empty; it must contain the value, and nothing else",
+        ),
+        (
+            none.with("admin_key_file", path(&short)),
+            &[("HOOKWRIGHT_ADMIN_KEY", "correct-horse-battery")],
+            "both `admin_key` from the environment (HOOKWRIGHT_ADMIN_KEY) and `admin_key_file` from the command line (--admin-key-file) are set; remove one of them",
+        ),
+    ] {
+        let message = error(&command_line, variables);
+        let message = message.replace(&path(&short), "FILE").replace(&path(&empty), "FILE");
+        assert_eq!(message, expected);
+    }
+}
+
+#[test]
+fn only_secrets_have_a_setting_that_names_a_file() {
+    for setting in settings() {
+        assert_eq!(setting.file_name().is_some(), setting.secret, "{}", setting.name);
+        // A name of a setting must not have two meanings.
+        assert!(setting.file_name().is_none_or(|name| Setting::named(name).is_none()), "{}", setting.name);
+    }
+    let variables = ["HOOKWRIGHT_ADMIN_KEY_FILE", "HOOKWRIGHT_LISTEN_FILE"].map(str::to_owned);
+    assert_eq!(unknown_variables(variables.into_iter()), ["HOOKWRIGHT_LISTEN_FILE"]);
+}
+
+#[test]
 fn errors_in_the_file_name_the_setting() {
     for (content, expected) in [
         (

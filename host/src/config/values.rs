@@ -96,6 +96,8 @@ pub struct Config {
     pub retain_ids: Duration,
     /// Whether the database overwrites what is deleted with zeros.
     pub secure_delete: bool,
+    /// How long entries of the audit log are kept.
+    pub retain_audit_log: Option<Duration>,
     /// How long a shutdown waits for requests in progress.
     pub shutdown_grace: Duration,
     /// The number of threads that run plugins.
@@ -158,6 +160,7 @@ impl Config {
             retain_bodies: None,
             retain_ids: Duration::ZERO,
             secure_delete: false,
+            retain_audit_log: None,
             shutdown_grace: Duration::ZERO,
             plugin_threads: 0,
             plugin_fuel: 0,

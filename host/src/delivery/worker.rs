@@ -25,8 +25,8 @@ use crate::clients::Budget;
 use crate::clock;
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::{
-    Attempt, AttemptId, DeliveryState, Disabled, DisabledWhy, Hook, Outcome, Request, SentRequest, Trigger,
-    UnixMillis, Verdict,
+    Actor, Attempt, AttemptId, AuditAction, DeliveryState, Disabled, DisabledWhy, Hook, Outcome, Request,
+    SentRequest, Trigger, UnixMillis, Verdict,
 };
 use crate::log_limiter::LogLimiter;
 use crate::sandbox::PipelineEnd;
@@ -362,7 +362,9 @@ impl Worker {
             disabled.options.disabled = Some(Disabled { why, since: self.sources.now() });
             Ok(disabled)
         };
-        match self.directory.change_hook(hook.tenant, hook.id, disabled).await {
+        let editor = self.directory.by(&Actor::ENGINE);
+        let (action, which) = (AuditAction::HookDisabled, (hook.tenant, hook.id));
+        match editor.change_hook_as(action, which, disabled).await {
             Ok(Some(now)) if !now.enabled => {
                 tracing::warn!(tenant = %hook.tenant, hook = %hook.id, reason, "a hook is disabled");
                 let Some(disabled) = now.options.disabled else { return };

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::Directory;
+use super::editor::ConfigEditor;
 use super::error::DirectoryError;
 use super::locks::{read, write};
 use super::quotas::{Quotas, check_count};
-use crate::domain::{DomainToken, Login, SecretText, TenantId, UnixMillis};
+use crate::domain::audit::{login_changes, token_changes};
+use crate::domain::{AuditAction, AuditObject, DomainToken, Login, SecretText, TenantId, UnixMillis};
 
 impl Directory {
     /// The logins with this name, of all tenants, whose secrets are known and differ: the secret behind a password tells
@@ -23,6 +25,19 @@ impl Directory {
         index.logins_of.get(&tenant).map_or_else(Vec::new, |all| all.values().cloned().collect())
     }
 
+    /// The token with this id, of any tenant: a signed token names its tenant itself.
+    pub fn domain_token(&self, id: &str) -> Option<Arc<DomainToken>> {
+        read(&self.access).tokens.get(id).cloned()
+    }
+
+    /// A tenant's tokens, oldest first.
+    pub fn domain_tokens(&self, tenant: TenantId) -> Vec<Arc<DomainToken>> {
+        let index = read(&self.access);
+        index.tokens_of.get(&tenant).map_or_else(Vec::new, |all| all.values().cloned().collect())
+    }
+}
+
+impl ConfigEditor<'_> {
     /// Creates a login.
     ///
     /// # Errors
@@ -43,7 +58,13 @@ impl Directory {
             return Err(DirectoryError::Taken(what.to_owned()));
         }
         let login = Arc::new(Login { name, tenant, secret, created_at: self.clock.now() });
-        let change = self.storage.access.insert_login(&login, *permit.revision).await?;
+        let entry = self.entry(
+            Some(tenant),
+            AuditAction::LoginCreated,
+            AuditObject::new("login", &login.name),
+            login_changes(None, Some(&*login)),
+        );
+        let change = self.storage.access.insert_login(&login, *permit.revision, &entry).await?;
         self.committed(&mut permit.revision, change).await?;
         write(&self.access).add_login(Arc::clone(&login));
         Ok(login)
@@ -55,21 +76,12 @@ impl Directory {
     /// If storage fails.
     pub async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, DirectoryError> {
         let mut permit = self.permit_change(tenant).await?;
-        let change = self.storage.access.delete_login(tenant, name).await?;
+        let object = AuditObject::new("login", name);
+        let entry = self.entry(Some(tenant), AuditAction::LoginDeleted, object, Vec::new());
+        let change = self.storage.access.delete_login(tenant, name, &entry).await?;
         let existed = self.committed(&mut permit.revision, change).await?;
         write(&self.access).remove_login(tenant, name);
         Ok(existed)
-    }
-
-    /// The token with this id, of any tenant: a signed token names its tenant itself.
-    pub fn domain_token(&self, id: &str) -> Option<Arc<DomainToken>> {
-        read(&self.access).tokens.get(id).cloned()
-    }
-
-    /// A tenant's tokens, oldest first.
-    pub fn domain_tokens(&self, tenant: TenantId) -> Vec<Arc<DomainToken>> {
-        let index = read(&self.access);
-        index.tokens_of.get(&tenant).map_or_else(Vec::new, |all| all.values().cloned().collect())
     }
 
     /// Creates a token that is valid until `expires_at`.
@@ -95,7 +107,13 @@ impl Directory {
         let now = self.clock.now();
         let created_at = newest.map_or(now, |newest| now.max(newest.plus(Duration::from_millis(1))));
         let token = Arc::new(DomainToken { id, tenant, role, enabled: true, expires_at, created_at });
-        let change = self.storage.access.insert_token(&token, *permit.revision).await?;
+        let entry = self.entry(
+            Some(tenant),
+            AuditAction::TokenCreated,
+            AuditObject::new("domain_token", &token.id),
+            token_changes(None, Some(&*token)),
+        );
+        let change = self.storage.access.insert_token(&token, *permit.revision, &entry).await?;
         self.committed(&mut permit.revision, change).await?;
         write(&self.access).put_token(Arc::clone(&token));
         Ok(token)
@@ -115,11 +133,14 @@ impl Directory {
         let Some(current) = self.domain_token(id).filter(|token| token.tenant == tenant) else {
             return Ok(None);
         };
-        let change = self.storage.access.enable_token(tenant, id, enabled).await?;
+        let token = Arc::new(DomainToken { enabled, ..(*current).clone() });
+        let changes = token_changes(Some(&*current), Some(&*token));
+        let object = AuditObject::new("domain_token", id);
+        let entry = self.entry(Some(tenant), AuditAction::TokenUpdated, object, changes);
+        let change = self.storage.access.enable_token(tenant, id, enabled, &entry).await?;
         if !self.committed(&mut permit.revision, change).await? {
             return Ok(None);
         }
-        let token = Arc::new(DomainToken { enabled, ..(*current).clone() });
         write(&self.access).put_token(Arc::clone(&token));
         Ok(Some(token))
     }
@@ -130,7 +151,9 @@ impl Directory {
     /// If storage fails.
     pub async fn delete_domain_token(&self, tenant: TenantId, id: &str) -> Result<bool, DirectoryError> {
         let mut permit = self.permit_change(tenant).await?;
-        let change = self.storage.access.delete_token(tenant, id).await?;
+        let object = AuditObject::new("domain_token", id);
+        let entry = self.entry(Some(tenant), AuditAction::TokenDeleted, object, Vec::new());
+        let change = self.storage.access.delete_token(tenant, id, &entry).await?;
         let existed = self.committed(&mut permit.revision, change).await?;
         write(&self.access).remove_token(tenant, id);
         Ok(existed)
@@ -142,6 +165,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::domain::ids::IdGenerator;
+    use crate::domain::{Actor, AuditEntry};
     use crate::storage::Revision;
     use crate::storage::sqlite::{self, SqliteOptions};
 
@@ -169,7 +193,12 @@ mod tests {
         };
         // As stored by an engine that did not refuse the second.
         for login in [login(1, "same", 5), login(2, "same", 3), login(3, "other", 4)] {
-            storage.stores().access.insert_login(&login, Revision::ANY).await.unwrap();
+            storage
+                .stores()
+                .access
+                .insert_login(&login, Revision::ANY, &AuditEntry::of_test())
+                .await
+                .unwrap();
         }
         let ids = Arc::new(IdGenerator::new(0, 0));
         let directory = Directory::load(storage.stores(), ids, Arc::new(Standing)).await.unwrap();
@@ -179,7 +208,10 @@ mod tests {
         assert_eq!(found(&directory), [2, 3]);
         assert_eq!(directory.logins(TenantId(1)).len(), 1, "it is shown");
         let create = async |secret: &str| {
-            directory.create_login(TenantId(4), "user".to_owned(), SecretText::new(secret)).await
+            directory
+                .by(&Actor::ENGINE)
+                .create_login(TenantId(4), "user".to_owned(), SecretText::new(secret))
+                .await
         };
         assert!(matches!(create("other").await, Err(DirectoryError::Taken(_))));
         create("a third").await.unwrap();
@@ -194,8 +226,8 @@ mod tests {
         let directory = load().await.unwrap();
         let ids = ["b", "c", "a"];
         for id in ids {
-            let made = directory.create_domain_token(TenantId(1), id.to_owned(), String::new(), NOW);
-            made.await.unwrap();
+            let editor = directory.by(&Actor::ENGINE);
+            editor.create_domain_token(TenantId(1), id.to_owned(), String::new(), NOW).await.unwrap();
         }
         for directory in [directory, load().await.unwrap()] {
             let all = directory.domain_tokens(TenantId(1));

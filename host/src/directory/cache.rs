@@ -7,6 +7,7 @@ use super::error::DirectoryError;
 use super::freshness::Freshness;
 use super::hook_index::HookIndex;
 use super::load;
+use super::operator_key_index::OperatorKeyIndex;
 use super::pauses::Pauses;
 use super::plugin_index::PluginIndex;
 use super::quotas::Quotas;
@@ -24,6 +25,7 @@ pub struct Directory {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tenants: RwLock<TenantIndex>,
     pub(super) access: RwLock<AccessIndex>,
+    pub(super) operator_keys: RwLock<OperatorKeyIndex>,
     pub(super) hooks: RwLock<HookIndex>,
     pub(super) plugins: RwLock<PluginIndex>,
     pub(super) quotas: Quotas,
@@ -86,6 +88,7 @@ impl Directory {
             clock,
             tenants: RwLock::new(loaded.tenants),
             access: RwLock::new(loaded.access),
+            operator_keys: RwLock::new(loaded.operator_keys),
             hooks: RwLock::new(loaded.hooks),
             plugins: RwLock::new(loaded.plugins),
             quotas,

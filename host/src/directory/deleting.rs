@@ -7,51 +7,13 @@
 use std::sync::Arc;
 
 use super::cache::Directory;
+use super::editor::ConfigEditor;
 use super::error::DirectoryError;
 use super::locks::{read, write};
-use crate::domain::{Tenant, TenantDeletion, TenantId};
+use crate::domain::{AuditAction, AuditObject, Tenant, TenantDeletion, TenantId};
 use crate::storage::StorageError;
 
 impl Directory {
-    /// Begins to delete a tenant: its name is free from then on. `None` if there is no such tenant.
-    ///
-    /// # Errors
-    /// If it is being deleted already, or storage fails.
-    pub async fn begin_to_delete_tenant(
-        &self,
-        id: TenantId,
-    ) -> Result<Option<TenantDeletion>, DirectoryError> {
-        let mut permit = self.permit_change(id).await?;
-        let Some(current) = self.tenant(id) else { return Ok(None) };
-        let now = self.clock.now();
-        let deletion = TenantDeletion::begun(id, current.name.clone(), now);
-        // No other tenant can have the name: it has the form of an id.
-        let mut tenant = Tenant { name: id.to_string(), client_id: None, ..Tenant::clone(&current) };
-        tenant.options.deleting_since = Some(now);
-        let change = self.storage.tenant_deletions.begin(&tenant, &deletion).await?;
-        if !self.committed(&mut permit.revision, change).await? {
-            return Ok(None);
-        }
-        self.put_tenant(Arc::new(tenant));
-        self.count_pauses();
-        self.publish_flows();
-        Ok(Some(deletion))
-    }
-
-    /// Removes a tenant of which nothing else is left.
-    ///
-    /// # Errors
-    /// If storage fails.
-    pub async fn end_tenant_deletion(&self, deletion: &TenantDeletion) -> Result<(), DirectoryError> {
-        let mut revision = self.mutation.lock().await;
-        let change = self.storage.tenant_deletions.end(deletion, self.clock.now()).await?;
-        self.committed(&mut revision, change).await?;
-        self.remove_tenant(deletion.tenant);
-        self.count_pauses();
-        self.publish_flows();
-        Ok(())
-    }
-
     /// How far the deletion of a tenant is, or when it ended.
     ///
     /// # Errors
@@ -93,5 +55,50 @@ impl Directory {
             write(&self.tenants).forget_credentials(tenant);
             write(&self.access).remove_tenant(tenant);
         }
+    }
+}
+
+impl ConfigEditor<'_> {
+    /// Begins to delete a tenant: its name is free from then on. `None` if there is no such tenant.
+    ///
+    /// # Errors
+    /// If it is being deleted already, or storage fails.
+    pub async fn begin_to_delete_tenant(
+        &self,
+        id: TenantId,
+    ) -> Result<Option<TenantDeletion>, DirectoryError> {
+        let mut permit = self.permit_change(id).await?;
+        let Some(current) = self.tenant(id) else { return Ok(None) };
+        let now = self.clock.now();
+        let deletion = TenantDeletion::begun(id, current.name.clone(), now);
+        // No other tenant can have the name: it has the form of an id.
+        let mut tenant = Tenant { name: id.to_string(), client_id: None, ..Tenant::clone(&current) };
+        tenant.options.deleting_since = Some(now);
+        let object = AuditObject::tenant(id, &deletion.name);
+        let entry = self.entry(Some(id), AuditAction::TenantDeleted, object, Vec::new());
+        let change = self.storage.tenant_deletions.begin(&tenant, &deletion, &entry).await?;
+        if !self.committed(&mut permit.revision, change).await? {
+            return Ok(None);
+        }
+        self.put_tenant(Arc::new(tenant));
+        self.count_pauses();
+        self.publish_flows();
+        Ok(Some(deletion))
+    }
+
+    /// Removes a tenant of which nothing else is left.
+    ///
+    /// # Errors
+    /// If storage fails.
+    pub async fn end_tenant_deletion(&self, deletion: &TenantDeletion) -> Result<(), DirectoryError> {
+        let mut revision = self.mutation.lock().await;
+        let object = AuditObject::tenant(deletion.tenant, &deletion.name);
+        let entry = self.entry(Some(deletion.tenant), AuditAction::TenantRemoved, object, Vec::new());
+        let change = self.storage.tenant_deletions.end(deletion, self.clock.now(), &entry).await?;
+        self.committed(&mut revision, change).await?;
+        self.remove_tenant(deletion.tenant);
+        self.count_pauses();
+        self.publish_flows();
+        Ok(())
     }
 }

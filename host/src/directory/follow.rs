@@ -82,6 +82,7 @@ impl Directory {
                 let loaded = load(&self.storage).await?;
                 *write(&self.tenants) = loaded.tenants;
                 *write(&self.access) = loaded.access;
+                *write(&self.operator_keys) = loaded.operator_keys;
                 *write(&self.hooks) = loaded.hooks;
                 *write(&self.plugins) = loaded.plugins;
                 self.forget_credentials_of_deleted();
@@ -117,6 +118,8 @@ impl Directory {
             ConfigItem::Project(tenant, number, None) => write(&self.tenants).remove_project(tenant, number),
             ConfigItem::Key(_, _, Some(key)) => write(&self.tenants).add_key(Arc::new(key)),
             ConfigItem::Key(tenant, id, None) => write(&self.tenants).remove_key(tenant, id),
+            ConfigItem::OperatorKey(_, Some(key)) => write(&self.operator_keys).put(Arc::new(key)),
+            ConfigItem::OperatorKey(id, None) => write(&self.operator_keys).remove(id),
             ConfigItem::Login(tenant, name, login) => {
                 let login = login.filter(|_| !self.is_being_deleted(tenant));
                 let mut access = write(&self.access);

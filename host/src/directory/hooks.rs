@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use super::cache::{ChangePermit, Directory};
+use super::editor::ConfigEditor;
 use super::error::DirectoryError;
 use super::locks::{read, write};
 use super::quotas::hook_bytes;
-use crate::domain::{EventType, Hook, HookId, Limit, SigningSecret, Step, Surface, TenantId, UnixMillis};
+use crate::domain::audit::hook_changes;
+use crate::domain::{
+    ActorKind, AuditAction, AuditEntry, AuditObject, EventType, Hook, HookId, Limit, SigningSecret, Step,
+    Surface, TenantId, UnixMillis,
+};
 use crate::random;
 use crate::storage::{ConfigChange, HookDeletion};
 
@@ -49,15 +54,6 @@ impl Directory {
         read(&self.hooks).matching(tenant, event_type, project)
     }
 
-    /// Adds a hook.
-    ///
-    /// # Errors
-    /// If the tenant has reached its limit of hooks or of their bytes, or storage fails.
-    pub async fn create_hook(&self, hook: Hook) -> Result<Arc<Hook>, DirectoryError> {
-        let mut permit = self.permit_change(hook.tenant).await?;
-        self.insert_hook(&mut permit, hook).await
-    }
-
     /// Now, but after the hook's last change: two states of a hook never have the same time.
     fn after(&self, current: &Hook) -> UnixMillis {
         UnixMillis(self.clock.now().0.max(current.updated_at.0 + 1))
@@ -96,6 +92,17 @@ impl Directory {
         let hint = "delete hooks that are not needed, or shorten their settings";
         self.check_bytes_of(hook.tenant, (Limit::SettingsBytes, what), more as u64, hint)
     }
+}
+
+impl ConfigEditor<'_> {
+    /// Adds a hook.
+    ///
+    /// # Errors
+    /// If the tenant has reached its limit of hooks or of their bytes, or storage fails.
+    pub async fn create_hook(&self, hook: Hook) -> Result<Arc<Hook>, DirectoryError> {
+        let mut permit = self.permit_change(hook.tenant).await?;
+        self.insert_hook(&mut permit, hook).await
+    }
 
     /// Adds a hook; the caller holds the permit.
     async fn insert_hook(
@@ -109,7 +116,8 @@ impl Directory {
         let mut hook = hook;
         hook.note_stops(None, hook.created_at);
         let hook = Arc::new(hook);
-        let change = self.storage.hooks.insert(&hook, *permit.revision).await?;
+        let entry = self.hook_entry(AuditAction::HookCreated, (None, Some(&*hook)));
+        let change = self.storage.hooks.insert(&hook, *permit.revision, &entry).await?;
         self.committed(&mut permit.revision, change).await?;
         write(&self.hooks).put(Arc::clone(&hook));
         self.publish_flows();
@@ -144,7 +152,7 @@ impl Directory {
         let mut hook = Hook { id: current.id, created_at: current.created_at, updated_at, ..made };
         hook.note_stops(Some(&current), updated_at);
         let hook = Arc::new(hook);
-        self.update_hook(&mut permit, &hook, &current).await?;
+        self.update_hook(&mut permit, AuditAction::HookUpdated, &hook, &current).await?;
         Ok(hook)
     }
 
@@ -159,9 +167,26 @@ impl Directory {
         id: HookId,
         change: impl FnOnce(&Hook) -> Result<Hook, E>,
     ) -> Result<Option<Arc<Hook>>, E> {
+        self.change_hook_as(AuditAction::HookUpdated, (tenant, id), change).await
+    }
+
+    /// As [`Self::change_hook`], with another action in the audit log. If the engine itself changes nothing, nothing is stored.
+    ///
+    /// # Errors
+    /// See [`Self::change_hook`].
+    pub async fn change_hook_as<E: From<DirectoryError>>(
+        &self,
+        action: AuditAction,
+        (tenant, id): (TenantId, HookId),
+        change: impl FnOnce(&Hook) -> Result<Hook, E>,
+    ) -> Result<Option<Arc<Hook>>, E> {
         let mut permit = self.permit_change(tenant).await?;
         let Some(current) = self.hook_of(tenant, id) else { return Ok(None) };
-        let mut changed = Hook { id, tenant, updated_at: self.after(&current), ..change(&current)? };
+        let changed = change(&current)?;
+        if self.actor().kind == ActorKind::Engine && changed == *current && !current.unreadable {
+            return Ok(Some(current));
+        }
+        let mut changed = Hook { id, tenant, updated_at: self.after(&current), ..changed };
         if changed.unreadable {
             return Err(E::from(DirectoryError::InUse(Hook::UNREADABLE.to_owned())));
         }
@@ -172,7 +197,7 @@ impl Directory {
         self.check_project(&changed)?;
         self.check_quota(&changed, Some(&*current))?;
         let hook = Arc::new(changed);
-        let existed = self.update_hook(&mut permit, &hook, &current).await?;
+        let existed = self.update_hook(&mut permit, action, &hook, &current).await?;
         Ok(existed.then_some(hook))
     }
 
@@ -180,10 +205,13 @@ impl Directory {
     async fn update_hook(
         &self,
         permit: &mut ChangePermit<'_>,
+        action: AuditAction,
         hook: &Arc<Hook>,
         current: &Hook,
     ) -> Result<bool, DirectoryError> {
-        let change = self.storage.hooks.update(hook, current.updated_at, *permit.revision).await?;
+        let entry = self.hook_entry(action, (Some(current), Some(&**hook)));
+        let expected = current.updated_at;
+        let change = self.storage.hooks.update(hook, expected, *permit.revision, &entry).await?;
         let existed = self.committed(&mut permit.revision, change).await?;
         if existed {
             write(&self.hooks).put(Arc::clone(hook));
@@ -198,11 +226,10 @@ impl Directory {
     /// If storage fails.
     pub async fn delete_hook(&self, tenant: TenantId, id: HookId) -> Result<bool, DirectoryError> {
         let mut permit = self.permit_change(tenant).await?;
-        if self.hook_of(tenant, id).is_none() {
-            return Ok(false);
-        }
+        let Some(current) = self.hook_of(tenant, id) else { return Ok(false) };
+        let entry = self.hook_entry(AuditAction::HookDeleted, (Some(&*current), None));
         // An event that matches meanwhile makes a delivery, which storage stores as cancelled.
-        let deleted = self.storage.hooks.delete(tenant, id).await?;
+        let deleted = self.storage.hooks.delete(tenant, id, &entry).await?;
         write(&self.hooks).remove(id);
         self.publish_flows();
         let Some(HookDeletion { revision, cancelling }) = deleted else { return Ok(false) };
@@ -211,14 +238,20 @@ impl Directory {
         drop(permit);
         cancelling.await.map(|()| true).map_err(DirectoryError::from)
     }
+
+    fn hook_entry(&self, action: AuditAction, (before, after): (Option<&Hook>, Option<&Hook>)) -> AuditEntry {
+        let hook = after.or(before);
+        let object = hook.map_or_else(AuditObject::engine, |hook| AuditObject::hook(hook.id));
+        self.entry(hook.map(|hook| hook.tenant), action, object, hook_changes(before, after))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
-    use crate::domain::DeliveryState;
     use crate::domain::ids::IdGenerator;
+    use crate::domain::{Actor, DeliveryState};
     use crate::storage::Revision;
     use crate::storage::conformance::{TENANT, World};
     use crate::storage::sqlite::{self, SqliteOptions};
@@ -233,11 +266,11 @@ mod tests {
         let step = |plugin: &str| Step { plugin: plugin.parse().unwrap(), settings: "{}".into() };
         let mut hook = world.hook();
         hook.pipeline.0 = vec![step("field-map"), step("gone")];
-        let refused = directory.create_hook(hook.clone()).await;
+        let refused = directory.by(&Actor::ENGINE).create_hook(hook.clone()).await;
         assert!(matches!(refused, Err(DirectoryError::NoPlugin { step: 1, .. })), "{refused:?}");
         assert!(directory.hooks(hook.tenant).is_empty());
         hook.pipeline.0.truncate(1);
-        assert!(directory.create_hook(hook).await.is_ok());
+        assert!(directory.by(&Actor::ENGINE).create_hook(hook).await.is_ok());
     }
 
     #[tokio::test]
@@ -246,7 +279,7 @@ mod tests {
         let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
         let world = World::new(storage.stores());
         let unreadable = Hook { unreadable: true, secrets: Vec::new(), ..world.hook() };
-        storage.stores().hooks.insert(&unreadable, Revision::ANY).await.unwrap();
+        storage.stores().hooks.insert(&unreadable, Revision::ANY, &AuditEntry::of_test()).await.unwrap();
         let ids = Arc::new(IdGenerator::new(0, 0));
         let directory = Directory::load(storage.stores(), ids, Arc::new(SystemClock)).await.unwrap();
         write(&directory.hooks).put(Arc::new(unreadable.clone()));
@@ -254,10 +287,11 @@ mod tests {
         let matching = directory.matching_hooks(TENANT, &wanted, None);
         assert_eq!(matching.iter().map(|hook| hook.id).collect::<Vec<_>>(), [unreadable.id]);
         let change = |hook: &Hook| Ok::<_, DirectoryError>(Hook { enabled: true, ..hook.clone() });
-        let refused = directory.change_hook(TENANT, unreadable.id, change).await;
+        let refused = directory.by(&Actor::ENGINE).change_hook(TENANT, unreadable.id, change).await;
         assert!(matches!(refused, Err(DirectoryError::InUse(_))), "{refused:?}");
         let replace = |hook: &Hook| Ok::<_, DirectoryError>(Hook { unreadable: false, ..hook.clone() });
-        let replaced = directory.change_hook(TENANT, unreadable.id, replace).await.unwrap().unwrap();
+        let replaced =
+            directory.by(&Actor::ENGINE).change_hook(TENANT, unreadable.id, replace).await.unwrap().unwrap();
         assert!(!replaced.unreadable && replaced.secrets.len() == 1);
     }
 
@@ -272,11 +306,12 @@ mod tests {
         storage.stores().events.accept(backlog).await.unwrap();
         let ids = Arc::new(IdGenerator::new(0, 0));
         let directory = Directory::load(storage.stores(), ids, Arc::new(SystemClock)).await.unwrap();
-        let mut deleting = Box::pin(directory.delete_hook(TENANT, hook));
+        let editor = directory.by(&Actor::ENGINE);
+        let mut deleting = Box::pin(editor.delete_hook(TENANT, hook));
         tokio::select! {
             biased;
             _ = &mut deleting => panic!("others had to wait until all was cancelled"),
-            made = directory.create_hook(world.hook()) => assert!(made.is_ok()),
+            made = editor.create_hook(world.hook()) => assert!(made.is_ok()),
         }
         assert!(directory.hook(hook).is_none());
         assert!(deleting.await.unwrap());

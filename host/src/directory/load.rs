@@ -2,6 +2,7 @@
 
 use super::access_index::AccessIndex;
 use super::hook_index::HookIndex;
+use super::operator_key_index::OperatorKeyIndex;
 use super::plugin_index::PluginIndex;
 use super::tenant_index::TenantIndex;
 use crate::storage::{Revision, Storage, StorageError};
@@ -11,6 +12,7 @@ pub(super) struct Loaded {
     pub revision: Revision,
     pub tenants: TenantIndex,
     pub access: AccessIndex,
+    pub operator_keys: OperatorKeyIndex,
     pub hooks: HookIndex,
     pub plugins: PluginIndex,
 }
@@ -20,12 +22,14 @@ pub(super) async fn load(storage: &Storage) -> Result<Loaded, StorageError> {
     let revision = storage.directory.revision().await?;
     let (tenants, projects, keys) = storage.tenants.load().await?;
     let (logins, tokens) = storage.access.load().await?;
+    let operator_keys = storage.keys.load_operator_keys().await?;
     let hooks = storage.hooks.load().await?;
     let versions = storage.plugins.load().await?;
     Ok(Loaded {
         revision,
         tenants: TenantIndex::new(tenants, projects, keys),
         access: AccessIndex::new(logins, tokens),
+        operator_keys: OperatorKeyIndex::new(operator_keys),
         hooks: HookIndex::new(hooks),
         plugins: PluginIndex::new(versions),
     })

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::cache::Directory;
+use super::editor::ConfigEditor;
 use super::error::DirectoryError;
 use super::locks::read;
-use crate::domain::{Hook, Tenant, TenantId, UnixMillis};
+use crate::domain::audit::tenant_changes;
+use crate::domain::{AuditAction, AuditObject, Hook, Tenant, TenantId, UnixMillis};
 use crate::storage::StorageError;
 
 impl Directory {
@@ -37,18 +39,6 @@ impl Directory {
         self.pauses.engine_since()
     }
 
-    /// Pauses the whole engine, which is all nodes, or resumes it. Returns since when it is paused.
-    ///
-    /// # Errors
-    /// If storage fails.
-    pub async fn pause_engine(&self, paused: bool) -> Result<Option<UnixMillis>, StorageError> {
-        let _one_at_a_time = self.mutation.lock().await;
-        let since = paused.then(|| self.engine_paused_since().unwrap_or_else(|| self.clock.now()));
-        self.storage.hook_states.set_paused(since).await?;
-        self.set_engine_paused(since);
-        Ok(since)
-    }
-
     /// Takes over from storage whether the engine is paused. Returns whether that changed.
     ///
     /// # Errors
@@ -70,6 +60,26 @@ impl Directory {
         self.pauses.count(read(&self.tenants).count(|tenant| tenant.options.held_since().is_some()));
         self.pauses.set_rare_limits(self.has_rare_limits());
     }
+}
+
+impl ConfigEditor<'_> {
+    /// Pauses the whole engine, which is all nodes, or resumes it. Returns since when it is paused.
+    ///
+    /// # Errors
+    /// If storage fails.
+    pub async fn pause_engine(&self, paused: bool) -> Result<Option<UnixMillis>, StorageError> {
+        let _one_at_a_time = self.mutation.lock().await;
+        // What other nodes know may be newer.
+        let before = self.storage.hook_states.paused_since().await?;
+        let since = paused.then(|| before.unwrap_or_else(|| self.clock.now()));
+        if since != before {
+            let action = if paused { AuditAction::EnginePaused } else { AuditAction::EngineResumed };
+            let entry = self.entry(None, action, AuditObject::engine(), Vec::new());
+            self.storage.hook_states.set_paused(since, &entry).await?;
+        }
+        self.set_engine_paused(since);
+        Ok(since)
+    }
 
     /// Changes the name and the options of a tenant; `None` if there is no such tenant.
     ///
@@ -83,7 +93,13 @@ impl Directory {
         let mut permit = self.permit_change(id).await?;
         let Some(current) = self.tenant(id) else { return Ok(None) };
         let tenant = Arc::new(change(Tenant::clone(&current), self.clock.now()));
-        let change = self.storage.tenants.update_tenant(&tenant, *permit.revision).await?;
+        let entry = self.entry(
+            Some(id),
+            AuditAction::TenantUpdated,
+            AuditObject::tenant(id, &tenant.name),
+            tenant_changes(Some(&*current), Some(&*tenant)),
+        );
+        let change = self.storage.tenants.update_tenant(&tenant, *permit.revision, &entry).await?;
         if !self.committed(&mut permit.revision, change).await? {
             return Ok(None);
         }

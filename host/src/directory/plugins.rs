@@ -4,12 +4,17 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::cache::Directory;
+use super::editor::ConfigEditor;
 use super::error::DirectoryError;
 use super::locks::{read, write};
 use super::quotas::{Quotas, check_count};
 use super::standard::STANDARD_PLUGINS;
 use crate::domain::attempt::ResolvedPlugin;
-use crate::domain::{Digest, Hook, HookId, Limit, PluginName, PluginRef, PluginVersion, Role, TenantId};
+use crate::domain::audit::plugin_changes;
+use crate::domain::{
+    AuditAction, AuditObject, Digest, Hook, HookId, Limit, PluginName, PluginRef, PluginVersion, Role,
+    TenantId,
+};
 use crate::sandbox::{Inspected, Owners};
 
 /// Whether an upload created a version.
@@ -67,69 +72,6 @@ impl Directory {
         newest
     }
 
-    /// Stores an inspected upload. If its bytes are those of the newest version, no version is created.
-    ///
-    /// # Errors
-    /// If the name is a standard plugin's, the tenant has reached its limit of plugins, versions or bytes, or storage fails.
-    pub async fn add_plugin_version(
-        &self,
-        tenant: TenantId,
-        name: PluginName,
-        inspected: Inspected,
-        wasm: &[u8],
-    ) -> Result<Uploaded, DirectoryError> {
-        let mut permit = self.permit_change(tenant).await?;
-        let newest = {
-            let index = read(&self.plugins);
-            if index.is_standard(&name) {
-                return Err(DirectoryError::Taken(format!(
-                    "`{name}` is a standard plugin's name; choose another"
-                )));
-            }
-            index.of_name(tenant, &name).last().cloned()
-        };
-        self.check_roles(tenant, &name, &inspected.roles)?;
-        if let Some(same) = newest.as_ref().filter(|version| version.digest == inspected.digest) {
-            return Ok(Uploaded::Same(Arc::clone(same)));
-        }
-        self.check_plugin_quota(tenant, newest.is_none(), inspected.size_bytes)?;
-        let version = Arc::new(PluginVersion {
-            tenant: Some(tenant),
-            name,
-            version: newest.map_or(1, |version| version.version + 1),
-            digest: inspected.digest,
-            roles: inspected.roles,
-            imports: inspected.imports,
-            size_bytes: inspected.size_bytes,
-            created_at: self.clock.now(),
-        });
-        let change = self.storage.plugins.insert(&version, wasm, *permit.revision).await?;
-        self.committed(&mut permit.revision, change).await?;
-        write(&self.plugins).put(Arc::clone(&version));
-        Ok(Uploaded::New(version))
-    }
-
-    /// Whether `tenant` may store another version of so many bytes, of a new or an existing plugin. The caller holds the
-    /// permit.
-    fn check_plugin_quota(
-        &self,
-        tenant: TenantId,
-        is_new: bool,
-        size_bytes: u64,
-    ) -> Result<(), DirectoryError> {
-        const HINT: &str = "delete plugins, or old versions, that no hook uses";
-        let (plugins, versions) = {
-            let index = read(&self.plugins);
-            let owned = index.owners.get(&Some(tenant));
-            owned.map_or((0, 0), |owned| (owned.versions.len() as u64, owned.count as u64))
-        };
-        if is_new {
-            check_count("plugins", plugins, Quotas::MAX_PLUGINS, HINT)?;
-        }
-        check_count("versions of plugins", versions, Quotas::MAX_PLUGIN_VERSIONS, HINT)?;
-        self.check_bytes_of(tenant, (Limit::PluginBytes, "plugins"), size_bytes, HINT)
-    }
-
     /// The hooks of `tenant` that run the latest version of `name`, oldest first.
     pub fn hooks_by_name(&self, tenant: TenantId, name: &PluginName) -> Vec<Arc<Hook>> {
         let by_name = PluginRef::Latest(name.clone());
@@ -181,77 +123,6 @@ impl Directory {
         uses
     }
 
-    /// Deletes a tenant's plugin with all its versions; false if there was none.
-    ///
-    /// # Errors
-    /// If a hook uses it, or storage fails.
-    pub async fn delete_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DirectoryError> {
-        let mut permit = self.permit_change(tenant).await?;
-        let is_there = {
-            let index = read(&self.plugins);
-            index.owners.get(&Some(tenant)).is_some_and(|owned| owned.versions.contains_key(name))
-        };
-        if !is_there {
-            return Ok(false);
-        }
-        if let Some(first) = self.plugin_uses(tenant, name).first() {
-            return Err(DirectoryError::InUse(format!(
-                "hook {} uses `{}`; take it out of the hook's pipeline first",
-                first.hook, first.by
-            )));
-        }
-        let change = self.storage.plugins.delete(tenant, name, *permit.revision).await?;
-        let existed = self.committed(&mut permit.revision, change).await?;
-        self.forget_versions(tenant, name, |_| true);
-        Ok(existed)
-    }
-
-    /// Deletes one version of a tenant's plugin; false if there was none.
-    ///
-    /// # Errors
-    /// If a hook uses this version, it is the newest one (its number would be used again), or storage fails.
-    pub async fn delete_plugin_version(
-        &self,
-        tenant: TenantId,
-        name: &PluginName,
-        number: u32,
-    ) -> Result<bool, DirectoryError> {
-        let mut permit = self.permit_change(tenant).await?;
-        let version = self.plugin(tenant, &PluginRef::Version(name.clone(), number));
-        let Some(version) = version.filter(|version| version.tenant == Some(tenant)) else {
-            return Ok(false);
-        };
-        let newest = self.plugin(tenant, &PluginRef::Latest(name.clone()));
-        if newest.is_some_and(|newest| newest.version == number) {
-            return Err(DirectoryError::InUse(format!(
-                "version {number} is the newest of `{name}`: delete the plugin as a whole, or upload another version first"
-            )));
-        }
-        let is_used = |used: &PluginUse| self.plugin(tenant, &used.by).is_some_and(|it| it == version);
-        if let Some(first) = self.plugin_uses(tenant, name).iter().find(|used| is_used(used)) {
-            return Err(DirectoryError::InUse(format!(
-                "hook {} uses `{}`, which is version {number}; change the hook's pipeline first",
-                first.hook, first.by
-            )));
-        }
-        let basis = *permit.revision;
-        let change = self.storage.plugins.delete_version(tenant, name, number, basis).await?;
-        let existed = self.committed(&mut permit.revision, change).await?;
-        self.forget_versions(tenant, name, |version| version.version == number);
-        Ok(existed)
-    }
-
-    fn forget_versions(
-        &self,
-        tenant: TenantId,
-        name: &PluginName,
-        is_removed: impl Fn(&PluginVersion) -> bool,
-    ) {
-        if let Some(owned) = write(&self.plugins).owners.get_mut(&Some(tenant)) {
-            owned.remove(name, is_removed);
-        }
-    }
-
     /// The owners of plugins with these bytes.
     pub fn plugin_owners(&self, digest: &Digest) -> Owners {
         let index = read(&self.plugins);
@@ -301,5 +172,152 @@ impl Directory {
             return Ok(Some(standard.wasm.to_vec()));
         }
         Ok(self.storage.plugins.wasm(digest).await?)
+    }
+}
+
+impl ConfigEditor<'_> {
+    /// Stores an inspected upload. If its bytes are those of the newest version, no version is created.
+    ///
+    /// # Errors
+    /// If the name is a standard plugin's, the tenant has reached its limit of plugins, versions or bytes, or storage fails.
+    pub async fn add_plugin_version(
+        &self,
+        tenant: TenantId,
+        name: PluginName,
+        inspected: Inspected,
+        wasm: &[u8],
+    ) -> Result<Uploaded, DirectoryError> {
+        let mut permit = self.permit_change(tenant).await?;
+        let newest = {
+            let index = read(&self.plugins);
+            if index.is_standard(&name) {
+                return Err(DirectoryError::Taken(format!(
+                    "`{name}` is a standard plugin's name; choose another"
+                )));
+            }
+            index.of_name(tenant, &name).last().cloned()
+        };
+        self.check_roles(tenant, &name, &inspected.roles)?;
+        if let Some(same) = newest.as_ref().filter(|version| version.digest == inspected.digest) {
+            return Ok(Uploaded::Same(Arc::clone(same)));
+        }
+        self.check_plugin_quota(tenant, newest.is_none(), inspected.size_bytes)?;
+        let version = Arc::new(PluginVersion {
+            tenant: Some(tenant),
+            name,
+            version: newest.map_or(1, |version| version.version + 1),
+            digest: inspected.digest,
+            roles: inspected.roles,
+            imports: inspected.imports,
+            size_bytes: inspected.size_bytes,
+            created_at: self.clock.now(),
+        });
+        let entry = self.entry(
+            Some(tenant),
+            AuditAction::PluginUploaded,
+            AuditObject::plugin(&version.name),
+            plugin_changes(None, Some(&*version)),
+        );
+        let change = self.storage.plugins.insert(&version, wasm, *permit.revision, &entry).await?;
+        self.committed(&mut permit.revision, change).await?;
+        write(&self.plugins).put(Arc::clone(&version));
+        Ok(Uploaded::New(version))
+    }
+
+    /// Whether `tenant` may store another version of so many bytes, of a new or an existing plugin. The caller holds the
+    /// permit.
+    fn check_plugin_quota(
+        &self,
+        tenant: TenantId,
+        is_new: bool,
+        size_bytes: u64,
+    ) -> Result<(), DirectoryError> {
+        const HINT: &str = "delete plugins, or old versions, that no hook uses";
+        let (plugins, versions) = {
+            let index = read(&self.plugins);
+            let owned = index.owners.get(&Some(tenant));
+            owned.map_or((0, 0), |owned| (owned.versions.len() as u64, owned.count as u64))
+        };
+        if is_new {
+            check_count("plugins", plugins, Quotas::MAX_PLUGINS, HINT)?;
+        }
+        check_count("versions of plugins", versions, Quotas::MAX_PLUGIN_VERSIONS, HINT)?;
+        self.check_bytes_of(tenant, (Limit::PluginBytes, "plugins"), size_bytes, HINT)
+    }
+
+    /// Deletes a tenant's plugin with all its versions; false if there was none.
+    ///
+    /// # Errors
+    /// If a hook uses it, or storage fails.
+    pub async fn delete_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DirectoryError> {
+        let mut permit = self.permit_change(tenant).await?;
+        let is_there = {
+            let index = read(&self.plugins);
+            index.owners.get(&Some(tenant)).is_some_and(|owned| owned.versions.contains_key(name))
+        };
+        if !is_there {
+            return Ok(false);
+        }
+        if let Some(first) = self.plugin_uses(tenant, name).first() {
+            return Err(DirectoryError::InUse(format!(
+                "hook {} uses `{}`; take it out of the hook's pipeline first",
+                first.hook, first.by
+            )));
+        }
+        let object = AuditObject::plugin(name);
+        let entry = self.entry(Some(tenant), AuditAction::PluginDeleted, object, Vec::new());
+        let change = self.storage.plugins.delete(tenant, name, *permit.revision, &entry).await?;
+        let existed = self.committed(&mut permit.revision, change).await?;
+        self.forget_versions(tenant, name, |_| true);
+        Ok(existed)
+    }
+
+    /// Deletes one version of a tenant's plugin; false if there was none.
+    ///
+    /// # Errors
+    /// If a hook uses this version, it is the newest one (its number would be used again), or storage fails.
+    pub async fn delete_plugin_version(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        number: u32,
+    ) -> Result<bool, DirectoryError> {
+        let mut permit = self.permit_change(tenant).await?;
+        let version = self.plugin(tenant, &PluginRef::Version(name.clone(), number));
+        let Some(version) = version.filter(|version| version.tenant == Some(tenant)) else {
+            return Ok(false);
+        };
+        let newest = self.plugin(tenant, &PluginRef::Latest(name.clone()));
+        if newest.is_some_and(|newest| newest.version == number) {
+            return Err(DirectoryError::InUse(format!(
+                "version {number} is the newest of `{name}`: delete the plugin as a whole, or upload another version first"
+            )));
+        }
+        let is_used = |used: &PluginUse| self.plugin(tenant, &used.by).is_some_and(|it| it == version);
+        if let Some(first) = self.plugin_uses(tenant, name).iter().find(|used| is_used(used)) {
+            return Err(DirectoryError::InUse(format!(
+                "hook {} uses `{}`, which is version {number}; change the hook's pipeline first",
+                first.hook, first.by
+            )));
+        }
+        let object = AuditObject::plugin(name);
+        let changes = plugin_changes(Some(&*version), None);
+        let entry = self.entry(Some(tenant), AuditAction::PluginDeleted, object, changes);
+        let basis = *permit.revision;
+        let change = self.storage.plugins.delete_version(tenant, name, number, basis, &entry).await?;
+        let existed = self.committed(&mut permit.revision, change).await?;
+        self.forget_versions(tenant, name, |version| version.version == number);
+        Ok(existed)
+    }
+
+    fn forget_versions(
+        &self,
+        tenant: TenantId,
+        name: &PluginName,
+        is_removed: impl Fn(&PluginVersion) -> bool,
+    ) {
+        if let Some(owned) = write(&self.plugins).owners.get_mut(&Some(tenant)) {
+            owned.remove(name, is_removed);
+        }
     }
 }

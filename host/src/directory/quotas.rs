@@ -16,6 +16,8 @@ use crate::domain::{Hook, Limit, Pipeline, Tenant, TenantId, TenantLimits};
 pub struct Quotas(pub TenantLimits);
 
 impl Quotas {
+    /// The greatest number of named keys of operators.
+    pub const MAX_OPERATOR_KEYS: u64 = 100;
     /// The greatest number of plugins of one tenant.
     pub const MAX_PLUGINS: u64 = 1_000;
     /// The greatest number of versions of all plugins of one tenant.

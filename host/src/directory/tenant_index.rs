@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::keys::UseMark;
 use crate::domain::{ApiKey, FlowMap, KeyId, Limit, Project, Rate, Tenant, TenantId};
 
 /// Tenants, projects and keys in memory.
@@ -16,8 +17,15 @@ pub struct TenantIndex {
     pub(super) in_flight: FlowMap<TenantId, u32>,
     pub(super) projects: HashMap<TenantId, BTreeMap<i64, Arc<Project>>>,
     /// By the hash of their text.
-    pub(super) keys: HashMap<[u8; 32], Arc<ApiKey>>,
+    pub(super) keys: HashMap<[u8; 32], KnownApiKey>,
     pub(super) keys_of: HashMap<TenantId, BTreeMap<KeyId, Arc<ApiKey>>>,
+}
+
+/// A key, and whether it was used.
+#[derive(Debug)]
+pub struct KnownApiKey {
+    pub(super) key: Arc<ApiKey>,
+    pub(super) mark: UseMark,
 }
 
 impl TenantIndex {
@@ -83,12 +91,13 @@ impl TenantIndex {
         self.projects.entry(project.tenant).or_default().insert(project.number, project);
     }
 
-    /// The keys of a tenant that is being deleted are not valid any more.
+    /// Adds a key, or replaces the one with the same id. The keys of a tenant that is being deleted are not valid any more.
     pub(super) fn add_key(&mut self, key: Arc<ApiKey>) {
         if self.is_being_deleted(key.tenant) {
             return;
         }
-        self.keys.insert(key.hash, Arc::clone(&key));
+        let mark = self.keys.remove(&key.hash).map(|known| known.mark).unwrap_or_default();
+        self.keys.insert(key.hash, KnownApiKey { key: Arc::clone(&key), mark });
         self.keys_of.entry(key.tenant).or_default().insert(key.id, key);
     }
 

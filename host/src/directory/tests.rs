@@ -6,7 +6,7 @@ use super::cache::MAX_CHANGES;
 use super::*;
 use crate::clock::SystemClock;
 use crate::domain::ids::IdGenerator;
-use crate::domain::{Hook, Scopes, Step, TenantId};
+use crate::domain::{Actor, Hook, Scopes, Step, TenantId};
 use crate::storage::conformance::World;
 use crate::storage::sqlite::{self, SqliteOptions};
 
@@ -43,36 +43,37 @@ async fn a_directory_follows_what_another_one_changes() {
         |node| Directory::load(storage.stores(), Arc::new(IdGenerator::new(node, 0)), SystemClock::shared());
     let (one, other) = (load(0).await.unwrap(), load(1).await.unwrap());
     let world = World::new(storage.stores());
-    let tenant = one.create_tenant("a".to_owned(), None).await.unwrap().id;
-    let (key, _) = one.create_key(tenant, "key".to_owned(), Scopes::all()).await.unwrap();
-    one.create_project(tenant, 7, None).await.unwrap();
-    let hook = one.create_hook(Hook { tenant, ..world.hook() }).await.unwrap();
-    assert!(other.key_with_hash(&key.hash).is_none());
+    let tenant = one.by(&Actor::ENGINE).create_tenant("a".to_owned(), None).await.unwrap().id;
+    let (key, _) =
+        one.by(&Actor::ENGINE).create_key(tenant, "key".to_owned(), Scopes::all(), None).await.unwrap();
+    one.by(&Actor::ENGINE).create_project(tenant, 7, None).await.unwrap();
+    let hook = one.by(&Actor::ENGINE).create_hook(Hook { tenant, ..world.hook() }).await.unwrap();
+    assert!(other.authenticate(&key.hash).is_err());
     other.follow().await.unwrap();
-    assert!(other.key_with_hash(&key.hash).is_some() && other.has_project(tenant, 7));
+    assert!(other.authenticate(&key.hash).is_ok() && other.has_project(tenant, 7));
     assert_eq!(other.hook(hook.id), Some(Arc::clone(&hook)));
 
     // The other one deletes the project while a hook is made for it.
-    assert!(other.delete_project(tenant, 7).await.unwrap());
+    assert!(other.by(&Actor::ENGINE).delete_project(tenant, 7).await.unwrap());
     let of_project = Hook { tenant, project: Some(7), ..world.hook() };
-    let refused = one.create_hook(of_project.clone()).await;
+    let refused = one.by(&Actor::ENGINE).create_hook(of_project.clone()).await;
     assert!(matches!(refused, Err(DirectoryError::InUse(_))), "{refused:?}");
-    let refused = one.create_hook(of_project).await;
+    let refused = one.by(&Actor::ENGINE).create_hook(of_project).await;
     assert!(matches!(refused, Err(DirectoryError::NoProject(7))), "by now it has followed: {refused:?}");
 
     // Both change one hook.
     let disable = |hook: &Hook| Ok::<_, DirectoryError>(Hook { enabled: false, ..hook.clone() });
-    one.change_hook(tenant, hook.id, disable).await.unwrap().unwrap();
+    one.by(&Actor::ENGINE).change_hook(tenant, hook.id, disable).await.unwrap().unwrap();
     let describe =
         |hook: &Hook| Ok::<_, DirectoryError>(Hook { description: "b".to_owned(), ..hook.clone() });
-    let refused = other.change_hook(tenant, hook.id, describe).await;
+    let refused = other.by(&Actor::ENGINE).change_hook(tenant, hook.id, describe).await;
     assert!(matches!(refused, Err(DirectoryError::InUse(_))), "{refused:?}");
-    let changed = other.change_hook(tenant, hook.id, describe).await.unwrap().unwrap();
+    let changed = other.by(&Actor::ENGINE).change_hook(tenant, hook.id, describe).await.unwrap().unwrap();
     assert!(!changed.enabled, "the other change is not lost");
 
-    assert!(other.delete_key(tenant, key.id).await.unwrap());
+    assert!(other.by(&Actor::ENGINE).delete_key(tenant, key.id).await.unwrap());
     one.follow().await.unwrap();
-    assert!(one.key_with_hash(&key.hash).is_none(), "a deleted key is refused by all");
+    assert!(one.authenticate(&key.hash).is_err(), "a deleted key is refused by all");
     assert_eq!(one.hook(hook.id), Some(changed));
 }
 
@@ -84,11 +85,11 @@ async fn a_directory_is_compared_while_a_change_is_under_way() {
     let load =
         |node| Directory::load(storage.stores(), Arc::new(IdGenerator::new(node, 0)), SystemClock::shared());
     let (one, other) = (load(0).await.unwrap(), load(1).await.unwrap());
-    one.create_tenant("a".to_owned(), None).await.unwrap();
+    one.by(&Actor::ENGINE).create_tenant("a".to_owned(), None).await.unwrap();
     let under_way = one.mutation.lock().await;
     assert!(!one.follow().await.unwrap().any);
     other.follow().await.unwrap();
-    other.create_tenant("b".to_owned(), None).await.unwrap();
+    other.by(&Actor::ENGINE).create_tenant("b".to_owned(), None).await.unwrap();
     let waits = tokio::spawn({
         let one = Arc::clone(&one);
         async move { one.follow().await }
@@ -106,14 +107,14 @@ async fn following_tells_which_plugins_the_changed_hooks_need() {
         |node| Directory::load(storage.stores(), Arc::new(IdGenerator::new(node, 0)), SystemClock::shared());
     let (one, other) = (load(0).await.unwrap(), load(1).await.unwrap());
     let world = World::new(storage.stores());
-    let tenant = one.create_tenant("a".to_owned(), None).await.unwrap().id;
+    let tenant = one.by(&Actor::ENGINE).create_tenant("a".to_owned(), None).await.unwrap().id;
     let mut hook = Hook { tenant, ..world.hook() };
     hook.pipeline.0 = vec![Step { plugin: "field-map".parse().unwrap(), settings: "{}".into() }];
     let digest = one.plugin(tenant, &hook.pipeline.0[0].plugin).unwrap().digest;
-    one.create_hook(hook.clone()).await.unwrap();
-    one.create_hook(Hook { tenant, ..world.hook() }).await.unwrap();
+    one.by(&Actor::ENGINE).create_hook(hook.clone()).await.unwrap();
+    one.by(&Actor::ENGINE).create_hook(Hook { tenant, ..world.hook() }).await.unwrap();
     assert_eq!(other.follow().await.unwrap().needed, [(tenant, digest)]);
     assert_eq!(other.follow().await.unwrap().needed, []);
-    one.create_hook(Hook { enabled: false, id: world.hook().id, ..hook }).await.unwrap();
+    one.by(&Actor::ENGINE).create_hook(Hook { enabled: false, id: world.hook().id, ..hook }).await.unwrap();
     assert_eq!(other.follow().await.unwrap().needed, [], "a disabled hook runs nothing");
 }

@@ -1,6 +1,10 @@
-//! Credentials of compatibility APIs, besides API keys.
+//! Credentials besides tenants' API keys: those of compatibility APIs, and those of operators.
 
-use super::{Invalid, Scope, SecretText, TenantId, UnixMillis};
+use std::fmt;
+use std::str::FromStr;
+
+use super::attempt::named_enum;
+use super::{Invalid, OperatorKeyId, Scope, Scopes, SecretText, TenantId, UnixMillis};
 
 /// A login of the project web hook API: a name, and the secret from which its passwords are computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,4 +78,52 @@ pub struct DomainToken {
     pub expires_at: UnixMillis,
     /// When it was created.
     pub created_at: UnixMillis,
+}
+
+named_enum! {
+    /// What an operator's key allows.
+    OperatorRole {
+        /// Everything, for every tenant.
+        Operator = "operator",
+        /// To read what the engine and the tenants have, secrets excepted.
+        Read = "read",
+    }
+}
+
+impl OperatorRole {
+    /// The scopes that it has in every tenant.
+    #[must_use]
+    pub fn scopes(self) -> Scopes {
+        match self {
+            Self::Operator => Scopes::all(),
+            Self::Read => Scopes::reading(),
+        }
+    }
+}
+
+/// The record of a named key of an operator. Only the hash of the key is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorKey {
+    /// Its id.
+    pub id: OperatorKeyId,
+    /// A name for people, unique.
+    pub name: String,
+    /// What it allows.
+    pub role: OperatorRole,
+    /// SHA-256 of the key.
+    pub hash: [u8; 32],
+    /// The first characters of the key, by which people recognize it.
+    pub prefix: String,
+    /// When it expires, if it does.
+    pub expires_at: Option<UnixMillis>,
+    /// When it was created.
+    pub created_at: UnixMillis,
+}
+
+impl OperatorKey {
+    /// Whether it is refused at `now`.
+    #[must_use]
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
 }

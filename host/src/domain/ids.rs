@@ -201,6 +201,14 @@ id!(
     /// A job: work on many deliveries.
     JobId, "job_"
 );
+id!(
+    /// A key of an operator; not the key itself.
+    OperatorKeyId, "opk_"
+);
+id!(
+    /// An entry of the audit log.
+    AuditId, "aud_"
+);
 
 impl AttemptId {
     /// The id of the attempt under the lease with which a delivery is first stored. There is at most one, so it uses

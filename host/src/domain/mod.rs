@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod attempt;
+pub mod audit;
 pub mod batch_options;
 pub mod delivery;
 pub mod delivery_filter;
@@ -49,10 +50,11 @@ pub mod time;
 pub mod trace_context;
 pub mod x509;
 
-pub use access::{DomainToken, Login};
+pub use access::{DomainToken, Login, OperatorKey, OperatorRole};
 pub use attempt::{
     Attempt, BatchPlace, BodyFailure, Fault, FaultKind, Outcome, Response, SentRequest, StepReport,
 };
+pub use audit::{Actor, ActorKind, AuditAction, AuditEntry, AuditFilter, AuditObject};
 pub use batch_options::{BatchFormat, BatchOptions};
 pub use delivery::{Delivery, DeliveryState, Trigger};
 pub use delivery_filter::DeliveryFilter;
@@ -64,7 +66,7 @@ pub use header::{Header, HeaderList, ShortText, header_list};
 pub use hook::{Authorization, Hook, RetrySchedule, Signing};
 pub use hook_health::{HookHealth, OpenCircuit};
 pub use hook_options::{Disabled, DisabledWhy, HookOptions};
-pub use ids::{AttemptId, DeliveryId, EventKey, HookId, JobId, KeyId, TenantId};
+pub use ids::{AttemptId, AuditId, DeliveryId, EventKey, HookId, JobId, KeyId, OperatorKeyId, TenantId};
 pub use job::{Job, JobProgress, JobRate, JobState, JobWork, Replay};
 pub use lease::{Lease, LeaseId};
 pub use members::{Member, Members, Owned, View};

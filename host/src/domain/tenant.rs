@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Invalid, KeyId, Rate, Retention, TenantId, TenantLimits, UnixMillis};
 
@@ -102,8 +103,25 @@ pub struct ApiKey {
     pub scopes: Scopes,
     /// SHA-256 of the key. A key has 256 random bits, so a slow hash would not add security.
     pub hash: [u8; 32],
+    /// The first characters of the key, by which people recognize it; none of keys of older builds.
+    pub prefix: Option<String>,
+    /// When it expires, if it does.
+    pub expires_at: Option<UnixMillis>,
     /// When it was created.
     pub created_at: UnixMillis,
+}
+
+impl ApiKey {
+    /// Length of [`Self::prefix`], in bytes: four characters of the key follow `hwk_`.
+    pub const PREFIX_LEN: usize = 8;
+    /// For how long a replaced key may be accepted, at most.
+    pub const MAX_OVERLAP: Duration = Duration::from_secs(30 * 24 * 3600);
+
+    /// Whether it is refused at `now`.
+    #[must_use]
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
 }
 
 macro_rules! scopes {
@@ -150,6 +168,16 @@ scopes! {
     ProjectsWrite = "projects:write",
     /// List projects.
     ProjectsRead = "projects:read",
+    /// Read the audit log.
+    AuditRead = "audit:read",
+}
+
+impl Scope {
+    /// Whether it allows to read, and not to change anything.
+    #[must_use]
+    pub fn only_reads(self) -> bool {
+        self.as_str().ends_with(":read")
+    }
 }
 
 impl FromStr for Scope {
@@ -178,6 +206,12 @@ impl Scopes {
     #[must_use]
     pub fn all() -> Self {
         Scope::ALL.iter().copied().collect()
+    }
+
+    /// All scopes that only read.
+    #[must_use]
+    pub fn reading() -> Self {
+        Scope::ALL.iter().copied().filter(|scope| scope.only_reads()).collect()
     }
 
     /// Whether `scope` is in the set.

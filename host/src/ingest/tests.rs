@@ -2,7 +2,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::delivery::testing::{self, Collector};
 use crate::delivery::{DispatcherLimits, StartAttempt};
-use crate::domain::{Delivery, DeliveryState};
+use crate::domain::{AuditEntry, Delivery, DeliveryState};
 use crate::storage::conformance::{TENANT, World};
 use crate::storage::sqlite::{self, SqliteOptions};
 use crate::storage::{DeliveryQuery, Revision};
@@ -22,7 +22,7 @@ async fn setup(limits: DispatcherLimits) -> Setup {
     let world = World::new(sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap().stores());
     let hooks = [world.hook(), Hook { enabled: false, ..world.hook() }].map(Arc::new);
     for hook in &hooks {
-        world.storage.hooks.insert(hook, Revision::ANY).await.unwrap();
+        world.storage.hooks.insert(hook, Revision::ANY, &AuditEntry::of_test()).await.unwrap();
     }
     let sources = testing::sources();
     let directory = Directory::load(world.storage.clone(), Arc::clone(&sources.ids), SystemClock::shared());

@@ -15,7 +15,7 @@ use crate::delivery::client::DeliveryClient;
 use crate::delivery::handshake::{Answer, ask};
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::receiver_options::{Handshake, HandshakeState, is_dns_name};
-use crate::domain::{Hook, HookId, TenantId, UnixMillis};
+use crate::domain::{Actor, Hook, HookId, TenantId, UnixMillis};
 use crate::sources::Sources;
 use crate::tenant_limiter::TenantLimiter;
 
@@ -105,7 +105,7 @@ impl Handshakes {
             let _entry = Entry(&this.0, id);
             // The hook may change meanwhile, and need another one.
             while this.0.directory.hook_of(tenant, id).is_some_and(|hook| needs_handshake(&hook)) {
-                if let Err(error) = this.make(tenant, id).await {
+                if let Err(error) = this.make(&Actor::ENGINE, tenant, id).await {
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(hook = %id, error, "cannot store the result of a handshake");
                     return;
@@ -114,11 +114,11 @@ impl Handshakes {
         });
     }
 
-    /// Makes the hook's handshake and stores the result, if it has one.
+    /// Makes the hook's handshake on behalf of `actor` and stores the result, if it has one.
     ///
     /// # Errors
     /// Fails if the result cannot be stored.
-    pub async fn make(&self, tenant: TenantId, id: HookId) -> Result<(), DirectoryError> {
+    pub async fn make(&self, actor: &Actor, tenant: TenantId, id: HookId) -> Result<(), DirectoryError> {
         let this = &*self.0;
         let _of_tenant = this.tenant_limit.acquire(tenant).await;
         let _of_all = this.limit.acquire().await;
@@ -136,7 +136,7 @@ impl Handshakes {
                 result.reason = Some(reason.chars().take(MAX_REASON).collect());
             }
         }
-        this.store(&hook, asked, result).await?;
+        this.store(actor, &hook, (asked, result)).await?;
         this.dispatcher.wake();
         Ok(())
     }
@@ -144,7 +144,12 @@ impl Handshakes {
 
 impl HandshakeMaker {
     /// Stores what came of the handshake, unless the hook needs another one now.
-    async fn store(&self, hook: &Hook, asked: &Handshake, result: Handshake) -> Result<(), DirectoryError> {
+    async fn store(
+        &self,
+        actor: &Actor,
+        hook: &Hook,
+        (asked, result): (&Handshake, Handshake),
+    ) -> Result<(), DirectoryError> {
         let mut tries = STORE_TRIES;
         loop {
             let change = |current: &Hook| {
@@ -161,7 +166,7 @@ impl HandshakeMaker {
                 Ok::<_, DirectoryError>(changed)
             };
             tries -= 1;
-            match self.directory.change_hook(hook.tenant, hook.id, change).await {
+            match self.directory.by(actor).change_hook(hook.tenant, hook.id, change).await {
                 Err(DirectoryError::InUse(_)) if tries > 0 => {}
                 Ok(_) => return Ok(()),
                 Err(error) => return Err(error),

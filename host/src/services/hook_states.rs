@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::delivery::Dispatcher;
 use crate::directory::Directory;
-use crate::domain::{DeliveryId, Disabled, DisabledWhy, EventKey, EventType, Flow, Hook, HookId, UnixMillis};
+use crate::domain::{
+    Actor, DeliveryId, Disabled, DisabledWhy, EventKey, EventType, Flow, Hook, HookId, UnixMillis,
+};
 use crate::sources::Sources;
 use crate::storage::{Missed, MissedQuery, Storage, StorageError};
 
@@ -149,8 +151,12 @@ impl HookStates {
     ///
     /// # Errors
     /// If storage fails.
-    pub async fn pause_engine(&self, paused: bool) -> Result<Option<UnixMillis>, StorageError> {
-        let since = self.directory.pause_engine(paused).await?;
+    pub async fn pause_engine(
+        &self,
+        actor: &Actor,
+        paused: bool,
+    ) -> Result<Option<UnixMillis>, StorageError> {
+        let since = self.directory.by(actor).pause_engine(paused).await?;
         self.dispatcher.wake();
         Ok(since)
     }

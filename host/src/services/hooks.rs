@@ -9,7 +9,7 @@ use crate::clock;
 use crate::delivery::{Dispatcher, Notice, NoticeKind, Notices};
 use crate::directory::{Directory, DirectoryError, NearQuota};
 use crate::domain::signing_key::SigningKey;
-use crate::domain::{Hook, HookId, Pipeline, SigningSecret, Step, TenantId};
+use crate::domain::{Actor, AuditAction, Hook, HookId, Pipeline, SigningSecret, Step, TenantId};
 use crate::sources::Sources;
 
 /// Creates and changes hooks. Clones share one service.
@@ -36,13 +36,14 @@ impl HookService {
         Self { sources, directory, dispatcher, trial, handshakes, notices }
     }
 
-    /// Stores a new hook after its plugins have accepted the settings of the steps for which `is_from_client` is true. Assigns
+    /// On behalf of `actor`, stores a new hook after its plugins have accepted the settings of the steps for which `is_from_client` is true. Assigns
     /// the hook's id and times. Stops the validation when `gone` completes.
     ///
     /// # Errors
     /// Fails if a plugin rejects its settings, or if the tenant has the maximum number of hooks.
     pub async fn create<E: From<DirectoryError> + From<SettingsError>>(
         &self,
+        actor: &Actor,
         hook: Hook,
         is_from_client: impl Fn(&Step) -> bool,
         gone: impl Future<Output = ()>,
@@ -52,14 +53,14 @@ impl HookService {
         let now = self.sources.now();
         let id = HookId::generate(&self.sources.ids, now);
         let hook = Hook { id, created_at: now, updated_at: now, ..hook };
-        let created = self.directory.create_hook(hook).await?;
+        let created = self.directory.by(actor).create_hook(hook).await?;
         self.dispatcher.take_flows(&self.directory.flows());
         self.handshakes.start(&created);
         self.tell_quotas(created.tenant);
         Ok(created)
     }
 
-    /// Replaces a hook by the result of `replace`; `None` if there is no such hook. Validates settings like [`Self::create`],
+    /// On behalf of `actor`, replaces a hook by the result of `replace`; `None` if there is no such hook. Validates settings like [`Self::create`],
     /// except those that the hook already has.
     ///
     /// Calls the plugins before it takes the directory's lock, because the calls may take longer than other changes should wait.
@@ -69,6 +70,7 @@ impl HookService {
     /// Fails if `replace` fails, or if a plugin rejects its settings.
     pub async fn change<E: From<DirectoryError> + From<SettingsError>>(
         &self,
+        actor: &Actor,
         (tenant, id): (TenantId, HookId),
         is_from_client: impl Fn(&Step) -> bool,
         gone: impl Future<Output = ()>,
@@ -76,7 +78,7 @@ impl HookService {
     ) -> Result<Option<Arc<Hook>>, E> {
         let Some(current) = self.directory.hook_of(tenant, id) else { return Ok(None) };
         self.trial.validate(&replace(&current)?, Some(&*current), is_from_client, gone).await?;
-        let changed = self.directory.change_hook(tenant, id, replace).await?;
+        let changed = self.directory.by(actor).change_hook(tenant, id, replace).await?;
         self.changed(tenant, id);
         if let Some(changed) = &changed {
             if changed.url != current.url {
@@ -110,11 +112,12 @@ impl HookService {
     /// Fails if `make` fails, or if the tenant has the maximum number of hooks.
     pub async fn put<E: From<DirectoryError>>(
         &self,
+        actor: &Actor,
         tenant: TenantId,
         is_it: impl Fn(&Hook) -> bool,
         make: impl FnOnce(Option<&Hook>) -> Result<Hook, E>,
     ) -> Result<Arc<Hook>, E> {
-        let hook = self.directory.put_hook(tenant, is_it, make).await?;
+        let hook = self.directory.by(actor).put_hook(tenant, is_it, make).await?;
         self.changed(tenant, hook.id);
         Ok(hook)
     }
@@ -125,6 +128,7 @@ impl HookService {
     /// Fails if `may_rotate` fails, or if `secret` is already the hook's current secret.
     pub async fn rotate_secret<E: From<DirectoryError> + From<SameSecret>>(
         &self,
+        actor: &Actor,
         (tenant, id): (TenantId, HookId),
         secret: SigningSecret,
         may_rotate: impl Fn(&Hook) -> Result<(), E>,
@@ -134,7 +138,8 @@ impl HookService {
             may_rotate(hook)?;
             Ok(Hook { secrets: rotated(&hook.secrets, secret, now)?, ..hook.clone() })
         };
-        self.directory.change_hook(tenant, id, change).await
+        let editor = self.directory.by(actor);
+        editor.change_hook_as(AuditAction::HookSecretRotated, (tenant, id), change).await
     }
 
     /// Rotates the hook's key pair to `key`; `None` if there is no such hook. The previous one still signs for a day.
@@ -143,6 +148,7 @@ impl HookService {
     /// Fails if `may_rotate` fails, or if `key` is already the hook's current one.
     pub async fn rotate_signing_key<E: From<DirectoryError> + From<SameSecret>>(
         &self,
+        actor: &Actor,
         (tenant, id): (TenantId, HookId),
         key: SigningKey,
         may_rotate: impl Fn(&Hook) -> Result<(), E>,
@@ -155,7 +161,8 @@ impl HookService {
             changed.options.receiver.get_or_insert_default().signing_keys = signing_keys;
             Ok(changed)
         };
-        self.directory.change_hook(tenant, id, change).await
+        let editor = self.directory.by(actor);
+        editor.change_hook_as(AuditAction::HookSigningKeyRotated, (tenant, id), change).await
     }
 
     /// The most requests that one hook may have in flight.

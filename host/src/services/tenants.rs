@@ -16,7 +16,8 @@ use crate::clock;
 use crate::delivery::Dispatcher;
 use crate::directory::{Directory, DirectoryError};
 use crate::domain::{
-    DeliveryId, Limit, Owned, Rate, Retention, Tenant, TenantDeletion, TenantId, TenantLimits, UnixMillis,
+    Actor, DeliveryId, Limit, Owned, Rate, Retention, Tenant, TenantDeletion, TenantId, TenantLimits,
+    UnixMillis,
 };
 use crate::log_limiter::LogLimiter;
 use crate::sources::Sources;
@@ -110,10 +111,12 @@ impl TenantService {
     /// If the name is taken, or storage fails.
     pub async fn change(
         &self,
+        actor: &Actor,
         tenant: TenantId,
         change: TenantChange,
     ) -> Result<Option<Arc<Tenant>>, DirectoryError> {
-        let changed = self.directory.change_tenant(tenant, |current, now| change.apply(current, now)).await?;
+        let editor = self.directory.by(actor);
+        let changed = editor.change_tenant(tenant, |current, now| change.apply(current, now)).await?;
         self.changed();
         Ok(changed)
     }
@@ -122,8 +125,12 @@ impl TenantService {
     ///
     /// # Errors
     /// If storage fails.
-    pub async fn delete(&self, tenant: TenantId) -> Result<Option<TenantDeletion>, DirectoryError> {
-        let deletion = self.directory.begin_to_delete_tenant(tenant).await?;
+    pub async fn delete(
+        &self,
+        actor: &Actor,
+        tenant: TenantId,
+    ) -> Result<Option<TenantDeletion>, DirectoryError> {
+        let deletion = self.directory.by(actor).begin_to_delete_tenant(tenant).await?;
         if let Some(deletion) = &deletion {
             tracing::info!(%tenant, name = deletion.name, "a tenant is being deleted");
         }
@@ -220,7 +227,7 @@ impl TenantDeleter {
             match store.remove_some(&deletion).await? {
                 DeletionStep::Removed(now) => deletion = now,
                 DeletionStep::Empty => {
-                    directory.end_tenant_deletion(&deletion).await?;
+                    directory.by(&Actor::ENGINE).end_tenant_deletion(&deletion).await?;
                     self.unrecorded.remove(&tenant);
                     let name = deletion.name;
                     tracing::info!(%tenant, name, events = deletion.removed.events, "a tenant is deleted");

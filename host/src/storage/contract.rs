@@ -1,21 +1,23 @@
-//! The traits that each database implements.
+//! What each database implements: the stores together, and the traits for events and deliveries.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
 
+use super::audit::AuditStore;
+use super::configuration::{AccessStore, HookStore, PluginStore, TenantStore};
 use super::delivery_notes::DeliveryNoteStore;
 use super::delivery_query::{DeliveryQuery, Listed};
-use super::directory::{Changes, ConfigChange, Revision};
+use super::directory::{Changes, Revision};
 use super::error::StorageError;
 use super::event_search::{DeliveryCounts, EventQuery, ListedEvents, Redelivered};
 use super::hook_states::HookStateStore;
 use super::hook_stats::HookStatsStore;
 use super::jobs::JobStore;
 use super::kept_bodies::KeptBodyStore;
+use super::keys::KeyStore;
 use super::membership::Membership;
 use super::node_status::NodeStore;
 use super::records::{
@@ -26,9 +28,8 @@ use super::retry_policy::RetryPolicy;
 use super::tenant_deletions::TenantDeletionStore;
 use super::tenant_usage::TenantUsageStore;
 use crate::domain::{
-    ApiKey, Attempt, AttemptId, Delivery, DeliveryId, Digest, DomainToken, Event, EventId, EventKey, Hook,
-    HookId, KeyId, Lease, Login, NodeNumber, OrderingKey, PluginName, PluginVersion, Project, Tenant,
-    TenantId, UnixMillis,
+    Attempt, AttemptId, Delivery, DeliveryId, Event, EventId, EventKey, HookId, Lease, NodeNumber,
+    OrderingKey, TenantId, UnixMillis,
 };
 
 /// Nothing is due further ahead than this: the longest wait of a schedule is seven days, and up to a fifth of it may be
@@ -97,6 +98,10 @@ pub struct Storage {
     pub delivery_notes: Arc<dyn DeliveryNoteStore>,
     /// Deleting what is old or erased.
     pub retention: Arc<dyn RetentionStore>,
+    /// Keys of operators, and uses of keys.
+    pub keys: Arc<dyn KeyStore>,
+    /// The audit log.
+    pub audit: Arc<dyn AuditStore>,
 }
 
 impl Storage {
@@ -120,6 +125,8 @@ impl Storage {
             + TenantUsageStore
             + DeliveryNoteStore
             + RetentionStore
+            + KeyStore
+            + AuditStore
             + 'static,
     {
         Self {
@@ -139,116 +146,10 @@ impl Storage {
             tenant_usage: Arc::clone(stores) as _,
             delivery_notes: Arc::clone(stores) as _,
             retention: Arc::clone(stores) as _,
+            keys: Arc::clone(stores) as _,
+            audit: Arc::clone(stores) as _,
         }
     }
-}
-
-/// Tenants, their projects and their API keys.
-#[async_trait]
-pub trait TenantStore: Send + Sync {
-    /// All tenants, projects and keys.
-    async fn load(&self) -> Result<(Vec<Tenant>, Vec<Project>, Vec<ApiKey>), StorageError>;
-    /// Adds a tenant. [`StorageError::Taken`] for a name or client id that is taken.
-    async fn insert_tenant(&self, tenant: &Tenant) -> Result<ConfigChange, StorageError>;
-    /// Replaces the name and the options of a tenant. [`StorageError::Taken`] for a name that is taken.
-    async fn update_tenant(&self, tenant: &Tenant, basis: Revision) -> Result<ConfigChange, StorageError>;
-    /// Adds a project. [`StorageError::Taken`] for a number that the tenant has already.
-    async fn insert_project(&self, project: &Project, basis: Revision) -> Result<ConfigChange, StorageError>;
-    /// Removes a project.
-    async fn delete_project(
-        &self,
-        tenant: TenantId,
-        number: i64,
-        basis: Revision,
-    ) -> Result<ConfigChange, StorageError>;
-    /// Adds a key.
-    async fn insert_key(&self, key: &ApiKey, basis: Revision) -> Result<ConfigChange, StorageError>;
-    /// Removes a key.
-    async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<ConfigChange, StorageError>;
-}
-
-/// Credentials of clients of older systems.
-#[async_trait]
-pub trait AccessStore: Send + Sync {
-    /// All logins and tokens.
-    async fn load(&self) -> Result<(Vec<Login>, Vec<DomainToken>), StorageError>;
-    /// Adds a login, its secret encrypted. [`StorageError::Taken`] for a name that the tenant has already;
-    /// [`ConfigChange::Conflict`] also if another tenant has a login with the same name and secret.
-    async fn insert_login(&self, login: &Login, basis: Revision) -> Result<ConfigChange, StorageError>;
-    /// Removes a login.
-    async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<ConfigChange, StorageError>;
-    /// Adds a token. [`StorageError::Taken`] for an id that is taken.
-    async fn insert_token(&self, token: &DomainToken, basis: Revision) -> Result<ConfigChange, StorageError>;
-    /// Enables or disables a token.
-    async fn enable_token(
-        &self,
-        tenant: TenantId,
-        id: &str,
-        enabled: bool,
-    ) -> Result<ConfigChange, StorageError>;
-    /// Removes a token.
-    async fn delete_token(&self, tenant: TenantId, id: &str) -> Result<ConfigChange, StorageError>;
-}
-
-/// Hooks.
-#[async_trait]
-pub trait HookStore: Send + Sync {
-    /// All hooks.
-    async fn load(&self) -> Result<Vec<Hook>, StorageError>;
-    /// Adds a hook.
-    async fn insert(&self, hook: &Hook, basis: Revision) -> Result<ConfigChange, StorageError>;
-    /// Replaces the hook with the same id and tenant if it was last changed at `expected` (compare-and-set); otherwise
-    /// answers [`ConfigChange::Conflict`]. Each change must raise `updated_at`.
-    async fn update(
-        &self,
-        hook: &Hook,
-        expected: UnixMillis,
-        basis: Revision,
-    ) -> Result<ConfigChange, StorageError>;
-    /// Removes a hook, and begins to cancel its deliveries that are not final. `None`: there was none.
-    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<Option<HookDeletion>, StorageError>;
-}
-
-/// A hook that was deleted.
-pub struct HookDeletion {
-    /// The revision of the change.
-    pub revision: Revision,
-    /// The cancelling of its deliveries.
-    pub cancelling: Cancelling,
-}
-
-/// Ends when all deliveries of a deleted hook are cancelled. The work goes on even if nobody waits for it.
-pub type Cancelling = BoxFuture<'static, Result<(), StorageError>>;
-
-/// Plugins: names, immutable versions, bytes by digest.
-#[async_trait]
-pub trait PluginStore: Send + Sync {
-    /// All versions.
-    async fn load(&self) -> Result<Vec<PluginVersion>, StorageError>;
-    /// Adds a version with its bytes. Bytes are stored once for each digest.
-    async fn insert(
-        &self,
-        version: &PluginVersion,
-        wasm: &[u8],
-        basis: Revision,
-    ) -> Result<ConfigChange, StorageError>;
-    /// Removes a plugin with all its versions, and the bytes that no other version has.
-    async fn delete(
-        &self,
-        tenant: TenantId,
-        name: &PluginName,
-        basis: Revision,
-    ) -> Result<ConfigChange, StorageError>;
-    /// Removes one version, and its bytes if no other version has them.
-    async fn delete_version(
-        &self,
-        tenant: TenantId,
-        name: &PluginName,
-        version: u32,
-        basis: Revision,
-    ) -> Result<ConfigChange, StorageError>;
-    /// The bytes with this digest.
-    async fn wasm(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StorageError>;
 }
 
 /// The changes of configuration, which caches follow.

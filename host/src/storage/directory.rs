@@ -1,7 +1,8 @@
 //! Changes of configuration: revisions, and what caches need to follow them.
 
 use crate::domain::{
-    ApiKey, DomainToken, Hook, HookId, KeyId, Login, PluginName, PluginVersion, Project, Tenant, TenantId,
+    ApiKey, DomainToken, Hook, HookId, KeyId, Login, OperatorKey, OperatorKeyId, PluginName, PluginVersion,
+    Project, Tenant, TenantId,
 };
 
 /// Counts the changes of configuration: each one raises it.
@@ -42,6 +43,8 @@ pub enum ConfigKey {
     Project(TenantId, i64),
     /// An API key.
     Key(TenantId, KeyId),
+    /// A key of an operator.
+    OperatorKey(OperatorKeyId),
     /// A login, by its name.
     Login(TenantId, String),
     /// A domain token, by its id.
@@ -61,6 +64,8 @@ pub enum ConfigItem {
     Project(TenantId, i64, Option<Project>),
     /// An API key.
     Key(TenantId, KeyId, Option<ApiKey>),
+    /// A key of an operator.
+    OperatorKey(OperatorKeyId, Option<OperatorKey>),
     /// A login.
     Login(TenantId, String, Option<Login>),
     /// A domain token.

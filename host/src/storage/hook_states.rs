@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use super::columns::damaged;
 use super::error::StorageError;
 use super::records::WantedEvent;
-use crate::domain::{DeliveryId, EventKey, HookHealth, HookId, OrderingScope, TenantId, UnixMillis};
+use crate::domain::{
+    AuditEntry, DeliveryId, EventKey, HookHealth, HookId, OrderingScope, TenantId, UnixMillis,
+};
 
 /// See the module's head.
 #[async_trait]
@@ -22,7 +24,7 @@ pub trait HookStateStore: Send + Sync {
     /// Since when the whole engine is paused.
     async fn paused_since(&self) -> Result<Option<UnixMillis>, StorageError>;
     /// Pauses the whole engine, or resumes it.
-    async fn set_paused(&self, since: Option<UnixMillis>) -> Result<(), StorageError>;
+    async fn set_paused(&self, since: Option<UnixMillis>, entry: &AuditEntry) -> Result<(), StorageError>;
     /// How many deliveries of `hook` are not final. Counts to `most`.
     async fn unfinished(&self, hook: HookId, most: u32) -> Result<u32, StorageError>;
     /// Events that a hook has not got. The search is limited; see [`Missed`].

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use super::error::StorageError;
 use super::records::WantedEvent;
 use crate::domain::{
-    DeliveryId, DeliveryState, EventKey, HookId, Job, JobId, JobState, Lease, Replay, TenantId, UnixMillis,
+    AuditEntry, DeliveryId, DeliveryState, EventKey, HookId, Job, JobId, JobState, Lease, Replay, TenantId,
+    UnixMillis,
 };
 
 /// See the module's head.
@@ -17,7 +18,7 @@ use crate::domain::{
 pub trait JobStore: Send + Sync {
     /// Adds a job, unless its tenant has `most` jobs that are not final. Returns whether it was added. Of its jobs that have
     /// ended, the newest [`MAX_ENDED_JOBS`] stay, and replays with their own pipelines.
-    async fn insert_job(&self, job: &Job, most: u32) -> Result<bool, StorageError>;
+    async fn insert_job(&self, job: &Job, most: u32, entry: &AuditEntry) -> Result<bool, StorageError>;
     /// One job.
     async fn job(&self, tenant: TenantId, id: JobId) -> Result<Option<Job>, StorageError>;
     /// A tenant's jobs, newest first: at most `limit`, older than `before`.
@@ -35,6 +36,7 @@ pub trait JobStore: Send + Sync {
         id: JobId,
         to: JobState,
         now: UnixMillis,
+        entry: &AuditEntry,
     ) -> Result<Option<Job>, StorageError>;
     /// Leases jobs that are running and on which no node works. `wanted` tells by the hook of a job. A job that
     /// `lease.owner` has leased, but that is not in `held`, is one whose lease it lost: if it is not wanted, others may take it.

@@ -4,9 +4,11 @@
 //! transaction, and answers after the commit. Storage knows nothing of delivering: it keeps states, leases and times that
 //! others decide on.
 
+mod audit;
 pub mod backup;
 mod byte_room;
 mod columns;
+mod configuration;
 #[cfg(test)]
 pub mod conformance;
 mod contract;
@@ -22,6 +24,7 @@ mod hook_states;
 mod hook_stats;
 mod jobs;
 mod kept_bodies;
+mod keys;
 mod membership;
 mod node_status;
 pub mod postgres;
@@ -36,6 +39,8 @@ mod tenant_deletions;
 mod tenant_usage;
 pub mod transfer;
 
+pub use audit::{AuditQuery, AuditStore, ListedEntries};
+pub use configuration::*;
 pub use contract::*;
 pub use delivery_notes::{DeliveryNote, DeliveryNoteStore, NoteFilter};
 pub use delivery_query::{DeliveryQuery, ListOrder, Listed};
@@ -50,6 +55,7 @@ pub use jobs::{
     StepChanges, StepEnd, WantedJob,
 };
 pub use kept_bodies::KeptBodyStore;
+pub use keys::{KeyStore, UsedKeys};
 pub use membership::{FENCE_AFTER, Membership, Term};
 pub use node_status::*;
 pub use records::*;

@@ -4,13 +4,18 @@ use async_trait::async_trait;
 
 use super::directory::ConfigChange;
 use super::error::StorageError;
-use crate::domain::{EventKey, RemovedRows, Tenant, TenantDeletion, TenantId, UnixMillis};
+use crate::domain::{AuditEntry, EventKey, RemovedRows, Tenant, TenantDeletion, TenantId, UnixMillis};
 
 /// See the module's head.
 #[async_trait]
 pub trait TenantDeletionStore: Send + Sync {
     /// Begins a deletion: `tenant` is as it is from then on. Its jobs end.
-    async fn begin(&self, tenant: &Tenant, deletion: &TenantDeletion) -> Result<ConfigChange, StorageError>;
+    async fn begin(
+        &self,
+        tenant: &Tenant,
+        deletion: &TenantDeletion,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError>;
     /// How far the deletion of a tenant is, or when it ended; `None` if it never began.
     async fn deletion(&self, tenant: TenantId) -> Result<Option<TenantDeletion>, StorageError>;
     /// Whether no node has a delivery of the tenant in memory or in progress, by what is stored. Nothing of it is leased
@@ -19,7 +24,12 @@ pub trait TenantDeletionStore: Send + Sync {
     /// Removes some rows of a tenant that is at rest.
     async fn remove_some(&self, deletion: &TenantDeletion) -> Result<DeletionStep, StorageError>;
     /// Removes the tenant itself, of which nothing else is left.
-    async fn end(&self, deletion: &TenantDeletion, now: UnixMillis) -> Result<ConfigChange, StorageError>;
+    async fn end(
+        &self,
+        deletion: &TenantDeletion,
+        now: UnixMillis,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError>;
 }
 
 /// The result of a step.

@@ -8,13 +8,13 @@ use http::StatusCode;
 
 use super::find::{find, is_it, no_webhook};
 use super::wire::{WebhookInput, WebhookView};
-use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::NoParams;
 use crate::api::problem::Problem;
 use crate::directory::Directory;
-use crate::domain::Scope;
+use crate::domain::{Scope, Surface};
 use crate::services::HookService;
 
 /// The maximum size of the settings, in bytes: 50 headers of the maximum size, and the other members.
@@ -29,14 +29,15 @@ const MAX_BODY: usize = 256 * 1024;
 )]
 pub(super) async fn put_webhook(
     State(hooks): State<HookService>,
-    caller: Caller,
+    caller: Author,
     _: NoParams,
     payload: Payload,
 ) -> Result<Json<WebhookView>, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(ContentType::JsonOrUntyped, MAX_BODY).await?;
     let settings = json::parse::<WebhookInput>(&body)?.check()?;
-    let hook = hooks.put(tenant, is_it, |current| settings.into_hook(tenant, current)).await?;
+    let actor = caller.actor_through(Surface::Apizee);
+    let hook = hooks.put(&actor, tenant, is_it, |current| settings.into_hook(tenant, current)).await?;
     WebhookView::of(&hook).map(Json)
 }
 
@@ -49,12 +50,12 @@ pub(super) async fn put_webhook(
 )]
 pub(super) async fn delete_webhook(
     State(directory): State<Arc<Directory>>,
-    caller: Caller,
+    caller: Author,
     _: NoParams,
 ) -> Result<StatusCode, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
     let hook = find(&directory, tenant)?;
-    if !directory.delete_hook(tenant, hook.id).await? {
+    if !directory.by(&caller.actor_through(Surface::Apizee)).delete_hook(tenant, hook.id).await? {
         return Err(no_webhook());
     }
     Ok(StatusCode::NO_CONTENT)

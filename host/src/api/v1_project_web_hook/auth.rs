@@ -17,10 +17,11 @@ use super::envelope::ApiError;
 use super::used_passwords::{MAX_CLOCK_DIFFERENCE, UsedPasswords};
 use crate::api::auth::{AdminKeyHash, Caller, bearer, watched};
 use crate::api::problem::Problem;
+use crate::api::request_source::RequestSource;
 use crate::clients;
 use crate::directory::Directory;
 use crate::domain::hash::hmac_sha256;
-use crate::domain::{Login, Scopes, UnixMillis};
+use crate::domain::{Actor, Surface, UnixMillis};
 use crate::sources::Sources;
 
 /// The header names that the original API accepts; the first is the documented one.
@@ -28,7 +29,17 @@ const AUTHORIZATION: [&str; 2] = ["authorization", "http-authorization"];
 const TIMESTAMP: [&str; 2] = ["x-api-timestamp", "http-x-api-timestamp"];
 
 /// The authenticated sender of a request.
-pub(super) struct Client(pub(super) Caller);
+pub(super) struct Client {
+    pub(super) caller: Caller,
+    source: RequestSource,
+}
+
+impl Client {
+    /// Who the audit log says it is.
+    pub(super) fn actor(&self) -> Actor {
+        self.caller.actor(&self.source, Surface::ProjectWebHook)
+    }
+}
 
 impl<S> FromRequestParts<S> for Client
 where
@@ -41,15 +52,17 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let client = parts.extensions.get::<Arc<clients::Client>>().cloned();
+        let source = RequestSource::of(client.as_deref(), &parts.headers);
         if bearer(&parts.headers).is_some() {
-            return Ok(Self(Caller::from_request_parts(parts, state).await?));
+            return Ok(Self { caller: Caller::from_request_parts(parts, state).await?, source });
         }
         let directory = Arc::<Directory>::from_ref(state);
         directory.check_fresh().map_err(Problem::from)?;
         let now = Sources::from_ref(state).now();
         let caller = login(&parts.headers, &directory, &Arc::<UsedPasswords>::from_ref(state), now);
-        let client = parts.extensions.get::<Arc<clients::Client>>().map(Arc::as_ref);
-        watched(caller, &directory, client, &parts.headers).map(Self)
+        let caller = watched(caller, &directory, client.as_deref(), &parts.headers)?;
+        Ok(Self { caller, source })
     }
 }
 
@@ -85,7 +98,7 @@ fn login(
         [login] if !used.may_be_used(login.tenant, &user, timestamp, now) => Err(ApiError::forbidden(
             "the password was first used more than a minute ago; make a new one for each request, with the current X-API-TIMESTAMP",
         )),
-        [login] => Ok(Caller::of_tenant(login.tenant, Scopes::from_iter(Login::SCOPES))),
+        [login] => Ok(Caller::of_login(Arc::clone(login))),
         // Logins of two tenants with the same name and secret are ambiguous.
         _ => Err(ApiError::forbidden("invalid user name or password")),
     }

@@ -14,7 +14,7 @@ pub(super) async fn delete(
     project: Project,
 ) -> Result<Success<&'static str>, ApiError> {
     let (tenant, hook) = project.web_hook(Scope::HooksWrite)?;
-    if !directory.delete_hook(tenant.id, hook.id).await? {
+    if !directory.by(&project.actor()).delete_hook(tenant.id, hook.id).await? {
         return Err(project.no_web_hook());
     }
     Ok(Success("deleted"))

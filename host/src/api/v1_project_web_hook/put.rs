@@ -25,7 +25,7 @@ pub(super) async fn put(
     let parameters = read(payload, project.number).await?;
     let number = project.number;
     let make = |current: Option<&Hook>| changed(&tenant, number, current, parameters);
-    let hook = hooks.put(tenant.id, |hook| is_of(hook, number), make).await?;
+    let hook = hooks.put(&project.actor(), tenant.id, |hook| is_of(hook, number), make).await?;
     View::of(&tenant, number, &hook).map(Success)
 }
 

@@ -22,9 +22,10 @@ use crate::api::auth::{self, AdminKeyHash, Caller};
 use crate::api::body::{ContentType, Payload};
 use crate::api::json::{self, Members};
 use crate::api::problem::{Kind, Problem};
+use crate::api::request_source::RequestSource;
 use crate::clients::{Client, NoRoom, UNCOUNTED};
-use crate::directory::Directory;
-use crate::domain::{Scope, Tenant, TenantId};
+use crate::directory::{Directory, KeyRefusal};
+use crate::domain::{Actor, Scope, Surface, Tenant, TenantId};
 use crate::sources::Sources;
 use crate::vault::Vault;
 
@@ -41,6 +42,7 @@ pub(super) const CREDENTIALS: [&str; 2] = [TOKEN_NAME, "x_key"];
 /// An authenticated request. `X-Key` is ignored, because the token identifies the sender.
 pub(super) struct Call {
     caller: Caller,
+    source: RequestSource,
     query: Query,
     body: Body,
     directory: Arc<Directory>,
@@ -76,7 +78,8 @@ impl FromRequest<SharedApiState> for Call {
             Err(refusal) => (Err(refusal), Body::Read(None)),
         };
         let caller = auth::watched(login, &directory, client.as_deref(), &headers)?;
-        Ok(Self { caller, query, body: body.charged(client.as_deref())?, directory })
+        let source = RequestSource::of(client.as_deref(), &headers);
+        Ok(Self { caller, source, query, body: body.charged(client.as_deref())?, directory })
     }
 }
 
@@ -109,11 +112,13 @@ async fn find_token(
 }
 
 fn login(text: &str, state: &SharedApiState, directory: &Directory) -> Result<Caller, ApiError> {
-    if let Some(caller) = Caller::of_key(text, directory, AdminKeyHash::from_ref(state)) {
-        return Ok(caller);
+    match Caller::of_key(text, directory, AdminKeyHash::from_ref(state)) {
+        Ok(caller) => return Ok(caller),
+        Err(KeyRefusal::Expired(_)) => return Err(token::expired()),
+        Err(KeyRefusal::Unknown) => {}
     }
     let (vault, now) = (Arc::<Vault>::from_ref(state), Sources::from_ref(state).now());
-    token::verify(text, directory, &vault, now).map(|tenant| Caller::of_tenant(tenant, token::scopes()))
+    token::verify(text, directory, &vault, now).map(|token| Caller::of_token(token, token::scopes()))
 }
 
 impl Body {
@@ -183,6 +188,11 @@ impl Call {
         self.must_have(scope)?;
         let domain = name.and_then(|name| self.named(name)).filter(|domain| self.caller.may_see(domain.id));
         domain.ok_or_else(ApiError::no_domain)
+    }
+
+    /// Who the audit log says the sender is.
+    pub(super) fn actor(&self) -> Actor {
+        self.caller.actor(&self.source, Surface::Webitel)
     }
 
     /// Requires `scope`.

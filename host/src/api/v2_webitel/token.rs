@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::hs256;
 use super::response::ApiError;
 use crate::directory::Directory;
-use crate::domain::{DomainToken, Scope, Scopes, Tenant, TenantId, UnixMillis};
+use crate::domain::{DomainToken, Scope, Scopes, Tenant, UnixMillis};
 use crate::vault::{DOMAIN_TOKENS, Key, Vault};
 
 /// The claim `t` of domain tokens.
@@ -58,7 +58,12 @@ pub(super) fn sign(
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
 }
 
-/// Verifies a token and returns its tenant.
+/// What the original API says of an expired token.
+pub(super) fn expired() -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "Token Expired")
+}
+
+/// Verifies a token and returns it.
 ///
 /// # Errors
 /// Fails if the token is malformed, expired, revoked, or of another domain.
@@ -67,7 +72,7 @@ pub(super) fn verify(
     directory: &Directory,
     vault: &Vault,
     now: UnixMillis,
-) -> Result<TenantId, ApiError> {
+) -> Result<Arc<DomainToken>, ApiError> {
     let refuse = |info| ApiError::new(StatusCode::UNAUTHORIZED, info);
     hs256::install();
     let mut validation = Validation::new(Algorithm::HS256);
@@ -85,15 +90,16 @@ pub(super) fn verify(
         return Err(refuse("Invalid token"));
     }
     if claims.exp <= now.0 {
-        return Err(refuse("Token Expired"));
+        return Err(expired());
     }
     let is_it = |token: &Arc<DomainToken>| token.enabled && token.expires_at.0 == claims.exp;
-    let known = directory.domain_token(&claims.id).filter(is_it);
-    let tenant = known.and_then(|token| directory.tenant(token.tenant));
     // The name in the token is the one at its creation: the tenant may have been renamed since. A name that another tenant
     // has by now is not taken for it.
     let named = directory.tenant_named(&claims.d);
-    let is_own = |tenant: &Arc<Tenant>| named.is_none_or(|named| named.id == tenant.id);
-    let tenant = tenant.filter(is_own).filter(|_| !claims.d.is_empty());
-    tenant.map(|tenant| tenant.id).ok_or_else(|| refuse("Not found token"))
+    let is_own = |token: &Arc<DomainToken>| {
+        let has_tenant = directory.tenant(token.tenant).is_some();
+        has_tenant && named.as_ref().is_none_or(|named| named.id == token.tenant)
+    };
+    let known = directory.domain_token(&claims.id).filter(is_it).filter(is_own);
+    known.filter(|_| !claims.d.is_empty()).ok_or_else(|| refuse("Not found token"))
 }

@@ -92,7 +92,10 @@ async fn create_token(
     if role.len() > MAX_ROLE_LEN {
         return Err(input.wrong("role", "at most 128 bytes"));
     }
-    let made = directory.create_domain_token(domain.id, new_uuid(), role, UnixMillis(expire)).await?;
+    let made = directory
+        .by(&call.actor())
+        .create_domain_token(domain.id, new_uuid(), role, UnixMillis(expire))
+        .await?;
     let text =
         token::sign(&made, &domain, &vault).map_err(|error| Problem::internal("signing a token", &error))?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Success::with(TokenView::of(&made, Some(text)))))
@@ -111,7 +114,7 @@ async fn enable_token(
         check_can_grant(&call)?;
     }
     let id = path.get(1).unwrap_or_default();
-    let token = directory.enable_domain_token(domain.id, id, state).await?;
+    let token = directory.by(&call.actor()).enable_domain_token(domain.id, id, state).await?;
     let token = token.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, "Not found token"))?;
     Ok(Success::with(TokenView::of(&token, None)))
 }
@@ -124,7 +127,8 @@ async fn delete_token(
 ) -> Result<Success<WriteResult>, ApiError> {
     let domain = call.domain_called(path.get(0), Scope::KeysWrite)?;
     let id = path.get(1).unwrap_or_default();
-    Ok(Success::with(WriteResult::count(directory.delete_domain_token(domain.id, id).await?)))
+    let deleted = directory.by(&call.actor()).delete_domain_token(domain.id, id).await?;
+    Ok(Success::with(WriteResult::count(deleted)))
 }
 
 fn check_can_grant(call: &Call) -> Result<(), ApiError> {

@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 
 use super::limits::MAX_SMALL_BODY;
 use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::{ContentType, Payload};
 use crate::api::params::NoParams;
 use crate::api::problem::Problem;
@@ -58,7 +59,7 @@ pub(super) async fn get_engine(
     caller: Caller,
     _: NoParams,
 ) -> Result<Json<EngineView>, Problem> {
-    caller.must_be_operator()?;
+    caller.must_read_as_operator()?;
     Ok(view(directory.engine_paused_since()))
 }
 
@@ -75,7 +76,7 @@ pub(super) async fn get_engine(
 pub(super) async fn patch_engine(
     State(directory): State<Arc<Directory>>,
     State(states): State<HookStates>,
-    caller: Caller,
+    caller: Author,
     _: NoParams,
     payload: Payload,
 ) -> Result<Json<EngineView>, Problem> {
@@ -83,5 +84,5 @@ pub(super) async fn patch_engine(
     let body = payload.read(ContentType::MergePatch, MAX_SMALL_BODY).await?;
     let EnginePatch { paused } = json::parse(&body)?;
     let Some(paused) = paused else { return Ok(view(directory.engine_paused_since())) };
-    Ok(view(states.pause_engine(paused).await?))
+    Ok(view(states.pause_engine(&caller.actor(), paused).await?))
 }

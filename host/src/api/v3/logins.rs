@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::limits::MAX_SMALL_BODY;
 use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::{ContentType, Payload};
 use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
@@ -87,7 +88,7 @@ pub(super) struct NewLogin {
 )]
 pub(super) async fn create_login(
     State(directory): State<Arc<Directory>>,
-    caller: Caller,
+    caller: Author,
     _: NoParams,
     payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
@@ -104,7 +105,7 @@ pub(super) async fn create_login(
     }
     let made = secret.is_none().then(|| hex::encode(random::secret_bytes::<32>()));
     let text = made.clone().or(secret).unwrap_or_default();
-    let login = directory.create_login(tenant, name, SecretText::new(text)).await?;
+    let login = directory.by(&caller.actor()).create_login(tenant, name, SecretText::new(text)).await?;
     let response = Json(NewLogin { about: login.into(), secret: made });
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], response))
 }
@@ -137,12 +138,12 @@ pub(super) async fn list_logins(
 )]
 pub(super) async fn delete_login(
     State(directory): State<Arc<Directory>>,
-    caller: Caller,
+    caller: Author,
     Segment(name): Segment<String>,
     _: NoParams,
 ) -> Result<StatusCode, Problem> {
     let tenant = caller.may(Scope::KeysWrite)?;
-    if !directory.delete_login(tenant, &name).await? {
+    if !directory.by(&caller.actor()).delete_login(tenant, &name).await? {
         return Err(Problem::not_found("login", &name));
     }
     Ok(StatusCode::NO_CONTENT)

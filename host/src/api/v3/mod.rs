@@ -3,6 +3,7 @@
 //! There is one module for each resource and one file for each verb or view. Every route is registered
 //! together with its description, so the OpenAPI document lists exactly the routes of the router.
 
+mod audit_log;
 mod deliveries;
 mod dry_run;
 mod engine;
@@ -11,11 +12,13 @@ mod health;
 pub(super) mod hooks;
 mod jobs;
 mod jwks;
+mod key_end;
 mod keys;
 mod limits;
 mod logins;
 pub mod nodes;
 pub(super) mod openapi;
+mod operator_keys;
 mod plugins;
 mod projects;
 mod report;

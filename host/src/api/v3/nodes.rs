@@ -89,6 +89,6 @@ pub(super) async fn list_nodes(
     caller: Caller,
     _: NoParams,
 ) -> Result<Json<NodeList>, Problem> {
-    caller.must_be_operator()?;
+    caller.must_read_as_operator()?;
     Ok(Json(NodeList::of(&storage.nodes.nodes().await?)))
 }

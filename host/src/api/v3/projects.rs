@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::limits::MAX_SMALL_BODY;
 use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::{ContentType, Payload};
 use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
@@ -69,7 +70,7 @@ impl From<Arc<Project>> for ProjectView {
 )]
 pub(super) async fn create_project(
     State(directory): State<Arc<Directory>>,
-    caller: Caller,
+    caller: Author,
     _: NoParams,
     payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
@@ -82,7 +83,7 @@ pub(super) async fn create_project(
     if let Some(name) = &name {
         check_label(name)?;
     }
-    let project = directory.create_project(tenant, id, name).await?;
+    let project = directory.by(&caller.actor()).create_project(tenant, id, name).await?;
     Ok((StatusCode::CREATED, Json(ProjectView::from(project))))
 }
 
@@ -129,12 +130,12 @@ pub(super) async fn list_projects(
 )]
 pub(super) async fn delete_project(
     State(directory): State<Arc<Directory>>,
-    caller: Caller,
+    caller: Author,
     Segment(number): Segment<i64>,
     _: NoParams,
 ) -> Result<StatusCode, Problem> {
     let tenant = caller.may(Scope::ProjectsWrite)?;
-    if !directory.delete_project(tenant, number).await? {
+    if !directory.by(&caller.actor()).delete_project(tenant, number).await? {
         return Err(Problem::not_found("project", &number.to_string()));
     }
     Ok(StatusCode::NO_CONTENT)

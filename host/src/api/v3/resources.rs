@@ -4,8 +4,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::openapi::base::base_document;
 use super::{
-    deliveries, engine, events, health, hooks, jobs, jwks, keys, logins, nodes, plugins, projects, stats,
-    tenants,
+    audit_log, deliveries, engine, events, health, hooks, jobs, jwks, keys, logins, nodes, operator_keys,
+    plugins, projects, stats, tenants,
 };
 use crate::api::{SharedApiState, apizee};
 
@@ -15,6 +15,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .merge(health::routes())
         .merge(nodes::routes())
         .merge(engine::routes())
+        .merge(operator_keys::routes())
         .merge(tenants::routes())
         .merge(projects::routes())
         .merge(keys::routes())
@@ -26,5 +27,6 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .merge(deliveries::routes())
         .merge(jobs::routes())
         .merge(stats::routes())
+        .merge(audit_log::routes())
         .merge(apizee::routes())
 }

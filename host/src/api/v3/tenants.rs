@@ -21,6 +21,7 @@ use self::limits::{LimitsPatch, LimitsView, UsageView};
 use super::hooks::{rate_number, read_rate};
 use super::limits::MAX_SMALL_BODY;
 use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::{ContentType, Payload};
 use crate::api::page::{self, Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
@@ -184,7 +185,7 @@ impl TenantPatch {
 )]
 pub(super) async fn create_tenant(
     State(directory): State<Arc<Directory>>,
-    caller: Caller,
+    caller: Author,
     _: NoParams,
     payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
@@ -195,7 +196,7 @@ pub(super) async fn create_tenant(
     if client_id.is_some_and(|number| number < 1) {
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("client_id"), "a client id is at least 1"));
     }
-    let tenant = directory.create_tenant(name, client_id).await?;
+    let tenant = directory.by(&caller.actor()).create_tenant(name, client_id).await?;
     Ok((StatusCode::CREATED, Json(TenantView::of(&tenant, &directory))))
 }
 
@@ -217,7 +218,7 @@ pub(super) async fn create_tenant(
 pub(super) async fn patch_tenant(
     State(directory): State<Arc<Directory>>,
     State(tenants): State<TenantService>,
-    caller: Caller,
+    caller: Author,
     Segment(name): Segment<String>,
     _: NoParams,
     payload: Payload,
@@ -230,7 +231,7 @@ pub(super) async fn patch_tenant(
     if change == TenantChange::default() {
         return Ok(Json(TenantView::of(&tenant, &directory)));
     }
-    let changed = tenants.change(tenant.id, change).await?.ok_or_else(no_tenant)?;
+    let changed = tenants.change(&caller.actor(), tenant.id, change).await?.ok_or_else(no_tenant)?;
     Ok(Json(TenantView::of(&changed, &directory)))
 }
 

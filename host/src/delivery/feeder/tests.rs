@@ -6,7 +6,7 @@ use crate::delivery::limits::DispatcherLimits;
 use crate::delivery::testing::{self, SpyStore};
 use crate::domain::ids::IdGenerator;
 use crate::domain::members::agreed;
-use crate::domain::{DeliveryState, Flows, Hook, NodeNumber, Rate};
+use crate::domain::{AuditEntry, DeliveryState, Flows, Hook, NodeNumber, Rate};
 use crate::storage::conformance::{NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::sqlite::{self, SqliteOptions};
 use crate::storage::{DeliveryQuery, Membership, Revision};
@@ -23,7 +23,7 @@ fn hooks_are_sorted_round_robin_by_tenant_and_by_the_time_they_are_due() {
 /// Stores a hook of `tenant` with this many due deliveries.
 async fn hook_with_due(world: &World, tenant: TenantId, deliveries: usize) -> HookId {
     let hook = Hook { tenant, ..world.hook() };
-    world.storage.hooks.insert(&hook, Revision::ANY).await.unwrap();
+    world.storage.hooks.insert(&hook, Revision::ANY, &AuditEntry::of_test()).await.unwrap();
     for _ in 0..deliveries {
         let mut acceptance = world.event_for(hook.id, None);
         Arc::make_mut(&mut acceptance.event).tenant = tenant;

@@ -7,9 +7,10 @@ use tokio::sync::Notify;
 use super::pace;
 use crate::delivery::Dispatcher;
 use crate::directory::Directory;
+use crate::domain::audit::MemberChange;
 use crate::domain::{
-    DeliveryFilter, DeliveryState, EventKey, Hook, HookId, Job, JobId, JobProgress, JobRate, JobState,
-    JobWork, KeyId, Replay, TenantId, UnixMillis,
+    Actor, AuditAction, AuditObject, DeliveryFilter, DeliveryState, EventKey, Hook, HookId, Job, JobId,
+    JobProgress, JobRate, JobState, JobWork, KeyId, Replay, TenantId, UnixMillis,
 };
 use crate::services::request_limits::{LimitExceeded, RequestLimits};
 use crate::sources::Sources;
@@ -107,7 +108,7 @@ impl JobService {
         hook: &Hook,
         replay: Replay,
         rate: JobRate,
-        started_by: Option<KeyId>,
+        by: (&Actor, Option<KeyId>),
     ) -> Result<Job, JobError> {
         if !hook.enabled {
             return Err(JobError::HookDisabled(hook.id));
@@ -118,7 +119,7 @@ impl JobService {
             return Err(JobError::TooLarge);
         }
         let work = JobWork::Replay(self.until_now(replay));
-        self.start(hook.tenant, work, rate, started_by).await
+        self.start(hook.tenant, work, rate, by).await
     }
 
     /// The same without what is accepted from now on: events of this moment may still be on their way to the disk, and get
@@ -136,10 +137,10 @@ impl JobService {
         tenant: TenantId,
         filter: DeliveryFilter,
         rate: JobRate,
-        started_by: Option<KeyId>,
+        by: (&Actor, Option<KeyId>),
     ) -> Result<Job, JobError> {
         let work = JobWork::Retry(self.made_until_now(filter));
-        self.start(tenant, work, rate, started_by).await
+        self.start(tenant, work, rate, by).await
     }
 
     /// Starts to cancel deliveries. Those that are made from now on are left out.
@@ -150,10 +151,10 @@ impl JobService {
         &self,
         tenant: TenantId,
         filter: DeliveryFilter,
-        started_by: Option<KeyId>,
+        by: (&Actor, Option<KeyId>),
     ) -> Result<Job, JobError> {
         let work = JobWork::Cancel(self.made_until_now(filter));
-        self.start(tenant, work, JobRate::DEFAULT, started_by).await
+        self.start(tenant, work, JobRate::DEFAULT, by).await
     }
 
     fn made_until_now(&self, filter: DeliveryFilter) -> DeliveryFilter {
@@ -167,14 +168,21 @@ impl JobService {
         tenant: TenantId,
         work: JobWork,
         rate: JobRate,
-        started_by: Option<KeyId>,
+        (actor, started_by): (&Actor, Option<KeyId>),
     ) -> Result<Job, JobError> {
         let _permit = self.limits.changes.acquire(tenant).await?;
         let id = JobId::generate(&self.sources.ids, self.sources.now());
         let progress = JobProgress { examined_to: work.start(), ..JobProgress::default() };
         let (state, reason, finished_at) = (JobState::Running, None, None);
         let job = Job { id, tenant, work, rate, started_by, state, reason, progress, finished_at };
-        if !self.storage.jobs.insert_job(&job, MAX_UNFINISHED).await? {
+        let changes = vec![MemberChange::new("work", job.work.kind())];
+        let entry = self.directory.by(actor).entry(
+            Some(tenant),
+            AuditAction::JobCreated,
+            AuditObject::job(id),
+            changes,
+        );
+        if !self.storage.jobs.insert_job(&job, MAX_UNFINISHED, &entry).await? {
             return Err(JobError::TooMany);
         }
         self.wake.notify_one();
@@ -227,8 +235,20 @@ impl JobService {
     ///
     /// # Errors
     /// Fails if there is no such job, or if it has ended.
-    pub async fn change(&self, tenant: TenantId, id: JobId, to: JobState) -> Result<Job, JobError> {
-        let changed = self.storage.jobs.change_job(tenant, id, to, self.sources.now()).await?;
+    pub async fn change(
+        &self,
+        actor: &Actor,
+        tenant: TenantId,
+        id: JobId,
+        to: JobState,
+    ) -> Result<Job, JobError> {
+        let action = match to {
+            JobState::Paused => AuditAction::JobPaused,
+            JobState::Running => AuditAction::JobResumed,
+            JobState::Completed | JobState::Cancelled | JobState::Failed => AuditAction::JobCancelled,
+        };
+        let entry = self.directory.by(actor).entry(Some(tenant), action, AuditObject::job(id), Vec::new());
+        let changed = self.storage.jobs.change_job(tenant, id, to, self.sources.now(), &entry).await?;
         let job = changed.ok_or(JobError::NotFound(id))?;
         if job.state == to {
             self.wake.notify_one();

@@ -4,10 +4,10 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use super::hooks::unseal_text;
 use super::tenant_options::tenant_options_from_json;
-use super::values::{damaged, from_json, readable};
+use super::values::{damaged, from_json, readable, to_json};
 use crate::domain::{
-    ApiKey, Digest, DomainToken, Invalid, KeyId, Login, PluginVersion, Project, Scope, SecretText, Tenant,
-    TenantId, UnixMillis,
+    ApiKey, Digest, DomainToken, Invalid, KeyId, Login, OperatorKey, OperatorKeyId, PluginVersion, Project,
+    Scope, Scopes, SecretText, Tenant, TenantId, UnixMillis,
 };
 use crate::storage::StorageError;
 use crate::vault::Vault;
@@ -20,8 +20,10 @@ pub type TokenRow = (String, i64, String, bool, i64, i64);
 pub type TenantRow = (i64, String, Option<i64>, i64, String);
 /// Tenant, number, name and creation of a project.
 pub type ProjectRow = (i64, i64, Option<String>, i64);
-/// Id, tenant, name, scopes, hash and creation of a key.
-pub type KeyRow = (i64, i64, String, String, Vec<u8>, i64);
+/// The columns of [`key_columns`].
+pub type KeyRow = (i64, i64, String, String, Vec<u8>, i64, Option<String>, Option<i64>, String);
+/// The columns of [`operator_key_columns`].
+pub type OperatorKeyRow = (i64, String, String, Vec<u8>, String, Option<i64>, i64);
 /// Owner, name, version, digest, roles, imports, size and creation of a version of a plugin.
 pub type VersionRow = (i64, String, i64, Vec<u8>, String, String, i64, i64);
 /// The owner of standard plugins.
@@ -81,10 +83,38 @@ pub fn project_from_row((tenant, number, name, created_at): ProjectRow) -> Proje
     Project { tenant: TenantId(tenant), number, name, created_at: UnixMillis(created_at) }
 }
 
+/// After `SELECT`: what [`key_from_row`] reads.
+macro_rules! key_columns {
+    () => {
+        "id, tenant_id, name, scopes, hash, created_at, prefix, expires_at, further_scopes"
+    };
+}
+pub(in crate::storage) use key_columns;
+
+/// After `SELECT`: what [`operator_key_from_row`] reads.
+macro_rules! operator_key_columns {
+    () => {
+        "id, name, role, hash, prefix, expires_at, created_at"
+    };
+}
+pub(in crate::storage) use operator_key_columns;
+
+/// The columns `scopes` and `further_scopes`: a build that does not know one of the former leaves the key out.
+pub fn scope_columns(scopes: Scopes) -> Result<(String, String), StorageError> {
+    let (further, scopes): (Vec<Scope>, Vec<Scope>) = scopes.iter().partition(|it| *it == Scope::AuditRead);
+    let texts = |scopes: Vec<Scope>| scopes.into_iter().map(Scope::as_str).collect::<Vec<_>>();
+    Ok((to_json(&texts(scopes))?, to_json(&texts(further))?))
+}
+
 /// A key from its row.
-pub fn key_from_row((id, tenant, name, scopes, hash, created_at): KeyRow) -> Result<ApiKey, StorageError> {
+pub fn key_from_row(row: KeyRow) -> Result<ApiKey, StorageError> {
+    let (id, tenant, name, scopes, hash, created_at, prefix, expires_at, further) = row;
     let scopes: Vec<String> = from_json("API key", &scopes)?;
     let scopes = scopes.iter().map(|scope| scope.parse::<Scope>());
+    // Those that only a newer build knows allow nothing here.
+    let further: Vec<String> = from_json("API key", &further)?;
+    let further = further.iter().filter_map(|scope| scope.parse::<Scope>().ok()).map(Ok);
+    let scopes = scopes.chain(further);
     let hash = hash.try_into().map_err(|_| damaged("API key", "its hash does not have 32 bytes"))?;
     Ok(ApiKey {
         id: KeyId(id),
@@ -92,6 +122,23 @@ pub fn key_from_row((id, tenant, name, scopes, hash, created_at): KeyRow) -> Res
         name,
         scopes: scopes.collect::<Result<_, _>>().map_err(|error| damaged("API key", error))?,
         hash,
+        prefix,
+        expires_at: expires_at.map(UnixMillis),
+        created_at: UnixMillis(created_at),
+    })
+}
+
+/// An operator's key from its row.
+pub fn operator_key_from_row(row: OperatorKeyRow) -> Result<OperatorKey, StorageError> {
+    let (id, name, role, hash, prefix, expires_at, created_at) = row;
+    let what = "operator's key";
+    Ok(OperatorKey {
+        id: OperatorKeyId(id),
+        name,
+        role: role.parse().map_err(|error| damaged(what, error))?,
+        hash: hash.try_into().map_err(|_| damaged(what, "its hash does not have 32 bytes"))?,
+        prefix,
+        expires_at: expires_at.map(UnixMillis),
         created_at: UnixMillis(created_at),
     })
 }

@@ -1,6 +1,7 @@
 //! Domain types from and to columns, as all databases store them.
 
 mod attempts;
+mod audit;
 mod changes;
 mod directory;
 mod events;
@@ -16,8 +17,11 @@ mod tenant_options;
 mod values;
 
 pub use attempts::{AttemptColumns, AttemptRow, attempt_from_columns};
-pub use changes::{config_key_columns, config_key_from_row};
+pub(in crate::storage) use audit::audit_columns;
+pub use audit::{AuditRow, audit_from_row, audit_to_row};
+pub use changes::{OPERATORS, config_key_columns, config_key_from_row};
 pub use directory::*;
+pub(in crate::storage) use directory::{key_columns, operator_key_columns};
 pub use events::{RecentRow, newest_wanted};
 pub use hook_health::{HealthRow, health_from_row, health_to_row};
 pub use hook_stats::{stats_from_text, stats_to_text};

@@ -1,6 +1,6 @@
 //! Retrying, cancelling, and deleting hooks.
 
-use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
+use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry};
 use crate::domain::{DeliveryId, DeliveryState, HookId, UnixMillis};
 use crate::storage::{Cancelled, Changed, Record};
 
@@ -87,10 +87,10 @@ pub async fn a_deleted_hook_leaves_no_unfinished_deliveries(world: &World) {
     }
     let succeeded = world.delivery_in(hook, DeliveryState::Succeeded).await;
     let kept = world.delivery_in(other, DeliveryState::Pending).await;
-    assert!(world.storage.hooks.delete(OTHER_TENANT, hook).await.unwrap().is_none());
+    assert!(world.storage.hooks.delete(OTHER_TENANT, hook, &entry()).await.unwrap().is_none());
     assert_eq!(world.delivery(unfinished[0]).await.state, DeliveryState::Pending);
-    world.storage.hooks.delete(TENANT, hook).await.unwrap().unwrap().cancelling.await.unwrap();
-    assert!(world.storage.hooks.delete(TENANT, hook).await.unwrap().is_none());
+    world.storage.hooks.delete(TENANT, hook, &entry()).await.unwrap().unwrap().cancelling.await.unwrap();
+    assert!(world.storage.hooks.delete(TENANT, hook, &entry()).await.unwrap().is_none());
     for lease in [None, Some(LEASE_END)] {
         let late = world.event_for(hook, lease);
         unfinished.push(late.deliveries[0].id);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, request};
+use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry, request};
 use crate::domain::{DeliveryId, DeliveryState, HookId, UnixMillis};
 use crate::storage::{Backlog, Claimed, Claims, HookClaim, Record, Rendered, StorageError};
 
@@ -126,7 +126,7 @@ pub async fn several_hooks_are_claimed_together(world: &World) {
     for hook in [first, first, first, gone, third, third] {
         stored.push(pending(world, hook).await);
     }
-    world.storage.hooks.delete(TENANT, gone).await.unwrap().unwrap().cancelling.await.unwrap();
+    world.storage.hooks.delete(TENANT, gone, &entry()).await.unwrap().unwrap().cancelling.await.unwrap();
     let claim = async |limits: [u32; 4], max_bytes| {
         let hooks = [first, second, gone, third].into_iter().zip(limits);
         let hooks = hooks

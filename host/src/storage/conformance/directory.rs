@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{NOW, OTHER_TENANT, TENANT, World};
+use super::{NOW, OTHER_TENANT, TENANT, World, entry};
 use crate::domain::receiver_options::{Handshake, ReceiverOptions};
 use crate::domain::testing::receiver_options;
 use crate::domain::{
@@ -11,7 +11,7 @@ use crate::domain::{
     SecretText, Signing, SigningSecret, Step, Subscription, Surface, Tenant, TenantId, TenantOptions,
     UnixMillis,
 };
-use crate::storage::{ConfigChange, Revision, StorageError};
+use crate::storage::{Changes, ConfigChange, ConfigItem, Revision, StorageError, UsedKeys};
 
 fn tenant(id: i64, name: &str, client_id: Option<i64>) -> Tenant {
     let options = TenantOptions::default();
@@ -24,7 +24,16 @@ fn project(tenant: TenantId, number: i64, name: Option<&str>) -> Project {
 
 fn key(id: i64, hash: u8, scopes: Scopes) -> ApiKey {
     let name = "for \"people\"".to_owned();
-    ApiKey { id: KeyId(id), tenant: TENANT, name, scopes, hash: [hash; 32], created_at: NOW }
+    ApiKey {
+        id: KeyId(id),
+        tenant: TENANT,
+        name,
+        scopes,
+        hash: [hash; 32],
+        prefix: Some("hwk_1a2b".to_owned()),
+        expires_at: (id == 2).then_some(UnixMillis(NOW.0 + 1)),
+        created_at: NOW,
+    }
 }
 
 fn taken<T: std::fmt::Debug>(result: Result<T, StorageError>) -> String {
@@ -44,48 +53,91 @@ pub async fn tenants_projects_and_keys_are_read_back(world: &World) {
     let some: Scopes = [Scope::EventsWrite, Scope::ProjectsRead].into_iter().collect();
     let keys = [key(1, 1, Scopes::all()), key(2, 2, some), key(3, 3, Scopes::default())];
     for tenant in &tenants {
-        store.insert_tenant(tenant).await.unwrap();
+        store.insert_tenant(tenant, &entry()).await.unwrap();
     }
     for project in &projects {
-        store.insert_project(project, Revision::ANY).await.unwrap();
+        store.insert_project(project, Revision::ANY, &entry()).await.unwrap();
     }
     for key in &keys {
-        store.insert_key(key, Revision::ANY).await.unwrap();
+        store.insert_key(key, Revision::ANY, &entry()).await.unwrap();
     }
     let mut tenants = tenants;
     tenants[1].options.paused_since = Some(NOW);
     tenants[1].options.max_per_second = Some(Rate::nearest(0.3));
-    assert!(store.update_tenant(&tenants[1], Revision::ANY).await.unwrap().is_done());
+    assert!(store.update_tenant(&tenants[1], Revision::ANY, &entry()).await.unwrap().is_done());
     assert_eq!(
-        store.update_tenant(&tenant(99, "x", None), Revision::ANY).await.unwrap(),
+        store.update_tenant(&tenant(99, "x", None), Revision::ANY, &entry()).await.unwrap(),
         ConfigChange::Missing
     );
     assert_eq!(store.load().await.unwrap(), (tenants.to_vec(), projects.to_vec(), keys.to_vec()));
     for (tenant, done) in [(OTHER_TENANT, false), (TENANT, true), (TENANT, false)] {
-        assert_eq!(store.delete_project(tenant, 2, Revision::ANY).await.unwrap().is_done(), done);
-        assert_eq!(store.delete_key(tenant, KeyId(2)).await.unwrap().is_done(), done);
+        assert_eq!(store.delete_project(tenant, 2, Revision::ANY, &entry()).await.unwrap().is_done(), done);
+        assert_eq!(store.delete_key(tenant, KeyId(2), &entry()).await.unwrap().is_done(), done);
     }
     let (_, left_projects, left_keys) = store.load().await.unwrap();
     assert_eq!((left_projects.len(), left_keys.len()), (2, 2));
 }
 
+/// By their own tenant only; a key that does not exist is not replaced.
+pub async fn keys_are_changed_and_replaced(world: &World) {
+    let store = &world.storage.tenants;
+    let mut one = key(1, 1, Scopes::all());
+    store.insert_key(&one, Revision::ANY, &entry()).await.unwrap();
+    (one.name, one.expires_at) = ("changed".to_owned(), Some(NOW));
+    let update = async |key: &ApiKey, basis| store.update_key(key, basis, &entry()).await.unwrap();
+    assert_eq!(update(&one, Revision(0)).await, ConfigChange::Conflict);
+    assert!(update(&one, Revision::ANY).await.is_done());
+    assert_eq!(
+        update(&ApiKey { tenant: OTHER_TENANT, ..one.clone() }, Revision::ANY).await,
+        ConfigChange::Missing
+    );
+    let before = world.storage.directory.revision().await.unwrap();
+    let new = key(3, 3, Scopes::default());
+    one.expires_at = Some(UnixMillis(NOW.0 + 7));
+    let rotate = async |old: &ApiKey, new: &ApiKey, basis| store.rotate_key(old, new, basis, &entry()).await;
+    assert_eq!(rotate(&key(9, 9, Scopes::all()), &new, before).await.unwrap(), ConfigChange::Missing);
+    assert_eq!(rotate(&one, &new, Revision(0)).await.unwrap(), ConfigChange::Conflict);
+    assert!(rotate(&one, &one, before).await.is_err(), "both or none");
+    assert!(rotate(&one, &new, before).await.unwrap().is_done());
+    assert_eq!(store.load().await.unwrap().2, [one.clone(), new.clone()]);
+    // Others learn of both.
+    let changes = world.storage.directory.changes_since(before).await.unwrap();
+    let Changes::Since { changed, .. } = changes else { panic!("{changes:?}") };
+    for key in [one, new] {
+        assert!(changed.contains(&ConfigItem::Key(TENANT, key.id, Some(key.clone()))), "{changed:?}");
+    }
+    for (now, used) in [(NOW.0, vec![1]), (NOW.0 + 9, vec![1, 3])] {
+        let keys = used.into_iter().map(KeyId).collect();
+        let used = UsedKeys { keys, operator_keys: Vec::new() };
+        world.storage.keys.note_uses(&used, UnixMillis(now)).await.unwrap();
+    }
+    let mut uses = world.storage.keys.key_uses(TENANT).await.unwrap();
+    uses.sort_unstable();
+    let last = UnixMillis(NOW.0 + 9);
+    assert_eq!(uses, [(KeyId(1), last), (KeyId(3), last)]);
+    assert_eq!(world.storage.keys.key_uses(OTHER_TENANT).await.unwrap(), []);
+}
+
 /// Says what is taken; what is refused leaves nothing behind, and stops nothing.
 pub async fn a_taken_name_is_refused(world: &World) {
     let store = &world.storage.tenants;
-    store.insert_tenant(&tenant(1, "demo", Some(7))).await.unwrap();
-    assert_eq!(taken(store.insert_tenant(&tenant(2, "demo", Some(8))).await), "the name \"demo\"");
-    assert_eq!(taken(store.insert_tenant(&tenant(2, "other", Some(7))).await), "the client id 7");
-    store.insert_tenant(&tenant(2, "other", Some(8))).await.unwrap();
-    store.insert_project(&project(TENANT, 5, None), Revision::ANY).await.unwrap();
+    store.insert_tenant(&tenant(1, "demo", Some(7)), &entry()).await.unwrap();
+    assert_eq!(taken(store.insert_tenant(&tenant(2, "demo", Some(8)), &entry()).await), "the name \"demo\"");
+    assert_eq!(taken(store.insert_tenant(&tenant(2, "other", Some(7)), &entry()).await), "the client id 7");
+    store.insert_tenant(&tenant(2, "other", Some(8)), &entry()).await.unwrap();
+    store.insert_project(&project(TENANT, 5, None), Revision::ANY, &entry()).await.unwrap();
     assert_eq!(
-        taken(store.insert_project(&project(TENANT, 5, Some("x")), Revision::ANY).await),
+        taken(store.insert_project(&project(TENANT, 5, Some("x")), Revision::ANY, &entry()).await),
         "the project number 5"
     );
-    store.insert_key(&key(1, 1, Scopes::all()), Revision::ANY).await.unwrap();
-    assert_eq!(taken(store.insert_key(&key(2, 1, Scopes::all()), Revision::ANY).await), "the key");
+    store.insert_key(&key(1, 1, Scopes::all()), Revision::ANY, &entry()).await.unwrap();
+    assert_eq!(taken(store.insert_key(&key(2, 1, Scopes::all()), Revision::ANY, &entry()).await), "the key");
     let hook = world.hook();
-    world.storage.hooks.insert(&hook, Revision::ANY).await.unwrap();
-    assert_eq!(taken(world.storage.hooks.insert(&hook, Revision::ANY).await), format!("the id {}", hook.id));
+    world.storage.hooks.insert(&hook, Revision::ANY, &entry()).await.unwrap();
+    assert_eq!(
+        taken(world.storage.hooks.insert(&hook, Revision::ANY, &entry()).await),
+        format!("the id {}", hook.id)
+    );
     world.store(world.event()).await;
 }
 
@@ -103,21 +155,27 @@ pub async fn logins_and_tokens_are_read_back(world: &World) {
     let logins = [login("a", TENANT), login("b", OTHER_TENANT)];
     let mut tokens = [token("1", TENANT), token("2", OTHER_TENANT)];
     for (login, token) in logins.iter().zip(&tokens) {
-        store.insert_login(login, Revision::ANY).await.unwrap();
-        store.insert_token(token, Revision::ANY).await.unwrap();
+        store.insert_login(login, Revision::ANY, &entry()).await.unwrap();
+        store.insert_token(token, Revision::ANY, &entry()).await.unwrap();
     }
-    assert_eq!(taken(store.insert_login(&login("a", TENANT), Revision::ANY).await), "the login \"a\"");
+    assert_eq!(
+        taken(store.insert_login(&login("a", TENANT), Revision::ANY, &entry()).await),
+        "the login \"a\""
+    );
     // Another tenant may have one of the same name.
-    store.insert_login(&login("a", OTHER_TENANT), Revision::ANY).await.unwrap();
-    assert!(store.delete_login(OTHER_TENANT, "a").await.unwrap().is_done());
-    assert_eq!(taken(store.insert_token(&token("1", OTHER_TENANT), Revision::ANY).await), "the token 1");
-    assert!(!store.enable_token(OTHER_TENANT, "1", false).await.unwrap().is_done());
-    assert!(store.enable_token(TENANT, "1", false).await.unwrap().is_done());
+    store.insert_login(&login("a", OTHER_TENANT), Revision::ANY, &entry()).await.unwrap();
+    assert!(store.delete_login(OTHER_TENANT, "a", &entry()).await.unwrap().is_done());
+    assert_eq!(
+        taken(store.insert_token(&token("1", OTHER_TENANT), Revision::ANY, &entry()).await),
+        "the token 1"
+    );
+    assert!(!store.enable_token(OTHER_TENANT, "1", false, &entry()).await.unwrap().is_done());
+    assert!(store.enable_token(TENANT, "1", false, &entry()).await.unwrap().is_done());
     tokens[0].enabled = false;
     assert_eq!(store.load().await.unwrap(), (logins.to_vec(), tokens.to_vec()));
     for (tenant, done) in [(OTHER_TENANT, false), (TENANT, true), (TENANT, false)] {
-        assert_eq!(store.delete_login(tenant, "a").await.unwrap().is_done(), done);
-        assert_eq!(store.delete_token(tenant, "1").await.unwrap().is_done(), done);
+        assert_eq!(store.delete_login(tenant, "a", &entry()).await.unwrap().is_done(), done);
+        assert_eq!(store.delete_token(tenant, "1", &entry()).await.unwrap().is_done(), done);
     }
     assert_eq!(store.load().await.unwrap(), (logins[1..].to_vec(), tokens[1..].to_vec()));
 }
@@ -175,14 +233,14 @@ pub async fn hooks_are_read_back_and_replaced(world: &World) {
         ..ReceiverOptions::default()
     }));
     for hook in &expected {
-        store.insert(hook, Revision::ANY).await.unwrap();
+        store.insert(hook, Revision::ANY, &entry()).await.unwrap();
     }
     assert_eq!(store.load().await.unwrap(), expected);
     let before = [expected[0].updated_at, expected[1].updated_at];
     expected[0] = elaborate(expected[0].clone());
     expected[1] = Hook { id: expected[1].id, ..world.hook() };
     for (hook, before) in expected[..2].iter().zip(before) {
-        assert!(store.update(hook, before, Revision::ANY).await.unwrap().is_done());
+        assert!(store.update(hook, before, Revision::ANY, &entry()).await.unwrap().is_done());
     }
     assert_eq!(store.load().await.unwrap(), expected);
 }
@@ -191,15 +249,15 @@ pub async fn hooks_are_read_back_and_replaced(world: &World) {
 pub async fn a_hook_belongs_to_its_tenant(world: &World) {
     let store = &world.storage.hooks;
     let hook = world.hook();
-    store.insert(&hook, Revision::ANY).await.unwrap();
+    store.insert(&hook, Revision::ANY, &entry()).await.unwrap();
     let stranger = Hook { tenant: OTHER_TENANT, secrets: Vec::new(), ..hook.clone() };
     for stranger in [stranger, Hook { id: HookId(1), ..hook.clone() }] {
-        let change = store.update(&stranger, hook.updated_at, Revision::ANY).await.unwrap();
+        let change = store.update(&stranger, hook.updated_at, Revision::ANY, &entry()).await.unwrap();
         assert_eq!(change, ConfigChange::Missing);
     }
-    assert!(store.delete(OTHER_TENANT, hook.id).await.unwrap().is_none());
+    assert!(store.delete(OTHER_TENANT, hook.id, &entry()).await.unwrap().is_none());
     assert_eq!(store.load().await.unwrap(), std::slice::from_ref(&hook));
-    store.delete(TENANT, hook.id).await.unwrap().unwrap().cancelling.await.unwrap();
+    store.delete(TENANT, hook.id, &entry()).await.unwrap().unwrap().cancelling.await.unwrap();
     assert_eq!(store.load().await.unwrap(), []);
 }
 
@@ -228,20 +286,20 @@ pub async fn wasm_is_stored_once_and_removed_with_the_last_version(world: &World
         (version(Some(OTHER_TENANT), "a", 1, &big), &big),
     ];
     for (version, wasm) in &versions {
-        store.insert(version, wasm, Revision::ANY).await.unwrap();
+        store.insert(version, wasm, Revision::ANY, &entry()).await.unwrap();
     }
     assert_eq!(store.load().await.unwrap(), versions.clone().map(|(version, _)| version));
-    let again = store.insert(&versions[2].0, &small, Revision::ANY).await;
+    let again = store.insert(&versions[2].0, &small, Revision::ANY, &entry()).await;
     assert_eq!(taken(again), "version 2 of the plugin \"a\"");
     let has = async |wasm: &[u8]| store.wasm(&Digest::of(wasm)).await.unwrap().as_deref() == Some(wasm);
     assert_eq!(store.wasm(&Digest::of(b"unknown")).await.unwrap(), None);
     let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
     let rows = [(TENANT, &a, true), (TENANT, &a, false), (OTHER_TENANT, &b, false), (OTHER_TENANT, &a, true)];
     for (tenant, name, done) in rows {
-        assert_eq!(store.delete(tenant, name, Revision::ANY).await.unwrap().is_done(), done);
+        assert_eq!(store.delete(tenant, name, Revision::ANY, &entry()).await.unwrap().is_done(), done);
         assert!(has(&big).await && has(&small).await);
     }
-    assert!(store.delete(TENANT, &b, Revision::ANY).await.unwrap().is_done());
+    assert!(store.delete(TENANT, &b, Revision::ANY, &entry()).await.unwrap().is_done());
     assert_eq!(store.wasm(&Digest::of(&big)).await.unwrap(), None);
     assert!(has(&small).await, "the standard plugin has it");
     assert_eq!(store.load().await.unwrap(), [versions[0].0.clone()]);

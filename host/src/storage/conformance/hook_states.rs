@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
+use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry};
 use crate::domain::{
     DeliveryId, DeliveryState, EventKey, EventType, HookHealth, HookId, OpenCircuit, Trigger, UnixMillis,
 };
@@ -32,7 +32,7 @@ pub async fn health_is_read_back_until_a_hook_is_well(world: &World) {
     let closed = health(second, None);
     store.save_health(vec![closed.clone()], vec![first]).await.unwrap();
     assert_eq!(store.unwell_hooks().await.unwrap(), [closed]);
-    world.storage.hooks.delete(TENANT, second).await.unwrap().unwrap().cancelling.await.unwrap();
+    world.storage.hooks.delete(TENANT, second, &entry()).await.unwrap().unwrap().cancelling.await.unwrap();
     store.save_health(vec![health(second, None)], Vec::new()).await.unwrap();
     assert_eq!(store.unwell_hooks().await.unwrap(), []);
 }
@@ -80,7 +80,7 @@ pub async fn one_of_several_takes_a_probe(world: &World) {
 pub async fn the_pause_of_the_engine_is_kept(world: &World) {
     let store = &world.storage.hook_states;
     for since in [None, Some(NOW), Some(UnixMillis(NOW.0 + 1)), None, None] {
-        store.set_paused(since).await.unwrap();
+        store.set_paused(since, &entry()).await.unwrap();
         assert_eq!(store.paused_since().await.unwrap(), since);
     }
 }
@@ -144,7 +144,7 @@ pub async fn missed_events_are_found_and_replayed_once(world: &World) {
     assert_eq!(replays.map(|one| one.delivery.id).collect::<HashSet<_>>(), made);
     let of_event = world.storage.deliveries.of_event(TENANT, missed[1]).await.unwrap();
     assert_eq!(of_event.len(), 2, "that of the other hook, and the replay");
-    world.storage.hooks.delete(TENANT, other).await.unwrap().unwrap().cancelling.await.unwrap();
+    world.storage.hooks.delete(TENANT, other, &entry()).await.unwrap().unwrap().cancelling.await.unwrap();
     let for_deleted = vec![(missed[0], DeliveryId(world.id()))];
     assert_eq!(store.replay(TENANT, (other, None), for_deleted, NOW).await.unwrap(), []);
 }

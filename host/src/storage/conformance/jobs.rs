@@ -1,6 +1,6 @@
 //! Jobs: leases, steps, and what steps do.
 
-use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
+use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry};
 use crate::domain::{
     Delivery, DeliveryFilter, DeliveryId, DeliveryState, EventId, EventKey, EventType, HookId, Job, JobId,
     JobProgress, JobRate, JobState, JobWork, KeyId, Lease, Replay, Trigger, UnixMillis,
@@ -35,7 +35,7 @@ fn replay(hook: HookId) -> Replay {
 
 async fn stored(world: &World, work: JobWork) -> Job {
     let job = job(world, work);
-    assert!(world.storage.jobs.insert_job(&job, 100).await.unwrap());
+    assert!(world.storage.jobs.insert_job(&job, 100, &entry()).await.unwrap());
     job
 }
 
@@ -88,19 +88,22 @@ pub async fn jobs_are_read_back_and_limited(world: &World) {
     for one in &jobs {
         assert_eq!(store.job(TENANT, one.id).await.unwrap().as_ref(), Some(one));
         assert_eq!(store.job(OTHER_TENANT, one.id).await.unwrap(), None);
-        assert_eq!(store.change_job(OTHER_TENANT, one.id, JobState::Paused, NOW).await.unwrap(), None);
+        assert_eq!(
+            store.change_job(OTHER_TENANT, one.id, JobState::Paused, NOW, &entry()).await.unwrap(),
+            None
+        );
     }
     jobs.reverse();
     assert_eq!(store.list_jobs(TENANT, None, 10).await.unwrap(), jobs);
     assert_eq!(store.list_jobs(TENANT, Some(jobs[0].id), 2).await.unwrap(), jobs[1..3]);
     assert_eq!(store.list_jobs(OTHER_TENANT, None, 10).await.unwrap(), []);
     let operators = Job { started_by: None, ..job(world, JobWork::Cancel(DeliveryFilter::default())) };
-    assert!(!store.insert_job(&operators, 4).await.unwrap(), "four are running");
+    assert!(!store.insert_job(&operators, 4, &entry()).await.unwrap(), "four are running");
     assert_eq!(store.job(TENANT, operators.id).await.unwrap(), None);
-    store.change_job(TENANT, jobs[0].id, JobState::Paused, NOW).await.unwrap().unwrap();
-    assert!(!store.insert_job(&operators, 4).await.unwrap(), "one is paused");
-    store.change_job(TENANT, jobs[0].id, JobState::Cancelled, NOW).await.unwrap().unwrap();
-    assert!(store.insert_job(&operators, 4).await.unwrap());
+    store.change_job(TENANT, jobs[0].id, JobState::Paused, NOW, &entry()).await.unwrap().unwrap();
+    assert!(!store.insert_job(&operators, 4, &entry()).await.unwrap(), "one is paused");
+    store.change_job(TENANT, jobs[0].id, JobState::Cancelled, NOW, &entry()).await.unwrap().unwrap();
+    assert!(store.insert_job(&operators, 4, &entry()).await.unwrap());
     assert_eq!(store.job(TENANT, operators.id).await.unwrap(), Some(operators));
 }
 
@@ -121,7 +124,7 @@ pub async fn jobs_are_paused_resumed_and_cancelled(world: &World) {
         (Cancelled, Cancelled, Some(NOW)),
     ] {
         let now = if state == Cancelled && to != Cancelled { later } else { NOW };
-        let changed = store.change_job(TENANT, one.id, to, now).await.unwrap().unwrap();
+        let changed = store.change_job(TENANT, one.id, to, now, &entry()).await.unwrap().unwrap();
         assert_eq!((changed.state, changed.finished_at), (state, finished_at), "{to}");
         assert_eq!(take(world, &[]).await.1.len(), usize::from(state == Running), "{to}");
     }
@@ -327,7 +330,7 @@ pub async fn a_step_retries_and_cancels_deliveries(world: &World) {
     let claimed = world.claim(hook, UnixMillis(NOW.0 + 10), 10).await;
     assert_eq!(claimed.len(), 4);
     assert!(claimed.iter().all(|it| it.rendered.is_none()));
-    world.storage.jobs.change_job(TENANT, after.id, JobState::Cancelled, NOW).await.unwrap();
+    world.storage.jobs.change_job(TENANT, after.id, JobState::Cancelled, NOW, &entry()).await.unwrap();
 
     let waiting = world.delivery_in(hook, Waiting).await;
     let pending = world.delivery_in(hook, Pending).await;
@@ -391,8 +394,8 @@ pub async fn one_of_several_nodes_works_on_a_job(nodes: &[World]) {
     // A pause ends the lease, too.
     let (paused, jobs) = (others().next().unwrap(), moved);
     let (lease, _) = take(paused, &[]).await;
-    paused.storage.jobs.change_job(TENANT, one.id, JobState::Paused, NOW).await.unwrap();
-    paused.storage.jobs.change_job(TENANT, one.id, JobState::Running, NOW).await.unwrap();
+    paused.storage.jobs.change_job(TENANT, one.id, JobState::Paused, NOW, &entry()).await.unwrap();
+    paused.storage.jobs.change_job(TENANT, one.id, JobState::Running, NOW, &entry()).await.unwrap();
     let late = step(&jobs[0], lease, StepChanges::Cancel(Vec::new()));
     assert_eq!(paused.storage.jobs.commit_step(&late).await.unwrap(), StepEnd::NotRunning);
 }

@@ -5,6 +5,7 @@
 //! returns a `Storage` for each. Nothing here sleeps or reads a clock.
 
 pub mod accepting;
+pub mod audit;
 pub mod changing;
 pub mod claiming;
 pub mod directory;
@@ -30,9 +31,9 @@ use super::{
 use crate::domain::attempt::BodyFailureKind;
 use crate::domain::ids::IdGenerator;
 use crate::domain::{
-    Attempt, AttemptId, BatchPlace, BodyFailure, Delivery, DeliveryId, DeliveryState, Event, EventId,
-    EventKey, HeaderList, Hook, HookId, Lease, LeaseId, NodeNumber, Outcome, Request, RequestBody, Response,
-    SentRequest, SigningSecret, TenantId, Trigger, UnixMillis, testing,
+    Attempt, AttemptId, AuditEntry, BatchPlace, BodyFailure, Delivery, DeliveryId, DeliveryState, Event,
+    EventId, EventKey, HeaderList, Hook, HookId, Lease, LeaseId, NodeNumber, Outcome, Request, RequestBody,
+    Response, SentRequest, SigningSecret, TenantId, Trigger, UnixMillis, testing,
 };
 
 /// One test for each case of the suite.
@@ -68,6 +69,10 @@ macro_rules! storage_conformance {
                 attempts_and_bodies_are_trimmed, a_name_is_known_when_its_event_is_deleted,
                 an_erased_event_has_no_content, an_erased_event_is_not_sent_again
             ],
+            audit: [
+                entries_are_read_back_and_removed, a_change_is_committed_with_its_entry,
+                operators_keys_and_uses_are_read_back
+            ],
             recording: [
                 a_record_moves_a_delivery_on, every_shape_of_attempt_is_read_back,
                 attempts_are_read_back_in_order,
@@ -100,7 +105,7 @@ macro_rules! storage_conformance {
                 a_step_makes_deliveries_of_events, a_job_ends_with_a_step, a_step_retries_and_cancels_deliveries
             ],
             directory: [
-                tenants_projects_and_keys_are_read_back, logins_and_tokens_are_read_back, a_taken_name_is_refused,
+                tenants_projects_and_keys_are_read_back, keys_are_changed_and_replaced, logins_and_tokens_are_read_back, a_taken_name_is_refused,
                 hooks_are_read_back_and_replaced, a_hook_belongs_to_its_tenant,
                 wasm_is_stored_once_and_removed_with_the_last_version
             ],
@@ -235,7 +240,7 @@ impl World {
     /// A hook of [`TENANT`], stored.
     pub async fn stored_hook(&self) -> HookId {
         let hook = self.hook();
-        self.storage.hooks.insert(&hook, Revision::ANY).await.unwrap();
+        self.storage.hooks.insert(&hook, Revision::ANY, &entry()).await.unwrap();
         hook.id
     }
 
@@ -350,4 +355,9 @@ pub fn request(text: &str) -> RenderedRequest {
         body: RequestBody::Text(text.into()),
     };
     RenderedRequest { request, hook_updated_at: UnixMillis(NOW.0 - 7) }
+}
+
+/// An entry of the audit log for a change.
+fn entry() -> AuditEntry {
+    AuditEntry::of_test()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 
 use super::ordering::{event_in_order, record_of};
-use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
+use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry};
 use crate::domain::{
     ApiKey, DeliveryId, DeliveryState, Digest, DomainToken, Hook, HookId, KeyId, Login, PluginVersion,
     Project, Role, Scopes, SecretText, Tenant, TenantId, TenantOptions, Trigger, UnixMillis,
@@ -90,18 +90,18 @@ pub async fn recovery_cancels_the_tests_of_its_node(nodes: &[World]) {
 pub async fn a_stale_compare_and_set_is_refused(nodes: &[World]) {
     let (one, other) = (&nodes[0].storage.hooks, &nodes[1].storage.hooks);
     let hook = nodes[0].hook();
-    one.insert(&hook, Revision::ANY).await.unwrap();
+    one.insert(&hook, Revision::ANY, &entry()).await.unwrap();
     let changed = |text: &str, later: i64| Hook {
         description: text.to_owned(),
         updated_at: UnixMillis(hook.updated_at.0 + later),
         ..hook.clone()
     };
     let (first, second) = (changed("first", 1), changed("second", 2));
-    assert!(one.update(&first, hook.updated_at, Revision::ANY).await.unwrap().is_done());
-    let refused = other.update(&second, hook.updated_at, Revision::ANY).await.unwrap();
+    assert!(one.update(&first, hook.updated_at, Revision::ANY, &entry()).await.unwrap().is_done());
+    let refused = other.update(&second, hook.updated_at, Revision::ANY, &entry()).await.unwrap();
     assert_eq!(refused, ConfigChange::Conflict);
     assert_eq!(other.load().await.unwrap(), std::slice::from_ref(&first));
-    assert!(other.update(&second, first.updated_at, Revision::ANY).await.unwrap().is_done());
+    assert!(other.update(&second, first.updated_at, Revision::ANY, &entry()).await.unwrap().is_done());
     assert_eq!(one.load().await.unwrap(), [second]);
 }
 
@@ -171,14 +171,14 @@ fn login(tenant: TenantId, secret: &str) -> Login {
 pub async fn a_change_on_a_stale_basis_is_refused(nodes: &[World]) {
     let (one, other) = (&nodes[0].storage, &nodes[1].storage);
     let (version, wasm) = plugin(TENANT, "used", 1);
-    one.plugins.insert(&version, wasm, Revision::ANY).await.unwrap();
-    one.tenants.insert_project(&project(1), Revision::ANY).await.unwrap();
+    one.plugins.insert(&version, wasm, Revision::ANY, &entry()).await.unwrap();
+    one.tenants.insert_project(&project(1), Revision::ANY, &entry()).await.unwrap();
     let basis = other.directory.revision().await.unwrap();
     // Another tenant's change is no obstacle, and one of the same tenant is.
     let of_other = Hook { tenant: OTHER_TENANT, ..nodes[0].hook() };
-    one.hooks.insert(&of_other, basis).await.unwrap();
+    one.hooks.insert(&of_other, basis, &entry()).await.unwrap();
     let hook = nodes[0].hook();
-    assert!(one.hooks.insert(&hook, basis).await.unwrap().is_done());
+    assert!(one.hooks.insert(&hook, basis, &entry()).await.unwrap().is_done());
     let token = DomainToken {
         id: "1".to_owned(),
         tenant: TENANT,
@@ -189,26 +189,29 @@ pub async fn a_change_on_a_stale_basis_is_refused(nodes: &[World]) {
     };
     let (second, _) = plugin(TENANT, "used", 2);
     let refused = [
-        other.plugins.delete(TENANT, &version.name, basis).await,
-        other.plugins.delete_version(TENANT, &version.name, 1, basis).await,
-        other.plugins.insert(&second, wasm, basis).await,
-        other.tenants.delete_project(TENANT, 1, basis).await,
-        other.tenants.insert_project(&project(2), basis).await,
-        other.hooks.insert(&nodes[1].hook(), basis).await,
-        other.hooks.update(&hook, hook.updated_at, basis).await,
-        other.access.insert_token(&token, basis).await,
+        other.plugins.delete(TENANT, &version.name, basis, &entry()).await,
+        other.plugins.delete_version(TENANT, &version.name, 1, basis, &entry()).await,
+        other.plugins.insert(&second, wasm, basis, &entry()).await,
+        other.tenants.delete_project(TENANT, 1, basis, &entry()).await,
+        other.tenants.insert_project(&project(2), basis, &entry()).await,
+        other.hooks.insert(&nodes[1].hook(), basis, &entry()).await,
+        other.hooks.update(&hook, hook.updated_at, basis, &entry()).await,
+        other.access.insert_token(&token, basis, &entry()).await,
     ];
     for (number, change) in refused.into_iter().enumerate() {
         assert_eq!(change.unwrap(), ConfigChange::Conflict, "{number}");
     }
     let basis = other.directory.revision().await.unwrap();
-    one.access.insert_login(&login(OTHER_TENANT, "same"), basis).await.unwrap();
-    let twin = other.access.insert_login(&login(TENANT, "same"), basis).await.unwrap();
+    one.access.insert_login(&login(OTHER_TENANT, "same"), basis, &entry()).await.unwrap();
+    let twin = other.access.insert_login(&login(TENANT, "same"), basis, &entry()).await.unwrap();
     assert_eq!(twin, ConfigChange::Conflict, "a password would be for either");
-    assert!(other.access.insert_login(&login(TENANT, "another"), basis).await.unwrap().is_done());
+    assert!(other.access.insert_login(&login(TENANT, "another"), basis, &entry()).await.unwrap().is_done());
     let basis = other.directory.revision().await.unwrap();
-    assert!(other.tenants.delete_project(TENANT, 1, basis).await.unwrap().is_done());
-    assert_eq!(other.tenants.delete_project(TENANT, 1, Revision::ANY).await.unwrap(), ConfigChange::Missing);
+    assert!(other.tenants.delete_project(TENANT, 1, basis, &entry()).await.unwrap().is_done());
+    assert_eq!(
+        other.tenants.delete_project(TENANT, 1, Revision::ANY, &entry()).await.unwrap(),
+        ConfigChange::Missing
+    );
 }
 
 /// In one step from any revision, with what each thing is now.
@@ -233,18 +236,20 @@ pub async fn all_nodes_see_what_changed(nodes: &[World]) {
         name: String::new(),
         scopes: Scopes::all(),
         hash: [u8::try_from(id).unwrap(); 32],
+        prefix: None,
+        expires_at: None,
         created_at: NOW,
     };
-    one.tenants.insert_tenant(&tenant).await.unwrap();
-    one.tenants.insert_key(&key(1), Revision::ANY).await.unwrap();
-    one.tenants.insert_key(&key(2), Revision::ANY).await.unwrap();
+    one.tenants.insert_tenant(&tenant, &entry()).await.unwrap();
+    one.tenants.insert_key(&key(1), Revision::ANY, &entry()).await.unwrap();
+    one.tenants.insert_key(&key(2), Revision::ANY, &entry()).await.unwrap();
     let hook = nodes[0].hook();
-    one.hooks.insert(&hook, Revision::ANY).await.unwrap();
+    one.hooks.insert(&hook, Revision::ANY, &entry()).await.unwrap();
     let changed = Hook { updated_at: UnixMillis(hook.updated_at.0 + 1), ..hook.clone() };
-    one.hooks.update(&changed, hook.updated_at, Revision::ANY).await.unwrap();
+    one.hooks.update(&changed, hook.updated_at, Revision::ANY, &entry()).await.unwrap();
     let (version, wasm) = plugin(TENANT, "p", 1);
-    one.plugins.insert(&version, wasm, Revision::ANY).await.unwrap();
-    one.access.insert_login(&login(TENANT, "secret"), Revision::ANY).await.unwrap();
+    one.plugins.insert(&version, wasm, Revision::ANY, &entry()).await.unwrap();
+    one.access.insert_login(&login(TENANT, "secret"), Revision::ANY, &entry()).await.unwrap();
     let (middle, seen) = changes(start).await;
     let expected = [
         ConfigItem::Tenant(TENANT, Some(tenant)),
@@ -257,9 +262,9 @@ pub async fn all_nodes_see_what_changed(nodes: &[World]) {
     assert_eq!(seen.len(), expected.len(), "{seen:?}");
     assert!(expected.iter().all(|item| seen.contains(item)), "{seen:?}");
     // What was revoked is gone for all.
-    assert!(one.tenants.delete_key(TENANT, KeyId(1)).await.unwrap().is_done());
-    one.hooks.delete(TENANT, hook.id).await.unwrap().unwrap().cancelling.await.unwrap();
-    assert!(one.plugins.delete(TENANT, &version.name, Revision::ANY).await.unwrap().is_done());
+    assert!(one.tenants.delete_key(TENANT, KeyId(1), &entry()).await.unwrap().is_done());
+    one.hooks.delete(TENANT, hook.id, &entry()).await.unwrap().unwrap().cancelling.await.unwrap();
+    assert!(one.plugins.delete(TENANT, &version.name, Revision::ANY, &entry()).await.unwrap().is_done());
     let (end, seen) = changes(middle).await;
     assert_eq!(end.0, middle.0 + 3);
     for gone in [

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, request};
+use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry, request};
 use crate::domain::attempt::{LogLevel, LogLine, ResolvedPlugin, UnreachableKind};
 use crate::domain::{
     Attempt, AttemptId, Delivery, DeliveryState, Digest, Fault, FaultKind, HookId, LeaseId, Outcome, Request,
@@ -151,7 +151,7 @@ pub async fn a_delivery_that_succeeds_while_it_is_cancelled_has_succeeded(world:
         world.delivery_in(hook, DeliveryState::Delivering).await,
     );
     world.storage.deliveries.cancel(TENANT, first).await.unwrap();
-    world.storage.hooks.delete(TENANT, hook).await.unwrap().unwrap().cancelling.await.unwrap();
+    world.storage.hooks.delete(TENANT, hook, &entry()).await.unwrap().unwrap().cancelling.await.unwrap();
     for id in [first, second] {
         assert_eq!(world.delivery(id).await.state, DeliveryState::Cancelled);
         world.record(world.record_of(id, DeliveryState::Succeeded)).await;

@@ -7,7 +7,7 @@ use super::directory_log;
 use super::errors::taken;
 use super::rows::is_text;
 use super::stores::PostgresStores;
-use crate::domain::{DomainToken, Login, TenantId};
+use crate::domain::{AuditEntry, DomainToken, Login, TenantId};
 use crate::storage::columns::{
     LoginRow, TokenRow, has_same_secret, login_context_of, login_from_row, token_from_row,
 };
@@ -25,29 +25,45 @@ impl AccessStore for PostgresStores {
         Ok((logins.collect(), tokens.into_iter().map(token_from_row).collect()))
     }
 
-    async fn insert_login(&self, login: &Login, basis: Revision) -> Result<ConfigChange, StorageError> {
+    async fn insert_login(
+        &self,
+        login: &Login,
+        basis: Revision,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         self.change(async |connection: &mut PgConnection| {
-            insert_login(connection, &self.session.vault, login, basis).await
+            insert_login(connection, &self.session.vault, (login, basis), entry).await
         })
         .await
     }
 
-    async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<ConfigChange, StorageError> {
+    async fn delete_login(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         if !is_text(name) {
             return Ok(ConfigChange::Missing);
         }
         let query = sqlx::query("DELETE FROM logins WHERE name = $1 AND tenant_id = $2");
-        self.change_one(ConfigKey::Login(tenant, name.to_owned()), query.bind(name).bind(tenant.0)).await
+        let key = ConfigKey::Login(tenant, name.to_owned());
+        self.change_one((key, entry), query.bind(name).bind(tenant.0)).await
     }
 
-    async fn insert_token(&self, token: &DomainToken, basis: Revision) -> Result<ConfigChange, StorageError> {
+    async fn insert_token(
+        &self,
+        token: &DomainToken,
+        basis: Revision,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         let sql = "INSERT INTO domain_tokens (id, tenant_id, role, enabled, expires_at, created_at) \
             VALUES ($1, $2, $3, $4, $5, $6)";
         let query = sqlx::query(sql).bind(&token.id).bind(token.tenant.0).bind(&token.role);
         let query = query.bind(token.enabled).bind(token.expires_at.0).bind(token.created_at.0);
         let what = |_: &str| format!("the token {}", token.id);
         let key = ConfigKey::Token(token.tenant, token.id.clone());
-        self.insert_one((token.tenant, basis), key, query, what).await
+        self.insert_one((token.tenant, basis), (key, entry), query, what).await
     }
 
     async fn enable_token(
@@ -55,21 +71,28 @@ impl AccessStore for PostgresStores {
         tenant: TenantId,
         id: &str,
         enabled: bool,
+        entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
         if !is_text(id) {
             return Ok(ConfigChange::Missing);
         }
         let query = sqlx::query("UPDATE domain_tokens SET enabled = $1 WHERE id = $2 AND tenant_id = $3");
         let query = query.bind(enabled).bind(id).bind(tenant.0);
-        self.change_one(ConfigKey::Token(tenant, id.to_owned()), query).await
+        self.change_one((ConfigKey::Token(tenant, id.to_owned()), entry), query).await
     }
 
-    async fn delete_token(&self, tenant: TenantId, id: &str) -> Result<ConfigChange, StorageError> {
+    async fn delete_token(
+        &self,
+        tenant: TenantId,
+        id: &str,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         if !is_text(id) {
             return Ok(ConfigChange::Missing);
         }
         let query = sqlx::query("DELETE FROM domain_tokens WHERE id = $1 AND tenant_id = $2");
-        self.change_one(ConfigKey::Token(tenant, id.to_owned()), query.bind(id).bind(tenant.0)).await
+        let key = ConfigKey::Token(tenant, id.to_owned());
+        self.change_one((key, entry), query.bind(id).bind(tenant.0)).await
     }
 }
 
@@ -77,8 +100,8 @@ impl AccessStore for PostgresStores {
 async fn insert_login(
     connection: &mut PgConnection,
     vault: &Vault,
-    login: &Login,
-    basis: Revision,
+    (login, basis): (&Login, Revision),
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     if directory_log::is_stale(connection, login.tenant, basis).await? {
         return Ok(ConfigChange::Conflict);
@@ -93,7 +116,7 @@ async fn insert_login(
     let inserted = query.bind(login.created_at.0).execute(&mut *connection).await;
     inserted.map_err(|error| taken(error, |_| format!("the login \"{}\"", login.name)))?;
     let key = ConfigKey::Login(login.tenant, login.name.clone());
-    directory_log::add(connection, &key).await.map(ConfigChange::Done)
+    directory_log::add(connection, &key, entry).await.map(ConfigChange::Done)
 }
 
 /// Whether another tenant has a login with the same name and secret.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx_postgres::PgConnection;
 
 use super::stores::PostgresStores;
-use super::{access, hooks, plugins, tenants};
+use super::{access, hooks, keys, plugins, tenants};
 use crate::storage::columns::config_key_from_row;
 use crate::storage::{Changes, ConfigItem, ConfigKey, DirectoryStore, Revision, StorageError};
 
@@ -66,6 +66,9 @@ impl PostgresStores {
             }
             ConfigKey::Key(tenant, id) => {
                 ConfigItem::Key(tenant, id, tenants::key(connection, tenant, id).await?)
+            }
+            ConfigKey::OperatorKey(id) => {
+                ConfigItem::OperatorKey(id, keys::operator_key(connection, id).await?)
             }
             ConfigKey::Login(tenant, name) => {
                 let login = access::login(connection, vault, tenant, &name).await?;

@@ -5,9 +5,10 @@
 
 use sqlx_postgres::{PgConnection, PgTransaction};
 
+use super::audit;
 use super::errors::taken;
 use super::stores::{PostgresStores, Statement};
-use crate::domain::TenantId;
+use crate::domain::{AuditEntry, TenantId};
 use crate::storage::columns::config_key_columns;
 use crate::storage::{ConfigChange, ConfigKey, Revision, StorageError};
 
@@ -25,8 +26,18 @@ pub async fn is_stale(
     Ok(sqlx::query_scalar(sql).bind(basis.0).bind(tenant.0).fetch_one(connection).await?)
 }
 
-/// Adds a change, in the transaction that makes it.
-pub async fn add(connection: &mut PgConnection, key: &ConfigKey) -> Result<Revision, StorageError> {
+/// Adds a change and its entry in the audit log, in the transaction that makes it.
+pub async fn add(
+    connection: &mut PgConnection,
+    key: &ConfigKey,
+    entry: &AuditEntry,
+) -> Result<Revision, StorageError> {
+    audit::add(connection, entry).await?;
+    count(connection, key).await
+}
+
+/// Adds a change that belongs to another one of its transaction, which has the entry in the audit log.
+pub async fn count(connection: &mut PgConnection, key: &ConfigKey) -> Result<Revision, StorageError> {
     let (kind, tenant, name) = config_key_columns(key);
     let sql = "WITH counted AS (UPDATE directory_revision SET revision = revision + 1 RETURNING revision), \
         old AS (DELETE FROM directory_changes WHERE revision <= (SELECT revision FROM counted) - $4) \
@@ -66,7 +77,7 @@ impl PostgresStores {
     pub async fn insert_one(
         &self,
         (tenant, basis): (TenantId, Revision),
-        key: ConfigKey,
+        (key, entry): (ConfigKey, &AuditEntry),
         query: Statement<'_>,
         what: impl FnOnce(&str) -> String,
     ) -> Result<ConfigChange, StorageError> {
@@ -75,7 +86,7 @@ impl PostgresStores {
                 return Ok(ConfigChange::Conflict);
             }
             query.execute(&mut *connection).await.map_err(|error| taken(error, what))?;
-            add(connection, &key).await.map(ConfigChange::Done)
+            add(connection, &key, entry).await.map(ConfigChange::Done)
         })
         .await
     }
@@ -83,14 +94,14 @@ impl PostgresStores {
     /// Changes or deletes a row of configuration.
     pub async fn change_one(
         &self,
-        key: ConfigKey,
+        (key, entry): (ConfigKey, &AuditEntry),
         query: Statement<'_>,
     ) -> Result<ConfigChange, StorageError> {
         self.change(async move |connection: &mut PgConnection| {
             if query.execute(&mut *connection).await?.rows_affected() == 0 {
                 return Ok(ConfigChange::Missing);
             }
-            add(connection, &key).await.map(ConfigChange::Done)
+            add(connection, &key, entry).await.map(ConfigChange::Done)
         })
         .await
     }

@@ -4,9 +4,12 @@ use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 use sqlx_postgres::PgConnection;
 
+use super::audit;
 use super::engine_state;
 use super::stores::PostgresStores;
-use crate::domain::{DeliveryId, EventKey, HookHealth, HookId, OrderingScope, TenantId, UnixMillis};
+use crate::domain::{
+    AuditEntry, DeliveryId, EventKey, HookHealth, HookId, OrderingScope, TenantId, UnixMillis,
+};
 use crate::storage::columns::{HealthRow, health_from_row, health_to_row, readable};
 use crate::storage::hook_states::{MAX_VISITED, PAUSED, cut, paused_from_value, paused_to_value, visited};
 use crate::storage::{
@@ -87,12 +90,22 @@ impl HookStateStore for PostgresStores {
         paused_from_value(engine_state::get(self.pool(), PAUSED).await?)
     }
 
-    async fn set_paused(&self, since: Option<UnixMillis>) -> Result<(), StorageError> {
-        if let Some(since) = since {
-            return engine_state::set(self.pool(), PAUSED, &paused_to_value(since)).await;
-        }
-        sqlx::query("DELETE FROM engine_state WHERE name = $1").bind(PAUSED).execute(self.pool()).await?;
-        Ok(())
+    async fn set_paused(&self, since: Option<UnixMillis>, entry: &AuditEntry) -> Result<(), StorageError> {
+        let setting = async {
+            let mut transaction = self.pool().begin_change().await?;
+            match since {
+                Some(since) => {
+                    engine_state::set(&mut *transaction, PAUSED, &paused_to_value(since)).await?;
+                }
+                None => {
+                    let removing = sqlx::query("DELETE FROM engine_state WHERE name = $1").bind(PAUSED);
+                    removing.execute(&mut *transaction).await?;
+                }
+            }
+            audit::add(&mut transaction, entry).await?;
+            Ok::<_, StorageError>(transaction.commit().await?)
+        };
+        self.pool().bounded(setting).await
     }
 
     async fn unfinished(&self, hook: HookId, most: u32) -> Result<u32, StorageError> {

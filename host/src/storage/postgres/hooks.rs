@@ -8,7 +8,7 @@ use super::directory_log;
 use super::errors::taken;
 use super::nodes;
 use super::stores::{PostgresStores, Statement};
-use crate::domain::{Hook, HookId, TenantId, UnixMillis};
+use crate::domain::{AuditEntry, Hook, HookId, TenantId, UnixMillis};
 use crate::storage::columns::{HookRow, readable};
 use crate::storage::{Cancelling, ConfigChange, ConfigKey, HookDeletion, HookStore, Revision, StorageError};
 use crate::vault::Vault;
@@ -31,9 +31,15 @@ impl HookStore for PostgresStores {
         Ok(hooks)
     }
 
-    async fn insert(&self, hook: &Hook, basis: Revision) -> Result<ConfigChange, StorageError> {
+    async fn insert(
+        &self,
+        hook: &Hook,
+        basis: Revision,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         let row = HookRow::of(hook, &self.session.vault)?;
-        self.change(async |connection: &mut PgConnection| insert(connection, row, hook, basis).await).await
+        self.change(async |connection: &mut PgConnection| insert(connection, row, (hook, basis), entry).await)
+            .await
     }
 
     async fn update(
@@ -41,20 +47,26 @@ impl HookStore for PostgresStores {
         hook: &Hook,
         expected: UnixMillis,
         basis: Revision,
+        entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
         let row = HookRow::of(hook, &self.session.vault)?;
         self.change(async |connection: &mut PgConnection| {
-            update(connection, row, (hook, expected), basis).await
+            update(connection, row, (hook, expected, basis), entry).await
         })
         .await
     }
 
     /// The hook goes first. Its deliveries follow in transactions of their own, so that a large backlog does not block others.
     /// After a crash in between, [`recover`](crate::storage::DeliveryStore::recover) finishes the work.
-    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<Option<HookDeletion>, StorageError> {
+    async fn delete(
+        &self,
+        tenant: TenantId,
+        id: HookId,
+        entry: &AuditEntry,
+    ) -> Result<Option<HookDeletion>, StorageError> {
         let deletion = async {
             let mut transaction = self.begin_change().await?;
-            let revision = delete(&mut transaction, tenant, id).await?;
+            let revision = delete(&mut transaction, (tenant, id), entry).await?;
             transaction.commit().await?;
             Ok::<_, StorageError>(revision)
         };
@@ -70,8 +82,8 @@ impl HookStore for PostgresStores {
 async fn insert(
     connection: &mut PgConnection,
     row: HookRow,
-    hook: &Hook,
-    basis: Revision,
+    (hook, basis): (&Hook, Revision),
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     if directory_log::is_stale(connection, hook.tenant, basis).await? {
         return Ok(ConfigChange::Conflict);
@@ -82,15 +94,16 @@ async fn insert(
         $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
     let inserted = bind(sql, row).execute(&mut *connection).await;
     inserted.map_err(|error| taken(error, |_| format!("the id {}", hook.id)))?;
-    directory_log::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
+    let key = ConfigKey::Hook(hook.tenant, hook.id);
+    directory_log::add(connection, &key, entry).await.map(ConfigChange::Done)
 }
 
 /// Replaces the hook if it was last changed at `expected`.
 async fn update(
     connection: &mut PgConnection,
     row: HookRow,
-    (hook, expected): (&Hook, UnixMillis),
-    basis: Revision,
+    (hook, expected, basis): (&Hook, UnixMillis, Revision),
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     let sql = "SELECT updated_at FROM hooks WHERE id = $1 AND tenant_id = $2";
     let query = sqlx::query_scalar(sql).bind(hook.id.0).bind(hook.tenant.0);
@@ -104,7 +117,8 @@ async fn update(
         surface_members = $13, project = $14, preflight = $15, \"authorization\" = $16, authorization_enabled = $17, \
         sealed = $18, masked_headers = $19, options = $20 WHERE id = $21 AND tenant_id = $22";
     bind(sql, row).execute(&mut *connection).await?;
-    directory_log::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
+    let key = ConfigKey::Hook(hook.tenant, hook.id);
+    directory_log::add(connection, &key, entry).await.map(ConfigChange::Done)
 }
 
 /// One hook; none if its row is damaged.
@@ -122,8 +136,8 @@ pub async fn hook(
 /// `None` if there was none.
 async fn delete(
     connection: &mut PgConnection,
-    tenant: TenantId,
-    id: HookId,
+    (tenant, id): (TenantId, HookId),
+    entry: &AuditEntry,
 ) -> Result<Option<Revision>, StorageError> {
     let query = sqlx::query("DELETE FROM hooks WHERE id = $1 AND tenant_id = $2").bind(id.0).bind(tenant.0);
     if query.execute(&mut *connection).await?.rows_affected() == 0 {
@@ -132,7 +146,7 @@ async fn delete(
     sqlx::query("DELETE FROM hook_health WHERE hook_id = $1").bind(id.0).execute(&mut *connection).await?;
     let sql = "INSERT INTO deleted_hooks (id) VALUES ($1) ON CONFLICT DO NOTHING";
     sqlx::query(sql).bind(id.0).execute(&mut *connection).await?;
-    directory_log::add(connection, &ConfigKey::Hook(tenant, id)).await.map(Some)
+    directory_log::add(connection, &ConfigKey::Hook(tenant, id), entry).await.map(Some)
 }
 
 fn bind(sql: &'static str, row: HookRow) -> Statement<'static> {

@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use sqlx_postgres::PgConnection;
 
+use super::audit;
 use super::delivery_notes;
 use super::stores::PostgresStores;
 use crate::domain::{
-    DeliveryFilter, DeliveryId, DeliveryState, EventKey, HookId, Job, JobId, JobState, JobWork, Lease,
-    RetrySchedule, TenantId, UnixMillis,
+    AuditEntry, DeliveryFilter, DeliveryId, DeliveryState, EventKey, HookId, Job, JobId, JobState, JobWork,
+    Lease, RetrySchedule, TenantId, UnixMillis,
 };
 use crate::storage::columns::{
     JobRow, count_column, ids_to_text, job_columns, job_from_row, job_state_code, job_work_to_text, readable,
@@ -30,7 +31,7 @@ macro_rules! free {
 
 #[async_trait]
 impl JobStore for PostgresStores {
-    async fn insert_job(&self, job: &Job, most: u32) -> Result<bool, StorageError> {
+    async fn insert_job(&self, job: &Job, most: u32, entry: &AuditEntry) -> Result<bool, StorageError> {
         let (work, sealed) = (job_work_to_text(&job.work)?, sealed_settings(job, &self.session.vault)?);
         self.repeat_on_conflict(|| async {
             let mut transaction = self.pool().begin().await?;
@@ -50,8 +51,12 @@ impl JobStore for PostgresStores {
             let query = query.bind(job.started_by.map(|key| key.0)).bind(job_state_code(job.state));
             let query = query.bind(job.progress.examined_to).bind(job.progress.next_due_at.0);
             let inserted = query.bind(i64::from(most)).bind(&sealed).execute(&mut *transaction).await?;
+            let is_new = inserted.rows_affected() > 0;
+            if is_new {
+                audit::add(&mut transaction, entry).await?;
+            }
             transaction.commit().await?;
-            Ok(inserted.rows_affected() > 0)
+            Ok(is_new)
         })
         .await
     }
@@ -87,13 +92,21 @@ impl JobStore for PostgresStores {
         id: JobId,
         to: JobState,
         now: UnixMillis,
+        entry: &AuditEntry,
     ) -> Result<Option<Job>, StorageError> {
         let from: Vec<i64> = to.reached_from().iter().map(|state| job_state_code(*state)).collect();
         let sql = "UPDATE jobs SET state = $1, lease_id = NULL, \
             finished_at = CASE WHEN $1 < 2 THEN NULL ELSE coalesce(finished_at, $2) END \
             WHERE id = $3 AND tenant_id = $4 AND state = ANY ($5)";
-        let query = sqlx::query(sql).bind(job_state_code(to)).bind(now.0).bind(id.0).bind(tenant.0);
-        query.bind(from).execute(self.pool()).await?;
+        self.repeat_on_conflict(|| async {
+            let mut transaction = self.pool().begin().await?;
+            let query = sqlx::query(sql).bind(job_state_code(to)).bind(now.0).bind(id.0).bind(tenant.0);
+            if query.bind(&from).execute(&mut *transaction).await?.rows_affected() > 0 {
+                audit::add(&mut transaction, entry).await?;
+            }
+            Ok(transaction.commit().await?)
+        })
+        .await?;
         self.job(tenant, id).await
     }
 

@@ -11,6 +11,7 @@
 mod accepting;
 mod acceptor;
 mod access;
+mod audit;
 mod changes;
 mod claim_bounds;
 mod claims;
@@ -35,6 +36,7 @@ mod interval;
 mod jobs;
 mod kept_bodies;
 mod kept_connections;
+mod keys;
 mod lease_ending;
 mod listing;
 mod lost_leases;

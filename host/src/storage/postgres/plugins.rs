@@ -6,7 +6,7 @@ use sqlx_postgres::PgConnection;
 use super::directory_log;
 use super::errors::taken;
 use super::stores::PostgresStores;
-use crate::domain::{Digest, PluginName, PluginVersion, TenantId};
+use crate::domain::{AuditEntry, Digest, PluginName, PluginVersion, TenantId};
 use crate::storage::columns::{STANDARD, VersionRow, damaged, readable, to_json, version_from_row};
 use crate::storage::{ConfigChange, ConfigKey, PluginStore, Revision, StorageError};
 
@@ -24,9 +24,12 @@ impl PluginStore for PostgresStores {
         version: &PluginVersion,
         wasm: &[u8],
         basis: Revision,
+        entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        self.change(async |connection: &mut PgConnection| insert(connection, version, wasm, basis).await)
-            .await
+        self.change(async |connection: &mut PgConnection| {
+            insert(connection, (version, wasm), basis, entry).await
+        })
+        .await
     }
 
     async fn delete(
@@ -34,9 +37,10 @@ impl PluginStore for PostgresStores {
         tenant: TenantId,
         name: &PluginName,
         basis: Revision,
+        entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
         self.change(async |connection: &mut PgConnection| {
-            delete(connection, (tenant, basis), name, None).await
+            delete(connection, (tenant, basis), (name, None), entry).await
         })
         .await
     }
@@ -47,9 +51,10 @@ impl PluginStore for PostgresStores {
         name: &PluginName,
         version: u32,
         basis: Revision,
+        entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
         self.change(async |connection: &mut PgConnection| {
-            delete(connection, (tenant, basis), name, Some(version)).await
+            delete(connection, (tenant, basis), (name, Some(version)), entry).await
         })
         .await
     }
@@ -62,9 +67,9 @@ impl PluginStore for PostgresStores {
 
 async fn insert(
     connection: &mut PgConnection,
-    version: &PluginVersion,
-    wasm: &[u8],
+    (version, wasm): (&PluginVersion, &[u8]),
     basis: Revision,
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     let owner = version.tenant.unwrap_or(STANDARD);
     if directory_log::is_stale(connection, owner, basis).await? {
@@ -85,7 +90,7 @@ async fn insert(
     let sql = "INSERT INTO plugin_blobs (digest, wasm) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
     sqlx::query(sql).bind(version.digest.0.as_slice()).bind(wasm).execute(&mut *connection).await?;
     let key = ConfigKey::Plugin(owner, version.name.clone());
-    directory_log::add(connection, &key).await.map(ConfigChange::Done)
+    directory_log::add(connection, &key, entry).await.map(ConfigChange::Done)
 }
 
 /// The versions of one plugin, oldest first; damaged rows are left out.
@@ -105,8 +110,8 @@ pub async fn versions(
 async fn delete(
     connection: &mut PgConnection,
     (tenant, basis): (TenantId, Revision),
-    name: &PluginName,
-    version: Option<u32>,
+    (name, version): (&PluginName, Option<u32>),
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     if directory_log::is_stale(connection, tenant, basis).await? {
         return Ok(ConfigChange::Conflict);
@@ -122,5 +127,6 @@ async fn delete(
     if digests.is_empty() {
         return Ok(ConfigChange::Missing);
     }
-    directory_log::add(connection, &ConfigKey::Plugin(tenant, name.clone())).await.map(ConfigChange::Done)
+    let key = ConfigKey::Plugin(tenant, name.clone());
+    directory_log::add(connection, &key, entry).await.map(ConfigChange::Done)
 }

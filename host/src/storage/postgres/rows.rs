@@ -25,6 +25,7 @@ pub async fn greatest_id(executor: impl PgExecutor<'_>, end: i64) -> Result<i64,
         (SELECT max(id) FROM tenants WHERE id < $1), (SELECT max(id) FROM api_keys WHERE id < $1), \
         (SELECT max(id) FROM hooks WHERE id < $1), \
         (SELECT max(id) FROM jobs WHERE id < $1), (SELECT max(id) FROM attempts WHERE id < $1), \
+        (SELECT max(id) FROM operator_keys WHERE id < $1), (SELECT max(id) FROM audit_log WHERE id < $1), \
         (SELECT max(greatest(id, lease_id)) FROM unfinished_deliveries WHERE id < $1 AND coalesce(lease_id, 0) < $1), \
         (SELECT max(greatest(key, (SELECT max(d) FROM unnest(delivery_ids) d))) FROM \
             (SELECT key, delivery_ids FROM events WHERE key < $1 ORDER BY key DESC LIMIT 10000) newest)), 0)";

@@ -5,7 +5,7 @@ use sqlx_postgres::PgConnection;
 
 use super::directory_log;
 use super::stores::PostgresStores;
-use crate::domain::{EventKey, RemovedRows, Tenant, TenantDeletion, TenantId, UnixMillis};
+use crate::domain::{AuditEntry, EventKey, RemovedRows, Tenant, TenantDeletion, TenantId, UnixMillis};
 use crate::storage::columns::{count_column, tenant_options_to_json};
 use crate::storage::tenant_deletions::{
     DELIVERIES_AT_ONCE, DeletionRow, EVENTS_VISITED, ROWS_AT_ONCE, deletion_from_row,
@@ -48,10 +48,17 @@ const HAS_PLUGINS: &str = "SELECT EXISTS (SELECT FROM plugin_versions WHERE owne
 
 #[async_trait]
 impl TenantDeletionStore for PostgresStores {
-    async fn begin(&self, tenant: &Tenant, deletion: &TenantDeletion) -> Result<ConfigChange, StorageError> {
+    async fn begin(
+        &self,
+        tenant: &Tenant,
+        deletion: &TenantDeletion,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         let options = tenant_options_to_json(&tenant.options)?;
-        self.change(async |connection: &mut PgConnection| begin(connection, tenant, options, deletion).await)
-            .await
+        self.change(async |connection: &mut PgConnection| {
+            begin(connection, (tenant, options), deletion, entry).await
+        })
+        .await
     }
 
     async fn deletion(&self, tenant: TenantId) -> Result<Option<TenantDeletion>, StorageError> {
@@ -95,7 +102,12 @@ impl TenantDeletionStore for PostgresStores {
         Ok(if has_plugins { DeletionStep::Removed(deletion.clone()) } else { DeletionStep::Empty })
     }
 
-    async fn end(&self, deletion: &TenantDeletion, now: UnixMillis) -> Result<ConfigChange, StorageError> {
+    async fn end(
+        &self,
+        deletion: &TenantDeletion,
+        now: UnixMillis,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         let tenant = deletion.tenant;
         self.change(async |connection: &mut PgConnection| {
             let sql =
@@ -105,7 +117,7 @@ impl TenantDeletionStore for PostgresStores {
             if query.execute(&mut *connection).await?.rows_affected() == 0 {
                 return Ok(ConfigChange::Missing);
             }
-            directory_log::add(connection, &ConfigKey::Tenant(tenant)).await.map(ConfigChange::Done)
+            directory_log::add(connection, &ConfigKey::Tenant(tenant), entry).await.map(ConfigChange::Done)
         })
         .await
     }
@@ -160,9 +172,9 @@ impl PostgresStores {
 
 async fn begin(
     connection: &mut PgConnection,
-    tenant: &Tenant,
-    options: String,
+    (tenant, options): (&Tenant, String),
     deletion: &TenantDeletion,
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     let sql = "UPDATE tenants SET name = $1, client_id = NULL, options = $2 WHERE id = $3";
     let query = sqlx::query(sql).bind(&tenant.name).bind(options).bind(tenant.id.0);
@@ -177,7 +189,7 @@ async fn begin(
         "UPDATE jobs SET state = 3, lease_id = NULL, finished_at = $1 WHERE tenant_id = $2 AND state < 2";
     let query = sqlx::query(sql).bind(deletion.requested_at.0).bind(tenant.id.0);
     query.execute(&mut *connection).await?;
-    directory_log::add(connection, &ConfigKey::Tenant(tenant.id)).await.map(ConfigChange::Done)
+    directory_log::add(connection, &ConfigKey::Tenant(tenant.id), entry).await.map(ConfigChange::Done)
 }
 
 async fn remove_deliveries(

@@ -7,7 +7,7 @@ use sqlx_postgres::PgConnection;
 
 use super::testing::TestDatabase;
 use super::*;
-use crate::domain::{DeliveryState, Tenant, TenantId, TenantOptions};
+use crate::domain::{AuditEntry, DeliveryState, Tenant, TenantId, TenantOptions};
 use crate::storage::conformance::{LEASE_END, NOW, TENANT, World};
 use crate::storage::{
     Database as _, DeliveryQuery, NodeActivity, NodeReport, NodeState, RetryPolicy, Storage, StorageError,
@@ -178,7 +178,7 @@ async fn a_text_that_cannot_be_stored_is_an_error_of_its_own() {
     let options = TenantOptions::default();
     let tenant =
         Tenant { id: TenantId(9), name: "a\0b".to_owned(), client_id: None, options, created_at: NOW };
-    let refused = opened.stores().tenants.insert_tenant(&tenant).await;
+    let refused = opened.stores().tenants.insert_tenant(&tenant, &AuditEntry::of_test()).await;
     assert!(matches!(refused, Err(StorageError::Unstorable)), "{refused:?}");
 }
 

@@ -7,7 +7,7 @@ use super::directory_log;
 use super::errors::taken;
 use super::rows::{LoginRow, TokenRow, has_same_secret, login_context_of, login_from_row, token_from_row};
 use super::stores::SqliteStores;
-use crate::domain::{DomainToken, Login, TenantId};
+use crate::domain::{AuditEntry, DomainToken, Login, TenantId};
 use crate::storage::{AccessStore, ConfigChange, ConfigKey, Revision, StorageError};
 use crate::vault::Vault;
 
@@ -22,27 +22,42 @@ impl AccessStore for SqliteStores {
         Ok((logins.collect(), tokens.into_iter().map(token_from_row).collect()))
     }
 
-    async fn insert_login(&self, login: &Login, basis: Revision) -> Result<ConfigChange, StorageError> {
+    async fn insert_login(
+        &self,
+        login: &Login,
+        basis: Revision,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         self.health.check_space()?;
         let mut writer = self.writer().await;
-        let inserted = insert_login(writer.begin().await?, &self.vault, login, basis).await;
+        let inserted = insert_login(writer.begin().await?, &self.vault, (login, basis), entry).await;
         writer.finish(inserted).await
     }
 
-    async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<ConfigChange, StorageError> {
+    async fn delete_login(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         let query = sqlx::query("DELETE FROM logins WHERE name = ? AND tenant_id = ?");
         let key = ConfigKey::Login(tenant, name.to_owned());
-        self.change_one(key, query.bind(name.to_owned()).bind(tenant.0)).await
+        self.change_one((key, entry), query.bind(name.to_owned()).bind(tenant.0)).await
     }
 
-    async fn insert_token(&self, token: &DomainToken, basis: Revision) -> Result<ConfigChange, StorageError> {
+    async fn insert_token(
+        &self,
+        token: &DomainToken,
+        basis: Revision,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         let sql = "INSERT INTO domain_tokens (id, tenant_id, role, enabled, expires_at, created_at) \
             VALUES (?, ?, ?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(&token.id).bind(token.tenant.0).bind(&token.role);
         let query = query.bind(token.enabled).bind(token.expires_at.0).bind(token.created_at.0);
         let what = |_: &str| format!("the token {}", token.id);
         let key = ConfigKey::Token(token.tenant, token.id.clone());
-        self.insert_one((token.tenant, basis), key, query, what).await
+        self.insert_one((token.tenant, basis), (key, entry), query, what).await
     }
 
     async fn enable_token(
@@ -50,16 +65,22 @@ impl AccessStore for SqliteStores {
         tenant: TenantId,
         id: &str,
         enabled: bool,
+        entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
         let query = sqlx::query("UPDATE domain_tokens SET enabled = ? WHERE id = ? AND tenant_id = ?");
         let key = ConfigKey::Token(tenant, id.to_owned());
-        self.change_one(key, query.bind(enabled).bind(id.to_owned()).bind(tenant.0)).await
+        self.change_one((key, entry), query.bind(enabled).bind(id.to_owned()).bind(tenant.0)).await
     }
 
-    async fn delete_token(&self, tenant: TenantId, id: &str) -> Result<ConfigChange, StorageError> {
+    async fn delete_token(
+        &self,
+        tenant: TenantId,
+        id: &str,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         let query = sqlx::query("DELETE FROM domain_tokens WHERE id = ? AND tenant_id = ?");
         let key = ConfigKey::Token(tenant, id.to_owned());
-        self.change_one(key, query.bind(id.to_owned()).bind(tenant.0)).await
+        self.change_one((key, entry), query.bind(id.to_owned()).bind(tenant.0)).await
     }
 }
 
@@ -67,8 +88,8 @@ impl AccessStore for SqliteStores {
 async fn insert_login(
     connection: &mut SqliteConnection,
     vault: &Vault,
-    login: &Login,
-    basis: Revision,
+    (login, basis): (&Login, Revision),
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     if directory_log::is_stale(connection, login.tenant, basis).await? {
         return Ok(ConfigChange::Conflict);
@@ -83,7 +104,7 @@ async fn insert_login(
     let inserted = query.bind(login.created_at.0).execute(&mut *connection).await;
     inserted.map_err(|error| taken(error, |_| format!("the login \"{}\"", login.name)))?;
     let key = ConfigKey::Login(login.tenant, login.name.clone());
-    directory_log::add(connection, &key).await.map(ConfigChange::Done)
+    directory_log::add(connection, &key, entry).await.map(ConfigChange::Done)
 }
 
 /// Whether another tenant has a login with the same name and secret.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
 use super::stores::SqliteStores;
-use super::{access, directory_log, hooks, plugins, tenants};
+use super::{access, directory_log, hooks, keys, plugins, tenants};
 use crate::storage::{Changes, ConfigItem, ConfigKey, DirectoryStore, Revision, StorageError};
 
 #[async_trait]
@@ -42,6 +42,9 @@ impl SqliteStores {
             }
             ConfigKey::Key(tenant, id) => {
                 ConfigItem::Key(tenant, id, tenants::key(connection, tenant, id).await?)
+            }
+            ConfigKey::OperatorKey(id) => {
+                ConfigItem::OperatorKey(id, keys::operator_key(connection, id).await?)
             }
             ConfigKey::Login(tenant, name) => {
                 let login = access::login(connection, &self.vault, tenant, &name).await?;

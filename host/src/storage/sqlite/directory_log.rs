@@ -2,8 +2,9 @@
 
 use sqlx::sqlite::SqliteConnection;
 
+use super::audit;
 use super::rows::{config_key_columns, config_key_from_row};
-use crate::domain::TenantId;
+use crate::domain::{AuditEntry, TenantId};
 use crate::storage::{ConfigKey, Revision, StorageError};
 
 /// How many changes the log keeps. A cache that is further behind loads everything again.
@@ -41,8 +42,18 @@ pub async fn is_stale(
     Ok(sqlx::query_scalar(sql).bind(basis.0).bind(tenant.0).fetch_one(connection).await?)
 }
 
-/// Adds a change, in the transaction that makes it.
-pub async fn add(connection: &mut SqliteConnection, key: &ConfigKey) -> Result<Revision, StorageError> {
+/// Adds a change and its entry in the audit log, in the transaction that makes it.
+pub async fn add(
+    connection: &mut SqliteConnection,
+    key: &ConfigKey,
+    entry: &AuditEntry,
+) -> Result<Revision, StorageError> {
+    audit::add(connection, entry).await?;
+    count(connection, key).await
+}
+
+/// Adds a change that belongs to another one of its transaction, which has the entry in the audit log.
+pub async fn count(connection: &mut SqliteConnection, key: &ConfigKey) -> Result<Revision, StorageError> {
     let (kind, tenant, name) = config_key_columns(key);
     let sql = "INSERT INTO directory_changes (kind, tenant_id, name) VALUES (?, ?, ?)";
     let inserted = sqlx::query(sql).bind(kind).bind(tenant.0).bind(name).execute(&mut *connection).await?;

@@ -7,9 +7,10 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::rows::{HealthRow, health_from_row, health_to_row, readable, state_code, to_json, trigger_code};
 use super::stores::SqliteStores;
-use super::{engine_state, id_buckets, ordering};
+use super::{audit, engine_state, id_buckets, ordering};
 use crate::domain::{
-    DeliveryId, DeliveryState, EventKey, HookHealth, HookId, OrderingScope, TenantId, Trigger, UnixMillis,
+    AuditEntry, DeliveryId, DeliveryState, EventKey, HookHealth, HookId, OrderingScope, TenantId, Trigger,
+    UnixMillis,
 };
 use crate::storage::hook_states::{MAX_VISITED, PAUSED, cut, paused_from_value, paused_to_value, visited};
 use crate::storage::{
@@ -45,13 +46,9 @@ impl HookStateStore for SqliteStores {
         paused_from_value(engine_state::get(&mut *self.feeding.acquire().await?, PAUSED).await?)
     }
 
-    async fn set_paused(&self, since: Option<UnixMillis>) -> Result<(), StorageError> {
+    async fn set_paused(&self, since: Option<UnixMillis>, entry: &AuditEntry) -> Result<(), StorageError> {
         let mut writer = self.writer().await;
-        let connection = writer.begin().await?;
-        let set = match since {
-            Some(since) => engine_state::set(connection, PAUSED, &paused_to_value(since)).await,
-            None => engine_state::remove(connection, PAUSED).await,
-        };
+        let set = set_paused(writer.begin().await?, since, entry).await;
         writer.finish(set).await
     }
 
@@ -158,4 +155,16 @@ async fn replay(
     }
     ordering::advance_now(connection, &groups).await?;
     Ok(made)
+}
+
+async fn set_paused(
+    connection: &mut SqliteConnection,
+    since: Option<UnixMillis>,
+    entry: &AuditEntry,
+) -> Result<(), StorageError> {
+    match since {
+        Some(since) => engine_state::set(&mut *connection, PAUSED, &paused_to_value(since)).await?,
+        None => engine_state::remove(&mut *connection, PAUSED).await?,
+    }
+    audit::add(connection, entry).await
 }

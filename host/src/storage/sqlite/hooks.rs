@@ -14,7 +14,7 @@ use super::rowless::Selection;
 use super::rows::{HookRow, damaged, readable};
 use super::statements::Query;
 use super::stores::SqliteStores;
-use crate::domain::{Hook, HookId, SigningSecret, TenantId, UnixMillis};
+use crate::domain::{AuditEntry, Hook, HookId, SigningSecret, TenantId, UnixMillis};
 use crate::storage::{Cancelling, ConfigChange, ConfigKey, HookDeletion, HookStore, Revision, StorageError};
 use crate::vault::Vault;
 
@@ -43,11 +43,16 @@ impl HookStore for SqliteStores {
         Ok(hooks)
     }
 
-    async fn insert(&self, hook: &Hook, basis: Revision) -> Result<ConfigChange, StorageError> {
+    async fn insert(
+        &self,
+        hook: &Hook,
+        basis: Revision,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         self.health.check_space()?;
         let row = HookRow::of(hook, &self.vault)?;
         let mut writer = self.writer().await;
-        let inserted = insert(writer.begin().await?, row, hook, basis).await;
+        let inserted = insert(writer.begin().await?, row, (hook, basis), entry).await;
         writer.finish(inserted).await
     }
 
@@ -56,19 +61,25 @@ impl HookStore for SqliteStores {
         hook: &Hook,
         expected: UnixMillis,
         basis: Revision,
+        entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
         let row = HookRow::of(hook, &self.vault)?;
         let mut writer = self.writer().await;
-        let updated = update(writer.begin().await?, row, (hook, expected), basis).await;
+        let updated = update(writer.begin().await?, row, (hook, expected, basis), entry).await;
         writer.finish(updated).await
     }
 
     /// The first transaction deletes the hook and cancels some of its deliveries; the rest follow in transactions of their own,
     /// so that a large backlog does not block others. From the first one on nothing of the hook is claimed. After a crash in
     /// between, [`recover`](crate::storage::DeliveryStore::recover) finishes the work.
-    async fn delete(&self, tenant: TenantId, id: HookId) -> Result<Option<HookDeletion>, StorageError> {
+    async fn delete(
+        &self,
+        tenant: TenantId,
+        id: HookId,
+        entry: &AuditEntry,
+    ) -> Result<Option<HookDeletion>, StorageError> {
         // In tasks, so that the work goes on if the caller does not wait.
-        let deleting = tokio::spawn(self.clone().delete_first(tenant, id));
+        let deleting = tokio::spawn(self.clone().delete_first(tenant, id, entry.clone()));
         let deleted = deleting.await.map_err(|_| StorageError::Closed)??;
         Ok(deleted.map(|(revision, task)| {
             let cancelling: Cancelling = Box::pin(async { task.await.map_err(|_| StorageError::Closed)? });
@@ -83,9 +94,10 @@ impl SqliteStores {
         self,
         tenant: TenantId,
         id: HookId,
+        entry: AuditEntry,
     ) -> Result<Option<(Revision, JoinHandle<Result<(), StorageError>>)>, StorageError> {
         let mut connection = self.writer().await;
-        let deleted = delete(connection.begin().await?, tenant, id).await;
+        let deleted = delete(connection.begin().await?, (tenant, id), &entry).await;
         let Some((revision, more)) = connection.finish(deleted).await? else { return Ok(None) };
         connection.forget_hook(id);
         drop(connection);
@@ -104,8 +116,8 @@ impl SqliteStores {
 async fn insert(
     connection: &mut SqliteConnection,
     row: HookRow,
-    hook: &Hook,
-    basis: Revision,
+    (hook, basis): (&Hook, Revision),
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     if directory_log::is_stale(connection, hook.tenant, basis).await? {
         return Ok(ConfigChange::Conflict);
@@ -116,15 +128,16 @@ async fn insert(
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let inserted = bind(sql, row).execute(&mut *connection).await;
     inserted.map_err(|error| taken(error, |_| format!("the id {}", hook.id)))?;
-    directory_log::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
+    let key = ConfigKey::Hook(hook.tenant, hook.id);
+    directory_log::add(connection, &key, entry).await.map(ConfigChange::Done)
 }
 
 /// Replaces the hook if it was last changed at `expected`.
 async fn update(
     connection: &mut SqliteConnection,
     row: HookRow,
-    (hook, expected): (&Hook, UnixMillis),
-    basis: Revision,
+    (hook, expected, basis): (&Hook, UnixMillis, Revision),
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     let sql = "SELECT updated_at FROM hooks WHERE id = ? AND tenant_id = ?";
     let query = sqlx::query_scalar(sql).bind(hook.id.0).bind(hook.tenant.0);
@@ -136,7 +149,8 @@ async fn update(
     if !replace(connection, row).await? {
         return Ok(ConfigChange::Missing);
     }
-    directory_log::add(connection, &ConfigKey::Hook(hook.tenant, hook.id)).await.map(ConfigChange::Done)
+    let key = ConfigKey::Hook(hook.tenant, hook.id);
+    directory_log::add(connection, &key, entry).await.map(ConfigChange::Done)
 }
 
 /// One hook; none if its row is damaged.
@@ -172,8 +186,8 @@ pub async fn replace(connection: &mut SqliteConnection, row: HookRow) -> Result<
 /// `None` if there was none; else the revision, and whether there may be more deliveries to cancel.
 async fn delete(
     connection: &mut SqliteConnection,
-    tenant: TenantId,
-    id: HookId,
+    (tenant, id): (TenantId, HookId),
+    entry: &AuditEntry,
 ) -> Result<Option<(Revision, bool)>, StorageError> {
     let query = sqlx::query("DELETE FROM hooks WHERE id = ? AND tenant_id = ?").bind(id.0).bind(tenant.0);
     if query.execute(&mut *connection).await?.rows_affected() == 0 {
@@ -181,7 +195,7 @@ async fn delete(
     }
     delete_secrets(&mut *connection, id).await?;
     sqlx::query("DELETE FROM hook_health WHERE hook_id = ?").bind(id.0).execute(&mut *connection).await?;
-    let revision = directory_log::add(connection, &ConfigKey::Hook(tenant, id)).await?;
+    let revision = directory_log::add(connection, &ConfigKey::Hook(tenant, id), entry).await?;
     let more = claims::cancel_some(connection, id).await?;
     Ok(Some((revision, more)))
 }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
+use super::audit;
 use super::noting;
 use super::ordering;
 use super::rows::{
@@ -12,8 +13,8 @@ use super::rows::{
 use super::script::{is_among, json_keys};
 use super::stores::SqliteStores;
 use crate::domain::{
-    DeliveryFilter, DeliveryId, DeliveryState, EventKey, HookId, Job, JobId, JobState, JobWork, Lease,
-    OrderingKey, RetrySchedule, TenantId, UnixMillis,
+    AuditEntry, DeliveryFilter, DeliveryId, DeliveryState, EventKey, HookId, Job, JobId, JobState, JobWork,
+    Lease, OrderingKey, RetrySchedule, TenantId, UnixMillis,
 };
 use crate::storage::hook_states::visited;
 use crate::storage::jobs::{MAX_FREE, ReplayableRow, chosen, cut_to_read};
@@ -24,7 +25,7 @@ use crate::storage::{
 
 #[async_trait]
 impl JobStore for SqliteStores {
-    async fn insert_job(&self, job: &Job, most: u32) -> Result<bool, StorageError> {
+    async fn insert_job(&self, job: &Job, most: u32, entry: &AuditEntry) -> Result<bool, StorageError> {
         self.health.check_space()?;
         let sql = "INSERT INTO jobs (id, tenant_id, hook_id, work, rate, started_by, state, examined_to, examined, made, \
             next_due_at, outstanding, sealed) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, '[]', ?11 \
@@ -41,7 +42,11 @@ impl JobStore for SqliteStores {
                 (SELECT id FROM jobs WHERE tenant_id = ? AND state >= 2 ORDER BY id DESC LIMIT -1 OFFSET ?)";
             let ended = sqlx::query(ended).bind(job.tenant.0).bind(MAX_ENDED_JOBS);
             ended.execute(&mut *connection).await?;
-            Ok(query.execute(connection).await?.rows_affected() > 0)
+            let is_new = query.execute(&mut *connection).await?.rows_affected() > 0;
+            if is_new {
+                audit::add(connection, entry).await?;
+            }
+            Ok(is_new)
         };
         let inserted = inserted.await;
         writer.finish(inserted).await
@@ -78,12 +83,24 @@ impl JobStore for SqliteStores {
         id: JobId,
         to: JobState,
         now: UnixMillis,
+        entry: &AuditEntry,
     ) -> Result<Option<Job>, StorageError> {
         let from: Vec<i64> = to.reached_from().iter().map(|state| job_state_code(*state)).collect();
         let sql = "UPDATE jobs SET state = ?1, lease_id = NULL, finished_at = iif(?1 < 2, NULL, ifnull(finished_at, ?2)) \
             WHERE id = ?3 AND tenant_id = ?4 AND state IN (SELECT value FROM json_each(?5))";
         let query = sqlx::query(sql).bind(job_state_code(to)).bind(now.0).bind(id.0).bind(tenant.0);
-        self.changes(query.bind(to_json(&from)?)).await?;
+        let query = query.bind(to_json(&from)?);
+        let mut writer = self.writer().await;
+        let connection = writer.begin().await?;
+        let changed = async {
+            if query.execute(&mut *connection).await?.rows_affected() > 0 {
+                audit::add(connection, entry).await?;
+            }
+            Ok(())
+        };
+        let changed = changed.await;
+        writer.finish(changed).await?;
+        drop(writer);
         self.job(tenant, id).await
     }
 

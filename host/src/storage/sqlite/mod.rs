@@ -10,6 +10,7 @@
 //! The log is synced at every commit (`synchronous=FULL`): what was answered is on disk.
 
 mod access;
+mod audit;
 mod backup;
 mod claims;
 mod clock_steps;
@@ -34,6 +35,7 @@ mod id_buckets;
 mod integrity;
 mod jobs;
 mod kept_bodies;
+mod keys;
 mod known_events;
 mod known_names;
 mod listing;

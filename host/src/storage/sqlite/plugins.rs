@@ -7,7 +7,7 @@ use super::directory_log;
 use super::errors::taken;
 use super::rows::{STANDARD, VersionRow, damaged, readable, to_json, version_from_row};
 use super::stores::SqliteStores;
-use crate::domain::{Digest, PluginName, PluginVersion, TenantId};
+use crate::domain::{AuditEntry, Digest, PluginName, PluginVersion, TenantId};
 use crate::storage::{ConfigChange, ConfigKey, PluginStore, Revision, StorageError};
 
 #[async_trait]
@@ -24,10 +24,11 @@ impl PluginStore for SqliteStores {
         version: &PluginVersion,
         wasm: &[u8],
         basis: Revision,
+        entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
         self.health.check_space()?;
         let mut writer = self.writer().await;
-        let inserted = insert(writer.begin().await?, version, wasm, basis).await;
+        let inserted = insert(writer.begin().await?, (version, wasm), basis, entry).await;
         writer.finish(inserted).await
     }
 
@@ -36,9 +37,10 @@ impl PluginStore for SqliteStores {
         tenant: TenantId,
         name: &PluginName,
         basis: Revision,
+        entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
         let mut writer = self.writer().await;
-        let deleted = delete(writer.begin().await?, (tenant, basis), name, None).await;
+        let deleted = delete(writer.begin().await?, (tenant, basis), (name, None), entry).await;
         writer.finish(deleted).await
     }
 
@@ -48,9 +50,11 @@ impl PluginStore for SqliteStores {
         name: &PluginName,
         version: u32,
         basis: Revision,
+        entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
         let mut writer = self.writer().await;
-        let deleted = delete(writer.begin().await?, (tenant, basis), name, Some(version)).await;
+        let which = (name, Some(version));
+        let deleted = delete(writer.begin().await?, (tenant, basis), which, entry).await;
         writer.finish(deleted).await
     }
 
@@ -62,9 +66,9 @@ impl PluginStore for SqliteStores {
 
 async fn insert(
     connection: &mut SqliteConnection,
-    version: &PluginVersion,
-    wasm: &[u8],
+    (version, wasm): (&PluginVersion, &[u8]),
     basis: Revision,
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     let owner = version.tenant.unwrap_or(STANDARD);
     if directory_log::is_stale(connection, owner, basis).await? {
@@ -84,7 +88,7 @@ async fn insert(
     let sql = "INSERT INTO plugin_blobs (digest, wasm) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING";
     sqlx::query(sql).bind(version.digest.0.as_slice()).bind(wasm).execute(&mut *connection).await?;
     let key = ConfigKey::Plugin(owner, version.name.clone());
-    directory_log::add(connection, &key).await.map(ConfigChange::Done)
+    directory_log::add(connection, &key, entry).await.map(ConfigChange::Done)
 }
 
 /// The versions of one plugin, oldest first; damaged rows are left out.
@@ -104,8 +108,8 @@ pub async fn versions(
 async fn delete(
     connection: &mut SqliteConnection,
     (tenant, basis): (TenantId, Revision),
-    name: &PluginName,
-    version: Option<u32>,
+    (name, version): (&PluginName, Option<u32>),
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     if directory_log::is_stale(connection, tenant, basis).await? {
         return Ok(ConfigChange::Conflict);
@@ -122,5 +126,6 @@ async fn delete(
     if digests.is_empty() {
         return Ok(ConfigChange::Missing);
     }
-    directory_log::add(connection, &ConfigKey::Plugin(tenant, name.clone())).await.map(ConfigChange::Done)
+    let key = ConfigKey::Plugin(tenant, name.clone());
+    directory_log::add(connection, &key, entry).await.map(ConfigChange::Done)
 }

@@ -3,7 +3,9 @@
 use sqlx::sqlite::SqliteConnection;
 
 use crate::storage::StorageError;
+pub use crate::storage::columns::OPERATORS;
 pub use crate::storage::columns::*;
+pub(in crate::storage) use crate::storage::columns::{audit_columns, key_columns, operator_key_columns};
 
 /// The columns of an attempt, as they are read and written.
 macro_rules! attempt_columns {
@@ -58,6 +60,8 @@ pub async fn greatest_id(connection: &mut SqliteConnection, end: i64) -> Result<
         (SELECT ifnull(max(id), 0) FROM api_keys WHERE id < ?1), \
         (SELECT ifnull(max(id), 0) FROM hooks WHERE id < ?1), \
         (SELECT ifnull(max(id), 0) FROM jobs WHERE id < ?1), \
+        (SELECT ifnull(max(id), 0) FROM operator_keys WHERE id < ?1), \
+        (SELECT ifnull(max(id), 0) FROM audit_log WHERE id < ?1), \
         (SELECT ifnull(max(key), 0) FROM events WHERE key < ?1), \
         (SELECT ifnull(max((SELECT max(id) FROM deliveries WHERE tenant_id = t.id AND id < ?1)), 0) \
           FROM t WHERE t.id IS NOT NULL), \

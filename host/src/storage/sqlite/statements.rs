@@ -3,7 +3,7 @@
 use super::directory_log;
 use super::errors::taken;
 use super::stores::SqliteStores;
-use crate::domain::TenantId;
+use crate::domain::{AuditEntry, TenantId};
 use crate::storage::{ConfigChange, ConfigKey, Revision, StorageError};
 
 /// A statement with its bound values.
@@ -26,7 +26,7 @@ impl SqliteStores {
     pub(super) async fn insert_one(
         &self,
         (tenant, basis): (TenantId, Revision),
-        key: ConfigKey,
+        (key, entry): (ConfigKey, &AuditEntry),
         query: Query<'_>,
         what: impl FnOnce(&str) -> String,
     ) -> Result<ConfigChange, StorageError> {
@@ -35,7 +35,7 @@ impl SqliteStores {
         let connection = writer.begin().await?;
         let inserted = match directory_log::is_stale(connection, tenant, basis).await {
             Ok(false) => match query.execute(&mut *connection).await {
-                Ok(_) => directory_log::add(connection, &key).await.map(ConfigChange::Done),
+                Ok(_) => directory_log::add(connection, &key, entry).await.map(ConfigChange::Done),
                 Err(error) => Err(taken(error, what)),
             },
             Ok(true) => Ok(ConfigChange::Conflict),
@@ -47,14 +47,14 @@ impl SqliteStores {
     /// Changes or deletes a row of configuration.
     pub(super) async fn change_one(
         &self,
-        key: ConfigKey,
+        (key, entry): (ConfigKey, &AuditEntry),
         query: Query<'_>,
     ) -> Result<ConfigChange, StorageError> {
         let mut writer = self.writer().await;
         let connection = writer.begin().await?;
         let changed = match query.execute(&mut *connection).await {
             Ok(done) if done.rows_affected() == 0 => Ok(ConfigChange::Missing),
-            Ok(_) => directory_log::add(connection, &key).await.map(ConfigChange::Done),
+            Ok(_) => directory_log::add(connection, &key, entry).await.map(ConfigChange::Done),
             Err(error) => Err(error.into()),
         };
         writer.finish(changed).await

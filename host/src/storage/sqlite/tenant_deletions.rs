@@ -7,7 +7,7 @@ use super::directory_log;
 use super::rowless::Selection;
 use super::rows::{count_column, tenant_options_to_json, to_json};
 use super::stores::SqliteStores;
-use crate::domain::{EventKey, RemovedRows, Tenant, TenantDeletion, TenantId, UnixMillis};
+use crate::domain::{AuditEntry, EventKey, RemovedRows, Tenant, TenantDeletion, TenantId, UnixMillis};
 use crate::storage::tenant_deletions::{
     DELIVERIES_AT_ONCE, DeletionRow, EVENTS_VISITED, ROWS_AT_ONCE, deletion_from_row,
 };
@@ -41,10 +41,15 @@ const REST: &[&str] = &[
 
 #[async_trait]
 impl TenantDeletionStore for SqliteStores {
-    async fn begin(&self, tenant: &Tenant, deletion: &TenantDeletion) -> Result<ConfigChange, StorageError> {
+    async fn begin(
+        &self,
+        tenant: &Tenant,
+        deletion: &TenantDeletion,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         let options = tenant_options_to_json(&tenant.options)?;
         let mut writer = self.writer().await;
-        let begun = begin(writer.begin().await?, tenant, options, deletion).await;
+        let begun = begin(writer.begin().await?, (tenant, options), deletion, entry).await;
         writer.finish(begun).await
     }
 
@@ -83,9 +88,14 @@ impl TenantDeletionStore for SqliteStores {
         })
     }
 
-    async fn end(&self, deletion: &TenantDeletion, now: UnixMillis) -> Result<ConfigChange, StorageError> {
+    async fn end(
+        &self,
+        deletion: &TenantDeletion,
+        now: UnixMillis,
+        entry: &AuditEntry,
+    ) -> Result<ConfigChange, StorageError> {
         let mut writer = self.writer().await;
-        let ended = end(writer.begin().await?, deletion.tenant, now).await;
+        let ended = end(writer.begin().await?, deletion.tenant, now, entry).await;
         writer.finish(ended).await
     }
 }
@@ -127,9 +137,9 @@ impl SqliteStores {
 
 async fn begin(
     connection: &mut SqliteConnection,
-    tenant: &Tenant,
-    options: String,
+    (tenant, options): (&Tenant, String),
     deletion: &TenantDeletion,
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     let sql = "UPDATE tenants SET name = ?, client_id = NULL, options = ? WHERE id = ?";
     let query = sqlx::query(sql).bind(&tenant.name).bind(options).bind(tenant.id.0);
@@ -142,13 +152,14 @@ async fn begin(
     // No step of them commits after this.
     let sql = "UPDATE jobs SET state = 3, lease_id = NULL, finished_at = ? WHERE tenant_id = ? AND state < 2";
     sqlx::query(sql).bind(deletion.requested_at.0).bind(tenant.id.0).execute(&mut *connection).await?;
-    directory_log::add(connection, &ConfigKey::Tenant(tenant.id)).await.map(ConfigChange::Done)
+    directory_log::add(connection, &ConfigKey::Tenant(tenant.id), entry).await.map(ConfigChange::Done)
 }
 
 async fn end(
     connection: &mut SqliteConnection,
     tenant: TenantId,
     now: UnixMillis,
+    entry: &AuditEntry,
 ) -> Result<ConfigChange, StorageError> {
     let sql = "UPDATE tenant_deletions SET finished_at = ? WHERE tenant_id = ? AND finished_at IS NULL";
     sqlx::query(sql).bind(now.0).bind(tenant.0).execute(&mut *connection).await?;
@@ -156,7 +167,7 @@ async fn end(
     if query.execute(&mut *connection).await?.rows_affected() == 0 {
         return Ok(ConfigChange::Missing);
     }
-    directory_log::add(connection, &ConfigKey::Tenant(tenant)).await.map(ConfigChange::Done)
+    directory_log::add(connection, &ConfigKey::Tenant(tenant), entry).await.map(ConfigChange::Done)
 }
 
 async fn remove_deliveries(

@@ -8,7 +8,9 @@ use futures_util::future::poll_immediate;
 
 use super::open::READERS;
 use super::*;
-use crate::domain::{DeliveryId, DeliveryState, EventId, EventKey, HookId, NodeNumber, TenantId, UnixMillis};
+use crate::domain::{
+    AuditEntry, DeliveryId, DeliveryState, EventId, EventKey, HookId, NodeNumber, TenantId, UnixMillis,
+};
 use crate::storage::conformance::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::{Accepted, Database as _, DeliveryQuery, NewDelivery, Revision, Storage, StorageError};
 
@@ -173,7 +175,7 @@ async fn a_data_directory_serves_one_process_at_a_time() {
     let hooks = world.storage.hooks.load().await;
     let failures = [
         world.storage.events.accept(vec![world.event()]).await.map(drop),
-        world.storage.hooks.insert(&world.hook(), Revision::ANY).await.map(drop),
+        world.storage.hooks.insert(&world.hook(), Revision::ANY, &AuditEntry::of_test()).await.map(drop),
         hooks.map(drop),
         first.close().await.map_err(|_| StorageError::Closed).and(Err(StorageError::Closed)),
     ];
@@ -207,12 +209,12 @@ async fn a_full_disk_fails_writes_and_nothing_after_them() {
     }
     let mut hook = world.hook();
     hook.description = "d".repeat(100_000);
-    assert!(world.storage.hooks.insert(&hook, Revision::ANY).await.is_err());
+    assert!(world.storage.hooks.insert(&hook, Revision::ANY, &AuditEntry::of_test()).await.is_err());
     let query = DeliveryQuery { limit: 10, ..DeliveryQuery::default() };
     assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries, []);
     set_full(&storage, false).await;
     world.store(big).await;
-    world.storage.hooks.insert(&hook, Revision::ANY).await.unwrap();
+    world.storage.hooks.insert(&hook, Revision::ANY, &AuditEntry::of_test()).await.unwrap();
     assert_eq!(world.storage.deliveries.list(TENANT, &query).await.unwrap().deliveries.len(), 1);
 }
 
@@ -231,7 +233,8 @@ async fn a_dropped_call_leaves_no_transaction_open() {
         let mut hook = world.hook();
         hook.secrets = vec![hook.secrets[0].clone(); 3];
         let mut accept = Box::pin(world.storage.events.accept(vec![world.event()]).fuse());
-        let mut insert = Box::pin(world.storage.hooks.insert(&hook, Revision::ANY).fuse());
+        let entry = AuditEntry::of_test();
+        let mut insert = Box::pin(world.storage.hooks.insert(&hook, Revision::ANY, &entry).fuse());
         for _ in 0..steps {
             let _ = poll_immediate(&mut accept).await;
             let _ = poll_immediate(&mut insert).await;

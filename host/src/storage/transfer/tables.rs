@@ -32,6 +32,8 @@ pub const ALL: &[Rows] = &[
     plain("tenants", "tenants"),
     plain("projects", "projects"),
     plain("keys", "api_keys"),
+    plain("operators' keys", "operator_keys"),
+    plain("audit log", "audit_log"),
     plain("logins", "logins"),
     plain("tokens", "domain_tokens"),
     // A hook whose secrets are damaged stays damaged.

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::*;
-use crate::domain::{DeliveryState, DomainToken, Login, SecretText};
+use crate::domain::{AuditEntry, DeliveryState, DomainToken, Login, SecretText};
 use crate::storage::conformance::ordering::{event_in_order, record_of};
 use crate::storage::conformance::{LEASE_END, NOW, TENANT, World};
 use crate::storage::postgres::TestDatabase;
@@ -45,7 +45,7 @@ async fn crashed() -> Before {
         secret: SecretText::new("a-login's-secret"),
         created_at: NOW,
     };
-    world.storage.access.insert_login(&login, Revision::ANY).await.unwrap();
+    world.storage.access.insert_login(&login, Revision::ANY, &AuditEntry::of_test()).await.unwrap();
     let mut ids = Vec::new();
     for state in DeliveryState::ALL {
         ids.push(world.delivery_in(hook, state).await);

@@ -1,6 +1,7 @@
 //! The HTTP APIs.
 
 mod apizee;
+mod audit_log;
 mod bad_input;
 mod connections;
 mod document;
@@ -8,8 +9,10 @@ mod dry_runs;
 mod event_ids;
 mod find_events;
 mod isolation;
+mod keys;
 mod logins;
 mod nodes;
+mod operator_keys;
 mod project_web_hook;
 mod quotas;
 mod raw;

@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Output;
 
-use hookwright_tests::{Server, guest};
+use hookwright_tests::{Client, Server, guest};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -154,4 +154,25 @@ async fn on_a_full_disk_the_engine_starts_reports_it_and_can_delete() {
     client.send("DELETE", "/api/v3/plugins/mine", "", &[]).await.expect(204);
     server.kill().await;
     drop(disk);
+}
+
+/// A generated key does not count: its text may be lost.
+#[tokio::test]
+async fn the_last_key_of_an_operator_cannot_remove_itself() {
+    let server = Server::start(BINARY).await;
+    let only = server.operator().post("/operator-keys", json!({"name": "only"})).await.expect(201);
+    let mut server = server;
+    server.terminate().await;
+    let server = server.restart_with(&[("HOOKWRIGHT_ADMIN_KEY", "")]).await;
+    let operator = Client::new(server.base(), only["key"].as_str().unwrap());
+    let path = format!("/api/v3/operator-keys/{}", only["id"].as_str().unwrap());
+    let patch = [("content-type", "application/merge-patch+json")];
+    operator.send("DELETE", &path, "", &[]).await.expect(409);
+    operator.send("PATCH", &path, r#"{"role": "read"}"#, &patch).await.expect(409);
+    operator.send("PATCH", &path, r#"{"name": "still"}"#, &patch).await.expect(200);
+    operator.post("/operator-keys", json!({"name": "reader", "role": "read"})).await.expect(201);
+    operator.send("DELETE", &path, "", &[]).await.expect(409);
+    let next = operator.post("/operator-keys", json!({"name": "next"})).await.expect(201);
+    operator.send("DELETE", &path, "", &[]).await.expect(204);
+    Client::new(server.base(), next["key"].as_str().unwrap()).get("/operator-keys").await.expect(200);
 }

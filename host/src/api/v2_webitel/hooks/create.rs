@@ -49,7 +49,7 @@ pub(super) async fn create_hook(
     let own = wanted.own_plugin.clone();
     let hook = wanted.into_hook(identity)?;
     let is_own = |step: &Step| own.as_ref() == Some(&step.plugin);
-    let hook = hooks.create::<ApiError>(hook, is_own, client.gone()).await?;
+    let hook = hooks.create::<ApiError>(&call.actor(), hook, is_own, client.gone()).await?;
     Ok(Success::with(Inserted {
         result: WriteResult::count(true),
         ops: [HookView::of(&hook, &domain, IdPosition::End)],

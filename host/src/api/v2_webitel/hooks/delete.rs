@@ -18,7 +18,7 @@ pub(super) async fn delete_hook(
 ) -> Result<Success<WriteResult>, ApiError> {
     let domain = call.domain(Scope::HooksWrite)?;
     let deleted = match find_hook(&directory, &domain, &path)? {
-        Some(hook) => directory.delete_hook(domain.id, hook.id).await?,
+        Some(hook) => directory.by(&call.actor()).delete_hook(domain.id, hook.id).await?,
         None => false,
     };
     Ok(Success::with(WriteResult::count(deleted)))

@@ -31,6 +31,7 @@ pub(super) async fn replace_hook(
     let Some(current) = current else { return Ok(Success::with(WriteResult::replaced(false))) };
     // Parsed again under the directory's lock, because plugins may have changed.
     let replace = |current: &Hook| wanted()?.into_hook(Identity::of(current));
-    let changed = hooks.change((domain.id, current.id), is_own, client.gone(), replace).await?;
+    let which = (domain.id, current.id);
+    let changed = hooks.change(&call.actor(), which, is_own, client.gone(), replace).await?;
     Ok(Success::with(WriteResult::replaced(changed.is_some())))
 }

@@ -1,6 +1,7 @@
 //! `DELETE /events/{id}`: erases the content of an event.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -8,12 +9,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::get::find;
-use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::Problem;
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
-use crate::domain::{EventId, Scope};
+use crate::directory::Directory;
+use crate::domain::{AuditAction, AuditObject, EventId, Scope};
 use crate::services::DeliveryService;
 use crate::storage::Storage;
 
@@ -50,12 +52,15 @@ pub(super) struct ErasedView {
 pub(super) async fn erase_event(
     State(deliveries): State<DeliveryService>,
     State(storage): State<Storage>,
-    caller: Caller,
+    State(directory): State<Arc<Directory>>,
+    caller: Author,
     Segment(id): Segment<EventId>,
     _: NoParams,
 ) -> Result<Json<ErasedView>, Problem> {
     let tenant = caller.may(Scope::EventsWrite)?;
     let event = find(&storage, tenant, &id).await?;
+    let object = AuditObject::new("event", event.key);
+    directory.by(&caller.actor()).note(tenant, AuditAction::EventErased, object, Vec::new()).await?;
     let Some(erased) = deliveries.erase(tenant, event.key).await? else {
         return Err(Problem::not_found("event", id.as_str()));
     };

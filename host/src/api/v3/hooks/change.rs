@@ -13,7 +13,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::read::no_hook;
 use super::view::HookView;
 use super::wire::{HookIdentity, HookInput, MAX_HOOK_LEN};
-use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json::{self, Members};
 use crate::api::merge_patch::merge;
@@ -22,7 +22,7 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
-use crate::domain::{Hook, HookId, Scope, Surface, TenantId, UnixMillis};
+use crate::domain::{Actor, Hook, HookId, Scope, Surface, TenantId, UnixMillis};
 use crate::presence::ClientPresence;
 use crate::services::{HookState, Services};
 use crate::sources::Sources;
@@ -40,7 +40,7 @@ pub(super) async fn replace_hook(
     State(services): State<Services>,
     (State(directory), State(sources)): (State<Arc<Directory>>, State<Sources>),
     client: ClientPresence,
-    caller: Caller,
+    caller: Author,
     Segment(id): Segment<HookId>,
     _: NoParams,
     payload: Payload,
@@ -48,7 +48,8 @@ pub(super) async fn replace_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(ContentType::Json, MAX_HOOK_LEN).await?;
     let input: HookInput = json::parse(&body)?;
-    change((&services, &directory, &sources), &client, (tenant, id), |_| Ok(input.clone())).await
+    let which = (caller.actor(), tenant, id);
+    change((&services, &directory, &sources), &client, which, |_| Ok(input.clone())).await
 }
 
 /// Change a hook
@@ -66,7 +67,7 @@ pub(super) async fn patch_hook(
     State(services): State<Services>,
     (State(directory), State(sources)): (State<Arc<Directory>>, State<Sources>),
     client: ClientPresence,
-    caller: Caller,
+    caller: Author,
     Segment(id): Segment<HookId>,
     _: NoParams,
     payload: Payload,
@@ -74,14 +75,15 @@ pub(super) async fn patch_hook(
     let tenant = caller.may(Scope::HooksWrite)?;
     let body = payload.read(ContentType::MergePatch, MAX_HOOK_LEN).await?;
     let patch: Members<Box<RawValue>> = json::parse(&body)?;
-    change((&services, &directory, &sources), &client, (tenant, id), |current| patched(current, &patch)).await
+    let which = (caller.actor(), tenant, id);
+    change((&services, &directory, &sources), &client, which, |current| patched(current, &patch)).await
 }
 
 /// Replaces a hook by the result of `wanted`.
 async fn change(
     (services, directory, sources): (&Services, &Directory, &Sources),
     client: &ClientPresence,
-    (tenant, id): (TenantId, HookId),
+    (actor, tenant, id): (Actor, TenantId, HookId),
     wanted: impl Fn(&Hook) -> Result<HookInput, Problem> + Send + Sync,
 ) -> Result<Json<HookView>, Problem> {
     let replace = |current: &Hook| {
@@ -89,7 +91,7 @@ async fn change(
         let flow_limit = services.hooks.max_in_flight();
         replaced(current, wanted(current)?, flow_limit, (directory, sources.now()))
     };
-    let changed = services.hooks.change((tenant, id), |_| true, client.gone(), replace).await?;
+    let changed = services.hooks.change(&actor, (tenant, id), |_| true, client.gone(), replace).await?;
     let changed = changed.ok_or_else(|| no_hook(id))?;
     Ok(Json(HookView::new(&changed, services.hook_states.state_of(&changed))))
 }
@@ -162,12 +164,12 @@ fn replaced(
 )]
 pub(super) async fn delete_hook(
     State(directory): State<Arc<Directory>>,
-    caller: Caller,
+    caller: Author,
     Segment(id): Segment<HookId>,
     _: NoParams,
 ) -> Result<StatusCode, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
-    if !directory.delete_hook(tenant, id).await? {
+    if !directory.by(&caller.actor()).delete_hook(tenant, id).await? {
         return Err(no_hook(id));
     }
     Ok(StatusCode::NO_CONTENT)

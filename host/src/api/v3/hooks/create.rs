@@ -9,7 +9,7 @@ use http::{StatusCode, header};
 
 use super::view::HookView;
 use super::wire::{self, HookIdentity, HookInput, MAX_HOOK_LEN};
-use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::NoParams;
@@ -37,7 +37,7 @@ pub(super) async fn create_hook(
     State(directory): State<Arc<Directory>>,
     State(sources): State<Sources>,
     client: ClientPresence,
-    caller: Caller,
+    caller: Author,
     _: NoParams,
     payload: Payload,
 ) -> Result<impl IntoResponse, Problem> {
@@ -57,7 +57,7 @@ pub(super) async fn create_hook(
     });
     flow.add_to(&mut hook, services.hooks.max_in_flight())?;
     receiver.add_to(&mut hook, None, now)?;
-    let hook = services.hooks.create::<Problem>(hook, |_| true, client.gone()).await?;
+    let hook = services.hooks.create::<Problem>(&caller.actor(), hook, |_| true, client.gone()).await?;
     let location = format!("/api/v3/hooks/{}", hook.id);
     Ok((
         StatusCode::CREATED,

@@ -7,7 +7,7 @@ use axum::extract::State;
 
 use super::read::{find, find_readable, no_hook};
 use super::receiver::HandshakeResultView;
-use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
@@ -27,7 +27,7 @@ use crate::services::HookService;
 pub(super) async fn make_handshake(
     State(hooks): State<HookService>,
     State(directory): State<Arc<Directory>>,
-    caller: Caller,
+    caller: Author,
     Segment(id): Segment<HookId>,
     _: NoParams,
 ) -> Result<Json<HandshakeResultView>, Problem> {
@@ -37,7 +37,7 @@ pub(super) async fn make_handshake(
         let detail = "the hook needs no handshake; set `handshake` to `cloudevents` first";
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    hooks.handshakes().make(tenant, id).await?;
+    hooks.handshakes().make(&caller.actor(), tenant, id).await?;
     let hook = find(&directory, tenant, id)?;
     let result = hook.handshake().map(HandshakeResultView::from);
     Ok(Json(result.ok_or_else(|| no_hook(id))?))

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::read::find_readable;
 use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::page::{Page, PageRequest};
@@ -20,7 +21,7 @@ use crate::api::time::{Time, parse_time};
 use crate::api::v3::limits::MAX_SMALL_BODY;
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
-use crate::domain::{EventKey, Hook, HookId, Invalid, Scope, UnixMillis};
+use crate::domain::{AuditAction, AuditObject, EventKey, Hook, HookId, Invalid, Scope, UnixMillis};
 use crate::services::HookStates;
 use crate::sources::Sources;
 
@@ -115,7 +116,7 @@ pub(super) async fn recover_missed(
     State(directory): State<Arc<Directory>>,
     State(states): State<HookStates>,
     State(sources): State<Sources>,
-    caller: Caller,
+    caller: Author,
     Segment(id): Segment<HookId>,
     _: NoParams,
     payload: Payload,
@@ -136,6 +137,10 @@ pub(super) async fn recover_missed(
     let from = after.or_else(|| since.map(|since| before(EventKey::first_at(since))));
     let from = from.ok_or_else(|| Problem::at(Kind::MissingMember, Pointer::to("since"), SINCE))?;
     let until = EventKey::first_at(until.unwrap_or_else(|| end(&sources)));
+    directory
+        .by(&caller.actor())
+        .note(tenant, AuditAction::HookRecovered, AuditObject::hook(id), Vec::new())
+        .await?;
     let recovered = states.recover(&hook, (from, until)).await?;
     let next = recovered.searched_to.map(|event| event.to_string());
     Ok(Json(RecoveryView { deliveries: recovered.deliveries, next }))

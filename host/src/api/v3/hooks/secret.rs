@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::change::refuse_foreign;
 use super::read::{find_readable, no_hook};
 use super::wire;
-use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::{NoParams, Segment};
@@ -21,7 +21,7 @@ use crate::api::time::Time;
 use crate::api::v3::limits::MAX_SMALL_BODY;
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
-use crate::domain::{Hook, HookId, Scope, Signing, SigningSecret, UnixMillis};
+use crate::domain::{AuditAction, AuditObject, Hook, HookId, Scope, Signing, SigningSecret, UnixMillis};
 use crate::services::{HookService, new_secret};
 use crate::sources::Sources;
 
@@ -66,7 +66,7 @@ pub(super) struct RotateInput {
 
 /// Get a hook's secrets
 ///
-/// Requires `hooks:write`.
+/// Requires `hooks:write`. The audit log says who has read them.
 #[utoipa::path(
     get, path = "/api/v3/hooks/{id}/secret", tag = "hooks",
     params(("id" = schemas::HookId, Path, description = "The hook's id")),
@@ -75,12 +75,16 @@ pub(super) struct RotateInput {
 pub(super) async fn get_hook_secret(
     State(sources): State<Sources>,
     State(directory): State<Arc<Directory>>,
-    caller: Caller,
+    caller: Author,
     Segment(id): Segment<HookId>,
     _: NoParams,
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = caller.may(Scope::HooksWrite)?;
     let hook = find_readable(&directory, tenant, id)?;
+    directory
+        .by(&caller.actor())
+        .note(tenant, AuditAction::HookSecretRead, AuditObject::hook(id), Vec::new())
+        .await?;
     let view = SecretsView::of(&hook, sources.now());
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(view)))
 }
@@ -98,7 +102,7 @@ pub(super) async fn rotate_hook_secret(
     State(sources): State<Sources>,
     State(hooks): State<HookService>,
     State(directory): State<Arc<Directory>>,
-    caller: Caller,
+    caller: Author,
     Segment(id): Segment<HookId>,
     _: NoParams,
     payload: Payload,
@@ -112,7 +116,8 @@ pub(super) async fn rotate_hook_secret(
     find_readable(&directory, tenant, id)?;
     let secret = given.as_deref().map_or_else(|| Ok(new_secret()), wire::read_secret)?;
     let may_rotate = |hook: &Hook| if hook.signing == Signing::None { refuse_foreign(hook) } else { Ok(()) };
-    let hook = hooks.rotate_secret((tenant, id), secret, may_rotate).await?.ok_or_else(|| no_hook(id))?;
+    let rotated = hooks.rotate_secret(&caller.actor(), (tenant, id), secret, may_rotate).await?;
+    let hook = rotated.ok_or_else(|| no_hook(id))?;
     let now = sources.now();
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(SecretsView::of(&hook, now))))
 }

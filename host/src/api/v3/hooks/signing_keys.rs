@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::read::{find_readable, no_hook};
 use super::receiver::check_signs_asymmetrically;
 use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::{NoParams, Segment};
@@ -103,7 +104,7 @@ pub(super) async fn rotate_hook_signing_key(
     State(sources): State<Sources>,
     State(hooks): State<HookService>,
     State(directory): State<Arc<Directory>>,
-    caller: Caller,
+    caller: Author,
     Segment(id): Segment<HookId>,
     _: NoParams,
     payload: Payload,
@@ -129,7 +130,7 @@ pub(super) async fn rotate_hook_signing_key(
             false => Ok(()),
         }
     };
-    let rotated = hooks.rotate_signing_key((tenant, id), key.clone(), may_rotate).await?;
+    let rotated = hooks.rotate_signing_key(&caller.actor(), (tenant, id), key.clone(), may_rotate).await?;
     let hook = rotated.ok_or_else(|| no_hook(id))?;
     Ok(Json(SigningKeysView::of(&hook, sources.now())))
 }

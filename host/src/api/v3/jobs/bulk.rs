@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::input;
 use super::view::{JobView, Started, started};
-use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json;
 use crate::api::params::NoParams;
@@ -125,7 +125,7 @@ fn event_id(text: &str) -> Result<EventId, Invalid> {
 )]
 pub(super) async fn retry_deliveries(
     State(jobs): State<JobService>,
-    caller: Caller,
+    caller: Author,
     _: NoParams,
     payload: Payload,
 ) -> Result<Started, Problem> {
@@ -136,7 +136,7 @@ pub(super) async fn retry_deliveries(
     let states = input::states(states.as_deref(), &RETRYABLE, &[DeliveryState::Exhausted], why)?;
     let filter = Filters { hook, event, event_type, since, until }.check(states)?;
     let rate = input::rate(max_per_second)?;
-    Ok(started(&jobs.retry(tenant, filter, rate, caller.key()).await?))
+    Ok(started(&jobs.retry(tenant, filter, rate, (&caller.actor(), caller.key())).await?))
 }
 
 /// Cancel deliveries
@@ -153,7 +153,7 @@ pub(super) async fn retry_deliveries(
 )]
 pub(super) async fn cancel_deliveries(
     State(jobs): State<JobService>,
-    caller: Caller,
+    caller: Author,
     _: NoParams,
     payload: Payload,
 ) -> Result<Started, Problem> {
@@ -163,5 +163,5 @@ pub(super) async fn cancel_deliveries(
     let why = "; what is in progress is cancelled one by one with POST /deliveries/{id}/cancel, or after its hook is paused";
     let states = input::states(states.as_deref(), &CANCELLABLE, &CANCELLABLE, why)?;
     let filter = Filters { hook, event, event_type, since, until }.check(states)?;
-    Ok(started(&jobs.cancel(tenant, filter, caller.key()).await?))
+    Ok(started(&jobs.cancel(tenant, filter, (&caller.actor(), caller.key())).await?))
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::view::JobView;
-use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::Payload;
 use crate::api::params::{NoParams, Segment};
 use crate::api::problem::Problem;
@@ -14,14 +14,14 @@ use crate::services::JobService;
 
 async fn change(
     jobs: &JobService,
-    caller: &Caller,
+    caller: &Author,
     id: JobId,
     payload: Payload,
     to: JobState,
 ) -> Result<Json<JobView>, Problem> {
     let tenant = caller.may(Scope::DeliveriesWrite)?;
     payload.read_nothing().await?;
-    let job = jobs.change(tenant, id, to).await?;
+    let job = jobs.change(&caller.actor(), tenant, id, to).await?;
     JobView::full(jobs, &job).await.map(Json)
 }
 
@@ -39,7 +39,7 @@ async fn change(
 )]
 pub(super) async fn pause_job(
     State(jobs): State<JobService>,
-    caller: Caller,
+    caller: Author,
     Segment(id): Segment<JobId>,
     _: NoParams,
     payload: Payload,
@@ -60,7 +60,7 @@ pub(super) async fn pause_job(
 )]
 pub(super) async fn resume_job(
     State(jobs): State<JobService>,
-    caller: Caller,
+    caller: Author,
     Segment(id): Segment<JobId>,
     _: NoParams,
     payload: Payload,
@@ -82,7 +82,7 @@ pub(super) async fn resume_job(
 )]
 pub(super) async fn cancel_job(
     State(jobs): State<JobService>,
-    caller: Caller,
+    caller: Author,
     Segment(id): Segment<JobId>,
     _: NoParams,
     payload: Payload,

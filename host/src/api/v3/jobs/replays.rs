@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::input;
 use super::samples::{SampleHooks, SampleView, samples};
 use super::view::{JobFilterView, JobView, started};
-use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json::{self, Object};
 use crate::api::params::{NoParams, Segment};
@@ -90,7 +90,7 @@ pub(super) async fn replay_events(
     State(dry_runs): State<DryRuns>,
     State(services): State<Services>,
     client: ClientPresence,
-    caller: Caller,
+    caller: Author,
     Segment(id): Segment<HookId>,
     _: NoParams,
     payload: Payload,
@@ -115,7 +115,7 @@ pub(super) async fn replay_events(
         replaying = Some(services.hooks.validate_pipeline(&hook, pipeline, client.gone()).await?);
     }
     if !is_dry_run {
-        let job = jobs.replay(&hook, replay, rate, caller.key()).await?;
+        let job = jobs.replay(&hook, replay, rate, (&caller.actor(), caller.key())).await?;
         return Ok(started(&job).into_response());
     }
     caller.may(Scope::HooksRead)?;

@@ -183,6 +183,7 @@ fn name_shared_parts(components: &mut Value) {
         (schemas::HookId::name(), schemas::HookId::schema()),
         (schemas::DeliveryStates::name(), schemas::DeliveryStates::schema()),
         (schemas::KeyId::name(), schemas::KeyId::schema()),
+        (schemas::AuditText::name(), schemas::AuditText::schema()),
     ] {
         components["schemas"][name.as_ref()] = serde_json::to_value(schema).unwrap_or_default();
     }

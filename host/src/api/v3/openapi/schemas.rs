@@ -17,12 +17,13 @@ use crate::domain::kept_body::KeptBody;
 use crate::domain::oauth::{OAuthAuthentication as OAuthAuthentications, OAuthClient};
 use crate::domain::receiver_options::{Handshake, HandshakeState as HandshakeStates, SignatureHeaders};
 use crate::domain::{
-    AttemptId as Attempt, BatchFormat as BatchFormats, BatchOptions, DeliveryId as Delivery,
-    DeliveryState as States, DisabledWhy as Whys, EventId as Event, EventKey as Key, EventType as Types,
-    Hook, HookId as HookKey, HookOrdering, JobId as JobKey, JobRate as JobRates, JobState as JobStates,
-    JobWork, KeyId as ApiKey, Login, OrderingKey as OrderingKeys, OrderingScope, Rate,
-    Retention as Retentions, RetrySchedule, Role as Roles, Scope as Scopes, Signing as Signings,
-    Surface as Surfaces, Tenant, TenantId as TenantKey, Trigger as Triggers,
+    ActorKind as ActorKinds, ApiKey as KeyRecord, AttemptId as Attempt, AuditId as Audit,
+    BatchFormat as BatchFormats, BatchOptions, DeliveryId as Delivery, DeliveryState as States,
+    DisabledWhy as Whys, EventId as Event, EventKey as Key, EventType as Types, Hook, HookId as HookKey,
+    HookOrdering, JobId as JobKey, JobRate as JobRates, JobState as JobStates, JobWork, KeyId as ApiKey,
+    Login, OperatorKeyId as OperatorKey, OperatorRole as OperatorRoles, OrderingKey as OrderingKeys,
+    OrderingScope, Rate, Retention as Retentions, RetrySchedule, Role as Roles, Scope as Scopes,
+    Signing as Signings, Surface as Surfaces, Tenant, TenantId as TenantKey, Trigger as Triggers,
 };
 use crate::services::{CANCELLABLE, MatchReason as MatchReasons, REPLAYABLE, RETRYABLE};
 
@@ -99,6 +100,10 @@ schemas! {
     DeletionState = words(&["running", "completed"]);
     /// The id of an API key. It is not the key's value.
     KeyId = id(ApiKey::PREFIX);
+    /// The id of an operator's key. It is not the key's value.
+    OperatorKeyId = id(OperatorKey::PREFIX);
+    /// The id of an entry of the audit log.
+    AuditId = id(Audit::PREFIX);
 
     /// The name of a plugin: 1 to 64 characters of `a-z 0-9 - _ .`, beginning with a letter or digit.
     PluginName = text(1, 64, "^[a-z0-9][a-z0-9._-]*$").examples(["my-filter"]);
@@ -220,6 +225,14 @@ schemas! {
     Role = words(&Roles::ALL.map(Roles::as_str));
     /// A permission of a key.
     Scope = words(&Scopes::ALL.iter().map(|scope| scope.as_str()).collect::<Vec<_>>());
+    /// What an operator's key allows.
+    OperatorRole = words(OperatorRoles::NAMES);
+    /// In how many seconds a replaced key expires.
+    OldExpiresIn = whole(0, KeyRecord::MAX_OVERLAP.as_secs() as usize).examples([86_400]);
+    /// What identified the sender of a change.
+    ActorType = words(ActorKinds::NAMES);
+    /// What entries of the audit log are searched by.
+    AuditText = text(1, 256, "").examples(["hook"]);
     /// The state of a hook.
     HookStateName = words(&["ok", "failing", "circuit_open", "awaiting_permission", "paused", "disabled"]);
     /// What is paused.

@@ -7,13 +7,16 @@ use super::*;
 
 /// Every route of v3. Add new routes here.
 const ROUTES: &str = "
-    DELETE /api/v3/hooks/{id}
     DELETE /api/v3/apizee/webhook
+    DELETE /api/v3/hooks/{id}
     DELETE /api/v3/keys/{id}
     DELETE /api/v3/logins/{name}
+    DELETE /api/v3/operator-keys/{id}
     DELETE /api/v3/plugins/{name}
     DELETE /api/v3/projects/{id}
+    DELETE /api/v3/tenants/{id}
     GET /api/v3/apizee/webhook
+    GET /api/v3/audit-log
     GET /api/v3/deliveries
     GET /api/v3/deliveries/{id}
     GET /api/v3/deliveries/{id}/attempts
@@ -36,13 +39,13 @@ const ROUTES: &str = "
     GET /api/v3/logins
     GET /api/v3/nodes
     GET /api/v3/openapi.json
+    GET /api/v3/operator-keys
     GET /api/v3/plugins
     GET /api/v3/plugins/{name}
     GET /api/v3/plugins/{name}/versions
     GET /api/v3/plugins/{name}/wasm
     GET /api/v3/projects
     GET /api/v3/tenants
-    DELETE /api/v3/tenants/{id}
     GET /api/v3/tenants/{id}
     GET /api/v3/tenants/{id}/deletion
     GET /api/v3/tenants/{id}/export
@@ -52,6 +55,8 @@ const ROUTES: &str = "
     GET /health/live
     PATCH /api/v3/engine
     PATCH /api/v3/hooks/{id}
+    PATCH /api/v3/keys/{id}
+    PATCH /api/v3/operator-keys/{id}
     PATCH /api/v3/tenants/{id}
     POST /api/v3/deliveries/cancellations
     POST /api/v3/deliveries/retries
@@ -72,7 +77,9 @@ const ROUTES: &str = "
     POST /api/v3/jobs/{id}/pause
     POST /api/v3/jobs/{id}/resume
     POST /api/v3/keys
+    POST /api/v3/keys/{id}/rotate
     POST /api/v3/logins
+    POST /api/v3/operator-keys
     POST /api/v3/plugins/{name}/run
     POST /api/v3/projects
     POST /api/v3/tenants

@@ -7,7 +7,7 @@ use http::{StatusCode, Uri};
 
 use super::read::{no_plugin, version_of};
 use super::upload::is_standard;
-use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::params::Segment;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
@@ -31,7 +31,7 @@ use crate::domain::{PluginName, Scope};
 )]
 pub(super) async fn delete_plugin(
     State(directory): State<Arc<Directory>>,
-    caller: Caller,
+    caller: Author,
     Segment(name): Segment<PluginName>,
     uri: Uri,
 ) -> Result<StatusCode, Problem> {
@@ -40,9 +40,11 @@ pub(super) async fn delete_plugin(
         let detail = format!("`{name}` is a standard plugin and cannot be deleted");
         return Err(Problem::new(Kind::Conflict, detail));
     }
+    let actor = caller.actor();
+    let editor = directory.by(&actor);
     let was_there = match version_of(&uri)? {
-        None => directory.delete_plugin(tenant, &name).await?,
-        Some(number) => directory.delete_plugin_version(tenant, &name, number).await?,
+        None => editor.delete_plugin(tenant, &name).await?,
+        Some(number) => editor.delete_plugin_version(tenant, &name, number).await?,
     };
     if !was_there {
         return Err(no_plugin(&name));

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::affected::{self, AffectedHooks};
 use super::read::PluginView;
-use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::body::Payload;
 use crate::api::params::{Params, Segment};
 use crate::api::problem::{Kind, Problem};
@@ -72,7 +72,7 @@ pub(super) async fn put_plugin(
     State(uploads): State<Arc<Uploads>>,
     State(hooks): State<HookService>,
     presence: ClientPresence,
-    caller: Caller,
+    caller: Author,
     Segment(name): Segment<String>,
     uri: Uri,
     payload: Payload,
@@ -99,7 +99,9 @@ pub(super) async fn put_plugin(
     let (status, plugin, warnings) = match examined {
         Examined::Same(version) => (StatusCode::OK, version, Vec::new()),
         Examined::New(inspected, warnings, wasm) => {
-            match directory.add_plugin_version(tenant, name.clone(), inspected, &wasm).await? {
+            let actor = caller.actor();
+            let editor = directory.by(&actor);
+            match editor.add_plugin_version(tenant, name.clone(), inspected, &wasm).await? {
                 Uploaded::New(version) => (StatusCode::CREATED, version, warnings),
                 Uploaded::Same(version) => (StatusCode::OK, version, warnings),
             }

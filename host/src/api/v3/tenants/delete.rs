@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
 use crate::api::time::Time;
@@ -81,7 +82,7 @@ impl From<TenantDeletion> for DeletionView {
 pub(super) async fn delete_tenant(
     State(directory): State<Arc<Directory>>,
     State(tenants): State<TenantService>,
-    caller: Caller,
+    caller: Author,
     Segment(name): Segment<String>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Problem> {
@@ -96,7 +97,7 @@ pub(super) async fn delete_tenant(
         );
         return Err(Problem::parameter(CONFIRM, detail));
     }
-    let deletion = tenants.delete(tenant.id).await?.ok_or_else(no_tenant)?;
+    let deletion = tenants.delete(&caller.actor(), tenant.id).await?.ok_or_else(no_tenant)?;
     let location = format!("/api/v3/tenants/{}/deletion", tenant.id);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(DeletionView::from(deletion))))
 }
@@ -115,7 +116,7 @@ pub(super) async fn get_deletion(
     Segment(id): Segment<TenantId>,
     _: NoParams,
 ) -> Result<Json<DeletionView>, Problem> {
-    caller.must_be_operator()?;
+    caller.must_read_as_operator()?;
     let deletion = tenants.deletion(id).await?;
     let deletion = deletion.ok_or_else(|| Problem::not_found("deletion of the tenant", &id.to_string()))?;
     Ok(Json(deletion.into()))

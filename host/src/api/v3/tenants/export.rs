@@ -2,7 +2,7 @@
 //!
 //! The response is made while it is read: one line is in memory, and the page that it is from.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use axum::Extension;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{TenantView, find_tenant};
-use crate::api::auth::Caller;
+use crate::api::author::Author;
 use crate::api::params::{Params, Segment};
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::deliveries::{AttemptView, DeliveryView, Details};
@@ -29,7 +29,11 @@ use crate::api::v3::plugins::PluginView;
 use crate::api::v3::projects::ProjectView;
 use crate::clients::{Client, NoRoom};
 use crate::directory::Directory;
-use crate::domain::{DeliveryId, EventId, EventKey, Scope, Tenant, TenantId, UnixMillis};
+use crate::domain::audit::MemberChange;
+use crate::domain::{
+    ApiKey, AuditAction, AuditObject, DeliveryId, EventId, EventKey, KeyId, Scope, Tenant, TenantId,
+    UnixMillis,
+};
 use crate::services::HookStates;
 use crate::storage::{DeliveryQuery, EventQuery, EventSummary, Storage, StorageError};
 
@@ -76,7 +80,7 @@ pub(super) async fn export_tenant(
     State(storage): State<Storage>,
     State(states): State<HookStates>,
     client: Option<Extension<Arc<Client>>>,
-    caller: Caller,
+    caller: Author,
     Segment(name): Segment<String>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Problem> {
@@ -100,7 +104,10 @@ pub(super) async fn export_tenant(
     let now = directory.now();
     let range = Range { since, until: until.map_or(now, |until| until.min(now)) };
     let next = match params.get(CURSOR) {
-        None => Next::Lines(config_lines(&tenant, &directory, &states, with_secrets)),
+        None => {
+            let uses = directory.key_uses(tenant.id).await?;
+            Next::Lines(config_lines(&tenant, &directory, &states, (with_secrets, &uses)))
+        }
         Some(text) => read_cursor(text)?,
     };
     let client = client.as_ref().map(|Extension(client)| Arc::as_ref(client));
@@ -108,6 +115,11 @@ pub(super) async fn export_tenant(
     let reserved = reserved.map_err(|NoRoom| {
         Problem::new(Kind::TooManyRequests, "too much memory is in use for responses; try again later")
     })?;
+    let secrets = with_secrets.then(|| MemberChange::new("secrets", true));
+    let object = AuditObject::tenant(tenant.id, &tenant.name);
+    let actor = caller.actor();
+    let changes = secrets.into_iter().collect();
+    directory.by(&actor).note(tenant.id, AuditAction::TenantExported, object, changes).await?;
     let export = Export { storage, tenant: tenant.id, range, next, events: 0, deliveries: 0 };
     let lines = stream::try_unfold((export, reserved), async |(mut export, reserved)| {
         let line = export.line().await.inspect_err(|error| {
@@ -188,12 +200,13 @@ fn config_lines(
     tenant: &Tenant,
     directory: &Directory,
     states: &HookStates,
-    with_secrets: bool,
+    (with_secrets, uses): (bool, &HashMap<KeyId, UnixMillis>),
 ) -> VecDeque<Bytes> {
-    let id = tenant.id;
+    let (id, now) = (tenant.id, directory.now());
+    let key = |key: &ApiKey| KeyView::of(key, now, uses.get(&key.id).copied());
     let mut lines = VecDeque::from([line("tenant", TenantView::of(tenant, directory))]);
     lines.extend(directory.projects(id).into_iter().map(|it| line("project", ProjectView::from(it))));
-    lines.extend(directory.keys(id).into_iter().map(|it| line("key", KeyView::from(it))));
+    lines.extend(directory.keys(id).iter().map(|it| line("key", key(it))));
     lines.extend(directory.logins(id).into_iter().map(|it| line("login", LoginView::from(it))));
     for plugin in directory.plugins(id).iter().filter(|plugin| plugin.tenant.is_some()) {
         let versions = directory.plugin_versions(id, &plugin.name);

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::*;
-use crate::domain::{Authorization, DeliveryState, Login, SecretText};
+use crate::domain::{AuditEntry, Authorization, DeliveryState, Login, SecretText};
 use crate::storage::conformance::{NOW, TENANT, World};
 use crate::storage::postgres::{NodeName, PostgresDatabase, PostgresOptions, TestDatabase, open};
 use crate::storage::{Database as _, Revision};
@@ -45,15 +45,15 @@ async fn keys_rotate_while_nodes_have_both() {
     let world = World::of_node(opened.stores(), opened.node().await.unwrap());
     let authorization = Some(Authorization { value: SecretText::new("Basic abc"), enabled: true });
     let hook = crate::domain::Hook { authorization, ..world.hook() };
-    world.storage.hooks.insert(&hook, Revision::ANY).await.unwrap();
-    world.storage.access.insert_login(&login("one"), Revision::ANY).await.unwrap();
+    world.storage.hooks.insert(&hook, Revision::ANY, &AuditEntry::of_test()).await.unwrap();
+    world.storage.access.insert_login(&login("one"), Revision::ANY, &AuditEntry::of_test()).await.unwrap();
     world.delivery_in(hook.id, DeliveryState::Waiting).await;
     opened.close().await.unwrap();
 
     assert!(matches!(try_open(&database, "one", vault(2, &[])).await, Err(StorageError::WrongKey)));
     assert!(matches!(rekey(database.url(), &vault(2, &[])).await, Err(StorageError::WrongKey)));
     let node = try_open(&database, "one", vault(2, &[1])).await.unwrap();
-    node.stores().access.insert_login(&login("two"), Revision::ANY).await.unwrap();
+    node.stores().access.insert_login(&login("two"), Revision::ANY, &AuditEntry::of_test()).await.unwrap();
     // Some of it is sealed with the newer key.
     assert!(matches!(try_open(&database, "two", vault(1, &[])).await, Err(StorageError::NewerKey)));
     for expected in [Rekeyed { hooks: 1, logins: 1, requests: 1, jobs: 0, unreadable: 0 }, Rekeyed::default()]

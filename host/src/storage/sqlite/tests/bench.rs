@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::clock;
-use crate::domain::DeliveryId;
+use crate::domain::{AuditEntry, DeliveryId};
 use crate::storage::Acceptance;
 
 /// CPU time of this process, in seconds, from Linux's `/proc`.
@@ -108,7 +108,16 @@ async fn figures_of_a_great_backlog() {
     })
     .await;
     measure("delete the hook", rows, async {
-        world.storage.hooks.delete(TENANT, hook).await.unwrap().unwrap().cancelling.await.unwrap();
+        world
+            .storage
+            .hooks
+            .delete(TENANT, hook, &AuditEntry::of_test())
+            .await
+            .unwrap()
+            .unwrap()
+            .cancelling
+            .await
+            .unwrap();
     })
     .await;
     measure("recover", 1, async {

@@ -6,7 +6,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::*;
-use crate::domain::{Authorization, Hook, Login, Origin, Pipeline, SecretText, SigningSecret, Step, Surface};
+use crate::domain::{
+    AuditEntry, Authorization, Hook, Login, Origin, Pipeline, SecretText, SigningSecret, Step, Surface,
+};
 use crate::storage::{Rekeyed, Revision};
 use crate::vault::{Key, Keys};
 
@@ -96,8 +98,16 @@ async fn nothing_secret_of_a_hook_is_readable_in_any_file() {
     let storage = reopen(dir.path()).await;
     let world = World::new(storage.stores());
     let hook = full_hook(&world);
-    world.storage.hooks.insert(&hook, Revision::ANY).await.unwrap();
-    assert!(world.storage.hooks.update(&hook, hook.updated_at, Revision::ANY).await.unwrap().is_done());
+    world.storage.hooks.insert(&hook, Revision::ANY, &AuditEntry::of_test()).await.unwrap();
+    assert!(
+        world
+            .storage
+            .hooks
+            .update(&hook, hook.updated_at, Revision::ANY, &AuditEntry::of_test())
+            .await
+            .unwrap()
+            .is_done()
+    );
     waiting(&world, hook.id).await;
     assert_eq!(secrets_in_files(dir.path()), [""; 0]);
     storage.close().await.unwrap();
@@ -131,7 +141,7 @@ async fn rows_of_an_earlier_engine_are_sealed_at_the_start() {
     // More than are sealed in one transaction.
     let hooks: Vec<_> = (0..250).map(|_| full_hook(&world)).collect();
     for hook in &hooks {
-        world.storage.hooks.insert(hook, Revision::ANY).await.unwrap();
+        world.storage.hooks.insert(hook, Revision::ANY, &AuditEntry::of_test()).await.unwrap();
     }
     waiting(&world, hooks[0].id).await;
     storage.close().await.unwrap();
@@ -155,7 +165,7 @@ async fn a_hook_with_a_damaged_signing_secret_is_not_sealed() {
     let world = World::new(storage.stores());
     let (damaged, whole) = (full_hook(&world), full_hook(&world));
     for hook in [&damaged, &whole] {
-        world.storage.hooks.insert(hook, Revision::ANY).await.unwrap();
+        world.storage.hooks.insert(hook, Revision::ANY, &AuditEntry::of_test()).await.unwrap();
     }
     storage.close().await.unwrap();
     make_plain(dir.path()).await;
@@ -207,8 +217,8 @@ async fn keys_rotate() {
     let storage = open_with(dir.path(), keys('A', &[])).await.unwrap();
     let world = World::new(storage.stores());
     let hook = full_hook(&world);
-    world.storage.hooks.insert(&hook, Revision::ANY).await.unwrap();
-    world.storage.access.insert_login(&login("one"), Revision::ANY).await.unwrap();
+    world.storage.hooks.insert(&hook, Revision::ANY, &AuditEntry::of_test()).await.unwrap();
+    world.storage.access.insert_login(&login("one"), Revision::ANY, &AuditEntry::of_test()).await.unwrap();
     waiting(&world, hook.id).await;
     let signs = storage.stores.vault.derive(crate::vault::DOMAIN_TOKENS);
     storage.close().await.unwrap();
@@ -217,7 +227,7 @@ async fn keys_rotate() {
     let refused = open_with(dir.path(), keys('B', &[])).await.unwrap_err();
     assert!(matches!(refused, StorageError::WrongKey), "{refused:?}");
     let storage = open_with(dir.path(), keys('B', &['C', 'A'])).await.unwrap();
-    storage.stores().access.insert_login(&login("two"), Revision::ANY).await.unwrap();
+    storage.stores().access.insert_login(&login("two"), Revision::ANY, &AuditEntry::of_test()).await.unwrap();
     let running = rekey(dir.path(), &keys('B', &['A'])).await;
     assert!(matches!(running, Err(StorageError::InUse(_))), "{running:?}");
     storage.close().await.unwrap();
@@ -254,7 +264,7 @@ async fn an_unreadable_row_stops_nothing_and_is_kept() {
     let world = World::new(storage.stores());
     let (broken, damaged, whole) = (full_hook(&world), full_hook(&world), full_hook(&world));
     for hook in [&broken, &damaged, &whole] {
-        world.storage.hooks.insert(hook, Revision::ANY).await.unwrap();
+        world.storage.hooks.insert(hook, Revision::ANY, &AuditEntry::of_test()).await.unwrap();
     }
     let login = Login {
         name: "one".to_owned(),
@@ -262,7 +272,7 @@ async fn an_unreadable_row_stops_nothing_and_is_kept() {
         secret: SecretText::new("12345678"),
         created_at: NOW,
     };
-    world.storage.access.insert_login(&login, Revision::ANY).await.unwrap();
+    world.storage.access.insert_login(&login, Revision::ANY, &AuditEntry::of_test()).await.unwrap();
     waiting(&world, broken.id).await;
     storage.close().await.unwrap();
     let mut connection = connect(dir.path()).await;
@@ -287,7 +297,15 @@ async fn an_unreadable_row_stops_nothing_and_is_kept() {
     assert!(world.storage.access.load().await.unwrap().0[0].is_unreadable());
     assert_eq!(rendered_url(&world, broken.id).await, None, "it is rendered again");
     // Made anew, it is as any other.
-    assert!(world.storage.hooks.update(&broken, broken.updated_at, Revision::ANY).await.unwrap().is_done());
+    assert!(
+        world
+            .storage
+            .hooks
+            .update(&broken, broken.updated_at, Revision::ANY, &AuditEntry::of_test())
+            .await
+            .unwrap()
+            .is_done()
+    );
     assert_eq!(world.storage.hooks.load().await.unwrap()[0], broken);
 }
 
@@ -303,7 +321,12 @@ async fn a_database_without_a_key_check_gets_checks_of_the_keys_that_open_it() {
         let dir = tempfile::tempdir().unwrap();
         for (key, name) in previous.iter().zip(["one", "two"]) {
             let storage = open_with(dir.path(), keys(*key, previous)).await.unwrap();
-            storage.stores().access.insert_login(&login(name), Revision::ANY).await.unwrap();
+            storage
+                .stores()
+                .access
+                .insert_login(&login(name), Revision::ANY, &AuditEntry::of_test())
+                .await
+                .unwrap();
             storage.close().await.unwrap();
         }
         // As an engine left it that had no key checks.

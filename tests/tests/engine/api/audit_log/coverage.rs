@@ -100,7 +100,7 @@ async fn access(walk: &mut Walk, client: &Client, operator: &Client) {
     let deleted =
         walk.changes(operator, ("delete", &url, "second.example", Value::Null), by("tenant.deleted")).await;
     walk.sent.insert(format!("delete {tenant}"));
-    let query = format!("&tenant={}&action=tenant.removed", id(&deleted));
+    let query = format!("&tenant={}&action=tenant.removed", deleted["tenant"].as_str().unwrap());
     let began = std::time::Instant::now();
     while entries(operator, &query).await.is_empty() {
         assert!(began.elapsed() < hookwright_tests::TIMEOUT, "the tenant is not removed");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
+use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry};
 use crate::domain::{
     DeliveryId, DeliveryState, HookId, Job, JobId, JobProgress, JobRate, JobState, JobWork, Lease, Pipeline,
     Replay, Step, UnixMillis,
@@ -86,7 +86,7 @@ async fn stored(world: &World, work: JobWork) -> JobId {
         reason: None,
         finished_at: None,
     };
-    assert!(world.storage.jobs.insert_job(&job, 10).await.unwrap());
+    assert!(world.storage.jobs.insert_job(&job, 10, &entry()).await.unwrap());
     job.id
 }
 
@@ -152,7 +152,7 @@ pub async fn a_pipeline_is_kept_until_its_deliveries_are_final(world: &World) {
     let job = stored(world, replay_of(hook, Some(Pipeline::default()))).await;
     let id = made(world).await;
     let ended = stored(world, replay_of(hook, None)).await;
-    jobs.change_job(TENANT, ended, JobState::Cancelled, NOW).await.unwrap();
+    jobs.change_job(TENANT, ended, JobState::Cancelled, NOW, &entry()).await.unwrap();
     assert_eq!(jobs.remove_jobs(LATER).await.unwrap(), 1, "the other one is in use");
     assert_eq!(world.claim(hook, NOW, 10).await.remove(0).pipeline, Some(Arc::new(Pipeline::default())));
     world.storage.deliveries.cancel(TENANT, id).await.unwrap();

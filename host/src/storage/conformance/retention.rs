@@ -1,6 +1,6 @@
 //! Deleting events with all that belongs to them, and erasing their content.
 
-use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
+use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry};
 use crate::domain::kept_body::KeptBody;
 use crate::domain::{
     AttemptId, DeliveryId, DeliveryState, EventId, EventKey, Job, JobId, JobProgress, JobRate, JobState,
@@ -155,10 +155,10 @@ pub async fn unfinished_replays_hold_their_events(world: &World) {
         progress: JobProgress { examined_to: 77, ..JobProgress::default() },
         finished_at: None,
     };
-    assert!(world.storage.jobs.insert_job(&job, 10).await.unwrap());
+    assert!(world.storage.jobs.insert_job(&job, 10, &entry()).await.unwrap());
     let held = world.storage.retention.held_by_replays().await.unwrap();
     assert_eq!(held, [(TENANT, EventKey(77), EventKey(EventKey::first_at(LATER).0 - 1))]);
-    world.storage.jobs.change_job(TENANT, job.id, JobState::Cancelled, NOW).await.unwrap();
+    world.storage.jobs.change_job(TENANT, job.id, JobState::Cancelled, NOW, &entry()).await.unwrap();
     assert_eq!(world.storage.retention.held_by_replays().await.unwrap(), []);
 }
 

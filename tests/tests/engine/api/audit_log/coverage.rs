@@ -198,6 +198,8 @@ async fn jobs(walk: &mut Walk, client: &Client) {
         client.publish("kept", json!({})).await;
     }
     let since = json!({"since": "2020-01-01T00:00:00Z", "max_per_second": 0.1});
+    let event = client.publish("never", json!({"name": SECRET})).await;
+    walk.changes(client, ("delete", "/api/v3/events/{id}", &event, Value::Null), by("event.erased")).await;
     let cancelled = json!({"hook": hook});
     walk.changes(client, ("post", "/api/v3/deliveries/cancellations", "", cancelled), by("job.created"))
         .await;

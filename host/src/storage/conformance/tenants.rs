@@ -1,6 +1,6 @@
 //! Deletion and usage of tenants.
 
-use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
+use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry};
 use crate::domain::hook_stats::{AttemptEnd, AttemptStats, HookHour, Hour};
 use crate::domain::kept_body::KeptBody;
 use crate::domain::{
@@ -25,7 +25,7 @@ fn tenant(id: TenantId, name: &str) -> Tenant {
 async fn fill(world: &World, of: TenantId, hash: u8) -> Vec<EventId> {
     let storage = &world.storage;
     let hook = Hook { tenant: of, ..world.hook() };
-    storage.hooks.insert(&hook, Revision::ANY).await.unwrap();
+    storage.hooks.insert(&hook, Revision::ANY, &entry()).await.unwrap();
     let mut events = Vec::new();
     for state in DeliveryState::ALL {
         let mut acceptance = world.event_for(hook.id, (state != DeliveryState::Pending).then_some(LEASE_END));
@@ -54,11 +54,20 @@ async fn fill(world: &World, of: TenantId, hash: u8) -> Vec<EventId> {
     storage.hook_stats.add_stats(NodeNumber(0), &[hour]).await.unwrap();
     storage.tenant_usage.add_usage(NodeNumber(0), &[usage(of, 1)]).await.unwrap();
     let project = Project { tenant: of, number: 7, name: None, created_at: NOW };
-    storage.tenants.insert_project(&project, Revision::ANY).await.unwrap();
+    storage.tenants.insert_project(&project, Revision::ANY, &entry()).await.unwrap();
     let scopes = Scopes::all();
     let (id, name) = (KeyId(of.0), "k".to_owned());
-    let key = ApiKey { id, tenant: of, name, scopes, hash: [hash; 32], created_at: NOW };
-    storage.tenants.insert_key(&key, Revision::ANY).await.unwrap();
+    let key = ApiKey {
+        id,
+        tenant: of,
+        name,
+        scopes,
+        hash: [hash; 32],
+        prefix: None,
+        expires_at: None,
+        created_at: NOW,
+    };
+    storage.tenants.insert_key(&key, Revision::ANY, &entry()).await.unwrap();
     // Both tenants have the same bytes.
     let version = PluginVersion {
         tenant: Some(of),
@@ -70,7 +79,7 @@ async fn fill(world: &World, of: TenantId, hash: u8) -> Vec<EventId> {
         size_bytes: 3,
         created_at: NOW,
     };
-    storage.plugins.insert(&version, b"abc", Revision::ANY).await.unwrap();
+    storage.plugins.insert(&version, b"abc", Revision::ANY, &entry()).await.unwrap();
     events
 }
 
@@ -97,7 +106,7 @@ async fn left(world: &World, of: TenantId) -> [usize; 6] {
 pub async fn a_deleted_tenant_leaves_nothing_and_others_stay(world: &World) {
     let (storage, store) = (&world.storage, &world.storage.tenant_deletions);
     for one in [tenant(TENANT, "shop.example"), tenant(OTHER_TENANT, "other")] {
-        storage.tenants.insert_tenant(&one).await.unwrap();
+        storage.tenants.insert_tenant(&one, &entry()).await.unwrap();
     }
     let events = fill(world, TENANT, 1).await;
     fill(world, OTHER_TENANT, 2).await;
@@ -110,12 +119,15 @@ pub async fn a_deleted_tenant_leaves_nothing_and_others_stay(world: &World) {
     being_deleted.client_id = None;
     being_deleted.options.deleting_since = Some(NOW);
     let before = storage.directory.revision().await.unwrap();
-    assert!(store.begin(&being_deleted, &deletion).await.unwrap().is_done());
+    assert!(store.begin(&being_deleted, &deletion, &entry()).await.unwrap().is_done());
     assert_eq!(store.deletion(TENANT).await.unwrap(), Some(deletion.clone()));
     let missing = TenantDeletion::begun(TenantId(99), "x".to_owned(), NOW);
-    assert_eq!(store.begin(&tenant(TenantId(99), "x"), &missing).await.unwrap(), ConfigChange::Missing);
+    assert_eq!(
+        store.begin(&tenant(TenantId(99), "x"), &missing, &entry()).await.unwrap(),
+        ConfigChange::Missing
+    );
     let same_name = Tenant { client_id: Some(TENANT.0), ..tenant(TenantId(3), "shop.example") };
-    assert!(storage.tenants.insert_tenant(&same_name).await.unwrap().is_done());
+    assert!(storage.tenants.insert_tenant(&same_name, &entry()).await.unwrap().is_done());
     let changes = storage.directory.changes_since(before).await.unwrap();
     assert!(format!("{changes:?}").contains("deleting_since"), "{changes:?}");
     // The leases of its deliveries have ended.
@@ -146,8 +158,8 @@ pub async fn a_deleted_tenant_leaves_nothing_and_others_stay(world: &World) {
 
     let before = storage.directory.revision().await.unwrap();
     let later = UnixMillis(NOW.0 + 5);
-    assert!(store.end(&stored, later).await.unwrap().is_done());
-    assert_eq!(store.end(&stored, later).await.unwrap(), ConfigChange::Missing);
+    assert!(store.end(&stored, later, &entry()).await.unwrap().is_done());
+    assert_eq!(store.end(&stored, later, &entry()).await.unwrap(), ConfigChange::Missing);
     let changes = storage.directory.changes_since(before).await.unwrap();
     assert!(format!("{changes:?}").contains(&format!("{:?}", ConfigItem::Tenant(TENANT, None))));
     let ended = store.deletion(TENANT).await.unwrap().unwrap();

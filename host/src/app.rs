@@ -153,7 +153,7 @@ async fn start_on(
     let feeding = feeding::spawn(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
 
-    let ingest = ingest(&sources, &directory, &stores, &dispatcher);
+    let ingest = ingest((&sources, config.retain_events), &directory, &stores, &dispatcher);
     access::spawn(&directory, &stores.audit, &clock, config.retain_audit_log, &stop_feeding);
     activity::spawn((&sources, node), &stores, (&ingest, &dispatcher, &directory), local_addr, &stop_feeding);
     let routers = routers(
@@ -321,12 +321,13 @@ impl Drop for Attempts {
 }
 
 fn ingest(
-    sources: &Sources,
+    (sources, retention): (&Sources, Option<Duration>),
     directory: &Arc<Directory>,
     stores: &Storage,
     dispatcher: &Arc<Dispatcher>,
 ) -> Arc<Ingest> {
-    Arc::new(Ingest::new(sources.clone(), Arc::clone(directory), stores, Arc::clone(dispatcher), None))
+    let (directory, dispatcher) = (Arc::clone(directory), Arc::clone(dispatcher));
+    Arc::new(Ingest::new(sources.clone(), directory, stores, dispatcher, retention))
 }
 
 fn routers(

@@ -228,6 +228,8 @@ async fn remove_events(
     mut after: TenantDeletion,
     keys: &[i64],
 ) -> Result<TenantDeletion, StorageError> {
+    let query = sqlx::query("DELETE FROM erased_events WHERE tenant_id = $1 AND event_key = ANY ($2)");
+    query.bind(after.tenant.0).bind(keys).execute(&mut *connection).await?;
     let query = sqlx::query("DELETE FROM events WHERE tenant_id = $1 AND key = ANY ($2)");
     after.removed.events +=
         query.bind(after.tenant.0).bind(keys).execute(&mut *connection).await?.rows_affected();

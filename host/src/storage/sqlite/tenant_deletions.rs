@@ -213,8 +213,12 @@ async fn remove_events(
     mut after: TenantDeletion,
     keys: &[i64],
 ) -> Result<TenantDeletion, StorageError> {
+    let keys = to_json(keys)?;
+    let sql =
+        "DELETE FROM erased_events WHERE tenant_id = ? AND event_key IN (SELECT value FROM json_each(?))";
+    sqlx::query(sql).bind(after.tenant.0).bind(&keys).execute(&mut *connection).await?;
     let sql = "DELETE FROM events WHERE tenant_id = ? AND key IN (SELECT value FROM json_each(?))";
-    let query = sqlx::query(sql).bind(after.tenant.0).bind(to_json(keys)?);
+    let query = sqlx::query(sql).bind(after.tenant.0).bind(keys);
     after.removed.events += query.execute(&mut *connection).await?.rows_affected();
     note(connection, &after).await?;
     Ok(after)

@@ -133,7 +133,7 @@ fn write_text(status: &SchemaStatus, is_shared: bool, out: &mut impl Write) -> R
             writeln!(out, "{advice}")?;
         }
         _ if version > known => {
-            writeln!(out, "{GOOD}This version works with it{PLAIN}, beside newer nodes.")?
+            writeln!(out, "{GOOD}This version works with it{PLAIN}, beside newer nodes.")?;
         }
         _ => writeln!(out, "{GOOD}The schema is current{PLAIN}: a start changes nothing.")?,
     }

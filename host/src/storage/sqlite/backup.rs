@@ -11,19 +11,20 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::{Advice, fadvise};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::data_dir::{DATABASE_FILE, LOG_FILE};
 use super::snapshot::Snapshot;
 use super::{connection, schema, sealing};
+use crate::clock;
 use crate::storage::backup::{BackupError, KeyPlace, check_room};
 use crate::vault::Vault;
 
-/// How many bytes are copied before they are synced: a sync of everything at the end would delay the engine's own.
-const SYNCED_BYTES: u64 = 32 << 20;
+/// How many bytes are copied before they are synced. The engine's own syncs wait for one of these: it is short.
+const SYNCED_BYTES: u64 = 8 << 20;
 /// What a copy needs beside the files.
 const SPARE_BYTES: u64 = 16 << 20;
 /// The head of a write-ahead log. It changes whenever the log begins anew.
@@ -48,6 +49,8 @@ pub struct DatabaseCopy {
     pub was_online: bool,
     /// Which of the keys opens its secrets.
     pub key: KeyPlace,
+    /// How long the files were copied: so long was the snapshot open.
+    pub copying_took: Duration,
     /// By how many bytes the engine's write-ahead log grew meanwhile.
     pub log_growth_bytes: u64,
 }
@@ -64,18 +67,20 @@ pub async fn back_up(
 ) -> Result<DatabaseCopy, BackupError> {
     let temporary = Temporary(target.join(format!("{DATABASE_FILE}.partial")));
     let snapshot = Snapshot::take(data_dir).await?;
+    let began = clock::monotonic();
     let log_bytes = snapshot.log_bytes();
     let (from, to) = (data_dir.to_owned(), temporary.0.clone());
     let files = tokio::task::spawn_blocking(move || copy_files(&from, &to)).await.map_err(io::Error::from)?;
     let was_online = snapshot.is_online();
     let log_growth_bytes = snapshot.log_bytes().saturating_sub(log_bytes);
+    let copying_took = clock::elapsed(began);
     snapshot.end().await?;
     // Not before: closing a file that SQLite has open releases SQLite's locks on it.
     drop(files?);
     let copy = complete(&temporary.0, keys).await?;
     std::fs::rename(&temporary.0, target.join(DATABASE_FILE))?;
     File::open(target)?.sync_all()?;
-    Ok(DatabaseCopy { was_online, log_growth_bytes, ..copy })
+    Ok(DatabaseCopy { was_online, copying_took, log_growth_bytes, ..copy })
 }
 
 /// The files of an unfinished copy. They are removed on drop.
@@ -140,8 +145,6 @@ fn copy(mut from: &File, to: &Path) -> io::Result<()> {
     loop {
         let copied = io::copy(&mut from.take(SYNCED_BYTES), &mut out)?;
         out.sync_data()?;
-        // What the engine reads should stay in memory rather than the copy. Only a hint.
-        let _ = fadvise(&out, 0, None, Advice::DontNeed);
         if copied == 0 {
             return Ok(());
         }
@@ -151,7 +154,9 @@ fn copy(mut from: &File, to: &Path) -> io::Result<()> {
 /// Puts the copies of database and log together, and checks the result.
 async fn complete(path: &Path, keys: &[(KeyPlace, Vault)]) -> Result<DatabaseCopy, BackupError> {
     let file = SqliteConnectOptions::new().filename(path);
-    let mut connection = connection::migration_options(file).create_if_missing(false).connect().await?;
+    let options = connection::migration_options(file).create_if_missing(false);
+    // The check reads everything, some of it several times.
+    let mut connection = options.pragma("cache_size", "-65536").connect().await?;
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
     let damage = damage(&mut connection).await?;
     if !damage.is_empty() {
@@ -179,7 +184,8 @@ async fn complete(path: &Path, keys: &[(KeyPlace, Vault)]) -> Result<DatabaseCop
     }
     connection.close().await?;
     File::open(path)?.sync_all()?;
-    Ok(DatabaseCopy { schema_version, rows, key, was_online: false, log_growth_bytes: 0 })
+    let copying_took = Duration::ZERO;
+    Ok(DatabaseCopy { schema_version, rows, key, was_online: false, copying_took, log_growth_bytes: 0 })
 }
 
 async fn damage(connection: &mut SqliteConnection) -> Result<Vec<String>, BackupError> {

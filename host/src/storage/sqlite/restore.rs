@@ -116,7 +116,7 @@ async fn mark(
     let has_state = schema::has_table(&mut connection, "engine_state").await?;
     match paused_since {
         Some(since) if has_state => {
-            engine_state::set(&mut connection, PAUSED, &paused_to_value(since)).await?
+            engine_state::set(&mut connection, PAUSED, &paused_to_value(since)).await?;
         }
         Some(_) => {
             let what =

@@ -298,7 +298,7 @@ mod tests {
         let Ok(Command::Restore(restore)) = parse("restore b --data-dir d --start-unpaused") else {
             panic!("expected the command `restore`")
         };
-        assert!(restore.start_unpaused && restore.backup == "b");
+        assert!(restore.start_unpaused && restore.backup.as_os_str() == "b");
         assert!(matches!(parse("check"), Ok(Command::Check(Check { dir: None, json: false, .. }))));
         assert!(matches!(
             parse("check b --json"),

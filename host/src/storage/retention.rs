@@ -13,7 +13,7 @@ use crate::domain::{DeliveryId, EventId, EventKey, Job, JobWork, NodeNumber, Ten
 pub trait RetentionStore: Send + Sync {
     /// Whether `node` is the one of several nodes that deletes, from now until about a minute later. Another one takes over if
     /// it does not ask again.
-    async fn takes_turn(&self, node: NodeNumber) -> Result<bool, StorageError>;
+    async fn takes_lease(&self, node: NodeNumber) -> Result<bool, StorageError>;
     /// The events after `after` and up to `until` with their tenants, oldest first, at most `most`.
     async fn events_between(
         &self,
@@ -28,7 +28,7 @@ pub trait RetentionStore: Send + Sync {
         false
     }
     /// Deletes the events of whole days, whichever tenant has them, up to `until`. Those with a delivery that is not final are
-    /// kept. Also returns up to which event the others are to be deleted one by one: those that are not in days of their own.
+    /// kept. Also returns up to which event to delete the others one by one: those that are not in days of their own.
     async fn delete_days(&self, _until: EventKey) -> Result<(Deleted, EventKey), StorageError> {
         Ok((Deleted::default(), EventKey(0)))
     }

@@ -37,10 +37,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// If events are late by more than this part of the time for which they are kept, it does not wait.
 const LATE_PART: u32 = 100;
 /// How long one class or tenant may take before it is the next one's turn.
-const TURN: Duration = Duration::from_secs(5);
+const TIME_EACH: Duration = Duration::from_secs(5);
 /// How often it tells other nodes that it goes on.
 const RENEWED_EVERY: Duration = Duration::from_secs(10);
-/// How often it looks for what can be deleted as whole days, and for attempts that ended after an erasure.
+/// How often it looks for what can be deleted as whole days.
 const SELDOM: Duration = Duration::from_secs(15);
 /// Attempts that were under way at an erasure end within this time.
 const LATE_ATTEMPTS: Duration = Duration::from_secs(600);
@@ -48,10 +48,10 @@ const LATE_ATTEMPTS: Duration = Duration::from_secs(600);
 const WHOLE_DAYS: Duration = Duration::from_secs(7 * 86_400);
 /// How many names one step deletes.
 const NAMES: u32 = 1_000;
-/// How many little things it tidies up in one pass.
-const TIDY_STEPS: usize = 100;
+/// How often it tidies up.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// Entries of indexes are left alone that may still get deliveries.
-const SETTLED_AFTER: Duration = Duration::from_secs(3_600);
+const UNCHANGED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// See the module's head.
 pub struct Retention {
@@ -65,6 +65,7 @@ pub struct Retention {
     trims: BTreeMap<(TenantId, Trim), TrimPass>,
     renewed_at: Option<Instant>,
     seldom_at: Option<Instant>,
+    tidied_at: Option<Instant>,
     /// If whole days are deleted: up to which event the others are deleted one by one.
     singly_until: EventKey,
 }
@@ -90,10 +91,10 @@ impl Default for TrimPass {
 }
 
 /// Another node deletes.
-struct NotMyTurn;
+struct OtherNodeDeletes;
 
 enum Stopped {
-    NotMyTurn,
+    OtherNodeDeletes,
     Failed(StorageError),
 }
 
@@ -103,9 +104,9 @@ impl From<StorageError> for Stopped {
     }
 }
 
-impl From<NotMyTurn> for Stopped {
-    fn from(NotMyTurn: NotMyTurn) -> Self {
-        Self::NotMyTurn
+impl From<OtherNodeDeletes> for Stopped {
+    fn from(OtherNodeDeletes: OtherNodeDeletes) -> Self {
+        Self::OtherNodeDeletes
     }
 }
 
@@ -124,7 +125,7 @@ impl Retention {
     ) -> Self {
         let (passes, trims) = (Vec::new(), BTreeMap::new());
         let counters = Arc::default();
-        let (renewed_at, seldom_at, singly_until) = (None, None, EventKey(0));
+        let (renewed_at, seldom_at, tidied_at, singly_until) = (None, None, None, EventKey(0));
         Self {
             sources,
             directory,
@@ -136,6 +137,7 @@ impl Retention {
             trims,
             renewed_at,
             seldom_at,
+            tidied_at,
             singly_until,
         }
     }
@@ -152,7 +154,7 @@ impl Retention {
         loop {
             tokio::time::sleep(EVERY).await;
             match self.pass().await {
-                Ok(()) | Err(Stopped::NotMyTurn) => {}
+                Ok(()) | Err(Stopped::OtherNodeDeletes) => {}
                 Err(Stopped::Failed(error)) => {
                     // What was to be looked at again may be lost: everything is.
                     (self.passes, self.trims, self.renewed_at) = (Vec::new(), BTreeMap::new(), None);
@@ -177,6 +179,7 @@ impl Retention {
             true => Vec::new(),
             false => self.store.held_by_replays().await?,
         };
+        self.store.erase_late(before(now, LATE_ATTEMPTS)).await?;
         self.seldom(&policy, now, &held).await?;
         self.follow(&policy);
         for index in 0..self.passes.len() {
@@ -186,8 +189,13 @@ impl Retention {
             self.trim((*tenant, *what), *keep).await?;
         }
         self.forget_names(&policy, now).await?;
-        for _ in 0..TIDY_STEPS {
-            if !self.store.tidy(before(now, SETTLED_AFTER)).await? {
+        if self.tidied_at.is_some_and(|at| clock::elapsed(at) < TIDY_EVERY) {
+            return Ok(());
+        }
+        let began = clock::monotonic();
+        self.tidied_at = Some(began);
+        while clock::elapsed(began) < TIME_EACH {
+            if !self.store.tidy(before(now, UNCHANGED_AFTER)).await? {
                 break;
             }
             self.renew().await?;
@@ -201,10 +209,10 @@ impl Retention {
         if self.renewed_at.is_some_and(|at| clock::elapsed(at) < RENEWED_EVERY) {
             return Ok(());
         }
-        if !self.store.takes_turn(self.node).await? {
+        if !self.store.takes_lease(self.node).await? {
             // What another node leaves behind is unknown here.
             (self.passes, self.trims, self.renewed_at) = (Vec::new(), BTreeMap::new(), None);
-            return Err(NotMyTurn.into());
+            return Err(OtherNodeDeletes.into());
         }
         self.renewed_at = Some(clock::monotonic());
         Ok(())
@@ -230,7 +238,6 @@ impl Retention {
             return Ok(());
         }
         self.seldom_at = Some(clock::monotonic());
-        self.store.erase_late(before(now, LATE_ATTEMPTS)).await?;
         if let Some(longest) = policy.longest.filter(|_| held.is_empty() && self.store.deletes_days()) {
             let until = EventKey(EventKey::first_at(before(now, longest)).0 - 1);
             let (deleted, singly) = self.store.delete_days(until).await?;
@@ -252,7 +259,7 @@ impl Retention {
             self.delete(index, keys, held).await?;
             self.pause(Duration::ZERO, class.keep).await?;
         }
-        while clock::elapsed(began) < TURN {
+        while clock::elapsed(began) < TIME_EACH {
             let too_old = before(self.sources.now(), class.keep);
             let until = EventKey(EventKey::first_at(too_old).0 - 1).min(most);
             let done = self.passes[index]
@@ -305,7 +312,7 @@ impl Retention {
 
     async fn trim(&mut self, key: (TenantId, Trim), keep: Duration) -> Result<(), Stopped> {
         let began = clock::monotonic();
-        while clock::elapsed(began) < TURN {
+        while clock::elapsed(began) < TIME_EACH {
             let too_old = before(self.sources.now(), keep);
             let until = DeliveryId(DeliveryId::first_at(too_old).0 - 1);
             let state = self.trims.entry(key).or_default();

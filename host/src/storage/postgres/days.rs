@@ -31,7 +31,7 @@ pub(super) async fn delete(
     let days: Vec<(String, i64)> = query.fetch_all(stores.pool()).await?;
     let mut deleted = Deleted::default();
     let sql = "SELECT key, clock_timestamp() - set_at > interval '60 seconds' FROM retention_horizon";
-    let (mut horizon, is_settled): (i64, bool) = sqlx::query_as(sql).fetch_one(stores.pool()).await?;
+    let (mut horizon, is_old): (i64, bool) = sqlx::query_as(sql).fetch_one(stores.pool()).await?;
     let is_all = i64::try_from(days.len()).is_ok_and(|count| count <= DAYS);
     for (day, end) in days.iter().take(usize::try_from(DAYS).unwrap_or(1)) {
         if horizon < *end {
@@ -39,7 +39,7 @@ pub(super) async fn delete(
             sqlx::query(sql).bind(end).execute(stores.pool()).await?;
             return Ok((deleted, EventKey(0)));
         }
-        if !is_settled {
+        if !is_old {
             return Ok((deleted, EventKey(0)));
         }
         match delete_day(stores, day, *end, &mut deleted).await? {

@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::stores::PostgresStores;
+use super::pool::BoundedPool;
 use crate::clock;
 use crate::domain::EventKey;
 use crate::storage::StorageError;
@@ -39,8 +39,12 @@ impl NamesWalk {
 }
 
 /// Deletes some names of events before `before`. Returns how many.
-pub(super) async fn forget_some(stores: &PostgresStores, before: EventKey) -> Result<u64, StorageError> {
-    let mut walk = stores.names_walk.get();
+pub(super) async fn forget_some(
+    pool: &BoundedPool,
+    walked: &NamesWalk,
+    before: EventKey,
+) -> Result<u64, StorageError> {
+    let mut walk = walked.get();
     if before.0 <= 0 || walk.ended_at.is_some_and(|at| clock::elapsed(at) < EVERY) {
         return Ok(0);
     }
@@ -51,12 +55,12 @@ pub(super) async fn forget_some(stores: &PostgresStores, before: EventKey) -> Re
                 pg_relation_size('event_names') / current_setting('block_size')::bigint";
         let query = sqlx::query_as(sql).bind(format!("({},0)", walk.page));
         let query = query.bind(format!("({},0)", walk.page + PAGES)).bind(before.0);
-        let (deleted, pages): (i64, i64) = query.fetch_one(stores.pool()).await?;
+        let (deleted, pages): (i64, i64) = query.fetch_one(pool).await?;
         walk = match walk.page + PAGES {
             next if next < pages => Walk { page: next, ended_at: None },
             _ => Walk { page: 0, ended_at: Some(clock::monotonic()) },
         };
-        stores.names_walk.set(walk);
+        walked.set(walk);
         if deleted > 0 {
             return Ok(u64::try_from(deleted).unwrap_or(0));
         }

@@ -12,7 +12,7 @@ use crate::storage::retention::held_by;
 use crate::storage::{Deleted, EventStore as _, Purged, RetentionStore, StorageError, Trim, Trimmed};
 
 /// In `engine_state`: the node that deletes, and until when no other does.
-const TURN: &str = "retention";
+const LEASE: &str = "retention";
 /// How many events one look for late attempts finds.
 const MAX_LATE: i64 = 1_000;
 
@@ -44,7 +44,7 @@ macro_rules! visited {
 
 #[async_trait]
 impl RetentionStore for PostgresStores {
-    async fn takes_turn(&self, node: NodeNumber) -> Result<bool, StorageError> {
+    async fn takes_lease(&self, node: NodeNumber) -> Result<bool, StorageError> {
         // By the database's clock. A node that died is followed by another one a minute later.
         let sql = "INSERT INTO engine_state (name, value) VALUES ($1, convert_to($2 || ' ' || \
                 floor(extract(epoch FROM clock_timestamp()) + 60)::bigint, 'UTF8')) \
@@ -52,7 +52,7 @@ impl RetentionStore for PostgresStores {
             WHERE split_part(convert_from(engine_state.value, 'UTF8'), ' ', 1) = $2 \
                 OR split_part(convert_from(engine_state.value, 'UTF8'), ' ', 2)::bigint < extract(epoch FROM clock_timestamp()) \
             RETURNING true";
-        let query = sqlx::query_scalar(sql).bind(TURN).bind(node.0.to_string());
+        let query = sqlx::query_scalar(sql).bind(LEASE).bind(node.0.to_string());
         let taken: Option<bool> = query.fetch_optional(self.pool()).await?;
         Ok(taken.is_some())
     }
@@ -142,7 +142,7 @@ impl RetentionStore for PostgresStores {
 
     /// A unique index knows the names: they stay known as long as they are there.
     async fn forget_names(&self, _: UnixMillis, before: UnixMillis, _: u32) -> Result<u64, StorageError> {
-        names_walk::forget_some(self, EventKey::first_at(before)).await
+        names_walk::forget_some(self.pool(), &self.names_walk, EventKey::first_at(before)).await
     }
 
     /// Autovacuum does that.

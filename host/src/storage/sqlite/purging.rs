@@ -66,7 +66,7 @@ impl SqliteStores {
             let (key, tenant) = (EventKey(key), TenantId(tenant));
             let all = match named.as_deref().map(|text| from_json::<Vec<Named>>("event", text)).transpose() {
                 Ok(all) => all.unwrap_or_default(),
-                // A damaged event stays: whoever reads it is told.
+                // A damaged event stays: its readers get an error.
                 Err(error) => {
                     tracing::error!(event = %key, error = &error as &dyn std::error::Error, "cannot delete a damaged event");
                     continue;

@@ -38,7 +38,7 @@ macro_rules! visited {
 #[async_trait]
 impl RetentionStore for SqliteStores {
     /// One process at a time has the database open.
-    async fn takes_turn(&self, _: NodeNumber) -> Result<bool, StorageError> {
+    async fn takes_lease(&self, _: NodeNumber) -> Result<bool, StorageError> {
         Ok(true)
     }
 
@@ -135,7 +135,8 @@ impl RetentionStore for SqliteStores {
     }
 
     async fn erase_late(&self, since: UnixMillis) -> Result<(), StorageError> {
-        erasing::erase_late(self, since).await
+        erasing::erase_late(self, since).await?;
+        space::forget_log(self).await
     }
 }
 

@@ -16,26 +16,24 @@ const PAGES_AT_ONCE: i64 = 64;
 ///
 /// A database of an earlier engine cannot give space back while it is open; it uses it again.
 pub(super) async fn give_back(stores: &SqliteStores) -> Result<bool, StorageError> {
-    let mut has_more = forget_log(stores).await?;
     let sql = "SELECT v.auto_vacuum = 2, f.freelist_count, p.page_count \
         FROM pragma_auto_vacuum v, pragma_freelist_count f, pragma_page_count p";
     let (gives_back, free, all): (bool, i64, i64) = sqlx::query_as(sql).fetch_one(&stores.readers).await?;
     let spare = SPARE_PAGES + all / SPARE_PART;
-    if gives_back && free > spare {
-        let sql = sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"));
-        let mut writer = stores.writer().await;
-        let done = sqlx::query(sql).fetch_all(writer.begin().await?).await;
-        writer.finish(done.map(drop).map_err(StorageError::from)).await?;
-        has_more |= free - PAGES_AT_ONCE > spare;
+    if !gives_back || free <= spare {
+        return Ok(false);
     }
-    Ok(has_more)
+    let sql = sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"));
+    let mut writer = stores.writer().await;
+    let done = sqlx::query(sql).fetch_all(writer.begin().await?).await;
+    writer.finish(done.map(drop).map_err(StorageError::from)).await?;
+    Ok(free - PAGES_AT_ONCE > spare)
 }
 
-/// After an erasure, overwrites what was erased in the write-ahead log, too. Returns whether it must be tried again, since
-/// somebody reads.
-async fn forget_log(stores: &SqliteStores) -> Result<bool, StorageError> {
+/// After an erasure, empties the write-ahead log, which has what was erased. If somebody reads, the next call tries again.
+pub(super) async fn forget_log(stores: &SqliteStores) -> Result<(), StorageError> {
     if !stores.log_has_erased.swap(false, Ordering::AcqRel) {
-        return Ok(false);
+        return Ok(());
     }
     let mut writer = stores.writer().await;
     let connection = writer.connection().await?;
@@ -45,5 +43,5 @@ async fn forget_log(stores: &SqliteStores) -> Result<bool, StorageError> {
     if is_busy {
         stores.log_has_erased.store(true, Ordering::Release);
     }
-    Ok(is_busy)
+    Ok(())
 }

@@ -8,7 +8,8 @@ use sqlx::error::BoxDynError;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool};
 
 use super::filter::NameFilter;
-use super::{Bucket, Candidate, KnownNames, MAX_FILTERS, NameHash, NamesChange, SharedNames};
+use super::hash::NameHash;
+use super::memory::{Bucket, Candidate, KnownNames, MAX_FILTERS, NamesChange, SharedNames};
 use crate::domain::{EventId, EventKey, TenantId};
 use crate::storage::StorageError;
 use crate::storage::dedup::{Known, Mark, NameKind, Seen};

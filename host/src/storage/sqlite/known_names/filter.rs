@@ -1,6 +1,6 @@
 //! A split block Bloom filter, as the Parquet format defines it: it says of a name that it is certainly new, or may be known.
 
-use super::NameHash;
+use super::hash::NameHash;
 
 /// For each word of a block, an odd number that chooses one of its bits.
 const SALTS: [u32; 8] =

@@ -1,5 +1,7 @@
-use super::*;
+use super::memory::GENERATIONS_PER_BUCKET;
+use crate::domain::EventKey;
 use crate::domain::{EventId, NodeNumber, UnixMillis};
+use crate::storage::Acceptance;
 use crate::storage::conformance::{TENANT, World};
 use crate::storage::sqlite::{SqliteDatabase, SqliteOptions, open};
 use crate::storage::{Accepted, ConflictOn, Database as _};

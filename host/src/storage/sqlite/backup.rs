@@ -1,7 +1,7 @@
 //! Copies the database while an engine writes to it.
 //!
-//! The files are copied as they are, which is several times faster than `VACUUM INTO`: so the engine's write-ahead log grows
-//! less. While a [`Snapshot`] is open, this is safe. The log is never emptied then, and of the log only what the snapshot
+//! The files are copied as they are: unlike `VACUUM INTO`, that takes no core from the engine to rewrite every row, and changes
+//! no row's number. While a [`Snapshot`] is open, this is safe. The log is never emptied then, and of the log only what the snapshot
 //! sees is copied into the database. So the database's file and a complete copy of the log together are the snapshot, or a
 //! state after it, whatever of the log was already in the database. SQLite puts them together when the copy is opened, as
 //! after a crash. Then the copy is checked.

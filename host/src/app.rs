@@ -4,6 +4,7 @@ mod access;
 mod activity;
 mod certificates;
 mod databases;
+mod delivering;
 mod egress;
 mod expiry;
 mod feeding;
@@ -35,8 +36,7 @@ use crate::config::{Config, OperatorApi};
 use crate::cores::Cores;
 use crate::delivery::client::{Connector, DeliveryClient};
 use crate::delivery::{
-    Dispatcher, HookHealthMonitor, HookStats, MaskedHeaders, NoticeReceiver, Notices, Pipelines, Recorder,
-    Workers,
+    Dispatcher, HookHealthMonitor, HookStats, NoticeReceiver, Notices, Pipelines, Recorder,
 };
 use crate::directory::Directory;
 use crate::domain::UnixMillis;
@@ -50,11 +50,10 @@ use crate::storage::{Database, Storage};
 use crate::supervisor::Sockets;
 use crate::vault::Vault;
 
-use limits::{dispatcher_limits, shares_of_files};
+use delivering::Delivering;
 pub use limits::{keys, sandbox_config};
 pub use listeners::Origin;
 use listeners::{Listeners, Serving};
-use plugin_source::Plugins;
 pub use reload::{Change, Reloader};
 use reload::{Grace, Reloaded};
 
@@ -131,23 +130,12 @@ async fn start_on(
     let listeners = Listeners::bind(&config, sockets)?;
     let local_addr = listeners.api_address();
 
-    let source = Arc::new(Plugins(Arc::clone(&directory)));
-    let sandbox = Sandbox::start(sandbox_config(&config)?, source).context("cannot start the sandbox")?;
-    let files = shares_of_files(&config, cores.runtimes().len());
-    let (notices, noticed) = Notices::channel();
-    let health = hook_states::monitor(&config, &database, &notices).await?;
-    let limits = dispatcher_limits(&config, files.in_flight);
-    let dispatcher = Dispatcher::beside(database.membership(), limits, Arc::clone(&health));
     let addresses = listeners.addresses();
-    let connector = egress::connector(&config, &addresses, &directory)?;
-    let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
-    let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.idle);
-    let (stop_feeding, stats) = activity::count(node, &stores, &clock);
-    let (parts, observers) = ((&sandbox, &recorder), (&health, &notices, &stats));
-    let masked_headers = Arc::new(MaskedHeaders::new(config.masked_headers.clone()));
-    let workers = workers::make(&masked_headers, clients, &sources, &directory, parts, observers);
-    hook_states::follow_flows(&directory, &dispatcher, &stop_feeding);
-    dispatcher.start(Arc::new(Workers::new(Arc::clone(&cores), workers.into_iter())), cores.first().clone());
+    let parts = ((&database, node), (&sources, &directory));
+    let delivering = delivering::start(&config, parts, &cores, &addresses).await?;
+    let Delivering { sandbox, dispatcher, connector, recorder, health, stats, masked_headers, .. } =
+        delivering;
+    let (notices, noticed, stop_feeding) = (delivering.notices, delivering.noticed, delivering.stop_feeding);
     let retention = retention::of(&config, &sources, &directory, (Arc::clone(&stores.retention), node));
     tokio::spawn(stop_feeding.clone().run_until_cancelled_owned(retention.run()));
     let feeding = feeding::spawn(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
@@ -165,7 +153,7 @@ async fn start_on(
         (&sandbox, AdminKeyHash { hash: admin.hash, is_set: admin.is_set }),
         (notices, noticed, &stop_feeding),
     );
-    let serving = listeners.serve(&config, routers, &cores, files.clients);
+    let serving = listeners.serve(&config, routers, &cores, delivering.files.clients);
     serving.certificates.watch(Arc::clone(&clock), &stop_feeding);
     let grace = Arc::new(Grace::new(config.shutdown_grace));
     let reloader = Reloader(Reloaded {
@@ -353,7 +341,7 @@ fn routers(
     let interval = config.operational_event_interval;
     tokio::spawn(OperationalEvents::new(sources.clone(), Arc::clone(&ingest), interval).run(noticed));
     let admin_routes = match config.operator_api {
-        OperatorApi::Shared => AdminRoutes::Monitoring,
+        OperatorApi::WithTenants => AdminRoutes::Monitoring,
         OperatorApi::Admin => AdminRoutes::MonitoringAndV3,
     };
     let state = ApiState {

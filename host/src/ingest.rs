@@ -46,7 +46,7 @@ pub struct IncomingEvent {
     pub project: Option<i64>,
     /// Which deliveries of a hook that asks for it are sent one after the other.
     pub ordering_key: Option<OrderingKey>,
-    /// The trace of which its deliveries are a part.
+    /// The trace that its deliveries belong to.
     pub trace: Option<Box<TraceContext>>,
     /// Its data as JSON.
     pub data: Arc<str>,

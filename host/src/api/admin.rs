@@ -1,4 +1,4 @@
-//! The routes of the admin listener, for monitoring. They need no key: whoever may reach the listener may read them.
+//! The routes of the admin listener, for monitoring. They need no key: clients that may reach the listener may read them.
 
 use axum::Router;
 use axum::routing::get;

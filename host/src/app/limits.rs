@@ -73,7 +73,7 @@ pub(super) fn client_limits(config: &Config, connections: usize) -> ClientLimits
         request_bytes: config.request_memory_bytes,
         answer_bytes: config.request_memory_bytes / 5 * 3,
         callers: match config.operator_api {
-            OperatorApi::Shared => Callers::All,
+            OperatorApi::WithTenants => Callers::All,
             OperatorApi::Admin => Callers::Tenants,
         },
     }

@@ -77,7 +77,7 @@ impl Listeners {
         self.api.origin.address
     }
 
-    /// All addresses, none of which deliveries may reach.
+    /// All addresses. Deliveries may reach none of them.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         [Some(&self.api), self.admin.as_ref()]
             .into_iter()

@@ -18,6 +18,7 @@ mod given;
 mod load;
 mod read;
 mod secret_file;
+mod setting;
 mod settings;
 mod tenant_limits;
 mod values;
@@ -25,7 +26,8 @@ mod values;
 pub use error::{ConfigError, Origin};
 pub use given::Given;
 pub use load::{CommandLine, load, process_environment, process_variables, unknown_variables};
-pub use settings::{Setting, settings};
+pub use setting::Setting;
+pub use settings::settings;
 pub use values::{AdminKey, Config, LogFormat, OperatorApi};
 
 #[cfg(test)]

@@ -194,7 +194,7 @@ fn names_a_level_or_target(directive: &str) -> bool {
 /// Where operators' keys are accepted.
 pub(super) fn operator_api(text: &str) -> Result<OperatorApi, String> {
     match text {
-        "shared" => Ok(OperatorApi::Shared),
+        "shared" => Ok(OperatorApi::WithTenants),
         "admin" => Ok(OperatorApi::Admin),
         _ => Err("shared or admin".to_owned()),
     }

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use super::error::{ConfigError, Origin};
-use super::settings::Setting;
+use super::setting::Setting;
 
 /// The greatest size of a file, in bytes. No secret is nearly as long.
 const MAX_LEN: u64 = 64 * 1024;

@@ -6,26 +6,9 @@ mod retention;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use super::setting::{Setting, setting};
 use super::values::Config;
 use super::{read, tenant_limits};
-
-/// One setting.
-pub struct Setting {
-    /// The name in `hookwright.toml`.
-    pub name: &'static str,
-    /// The placeholder for the value in the help.
-    pub value_name: &'static str,
-    /// The default as text, if there is one.
-    pub default: Option<&'static str>,
-    /// The description in the help and in the documentation.
-    pub help: &'static str,
-    /// Whether the value must not be shown in messages.
-    pub secret: bool,
-    /// Whether the value is a list: the option can then be repeated.
-    pub list: bool,
-    /// Parses the text into the configuration, or returns a description of the values that are allowed.
-    pub(super) apply: fn(&mut Config, &str) -> Result<(), String>,
-}
 
 impl Setting {
     /// The name of the command line option, without the leading dashes.
@@ -72,26 +55,6 @@ pub fn variable_of(name: &str) -> String {
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
     [listeners::SETTINGS, SETTINGS, retention::SETTINGS].into_iter().flatten()
 }
-
-/// Defines a setting that `$read` parses into the field `$field`.
-macro_rules! setting {
-    ($name:literal, $value_name:literal, $default:expr, $help:literal, $field:ident = $read:expr) => {
-        Setting {
-            name: $name,
-            value_name: $value_name,
-            default: $default,
-            help: $help,
-            secret: false,
-            list: false,
-            apply: |config, text| {
-                let read: fn(&str) -> Result<_, String> = $read;
-                config.$field = read(text)?;
-                Ok(())
-            },
-        }
-    };
-}
-use setting;
 
 const MIB: usize = 1 << 20;
 /// Ends the name of a setting that names a file with a secret.

@@ -1,7 +1,7 @@
 //! The settings that limit tenants which have no limit of their own.
 
 use super::read;
-use super::settings::Setting;
+use super::setting::Setting;
 use crate::domain::Limit;
 
 macro_rules! tenant_limit {

@@ -126,7 +126,7 @@ impl Config {
             admin_listen: None,
             admin_tls_cert_file: None,
             admin_tls_key_file: None,
-            operator_api: OperatorApi::Shared,
+            operator_api: OperatorApi::WithTenants,
             data_dir: PathBuf::new(),
             database: None,
             database_connections: 0,
@@ -177,7 +177,7 @@ impl Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperatorApi {
     /// On the listener of the API, as tenants' keys.
-    Shared,
+    WithTenants,
     /// On the admin listener only, where tenants' keys are not accepted.
     Admin,
 }

@@ -48,6 +48,7 @@ mod stored_request;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tls;
+mod trace_headers;
 mod work;
 pub mod worker;
 mod workers;

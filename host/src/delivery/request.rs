@@ -7,6 +7,7 @@ use hyper::body::Bytes;
 
 use super::header_values::{REQUEST_ORIGIN, USER_AGENT};
 use super::oauth::Token;
+use super::trace_headers::is_trace_header;
 use super::{batch_request, signing};
 use crate::domain::header::is_reserved_header;
 use crate::domain::mask::{MASK, masked_url};
@@ -113,7 +114,7 @@ pub fn differences(
     request: &Request,
 ) -> Vec<&'static str> {
     let own = |headers: &HeaderList| {
-        let own = headers.iter().filter(|(name, _)| is_own(hook, name));
+        let own = headers.iter().filter(|(name, _)| is_own(hook, name) && !is_trace_header(name));
         let mut own: Vec<_> = own.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
         own.sort_by(|(one, _), (other, _)| one.cmp(other));
         own

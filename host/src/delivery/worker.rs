@@ -20,7 +20,7 @@ use super::preflight::{Preflight, send_preflight};
 use super::recorder::Recorder;
 use super::stored_request::stored_request;
 use super::work::Work;
-use super::{request, request_size};
+use super::{request, request_size, trace_headers};
 use crate::clients::Budget;
 use crate::clock;
 use crate::directory::{Directory, DirectoryError};
@@ -237,7 +237,9 @@ impl Worker {
         if let Some(rendered) = work.rendered.as_ref().filter(is_current) {
             let _reserved = request_size::reserve(&self.memory, work, &rendered.request)?;
             let kept = kept_body(hook, &rendered.request.body, now);
-            let request = (hook.pipeline.0.len().saturating_sub(1), rendered.request.clone());
+            let mut request = rendered.request.clone();
+            trace_headers::add(&mut request, &work.event, &*self.sources.random);
+            let request = (hook.pipeline.0.len().saturating_sub(1), request);
             let started_at = clock::monotonic();
             let (sent, outcome) = self.send(hook, id, request, now, hook.timeout).await?;
             let sending = clock::elapsed(started_at);
@@ -261,12 +263,13 @@ impl Worker {
             PipelineEnd::Verdict(Verdict::Drop { step }) => {
                 MadeAttempt::unsent(steps, Outcome::Dropped { step: before + step }).after(preflight_time)
             }
-            PipelineEnd::Verdict(Verdict::Keep(request)) => {
+            PipelineEnd::Verdict(Verdict::Keep(mut request)) => {
                 let now = self.still_due(work, timeout, permit)?;
                 let _reserved = request_size::reserve(&self.memory, work, &request)?;
                 // Without plugins, a retry writes the same body from the event.
                 let body = (!has_preflight && !hook.pipeline.is_empty()).then(|| request.body.clone());
                 let kept = kept_body(hook, &request.body, now);
+                trace_headers::add(&mut request, &work.event, &*self.sources.random);
                 let last = steps.len().saturating_sub(1);
                 let started_at = clock::monotonic();
                 let (sent, outcome) = self.send(hook, id, (last, request), now, timeout).await?;

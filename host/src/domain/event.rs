@@ -23,7 +23,7 @@ pub struct Event {
     pub occurred_at: UnixMillis,
     /// Which deliveries of a hook that asks for it are sent one after the other.
     pub ordering_key: Option<OrderingKey>,
-    /// The trace of which its deliveries are a part.
+    /// The trace that its deliveries belong to.
     pub trace: Option<Box<TraceContext>>,
     /// Its data: JSON text, as sent.
     pub data: Arc<str>,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -18,6 +18,8 @@ use crate::clients::Admitted;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The type of the record that begins a handshake (RFC 8446, section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
+/// How many parts of a request without TLS are read.
+const MAX_UNREAD_PARTS: usize = 64;
 /// The response to a request without TLS.
 const NO_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n\
     Content-Length: 50\r\n\r\nThis port speaks HTTPS; send the request over TLS\n";
@@ -41,12 +43,24 @@ pub(super) async fn secured(
     }
 }
 
-async fn handshake(mut stream: TcpStream, acceptor: TlsAcceptor) -> Option<Transport> {
+/// Answers a request without TLS. Closing with unread bytes would reset the connection before the client has the answer.
+async fn refuse(mut stream: TcpStream) {
+    if stream.write_all(NO_TLS).await.is_ok() && stream.shutdown().await.is_ok() {
+        let mut unread = [0; 1024];
+        for _ in 0..MAX_UNREAD_PARTS {
+            if !matches!(stream.read(&mut unread).await, Ok(1..)) {
+                return;
+            }
+        }
+    }
+}
+
+async fn handshake(stream: TcpStream, acceptor: TlsAcceptor) -> Option<Transport> {
     let mut first = [0];
     match stream.peek(&mut first).await {
         Ok(1..) if first[0] == HANDSHAKE_RECORD => {}
         Ok(1..) => {
-            let _ = stream.write_all(NO_TLS).await;
+            refuse(stream).await;
             return None;
         }
         Ok(0) | Err(_) => return None,

@@ -1,7 +1,7 @@
 //! The settings of the addresses on which the engine listens.
 
-use super::{Setting, setting};
 use crate::config::read;
+use crate::config::setting::{Setting, setting};
 
 pub(super) static SETTINGS: &[Setting] = &[
     setting!(

@@ -1,7 +1,7 @@
 //! The settings of how long data is kept.
 
-use super::{Setting, setting};
 use crate::config::read;
+use crate::config::setting::{Setting, setting};
 
 /// A hundred years.
 const MAX_S: u64 = 100 * 365 * 24 * 3600;

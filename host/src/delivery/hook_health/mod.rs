@@ -10,7 +10,7 @@ mod record;
 mod records;
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
@@ -103,10 +103,6 @@ impl HookHealthMonitor {
     /// Judges further attempts by these.
     pub fn replace_rules(&self, rules: HealthRules) {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
-    }
-
-    fn rules(&self) -> RwLockReadGuard<'_, HealthRules> {
-        self.rules.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The health of a hook that is not well.
@@ -237,7 +233,8 @@ impl HookHealthMonitor {
         }
         let is_success = shown == Shown::Success;
         let add = |record: &mut record::HealthRecord| {
-            let changes = record.add(shown, work.delivery, (now, hook.updated_at), &self.rules());
+            let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+            let changes = record.add(shown, work.delivery, (now, hook.updated_at), &rules);
             (changes != record::Changes::default()).then(|| (changes, record.stored(hook.id)))
         };
         let changed = self.with(|records| match is_success {

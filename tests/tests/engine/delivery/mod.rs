@@ -22,3 +22,4 @@ mod replays;
 mod retries;
 mod shutdown;
 mod statistics;
+mod traces;

@@ -76,11 +76,12 @@ async fn each_changed_setting_takes_effect_or_is_said_to_need_a_restart() {
     let (server, mut log) = LogLines::of(BINARY, &settings).await;
     let client = server.tenant("acme").await;
     let receiver = Receiver::start().await;
-    hook(&client, &receiver, json!({"headers": {"x-customer": "jane"}, "retry": {"schedule_s": []}})).await;
-    assert_eq!(attempt(&client).await["request"]["headers"]["x-customer"], "jane");
+    hook(&client, &receiver, json!({"retry": {"schedule_s": []}})).await;
+    let agent = attempt(&client).await["request"]["headers"]["user-agent"].clone();
+    assert!(agent.as_str().unwrap().starts_with("Hookwright"), "{agent}");
 
     write(
-        "egress_allow = [\"127.0.0.0/8\"]\nmasked_headers = [\"x-customer\"]\nqueue_limit = 7\nlog = \"debug\"\n",
+        "egress_allow = [\"127.0.0.0/8\"]\nmasked_headers = [\"user-agent\"]\nqueue_limit = 7\nlog = \"debug\"\n",
     );
     server.signal("-HUP").await;
     let said = log.until(DONE).await.join("\n");
@@ -91,8 +92,8 @@ async fn each_changed_setting_takes_effect_or_is_said_to_need_a_restart() {
         assert!(said.lines().any(is_said), "{setting}: {said}");
     }
     assert!(said.contains("changed=3"), "{said}");
-    let masked = attempt(&client).await["request"]["headers"]["x-customer"].clone();
-    assert_ne!(masked, "jane");
+    let masked = attempt(&client).await["request"]["headers"]["user-agent"].clone();
+    assert_ne!(masked, agent);
     log.until(" DEBUG ").await;
 
     for (text, expected) in [

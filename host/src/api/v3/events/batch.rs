@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::post::IDEMPOTENCY_KEY;
+use super::trace::trace;
 use super::wire::{self, AsText, EventInput, MAX_EVENT_LEN};
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
@@ -19,7 +20,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
 use crate::api::{json, rate_limit};
 use crate::directory::Directory;
-use crate::domain::{EventKey, Scope, TenantId};
+use crate::domain::{EventKey, Scope, TenantId, TraceContext};
 use crate::ingest::{IncomingEvent, Ingest, Prepared};
 
 /// The maximum number of events in a batch.
@@ -77,8 +78,9 @@ pub(super) async fn post_events(
         return Err(Problem::parameter(IDEMPOTENCY_KEY, rule));
     }
     // The parsed events need the memory until they are stored.
+    let trace = trace(payload.headers());
     let (body, _reserved) = payload.read_held(ContentType::JsonLines, MAX_BATCH_LEN).await?;
-    let (prepared, lines) = prepare(body, tenant, directory, Arc::clone(&ingest)).await?;
+    let (prepared, lines) = prepare(body, (tenant, trace), directory, Arc::clone(&ingest)).await?;
     let receipts = ingest.store(prepared).await.map_err(|error| wire::refused(error, line_of(&lines)))?;
     let response = BatchReceipt {
         accepted: receipts.len(),
@@ -104,13 +106,15 @@ fn line_of(lines: &[usize]) -> impl Fn(usize) -> Option<usize> {
 /// Parses and matches the events of a batch. Returns them with their line numbers.
 async fn prepare(
     body: Bytes,
-    tenant: TenantId,
+    (tenant, trace): (TenantId, Option<Box<TraceContext>>),
     directory: Arc<Directory>,
     ingest: Arc<Ingest>,
 ) -> Result<(Prepared, Vec<usize>), Problem> {
     let is_small = body.len() <= MAX_INLINE_LEN;
     let prepare = move || {
-        let Batch { events, lines } = read(&body, |event| event.check(tenant, &directory))?;
+        let Batch { events, lines } = read(&body, |event| {
+            event.check(tenant, &directory).map(|event| IncomingEvent { trace: trace.clone(), ..event })
+        })?;
         let prepared = ingest.prepare(events).map_err(|error| wire::refused(error, line_of(&lines)))?;
         Ok((prepared, lines))
     };

@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::trace::trace;
 use super::wire::{self, AsText, EventInput, MAX_EVENT_LEN};
 use crate::api::auth::{self, Caller};
 use crate::api::body::{ContentType, Payload};
@@ -67,9 +68,11 @@ pub(super) async fn post_event(
 ) -> Result<Response, Problem> {
     let tenant = caller.may(Scope::EventsWrite)?;
     let idempotency_key = idempotency_key(payload.headers())?;
+    let trace = trace(payload.headers());
     let body = payload.read(ContentType::Json, MAX_EVENT_LEN).await?;
     let mut event = json::parse::<EventInput>(&body)?.check(tenant, &directory)?;
     event.idempotency_key = idempotency_key;
+    event.trace = trace;
     let event_type = event.event_type.clone();
     let receipts = ingest.accept(vec![event]).await.map_err(|error| wire::refused(error, |_| None))?;
     let Some(receipt) = receipts.first() else {

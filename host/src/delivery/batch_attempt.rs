@@ -14,7 +14,8 @@ use futures_util::future::join_all;
 
 use super::attempt::{MadeAttempt, NotMade, kept_body};
 use super::batch_parts::{BatchParts, Group, Part};
-use super::batch_request::{check_part, id_of, join, last_step};
+use super::batch_pipeline::Together;
+use super::batch_request::{check_part, id_of, join, last_step, last_step_of_batch};
 use super::decision::{Decision, decide};
 use super::dispatcher::AttemptPermit;
 use super::fair_queue::Observation;
@@ -97,7 +98,8 @@ impl Worker {
         let mut began = clock::monotonic();
         let mut parts = BatchParts::new(hook.tenant, members.len());
         let events = members.iter().map(|(work, _)| &*work.event);
-        let has_no_room = parts.reserve_for(&self.memory, events, !hook.pipeline.is_empty()).is_err();
+        let has_plugins = !hook.pipeline.is_empty() || !hook.options.batch_pipeline.is_empty();
+        let has_no_room = parts.reserve_for(&self.memory, events, has_plugins).is_err();
         let mut attempt = BatchAttempt {
             hook,
             options,
@@ -226,11 +228,31 @@ impl Worker {
             return;
         }
         let bodies: Vec<&RequestBody> = due.iter().map(|part| &part.body).collect();
-        let request = join(&head, &bodies, attempt.options.format);
+        let joined = join(&head, &bodies, attempt.options.format);
         let id = id_of(due.iter().map(|part| &*part.work.event));
+        let request = match self.write_together(hook, &mut due, joined).await {
+            Together::Request(request) => request,
+            Together::Unsent(outcome) => {
+                let unsent = (None, outcome, Duration::ZERO);
+                return self.answered(attempt, Group { head, parts: due }, unsent, is_last).await;
+            }
+            Together::NotMade(why) => {
+                // The others wait a while, too, and what failed is logged once.
+                let others = || match &why {
+                    NotMade::NoFuel(until) => NotMade::NoFuel(*until),
+                    _ => NotMade::Sending,
+                };
+                let mut all: Vec<_> = due.iter().skip(1).map(|_| others()).collect();
+                all.push(why);
+                for (part, why) in due.into_iter().zip(all.into_iter().rev()) {
+                    self.give_back(attempt, (part.work, part.permit), why).await;
+                }
+                return;
+            }
+        };
         attempt.request_permit.sends();
         let began = clock::monotonic();
-        let (step, now) = (last_step(hook), self.sources.now());
+        let (step, now) = (last_step_of_batch(hook), self.sources.now());
         let sent = self.send(hook, &id, (step, request), now, hook.timeout).await;
         let (sent, outcome) = match sent {
             Ok(sent) => sent,

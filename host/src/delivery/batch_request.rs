@@ -6,7 +6,9 @@
 //! what it has seen thus never drops an event that it has not.
 
 use crate::domain::hash::sha256;
-use crate::domain::{BatchFormat, Event, Fault, FaultKind, Hook, Request, RequestBody, Verdict};
+use crate::domain::{
+    BatchFormat, Event, EventId, EventType, Fault, FaultKind, Hook, Request, RequestBody, Verdict,
+};
 use crate::sandbox::{PipelineEnd, PipelineRun};
 
 const CONTENT_TYPE: &str = "content-type";
@@ -90,6 +92,23 @@ pub(super) fn join(first: &Request, bodies: &[&RequestBody], format: BatchFormat
     Request { method: first.method.clone(), url: first.url.clone(), headers, body: RequestBody::Binary(body) }
 }
 
+/// The event that plugins get for the request `joined` with these events. Its id is that of the request, its time that of the
+/// newest event, and its data the array of the bodies. Of no events there is none.
+pub(super) fn event_of<'a>(
+    events: impl Iterator<Item = &'a Event> + Clone,
+    joined: &Request,
+) -> Option<Event> {
+    let newest = events.clone().max_by_key(|event| (event.occurred_at, event.key))?;
+    Some(Event {
+        id: EventId::from_path(&id_of(events)),
+        project: None,
+        ordering_key: None,
+        event_type: EventType::batch(),
+        data: String::from_utf8_lossy(joined.body.as_bytes()).into(),
+        ..newest.clone()
+    })
+}
+
 /// The `run` of a hook's pipeline for `event` with the request that is sent if no other event goes with it.
 pub(super) fn alone(hook: &Hook, event: &Event, run: PipelineRun, format: BatchFormat) -> PipelineRun {
     let PipelineRun { mut steps, end } = run;
@@ -109,6 +128,11 @@ pub(super) fn alone(hook: &Hook, event: &Event, run: PipelineRun, format: BatchF
 /// The step that wrote the request.
 pub(super) fn last_step(hook: &Hook) -> usize {
     hook.pipeline.0.len().saturating_sub(1)
+}
+
+/// The step that wrote a request with several events.
+pub(super) fn last_step_of_batch(hook: &Hook) -> usize {
+    (hook.pipeline.0.len() + hook.options.batch_pipeline.0.len()).saturating_sub(1)
 }
 
 /// The id of a request with these events.

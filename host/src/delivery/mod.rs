@@ -19,6 +19,7 @@
 mod attempt;
 mod batch_attempt;
 mod batch_parts;
+mod batch_pipeline;
 mod batch_request;
 pub mod client;
 pub mod decision;

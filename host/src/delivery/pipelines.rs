@@ -9,13 +9,16 @@ use super::{batch_request, request};
 use crate::directory::Directory;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{
-    Event, Fault, FaultKind, Hook, Limit, Pipeline, PluginRef, Step, TenantId, Trigger, UnixMillis, Verdict,
+    BatchFormat, Event, Fault, FaultKind, Hook, Limit, Pipeline, PluginRef, Request, RequestBody, Step,
+    TenantId, Trigger, UnixMillis, Verdict,
 };
 use crate::sandbox::{PipelineEnd, PipelineJob, PipelineRun, PreparedStep, Sandbox, SandboxError, Source};
 use crate::sources::Sources;
 
 /// The attribute that shows plugins the response to the preflight request.
 const PREFLIGHT: &str = "preflight";
+/// The attribute that shows plugins how many events a request has.
+const EVENTS: &str = "events";
 /// The name by which plugins refer to the hook's current signing secret.
 const SIGNING_SECRET: &str = "signing";
 
@@ -76,19 +79,28 @@ impl Pipelines {
         trigger: Trigger,
         preflight: Option<String>,
     ) -> Result<PipelineRun, NotRun> {
-        let source = Source::Hook(hook.id);
-        let is_metered = !pipeline.is_empty() && trigger != Trigger::Test;
-        let limit = || self.directory.rarely_limited(hook.tenant, Limit::FuelPerMinute);
-        let meter = self.meter.as_ref().filter(|_| is_metered).and_then(|meter| Some((meter, limit()?)));
-        let Some(((health, sources), limit)) = meter else {
-            return Ok(self.run_steps(source, hook, pipeline, event, trigger, preflight).await?);
-        };
-        if let Some(until) = health.fuel().spent_until(hook.tenant, limit, sources.now()) {
+        let run = self.run_steps(Source::Hook(hook.id), hook, pipeline, event, trigger, preflight);
+        if pipeline.is_empty() || trigger == Trigger::Test {
+            return Ok(run.await?);
+        }
+        self.meter_run(hook.tenant, run).await
+    }
+
+    /// Counts the fuel of `run`, if the tenant has a limit on it.
+    async fn meter_run(
+        &self,
+        tenant: TenantId,
+        run: impl Future<Output = Result<PipelineRun, SandboxError>>,
+    ) -> Result<PipelineRun, NotRun> {
+        let limit = || self.directory.rarely_limited(tenant, Limit::FuelPerMinute);
+        let meter = self.meter.as_ref().and_then(|meter| Some((meter, limit()?)));
+        let Some(((health, sources), limit)) = meter else { return Ok(run.await?) };
+        if let Some(until) = health.fuel().spent_until(tenant, limit, sources.now()) {
             return Err(NotRun::NoFuel(until));
         }
-        let run = self.run_steps(source, hook, pipeline, event, trigger, preflight).await?;
+        let run = run.await?;
         let used = run.steps.iter().map(|step| step.fuel).sum();
-        health.fuel().add(hook.tenant, used, sources.now());
+        health.fuel().add(tenant, used, sources.now());
         Ok(run)
     }
 
@@ -99,10 +111,71 @@ impl Pipelines {
     /// Fails like [`Self::run`].
     pub async fn preview(&self, hook: &Hook, event: &Arc<Event>) -> Result<PipelineRun, SandboxError> {
         let run = self.run_steps(Source::DryRun, hook, &hook.pipeline, event, Trigger::Test, None).await?;
-        Ok(match hook.batch() {
-            Some(options) => batch_request::alone(hook, event, run, options.format),
-            None => run,
-        })
+        let Some(options) = hook.batch() else { return Ok(run) };
+        let PipelineRun { mut steps, end } = batch_request::alone(hook, event, run, options.format);
+        let request = match end {
+            PipelineEnd::Verdict(Verdict::Keep(request)) if !hook.options.batch_pipeline.is_empty() => {
+                request
+            }
+            end => return Ok(PipelineRun { steps, end }),
+        };
+        let events = std::iter::once(&**event);
+        let together = self.write_together(Source::DryRun, hook, events, request).await?;
+        steps.extend(together.steps);
+        Ok(PipelineRun { steps, end: together.end })
+    }
+
+    /// Runs the pipeline by which `hook` writes requests with several events, for `joined`, which has these `events`. Steps
+    /// count from the first one of the pipeline that has run for each event.
+    ///
+    /// # Errors
+    /// Fails like [`Self::run`].
+    pub async fn run_together<'a>(
+        &self,
+        hook: &Hook,
+        events: impl Iterator<Item = &'a Event> + Clone,
+        joined: Request,
+    ) -> Result<PipelineRun, NotRun> {
+        let run = self.write_together(Source::Hook(hook.id), hook, events, joined);
+        self.meter_run(hook.tenant, run).await
+    }
+
+    async fn write_together<'a>(
+        &self,
+        source: Source,
+        hook: &Hook,
+        events: impl Iterator<Item = &'a Event> + Clone,
+        joined: Request,
+    ) -> Result<PipelineRun, SandboxError> {
+        let (count, before) = (events.clone().count(), hook.pipeline.0.len());
+        let Some(event) = batch_request::event_of(events, &joined) else {
+            let end = PipelineEnd::Verdict(Verdict::Keep(joined));
+            return Ok(PipelineRun { steps: Vec::new(), end });
+        };
+        let (event, pipeline) = (Arc::new(event), &hook.options.batch_pipeline);
+        let mut job = self.job(source, hook, pipeline, &event, Trigger::Event, None);
+        job.draft = Request { body: RequestBody::Text(Arc::clone(&event.data)), ..joined };
+        job.attributes.push((EVENTS.to_owned(), count.to_string()));
+        let PipelineRun { steps, end } = self.sandbox.run(job).await?;
+        let end = match end {
+            PipelineEnd::Fault { step, fault } => PipelineEnd::Fault { step: before + step, fault },
+            PipelineEnd::Verdict(Verdict::Drop { step }) => {
+                PipelineEnd::Verdict(Verdict::Drop { step: before + step })
+            }
+            keep => keep,
+        };
+        Ok(PipelineRun { steps, end })
+    }
+
+    /// An event as plugins get it for a request with only `event`.
+    #[must_use]
+    pub fn together(event: &Event) -> Event {
+        let joined = batch_request::join(
+            &request::plain_draft(event),
+            &[&RequestBody::Text(Arc::clone(&event.data))],
+            BatchFormat::Json,
+        );
+        batch_request::event_of(std::iter::once(event), &joined).unwrap_or_else(|| event.clone())
     }
 
     /// Runs the pipeline that writes the preflight request.

@@ -330,7 +330,13 @@ impl Worker {
         }
         let send = |kind| self.notices.send(Notice { tenant: hook.tenant, hook: Some(hook.id), kind });
         if let Outcome::Faulted { step, fault } = outcome {
-            let plugin = hook.preflight.0.iter().chain(&hook.pipeline.0).nth(*step);
+            let plugin = hook
+                .preflight
+                .0
+                .iter()
+                .chain(&hook.pipeline.0)
+                .chain(&hook.options.batch_pipeline.0)
+                .nth(*step);
             let plugin = plugin.map_or_else(String::new, |step| step.plugin.to_string());
             let (kind, message) = (fault.kind, fault.message.clone());
             send(NoticeKind::PluginFaulting { step: *step, plugin, kind, message });

@@ -103,10 +103,7 @@ impl Directory {
             Some(id) => self.hook_of(tenant, id).into_iter().collect(),
             None => self.hooks(tenant),
         };
-        let steps = hooks
-            .iter()
-            .filter(|hook| hook.enabled)
-            .flat_map(|hook| hook.pipeline.0.iter().chain(&hook.preflight.0));
+        let steps = hooks.iter().filter(|hook| hook.enabled).flat_map(|hook| hook.all_steps());
         steps.filter_map(|step| self.plugin(tenant, &step.plugin)).map(|version| version.digest).collect()
     }
 

@@ -70,12 +70,12 @@ impl Directory {
     /// The caller holds the permit, so that the plugins stay.
     fn check_plugins(&self, hook: &Hook) -> Result<(), DirectoryError> {
         let missing = |step: &Step| self.plugin(hook.tenant, &step.plugin).is_none();
-        match hook.pipeline.0.iter().position(missing) {
-            Some(step) => {
-                Err(DirectoryError::NoPlugin { step, plugin: hook.pipeline.0[step].plugin.clone() })
+        for pipeline in [&hook.pipeline, &hook.options.batch_pipeline] {
+            if let Some(step) = pipeline.0.iter().position(missing) {
+                return Err(DirectoryError::NoPlugin { step, plugin: pipeline.0[step].plugin.clone() });
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 
     /// Whether the tenant may replace `current` by `hook`. A hook that does not grow is always allowed, so that a tenant

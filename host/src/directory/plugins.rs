@@ -76,9 +76,7 @@ impl Directory {
     pub fn hooks_by_name(&self, tenant: TenantId, name: &PluginName) -> Vec<Arc<Hook>> {
         let by_name = PluginRef::Latest(name.clone());
         let mut hooks = self.hooks(tenant);
-        hooks.retain(|hook| {
-            hook.pipeline.0.iter().chain(&hook.preflight.0).any(|step| step.plugin == by_name)
-        });
+        hooks.retain(|hook| hook.all_steps().any(|step| step.plugin == by_name));
         hooks
     }
 
@@ -114,7 +112,7 @@ impl Directory {
     pub fn plugin_uses(&self, tenant: TenantId, name: &PluginName) -> Vec<PluginUse> {
         let mut uses = Vec::new();
         for hook in self.hooks(tenant) {
-            for step in hook.pipeline.0.iter().chain(&hook.preflight.0) {
+            for step in hook.all_steps() {
                 if self.plugin(tenant, &step.plugin).is_some_and(|version| version.name == *name) {
                     uses.push(PluginUse { hook: hook.id, by: step.plugin.clone() });
                 }
@@ -147,7 +145,7 @@ impl Directory {
         for tenant in self.tenants() {
             let mut digests = VecDeque::new();
             for hook in self.hooks(tenant.id).iter().filter(|hook| hook.enabled) {
-                let steps = hook.pipeline.0.iter().chain(&hook.preflight.0);
+                let steps = hook.all_steps();
                 let resolved = steps.filter_map(|step| self.plugin(tenant.id, &step.plugin));
                 digests.extend(resolved.map(|version| version.digest).filter(|digest| seen.insert(*digest)));
             }

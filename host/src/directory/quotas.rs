@@ -135,6 +135,7 @@ pub(super) fn hook_bytes(hook: &Hook) -> usize {
         + hook.masked_headers.iter().map(|name| item(name.len())).sum::<usize>()
         + pipeline(&hook.preflight)
         + pipeline(&hook.pipeline)
+        + pipeline(&hook.options.batch_pipeline)
         + item(hook.secrets.len() * 64)
         + hook.receiver().map_or(0, ReceiverOptions::bytes)
         + size_of_val(hook.retry.waits())

@@ -113,6 +113,12 @@ impl EventType {
         Self("hookwright.test".into())
     }
 
+    /// The type of the event by which plugins get the events of one request.
+    #[must_use]
+    pub fn batch() -> Self {
+        Self("hookwright.batch".into())
+    }
+
     /// The prefix of the types of operational events, which only the engine sends. No tenant's own type begins with it.
     pub const OPERATIONAL_PREFIX: &str = "hookwright.";
 

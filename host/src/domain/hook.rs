@@ -16,8 +16,8 @@ use super::signing_key::SigningKey;
 use super::target_url::{MAX_TARGET_URL_LEN, parse_target_url};
 use super::{
     BatchOptions, Disabled, DisabledWhy, Event, EventType, Flow, HeaderList, HookId, HookOptions, Invalid,
-    OrderingKey, OrderingScope, Origin, Pipeline, Rate, SecretText, ShortText, SigningSecret, Subscription,
-    TenantId, UnixMillis,
+    OrderingKey, OrderingScope, Origin, Pipeline, Rate, SecretText, ShortText, SigningSecret, Step,
+    Subscription, TenantId, UnixMillis,
 };
 
 /// A receiver of a tenant's events.
@@ -168,6 +168,11 @@ impl Hook {
             (false, Some(before)) if options.disabled != before.options.disabled => options.disabled,
             (false, _) => Some(Disabled { why: DisabledWhy::ByHand, since: now }),
         };
+    }
+
+    /// All steps of its pipelines, also of those that do not run for each event.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        self.pipeline.0.iter().chain(&self.options.batch_pipeline.0).chain(&self.preflight.0)
     }
 
     /// How its events are sent together, if they are.

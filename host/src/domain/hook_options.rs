@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::attempt::named_enum;
 use super::receiver_options::ReceiverOptions;
-use super::{Flow, HookOrdering, Invalid, UnixMillis};
+use super::{Flow, HookOrdering, Invalid, Pipeline, UnixMillis};
 
 /// Options of a hook's deliveries. A new one needs a default, a line in the JSON of its column, and a member of v3.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct HookOptions {
     pub receiver: Option<Box<ReceiverOptions>>,
     /// Its own flow control.
     pub flow: Option<Arc<Flow>>,
+    /// The plugins that write a request with several events from what the hook's pipeline wrote for each of them.
+    pub batch_pipeline: Pipeline,
     /// JSON members of options that a newer build stored. They are kept.
     pub unknown: Option<Arc<str>>,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::request_limits::{LimitExceeded, RequestLimits};
 use crate::delivery::Pipelines;
 use crate::domain::attempt::ResolvedPlugin;
-use crate::domain::{Event, EventId, EventKey, EventType, Hook, PluginRef, Step, TenantId};
+use crate::domain::{Event, EventId, EventKey, EventType, Hook, Pipeline, PluginRef, Step, TenantId};
 use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError, of_plain_call};
 use crate::sources::Sources;
 use crate::storage::{Storage, StorageError};
@@ -36,6 +36,8 @@ pub enum SettingsError {
     /// A plugin rejects its settings.
     #[error("`{plugin}`: {message}")]
     Rejected {
+        /// In which of the hook's pipelines.
+        place: PipelinePlace,
         /// The step of the pipeline, counted from 0.
         step: usize,
         /// The plugin, as the step names it.
@@ -56,6 +58,18 @@ pub enum SettingsError {
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
+
+/// One of the pipelines of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PipelinePlace {
+    /// The one that runs for each event.
+    Event,
+    /// The one that writes a request with several events.
+    Batch,
+}
+
+/// A step that a client wrote, and where it is.
+type NewStep<'a> = (PipelinePlace, usize, &'a Step);
 
 impl SettingsTrial {
     /// Creates the service from the parts of the engine that it uses.
@@ -82,12 +96,13 @@ impl SettingsTrial {
         is_from_client: impl Fn(&Step) -> bool,
         gone: impl Future<Output = ()>,
     ) -> Result<(), SettingsError> {
-        let steps = &wanted.pipeline.0;
-        let known = current.map_or(&[][..], |current| &current.pipeline.0);
-        let is_new =
-            |(index, step): &(usize, &Step)| !known.contains(step) && !steps[..*index].contains(step);
-        let is_checked = |place: &(usize, &Step)| is_from_client(place.1) && is_new(place);
-        let new: Vec<_> = steps.iter().enumerate().filter(is_checked).collect();
+        let of_event = new_steps(&wanted.pipeline, current.map(|current| &current.pipeline));
+        let of_event = of_event.map(|(index, step)| (PipelinePlace::Event, index, step));
+        let known = current.map(|current| &current.options.batch_pipeline);
+        let of_batch = new_steps(&wanted.options.batch_pipeline, known);
+        let of_batch = of_batch.map(|(index, step)| (PipelinePlace::Batch, index, step));
+        let new: Vec<NewStep<'_>> =
+            of_event.chain(of_batch).filter(|(.., step)| is_from_client(step)).collect();
         if new.is_empty() {
             return Ok(());
         }
@@ -98,9 +113,9 @@ impl SettingsTrial {
         }
     }
 
-    async fn validate_steps(&self, wanted: &Hook, steps: &[(usize, &Step)]) -> Result<(), SettingsError> {
+    async fn validate_steps(&self, wanted: &Hook, steps: &[NewStep<'_>]) -> Result<(), SettingsError> {
         let _permit = self.limits.trials.acquire(wanted.tenant).await?;
-        for (_index, step) in steps {
+        for (.., step) in steps {
             self.pipelines.load(wanted.tenant, step).await?;
         }
         let event = Arc::new(self.event(wanted).await?);
@@ -111,14 +126,20 @@ impl SettingsTrial {
     async fn call_plugins(
         &self,
         wanted: &Hook,
-        steps: &[(usize, &Step)],
+        steps: &[NewStep<'_>],
         event: &Arc<Event>,
     ) -> Result<(), SettingsError> {
-        for (index, step) in steps {
+        let together = Arc::new(Pipelines::together(event));
+        for (place, index, step) in steps {
+            let event = match place {
+                PipelinePlace::Event => event,
+                PipelinePlace::Batch => &together,
+            };
             let run = unless_overloaded(self.pipelines.try_step_of(wanted, step, event).await)?;
             let Some(run) = run else { return Ok(()) };
             if let Some(message) = settings_rejection(&run) {
                 return Err(SettingsError::Rejected {
+                    place: *place,
                     step: *index,
                     plugin: step.plugin.clone(),
                     message: message.to_owned(),
@@ -189,6 +210,16 @@ impl SettingsTrial {
             data: "{}".into(),
         }
     }
+}
+
+/// The steps of `wanted` that `known` does not have, each once, with their indexes.
+fn new_steps<'a>(
+    wanted: &'a Pipeline,
+    known: Option<&'a Pipeline>,
+) -> impl Iterator<Item = (usize, &'a Step)> {
+    let is_known = move |step: &Step| known.is_some_and(|known| known.0.contains(step));
+    let steps = wanted.0.iter().enumerate();
+    steps.filter(move |(index, step)| !is_known(step) && !wanted.0[..*index].contains(step))
 }
 
 /// The plugin's message, if the run ended because it rejects its settings.

@@ -5,7 +5,7 @@ use crate::api::pointer::Pointer;
 use crate::directory::{DirectoryError, StaleConfiguration};
 use crate::ingest::{NotAdmitted, TestError};
 use crate::sandbox::SandboxError;
-use crate::services::{DeliveryError, JobError, LimitExceeded, SameSecret, SettingsError};
+use crate::services::{DeliveryError, JobError, LimitExceeded, PipelinePlace, SameSecret, SettingsError};
 use crate::storage::StorageError;
 
 impl From<StorageError> for Problem {
@@ -131,8 +131,12 @@ impl From<JobError> for Problem {
 impl From<SettingsError> for Problem {
     fn from(error: SettingsError) -> Self {
         match error {
-            SettingsError::Rejected { step, .. } => {
-                let here = Pointer::to("pipeline").index(step).member("settings");
+            SettingsError::Rejected { place, step, .. } => {
+                let pipeline = match place {
+                    PipelinePlace::Event => Pointer::to("pipeline"),
+                    PipelinePlace::Batch => Pointer::to("batch").member("pipeline"),
+                };
+                let here = pipeline.index(step).member("settings");
                 Self::at(Kind::InvalidValue, here, error.to_string())
             }
             SettingsError::Abandoned => Self::new(Kind::RequestTimeout, error.to_string()),

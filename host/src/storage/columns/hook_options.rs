@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 
 use super::receiver_options::ReceiverJson;
 use super::values::{damaged, from_json, to_json};
-use crate::domain::{BatchOptions, Disabled, Flow, HookOptions, HookOrdering, Invalid, Rate, UnixMillis};
+use crate::domain::{
+    BatchOptions, Disabled, Flow, HookOptions, HookOrdering, Invalid, Pipeline, Rate, UnixMillis,
+};
 use crate::storage::StorageError;
 
 /// The options of a hook: only members that differ from the default.
@@ -116,6 +118,8 @@ pub fn hook_options_from_json(text: &str) -> Result<HookOptions, StorageError> {
         ordering,
         receiver: json.receiver.map(ReceiverJson::into_options).transpose()?,
         flow: flow.into_option(),
+        // It is sealed.
+        batch_pipeline: Pipeline::default(),
         retain_bodies: Duration::from_secs(json.retain_bodies_s.unwrap_or(0)),
         unknown: unknown.map(Into::into),
     })

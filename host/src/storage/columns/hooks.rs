@@ -69,6 +69,9 @@ struct SealedJson<'a> {
     secrets: Vec<(String, Option<i64>)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     receiver: Option<SealedReceiverJson<'a>>,
+    /// The steps that write requests with several events.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    batch: Vec<StepJson<'a>>,
 }
 
 /// The parts of a hook that are sealed.
@@ -81,6 +84,7 @@ struct Secrets {
     authorization: Option<SecretText>,
     signing: Vec<SigningSecret>,
     receiver: Option<SealedReceiverJson<'static>>,
+    batch: Pipeline,
 }
 
 /// The context of a hook's sealed column.
@@ -116,7 +120,17 @@ pub(super) fn settings(pipeline: &Pipeline) -> Vec<Cow<'_, str>> {
 
 /// A pipeline from its JSON.
 pub(super) fn pipeline_from_json(text: &str) -> Result<Pipeline, StorageError> {
-    let steps: Vec<StepJson<'_>> = from_json("hook", text)?;
+    pipeline_of(from_json("hook", text)?)
+}
+
+fn steps_of(pipeline: &Pipeline) -> Vec<StepJson<'_>> {
+    let steps = pipeline.0.iter();
+    let steps =
+        steps.map(|it| StepJson { plugin: it.plugin.to_string().into(), settings: (&*it.settings).into() });
+    steps.collect()
+}
+
+fn pipeline_of(steps: Vec<StepJson<'_>>) -> Result<Pipeline, StorageError> {
     let steps = steps
         .into_iter()
         .map(|step| Ok(Step { plugin: step.plugin.parse()?, settings: step.settings.into() }))
@@ -161,6 +175,7 @@ impl HookRow {
             members: Cow::from(&*hook.origin.members),
             secrets,
             receiver: SealedReceiverJson::of(hook),
+            batch: steps_of(&hook.options.batch_pipeline),
         })?);
         Ok(Self {
             id: hook.id.0,
@@ -233,6 +248,7 @@ impl HookRow {
             created_at: UnixMillis(self.created_at),
             updated_at: UnixMillis(self.updated_at),
         };
+        hook.options.batch_pipeline = secrets.batch;
         if let Some(receiver) = secrets.receiver {
             receiver.add_to(&mut hook)?;
         }
@@ -269,6 +285,7 @@ impl HookRow {
             authorization,
             signing: signing.collect::<Result<_, _>>()?,
             receiver: json.receiver,
+            batch: pipeline_of(json.batch)?,
         })
     }
 
@@ -283,6 +300,7 @@ impl HookRow {
             authorization: None,
             signing: Vec::new(),
             receiver: None,
+            batch: Pipeline::default(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Delivery of events.
 
+mod batch_pipelines;
 mod batches;
 mod cancelling;
 mod connections;

@@ -3,10 +3,13 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::view::HookStepView;
+use super::wire::{StepInput, read_pipeline};
+use crate::api::json::Object;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
-use crate::domain::{BatchFormat, BatchOptions, Pipeline};
+use crate::domain::{BatchFormat, BatchOptions, Hook, Pipeline, PluginRef};
 
 /// Several events in one request, which is sent when it is full or when an event has waited long enough.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -22,6 +25,10 @@ pub(super) struct BatchInput {
     /// batch of CloudEvents, which the pipeline must write. Default: `json`.
     #[schema(value_type = Option<schemas::BatchFormat>)]
     format: Option<String>,
+    /// The plugins that write the request from what the hook's pipeline wrote for each event, in order, at most 16. They
+    /// get one event of the type `hookwright.batch`, whose data is the JSON array of the bodies. Default: none.
+    #[schema(value_type = Option<Vec<StepInput>>, max_items = 16)]
+    pipeline: Option<Vec<Object<StepInput>>>,
 }
 
 /// Several events in one request.
@@ -36,23 +43,34 @@ pub(super) struct BatchView {
     max_wait_ms: u64,
     #[schema(value_type = schemas::BatchFormat)]
     format: &'static str,
+    /// The plugins that write the request; absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pipeline: Vec<HookStepView>,
 }
 
-impl From<&BatchOptions> for BatchView {
-    fn from(options: &BatchOptions) -> Self {
-        Self {
+impl BatchView {
+    /// The member of `hook`, if it has one.
+    pub(super) fn of(hook: &Hook) -> Option<Self> {
+        let options = hook.batch()?;
+        Some(Self {
             max_events: options.max_events,
             max_wait_ms: u64::try_from(options.max_wait.as_millis()).unwrap_or(u64::MAX),
             format: options.format.as_str(),
-        }
+            pipeline: hook.options.batch_pipeline.0.iter().map(HookStepView::from).collect(),
+        })
     }
 }
 
-/// Validates the member, for a hook with this `pipeline`.
+/// Validates the member, for a hook with this `pipeline`. Also returns the pipeline that writes the request.
 ///
 /// # Errors
 /// Fails with the first of its members that breaks a rule.
-pub(super) fn read_batch(input: &BatchInput, pipeline: &Pipeline) -> Result<BatchOptions, Problem> {
+pub(super) fn read_batch(
+    input: BatchInput,
+    pipeline: &Pipeline,
+    resolves: impl Fn(&PluginRef) -> bool,
+) -> Result<(BatchOptions, Pipeline), Problem> {
     let here = |member| Pointer::to("batch").member(member);
     let at = |member| move |rule| Problem::invalid(here(member), rule);
     let options = BatchOptions {
@@ -65,7 +83,8 @@ pub(super) fn read_batch(input: &BatchInput, pipeline: &Pipeline) -> Result<Batc
             structured mode";
         return Err(Problem::at(Kind::InvalidValue, here("format"), rule));
     }
-    Ok(options)
+    let written = read_pipeline(here("pipeline"), input.pipeline.unwrap_or_default(), resolves)?;
+    Ok((options, written))
 }
 
 #[cfg(test)]
@@ -85,9 +104,13 @@ mod tests {
             (r#""max_events": 2, "max_wait_ms": 60001"#, Some("/batch/max_wait_ms")),
             (r#""max_events": 2, "max_wait_ms": 0, "format": "xml""#, Some("/batch/format")),
             (r#""max_events": 2, "max_wait_ms": 0, "format": "cloudevents""#, Some("/batch/format")),
+            (
+                r#""max_events": 2, "max_wait_ms": 0, "pipeline": [{"plugin": "gone"}]"#,
+                Some("/batch/pipeline/0/plugin"),
+            ),
         ] {
             let input: BatchInput = json::parse(format!("{{{members}}}").as_bytes()).unwrap();
-            let problem = read_batch(&input, &without_plugins).err();
+            let problem = read_batch(input, &without_plugins, |_| false).err();
             assert_eq!(
                 problem.as_ref().and_then(|it| it.pointer()).map(Pointer::as_str),
                 pointer,

@@ -22,7 +22,7 @@ use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
 use crate::directory::Directory;
-use crate::domain::{Actor, Hook, HookId, Scope, Surface, TenantId, UnixMillis};
+use crate::domain::{Actor, Hook, HookId, PluginRef, Scope, Surface, TenantId, UnixMillis};
 use crate::presence::ClientPresence;
 use crate::services::{HookState, Services};
 use crate::sources::Sources;
@@ -149,7 +149,8 @@ fn replaced(
         updated_at: current.updated_at,
     });
     hook.options.unknown = current.options.unknown.clone();
-    flow.add_to(&mut hook, max_in_flight)?;
+    let resolves = |plugin: &PluginRef| directory.plugin(current.tenant, plugin).is_some();
+    flow.add_to(&mut hook, max_in_flight, resolves)?;
     receiver.add_to(&mut hook, Some(current), now)?;
     Ok(hook)
 }

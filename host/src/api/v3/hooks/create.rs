@@ -16,7 +16,7 @@ use crate::api::params::NoParams;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::directory::Directory;
-use crate::domain::{HookId, Scope};
+use crate::domain::{HookId, PluginRef, Scope};
 use crate::presence::ClientPresence;
 use crate::services::{Services, new_secret};
 use crate::sources::Sources;
@@ -55,7 +55,8 @@ pub(super) async fn create_hook(
         created_at: now,
         updated_at: now,
     });
-    flow.add_to(&mut hook, services.hooks.max_in_flight())?;
+    let resolves = |plugin: &PluginRef| directory.plugin(tenant, plugin).is_some();
+    flow.add_to(&mut hook, services.hooks.max_in_flight(), resolves)?;
     receiver.add_to(&mut hook, None, now)?;
     let hook = services.hooks.create::<Problem>(&caller.actor(), hook, |_| true, client.gone()).await?;
     let location = format!("/api/v3/hooks/{}", hook.id);

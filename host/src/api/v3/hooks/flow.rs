@@ -6,7 +6,7 @@ use super::batch::{BatchInput, read_batch};
 use crate::api::json::Object;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
-use crate::domain::{Flow, Hook, Rate};
+use crate::domain::{Flow, Hook, PluginRef, Rate};
 
 /// See the module's head.
 #[derive(Debug, Clone)]
@@ -21,7 +21,12 @@ impl FlowInput {
     ///
     /// # Errors
     /// Fails with the first member that breaks a rule.
-    pub fn add_to(self, hook: &mut Hook, limit: usize) -> Result<(), Problem> {
+    pub fn add_to(
+        self,
+        hook: &mut Hook,
+        limit: usize,
+        resolves: impl Fn(&PluginRef) -> bool,
+    ) -> Result<(), Problem> {
         if self.max_in_flight.is_some_and(|most| most == 0 || most as usize > limit) {
             let rule =
                 format!("expected a number from 1 to {limit}, the engine's limit (`max_in_flight_per_hook`)");
@@ -32,8 +37,9 @@ impl FlowInput {
             let rule = "a hook with `ordering` sends one event at a time; leave out `batch` or `ordering`";
             return Err(Problem::at(Kind::InvalidValue, Pointer::to("batch"), rule));
         }
-        let read = |Object(batch): Object<BatchInput>| read_batch(&batch, &hook.pipeline);
-        let batch = self.batch.map(read).transpose()?;
+        let read = |Object(batch): Object<BatchInput>| read_batch(batch, &hook.pipeline, resolves);
+        let (batch, batch_pipeline) = self.batch.map(read).transpose()?.unzip();
+        hook.options.batch_pipeline = batch_pipeline.unwrap_or_default();
         hook.options.flow = Flow { max_in_flight: self.max_in_flight, max_per_second, batch }.into_option();
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::api::v3::report::Headers;
 use crate::domain::hook_tls::HookTls;
-use crate::domain::{Hook, OrderingScope};
+use crate::domain::{Hook, OrderingScope, Step};
 use crate::services::HookState;
 
 /// A hook.
@@ -139,6 +139,12 @@ pub(super) struct HookStepView {
     settings: Box<RawValue>,
 }
 
+impl From<&Step> for HookStepView {
+    fn from(step: &Step) -> Self {
+        Self { plugin: step.plugin.to_string(), settings: json::raw(&step.settings) }
+    }
+}
+
 /// When failed attempts are repeated.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Retry)]
@@ -155,7 +161,6 @@ impl HookView {
 
     /// The view of a hook in this state.
     pub(in crate::api::v3) fn new(hook: &Hook, state: HookState) -> Self {
-        let steps = hook.pipeline.0.iter();
         let flow = hook.options.flow.as_deref();
         Self {
             id: hook.id.to_string(),
@@ -167,12 +172,7 @@ impl HookView {
             description: hook.description.clone(),
             headers: Headers::new(&hook.headers),
             masked_headers: hook.masked_headers.iter().map(ToString::to_string).collect(),
-            pipeline: steps
-                .map(|step| HookStepView {
-                    plugin: step.plugin.to_string(),
-                    settings: json::raw(&step.settings),
-                })
-                .collect(),
+            pipeline: hook.pipeline.0.iter().map(HookStepView::from).collect(),
             timeout_ms: u64::try_from(hook.timeout.as_millis()).unwrap_or(u64::MAX),
             retry: RetryView {
                 schedule_s: hook.retry.waits().iter().map(std::time::Duration::as_secs).collect(),
@@ -184,7 +184,7 @@ impl HookView {
             ordering: hook.ordering().map(OrderingScope::as_str),
             ordering_skip_after: hook.options.ordering.and_then(|ordering| ordering.skip_after),
             retain_bodies_s: Some(hook.options.retain_bodies.as_secs()).filter(|seconds| *seconds > 0),
-            batch: hook.batch().map(BatchView::from),
+            batch: BatchView::of(hook),
             signature_headers: hook.signature_headers().map(SignatureHeadersView::from),
             client_certificate: hook.tls().and_then(HookTls::client).map(ClientCertificateView::from),
             ca_certificates: hook.tls().and_then(HookTls::authorities).map(|it| it.pem().to_owned()),

@@ -93,7 +93,7 @@ fn distinct_settings(hooks: &[Arc<Hook>], name: &PluginName) -> Vec<DistinctSett
     let mut all: Vec<DistinctSettings> = Vec::new();
     let mut places = HashMap::new();
     for hook in hooks {
-        for step in hook.pipeline.0.iter().chain(&hook.preflight.0).filter(|step| step.plugin == by_name) {
+        for step in hook.all_steps().filter(|step| step.plugin == by_name) {
             let place = *places.entry(Arc::clone(&step.settings)).or_insert_with(|| {
                 all.push(DistinctSettings { step: step.clone(), hooks: Vec::new() });
                 all.len() - 1

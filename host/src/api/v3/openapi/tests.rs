@@ -8,6 +8,7 @@ use super::*;
 /// Every route of v3. Add new routes here.
 const ROUTES: &str = "
     DELETE /api/v3/apizee/webhook
+    DELETE /api/v3/events/{id}
     DELETE /api/v3/hooks/{id}
     DELETE /api/v3/keys/{id}
     DELETE /api/v3/logins/{name}

@@ -196,7 +196,7 @@ impl JobStore for SqliteStores {
     async fn remove_jobs(&self, before: UnixMillis) -> Result<u64, StorageError> {
         // What a replay with its own pipeline made needs it until it is final. These look-ups do not hold up the writer.
         let sql = "SELECT id FROM jobs WHERE state >= 2 AND finished_at < ? AND (sealed IS NULL OR NOT EXISTS \
-            (SELECT 1 FROM noting n CROSS JOIN deliveries d ON d.tenant_id = n.tenant_id AND d.id = n.delivery_id \
+            (SELECT 1 FROM delivery_notes n CROSS JOIN deliveries d ON d.tenant_id = n.tenant_id AND d.id = n.delivery_id \
             WHERE n.job_id IS NOT NULL AND n.job_id = jobs.id AND d.state < 3)) LIMIT ?";
         let query = sqlx::query_scalar(sql).bind(before.0).bind(MAX_REMOVED_JOBS);
         let ids: Vec<i64> = query.fetch_all(&self.readers).await?;

@@ -331,7 +331,6 @@ pub async fn a_step_retries_and_cancels_deliveries(world: &World) {
     assert_eq!(claimed.len(), 4);
     assert!(claimed.iter().all(|it| it.rendered.is_none()));
     world.storage.jobs.change_job(TENANT, after.id, JobState::Cancelled, NOW, &entry()).await.unwrap();
-
     let waiting = world.delivery_in(hook, Waiting).await;
     let pending = world.delivery_in(hook, Pending).await;
     let filter = DeliveryFilter { states: vec![Waiting], ..DeliveryFilter::default() };

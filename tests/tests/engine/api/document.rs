@@ -1,5 +1,7 @@
 //! Compares the OpenAPI document with the engine: paths, methods, and constraints of request members.
 
+mod keys;
+
 use std::collections::BTreeSet;
 
 use hookwright_tests::{Client, Response, Server};
@@ -43,9 +45,6 @@ async fn every_path_accepts_exactly_the_described_methods() {
         }
     }
 }
-
-/// When keys expire.
-const LATE: &str = "2100-01-01T00:00:00Z";
 
 /// A valid request: the operation, and a body that contains every kind of nested object.
 struct Sample {
@@ -120,35 +119,13 @@ async fn samples(client: &Client) -> Vec<Sample> {
     ]
 }
 
-/// The same for keys.
-async fn samples_of_keys(client: &Client, operator: &Client) -> Vec<Sample> {
-    let id_of = |made: Value| made["id"].as_str().unwrap().to_owned();
-    let key = id_of(client.post("/keys", json!({"name": "third"})).await.expect(201));
-    let operator_key = id_of(operator.post("/operator-keys", json!({"name": "first"})).await.expect(201));
-    let sample = |method, path: &'static str, body| {
-        let by_operator = path.starts_with("/api/v3/operator-keys");
-        let id = if by_operator { &operator_key } else { &key };
-        Sample { method, path, url: path.replace("{id}", id), body, by_operator }
-    };
-    let rotation = json!({"name": "fourth", "expires_at": LATE, "old_expires_in_s": 86_400});
-    let scoped = json!({"name": "second", "scopes": ["events:write"], "expires_at": LATE});
-    let of_operator = |name| json!({"name": name, "role": "read", "expires_at": LATE});
-    vec![
-        sample("post", "/api/v3/keys", scoped),
-        sample("patch", "/api/v3/keys/{id}", json!({"name": "third", "expires_at": LATE})),
-        sample("post", "/api/v3/keys/{id}/rotate", rotation),
-        sample("post", "/api/v3/operator-keys", of_operator("second")),
-        sample("patch", "/api/v3/operator-keys/{id}", of_operator("first")),
-    ]
-}
-
 #[tokio::test]
 async fn values_that_violate_the_document_are_refused_and_allowed_nulls_are_accepted() {
     let server = Server::start(BINARY).await;
     let (client, operator) = (server.tenant("acme").await, server.operator());
     let document = document(&client).await;
     let mut samples = samples(&client).await;
-    samples.extend(samples_of_keys(&client, &operator).await);
+    samples.extend(keys::samples(&client, &operator).await);
     assert_eq!(
         samples.iter().map(|sample| (sample.path, sample.method)).collect::<BTreeSet<_>>(),
         operations_with_json(&document)

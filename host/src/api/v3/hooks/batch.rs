@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::view::HookStepView;
-use super::wire::{StepInput, read_pipeline};
+use super::steps::{HookStepView, StepInput, read_pipeline};
 use crate::api::json::Object;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};

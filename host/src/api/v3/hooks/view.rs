@@ -11,6 +11,7 @@ use super::receiver::{
     CLOUDEVENTS, ClientCertificateView, HandshakeResultView, OAuthView, SignatureHeadersView,
 };
 use super::state::StateView;
+use super::steps::HookStepView;
 use crate::api::json;
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
@@ -127,22 +128,6 @@ pub(in crate::api::v3) struct HookView {
     unreadable: bool,
     created_at: Time,
     updated_at: Time,
-}
-
-/// A step of a pipeline: a plugin with settings.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = HookStep)]
-pub(super) struct HookStepView {
-    #[schema(value_type = schemas::PluginRef)]
-    plugin: String,
-    #[schema(value_type = schemas::PluginSettings)]
-    settings: Box<RawValue>,
-}
-
-impl From<&Step> for HookStepView {
-    fn from(step: &Step) -> Self {
-        Self { plugin: step.plugin.to_string(), settings: json::raw(&step.settings) }
-    }
 }
 
 /// When failed attempts are repeated.

@@ -166,7 +166,7 @@ fn content(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, CertificateError>
     Ok(content)
 }
 
-/// Whoever reads the key can pose as the server.
+/// A user who reads the key can pose as the server.
 fn warn_if_open(key: &Path) {
     let mode = key.metadata().map_or(0, |about| about.permissions().mode());
     if mode & 0o007 != 0 {

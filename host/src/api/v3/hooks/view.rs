@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use serde_json::Number;
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::batch::BatchView;
@@ -12,12 +11,11 @@ use super::receiver::{
 };
 use super::state::StateView;
 use super::steps::HookStepView;
-use crate::api::json;
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::api::v3::report::Headers;
 use crate::domain::hook_tls::HookTls;
-use crate::domain::{Hook, OrderingScope, Step};
+use crate::domain::{Hook, OrderingScope};
 use crate::services::HookState;
 
 /// A hook.

@@ -23,7 +23,7 @@ use crate::directory::Directory;
 use crate::domain::header::check_header_name;
 use crate::domain::{
     HeaderList, Hook, HookId, HookOptions, Invalid, Origin, Pipeline, PluginRef, RetrySchedule, ShortText,
-    Signing, SigningSecret, Step, Subscription, TenantId, UnixMillis, header_list,
+    Signing, SigningSecret, Subscription, TenantId, UnixMillis, header_list,
 };
 
 /// The maximum size of a hook as JSON, in bytes: sixteen steps with settings of the maximum size, and the

@@ -86,7 +86,7 @@ impl ConfigEditor<'_> {
         Ok(Some(deletion))
     }
 
-    /// Removes a tenant of which nothing else is left.
+    /// Removes a tenant that has nothing else left.
     ///
     /// # Errors
     /// If storage fails.

@@ -277,7 +277,7 @@ impl Admission {
         Ok(())
     }
 
-    /// Removes days of which nothing is kept any more.
+    /// Removes days that have nothing left.
     async fn clean(&self) -> Result<(), StorageError> {
         let now = self.directory.now();
         for tenant in self.directory.tenants() {

@@ -31,7 +31,7 @@ const REQUESTS_END_WITHIN: Duration = Duration::from_secs(10);
 /// The same if there are no other nodes.
 const OWN_REQUESTS_END_WITHIN: Duration = Duration::from_millis(500);
 /// For how long one tenant's rows are removed before it is another one's turn.
-const TURN: Duration = Duration::from_secs(2);
+const STEPS_TIMEOUT: Duration = Duration::from_secs(2);
 /// The least time between two steps. Half of the time is for others.
 const BETWEEN_STEPS: Duration = Duration::from_millis(2);
 
@@ -176,7 +176,7 @@ pub struct TenantDeleter {
 }
 
 impl TenantDeleter {
-    /// Deletes the tenants of which `service` has begun the deletion.
+    /// Deletes the tenants whose deletion `service` has begun.
     #[must_use]
     pub fn new(service: TenantService) -> Self {
         Self { service, unrecorded: HashMap::new() }
@@ -222,7 +222,7 @@ impl TenantDeleter {
             return Ok(false);
         }
         let began = clock::monotonic();
-        while !stop.is_cancelled() && clock::elapsed(began) < TURN {
+        while !stop.is_cancelled() && clock::elapsed(began) < STEPS_TIMEOUT {
             let step_began = clock::monotonic();
             match store.remove_some(&deletion).await? {
                 DeletionStep::Removed(now) => deletion = now,

@@ -44,7 +44,7 @@ impl<'a, T> Comparison<'a, T> {
         self
     }
 
-    /// A member of which `show` says what is not secret; `read` returns all of it.
+    /// A member that is partly secret: `show` returns what is not, `read` all of it.
     fn partly_shown<V: PartialEq>(
         mut self,
         member: &str,

@@ -27,7 +27,7 @@ async fn each_attempt_has_a_span_of_its_own_in_the_publishers_trace_also_after_a
         _ => Reply::status(200),
     })
     .await;
-    hook(&client, &receiver, json!({"retry": {"schedule_s": [0]}})).await;
+    hook(&client, &receiver, json!({"retry": {"schedule_s": [1]}})).await;
     let traced = client.clone().with_header("traceparent", PARENT).with_header("tracestate", "a=1");
     let traced = traced.with_header("tracestate", "b=2");
     traced.publish("t", json!(1)).await;

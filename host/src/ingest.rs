@@ -7,6 +7,7 @@
 mod admission;
 mod digest;
 mod handover;
+mod incoming;
 mod rates;
 
 use std::sync::Arc;
@@ -15,10 +16,7 @@ use std::time::Duration;
 
 use crate::delivery::{Dispatcher, Work};
 use crate::directory::Directory;
-use crate::domain::{
-    DeliveryId, Event, EventId, EventKey, EventType, Hook, HookId, OrderingKey, TenantId, TraceContext,
-    Trigger, UnixMillis,
-};
+use crate::domain::{DeliveryId, Event, EventId, EventKey, EventType, Hook, HookId, TenantId, Trigger};
 use crate::sources::Sources;
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, Storage, StorageError};
 use crate::tenant_limiter::{TenantLimiter, TenantPermit};
@@ -27,30 +25,8 @@ use self::digest::content_digest;
 use self::handover::Handover;
 
 pub use self::admission::{Admission, NotAdmitted};
+pub use self::incoming::IncomingEvent;
 pub use self::rates::RateStatus;
-
-/// A validated event, as an API received it.
-#[derive(Debug, Clone)]
-pub struct IncomingEvent {
-    /// The tenant that it belongs to.
-    pub tenant: TenantId,
-    /// The sender's id for it.
-    pub id: Option<EventId>,
-    /// The request's `Idempotency-Key`.
-    pub idempotency_key: Option<String>,
-    /// Its type.
-    pub event_type: EventType,
-    /// When it happened, according to its sender.
-    pub occurred_at: Option<UnixMillis>,
-    /// The tenant's project that it belongs to.
-    pub project: Option<i64>,
-    /// Which deliveries of a hook that asks for it are sent one after the other.
-    pub ordering_key: Option<OrderingKey>,
-    /// The trace that its deliveries belong to.
-    pub trace: Option<Box<TraceContext>>,
-    /// Its data as JSON.
-    pub data: Arc<str>,
-}
 
 /// The result for one event, for its sender.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::quotas::hook_bytes;
+use super::hook_size::hook_bytes;
 use crate::domain::{EventType, Flow, FlowMap, Hook, HookId, TenantId, TypePattern};
 
 /// Hooks in memory, and by tenant their subscriptions.

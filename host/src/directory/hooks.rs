@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::cache::{ChangePermit, Directory};
 use super::editor::ConfigEditor;
 use super::error::DirectoryError;
+use super::hook_size::hook_bytes;
 use super::locks::{read, write};
-use super::quotas::hook_bytes;
 use crate::domain::audit::hook_changes;
 use crate::domain::{
     ActorKind, AuditAction, AuditEntry, AuditObject, EventType, Hook, HookId, Limit, SigningSecret, Step,

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::cache::Directory;
 use super::locks::read;
@@ -28,27 +27,6 @@ pub enum KeyRefusal {
     Unknown,
     /// It expired.
     Expired(UnixMillis),
-}
-
-/// Whether a key was used since that was stored.
-#[derive(Debug, Default)]
-pub struct UseMark(AtomicBool);
-
-impl UseMark {
-    /// The key is used. Writes only once, so that cores do not contend for it.
-    pub(super) fn set(&self) {
-        if !self.0.load(Relaxed) {
-            self.0.store(true, Relaxed);
-        }
-    }
-
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Relaxed)
-    }
-
-    fn take(&self) -> bool {
-        self.is_set() && self.0.swap(false, Relaxed)
-    }
 }
 
 impl Directory {

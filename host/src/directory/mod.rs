@@ -14,9 +14,11 @@ mod flows;
 mod follow;
 mod freshness;
 mod hook_index;
+mod hook_size;
 mod hooks;
 mod key_text;
 mod keys;
+mod limits;
 mod load;
 mod locks;
 mod near_quotas;
@@ -32,6 +34,7 @@ mod tenant_index;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod use_mark;
 
 pub use cache::Directory;
 pub use editor::ConfigEditor;

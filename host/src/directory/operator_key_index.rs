@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::keys::UseMark;
+use super::use_mark::UseMark;
 use crate::domain::{OperatorKey, OperatorKeyId};
 
 /// Keys of operators in memory.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::keys::UseMark;
+use super::use_mark::UseMark;
 use crate::domain::{ApiKey, FlowMap, KeyId, Limit, Project, Rate, Tenant, TenantId};
 
 /// Tenants, projects and keys in memory.

@@ -1,6 +1,6 @@
 //! When two events are the same.
 
-use super::IncomingEvent;
+use super::incoming::IncomingEvent;
 use crate::domain::hash::sha256;
 
 /// Two events with the same id are the same event if type, project, time, ordering key and data are equal.

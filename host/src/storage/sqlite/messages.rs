@@ -6,10 +6,10 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::claims::{Claim, Leased};
-use super::purging::{Purge, Purged};
+use super::purge::Purge;
 use super::rowless::Materialize;
 use super::rows::RecordRow;
-use crate::storage::{Acceptance, Accepted, StorageError};
+use crate::storage::{Acceptance, Accepted, Purged, StorageError};
 
 /// One call that waits to be committed.
 #[derive(Debug)]

@@ -46,6 +46,7 @@ mod noting;
 mod open;
 mod ordering;
 mod plugins;
+mod purge;
 mod purging;
 mod read_only;
 mod recent;

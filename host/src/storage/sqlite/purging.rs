@@ -8,48 +8,18 @@ use std::collections::HashSet;
 use sqlx::sqlite::SqliteConnection;
 
 use super::messages::Message;
+use super::purge::{Purge, PurgedEvent};
 use super::rowless::SharedRowless;
 use super::rows::{from_json, to_json};
 use super::script::{is_among, json_ids, json_keys};
 use super::stores::SqliteStores;
 use crate::domain::{DeliveryId, EventKey, TenantId};
-pub use crate::storage::Purged;
-use crate::storage::{Deleted, StorageError};
+use crate::storage::{Deleted, Purged, StorageError};
 
 /// How many deliveries one transaction deletes, at most, of events with many.
 const MAX_DELIVERIES: usize = 100;
 /// About how many rows one transaction deletes: less than a millisecond of work.
 const MAX_ROWS: usize = 160;
-
-/// Events to delete in one transaction.
-#[derive(Debug, Clone, Default)]
-pub struct Purge(Vec<PurgedEvent>);
-
-/// An event as it was read.
-#[derive(Debug, Clone)]
-struct PurgedEvent {
-    key: EventKey,
-    tenant: TenantId,
-    /// The deliveries as its row names them.
-    named: Option<String>,
-    /// Those to delete.
-    deliveries: Vec<DeliveryId>,
-    /// What its row names from then on, if it is not deleted yet: too many deliveries are left.
-    left: Option<String>,
-}
-
-impl PurgedEvent {
-    fn rows(&self) -> usize {
-        1 + 2 * self.deliveries.len()
-    }
-}
-
-impl Purge {
-    /// About how many rows it deletes.
-    pub fn rows(&self) -> usize {
-        self.0.iter().map(PurgedEvent::rows).sum()
-    }
-}
 
 /// A delivery in an event's row: its id less the event's key, and its hook.
 type Named = (i64, i64);

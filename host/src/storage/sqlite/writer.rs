@@ -16,14 +16,15 @@ use super::events;
 use super::known_events;
 use super::known_names::{self, Lookup};
 use super::messages::{Job, Message};
-use super::purging::{self, Purge, Purged};
+use super::purge::Purge;
+use super::purging;
 use super::rowless::Materialize;
 use super::rows::RecordRow;
 use super::script::{BEGIN, COMMIT, Script};
 use super::write_plan::{Memory, WritePlan};
 use crate::domain::HookId;
 use crate::storage::dedup::{self, Seen};
-use crate::storage::{Acceptance, Accepted, StorageError};
+use crate::storage::{Acceptance, Accepted, Purged, StorageError};
 
 /// How many calls the queue holds before callers wait.
 const QUEUE: usize = 1_024;

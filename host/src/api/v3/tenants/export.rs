@@ -15,7 +15,7 @@ use http::{Uri, header};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{TenantView, find_tenant};
+use super::view::{TenantView, find_tenant};
 use crate::api::author::Author;
 use crate::api::params::{Params, Segment};
 use crate::api::problem::{Kind, Problem};

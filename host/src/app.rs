@@ -40,9 +40,7 @@ use crate::delivery::{
 };
 use crate::directory::Directory;
 use crate::domain::UnixMillis;
-use crate::domain::ids::IdGenerator;
 use crate::ingest::Ingest;
-use crate::random::SystemRandom;
 use crate::sandbox::Sandbox;
 use crate::services::{Handshakes, JobRunner, OperationalEvents, Services, TenantDeleter};
 use crate::sources::Sources;
@@ -120,30 +118,26 @@ async fn start_on(
 ) -> Result<Engine> {
     let stores = database.stores();
     let node = database.node().await.context("cannot read the database")?;
-    let last_id = past::recover(&*database, node, clock.now()).await?;
-    let ids = Arc::new(IdGenerator::new(node.0, last_id));
-    let sources = Sources { clock: Arc::clone(&clock), ids, random: SystemRandom::shared() };
+    let sources = past::sources(&*database, node, &clock).await?;
     let directory = databases::load_directory(&config, &stores, &sources).await?;
     let admin = admin_key::load_or_create(&config).context("cannot load the operator's key")?;
 
     // Before anything is sent: a second engine, whose port is taken, must not deliver first.
     let listeners = Listeners::bind(&config, sockets)?;
-    let local_addr = listeners.api_address();
-
     let addresses = listeners.addresses();
     let parts = ((&database, node), (&sources, &directory));
     let delivering = delivering::start(&config, parts, &cores, &addresses).await?;
     let Delivering { sandbox, dispatcher, connector, recorder, health, stats, masked_headers, .. } =
         delivering;
     let (notices, noticed, stop_feeding) = (delivering.notices, delivering.noticed, delivering.stop_feeding);
-    let retention = retention::of(&config, &sources, &directory, (Arc::clone(&stores.retention), node));
-    tokio::spawn(stop_feeding.clone().run_until_cancelled_owned(retention.run()));
+    retention::spawn(&config, &sources, &directory, (Arc::clone(&stores.retention), node), &stop_feeding);
     let feeding = feeding::spawn(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
 
     let ingest = ingest((&sources, config.retain_events), &directory, &stores, &dispatcher);
     access::spawn(&directory, &stores.audit, &clock, config.retain_audit_log, &stop_feeding);
-    activity::spawn((&sources, node), &stores, (&ingest, &dispatcher, &directory), local_addr, &stop_feeding);
+    let reported = (&ingest, &dispatcher, &directory);
+    activity::spawn((&sources, node), &stores, reported, listeners.api_address(), &stop_feeding);
     let routers = routers(
         &config,
         &sources,

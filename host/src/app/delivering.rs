@@ -37,10 +37,13 @@ pub(super) struct Delivering {
     pub(super) files: Shares,
 }
 
+/// A database, and the number that this process has on it.
+type Node<'a> = (&'a Arc<dyn Database>, NodeNumber);
+
 /// Starts what makes attempts. No request leads back to `listeners`.
 pub(super) async fn start(
     config: &Config,
-    ((database, node), (sources, directory)): ((&Arc<dyn Database>, NodeNumber), (&Sources, &Arc<Directory>)),
+    ((database, node), (sources, directory)): (Node<'_>, (&Sources, &Arc<Directory>)),
     cores: &Arc<Cores>,
     listeners: &[SocketAddr],
 ) -> Result<Delivering> {

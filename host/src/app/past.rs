@@ -7,7 +7,10 @@ use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::domain::ids::IdGenerator;
 use crate::domain::{EventKey, NodeNumber, UnixMillis};
+use crate::random::SystemRandom;
+use crate::sources::Sources;
 use crate::storage::{Database, FURTHEST_AHEAD};
 
 /// A clock that was this far ahead of what was seen last is taken as right.
@@ -18,8 +21,20 @@ const NOTE_EVERY: Duration = Duration::from_secs(60);
 /// How long a shutdown waits for the leases of what it has not sent to end.
 const ENDING_LEASES: Duration = Duration::from_secs(5);
 
+/// What an engine on this database takes time, ids and randomness from. Before, it takes over what earlier processes of `node`
+/// left.
+pub(super) async fn sources(
+    database: &dyn Database,
+    node: NodeNumber,
+    clock: &Arc<dyn Clock>,
+) -> Result<Sources> {
+    let last_id = recover(database, node, clock.now()).await?;
+    let ids = Arc::new(IdGenerator::new(node.0, last_id));
+    Ok(Sources { clock: Arc::clone(clock), ids, random: SystemRandom::shared() })
+}
+
 /// Recovers the deliveries of an earlier process of `node`, and follows the clock. Returns the id after which new ones come.
-pub(super) async fn recover(database: &dyn Database, node: NodeNumber, now: UnixMillis) -> Result<i64> {
+async fn recover(database: &dyn Database, node: NodeNumber, now: UnixMillis) -> Result<i64> {
     let recovered = database.stores().deliveries.recover(node, now).await;
     let recovered = recovered.context("cannot recover deliveries")?;
     if recovered > 0 {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::domain::NodeNumber;
@@ -9,17 +11,20 @@ use crate::services::{Retention, RetentionDefaults};
 use crate::sources::Sources;
 use crate::storage::RetentionStore;
 
-pub(super) fn of(
+/// Deletes in the background until `stop`.
+pub(super) fn spawn(
     config: &Config,
     sources: &Sources,
     directory: &Arc<Directory>,
     (store, node): (Arc<dyn RetentionStore>, NodeNumber),
-) -> Retention {
+    stop: &CancellationToken,
+) {
     let defaults = RetentionDefaults {
         events: config.retain_events,
         attempts: config.retain_attempts,
         bodies: config.retain_bodies,
         names: config.retain_ids,
     };
-    Retention::new(sources.clone(), Arc::clone(directory), store, node, defaults)
+    let retention = Retention::new(sources.clone(), Arc::clone(directory), store, node, defaults);
+    tokio::spawn(stop.clone().run_until_cancelled_owned(retention.run()));
 }

@@ -35,12 +35,13 @@ impl JobState {
         !matches!(self, Self::Running | Self::Paused)
     }
 
-    /// The states from which a client may move a job into this one, or in which it is already.
+    /// The states from which a client may move a job into this one.
     #[must_use]
     pub fn reached_from(self) -> &'static [Self] {
         match self {
-            Self::Running | Self::Paused => &[Self::Running, Self::Paused],
-            Self::Cancelled => &[Self::Running, Self::Paused, Self::Cancelled],
+            Self::Running => &[Self::Paused],
+            Self::Paused => &[Self::Running],
+            Self::Cancelled => &[Self::Running, Self::Paused],
             Self::Completed | Self::Failed => &[],
         }
     }

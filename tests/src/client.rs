@@ -181,3 +181,14 @@ impl Client {
         }
     }
 }
+
+/// A page of keys without the times of their last use, which each request may change.
+#[must_use]
+pub fn without_last_use(mut keys: Value) -> Value {
+    for key in keys["data"].as_array_mut().into_iter().flatten() {
+        if let Some(key) = key.as_object_mut() {
+            key.remove("last_used_at");
+        }
+    }
+    keys
+}

@@ -15,10 +15,17 @@ pub mod soak;
 
 use std::time::Duration;
 
-pub use client::{Client, Response};
+pub use client::{Client, Response, without_last_use};
 pub use program::Program;
 pub use receiver::{Arrival, Receiver, Reply};
 pub use server::Server;
 
 /// Maximum time to wait for an expected event, even on a busy machine.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The time after `wait` from now.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the engine's clock in tests is that of the system")]
+pub fn from_now(wait: std::time::Duration) -> jiff::Timestamp {
+    jiff::Timestamp::now() + wait
+}

@@ -167,7 +167,11 @@ pub async fn a_deleted_tenant_leaves_nothing_and_others_stay(world: &World) {
     let (tenants, ..) = storage.tenants.load().await.unwrap();
     assert_eq!(tenants.iter().map(|tenant| tenant.id.0).collect::<Vec<_>>(), [3, OTHER_TENANT.0]);
 
-    // Nodes store later what they had counted.
+    what_nodes_had_counted_is_refused(world).await;
+}
+
+async fn what_nodes_had_counted_is_refused(world: &World) {
+    let storage = &world.storage;
     storage.tenant_usage.add_usage(NodeNumber(0), &[usage(TENANT, 9), usage(OTHER_TENANT, 9)]).await.unwrap();
     assert_eq!(storage.tenant_usage.usage(&[TENANT]).await.unwrap(), []);
     assert_eq!(storage.tenant_usage.usage(&[OTHER_TENANT]).await.unwrap().len(), 2);

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use hookwright_tests::{Client, Server, TIMEOUT};
+use hookwright_tests::{Client, Server, TIMEOUT, from_now};
 use serde_json::{Value, json};
 
 use crate::start::engine;
 
 /// A time from now on, as the API takes it.
 fn in_future(wait: Duration) -> String {
-    format!("{:.3}", jiff::Timestamp::now() + wait)
+    format!("{:.3}", from_now(wait))
 }
 
 fn with_key(server: &Server, made: &Value) -> Client {
@@ -125,7 +125,7 @@ async fn a_replaced_key_is_accepted_for_as_long_as_asked() {
     }
     let end = shown(&client, &made["id"]).await["expires_at"].clone();
     let end: jiff::Timestamp = end.as_str().unwrap().parse().unwrap();
-    let in_a_day = jiff::Timestamp::now() + Duration::from_secs(24 * 3600);
+    let in_a_day = from_now(Duration::from_secs(24 * 3600));
     assert!((in_a_day - end).total(jiff::Unit::Second).unwrap().abs() < 600.0, "{end}");
     // Once more, and the old key ends at once; the earlier end of the first stays.
     let path = format!("/keys/{}/rotate", new["id"].as_str().unwrap());

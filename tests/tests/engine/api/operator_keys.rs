@@ -51,7 +51,7 @@ async fn several_operators_have_keys_of_their_own_that_survive_a_restart() {
     with_key(&server, &bob).get("/tenants/acme").await.expect(401);
     delete(&operator, &bob).await.expect(404);
     patch(&operator, &alice, json!({"expires_at": "2020-01-01T00:00:00Z"})).await.expect(400);
-    let end = format!("{:.3}", jiff::Timestamp::now() + Duration::from_millis(300));
+    let end = format!("{:.3}", hookwright_tests::from_now(Duration::from_millis(300)));
     patch(&operator, &alice, json!({"name": "Alice", "expires_at": end})).await.expect(200);
     let began = std::time::Instant::now();
     while with_key(&server, &alice).get("/tenants").await.status != 401 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hookwright_tests::{Client, Receiver, Server};
+use hookwright_tests::{Client, Receiver, Reply, Server};
 use serde_json::{Value, json};
 
 use super::entries;
@@ -188,6 +188,29 @@ async fn hooks(walk: &mut Walk, client: &Client) {
     walk.changes(client, ("delete", one, &hook, Value::Null), by("hook.deleted")).await;
 }
 
+/// A hook that needs a handshake: the engine makes the first one by itself.
+async fn handshake(walk: &mut Walk, client: &Client) {
+    let allowed = |name: &'static str, value: &str| (name, value.to_owned());
+    let receiver = Receiver::responding(move |_| {
+        let headers = vec![allowed("WebHook-Allowed-Origin", "*"), allowed("WebHook-Allowed-Rate", "*")];
+        Reply::Status(200, headers, Vec::new())
+    })
+    .await;
+    let hook = json!({"url": receiver.url("/"), "types": ["never.*"], "handshake": "cloudevents"});
+    let hook = client.post("/hooks", hook).await.expect(201)["id"].as_str().unwrap().to_owned();
+    crate::start::hook_when(client, &hook, |hook| hook["handshake_result"]["state"] != "pending").await;
+    let log = entries(&walk.operator, "").await;
+    let by_engine = (&log[0]["actor"]["type"], &log[1]["action"]);
+    assert_eq!(
+        (log.len() - walk.known, by_engine),
+        (2, (&json!("engine"), &json!("hook.created"))),
+        "{log:#?}"
+    );
+    walk.known = log.len();
+    let again = ("post", "/api/v3/hooks/{id}/handshake", hook.as_str(), Value::Null);
+    walk.changes(client, again, ("hook.updated", "key", "test")).await;
+}
+
 /// A job that lasts: its hook's receiver holds what it gets.
 async fn jobs(walk: &mut Walk, client: &Client) {
     let by = |action| (action, "key", "test");
@@ -262,6 +285,7 @@ async fn each_change_leaves_one_entry_without_a_secret() {
     let mut walk = Walk { operator: operator.clone(), known, sent: BTreeSet::new() };
     access(&mut walk, &client, &operator).await;
     hooks(&mut walk, &client).await;
+    handshake(&mut walk, &client).await;
     jobs(&mut walk, &client).await;
     let anonymous = Client::new(server.base(), "").without_key();
     other_surfaces(&mut walk, &client, &anonymous).await;

@@ -55,8 +55,7 @@ async fn remove_entries(
     now: UnixMillis,
     retention: Duration,
 ) -> Result<(), StorageError> {
-    let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-    let end = UnixMillis(now.0.saturating_sub(retention));
+    let end = now.minus(retention);
     while audit.remove_entries(end, ENTRIES_AT_ONCE).await? == u64::from(ENTRIES_AT_ONCE) {
         // Others write between two steps.
         tokio::task::yield_now().await;

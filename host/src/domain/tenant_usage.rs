@@ -45,7 +45,7 @@ pub const EVENT_OVERHEAD_BYTES: u64 = 200;
 #[must_use]
 pub fn kept_bytes(days: &[DayUsage], retention: Option<Duration>, now: UnixMillis) -> u64 {
     let Some(retention) = retention else { return days.iter().map(|day| day.bytes).sum() };
-    let oldest = now.0.saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
+    let oldest = now.minus(retention).0;
     let kept = |day: &DayUsage| {
         let (begins, ends) = (day.day.begins().0, Day(day.day.0 + 1).begins().0);
         let ends = ends.min(now.0.max(begins + 1));

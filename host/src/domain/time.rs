@@ -17,6 +17,12 @@ impl UnixMillis {
         Self(self.0.saturating_add(millis).min(Self::MAX.0))
     }
 
+    /// The time so long before; saturates.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// The time from `self` until `later`; zero if `later` is not later.
     #[must_use]
     pub fn until(self, later: Self) -> Duration {

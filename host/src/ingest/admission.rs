@@ -14,7 +14,7 @@ use crate::clock;
 use crate::delivery::Dispatcher;
 use crate::directory::Directory;
 use crate::domain::tenant_usage::{EVENT_OVERHEAD_BYTES, kept_bytes};
-use crate::domain::{Day, DayUsage, Event, Limit, NodeNumber, TenantId, UnixMillis};
+use crate::domain::{Day, DayUsage, Event, Limit, NodeNumber, TenantId};
 use crate::log_limiter::LogLimiter;
 use crate::storage::{StorageError, TenantUsageStore};
 
@@ -282,9 +282,7 @@ impl Admission {
         let now = self.directory.now();
         for tenant in self.directory.tenants() {
             let Some(retention) = self.retention_of(tenant.id) else { continue };
-            let kept = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-            let first = Day::of(UnixMillis(now.0.saturating_sub(kept)));
-            self.store.remove_usage_before(tenant.id, first).await?;
+            self.store.remove_usage_before(tenant.id, Day::of(now.minus(retention))).await?;
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::pace::{Backpressure, Slots, is_outstanding};
 use super::service::JobService;
 use super::step::{MAX_CHANGES, first_due_at};
 use crate::clock;
-use crate::domain::{HookId, Job, JobId, JobWork, Lease, LeaseId, UnixMillis};
+use crate::domain::{HookId, Job, JobId, JobWork, Lease, LeaseId};
 use crate::log_limiter::LogLimiter;
 use crate::storage::{MAX_REMOVED_JOBS, StepEnd, StorageError};
 use crate::tenant_limiter::TenantLimiter;
@@ -136,8 +136,7 @@ impl JobRunner {
 
     async fn remove_old(&self) {
         let JobService { sources, storage, .. } = &self.service;
-        let kept_for = i64::try_from(KEPT_FOR.as_millis()).unwrap_or(i64::MAX);
-        let before = UnixMillis(sources.now().0 - kept_for);
+        let before = sources.now().minus(KEPT_FOR);
         loop {
             match storage.jobs.remove_jobs(before).await {
                 Ok(removed) if removed == u64::from(MAX_REMOVED_JOBS) => {}

@@ -10,14 +10,14 @@ mod counters;
 mod left_behind;
 mod policy;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use counters::RetentionCounters;
 use left_behind::LeftBehind;
 pub use policy::RetentionDefaults;
-use policy::{Class, Policy, before};
+use policy::{Class, Policy};
 
 use crate::clock;
 use crate::directory::Directory;
@@ -179,7 +179,7 @@ impl Retention {
             true => Vec::new(),
             false => self.store.held_by_replays().await?,
         };
-        self.store.erase_late(before(now, LATE_ATTEMPTS)).await?;
+        self.store.erase_late(now.minus(LATE_ATTEMPTS)).await?;
         self.seldom(&policy, now, &held).await?;
         self.follow(&policy);
         for index in 0..self.passes.len() {
@@ -195,7 +195,7 @@ impl Retention {
         let began = clock::monotonic();
         self.tidied_at = Some(began);
         while clock::elapsed(began) < TIME_EACH {
-            if !self.store.tidy(before(now, UNCHANGED_AFTER)).await? {
+            if !self.store.tidy(now.minus(UNCHANGED_AFTER)).await? {
                 break;
             }
             self.renew().await?;
@@ -230,7 +230,8 @@ impl Retention {
                 });
             }
         }
-        self.trims.retain(|key, _| policy.trims.iter().any(|(tenant, what, _)| (*tenant, *what) == *key));
+        let wanted: BTreeSet<_> = policy.trims.iter().map(|(tenant, what, _)| (*tenant, *what)).collect();
+        self.trims.retain(|key, _| wanted.contains(key));
     }
 
     async fn seldom(&mut self, policy: &Policy, now: UnixMillis, held: &Held) -> Result<(), Stopped> {
@@ -239,7 +240,7 @@ impl Retention {
         }
         self.seldom_at = Some(clock::monotonic());
         if let Some(longest) = policy.longest.filter(|_| held.is_empty() && self.store.deletes_days()) {
-            let until = EventKey(EventKey::first_at(before(now, longest)).0 - 1);
+            let until = EventKey(EventKey::first_at(now.minus(longest)).0 - 1);
             let (deleted, singly) = self.store.delete_days(until).await?;
             self.counters.add(deleted);
             self.singly_until = singly;
@@ -260,7 +261,7 @@ impl Retention {
             self.pause(Duration::ZERO, class.keep).await?;
         }
         while clock::elapsed(began) < TIME_EACH {
-            let too_old = before(self.sources.now(), class.keep);
+            let too_old = self.sources.now().minus(class.keep);
             let until = EventKey(EventKey::first_at(too_old).0 - 1).min(most);
             let done = self.passes[index]
                 .left
@@ -313,7 +314,7 @@ impl Retention {
     async fn trim(&mut self, key: (TenantId, Trim), keep: Duration) -> Result<(), Stopped> {
         let began = clock::monotonic();
         while clock::elapsed(began) < TIME_EACH {
-            let too_old = before(self.sources.now(), keep);
+            let too_old = self.sources.now().minus(keep);
             let until = DeliveryId(DeliveryId::first_at(too_old).0 - 1);
             let state = self.trims.entry(key).or_default();
             let (done, mut wanted) = (state.done, state.left.due(clock::monotonic()));
@@ -340,9 +341,9 @@ impl Retention {
     }
 
     async fn forget_names(&mut self, policy: &Policy, now: UnixMillis) -> Result<(), Stopped> {
-        let known_from = before(now, self.defaults.names);
+        let known_from = now.minus(self.defaults.names);
         // An event is found by its sender's id as long as it is kept.
-        let before = policy.longest.map_or(UnixMillis(0), |keep| before(now, keep.max(self.defaults.names)));
+        let before = policy.longest.map_or(UnixMillis(0), |keep| now.minus(keep.max(self.defaults.names)));
         loop {
             let forgotten = self.store.forget_names(known_from, before, NAMES).await?;
             self.counters.ids.fetch_add(forgotten, std::sync::atomic::Ordering::Relaxed);

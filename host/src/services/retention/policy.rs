@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::domain::{Tenant, TenantId, UnixMillis};
+use crate::domain::{Tenant, TenantId};
 use crate::storage::Trim;
 
 /// How long data is kept of tenants that have no times of their own. `None`: for ever.
@@ -96,17 +96,12 @@ impl Policy {
     }
 }
 
-/// The time so long before `now`.
-pub fn before(now: UnixMillis, by: Duration) -> UnixMillis {
-    UnixMillis(now.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::TenantOptions;
+    use crate::domain::{TenantOptions, UnixMillis};
 
     const DAY: Duration = Duration::from_secs(86_400);
 

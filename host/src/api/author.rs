@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
+use http::HeaderMap;
 use http::request::Parts;
 
 use super::auth::{AdminKeyHash, Caller};
@@ -21,6 +22,12 @@ pub struct Author {
 }
 
 impl Author {
+    /// The sender of a request with these headers.
+    #[must_use]
+    pub fn of(caller: Caller, client: Option<&Client>, headers: &HeaderMap) -> Self {
+        Self { caller, source: RequestSource::of(client, headers) }
+    }
+
     /// Who makes a change through the engine's own API.
     #[must_use]
     pub fn actor(&self) -> Actor {
@@ -53,6 +60,6 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         let client = parts.extensions.get::<Arc<Client>>().map(Arc::as_ref);
-        Ok(Self { caller, source: RequestSource::of(client, &parts.headers) })
+        Ok(Self::of(caller, client, &parts.headers))
     }
 }

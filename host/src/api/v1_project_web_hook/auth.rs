@@ -16,12 +16,12 @@ use subtle::ConstantTimeEq as _;
 use super::envelope::ApiError;
 use super::used_passwords::{MAX_CLOCK_DIFFERENCE, UsedPasswords};
 use crate::api::auth::{AdminKeyHash, Caller, bearer, watched};
+use crate::api::author::Author;
 use crate::api::problem::Problem;
-use crate::api::request_source::RequestSource;
 use crate::clients;
 use crate::directory::Directory;
+use crate::domain::UnixMillis;
 use crate::domain::hash::hmac_sha256;
-use crate::domain::{Actor, Surface, UnixMillis};
 use crate::sources::Sources;
 
 /// The header names that the original API accepts; the first is the documented one.
@@ -29,17 +29,7 @@ const AUTHORIZATION: [&str; 2] = ["authorization", "http-authorization"];
 const TIMESTAMP: [&str; 2] = ["x-api-timestamp", "http-x-api-timestamp"];
 
 /// The authenticated sender of a request.
-pub(super) struct Client {
-    pub(super) caller: Caller,
-    source: RequestSource,
-}
-
-impl Client {
-    /// Who the audit log says it is.
-    pub(super) fn actor(&self) -> Actor {
-        self.caller.actor(&self.source, Surface::ProjectWebHook)
-    }
-}
+pub(super) struct Client(pub(super) Author);
 
 impl<S> FromRequestParts<S> for Client
 where
@@ -53,16 +43,15 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let client = parts.extensions.get::<Arc<clients::Client>>().cloned();
-        let source = RequestSource::of(client.as_deref(), &parts.headers);
         if bearer(&parts.headers).is_some() {
-            return Ok(Self { caller: Caller::from_request_parts(parts, state).await?, source });
+            return Ok(Self(Author::from_request_parts(parts, state).await?));
         }
         let directory = Arc::<Directory>::from_ref(state);
         directory.check_fresh().map_err(Problem::from)?;
         let now = Sources::from_ref(state).now();
         let caller = login(&parts.headers, &directory, &Arc::<UsedPasswords>::from_ref(state), now);
         let caller = watched(caller, &directory, client.as_deref(), &parts.headers)?;
-        Ok(Self { caller, source })
+        Ok(Self(Author::of(caller, client.as_deref(), &parts.headers)))
     }
 }
 

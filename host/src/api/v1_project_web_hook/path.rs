@@ -12,7 +12,7 @@ use super::web_hook;
 use crate::api::auth::AdminKeyHash;
 use crate::api::problem::shorten;
 use crate::directory::Directory;
-use crate::domain::{Actor, Hook, Scope, Tenant};
+use crate::domain::{Actor, Hook, Scope, Surface, Tenant};
 use crate::sources::Sources;
 
 /// The project in a path and the authenticated sender. Authentication comes before parsing.
@@ -56,7 +56,7 @@ impl Project {
     /// # Errors
     /// Fails if the caller lacks the scope, or if the caller's tenant has no such project.
     pub(super) fn of(&self, scope: Scope) -> Result<Arc<Tenant>, ApiError> {
-        let id = self.client.caller.may(scope)?;
+        let id = self.client.0.may(scope)?;
         let tenant = self.directory.tenant(id).filter(|_| self.directory.has_project(id, self.number));
         tenant.ok_or_else(|| ApiError::no_project(self.number))
     }
@@ -74,7 +74,7 @@ impl Project {
 
     /// Who the audit log says the caller is.
     pub(super) fn actor(&self) -> Actor {
-        self.client.actor()
+        self.client.0.actor_through(Surface::ProjectWebHook)
     }
 
     pub(super) fn no_web_hook(&self) -> ApiError {

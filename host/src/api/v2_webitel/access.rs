@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use axum::extract::{FromRef as _, FromRequest, FromRequestParts, Path, Request};
 use bytes::Bytes;
-use http::StatusCode;
 use http::request::Parts;
+use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 
 use super::query::Query;
@@ -42,7 +42,8 @@ pub(super) const CREDENTIALS: [&str; 2] = [TOKEN_NAME, "x_key"];
 /// An authenticated request. `X-Key` is ignored, because the token identifies the sender.
 pub(super) struct Call {
     caller: Caller,
-    source: RequestSource,
+    client: Option<Arc<Client>>,
+    headers: HeaderMap,
     query: Query,
     body: Body,
     directory: Arc<Directory>,
@@ -78,8 +79,8 @@ impl FromRequest<SharedApiState> for Call {
             Err(refusal) => (Err(refusal), Body::Read(None)),
         };
         let caller = auth::watched(login, &directory, client.as_deref(), &headers)?;
-        let source = RequestSource::of(client.as_deref(), &headers);
-        Ok(Self { caller, source, query, body: body.charged(client.as_deref())?, directory })
+        let body = body.charged(client.as_deref())?;
+        Ok(Self { caller, client, headers, query, body, directory })
     }
 }
 
@@ -192,7 +193,7 @@ impl Call {
 
     /// Who the audit log says the sender is.
     pub(super) fn actor(&self) -> Actor {
-        self.caller.actor(&self.source, Surface::Webitel)
+        self.caller.actor(&RequestSource::of(self.client.as_deref(), &self.headers), Surface::Webitel)
     }
 
     /// Requires `scope`.

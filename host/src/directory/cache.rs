@@ -99,7 +99,6 @@ impl Directory {
             changes: TenantLimiter::new(1),
             storage,
         });
-        directory.forget_credentials_of_deleted();
         directory.set_engine_paused(paused);
         directory.publish_flows();
         Ok(directory)
@@ -113,7 +112,7 @@ impl Directory {
         let permit = self.changes.acquire_unless_full(tenant, MAX_CHANGES).await;
         let permit = permit.ok_or(DirectoryError::TooManyChanges)?;
         let revision = self.mutation.lock().await;
-        if self.tenant(tenant).is_some_and(|tenant| tenant.options.deleting_since.is_some()) {
+        if self.is_being_deleted(tenant) {
             return Err(DirectoryError::InUse("the tenant is being deleted".to_owned()));
         }
         Ok(ChangePermit { revision, _permit: permit })

@@ -23,14 +23,13 @@ impl Directory {
     }
 
     /// Whether `tenant` is being deleted.
-    pub fn is_being_deleted(&self, tenant: TenantId) -> bool {
-        let index = read(&self.tenants);
-        index.tenants.get(&tenant).is_some_and(|tenant| tenant.options.deleting_since.is_some())
+    pub(super) fn is_being_deleted(&self, tenant: TenantId) -> bool {
+        read(&self.tenants).is_being_deleted(tenant)
     }
 
     pub(super) fn put_tenant(&self, tenant: Arc<Tenant>) {
         let id = tenant.id;
-        let is_being_deleted = tenant.options.deleting_since.is_some();
+        let is_being_deleted = tenant.options.is_being_deleted();
         write(&self.tenants).add_tenant(tenant);
         if is_being_deleted {
             write(&self.access).remove_tenant(id);
@@ -42,19 +41,6 @@ impl Directory {
         write(&self.access).remove_tenant(id);
         write(&self.hooks).remove_tenant(id);
         write(&self.plugins).remove_owner(id);
-    }
-
-    /// After everything was loaded.
-    pub(super) fn forget_credentials_of_deleted(&self) {
-        let deleted: Vec<TenantId> = {
-            let index = read(&self.tenants);
-            let being_deleted = index.tenants.values().filter(|it| it.options.deleting_since.is_some());
-            being_deleted.map(|tenant| tenant.id).collect()
-        };
-        for tenant in deleted {
-            write(&self.tenants).forget_credentials(tenant);
-            write(&self.access).remove_tenant(tenant);
-        }
     }
 }
 

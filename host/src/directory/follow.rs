@@ -85,7 +85,6 @@ impl Directory {
                 *write(&self.operator_keys) = loaded.operator_keys;
                 *write(&self.hooks) = loaded.hooks;
                 *write(&self.plugins) = loaded.plugins;
-                self.forget_credentials_of_deleted();
                 *revision = loaded.revision;
                 needed = self.plugins_in_use();
             }

@@ -25,10 +25,14 @@ pub(super) async fn load(storage: &Storage) -> Result<Loaded, StorageError> {
     let operator_keys = storage.keys.load_operator_keys().await?;
     let hooks = storage.hooks.load().await?;
     let versions = storage.plugins.load().await?;
+    let tenants = TenantIndex::new(tenants, projects, keys);
+    let mut access = AccessIndex::new(logins, tokens);
+    let deleted = tenants.tenants.values().filter(|tenant| tenant.options.is_being_deleted());
+    deleted.for_each(|tenant| access.remove_tenant(tenant.id));
     Ok(Loaded {
         revision,
-        tenants: TenantIndex::new(tenants, projects, keys),
-        access: AccessIndex::new(logins, tokens),
+        tenants,
+        access,
         operator_keys: OperatorKeyIndex::new(operator_keys),
         hooks: HookIndex::new(hooks),
         plugins: PluginIndex::new(versions),

@@ -47,7 +47,7 @@ impl TenantIndex {
         {
             self.by_name.remove(name);
         }
-        if tenant.options.deleting_since.is_some() {
+        if tenant.options.is_being_deleted() {
             self.forget_credentials(tenant.id);
         } else {
             self.by_name.insert(tenant.name.clone(), tenant.id);
@@ -72,14 +72,14 @@ impl TenantIndex {
         }
     }
 
-    pub(super) fn forget_credentials(&mut self, tenant: TenantId) {
+    fn forget_credentials(&mut self, tenant: TenantId) {
         for key in self.keys_of.remove(&tenant).into_iter().flat_map(BTreeMap::into_values) {
             self.keys.remove(&key.hash);
         }
     }
 
-    fn is_being_deleted(&self, tenant: TenantId) -> bool {
-        self.tenants.get(&tenant).is_some_and(|tenant| tenant.options.deleting_since.is_some())
+    pub(super) fn is_being_deleted(&self, tenant: TenantId) -> bool {
+        self.tenants.get(&tenant).is_some_and(|tenant| tenant.options.is_being_deleted())
     }
 
     /// How many tenants satisfy `is_it`.

@@ -56,7 +56,7 @@ impl Directory {
         if !self.pauses.any() {
             return Vec::new();
         }
-        self.tenants_that(|tenant| tenant.options.deleting_since.is_some())
+        self.tenants_that(|tenant| tenant.options.is_being_deleted())
     }
 
     fn tenants_that(&self, are: impl Fn(&Tenant) -> bool) -> Vec<Arc<Tenant>> {

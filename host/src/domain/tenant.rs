@@ -51,7 +51,13 @@ impl TenantOptions {
     /// Whether requests of its keys and events for it are refused.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.suspended_since.is_some() || self.deleting_since.is_some()
+        self.suspended_since.is_some() || self.is_being_deleted()
+    }
+
+    /// Whether it goes away.
+    #[must_use]
+    pub fn is_being_deleted(&self) -> bool {
+        self.deleting_since.is_some()
     }
 }
 

@@ -44,6 +44,18 @@ impl Params {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
+    /// Whether a parameter is `true`; it is `false` if it is left out.
+    ///
+    /// # Errors
+    /// Fails if the value is neither `true` nor `false`.
+    pub fn flag(&self, name: &'static str) -> Result<bool, Problem> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::parameter(name, format!("`{name}` is `true` or `false`"))),
+        }
+    }
+
     /// The parsed value of one parameter.
     ///
     /// # Errors

@@ -33,12 +33,7 @@ pub(super) fn filter_of(params: &Params) -> Result<DeliveryFilter, Problem> {
 /// # Errors
 /// Fails if one of them is not valid.
 pub(super) fn notes_of(params: &Params) -> Result<Option<NoteFilter>, Problem> {
-    let interrupted = match params.get("interrupted") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Problem::parameter("interrupted", "`interrupted` is `true` or `false`")),
-    };
-    let filter = NoteFilter { job: params.parse("job")?, interrupted };
+    let filter = NoteFilter { job: params.parse("job")?, interrupted: params.flag("interrupted")? };
     Ok((filter != NoteFilter::default()).then_some(filter))
 }
 

@@ -80,7 +80,7 @@ pub(super) async fn put_plugin(
     let tenant = caller.may(Scope::PluginsWrite)?;
     // The request chooses the name, so an invalid one is 400 and not 404.
     let name: PluginName = name.parse().map_err(|Invalid(rule)| Problem::parameter("name", rule))?;
-    let force = force(&uri)?;
+    let force = Params::of(&uri, &["force"])?.flag("force")?;
     if is_standard(&name) {
         let detail = format!("`{name}` is the name of a standard plugin; choose another name");
         return Err(Problem::new(Kind::Conflict, detail));
@@ -111,14 +111,6 @@ pub(super) async fn put_plugin(
     let hooks = AffectedHooks::of(&directory.hooks_by_name(tenant, &name));
     let view = UploadView { plugin: PluginView::from(&*plugin), hooks, warnings };
     Ok((status, Json(view)).into_response())
-}
-
-fn force(uri: &Uri) -> Result<bool, Problem> {
-    match Params::of(uri, &["force"])?.get("force") {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(Problem::parameter("force", "`force` is `true` or `false`")),
-    }
 }
 
 /// The examination of an upload.

@@ -86,17 +86,12 @@ pub(super) async fn export_tenant(
 ) -> Result<impl IntoResponse, Problem> {
     let tenant = find_tenant(&directory, &caller, &name)?;
     if !caller.is_operator() {
-        let missing = SCOPES.iter().find(|scope| !caller.scopes().contains(**scope));
-        if let Some(scope) = missing {
-            return Err(Problem::new(Kind::Forbidden, format!("the key lacks the scope `{scope}`")));
+        for scope in SCOPES {
+            caller.may(scope)?;
         }
     }
     let params = Params::of(&uri, &PARAMS)?;
-    let with_secrets = match params.get(SECRETS) {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Problem::parameter(SECRETS, "`secrets` is `true` or `false`")),
-    };
+    let with_secrets = params.flag(SECRETS)?;
     if with_secrets {
         caller.must_be_operator()?;
     }

@@ -19,15 +19,12 @@ pub(super) fn parse(path: &Path, content: &str) -> Result<BTreeMap<&'static str,
         .map_err(|source| ConfigError::NotToml { path: path.to_owned(), source: Box::new(source) })?;
     let mut texts = BTreeMap::new();
     for (name, value) in table {
-        let (name, text, wanted) = match (Setting::named(&name), Setting::of_file(&name)) {
+        let (name, text, wanted) = match (Setting::named(&name), Setting::file_named(&name)) {
             (Some(setting), _) if setting.list => {
                 (setting.name, text_of(setting, &value), "a string or an array of strings")
             }
             (Some(setting), _) => (setting.name, text_of(setting, &value), "a string or a number"),
-            (None, Some(secret)) => {
-                let path = value.as_str().map(str::to_owned);
-                (secret.file_name().unwrap_or(secret.name), path, "a string")
-            }
+            (None, Some(file)) => (file, value.as_str().map(str::to_owned), "a string"),
             (None, None) => {
                 return Err(ConfigError::Unknown { path: path.to_owned(), name, known: names() });
             }

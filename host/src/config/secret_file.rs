@@ -20,7 +20,7 @@ pub(super) fn read(
     path: PathBuf,
     origin: Origin,
 ) -> Result<(String, Origin), ConfigError> {
-    let name = setting.file_name().unwrap_or(setting.name);
+    let name = setting.file_name;
     let bad = |path: &PathBuf, problem| ConfigError::BadSecretFile {
         name,
         path: path.clone(),

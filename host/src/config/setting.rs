@@ -6,6 +6,8 @@ use super::values::Config;
 pub struct Setting {
     /// The name in `hookwright.toml`.
     pub name: &'static str,
+    /// The name of the setting that names a file with the value, if it is secret.
+    pub(super) file_name: &'static str,
     /// The placeholder for the value in the help.
     pub value_name: &'static str,
     /// The default as text, if there is one.
@@ -25,6 +27,7 @@ macro_rules! setting {
     ($name:literal, $value_name:literal, $default:expr, $help:literal, $field:ident = $read:expr) => {
         $crate::config::setting::Setting {
             name: $name,
+            file_name: concat!($name, "_file"),
             value_name: $value_name,
             default: $default,
             help: $help,

@@ -3,9 +3,6 @@
 mod listeners;
 mod retention;
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
-
 use super::setting::{Setting, setting};
 use super::values::Config;
 use super::{read, tenant_limits};
@@ -32,12 +29,12 @@ impl Setting {
     /// Of a secret setting, the name of the one that names a file with its value: `admin_key_file` for `admin_key`.
     #[must_use]
     pub fn file_name(&self) -> Option<&'static str> {
-        self.secret.then(|| FILE_NAMES.get(self.name).map(String::as_str)).flatten()
+        self.secret.then_some(self.file_name)
     }
 
-    /// The secret setting whose value is in the file that the setting `name` names.
-    pub(super) fn of_file(name: &str) -> Option<&'static Self> {
-        Self::named(name.strip_suffix(FILE_SUFFIX)?).filter(|setting| setting.secret)
+    /// The name of the setting `name`, if it names a file with a secret.
+    pub(super) fn file_named(name: &str) -> Option<&'static str> {
+        settings().filter_map(Self::file_name).find(|file| *file == name)
     }
 }
 
@@ -57,14 +54,6 @@ pub fn settings() -> impl Iterator<Item = &'static Setting> {
 }
 
 const MIB: usize = 1 << 20;
-/// Ends the name of a setting that names a file with a secret.
-const FILE_SUFFIX: &str = "_file";
-
-/// The settings that name files with secrets, by the name of the secret.
-static FILE_NAMES: LazyLock<BTreeMap<&'static str, String>> = LazyLock::new(|| {
-    let secret = settings().filter(|setting| setting.secret);
-    secret.map(|setting| (setting.name, format!("{}{FILE_SUFFIX}", setting.name))).collect()
-});
 
 impl Default for Config {
     /// The defaults of all settings.

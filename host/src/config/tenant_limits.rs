@@ -8,6 +8,7 @@ macro_rules! tenant_limit {
     ($setting:ident, $name:literal, $value_name:literal, $default:literal, $help:literal, $limit:expr) => {
         pub(super) const $setting: Setting = Setting {
             name: $name,
+            file_name: concat!($name, "_file"),
             value_name: $value_name,
             default: Some($default),
             help: $help,

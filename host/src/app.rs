@@ -39,7 +39,7 @@ use crate::delivery::{
     Dispatcher, HookHealthMonitor, HookStats, NoticeReceiver, Notices, Pipelines, Recorder,
 };
 use crate::directory::Directory;
-use crate::domain::UnixMillis;
+use crate::domain::{NodeNumber, UnixMillis};
 use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
 use crate::services::{Handshakes, JobRunner, OperationalEvents, Services, TenantDeleter};
@@ -52,8 +52,8 @@ use delivering::Delivering;
 pub use limits::{keys, sandbox_config};
 pub use listeners::Origin;
 use listeners::{Listeners, Serving};
+use reload::Grace;
 pub use reload::{Change, Reloader};
-use reload::{Grace, Reloaded};
 
 /// The part of a shutdown's grace that is left for closing the database, at most a fifth.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -80,6 +80,7 @@ pub struct Engine {
     health: Arc<HookHealthMonitor>,
     clock: Arc<dyn Clock>,
     database: Arc<dyn Database>,
+    node: NodeNumber,
 }
 
 /// Builds and starts an engine.
@@ -121,7 +122,6 @@ async fn start_on(
     let sources = past::sources(&*database, node, &clock).await?;
     let directory = databases::load_directory(&config, &stores, &sources).await?;
     let admin = admin_key::load_or_create(&config).context("cannot load the operator's key")?;
-
     // Before anything is sent: a second engine, whose port is taken, must not deliver first.
     let listeners = Listeners::bind(&config, sockets)?;
     let addresses = listeners.addresses();
@@ -150,21 +150,20 @@ async fn start_on(
     let serving = listeners.serve(&config, routers, &cores, delivering.files.clients);
     serving.certificates.watch(Arc::clone(&clock), &stop_feeding);
     let grace = Arc::new(Grace::new(config.shutdown_grace));
-    let reloader = Reloader(Reloaded {
-        config: config.into(),
-        listeners: addresses,
-        directory: Arc::clone(&directory),
-        connector,
-        masked_headers,
-        health: Arc::clone(&health),
-        certificates: serving.certificates.clone(),
-        grace: Arc::clone(&grace),
-        clock: Arc::clone(&clock),
-    });
     Ok(Engine {
+        reloader: Arc::new(Reloader {
+            given: config.given.into(),
+            listeners: addresses,
+            directory: Arc::clone(&directory),
+            connector,
+            masked_headers,
+            health: Arc::clone(&health),
+            certificates: serving.certificates.clone(),
+            grace: Arc::clone(&grace),
+            clock: Arc::clone(&clock),
+        }),
         new_admin_key: admin.generated,
         grace,
-        reloader: Arc::new(reloader),
         cores,
         serving,
         stop_feeding,
@@ -178,6 +177,7 @@ async fn start_on(
         health,
         clock,
         database,
+        node,
     })
 }
 
@@ -254,7 +254,7 @@ impl Engine {
                 "some attempts did not finish within the shutdown's grace; they are made again"
             );
         } else {
-            past::end_unused_leases(&*self.database, self.clock.now()).await;
+            past::end_unused_leases(&*self.database, self.node, self.clock.now()).await;
         }
         self.sandbox.shutdown();
         self.serving.stop_admin.by(Instant::from_std(clock::monotonic()));

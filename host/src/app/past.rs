@@ -97,12 +97,9 @@ pub(super) async fn note_clock(database: Arc<dyn Database>, clock: Arc<dyn Clock
 }
 
 /// Nothing is in progress any more: what waits in memory was not sent, and the next start must not take it for that.
-pub(super) async fn end_unused_leases(database: &dyn Database, now: UnixMillis) {
-    let end = async {
-        let node = database.node().await?;
-        database.stores().deliveries.end_unused_leases(node, now).await
-    };
-    let ended = tokio::time::timeout(ENDING_LEASES, end).await;
+pub(super) async fn end_unused_leases(database: &dyn Database, node: NodeNumber, now: UnixMillis) {
+    let deliveries = database.stores().deliveries;
+    let ended = tokio::time::timeout(ENDING_LEASES, deliveries.end_unused_leases(node, now)).await;
     let error: &dyn std::error::Error = match &ended {
         Ok(Ok(_)) => return,
         Ok(Err(error)) => error,

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use super::certificates::{Certificates, admin_files, api_files};
 use super::{egress, hook_states};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Given};
 use crate::delivery::client::Connector;
 use crate::delivery::{HookHealthMonitor, MaskedHeaders};
 use crate::directory::Directory;
@@ -47,11 +47,9 @@ pub struct Change {
 }
 
 /// Takes over settings.
-pub struct Reloader(pub(super) Reloaded);
-
-/// The parts of the engine whose settings can be exchanged.
-pub(super) struct Reloaded {
-    pub(super) config: Mutex<Config>,
+pub struct Reloader {
+    /// What was given for each setting.
+    pub(super) given: Mutex<Given>,
     pub(super) listeners: Vec<SocketAddr>,
     pub(super) directory: Arc<Directory>,
     pub(super) connector: Arc<Connector>,
@@ -86,7 +84,7 @@ impl Reloader {
     /// How long a shutdown takes at most.
     #[must_use]
     pub fn shutdown_limit(&self) -> Duration {
-        self.0.grace.get() + SHUTDOWN_MARGIN
+        self.grace.get() + SHUTDOWN_MARGIN
     }
 
     /// Takes over what can be taken over of `new`, and reads the certificates anew. Returns which settings have changed.
@@ -94,32 +92,31 @@ impl Reloader {
     /// # Errors
     /// If one of its files cannot be used. Then nothing has changed.
     pub fn reload(&self, new: Config) -> Result<Vec<Change>> {
-        let parts = &self.0;
-        let mut config = parts.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         // All that can fail comes first.
-        let (api, admin) = (&parts.certificates.api, &parts.certificates.admin);
+        let (api, admin) = (&self.certificates.api, &self.certificates.admin);
         let api = read(api.as_ref(), api_files(&new)).context("cannot use the certificate of `listen`")?;
         let admin = read(admin.as_ref(), admin_files(&new))
             .context("cannot use the certificate of `admin_listen`")?;
-        let (policy, tls, route) = egress::parts(&new, &parts.listeners, &parts.directory)?;
+        let (policy, tls, route) = egress::parts(&new, &self.listeners, &self.directory)?;
         telemetry::set_filter(&new.log)?;
 
-        let changed = new.given.differences(&config.given);
+        let changed = new.given.differences(&given);
         for (certificate, loaded) in [&api, &admin].into_iter().flatten() {
             certificate.replace(loaded.clone());
         }
-        parts.connector.replace(policy, tls, route);
-        parts.masked_headers.replace(new.masked_headers.clone());
-        parts.health.replace_rules(hook_states::rules(&new));
-        parts.grace.set(new.shutdown_grace);
-        parts.certificates.warn_of_expiry(parts.clock.now());
+        self.connector.replace(policy, tls, route);
+        self.masked_headers.replace(new.masked_headers.clone());
+        self.health.replace_rules(hook_states::rules(&new));
+        self.grace.set(new.shutdown_grace);
+        self.certificates.warn_of_expiry(self.clock.now());
         let (is_api_tls, is_admin_tls) = (api.is_some(), admin.is_some());
         let is_effective = |setting: &str| match setting {
             "tls_cert_file" | "tls_key_file" => is_api_tls,
             "admin_tls_cert_file" | "admin_tls_key_file" => is_admin_tls,
             _ => RELOADED.contains(&setting),
         };
-        *config = new;
+        *given = new.given;
         Ok(changed
             .into_iter()
             .map(|setting| Change { setting, is_effective: is_effective(setting) })

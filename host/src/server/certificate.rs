@@ -110,12 +110,6 @@ impl LoadedCertificate {
         })?;
         Ok(Self { certified: Arc::new(certified), expires_at })
     }
-
-    /// The end of the certificate's validity, if it says one.
-    #[must_use]
-    pub fn expires_at(&self) -> Option<UnixMillis> {
-        self.expires_at
-    }
 }
 
 impl Certificate {

@@ -18,7 +18,7 @@ use crate::private_file::{self, ENCRYPTION_KEY_FILE, OPERATOR_KEY_FILE};
 use crate::sandbox::Count;
 use crate::storage::backup::{BackupError, BackupFile, KeyPlace, Manifest, create_empty};
 use crate::storage::sqlite::{self, DATABASE_FILE, DatabaseCopy};
-use crate::vault::{Keys, Vault};
+use crate::vault::Vault;
 
 /// What to do if the directory has files.
 const NAME_ANOTHER: &str = "name a directory that does not exist yet, for each backup another one; what an interrupted backup \
@@ -61,7 +61,7 @@ pub(super) async fn run(arguments: &Backup, config: &Config, out: &mut impl Writ
     }
     let (copy, manifest) = made.with_context(|| cannot(data_dir, target))?;
     if arguments.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&manifest)?)?;
+        super::json::write(&manifest, out)?;
     } else {
         report(data_dir, target, &copy, &manifest, out)?;
     }
@@ -84,13 +84,14 @@ async fn make(
     began_at: Timestamp,
 ) -> Result<(DatabaseCopy, Manifest), BackupError> {
     let (data_dir, target) = (config.data_dir.as_path(), arguments.target.as_path());
-    let keys = vaults(data_dir, &app::keys(config))?;
-    let copy = sqlite::back_up(data_dir, target, &keys).await?;
+    let keys = app::keys(config);
+    let vault = Vault::open_existing(data_dir, &keys)?;
+    let place = if keys.current.is_some() { KeyPlace::Setting } else { KeyPlace::DataDirectory };
+    let copy = sqlite::back_up(data_dir, target, vault.as_ref().map(|vault| (place, vault))).await?;
     let mut names = vec![DATABASE_FILE];
-    for name in [OPERATOR_KEY_FILE, ENCRYPTION_KEY_FILE] {
-        let is_wanted = name != ENCRYPTION_KEY_FILE || arguments.with_key;
-        if let Some(content) = private_file::read(&data_dir.join(name))?.filter(|_| is_wanted) {
-            let content = zeroize::Zeroizing::new(content);
+    let key_file = arguments.with_key.then_some(ENCRYPTION_KEY_FILE);
+    for name in [Some(OPERATOR_KEY_FILE), key_file].into_iter().flatten() {
+        if let Some(content) = private_file::read(&data_dir.join(name))?.map(zeroize::Zeroizing::new) {
             private_file::create(&target.join(name), content.as_bytes())?;
             names.push(name);
         }
@@ -111,19 +112,6 @@ async fn make(
     };
     manifest.write(target)?;
     Ok((copy, manifest))
-}
-
-/// The keys that are known here, each with its place.
-fn vaults(data_dir: &Path, keys: &Keys) -> Result<Vec<(KeyPlace, Vault)>, BackupError> {
-    let mut vaults = Vec::new();
-    if let Some(current) = &keys.current {
-        vaults.push((KeyPlace::Setting, Vault::new(current.clone())));
-    }
-    if let Some(vault) = Vault::open_existing(data_dir, keys)? {
-        let place = if keys.current.is_some() { KeyPlace::Setting } else { KeyPlace::DataDirectory };
-        vaults.push((place, vault));
-    }
-    Ok(vaults)
 }
 
 fn report(

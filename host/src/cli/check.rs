@@ -92,8 +92,7 @@ fn write_json(findings: &[Finding], ok: bool, out: &mut impl Write) -> Result<()
         remedy: finding.remedy,
     });
     let report = Report { ok, findings: findings.collect() };
-    writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    Ok(out.flush()?)
+    super::json::write(&report, out)
 }
 
 fn write_text(what: &str, findings: &[Finding], is_sound: bool, out: &mut impl Write) -> Result<()> {

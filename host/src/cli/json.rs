@@ -1,6 +1,16 @@
 //! Formats JSON for people.
 
+use std::io::Write;
+
+use anyhow::Result;
+use serde::Serialize;
 use serde::de::IgnoredAny;
+
+/// Writes a value as JSON, with one member per line.
+pub(super) fn write(value: &impl Serialize, out: &mut impl Write) -> Result<()> {
+    writeln!(out, "{}", serde_json::to_string_pretty(value)?)?;
+    Ok(out.flush()?)
+}
 
 /// Formats JSON text with one member per line; returns other text unchanged. Works on the text, so that the
 /// order of members and the digits of numbers are preserved.

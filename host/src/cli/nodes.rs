@@ -33,7 +33,7 @@ pub(super) async fn run(config: &Config, as_json: bool, out: &mut impl Write) ->
         None => vec![sqlite::node_of(&config.data_dir, config.listen.to_string())?],
     };
     if as_json {
-        writeln!(out, "{}", super::json::indented(&serde_json::to_string(&NodeList::of(&nodes))?))?;
+        super::json::write(&NodeList::of(&nodes), out)?;
     } else {
         show(&nodes, out)?;
     }

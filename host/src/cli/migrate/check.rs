@@ -90,8 +90,7 @@ fn write_json(status: &SchemaStatus, out: &mut impl Write) -> Result<()> {
         pending: pending.collect(),
         changed: &status.changed,
     };
-    writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
-    Ok(out.flush()?)
+    crate::cli::json::write(&report, out)
 }
 
 fn write_text(status: &SchemaStatus, is_shared: bool, out: &mut impl Write) -> Result<()> {

@@ -56,14 +56,14 @@ pub struct DatabaseCopy {
 }
 
 /// Copies the database of `data_dir` into the directory `target`, and checks the copy. What was committed before the call is in
-/// it. Looks which of `keys` opens its secrets. If the call fails, the copy is removed.
+/// it. Looks whether `key` opens its secrets. If the call fails, the copy is removed.
 ///
 /// # Errors
 /// [`BackupError::NoRoom`]; [`BackupError::Damaged`] if the copy is; else the error of the file system or the database.
 pub async fn back_up(
     data_dir: &Path,
     target: &Path,
-    keys: &[(KeyPlace, Vault)],
+    key: Option<(KeyPlace, &Vault)>,
 ) -> Result<DatabaseCopy, BackupError> {
     let temporary = Temporary(target.join(format!("{DATABASE_FILE}.partial")));
     let snapshot = Snapshot::take(data_dir).await?;
@@ -77,7 +77,7 @@ pub async fn back_up(
     snapshot.end().await?;
     // Not before: closing a file that SQLite has open releases SQLite's locks on it.
     drop(files?);
-    let copy = complete(&temporary.0, keys).await?;
+    let copy = complete(&temporary.0, key).await?;
     std::fs::rename(&temporary.0, target.join(DATABASE_FILE))?;
     File::open(target)?.sync_all()?;
     Ok(DatabaseCopy { was_online, copying_took, log_growth_bytes, ..copy })
@@ -152,7 +152,7 @@ fn copy(mut from: &File, to: &Path) -> io::Result<()> {
 }
 
 /// Puts the copies of database and log together, and checks the result.
-async fn complete(path: &Path, keys: &[(KeyPlace, Vault)]) -> Result<DatabaseCopy, BackupError> {
+async fn complete(path: &Path, key: Option<(KeyPlace, &Vault)>) -> Result<DatabaseCopy, BackupError> {
     let file = SqliteConnectOptions::new().filename(path);
     let options = connection::migration_options(file).create_if_missing(false);
     // The check reads everything, some of it several times.
@@ -168,13 +168,10 @@ async fn complete(path: &Path, keys: &[(KeyPlace, Vault)]) -> Result<DatabaseCop
         return Err(BackupError::Damaged { file: path.to_owned(), reason });
     }
     let schema_version = schema::version(&mut connection).await?;
-    let mut key = KeyPlace::Unknown;
-    for (place, vault) in keys {
-        if sealing::opens(&mut connection, vault).await? {
-            key = *place;
-            break;
-        }
-    }
+    let key = match key {
+        Some((place, vault)) if sealing::opens(&mut connection, vault).await? => place,
+        _ => KeyPlace::Unknown,
+    };
     let mut rows = BTreeMap::new();
     for table in COUNTED {
         // The database may be one that an earlier engine left.

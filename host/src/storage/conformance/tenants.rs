@@ -102,7 +102,7 @@ async fn left(world: &World, of: TenantId) -> [usize; 6] {
     [deliveries, events, hooks, plugins, projects, keys.iter().filter(|key| key.tenant == of).count()]
 }
 
-/// In steps, any of which may be repeated; its name is free at once; and nothing of it is stored later.
+/// In steps that may be repeated; its name is free at once; and nothing of it is stored later.
 pub async fn a_deleted_tenant_leaves_nothing_and_others_stay(world: &World) {
     let (storage, store) = (&world.storage, &world.storage.tenant_deletions);
     for one in [tenant(TENANT, "shop.example"), tenant(OTHER_TENANT, "other")] {

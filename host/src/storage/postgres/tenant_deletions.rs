@@ -83,6 +83,8 @@ impl TenantDeletionStore for PostgresStores {
     }
 
     async fn remove_some(&self, deletion: &TenantDeletion) -> Result<DeletionStep, StorageError> {
+        let rowless = self.session.rowless.list(deletion.tenant, |_| true);
+        self.session.materialize(&rowless.iter().map(|delivery| delivery.id).collect::<Vec<_>>()).await?;
         for unfinished in [true, false] {
             if let Some(done) = self.remove_deliveries(deletion, unfinished).await? {
                 return Ok(DeletionStep::Removed(done));

@@ -138,6 +138,12 @@ impl Client {
         .await
     }
 
+    /// PATCHes `path` under `/api/v3` with a merge patch.
+    pub async fn patch(&self, path: &str, patch: Value) -> Response {
+        let headers = [("content-type", "application/merge-patch+json")];
+        self.send("PATCH", &format!("/api/v3{path}"), patch.to_string(), &headers).await
+    }
+
     /// Uploads a plugin that must be accepted.
     pub async fn upload(&self, name: &str, wasm: Vec<u8>) -> Value {
         let path = format!("/api/v3/plugins/{name}");

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::process::Output;
 
 use hookwright::storage::postgres::temporary;
-use hookwright_tests::database::{self, Database};
-use hookwright_tests::{Program, Receiver, Server, TIMEOUT, guest};
+use hookwright_tests::{Program, Receiver, Server, guest};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use sqlx_postgres::PgConnection;
 use tokio::process::Command;
 
+use super::migrate::{database, output};
 use crate::{BINARY, hook};
 
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -22,16 +22,6 @@ async fn run(command: &str, url: &str, data_dir: &Path) -> (Output, String) {
     process.args(command.split(' ')).arg("--data-dir").arg(data_dir);
     process.env("HOOKWRIGHT_DATABASE", url).env("HOOKWRIGHT_ENCRYPTION_KEY", KEY).kill_on_drop(true);
     output(process).await
-}
-
-async fn output(mut process: Command) -> (Output, String) {
-    let ended = tokio::time::timeout(TIMEOUT, process.output()).await.expect("it ends in time").unwrap();
-    let text = String::from_utf8_lossy(&[ended.stdout.as_slice(), &ended.stderr].concat()).into_owned();
-    (ended, text)
-}
-
-async fn database(name: &str) -> Database {
-    Database::on(database::server(), &format!("hookwright_backup_{name}_{}", std::process::id())).await
 }
 
 async fn node(url: &str, paused: &str) -> Server {
@@ -48,7 +38,7 @@ fn program(name: &str) -> Command {
 
 #[tokio::test]
 async fn a_dump_that_the_page_names_is_restored_into_a_paused_engine() {
-    let (original, copy) = (database("original").await, database("copy").await);
+    let (original, copy) = (database("backup_original").await, database("backup_copy").await);
     let scratch = tempfile::tempdir().unwrap();
     let (said, text) = run("backup b", &original.url(), scratch.path()).await;
     assert_eq!(said.status.code(), Some(2), "{text}");
@@ -80,14 +70,13 @@ async fn a_dump_that_the_page_names_is_restored_into_a_paused_engine() {
     let client = client.at(new.base());
     client.get(&format!("/events/{event}")).await.expect(200);
     assert_eq!(receiver.so_far().len(), 0);
-    let headers = [("content-type", "application/merge-patch+json")];
-    new.operator().send("PATCH", "/api/v3/engine", r#"{"paused": false}"#, &headers).await.expect(200);
+    new.operator().patch("/engine", json!({"paused": false})).await.expect(200);
     assert_eq!(receiver.next().await.header("webhook-id"), event);
 }
 
 #[tokio::test]
 async fn a_check_finds_damage_and_a_look_at_the_schema_says_what_a_start_would_do() {
-    let database = database("check").await;
+    let database = database("backup_check").await;
     let scratch = tempfile::tempdir().unwrap();
     let url = database.url();
     let (unused, text) = run("check", &url, scratch.path()).await;

@@ -24,14 +24,14 @@ fn migrate(data_dir: &Path, to: Option<&str>, more: &[&str]) -> Command {
     command
 }
 
-async fn output(mut command: Command) -> (Output, String) {
+pub(super) async fn output(mut command: Command) -> (Output, String) {
     let ended = tokio::time::timeout(TIMEOUT, command.output()).await.expect("it ends in time").unwrap();
     let text = String::from_utf8_lossy(&[ended.stdout.as_slice(), &ended.stderr].concat()).into_owned();
     (ended, text)
 }
 
-async fn database(name: &str) -> Database {
-    Database::on(database::server(), &format!("hookwright_migrate_{name}_{}", std::process::id())).await
+pub(super) async fn database(name: &str) -> Database {
+    Database::on(database::server(), &format!("hookwright_{name}_{}", std::process::id())).await
 }
 
 /// The settings of a node: those that `migrate` names.
@@ -104,7 +104,7 @@ async fn an_installation_moves_with_everything_and_goes_on() {
     assert_eq!(receiver.next().await.header("webhook-id"), hanging);
     let before = answers(&client, &old.operator(), &paths).await;
 
-    let target = database("whole").await;
+    let target = database("migrate_whole").await;
     let (refused, text) = output(migrate(old.data_dir(), Some(&target.url()), &[])).await;
     assert!(!refused.status.success() && text.contains("in use by another process"), "{text}");
     old.kill().await;
@@ -142,7 +142,7 @@ async fn a_move_that_is_killed_leaves_a_database_that_no_node_uses_and_begins_an
     let event = client.publish("a", json!(1)).await;
     old.terminate().await;
     let data_dir = old.data_dir().to_owned();
-    let target = database("killed").await;
+    let target = database("migrate_killed").await;
 
     // The tables are there, so that one of the last can be locked: the move stops in the middle.
     let begun = hookwright::storage::transfer::Target::connect(&target.url()).await;

@@ -28,10 +28,8 @@ async fn what_is_changed_through_one_node_holds_on_all_and_another_node_ends_a_d
     let clients = [first.tenant("acme").await, first.tenant("other").await];
     let of_second = clients.clone().map(|client| client.at(second.base()));
     let operators = [first.operator(), second.operator()];
-    let merge = [("content-type", "application/merge-patch+json")];
     let patch = async |operator: &Client, tenant: &str, patch: Value| {
-        let path = format!("/api/v3/tenants/{tenant}");
-        operator.send("PATCH", &path, patch.to_string(), &merge).await.expect(200)
+        operator.patch(&format!("/tenants/{tenant}"), patch).await.expect(200)
     };
     let receiver = Receiver::start().await;
     hook(&clients[0], &receiver, json!({})).await;

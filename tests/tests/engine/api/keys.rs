@@ -35,9 +35,7 @@ async fn refused(client: &Client) -> Value {
 }
 
 async fn patch(client: &Client, id: &Value, patch: Value) -> hookwright_tests::Response {
-    let headers = [("content-type", "application/merge-patch+json")];
-    let path = format!("/api/v3/keys/{}", id.as_str().unwrap());
-    client.send("PATCH", &path, patch.to_string(), &headers).await
+    client.patch(&format!("/keys/{}", id.as_str().unwrap()), patch).await
 }
 
 #[tokio::test]

@@ -44,9 +44,7 @@ async fn events_are_deleted_with_their_deliveries_unless_one_is_held() {
 async fn a_tenant_has_a_time_of_its_own() {
     let (server, client) = engine().await;
     let other = server.tenant("other").await;
-    let headers = [("content-type", "application/merge-patch+json")];
-    let patch = json!({"retain_events_s": 1}).to_string();
-    server.operator().send("PATCH", "/api/v3/tenants/acme", patch, &headers).await.expect(200);
+    server.operator().patch("/tenants/acme", json!({"retain_events_s": 1})).await.expect(200);
     let kept = other.publish("a", json!(1)).await;
     let event = client.publish("a", json!(1)).await;
     gone(&client, &event).await;

@@ -15,8 +15,7 @@ async fn patch(operator: &Client, tenant: &str, patch: Value) -> Value {
 }
 
 async fn try_patch(operator: &Client, tenant: &str, patch: Value) -> Response {
-    let headers = [("content-type", "application/merge-patch+json")];
-    operator.send("PATCH", &format!("/api/v3/tenants/{tenant}"), patch.to_string(), &headers).await
+    operator.patch(&format!("/tenants/{tenant}"), patch).await
 }
 
 async fn usage(client: &Client, tenant: &str, name: &str) -> Value {

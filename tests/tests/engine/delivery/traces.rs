@@ -35,17 +35,13 @@ async fn each_attempt_has_a_span_of_its_own_in_the_publishers_trace_also_after_a
     assert!(spans[0] != spans[1] && !spans.contains(&"b7ad6b7169203331".to_owned()), "{spans:?}");
 
     // What is stored with the event is all that a later process knows.
-    let pause = json!({"paused": true});
-    let headers = [("content-type", "application/merge-patch+json")];
-    let operator = server.operator();
-    operator.send("PATCH", "/api/v3/engine", pause.to_string(), &headers).await.expect(200);
+    server.operator().patch("/engine", json!({"paused": true})).await.expect(200);
     let lines = "{\"type\":\"t\",\"data\":2}\n{\"type\":\"t\",\"data\":3}\n";
     let batch = [("content-type", "application/x-ndjson")];
     traced.send("POST", "/api/v3/events/batch", lines, &batch).await.expect(202);
     assert_eq!(server.terminate().await, Some(0));
     let server = server.restart().await;
-    let resume = json!({"paused": false}).to_string();
-    server.operator().send("PATCH", "/api/v3/engine", resume, &headers).await.expect(200);
+    server.operator().patch("/engine", json!({"paused": false})).await.expect(200);
     let spans = [span(&receiver.next().await), span(&receiver.next().await)];
     assert_ne!(spans[0], spans[1]);
 }

@@ -1,5 +1,7 @@
 //! SIGHUP: settings and certificates are read anew.
 
+use std::io::Write as _;
+
 use hookwright_tests::{Client, Receiver};
 use serde_json::{Value, json};
 
@@ -94,6 +96,11 @@ async fn each_changed_setting_takes_effect_or_is_said_to_need_a_restart() {
     assert!(said.contains("changed=3"), "{said}");
     let masked = attempt(&client).await["request"]["headers"]["user-agent"].clone();
     assert_ne!(masked, agent);
+    // A client that disconnects within a request is no more than that worth.
+    std::net::TcpStream::connect(server.base().trim_start_matches("http://"))
+        .unwrap()
+        .write_all(b"GET / HT")
+        .unwrap();
     log.until(" DEBUG ").await;
 
     for (text, expected) in [

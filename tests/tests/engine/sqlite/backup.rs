@@ -61,8 +61,7 @@ fn event_of(arrival: &Arrival) -> String {
 }
 
 async fn resume(operator: &Client) {
-    let headers = [("content-type", "application/merge-patch+json")];
-    operator.send("PATCH", "/api/v3/engine", r#"{"paused": false}"#, &headers).await.expect(200);
+    operator.patch("/engine", json!({"paused": false})).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

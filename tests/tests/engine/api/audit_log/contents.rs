@@ -114,9 +114,8 @@ async fn a_tenant_sees_only_its_own_entries_and_not_who_the_operator_is() {
     let operator = server.operator();
     other.post("/projects", json!({"id": 1})).await.expect(201);
     let acme = operator.get("/tenants/acme").await.expect(200)["id"].clone();
-    let patch = [("content-type", "application/merge-patch+json")];
-    operator.send("PATCH", "/api/v3/tenants/acme", r#"{"max_per_second": 5}"#, &patch).await.expect(200);
-    operator.send("PATCH", "/api/v3/engine", r#"{"paused": true}"#, &patch).await.expect(200);
+    operator.patch("/tenants/acme", json!({"max_per_second": 5})).await.expect(200);
+    operator.patch("/engine", json!({"paused": true})).await.expect(200);
 
     let own = entries(&client, "").await;
     assert!(own.iter().all(|entry| entry["tenant"] == acme), "{own:#?}");

@@ -276,7 +276,7 @@ async fn other_surfaces(walk: &mut Walk, client: &Client, anonymous: &Client) {
 
 #[tokio::test]
 async fn each_change_leaves_one_entry_without_a_secret() {
-    let server = Server::start(BINARY).await;
+    let mut server = Server::start(BINARY).await;
     let key = server.tenant_key("acme").await;
     let operator = server.operator();
     // Version 2 has its own header for keys.
@@ -305,6 +305,7 @@ async fn each_change_leaves_one_entry_without_a_secret() {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
     // An entry is never changed.
+    server.kill().await;
     let server = server.restart().await;
     assert_eq!(entries(&server.operator(), "").await, log);
 }

@@ -23,7 +23,7 @@ pub trait TenantDeletionStore: Send + Sync {
     async fn is_at_rest(&self, tenant: TenantId, now: UnixMillis) -> Result<bool, StorageError>;
     /// Removes some rows of a tenant that is at rest.
     async fn remove_some(&self, deletion: &TenantDeletion) -> Result<DeletionStep, StorageError>;
-    /// Removes the tenant itself, of which nothing else is left.
+    /// Removes the tenant itself, which has nothing else left.
     async fn end(
         &self,
         deletion: &TenantDeletion,

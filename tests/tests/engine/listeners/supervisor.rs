@@ -97,6 +97,8 @@ impl Activated {
             }
         };
         tokio::time::timeout(TIMEOUT, reading).await.unwrap();
+        // The first start says more after this, and an engine that cannot write its greeting ends.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self { child, greeting }
     }
 

@@ -1,6 +1,5 @@
 //! The context of a distributed trace, as HTTP headers carry it (W3C Trace Context, level 1).
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Where in a trace something happened.
@@ -84,26 +83,14 @@ impl TraceContext {
     /// The value of the header [`Self::PARENT`].
     #[must_use]
     pub fn parent(&self) -> String {
-        let mut text = String::with_capacity(LENGTH);
-        text.push_str("00-");
-        push_hex(&mut text, &self.trace_id.0);
-        text.push('-');
-        push_hex(&mut text, &self.span_id.0);
-        text.push_str(if self.is_sampled { "-01" } else { "-00" });
-        text
+        let flags = if self.is_sampled { "01" } else { "00" };
+        format!("00-{}-{}-{flags}", hex::encode(self.trace_id.0), hex::encode(self.span_id.0))
     }
 
     /// The context of a span below this one.
     #[must_use]
     pub fn child(&self, span_id: SpanId) -> Self {
         Self { span_id, ..self.clone() }
-    }
-}
-
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        // A string takes whatever is written.
-        let _ = write!(text, "{byte:02x}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! before are over, the events with deliveries that are not final are known for good. They move to the default partition, with
 //! their deliveries and attempts, and the day is dropped.
 
+use super::errors::is_locked;
 use super::stores::PostgresStores;
 use crate::domain::EventKey;
 use crate::storage::{Deleted, StorageError};
@@ -12,8 +13,6 @@ use crate::storage::{Deleted, StorageError};
 const DAYS: i64 = 2;
 /// If more events have deliveries that are not final, they are deleted one by one when they are done.
 const MAX_UNFINISHED: i64 = 10_000;
-/// The SQLSTATE of a statement that waited too long for a lock.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// Deletes days that end before `until`, and a day ago at least. Returns what, and up to which event to delete one by one.
 pub(super) async fn delete(
@@ -92,9 +91,4 @@ async fn delete_day(
     let sql = "DELETE FROM delivery_notes WHERE delivery_id < $1 AND delivery_id <> ALL ($2)";
     sqlx::query(sql).bind(end).bind(&deliveries).execute(stores.pool()).await?;
     Ok(DayEnd::Deleted)
-}
-
-fn is_locked(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some(LOCK_NOT_AVAILABLE)
 }

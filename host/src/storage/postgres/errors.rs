@@ -6,6 +6,9 @@ use sqlx_postgres::PgDatabaseError;
 
 use crate::storage::StorageError;
 
+/// The SQLSTATE of a statement that waited too long for a lock.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// [`StorageError::Taken`] if a value that must be unique exists already; `what` gets the constraint's name.
 pub fn taken(error: sqlx::Error, what: impl FnOnce(&str) -> String) -> StorageError {
     match &error {
@@ -35,9 +38,16 @@ pub fn meaning(error: &PgDatabaseError) -> Option<StorageError> {
 /// Whether the server can do nothing at the moment, or nothing for this node.
 pub fn is_outage(error: &PgDatabaseError) -> bool {
     // Classes: 08 is a broken connection, 40 a transaction that others made fail, 53 a lack of resources, 57 an operator's
-    // intervention, 58 a failure of the system, HW a node that has yet to join again. lock_not_available.
+    // intervention, 58 a failure of the system, HW a node that has yet to join again.
     let code = error.code();
-    code == "55P03" || ["08", "40", "53", "57", "58", "HW"].iter().any(|class| code.starts_with(class))
+    code == LOCK_NOT_AVAILABLE
+        || ["08", "40", "53", "57", "58", "HW"].iter().any(|class| code.starts_with(class))
+}
+
+/// Whether a statement waited too long for a lock.
+pub fn is_locked(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some(LOCK_NOT_AVAILABLE)
 }
 
 /// How often a transaction is tried that the database gave up because of others.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx_postgres::PgTransaction;
 
+use super::errors::is_locked;
 use crate::clock;
 use crate::storage::StorageError;
 
@@ -14,8 +15,6 @@ const DAYS_AHEAD: i32 = 7;
 const FEW_DAYS: u64 = 4;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The SQLSTATE of a statement that waited too long for a lock.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// For how many days after today all partitions exist.
 const COUNT: &str = "SELECT count(*)::integer - 1 FROM generate_series(0, $1) day WHERE \
     (SELECT bool_and(to_regclass(t || to_char((now() AT TIME ZONE 'UTC')::date + day, '_YYYYMMDD')) IS NOT NULL) \
@@ -107,11 +106,6 @@ pub async fn make(mut transaction: PgTransaction<'_>) -> Result<Made, StorageErr
         }
         Err(error) => Err(error.into()),
     }
-}
-
-fn is_locked(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some(LOCK_NOT_AVAILABLE)
 }
 
 #[cfg(test)]

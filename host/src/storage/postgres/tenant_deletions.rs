@@ -212,7 +212,6 @@ async fn remove_deliveries(
     let first = "DELETE FROM attempts WHERE id = ANY ($2) AND delivery_id = id AND $1 <> 0";
     attempts += run(connection, first).await?;
     run(connection, "DELETE FROM rendered_requests WHERE delivery_id = ANY ($2) AND $1 <> 0").await?;
-    run(connection, "DELETE FROM delivery_notes WHERE delivery_id = ANY ($2) AND tenant_id = $1").await?;
     run(connection, "DELETE FROM delivery_notes WHERE delivery_id = ANY ($2) AND $1 <> 0").await?;
     let unfinished = "DELETE FROM unfinished_deliveries WHERE tenant_id = $1 AND id = ANY ($2)";
     let mut deliveries = run(connection, unfinished).await?;

@@ -117,8 +117,8 @@ pub async fn purge(
     purge: &Purge,
     rowless: &SharedRowless,
 ) -> Result<Purged, StorageError> {
-    let keys_of = |events: &[&PurgedEvent]| {
-        json_keys(events.iter().flat_map(|it| it.deliveries.iter().map(|id| (it.tenant.0, id.0))))
+    let deliveries_of = |events: &[&PurgedEvent]| -> Vec<(TenantId, DeliveryId)> {
+        events.iter().flat_map(|it| it.deliveries.iter().map(|id| (it.tenant, *id))).collect()
     };
     // What has no row yet is in memory, and only the writer changes that.
     let in_memory = {
@@ -126,8 +126,10 @@ pub async fn purge(
         purge.0.iter().filter(|it| rowless.has_event(it.key)).map(|it| it.key.0).collect::<HashSet<_>>()
     };
     let events: Vec<&PurgedEvent> = purge.0.iter().collect();
-    let unfinished =
-        unfinished_among(connection, keys_of(&events)).await?.into_iter().collect::<HashSet<_>>();
+    let unfinished = unfinished_among(connection, delivery_keys(&deliveries_of(&events)))
+        .await?
+        .into_iter()
+        .collect::<HashSet<_>>();
     let wanted: Vec<_> = events.iter().map(|it| (it.key.0, it.named.as_deref())).collect();
     let sql = "SELECT e.key FROM json_each(?) w CROSS JOIN events e ON e.key = w.value ->> 0 \
         WHERE e.deliveries IS w.value ->> 1";
@@ -139,17 +141,7 @@ pub async fn purge(
     };
     let (events, kept): (Vec<_>, Vec<_>) = events.into_iter().partition(is_final);
     let kept = kept.iter().map(|it| it.key).collect();
-    let deliveries = keys_of(&events);
-    let ids = json_ids(events.iter().flat_map(|it| it.deliveries.iter().map(|id| id.0)));
-    let mut deleted = delete_attempts(connection, &ids).await?;
-    for sql in [
-        "DELETE FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))",
-        "DELETE FROM delivery_notes WHERE delivery_id IN (SELECT value FROM json_each(?))",
-    ] {
-        sqlx::query(sql).bind(&ids).execute(&mut *connection).await?;
-    }
-    let sql = concat!("DELETE FROM deliveries WHERE ", is_among!());
-    deleted.deliveries = sqlx::query(sql).bind(deliveries).execute(&mut *connection).await?.rows_affected();
+    let mut deleted = delete_deliveries(connection, &deliveries_of(&events)).await?;
     let (parts, whole): (Vec<_>, Vec<_>) = events.into_iter().partition(|it| it.left.is_some());
     for event in parts {
         let sql = "UPDATE events SET deliveries = ? WHERE key = ?";
@@ -161,6 +153,28 @@ pub async fn purge(
     let sql = "DELETE FROM events WHERE key IN (SELECT value FROM json_each(?))";
     deleted.events = sqlx::query(sql).bind(keys).execute(connection).await?.rows_affected();
     Ok(Purged { deleted, kept })
+}
+
+/// Deletes deliveries with all that belongs to them.
+pub async fn delete_deliveries(
+    connection: &mut SqliteConnection,
+    deliveries: &[(TenantId, DeliveryId)],
+) -> Result<Deleted, StorageError> {
+    let ids = json_ids(deliveries.iter().map(|(_, id)| id.0));
+    let mut deleted = delete_attempts(connection, &ids).await?;
+    for sql in [
+        "DELETE FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))",
+        "DELETE FROM delivery_notes WHERE delivery_id IN (SELECT value FROM json_each(?))",
+    ] {
+        sqlx::query(sql).bind(&ids).execute(&mut *connection).await?;
+    }
+    let query = sqlx::query(concat!("DELETE FROM deliveries WHERE ", is_among!()));
+    deleted.deliveries = query.bind(delivery_keys(deliveries)).execute(connection).await?.rows_affected();
+    Ok(deleted)
+}
+
+fn delivery_keys(deliveries: &[(TenantId, DeliveryId)]) -> String {
+    json_keys(deliveries.iter().map(|(tenant, id)| (tenant.0, id.0)))
 }
 
 /// Deletes the attempts of these deliveries, and the bodies that they sent.

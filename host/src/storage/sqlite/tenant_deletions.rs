@@ -4,10 +4,13 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
 use super::directory_log;
+use super::purging::delete_deliveries;
 use super::rowless::Selection;
 use super::rows::{count_column, tenant_options_to_json, to_json};
 use super::stores::SqliteStores;
-use crate::domain::{AuditEntry, EventKey, RemovedRows, Tenant, TenantDeletion, TenantId, UnixMillis};
+use crate::domain::{
+    AuditEntry, DeliveryId, EventKey, RemovedRows, Tenant, TenantDeletion, TenantId, UnixMillis,
+};
 use crate::storage::tenant_deletions::{
     DELIVERIES_AT_ONCE, DeletionRow, EVENTS_VISITED, ROWS_AT_ONCE, deletion_from_row,
 };
@@ -175,35 +178,11 @@ async fn remove_deliveries(
     deletion: &TenantDeletion,
     ids: &[i64],
 ) -> Result<TenantDeletion, StorageError> {
-    let ids = to_json(ids)?;
-    let run = async |connection: &mut SqliteConnection, sql: &'static str| {
-        let query = sqlx::query(sql).bind(deletion.tenant.0).bind(&ids);
-        Ok::<_, StorageError>(query.execute(connection).await?.rows_affected())
-    };
-    // An attempt under the lease with which its delivery was stored has the delivery's own id.
-    let bodies = "DELETE FROM kept_bodies WHERE tenant_id = ?1 AND attempt_id IN (SELECT value FROM json_each(?2) \
-        UNION ALL SELECT a.id FROM json_each(?2) d CROSS JOIN attempts a INDEXED BY attempts_with_own_id \
-        ON a.delivery_id = d.value AND a.delivery_id <> a.id)";
-    run(connection, bodies).await?;
-    let others = "DELETE FROM attempts INDEXED BY attempts_with_own_id WHERE delivery_id <> id AND ?1 <> 0 \
-        AND delivery_id IN (SELECT value FROM json_each(?2))";
-    let mut attempts = run(connection, others).await?;
-    let first =
-        "DELETE FROM attempts WHERE id IN (SELECT value FROM json_each(?2)) AND delivery_id = id AND ?1 <> 0";
-    attempts += run(connection, first).await?;
-    let rendered =
-        "DELETE FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?2)) AND ?1 <> 0";
-    run(connection, rendered).await?;
-    let notes = "DELETE FROM delivery_notes WHERE delivery_id IN (SELECT value FROM json_each(?2)) AND tenant_id = ?1";
-    run(connection, notes).await?;
-    let notes =
-        "DELETE FROM delivery_notes WHERE delivery_id IN (SELECT value FROM json_each(?2)) AND ?1 <> 0";
-    run(connection, notes).await?;
-    let rows = "DELETE FROM deliveries WHERE tenant_id = ?1 AND id IN (SELECT value FROM json_each(?2))";
-    let deliveries = run(connection, rows).await?;
+    let deliveries: Vec<_> = ids.iter().map(|id| (deletion.tenant, DeliveryId(*id))).collect();
+    let deleted = delete_deliveries(connection, &deliveries).await?;
     let mut after = deletion.clone();
-    after.removed.deliveries += deliveries;
-    after.removed.attempts += attempts;
+    after.removed.deliveries += deleted.deliveries;
+    after.removed.attempts += deleted.attempts;
     note(connection, &after).await?;
     Ok(after)
 }

@@ -28,12 +28,21 @@ pub(super) async fn erase(
     now: UnixMillis,
 ) -> Result<Option<UnixMillis>, StorageError> {
     let Some(event) = stores.event(tenant, event).await? else { return Ok(None) };
-    stores.materialize(Selection::OfEvent(event.key)).await?;
+    erase_stored(stores, (tenant, event.key), now).await
+}
+
+/// Needs no permit to read: a tenant's reads must not keep its events from being erased.
+async fn erase_stored(
+    stores: &SqliteStores,
+    (tenant, event): (TenantId, EventKey),
+    now: UnixMillis,
+) -> Result<Option<UnixMillis>, StorageError> {
+    stores.materialize(Selection::OfEvent(event)).await?;
     let mut writer = stores.writer().await;
     let connection = writer.begin().await?;
     let erased = async {
         set_secure_delete(connection, true).await?;
-        let at = erase_one(connection, &stores.names, (tenant, event.key), now).await?;
+        let at = erase_one(connection, &stores.names, (tenant, event), now).await?;
         set_secure_delete(connection, stores.secure_delete).await?;
         Ok(at)
     };
@@ -145,7 +154,7 @@ pub(super) async fn erase_late(stores: &SqliteStores, since: UnixMillis) -> Resu
     let query = sqlx::query_as(sql).bind(since.0).bind(MAX_LATE);
     let late: Vec<(i64, i64)> = query.fetch_all(&stores.readers).await?;
     for (key, tenant) in late {
-        erase(stores, TenantId(tenant), &EventId::of_key(EventKey(key)), since).await?;
+        erase_stored(stores, (TenantId(tenant), EventKey(key)), since).await?;
     }
     Ok(())
 }

@@ -10,8 +10,10 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::known_names::{self, NameHash, SharedNames};
 use super::ordering;
+use super::purging::delete_attempts;
 use super::rowless::Selection;
 use super::rows::no_lease;
+use super::script::json_ids;
 use super::stores::SqliteStores;
 use crate::domain::{EventId, EventKey, OrderingKey, TenantId, UnixMillis};
 use crate::storage::dedup::NameKind;
@@ -59,23 +61,6 @@ async fn set_secure_delete(connection: &mut SqliteConnection, on: bool) -> Resul
     Ok(())
 }
 
-/// After `FROM`: the deliveries that the row of the event `?1` names, as `n`.
-macro_rules! named {
-    () => {
-        "events e CROSS JOIN json_each(e.deliveries) n WHERE e.key = ?1"
-    };
-}
-
-/// After `FROM`: the attempts of the event `?1`, as `a`.
-macro_rules! attempts {
-    () => {
-        "events e CROSS JOIN json_each(e.deliveries) n CROSS JOIN attempts a \
-        ON a.id = e.key + (n.value ->> 0) WHERE e.key = ?1 UNION ALL \
-        SELECT a.id FROM events e CROSS JOIN json_each(e.deliveries) n CROSS JOIN attempts a \
-        INDEXED BY attempts_with_own_id ON a.delivery_id = e.key + (n.value ->> 0) AND a.delivery_id <> a.id \
-        WHERE e.key = ?1"
-    };
-}
 async fn erase_one(
     connection: &mut SqliteConnection,
     names: &SharedNames,
@@ -109,36 +94,27 @@ async fn erase_deliveries(
     tenant: TenantId,
     event: EventKey,
 ) -> Result<(), StorageError> {
+    let sql =
+        "SELECT e.key + (n.value ->> 0) FROM events e CROSS JOIN json_each(e.deliveries) n WHERE e.key = ?";
+    let ids: Vec<i64> = sqlx::query_scalar(sql).bind(event.0).fetch_all(&mut *connection).await?;
+    let ids = json_ids(ids);
     let sql = concat!(
         "UPDATE deliveries SET state = 6, due_at = NULL, ",
         no_lease!(),
-        " WHERE tenant_id = ?2 AND id IN (SELECT e.key + (n.value ->> 0) FROM ",
-        named!(),
-        ") AND state < 3 RETURNING hook_id, iif(ordering_seq IS NOT NULL, ordering_key, NULL)"
+        " WHERE tenant_id = ?2 AND id IN (SELECT value FROM json_each(?1)) AND state < 3 \
+        RETURNING hook_id, iif(ordering_seq IS NOT NULL, ordering_key, NULL)"
     );
-    let query = sqlx::query_as(sql).bind(event.0).bind(tenant.0);
+    let query = sqlx::query_as(sql).bind(&ids).bind(tenant.0);
     let cancelled: Vec<(i64, Option<String>)> = query.fetch_all(&mut *connection).await?;
     let group = |(hook, key): (i64, Option<String>)| Some((hook, OrderingKey::from_stored(key.as_deref()?)));
     let groups: BTreeSet<_> = cancelled.into_iter().filter_map(group).collect();
     ordering::advance_now(connection, &groups).await?;
-    let sql = concat!(
-        "UPDATE deliveries SET ordering_key = NULL, ordering_seq = NULL, ordering_waits = NULL WHERE tenant_id = ?2 \
-        AND id IN (SELECT e.key + (n.value ->> 0) FROM ",
-        named!(),
-        ") AND ordering_key IS NOT NULL"
-    );
-    sqlx::query(sql).bind(event.0).bind(tenant.0).execute(&mut *connection).await?;
-    for sql in [
-        concat!(
-            "DELETE FROM rendered_requests WHERE delivery_id IN (SELECT e.key + (n.value ->> 0) FROM ",
-            named!(),
-            ")"
-        ),
-        concat!("DELETE FROM kept_bodies WHERE attempt_id IN (", "SELECT a.id FROM ", attempts!(), ")"),
-        concat!("DELETE FROM attempts WHERE id IN (", "SELECT a.id FROM ", attempts!(), ")"),
-    ] {
-        sqlx::query(sql).bind(event.0).execute(&mut *connection).await?;
-    }
+    let sql = "UPDATE deliveries SET ordering_key = NULL, ordering_seq = NULL, ordering_waits = NULL \
+        WHERE tenant_id = ?2 AND id IN (SELECT value FROM json_each(?1)) AND ordering_key IS NOT NULL";
+    sqlx::query(sql).bind(&ids).bind(tenant.0).execute(&mut *connection).await?;
+    let sql = "DELETE FROM rendered_requests WHERE delivery_id IN (SELECT value FROM json_each(?))";
+    sqlx::query(sql).bind(&ids).execute(&mut *connection).await?;
+    delete_attempts(connection, &ids).await?;
     Ok(())
 }
 

@@ -178,7 +178,7 @@ fn delivery_keys(deliveries: &[(TenantId, DeliveryId)]) -> String {
 }
 
 /// Deletes the attempts of these deliveries, and the bodies that they sent.
-async fn delete_attempts(
+pub async fn delete_attempts(
     connection: &mut SqliteConnection,
     deliveries: &str,
 ) -> Result<Deleted, StorageError> {

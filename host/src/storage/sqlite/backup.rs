@@ -13,12 +13,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::data_dir::{DATABASE_FILE, LOG_FILE};
 use super::snapshot::Snapshot;
-use super::{connection, schema, sealing};
+use super::{connection, integrity, schema, sealing};
 use crate::clock;
 use crate::storage::backup::{BackupError, KeyPlace, check_room};
 use crate::vault::Vault;
@@ -158,7 +158,7 @@ async fn complete(path: &Path, key: Option<(KeyPlace, &Vault)>) -> Result<Databa
     // The check reads everything, some of it several times.
     let mut connection = options.pragma("cache_size", "-65536").connect().await?;
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
-    let damage = damage(&mut connection).await?;
+    let damage = integrity::damage(&mut connection, "PRAGMA quick_check(100)", NAMED_DAMAGE).await;
     if !damage.is_empty() {
         let reason = format!(
             "the copy of the database does not pass `PRAGMA quick_check` ({}); no backup was made. Look at the original with \
@@ -183,16 +183,4 @@ async fn complete(path: &Path, key: Option<(KeyPlace, &Vault)>) -> Result<Databa
     File::open(path)?.sync_all()?;
     let copying_took = Duration::ZERO;
     Ok(DatabaseCopy { schema_version, rows, key, was_online: false, copying_took, log_growth_bytes: 0 })
-}
-
-async fn damage(connection: &mut SqliteConnection) -> Result<Vec<String>, BackupError> {
-    let query = sqlx::query_scalar("PRAGMA quick_check(100)");
-    let mut lines: Vec<String> = match query.fetch_all(connection).await {
-        Ok(lines) => lines,
-        // Of some damage, SQLite says so instead of describing it.
-        Err(error) => vec![error.to_string()],
-    };
-    lines.retain(|line| line != "ok");
-    lines.truncate(NAMED_DAMAGE);
-    Ok(lines)
 }

@@ -93,17 +93,23 @@ async fn check_all(
 
 /// Whether SQLite finds its file sound: every page, every index, every row.
 async fn file(connection: &mut SqliteConnection) -> Finding {
-    let query = sqlx::query_scalar("PRAGMA integrity_check(100)");
-    let mut lines: Vec<String> = match query.fetch_all(connection).await {
-        Ok(lines) => lines,
-        Err(error) => vec![error.to_string()],
-    };
-    lines.retain(|line| line != "ok");
+    let lines = damage(connection, "PRAGMA integrity_check(100)", NAMED_DAMAGE).await;
     if lines.is_empty() {
         return Finding::ok(FILE, "`PRAGMA integrity_check` finds nothing");
     }
-    lines.truncate(NAMED_DAMAGE);
     Finding::failed(FILE, lines.join("; "), RESTORE)
+}
+
+/// What a check of SQLite's file says, at most `most` lines; nothing if the file is sound.
+pub async fn damage(connection: &mut SqliteConnection, pragma: &'static str, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = match sqlx::query_scalar(pragma).fetch_all(connection).await {
+        Ok(lines) => lines,
+        // SQLite reports some damage as an error.
+        Err(error) => vec![error.to_string()],
+    };
+    lines.retain(|line| line != "ok");
+    lines.truncate(most);
+    lines
 }
 
 async fn count(connection: &mut SqliteConnection, sql: String) -> Result<i64, StorageError> {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
-use super::StorageError;
+use super::{StorageError, sqlite};
 use crate::private_file;
 
 /// The manifest's file.
@@ -268,13 +268,13 @@ pub fn create_empty(dir: &Path, what: &'static str) -> Result<bool, BackupError>
 /// # Errors
 /// [`BackupError::NoRoom`].
 pub fn check_room(dir: &Path, needed: u64) -> Result<(), BackupError> {
-    // A file system that reports no sizes is not full.
-    let Ok(about) = rustix::fs::statvfs(dir) else { return Ok(()) };
-    let free = about.f_bavail.saturating_mul(about.f_frsize);
-    if about.f_blocks > 0 && free < needed {
-        return Err(BackupError::NoRoom { dir: dir.to_owned(), free, needed });
+    match sqlite::space(dir) {
+        Some(space) if space.free < needed => {
+            Err(BackupError::NoRoom { dir: dir.to_owned(), free: space.free, needed })
+        }
+        // A file system that reports no sizes is not full.
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -139,12 +139,14 @@ impl WriteHealth {
 
 /// Of a volume, in bytes.
 #[derive(Debug, PartialEq, Eq)]
-struct Space {
-    free: u64,
+pub(in crate::storage) struct Space {
+    /// What may still be written.
+    pub(in crate::storage) free: u64,
     size: u64,
 }
 
-fn space(dir: &Path) -> Option<Space> {
+/// The space of the volume with `dir`, if it is known.
+pub(in crate::storage) fn space(dir: &Path) -> Option<Space> {
     let about = rustix::fs::statvfs(dir).ok()?;
     space_of(about.f_blocks, about.f_bavail, about.f_frsize)
 }

@@ -79,6 +79,7 @@ pub use backup::{DatabaseCopy, back_up};
 pub use data_dir::{DATABASE_FILE, IfLost, LOCK_FILE};
 pub use database::SqliteDatabase;
 pub use errors::is_outage;
+pub(in crate::storage) use health::space;
 pub use integrity::check;
 pub use node_status::node_of;
 pub use open::{Prepared, prepare, rekey};

@@ -36,17 +36,16 @@ impl HookStateStore for PostgresStores {
         let mut rows = unwell.iter().map(health_to_row).collect::<Result<Vec<_>, _>>()?;
         // Nodes lock rows in one order.
         rows.sort_unstable_by_key(|(hook, ..)| *hook);
-        let saving = async {
-            let mut transaction = self.pool().begin_change().await?;
+        self.in_transaction(async |connection: &mut PgConnection| {
             for rows in rows.chunks(WRITTEN_AT_ONCE) {
-                save(&mut transaction, rows).await?;
+                save(connection, rows).await?;
             }
             if !well.is_empty() {
-                note_well(&mut transaction, &well).await?;
+                note_well(connection, &well).await?;
             }
-            Ok::<_, StorageError>(transaction.commit().await?)
-        };
-        self.pool().bounded(saving).await
+            Ok(())
+        })
+        .await
     }
 
     async fn health_since(&self, since: Option<UnixMillis>) -> Result<HealthChanges, StorageError> {
@@ -91,21 +90,19 @@ impl HookStateStore for PostgresStores {
     }
 
     async fn set_paused(&self, since: Option<UnixMillis>, entry: &AuditEntry) -> Result<(), StorageError> {
-        let setting = async {
-            let mut transaction = self.pool().begin_change().await?;
+        self.in_transaction(async |connection: &mut PgConnection| {
             match since {
                 Some(since) => {
-                    engine_state::set(&mut *transaction, PAUSED, &paused_to_value(since)).await?;
+                    engine_state::set(&mut *connection, PAUSED, &paused_to_value(since)).await?;
                 }
                 None => {
                     let removing = sqlx::query("DELETE FROM engine_state WHERE name = $1").bind(PAUSED);
-                    removing.execute(&mut *transaction).await?;
+                    removing.execute(&mut *connection).await?;
                 }
             }
-            audit::add(&mut transaction, entry).await?;
-            Ok::<_, StorageError>(transaction.commit().await?)
-        };
-        self.pool().bounded(setting).await
+            audit::add(connection, entry).await
+        })
+        .await
     }
 
     async fn unfinished(&self, hook: HookId, most: u32) -> Result<u32, StorageError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sqlx::query::Query;
-use sqlx_postgres::PgArguments;
+use sqlx_postgres::{PgArguments, PgConnection};
 
 use super::acceptor::Acceptor;
 use super::errors;
@@ -42,6 +42,20 @@ impl PostgresStores {
 
     pub fn pool(&self) -> &BoundedPool {
         &self.session.pool
+    }
+
+    /// Runs a transaction that fails if others hold a lock for long.
+    pub async fn in_transaction<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let done = async {
+            let mut transaction = self.pool().begin_change().await?;
+            let done = work(&mut transaction).await?;
+            transaction.commit().await?;
+            Ok(done)
+        };
+        self.pool().bounded(done).await
     }
 
     /// Runs a transaction, and again if the database gave it up because of others.

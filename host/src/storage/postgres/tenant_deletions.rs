@@ -141,13 +141,9 @@ impl PostgresStores {
         if ids.is_empty() {
             return Ok(None);
         }
-        let remove = async {
-            let mut transaction = self.pool().begin_change().await?;
-            let removed = remove_deliveries(&mut transaction, deletion, &ids).await?;
-            transaction.commit().await?;
-            Ok::<_, StorageError>(removed)
-        };
-        self.pool().bounded(remove).await.map(Some)
+        let remove =
+            async |connection: &mut PgConnection| remove_deliveries(connection, deletion, &ids).await;
+        self.in_transaction(remove).await.map(Some)
     }
 
     /// `None` if all were visited. The table has no index by tenant, which would slow acceptance down.
@@ -162,13 +158,8 @@ impl PostgresStores {
             // After a crash, it is looked at again.
             return Ok(Some(after));
         }
-        let remove = async {
-            let mut transaction = self.pool().begin_change().await?;
-            let removed = remove_events(&mut transaction, after, &keys).await?;
-            transaction.commit().await?;
-            Ok::<_, StorageError>(removed)
-        };
-        self.pool().bounded(remove).await.map(Some)
+        let remove = async |connection: &mut PgConnection| remove_events(connection, after, &keys).await;
+        self.in_transaction(remove).await.map(Some)
     }
 }
 

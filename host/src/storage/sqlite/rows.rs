@@ -3,7 +3,6 @@
 use sqlx::sqlite::SqliteConnection;
 
 use crate::storage::StorageError;
-pub use crate::storage::columns::OPERATORS;
 pub use crate::storage::columns::*;
 pub(in crate::storage) use crate::storage::columns::{audit_columns, key_columns, operator_key_columns};
 

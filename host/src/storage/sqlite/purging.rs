@@ -67,7 +67,8 @@ impl SqliteStores {
         let ids =
             |some: &[Named]| some.iter().map(|(offset, _)| DeliveryId(key.0 + offset)).collect::<Vec<_>>();
         let mut connection = self.readers.acquire().await?;
-        if !unfinished(&mut connection, tenant, &ids(&all)).await?.is_empty() {
+        let keys = json_keys(all.iter().map(|(offset, _)| (tenant.0, key.0 + offset)));
+        if !unfinished(&mut connection, keys).await?.is_empty() {
             done.kept.push(key);
             return Ok(());
         }
@@ -96,16 +97,8 @@ impl SqliteStores {
     }
 }
 
-/// The events of those among `ids` that are not final.
-async fn unfinished(
-    connection: &mut SqliteConnection,
-    tenant: TenantId,
-    ids: &[DeliveryId],
-) -> Result<Vec<i64>, StorageError> {
-    unfinished_among(connection, json_keys(ids.iter().map(|id| (tenant.0, id.0)))).await
-}
-
-async fn unfinished_among(connection: &mut SqliteConnection, keys: String) -> Result<Vec<i64>, StorageError> {
+/// The events of those among the deliveries with these [`json_keys`] that are not final.
+async fn unfinished(connection: &mut SqliteConnection, keys: String) -> Result<Vec<i64>, StorageError> {
     let sql = "SELECT DISTINCT d.event_key FROM json_each(?) w CROSS JOIN deliveries d \
         ON d.tenant_id = w.value ->> 0 AND d.id = w.value ->> 1 WHERE d.state < 3";
     Ok(sqlx::query_scalar(sql).bind(keys).fetch_all(connection).await?)
@@ -126,7 +119,7 @@ pub async fn purge(
         purge.0.iter().filter(|it| rowless.has_event(it.key)).map(|it| it.key.0).collect::<HashSet<_>>()
     };
     let events: Vec<&PurgedEvent> = purge.0.iter().collect();
-    let unfinished = unfinished_among(connection, delivery_keys(&deliveries_of(&events)))
+    let unfinished = unfinished(connection, delivery_keys(&deliveries_of(&events)))
         .await?
         .into_iter()
         .collect::<HashSet<_>>();

@@ -17,8 +17,6 @@ use crate::private_file;
 
 /// The manifest's file.
 pub const MANIFEST_FILE: &str = "manifest.json";
-/// The version of the manifest's format.
-const FORMAT: u32 = 1;
 /// How many bytes are copied or hashed at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -132,7 +130,7 @@ pub struct BackupFile {
 
 impl Manifest {
     /// The version of the format that is written.
-    pub const FORMAT: u32 = FORMAT;
+    pub const FORMAT: u32 = 1;
 
     /// Writes it into `dir`, which is a backup from then on.
     ///
@@ -159,7 +157,7 @@ impl Manifest {
         let bad =
             |error: serde_json::Error| not_a_backup(format!("its {MANIFEST_FILE} cannot be read: {error}"));
         let head: Head = serde_json::from_str(&text).map_err(bad)?;
-        if head.format > FORMAT {
+        if head.format > Self::FORMAT {
             return Err(BackupError::Newer { version: head.engine_version });
         }
         let manifest: Self = serde_json::from_str(&text).map_err(bad)?;
@@ -284,7 +282,7 @@ mod tests {
     fn manifest(dir: &Path) -> Manifest {
         std::fs::write(dir.join("one"), "content").unwrap();
         Manifest {
-            format: FORMAT,
+            format: Manifest::FORMAT,
             engine_version: "0.1.0".to_owned(),
             schema_version: 7,
             began_at: Timestamp::UNIX_EPOCH,

@@ -2,9 +2,9 @@
 
 use crate::config::read;
 use crate::config::setting::{Setting, setting};
+use crate::domain::Retention;
 
-/// A hundred years.
-const MAX_S: u64 = 100 * 365 * 24 * 3600;
+const MAX_S: u64 = Retention::MAX.as_secs();
 
 pub(super) static SETTINGS: &[Setting] = &[
     setting!(

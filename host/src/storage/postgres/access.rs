@@ -48,7 +48,7 @@ impl AccessStore for PostgresStores {
         }
         let query = sqlx::query("DELETE FROM logins WHERE name = $1 AND tenant_id = $2");
         let key = ConfigKey::Login(tenant, name.to_owned());
-        self.change_one((key, entry), query.bind(name).bind(tenant.0)).await
+        self.change_one((tenant, Revision::ANY), (key, entry), query.bind(name).bind(tenant.0)).await
     }
 
     async fn insert_token(
@@ -78,7 +78,8 @@ impl AccessStore for PostgresStores {
         }
         let query = sqlx::query("UPDATE domain_tokens SET enabled = $1 WHERE id = $2 AND tenant_id = $3");
         let query = query.bind(enabled).bind(id).bind(tenant.0);
-        self.change_one((ConfigKey::Token(tenant, id.to_owned()), entry), query).await
+        self.change_one((tenant, Revision::ANY), (ConfigKey::Token(tenant, id.to_owned()), entry), query)
+            .await
     }
 
     async fn delete_token(
@@ -92,7 +93,7 @@ impl AccessStore for PostgresStores {
         }
         let query = sqlx::query("DELETE FROM domain_tokens WHERE id = $1 AND tenant_id = $2");
         let key = ConfigKey::Token(tenant, id.to_owned());
-        self.change_one((key, entry), query.bind(id).bind(tenant.0)).await
+        self.change_one((tenant, Revision::ANY), (key, entry), query.bind(id).bind(tenant.0)).await
     }
 }
 

@@ -91,18 +91,35 @@ impl PostgresStores {
         .await
     }
 
-    /// Changes or deletes a row of configuration.
-    pub async fn change_one(
+    /// Changes a row of configuration, unless the configuration of `tenant` changed after `basis`. `what` says what is taken,
+    /// by the name of the constraint.
+    pub async fn change_unique(
         &self,
+        (tenant, basis): (TenantId, Revision),
         (key, entry): (ConfigKey, &AuditEntry),
         query: Statement<'_>,
+        what: impl FnOnce(&str) -> String,
     ) -> Result<ConfigChange, StorageError> {
         self.change(async move |connection: &mut PgConnection| {
-            if query.execute(&mut *connection).await?.rows_affected() == 0 {
+            if is_stale(connection, tenant, basis).await? {
+                return Ok(ConfigChange::Conflict);
+            }
+            let changed = query.execute(&mut *connection).await.map_err(|error| taken(error, what))?;
+            if changed.rows_affected() == 0 {
                 return Ok(ConfigChange::Missing);
             }
             add(connection, &key, entry).await.map(ConfigChange::Done)
         })
         .await
+    }
+
+    /// As [`Self::change_unique`], for a change that takes no name, or a deletion.
+    pub async fn change_one(
+        &self,
+        since: (TenantId, Revision),
+        change: (ConfigKey, &AuditEntry),
+        query: Statement<'_>,
+    ) -> Result<ConfigChange, StorageError> {
+        self.change_unique(since, change, query, str::to_owned).await
     }
 }

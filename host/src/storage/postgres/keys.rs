@@ -3,8 +3,6 @@
 use async_trait::async_trait;
 use sqlx_postgres::PgConnection;
 
-use super::directory_log;
-use super::errors::taken;
 use super::stores::PostgresStores;
 use crate::domain::{AuditEntry, KeyId, OperatorKey, OperatorKeyId, TenantId, UnixMillis};
 use crate::storage::columns::{
@@ -25,7 +23,17 @@ impl KeyStore for PostgresStores {
         key: &OperatorKey,
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        self.change(async |connection: &mut PgConnection| insert(connection, key, entry).await).await
+        let sql = concat!(
+            "INSERT INTO operator_keys (",
+            operator_key_columns!(),
+            ") VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        );
+        let query = sqlx::query(sql).bind(key.id.0).bind(&key.name).bind(key.role.as_str());
+        let query = query.bind(key.hash.as_slice()).bind(&key.prefix);
+        let query = query.bind(key.expires_at.map(|end| end.0)).bind(key.created_at.0);
+        let what = |constraint: &str| what_is_taken(constraint, key);
+        let change = (ConfigKey::OperatorKey(key.id), entry);
+        self.insert_one((OPERATORS, Revision::ANY), change, query, what).await
     }
 
     async fn update_operator_key(
@@ -34,7 +42,12 @@ impl KeyStore for PostgresStores {
         basis: Revision,
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        self.change(async |connection: &mut PgConnection| update(connection, key, basis, entry).await).await
+        let sql = "UPDATE operator_keys SET name = $1, role = $2, expires_at = $3 WHERE id = $4";
+        let query = sqlx::query(sql).bind(&key.name).bind(key.role.as_str());
+        let query = query.bind(key.expires_at.map(|end| end.0)).bind(key.id.0);
+        let what = |constraint: &str| what_is_taken(constraint, key);
+        let change = (ConfigKey::OperatorKey(key.id), entry);
+        self.change_unique((OPERATORS, basis), change, query, what).await
     }
 
     async fn delete_operator_key(
@@ -43,7 +56,8 @@ impl KeyStore for PostgresStores {
         basis: Revision,
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        self.change(async |connection: &mut PgConnection| delete(connection, id, basis, entry).await).await
+        let query = sqlx::query("DELETE FROM operator_keys WHERE id = $1").bind(id.0);
+        self.change_one((OPERATORS, basis), (ConfigKey::OperatorKey(id), entry), query).await
     }
 
     async fn note_uses(&self, used: &UsedKeys, now: UnixMillis) -> Result<(), StorageError> {
@@ -88,58 +102,6 @@ fn what_is_taken(constraint: &str, key: &OperatorKey) -> String {
         "operator_keys_name_key" => format!("the name \"{}\"", key.name),
         _ => format!("the id {}", key.id),
     }
-}
-
-async fn insert(
-    connection: &mut PgConnection,
-    key: &OperatorKey,
-    entry: &AuditEntry,
-) -> Result<ConfigChange, StorageError> {
-    let sql = concat!(
-        "INSERT INTO operator_keys (",
-        operator_key_columns!(),
-        ") VALUES ($1, $2, $3, $4, $5, $6, $7)"
-    );
-    let query = sqlx::query(sql).bind(key.id.0).bind(&key.name).bind(key.role.as_str());
-    let query = query.bind(key.hash.as_slice()).bind(&key.prefix).bind(key.expires_at.map(|end| end.0));
-    let inserted = query.bind(key.created_at.0).execute(&mut *connection).await;
-    inserted.map_err(|error| taken(error, |constraint| what_is_taken(constraint, key)))?;
-    directory_log::add(connection, &ConfigKey::OperatorKey(key.id), entry).await.map(ConfigChange::Done)
-}
-
-async fn update(
-    connection: &mut PgConnection,
-    key: &OperatorKey,
-    basis: Revision,
-    entry: &AuditEntry,
-) -> Result<ConfigChange, StorageError> {
-    if directory_log::is_stale(connection, OPERATORS, basis).await? {
-        return Ok(ConfigChange::Conflict);
-    }
-    let query = sqlx::query("UPDATE operator_keys SET name = $1, role = $2, expires_at = $3 WHERE id = $4");
-    let query = query.bind(&key.name).bind(key.role.as_str()).bind(key.expires_at.map(|end| end.0));
-    let updated = query.bind(key.id.0).execute(&mut *connection).await;
-    let updated = updated.map_err(|error| taken(error, |constraint| what_is_taken(constraint, key)))?;
-    if updated.rows_affected() == 0 {
-        return Ok(ConfigChange::Missing);
-    }
-    directory_log::add(connection, &ConfigKey::OperatorKey(key.id), entry).await.map(ConfigChange::Done)
-}
-
-async fn delete(
-    connection: &mut PgConnection,
-    id: OperatorKeyId,
-    basis: Revision,
-    entry: &AuditEntry,
-) -> Result<ConfigChange, StorageError> {
-    if directory_log::is_stale(connection, OPERATORS, basis).await? {
-        return Ok(ConfigChange::Conflict);
-    }
-    let query = sqlx::query("DELETE FROM operator_keys WHERE id = $1").bind(id.0);
-    if query.execute(&mut *connection).await?.rows_affected() == 0 {
-        return Ok(ConfigChange::Missing);
-    }
-    directory_log::add(connection, &ConfigKey::OperatorKey(id), entry).await.map(ConfigChange::Done)
 }
 
 /// One key of an operator; none if its row is damaged.

@@ -49,20 +49,11 @@ impl TenantStore for PostgresStores {
         basis: Revision,
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        let options = tenant_options_to_json(&tenant.options)?;
-        self.change(async |connection: &mut PgConnection| {
-            if directory_log::is_stale(connection, tenant.id, basis).await? {
-                return Ok(ConfigChange::Conflict);
-            }
-            let query = sqlx::query("UPDATE tenants SET name = $1, options = $2 WHERE id = $3");
-            let query = query.bind(&tenant.name).bind(options).bind(tenant.id.0).execute(&mut *connection);
-            let name = |_: &str| format!("the name \"{}\"", tenant.name);
-            if query.await.map_err(|error| taken(error, name))?.rows_affected() == 0 {
-                return Ok(ConfigChange::Missing);
-            }
-            directory_log::add(connection, &ConfigKey::Tenant(tenant.id), entry).await.map(ConfigChange::Done)
-        })
-        .await
+        let query = sqlx::query("UPDATE tenants SET name = $1, options = $2 WHERE id = $3");
+        let query = query.bind(&tenant.name).bind(tenant_options_to_json(&tenant.options)?).bind(tenant.id.0);
+        let what = |_: &str| format!("the name \"{}\"", tenant.name);
+        let key = ConfigKey::Tenant(tenant.id);
+        self.change_unique((tenant.id, basis), (key, entry), query, what).await
     }
 
     async fn insert_project(
@@ -86,19 +77,9 @@ impl TenantStore for PostgresStores {
         basis: Revision,
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        self.change(async |connection: &mut PgConnection| {
-            if directory_log::is_stale(connection, tenant, basis).await? {
-                return Ok(ConfigChange::Conflict);
-            }
-            let query = sqlx::query("DELETE FROM projects WHERE tenant_id = $1 AND number = $2");
-            let query = query.bind(tenant.0).bind(number);
-            if query.execute(&mut *connection).await?.rows_affected() == 0 {
-                return Ok(ConfigChange::Missing);
-            }
-            let key = ConfigKey::Project(tenant, number);
-            directory_log::add(connection, &key, entry).await.map(ConfigChange::Done)
-        })
-        .await
+        let query = sqlx::query("DELETE FROM projects WHERE tenant_id = $1 AND number = $2");
+        let query = query.bind(tenant.0).bind(number);
+        self.change_one((tenant, basis), (ConfigKey::Project(tenant, number), entry), query).await
     }
 
     async fn insert_key(
@@ -117,8 +98,8 @@ impl TenantStore for PostgresStores {
         basis: Revision,
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        self.change(async |connection: &mut PgConnection| update_key(connection, key, basis, entry).await)
-            .await
+        let change = (ConfigKey::Key(key.tenant, key.id), entry);
+        self.change_one((key.tenant, basis), change, update_query(key)).await
     }
 
     async fn rotate_key(
@@ -141,7 +122,8 @@ impl TenantStore for PostgresStores {
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
         let query = sqlx::query("DELETE FROM api_keys WHERE id = $1 AND tenant_id = $2");
-        self.change_one((ConfigKey::Key(tenant, id), entry), query.bind(id.0).bind(tenant.0)).await
+        let query = query.bind(id.0).bind(tenant.0);
+        self.change_one((tenant, Revision::ANY), (ConfigKey::Key(tenant, id), entry), query).await
     }
 }
 
@@ -172,21 +154,6 @@ fn update_query(key: &ApiKey) -> Statement<'_> {
     let query =
         sqlx::query("UPDATE api_keys SET name = $1, expires_at = $2 WHERE id = $3 AND tenant_id = $4");
     query.bind(&key.name).bind(key.expires_at.map(|end| end.0)).bind(key.id.0).bind(key.tenant.0)
-}
-
-async fn update_key(
-    connection: &mut PgConnection,
-    key: &ApiKey,
-    basis: Revision,
-    entry: &AuditEntry,
-) -> Result<ConfigChange, StorageError> {
-    if directory_log::is_stale(connection, key.tenant, basis).await? {
-        return Ok(ConfigChange::Conflict);
-    }
-    if update_query(key).execute(&mut *connection).await?.rows_affected() == 0 {
-        return Ok(ConfigChange::Missing);
-    }
-    directory_log::add(connection, &ConfigKey::Key(key.tenant, key.id), entry).await.map(ConfigChange::Done)
 }
 
 async fn rotate_key(

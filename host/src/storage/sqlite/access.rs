@@ -42,7 +42,8 @@ impl AccessStore for SqliteStores {
     ) -> Result<ConfigChange, StorageError> {
         let query = sqlx::query("DELETE FROM logins WHERE name = ? AND tenant_id = ?");
         let key = ConfigKey::Login(tenant, name.to_owned());
-        self.change_one((key, entry), query.bind(name.to_owned()).bind(tenant.0)).await
+        self.change_one((tenant, Revision::ANY), (key, entry), query.bind(name.to_owned()).bind(tenant.0))
+            .await
     }
 
     async fn insert_token(
@@ -69,7 +70,12 @@ impl AccessStore for SqliteStores {
     ) -> Result<ConfigChange, StorageError> {
         let query = sqlx::query("UPDATE domain_tokens SET enabled = ? WHERE id = ? AND tenant_id = ?");
         let key = ConfigKey::Token(tenant, id.to_owned());
-        self.change_one((key, entry), query.bind(enabled).bind(id.to_owned()).bind(tenant.0)).await
+        self.change_one(
+            (tenant, Revision::ANY),
+            (key, entry),
+            query.bind(enabled).bind(id.to_owned()).bind(tenant.0),
+        )
+        .await
     }
 
     async fn delete_token(
@@ -80,7 +86,7 @@ impl AccessStore for SqliteStores {
     ) -> Result<ConfigChange, StorageError> {
         let query = sqlx::query("DELETE FROM domain_tokens WHERE id = ? AND tenant_id = ?");
         let key = ConfigKey::Token(tenant, id.to_owned());
-        self.change_one((key, entry), query.bind(id.to_owned()).bind(tenant.0)).await
+        self.change_one((tenant, Revision::ANY), (key, entry), query.bind(id.to_owned()).bind(tenant.0)).await
     }
 }
 

@@ -3,8 +3,6 @@
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
-use super::directory_log;
-use super::errors::taken;
 use super::rows::{
     OPERATORS, OperatorKeyRow, operator_key_columns, operator_key_from_row, readable, to_json,
 };
@@ -25,10 +23,14 @@ impl KeyStore for SqliteStores {
         key: &OperatorKey,
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        self.health.check_space()?;
-        let mut writer = self.writer().await;
-        let inserted = insert(writer.begin().await?, key, entry).await;
-        writer.finish(inserted).await
+        let sql =
+            concat!("INSERT INTO operator_keys (", operator_key_columns!(), ") VALUES (?, ?, ?, ?, ?, ?, ?)");
+        let query = sqlx::query(sql).bind(key.id.0).bind(&key.name).bind(key.role.as_str());
+        let query = query.bind(key.hash.as_slice()).bind(&key.prefix);
+        let query = query.bind(key.expires_at.map(|end| end.0)).bind(key.created_at.0);
+        let what = |column: &str| what_is_taken(column, key);
+        let change = (ConfigKey::OperatorKey(key.id), entry);
+        self.insert_one((OPERATORS, Revision::ANY), change, query, what).await
     }
 
     async fn update_operator_key(
@@ -37,9 +39,12 @@ impl KeyStore for SqliteStores {
         basis: Revision,
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        let mut writer = self.writer().await;
-        let updated = update(writer.begin().await?, key, basis, entry).await;
-        writer.finish(updated).await
+        let sql = "UPDATE operator_keys SET name = ?, role = ?, expires_at = ? WHERE id = ?";
+        let query = sqlx::query(sql).bind(&key.name).bind(key.role.as_str());
+        let query = query.bind(key.expires_at.map(|end| end.0)).bind(key.id.0);
+        let what = |column: &str| what_is_taken(column, key);
+        let change = (ConfigKey::OperatorKey(key.id), entry);
+        self.change_unique((OPERATORS, basis), change, query, what).await
     }
 
     async fn delete_operator_key(
@@ -48,9 +53,8 @@ impl KeyStore for SqliteStores {
         basis: Revision,
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        let mut writer = self.writer().await;
-        let deleted = delete(writer.begin().await?, id, basis, entry).await;
-        writer.finish(deleted).await
+        let query = sqlx::query("DELETE FROM operator_keys WHERE id = ?").bind(id.0);
+        self.change_one((OPERATORS, basis), (ConfigKey::OperatorKey(id), entry), query).await
     }
 
     async fn note_uses(&self, used: &UsedKeys, now: UnixMillis) -> Result<(), StorageError> {
@@ -90,55 +94,6 @@ fn what_is_taken(column: &str, key: &OperatorKey) -> String {
         "operator_keys.name" => format!("the name \"{}\"", key.name),
         _ => format!("the id {}", key.id),
     }
-}
-
-async fn insert(
-    connection: &mut SqliteConnection,
-    key: &OperatorKey,
-    entry: &AuditEntry,
-) -> Result<ConfigChange, StorageError> {
-    let sql =
-        concat!("INSERT INTO operator_keys (", operator_key_columns!(), ") VALUES (?, ?, ?, ?, ?, ?, ?)");
-    let query = sqlx::query(sql).bind(key.id.0).bind(&key.name).bind(key.role.as_str());
-    let query = query.bind(key.hash.as_slice()).bind(&key.prefix).bind(key.expires_at.map(|end| end.0));
-    let inserted = query.bind(key.created_at.0).execute(&mut *connection).await;
-    inserted.map_err(|error| taken(error, |column| what_is_taken(column, key)))?;
-    directory_log::add(connection, &ConfigKey::OperatorKey(key.id), entry).await.map(ConfigChange::Done)
-}
-
-async fn update(
-    connection: &mut SqliteConnection,
-    key: &OperatorKey,
-    basis: Revision,
-    entry: &AuditEntry,
-) -> Result<ConfigChange, StorageError> {
-    if directory_log::is_stale(connection, OPERATORS, basis).await? {
-        return Ok(ConfigChange::Conflict);
-    }
-    let query = sqlx::query("UPDATE operator_keys SET name = ?, role = ?, expires_at = ? WHERE id = ?");
-    let query = query.bind(&key.name).bind(key.role.as_str()).bind(key.expires_at.map(|end| end.0));
-    let updated = query.bind(key.id.0).execute(&mut *connection).await;
-    let updated = updated.map_err(|error| taken(error, |column| what_is_taken(column, key)))?;
-    if updated.rows_affected() == 0 {
-        return Ok(ConfigChange::Missing);
-    }
-    directory_log::add(connection, &ConfigKey::OperatorKey(key.id), entry).await.map(ConfigChange::Done)
-}
-
-async fn delete(
-    connection: &mut SqliteConnection,
-    id: OperatorKeyId,
-    basis: Revision,
-    entry: &AuditEntry,
-) -> Result<ConfigChange, StorageError> {
-    if directory_log::is_stale(connection, OPERATORS, basis).await? {
-        return Ok(ConfigChange::Conflict);
-    }
-    let query = sqlx::query("DELETE FROM operator_keys WHERE id = ?").bind(id.0);
-    if query.execute(&mut *connection).await?.rows_affected() == 0 {
-        return Ok(ConfigChange::Missing);
-    }
-    directory_log::add(connection, &ConfigKey::OperatorKey(id), entry).await.map(ConfigChange::Done)
 }
 
 /// One key of an operator; none if its row is damaged.

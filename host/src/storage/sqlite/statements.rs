@@ -1,5 +1,7 @@
 //! Single statements in transactions of their own, for changes that are rare.
 
+use sqlx::sqlite::SqliteConnection;
+
 use super::directory_log;
 use super::errors::taken;
 use super::stores::SqliteStores;
@@ -44,19 +46,43 @@ impl SqliteStores {
         writer.finish(inserted).await
     }
 
-    /// Changes or deletes a row of configuration.
-    pub(super) async fn change_one(
+    /// Changes a row of configuration, unless the configuration of `tenant` changed after `basis`; `what` is for [`taken`].
+    pub(super) async fn change_unique(
         &self,
+        (tenant, basis): (TenantId, Revision),
         (key, entry): (ConfigKey, &AuditEntry),
         query: Query<'_>,
+        what: impl FnOnce(&str) -> String,
     ) -> Result<ConfigChange, StorageError> {
         let mut writer = self.writer().await;
-        let connection = writer.begin().await?;
-        let changed = match query.execute(&mut *connection).await {
-            Ok(done) if done.rows_affected() == 0 => Ok(ConfigChange::Missing),
-            Ok(_) => directory_log::add(connection, &key, entry).await.map(ConfigChange::Done),
-            Err(error) => Err(error.into()),
-        };
+        let changed = change(writer.begin().await?, (tenant, basis), (&key, entry), query, what).await;
         writer.finish(changed).await
     }
+
+    /// As [`Self::change_unique`], for a change that takes no name, or a deletion.
+    pub(super) async fn change_one(
+        &self,
+        since: (TenantId, Revision),
+        change: (ConfigKey, &AuditEntry),
+        query: Query<'_>,
+    ) -> Result<ConfigChange, StorageError> {
+        self.change_unique(since, change, query, str::to_owned).await
+    }
+}
+
+async fn change(
+    connection: &mut SqliteConnection,
+    (tenant, basis): (TenantId, Revision),
+    (key, entry): (&ConfigKey, &AuditEntry),
+    query: Query<'_>,
+    what: impl FnOnce(&str) -> String,
+) -> Result<ConfigChange, StorageError> {
+    if directory_log::is_stale(connection, tenant, basis).await? {
+        return Ok(ConfigChange::Conflict);
+    }
+    let changed = query.execute(&mut *connection).await.map_err(|error| taken(error, what))?;
+    if changed.rows_affected() == 0 {
+        return Ok(ConfigChange::Missing);
+    }
+    directory_log::add(connection, key, entry).await.map(ConfigChange::Done)
 }

@@ -49,10 +49,11 @@ impl TenantStore for SqliteStores {
         basis: Revision,
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        let options = tenant_options_to_json(&tenant.options)?;
-        let mut writer = self.writer().await;
-        let updated = update_tenant(writer.begin().await?, (tenant, options), basis, entry).await;
-        writer.finish(updated).await
+        let query = sqlx::query("UPDATE tenants SET name = ?, options = ? WHERE id = ?");
+        let query = query.bind(&tenant.name).bind(tenant_options_to_json(&tenant.options)?).bind(tenant.id.0);
+        let what = |_: &str| format!("the name \"{}\"", tenant.name);
+        let key = ConfigKey::Tenant(tenant.id);
+        self.change_unique((tenant.id, basis), (key, entry), query, what).await
     }
 
     async fn insert_project(
@@ -76,9 +77,9 @@ impl TenantStore for SqliteStores {
         basis: Revision,
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        let mut writer = self.writer().await;
-        let deleted = delete_project(writer.begin().await?, (tenant, number), basis, entry).await;
-        writer.finish(deleted).await
+        let query = sqlx::query("DELETE FROM projects WHERE tenant_id = ? AND number = ?");
+        let query = query.bind(tenant.0).bind(number);
+        self.change_one((tenant, basis), (ConfigKey::Project(tenant, number), entry), query).await
     }
 
     async fn insert_key(
@@ -99,9 +100,8 @@ impl TenantStore for SqliteStores {
         basis: Revision,
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
-        let mut writer = self.writer().await;
-        let updated = update_key(writer.begin().await?, key, basis, entry).await;
-        writer.finish(updated).await
+        let change = (ConfigKey::Key(key.tenant, key.id), entry);
+        self.change_one((key.tenant, basis), change, update_query(key)).await
     }
 
     async fn rotate_key(
@@ -124,7 +124,8 @@ impl TenantStore for SqliteStores {
         entry: &AuditEntry,
     ) -> Result<ConfigChange, StorageError> {
         let query = sqlx::query("DELETE FROM api_keys WHERE id = ? AND tenant_id = ?");
-        self.change_one((ConfigKey::Key(tenant, id), entry), query.bind(id.0).bind(tenant.0)).await
+        let query = query.bind(id.0).bind(tenant.0);
+        self.change_one((tenant, Revision::ANY), (ConfigKey::Key(tenant, id), entry), query).await
     }
 }
 
@@ -155,21 +156,6 @@ fn update_query(key: &ApiKey) -> Query<'_> {
     query.bind(&key.name).bind(key.expires_at.map(|end| end.0)).bind(key.id.0).bind(key.tenant.0)
 }
 
-async fn update_key(
-    connection: &mut SqliteConnection,
-    key: &ApiKey,
-    basis: Revision,
-    entry: &AuditEntry,
-) -> Result<ConfigChange, StorageError> {
-    if directory_log::is_stale(connection, key.tenant, basis).await? {
-        return Ok(ConfigChange::Conflict);
-    }
-    if update_query(key).execute(&mut *connection).await?.rows_affected() == 0 {
-        return Ok(ConfigChange::Missing);
-    }
-    directory_log::add(connection, &ConfigKey::Key(key.tenant, key.id), entry).await.map(ConfigChange::Done)
-}
-
 async fn rotate_key(
     connection: &mut SqliteConnection,
     (old, new): (&ApiKey, &ApiKey),
@@ -186,40 +172,6 @@ async fn rotate_key(
     directory_log::count(connection, &ConfigKey::Key(old.tenant, old.id)).await?;
     // What the line before counted is no change of others.
     insert_key(connection, new, Revision::ANY, entry).await
-}
-
-async fn update_tenant(
-    connection: &mut SqliteConnection,
-    (tenant, options): (&Tenant, String),
-    basis: Revision,
-    entry: &AuditEntry,
-) -> Result<ConfigChange, StorageError> {
-    if directory_log::is_stale(connection, tenant.id, basis).await? {
-        return Ok(ConfigChange::Conflict);
-    }
-    let query = sqlx::query("UPDATE tenants SET name = ?, options = ? WHERE id = ?");
-    let query = query.bind(&tenant.name).bind(options).bind(tenant.id.0).execute(&mut *connection);
-    let updated = query.await.map_err(|error| taken(error, |_| format!("the name \"{}\"", tenant.name)))?;
-    if updated.rows_affected() == 0 {
-        return Ok(ConfigChange::Missing);
-    }
-    directory_log::add(connection, &ConfigKey::Tenant(tenant.id), entry).await.map(ConfigChange::Done)
-}
-
-async fn delete_project(
-    connection: &mut SqliteConnection,
-    (tenant, number): (TenantId, i64),
-    basis: Revision,
-    entry: &AuditEntry,
-) -> Result<ConfigChange, StorageError> {
-    if directory_log::is_stale(connection, tenant, basis).await? {
-        return Ok(ConfigChange::Conflict);
-    }
-    let query = sqlx::query("DELETE FROM projects WHERE tenant_id = ? AND number = ?");
-    if query.bind(tenant.0).bind(number).execute(&mut *connection).await?.rows_affected() == 0 {
-        return Ok(ConfigChange::Missing);
-    }
-    directory_log::add(connection, &ConfigKey::Project(tenant, number), entry).await.map(ConfigChange::Done)
 }
 
 /// One tenant.

@@ -6,12 +6,15 @@
 //! by the node that ends the lease.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::columns::pipeline_of_job;
 use super::delivery_query::Listed;
 use super::error::StorageError;
-use crate::domain::{Delivery, DeliveryId, JobId, TenantId};
+use crate::domain::{Delivery, DeliveryId, JobId, Pipeline, TenantId};
+use crate::vault::Vault;
 
 /// See the module's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,4 +72,19 @@ pub(super) fn notes_from_rows(rows: Vec<NoteRow>) -> HashMap<DeliveryId, Deliver
 pub(super) fn noted(ids: &[i64], deliveries: Vec<Delivery>, limit: u32) -> Listed {
     let is_full = ids.len() >= limit as usize;
     Listed { deliveries, searched_to: ids.last().filter(|_| is_full).copied().map(DeliveryId) }
+}
+
+/// The pipelines of replayed deliveries: `noted` are deliveries with their jobs, `jobs` are ids with columns of
+/// [`pipeline_of_job`]. A delivery whose job is not among them is left out.
+pub(super) fn pipelines_from_rows(
+    noted: Vec<(i64, i64)>,
+    jobs: Vec<(i64, String, Vec<u8>)>,
+    vault: &Vault,
+) -> Result<HashMap<DeliveryId, Arc<Pipeline>>, StorageError> {
+    let mut pipelines = HashMap::with_capacity(jobs.len());
+    for (job, work, sealed) in jobs {
+        pipelines.insert(job, Arc::new(pipeline_of_job(job, &work, &sealed, vault)?));
+    }
+    let pipeline = |(id, job)| Some((DeliveryId(id), Arc::clone(pipelines.get(&job)?)));
+    Ok(noted.into_iter().filter_map(pipeline).collect())
 }

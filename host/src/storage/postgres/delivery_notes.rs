@@ -10,8 +10,8 @@ use super::rows::delivery_columns;
 use super::session::Session;
 use super::stores::PostgresStores;
 use crate::domain::{Delivery, DeliveryId, JobId, Pipeline, TenantId, Trigger};
-use crate::storage::columns::{DeliveryRow, delivery_from_row, pipeline_of_job};
-use crate::storage::delivery_notes::{NoteRow, noted, notes_from_rows};
+use crate::storage::columns::{DeliveryRow, delivery_from_row};
+use crate::storage::delivery_notes::{NoteRow, noted, notes_from_rows, pipelines_from_rows};
 use crate::storage::{DeliveryNote, DeliveryNoteStore, Listed, NoteFilter, StorageError};
 
 #[async_trait]
@@ -118,16 +118,14 @@ pub async fn pipelines_of(
     }
     let sql = "SELECT n.delivery_id, n.job_id FROM delivery_notes n JOIN jobs j ON j.id = n.job_id \
         WHERE n.delivery_id = ANY ($1) AND j.sealed IS NOT NULL";
-    let rows: Vec<(i64, i64)> = sqlx::query_as(sql).bind(replayed).fetch_all(&session.pool).await?;
-    let jobs: HashSet<i64> = rows.iter().map(|(_, job)| *job).collect();
-    let mut pipelines = HashMap::with_capacity(jobs.len());
-    for job in jobs {
-        let sql = "SELECT work, sealed FROM jobs WHERE id = $1 AND sealed IS NOT NULL";
-        let query = sqlx::query_as(sql).bind(job);
-        let found: Option<(String, Vec<u8>)> = query.fetch_optional(&session.pool).await?;
-        let Some((work, sealed)) = found else { continue };
-        pipelines.insert(job, Arc::new(pipeline_of_job(job, &work, &sealed, &session.vault)?));
+    let noted: Vec<(i64, i64)> = sqlx::query_as(sql).bind(replayed).fetch_all(&session.pool).await?;
+    // Most replays have no pipeline of their own.
+    if noted.is_empty() {
+        return Ok(HashMap::new());
     }
-    let pipeline = |(id, job)| Some((DeliveryId(id), Arc::clone(pipelines.get(&job)?)));
-    Ok(rows.into_iter().filter_map(pipeline).collect())
+    let jobs: HashSet<i64> = noted.iter().map(|(_, job)| *job).collect();
+    let sql = "SELECT id, work, sealed FROM jobs WHERE id = ANY ($1) AND sealed IS NOT NULL";
+    let query = sqlx::query_as(sql).bind(jobs.into_iter().collect::<Vec<_>>());
+    let jobs: Vec<(i64, String, Vec<u8>)> = query.fetch_all(&session.pool).await?;
+    pipelines_from_rows(noted, jobs, &session.vault)
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
-use super::rows::pipeline_of_job;
 use super::script::{json_ids, json_keys};
 use crate::domain::{Delivery, DeliveryId, JobId, NodeNumber, Pipeline, TenantId, Trigger};
 use crate::storage::StorageError;
+use crate::storage::delivery_notes::pipelines_from_rows;
 use crate::vault::Vault;
 
 /// Notes that `job` made these deliveries.
@@ -76,15 +76,14 @@ pub async fn pipelines_of(
     }
     let sql = "SELECT n.delivery_id, n.job_id FROM json_each(?) w CROSS JOIN delivery_notes n ON n.delivery_id = w.value \
         CROSS JOIN jobs j ON j.id = n.job_id WHERE j.sealed IS NOT NULL";
-    let rows: Vec<(i64, i64)> = sqlx::query_as(sql).bind(json_ids(replayed)).fetch_all(readers).await?;
-    let jobs: HashSet<i64> = rows.iter().map(|(_, job)| *job).collect();
-    let mut pipelines = HashMap::with_capacity(jobs.len());
-    for job in jobs {
-        let sql = "SELECT work, sealed FROM jobs WHERE id = ? AND sealed IS NOT NULL";
-        let found: Option<(String, Vec<u8>)> = sqlx::query_as(sql).bind(job).fetch_optional(readers).await?;
-        let Some((work, sealed)) = found else { continue };
-        pipelines.insert(job, Arc::new(pipeline_of_job(job, &work, &sealed, vault)?));
+    let noted: Vec<(i64, i64)> = sqlx::query_as(sql).bind(json_ids(replayed)).fetch_all(readers).await?;
+    // Most replays have no pipeline of their own.
+    if noted.is_empty() {
+        return Ok(HashMap::new());
     }
-    let pipeline = |(id, job)| Some((DeliveryId(id), Arc::clone(pipelines.get(&job)?)));
-    Ok(rows.into_iter().filter_map(pipeline).collect())
+    let jobs: HashSet<i64> = noted.iter().map(|(_, job)| *job).collect();
+    let sql = "SELECT id, work, sealed FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND sealed IS NOT NULL";
+    let jobs: Vec<(i64, String, Vec<u8>)> =
+        sqlx::query_as(sql).bind(json_ids(jobs)).fetch_all(readers).await?;
+    pipelines_from_rows(noted, jobs, vault)
 }

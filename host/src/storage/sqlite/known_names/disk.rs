@@ -71,15 +71,15 @@ pub fn write(script: &mut Script, change: &NamesChange) -> Result<(), StorageErr
     Ok(())
 }
 
-/// Hash, event, mark and number of deliveries.
-type NameColumns = (Vec<u8>, i64, i64, i64);
-
-fn name_from_columns((hash, key, mark, deliveries): NameColumns) -> Result<(NameHash, Known), StorageError> {
+fn hash_from_column(hash: Vec<u8>) -> Result<NameHash, StorageError> {
     let hash: [u8; 16] =
         hash.try_into().map_err(|_| damaged("event's name", "its hash does not have 16 bytes"))?;
+    Ok(NameHash(u128::from_be_bytes(hash)))
+}
+
+fn known_from_columns(key: i64, mark: i64, deliveries: i64) -> Result<Known, StorageError> {
     let deliveries = u32::try_from(deliveries).map_err(|error| damaged("event's name", error))?;
-    let known = Known { key: EventKey(key), mark: Mark(mark), deliveries };
-    Ok((NameHash(u128::from_be_bytes(hash)), known))
+    Ok(Known { key: EventKey(key), mark: Mark(mark), deliveries })
 }
 
 /// The names in memory as they were. Filters are [loaded](load_filters) later.
@@ -90,22 +90,22 @@ pub async fn load(connection: &mut SqliteConnection, generation: usize) -> Resul
     names.next_bucket = buckets.last().map_or(0, |(number, _)| number + 1);
     let bucket = |(number, last): (i64, i64)| Bucket { number, last_event: EventKey(last), filter: None };
     names.buckets = buckets.into_iter().map(bucket).collect();
-    let sql = "SELECT hash, event_key, mark, deliveries FROM recent_names ORDER BY position";
-    let recent: Vec<NameColumns> = sqlx::query_as(sql).fetch_all(&mut *connection).await?;
-    for columns in recent {
-        let (hash, known) = name_from_columns(columns)?;
-        names.young.insert(hash, known);
+    let sql = "SELECT position, hash, event_key, mark, deliveries FROM recent_names ORDER BY position";
+    let recent: Vec<(i64, Vec<u8>, i64, i64, i64)> = sqlx::query_as(sql).fetch_all(&mut *connection).await?;
+    names.rows.first = recent.first().map_or(0, |(position, ..)| *position);
+    *names.next_row.get_mut() = recent.last().map_or(0, |(position, ..)| position + 1);
+    for (_, hash, key, mark, deliveries) in recent {
+        names.young.insert(hash_from_column(hash)?, known_from_columns(key, mark, deliveries)?);
     }
-    let sql = "SELECT event_key FROM erased_events \
-        WHERE event_key >= (SELECT min(event_key) FROM recent_names)";
-    let erased: HashSet<i64> =
-        sqlx::query_scalar(sql).fetch_all(&mut *connection).await?.into_iter().collect();
-    for known in names.young.values_mut().filter(|known| erased.contains(&known.key.0)) {
-        known.mark = Mark::ERASED;
+    // The table has no index by event: the oldest one is looked for in memory.
+    if let Some(oldest) = names.young.values().map(|known| known.key.0).min() {
+        let query = sqlx::query_scalar("SELECT event_key FROM erased_events WHERE event_key >= ?");
+        let erased: Vec<i64> = query.bind(oldest).fetch_all(&mut *connection).await?;
+        let erased: HashSet<i64> = erased.into_iter().collect();
+        for known in names.young.values_mut().filter(|known| erased.contains(&known.key.0)) {
+            known.mark = Mark::ERASED;
+        }
     }
-    let sql = "SELECT ifnull(min(position), 0), ifnull(max(position), -1) + 1 FROM recent_names";
-    let (first, next): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut *connection).await?;
-    (names.rows.first, *names.next_row.get_mut()) = (first, next);
     let sql = "SELECT EXISTS (SELECT 1 FROM events INDEXED BY events_by_external_id WHERE external_id IS NOT NULL) \
         OR EXISTS (SELECT 1 FROM events INDEXED BY events_by_idempotency_key WHERE idempotency_key IS NOT NULL)";
     names.has_indexed = sqlx::query_scalar(sql).fetch_one(connection).await?;
@@ -151,12 +151,11 @@ async fn look_for(
     let wanted =
         wanted.enumerate().map(|(index, (bucket, hash))| (index, bucket, format!("{:032x}", hash.0)));
     let wanted = to_json(&wanted.collect::<Vec<_>>())?;
-    let sql = "SELECT w.value ->> 0, k.hash, k.event_key, k.mark, k.deliveries FROM json_each(?) w \
+    let sql = "SELECT w.value ->> 0, k.event_key, k.mark, k.deliveries FROM json_each(?) w \
         CROSS JOIN known_names k ON k.bucket = w.value ->> 1 AND k.hash = unhex(w.value ->> 2)";
-    let rows: Vec<(i64, Vec<u8>, i64, i64, i64)> =
-        sqlx::query_as(sql).bind(wanted).fetch_all(connection).await?;
-    let found = rows.into_iter().map(|(index, hash, key, mark, deliveries)| {
-        let (_, known) = name_from_columns((hash, key, mark, deliveries))?;
+    let rows: Vec<(i64, i64, i64, i64)> = sqlx::query_as(sql).bind(wanted).fetch_all(connection).await?;
+    let found = rows.into_iter().map(|(index, key, mark, deliveries)| {
+        let known = known_from_columns(key, mark, deliveries)?;
         Ok((usize::try_from(index).unwrap_or(usize::MAX), known))
     });
     found.collect()

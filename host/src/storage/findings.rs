@@ -1,5 +1,7 @@
 //! What a check of a database found, for people and programs to read.
 
+use super::error::StorageError;
+
 /// How one check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -61,10 +63,10 @@ impl Finding {
     }
 
     /// Failed if there are any of `what`, and else not.
-    pub(super) fn none_of(check: &'static str, count: i64, what: &str, remedy: &'static str) -> Self {
+    fn none_of(check: &'static str, count: i64, what: &str) -> Self {
         match count {
             0 => Self::ok(check, format!("no {what}")),
-            _ => Self::failed(check, format!("{count} {what}"), remedy),
+            _ => Self::failed(check, format!("{count} {what}"), RESTORE_OR_REPORT),
         }
     }
 }
@@ -112,25 +114,25 @@ impl SecretCount {
 }
 
 /// The name of the check of the encryption key.
-pub(super) const KEY: &str = "encryption key";
+const KEY: &str = "encryption key";
 /// The name of the check of secrets.
-pub(super) const SECRETS: &str = "secrets";
+const SECRETS: &str = "secrets";
 /// The name of the check of the schema.
-pub(super) const SCHEMA: &str = "schema";
+const SCHEMA: &str = "schema";
 /// The name of the check that deliveries have their events.
-pub(super) const EVENTS: &str = "events of deliveries";
+const EVENTS: &str = "events of deliveries";
 /// The name of the check of the plugins' bytes.
-pub(super) const PLUGINS: &str = "plugins";
+const PLUGINS: &str = "plugins";
 /// The name of the check of the log of configuration changes.
-pub(super) const CHANGES: &str = "configuration changes";
+const CHANGES: &str = "configuration changes";
 /// The name of the check that what belongs to tenants has one.
-pub(super) const TENANTS: &str = "tenants";
+const TENANTS: &str = "tenants";
 
 /// What to do without a key.
-pub(super) const GIVE_THE_KEY: &str =
+const GIVE_THE_KEY: &str =
     "run the command with the engine's encryption_key, or on a data directory with encryption.key";
 /// What to do about rows that should not be there.
-pub(super) const RESTORE_OR_REPORT: &str = "restore a backup from before, or report it with this output";
+const RESTORE_OR_REPORT: &str = "restore a backup from before, or report it with this output";
 
 /// What the state of the schema means.
 pub(super) fn schema_finding(status: &super::SchemaStatus) -> Finding {
@@ -155,4 +157,54 @@ pub(super) fn schema_finding(status: &super::SchemaStatus) -> Finding {
             "the next start of this engine applies them; `hookwright migrate --check` says what they do",
         ),
     }
+}
+
+/// A finding instead of all checks of rows, if their schema is not that of this engine.
+pub(super) fn rows_of_other_schema(status: &super::SchemaStatus) -> Option<Finding> {
+    let is_other = status.version < status.known || status.is_too_new;
+    is_other.then(|| {
+        Finding::skipped(
+            "rows",
+            "the schema is not that of this engine",
+            "run the command of the engine that uses this database",
+        )
+    })
+}
+
+/// `found`: unfinished deliveries whose event is missing.
+pub(super) fn events_finding(found: i64) -> Finding {
+    Finding::none_of(EVENTS, found, "unfinished deliveries without their event")
+}
+
+/// `found`: rows of configuration whose tenant is missing.
+pub(super) fn tenants_finding(found: i64) -> Finding {
+    Finding::none_of(TENANTS, found, "hooks, keys, projects or logins without their tenant")
+}
+
+/// `found`: changes of configuration that are missing or damaged.
+pub(super) fn changes_finding(found: i64) -> Finding {
+    Finding::none_of(CHANGES, found, "changes that are missing or cannot be read")
+}
+
+/// `found` of `all` plugins are missing or damaged.
+pub(super) fn plugins_finding(found: i64, all: i64) -> Finding {
+    if found == 0 {
+        return Finding::ok(PLUGINS, format!("all {all} have their digest"));
+    }
+    let detail = format!("{found} of {all} are missing or do not have their digest");
+    Finding::failed(PLUGINS, detail, "upload these plugins again, or restore a backup")
+}
+
+/// `checked` is `None` without a key.
+pub(super) fn key_finding(checked: Option<Result<(), StorageError>>) -> Finding {
+    match checked {
+        Some(Ok(())) => Finding::ok(KEY, "it is the one that the database is encrypted with"),
+        Some(Err(error)) => Finding::failed(KEY, error.to_string(), GIVE_THE_KEY),
+        None => Finding::skipped(KEY, "there is none here", GIVE_THE_KEY),
+    }
+}
+
+/// Instead of [`SecretCount::finding`], without a key that opens them.
+pub(super) fn secrets_skipped() -> Finding {
+    Finding::skipped(SECRETS, "not checked without the key", GIVE_THE_KEY)
 }

@@ -4,16 +4,16 @@
 use sqlx::Connection as _;
 use sqlx_postgres::PgConnection;
 
-use super::{connect, engine_state, schema};
+use super::{connect, engine_state, schema, sealing};
 use crate::domain::{DeliveryId, HookId, TenantId};
 use crate::storage::columns::{
     authorization_context_of, config_key_from_row, hook_context_of, login_context_of, request_context_of,
 };
 use crate::storage::findings::{
-    CHANGES, EVENTS, GIVE_THE_KEY, KEY, PLUGINS, RESTORE_OR_REPORT, SECRETS, SecretCount, TENANTS,
-    schema_finding,
+    SecretCount, changes_finding, events_finding, key_finding, plugins_finding, rows_of_other_schema,
+    schema_finding, secrets_skipped, tenants_finding,
 };
-use crate::storage::sealing::{KEY_CHECK, KEY_CHECK_CURRENT, check as check_keys};
+use crate::storage::sealing::check as check_keys;
 use crate::storage::{Finding, StorageError};
 use crate::vault::Vault;
 
@@ -48,13 +48,8 @@ async fn check_all(
     let mut findings = vec![server(connection).await?];
     let status = schema::status(connection).await?;
     findings.push(schema_finding(&status));
-    if status.version < status.known || status.is_too_new {
-        let detail = "the schema is not that of this engine";
-        findings.push(Finding::skipped(
-            "rows",
-            detail,
-            "run the command of the engine that uses this database",
-        ));
+    if let Some(finding) = rows_of_other_schema(&status) {
+        findings.push(finding);
         return Ok(findings);
     }
     findings.push(partitions(connection).await?);
@@ -67,7 +62,7 @@ async fn check_all(
     findings.push(key);
     findings.push(match vault.filter(|_| opens) {
         Some(vault) => secrets(connection, vault).await?,
-        None => Finding::skipped(SECRETS, "not checked without the key", GIVE_THE_KEY),
+        None => secrets_skipped(),
     });
     Ok(findings)
 }
@@ -113,7 +108,7 @@ async fn partitions(connection: &mut PgConnection) -> Result<Finding, StorageErr
 async fn events_of_deliveries(connection: &mut PgConnection) -> Result<Finding, StorageError> {
     let sql = "SELECT count(*) FROM unfinished_deliveries d WHERE NOT EXISTS (SELECT FROM events e WHERE e.key = d.event_key)";
     let found = count(connection, sql).await?;
-    Ok(Finding::none_of(EVENTS, found, "unfinished deliveries without their event", RESTORE_OR_REPORT))
+    Ok(events_finding(found))
 }
 
 async fn tenants(connection: &mut PgConnection) -> Result<Finding, StorageError> {
@@ -121,12 +116,7 @@ async fn tenants(connection: &mut PgConnection) -> Result<Finding, StorageError>
         UNION ALL SELECT tenant_id FROM hooks UNION ALL SELECT tenant_id FROM logins \
         UNION ALL SELECT tenant_id FROM domain_tokens) o WHERE NOT EXISTS (SELECT FROM tenants t WHERE t.id = o.tenant_id)";
     let found = count(connection, sql).await?;
-    Ok(Finding::none_of(
-        TENANTS,
-        found,
-        "hooks, keys, projects or logins without their tenant",
-        RESTORE_OR_REPORT,
-    ))
+    Ok(tenants_finding(found))
 }
 
 /// Whether the log of configuration changes can be read and ends with the last one.
@@ -137,7 +127,7 @@ async fn changes(connection: &mut PgConnection) -> Result<Finding, StorageError>
     let sql = "SELECT kind, tenant_id, name FROM directory_changes";
     let rows: Vec<(String, i64, String)> = sqlx::query_as(sql).fetch_all(connection).await?;
     found += rows.into_iter().filter_map(|row| config_key_from_row(row).err()).map(|_| 1).sum::<i64>();
-    Ok(Finding::none_of(CHANGES, found, "changes that are missing or cannot be read", RESTORE_OR_REPORT))
+    Ok(changes_finding(found))
 }
 
 async fn plugins(connection: &mut PgConnection) -> Result<Finding, StorageError> {
@@ -145,22 +135,13 @@ async fn plugins(connection: &mut PgConnection) -> Result<Finding, StorageError>
     let sql = "SELECT count(DISTINCT v.digest) FROM plugin_versions v LEFT JOIN plugin_blobs b ON b.digest = v.digest \
         WHERE b.wasm IS NULL OR sha256(b.wasm) <> v.digest";
     let found = count(connection, sql).await?;
-    if found == 0 {
-        return Ok(Finding::ok(PLUGINS, format!("all {all} have their digest")));
-    }
-    let detail = format!("{found} of {all} are missing or do not have their digest");
-    Ok(Finding::failed(PLUGINS, detail, "upload these plugins again, or restore a backup"))
+    Ok(plugins_finding(found, all))
 }
 
 async fn key(connection: &mut PgConnection, vault: Option<&Vault>) -> Result<Finding, StorageError> {
-    let Some(vault) = vault else { return Ok(Finding::skipped(KEY, "there is none here", GIVE_THE_KEY)) };
-    let first = engine_state::get(&mut *connection, KEY_CHECK).await?.unwrap_or_default();
-    let query = sqlx::query_scalar("SELECT value FROM engine_state WHERE starts_with(name, $1)");
-    let others: Vec<Vec<u8>> = query.bind(KEY_CHECK_CURRENT).fetch_all(connection).await?;
-    Ok(match check_keys(&first, &others, vault) {
-        Ok(_) => Finding::ok(KEY, "it is the one that the database is encrypted with"),
-        Err(error) => Finding::failed(KEY, error.to_string(), GIVE_THE_KEY),
-    })
+    let Some(vault) = vault else { return Ok(key_finding(None)) };
+    let (first, others) = sealing::checks(connection).await?;
+    Ok(key_finding(Some(check_keys(&first, &others, vault).map(drop))))
 }
 
 async fn secrets(connection: &mut PgConnection, vault: &Vault) -> Result<Finding, StorageError> {

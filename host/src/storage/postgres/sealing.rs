@@ -19,9 +19,7 @@ pub async fn check_key(connection: &mut PgConnection, vault: &Vault) -> Result<(
     let sql = "INSERT INTO engine_state (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
     let query = sqlx::query(sql).bind(KEY_CHECK).bind(sealing::key_check(vault));
     query.execute(&mut *transaction).await?;
-    let first = engine_state::get(&mut *transaction, KEY_CHECK).await?.unwrap_or_default();
-    let query = sqlx::query_scalar("SELECT value FROM engine_state WHERE starts_with(name, $1)");
-    let others: Vec<Vec<u8>> = query.bind(KEY_CHECK_CURRENT).fetch_all(&mut *transaction).await?;
+    let (first, others) = checks(&mut transaction).await?;
     if let Some((name, sealed)) = sealing::check(&first, &others, vault)? {
         engine_state::set(&mut *transaction, &name, &sealed).await?;
     }
@@ -30,6 +28,14 @@ pub async fn check_key(connection: &mut PgConnection, vault: &Vault) -> Result<(
     }
     transaction.commit().await?;
     Ok(())
+}
+
+/// The key checks, for [`sealing::check`].
+pub async fn checks(connection: &mut PgConnection) -> Result<(Vec<u8>, Vec<Vec<u8>>), StorageError> {
+    let first = engine_state::get(&mut *connection, KEY_CHECK).await?.unwrap_or_default();
+    let query = sqlx::query_scalar("SELECT value FROM engine_state WHERE starts_with(name, $1)");
+    let others = query.bind(KEY_CHECK_CURRENT).fetch_all(connection).await?;
+    Ok((first, others))
 }
 
 /// Everything is sealed with the current key: no other is needed any more.

@@ -9,13 +9,13 @@ use super::rows::{
     authorization_context_of, config_key_from_row, hook_context_of, login_context_of, request_context_of,
 };
 use super::snapshot::Snapshot;
-use super::{data_dir, engine_state, schema, sealing};
+use super::{data_dir, schema, sealing};
 use crate::domain::{DeliveryId, Digest, HookId, TenantId};
 use crate::storage::findings::{
-    CHANGES, EVENTS, GIVE_THE_KEY, KEY, PLUGINS, RESTORE_OR_REPORT, SECRETS, SecretCount, TENANTS,
-    schema_finding,
+    SecretCount, changes_finding, events_finding, key_finding, plugins_finding, rows_of_other_schema,
+    schema_finding, secrets_skipped, tenants_finding,
 };
-use crate::storage::sealing::{KEY_CHECK, check as check_keys};
+use crate::storage::sealing::check as check_keys;
 use crate::storage::{Finding, StorageError};
 use crate::vault::Vault;
 
@@ -68,13 +68,8 @@ async fn check_all(
     findings.push(file(connection).await);
     let status = schema::status(connection).await?;
     findings.push(schema_finding(&status));
-    if status.version < status.known || status.is_too_new {
-        let detail = "the schema is not that of this engine";
-        findings.push(Finding::skipped(
-            "rows",
-            detail,
-            "run the command of the engine that uses this database",
-        ));
+    if let Some(finding) = rows_of_other_schema(&status) {
+        findings.push(finding);
         return Ok(());
     }
     findings.push(events_of_deliveries(connection).await?);
@@ -86,7 +81,7 @@ async fn check_all(
     findings.push(key);
     findings.push(match vault.filter(|_| opens) {
         Some(vault) => secrets(connection, vault).await?,
-        None => Finding::skipped(SECRETS, "not checked without the key", GIVE_THE_KEY),
+        None => secrets_skipped(),
     });
     Ok(())
 }
@@ -120,7 +115,7 @@ async fn events_of_deliveries(connection: &mut SqliteConnection) -> Result<Findi
     let sql = "SELECT count(*) FROM deliveries d INDEXED BY deliveries_unfinished \
         WHERE d.state < 3 AND NOT EXISTS (SELECT 1 FROM events e WHERE e.key = d.event_key)";
     let found = count(connection, sql.to_owned()).await?;
-    Ok(Finding::none_of(EVENTS, found, "unfinished deliveries without their event", RESTORE_OR_REPORT))
+    Ok(events_finding(found))
 }
 
 async fn tenants(connection: &mut SqliteConnection) -> Result<Finding, StorageError> {
@@ -129,12 +124,7 @@ async fn tenants(connection: &mut SqliteConnection) -> Result<Finding, StorageEr
         let sql = format!("SELECT count(*) FROM {table} WHERE tenant_id NOT IN (SELECT id FROM tenants)");
         found += count(connection, sql).await?;
     }
-    Ok(Finding::none_of(
-        TENANTS,
-        found,
-        "hooks, keys, projects or logins without their tenant",
-        RESTORE_OR_REPORT,
-    ))
+    Ok(tenants_finding(found))
 }
 
 /// Whether the log of configuration changes is without gaps and can be read.
@@ -144,34 +134,27 @@ async fn changes(connection: &mut SqliteConnection) -> Result<Finding, StorageEr
     let sql = "SELECT kind, tenant_id, name FROM directory_changes";
     let rows: Vec<(String, i64, String)> = sqlx::query_as(sql).fetch_all(connection).await?;
     found += rows.into_iter().filter_map(|row| config_key_from_row(row).err()).map(|_| 1).sum::<i64>();
-    Ok(Finding::none_of(CHANGES, found, "changes that are missing or cannot be read", RESTORE_OR_REPORT))
+    Ok(changes_finding(found))
 }
 
 /// Whether the bytes of each plugin are there and have their digest.
 async fn plugins(connection: &mut SqliteConnection) -> Result<Finding, StorageError> {
     let sql = "SELECT DISTINCT digest FROM plugin_versions";
     let digests: Vec<Vec<u8>> = sqlx::query_scalar(sql).fetch_all(&mut *connection).await?;
-    let (all, mut found) = (digests.len(), 0);
+    let (mut all, mut found) = (0, 0);
     for digest in digests {
+        all += 1;
         let query = sqlx::query_scalar("SELECT wasm FROM plugin_blobs WHERE digest = ?").bind(&digest);
         let wasm: Option<Vec<u8>> = query.fetch_optional(&mut *connection).await?;
         found += i64::from(wasm.is_none_or(|wasm| Digest::of(&wasm).0.as_slice() != digest));
     }
-    if found == 0 {
-        return Ok(Finding::ok(PLUGINS, format!("all {all} have their digest")));
-    }
-    let detail = format!("{found} of {all} are missing or do not have their digest");
-    Ok(Finding::failed(PLUGINS, detail, "upload these plugins again, or restore a backup"))
+    Ok(plugins_finding(found, all))
 }
 
 async fn key(connection: &mut SqliteConnection, vault: Option<&Vault>) -> Result<Finding, StorageError> {
-    let Some(vault) = vault else { return Ok(Finding::skipped(KEY, "there is none here", GIVE_THE_KEY)) };
-    let first = engine_state::get(connection, KEY_CHECK).await?.unwrap_or_default();
-    let others = sealing::other_checks(connection).await?;
-    Ok(match check_keys(&first, &others, vault) {
-        Ok(_) => Finding::ok(KEY, "it is the one that the database is encrypted with"),
-        Err(error) => Finding::failed(KEY, error.to_string(), GIVE_THE_KEY),
-    })
+    let Some(vault) = vault else { return Ok(key_finding(None)) };
+    let (first, others) = sealing::checks(connection).await?;
+    Ok(key_finding(Some(check_keys(&first, &others, vault).map(drop))))
 }
 
 async fn secrets(connection: &mut SqliteConnection, vault: &Vault) -> Result<Finding, StorageError> {

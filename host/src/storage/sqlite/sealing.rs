@@ -51,13 +51,18 @@ pub async fn opens(connection: &mut SqliteConnection, vault: &Vault) -> Result<b
     if !schema::has_table(connection, "engine_state").await? {
         return Ok(false);
     }
-    let first = engine_state::get(connection, KEY_CHECK).await?.unwrap_or_default();
-    let others = other_checks(connection).await?;
+    let (first, others) = checks(connection).await?;
     Ok(sealing::check(&first, &others, vault).is_ok())
 }
 
+/// The key checks, for [`sealing::check`].
+pub async fn checks(connection: &mut SqliteConnection) -> Result<(Vec<u8>, Vec<Vec<u8>>), StorageError> {
+    let first = engine_state::get(connection, KEY_CHECK).await?.unwrap_or_default();
+    Ok((first, other_checks(connection).await?))
+}
+
 /// The checks of the keys that sealed rows after the key of [`KEY_CHECK`].
-pub async fn other_checks(connection: &mut SqliteConnection) -> Result<Vec<Vec<u8>>, StorageError> {
+async fn other_checks(connection: &mut SqliteConnection) -> Result<Vec<Vec<u8>>, StorageError> {
     let query = sqlx::query_scalar("SELECT value FROM engine_state WHERE name GLOB ? || '*'");
     Ok(query.bind(KEY_CHECK_CURRENT).fetch_all(connection).await?)
 }

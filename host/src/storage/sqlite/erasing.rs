@@ -1,7 +1,7 @@
 //! Erases the content of events.
 //!
 //! What is deleted here is overwritten with zeros in the database (`secure_delete`). In the write-ahead log it is until the log
-//! is emptied, which follows soon: see [`super::space`].
+//! is emptied, which follows soon: see [`super::space`](mod@super::space).
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;

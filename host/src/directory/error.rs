@@ -1,6 +1,6 @@
 //! Why the directory could not do what it was asked.
 
-use crate::domain::PluginRef;
+use crate::domain::{PipelinePlace, PluginRef};
 use crate::storage::StorageError;
 
 /// Why the directory could not do what was asked.
@@ -18,6 +18,8 @@ pub enum DirectoryError {
     /// There is no such plugin, or there was one until just now.
     #[error("there is no plugin `{plugin}`")]
     NoPlugin {
+        /// In which of the hook's pipelines.
+        place: PipelinePlace,
         /// The place of the step that wants it.
         step: usize,
         /// What it is called there.

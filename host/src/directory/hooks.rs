@@ -9,8 +9,8 @@ use super::hook_size::hook_bytes;
 use super::locks::{read, write};
 use crate::domain::audit::hook_changes;
 use crate::domain::{
-    ActorKind, AuditAction, AuditEntry, AuditObject, EventType, Hook, HookId, Limit, SigningSecret, Step,
-    Surface, TenantId, UnixMillis,
+    ActorKind, AuditAction, AuditEntry, AuditObject, EventType, Hook, HookId, Limit, PipelinePlace,
+    SigningSecret, Step, Surface, TenantId, UnixMillis,
 };
 use crate::random;
 use crate::storage::{ConfigChange, HookDeletion};
@@ -70,9 +70,12 @@ impl Directory {
     /// The caller holds the permit, so that the plugins stay.
     fn check_plugins(&self, hook: &Hook) -> Result<(), DirectoryError> {
         let missing = |step: &Step| self.plugin(hook.tenant, &step.plugin).is_none();
-        for pipeline in [&hook.pipeline, &hook.options.batch_pipeline] {
+        for (place, pipeline) in
+            [(PipelinePlace::Event, &hook.pipeline), (PipelinePlace::Batch, &hook.options.batch_pipeline)]
+        {
             if let Some(step) = pipeline.0.iter().position(missing) {
-                return Err(DirectoryError::NoPlugin { step, plugin: pipeline.0[step].plugin.clone() });
+                let plugin = pipeline.0[step].plugin.clone();
+                return Err(DirectoryError::NoPlugin { place, step, plugin });
             }
         }
         Ok(())
@@ -270,6 +273,12 @@ mod tests {
         assert!(matches!(refused, Err(DirectoryError::NoPlugin { step: 1, .. })), "{refused:?}");
         assert!(directory.hooks(hook.tenant).is_empty());
         hook.pipeline.0.truncate(1);
+        hook.options.batch_pipeline.0 = vec![step("gone")];
+        let refused = directory.by(&Actor::ENGINE).create_hook(hook.clone()).await;
+        let is_of_batch =
+            matches!(refused, Err(DirectoryError::NoPlugin { place: PipelinePlace::Batch, step: 0, .. }));
+        assert!(is_of_batch, "{refused:?}");
+        hook.options.batch_pipeline.0.clear();
         assert!(directory.by(&Actor::ENGINE).create_hook(hook).await.is_ok());
     }
 

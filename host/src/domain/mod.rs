@@ -72,7 +72,7 @@ pub use lease::{Lease, LeaseId};
 pub use members::{Member, Members, Owned, View};
 pub use node::NodeNumber;
 pub use ordering::{HookOrdering, OrderingGroup, OrderingKey, OrderingScope};
-pub use pipeline::{Pipeline, PluginRef, Request, RequestBody, Step, Verdict};
+pub use pipeline::{Pipeline, PipelinePlace, PluginRef, Request, RequestBody, Step, Verdict};
 pub use plugin::{Digest, PluginName, PluginVersion, Role, Roles};
 pub use secret::{SecretText, SigningSecret};
 pub use subscription::{Subscription, TypePattern};

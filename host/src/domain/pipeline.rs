@@ -54,6 +54,15 @@ pub struct Step {
     pub settings: Arc<str>,
 }
 
+/// One of the pipelines of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PipelinePlace {
+    /// The one that runs for each event.
+    Event,
+    /// The one that writes a request with several events.
+    Batch,
+}
+
 /// The plugins of a hook, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pipeline(pub Vec<Step>);

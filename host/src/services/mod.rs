@@ -37,7 +37,7 @@ pub use operational_events::OperationalEvents;
 pub use request_limits::{LimitExceeded, RequestLimiter, RequestLimits};
 pub use retention::{Retention, RetentionCounters, RetentionDefaults};
 pub use secrets::{SameSecret, new_secret, new_signing_key};
-pub use settings_trial::{PipelinePlace, SettingsError, SettingsTrial};
+pub use settings_trial::{SettingsError, SettingsTrial};
 pub use tenants::{TenantChange, TenantDeleter, TenantService};
 
 /// All services. Clones share the same services.

@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::request_limits::{LimitExceeded, RequestLimits};
 use crate::delivery::Pipelines;
 use crate::domain::attempt::ResolvedPlugin;
-use crate::domain::{Event, EventId, EventKey, EventType, Hook, Pipeline, PluginRef, Step, TenantId};
+use crate::domain::{
+    Event, EventId, EventKey, EventType, Hook, Pipeline, PipelinePlace, PluginRef, Step, TenantId,
+};
 use crate::sandbox::{PipelineEnd, PipelineRun, SandboxError, of_plain_call};
 use crate::sources::Sources;
 use crate::storage::{Storage, StorageError};
@@ -57,15 +59,6 @@ pub enum SettingsError {
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-}
-
-/// One of the pipelines of a hook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PipelinePlace {
-    /// The one that runs for each event.
-    Event,
-    /// The one that writes a request with several events.
-    Batch,
 }
 
 /// A step that a client wrote, and where it is.

@@ -3,9 +3,10 @@
 use super::{Kind, Problem};
 use crate::api::pointer::Pointer;
 use crate::directory::{DirectoryError, StaleConfiguration};
+use crate::domain::PipelinePlace;
 use crate::ingest::{NotAdmitted, TestError};
 use crate::sandbox::SandboxError;
-use crate::services::{DeliveryError, JobError, LimitExceeded, PipelinePlace, SameSecret, SettingsError};
+use crate::services::{DeliveryError, JobError, LimitExceeded, SameSecret, SettingsError};
 use crate::storage::StorageError;
 
 impl From<StorageError> for Problem {
@@ -46,8 +47,8 @@ impl From<DirectoryError> for Problem {
             DirectoryError::NoProject(_) => {
                 Self::at(Kind::InvalidValue, Pointer::to("project"), error.to_string())
             }
-            DirectoryError::NoPlugin { step, .. } => {
-                let here = Pointer::to("pipeline").index(step).member("plugin");
+            DirectoryError::NoPlugin { place, step, .. } => {
+                let here = pointer_to(place).index(step).member("plugin");
                 Self::at(Kind::InvalidValue, here, error.to_string())
             }
             DirectoryError::TooManyChanges => {
@@ -71,13 +72,20 @@ impl From<TestError> for Problem {
 
 impl From<NotAdmitted> for Problem {
     fn from(why: NotAdmitted) -> Self {
-        let problem = match why {
-            NotAdmitted::Suspended => Self::new(Kind::TenantSuspended, why.to_string()),
-            NotAdmitted::TooFast(_) => Self::new(Kind::TooManyRequests, why.to_string()),
-            NotAdmitted::Full { .. } => Self::new(Kind::StorageFull, why.to_string()),
+        let (kind, rate) = match why {
+            NotAdmitted::Suspended => (Kind::TenantSuspended, None),
+            NotAdmitted::TooFast(status) => (Kind::TooManyRequests, Some(status)),
+            NotAdmitted::Full { .. } => (Kind::StorageFull, None),
         };
-        let rate = if let NotAdmitted::TooFast(status) = why { Some(status) } else { None };
-        problem.later(why.retry_after_s(), rate)
+        Self::new(kind, why.to_string()).later(why.retry_after_s(), rate)
+    }
+}
+
+/// Where the pipeline is in a hook's representation.
+fn pointer_to(place: PipelinePlace) -> Pointer {
+    match place {
+        PipelinePlace::Event => Pointer::to("pipeline"),
+        PipelinePlace::Batch => Pointer::to("batch").member("pipeline"),
     }
 }
 
@@ -132,11 +140,7 @@ impl From<SettingsError> for Problem {
     fn from(error: SettingsError) -> Self {
         match error {
             SettingsError::Rejected { place, step, .. } => {
-                let pipeline = match place {
-                    PipelinePlace::Event => Pointer::to("pipeline"),
-                    PipelinePlace::Batch => Pointer::to("batch").member("pipeline"),
-                };
-                let here = pipeline.index(step).member("settings");
+                let here = pointer_to(place).index(step).member("settings");
                 Self::at(Kind::InvalidValue, here, error.to_string())
             }
             SettingsError::Abandoned => Self::new(Kind::RequestTimeout, error.to_string()),

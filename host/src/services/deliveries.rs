@@ -101,9 +101,6 @@ impl DeliveryService {
             return Err(DeliveryError::HookDeleted(delivery.hook));
         }
         check_attempts(&delivery)?;
-        if self.storage.retention.erased_at(tenant, delivery.event).await?.is_some() {
-            return Err(DeliveryError::Erased(delivery.event));
-        }
         let changed = self.storage.deliveries.retry(tenant, id, self.sources.now()).await?;
         let delivery = done(id, changed, "retried")?;
         // A person expects it to be sent, and may have mended the receiver.
@@ -204,6 +201,7 @@ fn done(id: DeliveryId, changed: Option<Changed>, change: &'static str) -> Resul
     match changed.ok_or(DeliveryError::NotFound(id))? {
         Changed::Done(delivery) => Ok(delivery),
         Changed::Refused(state) => Err(DeliveryError::WrongState { state, change }),
+        Changed::Erased(event) => Err(DeliveryError::Erased(event)),
     }
 }
 

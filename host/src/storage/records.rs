@@ -178,6 +178,8 @@ pub enum Changed {
     Done(Delivery),
     /// Its state does not allow the change.
     Refused(DeliveryState),
+    /// The content of its event was erased: there is nothing to send.
+    Erased(EventKey),
 }
 
 impl Changed {

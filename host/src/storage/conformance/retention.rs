@@ -7,7 +7,8 @@ use crate::domain::{
     JobWork, Outcome, Replay, RequestBody, UnixMillis,
 };
 use crate::storage::{
-    Acceptance, Accepted, Deleted, Purged, Record, Redelivered, RetryPolicy, StorageError, Trim, Trimmed,
+    Acceptance, Accepted, Changed, Deleted, Purged, Record, Redelivered, RetryPolicy, StorageError, Trim,
+    Trimmed,
 };
 
 const LATER: UnixMillis = UnixMillis(NOW.0 + 1_000_000);
@@ -259,6 +260,8 @@ pub async fn an_erased_event_is_not_sent_again(world: &World) {
     let id = DeliveryId(world.id());
     let redelivered = world.storage.events.redeliver(TENANT, other, event, id, NOW).await.unwrap();
     assert_eq!(redelivered, Redelivered::Erased);
+    let retried = world.storage.deliveries.retry(TENANT, delivery, NOW).await.unwrap();
+    assert_eq!(retried, Some(Changed::Erased(event)));
     let states = &world.storage.hook_states;
     let made =
         states.replay(TENANT, (other, None), vec![(event, DeliveryId(world.id()))], NOW).await.unwrap();

@@ -29,9 +29,12 @@ pub async fn retry(
     let Some(delivery) = locked(&mut *connection, tenant, id).await? else { return Ok(None) };
     // Its event may be about to be deleted.
     let sql = "SELECT EXISTS (SELECT FROM hooks WHERE id = $1 AND tenant_id = $2), \
-        can_be_sent($3) AND EXISTS (SELECT FROM events WHERE key = $3)";
+        can_be_sent($3) AND EXISTS (SELECT FROM events WHERE key = $3),         EXISTS (SELECT FROM erased_events WHERE event_key = $3)";
     let query = sqlx::query_as(sql).bind(delivery.hook.0).bind(tenant.0).bind(delivery.event.0);
-    let (has_hook, has_event): (bool, bool) = query.fetch_one(&mut *connection).await?;
+    let (has_hook, has_event, is_erased): (bool, bool, bool) = query.fetch_one(&mut *connection).await?;
+    if is_erased {
+        return Ok(Some(Changed::Erased(delivery.event)));
+    }
     if delivery.state.is_final() && !has_event {
         return Ok(None);
     }

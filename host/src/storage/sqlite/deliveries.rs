@@ -303,6 +303,10 @@ async fn retry(
     now: UnixMillis,
 ) -> Result<Option<Changed>, StorageError> {
     let Some((delivery, has_hook)) = read(&mut *connection, tenant, id).await? else { return Ok(None) };
+    let sql = "SELECT EXISTS (SELECT 1 FROM erased_events WHERE event_key = ?)";
+    if sqlx::query_scalar(sql).bind(delivery.event.0).fetch_one(&mut *connection).await? {
+        return Ok(Some(Changed::Erased(delivery.event)));
+    }
     if delivery.state == DeliveryState::Delivering || !has_hook {
         return Ok(Some(Changed::Refused(delivery.state)));
     }

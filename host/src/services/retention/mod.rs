@@ -256,8 +256,9 @@ impl Retention {
         let most = if by_days { self.singly_until } else { EventKey(i64::MAX) };
         let again: Vec<_> =
             self.passes[index].left.due(clock::monotonic()).into_iter().map(EventKey).collect();
-        for keys in again.chunks(STEP) {
-            self.delete(index, keys, held).await?;
+        // Which tenants have them is not known here: what any replay may want waits.
+        for keys in self.without_held(index, again, |key| is_held(held, None, key)).chunks(STEP) {
+            self.delete(index, keys).await?;
             self.pause(Duration::ZERO, class.keep).await?;
         }
         while clock::elapsed(began) < TIME_EACH {
@@ -275,11 +276,9 @@ impl Retention {
             let keys: Vec<_> =
                 visited.iter().filter(|(_, tenant)| class.has(*tenant)).map(|(key, _)| *key).collect();
             let tenants: BTreeMap<_, _> = visited.into_iter().collect();
-            let (held_now, keys): (Vec<_>, Vec<_>) =
-                keys.into_iter().partition(|key| is_held(held, tenants.get(key).copied(), *key));
-            self.passes[index].left.add(held_now.into_iter().map(|key| key.0), clock::monotonic());
+            let keys = self.without_held(index, keys, |key| is_held(held, tenants.get(&key).copied(), key));
             for keys in keys.chunks(STEP) {
-                self.delete(index, keys, &[]).await?;
+                self.delete(index, keys).await?;
                 let late_by = too_old.0 - keys[0].created_at().0;
                 self.pause(Duration::from_millis(u64::try_from(late_by).unwrap_or(0)), class.keep).await?;
             }
@@ -288,16 +287,23 @@ impl Retention {
         Ok(())
     }
 
+    /// Leaves those behind that replays hold, and returns the others.
+    fn without_held(
+        &mut self,
+        index: usize,
+        keys: Vec<EventKey>,
+        is_held: impl Fn(EventKey) -> bool,
+    ) -> Vec<EventKey> {
+        let (held, keys): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| is_held(*key));
+        self.passes[index].left.add(held.into_iter().map(|key| key.0), clock::monotonic());
+        keys
+    }
+
     /// Deletes events. Those that must wait are left behind.
-    async fn delete(&mut self, index: usize, keys: &[EventKey], held: &Held) -> Result<(), Stopped> {
-        // Which tenants have them is not known here: what any replay may want waits.
-        let (held_now, keys): (Vec<_>, Vec<_>) =
-            keys.iter().copied().partition(|key| is_held(held, None, *key));
-        let done = self.store.delete_events(&keys).await?;
+    async fn delete(&mut self, index: usize, keys: &[EventKey]) -> Result<(), Stopped> {
+        let done = self.store.delete_events(keys).await?;
         self.counters.add(done.deleted);
-        self.passes[index]
-            .left
-            .add(held_now.into_iter().chain(done.kept).map(|key| key.0), clock::monotonic());
+        self.passes[index].left.add(done.kept.into_iter().map(|key| key.0), clock::monotonic());
         Ok(())
     }
 

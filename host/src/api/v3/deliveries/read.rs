@@ -59,20 +59,16 @@ pub(super) async fn list_deliveries(
     let (filter, notes) = (filter_of(&params)?, notes_of(&params)?);
     // One more, to know whether there is a next page.
     let limit = u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX);
-    if let Some(notes) = notes {
-        let listed = list_noted(&storage, tenant, (notes, &filter), wanted.after, limit).await?;
-        let details = Details::of(&storage, tenant, &listed.deliveries).await?;
-        let Listed { deliveries, searched_to } = listed;
-        let view = |delivery| details.view(delivery);
-        return Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, view)));
-    }
-    // The search for this state reads all unfinished deliveries of the tenant.
-    let _permit = match filter.states.contains(&DeliveryState::Delivering) {
-        true => Some(limits.scans.acquire(tenant).await?),
-        false => None,
+    let Listed { deliveries, searched_to } = if let Some(notes) = notes {
+        list_noted(&storage, tenant, (notes, &filter), wanted.after, limit).await?
+    } else {
+        // The search for this state reads all unfinished deliveries of the tenant.
+        let _permit = match filter.states.contains(&DeliveryState::Delivering) {
+            true => Some(limits.scans.acquire(tenant).await?),
+            false => None,
+        };
+        list_filtered(&storage, tenant, &filter, ListPart::Before(wanted.after), limit).await?
     };
-    let part = ListPart::Before(wanted.after);
-    let Listed { deliveries, searched_to } = list_filtered(&storage, tenant, &filter, part, limit).await?;
     let details = Details::of(&storage, tenant, &deliveries).await?;
     Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, |delivery| details.view(delivery))))
 }

@@ -76,6 +76,7 @@ impl DeliveryView {
 }
 
 /// What a page of deliveries shows beside them: the senders' ids of their events, and notes.
+#[derive(Default)]
 pub(in crate::api::v3) struct Details {
     ids: HashMap<EventKey, EventId>,
     notes: HashMap<DeliveryId, DeliveryNote>,

@@ -138,9 +138,16 @@ struct Range {
 enum Next {
     Lines(VecDeque<Bytes>),
     Events { before: Option<EventKey>, page: VecDeque<EventSummary> },
-    Deliveries { before: Option<DeliveryId>, page: VecDeque<DeliveryId> },
+    Deliveries { before: Option<DeliveryId>, page: VecDeque<DeliveryId>, details: Details },
     End,
     Nothing,
+}
+
+impl Next {
+    /// The deliveries before this one, or all.
+    fn deliveries(before: Option<DeliveryId>) -> Self {
+        Self::Deliveries { before, page: VecDeque::new(), details: Details::default() }
+    }
 }
 
 struct Export {
@@ -156,7 +163,7 @@ struct Export {
 /// Fails if it is neither the id of an event nor of a delivery.
 fn read_cursor(text: &str) -> Result<Next, Problem> {
     if let Ok(id) = text.parse::<DeliveryId>() {
-        return Ok(Next::Deliveries { before: Some(id), page: VecDeque::new() });
+        return Ok(Next::deliveries(Some(id)));
     }
     let key = EventId::from_path(text).as_key().ok_or_else(|| {
         Problem::parameter(CURSOR, "`cursor` is the `engine_id` of an event or the `id` of a delivery")
@@ -255,7 +262,7 @@ impl Export {
         let Next::Events { before, page } = &mut self.next else { return Ok(()) };
         // It has ended if the key is the least.
         if *before == Some(EventKey(0)) {
-            self.next = Next::Deliveries { before: None, page: VecDeque::new() };
+            self.next = Next::deliveries(None);
             return Ok(());
         }
         let (since, until) = (self.range.since, Some(self.range.until));
@@ -280,7 +287,7 @@ impl Export {
 
     /// The next page of deliveries, or the end if there are no more.
     async fn find_deliveries(&mut self) -> Result<(), StorageError> {
-        let Next::Deliveries { before, page } = &mut self.next else { return Ok(()) };
+        let Next::Deliveries { before, page, details } = &mut self.next else { return Ok(()) };
         if *before == Some(DeliveryId(0)) {
             self.next = Next::End;
             return Ok(());
@@ -291,6 +298,7 @@ impl Export {
         let is_full = found.deliveries.len() >= PAGE as usize;
         let last = found.deliveries.last().map(|delivery| delivery.id).filter(|_| is_full);
         *before = Some(last.or(found.searched_to).unwrap_or(DeliveryId(0)));
+        *details = Details::of(&self.storage, self.tenant, &found.deliveries).await?;
         page.extend(found.deliveries.into_iter().map(|delivery| delivery.id));
         Ok(())
     }
@@ -299,9 +307,10 @@ impl Export {
     async fn delivery(&mut self, id: DeliveryId) -> Result<Option<Bytes>, StorageError> {
         let found = self.storage.deliveries.with_attempts(self.tenant, id, None, MAX_ATTEMPTS).await?;
         let Some((delivery, attempts)) = found else { return Ok(None) };
-        let ids = Details::of(&self.storage, self.tenant, std::slice::from_ref(&delivery)).await?;
+        let Next::Deliveries { details, .. } = &self.next else { return Ok(None) };
         self.deliveries += 1;
         let attempts = attempts.iter().rev().map(AttemptView::from).collect();
-        Ok(Some(line("delivery", ExportedDelivery { delivery: ids.view(delivery), attempts })))
+        let delivery = details.view(delivery);
+        Ok(Some(line("delivery", ExportedDelivery { delivery, attempts })))
     }
 }

@@ -6,6 +6,7 @@ mod retention;
 use super::setting::{Setting, setting};
 use super::values::Config;
 use super::{read, tenant_limits};
+use crate::domain::Retention;
 
 impl Setting {
     /// The name of the command line option, without the leading dashes.
@@ -296,7 +297,8 @@ static SETTINGS: &[Setting] = &[
         "SECONDS",
         Some("34560000"),
         "How long entries of the audit log are kept, by default 400 days; `off`: for ever",
-        retain_audit_log = |text| read::or_off(text, |text| read::seconds(text, 3_600..=3_153_600_000))
+        retain_audit_log =
+            |text| read::or_off(text, |text| read::seconds(text, 3_600..=Retention::MAX.as_secs()))
     ),
     setting!(
         "shutdown_grace_ms",

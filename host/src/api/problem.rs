@@ -125,16 +125,33 @@ pub struct Problem {
     kind: Kind,
     detail: Cow<'static, str>,
     at: At,
+    later: Later,
+}
+
+/// When another try makes sense. All surfaces tell it in the same header fields.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Later {
     /// After how many seconds to try again, if it is known.
     retry_after_s: Option<u64>,
     /// The rate that was exceeded.
     rate: Option<RateStatus>,
 }
 
+impl Later {
+    /// Adds what is known to `response`. One with a status that asks for it has `Retry-After` in any case.
+    pub(super) fn add_to(self, response: Response) -> Response {
+        let mut response = with_retry_after(response);
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        rate_limit::with_status(response, self.rate)
+    }
+}
+
 impl Problem {
     /// A problem with the request as a whole.
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), at: At::Request, retry_after_s: None, rate: None }
+        Self { kind, detail: detail.into(), at: At::Request, later: Later::default() }
     }
 
     /// A problem with the value at `pointer` in the body.
@@ -162,7 +179,7 @@ impl Problem {
     /// Tells after how many seconds to try again, and which rate was exceeded.
     #[must_use]
     pub fn later(self, retry_after_s: Option<u64>, rate: Option<RateStatus>) -> Self {
-        Self { retry_after_s, rate, ..self }
+        Self { later: Later { retry_after_s, rate }, ..self }
     }
 
     /// There is no `what` with the name or id `which`, or another tenant owns it: the response is the same
@@ -192,6 +209,11 @@ impl Problem {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// When to try again, for surfaces that write problems in another form.
+    pub(super) fn when(&self) -> Later {
+        self.later
     }
 
     /// What is wrong with this request, for people.
@@ -229,19 +251,6 @@ impl Problem {
             parameter @ At::Parameter(_) => parameter,
         };
         Self { at, ..self }
-    }
-}
-
-impl Problem {
-    /// Adds what is known of the time to try again.
-    pub(super) fn with_rate(&self, mut response: Response) -> Response {
-        if let Some(seconds) = self.retry_after_s {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if let Some(rate) = self.rate {
-            rate_limit::add(response.headers_mut(), rate);
-        }
-        response
     }
 }
 
@@ -310,7 +319,7 @@ impl IntoResponse for Problem {
         if self.kind == Kind::Unauthenticated {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        self.with_rate(with_retry_after(response))
+        self.later.add_to(response)
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn with_status(mut response: Response, status: Option<RateStatus>) ->
 }
 
 /// Adds `RateLimit-Policy` and `RateLimit`.
-pub(super) fn add(headers: &mut HeaderMap, status: RateStatus) {
+fn add(headers: &mut HeaderMap, status: RateStatus) {
     let RateStatus { limit, remaining, reset_s } = status;
     for (name, text) in [
         (POLICY, format!("\"{NAME}\";q={limit};w=1")),

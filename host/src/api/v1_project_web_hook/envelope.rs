@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde::Serialize;
 
-use crate::api::problem::{Kind, Problem, with_retry_after};
+use crate::api::problem::{Kind, Later, Problem};
 use crate::directory::DirectoryError;
 use crate::storage::StorageError;
 
@@ -49,6 +49,7 @@ impl<T: Serialize> IntoResponse for Open<T> {
 pub(super) struct ApiError {
     status: StatusCode,
     message: String,
+    later: Later,
 }
 
 #[derive(Serialize)]
@@ -59,7 +60,7 @@ struct ErrorBody<'a> {
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), later: Later::default() }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -84,18 +85,19 @@ impl IntoResponse for ApiError {
         // `status` is the reason phrase in lower case: "bad request", "forbidden", "not found".
         let status = self.status.canonical_reason().unwrap_or("error").to_ascii_lowercase();
         let response = (self.status, Json(ErrorBody { status, message: &self.message })).into_response();
-        with_retry_after(response)
+        self.later.add_to(response)
     }
 }
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
-        match problem.kind() {
+        let refusal = match problem.kind() {
             // The original API has no 401.
             Kind::Unauthenticated => Self::forbidden(problem.detail()),
             Kind::MalformedJson => Self::bad_request(format!("the body is not a JSON object: {problem}")),
             kind => Self::new(kind.status(), problem.detail()),
-        }
+        };
+        Self { later: problem.when(), ..refusal }
     }
 }
 

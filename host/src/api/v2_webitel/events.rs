@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use bytes::Bytes;
 use http::StatusCode;
@@ -17,10 +18,10 @@ use super::access::{CREDENTIALS, Call};
 use super::input::Input;
 use super::response::{ApiError, Success};
 use super::slashes::with_and_without_slash;
-use crate::api::SharedApiState;
 use crate::api::json::{self, Members};
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::events::{MAX_DATA_LEN, refused};
+use crate::api::{SharedApiState, rate_limit};
 use crate::domain::{EventType, Invalid, Scope};
 use crate::ingest::{IncomingEvent, Ingest};
 
@@ -40,7 +41,7 @@ struct Receipt {
 }
 
 /// Accepts an event. Responds when it is stored on disk.
-async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result<Success<Receipt>, ApiError> {
+async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result<Response, ApiError> {
     call.must_have(Scope::EventsWrite)?;
     let body = call.body().await?;
     let event = SwitchEvent::read(&body)?;
@@ -64,7 +65,8 @@ async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result
     };
     let receipts = ingest.accept(vec![incoming]).await.map_err(|error| refused(error, |_| None))?;
     let id = receipts.first().map(|receipt| receipt.id.to_string()).unwrap_or_default();
-    Ok(Success::with(Receipt { id }))
+    let status = ingest.admission().rate_status(domain.id);
+    Ok(rate_limit::with_status(Success::with(Receipt { id }).into_response(), status))
 }
 
 /// An event of the switch.

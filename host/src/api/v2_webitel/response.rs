@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::api::problem::{Kind, Problem, with_retry_after};
+use crate::api::problem::{Kind, Later, Problem};
 use crate::directory::DirectoryError;
 use crate::services::SettingsError;
 
@@ -58,6 +58,7 @@ pub(super) struct ApiError {
     status: StatusCode,
     info: Cow<'static, str>,
     code: Option<&'static str>,
+    later: Later,
 }
 
 impl ApiError {
@@ -66,7 +67,7 @@ impl ApiError {
     }
 
     pub(super) fn new(status: StatusCode, info: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, info: info.into(), code: None }
+        Self { status, info: info.into(), code: None, later: Later::default() }
     }
 
     /// The request is invalid.
@@ -102,7 +103,7 @@ struct ErrorBody<'a> {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let written = ErrorBody { status: "error", info: &self.info, code: self.code };
-        with_retry_after((self.status, Json(written)).into_response())
+        self.later.add_to((self.status, Json(written)).into_response())
     }
 }
 
@@ -114,7 +115,8 @@ impl From<Problem> for ApiError {
             StatusCode::BAD_REQUEST => Self::bad(problem.detail()),
             status => Self::new(status, problem.detail().to_owned()),
         };
-        Self { code: (kind != Kind::Forbidden).then(|| kind.slug()), ..refusal }
+        let code = (kind != Kind::Forbidden).then(|| kind.slug());
+        Self { code, later: problem.when(), ..refusal }
     }
 }
 

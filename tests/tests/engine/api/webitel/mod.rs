@@ -8,6 +8,7 @@ mod isolation;
 mod lists;
 mod plugins;
 mod published;
+mod rates;
 mod tokens;
 mod translation;
 

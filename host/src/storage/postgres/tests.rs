@@ -108,6 +108,7 @@ async fn a_partition_is_not_waited_for_behind_a_reader() {
     assert_eq!((made.days, made.again), (7, false));
 }
 
+mod days;
 mod lost_leases;
 mod members;
 mod ordering;

@@ -42,7 +42,7 @@ use crate::directory::Directory;
 use crate::domain::{NodeNumber, UnixMillis};
 use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
-use crate::services::{Handshakes, JobRunner, OperationalEvents, Services, TenantDeleter};
+use crate::services::{ExpiringKeys, Handshakes, JobRunner, OperationalEvents, Services, TenantDeleter};
 use crate::sources::Sources;
 use crate::storage::{Database, Storage};
 use crate::supervisor::Sockets;
@@ -134,7 +134,8 @@ async fn start_on(
     let feeding = feeding::spawn(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
 
-    let ingest = ingest((&sources, config.retain_events), &directory, &stores, &dispatcher);
+    let telling = (&dispatcher, &notices);
+    let ingest = ingest((&sources, config.retain_events), &directory, &stores, telling);
     access::spawn(&directory, &stores.audit, &clock, config.retain_audit_log, &stop_feeding);
     let reported = (&ingest, &dispatcher, &directory);
     activity::spawn((&sources, node), &stores, reported, listeners.api_address(), &stop_feeding);
@@ -306,10 +307,10 @@ fn ingest(
     (sources, retention): (&Sources, Option<Duration>),
     directory: &Arc<Directory>,
     stores: &Storage,
-    dispatcher: &Arc<Dispatcher>,
+    (dispatcher, notices): (&Arc<Dispatcher>, &Notices),
 ) -> Arc<Ingest> {
-    let (directory, dispatcher) = (Arc::clone(directory), Arc::clone(dispatcher));
-    Arc::new(Ingest::new(sources.clone(), directory, stores, dispatcher, retention))
+    let (directory, telling) = (Arc::clone(directory), (Arc::clone(dispatcher), notices.clone()));
+    Arc::new(Ingest::new(sources.clone(), directory, stores, telling, retention))
 }
 
 fn routers(
@@ -332,6 +333,9 @@ fn routers(
     let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines, told);
     tokio::spawn(JobRunner::new(services.jobs.clone()).run(stop.clone()));
     tokio::spawn(TenantDeleter::new(services.tenants.clone()).run(stop.clone()));
+    let (about, to) = (Arc::clone(directory), Arc::clone(&ingest));
+    let expiring = ExpiringKeys::new(sources.clone(), about, to, Arc::clone(dispatcher));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(expiring.run()));
     let interval = config.operational_event_interval;
     tokio::spawn(OperationalEvents::new(sources.clone(), Arc::clone(&ingest), interval).run(noticed));
     let admin_routes = match config.operator_api {

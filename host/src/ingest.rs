@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::delivery::{Dispatcher, Work};
+use crate::delivery::{Dispatcher, Notices, Work};
 use crate::directory::Directory;
 use crate::domain::{DeliveryId, Event, EventId, EventKey, EventType, Hook, HookId, TenantId, Trigger};
 use crate::sources::Sources;
@@ -110,11 +110,12 @@ impl Ingest {
         sources: Sources,
         directory: Arc<Directory>,
         storage: &Storage,
-        dispatcher: Arc<Dispatcher>,
+        (dispatcher, notices): (Arc<Dispatcher>, Notices),
         retention: Option<Duration>,
     ) -> Self {
         let usage = Arc::clone(&storage.tenant_usage);
-        let admission = Admission::new(Arc::clone(&directory), Arc::clone(&dispatcher), usage, retention);
+        let telling = (Arc::clone(&dispatcher), notices);
+        let admission = Admission::new(Arc::clone(&directory), telling, usage, retention);
         let (events, admission) = (Arc::clone(&storage.events), Arc::new(admission));
         let large_calls = TenantLimiter::new(MAX_DELIVERIES_PER_CALL);
         let accepted = AtomicU64::new(0);

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use hookwright::vault::{Key, Keys};
 use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx_postgres::PgConnection;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -284,6 +287,22 @@ impl Server {
             found.extend(database.tables_with(bytes).await);
         }
         found
+    }
+
+    /// Runs SQL on its database. One on SQLite must not run.
+    ///
+    /// # Panics
+    /// If the SQL fails.
+    pub async fn execute(&self, sql: &'static str) {
+        if let Some(database) = &self.stored.database {
+            let mut connection = PgConnection::connect(&database.url()).await.expect("the server is there");
+            sqlx::raw_sql(sql).execute(&mut connection).await.expect("the SQL is right");
+            return;
+        }
+        let file = SqliteConnectOptions::new().filename(self.data_dir().join("hookwright.db"));
+        let mut connection = file.connect().await.expect("the file is there");
+        sqlx::raw_sql(sql).execute(&mut connection).await.expect("the SQL is right");
+        connection.close().await.expect("the file is there");
     }
 
     /// The process id.

@@ -79,8 +79,7 @@ async fn sync(
         }
         let synced = health.sync(|hook| directory.hook(hook).is_some()).await;
         let paused = if is_shared { directory.follow_pause().await } else { Ok(false) };
-        let nodes = dispatcher.membership().with_members(|members| members.view().members().len());
-        health.fuel().set_nodes(nodes);
+        health.fuel().set_nodes(dispatcher.membership().node_count());
         let has_fuel = health.fuel().end_holds(directory.now());
         if health.take_released() || has_fuel || matches!(paused, Ok(true)) {
             dispatcher.wake();

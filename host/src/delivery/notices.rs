@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
+use crate::directory::NearQuota;
 use crate::domain::{DeliveryId, Disabled, EventId, EventType, FaultKind, HookId, TenantId, UnixMillis};
 use crate::log_limiter::LogLimiter;
 
@@ -23,6 +24,15 @@ pub struct Notice {
     pub hook: Option<HookId>,
     /// What has happened.
     pub kind: NoticeKind,
+}
+
+impl Notice {
+    /// `tenant` has nearly used up a quota.
+    #[must_use]
+    pub fn of_quota(tenant: TenantId, near: NearQuota) -> Self {
+        let NearQuota { name: quota, used, limit } = near;
+        Self { tenant, hook: None, kind: NoticeKind::QuotaNear { quota, used, limit } }
+    }
 }
 
 /// What has happened.

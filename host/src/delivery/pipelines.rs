@@ -100,7 +100,7 @@ impl Pipelines {
         }
         let run = run.await?;
         let used = run.steps.iter().map(|step| step.fuel).sum();
-        health.fuel().add(tenant, used, sources.now());
+        health.fuel().add(tenant, used, limit, sources.now());
         Ok(run)
     }
 

@@ -31,6 +31,18 @@ impl Directory {
         if self.pauses.has_rare_limits() { self.limit(tenant, limit) } else { None }
     }
 
+    /// The tenants that have a limit which mostly no tenant has.
+    pub fn tenants_limited_in(&self, limit: Limit) -> Vec<TenantId> {
+        if !self.pauses.has_rare_limits() {
+            return Vec::new();
+        }
+        let of_all = self.default_limit(limit).is_some();
+        let own =
+            |tenant: &Tenant| tenant.options.limits.as_deref().is_some_and(|of| of.get(limit).is_some());
+        let tenants = read(&self.tenants);
+        tenants.tenants.values().filter(|tenant| of_all || own(tenant)).map(|tenant| tenant.id).collect()
+    }
+
     /// The limit of tenants that have none of their own.
     pub fn default_limit(&self, limit: Limit) -> Option<u64> {
         self.quotas.0.get(limit)

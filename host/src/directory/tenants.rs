@@ -1,5 +1,6 @@
 //! Tenants, projects and keys.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cache::Directory;
@@ -82,6 +83,13 @@ impl Directory {
     pub fn keys(&self, tenant: TenantId) -> Vec<Arc<ApiKey>> {
         let index = read(&self.tenants);
         index.keys_of.get(&tenant).map_or_else(Vec::new, |all| all.values().cloned().collect())
+    }
+
+    /// The keys of all tenants that satisfy `wanted`.
+    pub fn keys_that(&self, wanted: impl Fn(&ApiKey) -> bool) -> Vec<Arc<ApiKey>> {
+        let index = read(&self.tenants);
+        let all = index.keys_of.values().flat_map(BTreeMap::values);
+        all.filter(|key| wanted(key)).cloned().collect()
     }
 
     /// One key of `tenant`.

@@ -11,15 +11,17 @@ use tokio::time::MissedTickBehavior;
 
 use super::rates::{RateStatus, TokenBucket};
 use crate::clock;
-use crate::delivery::Dispatcher;
-use crate::directory::Directory;
+use crate::delivery::{Dispatcher, Notice, Notices};
+use crate::directory::{Directory, NearQuota};
 use crate::domain::tenant_usage::{EVENT_OVERHEAD_BYTES, kept_bytes};
-use crate::domain::{Day, DayUsage, Event, Limit, NodeNumber, TenantId};
+use crate::domain::{Day, DayUsage, Event, Limit, NodeNumber, Owned, TenantId};
 use crate::log_limiter::LogLimiter;
 use crate::storage::{StorageError, TenantUsageStore};
 
 /// How often counts are stored.
 const EVERY: Duration = Duration::from_secs(5);
+/// A rate is not told if it was measured for less than this, as at the start.
+const SHORTEST_MEASURED: Duration = Duration::from_secs(1);
 /// How many rows are stored at once.
 const ROWS_AT_ONCE: usize = 500;
 /// How often days are removed that do not count any more, in rounds of [`EVERY`].
@@ -67,6 +69,7 @@ impl NotAdmitted {
 pub struct Admission {
     directory: Arc<Directory>,
     dispatcher: Arc<Dispatcher>,
+    notices: Notices,
     store: Arc<dyn TenantUsageStore>,
     /// How long events are kept of tenants that have no time of their own; `None`: for ever.
     retention: Option<Duration>,
@@ -78,6 +81,8 @@ pub struct Admission {
     buckets: Mutex<FxHashMap<TenantId, TokenBucket>>,
     /// About how many bytes tenants with a limit have stored.
     stored: Mutex<FxHashMap<TenantId, u64>>,
+    /// Tenants that were told that they have nearly as much stored as they may.
+    nearly_full: Mutex<FxHashSet<TenantId>>,
 }
 
 impl Admission {
@@ -85,19 +90,21 @@ impl Admission {
     #[must_use]
     pub fn new(
         directory: Arc<Directory>,
-        dispatcher: Arc<Dispatcher>,
+        (dispatcher, notices): (Arc<Dispatcher>, Notices),
         store: Arc<dyn TenantUsageStore>,
         retention: Option<Duration>,
     ) -> Self {
         Self {
             directory,
             dispatcher,
+            notices,
             store,
             retention,
             counted: Mutex::default(),
             recent: Mutex::default(),
             buckets: Mutex::default(),
             stored: Mutex::default(),
+            nearly_full: Mutex::default(),
         }
     }
 
@@ -146,7 +153,7 @@ impl Admission {
         now: Instant,
         act: impl FnOnce(&mut TokenBucket) -> T,
     ) -> T {
-        let nodes = self.dispatcher.membership().with_members(|members| members.view().members().len());
+        let nodes = self.dispatcher.membership().node_count();
         let mut buckets = lock(&self.buckets);
         let bucket = buckets.entry(tenant).or_insert_with(|| TokenBucket::full(now));
         bucket.set_rate(limit, nodes, now);
@@ -236,6 +243,9 @@ impl Admission {
         for ((tenant, _), (events, _)) in &counted {
             *recent.entry(*tenant).or_insert(0) += events.saturating_mul(1_000).div_ceil(milliseconds);
         }
+        if elapsed >= SHORTEST_MEASURED {
+            self.tell_rates(&recent);
+        }
         *lock(&self.recent) = recent;
         let mut rows: Vec<DayUsage> = counted.into_iter().map(|(key, sum)| day_usage(key, sum)).collect();
         rows.sort_unstable_by_key(|row| (row.tenant, row.day));
@@ -253,17 +263,41 @@ impl Admission {
         Ok(())
     }
 
+    /// Tells tenants that publish nearly as fast as they may: all nodes are taken to accept as much as this one.
+    fn tell_rates(&self, recent: &FxHashMap<TenantId, u64>) {
+        let nodes = self.dispatcher.membership().node_count() as u64;
+        for (tenant, rate) in recent {
+            if let Some(near) = self.near(*tenant, Limit::EventsPerSecond, rate.saturating_mul(nodes)) {
+                self.notices.send(Notice::of_quota(*tenant, near));
+            }
+        }
+    }
+
+    /// Tells tenants that have come to have nearly as much stored as they may.
+    fn tell_storage(&self, stored: &FxHashMap<TenantId, u64>) {
+        let mut told = lock(&self.nearly_full);
+        let before = std::mem::take(&mut *told);
+        for (tenant, used) in stored {
+            let Some(near) = self.near(*tenant, Limit::StorageBytes, *used) else { continue };
+            if !before.contains(tenant) {
+                self.notices.send(Notice::of_quota(*tenant, near));
+            }
+            told.insert(*tenant);
+        }
+    }
+
+    fn near(&self, tenant: TenantId, limit: Limit, used: u64) -> Option<NearQuota> {
+        NearQuota::of(limit, used, self.directory.rarely_limited(tenant, limit)?)
+    }
+
     /// Reads how much tenants with a limit have stored.
     async fn refresh(&self) -> Result<(), StorageError> {
-        let tenants = self.directory.tenants().into_iter().map(|tenant| tenant.id);
-        let limited = tenants
-            .filter(|tenant| self.directory.rarely_limited(*tenant, Limit::StorageBytes).is_some())
-            .collect::<FxHashSet<_>>();
+        let all = self.directory.tenants_limited_in(Limit::StorageBytes);
         let mut stored = FxHashMap::default();
-        if !limited.is_empty() {
+        if !all.is_empty() {
             let now = self.directory.now();
-            let all: Vec<TenantId> = limited.iter().copied().collect();
             let mut days = self.store.usage(&all).await?;
+            let limited: FxHashSet<TenantId> = all.into_iter().collect();
             days.extend(self.counted_of(|tenant| limited.contains(&tenant)));
             days.sort_unstable_by_key(|day| (day.tenant, day.day));
             for of_tenant in days.chunk_by(|one, other| one.tenant == other.tenant) {
@@ -271,16 +305,20 @@ impl Admission {
                 stored.insert(tenant, kept_bytes(of_tenant, self.retention_of(tenant), now));
             }
         }
+        self.tell_storage(&stored);
         *lock(&self.stored) = stored;
         lock(&self.buckets)
             .retain(|tenant, _| self.directory.rarely_limited(*tenant, Limit::EventsPerSecond).is_some());
         Ok(())
     }
 
-    /// Removes days that have nothing left.
+    /// Removes days that have nothing left, of tenants that this node owns.
     async fn clean(&self) -> Result<(), StorageError> {
         let now = self.directory.now();
         for tenant in self.directory.tenants() {
+            if !self.dispatcher.membership().owns(Owned::HooksOf(tenant.id)) {
+                continue;
+            }
             let Some(retention) = self.retention_of(tenant.id) else { continue };
             self.store.remove_usage_before(tenant.id, Day::of(now.minus(retention))).await?;
         }

@@ -29,7 +29,7 @@ async fn setup(limits: DispatcherLimits) -> Setup {
     let directory = directory.await.unwrap();
     let (dispatcher, collector) = (Dispatcher::new(limits), Arc::new(Collector::default()));
     dispatcher.start(Arc::clone(&collector) as Arc<dyn StartAttempt>, tokio::runtime::Handle::current());
-    let ingest = Ingest::new(sources, directory, &world.storage, dispatcher, None);
+    let ingest = Ingest::new(sources, directory, &world.storage, (dispatcher, Notices::channel().0), None);
     Setup { world, ingest, collector, hooks: hooks.to_vec(), _dir: dir }
 }
 

@@ -6,8 +6,8 @@ use super::handshakes::Handshakes;
 use super::secrets::{SameSecret, rotated};
 use super::settings_trial::{SettingsError, SettingsTrial};
 use crate::clock;
-use crate::delivery::{Dispatcher, Notice, NoticeKind, Notices};
-use crate::directory::{Directory, DirectoryError, NearQuota};
+use crate::delivery::{Dispatcher, Notice, Notices};
+use crate::directory::{Directory, DirectoryError};
 use crate::domain::signing_key::SigningKey;
 use crate::domain::{Actor, AuditAction, Hook, HookId, Pipeline, SigningSecret, Step, TenantId};
 use crate::sources::Sources;
@@ -187,9 +187,8 @@ impl HookService {
 
     /// Tells the tenant which quotas it has nearly used up.
     pub fn tell_quotas(&self, tenant: TenantId) {
-        for NearQuota { name: quota, used, limit } in self.directory.near_quotas(tenant) {
-            let kind = NoticeKind::QuotaNear { quota, used, limit };
-            self.notices.send(Notice { tenant, hook: None, kind });
+        for near in self.directory.near_quotas(tenant) {
+            self.notices.send(Notice::of_quota(tenant, near));
         }
     }
 }

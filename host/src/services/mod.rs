@@ -33,7 +33,7 @@ pub use handshakes::Handshakes;
 pub use hook_states::{HookState, HookStates, Recovered};
 pub use hooks::HookService;
 pub use jobs::{CANCELLABLE, JobError, JobRunner, JobService, REPLAYABLE, RETRYABLE, ReplayPreview};
-pub use operational_events::OperationalEvents;
+pub use operational_events::{ExpiringKeys, OperationalEvents};
 pub use request_limits::{LimitExceeded, RequestLimiter, RequestLimits};
 pub use retention::{Retention, RetentionCounters, RetentionDefaults};
 pub use secrets::{SameSecret, new_secret, new_signing_key};

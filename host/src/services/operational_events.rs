@@ -3,16 +3,20 @@
 //! An event is stored like any other. Of one kind about one hook there is at most one in an interval; the next one says how
 //! many were left out. Several nodes agree by the event's id, which names the interval.
 
+mod event;
+mod expiring_keys;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::delivery::{NoticeKind, NoticeReceiver};
-use crate::domain::{EventId, EventType, HookId, TenantId, UnixMillis};
-use crate::ingest::{IncomingEvent, Ingest, IngestError};
+use crate::domain::{HookId, TenantId, UnixMillis};
+use crate::ingest::{IncomingEvent, Ingest};
 use crate::sources::Sources;
+
+use event::{Data, UnixTime};
+pub use expiring_keys::ExpiringKeys;
 
 /// How many kinds of hooks are remembered. Of others, the event's id still keeps a second one from an interval.
 const MAX_REMEMBERED: usize = 100_000;
@@ -37,53 +41,6 @@ struct Sent {
     suppressed: u64,
 }
 
-/// The data of an event. Absent members do not belong to its type.
-#[derive(Debug, Default, Serialize)]
-struct Data {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hook: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<UnixTime>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failed: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delivery: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    step: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plugin: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    quota: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    used: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    suppressed: u64,
-}
-
-/// A time in RFC 3339.
-#[derive(Debug)]
-struct UnixTime(UnixMillis);
-
-impl Serialize for UnixTime {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let time = jiff::Timestamp::from_millisecond(self.0.0).unwrap_or_default();
-        serializer.collect_str(&format_args!("{time:.3}"))
-    }
-}
-
 impl OperationalEvents {
     /// Creates the service. It sends at most one event of a kind about a hook in each `interval`.
     #[must_use]
@@ -95,19 +52,8 @@ impl OperationalEvents {
     pub async fn run(mut self, mut notices: NoticeReceiver) {
         while let Some(notice) = notices.recv().await {
             if let Some(event) = self.event_of(notice.tenant, notice.hook, notice.kind) {
-                self.send(event, notice.hook).await;
-            }
-        }
-    }
-
-    async fn send(&self, event: IncomingEvent, about: Option<HookId>) {
-        let (tenant, event_type) = (event.tenant, event.event_type.clone());
-        match self.ingest.accept_operational(event, about).await {
-            // Another node has told of it in this interval, or the tenant gets nothing.
-            Ok(()) | Err(IngestError::Conflict { .. } | IngestError::NotAdmitted(_)) => {}
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(%tenant, %event_type, error, "cannot store an operational event");
+                // An error is logged; the next notice may do better.
+                let _ = event::store(&self.ingest, event, notice.hook).await;
             }
         }
     }
@@ -137,18 +83,7 @@ impl OperationalEvents {
         data.hook = hook.map(|hook| hook.to_string());
         let number = u128::from(now.0.unsigned_abs()) / self.interval.as_millis().max(1);
         let about = hook.map_or_else(|| tenant.to_string(), |hook| hook.to_string());
-        let event_type: EventType = name.parse().ok()?;
-        Some(IncomingEvent {
-            tenant,
-            id: Some(EventId::from_path(&format!("{}:{about}:{number}", key.2))),
-            idempotency_key: None,
-            event_type,
-            occurred_at: None,
-            project: None,
-            ordering_key: None,
-            trace: None,
-            data: serde_json::to_string(&data).ok()?.into(),
-        })
+        event::event(tenant, name, &format!("{}:{about}:{number}", key.2), &data)
     }
 }
 

@@ -243,7 +243,7 @@ impl TenantDeleter {
     async fn is_at_rest(&mut self, deletion: &TenantDeletion) -> Result<bool, StorageError> {
         let TenantService { sources, dispatcher, storage, .. } = &self.service;
         let (tenant, now) = (deletion.tenant, sources.now());
-        let is_alone = dispatcher.membership().with_members(|members| members.view().members().len() <= 1);
+        let is_alone = dispatcher.membership().node_count() == 1;
         let requests_end = if is_alone { OWN_REQUESTS_END_WITHIN } else { REQUESTS_END_WITHIN };
         if deletion.requested_at.plus(requests_end) > now || dispatcher.has_in_memory(tenant) {
             return Ok(false);

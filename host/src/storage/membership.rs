@@ -89,6 +89,12 @@ impl Membership {
         if self.is_shared { self.members.borrow().share(limit, hook) } else { limit }
     }
 
+    /// How many nodes there are, at least one.
+    #[must_use]
+    pub fn node_count(&self) -> usize {
+        self.members.borrow().view().members().len().max(1)
+    }
+
     /// What `ask` says of the nodes.
     pub fn with_members<T>(&self, ask: impl FnOnce(&Members) -> T) -> T {
         ask(&self.members.borrow())

@@ -1,8 +1,8 @@
 //! The life of tenants on several nodes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use hookwright_tests::{Client, Receiver, Response, Server, TIMEOUT};
+use hookwright_tests::{Client, Receiver, Response, Server, TIMEOUT, from_now};
 use serde_json::{Value, json};
 
 use crate::{BINARY, hook};
@@ -71,4 +71,25 @@ async fn what_is_changed_through_one_node_holds_on_all_and_another_node_ends_a_d
     let shown =
         of_second[1].get(&format!("/events/{}/deliveries", kept["id"].as_str().unwrap())).await.expect(200);
     assert_eq!(shown["data"][0]["state"], "succeeded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_one_node_has_told_of_is_not_told_again_by_another() {
+    let server = Server::start(BINARY).await;
+    let client = server.tenant("acme").await;
+    let monitor = Receiver::start().await;
+    hook(&client, &monitor, json!({"types": ["hookwright.key.expiring"]})).await;
+    let key_named = async |name: &str| {
+        let end = from_now(Duration::from_secs(36_000));
+        client.post("/keys", json!({"name": name, "expires_at": end.to_string()})).await.expect(201);
+        server.execute("UPDATE api_keys SET created_at = created_at - 2592000000").await;
+    };
+    // Each node looks when it starts. It looks at older keys first.
+    let mut nodes = Vec::new();
+    for name in ["first", "second", "third"] {
+        key_named(name).await;
+        nodes.push(server.another_node().await);
+        assert_eq!(monitor.next().await.json()["name"], name);
+    }
+    assert_eq!(monitor.so_far().len(), 0);
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use crate::domain::{HookId, TenantId, UnixMillis};
+use super::super::notices::{Notice, Notices};
+use crate::directory::NearQuota;
+use crate::domain::{HookId, Limit, TenantId, UnixMillis};
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -21,6 +23,7 @@ pub struct Fuel {
     nodes: AtomicUsize,
     used: Mutex<FxHashMap<TenantId, InMinute>>,
     holds: FuelHolds,
+    notices: Notices,
 }
 
 /// What was used in a minute since the Unix epoch.
@@ -30,17 +33,18 @@ struct InMinute {
     fuel: u64,
 }
 
-impl Default for Fuel {
-    fn default() -> Self {
-        Self { nodes: AtomicUsize::new(1), used: Mutex::default(), holds: FuelHolds::default() }
-    }
-}
-
 fn minute_of(now: UnixMillis) -> i64 {
     now.0.div_euclid(MINUTE_MS)
 }
 
 impl Fuel {
+    /// Tells tenants through `notices` that little is left.
+    #[must_use]
+    pub fn new(notices: Notices) -> Self {
+        let nodes = AtomicUsize::new(1);
+        Self { nodes, used: Mutex::default(), holds: FuelHolds::default(), notices }
+    }
+
     /// So many nodes share the limits.
     pub fn set_nodes(&self, nodes: usize) {
         self.nodes.store(nodes.max(1), Relaxed);
@@ -52,14 +56,29 @@ impl Fuel {
         (self.used_by(tenant, now) >= share).then(|| UnixMillis((minute_of(now) + 1) * MINUTE_MS))
     }
 
-    /// The plugins of `tenant` have used this much.
-    pub fn add(&self, tenant: TenantId, fuel: u64, now: UnixMillis) {
+    /// The plugins of `tenant`, which has this `limit`, have used this much. Tells the tenant when nine tenths are used: all
+    /// nodes are taken to use as much as this one.
+    pub fn add(&self, tenant: TenantId, fuel: u64, limit: u64, now: UnixMillis) {
+        let (before, after) = self.count(tenant, fuel, now);
+        let nodes = self.nodes.load(Relaxed) as u64;
+        let near = |used: u64| NearQuota::of(Limit::FuelPerMinute, used.saturating_mul(nodes), limit);
+        if near(before).is_none()
+            && let Some(near) = near(after)
+        {
+            self.notices.send(Notice::of_quota(tenant, near));
+        }
+    }
+
+    /// What `tenant` has used in this minute, before and after.
+    fn count(&self, tenant: TenantId, fuel: u64, now: UnixMillis) -> (u64, u64) {
         let mut all = self.used();
         let used = all.entry(tenant).or_default();
         if used.minute != minute_of(now) {
             *used = InMinute { minute: minute_of(now), fuel: 0 };
         }
-        used.fuel = used.fuel.saturating_add(fuel);
+        let before = used.fuel;
+        used.fuel = before.saturating_add(fuel);
+        (before, used.fuel)
     }
 
     /// What the plugins of `tenant` have used in this minute on this node, as far as it is counted.
@@ -137,19 +156,37 @@ impl FuelHolds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::NoticeKind;
 
     #[test]
     fn a_minutes_fuel_is_shared_by_nodes_and_is_there_again_in_the_next() {
-        let (fuel, tenant) = (Fuel::default(), TenantId(1));
+        let (fuel, tenant) = (Fuel::new(Notices::channel().0), TenantId(1));
         let (now, next) = (UnixMillis(59_999), UnixMillis(60_000));
         assert_eq!(fuel.spent_until(tenant, 100, now), None);
-        fuel.add(tenant, 60, now);
+        fuel.add(tenant, 60, 100, now);
         assert_eq!(fuel.spent_until(tenant, 100, now), None);
         assert_eq!(fuel.spent_until(TenantId(2), 100, now), None);
         fuel.set_nodes(2);
         assert_eq!(fuel.spent_until(tenant, 100, now), Some(next));
         assert_eq!(fuel.used_by(tenant, now), 60);
         assert_eq!((fuel.used_by(tenant, next), fuel.spent_until(tenant, 100, next)), (0, None));
+    }
+
+    #[tokio::test]
+    async fn a_tenant_is_told_once_in_a_minute_that_nine_tenths_are_used() {
+        let (notices, mut told) = Notices::channel();
+        let (fuel, tenant) = (Fuel::new(notices), TenantId(1));
+        fuel.set_nodes(2);
+        // A node's share of the limit is 100.
+        for (used, at_ms) in [(89, 0), (1, 1), (50, 2), (89, 60_000), (20, 60_001)] {
+            fuel.add(tenant, used, 200, UnixMillis(at_ms));
+        }
+        drop(fuel);
+        let mut numbers = Vec::new();
+        while let Some(Notice { kind: NoticeKind::QuotaNear { used, limit, .. }, .. }) = told.recv().await {
+            numbers.push((used, limit));
+        }
+        assert_eq!(numbers, [(180, 200), (218, 200)]);
     }
 
     #[test]

@@ -81,6 +81,7 @@ impl HookHealthMonitor {
     pub fn new(rules: HealthRules, notices: Notices, storage: Option<HealthStorage>) -> Arc<Self> {
         Arc::new(Self {
             rules: RwLock::new(rules),
+            fuel: Fuel::new(notices.clone()),
             notices,
             records: Mutex::default(),
             tracked: AtomicUsize::new(0),
@@ -89,7 +90,6 @@ impl HookHealthMonitor {
             read_at: AtomicI64::new(0),
             syncs: AtomicU32::new(0),
             changed: Notify::new(),
-            fuel: Fuel::default(),
         })
     }
 

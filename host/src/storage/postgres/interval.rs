@@ -12,7 +12,7 @@ const MAX: Duration = Duration::from_millis(10);
 /// The shortest time between the beginnings of two transactions of one kind, so that all nodes together make about as many
 /// as one alone would.
 pub fn between_transactions(membership: &Membership) -> Duration {
-    among(membership.with_members(|members| members.view().members().len()))
+    among(membership.node_count())
 }
 
 fn among(nodes: usize) -> Duration {

@@ -1,10 +1,12 @@
 //! What the engine tells a tenant about its hooks.
 
-use hookwright_tests::{Receiver, Reply, Server};
+use std::time::Duration;
+
+use hookwright_tests::{Client, Receiver, Reply, Server, from_now};
 use serde_json::{Value, json};
 
 use crate::start::hook_when;
-use crate::{BINARY, hook};
+use crate::{BINARY, engine, hook};
 
 /// Each kind once, so that a test can count them.
 const SETTINGS: [(&str, &str); 1] = [("HOOKWRIGHT_OPERATIONAL_EVENT_INTERVAL_MS", "86400000")];
@@ -109,4 +111,78 @@ async fn a_tenant_is_told_of_a_plugin_that_fails_and_of_a_quota_that_is_nearly_u
         (&json!(faulty), &json!("javascript"), &json!(0))
     );
     assert!(told["kind"].is_string() && told["reason"].is_string(), "{told}");
+}
+
+/// Creates a key that expires after some hours.
+async fn key_for(client: &Client, name: &str, hours: u64) -> Value {
+    let end = from_now(Duration::from_secs(hours * 3_600));
+    let key = json!({"name": name, "expires_at": end.to_string()});
+    client.post("/keys", key).await.expect(201)
+}
+
+/// As if all keys had been made a month ago.
+const AGE_KEYS: &str = "UPDATE api_keys SET created_at = created_at - 2592000000";
+
+#[tokio::test]
+async fn a_tenant_is_told_once_of_each_key_that_expires_soon() {
+    let (mut server, client) = engine().await;
+    let monitor = Receiver::start().await;
+    hook(&client, &monitor, json!({"types": ["hookwright.key.expiring"]})).await;
+    let mut expected = Vec::new();
+    for (name, hours, told) in [("days", 72, true), ("hours", 12, true), ("weeks", 400, false)] {
+        let key = key_for(&client, name, hours).await;
+        expected.extend(told.then_some(key));
+    }
+    server.terminate().await;
+    server.execute(AGE_KEYS).await;
+    let mut server = server.restart().await;
+    let client = client.at(server.base());
+    let mut told = [monitor.next().await.json(), monitor.next().await.json()];
+    told.sort_by_key(|one| one["name"].to_string());
+    for (told, key) in told.iter().zip(&expected) {
+        let of_key = |member: &str| key[member].clone();
+        let data = json!({"key": of_key("id"), "name": of_key("name"), "prefix": of_key("prefix"),
+            "expires_at": of_key("expires_at"), "suppressed": 0});
+        assert_eq!(*told, data);
+    }
+    // Keys are looked at in the order of their ids: after this one, the others would have been told again.
+    key_for(&client, "last", 24).await;
+    server.terminate().await;
+    server.execute(AGE_KEYS).await;
+    let _server = server.restart().await;
+    assert_eq!(monitor.next().await.json()["name"], "last");
+    assert_eq!(monitor.so_far().len(), 0);
+}
+
+#[tokio::test]
+async fn a_tenant_is_told_that_its_rate_its_storage_or_its_fuel_is_nearly_used_up() {
+    let server = Server::start_with(BINARY, &SETTINGS).await;
+    let client = server.tenant("acme").await;
+    let monitor = Receiver::start().await;
+    hook(&client, &monitor, json!({"types": ["hookwright.quota.near"]})).await;
+    let limits = json!({"events_per_s": 1, "storage_bytes": 10_000, "fuel_per_min": 1_000_000});
+    server.operator().patch("/tenants/acme", json!({"limits": limits})).await.expect(200);
+    let script = json!([{"plugin": "javascript", "settings": {"script": "return {};"}}]);
+    hook(&client, &monitor, json!({"types": ["t"], "pipeline": script})).await;
+    let line = json!({"type": "t", "data": "x".repeat(1_000)}).to_string();
+    let lines = vec![line; 9].join("\n");
+    let headers = [("content-type", "application/x-ndjson")];
+    client.send("POST", "/api/v3/events/batch", lines, &headers).await.expect(202);
+    let mut told = std::collections::BTreeMap::new();
+    while told.len() < 3 {
+        let arrival = monitor.next().await;
+        let body = arrival.json();
+        if let Some(quota) = body["quota"].as_str() {
+            assert!(told.insert(quota.to_owned(), body.clone()).is_none(), "told twice: {body}");
+        }
+    }
+    for (quota, limit) in [
+        ("max_events_per_second_per_tenant", 1),
+        ("max_storage_bytes_per_tenant", 10_000),
+        ("max_plugin_fuel_per_minute_per_tenant", 1_000_000),
+    ] {
+        let near = &told[quota];
+        assert_eq!(near["limit"], limit);
+        assert!(near["used"].as_u64().unwrap() * 10 >= limit * 9, "{near}");
+    }
 }

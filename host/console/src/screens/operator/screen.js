@@ -1,0 +1,5 @@
+import { html } from "../../lib/html.js";
+
+export default function Screen() {
+  return html`<div class="page"><header class="page-head"><h1>Operator</h1></header></div>`;
+}

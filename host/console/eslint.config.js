@@ -30,7 +30,7 @@ export default [
         { property: "innerHTML", message: "Values of tenants are text, never markup." },
         { property: "dangerouslySetInnerHTML", message: "Values of tenants are text, never markup." }],
       "max-lines": ["error", 400],
-      "no-unused-vars": ["error", { argsIgnorePattern: "^_" }],
+      "no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
       "no-var": "error",
       "prefer-const": "error",
     },

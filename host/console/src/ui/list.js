@@ -137,7 +137,7 @@ export function List({ pages, columns, row, open, current, label, empty, onTop, 
         ${items.slice(first, last).map((item, index) => {
           const id = pages.idOf(item);
           const classes = [id === current && "current", fresh?.has(id) && "fresh"].filter(Boolean).join(" ");
-          return html`<tr key=${id} class=${classes} aria-rowindex=${first + index + 2} data-index=${first + index} data-open=${open(item)}>${row(item)}</tr>`;
+          return html`<tr key=${id} class=${classes} aria-rowindex=${first + index + 2} data-index=${first + index} data-id=${id} data-open=${open(item)}>${row(item)}</tr>`;
         })}
         ${spacer(items.length - last)}
       </tbody>

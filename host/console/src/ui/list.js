@@ -33,6 +33,11 @@ export class Pages {
     this.aborter.abort();
   }
 
+  /** @param {Record<string, any>} query @returns {Promise<{data: T[], next: string | null}>} */
+  get(query) {
+    return api.get(this.path, { query, signal: this.aborter.signal });
+  }
+
   /** Loads the next page, unless one is on its way. */
   async more() {
     if (this.isLoading || this.isComplete) return;
@@ -42,7 +47,7 @@ export class Pages {
       // A page may be empty and still not be the last one: then the search goes on, for a while.
       for (let round = 0; round < 20; round += 1) {
         const query = { ...this.query, limit: PAGE, cursor: this.next ?? undefined };
-        const page = await api.get(this.path, { query, signal: this.aborter.signal });
+        const page = await this.get(query);
         this.next = page.next;
         this.add(page.data);
         if (page.data.length > 0 || page.next === null) break;
@@ -66,7 +71,7 @@ export class Pages {
   /** Loads the first page again and keeps what follows it. */
   async refresh() {
     try {
-      const page = await api.get(this.path, { query: { ...this.query, limit: PAGE }, signal: this.aborter.signal });
+      const page = await this.get({ ...this.query, limit: PAGE });
       const fresh = new Set(page.data.map(this.idOf));
       const former = this.items.peek();
       const overlaps = former.some((item) => fresh.has(this.idOf(item)));
@@ -76,6 +81,20 @@ export class Pages {
     } catch (error) {
       if (!isAborted(error)) this.error = error;
     }
+  }
+}
+
+/**
+ * Items that are all there.
+ * @template {Record<string, any>} T
+ * @extends {Pages<T>}
+ */
+export class Fixed extends Pages {
+  /** @param {(item: T) => string} idOf */
+  constructor(idOf) {
+    super("", {}, idOf);
+    this.next = /** @type {string | null | undefined} */ (null);
+    this.state.value = "ready";
   }
 }
 

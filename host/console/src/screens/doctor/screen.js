@@ -3,7 +3,6 @@ import { html, useEffect, useState } from "../../lib/html.js";
 import { diagnose } from "../../lib/signature.js";
 import { Button, Notice } from "../../ui/basics.js";
 import { Field } from "../../ui/forms.js";
-import { Icon } from "../../ui/icons.js";
 import { Words } from "../../ui/words.js";
 
 /** An example that the button fills in; its secret is no hook's. */
@@ -46,7 +45,7 @@ export default function Doctor() {
         <h2>Diagnosis</h2>
         ${findings.length === 0 && html`<p class="muted">${headers.trim() === "" ? "Begin with the headers." : "Now the secret."}</p>`}
         ${findings.map((finding, index) => html`<div key=${index} class=${`why ${finding.tone}`}><h2>${finding.title}</h2><p><${Words} text=${finding.text} /></p></div>`)}
-        ${findings.length > 0 && findings[0].tone !== "good" && html`<${Notice}><${Icon} name="help" /> Libraries and examples in several languages are in the guide on <a href="https://www.standardwebhooks.com" target="_blank" rel="noopener noreferrer">receiving webhooks</a>.</${Notice}>`}
+        ${findings.length > 0 && findings[0].tone !== "good" && html`<${Notice}>Libraries and examples in several languages are in the guide on <a href="https://www.standardwebhooks.com" target="_blank" rel="noopener noreferrer">receiving webhooks</a>.</${Notice}>`}
       </section>
     </div></div>`;
 }

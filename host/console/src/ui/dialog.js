@@ -1,5 +1,5 @@
 // Dialogs: native, so the browser traps the focus, closes on Esc and gives the focus back.
-import { html, signal, useEffect, useId, useRef, useState } from "../lib/html.js";
+import { html, signal, useId, useLayoutEffect, useRef, useState } from "../lib/html.js";
 import { Button } from "./basics.js";
 
 /** @typedef {import("preact").ComponentChildren} Children */
@@ -8,7 +8,7 @@ import { Button } from "./basics.js";
 export function Dialog({ title, children, onClose, wide = false }) {
   const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = ref.current;
     if (dialog && !dialog.open) dialog.showModal();
     return () => dialog?.close();

@@ -146,7 +146,7 @@ export function List({ pages, columns, row, open, current, label, empty, onTop, 
     if (element) setView({ top: element.scrollTop, height: element.clientHeight });
   };
   const spacer = (/** @type {number} */ rows) =>
-    rows > 0 && html`<tr class="spacer" aria-hidden="true"><td colspan=${columns.length} style=${{ height: `${rows * height}px` }}></td></tr>`;
+    rows > 0 && html`<tr class="spacer" aria-hidden="true"><td style=${{ height: `${rows * height}px` }}></td></tr>`;
 
   return html`<div class="list" ref=${box} onScroll=${scrolled} data-list="" tabindex="-1">
     <table aria-label=${label} aria-rowcount=${pages.isComplete ? items.length + 1 : -1}>

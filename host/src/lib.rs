@@ -17,6 +17,7 @@ pub mod directory;
 pub mod domain;
 pub mod ingest;
 mod log_limiter;
+pub mod metrics;
 mod open_files;
 pub mod presence;
 pub mod private_file;

@@ -365,6 +365,7 @@ impl Drop for Recalled {
 }
 
 mod at_rest;
+mod figures;
 mod flows;
 mod several;
 mod timer;

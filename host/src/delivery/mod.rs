@@ -40,6 +40,7 @@ mod notices;
 pub mod oauth;
 mod outgoing;
 mod pipelines;
+mod plugin_figures;
 mod preflight;
 mod recorder;
 mod request;
@@ -55,7 +56,7 @@ pub mod worker;
 mod workers;
 
 pub use dispatcher::{AttemptPermit, Dispatcher, Recalled, StartAttempt};
-pub use fair_queue::{NotRecalled, Observation};
+pub use fair_queue::{NotRecalled, Observation, QueueFigures, Waiting};
 pub use hook_health::{Fuel, HealthRules, HealthStorage, HookHealthMonitor};
 pub use hook_stats::HookStats;
 pub use limits::DispatcherLimits;

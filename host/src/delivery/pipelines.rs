@@ -5,7 +5,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::hook_health::HookHealthMonitor;
-use super::{batch_request, request};
+use super::{batch_request, plugin_figures, request};
 use crate::directory::Directory;
 use crate::domain::attempt::ResolvedPlugin;
 use crate::domain::{
@@ -80,6 +80,7 @@ impl Pipelines {
         preflight: Option<String>,
     ) -> Result<PipelineRun, NotRun> {
         let run = self.run_steps(Source::Hook(hook.id), hook, pipeline, event, trigger, preflight);
+        let run = async { run.await.inspect(|run| plugin_figures::count(&run.steps)) };
         if pipeline.is_empty() || trigger == Trigger::Test {
             return Ok(run.await?);
         }
@@ -137,6 +138,7 @@ impl Pipelines {
         joined: Request,
     ) -> Result<PipelineRun, NotRun> {
         let run = self.write_together(Source::Hook(hook.id), hook, events, joined);
+        let run = async { run.await.inspect(|run| plugin_figures::count(&run.steps)) };
         self.meter_run(hook.tenant, run).await
     }
 

@@ -32,6 +32,11 @@ impl Directory {
         index.tenants.get(&tenant).map_or_else(Vec::new, |hooks| hooks.all.values().cloned().collect())
     }
 
+    /// The hooks of all tenants.
+    pub fn all_hooks(&self) -> Vec<Arc<Hook>> {
+        read(&self.hooks).hooks.values().cloned().collect()
+    }
+
     /// How many hooks of all tenants are `wanted`.
     pub fn count_hooks(&self, wanted: impl Fn(&Hook) -> bool) -> usize {
         read(&self.hooks).hooks.values().filter(|hook| wanted(hook)).count()

@@ -47,6 +47,7 @@ struct Waiting {
     tenant: TenantId,
     digest: Digest,
     priority: Priority,
+    since: Instant,
     grant: oneshot::Sender<Permit>,
 }
 
@@ -92,7 +93,8 @@ impl FairSemaphore {
             state.waiting.retain(|waiting| !waiting.grant.is_closed());
             let arrival = state.arrivals;
             state.arrivals += 1;
-            state.waiting.push(Waiting { arrival, tenant, digest, priority, grant });
+            let since = (self.0.now)();
+            state.waiting.push(Waiting { arrival, tenant, digest, priority, since, grant });
         }
         self.grant_free();
         match granted.await {
@@ -100,6 +102,14 @@ impl FairSemaphore {
             // The sender is dropped only after it has sent, or with the semaphore, which `self` keeps alive.
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// How many requests and deliveries wait, and since when the first of them does.
+    pub(super) fn waiting(&self) -> (usize, Option<Instant>) {
+        let state = self.lock();
+        let is_wanted = |it: &&Waiting| it.priority == Priority::Foreground && !it.grant.is_closed();
+        let waiting = state.waiting.iter().filter(is_wanted);
+        (waiting.clone().count(), waiting.map(|it| it.since).min())
     }
 
     /// Grants permits while there are free ones.

@@ -266,7 +266,7 @@ pub fn create_empty(dir: &Path, what: &'static str) -> Result<bool, BackupError>
 /// # Errors
 /// [`BackupError::NoRoom`].
 pub fn check_room(dir: &Path, needed: u64) -> Result<(), BackupError> {
-    match sqlite::space(dir) {
+    match sqlite::disk_space(dir) {
         Some(space) if space.free < needed => {
             Err(BackupError::NoRoom { dir: dir.to_owned(), free: space.free, needed })
         }

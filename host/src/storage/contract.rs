@@ -13,6 +13,7 @@ use super::delivery_query::{DeliveryQuery, Listed};
 use super::directory::{Changes, Revision};
 use super::error::StorageError;
 use super::event_search::{DeliveryCounts, EventQuery, ListedEvents, Redelivered};
+use super::figures::FigureStore;
 use super::hook_states::HookStateStore;
 use super::hook_stats::HookStatsStore;
 use super::jobs::JobStore;
@@ -102,6 +103,8 @@ pub struct Storage {
     pub keys: Arc<dyn KeyStore>,
     /// The audit log.
     pub audit: Arc<dyn AuditStore>,
+    /// Figures for monitoring.
+    pub figures: Arc<dyn FigureStore>,
 }
 
 impl Storage {
@@ -127,6 +130,7 @@ impl Storage {
             + RetentionStore
             + KeyStore
             + AuditStore
+            + FigureStore
             + 'static,
     {
         Self {
@@ -148,6 +152,7 @@ impl Storage {
             retention: Arc::clone(stores) as _,
             keys: Arc::clone(stores) as _,
             audit: Arc::clone(stores) as _,
+            figures: Arc::clone(stores) as _,
         }
     }
 }

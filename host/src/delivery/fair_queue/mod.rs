@@ -11,6 +11,7 @@ mod aside;
 mod at_rest;
 mod backlog;
 mod capacity;
+mod figures;
 mod forgetting;
 mod gathering;
 mod health;
@@ -27,6 +28,7 @@ mod urgent;
 mod withdrawal;
 
 pub(super) use self::capacity::ClaimCapacity;
+pub use self::figures::{QueueFigures, Waiting};
 pub use self::health::Observation;
 pub(super) use self::next::{AttemptKey, Next, Started};
 pub(super) use self::queue::FairQueue;

@@ -59,7 +59,6 @@ impl ConcurrencyShares {
     }
 
     /// Requests in flight.
-    #[cfg(test)]
     pub(super) fn taken(&self) -> usize {
         self.taken[0]
     }

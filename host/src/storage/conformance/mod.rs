@@ -9,6 +9,7 @@ pub mod audit;
 pub mod changing;
 pub mod claiming;
 pub mod directory;
+pub mod figures;
 pub mod hook_states;
 pub mod jobs;
 pub mod kept_bodies;
@@ -97,6 +98,7 @@ macro_rules! storage_conformance {
                 a_lease_that_ends_keeps_the_order, the_order_is_that_of_acceptance,
                 recovered_events_join_the_end_of_their_group, order_holds_whatever_happens
             ],
+            figures: [unfinished_deliveries_and_sizes_are_reported],
             statistics: [counts_of_attempts_add_up],
             notes: [leases_that_end_without_a_record_are_noted, a_replay_gives_its_pipeline_to_its_deliveries, a_pipeline_is_kept_until_its_deliveries_are_final],
             tenants: [a_deleted_tenant_leaves_nothing_and_others_stay, the_usage_of_tenants_adds_up],

@@ -27,6 +27,7 @@ mod engine_state;
 mod errors;
 mod event_search;
 mod events;
+mod figures;
 mod heartbeat;
 mod hook_states;
 mod hook_stats;

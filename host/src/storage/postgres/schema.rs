@@ -36,6 +36,11 @@ pub async fn migrate(connection: &mut PgConnection) -> Result<(), StorageError> 
     Ok(())
 }
 
+/// The newest migration of this engine.
+pub fn newest() -> i64 {
+    migrator().iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
 fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!("migrations/postgres");
     migrator.set_locking(false).set_ignore_missing(true);

@@ -49,6 +49,11 @@ impl WriteHealth {
         }
     }
 
+    /// The data directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// After a commit.
     pub fn committed(&self) {
         if self.failing.load(Ordering::Relaxed) {
@@ -139,14 +144,15 @@ impl WriteHealth {
 
 /// Of a volume, in bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::storage) struct Space {
+pub struct Space {
     /// What may still be written.
-    pub(in crate::storage) free: u64,
-    size: u64,
+    pub free: u64,
+    /// All of it.
+    pub size: u64,
 }
 
 /// The space of the volume with `dir`, if it is known.
-pub(in crate::storage) fn space(dir: &Path) -> Option<Space> {
+pub fn space(dir: &Path) -> Option<Space> {
     let about = rustix::fs::statvfs(dir).ok()?;
     space_of(about.f_blocks, about.f_bavail, about.f_frsize)
 }

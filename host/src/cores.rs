@@ -16,8 +16,11 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
+use crate::metrics::stalls;
+
 /// Shorter than nearly all timeouts of connections and requests, and long enough to cost nothing.
-const TIMER_INTERVAL: Duration = Duration::from_millis(500);
+const TIMER_INTERVAL: Duration = Duration::from_millis(100);
 
 thread_local! {
     static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
@@ -40,8 +43,9 @@ impl Cores {
             let (handle, stop) = (runtime.handle().clone(), stop.clone());
             thread::Builder::new().name(format!("core-{number}")).spawn(move || {
                 NUMBER.set(Some(number));
-                runtime.spawn(keep_timer());
+                runtime.spawn(keep_timer(number));
                 runtime.block_on(stop.cancelled());
+                stalls::ended(number);
             })?;
             Ok(handle)
         };
@@ -92,9 +96,13 @@ pub fn here() -> Option<usize> {
 }
 
 /// Keeps a timer set. Without one, setting another timer would cost a system call, which wakes a runtime for any timer that
-/// ends before those that it knew when it went to sleep.
-async fn keep_timer() {
+/// ends before those that it knew when it went to sleep. The timer also shows for how long the thread was blocked.
+async fn keep_timer(core: usize) {
+    let interval_ms = i64::try_from(TIMER_INTERVAL.as_millis()).unwrap_or(i64::MAX);
     loop {
+        let expected = clock::since_boot_ms() + interval_ms;
+        stalls::expect(core, expected);
         tokio::time::sleep(TIMER_INTERVAL).await;
+        stalls::timer_ran(expected, clock::since_boot_ms());
     }
 }

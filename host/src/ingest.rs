@@ -9,6 +9,7 @@ mod digest;
 mod handover;
 mod incoming;
 mod rates;
+mod refusal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,7 @@ use std::time::Duration;
 use crate::delivery::{Dispatcher, Notices, Work};
 use crate::directory::Directory;
 use crate::domain::{DeliveryId, Event, EventId, EventKey, EventType, Hook, HookId, TenantId, Trigger};
+use crate::metrics::events::{self, EventSource};
 use crate::sources::Sources;
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, Storage, StorageError};
 use crate::tenant_limiter::{TenantLimiter, TenantPermit};
@@ -101,6 +103,7 @@ pub struct Ingest {
 pub struct Prepared {
     acceptances: Vec<Acceptance>,
     handover: Handover,
+    source: EventSource,
 }
 
 impl Ingest {
@@ -137,15 +140,25 @@ impl Ingest {
     ///
     /// # Errors
     /// Fails if an event conflicts with another, if there are too many deliveries, or if storage fails. Then nothing is stored.
-    pub async fn accept(&self, events: Vec<IncomingEvent>) -> Result<Vec<Receipt>, IngestError> {
-        self.store(self.prepare(events)?).await
+    pub async fn accept(
+        &self,
+        events: Vec<IncomingEvent>,
+        source: EventSource,
+    ) -> Result<Vec<Receipt>, IngestError> {
+        self.store(self.prepare(events, source)?).await
     }
 
     /// The first half of [`Self::accept`], which does not wait. For many events, run it off the I/O threads.
     ///
     /// # Errors
     /// Fails if the tenant may not publish them, or there are too many deliveries.
-    pub fn prepare(&self, events: Vec<IncomingEvent>) -> Result<Prepared, IngestError> {
+    pub fn prepare(&self, events: Vec<IncomingEvent>, source: EventSource) -> Result<Prepared, IngestError> {
+        let count = events.len();
+        let prepared = self.match_all(events, source);
+        prepared.inspect_err(|error| refusal::note(error, count))
+    }
+
+    fn match_all(&self, events: Vec<IncomingEvent>, source: EventSource) -> Result<Prepared, IngestError> {
         // All events of a call belong to one tenant.
         if let Some(first) = events.first() {
             self.admission.admit(first.tenant, events.len())?;
@@ -160,7 +173,7 @@ impl Ingest {
             }
             hooks.push(matching);
         }
-        let mut prepared = self.empty(events.len());
+        let mut prepared = self.empty(events.len(), source);
         for (event, hooks) in events.into_iter().zip(hooks) {
             self.prepare_one(event, &hooks, Trigger::Event, &mut prepared);
         }
@@ -189,7 +202,7 @@ impl Ingest {
             trace: None,
             data,
         };
-        let mut prepared = self.empty(1);
+        let mut prepared = self.empty(1, EventSource::Test);
         self.prepare_one(event, std::slice::from_ref(hook), Trigger::Test, &mut prepared);
         let Acceptance { event, deliveries, .. } = &prepared.acceptances[0];
         if deliveries[0].lease_until.is_none() && !self.sends(hook) {
@@ -222,15 +235,15 @@ impl Ingest {
                 && hook.wants_project(event.project)
                 && hook.subscription.names_operational(&event.event_type)
         });
-        let mut prepared = self.empty(1);
+        let mut prepared = self.empty(1, EventSource::Engine);
         self.prepare_one(event, &hooks, Trigger::Event, &mut prepared);
         self.store(prepared).await.map(drop)
     }
 
-    fn empty(&self, events: usize) -> Prepared {
+    fn empty(&self, events: usize, source: EventSource) -> Prepared {
         let reserved = Vec::with_capacity(events);
         let handover = Handover { dispatcher: Arc::clone(&self.dispatcher), reserved };
-        Prepared { acceptances: Vec::with_capacity(events), handover }
+        Prepared { acceptances: Vec::with_capacity(events), handover, source }
     }
 
     fn prepare_one(
@@ -288,7 +301,13 @@ impl Ingest {
     /// # Errors
     /// Fails if an event conflicts with another, or if storage fails. Then nothing is stored.
     pub async fn store(&self, prepared: Prepared) -> Result<Vec<Receipt>, IngestError> {
-        let Prepared { acceptances, mut handover } = prepared;
+        let count = prepared.acceptances.len();
+        let stored = self.commit(prepared).await;
+        stored.inspect_err(|error| refusal::note(error, count))
+    }
+
+    async fn commit(&self, prepared: Prepared) -> Result<Vec<Receipt>, IngestError> {
+        let Prepared { acceptances, mut handover, source } = prepared;
         let first_receipts: Vec<_> = acceptances
             .iter()
             .map(|acceptance| Receipt {
@@ -322,11 +341,13 @@ impl Ingest {
             match outcome {
                 Accepted::Stored => {
                     self.accepted.fetch_add(1, Ordering::Relaxed);
+                    events::ACCEPTED.of(source).increment();
                     handover.deliver(index);
                     on_disk[index].iter().for_each(|hook| self.note_on_disk(*hook, events[index].tenant));
                     receipts.push(first);
                 }
                 Accepted::Duplicate { key, id, deliveries } => {
+                    events::DUPLICATES.increment();
                     receipts.push(Receipt { id, key, deliveries, duplicate: true });
                 }
                 Accepted::Conflict(_) => {}

@@ -5,6 +5,9 @@ use axum::routing::get;
 
 use super::SharedApiState;
 
+/// Their paths, and that of the metrics.
+pub(super) const PATHS: [&str; 2] = ["/livez", "/metrics"];
+
 /// The routes.
 pub(super) fn routes() -> Router<SharedApiState> {
     Router::new().route("/livez", get(live))

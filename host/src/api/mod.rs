@@ -36,6 +36,8 @@ pub use state::{ApiState, SharedApiState};
 
 use problem::{Kind, Problem, shorten};
 
+use crate::metrics::http_server;
+
 /// The prefix of the paths of v3.
 const V3: &str = "/api/v3/";
 
@@ -59,13 +61,17 @@ pub enum AdminRoutes {
 /// The routers of all listeners.
 pub fn routers(state: ApiState, admin: AdminRoutes) -> Routers {
     let state = SharedApiState::new(state);
-    let (v3, _) = v3::routes().split_for_parts();
+    let (v3, document) = v3::routes().split_for_parts();
+    let others = admin::PATHS.map(str::to_owned).into_iter().chain(v1_project_web_hook::paths());
+    http_server::set_routes(
+        document.paths.paths.into_keys().chain(others).chain(v2_webitel::paths()).collect(),
+    );
     let monitoring = admin::routes();
     let admin = match admin {
         AdminRoutes::Monitoring => with_fallbacks(monitoring).with_state(state.clone()),
         AdminRoutes::MonitoringAndV3 => complete(monitoring.merge(v3.clone()), state.clone()),
     };
-    let api = v3.nest("/api/v1", v1_project_web_hook::routes()).merge(v2_webitel::routes());
+    let api = v3.nest(v1_project_web_hook::PREFIX, v1_project_web_hook::routes()).merge(v2_webitel::routes());
     Routers { api: complete(api, state), admin }
 }
 

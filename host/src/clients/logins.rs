@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::metrics::http_server;
+
 /// Failed logins that an address may have in a row before it is throttled.
 const BURST: u64 = 60;
 /// One more is allowed after each such interval.
@@ -54,6 +56,7 @@ impl Failures {
 impl FailedLogins {
     /// Counts a failed login from `address`. Returns whether it is throttled.
     pub(super) fn count(&self, address: IpAddr, now_ms: u64) -> bool {
+        http_server::FAILED_LOGINS.increment();
         let mut table = self.lock();
         let key = table.key(address);
         let is_first = !table.of_address.contains_key(&key);

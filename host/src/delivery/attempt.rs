@@ -8,6 +8,7 @@ use super::work::Work;
 use crate::clients::NoRoom;
 use crate::domain::kept_body::KeptBody;
 use crate::domain::{Hook, Outcome, RequestBody, SentRequest, StepReport, Trigger, UnixMillis};
+use crate::metrics::deliveries;
 use crate::sandbox::SandboxError;
 
 /// An attempt starts only if its lease lasts for its timeout and this much longer, during which its record may be retried.
@@ -50,6 +51,16 @@ impl MadeAttempt {
 pub(super) fn kept_body(hook: &Hook, body: &RequestBody, now: UnixMillis) -> Option<Box<KeptBody>> {
     let is_kept = !hook.options.retain_bodies.is_zero() && hook.preflight.is_empty();
     is_kept.then(|| Box::new(KeptBody::of(body, now.plus(hook.options.retain_bodies))))
+}
+
+/// Notes how long a delivery took until its first request was sent. `sending` is how long that took, `None` if there was none.
+pub(super) fn note_arrival(work: &Work, sending: Option<Duration>, ended_at: UnixMillis) {
+    if let Some(sending) = sending
+        && work.attempts == 0
+        && work.trigger == Trigger::Event
+    {
+        deliveries::arrived(work.event.key.created_at().until(ended_at.minus(sending)));
+    }
 }
 
 /// Why no attempt was made. The delivery is as before.

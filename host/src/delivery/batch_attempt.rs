@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use super::attempt::{MadeAttempt, NotMade, kept_body};
+use super::attempt::{MadeAttempt, NotMade, kept_body, note_arrival};
 use super::batch_parts::{BatchParts, Group, Part};
 use super::batch_pipeline::Together;
 use super::batch_request::{check_part, id_of, join, last_step, last_step_of_batch};
@@ -295,6 +295,7 @@ impl Worker {
             let Part { work, permit, steps, body } = part;
             let decision = decision_on(&work);
             let latency = sent.is_some().then_some(sending);
+            note_arrival(&work, latency, ended_at);
             self.stats.count((hook.tenant, hook.id), &outcome, latency, ended_at);
             self.tell(hook, &work, &outcome, decision);
             let kept = kept_body(hook, &body, ended_at);

@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use crate::clock::Clock;
 use crate::domain::hook_stats::{AttemptEnd, AttemptStats, HookHour, Hour};
 use crate::domain::{HookId, NodeNumber, Outcome, TenantId, UnixMillis};
+use crate::metrics::deliveries;
 use crate::storage::{HookStatsStore, StorageError};
 
 /// How often counts are stored.
@@ -51,6 +52,7 @@ impl HookStats {
         latency: Option<Duration>,
         now: UnixMillis,
     ) {
+        deliveries::attempt_ended(outcome);
         self.change((tenant, hook, Hour::of(now)), |stats| stats.add(AttemptEnd::of(outcome), latency));
     }
 

@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 
 use super::dispatcher::{AttemptPermit, Dispatcher};
 use crate::clock;
-use crate::domain::{HookId, TenantId};
+use crate::domain::{DeliveryState, HookId, TenantId};
+use crate::metrics;
 use crate::storage::{DeliveryStore, Record, RetryPolicy};
 
 /// How many records are written together at most.
@@ -79,8 +80,12 @@ async fn run(
         let left =
             records.iter().filter_map(|record| Some((record.leaves.as_ref()?.group.hook, record.tenant)));
         let advanced: FxHashSet<(HookId, TenantId)> = left.collect();
+        let finished = count_finished(&records);
         match deliveries.record(records, RETRIES).await {
             Ok(()) => {
+                for (state, count) in DeliveryState::ALL.into_iter().zip(finished) {
+                    metrics::deliveries::FINISHED.of(state).add(count);
+                }
                 if let Some(due_at) = next_due {
                     dispatcher.due_at(due_at);
                 }
@@ -97,6 +102,15 @@ async fn run(
         }
         drop(permits);
     }
+}
+
+/// How many of `records` end their deliveries, by state.
+fn count_finished(records: &[Record]) -> [u64; DeliveryState::ALL.len()] {
+    let mut counts = [0; DeliveryState::ALL.len()];
+    for record in records.iter().filter(|record| record.state.is_final()) {
+        counts[record.state as usize] += 1;
+    }
+    counts
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{MadeAttempt, NotMade, check_due, kept_body};
+use super::attempt::{MadeAttempt, NotMade, check_due, kept_body, note_arrival};
 use super::client::{DeliveryClient, OwnFailure};
 use super::decision::{Decision, decide};
 use super::dispatcher::AttemptPermit;
@@ -148,6 +148,7 @@ impl Worker {
         let (ended_at, jitter) = (self.sources.now(), self.sources.random.fraction());
         let decision = decide(&made.outcome, failures, &hook.retry, work.trigger, ended_at, jitter);
         let latency = made.sent.is_some().then_some(made.sending);
+        note_arrival(work, latency, ended_at);
         self.stats.count((hook.tenant, hook.id), &made.outcome, latency, ended_at);
         let failing = self.health.observe(hook, work, &made.outcome, ended_at);
         // Before the permit is told: hooks are changed one by one, and the tenant's limit bounds how many wait here.

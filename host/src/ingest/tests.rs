@@ -62,7 +62,7 @@ impl Setup {
 #[tokio::test]
 async fn an_accepted_event_is_on_disk_and_starts_at_once() {
     let setup = setup(testing::limits()).await;
-    let receipts = setup.ingest.accept(vec![event(None, "1")]).await.unwrap();
+    let receipts = setup.ingest.accept(vec![event(None, "1")], EventSource::V3).await.unwrap();
     let Receipt { id, key, deliveries, duplicate } = receipts[0].clone();
     assert_eq!((id, deliveries, duplicate), (EventId::of_key(key), 1, false), "the disabled hook has none");
     let stored = setup.stored().await;
@@ -73,14 +73,15 @@ async fn an_accepted_event_is_on_disk_and_starts_at_once() {
 #[tokio::test]
 async fn a_repeated_event_has_the_first_receipt_and_takes_no_room() {
     let setup = setup(DispatcherLimits { queued_per_hook: 2, ..testing::limits() }).await;
-    let first = setup.ingest.accept(vec![event(Some("a"), "1")]).await.unwrap().remove(0);
+    let first = setup.ingest.accept(vec![event(Some("a"), "1")], EventSource::V3).await.unwrap().remove(0);
     assert_eq!(setup.started().len(), 1);
     for _ in 0..3 {
-        let again = setup.ingest.accept(vec![event(Some("a"), "1")]).await.unwrap().remove(0);
+        let again =
+            setup.ingest.accept(vec![event(Some("a"), "1")], EventSource::V3).await.unwrap().remove(0);
         assert_eq!(again, Receipt { duplicate: true, ..first.clone() });
     }
     assert!(setup.started().is_empty());
-    setup.ingest.accept(vec![event(Some("b"), "1")]).await.unwrap();
+    setup.ingest.accept(vec![event(Some("b"), "1")], EventSource::V3).await.unwrap();
     assert_eq!(setup.started().len(), 1, "the room of the repetitions is free");
     assert_eq!(setup.stored().await.len(), 2);
 }
@@ -88,10 +89,10 @@ async fn a_repeated_event_has_the_first_receipt_and_takes_no_room() {
 #[tokio::test]
 async fn a_conflict_names_its_event_and_nothing_of_the_call_is_stored() {
     let setup = setup(testing::limits()).await;
-    setup.ingest.accept(vec![event(Some("a"), "1")]).await.unwrap();
+    setup.ingest.accept(vec![event(Some("a"), "1")], EventSource::V3).await.unwrap();
     assert_eq!(setup.started().len(), 1);
     let call = vec![event(Some("b"), "1"), event(Some("a"), "2")];
-    let error = setup.ingest.accept(call).await.unwrap_err();
+    let error = setup.ingest.accept(call, EventSource::V3).await.unwrap_err();
     assert!(matches!(error, IngestError::Conflict { index: 1, on: ConflictOn::Id }), "{error}");
     assert!(setup.started().is_empty());
     assert_eq!(setup.stored().await.len(), 1);
@@ -101,7 +102,7 @@ async fn a_conflict_names_its_event_and_nothing_of_the_call_is_stored() {
 async fn a_delivery_without_room_is_stored_as_due() {
     let setup = setup(DispatcherLimits { queued_per_hook: 1, ..testing::limits() }).await;
     let states = async |data: &str| {
-        setup.ingest.accept(vec![event(None, data)]).await.unwrap();
+        setup.ingest.accept(vec![event(None, data)], EventSource::V3).await.unwrap();
         setup.stored().await.iter().map(|delivery| delivery.state).collect::<Vec<_>>()
     };
     // The first one is in flight, the second one is queued, and newer ones wait on disk. The newest is listed first.
@@ -117,9 +118,9 @@ async fn a_delivery_without_room_is_stored_as_due() {
 async fn prepared_events_that_are_dropped_leave_nothing_behind() {
     let setup = setup(DispatcherLimits { queued_per_hook: 1, ..testing::limits() }).await;
     for _ in 0..3 {
-        drop(setup.ingest.prepare(vec![event(None, "1")]).unwrap());
+        drop(setup.ingest.prepare(vec![event(None, "1")], EventSource::V3).unwrap());
     }
-    setup.ingest.accept(vec![event(None, "1")]).await.unwrap();
+    setup.ingest.accept(vec![event(None, "1")], EventSource::V3).await.unwrap();
     assert_eq!(setup.stored().await[0].state, DeliveryState::Delivering);
 }
 

@@ -5,11 +5,14 @@
 //! kept on disk, so a plugin that runs is usually loaded, not compiled.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use wasmtime::Engine;
 
+use crate::clock;
 use crate::domain::{Digest, Fault, FaultKind, TenantId};
+use crate::metrics::plugins;
 
 use super::blocking::blocking;
 use super::cache::Cache;
@@ -89,6 +92,12 @@ impl Loader {
             return Ok(Ok(plugin));
         }
         self.compile(tenant, digest, Priority::Foreground).await
+    }
+
+    /// How many uploads and deliveries wait for a compilation, and since when the first of them does.
+    pub(super) fn waiting(&self) -> (usize, Option<Instant>) {
+        let [(uploads, first), (others, second)] = [self.uploads.waiting(), self.compiling.waiting()];
+        (uploads + others, [first, second].into_iter().flatten().min())
     }
 
     /// Compiles a plugin that has no code on disk, when no other compilation is needed.
@@ -206,7 +215,7 @@ impl Loader {
         digest: Digest,
         upload: Bytes,
     ) -> Result<(Shape, wasmtime::Result<Plugin>), UploadError> {
-        let context = &self.context;
+        let (context, began) = (&self.context, clock::monotonic());
         let mut target = context.target(&digest)?;
         let shape = loop {
             let request = CompileRequest::new(&context.limits, true);
@@ -224,6 +233,7 @@ impl Loader {
                 }
             }
         };
+        plugins::COMPILE_SECONDS.observe(clock::elapsed(began));
         let (context, recency) = (Arc::clone(context), self.catalog.recency());
         let source = Arc::clone(&self.source);
         let linked = blocking(move || {

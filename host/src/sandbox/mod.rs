@@ -55,9 +55,11 @@ mod wasi;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::clock;
 use crate::domain::{Digest, FaultKind, Roles, TenantId};
 
 pub use advice::of_plain_call;
@@ -221,6 +223,13 @@ impl Sandbox {
                 }
             }
         }
+    }
+
+    /// How many uploads and deliveries wait for a compilation to begin, and for how long the first of them does.
+    #[must_use]
+    pub fn waiting_for_compiler(&self) -> (usize, Duration) {
+        let (count, since) = self.0.loader.waiting();
+        (count, since.map(clock::elapsed).unwrap_or_default())
     }
 
     /// Loads a plugin for `tenant`, and compiles it if necessary, so that a following run does not wait for it.

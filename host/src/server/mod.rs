@@ -38,6 +38,7 @@ use self::transport::Transport;
 use crate::clients::{Admitted, Client, Clients};
 use crate::clock;
 use crate::cores::Cores;
+use crate::metrics::http_server::RequestKind;
 use crate::presence::ClientPresence;
 
 /// Connections that the system completes before they are accepted.
@@ -244,6 +245,8 @@ fn detached(
         let number = client.begin_request();
         let client = Arc::clone(&client);
         let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let (kind, began) =
+            (RequestKind::of(request.method().as_str(), request.uri().path()), clock::monotonic());
         let handling = match host::check(&request) {
             Ok(()) => Ok(tokio::spawn(router.clone().oneshot(prepared(request, &client, &presence)))),
             Err(problem) => Err(problem),
@@ -256,6 +259,7 @@ fn detached(
                 }),
                 Err(problem) => problem.into_response(),
             };
+            kind.ended(response.status().as_u16(), clock::elapsed(began));
             Ok(ResponseBody::of(response, client, number, only_reads))
         }
     })

@@ -28,14 +28,27 @@ use super::problem::shorten;
 use envelope::ApiError;
 pub use used_passwords::UsedPasswords;
 
-/// The routes of the surface, relative to `/api/v1`.
+/// The prefix of the paths.
+pub(super) const PREFIX: &str = "/api/v1";
+
+const TIME: &str = "/time";
+const WEB_HOOK: &str = "/projects/{project_id}/web_hook";
+const TRIGGER: &str = "/projects/{project_id}/web_hook/trigger_session_test";
+const EVENT: &str = "/projects/{project_id}/web_hook/events/{event_id}";
+
+/// The whole paths of the surface.
+pub(super) fn paths() -> impl Iterator<Item = String> {
+    [TIME, WEB_HOOK, TRIGGER, EVENT].into_iter().map(|path| format!("{PREFIX}{path}"))
+}
+
+/// The routes of the surface, relative to [`PREFIX`].
 pub fn routes() -> Router<SharedApiState> {
     let web_hook = get(show::show).put(put::put).delete(delete::delete);
     Router::new()
-        .route("/time", get(time::time))
-        .route("/projects/{project_id}/web_hook", web_hook)
-        .route("/projects/{project_id}/web_hook/trigger_session_test", post(trigger::trigger))
-        .route("/projects/{project_id}/web_hook/events/{event_id}", get(event::event))
+        .route(TIME, get(time::time))
+        .route(WEB_HOOK, web_hook)
+        .route(TRIGGER, post(trigger::trigger))
+        .route(EVENT, get(event::event))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
 }

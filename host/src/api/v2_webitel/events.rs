@@ -24,14 +24,18 @@ use crate::api::v3::events::{MAX_DATA_LEN, refused};
 use crate::api::{SharedApiState, rate_limit};
 use crate::domain::{EventType, Invalid, Scope};
 use crate::ingest::{IncomingEvent, Ingest};
+use crate::metrics::events::{EventSource, REJECTED, Rejection};
 
 /// The members that contain the event's domain, in order of precedence.
 const DOMAINS: [&str; 2] = ["variable_domain_name", "variable_w_domain"];
 /// The members that contain the domain after an `@`, if the former are absent.
 const PRESENCES: [&str; 2] = ["Channel-Presence-ID", "variable_presence_id"];
 
+/// The paths below the surface's prefixes.
+pub(super) const PATH: &str = "/events";
+
 pub(super) fn routes() -> Router<SharedApiState> {
-    with_and_without_slash("/events", post(post_event))
+    with_and_without_slash(PATH, post(post_event))
 }
 
 /// The result of publishing an event.
@@ -44,7 +48,8 @@ struct Receipt {
 async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result<Response, ApiError> {
     call.must_have(Scope::EventsWrite)?;
     let body = call.body().await?;
-    let event = SwitchEvent::read(&body)?;
+    let event = SwitchEvent::read(&body);
+    let event = event.inspect_err(|_| REJECTED.of(Rejection::Invalid).increment())?;
     let domain = call.domain_or(Scope::EventsWrite, || Some(&event.domain))?;
     if domain.name != event.domain {
         return Err(ApiError::new(
@@ -63,7 +68,10 @@ async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result
         trace: None,
         data: event.data.into(),
     };
-    let receipts = ingest.accept(vec![incoming]).await.map_err(|error| refused(error, |_| None))?;
+    let receipts = ingest
+        .accept(vec![incoming], EventSource::Webitel)
+        .await
+        .map_err(|error| refused(error, |_| None))?;
     let id = receipts.first().map(|receipt| receipt.id.to_string()).unwrap_or_default();
     let status = ingest.admission().rate_status(domain.id);
     Ok(rate_limit::with_status(Success::with(Receipt { id }).into_response(), status))

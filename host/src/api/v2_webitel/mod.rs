@@ -35,6 +35,12 @@ const MAX_SHOWN_URL: usize = 2_000;
 /// proxy.
 const PREFIXES: [&str; 2] = ["/api/v2", "/engine/api/v2"];
 
+/// The whole paths of the surface.
+pub(super) fn paths() -> impl Iterator<Item = String> {
+    let paths = || hooks::PATHS.into_iter().chain([events::PATH]).chain(tokens::PATHS);
+    PREFIXES.into_iter().flat_map(move |prefix| paths().map(move |path| format!("{prefix}{path}")))
+}
+
 /// The routes of the surface.
 pub fn routes() -> Router<SharedApiState> {
     PREFIXES.into_iter().fold(Router::new(), |routes, prefix| {

@@ -30,10 +30,14 @@ const MAX_ROLE_LEN: usize = 128;
 /// The latest expiration time: the end of the year 9999, which clients can format as a date.
 const LATEST_END: i64 = 253_402_300_799_999;
 
+/// The paths below the surface's prefixes.
+pub(super) const PATHS: [&str; 2] =
+    ["/domains/{name}/settings/token", "/domains/{name}/settings/token/{uuid}"];
+
 pub(super) fn routes() -> Router<SharedApiState> {
     let one = patch(enable_token).delete(delete_token);
-    with_and_without_slash("/domains/{name}/settings/token", get(list_tokens).post(create_token))
-        .merge(with_and_without_slash("/domains/{name}/settings/token/{uuid}", one))
+    with_and_without_slash(PATHS[0], get(list_tokens).post(create_token))
+        .merge(with_and_without_slash(PATHS[1], one))
 }
 
 /// The view of a token.

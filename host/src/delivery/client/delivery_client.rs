@@ -16,8 +16,10 @@ use super::own_failure::OwnFailure;
 use super::pool::{self, Pool};
 use super::request::{MakeAgain, Request, Sender};
 use super::unreachable::{NoResponse, innermost};
+use crate::clock;
 use crate::domain::attempt::BodyFailureKind;
 use crate::domain::{BodyFailure, Outcome};
+use crate::metrics::http_client;
 
 /// The most idle connections in total. Each holds a file descriptor and about 10 KB.
 pub const MAX_IDLE_CONNECTIONS: usize = 1024;
@@ -77,6 +79,11 @@ impl DeliveryClient {
         again: &MakeAgain<'_>,
         timeout: Duration,
     ) -> Result<Outcome, OwnFailure> {
+        let began = clock::monotonic();
+        let ended = |outcome| {
+            http_client::request_ended(&outcome, clock::elapsed(began));
+            Ok(outcome)
+        };
         let sender = sender.into();
         // One timer for head and body: setting a second one would be more expensive.
         let mut deadline = pin!(tokio::time::sleep(timeout));
@@ -87,7 +94,7 @@ impl DeliveryClient {
         let (mut response, home) = match before(deadline.as_mut(), exchange).await {
             Some(Ok(response)) => response,
             Some(Err(NoResponse::Unreachable(why))) => {
-                return Ok(Outcome::Unreachable { kind: why.kind, message: why.message });
+                return ended(Outcome::Unreachable { kind: why.kind, message: why.message });
             }
             Some(Err(NoResponse::Own(failure))) => {
                 self.connector.report(&failure);
@@ -98,7 +105,7 @@ impl DeliveryClient {
                 self.connector.report(&failure);
                 return Err(failure);
             }
-            None => return Ok(Outcome::TimedOut { after: timeout }),
+            None => return ended(Outcome::TimedOut { after: timeout }),
         };
         let failure = match before(deadline, pin!(response.read_body())).await {
             Some(Ok(())) => None,
@@ -114,7 +121,7 @@ impl DeliveryClient {
         if let Some(connection) = connection {
             home.put(connection);
         }
-        Ok(Outcome::Response(response))
+        ended(Outcome::Response(response))
     }
 }
 

@@ -64,8 +64,9 @@ async fn write(session: &Session, mut writes: Writes<'_>) -> Result<Written, Sto
     if writes.keys.is_empty() {
         return Ok(Written::Stored);
     }
+    let rows = writes.keys.len() + writes.rows.ids.len();
     let (rowless, leased) = (writes.rowless.clone(), std::mem::take(&mut writes.leased));
-    let done = match session.run(writes.query(session)).await {
+    let done = match session.run(writes.query(session), rows).await {
         Ok(row) => row.try_get::<Vec<i64>, _>(0),
         Err(error) => Err(error),
     };

@@ -176,7 +176,8 @@ impl<'a> Writes<'a> {
         let query = bind_attempts(query, &self.attempts);
         let query = if leaving.is_empty() { query } else { bind_leaving(query, &leaving) };
         let query = bind_kept_bodies(query, &self.kept_bodies);
-        let row = session.run(query).await.map_err(|error| session.failed(error))?;
+        let rows = self.changes.len() + self.finished.len() + self.attempts.len();
+        let row = session.run(query, rows).await.map_err(|error| session.failed(error))?;
         let missing: Vec<i64> = row.try_get(0)?;
         Ok(missing.into_iter().map(DeliveryId).collect())
     }

@@ -14,7 +14,9 @@ use super::lost_leases::LostLeases;
 use super::partitions::Partitions;
 use super::pool::BoundedPool;
 use super::rowless::SharedRowless;
+use crate::clock;
 use crate::domain::{DeliveryId, EventKey, NodeNumber};
+use crate::metrics;
 use crate::storage::{Membership, StorageError};
 use crate::vault::Vault;
 
@@ -115,10 +117,16 @@ impl Session {
         if self.membership.is_fenced() { Err(StorageError::Fenced) } else { Ok(()) }
     }
 
-    /// Runs a statement that accepts or records, which is a transaction of its own.
-    pub async fn run(&self, statement: Query<'_, Postgres, PgArguments>) -> Result<PgRow, sqlx::Error> {
+    /// Runs a statement that accepts or records about so many `rows`, which is a transaction of its own.
+    pub async fn run(
+        &self,
+        statement: Query<'_, Postgres, PgArguments>,
+        rows: usize,
+    ) -> Result<PgRow, sqlx::Error> {
+        let began = clock::monotonic();
         let done =
             self.pool.with_pool(|pool| async move { self.kept.fetch_one(&pool, statement).await }).await;
+        metrics::storage::committed(clock::elapsed(began), rows);
         if done.is_err() {
             // Also if it took too long: then none of them is known to work.
             self.kept.clear();
@@ -128,6 +136,7 @@ impl Session {
 
     /// The error of a statement that checks the epoch: if that is over, the next heartbeat joins again.
     pub fn failed(&self, error: sqlx::Error) -> StorageError {
+        metrics::storage::COMMIT_FAILURES.increment();
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         if code.as_deref() == Some(EPOCH_OVER) {
             self.membership.doubt();

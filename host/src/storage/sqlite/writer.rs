@@ -22,7 +22,9 @@ use super::rowless::Materialize;
 use super::rows::RecordRow;
 use super::script::{BEGIN, COMMIT, Script};
 use super::write_plan::{Memory, WritePlan};
+use crate::clock;
 use crate::domain::HookId;
+use crate::metrics;
 use crate::storage::dedup::{self, Seen};
 use crate::storage::{Acceptance, Accepted, Purged, StorageError};
 
@@ -67,7 +69,11 @@ async fn run(connection: Arc<Mutex<WriteConnection>>, memory: Memory, mut messag
         }
         // Locked for each group, in order of arrival: other writers run between groups.
         let mut connection = connection.lock().await;
+        let (began, rows) = (clock::monotonic(), group.rows);
         group.commit(&mut connection, &memory).await;
+        if rows > 0 {
+            metrics::storage::committed(clock::elapsed(began), rows);
+        }
     }
     if let Some(reply) = closing {
         let _ = reply.send(());
@@ -259,6 +265,7 @@ impl Group {
     }
 
     fn fail(self, error: StorageError) {
+        metrics::storage::COMMIT_FAILURES.increment();
         fn refuse<Work, Answer>(jobs: Vec<Job<Work, Answer>>, error: &Arc<StorageError>) {
             for job in jobs {
                 let _ = job.reply.send(Err(StorageError::RolledBack(Arc::clone(error))));

@@ -15,8 +15,11 @@ use axum::routing::get;
 use super::slashes::with_and_without_slash;
 use crate::api::SharedApiState;
 
+/// The paths below the surface's prefixes.
+pub(super) const PATHS: [&str; 2] = ["/hooks", "/hooks/{id}"];
+
 pub(super) fn routes() -> Router<SharedApiState> {
     let one = get(read::get_hook).put(replace::replace_hook).delete(delete::delete_hook);
-    with_and_without_slash("/hooks", get(read::list_hooks).post(create::create_hook))
-        .merge(with_and_without_slash("/hooks/{id}", one))
+    with_and_without_slash(PATHS[0], get(read::list_hooks).post(create::create_hook))
+        .merge(with_and_without_slash(PATHS[1], one))
 }

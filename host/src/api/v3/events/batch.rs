@@ -22,6 +22,7 @@ use crate::api::{json, rate_limit};
 use crate::directory::Directory;
 use crate::domain::{EventKey, Scope, TenantId, TraceContext};
 use crate::ingest::{IncomingEvent, Ingest, Prepared};
+use crate::metrics::events::{EventSource, REJECTED, Rejection};
 
 /// The maximum number of events in a batch.
 const MAX_EVENTS: usize = 10_000;
@@ -114,8 +115,10 @@ async fn prepare(
     let prepare = move || {
         let Batch { events, lines } = read(&body, |event| {
             event.check(tenant, &directory).map(|event| IncomingEvent { trace: trace.clone(), ..event })
-        })?;
-        let prepared = ingest.prepare(events).map_err(|error| wire::refused(error, line_of(&lines)))?;
+        })
+        .inspect_err(|_| REJECTED.of(Rejection::Invalid).increment())?;
+        let prepared =
+            ingest.prepare(events, EventSource::V3).map_err(|error| wire::refused(error, line_of(&lines)))?;
         Ok((prepared, lines))
     };
     if is_small {

@@ -23,6 +23,7 @@ use crate::api::{json, rate_limit};
 use crate::directory::Directory;
 use crate::domain::{EventKey, Scope};
 use crate::ingest::Ingest;
+use crate::metrics::events::{EventSource, REJECTED, Rejection};
 
 /// The header that makes retries of a request safe (draft-ietf-httpapi-idempotency-key-header).
 pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -70,11 +71,13 @@ pub(super) async fn post_event(
     let idempotency_key = idempotency_key(payload.headers())?;
     let trace = trace(payload.headers());
     let body = payload.read(ContentType::Json, MAX_EVENT_LEN).await?;
-    let mut event = json::parse::<EventInput>(&body)?.check(tenant, &directory)?;
+    let event = json::parse::<EventInput>(&body).and_then(|event| event.check(tenant, &directory));
+    let mut event = event.inspect_err(|_| REJECTED.of(Rejection::Invalid).increment())?;
     event.idempotency_key = idempotency_key;
     event.trace = trace;
     let event_type = event.event_type.clone();
-    let receipts = ingest.accept(vec![event]).await.map_err(|error| wire::refused(error, |_| None))?;
+    let receipts =
+        ingest.accept(vec![event], EventSource::V3).await.map_err(|error| wire::refused(error, |_| None))?;
     let Some(receipt) = receipts.first() else {
         return Err(Problem::new(Kind::Unavailable, "the event was not accepted; send it again"));
     };

@@ -7,6 +7,7 @@ mod databases;
 mod delivering;
 mod egress;
 mod expiry;
+mod exporter;
 mod feeding;
 mod hook_states;
 mod limits;
@@ -49,6 +50,7 @@ use crate::supervisor::Sockets;
 use crate::vault::Vault;
 
 use delivering::Delivering;
+use exporter::{Exporter, Monitored, Parts};
 pub use limits::{keys, sandbox_config};
 pub use listeners::Origin;
 use listeners::{Listeners, Serving};
@@ -130,12 +132,11 @@ async fn start_on(
     let Delivering { sandbox, dispatcher, connector, recorder, health, stats, masked_headers, .. } =
         delivering;
     let (notices, noticed, stop_feeding) = (delivering.notices, delivering.noticed, delivering.stop_feeding);
-    retention::spawn(&config, &sources, &directory, (Arc::clone(&stores.retention), node), &stop_feeding);
+    let retention =
+        retention::spawn(&config, &sources, &directory, (Arc::clone(&stores.retention), node), &stop_feeding);
     let feeding = feeding::spawn(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
-
-    let telling = (&dispatcher, &notices);
-    let ingest = ingest((&sources, config.retain_events), &directory, &stores, telling);
+    let ingest = ingest((&sources, config.retain_events), &directory, &stores, (&dispatcher, &notices));
     access::spawn(&directory, &stores.audit, &clock, config.retain_audit_log, &stop_feeding);
     let reported = (&ingest, &dispatcher, &directory);
     activity::spawn((&sources, node), &stores, reported, listeners.api_address(), &stop_feeding);
@@ -146,7 +147,7 @@ async fn start_on(
         (stores, vault),
         (&dispatcher, &connector, ingest),
         (&sandbox, AdminKeyHash { hash: admin.hash, is_set: admin.is_set }),
-        (notices, noticed, &stop_feeding),
+        (notices, noticed, (retention, listeners.certificates()), &stop_feeding),
     );
     let serving = listeners.serve(&config, routers, &cores, delivering.files.clients);
     serving.certificates.watch(Arc::clone(&clock), &stop_feeding);
@@ -320,8 +321,18 @@ fn routers(
     (storage, vault): (Storage, Arc<Vault>),
     (dispatcher, connector, ingest): (&Arc<Dispatcher>, &Arc<Connector>, Arc<Ingest>),
     (sandbox, admin_key): (&Sandbox, AdminKeyHash),
-    (notices, noticed, stop): (Notices, NoticeReceiver, &CancellationToken),
+    (notices, noticed, monitored, stop): (Notices, NoticeReceiver, Monitored, &CancellationToken),
 ) -> Routers {
+    let exporter = Exporter::start(Parts {
+        clock: Arc::clone(&sources.clock),
+        data_dir: config.data_dir.clone(),
+        stores: storage.clone(),
+        directory: Arc::clone(directory),
+        dispatcher: Arc::clone(dispatcher),
+        sandbox: sandbox.clone(),
+        monitored,
+        stop: stop.clone(),
+    });
     let sources = sources.clone();
     let uploads = Uploads::new(config.data_dir.clone(), Arc::clone(&storage.deliveries));
     let pipelines = Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone()));
@@ -357,7 +368,8 @@ fn routers(
         uploads: Arc::new(uploads),
         admin_key,
     };
-    api::routers(state, admin_routes)
+    let routers = api::routers(state, admin_routes);
+    Routers { admin: routers.admin.merge(exporter.routes()), ..routers }
 }
 
 #[cfg(test)]

@@ -72,6 +72,14 @@ impl Listeners {
         Ok(Self { api, admin })
     }
 
+    /// What they show.
+    pub(super) fn certificates(&self) -> Certificates {
+        Certificates {
+            api: self.api.certificate.clone(),
+            admin: self.admin.as_ref().and_then(|admin| admin.certificate.clone()),
+        }
+    }
+
     /// Where the API listens.
     pub(super) fn api_address(&self) -> SocketAddr {
         self.api.origin.address
@@ -95,10 +103,7 @@ impl Listeners {
         cores: &Arc<Cores>,
         connections: usize,
     ) -> Serving {
-        let certificates = Certificates {
-            api: self.api.certificate.clone(),
-            admin: self.admin.as_ref().and_then(|admin| admin.certificate.clone()),
-        };
+        let certificates = self.certificates();
         let (stop, stop_admin) = (Stop::default(), Stop::default());
         let (api, admin) = (self.api.origin, self.admin.as_ref().map(|admin| admin.origin));
         let served = Served {

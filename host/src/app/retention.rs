@@ -7,18 +7,18 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::domain::NodeNumber;
-use crate::services::{Retention, RetentionDefaults};
+use crate::services::{Retention, RetentionCounters, RetentionDefaults};
 use crate::sources::Sources;
 use crate::storage::RetentionStore;
 
-/// Deletes in the background until `stop`.
+/// Deletes in the background until `stop`. Returns how much.
 pub(super) fn spawn(
     config: &Config,
     sources: &Sources,
     directory: &Arc<Directory>,
     (store, node): (Arc<dyn RetentionStore>, NodeNumber),
     stop: &CancellationToken,
-) {
+) -> Arc<RetentionCounters> {
     let defaults = RetentionDefaults {
         events: config.retain_events,
         attempts: config.retain_attempts,
@@ -26,5 +26,7 @@ pub(super) fn spawn(
         names: config.retain_ids,
     };
     let retention = Retention::new(sources.clone(), Arc::clone(directory), store, node, defaults);
+    let counters = retention.counters();
     tokio::spawn(stop.clone().run_until_cancelled_owned(retention.run()));
+    counters
 }

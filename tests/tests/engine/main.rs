@@ -6,6 +6,7 @@
 mod api;
 mod delivery;
 mod listeners;
+mod metrics;
 mod receivers;
 mod sandbox;
 mod sqlite;

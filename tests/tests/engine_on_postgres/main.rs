@@ -23,6 +23,9 @@ mod hook_states;
 #[path = "../engine/listeners/mod.rs"]
 mod listeners;
 #[cfg(not(postgres_is_missing))]
+#[path = "../engine/metrics/mod.rs"]
+mod metrics;
+#[cfg(not(postgres_is_missing))]
 mod migrate;
 #[cfg(not(postgres_is_missing))]
 mod nodes;

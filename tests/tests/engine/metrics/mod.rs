@@ -1,0 +1,5 @@
+//! `GET /metrics` of the admin listener.
+
+mod figures;
+mod page;
+mod scrape;

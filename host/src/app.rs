@@ -43,7 +43,9 @@ use crate::directory::Directory;
 use crate::domain::{NodeNumber, UnixMillis};
 use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
-use crate::services::{ExpiringKeys, Handshakes, JobRunner, OperationalEvents, Services, TenantDeleter};
+use crate::services::{
+    ExpiringKeys, Handshakes, JobRunner, OperationalEvents, Readiness, Services, TenantDeleter,
+};
 use crate::sources::Sources;
 use crate::storage::{Database, Storage};
 use crate::supervisor::Sockets;
@@ -54,7 +56,7 @@ use exporter::{Exporter, Monitored, Parts};
 pub use limits::{keys, sandbox_config};
 pub use listeners::Origin;
 use listeners::{Listeners, Serving};
-use reload::Grace;
+use reload::ShutdownTimes;
 pub use reload::{Change, Reloader};
 
 /// The part of a shutdown's grace that is left for closing the database, at most a fifth.
@@ -66,7 +68,8 @@ const MIN_CLOSING: Duration = Duration::from_secs(1);
 /// is lost.
 pub struct Engine {
     new_admin_key: Option<String>,
-    grace: Arc<Grace>,
+    readiness: Arc<Readiness>,
+    shutdown: Arc<ShutdownTimes>,
     reloader: Arc<Reloader>,
     cores: Arc<Cores>,
     serving: Serving,
@@ -140,18 +143,19 @@ async fn start_on(
     access::spawn(&directory, &stores.audit, &clock, config.retain_audit_log, &stop_feeding);
     let reported = (&ingest, &dispatcher, &directory);
     activity::spawn((&sources, node), &stores, reported, listeners.api_address(), &stop_feeding);
+    let readiness = Arc::new(Readiness::new(Arc::clone(&stores.deliveries), database.membership()));
     let routers = routers(
         &config,
         &sources,
         &directory,
-        (stores, vault),
+        (stores, vault, &readiness),
         (&dispatcher, &connector, ingest),
         (&sandbox, AdminKeyHash { hash: admin.hash, is_set: admin.is_set }),
         (notices, noticed, (retention, listeners.certificates()), &stop_feeding),
     );
     let serving = listeners.serve(&config, routers, &cores, delivering.files.clients);
     serving.certificates.watch(Arc::clone(&clock), &stop_feeding);
-    let grace = Arc::new(Grace::new(config.shutdown_grace));
+    let shutdown = ShutdownTimes::of(&config);
     Ok(Engine {
         reloader: Arc::new(Reloader {
             given: config.given.into(),
@@ -161,11 +165,12 @@ async fn start_on(
             masked_headers,
             health: Arc::clone(&health),
             certificates: serving.certificates.clone(),
-            grace: Arc::clone(&grace),
+            shutdown: Arc::clone(&shutdown),
             clock: Arc::clone(&clock),
         }),
         new_admin_key: admin.generated,
-        grace,
+        readiness,
+        shutdown,
         cores,
         serving,
         stop_feeding,
@@ -214,14 +219,14 @@ impl Engine {
         Arc::clone(&self.cores)
     }
 
-    /// Runs until `signal`, then shuts down.
+    /// Runs until `signal`, goes on for the delay in the settings, then shuts down.
     ///
     /// # Errors
     /// As [`Engine::shutdown`]; and if an essential part of the engine stops. Then it is as after a crash: the next start
     /// continues unfinished work.
     pub async fn run_until(mut self, signal: impl Future<Output = ()>) -> Result<()> {
         let ended = tokio::select! {
-            () = signal => return self.shutdown().await,
+            () = stop_wanted(signal, &self.readiness, &self.shutdown) => return self.shutdown().await,
             () = self.database.ended() => "the database writer",
             () = self.recorder.ended() => "the recorder",
             _ = &mut self.feeding => "the feeder",
@@ -237,7 +242,8 @@ impl Engine {
     /// # Errors
     /// If the database cannot be closed properly; nothing is lost even then.
     pub async fn shutdown(self) -> Result<()> {
-        let (began, grace) = (Instant::from_std(clock::monotonic()), self.grace.get());
+        let (began, grace) = (Instant::from_std(clock::monotonic()), self.shutdown.grace());
+        self.readiness.drain();
         let deadline = began + grace.saturating_sub(CLOSING.min(grace / 5));
         // What is not begun goes to the other nodes.
         self.database.membership().drain();
@@ -271,6 +277,13 @@ impl Engine {
         drop(self.stop_cores);
         closed.context("the database did not close within the shutdown's grace; nothing is lost")?
     }
+}
+
+/// Waits for `signal`, and from then on, not ready, until load balancers have noticed.
+async fn stop_wanted(signal: impl Future<Output = ()>, readiness: &Readiness, times: &ShutdownTimes) {
+    signal.await;
+    readiness.drain();
+    tokio::time::sleep(times.delay()).await;
 }
 
 /// Stores what is known of hooks, and closes the database.
@@ -318,7 +331,7 @@ fn routers(
     config: &Config,
     sources: &Sources,
     directory: &Arc<Directory>,
-    (storage, vault): (Storage, Arc<Vault>),
+    (storage, vault, readiness): (Storage, Arc<Vault>, &Arc<Readiness>),
     (dispatcher, connector, ingest): (&Arc<Dispatcher>, &Arc<Connector>, Arc<Ingest>),
     (sandbox, admin_key): (&Sandbox, AdminKeyHash),
     (notices, noticed, monitored, stop): (Notices, NoticeReceiver, Monitored, &CancellationToken),
@@ -366,6 +379,7 @@ fn routers(
         used_passwords: Arc::default(),
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
         uploads: Arc::new(uploads),
+        readiness: Arc::clone(readiness),
         admin_key,
     };
     let routers = api::routers(state, admin_routes);

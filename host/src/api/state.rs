@@ -14,7 +14,7 @@ use crate::directory::Directory;
 use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
 use crate::services::{
-    DeliveryService, HookService, HookStates, JobService, RequestLimits, Services, SettingsTrial,
+    DeliveryService, HookService, HookStates, JobService, Readiness, RequestLimits, Services, SettingsTrial,
     TenantService,
 };
 use crate::sources::Sources;
@@ -48,6 +48,8 @@ pub struct ApiState {
     pub downloads: Arc<Downloads>,
     /// Receives uploads of plugins.
     pub uploads: Arc<Uploads>,
+    /// What probes ask.
+    pub readiness: Arc<Readiness>,
     /// The operator's key of the settings, or the generated one.
     pub admin_key: AdminKeyHash,
 }
@@ -86,6 +88,7 @@ parts! {
     Arc<Downloads>: downloads,
     Arc<Uploads>: uploads,
     Arc<UsedPasswords>: used_passwords,
+    Arc<Readiness>: readiness,
 }
 
 macro_rules! services {

@@ -18,7 +18,7 @@ use crate::server::{Certificate, CertificateFiles, LoadedCertificate};
 use crate::telemetry;
 
 /// The settings that take effect at once. Those of certificates do, too, on a listener that speaks TLS already.
-const RELOADED: [&str; 13] = [
+const RELOADED: [&str; 14] = [
     "circuit_attempts",
     "circuit_failure_percent",
     "circuit_max_open_ms",
@@ -31,6 +31,7 @@ const RELOADED: [&str; 13] = [
     "egress_source_address",
     "log",
     "masked_headers",
+    "shutdown_delay_ms",
     "shutdown_grace_ms",
 ];
 
@@ -56,27 +57,38 @@ pub struct Reloader {
     pub(super) masked_headers: Arc<MaskedHeaders>,
     pub(super) health: Arc<HookHealthMonitor>,
     pub(super) certificates: Certificates,
-    pub(super) grace: Arc<Grace>,
+    pub(super) shutdown: Arc<ShutdownTimes>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// How long a shutdown may take, in milliseconds.
-#[derive(Debug)]
-pub(super) struct Grace(AtomicU64);
+/// The times of a shutdown, in milliseconds.
+#[derive(Debug, Default)]
+pub(super) struct ShutdownTimes {
+    delay: AtomicU64,
+    grace: AtomicU64,
+}
 
-impl Grace {
-    pub(super) fn new(grace: Duration) -> Self {
-        let this = Self(AtomicU64::new(0));
-        this.set(grace);
+impl ShutdownTimes {
+    pub(super) fn of(config: &Config) -> Arc<Self> {
+        let this = Arc::<Self>::default();
+        this.set(config);
         this
     }
 
-    pub(super) fn get(&self) -> Duration {
-        Duration::from_millis(self.0.load(Relaxed))
+    /// How long the engine serves after it was told to stop.
+    pub(super) fn delay(&self) -> Duration {
+        Duration::from_millis(self.delay.load(Relaxed))
     }
 
-    fn set(&self, grace: Duration) {
-        self.0.store(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    /// How long the shutdown after that may take.
+    pub(super) fn grace(&self) -> Duration {
+        Duration::from_millis(self.grace.load(Relaxed))
+    }
+
+    fn set(&self, config: &Config) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.delay.store(millis(config.shutdown_delay), Relaxed);
+        self.grace.store(millis(config.shutdown_grace), Relaxed);
     }
 }
 
@@ -84,7 +96,7 @@ impl Reloader {
     /// How long a shutdown takes at most.
     #[must_use]
     pub fn shutdown_limit(&self) -> Duration {
-        self.grace.get() + SHUTDOWN_MARGIN
+        self.shutdown.delay() + self.shutdown.grace() + SHUTDOWN_MARGIN
     }
 
     /// Takes over what can be taken over of `new`, and reads the certificates anew. Returns which settings have changed.
@@ -108,7 +120,7 @@ impl Reloader {
         self.connector.replace(policy, tls, route);
         self.masked_headers.replace(new.masked_headers.clone());
         self.health.replace_rules(hook_states::rules(&new));
-        self.grace.set(new.shutdown_grace);
+        self.shutdown.set(&new);
         self.certificates.warn_of_expiry(self.clock.now());
         let (is_api_tls, is_admin_tls) = (api.is_some(), admin.is_some());
         let is_effective = |setting: &str| match setting {

@@ -301,6 +301,13 @@ static SETTINGS: &[Setting] = &[
             |text| read::or_off(text, |text| read::seconds(text, 3_600..=Retention::MAX.as_secs()))
     ),
     setting!(
+        "shutdown_delay_ms",
+        "MS",
+        Some("0"),
+        "How long the engine goes on serving after it was told to stop, while `/readyz` and `/health` say that it is not ready, so that load balancers send it nothing more",
+        shutdown_delay = |text| read::millis(text, 0..=600_000)
+    ),
+    setting!(
         "shutdown_grace_ms",
         "MS",
         Some("10000"),

@@ -98,6 +98,8 @@ pub struct Config {
     pub secure_delete: bool,
     /// How long entries of the audit log are kept.
     pub retain_audit_log: Option<Duration>,
+    /// How long the engine serves after it was told to stop.
+    pub shutdown_delay: Duration,
     /// How long a shutdown waits for requests in progress.
     pub shutdown_grace: Duration,
     /// The number of threads that run plugins.
@@ -161,6 +163,7 @@ impl Config {
             retain_ids: Duration::ZERO,
             secure_delete: false,
             retain_audit_log: None,
+            shutdown_delay: Duration::ZERO,
             shutdown_grace: Duration::ZERO,
             plugin_threads: 0,
             plugin_fuel: 0,

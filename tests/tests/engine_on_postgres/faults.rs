@@ -198,7 +198,11 @@ async fn a_revoked_key_is_refused_within_five_seconds_where_the_database_cannot_
     let stranger = Client::new(cut_off.base(), "hwk_unknown");
     assert_eq!(send(&stranger, &read).await.status, 503);
     assert_eq!(client.send("GET", "/health/live", "", &[]).await.status, 200);
+    let admin = Client::new(cut_off.admin().unwrap(), &key);
+    let ready = ("GET", "/readyz", String::new(), vec![]);
+    while !until(&admin, &ready, 503).await.json()["detail"].as_str().unwrap().contains("7 seconds") {}
     world.proxy.set(Network::Up);
+    until(&admin, &ready, 200).await;
     until(&client, &read, 401).await;
     until(&Client::new(cut_off.base(), &key), &read, 200).await;
 }

@@ -75,7 +75,7 @@ fn the_samples_name_files_and_pages_that_exist() {
         assert!(unit.lines().any(|line| line == expected), "{expected}");
     }
     for manifest in ["kubernetes/one-node.yaml", "kubernetes/postgresql.yaml"] {
-        for expected in ["path: /livez, port: admin", "path: /health, port: http", "kind: NetworkPolicy"] {
+        for expected in ["path: /livez, port: admin", "path: /readyz, port: admin", "kind: NetworkPolicy"] {
             assert!(text(manifest).contains(expected), "{manifest}: {expected}");
         }
     }

@@ -6,7 +6,7 @@ use crate::directory::{DirectoryError, StaleConfiguration};
 use crate::domain::PipelinePlace;
 use crate::ingest::{NotAdmitted, TestError};
 use crate::sandbox::SandboxError;
-use crate::services::{DeliveryError, JobError, LimitExceeded, SameSecret, SettingsError};
+use crate::services::{DeliveryError, JobError, LimitExceeded, NotReady, SameSecret, SettingsError};
 use crate::storage::StorageError;
 
 impl From<StorageError> for Problem {
@@ -30,6 +30,22 @@ impl From<StorageError> for Problem {
             }
             StorageError::Damaged { .. } => Self::internal("reading from storage", &error),
             _ => Self::unavailable("using storage", &error),
+        }
+    }
+}
+
+impl From<NotReady> for Problem {
+    fn from(why: NotReady) -> Self {
+        match &why {
+            NotReady::Draining | NotReady::TimedOut => Self::new(Kind::Unavailable, why.to_string()),
+            NotReady::Storage(error) => match &**error {
+                // These messages describe only the state of the disk and the node, which monitoring may see.
+                StorageError::NoSpace | StorageError::CannotWrite(_) | StorageError::Fenced => {
+                    Self::new(Kind::Unavailable, error.to_string())
+                }
+                StorageError::Damaged { .. } => Self::internal("checking the storage", error),
+                _ => Self::unavailable("checking the storage", error),
+            },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `GET /health` (readiness): the engine can read and write its storage. `GET /health/live` (liveness): the
 //! process responds.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -12,11 +12,9 @@ use utoipa_axum::routes;
 
 use crate::api::SharedApiState;
 use crate::api::params::NoParams;
-use crate::api::problem::{Kind, Problem};
-use crate::storage::{Storage, StorageError};
-
-/// How long the check of storage may take.
-const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::api::problem::Problem;
+use crate::services::Readiness;
+use crate::storage::Storage;
 
 pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(health_live)).routes(routes!(health_v3))
@@ -37,19 +35,27 @@ pub(super) struct Health {
 
 /// Check readiness
 ///
-/// Responds with 503 if the storage cannot be read or written, or if the disk is full. For load balancers and
-/// alerts. Process supervisors that restart the engine should use `/health/live` instead.
+/// Responds with 503 if the storage cannot be read or written, if the disk is full, if the node is fenced, or if the engine is
+/// shutting down. For load balancers and alerts. Process supervisors that restart the engine should use `/health/live` instead.
 #[utoipa::path(get, path = "/health", tag = "engine", responses((status = 200, description = "The engine is ready", body = Health)), security(()))]
-pub(super) async fn health(State(storage): State<Storage>, _: NoParams) -> Result<Json<Health>, Problem> {
-    check(&storage).await
+pub(super) async fn health(
+    State(readiness): State<Arc<Readiness>>,
+    State(storage): State<Storage>,
+    _: NoParams,
+) -> Result<Json<Health>, Problem> {
+    check(&readiness, &storage).await
 }
 
 /// Check readiness
 ///
 /// The same as `/health`.
 #[utoipa::path(get, path = "/api/v3/health", tag = "engine", responses((status = 200, description = "The engine is ready", body = Health)), security(()))]
-pub(super) async fn health_v3(State(storage): State<Storage>, _: NoParams) -> Result<Json<Health>, Problem> {
-    check(&storage).await
+pub(super) async fn health_v3(
+    State(readiness): State<Arc<Readiness>>,
+    State(storage): State<Storage>,
+    _: NoParams,
+) -> Result<Json<Health>, Problem> {
+    check(&readiness, &storage).await
 }
 
 /// Check liveness
@@ -60,16 +66,9 @@ pub(super) async fn health_live(_: NoParams) -> Json<Health> {
     alive(Vec::new())
 }
 
-async fn check(storage: &Storage) -> Result<Json<Health>, Problem> {
-    match tokio::time::timeout(STORAGE_TIMEOUT, storage.deliveries.check()).await {
-        Ok(Ok(())) => Ok(alive(storage.nodes.warnings())),
-        // These messages describe only the state of the disk, which monitoring may see.
-        Ok(Err(error @ (StorageError::NoSpace | StorageError::CannotWrite(_)))) => {
-            Err(Problem::new(Kind::Unavailable, error.to_string()))
-        }
-        Ok(Err(error)) => Err(error.into()),
-        Err(elapsed) => Err(Problem::unavailable("checking the storage", &elapsed)),
-    }
+async fn check(readiness: &Readiness, storage: &Storage) -> Result<Json<Health>, Problem> {
+    readiness.check().await?;
+    Ok(alive(storage.nodes.warnings()))
 }
 
 fn alive(warnings: Vec<String>) -> Json<Health> {

@@ -1,6 +1,6 @@
 //! A store that shows how it is called.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -21,6 +21,8 @@ pub(crate) struct SpyStore {
     pub claims: Mutex<Vec<Vec<HookClaim>>>,
     /// How often the backlog was read.
     pub looks: Mutex<usize>,
+    /// How often it was checked. Checks wait as records do.
+    pub checks: AtomicUsize,
     /// What happens after the next time that the backlog is read.
     pub after_look: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// What was recorded, and how recording behaves.
@@ -44,8 +46,8 @@ impl SpyStore {
             write_gate: Semaphore::new(1),
             fails: AtomicBool::new(false),
         };
-        let (claims, looks, after_look) = Default::default();
-        Arc::new(Self { inner, claims, looks, after_look, records })
+        let (claims, looks, checks, after_look) = Default::default();
+        Arc::new(Self { inner, claims, looks, checks, after_look, records })
     }
 }
 
@@ -61,6 +63,8 @@ impl DeliveryStore for SpyStore {
         self.inner.bring_forward(now, by).await
     }
     async fn check(&self) -> Result<(), StorageError> {
+        self.checks.fetch_add(1, Relaxed);
+        drop(self.records.write_gate.acquire().await);
         self.inner.check().await
     }
     async fn backlog(&self) -> Result<Vec<Backlog>, StorageError> {

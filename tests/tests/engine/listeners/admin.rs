@@ -23,7 +23,9 @@ async fn probes_are_on_the_admin_listener_and_the_api_is_not() {
         let problem = admin.send("GET", path, "", &[]).await.expect(404);
         assert_eq!(problem["type"], "/problems/not-found", "{path}: {problem}");
     }
-    assert_eq!(status(&api, "/livez").await, 404);
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(status(&api, path).await, 404, "{path}");
+    }
     assert_eq!(status(&api, "/api/v3/tenants").await, 200);
 }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod certificates;
 mod log_lines;
+mod readiness;
 mod reload;
 mod supervisor;
 mod tls;

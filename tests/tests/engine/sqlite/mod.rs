@@ -144,6 +144,8 @@ async fn on_a_full_disk_the_engine_starts_reports_it_and_can_delete() {
     let health = client.send("GET", "/health", "", &[]).await;
     assert_eq!((health.status, health.json()["detail"].clone()), (503, json!("the disk is full")));
     client.send("GET", "/health/live", "", &[]).await.expect(200);
+    let ready = client.clone().at(server.admin().unwrap()).send("GET", "/readyz", "", &[]).await;
+    assert_eq!(ready.expect(503)["detail"], "the disk is full");
     for (path, body) in [("/events", json!({"type": "t", "data": 1})), ("/hooks", hook)] {
         let refused: Value = client.post(path, body).await.expect(503);
         assert!(refused["detail"].as_str().unwrap().contains("disk is full"), "{refused}");

@@ -37,7 +37,7 @@ use crate::config::{Config, OperatorApi};
 use crate::cores::Cores;
 use crate::delivery::client::{Connector, DeliveryClient};
 use crate::delivery::{
-    Dispatcher, HookHealthMonitor, HookStats, NoticeReceiver, Notices, Pipelines, Recorder,
+    self, Dispatcher, HookHealthMonitor, HookStats, NoticeReceiver, Notices, Pipelines, Recorder,
 };
 use crate::directory::Directory;
 use crate::domain::{NodeNumber, UnixMillis};
@@ -305,6 +305,7 @@ async fn close(
     if let Err(error) = database.note_clock(now).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
     }
+    delivery::log_left_out();
     database.close().await.context("cannot close the database")
 }
 

@@ -75,11 +75,17 @@ fn settings(environment: &[(&str, &str)]) -> Vec<(String, String)> {
     all
 }
 
-/// The URL on loopback in a line of the greeting.
-fn url_in(line: &str) -> Option<String> {
-    let at = ["http://127.0.0.1:", "https://127.0.0.1:"].iter().find_map(|start| line.find(start))?;
-    let url: String = line[at..].chars().take_while(|c| !c.is_whitespace()).collect();
-    Some(url.trim_end_matches('/').to_owned())
+/// The addresses in a line of the greeting, which is text or JSON.
+fn addresses_in(line: &str) -> Vec<String> {
+    if let Ok(line) = serde_json::from_str::<serde_json::Value>(line) {
+        return ["listen", "admin"]
+            .iter()
+            .filter_map(|name| line[name].as_str().map(str::to_owned))
+            .collect();
+    }
+    let at = ["http://127.0.0.1:", "https://127.0.0.1:"].iter().find_map(|start| line.find(start));
+    let url = at.and_then(|at| line[at..].split_whitespace().next());
+    url.map(|url| url.trim_end_matches('/').to_owned()).into_iter().collect()
 }
 
 impl Server {
@@ -162,10 +168,14 @@ impl Server {
         let addresses = async {
             let mut urls = Vec::new();
             while let Ok(Some(line)) = lines.next_line().await {
-                if line.contains("/openapi.json") {
+                let is_last = line.contains("/openapi.json");
+                // As text, the last line has the address of the first one again.
+                if urls.is_empty() || !is_last {
+                    urls.extend(addresses_in(&line));
+                }
+                if is_last {
                     break;
                 }
-                urls.extend(url_in(&line));
             }
             urls.into_iter()
         };

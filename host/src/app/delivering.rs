@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::cores::Cores;
 use crate::delivery::client::{Connector, DeliveryClient};
 use crate::delivery::{
-    Dispatcher, HookHealthMonitor, HookStats, MaskedHeaders, NoticeReceiver, Notices, Recorder, Workers,
+    self, Dispatcher, HookHealthMonitor, HookStats, MaskedHeaders, NoticeReceiver, Notices, Recorder, Workers,
 };
 use crate::directory::Directory;
 use crate::domain::NodeNumber;
@@ -63,6 +63,7 @@ pub(super) async fn start(
     let masked_headers = Arc::new(MaskedHeaders::new(config.masked_headers.clone()));
     let workers = workers::make(&masked_headers, clients, sources, directory, parts, observers);
     hook_states::follow_flows(directory, &dispatcher, &stop_feeding);
+    tokio::spawn(delivery::report_left_out(stop_feeding.clone()));
     dispatcher.start(Arc::new(Workers::new(Arc::clone(cores), workers.into_iter())), cores.first().clone());
     Ok(Delivering {
         sandbox,

@@ -13,6 +13,7 @@ mod backup;
 mod check;
 mod demo;
 mod exit;
+mod greeting;
 mod json;
 mod migrate;
 mod nodes;
@@ -30,9 +31,10 @@ use anstream::AutoStream;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
-use crate::config::{self, CommandLine, Config, ConfigError};
+use crate::config::{self, CommandLine, Config, ConfigError, LogFormat};
 use crate::sandbox::compiler;
 use crate::supervisor::Sockets;
+use crate::telemetry::json_line;
 use crate::{allocator, cores, telemetry};
 use arguments::{Arguments, Command, PluginCommand, Settings};
 use exit::{BadInput, FAILED, USAGE};
@@ -48,7 +50,16 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // An error of standard error cannot be reported anywhere.
-            let _ = writeln!(anstream::stderr(), "{}error:{} {error:#}", style::BAD, style::PLAIN);
+            let _ = match telemetry::format() {
+                LogFormat::Text => {
+                    writeln!(anstream::stderr(), "{}error:{} {error:#}", style::BAD, style::PLAIN)
+                }
+                LogFormat::Json => {
+                    let fields = serde_json::json!({"error": format!("{error:#}")});
+                    let line = json_line(tracing::Level::ERROR, "the command failed", fields);
+                    writeln!(anstream::stderr(), "{line}")
+                }
+            };
             ExitCode::from(if is_usage(&error) { USAGE } else { FAILED })
         }
     }
@@ -133,7 +144,11 @@ fn with_config(
 }
 
 fn load(command_line: &CommandLine) -> Result<Config, ConfigError> {
-    config::load(command_line, config::process_environment)
+    let loaded = config::load(command_line, config::process_environment);
+    if loaded.is_err() {
+        telemetry::set_format(config::log_format(command_line, config::process_environment));
+    }
+    loaded
 }
 
 /// The runtime for everything except connections, attempts and plugins, which have threads of their own. Half

@@ -1,15 +1,14 @@
 //! `hookwright serve`.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::greeting::Greeting;
 use super::reload;
-use super::style::{BAD, FAINT, HEAD, PLAIN};
-use crate::app::{self, Origin};
+use crate::app;
 use crate::config::{Config, ConfigError};
 use crate::supervisor::{self, Sockets};
 use crate::telemetry;
@@ -26,9 +25,10 @@ pub(super) async fn run(
     // From here on, the signal does not end the process.
     let hangups = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     supervisor::starting();
-    let data_dir = config.data_dir.clone();
+    let (data_dir, format) = (config.data_dir.clone(), config.log_format);
     let engine = app::start(config, sockets).await?;
-    greet(out, (engine.api(), engine.admin()), &data_dir, engine.new_admin_key())?;
+    let (api, admin, new_key) = (engine.api(), engine.admin(), engine.new_admin_key());
+    Greeting { api, admin, data_dir: &data_dir, new_key }.write(out, format)?;
     let status = format!("serving on {}", engine.api());
     supervisor::ready(&status);
     let (reloader, cores) = (engine.reloader(), engine.cores());
@@ -41,31 +41,6 @@ pub(super) async fn run(
         supervisor::stopping(reloader.shutdown_limit());
     };
     engine.run_until(signal).await
-}
-
-fn greet(
-    out: &mut impl Write,
-    (api, admin): (Origin, Option<Origin>),
-    data_dir: &Path,
-    new_key: Option<&str>,
-) -> io::Result<()> {
-    let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-    writeln!(out, "{HEAD}Hookwright {}{PLAIN}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "  listening on  {api}")?;
-    if let Some(admin) = admin {
-        writeln!(out, "  admin on      {admin}")?;
-    }
-    writeln!(out, "  data in       {}", data_dir.display())?;
-    writeln!(out, "  API           {api}/api/v3/openapi.json")?;
-    if let Some(key) = new_key {
-        writeln!(out)?;
-        writeln!(out, "  {BAD}The operator's key, shown only once:{PLAIN} {HEAD}{key}{PLAIN}")?;
-        writeln!(
-            out,
-            "  {FAINT}Save it: the engine stores only its hash. HOOKWRIGHT_ADMIN_KEY sets another key.{PLAIN}"
-        )?;
-    }
-    out.flush()
 }
 
 /// The signals that stop the engine.
@@ -95,32 +70,5 @@ impl Stop {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn greeting(new_key: Option<&str>) -> String {
-        let mut out = anstream::StripStream::new(Vec::new());
-        let api = Origin { is_tls: false, address: ([127, 0, 0, 1], 8080).into() };
-        let admin = Origin { is_tls: true, address: ([127, 0, 0, 1], 8081).into() };
-        greet(&mut out, (api, Some(admin)), Path::new("/var/lib/hookwright"), new_key).unwrap();
-        String::from_utf8(out.into_inner()).unwrap()
-    }
-
-    #[test]
-    fn the_greeting_contains_the_addresses_and_the_directory() {
-        let greeting = greeting(None);
-        assert!(greeting.contains("listening on  http://127.0.0.1:8080\n"), "{greeting}");
-        assert!(greeting.contains("admin on      https://127.0.0.1:8081\n"), "{greeting}");
-        assert!(greeting.contains("data in       /var/lib/hookwright\n"), "{greeting}");
-        assert!(!greeting.contains("key"), "{greeting}");
-    }
-
-    #[test]
-    fn a_generated_key_is_shown() {
-        assert!(greeting(Some("hwk_1")).contains("shown only once: hwk_1\n"));
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Origin};
 use super::settings::{option_of, variable_of};
-use super::values::Config;
-use super::{Setting, check, file, secret_file, settings};
+use super::values::{Config, LogFormat};
+use super::{Setting, check, file, read, secret_file, settings};
 
 /// The environment variable with the path of the settings file, an alternative to `--config`.
 const CONFIG_VARIABLE: &str = "HOOKWRIGHT_CONFIG";
@@ -55,6 +55,19 @@ pub fn unknown_variables(variables: impl Iterator<Item = String>) -> Vec<String>
         OTHERS.contains(&name.as_str()) || settings().any(|setting| is_setting(setting, name))
     };
     variables.filter(|name| name.starts_with("HOOKWRIGHT_") && !is_known(name)).collect()
+}
+
+/// The format of the log, whatever is wrong with other settings: the message that says what is wrong has it.
+pub fn log_format(command_line: &CommandLine, environment: impl Fn(&str) -> Option<OsString>) -> LogFormat {
+    let variable = |name: &str| {
+        let text = environment(name).and_then(|text| text.into_string().ok());
+        Ok(text.filter(|text| !text.is_empty()))
+    };
+    let path = command_line.config.clone().or_else(|| variable(CONFIG_VARIABLE).ok()?.map(PathBuf::from));
+    let from_file = path.as_deref().and_then(|path| file::read(path).ok()).unwrap_or_default();
+    let sources = Sources { command_line, variable: &variable, file: path.as_deref().zip(Some(&from_file)) };
+    let text = sources.text("log_format").ok().flatten();
+    text.and_then(|(text, _)| read::log_format(&text).ok()).unwrap_or(LogFormat::Text)
 }
 
 /// Loads all settings. An empty environment variable counts as absent, because Compose files often set them

@@ -25,7 +25,7 @@ mod values;
 
 pub use error::{ConfigError, Origin};
 pub use given::Given;
-pub use load::{CommandLine, load, process_environment, process_variables, unknown_variables};
+pub use load::{CommandLine, load, log_format, process_environment, process_variables, unknown_variables};
 pub use setting::Setting;
 pub use settings::settings;
 pub use values::{AdminKey, Config, LogFormat, OperatorApi};

@@ -353,7 +353,7 @@ static SETTINGS: &[Setting] = &[
         "log_format",
         "FORM",
         Some("text"),
-        "The format of log lines: `text` or `json`",
+        "The format of log lines, and of all else that `serve` writes: `text` or `json`",
         log_format = read::log_format
     ),
 ];

@@ -8,7 +8,8 @@ use super::client::{DeliveryClient, OwnFailure};
 use super::decision::{Decision, decide};
 use super::dispatcher::AttemptPermit;
 use super::fair_queue::Observation;
-use super::hook_health::{HookHealthMonitor, reason};
+use super::hook_health::HookHealthMonitor;
+use super::hook_lines::{self, About};
 use super::hook_stats::HookStats;
 use super::lease_end::{end_lease, leave_group, since_accepted, wait_until};
 use super::masked_headers::MaskedHeaders;
@@ -17,6 +18,7 @@ use super::oauth::Tokens;
 use super::outgoing::Outgoing;
 use super::pipelines::Pipelines;
 use super::preflight::{Preflight, send_preflight};
+use super::reason::reason;
 use super::recorder::Recorder;
 use super::stored_request::stored_request;
 use super::work::Work;
@@ -28,7 +30,6 @@ use crate::domain::{
     Actor, Attempt, AttemptId, AuditAction, DeliveryState, Disabled, DisabledWhy, Hook, Outcome, Request,
     SentRequest, Trigger, UnixMillis, Verdict,
 };
-use crate::log_limiter::LogLimiter;
 use crate::sandbox::PipelineEnd;
 use crate::sources::Sources;
 use crate::storage::{Record, Rendered, RenderedRequest};
@@ -40,9 +41,6 @@ const AFTER_OWN_FAILURE: Duration = Duration::from_secs(10);
 const AFTER_SENDING_FAILED: Duration = Duration::from_secs(5);
 /// The same if there was no memory for a request.
 const AFTER_NO_ROOM: Duration = Duration::from_secs(1);
-
-/// Many deliveries may be exhausted at the same time.
-static EXHAUSTED: LogLimiter = LogLimiter::new();
 
 /// See the module's head.
 pub struct Worker {
@@ -324,29 +322,28 @@ impl Worker {
         }
     }
 
-    /// Tells the tenant of a fault and of an exhausted delivery. Nothing is told of operational events: that would never end.
+    /// Tells the tenant of a fault and of an exhausted delivery, and the log of the latter. Tenants are told nothing of operational
+    /// events: that would never end.
     pub(super) fn tell(&self, hook: &Hook, work: &Work, outcome: &Outcome, decision: Decision) {
-        if work.trigger == Trigger::Test || work.event.event_type.is_operational() {
+        if work.trigger == Trigger::Test {
+            return;
+        }
+        let is_exhausted = matches!(decision, Decision::Exhausted { .. });
+        if is_exhausted {
+            hook_lines::log_exhausted(hook, work, outcome);
+        }
+        if work.event.event_type.is_operational() {
             return;
         }
         let send = |kind| self.notices.send(Notice { tenant: hook.tenant, hook: Some(hook.id), kind });
         if let Outcome::Faulted { step, fault } = outcome {
-            let plugin = hook
-                .preflight
-                .0
-                .iter()
-                .chain(&hook.pipeline.0)
-                .chain(&hook.options.batch_pipeline.0)
-                .nth(*step);
+            let pipelines = [&hook.preflight.0, &hook.pipeline.0, &hook.options.batch_pipeline.0];
+            let plugin = pipelines.into_iter().flatten().nth(*step);
             let plugin = plugin.map_or_else(String::new, |step| step.plugin.to_string());
             let (kind, message) = (fault.kind, fault.message.clone());
             send(NoticeKind::PluginFaulting { step: *step, plugin, kind, message });
         }
-        if let Decision::Exhausted { .. } = decision {
-            if let Some(unlogged) = EXHAUSTED.permit() {
-                let (delivery, event, attempt) = (work.delivery, work.event.key, work.attempts + 1);
-                tracing::warn!(tenant = %hook.tenant, hook = %hook.id, %delivery, %event, attempt, unlogged, "a delivery is exhausted");
-            }
+        if is_exhausted {
             send(NoticeKind::DeliveryExhausted {
                 delivery: work.delivery,
                 event: work.event.id.clone(),
@@ -376,7 +373,9 @@ impl Worker {
         let (action, which) = (AuditAction::HookDisabled, (hook.tenant, hook.id));
         match editor.change_hook_as(action, which, disabled).await {
             Ok(Some(now)) if !now.enabled => {
-                tracing::warn!(tenant = %hook.tenant, hook = %hook.id, reason, "a hook is disabled");
+                if hook_lines::permit(hook, About::State) {
+                    tracing::warn!(tenant = %hook.tenant, hook = %hook.id, why = why.as_str(), reason, "a hook is disabled");
+                }
                 let Some(disabled) = now.options.disabled else { return };
                 let kind = NoticeKind::HookDisabled { disabled, reason };
                 self.notices.send(Notice { tenant: hook.tenant, hook: Some(hook.id), kind });

@@ -91,6 +91,20 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Response(_) => "response",
+            Self::TimedOut { .. } => "timed-out",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Faulted { .. } => "faulted",
+            Self::Dropped { .. } => "dropped",
+        }
+    }
+}
+
 /// A receiver's response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {

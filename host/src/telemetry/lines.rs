@@ -4,12 +4,17 @@
 //! Further lines are dropped and counted; the count is logged when there is room again.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::json_line::json_line;
+use crate::config::LogFormat;
 
 /// The maximum number of queued lines.
 const MAX_LINES: usize = 4_096;
@@ -17,6 +22,9 @@ const MAX_LINES: usize = 4_096;
 const MAX_BYTES: usize = 4 << 20;
 /// How long [`flush`] waits at most.
 const MAX_FLUSH: Duration = Duration::from_secs(1);
+
+/// How many lines were dropped since the start of the process.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// The log of the process, after [`Lines::publish`].
 static LOG: OnceLock<Lines> = OnceLock::new();
@@ -55,15 +63,17 @@ pub(super) struct Line<'l> {
 }
 
 impl Lines {
-    /// Starts the thread that writes to `out`.
+    /// Starts the thread that writes to `out`, in which the lines have this format.
     ///
     /// # Errors
     /// Fails if the thread cannot be created.
-    pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(out: impl Write + Send + 'static, format: LogFormat) -> io::Result<Self> {
         let (queue, lines) = sync_channel(MAX_LINES);
         let state = Arc::new(QueueState::default());
         let shared = Arc::clone(&state);
-        thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&lines, &shared, out))?;
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_all(&lines, &shared, out, format))?;
         Ok(Self { queue, state })
     }
 
@@ -80,6 +90,7 @@ impl Lines {
             counts.bytes += len;
         } else {
             counts.dropped += 1;
+            DROPPED.fetch_add(1, Relaxed);
         }
     }
 
@@ -97,15 +108,27 @@ pub fn flush() {
     }
 }
 
-fn write_all(lines: &Receiver<Vec<u8>>, state: &QueueState, mut out: impl Write) {
+/// How many log lines were dropped because their reader is too slow.
+#[must_use]
+pub fn dropped_lines() -> u64 {
+    DROPPED.load(Relaxed)
+}
+
+fn write_all(lines: &Receiver<Vec<u8>>, state: &QueueState, mut out: impl Write, format: LogFormat) {
     for line in lines {
         // A line that cannot be written, such as on a full disk, is lost: there is no other place to report
         // it.
         let _ = out.write_all(&line);
         let dropped = std::mem::take(&mut state.counts().dropped);
         if dropped > 0 {
-            let _ =
-                writeln!(out, "{dropped} log lines were dropped because standard error was read too slowly");
+            let message = "log lines were dropped because standard error was read too slowly";
+            let _ = match format {
+                LogFormat::Text => writeln!(out, "{dropped} {message}"),
+                LogFormat::Json => {
+                    let line = json_line(tracing::Level::WARN, message, json!({"dropped": dropped}));
+                    writeln!(out, "{line}")
+                }
+            };
         }
         let mut counts = state.counts();
         counts.lines -= 1;
@@ -174,9 +197,23 @@ mod tests {
 
     #[test]
     fn lines_that_are_not_read_do_not_block_and_are_counted() {
+        let before = dropped_lines();
+        let written = written_while_blocked(LogFormat::Text);
+        let told = "first\n10 log lines were dropped because standard error was read too slowly\nmore\n";
+        assert!(written.starts_with(told), "{}", written.chars().take(200).collect::<String>());
+        assert!(written.ends_with("more\nlast\n"));
+        assert_eq!(written.lines().count(), MAX_LINES + 3);
+        assert!(dropped_lines() >= before + 10);
+        let told: serde_json::Value =
+            serde_json::from_str(written_while_blocked(LogFormat::Json).lines().nth(1).unwrap()).unwrap();
+        assert_eq!((&told["dropped"], &told["level"]), (&json!(10), &json!("WARN")), "{told}");
+    }
+
+    /// What is written of ten lines more than the queue has room for.
+    fn written_while_blocked(format: LogFormat) -> String {
         let ((begun, has_begun), (let_go, go)) = (channel(), channel());
         let written = Arc::new(Mutex::new(String::new()));
-        let lines = Lines::start(Blocking { begun, go, written: Arc::clone(&written) }).unwrap();
+        let lines = Lines::start(Blocking { begun, go, written: Arc::clone(&written) }, format).unwrap();
         let log = |text: &str| writeln!(lines.make_writer(), "{text}").unwrap();
         log("first");
         has_begun.recv().unwrap();
@@ -187,11 +224,7 @@ mod tests {
         lines.flush(TIMEOUT);
         log("last");
         lines.flush(TIMEOUT);
-        let written = written.lock().unwrap();
-        let told = "first\n10 log lines were dropped because standard error was read too slowly\nmore\n";
-        assert!(written.starts_with(told), "{}", written.chars().take(200).collect::<String>());
-        assert!(written.ends_with("more\nlast\n"));
-        assert_eq!(written.lines().count(), MAX_LINES + 3);
         assert_eq!(lines.state.counts().bytes, 0);
+        written.lock().unwrap().clone()
     }
 }

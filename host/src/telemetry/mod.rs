@@ -3,6 +3,7 @@
 //! Each message is understandable by itself; ids are fields. A failure is logged once, by the code that
 //! handles it.
 
+mod json_line;
 mod lines;
 
 use std::io::IsTerminal as _;
@@ -13,14 +14,29 @@ use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, reload};
 
+pub use self::json_line::json_line;
 use self::lines::Lines;
-pub use self::lines::flush;
+pub use self::lines::{dropped_lines, flush};
 use crate::config::{Config, LogFormat};
 
 type SetFilter = dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync;
 
 /// Exchanges the filter of the process's log.
 static SET_FILTER: OnceLock<Box<SetFilter>> = OnceLock::new();
+
+/// The format of everything that the process writes.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// The format of what the process writes: text before [`set_format`] and [`start`].
+#[must_use]
+pub fn format() -> LogFormat {
+    FORMAT.get().copied().unwrap_or(LogFormat::Text)
+}
+
+/// Sets the format, if it is not set.
+pub fn set_format(format: LogFormat) {
+    let _ = FORMAT.set(format);
+}
 
 /// Logs what passes `filter` from now on. `config` has validated it. Does nothing before [`start`].
 ///
@@ -40,7 +56,9 @@ fn keep<S: 'static>(handle: Handle<EnvFilter, S>) {
 /// # Errors
 /// Fails if a logger is already installed, or if the thread cannot be created.
 pub fn start(config: &Config) -> Result<()> {
-    let lines = Lines::start(std::io::stderr()).context("cannot start the thread that writes the log")?;
+    set_format(config.log_format);
+    let lines = Lines::start(std::io::stderr(), config.log_format)
+        .context("cannot start the thread that writes the log")?;
     lines.publish();
     // `config` has validated the filter; invalid directives would be ignored.
     let filter = EnvFilter::builder().parse_lossy(&config.log);

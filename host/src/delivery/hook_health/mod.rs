@@ -6,6 +6,7 @@
 //! to move the end of the open circuit in storage: so there is one probe in all.
 
 mod fuel;
+mod log;
 mod record;
 mod records;
 mod unwell;
@@ -20,9 +21,9 @@ use tokio::sync::Notify;
 use self::record::{Probe, Shown};
 use self::records::HealthRecords;
 use super::notices::{Notice, NoticeKind, Notices};
+use super::reason::reason;
 use super::work::Work;
 use crate::domain::{Hook, HookHealth, HookId, Outcome, Trigger, UnixMillis};
-use crate::log_limiter::LogLimiter;
 use crate::storage::{HealthChanges, HookStateStore, ProbeClaim, StorageError};
 
 pub use self::fuel::Fuel;
@@ -34,10 +35,6 @@ const PROBE_MARGIN: Duration = Duration::from_secs(10);
 const WHOLE_EVERY: u32 = 60;
 /// How many records of other nodes are taken over under one lock. Attempts wait for it.
 const LOCKED_STEP: usize = 256;
-
-/// Many hooks may change their states at the same time.
-static CIRCUITS: LogLimiter = LogLimiter::new();
-static STATES: LogLimiter = LogLimiter::new();
 
 /// See the module's head.
 pub struct HookHealthMonitor {
@@ -246,36 +243,20 @@ impl HookHealthMonitor {
         if changes.circuit || changes.began_to_fail || changes.recovered_from.is_some() {
             self.changed.notify_one();
         }
+        log::log(hook, work, (outcome, &health), changes);
         self.tell(hook, work, &health, changes);
         changes.disable.then_some(health.reason)
     }
 
     fn tell(&self, hook: &Hook, work: &Work, health: &HookHealth, changes: record::Changes) {
-        let (tenant, id, reason) = (hook.tenant, hook.id, &health.reason);
-        if changes.circuit
-            && let Some(unlogged) = CIRCUITS.permit()
-        {
-            match health.circuit.map(|circuit| circuit.until.0) {
-                Some(until) => {
-                    tracing::warn!(%tenant, hook = %id, until, reason, unlogged, "the circuit of a hook is open: its deliveries are held");
-                }
-                None => tracing::warn!(%tenant, hook = %id, unlogged, "the circuit of a hook is closed"),
-            }
-        }
         let kind = if changes.began_to_fail {
-            if let Some(unlogged) = STATES.permit() {
-                tracing::warn!(%tenant, hook = %id, reason, unlogged, "a hook is failing");
-            }
             NoticeKind::HookFailing {
                 since: health.failing_since.unwrap_or_default(),
                 failed: health.failed,
                 attempts: health.attempts,
-                reason: reason.clone(),
+                reason: health.reason.clone(),
             }
         } else if let Some(failing_since) = changes.recovered_from {
-            if let Some(unlogged) = STATES.permit() {
-                tracing::warn!(%tenant, hook = %id, unlogged, "a hook has recovered");
-            }
             NoticeKind::HookRecovered { failing_since }
         } else {
             return;
@@ -384,16 +365,5 @@ impl HookHealthMonitor {
 
     fn records(&self) -> MutexGuard<'_, HealthRecords> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Why an attempt failed, in words.
-pub(super) fn reason(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Response(response) => format!("the receiver answered with status {}", response.status),
-        Outcome::TimedOut { after } => format!("no response within {} ms", after.as_millis()),
-        Outcome::Unreachable { message, .. } => format!("the receiver cannot be reached: {message}"),
-        Outcome::Faulted { step, fault } => format!("the plugin of step {step} failed: {}", fault.message),
-        Outcome::Dropped { .. } => "a plugin dropped the event".to_owned(),
     }
 }

@@ -10,6 +10,7 @@ mod hook_health;
 mod jobs;
 mod lifecycle;
 mod log;
+mod log_of_hooks;
 mod missed;
 mod neighbours;
 mod operational_events;

@@ -164,27 +164,25 @@ struct Shown {
 
 impl From<&Outcome> for Shown {
     fn from(outcome: &Outcome) -> Self {
-        let none = Self::default();
+        let none = Self { outcome: outcome.as_str(), ..Self::default() };
         match outcome {
             Outcome::Response(response) => {
                 let error = response.body_failure.as_ref().map(|failure| ErrorView {
                     kind: failure.kind.as_str(),
                     message: failure.message.clone(),
                 });
-                Self { outcome: "response", response: Some(response.into()), error, ..none }
+                Self { response: Some(response.into()), error, ..none }
             }
             Outcome::TimedOut { after } => {
                 let message = format!("no complete response within {} ms", after.as_millis());
-                Self { outcome: "timed-out", error: Some(ErrorView { kind: "timeout", message }), ..none }
+                Self { error: Some(ErrorView { kind: "timeout", message }), ..none }
             }
             Outcome::Unreachable { kind, message } => {
                 let error = ErrorView { kind: kind.as_str(), message: message.clone() };
-                Self { outcome: "unreachable", error: Some(error), ..none }
+                Self { error: Some(error), ..none }
             }
-            Outcome::Faulted { step, fault } => {
-                Self { outcome: "faulted", step: Some(*step), fault: Some(fault.into()), ..none }
-            }
-            Outcome::Dropped { step } => Self { outcome: "dropped", step: Some(*step), ..none },
+            Outcome::Faulted { step, fault } => Self { step: Some(*step), fault: Some(fault.into()), ..none },
+            Outcome::Dropped { step } => Self { step: Some(*step), ..none },
         }
     }
 }

@@ -165,6 +165,7 @@ async fn start_on(
             masked_headers,
             health: Arc::clone(&health),
             certificates: serving.certificates.clone(),
+            access_log: serving.access_log.clone(),
             shutdown: Arc::clone(&shutdown),
             clock: Arc::clone(&clock),
         }),

@@ -18,7 +18,7 @@ pub mod params;
 pub mod pointer;
 pub mod problem;
 mod rate_limit;
-mod request_source;
+pub mod request_source;
 mod state;
 pub mod time;
 pub mod uploads;

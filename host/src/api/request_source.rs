@@ -7,7 +7,7 @@ use http::HeaderMap;
 use crate::clients::Client;
 
 /// The header with the id of a request.
-const REQUEST_ID: &str = "x-request-id";
+pub const REQUEST_ID: &str = "x-request-id";
 /// A longer id is ignored, in bytes.
 const MAX_REQUEST_ID_LEN: usize = 128;
 
@@ -24,13 +24,18 @@ impl RequestSource {
     /// The source of a request with these headers on the connection of `client`.
     #[must_use]
     pub fn of(client: Option<&Client>, headers: &HeaderMap) -> Self {
-        let id = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-        let fits = |id: &&str| {
-            (1..=MAX_REQUEST_ID_LEN).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
-        };
         Self {
             address: client.map(|client| client.origin(headers)),
-            request_id: id.filter(fits).map(str::to_owned),
+            request_id: request_id(headers, REQUEST_ID).map(str::to_owned),
         }
     }
+}
+
+/// The id that the header `name` gives a request, unless it is too long or has other than visible ASCII characters.
+#[must_use]
+pub fn request_id<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let id = headers.get(name).and_then(|value| value.to_str().ok());
+    id.filter(|id| {
+        (1..=MAX_REQUEST_ID_LEN).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+    })
 }

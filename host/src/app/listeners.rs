@@ -15,7 +15,7 @@ use crate::api::Routers;
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::cores::Cores;
-use crate::server::{self, Certificate, CertificateFiles, Served, Stop};
+use crate::server::{self, AccessLog, Certificate, CertificateFiles, Served, Stop};
 use crate::supervisor::Sockets;
 
 /// Listeners that serve nothing yet.
@@ -50,6 +50,7 @@ pub(super) struct Serving {
     pub(super) api: Origin,
     pub(super) admin: Option<Origin>,
     pub(super) certificates: Certificates,
+    pub(super) access_log: AccessLog,
     /// Ends the API's listener; requests under way may finish.
     pub(super) stop: Stop,
     pub(super) task: JoinHandle<()>,
@@ -104,6 +105,8 @@ impl Listeners {
         connections: usize,
     ) -> Serving {
         let certificates = self.certificates();
+        let access_log = AccessLog::default();
+        access_log.set(config.access_log);
         let (stop, stop_admin) = (Stop::default(), Stop::default());
         let (api, admin) = (self.api.origin, self.admin.as_ref().map(|admin| admin.origin));
         let served = Served {
@@ -111,18 +114,21 @@ impl Listeners {
             clients: Clients::new(client_limits(config, connections)),
             cores: Some(Arc::clone(cores)),
             certificate: self.api.certificate,
+            access_log: access_log.clone(),
         };
         let task = tokio::spawn(server::serve(self.api.listener, served, stop.clone()));
+        let logged = access_log.clone();
         let admin_task = self.admin.map(|bound| {
             let served = Served {
                 router: routers.admin,
                 clients: Clients::new(admin_client_limits(config)),
                 cores: None,
                 certificate: bound.certificate,
+                access_log: logged,
             };
             tokio::spawn(server::serve(bound.listener, served, stop_admin.clone()))
         });
-        Serving { api, admin, certificates, stop, task, stop_admin, admin_task }
+        Serving { api, admin, certificates, access_log, stop, task, stop_admin, admin_task }
     }
 }
 

@@ -14,11 +14,12 @@ use crate::config::{Config, Given};
 use crate::delivery::client::Connector;
 use crate::delivery::{HookHealthMonitor, MaskedHeaders};
 use crate::directory::Directory;
-use crate::server::{Certificate, CertificateFiles, LoadedCertificate};
+use crate::server::{AccessLog, Certificate, CertificateFiles, LoadedCertificate};
 use crate::telemetry;
 
 /// The settings that take effect at once. Those of certificates do, too, on a listener that speaks TLS already.
-const RELOADED: [&str; 14] = [
+const RELOADED: [&str; 15] = [
+    "access_log",
     "circuit_attempts",
     "circuit_failure_percent",
     "circuit_max_open_ms",
@@ -57,6 +58,7 @@ pub struct Reloader {
     pub(super) masked_headers: Arc<MaskedHeaders>,
     pub(super) health: Arc<HookHealthMonitor>,
     pub(super) certificates: Certificates,
+    pub(super) access_log: AccessLog,
     pub(super) shutdown: Arc<ShutdownTimes>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -121,6 +123,7 @@ impl Reloader {
         self.masked_headers.replace(new.masked_headers.clone());
         self.health.replace_rules(hook_states::rules(&new));
         self.shutdown.set(&new);
+        self.access_log.set(new.access_log);
         self.certificates.warn_of_expiry(self.clock.now());
         let (is_api_tls, is_admin_tls) = (api.is_some(), admin.is_some());
         let is_effective = |setting: &str| match setting {

@@ -219,7 +219,9 @@ impl Client {
         tenant.map(|_| self.context.answers.force(tenant, bytes))
     }
 
-    fn tenant(&self) -> Option<TenantId> {
+    /// The tenant that the request under way is counted for.
+    #[must_use]
+    pub fn tenant(&self) -> Option<TenantId> {
         Some(self.tenant.load(Relaxed)).filter(|id| *id != NO_TENANT).map(TenantId)
     }
 

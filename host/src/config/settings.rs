@@ -350,6 +350,13 @@ static SETTINGS: &[Setting] = &[
         log = read::log_filter
     ),
     setting!(
+        "access_log",
+        "BOOL",
+        Some("false"),
+        "Whether a line is logged for each request to the API, without its query, and each response has the id of its request",
+        access_log = read::boolean
+    ),
+    setting!(
         "log_format",
         "FORM",
         Some("text"),

@@ -112,6 +112,8 @@ pub struct Config {
     pub plugin_memory_bytes: usize,
     /// The log filter, in the syntax of `tracing-subscriber`.
     pub log: String,
+    /// Whether requests are logged.
+    pub access_log: bool,
     /// The format of log lines.
     pub log_format: LogFormat,
     /// The texts that these values come from.
@@ -170,6 +172,7 @@ impl Config {
             plugin_deadline: Duration::ZERO,
             plugin_memory_bytes: 0,
             log: String::new(),
+            access_log: false,
             log_format: LogFormat::Text,
             given: Given::default(),
         }

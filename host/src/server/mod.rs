@@ -2,6 +2,7 @@
 //!
 //! [`clients`](crate::clients) decides how many connections there may be, and which end to make room.
 
+mod access_log;
 mod certificate;
 mod heads;
 mod host;
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+pub use self::access_log::AccessLog;
 pub use self::certificate::{Certificate, CertificateError, CertificateFiles, LoadedCertificate};
 use self::response_body::ResponseBody;
 use self::stream::ClientStream;
@@ -91,6 +93,8 @@ pub struct Served {
     pub cores: Option<Arc<Cores>>,
     /// The certificate, if the listener speaks TLS.
     pub certificate: Option<Arc<Certificate>>,
+    /// Whether requests are logged.
+    pub access_log: AccessLog,
 }
 
 /// Serves clients until `stop`. Requests under way may then finish until the deadline that `stop` was given.
@@ -127,28 +131,30 @@ struct Server {
     router: Router,
     cores: Option<Arc<Cores>>,
     certificate: Option<Arc<Certificate>>,
+    access_log: AccessLog,
 }
 
 impl Server {
-    fn new(Served { router, cores, certificate, .. }: Served) -> Self {
+    fn new(Served { router, cores, certificate, access_log, .. }: Served) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(false);
         http.max_header_size(MAX_HEAD).max_buf_size(MAX_BUFFER);
-        Self { http, router, cores, certificate }
+        Self { http, router, cores, certificate, access_log }
     }
 
     fn serve_on_core(&self, stream: TcpStream, admitted: Admitted) {
         // Responses are small and must not wait for acknowledgements. If it cannot be set, they are only slower.
         let _ = stream.set_nodelay(true);
         set_send_timeout(&stream);
-        let (http, router, certificate) = (self.http.clone(), self.router.clone(), self.certificate.clone());
+        let (http, certificate) = (self.http.clone(), self.certificate.clone());
+        let handling = (self.router.clone(), self.access_log.clone());
         let conversation = |stream| async move {
             let transport = match &certificate {
                 Some(certificate) => tls::secured(stream, certificate, &admitted).await,
                 None => Some(Transport::Plain(stream)),
             };
             if let Some(transport) = transport {
-                converse(http, transport, router, admitted).await;
+                converse(http, transport, handling, admitted).await;
             }
         };
         let Some(core) = self.cores.as_ref().map(|cores| cores.round_robin()) else {
@@ -188,9 +194,14 @@ impl Stop {
 }
 
 /// Serves the requests on a connection until that ends.
-async fn converse(http: http1::Builder, transport: Transport, router: Router, admitted: Admitted) {
+async fn converse(
+    http: http1::Builder,
+    transport: Transport,
+    handling: (Router, AccessLog),
+    admitted: Admitted,
+) {
     let client = admitted.client();
-    let service = detached(router, Arc::clone(client));
+    let service = detached(handling, Arc::clone(client));
     let stream = TokioIo::new(ClientStream::new(transport, Arc::clone(client)));
     let mut connection = pin!(http.serve_connection(stream, service));
     let mut is_told = false;
@@ -235,24 +246,25 @@ fn moved(stream: TcpStream, runtime: &Handle) -> std::io::Result<TcpStream> {
 /// is half made, between disk and memory, would stay so. A handler that only computes a response stops by itself, by the
 /// request's [`ClientPresence`].
 fn detached(
-    router: Router,
+    (router, access_log): (Router, AccessLog),
     client: Arc<Client>,
 ) -> impl Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible, Future: Send> {
     // hyper drops the service with the connection.
     let (presence, connected) = ClientPresence::connected();
-    service_fn(move |request: Request<Incoming>| {
+    service_fn(move |mut request: Request<Incoming>| {
         let _owned_here = &connected;
         let number = client.begin_request();
         let client = Arc::clone(&client);
         let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let (kind, began) =
             (RequestKind::of(request.method().as_str(), request.uri().path()), clock::monotonic());
+        let mut entry = access_log.entry(&mut request, &client);
         let handling = match host::check(&request) {
             Ok(()) => Ok(tokio::spawn(router.clone().oneshot(prepared(request, &client, &presence)))),
             Err(problem) => Err(problem),
         };
         async move {
-            let response = match handling {
+            let mut response = match handling {
                 Ok(handling) => handling.await.map(|Ok(response)| response).unwrap_or_else(|error| {
                     tracing::error!(error = &error as &dyn std::error::Error, "a request's handler panicked");
                     StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -260,7 +272,10 @@ fn detached(
                 Err(problem) => problem.into_response(),
             };
             kind.ended(response.status().as_u16(), clock::elapsed(began));
-            Ok(ResponseBody::of(response, client, number, only_reads))
+            if let Some(entry) = &mut entry {
+                entry.answered(&mut response);
+            }
+            Ok(ResponseBody::of(response, client, (number, only_reads), entry))
         }
     })
 }

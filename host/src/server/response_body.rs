@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
+use super::access_log::Entry;
 use crate::api::problem::{Kind, Problem};
 use crate::clients::{Client, NoRoom, Reserved, UNCOUNTED};
 
@@ -22,6 +23,7 @@ pub(super) struct ResponseBody {
     client: Arc<Client>,
     /// The number of the request on its connection.
     request: u64,
+    entry: Option<Box<Entry>>,
 }
 
 impl ResponseBody {
@@ -30,8 +32,8 @@ impl ResponseBody {
     pub(super) fn of(
         response: Response,
         client: Arc<Client>,
-        request: u64,
-        only_reads: bool,
+        (request, only_reads): (u64, bool),
+        entry: Option<Box<Entry>>,
     ) -> hyper::Response<Self> {
         let (mut response, reserved) = match reserve(&response, &client, only_reads) {
             Ok(reserved) => (response, reserved),
@@ -40,7 +42,7 @@ impl ResponseBody {
         if client.failed_too_often() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response.map(|body| Self { body, reserved, client, request })
+        response.map(|body| Self { body, reserved, client, request, entry })
     }
 }
 
@@ -75,6 +77,9 @@ impl HttpBody for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = frame {
+            if let (Some(entry), Some(data)) = (&mut self.entry, frame.data_ref()) {
+                entry.add_bytes(data.len());
+            }
             // hyper drops this body before the bytes are written, so the reservation goes with them.
             return Poll::Ready(Some(Ok(match self.reserved.take() {
                 Some(reserved) => frame.map_data(|data| reserved.hold(data)),

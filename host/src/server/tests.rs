@@ -28,7 +28,7 @@ fn start(router: Router, stop: &CancellationToken) -> SocketAddr {
 }
 
 fn served(router: Router, cores: Arc<Cores>, clients: Arc<Clients>) -> Served {
-    Served { router, clients, cores: Some(cores), certificate: None }
+    Served { router, clients, cores: Some(cores), certificate: None, access_log: AccessLog::default() }
 }
 
 fn listen() -> (TcpListener, SocketAddr) {

@@ -11,8 +11,10 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
+use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::access::ACCESS;
 use super::json_line::json_line;
 use crate::config::LogFormat;
 
@@ -20,6 +22,8 @@ use crate::config::LogFormat;
 const MAX_LINES: usize = 4_096;
 /// The maximum size of all queued lines, in bytes.
 const MAX_BYTES: usize = 4 << 20;
+/// Lines of the access log leave this part of both to others: there are many of them.
+const LEFT_TO_OTHERS: usize = 4;
 /// How long [`flush`] waits at most.
 const MAX_FLUSH: Duration = Duration::from_secs(1);
 
@@ -59,6 +63,7 @@ impl QueueState {
 #[derive(Debug)]
 pub(super) struct Line<'l> {
     text: Vec<u8>,
+    is_of_access_log: bool,
     lines: &'l Lines,
 }
 
@@ -82,10 +87,12 @@ impl Lines {
         let _ = LOG.set(self.clone());
     }
 
-    fn add(&self, line: Vec<u8>) {
+    fn add(&self, line: Vec<u8>, is_of_access_log: bool) {
         let mut counts = self.state.counts();
         let len = line.len();
-        if counts.bytes + len <= MAX_BYTES && self.queue.try_send(line).is_ok() {
+        let left = |all: usize| if is_of_access_log { all - all / LEFT_TO_OTHERS } else { all };
+        let has_room = counts.lines <= left(MAX_LINES) && counts.bytes + len <= left(MAX_BYTES);
+        if has_room && self.queue.try_send(line).is_ok() {
             counts.lines += 1;
             counts.bytes += len;
         } else {
@@ -143,7 +150,11 @@ impl<'l> MakeWriter<'l> for Lines {
     type Writer = Line<'l>;
 
     fn make_writer(&'l self) -> Line<'l> {
-        Line { text: Vec::new(), lines: self }
+        Line { text: Vec::new(), is_of_access_log: false, lines: self }
+    }
+
+    fn make_writer_for(&'l self, metadata: &Metadata<'_>) -> Line<'l> {
+        Line { text: Vec::new(), is_of_access_log: metadata.target() == ACCESS, lines: self }
     }
 }
 
@@ -161,7 +172,7 @@ impl Write for Line<'_> {
 impl Drop for Line<'_> {
     fn drop(&mut self) {
         if !self.text.is_empty() {
-            self.lines.add(std::mem::take(&mut self.text));
+            self.lines.add(std::mem::take(&mut self.text), self.is_of_access_log);
         }
     }
 }

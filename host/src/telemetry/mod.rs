@@ -3,6 +3,7 @@
 //! Each message is understandable by itself; ids are fields. A failure is logged once, by the code that
 //! handles it.
 
+mod access;
 mod json_line;
 mod lines;
 
@@ -14,6 +15,7 @@ use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, reload};
 
+pub use self::access::ACCESS;
 pub use self::json_line::json_line;
 use self::lines::Lines;
 pub use self::lines::{dropped_lines, flush};
@@ -44,7 +46,11 @@ pub fn set_format(format: LogFormat) {
 /// Fails if the logger has ended.
 pub fn set_filter(filter: &str) -> Result<()> {
     let Some(set) = SET_FILTER.get() else { return Ok(()) };
-    set(EnvFilter::builder().parse_lossy(filter)).context("cannot exchange the log filter")
+    set(parsed(filter)).context("cannot exchange the log filter")
+}
+
+fn parsed(filter: &str) -> EnvFilter {
+    EnvFilter::builder().parse_lossy(format!("{ACCESS}=info,{filter}"))
 }
 
 fn keep<S: 'static>(handle: Handle<EnvFilter, S>) {
@@ -61,7 +67,7 @@ pub fn start(config: &Config) -> Result<()> {
         .context("cannot start the thread that writes the log")?;
     lines.publish();
     // `config` has validated the filter; invalid directives would be ignored.
-    let filter = EnvFilter::builder().parse_lossy(&config.log);
+    let filter = parsed(&config.log);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
     // Otherwise the subscriber reports a failed write with `eprintln!`, which panics if standard error fails,
     // too.

@@ -1,5 +1,6 @@
 //! The listeners of the API and of the operator.
 
+mod access_log;
 mod admin;
 mod certificates;
 mod log_lines;

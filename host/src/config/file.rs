@@ -23,6 +23,9 @@ pub(super) fn parse(path: &Path, content: &str) -> Result<BTreeMap<&'static str,
             (Some(setting), _) if setting.list => {
                 (setting.name, text_of(setting, &value), "a string or an array of strings")
             }
+            (Some(setting), _) if setting.is_boolean() => {
+                (setting.name, text_of(setting, &value), "`true` or `false`")
+            }
             (Some(setting), _) => (setting.name, text_of(setting, &value), "a string or a number"),
             (None, Some(file)) => (file, value.as_str().map(str::to_owned), "a string"),
             (None, None) => {
@@ -40,7 +43,10 @@ pub(super) fn parse(path: &Path, content: &str) -> Result<BTreeMap<&'static str,
 fn text_of(setting: &Setting, value: &toml::Value) -> Option<String> {
     match value {
         toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Boolean(value) if setting.is_boolean() => Some(value.to_string()),
+        toml::Value::Integer(_) if setting.is_boolean() => None,
         toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Float(number) => Some(number.to_string()),
         toml::Value::Array(items) if setting.list => {
             items.iter().map(toml::Value::as_str).collect::<Option<Vec<_>>>().map(|items| items.join(","))
         }

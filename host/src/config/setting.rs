@@ -22,6 +22,13 @@ pub struct Setting {
     pub(super) apply: fn(&mut Config, &str) -> Result<(), String>,
 }
 
+impl Setting {
+    /// Whether the value is a yes or no, which TOML has a type for.
+    pub(super) fn is_boolean(&self) -> bool {
+        self.value_name == "BOOL"
+    }
+}
+
 /// Defines a setting that `$read` parses into the field `$field`.
 macro_rules! setting {
     ($name:literal, $value_name:literal, $default:expr, $help:literal, $field:ident = $read:expr) => {

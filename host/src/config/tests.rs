@@ -67,8 +67,9 @@ fn the_file_named_on_the_command_line_wins_over_the_one_in_the_environment() {
 
 #[test]
 fn values_are_parsed() {
-    let file =
-        file("egress_allow = [\"10.0.0.0/8\", \"::1\"]\nplugin_fuel = 1_000_000\nlog_format = \"json\"\n");
+    let file = file(
+        "egress_allow = [\"10.0.0.0/8\", \"::1\"]\nplugin_fuel = 1_000_000\nlog_format = \"json\"\naccess_log = true\n",
+    );
     let command_line = CommandLine { config: Some(file.path().to_owned()), ..CommandLine::default() };
     let command_line = command_line
         .with("shutdown_grace_ms", "2_500")
@@ -78,6 +79,7 @@ fn values_are_parsed() {
     assert_eq!(config.listen.to_string(), "[::]:0");
     assert_eq!(config.egress_allow, ["10.0.0.0/8", "::1"].map(|rule| EgressRule::parse(rule).unwrap()));
     assert_eq!((config.plugin_fuel, config.plugin_threads), (1_000_000, 3));
+    assert!(config.access_log && !config.secure_delete);
     assert_eq!((config.log_format, config.shutdown_grace), (LogFormat::Json, Duration::from_millis(2_500)));
     assert_eq!(config.admin_key.as_ref().unwrap().reveal(), "correct-horse-battery");
     assert!(!format!("{config:?}").contains("correct-horse-battery"));
@@ -248,6 +250,7 @@ fn errors_in_the_file_name_the_setting() {
             "liisten = \"x\"",
             "unknown setting `liisten` in FILE; expected one of listen, tls_cert_file, tls_key_file, admin_listen, admin_tls_cert_file,",
         ),
+        ("paused = 1", "setting `paused` in FILE has the type integer; expected `true` or `false`"),
         ("log = true", "setting `log` in FILE has the type boolean; expected a string or a number"),
         (
             "egress_allow = [1]",
@@ -264,6 +267,17 @@ fn errors_in_the_file_name_the_setting() {
     let command_line =
         CommandLine { config: Some("/nowhere/hookwright.toml".into()), ..CommandLine::default() };
     assert_eq!(error(&command_line, &[]), "cannot read the settings file /nowhere/hookwright.toml");
+}
+
+#[test]
+fn the_format_of_the_log_is_known_although_other_settings_are_wrong() {
+    let file = file("log_format = \"json\"\nqueue_limit = 0\n");
+    let command_line = CommandLine { config: Some(file.path().to_owned()), ..CommandLine::default() };
+    assert!(load(&command_line, environment(&[])).is_err());
+    assert_eq!(log_format(&command_line, environment(&[])), LogFormat::Json);
+    let text = [("HOOKWRIGHT_LOG_FORMAT", "text")];
+    assert_eq!(log_format(&command_line, environment(&text)), LogFormat::Text);
+    assert_eq!(log_format(&CommandLine::default().with("log_format", "xml"), |_| None), LogFormat::Text);
 }
 
 #[test]

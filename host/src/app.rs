@@ -156,19 +156,15 @@ async fn start_on(
     let serving = listeners.serve(&config, routers, &cores, delivering.files.clients);
     serving.certificates.watch(Arc::clone(&clock), &stop_feeding);
     let shutdown = ShutdownTimes::of(&config);
+    let reloader = Reloader::new(
+        (config.given, addresses, &shutdown),
+        &serving,
+        (&directory, &health),
+        (connector, masked_headers),
+        &clock,
+    );
     Ok(Engine {
-        reloader: Arc::new(Reloader {
-            given: config.given.into(),
-            listeners: addresses,
-            directory: Arc::clone(&directory),
-            connector,
-            masked_headers,
-            health: Arc::clone(&health),
-            certificates: serving.certificates.clone(),
-            access_log: serving.access_log.clone(),
-            shutdown: Arc::clone(&shutdown),
-            clock: Arc::clone(&clock),
-        }),
+        reloader,
         new_admin_key: admin.generated,
         readiness,
         shutdown,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::certificates::{Certificates, admin_files, api_files};
+use super::listeners::Serving;
 use super::{egress, hook_states};
 use crate::clock::Clock;
 use crate::config::{Config, Given};
@@ -51,16 +52,16 @@ pub struct Change {
 /// Takes over settings.
 pub struct Reloader {
     /// What was given for each setting.
-    pub(super) given: Mutex<Given>,
-    pub(super) listeners: Vec<SocketAddr>,
-    pub(super) directory: Arc<Directory>,
-    pub(super) connector: Arc<Connector>,
-    pub(super) masked_headers: Arc<MaskedHeaders>,
-    pub(super) health: Arc<HookHealthMonitor>,
-    pub(super) certificates: Certificates,
-    pub(super) access_log: AccessLog,
-    pub(super) shutdown: Arc<ShutdownTimes>,
-    pub(super) clock: Arc<dyn Clock>,
+    given: Mutex<Given>,
+    listeners: Vec<SocketAddr>,
+    directory: Arc<Directory>,
+    connector: Arc<Connector>,
+    masked_headers: Arc<MaskedHeaders>,
+    health: Arc<HookHealthMonitor>,
+    certificates: Certificates,
+    access_log: AccessLog,
+    shutdown: Arc<ShutdownTimes>,
+    clock: Arc<dyn Clock>,
 }
 
 /// The times of a shutdown, in milliseconds.
@@ -95,6 +96,28 @@ impl ShutdownTimes {
 }
 
 impl Reloader {
+    /// Of an engine that listens on these addresses and was `given` these texts.
+    pub(super) fn new(
+        (given, listeners, shutdown): (Given, Vec<SocketAddr>, &Arc<ShutdownTimes>),
+        serving: &Serving,
+        (directory, health): (&Arc<Directory>, &Arc<HookHealthMonitor>),
+        (connector, masked_headers): (Arc<Connector>, Arc<MaskedHeaders>),
+        clock: &Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            given: given.into(),
+            listeners,
+            directory: Arc::clone(directory),
+            connector,
+            masked_headers,
+            health: Arc::clone(health),
+            certificates: serving.certificates.clone(),
+            access_log: serving.access_log.clone(),
+            shutdown: Arc::clone(shutdown),
+            clock: Arc::clone(clock),
+        })
+    }
+
     /// How long a shutdown takes at most.
     #[must_use]
     pub fn shutdown_limit(&self) -> Duration {

@@ -118,8 +118,8 @@ mod tests {
         assert!(all.iter().all(Result::is_ok), "{all:?}");
         assert_eq!(store.checks.load(Relaxed), 1);
 
-        let patience = Duration::from_millis(1);
-        let readiness = Readiness { kept: Duration::ZERO, timeout: patience, ..readiness };
+        let timeout = Duration::from_millis(1);
+        let readiness = Readiness { kept: Duration::ZERO, timeout, ..readiness };
         let gate = store.records.write_gate.acquire().await.unwrap();
         for _ in 0..3 {
             assert!(matches!(readiness.check().await, Err(NotReady::TimedOut)));

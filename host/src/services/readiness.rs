@@ -17,6 +17,8 @@ use crate::storage::{DeliveryStore, Membership, StorageError};
 const KEPT: Duration = Duration::from_secs(1);
 /// How long a probe waits for the database.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// After this a try is given up, and another one may be made: its connection may be dead, and the database well.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
 
 /// See the module's head.
 pub struct Readiness {
@@ -30,8 +32,8 @@ pub struct Readiness {
 
 #[derive(Default)]
 struct State {
-    /// A try that has not ended. A database that hangs is not tried again meanwhile.
-    trying: Option<JoinHandle<Result<(), StorageError>>>,
+    /// A try that has not ended, and when it began. A database that hangs is not tried again meanwhile.
+    trying: Option<(Instant, JoinHandle<Result<(), StorageError>>)>,
     last: Option<(Instant, Result<(), NotReady>)>,
 }
 
@@ -79,9 +81,14 @@ impl Readiness {
         {
             return known.clone();
         }
-        let deliveries = Arc::clone(&self.deliveries);
-        let trying =
-            state.trying.get_or_insert_with(|| tokio::spawn(async move { deliveries.check().await }));
+        if let Some((_, given_up)) = state.trying.take_if(|(at, _)| clock::elapsed(*at) >= GIVEN_UP_AFTER) {
+            given_up.abort();
+        }
+        let try_once = || {
+            let deliveries = Arc::clone(&self.deliveries);
+            (clock::monotonic(), tokio::spawn(async move { deliveries.check().await }))
+        };
+        let (_, trying) = state.trying.get_or_insert_with(try_once);
         let known = match tokio::time::timeout(self.timeout, trying).await {
             Ok(ended) => {
                 state.trying = None;

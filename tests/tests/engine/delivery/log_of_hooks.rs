@@ -57,8 +57,8 @@ async fn exhausted_deliveries_are_logged_and_one_hook_does_not_flood_the_log() {
     let (lines, left_out) = it.end("a delivery is exhausted").await;
     assert_eq!(lines.len() as u64 + left_out, 161, "each is logged or counted");
     let of = |hook: &str| lines.iter().filter(|line| line["hook"] == hook).count();
-    // Five in each ten seconds.
-    assert!((5..100).contains(&of(&bad)), "{}", of(&bad));
+    // Five in each ten seconds, some of them about its state.
+    assert!((3..100).contains(&of(&bad)), "{}", of(&bad));
     let line = lines.iter().find(|line| line["hook"] == *other).expect("the other hook is not hidden");
     assert_eq!((&line["level"], &line["attempt"]), (&json!("WARN"), &json!(1)), "{line}");
     assert_eq!((&line["delivery"], &line["event"]), (&delivery["id"], &shown["engine_id"]), "{line}");

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { conditionsInWords } from "../src/lib/filter.js";
 import { diffLines } from "../src/lib/diff.js";
 import { at, bytes, duration, parseSpan, percent, relative, span } from "../src/lib/format.js";
 import { outcomeOf, whyOfAttempt, whyOfDelivery, whyOfHook, whyOfMatch } from "../src/lib/why.js";
@@ -46,4 +47,14 @@ test("figures are short and honest", () => {
 test("a difference keeps common lines", () => {
   assert.deepEqual(diffLines("a\nb\nc", "a\nx\nc").map(({ kind, text }) => `${kind} ${text}`), ["same a", "removed b", "added x", "same c"]);
   assert.deepEqual(diffLines("a", "a"), [{ kind: "same", text: "a" }]);
+});
+
+test("a filter's conditions are put beside the event's values, digits and all", () => {
+  const settings = '{"all":[{"pointer":"/total","greater_than":100},{"pointer":"/id","not_equals":12345678901234567890},{"not":{"pointer":"/kind","in":["a"]}}]}';
+  assert.deepEqual(conditionsInWords(settings, '{"total":12.50,"id":12345678901234567890}'), [
+    "`/total` is `12.50`, and must be greater than `100`",
+    "`/id` is `12345678901234567890`, and must not be equal to `12345678901234567890`",
+    "not: `/kind` is missing, and must be one of `[\"a\"]`",
+  ]);
+  assert.deepEqual(conditionsInWords('{"of":"type","equals":"x"}', "{}"), []);
 });

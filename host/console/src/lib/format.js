@@ -34,6 +34,7 @@ export function bytes(bytes) {
 /** @param {number | null | undefined} ms a duration */
 export function duration(ms) {
   if (ms == null) return "–";
+  if (ms === 0) return "under 1 ms";
   if (ms < 1) return `${Math.round(ms * 1000)} µs`;
   if (ms < 1000) return `${ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms)} ms`;
   if (ms < 60_000) return `${Math.round(ms / 10) / 100} s`;

@@ -23,12 +23,15 @@ const listeners = new Set();
  */
 export function listen(listener) {
   listeners.add(listener);
-  if (listeners.size === 1) start();
+  start();
   return () => {
     listeners.delete(listener);
-    if (listeners.size === 0) stop();
+    // The next view listens at once: one connection serves both.
+    setTimeout(() => listeners.size === 0 && stop(), LINGER_MS);
   };
 }
+
+const LINGER_MS = 2000;
 
 /** @type {AbortController | null} */
 let running = null;
@@ -59,21 +62,19 @@ function start() {
 /** @param {AbortSignal} signal */
 async function keepConnected(signal) {
   let wait = 1000;
-  let isFirst = true;
   while (!signal.aborted) {
     streamState.value = "connecting";
     try {
       const response = await send("GET", "/stream", { signal });
       streamState.value = "live";
-      if (!isFirst) for (const listener of listeners) listener.lagged();
-      isFirst = false;
+      // What came before the connection is in no message.
+      for (const listener of listeners) listener.lagged();
       wait = 1000;
       await read(response, signal);
     } catch (error) {
       if (signal.aborted) return;
       // An engine without the stream, or a key that may not: trying again is of no use.
       if (error instanceof ApiError && [401, 403, 404].includes(error.status)) break;
-      isFirst = false;
     }
     if (signal.aborted) return;
     streamState.value = "connecting";

@@ -198,11 +198,12 @@ export function moveInList(step) {
   const head = box.querySelector("thead")?.clientHeight ?? 0;
   if (top < box.scrollTop) box.scrollTop = top;
   if (top + height + head > box.scrollTop + box.clientHeight) box.scrollTop = top + height + head - box.clientHeight;
+  // A row that was out of sight is in the document after the next rendering.
   const focus = (/** @type {number} */ tries) => {
     const link = box.querySelector(`tr[data-index="${to}"] a`);
     if (link instanceof HTMLElement) link.focus({ preventScroll: true });
     else if (tries > 0) requestAnimationFrame(() => focus(tries - 1));
   };
-  requestAnimationFrame(() => focus(20));
+  focus(20);
   return true;
 }

@@ -2,7 +2,7 @@
 import { html, useId, useState } from "../../lib/html.js";
 import { api, ApiError, may } from "../../lib/api.js";
 import { curl } from "../../lib/curl.js";
-import { at, bytes, count, duration } from "../../lib/format.js";
+import { at, bytes, compact, duration } from "../../lib/format.js";
 import { slice } from "../../lib/json.js";
 import { href } from "../../lib/router.js";
 import { outcomeOf, toneOf, whyOfAttempt } from "../../lib/why.js";
@@ -41,6 +41,7 @@ function AttemptBody({ delivery, attempt, hook }) {
 /** @param {Props} props */
 function Sent({ delivery, attempt, hook }) {
   const request = /** @type {import("../../lib/types.js").SentRequest} */ (attempt.request);
+  const [isBody, setBody] = useState(false);
   const copy = async () => {
     const { body } = await bodyOf(delivery, attempt, hook);
     await navigator.clipboard.writeText(curl(request, body?.body ?? null));
@@ -48,7 +49,8 @@ function Sent({ delivery, attempt, hook }) {
   };
   return html`<section class="exchange" aria-label="Request"><header><h3>Request</h3><code title=${request.url}>${request.method} ${request.url}</code><${Button} kind="quiet" small icon="copy" onClick=${copy}>curl</${Button}></header>
     <div class="part"><${HeaderList} headers=${request.headers} label="Request headers" /></div>
-    <div class="part"><details><summary>Body, ${bytes(request.body_bytes)}${request.batch ? `, event ${request.batch.position} of ${request.batch.events}` : ""}</summary><${SentBody} delivery=${delivery} attempt=${attempt} hook=${hook} /></details></div></section>`;
+    <div class="part"><details onToggle=${(/** @type {any} */ event) => setBody(event.target.open)}><summary>Body, ${bytes(request.body_bytes)}${request.batch ? `, event ${request.batch.position} of ${request.batch.events}` : ""}</summary>
+      ${isBody && html`<${SentBody} delivery=${delivery} attempt=${attempt} hook=${hook} />`}</details></div></section>`;
 }
 
 /**
@@ -105,7 +107,7 @@ function StepItem({ step, number, isStopped }) {
       ${step.version != null && html`<span class="muted">version ${step.version}</span>`}${step.roles.map((role) => html`<${Tag} key=${role}>${role}</${Tag}>`)}
       ${step.fault ? html`<${Tag} tone="bad">${step.fault.kind}</${Tag}>` : isStopped && html`<${Tag} tone="warn">dropped the event</${Tag}>`}
       ${step.digest && html`<span class="grow"></span><span class="muted" title=${step.digest}><code>${step.digest.slice(0, 15)}…</code> <${Copy} text=${step.digest} label="Copy the digest" /></span>`}</div>
-    <div class="step-meters"><div><span class="label">Fuel</span><${Meter} share=${granted ? step.fuel / granted : 0} label=${`Fuel of step ${number}`} text=${granted ? `${count(step.fuel)} of ${count(granted)}` : count(step.fuel)} /></div>
+    <div class="step-meters"><div><span class="label">Fuel</span><${Meter} share=${granted ? step.fuel / granted : 0} label=${`Fuel of step ${number}`} text=${granted ? `${compact(step.fuel)} of ${compact(granted)}` : compact(step.fuel)} /></div>
       <div><span class="label">Memory</span><div>${bytes(step.memory_bytes)}</div></div><div><span class="label">Time</span><div>${duration(step.duration_us / 1000)}</div></div></div>
     ${step.logs.length > 0 && html`<ul class="logs" aria-label=${`Log of step ${number}`}>${step.logs.map((line, index) => html`<li key=${index}><span class=${`level ${line.level}`}>${line.level}</span><span>${line.message}</span></li>`)}</ul>`}
     ${step.fault && html`<p class="error">${step.fault.code ? `${step.fault.code}: ` : ""}${step.fault.message}</p>`}

@@ -1,6 +1,7 @@
 // One delivery: why it is in its state, and what happened, newest first.
 import { html, useEffect, useState } from "../../lib/html.js";
 import { api, may, tenant } from "../../lib/api.js";
+import { conditionsInWords } from "../../lib/filter.js";
 import { slice } from "../../lib/json.js";
 import { hooks, nameOfHook } from "../../lib/hooks.js";
 import { href } from "../../lib/router.js";
@@ -80,7 +81,8 @@ function Content({ delivery, onClose, reload }) {
         ${canCancel && html`<${Button} kind="danger" onClick=${cancel}>Cancel</${Button}>`}
         <${Copy} text=${location.href}>Copy link</${Copy}>
       </div></header>
-    <section class=${`why ${why.tone}`} aria-label="Why"><h2>${why.title}</h2><p><${Words} text=${why.text} /></p>${delivery.note && html`<p class="muted"><${Words} text=${delivery.note} /></p>`}</section>
+    <section class=${`why ${why.tone}`} aria-label="Why"><h2>${why.title}</h2><p><${Words} text=${why.text} /></p>${delivery.state === "dropped" && may("events:read") && html`<${FilterReasons} delivery=${delivery} />`}
+      ${delivery.note && html`<p class="muted"><${Words} text=${delivery.note} /></p>`}</section>
     <${Facts} items=${[
       ["Hook", html`<a href=${href(["hooks", delivery.hook])}>${nameOfHook(delivery.hook)}</a>`],
       ["Event", html`<a href=${href(["events", delivery.event])}><code>${delivery.event_id}</code></a>`],
@@ -92,6 +94,20 @@ function Content({ delivery, onClose, reload }) {
     <section class="section"><h2>What happened</h2><${Timeline} delivery=${delivery} hook=${hook} /></section>
     ${may("events:read") && html`<${EventData} event=${delivery.event} />`}
     ${isCompared && html`<${Compare} delivery=${delivery} onClose=${() => setCompared(false)} />`}`;
+}
+
+/** What the standard filter wanted, and what the event has. @param {{delivery: FullDelivery}} props */
+function FilterReasons({ delivery }) {
+  const last = delivery.attempts.at(-1);
+  const index = last?.step ?? -1;
+  const { value } = useLoad(async (signal) => {
+    if (last?.steps[index]?.plugin.split("@")[0] !== "event-filter" || last.steps[index].logs.length > 0) return [];
+    const [hook, event] = await Promise.all([api.text(`/hooks/${delivery.hook}`, { signal }), api.text(`/events/${delivery.event}`, { signal })]);
+    const settings = slice(hook, ["pipeline", index, "settings"]);
+    return settings ? conditionsInWords(settings, slice(event, ["data"]) ?? "null") : [];
+  }, [delivery.id, last?.id]);
+  if (!value || value.length === 0) return null;
+  return html`<ul class="reasons">${value.map((text) => html`<li key=${text}><${Words} text=${`${text}.`} /></li>`)}</ul>`;
 }
 
 /** @param {{delivery: FullDelivery, hook: import("../../lib/types.js").Hook | undefined}} props newest first */

@@ -26,7 +26,8 @@ export class Live {
     /** @type {Map<string, Delivery>} */
     this.held = new Map();
     this.isTop = true;
-    this.isRead = false;
+    /** @type {HTMLElement | null} the list */
+    this.box = null;
     this.mustReload = false;
     this.end = listen({ change: (change) => this.take(change.delivery), lagged: () => this.lag() });
     this.timer = setInterval(() => this.flush(), FLUSH_MS);
@@ -50,7 +51,13 @@ export class Live {
     this.mustReload = true;
   }
 
-  flush() {
+  /** Whether somebody points into the list or has the focus there: then no rows are put in above. */
+  get isRead() {
+    return this.box !== null && (this.box.matches(":hover") || this.box.contains(document.activeElement));
+  }
+
+  /** @param {boolean} [mustCome] whether new rows come in although the list is being read */
+  flush(mustCome = false) {
     if (this.mustReload && !this.isPaused.peek()) {
       this.mustReload = false;
       void this.pages.refresh();
@@ -63,7 +70,7 @@ export class Live {
       this.waiting.value = coming.length;
       return;
     }
-    const mayCome = this.isTop && !this.isRead;
+    const mayCome = mustCome || (this.isTop && !this.isRead);
     const changed = this.pages.state.peek() === "loading" && items.length === 0 ? [] : items.map((item) => merge(item, this.held.get(item.id)));
     if (mayCome && items.length > MAX_ROWS) changed.length = MAX_ROWS / 2;
     this.pages.items.value = mayCome ? [...coming.sort(newestFirst), ...changed] : changed;
@@ -75,12 +82,8 @@ export class Live {
 
   /** Lets in what waits. */
   letIn() {
-    const { isTop, isRead } = this;
     this.isPaused.value = false;
-    this.isTop = true;
-    this.isRead = false;
-    this.flush();
-    Object.assign(this, { isTop, isRead });
+    this.flush(true);
   }
 }
 

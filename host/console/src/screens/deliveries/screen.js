@@ -1,5 +1,5 @@
 // Deliveries: newest first, live, with one of them open beside the list.
-import { html, useEffect, useMemo, useState } from "../../lib/html.js";
+import { html, useEffect, useMemo, useRef, useState } from "../../lib/html.js";
 import { may, messageOf } from "../../lib/api.js";
 import { hooks, nameOfHook, needHooks } from "../../lib/hooks.js";
 import { useKey } from "../../lib/keys.js";
@@ -42,6 +42,8 @@ export function Deliveries() {
   }, [pages]);
   const counts = useCounts(filters, useSlow(live?.round.value ?? 0));
 
+  const box = useRef(/** @type {HTMLElement | null} */ (null));
+  if (live) live.box = box.current;
   const back = () => navigate(href(["deliveries"], route.value.query));
   useKey("Escape", "Close", opened ? back : null);
   useKey("r", "Retry the delivery", may("deliveries:write") ? () => retryHere(opened, pages) : null);
@@ -52,7 +54,7 @@ export function Deliveries() {
         ${live && html`<${LiveSwitch} live=${live} />`}<${BulkMenu} filters=${filters} /></div>
       <${Filters} counts=${counts} /></header>
     <div class="panes">
-      <section class="list-box" aria-label="List of deliveries" ...${reading(live)}>
+      <section class="list-box" aria-label="List of deliveries" ref=${box}>
         ${live && live.waiting.value > 0 && html`<div class="newer"><${Button} kind="primary" small icon="up" onClick=${() => live.letIn()}>${live.waiting.value} new</${Button}></div>`}
         <${List} pages=${pages} columns=${COLUMNS} row=${Row} open=${open} current=${opened} label="Deliveries" fresh=${live?.fresh.value}
           onTop=${(/** @type {boolean} */ isTop) => { if (live) live.isTop = isTop; }} empty=${html`<${Nothing} filters=${filters} />`} />
@@ -69,14 +71,6 @@ function Row(delivery) {
     <td class="wide muted"><code>${delivery.event_id ?? delivery.event}</code></td>
     <td class="wide num muted">${delivery.attempt_count}</td>
     <td class="num muted"><${Time} value=${delivery.created_at} /></td>`;
-}
-
-/** While somebody reads the list, no rows are put in above. @param {Live | null} live */
-function reading(live) {
-  const set = (/** @type {boolean} */ isRead) => () => {
-    if (live) live.isRead = isRead;
-  };
-  return { onMouseEnter: set(true), onMouseLeave: set(false), onFocusIn: set(true), onFocusOut: set(false) };
 }
 
 /** @param {Live} live */

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import test, { after, before } from "node:test";
+import { heading, isSound, newPage, openBrowser, OPERATOR_KEY, seed, signIn, start } from "./support.js";
+
+let engine, sample, browser;
+before(async () => {
+  engine = await start();
+  sample = await seed(engine);
+  browser = await openBrowser();
+});
+after(async () => {
+  await browser?.close();
+  await engine?.stop();
+});
+
+test("a wrong key is refused at its field", async () => {
+  const page = await newPage(browser);
+  page.expected.push(/401/);
+  await page.goto(engine.url);
+  await heading(page, "Sign in");
+  await isSound(page, "sign in");
+  await page.getByLabel("Key", { exact: true }).fill("hwk_wrong");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByText("This key is unknown, or it has expired.").waitFor();
+  assert.equal(await page.getByLabel("Key", { exact: true }).getAttribute("aria-invalid"), "true");
+});
+
+test("a session outlives a reload, ends by signing out, and leaves nothing in the browser's storage", async () => {
+  const page = await newPage(browser);
+  await signIn(page, engine.url, sample.key);
+  await heading(page, "Deliveries");
+  await page.reload();
+  await heading(page, "Deliveries");
+  const stored = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
+  assert.equal(stored, '[{},{},""]');
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await heading(page, "Sign in");
+  await page.reload();
+  await heading(page, "Sign in");
+  assert.deepEqual(page.problems, []);
+});
+
+test("a key that is deleted ends the session, with a reason", async () => {
+  const { id, key } = await engine.call("POST", "/keys", { name: "short" }, { tenant: sample.tenant });
+  const page = await newPage(browser);
+  await signIn(page, engine.url, key);
+  await heading(page, "Deliveries");
+  page.expected.push(/401/);
+  await engine.call("DELETE", `/keys/${id}`, undefined, { tenant: sample.tenant });
+  await page.getByRole("link", { name: "Events" }).click();
+  await page.getByText("Your session has ended. Sign in again.").waitFor();
+});
+
+test("a key that may only read is offered nothing that changes", async () => {
+  const scopes = ["deliveries:read", "events:read", "hooks:read"];
+  const { key } = await engine.call("POST", "/keys", { name: "reader", scopes }, { tenant: sample.tenant });
+  const page = await newPage(browser);
+  await signIn(page, engine.url, key, `#/hooks/${sample.hooks.ok.id}`);
+  await heading(page, "Orders");
+  for (const name of ["Send a test", "Edit", "Pause", "Replay", "Delete the hook"]) {
+    assert.equal(await page.getByRole("button", { name, exact: true }).count(), 0, name);
+  }
+  assert.equal(await page.getByRole("link", { name: "Operator" }).count(), 0);
+  assert.equal(await page.getByRole("link", { name: "Plugins" }).count(), 0);
+});
+
+test("an operator chooses the tenant", async () => {
+  const page = await newPage(browser);
+  await signIn(page, engine.url, OPERATOR_KEY);
+  await heading(page, "Which tenant?");
+  await page.getByRole("button", { name: /shop\.example/ }).click();
+  await page.getByRole("link", { name: "order.paid" }).first().waitFor();
+  await isSound(page, "deliveries of a tenant, for an operator");
+});
+
+test("the first paint takes less than 300 ms", async () => {
+  const page = await newPage(browser);
+  await signIn(page, engine.url, sample.key);
+  const times = [];
+  for (let round = 0; round < 7; round += 1) {
+    await page.reload();
+    await heading(page, "Deliveries");
+    times.push(await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime));
+  }
+  // The quickest one: a machine that also compiles is no measure.
+  assert.ok(Math.min(...times) < 300, times.join(", "));
+});

@@ -239,11 +239,13 @@ impl Retention {
             return Ok(());
         }
         self.seldom_at = Some(clock::monotonic());
-        if let Some(longest) = policy.longest.filter(|_| held.is_empty() && self.store.deletes_days()) {
+        if let Some(longest) = policy.longest.filter(|_| self.store.deletes_days()) {
             let until = EventKey(EventKey::first_at(now.minus(longest)).0 - 1);
-            let (deleted, singly) = self.store.delete_days(until).await?;
+            // A replay holds its own tenant's events: those of others in the same days are deleted one by one.
+            let held_from = held.iter().map(|(_, after, _)| *after).min().filter(|after| *after < until);
+            let (deleted, singly) = self.store.delete_days(held_from.unwrap_or(until)).await?;
             self.counters.add(deleted);
-            self.singly_until = singly;
+            self.singly_until = if held_from.is_some() { EventKey(i64::MAX) } else { singly };
         }
         Ok(())
     }
@@ -254,11 +256,10 @@ impl Retention {
         let class = class.clone();
         let by_days = self.store.deletes_days() && class.is_everybody() && class.keep >= WHOLE_DAYS;
         let most = if by_days { self.singly_until } else { EventKey(i64::MAX) };
-        let again: Vec<_> =
-            self.passes[index].left.due(clock::monotonic()).into_iter().map(EventKey).collect();
-        // Which tenants have them is not known here: what any replay may want waits.
-        for keys in self.without_held(index, again, |key| is_held(held, None, key)).chunks(STEP) {
-            self.delete(index, keys).await?;
+        let again = self.passes[index].left.due(clock::monotonic());
+        let again: Vec<_> = again.into_iter().map(|(key, tenant)| (EventKey(key), tenant)).collect();
+        for events in again.chunks(STEP) {
+            self.delete(index, events, held).await?;
             self.pause(Duration::ZERO, class.keep).await?;
         }
         while clock::elapsed(began) < TIME_EACH {
@@ -273,13 +274,14 @@ impl Retention {
                 self.passes[index].done = done;
                 break;
             };
-            let keys: Vec<_> =
-                visited.iter().filter(|(_, tenant)| class.has(*tenant)).map(|(key, _)| *key).collect();
-            let tenants: BTreeMap<_, _> = visited.into_iter().collect();
-            let keys = self.without_held(index, keys, |key| is_held(held, tenants.get(&key).copied(), key));
-            for keys in keys.chunks(STEP) {
-                self.delete(index, keys).await?;
-                let late_by = too_old.0 - keys[0].created_at().0;
+            let (held_now, events): (Vec<_>, Vec<_>) = visited
+                .into_iter()
+                .filter(|(_, tenant)| class.has(*tenant))
+                .partition(|event| is_held(held, *event));
+            self.leave(index, held_now);
+            for events in events.chunks(STEP) {
+                self.delete(index, events, &[]).await?;
+                let late_by = too_old.0 - events[0].0.created_at().0;
                 self.pause(Duration::from_millis(u64::try_from(late_by).unwrap_or(0)), class.keep).await?;
             }
             self.passes[index].done = last;
@@ -287,24 +289,27 @@ impl Retention {
         Ok(())
     }
 
-    /// Leaves those behind that replays hold, and returns the others.
-    fn without_held(
+    /// Deletes events. Those that must wait are left behind.
+    async fn delete(
         &mut self,
         index: usize,
-        keys: Vec<EventKey>,
-        is_held: impl Fn(EventKey) -> bool,
-    ) -> Vec<EventKey> {
-        let (held, keys): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| is_held(*key));
-        self.passes[index].left.add(held.into_iter().map(|key| key.0), clock::monotonic());
-        keys
+        events: &[(EventKey, TenantId)],
+        held: &Held,
+    ) -> Result<(), Stopped> {
+        let (held_now, events): (Vec<_>, Vec<_>) =
+            events.iter().copied().partition(|event| is_held(held, *event));
+        self.leave(index, held_now);
+        let keys: Vec<_> = events.iter().map(|(key, _)| *key).collect();
+        let done = self.store.delete_events(&keys).await?;
+        self.counters.add(done.deleted);
+        let kept: BTreeSet<_> = done.kept.into_iter().collect();
+        self.leave(index, events.into_iter().filter(|(key, _)| kept.contains(key)));
+        Ok(())
     }
 
-    /// Deletes events. Those that must wait are left behind.
-    async fn delete(&mut self, index: usize, keys: &[EventKey]) -> Result<(), Stopped> {
-        let done = self.store.delete_events(keys).await?;
-        self.counters.add(done.deleted);
-        self.passes[index].left.add(done.kept.into_iter().map(|key| key.0), clock::monotonic());
-        Ok(())
+    fn leave(&mut self, index: usize, events: impl IntoIterator<Item = (EventKey, TenantId)>) {
+        let events = events.into_iter().map(|(key, tenant)| (key.0, tenant));
+        self.passes[index].left.add(events, clock::monotonic());
     }
 
     /// Waits after a step, if what it deleted was not late by much.
@@ -326,16 +331,16 @@ impl Retention {
             let (done, mut wanted) = (state.done, state.left.due(clock::monotonic()));
             let visited = self.store.deliveries_between(key, done, until, VISITED).await?;
             let last = visited.last().map(|(id, _)| *id);
-            wanted.extend(visited.into_iter().filter(|(_, has)| *has).map(|(id, _)| id.0));
+            wanted.extend(visited.into_iter().filter(|(_, has)| *has).map(|(id, _)| (id.0, key.0)));
             for ids in wanted.chunks(STEP) {
-                let ids: Vec<_> = ids.iter().map(|id| DeliveryId(*id)).collect();
+                let ids: Vec<_> = ids.iter().map(|(id, _)| DeliveryId(*id)).collect();
                 let trimmed = self.store.trim_attempts(key.0, &ids, key.1, too_old).await?;
                 self.counters.add(trimmed.deleted);
                 self.trims
                     .entry(key)
                     .or_default()
                     .left
-                    .add(trimmed.kept.into_iter().map(|id| id.0), clock::monotonic());
+                    .add(trimmed.kept.into_iter().map(|id| (id.0, key.0)), clock::monotonic());
                 self.pause(Duration::ZERO, keep).await?;
             }
             match last {
@@ -362,8 +367,10 @@ impl Retention {
     }
 }
 
-/// Whether a replay of the event's tenant, or of any if that is not known, is about to send it.
-fn is_held(held: &Held, tenant: Option<TenantId>, event: EventKey) -> bool {
-    let is_of = |owner: TenantId| tenant.is_none_or(|tenant| tenant == owner);
-    held.iter().any(|(owner, after, until)| is_of(*owner) && *after < event && event <= *until)
+/// Whether a replay of its tenant is about to send the event.
+fn is_held(held: &Held, (event, tenant): (EventKey, TenantId)) -> bool {
+    held.iter().any(|(owner, after, until)| *owner == tenant && *after < event && event <= *until)
 }
+
+#[cfg(test)]
+pub(super) mod tests;

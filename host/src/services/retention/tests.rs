@@ -1,0 +1,187 @@
+//! Tests of passes, with a store that deletes whole days.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::delivery::testing;
+use crate::domain::{EventId, UnixMillis};
+use crate::storage::sqlite::{self, SqliteOptions};
+use crate::storage::{Deleted, Purged, Trimmed};
+
+const DAY: Duration = Duration::from_secs(86_400);
+const ONE: TenantId = TenantId(1);
+const OTHER: TenantId = TenantId(2);
+
+/// Events, what replays hold of them, and which were erased.
+#[derive(Default)]
+pub struct Days {
+    pub erased: Mutex<Vec<(EventKey, UnixMillis)>>,
+    events: Mutex<BTreeMap<EventKey, TenantId>>,
+    held: Vec<(TenantId, EventKey, EventKey)>,
+    unfinished: Mutex<BTreeSet<EventKey>>,
+    /// Up to which event whole days were to be deleted.
+    until: Mutex<Vec<EventKey>>,
+}
+
+impl Days {
+    fn left(&self) -> Vec<TenantId> {
+        self.events.lock().unwrap().values().copied().collect()
+    }
+}
+
+#[async_trait]
+impl RetentionStore for Days {
+    async fn takes_lease(&self, _: NodeNumber) -> Result<bool, StorageError> {
+        Ok(true)
+    }
+
+    async fn events_between(
+        &self,
+        after: EventKey,
+        until: EventKey,
+        _: u32,
+    ) -> Result<Vec<(EventKey, TenantId)>, StorageError> {
+        let events = self.events.lock().unwrap();
+        let between = events.iter().filter(|(key, _)| **key > after && **key <= until);
+        Ok(between.map(|(key, tenant)| (*key, *tenant)).collect())
+    }
+
+    async fn delete_events(&self, keys: &[EventKey]) -> Result<Purged, StorageError> {
+        let unfinished = self.unfinished.lock().unwrap();
+        let (kept, gone): (Vec<_>, Vec<_>) = keys.iter().partition(|key| unfinished.contains(key));
+        self.events.lock().unwrap().retain(|key, _| !gone.contains(key));
+        Ok(Purged { kept, ..Purged::default() })
+    }
+
+    fn deletes_days(&self) -> bool {
+        true
+    }
+
+    async fn delete_days(&self, until: EventKey) -> Result<(Deleted, EventKey), StorageError> {
+        self.until.lock().unwrap().push(until);
+        Ok((Deleted::default(), EventKey(0)))
+    }
+
+    async fn held_by_replays(&self) -> Result<Vec<(TenantId, EventKey, EventKey)>, StorageError> {
+        Ok(self.held.clone())
+    }
+
+    async fn deliveries_between(
+        &self,
+        _: (TenantId, Trim),
+        _: DeliveryId,
+        _: DeliveryId,
+        _: u32,
+    ) -> Result<Vec<(DeliveryId, bool)>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    async fn trim_attempts(
+        &self,
+        _: TenantId,
+        _: &[DeliveryId],
+        _: Trim,
+        _: UnixMillis,
+    ) -> Result<Trimmed, StorageError> {
+        Ok(Trimmed::default())
+    }
+
+    async fn forget_names(&self, _: UnixMillis, _: UnixMillis, _: u32) -> Result<u64, StorageError> {
+        Ok(0)
+    }
+
+    async fn tidy(&self, _: UnixMillis) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
+    async fn erase(
+        &self,
+        _: TenantId,
+        _: &EventId,
+        _: UnixMillis,
+    ) -> Result<Option<UnixMillis>, StorageError> {
+        Ok(None)
+    }
+
+    async fn erased_at(&self, _: TenantId, _: EventKey) -> Result<Option<UnixMillis>, StorageError> {
+        Ok(None)
+    }
+
+    async fn erased_since(
+        &self,
+        since: UnixMillis,
+        most: u32,
+    ) -> Result<Vec<(EventKey, UnixMillis)>, StorageError> {
+        let erased = self.erased.lock().unwrap();
+        Ok(erased.iter().copied().filter(|(_, at)| *at >= since).take(most as usize).collect())
+    }
+
+    async fn erase_late(&self, _: UnixMillis) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+/// A retention of 30 days, of a store with an event of each of these tenants: each is a day older than the one before, and the
+/// first is 31 days old. `held` makes what replays hold of the events' keys.
+async fn retention(
+    tenants: &[TenantId],
+    held: impl Fn(&[EventKey]) -> Vec<(TenantId, EventKey, EventKey)>,
+) -> (Retention, Arc<Days>, Vec<EventKey>) {
+    let sources = testing::sources();
+    let now = sources.now();
+    let keys: Vec<_> =
+        (31..).zip(tenants).map(|(days, _)| EventKey::first_at(now.minus(DAY * days))).collect();
+    let events = keys.iter().copied().zip(tenants.iter().copied()).collect();
+    let store = Arc::new(Days { events: Mutex::new(events), held: held(&keys), ..Days::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+    let (clock, ids) = (Arc::clone(&sources.clock), Arc::clone(&sources.ids));
+    let directory = Directory::load(crate::storage::Database::stores(&storage), ids, clock).await.unwrap();
+    let defaults = RetentionDefaults { events: Some(DAY * 30), ..RetentionDefaults::default() };
+    let retention = Retention::new(sources, directory, Arc::clone(&store) as _, NodeNumber(1), defaults);
+    (retention, store, keys)
+}
+
+async fn pass(retention: &mut Retention) {
+    assert!(retention.pass().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_replay_holds_the_events_of_its_own_tenant_only() {
+    // A replay of everything, which may be paused for ever.
+    let (mut retention, store, _) =
+        retention(&[ONE, OTHER], |_| vec![(ONE, EventKey(0), EventKey(i64::MAX))]).await;
+    pass(&mut retention).await;
+    assert_eq!(store.left(), [ONE]);
+    assert_eq!(*store.until.lock().unwrap(), [EventKey(0)], "no day has an event that is held");
+}
+
+#[tokio::test]
+async fn days_before_what_a_replay_holds_are_deleted_as_a_whole() {
+    let (mut held, store, keys) =
+        retention(&[ONE, OTHER, OTHER], |keys| vec![(ONE, keys[1], EventKey(i64::MAX))]).await;
+    pass(&mut held).await;
+    assert_eq!((store.left(), &*store.until.lock().unwrap()), (vec![ONE], &vec![keys[1]]));
+    // It sends only what is not too old.
+    let (mut free, store, keys) =
+        retention(&[ONE, OTHER], |_| vec![(ONE, EventKey(i64::MAX - 1), EventKey(i64::MAX))]).await;
+    pass(&mut free).await;
+    assert_eq!(store.left().len(), 2, "days are deleted as a whole");
+    assert!(store.until.lock().unwrap()[0] > keys[0]);
+}
+
+#[tokio::test]
+async fn what_was_left_behind_is_not_held_by_a_replay_of_another_tenant() {
+    let (mut retention, store, keys) =
+        retention(&[ONE, OTHER], |_| vec![(ONE, EventKey(0), EventKey(i64::MAX))]).await;
+    store.unfinished.lock().unwrap().insert(keys[1]);
+    pass(&mut retention).await;
+    assert_eq!(store.left().len(), 2);
+    store.unfinished.lock().unwrap().clear();
+    let left = [(keys[0], ONE), (keys[1], OTHER)];
+    let held = store.held.clone();
+    assert!(retention.delete(0, &left, &held).await.is_ok());
+    assert_eq!(store.left(), [ONE]);
+}

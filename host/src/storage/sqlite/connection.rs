@@ -22,7 +22,7 @@ use crate::domain::HookId;
 use crate::storage::StorageError;
 
 /// How long a statement waits for a lock: only other programs, such as a backup, can hold one.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many deleted hooks are remembered; the next start finds deliveries of forgotten ones.
 const MAX_DELETED_HOOKS: usize = 100_000;
 

@@ -1,7 +1,11 @@
 //! Space that deletions leave in the file: it is used again, and what is too much of it is given back to the file system.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use sqlx::sqlite::SqliteConnection;
+
+use super::connection::BUSY_TIMEOUT;
 use super::stores::SqliteStores;
 use crate::storage::StorageError;
 
@@ -30,18 +34,27 @@ pub(super) async fn give_back(stores: &SqliteStores) -> Result<bool, StorageErro
     Ok(free - PAGES_AT_ONCE > spare)
 }
 
-/// After an erasure, empties the write-ahead log, which has what was erased. If somebody reads, the next call tries again.
+/// After an erasure, empties the write-ahead log, which has what was erased. If somebody reads, the next call tries again: all
+/// who write would wait for a reader such as a backup.
 pub(super) async fn forget_log(stores: &SqliteStores) -> Result<(), StorageError> {
     if !stores.log_has_erased.swap(false, Ordering::AcqRel) {
         return Ok(());
     }
     let mut writer = stores.writer().await;
     let connection = writer.connection().await?;
+    set_busy_timeout(connection, Duration::ZERO).await?;
     let emptied: Result<(i64, i64, i64), _> =
-        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(connection).await;
+        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
+    set_busy_timeout(connection, BUSY_TIMEOUT).await?;
     let is_busy = emptied.map(|(is_busy, ..)| is_busy != 0).unwrap_or(true);
     if is_busy {
         stores.log_has_erased.store(true, Ordering::Release);
     }
+    Ok(())
+}
+
+async fn set_busy_timeout(connection: &mut SqliteConnection, timeout: Duration) -> Result<(), StorageError> {
+    let sql = sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {}", timeout.as_millis()));
+    sqlx::query(sql).fetch_all(connection).await?;
     Ok(())
 }

@@ -58,10 +58,11 @@ pub async fn restore(
         return Err(BackupError::NotABackup { dir: backup.to_owned(), reason });
     }
     let created = create_empty(data_dir, NAME_ANOTHER)?;
-    let written = Written { data_dir: data_dir.to_owned(), created, is_complete: false };
-    // No engine starts on it meanwhile.
+    // No engine and no other restore begins on it meanwhile. What one of them has begun before is its own.
     let lock = DataDir::take(data_dir, IfLost::Refuse)?;
-    check_room(data_dir, manifest.bytes() + SPARE_BYTES)?;
+    create_empty(data_dir, NAME_ANOTHER)?;
+    let written = Written { data_dir: data_dir.to_owned(), created, is_complete: false };
+    check_room(data_dir, manifest.bytes().saturating_add(SPARE_BYTES))?;
     let key = put(backup, manifest, data_dir, paused_since, keys).await?;
     drop(lock);
     written.complete();

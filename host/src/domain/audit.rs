@@ -297,6 +297,8 @@ pub struct AuditFilter {
     pub until: Option<UnixMillis>,
     /// Those whose actor has this kind, id or name.
     pub actor: Option<String>,
+    /// The id and name of operators' keys are not looked at: who may not see them could guess them.
+    pub hides_operators: bool,
     /// Those whose action is this one or begins with it and a dot.
     pub action: Option<String>,
     /// Those about the object with this id or name.
@@ -308,9 +310,9 @@ impl AuditFilter {
     #[must_use]
     pub fn selects(&self, entry: &AuditEntry) -> bool {
         let Actor { kind, id, name, .. } = &entry.actor;
-        let is_actor = |wanted: &String| {
-            kind.as_str() == wanted || id.as_ref() == Some(wanted) || name.as_ref() == Some(wanted)
-        };
+        let is_hidden = self.hides_operators && *kind == ActorKind::OperatorKey;
+        let is_named = |wanted: &String| id.as_ref() == Some(wanted) || name.as_ref() == Some(wanted);
+        let is_actor = |wanted: &String| kind.as_str() == wanted || !is_hidden && is_named(wanted);
         let is_action = |wanted: &String| {
             entry
                 .action

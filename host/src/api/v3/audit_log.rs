@@ -189,6 +189,7 @@ pub(super) async fn list_audit_log(
         since,
         until,
         actor: text(&params, "actor")?,
+        hides_operators: !caller.is_operator(),
         action: text(&params, "action")?,
         object: text(&params, "object")?,
     };

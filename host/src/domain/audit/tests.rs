@@ -91,3 +91,29 @@ fn only_what_changed_of_a_hook_is_named() {
         ]
     );
 }
+
+#[test]
+fn an_operators_name_is_not_guessed_by_a_filter() {
+    let actor = Actor {
+        kind: ActorKind::OperatorKey,
+        id: Some("okey_1".to_owned()),
+        name: Some("alice".to_owned()),
+        ..Actor::ENGINE
+    };
+    let entry = AuditEntry { actor, ..AuditEntry::of_test() };
+    for (wanted, hides_operators, expected) in [
+        ("alice", false, true),
+        ("okey_1", false, true),
+        ("alice", true, false),
+        ("okey_1", true, false),
+        ("operator_key", true, true),
+    ] {
+        let filter =
+            AuditFilter { actor: Some(wanted.to_owned()), hides_operators, ..AuditFilter::default() };
+        assert_eq!(filter.selects(&entry), expected, "{wanted} {hides_operators}");
+    }
+    let own = AuditEntry { actor: Actor { kind: ActorKind::Key, ..entry.actor.clone() }, ..entry };
+    let filter =
+        AuditFilter { actor: Some("alice".to_owned()), hides_operators: true, ..AuditFilter::default() };
+    assert!(filter.selects(&own));
+}

@@ -125,6 +125,9 @@ async fn a_tenant_sees_only_its_own_entries_and_not_who_the_operator_is() {
     assert_eq!(own[0]["address"], Value::Null);
     assert_eq!(entries(&client, "&tenant=acme").await, own);
     client.get("/audit-log?tenant=globex").await.expect(400);
+    assert_eq!(entries(&client, "&actor=operator_key").await, own);
+    assert_eq!(entries(&client, "&actor=admin_key").await, Vec::<Value>::new(), "it could be guessed");
+    assert!(!entries(&operator, "&actor=admin_key").await.is_empty());
 
     let all = entries(&operator, "").await;
     assert_eq!(all[0]["action"], "engine.paused");

@@ -88,6 +88,8 @@ async fn delete_day(
             _ => deleted.deliveries += count,
         }
     }
+    let sql = "DELETE FROM erased_events WHERE event_key < $1 AND event_key <> ALL ($2)";
+    sqlx::query(sql).bind(end).bind(&events).execute(stores.pool()).await?;
     let sql = "DELETE FROM delivery_notes WHERE delivery_id < $1 AND delivery_id <> ALL ($2)";
     sqlx::query(sql).bind(end).bind(&deliveries).execute(stores.pool()).await?;
     Ok(DayEnd::Deleted)

@@ -135,8 +135,8 @@ async fn start_on(
     let Delivering { sandbox, dispatcher, connector, recorder, health, stats, masked_headers, .. } =
         delivering;
     let (notices, noticed, stop_feeding) = (delivering.notices, delivering.noticed, delivering.stop_feeding);
-    let retention =
-        retention::spawn(&config, &sources, &directory, (Arc::clone(&stores.retention), node), &stop_feeding);
+    let store = (Arc::clone(&stores.retention), node);
+    let retention = retention::spawn(&config, &sources, (&directory, &dispatcher), store, &stop_feeding);
     let feeding = feeding::spawn(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
     let ingest = ingest((&sources, config.retain_events), &directory, &stores, (&dispatcher, &notices));

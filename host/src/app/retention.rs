@@ -1,13 +1,14 @@
-//! Deletes what is older than the settings and tenants say.
+//! Deletes what is older than the settings and tenants say, and follows what other nodes erase.
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::delivery::Dispatcher;
 use crate::directory::Directory;
 use crate::domain::NodeNumber;
-use crate::services::{Retention, RetentionCounters, RetentionDefaults};
+use crate::services::{ErasureFollower, Retention, RetentionCounters, RetentionDefaults};
 use crate::sources::Sources;
 use crate::storage::RetentionStore;
 
@@ -15,7 +16,7 @@ use crate::storage::RetentionStore;
 pub(super) fn spawn(
     config: &Config,
     sources: &Sources,
-    directory: &Arc<Directory>,
+    (directory, dispatcher): (&Arc<Directory>, &Arc<Dispatcher>),
     (store, node): (Arc<dyn RetentionStore>, NodeNumber),
     stop: &CancellationToken,
 ) -> Arc<RetentionCounters> {
@@ -25,6 +26,8 @@ pub(super) fn spawn(
         bodies: config.retain_bodies,
         names: config.retain_ids,
     };
+    let follower = ErasureFollower::new(sources.clone(), Arc::clone(&store), Arc::clone(dispatcher));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(follower.run()));
     let retention = Retention::new(sources.clone(), Arc::clone(directory), store, node, defaults);
     let counters = retention.counters();
     tokio::spawn(stop.clone().run_until_cancelled_owned(retention.run()));

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::erased::ErasedEvents;
 use super::fair_queue::{AttemptKey, FairQueue, Next, NotRecalled, Observation, RecallEnd, Started};
 use super::hook_health::{Gate, HookHealthMonitor};
 use super::limits::DispatcherLimits;
@@ -48,6 +49,7 @@ pub struct Dispatcher {
     /// When delayed deliveries are looked at next, and the task that does it.
     next_pump: Mutex<Option<(Instant, AbortHandle)>>,
     health: Arc<HookHealthMonitor>,
+    erased: ErasedEvents,
 }
 
 impl Dispatcher {
@@ -79,6 +81,7 @@ impl Dispatcher {
             next_look: Mutex::new(None),
             next_pump: Mutex::new(None),
             health,
+            erased: ErasedEvents::default(),
         })
     }
 
@@ -101,12 +104,18 @@ impl Dispatcher {
         self.queue().reserve(&work).then(|| Work { lease_until: now.plus(self.lease), term, ..work })
     }
 
+    /// Events whose deliveries do not start any more.
+    #[must_use]
+    pub fn erased(&self) -> &ErasedEvents {
+        &self.erased
+    }
+
     /// Whether an attempt of `work` may start now. This is asked again right before a request is sent: the process may have
-    /// been stopped meanwhile, or another node may have to start it.
+    /// been stopped meanwhile, another node may have to start it, or its event may be erased.
     #[must_use]
     pub fn may_start(&self, work: &Work) -> bool {
         let is_for_this_node = || work.trigger == Trigger::Test || self.has_share(work.hook, work.tenant());
-        self.membership.holds(work.term) && is_for_this_node()
+        self.membership.holds(work.term) && is_for_this_node() && !self.erased.has(work.event.key)
     }
 
     pub(super) fn term(&self) -> Term {

@@ -25,6 +25,7 @@ pub mod client;
 pub mod decision;
 mod dispatcher;
 pub mod egress;
+mod erased;
 mod fair_queue;
 pub mod feeder;
 pub mod handshake;
@@ -58,6 +59,7 @@ pub mod worker;
 mod workers;
 
 pub use dispatcher::{AttemptPermit, Dispatcher, Recalled, StartAttempt};
+pub use erased::ErasedEvents;
 pub use fair_queue::{NotRecalled, Observation, QueueFigures, Waiting};
 pub use hook_health::{Fuel, HealthRules, HealthStorage, HookHealthMonitor};
 pub use hook_lines::{log_left_out, report_left_out};

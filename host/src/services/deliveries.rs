@@ -179,6 +179,10 @@ impl DeliveryService {
         &self.storage
     }
 
+    pub(super) fn dispatcher(&self) -> &Dispatcher {
+        &self.dispatcher
+    }
+
     pub(super) fn now(&self) -> UnixMillis {
         self.sources.now()
     }

@@ -28,7 +28,7 @@ use crate::storage::Storage;
 
 pub use deliveries::{DeliveryError, DeliveryService};
 pub use delivery_lists::{ListPart, list_filtered, list_noted};
-pub use erasure::Erased;
+pub use erasure::{Erased, ErasureFollower};
 pub use event_matches::{HookMatch, MatchReason};
 pub use handshakes::Handshakes;
 pub use hook_states::{HookState, HookStates, Recovered};

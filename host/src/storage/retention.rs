@@ -74,6 +74,15 @@ pub trait RetentionStore: Send + Sync {
     ) -> Result<Option<UnixMillis>, StorageError>;
     /// When the content of an event was erased, if it was.
     async fn erased_at(&self, tenant: TenantId, event: EventKey) -> Result<Option<UnixMillis>, StorageError>;
+    /// The events that were erased since `since`, with the time, the oldest first, at most `most`. Empty if no other process
+    /// erases any.
+    async fn erased_since(
+        &self,
+        _since: UnixMillis,
+        _most: u32,
+    ) -> Result<Vec<(EventKey, UnixMillis)>, StorageError> {
+        Ok(Vec::new())
+    }
     /// Erases what attempts wrote that were under way when their events were erased, of events erased since `since`.
     async fn erase_late(&self, since: UnixMillis) -> Result<(), StorageError>;
 }

@@ -169,6 +169,17 @@ impl RetentionStore for PostgresStores {
         Ok(query.fetch_optional(self.pool()).await?.map(UnixMillis))
     }
 
+    async fn erased_since(
+        &self,
+        since: UnixMillis,
+        most: u32,
+    ) -> Result<Vec<(EventKey, UnixMillis)>, StorageError> {
+        let sql = "SELECT event_key, erased_at FROM erased_events WHERE erased_at >= $1 ORDER BY erased_at LIMIT $2";
+        let query = sqlx::query_as(sql).bind(since.0).bind(i64::from(most));
+        let rows: Vec<(i64, i64)> = query.fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().map(|(key, at)| (EventKey(key), UnixMillis(at))).collect())
+    }
+
     async fn erase_late(&self, since: UnixMillis) -> Result<(), StorageError> {
         let sql = "SELECT x.event_key, x.tenant_id FROM erased_events x WHERE x.erased_at >= $1 AND EXISTS \
             (SELECT FROM events e CROSS JOIN LATERAL unnest(e.delivery_ids) d (id) WHERE e.key = x.event_key AND ( \

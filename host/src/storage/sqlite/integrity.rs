@@ -50,12 +50,12 @@ pub async fn check(data_dir: &Path, vault: Option<&Vault>) -> Result<Vec<Finding
     let mut findings = Vec::new();
     let done = check_all(snapshot.connection(), vault, &mut findings).await;
     let ended = snapshot.end().await;
-    match done {
-        // Of a damaged file, not everything can be read.
+    match done.and(ended) {
+        // Of a damaged file, not everything can be read; and ending the transaction may fail.
         Err(error) if findings.iter().any(|finding| finding.check == FILE && finding.remedy.is_some()) => {
             findings.push(Finding::skipped("the rest", format!("cannot be read: {error}"), RESTORE));
         }
-        done => done.and(ended)?,
+        done => done?,
     }
     Ok(findings)
 }

@@ -15,6 +15,7 @@ use crate::storage::conformance::{LEASE_END, NOW, OTHER_TENANT, TENANT, World};
 use crate::storage::{Accepted, Database as _, DeliveryQuery, NewDelivery, Revision, Storage, StorageError};
 
 mod bench;
+mod damage;
 mod erasing;
 mod restoring;
 mod sealing;

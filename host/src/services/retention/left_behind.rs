@@ -9,6 +9,8 @@ use crate::domain::TenantId;
 const REMEMBERED: usize = 200_000;
 /// How often all of them are looked at again, at most.
 const AGAIN_EVERY: Duration = Duration::from_secs(30);
+/// How many are looked at at once: other events are deleted in between.
+const AT_ONCE: usize = 1_000;
 /// If more were left behind, how long until a pass begins again at the first of those.
 const BEGIN_AGAIN_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -19,6 +21,8 @@ pub struct LeftBehind {
     /// The first that was not remembered.
     forgotten: Option<i64>,
     looked_at: Option<Instant>,
+    /// While they are looked at again: the next id.
+    next: Option<i64>,
     began_at: Option<Instant>,
 }
 
@@ -35,15 +39,19 @@ impl LeftBehind {
         }
     }
 
-    /// Takes all ids if it is time to look at them again.
+    /// Takes some ids if it is time to look at them again; the next call takes the next ones.
     pub fn due(&mut self, now: Instant) -> Vec<(i64, TenantId)> {
-        match self.looked_at {
-            Some(at) if now.saturating_duration_since(at) >= AGAIN_EVERY => {
-                self.looked_at = None;
-                std::mem::take(&mut self.ids).into_iter().collect()
-            }
-            _ => Vec::new(),
+        let is_time = self.looked_at.is_some_and(|at| now.saturating_duration_since(at) >= AGAIN_EVERY);
+        if self.next.is_none() && is_time {
+            (self.next, self.looked_at) = (Some(i64::MIN), None);
         }
+        let Some(next) = self.next else { return Vec::new() };
+        let due: Vec<_> = self.ids.range(next..).take(AT_ONCE).map(|(id, tenant)| (*id, *tenant)).collect();
+        for (id, _) in &due {
+            self.ids.remove(id);
+        }
+        self.next = due.last().filter(|_| due.len() == AT_ONCE).map(|(id, _)| id + 1);
+        due
     }
 
     /// The id at which a pass begins again, if some are not remembered and it is time for that.
@@ -70,12 +78,28 @@ mod tests {
         assert!(left.due(now + AGAIN_EVERY).is_empty());
     }
 
+    /// So many held events of one tenant must not keep those of others from being deleted.
+    #[test]
+    fn a_part_is_looked_at_at_a_time_and_each_once() {
+        let (mut left, now) = (LeftBehind::default(), clock::monotonic());
+        let all: Vec<_> = (0..AT_ONCE as i64 + 2).map(|id| (id, TenantId(1))).collect();
+        left.add(all.iter().copied(), now);
+        let first = left.due(now + AGAIN_EVERY);
+        assert_eq!(first, all[..AT_ONCE]);
+        left.add(first.into_iter(), now + AGAIN_EVERY);
+        assert_eq!(left.due(now + AGAIN_EVERY), all[AT_ONCE..]);
+        assert!(left.due(now + AGAIN_EVERY).is_empty(), "not at once again");
+        assert_eq!(left.due(now + AGAIN_EVERY * 2), all[..AT_ONCE]);
+    }
+
     #[test]
     fn a_pass_begins_again_at_the_first_that_is_not_remembered() {
         let (mut left, now) = (LeftBehind::default(), clock::monotonic());
         left.add((0..REMEMBERED as i64 + 2).map(|id| (id, TenantId(1))), now);
         assert_eq!(left.begin_again(now), None, "there is no room for them");
-        assert_eq!(left.due(now + AGAIN_EVERY).len(), REMEMBERED);
+        for round in 0..REMEMBERED / AT_ONCE {
+            assert_eq!(left.due(now + AGAIN_EVERY).len(), AT_ONCE, "{round}");
+        }
         assert_eq!(left.begin_again(now), Some(REMEMBERED as i64));
         assert_eq!(left.begin_again(now), None);
     }

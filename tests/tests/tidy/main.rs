@@ -15,6 +15,7 @@ mod lengths;
 mod lexer;
 mod licences;
 mod modules;
+mod monitoring;
 mod paths;
 mod repository;
 mod tests;

@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::delivery::testing;
-    use crate::domain::{DeliveryId, HookId};
+    use crate::domain::{DeliveryId, HookId, StepOutput};
 
     #[test]
     fn the_duration_of_an_attempt_is_that_of_its_plugins_and_receivers() {
@@ -137,6 +137,7 @@ mod tests {
             fuel_granted: 0,
             duration: Duration::from_millis(ms),
             memory_bytes: 0,
+            output: StepOutput::default(),
             logs: Vec::new(),
             fault: None,
         };

@@ -275,10 +275,23 @@ pub struct StepReport {
     pub duration: Duration,
     /// Peak size of its linear memory, in bytes.
     pub memory_bytes: u64,
+    /// What it returned, and the limits on that and on its memory. Only dry runs show it; it is not stored.
+    pub output: StepOutput,
     /// Its log.
     pub logs: Vec<LogLine>,
     /// Its failure, if it failed.
     pub fault: Option<Fault>,
+}
+
+/// What a step returned, and its limits besides fuel: those of its last call. All 0 if they are not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StepOutput {
+    /// The size of the data or the request that it returned, in bytes.
+    pub bytes: u64,
+    /// The most that it may pass to the host in one call, in bytes.
+    pub granted: u64,
+    /// The most linear memory that it may have, in bytes.
+    pub memory_granted: u64,
 }
 
 /// The plugin that a reference resolved to when the step ran.

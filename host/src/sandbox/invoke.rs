@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasmtime::component::Instance;
 use wasmtime::{Engine, Store};
 
-use crate::domain::{Fault, FaultKind, Request};
+use crate::domain::{Fault, FaultKind, Request, StepOutput};
 
 use super::SandboxError;
 use super::deadline::{self, Ticker};
@@ -32,6 +32,7 @@ pub(super) struct CallReport<T> {
     pub(super) fuel: u64,
     pub(super) fuel_granted: u64,
     pub(super) memory_bytes: u64,
+    pub(super) output: StepOutput,
     /// The log that was passed in, with the lines of this call.
     pub(super) logs: LogSink,
 }
@@ -62,7 +63,7 @@ impl Invoker {
         let called = self.call(plugin, state, event_bytes(&event), |store, instance| {
             guest.load(&mut *store, instance)?.call_map_fields(store, event)
         })?;
-        Ok(called.and_then(|data| match hookwright_json_tree::checked(&data) {
+        Ok(called.measured(|data| data.len()).and_then(|data| match hookwright_json_tree::checked(&data) {
             Ok(_) => Ok(Arc::from(data)),
             Err(error) => Err(Fault::new(
                 FaultKind::InvalidOutput,
@@ -89,7 +90,8 @@ impl Invoker {
         let called = self.call(plugin, state, event_bytes(&event) + body, |store, instance| {
             guest.load(&mut *store, instance)?.call_transform(store, event, draft)
         })?;
-        Ok(called.and_then(|request| Ok(request.map(convert::request))))
+        let called = called.and_then(|request| Ok(request.map(convert::request)));
+        Ok(called.measured(|request| request.as_ref().map_or(0, request_bytes)))
     }
 
     /// Creates an instance without calling a function, and checks the types of its exports.
@@ -153,15 +155,31 @@ impl Invoker {
             },
         };
         let (fuel_granted, memory_bytes) = (allowance.fuel, state.meter.peak_bytes());
-        Ok(CallReport { result, fuel, fuel_granted, memory_bytes, logs: state.logs })
+        let output = StepOutput {
+            bytes: 0,
+            granted: allowance.output_bytes as u64,
+            memory_granted: self.limits.memory_bytes as u64,
+        };
+        Ok(CallReport { result, fuel, fuel_granted, memory_bytes, output, logs: state.logs })
     }
 }
 
 impl<T> CallReport<T> {
     fn and_then<U>(self, check: impl FnOnce(T) -> Result<U, Fault>) -> CallReport<U> {
-        let Self { result, fuel, fuel_granted, memory_bytes, logs } = self;
-        CallReport { result: result.and_then(check), fuel, fuel_granted, memory_bytes, logs }
+        let Self { result, fuel, fuel_granted, memory_bytes, output, logs } = self;
+        CallReport { result: result.and_then(check), fuel, fuel_granted, memory_bytes, output, logs }
     }
+
+    /// Notes the size of the result.
+    fn measured(mut self, size: impl FnOnce(&T) -> usize) -> Self {
+        self.output.bytes = self.result.as_ref().map_or(0, size) as u64;
+        self
+    }
+}
+
+fn request_bytes(request: &Request) -> usize {
+    let headers: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    request.method.len() + request.url.len() + headers + request.body.as_bytes().len()
 }
 
 fn event_bytes(event: &wit::Event<'_>) -> usize {

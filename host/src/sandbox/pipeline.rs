@@ -11,7 +11,7 @@ use crate::clock;
 use crate::domain::attempt::{LogLevel, ResolvedPlugin};
 use crate::domain::plugin::Role;
 use crate::domain::{
-    Event, Fault, PluginRef, Request, RequestBody, ShortText, StepReport, TenantId, Verdict,
+    Event, Fault, PluginRef, Request, RequestBody, ShortText, StepOutput, StepReport, TenantId, Verdict,
 };
 
 use super::deadline::{CallControl, CpuTime, Pace};
@@ -258,6 +258,7 @@ impl StepInProgress {
             fuel_granted: 0,
             duration: Duration::ZERO,
             memory_bytes: 0,
+            output: StepOutput::default(),
             logs: Vec::new(),
             fault: None,
         };
@@ -270,6 +271,7 @@ fn account<T>(called: CallReport<T>, logs: &mut LogSink, report: &mut StepReport
     report.fuel = report.fuel.saturating_add(called.fuel);
     report.fuel_granted = report.fuel_granted.saturating_add(called.fuel_granted);
     report.memory_bytes = report.memory_bytes.max(called.memory_bytes);
+    report.output = called.output;
     *logs = called.logs;
     called.result
 }

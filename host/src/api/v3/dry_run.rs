@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use utoipa::openapi::{OneOfBuilder, Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::comparison::{request_of, verdict_of};
 use super::events::wire::EventInput;
 use super::report::{BodyView, Headers, StepView};
 use crate::api::auth::Caller;
@@ -163,6 +164,11 @@ impl DryRuns {
         })
     }
 
+    /// A stored event by the engine's id.
+    pub(super) async fn stored(&self, tenant: TenantId, event: EventKey) -> Result<Option<Event>, Problem> {
+        Ok(self.storage.events.event(tenant, &EventId::of_key(event)).await?)
+    }
+
     fn parse_event(&self, event: &RawValue, tenant: TenantId) -> Result<Event, Problem> {
         let input: EventInput = json::parse_text(event.get())?;
         let incoming = input.check(tenant, &self.directory)?;
@@ -255,15 +261,9 @@ pub(super) struct RequestView {
 impl DryRunView {
     /// `headers` returns the headers with which a request would be sent.
     pub(super) fn of(run: &PipelineRun, headers: impl FnOnce(&Request) -> HeaderList) -> Self {
-        let (verdict, request) = match &run.end {
-            PipelineEnd::Verdict(Verdict::Keep(request)) => {
-                ("keep", Some(RequestView::of(request, &headers(request))))
-            }
-            PipelineEnd::Verdict(Verdict::Drop { .. }) => ("drop", None),
-            PipelineEnd::Fault { .. } => ("fault", None),
-        };
+        let request = request_of(run).map(|request| RequestView::of(request, &headers(request)));
         let steps = run.steps.iter().map(StepView::from).collect();
-        Self { verdict, request, steps, warnings: Vec::new() }
+        Self { verdict: verdict_of(run), request, steps, warnings: Vec::new() }
     }
 
     /// Sets the warnings.

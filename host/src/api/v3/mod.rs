@@ -4,10 +4,12 @@
 //! together with its description, so the OpenAPI document lists exactly the routes of the router.
 
 mod audit_log;
+mod comparison;
 mod deliveries;
 mod dry_run;
 mod engine;
 pub(super) mod events;
+mod fault_place;
 mod health;
 pub(super) mod hooks;
 mod jobs;

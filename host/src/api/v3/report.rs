@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::fault_place;
+use crate::api::pointer::Pointer;
 use crate::api::v3::openapi::schemas;
 use crate::domain::attempt::LogLine;
 use crate::domain::mask::{MASK, is_secret_name};
@@ -117,6 +119,18 @@ pub(super) struct StepView {
     duration_us: u64,
     /// The peak size of linear memory, in bytes.
     memory_bytes: u64,
+    /// The limit on linear memory, in bytes. Only in dry runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = u64)]
+    memory_granted: Option<u64>,
+    /// The size of what the step returned, in bytes. Only in dry runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = u64)]
+    output_bytes: Option<u64>,
+    /// The most that the step may return: a base amount, and more for larger input. Only in dry runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = u64)]
+    output_granted: Option<u64>,
     /// The lines that the plugin logged.
     logs: Vec<LogView>,
     /// How the plugin failed; null if it did not fail.
@@ -125,6 +139,7 @@ pub(super) struct StepView {
 
 impl From<&StepReport> for StepView {
     fn from(step: &StepReport) -> Self {
+        let output = Some(step.output).filter(|output| output.granted > 0);
         Self {
             plugin: step.plugin.to_string(),
             version: step.resolved.as_ref().map(|resolved| resolved.version),
@@ -135,6 +150,9 @@ impl From<&StepReport> for StepView {
             fuel_granted: Some(step.fuel_granted).filter(|granted| *granted > 0),
             duration_us: u64::try_from(step.duration.as_micros()).unwrap_or(u64::MAX),
             memory_bytes: step.memory_bytes,
+            memory_granted: output.map(|output| output.memory_granted),
+            output_bytes: output.map(|output| output.bytes),
+            output_granted: output.map(|output| output.granted),
             logs: step.logs.iter().map(LogView::from).collect(),
             fault: step.fault.as_ref().map(FaultView::from),
         }
@@ -174,16 +192,32 @@ pub(super) struct FaultView {
     retryable: bool,
     /// The call stack of the plugin, innermost frame first.
     backtrace: Vec<String>,
+    /// The value in the settings of the step that the message is about, if it names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = String)]
+    settings_pointer: Option<Pointer>,
+    /// The line of the script that the message is about, counted from 1, if it names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = u32)]
+    line: Option<u32>,
+    /// The column in that line, counted from 1; absent if the message names only a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = u32)]
+    column: Option<u32>,
 }
 
 impl From<&Fault> for FaultView {
     fn from(fault: &Fault) -> Self {
+        let (line, column) = fault_place::in_script(&fault.message).unzip();
         Self {
             kind: fault.kind.as_str(),
             message: fault.message.clone(),
             code: fault.code.clone(),
             retryable: fault.retryable,
             backtrace: fault.backtrace.clone(),
+            settings_pointer: fault_place::in_settings(&fault.message),
+            line,
+            column: column.flatten(),
         }
     }
 }

@@ -113,7 +113,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::Digest;
+    use crate::domain::{Digest, StepOutput};
 
     fn text(show: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
         let mut colored = Vec::new();
@@ -132,6 +132,7 @@ mod tests {
             fuel_granted: 50_034_000,
             duration: Duration::from_micros(1_042),
             memory_bytes: 65_536,
+            output: StepOutput::default(),
             logs: vec![LogLine { level: LogLevel::Warn, message: "odd".to_owned() }],
             fault,
         }

@@ -9,7 +9,7 @@ use super::values::{JsonMaker, damaged, from_json};
 use crate::domain::attempt::{LogLine, ResolvedPlugin};
 use crate::domain::{
     Attempt, AttemptId, BatchPlace, BodyFailure, DeliveryId, Fault, HeaderList, Outcome, Response,
-    SentRequest, ShortText, StepReport, UnixMillis,
+    SentRequest, ShortText, StepOutput, StepReport, UnixMillis,
 };
 use crate::storage::StorageError;
 
@@ -291,6 +291,7 @@ fn step_from_json(step: StepJson) -> Result<StepReport, StorageError> {
         fuel_granted: step.granted,
         duration: Duration::from_nanos(step.ns),
         memory_bytes: step.memory,
+        output: StepOutput::default(),
         logs: logs.collect::<Result<_, _>>()?,
         fault: step.fault.map(fault_from_json).transpose()?,
     })

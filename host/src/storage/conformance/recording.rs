@@ -6,7 +6,7 @@ use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry, request};
 use crate::domain::attempt::{LogLevel, LogLine, ResolvedPlugin, UnreachableKind};
 use crate::domain::{
     Attempt, AttemptId, Delivery, DeliveryState, Digest, Fault, FaultKind, HookId, LeaseId, Outcome, Request,
-    RequestBody, Response, Role, StepReport, UnixMillis,
+    RequestBody, Response, Role, StepOutput, StepReport, UnixMillis,
 };
 use crate::storage::{Record, Rendered, RenderedRequest, RetryPolicy};
 
@@ -67,6 +67,7 @@ fn steps() -> Vec<StepReport> {
         fuel_granted: u64::MAX,
         duration: Duration::from_nanos(1),
         memory_bytes: 0,
+        output: StepOutput::default(),
         logs: Vec::new(),
         fault: None,
     };

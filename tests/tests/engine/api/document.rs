@@ -106,7 +106,16 @@ async fn samples(client: &Client) -> Vec<Sample> {
         sample("post", "/api/v3/hooks", hook.clone()),
         sample("put", "/api/v3/hooks/{id}", hook.clone()),
         sample("patch", "/api/v3/hooks/{id}", hook),
-        sample("post", "/api/v3/hooks/{id}/preview", json!({"event": event})),
+        sample(
+            "post",
+            "/api/v3/hooks/{id}/preview",
+            json!({"event": event, "pipeline": [{"plugin": "field-map", "settings": {}}]}),
+        ),
+        sample(
+            "post",
+            "/api/v3/hooks/{id}/compare",
+            json!({"pipeline": [{"plugin": "field-map", "settings": {}}], "events": 5}),
+        ),
         sample("post", "/api/v3/hooks/{id}/test", json!({"type": "a.b", "data": {}})),
         sample("post", "/api/v3/hooks/{id}/secret/rotate", json!({})),
         sample("post", "/api/v3/hooks/{id}/signing-keys/rotate", json!({})),

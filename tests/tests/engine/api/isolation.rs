@@ -22,6 +22,7 @@ fn requests(hook: &str, event: &str, delivery: &str, key: &str) -> Vec<(&'static
         ("GET", format!("/hooks/{hook}/stats"), ""),
         ("POST", format!("/hooks/{hook}/replays"), r#"{"since": "2020-01-01T00:00:00Z"}"#),
         ("POST", format!("/hooks/{hook}/preview"), r#"{"event": {"type": "t", "data": 1}}"#),
+        ("POST", format!("/hooks/{hook}/compare"), r#"{"pipeline": []}"#),
         ("GET", format!("/events/{event}"), ""),
         ("GET", format!("/events/{event}/deliveries"), ""),
         ("GET", format!("/events/{event}/matches"), ""),

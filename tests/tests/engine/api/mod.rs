@@ -21,4 +21,5 @@ mod retention;
 mod snapshots;
 mod tenants;
 mod trial;
+mod unsaved_pipelines;
 mod webitel;

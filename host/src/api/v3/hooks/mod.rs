@@ -2,6 +2,7 @@
 
 mod batch;
 mod change;
+mod compare;
 mod create;
 mod flow;
 mod handshake;
@@ -46,5 +47,6 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .routes(routes!(missed::list_missed))
         .routes(routes!(missed::recover_missed))
         .routes(routes!(preview::preview_hook))
+        .routes(routes!(compare::compare_pipelines))
         .routes(routes!(test::test_hook))
 }

@@ -9,16 +9,19 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::read::find_readable;
+use super::steps::{StepInput, read_pipeline};
+use super::wire::MAX_HOOK_LEN;
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
-use crate::api::json;
+use crate::api::json::{self, Object};
 use crate::api::params::{NoParams, Segment};
+use crate::api::pointer::Pointer;
 use crate::api::problem::Problem;
 use crate::api::v3::dry_run::{DryRunView, DryRuns, MAX_ARRIVAL};
 use crate::api::v3::events::wire::MAX_EVENT_LEN;
 use crate::api::v3::openapi::schemas;
 use crate::delivery::signed_headers;
-use crate::domain::{HookId, Scope};
+use crate::domain::{Hook, HookId, PluginRef, Scope};
 use crate::presence::ClientPresence;
 
 /// The event for a preview.
@@ -29,13 +32,16 @@ pub(super) struct PreviewInput<'a> {
     #[serde(borrow)]
     #[schema(value_type = crate::api::v3::dry_run::EventOrId)]
     event: &'a RawValue,
+    /// Steps that run instead of the hook's pipeline, at most 16. Requires `hooks:write`. Default: the hook's.
+    #[schema(value_type = Option<Vec<StepInput>>, max_items = 16)]
+    pipeline: Option<Vec<Object<StepInput>>>,
 }
 
 /// Preview a hook
 ///
 /// Requires `hooks:read`. Runs the hook's pipeline for an event and returns the request that it would send;
 /// `warnings` lists reasons why the event would not be delivered. Without `hooks:write` the signature is
-/// masked. Nothing is sent or stored.
+/// masked. With `pipeline`, which requires `hooks:write`, its steps run instead of the hook's. Nothing is sent or stored.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/preview", tag = "hooks", request_body = PreviewInput,
     params(("id" = schemas::HookId, Path, description = "The hook's id")),
@@ -50,10 +56,18 @@ pub(super) async fn preview_hook(
     payload: Payload,
 ) -> Result<Json<DryRunView>, Problem> {
     let tenant = caller.may(Scope::HooksRead)?;
-    let hook = find_readable(&dry_runs.directory, tenant, id)?;
+    let mut hook = find_readable(&dry_runs.directory, tenant, id)?;
     let preview = async {
-        let body = payload.within(MAX_ARRIVAL).read(ContentType::Json, MAX_EVENT_LEN).await?;
+        let limit = MAX_EVENT_LEN + MAX_HOOK_LEN;
+        let body = payload.within(MAX_ARRIVAL).read(ContentType::Json, limit).await?;
         let input: PreviewInput = json::parse(&body)?;
+        if let Some(steps) = input.pipeline {
+            // Plugins may sign with the hook's secret.
+            caller.may(Scope::HooksWrite)?;
+            let resolves = |plugin: &PluginRef| dry_runs.directory.plugin(tenant, plugin).is_some();
+            let pipeline = read_pipeline(Pointer::to("pipeline"), steps, resolves)?;
+            hook = Arc::new(Hook { pipeline, ..(*hook).clone() });
+        }
         let event = Arc::new(dry_runs.read(input.event, &caller, tenant).await?);
         let run = dry_runs.finish(dry_runs.pipelines.preview(&hook, &event)).await?;
         let warnings = dry_runs.delivery_warnings(&hook, &event, &run).await;

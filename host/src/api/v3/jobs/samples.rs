@@ -7,12 +7,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::problem::Problem;
+use crate::api::v3::comparison::request_differences;
 use crate::api::v3::deliveries::SentRequestView;
 use crate::api::v3::dry_run::{DryRunView, DryRuns};
 use crate::api::v3::openapi::schemas;
 use crate::clock;
 use crate::delivery::{differences, signed_headers};
-use crate::domain::{Delivery, DeliveryId, Event, EventId, EventKey, Hook, SentRequest, TenantId, Verdict};
+use crate::domain::{Delivery, DeliveryId, Event, Hook, SentRequest, TenantId, Verdict};
 use crate::sandbox::{PipelineEnd, PipelineRun};
 use crate::storage::ReplayableEvent;
 
@@ -107,7 +108,7 @@ async fn sample(
     let (mut hook_pipeline, mut differs_from_hook) = (None, None);
     if replaying.is_some() {
         let today = dry_runs.finish(dry_runs.pipelines.preview(own, event)).await?;
-        differs_from_hook = Some(differences_of(hook, &today, &run));
+        differs_from_hook = Some(request_differences(hook, &today, &run));
         hook_pipeline = Some(view(&today));
     }
     let differs = match (former.as_ref().and_then(|former| former.sent.as_ref()), &run.end) {
@@ -131,25 +132,6 @@ async fn sample(
     })
 }
 
-/// In what the requests of two runs differ, if both have one.
-fn differences_of(hook: &Hook, before: &PipelineRun, after: &PipelineRun) -> Option<Vec<&'static str>> {
-    let (PipelineEnd::Verdict(Verdict::Keep(before)), PipelineEnd::Verdict(Verdict::Keep(after))) =
-        (&before.end, &after.end)
-    else {
-        return None;
-    };
-    let body = before.body.as_bytes();
-    let sent = SentRequest {
-        method: before.method.clone(),
-        url: before.url.clone(),
-        headers: before.headers.clone(),
-        body_bytes: body.len() as u64,
-        body_kept_until: None,
-        batch: None,
-    };
-    Some(differences(hook, (&sent, Some(body)), after))
-}
-
 /// The newest delivery of an event, and the last of its requests that is recorded, with the body if that is kept.
 struct Former {
     delivery: Delivery,
@@ -164,10 +146,4 @@ async fn last_sent(dry_runs: &DryRuns, tenant: TenantId, id: DeliveryId) -> Resu
     let Some((attempt, sent)) = sent else { return Ok(Some(Former { delivery, sent: None })) };
     let kept = storage.kept_bodies.kept_body(tenant, attempt, dry_runs.sources.now()).await?;
     Ok(Some(Former { delivery, sent: Some((sent, kept)) }))
-}
-
-impl DryRuns {
-    async fn stored(&self, tenant: TenantId, event: EventKey) -> Result<Option<Event>, Problem> {
-        Ok(self.storage.events.event(tenant, &EventId::of_key(event)).await?)
-    }
 }

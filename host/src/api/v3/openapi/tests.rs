@@ -67,6 +67,7 @@ const ROUTES: &str = "
     POST /api/v3/events/batch
     POST /api/v3/events/{id}/deliveries
     POST /api/v3/hooks
+    POST /api/v3/hooks/{id}/compare
     POST /api/v3/hooks/{id}/handshake
     POST /api/v3/hooks/{id}/preview
     POST /api/v3/hooks/{id}/recover

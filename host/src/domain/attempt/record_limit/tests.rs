@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::attempt::{BodyFailure, BodyFailureKind, LogLevel, LogLine, UnreachableKind};
-use crate::domain::{AttemptId, DeliveryId, FaultKind, RetrySchedule, UnixMillis};
+use crate::domain::{AttemptId, DeliveryId, FaultKind, RetrySchedule, StepOutput, UnixMillis};
 
 fn attempt(number: u32, text: &str, outcome: Outcome) -> Attempt {
     let headers: HeaderList = (0..50).map(|_| (text[..64].into(), text[..2_048].into())).collect();
@@ -15,6 +15,7 @@ fn attempt(number: u32, text: &str, outcome: Outcome) -> Attempt {
         fuel_granted: u64::MAX,
         duration: Duration::MAX,
         memory_bytes: u64::MAX,
+        output: StepOutput::default(),
         logs: (0..8).map(|_| line()).collect(),
         fault: Some(fault(text)),
     };

@@ -20,6 +20,7 @@ const NO_CONFIGURATION: &[&str] = &[
     "post /api/v3/deliveries/{id}/retry",
     "post /api/v3/deliveries/{id}/cancel",
     "post /api/v3/hooks/{id}/test",
+    "post /api/v3/hooks/{id}/compare",
     "post /api/v3/hooks/{id}/preview",
     "post /api/v3/plugins/{name}/run",
 ];

@@ -16,6 +16,7 @@ mod past;
 mod plugin_source;
 mod reload;
 mod retention;
+mod routers;
 mod workers;
 
 use std::future::Future;
@@ -29,30 +30,19 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin_key;
 use crate::api::auth::AdminKeyHash;
-use crate::api::downloads::Downloads;
-use crate::api::uploads::Uploads;
-use crate::api::{self, AdminRoutes, ApiState, Routers};
 use crate::clock::{self, Clock, SystemClock};
-use crate::config::{Config, OperatorApi};
+use crate::config::Config;
 use crate::cores::Cores;
-use crate::delivery::client::{Connector, DeliveryClient};
-use crate::delivery::{
-    self, Dispatcher, HookHealthMonitor, HookStats, NoticeReceiver, Notices, Pipelines, Recorder,
-};
+use crate::delivery::{self, Dispatcher, HookHealthMonitor, HookStats, Recorder};
 use crate::directory::Directory;
 use crate::domain::{NodeNumber, UnixMillis};
-use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
-use crate::services::{
-    ExpiringKeys, Handshakes, JobRunner, OperationalEvents, Readiness, Services, TenantDeleter,
-};
-use crate::sources::Sources;
-use crate::storage::{Database, Storage};
+use crate::services::Readiness;
+use crate::storage::Database;
 use crate::supervisor::Sockets;
 use crate::vault::Vault;
 
 use delivering::Delivering;
-use exporter::{Exporter, Monitored, Parts};
 pub use limits::{keys, sandbox_config};
 pub use listeners::Origin;
 use listeners::{Listeners, Serving};
@@ -135,16 +125,17 @@ async fn start_on(
     let Delivering { sandbox, dispatcher, connector, recorder, health, stats, masked_headers, .. } =
         delivering;
     let (notices, noticed, stop_feeding) = (delivering.notices, delivering.noticed, delivering.stop_feeding);
-    let store = (Arc::clone(&stores.retention), node);
-    let retention = retention::spawn(&config, &sources, (&directory, &dispatcher), store, &stop_feeding);
+    let retention = (Arc::clone(&stores.retention), node);
+    let retention = retention::spawn(&config, &sources, (&directory, &dispatcher), retention, &stop_feeding);
     let feeding = feeding::spawn(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
-    let ingest = ingest((&sources, config.retain_events), &directory, &stores, (&dispatcher, &notices));
+    let ingest =
+        routers::ingest((&sources, config.retain_events), &directory, &stores, (&dispatcher, &notices));
     access::spawn(&directory, &stores.audit, &clock, config.retain_audit_log, &stop_feeding);
     let reported = (&ingest, &dispatcher, &directory);
     activity::spawn((&sources, node), &stores, reported, listeners.api_address(), &stop_feeding);
     let readiness = Arc::new(Readiness::new(Arc::clone(&stores.deliveries), database.membership()));
-    let routers = routers(
+    let routers = routers::routers(
         &config,
         &sources,
         &directory,
@@ -242,6 +233,7 @@ impl Engine {
         let (began, grace) = (Instant::from_std(clock::monotonic()), self.shutdown.grace());
         self.readiness.drain();
         let deadline = began + grace.saturating_sub(CLOSING.min(grace / 5));
+        self.attempts.0.live().close();
         // What is not begun goes to the other nodes.
         self.database.membership().drain();
         self.serving.stop.by(deadline);
@@ -313,75 +305,6 @@ impl Drop for Attempts {
     fn drop(&mut self) {
         self.0.stop();
     }
-}
-
-fn ingest(
-    (sources, retention): (&Sources, Option<Duration>),
-    directory: &Arc<Directory>,
-    stores: &Storage,
-    (dispatcher, notices): (&Arc<Dispatcher>, &Notices),
-) -> Arc<Ingest> {
-    let (directory, telling) = (Arc::clone(directory), (Arc::clone(dispatcher), notices.clone()));
-    Arc::new(Ingest::new(sources.clone(), directory, stores, telling, retention))
-}
-
-fn routers(
-    config: &Config,
-    sources: &Sources,
-    directory: &Arc<Directory>,
-    (storage, vault, readiness): (Storage, Arc<Vault>, &Arc<Readiness>),
-    (dispatcher, connector, ingest): (&Arc<Dispatcher>, &Arc<Connector>, Arc<Ingest>),
-    (sandbox, admin_key): (&Sandbox, AdminKeyHash),
-    (notices, noticed, monitored, stop): (Notices, NoticeReceiver, Monitored, &CancellationToken),
-) -> Routers {
-    let exporter = Exporter::start(Parts {
-        clock: Arc::clone(&sources.clock),
-        data_dir: config.data_dir.clone(),
-        stores: storage.clone(),
-        directory: Arc::clone(directory),
-        dispatcher: Arc::clone(dispatcher),
-        sandbox: sandbox.clone(),
-        monitored,
-        stop: stop.clone(),
-    });
-    let sources = sources.clone();
-    let uploads = Uploads::new(config.data_dir.clone(), Arc::clone(&storage.deliveries));
-    let pipelines = Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone()));
-    let client = DeliveryClient::siblings(connector, 1, 0).remove(0);
-    let origin = config.handshake_origin.clone();
-    let handshakes = Handshakes::new(&sources, directory, dispatcher, client, origin);
-    tokio::spawn(handshakes.clone().run());
-    let told = (handshakes, notices);
-    let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines, told);
-    tokio::spawn(JobRunner::new(services.jobs.clone()).run(stop.clone()));
-    tokio::spawn(TenantDeleter::new(services.tenants.clone()).run(stop.clone()));
-    let (about, to) = (Arc::clone(directory), Arc::clone(&ingest));
-    let expiring = ExpiringKeys::new(sources.clone(), about, to, Arc::clone(dispatcher));
-    tokio::spawn(stop.clone().run_until_cancelled_owned(expiring.run()));
-    let interval = config.operational_event_interval;
-    tokio::spawn(OperationalEvents::new(sources.clone(), Arc::clone(&ingest), interval).run(noticed));
-    let admin_routes = match config.operator_api {
-        OperatorApi::WithTenants => AdminRoutes::Monitoring,
-        OperatorApi::Admin => AdminRoutes::MonitoringAndV3,
-    };
-    let state = ApiState {
-        sources,
-        directory: Arc::clone(directory),
-        storage,
-        ingest,
-        pipelines,
-        services,
-        connector: Arc::clone(connector),
-        sandbox: sandbox.clone(),
-        vault,
-        used_passwords: Arc::default(),
-        downloads: Arc::new(Downloads::new(config.data_dir.clone())),
-        uploads: Arc::new(uploads),
-        readiness: Arc::clone(readiness),
-        admin_key,
-    };
-    let routers = api::routers(state, admin_routes);
-    Routers { admin: routers.admin.merge(exporter.routes()), ..routers }
 }
 
 #[cfg(test)]

@@ -324,6 +324,10 @@ impl Ingest {
             })
             .collect();
         let events: Vec<_> = acceptances.iter().map(|one| Arc::clone(&one.event)).collect();
+        let live = self.dispatcher.live();
+        let is_watched = events.first().is_some_and(|event| live.is_watched(event.tenant));
+        let watched: Vec<_> =
+            acceptances.iter().filter(|_| is_watched).map(|one| one.deliveries.clone()).collect();
         let permit = self.permit_if_large(&acceptances).await;
         // It may have waited: nothing may be stored of a tenant that is being deleted.
         if let Some(first) = events.first() {
@@ -342,6 +346,10 @@ impl Ingest {
                 Accepted::Stored => {
                     self.accepted.fetch_add(1, Ordering::Relaxed);
                     events::ACCEPTED.of(source).increment();
+                    // Before the first attempt can end.
+                    if let Some(deliveries) = watched.get(index) {
+                        live.tell_created(&events[index], deliveries);
+                    }
                     handover.deliver(index);
                     on_disk[index].iter().for_each(|hook| self.note_on_disk(*hook, events[index].tenant));
                     receipts.push(first);

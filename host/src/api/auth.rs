@@ -1,19 +1,16 @@
-//! Authentication and authorization.
+//! Who sends a request, and what it may do.
 //!
 //! A key is looked up in memory by its hash: the time that takes says nothing about other keys. The operator's key of the settings
-//! is compared in constant time. Requests of operators name a tenant in the header `Hookwright-Tenant`. A handler gets the tenant only from [`Caller::may`], so
-//! it cannot skip the check.
+//! is compared in constant time. A handler gets the tenant only from [`Caller::may`], so it cannot skip the check.
 
 use std::sync::Arc;
 
-use axum::extract::{FromRef, FromRequestParts};
-use http::request::Parts;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use subtle::ConstantTimeEq as _;
 
-use super::problem::{Kind, Problem, shorten};
+use super::problem::{Kind, Problem};
 use super::request_source::RequestSource;
-use super::time::Time;
+use super::sessions::Session;
 use crate::clients::{Callers, Client, TooManyBusy};
 use crate::directory::{Directory, KeyRefusal, KnownKey, hash_key};
 use crate::domain::{
@@ -35,7 +32,11 @@ pub struct AdminKeyHash {
 
 /// The authenticated sender of a request.
 #[derive(Debug, Clone)]
-pub struct Caller(Who);
+pub struct Caller {
+    who: Who,
+    /// The session of the console through which it acts.
+    session: Option<Arc<Session>>,
+}
 
 #[derive(Debug, Clone)]
 enum Who {
@@ -51,6 +52,14 @@ enum Credential {
     Key(Arc<ApiKey>),
     Login(Arc<Login>),
     Token(Arc<DomainToken>),
+    /// A link to the console that an operator made for the tenant, with a named key or with the one of the settings.
+    OperatorsLink(Option<Arc<OperatorKey>>),
+}
+
+impl From<Who> for Caller {
+    fn from(who: Who) -> Self {
+        Self { who, session: None }
+    }
 }
 
 impl Caller {
@@ -59,7 +68,7 @@ impl Caller {
     /// # Errors
     /// Fails if the key lacks the scope, or if the operator does not name a tenant.
     pub fn may(&self, scope: Scope) -> Result<TenantId, Problem> {
-        match &self.0 {
+        match &self.who {
             Who::Tenant(tenant, scopes, _) if scopes.contains(scope) => Ok(*tenant),
             Who::Tenant(..) => {
                 Err(Problem::new(Kind::Forbidden, format!("the key lacks the scope `{scope}`")))
@@ -79,16 +88,49 @@ impl Caller {
     /// The caller's scopes.
     #[must_use]
     pub fn scopes(&self) -> Scopes {
-        match &self.0 {
-            Who::Operator(key, _) => role_of(key.as_deref()).scopes(),
+        match &self.who {
+            Who::Operator(key, _) => self.role_of(key.as_deref()).scopes(),
             Who::Tenant(_, scopes, _) => *scopes,
+        }
+    }
+
+    /// What an operator may do; `None` for callers that act for one tenant only.
+    #[must_use]
+    pub fn role(&self) -> Option<OperatorRole> {
+        match &self.who {
+            Who::Operator(key, _) => Some(self.role_of(key.as_deref())),
+            Who::Tenant(..) => None,
+        }
+    }
+
+    /// What an operator's key allows; the one of the settings allows everything.
+    fn role_of(&self, key: Option<&OperatorKey>) -> OperatorRole {
+        let role = key.map_or(OperatorRole::Operator, |key| key.role);
+        self.session.as_ref().map_or(role, |session| session.grant.narrowed_role(role))
+    }
+
+    /// The session of the console through which the caller acts.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_deref()
+    }
+
+    /// The hash of the caller's key, for a session; `None` for callers without a key.
+    #[must_use]
+    pub fn key_hash(&self, admin: AdminKeyHash) -> Option<[u8; 32]> {
+        match &self.who {
+            Who::Operator(key, _) | Who::Tenant(.., Credential::OperatorsLink(key)) => {
+                Some(key.as_ref().map_or(admin.hash, |key| key.hash))
+            }
+            Who::Tenant(.., Credential::Key(key)) => Some(key.hash),
+            Who::Tenant(..) => None,
         }
     }
 
     /// The caller's key; `None` for the operator, and on surfaces without keys.
     #[must_use]
     pub fn key(&self) -> Option<KeyId> {
-        match &self.0 {
+        match &self.who {
             Who::Tenant(.., Credential::Key(key)) => Some(key.id),
             Who::Operator(..) | Who::Tenant(..) => None,
         }
@@ -100,8 +142,8 @@ impl Caller {
     /// Fails if the caller is not the operator, or its key has the role `read`.
     pub fn must_be_operator(&self) -> Result<(), Problem> {
         self.must_read_as_operator()?;
-        match &self.0 {
-            Who::Operator(Some(key), _) if key.role == OperatorRole::Read => Err(Problem::new(
+        match &self.who {
+            Who::Operator(key, _) if self.role_of(key.as_deref()) == OperatorRole::Read => Err(Problem::new(
                 Kind::Forbidden,
                 "this request needs an operator's key with the role `operator`",
             )),
@@ -114,7 +156,7 @@ impl Caller {
     /// # Errors
     /// Fails if the caller is not the operator.
     pub fn must_read_as_operator(&self) -> Result<(), Problem> {
-        match self.0 {
+        match self.who {
             Who::Operator(..) => Ok(()),
             Who::Tenant(..) => Err(Problem::new(Kind::Forbidden, "this request needs the operator's key")),
         }
@@ -123,18 +165,18 @@ impl Caller {
     /// Whether the caller is the operator, with or without a tenant.
     #[must_use]
     pub fn is_operator(&self) -> bool {
-        matches!(self.0, Who::Operator(..))
+        matches!(self.who, Who::Operator(..))
     }
 
-    /// Whether people may have chosen the key, so that it could be guessed. Others are random.
+    /// Whether people may have chosen what it has shown, so that it could be guessed. Other keys are random.
     fn has_chosen_key(&self) -> bool {
-        matches!(self.0, Who::Operator(None, _))
+        matches!(self.who, Who::Operator(None, _)) && self.session.is_none()
     }
 
     /// Whether the caller may see `tenant`: the operator sees all tenants, a key sees its own.
     #[must_use]
     pub fn may_see(&self, tenant: TenantId) -> bool {
-        match &self.0 {
+        match &self.who {
             Who::Operator(..) => true,
             Who::Tenant(own, ..) => *own == tenant,
         }
@@ -143,13 +185,13 @@ impl Caller {
     /// A caller that acts for the tenant of `login`.
     #[must_use]
     pub fn of_login(login: Arc<Login>) -> Self {
-        Self(Who::Tenant(login.tenant, Scopes::from_iter(Login::SCOPES), Credential::Login(login)))
+        Who::Tenant(login.tenant, Scopes::from_iter(Login::SCOPES), Credential::Login(login)).into()
     }
 
     /// A caller that acts for the tenant of `token` with `scopes`.
     #[must_use]
     pub fn of_token(token: Arc<DomainToken>, scopes: Scopes) -> Self {
-        Self(Who::Tenant(token.tenant, scopes, Credential::Token(token)))
+        Who::Tenant(token.tenant, scopes, Credential::Token(token)).into()
     }
 
     /// The caller with this key. The operator has no tenant yet.
@@ -157,23 +199,51 @@ impl Caller {
     /// # Errors
     /// Fails if the key is unknown or expired.
     pub fn of_key(key: &str, directory: &Directory, admin: AdminKeyHash) -> Result<Self, KeyRefusal> {
-        let hash = hash_key(key);
-        if bool::from(hash.ct_eq(&admin.hash)) {
-            return Ok(Self(Who::Operator(None, None)));
+        Who::of_hash(&hash_key(key), directory, admin).map(Self::from)
+    }
+
+    /// The caller in this session of the console.
+    ///
+    /// # Errors
+    /// As [`Self::of_key`], for the key that the session names; and if its tenant is gone.
+    pub fn of_session(
+        session: Session,
+        directory: &Directory,
+        admin: AdminKeyHash,
+    ) -> Result<Self, KeyRefusal> {
+        let grant = &session.grant;
+        let who = match (Who::of_hash(&grant.key, directory, admin)?, grant.tenant()) {
+            (who @ Who::Operator(..), None) => who,
+            (Who::Operator(key, _), Some(tenant)) if directory.tenant(tenant).is_some() => {
+                let role = key.as_ref().map_or(OperatorRole::Operator, |key| key.role);
+                Who::Tenant(tenant, grant.narrowed(role.scopes()), Credential::OperatorsLink(key))
+            }
+            (Who::Tenant(own, scopes, credential), tenant) if tenant.is_none_or(|it| it == own) => {
+                Who::Tenant(own, grant.narrowed(scopes), credential)
+            }
+            _ => return Err(KeyRefusal::Unknown),
+        };
+        Ok(Self { who, session: Some(Arc::new(session)) })
+    }
+
+    /// The caller as it is now: its key may have changed since the request. `None` if it has ended.
+    #[must_use]
+    pub fn again(&self, directory: &Directory, admin: AdminKeyHash) -> Option<Self> {
+        if let Some(session) = &self.session {
+            return Self::of_session(Session::clone(session), directory, admin).ok();
         }
-        Ok(Self(match directory.authenticate(&hash)? {
-            KnownKey::Tenant(key) => Who::Tenant(key.tenant, key.scopes, Credential::Key(key)),
-            KnownKey::Operator(key) => Who::Operator(Some(key), None),
-        }))
+        Who::of_hash(&self.key_hash(admin)?, directory, admin).ok().map(Self::from)
     }
 
     /// Who the audit log says the caller is, for a request from `source` to the API `surface`.
     #[must_use]
     pub fn actor(&self, source: &RequestSource, surface: Surface) -> Actor {
         let named = |name: &str| Some(name.to_owned());
-        let (kind, id, name) = match &self.0 {
-            Who::Operator(None, _) => (ActorKind::OperatorKey, None, named(Actor::ADMIN_KEY)),
-            Who::Operator(Some(key), _) => {
+        let (kind, id, name) = match &self.who {
+            Who::Operator(None, _) | Who::Tenant(.., Credential::OperatorsLink(None)) => {
+                (ActorKind::OperatorKey, None, named(Actor::ADMIN_KEY))
+            }
+            Who::Operator(Some(key), _) | Who::Tenant(.., Credential::OperatorsLink(Some(key))) => {
                 (ActorKind::OperatorKey, Some(key.id.to_string()), named(&key.name))
             }
             Who::Tenant(.., Credential::Key(key)) => {
@@ -193,7 +263,7 @@ impl Caller {
     /// The tenant for which the caller acts; `None` for the operator without a tenant.
     #[must_use]
     pub fn tenant(&self) -> Option<TenantId> {
-        match &self.0 {
+        match &self.who {
             Who::Operator(_, named) => named.as_ref().map(|tenant| tenant.id),
             Who::Tenant(tenant, ..) => Some(*tenant),
         }
@@ -202,51 +272,22 @@ impl Caller {
     /// Makes the operator act for `tenant`. Does not change other callers.
     #[must_use]
     pub fn acting_for(self, tenant: Arc<Tenant>) -> Self {
-        match self.0 {
-            Who::Operator(key, _) => Self(Who::Operator(key, Some(tenant))),
+        match self.who {
+            Who::Operator(key, _) => Self { who: Who::Operator(key, Some(tenant)), ..self },
             Who::Tenant(..) => self,
-        }
-    }
-
-    fn identify(headers: &HeaderMap, directory: &Directory, admin: AdminKeyHash) -> Result<Self, Problem> {
-        directory.check_fresh()?;
-        let key = bearer(headers).ok_or_else(unauthenticated)?;
-        let named = one(headers, TENANT_HEADER)?;
-        let caller = Self::of_key(key, directory, admin).map_err(refused)?;
-        let Some(text) = named else { return Ok(caller) };
-        let tenant = directory.tenant_named(text);
-        match caller.tenant() {
-            None => tenant.map(|tenant| caller.acting_for(tenant)).ok_or_else(|| {
-                Problem::parameter(TENANT_HEADER, format!("there is no tenant `{}`", shorten(text)))
-            }),
-            Some(own) if tenant.is_some_and(|tenant| tenant.id == own) => Ok(caller),
-            Some(_) => {
-                let detail =
-                    "the key belongs to another tenant than Hookwright-Tenant names; omit the header";
-                Err(Problem::new(Kind::Forbidden, detail).of_parameter(TENANT_HEADER))
-            }
         }
     }
 }
 
-impl<S> FromRequestParts<S> for Caller
-where
-    S: Send + Sync,
-    Arc<Directory>: FromRef<S>,
-    AdminKeyHash: FromRef<S>,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let directory = Arc::<Directory>::from_ref(state);
-        let caller = Self::identify(&parts.headers, &directory, AdminKeyHash::from_ref(state));
-        match caller {
-            Err(problem) if problem.kind() != Kind::Unauthenticated => Err(problem),
-            login => {
-                let client = parts.extensions.get::<Arc<Client>>().map(Arc::as_ref);
-                watched(login, &directory, client, &parts.headers)
-            }
+impl Who {
+    fn of_hash(hash: &[u8; 32], directory: &Directory, admin: AdminKeyHash) -> Result<Self, KeyRefusal> {
+        if bool::from(hash.ct_eq(&admin.hash)) {
+            return Ok(Self::Operator(None, None));
         }
+        Ok(match directory.authenticate(hash)? {
+            KnownKey::Tenant(key) => Self::Tenant(key.tenant, key.scopes, Credential::Key(key)),
+            KnownKey::Operator(key) => Self::Operator(Some(key), None),
+        })
     }
 }
 
@@ -254,7 +295,7 @@ where
 ///
 /// # Errors
 /// Fails if `login` failed, if the caller's tenant is suspended, or if too many logins from this address failed.
-pub(super) fn watched<E: From<Problem>>(
+pub fn watched<E: From<Problem>>(
     login: Result<Caller, E>,
     directory: &Directory,
     client: Option<&Client>,
@@ -315,78 +356,4 @@ fn too_many_failures() -> Problem {
 fn too_many_requests() -> Problem {
     let detail = "too many requests of the tenant are in progress; wait for their responses, then try again";
     Problem::new(Kind::TooManyRequests, detail)
-}
-
-/// What an operator's key allows; the one of the settings allows everything.
-fn role_of(key: Option<&OperatorKey>) -> OperatorRole {
-    key.map_or(OperatorRole::Operator, |key| key.role)
-}
-
-/// Only who has the whole key learns that it was valid once.
-fn refused(refusal: KeyRefusal) -> Problem {
-    match refusal {
-        KeyRefusal::Unknown => unauthenticated(),
-        KeyRefusal::Expired(end) => Problem::new(
-            Kind::Unauthenticated,
-            format!("the key expired at {}; use another one, or have a new one created", Time(end)),
-        ),
-    }
-}
-
-/// The same message for a missing and an unknown key.
-fn unauthenticated() -> Problem {
-    Problem::new(
-        Kind::Unauthenticated,
-        "the API key is missing or invalid; send `Authorization: Bearer hwk_…`",
-    )
-}
-
-/// The token of `Authorization: Bearer <token>` (RFC 6750, section 2.1).
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut all = headers.get_all(header::AUTHORIZATION).iter();
-    let (value, None) = (all.next()?.to_str().ok()?, all.next()) else { return None };
-    let (scheme, token) = value.split_once(' ')?;
-    let token = token.trim_matches(' ');
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-/// The value of a header that may occur once.
-///
-/// # Errors
-/// Fails if the header is duplicated or not UTF-8.
-pub(super) fn one<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Problem> {
-    let mut all = headers.get_all(name).iter();
-    let Some(value) = all.next() else { return Ok(None) };
-    if all.next().is_some() {
-        return Err(Problem::parameter(name, format!("duplicate header `{name}`")));
-    }
-    match std::str::from_utf8(value.as_bytes()) {
-        Ok(text) => Ok(Some(text)),
-        Err(_) => Err(Problem::parameter(name, format!("the value of `{name}` is not UTF-8"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_bearer_token_is_a_key() {
-        for (values, token) in [
-            (&["Bearer hwk_1"] as &[_], Some("hwk_1")),
-            (&["bearer  hwk_1 "], Some("hwk_1")),
-            (&[], None),
-            (&["hwk_1"], None),
-            (&["Bearer"], None),
-            (&["Bearer "], None),
-            (&["Basic aHdrXzE="], None),
-            (&["Bearer a", "Bearer b"], None),
-        ] {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(header::AUTHORIZATION, value.parse().unwrap());
-            }
-            assert_eq!(bearer(&headers), token, "{values:?}");
-        }
-    }
 }

@@ -10,6 +10,7 @@ use http::request::Parts;
 use super::auth::{AdminKeyHash, Caller};
 use super::problem::Problem;
 use super::request_source::RequestSource;
+use super::sessions::Sessions;
 use crate::clients::Client;
 use crate::directory::Directory;
 use crate::domain::{Actor, Surface};
@@ -53,6 +54,7 @@ impl<S> FromRequestParts<S> for Author
 where
     S: Send + Sync,
     Arc<Directory>: FromRef<S>,
+    Arc<Sessions>: FromRef<S>,
     AdminKeyHash: FromRef<S>,
 {
     type Rejection = Problem;

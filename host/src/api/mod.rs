@@ -10,6 +10,8 @@ pub mod apizee;
 pub mod auth;
 pub mod author;
 pub mod body;
+mod console;
+pub mod credentials;
 pub mod downloads;
 pub mod json;
 pub mod merge_patch;
@@ -19,6 +21,7 @@ pub mod pointer;
 pub mod problem;
 mod rate_limit;
 pub mod request_source;
+pub mod sessions;
 mod state;
 pub mod time;
 pub mod uploads;
@@ -32,6 +35,7 @@ use axum::response::Response;
 use http::{Method, Uri};
 use tower::ServiceExt as _;
 
+pub use console::Console;
 pub use state::{ApiState, SharedApiState};
 
 use problem::{Kind, Problem, shorten};
@@ -58,14 +62,17 @@ pub enum AdminRoutes {
     MonitoringAndV3,
 }
 
-/// The routers of all listeners.
-pub fn routers(state: ApiState, admin: AdminRoutes) -> Routers {
+/// The routers of all listeners. The console, if there is one, is where operators and tenants use v3.
+pub fn routers(state: ApiState, admin: AdminRoutes, console: Option<Console>) -> Routers {
     let state = SharedApiState::new(state);
-    let (v3, document) = v3::routes().split_for_parts();
+    let (mut v3, document) = v3::routes().split_for_parts();
     let others = admin::PATHS.map(str::to_owned).into_iter().chain(v1_project_web_hook::paths());
     http_server::set_routes(
         document.paths.paths.into_keys().chain(others).chain(v2_webitel::paths()).collect(),
     );
+    if let Some(console) = console {
+        v3 = v3.merge(console.routes());
+    }
     let monitoring = admin::routes();
     let admin = match admin {
         AdminRoutes::Monitoring => with_fallbacks(monitoring).with_state(state.clone()),

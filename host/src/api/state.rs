@@ -6,16 +6,17 @@ use axum::extract::FromRef;
 
 use super::auth::AdminKeyHash;
 use super::downloads::Downloads;
+use super::sessions::Sessions;
 use super::uploads::Uploads;
 use super::v1_project_web_hook::UsedPasswords;
-use crate::delivery::Pipelines;
 use crate::delivery::client::Connector;
+use crate::delivery::{LiveChanges, Pipelines};
 use crate::directory::Directory;
 use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
 use crate::services::{
-    DeliveryService, HookService, HookStates, JobService, Readiness, RequestLimits, Services, SettingsTrial,
-    TenantService,
+    DeliveryService, HookService, HookStates, JobService, OtherNodes, Readiness, RequestLimits, Services,
+    SettingsTrial, TenantService,
 };
 use crate::sources::Sources;
 use crate::storage::Storage;
@@ -42,6 +43,12 @@ pub struct ApiState {
     pub services: Services,
     /// Signs the engine's own tokens.
     pub vault: Arc<Vault>,
+    /// Seals and opens sessions of the console.
+    pub sessions: Arc<Sessions>,
+    /// Tells what happens to deliveries.
+    pub live: Arc<LiveChanges>,
+    /// Finds out what other nodes do to them.
+    pub other_nodes: OtherNodes,
     /// One-time passwords of [`super::v1_project_web_hook`] that have been used.
     pub used_passwords: Arc<UsedPasswords>,
     /// Serves the bytes of plugins.
@@ -85,6 +92,9 @@ parts! {
     Sandbox: sandbox,
     Services: services,
     Arc<Vault>: vault,
+    Arc<Sessions>: sessions,
+    Arc<LiveChanges>: live,
+    OtherNodes: other_nodes,
     Arc<Downloads>: downloads,
     Arc<Uploads>: uploads,
     Arc<UsedPasswords>: used_passwords,

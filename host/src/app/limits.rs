@@ -61,7 +61,7 @@ pub(super) fn shares_of_files(config: &Config, cores: usize) -> Shares {
     shares
 }
 
-pub(super) fn client_limits(config: &Config, connections: usize) -> ClientLimits {
+pub(super) fn client_limits(config: &Config, connections: usize, is_tls: bool) -> ClientLimits {
     // Connections that are ending have their files, too.
     let spare_connections = connections / 8;
     let connections = connections - spare_connections;
@@ -76,11 +76,12 @@ pub(super) fn client_limits(config: &Config, connections: usize) -> ClientLimits
             OperatorApi::WithTenants => Callers::All,
             OperatorApi::Admin => Callers::Tenants,
         },
+        is_tls,
     }
 }
 
 /// The limits of the admin listener are its own, so that no client of the API keeps a probe or a scrape away.
-pub(super) fn admin_client_limits(config: &Config) -> ClientLimits {
+pub(super) fn admin_client_limits(config: &Config, is_tls: bool) -> ClientLimits {
     ClientLimits {
         connections: ADMIN_CONNECTIONS - ADMIN_CONNECTIONS / 8,
         spare_connections: ADMIN_CONNECTIONS / 8,
@@ -89,6 +90,7 @@ pub(super) fn admin_client_limits(config: &Config) -> ClientLimits {
         request_bytes: ADMIN_MEMORY_BYTES,
         answer_bytes: ADMIN_MEMORY_BYTES,
         callers: Callers::Operators,
+        is_tls,
     }
 }
 

@@ -111,7 +111,7 @@ impl Listeners {
         let (api, admin) = (self.api.origin, self.admin.as_ref().map(|admin| admin.origin));
         let served = Served {
             router: routers.api,
-            clients: Clients::new(client_limits(config, connections)),
+            clients: Clients::new(client_limits(config, connections, api.is_tls)),
             cores: Some(Arc::clone(cores)),
             certificate: self.api.certificate,
             access_log: access_log.clone(),
@@ -121,7 +121,7 @@ impl Listeners {
         let admin_task = self.admin.map(|bound| {
             let served = Served {
                 router: routers.admin,
-                clients: Clients::new(admin_client_limits(config)),
+                clients: Clients::new(admin_client_limits(config, bound.origin.is_tls)),
                 cores: None,
                 certificate: bound.certificate,
                 access_log: logged,

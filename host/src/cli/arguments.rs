@@ -1,5 +1,6 @@
 //! The definition of the command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
@@ -137,6 +138,13 @@ pub(super) struct Demo {
     /// With more than one: run this many nodes on a temporary PostgreSQL, and kill one of them under load
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9), conflicts_with = "events")]
     pub(super) nodes: u8,
+    /// Run until it is interrupted, with sample tenants, receivers that misbehave and live traffic, and print links that sign in
+    /// to the console
+    #[arg(long, conflicts_with_all = ["events", "nodes"])]
+    pub(super) console: bool,
+    /// With --console: the address and port on which the engine listens; by default a free port of loopback
+    #[arg(long, value_name = "ADDRESS", requires = "console")]
+    pub(super) listen: Option<SocketAddr>,
     /// Disable colors
     #[arg(long)]
     pub(super) no_color: bool,
@@ -320,7 +328,14 @@ mod tests {
             (Some("sqlite:d"), Some("postgres://h/n"))
         );
         assert!(migrate.dry_run);
-        assert!(matches!(parse("demo"), Ok(Command::Demo(Demo { events: None, nodes: 1, no_color: false }))));
+        assert!(matches!(
+            parse("demo"),
+            Ok(Command::Demo(Demo { events: None, nodes: 1, console: false, no_color: false, .. }))
+        ));
+        assert!(matches!(
+            parse("demo --console --listen 127.0.0.1:1"),
+            Ok(Command::Demo(Demo { console: true, listen: Some(_), .. }))
+        ));
         assert!(matches!(
             parse("demo --no-color --events f"),
             Ok(Command::Demo(Demo { events: Some(_), no_color: true, .. }))
@@ -349,6 +364,8 @@ mod tests {
             ("plugin check", ErrorKind::MissingRequiredArgument),
             ("demo --nodes 0", ErrorKind::ValueValidation),
             ("demo --nodes 3 --events f", ErrorKind::ArgumentConflict),
+            ("demo --console --events f", ErrorKind::ArgumentConflict),
+            ("demo --listen 127.0.0.1:1", ErrorKind::MissingRequiredArgument),
             ("migrate --to postgres://h/n", ErrorKind::MissingRequiredArgument),
             ("migrate --check --from sqlite:d", ErrorKind::ArgumentConflict),
             ("migrate --from sqlite:d --json", ErrorKind::ArgumentConflict),

@@ -16,6 +16,7 @@ pub(super) struct Greeting<'a> {
     pub(super) api: Origin,
     pub(super) admin: Option<Origin>,
     pub(super) data_dir: &'a Path,
+    pub(super) has_console: bool,
     pub(super) new_key: Option<&'a str>,
 }
 
@@ -38,6 +39,9 @@ impl Greeting<'_> {
         }
         writeln!(out, "  data in       {}", data_dir.display())?;
         writeln!(out, "  API           {api}/api/v3/openapi.json")?;
+        if self.has_console {
+            writeln!(out, "  console       {api}/")?;
+        }
         if let Some(key) = self.new_key {
             writeln!(out)?;
             writeln!(out, "  {BAD}The operator's key, shown only once:{PLAIN} {HEAD}{key}{PLAIN}")?;
@@ -62,6 +66,7 @@ impl Greeting<'_> {
             "admin": self.admin.map(|admin| admin.to_string()),
             "data_dir": data_dir,
             "openapi": format!("{}/api/v3/openapi.json", self.api),
+            "console": self.has_console.then(|| format!("{}/", self.api)),
         });
         writeln!(out, "{}", json_line(Level::INFO, "serving", fields))
     }
@@ -76,7 +81,7 @@ mod tests {
         let api = Origin { is_tls: false, address: ([127, 0, 0, 1], 8080).into() };
         let admin = Some(Origin { is_tls: true, address: ([127, 0, 0, 1], 8081).into() });
         let data_dir = Path::new("/var/lib/hookwright");
-        Greeting { api, admin, data_dir, new_key }.write(&mut out, format).unwrap();
+        Greeting { api, admin, data_dir, has_console: true, new_key }.write(&mut out, format).unwrap();
         String::from_utf8(out.into_inner()).unwrap()
     }
 
@@ -86,6 +91,7 @@ mod tests {
         assert!(greeting.contains("listening on  http://127.0.0.1:8080\n"), "{greeting}");
         assert!(greeting.contains("admin on      https://127.0.0.1:8081\n"), "{greeting}");
         assert!(greeting.contains("data in       /var/lib/hookwright\n"), "{greeting}");
+        assert!(greeting.contains("console       http://127.0.0.1:8080/\n"), "{greeting}");
         assert!(!greeting.contains("key"), "{greeting}");
     }
 

@@ -113,6 +113,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             runtime()?.block_on(demo::cluster::run(usize::from(arguments.nodes), &mut out))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Demo(arguments) if arguments.console => {
+            telemetry::start(&load(&CommandLine::default().with("log", "error"))?)?;
+            runtime()?.block_on(demo::console::run(arguments.listen, &mut out))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Demo(arguments) => {
             let events = demo::events(arguments.events.as_deref())?;
             // One of its receivers fails, which is no news.

@@ -25,10 +25,10 @@ pub(super) async fn run(
     // From here on, the signal does not end the process.
     let hangups = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     supervisor::starting();
-    let (data_dir, format) = (config.data_dir.clone(), config.log_format);
+    let (data_dir, format, has_console) = (config.data_dir.clone(), config.log_format, config.console);
     let engine = app::start(config, sockets).await?;
     let (api, admin, new_key) = (engine.api(), engine.admin(), engine.new_admin_key());
-    Greeting { api, admin, data_dir: &data_dir, new_key }.write(out, format)?;
+    Greeting { api, admin, data_dir: &data_dir, has_console, new_key }.write(out, format)?;
     let status = format!("serving on {}", engine.api());
     supervisor::ready(&status);
     let (reloader, cores) = (engine.reloader(), engine.cores());

@@ -26,6 +26,8 @@ const NO_TENANT: i64 = 0;
 pub(super) const MAX_FAILED_LOGINS: u32 = 20;
 /// The header by which a proxy says whose request it passes on.
 pub(super) const FORWARDED_FOR: &str = "x-forwarded-for";
+/// The header by which a proxy says how its client is connected.
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// What all connections share.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub(super) struct Context {
     pub(super) busy: BusyConnections,
     pub(super) failed_logins: FailedLogins,
     callers: Callers,
+    is_tls: bool,
 }
 
 /// One connection of a client.
@@ -69,6 +72,7 @@ impl Context {
             busy: BusyConnections::new(limits.connections),
             failed_logins: FailedLogins::default(),
             callers: limits.callers,
+            is_tls: limits.is_tls,
         }
     }
 
@@ -102,6 +106,13 @@ impl Client {
     #[must_use]
     pub fn callers(&self) -> Callers {
         self.context.callers
+    }
+
+    /// Whether the request comes over TLS: to this listener, or to a trusted proxy.
+    #[must_use]
+    pub fn is_secure(&self, headers: &HeaderMap) -> bool {
+        let forwarded = || headers.get(FORWARDED_PROTO).is_some_and(|value| value == "https");
+        self.context.is_tls || (self.context.is_proxy(self.address) && forwarded())
     }
 
     /// A request has arrived. Returns its number on this connection.

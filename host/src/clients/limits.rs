@@ -19,6 +19,8 @@ pub struct ClientLimits {
     pub answer_bytes: usize,
     /// Whose keys are accepted.
     pub callers: Callers,
+    /// Whether the listener speaks TLS.
+    pub is_tls: bool,
 }
 
 /// Whose keys a listener accepts.

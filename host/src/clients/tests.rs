@@ -17,6 +17,7 @@ fn clients(connections: usize, connections_per_address: usize) -> Arc<Clients> {
         request_bytes,
         answer_bytes,
         callers: Callers::All,
+        is_tls: false,
     })
 }
 

@@ -128,6 +128,20 @@ pub(super) fn dns_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A comma-separated list of origins of web pages, as browsers write them.
+pub(super) fn origins(text: &str) -> Result<Vec<String>, String> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.map(origin).collect()
+}
+
+fn origin(item: &str) -> Result<String, String> {
+    let parsed = url::Url::parse(item).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let origin = parsed.map(|url| url.origin().ascii_serialization());
+    origin.filter(|origin| origin == item.trim_end_matches('/')).ok_or_else(|| {
+        format!("a comma-separated list of origins, such as https://shop.example; `{item}` is not an origin")
+    })
+}
+
 /// A comma-separated list of header names.
 pub(super) fn header_names(text: &str) -> Result<Vec<ShortText>, String> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());

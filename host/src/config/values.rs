@@ -30,6 +30,10 @@ pub struct Config {
     pub admin_tls_key_file: Option<PathBuf>,
     /// Where operators' keys are accepted.
     pub operator_api: OperatorApi,
+    /// Whether the console is served.
+    pub console: bool,
+    /// The origins of pages that may show the console in a frame.
+    pub console_frame_ancestors: Vec<String>,
     /// The directory of the database and the compiled plugins.
     pub data_dir: PathBuf,
     /// The URL of the PostgreSQL database, if the database is not in the data directory.
@@ -131,6 +135,8 @@ impl Config {
             admin_tls_cert_file: None,
             admin_tls_key_file: None,
             operator_api: OperatorApi::WithTenants,
+            console: false,
+            console_frame_ancestors: Vec::new(),
             data_dir: PathBuf::new(),
             database: None,
             database_connections: 0,

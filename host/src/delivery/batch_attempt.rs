@@ -342,7 +342,8 @@ impl Worker {
 
     async fn end(&self, attempt: &BatchAttempt<'_>, (work, permit): (&Work, AttemptPermit), record: Record) {
         self.health.probe_ended(work, attempt.now);
-        self.recorder.submit(leave_group(record, work, self.sources.now()), permit).await;
+        let record = leave_group(record, work, self.sources.now());
+        self.recorder.submit(work, record, permit).await;
     }
 }
 

@@ -15,10 +15,11 @@ use super::erased::ErasedEvents;
 use super::fair_queue::{AttemptKey, FairQueue, Next, NotRecalled, Observation, RecallEnd, Started};
 use super::hook_health::{Gate, HookHealthMonitor};
 use super::limits::DispatcherLimits;
+use super::live::{DeliveryChange, LiveChanges};
 use super::work::Work;
 use crate::clock;
 use crate::domain::{Delivery, Flows, HookId, Lease, NodeNumber, TenantId, Trigger, UnixMillis};
-use crate::storage::{Membership, Term};
+use crate::storage::{Membership, Record, Term};
 
 /// Makes attempts in the background.
 pub trait StartAttempt: Send + Sync {
@@ -50,6 +51,7 @@ pub struct Dispatcher {
     next_pump: Mutex<Option<(Instant, AbortHandle)>>,
     health: Arc<HookHealthMonitor>,
     erased: ErasedEvents,
+    live: Arc<LiveChanges>,
 }
 
 impl Dispatcher {
@@ -82,6 +84,7 @@ impl Dispatcher {
             next_pump: Mutex::new(None),
             health,
             erased: ErasedEvents::default(),
+            live: Arc::default(),
         })
     }
 
@@ -95,6 +98,12 @@ impl Dispatcher {
     #[must_use]
     pub fn health(&self) -> &HookHealthMonitor {
         &self.health
+    }
+
+    /// What is told to those who watch deliveries.
+    #[must_use]
+    pub fn live(&self) -> &Arc<LiveChanges> {
+        &self.live
     }
 
     /// Takes room in memory for a delivery that is about to be stored, and returns it with its lease. If there is no room, or
@@ -321,6 +330,11 @@ impl AttemptPermit {
     #[must_use]
     pub fn may_start(&self, work: &Work) -> bool {
         self.dispatcher.may_start(work)
+    }
+
+    /// What is told of `record` to those who watch its delivery, once it is on disk.
+    pub(super) fn change(&self, work: &Work, record: &Record) -> Option<Arc<DeliveryChange>> {
+        self.dispatcher.live.of_record(work, record)
     }
 
     /// Tells the outcome once: the receiver has answered, or will not. Another request may start while this attempt is

@@ -36,6 +36,7 @@ mod hook_stats;
 mod kept;
 mod lease_end;
 mod limits;
+mod live;
 mod masked_headers;
 pub mod members;
 mod notices;
@@ -65,6 +66,9 @@ pub use hook_health::{Fuel, HealthRules, HealthStorage, HookHealthMonitor};
 pub use hook_lines::{log_left_out, report_left_out};
 pub use hook_stats::HookStats;
 pub use limits::DispatcherLimits;
+pub use live::{
+    AttemptSummary, ChangeKind, DeliveryChange, LiveChanges, MAX_WATCHERS_OF_TENANT, TooManyWatchers, Watch,
+};
 pub use masked_headers::MaskedHeaders;
 pub use notices::{Notice, NoticeKind, NoticeReceiver, Notices};
 pub use pipelines::{NotRun, Pipelines};

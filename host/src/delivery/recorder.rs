@@ -11,6 +11,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::dispatcher::{AttemptPermit, Dispatcher};
+use super::live::DeliveryChange;
+use super::work::Work;
 use crate::clock;
 use crate::domain::{DeliveryState, HookId, TenantId};
 use crate::metrics;
@@ -32,8 +34,11 @@ const MAX_QUEUED: usize = 1_024;
 /// Takes the records of workers. Clones share the loop. See the module's head.
 #[derive(Clone)]
 pub struct Recorder {
-    queue: mpsc::Sender<(Record, AttemptPermit)>,
+    queue: mpsc::Sender<Submitted>,
 }
+
+/// A record, its permit, and what is told of it.
+type Submitted = (Record, AttemptPermit, Option<Arc<DeliveryChange>>);
 
 impl Recorder {
     /// Starts the loop on `runtime`. It ends when all clones are dropped.
@@ -49,17 +54,17 @@ impl Recorder {
         self.queue.closed().await;
     }
 
-    /// Has `record` written. `permit` is dropped when it is on disk.
-    pub async fn submit(&self, record: Record, permit: AttemptPermit) {
-        let delivery = record.delivery;
-        if self.queue.send((record, permit)).await.is_err() {
+    /// Has the `record` of `work` written. When it is on disk, `permit` is dropped, and those who watch are told.
+    pub async fn submit(&self, work: &Work, record: Record, permit: AttemptPermit) {
+        let (delivery, change) = (record.delivery, permit.change(work, &record));
+        if self.queue.send((record, permit, change)).await.is_err() {
             tracing::error!(%delivery, "cannot record an attempt: the recorder stopped");
         }
     }
 }
 
 async fn run(
-    mut submitted: mpsc::Receiver<(Record, AttemptPermit)>,
+    mut submitted: mpsc::Receiver<Submitted>,
     deliveries: Arc<dyn DeliveryStore>,
     dispatcher: Arc<Dispatcher>,
 ) {
@@ -74,7 +79,13 @@ async fn run(
         }
         let interval = deliveries.record_interval();
         not_before = (!interval.is_zero()).then(|| (clock::monotonic() + interval).into());
-        let (records, permits): (Vec<Record>, Vec<AttemptPermit>) = batch.drain(..).unzip();
+        let (mut records, mut permits, mut changes) =
+            (Vec::with_capacity(batch.len()), Vec::new(), Vec::new());
+        for (record, permit, change) in batch.drain(..) {
+            records.push(record);
+            permits.push(permit);
+            changes.extend(change);
+        }
         let (first, count) = (records[0].delivery, records.len());
         let next_due = records.iter().filter_map(|record| record.due_at).min();
         let left =
@@ -89,6 +100,7 @@ async fn run(
                 if let Some(due_at) = next_due {
                     dispatcher.due_at(due_at);
                 }
+                changes.into_iter().for_each(|change| dispatcher.live().tell(change));
                 // The next ones of their groups are due.
                 for (hook, tenant) in advanced {
                     dispatcher.stored_on_disk(hook, tenant);

@@ -102,7 +102,7 @@ impl Worker {
         let record = leave_group(record, &work, self.sources.now());
         self.health.probe_ended(&work, now);
         permit.report(Observation::Nothing);
-        self.recorder.submit(record, permit).await;
+        self.recorder.submit(&work, record, permit).await;
     }
 
     /// Ends the leases of deliveries of a hook, if it is there still, that are not attempted.
@@ -110,7 +110,7 @@ impl Worker {
         for (work, permit) in all {
             let why = if has_hook { NotMade::NotNow } else { NotMade::NoHook };
             let record = leave_group(self.not_made(&work, why, now), &work, now);
-            self.recorder.submit(record, permit).await;
+            self.recorder.submit(&work, record, permit).await;
         }
     }
 

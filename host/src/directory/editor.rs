@@ -56,21 +56,27 @@ impl ConfigEditor<'_> {
         }
     }
 
-    /// Adds an entry about something of `tenant` that changes no configuration, such as the reading of a secret. Do it only
+    /// Adds an entry about something of `tenant`, or of the engine, that changes no configuration, such as the reading of a secret. Do it only
     /// after this: what is not in the log must not happen.
     ///
     /// # Errors
     /// If too many changes of the tenant wait, or storage fails.
     pub async fn note(
         &self,
-        tenant: TenantId,
+        tenant: impl Into<Option<TenantId>>,
         action: AuditAction,
         object: AuditObject,
         changes: Vec<MemberChange>,
     ) -> Result<(), DirectoryError> {
-        let permit = self.changes.acquire_unless_full(tenant, MAX_CHANGES).await;
-        let _permit = permit.ok_or(DirectoryError::TooManyChanges)?;
-        let entry = self.entry(Some(tenant), action, object, changes);
+        let tenant = tenant.into();
+        let _permit = match tenant {
+            Some(tenant) => {
+                let permit = self.changes.acquire_unless_full(tenant, MAX_CHANGES).await;
+                Some(permit.ok_or(DirectoryError::TooManyChanges)?)
+            }
+            None => None,
+        };
+        let entry = self.entry(tenant, action, object, changes);
         Ok(self.storage.audit.append(&entry).await?)
     }
 }

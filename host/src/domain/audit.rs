@@ -97,6 +97,8 @@ named_enum! {
         OperatorKeyUpdated = "operator_key.updated",
         /// An operator's key was deleted.
         OperatorKeyDeleted = "operator_key.deleted",
+        /// A link to the console was created.
+        ConsoleLinkCreated = "console_link.created",
         /// A login was created.
         LoginCreated = "login.created",
         /// A login was deleted.

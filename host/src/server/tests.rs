@@ -46,6 +46,7 @@ fn clients(connections: usize, connections_per_address: usize) -> Arc<Clients> {
         request_bytes: 1 << 20,
         answer_bytes: 48 << 20,
         callers: Callers::All,
+        is_tls: false,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::request_limits::{LimitExceeded, RequestLimits};
-use crate::delivery::{Dispatcher, NotRecalled};
+use crate::delivery::{ChangeKind, DeliveryChange, Dispatcher, NotRecalled};
 use crate::directory::Directory;
 use crate::domain::{
     Delivery, DeliveryId, DeliveryState, EventKey, HookId, RetrySchedule, TenantId, UnixMillis,
@@ -106,6 +106,7 @@ impl DeliveryService {
         // A person expects it to be sent, and may have mended the receiver.
         self.dispatcher.health().hook_changed(delivery.hook, self.sources.now());
         self.dispatcher.wake();
+        self.tell(ChangeKind::Retried, &delivery);
         Ok(delivery)
     }
 
@@ -130,6 +131,7 @@ impl DeliveryService {
         let id = DeliveryId::generate(&self.sources.ids, now);
         match self.storage.events.redeliver(tenant, hook, event, id, now).await? {
             Redelivered::Made(delivery) => {
+                self.tell(ChangeKind::Created, &delivery);
                 self.dispatcher.stored_on_disk(hook, tenant);
                 Ok(delivery)
             }
@@ -172,7 +174,18 @@ impl DeliveryService {
             Cancelled::Done { delivery, .. } => Changed::Done(delivery),
             Cancelled::Refused(state) => Changed::Refused(state),
         });
-        done(id, changed, "cancelled")
+        let delivery = done(id, changed, "cancelled")?;
+        self.tell(ChangeKind::Cancelled, &delivery);
+        Ok(delivery)
+    }
+
+    /// Tells a change to those who watch the tenant.
+    fn tell(&self, kind: ChangeKind, delivery: &Delivery) {
+        let live = self.dispatcher.live();
+        if live.is_watched(delivery.tenant) {
+            let (at, delivery) = (self.sources.now(), delivery.clone());
+            live.tell(Arc::new(DeliveryChange { kind, at, delivery, event_id: None, attempt: None }));
+        }
     }
 
     pub(super) fn storage(&self) -> &Storage {

@@ -4,6 +4,7 @@
 //! declared there, too.
 
 mod api;
+mod console;
 mod delivery;
 mod listeners;
 mod metrics;

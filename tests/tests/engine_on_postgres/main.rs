@@ -11,6 +11,9 @@ mod backup;
 #[cfg(not(postgres_is_missing))]
 mod cluster;
 #[cfg(not(postgres_is_missing))]
+#[path = "../engine/console/mod.rs"]
+mod console;
+#[cfg(not(postgres_is_missing))]
 #[path = "../engine/delivery/mod.rs"]
 mod delivery;
 #[cfg(not(postgres_is_missing))]

@@ -15,9 +15,11 @@ use subtle::ConstantTimeEq as _;
 
 use super::envelope::ApiError;
 use super::used_passwords::{MAX_CLOCK_DIFFERENCE, UsedPasswords};
-use crate::api::auth::{AdminKeyHash, Caller, bearer, watched};
+use crate::api::auth::{AdminKeyHash, Caller, watched};
 use crate::api::author::Author;
+use crate::api::credentials::bearer;
 use crate::api::problem::Problem;
+use crate::api::sessions::Sessions;
 use crate::clients;
 use crate::directory::Directory;
 use crate::domain::UnixMillis;
@@ -37,6 +39,7 @@ where
     Arc<Directory>: FromRef<S>,
     Arc<UsedPasswords>: FromRef<S>,
     Sources: FromRef<S>,
+    Arc<Sessions>: FromRef<S>,
     AdminKeyHash: FromRef<S>,
 {
     type Rejection = ApiError;

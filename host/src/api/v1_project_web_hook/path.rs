@@ -11,6 +11,7 @@ use super::used_passwords::UsedPasswords;
 use super::web_hook;
 use crate::api::auth::AdminKeyHash;
 use crate::api::problem::shorten;
+use crate::api::sessions::Sessions;
 use crate::directory::Directory;
 use crate::domain::{Actor, Hook, Scope, Surface, Tenant};
 use crate::sources::Sources;
@@ -30,6 +31,7 @@ where
     Arc<Directory>: FromRef<S>,
     Arc<UsedPasswords>: FromRef<S>,
     Sources: FromRef<S>,
+    Arc<Sessions>: FromRef<S>,
     AdminKeyHash: FromRef<S>,
 {
     type Rejection = ApiError;

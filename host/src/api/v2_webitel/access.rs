@@ -20,6 +20,7 @@ use super::unauthenticated_reads::UnauthenticatedReads;
 use crate::api::SharedApiState;
 use crate::api::auth::{self, AdminKeyHash, Caller};
 use crate::api::body::{ContentType, Payload};
+use crate::api::credentials;
 use crate::api::json::{self, Members};
 use crate::api::problem::{Kind, Problem};
 use crate::api::request_source::RequestSource;
@@ -90,7 +91,7 @@ async fn find_token(
     payload: Payload,
     client: Option<&Client>,
 ) -> Result<(String, Body), ApiError> {
-    let sent = auth::one(payload.headers(), TOKEN_HEADER).map_err(|_| unknown())?;
+    let sent = credentials::one(payload.headers(), TOKEN_HEADER).map_err(|_| unknown())?;
     let sent = sent.filter(|text| !text.is_empty()).or(query.get(TOKEN_NAME)).map(str::to_owned);
     if let Some(text) = sent {
         return Ok((text, Body::Unread(payload)));

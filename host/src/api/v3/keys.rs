@@ -164,7 +164,7 @@ pub(super) async fn create_key(
     Ok(shown(created, now))
 }
 
-fn read_scopes(texts: &[String]) -> Result<Scopes, Problem> {
+pub(super) fn read_scopes(texts: &[String]) -> Result<Scopes, Problem> {
     if texts.is_empty() {
         let rule = "a key has at least one scope; omit `scopes` to grant all scopes of your own key";
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("scopes"), rule));

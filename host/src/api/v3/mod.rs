@@ -5,6 +5,7 @@
 
 mod audit_log;
 mod comparison;
+mod console_links;
 mod deliveries;
 mod dry_run;
 mod engine;
@@ -26,6 +27,7 @@ mod projects;
 mod report;
 mod resources;
 mod stats;
+mod stream;
 mod tenants;
 
 use utoipa_axum::router::OpenApiRouter;

@@ -4,8 +4,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::openapi::base::base_document;
 use super::{
-    audit_log, deliveries, engine, events, health, hooks, jobs, jwks, keys, logins, nodes, operator_keys,
-    plugins, projects, stats, tenants,
+    audit_log, console_links, deliveries, engine, events, health, hooks, jobs, jwks, keys, logins, nodes,
+    operator_keys, plugins, projects, stats, stream, tenants,
 };
 use crate::api::{SharedApiState, apizee};
 
@@ -20,6 +20,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .merge(projects::routes())
         .merge(keys::routes())
         .merge(logins::routes())
+        .merge(console_links::routes())
         .merge(events::routes())
         .merge(hooks::routes())
         .merge(jwks::routes())
@@ -27,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .merge(deliveries::routes())
         .merge(jobs::routes())
         .merge(stats::routes())
+        .merge(stream::routes())
         .merge(audit_log::routes())
         .merge(apizee::routes())
 }

@@ -6,6 +6,7 @@
 
 mod api;
 pub(super) mod cluster;
+pub(super) mod console;
 mod outage;
 mod receiver;
 mod result;

@@ -58,9 +58,7 @@ impl Receiver {
 
     /// Expects requests to `path` that are signed with `secret`: `whsec_` and base64.
     pub(super) fn expect(&mut self, path: String, secret: &str) -> Result<()> {
-        let encoded = secret.strip_prefix("whsec_").context("a secret lacks the prefix `whsec_`")?;
-        let key = STANDARD.decode(encoded).context("a secret is not base64")?;
-        self.keys.insert(path, hmac::Key::new(HMAC_SHA256, &key));
+        self.keys.insert(path, signing_key(secret)?);
         Ok(())
     }
 
@@ -117,8 +115,15 @@ async fn respond(
     response
 }
 
+/// The key of a secret: `whsec_` and base64.
+pub(super) fn signing_key(secret: &str) -> Result<hmac::Key> {
+    let encoded = secret.strip_prefix("whsec_").context("a secret lacks the prefix `whsec_`")?;
+    let key = STANDARD.decode(encoded).context("a secret is not base64")?;
+    Ok(hmac::Key::new(HMAC_SHA256, &key))
+}
+
 /// Whether one of the signatures covers id, timestamp and body (Standard Webhooks 1.0).
-fn is_signed(key: &hmac::Key, headers: &HeaderMap, body: &[u8]) -> bool {
+pub(super) fn is_signed(key: &hmac::Key, headers: &HeaderMap, body: &[u8]) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (id, timestamp) = (text("webhook-id"), text("webhook-timestamp"));
     let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();

@@ -53,4 +53,21 @@ pub(super) static SETTINGS: &[Setting] = &[
         "Where operators' keys are accepted: `shared`, on `listen`, as those of tenants; `admin`, only on `admin_listen`, which then serves the API v3 to operators",
         operator_api = read::operator_api
     ),
+    setting!(
+        "console",
+        "BOOL",
+        Some("true"),
+        "Whether the console is served at `/`, where the API v3 is",
+        console = read::boolean
+    ),
+    Setting {
+        list: true,
+        ..setting!(
+            "console_frame_ancestors",
+            "ORIGINS",
+            None,
+            "The origins of pages that may show the console in a frame, such as `https://shop.example`. Without it, none may",
+            console_frame_ancestors = read::origins
+        )
+    },
 ];

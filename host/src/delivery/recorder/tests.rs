@@ -63,7 +63,7 @@ async fn records_gather_while_others_are_written_and_permits_are_held_until_then
     for number in 1..=3 {
         let record = setup.record(DeliveryState::Succeeded).await;
         submitted.push(record.delivery);
-        setup.recorder.submit(record, setup.permit(number)).await;
+        setup.recorder.submit(&work(1, number, number), record, setup.permit(number)).await;
         if number == 1 {
             // The loop takes the first one, and waits at the gate.
             while setup.recorder.queue.capacity() < MAX_QUEUED {
@@ -85,7 +85,7 @@ async fn a_retry_that_is_due_wakes_the_feeder_when_it_is_on_disk() {
     for (state, wakes) in [(DeliveryState::Succeeded, false), (DeliveryState::Waiting, true)] {
         let setup = setup().await;
         let woken = setup.dispatcher.feeder_wakes();
-        setup.recorder.submit(setup.record(state).await, setup.permit(1)).await;
+        setup.recorder.submit(&work(1, 1, 1), setup.record(state).await, setup.permit(1)).await;
         setup.drained().await;
         assert_eq!(woken.notified().now_or_never().is_some(), wakes, "{state:?}");
     }
@@ -97,7 +97,7 @@ async fn what_cannot_be_recorded_stays_leased_and_holds_no_permit() {
     setup.store.records.fails.store(true, Relaxed);
     let record = setup.record(DeliveryState::Succeeded).await;
     let delivery = record.delivery;
-    setup.recorder.submit(record, setup.permit(1)).await;
+    setup.recorder.submit(&work(1, 1, 1), record, setup.permit(1)).await;
     setup.drained().await;
     assert_eq!(setup.world.delivery(delivery).await.state, DeliveryState::Delivering);
     assert!(setup.recorder.ended().now_or_never().is_none(), "the recorder goes on");

@@ -3,7 +3,9 @@
 mod attempt;
 mod body;
 mod change;
+mod counts;
 mod filter;
+mod live_view;
 mod read;
 mod view;
 
@@ -13,11 +15,13 @@ use utoipa_axum::routes;
 use crate::api::SharedApiState;
 pub(super) use attempt::{AttemptView, SentRequestView};
 pub(super) use filter::each_once;
+pub(super) use live_view::ChangeView;
 pub(super) use view::{DeliveryView, Details};
 
 pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
     OpenApiRouter::new()
         .routes(routes!(read::list_deliveries))
+        .routes(routes!(counts::count_deliveries))
         .routes(routes!(read::get_delivery))
         .routes(routes!(read::list_attempts))
         .routes(routes!(body::get_sent_body))

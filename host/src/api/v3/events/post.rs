@@ -14,12 +14,12 @@ use utoipa::ToSchema;
 
 use super::trace::trace;
 use super::wire::{self, AsText, EventInput, MAX_EVENT_LEN};
-use crate::api::auth::{self, Caller};
+use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
-use crate::api::{json, rate_limit};
+use crate::api::{credentials, json, rate_limit};
 use crate::directory::Directory;
 use crate::domain::{EventKey, Scope};
 use crate::ingest::Ingest;
@@ -94,7 +94,7 @@ pub(super) async fn post_event(
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(text) = auth::one(headers, IDEMPOTENCY_KEY)? else { return Ok(None) };
+    let Some(text) = credentials::one(headers, IDEMPOTENCY_KEY)? else { return Ok(None) };
     if (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(Some(text.to_owned()));
     }

@@ -10,6 +10,7 @@ use super::base::SCHEME;
 use super::schemas;
 use crate::api::auth::TENANT_HEADER;
 use crate::api::problem::MEDIA_TYPE;
+use crate::api::v3::deliveries::ChangeView;
 use utoipa::{PartialSchema, ToSchema};
 
 const SCHEMAS: &str = "#/components/schemas/";
@@ -173,6 +174,12 @@ fn name_shared_parts(components: &mut Value) {
         "schema": reference(&schemas::TenantName::name()),
     });
     debug_assert!(components["securitySchemes"][SCHEME].is_object(), "the base document defines the scheme");
+    // Nor does a schema refer to what is in a stream.
+    let mut streamed = vec![(ChangeView::name().into_owned(), ChangeView::schema())];
+    ChangeView::schemas(&mut streamed);
+    for (name, schema) in streamed {
+        components["schemas"][name] = serde_json::to_value(schema).unwrap_or_default();
+    }
     // utoipa does not collect the schemas of parameters.
     for (name, schema) in [
         (schemas::TenantName::name(), schemas::TenantName::schema()),

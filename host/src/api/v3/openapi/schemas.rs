@@ -77,6 +77,8 @@ schemas! {
         .examples(["{\"type\":\"a.b\",\"data\":1}\n{\"type\":\"a.b\",\"data\":2}\n"]);
     /// What belongs to a tenant as NDJSON: one object with one member per line.
     ExportLines = ObjectBuilder::new().schema_type(Type::String);
+    /// Server-sent events; the data of those called `delivery` is a `DeliveryChange`.
+    EventStream = ObjectBuilder::new().schema_type(Type::String);
     /// Events as NDJSON, as bytes.
     EventLinesBinary = ObjectBuilder::new().schema_type(Type::String)
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));

@@ -19,6 +19,7 @@ const ROUTES: &str = "
     GET /api/v3/apizee/webhook
     GET /api/v3/audit-log
     GET /api/v3/deliveries
+    GET /api/v3/deliveries/counts
     GET /api/v3/deliveries/{id}
     GET /api/v3/deliveries/{id}/attempts
     GET /api/v3/deliveries/{id}/attempts/{attempt}/body
@@ -46,6 +47,7 @@ const ROUTES: &str = "
     GET /api/v3/plugins/{name}/versions
     GET /api/v3/plugins/{name}/wasm
     GET /api/v3/projects
+    GET /api/v3/stream
     GET /api/v3/tenants
     GET /api/v3/tenants/{id}
     GET /api/v3/tenants/{id}/deletion
@@ -59,6 +61,7 @@ const ROUTES: &str = "
     PATCH /api/v3/keys/{id}
     PATCH /api/v3/operator-keys/{id}
     PATCH /api/v3/tenants/{id}
+    POST /api/v3/console-links
     POST /api/v3/deliveries/cancellations
     POST /api/v3/deliveries/retries
     POST /api/v3/deliveries/{id}/cancel

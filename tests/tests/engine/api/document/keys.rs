@@ -21,7 +21,12 @@ pub(super) async fn samples(client: &Client, operator: &Client) -> Vec<Sample> {
     let rotation = json!({"name": "fourth", "expires_at": LATE, "old_expires_in_s": 86_400});
     let scoped = json!({"name": "second", "scopes": ["events:write"], "expires_at": LATE});
     let of_operator = |name| json!({"name": name, "role": "read", "expires_at": LATE});
+    let theme = json!({
+        "name": "Shop", "accent": "#3457d5", "background": "#ffffff", "logo_url": "https://shop.example/l.svg",
+    });
+    let link = json!({"scopes": ["hooks:read"], "expires_in_s": 60, "session_s": 60, "theme": theme});
     vec![
+        sample("post", "/api/v3/console-links", link),
         sample("post", "/api/v3/keys", scoped),
         sample("patch", "/api/v3/keys/{id}", json!({"name": "third", "expires_at": LATE})),
         sample("post", "/api/v3/keys/{id}/rotate", rotation),

@@ -1,0 +1,124 @@
+//! What the listeners serve: makes the services that handlers call, and the routers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::exporter::{Exporter, Monitored, Parts};
+use crate::api::auth::AdminKeyHash;
+use crate::api::downloads::Downloads;
+use crate::api::sessions::Sessions;
+use crate::api::uploads::Uploads;
+use crate::api::{self, AdminRoutes, ApiState, Console, Routers};
+use crate::config::{Config, OperatorApi};
+use crate::delivery::client::{Connector, DeliveryClient};
+use crate::delivery::{Dispatcher, NoticeReceiver, Notices, Pipelines};
+use crate::directory::Directory;
+use crate::ingest::Ingest;
+use crate::sandbox::Sandbox;
+use crate::services::{
+    ExpiringKeys, Handshakes, JobRunner, OperationalEvents, OtherNodes, Readiness, Services, TenantDeleter,
+};
+use crate::sources::Sources;
+use crate::storage::Storage;
+use crate::vault::Vault;
+
+/// What accepts events.
+pub(super) fn ingest(
+    (sources, retention): (&Sources, Option<Duration>),
+    directory: &Arc<Directory>,
+    stores: &Storage,
+    (dispatcher, notices): (&Arc<Dispatcher>, &Notices),
+) -> Arc<Ingest> {
+    let (directory, telling) = (Arc::clone(directory), (Arc::clone(dispatcher), notices.clone()));
+    Arc::new(Ingest::new(sources.clone(), directory, stores, telling, retention))
+}
+
+/// The routers of all listeners, and the services behind them.
+pub(super) fn routers(
+    config: &Config,
+    sources: &Sources,
+    directory: &Arc<Directory>,
+    (storage, vault, readiness): (Storage, Arc<Vault>, &Arc<Readiness>),
+    (dispatcher, connector, ingest): (&Arc<Dispatcher>, &Arc<Connector>, Arc<Ingest>),
+    (sandbox, admin_key): (&Sandbox, AdminKeyHash),
+    (notices, noticed, monitored, stop): (Notices, NoticeReceiver, Monitored, &CancellationToken),
+) -> Routers {
+    let about = (&storage, directory, dispatcher, sandbox);
+    let exporter = exporter(config, sources, about, monitored, stop);
+    let sources = sources.clone();
+    let uploads = Uploads::new(config.data_dir.clone(), Arc::clone(&storage.deliveries));
+    let pipelines = Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone()));
+    let client = DeliveryClient::siblings(connector, 1, 0).remove(0);
+    let origin = config.handshake_origin.clone();
+    let handshakes = Handshakes::new(&sources, directory, dispatcher, client, origin);
+    tokio::spawn(handshakes.clone().run());
+    let told = (handshakes, notices);
+    let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines, told);
+    tokio::spawn(JobRunner::new(services.jobs.clone()).run(stop.clone()));
+    tokio::spawn(TenantDeleter::new(services.tenants.clone()).run(stop.clone()));
+    operational_events(config, &sources, (directory, dispatcher), &ingest, (noticed, stop));
+    let admin_routes = match config.operator_api {
+        OperatorApi::WithTenants => AdminRoutes::Monitoring,
+        OperatorApi::Admin => AdminRoutes::MonitoringAndV3,
+    };
+    let live = Arc::clone(dispatcher.live());
+    let is_shared = dispatcher.membership().is_shared();
+    let console = config.console.then(|| Console::new(&config.console_frame_ancestors));
+    let state = ApiState {
+        sources: sources.clone(),
+        directory: Arc::clone(directory),
+        ingest,
+        pipelines,
+        services,
+        connector: Arc::clone(connector),
+        sandbox: sandbox.clone(),
+        other_nodes: OtherNodes::new(&sources, &storage, &live, is_shared),
+        storage,
+        live,
+        sessions: Arc::new(Sessions::new(Arc::clone(&vault), Arc::clone(&sources.clock), config.console)),
+        vault,
+        used_passwords: Arc::default(),
+        downloads: Arc::new(Downloads::new(config.data_dir.clone())),
+        uploads: Arc::new(uploads),
+        readiness: Arc::clone(readiness),
+        admin_key,
+    };
+    let routers = api::routers(state, admin_routes, console);
+    Routers { admin: routers.admin.merge(exporter.routes()), ..routers }
+}
+
+fn exporter(
+    config: &Config,
+    sources: &Sources,
+    (storage, directory, dispatcher, sandbox): (&Storage, &Arc<Directory>, &Arc<Dispatcher>, &Sandbox),
+    monitored: Monitored,
+    stop: &CancellationToken,
+) -> Exporter {
+    Exporter::start(Parts {
+        clock: Arc::clone(&sources.clock),
+        data_dir: config.data_dir.clone(),
+        stores: storage.clone(),
+        directory: Arc::clone(directory),
+        dispatcher: Arc::clone(dispatcher),
+        sandbox: sandbox.clone(),
+        monitored,
+        stop: stop.clone(),
+    })
+}
+
+/// Tells tenants what they subscribe to of the engine's own types.
+fn operational_events(
+    config: &Config,
+    sources: &Sources,
+    (directory, dispatcher): (&Arc<Directory>, &Arc<Dispatcher>),
+    ingest: &Arc<Ingest>,
+    (noticed, stop): (NoticeReceiver, &CancellationToken),
+) {
+    let (about, to) = (Arc::clone(directory), Arc::clone(ingest));
+    let expiring = ExpiringKeys::new(sources.clone(), about, to, Arc::clone(dispatcher));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(expiring.run()));
+    let interval = config.operational_event_interval;
+    tokio::spawn(OperationalEvents::new(sources.clone(), Arc::clone(ingest), interval).run(noticed));
+}

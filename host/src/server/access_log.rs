@@ -67,7 +67,7 @@ impl AccessLog {
     }
 }
 
-/// A request, of which a line is logged when this is dropped.
+/// A request. When this is dropped, its line is logged.
 #[derive(Debug)]
 pub(super) struct Entry {
     method: Method,

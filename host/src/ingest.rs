@@ -6,10 +6,10 @@
 
 mod admission;
 mod digest;
+mod error;
 mod handover;
 mod incoming;
 mod rates;
-mod refusal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +27,7 @@ use self::digest::content_digest;
 use self::handover::Handover;
 
 pub use self::admission::{Admission, NotAdmitted};
+pub use self::error::{IngestError, MAX_DELIVERIES_PER_CALL};
 pub use self::incoming::IncomingEvent;
 pub use self::rates::RateStatus;
 
@@ -43,30 +44,6 @@ pub struct Receipt {
     pub duplicate: bool,
 }
 
-/// Why events were not accepted. Nothing of the call is stored.
-#[derive(Debug, thiserror::Error)]
-pub enum IngestError {
-    /// Another event has the same id or idempotency key.
-    #[error("event {index} of the call conflicts with another event")]
-    Conflict {
-        /// The index of the event in the call.
-        index: usize,
-        /// What conflicts.
-        on: ConflictOn,
-    },
-    /// The tenant publishes nothing at the moment.
-    #[error(transparent)]
-    NotAdmitted(#[from] NotAdmitted),
-    /// The events of one call create more deliveries than one transaction should hold.
-    #[error(
-        "the events create more than {MAX_DELIVERIES_PER_CALL} deliveries, the maximum for one request; send fewer events"
-    )]
-    TooMany,
-    /// Storage failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
 /// Why a hook was not tested. Nothing is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {
@@ -80,9 +57,6 @@ pub enum TestError {
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
-
-/// The most deliveries of one call with several events. They are stored in one transaction, for which other tenants wait.
-pub const MAX_DELIVERIES_PER_CALL: usize = 20_000;
 
 /// Number of deliveries that one call creates without waiting for a permit.
 const SMALL_CALL: usize = 1_000;
@@ -155,7 +129,7 @@ impl Ingest {
     pub fn prepare(&self, events: Vec<IncomingEvent>, source: EventSource) -> Result<Prepared, IngestError> {
         let count = events.len();
         let prepared = self.match_all(events, source);
-        prepared.inspect_err(|error| refusal::note(error, count))
+        prepared.inspect_err(|error| error.count(count))
     }
 
     fn match_all(&self, events: Vec<IncomingEvent>, source: EventSource) -> Result<Prepared, IngestError> {
@@ -303,7 +277,7 @@ impl Ingest {
     pub async fn store(&self, prepared: Prepared) -> Result<Vec<Receipt>, IngestError> {
         let count = prepared.acceptances.len();
         let stored = self.commit(prepared).await;
-        stored.inspect_err(|error| refusal::note(error, count))
+        stored.inspect_err(|error| error.count(count))
     }
 
     async fn commit(&self, prepared: Prepared) -> Result<Vec<Receipt>, IngestError> {

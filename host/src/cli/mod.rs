@@ -76,12 +76,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let config = Config { init: serve.init, ..load(&command_line)? };
             telemetry::start(&config)?;
             allocator::use_small_pages();
-            for variable in config::unknown_variables(config::process_variables()) {
-                tracing::warn!(
-                    variable,
-                    "unknown setting in the environment; `hookwright serve --help` lists all settings"
-                );
-            }
+            warn_of_unknown_variables();
             let runtime = runtime()?;
             let ended = runtime.block_on(serve::run(config, sockets, move || load(&command_line), &mut out));
             // Does not wait for blocking tasks, such as a DNS lookup: the grace period is over.
@@ -135,6 +130,15 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let job = plugin::Input::read(arguments)?;
             runtime()?.block_on(plugin::run(job, config, &mut out))
         }
+    }
+}
+
+fn warn_of_unknown_variables() {
+    for variable in config::unknown_variables(config::process_variables()) {
+        tracing::warn!(
+            variable,
+            "unknown setting in the environment; `hookwright serve --help` lists all settings"
+        );
     }
 }
 

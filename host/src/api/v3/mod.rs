@@ -5,7 +5,6 @@
 
 mod audit_log;
 mod comparison;
-mod console_links;
 mod deliveries;
 mod dry_run;
 mod engine;
@@ -26,6 +25,7 @@ mod plugins;
 mod projects;
 mod report;
 mod resources;
+mod sign_in_links;
 mod stats;
 mod stream;
 mod tenants;

@@ -4,8 +4,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::openapi::base::base_document;
 use super::{
-    audit_log, console_links, deliveries, engine, events, health, hooks, jobs, jwks, keys, logins, nodes,
-    operator_keys, plugins, projects, stats, stream, tenants,
+    audit_log, deliveries, engine, events, health, hooks, jobs, jwks, keys, logins, nodes, operator_keys,
+    plugins, projects, sign_in_links, stats, stream, tenants,
 };
 use crate::api::{SharedApiState, apizee};
 
@@ -20,7 +20,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
         .merge(projects::routes())
         .merge(keys::routes())
         .merge(logins::routes())
-        .merge(console_links::routes())
+        .merge(sign_in_links::routes())
         .merge(events::routes())
         .merge(hooks::routes())
         .merge(jwks::routes())

@@ -69,6 +69,7 @@ async fn samples(client: &Client) -> Vec<Sample> {
     let event = json!({"type": "a.b", "data": {}, "project": 7, "occurred_at": "2026-06-01T09:30:00Z"});
     let time = "2026-06-01T09:30:00Z";
     let recovery = json!({"since": time, "until": time, "after": "evt_01m8rz4g3k2v7"});
+    let pipeline = json!([{"plugin": "field-map", "settings": {}}]);
     let replay = json!({
         "since": "2020-01-01T00:00:00Z", "until": "2021-01-01T00:00:00Z", "types": ["never.*"], "states": ["exhausted"],
         "missed": true, "max_per_second": 5, "dry_run": true,
@@ -106,16 +107,8 @@ async fn samples(client: &Client) -> Vec<Sample> {
         sample("post", "/api/v3/hooks", hook.clone()),
         sample("put", "/api/v3/hooks/{id}", hook.clone()),
         sample("patch", "/api/v3/hooks/{id}", hook),
-        sample(
-            "post",
-            "/api/v3/hooks/{id}/preview",
-            json!({"event": event, "pipeline": [{"plugin": "field-map", "settings": {}}]}),
-        ),
-        sample(
-            "post",
-            "/api/v3/hooks/{id}/compare",
-            json!({"pipeline": [{"plugin": "field-map", "settings": {}}], "events": 5}),
-        ),
+        sample("post", "/api/v3/hooks/{id}/preview", json!({"event": event, "pipeline": pipeline})),
+        sample("post", "/api/v3/hooks/{id}/compare", json!({"pipeline": pipeline, "events": 5})),
         sample("post", "/api/v3/hooks/{id}/test", json!({"type": "a.b", "data": {}})),
         sample("post", "/api/v3/hooks/{id}/secret/rotate", json!({})),
         sample("post", "/api/v3/hooks/{id}/signing-keys/rotate", json!({})),

@@ -76,7 +76,7 @@ async fn the_demo_has_something_to_find_and_to_mend_and_leaves_nothing_behind() 
     let hook = chat["id"].as_str().unwrap();
     shop.patch(&format!("/hooks/{hook}"), pipeline).await.expect(200);
     let id = failed["id"].as_str().unwrap();
-    shop.post(&format!("/deliveries/{id}/retry"), json!({})).await.expect(200);
+    shop.post(&format!("/deliveries/{id}/retry"), json!({})).await.expect(202);
     shop.deliveries_when(failed["event"].as_str().unwrap(), |delivery| {
         delivery["hook"] != chat["id"] || delivery["state"] == "succeeded"
     })

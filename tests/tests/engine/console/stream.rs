@@ -90,12 +90,12 @@ async fn a_stream_shows_each_delivery_and_attempt_as_they_happen() {
         (&stored["attempts"][0]["id"], &stored["next_attempt_at"]),
         (&attempt["id"], &delivery["next_attempt_at"])
     );
-    let cancelled = client.post(&format!("{path}/cancel"), json!({})).await.expect(200);
+    let cancelled = client.post(&format!("{path}/cancel"), json!({})).await.expect(202);
     assert_eq!(cancelled["state"], "cancelled");
     let change = stream.change().await;
     assert_eq!((&change["change"], &change["delivery"]["state"]), (&json!("cancelled"), &json!("cancelled")));
     is_up.store(true, Relaxed);
-    client.post(&format!("{path}/retry"), json!({})).await.expect(200);
+    client.post(&format!("{path}/retry"), json!({})).await.expect(202);
     assert_eq!(stream.change().await["change"], "retried");
     let last = stream.change().await;
     assert_eq!((&last["delivery"]["state"], &last["attempt"]["number"]), (&json!("succeeded"), &json!(2)));

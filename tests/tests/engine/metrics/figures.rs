@@ -1,6 +1,6 @@
 //! Figures follow what happens.
 
-use hookwright_tests::{Receiver, Reply, Server};
+use hookwright_tests::{Client, Receiver, Reply, Server};
 use serde_json::json;
 
 use super::scrape::{Scrape, scrape, scrape_until};
@@ -13,6 +13,24 @@ fn growth(before: &Scrape, after: &Scrape, expected: &[(&str, f64)]) {
         let grown = after.value(series) - before.value(series);
         assert!((grown - growth).abs() < 1e-9, "{series} has grown by {grown}, expected {growth}");
     }
+}
+
+/// Publishes an event twice, and what conflicts, is invalid or is not there.
+async fn publish_one_and_what_is_refused(client: &Client) {
+    let event = json!({"id": "one", "type": "u", "data": 1});
+    client.post("/events", event.clone()).await.expect(202);
+    client.post("/events", event).await.expect(200);
+    client.finished("one").await;
+    client.post("/events", json!({"id": "one", "type": "u", "data": 2})).await.expect(409);
+    client.post("/events", json!({"type": "u"})).await.expect(400);
+    client.get("/hooks/hook_1").await.expect(404);
+    let batch = client.send(
+        "POST",
+        "/api/v3/events/batch",
+        "{\"type\": 1}",
+        &[("content-type", "application/x-ndjson")],
+    );
+    batch.await.expect(400);
 }
 
 #[tokio::test]
@@ -31,20 +49,7 @@ async fn events_deliveries_and_requests_are_counted_as_they_end() {
         let event = client.publish("t", json!({"n": number})).await;
         client.finished(&event).await;
     }
-    let event = json!({"id": "one", "type": "u", "data": 1});
-    client.post("/events", event.clone()).await.expect(202);
-    client.post("/events", event).await.expect(200);
-    client.finished("one").await;
-    client.post("/events", json!({"id": "one", "type": "u", "data": 2})).await.expect(409);
-    client.post("/events", json!({"type": "u"})).await.expect(400);
-    client.get("/hooks/hook_1").await.expect(404);
-    let batch = client.send(
-        "POST",
-        "/api/v3/events/batch",
-        "{\"type\": 1}",
-        &[("content-type", "application/x-ndjson")],
-    );
-    batch.await.expect(400);
+    publish_one_and_what_is_refused(&client).await;
     let done = "hookwright_deliveries_finished_total{state=\"dropped\"}";
     let after = scrape_until(&server, |after| after.value(done) - before.value(done) >= 4.0).await;
     let of_route = |method: &str, route: &str, status: u16| {

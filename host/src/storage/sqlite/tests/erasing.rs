@@ -6,7 +6,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use super::*;
 use crate::clock;
 
-/// Such as a backup. The log is emptied later; whoever writes does not wait for that.
+/// Such as a backup. The log is emptied later; writers do not wait for that.
 #[tokio::test]
 async fn a_reader_keeps_the_log_and_nobody_from_writing() {
     let (stores, (_storage, dir)) = open_new().await;

@@ -15,7 +15,7 @@ pub const OTHER_CLASS: &str = "other";
 /// How many kinds of attempts are told apart: those with a response by its class, all others by how they ended.
 const KINDS: usize = STATUS_CLASSES.len() + 1 + AttemptEnd::ALL.len();
 
-/// Attempts that ended, in the order of [`attempt_kinds`].
+/// Attempts that ended, by kind.
 static ATTEMPTS: Counters<KINDS> = Counters::new();
 /// Deliveries that reached a final state, by [`DeliveryState`](crate::domain::DeliveryState).
 pub static FINISHED: Counters<7> = Counters::new();

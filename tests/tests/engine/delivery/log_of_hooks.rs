@@ -7,7 +7,8 @@ use hookwright_tests::{Client, Receiver, Reply, Server, TIMEOUT, scratch};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::{BINARY, hook, hook_when};
+use crate::start::hook_when;
+use crate::{BINARY, hook};
 
 const JSON: (&str, &str) = ("HOOKWRIGHT_LOG_FORMAT", "json");
 

@@ -57,7 +57,8 @@ enum Place {
 pub async fn run(options: &Options, deletes: bool) -> Result<Run> {
     let keep = if options.is_on_postgres { MONTH_S } else { options.period_s };
     let keep = if deletes { keep.to_string() } else { "off".to_owned() };
-    let (server, place) = start(options, &keep).await?;
+    // The engine ends before its database.
+    let (place, server) = start(options, &keep).await?;
     let times = Times::new(options.events());
     let arriving = times.clone();
     let sink = Sink::start(Some(Arc::new(move |body: &[u8]| {
@@ -92,14 +93,14 @@ pub async fn run(options: &Options, deletes: bool) -> Result<Run> {
     Ok(Run { samples, acceptance, arrival })
 }
 
-async fn start(options: &Options, keep: &str) -> Result<(Server, Place)> {
+async fn start(options: &Options, keep: &str) -> Result<(Place, Server)> {
     let environment = [("HOOKWRIGHT_RETAIN_EVENTS_S", keep)];
     let program = Program::from(binary());
     if !options.is_on_postgres {
         let server = Server::start_with(program, &environment).await;
         let file = server.data_dir().join("hookwright.db");
         ensure!(file.exists(), "the engine's database is not in its data directory");
-        return Ok((server, Place::File(file)));
+        return Ok((Place::File(file), server));
     }
     let binaries =
         temporary::installed().context("PostgreSQL is not installed (Debian: apt-get install postgresql)")?;
@@ -111,7 +112,7 @@ async fn start(options: &Options, keep: &str) -> Result<(Server, Place)> {
     let database = Database::on(&postgres.url(), "retention").await;
     let url = database.url();
     let server = Server::start_on(program, database, &environment).await;
-    Ok((server, Place::Postgres { url, _server: postgres }))
+    Ok((Place::Postgres { url, _server: postgres }, server))
 }
 
 /// Takes samples until it is dropped, or fails.

@@ -11,7 +11,7 @@ pub struct Options {
     pub rate: u64,
     /// How many seconds stand for a month.
     pub period_s: u64,
-    /// How many of them are measured, after the first one.
+    /// For how many of them is measured, after the first one.
     pub periods: u64,
     pub rounds: u64,
     /// Whether the database is on PostgreSQL.
@@ -58,16 +58,12 @@ impl Options {
 
     /// How many events are published.
     pub fn events(&self) -> u64 {
-        let periods = if self.is_on_postgres { 1 } else { 1 + self.periods };
-        self.rate * self.period_s * periods
+        self.rate * self.period_s * (1 + self.periods)
     }
 
-    /// The first event whose times count: when the database has all that it should retain.
+    /// The first event whose times count: when the database has all that it should retain. On PostgreSQL, the first day
+    /// is deleted soon after it by default.
     pub fn first_measured(&self) -> u64 {
-        if self.is_on_postgres {
-            // Deletions of days begin within a quarter of a minute, and then wait for a minute.
-            return self.events() / 10;
-        }
         // What is too old is looked for each second.
         self.rate * (self.period_s + 3.min(self.period_s))
     }

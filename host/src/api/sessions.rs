@@ -54,7 +54,7 @@ impl Purpose {
 pub struct Theme {
     /// The name to show instead of Hookwright's, at most 64 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 64, required = false)]
+    #[schema(min_length = 1, max_length = 64, required = false)]
     pub name: Option<String>,
     /// The color of links and buttons, such as `#3457d5`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use crate::api::request_source::RequestSource;
 use crate::api::sessions::{Session, Theme};
 use crate::api::time::Time;
 use crate::directory::Directory;
-use crate::domain::{Scope, Surface};
+use crate::domain::{ActorKind, Scope, Surface};
 
 /// A session.
 #[derive(Debug, Serialize)]
@@ -41,6 +41,7 @@ struct TenantView {
 struct KeyView {
     /// Null for the operator's key of the settings.
     id: Option<String>,
+    /// Null, as the id, if an operator made the link of a tenant's session.
     name: Option<String>,
 }
 
@@ -48,12 +49,15 @@ impl SessionView {
     pub(super) fn of(session: &Session, caller: &Caller, directory: &Directory) -> Self {
         let tenant = caller.tenant().and_then(|tenant| directory.tenant(tenant));
         let actor = caller.actor(&RequestSource::default(), Surface::V3);
+        // As in the audit log: tenants do not learn which operator made a link for them.
+        let is_hidden = actor.kind == ActorKind::OperatorKey && !caller.is_operator();
+        let (id, name) = if is_hidden { (None, None) } else { (actor.id, actor.name) };
         Self {
             operator: caller.is_operator(),
             role: caller.role().map(|role| role.as_str()),
             tenant: tenant.map(|tenant| TenantView { id: tenant.id.to_string(), name: tenant.name.clone() }),
             scopes: caller.scopes().iter().map(Scope::as_str).collect(),
-            key: KeyView { id: actor.id, name: actor.name },
+            key: KeyView { id, name },
             link: session.is_of_link,
             theme: session.grant.theme.clone(),
             csrf_token: session.csrf.clone(),

@@ -74,6 +74,7 @@ async fn an_operators_link_for_a_tenant_is_the_tenants() {
     let made = link(&acting, json!({"scopes": ["hooks:read"]})).await;
     let session = sign_in(&server, json!({"link": made["token"]})).await.expect(200);
     assert_eq!((&session["operator"], &session["tenant"]["name"]), (&json!(false), &json!("acme")));
+    assert_eq!(session["key"], json!({"id": null, "name": null}), "the tenant learns whose key it is");
     let page = signed_in(&server, json!({"link": made["token"]})).await;
     page.get("/hooks").await.expect(200);
     let tenants = page.get("/tenants").await.expect(200);

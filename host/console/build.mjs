@@ -13,6 +13,8 @@ const here = import.meta.dirname;
 const dist = join(here, "dist");
 /** The most that the first page may load, in bytes, compressed; chunks that are loaded on demand come later. */
 const FIRST_LOAD_LIMIT = 60 * 1024;
+/** The most that the editor may load, in bytes, compressed. */
+const EDITOR_LIMIT = 190 * 1024;
 
 /** @type {import("esbuild").BuildOptions} */
 const options = {
@@ -133,6 +135,8 @@ if (process.argv.includes("--watch")) {
   const made = check ? await files(result) : await write(result);
   const size = firstLoad(result, made);
   console.log(`first load: ${(size / 1024).toFixed(1)} KiB compressed`);
+  const editor = [...made].find(([name]) => /^editor-.*\.js\.gz$/.test(name))?.[1].length ?? Infinity;
+  if (editor > EDITOR_LIMIT) throw new Error(`the editor has more than ${EDITOR_LIMIT / 1024} KiB`);
   if (size > FIRST_LOAD_LIMIT) throw new Error(`more than ${FIRST_LOAD_LIMIT / 1024} KiB`);
   const differing = check ? await differences(made) : [];
   if (differing.length > 0) {

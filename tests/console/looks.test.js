@@ -24,6 +24,9 @@ const tenantScreens = async () => {
     ["hooks", "#/hooks", (page) => page.getByRole("link", { name: /Orders/ }).waitFor()],
     ["hook", `#/hooks/${sample.hooks.chat.id}`, (page) => page.getByText("Attempts by hour").waitFor()],
     ["hook-edit", `#/hooks/${sample.hooks.chat.id}/edit`, (page) => heading(page, "Edit the hook")],
+    ["playground", `#/playground?delivery=${one.id}`, (page) => Promise.all([page.getByText("fails: retried later", { exact: true }).waitFor(), page.locator(".cm-lintRange-error").waitFor()])],
+    ["plugins", "#/plugins", (page) => page.getByRole("link", { name: "javascript" }).waitFor()],
+    ["plugin", "#/plugins/javascript", (page) => page.getByText("Runs looked at").waitFor()],
     ["doctor", "#/doctor", (page) => page.getByRole("button", { name: "Try an example" }).click()],
   ];
 };

@@ -38,7 +38,7 @@ export function Compare({ delivery, onClose }) {
       ${!run.value && !run.error && html`<${Loading} />`}
       ${run.value && html`<${Difference} run=${run.value} attempt=${attempt} body=${body.value?.body ?? null} />`}
       <p class="muted">Nothing was sent for this. “Send again” makes a new delivery, for which the hook’s pipeline runs as it is now.</p>
-    </div><footer><${Button} onClick=${onClose}>Close</${Button}><a class="button" href=${href(["playground"], { event: delivery.event, hook: delivery.hook })}>Open in the playground</a>
+    </div><footer><${Button} onClick=${onClose}>Close</${Button}><a class="button" href=${href(["playground"], { hook: delivery.hook, event: delivery.event, delivery: delivery.id })}>Open in the playground</a>
       ${may("deliveries:write") && html`<${Button} kind="primary" onClick=${send} disabled=${choice !== "today"}>Send again</${Button}>`}</footer></${Dialog}>`;
 }
 

@@ -77,7 +77,7 @@ function Content({ delivery, onClose, reload }) {
       <div class="actions">
         ${mayChange && html`<${Button} kind=${delivery.state === "succeeded" ? "plain" : "primary"} icon="retry" keys="r" onClick=${again}>Retry now</${Button}>`}
         ${may("hooks:read") && may("events:read") && html`<${Button} onClick=${() => setCompared(true)}>Compare with today’s pipeline</${Button}>`}
-        ${may("plugins:read") && html`<a class="button" href=${href(["playground"], { event: delivery.event, hook: delivery.hook })}>Open in the playground</a>`}
+        ${may("plugins:read") && html`<a class="button" href=${href(["playground"], { hook: delivery.hook, event: delivery.event, delivery: delivery.id })}>Open in the playground</a>`}
         ${canCancel && html`<${Button} kind="danger" onClick=${cancel}>Cancel</${Button}>`}
         <${Copy} text=${location.href}>Copy link</${Copy}>
       </div></header>

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use crate::services::Readiness;
 
 /// Their paths, and that of the metrics.
-pub(super) const PATHS: [&str; 2] = ["/livez", "/metrics"];
+pub(super) const PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// The routes.
 pub(super) fn routes() -> Router<SharedApiState> {

@@ -4,7 +4,6 @@
 //! Further lines are dropped and counted; the count is logged when there is room again.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -17,6 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::access::ACCESS;
 use super::json_line::json_line;
 use crate::config::LogFormat;
+use crate::metrics::logs::DROPPED;
 
 /// The maximum number of queued lines.
 const MAX_LINES: usize = 4_096;
@@ -26,9 +26,6 @@ const MAX_BYTES: usize = 4 << 20;
 const LEFT_TO_OTHERS: usize = 4;
 /// How long [`flush`] waits at most.
 const MAX_FLUSH: Duration = Duration::from_secs(1);
-
-/// How many lines were dropped since the start of the process.
-static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// The log of the process, after [`Lines::publish`].
 static LOG: OnceLock<Lines> = OnceLock::new();
@@ -97,7 +94,7 @@ impl Lines {
             counts.bytes += len;
         } else {
             counts.dropped += 1;
-            DROPPED.fetch_add(1, Relaxed);
+            DROPPED.increment();
         }
     }
 
@@ -113,12 +110,6 @@ pub fn flush() {
     if let Some(lines) = LOG.get() {
         lines.flush(MAX_FLUSH);
     }
-}
-
-/// How many log lines were dropped because their reader is too slow.
-#[must_use]
-pub fn dropped_lines() -> u64 {
-    DROPPED.load(Relaxed)
 }
 
 fn write_all(lines: &Receiver<Vec<u8>>, state: &QueueState, mut out: impl Write, format: LogFormat) {
@@ -208,13 +199,13 @@ mod tests {
 
     #[test]
     fn lines_that_are_not_read_do_not_block_and_are_counted() {
-        let before = dropped_lines();
+        let before = DROPPED.get();
         let written = written_while_blocked(LogFormat::Text);
         let told = "first\n10 log lines were dropped because standard error was read too slowly\nmore\n";
         assert!(written.starts_with(told), "{}", written.chars().take(200).collect::<String>());
         assert!(written.ends_with("more\nlast\n"));
         assert_eq!(written.lines().count(), MAX_LINES + 3);
-        assert!(dropped_lines() >= before + 10);
+        assert!(DROPPED.get() >= before + 10);
         let told: serde_json::Value =
             serde_json::from_str(written_while_blocked(LogFormat::Json).lines().nth(1).unwrap()).unwrap();
         assert_eq!((&told["dropped"], &told["level"]), (&json!(10), &json!("WARN")), "{told}");

@@ -18,7 +18,7 @@ use tracing_subscriber::{EnvFilter, reload};
 pub use self::access::ACCESS;
 pub use self::json_line::json_line;
 use self::lines::Lines;
-pub use self::lines::{dropped_lines, flush};
+pub use self::lines::flush;
 use crate::config::{Config, LogFormat};
 
 type SetFilter = dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync;

@@ -19,6 +19,7 @@ use crate::delivery::{Dispatcher, Notices, Work};
 use crate::directory::Directory;
 use crate::domain::{DeliveryId, Event, EventId, EventKey, EventType, Hook, HookId, TenantId, Trigger};
 use crate::metrics::events::{self, EventSource};
+use crate::metrics::tenants;
 use crate::sources::Sources;
 use crate::storage::{Acceptance, Accepted, ConflictOn, EventStore, NewDelivery, Storage, StorageError};
 use crate::tenant_limiter::{TenantLimiter, TenantPermit};
@@ -320,6 +321,7 @@ impl Ingest {
                 Accepted::Stored => {
                     self.accepted.fetch_add(1, Ordering::Relaxed);
                     events::ACCEPTED.of(source).increment();
+                    tenants::accepted(events[index].tenant);
                     // Before the first attempt can end.
                     if let Some(deliveries) = watched.get(index) {
                         live.tell_created(&events[index], deliveries);

@@ -104,6 +104,7 @@ fn exporter(
         dispatcher: Arc::clone(dispatcher),
         sandbox: sandbox.clone(),
         monitored,
+        by_tenant: config.metrics_per_tenant,
         stop: stop.clone(),
     })
 }

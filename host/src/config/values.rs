@@ -28,6 +28,8 @@ pub struct Config {
     pub admin_tls_cert_file: Option<PathBuf>,
     /// The private key of the certificate.
     pub admin_tls_key_file: Option<PathBuf>,
+    /// Whether some figures are exported by tenant.
+    pub metrics_per_tenant: bool,
     /// Where operators' keys are accepted.
     pub operator_api: OperatorApi,
     /// Whether the console is served.
@@ -134,6 +136,7 @@ impl Config {
             admin_listen: None,
             admin_tls_cert_file: None,
             admin_tls_key_file: None,
+            metrics_per_tenant: false,
             operator_api: OperatorApi::WithTenants,
             console: false,
             console_frame_ancestors: Vec::new(),

@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use crate::clock::Clock;
 use crate::domain::hook_stats::{AttemptEnd, AttemptStats, HookHour, Hour};
 use crate::domain::{HookId, NodeNumber, Outcome, TenantId, UnixMillis};
-use crate::metrics::deliveries;
+use crate::metrics::{deliveries, tenants};
 use crate::storage::{HookStatsStore, StorageError};
 
 /// How often counts are stored.
@@ -53,6 +53,7 @@ impl HookStats {
         now: UnixMillis,
     ) {
         deliveries::attempt_ended(outcome);
+        tenants::attempt_ended(tenant, AttemptEnd::of(outcome));
         self.change((tenant, hook, Hour::of(now)), |stats| stats.add(AttemptEnd::of(outcome), latency));
     }
 

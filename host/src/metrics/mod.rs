@@ -14,6 +14,7 @@ pub mod logs;
 pub mod plugins;
 pub mod stalls;
 pub mod storage;
+pub mod tenants;
 
 pub use counter::{Counter, Counters};
 pub use histogram::{Histogram, Snapshot};

@@ -26,6 +26,8 @@ pub(super) use parts::{Monitored, Parts};
 use process::Process;
 use sampler::Sampler;
 
+use crate::metrics::tenants;
+
 /// What the text format of Prometheus is called (version 0.0.4).
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The media type of OpenMetrics, and what version 1.0.0 of it is called.
@@ -62,6 +64,9 @@ impl Collector for Figures {
 impl Exporter {
     /// Exports figures of `parts`. Until their token is cancelled, figures are read in the background.
     pub(super) fn start(parts: Parts) -> Self {
+        if parts.by_tenant {
+            tenants::enable();
+        }
         let sampler = Sampler::start(&parts);
         let process = Process::new(parts.clock.now());
         let mut registry = Registry::default();

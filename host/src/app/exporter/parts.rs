@@ -11,7 +11,9 @@ use crate::app::certificates::Certificates;
 use crate::clock::{self, Clock};
 use crate::delivery::Dispatcher;
 use crate::directory::Directory;
-use crate::metrics::stalls;
+use crate::domain::TenantId;
+use crate::domain::hook_stats::AttemptEnd;
+use crate::metrics::{stalls, tenants};
 use crate::sandbox::Sandbox;
 use crate::services::RetentionCounters;
 use crate::storage::{self, Storage};
@@ -25,6 +27,8 @@ pub(in crate::app) struct Parts {
     pub(in crate::app) dispatcher: Arc<Dispatcher>,
     pub(in crate::app) sandbox: Sandbox,
     pub(in crate::app) monitored: Monitored,
+    /// Whether to count by tenant.
+    pub(in crate::app) by_tenant: bool,
     /// Cancelled when figures are not read any more.
     pub(in crate::app) stop: CancellationToken,
 }
@@ -54,9 +58,32 @@ impl Parts {
             "For how long a thread that serves connections is blocked.",
         );
         page.gauge(head, stalled)?;
+        self.write_tenants(page)?;
         self.write_node(page)?;
         self.write_certificates(page)?;
         self.write_disk(page)
+    }
+
+    fn write_tenants(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Some(counted) = tenants::all() else { return Ok(()) };
+        // A tenant that is deleted has no name any more.
+        let name = |tenant: Option<TenantId>| match tenant {
+            Some(id) => {
+                self.directory.tenant(id).map_or_else(|| id.to_string(), |tenant| tenant.name.clone())
+            }
+            None => String::new(),
+        };
+        let counted: Vec<_> = counted.into_iter().map(|counts| (name(counts.tenant), counts)).collect();
+        let head = ("hookwright_tenant_events_accepted", "Events stored, by tenant.");
+        let accepted =
+            counted.iter().map(|(name, counts)| (vec![("tenant", name.as_str())], counts.accepted));
+        page.counters(head, accepted)?;
+        let head = ("hookwright_tenant_attempts", "Attempts that ended, by tenant.");
+        let attempts = counted.iter().flat_map(|(name, counts)| {
+            let ends = AttemptEnd::ALL.into_iter().zip(counts.attempts);
+            ends.map(move |(end, count)| (vec![("tenant", name.as_str()), ("outcome", end.as_str())], count))
+        });
+        page.counters(head, attempts)
     }
 
     fn write_node(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -47,6 +47,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         admin_tls_key_file = |text| read::path(text).map(Some)
     ),
     setting!(
+        "metrics_per_tenant",
+        "BOOL",
+        Some("false"),
+        "Whether the metrics count events and attempts by tenant, too, for up to 500 tenants",
+        metrics_per_tenant = read::boolean
+    ),
+    setting!(
         "operator_api",
         "WHERE",
         Some("shared"),

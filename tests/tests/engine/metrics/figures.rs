@@ -190,3 +190,30 @@ async fn a_wrong_key_counts() {
     wrong.get("/hooks").await.expect(401);
     assert_eq!(scrape(&server).await.value("hookwright_failed_logins_total"), 1.0);
 }
+
+#[tokio::test]
+async fn tenants_are_told_apart_if_the_operator_asks() {
+    let server = Server::start_with(BINARY, &[("HOOKWRIGHT_METRICS_PER_TENANT", "true")]).await;
+    let receiver = Receiver::start().await;
+    for (name, events) in [("acme", 2), ("globex", 1)] {
+        let client = server.tenant(name).await;
+        hook(&client, &receiver, json!({})).await;
+        for number in 0..events {
+            let event = client.publish("t", json!({"n": number})).await;
+            client.finished(&event).await;
+        }
+    }
+    let succeeded =
+        |name: &str| format!("hookwright_tenant_attempts_total{{tenant=\"{name}\",outcome=\"succeeded\"}}");
+    let shown = scrape_until(&server, |shown| shown.value(&succeeded("globex")) >= 1.0).await;
+    let expected = [
+        ("hookwright_tenant_events_accepted_total{tenant=\"acme\"}".to_owned(), 2.0),
+        ("hookwright_tenant_events_accepted_total{tenant=\"globex\"}".to_owned(), 1.0),
+        (succeeded("acme"), 2.0),
+        (succeeded("globex"), 1.0),
+        (succeeded(""), 0.0),
+    ];
+    for (series, value) in expected {
+        assert!((shown.value(&series) - value).abs() < 1e-9, "{series}");
+    }
+}

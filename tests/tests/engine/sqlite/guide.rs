@@ -32,9 +32,10 @@ start() {
     sleep 0.1
   done
 }
-case "$1 $2" in
-  "stop hookwright") stop ;;
-  "start hookwright") start ;;
+sockets='hookwright.socket hookwright-admin.socket '
+case "$*" in
+  "stop hookwright"|"stop ${sockets}hookwright") stop ;;
+  "start hookwright"|"start ${sockets}hookwright") start ;;
   "restart hookwright") stop; start ;;
   *) echo "not known here: systemctl $*" >&2; exit 1 ;;
 esac
@@ -42,7 +43,7 @@ esac
 /// There is one user here.
 const SUDO: &str = "#!/bin/sh\n[ \"$1 $2\" = '-u hookwright' ] && shift 2 && exec \"$@\"\n";
 const INSTALL: &str =
-    "#!/bin/sh\n[ \"$1 $2 $3 $4 $5\" = '-d -o hookwright -g hookwright' ] && shift 5 && exec mkdir \"$@\"\n";
+    "#!/bin/sh\n[ \"$1 $2 $3 $4 $5\" = '-d -o hookwright -g hookwright' ] && shift 5 && exec mkdir -p \"$@\"\n";
 
 /// A machine as the page expects it, in a directory.
 struct Machine {
@@ -54,7 +55,7 @@ impl Machine {
     fn new(root: &Path) -> Self {
         // Nobody else gets this port soon.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        for dir in ["bin", "etc/hookwright", "var/lib", "var/backups/hookwright"] {
+        for dir in ["bin", "etc/hookwright", "var/lib", "var/backups"] {
             std::fs::create_dir_all(root.join(dir)).unwrap();
         }
         std::fs::write(root.join("etc/hookwright/admin_key"), format!("{ADMIN_KEY}\n")).unwrap();

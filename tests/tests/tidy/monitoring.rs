@@ -52,8 +52,7 @@ fn each_alert_has_a_test_in_which_it_fires() {
 
 #[test]
 fn metrics_of_alerts_and_of_the_dashboard_are_on_the_page_of_metrics() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/docs/metrics.md");
-    let Ok(page) = std::fs::read_to_string(page) else { return };
+    let page = text("host/docs/metrics.md");
     for path in ["examples/deploy/alerts.yml", "examples/deploy/grafana.json", "host/docs/runbook.md"] {
         for name in metrics(&text(path)) {
             let whole = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);

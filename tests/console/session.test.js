@@ -64,6 +64,19 @@ test("a key that may only read is offered nothing that changes", async () => {
   assert.equal(await page.getByRole("link", { name: "Plugins" }).count(), 0);
 });
 
+test("a platform's link signs in with less scopes and its own colors, and does not stay in the address", async () => {
+  const theme = { name: "Shop hooks", accent: "#ffd400" };
+  const { url } = await engine.call("POST", "/console-links", { scopes: ["deliveries:read", "hooks:read"], theme }, { tenant: sample.tenant });
+  const page = await newPage(browser);
+  await page.goto(new URL(new URL(url).hash, engine.url).href);
+  await heading(page, "Deliveries");
+  assert.ok(!page.url().includes("link"), page.url());
+  await page.getByText("Shop hooks").first().waitFor();
+  assert.equal(await page.getByRole("link", { name: "Events" }).count(), 0);
+  assert.equal(await page.getByRole("button", { name: "Retry many" }).count(), 0);
+  await isSound(page, "with a theme");
+});
+
 test("an operator chooses the tenant", async () => {
   const page = await newPage(browser);
   await signIn(page, engine.url, OPERATOR_KEY);

@@ -10,6 +10,8 @@ function App() {
   return session.value ? html`<${Shell} />` : html`<${SignIn} />`;
 }
 
+let isStarted = false;
+
 /** Signs in by the link in the address, which is removed from there at once. @param {string[]} path */
 async function followLink([, link, how]) {
   navigate(href(["deliveries"]), { replace: true });
@@ -20,15 +22,33 @@ async function followLink([, link, how]) {
   }
 }
 
-/** A platform's colours, from the session. Only colours in hexadecimal are taken. */
+/** @param {string | undefined} text @returns {text is string} */
+const isColor = (text) => text !== undefined && /^#[0-9a-f]{6}$/i.test(text);
+
+/** @param {string} color as `#rrggbb` @returns {string} black or white, whichever is easier to read on it (WCAG 2.2) */
+function readableOn(color) {
+  const [red, green, blue] = [1, 3, 5].map((at) => {
+    const part = Number.parseInt(color.slice(at, at + 2), 16) / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  });
+  const luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  return luminance > 0.179 ? "#000000" : "#ffffff";
+}
+
+// A platform's colors, from the session. Only colors in hexadecimal are taken.
 effect(() => {
   const theme = session.value?.theme;
   const root = document.documentElement.style;
-  const isColour = (/** @type {string | undefined} */ text) => text !== undefined && /^#[0-9a-f]{6}$/i.test(text);
-  if (isColour(theme?.accent)) root.setProperty("--brand", theme?.accent ?? "");
-  else root.removeProperty("--brand");
-  if (isColour(theme?.background)) root.setProperty("--brand-background", theme?.background ?? "");
-  else root.removeProperty("--brand-background");
+  const set = (/** @type {string} */ name, /** @type {string | undefined} */ color) => (isColor(color) ? root.setProperty(name, color) : root.removeProperty(name));
+  set("--brand", theme?.accent);
+  set("--on-brand", isColor(theme?.accent) ? readableOn(theme.accent) : undefined);
+  set("--brand-background", theme?.background);
+});
+
+// A link may also be opened in a page that is there already.
+effect(() => {
+  const { path } = route.value;
+  if (isStarted && path[0] === "link" && path[1]) void followLink(path);
 });
 
 const root = document.getElementById("root");
@@ -36,5 +56,6 @@ if (root) {
   root.textContent = "";
   const { path } = route.peek();
   await (path[0] === "link" && path[1] ? followLink(path) : resume());
+  isStarted = true;
   render(html`<${App} />`, root);
 }

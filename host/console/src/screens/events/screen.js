@@ -85,7 +85,7 @@ function DeliveryCounts({ event }) {
     return count ? [{ state, tone, count }] : [];
   });
   if (event.erased_at) return html`<span class="muted">erased</span>`;
-  if (counts.length === 0) return html`<span class="muted">no hook matched</span>`;
+  if (counts.length === 0) return html`<span class="muted">no hook</span>`;
   return html`<span class="counts">${counts.map(({ state, tone, count }) => html`<span key=${state} class=${`state ${tone}`} title=${`${count} ${state}`}><i aria-hidden="true"></i>${count}<span class="sr"> ${state}</span></span>`)}</span>`;
 }
 

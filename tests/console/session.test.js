@@ -71,7 +71,7 @@ test("a platform's link signs in with less scopes and its own colors, and does n
   await page.goto(new URL(new URL(url).hash, engine.url).href);
   await heading(page, "Deliveries");
   assert.ok(!page.url().includes("link"), page.url());
-  await page.getByText("Shop hooks").first().waitFor();
+  await page.locator("nav").getByText("Shop hooks").waitFor();
   assert.equal(await page.getByRole("link", { name: "Events" }).count(), 0);
   assert.equal(await page.getByRole("button", { name: "Retry many" }).count(), 0);
   await isSound(page, "with a theme");

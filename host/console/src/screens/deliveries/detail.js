@@ -9,6 +9,7 @@ import { listen, streamState } from "../../lib/stream.js";
 import { whyOfDelivery } from "../../lib/why.js";
 import { Button, Copy, Facts, Failure, Id, Loading, State, Time, useLoad } from "../../ui/basics.js";
 import { confirm } from "../../ui/dialog.js";
+import { useDetailFocus } from "../../ui/detail.js";
 import { Code } from "../../ui/text.js";
 import { toast } from "../../ui/toast.js";
 import { Words } from "../../ui/words.js";
@@ -25,7 +26,8 @@ const FINAL = ["succeeded", "exhausted", "dropped", "cancelled"];
 export function Detail({ id, onClose }) {
   const { value, error, reload } = useLoad((signal) => api.get(`/deliveries/${encodeURIComponent(id)}`, { signal }), [id]);
   useFresh(id, value, reload);
-  return html`<section class="detail" aria-label="Delivery"><div class="detail-body">
+  const ref = useDetailFocus(id);
+  return html`<section class="detail" aria-label="Delivery" ref=${ref} tabindex="-1"><div class="detail-body">
     ${!value && !error && html`<${Loading} />`}
     ${error && html`<div class="title"><${Button} kind="quiet" icon="close" label="Close" onClick=${onClose} /></div><${Failure} error=${error} retry=${reload} />`}
     ${value && html`<${Content} delivery=${value} onClose=${onClose} reload=${reload} />`}

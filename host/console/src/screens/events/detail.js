@@ -7,6 +7,7 @@ import { href } from "../../lib/router.js";
 import { whyOfMatch } from "../../lib/why.js";
 import { Button, Facts, Failure, Id, Loading, Notice, State, Tag, Time, useLoad } from "../../ui/basics.js";
 import { confirm } from "../../ui/dialog.js";
+import { useDetailFocus } from "../../ui/detail.js";
 import { Code } from "../../ui/text.js";
 import { toast } from "../../ui/toast.js";
 
@@ -15,7 +16,8 @@ import { toast } from "../../ui/toast.js";
 /** @param {{id: string, onClose: () => void, onErased: () => void}} props */
 export function EventDetail({ id, onClose, onErased }) {
   const { value, error, reload } = useLoad((signal) => load(id, signal), [id]);
-  return html`<section class="detail" aria-label="Event"><div class="detail-body">
+  const ref = useDetailFocus(id);
+  return html`<section class="detail" aria-label="Event" ref=${ref} tabindex="-1"><div class="detail-body">
     ${!value && !error && html`<${Loading} />`}
     ${error && html`<div class="title"><${Button} kind="quiet" icon="close" label="Close" onClick=${onClose} /></div><${Failure} error=${error} retry=${reload} />`}
     ${value && html`<${Content} event=${value.event} data=${value.data} onClose=${onClose} onErased=${() => { reload(); onErased(); }} />`}</div></section>`;

@@ -3,6 +3,7 @@ import { html, useEffect, useState } from "../../lib/html.js";
 import { api, may, tenant } from "../../lib/api.js";
 import { compact, count, duration, percent, shortUrl, span } from "../../lib/format.js";
 import { keepHook, loadHooks } from "../../lib/hooks.js";
+import { useKey } from "../../lib/keys.js";
 import { slice } from "../../lib/json.js";
 import { href, navigate } from "../../lib/router.js";
 import { HOOK_STATE_WORDS, scheduleInWords, whyOfHook } from "../../lib/why.js";
@@ -22,6 +23,7 @@ import { TestDialog } from "./test.js";
 /** @param {{id: string}} props */
 export function HookPage({ id }) {
   const { value, error, reload } = useLoad((signal) => loadHook(id, signal), [id, tenant.value?.id]);
+  useKey("Escape", "Back", () => navigate(href(["hooks"])));
   useEffect(() => {
     const timer = setInterval(() => !document.hidden && reload(), 5000);
     return () => clearInterval(timer);

@@ -2,6 +2,7 @@
 import { html, useEffect, useState } from "../../lib/html.js";
 import { api, mayOperate, tenant as chosen } from "../../lib/api.js";
 import { bytes, compact, count, duration, percent, span } from "../../lib/format.js";
+import { useKey } from "../../lib/keys.js";
 import { href, navigate } from "../../lib/router.js";
 import { Button, Facts, Failure, Id, Loading, Meter, Notice, State, Tag, Time, useLoad } from "../../ui/basics.js";
 import { LatencyChart, OutcomesChart, StatsTable } from "../../ui/charts.js";
@@ -13,6 +14,7 @@ import { TenantKeys } from "./tenant-keys.js";
 /** @param {{id: string}} props */
 export function TenantPage({ id }) {
   const { value, error, reload } = useLoad((signal) => api.get(`/tenants/${encodeURIComponent(id)}`, { signal, tenant: null }), [id]);
+  useKey("Escape", "Back", () => navigate(href(["operator"])));
   useEffect(() => {
     const timer = setInterval(() => !document.hidden && reload(), 5000);
     return () => clearInterval(timer);

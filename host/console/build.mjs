@@ -96,8 +96,9 @@ function firstLoad(result, made) {
 /** @param {import("esbuild").BuildResult} result */
 async function write(result) {
   const made = await files(result);
-  await rm(dist, { recursive: true, force: true });
   await mkdir(dist, { recursive: true });
+  // An engine may be reading the directory, so it stays.
+  for (const name of await readdir(dist)) if (!made.has(name)) await rm(join(dist, name));
   for (const [name, contents] of made) await writeFile(join(dist, name), contents);
   return made;
 }

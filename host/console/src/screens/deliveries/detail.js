@@ -62,6 +62,8 @@ function Content({ delivery, onClose, reload }) {
   const hook = hooks.value?.get(delivery.hook);
   const why = whyOfDelivery(delivery, hook);
   const mayChange = may("deliveries:write");
+  // A retry would fail again: the script or its settings must be changed first.
+  const isFaulted = delivery.attempts.at(-1)?.outcome === "faulted";
   const again = async () => {
     if (await retry(delivery.id, delivery.state)) reload();
   };
@@ -77,14 +79,14 @@ function Content({ delivery, onClose, reload }) {
       <div class="title"><h1>${delivery.type}</h1><${State} value=${delivery.state} /><${Button} kind="quiet" icon="close" label="Close" onClick=${onClose} /></div>
       <${Id} value=${delivery.id} />
       <div class="actions">
-        ${mayChange && html`<${Button} kind=${delivery.state === "succeeded" ? "plain" : "primary"} icon="retry" keys="r" onClick=${again}>Retry now</${Button}>`}
+        ${mayChange && html`<${Button} kind=${delivery.state === "succeeded" || isFaulted ? "plain" : "primary"} icon="retry" keys="r" onClick=${again}>Retry now</${Button}>`}
         ${may("hooks:read") && may("events:read") && html`<${Button} onClick=${() => setCompared(true)}>Compare with today’s pipeline</${Button}>`}
-        ${may("plugins:read") && html`<a class="button" href=${href(["playground"], { hook: delivery.hook, event: delivery.event, delivery: delivery.id })}>Open in the playground</a>`}
+        ${may("plugins:read") && html`<a class=${isFaulted ? "button primary" : "button"} href=${href(["playground"], { hook: delivery.hook, event: delivery.event, delivery: delivery.id })}>Open in the playground</a>`}
         ${canCancel && html`<${Button} kind="danger" onClick=${cancel}>Cancel</${Button}>`}
         <${Copy} text=${location.href}>Copy link</${Copy}>
       </div></header>
     <section class=${`why ${why.tone}`} aria-label="Why"><h2>${why.title}</h2><p><${Words} text=${why.text} /></p>${delivery.state === "dropped" && may("events:read") && html`<${FilterReasons} delivery=${delivery} />`}
-      ${delivery.note && html`<p class="muted"><${Words} text=${delivery.note} /></p>`}</section>
+      ${delivery.note && html`<details class="more"><summary>Will it be retried?</summary><p><${Words} text=${delivery.note} /></p></details>`}</section>
     <${Facts} items=${[
       ["Hook", html`<a href=${href(["hooks", delivery.hook])}>${nameOfHook(delivery.hook)}</a>`],
       ["Event", html`<a href=${href(["events", delivery.event])}><code>${delivery.event_id}</code></a>`],

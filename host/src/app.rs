@@ -17,6 +17,7 @@ mod plugin_source;
 mod reload;
 mod retention;
 mod routers;
+mod traces;
 mod workers;
 
 use std::future::Future;
@@ -48,6 +49,7 @@ pub use listeners::Origin;
 use listeners::{Listeners, Serving};
 use reload::ShutdownTimes;
 pub use reload::{Change, Reloader};
+use traces::Exporting;
 
 /// The part of a shutdown's grace that is left for closing the database, at most a fifth.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -72,6 +74,7 @@ pub struct Engine {
     attempts: Attempts,
     stop_cores: DropGuard,
     sandbox: Sandbox,
+    exporting: Exporting,
     health: Arc<HookHealthMonitor>,
     clock: Arc<dyn Clock>,
     database: Arc<dyn Database>,
@@ -121,7 +124,8 @@ async fn start_on(
     let listeners = Listeners::bind(&config, sockets)?;
     let addresses = listeners.addresses();
     let parts = ((&database, node), (&sources, &directory));
-    let delivering = delivering::start(&config, parts, &cores, &addresses).await?;
+    let exporting = Exporting::start(&config, &sources, node)?;
+    let delivering = delivering::start(&config, parts, &cores, (&addresses, &exporting.traces)).await?;
     let Delivering { sandbox, dispatcher, connector, recorder, health, stats, masked_headers, .. } =
         delivering;
     let (notices, noticed, stop_feeding) = (delivering.notices, delivering.noticed, delivering.stop_feeding);
@@ -136,7 +140,7 @@ async fn start_on(
     activity::spawn((&sources, node), &stores, reported, listeners.api_address(), &stop_feeding);
     let readiness = Arc::new(Readiness::new(Arc::clone(&stores.deliveries), database.membership()));
     let routers = routers::routers(
-        &config,
+        (&config, &exporting.traces),
         &sources,
         &directory,
         (stores, vault, &readiness),
@@ -147,13 +151,8 @@ async fn start_on(
     let serving = listeners.serve(&config, routers, &cores, delivering.files.clients);
     serving.certificates.watch(Arc::clone(&clock), &stop_feeding);
     let shutdown = ShutdownTimes::of(&config);
-    let reloader = Reloader::new(
-        (config.given, addresses, &shutdown),
-        &serving,
-        (&directory, &health),
-        (connector, masked_headers),
-        &clock,
-    );
+    let given = (config.given, addresses, &shutdown);
+    let reloader = Reloader::new(given, &serving, (&directory, &health), (connector, masked_headers), &clock);
     Ok(Engine {
         reloader,
         new_admin_key: admin.generated,
@@ -169,6 +168,7 @@ async fn start_on(
         attempts: Attempts(dispatcher),
         stop_cores: stopping_cores.drop_guard(),
         sandbox,
+        exporting,
         health,
         clock,
         database,
@@ -254,6 +254,7 @@ impl Engine {
             past::end_unused_leases(&*self.database, self.node, self.clock.now()).await;
         }
         self.sandbox.shutdown();
+        self.exporting.finish(deadline).await;
         self.serving.stop_admin.by(Instant::from_std(clock::monotonic()));
         if let Some(task) = self.serving.admin_task {
             task.await.context("the admin listener failed")?;

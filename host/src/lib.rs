@@ -30,4 +30,5 @@ pub mod storage;
 pub mod supervisor;
 pub mod telemetry;
 pub mod tenant_limiter;
+pub mod traces;
 pub mod vault;

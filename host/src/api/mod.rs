@@ -19,6 +19,7 @@ pub mod page;
 pub mod params;
 pub mod pointer;
 pub mod problem;
+pub mod publishing;
 mod rate_limit;
 pub mod request_source;
 pub mod sessions;

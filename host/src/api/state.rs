@@ -20,6 +20,7 @@ use crate::services::{
 };
 use crate::sources::Sources;
 use crate::storage::Storage;
+use crate::traces::Traces;
 use crate::vault::Vault;
 
 /// The parts of the engine that handlers use.
@@ -55,6 +56,8 @@ pub struct ApiState {
     pub downloads: Arc<Downloads>,
     /// Receives uploads of plugins.
     pub uploads: Arc<Uploads>,
+    /// Takes spans.
+    pub traces: Traces,
     /// What probes ask.
     pub readiness: Arc<Readiness>,
     /// The operator's key of the settings, or the generated one.
@@ -99,6 +102,7 @@ parts! {
     Arc<Uploads>: uploads,
     Arc<UsedPasswords>: used_passwords,
     Arc<Readiness>: readiness,
+    Traces: traces,
 }
 
 macro_rules! services {

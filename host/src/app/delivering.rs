@@ -21,6 +21,7 @@ use crate::open_files::Shares;
 use crate::sandbox::Sandbox;
 use crate::sources::Sources;
 use crate::storage::Database;
+use crate::traces::Traces;
 
 /// What makes attempts.
 pub(super) struct Delivering {
@@ -45,7 +46,7 @@ pub(super) async fn start(
     config: &Config,
     ((database, node), (sources, directory)): (Node<'_>, (&Sources, &Arc<Directory>)),
     cores: &Arc<Cores>,
-    listeners: &[SocketAddr],
+    (listeners, traces): (&[SocketAddr], &Traces),
 ) -> Result<Delivering> {
     let stores = database.stores();
     let source = Arc::new(Plugins(Arc::clone(directory)));
@@ -59,7 +60,7 @@ pub(super) async fn start(
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.idle);
     let (stop_feeding, stats) = activity::count(node, &stores, &sources.clock);
-    let (parts, observers) = ((&sandbox, &recorder), (&health, &notices, &stats));
+    let (parts, observers) = ((&sandbox, &recorder), (&health, &notices, &stats, traces));
     let masked_headers = Arc::new(MaskedHeaders::new(config.masked_headers.clone()));
     let workers = workers::make(&masked_headers, clients, sources, directory, parts, observers);
     hook_states::follow_flows(directory, &dispatcher, &stop_feeding);

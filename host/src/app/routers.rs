@@ -22,6 +22,7 @@ use crate::services::{
 };
 use crate::sources::Sources;
 use crate::storage::Storage;
+use crate::traces::Traces;
 use crate::vault::Vault;
 
 /// What accepts events.
@@ -37,7 +38,7 @@ pub(super) fn ingest(
 
 /// The routers of all listeners, and the services behind them.
 pub(super) fn routers(
-    config: &Config,
+    (config, traces): (&Config, &Traces),
     sources: &Sources,
     directory: &Arc<Directory>,
     (storage, vault, readiness): (Storage, Arc<Vault>, &Arc<Readiness>),
@@ -83,6 +84,7 @@ pub(super) fn routers(
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
         uploads: Arc::new(uploads),
         readiness: Arc::clone(readiness),
+        traces: traces.clone(),
         admin_key,
     };
     let routers = api::routers(state, admin_routes, console);

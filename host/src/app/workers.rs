@@ -10,6 +10,7 @@ use crate::delivery::{HookHealthMonitor, HookStats, MaskedHeaders, Notices, Pipe
 use crate::directory::Directory;
 use crate::sandbox::Sandbox;
 use crate::sources::Sources;
+use crate::traces::Traces;
 
 /// How many bytes of memory the large requests to receivers may take.
 const REQUESTS_UNDER_WAY_BYTES: usize = 64 << 20;
@@ -21,7 +22,7 @@ pub(super) fn make(
     sources: &Sources,
     directory: &Arc<Directory>,
     (sandbox, recorder): (&Sandbox, &Recorder),
-    (health, notices, stats): (&Arc<HookHealthMonitor>, &Notices, &Arc<HookStats>),
+    (health, notices, stats, traces): (&Arc<HookHealthMonitor>, &Notices, &Arc<HookStats>, &Traces),
 ) -> Vec<Worker> {
     let memory = Budget::new(REQUESTS_UNDER_WAY_BYTES);
     let tokens = Arc::<Tokens>::default();
@@ -36,6 +37,7 @@ pub(super) fn make(
         notices: notices.clone(),
         stats: Arc::clone(stats),
         memory: Arc::clone(&memory),
+        traces: traces.clone(),
         masked_headers: Arc::clone(masked_headers),
     };
     clients.into_iter().map(worker).collect()

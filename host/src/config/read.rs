@@ -6,15 +6,20 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use url::Url;
 
 use super::values::{AdminKey, LogFormat, OperatorApi};
 use crate::domain::egress_route::{EgressProxy, SourceAddresses};
 use crate::domain::receiver_options::is_dns_name;
 use crate::domain::{EgressRule, SecretText, ShortText};
 use crate::vault::Key;
+
+/// The path to which traces are posted, below the collector's address (OTLP 1, "OTLP/HTTP Request").
+const OTLP_TRACES: &str = "/v1/traces";
 
 /// An integer within bounds.
 pub(super) fn number<N>(text: &str, allowed: RangeInclusive<N>) -> Result<N, String>
@@ -212,6 +217,43 @@ pub(super) fn operator_api(text: &str) -> Result<OperatorApi, String> {
         "admin" => Ok(OperatorApi::Admin),
         _ => Err("shared or admin".to_owned()),
     }
+}
+
+/// The URL of an OpenTelemetry collector, with the path of the signal.
+pub(super) fn otlp_endpoint(text: &str) -> Result<Url, String> {
+    let rule = || "an http or https URL, such as http://127.0.0.1:4318".to_owned();
+    let mut url = Url::parse(text).ok().filter(|url| url.has_host()).ok_or_else(rule)?;
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    if !matches!(url.scheme(), "http" | "https") || !is_plain {
+        return Err(format!("{}, without a user and a query", rule()));
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    if !path.ends_with(OTLP_TRACES) {
+        url.set_path(&format!("{path}{OTLP_TRACES}"));
+    }
+    Ok(url)
+}
+
+/// A comma-separated list of headers. The error does not contain the text.
+pub(super) fn headers(text: &str) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        let (name, value) = item.split_once('=').unwrap_or_default();
+        let name = HeaderName::from_bytes(name.trim().as_bytes()).ok();
+        let value = HeaderValue::from_str(value.trim()).ok();
+        let (Some(name), Some(mut value)) = (name, value) else {
+            return Err("a comma-separated list of headers, such as authorization=Bearer abc".to_owned());
+        };
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// A number from 0 to 1.
+pub(super) fn ratio(text: &str) -> Result<f64, String> {
+    let parsed = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    parsed.ok_or_else(|| "a number from 0 to 1".to_owned())
 }
 
 /// The format of log lines.

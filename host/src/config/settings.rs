@@ -2,6 +2,7 @@
 
 mod listeners;
 mod retention;
+mod tracing;
 
 use super::setting::{Setting, setting};
 use super::values::Config;
@@ -51,7 +52,7 @@ pub fn variable_of(name: &str) -> String {
 
 /// All settings, in the order of the help and of `host/docs/settings.md`.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
-    [listeners::SETTINGS, SETTINGS, retention::SETTINGS].into_iter().flatten()
+    [listeners::SETTINGS, SETTINGS, retention::SETTINGS, tracing::SETTINGS].into_iter().flatten()
 }
 
 const MIB: usize = 1 << 20;

@@ -281,6 +281,37 @@ fn the_format_of_the_log_is_known_although_other_settings_are_wrong() {
 }
 
 #[test]
+fn a_collector_is_named_by_its_address_or_by_the_url_of_traces() {
+    for (text, expected) in [
+        ("http://127.0.0.1:4318", Some("http://127.0.0.1:4318/v1/traces")),
+        ("http://127.0.0.1:4318/", Some("http://127.0.0.1:4318/v1/traces")),
+        ("https://a.example/otlp/v1/traces", Some("https://a.example/otlp/v1/traces")),
+        ("https://a.example/otlp", Some("https://a.example/otlp/v1/traces")),
+        ("127.0.0.1:4318", None),
+        ("grpc://a.example", None),
+        ("http://user:secret@a.example", None),
+    ] {
+        let loaded = load(&CommandLine::default().with("otlp_endpoint", text), environment(&[]));
+        let url = loaded.ok().and_then(|config| config.otlp_endpoint).map(String::from);
+        assert_eq!(url.as_deref(), expected, "{text}");
+    }
+    let headers = |text| load(&CommandLine::default().with("otlp_headers", text), environment(&[]));
+    let config = headers("authorization=Bearer a=b, x-scope=1").unwrap();
+    assert_eq!(
+        (&config.otlp_headers["authorization"], config.otlp_headers.len()),
+        (&"Bearer a=b".parse().unwrap(), 2)
+    );
+    assert!(!format!("{config:?}").contains("Bearer"));
+    assert!(!headers("authorization Bearer secret").unwrap_err().to_string().contains("secret"));
+    for (text, is_valid) in
+        [("0", true), ("1", true), ("0.5", true), ("1.1", false), ("-1", false), ("NaN", false)]
+    {
+        let loaded = load(&CommandLine::default().with("otlp_sample_ratio", text), environment(&[]));
+        assert_eq!(loaded.is_ok(), is_valid, "{text}");
+    }
+}
+
+#[test]
 fn variables_that_are_not_settings_are_found() {
     let variables = ["HOOKWRIGHT_LISTEN", "HOOKWRIGHT_LISTEM", "HOOKWRIGHT_CONFIG", "HOOKWRIGHT_KEY", "PATH"];
     let unknown = unknown_variables(variables.into_iter().map(str::to_owned));

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderMap;
 use ipnet::IpNet;
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::given::Given;
@@ -122,6 +124,12 @@ pub struct Config {
     pub access_log: bool,
     /// The format of log lines.
     pub log_format: LogFormat,
+    /// To which traces are exported.
+    pub otlp_endpoint: Option<Url>,
+    /// Headers of requests to the collector.
+    pub otlp_headers: HeaderMap,
+    /// The share of traces that begin in the engine and are recorded.
+    pub otlp_sample_ratio: f64,
     /// The texts that these values come from.
     pub given: Given,
 }
@@ -183,6 +191,9 @@ impl Config {
             log: String::new(),
             access_log: false,
             log_format: LogFormat::Text,
+            otlp_endpoint: None,
+            otlp_headers: HeaderMap::new(),
+            otlp_sample_ratio: 0.0,
             given: Given::default(),
         }
     }

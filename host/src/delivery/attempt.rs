@@ -28,12 +28,22 @@ pub(super) struct MadeAttempt {
     pub kept: Option<Box<KeptBody>>,
     /// How long receivers were spoken to.
     pub sending: Duration,
+    /// Whether the request went out for several deliveries, and another one's attempt shows it in traces.
+    pub shares_request: bool,
 }
 
 impl MadeAttempt {
     /// An attempt that sent nothing.
     pub(super) fn unsent(steps: Vec<StepReport>, outcome: Outcome) -> Self {
-        Self { steps, sent: None, outcome, body: None, kept: None, sending: Duration::ZERO }
+        Self {
+            steps,
+            sent: None,
+            outcome,
+            body: None,
+            kept: None,
+            sending: Duration::ZERO,
+            shares_request: false,
+        }
     }
 
     /// The same attempt, for which receivers were spoken to for `sending`.

@@ -23,7 +23,7 @@ use super::lease_end::leave_group;
 use super::stored_request::not_stored;
 use super::work::Work;
 use super::worker::Worker;
-use super::{request, request_size};
+use super::{request, request_size, trace_headers};
 use crate::clock;
 use crate::domain::{
     BatchOptions, BatchPlace, Hook, Outcome, Request, RequestBody, SentRequest, StepReport, Trigger,
@@ -231,7 +231,12 @@ impl Worker {
         let joined = join(&head, &bodies, attempt.options.format);
         let id = id_of(due.iter().map(|part| &*part.work.event));
         let request = match self.write_together(hook, &mut due, joined).await {
-            Together::Request(request) => request,
+            Together::Request(mut request) => {
+                if let Some(shown) = traced(&due) {
+                    trace_headers::add(&mut request, &due[shown].work.event, &*self.sources.random);
+                }
+                request
+            }
             Together::Unsent(outcome) => {
                 let unsent = (None, outcome, Duration::ZERO);
                 return self.answered(attempt, Group { head, parts: due }, unsent, is_last).await;
@@ -291,7 +296,9 @@ impl Worker {
             attempt.request_permit.report(attempt.observed);
         }
         let events = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-        for (position, part) in (1..).zip(parts) {
+        let shown = traced(&parts);
+        for (index, part) in parts.into_iter().enumerate() {
+            let position = u32::try_from(index + 1).unwrap_or(u32::MAX);
             let Part { work, permit, steps, body } = part;
             let decision = decision_on(&work);
             let latency = sent.is_some().then_some(sending);
@@ -301,7 +308,9 @@ impl Worker {
             let kept = kept_body(hook, &body, ended_at);
             let batch = Some(BatchPlace { events, position });
             let sent = sent.clone().map(|sent| SentRequest { batch, ..sent });
-            let made = MadeAttempt { steps, sent, outcome: outcome.clone(), body: None, kept, sending };
+            let shares_request = shown.is_some_and(|shown| shown != index);
+            let unsent = MadeAttempt::unsent(steps, outcome.clone());
+            let made = MadeAttempt { sent, kept, sending, shares_request, ..unsent };
             let rendered = rendered((hook, &head), &work, body, decision);
             let record = self.record(hook, &work, attempt.now, made, decision, rendered);
             self.end(attempt, (&work, permit), record).await;
@@ -345,6 +354,11 @@ impl Worker {
         let record = leave_group(record, work, self.sources.now());
         self.recorder.submit(work, record, permit).await;
     }
+}
+
+/// The first of these deliveries whose event has a trace: the request is a part of it.
+fn traced(parts: &[Part]) -> Option<usize> {
+    parts.iter().position(|part| part.work.event.trace.is_some())
 }
 
 /// Takes a stored request, so that it is not in memory twice.

@@ -17,6 +17,7 @@
 //! what is done about it: [`decision::decide`].
 
 mod attempt;
+mod attempt_spans;
 mod batch_attempt;
 mod batch_parts;
 mod batch_pipeline;
@@ -51,9 +52,11 @@ mod request;
 mod request_size;
 pub mod signing;
 mod stored_request;
+mod telling;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tls;
+pub mod trace_export;
 mod trace_headers;
 mod work;
 pub mod worker;

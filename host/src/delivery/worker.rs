@@ -9,30 +9,28 @@ use super::decision::{Decision, decide};
 use super::dispatcher::AttemptPermit;
 use super::fair_queue::Observation;
 use super::hook_health::HookHealthMonitor;
-use super::hook_lines::{self, About};
 use super::hook_stats::HookStats;
 use super::lease_end::{end_lease, leave_group, since_accepted, wait_until};
 use super::masked_headers::MaskedHeaders;
-use super::notices::{Notice, NoticeKind, Notices};
+use super::notices::Notices;
 use super::oauth::Tokens;
 use super::outgoing::Outgoing;
 use super::pipelines::Pipelines;
 use super::preflight::{Preflight, send_preflight};
-use super::reason::reason;
 use super::recorder::Recorder;
 use super::stored_request::stored_request;
 use super::work::Work;
-use super::{request, request_size, trace_headers};
+use super::{attempt_spans, request, request_size, trace_headers};
 use crate::clients::Budget;
 use crate::clock;
-use crate::directory::{Directory, DirectoryError};
+use crate::directory::Directory;
 use crate::domain::{
-    Actor, Attempt, AttemptId, AuditAction, DeliveryState, Disabled, DisabledWhy, Hook, Outcome, Request,
-    SentRequest, Trigger, UnixMillis, Verdict,
+    Attempt, AttemptId, DeliveryState, Hook, Outcome, Request, SentRequest, UnixMillis, Verdict,
 };
 use crate::sandbox::PipelineEnd;
 use crate::sources::Sources;
 use crate::storage::{Record, Rendered, RenderedRequest};
+use crate::traces::Traces;
 
 /// After the sandbox failed, a delivery is due again after this.
 const AFTER_OWN_FAILURE: Duration = Duration::from_secs(10);
@@ -64,6 +62,8 @@ pub struct Worker {
     pub stats: Arc<HookStats>,
     /// The memory of requests in flight.
     pub memory: Arc<Budget>,
+    /// Takes spans of attempts.
+    pub traces: Traces,
     /// Headers whose values are masked in records, besides those whose names say that they are secret.
     pub masked_headers: Arc<MaskedHeaders>,
 }
@@ -159,16 +159,6 @@ impl Worker {
         Ok(Record { leaves, ..record })
     }
 
-    /// Disables the hook if its receiver is gone, or is `failing` for this reason for too long.
-    pub(super) async fn disable_after(&self, hook: &Hook, decision: Decision, failing: Option<String>) {
-        if let Decision::Exhausted { gone: true } = decision {
-            self.disable(hook, DisabledWhy::Gone, "the receiver answered 410 Gone".to_owned()).await;
-        } else if let Some(reason) = failing {
-            let reason = format!("no attempt succeeded for too long; last, {reason}");
-            self.disable(hook, DisabledWhy::Failing, reason).await;
-        }
-    }
-
     /// The record of an attempt that started at `now`.
     pub(super) fn record(
         &self,
@@ -199,6 +189,8 @@ impl Worker {
             outcome: made.outcome,
             cut: false,
         };
+        let request = (made.sending, self.sources.now());
+        attempt_spans::add(&self.traces, (hook, work, &attempt), request, made.shares_request);
         attempt.cut();
         let failures = work.failures + 1;
         let (state, failures, due_at) = match decision {
@@ -242,7 +234,7 @@ impl Worker {
             let started_at = clock::monotonic();
             let (sent, outcome) = self.send(hook, id, request, now, hook.timeout).await?;
             let sending = clock::elapsed(started_at);
-            return Ok(MadeAttempt { steps: Vec::new(), sent, outcome, body: None, kept, sending });
+            return Ok(MadeAttempt { sent, kept, sending, ..MadeAttempt::unsent(Vec::new(), outcome) });
         }
         let check_due = || self.still_due(work, hook.timeout, permit).map(drop);
         let preflight = send_preflight(&self.pipelines, &self.client, hook, work, check_due).await?;
@@ -274,7 +266,7 @@ impl Worker {
                 let (sent, outcome) = self.send(hook, id, (last, request), now, timeout).await?;
                 let sending = preflight_time + clock::elapsed(started_at);
                 let sent = if has_preflight { sent.map(request::without_secrets) } else { sent };
-                MadeAttempt { steps, sent, outcome, body, kept, sending }
+                MadeAttempt { sent, body, kept, sending, ..MadeAttempt::unsent(steps, outcome) }
             }
         })
     }
@@ -319,71 +311,6 @@ impl Worker {
                 Box::pin(outgoing.send_with_token(parts, request, timeout)).await
             }
             Ok(()) => outgoing.send(&self.client, request, timeout, None).await,
-        }
-    }
-
-    /// Tells the tenant of a fault and of an exhausted delivery, and the log of the latter. Tenants are told nothing of operational
-    /// events: that would never end.
-    pub(super) fn tell(&self, hook: &Hook, work: &Work, outcome: &Outcome, decision: Decision) {
-        if work.trigger == Trigger::Test {
-            return;
-        }
-        let is_exhausted = matches!(decision, Decision::Exhausted { .. });
-        if is_exhausted {
-            hook_lines::log_exhausted(hook, work, outcome);
-        }
-        if work.event.event_type.is_operational() {
-            return;
-        }
-        let send = |kind| self.notices.send(Notice { tenant: hook.tenant, hook: Some(hook.id), kind });
-        if let Outcome::Faulted { step, fault } = outcome {
-            let pipelines = [&hook.preflight.0, &hook.pipeline.0, &hook.options.batch_pipeline.0];
-            let plugin = pipelines.into_iter().flatten().nth(*step);
-            let plugin = plugin.map_or_else(String::new, |step| step.plugin.to_string());
-            let (kind, message) = (fault.kind, fault.message.clone());
-            send(NoticeKind::PluginFaulting { step: *step, plugin, kind, message });
-        }
-        if is_exhausted {
-            send(NoticeKind::DeliveryExhausted {
-                delivery: work.delivery,
-                event: work.event.id.clone(),
-                event_type: work.event.event_type.clone(),
-                attempts: work.attempts + 1,
-                reason: reason(outcome),
-            });
-        }
-    }
-
-    /// Disables the hook: its receiver wants no more requests (Standard Webhooks, "Delivery"), or has failed for too long.
-    async fn disable(&self, hook: &Hook, why: DisabledWhy, reason: String) {
-        // Many attempts may be answered so at the same time.
-        if self.directory.hook(hook.id).is_none_or(|now| !now.enabled || now.updated_at != hook.updated_at) {
-            return;
-        }
-        let disabled = |current: &Hook| {
-            // A hook that was changed meanwhile has not failed so.
-            if current.updated_at != hook.updated_at {
-                return Ok::<_, DirectoryError>(current.clone());
-            }
-            let mut disabled = Hook { enabled: false, ..current.clone() };
-            disabled.options.disabled = Some(Disabled { why, since: self.sources.now() });
-            Ok(disabled)
-        };
-        let editor = self.directory.by(&Actor::ENGINE);
-        let (action, which) = (AuditAction::HookDisabled, (hook.tenant, hook.id));
-        match editor.change_hook_as(action, which, disabled).await {
-            Ok(Some(now)) if !now.enabled => {
-                if hook_lines::permit(hook, About::State) {
-                    tracing::warn!(tenant = %hook.tenant, hook = %hook.id, why = why.as_str(), reason, "a hook is disabled");
-                }
-                let Some(disabled) = now.options.disabled else { return };
-                let kind = NoticeKind::HookDisabled { disabled, reason };
-                self.notices.send(Notice { tenant: hook.tenant, hook: Some(hook.id), kind });
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::error!(hook = %hook.id, error = &error as &dyn std::error::Error, "cannot disable a hook");
-            }
         }
     }
 

@@ -160,6 +160,11 @@ fn unknown() -> ApiError {
 }
 
 impl Call {
+    /// The headers of the request.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// The domain of the request, if the sender has `scope` there. It is the sender's own domain, and the
     /// query's `domain` for the operator.
     pub(super) fn domain(&self, scope: Scope) -> Result<Arc<Tenant>, ApiError> {

@@ -20,11 +20,13 @@ use super::response::{ApiError, Success};
 use super::slashes::with_and_without_slash;
 use crate::api::json::{self, Members};
 use crate::api::problem::{Kind, Problem};
+use crate::api::publishing::Publishing;
 use crate::api::v3::events::{MAX_DATA_LEN, refused};
 use crate::api::{SharedApiState, rate_limit};
 use crate::domain::{EventType, Invalid, Scope};
 use crate::ingest::{IncomingEvent, Ingest};
 use crate::metrics::events::{EventSource, REJECTED, Rejection};
+use crate::traces::Traces;
 
 /// The members that contain the event's domain, in order of precedence.
 const DOMAINS: [&str; 2] = ["variable_domain_name", "variable_w_domain"];
@@ -45,7 +47,11 @@ struct Receipt {
 }
 
 /// Accepts an event. Responds when it is stored on disk.
-async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result<Response, ApiError> {
+async fn post_event(
+    State(ingest): State<Arc<Ingest>>,
+    State(traces): State<Traces>,
+    mut call: Call,
+) -> Result<Response, ApiError> {
     call.must_have(Scope::EventsWrite)?;
     let body = call.body().await?;
     let event = SwitchEvent::read(&body);
@@ -57,21 +63,22 @@ async fn post_event(State(ingest): State<Arc<Ingest>>, mut call: Call) -> Result
             "Permission denied! The event belongs to another domain.",
         ));
     }
+    let (tenant, publishing) = (domain.id, Publishing::begin(&traces, call.headers(), "POST /api/v2/events"));
     let incoming = IncomingEvent {
-        tenant: domain.id,
+        tenant,
         id: None,
         idempotency_key: None,
         event_type: event.name,
         occurred_at: None,
         project: None,
         ordering_key: None,
-        trace: None,
+        trace: publishing.trace(),
         data: event.data.into(),
     };
-    let receipts = ingest
-        .accept(vec![incoming], EventSource::Webitel)
-        .await
-        .map_err(|error| refused(error, |_| None))?;
+    let accepted = ingest.accept(vec![incoming], EventSource::Webitel).await;
+    let accepted = accepted.map_err(|error| ApiError::from(refused(error, |_| None)));
+    publishing.end(tenant, accepted.as_ref().map_or_else(ApiError::status, |_| StatusCode::OK));
+    let receipts = accepted?;
     let id = receipts.first().map(|receipt| receipt.id.to_string()).unwrap_or_default();
     let status = ingest.admission().rate_status(domain.id);
     Ok(rate_limit::with_status(Success::with(Receipt { id }).into_response(), status))

@@ -4,25 +4,26 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::post::IDEMPOTENCY_KEY;
-use super::trace::trace;
 use super::wire::{self, AsText, EventInput, MAX_EVENT_LEN};
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
+use crate::api::publishing::Publishing;
 use crate::api::v3::openapi::schemas;
 use crate::api::{json, rate_limit};
 use crate::directory::Directory;
 use crate::domain::{EventKey, Scope, TenantId, TraceContext};
 use crate::ingest::{IncomingEvent, Ingest, Prepared};
 use crate::metrics::events::{EventSource, REJECTED, Rejection};
+use crate::traces::Traces;
 
 /// The maximum number of events in a batch.
 const MAX_EVENTS: usize = 10_000;
@@ -69,17 +70,29 @@ pub(super) struct BatchReceipt {
 pub(super) async fn post_events(
     State(directory): State<Arc<Directory>>,
     State(ingest): State<Arc<Ingest>>,
+    State(traces): State<Traces>,
     caller: Caller,
     _: NoParams,
     payload: Payload,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Response, Problem> {
     let tenant = caller.may(Scope::EventsWrite)?;
+    let publishing = Publishing::begin(&traces, payload.headers(), "POST /api/v3/events/batch");
+    let result = publish((directory, ingest), tenant, payload, publishing.trace()).await;
+    publishing.end(tenant, result.as_ref().map_or_else(|problem| problem.kind().status(), Response::status));
+    result
+}
+
+async fn publish(
+    (directory, ingest): (Arc<Directory>, Arc<Ingest>),
+    tenant: TenantId,
+    payload: Payload,
+    trace: Option<Box<TraceContext>>,
+) -> Result<Response, Problem> {
     if payload.headers().contains_key(IDEMPOTENCY_KEY) {
         let rule = "a batch does not support Idempotency-Key; give each event an `id`";
         return Err(Problem::parameter(IDEMPOTENCY_KEY, rule));
     }
     // The parsed events need the memory until they are stored.
-    let trace = trace(payload.headers());
     let (body, _reserved) = payload.read_held(ContentType::JsonLines, MAX_BATCH_LEN).await?;
     let (prepared, lines) = prepare(body, (tenant, trace), directory, Arc::clone(&ingest)).await?;
     let receipts = ingest.store(prepared).await.map_err(|error| wire::refused(error, line_of(&lines)))?;

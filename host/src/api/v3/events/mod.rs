@@ -7,7 +7,6 @@ mod list;
 mod matches;
 mod post;
 mod redeliver;
-mod trace;
 pub(super) mod wire;
 
 pub(super) use get::EventView;

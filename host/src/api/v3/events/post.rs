@@ -12,18 +12,19 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::trace::trace;
 use super::wire::{self, AsText, EventInput, MAX_EVENT_LEN};
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
+use crate::api::publishing::Publishing;
 use crate::api::v3::openapi::schemas;
 use crate::api::{credentials, json, rate_limit};
 use crate::directory::Directory;
-use crate::domain::{EventKey, Scope};
+use crate::domain::{EventKey, Scope, TenantId, TraceContext};
 use crate::ingest::Ingest;
 use crate::metrics::events::{EventSource, REJECTED, Rejection};
+use crate::traces::Traces;
 
 /// The header that makes retries of a request safe (draft-ietf-httpapi-idempotency-key-header).
 pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
@@ -63,15 +64,27 @@ pub(super) struct EventReceipt<'a> {
 pub(super) async fn post_event(
     State(directory): State<Arc<Directory>>,
     State(ingest): State<Arc<Ingest>>,
+    State(traces): State<Traces>,
     caller: Caller,
     _: NoParams,
     payload: Payload,
 ) -> Result<Response, Problem> {
     let tenant = caller.may(Scope::EventsWrite)?;
+    let publishing = Publishing::begin(&traces, payload.headers(), "POST /api/v3/events");
+    let result = publish((&*directory, &*ingest), tenant, payload, publishing.trace()).await;
+    publishing.end(tenant, result.as_ref().map_or_else(|problem| problem.kind().status(), Response::status));
+    result
+}
+
+async fn publish(
+    (directory, ingest): (&Directory, &Ingest),
+    tenant: TenantId,
+    payload: Payload,
+    trace: Option<Box<TraceContext>>,
+) -> Result<Response, Problem> {
     let idempotency_key = idempotency_key(payload.headers())?;
-    let trace = trace(payload.headers());
     let body = payload.read(ContentType::Json, MAX_EVENT_LEN).await?;
-    let event = json::parse::<EventInput>(&body).and_then(|event| event.check(tenant, &directory));
+    let event = json::parse::<EventInput>(&body).and_then(|event| event.check(tenant, directory));
     let mut event = event.inspect_err(|_| REJECTED.of(Rejection::Invalid).increment())?;
     event.idempotency_key = idempotency_key;
     event.trace = trace;

@@ -4,8 +4,9 @@ use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry};
 use crate::domain::hook_stats::{AttemptEnd, AttemptStats, HookHour, Hour};
 use crate::domain::kept_body::KeptBody;
 use crate::domain::{
-    ApiKey, Day, DayUsage, DeliveryState, Digest, EventId, Hook, HookId, KeyId, NodeNumber, PluginVersion,
-    Project, RemovedRows, RequestBody, Scopes, Tenant, TenantDeletion, TenantId, TenantOptions, UnixMillis,
+    ApiKey, Day, DayUsage, DeliveryFilter, DeliveryState, Digest, EventId, Hook, HookId, Job, JobId,
+    JobProgress, JobRate, JobState, JobWork, KeyId, NodeNumber, PluginVersion, Project, RemovedRows,
+    RequestBody, Scopes, Tenant, TenantDeletion, TenantId, TenantOptions, UnixMillis,
 };
 use crate::storage::{
     Acceptance, ConfigChange, ConfigItem, DeletionStep, DeliveryQuery, EventQuery, Record, Revision,
@@ -87,6 +88,22 @@ fn usage(tenant: TenantId, day: i64) -> DayUsage {
     DayUsage { tenant, day: Day(day), events: 2, bytes: 300 }
 }
 
+/// A running job of the tenant that the test deletes.
+fn job(world: &World) -> Job {
+    let filter = DeliveryFilter::default();
+    Job {
+        id: JobId(world.id()),
+        tenant: TENANT,
+        work: JobWork::Cancel(filter),
+        rate: JobRate::DEFAULT,
+        started_by: None,
+        state: JobState::Running,
+        reason: None,
+        progress: JobProgress::default(),
+        finished_at: None,
+    }
+}
+
 /// How many deliveries and events a tenant has, hooks, plugins, projects and keys.
 async fn left(world: &World, of: TenantId) -> [usize; 6] {
     let storage = &world.storage;
@@ -119,7 +136,10 @@ pub async fn a_deleted_tenant_leaves_nothing_and_others_stay(world: &World) {
     being_deleted.client_id = None;
     being_deleted.options.deleting_since = Some(NOW);
     let before = storage.directory.revision().await.unwrap();
+    let job = job(world);
+    assert!(storage.jobs.insert_job(&job, 10, &entry()).await.unwrap());
     assert!(store.begin(&being_deleted, &deletion, &entry()).await.unwrap().is_done());
+    assert_eq!(storage.jobs.job(TENANT, job.id).await.unwrap().unwrap().state, JobState::Cancelled);
     assert_eq!(store.deletion(TENANT).await.unwrap(), Some(deletion.clone()));
     let missing = TenantDeletion::begun(TenantId(99), "x".to_owned(), NOW);
     assert_eq!(
@@ -147,6 +167,7 @@ pub async fn a_deleted_tenant_leaves_nothing_and_others_stay(world: &World) {
         assert!(steps < 1_000);
     }
     assert_eq!(left(world, TENANT).await, [0; 6]);
+    assert_eq!(storage.jobs.job(TENANT, job.id).await.unwrap(), None);
     assert_eq!(left(world, OTHER_TENANT).await, full);
     let stored = store.deletion(TENANT).await.unwrap().unwrap();
     let removed = RemovedRows { events: 7, deliveries: 7, attempts: 4 };

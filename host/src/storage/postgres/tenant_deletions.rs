@@ -14,7 +14,7 @@ use crate::storage::{ConfigChange, ConfigKey, DeletionStep, StorageError, Tenant
 
 /// What is left once there are no deliveries and no events, in the order in which it is removed. `$1` is the tenant, `$2` how
 /// many rows.
-const REST: &[&str] = &[
+pub(super) const REST: &[&str] = &[
     "DELETE FROM event_names WHERE (tenant_id, kind, name) IN \
         (SELECT tenant_id, kind, name FROM event_names WHERE tenant_id = $1 LIMIT $2)",
     "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE tenant_id = $1 LIMIT $2)",

@@ -113,6 +113,7 @@ mod erased_days;
 mod lost_leases;
 mod members;
 mod ordering;
+mod retention;
 
 async fn run(database: &TestDatabase, sql: &'static str) {
     let mut connection = PgConnection::connect(database.url()).await.unwrap();

@@ -18,7 +18,7 @@ use crate::storage::{ConfigChange, ConfigKey, DeletionStep, StorageError, Tenant
 
 /// What is left once there are no deliveries and no events, in the order in which it is removed. `?1` is the tenant, `?2` how
 /// many rows.
-const REST: &[&str] = &[
+pub(super) const REST: &[&str] = &[
     "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE tenant_id = ?1 LIMIT ?2)",
     "DELETE FROM hook_health WHERE hook_id IN (SELECT s.hook_id FROM hooks h \
         CROSS JOIN hook_health s ON s.hook_id = h.id WHERE h.tenant_id = ?1 LIMIT ?2)",

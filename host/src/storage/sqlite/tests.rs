@@ -18,6 +18,7 @@ mod bench;
 mod damage;
 mod erasing;
 mod restoring;
+mod retention;
 mod sealing;
 mod searching;
 mod upgrading;

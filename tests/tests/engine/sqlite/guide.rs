@@ -42,8 +42,7 @@ esac
 "#;
 /// There is one user here.
 const SUDO: &str = "#!/bin/sh\n[ \"$1 $2\" = '-u hookwright' ] && shift 2 && exec \"$@\"\n";
-const INSTALL: &str =
-    "#!/bin/sh\n[ \"$1 $2 $3 $4 $5\" = '-d -o hookwright -g hookwright' ] && shift 5 && exec mkdir -p \"$@\"\n";
+const INSTALL: &str = "#!/bin/sh\n[ \"$1 $2 $3 $4 $5\" = '-d -o hookwright -g hookwright' ] && shift 5 && exec mkdir -p \"$@\"\n";
 
 /// A machine as the page expects it, in a directory.
 struct Machine {

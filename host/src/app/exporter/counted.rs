@@ -7,6 +7,7 @@ use crate::directory::STANDARD_PLUGINS;
 use crate::domain::{DeliveryState, FaultKind};
 use crate::metrics::events::{self, EventSource, Rejection};
 use crate::metrics::{Counters, Label, deliveries, http_client, http_server, logs, plugins, stalls, storage};
+use crate::traces;
 
 /// What all plugins of tenants are called.
 const TENANTS: &str = "tenant";
@@ -31,6 +32,10 @@ pub(super) fn write(page: &mut Page<'_>) -> fmt::Result {
     page.counter(
         ("hookwright_log_dropped", "Log lines dropped because their reader is too slow."),
         logs::DROPPED.get(),
+    )?;
+    page.counter(
+        ("hookwright_spans_dropped", "Spans dropped because their collector is too slow."),
+        traces::dropped_spans(),
     )?;
     page.histogram(
         (

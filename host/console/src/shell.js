@@ -72,7 +72,7 @@ function Brand() {
 function Who() {
   const now = session.value;
   if (!now) return null;
-  if (!now.operator) return html`<div class="who"><strong>${now.tenant?.name}</strong><span class="muted">${now.link ? "signed in by a link" : `key ${now.key.name || now.key.id}`}</span></div>`;
+  if (!now.operator) return html`<div class="who"><strong>${now.tenant?.name}</strong><span class="muted">${now.link ? "signed in by a link" : now.key.id ? `key ${now.key.name || now.key.id}` : "operator"}</span></div>`;
   return html`<div class="who"><strong>${tenant.value?.name ?? "All tenants"}</strong>
     <span class="muted">operator${now.role === "read" ? ", reading only" : ""}</span>
     ${tenant.value && html`<${Button} small onClick=${() => { tenant.value = null; }}>Change tenant</${Button}>`}</div>`;

@@ -137,6 +137,8 @@ async fn access(walk: &mut Walk, client: &Client, operator: &Client) {
     let rotate = "/api/v3/keys/{id}/rotate";
     walk.changes(client, ("post", rotate, &key, json!({"old_expires_in_s": 60})), by("key.rotated")).await;
     walk.changes(client, ("delete", path, &key, Value::Null), by("key.deleted")).await;
+    let made = json!({"session_s": 60});
+    walk.changes(client, ("post", "/api/v3/console-links", "", made), by("console_link.created")).await;
     let made = json!({"name": "user", "secret": format!("{SECRET} of a login")});
     walk.changes(client, ("post", "/api/v3/logins", "", made), by("login.created")).await;
     walk.changes(client, ("delete", "/api/v3/logins/{name}", "user", Value::Null), by("login.deleted")).await;

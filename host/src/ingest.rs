@@ -130,7 +130,7 @@ impl Ingest {
     pub fn prepare(&self, events: Vec<IncomingEvent>, source: EventSource) -> Result<Prepared, IngestError> {
         let count = events.len();
         let prepared = self.match_all(events, source);
-        prepared.inspect_err(|error| error.count(count))
+        prepared.inspect_err(|error| error.count(count, source))
     }
 
     fn match_all(&self, events: Vec<IncomingEvent>, source: EventSource) -> Result<Prepared, IngestError> {
@@ -276,9 +276,9 @@ impl Ingest {
     /// # Errors
     /// Fails if an event conflicts with another, or if storage fails. Then nothing is stored.
     pub async fn store(&self, prepared: Prepared) -> Result<Vec<Receipt>, IngestError> {
-        let count = prepared.acceptances.len();
+        let (count, source) = (prepared.acceptances.len(), prepared.source);
         let stored = self.commit(prepared).await;
-        stored.inspect_err(|error| error.count(count))
+        stored.inspect_err(|error| error.count(count, source))
     }
 
     async fn commit(&self, prepared: Prepared) -> Result<Vec<Receipt>, IngestError> {

@@ -1,7 +1,7 @@
 //! Why events are not accepted.
 
 use super::admission::NotAdmitted;
-use crate::metrics::events::{REJECTED, Rejection};
+use crate::metrics::events::{EventSource, REJECTED, Rejection};
 use crate::storage::{ConflictOn, StorageError};
 
 /// The most deliveries of one call with several events. They are stored in one transaction, for which other tenants wait.
@@ -32,9 +32,12 @@ pub enum IngestError {
 }
 
 impl IngestError {
-    /// Counts so many events that were not accepted.
-    pub(super) fn count(&self, events: usize) {
-        REJECTED.of(self.reason()).add(events as u64);
+    /// Counts so many events of `source` that were not accepted.
+    pub(super) fn count(&self, events: usize, source: EventSource) {
+        // What the engine tells is refused as a matter of course: it is known from another node, or its tenant is suspended.
+        if source != EventSource::Engine {
+            REJECTED.of(self.reason()).add(events as u64);
+        }
     }
 
     fn reason(&self) -> Rejection {

@@ -1,7 +1,7 @@
 //! Requests to the API, by OpenTelemetry's semantic conventions for HTTP servers.
 //!
 //! A series is made when its first request ends. There is room for a fixed number of them, and what does not fit counts in
-//! one series without labels: clients cannot make series without end.
+//! one series for each status: clients cannot make series without end.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -12,6 +12,8 @@ use super::histogram::{Histogram, Snapshot};
 
 /// How many series there may be.
 const SERIES: usize = 512;
+/// How many statuses may be told apart of what has no room among them.
+const REST: usize = 64;
 /// At how many places a series is looked for.
 const MAX_PROBES: usize = 64;
 /// The methods that are told apart. All others are one, as the conventions say.
@@ -33,8 +35,8 @@ struct Routes {
 
 struct Table {
     series: [Series; SERIES],
-    /// What there was no room for.
-    rest: Series,
+    /// By status alone: what has neither a route nor a known method, and what there was no room for.
+    rest: [Series; REST],
 }
 
 struct Series {
@@ -100,14 +102,15 @@ impl Series {
 
 impl Table {
     const fn new() -> Self {
-        Self { series: [const { Series::new() }; SERIES], rest: Series::new() }
+        Self { series: [const { Series::new() }; SERIES], rest: [const { Series::new() }; REST] }
     }
 
     /// The series with this key, which is made if there is none.
     fn series(&self, key: u32) -> &Series {
+        let bare = without_route(key);
         // By a multiplication whose high bits depend on all bits of the key.
         let start = (key.wrapping_mul(0x9e37_79b9) >> 23) as usize % SERIES;
-        for at in (start..SERIES).chain(0..start).take(MAX_PROBES) {
+        for at in (start..SERIES).chain(0..start).take(if key == bare { 0 } else { MAX_PROBES }) {
             let series = &self.series[at];
             let taken = match series.key.load(Relaxed) {
                 0 => series.key.compare_exchange(0, key, Relaxed, Relaxed).unwrap_or_else(|taken| taken),
@@ -117,21 +120,30 @@ impl Table {
                 return series;
             }
         }
-        &self.rest
+        // Clients can use up the room, but they do not choose statuses.
+        let place = |series: &&Series| {
+            let taken = series.key.compare_exchange(0, bare, Relaxed, Relaxed).unwrap_or_else(|taken| taken);
+            taken == bare || taken == 0
+        };
+        self.rest.iter().find(place).unwrap_or(&self.rest[REST - 1])
     }
 
-    /// The keys of all series, and what was counted. The rest has no key.
+    /// The keys of all series, and what was counted.
     fn all(&self) -> impl Iterator<Item = (u32, Snapshot)> {
-        let used = self.series.iter().map(|series| (series.key.load(Relaxed), series.seconds.snapshot()));
-        let used = used.filter(|(key, _)| *key != 0);
-        let rest = self.rest.seconds.snapshot();
-        used.chain((rest.count > 0).then(|| (key_of(0, METHODS.len() - 1, 0), rest)))
+        let all = self.series.iter().chain(&self.rest);
+        let used = all.map(|series| (series.key.load(Relaxed), series.seconds.snapshot()));
+        used.filter(|(key, _)| *key != 0)
     }
 }
 
 /// Bits: one that is set, 12 of the route, 3 of the method, 10 of the status.
 fn key_of(route: u16, method: usize, status: u16) -> u32 {
     (1 << 25) | (u32::from(route & 0xfff) << 13) | ((method as u32 & 7) << 10) | status_bits(status)
+}
+
+/// The key of the same status without a route and a known method.
+fn without_route(key: u32) -> u32 {
+    key_of(0, METHODS.len() - 1, (key & 0x3ff) as u16)
 }
 
 fn status_bits(status: u16) -> u32 {
@@ -168,7 +180,11 @@ mod tests {
         let keys = (1..200).flat_map(|route| [200, 400, 404, 500].map(|status| key_of(route, 0, status)));
         let count = keys.map(|key| table.series(key).seconds.observe(Duration::ZERO)).count() as u64;
         assert_eq!(table.all().map(|(_, snapshot)| snapshot.count).sum::<u64>(), count);
-        assert!(table.all().count() <= SERIES + 1);
+        assert!(table.all().count() <= SERIES + REST);
+        let keys: std::collections::BTreeSet<_> = table.all().map(|(key, _)| key).collect();
+        assert_eq!(keys.len(), table.all().count(), "each series is there once");
+        let late = table.series(key_of(201, 1, 503));
+        assert_eq!(late.key.load(Relaxed) & 0x3ff, 503, "its status is told");
         let first = key_of(1, 0, 200);
         assert!(table.all().any(|(key, snapshot)| key == first && snapshot.count == 1));
     }

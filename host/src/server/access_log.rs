@@ -54,7 +54,7 @@ impl AccessLog {
         let path = request.uri().path();
         Some(Box::new(Entry {
             method: request.method().clone(),
-            path: path.get(..path.len().min(MAX_PATH)).unwrap_or_default().to_owned(),
+            path: path[..path.floor_char_boundary(MAX_PATH)].to_owned(),
             id,
             id_header: HeaderName::from_static(name),
             began: clock::monotonic(),

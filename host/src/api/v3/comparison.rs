@@ -16,6 +16,8 @@ use crate::sandbox::{PipelineEnd, PipelineRun};
 const MAX_COMPARED_LEN: usize = 256 * 1024;
 /// Deeper bodies are compared only by their bytes.
 const MAX_DEPTH: usize = 64;
+/// Of longer pointers, the beginning is shown, which names a value that contains the difference.
+const MAX_POINTER: usize = 1_024;
 
 /// A value of a JSON body that differs.
 #[derive(Debug, Serialize, ToSchema, PartialEq, Eq)]
@@ -71,7 +73,7 @@ pub(super) fn body_differences(before: &[u8], after: &[u8], limit: usize) -> Vec
     let mut found = Vec::new();
     let text = |body| std::str::from_utf8(body).ok().and_then(comparable);
     if let (Some(before), Some(after)) = (text(before), text(after)) {
-        compare(&Pointer::root(), Some(before), Some(after), &mut found, limit);
+        compare(&mut Vec::new(), Some(before), Some(after), &mut found, limit);
     }
     found
 }
@@ -82,27 +84,29 @@ fn comparable(text: &str) -> Option<&str> {
     is_small.then(|| checked(text).ok()).flatten()
 }
 
-/// Adds the differences at `here` to `found`, until there are `limit`.
+/// Adds the differences at `here` to `found`, until there are `limit`. Containers are not compared as a whole, which would
+/// be done again at each level.
 fn compare(
-    here: &Pointer,
+    here: &mut Vec<Place>,
     before: Option<&str>,
     after: Option<&str>,
     found: &mut Vec<BodyDifferenceView>,
     limit: usize,
 ) {
-    let is_same = |(one, other): (&str, &str)| one == other || equal(one, other);
-    if found.len() >= limit || before.zip(after).is_some_and(is_same) {
+    if found.len() >= limit || before == after {
         return;
     }
-    let children = before.zip(after).and_then(|(before, after)| children(before, after));
-    match children {
+    match before.zip(after).and_then(|(before, after)| children(before, after)) {
         Some(children) => {
             for (place, before, after) in children {
-                compare(&place.under(here), before.as_deref(), after.as_deref(), found, limit);
+                here.push(place);
+                compare(here, before.as_deref(), after.as_deref(), found, limit);
+                here.pop();
             }
         }
+        None if before.zip(after).is_some_and(|(one, other)| equal(one, other)) => {}
         None => found.push(BodyDifferenceView {
-            pointer: here.clone(),
+            pointer: pointer(here),
             before: before.map(shortened),
             after: after.map(shortened),
         }),
@@ -126,6 +130,18 @@ impl Place {
             Self::Element(index) => parent.clone().index(*index),
         }
     }
+}
+
+fn pointer(places: &[Place]) -> Pointer {
+    let mut pointer = Pointer::root();
+    for place in places {
+        let longer = place.under(&pointer);
+        if longer.as_str().len() > MAX_POINTER {
+            break;
+        }
+        pointer = longer;
+    }
+    pointer
 }
 
 type Pair = (Place, Option<String>, Option<String>);
@@ -195,6 +211,25 @@ mod tests {
     fn numbers_keep_their_digits() {
         let (before, after) = (r#"{"id":9007199254740993}"#, r#"{"id":9007199254740992}"#);
         check(before, after, &[("/id", Some("9007199254740993"), Some("9007199254740992"))]);
+    }
+
+    /// In time that grows with the size, and not with its square or the depth.
+    #[test]
+    fn many_members_far_inside_are_compared() {
+        let members = |last: u8| {
+            let members: Vec<_> = (0..20_000).map(|number| format!("\"{number:x}\":0")).collect();
+            format!("{{{},\"last\":{last}}}", members.join(","))
+        };
+        let within = |inner: String| (1..MAX_DEPTH).fold(inner, |inner, _| format!("{{\"a\":{inner}}}"));
+        let (before, after) = (within(members(1)), within(members(2)));
+        let pointer = "/a".repeat(MAX_DEPTH - 1) + "/last";
+        check(&before, &after, &[(&pointer, Some("1"), Some("2"))]);
+    }
+
+    #[test]
+    fn a_long_pointer_ends_at_what_contains_the_difference() {
+        let body = |value: u8| format!("{{\"a\":{{\"{}\":{value}}}}}", "b".repeat(MAX_POINTER));
+        check(&body(1), &body(2), &[("/a", Some("1"), Some("2"))]);
     }
 
     #[test]

@@ -114,6 +114,10 @@ struct Access {
 impl Access {
     /// The key and the tenant may have changed since the request.
     fn is_granted(&self) -> bool {
+        // As for each request: a key may have been deleted on another node.
+        if self.directory.check_fresh().is_err() {
+            return false;
+        }
         let is_valid = self.caller.session().is_none_or(|session| self.sessions.is_valid(session));
         let caller = if is_valid { self.caller.again(&self.directory, self.admin) } else { None };
         caller.is_some_and(|caller| {

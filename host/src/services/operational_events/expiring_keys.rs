@@ -86,7 +86,10 @@ impl ExpiringKeys {
                 Ok(true) => self.told.insert(expiry),
                 Ok(false) => continue,
                 // The others would fail, too. The database knows what was told.
-                Err(_) => return,
+                Err(_) => {
+                    self.told.extend(before);
+                    return;
+                }
             };
         }
     }

@@ -61,7 +61,12 @@ fn one<'s>(spans: &'s [TraceSpan], name: &str) -> &'s TraceSpan {
 async fn an_event_has_one_trace_from_its_publisher_to_its_receiver() {
     let (collector, _server, client) = Collector(Receiver::start().await).engine(&[]).await;
     let receiver = Receiver::start().await;
-    hook(&client, &receiver, json!({"pipeline": [{"plugin": "cloudevents"}]})).await;
+    hook(
+        &client,
+        &receiver,
+        json!({"pipeline": [{"plugin": "cloudevents", "settings": {"mode": "structured"}}]}),
+    )
+    .await;
     let traced = client.clone().with_header("traceparent", PARENT).with_header("tracestate", "a=1");
     let event = traced.publish("order.paid", json!({"n": 1})).await;
     let arrival = receiver.next().await;

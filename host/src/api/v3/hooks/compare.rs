@@ -179,15 +179,23 @@ async fn compare(
         after.count(&given);
         match EventDifferenceView::of(hook, &event, &own, &given) {
             None => same += 1,
-            Some(difference) => {
+            Some(_) if differences.len() >= MAX_SHOWN => differ += 1,
+            Some(mut difference) => {
                 differ += 1;
-                if differences.len() < MAX_SHOWN {
-                    differences.push(difference);
-                }
+                difference.body = values_that_differ(&own, &given).await;
+                differences.push(difference);
             }
         }
     }
     Ok(ComparisonView { events: same + differ, complete, same, differ, before, after, differences })
+}
+
+/// The values in which the bodies of two runs differ. Off the I/O threads, since bodies may be large.
+async fn values_that_differ(own: &PipelineRun, given: &PipelineRun) -> Vec<BodyDifferenceView> {
+    let (Some(own), Some(given)) = (request_of(own), request_of(given)) else { return Vec::new() };
+    let (own, given) = (own.body.clone(), given.body.clone());
+    let compared = move || body_differences(own.as_bytes(), given.as_bytes(), MAX_VALUES);
+    tokio::task::spawn_blocking(compared).await.unwrap_or_default()
 }
 
 impl VerdictCounts {
@@ -201,7 +209,7 @@ impl VerdictCounts {
 }
 
 impl EventDifferenceView {
-    /// The difference between two runs for `event`, if there is one.
+    /// The difference between two runs for `event`, if there is one, without the values of bodies.
     fn of(hook: &Hook, event: &Event, own: &PipelineRun, given: &PipelineRun) -> Option<Self> {
         let differs = request_differences(hook, own, given);
         let (before, after) = (verdict_of(own), verdict_of(given));
@@ -209,18 +217,12 @@ impl EventDifferenceView {
         if is_same {
             return None;
         }
-        let body = match (request_of(own), request_of(given)) {
-            (Some(own), Some(given)) => {
-                body_differences(own.body.as_bytes(), given.body.as_bytes(), MAX_VALUES)
-            }
-            _ => Vec::new(),
-        };
         let failed = match &given.end {
             PipelineEnd::Fault { step, fault } => Some((*step, FaultView::from(fault))),
             PipelineEnd::Verdict(_) => None,
         };
         let (step, fault) = failed.unzip();
         let (event, event_type) = (event.key.to_string(), event.event_type.to_string());
-        Some(Self { event, event_type, before, after, differs, body, step, fault })
+        Some(Self { event, event_type, before, after, differs, body: Vec::new(), step, fault })
     }
 }

@@ -68,6 +68,7 @@ test("a platform's link signs in with less scopes and its own colors, and does n
   const theme = { name: "Shop hooks", accent: "#ffd400" };
   const { url } = await engine.call("POST", "/console-links", { scopes: ["deliveries:read", "hooks:read"], theme }, { tenant: sample.tenant });
   const page = await newPage(browser);
+  page.expected.push(/401/);
   await page.goto(new URL(new URL(url).hash, engine.url).href);
   await heading(page, "Deliveries");
   assert.ok(!page.url().includes("link"), page.url());
@@ -75,6 +76,25 @@ test("a platform's link signs in with less scopes and its own colors, and does n
   assert.equal(await page.getByRole("link", { name: "Events" }).count(), 0);
   assert.equal(await page.getByRole("button", { name: "Retry many" }).count(), 0);
   await isSound(page, "with a theme");
+});
+
+test("a link replaces a session only if the user wants it", async () => {
+  const { url } = await engine.call("POST", "/console-links", { scopes: ["deliveries:read"] }, { tenant: sample.tenant });
+  const page = await newPage(browser);
+  await signIn(page, engine.url, sample.key);
+  await heading(page, "Deliveries");
+  const link = new URL(new URL(url).hash, engine.url).href;
+  for (const [answer, events] of [["dismiss", 1], ["accept", 0]]) {
+    const asked = page.waitForEvent("dialog").then(async (dialog) => {
+      assert.match(dialog.message(), /You are signed in to shop\.example/);
+      await dialog[answer]();
+    });
+    await page.goto("about:blank");
+    await page.goto(link);
+    await asked;
+    await heading(page, "Deliveries");
+    assert.equal(await page.getByRole("link", { name: "Events" }).count(), events, answer);
+  }
 });
 
 test("an operator chooses the tenant", async () => {

@@ -12,9 +12,17 @@ function App() {
 
 let isStarted = false;
 
+/** Otherwise, somebody's link could make another one work in the wrong tenant without noticing. */
+async function mayReplaceSession() {
+  await resume();
+  const now = session.peek();
+  return !now || window.confirm(`You are signed in to ${now.tenant?.name ?? "all tenants, as an operator"}. Sign in by this link instead?`);
+}
+
 /** Signs in by the link in the address, which is removed from there at once. @param {string[]} path */
 async function followLink([, link, how]) {
   navigate(href(["deliveries"]), { replace: true });
+  if (how !== "embed" && !(await mayReplaceSession())) return;
   try {
     await signIn(how === "embed" ? { link, embed: true } : { link });
   } catch (error) {

@@ -64,7 +64,7 @@ async fn an_event_has_one_trace_from_its_publisher_to_its_receiver() {
     hook(
         &client,
         &receiver,
-        json!({"pipeline": [{"plugin": "cloudevents", "settings": {"mode": "structured"}}]}),
+        json!({"pipeline": [{"plugin": "cloudevents", "settings": {"mode": "structured", "source": "/shop"}}]}),
     )
     .await;
     let traced = client.clone().with_header("traceparent", PARENT).with_header("tracestate", "a=1");

@@ -156,6 +156,14 @@ impl Vault {
         self.open_with(context, sealed).map(|(plain, _)| plain)
     }
 
+    /// As [`Self::unseal`], but only with the current key: others may know older ones.
+    ///
+    /// # Errors
+    /// If the current key did not seal it for this context.
+    pub fn unseal_current(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Sealed> {
+        open(&self.aead, context, sealed).ok_or(Sealed)
+    }
+
     /// Seals a value again that an older key sealed; `None` if the current one did.
     ///
     /// # Errors
@@ -167,20 +175,8 @@ impl Vault {
 
     /// The plain text, and which key sealed it, as [`Self::opened_by`] counts them.
     fn open_with(&self, context: &str, sealed: &[u8]) -> Result<(Zeroizing<Vec<u8>>, usize), Sealed> {
-        let (&format, rest) = sealed.split_first().ok_or(Sealed)?;
-        if format != FORMAT || rest.len() < NONCE_LEN {
-            return Err(Sealed);
-        }
-        let (nonce, text) = rest.split_at(NONCE_LEN);
-        let unseal = |aead: &LessSafeKey| {
-            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-            let mut plain = Zeroizing::new(text.to_vec());
-            let length = aead.open_in_place(nonce, Aad::from(context.as_bytes()), &mut plain).ok()?.len();
-            plain.truncate(length);
-            Some(plain)
-        };
         let keys = std::iter::once(&self.aead).chain(self.older.iter().map(|(_, aead)| aead));
-        keys.enumerate().find_map(|(key, aead)| Some((unseal(aead)?, key))).ok_or(Sealed)
+        keys.enumerate().find_map(|(key, aead)| Some((open(aead, context, sealed)?, key))).ok_or(Sealed)
     }
 
     /// A signing key for `purpose`. It reveals nothing about this key or those for other purposes.
@@ -227,6 +223,17 @@ impl Vault {
     fn retained(&self) -> RwLockReadGuard<'_, Vec<(String, Key)>> {
         self.retained.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What `aead` sealed for `context`, decrypted.
+fn open(aead: &LessSafeKey, context: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (_, rest) = sealed.split_first().filter(|(format, _)| **format == FORMAT)?;
+    let (nonce, text) = rest.split_at_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut plain = Zeroizing::new(text.to_vec());
+    let length = aead.open_in_place(nonce, Aad::from(context.as_bytes()), &mut plain).ok()?.len();
+    plain.truncate(length);
+    Some(plain)
 }
 
 fn seal(aead: &LessSafeKey, context: &str, plain: &[u8]) -> Vec<u8> {

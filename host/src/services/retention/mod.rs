@@ -257,9 +257,9 @@ impl Retention {
         let by_days = self.store.deletes_days() && class.is_everybody() && class.keep >= WHOLE_DAYS;
         let most = if by_days { self.singly_until } else { EventKey(i64::MAX) };
         let again = self.passes[index].left.due(clock::monotonic());
-        let again: Vec<_> = again.into_iter().map(|(key, tenant)| (EventKey(key), tenant)).collect();
-        for events in again.chunks(STEP) {
-            self.delete(index, events, held).await?;
+        let again = again.into_iter().map(|(key, tenant)| (EventKey(key), tenant)).collect();
+        for events in self.without_held(index, again, held).chunks(STEP) {
+            self.delete(index, events).await?;
             self.pause(Duration::ZERO, class.keep).await?;
         }
         while clock::elapsed(began) < TIME_EACH {
@@ -274,13 +274,9 @@ impl Retention {
                 self.passes[index].done = done;
                 break;
             };
-            let (held_now, events): (Vec<_>, Vec<_>) = visited
-                .into_iter()
-                .filter(|(_, tenant)| class.has(*tenant))
-                .partition(|event| is_held(held, *event));
-            self.leave(index, held_now);
-            for events in events.chunks(STEP) {
-                self.delete(index, events, &[]).await?;
+            let events = visited.into_iter().filter(|(_, tenant)| class.has(*tenant)).collect();
+            for events in self.without_held(index, events, held).chunks(STEP) {
+                self.delete(index, events).await?;
                 let late_by = too_old.0 - events[0].0.created_at().0;
                 self.pause(Duration::from_millis(u64::try_from(late_by).unwrap_or(0)), class.keep).await?;
             }
@@ -289,21 +285,26 @@ impl Retention {
         Ok(())
     }
 
-    /// Deletes events. Those that must wait are left behind.
-    async fn delete(
+    /// Leaves those behind that replays hold, and returns the others.
+    fn without_held(
         &mut self,
         index: usize,
-        events: &[(EventKey, TenantId)],
+        events: Vec<(EventKey, TenantId)>,
         held: &Held,
-    ) -> Result<(), Stopped> {
+    ) -> Vec<(EventKey, TenantId)> {
         let (held_now, events): (Vec<_>, Vec<_>) =
-            events.iter().copied().partition(|event| is_held(held, *event));
+            events.into_iter().partition(|event| is_held(held, *event));
         self.leave(index, held_now);
+        events
+    }
+
+    /// Deletes events. Those that must wait are left behind.
+    async fn delete(&mut self, index: usize, events: &[(EventKey, TenantId)]) -> Result<(), Stopped> {
         let keys: Vec<_> = events.iter().map(|(key, _)| *key).collect();
         let done = self.store.delete_events(&keys).await?;
         self.counters.add(done.deleted);
         let kept: BTreeSet<_> = done.kept.into_iter().collect();
-        self.leave(index, events.into_iter().filter(|(key, _)| kept.contains(key)));
+        self.leave(index, events.iter().copied().filter(|(key, _)| kept.contains(key)));
         Ok(())
     }
 

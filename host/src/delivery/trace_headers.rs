@@ -14,7 +14,10 @@ pub(super) fn add(request: &mut Request, event: &Event, random: &dyn Random) {
         return;
     }
     request.headers.retain(|(name, _)| !is_trace_header(name));
-    request.headers.push((TraceContext::PARENT.into(), trace.child(span_id(random)).parent().into()));
+    let mut id = [0; 8];
+    random.fill(&mut id);
+    let parent = trace.child(SpanId::of_random(id)).parent();
+    request.headers.push((TraceContext::PARENT.into(), parent.into()));
     if let Some(state) = &trace.state {
         request.headers.push((TraceContext::STATE.into(), (&**state).into()));
     }
@@ -23,16 +26,6 @@ pub(super) fn add(request: &mut Request, event: &Event, random: &dyn Random) {
 /// Whether it is one of these headers.
 pub(super) fn is_trace_header(name: &str) -> bool {
     [TraceContext::PARENT, TraceContext::STATE].iter().any(|own| own.eq_ignore_ascii_case(name))
-}
-
-/// A new id, which must not be all zeros.
-fn span_id(random: &dyn Random) -> SpanId {
-    let mut bytes = [0; 8];
-    random.fill(&mut bytes);
-    if bytes == [0; 8] {
-        bytes[0] = 1;
-    }
-    SpanId(bytes)
 }
 
 #[cfg(test)]

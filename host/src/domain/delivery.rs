@@ -82,3 +82,11 @@ pub struct Delivery {
     /// The lease under which it is attempted. `None` unless it is in state `delivering`.
     pub lease: Option<Lease>,
 }
+
+impl Delivery {
+    /// When it is attempted next, if it waits for that.
+    #[must_use]
+    pub fn next_attempt_at(&self) -> Option<UnixMillis> {
+        self.due_at.filter(|_| matches!(self.state, DeliveryState::Pending | DeliveryState::Waiting))
+    }
+}

@@ -19,9 +19,27 @@ pub struct TraceContext {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceId(pub [u8; 16]);
 
+impl TraceId {
+    /// An id of random bytes.
+    #[must_use]
+    pub fn of_random(mut bytes: [u8; 16]) -> Self {
+        bytes[0] |= u8::from(bytes == [0; 16]);
+        Self(bytes)
+    }
+}
+
 /// The id of a span, never all zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpanId(pub [u8; 8]);
+
+impl SpanId {
+    /// An id of random bytes.
+    #[must_use]
+    pub fn of_random(mut bytes: [u8; 8]) -> Self {
+        bytes[0] |= u8::from(bytes == [0; 8]);
+        Self(bytes)
+    }
+}
 
 /// The length of the fields of version 00.
 const LENGTH: usize = 55;

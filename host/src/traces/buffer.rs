@@ -77,7 +77,12 @@ impl Traces {
         let span_id = buffer.span_id();
         let context = match given {
             Some(given) => given.child(span_id),
-            None => TraceContext { trace_id: buffer.trace_id(), span_id, is_sampled: true, state: None },
+            None => TraceContext {
+                trace_id: TraceId::of_random(buffer.random.bytes()),
+                span_id,
+                is_sampled: true,
+                state: None,
+            },
         };
         let parent = given.map(|given| given.span_id);
         Some(Began { context, parent, start_ns: nanos(buffer.clock.now()), began: clock::monotonic() })
@@ -149,17 +154,8 @@ impl Buffer {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Not all zeros, which is no id.
     fn span_id(&self) -> SpanId {
-        let mut bytes: [u8; 8] = self.random.bytes();
-        bytes[0] |= u8::from(bytes == [0; 8]);
-        SpanId(bytes)
-    }
-
-    fn trace_id(&self) -> TraceId {
-        let mut bytes: [u8; 16] = self.random.bytes();
-        bytes[0] |= u8::from(bytes == [0; 16]);
-        TraceId(bytes)
+        SpanId::of_random(self.random.bytes())
     }
 }
 

@@ -1,5 +1,4 @@
-//! The input and the output that both dry runs share: `POST /hooks/{id}/preview` and `POST
-//! /plugins/{name}/run`.
+//! What dry runs share: `POST /hooks/{id}/preview`, `POST /hooks/{id}/compare` and `POST /plugins/{name}/run`.
 
 use std::sync::Arc;
 use std::time::Duration;

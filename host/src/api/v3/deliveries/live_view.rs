@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::delivery::{AttemptSummary, DeliveryChange};
-use crate::domain::{Delivery, DeliveryState, EventId};
+use crate::domain::{Delivery, EventId};
 
 /// A change of a delivery, the data of the event `delivery` in a stream.
 #[derive(Debug, Serialize, ToSchema)]
@@ -90,7 +90,6 @@ impl From<&DeliveryChange> for ChangeView {
 
 impl ChangedView {
     fn of(delivery: &Delivery, event_id: Option<&EventId>) -> Self {
-        let waits = matches!(delivery.state, DeliveryState::Pending | DeliveryState::Waiting);
         Self {
             id: delivery.id.to_string(),
             hook: delivery.hook.to_string(),
@@ -100,7 +99,7 @@ impl ChangedView {
             trigger: delivery.trigger.as_str(),
             state: delivery.state.as_str(),
             attempt_count: delivery.attempts,
-            next_attempt_at: delivery.due_at.filter(|_| waits).map(Time),
+            next_attempt_at: delivery.next_attempt_at().map(Time),
             created_at: Time(delivery.id.created_at()),
         }
     }

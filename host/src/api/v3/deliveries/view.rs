@@ -57,7 +57,6 @@ pub(in crate::api::v3) struct DeliveryView {
 
 impl DeliveryView {
     pub(in crate::api::v3) fn of(delivery: Delivery, event_id: &EventId, note: DeliveryNote) -> Self {
-        let waits = matches!(delivery.state, DeliveryState::Pending | DeliveryState::Waiting);
         Self {
             id: delivery.id.to_string(),
             hook: delivery.hook.to_string(),
@@ -69,7 +68,7 @@ impl DeliveryView {
             attempt_count: delivery.attempts,
             interrupted: note.interrupted,
             job: note.job.map(|job| job.to_string()),
-            next_attempt_at: delivery.due_at.filter(|_| waits).map(Time),
+            next_attempt_at: delivery.next_attempt_at().map(Time),
             created_at: Time(delivery.id.created_at()),
         }
     }

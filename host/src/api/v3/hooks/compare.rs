@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::read::find_readable;
-use super::steps::{StepInput, read_pipeline};
+use super::steps::{StepInput, with_steps};
 use super::wire::MAX_HOOK_LEN;
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
@@ -24,7 +24,7 @@ use crate::api::v3::dry_run::{DryRuns, MAX_ARRIVAL};
 use crate::api::v3::openapi::schemas;
 use crate::api::v3::report::FaultView;
 use crate::clock;
-use crate::domain::{Event, Hook, HookId, PluginRef, Scope};
+use crate::domain::{Event, Hook, HookId, Scope};
 use crate::presence::ClientPresence;
 use crate::sandbox::{PipelineEnd, PipelineRun};
 use crate::services::newest_events;
@@ -136,9 +136,7 @@ pub(super) async fn compare_pipelines(
         let body = payload.within(MAX_ARRIVAL).read(ContentType::Json, MAX_HOOK_LEN).await?;
         let input: CompareInput = json::parse(&body)?;
         let limit = limit(input.events)?;
-        let resolves = |plugin: &PluginRef| dry_runs.directory.plugin(tenant, plugin).is_some();
-        let pipeline = read_pipeline(Pointer::to("pipeline"), input.pipeline, resolves)?;
-        let other = Hook { pipeline, ..(*hook).clone() };
+        let other = with_steps(&hook, input.pipeline, &dry_runs.directory)?;
         Ok(Json(compare(&dry_runs, &hook, &other, limit).await?))
     };
     dry_runs.admit(tenant, &client, compared).await

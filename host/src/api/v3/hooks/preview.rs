@@ -9,19 +9,18 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::read::find_readable;
-use super::steps::{StepInput, read_pipeline};
+use super::steps::{StepInput, with_steps};
 use super::wire::MAX_HOOK_LEN;
 use crate::api::auth::Caller;
 use crate::api::body::{ContentType, Payload};
 use crate::api::json::{self, Object};
 use crate::api::params::{NoParams, Segment};
-use crate::api::pointer::Pointer;
 use crate::api::problem::Problem;
 use crate::api::v3::dry_run::{DryRunView, DryRuns, MAX_ARRIVAL};
 use crate::api::v3::events::wire::MAX_EVENT_LEN;
 use crate::api::v3::openapi::schemas;
 use crate::delivery::signed_headers;
-use crate::domain::{Hook, HookId, PluginRef, Scope};
+use crate::domain::{HookId, Scope};
 use crate::presence::ClientPresence;
 
 /// The event for a preview.
@@ -64,9 +63,7 @@ pub(super) async fn preview_hook(
         if let Some(steps) = input.pipeline {
             // Plugins may sign with the hook's secret.
             caller.may(Scope::HooksWrite)?;
-            let resolves = |plugin: &PluginRef| dry_runs.directory.plugin(tenant, plugin).is_some();
-            let pipeline = read_pipeline(Pointer::to("pipeline"), steps, resolves)?;
-            hook = Arc::new(Hook { pipeline, ..(*hook).clone() });
+            hook = Arc::new(with_steps(&hook, steps, &dry_runs.directory)?);
         }
         let event = Arc::new(dry_runs.read(input.event, &caller, tenant).await?);
         let run = dry_runs.finish(dry_runs.pipelines.preview(&hook, &event)).await?;

@@ -8,7 +8,8 @@ use crate::api::json::{self, Object};
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
 use crate::api::v3::openapi::schemas;
-use crate::domain::{Invalid, Pipeline, PluginRef, Step};
+use crate::directory::Directory;
+use crate::domain::{Hook, Invalid, Pipeline, PluginRef, Step};
 
 /// A step of a pipeline: a plugin with settings.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -64,6 +65,20 @@ pub(in crate::api::v3) fn read_pipeline(
         pipeline.0.push(Step { plugin, settings: settings.into() });
     }
     Ok(pipeline)
+}
+
+/// The hook with a pipeline of these steps, for a dry run.
+///
+/// # Errors
+/// As [`read_pipeline`], at `/pipeline`.
+pub(super) fn with_steps(
+    hook: &Hook,
+    steps: Vec<Object<StepInput>>,
+    directory: &Directory,
+) -> Result<Hook, Problem> {
+    let resolves = |plugin: &PluginRef| directory.plugin(hook.tenant, plugin).is_some();
+    let pipeline = read_pipeline(Pointer::to("pipeline"), steps, resolves)?;
+    Ok(Hook { pipeline, ..hook.clone() })
 }
 
 /// The settings of a step as text.

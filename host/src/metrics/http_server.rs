@@ -18,6 +18,8 @@ const REST: usize = 64;
 const MAX_PROBES: usize = 64;
 /// The methods that are told apart. All others are one, as the conventions say.
 const METHODS: [&str; 8] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "_OTHER"];
+/// The type of error of a request whose connection ended before its response began.
+pub const DISCONNECTED: &str = "disconnected";
 /// Upper bounds of durations, in microseconds.
 const BOUNDS: [u64; 10] =
     [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000];
@@ -50,7 +52,7 @@ struct Series {
 pub struct RequestKind(u32);
 
 /// The labels of a series, with their values.
-pub type Labels = [(&'static str, String); 3];
+pub type Labels = [(&'static str, String); 4];
 
 /// Says which routes there are, as templates such as `/api/v3/hooks/{id}`. Only the first call counts.
 pub fn set_routes(templates: Vec<String>) {
@@ -65,9 +67,9 @@ impl RequestKind {
         Self(key_of(ROUTES.get().map_or(0, |routes| routes.find(path)), method, 0))
     }
 
-    /// Counts such a request that was answered with `status`.
-    pub fn ended(self, status: u16, duration: Duration) {
-        TABLE.series(self.0 | status_bits(status)).seconds.observe(duration);
+    /// Counts such a request that was answered with `status`, or whose connection ended before.
+    pub fn ended(self, status: Option<u16>, duration: Duration) {
+        TABLE.series(self.0 | status_bits(status.unwrap_or(0))).seconds.observe(duration);
     }
 }
 
@@ -153,7 +155,14 @@ fn status_bits(status: u16) -> u32 {
 fn labels(routes: Option<&Routes>, key: u32) -> Labels {
     let (route, method, status) = (((key >> 13) & 0xfff) as usize, ((key >> 10) & 7) as usize, key & 0x3ff);
     let template = route.checked_sub(1).and_then(|index| routes?.templates.get(index));
+    let error_type = match status {
+        0 => DISCONNECTED.to_owned(),
+        // The conventions: for a server, other statuses are no errors.
+        500.. => status.to_string(),
+        _ => String::new(),
+    };
     [
+        ("error_type", error_type),
         ("http_request_method", METHODS[method].to_owned()),
         ("http_route", template.cloned().unwrap_or_default()),
         ("http_response_status_code", if status == 0 { String::new() } else { status.to_string() }),
@@ -170,8 +179,9 @@ mod tests {
         let paths = ["/api/v3/hooks", "/api/v3/hooks/", "/api/v3/hooks/hook_1", "/elsewhere", "*"];
         assert_eq!(paths.map(|path| routes.find(path)), [1, 1, 2, 0, 0]);
         let values = labels(Some(&routes), key_of(2, 1, 404)).map(|(_, value)| value);
-        assert_eq!(values, ["POST", "/api/v3/hooks/{id}", "404"]);
-        assert_eq!(labels(None, key_of(0, 7, 0)).map(|(_, value)| value), ["_OTHER", "", ""]);
+        assert_eq!(values, ["", "POST", "/api/v3/hooks/{id}", "404"]);
+        assert_eq!(labels(None, key_of(0, 7, 503)).map(|(_, value)| value), ["503", "_OTHER", "", "503"]);
+        assert_eq!(labels(None, key_of(0, 0, 0)).map(|(_, value)| value), ["disconnected", "GET", "", ""]);
     }
 
     #[test]

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use axum::http::{HeaderName, HeaderValue, Method};
-use axum::response::Response;
-use hyper::Request;
+use hyper::{Request, Response};
 use tracing::field::display;
 
 use crate::api::request_source::{REQUEST_ID, request_id};
 use crate::clients::Client;
 use crate::clock;
 use crate::domain::TenantId;
+use crate::metrics::http_server::DISCONNECTED;
 use crate::random::{Random as _, SystemRandom};
 use crate::telemetry::ACCESS;
 
@@ -25,6 +25,8 @@ const OTHER_REQUEST_ID: &str = "request-id";
 const UNLOGGED: [&str; 5] = ["/livez", "/readyz", "/metrics", "/health", "/health/live"];
 /// The longest path in a line, in bytes.
 const MAX_PATH: usize = 256;
+/// The longest method, which clients may make up.
+const MAX_METHOD: usize = 32;
 
 /// Whether requests are logged. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -84,8 +86,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The handler has answered.
-    pub(super) fn answered(&mut self, response: &mut Response) {
+    /// This is what the client gets.
+    pub(super) fn answered<B>(&mut self, response: &mut Response<B>) {
         self.status = Some(response.status().as_u16());
         self.tenant = self.client.tenant();
         if let Ok(id) = HeaderValue::from_str(&self.id) {
@@ -105,7 +107,9 @@ impl Drop for Entry {
         let tenant = self.tenant.or_else(|| self.client.tenant().filter(|_| status.is_none())).map(display);
         let duration_ms = clock::elapsed(self.began).as_secs_f64() * 1_000.0;
         // A client that is gone has got no status.
-        tracing::info!(target: ACCESS, %method, path, status, duration_ms, bytes, tenant, request_id = id, client = %address, "request");
+        let error_type = status.is_none().then_some(DISCONNECTED);
+        let method = &method.as_str()[..method.as_str().floor_char_boundary(MAX_METHOD)];
+        tracing::info!(target: ACCESS, method, path, status, error_type, duration_ms, bytes, tenant, request_id = id, client = %address, "request");
     }
 }
 

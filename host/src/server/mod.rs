@@ -8,6 +8,7 @@ mod heads;
 mod host;
 mod response_body;
 mod stream;
+mod timing;
 mod tls;
 mod transport;
 
@@ -36,11 +37,11 @@ pub use self::access_log::AccessLog;
 pub use self::certificate::{Certificate, CertificateError, CertificateFiles, LoadedCertificate};
 use self::response_body::ResponseBody;
 use self::stream::ClientStream;
+use self::timing::Timing;
 use self::transport::Transport;
 use crate::clients::{Admitted, Client, Clients};
 use crate::clock;
 use crate::cores::Cores;
-use crate::metrics::http_server::RequestKind;
 use crate::presence::ClientPresence;
 
 /// Connections that the system completes before they are accepted.
@@ -256,26 +257,28 @@ fn detached(
         let number = client.begin_request();
         let client = Arc::clone(&client);
         let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        let (kind, began) =
-            (RequestKind::of(request.method().as_str(), request.uri().path()), clock::monotonic());
-        let mut entry = access_log.entry(&mut request, &client);
+        // hyper drops these with the future if the connection ends before the response begins.
+        let timing = Timing::begin(&request);
+        let entry = access_log.entry(&mut request, &client);
         let handling = match host::check(&request) {
             Ok(()) => Ok(tokio::spawn(router.clone().oneshot(prepared(request, &client, &presence)))),
             Err(problem) => Err(problem),
         };
         async move {
-            let mut response = match handling {
+            let response = match handling {
                 Ok(handling) => handling.await.map(|Ok(response)| response).unwrap_or_else(|error| {
                     tracing::error!(error = &error as &dyn std::error::Error, "a request's handler panicked");
                     StatusCode::INTERNAL_SERVER_ERROR.into_response()
                 }),
                 Err(problem) => problem.into_response(),
             };
-            kind.ended(response.status().as_u16(), clock::elapsed(began));
-            if let Some(entry) = &mut entry {
+            let mut response = ResponseBody::of(response, client, (number, only_reads));
+            timing.answered(response.status());
+            if let Some(mut entry) = entry {
                 entry.answered(&mut response);
+                response.body_mut().log(entry);
             }
-            Ok(ResponseBody::of(response, client, (number, only_reads), entry))
+            Ok(response)
         }
     })
 }

@@ -33,7 +33,6 @@ impl ResponseBody {
         response: Response,
         client: Arc<Client>,
         (request, only_reads): (u64, bool),
-        entry: Option<Box<Entry>>,
     ) -> hyper::Response<Self> {
         let (mut response, reserved) = match reserve(&response, &client, only_reads) {
             Ok(reserved) => (response, reserved),
@@ -42,7 +41,12 @@ impl ResponseBody {
         if client.failed_too_often() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response.map(|body| Self { body, reserved, client, request, entry })
+        response.map(|body| Self { body, reserved, client, request, entry: None })
+    }
+
+    /// Has `entry` count what is handed over, and be logged with the end of it.
+    pub(super) fn log(&mut self, entry: Box<Entry>) {
+        self.entry = Some(entry);
     }
 }
 

@@ -1,12 +1,13 @@
 use axum::Extension;
 use axum::routing::get;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
 
 use super::*;
 use crate::clients::{Callers, ClientLimits, TrustedProxies};
 use crate::clock;
 use crate::domain::TenantId;
+use crate::metrics::http_server;
 
 /// A server whose handler at `/` reports that it has begun, and then that its client is gone.
 fn serving(stop: &CancellationToken) -> (SocketAddr, mpsc::UnboundedReceiver<&'static str>) {
@@ -28,7 +29,9 @@ fn start(router: Router, stop: &CancellationToken) -> SocketAddr {
 }
 
 fn served(router: Router, cores: Arc<Cores>, clients: Arc<Clients>) -> Served {
-    Served { router, clients, cores: Some(cores), certificate: None, access_log: AccessLog::default() }
+    let access_log = AccessLog::default();
+    access_log.set(true);
+    Served { router, clients, cores: Some(cores), certificate: None, access_log }
 }
 
 fn listen() -> (TcpListener, SocketAddr) {
@@ -67,9 +70,31 @@ async fn ask_by(method: &str, address: SocketAddr) -> (TcpStream, String) {
     (client, status)
 }
 
+/// How many GETs were counted with this type of error.
+fn counted(error_type: &str) -> u64 {
+    let is_wanted = |labels: &http_server::Labels| {
+        ["error_type", "http_request_method"]
+            .into_iter()
+            .zip([error_type, "GET"])
+            .all(|(name, value)| labels.iter().any(|(label, is)| (*label, is.as_str()) == (name, value)))
+    };
+    let wanted = http_server::requests().filter(|(labels, _)| is_wanted(labels));
+    wanted.map(|(_, snapshot)| snapshot.count).sum()
+}
+
+/// The fields in the head of a response, on a connection whose status has been read.
+async fn fields(client: TcpStream) -> String {
+    let (mut lines, mut fields) = (BufReader::new(client).lines(), String::new());
+    while let Some(line) = lines.next_line().await.unwrap().filter(|line| !line.is_empty()) {
+        fields = fields + &line + "\n";
+    }
+    fields
+}
+
 #[tokio::test]
-async fn a_handler_learns_that_its_client_is_gone_and_runs_on() {
+async fn a_handler_learns_that_its_client_is_gone_and_runs_on_and_the_request_counts() {
     let stop = CancellationToken::new();
+    let before = counted(http_server::DISCONNECTED);
     let (address, mut told) = serving(&stop);
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
@@ -77,6 +102,12 @@ async fn a_handler_learns_that_its_client_is_gone_and_runs_on() {
     assert!(told.try_recv().is_err(), "the client is still there");
     drop(client);
     assert_eq!(told.recv().await, Some("gone"));
+    let is_counted = async {
+        while counted(http_server::DISCONNECTED) == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), is_counted).await.expect("the request is counted");
     stop.cancel();
 }
 
@@ -91,7 +122,12 @@ async fn an_unread_response_counts_as_memory_of_its_tenant() {
     let address = start(Router::new().route("/", get(handler).post(handler)), &stop);
     let (unread, status) = ask(address).await;
     assert_eq!(status, "200");
-    assert_eq!(ask(address).await.1, "503");
+    let before = counted("503");
+    let (refused, status) = ask(address).await;
+    assert_eq!(status, "503");
+    assert_eq!(counted("503"), before + 1, "what the client gets counts");
+    let fields = fields(refused).await;
+    assert!(fields.contains("x-request-id: ") && fields.contains("retry-after: "), "{fields}");
     assert_eq!(ask_by("POST", address).await.1, "200", "a change is reported even if there is no room");
     drop(unread);
     // The connection ends when the system has noticed.

@@ -73,7 +73,10 @@ fn write_deliveries(page: &mut Page<'_>) -> fmt::Result {
 
 fn write_http(page: &mut Page<'_>) -> fmt::Result {
     page.histograms(
-        ("http_server_request_duration_seconds", "Requests to the API, until their responses begin."),
+        (
+            "http_server_request_duration_seconds",
+            "Requests, until their responses begin or their clients give up.",
+        ),
         http_server::requests(),
     )?;
     page.histograms(

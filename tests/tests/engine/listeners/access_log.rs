@@ -1,10 +1,12 @@
 //! The access log, and the ids of requests.
 
-use hookwright_tests::{Server, server::ADMIN_KEY};
+use hookwright_tests::{Receiver, Reply, Server, server::ADMIN_KEY};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::log_lines::LogLines;
-use crate::BINARY;
+use crate::{BINARY, hook};
 
 const SETTINGS: [(&str, &str); 3] =
     [("HOOKWRIGHT_ACCESS_LOG", "true"), ("HOOKWRIGHT_LOG_FORMAT", "json"), ("HOOKWRIGHT_LOG", "warn")];
@@ -69,6 +71,44 @@ async fn a_request_without_a_usable_id_gets_one_that_the_audit_log_has_too() {
     }
     made.dedup();
     assert_eq!(made.len(), 3);
+}
+
+#[tokio::test]
+async fn a_request_whose_client_gives_up_has_a_line_without_a_status() {
+    let (server, mut log) = LogLines::of(BINARY, &SETTINGS).await;
+    let key = server.tenant_key("acme").await;
+    let client = hookwright_tests::Client::new(server.base(), &key);
+    let receiver = Receiver::responding(|arrival| match arrival.method.as_str() {
+        "OPTIONS" => Reply::Never,
+        _ => Reply::status(200),
+    })
+    .await;
+    let id = hook(&client, &receiver, json!({})).await;
+    let merge = [("content-type", "application/merge-patch+json")];
+    let patch = json!({"handshake": "cloudevents"}).to_string();
+    client.send("PATCH", &format!("/api/v3/hooks/{id}"), patch, &merge).await.expect(200);
+    receiver.next().await;
+
+    // The engine waits for the receiver, and the client for the engine.
+    let mut impatient = TcpStream::connect(server.base().trim_start_matches("http://")).await.unwrap();
+    let head = format!(
+        "POST /api/v3/hooks/{id}/handshake HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\
+         X-Request-Id: gave-up\r\nContent-Length: 0\r\n\r\n"
+    );
+    impatient.write_all(head.as_bytes()).await.unwrap();
+    receiver.next().await;
+    drop(impatient);
+    let said = line(&mut log, "gave-up").await;
+    assert_eq!((&said["status"], &said["error_type"]), (&Value::Null, &json!("disconnected")), "{said}");
+    assert!(said["tenant"].as_str().unwrap().starts_with("ten_"), "{said}");
+}
+
+#[tokio::test]
+async fn a_method_that_a_client_makes_up_is_cut() {
+    let (server, mut log) = LogLines::of(BINARY, &SETTINGS).await;
+    let client = server.tenant("acme").await;
+    client.send(&"M".repeat(5_000), "/api/v3/hooks", "", &[("x-request-id", "long")]).await.expect(405);
+    assert_eq!(line(&mut log, "long").await["method"], json!("M".repeat(32)));
 }
 
 #[tokio::test]

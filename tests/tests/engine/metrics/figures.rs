@@ -54,7 +54,7 @@ async fn events_deliveries_and_requests_are_counted_as_they_end() {
     let after = scrape_until(&server, |after| after.value(done) - before.value(done) >= 4.0).await;
     let of_route = |method: &str, route: &str, status: u16| {
         format!(
-            "http_server_request_duration_seconds_count{{http_request_method=\"{method}\",http_route=\"{route}\",http_response_status_code=\"{status}\"}}"
+            "http_server_request_duration_seconds_count{{error_type=\"\",http_request_method=\"{method}\",http_route=\"{route}\",http_response_status_code=\"{status}\"}}"
         )
     };
     growth(

@@ -9,7 +9,6 @@ use hyper::body::Bytes;
 
 use super::client::{DeliveryClient, OwnFailure, Sender};
 use super::header_values::{REQUEST_ORIGIN, USER_AGENT};
-use super::signing;
 use crate::domain::receiver_options::Handshake;
 use crate::domain::{Hook, Outcome, Response};
 
@@ -36,8 +35,7 @@ pub async fn ask(client: &DeliveryClient, hook: &Hook, origin: &str) -> Result<A
         return Ok(Answer::Refused("the request cannot be sent".to_owned()));
     };
     let again = request.clone();
-    let sender =
-        Sender { tenant: hook.tenant, tls: hook.tls(), id_header: signing::ID, is_repeatable: false };
+    let sender = Sender { tls: hook.tls(), ..hook.tenant.into() };
     let outcome = client.send(sender, request, &|| Some(again.clone()), hook.timeout).await?;
     Ok(match outcome {
         Outcome::Response(response) => read(&response, origin, requested),

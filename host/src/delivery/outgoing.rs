@@ -108,5 +108,5 @@ impl Outgoing<'_> {
 
 fn sender(hook: &Hook) -> Sender<'_> {
     let id_header = hook.signature_headers().map_or(signing::ID, |SignatureHeaders { id, .. }| id);
-    Sender { tenant: hook.tenant, tls: hook.tls(), id_header, is_repeatable: false }
+    Sender { tls: hook.tls(), id_header, ..hook.tenant.into() }
 }

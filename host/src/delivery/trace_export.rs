@@ -118,8 +118,8 @@ impl TraceExporter {
             Some(request)
         };
         let built = request().ok_or_else(|| "the setting `otlp_endpoint` is no URL".to_owned())?;
-        // The same spans twice are the same spans.
-        let sender = Sender { is_repeatable: true, ..Sender::from(TenantId(0)) };
+        // The same spans twice are the same spans. A collector is no receiver.
+        let sender = Sender { is_repeatable: true, is_counted: false, ..Sender::from(TenantId(0)) };
         self.client.send(sender, built, &request, TIMEOUT).await.map_err(|own| own.to_string())
     }
 

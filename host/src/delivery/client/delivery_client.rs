@@ -79,12 +79,13 @@ impl DeliveryClient {
         again: &MakeAgain<'_>,
         timeout: Duration,
     ) -> Result<Outcome, OwnFailure> {
-        let began = clock::monotonic();
+        let (sender, began) = (sender.into(), clock::monotonic());
         let ended = |outcome| {
-            http_client::request_ended(&outcome, clock::elapsed(began));
+            if sender.is_counted {
+                http_client::request_ended(&outcome, clock::elapsed(began));
+            }
             Ok(outcome)
         };
-        let sender = sender.into();
         // One timer for head and body: setting a second one would be more expensive.
         let mut deadline = pin!(tokio::time::sleep(timeout));
         // Pinned in place: moving it would copy some kilobytes.

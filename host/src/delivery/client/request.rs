@@ -24,10 +24,12 @@ pub struct Sender<'a> {
     pub id_header: &'a str,
     /// Whether any of its requests may be repeated, because repeating them does no harm.
     pub is_repeatable: bool,
+    /// Whether it counts among the requests to receivers.
+    pub is_counted: bool,
 }
 
 impl From<TenantId> for Sender<'_> {
     fn from(tenant: TenantId) -> Self {
-        Self { tenant, tls: None, id_header: signing::ID, is_repeatable: false }
+        Self { tenant, tls: None, id_header: signing::ID, is_repeatable: false, is_counted: true }
     }
 }

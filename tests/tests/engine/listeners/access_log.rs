@@ -1,5 +1,7 @@
 //! The access log, and the ids of requests.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
 use hookwright_tests::{Receiver, Reply, Server, server::ADMIN_KEY};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -78,18 +80,15 @@ async fn a_request_whose_client_gives_up_has_a_line_without_a_status() {
     let (server, mut log) = LogLines::of(BINARY, &SETTINGS).await;
     let key = server.tenant_key("acme").await;
     let client = hookwright_tests::Client::new(server.base(), &key);
-    let receiver = Receiver::responding(|arrival| match arrival.method.as_str() {
-        "OPTIONS" => Reply::Never,
-        _ => Reply::status(200),
+    // The engine asks at once, and again when the client wants it to.
+    let asked = AtomicUsize::new(0);
+    let receiver = Receiver::responding(move |_| match asked.fetch_add(1, SeqCst) {
+        0 => Reply::status(405),
+        _ => Reply::Never,
     })
     .await;
-    let id = hook(&client, &receiver, json!({})).await;
-    let merge = [("content-type", "application/merge-patch+json")];
-    let patch = json!({"handshake": "cloudevents"}).to_string();
-    client.send("PATCH", &format!("/api/v3/hooks/{id}"), patch, &merge).await.expect(200);
+    let id = hook(&client, &receiver, json!({"handshake": "cloudevents"})).await;
     receiver.next().await;
-
-    // The engine waits for the receiver, and the client for the engine.
     let mut impatient = TcpStream::connect(server.base().trim_start_matches("http://")).await.unwrap();
     let head = format!(
         "POST /api/v3/hooks/{id}/handshake HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\

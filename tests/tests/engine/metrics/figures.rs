@@ -100,6 +100,22 @@ async fn events_deliveries_and_requests_are_counted_as_they_end() {
 }
 
 #[tokio::test]
+async fn exports_of_traces_are_no_requests_to_receivers() {
+    let collector = Receiver::start().await;
+    let endpoint = collector.url("");
+    let settings =
+        [("HOOKWRIGHT_OTLP_ENDPOINT", endpoint.trim_end_matches('/')), ("HOOKWRIGHT_OTLP_SAMPLE_RATIO", "1")];
+    let server = Server::start_with(BINARY, &settings).await;
+    let client = server.tenant("acme").await;
+    // The first export has ended when the second one arrives.
+    for number in 0..2 {
+        client.publish("t", json!(number)).await;
+        assert_eq!(collector.next().await.path, "/v1/traces");
+    }
+    assert_eq!(scrape(&server).await.sum("http_client_request_duration_seconds_count", &[]), 0.0);
+}
+
+#[tokio::test]
 async fn gauges_show_what_there_is() {
     let gate = std::sync::Arc::new(tokio::sync::Notify::new());
     let held = std::sync::Arc::clone(&gate);

@@ -254,7 +254,6 @@ impl Engine {
             past::end_unused_leases(&*self.database, self.node, self.clock.now()).await;
         }
         self.sandbox.shutdown();
-        self.exporting.finish(deadline).await;
         self.serving.stop_admin.by(Instant::from_std(clock::monotonic()));
         if let Some(task) = self.serving.admin_task {
             task.await.context("the admin listener failed")?;
@@ -262,7 +261,8 @@ impl Engine {
         let end = (began + grace).max(Instant::from_std(clock::monotonic()) + MIN_CLOSING);
         let parts = (&*self.health, &*self.stats, &*self.directory);
         let closing = close(&*self.database, parts, self.clock.now());
-        let closed = tokio::time::timeout_at(end, closing).await;
+        // Together: attempts that used up their part of the grace have spans, too.
+        let (closed, ()) = tokio::join!(tokio::time::timeout_at(end, closing), self.exporting.finish(end));
         // Not before: the database writer runs there.
         drop(self.stop_cores);
         closed.context("the database did not close within the shutdown's grace; nothing is lost")?

@@ -20,7 +20,7 @@ static ATTEMPTS: Counters<KINDS> = Counters::new();
 /// Deliveries that reached a final state, by [`DeliveryState`](crate::domain::DeliveryState).
 pub static FINISHED: Counters<7> = Counters::new();
 /// From the acceptance of an event to the moment when its first request to a hook is sent.
-pub static ACCEPTANCE_TO_ARRIVAL: Histogram<13> = Histogram::of_durations([
+pub static ACCEPTANCE_TO_ARRIVAL: Histogram<13> = Histogram::of_durations(&[
     5_000,
     10_000,
     25_000,

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Histogram<const N: usize> {
     /// The upper bounds of the ranges, in ascending order.
-    bounds: [u64; N],
+    bounds: &'static [u64; N],
     /// How many small units one unit of the exported figure has.
     scale: f64,
     counts: [AtomicU64; N],
@@ -30,17 +30,17 @@ pub struct Snapshot {
 impl<const N: usize> Histogram<N> {
     /// Counts durations, by bounds in microseconds. The figure is in seconds.
     #[must_use]
-    pub const fn of_durations(bounds_us: [u64; N]) -> Self {
+    pub const fn of_durations(bounds_us: &'static [u64; N]) -> Self {
         Self::new(bounds_us, 1_000_000.0)
     }
 
     /// Counts numbers.
     #[must_use]
-    pub const fn of_numbers(bounds: [u64; N]) -> Self {
+    pub const fn of_numbers(bounds: &'static [u64; N]) -> Self {
         Self::new(bounds, 1.0)
     }
 
-    const fn new(bounds: [u64; N], scale: f64) -> Self {
+    const fn new(bounds: &'static [u64; N], scale: f64) -> Self {
         let counts = [const { AtomicU64::new(0) }; N];
         Self { bounds, scale, counts, above: AtomicU64::new(0), sum: AtomicU64::new(0) }
     }
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_value_counts_in_the_range_whose_upper_bound_it_does_not_exceed() {
-        let histogram = Histogram::of_durations([1_000, 5_000]);
+        let histogram = Histogram::of_durations(&[1_000, 5_000]);
         for micros in [0, 1_000, 1_001, 5_000, 5_001, 90_000] {
             histogram.observe(Duration::from_micros(micros));
         }

@@ -23,7 +23,7 @@ const TIMEOUT: usize = SERIES - 1;
 type Seconds = Histogram<11>;
 
 static SECONDS: [Seconds; SERIES] = [const {
-    Seconds::of_durations([
+    Seconds::of_durations(&[
         5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
     ])
 }; SERIES];

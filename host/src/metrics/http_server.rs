@@ -21,7 +21,7 @@ const METHODS: [&str; 8] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OP
 /// The type of error of a request whose connection ended before its response began.
 pub const DISCONNECTED: &str = "disconnected";
 /// Upper bounds of durations, in microseconds.
-const BOUNDS: [u64; 10] =
+static BOUNDS: [u64; 10] =
     [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000];
 
 /// The routes of the API.
@@ -98,7 +98,7 @@ impl Routes {
 
 impl Series {
     const fn new() -> Self {
-        Self { key: AtomicU32::new(0), seconds: Histogram::of_durations(BOUNDS) }
+        Self { key: AtomicU32::new(0), seconds: Histogram::of_durations(&BOUNDS) }
     }
 }
 

@@ -25,7 +25,7 @@ pub struct PluginFigures {
 impl PluginFigures {
     const fn new() -> Self {
         Self {
-            seconds: Histogram::of_durations([
+            seconds: Histogram::of_durations(&[
                 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000,
             ]),
             fuel: Counter::new(),
@@ -37,7 +37,7 @@ impl PluginFigures {
 static FIGURES: [PluginFigures; MAX_STANDARD + 1] = [const { PluginFigures::new() }; MAX_STANDARD + 1];
 
 /// How long compilations took.
-pub static COMPILE_SECONDS: Histogram<9> = Histogram::of_durations([
+pub static COMPILE_SECONDS: Histogram<9> = Histogram::of_durations(&[
     50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 15_000_000, 60_000_000,
 ]);
 

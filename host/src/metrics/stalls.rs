@@ -15,7 +15,7 @@ const MAX_CORES: usize = 256;
 const NONE: i64 = i64::MAX;
 
 /// How much too late timers ran.
-pub static STALL_SECONDS: Histogram<9> = Histogram::of_durations([
+pub static STALL_SECONDS: Histogram<9> = Histogram::of_durations(&[
     10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 5_000_000, 30_000_000,
 ]);
 

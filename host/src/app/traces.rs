@@ -33,7 +33,7 @@ impl Exporting {
     /// Exports from now on, if `config` says so.
     ///
     /// # Errors
-    /// If the certificates in `egress_ca_file` cannot be read.
+    /// If the certificates in `egress_ca_file` cannot be read, or the address of the collector is too long.
     pub(super) fn start(config: &Config, sources: &Sources, node: NodeNumber) -> Result<Self> {
         let Some(url) = config.otlp_endpoint.clone() else { return Ok(Self::default()) };
         // The collector is the operator's own, and usually in a private network.
@@ -44,6 +44,7 @@ impl Exporting {
         let connector = Arc::new(Connector::new(policy, tls));
         let (clock, random) = (Arc::clone(&sources.clock), Arc::clone(&sources.random));
         let traces = Traces::sampling(config.otlp_sample_ratio, clock, random);
+        let url = url.as_str().parse::<http::Uri>().context("cannot use the setting `otlp_endpoint`")?;
         let target = (url, config.otlp_headers.clone());
         let exporter = TraceExporter::new(traces.clone(), resource(sources, node), &connector, target);
         let stop = CancellationToken::new();

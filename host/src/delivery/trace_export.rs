@@ -6,11 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use super::client::{Connector, DeliveryClient, Sender};
 use super::decision::retry_after;
@@ -34,7 +33,7 @@ pub struct TraceExporter {
     traces: Traces,
     resource: Resource,
     client: DeliveryClient,
-    url: Url,
+    url: Uri,
     headers: HeaderMap,
     failures: LogLimiter,
 }
@@ -49,7 +48,7 @@ impl TraceExporter {
         traces: Traces,
         resource: Resource,
         connector: &Arc<Connector>,
-        (url, mut headers): (Url, HeaderMap),
+        (url, mut headers): (Uri, HeaderMap),
     ) -> Self {
         let protobuf = HeaderValue::from_static("application/x-protobuf");
         headers.insert(header::CONTENT_TYPE, protobuf);
@@ -113,14 +112,13 @@ impl TraceExporter {
         let request = || {
             let mut request = http::Request::new(Full::new(body.clone()));
             *request.method_mut() = Method::POST;
-            *request.uri_mut() = self.url.as_str().parse().ok()?;
+            *request.uri_mut() = self.url.clone();
             *request.headers_mut() = self.headers.clone();
-            Some(request)
+            request
         };
-        let built = request().ok_or_else(|| "the setting `otlp_endpoint` is no URL".to_owned())?;
         // The same spans twice are the same spans. A collector is no receiver.
         let sender = Sender { is_repeatable: true, is_counted: false, ..Sender::from(TenantId(0)) };
-        self.client.send(sender, built, &request, TIMEOUT).await.map_err(|own| own.to_string())
+        self.client.send(sender, request(), &|| Some(request()), TIMEOUT).await.map_err(|own| own.to_string())
     }
 
     fn failed(&self, spans: usize, why: &str) {

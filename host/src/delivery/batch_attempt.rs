@@ -312,7 +312,7 @@ impl Worker {
             let unsent = MadeAttempt::unsent(steps, outcome.clone());
             let made = MadeAttempt { sent, kept, sending, shares_request, ..unsent };
             let rendered = rendered((hook, &head), &work, body, decision);
-            let record = self.record(hook, &work, attempt.now, made, decision, rendered);
+            let record = self.record(hook, &work, (attempt.now, ended_at), made, decision, rendered);
             self.end(attempt, (&work, permit), record).await;
         }
     }
@@ -334,7 +334,7 @@ impl Worker {
         self.tell(hook, &work, &made.outcome, decision);
         attempt.observe(Observation::Unsent);
         let rendered = not_stored(&work, decision);
-        let record = self.record(hook, &work, attempt.now, made, decision, rendered);
+        let record = self.record(hook, &work, (attempt.now, ended_at), made, decision, rendered);
         self.end(attempt, (&work, permit), record).await;
     }
 

@@ -154,24 +154,24 @@ impl Worker {
         self.tell(hook, work, &made.outcome, decision);
         permit.report(Observation::of(&made.outcome, ended_at));
         let rendered = stored_request(hook, work, &mut made, decision);
-        let record = self.record(hook, work, now, made, decision, rendered);
+        let record = self.record(hook, work, (now, ended_at), made, decision, rendered);
         let leaves = work.group_left(ended_at).filter(|_| hook.skips_in_order(record.failures));
         Ok(Record { leaves, ..record })
     }
 
-    /// The record of an attempt that started at `now`.
+    /// The record of an attempt that began and ended at these times.
     pub(super) fn record(
         &self,
         hook: &Hook,
         work: &Work,
-        now: UnixMillis,
+        (began_at, ended_at): (UnixMillis, UnixMillis),
         mut made: MadeAttempt,
         decision: Decision,
         rendered: Rendered,
     ) -> Record {
         let id = match work.is_under_stored_lease() {
             true => AttemptId::under_stored_lease(work.delivery),
-            false => AttemptId::generate(&self.sources.ids, now),
+            false => AttemptId::generate(&self.sources.ids, began_at),
         };
         if let Some(sent) = &mut made.sent {
             self.masked_headers.mask(sent, hook);
@@ -182,14 +182,14 @@ impl Worker {
             id,
             delivery: work.delivery,
             number: work.attempts + 1,
-            started_at: now,
+            started_at: began_at,
             duration: made.duration(),
             steps: made.steps,
             request: made.sent,
             outcome: made.outcome,
             cut: false,
         };
-        let request = (made.sending, self.sources.now());
+        let request = (made.sending, ended_at);
         attempt_spans::add(&self.traces, (hook, work, &attempt), request, made.shares_request);
         attempt.cut();
         let failures = work.failures + 1;

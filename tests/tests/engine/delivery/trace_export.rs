@@ -128,6 +128,21 @@ async fn failures_are_errors_and_each_attempt_has_spans() {
 }
 
 #[tokio::test]
+async fn an_attempt_has_ended_when_its_hook_is_disabled_for_it() {
+    let (collector, _server, client) = Collector(Receiver::start().await).engine(&[]).await;
+    let receiver = Receiver::responding(|_| Reply::status(410)).await;
+    let id = hook(&client, &receiver, json!({})).await;
+    client.clone().with_header("traceparent", PARENT).publish("t", json!(1)).await;
+    let spans = collector.spans(3).await;
+    let state = client.get(&format!("/hooks/{id}")).await.expect(200)["state"].clone();
+    let disabled_at: jiff::Timestamp = state["since"].as_str().unwrap().parse().unwrap();
+    for name in ["deliver", "POST"] {
+        let ended_at = i128::from(one(&spans, name).end_ns);
+        assert!(ended_at <= disabled_at.as_nanosecond(), "{name}: {ended_at}, {state}");
+    }
+}
+
+#[tokio::test]
 async fn the_publisher_decides_what_is_sampled_and_without_it_the_ratio() {
     let always = [("HOOKWRIGHT_OTLP_SAMPLE_RATIO", "1")];
     let (collector, mut server, client) = Collector(Receiver::start().await).engine(&always).await;
